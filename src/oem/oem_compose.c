@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/name.h"
+#include "oem/oem.h"
+
+/* The file is not there: says what would bring it. */
+static int missing_report(const struct config_vm *vm, const struct config_credential_file *entry,
+			  const char *folder, const struct report *report, struct error *err)
+{
+	_cleanup_free_ char *path = path_join(folder, entry->credential);
+	_cleanup_free_ char *line = config_vm_load_line(vm, entry->credential);
+
+	if (!path)
+		return error_no_memory(err);
+	if (entry->optional) {
+		error_clear(err);
+		report_message(report, REPORT_WARNING,
+			       "the optional credential %s is left out: there is no %s",
+			       entry->oem_name, path);
+		return 0;
+	}
+	error_set(err, VMCRED_MISSING, "the credential %s is missing: there is no %s",
+		  entry->oem_name, path);
+	if (!line)
+		return error_hint(err, "add %s to vms.%s.loadCredentials", entry->credential,
+				  vm->name);
+	return error_hint(err, "`vmcred units` gives microvm@%s.service the line %s", vm->name,
+			  line);
+}
+
+static int credential_add(struct oem_list *list, const struct config_vm *vm,
+			  const struct config_credential_file *entry, int dirfd, const char *folder,
+			  const struct report *report, struct error *err)
+{
+	_cleanup_secret_ struct secret value = {0};
+	int r = credential_name_check(entry->credential, err);
+
+	/* The name becomes a path: nothing but a file of the folder itself. */
+	if (r < 0)
+		return r;
+	r = file_read_secret(dirfd, entry->credential, oem_limit_max(OEM_LIMIT_CREDENTIAL), &value,
+			     err);
+	if (r == -VMCRED_MISSING)
+		return missing_report(vm, entry, folder, report, err);
+	if (r < 0)
+		return error_wrap(err, "the credential %s", entry->oem_name);
+	report_message(report, REPORT_DEBUG, "%s: %zu bytes from %s/%s", entry->oem_name,
+		       value.size, folder, entry->credential);
+	return oem_list_add_credential(list, entry->oem_name, secret_span(&value), err);
+}
+
+static int credentials_add(struct oem_list *list, const struct config_vm *vm, const char *folder,
+			   const struct report *report, struct error *err)
+{
+	_cleanup_close_ int dirfd = -1;
+
+	if (vm->credential_file_count == 0)
+		return 0;
+	if (!folder) {
+		error_set(err, VMCRED_USAGE,
+			  "there is no folder of credentials: $CREDENTIALS_DIRECTORY is not set");
+		return error_hint(err, "start it from a unit with LoadCredential=, or give "
+				       "--credentials DIR");
+	}
+	dirfd = dir_open(AT_FDCWD, folder, err);
+	if (dirfd < 0)
+		return dirfd;
+	for (size_t i = 0; i < vm->credential_file_count; i++) {
+		int r = credential_add(list, vm, &vm->credential_files[i], dirfd, folder, report,
+				       err);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int oem_list_compose(struct oem_list *list, const struct config_vm *vm, const char *credentials,
+		     const struct report *report, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < vm->oem_string_count && r == 0; i++)
+		r = oem_list_add_literal(list, OEM_STATIC, span_of_text(vm->oem_strings[i]), report,
+					 err);
+	if (r == 0)
+		r = credentials_add(list, vm, credentials, report, err);
+	if (r == 0)
+		r = oem_list_check(list, err);
+	if (r < 0)
+		return error_wrap(err, "composing the OEM strings of %s", vm->name);
+	report_message(report, REPORT_INFO, "%s: %zu OEM strings, %zu of %zu bytes of the table",
+		       vm->name, list->count, oem_list_table_size(list),
+		       oem_limit_max(OEM_LIMIT_TABLE));
+	return 0;
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "base/base64.h"
+#include "base/json.h"
+#include "base/name.h"
+#include "oem/oem.h"
+#include "oem/oem_string.h"
+
+static const char prefix_text[] = "io.systemd.credential:";
+static const char prefix_binary[] = "io.systemd.credential.binary:";
+
+/*
+ * Whether a value can be text. systemd takes any byte but NUL, but on the way are JSON (UTF-8
+ * alone), dmidecode and other readers that show or cut control characters. Spaces at either end and
+ * an empty value arrive as they are: nothing on the way trims, and the string itself is never
+ * empty.
+ */
+static bool value_is_text(struct span value)
+{
+	for (size_t i = 0; i < value.size; i++) {
+		if (value.data[i] < 0x20 || value.data[i] == 0x7f)
+			return false;
+	}
+	return utf8_valid(value);
+}
+
+/* The rules for a credential's name, and one more: in an OEM string the first '=' ends it. */
+static int name_check(const char *name, struct error *err)
+{
+	int r = credential_name_check(name, err);
+
+	if (r < 0)
+		return r;
+	if (strchr(name, '='))
+		return error_set(
+			err, VMCRED_USAGE,
+			"the credential name \"%s\" has a '=' in it, which ends the name in an "
+			"OEM string",
+			name);
+	return 0;
+}
+
+int oem_string_encode(const char *name, struct span value, struct secret *out,
+		      enum oem_encoding *encoding, struct error *err)
+{
+	int r = name_check(name, err);
+
+	if (r < 0)
+		return r;
+	r = oem_limit_check(OEM_LIMIT_CREDENTIAL, value.size, err);
+	if (r < 0)
+		return error_wrap(err, "the credential %s", name);
+	*encoding = value_is_text(value) ? OEM_TEXT : OEM_BINARY;
+	/* Reserved at once, so that no growing leaves the secret's pages behind to be wiped. */
+	r = secret_reserve(out,
+			   out->size + sizeof(prefix_binary) + strlen(name) + 1 +
+				   base64_encoded_size(value.size, BASE64_PADDED),
+			   err);
+	if (r < 0)
+		return r;
+	r = secret_append_text(out, *encoding == OEM_TEXT ? prefix_text : prefix_binary, err);
+	if (r == 0)
+		r = secret_append_text(out, name, err);
+	if (r == 0)
+		r = secret_append_text(out, "=", err);
+	if (r < 0)
+		return r;
+	if (*encoding == OEM_TEXT)
+		return secret_append(out, value, err);
+	return base64_encode_secret(value, BASE64_PADDED, out, err);
+}
+
+/* Bytes that Base64 text stands for; systemd also takes it without padding. */
+static size_t base64_decoded_size(struct span text)
+{
+	while (text.size > 0 && text.data[text.size - 1] == '=')
+		text.size--;
+	return text.size * 3 / 4;
+}
+
+int oem_literal_parse(struct span text, struct oem_literal *literal, struct error *err)
+{
+	const struct span binary = span_of_text(prefix_binary), plain = span_of_text(prefix_text);
+	const uint8_t *equals;
+	size_t start, name_size;
+	char name[CREDENTIAL_NAME_SIZE_MAX + 2];
+
+	*literal =
+		(struct oem_literal){.encoding = OEM_PLAIN, .value = text, .value_size = text.size};
+	if (text.size == 0)
+		return error_set(err, VMCRED_USAGE,
+				 "an OEM string is empty, which ends the table for its readers");
+	if (memchr(text.data, '\0', text.size))
+		return error_set(err, VMCRED_USAGE, "an OEM string has a NUL byte in it");
+	if (span_starts_with(text, binary))
+		start = binary.size;
+	else if (span_starts_with(text, plain))
+		start = plain.size;
+	else
+		return 0;
+	equals = memchr(text.data + start, '=', text.size - start);
+	if (!equals)
+		/* Without '=' it is not known what is name and what is secret: neither is shown. */
+		return error_set(
+			err, VMCRED_USAGE,
+			"an OEM string that starts with \"io.systemd.credential\" has no '='");
+	name_size = (size_t)(equals - text.data) - start;
+	if (name_size > CREDENTIAL_NAME_SIZE_MAX)
+		name_size = CREDENTIAL_NAME_SIZE_MAX + 1;
+	memcpy(name, text.data + start, name_size);
+	name[name_size] = '\0';
+	literal->encoding = start == binary.size ? OEM_BINARY : OEM_TEXT;
+	literal->name = span_of(text.data + start, name_size);
+	literal->value = span_of(equals + 1, text.size - (size_t)(equals + 1 - text.data));
+	literal->value_size = literal->encoding == OEM_BINARY ? base64_decoded_size(literal->value)
+							      : literal->value.size;
+	return name_check(name, err);
+}
