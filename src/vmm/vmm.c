@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/vmm.h"
+
+#include <fnmatch.h>
+#include <string.h>
+
+#include "vmm/drivers.h"
+
+/* The drivers; a new one is a row here. */
+static const struct vmm_ops *const drivers[] = {
+	&vmm_cloud_hypervisor,
+	&vmm_qemu,
+};
+
+const struct vmm_ops *vmm_find(char *const *argv, struct error *err)
+{
+	const char *slash = strrchr(argv[0], '/'), *program = slash ? slash + 1 : argv[0];
+
+	for (size_t i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++) {
+		for (const char *const *pattern = drivers[i]->programs; *pattern; pattern++) {
+			if (fnmatch(*pattern, program, 0) == 0)
+				return drivers[i];
+		}
+	}
+	error_set(err, VMCRED_USAGE, "%s is not a hypervisor that vmcred can start", program);
+	error_hint(err,
+		   "it knows cloud-hypervisor*, qemu-system-*, qemu-kvm and kvm by their names");
+	return NULL;
+}
+
+int vmm_run(const struct vmm_ops *ops, struct vmm_launch *launch, struct error *err)
+{
+	size_t body = 0;
+	int r = ops->check(launch, &body, err);
+
+	if (r < 0)
+		return error_wrap(err, "%s", ops->name);
+	if (launch->expose & VMM_EXPOSE_ARGV)
+		report_message(launch->report, REPORT_WARNING,
+			       "--expose=argv: every user of this host can read the OEM strings in "
+			       "the command line of %s",
+			       ops->name);
+	r = ops->launch(launch, err);
+	return r < 0 ? error_wrap(err, "starting %s", launch->argv[0]) : r;
+}

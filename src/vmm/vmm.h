@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Stage 6, launch: a hypervisor with its usual command line, and a list of OEM strings that it
+ * never sees there. One driver a hypervisor, behind `struct vmm_ops`; which one is decided by the
+ * program's name. A new hypervisor is a file with such a struct and a row in vmm.c.
+ *
+ * A driver works in two steps, so that names and limits are checked over everything before anything
+ * starts: arguments_read() adds the OEM strings of the command line to the list, the caller
+ * composes the rest (oem/oem.h), launch() hands the whole list over. The list is wiped as soon as
+ * the hypervisor has it.
+ *
+ * Trusted: the command line and the environment, which are the user's. The hypervisor's answers are
+ * not: they are shown only if they hold none of the strings. Nothing secret goes into an argument
+ * or the environment, unless the user said VMM_EXPOSE_ARGV.
+ */
+#ifndef VMCRED_VMM_VMM_H
+#define VMCRED_VMM_VMM_H
+
+#include "base/error.h"
+#include "base/report.h"
+#include "oem/oem.h"
+
+/* What the user accepts to have in view. */
+enum vmm_expose {
+	VMM_EXPOSE_NOTHING = 0,
+	VMM_EXPOSE_ARGV = 1 << 0, /* OEM strings as literal arguments */
+	VMM_EXPOSE_LOG = 1 << 1,  /* OEM strings in a log that the VMM was asked to keep */
+};
+
+struct vmm_launch {
+	char *const *argv;     /* the VMM's command line, NULL-terminated */
+	struct oem_list *list; /* all OEM strings, also those of the command line */
+	unsigned int expose;   /* of enum vmm_expose */
+	const struct report *report;
+};
+
+struct vmm_ops {
+	const char *name; /* what messages call it */
+	const char *const
+		*programs; /* patterns (fnmatch(3)) for the program's name, NULL at the end */
+
+	/*
+	 * Adds the OEM strings that the command line holds to the list. VMCRED_USAGE for arguments
+	 * that the driver would have to guess at; nothing is started.
+	 */
+	int (*arguments_read)(char *const *argv, struct oem_list *list, const struct report *report,
+			      struct error *err);
+
+	/*
+	 * What the driver itself limits, checked without starting anything; `*body` is the size of
+	 * the API body, or 0 where there is none.
+	 */
+	int (*check)(const struct vmm_launch *launch, size_t *body, struct error *err);
+
+	/*
+	 * Starts the VMM and wipes the list. Becomes the VMM (exec) and does not return, or waits
+	 * for it and returns its exit code, 128 + N if signal N ended it. Negative: nothing runs.
+	 */
+	int (*launch)(struct vmm_launch *launch, struct error *err);
+};
+
+/* The driver for a command, or NULL with VMCRED_USAGE, which names the known ones. */
+const struct vmm_ops *vmm_find(char *const *argv, struct error *err);
+
+/* Checks and starts. As vmm_ops.launch. */
+int vmm_run(const struct vmm_ops *ops, struct vmm_launch *launch, struct error *err);
+
+#endif
