@@ -86,8 +86,6 @@ int oem_list_compose(struct oem_list *list, const struct config_vm *vm, const ch
 					 err);
 	if (r == 0)
 		r = credentials_add(list, vm, credentials, report, err);
-	if (r == 0)
-		r = oem_list_check(list, err);
 	if (r < 0)
 		return error_wrap(err, "composing the OEM strings of %s", vm->name);
 	report_message(report, REPORT_INFO, "%s: %zu OEM strings, %zu of %zu bytes of the table",
