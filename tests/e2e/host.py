@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The example, running: its secrets generated, its host booted in a container, its microVM started.
+
+Everything secret is below one folder on a memory file system, which close() removes, and in the host, whose files are
+all in memory and which ends with this process (examples/test-vm/run-host).
+"""
+import atexit
+import hashlib
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from harness import SOURCE, VMCRED, need, need_root, run
+
+EXAMPLE = SOURCE / "examples" / "test-vm"
+STORE = "vars/per-machine/test-vm/test-vm-secrets"
+CONFIG = "/etc/vmcred/vmcred.yaml"
+SERVICE = "microvm@test-vm.service"
+DROPINS = "/run/systemd/system"
+SECRETS = ("api-key", "db-password", "jwt-secret")
+PROOF = re.compile(r"vmcred-proof: credential (\S+) salt=([0-9a-f]{32}) sha256=([0-9a-f]{64})")
+
+
+class Host:
+    """A booted host with the example's declaration and secrets, not yet activated."""
+
+    def __init__(self):
+        need_root()
+        for program in ("systemd-nspawn", "nsenter", "mmdebstrap", "cpio", "openssl"):
+            need(program)
+        self.folder = Path(tempfile.mkdtemp(prefix="vmcred-e2e.", dir="/dev/shm"))
+        self.process = None
+        atexit.register(self.close)
+        self.started = time.time()
+        self.example = self.folder / "example"
+        self.identity = self.folder / "identity"
+        self._declare()
+        self._boot()
+
+    def _declare(self):
+        self.example.mkdir(mode=0o755)
+        shutil.copy(EXAMPLE / "vmcred.yaml", self.example)
+        config = self.example / "vmcred.yaml"
+        checked(VMCRED, "keygen", "--config", config, "--machine", "test-vm", "--output", self.identity)
+        checked(VMCRED, "generate", "--config", config, "test-vm")
+
+    def _boot(self):
+        root = checked(EXAMPLE / "build-host", timeout=500).out.strip()
+        guest = checked(EXAMPLE / "build-guest", timeout=500).out.strip()
+        console = open(self.folder / "console", "wb")
+        self.process = subprocess.Popen(
+            [EXAMPLE / "run-host", "--root", root, "--guest", guest, "--vmcred", Path(VMCRED).resolve(),
+             "--example", self.example, "--identity", self.identity],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=console, text=True)
+        self.leader = self.process.stdout.readline().strip()
+        if not self.leader:
+            raise AssertionError("the host did not boot:\n" + (self.folder / "console").read_text(errors="replace"))
+
+    def close(self):
+        if self.process:
+            self.process.stdin.close()
+            self.process.wait()
+            self.process = None
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def root(self):
+        """The host's root folder, seen from outside."""
+        return Path("/proc") / self.leader / "root"
+
+    def run(self, *command, **options):
+        """Runs a command in the host, as its administrator would."""
+        return run("nsenter", "--target", self.leader, "--all", "--", *command, **options)
+
+    def checked(self, *command, **options):
+        return succeeded(self.run(*command, **options))
+
+    def secret(self, name):
+        """The plaintext, from the real sops."""
+        sops = need("sops")
+        return subprocess.run(
+            [sops, "--decrypt", self.example / STORE / name / "secret"], check=True, capture_output=True,
+            env={"PATH": "/usr/bin:/bin", "HOME": str(self.folder), "SOPS_AGE_KEY_FILE": str(self.identity)}).stdout
+
+    def activate(self):
+        """Decrypts the secrets in the host, by its unit, and writes the VM's LoadCredential= lines."""
+        self.checked("systemctl", "start", "vmcred-activate.service")
+        self.checked("vmcred", "units", "--config", CONFIG, "--output", DROPINS)
+        self.checked("systemctl", "daemon-reload")
+
+    def drop_in(self, name, text):
+        """Writes (or, without text, removes) a drop-in of the VM's unit."""
+        file = self.root / DROPINS.lstrip("/") / f"{SERVICE}.d" / f"{name}.conf"
+        if text is None:
+            file.unlink()
+        else:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        self.checked("systemctl", "daemon-reload")
+
+    def start_vm(self):
+        self.run("systemctl", "reset-failed", SERVICE)
+        last = self.checked("journalctl", "--lines=0", "--show-cursor", "--no-pager").out
+        self.cursor = re.search(r"^-- cursor: (\S+)$", last, re.MULTILINE).group(1)
+        return self.run("systemctl", "start", SERVICE)
+
+    def wait_vm(self, timeout=180):
+        """Waits until the unit has ended; gives its console of this start."""
+        end = time.monotonic() + timeout
+        while self.run("systemctl", "is-active", SERVICE).out.strip() in ("active", "activating", "deactivating"):
+            if time.monotonic() > end:
+                raise AssertionError(f"the guest did not end in {timeout} s; its console:\n{self.console()}")
+            time.sleep(0.1)
+        return self.console()
+
+    def unit(self, name):
+        """A property of the VM's unit."""
+        return self.checked("systemctl", "show", "--value", "--property", name, SERVICE).out.strip()
+
+    def console(self):
+        """What the unit's latest start has said: vmcred, the hypervisor, the guest's console, systemd about it."""
+        return self.checked("journalctl", f"--unit={SERVICE}", f"--after-cursor={self.cursor}", "--output=cat",
+                            "--all", "--no-pager").out
+
+
+def succeeded(result):
+    if result.code != 0:
+        raise AssertionError(f"exit code {result.code}\nstderr: {result.err}\nstdout: {result.out}")
+    return result
+
+
+def checked(*command, **options):
+    return succeeded(run(*command, **options))
+
+
+def proofs(console):
+    """The guest's proofs on a console: name → (salt, digest)."""
+    return {name: (salt, digest) for name, salt, digest in PROOF.findall(console)}
+
+
+def digest_of(salt, value):
+    return hashlib.sha256(salt.encode() + value).hexdigest()
+
+
+def journal(host):
+    """Every field of every entry of the host's journal, as raw bytes."""
+    return host.checked("journalctl", "--output=export", "--all", "--no-pager").out.encode("utf-8", "surrogateescape")

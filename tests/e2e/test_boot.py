@@ -1,0 +1,177 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A real systemd host starts microvm@test-vm.service, and the guest's service gets every secret, byte for byte.
+
+What has arrived is compared with what the real sops decrypts, not with what vmcred says; then vmcred inspect has to
+come to the same result.
+"""
+import functools
+import re
+import stat
+
+import harness
+from harness import equal, expect, test
+from host import CONFIG, SECRETS, SERVICE, Host, digest_of, proofs
+
+# Plaintext sizes of the example's generator script: base64 of 32, 24 and 64 bytes, with openssl's newlines.
+SIZES = {"api-key": 45, "db-password": 33, "jwt-secret": 90}
+STAGES = ("generate", "seal", "activate", "load", "compose", "launch", "receive", "prove")
+PROOF_FILE = "/run/proof"
+
+
+@functools.cache
+def host():
+    return Host()
+
+
+@functools.cache
+def booted():
+    """The host after one whole run of the VM; its composed() was taken while the VM ran."""
+    started = host()
+    started.activate()
+    harness.equal(started.start_vm().code, 0, "exit code of systemctl start")
+    credentials = f"/run/credentials/{SERVICE}"
+    started.seen = {
+        "user": started.unit("UID"),
+        "credentials": started.checked("stat", "--format=%n %u %a", *(f"{credentials}/host-{n}" for n in SECRETS)).out,
+        "filesystem": started.checked("stat", "--file-system", "--format=%T", credentials).out.strip(),
+        "compose": started.run("vmcred", "compose", "--config", CONFIG, "test-vm", "--credentials", credentials),
+        "limits": started.checked("cat", f"/proc/{started.unit('MainPID')}/limits").out,
+    }
+    started.guest_console = started.wait_vm()
+    started.checked("tee", PROOF_FILE, stdin=started.guest_console)
+    return started
+
+
+def inspect(proof_file=PROOF_FILE):
+    return booted().run("vmcred", "inspect", "--config", CONFIG, "test-vm", "--identity", "/var/lib/vmcred/identity",
+                        "--proof", proof_file)
+
+
+def inspect_console(console):
+    """vmcred inspect's result where the guest's console is another one."""
+    booted().checked("tee", "/run/altered", stdin=console)
+    return inspect("/run/altered")
+
+
+@test("the real sops decrypts every generated secret to what the generator wrote")
+def _(_folder):
+    for name in SECRETS:
+        equal(len(host().secret(name)), SIZES[name], f"size of {name}")
+
+
+@test("the unit loads the three host credentials from /run/secrets and nothing else")
+def _(_folder):
+    booted()
+    expected = [f"host-{name}:/run/secrets/vars/test-vm-secrets/{name}" for name in SECRETS]
+    drop_in = booted().checked("systemctl", "cat", SERVICE).out
+    equal(re.findall(r"^LoadCredential=(.*)$", drop_in, re.MULTILINE), expected, "LoadCredential= lines")
+
+
+@test("systemd keeps the loaded credentials on a memory file system, for the unit's user alone")
+def _(_folder):
+    seen = booted().seen
+    if seen["filesystem"] not in ("ramfs", "tmpfs"):
+        raise AssertionError(f"credentials are on {seen['filesystem']}")
+    for line in seen["credentials"].splitlines():
+        name, user, mode = line.split()
+        equal((user, int(mode, 8) & ~stat.S_IRUSR), (seen["user"], 0), f"user and mode of {name}")
+
+
+@test("vmcred compose names every OEM string and shows no value")
+def _(_folder):
+    result = expect(booted().seen["compose"], 0)
+    for name in ("HOST-API-KEY", "HOST-DB-PASSWORD", "HOST-JWT-SECRET", "ENVIRONMENT", "CLUSTER"):
+        if name not in result.out:
+            raise AssertionError(f"{name} is not in:\n{result.out}")
+    for name in SECRETS:
+        for line in host().secret(name).decode().splitlines():
+            if line in result.out + result.err:
+                raise AssertionError(f"a line of {name} is shown")
+
+
+@test("the hypervisor may not leave a core file")
+def _(_folder):
+    limits = re.search(r"^Max core file size\s+(\S+)\s+(\S+)", booted().seen["limits"], re.MULTILINE)
+    equal(limits.groups(), ("0", "0"), "limit of the core file's size")
+
+
+def define_arrival(name):
+    @test(f"the guest's service gets {name} whole")
+    def _(_folder):
+        arrived = proofs(booted().guest_console)
+        if name not in arrived:
+            raise AssertionError(f"no proof of {name} on the guest's console:\n{booted().guest_console}")
+        salt, digest = arrived[name]
+        equal(digest, digest_of(salt, host().secret(name)), f"salted digest of {name}")
+
+
+for secret_name in SECRETS:
+    define_arrival(secret_name)
+
+
+@test("dmidecode in the guest shows the static OEM strings, in their order")
+def _(_folder):
+    shown = re.findall(r"^vmcred-proof: oem-string (.*?)\s*$", booted().guest_console, re.MULTILINE)
+    equal(shown, ["ENVIRONMENT=test", "CLUSTER=example-host"], "static OEM strings")
+
+
+@test("the unit ends well when the guest powers off")
+def _(_folder):
+    equal(booted().guest_console.splitlines()[-1], f"{SERVICE}: Deactivated successfully.", "systemd's last word on it")
+
+
+@test("vmcred inspect finds every stage whole")
+def _(_folder):
+    result = expect(inspect(), 0)
+    missing = [stage for stage in STAGES if not re.search(rf"\b{stage}\b", result.out)]
+    equal(missing, [], f"stages not in\n{result.out}\n")
+
+
+@test("vmcred inspect exits with 4 where one digit of a digest differs")
+def _(_folder):
+    console = booted().guest_console
+    digest = proofs(console)["db-password"][1]
+    other = ("0" if digest[0] != "0" else "1") + digest[1:]
+    expect(inspect_console(console.replace(digest, other)), 4)
+
+
+@test("vmcred inspect exits with 3 where the guest has not proved a credential")
+def _(_folder):
+    lines = booted().guest_console.splitlines(keepends=True)
+    expect(inspect_console("".join(line for line in lines if "credential api-key" not in line)), 3)
+
+
+@test("a credential that systemd does not load stops the launch before the hypervisor starts, and is named")
+def _(_folder):
+    machine = booted()
+    machine.drop_in("60-without", "[Service]\nLoadCredential=\n"
+                    "LoadCredential=host-db-password:/run/secrets/vars/test-vm-secrets/db-password\n"
+                    "LoadCredential=host-jwt-secret:/run/secrets/vars/test-vm-secrets/jwt-secret\n")
+    try:
+        machine.start_vm()
+        console = machine.wait_vm()
+        equal((machine.unit("Result"), machine.unit("ExecMainStatus")), ("exit-code", "3"), "result of the unit")
+        if "host-api-key" not in console or "vmcred-proof" in console or "qemu" in console:
+            raise AssertionError(f"not an error that names host-api-key:\n{console}")
+    finally:
+        machine.drop_in("60-without", None)
+
+
+@test("an optional credential that systemd does not load is warned of, and the guest starts without it")
+def _(_folder):
+    machine = booted()
+    machine.drop_in("60-without", "[Service]\nLoadCredential=\n"
+                    "LoadCredential=host-api-key:/run/secrets/vars/test-vm-secrets/api-key\n"
+                    "LoadCredential=host-db-password:/run/secrets/vars/test-vm-secrets/db-password\n")
+    try:
+        expect(machine.start_vm(), 0)
+        console = machine.wait_vm()
+        equal(sorted(proofs(console)), ["api-key", "db-password"], "credentials that arrived")
+        if not re.search(r"^vmcred: warning: .*host-jwt-secret", console, re.MULTILINE):
+            raise AssertionError(f"no warning that names host-jwt-secret:\n{console}")
+    finally:
+        machine.drop_in("60-without", None)
+
+
+harness.main()

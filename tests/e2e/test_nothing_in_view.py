@@ -1,0 +1,245 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""While the microVM starts and runs, no secret is in view: command lines, environments, logs, files.
+
+Usage: test_nothing_in_view.py WATCHER, the program of watch_processes.c. The same watch over a start with
+--expose=argv has to find every secret, so that a watcher that sees nothing does not pass for nothing to see.
+"""
+import base64
+import functools
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import harness
+from harness import VMCRED, equal, expect, need, run, test
+from host import EXAMPLE, SECRETS, SERVICE, Host, journal, proofs
+
+WATCHER = sys.argv[1]
+# In these, and only in these, the secrets are supposed to be; all are memory file systems, for root or one user.
+SECRET_PLACES = ("run/secrets.d", "run/secrets", "run/credentials", "var/lib/vmcred")
+VERBOSE = "[Service]\nExecStart=\nExecStart=/usr/bin/vmcred run -vv --config /etc/vmcred/vmcred.yaml test-vm\n"
+EXPOSED = VERBOSE.replace("run -vv", "run -vv --expose=argv")
+
+
+def forms(name, value):
+    """The byte patterns that give a value away: as it is, line by line, in hex, in base64 wherever it begins."""
+    patterns = {f"{name}/raw": value.strip(), f"{name}/hex": value.strip().hex().encode()}
+    patterns[f"{name}/HEX"] = patterns[f"{name}/hex"].upper()
+    for number, line in enumerate(value.split()):
+        patterns[f"{name}/line{number}"] = line
+    for shift in range(3):
+        # The characters at both ends also depend on what stands before and behind the value.
+        text = base64.b64encode(bytes(shift) + value.strip())
+        patterns[f"{name}/base64+{shift}"] = text[(shift + 2) // 3 * 4:-4]
+        patterns[f"{name}/base64url+{shift}"] = text[(shift + 2) // 3 * 4:-4].replace(b"+", b"-").replace(b"/", b"_")
+    return patterns
+
+
+@functools.cache
+def host():
+    return Host()
+
+
+@functools.cache
+def patterns():
+    found = {}
+    for name in SECRETS:
+        found |= forms(name, host().secret(name))
+    identity = re.search(rb"^AGE-SECRET-KEY-\S+", host().identity.read_bytes(), re.MULTILINE)
+    return found | {"identity/raw": identity.group()}
+
+
+class Watch:
+    """Runs the watcher around a block; `found` and `seen` are its report."""
+
+    def __enter__(self):
+        self.process = subprocess.Popen([WATCHER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        lines = "".join(f"{name} {pattern.hex()}\n" for name, pattern in patterns().items())
+        self.process.stdin.write(lines + "\n")
+        self.process.stdin.flush()
+        equal(self.process.stdout.readline(), "ready\n", "the watcher's first word")
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        report = self.process.stdout.read()
+        equal(self.process.wait(), 0, "the watcher's exit code")
+        self.found = re.findall(r"^found (\S+) (\S+) (.*)$", report, re.MULTILINE)
+        self.seen = re.findall(r"^seen (.*)$", report, re.MULTILINE)
+        self.rounds = int(re.search(r"^rounds (\d+)$", report, re.MULTILINE).group(1))
+
+
+def search(data, where):
+    """The patterns in `data`, as what may be printed: names, never values."""
+    return [f"{name} in {where}" for name, pattern in patterns().items() if pattern in data]
+
+
+def device_of(path):
+    try:
+        return os.lstat(path).st_dev
+    except FileNotFoundError:
+        return None
+
+
+def search_files(top, since, skip=()):
+    """The patterns in the files below `top` that were written after `since`, and those files; other mounts apart."""
+    found, files_read = [], []
+    device = os.stat(top).st_dev
+    skipped = {os.path.join(top, place) for place in skip}
+    for folder, folders, files in os.walk(top):
+        # Not os.path.ismount(): it would follow /proc/PID/root out of the host.
+        folders[:] = [name for name in folders if os.path.join(folder, name) not in skipped
+                      and device_of(os.path.join(folder, name)) == device]
+        for name in files:
+            path = os.path.join(folder, name)
+            try:
+                state = os.lstat(path)
+                if not os.path.isfile(path) or os.path.islink(path) or state.st_ctime < since:
+                    continue
+                with open(path, "rb") as file:
+                    found += search(file.read(), path)
+            except FileNotFoundError:
+                continue
+            files_read.append(path)
+    return found, files_read
+
+
+def search_host():
+    """The same for all of the host's file systems, the places of the secrets apart."""
+    found, files_read = [], []
+    for top in ("", "tmp", "run", "dev/shm"):
+        places = [os.path.relpath(place, top) for place in SECRET_PLACES] if top else SECRET_PLACES
+        some, more = search_files(host().root / top, host().started, places)
+        found, files_read = found + some, files_read + more
+    return found, files_read
+
+
+@functools.cache
+def verbose_run():
+    """One start of the VM at vmcred's highest verbosity, under watch from before the activation to the end."""
+    machine = host()
+    patterns()
+    with Watch() as watch:
+        machine.activate()
+        machine.drop_in("60-verbose", VERBOSE)
+        expect(machine.start_vm(), 0)
+        watch.console = machine.wait_vm()
+    machine.drop_in("60-verbose", None)
+    equal(sorted(proofs(watch.console)), sorted(SECRETS), "credentials that arrived")
+    return watch
+
+
+@test("no command line and no environment of any process holds a secret while the VM starts and runs")
+def _(_folder):
+    watch = verbose_run()
+    equal(watch.found, [], "places where the watcher found a secret")
+
+
+@test("the watcher looked at the hypervisor and at systemd, many times")
+def _(_folder):
+    watch = verbose_run()
+    missing = {"qemu-system-x86", "systemd"} - set(watch.seen)
+    if missing or watch.rounds < 50:
+        raise AssertionError(f"not seen: {missing}; {watch.rounds} rounds")
+
+
+@test("no line of vmcred at its highest verbosity, of the hypervisor or of the guest's console holds a secret")
+def _(_folder):
+    console = verbose_run().console
+    if not re.search(r"^vmcred: .*HOST-API-KEY", console, re.MULTILINE):
+        raise AssertionError(f"vmcred run -vv says nothing of HOST-API-KEY:\n{console}")
+    equal(search(console.encode(), "the unit's output"), [], "secrets found")
+
+
+@test("no field of the host's journal holds a secret")
+def _(_folder):
+    verbose_run()
+    entries = journal(host())
+    if SERVICE.encode() not in entries:
+        raise AssertionError("the journal does not speak of the unit")
+    equal(search(entries, "the journal"), [], "secrets found")
+
+
+@test("no file that was written in the host holds a secret, but where secrets belong")
+def _(_folder):
+    verbose_run()
+    found, files_read = search_host()
+    equal(found, [], "secrets found")
+    if not any(path.endswith("/system.journal") for path in files_read):
+        raise AssertionError(f"the journal's file is not among those that were looked at: {files_read}")
+
+
+@test("the search of the host's files finds a secret that was written there")
+def _(_folder):
+    verbose_run()
+    for place in ("var/lib/canary", "etc/canary", "tmp/canary", "run/canary", "dev/shm/canary"):
+        file = host().root / place
+        file.write_bytes(b"x" + host().secret("jwt-secret"))
+        found, _ = search_host()
+        file.unlink()
+        if f"jwt-secret/raw in {file}" not in found:
+            raise AssertionError(f"not found in {place}")
+
+
+@test("no file that was written outside the host holds a secret: the example's folder, /tmp, the working folder")
+def _(_folder):
+    verbose_run()
+    found = []
+    for top in (host().example, Path(tempfile.gettempdir()), Path("/var/tmp"), Path.cwd(), EXAMPLE):
+        found += search_files(top, host().started)[0]
+    equal(found, [], "secrets found")
+
+
+@test("no program that vmcred run calls is given a secret, in any argument or variable of any execve")
+def _(folder):
+    strace = need("strace")
+    credentials = folder / "credentials"
+    credentials.mkdir(mode=0o700)
+    for name in SECRETS:
+        (credentials / f"host-{name}").write_bytes(host().secret(name))
+    log = folder / "strace"
+    result = run(strace, "--follow-forks", "--trace=execve,execveat", "--no-abbrev", "--string-limit=1000000",
+                 f"--output={log}", VMCRED, "run", "-vv", "--config", host().example / "vmcred.yaml", "test-vm",
+                 "--", shutil.which("qemu-system-x86_64") or need("qemu-system-x86_64"), "-version",
+                 env={"CREDENTIALS_DIRECTORY": str(credentials)})
+    expect(result, 0)
+    calls = log.read_bytes()
+    if b"qemu-system-x86_64" not in calls or b"type=11,path=" not in calls:
+        raise AssertionError(f"strace has not seen the hypervisor start with OEM strings:\n{calls[:2000]!r}")
+    equal(search(calls, "an execve"), [], "secrets found")
+    equal(search((result.out + result.err).encode(), "the output"), [], "secrets found")
+
+
+@test("with --expose=argv the watcher finds every secret in the hypervisor's command line, and vmcred warns of it")
+def _(_folder):
+    verbose_run()
+    machine = host()
+    machine.drop_in("60-exposed", EXPOSED)
+    try:
+        with Watch() as watch:
+            expect(machine.start_vm(), 0)
+            console = machine.wait_vm()
+    finally:
+        machine.drop_in("60-exposed", None)
+    leaked = {name.split("/")[0] for name, file, comm in watch.found
+              if file == "cmdline" and comm.startswith("qemu-system")}
+    equal(sorted(leaked), sorted(SECRETS), "secrets that the watcher found")
+    equal(sorted(proofs(console)), sorted(SECRETS), "credentials that arrived")
+    if not re.search(r"^vmcred: warning: .*argv", console, re.MULTILINE):
+        raise AssertionError(f"no warning of --expose=argv:\n{console}")
+
+
+@test("the search of the journal finds a secret that was logged")
+def _(_folder):
+    verbose_run()
+    host().checked("systemd-cat", stdin=host().secret("db-password"))
+    if "db-password/raw in the journal" not in search(journal(host()), "the journal"):
+        raise AssertionError("not found")
+
+
+harness.main()
