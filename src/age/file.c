@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whole age files in memory: a header and a payload.
+ */
+#include <stdlib.h>
+
+#include "age/age.h"
+#include "age/header.h"
+#include "age/keys.h"
+#include "age/stream.h"
+#include "base/cleanup.h"
+
+static int header_write(const struct age_recipients *recipients, struct span file_key,
+			struct secret *file, struct error *err)
+{
+	/* The MAC covers the header from its first byte, and `file` may hold something already. */
+	_cleanup_secret_ struct secret header = {0};
+	int r = age_header_begin(&header, err);
+
+	for (size_t i = 0; r == 0 && i < recipients->count; i++) {
+		const struct age_recipient *recipient = recipients->items[i];
+
+		r = recipient->ops->wrap(recipient, file_key, &header, err);
+	}
+	if (r == 0)
+		r = age_header_finish(&header, file_key, err);
+	if (r == 0)
+		r = secret_append(file, secret_span(&header), err);
+	return r;
+}
+
+static size_t chunk_count(size_t plaintext_size)
+{
+	return plaintext_size == 0 ? 1 : (plaintext_size - 1) / AGE_CHUNK_SIZE + 1;
+}
+
+static int payload_write(struct span plaintext, struct span file_key, struct secret *file,
+			 struct error *err)
+{
+	_cleanup_age_stream_ struct age_stream stream = {0};
+	size_t chunks = chunk_count(plaintext.size), end;
+	int r = secret_append_random(file, AGE_STREAM_NONCE_SIZE, err);
+
+	if (r < 0)
+		return r;
+	r = age_stream_create(&stream, file_key, file->data + file->size - AGE_STREAM_NONCE_SIZE,
+			      AGE_ENCRYPT, err);
+	if (r < 0)
+		return r;
+	if (__builtin_add_overflow(file->size + chunks * AGE_TAG_SIZE, plaintext.size, &end))
+		return error_no_memory(err);
+	r = secret_reserve(file, end, err);
+	while (r == 0 && chunks-- > 0) {
+		bool last = chunks == 0;
+		struct span chunk = span_of(plaintext.data, last ? plaintext.size : AGE_CHUNK_SIZE);
+
+		r = age_stream_seal(&stream, chunk, last, file->data + file->size, err);
+		file->size += chunk.size + AGE_TAG_SIZE;
+		if (!last)
+			plaintext = span_of(plaintext.data + AGE_CHUNK_SIZE,
+					    plaintext.size - AGE_CHUNK_SIZE);
+	}
+	return r;
+}
+
+int age_encrypt(struct span plaintext, const struct age_recipients *recipients, struct secret *file,
+		struct error *err)
+{
+	_cleanup_secret_ struct secret file_key = {0};
+	int r;
+
+	if (recipients->count == 0)
+		return error_set(err, VMCRED_USAGE, "there is no recipient to encrypt to");
+	r = secret_append_random(&file_key, AGE_FILE_KEY_SIZE, err);
+	if (r == 0)
+		r = header_write(recipients, secret_span(&file_key), file, err);
+	if (r == 0)
+		r = payload_write(plaintext, secret_span(&file_key), file, err);
+	return r;
+}
+
+/* A passphrase stanza stands alone, so that a file authenticates its sender (age.md, "scrypt"). */
+static int scrypt_check(const struct age_header *header, struct error *err)
+{
+	for (size_t i = 0; i < header->count; i++) {
+		struct span type = age_stanza_word(&header->stanzas[i], 0);
+
+		if (header->count > 1 && span_equal(type, span_of_text("scrypt")))
+			return error_set(
+				err, VMCRED_FAILED,
+				"the age header is malformed: a passphrase stanza is not alone");
+	}
+	return 0;
+}
+
+static int file_key_unwrap(const struct age_header *header, const struct age_identities *identities,
+			   struct secret *file_key, struct error *err)
+{
+	int r = scrypt_check(header, err);
+
+	if (r == 0)
+		r = secret_create(file_key, AGE_FILE_KEY_SIZE, err);
+	for (size_t i = 0; r == 0 && i < identities->count; i++) {
+		const struct age_identity *identity = identities->items[i];
+
+		r = identity->ops->unwrap(identity, header, file_key->data, err);
+	}
+	if (r < 0)
+		return r;
+	if (r == 0)
+		return error_set(err, VMCRED_MISSING, "no identity opens the age file");
+	file_key->size = AGE_FILE_KEY_SIZE;
+	return age_header_verify(header, secret_span(file_key), err);
+}
+
+static int payload_read(struct span payload, struct span file_key, struct secret *plaintext,
+			struct error *err)
+{
+	_cleanup_age_stream_ struct age_stream stream = {0};
+	size_t end, written = 0;
+	bool last = false;
+	int r;
+
+	if (payload.size < AGE_STREAM_NONCE_SIZE)
+		return error_set(err, VMCRED_INTEGRITY, "the age payload is cut off");
+	r = age_stream_create(&stream, file_key, payload.data, AGE_DECRYPT, err);
+	payload =
+		span_of(payload.data + AGE_STREAM_NONCE_SIZE, payload.size - AGE_STREAM_NONCE_SIZE);
+	if (r == 0 && __builtin_add_overflow(plaintext->size, payload.size, &end))
+		r = error_no_memory(err);
+	if (r == 0)
+		r = secret_reserve(plaintext, end, err);
+	while (r == 0 && !last) {
+		struct span sealed = payload;
+
+		last = payload.size <= AGE_SEALED_CHUNK_SIZE;
+		if (!last)
+			sealed.size = AGE_SEALED_CHUNK_SIZE;
+		r = age_stream_open(&stream, sealed, last,
+				    plaintext->data + plaintext->size + written, err);
+		if (r == 0)
+			written += sealed.size - AGE_TAG_SIZE;
+		payload = span_of(payload.data + sealed.size, payload.size - sealed.size);
+	}
+	if (r < 0) {
+		/* What came before the bad chunk is genuine, but it is not the file. */
+		if (written > 0)
+			memory_wipe(plaintext->data + plaintext->size, written);
+		return r;
+	}
+	plaintext->size += written;
+	return 0;
+}
+
+int age_decrypt(struct span file, const struct age_identities *identities, struct secret *plaintext,
+		struct error *err)
+{
+	_cleanup_age_header_ struct age_header header = {0};
+	_cleanup_secret_ struct secret file_key = {0};
+	int r = age_header_parse(file, &header, err);
+
+	if (r == 0)
+		r = file_key_unwrap(&header, identities, &file_key, err);
+	if (r < 0)
+		return r;
+	return payload_read(span_of(file.data + header.size, file.size - header.size),
+			    secret_span(&file_key), plaintext, err);
+}

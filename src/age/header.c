@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "age/header.h"
+
+#include <stdlib.h>
+
+#include "age/primitives.h"
+#include "base/base64.h"
+
+/* age.md, "Header" */
+#define VERSION_LINE  "age-encryption.org/v1"
+#define STANZA_PREFIX "-> "
+#define MAC_PREFIX    "---"
+
+#define LINE_COLUMNS 64
+#define LINE_BYTES   (LINE_COLUMNS / 4 * 3)
+
+static int malformed(struct error *err, const char *reason)
+{
+	return error_set(err, VMCRED_FAILED, "the age header is malformed: %s", reason);
+}
+
+/* Takes a line, without its newline, off the text. */
+static int line_take(struct span *text, struct span *line, struct error *err)
+{
+	const uint8_t *end = text->size ? memchr(text->data, '\n', text->size) : NULL;
+
+	if (!end)
+		return malformed(err, "it is cut off");
+	*line = span_of(text->data, (size_t)(end - text->data));
+	*text = span_of(end + 1, text->size - line->size - 1);
+	return 0;
+}
+
+/* Words of visible ASCII characters with one space between them. */
+static bool words_valid(struct span line)
+{
+	uint8_t before = ' ';
+
+	for (size_t i = 0; i < line.size; i++) {
+		uint8_t c = line.data[i];
+
+		if (c < ' ' || c > '~' || (c == ' ' && before == ' '))
+			return false;
+		before = c;
+	}
+	return before != ' ';
+}
+
+/* The body: full lines, and one that is shorter, even if it is empty. */
+static int body_parse(struct span *text, uint8_t *out, size_t *size, struct error *err)
+{
+	_cleanup_error_ struct error reason = {0};
+	struct span line;
+
+	*size = 0;
+	do {
+		size_t decoded;
+		int r = line_take(text, &line, err);
+
+		if (r < 0)
+			return r;
+		if (line.size > LINE_COLUMNS)
+			return malformed(err, "a line of a stanza's body is too long");
+		r = base64_decode(line, BASE64_UNPADDED, out + *size, &decoded, &reason);
+		if (r < 0)
+			return malformed(err, "a line of a stanza's body is not canonical Base64");
+		*size += decoded;
+	} while (line.size == LINE_COLUMNS);
+	return 0;
+}
+
+static int stanza_parse(struct span *text, uint8_t *body, struct age_stanza *stanza,
+			struct error *err)
+{
+	struct span line, prefix = span_of_text(STANZA_PREFIX);
+	size_t size;
+	int r = line_take(text, &line, err);
+
+	if (r < 0)
+		return r;
+	if (!span_starts_with(line, prefix))
+		return malformed(err, "a stanza does not begin with \"-> \"");
+	stanza->line = span_of(line.data + prefix.size, line.size - prefix.size);
+	if (!words_valid(stanza->line))
+		return malformed(
+			err, "a stanza's first line does not hold words with one space between");
+	r = body_parse(text, body, &size, err);
+	stanza->body = span_of(body, size);
+	return r;
+}
+
+static int mac_line_parse(struct span *text, uint8_t mac[AGE_HEADER_MAC_SIZE], struct error *err)
+{
+	/* A decoder's room for a MAC that is one group too long. */
+	uint8_t decoded[AGE_HEADER_MAC_SIZE + 8];
+	_cleanup_error_ struct error reason = {0};
+	struct span line, prefix = span_of_text(MAC_PREFIX " ");
+	size_t size = 0;
+	int r = line_take(text, &line, err);
+
+	if (r < 0)
+		return r;
+	if (!span_starts_with(line, prefix))
+		return malformed(err, "its last line is not \"--- \" and a MAC");
+	line = span_of(line.data + prefix.size, line.size - prefix.size);
+	if (line.size != base64_encoded_size(AGE_HEADER_MAC_SIZE, BASE64_UNPADDED) ||
+	    base64_decode(line, BASE64_UNPADDED, decoded, &size, &reason) < 0)
+		return malformed(err, "its MAC is not 32 bytes of canonical Base64");
+	memcpy(mac, decoded, AGE_HEADER_MAC_SIZE);
+	return 0;
+}
+
+/*
+ * Room for what a text of this many bytes can hold at most. The MAC's line is the first that begins
+ * with
+ * "---": no line of a body does, since '-' is not Base64.
+ */
+static int header_allocate(struct span text, struct age_header *header, struct error *err)
+{
+	static const char mac_start[] = "\n" MAC_PREFIX;
+	const uint8_t *end = memmem(text.data, text.size, mac_start, strlen(mac_start));
+	size_t size, lines = 0;
+
+	if (!end)
+		return malformed(err, "it is cut off");
+	size = (size_t)(end - text.data);
+	for (size_t i = 0; i < size; i++)
+		lines += text.data[i] == '\n';
+	header->stanzas = calloc(lines / 2 + 1, sizeof(*header->stanzas));
+	header->bodies = malloc(size + LINE_BYTES + 2);
+	if (!header->stanzas || !header->bodies)
+		return error_no_memory(err);
+	return 0;
+}
+
+int age_header_parse(struct span file, struct age_header *header, struct error *err)
+{
+	struct span text = file, line, mac_prefix = span_of_text(MAC_PREFIX);
+	uint8_t *body;
+	int r;
+
+	if (!span_starts_with(file, span_of_text(VERSION_LINE "\n"))) {
+		if (span_starts_with(file, span_of_text("age-encryption.org/")))
+			return error_set(err, VMCRED_FAILED,
+					 "it is an age file of a version other than 1");
+		return error_set(err, VMCRED_FAILED, "it is not an age file");
+	}
+	r = line_take(&text, &line, err);
+	if (r == 0)
+		r = header_allocate(file, header, err);
+	body = header->bodies;
+	while (r == 0 && !span_starts_with(text, mac_prefix)) {
+		struct age_stanza *stanza = &header->stanzas[header->count];
+
+		r = stanza_parse(&text, body, stanza, err);
+		if (r == 0) {
+			body += stanza->body.size;
+			header->count++;
+		}
+	}
+	if (r < 0)
+		return r;
+	if (header->count == 0)
+		return malformed(err, "it has no stanza");
+	header->covered = span_of(file.data, (size_t)(text.data - file.data) + mac_prefix.size);
+	r = mac_line_parse(&text, header->mac, err);
+	header->size = (size_t)(text.data - file.data);
+	return r;
+}
+
+void age_header_destroy(struct age_header *header)
+{
+	free(header->stanzas);
+	free(header->bodies);
+	*header = (struct age_header){0};
+}
+
+struct span age_stanza_word(const struct age_stanza *stanza, size_t index)
+{
+	struct span rest = stanza->line;
+
+	for (;;) {
+		const uint8_t *space = rest.size ? memchr(rest.data, ' ', rest.size) : NULL;
+		size_t size = space ? (size_t)(space - rest.data) : rest.size;
+
+		if (index == 0)
+			return span_of(rest.data, size);
+		if (!space)
+			return span_of(NULL, 0);
+		rest = span_of(space + 1, rest.size - size - 1);
+		index--;
+	}
+}
+
+size_t age_stanza_word_count(const struct age_stanza *stanza)
+{
+	size_t count = 1;
+
+	for (size_t i = 0; i < stanza->line.size; i++)
+		count += stanza->line.data[i] == ' ';
+	return count;
+}
+
+int age_header_begin(struct secret *text, struct error *err)
+{
+	return secret_append_text(text, VERSION_LINE "\n", err);
+}
+
+int age_stanza_append(struct secret *text, const char *line, struct span body, struct error *err)
+{
+	int r = secret_append_text(text, STANZA_PREFIX, err);
+
+	if (r == 0)
+		r = secret_append_text(text, line, err);
+	if (r == 0)
+		r = secret_append_text(text, "\n", err);
+	while (r == 0) {
+		struct span part =
+			span_of(body.data, body.size < LINE_BYTES ? body.size : LINE_BYTES);
+
+		r = base64_encode_secret(part, BASE64_UNPADDED, text, err);
+		if (r == 0)
+			r = secret_append_text(text, "\n", err);
+		if (part.size < LINE_BYTES)
+			break;
+		body = span_of(body.data + LINE_BYTES, body.size - LINE_BYTES);
+	}
+	return r;
+}
+
+static int mac_compute(struct span covered, struct span file_key, uint8_t mac[AGE_HEADER_MAC_SIZE],
+		       struct error *err)
+{
+	uint8_t key[AGE_KEY_SIZE];
+	int r = age_hkdf(file_key, span_of(NULL, 0), "header", key, err);
+
+	if (r == 0)
+		r = age_hmac(key, covered, mac, err);
+	memory_wipe(key, sizeof(key));
+	return r;
+}
+
+int age_header_finish(struct secret *text, struct span file_key, struct error *err)
+{
+	uint8_t mac[AGE_HEADER_MAC_SIZE];
+	int r = secret_append_text(text, MAC_PREFIX, err);
+
+	if (r == 0)
+		r = mac_compute(secret_span(text), file_key, mac, err);
+	if (r == 0)
+		r = secret_append_text(text, " ", err);
+	if (r == 0)
+		r = base64_encode_secret(span_of(mac, sizeof(mac)), BASE64_UNPADDED, text, err);
+	if (r == 0)
+		r = secret_append_text(text, "\n", err);
+	return r;
+}
+
+int age_header_verify(const struct age_header *header, struct span file_key, struct error *err)
+{
+	uint8_t mac[AGE_HEADER_MAC_SIZE];
+	int r = mac_compute(header->covered, file_key, mac, err);
+
+	if (r < 0)
+		return r;
+	if (!secret_equal(span_of(mac, sizeof(mac)), span_of(header->mac, sizeof(header->mac))))
+		return error_set(err, VMCRED_INTEGRITY,
+				 "the age header's MAC does not match: the header was changed");
+	return 0;
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "age/primitives.h"
+
+#include <limits.h>
+
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/kdf.h>
+#include <openssl/params.h>
+
+#include "base/secret.h"
+
+int age_crypto_failed(struct error *err, const char *what)
+{
+	ERR_clear_error();
+	return error_set(err, VMCRED_FAILED, "libcrypto failed to %s", what);
+}
+
+int age_hkdf(struct span secret, struct span salt, const char *label, uint8_t key[AGE_KEY_SIZE],
+	     struct error *err)
+{
+	EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
+	EVP_KDF_CTX *context = kdf ? EVP_KDF_CTX_new(kdf) : NULL;
+	OSSL_PARAM parameters[5], *next = parameters;
+	int done = 0;
+
+	/* OSSL_PARAM has no const form, but an input parameter is only read. */
+	*next++ = OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)"SHA256", 0);
+	*next++ = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)secret.data,
+						    secret.size);
+	*next++ = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)label,
+						    strlen(label));
+	/* Without a salt HKDF takes zeros (RFC 5869, section 2.2); libcrypto wants it left out
+	 * then. */
+	if (salt.size > 0)
+		*next++ = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, (void *)salt.data,
+							    salt.size);
+	*next = OSSL_PARAM_construct_end();
+	if (context)
+		done = EVP_KDF_derive(context, key, AGE_KEY_SIZE, parameters);
+	EVP_KDF_CTX_free(context);
+	EVP_KDF_free(kdf);
+	if (done != 1)
+		return age_crypto_failed(err, "derive a key");
+	return 0;
+}
+
+int age_hmac(const uint8_t key[AGE_KEY_SIZE], struct span bytes, uint8_t mac[AGE_KEY_SIZE],
+	     struct error *err)
+{
+	size_t size = 0;
+
+	if (!EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key, AGE_KEY_SIZE, bytes.data,
+		       bytes.size, mac, AGE_KEY_SIZE, &size) ||
+	    size != AGE_KEY_SIZE)
+		return age_crypto_failed(err, "compute a MAC");
+	return 0;
+}
+
+int age_aead_create(struct age_aead *aead, const uint8_t key[AGE_KEY_SIZE],
+		    enum age_direction direction, struct error *err)
+{
+	EVP_CIPHER *cipher = EVP_CIPHER_fetch(NULL, "ChaCha20-Poly1305", NULL);
+	int done = 0;
+
+	aead->context = EVP_CIPHER_CTX_new();
+	if (cipher && aead->context)
+		done = EVP_CipherInit_ex2(aead->context, cipher, key, NULL,
+					  direction == AGE_ENCRYPT, NULL);
+	/* The context holds its own reference. */
+	EVP_CIPHER_free(cipher);
+	if (done != 1) {
+		age_aead_destroy(aead);
+		return age_crypto_failed(err, "set up ChaCha20-Poly1305");
+	}
+	return 0;
+}
+
+void age_aead_destroy(struct age_aead *aead)
+{
+	EVP_CIPHER_CTX_free(aead->context);
+	aead->context = NULL;
+}
+
+int age_aead_seal(struct age_aead *aead, const uint8_t nonce[AGE_NONCE_SIZE], struct span plaintext,
+		  uint8_t *out, struct error *err)
+{
+	int size = 0, rest = 0;
+
+	if (plaintext.size > INT_MAX)
+		return error_set(err, VMCRED_FAILED,
+				 "a message of %zu bytes is too long to encrypt", plaintext.size);
+	if (EVP_EncryptInit_ex2(aead->context, NULL, NULL, nonce, NULL) != 1 ||
+	    EVP_EncryptUpdate(aead->context, out, &size, plaintext.data, (int)plaintext.size) !=
+		    1 ||
+	    EVP_EncryptFinal_ex(aead->context, out + size, &rest) != 1 ||
+	    EVP_CIPHER_CTX_ctrl(aead->context, EVP_CTRL_AEAD_GET_TAG, AGE_TAG_SIZE,
+				out + plaintext.size) != 1)
+		return age_crypto_failed(err, "encrypt with ChaCha20-Poly1305");
+	return 0;
+}
+
+int age_aead_open(struct age_aead *aead, const uint8_t nonce[AGE_NONCE_SIZE], struct span sealed,
+		  uint8_t *out, struct error *err)
+{
+	size_t plaintext_size = sealed.size - AGE_TAG_SIZE;
+	int size = 0, rest = 0;
+
+	if (sealed.size < AGE_TAG_SIZE || plaintext_size > INT_MAX)
+		return error_set(err, VMCRED_FAILED, "a message of %zu bytes cannot be decrypted",
+				 sealed.size);
+	if (EVP_DecryptInit_ex2(aead->context, NULL, NULL, nonce, NULL) != 1 ||
+	    EVP_CIPHER_CTX_ctrl(aead->context, EVP_CTRL_AEAD_SET_TAG, AGE_TAG_SIZE,
+				(void *)(sealed.data + plaintext_size)) != 1 ||
+	    EVP_DecryptUpdate(aead->context, out, &size, sealed.data, (int)plaintext_size) != 1)
+		return age_crypto_failed(err, "decrypt with ChaCha20-Poly1305");
+	if (EVP_DecryptFinal_ex(aead->context, out + size, &rest) != 1) {
+		ERR_clear_error();
+		memory_wipe(out, plaintext_size);
+		return 0;
+	}
+	return 1;
+}

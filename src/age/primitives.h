@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The three constructions that age builds on, over libcrypto: HKDF and HMAC with SHA-256, and
+ * ChaCha20-Poly1305 without additional data.
+ */
+#ifndef VMCRED_AGE_PRIMITIVES_H
+#define VMCRED_AGE_PRIMITIVES_H
+
+#include <openssl/evp.h>
+
+#include "base/error.h"
+#include "base/span.h"
+
+#define AGE_KEY_SIZE   32 /* of HKDF's output, HMAC and ChaCha20-Poly1305 */
+#define AGE_NONCE_SIZE 12
+#define AGE_TAG_SIZE   16
+
+/* Sets the error for a call to libcrypto that failed, and empties libcrypto's list of errors. */
+int age_crypto_failed(struct error *err, const char *what);
+
+/* HKDF-SHA-256 (RFC 5869) with a label as its info; 32 bytes. The caller wipes `key`. */
+int age_hkdf(struct span secret, struct span salt, const char *label, uint8_t key[AGE_KEY_SIZE],
+	     struct error *err);
+
+int age_hmac(const uint8_t key[AGE_KEY_SIZE], struct span bytes, uint8_t mac[AGE_KEY_SIZE],
+	     struct error *err);
+
+/* Starts as {0}. Encrypts or decrypts any number of messages under one key. */
+struct age_aead {
+	EVP_CIPHER_CTX *context; /* owned; libcrypto wipes the key in it */
+};
+
+#define _cleanup_age_aead_ __attribute__((cleanup(age_aead_destroy)))
+
+enum age_direction {
+	AGE_ENCRYPT,
+	AGE_DECRYPT
+};
+
+int age_aead_create(struct age_aead *aead, const uint8_t key[AGE_KEY_SIZE],
+		    enum age_direction direction, struct error *err);
+void age_aead_destroy(struct age_aead *aead);
+
+/* Writes the ciphertext and the tag: `plaintext.size + AGE_TAG_SIZE` bytes. */
+int age_aead_seal(struct age_aead *aead, const uint8_t nonce[AGE_NONCE_SIZE], struct span plaintext,
+		  uint8_t *out, struct error *err);
+
+/*
+ * Writes `sealed.size - AGE_TAG_SIZE` bytes and returns 1. A tag that does not match is no error:
+ * returns 0, and what was written is wiped.
+ */
+int age_aead_open(struct age_aead *aead, const uint8_t nonce[AGE_NONCE_SIZE], struct span sealed,
+		  uint8_t *out, struct error *err);
+
+#endif
