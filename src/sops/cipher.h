@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An encrypted value: ENC[AES256_GCM,data:…,iv:…,tag:…,type:…] with AES-256-GCM, a nonce of 32
+ * bytes and the value's path as additional data; and the MAC over the values of a document.
+ */
+#ifndef VMCRED_SOPS_CIPHER_H
+#define VMCRED_SOPS_CIPHER_H
+
+#include <openssl/evp.h>
+
+#include "base/error.h"
+#include "base/secret.h"
+#include "base/span.h"
+
+#define SOPS_DATA_KEY_SIZE 32 /* AES-256 */
+#define SOPS_NONCE_SIZE    32 /* not the usual 12 */
+#define SOPS_TAG_SIZE      16
+#define SOPS_MAC_TEXT_SIZE 128 /* SHA-512 in hexadecimal */
+
+/* Sets the error for a call to libcrypto that failed, and empties libcrypto's list of errors. */
+int sops_crypto_failed(struct error *err, const char *what);
+
+/* The parts of an ENC[…] text; all point into it. */
+struct sops_sealed {
+	struct span data; /* Base64 */
+	struct span type;
+	uint8_t nonce[SOPS_NONCE_SIZE];
+	uint8_t tag[SOPS_TAG_SIZE];
+};
+
+/* Takes an ENC[…] text apart; there is one strict form. VMCRED_FAILED: the error says what is
+ * wrong. */
+int sops_sealed_parse(struct span text, struct sops_sealed *sealed, struct error *err);
+
+enum sops_direction {
+	SOPS_ENCRYPT,
+	SOPS_DECRYPT
+};
+
+/* Starts as {0}. Any number of values under one data key. */
+struct sops_cipher {
+	EVP_CIPHER_CTX *context; /* owned; libcrypto wipes the key in it */
+};
+
+#define _cleanup_sops_cipher_ __attribute__((cleanup(sops_cipher_destroy)))
+
+int sops_cipher_create(struct sops_cipher *cipher, struct span data_key,
+		       enum sops_direction direction, struct error *err);
+void sops_cipher_destroy(struct sops_cipher *cipher);
+
+/*
+ * Decrypts in place: the plaintext replaces the beginning of `sealed->data`, which must be in
+ * writable, secret memory; its size goes to `*size`. Returns 1, or 0 if the tag does not match:
+ * then the data is wiped.
+ */
+int sops_cipher_open(struct sops_cipher *cipher, const struct sops_sealed *sealed,
+		     struct span additional, size_t *size, struct error *err);
+
+/* Adds the ENC[…] text. `plaintext` is not empty: sops leaves an empty value as it is. */
+int sops_cipher_seal(struct sops_cipher *cipher, struct span plaintext, const char *type,
+		     struct span additional, struct secret *text, struct error *err);
+
+/* Starts as {0}. */
+struct sops_mac {
+	EVP_MD_CTX *context; /* owned */
+};
+
+#define _cleanup_sops_mac_ __attribute__((cleanup(sops_mac_destroy)))
+
+/* `only_encrypted`: the document's MAC leaves out values that are not encrypted. */
+int sops_mac_create(struct sops_mac *mac, bool only_encrypted, struct error *err);
+void sops_mac_destroy(struct sops_mac *mac);
+int sops_mac_add(struct sops_mac *mac, struct span value, struct error *err);
+int sops_mac_finish(struct sops_mac *mac, uint8_t text[SOPS_MAC_TEXT_SIZE], struct error *err);
+
+#endif

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sops/number.h"
+
+#include <locale.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/secret.h"
+
+#define DIGITS_MAX 17 /* tell every double from every other */
+
+/* A number is longer than this only if somebody padded it with zeros. */
+#define TOKEN_SIZE_MAX 1024
+
+static size_t digits_count(struct span text, size_t from)
+{
+	size_t at = from;
+
+	while (at < text.size && text.data[at] >= '0' && text.data[at] <= '9')
+		at++;
+	return at - from;
+}
+
+size_t sops_number_scan(struct span text)
+{
+	size_t at = 0, count;
+
+	if (text.size > 0 && text.data[0] == '-')
+		at++;
+	count = digits_count(text, at);
+	if (count == 0 || (count > 1 && text.data[at] == '0'))
+		return 0;
+	at += count;
+	if (at < text.size && text.data[at] == '.') {
+		count = digits_count(text, at + 1);
+		if (count == 0)
+			return 0;
+		at += 1 + count;
+	}
+	if (at < text.size && (text.data[at] | 0x20) == 'e') {
+		at++;
+		if (at < text.size && (text.data[at] == '+' || text.data[at] == '-'))
+			at++;
+		count = digits_count(text, at);
+		if (count == 0)
+			return 0;
+		at += count;
+	}
+	return at;
+}
+
+/* Whether the digits, without leading zeros, are a number of at most 64 bits with a sign. */
+static bool fits_int64(struct span number)
+{
+	static const char positive[] = "9223372036854775807", negative[] = "9223372036854775808";
+	bool is_negative = number.data[0] == '-';
+	struct span digits = span_of(number.data + is_negative, number.size - is_negative);
+	size_t limit_size = sizeof(positive) - 1;
+
+	if (digits.size != limit_size)
+		return digits.size < limit_size;
+	return memcmp(digits.data, is_negative ? negative : positive, limit_size) <= 0;
+}
+
+/* Both run in the "C" locale, whose decimal point is a point. */
+static double text_to_double(struct span number)
+{
+	char text[TOKEN_SIZE_MAX + 1];
+	double value;
+
+	memcpy(text, number.data, number.size);
+	text[number.size] = '\0';
+	value = strtod(text, NULL);
+	memory_wipe(text, sizeof(text));
+	return value;
+}
+
+static double double_read(struct span number)
+{
+	locale_t numeric = newlocale(LC_NUMERIC_MASK, "C", (locale_t)0);
+	locale_t before = uselocale(numeric);
+	double value = text_to_double(number);
+
+	uselocale(before);
+	freelocale(numeric);
+	return value;
+}
+
+/* The fewest digits that give this double again, as d.ddde±x. */
+static void double_print_shortest(double value, char out[64])
+{
+	locale_t numeric = newlocale(LC_NUMERIC_MASK, "C", (locale_t)0);
+	locale_t before = uselocale(numeric);
+
+	for (int digits = 1; digits <= DIGITS_MAX; digits++) {
+		snprintf(out, 64, "%.*e", digits - 1, value);
+		if (strtod(out, NULL) == value)
+			break;
+	}
+	uselocale(before);
+	freelocale(numeric);
+}
+
+int sops_number_read(struct span number, enum sops_kind *kind, struct span *canonical)
+{
+	bool is_integer = digits_count(number, number.data[0] == '-') + (number.data[0] == '-') ==
+			  number.size;
+
+	*canonical = number;
+	*kind = SOPS_FLOAT;
+	if (is_integer && fits_int64(number)) {
+		*kind = SOPS_INT;
+		if (span_equal(number, span_of_text("-0")))
+			*canonical = span_of_text("0");
+		return 0;
+	}
+	if (number.size > TOKEN_SIZE_MAX || !isfinite(double_read(number)))
+		return -1;
+	return 0;
+}
+
+/* Go's 'f' form of sign, digits and decimal exponent. */
+static size_t plain_write(bool negative, const char *digits, int count, int exponent, char *out)
+{
+	char *to = out;
+
+	if (negative)
+		*to++ = '-';
+	if (exponent < 0) {
+		*to++ = '0';
+		*to++ = '.';
+		for (int i = -1; i > exponent; i--)
+			*to++ = '0';
+	}
+	for (int i = 0; i < count || i <= exponent; i++) {
+		if (exponent >= 0 && i == exponent + 1)
+			*to++ = '.';
+		*to++ = i < count ? digits[i] : '0';
+	}
+	return (size_t)(to - out);
+}
+
+static size_t exponent_write(bool negative, const char *digits, int count, int exponent, char *out)
+{
+	int length = snprintf(out, SOPS_NUMBER_SIZE_MAX, "%s%c%s%.*se%+d", negative ? "-" : "",
+			      digits[0], count > 1 ? "." : "", count - 1, digits + 1, exponent);
+
+	return (size_t)length;
+}
+
+size_t sops_float_print(struct span number, enum sops_number_form form,
+			char out[SOPS_NUMBER_SIZE_MAX])
+{
+	double value = double_read(number), size = fabs(value);
+	char shortest[64], digits[DIGITS_MAX + 1];
+	int count = 0, exponent = 0;
+	size_t length;
+
+	double_print_shortest(size, shortest);
+	for (const char *c = shortest; *c; c++) {
+		if (*c == 'e') {
+			exponent = atoi(c + 1);
+			break;
+		}
+		if (*c != '.')
+			digits[count++] = *c;
+	}
+	digits[count] = '\0';
+	/* encoding/json, floatEncoder */
+	if (form == SOPS_NUMBER_JSON && size != 0 && (size < 1e-6 || size >= 1e21))
+		length = exponent_write(signbit(value), digits, count, exponent, out);
+	else
+		length = plain_write(signbit(value), digits, count, exponent, out);
+	memory_wipe(shortest, sizeof(shortest));
+	memory_wipe(digits, sizeof(digits));
+	return length;
+}
