@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real age and age-keygen read what we write, and we read what they write."""
+import os
+import random
+import subprocess
+
+import harness
+from harness import equal, expect, need, run, test
+
+CRYPT = os.environ.get("VMCRED_CRYPT", "build/tests/interop/crypt")
+SIZES = [0, 1, 31, 65535, 65536, 65537, 131072, 200000]
+
+
+def keygen(folder, name):
+    """A new identity file of the real age-keygen, and its public key."""
+    path = folder / name
+    expect(run(need("age-keygen"), "-o", path))
+    return path, run(need("age-keygen"), "-y", path).out.strip()
+
+
+def pipe(*command, stdin, code=0):
+    """Runs a filter; gives the bytes that it wrote."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        input=stdin,
+        env=harness.CLEAN_ENVIRONMENT,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    equal((done.returncode, done.stderr.decode() if code == 0 else ""), (code, ""), "exit code and stderr")
+    return done.stdout
+
+
+def plaintexts():
+    source = random.Random(7)
+    return [source.randbytes(size) for size in SIZES]
+
+
+@test("age opens every file that we write, binary and armored")
+def _(folder):
+    path, recipient = keygen(folder, "key")
+    for plaintext in plaintexts():
+        for verb in ("age-encrypt", "age-armor"):
+            file = pipe(CRYPT, verb, recipient, stdin=plaintext)
+            equal(pipe(need("age"), "-d", "-i", path, stdin=file), plaintext, f"{verb} of {len(plaintext)} bytes")
+
+
+@test("we open every file that age writes, binary and armored")
+def _(folder):
+    path, recipient = keygen(folder, "key")
+    for plaintext in plaintexts():
+        for form in ([], ["-a"]):
+            file = pipe(need("age"), *form, "-r", recipient, stdin=plaintext)
+            equal(pipe(CRYPT, "age-decrypt", path, stdin=file), plaintext, f"{form} of {len(plaintext)} bytes")
+
+
+@test("each of several recipients opens a file, whoever wrote it, and a stranger does not")
+def _(folder):
+    keys = [keygen(folder, f"key{number}") for number in range(4)]
+    recipients = [recipient for _, recipient in keys]
+    stranger, stranger_recipient = keygen(folder, "stranger")
+    plaintext = random.Random(8).randbytes(1000)
+    ours = pipe(CRYPT, "age-encrypt", *recipients, stdin=plaintext)
+    options = [word for recipient in recipients for word in ("-r", recipient)]
+    theirs = pipe(need("age"), *options, stdin=plaintext)
+    for path, _ in keys:
+        equal(pipe(need("age"), "-d", "-i", path, stdin=ours), plaintext, "ours")
+        equal(pipe(CRYPT, "age-decrypt", path, stdin=theirs), plaintext, "theirs")
+    pipe(need("age"), "-d", "-i", stranger, stdin=ours, code=1)
+    expect(
+        run(CRYPT, "age-decrypt", stranger, stdin=theirs),
+        code=3,
+        out="",
+        err="crypt: no identity opens the age file\n",
+    )
+    equal(stranger_recipient in recipients, False, "stranger")
+
+
+@test("an identity file may hold several keys, comments, empty lines and CR LF")
+def _(folder):
+    keys = [keygen(folder, f"key{number}") for number in range(3)]
+    lines = ["# three keys", ""]
+    for path, _ in keys:
+        lines += path.read_text().splitlines() + [""]
+    every = folder / "every"
+    every.write_bytes("\r\n".join(lines).encode())
+    every.chmod(0o600)
+    for _, recipient in keys:
+        file = pipe(need("age"), "-r", recipient, stdin=b"hello")
+        equal(pipe(CRYPT, "age-decrypt", every, stdin=file), b"hello", "plaintext")
+
+
+@test("a file for recipients of other types too is opened by the X25519 identity among them")
+def _(folder):
+    path, recipient = keygen(folder, "key")
+    ssh = folder / "ssh"
+    expect(run(need("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", ssh))
+    file = pipe(need("age"), "-R", f"{ssh}.pub", "-r", recipient, stdin=b"hello")
+    equal(pipe(CRYPT, "age-decrypt", path, stdin=file), b"hello", "plaintext")
+
+
+if __name__ == "__main__":
+    harness.main()

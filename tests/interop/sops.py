@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real sops reads what we write, and we read what it writes."""
+import json
+import os
+import random
+import subprocess
+
+import harness
+from harness import equal, expect, need, run, test
+
+CRYPT = os.environ.get("VMCRED_CRYPT", "build/tests/interop/crypt")
+BINARY = ("--input-type", "binary", "--output-type", "json")
+BINARY_BACK = ("--input-type", "binary", "--output-type", "binary")
+TREES = int(os.environ.get("VMCRED_TREES", "60"))
+
+VALUES = {
+    "nothing": b"",
+    "text": b"correct horse battery staple\n",
+    "NUL bytes": b"a\0b\0\0",
+    "no UTF-8": b"\xff\xfe\x80\xc0\xaf",
+    "JSON": b'{"data": "ENC[AES256_GCM,data:,iv:,tag:,type:str]"}',
+    "all bytes": bytes(range(256)),
+    "200000 bytes": random.Random(1).randbytes(200000),
+}
+
+
+def keygen(folder, name):
+    """A new identity file of the real age-keygen, and its public key."""
+    path = folder / name
+    expect(run(need("age-keygen"), "-o", path))
+    return path, run(need("age-keygen"), "-y", path).out.strip()
+
+
+def pipe(*command, stdin=b"", key=None):
+    """Runs a filter; gives the bytes that it wrote."""
+    environment = harness.CLEAN_ENVIRONMENT | ({"SOPS_AGE_KEY_FILE": str(key)} if key else {})
+    done = subprocess.run(
+        [str(word) for word in command],
+        input=stdin,
+        env=environment,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    equal((done.returncode, done.stderr.decode()), (0, ""), "exit code and stderr")
+    return done.stdout
+
+
+def sops_encrypt(folder, recipients, name, content, *options):
+    path = folder / name
+    path.write_bytes(content)
+    return pipe(need("sops"), "--encrypt", "--age", ",".join(recipients), *options, path)
+
+
+def sops_decrypt(folder, key, name, content, *options):
+    path = folder / name
+    path.write_bytes(content)
+    return pipe(need("sops"), "decrypt", *options, path, key=key)
+
+
+@test("sops reads every binary document that we write, whatever its bytes")
+def _(folder):
+    key, recipient = keygen(folder, "key")
+    for name, value in VALUES.items():
+        document = pipe(CRYPT, "sops-encrypt", recipient, stdin=value)
+        equal(sops_decrypt(folder, key, "secret", document, *BINARY_BACK), value, name)
+
+
+@test("we read every binary document that sops writes, whatever its bytes")
+def _(folder):
+    key, recipient = keygen(folder, "key")
+    for name, value in VALUES.items():
+        document = sops_encrypt(folder, [recipient], "plain", value, *BINARY)
+        equal(pipe(CRYPT, "sops-data", key, stdin=document), value, name)
+
+
+@test("a document that we write has the layout, the keys and the white space of one that sops writes")
+def _(folder):
+    recipients = [keygen(folder, f"key{number}")[1] for number in range(2)]
+    ours = pipe(CRYPT, "sops-encrypt", *recipients, stdin=b"value").decode()
+    theirs = sops_encrypt(folder, recipients, "plain", b"value", *BINARY).decode()
+
+    def skeleton(text):
+        """The text with what is random or the time of day cut out."""
+        document = json.loads(text)
+        for key in document["sops"]["age"]:
+            text = text.replace(json.dumps(key["enc"])[1:-1], "X" * len(key["enc"]))
+        for value in (document["data"], document["sops"]["mac"]):
+            text = text.replace(value, "X" * len(value))
+        return text.replace(document["sops"]["lastmodified"], "T" * len(document["sops"]["lastmodified"]))
+
+    equal(skeleton(ours), skeleton(theirs), "layout")
+
+
+@test("each of several recipients opens a document, whoever wrote it")
+def _(folder):
+    keys = [keygen(folder, f"key{number}") for number in range(3)]
+    recipients = [recipient for _, recipient in keys]
+    ours = pipe(CRYPT, "sops-encrypt", *recipients, stdin=b"value")
+    theirs = sops_encrypt(folder, recipients, "plain", b"value", *BINARY)
+    for path, _ in keys:
+        equal(sops_decrypt(folder, path, "secret", ours, *BINARY_BACK), b"value", "ours")
+        equal(pipe(CRYPT, "sops-data", path, stdin=theirs), b"value", "theirs")
+
+
+@test("a stranger is told for whom a document is encrypted, and what was tried")
+def _(folder):
+    _, recipient = keygen(folder, "key")
+    path, stranger = keygen(folder, "stranger")
+    document = sops_encrypt(folder, [recipient], "plain", b"value", *BINARY)
+    expect(
+        run(CRYPT, "sops-data", path, stdin=document),
+        code=3,
+        out="",
+        err=f"crypt: stdin: no identity opens it: it is encrypted for {recipient}; tried: {stranger}: use an "
+        "identity of a recipient, or make the identity's public key a recipient and encrypt it again\n",
+    )
+
+
+NUMBERS = [0, 1, -1, 7, 10**6, -(2**63), 2**63 - 1, 0.5, -2.25, 1e21, 1e-7, 123456.789, 5e-324, 1e300, 2.0, 1e20]
+WORDS = ["", "a", "key", "über", "日本", "𝄞", "tab\there", 'quote"', "back\\slash", "<&>", "\u2028", "new\nline", "\x01", "/", "\x7f"]
+
+
+def tree(source, depth):
+    """A random value of a document."""
+    kind = source.randrange(9 if depth > 0 else 7)
+    if kind < 3:
+        return "".join(source.choice(WORDS) for _ in range(source.randrange(4)))
+    if kind == 3:
+        return source.choice(NUMBERS)
+    if kind == 4:
+        return source.choice([True, False])
+    if kind == 5:
+        return None
+    if kind == 6:
+        return source.randrange(-(10**12), 10**12)
+    if kind == 7:
+        return [tree(source, depth - 1) for _ in range(source.randrange(5))]
+    return branch(source, depth - 1)
+
+
+def branch(source, depth):
+    suffixes = ["", "", "", "_unencrypted", "_secret"]
+    return {
+        f"{source.choice(WORDS)}{number}{source.choice(suffixes)}": tree(source, depth)
+        for number in range(source.randrange(1, 6))
+    }
+
+
+RULES = [
+    (),
+    ("--unencrypted-suffix", "_unencrypted"),
+    ("--encrypted-suffix", "_secret"),
+    ("--mac-only-encrypted",),
+    ("--mac-only-encrypted", "--encrypted-suffix", "_secret"),
+]
+
+
+@test("random trees that sops encrypted come out byte for byte as sops decrypts them")
+def _(folder):
+    source = random.Random(42)
+    key, recipient = keygen(folder, "key")
+    for number in range(TREES):
+        content = json.dumps(branch(source, 4), ensure_ascii=source.choice([True, False])).encode()
+        rule = RULES[number % len(RULES)]
+        document = sops_encrypt(folder, [recipient], "plain.json", content, *rule)
+        expected = sops_decrypt(folder, key, "secret.json", document)
+        equal(pipe(CRYPT, "sops-json", key, stdin=document), expected, f"tree {number}, rule {rule}")
+
+
+@test("a value that was changed in a document of sops is an integrity error that names the value")
+def _(folder):
+    key, recipient = keygen(folder, "key")
+    content = {"db": {"users": ["root", "guest"]}, "port_unencrypted": 5432}
+    document = json.loads(sops_encrypt(folder, [recipient], "plain.json", json.dumps(content).encode()))
+
+    def refused(change, message):
+        changed = json.loads(json.dumps(document))
+        change(changed)
+        expect(
+            run(CRYPT, "sops-json", key, stdin=json.dumps(changed)),
+            code=4,
+            out="",
+            err=f"crypt: stdin: {message}\n",
+        )
+
+    users = document["db"]["users"]
+    tag = "was changed or moved: its tag does not match"
+    mac = "its MAC does not match: a value was added, removed or changed, or their order"
+    first = users[1].index("data:") + len("data:")
+    flipped = users[1][:first] + ("B" if users[1][first] == "A" else "A") + users[1][first + 1 :]
+    refused(lambda d: d["db"].update(users=[users[0], flipped]), f"the value db.users[1] {tag}")
+    refused(lambda d: d["db"].update(users=users[::-1]), mac)
+    refused(lambda d: d["db"].update(users=users[:1]), mac)
+    refused(lambda d: d.update(port_unencrypted=5433), mac)
+    refused(lambda d: d.update(other=d["db"]), f"the value other.users[0] {tag}")
+    refused(lambda d: d["db"].update(extra="x"), "the value db.extra is not encrypted, although the document's rule says so")
+    refused(lambda d: d["sops"].update(lastmodified="2001-01-01T00:00:00Z"),
+            "its MAC or its time was changed: the MAC's own tag does not match")
+
+
+if __name__ == "__main__":
+    harness.main()
