@@ -130,9 +130,9 @@ static int composition_fill(struct composition *composition, struct cli *cli, ch
 		*ops = vmm_find(argv, err);
 		if (!*ops)
 			return -(int)err->code;
-		r = (*ops)->arguments_read(argv, &composition->list, &cli->report, err);
+		r = vmm_arguments_read(*ops, argv, &composition->list, &cli->report, err);
 		if (r < 0)
-			return error_wrap(err, "reading the command line of %s", argv[0]);
+			return r;
 	}
 	return oem_list_compose(&composition->list, composition->vm, credentials, &cli->report,
 				err);

@@ -53,7 +53,7 @@ static int vm_run(struct cli *cli, const struct config_vm *vm, char **words,
 	ops = vmm_find(launch.argv, err);
 	if (!ops)
 		return -(int)err->code;
-	r = ops->arguments_read(launch.argv, &list, &cli->report, err);
+	r = vmm_arguments_read(ops, launch.argv, &list, &cli->report, err);
 	if (r == 0)
 		r = oem_list_compose(&list, vm, credentials, &cli->report, err);
 	return r < 0 ? r : vmm_run(ops, &launch, err);

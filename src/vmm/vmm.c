@@ -28,13 +28,23 @@ const struct vmm_ops *vmm_find(char *const *argv, struct error *err)
 	return NULL;
 }
 
+int vmm_arguments_read(const struct vmm_ops *ops, char *const *argv, struct oem_list *list,
+		       const struct report *report, struct error *err)
+{
+	int r = ops->arguments_read(argv, list, report, err);
+
+	return r < 0 ? error_wrap(err, "reading the command line of %s", argv[0]) : 0;
+}
+
 int vmm_run(const struct vmm_ops *ops, struct vmm_launch *launch, struct error *err)
 {
 	size_t body = 0;
-	int r = ops->check(launch, &body, err);
+	int r = oem_list_check(launch->list, err);
 
+	if (r == 0)
+		r = ops->check(launch, &body, err);
 	if (r < 0)
-		return error_wrap(err, "%s", ops->name);
+		return error_wrap(err, "preparing to start %s", ops->name);
 	if (launch->expose & VMM_EXPOSE_ARGV)
 		report_message(launch->report, REPORT_WARNING,
 			       "--expose=argv: every user of this host can read the OEM strings in "

@@ -62,7 +62,11 @@ struct vmm_ops {
 /* The driver for a command, or NULL with VMCRED_USAGE, which names the known ones. */
 const struct vmm_ops *vmm_find(char *const *argv, struct error *err);
 
-/* Checks and starts. As vmm_ops.launch. */
+/* vmm_ops.arguments_read, and the error says whose arguments they are. */
+int vmm_arguments_read(const struct vmm_ops *ops, char *const *argv, struct oem_list *list,
+		       const struct report *report, struct error *err);
+
+/* Checks the list and all limits, and starts. As vmm_ops.launch. */
 int vmm_run(const struct vmm_ops *ops, struct vmm_launch *launch, struct error *err);
 
 #endif

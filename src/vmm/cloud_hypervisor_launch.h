@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside vmm/: a Cloud Hypervisor process that gets its VM through its API.
+ */
+#ifndef VMCRED_VMM_CLOUD_HYPERVISOR_LAUNCH_H
+#define VMCRED_VMM_CLOUD_HYPERVISOR_LAUNCH_H
+
+#include "vmm/cloud_hypervisor_config.h"
+#include "vmm/vmm.h"
+
+/* The last version whose API takes no more than OEM_LIMIT_API_BODY. */
+#define CLOUD_HYPERVISOR_SMALL_BODY_VERSION 53
+
+/* The major version that the program prints, or 0 where it says nothing of the kind. */
+int cloud_hypervisor_version(const char *program);
+
+/* Starts it, makes and boots the VM, wipes the list and waits. As vmm_ops.launch. */
+int cloud_hypervisor_boot(struct vmm_launch *launch, const struct cloud_hypervisor_config *config,
+			  struct error *err);
+
+#endif
