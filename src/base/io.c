@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/io.h"
+
+#include <errno.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+/* Attempts at a name that nobody else has. */
+#define TEMPORARY_NAME_ATTEMPTS 16
+
+int dir_open(int dirfd, const char *path, struct error *err)
+{
+	int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return error_set_errno(err, errno, "opening the folder %s", path);
+	return fd;
+}
+
+/* Makes one folder; one that is there is as good. */
+static int dir_make_one(int dirfd, const char *path, mode_t mode)
+{
+	if (mkdirat(dirfd, path, mode) < 0 && errno != EEXIST)
+		return -errno;
+	return 0;
+}
+
+int dir_make(int dirfd, const char *path, mode_t mode, struct error *err)
+{
+	_cleanup_free_ char *part = strdup(path);
+	int r;
+
+	if (!part)
+		return error_no_memory(err);
+	for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		r = dir_make_one(dirfd, part, mode);
+		if (r < 0)
+			return error_set_errno(err, -r, "making the folder %s", part);
+		*slash = '/';
+	}
+	r = dir_make_one(dirfd, path, mode);
+	if (r < 0)
+		return error_set_errno(err, -r, "making the folder %s", path);
+	return dir_open(dirfd, path, err);
+}
+
+/* `.<prefix>.XXXXXXXX` with random hexadecimal digits; NULL without memory. */
+static char *temporary_name(const char *prefix)
+{
+	uint32_t random = 0;
+	char *name = NULL;
+
+	if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
+		return NULL;
+	if (asprintf(&name, ".%s.%08x", prefix, random) < 0)
+		return NULL;
+	return name;
+}
+
+int dir_make_temporary(int dirfd, const char *prefix, mode_t mode, char **name, struct error *err)
+{
+	for (int attempt = 0; attempt < TEMPORARY_NAME_ATTEMPTS; attempt++) {
+		_cleanup_free_ char *candidate = temporary_name(prefix);
+		int fd;
+
+		if (!candidate)
+			return error_no_memory(err);
+		if (mkdirat(dirfd, candidate, mode) < 0) {
+			if (errno == EEXIST)
+				continue;
+			return error_set_errno(err, errno, "making a temporary folder for %s", prefix);
+		}
+		fd = dir_open(dirfd, candidate, err);
+		if (fd < 0) {
+			(void)unlinkat(dirfd, candidate, AT_REMOVEDIR);
+			return fd;
+		}
+		*name = pointer_release(&candidate);
+		return fd;
+	}
+	return error_set(err, VMCRED_FAILED, "no free name for a temporary folder for %s", prefix);
+}
+
+int dir_sync(int dirfd, const char *what, struct error *err)
+{
+	if (fsync(dirfd) < 0)
+		return error_set_errno(err, errno, "syncing the folder of %s to the disk", what);
+	return 0;
+}
+
+/* Overwrites a regular file in place; on a memory file system that is where its bytes are. */
+static void file_wipe(int dirfd, const char *name)
+{
+	static const uint8_t zeroes[4096];
+	_cleanup_close_ int fd = -1;
+	struct stat status;
+	off_t done = 0;
+
+	fd = openat(dirfd, name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	/* A file whose mode refuses writing, for one who is not root. */
+	if (fd < 0 && errno == EACCES && fchmodat(dirfd, name, S_IRUSR | S_IWUSR, 0) == 0)
+		fd = openat(dirfd, name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
+		return;
+	while (done < status.st_size) {
+		size_t left = (size_t)(status.st_size - done);
+		ssize_t wrote = pwrite(fd, zeroes, left < sizeof(zeroes) ? left : sizeof(zeroes), done);
+
+		if (wrote <= 0)
+			return;
+		done += wrote;
+	}
+}
+
+static int entries_remove(int fd, const char *name, const char *only, bool wipe,
+			  struct error *err);
+
+static int tree_entry_remove(int dirfd, const char *name, bool wipe, struct error *err)
+{
+	_cleanup_close_ int fd =
+		openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int flags = 0, r;
+
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	if (fd >= 0) {
+		r = entries_remove(fd, name, "", wipe, err);
+		if (r < 0)
+			return r;
+		flags = AT_REMOVEDIR;
+	} else if (errno == ENOTDIR || errno == ELOOP) {
+		if (wipe)
+			file_wipe(dirfd, name);
+	} else {
+		return error_set_errno(err, errno, "opening %s to remove it", name);
+	}
+	if (unlinkat(dirfd, name, flags) < 0 && errno != ENOENT)
+		return error_set_errno(err, errno, "removing %s", name);
+	return 0;
+}
+
+/* Removes the entries of a folder whose names start with `only`. */
+static int entries_remove(int fd, const char *name, const char *only, bool wipe,
+			  struct error *err)
+{
+	_cleanup_close_dir_ DIR *dir = NULL;
+	_cleanup_close_ int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	const struct dirent *entry;
+	int r;
+
+	if (copy < 0)
+		return error_set_errno(err, errno, "listing %s", name);
+	dir = fdopendir(copy);
+	if (!dir)
+		return error_set_errno(err, errno, "listing %s", name);
+	copy = -1; /* the stream owns it now, and shares its position */
+	rewinddir(dir);
+	for (errno = 0; (entry = readdir(dir)); errno = 0) {
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+		    strncmp(entry->d_name, only, strlen(only)) != 0)
+			continue;
+		r = tree_entry_remove(fd, entry->d_name, wipe, err);
+		if (r < 0)
+			return r;
+	}
+	if (errno != 0)
+		return error_set_errno(err, errno, "listing %s", name);
+	return 0;
+}
+
+int dir_remove_tree(int dirfd, const char *name, bool wipe, struct error *err)
+{
+	return tree_entry_remove(dirfd, name, wipe, err);
+}
+
+int dir_remove_temporaries(int dirfd, const char *prefix, bool wipe, struct error *err)
+{
+	_cleanup_free_ char *start = NULL;
+
+	if (asprintf(&start, ".%s.", prefix) < 0) {
+		start = NULL;
+		return error_no_memory(err);
+	}
+	return entries_remove(dirfd, "left-over temporary folders", start, wipe, err);
+}
+
+int file_open(int dirfd, const char *path, struct error *err)
+{
+	int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+	if (fd < 0)
+		return error_set_errno(err, errno, "opening %s", path);
+	return fd;
+}
+
+int fd_write(int fd, struct span bytes, const char *what, struct error *err)
+{
+	while (bytes.size > 0) {
+		ssize_t wrote = write(fd, bytes.data, bytes.size);
+
+		if (wrote < 0 && errno == EINTR)
+			continue;
+		if (wrote < 0)
+			return error_set_errno(err, errno, "writing %s", what);
+		bytes = span_of(bytes.data + wrote, bytes.size - (size_t)wrote);
+	}
+	return 0;
+}
+
+/* Content, mode and sync of a file that was just made. `what` is the name that the user knows. */
+static int new_file_fill(int fd, struct span content, mode_t mode, const char *what,
+			 struct error *err)
+{
+	int r = fd_write(fd, content, what, err);
+
+	if (r < 0)
+		return r;
+	/* The mode at open() was cut by the umask. */
+	if (fchmod(fd, mode) < 0)
+		return error_set_errno(err, errno, "setting the mode of %s", what);
+	if (fsync(fd) < 0)
+		return error_set_errno(err, errno, "syncing %s to the disk", what);
+	return 0;
+}
+
+int file_write_new(int dirfd, const char *name, struct span content, mode_t mode,
+		   struct error *err)
+{
+	_cleanup_close_ int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+					S_IRUSR | S_IWUSR);
+	int r;
+
+	if (fd < 0)
+		return error_set_errno(err, errno, "making %s", name);
+	r = new_file_fill(fd, content, mode, name, err);
+	if (r < 0)
+		(void)unlinkat(dirfd, name, 0);
+	return r;
+}
+
+int file_replace(int dirfd, const char *name, struct span content, mode_t mode,
+		 struct error *err)
+{
+	for (int attempt = 0; attempt < TEMPORARY_NAME_ATTEMPTS; attempt++) {
+		_cleanup_free_ char *temporary = temporary_name(name);
+		_cleanup_close_ int fd = -1;
+		int r;
+
+		if (!temporary)
+			return error_no_memory(err);
+		fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+			    S_IRUSR | S_IWUSR);
+		if (fd < 0 && errno == EEXIST)
+			continue;
+		if (fd < 0)
+			return error_set_errno(err, errno, "making a temporary file for %s", name);
+		r = new_file_fill(fd, content, mode, name, err);
+		if (r == 0 && renameat(dirfd, temporary, dirfd, name) < 0)
+			r = error_set_errno(err, errno, "putting the new %s in place", name);
+		if (r < 0) {
+			(void)unlinkat(dirfd, temporary, 0);
+			return r;
+		}
+		return dir_sync(dirfd, name, err);
+	}
+	return error_set(err, VMCRED_FAILED, "no free name for a temporary file for %s", name);
+}
+
+int file_read_secret(int dirfd, const char *path, size_t size_max, struct secret *content,
+		     struct error *err)
+{
+	_cleanup_close_ int fd = file_open(dirfd, path, err);
+
+	if (fd < 0)
+		return fd;
+	return secret_read(content, fd, size_max, path, err);
+}
+
+int file_read_text(int dirfd, const char *path, size_t size_max, char **text, size_t *size,
+		   struct error *err)
+{
+	_cleanup_close_ int fd = file_open(dirfd, path, err);
+	_cleanup_free_ char *content = NULL;
+	size_t used = 0, room = 4096;
+
+	if (fd < 0)
+		return fd;
+	for (;;) {
+		char *larger = realloc(content, room);
+		ssize_t got;
+
+		if (!larger)
+			return error_no_memory(err);
+		content = larger;
+		got = read(fd, content + used, room - used - 1);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return error_set_errno(err, errno, "reading %s", path);
+		if (got == 0)
+			break;
+		used += (size_t)got;
+		if (used > size_max)
+			return error_set(err, VMCRED_FAILED, "%s is larger than %zu bytes", path,
+					 size_max);
+		if (used + 1 == room)
+			room *= 2;
+	}
+	content[used] = '\0';
+	if (memchr(content, '\0', used))
+		return error_set(err, VMCRED_USAGE, "%s is not a text file: it holds a NUL byte", path);
+	*text = pointer_release(&content);
+	if (size)
+		*size = used;
+	return 0;
+}
+
+bool fd_is_on_memory(int fd)
+{
+	struct statfs status;
+
+	return fstatfs(fd, &status) == 0 &&
+	       (status.f_type == TMPFS_MAGIC || status.f_type == RAMFS_MAGIC);
+}
+
+int memory_file_create(const char *name, struct span content, struct error *err)
+{
+	const int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+	_cleanup_close_ int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int r;
+
+	if (fd < 0)
+		return error_set_errno(err, errno, "making the memory file %s", name);
+	/* It is opened again by path (/dev/fd/N): by its owner alone. */
+	if (fchmod(fd, S_IRUSR) < 0)
+		return error_set_errno(err, errno, "setting the mode of the memory file %s", name);
+	r = fd_write(fd, content, name, err);
+	if (r < 0)
+		return r;
+	if (lseek(fd, 0, SEEK_SET) < 0 || fcntl(fd, F_ADD_SEALS, seals) < 0)
+		return error_set_errno(err, errno, "sealing the memory file %s", name);
+	return fd_release(&fd);
+}
+
+char *path_join(const char *folder, const char *name)
+{
+	size_t length = strlen(folder);
+	char *path = NULL;
+
+	if (asprintf(&path, "%s%s%s", folder, length > 0 && folder[length - 1] == '/' ? "" : "/",
+		     name) < 0)
+		return NULL;
+	return path;
+}

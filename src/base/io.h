@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Files, folders and memory files, in the few forms that the program needs. Every descriptor is O_CLOEXEC.
+ * Paths are given as a folder descriptor (or AT_FDCWD) and a name, and named in errors as given.
+ * A file is replaced, never changed: temporary file in the same folder, fsync, rename, fsync of the
+ * folder, so that a crash or a full disk leaves the old one or the new one, whole.
+ */
+#ifndef VMCRED_BASE_IO_H
+#define VMCRED_BASE_IO_H
+
+#include <fcntl.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "base/secret.h"
+#include "base/span.h"
+
+/* Opens a folder; returns its descriptor or a negative code. The caller closes it. */
+int dir_open(int dirfd, const char *path, struct error *err);
+
+/* The same, making the missing folders of the path with `mode`. */
+int dir_make(int dirfd, const char *path, mode_t mode, struct error *err);
+
+/*
+ * Makes a folder with a fresh random name `.<prefix>.XXXXXXXX` in `dirfd` with `mode`; the name goes to
+ * `*name` (the caller frees it). Returns its descriptor or a negative code.
+ */
+int dir_make_temporary(int dirfd, const char *prefix, mode_t mode, char **name,
+		       struct error *err);
+
+/*
+ * Removes what dir_make_temporary() left for `prefix` in a run that was killed. The caller holds a lock that
+ * keeps such runs apart.
+ */
+int dir_remove_temporaries(int dirfd, const char *prefix, bool wipe, struct error *err);
+
+/* Flushes a folder's entries to the disk. `what` names it in the error. */
+int dir_sync(int dirfd, const char *what, struct error *err);
+
+/*
+ * Removes `name` in `dirfd` with all below it, never following a link. With `wipe`, regular files are
+ * overwritten before they are unlinked, which means something on a memory file system only.
+ * What is not there is no error.
+ */
+int dir_remove_tree(int dirfd, const char *name, bool wipe, struct error *err);
+
+/* Opens a file for reading; returns its descriptor or a negative code (VMCRED_MISSING: not there). */
+int file_open(int dirfd, const char *path, struct error *err);
+
+/* Writes the whole span. `what` names the target in the error. */
+int fd_write(int fd, struct span bytes, const char *what, struct error *err);
+
+/* Makes a new file with `mode`, which must not exist, writes and syncs it. For files in a new folder. */
+int file_write_new(int dirfd, const char *name, struct span content, mode_t mode,
+		   struct error *err);
+
+/* Replaces `name` in `dirfd` (or makes it) in one step, as the head of this file says. */
+int file_replace(int dirfd, const char *name, struct span content, mode_t mode,
+		 struct error *err);
+
+/* Reads a file to its end into secret memory; over `size_max` bytes is an error. */
+int file_read_secret(int dirfd, const char *path, size_t size_max, struct secret *content,
+		     struct error *err);
+
+/*
+ * Reads a public file as text with a NUL behind it; the caller frees `*text`. `size` may be NULL. A NUL byte
+ * in the file and more than `size_max` bytes are errors.
+ */
+int file_read_text(int dirfd, const char *path, size_t size_max, char **text, size_t *size,
+		   struct error *err);
+
+/* Whether the descriptor is on a file system whose files live in memory alone (tmpfs, ramfs). */
+bool fd_is_on_memory(int fd);
+
+/*
+ * A memory file with `content` that can no longer be changed (sealed), at offset 0. It is O_CLOEXEC; whoever
+ * hands it to another program clears that. `name` shows in /proc and holds no secret.
+ * Returns the descriptor or a negative code.
+ */
+int memory_file_create(const char *name, struct span content, struct error *err);
+
+/* `folder`/`name` in new memory, NULL without memory. The caller frees it. */
+char *path_join(const char *folder, const char *name);
+
+#endif

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/json.h"
+
+#include <stdio.h>
+
+#include "base/cleanup.h"
+
+/* Length of the well-formed sequence at the start of `bytes`, or 0. RFC 3629, section 4. */
+static size_t utf8_sequence(struct span bytes)
+{
+	static const struct {
+		uint8_t first_low, first_high, second_low, second_high, length;
+	} forms[] = {
+		{0x00, 0x7f, 0x00, 0x00, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+		{0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+		{0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
+	};
+
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		if (bytes.data[0] < forms[i].first_low || bytes.data[0] > forms[i].first_high)
+			continue;
+		if (bytes.size < forms[i].length)
+			return 0;
+		if (forms[i].length > 1 && (bytes.data[1] < forms[i].second_low ||
+					    bytes.data[1] > forms[i].second_high))
+			return 0;
+		for (size_t j = 2; j < forms[i].length; j++) {
+			if ((bytes.data[j] & 0xc0) != 0x80)
+				return 0;
+		}
+		return forms[i].length;
+	}
+	return 0;
+}
+
+bool utf8_valid(struct span bytes)
+{
+	while (bytes.size > 0) {
+		size_t length = utf8_sequence(bytes);
+
+		if (length == 0)
+			return false;
+		bytes = span_of(bytes.data + length, bytes.size - length);
+	}
+	return true;
+}
+
+int json_append_string(struct secret *out, struct span text, struct error *err)
+{
+	static const char digits[] = "0123456789abcdef";
+	size_t room, end;
+	uint8_t *to;
+	int r;
+
+	if (!utf8_valid(text))
+		return error_set(err, VMCRED_FAILED, "a text that is not UTF-8 cannot go into JSON");
+	/* The longest escape is six characters. */
+	if (__builtin_mul_overflow(text.size, (size_t)6, &room) ||
+	    __builtin_add_overflow(room, out->size + 2, &end))
+		return error_no_memory(err);
+	r = secret_reserve(out, end, err);
+	if (r < 0)
+		return r;
+	to = out->data + out->size;
+	*to++ = '"';
+	for (size_t i = 0; i < text.size; i++) {
+		uint8_t c = text.data[i];
+
+		if (c == '"' || c == '\\') {
+			*to++ = '\\';
+			*to++ = c;
+		} else if (c == '\n') {
+			*to++ = '\\';
+			*to++ = 'n';
+		} else if (c < 0x20) {
+			const uint8_t escape[] = {'\\', 'u', '0', '0', (uint8_t)digits[c >> 4],
+						  (uint8_t)digits[c & 15]};
+
+			memcpy(to, escape, sizeof(escape));
+			to += sizeof(escape);
+		} else {
+			*to++ = c;
+		}
+	}
+	*to++ = '"';
+	out->size = (size_t)(to - out->data);
+	return 0;
+}
+
+struct dump_target {
+	struct secret *out;
+	struct error *err;
+};
+
+static int dump_piece(const char *buffer, size_t size, void *data)
+{
+	const struct dump_target *target = data;
+
+	return secret_append(target->out, span_of(buffer, size), target->err) < 0 ? -1 : 0;
+}
+
+int json_append_value(struct secret *out, const json_t *value, size_t flags, struct error *err)
+{
+	struct dump_target target = {.out = out, .err = err};
+
+	if (json_dump_callback(value, dump_piece, &target, flags | JSON_ENCODE_ANY) < 0)
+		return err->text ? -(int)err->code : error_no_memory(err);
+	return 0;
+}
+
+int json_parse(struct span text, const char *what, json_t **value, struct error *err)
+{
+	json_error_t reason;
+
+	*value = json_loadb((const char *)text.data, text.size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL,
+			    &reason);
+	if (!*value)
+		/* jansson's own text quotes the input, which could be a plaintext that was meant to be
+		 * encrypted: the place is enough. */
+		return error_set(err, VMCRED_FAILED, "%s is not valid JSON (line %d, column %d)", what,
+				 reason.line, reason.column);
+	return 0;
+}

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A small TAP harness for tests that run programs.
+
+A test is a function under @test("a sentence that can be false"); it fails by raising. `vmcred(...)` runs the
+program and gives its exit code and both outputs whole, so that a test compares all of them. Each test gets a
+private folder on a memory file system, removed afterwards.
+"""
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+VMCRED = os.environ.get("VMCRED", "build/vmcred")
+SOURCE = Path(os.environ.get("VMCRED_SOURCE", "."))
+CI = os.environ.get("CI") == "true"
+
+# A program's words must not depend on who runs the tests, or where.
+CLEAN_ENVIRONMENT = {
+    key: os.environ[key] for key in ("PATH", "HOME", "ASAN_OPTIONS", "UBSAN_OPTIONS") if key in os.environ
+} | {"LC_ALL": "C.UTF-8"}
+
+_tests = []
+
+
+class Skip(Exception):
+    """The test cannot run here; the text says what it needs."""
+
+
+@dataclass
+class Result:
+    code: int
+    out: str
+    err: str
+
+
+def test(sentence):
+    def register(function):
+        _tests.append((sentence, function))
+        return function
+
+    return register
+
+
+def run(*command, env=None, stdin=b"", cwd=None, timeout=120):
+    """Runs a program to its end; `env` is added to a clean environment."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        env=CLEAN_ENVIRONMENT | (env or {}),
+        input=stdin if isinstance(stdin, bytes) else stdin.encode(),
+        cwd=cwd,
+        capture_output=True,
+        timeout=timeout,
+        check=False,
+    )
+    return Result(
+        done.returncode,
+        done.stdout.decode("utf-8", "surrogateescape"),
+        done.stderr.decode("utf-8", "surrogateescape"),
+    )
+
+
+def vmcred(*words, **options):
+    return run(VMCRED, *words, **options)
+
+
+def equal(got, expected, what="value"):
+    if got != expected:
+        raise AssertionError(f"{what} differs\n  got:      {got!r}\n  expected: {expected!r}")
+
+
+def expect(result, code=0, out=None, err=None):
+    """Compares the whole result; an output that is None is not compared."""
+    if err is not None:
+        equal(result.err, err, "stderr")
+    if out is not None:
+        equal(result.out, out, "stdout")
+    if result.code != code:
+        raise AssertionError(f"exit code {result.code}, expected {code}\nstderr: {result.err}\nstdout: {result.out}")
+    return result
+
+
+def need(program):
+    """The path of a peer program. Missing, the test is skipped aloud, or fails where CI=true."""
+    path = shutil.which(program)
+    if path:
+        return path
+    if CI:
+        raise AssertionError(f"{program} is not installed, and CI=true allows no skips: tools/install-deps --test")
+    raise Skip(f"{program} is not installed: tools/install-deps --test")
+
+
+def need_root():
+    if os.geteuid() == 0:
+        return
+    if CI:
+        raise AssertionError("needs root, and CI=true allows no skips")
+    raise Skip("needs root")
+
+
+def main():
+    failed = 0
+    print(f"1..{len(_tests)}")
+    for number, (sentence, function) in enumerate(_tests, 1):
+        sentence = sentence.replace("#", "\\#")
+        folder = Path(tempfile.mkdtemp(prefix="vmcred-test.", dir="/dev/shm"))
+        try:
+            function(folder)
+            print(f"ok {number} - {sentence}", flush=True)
+        except Skip as reason:
+            print(f"ok {number} - {sentence} # SKIP {reason}", flush=True)
+        except Exception:  # pylint: disable=broad-except
+            failed += 1
+            print(f"not ok {number} - {sentence}")
+            for line in traceback.format_exc().splitlines():
+                print(f"# {line}")
+            sys.stdout.flush()
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    sys.exit(1 if failed else 0)

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "unit.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const char canary[] = "canary-7f3a-of-the-secret-memory";
+
+/* The flags of the mapping that holds `address`, from /proc/self/smaps. */
+static void mapping_flags(const void *address, char *flags, size_t size)
+{
+	FILE *maps = fopen("/proc/self/smaps", "re");
+	char line[512];
+	int inside = 0;
+
+	assert_non_null(maps);
+	flags[0] = '\0';
+	while (fgets(line, sizeof(line), maps)) {
+		unsigned long start, end;
+
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+			inside = start <= (uintptr_t)address && (uintptr_t)address < end;
+		else if (inside && strncmp(line, "VmFlags:", 8) == 0)
+			snprintf(flags, size, "%.200s", line + 8);
+	}
+	fclose(maps);
+}
+
+static void secret_memory_is_locked_and_left_out_of_core_dumps_and_children(void **state)
+{
+	struct error err = {0};
+	struct secret secret = {0};
+	char flags[256];
+
+	(void)state;
+	assert_success(secret_copy(&secret, span_of_text(canary), &err));
+	mapping_flags(secret.data, flags, sizeof(flags));
+	assert_non_null(strstr(flags, " lo")); /* locked */
+	assert_non_null(strstr(flags, " dd")); /* do not dump */
+	assert_non_null(strstr(flags, " wf")); /* wiped on fork */
+	secret_destroy(&secret);
+}
+
+static void a_child_does_not_inherit_the_bytes(void **state)
+{
+	struct error err = {0};
+	struct secret secret = {0};
+	int status = 0;
+	pid_t child;
+
+	(void)state;
+	assert_success(secret_copy(&secret, span_of_text(canary), &err));
+	child = fork();
+	if (child == 0)
+		_exit(memcmp(secret.data, canary, sizeof(canary) - 1) == 0);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(WEXITSTATUS(status), 0);
+	secret_destroy(&secret);
+}
+
+/* Runs in a child: reading a guard page kills. */
+static void the_pages_around_a_secret_cannot_be_touched(void **state)
+{
+	struct error err = {0};
+
+	(void)state;
+	for (int after = 0; after < 2; after++) {
+		int status = 0;
+		pid_t child = fork();
+
+		if (child == 0) {
+			struct secret secret = {0};
+			volatile uint8_t *byte;
+
+			/* cmocka's handler would run the rest of the tests in this child. */
+			signal(SIGSEGV, SIG_DFL);
+			if (secret_create(&secret, 1, &err) < 0)
+				_exit(2);
+			byte = after ? secret.data + secret.capacity : secret.data - 1;
+			_exit(*byte == 0 ? 0 : 1);
+		}
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_true(WIFSIGNALED(status));
+		assert_int_equal(WTERMSIG(status), SIGSEGV);
+	}
+}
+
+/* How often the needle stands in the process's writable memory, read as a debugger would. */
+static int memory_occurrences(const char *needle, size_t size)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	int memory = open("/proc/self/mem", O_RDONLY | O_CLOEXEC), count = 0;
+	char line[512];
+
+	assert_non_null(maps);
+	assert_true(memory >= 0);
+	while (fgets(line, sizeof(line), maps)) {
+		unsigned long start, end;
+		char access[5];
+
+		if (sscanf(line, "%lx-%lx %4s", &start, &end, access) != 3 || access[1] != 'w' ||
+		    end - start > 256UL * 1024 * 1024)
+			continue;
+		for (unsigned long at = start; at < end; at += 4096) {
+			static uint8_t page[4096];
+
+			if (pread(memory, page, sizeof(page), (off_t)at) != (ssize_t)sizeof(page))
+				continue;
+			for (const uint8_t *found = page;
+			     (found = memmem(found, sizeof(page) - (size_t)(found - page), needle, size));
+			     found++) {
+				/* The window that we read with does not count. */
+				if (at != (unsigned long)page / 4096 * 4096 &&
+				    at != (unsigned long)page / 4096 * 4096 + 4096)
+					count++;
+			}
+			memset(page, 0, sizeof(page));
+		}
+	}
+	close(memory);
+	fclose(maps);
+	return count;
+}
+
+static void no_byte_of_a_secret_stays_in_memory_after_it_was_destroyed(void **state)
+{
+	struct error err = {0};
+	struct secret secret = {0}, moved = {0};
+	/* Within one page, as the search goes page by page. */
+	_Alignas(32) char needle[32];
+	const char tail[] = "-secret-canary-41", head = 'q';
+
+	(void)state;
+	/* Put together only in secret memory and, for the search, in one stack buffer. */
+	assert_success(secret_append(&secret, span_of(&head, 1), &err));
+	assert_success(secret_append(&secret, span_of(tail, sizeof(tail) - 1), &err));
+	needle[0] = head;
+	memcpy(needle + 1, tail, sizeof(tail) - 1);
+	assert_int_equal(memory_occurrences(needle, sizeof(tail)), 2);
+	/* Growing moves it and leaves nothing behind. */
+	assert_success(secret_reserve(&secret, 100000, &err));
+	secret_move(&moved, &secret);
+	assert_int_equal(memory_occurrences(needle, sizeof(tail)), 2);
+	secret_destroy(&moved);
+	assert_int_equal(memory_occurrences(needle, sizeof(tail)), 1);
+}
+
+static void a_secret_grows_byte_by_byte_and_keeps_its_bytes(void **state)
+{
+	struct error err = {0};
+	struct secret secret = {0};
+
+	(void)state;
+	for (unsigned i = 0; i < 20000; i++) {
+		const uint8_t byte = (uint8_t)(i * 7);
+
+		assert_success(secret_append(&secret, span_of(&byte, 1), &err));
+	}
+	assert_int_equal(secret.size, 20000);
+	for (unsigned i = 0; i < 20000; i++)
+		assert_int_equal(secret.data[i], (uint8_t)(i * 7));
+	secret_destroy(&secret);
+}
+
+static void a_source_larger_than_its_limit_is_refused_and_leaves_nothing(void **state)
+{
+	struct error err = {0};
+	struct secret secret = {0};
+	int ends[2];
+
+	(void)state;
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	assert_int_equal(write(ends[1], canary, 11), 11);
+	close(ends[1]);
+	assert_error(secret_read(&secret, ends[0], 10, "the pipe", &err), VMCRED_FAILED,
+		     "the pipe is larger than 10 bytes");
+	assert_null(secret.data);
+	close(ends[0]);
+}
+
+static void a_source_of_exactly_its_limit_is_read(void **state)
+{
+	struct error err = {0};
+	struct secret secret = {0};
+	int ends[2];
+
+	(void)state;
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	assert_int_equal(write(ends[1], canary, 10), 10);
+	close(ends[1]);
+	assert_success(secret_read(&secret, ends[0], 10, "the pipe", &err));
+	assert_span_equal(secret_span(&secret), "canary-7f3");
+	secret_destroy(&secret);
+	close(ends[0]);
+}
+
+static void secrets_are_compared_whole(void **state)
+{
+	(void)state;
+	assert_true(secret_equal(span_of_text("abc"), span_of_text("abc")));
+	assert_false(secret_equal(span_of_text("abc"), span_of_text("abd")));
+	assert_false(secret_equal(span_of_text("abc"), span_of_text("xbc")));
+	assert_false(secret_equal(span_of_text("abc"), span_of_text("ab")));
+	assert_true(secret_equal(span_of_text(""), span_of_text("")));
+}
+
+static void a_size_that_overflows_is_out_of_memory(void **state)
+{
+	struct error err = {0};
+	struct secret secret = {0};
+
+	(void)state;
+	assert_error(secret_create(&secret, SIZE_MAX, &err), VMCRED_FAILED, "out of memory");
+	assert_error(secret_create(&secret, SIZE_MAX / 2, &err), VMCRED_FAILED, "out of memory");
+	assert_null(secret.data);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(secret_memory_is_locked_and_left_out_of_core_dumps_and_children),
+		cmocka_unit_test(a_child_does_not_inherit_the_bytes),
+		cmocka_unit_test(the_pages_around_a_secret_cannot_be_touched),
+		cmocka_unit_test(no_byte_of_a_secret_stays_in_memory_after_it_was_destroyed),
+		cmocka_unit_test(a_secret_grows_byte_by_byte_and_keeps_its_bytes),
+		cmocka_unit_test(a_source_larger_than_its_limit_is_refused_and_leaves_nothing),
+		cmocka_unit_test(a_source_of_exactly_its_limit_is_read),
+		cmocka_unit_test(secrets_are_compared_whole),
+		cmocka_unit_test(a_size_that_overflows_is_out_of_memory),
+	};
+
+	return cmocka_run_group_tests_name("secret", tests, NULL, NULL);
+}
