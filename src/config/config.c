@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config/config.h"
+
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/name.h"
+#include "config/reader.h"
+
+static void files_free(struct config_file *files, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		free(files[i].name);
+		free(files[i].owner);
+		free(files[i].group);
+		strings_free(files[i].restart_units);
+		strings_free(files[i].reload_units);
+	}
+	free(files);
+}
+
+static void vm_release(struct config_vm *vm)
+{
+	for (size_t i = 0; i < vm->load_count; i++) {
+		free(vm->loads[i].credential);
+		free(vm->loads[i].generator);
+		free(vm->loads[i].file);
+	}
+	free(vm->loads);
+	for (size_t i = 0; i < vm->credential_file_count; i++) {
+		free(vm->credential_files[i].oem_name);
+		free(vm->credential_files[i].credential);
+	}
+	free(vm->credential_files);
+	strings_free(vm->oem_strings);
+	strings_free(vm->command);
+	free(vm->name);
+}
+
+void config_destroy(struct config *config)
+{
+	for (size_t i = 0; i < config->machine_count; i++) {
+		free(config->machines[i].name);
+		strings_free(config->machines[i].tags);
+	}
+	free(config->machines);
+	for (size_t i = 0; i < config->generator_count; i++) {
+		struct config_generator *generator = &config->generators[i];
+
+		files_free(generator->files, generator->file_count);
+		strings_free(generator->machines);
+		free(generator->script);
+		free(generator->name);
+	}
+	free(config->generators);
+	for (size_t i = 0; i < config->vm_count; i++)
+		vm_release(&config->vms[i]);
+	free(config->vms);
+	free(config->path);
+	*config = (struct config){0};
+}
+
+int config_find(const char *given, char **path, int *dirfd, struct error *err)
+{
+	static const char here[] = "vmcred.yaml";
+	_cleanup_free_ char *found = NULL, *folder = NULL;
+	int fd;
+
+	if (!given)
+		given = access(here, F_OK) == 0 ? here : VMCRED_CONFIG_PATH;
+	if (access(given, F_OK) < 0) {
+		error_set(err, VMCRED_USAGE, "there is no declaration %s%s", given,
+			  strcmp(given, VMCRED_CONFIG_PATH) == 0 ? " and no ./vmcred.yaml" : "");
+		return error_hint(err, "write one, or name it with --config FILE");
+	}
+	found = strdup(given);
+	folder = strdup(given);
+	if (!found || !folder)
+		return error_no_memory(err);
+	if (dirfd) {
+		fd = dir_open(AT_FDCWD, dirname(folder), err);
+		if (fd < 0)
+			return fd;
+		*dirfd = fd;
+	}
+	if (path)
+		*path = pointer_release(&found);
+	return 0;
+}
+
+const struct config_generator *config_generator_find(const struct config *config, const char *name)
+{
+	for (size_t i = 0; i < config->generator_count; i++) {
+		if (strcmp(config->generators[i].name, name) == 0)
+			return &config->generators[i];
+	}
+	return NULL;
+}
+
+const struct config_file *config_file_find(const struct config_generator *generator,
+					   const char *name)
+{
+	for (size_t i = 0; i < generator->file_count; i++) {
+		if (strcmp(generator->files[i].name, name) == 0)
+			return &generator->files[i];
+	}
+	return NULL;
+}
+
+bool config_generator_is_for(const struct config_generator *generator, const char *machine)
+{
+	if (generator->share)
+		return true;
+	for (char **name = generator->machines; name && *name; name++) {
+		if (strcmp(*name, machine) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* `names` (ending with NULL) are the known ones; NULL without memory. */
+static int entry_unknown(const struct config *config, const char *what, const char *name,
+			 const char *const *names, struct error *err)
+{
+	const char *nearest = names ? name_nearest(name, names) : NULL;
+
+	error_set(err, VMCRED_USAGE, "%s declares no %s \"%s\"", config->path, what, name);
+	if (nearest)
+		error_hint(err, "did you mean \"%s\"?", nearest);
+	return -(int)VMCRED_USAGE;
+}
+
+const struct config_vm *config_vm_get(const struct config *config, const char *name,
+				      struct error *err)
+{
+	_cleanup_free_ const char **names = calloc(config->vm_count + 1, sizeof(char *));
+
+	for (size_t i = 0; i < config->vm_count; i++) {
+		if (strcmp(config->vms[i].name, name) == 0)
+			return &config->vms[i];
+		if (names)
+			names[i] = config->vms[i].name;
+	}
+	entry_unknown(config, "VM", name, names, err);
+	return NULL;
+}
+
+const struct config_machine *config_machine_get(const struct config *config, const char *name,
+						struct error *err)
+{
+	_cleanup_free_ const char **names = calloc(config->machine_count + 1, sizeof(char *));
+
+	for (size_t i = 0; i < config->machine_count; i++) {
+		if (strcmp(config->machines[i].name, name) == 0)
+			return &config->machines[i];
+		if (names)
+			names[i] = config->machines[i].name;
+	}
+	entry_unknown(config, "machine", name, names, err);
+	return NULL;
+}
+
+/* A name in a unit file: '%' starts a specifier there (systemd.unit(5)). NULL without memory. */
+static char *specifiers_escape(const char *name)
+{
+	char *escaped = malloc(2 * strlen(name) + 1), *to = escaped;
+
+	for (; escaped && *name; name++) {
+		if (*name == '%')
+			*to++ = '%';
+		*to++ = *name;
+	}
+	if (escaped)
+		*to = '\0';
+	return escaped;
+}
+
+static char *load_line(const struct config_load *load)
+{
+	_cleanup_free_ char *credential = specifiers_escape(load->credential);
+	char *line = NULL;
+
+	/* A generator's and a file's name have no '%' in them. */
+	if (!credential || asprintf(&line, "LoadCredential=%s:" CONFIG_SECRETS_LINK "/vars/%s/%s",
+				    credential, load->generator, load->file) < 0)
+		return NULL;
+	return line;
+}
+
+char *config_vm_load_line(const struct config_vm *vm, const char *credential)
+{
+	for (size_t i = 0; i < vm->load_count; i++) {
+		if (strcmp(vm->loads[i].credential, credential) == 0)
+			return load_line(&vm->loads[i]);
+	}
+	return NULL;
+}
+
+char *config_vm_dropin(const struct config *config, const struct config_vm *vm)
+{
+	_cleanup_free_ char *text = NULL;
+	_cleanup_fclose_ FILE *stream = NULL;
+	size_t size = 0;
+
+	stream = open_memstream(&text, &size);
+	if (!stream)
+		return NULL;
+	fprintf(stream, "# Made by `vmcred units` from %s; changes here are lost.\n[Service]\n",
+		config->path);
+	for (size_t i = 0; i < vm->load_count; i++) {
+		_cleanup_free_ char *line = load_line(&vm->loads[i]);
+
+		if (!line)
+			return NULL;
+		fprintf(stream, "%s\n", line);
+	}
+	if (fflush(stream) != 0 || ferror(stream))
+		return NULL;
+	fclose(stream);
+	stream = NULL;
+	return pointer_release(&text);
+}

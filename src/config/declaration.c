@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reading a declaration: the parser's errors, the top of the schema, and the checks between its parts.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/name.h"
+#include "config/schema.h"
+
+/* Ten thousand machines take less than 2 MiB. */
+#define DECLARATION_SIZE_MAX (64U * 1024U * 1024U)
+
+static int read_machine(struct reader *reader, const char *name, struct fy_node *key,
+			struct fy_node *value, void *entry)
+{
+	static const struct reader_key keys[] = {
+		{"tags", reader_strings, offsetof(struct config_machine, tags)},
+		{0},
+	};
+	struct config_machine *machine = entry;
+	int r = schema_store_name(reader, "machine", name, key, &machine->name);
+
+	if (r < 0)
+		return r;
+	machine->line = reader_line(key);
+	return reader_mapping(reader, value, keys, machine);
+}
+
+static int read_machines(struct reader *reader, struct fy_node *value, void *target)
+{
+	struct config *config = target;
+	void *entries = NULL;
+	int r = reader_entries(reader, value, sizeof(struct config_machine), read_machine, &entries,
+			       &config->machine_count);
+
+	config->machines = entries;
+	return r;
+}
+
+static int read_generators(struct reader *reader, struct fy_node *value, void *target)
+{
+	struct config *config = target;
+	void *entries = NULL;
+	int r = reader_entries(reader, value, sizeof(struct config_generator), schema_generator,
+			       &entries, &config->generator_count);
+
+	config->generators = entries;
+	return r;
+}
+
+static int read_vms(struct reader *reader, struct fy_node *value, void *target)
+{
+	struct config *config = target;
+	void *entries = NULL;
+	int r = reader_entries(reader, value, sizeof(struct config_vm), schema_vm, &entries,
+			       &config->vm_count);
+
+	config->vms = entries;
+	return r;
+}
+
+static int references_reject(struct reader *reader, int line, const char *where, const char *what,
+			     const char *name, const char *nearest)
+{
+	error_set(reader->err, VMCRED_USAGE, "%s:%d: %s: there is no %s \"%s\"", reader->path, line,
+		  where, what, name);
+	return schema_hint_nearest(reader, nearest);
+}
+
+static int generator_references_check(struct reader *reader, const struct config *config,
+				      const struct config_generator *generator)
+{
+	for (char **name = generator->machines; name && *name; name++) {
+		size_t i = 0;
+
+		while (i < config->machine_count && strcmp(config->machines[i].name, *name) != 0)
+			i++;
+		if (i == config->machine_count)
+			return references_reject(
+				reader, generator->line, generator->name, "machine", *name,
+				schema_entry_nearest(*name, config->machines, config->machine_count,
+						     sizeof(struct config_machine),
+						     offsetof(struct config_machine, name)));
+	}
+	return 0;
+}
+
+static int load_reference_check(struct reader *reader, const struct config *config,
+				const struct config_load *load)
+{
+	const struct config_generator *generator = config_generator_find(config, load->generator);
+
+	if (!generator)
+		return references_reject(
+			reader, load->line, load->credential, "generator", load->generator,
+			schema_entry_nearest(load->generator, config->generators,
+					     config->generator_count,
+					     sizeof(struct config_generator),
+					     offsetof(struct config_generator, name)));
+	if (!config_file_find(generator, load->file))
+		return references_reject(
+			reader, load->line, load->credential, "file", load->file,
+			schema_entry_nearest(load->file, generator->files, generator->file_count,
+					     sizeof(struct config_file),
+					     offsetof(struct config_file, name)));
+	return 0;
+}
+
+static int references_check(struct reader *reader, const struct config *config)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < config->generator_count; i++)
+		r = generator_references_check(reader, config, &config->generators[i]);
+	for (size_t i = 0; r == 0 && i < config->vm_count; i++) {
+		for (size_t j = 0; r == 0 && j < config->vms[i].load_count; j++)
+			r = load_reference_check(reader, config, &config->vms[i].loads[j]);
+	}
+	return r;
+}
+
+/* The parser's own words, with the place that it names. */
+static int parser_reject(const char *path, struct fy_diag *diag, struct error *err)
+{
+	const struct fy_diag_error *reason;
+	void *iterator = NULL;
+
+	reason = fy_diag_errors_iterate(diag, &iterator);
+	/* Nothing in it, or comments alone: a declaration of nothing. */
+	if (!reason)
+		return 0;
+	return error_set(err, VMCRED_USAGE, "%s:%d: not valid YAML: %s", path, reason->line,
+			 reason->msg);
+}
+
+static int document_read(struct fy_document *document, struct reader *reader, struct config *config)
+{
+	static const struct reader_key keys[] = {
+		{"machines", read_machines, 0},
+		{"generators", read_generators, 0},
+		{"vms", read_vms, 0},
+		{0},
+	};
+	char nowhere[] = "";
+	int r;
+
+	reader->where = nowhere;
+	r = reader_mapping(reader, fy_document_root(document), keys, config);
+	return r < 0 ? r : references_check(reader, config);
+}
+
+int config_load_text(const char *text, size_t size, const char *path, struct config *config,
+		     struct error *err)
+{
+	/* Anchors are resolved by the parser, within its own limits. */
+	struct fy_parse_cfg settings = {.flags = FYPCF_QUIET | FYPCF_COLLECT_DIAG |
+						 FYPCF_RESOLVE_DOCUMENT};
+	struct reader reader = {.path = path, .err = err};
+	struct fy_document *document;
+	int r;
+
+	settings.diag = fy_diag_create(&(struct fy_diag_cfg){.level = FYET_ERROR});
+	if (!settings.diag)
+		return error_no_memory(err);
+	fy_diag_set_collect_errors(settings.diag, true);
+	*config = (struct config){.path = strdup(path)};
+	document = fy_document_build_from_string(&settings, text, size);
+	if (!config->path)
+		r = error_no_memory(err);
+	else if (!document)
+		r = parser_reject(path, settings.diag, err);
+	else
+		r = document_read(document, &reader, config);
+	fy_document_destroy(document);
+	fy_diag_destroy(settings.diag);
+	if (r < 0)
+		config_destroy(config);
+	return r;
+}
+
+int config_load_file(const char *path, struct config *config, struct error *err)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t size = 0;
+	int r = file_read_text(AT_FDCWD, path, DECLARATION_SIZE_MAX, &text, &size, err);
+
+	if (r < 0)
+		return r;
+	return config_load_text(text, size, path, config, err);
+}

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "unit.h"
+
+#include <string.h>
+
+#include "config/config.h"
+
+static int load(const char *text, struct config *config, struct error *err)
+{
+	return config_load_text(text, strlen(text), "vmcred.yaml", config, err);
+}
+
+static const char whole[] =
+	"machines:\n"
+	"  test-vm: { tags: [demo] }\n"
+	"  other:\n"
+	"generators:\n"
+	"  made:\n"
+	"    machines: [test-vm]\n"
+	"    dependencies: []\n"
+	"    prompts: {}\n"
+	"    files:\n"
+	"      api-key: { }\n"
+	"      db-password: { mode: \"0440\", owner: db, group: db, deploy: false, secret: false }\n"
+	"      jwt-secret: { restartUnits: [a.service, b.service], reloadUnits: [c.service] }\n"
+	"    script: |\n"
+	"      echo 1\n"
+	"      echo 2\n"
+	"  random:\n"
+	"    share: true\n"
+	"    files: { token: {}, pin: {} }\n"
+	"    kind: { pin: {hex: 4}, token: {base64: 32} }\n"
+	"vms:\n"
+	"  test-vm:\n"
+	"    loadCredentials:\n"
+	"      host-api-key: made/api-key\n"
+	"      host%token: random/token\n"
+	"    credentialFiles:\n"
+	"      HOST-API-KEY: host-api-key\n"
+	"      HOST-JWT: { credential: host-jwt, optional: true }\n"
+	"    platformOEMStrings: [ENVIRONMENT=test, \"a, b\"]\n"
+	"    command: [qemu-system-x86_64, -m, 512]\n";
+
+static void a_whole_declaration_is_read_in_its_order_with_its_defaults(void **state)
+{
+	struct error err = {0};
+	struct config config;
+	const struct config_generator *made;
+	const struct config_vm *vm;
+
+	(void)state;
+	assert_success(load(whole, &config, &err));
+	assert_int_equal(config.machine_count, 2);
+	assert_string_equal(config.machines[0].tags[0], "demo");
+	made = config_generator_find(&config, "made");
+	assert_int_equal(made->file_count, 3);
+	assert_string_equal(made->script, "echo 1\necho 2\n");
+	assert_string_equal(made->files[0].name, "api-key");
+	assert_true(made->files[0].secret);
+	assert_true(made->files[0].deploy);
+	assert_int_equal(made->files[0].mode, 0400);
+	assert_string_equal(made->files[0].owner, "root");
+	assert_int_equal(made->files[1].mode, 0440);
+	assert_false(made->files[1].secret);
+	assert_false(made->files[1].deploy);
+	assert_string_equal(made->files[2].restart_units[1], "b.service");
+	assert_null(made->files[2].restart_units[2]);
+	assert_int_equal(config.generators[1].files[0].kind.type, CONFIG_KIND_BASE64);
+	assert_int_equal(config.generators[1].files[0].kind.size, 32);
+	assert_int_equal(config.generators[1].files[1].kind.type, CONFIG_KIND_HEX);
+	vm = config_vm_get(&config, "test-vm", &err);
+	assert_string_equal(vm->credential_files[0].credential, "host-api-key");
+	assert_false(vm->credential_files[0].optional);
+	assert_true(vm->credential_files[1].optional);
+	assert_int_equal(vm->oem_string_count, 2);
+	assert_string_equal(vm->oem_strings[1], "a, b");
+	assert_string_equal(vm->command[2], "512");
+	assert_null(vm->command[3]);
+	config_destroy(&config);
+}
+
+static void json_is_read_as_well(void **state)
+{
+	static const char text[] =
+		"{\"machines\":{\"m\":{}},\"generators\":{\"g\":{\"machines\":[\"m\"],\"files\":{\"f\":{}},"
+		"\"kind\":{\"f\":{\"hex\":8}}}},\"vms\":{\"v\":{\"credentialFiles\":{\"A\":\"a\"},"
+		"\"platformOEMStrings\":[\"X=\\\"y\\\"\"]}}}";
+	struct error err = {0};
+	struct config config;
+
+	(void)state;
+	assert_success(load(text, &config, &err));
+	assert_string_equal(config.vms[0].oem_strings[0], "X=\"y\"");
+	config_destroy(&config);
+}
+
+static void the_drop_in_has_a_line_for_each_credential_with_specifiers_escaped(void **state)
+{
+	struct error err = {0};
+	struct config config;
+	char *text;
+
+	(void)state;
+	assert_success(load(whole, &config, &err));
+	text = config_vm_dropin(&config, &config.vms[0]);
+	assert_string_equal(text,
+			    "# Made by `vmcred units` from vmcred.yaml; changes here are lost.\n"
+			    "[Service]\n"
+			    "LoadCredential=host-api-key:/run/secrets/vars/made/api-key\n"
+			    "LoadCredential=host%%token:/run/secrets/vars/random/token\n");
+	free(text);
+	text = config_vm_load_line(&config.vms[0], "host-api-key");
+	assert_string_equal(text, "LoadCredential=host-api-key:/run/secrets/vars/made/api-key");
+	free(text);
+	assert_null(config_vm_load_line(&config.vms[0], "nobody"));
+	config_destroy(&config);
+}
+
+static void generators_are_for_the_machines_that_they_name_or_for_all(void **state)
+{
+	struct error err = {0};
+	struct config config;
+
+	(void)state;
+	assert_success(load(whole, &config, &err));
+	assert_true(config_generator_is_for(&config.generators[0], "test-vm"));
+	assert_false(config_generator_is_for(&config.generators[0], "other"));
+	assert_true(config_generator_is_for(&config.generators[1], "other"));
+	config_destroy(&config);
+}
+
+static void an_undeclared_name_is_an_error_with_the_nearest_one(void **state)
+{
+	struct error err = {0};
+	struct config config;
+
+	(void)state;
+	assert_success(load(whole, &config, &err));
+	assert_null(config_vm_get(&config, "tst-vm", &err));
+	assert_error(-(int)err.code, VMCRED_USAGE,
+		     "vmcred.yaml declares no VM \"tst-vm\": did you mean \"test-vm\"?");
+	assert_null(config_machine_get(&config, "nothing-like-it", &err));
+	assert_error(-(int)err.code, VMCRED_USAGE,
+		     "vmcred.yaml declares no machine \"nothing-like-it\"");
+	config_destroy(&config);
+}
+
+#define GENERATOR "machines: {m: {}}\ngenerators:\n  g:\n    machines: [m]\n"
+
+static void what_is_wrong_is_named_with_its_line_and_the_nearest_name(void **state)
+{
+	static const struct {
+		const char *text, *error;
+	} cases[] = {
+		{"machine: {}\n",
+		 "vmcred.yaml:1: unknown key \"machine\": did you mean \"machines\"?"},
+		{"vms:\n  a:\n    credentialFile: {}\n",
+		 "vmcred.yaml:3: vms.a: unknown key \"credentialFile\": did you mean "
+		 "\"credentialFiles\"?"},
+		{"vms: {a: {zebra: 1}}\n",
+		 "vmcred.yaml:1: vms.a: unknown key \"zebra\": vmcred.yaml(5) lists the keys"},
+		{"vms: [a]\n", "vmcred.yaml:1: vms: must be a mapping of names"},
+		{"machines: {m: {}}\nmachines: {n: {}}\n", "vmcred.yaml:2: not valid YAML: duplicate key"},
+		{"vms:\n  a:\n    credentialFiles:\n      A: x\n      A: y\n",
+		 "vmcred.yaml:5: not valid YAML: duplicate key"},
+		{"vms:\n  a:\n    credentialFiles:\n      'A:B': x\n",
+		 "vmcred.yaml:4: vms.a.credentialFiles.A:B: the credential name \"A:B\" has a ':' in it"},
+		{"vms:\n  a:\n    credentialFiles:\n      A: x/y\n",
+		 "vmcred.yaml:4: vms.a.credentialFiles.A: the credential name \"x/y\" has a '/' in it"},
+		{"vms:\n  a:\n    credentialFiles:\n      A: \"x\\ty\"\n",
+		 "vmcred.yaml:4: vms.a.credentialFiles.A: the credential name \"x\\x09y\" has a control "
+		 "character in it"},
+		{"vms:\n  a:\n    credentialFiles:\n      A: {optional: true}\n",
+		 "vmcred.yaml:4: vms.a.credentialFiles.A: needs the key \"credential\""},
+		{"vms:\n  a:\n    credentialFiles:\n      A: {credential: x, optional: maybe}\n",
+		 "vmcred.yaml:4: vms.a.credentialFiles.A.optional: must be true or false, not \"maybe\""},
+		{"vms:\n  a:\n    command: []\n", "vmcred.yaml:2: vms.a: has an empty command"},
+		{"vms:\n  a:\n    loadCredentials:\n      x: api-key\n",
+		 "vmcred.yaml:4: vms.a.loadCredentials.x: must be generator/file, not \"api-key\""},
+		{"vms:\n  a:\n    loadCredentials:\n      x: made/api-key\n",
+		 "vmcred.yaml:4: x: there is no generator \"made\""},
+		{GENERATOR "    files: {file: {}}\n    script: x\nvms: {a: {loadCredentials: {x: g/flie}}}\n",
+		 "vmcred.yaml:7: x: there is no file \"flie\": did you mean \"file\"?"},
+		{"machines: {../m: {}}\n",
+		 "vmcred.yaml:1: machines.../m: the machine name \"../m\" starts with a '.'"},
+		{GENERATOR "    files: {f: {}}\n",
+		 "vmcred.yaml:3: generators.g: has neither a script nor a kind for \"f\""},
+		{GENERATOR "    files: {f: {}}\n    script: x\n    kind: {f: {hex: 1}}\n",
+		 "vmcred.yaml:3: generators.g: has both a script and a kind for \"f\""},
+		{GENERATOR "    script: x\n", "vmcred.yaml:3: generators.g: declares no files"},
+		{GENERATOR "    files: {f: {}}\n    kind: {f: {base46: 1}}\n",
+		 "vmcred.yaml:6: generators.g.f: unknown kind \"base46\": did you mean \"base64\"?"},
+		{GENERATOR "    files: {f: {}}\n    kind: {f: {base64: 0}}\n",
+		 "vmcred.yaml:6: generators.g.f: must be a whole number from 1 to 524288, not \"0\""},
+		{GENERATOR "    files: {first: {}}\n    kind: {frist: {hex: 1}}\n",
+		 "vmcred.yaml:6: generators.g: kind \"frist\" has no file of that name: did you mean "
+		 "\"first\"?"},
+		{GENERATOR "    files: {f: {mode: 0999}}\n    script: x\n",
+		 "vmcred.yaml:5: generators.g.files.f.mode: must be an octal file mode such as \"0400\", not "
+		 "\"0999\""},
+		{GENERATOR "    files: {f: {}}\n    script: x\n    prompts: {p: {}}\n",
+		 "vmcred.yaml:7: generators.g.prompts: is not supported by vmcred 0.1.0"},
+		{"generators:\n  g:\n    files: {f: {}}\n    script: x\n",
+		 "vmcred.yaml:2: generators.g: is for no machine: give it machines: or share: true"},
+		{"machines: {web: {}}\ngenerators:\n  g:\n    machines: [wep]\n    files: {f: {}}\n    script: x\n",
+		 "vmcred.yaml:3: g: there is no machine \"wep\": did you mean \"web\"?"},
+	};
+	struct error err = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct config config;
+
+		assert_error(load(cases[i].text, &config, &err), VMCRED_USAGE, cases[i].error);
+	}
+}
+
+static void text_that_is_not_yaml_is_refused_with_its_line(void **state)
+{
+	static const char *const texts[] = {"a: [1, 2\n", "\t- x: {\n", "machines: *nowhere\n", "'", "{", "&a *a"};
+	struct error err = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		struct config config;
+
+		assert_int_equal(load(texts[i], &config, &err), -VMCRED_USAGE);
+		assert_int_equal(strncmp(err.text, "vmcred.yaml:", 12), 0);
+		error_clear(&err);
+	}
+}
+
+static void an_empty_declaration_declares_nothing(void **state)
+{
+	struct error err = {0};
+	struct config config;
+
+	(void)state;
+	assert_success(load("", &config, &err));
+	assert_int_equal(config.vm_count + config.machine_count + config.generator_count, 0);
+	config_destroy(&config);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_whole_declaration_is_read_in_its_order_with_its_defaults),
+		cmocka_unit_test(json_is_read_as_well),
+		cmocka_unit_test(the_drop_in_has_a_line_for_each_credential_with_specifiers_escaped),
+		cmocka_unit_test(generators_are_for_the_machines_that_they_name_or_for_all),
+		cmocka_unit_test(an_undeclared_name_is_an_error_with_the_nearest_one),
+		cmocka_unit_test(what_is_wrong_is_named_with_its_line_and_the_nearest_name),
+		cmocka_unit_test(text_that_is_not_yaml_is_refused_with_its_line),
+		cmocka_unit_test(an_empty_declaration_declares_nothing),
+	};
+
+	return cmocka_run_group_tests_name("config", tests, NULL, NULL);
+}
