@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which identity file the commands that decrypt use.
+ */
+#ifndef VMCRED_CLI_IDENTITY_H
+#define VMCRED_CLI_IDENTITY_H
+
+#include "age/age.h"
+
+/* A machine's identity: ours, or where sops-nix and clan keep it. */
+#define CLI_IDENTITY_PATH          "/var/lib/vmcred/identity"
+#define CLI_IDENTITY_PATH_SOPS_NIX "/var/lib/sops-nix/key.txt"
+
+#define CLI_IDENTITY_HELP                                                                          \
+	"the age identity (default: $SOPS_AGE_KEY_FILE, then\n"                                    \
+	"                         " CLI_IDENTITY_PATH ", " CLI_IDENTITY_PATH_SOPS_NIX ")"
+
+/* Loads `given`, or without it the first default that is there. */
+int cli_identities_load(const char *given, struct age_identities *identities, struct error *err);
+
+#endif
