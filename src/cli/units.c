@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "cli/cli.h"
+#include "config/config.h"
+
+#define DROPIN_NAME "50-vmcred.conf"
+
+static int dropin_write(const struct config *config, const struct config_vm *vm, int output_dirfd,
+			const char *output, struct error *err)
+{
+	_cleanup_free_ char *folder = NULL, *text = config_vm_dropin(config, vm);
+	_cleanup_close_ int dirfd = -1;
+	int r;
+
+	if (!text || asprintf(&folder, "microvm@%s.service.d", vm->name) < 0) {
+		folder = NULL;
+		return error_no_memory(err);
+	}
+	dirfd = dir_make(output_dirfd, folder, 0755, err);
+	if (dirfd < 0)
+		return dirfd;
+	r = file_replace(dirfd, DROPIN_NAME, span_of_text(text), 0644, err);
+	return r < 0 ? error_wrap(err, "writing %s/%s/%s", output, folder, DROPIN_NAME) : 0;
+}
+
+static int dropins_write(const struct config *config, const char *output, struct error *err)
+{
+	_cleanup_close_ int dirfd = dir_make(AT_FDCWD, output, 0755, err);
+	int r = dirfd < 0 ? dirfd : 0;
+
+	for (size_t i = 0; r == 0 && i < config->vm_count; i++)
+		r = dropin_write(config, &config->vms[i], dirfd, output, err);
+	return r;
+}
+
+static int dropins_print(const struct config *config, struct error *err)
+{
+	for (size_t i = 0; i < config->vm_count; i++) {
+		_cleanup_free_ char *text = config_vm_dropin(config, &config->vms[i]);
+
+		if (!text)
+			return error_no_memory(err);
+		printf("# microvm@%s.service.d/" DROPIN_NAME "\n%s", config->vms[i].name, text);
+	}
+	return 0;
+}
+
+/*
+ * Called by systemd as a generator, with the folders for normal, early and late units; see
+ * systemd.generator(7). A machine without a declaration has nothing to generate.
+ */
+static int generator_run(int argc, char **argv, struct error *err)
+{
+	_cleanup_config_ struct config config = {0};
+	int r;
+
+	if (argc != 4)
+		return error_set(err, VMCRED_USAGE, "a systemd generator is called with three folders");
+	if (access(VMCRED_CONFIG_PATH, F_OK) < 0)
+		return 0;
+	r = config_load_file(VMCRED_CONFIG_PATH, &config, err);
+	return r < 0 ? r : dropins_write(&config, argv[1], err);
+}
+
+int command_units(struct cli *cli, int argc, char **argv, struct error *err)
+{
+	const char *output = NULL;
+	const struct cli_option rows[] = {
+		{"output", "DIR", "write there, such as /run/systemd/system (default: print)", &output},
+		{0},
+	};
+	const struct cli_usage usage = {
+		.command = "units",
+		.words = "",
+		.about = "Write the drop-ins of the units microvm@VM.service: a LoadCredential= line for each entry\n"
+			 "of the VM's loadCredentials. systemd does it by itself at boot where the program is\n"
+			 "linked as vmcred-generator in its folder of generators.",
+		.options = rows,
+	};
+	_cleanup_config_ struct config config = {0};
+	_cleanup_free_ char *path = NULL;
+	int first, r;
+
+	if (strcmp(argv[0], "units") != 0)
+		return generator_run(argc, argv, err);
+	r = cli_parse(cli, &usage, argc, argv, &first, err);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = config_find(cli->config, &path, NULL, err);
+	if (r == 0)
+		r = config_load_file(path, &config, err);
+	if (r < 0)
+		return r;
+	return output ? dropins_write(&config, output, err) : dropins_print(&config, err);
+}
