@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Looks at the processes of microvm@<vm>.service, as any user of the machine could look at them with ps(1).
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base64.h"
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "inspect/subject.h"
+
+/* The kernel's own limit for arguments is far below. */
+#define PROC_FILE_SIZE_MAX (16U * 1024U * 1024U)
+
+static bool bytes_contain(const struct secret *bytes, struct span value)
+{
+	return value.size > 0 && bytes->size >= value.size &&
+	       memmem(bytes->data, bytes->size, value.data, value.size);
+}
+
+/* In the clear or as Base64, whatever stands before it: the encoding's inner groups are looked for. */
+static bool value_is_in(const struct secret *bytes, struct span value)
+{
+	_cleanup_secret_ struct secret text = {0};
+	_cleanup_error_ struct error ignored = {0};
+
+	while (value.size > 0 && value.data[value.size - 1] == '\n')
+		value.size--;
+	if (bytes_contain(bytes, value))
+		return true;
+	value.size = value.size / 3 * 3;
+	return value.size > 0 &&
+	       base64_encode_secret(value, BASE64_UNPADDED, &text, &ignored) == 0 &&
+	       bytes_contain(bytes, secret_span(&text));
+}
+
+/* The file of a process that has a credential's value in it; NULL where none has, or it is gone. */
+static const char *process_leak(int process_dirfd, const struct subject *subject)
+{
+	static const char *const files[] = {"cmdline", "environ"};
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		_cleanup_secret_ struct secret content = {0};
+		_cleanup_error_ struct error ignored = {0};
+
+		if (file_read_secret(process_dirfd, files[i], PROC_FILE_SIZE_MAX, &content,
+				     &ignored) < 0)
+			continue;
+		for (size_t j = 0; j < subject->count; j++) {
+			if (value_is_in(&content, secret_span(&subject->credentials[j].value)))
+				return files[i];
+		}
+	}
+	return NULL;
+}
+
+/* Whether the process belongs to the unit: its cgroup ends with it, or is below it. */
+static bool process_is_of(int process_dirfd, const char *unit)
+{
+	_cleanup_free_ char *groups = NULL;
+	_cleanup_error_ struct error ignored = {0};
+	const char *at;
+
+	if (file_read_text(process_dirfd, "cgroup", PROC_FILE_SIZE_MAX, &groups, NULL, &ignored) < 0)
+		return false;
+	at = strstr(groups, unit);
+	return at && at > groups && at[-1] == '/' &&
+	       (at[strlen(unit)] == '\n' || at[strlen(unit)] == '/');
+}
+
+void launch_look(const struct subject *subject, struct inspect_stage *stage)
+{
+	_cleanup_free_ char *unit = NULL;
+	_cleanup_close_dir_ DIR *proc = opendir("/proc");
+	const struct dirent *entry;
+	size_t processes = 0;
+
+	if (!proc || asprintf(&unit, "microvm@%s.service", subject->vm->name) < 0) {
+		unit = NULL;
+		stage_set(stage, INSPECT_UNSEEN, "/proc cannot be read");
+		return;
+	}
+	while ((entry = readdir(proc))) {
+		_cleanup_close_ int process_dirfd = -1;
+		const char *leak;
+
+		if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
+			continue;
+		process_dirfd = openat(dirfd(proc), entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (process_dirfd < 0 || !process_is_of(process_dirfd, unit))
+			continue;
+		processes++;
+		leak = process_leak(process_dirfd, subject);
+		if (leak) {
+			stage_set(stage, INSPECT_WRONG, "process %s of %s has a value in its %s",
+				  entry->d_name, unit, leak);
+			return;
+		}
+	}
+	if (processes == 0)
+		stage_set(stage, INSPECT_UNSEEN, "%s is not running", unit);
+	else
+		stage_set(stage, INSPECT_SEEN, "%s runs, %zu process%s, no value in cmdline or environ",
+			  unit, processes, processes == 1 ? "" : "es");
+}
