@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The program: a dispatch table in main.c, one file a subcommand, and the reading of options that they share.
+ * A subcommand parses its words, calls the library and prints results to stdout; its error goes up to main(),
+ * which prints it and makes the exit code of it. Nothing here knows a file format.
+ */
+#ifndef VMCRED_CLI_CLI_H
+#define VMCRED_CLI_CLI_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "base/report.h"
+
+/* What a subcommand gets from main() and shares with its options. */
+struct cli {
+	struct report report; /* prints to stderr */
+	const char *config;   /* --config, or NULL: where to look is config_find()'s business */
+	bool json;            /* --json */
+};
+
+/* An option; a table of them ends with a row without a name. */
+struct cli_option {
+	const char *name;     /* without the dashes */
+	const char *argument; /* what --help calls its argument, NULL for a switch */
+	const char *help;
+	void *target; /* `bool *` for a switch, else `const char **` */
+};
+
+struct cli_usage {
+	const char *command;
+	const char *words; /* the positional words as --help shows them */
+	const char *about; /* a paragraph */
+	const struct cli_option *options;
+	int words_min, words_max; /* words_max < 0: as many as there are */
+};
+
+/* What cli_parse() returns after it printed the help. */
+#define CLI_HELPED 1
+
+/*
+ * Reads the options of a subcommand (argv[0] is its name), with --config, --json, --verbose and --help added
+ * to its own. The positional words are `argv[*first]` to the end. Returns 0, CLI_HELPED, or -VMCRED_USAGE.
+ */
+int cli_parse(struct cli *cli, const struct cli_usage *usage, int argc, char **argv, int *first,
+	      struct error *err);
+
+/* Memory that a command expects to lock at one time: a table of 64 KiB in all the forms that it takes. */
+#define CLI_LOCK_BYTES (512U * 1024U)
+
+int command_activate(struct cli *cli, int argc, char **argv, struct error *err);
+int command_compose(struct cli *cli, int argc, char **argv, struct error *err);
+int command_generate(struct cli *cli, int argc, char **argv, struct error *err);
+int command_get(struct cli *cli, int argc, char **argv, struct error *err);
+int command_inspect(struct cli *cli, int argc, char **argv, struct error *err);
+int command_keygen(struct cli *cli, int argc, char **argv, struct error *err);
+int command_run(struct cli *cli, int argc, char **argv, struct error *err);
+int command_units(struct cli *cli, int argc, char **argv, struct error *err);
+
+#endif

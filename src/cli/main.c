@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/name.h"
+#include "cli/cli.h"
+
+static const struct command {
+	const char *name;
+	int (*run)(struct cli *cli, int argc, char **argv, struct error *err);
+	const char *about;
+} commands[] = {
+	/* In the order in which a secret travels. */
+	{"keygen", command_keygen, "make an age identity, for a machine or for a person"},
+	{"generate", command_generate, "make the declared secrets that are not there, encrypted"},
+	{"get", command_get, "decrypt one secret to standard output"},
+	{"activate", command_activate, "decrypt a machine's secrets to /run/secrets"},
+	{"units", command_units, "write the LoadCredential= drop-ins of the VMs' units"},
+	{"compose", command_compose, "show a VM's OEM strings: names, sizes, limits, never values"},
+	{"run", command_run, "start a VM's hypervisor with its credentials"},
+	{"inspect", command_inspect, "show what of a VM's secrets is where, and check the guest's proofs"},
+};
+
+#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
+
+static void help_print(void)
+{
+	printf("Usage: vmcred COMMAND [OPTION...] [WORD...]\n\n"
+	       "Deliver secrets to microVMs: declared once, encrypted at rest, handed to the guest's\n"
+	       "systemd as credentials, and never in view on the way.\n\nCommands:\n");
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		printf("  %-10s %s\n", commands[i].name, commands[i].about);
+	printf("\n`vmcred COMMAND --help` tells a command's options, vmcred(1) all the rest.\n"
+	       "Exit codes: 0 done, 1 failed, 2 usage, 3 something declared is missing,\n"
+	       "4 an integrity check failed.\n");
+}
+
+static int command_unknown(const char *word, struct error *err)
+{
+	const char *names[COMMAND_COUNT + 1] = {NULL};
+	const char *nearest;
+
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		names[i] = commands[i].name;
+	nearest = name_nearest(word, names);
+	error_set(err, VMCRED_USAGE, "there is no command \"%s\"", word);
+	if (nearest)
+		return error_hint(err, "did you mean \"%s\"?", nearest);
+	return error_hint(err, "`vmcred --help` lists them");
+}
+
+static int dispatch(struct cli *cli, int argc, char **argv, struct error *err)
+{
+	if (argc < 2) {
+		error_set(err, VMCRED_USAGE, "no command given");
+		return error_hint(err, "`vmcred --help` lists them");
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+	    strcmp(argv[1], "help") == 0) {
+		help_print();
+		return 0;
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		printf("vmcred %s\n", vmcred_version());
+		return 0;
+	}
+	for (size_t i = 0; i < COMMAND_COUNT; i++) {
+		if (strcmp(argv[1], commands[i].name) == 0)
+			return commands[i].run(cli, argc - 1, argv + 1, err);
+	}
+	return command_unknown(argv[1], err);
+}
+
+static void line_print(const struct report *report, enum report_level level, const char *text)
+{
+	(void)report;
+	fprintf(stderr, "vmcred: %s%s\n", level == REPORT_WARNING ? "warning: " : "", text);
+}
+
+/* systemd calls a unit generator by its path with three folders; the program is linked there by name. */
+static bool is_called_as(const char *argv0, const char *name)
+{
+	const char *slash = strrchr(argv0, '/');
+
+	return strcmp(slash ? slash + 1 : argv0, name) == 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct cli cli = {.report = {.level = REPORT_WARNING, .line = line_print}};
+	_cleanup_error_ struct error err = {0};
+	_cleanup_free_ char *line = NULL;
+	int r;
+
+	if (argc > 0 && is_called_as(argv[0], "vmcred-generator"))
+		r = command_units(&cli, argc, argv, &err);
+	else
+		r = dispatch(&cli, argc, argv, &err);
+	/* What did not reach stdout was not done. */
+	if (r == 0 && (fflush(stdout) != 0 || ferror(stdout)))
+		r = error_set(&err, VMCRED_FAILED, "writing to standard output failed");
+	if (r >= 0)
+		return r;
+	line = error_line(&err);
+	fprintf(stderr, "vmcred: %s\n", line ? line : "out of memory");
+	return -r;
+}

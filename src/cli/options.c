@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/name.h"
+#include "cli/cli.h"
+
+#define OPTIONS_MAX 24
+
+enum { SHARED_CONFIG = 256, SHARED_JSON, SHARED_VERBOSE, SHARED_HELP, OWN_FIRST };
+
+static const struct {
+	const char *name;
+	const char *argument;
+	int value;
+	const char *help;
+} shared[] = {
+	{"config", "FILE", SHARED_CONFIG,
+	 "the declaration (default: ./vmcred.yaml, then " VMCRED_CONFIG_PATH ")"},
+	{"json", NULL, SHARED_JSON, "print the result as JSON"},
+	{"verbose", NULL, SHARED_VERBOSE, "say what is done; twice: how (-v, -vv)"},
+	{"help", NULL, SHARED_HELP, "print this text (-h)"},
+};
+
+#define SHARED_COUNT (sizeof(shared) / sizeof(shared[0]))
+
+static void option_print(const char *name, const char *argument, const char *help)
+{
+	char left[64];
+
+	snprintf(left, sizeof(left), "--%s%s%s", name, argument ? " " : "", argument ? argument : "");
+	printf("  %-22s %s\n", left, help);
+}
+
+static void usage_print(const struct cli_usage *usage)
+{
+	printf("Usage: vmcred %s [OPTION...]%s%s\n\n%s\n\nOptions:\n", usage->command,
+	       *usage->words ? " " : "", usage->words, usage->about);
+	for (const struct cli_option *option = usage->options; option->name; option++)
+		option_print(option->name, option->argument, option->help);
+	for (size_t i = 0; i < SHARED_COUNT; i++)
+		option_print(shared[i].name, shared[i].argument, shared[i].help);
+}
+
+static int hint_help(const struct cli_usage *usage, struct error *err)
+{
+	return error_hint(err, "`vmcred %s --help` tells how it is used", usage->command);
+}
+
+/* getopt(3) says only that something is wrong; this says what, and what was probably meant. */
+static int option_reject(const struct cli_usage *usage, const struct option *options, char **argv,
+			 int result, struct error *err)
+{
+	const char *names[OPTIONS_MAX + 1] = {NULL};
+	const char *word = argv[optind - 1], *nearest;
+	char name[64] = "";
+	size_t count = 0;
+
+	if (result == ':') {
+		error_set(err, VMCRED_USAGE, "%s needs an argument", word);
+		return hint_help(usage, err);
+	}
+	if (strncmp(word, "--", 2) != 0) {
+		error_set(err, VMCRED_USAGE, "there is no option -%c", optopt);
+		return hint_help(usage, err);
+	}
+	/* Behind '=' there may be anything, also a secret: not shown. */
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(word + 2, "="), word + 2);
+	for (; options[count].name; count++)
+		names[count] = options[count].name;
+	nearest = name_nearest(name, names);
+	if (optopt != 0)
+		error_set(err, VMCRED_USAGE, "--%s takes no argument", name);
+	else
+		error_set(err, VMCRED_USAGE, "there is no option --%s", name);
+	if (nearest && optopt == 0)
+		return error_hint(err, "did you mean --%s?", nearest);
+	return hint_help(usage, err);
+}
+
+static size_t options_collect(const struct cli_usage *usage, struct option *options)
+{
+	size_t count = 0;
+
+	for (; usage->options[count].name; count++)
+		options[count] = (struct option){
+			.name = usage->options[count].name,
+			.has_arg = usage->options[count].argument ? required_argument : no_argument,
+			.val = OWN_FIRST + (int)count,
+		};
+	for (size_t i = 0; i < SHARED_COUNT; i++)
+		options[count + i] = (struct option){
+			.name = shared[i].name,
+			.has_arg = shared[i].argument ? required_argument : no_argument,
+			.val = shared[i].value,
+		};
+	return count + SHARED_COUNT;
+}
+
+static int words_check(const struct cli_usage *usage, int count, struct error *err)
+{
+	if (count < usage->words_min)
+		error_set(err, VMCRED_USAGE, "too few words: %s", usage->words);
+	else if (usage->words_max >= 0 && count > usage->words_max)
+		error_set(err, VMCRED_USAGE, "too many words%s%s", *usage->words ? ": only " : "",
+			  usage->words);
+	else
+		return 0;
+	return hint_help(usage, err);
+}
+
+int cli_parse(struct cli *cli, const struct cli_usage *usage, int argc, char **argv, int *first,
+	      struct error *err)
+{
+	struct option options[OPTIONS_MAX + 1] = {0};
+	int result;
+
+	options_collect(usage, options);
+	opterr = 0;
+	optind = 0;
+	while ((result = getopt_long(argc, argv, ":hv", options, NULL)) != -1) {
+		switch (result) {
+		case SHARED_CONFIG:
+			cli->config = optarg;
+			break;
+		case SHARED_JSON:
+			cli->json = true;
+			break;
+		case SHARED_VERBOSE:
+		case 'v':
+			if (cli->report.level < REPORT_DEBUG)
+				cli->report.level++;
+			break;
+		case SHARED_HELP:
+		case 'h':
+			usage_print(usage);
+			return CLI_HELPED;
+		case '?':
+		case ':':
+			return option_reject(usage, options, argv, result, err);
+		default: {
+			const struct cli_option *option = &usage->options[result - OWN_FIRST];
+
+			if (option->argument)
+				*(const char **)option->target = optarg;
+			else
+				*(bool *)option->target = true;
+		}
+		}
+	}
+	*first = optind;
+	return words_check(usage, argc - optind, err);
+}
