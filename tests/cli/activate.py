@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""vmcred activate: what is where after it, and what stays when it fails."""
+import json
+import os
+import re
+import stat
+
+import harness
+from example import DECLARATION, Example
+from harness import equal, expect, run, test, vmcred
+
+
+def tree(folder):
+    """Names, modes and contents, to compare before with after."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        status = path.lstat()
+        content = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
+        found[str(path.relative_to(folder))] = (stat.S_IMODE(status.st_mode), status.st_ino, content)
+    return found
+
+
+@test("activate writes each secret with its mode into generation 1, behind a link")
+def _(folder):
+    example = Example(folder)
+    expect(example.activate(), 0, "2 secrets in generation 1\nto restart: microvm@m.service\n", "")
+    equal(os.readlink(example.root / "run/secrets"), "secrets.d/1")
+    equal(example.active("one").read_text(), example.get("one").out)
+    equal(stat.S_IMODE(example.active("one").stat().st_mode), 0o400)
+    equal(stat.S_IMODE(example.active("two").stat().st_mode), 0o440)
+    for path in ("secrets.d", "secrets.d/1", "secrets.d/1/vars", "secrets.d/1/vars/made"):
+        equal(stat.S_IMODE((example.root / "run" / path).stat().st_mode), 0o751, path)
+
+
+@test("where nothing changed, nothing is written and readers keep the same inodes")
+def _(folder):
+    example = Example(folder)
+    expect(example.activate())
+    before = tree(example.root)
+    expect(example.activate(), 0, "2 secrets in generation 1, unchanged\n", "")
+    equal(tree(example.root), before)
+
+
+@test("a changed secret makes a new generation, and the old one is gone")
+def _(folder):
+    example = Example(folder)
+    expect(example.activate())
+    expect(example.generate("--regenerate"))
+    result = json.loads(expect(example.activate("--json"), 0, None, "").out)
+    equal(
+        result,
+        {"changed": True, "generation": 2, "secrets": 2, "restartUnits": ["microvm@m.service"], "reloadUnits": []},
+    )
+    equal(os.listdir(example.root / "run/secrets.d"), ["2"])
+    equal(example.active("one").read_text(), example.get("one").out)
+
+
+@test("a changed mode alone makes a new generation")
+def _(folder):
+    example = Example(folder)
+    expect(example.activate())
+    example.config.write_text(DECLARATION.replace('"0440"', '"0400"'))
+    expect(example.activate(), 0, "2 secrets in generation 2\n", "")
+    equal(stat.S_IMODE(example.active("two").stat().st_mode), 0o400)
+
+
+@test("a secret that is no longer declared, or not deployed, disappears")
+def _(folder):
+    example = Example(folder)
+    expect(example.activate())
+    example.config.write_text(DECLARATION.replace('two: {mode: "0440"}', "two: {deploy: false}"))
+    expect(example.activate(), 0, "1 secrets in generation 2\n", "")
+    equal(os.listdir(example.root / "run/secrets/vars/made"), ["one"])
+
+
+@test("a root on a disk is refused: plaintext never goes there")
+def _(folder):
+    example = Example(folder)
+    root = harness.SOURCE / "build" / "not-a-memory-file-system"
+    root.mkdir(parents=True, exist_ok=True)
+    try:
+        expect(
+            vmcred("activate", "--config", example.config, "--identity", example.identity, "--root", root),
+            1,
+            "",
+            "vmcred: secrets.d is not on a memory file system: plaintext must not go to a disk: "
+            "give a --root on tmpfs, such as one below /run or /dev/shm\n",
+        )
+        equal([str(path) for path in root.rglob("*") if path.is_file()], [])
+    finally:
+        run("rm", "-r", root)
+
+
+def unchanged(sentence, damage, code, message):
+    """After `damage(example)`, activation fails with the message, and the old generation stays as it was."""
+
+    @test(sentence)
+    def _(folder):
+        example = Example(folder)
+        expect(example.activate())
+        expect(example.generate("--regenerate"))
+        damage(example)
+        before = tree(example.root)
+        path = "vars/per-machine/m/made/two/secret"
+        expected = message(example) if callable(message) else message
+        expect(example.activate(), code, "", f"vmcred: {expected.replace('PATH', path)}\n")
+        equal(tree(example.root), before)
+
+
+def change(pattern, replacement):
+    def damage(example):
+        document = example.document("two")
+        text = document.read_text()
+        changed = re.sub(pattern, replacement, text, count=1)
+        assert changed != text, "the damage must change something"
+        document.write_text(changed)
+
+    return damage
+
+
+def column(example):
+    """Of the end of the cut document's last line, counted from 1."""
+    return len(example.document("two").read_text().rsplit("\n", 1)[1]) + 1
+
+
+def flip(match):
+    """Another Base64 digit in the first place."""
+    return match.group(1) + ("B" if match.group(2) == "A" else "A")
+
+
+unchanged(
+    "a document that is not there is an error, and the old generation stays",
+    lambda example: example.document("two").unlink(),
+    3,
+    "opening PATH: No such file or directory: `vmcred generate m` makes it",
+)
+unchanged(
+    "a document that is not JSON is an error, and the old generation stays",
+    lambda example: example.document("two").write_text("<<<<<<< HEAD\n"),
+    1,
+    "PATH is not a JSON object",
+)
+
+
+unchanged(
+    "a document with a damaged MAC is an error, and the old generation stays",
+    change(r'("mac": "ENC\[AES256_GCM,data:)(.)', flip),
+    4,
+    "PATH: its MAC or its time was changed: the MAC's own tag does not match",
+)
+unchanged(
+    "a document with a damaged tag is an error, and the old generation stays",
+    change(r'("data": "ENC.*tag:)(.)', flip),
+    4,
+    "PATH: the value data was changed or moved: its tag does not match",
+)
+unchanged(
+    "a document with a damaged value is an error, and the old generation stays",
+    change(r'("data": "ENC\[AES256_GCM,data:)(.)', flip),
+    4,
+    "PATH: the value data was changed or moved: its tag does not match",
+)
+unchanged(
+    "a document with another time is an error, and the old generation stays",
+    change(r'("lastmodified": "2)(.)', lambda match: match.group(1) + "1"),
+    4,
+    "PATH: its MAC or its time was changed: the MAC's own tag does not match",
+)
+unchanged(
+    "a document that is cut off is an error, and the old generation stays",
+    lambda example: example.document("two").write_text(example.document("two").read_text()[:60]),
+    1,
+    lambda example: f"PATH is cut off: its JSON ends too early (line 2, column {column(example)})",
+)
+unchanged(
+    "an empty document is an error, and the old generation stays",
+    lambda example: example.document("two").write_text(""),
+    1,
+    "PATH is empty",
+)
+unchanged(
+    "a document whose value was replaced by plaintext is an error, and the old generation stays",
+    change(r'"data": "ENC[^"]*"', '"data": "x"'),
+    4,
+    "PATH: the value data is not encrypted, although the document's rule says so",
+)
+
+
+@test("the identity of another machine opens nothing, and the error lists the keys of both sides")
+def _(folder):
+    example = Example(folder)
+    other = expect(vmcred("keygen", "--output", folder / "other"), 0, None, "").out
+    tried = re.search("age1[a-z0-9]+", other).group()
+    has = re.search("age1[a-z0-9]+", example.document("one").read_text()).group()
+    result = vmcred("activate", "--config", example.config, "--identity", folder / "other", "--root", example.root)
+    equal(result.code, 3)
+    assert result.err.startswith("vmcred: vars/per-machine/m/made/one/secret: "), result.err
+    assert has in result.err and tried in result.err, result.err
+    assert not (example.root / "run").exists()
+
+
+@test("an identity file that others can read is refused with the fix")
+def _(folder):
+    example = Example(folder)
+    os.chmod(example.identity, 0o644)
+    result = example.activate()
+    equal(result.code, 1)
+    assert str(example.identity) in result.err and f"chmod 600 {example.identity}" in result.err, result.err
+
+
+@test("an identity file that is not there is named")
+def _(folder):
+    example = Example(folder)
+    example.identity.unlink()
+    expect(
+        example.activate(),
+        3,
+        "",
+        f"vmcred: reading the identity file: {example.identity}: No such file or directory: "
+        "name the machine's identity file with --identity FILE\n",
+    )
+
+
+@test("where mlock is refused, one warning says so, and the work is done")
+def _(folder):
+    harness.need_root()
+    example = Example(folder)
+    folder.chmod(0o755)
+    result = run(
+        "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all",
+        "prlimit", "--memlock=0:0", harness.VMCRED, "generate", "--dry-run", "--config", example.config,
+    )  # fmt: skip
+    expect(
+        result,
+        0,
+        "nothing to make: all declared secrets are there\n",
+        "vmcred: warning: cannot lock 512 KiB of memory (Operation not permitted): secrets may be written to swap: "
+        "raise LimitMEMLOCK= of the unit, or `ulimit -l`\n",
+    )
+
+
+harness.main()

@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: Apache-2.0
+"""vmcred generate and get: what is made, what is kept, and what each bad input says."""
+import os
+import re
+import stat
+
+import harness
+from example import DECLARATION, Example
+from harness import equal, expect, test, vmcred
+
+SCRIPT = """\
+machines: {m: {}}
+generators:
+  made:
+    machines: [m]
+    files: {one: {}, two: {}}
+    script: |
+%s
+"""
+
+
+def script(text):
+    return SCRIPT % "".join(f"      {line}\n" for line in text.splitlines())
+
+
+@test("generate makes what is declared, in clan's layout, and a second run makes nothing")
+def _(folder):
+    example = Example(folder, generate=False)
+    expect(example.generate("m"), 0, "made for m: made one, two\n", "")
+    expect(example.generate("m"), 0, "nothing to make: all declared secrets are there\n", "")
+    link = folder / "vars/per-machine/m/made/one/machines/m"
+    equal(os.readlink(link), "../../../../../../sops/machines/m")
+    equal((link / "key.json").read_text(), (folder / "sops/machines/m/key.json").read_text())
+    equal(sorted(path.name for path in (folder / "vars/per-machine/m").iterdir()), ["made"])
+
+
+@test("built-in kinds have their form and length, and two runs differ")
+def _(folder):
+    example = Example(folder)
+    one, two = example.get("one").out, example.get("two").out
+    assert re.fullmatch(r"[A-Za-z0-9+/]{43}=", one), one
+    assert re.fullmatch(r"[0-9a-f]{32}", two), two
+    expect(example.generate("--regenerate"), 0, "made for m: made one, two\n", "")
+    assert example.get("one").out != one
+
+
+@test("a dry run says what would be made, and makes nothing")
+def _(folder):
+    example = Example(folder, generate=False)
+    expect(example.generate("--dry-run"), 0, "made for m: would make one, two\n", "")
+    assert not (folder / "vars").exists()
+
+
+@test("--json lists what was made")
+def _(folder):
+    result = expect(Example(folder, generate=False).generate("--json"), 0, None, "")
+    equal(result.out.split(), '[ { "generator": "made", "machine": "m", "files": [ "one", "two" ] } ]'.split())
+
+
+@test("a script's files arrive byte for byte, with an empty one and every byte")
+def _(folder):
+    example = Example(folder, script("printf '' > $out/one\nhead -c 70000 /dev/zero | tr '\\0' '\\377' > \"$out/two\""))
+    expect(example.get("one"), 0, "", "")
+    equal(example.get("two").out.encode("utf-8", "surrogateescape"), b"\xff" * 70000)
+
+
+@test("a script sees a clean environment and an $out that is gone afterwards")
+def _(folder):
+    example = Example(folder, script("env | sed 's/=.*//' | sort > $out/one\necho $out > $out/two"), generate=False)
+    expect(example.generate(env={"LEAK": "x", "XDG_RUNTIME_DIR": str(folder)}))
+    equal(example.get("one").out.split(), ["PATH", "PWD", "out"])
+    out = example.get("two").out.strip()
+    equal(out.rpartition("/")[0], str(folder))
+    assert not os.path.exists(out)
+
+
+def failing(sentence, text, message, code=1):
+    @test(sentence)
+    def _(folder):
+        example = Example(folder, script(text), generate=False)
+        expect(example.generate(), code, "", f"vmcred: the script of the generator made: {message}\n")
+        assert not list(folder.glob("vars/per-machine/m/*")), "nothing may be half-written"
+
+
+failing(
+    "a script that fails is an error with its output",
+    "echo to stdout\necho to stderr >&2\nexit 7",
+    "it ended with exit code 7: it printed:\nto stdout\nto stderr",
+)
+failing(
+    "what a failed script wrote to $out is masked in its output",
+    "echo hunter2-the-secret > $out/one\ncat $out/one\nexit 1",
+    "it ended with exit code 1: it printed:\n******************",
+)
+failing("a script that does not write a declared file is an error", "echo 1 > $out/one", "it did not write $out/two")
+failing(
+    "a script that writes a file that is not declared is an error",
+    "echo 1 > $out/one\necho 1 > $out/two\necho 1 > $out/three",
+    "it wrote $out/three, which is not declared: add it to the generator's files, or have the script remove it",
+)
+failing(
+    "a script that writes more than systemd takes is an error",
+    "head -c 1048577 /dev/zero > $out/one\necho 1 > $out/two",
+    "one is larger than 1048576 bytes",
+)
+failing(
+    "a script that makes a link out of $out is an error",
+    "ln -s /etc/hostname $out/one\necho 1 > $out/two",
+    "reading $out/one: Too many levels of symbolic links",
+)
+failing("a script that is killed is an error", "kill -9 $$", "it was ended by the signal Killed")
+failing(
+    "a step of a script that fails ends it: no empty secret is made",
+    "false > $out/one\necho 1 > $out/two",
+    "it ended with exit code 1",
+)
+
+
+@test("what a script leaves running is killed, and does not delay the end")
+def _(folder):
+    example = Example(folder, script("sleep 61.25 &\necho 1 > $out/one\necho 1 > $out/two"), generate=False)
+    expect(example.generate(timeout=30))
+    expect(harness.run("pgrep", "-f", "sleep 61.25"), 1)
+
+
+@test("a generator with some of its files there is not made anew without being told to")
+def _(folder):
+    example = Example(folder)
+    before = example.document("one").read_bytes()
+    example.config.write_text(
+        DECLARATION.replace('      two: {mode: "0440"}', '      two: {}\n      three: {}').replace(
+            "two: {hex: 16}", "two: {hex: 16}, three: {hex: 1}"
+        )
+    )
+    expect(
+        example.generate(),
+        1,
+        "",
+        'vmcred: the generator made has some of its files, but not "three": '
+        "`vmcred generate --generator made --regenerate` makes all of them anew\n",
+    )
+    equal(example.document("one").read_bytes(), before)
+    expect(example.generate("--regenerate"), 0, "made for m: made one, two, three\n", "")
+
+
+@test("a machine without a key is an error that says how to make one")
+def _(folder):
+    example = Example(folder, generate=False)
+    (folder / "sops/machines/m/key.json").unlink()
+    expect(
+        example.generate(),
+        3,
+        "",
+        "vmcred: the machine m has no key: there is no sops/machines/m/key.json: "
+        "`vmcred keygen --machine m --output FILE` makes one\n",
+    )
+
+
+@test("clan's list form and single form of key.json are both read, and another type is named")
+def _(folder):
+    example = Example(folder, generate=False)
+    key = folder / "sops/machines/m/key.json"
+    public = re.search("age1[a-z0-9]+", key.read_text()).group()
+    key.write_text(f'{{"publickey": "{public}", "type": "age"}}')
+    expect(example.generate())
+    expect(example.get("one"), 0, None, "")
+    key.write_text('[{"publickey": "FBC7B9E2A4F9289AC0C1D4843D16CEE4A27381B4", "type": "pgp"}]')
+    expect(
+        example.generate("--regenerate"),
+        1,
+        "",
+        'vmcred: sops/machines/m/key.json: a key of type "pgp" is not supported\n',
+    )
+    key.write_text("<<<<<<< HEAD\n")
+    expect(
+        example.generate("--regenerate"),
+        1,
+        "",
+        "vmcred: sops/machines/m/key.json is not valid JSON (line 1, column 1)\n",
+    )
+
+
+@test("a shared generator is sealed for all machines, below vars/shared")
+def _(folder):
+    declaration = DECLARATION.replace("    machines: [m]\n", "    share: true\n", 1)
+    example = Example(folder, declaration, generate=False)
+    expect(example.generate(), 0, "made (shared): made one, two\n", "")
+    equal(os.readlink(folder / "vars/shared/made/one/machines/m"), "../../../../../sops/machines/m")
+    expect(example.get("one"), 0, None, "")
+
+
+@test("a file that is not secret is stored in the clear as `value`")
+def _(folder):
+    example = Example(folder, DECLARATION.replace('two: {mode: "0440"}', "two: {secret: false}"))
+    equal(example.get("two").out, (folder / "vars/per-machine/m/made/two/value").read_text())
+
+
+@test("an unknown key is an error with file, line and the nearest name")
+def _(folder):
+    example = Example(folder)
+    example.config.write_text(DECLARATION.replace("credentialFiles", "credentialFile"))
+    expect(
+        example.generate(),
+        2,
+        "",
+        f'vmcred: {example.config}:15: vms.m: unknown key "credentialFile": did you mean "credentialFiles"?\n',
+    )
+
+
+@test("without a declaration the error says where it was looked for")
+def _(folder):
+    expect(
+        vmcred("generate", cwd=folder),
+        2,
+        "",
+        "vmcred: there is no declaration /etc/vmcred/vmcred.yaml and no ./vmcred.yaml: "
+        "write one, or name it with --config FILE\n",
+    )
+    expect(
+        vmcred("generate", "--config", "nowhere.yaml", cwd=folder),
+        2,
+        "",
+        "vmcred: there is no declaration nowhere.yaml: write one, or name it with --config FILE\n",
+    )
+
+
+@test("an unknown machine, generator, command and option are named with the nearest known one")
+def _(folder):
+    example = Example(folder)
+    config = example.config
+    expect(example.generate("n"), 2, "", f'vmcred: {config} declares no machine "n"\n')
+    expect(example.generate("--generator", "mad"), 2, "", f'vmcred: {config} declares no generator "mad"\n')
+    expect(vmcred("generat"), 2, "", 'vmcred: there is no command "generat": did you mean "generate"?\n')
+    expect(
+        example.generate("--regenrate=hunter2"),
+        2,
+        "",
+        "vmcred: there is no option --regenrate: did you mean --regenerate?\n",
+    )
+    expect(
+        example.generate("--generator"),
+        2,
+        "",
+        "vmcred: --generator needs an argument: `vmcred generate --help` tells how it is used\n",
+    )
+    expect(vmcred(), 2, "", "vmcred: no command given: `vmcred --help` lists them\n")
+
+
+@test("every command has a help text that names its options")
+def _(_folder):
+    listed = expect(vmcred("--help"), 0, None, "").out
+    commands = re.findall(r"^  ([a-z]+) ", listed, re.M)
+    assert len(commands) >= 8, commands
+    for command in commands:
+        text = expect(vmcred(command, "--help"), 0, None, "").out
+        assert text.startswith(f"Usage: vmcred {command} [OPTION...]"), text
+        assert "--config FILE" in text
+
+
+@test("a key file is made for its owner alone and never replaced")
+def _(folder):
+    example = Example(folder)
+    equal(stat.S_IMODE(example.identity.stat().st_mode), 0o600)
+    before = example.identity.read_bytes()
+    result = vmcred("keygen", "--output", example.identity)
+    equal(result.code, 1)
+    equal(example.identity.read_bytes(), before)
+
+
+@test("a machine's other key is not replaced without --force")
+def _(folder):
+    Example(folder)
+    before = (folder / "sops/machines/m/key.json").read_bytes()
+    config = ("--config", folder / "vmcred.yaml")
+    result = vmcred("keygen", *config, "--machine", "m", "--output", folder / "second")
+    expect(
+        result,
+        1,
+        "",
+        "vmcred: registering the machine's key: the machine m has another key in sops/machines/m/key.json: "
+        "--force replaces it; what is encrypted to the old key must then be encrypted anew\n",
+    )
+    equal((folder / "sops/machines/m/key.json").read_bytes(), before)
+    assert not (folder / "second").exists(), "an identity that belongs to nothing must not stay"
+    expect(vmcred("keygen", *config, "--machine", "m", "--output", folder / "second", "--force"), 0, None, "")
+
+
+harness.main()

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A small declaration with its store, made by the program, for the tests that start from one."""
+from pathlib import Path
+
+from harness import expect, vmcred
+
+DECLARATION = """\
+machines:
+  m: {}
+generators:
+  made:
+    machines: [m]
+    files:
+      one: {restartUnits: [microvm@m.service]}
+      two: {mode: "0440"}
+    kind: {one: {base64: 32}, two: {hex: 16}}
+vms:
+  m:
+    loadCredentials:
+      host-one: made/one
+      host-two: made/two
+    credentialFiles:
+      HOST-ONE: host-one
+      HOST-TWO: {credential: host-two, optional: true}
+    platformOEMStrings: [ENVIRONMENT=test]
+"""
+
+
+class Example:
+    """`folder` must be on a memory file system: plaintext is activated below it."""
+
+    def __init__(self, folder, declaration=DECLARATION, generate=True):
+        self.folder = Path(folder)
+        self.config = self.folder / "vmcred.yaml"
+        self.identity = self.folder / "identity"
+        self.root = self.folder / "root"
+        self.config.write_text(declaration)
+        expect(vmcred("keygen", "--config", self.config, "--machine", "m", "--output", self.identity))
+        if generate:
+            expect(self.generate())
+
+    def document(self, file, generator="made", machine="m"):
+        return self.folder / "vars" / "per-machine" / machine / generator / file / "secret"
+
+    def active(self, file, generator="made"):
+        return self.root / "run" / "secrets" / "vars" / generator / file
+
+    def generate(self, *words, **options):
+        return vmcred("generate", "--config", self.config, *words, **options)
+
+    def get(self, file, generator="made", **options):
+        return vmcred("get", "--config", self.config, "--identity", self.identity, "m", f"{generator}/{file}", **options)
+
+    def activate(self, *words, **options):
+        return vmcred(
+            "activate", "--config", self.config, "--identity", self.identity, "--root", self.root, *words, **options
+        )
+
+    def inspect(self, *words, **options):
+        return vmcred(
+            "inspect", "--config", self.config, "--identity", self.identity, "--root", self.root, *words, "m", **options
+        )
