@@ -107,14 +107,25 @@ class Host:
         self.cursor = re.search(r"^-- cursor: (\S+)$", last, re.MULTILINE).group(1)
         return self.run("systemctl", "start", SERVICE)
 
-    def wait_vm(self, timeout=180):
-        """Waits until the unit has ended; gives its console of this start."""
-        end = time.monotonic() + timeout
-        while self.run("systemctl", "is-active", SERVICE).out.strip() in ("active", "activating", "deactivating"):
-            if time.monotonic() > end:
-                raise AssertionError(f"the guest did not end in {timeout} s; its console:\n{self.console()}")
-            time.sleep(0.1)
+    def is_vm_active(self):
+        return self.run("systemctl", "is-active", SERVICE).out.strip() in ("active", "activating", "deactivating")
+
+    def wait_proofs(self):
+        """Waits for the last of the guest's proofs, behind which the VM runs on for a moment; gives its console."""
+        self._wait(lambda: "vmcred-proof: end" in self.console() or not self.is_vm_active())
         return self.console()
+
+    def wait_vm(self):
+        """Waits until the unit has ended; gives its console of this start."""
+        self._wait(lambda: not self.is_vm_active())
+        return self.console()
+
+    def _wait(self, condition, timeout=180):
+        end = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > end:
+                raise AssertionError(f"not in {timeout} s; the VM's console:\n{self.console()}")
+            time.sleep(0.1)
 
     def unit(self, name):
         """A property of the VM's unit."""
