@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "unit.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "oem/oem.h"
+
+/* Keeps the last warning. */
+static char warned[512];
+
+static void warning_keep(const struct report *report, enum report_level level, const char *text)
+{
+	(void)report;
+	if (level == REPORT_WARNING)
+		snprintf(warned, sizeof(warned), "%s", text);
+}
+
+static const struct report keeping = {.level = REPORT_DEBUG, .line = warning_keep};
+
+static const struct {
+	const char *value;
+	size_t size;
+	enum oem_encoding encoding;
+	const char *string;
+} values[] = {
+	{"secret", 6, OEM_TEXT, "io.systemd.credential:NAME=secret"},
+	{"", 0, OEM_TEXT, "io.systemd.credential:NAME="},
+	{" two  spaces ", 13, OEM_TEXT, "io.systemd.credential:NAME= two  spaces "},
+	{"a=b,\"c\"[d]:/", 12, OEM_TEXT, "io.systemd.credential:NAME=a=b,\"c\"[d]:/"},
+	{"gr\xc3\xbc\xc3\x9f", 6, OEM_TEXT, "io.systemd.credential:NAME=gr\xc3\xbc\xc3\x9f"},
+	{"line\n", 5, OEM_BINARY, "io.systemd.credential.binary:NAME=bGluZQo="},
+	{"a\0b", 3, OEM_BINARY, "io.systemd.credential.binary:NAME=YQBi"},
+	{"\xff", 1, OEM_BINARY, "io.systemd.credential.binary:NAME=/w=="},
+	{"\xed\xa0\x80", 3, OEM_BINARY, "io.systemd.credential.binary:NAME=7aCA"},
+	{"\t", 1, OEM_BINARY, "io.systemd.credential.binary:NAME=CQ=="},
+	{"\x7f", 1, OEM_BINARY, "io.systemd.credential.binary:NAME=fw=="},
+};
+
+static void a_value_that_text_cannot_carry_is_base64(void **state)
+{
+	struct error err = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		struct secret string = {0};
+		enum oem_encoding encoding;
+
+		assert_success(oem_string_encode("NAME", span_of(values[i].value, values[i].size),
+						 &string, &encoding, &err));
+		assert_int_equal(encoding, values[i].encoding);
+		assert_span_equal(secret_span(&string), values[i].string);
+		secret_destroy(&string);
+	}
+}
+
+static const struct {
+	const char *name, *line;
+} bad_names[] = {
+	{"", "the credential name \"\" is empty"},
+	{"a:b", "the credential name \"a:b\" has a ':' in it"},
+	{"a/b", "the credential name \"a/b\" has a '/' in it"},
+	{"a\nb", "the credential name \"a\\x0ab\" has a control character in it"},
+	{"..", "the credential name \"..\" is a folder's own name"},
+	{"a=b",
+	 "the credential name \"a=b\" has a '=' in it, which ends the name in an OEM string"},
+};
+
+static void a_name_that_systemd_would_drop_is_an_error(void **state)
+{
+	struct oem_list list = {0};
+	struct error err = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad_names) / sizeof(bad_names[0]); i++)
+		assert_error(
+			oem_list_add_credential(&list, bad_names[i].name, span_of("v", 1), &err),
+			VMCRED_USAGE, bad_names[i].line);
+	assert_int_equal(list.count, 0);
+	oem_list_destroy(&list);
+}
+
+static const struct {
+	const char *text, *line;
+	size_t size;
+} bad_literals[] = {
+	{"", "platformOEMStrings: an OEM string is empty, which ends the table for its readers", 0},
+	{"a\0b", "platformOEMStrings: an OEM string has a NUL byte in it", 3},
+	{"io.systemd.credential:NAME",
+	 "platformOEMStrings: an OEM string that starts with \"io.systemd.credential\" has no '='",
+	 26},
+	{"io.systemd.credential:=x", "platformOEMStrings: the credential name \"\" is empty", 24},
+	{"io.systemd.credential.binary:a:b=x",
+	 "platformOEMStrings: the credential name \"a:b\" has a ':' in it", 34},
+};
+
+static void a_literal_that_would_not_arrive_is_an_error(void **state)
+{
+	struct oem_list list = {0};
+	struct error err = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad_literals) / sizeof(bad_literals[0]); i++)
+		assert_error(
+			oem_list_add_literal(&list, OEM_STATIC,
+					     span_of(bad_literals[i].text, bad_literals[i].size),
+					     NULL, &err),
+			VMCRED_USAGE, bad_literals[i].line);
+	assert_int_equal(list.count, 0);
+	oem_list_destroy(&list);
+}
+
+static void a_literal_credential_is_known_by_its_name_and_size(void **state)
+{
+	struct oem_list list = {0};
+	struct error err = {0};
+
+	(void)state;
+	assert_success(
+		oem_list_add_literal(&list, OEM_ARGUMENTS, span_of_text("CLUSTER=x"), NULL, &err));
+	assert_success(oem_list_add_literal(
+		&list, OEM_ARGUMENTS, span_of_text("io.systemd.credential:A=1=2"), NULL, &err));
+	assert_success(oem_list_add_literal(&list, OEM_ARGUMENTS,
+					    span_of_text("io.systemd.credential.binary:B=YQBi"),
+					    NULL, &err));
+	assert_null(list.strings[0].name);
+	assert_int_equal(list.strings[0].encoding, OEM_PLAIN);
+	assert_string_equal(list.strings[1].name, "A");
+	assert_int_equal(list.strings[1].value_size, 3);
+	assert_string_equal(list.strings[2].name, "B");
+	assert_int_equal(list.strings[2].encoding, OEM_BINARY);
+	assert_int_equal(list.strings[2].value_size, 3);
+	assert_int_equal(oem_list_values_size(&list), 6);
+	oem_list_destroy(&list);
+}
+
+static void a_name_may_come_only_once_over_all_origins(void **state)
+{
+	const struct span literal = span_of_text("io.systemd.credential:A=1");
+	struct oem_list list = {0};
+	struct error err = {0};
+
+	(void)state;
+	assert_success(oem_list_add_literal(&list, OEM_ARGUMENTS, literal, NULL, &err));
+	assert_error(
+		oem_list_add_literal(&list, OEM_STATIC, literal, NULL, &err), VMCRED_USAGE,
+		"the credential A comes twice, in the VMM's arguments and in "
+		"platformOEMStrings: the guest's systemd would take one and drop the other: rename "
+		"or remove one");
+	assert_error(oem_list_add_credential(&list, "A", span_of("2", 1), &err), VMCRED_USAGE,
+		     "the credential A comes twice, in the VMM's arguments and in credentialFiles: "
+		     "the guest's systemd would take one and drop the other: rename or remove one");
+	assert_success(oem_list_add_credential(&list, "B", span_of("2", 1), &err));
+	assert_error(oem_list_add_credential(&list, "B", span_of("3", 1), &err), VMCRED_USAGE,
+		     "the credential B comes twice, in credentialFiles and in credentialFiles: the "
+		     "guest's systemd would take one and drop the other: rename or remove one");
+	assert_success(oem_list_add_elsewhere(&list, "C", &err));
+	assert_error(
+		oem_list_add_credential(&list, "C", span_of("3", 1), &err), VMCRED_USAGE,
+		"the credential C comes twice, in the VMM's arguments (-fw_cfg) and in "
+		"credentialFiles: the guest's systemd would take one and drop the other: rename "
+		"or remove one");
+	assert_int_equal(list.count, 2);
+	oem_list_destroy(&list);
+}
+
+static void a_secret_in_the_declaration_is_warned_about(void **state)
+{
+	struct oem_list list = {0};
+	struct error err = {0};
+
+	(void)state;
+	warned[0] = '\0';
+	assert_success(oem_list_add_literal(
+		&list, OEM_STATIC,
+		span_of_text("io.systemd.credential:vmm.notify_socket=vsock-stream:2:8888"),
+		&keeping, &err));
+	assert_string_equal(warned, "");
+	assert_success(oem_list_add_literal(
+		&list, OEM_STATIC, span_of_text("io.systemd.credential:KEY=hush"), &keeping, &err));
+	assert_string_equal(warned,
+			    "platformOEMStrings holds the credential KEY: whoever reads the "
+			    "declaration, in git or "
+			    "in the Nix store, reads its value: move it to credentialFiles");
+	assert_success(oem_list_add_literal(&list, OEM_ARGUMENTS,
+					    span_of_text("\"io.systemd.credential:A=hush\""),
+					    &keeping, &err));
+	assert_string_equal(
+		warned,
+		"an OEM string in the VMM's arguments starts with a '\"', which stays part of "
+		"it: the guest's systemd ignores a credential that is written like that: leave "
+		"the quotes out");
+	oem_list_destroy(&list);
+}
+
+/* A plain string of `size` bytes. */
+static void list_fill(struct oem_list *list, size_t size)
+{
+	struct error err = {0};
+	char *text = malloc(size);
+
+	assert_non_null(text);
+	memset(text, 'x', size);
+	assert_success(oem_list_add_literal(list, OEM_STATIC, span_of(text, size), NULL, &err));
+	free(text);
+}
+
+static void a_table_takes_exactly_its_limit(void **state)
+{
+	const size_t limit = oem_limit_max(OEM_LIMIT_TABLE);
+	struct oem_list list = {0};
+	struct error err = {0};
+
+	(void)state;
+	assert_int_equal(limit, 61439);
+	assert_int_equal(oem_list_table_size(&list), 0);
+	list_fill(&list, limit - 7);
+	assert_int_equal(oem_list_table_size(&list), limit);
+	assert_success(oem_list_check(&list, &err));
+	oem_list_destroy(&list);
+	list_fill(&list, limit - 6);
+	assert_error(
+		oem_list_check(&list, &err), VMCRED_FAILED,
+		"the OEM strings need 61440 bytes of the SMBIOS table, and have 61439 (the whole "
+		"table has 64 KiB, and the hypervisor's own structures need some): the largest is "
+		"a "
+		"plain string with 61433 bytes");
+	oem_list_destroy(&list);
+}
+
+static void a_table_takes_255_strings_and_not_256(void **state)
+{
+	struct oem_list list = {0};
+	struct error err = {0};
+
+	(void)state;
+	for (size_t i = 0; i < 255; i++)
+		list_fill(&list, 1);
+	assert_success(oem_list_check(&list, &err));
+	list_fill(&list, 1);
+	assert_error(
+		oem_list_check(&list, &err), VMCRED_FAILED,
+		"there are 256 OEM strings, and a table holds at most 255 (the count in an SMBIOS "
+		"Type 11 structure is one byte)");
+	oem_list_destroy(&list);
+}
+
+static void a_credential_takes_exactly_one_mebibyte(void **state)
+{
+	struct oem_list list = {0};
+	struct error err = {0};
+	char *value = calloc(1, 1024 * 1024 + 1);
+
+	(void)state;
+	assert_success(oem_list_add_credential(&list, "A", span_of(value, 1024 * 1024), &err));
+	assert_error(
+		oem_list_add_credential(&list, "B", span_of(value, 1024 * 1024 + 1), &err),
+		VMCRED_FAILED,
+		"the credential B: the value has 1048577 bytes, and a credential may have 1048576 "
+		"(systemd's limit, systemd.exec(5))");
+	assert_int_equal(list.count, 1);
+	free(value);
+	oem_list_destroy(&list);
+}
+
+static void an_api_body_takes_exactly_51200_bytes(void **state)
+{
+	struct error err = {0};
+
+	(void)state;
+	assert_success(oem_limit_check(OEM_LIMIT_API_BODY, 51200, &err));
+	assert_error(
+		oem_limit_check(OEM_LIMIT_API_BODY, 51201, &err), VMCRED_FAILED,
+		"the API request that carries the OEM strings has 51201 bytes, and may have 51200 "
+		"(Cloud Hypervisor refuses more up to v53; later versions take 4 MiB)");
+}
+
+static char folder[] = "/tmp/vmcred-oem.XXXXXX";
+
+static int folder_make(void **state)
+{
+	(void)state;
+	return mkdtemp(folder) ? 0 : -1;
+}
+
+static int folder_remove(void **state)
+{
+	struct error err = {0};
+
+	(void)state;
+	return dir_remove_tree(AT_FDCWD, folder, false, &err);
+}
+
+static void credential_write(const char *name, const char *text)
+{
+	struct error err = {0};
+	int dirfd = dir_open(AT_FDCWD, folder, &err);
+
+	assert_true(dirfd >= 0);
+	assert_success(file_replace(dirfd, name, span_of_text(text), 0400, &err));
+	close(dirfd);
+}
+
+static void strings_are_composed_in_the_order_arguments_static_runtime(void **state)
+{
+	char *plain[] = {"ENVIRONMENT=test"};
+	struct config_credential_file files[] = {
+		{.oem_name = "HOST-B", .credential = "b"},
+		{.oem_name = "HOST-A", .credential = "a"},
+	};
+	const struct config_vm vm = {.name = "vm",
+				     .credential_files = files,
+				     .credential_file_count = 2,
+				     .oem_strings = plain,
+				     .oem_string_count = 1};
+	static const char *const expected[] = {"ARG", "ENVIRONMENT=test",
+					       "io.systemd.credential:HOST-B=beta",
+					       "io.systemd.credential:HOST-A=alpha"};
+	struct oem_list list = {0};
+	struct error err = {0};
+
+	(void)state;
+	credential_write("a", "alpha");
+	credential_write("b", "beta");
+	assert_success(oem_list_add_literal(&list, OEM_ARGUMENTS, span_of_text("ARG"), NULL, &err));
+	assert_success(oem_list_compose(&list, &vm, folder, NULL, &err));
+	assert_int_equal(list.count, 4);
+	for (size_t i = 0; i < 4; i++)
+		assert_span_equal(secret_span(&list.strings[i].text), expected[i]);
+	oem_list_destroy(&list);
+}
+
+static void a_missing_credential_says_what_would_bring_it(void **state)
+{
+	struct config_load load = {.credential = "gone", .generator = "g", .file = "f"};
+	struct config_credential_file file = {.oem_name = "HOST-GONE", .credential = "gone"};
+	struct config_vm vm = {.name = "vm",
+			       .credential_files = &file,
+			       .credential_file_count = 1,
+			       .loads = &load,
+			       .load_count = 1};
+	struct oem_list list = {0};
+	struct error err = {0};
+	char expected[512];
+
+	(void)state;
+	snprintf(
+		expected, sizeof(expected),
+		"composing the OEM strings of vm: the credential HOST-GONE is missing: there is no "
+		"%s/gone: `vmcred units` gives microvm@vm.service the line "
+		"LoadCredential=gone:/run/secrets/vars/g/f",
+		folder);
+	assert_error(oem_list_compose(&list, &vm, folder, NULL, &err), VMCRED_MISSING, expected);
+	vm.load_count = 0;
+	snprintf(
+		expected, sizeof(expected),
+		"composing the OEM strings of vm: the credential HOST-GONE is missing: there is no "
+		"%s/gone: add gone to vms.vm.loadCredentials",
+		folder);
+	assert_error(oem_list_compose(&list, &vm, folder, NULL, &err), VMCRED_MISSING, expected);
+	file.optional = true;
+	assert_success(oem_list_compose(&list, &vm, folder, &keeping, &err));
+	snprintf(expected, sizeof(expected),
+		 "the optional credential HOST-GONE is left out: there is no %s/gone", folder);
+	assert_string_equal(warned, expected);
+	assert_int_equal(list.count, 0);
+	assert_error(
+		oem_list_compose(&list, &vm, NULL, NULL, &err), VMCRED_USAGE,
+		"composing the OEM strings of vm: there is no folder of credentials: "
+		"$CREDENTIALS_DIRECTORY is not set: start it from a unit with LoadCredential=, or "
+		"give --credentials DIR");
+	oem_list_destroy(&list);
+}
+
+static void a_credential_is_never_read_from_outside_of_its_folder(void **state)
+{
+	struct config_credential_file file = {.oem_name = "A", .credential = "../../etc/passwd"};
+	const struct config_vm vm = {
+		.name = "vm", .credential_files = &file, .credential_file_count = 1};
+	struct oem_list list = {0};
+	struct error err = {0};
+
+	(void)state;
+	assert_error(
+		oem_list_compose(&list, &vm, folder, NULL, &err), VMCRED_USAGE,
+		"composing the OEM strings of vm: the credential name \"../../etc/passwd\" has a "
+		"'/' in it");
+	oem_list_destroy(&list);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_value_that_text_cannot_carry_is_base64),
+		cmocka_unit_test(a_name_that_systemd_would_drop_is_an_error),
+		cmocka_unit_test(a_literal_that_would_not_arrive_is_an_error),
+		cmocka_unit_test(a_literal_credential_is_known_by_its_name_and_size),
+		cmocka_unit_test(a_name_may_come_only_once_over_all_origins),
+		cmocka_unit_test(a_secret_in_the_declaration_is_warned_about),
+		cmocka_unit_test(a_table_takes_exactly_its_limit),
+		cmocka_unit_test(a_table_takes_255_strings_and_not_256),
+		cmocka_unit_test(a_credential_takes_exactly_one_mebibyte),
+		cmocka_unit_test(an_api_body_takes_exactly_51200_bytes),
+		cmocka_unit_test(strings_are_composed_in_the_order_arguments_static_runtime),
+		cmocka_unit_test(a_missing_credential_says_what_would_bring_it),
+		cmocka_unit_test(a_credential_is_never_read_from_outside_of_its_folder),
+	};
+
+	return cmocka_run_group_tests(tests, folder_make, folder_remove);
+}
