@@ -1,0 +1,52 @@
+# bash completion for vmcred
+# shellcheck shell=bash
+
+_vmcred_names() {
+	# Names in the declaration at the given top key: the lines indented by two below it.
+	local file=vmcred.yaml i
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		[[ ${COMP_WORDS[i]} == --config ]] && file=${COMP_WORDS[i + 1]}
+	done
+	[[ -r $file ]] || file=/etc/vmcred/vmcred.yaml
+	[[ -r $file ]] && sed -n "/^$1:/,/^[^ #]/s/^  \\([A-Za-z0-9][A-Za-z0-9._-]*\\):.*/\\1/p" "$file"
+}
+
+_vmcred() {
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]}
+	local commands="keygen generate get activate units compose run inspect"
+	local shared="--config --json --verbose --help"
+	local -A options=(
+		[keygen]="--output --machine --force"
+		[generate]="--generator --regenerate --dry-run"
+		[get]="--identity"
+		[activate]="--machine --identity --root"
+		[units]="--output"
+		[compose]="--credentials"
+		[run]="--credentials --expose"
+		[inspect]="--identity --machine --proof --root"
+	)
+	COMPREPLY=()
+	if ((COMP_CWORD == 1)); then
+		mapfile -t COMPREPLY < <(compgen -W "$commands --help --version" -- "$cur")
+		return
+	fi
+	case $prev in
+	--config | --output | --identity | --proof) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+	--root | --credentials) mapfile -t COMPREPLY < <(compgen -d -- "$cur") ;;
+	--machine) mapfile -t COMPREPLY < <(compgen -W "$(_vmcred_names machines)" -- "$cur") ;;
+	--generator) mapfile -t COMPREPLY < <(compgen -W "$(_vmcred_names generators)" -- "$cur") ;;
+	--expose) mapfile -t COMPREPLY < <(compgen -W "argv log" -- "$cur") ;;
+	*)
+		if [[ $cur == -* ]]; then
+			mapfile -t COMPREPLY < <(compgen -W "${options[$command]} $shared" -- "$cur")
+			return
+		fi
+		case $command in
+		generate | get) mapfile -t COMPREPLY < <(compgen -W "$(_vmcred_names machines)" -- "$cur") ;;
+		compose | run | inspect) mapfile -t COMPREPLY < <(compgen -W "$(_vmcred_names vms)" -- "$cur") ;;
+		esac
+		;;
+	esac
+}
+
+complete -F _vmcred vmcred

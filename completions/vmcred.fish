@@ -1,0 +1,30 @@
+# fish completion for vmcred
+set -l commands keygen generate get activate units compose run inspect
+
+complete -c vmcred -f
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -l help -d "print the commands"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -l version -d "print the version"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a keygen -d "make an age identity"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a generate -d "make the declared secrets"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a get -d "decrypt one secret"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a activate -d "decrypt a machine's secrets"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a units -d "write the units' drop-ins"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a compose -d "show a VM's OEM strings"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a run -d "start a VM's hypervisor"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a inspect -d "show what is where"
+
+complete -c vmcred -n "__fish_seen_subcommand_from $commands" -l config -rF -d "the declaration"
+complete -c vmcred -n "__fish_seen_subcommand_from $commands" -l json -d "print JSON"
+complete -c vmcred -n "__fish_seen_subcommand_from $commands" -s v -l verbose -d "say what is done"
+complete -c vmcred -n "__fish_seen_subcommand_from $commands" -s h -l help -d "print the options"
+complete -c vmcred -n "__fish_seen_subcommand_from keygen units" -l output -rF
+complete -c vmcred -n "__fish_seen_subcommand_from keygen activate inspect" -l machine -x
+complete -c vmcred -n "__fish_seen_subcommand_from keygen" -l force
+complete -c vmcred -n "__fish_seen_subcommand_from generate" -l generator -x
+complete -c vmcred -n "__fish_seen_subcommand_from generate" -l regenerate
+complete -c vmcred -n "__fish_seen_subcommand_from generate" -l dry-run
+complete -c vmcred -n "__fish_seen_subcommand_from get activate inspect" -l identity -rF
+complete -c vmcred -n "__fish_seen_subcommand_from activate inspect" -l root -rF
+complete -c vmcred -n "__fish_seen_subcommand_from inspect" -l proof -rF
+complete -c vmcred -n "__fish_seen_subcommand_from compose run" -l credentials -rF
+complete -c vmcred -n "__fish_seen_subcommand_from run" -l expose -xa "argv log"

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""vmcred inspect and units: what is seen at each stage, and what a missing, changed or unproved secret says."""
+import hashlib
+import json
+import subprocess
+
+import harness
+from example import Example
+from harness import equal, expect, test, vmcred
+
+PROVED = """\
+#  STAGE     STATE    WHAT WAS SEEN
+1  generate  seen     2 secrets declared: 0 by a script, 2 built in, 0 from elsewhere
+2  seal      seen     2 of 2 SOPS documents open with the identity of m, their MACs match
+3  activate  seen     2 of 2 in /run/secrets with the store's value, in memory only
+4  load      unseen   2 LoadCredential= lines; the unit is not running
+5  compose   seen     3 OEM strings, 163 of 61439 bytes of the SMBIOS table
+6  launch    unseen   microvm@m.service is not running
+7  receive   seen     the guest's service got 2 credentials; dmidecode there shows 1 of 1 static strings
+8  prove     seen     2 salted digests of the guest match the host's
+"""
+
+
+def proof(name, value, salt="5a17"):
+    digest = hashlib.sha256(salt.encode() + value.encode()).hexdigest()
+    return f"[    1.0] vmcred-proof: credential {name} salt={salt} sha256={digest}\r\n"
+
+
+def console(folder, *lines):
+    path = folder / "console"
+    path.write_text("boot\r\n" + "".join(lines) + "vmcred-proof: oem-string ENVIRONMENT=test\r\nvmcred-proof: end\r\n")
+    return path
+
+
+def stages(result):
+    return {stage["stage"]: stage["state"] for stage in json.loads(result.out)}
+
+
+@test("when all is in place and proved, each stage says what was seen")
+def _(folder):
+    example = Example(folder)
+    expect(example.activate())
+    log = console(folder, proof("one", example.get("one").out), proof("two", example.get("two").out))
+    expect(example.inspect("--proof", log), 0, PROVED, "")
+
+
+@test("a digest that matches no credential is an integrity failure")
+def _(folder):
+    example = Example(folder)
+    expect(example.activate())
+    log = console(folder, proof("one", example.get("one").out), proof("two", "another"))
+    result = example.inspect("--proof", log)
+    expect(result, 4, None, "vmcred: m: a stage is wrong\n")
+    assert result.out.endswith('8  prove     wrong    the guest\'s digest of "two" matches no credential\n'), result.out
+
+
+@test("a required credential without a digest is missing, an optional one is not")
+def _(folder):
+    example = Example(folder)
+    expect(example.activate())
+    log = console(folder, proof("two", example.get("two").out))
+    result = example.inspect("--proof", log)
+    expect(result, 3, None, "vmcred: m: something declared is missing\n")
+    assert result.out.endswith("8  prove     missing  the guest sent no digest of HOST-ONE\n"), result.out
+    log = console(folder, proof("one", example.get("one").out))
+    expect(example.inspect("--proof", log), 0, None, "")
+
+
+@test("a digest without a salt proves nothing")
+def _(folder):
+    example = Example(folder)
+    expect(example.activate())
+    log = console(folder, proof("one", example.get("one").out, ""), proof("two", example.get("two").out))
+    expect(example.inspect("--proof", log), 4, None, "vmcred: m: a stage is wrong\n")
+
+
+@test("without activation the stage is missing; a changed document is wrong")
+def _(folder):
+    example = Example(folder)
+    result = expect(example.inspect("--json"), 3, None, "vmcred: m: something declared is missing\n")
+    equal(stages(result)["activate"], "missing")
+    document = example.document("one")
+    document.write_text(document.read_text().replace('"lastmodified": "2', '"lastmodified": "1'))
+    result = expect(example.inspect("--json"), 4, None, "vmcred: m: a stage is wrong\n")
+    equal(stages(result)["seal"], "wrong")
+
+
+@test("an activated file with another value than the store's is missing")
+def _(folder):
+    example = Example(folder)
+    expect(example.activate())
+    expect(example.generate("--regenerate"))
+    result = expect(example.inspect("--json"), 3, None, "vmcred: m: something declared is missing\n")
+    equal(stages(result)["activate"], "missing")
+
+
+@test("no value is in what inspect prints, at the highest verbosity")
+def _(folder):
+    example = Example(folder)
+    expect(example.activate())
+    values = [example.get(name).out for name in ("one", "two")]
+    for result in (example.inspect("-vv"), example.inspect("-vv", "--json"), example.activate("-vv")):
+        for value in values:
+            assert value not in result.out + result.err
+
+
+@test("units prints a drop-in with a line for each credential, and writes it where it is told to")
+def _(folder):
+    example = Example(folder, generate=False)
+    text = (
+        f"# Made by `vmcred units` from {example.config}; changes here are lost.\n[Service]\n"
+        "LoadCredential=host-one:/run/secrets/vars/made/one\n"
+        "LoadCredential=host-two:/run/secrets/vars/made/two\n"
+    )
+    config = ("--config", example.config)
+    expect(vmcred("units", *config), 0, f"# microvm@m.service.d/50-vmcred.conf\n{text}", "")
+    expect(vmcred("units", *config, "--output", folder / "units"), 0, "", "")
+    equal((folder / "units/microvm@m.service.d/50-vmcred.conf").read_text(), text)
+
+
+@test("called as a systemd generator without a declaration, it does nothing and succeeds")
+def _(folder):
+    link = folder / "vmcred-generator"
+    link.symlink_to(harness.VMCRED)
+    done = subprocess.run([link, folder / "n", folder / "e", folder / "l"], capture_output=True, check=False)
+    equal((done.returncode, done.stdout, done.stderr), (0, b"", b""))
+    assert not (folder / "n").exists()
+
+
+harness.main()
