@@ -2,10 +2,11 @@
 /*
  * libvmcred: read secrets from SOPS documents and turn them into SMBIOS OEM strings.
  *
- * Every function that can fail returns 0, or a negative `enum vmcred_code`, and then stores an error
- * object through its last parameter. The caller owns what it receives and gives it back to the
- * matching `_free` function, which accepts NULL. Secrets are held in locked memory that is left out of
- * core dumps and wiped before it is released. The library keeps no global state and prints nothing.
+ * Every function that can fail returns 0, or a negative `enum vmcred_code`, and then stores an
+ * error object through its last parameter. The caller owns what it receives and gives it back to
+ * the matching `_free` function, which accepts NULL. Secrets are held in locked memory that is left
+ * out of core dumps and wiped before it is released. The library keeps no global state and prints
+ * nothing.
  */
 #ifndef VMCRED_H
 #define VMCRED_H
@@ -46,9 +47,9 @@ VMCRED_PUBLIC size_t vmcred_secret_size(const struct vmcred_secret *secret);
 VMCRED_PUBLIC void vmcred_secret_free(struct vmcred_secret *secret);
 
 /*
- * Decrypts the value of a binary SOPS document (JSON with one key, `data`) with an age identity file and
- * verifies the document's MAC. VMCRED_MISSING: no identity in the file opens it. VMCRED_INTEGRITY: it was
- * changed after it was written.
+ * Decrypts the value of a binary SOPS document (JSON with one key, `data`) with an age identity
+ * file and verifies the document's MAC. VMCRED_MISSING: no identity in the file opens it.
+ * VMCRED_INTEGRITY: it was changed after it was written.
  */
 VMCRED_PUBLIC int vmcred_sops_decrypt_file(const char *document_path, const char *identity_path,
 					   struct vmcred_secret **value,
@@ -57,8 +58,8 @@ VMCRED_PUBLIC int vmcred_sops_decrypt_file(const char *document_path, const char
 /*
  * The SMBIOS Type 11 OEM string that hands a credential to the guest's systemd: text as
  * `io.systemd.credential:NAME=VALUE`, anything that text cannot carry as `.binary:` with Base64.
- * VMCRED_USAGE: the name is not one that systemd accepts, or the value is over 1 MiB. Source: systemd(1),
- * "System credentials".
+ * VMCRED_USAGE: the name is not one that systemd accepts, or the value is over 1 MiB. Source:
+ * systemd(1), "System credentials".
  */
 VMCRED_PUBLIC int vmcred_oem_string_create(const char *name, const void *value, size_t size,
 					   struct vmcred_secret **oem_string,

@@ -53,8 +53,8 @@ static int owner_find(struct active_secret *secret, struct error *err)
 				 file->owner, secret->generator->name, file->name);
 	group = getgrnam(file->group);
 	if (!group)
-		return error_set(err, VMCRED_MISSING, "there is no group \"%s\" for %s/%s", file->group,
-				 secret->generator->name, file->name);
+		return error_set(err, VMCRED_MISSING, "there is no group \"%s\" for %s/%s",
+				 file->group, secret->generator->name, file->name);
 	secret->uid = user->pw_uid;
 	secret->gid = group->gr_gid;
 	return 0;
@@ -127,7 +127,8 @@ static int units_collect(const struct active_list *list, struct activate_result 
 			continue;
 		r = units_add(&result->restart_units, list->items[i].file->restart_units, err);
 		if (r == 0)
-			r = units_add(&result->reload_units, list->items[i].file->reload_units, err);
+			r = units_add(&result->reload_units, list->items[i].file->reload_units,
+				      err);
 	}
 	return r;
 }
@@ -142,9 +143,9 @@ static int run_folder_open(const char *root, struct error *err)
 }
 
 int activate_machine(const struct config *config, int store_dirfd,
-		     const struct age_identities *identities, const struct activate_options *options,
-		     const struct report *report, struct activate_result *result,
-		     struct error *err)
+		     const struct age_identities *identities,
+		     const struct activate_options *options, const struct report *report,
+		     struct activate_result *result, struct error *err)
 {
 	__attribute__((cleanup(active_list_release))) struct active_list list = {0};
 	_cleanup_close_ int run_dirfd = -1, folder_dirfd = -1;

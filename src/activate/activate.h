@@ -5,13 +5,14 @@
  *     <root>/run/secrets.d/<N>/vars/<generator>/<file>    generation N, on a memory file system
  *     <root>/run/secrets                                  a link to the current generation
  *
- * All secrets are decrypted and checked before anything is written; a new generation is complete before the
- * link is switched to it, by one rename; then the old ones are wiped and removed. Where nothing changed,
- * nothing is written. So a unit that starts at any moment sees one whole generation.
+ * All secrets are decrypted and checked before anything is written; a new generation is complete
+ * before the link is switched to it, by one rename; then the old ones are wiped and removed. Where
+ * nothing changed, nothing is written. So a unit that starts at any moment sees one whole
+ * generation.
  *
- * Without a root of its own, secrets.d is given a mount of its own: tmpfs that is never swapped (Linux 6.4), else
- * ramfs, nosuid, nodev and noexec. With one (for tests and images) it must be on a memory file system
- * already: plaintext never goes to a disk.
+ * Without a root of its own, secrets.d is given a mount of its own: tmpfs that is never swapped
+ * (Linux 6.4), else ramfs, nosuid, nodev and noexec. With one (for tests and images) it must be on
+ * a memory file system already: plaintext never goes to a disk.
  */
 #ifndef VMCRED_ACTIVATE_ACTIVATE_H
 #define VMCRED_ACTIVATE_ACTIVATE_H
@@ -27,21 +28,22 @@ struct activate_options {
 };
 
 struct activate_result {
-	bool changed;         /* a new generation was made */
-	unsigned generation;  /* the current one */
+	bool changed;        /* a new generation was made */
+	unsigned generation; /* the current one */
 	size_t secret_count;
 	char **restart_units; /* owned, NULL-terminated, of the secrets that changed */
 	char **reload_units;  /* likewise */
 };
 
 /*
- * Activates. VMCRED_MISSING: a declared secret is not in the store, or no identity opens it. VMCRED_INTEGRITY: a
- * document was changed. The old generation stays in every case of failure. The caller releases the result.
+ * Activates. VMCRED_MISSING: a declared secret is not in the store, or no identity opens it.
+ * VMCRED_INTEGRITY: a document was changed. The old generation stays in every case of failure. The
+ * caller releases the result.
  */
 int activate_machine(const struct config *config, int store_dirfd,
-		     const struct age_identities *identities, const struct activate_options *options,
-		     const struct report *report, struct activate_result *result,
-		     struct error *err);
+		     const struct age_identities *identities,
+		     const struct activate_options *options, const struct report *report,
+		     struct activate_result *result, struct error *err);
 
 void activate_result_release(struct activate_result *result);
 

@@ -13,7 +13,7 @@
 #include "base/io.h"
 #include "vars/vars.h"
 
-#define LINK_NAME "secrets"
+#define LINK_NAME   "secrets"
 #define FOLDER_NAME "secrets.d"
 #define FOLDER_MODE 0751
 
@@ -64,22 +64,27 @@ static size_t files_count(int dirfd, const char *name)
 	_cleanup_close_dir_ DIR *dir = NULL;
 	const struct dirent *entry;
 	size_t count = 0;
-	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_close_ int fd =
+		openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int owned;
 
 	dir = fd < 0 ? NULL : fdopendir(fd);
 	if (!dir)
 		return 1;
+	owned = fd_release(&fd);
 	while ((entry = readdir(dir))) {
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
 			continue;
-		count += files_count(fd, entry->d_name);
+		count += files_count(owned, entry->d_name);
 	}
 	return count;
 }
 
-int generation_compare(int run_dirfd, struct active_secret *secrets, size_t count, struct error *err)
+int generation_compare(int run_dirfd, struct active_secret *secrets, size_t count,
+		       struct error *err)
 {
-	_cleanup_close_ int dirfd = openat(run_dirfd, LINK_NAME, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int dirfd =
+		openat(run_dirfd, LINK_NAME, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	bool differs = dirfd < 0;
 
 	if (dirfd < 0 && errno != ENOENT)
@@ -94,7 +99,8 @@ int generation_compare(int run_dirfd, struct active_secret *secrets, size_t coun
 static int secret_write(int dirfd, const struct active_secret *secret, struct error *err)
 {
 	const char *name = secret->file->name;
-	int r = file_write_new(dirfd, name, secret_span(&secret->plaintext), secret->file->mode, err);
+	int r = file_write_new(dirfd, name, secret_span(&secret->plaintext), secret->file->mode,
+			       err);
 
 	if (r < 0)
 		return r;
@@ -161,7 +167,8 @@ int generation_clean(int folder_dirfd, unsigned current, struct error *err)
 	char name[16];
 	_cleanup_close_dir_ DIR *dir = NULL;
 	const struct dirent *entry;
-	int fd = dir_open(folder_dirfd, ".", err), r = 0;
+	_cleanup_close_ int fd = dir_open(folder_dirfd, ".", err);
+	int r = 0;
 
 	if (fd < 0)
 		return fd;
@@ -169,6 +176,7 @@ int generation_clean(int folder_dirfd, unsigned current, struct error *err)
 	dir = fdopendir(fd);
 	if (!dir)
 		return error_set_errno(err, errno, "listing the generations");
+	(void)fd_release(&fd);
 	while (r == 0 && (entry = readdir(dir))) {
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
 		    strcmp(entry->d_name, name) == 0)
@@ -195,7 +203,8 @@ int generation_switch(int run_dirfd, unsigned number, struct error *err)
 		(void)unlinkat(run_dirfd, temporary, 0);
 		error_set_errno(err, errnum, "switching to generation %s", name);
 		if (errnum == EISDIR)
-			return error_hint(err, "/run/secrets is a folder of something else: remove it");
+			return error_hint(err,
+					  "/run/secrets is a folder of something else: remove it");
 		return -(int)err->code;
 	}
 	return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Generations in secrets.d: comparing with the current one, writing a new one, switching, removing old ones.
- * Inside activate/ only.
+ * Generations in secrets.d: comparing with the current one, writing a new one, switching, removing
+ * old ones. Inside activate/ only.
  */
 #ifndef VMCRED_ACTIVATE_GENERATION_H
 #define VMCRED_ACTIVATE_GENERATION_H
@@ -22,17 +22,19 @@ struct active_secret {
 	bool changed; /* differs from the current generation, or is new */
 };
 
-/* Opens (and with `may_mount`, mounts) <root>/run/secrets.d; returns its descriptor. `run_dirfd` is <root>/run. */
+/* Opens (and with `may_mount`, mounts) <root>/run/secrets.d; returns its descriptor. `run_dirfd` is
+ * <root>/run. */
 int generation_folder_open(int run_dirfd, bool may_mount, struct error *err);
 
 /* The number that <root>/run/secrets points to, 0 for none. */
 unsigned generation_current(int run_dirfd);
 
 /*
- * Compares with the current generation and sets `changed` of each secret. Returns 1 if anything differs, also if
- * the current one has files that are no longer declared, 0 if not.
+ * Compares with the current generation and sets `changed` of each secret. Returns 1 if anything
+ * differs, also if the current one has files that are no longer declared, 0 if not.
  */
-int generation_compare(int run_dirfd, struct active_secret *secrets, size_t count, struct error *err);
+int generation_compare(int run_dirfd, struct active_secret *secrets, size_t count,
+		       struct error *err);
 
 /* Writes a generation whole, under a temporary name, and renames it to `number`. */
 int generation_write(int folder_dirfd, unsigned number, const struct active_secret *secrets,

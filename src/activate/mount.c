@@ -11,7 +11,8 @@
 
 #define FOLDER_NAME "secrets.d"
 
-/* Search, but not list: a unit's user reaches its own file and sees no other names; sops-nix's mode. */
+/* Search, but not list: a unit's user reaches its own file and sees no other names; sops-nix's
+ * mode. */
 #define FOLDER_MODE 0751
 
 /* The best file system for secrets that the kernel has, the best one first. */
@@ -49,9 +50,11 @@ int generation_folder_open(int run_dirfd, bool may_mount, struct error *err)
 	if (may_mount && !is_own_mount(fd, run_dirfd)) {
 		int r = memory_mount("/run/" FOLDER_NAME);
 
-		/* In a container without the right to mount, /run itself will do where it is tmpfs. */
+		/* In a container without the right to mount, /run itself will do where it is tmpfs.
+		 */
 		if (r < 0 && !fd_is_on_memory(fd))
-			return error_set_errno(err, -r, "mounting a memory file system on /run/" FOLDER_NAME);
+			return error_set_errno(
+				err, -r, "mounting a memory file system on /run/" FOLDER_NAME);
 		if (r == 0) {
 			close(fd_release(&fd));
 			fd = dir_open(run_dirfd, FOLDER_NAME, err);
@@ -61,8 +64,9 @@ int generation_folder_open(int run_dirfd, bool may_mount, struct error *err)
 	}
 	if (!fd_is_on_memory(fd)) {
 		error_set(err, VMCRED_FAILED, FOLDER_NAME " is not on a memory file system");
-		return error_hint(err, "plaintext must not go to a disk: give a --root on tmpfs, such as one "
-				       "below /run or /dev/shm");
+		return error_hint(
+			err, "plaintext must not go to a disk: give a --root on tmpfs, such as one "
+			     "below /run or /dev/shm");
 	}
 	/* Whatever the umask was when it was made. */
 	if (fchmod(fd, FOLDER_MODE) < 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * libvmcred's public functions: thin lines over the modules, with errors and secrets as objects that the caller
- * frees. What include/vmcred.h promises is the contract.
+ * libvmcred's public functions: thin lines over the modules, with errors and secrets as objects
+ * that the caller frees. What include/vmcred.h promises is the contract.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -77,10 +77,12 @@ static int result_give(int r, struct secret *from, struct vmcred_secret **secret
 	}
 	if (r < 0) {
 		secret_destroy(from);
-		/* Without memory for it there is no object; the functions above take NULL for that. */
+		/* Without memory for it there is no object; the functions above take NULL for that.
+		 */
 		*error = calloc(1, sizeof(**error));
 		if (*error)
-			**error = (struct vmcred_error){.code = err->code, .message = error_line(err)};
+			**error = (struct vmcred_error){.code = err->code,
+							.message = error_line(err)};
 		return r;
 	}
 	secret_move(&given->secret, from);
@@ -94,7 +96,7 @@ static int document_decrypt(const char *document_path, const char *identity_path
 	_cleanup_age_identities_ struct age_identities identities = {0};
 	_cleanup_sops_document_ struct sops_document *document = NULL;
 	_cleanup_secret_ struct secret text = {0};
-	struct span plaintext;
+	struct span plaintext = {0};
 	int r = age_identity_file_load(AT_FDCWD, identity_path, &identities, err);
 
 	if (r == 0)

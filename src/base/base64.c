@@ -100,9 +100,10 @@ static int padding_strip(struct span *text, enum base64_form form, struct error 
 		if (padding > 0)
 			return error_set(err, VMCRED_FAILED, "the Base64 text has padding");
 	} else if (text->size % 4 != 0) {
-		return error_set(err, VMCRED_FAILED,
-				 "the Base64 text is %zu characters long, which is not a multiple of 4",
-				 text->size);
+		return error_set(
+			err, VMCRED_FAILED,
+			"the Base64 text is %zu characters long, which is not a multiple of 4",
+			text->size);
 	}
 	text->size -= padding;
 	if (text->size % 4 == 1 || (padding > 0 && (text->size + padding) % 4 != 0))
@@ -143,7 +144,7 @@ int base64_decode(struct span text, enum base64_form form, uint8_t *out, size_t 
 int base64_decode_secret(struct span text, enum base64_form form, struct secret *out,
 			 struct error *err)
 {
-	size_t size, room, end;
+	size_t size = 0, room, end;
 	int r;
 
 	room = text.size / 4 * 3 + 2;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Base64 (RFC 4648, section 4) for secrets: no table look-ups that depend on the data, and a decoder that
- * takes the one canonical form only, since age and SOPS refuse everything else: no white space, no
- * missing or superfluous padding, no stray bits in the last group.
+ * Base64 (RFC 4648, section 4) for secrets: no table look-ups that depend on the data, and a
+ * decoder that takes the one canonical form only, since age and SOPS refuse everything else: no
+ * white space, no missing or superfluous padding, no stray bits in the last group.
  */
 #ifndef VMCRED_BASE_BASE64_H
 #define VMCRED_BASE_BASE64_H
@@ -27,8 +27,9 @@ int base64_encode_secret(struct span bytes, enum base64_form form, struct secret
 			 struct error *err);
 
 /*
- * Decodes into `out`, which has room for `text.size / 4 * 3 + 2` bytes, and stores the number of bytes.
- * Text that is not in canonical form is VMCRED_FAILED; the error says what is wrong, not what it holds.
+ * Decodes into `out`, which has room for `text.size / 4 * 3 + 2` bytes, and stores the number of
+ * bytes. Text that is not in canonical form is VMCRED_FAILED; the error says what is wrong, not
+ * what it holds.
  */
 int base64_decode(struct span text, enum base64_form form, uint8_t *out, size_t *size,
 		  struct error *err);

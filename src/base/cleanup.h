@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Cleanup attributes, written on the declaration: what a scope acquires it releases on every way out.
+ * Cleanup attributes, written on the declaration: what a scope acquires it releases on every way
+ * out.
  */
 #ifndef VMCRED_BASE_CLEANUP_H
 #define VMCRED_BASE_CLEANUP_H

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The one error type. A function that can fail returns 0 or a negative `enum vmcred_code` and takes a
- * `struct error *`, never NULL, as its last parameter. The callee says what is wrong; each caller adds
- * what it was doing, so that the text reads from the outside in:
+ * The one error type. A function that can fail returns 0 or a negative `enum vmcred_code` and takes
+ * a `struct error *`, never NULL, as its last parameter. The callee says what is wrong; each caller
+ * adds what it was doing, so that the text reads from the outside in:
  *
  *     vmcred: <what was being done>: <what is wrong>: <how to mend it>
  *
- * Nothing below cli/ prints an error. A value of a secret never goes into a text: there is no way to
- * format a `struct secret`.
+ * Nothing below cli/ prints an error. A value of a secret never goes into a text: there is no way
+ * to format a `struct secret`.
  *
- * The text is owned by the error; `_cleanup_error_` releases it. An error is set once and may be reused
- * after error_clear().
+ * The text is owned by the error; `_cleanup_error_` releases it. An error is set once and may be
+ * reused after error_clear().
  */
 #ifndef VMCRED_BASE_ERROR_H
 #define VMCRED_BASE_ERROR_H

@@ -78,7 +78,8 @@ int dir_make_temporary(int dirfd, const char *prefix, mode_t mode, char **name, 
 		if (mkdirat(dirfd, candidate, mode) < 0) {
 			if (errno == EEXIST)
 				continue;
-			return error_set_errno(err, errno, "making a temporary folder for %s", prefix);
+			return error_set_errno(err, errno, "making a temporary folder for %s",
+					       prefix);
 		}
 		fd = dir_open(dirfd, candidate, err);
 		if (fd < 0) {
@@ -114,7 +115,8 @@ static void file_wipe(int dirfd, const char *name)
 		return;
 	while (done < status.st_size) {
 		size_t left = (size_t)(status.st_size - done);
-		ssize_t wrote = pwrite(fd, zeroes, left < sizeof(zeroes) ? left : sizeof(zeroes), done);
+		ssize_t wrote =
+			pwrite(fd, zeroes, left < sizeof(zeroes) ? left : sizeof(zeroes), done);
 
 		if (wrote <= 0)
 			return;
@@ -122,8 +124,7 @@ static void file_wipe(int dirfd, const char *name)
 	}
 }
 
-static int entries_remove(int fd, const char *name, const char *only, bool wipe,
-			  struct error *err);
+static int entries_remove(int fd, const char *name, const char *only, bool wipe, struct error *err);
 
 static int tree_entry_remove(int dirfd, const char *name, bool wipe, struct error *err)
 {
@@ -150,20 +151,18 @@ static int tree_entry_remove(int dirfd, const char *name, bool wipe, struct erro
 }
 
 /* Removes the entries of a folder whose names start with `only`. */
-static int entries_remove(int fd, const char *name, const char *only, bool wipe,
-			  struct error *err)
+static int entries_remove(int fd, const char *name, const char *only, bool wipe, struct error *err)
 {
 	_cleanup_close_dir_ DIR *dir = NULL;
 	_cleanup_close_ int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	const struct dirent *entry;
 	int r;
 
-	if (copy < 0)
-		return error_set_errno(err, errno, "listing %s", name);
-	dir = fdopendir(copy);
+	dir = copy < 0 ? NULL : fdopendir(copy);
 	if (!dir)
 		return error_set_errno(err, errno, "listing %s", name);
-	copy = -1; /* the stream owns it now, and shares its position */
+	/* The stream owns it now. It shares its position with the original. */
+	(void)fd_release(&copy);
 	rewinddir(dir);
 	for (errno = 0; (entry = readdir(dir)); errno = 0) {
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
@@ -233,11 +232,10 @@ static int new_file_fill(int fd, struct span content, mode_t mode, const char *w
 	return 0;
 }
 
-int file_write_new(int dirfd, const char *name, struct span content, mode_t mode,
-		   struct error *err)
+int file_write_new(int dirfd, const char *name, struct span content, mode_t mode, struct error *err)
 {
-	_cleanup_close_ int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
-					S_IRUSR | S_IWUSR);
+	_cleanup_close_ int fd =
+		openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR);
 	int r;
 
 	if (fd < 0)
@@ -248,8 +246,7 @@ int file_write_new(int dirfd, const char *name, struct span content, mode_t mode
 	return r;
 }
 
-int file_replace(int dirfd, const char *name, struct span content, mode_t mode,
-		 struct error *err)
+int file_replace(int dirfd, const char *name, struct span content, mode_t mode, struct error *err)
 {
 	for (int attempt = 0; attempt < TEMPORARY_NAME_ATTEMPTS; attempt++) {
 		_cleanup_free_ char *temporary = temporary_name(name);
@@ -318,7 +315,8 @@ int file_read_text(int dirfd, const char *path, size_t size_max, char **text, si
 	}
 	content[used] = '\0';
 	if (memchr(content, '\0', used))
-		return error_set(err, VMCRED_USAGE, "%s is not a text file: it holds a NUL byte", path);
+		return error_set(err, VMCRED_USAGE, "%s is not a text file: it holds a NUL byte",
+				 path);
 	*text = pointer_release(&content);
 	if (size)
 		*size = used;

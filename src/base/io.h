@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Files, folders and memory files, in the few forms that the program needs. Every descriptor is O_CLOEXEC.
- * Paths are given as a folder descriptor (or AT_FDCWD) and a name, and named in errors as given.
- * A file is replaced, never changed: temporary file in the same folder, fsync, rename, fsync of the
- * folder, so that a crash or a full disk leaves the old one or the new one, whole.
+ * Files, folders and memory files, in the few forms that the program needs. Every descriptor is
+ * O_CLOEXEC. Paths are given as a folder descriptor (or AT_FDCWD) and a name, and named in errors
+ * as given. A file is replaced, never changed: temporary file in the same folder, fsync, rename,
+ * fsync of the folder, so that a crash or a full disk leaves the old one or the new one, whole.
  */
 #ifndef VMCRED_BASE_IO_H
 #define VMCRED_BASE_IO_H
@@ -22,15 +22,15 @@ int dir_open(int dirfd, const char *path, struct error *err);
 int dir_make(int dirfd, const char *path, mode_t mode, struct error *err);
 
 /*
- * Makes a folder with a fresh random name `.<prefix>.XXXXXXXX` in `dirfd` with `mode`; the name goes to
+ * Makes a folder with a fresh random name `.<prefix>.XXXXXXXX` in `dirfd` with `mode`; the name
+ * goes to
  * `*name` (the caller frees it). Returns its descriptor or a negative code.
  */
-int dir_make_temporary(int dirfd, const char *prefix, mode_t mode, char **name,
-		       struct error *err);
+int dir_make_temporary(int dirfd, const char *prefix, mode_t mode, char **name, struct error *err);
 
 /*
- * Removes what dir_make_temporary() left for `prefix` in a run that was killed. The caller holds a lock that
- * keeps such runs apart.
+ * Removes what dir_make_temporary() left for `prefix` in a run that was killed. The caller holds a
+ * lock that keeps such runs apart.
  */
 int dir_remove_temporaries(int dirfd, const char *prefix, bool wipe, struct error *err);
 
@@ -38,33 +38,34 @@ int dir_remove_temporaries(int dirfd, const char *prefix, bool wipe, struct erro
 int dir_sync(int dirfd, const char *what, struct error *err);
 
 /*
- * Removes `name` in `dirfd` with all below it, never following a link. With `wipe`, regular files are
- * overwritten before they are unlinked, which means something on a memory file system only.
+ * Removes `name` in `dirfd` with all below it, never following a link. With `wipe`, regular files
+ * are overwritten before they are unlinked, which means something on a memory file system only.
  * What is not there is no error.
  */
 int dir_remove_tree(int dirfd, const char *name, bool wipe, struct error *err);
 
-/* Opens a file for reading; returns its descriptor or a negative code (VMCRED_MISSING: not there). */
+/* Opens a file for reading; returns its descriptor or a negative code (VMCRED_MISSING: not there).
+ */
 int file_open(int dirfd, const char *path, struct error *err);
 
 /* Writes the whole span. `what` names the target in the error. */
 int fd_write(int fd, struct span bytes, const char *what, struct error *err);
 
-/* Makes a new file with `mode`, which must not exist, writes and syncs it. For files in a new folder. */
+/* Makes a new file with `mode`, which must not exist, writes and syncs it. For files in a new
+ * folder. */
 int file_write_new(int dirfd, const char *name, struct span content, mode_t mode,
 		   struct error *err);
 
 /* Replaces `name` in `dirfd` (or makes it) in one step, as the head of this file says. */
-int file_replace(int dirfd, const char *name, struct span content, mode_t mode,
-		 struct error *err);
+int file_replace(int dirfd, const char *name, struct span content, mode_t mode, struct error *err);
 
 /* Reads a file to its end into secret memory; over `size_max` bytes is an error. */
 int file_read_secret(int dirfd, const char *path, size_t size_max, struct secret *content,
 		     struct error *err);
 
 /*
- * Reads a public file as text with a NUL behind it; the caller frees `*text`. `size` may be NULL. A NUL byte
- * in the file and more than `size_max` bytes are errors.
+ * Reads a public file as text with a NUL behind it; the caller frees `*text`. `size` may be NULL. A
+ * NUL byte in the file and more than `size_max` bytes are errors.
  */
 int file_read_text(int dirfd, const char *path, size_t size_max, char **text, size_t *size,
 		   struct error *err);
@@ -73,9 +74,9 @@ int file_read_text(int dirfd, const char *path, size_t size_max, char **text, si
 bool fd_is_on_memory(int fd);
 
 /*
- * A memory file with `content` that can no longer be changed (sealed), at offset 0. It is O_CLOEXEC; whoever
- * hands it to another program clears that. `name` shows in /proc and holds no secret.
- * Returns the descriptor or a negative code.
+ * A memory file with `content` that can no longer be changed (sealed), at offset 0. It is
+ * O_CLOEXEC; whoever hands it to another program clears that. `name` shows in /proc and holds no
+ * secret. Returns the descriptor or a negative code.
  */
 int memory_file_create(const char *name, struct span content, struct error *err);
 

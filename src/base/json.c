@@ -11,9 +11,11 @@ static size_t utf8_sequence(struct span bytes)
 	static const struct {
 		uint8_t first_low, first_high, second_low, second_high, length;
 	} forms[] = {
-		{0x00, 0x7f, 0x00, 0x00, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
-		{0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
-		{0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
+		{0x00, 0x7f, 0x00, 0x00, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2},
+		{0xe0, 0xe0, 0xa0, 0xbf, 3}, {0xe1, 0xec, 0x80, 0xbf, 3},
+		{0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+		{0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4},
+		{0xf4, 0xf4, 0x80, 0x8f, 4},
 	};
 
 	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
@@ -21,8 +23,8 @@ static size_t utf8_sequence(struct span bytes)
 			continue;
 		if (bytes.size < forms[i].length)
 			return 0;
-		if (forms[i].length > 1 && (bytes.data[1] < forms[i].second_low ||
-					    bytes.data[1] > forms[i].second_high))
+		if (forms[i].length > 1 &&
+		    (bytes.data[1] < forms[i].second_low || bytes.data[1] > forms[i].second_high))
 			return 0;
 		for (size_t j = 2; j < forms[i].length; j++) {
 			if ((bytes.data[j] & 0xc0) != 0x80)
@@ -53,7 +55,8 @@ int json_append_string(struct secret *out, struct span text, struct error *err)
 	int r;
 
 	if (!utf8_valid(text))
-		return error_set(err, VMCRED_FAILED, "a text that is not UTF-8 cannot go into JSON");
+		return error_set(err, VMCRED_FAILED,
+				 "a text that is not UTF-8 cannot go into JSON");
 	/* The longest escape is six characters. */
 	if (__builtin_mul_overflow(text.size, (size_t)6, &room) ||
 	    __builtin_add_overflow(room, out->size + 2, &end))
@@ -73,7 +76,11 @@ int json_append_string(struct secret *out, struct span text, struct error *err)
 			*to++ = '\\';
 			*to++ = 'n';
 		} else if (c < 0x20) {
-			const uint8_t escape[] = {'\\', 'u', '0', '0', (uint8_t)digits[c >> 4],
+			const uint8_t escape[] = {'\\',
+						  'u',
+						  '0',
+						  '0',
+						  (uint8_t)digits[c >> 4],
 						  (uint8_t)digits[c & 15]};
 
 			memcpy(to, escape, sizeof(escape));
@@ -112,12 +119,12 @@ int json_parse(struct span text, const char *what, json_t **value, struct error 
 {
 	json_error_t reason;
 
-	*value = json_loadb((const char *)text.data, text.size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL,
-			    &reason);
+	*value = json_loadb((const char *)text.data, text.size,
+			    JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &reason);
 	if (!*value)
-		/* jansson's own text quotes the input, which could be a plaintext that was meant to be
-		 * encrypted: the place is enough. */
-		return error_set(err, VMCRED_FAILED, "%s is not valid JSON (line %d, column %d)", what,
-				 reason.line, reason.column);
+		/* jansson's own text quotes the input, which could be a plaintext that was meant to
+		 * be encrypted: the place is enough. */
+		return error_set(err, VMCRED_FAILED, "%s is not valid JSON (line %d, column %d)",
+				 what, reason.line, reason.column);
 	return 0;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * JSON: a writer into secret memory, for documents that carry secrets (a VMM's API body, a value of a SOPS
- * document), and the loading of public documents with jansson.
+ * JSON: a writer into secret memory, for documents that carry secrets (a VMM's API body, a value of
+ * a SOPS document), and the loading of public documents with jansson.
  *
- * jansson keeps its text in ordinary heap memory, so a document with plaintext secrets is never given to it.
+ * jansson keeps its text in ordinary heap memory, so a document with plaintext secrets is never
+ * given to it.
  */
 #ifndef VMCRED_BASE_JSON_H
 #define VMCRED_BASE_JSON_H
@@ -22,20 +23,23 @@ static inline void cleanup_json(json_t **value)
 #define _cleanup_json_ __attribute__((cleanup(cleanup_json)))
 
 /*
- * Adds `text` to `out` as a JSON string, quotes included. The text must be valid UTF-8 (VMCRED_FAILED); it may
- * hold any character, NUL too. Escapes what RFC 8259, section 7 demands and nothing else.
+ * Adds `text` to `out` as a JSON string, quotes included. The text must be valid UTF-8
+ * (VMCRED_FAILED); it may hold any character, NUL too. Escapes what RFC 8259, section 7 demands and
+ * nothing else.
  */
 int json_append_string(struct secret *out, struct span text, struct error *err);
 
 /*
- * Adds a public value to `out`, as jansson prints it with `flags`, such as JSON_COMPACT or JSON_INDENT(2).
+ * Adds a public value to `out`, as jansson prints it with `flags`, such as JSON_COMPACT or
+ * JSON_INDENT(2).
  */
 int json_append_value(struct secret *out, const json_t *value, size_t flags, struct error *err);
 
 /* Parses text; `what` names it. Duplicate keys and anything behind the document are errors. */
 int json_parse(struct span text, const char *what, json_t **value, struct error *err);
 
-/* Whether the bytes are UTF-8 as RFC 3629 has it: no surrogates, no overlong forms, at most U+10FFFF. */
+/* Whether the bytes are UTF-8 as RFC 3629 has it: no surrogates, no overlong forms, at most
+ * U+10FFFF. */
 bool utf8_valid(struct span bytes);
 
 #endif

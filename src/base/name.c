@@ -79,9 +79,10 @@ int store_name_check(const char *what, const char *name, struct error *err)
 	if (name[0] == '.')
 		return name_reject(what, name, "starts with a '.'", err);
 	if (strspn(name, allowed) != length)
-		return name_reject(what, name,
-				   "has a character in it that is not a letter, a digit, '.', '_' or '-'",
-				   err);
+		return name_reject(
+			what, name,
+			"has a character in it that is not a letter, a digit, '.', '_' or '-'",
+			err);
 	return 0;
 }
 

@@ -9,7 +9,8 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-/* Any non-zero byte: glibc fills freed memory with it (mallopt(3)), so parsers leave no plaintext. */
+/* Any non-zero byte: glibc fills freed memory with it (mallopt(3)), so parsers leave no plaintext.
+ */
 #define FREED_MEMORY_FILL 0xA5
 
 static void lock_limit_raise(size_t lock_bytes)
@@ -30,8 +31,9 @@ static int lock_try(size_t lock_bytes)
 
 	if (pages == MAP_FAILED)
 		return errno;
-	/* On inaccessible pages mlock() is charged but has nothing to fault in, and fails with ENOMEM only
-	 * after the limit was checked: mlock2() with MLOCK_ONFAULT needs no access at all. */
+	/* On inaccessible pages mlock() is charged but has nothing to fault in, and fails with
+	 * ENOMEM only after the limit was checked: mlock2() with MLOCK_ONFAULT needs no access at
+	 * all. */
 	if (mlock2(pages, lock_bytes, MLOCK_ONFAULT) < 0)
 		errnum = errno;
 	munmap(pages, lock_bytes);
@@ -51,9 +53,10 @@ int process_harden(size_t lock_bytes, const struct report *report, struct error 
 	lock_limit_raise(lock_bytes);
 	errnum = lock_try(lock_bytes);
 	if (errnum != 0)
-		report_message(report, REPORT_WARNING,
-			       "cannot lock %zu KiB of memory (%s): secrets may be written to swap: "
-			       "raise LimitMEMLOCK= of the unit, or `ulimit -l`",
-			       lock_bytes / 1024, strerrordesc_np(errnum));
+		report_message(
+			report, REPORT_WARNING,
+			"cannot lock %zu KiB of memory (%s): secrets may be written to swap: "
+			"raise LimitMEMLOCK= of the unit, or `ulimit -l`",
+			lock_bytes / 1024, strerrordesc_np(errnum));
 	return 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How the library tells its caller what is not an error: warnings, progress, details. The library formats,
- * the caller decides what to do with a line; cli/ prints it to stderr. No value of a secret is ever
- * reported, at any level.
+ * How the library tells its caller what is not an error: warnings, progress, details. The library
+ * formats, the caller decides what to do with a line; cli/ prints it to stderr. No value of a
+ * secret is ever reported, at any level.
  */
 #ifndef VMCRED_BASE_REPORT_H
 #define VMCRED_BASE_REPORT_H

@@ -40,7 +40,8 @@ static uint8_t *pages_map(size_t *capacity, struct error *err)
 		error_no_memory(err);
 		return NULL;
 	}
-	/* A refused lock is process_harden()'s to report; an old kernel without one of the hints is fine. */
+	/* A refused lock is process_harden()'s to report; an old kernel without one of the hints is
+	 * fine. */
 	(void)mlock(mapping + page, usable);
 	(void)madvise(mapping + page, usable, MADV_DONTDUMP);
 	(void)madvise(mapping + page, usable, MADV_WIPEONFORK);
@@ -116,8 +117,7 @@ int secret_append_text(struct secret *secret, const char *text, struct error *er
 	return secret_append(secret, span_of_text(text), err);
 }
 
-int secret_read(struct secret *secret, int fd, size_t size_max, const char *what,
-		struct error *err)
+int secret_read(struct secret *secret, int fd, size_t size_max, const char *what, struct error *err)
 {
 	int r = secret_reserve(secret, secret->size + 1, err);
 
@@ -140,7 +140,8 @@ int secret_read(struct secret *secret, int fd, size_t size_max, const char *what
 			return 0;
 		secret->size += (size_t)got;
 		if (secret->size > size_max)
-			r = error_set(err, VMCRED_FAILED, "%s is larger than %zu bytes", what, size_max);
+			r = error_set(err, VMCRED_FAILED, "%s is larger than %zu bytes", what,
+				      size_max);
 	}
 	secret_destroy(secret);
 	return r;

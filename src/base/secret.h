@@ -2,15 +2,15 @@
 /*
  * Memory for secrets, the only place where they live inside the process.
  *
- * Each secret has its own pages between two guard pages, locked into RAM (mlock(2)), left out of core
- * dumps (MADV_DONTDUMP), not inherited by a child (MADV_WIPEONFORK) and overwritten before they are
- * released. Where the system refuses to lock, the secret is held all the same: a program that could not
- * start its VM because of RLIMIT_MEMLOCK would only send its user back to plaintext files.
- * process_harden() warns about it once, before the first secret is read.
+ * Each secret has its own pages between two guard pages, locked into RAM (mlock(2)), left out of
+ * core dumps (MADV_DONTDUMP), not inherited by a child (MADV_WIPEONFORK) and overwritten before
+ * they are released. Where the system refuses to lock, the secret is held all the same: a program
+ * that could not start its VM because of RLIMIT_MEMLOCK would only send its user back to plaintext
+ * files. process_harden() warns about it once, before the first secret is read.
  *
- * `_cleanup_secret_` on the declaration wipes a secret when it goes out of scope. A `struct secret` cannot
- * be printed: there is no function for it. Start with `struct secret s = {0}`, which is an empty secret
- * that owns nothing.
+ * `_cleanup_secret_` on the declaration wipes a secret when it goes out of scope. A `struct secret`
+ * cannot be printed: there is no function for it. Start with `struct secret s = {0}`, which is an
+ * empty secret that owns nothing.
  */
 #ifndef VMCRED_BASE_SECRET_H
 #define VMCRED_BASE_SECRET_H
@@ -40,8 +40,8 @@ int secret_append(struct secret *secret, struct span bytes, struct error *err);
 int secret_append_text(struct secret *secret, const char *text, struct error *err);
 
 /*
- * Reads a descriptor to its end, straight into secret memory. More than `size_max` bytes are an error, and
- * the secret is left empty. `what` names the source in the error.
+ * Reads a descriptor to its end, straight into secret memory. More than `size_max` bytes are an
+ * error, and the secret is left empty. `what` names the source in the error.
  */
 int secret_read(struct secret *secret, int fd, size_t size_max, const char *what,
 		struct error *err);

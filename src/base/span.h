@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A read-only view of bytes that somebody else owns: the length travels with the pointer. Nothing that
- * holds a secret is a C string.
+ * A read-only view of bytes that somebody else owns: the length travels with the pointer. Nothing
+ * that holds a secret is a C string.
  */
 #ifndef VMCRED_BASE_SPAN_H
 #define VMCRED_BASE_SPAN_H

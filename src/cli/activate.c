@@ -29,11 +29,11 @@ static json_t *units_json(char *const *units)
 static void result_print(const struct cli *cli, const struct activate_result *result)
 {
 	if (cli->json) {
-		_cleanup_json_ json_t *object =
-			json_pack("{s:b, s:i, s:i, s:o, s:o}", "changed", result->changed, "generation",
-				  (int)result->generation, "secrets", (int)result->secret_count,
-				  "restartUnits", units_json(result->restart_units), "reloadUnits",
-				  units_json(result->reload_units));
+		_cleanup_json_ json_t *object = json_pack(
+			"{s:b, s:i, s:i, s:o, s:o}", "changed", result->changed, "generation",
+			(int)result->generation, "secrets", (int)result->secret_count,
+			"restartUnits", units_json(result->restart_units), "reloadUnits",
+			units_json(result->reload_units));
 
 		json_dumpf(object, stdout, JSON_INDENT(2));
 		printf("\n");
@@ -55,14 +55,17 @@ int command_activate(struct cli *cli, int argc, char **argv, struct error *err)
 		{"machine", "NAME", "whose secrets (default: the only machine declared)",
 		 &options.machine},
 		{"identity", "FILE", CLI_IDENTITY_HELP, &identity},
-		{"root", "DIR", "write below DIR, which must be on a memory file system", &options.root},
+		{"root", "DIR", "write below DIR, which must be on a memory file system",
+		 &options.root},
 		{0},
 	};
 	const struct cli_usage usage = {
 		.command = "activate",
 		.words = "",
-		.about = "Decrypt a machine's secrets to " CONFIG_SECRETS_LINK ", on a memory file system, as a new\n"
-			 "generation that replaces the old one in one step. Unchanged secrets stay as they are.",
+		.about = "Decrypt a machine's secrets to " CONFIG_SECRETS_LINK
+			 ", on a memory file system, as a new\n"
+			 "generation that replaces the old one in one step. Unchanged secrets stay "
+			 "as they are.",
 		.options = rows,
 	};
 	_cleanup_age_identities_ struct age_identities identities = {0};
@@ -85,13 +88,14 @@ int command_activate(struct cli *cli, int argc, char **argv, struct error *err)
 	if (!options.machine && config.machine_count == 1)
 		options.machine = config.machines[0].name;
 	if (!options.machine) {
-		error_set(err, VMCRED_USAGE, "%s declares %zu machines", path, config.machine_count);
+		error_set(err, VMCRED_USAGE, "%s declares %zu machines", path,
+			  config.machine_count);
 		return error_hint(err, "say which with --machine NAME");
 	}
 	r = cli_identities_load(identity, &identities, err);
 	if (r == 0)
-		r = activate_machine(&config, store_dirfd, &identities, &options, &cli->report, &result,
-				     err);
+		r = activate_machine(&config, store_dirfd, &identities, &options, &cli->report,
+				     &result, err);
 	if (r == 0)
 		result_print(cli, &result);
 	return r;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The program: a dispatch table in main.c, one file a subcommand, and the reading of options that they share.
- * A subcommand parses its words, calls the library and prints results to stdout; its error goes up to main(),
- * which prints it and makes the exit code of it. Nothing here knows a file format.
+ * The program: a dispatch table in main.c, one file a subcommand, and the reading of options that
+ * they share. A subcommand parses its words, calls the library and prints results to stdout; its
+ * error goes up to main(), which prints it and makes the exit code of it. Nothing here knows a file
+ * format.
  */
 #ifndef VMCRED_CLI_CLI_H
 #define VMCRED_CLI_CLI_H
@@ -39,14 +40,16 @@ struct cli_usage {
 #define CLI_HELPED 1
 
 /*
- * Reads the options of a subcommand (argv[0] is its name), with --config, --json, --verbose and --help added
- * to its own. The positional words are `argv[*first]` to the end. Returns 0, CLI_HELPED, or -VMCRED_USAGE.
+ * Reads the options of a subcommand (argv[0] is its name), with --config, --json, --verbose and
+ * --help added to its own. The positional words are `argv[*first]` to the end. Returns 0,
+ * CLI_HELPED, or -VMCRED_USAGE.
  */
 int cli_parse(struct cli *cli, const struct cli_usage *usage, int argc, char **argv, int *first,
 	      struct error *err);
 
-/* Memory that a command expects to lock at one time: a table of 64 KiB in all the forms that it takes. */
-#define CLI_LOCK_BYTES (512U * 1024U)
+/* Memory that a command expects to lock at one time: a table of 64 KiB in all the forms that it
+ * takes. */
+#define CLI_LOCK_BYTES ((size_t)512 * 1024)
 
 int command_activate(struct cli *cli, int argc, char **argv, struct error *err);
 int command_compose(struct cli *cli, int argc, char **argv, struct error *err);

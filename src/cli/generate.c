@@ -61,7 +61,8 @@ int command_generate(struct cli *cli, int argc, char **argv, struct error *err)
 	const struct cli_usage usage = {
 		.command = "generate",
 		.words = "[MACHINE...]",
-		.about = "Make the declared secrets that are not in the store, each encrypted to the machines\n"
+		.about = "Make the declared secrets that are not in the store, each encrypted to "
+			 "the machines\n"
 			 "that may read it. A generator's files appear together or not at all.",
 		.options = rows,
 		.words_max = -1,

@@ -20,16 +20,18 @@ static int location_find(const struct config *config, const char *machine, const
 	if (!generator)
 		return error_no_memory(err);
 	if (!slash)
-		return error_set(err, VMCRED_USAGE, "\"%s\" is not of the form GENERATOR/FILE", word);
+		return error_set(err, VMCRED_USAGE, "\"%s\" is not of the form GENERATOR/FILE",
+				 word);
 	*slash = '\0';
 	location->generator = config_generator_find(config, generator);
 	if (location->generator)
 		location->file = config_file_find(location->generator, slash + 1);
 	if (!location->file)
-		return error_set(err, VMCRED_USAGE, "%s declares no secret \"%s\"", config->path, word);
+		return error_set(err, VMCRED_USAGE, "%s declares no secret \"%s\"", config->path,
+				 word);
 	if (!config_generator_is_for(location->generator, machine))
-		return error_set(err, VMCRED_USAGE, "the generator %s is not for the machine %s", generator,
-				 machine);
+		return error_set(err, VMCRED_USAGE, "the generator %s is not for the machine %s",
+				 generator, machine);
 	location->machine = location->generator->share ? NULL : machine;
 	return 0;
 }

@@ -11,8 +11,8 @@
 #define CLI_IDENTITY_PATH          "/var/lib/vmcred/identity"
 #define CLI_IDENTITY_PATH_SOPS_NIX "/var/lib/sops-nix/key.txt"
 
-#define CLI_IDENTITY_HELP                                                                          \
-	"the age identity (default: $SOPS_AGE_KEY_FILE, then\n"                                    \
+#define CLI_IDENTITY_HELP                                       \
+	"the age identity (default: $SOPS_AGE_KEY_FILE, then\n" \
 	"                         " CLI_IDENTITY_PATH ", " CLI_IDENTITY_PATH_SOPS_NIX ")"
 
 /* Loads `given`, or without it the first default that is there. */

@@ -15,10 +15,10 @@ static void result_print_json(const struct inspect_result *result)
 	_cleanup_json_ json_t *list = json_array();
 
 	for (size_t i = 0; i < INSPECT_STAGE_COUNT; i++)
-		json_array_append_new(list, json_pack("{s:s, s:s, s:s?}", "stage", result->stages[i].name,
-						      "state",
-						      inspect_state_name(result->stages[i].state), "seen",
-						      result->stages[i].seen));
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s?}", "stage",
+						      result->stages[i].name, "state",
+						      inspect_state_name(result->stages[i].state),
+						      "seen", result->stages[i].seen));
 	json_dumpf(list, stdout, JSON_INDENT(2));
 	printf("\n");
 }
@@ -59,8 +59,10 @@ int command_inspect(struct cli *cli, int argc, char **argv, struct error *err)
 	const struct cli_usage usage = {
 		.command = "inspect",
 		.words = "VM",
-		.about = "Show for each stage what of a VM's secrets is there, and never a value. Exit code 3 if\n"
-			 "something declared is missing, 4 if a document was changed, a value is in view, or a\n"
+		.about = "Show for each stage what of a VM's secrets is there, and never a value. "
+			 "Exit code 3 if\n"
+			 "something declared is missing, 4 if a document was changed, a value is "
+			 "in view, or a\n"
 			 "digest that the guest printed is not that of a credential.",
 		.options = rows,
 		.words_min = 1,

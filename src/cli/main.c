@@ -21,7 +21,8 @@ static const struct command {
 	{"units", command_units, "write the LoadCredential= drop-ins of the VMs' units"},
 	{"compose", command_compose, "show a VM's OEM strings: names, sizes, limits, never values"},
 	{"run", command_run, "start a VM's hypervisor with its credentials"},
-	{"inspect", command_inspect, "show what of a VM's secrets is where, and check the guest's proofs"},
+	{"inspect", command_inspect,
+	 "show what of a VM's secrets is where, and check the guest's proofs"},
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -29,7 +30,8 @@ static const struct command {
 static void help_print(void)
 {
 	printf("Usage: vmcred COMMAND [OPTION...] [WORD...]\n\n"
-	       "Deliver secrets to microVMs: declared once, encrypted at rest, handed to the guest's\n"
+	       "Deliver secrets to microVMs: declared once, encrypted at rest, handed to the "
+	       "guest's\n"
 	       "systemd as credentials, and never in view on the way.\n\nCommands:\n");
 	for (size_t i = 0; i < COMMAND_COUNT; i++)
 		printf("  %-10s %s\n", commands[i].name, commands[i].about);
@@ -80,7 +82,8 @@ static void line_print(const struct report *report, enum report_level level, con
 	fprintf(stderr, "vmcred: %s%s\n", level == REPORT_WARNING ? "warning: " : "", text);
 }
 
-/* systemd calls a unit generator by its path with three folders; the program is linked there by name. */
+/* systemd calls a unit generator by its path with three folders; the program is linked there by
+ * name. */
 static bool is_called_as(const char *argv0, const char *name)
 {
 	const char *slash = strrchr(argv0, '/');

@@ -8,7 +8,13 @@
 
 #define OPTIONS_MAX 24
 
-enum { SHARED_CONFIG = 256, SHARED_JSON, SHARED_VERBOSE, SHARED_HELP, OWN_FIRST };
+enum {
+	SHARED_CONFIG = 256,
+	SHARED_JSON,
+	SHARED_VERBOSE,
+	SHARED_HELP,
+	OWN_FIRST
+};
 
 static const struct {
 	const char *name;
@@ -29,7 +35,8 @@ static void option_print(const char *name, const char *argument, const char *hel
 {
 	char left[64];
 
-	snprintf(left, sizeof(left), "--%s%s%s", name, argument ? " " : "", argument ? argument : "");
+	snprintf(left, sizeof(left), "--%s%s%s", name, argument ? " " : "",
+		 argument ? argument : "");
 	printf("  %-22s %s\n", left, help);
 }
 

@@ -60,7 +60,8 @@ static int generator_run(int argc, char **argv, struct error *err)
 	int r;
 
 	if (argc != 4)
-		return error_set(err, VMCRED_USAGE, "a systemd generator is called with three folders");
+		return error_set(err, VMCRED_USAGE,
+				 "a systemd generator is called with three folders");
 	if (access(VMCRED_CONFIG_PATH, F_OK) < 0)
 		return 0;
 	r = config_load_file(VMCRED_CONFIG_PATH, &config, err);
@@ -71,14 +72,17 @@ int command_units(struct cli *cli, int argc, char **argv, struct error *err)
 {
 	const char *output = NULL;
 	const struct cli_option rows[] = {
-		{"output", "DIR", "write there, such as /run/systemd/system (default: print)", &output},
+		{"output", "DIR", "write there, such as /run/systemd/system (default: print)",
+		 &output},
 		{0},
 	};
 	const struct cli_usage usage = {
 		.command = "units",
 		.words = "",
-		.about = "Write the drop-ins of the units microvm@VM.service: a LoadCredential= line for each entry\n"
-			 "of the VM's loadCredentials. systemd does it by itself at boot where the program is\n"
+		.about = "Write the drop-ins of the units microvm@VM.service: a LoadCredential= "
+			 "line for each entry\n"
+			 "of the VM's loadCredentials. systemd does it by itself at boot where the "
+			 "program is\n"
 			 "linked as vmcred-generator in its folder of generators.",
 		.options = rows,
 	};

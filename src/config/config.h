@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The declaration, `vmcred.yaml` (YAML or JSON): which machines, generators and VMs there are, and by which
- * names a secret travels from one to the next. Everything else is derived from it. The file is public and
- * holds no secret. What it says is checked here, with the line number in the error, so that the other modules
- * can rely on it: unknown keys, names, references between VMs and generators.
+ * The declaration, `vmcred.yaml` (YAML or JSON): which machines, generators and VMs there are, and
+ * by which names a secret travels from one to the next. Everything else is derived from it. The
+ * file is public and holds no secret. What it says is checked here, with the line number in the
+ * error, so that the other modules can rely on it: unknown keys, names, references between VMs and
+ * generators.
  *
- * A `struct config` owns all that hangs on it; config_destroy() releases it. Lists keep the file's order.
+ * A `struct config` owns all that hangs on it; config_destroy() releases it. Lists keep the file's
+ * order.
  */
 #ifndef VMCRED_CONFIG_CONFIG_H
 #define VMCRED_CONFIG_CONFIG_H
@@ -16,11 +18,16 @@
 
 #include "base/error.h"
 
-/* Where a machine's decrypted secrets are found, as sops-nix has it; below it vars/<generator>/<file>. */
+/* Where a machine's decrypted secrets are found, as sops-nix has it; below it
+ * vars/<generator>/<file>. */
 #define CONFIG_SECRETS_LINK "/run/secrets"
 
 /* A generator that makes a file without a script. */
-enum config_kind_type { CONFIG_KIND_NONE, CONFIG_KIND_BASE64, CONFIG_KIND_HEX };
+enum config_kind_type {
+	CONFIG_KIND_NONE,
+	CONFIG_KIND_BASE64,
+	CONFIG_KIND_HEX
+};
 
 struct config_kind {
 	enum config_kind_type type;
@@ -30,11 +37,11 @@ struct config_kind {
 /* An entry of generators.<name>.files. */
 struct config_file {
 	char *name;
-	bool secret;  /* default true; false: stored in the clear in `value` */
-	bool deploy;  /* default true; false: never activated on a machine */
-	char *owner;  /* default "root" */
-	char *group;  /* default "root" */
-	mode_t mode;  /* default 0400 */
+	bool secret;          /* default true; false: stored in the clear in `value` */
+	bool deploy;          /* default true; false: never activated on a machine */
+	char *owner;          /* default "root" */
+	char *group;          /* default "root" */
+	mode_t mode;          /* default 0400 */
 	char **restart_units; /* NULL-terminated, or NULL */
 	char **reload_units;  /* likewise */
 	struct config_kind kind;
@@ -98,8 +105,9 @@ struct config {
 #define _cleanup_config_ __attribute__((cleanup(config_destroy)))
 
 /*
- * Finds the declaration: `given`, or without it ./vmcred.yaml, or the system's. `*path` (the caller frees it) and
- * a descriptor of its folder (the caller closes it), which is the root of the store; either may be NULL.
+ * Finds the declaration: `given`, or without it ./vmcred.yaml, or the system's. `*path` (the caller
+ * frees it) and a descriptor of its folder (the caller closes it), which is the root of the store;
+ * either may be NULL.
  */
 int config_find(const char *given, char **path, int *dirfd, struct error *err);
 
@@ -127,14 +135,14 @@ const struct config_file *config_file_find(const struct config_generator *genera
 bool config_generator_is_for(const struct config_generator *generator, const char *machine);
 
 /*
- * The unit line that gives a VM a credential, "LoadCredential=host-api-key:/run/secrets/vars/…", or NULL where
- * no entry of loadCredentials declares it (or without memory). The caller frees it.
+ * The unit line that gives a VM a credential, "LoadCredential=host-api-key:/run/secrets/vars/…", or
+ * NULL where no entry of loadCredentials declares it (or without memory). The caller frees it.
  */
 char *config_vm_load_line(const struct config_vm *vm, const char *credential);
 
 /*
- * The drop-in for microvm@<vm>.service: a [Service] section with all its LoadCredential= lines. NULL without
- * memory. The caller frees it.
+ * The drop-in for microvm@<vm>.service: a [Service] section with all its LoadCredential= lines.
+ * NULL without memory. The caller frees it.
  */
 char *config_vm_dropin(const struct config *config, const struct config_vm *vm);
 

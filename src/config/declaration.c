@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading a declaration: the parser's errors, the top of the schema, and the checks between its parts.
+ * Reading a declaration: the parser's errors, the top of the schema, and the checks between its
+ * parts.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -12,7 +13,7 @@
 #include "config/schema.h"
 
 /* Ten thousand machines take less than 2 MiB. */
-#define DECLARATION_SIZE_MAX (64U * 1024U * 1024U)
+#define DECLARATION_SIZE_MAX ((size_t)64 * 1024 * 1024)
 
 static int read_machine(struct reader *reader, const char *name, struct fy_node *key,
 			struct fy_node *value, void *entry)
@@ -102,11 +103,11 @@ static int load_reference_check(struct reader *reader, const struct config *conf
 					     sizeof(struct config_generator),
 					     offsetof(struct config_generator, name)));
 	if (!config_file_find(generator, load->file))
-		return references_reject(
-			reader, load->line, load->credential, "file", load->file,
-			schema_entry_nearest(load->file, generator->files, generator->file_count,
-					     sizeof(struct config_file),
-					     offsetof(struct config_file, name)));
+		return references_reject(reader, load->line, load->credential, "file", load->file,
+					 schema_entry_nearest(load->file, generator->files,
+							      generator->file_count,
+							      sizeof(struct config_file),
+							      offsetof(struct config_file, name)));
 	return 0;
 }
 

@@ -12,7 +12,8 @@
 
 #define KEYS_MAX 24
 
-/* A declaration is written by hand or by Nix: an anchor that refers to itself is no use to either. */
+/* A declaration is written by hand or by Nix: an anchor that refers to itself is no use to either.
+ */
 #define LIST_MAX 100000
 
 int reader_line(struct fy_node *node)
@@ -25,8 +26,7 @@ int reader_line(struct fy_node *node)
 	if (token)
 		mark = fy_token_start_mark(token);
 	else if (fy_node_is_mapping(node) && fy_node_mapping_item_count(node) > 0)
-		return reader_line(
-			fy_node_pair_key(fy_node_mapping_get_by_index(node, 0)));
+		return reader_line(fy_node_pair_key(fy_node_mapping_get_by_index(node, 0)));
 	else if (fy_node_is_sequence(node) && fy_node_sequence_item_count(node) > 0)
 		return reader_line(fy_node_sequence_get_by_index(node, 0));
 	else
@@ -186,7 +186,8 @@ int reader_entries(struct reader *reader, struct fy_node *node, size_t entry_siz
 		previous = reader_enter(reader, name);
 		if (!previous)
 			return -(int)reader->err->code;
-		/* Counted before it is read: what a failed read left in it is released with the rest. */
+		/* Counted before it is read: what a failed read left in it is released with the
+		 * rest. */
 		r = read(reader, name, key, fy_node_pair_value(pair),
 			 (char *)*entries + (*count)++ * entry_size);
 		reader_leave(reader, previous);
@@ -260,8 +261,9 @@ int reader_number(struct reader *reader, struct fy_node *value, size_t least, si
 	parsed = strtoull(text, &end, 10);
 	if (errno != 0 || *end != '\0' || text[0] < '0' || text[0] > '9' || parsed < least ||
 	    parsed > most)
-		return reader_reject(reader, value, "must be a whole number from %zu to %zu, not \"%s\"",
-				     least, most, text);
+		return reader_reject(reader, value,
+				     "must be a whole number from %zu to %zu, not \"%s\"", least,
+				     most, text);
 	*number = (size_t)parsed;
 	return 0;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading YAML nodes into structures by tables: a row is a key, the function that reads its value and where
- * the result goes. Inside config/ only. Every error names file, line and the path of the key.
+ * Reading YAML nodes into structures by tables: a row is a key, the function that reads its value
+ * and where the result goes. Inside config/ only. Every error names file, line and the path of the
+ * key.
  */
 #ifndef VMCRED_CONFIG_READER_H
 #define VMCRED_CONFIG_READER_H
@@ -30,7 +31,8 @@ int reader_line(struct fy_node *node);
 int reader_reject(struct reader *reader, struct fy_node *node, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Appends ".name" to `where`; returns what to give to reader_leave(), or NULL with the error set. */
+/* Appends ".name" to `where`; returns what to give to reader_leave(), or NULL with the error set.
+ */
 char *reader_enter(struct reader *reader, const char *name);
 void reader_leave(struct reader *reader, char *previous);
 
@@ -39,15 +41,17 @@ int reader_mapping(struct reader *reader, struct fy_node *node, const struct rea
 		   void *target);
 
 /*
- * Reads a mapping of names to entries into a newly allocated array of `entry_size` each. `read` gets the
- * zeroed entry. `*entries` and `*count` are kept valid after an error too, so that the owner releases them.
+ * Reads a mapping of names to entries into a newly allocated array of `entry_size` each. `read`
+ * gets the zeroed entry. `*entries` and `*count` are kept valid after an error too, so that the
+ * owner releases them.
  */
 int reader_entries(struct reader *reader, struct fy_node *node, size_t entry_size,
 		   int (*read)(struct reader *reader, const char *name, struct fy_node *key,
 			       struct fy_node *value, void *entry),
 		   void **entries, size_t *count);
 
-/* Values; `target` is the address of a `char *`, a `bool`, a `char **` list. The result is owned. */
+/* Values; `target` is the address of a `char *`, a `bool`, a `char **` list. The result is owned.
+ */
 int reader_string(struct reader *reader, struct fy_node *value, void *target);
 int reader_bool(struct reader *reader, struct fy_node *value, void *target);
 int reader_strings(struct reader *reader, struct fy_node *value, void *target);

@@ -12,7 +12,7 @@ const char *schema_entry_nearest(const char *name, const void *entries, size_t c
 	_cleanup_free_ const char **names = calloc(count + 1, sizeof(char *));
 
 	for (size_t i = 0; names && i < count; i++)
-		names[i] = *(char *const *)((const char *)entries + i * stride + offset);
+		memcpy(&names[i], (const char *)entries + i * stride + offset, sizeof(names[i]));
 	return names ? name_nearest(name, names) : NULL;
 }
 
@@ -33,7 +33,7 @@ static int name_rejected(struct reader *reader, struct fy_node *node)
 }
 
 int schema_store_name(struct reader *reader, const char *what, const char *name,
-			   struct fy_node *key, char **copy)
+		      struct fy_node *key, char **copy)
 {
 	if (store_name_check(what, name, reader->err) < 0)
 		return name_rejected(reader, key);
@@ -42,7 +42,7 @@ int schema_store_name(struct reader *reader, const char *what, const char *name,
 }
 
 int schema_credential_name(struct reader *reader, const char *name, struct fy_node *node,
-				char **copy)
+			   char **copy)
 {
 	if (credential_name_check(name, reader->err) < 0)
 		return name_rejected(reader, node);

@@ -7,7 +7,7 @@
 #include "config/schema.h"
 
 /* systemd takes no larger credential: systemd.exec(5), LoadCredential=. */
-#define SECRET_SIZE_MAX (1024U * 1024U)
+#define SECRET_SIZE_MAX ((size_t)1024 * 1024)
 
 /* A key of the format that this version does nothing with: only its empty form is taken. */
 static int read_unsupported(struct reader *reader, struct fy_node *value, void *target)
@@ -31,7 +31,8 @@ static int read_mode(struct reader *reader, struct fy_node *value, void *target)
 		return r;
 	mode = strtoul(text, &end, 8);
 	if (*end != '\0' || text[0] < '0' || text[0] > '7' || mode > 0777)
-		return reader_reject(reader, value, "must be an octal file mode such as \"0400\", not \"%s\"",
+		return reader_reject(reader, value,
+				     "must be an octal file mode such as \"0400\", not \"%s\"",
 				     text);
 	*(mode_t *)target = (mode_t)mode;
 	return 0;
@@ -46,7 +47,8 @@ static int read_needed_for(struct reader *reader, struct fy_node *value, void *t
 	if (r < 0)
 		return r;
 	if (strcmp(text, "services") != 0)
-		return reader_reject(reader, value, "\"%s\" is not supported by vmcred %s, only \"services\"",
+		return reader_reject(reader, value,
+				     "\"%s\" is not supported by vmcred %s, only \"services\"",
 				     text, vmcred_version());
 	return 0;
 }
@@ -116,7 +118,8 @@ static int read_kind(struct reader *reader, const char *name, struct fy_node *ke
 	if (!into->file)
 		return error_no_memory(reader->err);
 	if (!value || !fy_node_is_mapping(value) || fy_node_mapping_item_count(value) != 1)
-		return reader_reject(reader, key, "must be one kind with its size, such as {base64: 32}");
+		return reader_reject(reader, key,
+				     "must be one kind with its size, such as {base64: 32}");
 	pair = fy_node_mapping_get_by_index(value, 0);
 	r = reader_string(reader, fy_node_pair_key(pair), &kind);
 	if (r < 0)
@@ -145,20 +148,21 @@ static int kinds_assign(struct reader *reader, struct config_generator *generato
 		       strcmp(generator->files[j].name, entries[i].file) != 0)
 			j++;
 		if (j == generator->file_count) {
-			reader_reject(reader, entries[i].key, "kind \"%s\" has no file of that name",
-				      entries[i].file);
-			return schema_hint_nearest(reader,
-					    schema_entry_nearest(entries[i].file, generator->files,
-							  generator->file_count,
-							  sizeof(struct config_file),
-							  offsetof(struct config_file, name)));
+			reader_reject(reader, entries[i].key,
+				      "kind \"%s\" has no file of that name", entries[i].file);
+			return schema_hint_nearest(
+				reader, schema_entry_nearest(entries[i].file, generator->files,
+							     generator->file_count,
+							     sizeof(struct config_file),
+							     offsetof(struct config_file, name)));
 		}
 		generator->files[j].kind = entries[i].kind;
 	}
 	return 0;
 }
 
-static int read_kinds(struct reader *reader, struct config_generator *generator, struct fy_node *node)
+static int read_kinds(struct reader *reader, struct config_generator *generator,
+		      struct fy_node *node)
 {
 	struct kind_entry *entries = NULL;
 	void *array = NULL;
@@ -189,7 +193,8 @@ static int generator_check(struct reader *reader, struct config_generator *gener
 	if (generator->file_count == 0)
 		return reader_reject(reader, key, "declares no files");
 	if (!generator->share && strings_count(generator->machines) == 0)
-		return reader_reject(reader, key, "is for no machine: give it machines: or share: true");
+		return reader_reject(reader, key,
+				     "is for no machine: give it machines: or share: true");
 	for (size_t i = 0; i < generator->file_count; i++) {
 		bool has_kind = generator->files[i].kind.type != CONFIG_KIND_NONE;
 
@@ -197,14 +202,15 @@ static int generator_check(struct reader *reader, struct config_generator *gener
 			return reader_reject(reader, key, "has both a script and a kind for \"%s\"",
 					     generator->files[i].name);
 		if (!generator->script && !has_kind)
-			return reader_reject(reader, key, "has neither a script nor a kind for \"%s\"",
+			return reader_reject(reader, key,
+					     "has neither a script nor a kind for \"%s\"",
 					     generator->files[i].name);
 	}
 	return 0;
 }
 
 int schema_generator(struct reader *reader, const char *name, struct fy_node *key,
-			  struct fy_node *value, void *entry)
+		     struct fy_node *value, void *entry)
 {
 	static const struct reader_key keys[] = {
 		{"machines", reader_strings, offsetof(struct config_generator, machines)},

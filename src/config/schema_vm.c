@@ -16,7 +16,7 @@ static int read_load(struct reader *reader, const char *name, struct fy_node *ke
 
 	if (r == 0)
 		r = reader_string(reader, value, &source);
-	if (r < 0)
+	if (r < 0 || !source)
 		return r;
 	slash = strchr(source, '/');
 	if (!slash || slash == source || !slash[1] || strchr(slash + 1, '/'))
@@ -33,7 +33,7 @@ static int read_credential_name(struct reader *reader, struct fy_node *value, vo
 	_cleanup_free_ char *name = NULL;
 	int r = reader_string(reader, value, &name);
 
-	if (r < 0)
+	if (r < 0 || !name)
 		return r;
 	return schema_credential_name(reader, name, value, target);
 }
@@ -84,8 +84,8 @@ static int read_credential_files(struct reader *reader, struct fy_node *value, v
 	return r;
 }
 
-int schema_vm(struct reader *reader, const char *name, struct fy_node *key,
-		   struct fy_node *value, void *entry)
+int schema_vm(struct reader *reader, const char *name, struct fy_node *key, struct fy_node *value,
+	      void *entry)
 {
 	static const struct reader_key keys[] = {
 		{"loadCredentials", read_loads, 0},

@@ -14,7 +14,16 @@
 #include "oem/oem.h"
 #include "vars/vars.h"
 
-enum { GENERATE, SEAL, ACTIVATE, LOAD, COMPOSE, LAUNCH, RECEIVE, PROVE };
+enum {
+	GENERATE,
+	SEAL,
+	ACTIVATE,
+	LOAD,
+	COMPOSE,
+	LAUNCH,
+	RECEIVE,
+	PROVE
+};
 
 static const char *const stage_names[INSPECT_STAGE_COUNT] = {
 	"generate", "seal", "activate", "load", "compose", "launch", "receive", "prove",
@@ -34,7 +43,8 @@ static void generate_look(const struct subject *subject, struct inspect_stage *s
 		else
 			kinds++;
 	}
-	stage_set(stage, INSPECT_SEEN, "%zu secrets declared: %zu by a script, %zu built in, %zu from elsewhere",
+	stage_set(stage, INSPECT_SEEN,
+		  "%zu secrets declared: %zu by a script, %zu built in, %zu from elsewhere",
 		  subject->count, scripts, kinds, others);
 }
 
@@ -56,8 +66,8 @@ static void seal_look(const struct subject *subject, struct inspect_stage *stage
 		}
 	}
 	stage_set(stage, sealed < wanted ? INSPECT_MISSING : INSPECT_SEEN,
-		  "%zu of %zu SOPS documents open with the identity of %s, their MACs match", sealed,
-		  wanted, subject->machine);
+		  "%zu of %zu SOPS documents open with the identity of %s, their MACs match",
+		  sealed, wanted, subject->machine);
 }
 
 static char *below_root(const struct subject *subject, const char *path)
@@ -100,11 +110,13 @@ static void activate_look(const struct subject *subject, struct inspect_stage *s
 		active += credential_is_active(subject, &subject->credentials[i], &on_disk);
 	}
 	if (on_disk)
-		stage_set(stage, INSPECT_WRONG, CONFIG_SECRETS_LINK " is not on a memory file system");
+		stage_set(stage, INSPECT_WRONG,
+			  CONFIG_SECRETS_LINK " is not on a memory file system");
 	else
 		stage_set(stage, active < wanted ? INSPECT_MISSING : INSPECT_SEEN,
-			  "%zu of %zu in " CONFIG_SECRETS_LINK " with the store's value, in memory only", active,
-			  wanted);
+			  "%zu of %zu in " CONFIG_SECRETS_LINK
+			  " with the store's value, in memory only",
+			  active, wanted);
 }
 
 /* systemd's folder of a running unit's credentials; systemd.exec(5), "Credentials". */
@@ -119,7 +131,8 @@ static void load_look(const struct subject *subject, struct inspect_stage *stage
 	full = path ? below_root(subject, path) : NULL;
 	dirfd = full ? open(full, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
 	if (dirfd < 0) {
-		stage_set(stage, INSPECT_UNSEEN, "%zu LoadCredential= lines; the unit is not running",
+		stage_set(stage, INSPECT_UNSEEN,
+			  "%zu LoadCredential= lines; the unit is not running",
 			  subject->vm->load_count);
 		return;
 	}
@@ -139,12 +152,13 @@ static int compose_look(const struct subject *subject, struct inspect_stage *sta
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < subject->vm->oem_string_count; i++)
-		r = oem_list_add_literal(&list, OEM_STATIC, span_of_text(subject->vm->oem_strings[i]),
-					 NULL, err);
+		r = oem_list_add_literal(&list, OEM_STATIC,
+					 span_of_text(subject->vm->oem_strings[i]), NULL, err);
 	for (size_t i = 0; r == 0 && i < subject->count; i++) {
 		if (subject->credentials[i].sealed)
-			r = oem_list_add_credential(&list, subject->credentials[i].declared->oem_name,
-						    secret_span(&subject->credentials[i].value), err);
+			r = oem_list_add_credential(
+				&list, subject->credentials[i].declared->oem_name,
+				secret_span(&subject->credentials[i].value), err);
 	}
 	if (r == 0)
 		r = oem_list_check(&list, err);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What of a VM's secrets is where: one line for each stage of the flow, from what can be seen on this machine now,
- * and whether the guest's proofs match. Reads only. No value, and nothing that a value could be guessed from, is
- * in a line.
+ * What of a VM's secrets is where: one line for each stage of the flow, from what can be seen on
+ * this machine now, and whether the guest's proofs match. Reads only. No value, and nothing that a
+ * value could be guessed from, is in a line.
  *
- * A proof is a line that a guest's service printed, "vmcred-proof: credential NAME salt=S sha256=D", where D is the
- * SHA-256 of the text S followed by the credential's bytes. The log that it comes from is not trusted: a line
- * that matches no credential of the VM is an integrity failure.
+ * A proof is a line that a guest's service printed, "vmcred-proof: credential NAME salt=S
+ * sha256=D", where D is the SHA-256 of the text S followed by the credential's bytes. The log that
+ * it comes from is not trusted: a line that matches no credential of the VM is an integrity
+ * failure.
  */
 #ifndef VMCRED_INSPECT_INSPECT_H
 #define VMCRED_INSPECT_INSPECT_H
@@ -32,7 +33,8 @@ struct inspect_stage {
 
 struct inspect_options {
 	const char *vm;
-	const char *machine; /* whose secrets the VM's loadCredentials are; NULL: the VM's name, or the only one */
+	const char *machine; /* whose secrets the VM's loadCredentials are; NULL: the VM's name, or
+				the only one */
 	const char *root;    /* NULL: "/" */
 	const char *proof;   /* a file with the guest's proof lines, or NULL */
 };
@@ -42,8 +44,9 @@ struct inspect_result {
 };
 
 /*
- * Looks at all stages. `identities` opens the store's documents. What is missing or wrong is in the result, not
- * an error; inspect_result_code() makes an exit code of it. The caller releases the result.
+ * Looks at all stages. `identities` opens the store's documents. What is missing or wrong is in the
+ * result, not an error; inspect_result_code() makes an exit code of it. The caller releases the
+ * result.
  */
 int inspect_vm(const struct config *config, int store_dirfd,
 	       const struct age_identities *identities, const struct inspect_options *options,

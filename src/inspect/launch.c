@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Looks at the processes of microvm@<vm>.service, as any user of the machine could look at them with ps(1).
+ * Looks at the processes of microvm@<vm>.service, as any user of the machine could look at them
+ * with ps(1).
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,7 +14,7 @@
 #include "inspect/subject.h"
 
 /* The kernel's own limit for arguments is far below. */
-#define PROC_FILE_SIZE_MAX (16U * 1024U * 1024U)
+#define PROC_FILE_SIZE_MAX ((size_t)16 * 1024 * 1024)
 
 static bool bytes_contain(const struct secret *bytes, struct span value)
 {
@@ -21,7 +22,8 @@ static bool bytes_contain(const struct secret *bytes, struct span value)
 	       memmem(bytes->data, bytes->size, value.data, value.size);
 }
 
-/* In the clear or as Base64, whatever stands before it: the encoding's inner groups are looked for. */
+/* In the clear or as Base64, whatever stands before it: the encoding's inner groups are looked for.
+ */
 static bool value_is_in(const struct secret *bytes, struct span value)
 {
 	_cleanup_secret_ struct secret text = {0};
@@ -64,7 +66,8 @@ static bool process_is_of(int process_dirfd, const char *unit)
 	_cleanup_error_ struct error ignored = {0};
 	const char *at;
 
-	if (file_read_text(process_dirfd, "cgroup", PROC_FILE_SIZE_MAX, &groups, NULL, &ignored) < 0)
+	if (file_read_text(process_dirfd, "cgroup", PROC_FILE_SIZE_MAX, &groups, NULL, &ignored) <
+	    0)
 		return false;
 	at = strstr(groups, unit);
 	return at && at > groups && at[-1] == '/' &&
@@ -89,7 +92,8 @@ void launch_look(const struct subject *subject, struct inspect_stage *stage)
 
 		if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
 			continue;
-		process_dirfd = openat(dirfd(proc), entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		process_dirfd =
+			openat(dirfd(proc), entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (process_dirfd < 0 || !process_is_of(process_dirfd, unit))
 			continue;
 		processes++;
@@ -103,6 +107,7 @@ void launch_look(const struct subject *subject, struct inspect_stage *stage)
 	if (processes == 0)
 		stage_set(stage, INSPECT_UNSEEN, "%s is not running", unit);
 	else
-		stage_set(stage, INSPECT_SEEN, "%s runs, %zu process%s, no value in cmdline or environ",
-			  unit, processes, processes == 1 ? "" : "es");
+		stage_set(stage, INSPECT_SEEN,
+			  "%s runs, %zu process%s, no value in cmdline or environ", unit, processes,
+			  processes == 1 ? "" : "es");
 }

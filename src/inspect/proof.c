@@ -9,10 +9,10 @@
 #include "inspect/subject.h"
 
 /* A console's log of one boot is a few hundred KiB. */
-#define PROOF_FILE_SIZE_MAX (64U * 1024U * 1024U)
+#define PROOF_FILE_SIZE_MAX ((size_t)64 * 1024 * 1024)
 
 #define DIGEST_SIZE     32
-#define DIGEST_HEX_SIZE (2 * DIGEST_SIZE)
+#define DIGEST_HEX_SIZE ((size_t)2 * DIGEST_SIZE)
 
 struct tally {
 	size_t proofs;     /* lines for credentials */
@@ -60,11 +60,12 @@ static void credential_line(struct subject *subject, const char *line, struct ta
 	bool matched = false;
 
 	tally->proofs++;
-	for (size_t i = 0; i < subject->count && digest.size == DIGEST_HEX_SIZE && salt.size > 0; i++) {
+	for (size_t i = 0; i < subject->count && digest.size == DIGEST_HEX_SIZE && salt.size > 0;
+	     i++) {
 		struct subject_credential *credential = &subject->credentials[i];
 
-		if (!credential->sealed ||
-		    !digest_matches(salt, secret_span(&credential->value), (const char *)digest.data))
+		if (!credential->sealed || !digest_matches(salt, secret_span(&credential->value),
+							   (const char *)digest.data))
 			continue;
 		credential->proved = true;
 		matched = true;
@@ -119,7 +120,8 @@ static void prove_set(const struct subject *subject, const struct tally *tally,
 			missing = credential;
 	}
 	if (tally->wrong)
-		stage_set(prove, INSPECT_WRONG, "the guest's digest of \"%.*s\" matches no credential",
+		stage_set(prove, INSPECT_WRONG,
+			  "the guest's digest of \"%.*s\" matches no credential",
 			  (int)tally->wrong_size, tally->wrong);
 	else if (missing)
 		stage_set(prove, INSPECT_MISSING, "the guest sent no digest of %s",
@@ -137,18 +139,22 @@ int proof_look(struct subject *subject, struct inspect_stage *receive, struct in
 	int r;
 
 	if (!subject->options->proof) {
-		stage_set(receive, INSPECT_UNSEEN, "the guest alone can see it: give its log with --proof");
+		stage_set(receive, INSPECT_UNSEEN,
+			  "the guest alone can see it: give its log with --proof");
 		stage_set(prove, INSPECT_UNSEEN, "no digests to compare");
 		return 0;
 	}
-	r = file_read_text(AT_FDCWD, subject->options->proof, PROOF_FILE_SIZE_MAX, &text, NULL, err);
+	r = file_read_text(AT_FDCWD, subject->options->proof, PROOF_FILE_SIZE_MAX, &text, NULL,
+			   err);
 	if (r < 0)
 		return r;
 	text_read(subject, text, &tally);
 	stage_set(receive,
-		  tally.strings < subject->vm->oem_string_count || tally.proofs == 0 ? INSPECT_MISSING
-										       : INSPECT_SEEN,
-		  "the guest's service got %zu credentials; dmidecode there shows %zu of %zu static strings",
+		  tally.strings < subject->vm->oem_string_count || tally.proofs == 0
+			  ? INSPECT_MISSING
+			  : INSPECT_SEEN,
+		  "the guest's service got %zu credentials; dmidecode there shows %zu of %zu "
+		  "static strings",
 		  tally.proofs, tally.strings, subject->vm->oem_string_count);
 	prove_set(subject, &tally, prove);
 	return 0;

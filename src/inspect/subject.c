@@ -32,7 +32,8 @@ static int machine_choose(struct subject *subject, struct error *err)
 	}
 	if (subject->machine)
 		return 0;
-	error_set(err, VMCRED_USAGE, "%s declares no machine \"%s\"", config->path, subject->vm->name);
+	error_set(err, VMCRED_USAGE, "%s declares no machine \"%s\"", config->path,
+		  subject->vm->name);
 	return error_hint(err, "say with --machine NAME whose secrets the VM gets");
 }
 
@@ -40,13 +41,13 @@ static int credential_open(const struct subject *subject, struct subject_credent
 			   const struct age_identities *identities, struct error *err)
 {
 	_cleanup_error_ struct error reason = {0};
-	struct vars_location location = {subject->machine, credential->generator,
-					 credential->file};
+	struct vars_location location = {subject->machine, credential->generator, credential->file};
 	int r;
 
 	if (credential->generator->share)
 		location.machine = NULL;
-	r = vars_store_read(subject->store_dirfd, &location, identities, &credential->value, &reason);
+	r = vars_store_read(subject->store_dirfd, &location, identities, &credential->value,
+			    &reason);
 	credential->sealed = r == 0;
 	credential->damaged = r == -(int)VMCRED_INTEGRITY;
 	/* What is not there or damaged is a finding; the rest keeps us from looking. */
@@ -66,8 +67,8 @@ int subject_open(struct subject *subject, const struct age_identities *identitie
 	r = machine_choose(subject, err);
 	if (r < 0)
 		return r;
-	subject->credentials = calloc(subject->vm->credential_file_count + 1,
-				      sizeof(*subject->credentials));
+	subject->credentials =
+		calloc(subject->vm->credential_file_count + 1, sizeof(*subject->credentials));
 	if (!subject->credentials)
 		return error_no_memory(err);
 	subject->count = subject->vm->credential_file_count;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the stages are looked at with: the VM, and for each of its credentials where it comes from and its value.
- * Inside inspect/ only.
+ * What the stages are looked at with: the VM, and for each of its credentials where it comes from
+ * and its value. Inside inspect/ only.
  */
 #ifndef VMCRED_INSPECT_SUBJECT_H
 #define VMCRED_INSPECT_SUBJECT_H
@@ -45,7 +45,8 @@ void stage_set(struct inspect_stage *stage, enum inspect_state state, const char
 void launch_look(const struct subject *subject, struct inspect_stage *stage);
 
 /*
- * Reads the proof lines: marks the credentials that they prove, and sets the stages "receive" and "prove".
+ * Reads the proof lines: marks the credentials that they prove, and sets the stages "receive" and
+ * "prove".
  */
 int proof_look(struct subject *subject, struct inspect_stage *receive, struct inspect_stage *prove,
 	       struct error *err);

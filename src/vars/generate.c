@@ -76,16 +76,18 @@ static int generator_visit(const struct run *run, const char *machine,
 	if (present < 0)
 		return present;
 	if (!missing && !run->options->regenerate) {
-		report_message(run->report, REPORT_INFO, "%s%s%s: all files are there", generator->name,
-			       machine ? " for " : "", machine ? machine : "");
+		report_message(run->report, REPORT_INFO, "%s%s%s: all files are there",
+			       generator->name, machine ? " for " : "", machine ? machine : "");
 		return 0;
 	}
 	/* One run of a script makes all its files: to add one is to replace the others. */
 	if (missing && present > 0 && !run->options->regenerate) {
-		error_set(err, VMCRED_FAILED, "the generator %s has some of its files, but not \"%s\"",
-			  generator->name, missing);
-		return error_hint(err, "`vmcred generate --generator %s --regenerate` makes all of them anew",
-				  generator->name);
+		error_set(err, VMCRED_FAILED,
+			  "the generator %s has some of its files, but not \"%s\"", generator->name,
+			  missing);
+		return error_hint(
+			err, "`vmcred generate --generator %s --regenerate` makes all of them anew",
+			generator->name);
 	}
 	if (!run->options->dry_run)
 		r = generator_make(run, machine, generator, machines, err);
@@ -140,8 +142,7 @@ static int options_check(const struct run *run, struct error *err)
 		if (!config_machine_get(run->config, *name, err))
 			return -(int)err->code;
 	}
-	if (run->options->generator &&
-	    !config_generator_find(run->config, run->options->generator))
+	if (run->options->generator && !config_generator_find(run->config, run->options->generator))
 		return error_set(err, VMCRED_USAGE, "%s declares no generator \"%s\"",
 				 run->config->path, run->options->generator);
 	return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A machine's public key in sops/machines/<machine>/key.json. clan writes one object or a list of them, each
- * with "publickey" and "type".
+ * A machine's public key in sops/machines/<machine>/key.json. clan writes one object or a list of
+ * them, each with "publickey" and "type".
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@
 #include "base/name.h"
 #include "vars/vars.h"
 
-#define KEY_FILE_SIZE_MAX (64U * 1024U)
+#define KEY_FILE_SIZE_MAX ((size_t)64 * 1024)
 
 static char *key_path(const char *machine)
 {
@@ -73,7 +73,8 @@ int vars_store_machine_recipient(int store_dirfd, const char *machine,
 	if (r == -(int)VMCRED_MISSING) {
 		error_set(err, VMCRED_MISSING, "the machine %s has no key: there is no %s", machine,
 			  path);
-		return error_hint(err, "`vmcred keygen --machine %s --output FILE` makes one", machine);
+		return error_hint(err, "`vmcred keygen --machine %s --output FILE` makes one",
+				  machine);
 	}
 	if (r < 0)
 		return r;
@@ -102,8 +103,7 @@ int vars_store_machine_add(int store_dirfd, const char *machine, const char *pub
 		return r;
 	if (asprintf(&folder, "sops/machines/%s", machine) < 0)
 		folder = NULL;
-	if (asprintf(&text,
-		     "[\n  {\n    \"publickey\": \"%s\",\n    \"type\": \"age\"\n  }\n]\n",
+	if (asprintf(&text, "[\n  {\n    \"publickey\": \"%s\",\n    \"type\": \"age\"\n  }\n]\n",
 		     public_key) < 0)
 		text = NULL;
 	if (!folder || !text)
@@ -115,10 +115,11 @@ int vars_store_machine_add(int store_dirfd, const char *machine, const char *pub
 		if (key_is_registered(store_dirfd, machine, public_key))
 			return 0;
 		if (!force) {
-			error_set(err, VMCRED_FAILED, "the machine %s has another key in %s/key.json",
-				  machine, folder);
-			return error_hint(err, "--force replaces it; what is encrypted to the old key "
-					       "must then be encrypted anew");
+			error_set(err, VMCRED_FAILED,
+				  "the machine %s has another key in %s/key.json", machine, folder);
+			return error_hint(err,
+					  "--force replaces it; what is encrypted to the old key "
+					  "must then be encrypted anew");
 		}
 	}
 	return file_replace(dirfd, "key.json", span_of_text(text), 0644, err);

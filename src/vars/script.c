@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The script sees $out, an empty folder of its own on a memory file system, and a clean environment. Its
- * plaintext is read from there straight into secret memory; the folder is then wiped. What the script
- * prints is kept in secret memory, dropped after success and shown after a failure, with what it wrote to $out
- * masked: a script that traces itself prints its secrets.
+ * The script sees $out, an empty folder of its own on a memory file system, and a clean
+ * environment. Its plaintext is read from there straight into secret memory; the folder is then
+ * wiped. What the script prints is kept in secret memory, dropped after success and shown after a
+ * failure, with what it wrote to $out masked: a script that traces itself prints its secrets.
  */
 #include "vars/script.h"
 
@@ -26,7 +26,7 @@
 #define SCRIPT_SECONDS_MAX 600
 
 /* More than this is no message to a person; the rest is read and dropped. */
-#define SCRIPT_OUTPUT_MAX (64U * 1024U)
+#define SCRIPT_OUTPUT_MAX ((size_t)64 * 1024)
 
 /* Masking shorter values would hide half the message and protect nothing. */
 #define MASK_SIZE_MIN 4
@@ -84,8 +84,9 @@ static int script_folder_make(struct script_folder *folder, struct error *err)
 		if (r != 0)
 			return r < 0 ? r : 0;
 	}
-	error_set(err, VMCRED_FAILED, "there is no memory file system for the script's $out: tried "
-				      "$XDG_RUNTIME_DIR, /run and /dev/shm");
+	error_set(err, VMCRED_FAILED,
+		  "there is no memory file system for the script's $out: tried "
+		  "$XDG_RUNTIME_DIR, /run and /dev/shm");
 	return error_hint(err, "mount a tmpfs and name it in XDG_RUNTIME_DIR");
 }
 
@@ -98,7 +99,8 @@ static _Noreturn void script_exec(const char *script, const char *out, int outpu
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 	if (asprintf(&out_variable, "out=%s", out) >= 0 &&
-	    asprintf(&path_variable, "PATH=%s", path ? path : "/usr/local/bin:/usr/bin:/bin") >= 0 &&
+	    asprintf(&path_variable, "PATH=%s", path ? path : "/usr/local/bin:/usr/bin:/bin") >=
+		    0 &&
 	    null >= 0 && dup2(null, STDIN_FILENO) >= 0 && dup2(output, STDOUT_FILENO) >= 0 &&
 	    dup2(output, STDERR_FILENO) >= 0 && setpgid(0, 0) == 0 && chdir(out) == 0) {
 		char *const environment[] = {out_variable, path_variable, NULL};
@@ -133,8 +135,9 @@ static int output_read(int fd, struct secret *output, struct error *err)
 	int r;
 
 	if (got < 0)
-		return errno == EAGAIN || errno == EINTR ? 1
-							 : error_set_errno(err, errno, "reading its output");
+		return errno == EAGAIN || errno == EINTR
+			       ? 1
+			       : error_set_errno(err, errno, "reading its output");
 	if (got == 0)
 		return 0;
 	take = (size_t)got < room ? (size_t)got : room;
@@ -253,20 +256,22 @@ static int failure_show(const struct config_generator *generator, int dirfd, str
 static int undeclared_check(const struct config_generator *generator, int dirfd, struct error *err)
 {
 	_cleanup_close_dir_ DIR *dir = NULL;
-	int copy = fcntl(dirfd, F_DUPFD_CLOEXEC, 3);
+	_cleanup_close_ int copy = fcntl(dirfd, F_DUPFD_CLOEXEC, 3);
 	const struct dirent *entry;
 
 	dir = copy < 0 ? NULL : fdopendir(copy);
 	if (!dir)
 		return error_set_errno(err, errno, "listing $out");
+	(void)fd_release(&copy);
 	while ((entry = readdir(dir))) {
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
 			continue;
 		if (!config_file_find(generator, entry->d_name)) {
 			error_set(err, VMCRED_FAILED, "it wrote $out/%s, which is not declared",
 				  entry->d_name);
-			return error_hint(err, "add it to the generator's files, or have the script "
-					       "remove it");
+			return error_hint(err,
+					  "add it to the generator's files, or have the script "
+					  "remove it");
 		}
 	}
 	return 0;
@@ -298,8 +303,8 @@ static int out_read(const struct config_generator *generator, int dirfd, struct 
 int script_run(const struct config_generator *generator, struct vars_value *values,
 	       struct error *err)
 {
-	__attribute__((cleanup(script_folder_remove)))
-	struct script_folder folder = {.parent_dirfd = -1, .dirfd = -1};
+	__attribute__((cleanup(script_folder_remove))) struct script_folder folder = {
+		.parent_dirfd = -1, .dirfd = -1};
 	_cleanup_secret_ struct secret output = {0};
 	int r = script_folder_make(&folder, err);
 

@@ -28,8 +28,9 @@ char *vars_location_path(const struct vars_location *location)
 	_cleanup_free_ char *folder = generators_path(location->machine);
 	char *path = NULL;
 
-	if (!folder || asprintf(&path, "%s/%s/%s/%s", folder, location->generator->name,
-				location->file->name, location->file->secret ? "secret" : "value") < 0)
+	if (!folder ||
+	    asprintf(&path, "%s/%s/%s/%s", folder, location->generator->name, location->file->name,
+		     location->file->secret ? "secret" : "value") < 0)
 		return NULL;
 	return path;
 }
@@ -47,8 +48,9 @@ int vars_store_has(int store_dirfd, const struct vars_location *location, struct
 	return error_set_errno(err, errno, "looking for %s", path);
 }
 
-static int document_read(struct span text, const char *path, const struct age_identities *identities,
-			 struct secret *value, struct error *err)
+static int document_read(struct span text, const char *path,
+			 const struct age_identities *identities, struct secret *value,
+			 struct error *err)
 {
 	_cleanup_sops_document_ struct sops_document *document = NULL;
 	struct span plaintext;
@@ -87,7 +89,8 @@ int vars_store_read(int store_dirfd, const struct vars_location *location,
 }
 
 /* A link to each machine that may read the file, as clan keeps them. */
-static int machine_links_write(int file_dirfd, bool shared, char *const *machines, struct error *err)
+static int machine_links_write(int file_dirfd, bool shared, char *const *machines,
+			       struct error *err)
 {
 	_cleanup_close_ int dirfd = dir_make(file_dirfd, "machines", 0755, err);
 
@@ -96,14 +99,16 @@ static int machine_links_write(int file_dirfd, bool shared, char *const *machine
 	for (; *machines; machines++) {
 		_cleanup_free_ char *target = NULL;
 
-		/* From vars/shared/G/F/machines/, or one more from vars/per-machine/M/G/F/machines/. */
+		/* From vars/shared/G/F/machines/, or one more from
+		 * vars/per-machine/M/G/F/machines/. */
 		if (asprintf(&target, "%s../../../../../sops/machines/%s", shared ? "" : "../",
 			     *machines) < 0) {
 			target = NULL;
 			return error_no_memory(err);
 		}
 		if (symlinkat(target, dirfd, *machines) < 0)
-			return error_set_errno(err, errno, "making the link machines/%s", *machines);
+			return error_set_errno(err, errno, "making the link machines/%s",
+					       *machines);
 	}
 	return dir_sync(dirfd, "machines", err);
 }
@@ -128,7 +133,8 @@ static int value_write(int generator_dirfd, const struct vars_value *value, bool
 	return r < 0 ? r : dir_sync(dirfd, value->file->name, err);
 }
 
-/* Puts the finished folder in the place of `name`, in one step; what was there is removed afterwards. */
+/* Puts the finished folder in the place of `name`, in one step; what was there is removed
+ * afterwards. */
 static int generator_switch(int parent_dirfd, const char *temporary, const char *name,
 			    struct error *err)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The store of secrets beside the declaration, in the layout that clan has on disk, and the generators that
- * fill it:
+ * The store of secrets beside the declaration, in the layout that clan has on disk, and the
+ * generators that fill it:
  *
  *     sops/machines/<machine>/key.json                     a machine's age recipient, public
  *     vars/per-machine/<machine>/<generator>/<file>/secret a SOPS document
@@ -9,9 +9,9 @@
  *     vars/per-machine/…/<file>/machines/<machine>         a link to the machine that may read it
  *     vars/shared/<generator>/<file>/…                     the same for all machines
  *
- * The store is untrusted input for who reads it, and public but for the documents' values. A generator's
- * files appear together, by one rename, or not at all. Plaintext is in `struct secret`, and while a script
- * runs in its $out folder on a memory file system, which is wiped afterwards.
+ * The store is untrusted input for who reads it, and public but for the documents' values. A
+ * generator's files appear together, by one rename, or not at all. Plaintext is in `struct secret`,
+ * and while a script runs in its $out folder on a memory file system, which is wiped afterwards.
  */
 #ifndef VMCRED_VARS_VARS_H
 #define VMCRED_VARS_VARS_H
@@ -22,10 +22,10 @@
 #include "config/config.h"
 
 /* systemd takes no larger credential: systemd.exec(5), LoadCredential=. */
-#define VARS_SECRET_SIZE_MAX (1024U * 1024U)
+#define VARS_SECRET_SIZE_MAX ((size_t)1024 * 1024)
 
 /* A document of the largest secret: four thirds of it, the recipients and the MAC. */
-#define VARS_DOCUMENT_SIZE_MAX (4U * VARS_SECRET_SIZE_MAX)
+#define VARS_DOCUMENT_SIZE_MAX (4 * VARS_SECRET_SIZE_MAX)
 
 /* A file of a generator, for a machine. `machine` is NULL where the generator is shared. */
 struct vars_location {
@@ -35,7 +35,8 @@ struct vars_location {
 };
 
 /*
- * The file's path below the store: "vars/per-machine/M/G/F/secret". The caller frees it; NULL without memory.
+ * The file's path below the store: "vars/per-machine/M/G/F/secret". The caller frees it; NULL
+ * without memory.
  */
 char *vars_location_path(const struct vars_location *location);
 
@@ -57,14 +58,15 @@ struct vars_value {
 };
 
 /*
- * Encrypts a generator's values to the machines (NULL-terminated names) and puts them into the store in one step.
- * What was there for the generator is replaced. `machine` is NULL for a shared generator. The caller holds the
- * store's lock.
+ * Encrypts a generator's values to the machines (NULL-terminated names) and puts them into the
+ * store in one step. What was there for the generator is replaced. `machine` is NULL for a shared
+ * generator. The caller holds the store's lock.
  */
 int vars_store_write(int store_dirfd, const char *machine, const struct config_generator *generator,
 		     const struct vars_value *values, char *const *machines, struct error *err);
 
-/* Registers a machine's recipient. A different one that is there already is replaced with `force` only. */
+/* Registers a machine's recipient. A different one that is there already is replaced with `force`
+ * only. */
 int vars_store_machine_add(int store_dirfd, const char *machine, const char *public_key, bool force,
 			   struct error *err);
 
@@ -73,8 +75,8 @@ int vars_store_machine_recipient(int store_dirfd, const char *machine,
 				 struct age_recipients *recipients, struct error *err);
 
 /*
- * Runs a generator's script or its built-in kinds. `values` has generator->file_count zeroed entries, which the
- * caller releases with vars_values_release(), after an error too.
+ * Runs a generator's script or its built-in kinds. `values` has generator->file_count zeroed
+ * entries, which the caller releases with vars_values_release(), after an error too.
  */
 int vars_generator_run(const struct config_generator *generator, struct vars_value *values,
 		       struct error *err);
@@ -93,8 +95,9 @@ typedef void (*vars_generated_fn)(const char *machine, const struct config_gener
 				  void *data);
 
 /*
- * Makes what is declared and missing in the store. One generator after the other is finished whole; an error
- * ends the run and leaves the finished ones. A second run at the same time waits for the first.
+ * Makes what is declared and missing in the store. One generator after the other is finished whole;
+ * an error ends the run and leaves the finished ones. A second run at the same time waits for the
+ * first.
  */
 int vars_generate(const struct config *config, int store_dirfd,
 		  const struct vars_generate_options *options, const struct report *report,

@@ -48,8 +48,8 @@ static void the_vectors_of_the_rfc_decode_in_both_forms(void **state)
 		assert_success(base64_decode_secret(span_of_text(vectors[i].padded), BASE64_PADDED,
 						    &padded, &err));
 		assert_span_equal(secret_span(&padded), vectors[i].plain);
-		assert_success(base64_decode_secret(span_of_text(vectors[i].unpadded), BASE64_UNPADDED,
-						    &unpadded, &err));
+		assert_success(base64_decode_secret(span_of_text(vectors[i].unpadded),
+						    BASE64_UNPADDED, &unpadded, &err));
 		assert_span_equal(secret_span(&unpadded), vectors[i].plain);
 		secret_destroy(&padded);
 		secret_destroy(&unpadded);
@@ -67,9 +67,11 @@ static void every_byte_survives_the_round_trip_at_every_length(void **state)
 	for (size_t size = 0; size <= sizeof(bytes); size++) {
 		struct secret text = {0}, back = {0};
 
-		assert_success(base64_encode_secret(span_of(bytes, size), BASE64_PADDED, &text, &err));
+		assert_success(
+			base64_encode_secret(span_of(bytes, size), BASE64_PADDED, &text, &err));
 		assert_int_equal(text.size, base64_encoded_size(size, BASE64_PADDED));
-		assert_success(base64_decode_secret(secret_span(&text), BASE64_PADDED, &back, &err));
+		assert_success(
+			base64_decode_secret(secret_span(&text), BASE64_PADDED, &back, &err));
 		assert_int_equal(back.size, size);
 		assert_memory_equal(back.data, bytes, size);
 		secret_destroy(&text);
@@ -100,7 +102,8 @@ static void text_that_is_not_canonical_is_refused(void **state)
 		{"Zm9-", BASE64_PADDED, "the Base64 text has a character in it that is not Base64"},
 		{"Z===", BASE64_PADDED, "the Base64 text has a character in it that is not Base64"},
 		{"====", BASE64_PADDED, "the Base64 text has a character in it that is not Base64"},
-		{"Zg==Zg==", BASE64_PADDED, "the Base64 text has a character in it that is not Base64"},
+		{"Zg==Zg==", BASE64_PADDED,
+		 "the Base64 text has a character in it that is not Base64"},
 	};
 	struct error err = {0};
 
@@ -108,7 +111,8 @@ static void text_that_is_not_canonical_is_refused(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct secret out = {0};
 
-		assert_error(base64_decode_secret(span_of_text(cases[i].text), cases[i].form, &out, &err),
+		assert_error(base64_decode_secret(span_of_text(cases[i].text), cases[i].form, &out,
+						  &err),
 			     VMCRED_FAILED, cases[i].error);
 		secret_destroy(&out);
 	}

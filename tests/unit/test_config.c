@@ -21,7 +21,8 @@ static const char whole[] =
 	"    prompts: {}\n"
 	"    files:\n"
 	"      api-key: { }\n"
-	"      db-password: { mode: \"0440\", owner: db, group: db, deploy: false, secret: false }\n"
+	"      db-password: { mode: \"0440\", owner: db, group: db, deploy: false, secret: false "
+	"}\n"
 	"      jwt-secret: { restartUnits: [a.service, b.service], reloadUnits: [c.service] }\n"
 	"    script: |\n"
 	"      echo 1\n"
@@ -82,7 +83,8 @@ static void a_whole_declaration_is_read_in_its_order_with_its_defaults(void **st
 static void json_is_read_as_well(void **state)
 {
 	static const char text[] =
-		"{\"machines\":{\"m\":{}},\"generators\":{\"g\":{\"machines\":[\"m\"],\"files\":{\"f\":{}},"
+		"{\"machines\":{\"m\":{}},\"generators\":{\"g\":{\"machines\":[\"m\"],\"files\":{"
+		"\"f\":{}},"
 		"\"kind\":{\"f\":{\"hex\":8}}}},\"vms\":{\"v\":{\"credentialFiles\":{\"A\":\"a\"},"
 		"\"platformOEMStrings\":[\"X=\\\"y\\\"\"]}}}";
 	struct error err = {0};
@@ -160,26 +162,32 @@ static void what_is_wrong_is_named_with_its_line_and_the_nearest_name(void **sta
 		{"vms: {a: {zebra: 1}}\n",
 		 "vmcred.yaml:1: vms.a: unknown key \"zebra\": vmcred.yaml(5) lists the keys"},
 		{"vms: [a]\n", "vmcred.yaml:1: vms: must be a mapping of names"},
-		{"machines: {m: {}}\nmachines: {n: {}}\n", "vmcred.yaml:2: not valid YAML: duplicate key"},
+		{"machines: {m: {}}\nmachines: {n: {}}\n",
+		 "vmcred.yaml:2: not valid YAML: duplicate key"},
 		{"vms:\n  a:\n    credentialFiles:\n      A: x\n      A: y\n",
 		 "vmcred.yaml:5: not valid YAML: duplicate key"},
 		{"vms:\n  a:\n    credentialFiles:\n      'A:B': x\n",
-		 "vmcred.yaml:4: vms.a.credentialFiles.A:B: the credential name \"A:B\" has a ':' in it"},
+		 "vmcred.yaml:4: vms.a.credentialFiles.A:B: the credential name \"A:B\" has a ':' "
+		 "in it"},
 		{"vms:\n  a:\n    credentialFiles:\n      A: x/y\n",
-		 "vmcred.yaml:4: vms.a.credentialFiles.A: the credential name \"x/y\" has a '/' in it"},
+		 "vmcred.yaml:4: vms.a.credentialFiles.A: the credential name \"x/y\" has a '/' in "
+		 "it"},
 		{"vms:\n  a:\n    credentialFiles:\n      A: \"x\\ty\"\n",
-		 "vmcred.yaml:4: vms.a.credentialFiles.A: the credential name \"x\\x09y\" has a control "
+		 "vmcred.yaml:4: vms.a.credentialFiles.A: the credential name \"x\\x09y\" has a "
+		 "control "
 		 "character in it"},
 		{"vms:\n  a:\n    credentialFiles:\n      A: {optional: true}\n",
 		 "vmcred.yaml:4: vms.a.credentialFiles.A: needs the key \"credential\""},
 		{"vms:\n  a:\n    credentialFiles:\n      A: {credential: x, optional: maybe}\n",
-		 "vmcred.yaml:4: vms.a.credentialFiles.A.optional: must be true or false, not \"maybe\""},
+		 "vmcred.yaml:4: vms.a.credentialFiles.A.optional: must be true or false, not "
+		 "\"maybe\""},
 		{"vms:\n  a:\n    command: []\n", "vmcred.yaml:2: vms.a: has an empty command"},
 		{"vms:\n  a:\n    loadCredentials:\n      x: api-key\n",
 		 "vmcred.yaml:4: vms.a.loadCredentials.x: must be generator/file, not \"api-key\""},
 		{"vms:\n  a:\n    loadCredentials:\n      x: made/api-key\n",
 		 "vmcred.yaml:4: x: there is no generator \"made\""},
-		{GENERATOR "    files: {file: {}}\n    script: x\nvms: {a: {loadCredentials: {x: g/flie}}}\n",
+		{GENERATOR
+		 "    files: {file: {}}\n    script: x\nvms: {a: {loadCredentials: {x: g/flie}}}\n",
 		 "vmcred.yaml:7: x: there is no file \"flie\": did you mean \"file\"?"},
 		{"machines: {../m: {}}\n",
 		 "vmcred.yaml:1: machines.../m: the machine name \"../m\" starts with a '.'"},
@@ -189,20 +197,26 @@ static void what_is_wrong_is_named_with_its_line_and_the_nearest_name(void **sta
 		 "vmcred.yaml:3: generators.g: has both a script and a kind for \"f\""},
 		{GENERATOR "    script: x\n", "vmcred.yaml:3: generators.g: declares no files"},
 		{GENERATOR "    files: {f: {}}\n    kind: {f: {base46: 1}}\n",
-		 "vmcred.yaml:6: generators.g.f: unknown kind \"base46\": did you mean \"base64\"?"},
+		 "vmcred.yaml:6: generators.g.f: unknown kind \"base46\": did you mean "
+		 "\"base64\"?"},
 		{GENERATOR "    files: {f: {}}\n    kind: {f: {base64: 0}}\n",
-		 "vmcred.yaml:6: generators.g.f: must be a whole number from 1 to 524288, not \"0\""},
+		 "vmcred.yaml:6: generators.g.f: must be a whole number from 1 to 524288, not "
+		 "\"0\""},
 		{GENERATOR "    files: {first: {}}\n    kind: {frist: {hex: 1}}\n",
-		 "vmcred.yaml:6: generators.g: kind \"frist\" has no file of that name: did you mean "
+		 "vmcred.yaml:6: generators.g: kind \"frist\" has no file of that name: did you "
+		 "mean "
 		 "\"first\"?"},
 		{GENERATOR "    files: {f: {mode: 0999}}\n    script: x\n",
-		 "vmcred.yaml:5: generators.g.files.f.mode: must be an octal file mode such as \"0400\", not "
+		 "vmcred.yaml:5: generators.g.files.f.mode: must be an octal file mode such as "
+		 "\"0400\", not "
 		 "\"0999\""},
 		{GENERATOR "    files: {f: {}}\n    script: x\n    prompts: {p: {}}\n",
 		 "vmcred.yaml:7: generators.g.prompts: is not supported by vmcred 0.1.0"},
 		{"generators:\n  g:\n    files: {f: {}}\n    script: x\n",
-		 "vmcred.yaml:2: generators.g: is for no machine: give it machines: or share: true"},
-		{"machines: {web: {}}\ngenerators:\n  g:\n    machines: [wep]\n    files: {f: {}}\n    script: x\n",
+		 "vmcred.yaml:2: generators.g: is for no machine: give it machines: or share: "
+		 "true"},
+		{"machines: {web: {}}\ngenerators:\n  g:\n    machines: [wep]\n    files: {f: "
+		 "{}}\n    script: x\n",
 		 "vmcred.yaml:3: g: there is no machine \"wep\": did you mean \"web\"?"},
 	};
 	struct error err = {0};
@@ -217,7 +231,8 @@ static void what_is_wrong_is_named_with_its_line_and_the_nearest_name(void **sta
 
 static void text_that_is_not_yaml_is_refused_with_its_line(void **state)
 {
-	static const char *const texts[] = {"a: [1, 2\n", "\t- x: {\n", "machines: *nowhere\n", "'", "{", "&a *a"};
+	static const char *const texts[] = {"a: [1, 2\n", "\t- x: {\n", "machines: *nowhere\n",
+					    "'",          "{",          "&a *a"};
 	struct error err = {0};
 
 	(void)state;
@@ -246,7 +261,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_whole_declaration_is_read_in_its_order_with_its_defaults),
 		cmocka_unit_test(json_is_read_as_well),
-		cmocka_unit_test(the_drop_in_has_a_line_for_each_credential_with_specifiers_escaped),
+		cmocka_unit_test(
+			the_drop_in_has_a_line_for_each_credential_with_specifiers_escaped),
 		cmocka_unit_test(generators_are_for_the_machines_that_they_name_or_for_all),
 		cmocka_unit_test(an_undeclared_name_is_an_error_with_the_nearest_one),
 		cmocka_unit_test(what_is_wrong_is_named_with_its_line_and_the_nearest_name),

@@ -9,8 +9,9 @@ static void each_caller_adds_what_it_was_doing_in_front(void **state)
 	struct error err = {0};
 
 	(void)state;
-	assert_int_equal(error_set(&err, VMCRED_INTEGRITY, "the tag of \"%s\" does not match", "data"),
-			 -VMCRED_INTEGRITY);
+	assert_int_equal(
+		error_set(&err, VMCRED_INTEGRITY, "the tag of \"%s\" does not match", "data"),
+		-VMCRED_INTEGRITY);
 	assert_int_equal(error_wrap(&err, "vars/x/secret"), -VMCRED_INTEGRITY);
 	assert_int_equal(error_wrap(&err, "decrypting"), -VMCRED_INTEGRITY);
 	assert_error(error_hint(&err, "restore it"), VMCRED_INTEGRITY,

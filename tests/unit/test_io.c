@@ -87,8 +87,8 @@ static void a_new_file_never_replaces_one(void **state)
 	char *text = NULL;
 
 	assert_success(file_write_new(folder->fd, "f", span_of_text("old"), 0600, &err));
-	assert_error(file_write_new(folder->fd, "f", span_of_text("new"), 0600, &err), VMCRED_FAILED,
-		     "making f: File exists");
+	assert_error(file_write_new(folder->fd, "f", span_of_text("new"), 0600, &err),
+		     VMCRED_FAILED, "making f: File exists");
 	assert_success(file_read_text(folder->fd, "f", 100, &text, NULL, &err));
 	assert_string_equal(text, "old");
 	free(text);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Linked with the shared library alone, as its users are: what is not exported cannot be called here. */
+/* Linked with the shared library alone, as its users are: what is not exported cannot be called
+ * here. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -34,12 +35,13 @@ static void a_value_becomes_the_oem_string_that_systemd_reads(void **state)
 		struct vmcred_secret *text = NULL;
 		struct vmcred_error *error = NULL;
 
-		assert_int_equal(vmcred_oem_string_create("NAME", cases[i].value, cases[i].size, &text,
-							  &error),
+		assert_int_equal(vmcred_oem_string_create("NAME", cases[i].value, cases[i].size,
+							  &text, &error),
 				 0);
 		assert_null(error);
 		assert_int_equal(vmcred_secret_size(text), strlen(cases[i].expected));
-		assert_memory_equal(vmcred_secret_data(text), cases[i].expected, strlen(cases[i].expected));
+		assert_memory_equal(vmcred_secret_data(text), cases[i].expected,
+				    strlen(cases[i].expected));
 		vmcred_secret_free(text);
 	}
 }
@@ -53,7 +55,8 @@ static void a_wrong_name_is_an_error_object_with_code_and_text(void **state)
 	assert_int_equal(vmcred_oem_string_create("A:B", "x", 1, &text, &error), -VMCRED_USAGE);
 	assert_null(text);
 	assert_int_equal(vmcred_error_code(error), VMCRED_USAGE);
-	assert_string_equal(vmcred_error_message(error), "the credential name \"A:B\" has a ':' in it");
+	assert_string_equal(vmcred_error_message(error),
+			    "the credential name \"A:B\" has a ':' in it");
 	vmcred_error_free(error);
 }
 
@@ -63,8 +66,8 @@ static void a_missing_identity_file_is_an_error_object(void **state)
 	struct vmcred_error *error = NULL;
 
 	(void)state;
-	assert_int_equal(vmcred_sops_decrypt_file("/nonexistent/document", "/nonexistent/identity", &value,
-						  &error),
+	assert_int_equal(vmcred_sops_decrypt_file("/nonexistent/document", "/nonexistent/identity",
+						  &value, &error),
 			 -VMCRED_MISSING);
 	assert_null(value);
 	assert_int_equal(vmcred_error_code(error), VMCRED_MISSING);

@@ -7,7 +7,8 @@
 
 static void names_that_systemd_takes_are_taken(void **state)
 {
-	static const char *const names[] = {"a", "HOST-API-KEY", "vmm.notify_socket", "..x", "a b", "%i"};
+	static const char *const names[] = {"a",   "HOST-API-KEY", "vmm.notify_socket",
+					    "..x", "a b",          "%i"};
 	struct error err = {0};
 	char longest[CREDENTIAL_NAME_SIZE_MAX + 1];
 
@@ -31,14 +32,16 @@ static void names_that_systemd_refuses_are_refused_with_the_reason(void **state)
 		{"a:b", "the credential name \"a:b\" has a ':' in it"},
 		{"a\nb", "the credential name \"a\\x0ab\" has a control character in it"},
 		{"\x7f", "the credential name \"\\x7f\" has a control character in it"},
-		{"\xc3\xa4", "the credential name \"\\xc3\\xa4\" has a byte in it that is not ASCII"},
+		{"\xc3\xa4",
+		 "the credential name \"\\xc3\\xa4\" has a byte in it that is not ASCII"},
 	};
 	struct error err = {0};
 	char longer[CREDENTIAL_NAME_SIZE_MAX + 2];
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		assert_error(credential_name_check(cases[i].name, &err), VMCRED_USAGE, cases[i].error);
+		assert_error(credential_name_check(cases[i].name, &err), VMCRED_USAGE,
+			     cases[i].error);
 	memset(longer, '\n', sizeof(longer) - 1);
 	longer[sizeof(longer) - 1] = '\0';
 	assert_int_equal(credential_name_check(longer, &err), -VMCRED_USAGE);
@@ -54,8 +57,9 @@ static void a_store_name_cannot_leave_its_folder(void **state)
 		{"", "the machine name \"\" is empty"},
 		{"..", "the machine name \"..\" starts with a '.'"},
 		{".hidden", "the machine name \".hidden\" starts with a '.'"},
-		{"a/../b", "the machine name \"a/../b\" has a character in it that is not a letter, a "
-			   "digit, '.', '_' or '-'"},
+		{"a/../b",
+		 "the machine name \"a/../b\" has a character in it that is not a letter, a "
+		 "digit, '.', '_' or '-'"},
 	};
 	struct error err = {0};
 
@@ -72,8 +76,12 @@ static void the_nearest_known_name_is_a_likely_typing_mistake_or_none(void **sta
 	static const struct {
 		const char *name, *nearest;
 	} cases[] = {
-		{"credentialFile", "credentialFiles"}, {"comand", "command"}, {"loadcredential", "loadCredentials"},
-		{"command", "command"},		       {"platform", NULL},    {"", NULL},
+		{"credentialFile", "credentialFiles"},
+		{"comand", "command"},
+		{"loadcredential", "loadCredentials"},
+		{"command", "command"},
+		{"platform", NULL},
+		{"", NULL},
 	};
 
 	(void)state;

@@ -113,7 +113,8 @@ static int memory_occurrences(const char *needle, size_t size)
 			if (pread(memory, page, sizeof(page), (off_t)at) != (ssize_t)sizeof(page))
 				continue;
 			for (const uint8_t *found = page;
-			     (found = memmem(found, sizeof(page) - (size_t)(found - page), needle, size));
+			     (found = memmem(found, sizeof(page) - (size_t)(found - page), needle,
+					     size));
 			     found++) {
 				/* The window that we read with does not count. */
 				if (at != (unsigned long)page / 4096 * 4096 &&

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What every unit test includes: cmocka with the headers that it wants first, and two short forms. A test is
- * a function whose name is a sentence that can be false.
+ * What every unit test includes: cmocka with the headers that it wants first, and two short forms.
+ * A test is a function whose name is a sentence that can be false.
  */
 #ifndef VMCRED_TESTS_UNIT_H
 #define VMCRED_TESTS_UNIT_H
@@ -18,30 +18,31 @@
 #include "base/secret.h"
 #include "base/span.h"
 
-/* The call failed with this code and this whole text (with the hint, if there is one); clears the error. */
-#define assert_error(call, expected_code, expected_line)                                           \
-	do {                                                                                       \
-		int assert_error_r = (call);                                                       \
-		char *assert_error_line = error_line(&err);                                        \
-		assert_int_equal(assert_error_r, -(int)(expected_code));                           \
-		assert_int_equal(err.code, expected_code);                                         \
-		assert_string_equal(assert_error_line, expected_line);                             \
-		free(assert_error_line);                                                           \
-		error_clear(&err);                                                                 \
+/* The call failed with this code and this whole text (with the hint, if there is one); clears the
+ * error. */
+#define assert_error(call, expected_code, expected_line)                 \
+	do {                                                             \
+		int assert_error_r = (call);                             \
+		char *assert_error_line = error_line(&err);              \
+		assert_int_equal(assert_error_r, -(int)(expected_code)); \
+		assert_int_equal(err.code, expected_code);               \
+		assert_string_equal(assert_error_line, expected_line);   \
+		free(assert_error_line);                                 \
+		error_clear(&err);                                       \
 	} while (0)
 
 /* The call did not fail; else shows the error's text. */
-#define assert_success(call)                                                                       \
-	do {                                                                                       \
-		if ((call) < 0)                                                                    \
-			fail_msg("%s", err.text);                                                  \
+#define assert_success(call)                      \
+	do {                                      \
+		if ((call) < 0)                   \
+			fail_msg("%s", err.text); \
 	} while (0)
 
-#define assert_span_equal(bytes, text)                                                             \
-	do {                                                                                       \
-		struct span assert_span = (bytes);                                                 \
-		assert_int_equal(assert_span.size, strlen(text));                                  \
-		assert_memory_equal(assert_span.data, text, assert_span.size);                     \
+#define assert_span_equal(bytes, text)                                         \
+	do {                                                                   \
+		struct span assert_span = (bytes);                             \
+		assert_int_equal(assert_span.size, strlen(text));              \
+		assert_memory_equal(assert_span.data, text, assert_span.size); \
 	} while (0)
 
 #endif
