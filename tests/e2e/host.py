@@ -6,6 +6,7 @@ all in memory and which ends with this process (examples/test-vm/run-host).
 """
 import atexit
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -21,6 +22,8 @@ CONFIG = "/etc/vmcred/vmcred.yaml"
 SERVICE = "microvm@test-vm.service"
 DROPINS = "/run/systemd/system"
 SECRETS = ("api-key", "db-password", "jwt-secret")
+# Where and from what the guest and the host are built, as for `make demo`.
+BUILD_ENVIRONMENT = {key: os.environ[key] for key in ("XDG_CACHE_HOME", "DEBIAN_MIRROR") if key in os.environ}
 PROOF = re.compile(r"vmcred-proof: credential (\S+) salt=([0-9a-f]{32}) sha256=([0-9a-f]{64})")
 
 
@@ -48,8 +51,8 @@ class Host:
         checked(VMCRED, "generate", "--config", config, "test-vm")
 
     def _boot(self):
-        root = checked(EXAMPLE / "build-host", timeout=500).out.strip()
-        guest = checked(EXAMPLE / "build-guest", timeout=500).out.strip()
+        root = checked(EXAMPLE / "build-host", env=BUILD_ENVIRONMENT, timeout=500).out.strip()
+        guest = checked(EXAMPLE / "build-guest", env=BUILD_ENVIRONMENT, timeout=500).out.strip()
         console = open(self.folder / "console", "wb")
         self.process = subprocess.Popen(
             [EXAMPLE / "run-host", "--root", root, "--guest", guest, "--vmcred", Path(VMCRED).resolve(),

@@ -56,6 +56,12 @@ def _(_folder):
         equal(len(host().secret(name)), SIZES[name], f"size of {name}")
 
 
+@test("systemd finds no fault in the units")
+def _(_folder):
+    units = [f"/etc/systemd/system/{unit}" for unit in ("vmcred-activate.service", "microvm@.service")]
+    expect(host().run("systemd-analyze", "verify", "--man=no", *units), 0, "", "")
+
+
 @test("the unit loads the three host credentials from /run/secrets and nothing else")
 def _(_folder):
     booted()
