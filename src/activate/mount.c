@@ -15,22 +15,44 @@
  * mode. */
 #define FOLDER_MODE 0751
 
+/*
+ * Mounts one on `dirfd`. The calls of the mount API, unlike mount(2), leave no line in the kernel's
+ * log where a parameter is not known.
+ */
+static int memory_mount_one(int dirfd, const char *type, const char *flag)
+{
+	_cleanup_close_ int context = fsopen(type, FSOPEN_CLOEXEC), mounted = -1;
+
+	if (context < 0 || fsconfig(context, FSCONFIG_SET_STRING, "source", "vmcred", 0) < 0 ||
+	    fsconfig(context, FSCONFIG_SET_STRING, "mode", "0751", 0) < 0 ||
+	    (flag && fsconfig(context, FSCONFIG_SET_FLAG, flag, NULL, 0) < 0) ||
+	    fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return -errno;
+	mounted = fsmount(context, FSMOUNT_CLOEXEC,
+			  MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	if (mounted < 0 || move_mount(mounted, "", dirfd, "",
+				      MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+		return -errno;
+	return 0;
+}
+
 /* The best file system for secrets that the kernel has, the best one first. */
-static int memory_mount(const char *path)
+static int memory_mount(int dirfd)
 {
 	static const struct {
-		const char *type, *options;
+		const char *type, *flag;
 	} choices[] = {
-		{"tmpfs", "mode=0751,noswap"}, /* Linux 6.4 */
-		{"ramfs", "mode=0751"},        /* is never swapped either, but has no size limit */
+		{"tmpfs", "noswap"}, /* Linux 6.4 */
+		{"ramfs", NULL},     /* is never swapped either, but has no size limit */
 	};
+	int r = 0;
 
 	for (size_t i = 0; i < sizeof(choices) / sizeof(choices[0]); i++) {
-		if (mount("vmcred", path, choices[i].type, MS_NOSUID | MS_NODEV | MS_NOEXEC,
-			  choices[i].options) == 0)
+		r = memory_mount_one(dirfd, choices[i].type, choices[i].flag);
+		if (r == 0)
 			return 0;
 	}
-	return -errno;
+	return r;
 }
 
 static bool is_own_mount(int fd, int parent_dirfd)
@@ -48,7 +70,7 @@ int generation_folder_open(int run_dirfd, bool may_mount, struct error *err)
 	if (fd < 0)
 		return fd;
 	if (may_mount && !is_own_mount(fd, run_dirfd)) {
-		int r = memory_mount("/run/" FOLDER_NAME);
+		int r = memory_mount(fd);
 
 		/* In a container without the right to mount, /run itself will do where it is tmpfs.
 		 */

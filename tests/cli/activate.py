@@ -203,9 +203,26 @@ def _(folder):
 def _(folder):
     example = Example(folder)
     os.chmod(example.identity, 0o644)
-    result = example.activate()
-    equal(result.code, 1)
-    assert str(example.identity) in result.err and f"chmod 600 {example.identity}" in result.err, result.err
+    expect(
+        example.activate(),
+        1,
+        "",
+        f"vmcred: reading the identity file: {example.identity}: its mode 0644 gives others access "
+        f"to the secret key in it: chmod 600 {example.identity}\n",
+    )
+
+
+@test("an identity file that cannot be read is named")
+def _(folder):
+    harness.need_root()
+    example = Example(folder)
+    folder.chmod(0o755)
+    result = run(
+        "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", harness.VMCRED,
+        "get", "--config", example.config, "--identity", example.identity, "m", "made/one",
+    )  # fmt: skip
+    expect(result, 1, "", f"vmcred: reading the identity file: {example.identity}: Permission denied: "
+        "run as the user that owns it\n")
 
 
 @test("an identity file that is not there is named")
@@ -219,6 +236,25 @@ def _(folder):
         f"vmcred: reading the identity file: {example.identity}: No such file or directory: "
         "name the machine's identity file with --identity FILE\n",
     )
+
+
+@test("without a root of its own, the secrets are on a mount of their own that is never swapped")
+def _(folder):
+    harness.need_root()
+    example = Example(folder)
+    script = """
+        mount -t tmpfs run /run && "$@" && "$@" && grep ' /run/secrets.d ' /proc/self/mountinfo
+        stat -c %a /run/secrets.d && readlink /run/secrets
+    """
+    words = [harness.VMCRED, "activate", "--config", example.config, "--identity", example.identity]
+    result = expect(run("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *words), 0, None, "")
+    lines = result.out.splitlines()
+    equal(lines[:3], ["2 secrets in generation 1", "to restart: microvm@m.service", "2 secrets in generation 1, unchanged"])
+    equal(lines[4:], ["751", "secrets.d/1"])
+    options, kind = re.search(r" /run/secrets.d (\S+) .*- (\S+ \S+ \S+)$", lines[3]).groups()
+    equal({"nosuid", "nodev", "noexec"} - set(options.split(",")), set())
+    linux = tuple(int(number) for number in os.uname().release.split(".")[:2])
+    assert kind.startswith("tmpfs vmcred") and "noswap" in kind if linux >= (6, 4) else kind.startswith("ramfs"), kind
 
 
 @test("where mlock is refused, one warning says so, and the work is done")
