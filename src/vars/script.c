@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -22,6 +23,7 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "vars/script_folder.h"
 
 #define SCRIPT_SECONDS_MAX 600
 
@@ -30,65 +32,6 @@
 
 /* Masking shorter values would hide half the message and protect nothing. */
 #define MASK_SIZE_MIN 4
-
-struct script_folder {
-	char *parent; /* owned */
-	char *name;   /* owned */
-	char *path;   /* owned; what $out is */
-	int parent_dirfd;
-	int dirfd;
-};
-
-static void script_folder_remove(struct script_folder *folder)
-{
-	_cleanup_error_ struct error ignored = {0};
-
-	if (folder->name)
-		(void)dir_remove_tree(folder->parent_dirfd, folder->name, true, &ignored);
-	if (folder->dirfd >= 0)
-		close(folder->dirfd);
-	if (folder->parent_dirfd >= 0)
-		close(folder->parent_dirfd);
-	free(folder->parent);
-	free(folder->name);
-	free(folder->path);
-}
-
-/* Tries one place for $out; 1: made there, 0: not a place for secrets. */
-static int script_folder_try(struct script_folder *folder, const char *parent, struct error *err)
-{
-	_cleanup_error_ struct error reason = {0};
-	_cleanup_close_ int parent_dirfd = -1;
-
-	if (!parent || parent[0] != '/')
-		return 0;
-	parent_dirfd = dir_open(AT_FDCWD, parent, &reason);
-	if (parent_dirfd < 0 || !fd_is_on_memory(parent_dirfd))
-		return 0;
-	folder->dirfd = dir_make_temporary(parent_dirfd, "vmcred", 0700, &folder->name, &reason);
-	if (folder->dirfd < 0)
-		return 0;
-	folder->parent_dirfd = fd_release(&parent_dirfd);
-	folder->parent = strdup(parent);
-	folder->path = path_join(parent, folder->name);
-	return folder->parent && folder->path ? 1 : error_no_memory(err);
-}
-
-static int script_folder_make(struct script_folder *folder, struct error *err)
-{
-	const char *const places[] = {getenv("XDG_RUNTIME_DIR"), "/run", "/dev/shm"};
-
-	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		int r = script_folder_try(folder, places[i], err);
-
-		if (r != 0)
-			return r < 0 ? r : 0;
-	}
-	error_set(err, VMCRED_FAILED,
-		  "there is no memory file system for the script's $out: tried "
-		  "$XDG_RUNTIME_DIR, /run and /dev/shm");
-	return error_hint(err, "mount a tmpfs and name it in XDG_RUNTIME_DIR");
-}
 
 /* The child's side; what goes wrong here is told through the output. */
 static _Noreturn void script_exec(const char *script, const char *out, int output)
@@ -102,7 +45,9 @@ static _Noreturn void script_exec(const char *script, const char *out, int outpu
 	    asprintf(&path_variable, "PATH=%s", path ? path : "/usr/local/bin:/usr/bin:/bin") >=
 		    0 &&
 	    null >= 0 && dup2(null, STDIN_FILENO) >= 0 && dup2(output, STDOUT_FILENO) >= 0 &&
-	    dup2(output, STDERR_FILENO) >= 0 && setpgid(0, 0) == 0 && chdir(out) == 0) {
+	    dup2(output, STDERR_FILENO) >= 0 && setpgid(0, 0) == 0 && chdir(out) == 0 &&
+	    /* Who would read what it makes is gone: it has nothing to make. */
+	    prctl(PR_SET_PDEATHSIG, SIGKILL) == 0) {
 		char *const environment[] = {out_variable, path_variable, NULL};
 		/* -e -u: as clan runs its scripts, a failed or mistyped step must not make an empty
 		 * secret. */

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vars/script_folder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+
+#define FOLDER_PREFIX "vmcred"
+
+void script_folder_remove(struct script_folder *folder)
+{
+	_cleanup_error_ struct error ignored = {0};
+
+	if (folder->name)
+		(void)dir_remove_tree(folder->parent_dirfd, folder->name, true, &ignored);
+	if (folder->dirfd >= 0)
+		close(folder->dirfd);
+	if (folder->parent_dirfd >= 0)
+		close(folder->parent_dirfd);
+	free(folder->name);
+	free(folder->path);
+	*folder = (struct script_folder)SCRIPT_FOLDER_NONE;
+}
+
+/* A folder without a lock belongs to a run that was killed. */
+static void left_over_remove(int parent_dirfd, const char *name)
+{
+	_cleanup_error_ struct error ignored = {0};
+	_cleanup_close_ int dirfd =
+		openat(parent_dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat status;
+
+	if (dirfd >= 0 && fstat(dirfd, &status) == 0 && status.st_uid == geteuid() &&
+	    flock(dirfd, LOCK_EX | LOCK_NB) == 0)
+		(void)dir_remove_tree(parent_dirfd, name, true, &ignored);
+}
+
+static void left_overs_remove(int parent_dirfd)
+{
+	static const char start[] = "." FOLDER_PREFIX ".";
+	_cleanup_close_ int copy = openat(parent_dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_dir_ DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+	const struct dirent *entry;
+
+	if (!dir)
+		return;
+	(void)fd_release(&copy);
+	while ((entry = readdir(dir))) {
+		if (strncmp(entry->d_name, start, sizeof(start) - 1) == 0)
+			left_over_remove(parent_dirfd, entry->d_name);
+	}
+}
+
+/*
+ * Makes and locks a folder. Returns 1, or 0 where another run took it for a left-over before the
+ * lock was there.
+ */
+static int folder_make_locked(struct script_folder *folder, struct error *err)
+{
+	struct stat status;
+
+	folder->dirfd =
+		dir_make_temporary(folder->parent_dirfd, FOLDER_PREFIX, 0700, &folder->name, err);
+	if (folder->dirfd < 0)
+		return folder->dirfd;
+	if (flock(folder->dirfd, LOCK_EX | LOCK_NB) == 0 && fstat(folder->dirfd, &status) == 0 &&
+	    status.st_nlink > 0)
+		return 1;
+	close(fd_release(&folder->dirfd));
+	free(pointer_release(&folder->name));
+	return 0;
+}
+
+/* Tries one place for $out; 1: made there, 0: not a place for secrets. */
+static int place_try(struct script_folder *folder, const char *parent, struct error *err)
+{
+	_cleanup_error_ struct error reason = {0};
+	int r;
+
+	if (!parent || parent[0] != '/')
+		return 0;
+	folder->parent_dirfd = dir_open(AT_FDCWD, parent, &reason);
+	if (folder->parent_dirfd < 0 || !fd_is_on_memory(folder->parent_dirfd)) {
+		script_folder_remove(folder);
+		return 0;
+	}
+	left_overs_remove(folder->parent_dirfd);
+	do {
+		r = folder_make_locked(folder, &reason);
+	} while (r == 0);
+	if (r < 0) {
+		script_folder_remove(folder);
+		return 0;
+	}
+	folder->path = path_join(parent, folder->name);
+	return folder->path ? 1 : error_no_memory(err);
+}
+
+int script_folder_make(struct script_folder *folder, struct error *err)
+{
+	const char *const places[] = {getenv("XDG_RUNTIME_DIR"), "/run", "/dev/shm"};
+
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		int r = place_try(folder, places[i], err);
+
+		if (r != 0)
+			return r < 0 ? r : 0;
+	}
+	error_set(err, VMCRED_FAILED,
+		  "there is no memory file system for the script's $out: tried "
+		  "$XDG_RUNTIME_DIR, /run and /dev/shm");
+	return error_hint(err, "mount a tmpfs and name it in XDG_RUNTIME_DIR");
+}

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A process that holds secrets cannot be dumped or looked into, and has none left in its memory when it waits."""
+import os
+import re
+import signal
+import subprocess
+import time
+
+import harness
+from example import Example
+from harness import equal, expect, test
+
+GENERATOR = """\
+machines: {m: {}}
+generators:
+  made:
+    machines: [m]
+    files: {one: {}}
+    script: |
+      echo 1 > $out/one
+      sleep 30
+"""
+NOBODY = 65534
+
+
+def wait_for(condition, what, seconds=20):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.01)
+    raise AssertionError(f"{what} did not come")
+
+
+def as_nobody(*command):
+    words = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *map(str, command)]
+    environment = harness.CLEAN_ENVIRONMENT | {"XDG_RUNTIME_DIR": "/dev/shm"}
+    return subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+
+
+def children(pid):
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            return [int(child) for child in file.read().split()]
+    except FileNotFoundError:
+        return []
+
+
+@test("the process belongs to root in /proc, dumps no core, and the same user cannot read its memory")
+def _(folder):
+    harness.need_root()
+    example = Example(folder, GENERATOR, generate=False)
+    harness.run("chown", "-R", f"{NOBODY}:{NOBODY}", folder)
+    process = as_nobody(harness.VMCRED, "generate", "--config", example.config)
+    try:
+        wait_for(lambda: children(process.pid), "the script")
+        status = open(f"/proc/{process.pid}/status", encoding="ascii").read()
+        assert re.search(rf"^Uid:\t{NOBODY}\t", status, re.M), status
+        equal(os.stat(f"/proc/{process.pid}/environ").st_uid, 0, "owner of /proc/PID/environ")
+        limits = open(f"/proc/{process.pid}/limits", encoding="ascii").read()
+        assert re.search(r"^Max core file size +0 +0 ", limits, re.M), limits
+        look = as_nobody("head", "-c1", f"/proc/{process.pid}/environ")
+        equal(look.wait(), 1, "exit code of the same user's look")
+        assert b"Permission denied" in look.stderr.read()
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+@test("after a kill -9 in the middle the script ends too, and the next run wipes what it left in memory")
+def _(folder):
+    example = Example(folder, GENERATOR, generate=False)
+    environment = harness.CLEAN_ENVIRONMENT | {"XDG_RUNTIME_DIR": str(folder)}
+    process = subprocess.Popen([harness.VMCRED, "generate", "--config", example.config], env=environment)
+    child = wait_for(lambda: children(process.pid), "the script")[0]
+    process.kill()
+    process.wait()
+    equal(list(folder.glob("vars/**/secret")), [])
+    # The script dies with the one that would have read what it makes.
+    wait_for(lambda: not os.path.exists(f"/proc/{child}"), "the script's end")
+    left = [path.name for path in folder.iterdir() if path.name.startswith(".vmcred.")]
+    equal(len(left), 1, "folders that were left")
+    with open(folder / left[0] / "one", "rb") as held:
+        example.config.write_text(GENERATOR.replace("      sleep 30\n", ""))
+        expect(example.generate(env={"XDG_RUNTIME_DIR": str(folder)}))
+        equal(held.read(), b"\0\0", "what was left, as one sees it who still has it open")
+    equal([path.name for path in folder.iterdir() if path.name.startswith(".vmcred.")], [])
+
+
+def occurrences(pid, needle):
+    """How often the bytes stand in the writable memory of a process."""
+    count = 0
+    with open(f"/proc/{pid}/maps", encoding="ascii") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for line in maps:
+            start, end, access = re.match(r"([0-9a-f]+)-([0-9a-f]+) (\S+)", line).groups()
+            if "rw" not in access or "[v" in line:
+                continue
+            memory.seek(int(start, 16))
+            try:
+                count += memory.read(int(end, 16) - int(start, 16)).count(needle)
+            except OSError:
+                continue
+    return count
+
+
+@test("a secret that was printed is in no memory of the process but the pipe")
+def _(folder):
+    harness.need_root()
+    example = Example(folder)
+    value = example.get("one").out.encode()
+    # Held at its last system call, when everything should have been wiped.
+    words = ["strace", "-qq", "-o", "/dev/null", "-e", "trace=exit_group", "-e", "inject=exit_group:delay_enter=8000000"]
+    harness.need("strace")
+    process = subprocess.Popen(
+        [*words, harness.VMCRED, "get", "--config", example.config, "--identity", example.identity, "m", "made/one"],
+        env=harness.CLEAN_ENVIRONMENT,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        equal(process.stdout.read(len(value)), value)
+        child = wait_for(lambda: children(process.pid), "the program")[0]
+        # The pipe's other end is closed by the end alone, so wait until the call is entered.
+        wait_for(lambda: open(f"/proc/{child}/syscall", encoding="ascii").read().startswith("231 "), "the last call")
+        key = re.search(rb"AGE-SECRET-KEY-\S+", example.identity.read_bytes()).group()
+        found = {what: occurrences(child, needle) for what, needle in [("value", value), ("identity", key)]}
+        equal(found, {"value": 0, "identity": 0})
+        assert occurrences(child, b"made/one") > 0, "the memory could not be read at all"
+    finally:
+        harness.run("pkill", "-KILL", "-P", process.pid)
+        process.kill()
+        process.communicate()
+
+
+harness.main()
