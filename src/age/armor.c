@@ -8,8 +8,8 @@
 
 #define BEGIN_LINE     "-----BEGIN AGE ENCRYPTED FILE-----"
 #define END_LINE       "-----END AGE ENCRYPTED FILE-----"
-#define LINE_COLUMNS   64
-#define LINE_BYTES     (LINE_COLUMNS / 4 * 3)
+#define LINE_COLUMNS   64U
+#define LINE_BYTES     48   /* in a full line */
 #define WHITESPACE_MAX 1024 /* what age tolerates on either side */
 
 static int malformed(struct error *err, const char *reason)
@@ -83,7 +83,7 @@ static bool line_take(struct span *text, struct span *line)
 /* Decodes the lines up to the end line. */
 static int lines_decode(struct span *text, struct secret *file, struct error *err)
 {
-	struct span line, end = span_of_text(END_LINE);
+	struct span line = {0}, end = span_of_text(END_LINE);
 	bool short_line = false;
 
 	while (line_take(text, &line)) {
@@ -104,7 +104,7 @@ static int lines_decode(struct span *text, struct secret *file, struct error *er
 
 int age_armor_decode(struct span text, struct secret *file, struct error *err)
 {
-	struct span rest = spaces_strip_front(text), line;
+	struct span rest = spaces_strip_front(text), line = {0};
 	size_t start = file->size, room;
 	int r;
 

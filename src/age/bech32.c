@@ -98,13 +98,13 @@ static uint32_t digit_take(struct span *bytes, uint32_t *bits, unsigned int *cou
 
 void bech32_encode(const char *prefix, struct span bytes, enum bech32_case letters, char *out)
 {
-	size_t digits = (bytes.size * 8 + 4) / 5, length = strlen(prefix);
+	size_t digits = (bytes.size * 8 + 4) / 5;
 	uint32_t checksum = checksum_begin(prefix), bits = 0;
 	unsigned int count = 0;
 	char *to = out;
 
-	memcpy(to, prefix, length);
-	to += length;
+	for (const char *c = prefix; *c; c++)
+		*to++ = *c;
 	*to++ = '1';
 	for (size_t i = 0; i < digits; i++) {
 		uint32_t value = digit_take(&bytes, &bits, &count);

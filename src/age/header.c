@@ -11,8 +11,8 @@
 #define STANZA_PREFIX "-> "
 #define MAC_PREFIX    "---"
 
-#define LINE_COLUMNS 64
-#define LINE_BYTES   (LINE_COLUMNS / 4 * 3)
+#define LINE_COLUMNS 64U
+#define LINE_BYTES   48 /* in a full line */
 
 static int malformed(struct error *err, const char *reason)
 {
@@ -50,7 +50,7 @@ static bool words_valid(struct span line)
 static int body_parse(struct span *text, uint8_t *out, size_t *size, struct error *err)
 {
 	_cleanup_error_ struct error reason = {0};
-	struct span line;
+	struct span line = {0};
 
 	*size = 0;
 	do {
@@ -72,8 +72,8 @@ static int body_parse(struct span *text, uint8_t *out, size_t *size, struct erro
 static int stanza_parse(struct span *text, uint8_t *body, struct age_stanza *stanza,
 			struct error *err)
 {
-	struct span line, prefix = span_of_text(STANZA_PREFIX);
-	size_t size;
+	struct span line = {0}, prefix = span_of_text(STANZA_PREFIX);
+	size_t size = 0;
 	int r = line_take(text, &line, err);
 
 	if (r < 0)
@@ -94,7 +94,7 @@ static int mac_line_parse(struct span *text, uint8_t mac[AGE_HEADER_MAC_SIZE], s
 	/* A decoder's room for a MAC that is one group too long. */
 	uint8_t decoded[AGE_HEADER_MAC_SIZE + 8];
 	_cleanup_error_ struct error reason = {0};
-	struct span line, prefix = span_of_text(MAC_PREFIX " ");
+	struct span line = {0}, prefix = span_of_text(MAC_PREFIX " ");
 	size_t size = 0;
 	int r = line_take(text, &line, err);
 
@@ -135,7 +135,7 @@ static int header_allocate(struct span text, struct age_header *header, struct e
 
 int age_header_parse(struct span file, struct age_header *header, struct error *err)
 {
-	struct span text = file, line, mac_prefix = span_of_text(MAC_PREFIX);
+	struct span text = file, line = {0}, mac_prefix = span_of_text(MAC_PREFIX);
 	uint8_t *body;
 	int r;
 

@@ -12,7 +12,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 
-#define IDENTITY_FILE_SIZE_MAX (16 * 1024 * 1024) /* age's own limit */
+#define IDENTITY_FILE_SIZE_MAX ((size_t)16 * 1024 * 1024) /* age's own limit */
 #define OTHERS_MODE            (S_IRWXG | S_IRWXO)
 
 /* Takes a line, without its end, off the text. */

@@ -11,8 +11,8 @@
 #include "base/error.h"
 #include "base/span.h"
 
-#define AGE_STREAM_NONCE_SIZE 16          /* HKDF's salt, at the start of the payload */
-#define AGE_CHUNK_SIZE        (64 * 1024) /* of plaintext */
+#define AGE_STREAM_NONCE_SIZE 16                  /* HKDF's salt, at the start of the payload */
+#define AGE_CHUNK_SIZE        ((size_t)64 * 1024) /* of plaintext */
 #define AGE_SEALED_CHUNK_SIZE (AGE_CHUNK_SIZE + AGE_TAG_SIZE)
 
 /* Starts as {0}. */

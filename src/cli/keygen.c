@@ -108,7 +108,7 @@ static int keygen_run(const struct cli *cli, const struct keygen *keygen, struct
 		r = age_identities_generate(&identities, err);
 	if (r == 0)
 		r = identity_write(keygen, identities.items[0], err);
-	if (r < 0)
+	if (r != 0)
 		return error_wrap(err, "making an identity");
 	recipient = age_identity_recipient(identities.items[0]);
 	if (keygen->machine) {

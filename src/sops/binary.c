@@ -38,13 +38,12 @@ static int value_seal(struct span plaintext, struct span data_key, const char *l
 static int keys_wrap(struct span data_key, const struct age_recipients *recipients,
 		     struct sops_metadata *metadata, struct secret *encs, struct error *err)
 {
-	size_t *ends;
+	_cleanup_free_ size_t *ends = calloc(recipients->count, sizeof(*ends));
 	int r = 0;
 
 	metadata->age = calloc(recipients->count, sizeof(*metadata->age));
-	ends = calloc(recipients->count, sizeof(*ends));
 	if (!metadata->age || !ends)
-		r = error_no_memory(err);
+		return error_no_memory(err);
 	for (size_t i = 0; r == 0 && i < recipients->count; i++) {
 		r = sops_data_key_wrap(data_key, recipients, i, encs, err);
 		ends[i] = encs->size;
@@ -57,7 +56,6 @@ static int keys_wrap(struct span data_key, const struct age_recipients *recipien
 		metadata->age[i].enc = span_of(encs->data + start, ends[i] - start);
 		metadata->age_count++;
 	}
-	free(ends);
 	return r;
 }
 

@@ -120,8 +120,8 @@ int sops_cipher_open(struct sops_cipher *cipher, const struct sops_sealed *seale
 }
 
 /* Encrypts into `sealed`; the tag is at its end. */
-static int encrypt(struct sops_cipher *cipher, struct span plaintext, struct span nonce,
-		   struct span additional, struct secret *sealed, struct error *err)
+static int plaintext_encrypt(struct sops_cipher *cipher, struct span plaintext, struct span nonce,
+			     struct span additional, struct secret *sealed, struct error *err)
 {
 	int written = 0, rest = 0;
 	int r;
@@ -152,7 +152,8 @@ int sops_cipher_seal(struct sops_cipher *cipher, struct span plaintext, const ch
 	int r = secret_append_random(&nonce, SOPS_NONCE_SIZE, err);
 
 	if (r == 0)
-		r = encrypt(cipher, plaintext, secret_span(&nonce), additional, &sealed, err);
+		r = plaintext_encrypt(cipher, plaintext, secret_span(&nonce), additional, &sealed,
+				      err);
 	if (r == 0)
 		r = secret_append_text(text, "ENC[AES256_GCM,data:", err);
 	if (r == 0)

@@ -81,42 +81,50 @@ static int no_identity(const struct sops_document *document,
 			  "recipient and encrypt it again");
 }
 
+/*
+ * Tries the keys that are, or are not, for one of the identities by their names. Returns 1 if one
+ * of them gave the data key, else 0; `failure` keeps the first failure that is not just a key of
+ * somebody else.
+ */
+static int keys_try(const struct sops_document *document, const struct age_identities *identities,
+		    bool named, struct secret *data_key, struct error *failure)
+{
+	const struct sops_metadata *metadata = &document->metadata;
+
+	for (size_t i = 0; i < metadata->age_count; i++) {
+		const struct sops_age_key *key = &metadata->age[i];
+		_cleanup_error_ struct error further = {0};
+		struct error *err = failure->text ? &further : failure;
+		struct age_identities tried = *identities;
+		size_t index;
+
+		if (identity_find(key, identities, &index) != named)
+			continue;
+		if (named)
+			tried = (struct age_identities){&identities->items[index], 1};
+		if (key_unwrap(key, &tried, data_key, err) == 0)
+			return 1;
+		if (err->code == VMCRED_MISSING && !named)
+			error_clear(err);
+		else
+			error_wrap(err, "%s: the key for %.*s in its field sops.age",
+				   document->name, (int)key->recipient.size,
+				   (const char *)key->recipient.data);
+	}
+	return 0;
+}
+
 int sops_data_key_unwrap(const struct sops_document *document,
 			 const struct age_identities *identities, struct secret *data_key,
 			 struct error *err)
 {
-	const struct sops_metadata *metadata = &document->metadata;
-	_cleanup_error_ struct error failure = {0};
-
-	for (int named = 1; named >= 0; named--) {
-		for (size_t i = 0; i < metadata->age_count; i++) {
-			const struct sops_age_key *key = &metadata->age[i];
-			struct age_identities tried = *identities;
-			size_t index;
-
-			if (identity_find(key, identities, &index) != (named == 1))
-				continue;
-			if (named)
-				tried = (struct age_identities){&identities->items[index], 1};
-			if (key_unwrap(key, &tried, data_key, err) == 0)
-				return 0;
-			/* A key that is broken says more than one that is not ours; the first one
-			 * counts. */
-			if ((err->code != VMCRED_MISSING || named) && !failure.text) {
-				error_wrap(err, "%s: the key for %.*s in its field sops.age",
-					   document->name, (int)key->recipient.size,
-					   (const char *)key->recipient.data);
-				failure = *err;
-				*err = (struct error){0};
-			}
-			error_clear(err);
-		}
+	if (keys_try(document, identities, true, data_key, err) ||
+	    keys_try(document, identities, false, data_key, err)) {
+		error_clear(err);
+		return 0;
 	}
-	if (failure.text) {
-		*err = failure;
-		failure = (struct error){0};
+	if (err->text)
 		return -(int)err->code;
-	}
 	return no_identity(document, identities, err);
 }
 

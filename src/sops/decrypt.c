@@ -175,7 +175,7 @@ static int mac_verify(struct walk *walk, struct error *err)
 	struct span last_modified = span_of_text(document->metadata.last_modified);
 	uint8_t computed[SOPS_MAC_TEXT_SIZE];
 	struct sops_sealed sealed;
-	size_t size;
+	size_t size = 0;
 	int r;
 
 	if (document->metadata.mac.size == 0)

@@ -258,7 +258,7 @@ static int containers_read(struct reader *reader, struct error *err)
 
 	while (reader->depth > 0) {
 		struct sops_node *container = &reader->tree->nodes[reader->container];
-		bool is_map = container->kind == SOPS_MAP, opened;
+		bool is_map = container->kind == SOPS_MAP, opened = false;
 		struct span key = {0};
 		int r = 0;
 
@@ -308,7 +308,7 @@ int sops_json_parse(struct secret *text, const char *what, struct sops_tree *tre
 		.what = what,
 		.tree = tree,
 	};
-	bool opened;
+	bool opened = false;
 	int r;
 
 	if (!is_ascii(secret_span(text)) && !utf8_valid(secret_span(text)))

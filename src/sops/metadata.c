@@ -177,7 +177,7 @@ static int mac_read(const struct reader *reader, size_t map, struct error *err)
 	static const char only_encrypted[] = "mac_only_encrypted";
 	size_t index = sops_tree_child(reader->tree, map, span_of_text(only_encrypted));
 	const struct sops_node *node = &reader->tree->nodes[index];
-	struct span time;
+	struct span time = {0};
 	int r = string_read(reader, map, "mac", &reader->metadata->mac, err);
 
 	if (r == 0)

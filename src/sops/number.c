@@ -87,7 +87,27 @@ static double double_read(struct span number)
 	return value;
 }
 
-/* The fewest digits that give this double again, as d.ddde±x. */
+/* One more in the last digit of d.ddde±x. All nines are left: ten has fewer digits and was tried
+ * before. */
+static void digits_increment(char *text)
+{
+	char *last = strchr(text, 'e') - 1;
+
+	while (last > text && (*last == '9' || *last == '.'))
+		last--;
+	if (*last == '9')
+		return;
+	(*last)++;
+	while (*++last != 'e') {
+		if (*last != '.')
+			*last = '0';
+	}
+}
+
+/*
+ * The fewest digits that give this double again, as d.ddde±x. Above a power of two the doubles lie
+ * twice as far apart as below it, so there the decimal above can do where the nearest one does not.
+ */
 static void double_print_shortest(double value, char out[64])
 {
 	locale_t numeric = newlocale(LC_NUMERIC_MASK, "C", (locale_t)0);
@@ -95,6 +115,9 @@ static void double_print_shortest(double value, char out[64])
 
 	for (int digits = 1; digits <= DIGITS_MAX; digits++) {
 		snprintf(out, 64, "%.*e", digits - 1, value);
+		if (strtod(out, NULL) == value)
+			break;
+		digits_increment(out);
 		if (strtod(out, NULL) == value)
 			break;
 	}
@@ -136,7 +159,10 @@ static size_t plain_write(bool negative, const char *digits, int count, int expo
 	for (int i = 0; i < count || i <= exponent; i++) {
 		if (exponent >= 0 && i == exponent + 1)
 			*to++ = '.';
-		*to++ = i < count ? digits[i] : '0';
+		if (i < count)
+			*to++ = digits[i];
+		else
+			*to++ = '0';
 	}
 	return (size_t)(to - out);
 }
@@ -160,7 +186,7 @@ size_t sops_float_print(struct span number, enum sops_number_form form,
 	double_print_shortest(size, shortest);
 	for (const char *c = shortest; *c; c++) {
 		if (*c == 'e') {
-			exponent = atoi(c + 1);
+			exponent = (int)strtol(c + 1, NULL, 10);
 			break;
 		}
 		if (*c != '.')

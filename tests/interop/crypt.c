@@ -15,7 +15,7 @@
 #include "base/io.h"
 #include "sops/sops.h"
 
-#define INPUT_SIZE_MAX (256 * 1024 * 1024)
+#define INPUT_SIZE_MAX ((size_t)256 * 1024 * 1024)
 
 static int recipients_read(char **words, struct age_recipients *recipients, struct error *err)
 {
@@ -97,7 +97,7 @@ static int sops_json_run(char **words, struct span in, struct secret *out, struc
 static int sops_data_run(char **words, struct span in, struct secret *out, struct error *err)
 {
 	_cleanup_sops_document_ struct sops_document *document = NULL;
-	struct span value;
+	struct span value = {0};
 	int r = sops_open(words, in, &document, err);
 
 	if (r == 0)
