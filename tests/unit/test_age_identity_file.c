@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "unit.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "age/age.h"
+#include "vectors.h"
+
+static void comments_empty_lines_and_line_ends_of_windows_are_skipped(void **state)
+{
+	static const char text[] =
+		"# made for a test\r\n\r\n" VECTOR_IDENTITY "\r\n\n#\n" VECTOR_IDENTITY;
+	struct age_identities identities = {0};
+	struct error err = {0};
+
+	(void)state;
+	assert_success(age_identities_parse(span_of_text(text), "keys", &identities, &err));
+	assert_int_equal(identities.count, 2);
+	assert_string_equal(age_identity_recipient(identities.items[0]), VECTOR_RECIPIENT);
+	assert_string_equal(age_identity_recipient(identities.items[1]), VECTOR_RECIPIENT);
+	age_identities_destroy(&identities);
+}
+
+static void an_error_names_the_file_and_the_line_and_never_the_text(void **state)
+{
+#define NONE "keys: there is no secret key in it: make one with `vmcred keygen --output FILE`"
+	static const struct {
+		const char *text, *message;
+	} cases[] = {
+		{"", NONE},
+		{"# only a comment\n", NONE},
+		{"# one\nhunter2\n",
+		 "keys: line 2: it is not an age secret key (AGE-SECRET-KEY-1…)"},
+		{" " VECTOR_IDENTITY "\n",
+		 "keys: line 1: it is not an age secret key (AGE-SECRET-KEY-1…)"},
+		{"\n\nAGE-SECRET-KEY-1QQQQ\n",
+		 "keys: line 3: the secret key is not valid: it is 20 characters long and not 74"},
+		{"AGE-SECRET-KEY-PQ-1QQQQ\n",
+		 "keys: line 1: it holds a post-quantum key, and this type is not supported"},
+		{"AGE-PLUGIN-YUBIKEY-1QQQQ\n",
+		 "keys: line 1: it holds a key of an age plugin, and this type is not supported"},
+		{"-----BEGIN OPENSSH PRIVATE KEY-----\n",
+		 "keys: line 1: it holds an SSH key, and this type is not supported"},
+		{"age-encryption.org/v1\n", "keys: line 1: it holds a key that is encrypted with a "
+					    "passphrase, and this type is not "
+					    "supported"},
+	};
+	struct age_identities identities = {0};
+	struct error err = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_error(age_identities_parse(span_of_text(cases[i].text), "keys", &identities,
+						  &err),
+			     VMCRED_FAILED, cases[i].message);
+	age_identities_destroy(&identities);
+}
+
+static void the_format_is_that_of_age_keygen(void **state)
+{
+	struct age_identities identities = {0};
+	struct secret text = {0};
+	struct error err = {0};
+
+	(void)state;
+	assert_success(age_identities_add(&identities, span_of_text(VECTOR_IDENTITY), &err));
+	assert_success(age_identity_file_format(identities.items[0], 1136239445, &text, &err));
+	assert_span_equal(secret_span(&text),
+			  "# created: 2006-01-02T22:04:05Z\n"
+			  "# public key: " VECTOR_RECIPIENT "\n" VECTOR_IDENTITY "\n");
+	age_identities_destroy(&identities);
+	secret_destroy(&text);
+}
+
+struct folder {
+	char path[64];
+	int fd;
+};
+
+static int folder_make(void **state)
+{
+	struct folder *folder = calloc(1, sizeof(*folder));
+
+	if (!folder)
+		return -1;
+	strcpy(folder->path, "/tmp/vmcred-test.XXXXXX");
+	if (!mkdtemp(folder->path))
+		return -1;
+	folder->fd = open(folder->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	*state = folder;
+	return folder->fd < 0 ? -1 : 0;
+}
+
+static int folder_remove(void **state)
+{
+	struct folder *folder = *state;
+
+	unlinkat(folder->fd, "keys", 0);
+	close(folder->fd);
+	rmdir(folder->path);
+	free(folder);
+	return 0;
+}
+
+static void file_make(const struct folder *folder, mode_t mode)
+{
+	static const char text[] = VECTOR_IDENTITY "\n";
+	int fd = openat(folder->fd, "keys", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	assert_int_equal(fchmod(fd, mode), 0);
+	close(fd);
+}
+
+static void a_file_of_its_owner_alone_is_loaded(void **state)
+{
+	struct folder *folder = *state;
+	struct age_identities identities = {0};
+	struct error err = {0};
+
+	file_make(folder, 0600);
+	assert_success(age_identity_file_load(folder->fd, "keys", &identities, &err));
+	assert_int_equal(identities.count, 1);
+	age_identities_destroy(&identities);
+}
+
+static void a_file_that_others_can_read_or_write_is_refused(void **state)
+{
+	struct folder *folder = *state;
+	struct age_identities identities = {0};
+	struct error err = {0};
+	char message[200];
+
+	for (mode_t bit = 01; bit <= 040; bit <<= 1) {
+		mode_t mode = 0600 | bit;
+
+		file_make(folder, mode);
+		snprintf(
+			message, sizeof(message),
+			"reading the identity file: keys: its mode %04o gives others access to the "
+			"secret key in it: chmod 600 keys",
+			mode);
+		assert_error(age_identity_file_load(folder->fd, "keys", &identities, &err),
+			     VMCRED_FAILED, message);
+	}
+	assert_int_equal(identities.count, 0);
+}
+
+static void a_file_that_is_missing_or_a_folder_is_told(void **state)
+{
+	struct folder *folder = *state;
+	struct age_identities identities = {0};
+	struct error err = {0};
+
+	assert_error(
+		age_identity_file_load(folder->fd, "keys", &identities, &err), VMCRED_MISSING,
+		"reading the identity file: keys: No such file or directory: make one with `vmcred "
+		"keygen --output keys`");
+	assert_error(age_identity_file_load(folder->fd, ".", &identities, &err), VMCRED_FAILED,
+		     "reading the identity file: .: it is not a regular file");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(comments_empty_lines_and_line_ends_of_windows_are_skipped),
+		cmocka_unit_test(an_error_names_the_file_and_the_line_and_never_the_text),
+		cmocka_unit_test(the_format_is_that_of_age_keygen),
+		cmocka_unit_test_setup_teardown(a_file_of_its_owner_alone_is_loaded, folder_make,
+						folder_remove),
+		cmocka_unit_test_setup_teardown(a_file_that_others_can_read_or_write_is_refused,
+						folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(a_file_that_is_missing_or_a_folder_is_told,
+						folder_make, folder_remove),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "unit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "sops/json.h"
+#include "sops/number.h"
+#include "sops/timestamp.h"
+
+/* The tree in one line: each node's kind, key and text. */
+static void describe(const struct sops_tree *tree, char *out, size_t size)
+{
+	static const char kinds[] = "{[sbtifon";
+	size_t used = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < tree->count; i++) {
+		const struct sops_node *node = &tree->nodes[i];
+
+		used += (size_t)snprintf(out + used, size - used, "%s%zu%c%.*s=%.*s", i ? " " : "",
+					 node->end, kinds[node->kind], (int)node->key.size,
+					 (const char *)node->key.data, (int)node->text.size,
+					 (const char *)node->text.data);
+	}
+}
+
+static int parse(const char *json, struct secret *text, struct sops_tree *tree, struct error *err)
+{
+	int r = secret_copy(text, span_of_text(json), err);
+
+	return r < 0 ? r : sops_json_parse(text, "file", tree, err);
+}
+
+static void a_document_becomes_nodes_in_its_order(void **state)
+{
+	static const struct {
+		const char *json, *tree;
+	} cases[] = {
+		{"{}", "1{="},
+		{" {\n} \t\r\n", "1{="},
+		{"{\"a\":1,\"b\":\"x\"}", "3{= 2ia=1 3sb=x"},
+		{"{\"a\":[1,[true],{\"b\":null}],\"a\":[]}",
+		 "8{= 7[a= 3i=1 5[= 5o=True 7{= 7nb= 8[a="},
+		{"{\"\":\"\"}", "2{= 2s="},
+		{"{\"a\":-0,\"b\":-0.0,\"c\":1E+2,\"d\":false}",
+		 "5{= 2ia=0 3fb=-0.0 4fc=1E+2 5od=False"},
+		{"{\"a\":9223372036854775807,\"b\":9223372036854775808,\"c\":-9223372036854775808}",
+		 "4{= 2ia=9223372036854775807 3fb=9223372036854775808 4ic=-9223372036854775808"},
+		{"{\"a\\n\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"}", "2{= 2sa\n=\"\\/\b\f\n\r\t"},
+		{"{\"a\":\"\\u00fc\\u65e5\\ud834\\udd1e\"}", "2{= 2sa=ü日𝄞"},
+		{"{\"a\":\"\\ud834x\\udd1e\\ud834\\ud834\\udd1e\"}",
+		 "2{= 2sa=\uFFFDx\uFFFD\uFFFD𝄞"},
+	};
+	char description[512];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct secret text = {0};
+		struct sops_tree tree = {0};
+		struct error err = {0};
+
+		assert_success(parse(cases[i].json, &text, &tree, &err));
+		describe(&tree, description, sizeof(description));
+		assert_string_equal(description, cases[i].tree);
+		sops_tree_destroy(&tree);
+		secret_destroy(&text);
+	}
+}
+
+static void what_is_not_json_is_refused_with_its_place(void **state)
+{
+#define CUT "file is cut off: its JSON ends too early "
+#define BAD "file is not valid JSON "
+	static const struct {
+		const char *json, *message;
+	} cases[] = {
+		{"", "file is empty"},
+		{" \n", "file is empty"},
+		{"[]", "file is not a JSON object"},
+		{"\"x\"", "file is not a JSON object"},
+		{"db: x\n", "file is not a JSON object"},
+		{"{", CUT "(line 1, column 2)"},
+		{"{\"a", CUT "(line 1, column 4)"},
+		{"{\"a\"", CUT "(line 1, column 5)"},
+		{"{\"a\":\n", CUT "(line 2, column 1)"},
+		{"{\"a\":tru", BAD "(line 1, column 6)"},
+		{"{\"a\":\"\\u12", CUT "(line 1, column 11)"},
+		{"{\"a\":1", CUT "(line 1, column 7)"},
+		{"{\"a\":1,", CUT "(line 1, column 8)"},
+		{"{\"a\":1,}", BAD "(line 1, column 8)"},
+		{"{,}", BAD "(line 1, column 2)"},
+		{"{\"a\" 1}", BAD "(line 1, column 6)"},
+		{"{a:1}", BAD "(line 1, column 2)"},
+		{"{\"a\":01}", BAD "(line 1, column 6)"},
+		{"{\"a\":+1}", BAD "(line 1, column 6)"},
+		{"{\"a\":.5}", BAD "(line 1, column 6)"},
+		{"{\"a\":1.}", BAD "(line 1, column 6)"},
+		{"{\"a\":NaN}", BAD "(line 1, column 6)"},
+		{"{\"a\":1e999}", "a number is too large: " BAD "(line 1, column 6)"},
+		{"{\"a\":\"\\x\"}", BAD "(line 1, column 8)"},
+		{"{\"a\":\"\n\"}", BAD "(line 1, column 7)"},
+		{"{\"a\":[1}", BAD "(line 1, column 8)"},
+		{"{\"a\":1]", BAD "(line 1, column 7)"},
+		{"{} x", BAD "(line 1, column 4)"},
+		{"{}{}", BAD "(line 1, column 3)"},
+		{"{\"a\":\"\xff\"}", "file is not valid JSON: it is not UTF-8"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct secret text = {0};
+		struct sops_tree tree = {0};
+		struct error err = {0};
+
+		assert_error(parse(cases[i].json, &text, &tree, &err), VMCRED_FAILED,
+			     cases[i].message);
+		sops_tree_destroy(&tree);
+		secret_destroy(&text);
+	}
+}
+
+static void a_document_that_is_nested_without_end_is_refused(void **state)
+{
+	static char json[32768] = "{\"a\":";
+	struct secret text = {0};
+	struct sops_tree tree = {0};
+	struct error err = {0};
+
+	(void)state;
+	memset(json + strlen(json), '[', sizeof(json) - strlen(json) - 1);
+	assert_error(parse(json, &text, &tree, &err), VMCRED_FAILED,
+		     "file is nested more than 10000 levels deep");
+	sops_tree_destroy(&tree);
+	secret_destroy(&text);
+}
+
+static void paths_name_keys_and_descriptions_positions_too(void **state)
+{
+	struct secret text = {0};
+	struct sops_tree tree = {0};
+	struct error err = {0};
+	char *path, *description;
+	size_t size;
+
+	(void)state;
+	assert_success(parse("{\"a\":{\"b\":[1,[2,{\"c\\n\":3}]]}}", &text, &tree, &err));
+	assert_success(sops_tree_path(&tree, 7, &path, &size, &err));
+	description = sops_tree_describe(&tree, 7);
+	assert_span_equal(span_of(path, size), "a:b:c\n:");
+	assert_string_equal(description, "a.b[1][1].c?");
+	free(path);
+	free(description);
+	sops_tree_destroy(&tree);
+	secret_destroy(&text);
+}
+
+static void strings_are_escaped_as_sops_does(void **state)
+{
+	static const char plain[] = "\"\\/\b\f\n\r\t\x01\x7f<>&ü\u2028\u2029\u203a\xff\xe2\x80";
+	struct secret text = {0};
+	struct sops_json_writer writer = {.out = &text};
+	struct error err = {0};
+
+	(void)state;
+	assert_success(sops_json_open(&writer, (struct span){0}, '{', &err));
+	assert_success(sops_json_string(&writer, span_of_text("<"), span_of_text(plain), &err));
+	assert_success(sops_json_open(&writer, span_of_text("empty"), '[', &err));
+	assert_success(sops_json_close(&writer, ']', &err));
+	assert_success(sops_json_close(&writer, '}', &err));
+	assert_span_equal(
+		secret_span(&text),
+		"{\n\t\"\\u003c\": \"\\\"\\\\/\\b\\f\\n\\r\\t\\u0001\x7f\\u003c\\u003e\\u0026ü"
+		"\\u2028\\u2029\u203a\\ufffd\\ufffd\\ufffd\",\n\t\"empty\": []\n}\n");
+	secret_destroy(&text);
+}
+
+static void floats_are_printed_as_go_does(void **state)
+{
+	static const struct {
+		const char *text, *plain, *json;
+	} cases[] = {
+		{"0.0", "0", "0"},
+		{"-0.0", "-0", "-0"},
+		{"1.50", "1.5", "1.5"},
+		{"1e2", "100", "100"},
+		{"0.1", "0.1", "0.1"},
+		{"1e-6", "0.000001", "0.000001"},
+		{"1e-7", "0.0000001", "1e-7"},
+		{"1.25e-10", "0.000000000125", "1.25e-10"},
+		{"1e20", "100000000000000000000", "100000000000000000000"},
+		{"1e21", "1000000000000000000000", "1e+21"},
+		{"12345678901234567890", "12345678901234567000", "12345678901234567000"},
+		{"-123456.789", "-123456.789", "-123456.789"},
+		/* Powers of two, where the nearest decimal is not among the shortest that do. */
+		{"9.5367431640625e-07", "0.00000095367431640625", "9.5367431640625e-7"},
+		{"7.12023634722304443e-307", NULL, "7.120236347223045e-307"},
+		{"2.2250738585072014e-308", NULL, "2.2250738585072014e-308"},
+		{"1.7976931348623157e308", NULL, "1.7976931348623157e+308"},
+		{"5e-324", NULL, "5e-324"},
+	};
+	char out[SOPS_NUMBER_SIZE_MAX];
+	size_t size;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct span text = span_of_text(cases[i].text);
+
+		size = sops_float_print(text, SOPS_NUMBER_PLAIN, out);
+		if (cases[i].plain)
+			assert_span_equal(span_of(out, size), cases[i].plain);
+		size = sops_float_print(text, SOPS_NUMBER_JSON, out);
+		assert_span_equal(span_of(out, size), cases[i].json);
+	}
+}
+
+static void times_are_normalized_as_go_does_and_others_refused(void **state)
+{
+	static const struct {
+		const char *text, *normal;
+	} cases[] = {
+		{"2026-11-24T08:38:14Z", "2026-11-24T08:38:14Z"},
+		{"2026-11-24T08:38:14.123Z", "2026-11-24T08:38:14Z"},
+		{"2026-11-24T08:38:14+02:00", "2026-11-24T08:38:14+02:00"},
+		{"2026-11-24T08:38:14+00:00", "2026-11-24T08:38:14Z"},
+		{"2024-02-29T00:00:00Z", "2024-02-29T00:00:00Z"},
+		{"", NULL},
+		{"2026-11-24", NULL},
+		{"2026-11-24T08:38:14", NULL},
+		{"2026-11-24 08:38:14Z", NULL},
+		{"2026-11-24T08:38:14z", NULL},
+		{"2026-11-24T08:38:14.Z", NULL},
+		{"2026-11-24T08:38:14Zx", NULL},
+		{"2026-11-24T08:38:14+0200", NULL},
+		{"2026-11-24T08:38:14+24:00", NULL},
+		{"2026-13-24T08:38:14Z", NULL},
+		{"2026-00-24T08:38:14Z", NULL},
+		{"2025-02-29T08:38:14Z", NULL},
+		{"1900-02-29T08:38:14Z", NULL},
+		{"2026-11-31T08:38:14Z", NULL},
+		{"2026-11-24T24:00:00Z", NULL},
+		{"2026-11-24T08:60:00Z", NULL},
+		{"2026-11-24T08:38:60Z", NULL},
+	};
+	char out[SOPS_TIMESTAMP_SIZE_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		int r = sops_timestamp_normalize(span_of_text(cases[i].text), out);
+
+		assert_int_equal(r, cases[i].normal ? 0 : -1);
+		if (cases[i].normal)
+			assert_string_equal(out, cases[i].normal);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_document_becomes_nodes_in_its_order),
+		cmocka_unit_test(what_is_not_json_is_refused_with_its_place),
+		cmocka_unit_test(a_document_that_is_nested_without_end_is_refused),
+		cmocka_unit_test(paths_name_keys_and_descriptions_positions_too),
+		cmocka_unit_test(strings_are_escaped_as_sops_does),
+		cmocka_unit_test(floats_are_printed_as_go_does),
+		cmocka_unit_test(times_are_normalized_as_go_does_and_others_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
