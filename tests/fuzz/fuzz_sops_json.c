@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The parts of the SOPS code that take untrusted text, without the cryptography: JSON, numbers,
+ * times and the ENC[…] form. jansson is the judge of what is JSON; it knows no NUL in a key and no
+ * number that overflows.
+ */
+#include <jansson.h>
+#include <stdlib.h>
+
+#include "sops/cipher.h"
+#include "sops/json.h"
+#include "sops/number.h"
+#include "sops/timestamp.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* jansson's verdict: 1 JSON, 0 not, -1 it cannot tell. */
+static int judge(struct span text)
+{
+	json_error_t reason;
+	json_t *value = json_loadb((const char *)text.data, text.size,
+				   JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &reason);
+	int verdict;
+
+	/* jansson skips a NUL byte between two tokens, which JSON does not. */
+	if (text.size > 0 && memchr(text.data, 0, text.size)) {
+		json_decref(value);
+		return -1;
+	}
+	if (value) {
+		verdict = json_is_object(value);
+		json_decref(value);
+		return verdict;
+	}
+	switch (json_error_code(&reason)) {
+	case json_error_null_byte_in_key:
+	case json_error_numeric_overflow:
+	case json_error_stack_overflow:
+		return -1;
+	default:
+		/* Half a surrogate pair is an error to jansson alone. */
+		return memmem(text.data, text.size, "\\u", 2) ? -1 : 0;
+	}
+}
+
+static void json_check(struct span input)
+{
+	_cleanup_secret_ struct secret text = {0};
+	_cleanup_error_ struct error err = {0};
+	struct sops_tree tree = {0};
+	int verdict = judge(input), r;
+
+	if (secret_copy(&text, input, &err) < 0)
+		abort();
+	r = sops_json_parse(&text, "fuzz", &tree, &err);
+	if (verdict >= 0 && (r == 0) != (verdict == 1))
+		abort();
+	for (size_t i = 0; r == 0 && i < tree.count; i++) {
+		char *path = NULL, *description = sops_tree_describe(&tree, i);
+		char number[SOPS_NUMBER_SIZE_MAX];
+		size_t size;
+
+		if (tree.nodes[i].end <= i || tree.nodes[i].end > tree.count || !description ||
+		    sops_tree_path(&tree, i, &path, &size, &err) < 0)
+			abort();
+		if (tree.nodes[i].kind == SOPS_FLOAT)
+			(void)sops_float_print(tree.nodes[i].text, SOPS_NUMBER_PLAIN, number);
+		free(description);
+		free(path);
+		/* The work for a path grows with the depth. */
+		if (i > 64)
+			break;
+	}
+	sops_tree_destroy(&tree);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	_cleanup_error_ struct error err = {0};
+	char time[SOPS_TIMESTAMP_SIZE_MAX];
+	struct sops_sealed sealed;
+
+	json_check(span_of(data, size));
+	(void)sops_sealed_parse(span_of(data, size), &sealed, &err);
+	(void)sops_timestamp_normalize(span_of(data, size), time);
+	return 0;
+}
