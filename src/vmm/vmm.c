@@ -50,6 +50,11 @@ int vmm_run(const struct vmm_ops *ops, struct vmm_launch *launch, struct error *
 			       "--expose=argv: every user of this host can read the OEM strings in "
 			       "the command line of %s",
 			       ops->name);
+	if (launch->expose & VMM_EXPOSE_LOG)
+		report_message(
+			launch->report, REPORT_WARNING,
+			"--expose=log: the log of %s holds the OEM strings, credentials included",
+			ops->name);
 	r = ops->launch(launch, err);
 	return r < 0 ? error_wrap(err, "starting %s", launch->argv[0]) : r;
 }
