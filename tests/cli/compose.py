@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""vmcred compose: names, sizes and limits, and never a value."""
+import json
+
+import harness
+from harness import equal, expect, test
+from vm import Vm, canary
+
+
+@test("compose shows names, origins, encodings, sizes and shares, and no value")
+def _(folder):
+    vm = Vm(folder)
+    expect(vm.compose("--", "qemu-system-x86_64", "-smbios", "type=11,value=ARG=1"), 0, """\
+ORIGIN               CREDENTIAL                   ENCODING    VALUE   STRING   TABLE
+the VMM's arguments  -                            plain           5        5    0.0%
+platformOEMStrings   -                            plain          16       16    0.0%
+platformOEMStrings   -                            plain          20       20    0.0%
+credentialFiles      HOST-API-KEY                 text           25       60    0.1%
+credentialFiles      HOST-TLS                     binary         12       54    0.1%
+
+       5 of     255 strings, 2.0%
+     166 of   61439 bytes of the SMBIOS table, 0.3%
+      37 of 1048576 bytes of credentials, 0.0%
+""", "")
+
+
+@test("compose --json says the same to a program")
+def _(folder):
+    vm = Vm(folder)
+    result = expect(vm.compose("--json"), 0, None, "")
+    document = json.loads(result.out)
+    equal(document["vm"], "test-vm")
+    equal(document["strings"][2], {"origin": "runtime", "credential": "HOST-API-KEY", "encoding": "text",
+                                   "valueSize": 25, "stringSize": 60})
+    equal(document["totals"]["strings"], {"used": 4, "limit": 255})
+    equal(document["totals"]["table"], {"used": vm.table_size, "limit": 61439})
+    assert "apiBody" not in document["totals"]
+    for form in canary(vm.api_key):
+        assert form not in result.out.encode()
+
+
+@test("for Cloud Hypervisor compose also measures the API request")
+def _(folder):
+    vm = Vm(folder)
+    result = expect(vm.compose("--json", "--", "cloud-hypervisor", "--kernel", "/k"), 0, None, "")
+    used = json.loads(result.out)["totals"]["apiBody"]
+    equal(used["limit"], 51200)
+    assert vm.table_size < used["used"] < vm.table_size + 100, used
+
+
+@test("what does not fit is shown and is an error")
+def _(folder):
+    vm = Vm(folder)
+    (vm.credentials / "host-api-key").write_text("x" * 61440)
+    result = expect(vm.compose(), 1, None,
+                    "vmcred: the OEM strings need 61575 bytes of the SMBIOS table, and have 61439 (the whole table "
+                    "has 64 KiB, and the hypervisor's own structures need some): the largest is HOST-API-KEY with "
+                    "61475 bytes\n")
+    assert "  100.1%\n" in result.out, result.out
+
+
+@test("without a folder of credentials compose says where they come from")
+def _(folder):
+    vm = Vm(folder)
+    expect(harness.vmcred("compose", "test-vm", cwd=folder), 2, "",
+           "vmcred: composing the OEM strings of test-vm: there is no folder of credentials: $CREDENTIALS_DIRECTORY "
+           "is not set: start it from a unit with LoadCredential=, or give --credentials DIR\n")
+    result = harness.vmcred("compose", "test-vm", "--json", cwd=folder,
+                            env={"CREDENTIALS_DIRECTORY": str(vm.credentials)})
+    expect(result, 0, None, "")
+
+
+@test("compose names the nearest VM")
+def _(folder):
+    Vm(folder)
+    result = harness.vmcred("compose", "test-wm", cwd=folder)
+    equal(result.code, 2)
+    assert "test-vm" in result.err, result.err
+
+
+harness.main()

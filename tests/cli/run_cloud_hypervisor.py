@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""vmcred run with Cloud Hypervisor: what it gets, what is in view, and what is left when a launch fails.
+
+It is a strict stand-in here (cloud_hypervisor_stand_in.py); interop/cloud_hypervisor.py has the real one.
+"""
+import json
+import os
+import signal
+import stat
+import time
+
+import harness
+from harness import equal, expect, need_root, test
+from vm import CLOUD_HYPERVISOR, Vm, api_get, children, in_view, no_canary, nothing_left, stop, wait_for
+
+
+def running_cloud_hypervisor(vm, *words, options=(), stand_in=None):
+    """A running stand-in behind vmcred: both processes."""
+    process = vm.start(*CLOUD_HYPERVISOR, *words, options=options, stand_in=stand_in or {})
+    wait_for("vm.boot", lambda: "/api/v1/vm.boot" in vm.requested())
+    return process, children(process.pid)[0]
+
+
+@test("Cloud Hypervisor gets the whole list in order through its API, and none of it otherwise")
+def _(folder):
+    vm = Vm(folder)
+    process, child = running_cloud_hypervisor(vm, "--platform", "num_pci_segments=2,oem_strings=[ARG=1]",
+                                              "--log-file", folder / "err2")
+    record = vm.recorded()
+    equal([request[:2] for request in record["requests"]], [["PUT", "/api/v1/vm.create"], ["PUT", "/api/v1/vm.boot"]])
+    equal(json.loads(record["requests"][0][2]), {
+        "payload": {"kernel": "/k"}, "cpus": {"boot_vcpus": 1, "max_vcpus": 1}, "console": {"mode": "Off"},
+        "serial": {"mode": "Null"}, "platform": {"num_pci_segments": 2, "oem_strings": ["ARG=1"] + vm.oem_strings}})
+    for pid in (process.pid, child):
+        no_canary(in_view(pid), vm.api_key)
+        no_canary(in_view(pid), vm.tls)
+    equal(stop(process), 0)
+
+
+@test("without --api-socket nobody else can reach the API, and no trace of its socket is left")
+def _(folder):
+    vm = Vm(folder)
+    process, _ = running_cloud_hypervisor(vm)
+    nothing_left(vm)
+    equal(stop(process), 0)
+
+
+@test("the socket of --api-socket is its owner's alone, stays while the VM runs, and goes with it")
+def _(folder):
+    vm = Vm(folder)
+    process, _ = running_cloud_hypervisor(vm, "--api-socket", folder / "api")
+    mode = (folder / "api").stat().st_mode
+    equal((stat.S_ISSOCK(mode), stat.S_IMODE(mode)), (True, 0o600))
+    equal(api_get(folder / "api", "vm.info")["state"], "Running")
+    expect(vm.run(*CLOUD_HYPERVISOR, "--api-socket", folder / "api", stand_in={}), 1, "",
+           f"vmcred: starting cloud-hypervisor: the socket {folder}/api is in use\n")
+    equal(stop(process), 0)
+    nothing_left(vm)
+
+
+@test("an exit code of the VMM is vmcred's, and a signal's number comes with 128")
+def _(folder):
+    vm = Vm(folder)
+    expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"exit": 7}), 7, "", "")
+    process, child = running_cloud_hypervisor(vm)
+    os.kill(child, signal.SIGKILL)
+    equal(process.wait(20), 128 + signal.SIGKILL)
+
+
+@test("a signal to vmcred reaches the VMM")
+def _(folder):
+    vm = Vm(folder)
+    for number, code in ((signal.SIGTERM, 0), (signal.SIGUSR1, 128 + signal.SIGUSR1), (signal.SIGHUP, 129)):
+        process, _ = running_cloud_hypervisor(vm)
+        process.send_signal(number)
+        equal(process.wait(20), code)
+
+
+@test("the VMM does not outlive a vmcred that was killed")
+def _(folder):
+    vm = Vm(folder)
+    process, child = running_cloud_hypervisor(vm)
+    process.kill()
+    process.wait(20)
+    wait_for("the VMM's end", lambda: not os.path.exists(f"/proc/{child}") or
+             open(f"/proc/{child}/stat", encoding="utf-8").read().split()[2] == "Z")
+
+
+@test("after the VM is booted vmcred itself holds no credential")
+def _(folder):
+    need_root()
+    vm = Vm(folder)
+    process, _ = running_cloud_hypervisor(vm)
+    memory = bytearray()
+    with open(f"/proc/{process.pid}/maps", encoding="utf-8") as maps, open(f"/proc/{process.pid}/mem", "rb") as mem:
+        for line in maps:
+            span, permissions = line.split()[:2]
+            start, end = (int(word, 16) for word in span.split("-"))
+            if permissions.startswith("rw"):
+                mem.seek(start)
+                memory += mem.read(end - start)
+    assert b"test-vm" in memory
+    no_canary(bytes(memory), vm.api_key)
+    no_canary(bytes(memory), vm.tls)
+    equal(stop(process), 0)
+
+
+FAILURES = {
+    "vm.create is refused": (
+        {"status": {"vm.create": 400}},
+        "creating the VM: Error from API: The VM could not do vm.create: the cause"),
+    "vm.boot is refused": (
+        {"status": {"vm.boot": 500}},
+        "booting the VM: Error from API: The VM could not do vm.boot: the cause"),
+    "the API is closed at vm.create": (
+        {"close": "vm.create"}, "creating the VM: the VMM closed its API without an answer"),
+    "the API is closed at vm.boot": (
+        {"close": "vm.boot"}, "booting the VM: the VMM closed its API without an answer"),
+}
+
+for name, (behaviour, message) in FAILURES.items():
+    def failure(folder, behaviour=behaviour, message=message):
+        vm = Vm(folder)
+        result = vm.run(*CLOUD_HYPERVISOR, "--api-socket", folder / "api", stand_in=behaviour)
+        expect(result, 1, "", f"vmcred: starting cloud-hypervisor: {message}\n")
+        nothing_left(vm)
+
+    test(f"where {name} the launch fails, says so, and leaves nothing")(failure)
+
+
+@test("an answer that repeats the request is not shown")
+def _(folder):
+    vm = Vm(folder)
+    expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"status": {"vm.create": "echo"}}), 1, "",
+           "vmcred: starting cloud-hypervisor: creating the VM: its API refused it with status 500: its answer repeats "
+           "an OEM string and is not shown\n")
+
+
+@test("a VMM that ends before its VM is booted has its words on stderr and is an error")
+def _(folder):
+    vm = Vm(folder)
+    expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"die": 9}), 1, "",
+           "error: the stand-in refuses to start\n"
+           "vmcred: starting cloud-hypervisor: it ended with exit code 9 before its VM was booted: its own message is "
+           "above\n")
+    nothing_left(vm)
+
+
+@test("slow answers that come byte by byte are waited for")
+def _(folder):
+    vm = Vm(folder)
+    expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"delay": 0.5, "dribble": True, "exit": 0}), 0, "", "")
+
+
+@test("a launch that hangs can be stopped, and takes the VMM with it")
+def _(folder):
+    vm = Vm(folder)
+    process = vm.start(*CLOUD_HYPERVISOR, stand_in={"hang": "vm.create"})
+    wait_for("vm.create", vm.requested)
+    child = children(process.pid)[0]
+    start = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    equal(process.wait(20), 128 + signal.SIGTERM)
+    assert time.monotonic() - start < 10
+    assert not os.path.exists(f"/proc/{child}")
+    equal(vm.errors(), "")
+
+
+@test("with -v, which logs the whole configuration, a credential needs --expose=log")
+def _(folder):
+    vm = Vm(folder)
+    expect(vm.run(*CLOUD_HYPERVISOR, "-v", stand_in={"exit": 0}), 2, "",
+           "vmcred: preparing to start Cloud Hypervisor: with -v it logs the VM's whole configuration, credentials "
+           "included: leave -v out, or accept that with --expose=log\n")
+    expect(vm.run(*CLOUD_HYPERVISOR, "-v", options=("--expose=log",), stand_in={"exit": 0}), 0, "",
+           "vmcred: warning: --expose=log: the log of Cloud Hypervisor holds the OEM strings, credentials included\n")
+    (folder / "vmcred.yaml").write_text("vms: {test-vm: {platformOEMStrings: [PLAIN=1]}}\n")
+    expect(vm.run(*CLOUD_HYPERVISOR, "-v", stand_in={"exit": 0}), 0, "", "")
+
+
+@test("-v and -vv of vmcred say what is done, without a value")
+def _(folder):
+    vm = Vm(folder)
+    result = vm.run(*CLOUD_HYPERVISOR, options=("-vv",), stand_in={"exit": 0})
+    equal(result.code, 0)
+    lines = [line for line in result.err.splitlines() if "as process" not in line]
+    equal(lines, [f"vmcred: HOST-API-KEY: 25 bytes from {vm.credentials}/host-api-key",
+                  f"vmcred: HOST-TLS: 12 bytes from {vm.credentials}/host-tls",
+                  f"vmcred: test-vm: 4 OEM strings, {vm.table_size} of 61439 bytes of the table",
+                  "vmcred: /api/v1/vm.create: status 204", "vmcred: /api/v1/vm.boot: status 204",
+                  "vmcred: the VM is booted"])
+
+
+@test("--expose=argv refuses what Cloud Hypervisor's command line cannot carry")
+def _(folder):
+    vm = Vm(folder)
+    for value, what in (("a,b", "has a ',' in it"), ("[a]", "has a '[' in it"), ("a ", "starts or ends with a space")):
+        (vm.credentials / "host-api-key").write_text(value)
+        expect(vm.run(*CLOUD_HYPERVISOR, options=("--expose=argv",), stand_in={}), 2, "",
+               f"vmcred: preparing to start Cloud Hypervisor: its command line cannot carry HOST-API-KEY: it {what}: "
+               f"leave --expose=argv out\n")
+
+
+harness.main()

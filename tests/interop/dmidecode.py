@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real dmidecode reads a table that vmcred encoded, and the one that QEMU got through `vmcred run`."""
+import os
+import re
+import struct
+import subprocess
+import time
+
+import harness
+from harness import equal, expect, need, test
+from vm import Qmp, Vm, stop
+
+SMBIOS = os.environ["VMCRED_SMBIOS"]
+
+
+def shown(string):
+    """How dmidecode prints a string: ASCII, and a dot for each byte of everything else."""
+    return "".join(chr(byte) if 32 <= byte < 127 else "." for byte in string.encode())
+
+
+def dmidecode_strings(dump):
+    result = expect(harness.run(need("dmidecode"), "--from-dump", dump, "--type", "11"), 0, None, "")
+    assert "bad" not in result.out and "Wrong" not in result.out, result.out
+    return re.findall(r"^\tString \d+: (.*)$", result.out, re.MULTILINE)
+
+
+def dump_of_memory(memory, path):
+    """The table behind the 32-bit entry point (DSP0134, 5.2.1), as dmidecode dumps it; gives the table's bytes."""
+    at = memory.find(b"_SM_", 0xf0000)
+    if at < 0:
+        return None
+    head = bytearray(memory[at:at + 31])
+    size, address = struct.unpack_from("<HI", head, 0x16)
+    table = memory[address:address + size]
+    struct.pack_into("<I", head, 0x18, 32)
+    # Both checksums: of the part for the table, then of the whole.
+    head[0x15] = head[4] = 0
+    head[0x15] = -sum(head[0x10:]) & 0xff
+    head[4] = -sum(head) & 0xff
+    path.write_bytes(bytes(head) + b"\0" + table)
+    return table
+
+
+def qemu_table(vm, *words):
+    """The SMBIOS table in a guest's memory once the firmware has put it there."""
+    need("qemu-system-x86_64")
+    process = vm.start("qemu-system-x86_64", "-accel", "tcg", "-display", "none", "-serial", "none", "-m", "64",
+                       "-nodefaults", "-qmp", f"unix:{vm.folder}/qmp,server=on,wait=off", *words)
+    try:
+        monitor = Qmp(vm.folder / "qmp")
+        image, dump = vm.folder / "memory", vm.folder / "dump"
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            time.sleep(0.5)
+            monitor("pmemsave", val=0, size=64 << 20, filename=str(image))
+            table = dump_of_memory(image.read_bytes(), dump)
+            # The entry point is there a moment before its table.
+            if table and b"CLUSTER" in table:
+                return table, dump
+        raise AssertionError(f"no SMBIOS table in the guest's memory: {vm.errors()}")
+    finally:
+        stop(process)
+
+
+@test("dmidecode reads the strings of a table that vmcred encoded")
+def _(folder):
+    strings = ["io.systemd.credential:A=b,c\"[d]=e", "CLUSTER=example-host", " spaces ", "x" * 4000]
+    result = subprocess.run([SMBIOS, "encode", *strings], capture_output=True, check=True)
+    (folder / "dump").write_bytes(result.stdout)
+    equal(dmidecode_strings(folder / "dump"), strings)
+
+
+@test("every string reaches a QEMU guest's table whole and in the order arguments, static, runtime")
+def _(folder):
+    vm = Vm(folder)
+    table, dump = qemu_table(vm, "-smbios", "type=11,value=ARG=1,,2")
+    expected = ["ARG=1,2"] + vm.oem_strings
+    equal(dmidecode_strings(dump), [shown(string) for string in expected])
+    assert b"\0".join(string.encode() for string in expected) + b"\0\0" in table
+    decoded = subprocess.run([SMBIOS, "decode"], input=table, capture_output=True, check=True)
+    equal(decoded.stdout.decode().split("\0"), expected + [""])
+
+
+@test("a table of the size that is allowed reaches a QEMU guest whole")
+def _(folder):
+    vm = Vm(folder)
+    # 61,439 bytes in all, with the four strings and a second credential of the usual declaration.
+    (vm.credentials / "host-api-key").write_text("y" * (61439 - vm.table_size + len(vm.api_key.encode())))
+    table, dump = qemu_table(vm)
+    vm.api_key = (vm.credentials / "host-api-key").read_text()
+    equal(vm.table_size, 61439)
+    equal(dmidecode_strings(dump), [shown(string) for string in vm.oem_strings])
+    assert len(table) < 65536
+
+
+harness.main()

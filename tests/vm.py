@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A declared VM with its folder of credentials, and ways to start it, for the tests of compose and run."""
+import base64
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import harness
+from harness import equal
+
+DECLARATION = """\
+vms:
+  test-vm:
+    credentialFiles:
+      HOST-API-KEY: host-api-key
+      HOST-TLS: host-tls
+    platformOEMStrings: [ENVIRONMENT=test, CLUSTER=example-host]
+"""
+
+STAND_IN = harness.SOURCE / "tests/cli/cloud_hypervisor_stand_in.py"
+
+
+CLOUD_HYPERVISOR = ("cloud-hypervisor", "--kernel", "/k", "--cpus", "boot=1", "--console", "off", "--serial", "null")
+
+
+def canary(value):
+    """What may be nowhere in view: the value, and its Base64 as it looks at each offset in something longer."""
+    data = value.encode()
+    return [data] + [base64.b64encode(data[start:start + 12]) for start in range(3)]
+
+
+class Vm:
+    """`folder` gets vmcred.yaml, a folder of credentials and a folder for a PATH."""
+
+    api_key = "canary,\"[x]=é-7f0c1d3a5b"
+    tls = "line 1\nend\n\0"
+
+    def __init__(self, folder, declaration=DECLARATION):
+        self.folder = folder
+        (folder / "vmcred.yaml").write_text(declaration)
+        self.credentials = folder / "credentials"
+        self.credentials.mkdir()
+        (self.credentials / "host-api-key").write_bytes(self.api_key.encode())
+        (self.credentials / "host-tls").write_bytes(self.tls.encode())
+        self.bin = folder / "bin"
+        self.bin.mkdir()
+
+    @property
+    def oem_strings(self):
+        return ["ENVIRONMENT=test", "CLUSTER=example-host", f"io.systemd.credential:HOST-API-KEY={self.api_key}",
+                "io.systemd.credential.binary:HOST-TLS=" + base64.b64encode(self.tls.encode()).decode()]
+
+    @property
+    def table_size(self):
+        return 6 + sum(len(string.encode()) + 1 for string in self.oem_strings)
+
+    def environment(self, stand_in=None):
+        env = {"PATH": f"{self.bin}:{os.environ['PATH']}", "RUNTIME_DIRECTORY": str(self.folder)}
+        if stand_in is not None:
+            link = self.bin / "cloud-hypervisor"
+            if not link.is_symlink():
+                link.symlink_to(STAND_IN)
+            env["STAND_IN"] = json.dumps({"record": str(self.folder / "record")} | stand_in)
+        return env
+
+    def compose(self, *words):
+        return harness.vmcred("compose", "--credentials", self.credentials, "test-vm", *words, cwd=self.folder)
+
+    def run(self, *words, options=(), stand_in=None, timeout=60):
+        """Runs to its end."""
+        return harness.vmcred("run", "--credentials", self.credentials, *options, "test-vm", "--", *words,
+                              cwd=self.folder, env=self.environment(stand_in), timeout=timeout)
+
+    def start(self, *words, options=(), stand_in=None):
+        """Starts and returns the process; its outputs go to the files out and err of the folder."""
+        (self.folder / "record").unlink(missing_ok=True)
+        with open(self.folder / "out", "wb") as out, open(self.folder / "err", "wb") as err:
+            return subprocess.Popen(
+                [harness.VMCRED, "run", "--credentials", str(self.credentials), *options, "test-vm", "--",
+                 *map(str, words)],
+                cwd=self.folder, env=harness.CLEAN_ENVIRONMENT | self.environment(stand_in),
+                stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+
+    def errors(self):
+        return (self.folder / "err").read_text()
+
+    def recorded(self):
+        """What the stand-in was started with and asked for."""
+        return json.loads((self.folder / "record").read_text())
+
+    def requested(self):
+        """The resources that it was asked for so far."""
+        if not (self.folder / "record").exists():
+            return []
+        return [resource for _, resource, _ in self.recorded()["requests"]]
+
+
+def no_canary(data, value):
+    for form in canary(value):
+        assert form not in data, form
+
+
+def nothing_left(vm):
+    """No socket, no folder of one, no process of the launch."""
+    equal(sorted(path.name for path in vm.folder.iterdir()
+                 if path.name not in ("record", "out", "err")), ["bin", "credentials", "vmcred.yaml"])
+
+
+def wait_for(what, condition, timeout=30):
+    end = time.monotonic() + timeout
+    while not (value := condition()):
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {timeout} seconds in vain for {what}")
+        time.sleep(0.02)
+    return value
+
+
+def stop(process):
+    """Ends a process that a test started, and gives its exit code."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        return process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise
+
+
+def children(pid):
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(word) for word in path.read_text().split()] if path.exists() else []
+
+
+def in_view(pid):
+    """What other processes of this user see of one: its command line and its environment."""
+    view = Path(f"/proc/{pid}/cmdline").read_bytes()
+    try:
+        return view + Path(f"/proc/{pid}/environ").read_bytes()
+    except PermissionError:  # a process that is not dumpable
+        return view
+
+
+def api_get(path, resource):
+    """GET of a VMM's API, decoded."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(20)
+        client.connect(str(path))
+        client.sendall(f"GET /api/v1/{resource} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += client.recv(65536)
+        head, _, body = data.partition(b"\r\n\r\n")
+        lengths = [line.split(b":")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")]
+        while len(body) < int(lengths[0]):
+            body += client.recv(65536)
+        return json.loads(body)
+
+
+class Qmp:
+    """A connection to QEMU's monitor."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        wait_for("QEMU's monitor", path.exists)
+        self.socket.settimeout(60)
+        self.socket.connect(str(path))
+        self.stream = self.socket.makefile("rw")
+        self.stream.readline()
+        self("qmp_capabilities")
+
+    def __call__(self, command, **arguments):
+        self.stream.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
+        self.stream.flush()
+        while True:
+            answer = json.loads(self.stream.readline())
+            if "return" in answer or "error" in answer:
+                return answer.get("return")
