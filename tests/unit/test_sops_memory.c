@@ -64,8 +64,7 @@ static bool is_in_memory(const struct piece *piece)
 		end = strtoul(rest + 1, &rest, 16);
 		if (strncmp(rest, " rw", 3) != 0 || end - start > REGION_SIZE_MAX)
 			continue;
-		/* NOLINTNEXTLINE(performance-no-int-to-ptr): the address comes from the kernel as
-		 * text. */
+		/* NOLINTNEXTLINE(performance-no-int-to-ptr) */
 		if (contains((const volatile uint8_t *)start, end - start, piece))
 			return true;
 	}
@@ -81,10 +80,11 @@ static void secrets_are_found_while_they_live_and_not_afterwards(void **state)
 	struct piece value_piece, key_piece;
 	struct error err = {0};
 	struct span found;
+	const char *preloaded = getenv("LD_PRELOAD");
 
 	(void)state;
 	/* valgrind objects to looking at memory that nobody initialised. */
-	if (getenv("LD_PRELOAD") && strstr(getenv("LD_PRELOAD"), "vgpreload"))
+	if (preloaded && strstr(preloaded, "vgpreload"))
 		skip();
 	assert_success(secret_append_random(&value, 64, &err));
 	value_piece = piece_of(secret_span(&value), 20);
