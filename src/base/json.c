@@ -119,6 +119,10 @@ int json_parse(struct span text, const char *what, json_t **value, struct error 
 {
 	json_error_t reason;
 
+	/* jansson reads over a NUL between two tokens. */
+	if (text.size > 0 && memchr(text.data, '\0', text.size))
+		return error_set(err, VMCRED_FAILED, "%s is not valid JSON: it holds a NUL byte",
+				 what);
 	*value = json_loadb((const char *)text.data, text.size,
 			    JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &reason);
 	if (!*value)
