@@ -84,8 +84,8 @@ int oem_list_add_elsewhere(struct oem_list *list, const char *name, struct error
 /*
  * Adds the VM's platformOEMStrings and then its credentialFiles, read from the folder `credentials`
  * ($CREDENTIALS_DIRECTORY, or NULL where there is none). VMCRED_MISSING names the credential that
- * is not there and the unit line that would bring it; a missing optional one is a warning. Ends
- * with oem_list_check().
+ * is not there and the unit line that would bring it; a missing optional one is a warning. The
+ * caller goes on with oem_list_check().
  */
 int oem_list_compose(struct oem_list *list, const struct config_vm *vm, const char *credentials,
 		     const struct report *report, struct error *err);

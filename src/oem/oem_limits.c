@@ -17,15 +17,17 @@
  * 64-bit entry point SeaBIOS cuts larger tables or loses them, without an error. */
 #define SMBIOS_TABLE_SIZE_MAX 65535U
 
+#define MEBIBYTE ((size_t)1024 * 1024)
+
 static const struct limit {
 	size_t max;
 	const char *format; /* used, max */
 	const char *source;
 } limits[] = {
-	[OEM_LIMIT_CREDENTIAL] = {1024U * 1024U,
+	[OEM_LIMIT_CREDENTIAL] = {MEBIBYTE,
 				  "the value has %zu bytes, and a credential may have %zu",
 				  "systemd's limit, systemd.exec(5)"},
-	[OEM_LIMIT_CREDENTIALS] = {1024U * 1024U,
+	[OEM_LIMIT_CREDENTIALS] = {MEBIBYTE,
 				   "all credentials together have %zu bytes, and may have %zu",
 				   "systemd's limit, systemd.exec(5)"},
 	[OEM_LIMIT_STRINGS] = {255, "there are %zu OEM strings, and a table holds at most %zu",
@@ -39,7 +41,7 @@ static const struct limit {
 		 "the API request that carries the OEM strings has %zu bytes, and may have %zu",
 		 "Cloud Hypervisor refuses more up to v53; later versions take 4 MiB"},
 	[OEM_LIMIT_API_BODY_LARGE] =
-		{4U * 1024U * 1024U,
+		{4 * MEBIBYTE,
 		 "the API request that carries the OEM strings has %zu bytes, and may have %zu",
 		 "Cloud Hypervisor refuses more"},
 };

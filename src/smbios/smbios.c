@@ -108,10 +108,11 @@ static void little_endian_put(uint8_t *to, uint64_t value, size_t size)
 void smbios_entry_point_encode(uint64_t table_address, uint32_t table_size,
 			       uint8_t entry_point[SMBIOS_ENTRY_POINT_SIZE])
 {
+	static const uint8_t anchor[] = {'_', 'S', 'M', '3', '_'};
 	uint8_t sum = 0;
 
 	memset(entry_point, 0, SMBIOS_ENTRY_POINT_SIZE);
-	memcpy(entry_point, "_SM3_", 5);
+	memcpy(entry_point, anchor, sizeof(anchor));
 	entry_point[6] = SMBIOS_ENTRY_POINT_SIZE;
 	entry_point[7] = VERSION_MAJOR;
 	entry_point[8] = VERSION_MINOR;

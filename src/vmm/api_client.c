@@ -11,7 +11,7 @@
 #include <time.h>
 
 /* An answer is an error message at most. */
-#define REPLY_SIZE_MAX (256U * 1024U)
+#define REPLY_SIZE_MAX ((size_t)256 * 1024)
 
 static int64_t now_ms(void)
 {

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/io.h"
 
 /* Requests that may wait; the VMM takes them one after the other. */
 #define BACKLOG 16
@@ -124,14 +125,14 @@ static int private_create(struct api_socket *result, struct error *err)
 	_cleanup_free_ char *path = NULL;
 	int r = folder_make(&folder, err);
 
-	if (r < 0)
+	if (r < 0 || !folder)
 		return r;
-	if (asprintf(&path, "%s/api", folder) < 0) {
-		path = NULL;
-		r = error_no_memory(err);
-	} else {
-		r = ends_open(path, result, err);
+	path = path_join(folder, "api");
+	if (!path) {
+		rmdir(folder);
+		return error_no_memory(err);
 	}
+	r = ends_open(path, result, err);
 	if (r == 0)
 		unlink(path);
 	rmdir(folder);

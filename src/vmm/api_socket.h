@@ -25,7 +25,7 @@ struct api_socket {
 #define _cleanup_api_socket_ __attribute__((cleanup(api_socket_destroy)))
 
 /* `path` is the user's, or NULL for one that nobody else can ever connect to. */
-int api_socket_create(const char *path, struct api_socket *socket, struct error *err);
+int api_socket_create(const char *path, struct api_socket *result, struct error *err);
 
 void api_socket_destroy(struct api_socket *socket);
 

@@ -116,9 +116,9 @@ static int literals_exec(const struct vmm_launch *launch,
 {
 	_cleanup_command_ struct command command = {0};
 	_cleanup_secret_ struct secret platform = {0};
-	int r = 0;
+	int r = command_add(&command, launch->argv[0], err);
 
-	for (char *const *word = launch->argv; *word && r == 0; word++) {
+	for (char *const *word = launch->argv + 1; r == 0 && *word; word++) {
 		if (strncmp(*word, "--platform=", strlen("--platform=")) == 0)
 			continue;
 		if (strcmp(*word, "--platform") == 0 && word[1])
@@ -145,11 +145,11 @@ static int literals_exec(const struct vmm_launch *launch,
 		r = command_add(&command, "--platform", err);
 	if (r == 0)
 		r = command_add(&command, (const char *)platform.data, err);
-	if (r < 0)
+	if (r < 0 || !command.words)
 		return r;
 	oem_list_destroy(launch->list);
 	execvp(command.words[0], command.words);
-	return command_exec_error(command.words[0], errno, err);
+	return command_exec_error(launch->argv[0], errno, err);
 }
 
 static int cloud_hypervisor_launch(struct vmm_launch *launch, struct error *err)

@@ -17,7 +17,7 @@ static int key_reject(const struct option_key *keys, const char *name, struct er
 	const char *names[KEYS_MAX + 1] = {NULL};
 	const char *nearest;
 
-	for (size_t i = 0; keys[i].name && i < KEYS_MAX; i++)
+	for (size_t i = 0; i < KEYS_MAX && keys[i].name; i++)
 		names[i] = keys[i].name;
 	nearest = name_nearest(name, names);
 	error_set(err, VMCRED_USAGE, "its key \"%s\" is not known", name);

@@ -28,9 +28,10 @@
 
 int cloud_hypervisor_version(const char *program)
 {
+	static const char prefix[] = "cloud-hypervisor v";
 	_cleanup_close_ int from = -1;
 	char text[128];
-	int ends[2], version = 0;
+	int ends[2];
 	size_t used = 0;
 	ssize_t got;
 	pid_t pid;
@@ -52,7 +53,9 @@ int cloud_hypervisor_version(const char *program)
 		used += (size_t)got;
 	text[used] = '\0';
 	(void)waitpid(pid, NULL, 0);
-	return sscanf(text, "cloud-hypervisor v%d.", &version) == 1 ? version : 0;
+	if (strncmp(text, prefix, sizeof(prefix) - 1) != 0)
+		return 0;
+	return (int)strtol(text + sizeof(prefix) - 1, NULL, 10);
 }
 
 /* Whether an answer repeats what is not to be shown. */
@@ -190,7 +193,7 @@ int cloud_hypervisor_boot(struct vmm_launch *launch, const struct cloud_hypervis
 		api_socket_destroy(&launching.socket);
 		return r;
 	}
-	report_message(launch->report, REPORT_INFO, "started %s as process %d", command.words[0],
+	report_message(launch->report, REPORT_INFO, "started %s as process %d", launch->argv[0],
 		       (int)launching.child.pid);
 	/* The VMM's alone from here: it is closed when the VMM ends, and that is noticed. */
 	cleanup_close_fd(&launching.socket.listener);

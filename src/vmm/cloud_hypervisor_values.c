@@ -159,8 +159,11 @@ static int numbers_add(json_t *array, const char *range, struct error *err)
 	const char *dash = strchr(range, '-');
 	_cleanup_json_ json_t *first = NULL;
 	_cleanup_json_ json_t *last = NULL;
-	int r = from ? number_parse(from, 0, &first, err) : error_no_memory(err);
+	int r;
 
+	if (!from)
+		return error_no_memory(err);
+	r = number_parse(from, 0, &first, err);
 	if (r == 0)
 		r = number_parse(dash ? dash + 1 : from, 0, &last, err);
 	if (r < 0)
@@ -200,9 +203,12 @@ static int topology_parse(const char *text, json_t **value, struct error *err)
 		return error_no_memory(err);
 	for (size_t i = 0; i < 4; i++) {
 		_cleanup_free_ char *part = strndup(rest, strcspn(rest, ":"));
-		json_t *number;
-		int r = part ? number_parse(part, 0, &number, err) : error_no_memory(err);
+		json_t *number = NULL;
+		int r;
 
+		if (!part)
+			return error_no_memory(err);
+		r = number_parse(part, 0, &number, err);
 		if (r < 0)
 			return r;
 		if (json_object_set_new(object, members[i], number) < 0)
@@ -267,7 +273,7 @@ bool option_member_has(const json_t *object, const char *members)
 static int mode_put(json_t *object, const struct option_key *key, const char *path,
 		    struct error *err)
 {
-	json_t *mode;
+	json_t *mode = NULL;
 	int r;
 
 	if (json_object_get(object, "mode"))

@@ -72,7 +72,7 @@ static int pairs_visit(const char *option, const char *implied,
 		_cleanup_free_ char *value = NULL;
 		int found = pair_next(&rest, &implied, &key, &value, err);
 
-		if (found <= 0)
+		if (found <= 0 || !key || !value)
 			return found;
 		r = each(data, key, value, err);
 	}

@@ -42,7 +42,7 @@ static int decode(struct error *err)
 	struct secret table = {0};
 	struct smbios_structure structure = {0};
 	struct span rest, string;
-	int r = secret_read(&table, STDIN_FILENO, 1024 * 1024, "stdin", err);
+	int r = secret_read(&table, STDIN_FILENO, (size_t)1024 * 1024, "stdin", err);
 
 	rest = secret_span(&table);
 	while (r == 0 && structure.type != SMBIOS_TYPE_END_OF_TABLE) {

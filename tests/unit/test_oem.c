@@ -253,12 +253,13 @@ static void a_credential_takes_exactly_one_mebibyte(void **state)
 {
 	struct oem_list list = {0};
 	struct error err = {0};
-	char *value = calloc(1, 1024 * 1024 + 1);
+	const size_t mebibyte = (size_t)1024 * 1024;
+	char *value = calloc(1, mebibyte + 1);
 
 	(void)state;
-	assert_success(oem_list_add_credential(&list, "A", span_of(value, 1024 * 1024), &err));
+	assert_success(oem_list_add_credential(&list, "A", span_of(value, mebibyte), &err));
 	assert_error(
-		oem_list_add_credential(&list, "B", span_of(value, 1024 * 1024 + 1), &err),
+		oem_list_add_credential(&list, "B", span_of(value, mebibyte + 1), &err),
 		VMCRED_FAILED,
 		"the credential B: the value has 1048577 bytes, and a credential may have 1048576 "
 		"(systemd's limit, systemd.exec(5))");
@@ -278,6 +279,9 @@ static void an_api_body_takes_exactly_51200_bytes(void **state)
 		"the API request that carries the OEM strings has 51201 bytes, and may have 51200 "
 		"(Cloud Hypervisor refuses more up to v53; later versions take 4 MiB)");
 }
+
+/* The declaration owns its texts, so they are not const. */
+#define TEXT(text) ((char[]){text})
 
 static char folder[] = "/tmp/vmcred-oem.XXXXXX";
 
@@ -307,12 +311,12 @@ static void credential_write(const char *name, const char *text)
 
 static void strings_are_composed_in_the_order_arguments_static_runtime(void **state)
 {
-	char *plain[] = {"ENVIRONMENT=test"};
+	char *plain[] = {TEXT("ENVIRONMENT=test")};
 	struct config_credential_file files[] = {
-		{.oem_name = "HOST-B", .credential = "b"},
-		{.oem_name = "HOST-A", .credential = "a"},
+		{.oem_name = TEXT("HOST-B"), .credential = TEXT("b")},
+		{.oem_name = TEXT("HOST-A"), .credential = TEXT("a")},
 	};
-	const struct config_vm vm = {.name = "vm",
+	const struct config_vm vm = {.name = TEXT("vm"),
 				     .credential_files = files,
 				     .credential_file_count = 2,
 				     .oem_strings = plain,
@@ -336,9 +340,11 @@ static void strings_are_composed_in_the_order_arguments_static_runtime(void **st
 
 static void a_missing_credential_says_what_would_bring_it(void **state)
 {
-	struct config_load load = {.credential = "gone", .generator = "g", .file = "f"};
-	struct config_credential_file file = {.oem_name = "HOST-GONE", .credential = "gone"};
-	struct config_vm vm = {.name = "vm",
+	struct config_load load = {
+		.credential = TEXT("gone"), .generator = TEXT("g"), .file = TEXT("f")};
+	struct config_credential_file file = {.oem_name = TEXT("HOST-GONE"),
+					      .credential = TEXT("gone")};
+	struct config_vm vm = {.name = TEXT("vm"),
 			       .credential_files = &file,
 			       .credential_file_count = 1,
 			       .loads = &load,
@@ -378,9 +384,10 @@ static void a_missing_credential_says_what_would_bring_it(void **state)
 
 static void a_credential_is_never_read_from_outside_of_its_folder(void **state)
 {
-	struct config_credential_file file = {.oem_name = "A", .credential = "../../etc/passwd"};
+	struct config_credential_file file = {.oem_name = TEXT("A"),
+					      .credential = TEXT("../../etc/passwd")};
 	const struct config_vm vm = {
-		.name = "vm", .credential_files = &file, .credential_file_count = 1};
+		.name = TEXT("vm"), .credential_files = &file, .credential_file_count = 1};
 	struct oem_list list = {0};
 	struct error err = {0};
 

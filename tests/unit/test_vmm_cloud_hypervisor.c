@@ -5,54 +5,64 @@
 
 #include "vmm/cloud_hypervisor_config.h"
 
-#define ARGV(...) ((char *const[]){"cloud-hypervisor", __VA_ARGS__, NULL})
+#define WORDS(...) ((const char *const[]){"cloud-hypervisor", __VA_ARGS__, NULL})
+
+/* argv has no const, for historical reasons; nothing here writes to it. */
+static char *const *argv_of(const char *const *words)
+{
+	return (char *const *)words;
+}
+
+#define ARGV(...) argv_of(WORDS(__VA_ARGS__))
 
 /* What vm.create gets for a command line. Members are sorted. */
 static const struct {
-	char *const *argv;
+	const char *const *words;
 	const char *json;
 } translations[] = {
-	{ARGV("--kernel", "/k"), "{\"payload\": {\"kernel\": \"/k\"}}"},
-	{ARGV("--kernel=/k", "--cmdline=a=b,c"),
+	{WORDS("--kernel", "/k"), "{\"payload\": {\"kernel\": \"/k\"}}"},
+	{WORDS("--kernel=/k", "--cmdline=a=b,c"),
 	 "{\"payload\": {\"cmdline\": \"a=b,c\", \"kernel\": \"/k\"}}"},
-	{ARGV("--firmware", "/f", "--watchdog", "--pvpanic"),
+	{WORDS("--firmware", "/f", "--watchdog", "--pvpanic"),
 	 "{\"payload\": {\"firmware\": \"/f\"}, \"pvpanic\": true, \"watchdog\": true}"},
-	{ARGV("--kernel", "/k", "--cpus", "boot=2"),
+	{WORDS("--kernel", "/k", "--cpus", "boot=2"),
 	 "{\"cpus\": {\"boot_vcpus\": 2, \"max_vcpus\": 2}, \"payload\": {\"kernel\": \"/k\"}}"},
-	{ARGV("--kernel", "/k", "--cpus", "max=4,boot="),
+	{WORDS("--kernel", "/k", "--cpus", "max=4,boot="),
 	 "{\"cpus\": {\"boot_vcpus\": 1, \"max_vcpus\": 4}, \"payload\": {\"kernel\": \"/k\"}}"},
-	{ARGV("--kernel", "/k", "--cpus",
-	      "boot=1,boot=3,topology=1:2:3:4,features=[amx],nested=off"),
+	{WORDS("--kernel", "/k", "--cpus",
+	       "boot=1,boot=3,topology=1:2:3:4,features=[amx],nested=off"),
 	 "{\"cpus\": {\"boot_vcpus\": 3, \"features\": {\"amx\": true}, \"max_vcpus\": 3, "
 	 "\"nested\": false, \"topology\": {\"cores_per_die\": 2, \"dies_per_package\": 3, "
 	 "\"packages\": 4, \"threads_per_core\": 1}}, \"payload\": {\"kernel\": \"/k\"}}"},
-	{ARGV("--kernel", "/k", "--memory", "size=1G,shared=on,thp=OFF,hotplug_method=virtio-mem"),
+	{WORDS("--kernel", "/k", "--memory", "size=1G,shared=on,thp=OFF,hotplug_method=virtio-mem"),
 	 "{\"memory\": {\"hotplug_method\": \"VirtioMem\", \"shared\": true, \"size\": 1073741824, "
 	 "\"thp\": false}, \"payload\": {\"kernel\": \"/k\"}}"},
-	{ARGV("--kernel", "/k", "--memory", "shared=true"),
+	{WORDS("--kernel", "/k", "--memory", "shared=true"),
 	 "{\"memory\": {\"shared\": true, \"size\": 536870912}, \"payload\": {\"kernel\": "
 	 "\"/k\"}}"},
-	{ARGV("--serial", "file=/tmp/x", "--console", "null,iommu=on", "--kernel", "/k"),
+	{WORDS("--serial", "file=/tmp/x", "--console", "null,iommu=on", "--kernel", "/k"),
 	 "{\"console\": {\"iommu\": true, \"mode\": \"Null\"}, \"payload\": {\"kernel\": \"/k\"}, "
 	 "\"serial\": {\"file\": \"/tmp/x\", \"mode\": \"File\"}}"},
 	/* Cloud Hypervisor's own precedence where several are given. */
-	{ARGV("--serial", "file=/tmp/x,tty", "--kernel", "/k"),
+	{WORDS("--serial", "file=/tmp/x,tty", "--kernel", "/k"),
 	 "{\"payload\": {\"kernel\": \"/k\"}, \"serial\": {\"mode\": \"Tty\"}}"},
-	{ARGV("--disk", "path=/a,readonly=on", "path=\"/b,c\",image_type=qcow2", "--kernel", "/k",
-	      "--disk", "path=/d,num_queues=2"),
+	{WORDS("--disk", "path=/a,readonly=on", "path=\"/b,c\",image_type=qcow2", "--kernel", "/k",
+	       "--disk", "path=/d,num_queues=2"),
 	 "{\"disks\": [{\"path\": \"/a\", \"readonly\": true}, {\"image_type\": \"Qcow2\", "
 	 "\"path\": "
 	 "\"/b,c\"}, {\"num_queues\": 2, \"path\": \"/d\"}], \"payload\": {\"kernel\": \"/k\"}}"},
-	{ARGV("--net", "tap=t0,mac=02:00:00:00:00:01", "--kernel", "/k", "--vsock",
-	      "cid=3,socket=/v", "--rng", "iommu=off"),
+	{WORDS("--net", "tap=t0,mac=02:00:00:00:00:01", "--kernel", "/k", "--vsock",
+	       "cid=3,socket=/v", "--rng", "iommu=off"),
 	 "{\"net\": [{\"mac\": \"02:00:00:00:00:01\", \"tap\": \"t0\"}], \"payload\": {\"kernel\": "
 	 "\"/k\"}, \"rng\": {\"iommu\": false, \"src\": \"/dev/urandom\"}, \"vsock\": {\"cid\": 3, "
 	 "\"socket\": \"/v\"}}"},
-	{ARGV("--kernel", "/k", "--platform",
-	      "num_pci_segments=2,uuid=u,serial_number=old,system_serial_number=new,"
-	      "iommu_segments=[0-1],oem_strings=[a,b]"),
+	{WORDS("--kernel", "/k", "--platform",
+	       "uuid=u,serial_number=old,system_serial_number=new,oem_strings=[a,b]"),
+	 "{\"payload\": {\"kernel\": \"/k\"}, \"platform\": {\"system_serial_number\": \"new\", "
+	 "\"system_uuid\": \"u\"}}"},
+	{WORDS("--kernel", "/k", "--platform", "num_pci_segments=2,iommu_segments=[0-1]"),
 	 "{\"payload\": {\"kernel\": \"/k\"}, \"platform\": {\"iommu_segments\": [0, 1], "
-	 "\"num_pci_segments\": 2, \"system_serial_number\": \"new\", \"system_uuid\": \"u\"}}"},
+	 "\"num_pci_segments\": 2}}"},
 };
 
 static void a_command_line_becomes_a_vm_config(void **state)
@@ -64,7 +74,8 @@ static void a_command_line_becomes_a_vm_config(void **state)
 		struct cloud_hypervisor_config config = {0};
 		char *json;
 
-		assert_success(cloud_hypervisor_config_read(translations[i].argv, &config, &err));
+		assert_success(cloud_hypervisor_config_read(argv_of(translations[i].words), &config,
+							    &err));
 		json = json_dumps(config.vm, JSON_SORT_KEYS);
 		assert_string_equal(json, translations[i].json);
 		free(json);
@@ -73,40 +84,40 @@ static void a_command_line_becomes_a_vm_config(void **state)
 }
 
 static const struct {
-	char *const *argv;
+	const char *const *words;
 	const char *line;
 } refusals[] = {
-	{ARGV("--kernel", "/k", "--cpuz", "boot=1"),
+	{WORDS("--kernel", "/k", "--cpuz", "boot=1"),
 	 "--cpuz: it is not an option that vmcred can translate to the API: did you mean --cpus?"},
-	{ARGV("--kernel", "/k", "--no-such-option", "x"),
+	{WORDS("--kernel", "/k", "--no-such-option", "x"),
 	 "--no-such-option: it is not an option that vmcred can translate to the API"},
-	{ARGV("--kernel", "/k", "--cpus", "bot=1"),
+	{WORDS("--kernel", "/k", "--cpus", "bot=1"),
 	 "--cpus: its key \"bot\" is not known: did you mean \"boot\"?"},
-	{ARGV("--kernel", "/k", "--cpus", "boot"), "--cpus: its key \"boot\" needs a value"},
-	{ARGV("--kernel", "/k", "--cpus", "boot=two"), "--cpus: boot: two is not a number"},
-	{ARGV("--kernel", "/k", "--memory", "size=99999999999G"),
+	{WORDS("--kernel", "/k", "--cpus", "boot"), "--cpus: its key \"boot\" needs a value"},
+	{WORDS("--kernel", "/k", "--cpus", "boot=two"), "--cpus: boot: two is not a number"},
+	{WORDS("--kernel", "/k", "--memory", "size=99999999999G"),
 	 "--memory: size: 99999999999 is not a number, or too large"},
-	{ARGV("--kernel", "/k", "--memory", "shared=maybe"),
+	{WORDS("--kernel", "/k", "--memory", "shared=maybe"),
 	 "--memory: shared: maybe is neither on nor off"},
-	{ARGV("--kernel", "/k", "--disk", "path=/a,image_type=iso"),
+	{WORDS("--kernel", "/k", "--disk", "path=/a,image_type=iso"),
 	 "--disk: image_type: iso is not one of its values"},
-	{ARGV("--kernel", "/k", "--kernel", "/l"), "--kernel: it comes twice"},
-	{ARGV("--kernel", "/k", "--platform", "oem_strings=[secret"),
+	{WORDS("--kernel", "/k", "--kernel", "/l"), "--kernel: it comes twice"},
+	{WORDS("--kernel", "/k", "--platform", "oem_strings=[secret"),
 	 "--platform: its quotes or brackets do not match"},
-	{ARGV("--kernel", "/k", "--platform", "oem_strings=[[secret]"),
+	{WORDS("--kernel", "/k", "--platform", "oem_strings=[[secret]"),
 	 "--platform: its quotes or brackets do not match"},
-	{ARGV("--kernel", "/k", "--watchdog=on"), "--watchdog: it takes no value"},
-	{ARGV("--kernel", "--cmdline", "x"), "--kernel: it needs a value"},
-	{ARGV("--kernel"), "--kernel: it needs a value"},
-	{ARGV("--kernel", "/k", "stray"), "\"stray\" is not an option, nor the value of one"},
-	{ARGV("--api-socket", "/s"),
+	{WORDS("--kernel", "/k", "--watchdog=on"), "--watchdog: it takes no value"},
+	{WORDS("--kernel", "--cmdline", "x"), "--kernel: it needs a value"},
+	{WORDS("--kernel"), "--kernel: it needs a value"},
+	{WORDS("--kernel", "/k", "stray"), "\"stray\" is not an option, nor the value of one"},
+	{WORDS("--api-socket", "/s"),
 	 "there is no VM to start: --kernel and --firmware are both missing"},
-	{ARGV("--kernel", "/k", "--api-socket", "fd=3"),
+	{WORDS("--kernel", "/k", "--api-socket", "fd=3"),
 	 "--api-socket: a socket that comes as a descriptor (fd=3) cannot be used: give a path: "
 	 "vmcred makes the socket"},
-	{ARGV("--restore", "source_url=file:///x"),
+	{WORDS("--restore", "source_url=file:///x"),
 	 "--restore: a restored VM has the OEM strings of its snapshot, and takes no others"},
-	{ARGV("--kernel", "/k", "--cmdline", "\xff"), "--cmdline: its value is not UTF-8"},
+	{WORDS("--kernel", "/k", "--cmdline", "\xff"), "--cmdline: its value is not UTF-8"},
 };
 
 static void what_the_table_does_not_know_is_an_error_that_names_it(void **state)
@@ -117,8 +128,9 @@ static void what_the_table_does_not_know_is_an_error_that_names_it(void **state)
 	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
 		struct cloud_hypervisor_config config = {0};
 
-		assert_error(cloud_hypervisor_config_read(refusals[i].argv, &config, &err),
-			     VMCRED_USAGE, refusals[i].line);
+		assert_error(
+			cloud_hypervisor_config_read(argv_of(refusals[i].words), &config, &err),
+			VMCRED_USAGE, refusals[i].line);
 		cloud_hypervisor_config_destroy(&config);
 	}
 }
@@ -167,8 +179,7 @@ static void oem_strings_are_split_as_cloud_hypervisor_does(void **state)
 		size_t count = 0;
 
 		assert_success(cloud_hypervisor_config_read(
-			ARGV("--kernel", "/k", "--platform", (char *)lists[i].value), &config,
-			&err));
+			ARGV("--kernel", "/k", "--platform", lists[i].value), &config, &err));
 		for (; lists[i].strings[count]; count++) {
 			assert_true(count < config.oem_strings.count);
 			assert_string_equal(config.oem_strings.words[count],

@@ -10,22 +10,30 @@
 #include "vmm/qemu_arguments.h"
 #include "vmm/vmm.h"
 
-#define ARGV(...) ((char *const[]){"qemu-system-x86_64", __VA_ARGS__, NULL})
+#define WORDS(...) ((const char *const[]){"qemu-system-x86_64", __VA_ARGS__, NULL})
+
+/* argv has no const, for historical reasons; nothing here writes to it. */
+static char *const *argv_of(const char *const *words)
+{
+	return (char *const *)words;
+}
+
+#define ARGV(...) argv_of(WORDS(__VA_ARGS__))
 
 static const struct {
-	char *const *argv;
+	const char *const *words;
 	const char *strings[3];
 } command_lines[] = {
-	{ARGV("-m", "512"), {NULL}},
-	{ARGV("-smbios", "type=11,value=a"), {"a"}},
-	{ARGV("--smbios", "type=0xb,value=a,value=b"), {"a", "b"}},
-	{ARGV("-smbios", "value=a,type=11"), {"a"}},
-	{ARGV("-smbios", "type=11,value=a,,b,,,,c"), {"a,b,,c"}},
-	{ARGV("-smbios", "type=11,value=k=v"), {"k=v"}},
-	{ARGV("-smbios", "type=1,serial=s", "-smbios", "type=11,value=z"), {"z"}},
+	{WORDS("-m", "512"), {NULL}},
+	{WORDS("-smbios", "type=11,value=a"), {"a"}},
+	{WORDS("--smbios", "type=0xb,value=a,value=b"), {"a", "b"}},
+	{WORDS("-smbios", "value=a,type=11"), {"a"}},
+	{WORDS("-smbios", "type=11,value=a,,b,,,,c"), {"a,b,,c"}},
+	{WORDS("-smbios", "type=11,value=k=v"), {"k=v"}},
+	{WORDS("-smbios", "type=1,serial=s", "-smbios", "type=11,value=z"), {"z"}},
 	/* The value of another option is no option. */
-	{ARGV("-smbios", "-smbios", "type=11,value=z"), {NULL}},
-	{ARGV("-smbios"), {NULL}},
+	{WORDS("-smbios", "-smbios", "type=11,value=z"), {NULL}},
+	{WORDS("-smbios"), {NULL}},
 };
 
 static void oem_strings_are_read_off_the_command_line(void **state)
@@ -37,7 +45,8 @@ static void oem_strings_are_read_off_the_command_line(void **state)
 		struct oem_list list = {0};
 		size_t count = 0;
 
-		assert_success(qemu_arguments_read(command_lines[i].argv, &list, NULL, &err));
+		assert_success(
+			qemu_arguments_read(argv_of(command_lines[i].words), &list, NULL, &err));
 		for (; command_lines[i].strings[count]; count++) {
 			assert_true(count < list.count);
 			assert_span_equal(secret_span(&list.strings[count].text),
@@ -85,9 +94,9 @@ static void a_string_in_a_file_counts_with_its_name(void **state)
 
 static void a_credential_in_fw_cfg_takes_its_name(void **state)
 {
-	char *const *const lines[] = {
-		ARGV("-fw_cfg", "name=opt/io.systemd.credentials/A,string=x"),
-		ARGV("-fw_cfg", "opt/io.systemd.credentials/A,string=x"),
+	const char *const *const lines[] = {
+		WORDS("-fw_cfg", "name=opt/io.systemd.credentials/A,string=x"),
+		WORDS("-fw_cfg", "opt/io.systemd.credentials/A,string=x"),
 	};
 	struct error err = {0};
 
@@ -95,7 +104,7 @@ static void a_credential_in_fw_cfg_takes_its_name(void **state)
 	for (size_t i = 0; i < 2; i++) {
 		struct oem_list list = {0};
 
-		assert_success(qemu_arguments_read(lines[i], &list, NULL, &err));
+		assert_success(qemu_arguments_read(argv_of(lines[i]), &list, NULL, &err));
 		assert_int_equal(oem_list_add_credential(&list, "A", span_of("1", 1), &err),
 				 -VMCRED_USAGE);
 		error_clear(&err);
@@ -107,15 +116,15 @@ static void a_credential_in_fw_cfg_takes_its_name(void **state)
 static void only_the_machine_type_microvm_has_no_smbios(void **state)
 {
 	const struct {
-		char *const *argv;
+		const char *const *words;
 		bool has;
 	} lines[] = {
-		{ARGV("-m", "1"), true},
-		{ARGV("-M", "q35"), true},
-		{ARGV("-M", "microvm,acpi=on"), false},
-		{ARGV("-machine", "acpi=on,type=microvm"), false},
-		{ARGV("--machine", "microvm", "-machine", "type=pc"), true},
-		{ARGV("-machine", "accel=tcg"), true},
+		{WORDS("-m", "1"), true},
+		{WORDS("-M", "q35"), true},
+		{WORDS("-M", "microvm,acpi=on"), false},
+		{WORDS("-machine", "acpi=on,type=microvm"), false},
+		{WORDS("--machine", "microvm", "-machine", "type=pc"), true},
+		{WORDS("-machine", "accel=tcg"), true},
 	};
 	struct error err = {0};
 
@@ -123,7 +132,7 @@ static void only_the_machine_type_microvm_has_no_smbios(void **state)
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
 		bool has;
 
-		assert_success(qemu_machine_has_smbios(lines[i].argv, &has, &err));
+		assert_success(qemu_machine_has_smbios(argv_of(lines[i].words), &has, &err));
 		assert_int_equal(has, lines[i].has);
 	}
 }
@@ -174,13 +183,13 @@ static void a_program_is_known_by_its_name(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
-		char *argv[] = {(char *)programs[i].program, NULL};
-		const struct vmm_ops *ops = vmm_find(argv, &err);
+		const char *const words[] = {programs[i].program, NULL};
+		const struct vmm_ops *ops = vmm_find(argv_of(words), &err);
 
 		assert_non_null(ops);
 		assert_string_equal(ops->name, programs[i].driver);
 	}
-	assert_null(vmm_find((char *const[]){"/bin/firecracker", NULL}, &err));
+	assert_null(vmm_find(argv_of((const char *const[]){"/bin/firecracker", NULL}), &err));
 	assert_error(-(int)err.code, VMCRED_USAGE,
 		     "firecracker is not a hypervisor that vmcred can start: it knows "
 		     "cloud-hypervisor*, qemu-system-*, qemu-kvm and kvm by their names");
