@@ -41,6 +41,7 @@ class Vm:
 
     def __init__(self, folder, declaration=DECLARATION):
         self.folder = folder
+        folder.mkdir(exist_ok=True)
         (folder / "vmcred.yaml").write_text(declaration)
         self.credentials = folder / "credentials"
         self.credentials.mkdir()

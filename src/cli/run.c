@@ -15,18 +15,25 @@ static const struct {
 	{"log", VMM_EXPOSE_LOG},
 };
 
-static int expose_parse(const char *word, unsigned int *expose, struct error *err)
+#define EXPOSURE_COUNT (sizeof(exposures) / sizeof(exposures[0]))
+
+/* One word, or several with ',' between them. */
+static int expose_parse(const char *words, unsigned int *expose, struct error *err)
 {
-	if (!word)
-		return 0;
-	for (size_t i = 0; i < sizeof(exposures) / sizeof(exposures[0]); i++) {
-		if (strcmp(word, exposures[i].word) == 0) {
-			*expose = exposures[i].expose;
-			return 0;
+	for (const char *word = words; word && *word; word += strspn(word, ",")) {
+		size_t length = strcspn(word, ","), i = 0;
+
+		while (i < EXPOSURE_COUNT && (strlen(exposures[i].word) != length ||
+					      strncmp(exposures[i].word, word, length) != 0))
+			i++;
+		if (i == EXPOSURE_COUNT) {
+			error_set(err, VMCRED_USAGE, "--expose=%s is not known", words);
+			return error_hint(err, "it can be argv or log");
 		}
+		*expose |= exposures[i].expose;
+		word += length;
 	}
-	error_set(err, VMCRED_USAGE, "--expose=%s is not known", word);
-	return error_hint(err, "it can be argv or log");
+	return 0;
 }
 
 /* The VMM's argv: the words behind the VM's name, or the declaration's. */
