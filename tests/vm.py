@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A declared VM with its folder of credentials, and ways to start it, for the tests of compose and run."""
+import atexit
 import base64
 import json
 import os
@@ -22,6 +23,18 @@ vms:
 """
 
 STAND_IN = harness.SOURCE / "tests/cli/cloud_hypervisor_stand_in.py"
+
+
+_started = []
+
+
+@atexit.register
+def _stop_all():
+    """A test that fails leaves nothing running."""
+    for process in _started:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
 
 
 CLOUD_HYPERVISOR = ("cloud-hypervisor", "--kernel", "/k", "--cpus", "boot=1", "--console", "off", "--serial", "null")
@@ -80,11 +93,13 @@ class Vm:
         """Starts and returns the process; its outputs go to the files out and err of the folder."""
         (self.folder / "record").unlink(missing_ok=True)
         with open(self.folder / "out", "wb") as out, open(self.folder / "err", "wb") as err:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 [harness.VMCRED, "run", "--credentials", str(self.credentials), *options, "test-vm", "--",
                  *map(str, words)],
                 cwd=self.folder, env=harness.CLEAN_ENVIRONMENT | self.environment(stand_in),
                 stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+        _started.append(process)
+        return process
 
     def errors(self):
         return (self.folder / "err").read_text()
