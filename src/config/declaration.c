@@ -131,9 +131,8 @@ static int parser_reject(const char *path, struct fy_diag *diag, struct error *e
 	void *iterator = NULL;
 
 	reason = fy_diag_errors_iterate(diag, &iterator);
-	/* Nothing in it, or comments alone: a declaration of nothing. */
 	if (!reason)
-		return 0;
+		return error_set(err, VMCRED_USAGE, "%s: not valid YAML", path);
 	return error_set(err, VMCRED_USAGE, "%s:%d: not valid YAML: %s", path, reason->line,
 			 reason->msg);
 }
@@ -154,16 +153,61 @@ static int document_read(struct fy_document *document, struct reader *reader, st
 	return r < 0 ? r : references_check(reader, config);
 }
 
+/* Nothing but white space and comments: a declaration of nothing, for which the parser has no
+ * document. */
+static bool text_is_empty(const char *text, size_t size)
+{
+	for (size_t i = 0; i < size; i++) {
+		if (text[i] == '#') {
+			const char *end = memchr(text + i, '\n', size - i);
+
+			if (!end)
+				return true;
+			i = (size_t)(end - text);
+		} else if (!strchr(" \t\r\n", text[i]) || text[i] == '\0') {
+			return false;
+		}
+	}
+	return true;
+}
+
+/*
+ * The line of a directive (%YAML, %TAG), 0 for none. A declaration needs none, and libfyaml 0.7.12
+ * does not come back from some that are malformed.
+ */
+static int directive_line(const char *text, size_t size)
+{
+	int line = 1;
+
+	for (size_t i = 0; i < size; i++) {
+		if (text[i] == '%' && (i == 0 || text[i - 1] == '\n' || text[i - 1] == '\r'))
+			return line;
+		line += text[i] == '\n';
+	}
+	return 0;
+}
+
+static int text_check(const char *text, size_t size, const char *path, struct error *err)
+{
+	int line = directive_line(text, size);
+
+	if (line > 0)
+		return error_set(err, VMCRED_USAGE, "%s:%d: YAML directives are not supported",
+				 path, line);
+	return 0;
+}
+
 int config_load_text(const char *text, size_t size, const char *path, struct config *config,
 		     struct error *err)
 {
-	/* Anchors are resolved by the parser, within its own limits. */
-	struct fy_parse_cfg settings = {.flags = FYPCF_QUIET | FYPCF_COLLECT_DIAG |
-						 FYPCF_RESOLVE_DOCUMENT};
+	struct fy_parse_cfg settings = {.flags = FYPCF_QUIET | FYPCF_COLLECT_DIAG};
 	struct reader reader = {.path = path, .err = err};
 	struct fy_document *document;
-	int r;
+	int r = text_check(text, size, path, err);
 
+	*config = (struct config){0};
+	if (r < 0)
+		return r;
 	settings.diag = fy_diag_create(&(struct fy_diag_cfg){.level = FYET_ERROR});
 	if (!settings.diag)
 		return error_no_memory(err);
@@ -172,6 +216,8 @@ int config_load_text(const char *text, size_t size, const char *path, struct con
 	document = fy_document_build_from_string(&settings, text, size);
 	if (!config->path)
 		r = error_no_memory(err);
+	else if (text_is_empty(text, size))
+		r = 0;
 	else if (!document)
 		r = parser_reject(path, settings.diag, err);
 	else

@@ -16,6 +16,22 @@
  */
 #define LIST_MAX 100000
 
+/* An alias of an alias of an alias. */
+#define ALIASES_MAX 16
+
+struct fy_node *reader_resolve(struct fy_node *node)
+{
+	for (int i = 0; node && fy_node_is_alias(node) && i < ALIASES_MAX; i++) {
+		struct fy_node *meant = fy_node_resolve_alias(node);
+
+		/* An alias without an anchor stays one, which nothing takes for a value. */
+		if (!meant)
+			break;
+		node = meant;
+	}
+	return node;
+}
+
 int reader_line(struct fy_node *node)
 {
 	struct fy_token *token = NULL;
@@ -80,9 +96,10 @@ static char *scalar_text(struct reader *reader, struct fy_node *node, const char
 	size_t length = 0;
 	const char *text = NULL;
 	char *copy;
+	struct fy_node *resolved = reader_resolve(node);
 
-	if (node && fy_node_is_scalar(node))
-		text = fy_node_get_scalar(node, &length);
+	if (resolved && fy_node_is_scalar(resolved) && !fy_node_is_alias(resolved))
+		text = fy_node_get_scalar(resolved, &length);
 	if (!text) {
 		reader_reject(reader, node, "must be %s", what);
 		return NULL;
@@ -141,6 +158,7 @@ int reader_mapping(struct reader *reader, struct fy_node *node, const struct rea
 	struct fy_node_pair *pair;
 	void *iterator = NULL;
 
+	node = reader_resolve(node);
 	/* `test-vm:` with nothing behind it is an empty mapping, as people write it. */
 	if (!node || fy_node_is_null(node))
 		return 0;
@@ -164,6 +182,7 @@ int reader_entries(struct reader *reader, struct fy_node *node, size_t entry_siz
 	void *iterator = NULL;
 	int items, r;
 
+	node = reader_resolve(node);
 	if (!node || fy_node_is_null(node))
 		return 0;
 	if (!fy_node_is_mapping(node))
@@ -227,6 +246,7 @@ int reader_strings(struct reader *reader, struct fy_node *value, void *target)
 	size_t used = 0;
 	int count;
 
+	value = reader_resolve(value);
 	if (!value || fy_node_is_null(value))
 		return 0;
 	if (!fy_node_is_sequence(value))

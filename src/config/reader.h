@@ -24,6 +24,12 @@ struct reader_key {
 	size_t offset; /* of the target in the structure */
 };
 
+/*
+ * What an alias (*name) stands for, any other node itself. Followed when it is read, and not by the
+ * parser, which would copy: a few lines of aliases of aliases would fill the memory.
+ */
+struct fy_node *reader_resolve(struct fy_node *node);
+
 /* Line of a node in the file, counted from 1. */
 int reader_line(struct fy_node *node);
 

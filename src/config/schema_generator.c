@@ -13,6 +13,7 @@
 static int read_unsupported(struct reader *reader, struct fy_node *value, void *target)
 {
 	(void)target;
+	value = reader_resolve(value);
 	if (!value || fy_node_is_null(value) ||
 	    (fy_node_is_mapping(value) && fy_node_mapping_item_count(value) == 0) ||
 	    (fy_node_is_sequence(value) && fy_node_sequence_item_count(value) == 0))
@@ -117,6 +118,7 @@ static int read_kind(struct reader *reader, const char *name, struct fy_node *ke
 	into->key = key;
 	if (!into->file)
 		return error_no_memory(reader->err);
+	value = reader_resolve(value);
 	if (!value || !fy_node_is_mapping(value) || fy_node_mapping_item_count(value) != 1)
 		return reader_reject(reader, key,
 				     "must be one kind with its size, such as {base64: 32}");
@@ -226,6 +228,7 @@ int schema_generator(struct reader *reader, const char *name, struct fy_node *ke
 	struct config_generator *generator = entry;
 	int r = schema_store_name(reader, "generator", name, key, &generator->name);
 
+	value = reader_resolve(value);
 	generator->line = reader_line(key);
 	if (r == 0)
 		r = reader_mapping(reader, value, keys, generator);

@@ -52,6 +52,7 @@ static int read_credential_file(struct reader *reader, const char *name, struct 
 
 	if (r < 0)
 		return r;
+	value = reader_resolve(value);
 	file->line = reader_line(key);
 	if (!value || !fy_node_is_mapping(value))
 		return read_credential_name(reader, value, &file->credential);

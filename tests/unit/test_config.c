@@ -161,6 +161,7 @@ static void what_is_wrong_is_named_with_its_line_and_the_nearest_name(void **sta
 		 "\"credentialFiles\"?"},
 		{"vms: {a: {zebra: 1}}\n",
 		 "vmcred.yaml:1: vms.a: unknown key \"zebra\": vmcred.yaml(5) lists the keys"},
+		{"%YAML 1.2\n---\nvms: {}\n", "vmcred.yaml:1: YAML directives are not supported"},
 		{"vms: [a]\n", "vmcred.yaml:1: vms: must be a mapping of names"},
 		{"machines: {m: {}}\nmachines: {n: {}}\n",
 		 "vmcred.yaml:2: not valid YAML: duplicate key"},
@@ -247,13 +248,44 @@ static void text_that_is_not_yaml_is_refused_with_its_line(void **state)
 
 static void an_empty_declaration_declares_nothing(void **state)
 {
+	static const char *const texts[] = {"", "\n \n", "# nothing\n\n# yet", "---\n", "{}\n"};
+	struct error err = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		struct config config;
+
+		assert_success(load(texts[i], &config, &err));
+		assert_int_equal(config.vm_count + config.machine_count + config.generator_count,
+				 0);
+		config_destroy(&config);
+	}
+}
+
+/* Ten lists of ten aliases each, one made of the other. */
+static void aliases_are_followed_and_never_multiplied(void **state)
+{
+	static const char bomb[] = "machines:\n"
+				   "  a: &a [x,x,x,x,x,x,x,x,x,x]\n"
+				   "  b: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\n"
+				   "  c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
+				   "  d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\n"
+				   "  e: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\n"
+				   "  f: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]\n"
+				   "  g: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f,*f]\n"
+				   "  h: &h [*g,*g,*g,*g,*g,*g,*g,*g,*g,*g]\n"
+				   "  i: &i [*h,*h,*h,*h,*h,*h,*h,*h,*h,*h]\n";
 	struct error err = {0};
 	struct config config;
 
 	(void)state;
-	assert_success(load("", &config, &err));
-	assert_int_equal(config.vm_count + config.machine_count + config.generator_count, 0);
+	assert_error(load(bomb, &config, &err), VMCRED_USAGE,
+		     "vmcred.yaml:2: machines.a: must be a mapping");
+	assert_success(load("machines: {a: &a {tags: [x]}, b: *a}\n", &config, &err));
+	assert_string_equal(config.machines[1].tags[0], "x");
 	config_destroy(&config);
+	assert_error(load("machines: &a {m: *a}\n", &config, &err), VMCRED_USAGE,
+		     "vmcred.yaml:1: machines.m: unknown key \"m\": vmcred.yaml(5) lists the keys");
 }
 
 int main(void)
@@ -268,6 +300,7 @@ int main(void)
 		cmocka_unit_test(what_is_wrong_is_named_with_its_line_and_the_nearest_name),
 		cmocka_unit_test(text_that_is_not_yaml_is_refused_with_its_line),
 		cmocka_unit_test(an_empty_declaration_declares_nothing),
+		cmocka_unit_test(aliases_are_followed_and_never_multiplied),
 	};
 
 	return cmocka_run_group_tests_name("config", tests, NULL, NULL);

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Declarations: whatever is accepted can be asked for all that is derived from it. */
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "config/config.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	_cleanup_config_ struct config config = {0};
+	_cleanup_error_ struct error err = {0};
+
+	if (config_load_text((const char *)data, size, "vmcred.yaml", &config, &err) < 0) {
+		if (err.code != VMCRED_USAGE || !err.text)
+			abort();
+		return 0;
+	}
+	for (size_t i = 0; i < config.vm_count; i++) {
+		char *text = config_vm_dropin(&config, &config.vms[i]);
+
+		if (!text || config_vm_get(&config, config.vms[i].name, &err) == NULL)
+			abort();
+		free(text);
+	}
+	return 0;
+}
