@@ -112,7 +112,11 @@ class Vm:
         """The resources that it was asked for so far."""
         if not (self.folder / "record").exists():
             return []
-        return [resource for _, resource, _ in self.recorded()["requests"]]
+        return [request[1] for request in self.recorded()["requests"]]
+
+    def booted(self):
+        """Whether the answer to vm.boot has gone out."""
+        return "/api/v1/vm.boot" in self.requested() and len(self.recorded()["requests"][-1]) == 4
 
 
 def no_canary(data, value):

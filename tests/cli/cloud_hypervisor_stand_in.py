@@ -6,7 +6,8 @@ Tests link it as `cloud-hypervisor` into a folder of their PATH. It speaks as mu
 the configuration's members and their types (vm.create of anything else is a 400, as serde would have it), keeps the
 limits of v53, and writes what it was asked to a file. $STAND_IN, a JSON object, makes it misbehave:
 
-    record     file for a JSON object {argv, requests}
+    record     file for a JSON object {argv, requests}: of each its method, resource, body and, once it went
+               out, the status of the answer
     version    what --version prints; after v53 it takes larger requests
     exit       exit code, at once after boot, instead of running until SIGTERM
     die        exit code before it looks at its socket, with a line on stderr
@@ -170,7 +171,10 @@ def connection_serve(connection, state, requests):
         if BEHAVIOUR.get("hang") == name:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             time.sleep(600)
-        answer_send(connection, *answer(state, resource, body))
+        status, reply = answer(state, resource, body)
+        answer_send(connection, status, reply)
+        requests[-1].append(status)
+        record(requests)
         if name == "vm.boot" and "exit" in BEHAVIOUR:
             sys.exit(BEHAVIOUR["exit"])
 
@@ -180,7 +184,8 @@ def main():
         print(VERSION)
         return
     listener = arguments_read(sys.argv[1:])
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # An exception could come while Python takes something down, and would be dropped there.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     record([])
     if "die" in BEHAVIOUR:
         sys.stderr.write("error: the stand-in refuses to start\n")

@@ -17,7 +17,7 @@ from vm import CLOUD_HYPERVISOR, Vm, api_get, children, in_view, no_canary, noth
 def running_cloud_hypervisor(vm, *words, options=(), stand_in=None):
     """A running stand-in behind vmcred: both processes."""
     process = vm.start(*CLOUD_HYPERVISOR, *words, options=options, stand_in=stand_in or {})
-    wait_for("vm.boot", lambda: "/api/v1/vm.boot" in vm.requested())
+    wait_for("vm.boot", vm.booted)
     return process, children(process.pid)[0]
 
 
@@ -90,7 +90,8 @@ def _(folder):
 def _(folder):
     need_root()
     vm = Vm(folder)
-    process, _ = running_cloud_hypervisor(vm)
+    process, _ = running_cloud_hypervisor(vm, options=("-v",))
+    wait_for("vmcred", lambda: "the VM is booted" in vm.errors())
     memory = bytearray()
     with open(f"/proc/{process.pid}/maps", encoding="utf-8") as maps, open(f"/proc/{process.pid}/mem", "rb") as mem:
         for line in maps:
