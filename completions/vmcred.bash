@@ -14,16 +14,16 @@ _vmcred_names() {
 _vmcred() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]}
 	local commands="keygen generate get activate units compose run inspect"
-	local shared="--config --json --verbose --help"
+	local shared="--config --verbose --help"
 	local -A options=(
-		[keygen]="--output --machine --force"
-		[generate]="--generator --regenerate --dry-run"
+		[keygen]="--output --machine --force --json"
+		[generate]="--generator --regenerate --dry-run --json"
 		[get]="--identity"
-		[activate]="--machine --identity --root"
+		[activate]="--machine --identity --root --json"
 		[units]="--output"
-		[compose]="--credentials"
+		[compose]="--credentials --json"
 		[run]="--credentials --expose"
-		[inspect]="--identity --machine --proof --root"
+		[inspect]="--identity --machine --proof --root --json"
 	)
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then

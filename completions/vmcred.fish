@@ -14,7 +14,7 @@ complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a run -d "sta
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a inspect -d "show what is where"
 
 complete -c vmcred -n "__fish_seen_subcommand_from $commands" -l config -rF -d "the declaration"
-complete -c vmcred -n "__fish_seen_subcommand_from $commands" -l json -d "print JSON"
+complete -c vmcred -n "__fish_seen_subcommand_from keygen generate activate compose inspect" -l json -d "print JSON"
 complete -c vmcred -n "__fish_seen_subcommand_from $commands" -s v -l verbose -d "say what is done"
 complete -c vmcred -n "__fish_seen_subcommand_from $commands" -s h -l help -d "print the options"
 complete -c vmcred -n "__fish_seen_subcommand_from keygen units" -l output -rF

@@ -67,6 +67,7 @@ int command_activate(struct cli *cli, int argc, char **argv, struct error *err)
 			 "generation that replaces the old one in one step. Unchanged secrets stay "
 			 "as they are.",
 		.options = rows,
+		.has_json = true,
 	};
 	_cleanup_age_identities_ struct age_identities identities = {0};
 	_cleanup_config_ struct config config = {0};

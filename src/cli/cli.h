@@ -34,6 +34,7 @@ struct cli_usage {
 	const char *about; /* a paragraph */
 	const struct cli_option *options;
 	int words_min, words_max; /* words_max < 0: as many as there are */
+	bool has_json;            /* prints what a script would read: --json is an option */
 };
 
 /* What cli_parse() returns after it printed the help. */

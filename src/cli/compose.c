@@ -177,6 +177,7 @@ int command_compose(struct cli *cli, int argc, char **argv, struct error *err)
 			 "their\n"
 			 "share of the limits, never values. Nothing is started.",
 		.options = options,
+		.has_json = true,
 		.words_min = 1,
 		.words_max = -1,
 	};

@@ -65,6 +65,7 @@ int command_generate(struct cli *cli, int argc, char **argv, struct error *err)
 			 "the machines\n"
 			 "that may read it. A generator's files appear together or not at all.",
 		.options = rows,
+		.has_json = true,
 		.words_max = -1,
 	};
 	_cleanup_config_ struct config config = {0};

@@ -65,6 +65,7 @@ int command_inspect(struct cli *cli, int argc, char **argv, struct error *err)
 			 "in view, or a\n"
 			 "digest that the guest printed is not that of a credential.",
 		.options = rows,
+		.has_json = true,
 		.words_min = 1,
 		.words_max = 1,
 	};

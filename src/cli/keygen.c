@@ -145,6 +145,7 @@ int command_keygen(struct cli *cli, int argc, char **argv, struct error *err)
 			 "printed, is\n"
 			 "what they are encrypted to.",
 		.options = rows,
+		.has_json = true,
 	};
 	int first, r = cli_parse(cli, &usage, argc, argv, &first, err);
 

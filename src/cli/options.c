@@ -31,6 +31,11 @@ static const struct {
 
 #define SHARED_COUNT (sizeof(shared) / sizeof(shared[0]))
 
+static bool shared_applies(const struct cli_usage *usage, size_t i)
+{
+	return shared[i].value != SHARED_JSON || usage->has_json;
+}
+
 static void option_print(const char *name, const char *argument, const char *help)
 {
 	char left[64];
@@ -46,8 +51,10 @@ static void usage_print(const struct cli_usage *usage)
 	       *usage->words ? " " : "", usage->words, usage->about);
 	for (const struct cli_option *option = usage->options; option->name; option++)
 		option_print(option->name, option->argument, option->help);
-	for (size_t i = 0; i < SHARED_COUNT; i++)
-		option_print(shared[i].name, shared[i].argument, shared[i].help);
+	for (size_t i = 0; i < SHARED_COUNT; i++) {
+		if (shared_applies(usage, i))
+			option_print(shared[i].name, shared[i].argument, shared[i].help);
+	}
 }
 
 static int hint_help(const struct cli_usage *usage, struct error *err)
@@ -86,7 +93,7 @@ static int option_reject(const struct cli_usage *usage, const struct option *opt
 	return hint_help(usage, err);
 }
 
-static size_t options_collect(const struct cli_usage *usage, struct option *options)
+static void options_collect(const struct cli_usage *usage, struct option *options)
 {
 	size_t count = 0;
 
@@ -96,13 +103,15 @@ static size_t options_collect(const struct cli_usage *usage, struct option *opti
 			.has_arg = usage->options[count].argument ? required_argument : no_argument,
 			.val = OWN_FIRST + (int)count,
 		};
-	for (size_t i = 0; i < SHARED_COUNT; i++)
-		options[count + i] = (struct option){
+	for (size_t i = 0; i < SHARED_COUNT; i++) {
+		if (!shared_applies(usage, i))
+			continue;
+		options[count++] = (struct option){
 			.name = shared[i].name,
 			.has_arg = shared[i].argument ? required_argument : no_argument,
 			.val = shared[i].value,
 		};
-	return count + SHARED_COUNT;
+	}
 }
 
 static int words_check(const struct cli_usage *usage, int count, struct error *err)

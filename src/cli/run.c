@@ -73,8 +73,7 @@ int command_run(struct cli *cli, int argc, char **argv, struct error *err)
 		{"credentials", "DIR",
 		 "the folder of credentials (default: $CREDENTIALS_DIRECTORY)", &credentials},
 		{"expose", "WHERE",
-		 "let OEM strings be seen: argv, as literal arguments; log, in the VMM's own -v "
-		 "log",
+		 "let OEM strings be seen: argv, log, or both with a comma between them",
 		 &expose_word},
 		{0},
 	};
