@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * watch_processes: looks for byte patterns in the command line and the environment of every process, over and over
- * again, as anyone on the machine could.
+ * watch_processes: looks for byte patterns in the command line and the environment of every
+ * process, over and over again, as anyone on the machine could.
  *
- * Standard input: a line `NAME HEX` for each pattern, then an empty line; the watch lasts until it ends.
- * Standard output: `ready` after the first round; then, at the end, `rounds N`, `seen COMM` for each process name
- * that was looked at, and `found NAME FILE COMM` for each pattern and place where it was seen, once. The patterns
- * themselves are never printed.
+ * Standard input: a line `NAME HEX` for each pattern, then an empty line; the watch lasts until it
+ * ends. Standard output: `ready` after the first round; then, at the end, `rounds N`, `seen COMM`
+ * for each process name that was looked at, and `found NAME FILE COMM` for each pattern and place
+ * where it was seen, once. The patterns themselves are never printed.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -19,9 +19,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PATTERNS_MAX 256
-#define LINES_MAX 4096
-/* MAX_ARG_STRLEN is 128 KiB; a whole command line or environment can be as long as a quarter of the stack. */
+#define PATTERNS_MAX  256
+#define LINES_MAX     4096
+/* MAX_ARG_STRLEN is 128 KiB; a whole command line or environment can be as long as a quarter of the
+ * stack. */
 #define FILE_SIZE_MAX (8 * 1024 * 1024)
 
 struct pattern {
@@ -62,15 +63,17 @@ static void pattern_read(char *line)
 {
 	struct pattern *pattern = &patterns[pattern_count];
 	char *hex = strchr(line, ' ');
-	unsigned int byte;
 
 	if (!hex || pattern_count == PATTERNS_MAX)
 		errx(2, "bad or too many patterns");
 	*hex++ = '\0';
 	snprintf(pattern->name, sizeof(pattern->name), "%s", line);
 	pattern->bytes = malloc(strlen(hex) / 2 + 1);
-	for (; isxdigit((unsigned char)hex[0]) && sscanf(hex, "%2x", &byte) == 1; hex += 2)
-		pattern->bytes[pattern->size++] = (unsigned char)byte;
+	for (; isxdigit((unsigned char)hex[0]) && isxdigit((unsigned char)hex[1]); hex += 2) {
+		const char digits[] = {hex[0], hex[1], '\0'};
+
+		pattern->bytes[pattern->size++] = (unsigned char)strtoul(digits, NULL, 16);
+	}
 	/* A shorter one would be found by chance. */
 	if (pattern->size < 8)
 		errx(2, "pattern %s is too short", pattern->name);
@@ -91,7 +94,8 @@ static void patterns_read(void)
 	free(line);
 }
 
-/* Returns the number of bytes read to `buffer`; 0 where the process has gone, or is not ours to look at. */
+/* Returns the number of bytes read to `buffer`; 0 where the process has gone, or is not ours to
+ * look at. */
 static size_t file_read(int pid_dirfd, const char *name)
 {
 	int fd = openat(pid_dirfd, name, O_RDONLY | O_CLOEXEC);

@@ -12,6 +12,19 @@
 
 static const char canary[] = "canary-7f3a-of-the-secret-memory";
 
+/* The addresses at the start of a line of /proc/self/maps; what follows them, or NULL where it is
+ * another line. */
+static const char *mapping_parse(const char *line, unsigned long *start, unsigned long *end)
+{
+	char *rest;
+
+	*start = strtoul(line, &rest, 16);
+	if (*rest != '-')
+		return NULL;
+	*end = strtoul(rest + 1, &rest, 16);
+	return *rest == ' ' ? rest + 1 : NULL;
+}
+
 /* The flags of the mapping that holds `address`, from /proc/self/smaps. */
 static void mapping_flags(const void *address, char *flags, size_t size)
 {
@@ -24,7 +37,7 @@ static void mapping_flags(const void *address, char *flags, size_t size)
 	while (fgets(line, sizeof(line), maps)) {
 		unsigned long start, end;
 
-		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+		if (mapping_parse(line, &start, &end))
 			inside = start <= (uintptr_t)address && (uintptr_t)address < end;
 		else if (inside && strncmp(line, "VmFlags:", 8) == 0)
 			snprintf(flags, size, "%.200s", line + 8);
@@ -102,10 +115,9 @@ static int memory_occurrences(const char *needle, size_t size)
 	assert_true(memory >= 0);
 	while (fgets(line, sizeof(line), maps)) {
 		unsigned long start, end;
-		char access[5];
+		const char *access = mapping_parse(line, &start, &end);
 
-		if (sscanf(line, "%lx-%lx %4s", &start, &end, access) != 3 || access[1] != 'w' ||
-		    end - start > 256UL * 1024 * 1024)
+		if (!access || access[1] != 'w' || end - start > 256UL * 1024 * 1024)
 			continue;
 		for (unsigned long at = start; at < end; at += 4096) {
 			static uint8_t page[4096];
