@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A small declaration with its store, made by the program, for the tests that start from one."""
+import shutil
 from pathlib import Path
 
-from harness import expect, vmcred
+from harness import VMCRED, expect, vmcred
+
+NOBODY = 65534
+AS_NOBODY = [
+    "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all",
+]  # fmt: skip
 
 DECLARATION = """\
 machines:
@@ -24,6 +30,12 @@ vms:
       HOST-TWO: {credential: host-two, optional: true}
     platformOEMStrings: [ENVIRONMENT=test]
 """
+
+
+def program_for_all(folder):
+    """A copy of the program that any user can run, wherever it was built."""
+    folder.chmod(0o755)
+    return shutil.copy(VMCRED, folder / "vmcred")
 
 
 class Example:

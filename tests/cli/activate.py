@@ -6,7 +6,7 @@ import re
 import stat
 
 import harness
-from example import DECLARATION, Example
+from example import AS_NOBODY, DECLARATION, Example, program_for_all
 from harness import equal, expect, run, test, vmcred
 
 
@@ -216,9 +216,8 @@ def _(folder):
 def _(folder):
     harness.need_root()
     example = Example(folder)
-    folder.chmod(0o755)
     result = run(
-        "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", harness.VMCRED,
+        *AS_NOBODY, program_for_all(folder),
         "get", "--config", example.config, "--identity", example.identity, "m", "made/one",
     )  # fmt: skip
     expect(result, 1, "", f"vmcred: reading the identity file: {example.identity}: Permission denied: "
@@ -261,10 +260,8 @@ def _(folder):
 def _(folder):
     harness.need_root()
     example = Example(folder)
-    folder.chmod(0o755)
     result = run(
-        "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all",
-        "prlimit", "--memlock=0:0", harness.VMCRED, "generate", "--dry-run", "--config", example.config,
+        *AS_NOBODY, "prlimit", "--memlock=0:0", program_for_all(folder), "generate", "--dry-run", "--config", example.config,
     )  # fmt: skip
     expect(
         result,

@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import harness
-from example import Example
+from example import AS_NOBODY, NOBODY, Example, program_for_all
 from harness import equal, expect, test
 
 GENERATOR = """\
@@ -20,7 +20,6 @@ generators:
       echo 1 > $out/one
       sleep 30
 """
-NOBODY = 65534
 
 
 def wait_for(condition, what, seconds=20):
@@ -34,7 +33,7 @@ def wait_for(condition, what, seconds=20):
 
 
 def as_nobody(*command):
-    words = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *map(str, command)]
+    words = [*AS_NOBODY, *map(str, command)]
     environment = harness.CLEAN_ENVIRONMENT | {"XDG_RUNTIME_DIR": "/dev/shm"}
     return subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
 
@@ -51,8 +50,9 @@ def children(pid):
 def _(folder):
     harness.need_root()
     example = Example(folder, GENERATOR, generate=False)
+    program = program_for_all(folder)
     harness.run("chown", "-R", f"{NOBODY}:{NOBODY}", folder)
-    process = as_nobody(harness.VMCRED, "generate", "--config", example.config)
+    process = as_nobody(program, "generate", "--config", example.config)
     try:
         wait_for(lambda: children(process.pid), "the script")
         status = open(f"/proc/{process.pid}/status", encoding="ascii").read()
