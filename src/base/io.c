@@ -26,32 +26,43 @@ int dir_open(int dirfd, const char *path, struct error *err)
 	return fd;
 }
 
-/* Makes one folder; one that is there is as good. */
-static int dir_make_one(int dirfd, const char *path, mode_t mode)
+/* Opens a folder below `parent`, making it if need be; the name of a new one is brought to the
+ * disk. */
+static int dir_enter(int parent, const char *name, mode_t mode)
 {
-	if (mkdirat(dirfd, path, mode) < 0 && errno != EEXIST)
+	int fd;
+
+	if (mkdirat(parent, name, mode) == 0) {
+		if (fsync(parent) < 0)
+			return -errno;
+	} else if (errno != EEXIST) {
 		return -errno;
-	return 0;
+	}
+	fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
 }
 
 int dir_make(int dirfd, const char *path, mode_t mode, struct error *err)
 {
-	_cleanup_free_ char *part = strdup(path);
-	int r;
+	_cleanup_free_ char *parts = strdup(path);
+	_cleanup_close_ int fd =
+		openat(dirfd, path[0] == '/' ? "/" : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char *rest = NULL;
 
-	if (!part)
+	if (!parts)
 		return error_no_memory(err);
-	for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		r = dir_make_one(dirfd, part, mode);
-		if (r < 0)
-			return error_set_errno(err, -r, "making the folder %s", part);
-		*slash = '/';
+	if (fd < 0)
+		return error_set_errno(err, errno, "making the folder %s", path);
+	for (const char *name = strtok_r(parts, "/", &rest); name;
+	     name = strtok_r(NULL, "/", &rest)) {
+		int next = dir_enter(fd, name, mode);
+
+		if (next < 0)
+			return error_set_errno(err, -next, "making the folder %s", path);
+		close(fd);
+		fd = next;
 	}
-	r = dir_make_one(dirfd, path, mode);
-	if (r < 0)
-		return error_set_errno(err, -r, "making the folder %s", path);
-	return dir_open(dirfd, path, err);
+	return fd_release(&fd);
 }
 
 /* `.<prefix>.XXXXXXXX` with random hexadecimal digits; NULL without memory. */

@@ -18,7 +18,7 @@
 /* Opens a folder; returns its descriptor or a negative code. The caller closes it. */
 int dir_open(int dirfd, const char *path, struct error *err);
 
-/* The same, making the missing folders of the path with `mode`. */
+/* The same, making the missing folders of the path with `mode` and syncing their names. */
 int dir_make(int dirfd, const char *path, mode_t mode, struct error *err);
 
 /*
