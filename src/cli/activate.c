@@ -7,7 +7,6 @@
 #include "activate/activate.h"
 #include "base/cleanup.h"
 #include "base/json.h"
-#include "base/process.h"
 #include "cli/cli.h"
 #include "cli/identity.h"
 #include "config/config.h"
@@ -72,24 +71,19 @@ int command_activate(struct cli *cli, int argc, char **argv, struct error *err)
 	_cleanup_age_identities_ struct age_identities identities = {0};
 	_cleanup_config_ struct config config = {0};
 	__attribute__((cleanup(result_release))) struct activate_result result = {0};
-	_cleanup_free_ char *path = NULL;
 	_cleanup_close_ int store_dirfd = -1;
 	int first, r;
 
 	r = cli_parse(cli, &usage, argc, argv, &first, err);
 	if (r != 0)
 		return r < 0 ? r : 0;
-	r = process_harden(CLI_LOCK_BYTES, &cli->report, err);
-	if (r == 0)
-		r = config_find(cli->config, &path, &store_dirfd, err);
-	if (r == 0)
-		r = config_load_file(path, &config, err);
+	r = cli_start(cli, &config, &store_dirfd, err);
 	if (r < 0)
 		return r;
 	if (!options.machine && config.machine_count == 1)
 		options.machine = config.machines[0].name;
 	if (!options.machine) {
-		error_set(err, VMCRED_USAGE, "%s declares %zu machines", path,
+		error_set(err, VMCRED_USAGE, "%s declares %zu machines", config.path,
 			  config.machine_count);
 		return error_hint(err, "say which with --machine NAME");
 	}

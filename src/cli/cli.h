@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/report.h"
+#include "config/config.h"
 
 /* What a subcommand gets from main() and shares with its options. */
 struct cli {
@@ -47,6 +48,13 @@ struct cli_usage {
  */
 int cli_parse(struct cli *cli, const struct cli_usage *usage, int argc, char **argv, int *first,
 	      struct error *err);
+
+/*
+ * What every command that works on a declaration does first: hardens the process (base/process.h),
+ * finds the declaration and reads it. `store_dirfd` may be NULL; the caller closes it, and destroys
+ * the declaration.
+ */
+int cli_start(struct cli *cli, struct config *config, int *store_dirfd, struct error *err);
 
 /* Memory that a command expects to lock at one time: a table of 64 KiB in all the forms that it
  * takes. */

@@ -5,7 +5,6 @@
 
 #include "base/cleanup.h"
 #include "base/json.h"
-#include "base/process.h"
 #include "cli/cli.h"
 #include "vmm/vmm.h"
 
@@ -182,7 +181,6 @@ int command_compose(struct cli *cli, int argc, char **argv, struct error *err)
 		.words_max = -1,
 	};
 	_cleanup_config_ struct config config = {0};
-	_cleanup_free_ char *path = NULL;
 	struct composition composition = {0};
 	const struct vmm_ops *ops;
 	char *const *command;
@@ -190,11 +188,7 @@ int command_compose(struct cli *cli, int argc, char **argv, struct error *err)
 
 	if (r != 0)
 		return r == CLI_HELPED ? 0 : r;
-	r = process_harden(CLI_LOCK_BYTES, &cli->report, err);
-	if (r == 0)
-		r = config_find(cli->config, &path, NULL, err);
-	if (r == 0)
-		r = config_load_file(path, &config, err);
+	r = cli_start(cli, &config, NULL, err);
 	if (r < 0)
 		return r;
 	composition.vm = config_vm_get(&config, argv[first], err);

@@ -4,7 +4,6 @@
 
 #include "base/cleanup.h"
 #include "base/json.h"
-#include "base/process.h"
 #include "cli/cli.h"
 #include "config/config.h"
 #include "vars/vars.h"
@@ -69,7 +68,6 @@ int command_generate(struct cli *cli, int argc, char **argv, struct error *err)
 		.words_max = -1,
 	};
 	_cleanup_config_ struct config config = {0};
-	_cleanup_free_ char *path = NULL;
 	_cleanup_close_ int store_dirfd = -1;
 	_cleanup_json_ json_t *list = NULL;
 	struct output output;
@@ -80,11 +78,7 @@ int command_generate(struct cli *cli, int argc, char **argv, struct error *err)
 		return r < 0 ? r : 0;
 	if (first < argc)
 		options.machines = argv + first;
-	r = process_harden(CLI_LOCK_BYTES, &cli->report, err);
-	if (r == 0)
-		r = config_find(cli->config, &path, &store_dirfd, err);
-	if (r == 0)
-		r = config_load_file(path, &config, err);
+	r = cli_start(cli, &config, &store_dirfd, err);
 	if (r < 0)
 		return r;
 	list = cli->json ? json_array() : NULL;

@@ -5,7 +5,6 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
-#include "base/process.h"
 #include "cli/cli.h"
 #include "cli/identity.h"
 #include "config/config.h"
@@ -54,7 +53,6 @@ int command_get(struct cli *cli, int argc, char **argv, struct error *err)
 	_cleanup_age_identities_ struct age_identities identities = {0};
 	_cleanup_config_ struct config config = {0};
 	_cleanup_secret_ struct secret value = {0};
-	_cleanup_free_ char *path = NULL;
 	_cleanup_close_ int store_dirfd = -1;
 	struct vars_location location = {0};
 	int first, r;
@@ -62,11 +60,7 @@ int command_get(struct cli *cli, int argc, char **argv, struct error *err)
 	r = cli_parse(cli, &usage, argc, argv, &first, err);
 	if (r != 0)
 		return r < 0 ? r : 0;
-	r = process_harden(CLI_LOCK_BYTES, &cli->report, err);
-	if (r == 0)
-		r = config_find(cli->config, &path, &store_dirfd, err);
-	if (r == 0)
-		r = config_load_file(path, &config, err);
+	r = cli_start(cli, &config, &store_dirfd, err);
 	if (r == 0 && !config_machine_get(&config, argv[first], err))
 		r = -(int)err->code;
 	if (r == 0)

@@ -4,7 +4,6 @@
 
 #include "base/cleanup.h"
 #include "base/json.h"
-#include "base/process.h"
 #include "cli/cli.h"
 #include "cli/identity.h"
 #include "config/config.h"
@@ -72,7 +71,6 @@ int command_inspect(struct cli *cli, int argc, char **argv, struct error *err)
 	_cleanup_age_identities_ struct age_identities identities = {0};
 	_cleanup_config_ struct config config = {0};
 	__attribute__((cleanup(inspect_result_release))) struct inspect_result result = {0};
-	_cleanup_free_ char *path = NULL;
 	_cleanup_close_ int store_dirfd = -1;
 	int first, r;
 
@@ -80,11 +78,7 @@ int command_inspect(struct cli *cli, int argc, char **argv, struct error *err)
 	if (r != 0)
 		return r < 0 ? r : 0;
 	options.vm = argv[first];
-	r = process_harden(CLI_LOCK_BYTES, &cli->report, err);
-	if (r == 0)
-		r = config_find(cli->config, &path, &store_dirfd, err);
-	if (r == 0)
-		r = config_load_file(path, &config, err);
+	r = cli_start(cli, &config, &store_dirfd, err);
 	if (r == 0)
 		r = cli_identities_load(identity, &identities, err);
 	if (r == 0)

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/process.h"
 #include "cli/cli.h"
 #include "vmm/vmm.h"
 
@@ -90,7 +89,6 @@ int command_run(struct cli *cli, int argc, char **argv, struct error *err)
 		.words_max = -1,
 	};
 	_cleanup_config_ struct config config = {0};
-	_cleanup_free_ char *path = NULL;
 	unsigned int expose = VMM_EXPOSE_NOTHING;
 	const struct config_vm *vm;
 	int first, r = cli_parse(cli, &usage, argc, argv, &first, err);
@@ -99,11 +97,7 @@ int command_run(struct cli *cli, int argc, char **argv, struct error *err)
 		return r == CLI_HELPED ? 0 : r;
 	r = expose_parse(expose_word, &expose, err);
 	if (r == 0)
-		r = process_harden(CLI_LOCK_BYTES, &cli->report, err);
-	if (r == 0)
-		r = config_find(cli->config, &path, NULL, err);
-	if (r == 0)
-		r = config_load_file(path, &config, err);
+		r = cli_start(cli, &config, NULL, err);
 	if (r < 0)
 		return r;
 	vm = config_vm_get(&config, argv[first], err);

@@ -87,7 +87,6 @@ int command_units(struct cli *cli, int argc, char **argv, struct error *err)
 		.options = rows,
 	};
 	_cleanup_config_ struct config config = {0};
-	_cleanup_free_ char *path = NULL;
 	int first, r;
 
 	if (strcmp(argv[0], "units") != 0)
@@ -95,9 +94,7 @@ int command_units(struct cli *cli, int argc, char **argv, struct error *err)
 	r = cli_parse(cli, &usage, argc, argv, &first, err);
 	if (r != 0)
 		return r < 0 ? r : 0;
-	r = config_find(cli->config, &path, NULL, err);
-	if (r == 0)
-		r = config_load_file(path, &config, err);
+	r = cli_start(cli, &config, NULL, err);
 	if (r < 0)
 		return r;
 	return output ? dropins_write(&config, output, err) : dropins_print(&config, err);

@@ -50,6 +50,25 @@ static int credential_add(struct oem_list *list, const struct config_vm *vm,
 	return oem_list_add_credential(list, entry->oem_name, secret_span(&value), err);
 }
 
+/* Without a folder only optional credentials may be declared. */
+static int all_left_out(const struct config_vm *vm, const struct report *report, struct error *err)
+{
+	for (size_t i = 0; i < vm->credential_file_count; i++) {
+		if (!vm->credential_files[i].optional) {
+			error_set(err, VMCRED_USAGE,
+				  "there is no folder of credentials: $CREDENTIALS_DIRECTORY is "
+				  "not set");
+			return error_hint(err, "start it from a unit with LoadCredential=, or give "
+					       "--credentials DIR");
+		}
+		report_message(report, REPORT_WARNING,
+			       "the optional credential %s is left out: $CREDENTIALS_DIRECTORY is "
+			       "not set",
+			       vm->credential_files[i].oem_name);
+	}
+	return 0;
+}
+
 static int credentials_add(struct oem_list *list, const struct config_vm *vm, const char *folder,
 			   const struct report *report, struct error *err)
 {
@@ -57,12 +76,8 @@ static int credentials_add(struct oem_list *list, const struct config_vm *vm, co
 
 	if (vm->credential_file_count == 0)
 		return 0;
-	if (!folder) {
-		error_set(err, VMCRED_USAGE,
-			  "there is no folder of credentials: $CREDENTIALS_DIRECTORY is not set");
-		return error_hint(err, "start it from a unit with LoadCredential=, or give "
-				       "--credentials DIR");
-	}
+	if (!folder)
+		return all_left_out(vm, report, err);
 	dirfd = dir_open(AT_FDCWD, folder, err);
 	if (dirfd < 0)
 		return dirfd;

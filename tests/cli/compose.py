@@ -78,4 +78,14 @@ def _(folder):
     assert "test-vm" in result.err, result.err
 
 
+@test("without a folder of credentials a VM that has only optional ones is composed, with a warning for each")
+def _(folder):
+    declaration = folder / "vmcred.yaml"
+    declaration.write_text("vms: {v: {credentialFiles: {A: {credential: a, optional: true}}, platformOEMStrings: [X=1]}}\n")
+    result = harness.vmcred("compose", "--config", declaration, "v", "--json")
+    expect(result, 0, None,
+           "vmcred: warning: the optional credential A is left out: $CREDENTIALS_DIRECTORY is not set\n")
+    equal([string["credential"] for string in json.loads(result.out)["strings"]], [None])
+
+
 harness.main()

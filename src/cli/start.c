@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/cleanup.h"
+#include "base/process.h"
+#include "cli/cli.h"
+
+int cli_start(struct cli *cli, struct config *config, int *store_dirfd, struct error *err)
+{
+	_cleanup_free_ char *path = NULL;
+	int r = process_harden(CLI_LOCK_BYTES, &cli->report, err);
+
+	if (r == 0)
+		r = config_find(cli->config, &path, store_dirfd, err);
+	return r < 0 ? r : config_load_file(path, config, err);
+}
