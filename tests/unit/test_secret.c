@@ -166,6 +166,23 @@ static void no_byte_of_a_secret_stays_in_memory_after_it_was_destroyed(void **st
 	assert_int_equal(memory_occurrences(needle, sizeof(tail)), 1);
 }
 
+static void a_destroyed_secret_gives_its_pages_back(void **state)
+{
+	struct error err = {0};
+	struct secret secret = {0};
+	const uint8_t *address;
+	char flags[256];
+
+	(void)state;
+	assert_success(secret_create(&secret, 1, &err));
+	address = secret.data;
+	mapping_flags(address, flags, sizeof(flags));
+	assert_string_not_equal(flags, "");
+	secret_destroy(&secret);
+	mapping_flags(address, flags, sizeof(flags));
+	assert_string_equal(flags, "");
+}
+
 static void a_secret_grows_byte_by_byte_and_keeps_its_bytes(void **state)
 {
 	struct error err = {0};
@@ -243,6 +260,7 @@ int main(void)
 		cmocka_unit_test(a_child_does_not_inherit_the_bytes),
 		cmocka_unit_test(the_pages_around_a_secret_cannot_be_touched),
 		cmocka_unit_test(no_byte_of_a_secret_stays_in_memory_after_it_was_destroyed),
+		cmocka_unit_test(a_destroyed_secret_gives_its_pages_back),
 		cmocka_unit_test(a_secret_grows_byte_by_byte_and_keeps_its_bytes),
 		cmocka_unit_test(a_source_larger_than_its_limit_is_refused_and_leaves_nothing),
 		cmocka_unit_test(a_source_of_exactly_its_limit_is_read),
