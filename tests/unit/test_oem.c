@@ -374,6 +374,10 @@ static void a_missing_credential_says_what_would_bring_it(void **state)
 		 "the optional credential HOST-GONE is left out: there is no %s/gone", folder);
 	assert_string_equal(warned, expected);
 	assert_int_equal(list.count, 0);
+	assert_success(oem_list_compose(&list, &vm, NULL, &keeping, &err));
+	assert_string_equal(warned, "the optional credential HOST-GONE is left out: "
+				    "$CREDENTIALS_DIRECTORY is not set");
+	file.optional = false;
 	assert_error(
 		oem_list_compose(&list, &vm, NULL, NULL, &err), VMCRED_USAGE,
 		"composing the OEM strings of vm: there is no folder of credentials: "
