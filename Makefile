@@ -17,8 +17,10 @@ test: ## all tests: units, the program from outside, interop with the real peers
 	@$(MAKE) --no-print-directory all
 	@tools/test-run $(BUILD)
 
-bench: all ## measure against the real peers in the same run
-	@meson test -C $(BUILD) --benchmark --verbose
+bench: ## measure against the real peers in the same run
+	@tools/install-deps --test
+	@$(MAKE) --no-print-directory all
+	@PATH="$${XDG_CACHE_HOME:-$$HOME/.cache}/vmcred/bin:$$PATH" meson test -C $(BUILD) --benchmark --verbose
 
 lint: all ## clang-tidy, cppcheck, shellcheck, formatting
 	@tools/lint $(BUILD)

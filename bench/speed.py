@@ -56,6 +56,9 @@ def document(folder):
         "bare: libcrypto, one X25519": [sys.argv[1]],
         "vmcred get": [VMCRED, "get", "--config", example.config, "m", "made/one"],
     }
+    for peer in ("sops", "age"):
+        if not shutil.which(peer):
+            print(f"{peer} is not installed and is not measured: tools/install-deps --test")
     if shutil.which("sops"):
         commands["sops decrypt"] = [
             "sops", "decrypt", "--input-type", "binary", "--output-type", "binary", path,

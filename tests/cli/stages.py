@@ -5,8 +5,8 @@ import json
 import subprocess
 
 import harness
-from example import Example
-from harness import equal, expect, test, vmcred
+from example import DECLARATION, Example
+from harness import equal, expect, run, test, vmcred
 
 PROVED = """\
 #  STAGE     STATE    WHAT WAS SEEN
@@ -116,6 +116,23 @@ def _(folder):
     expect(vmcred("units", *config), 0, f"# microvm@m.service.d/50-vmcred.conf\n{text}", "")
     expect(vmcred("units", *config, "--output", folder / "units"), 0, "", "")
     equal((folder / "units/microvm@m.service.d/50-vmcred.conf").read_text(), text)
+
+
+@test("called as a systemd generator, it writes the drop-ins of the system's declaration into the first folder")
+def _(folder):
+    harness.need_root()
+    etc = folder / "etc" / "vmcred"
+    etc.mkdir(parents=True)
+    (etc / "vmcred.yaml").write_text(DECLARATION)
+    (folder / "vmcred-generator").symlink_to(harness.VMCRED)
+    script = 'mount --bind "$1/etc" /etc && exec "$1/vmcred-generator" "$1/normal" "$1/early" "$1/late"'
+    expect(run("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", folder), 0, "", "")
+    equal(
+        (folder / "normal/microvm@m.service.d/50-vmcred.conf").read_text(),
+        "# Made by `vmcred units` from /etc/vmcred/vmcred.yaml; changes here are lost.\n[Service]\n"
+        "LoadCredential=host-one:/run/secrets/vars/made/one\nLoadCredential=host-two:/run/secrets/vars/made/two\n",
+    )
+    equal(sorted(path.name for path in folder.iterdir()), ["etc", "normal", "vmcred-generator"])
 
 
 @test("called as a systemd generator without a declaration, it does nothing and succeeds")
