@@ -98,12 +98,12 @@ static int secrets_decrypt(const struct config *config, int store_dirfd,
 static int units_add(char ***list, char *const *units, struct error *err)
 {
 	for (; units && *units; units++) {
-		size_t count = 0;
+		size_t count = config_texts_count(*list), same = 0;
 		char **larger;
 
-		while (*list && (*list)[count] && strcmp((*list)[count], *units) != 0)
-			count++;
-		if (*list && (*list)[count])
+		while (same < count && strcmp((*list)[same], *units) != 0)
+			same++;
+		if (same < count)
 			continue;
 		larger = realloc(*list, (count + 2) * sizeof(char *));
 		if (!larger)
@@ -190,16 +190,9 @@ int activate_machine(const struct config *config, int store_dirfd,
 	return r;
 }
 
-static void units_free(char **units)
-{
-	for (char **unit = units; unit && *unit; unit++)
-		free(*unit);
-	free(units);
-}
-
 void activate_result_release(struct activate_result *result)
 {
-	units_free(result->restart_units);
-	units_free(result->reload_units);
+	config_texts_free(result->restart_units);
+	config_texts_free(result->reload_units);
 	*result = (struct activate_result){0};
 }

@@ -13,9 +13,7 @@
 #include "base/io.h"
 #include "vars/vars.h"
 
-#define LINK_NAME   "secrets"
-#define FOLDER_NAME "secrets.d"
-#define FOLDER_MODE 0751
+#define LINK_NAME "secrets"
 
 /* "vars/<generator>", below a generation. NULL without memory. */
 static char *generator_path(const struct config_generator *generator)
@@ -59,24 +57,16 @@ static bool secret_is_current(int generation_dirfd, const struct active_secret *
 }
 
 /* Entries of a folder, all levels: how many are not folders. */
-static size_t files_count(int dirfd, const char *name)
+static size_t files_count(int parent, const char *name)
 {
-	_cleanup_close_dir_ DIR *dir = NULL;
-	const struct dirent *entry;
+	_cleanup_close_dir_ DIR *dir = dir_stream_open(parent, name);
+	const char *entry;
 	size_t count = 0;
-	_cleanup_close_ int fd =
-		openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	int owned;
 
-	dir = fd < 0 ? NULL : fdopendir(fd);
 	if (!dir)
 		return 1;
-	owned = fd_release(&fd);
-	while ((entry = readdir(dir))) {
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-			continue;
-		count += files_count(owned, entry->d_name);
-	}
+	while ((entry = dir_stream_next(dir)))
+		count += files_count(dirfd(dir), entry);
 	return count;
 }
 
@@ -121,10 +111,10 @@ static int secrets_write(int generation_dirfd, const struct active_secret *secre
 
 		if (!path)
 			return error_no_memory(err);
-		dirfd = dir_make(generation_dirfd, path, FOLDER_MODE, err);
+		dirfd = dir_make(generation_dirfd, path, GENERATION_MODE, err);
 		if (dirfd < 0)
 			return dirfd;
-		if (fchmod(dirfd, FOLDER_MODE) < 0)
+		if (fchmod(dirfd, GENERATION_MODE) < 0)
 			return error_set_errno(err, errno, "setting the mode of %s", path);
 		r = secret_write(dirfd, &secrets[i], err);
 		if (r < 0)
@@ -143,12 +133,13 @@ int generation_write(int folder_dirfd, unsigned number, const struct active_secr
 	int r;
 
 	snprintf(name, sizeof(name), "%u", number);
-	dirfd = dir_make_temporary(folder_dirfd, name, FOLDER_MODE, &temporary, err);
+	dirfd = dir_make_temporary(folder_dirfd, name, GENERATION_MODE, &temporary, err);
 	if (dirfd < 0)
 		return dirfd;
-	vars_dirfd = dir_make(dirfd, "vars", FOLDER_MODE, err);
+	vars_dirfd = dir_make(dirfd, "vars", GENERATION_MODE, err);
 	r = vars_dirfd < 0 ? vars_dirfd : secrets_write(dirfd, secrets, count, err);
-	if (r == 0 && (fchmod(dirfd, FOLDER_MODE) < 0 || fchmod(vars_dirfd, FOLDER_MODE) < 0))
+	if (r == 0 &&
+	    (fchmod(dirfd, GENERATION_MODE) < 0 || fchmod(vars_dirfd, GENERATION_MODE) < 0))
 		r = error_set_errno(err, errno, "setting the mode of generation %s", name);
 	/* A folder of that number that the link does not point to is left over from a crash. */
 	if (r == 0)
@@ -164,24 +155,17 @@ int generation_write(int folder_dirfd, unsigned number, const struct active_secr
 
 int generation_clean(int folder_dirfd, unsigned current, struct error *err)
 {
+	_cleanup_close_dir_ DIR *dir = dir_stream_open(folder_dirfd, ".");
+	const char *entry;
 	char name[16];
-	_cleanup_close_dir_ DIR *dir = NULL;
-	const struct dirent *entry;
-	_cleanup_close_ int fd = dir_open(folder_dirfd, ".", err);
 	int r = 0;
 
-	if (fd < 0)
-		return fd;
-	snprintf(name, sizeof(name), "%u", current);
-	dir = fdopendir(fd);
 	if (!dir)
 		return error_set_errno(err, errno, "listing the generations");
-	(void)fd_release(&fd);
-	while (r == 0 && (entry = readdir(dir))) {
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
-		    strcmp(entry->d_name, name) == 0)
-			continue;
-		r = dir_remove_tree(folder_dirfd, entry->d_name, true, err);
+	snprintf(name, sizeof(name), "%u", current);
+	while (r == 0 && (entry = dir_stream_next(dir))) {
+		if (strcmp(entry, name) != 0)
+			r = dir_remove_tree(folder_dirfd, entry, true, err);
 	}
 	return r;
 }
@@ -192,7 +176,7 @@ int generation_switch(int run_dirfd, unsigned number, struct error *err)
 	char target[64], name[16];
 
 	snprintf(name, sizeof(name), "%u", number);
-	snprintf(target, sizeof(target), FOLDER_NAME "/%u", number);
+	snprintf(target, sizeof(target), GENERATION_FOLDER "/%u", number);
 	if (unlinkat(run_dirfd, temporary, 0) < 0 && errno != ENOENT)
 		return error_set_errno(err, errno, "removing a left-over %s", temporary);
 	if (symlinkat(target, run_dirfd, temporary) < 0)

@@ -12,6 +12,13 @@
 #include "base/secret.h"
 #include "config/config.h"
 
+/* Below <root>/run. */
+#define GENERATION_FOLDER "secrets.d"
+
+/* Search, but not list: a unit's user reaches its own file and sees no other names; sops-nix's
+ * mode. */
+#define GENERATION_MODE 0751
+
 /* A decrypted secret on its way to /run. */
 struct active_secret {
 	const struct config_generator *generator;

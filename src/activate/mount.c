@@ -9,12 +9,6 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 
-#define FOLDER_NAME "secrets.d"
-
-/* Search, but not list: a unit's user reaches its own file and sees no other names; sops-nix's
- * mode. */
-#define FOLDER_MODE 0751
-
 /*
  * Mounts one on `dirfd`. The calls of the mount API, unlike mount(2), leave no line in the kernel's
  * log where a parameter is not known.
@@ -65,7 +59,7 @@ static bool is_own_mount(int fd, int parent_dirfd)
 
 int generation_folder_open(int run_dirfd, bool may_mount, struct error *err)
 {
-	_cleanup_close_ int fd = dir_make(run_dirfd, FOLDER_NAME, FOLDER_MODE, err);
+	_cleanup_close_ int fd = dir_make(run_dirfd, GENERATION_FOLDER, GENERATION_MODE, err);
 
 	if (fd < 0)
 		return fd;
@@ -76,22 +70,23 @@ int generation_folder_open(int run_dirfd, bool may_mount, struct error *err)
 		 */
 		if (r < 0 && !fd_is_on_memory(fd))
 			return error_set_errno(
-				err, -r, "mounting a memory file system on /run/" FOLDER_NAME);
+				err, -r,
+				"mounting a memory file system on /run/" GENERATION_FOLDER);
 		if (r == 0) {
 			close(fd_release(&fd));
-			fd = dir_open(run_dirfd, FOLDER_NAME, err);
+			fd = dir_open(run_dirfd, GENERATION_FOLDER, err);
 			if (fd < 0)
 				return fd;
 		}
 	}
 	if (!fd_is_on_memory(fd)) {
-		error_set(err, VMCRED_FAILED, FOLDER_NAME " is not on a memory file system");
+		error_set(err, VMCRED_FAILED, GENERATION_FOLDER " is not on a memory file system");
 		return error_hint(
 			err, "plaintext must not go to a disk: give a --root on tmpfs, such as one "
 			     "below /run or /dev/shm");
 	}
 	/* Whatever the umask was when it was made. */
-	if (fchmod(fd, FOLDER_MODE) < 0)
-		return error_set_errno(err, errno, "setting the mode of " FOLDER_NAME);
+	if (fchmod(fd, GENERATION_MODE) < 0)
+		return error_set_errno(err, errno, "setting the mode of " GENERATION_FOLDER);
 	return fd_release(&fd);
 }

@@ -94,20 +94,14 @@ static int document_decrypt(const char *document_path, const char *identity_path
 			    struct secret *value, struct error *err)
 {
 	_cleanup_age_identities_ struct age_identities identities = {0};
-	_cleanup_sops_document_ struct sops_document *document = NULL;
 	_cleanup_secret_ struct secret text = {0};
-	struct span plaintext = {0};
 	int r = age_identity_file_load(AT_FDCWD, identity_path, &identities, err);
 
 	if (r == 0)
 		r = file_read_secret(AT_FDCWD, document_path, VARS_DOCUMENT_SIZE_MAX, &text, err);
-	if (r == 0)
-		r = sops_document_parse(secret_span(&text), document_path, &document, err);
-	if (r == 0)
-		r = sops_document_decrypt(document, &identities, err);
-	if (r == 0)
-		r = sops_document_value(document, SOPS_BINARY_KEY, &plaintext, err);
-	return r < 0 ? r : secret_copy(value, plaintext, err);
+	return r < 0 ? r
+		     : sops_binary_decrypt(secret_span(&text), document_path, &identities, value,
+					   err);
 }
 
 int vmcred_sops_decrypt_file(const char *document_path, const char *identity_path,

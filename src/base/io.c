@@ -103,6 +103,29 @@ int dir_make_temporary(int dirfd, const char *prefix, mode_t mode, char **name, 
 	return error_set(err, VMCRED_FAILED, "no free name for a temporary folder for %s", prefix);
 }
 
+DIR *dir_stream_open(int dirfd, const char *name)
+{
+	_cleanup_close_ int fd =
+		openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	/* The stream owns it now. */
+	if (dir)
+		(void)fd_release(&fd);
+	return dir;
+}
+
+const char *dir_stream_next(DIR *dir)
+{
+	const struct dirent *entry;
+
+	do {
+		errno = 0;
+		entry = readdir(dir);
+	} while (entry && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0));
+	return entry ? entry->d_name : NULL;
+}
+
 int dir_sync(int dirfd, const char *what, struct error *err)
 {
 	if (fsync(dirfd) < 0)
@@ -164,22 +187,17 @@ static int tree_entry_remove(int dirfd, const char *name, bool wipe, struct erro
 /* Removes the entries of a folder whose names start with `only`. */
 static int entries_remove(int fd, const char *name, const char *only, bool wipe, struct error *err)
 {
-	_cleanup_close_dir_ DIR *dir = NULL;
-	_cleanup_close_ int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	const struct dirent *entry;
-	int r;
+	_cleanup_close_dir_ DIR *dir = dir_stream_open(fd, ".");
+	const char *entry;
 
-	dir = copy < 0 ? NULL : fdopendir(copy);
 	if (!dir)
 		return error_set_errno(err, errno, "listing %s", name);
-	/* The stream owns it now. It shares its position with the original. */
-	(void)fd_release(&copy);
-	rewinddir(dir);
-	for (errno = 0; (entry = readdir(dir)); errno = 0) {
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
-		    strncmp(entry->d_name, only, strlen(only)) != 0)
+	while ((entry = dir_stream_next(dir))) {
+		int r;
+
+		if (strncmp(entry, only, strlen(only)) != 0)
 			continue;
-		r = tree_entry_remove(fd, entry->d_name, wipe, err);
+		r = tree_entry_remove(fd, entry, wipe, err);
 		if (r < 0)
 			return r;
 	}

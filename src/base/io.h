@@ -8,6 +8,7 @@
 #ifndef VMCRED_BASE_IO_H
 #define VMCRED_BASE_IO_H
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/types.h>
 
@@ -33,6 +34,18 @@ int dir_make_temporary(int dirfd, const char *prefix, mode_t mode, char **name, 
  * lock that keeps such runs apart.
  */
 int dir_remove_temporaries(int dirfd, const char *prefix, bool wipe, struct error *err);
+
+/*
+ * A stream over the entries of the folder `name` in `dirfd`, which is no link; NULL with errno set.
+ * The caller closes it.
+ */
+DIR *dir_stream_open(int dirfd, const char *name);
+
+/*
+ * The next entry's name, "." and ".." left out; NULL at the end, with errno 0, or after a failure.
+ * Valid until the next call.
+ */
+const char *dir_stream_next(DIR *dir);
 
 /* Flushes a folder's entries to the disk. `what` names it in the error. */
 int dir_sync(int dirfd, const char *what, struct error *err);

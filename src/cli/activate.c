@@ -11,11 +11,6 @@
 #include "cli/identity.h"
 #include "config/config.h"
 
-static void result_release(struct activate_result *result)
-{
-	activate_result_release(result);
-}
-
 static json_t *units_json(char *const *units)
 {
 	json_t *list = json_array();
@@ -70,7 +65,7 @@ int command_activate(struct cli *cli, int argc, char **argv, struct error *err)
 	};
 	_cleanup_age_identities_ struct age_identities identities = {0};
 	_cleanup_config_ struct config config = {0};
-	__attribute__((cleanup(result_release))) struct activate_result result = {0};
+	__attribute__((cleanup(activate_result_release))) struct activate_result result = {0};
 	_cleanup_close_ int store_dirfd = -1;
 	int first, r;
 

@@ -10,8 +10,23 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
-#include "base/name.h"
-#include "config/reader.h"
+#include "config/schema.h"
+
+void config_texts_free(char **texts)
+{
+	for (char **text = texts; text && *text; text++)
+		free(*text);
+	free(texts);
+}
+
+size_t config_texts_count(char *const *texts)
+{
+	size_t count = 0;
+
+	while (texts && texts[count])
+		count++;
+	return count;
+}
 
 static void files_free(struct config_file *files, size_t count)
 {
@@ -19,8 +34,8 @@ static void files_free(struct config_file *files, size_t count)
 		free(files[i].name);
 		free(files[i].owner);
 		free(files[i].group);
-		strings_free(files[i].restart_units);
-		strings_free(files[i].reload_units);
+		config_texts_free(files[i].restart_units);
+		config_texts_free(files[i].reload_units);
 	}
 	free(files);
 }
@@ -38,8 +53,8 @@ static void vm_release(struct config_vm *vm)
 		free(vm->credential_files[i].credential);
 	}
 	free(vm->credential_files);
-	strings_free(vm->oem_strings);
-	strings_free(vm->command);
+	config_texts_free(vm->oem_strings);
+	config_texts_free(vm->command);
 	free(vm->name);
 }
 
@@ -47,14 +62,14 @@ void config_destroy(struct config *config)
 {
 	for (size_t i = 0; i < config->machine_count; i++) {
 		free(config->machines[i].name);
-		strings_free(config->machines[i].tags);
+		config_texts_free(config->machines[i].tags);
 	}
 	free(config->machines);
 	for (size_t i = 0; i < config->generator_count; i++) {
 		struct config_generator *generator = &config->generators[i];
 
 		files_free(generator->files, generator->file_count);
-		strings_free(generator->machines);
+		config_texts_free(generator->machines);
 		free(generator->script);
 		free(generator->name);
 	}
@@ -124,12 +139,9 @@ bool config_generator_is_for(const struct config_generator *generator, const cha
 	return false;
 }
 
-/* `names` (ending with NULL) are the known ones; NULL without memory. */
 static int entry_unknown(const struct config *config, const char *what, const char *name,
-			 const char *const *names, struct error *err)
+			 const char *nearest, struct error *err)
 {
-	const char *nearest = names ? name_nearest(name, names) : NULL;
-
 	error_set(err, VMCRED_USAGE, "%s declares no %s \"%s\"", config->path, what, name);
 	if (nearest)
 		error_hint(err, "did you mean \"%s\"?", nearest);
@@ -139,30 +151,30 @@ static int entry_unknown(const struct config *config, const char *what, const ch
 const struct config_vm *config_vm_get(const struct config *config, const char *name,
 				      struct error *err)
 {
-	_cleanup_free_ const char **names = calloc(config->vm_count + 1, sizeof(char *));
-
 	for (size_t i = 0; i < config->vm_count; i++) {
 		if (strcmp(config->vms[i].name, name) == 0)
 			return &config->vms[i];
-		if (names)
-			names[i] = config->vms[i].name;
 	}
-	entry_unknown(config, "VM", name, names, err);
+	entry_unknown(config, "VM", name,
+		      schema_entry_nearest(name, config->vms, config->vm_count,
+					   sizeof(struct config_vm),
+					   offsetof(struct config_vm, name)),
+		      err);
 	return NULL;
 }
 
 const struct config_machine *config_machine_get(const struct config *config, const char *name,
 						struct error *err)
 {
-	_cleanup_free_ const char **names = calloc(config->machine_count + 1, sizeof(char *));
-
 	for (size_t i = 0; i < config->machine_count; i++) {
 		if (strcmp(config->machines[i].name, name) == 0)
 			return &config->machines[i];
-		if (names)
-			names[i] = config->machines[i].name;
 	}
-	entry_unknown(config, "machine", name, names, err);
+	entry_unknown(config, "machine", name,
+		      schema_entry_nearest(name, config->machines, config->machine_count,
+					   sizeof(struct config_machine),
+					   offsetof(struct config_machine, name)),
+		      err);
 	return NULL;
 }
 
@@ -181,14 +193,23 @@ static char *specifiers_escape(const char *name)
 	return escaped;
 }
 
+char *config_load_path(const struct config_load *load)
+{
+	char *path = NULL;
+
+	if (asprintf(&path, CONFIG_SECRETS_LINK "/vars/%s/%s", load->generator, load->file) < 0)
+		return NULL;
+	return path;
+}
+
 static char *load_line(const struct config_load *load)
 {
 	_cleanup_free_ char *credential = specifiers_escape(load->credential);
+	/* A generator's and a file's name have no '%' in them. */
+	_cleanup_free_ char *path = config_load_path(load);
 	char *line = NULL;
 
-	/* A generator's and a file's name have no '%' in them. */
-	if (!credential || asprintf(&line, "LoadCredential=%s:" CONFIG_SECRETS_LINK "/vars/%s/%s",
-				    credential, load->generator, load->file) < 0)
+	if (!credential || !path || asprintf(&line, "LoadCredential=%s:%s", credential, path) < 0)
 		return NULL;
 	return line;
 }

@@ -102,6 +102,10 @@ struct config {
 	size_t vm_count;
 };
 
+/* A NULL-terminated list of owned texts, or NULL: releases it, counts it. */
+void config_texts_free(char **texts);
+size_t config_texts_count(char *const *texts);
+
 #define _cleanup_config_ __attribute__((cleanup(config_destroy)))
 
 /*
@@ -133,6 +137,10 @@ const struct config_file *config_file_find(const struct config_generator *genera
 
 /* Whether the generator makes files for that machine: it names it, or is shared. */
 bool config_generator_is_for(const struct config_generator *generator, const char *machine);
+
+/* Where the activated file is: "/run/secrets/vars/<generator>/<file>". NULL without memory; the
+ * caller frees it. */
+char *config_load_path(const struct config_load *load);
 
 /*
  * The unit line that gives a VM a credential, "LoadCredential=host-api-key:/run/secrets/vars/…", or

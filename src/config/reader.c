@@ -254,7 +254,7 @@ int reader_strings(struct reader *reader, struct fy_node *value, void *target)
 	count = fy_node_sequence_item_count(value);
 	if (count < 0 || count > LIST_MAX)
 		return reader_reject(reader, value, "has more than %d entries", LIST_MAX);
-	strings_free(*(char ***)target);
+	config_texts_free(*(char ***)target);
 	*(char ***)target = calloc((size_t)count + 1, sizeof(char *));
 	if (!*(char ***)target)
 		return error_no_memory(reader->err);
@@ -286,20 +286,4 @@ int reader_number(struct reader *reader, struct fy_node *value, size_t least, si
 				     most, text);
 	*number = (size_t)parsed;
 	return 0;
-}
-
-void strings_free(char **strings)
-{
-	for (char **string = strings; string && *string; string++)
-		free(*string);
-	free(strings);
-}
-
-size_t strings_count(char *const *strings)
-{
-	size_t count = 0;
-
-	while (strings && strings[count])
-		count++;
-	return count;
 }

@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "config/config.h"
 
 struct reader {
 	const char *path; /* the file, for errors */
@@ -65,8 +66,5 @@ int reader_strings(struct reader *reader, struct fy_node *value, void *target);
 /* A whole number from `least` to `most`. */
 int reader_number(struct reader *reader, struct fy_node *value, size_t least, size_t most,
 		  size_t *number);
-
-void strings_free(char **strings);
-size_t strings_count(char *const *strings);
 
 #endif

@@ -194,7 +194,7 @@ static int generator_check(struct reader *reader, struct config_generator *gener
 {
 	if (generator->file_count == 0)
 		return reader_reject(reader, key, "declares no files");
-	if (!generator->share && strings_count(generator->machines) == 0)
+	if (!generator->share && config_texts_count(generator->machines) == 0)
 		return reader_reject(reader, key,
 				     "is for no machine: give it machines: or share: true");
 	for (size_t i = 0; i < generator->file_count; i++) {

@@ -102,7 +102,7 @@ int schema_vm(struct reader *reader, const char *name, struct fy_node *key, stru
 		return r;
 	vm->line = reader_line(key);
 	r = reader_mapping(reader, value, keys, vm);
-	vm->oem_string_count = strings_count(vm->oem_strings);
+	vm->oem_string_count = config_texts_count(vm->oem_strings);
 	if (r == 0 && vm->command && !vm->command[0])
 		return reader_reject(reader, key, "has an empty command");
 	return r;

@@ -84,12 +84,9 @@ static bool credential_is_active(const struct subject *subject,
 	_cleanup_free_ char *path = NULL, *full = NULL;
 	_cleanup_close_ int fd = -1;
 
-	if (asprintf(&path, "run/secrets/vars/%s/%s", credential->load->generator,
-		     credential->load->file) < 0) {
-		path = NULL;
-		return false;
-	}
-	full = below_root(subject, path);
+	path = config_load_path(credential->load);
+	/* Without its first '/', below the root. */
+	full = path ? below_root(subject, path + 1) : NULL;
 	fd = full ? file_open(AT_FDCWD, full, &ignored) : -1;
 	if (fd < 0)
 		return false;

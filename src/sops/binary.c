@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Writing a document of the binary store: a JSON document with the one key "data".
+ * The binary store: a JSON document with the one key "data".
  */
 #include <stdlib.h>
 
@@ -100,4 +100,19 @@ int sops_binary_encrypt(struct span plaintext, const struct age_recipients *reci
 	if (r == 0)
 		r = document_write(secret_span(&value), &metadata, document, err);
 	return r;
+}
+
+int sops_binary_decrypt(struct span document, const char *what,
+			const struct age_identities *identities, struct secret *plaintext,
+			struct error *err)
+{
+	_cleanup_sops_document_ struct sops_document *parsed = NULL;
+	struct span value = {0};
+	int r = sops_document_parse(document, what, &parsed, err);
+
+	if (r == 0)
+		r = sops_document_decrypt(parsed, identities, err);
+	if (r == 0)
+		r = sops_document_value(parsed, SOPS_BINARY_KEY, &value, err);
+	return r < 0 ? r : secret_append(plaintext, value, err);
 }

@@ -69,4 +69,12 @@ int sops_document_emit(const struct sops_document *document, struct secret *out,
 int sops_binary_encrypt(struct span plaintext, const struct age_recipients *recipients,
 			struct secret *document, struct error *err);
 
+/*
+ * The reverse: parses, decrypts and verifies a document and adds its bytes to `plaintext`. `what`
+ * names it in errors, which are those of the three steps.
+ */
+int sops_binary_decrypt(struct span document, const char *what,
+			const struct age_identities *identities, struct secret *plaintext,
+			struct error *err);
+
 #endif

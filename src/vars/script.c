@@ -18,10 +18,10 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/io.h"
 #include "vars/script_folder.h"
 
@@ -63,14 +63,6 @@ static _Noreturn void script_exec(const char *script, const char *out, int outpu
 	_exit(127);
 }
 
-static long long milliseconds_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-}
-
 /* Reads what there is; 0 at the end, 1 while there may be more. */
 static int output_read(int fd, struct secret *output, struct error *err)
 {
@@ -94,11 +86,11 @@ static int output_read(int fd, struct secret *output, struct error *err)
 /* Waits for the script's end or the time limit, taking its output meanwhile. */
 static int script_wait(int pidfd, int pipe, struct secret *output, struct error *err)
 {
-	long long deadline = milliseconds_now() + SCRIPT_SECONDS_MAX * 1000LL;
+	int64_t deadline = clock_now_ms() + SCRIPT_SECONDS_MAX * INT64_C(1000);
 	struct pollfd watched[] = {{.fd = pidfd, .events = POLLIN}, {.fd = pipe, .events = POLLIN}};
 
 	for (;;) {
-		long long left = deadline - milliseconds_now();
+		int64_t left = deadline - clock_now_ms();
 		int r = left > 0 ? poll(watched, 2, (int)left) : 0;
 
 		if (r < 0 && errno == EINTR)
@@ -200,24 +192,17 @@ static int failure_show(const struct config_generator *generator, int dirfd, str
 
 static int undeclared_check(const struct config_generator *generator, int dirfd, struct error *err)
 {
-	_cleanup_close_dir_ DIR *dir = NULL;
-	_cleanup_close_ int copy = fcntl(dirfd, F_DUPFD_CLOEXEC, 3);
-	const struct dirent *entry;
+	_cleanup_close_dir_ DIR *dir = dir_stream_open(dirfd, ".");
+	const char *entry;
 
-	dir = copy < 0 ? NULL : fdopendir(copy);
 	if (!dir)
 		return error_set_errno(err, errno, "listing $out");
-	(void)fd_release(&copy);
-	while ((entry = readdir(dir))) {
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+	while ((entry = dir_stream_next(dir))) {
+		if (config_file_find(generator, entry))
 			continue;
-		if (!config_file_find(generator, entry->d_name)) {
-			error_set(err, VMCRED_FAILED, "it wrote $out/%s, which is not declared",
-				  entry->d_name);
-			return error_hint(err,
-					  "add it to the generator's files, or have the script "
-					  "remove it");
-		}
+		error_set(err, VMCRED_FAILED, "it wrote $out/%s, which is not declared", entry);
+		return error_hint(err, "add it to the generator's files, or have the script "
+				       "remove it");
 	}
 	return 0;
 }

@@ -43,16 +43,12 @@ static void left_over_remove(int parent_dirfd, const char *name)
 static void left_overs_remove(int parent_dirfd)
 {
 	static const char start[] = "." FOLDER_PREFIX ".";
-	_cleanup_close_ int copy = openat(parent_dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_close_dir_ DIR *dir = copy < 0 ? NULL : fdopendir(copy);
-	const struct dirent *entry;
+	_cleanup_close_dir_ DIR *dir = dir_stream_open(parent_dirfd, ".");
+	const char *entry;
 
-	if (!dir)
-		return;
-	(void)fd_release(&copy);
-	while ((entry = readdir(dir))) {
-		if (strncmp(entry->d_name, start, sizeof(start) - 1) == 0)
-			left_over_remove(parent_dirfd, entry->d_name);
+	while (dir && (entry = dir_stream_next(dir))) {
+		if (strncmp(entry, start, sizeof(start) - 1) == 0)
+			left_over_remove(parent_dirfd, entry);
 	}
 }
 

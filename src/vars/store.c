@@ -48,23 +48,6 @@ int vars_store_has(int store_dirfd, const struct vars_location *location, struct
 	return error_set_errno(err, errno, "looking for %s", path);
 }
 
-static int document_read(struct span text, const char *path,
-			 const struct age_identities *identities, struct secret *value,
-			 struct error *err)
-{
-	_cleanup_sops_document_ struct sops_document *document = NULL;
-	struct span plaintext;
-	int r = sops_document_parse(text, path, &document, err);
-
-	if (r == 0)
-		r = sops_document_decrypt(document, identities, err);
-	if (r == 0)
-		r = sops_document_value(document, SOPS_BINARY_KEY, &plaintext, err);
-	if (r == 0)
-		r = secret_copy(value, plaintext, err);
-	return r;
-}
-
 int vars_store_read(int store_dirfd, const struct vars_location *location,
 		    const struct age_identities *identities, struct secret *value,
 		    struct error *err)
@@ -85,7 +68,7 @@ int vars_store_read(int store_dirfd, const struct vars_location *location,
 		secret_move(value, &text);
 		return 0;
 	}
-	return document_read(secret_span(&text), path, identities, value, err);
+	return sops_binary_decrypt(secret_span(&text), path, identities, value, err);
 }
 
 /* A link to each machine that may read the file, as clan keeps them. */

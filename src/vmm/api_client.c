@@ -8,18 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
+
+#include "base/clock.h"
 
 /* An answer is an error message at most. */
 #define REPLY_SIZE_MAX ((size_t)256 * 1024)
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* Waits until the socket is ready for `events`. */
 static int socket_wait(const struct api_call *call, short events, int64_t deadline,
@@ -32,7 +25,7 @@ static int socket_wait(const struct api_call *call, short events, int64_t deadli
 	};
 
 	for (;;) {
-		int64_t left = deadline - now_ms();
+		int64_t left = deadline - clock_now_ms();
 		int ready = left > 0 ? poll(fds, 3, (int)left) : 0;
 
 		if (ready < 0 && errno == EINTR)
@@ -193,7 +186,7 @@ static int reply_receive(const struct api_call *call, int64_t deadline, struct a
 
 int api_call(const struct api_call *call, struct api_reply *reply, struct error *err)
 {
-	int64_t deadline = now_ms() + call->timeout_ms;
+	int64_t deadline = clock_now_ms() + call->timeout_ms;
 	int r;
 
 	*reply = (struct api_reply){0};
