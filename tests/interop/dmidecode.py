@@ -12,6 +12,9 @@ from vm import Qmp, Vm, stop
 
 SMBIOS = os.environ["VMCRED_SMBIOS"]
 
+# Type 127, its length, its handle, and a set of no strings (DSP0134, 7.45).
+END_OF_TABLE = re.compile(rb"\x7f\x04..\0\0\Z", re.DOTALL)
+
 
 def shown(string):
     """How dmidecode prints a string: ASCII, and a dot for each byte of everything else."""
@@ -52,10 +55,13 @@ def qemu_table(vm, *words):
         end = time.monotonic() + 60
         while time.monotonic() < end:
             time.sleep(0.5)
+            # Standing still, so that the memory is of one moment.
+            monitor("stop")
             monitor("pmemsave", val=0, size=64 << 20, filename=str(image))
+            monitor("cont")
             table = dump_of_memory(image.read_bytes(), dump)
-            # The entry point is there a moment before its table.
-            if table and b"CLUSTER" in table:
+            # The firmware may have been in the middle of it: the structure that ends the table is the last to come.
+            if table and b"CLUSTER" in table and END_OF_TABLE.search(table):
                 return table, dump
         raise AssertionError(f"no SMBIOS table in the guest's memory: {vm.errors()}")
     finally:
