@@ -32,9 +32,9 @@ def wait_for(condition, what, seconds=20):
     raise AssertionError(f"{what} did not come")
 
 
-def as_nobody(*command):
+def as_nobody(folder, *command):
     words = [*AS_NOBODY, *map(str, command)]
-    environment = harness.CLEAN_ENVIRONMENT | {"XDG_RUNTIME_DIR": "/dev/shm"}
+    environment = harness.CLEAN_ENVIRONMENT | {"XDG_RUNTIME_DIR": str(folder)}
     return subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
 
 
@@ -52,7 +52,7 @@ def _(folder):
     example = Example(folder, GENERATOR, generate=False)
     program = program_for_all(folder)
     harness.run("chown", "-R", f"{NOBODY}:{NOBODY}", folder)
-    process = as_nobody(program, "generate", "--config", example.config)
+    process = as_nobody(folder, program, "generate", "--config", example.config)
     try:
         wait_for(lambda: children(process.pid), "the script")
         status = open(f"/proc/{process.pid}/status", encoding="ascii").read()
@@ -60,7 +60,7 @@ def _(folder):
         equal(os.stat(f"/proc/{process.pid}/environ").st_uid, 0, "owner of /proc/PID/environ")
         limits = open(f"/proc/{process.pid}/limits", encoding="ascii").read()
         assert re.search(r"^Max core file size +0 +0 ", limits, re.M), limits
-        look = as_nobody("head", "-c1", f"/proc/{process.pid}/environ")
+        look = as_nobody(folder, "head", "-c1", f"/proc/{process.pid}/environ")
         equal(look.wait(), 1, "exit code of the same user's look")
         assert b"Permission denied" in look.stderr.read()
     finally:

@@ -106,66 +106,6 @@ static void the_pages_around_a_secret_cannot_be_touched(void **state)
 	}
 }
 
-/* How often the needle stands in the process's writable memory, read as a debugger would. */
-static int memory_occurrences(const char *needle, size_t size)
-{
-	FILE *maps = fopen("/proc/self/maps", "re");
-	int memory = open("/proc/self/mem", O_RDONLY | O_CLOEXEC), count = 0;
-	char line[512];
-
-	assert_non_null(maps);
-	assert_true(memory >= 0);
-	while (fgets(line, sizeof(line), maps)) {
-		unsigned long start, end;
-		const char *access = mapping_parse(line, &start, &end);
-
-		if (!access || access[1] != 'w' || end - start > 256UL * 1024 * 1024)
-			continue;
-		for (unsigned long at = start; at < end; at += 4096) {
-			static uint8_t page[4096];
-
-			if (pread(memory, page, sizeof(page), (off_t)at) != (ssize_t)sizeof(page))
-				continue;
-			for (const uint8_t *found = page;
-			     (found = memmem(found, sizeof(page) - (size_t)(found - page), needle,
-					     size));
-			     found++) {
-				/* The window that we read with does not count. */
-				if (at != (unsigned long)page / 4096 * 4096 &&
-				    at != (unsigned long)page / 4096 * 4096 + 4096)
-					count++;
-			}
-			memset(page, 0, sizeof(page));
-		}
-	}
-	close(memory);
-	fclose(maps);
-	return count;
-}
-
-static void no_byte_of_a_secret_stays_in_memory_after_it_was_destroyed(void **state)
-{
-	struct error err = {0};
-	struct secret secret = {0}, moved = {0};
-	/* Within one page, as the search goes page by page. */
-	_Alignas(32) char needle[32];
-	const char tail[] = "-secret-canary-41", head = 'q';
-
-	(void)state;
-	/* Put together only in secret memory and, for the search, in one stack buffer. */
-	assert_success(secret_append(&secret, span_of(&head, 1), &err));
-	assert_success(secret_append(&secret, span_of(tail, sizeof(tail) - 1), &err));
-	needle[0] = head;
-	memcpy(needle + 1, tail, sizeof(tail) - 1);
-	assert_int_equal(memory_occurrences(needle, sizeof(tail)), 2);
-	/* Growing moves it and leaves nothing behind. */
-	assert_success(secret_reserve(&secret, 100000, &err));
-	secret_move(&moved, &secret);
-	assert_int_equal(memory_occurrences(needle, sizeof(tail)), 2);
-	secret_destroy(&moved);
-	assert_int_equal(memory_occurrences(needle, sizeof(tail)), 1);
-}
-
 static void a_destroyed_secret_gives_its_pages_back(void **state)
 {
 	struct error err = {0};
@@ -259,7 +199,6 @@ int main(void)
 		cmocka_unit_test(secret_memory_is_locked_and_left_out_of_core_dumps_and_children),
 		cmocka_unit_test(a_child_does_not_inherit_the_bytes),
 		cmocka_unit_test(the_pages_around_a_secret_cannot_be_touched),
-		cmocka_unit_test(no_byte_of_a_secret_stays_in_memory_after_it_was_destroyed),
 		cmocka_unit_test(a_destroyed_secret_gives_its_pages_back),
 		cmocka_unit_test(a_secret_grows_byte_by_byte_and_keeps_its_bytes),
 		cmocka_unit_test(a_source_larger_than_its_limit_is_refused_and_leaves_nothing),
