@@ -9,22 +9,13 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/json.h"
-#include "vmm/api_client.h"
 #include "vmm/api_socket.h"
 #include "vmm/child.h"
-
-/* Starting and reading a configuration take milliseconds; touching all of a large guest's memory
- * takes minutes. */
-#define CREATE_TIMEOUT_MS (60 * 1000)
-#define BOOT_TIMEOUT_MS   (10 * 60 * 1000)
+#include "vmm/cloud_hypervisor_requests.h"
 
 /* A VMM that dies closes its socket first: what is waited for its end, before it is taken to be
  * alive. */
 #define END_TIMEOUT_MS 100
-
-/* A value shorter than this is found in any text. */
-#define QUOTED_SIZE_MIN 4
 
 int cloud_hypervisor_version(const char *program)
 {
@@ -58,48 +49,6 @@ int cloud_hypervisor_version(const char *program)
 	return (int)strtol(text + sizeof(prefix) - 1, NULL, 10);
 }
 
-/* Whether an answer repeats what is not to be shown. */
-static bool reply_quotes(const struct secret *body, const struct oem_list *list)
-{
-	for (size_t i = 0; i < list->count; i++) {
-		struct span text = secret_span(&list->strings[i].text);
-		const uint8_t *equals = memchr(text.data, '=', text.size);
-
-		if (equals && list->strings[i].name)
-			text = span_of(equals + 1, text.size - (size_t)(equals + 1 - text.data));
-		if (text.size >= QUOTED_SIZE_MIN &&
-		    memmem(body->data, body->size, text.data, text.size))
-			return true;
-	}
-	return false;
-}
-
-/* An answer that is an error: a JSON list of messages, from the outermost to the cause. */
-static int reply_reject(const struct api_reply *reply, const struct oem_list *list,
-			struct error *err)
-{
-	_cleanup_error_ struct error ignored = {0};
-	_cleanup_json_ json_t *messages = NULL;
-	size_t count;
-
-	error_set(err, VMCRED_FAILED, "its API refused it with status %d", reply->status);
-	if (reply_quotes(&reply->body, list))
-		return error_hint(err, "its answer repeats an OEM string and is not shown");
-	if (json_parse(secret_span(&reply->body), "the answer", &messages, &ignored) < 0)
-		return error_hint(err, "it gave no reason");
-	/* The cause first: error_wrap() puts each outer message in front. */
-	count = json_array_size(messages);
-	for (size_t i = count; i > 0; i--) {
-		const char *text = json_string_value(json_array_get(messages, i - 1));
-
-		if (text && i == count)
-			error_set(err, VMCRED_FAILED, "%s", text);
-		else if (text)
-			error_wrap(err, "%s", text);
-	}
-	return -(int)err->code;
-}
-
 /*
  * glibc's malloc gives memory back when a thread's heap has this much of it free, and on the way
  * opens a file, which Cloud Hypervisor's seccomp filter for its API thread kills it for: seen with
@@ -113,44 +62,6 @@ struct launching {
 	struct api_socket socket;
 	struct child child;
 };
-
-/* One request; anything but success is an error. */
-static int request(struct launching *launching, const char *resource, struct span body,
-		   int timeout_ms, struct error *err)
-{
-	_cleanup_api_reply_ struct api_reply reply = {0};
-	const struct api_call call = {
-		.fd = launching->socket.client,
-		.interrupts = {launching->child.pid_fd, launching->child.signal_fd},
-		.timeout_ms = timeout_ms,
-		.resource = resource,
-		.body = body,
-	};
-	int r = api_call(&call, &reply, err);
-
-	if (r == 0 && reply.status / 100 != 2)
-		r = reply_reject(&reply, launching->launch->list, err);
-	if (r == 0)
-		report_message(launching->launch->report, REPORT_DEBUG, "%s: status %d", resource,
-			       reply.status);
-	return r;
-}
-
-static int vm_create_and_boot(struct launching *launching,
-			      const struct cloud_hypervisor_config *config, struct error *err)
-{
-	_cleanup_secret_ struct secret body = {0};
-	int r = cloud_hypervisor_config_body(config, launching->launch->list, &body, err);
-
-	if (r == 0)
-		r = request(launching, "/api/v1/vm.create", secret_span(&body), CREATE_TIMEOUT_MS,
-			    err);
-	secret_destroy(&body);
-	if (r < 0)
-		return error_wrap(err, "creating the VM");
-	r = request(launching, "/api/v1/vm.boot", span_of(NULL, 0), BOOT_TIMEOUT_MS, err);
-	return r < 0 ? error_wrap(err, "booting the VM") : 0;
-}
 
 /*
  * The VMM is not left half started. Returns what to report: a signal that was sent to us is no
@@ -177,6 +88,7 @@ int cloud_hypervisor_boot(struct vmm_launch *launch, const struct cloud_hypervis
 {
 	_cleanup_command_ struct command command = {0};
 	struct launching launching = {.launch = launch, .socket = API_SOCKET_NONE};
+	struct cloud_hypervisor_api api = {.list = launch->list, .report = launch->report};
 	int r = api_socket_create(config->api_socket, &launching.socket, err);
 
 	if (r == 0)
@@ -198,7 +110,10 @@ int cloud_hypervisor_boot(struct vmm_launch *launch, const struct cloud_hypervis
 	/* The VMM's alone from here: it is closed when the VMM ends, and that is noticed. */
 	cleanup_close_fd(&launching.socket.listener);
 	launching.socket.listener = -1;
-	r = vm_create_and_boot(&launching, config, err);
+	api.fd = launching.socket.client;
+	api.interrupts[0] = launching.child.pid_fd;
+	api.interrupts[1] = launching.child.signal_fd;
+	r = cloud_hypervisor_vm_start(&api, config, err);
 	if (r < 0)
 		r = launch_abandon(&launching, err);
 	oem_list_destroy(launch->list);
