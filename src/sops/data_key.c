@@ -101,7 +101,8 @@ static int keys_try(const struct sops_document *document, const struct age_ident
 		if (identity_find(key, identities, &index) != named)
 			continue;
 		if (named)
-			tried = (struct age_identities){&identities->items[index], 1};
+			tried = (struct age_identities){.items = &identities->items[index],
+							.count = 1};
 		if (key_unwrap(key, &tried, data_key, err) == 0)
 			return 1;
 		if (err->code == VMCRED_MISSING && !named)
@@ -131,7 +132,7 @@ int sops_data_key_unwrap(const struct sops_document *document,
 int sops_data_key_wrap(struct span data_key, const struct age_recipients *recipients, size_t index,
 		       struct secret *enc, struct error *err)
 {
-	const struct age_recipients one = {&recipients->items[index], 1};
+	const struct age_recipients one = {.items = &recipients->items[index], .count = 1};
 	_cleanup_secret_ struct secret file = {0};
 	int r = age_encrypt(data_key, &one, &file, err);
 
