@@ -245,14 +245,19 @@ int fd_write(int fd, struct span bytes, const char *what, struct error *err)
 	return 0;
 }
 
-/* Content, mode and sync of a file that was just made. `what` is the name that the user knows. */
-static int new_file_fill(int fd, struct span content, mode_t mode, const char *what,
-			 struct error *err)
+/*
+ * Content, mode and sync of a file that was just made. `what` is the name that the user knows.
+ * `like`, unless it is NULL, is a file whose owner it gets; who may not give files away keeps it.
+ */
+static int new_file_fill(int fd, struct span content, mode_t mode, const struct stat *like,
+			 const char *what, struct error *err)
 {
 	int r = fd_write(fd, content, what, err);
 
 	if (r < 0)
 		return r;
+	if (like && fchown(fd, like->st_uid, like->st_gid) < 0)
+		(void)!fchown(fd, (uid_t)-1, like->st_gid);
 	/* The mode at open() was cut by the umask. */
 	if (fchmod(fd, mode) < 0)
 		return error_set_errno(err, errno, "setting the mode of %s", what);
@@ -269,13 +274,14 @@ int file_write_new(int dirfd, const char *name, struct span content, mode_t mode
 
 	if (fd < 0)
 		return error_set_errno(err, errno, "making %s", name);
-	r = new_file_fill(fd, content, mode, name, err);
+	r = new_file_fill(fd, content, mode, NULL, name, err);
 	if (r < 0)
 		(void)unlinkat(dirfd, name, 0);
 	return r;
 }
 
-int file_replace(int dirfd, const char *name, struct span content, mode_t mode, struct error *err)
+static int replace(int dirfd, const char *name, struct span content, mode_t mode,
+		   const struct stat *like, struct error *err)
 {
 	for (int attempt = 0; attempt < TEMPORARY_NAME_ATTEMPTS; attempt++) {
 		_cleanup_free_ char *temporary = temporary_name(name);
@@ -290,7 +296,7 @@ int file_replace(int dirfd, const char *name, struct span content, mode_t mode, 
 			continue;
 		if (fd < 0)
 			return error_set_errno(err, errno, "making a temporary file for %s", name);
-		r = new_file_fill(fd, content, mode, name, err);
+		r = new_file_fill(fd, content, mode, like, name, err);
 		if (r == 0 && renameat(dirfd, temporary, dirfd, name) < 0)
 			r = error_set_errno(err, errno, "putting the new %s in place", name);
 		if (r < 0) {
@@ -300,6 +306,29 @@ int file_replace(int dirfd, const char *name, struct span content, mode_t mode, 
 		return dir_sync(dirfd, name, err);
 	}
 	return error_set(err, VMCRED_FAILED, "no free name for a temporary file for %s", name);
+}
+
+int file_replace(int dirfd, const char *name, struct span content, mode_t mode, struct error *err)
+{
+	return replace(dirfd, name, content, mode, NULL, err);
+}
+
+int file_replace_keeping(const char *path, struct span content, struct error *err)
+{
+	_cleanup_free_ char *real = realpath(path, NULL);
+	char *slash = real ? strrchr(real, '/') : NULL;
+	_cleanup_close_ int dirfd = -1;
+	struct stat status;
+
+	if (!slash || stat(real, &status) < 0)
+		return error_set_errno(err, errno, "replacing %s", path);
+	if (!S_ISREG(status.st_mode))
+		return error_set(err, VMCRED_USAGE, "%s is not a regular file", path);
+	*slash = '\0';
+	dirfd = dir_open(AT_FDCWD, *real ? real : "/", err);
+	if (dirfd < 0)
+		return dirfd;
+	return replace(dirfd, slash + 1, content, status.st_mode & 07777, &status, err);
 }
 
 int file_read_secret(int dirfd, const char *path, size_t size_max, struct secret *content,

@@ -72,6 +72,12 @@ int file_write_new(int dirfd, const char *name, struct span content, mode_t mode
 /* Replaces `name` in `dirfd` (or makes it) in one step, as the head of this file says. */
 int file_replace(int dirfd, const char *name, struct span content, mode_t mode, struct error *err);
 
+/*
+ * Replaces the file at `path`, which is followed where it is a link, and keeps its mode; owner and
+ * group as far as this user may set them. VMCRED_USAGE: it is not a regular file.
+ */
+int file_replace_keeping(const char *path, struct span content, struct error *err);
+
 /* Reads a file to its end into secret memory; over `size_max` bytes is an error. */
 int file_read_secret(int dirfd, const char *path, size_t size_max, struct secret *content,
 		     struct error *err);

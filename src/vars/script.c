@@ -23,7 +23,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/io.h"
-#include "vars/script_folder.h"
+#include "base/memory_folder.h"
 
 #define SCRIPT_SECONDS_MAX 600
 
@@ -233,10 +233,9 @@ static int out_read(const struct config_generator *generator, int dirfd, struct 
 int script_run(const struct config_generator *generator, struct vars_value *values,
 	       struct error *err)
 {
-	__attribute__((cleanup(script_folder_remove))) struct script_folder folder = {
-		.parent_dirfd = -1, .dirfd = -1};
+	_cleanup_memory_folder_ struct memory_folder folder = MEMORY_FOLDER_NONE;
 	_cleanup_secret_ struct secret output = {0};
-	int r = script_folder_make(&folder, err);
+	int r = memory_folder_make(&folder, "the script's $out", err);
 
 	if (r < 0)
 		return r;

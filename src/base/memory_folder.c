@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vars/script_folder.h"
+#include "base/memory_folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +12,7 @@
 
 #define FOLDER_PREFIX "vmcred"
 
-void script_folder_remove(struct script_folder *folder)
+void memory_folder_remove(struct memory_folder *folder)
 {
 	_cleanup_error_ struct error ignored = {0};
 
@@ -24,7 +24,7 @@ void script_folder_remove(struct script_folder *folder)
 		close(folder->parent_dirfd);
 	free(folder->name);
 	free(folder->path);
-	*folder = (struct script_folder)SCRIPT_FOLDER_NONE;
+	*folder = (struct memory_folder)MEMORY_FOLDER_NONE;
 }
 
 /* A folder without a lock belongs to a run that was killed. */
@@ -56,7 +56,7 @@ static void left_overs_remove(int parent_dirfd)
  * Makes and locks a folder. Returns 1, or 0 where another run took it for a left-over before the
  * lock was there.
  */
-static int folder_make_locked(struct script_folder *folder, struct error *err)
+static int folder_make_locked(struct memory_folder *folder, struct error *err)
 {
 	struct stat status;
 
@@ -72,8 +72,8 @@ static int folder_make_locked(struct script_folder *folder, struct error *err)
 	return 0;
 }
 
-/* Tries one place for $out; 1: made there, 0: not a place for secrets. */
-static int place_try(struct script_folder *folder, const char *parent, struct error *err)
+/* Tries one place; 1: made there, 0: not a place for secrets. */
+static int place_try(struct memory_folder *folder, const char *parent, struct error *err)
 {
 	_cleanup_error_ struct error reason = {0};
 	int r;
@@ -82,7 +82,7 @@ static int place_try(struct script_folder *folder, const char *parent, struct er
 		return 0;
 	folder->parent_dirfd = dir_open(AT_FDCWD, parent, &reason);
 	if (folder->parent_dirfd < 0 || !fd_is_on_memory(folder->parent_dirfd)) {
-		script_folder_remove(folder);
+		memory_folder_remove(folder);
 		return 0;
 	}
 	left_overs_remove(folder->parent_dirfd);
@@ -90,14 +90,14 @@ static int place_try(struct script_folder *folder, const char *parent, struct er
 		r = folder_make_locked(folder, &reason);
 	} while (r == 0);
 	if (r < 0) {
-		script_folder_remove(folder);
+		memory_folder_remove(folder);
 		return 0;
 	}
 	folder->path = path_join(parent, folder->name);
 	return folder->path ? 1 : error_no_memory(err);
 }
 
-int script_folder_make(struct script_folder *folder, struct error *err)
+int memory_folder_make(struct memory_folder *folder, const char *what, struct error *err)
 {
 	const char *const places[] = {getenv("XDG_RUNTIME_DIR"), "/run", "/dev/shm"};
 
@@ -107,8 +107,9 @@ int script_folder_make(struct script_folder *folder, struct error *err)
 		if (r != 0)
 			return r < 0 ? r : 0;
 	}
-	error_set(err, VMCRED_FAILED,
-		  "there is no memory file system for the script's $out: tried "
-		  "$XDG_RUNTIME_DIR, /run and /dev/shm");
+	error_set(
+		err, VMCRED_FAILED,
+		"there is no memory file system for %s: tried $XDG_RUNTIME_DIR, /run and /dev/shm",
+		what);
 	return error_hint(err, "mount a tmpfs and name it in XDG_RUNTIME_DIR");
 }

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A private folder on a memory file system, for plaintext that another program must see as a file
+ * (a script's $out, the document in an editor). It is locked (flock(2)) while its process lives and
+ * wiped at its end. What a process that was killed left is wiped by the next one.
+ */
+#ifndef VMCRED_BASE_MEMORY_FOLDER_H
+#define VMCRED_BASE_MEMORY_FOLDER_H
+
+#include "base/error.h"
+
+struct memory_folder {
+	char *name;       /* owned */
+	char *path;       /* owned; absolute */
+	int parent_dirfd; /* owned */
+	int dirfd;        /* owned; holds the lock */
+};
+
+#define MEMORY_FOLDER_NONE                      \
+	{                                       \
+		.parent_dirfd = -1, .dirfd = -1 \
+	}
+
+#define _cleanup_memory_folder_ __attribute__((cleanup(memory_folder_remove)))
+
+/*
+ * Makes it below $XDG_RUNTIME_DIR, /run or /dev/shm, whichever is the first that will do. `what` it
+ * is for stands in the error.
+ */
+int memory_folder_make(struct memory_folder *folder, const char *what, struct error *err);
+
+/* Wipes and removes it. */
+void memory_folder_remove(struct memory_folder *folder);
+
+#endif
