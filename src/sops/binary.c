@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The binary store: a JSON document with the one key "data".
+ * The binary store: a JSON document with the one key "data", whose value is the whole plaintext.
  */
 #include <stdlib.h>
 
 #include "base/cleanup.h"
 #include "sops/cipher.h"
 #include "sops/document.h"
+#include "sops/json.h"
 
 /* The encrypted value and the encrypted MAC. */
 static int value_seal(struct span plaintext, struct span data_key, const char *last_modified,
@@ -59,18 +60,34 @@ static int keys_wrap(struct span data_key, const struct age_recipients *recipien
 	return r;
 }
 
+static int single_value_tree(struct span value, struct sops_tree *tree, struct error *err)
+{
+	struct sops_node node = {
+		.kind = SOPS_STRING,
+		.key = span_of_text(SOPS_BINARY_KEY),
+		.text = value,
+		.parent = SOPS_FIRST_DOCUMENT,
+	};
+	size_t index;
+	int r = sops_tree_begin(tree, err);
+
+	if (r == 0)
+		r = sops_tree_add(tree, node, &index, err);
+	if (r == 0)
+		tree->nodes[0].end = tree->nodes[SOPS_FIRST_DOCUMENT].end = tree->count;
+	return r;
+}
+
 static int document_write(struct span value, const struct sops_metadata *metadata,
 			  struct secret *document, struct error *err)
 {
-	struct sops_json_writer writer = {.out = document};
-	int r = sops_json_open(&writer, (struct span){0}, '{', err);
+	_cleanup_sops_tree_ struct sops_tree tree = {0}, metadata_tree = {0};
+	int r = single_value_tree(value, &tree, err);
 
 	if (r == 0)
-		r = sops_json_string(&writer, span_of_text(SOPS_BINARY_KEY), value, err);
+		r = sops_metadata_tree(metadata, &metadata_tree, err);
 	if (r == 0)
-		r = sops_metadata_write(metadata, &writer, err);
-	if (r == 0)
-		r = sops_json_close(&writer, '}', err);
+		r = sops_store_json.write(&tree, &metadata_tree, NULL, document, err);
 	return r;
 }
 
@@ -116,3 +133,58 @@ int sops_binary_decrypt(struct span document, const char *what,
 		r = sops_document_value(parsed, SOPS_BINARY_KEY, &value, err);
 	return r < 0 ? r : secret_append(plaintext, value, err);
 }
+
+static int plain_read(struct secret *text, const char *what, struct sops_tree *tree,
+		      struct error *err)
+{
+	int r = single_value_tree(secret_span(text), tree, err);
+
+	(void)what;
+	return r < 0 ? r : sops_tree_adopt(tree, text, err);
+}
+
+static bool never_has_metadata(const struct sops_tree *tree)
+{
+	(void)tree;
+	return false;
+}
+
+static int plain_or_sealed_write(const struct sops_tree *tree, const struct sops_tree *metadata,
+				 const struct sops_format *format, struct secret *out,
+				 struct error *err)
+{
+	size_t node = 0;
+
+	if (metadata)
+		return sops_json_write(tree, metadata, format, out, err);
+	if (tree->nodes[0].end > SOPS_FIRST_DOCUMENT &&
+	    tree->nodes[SOPS_FIRST_DOCUMENT].end == tree->nodes[0].end)
+		node = sops_tree_child(tree, SOPS_FIRST_DOCUMENT, span_of_text(SOPS_BINARY_KEY));
+	if (node == 0 || tree->nodes[node].kind != SOPS_STRING)
+		return error_set(err, VMCRED_FAILED,
+				 "it holds something else than the one string " SOPS_BINARY_KEY
+				 " of an encrypted binary file");
+	return secret_append(out, tree->nodes[node].text, err);
+}
+
+static int no_value_write(const struct sops_tree *tree, size_t node,
+			  const struct sops_format *format, struct secret *out, struct error *err)
+{
+	(void)tree, (void)node, (void)format, (void)out;
+	return error_set(err, VMCRED_FAILED, "a binary file has no parts that could be extracted");
+}
+
+static const char *const suffixes[] = {NULL};
+
+const struct sops_store sops_store_binary = {
+	.name = "binary",
+	.suffixes = suffixes,
+	.single_value = true,
+	.read = sops_json_read,
+	.read_plain = plain_read,
+	.has_metadata = never_has_metadata,
+	.metadata_take = sops_metadata_take_nested,
+	.write = plain_or_sealed_write,
+	.write_value = no_value_write,
+	.example = "This text is encrypted when the editor ends.",
+};

@@ -148,10 +148,6 @@ static int values_decrypt(struct walk *walk, struct error *err)
 	for (size_t i = 1; r == 0 && i < tree->count; i++) {
 		struct sops_node *node = &tree->nodes[i];
 
-		if (i == document->metadata_node) {
-			i = node->end - 1;
-			continue;
-		}
 		node->encrypted = sops_metadata_encrypts(
 			&document->metadata, tree->nodes[node->parent].encrypted, node->key);
 		if (node->kind == SOPS_MAP || node->kind == SOPS_LIST || node->kind == SOPS_NULL)
@@ -222,7 +218,8 @@ int sops_document_decrypt(struct sops_document *document, const struct age_ident
 	if (r == 0)
 		r = mac_verify(&walk, err);
 	document->state = r < 0 ? SOPS_BROKEN : SOPS_OPEN;
+	/* What was decrypted before the failure must not be found. */
 	if (r < 0)
-		memory_wipe(document->text.data, document->text.size);
+		sops_tree_destroy(&document->tree);
 	return r;
 }

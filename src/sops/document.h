@@ -7,10 +7,9 @@
 #include "sops/tree.h"
 
 struct sops_document {
-	char *name;         /* owned; for errors */
-	struct secret text; /* the tree points into it; it never grows */
+	char *name; /* owned; for errors */
 	struct sops_tree tree;
-	size_t metadata_node;
+	struct sops_tree metadata_tree; /* its texts lie in the memory of `tree` */
 	struct sops_metadata metadata;
 	enum {
 		SOPS_SEALED,

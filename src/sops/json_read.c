@@ -3,10 +3,6 @@
 #include "sops/json.h"
 #include "sops/number.h"
 
-/* Go's encoding/json gives up there too. Bounds the length of a path, and with it the work per
- * value. */
-#define DEPTH_MAX 10000
-
 struct reader {
 	uint8_t *at, *end;
 	const uint8_t *start;
@@ -216,10 +212,10 @@ static int value_read(struct reader *reader, struct span key, bool *opened, stru
 	if (*opened) {
 		node.kind = c == '{' ? SOPS_MAP : SOPS_LIST;
 		reader->at++;
-		if (++reader->depth > DEPTH_MAX)
+		if (++reader->depth > SOPS_DEPTH_MAX)
 			return error_set(err, VMCRED_FAILED,
 					 "%s is nested more than %d levels deep", reader->what,
-					 DEPTH_MAX);
+					 SOPS_DEPTH_MAX);
 	} else {
 		r = scalar_read(reader, &node, err);
 	}
@@ -298,8 +294,9 @@ static bool is_ascii(struct span text)
 	return bits < 0x80;
 }
 
-int sops_json_parse(struct secret *text, const char *what, struct sops_tree *tree,
-		    struct error *err)
+/* Reads the one value that the text holds into the container that is open. */
+static int text_read(struct secret *text, const char *what, struct sops_tree *tree,
+		     bool object_only, struct error *err)
 {
 	struct reader reader = {
 		.at = text->data,
@@ -314,10 +311,10 @@ int sops_json_parse(struct secret *text, const char *what, struct sops_tree *tre
 	if (!is_ascii(secret_span(text)) && !utf8_valid(secret_span(text)))
 		return error_set(err, VMCRED_FAILED, "%s is not valid JSON: it is not UTF-8", what);
 	spaces_skip(&reader);
-	if (peek(&reader) != '{' && reader.at < reader.end)
-		return error_set(err, VMCRED_FAILED, "%s is not a JSON object", what);
 	if (reader.at == reader.end)
 		return error_set(err, VMCRED_FAILED, "%s is empty", what);
+	if (object_only && peek(&reader) != '{')
+		return error_set(err, VMCRED_FAILED, "%s is not a JSON object", what);
 	r = value_read(&reader, (struct span){0}, &opened, err);
 	if (r == 0)
 		r = containers_read(&reader, err);
@@ -327,4 +324,25 @@ int sops_json_parse(struct secret *text, const char *what, struct sops_tree *tre
 	if (reader.at < reader.end)
 		return invalid(&reader, err);
 	return 0;
+}
+
+int sops_json_read(struct secret *text, const char *what, struct sops_tree *tree, struct error *err)
+{
+	size_t root;
+	int r = sops_tree_add(tree, (struct sops_node){.kind = SOPS_LIST}, &root, err);
+
+	if (r == 0)
+		r = text_read(text, what, tree, true, err);
+	if (r < 0)
+		return r;
+	tree->nodes[root].end = tree->count;
+	return sops_tree_adopt(tree, text, err);
+}
+
+int sops_json_read_value(struct secret *text, const char *what, struct sops_tree *tree,
+			 struct error *err)
+{
+	int r = text_read(text, what, tree, false, err);
+
+	return r < 0 ? r : sops_tree_adopt(tree, text, err);
 }

@@ -248,48 +248,59 @@ void sops_metadata_unsupported(const struct sops_metadata *metadata, char *names
 	}
 }
 
-static int string_write(struct sops_json_writer *writer, const char *key, struct span value,
-			struct error *err)
+static int string_add(struct sops_tree *tree, size_t parent, const char *key, struct span text,
+		      struct error *err)
 {
-	return sops_json_string(writer, span_of_text(key), value, err);
+	struct sops_node node = {
+		.kind = SOPS_STRING,
+		.key = span_of_text(key),
+		.text = text,
+		.parent = parent,
+	};
+	size_t index;
+
+	return sops_tree_add(tree, node, &index, err);
 }
 
-/* Keys in alphabetical order, as sops writes them. */
-static int age_keys_write(const struct sops_metadata *metadata, struct sops_json_writer *writer,
-			  struct error *err)
+/* Fields in alphabetical order, as sops writes them. */
+static int age_keys_add(const struct sops_metadata *metadata, struct sops_tree *tree,
+			struct error *err)
 {
-	const struct span none = {0};
-	int r = sops_json_open(writer, span_of_text("age"), '[', err);
+	struct sops_node list = {.kind = SOPS_LIST, .key = span_of_text("age")};
+	size_t keys, key;
+	int r = sops_tree_add(tree, list, &keys, err);
 
 	for (size_t i = 0; r == 0 && i < metadata->age_count; i++) {
-		r = sops_json_open(writer, none, '{', err);
+		r = sops_tree_add(tree, (struct sops_node){.kind = SOPS_MAP, .parent = keys}, &key,
+				  err);
 		if (r == 0)
-			r = string_write(writer, "enc", metadata->age[i].enc, err);
+			r = string_add(tree, key, "enc", metadata->age[i].enc, err);
 		if (r == 0)
-			r = string_write(writer, "recipient", metadata->age[i].recipient, err);
+			r = string_add(tree, key, "recipient", metadata->age[i].recipient, err);
 		if (r == 0)
-			r = sops_json_close(writer, '}', err);
+			tree->nodes[key].end = tree->count;
 	}
 	if (r == 0)
-		r = sops_json_close(writer, ']', err);
+		tree->nodes[keys].end = tree->count;
 	return r;
 }
 
-int sops_metadata_write(const struct sops_metadata *metadata, struct sops_json_writer *writer,
-			struct error *err)
+int sops_metadata_tree(const struct sops_metadata *metadata, struct sops_tree *tree,
+		       struct error *err)
 {
-	int r = sops_json_open(writer, span_of_text(SOPS_METADATA_KEY), '{', err);
+	size_t root;
+	int r = sops_tree_add(tree, (struct sops_node){.kind = SOPS_MAP}, &root, err);
 
 	if (r == 0)
-		r = age_keys_write(metadata, writer, err);
+		r = age_keys_add(metadata, tree, err);
 	if (r == 0)
-		r = string_write(writer, "lastmodified", span_of_text(metadata->last_modified),
-				 err);
+		r = string_add(tree, root, "lastmodified", span_of_text(metadata->last_modified),
+			       err);
 	if (r == 0)
-		r = string_write(writer, "mac", metadata->mac, err);
+		r = string_add(tree, root, "mac", metadata->mac, err);
 	if (r == 0)
-		r = string_write(writer, "version", span_of_text(SOPS_VERSION_WRITTEN), err);
+		r = string_add(tree, root, "version", span_of_text(SOPS_VERSION_WRITTEN), err);
 	if (r == 0)
-		r = sops_json_close(writer, '}', err);
+		tree->nodes[root].end = tree->count;
 	return r;
 }

@@ -6,11 +6,9 @@
 #ifndef VMCRED_SOPS_METADATA_H
 #define VMCRED_SOPS_METADATA_H
 
-#include "sops/json.h"
+#include "sops/store.h"
 #include "sops/timestamp.h"
 #include "sops/tree.h"
-
-#define SOPS_METADATA_KEY "sops"
 
 /* The version that documents are written as: the one whose format this is. sops takes any not newer
  * than it. */
@@ -57,8 +55,9 @@ bool sops_metadata_encrypts_root(const struct sops_metadata *metadata);
  */
 void sops_metadata_unsupported(const struct sops_metadata *metadata, char *names, size_t size);
 
-/* Writes the map for a document of the binary store, which has no rule. */
-int sops_metadata_write(const struct sops_metadata *metadata, struct sops_json_writer *writer,
-			struct error *err);
+/* Fills an empty tree with the map for a document of the binary store, which has no rule; its texts
+ * stay where they are. */
+int sops_metadata_tree(const struct sops_metadata *metadata, struct sops_tree *tree,
+		       struct error *err);
 
 #endif

@@ -6,16 +6,34 @@
 
 #include "base/cleanup.h"
 
+/* A chunk of texts is at least a page; each is twice as large as the last, up to this. */
+#define CHUNK_SIZE_MIN ((size_t)4096)
+#define CHUNK_SIZE_MAX ((size_t)1024 * 1024)
+
+static int nodes_reserve(struct sops_tree *tree, size_t count, struct error *err)
+{
+	size_t capacity = tree->capacity ? tree->capacity : 32;
+	struct sops_node *nodes;
+
+	if (count <= tree->capacity)
+		return 0;
+	while (capacity < count)
+		capacity += capacity / 2;
+	nodes = reallocarray(tree->nodes, capacity, sizeof(*nodes));
+	if (!nodes)
+		return error_no_memory(err);
+	tree->nodes = nodes;
+	tree->capacity = capacity;
+	return 0;
+}
+
 int sops_tree_add(struct sops_tree *tree, struct sops_node node, size_t *index, struct error *err)
 {
 	if (tree->count == tree->capacity) {
-		size_t capacity = tree->capacity ? tree->capacity * 2 : 32;
-		struct sops_node *nodes = reallocarray(tree->nodes, capacity, sizeof(*nodes));
+		int r = nodes_reserve(tree, tree->count + 1, err);
 
-		if (!nodes)
-			return error_no_memory(err);
-		tree->nodes = nodes;
-		tree->capacity = capacity;
+		if (r < 0)
+			return r;
 	}
 	node.end = tree->count + 1;
 	tree->nodes[tree->count] = node;
@@ -23,16 +41,215 @@ int sops_tree_add(struct sops_tree *tree, struct sops_node node, size_t *index, 
 	return 0;
 }
 
+int sops_tree_begin(struct sops_tree *tree, struct error *err)
+{
+	size_t index;
+	int r = sops_tree_add(tree, (struct sops_node){.kind = SOPS_LIST}, &index, err);
+
+	if (r == 0)
+		r = sops_tree_add(tree, (struct sops_node){.kind = SOPS_MAP}, &index, err);
+	if (r == 0)
+		tree->nodes[0].end = 2;
+	return r;
+}
+
 void sops_tree_destroy(struct sops_tree *tree)
 {
+	for (size_t i = 0; i < tree->chunk_count; i++)
+		secret_destroy(&tree->chunks[i]);
+	free(tree->chunks);
 	free(tree->nodes);
 	*tree = (struct sops_tree){0};
+}
+
+int sops_tree_adopt(struct sops_tree *tree, struct secret *text, struct error *err)
+{
+	struct secret *chunks =
+		reallocarray(tree->chunks, tree->chunk_count + 1, sizeof(*tree->chunks));
+
+	if (!chunks)
+		return error_no_memory(err);
+	tree->chunks = chunks;
+	chunks[tree->chunk_count] = (struct secret){0};
+	secret_move(&chunks[tree->chunk_count++], text);
+	return 0;
+}
+
+static int chunk_add(struct sops_tree *tree, size_t size, struct error *err)
+{
+	_cleanup_secret_ struct secret chunk = {0};
+	size_t capacity = CHUNK_SIZE_MIN;
+	int r;
+
+	if (tree->filling)
+		capacity = tree->chunks[tree->filling - 1].capacity * 2;
+	if (capacity > CHUNK_SIZE_MAX)
+		capacity = CHUNK_SIZE_MAX;
+	if (capacity < size)
+		capacity = size;
+	r = secret_create(&chunk, capacity, err);
+	if (r == 0)
+		r = sops_tree_adopt(tree, &chunk, err);
+	if (r == 0)
+		tree->filling = tree->chunk_count;
+	return r;
+}
+
+int sops_tree_text_reserve(struct sops_tree *tree, size_t size, uint8_t **room, struct error *err)
+{
+	struct secret *chunk = tree->filling ? &tree->chunks[tree->filling - 1] : NULL;
+
+	if (!chunk || chunk->capacity - chunk->size < size) {
+		int r = chunk_add(tree, size, err);
+
+		if (r < 0)
+			return r;
+		chunk = &tree->chunks[tree->filling - 1];
+	}
+	*room = chunk->data + chunk->size;
+	chunk->size += size;
+	return 0;
+}
+
+void sops_tree_text_trim(struct sops_tree *tree, size_t unused)
+{
+	tree->chunks[tree->filling - 1].size -= unused;
+}
+
+int sops_tree_text(struct sops_tree *tree, struct span bytes, struct span *kept, struct error *err)
+{
+	uint8_t *room;
+	int r = sops_tree_text_reserve(tree, bytes.size, &room, err);
+
+	if (r < 0)
+		return r;
+	if (bytes.size > 0)
+		memcpy(room, bytes.data, bytes.size);
+	*kept = span_of(room, bytes.size);
+	return 0;
+}
+
+static bool is_ancestor(const struct sops_tree *tree, size_t node, size_t ancestor)
+{
+	while (node > ancestor)
+		node = tree->nodes[node].parent;
+	return node == ancestor;
+}
+
+/* Makes room for `count` nodes at `at`, inside of `parent`. */
+static int nodes_shift(struct sops_tree *tree, size_t parent, size_t at, size_t count,
+		       struct error *err)
+{
+	int r = nodes_reserve(tree, tree->count + count, err);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < at; i++) {
+		struct sops_node *node = &tree->nodes[i];
+
+		/* What ends at `at` grows only if the new nodes are inside of it. */
+		if (node->end > at || (node->end == at && is_ancestor(tree, parent, i)))
+			node->end += count;
+	}
+	memmove(&tree->nodes[at + count], &tree->nodes[at],
+		(tree->count - at) * sizeof(*tree->nodes));
+	tree->count += count;
+	for (size_t i = at + count; i < tree->count; i++) {
+		tree->nodes[i].end += count;
+		if (tree->nodes[i].parent >= at)
+			tree->nodes[i].parent += count;
+	}
+	return 0;
+}
+
+static int chunks_take(struct sops_tree *tree, struct sops_tree *from, struct error *err)
+{
+	for (size_t i = 0; i < from->chunk_count; i++) {
+		int r = from->chunks[i].data ? sops_tree_adopt(tree, &from->chunks[i], err) : 0;
+
+		if (r < 0)
+			return r;
+	}
+	from->filling = 0;
+	return 0;
+}
+
+int sops_tree_graft(struct sops_tree *tree, size_t parent, size_t index, struct span key,
+		    struct sops_tree *from, size_t node, struct error *err)
+{
+	size_t count = from->nodes[node].end - node;
+	int r = chunks_take(tree, from, err);
+
+	if (r == 0)
+		r = nodes_shift(tree, parent, index, count, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < count; i++) {
+		struct sops_node *copy = &tree->nodes[index + i];
+
+		*copy = from->nodes[node + i];
+		copy->end = copy->end - node + index;
+		copy->parent = i == 0 ? parent : copy->parent - node + index;
+	}
+	tree->nodes[index].key = key;
+	return 0;
+}
+
+int sops_tree_sweep(struct sops_tree *tree, struct error *err)
+{
+	/* What each index becomes; one more for the ends. */
+	_cleanup_free_ size_t *moved = reallocarray(NULL, tree->count + 1, sizeof(*moved));
+	size_t count = 0, skip_to = 0;
+
+	if (!moved)
+		return error_no_memory(err);
+	for (size_t i = 0; i < tree->count; i++) {
+		moved[i] = count;
+		if (i >= skip_to && tree->nodes[i].removed)
+			skip_to = tree->nodes[i].end;
+		if (i >= skip_to)
+			count++;
+	}
+	moved[tree->count] = count;
+	skip_to = 0;
+	for (size_t i = 0; i < tree->count; i++) {
+		struct sops_node *node = &tree->nodes[i];
+
+		if (i >= skip_to && node->removed)
+			skip_to = node->end;
+		if (i < skip_to)
+			continue;
+		node->end = moved[node->end];
+		node->parent = moved[node->parent];
+		tree->nodes[moved[i]] = *node;
+	}
+	tree->count = count;
+	return 0;
+}
+
+int sops_tree_copy(const struct sops_tree *tree, size_t node, struct sops_tree *to,
+		   struct error *err)
+{
+	size_t count = tree->nodes[node].end - node;
+	int r = nodes_reserve(to, count, err);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < count; i++) {
+		to->nodes[i] = tree->nodes[node + i];
+		to->nodes[i].end -= node;
+		to->nodes[i].parent = i == 0 ? 0 : to->nodes[i].parent - node;
+		to->nodes[i].removed = false;
+	}
+	to->nodes[0].key = (struct span){0};
+	to->count = count;
+	return 0;
 }
 
 size_t sops_tree_child(const struct sops_tree *tree, size_t map, struct span key)
 {
 	for (size_t i = map + 1; i < tree->nodes[map].end; i = tree->nodes[i].end) {
-		if (span_equal(tree->nodes[i].key, key))
+		if (tree->nodes[i].key.data && span_equal(tree->nodes[i].key, key))
 			return i;
 	}
 	return 0;
@@ -48,10 +265,15 @@ int sops_tree_path(const struct sops_tree *tree, size_t node, char **path, size_
 		if (tree->nodes[i].key.data)
 			length += tree->nodes[i].key.size + 1;
 	}
-	*path = malloc(length + 1);
+	/* The path of a value that is under no key is ":" all the same, as strings.Join() has it.
+	 */
+	*size = length > 0 ? length : 1;
+	*path = malloc(*size + 1);
 	if (!*path)
 		return error_no_memory(err);
-	to = *path + length;
+	to = *path + *size;
+	if (length == 0)
+		*--to = ':';
 	for (size_t i = node; i != 0; i = tree->nodes[i].parent) {
 		struct span key = tree->nodes[i].key;
 
@@ -62,7 +284,6 @@ int sops_tree_path(const struct sops_tree *tree, size_t node, char **path, size_
 		if (key.size > 0)
 			memcpy(to, key.data, key.size);
 	}
-	*size = length;
 	return 0;
 }
 
@@ -77,6 +298,7 @@ static size_t list_position(const struct sops_tree *tree, size_t node)
 
 char *sops_tree_describe(const struct sops_tree *tree, size_t node)
 {
+	bool one_document = tree->nodes[0].end > 1 && tree->nodes[1].end == tree->nodes[0].end;
 	char *text = strdup("");
 
 	for (size_t i = node; text && i != 0; i = tree->nodes[i].parent) {
@@ -85,6 +307,10 @@ char *sops_tree_describe(const struct sops_tree *tree, size_t node)
 		const char *dot = *rest && *rest != '[' ? "." : "";
 		int r;
 
+		if (tree->nodes[i].parent == 0 && one_document) {
+			text = pointer_release(&rest);
+			continue;
+		}
 		if (key.data)
 			r = asprintf(&text, "%.*s%s%s", (int)key.size, (const char *)key.data, dot,
 				     rest);

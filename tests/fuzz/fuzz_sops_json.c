@@ -52,7 +52,7 @@ static void json_check(struct span input)
 
 	if (secret_copy(&text, input, &err) < 0)
 		abort();
-	r = sops_json_parse(&text, "fuzz", &tree, &err);
+	r = sops_json_read(&text, "fuzz", &tree, &err);
 	if (verdict >= 0 && (r == 0) != (verdict == 1))
 		abort();
 	for (size_t i = 0; r == 0 && i < tree.count; i++) {
