@@ -123,12 +123,13 @@ int sops_binary_decrypt(struct span document, const char *what,
 			const struct age_identities *identities, struct secret *plaintext,
 			struct error *err)
 {
+	const struct sops_keyring keyring = {.identities = identities};
 	_cleanup_sops_document_ struct sops_document *parsed = NULL;
 	struct span value = {0};
 	int r = sops_document_parse(document, what, &parsed, err);
 
 	if (r == 0)
-		r = sops_document_decrypt(parsed, identities, err);
+		r = sops_document_decrypt(parsed, &keyring, 0, err);
 	if (r == 0)
 		r = sops_document_value(parsed, SOPS_BINARY_KEY, &value, err);
 	return r < 0 ? r : secret_append(plaintext, value, err);

@@ -195,8 +195,8 @@ static int mac_verify(struct walk *walk, struct error *err)
 	return r;
 }
 
-int sops_document_decrypt(struct sops_document *document, const struct age_identities *identities,
-			  struct error *err)
+int sops_document_decrypt(struct sops_document *document, const struct sops_keyring *keyring,
+			  unsigned int flags, struct error *err)
 {
 	__attribute__((cleanup(walk_destroy))) struct walk walk = {.document = document};
 	_cleanup_secret_ struct secret data_key = {0};
@@ -207,7 +207,7 @@ int sops_document_decrypt(struct sops_document *document, const struct age_ident
 	if (document->state == SOPS_BROKEN)
 		return error_set(err, VMCRED_FAILED, "%s: it could not be decrypted before",
 				 document->name);
-	r = sops_data_key_unwrap(document, identities, &data_key, err);
+	r = sops_data_key_unwrap(document, keyring->identities, &data_key, err);
 	if (r < 0)
 		return r;
 	r = sops_cipher_create(&walk.cipher, secret_span(&data_key), SOPS_DECRYPT, err);
@@ -216,7 +216,7 @@ int sops_document_decrypt(struct sops_document *document, const struct age_ident
 	if (r == 0)
 		r = values_decrypt(&walk, err);
 	if (r == 0)
-		r = mac_verify(&walk, err);
+		r = flags & SOPS_IGNORE_MAC ? 0 : mac_verify(&walk, err);
 	document->state = r < 0 ? SOPS_BROKEN : SOPS_OPEN;
 	/* What was decrypted before the failure must not be found. */
 	if (r < 0)

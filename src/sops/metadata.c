@@ -19,10 +19,10 @@ static const struct {
 } rules[] = {
 	{"unencrypted_suffix", SOPS_UNENCRYPTED_SUFFIX, true},
 	{"encrypted_suffix", SOPS_ENCRYPTED_SUFFIX, true},
-	{"unencrypted_comment_regex", SOPS_ALL, true},
-	{"encrypted_comment_regex", SOPS_NONE, true},
-	{"unencrypted_regex", SOPS_ALL, false},
-	{"encrypted_regex", SOPS_ALL, false},
+	{"unencrypted_comment_regex", SOPS_UNENCRYPTED_COMMENT_REGEX, true},
+	{"encrypted_comment_regex", SOPS_ENCRYPTED_COMMENT_REGEX, true},
+	{"unencrypted_regex", SOPS_EVERYTHING, false},
+	{"encrypted_regex", SOPS_EVERYTHING, false},
 };
 
 #define RULES (sizeof(rules) / sizeof(rules[0]))
@@ -233,7 +233,8 @@ bool sops_metadata_encrypts(const struct sops_metadata *metadata, bool container
 
 bool sops_metadata_encrypts_root(const struct sops_metadata *metadata)
 {
-	return metadata->rule == SOPS_UNENCRYPTED_SUFFIX || metadata->rule == SOPS_ALL;
+	return metadata->rule == SOPS_UNENCRYPTED_SUFFIX ||
+	       metadata->rule == SOPS_UNENCRYPTED_COMMENT_REGEX;
 }
 
 void sops_metadata_unsupported(const struct sops_metadata *metadata, char *names, size_t size)

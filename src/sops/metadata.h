@@ -10,18 +10,6 @@
 #include "sops/timestamp.h"
 #include "sops/tree.h"
 
-/* The version that documents are written as: the one whose format this is. sops takes any not newer
- * than it. */
-#define SOPS_VERSION_WRITTEN "3.13.2"
-
-/* Which values are encrypted. A document has exactly one rule. */
-enum sops_rule {
-	SOPS_UNENCRYPTED_SUFFIX, /* all but those under a key that ends so */
-	SOPS_ENCRYPTED_SUFFIX,   /* only those under a key that ends so */
-	SOPS_ALL,                /* a rule on comments, which JSON does not have: no exception */
-	SOPS_NONE,               /* the same the other way round */
-};
-
 struct sops_age_key {
 	struct span recipient;
 	struct span enc; /* the data key as an armored age file */

@@ -8,8 +8,8 @@
  *
  * A document is untrusted. No value can be read from it before every value's tag and the document's
  * MAC have been verified, unless the caller asks for that. Types of keys that cannot be used here
- * (cloud services, Vault) are kept when a document is rewritten; that one of them would be needed is
- * an error that names it. PGP is done by the program gpg, which gets what it shall encrypt or
+ * (cloud services, Vault) are kept when a document is rewritten; that one of them would be needed
+ * is an error that names it. PGP is done by the program gpg, which gets what it shall encrypt or
  * decrypt through pipes.
  *
  * A document keeps its text in secret memory and decrypts it in place. Spans that it returns point
@@ -36,8 +36,6 @@
 /* The suffix of keys whose values stay readable, where nothing else is said. */
 #define SOPS_DEFAULT_SUFFIX "_unencrypted"
 
-/* --- Stores ------------------------------------------------------------------------------- */
-
 struct sops_store; /* sops/store.h */
 
 /* How a document is laid out (--indent; `stores` in .sops.yaml). */
@@ -61,8 +59,6 @@ bool sops_store_is_single_value(const struct sops_store *store);
 
 /* What `sops edit` puts into a new file. */
 struct span sops_store_example(const struct sops_store *store);
-
-/* --- Keys and rules ------------------------------------------------------------------------ */
 
 /* In the order in which sops lists the keys of a group. */
 enum sops_key_type {
@@ -94,7 +90,7 @@ struct sops_key {
 	enum sops_key_type type;
 	char *text; /* owned; as sops shows it: age recipient, PGP fingerprint, ARN, … */
 	char *fields[SOPS_KEY_FIELDS_MAX]; /* owned, or NULL; in the order of the table in key.c */
-	struct sops_context *context;	   /* owned */
+	struct sops_context *context;      /* owned */
 	size_t context_count;
 };
 
@@ -114,13 +110,13 @@ void sops_key_group_destroy(struct sops_key_group *group);
 
 /* Which values are encrypted. A document has one rule. */
 enum sops_rule {
-	SOPS_EVERYTHING,	 /* no rule */
-	SOPS_UNENCRYPTED_SUFFIX, /* all but those under a key that ends so */
-	SOPS_ENCRYPTED_SUFFIX,	 /* only those under a key that ends so */
-	SOPS_UNENCRYPTED_REGEX,	 /* all but those under a key that matches */
-	SOPS_ENCRYPTED_REGEX,	 /* only those under a key that matches */
+	SOPS_EVERYTHING,                /* no rule */
+	SOPS_UNENCRYPTED_SUFFIX,        /* all but those under a key that ends so */
+	SOPS_ENCRYPTED_SUFFIX,          /* only those under a key that ends so */
+	SOPS_UNENCRYPTED_REGEX,         /* all but those under a key that matches */
+	SOPS_ENCRYPTED_REGEX,           /* only those under a key that matches */
 	SOPS_UNENCRYPTED_COMMENT_REGEX, /* all but those below a comment that matches */
-	SOPS_ENCRYPTED_COMMENT_REGEX,	/* only those below a comment that matches */
+	SOPS_ENCRYPTED_COMMENT_REGEX,   /* only those below a comment that matches */
 };
 
 /* The rule's name in documents and in .sops.yaml: unencrypted_suffix, …; "" for no rule. */
@@ -149,21 +145,17 @@ void sops_policy_destroy(struct sops_policy *policy);
 int sops_policy_for_age(struct sops_policy *policy, const struct age_recipients *recipients,
 			struct error *err);
 
-/* --- What opens documents ------------------------------------------------------------------ */
-
 /* Everything is borrowed. */
 struct sops_keyring {
 	const struct age_identities *identities; /* NULL: none */
 	const char *gpg; /* the program; NULL: PGP is not tried. Looked up in PATH. */
-	/* Which types are tried first, and how many are named; those not named come last. NULL: age,
-	 * then PGP. */
+	/* Which types are tried first, and how many are named; those not named come last. NULL:
+	 * age, then PGP. */
 	const enum sops_key_type *order;
 	size_t order_count;
 	/* For recipients that need a person to encrypt to (age plugins); may be NULL. */
 	const struct age_prompt *prompt;
 };
-
-/* --- Documents ------------------------------------------------------------------------------ */
 
 struct sops_document;
 
@@ -175,6 +167,10 @@ struct sops_document;
  */
 int sops_document_read(const struct sops_store *store, struct secret *text, const char *what,
 		       struct sops_document **document, struct error *err);
+
+/* The same for a JSON document of which a copy is taken. */
+int sops_document_parse(struct span text, const char *what, struct sops_document **document,
+			struct error *err);
 
 /*
  * Reads plaintext, which is open from the start. VMCRED_FAILED: it is not of the store's format.
@@ -197,6 +193,13 @@ size_t sops_document_count(const struct sops_document *document);
 
 /* Accepts a pointer to NULL; sets it to NULL. */
 void sops_document_destroy(struct sops_document **document);
+
+/* The number of age recipients, and their public keys as the document spells them. */
+size_t sops_document_recipient_count(const struct sops_document *document);
+struct span sops_document_recipient(const struct sops_document *document, size_t index);
+
+/* Adds the decrypted document as JSON to `out`. */
+int sops_document_emit(const struct sops_document *document, struct secret *out, struct error *err);
 
 /* What the metadata says; empty for plaintext. Lives until the document is changed. */
 const struct sops_policy *sops_document_policy(const struct sops_document *document);
@@ -254,9 +257,9 @@ struct sops_difference {
 			} change;
 			enum sops_key_type type;
 			const char *text; /* lives in the document or the policy */
-		} *keys;		  /* owned; in the order in which sops shows them */
+		} * keys;                 /* owned; in the order in which sops shows them */
 		size_t count;
-	} *groups; /* owned */
+	} * groups; /* owned */
 	size_t group_count;
 	unsigned int threshold_before, threshold_after;
 	bool changed;
@@ -325,8 +328,6 @@ int sops_document_each(const struct sops_document *document,
  */
 int sops_document_value(const struct sops_document *document, const char *key, struct span *value,
 			struct error *err);
-
-/* --- One value as a binary document --------------------------------------------------------- */
 
 /*
  * Adds to `document` what `sops encrypt --input-type binary --output-type json` makes of the bytes,

@@ -12,16 +12,11 @@
 
 #include "base/error.h"
 #include "base/secret.h"
+#include "sops/sops.h"
 #include "sops/tree.h"
 
 /* The key of the metadata, and, followed by '_', the beginning of its keys in flat stores. */
 #define SOPS_METADATA_KEY "sops"
-
-/* How a document is laid out (--indent; `stores` in .sops.yaml). */
-struct sops_format {
-	unsigned int indent; /* columns */
-	bool indent_given;   /* else the store's own */
-};
 
 struct sops_store {
 	const char *name;            /* as --input-type spells it */
@@ -66,13 +61,6 @@ struct sops_store {
 };
 
 extern const struct sops_store sops_store_binary, sops_store_json;
-
-/* Both NULL if there is none. */
-const struct sops_store *sops_store_named(const char *name);
-const struct sops_store *sops_store_for_suffix(const char *path);
-
-/* The store of a file by its suffix; the binary store for every other. */
-const struct sops_store *sops_store_for_path(const char *path);
 
 /* Takes the map under "sops" at the top of each document: for stores with nested maps. */
 int sops_metadata_take_nested(struct sops_tree *tree, const char *what, struct sops_tree *metadata,

@@ -27,7 +27,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 		return 0;
 	}
-	if (sops_document_decrypt(document, &identities, &err) < 0) {
+	if (sops_document_decrypt(document, &(const struct sops_keyring){.identities = &identities},
+				  0, &err) < 0) {
 		if (sops_document_value(document, SOPS_BINARY_KEY, &value, &err) == 0 ||
 		    sops_document_emit(document, &out, &err) == 0)
 			abort();

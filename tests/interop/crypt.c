@@ -80,7 +80,8 @@ static int sops_open(char **words, struct span in, struct sops_document **docume
 	if (r == 0)
 		r = sops_document_parse(in, "stdin", document, err);
 	if (r == 0)
-		r = sops_document_decrypt(*document, &identities, err);
+		r = sops_document_decrypt(
+			*document, &(const struct sops_keyring){.identities = &identities}, 0, err);
 	return r;
 }
 

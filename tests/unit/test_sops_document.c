@@ -32,7 +32,10 @@ static int open_document(struct span text, const struct age_identities *identiti
 {
 	int r = sops_document_parse(text, "file", document, err);
 
-	return r < 0 ? r : sops_document_decrypt(*document, identities, err);
+	return r < 0 ? r
+		     : sops_document_decrypt(*document,
+					     &(const struct sops_keyring){.identities = identities},
+					     0, err);
 }
 
 static void a_binary_document_that_sops_wrote_gives_its_value(void **state)
@@ -47,8 +50,10 @@ static void a_binary_document_that_sops_wrote_gives_its_value(void **state)
 	assert_span_equal(sops_document_recipient(document, 0), VECTOR_RECIPIENT);
 	assert_error(sops_document_value(document, SOPS_BINARY_KEY, &value, &err), VMCRED_FAILED,
 		     "file: it is not decrypted");
-	assert_success(sops_document_decrypt(document, *state, &err));
-	assert_success(sops_document_decrypt(document, *state, &err));
+	assert_success(sops_document_decrypt(
+		document, &(const struct sops_keyring){.identities = *state}, 0, &err));
+	assert_success(sops_document_decrypt(
+		document, &(const struct sops_keyring){.identities = *state}, 0, &err));
 	assert_success(sops_document_value(document, SOPS_BINARY_KEY, &value, &err));
 	assert_span_equal(value, "hello");
 	assert_error(sops_document_value(document, "other", &value, &err), VMCRED_MISSING,
@@ -282,8 +287,9 @@ static void a_document_that_failed_gives_no_value(void **state)
 		     "file: its MAC is missing");
 	assert_error(sops_document_value(document, SOPS_BINARY_KEY, &value, &err), VMCRED_FAILED,
 		     "file: it is not decrypted");
-	assert_error(sops_document_decrypt(document, *state, &err), VMCRED_FAILED,
-		     "file: it could not be decrypted before");
+	assert_error(sops_document_decrypt(
+			     document, &(const struct sops_keyring){.identities = *state}, 0, &err),
+		     VMCRED_FAILED, "file: it could not be decrypted before");
 }
 
 static void a_stranger_is_told_for_whom_it_is(void **state)
@@ -305,9 +311,11 @@ static void a_stranger_is_told_for_whom_it_is(void **state)
 	assert_error(open_document(span_of_text(vector_sops_binary), &other, &document, &err),
 		     VMCRED_MISSING, message);
 	/* Nothing is broken by that: the right identity still opens it. */
-	assert_error(sops_document_decrypt(document, &none, &err), VMCRED_MISSING,
-		     ENCRYPTED_FOR "none" HINT);
-	assert_success(sops_document_decrypt(document, *state, &err));
+	assert_error(sops_document_decrypt(
+			     document, &(const struct sops_keyring){.identities = &none}, 0, &err),
+		     VMCRED_MISSING, ENCRYPTED_FOR "none" HINT);
+	assert_success(sops_document_decrypt(
+		document, &(const struct sops_keyring){.identities = *state}, 0, &err));
 	age_identities_destroy(&other);
 }
 

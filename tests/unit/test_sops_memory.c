@@ -92,7 +92,8 @@ static void secrets_are_found_while_they_live_and_not_afterwards(void **state)
 	assert_success(sops_binary_encrypt(secret_span(&value), &recipients, &text, &err));
 	assert_success(age_identities_parse(secret_span(&key), "keys", &loaded, &err));
 	assert_success(sops_document_parse(secret_span(&text), "file", &document, &err));
-	assert_success(sops_document_decrypt(document, &loaded, &err));
+	assert_success(sops_document_decrypt(
+		document, &(const struct sops_keyring){.identities = &loaded}, 0, &err));
 	assert_success(sops_document_value(document, SOPS_BINARY_KEY, &found, &err));
 	assert_true(span_equal(found, secret_span(&value)));
 	assert_success(sops_document_emit(document, &plain, &err));
