@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/unix_socket.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+int unix_socket_address(const char *path, struct sockaddr_un *address, struct error *err)
+{
+	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
+	if (strlen(path) >= sizeof(address->sun_path))
+		return error_set(err, VMCRED_FAILED,
+				 "the path of the socket, %s, is longer than %zu bytes", path,
+				 sizeof(address->sun_path) - 1);
+	memcpy(address->sun_path, path, strlen(path) + 1);
+	return 0;
+}
+
+/* A socket that nobody listens on any more is in the way; one that is in use is not ours to take.
+ */
+static int stale_remove(const struct sockaddr_un *address, struct error *err)
+{
+	_cleanup_close_ int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct stat status;
+
+	if (probe < 0)
+		return error_set_errno(err, errno, "making a socket");
+	if (lstat(address->sun_path, &status) < 0 || !S_ISSOCK(status.st_mode))
+		return error_set(err, VMCRED_FAILED, "%s is there and is not a socket",
+				 address->sun_path);
+	/* EAGAIN: somebody's queue is full. */
+	if (connect(probe, (const struct sockaddr *)address, sizeof(*address)) == 0 ||
+	    errno == EAGAIN)
+		return error_set(err, VMCRED_FAILED, "the socket %s is in use", address->sun_path);
+	if (errno != ECONNREFUSED || unlink(address->sun_path) < 0)
+		return error_set_errno(err, errno, "taking over the old socket %s",
+				       address->sun_path);
+	return 0;
+}
+
+static int socket_bind(int fd, const struct sockaddr_un *address, struct error *err)
+{
+	int r;
+
+	/* The mode of an unbound socket is the mode that bind() makes its file with: never wider.
+	 */
+	if (fchmod(fd, S_IRUSR | S_IWUSR) < 0)
+		return error_set_errno(err, errno, "setting the mode of a socket");
+	if (bind(fd, (const struct sockaddr *)address, sizeof(*address)) == 0)
+		return 0;
+	if (errno != EADDRINUSE)
+		return error_set_errno(err, errno, "making the socket %s", address->sun_path);
+	r = stale_remove(address, err);
+	if (r < 0)
+		return r;
+	if (bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0)
+		return error_set_errno(err, errno, "making the socket %s", address->sun_path);
+	return 0;
+}
+
+int unix_socket_listen(const struct sockaddr_un *address, int backlog, struct error *err)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int r;
+
+	if (fd < 0)
+		return error_set_errno(err, errno, "making a socket");
+	r = socket_bind(fd, address, err);
+	if (r < 0)
+		return r;
+	if (listen(fd, backlog) < 0) {
+		r = error_set_errno(err, errno, "listening on the socket %s", address->sun_path);
+		unlink(address->sun_path);
+		return r;
+	}
+	return fd_release(&fd);
+}
+
+void unix_socket_remove_stale(const char *path)
+{
+	_cleanup_error_ struct error ignored = {0};
+	struct sockaddr_un address;
+	struct stat status;
+
+	if (lstat(path, &status) == 0 && S_ISSOCK(status.st_mode) &&
+	    unix_socket_address(path, &address, &ignored) == 0)
+		(void)stale_remove(&address, &ignored);
+}
