@@ -22,7 +22,7 @@ _vmcred() {
 		[activate]="--machine --identity --root --json"
 		[units]="--output"
 		[compose]="--credentials --json"
-		[run]="--credentials --expose"
+		[run]="--credentials --exec --expose --notify --stop-timeout --supervise --transport --vsock-socket"
 		[inspect]="--identity --machine --proof --root --json"
 	)
 	COMPREPLY=()
@@ -31,11 +31,12 @@ _vmcred() {
 		return
 	fi
 	case $prev in
-	--config | --output | --identity | --proof) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+	--config | --output | --identity | --proof | --vsock-socket) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
 	--root | --credentials) mapfile -t COMPREPLY < <(compgen -d -- "$cur") ;;
 	--machine) mapfile -t COMPREPLY < <(compgen -W "$(_vmcred_names machines)" -- "$cur") ;;
 	--generator) mapfile -t COMPREPLY < <(compgen -W "$(_vmcred_names generators)" -- "$cur") ;;
 	--expose) mapfile -t COMPREPLY < <(compgen -W "argv log" -- "$cur") ;;
+	--transport) mapfile -t COMPREPLY < <(compgen -W "smbios fw_cfg" -- "$cur") ;;
 	*)
 		if [[ $cur == -* ]]; then
 			mapfile -t COMPREPLY < <(compgen -W "${options[$command]} $shared" -- "$cur")

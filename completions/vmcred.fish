@@ -28,3 +28,9 @@ complete -c vmcred -n "__fish_seen_subcommand_from activate inspect" -l root -rF
 complete -c vmcred -n "__fish_seen_subcommand_from inspect" -l proof -rF
 complete -c vmcred -n "__fish_seen_subcommand_from compose run" -l credentials -rF
 complete -c vmcred -n "__fish_seen_subcommand_from run" -l expose -xa "argv log"
+complete -c vmcred -n "__fish_seen_subcommand_from run" -l exec -d "become the hypervisor"
+complete -c vmcred -n "__fish_seen_subcommand_from run" -l notify -d "relay the guest's messages"
+complete -c vmcred -n "__fish_seen_subcommand_from run" -l stop-timeout -x
+complete -c vmcred -n "__fish_seen_subcommand_from run" -l supervise -d "stay as its parent"
+complete -c vmcred -n "__fish_seen_subcommand_from run" -l transport -xa "smbios fw_cfg"
+complete -c vmcred -n "__fish_seen_subcommand_from run" -l vsock-socket -rF

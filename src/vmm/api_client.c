@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "vmm/words.h"
 
 /* An answer is an error message at most. */
 #define REPLY_SIZE_MAX ((size_t)256 * 1024)
@@ -18,15 +19,15 @@
 static int socket_wait(const struct api_call *call, short events, int64_t deadline,
 		       struct error *err)
 {
-	struct pollfd fds[] = {
-		{.fd = call->fd, .events = events},
-		{.fd = call->interrupts[0], .events = POLLIN},
-		{.fd = call->interrupts[1], .events = POLLIN},
-	};
-
 	for (;;) {
+		struct pollfd fds[] = {
+			{.fd = call->fd, .events = events},
+			{.fd = call->interrupts[0], .events = POLLIN},
+			{.fd = call->interrupts[1], .events = POLLIN},
+			call->words ? words_poll(call->words) : (struct pollfd){.fd = -1},
+		};
 		int64_t left = deadline - clock_now_ms();
-		int ready = left > 0 ? poll(fds, 3, (int)left) : 0;
+		int ready = left > 0 ? poll(fds, 4, (int)left) : 0;
 
 		if (ready < 0 && errno == EINTR)
 			continue;
@@ -40,7 +41,9 @@ static int socket_wait(const struct api_call *call, short events, int64_t deadli
 		 * since. */
 		if (fds[0].revents)
 			return 0;
-		return error_set(err, VMCRED_FAILED, "interrupted");
+		if (fds[1].revents || fds[2].revents)
+			return error_set(err, VMCRED_FAILED, "interrupted");
+		words_pass(call->words);
 	}
 }
 

@@ -12,12 +12,15 @@
 #include "base/secret.h"
 #include "base/span.h"
 
+struct words;
+
 struct api_call {
 	int fd;               /* connected, non-blocking */
 	int interrupts[2];    /* descriptors; when one becomes readable, waiting ends. -1: none */
 	int timeout_ms;       /* for the whole call */
 	const char *resource; /* "/api/v1/vm.boot" */
 	struct span body;
+	struct words *words; /* what the VMM says meanwhile is passed on; may be NULL */
 };
 
 struct api_reply {

@@ -152,7 +152,23 @@ static int literals_exec(const struct vmm_launch *launch,
 	return command_exec_error(launch->argv[0], errno, err);
 }
 
-static int cloud_hypervisor_launch(struct vmm_launch *launch, struct error *err)
+static int cloud_hypervisor_vsock_find(const struct vmm_launch *launch, struct vmm_vsock *vsock,
+				       struct error *err)
+{
+	_cleanup_cloud_hypervisor_config_ struct cloud_hypervisor_config config = {0};
+	int r = cloud_hypervisor_config_read(launch->argv, &config, err);
+	const json_t *device = json_object_get(config.vm, "vsock");
+	const char *socket = json_string_value(json_object_get(device, "socket"));
+
+	if (r < 0 || !socket)
+		return r;
+	vsock->cid = (uint32_t)json_integer_value(json_object_get(device, "cid"));
+	vsock->socket = strdup(socket);
+	return vsock->socket ? 0 : error_no_memory(err);
+}
+
+static int cloud_hypervisor_launch(struct vmm_launch *launch, struct notify *notify,
+				   struct error *err)
 {
 	_cleanup_cloud_hypervisor_config_ struct cloud_hypervisor_config config = {0};
 	int r = cloud_hypervisor_config_read(launch->argv, &config, err);
@@ -160,7 +176,7 @@ static int cloud_hypervisor_launch(struct vmm_launch *launch, struct error *err)
 	if (r < 0)
 		return r;
 	if (!(launch->expose & VMM_EXPOSE_ARGV))
-		return cloud_hypervisor_boot(launch, &config, err);
+		return cloud_hypervisor_boot(launch, &config, notify, err);
 	if (launch->list->count > 0)
 		return literals_exec(launch, &config, err);
 	execvp(launch->argv[0], launch->argv);
@@ -172,5 +188,6 @@ const struct vmm_ops vmm_cloud_hypervisor = {
 	.programs = (const char *const[]){"cloud-hypervisor*", NULL},
 	.arguments_read = cloud_hypervisor_arguments_read,
 	.check = cloud_hypervisor_check,
+	.vsock_find = cloud_hypervisor_vsock_find,
 	.launch = cloud_hypervisor_launch,
 };

@@ -2,6 +2,7 @@
 #include "vmm/cloud_hypervisor_launch.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,13 +10,21 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "vmm/api_client.h"
 #include "vmm/api_socket.h"
 #include "vmm/child.h"
 #include "vmm/cloud_hypervisor_requests.h"
+#include "vmm/supervise.h"
+#include "vmm/unix_socket.h"
+#include "vmm/words.h"
 
 /* A VMM that dies closes its socket first: what is waited for its end, before it is taken to be
  * alive. */
 #define END_TIMEOUT_MS 100
+
+/* Pressing a button takes no time; a VMM that is busy with somebody else's request is not waited
+ * for. */
+#define CONTROL_TIMEOUT_MS 2000
 
 int cloud_hypervisor_version(const char *program)
 {
@@ -59,20 +68,23 @@ int cloud_hypervisor_version(const char *program)
 
 struct launching {
 	const struct vmm_launch *launch;
+	struct notify *notify;
 	struct api_socket socket;
 	struct child child;
+	struct words words;
 };
 
 /*
  * The VMM is not left half started. Returns what to report: a signal that was sent to us is no
- * error, and a VMM that ended by itself has said why on stderr.
+ * error, and a VMM that ended by itself has said why.
  */
 static int launch_abandon(struct launching *launching, struct error *err)
 {
 	bool ended = child_end_await(&launching->child, END_TIMEOUT_MS);
-	int number = child_signal(&launching->child);
+	int number = child_signal(&launching->child, NULL);
 	int code = child_stop(&launching->child);
 
+	words_finish(&launching->words);
 	if (number != 0) {
 		error_clear(err);
 		return 128 + number;
@@ -80,49 +92,158 @@ static int launch_abandon(struct launching *launching, struct error *err)
 	if (!ended)
 		return -(int)err->code;
 	error_set(err, VMCRED_FAILED, "it ended with exit code %d before its VM was booted", code);
-	return error_hint(err, "its own message is above");
+	words_quote(&launching->words, err);
+	return -(int)err->code;
+}
+
+/* A request while the VM runs. After one that was not answered the connection is of no use. */
+static int control_request(struct launching *launching, const char *resource, struct error *err)
+{
+	_cleanup_api_reply_ struct api_reply reply = {0};
+	const struct api_call call = {
+		.fd = launching->socket.client,
+		.interrupts = {launching->child.pid_fd, launching->child.signal_fd},
+		.timeout_ms = CONTROL_TIMEOUT_MS,
+		.resource = resource,
+		.words = &launching->words,
+	};
+	int r;
+
+	if (launching->socket.client < 0)
+		return error_set(err, VMCRED_FAILED, "%s: the VMM did not answer before", resource);
+	r = api_call(&call, &reply, err);
+	if (r < 0) {
+		close(fd_release(&launching->socket.client));
+		return error_wrap(err, "%s", resource);
+	}
+	if (reply.status / 100 != 2)
+		return error_set(err, VMCRED_FAILED, "%s: status %d", resource, reply.status);
+	return 0;
+}
+
+static int guest_power_off(void *vmm, struct error *err)
+{
+	return control_request(vmm, "/api/v1/vm.power-button", err);
+}
+
+static int vmm_quit(void *vmm, struct error *err)
+{
+	return control_request(vmm, "/api/v1/vmm.shutdown", err);
+}
+
+/* The VM is booted: what is not needed for the rest of its life is given back. */
+static int launch_supervise(struct launching *launching)
+{
+	const struct supervision supervision = {
+		.child = &launching->child,
+		.words = &launching->words,
+		.notify = launching->notify,
+		.chatter = -1,
+		.stop_timeout_ms = launching->launch->stop_timeout_ms,
+		.report = launching->launch->report,
+		.power_off = guest_power_off,
+		.quit = vmm_quit,
+		.vmm = launching,
+	};
+
+	report_message(launching->launch->report, REPORT_INFO, "the VM is booted");
+	notify_booted(launching->notify);
+	malloc_trim(0);
+	return supervise(&supervision);
+}
+
+/* Starts the process, with its end of the API's socket. */
+static int vmm_start(struct launching *launching, const struct cloud_hypervisor_config *config,
+		     struct error *err)
+{
+	_cleanup_command_ struct command command = {0};
+	_cleanup_close_ int error_fd = -1;
+	struct child_command start = {.inherited = &launching->socket.listener,
+				      .inherited_count = 1};
+	int r = words_create(&launching->words, launching->launch->list, launching->launch->report,
+			     &error_fd, err);
+
+	if (r == 0)
+		r = cloud_hypervisor_command(config, launching->socket.listener, &command, err);
+	if (r < 0 || !command.words)
+		return r;
+	start.argv = command.words;
+	start.error_fd = error_fd;
+	r = child_start(&launching->child, &start, err);
+	if (r < 0)
+		return r;
+	/* The VMM's alone from here: it is closed when the VMM ends, and that is noticed. */
+	close(fd_release(&launching->socket.listener));
+	report_message(launching->launch->report, REPORT_INFO, "started %s as process %d",
+		       command.words[0], (int)launching->child.pid);
+	return 0;
+}
+
+int cloud_hypervisor_command(const struct cloud_hypervisor_config *config, int listener,
+			     struct command *command, struct error *err)
+{
+	int r = command_add_all(command, config->command.words, err);
+
+	if (r == 0)
+		r = command_add(command, "--api-socket", err);
+	if (r == 0)
+		r = command_add_format(command, err, "fd=%d", listener);
+	if (r == 0 && setenv(TRIM_VARIABLE, TRIM_THRESHOLD, 0) < 0)
+		r = error_no_memory(err);
+	return r;
+}
+
+/* A VMM that was killed leaves the socket of its vsock device. */
+static void vsock_socket_remove(const struct cloud_hypervisor_config *config)
+{
+	const char *path =
+		json_string_value(json_object_get(json_object_get(config->vm, "vsock"), "socket"));
+
+	if (path)
+		unix_socket_remove_stale(path);
+}
+
+static int vm_boot(struct launching *launching, const struct cloud_hypervisor_config *config,
+		   struct error *err)
+{
+	const struct cloud_hypervisor_api api = {
+		.fd = launching->socket.client,
+		.interrupts = {launching->child.pid_fd, launching->child.signal_fd},
+		.words = &launching->words,
+		.list = launching->launch->list,
+		.report = launching->launch->report,
+	};
+	int r = cloud_hypervisor_vm_start(&api, config, err);
+
+	if (r < 0)
+		r = launch_abandon(launching, err);
+	else
+		words_trust(&launching->words);
+	oem_list_destroy(launching->launch->list);
+	return r;
 }
 
 int cloud_hypervisor_boot(struct vmm_launch *launch, const struct cloud_hypervisor_config *config,
-			  struct error *err)
+			  struct notify *notify, struct error *err)
 {
-	_cleanup_command_ struct command command = {0};
-	struct launching launching = {.launch = launch, .socket = API_SOCKET_NONE};
-	struct cloud_hypervisor_api api = {.list = launch->list, .report = launch->report};
+	struct launching launching = {
+		.launch = launch,
+		.notify = notify,
+		.socket = API_SOCKET_NONE,
+		.child = CHILD_NONE,
+		.words = WORDS_NONE,
+	};
 	int r = api_socket_create(config->api_socket, &launching.socket, err);
 
 	if (r == 0)
-		r = command_add_all(&command, config->command.words, err);
-	if (r == 0)
-		r = command_add(&command, "--api-socket", err);
-	if (r == 0)
-		r = command_add_format(&command, err, "fd=%d", launching.socket.listener);
-	if (r == 0 && setenv(TRIM_VARIABLE, TRIM_THRESHOLD, 0) < 0)
-		r = error_no_memory(err);
-	if (r == 0)
-		r = child_start(&launching.child, command.words, launching.socket.listener, err);
-	if (r < 0) {
-		api_socket_destroy(&launching.socket);
-		return r;
-	}
-	report_message(launch->report, REPORT_INFO, "started %s as process %d", launch->argv[0],
-		       (int)launching.child.pid);
-	/* The VMM's alone from here: it is closed when the VMM ends, and that is noticed. */
-	cleanup_close_fd(&launching.socket.listener);
-	launching.socket.listener = -1;
-	api.fd = launching.socket.client;
-	api.interrupts[0] = launching.child.pid_fd;
-	api.interrupts[1] = launching.child.signal_fd;
-	r = cloud_hypervisor_vm_start(&api, config, err);
-	if (r < 0)
-		r = launch_abandon(&launching, err);
-	oem_list_destroy(launch->list);
+		r = vmm_start(&launching, config, err);
 	if (r == 0) {
-		cleanup_close_fd(&launching.socket.client);
-		launching.socket.client = -1;
-		report_message(launch->report, REPORT_INFO, "the VM is booted");
-		r = child_wait(&launching.child);
+		r = vm_boot(&launching, config, err);
+		if (r == 0)
+			r = launch_supervise(&launching);
+		vsock_socket_remove(config);
 	}
+	words_destroy(&launching.words);
 	api_socket_destroy(&launching.socket);
 	return r;
 }

@@ -14,8 +14,12 @@
 /* The major version that the program prints, or 0 where it says nothing of the kind. */
 int cloud_hypervisor_version(const char *program);
 
+/* Its command line with the API on the descriptor `listener`; sets what its environment needs. */
+int cloud_hypervisor_command(const struct cloud_hypervisor_config *config, int listener,
+			     struct command *command, struct error *err);
+
 /* Starts it, makes and boots the VM, wipes the list and waits. As vmm_ops.launch. */
 int cloud_hypervisor_boot(struct vmm_launch *launch, const struct cloud_hypervisor_config *config,
-			  struct error *err);
+			  struct notify *notify, struct error *err);
 
 #endif

@@ -1,35 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/cloud_hypervisor_requests.h"
 
-#include <string.h>
-
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "vmm/api_client.h"
+#include "vmm/quotation.h"
 
 /* Starting and reading a configuration take milliseconds; touching all of a large guest's memory
  * takes minutes. */
 #define CREATE_TIMEOUT_MS (60 * 1000)
 #define BOOT_TIMEOUT_MS   (10 * 60 * 1000)
-
-/* A value shorter than this is found in any text. */
-#define QUOTED_SIZE_MIN 4
-
-/* Whether an answer repeats what is not to be shown. */
-static bool reply_quotes(const struct secret *body, const struct oem_list *list)
-{
-	for (size_t i = 0; i < list->count; i++) {
-		struct span text = secret_span(&list->strings[i].text);
-		const uint8_t *equals = memchr(text.data, '=', text.size);
-
-		if (equals && list->strings[i].name)
-			text = span_of(equals + 1, text.size - (size_t)(equals + 1 - text.data));
-		if (text.size >= QUOTED_SIZE_MIN &&
-		    memmem(body->data, body->size, text.data, text.size))
-			return true;
-	}
-	return false;
-}
 
 /* An answer that is an error: a JSON list of messages, from the outermost to the cause. */
 static int reply_reject(const struct api_reply *reply, const struct oem_list *list,
@@ -40,7 +20,7 @@ static int reply_reject(const struct api_reply *reply, const struct oem_list *li
 	size_t count;
 
 	error_set(err, VMCRED_FAILED, "its API refused it with status %d", reply->status);
-	if (reply_quotes(&reply->body, list))
+	if (quotation_found(secret_span(&reply->body), list))
 		return error_hint(err, "its answer repeats an OEM string and is not shown");
 	if (json_parse(secret_span(&reply->body), "the answer", &messages, &ignored) < 0)
 		return error_hint(err, "it gave no reason");
@@ -68,6 +48,7 @@ static int request(const struct cloud_hypervisor_api *api, const char *resource,
 		.timeout_ms = timeout_ms,
 		.resource = resource,
 		.body = body,
+		.words = api->words,
 	};
 	int r = api_call(&call, &reply, err);
 

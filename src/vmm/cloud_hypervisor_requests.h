@@ -9,11 +9,13 @@
 #include "base/report.h"
 #include "oem/oem.h"
 #include "vmm/cloud_hypervisor_config.h"
+#include "vmm/words.h"
 
 /* All of it is the caller's. */
 struct cloud_hypervisor_api {
-	int fd;            /* connected to its socket, non-blocking */
-	int interrupts[2]; /* descriptors; when one becomes readable, waiting ends. -1: none */
+	int fd;              /* connected to its socket, non-blocking */
+	int interrupts[2];   /* descriptors; when one becomes readable, waiting ends. -1: none */
+	struct words *words; /* what the VMM says meanwhile is passed on; may be NULL */
 	const struct oem_list *list;
 	const struct report *report;
 };

@@ -139,11 +139,21 @@ static int strings_add(struct command *command, const struct vmm_launch *launch,
 	return r;
 }
 
-static int qemu_launch(struct vmm_launch *launch, struct error *err)
+static int qemu_vsock_find(const struct vmm_launch *launch, struct vmm_vsock *vsock,
+			   struct error *err)
+{
+	(void)launch;
+	(void)vsock;
+	(void)err;
+	return 0;
+}
+
+static int qemu_launch(struct vmm_launch *launch, struct notify *notify, struct error *err)
 {
 	_cleanup_command_ struct command command = {0};
 	int r = command_add_all(&command, launch->argv, err);
 
+	(void)notify;
 	if (r == 0)
 		r = strings_add(&command, launch, err);
 	if (r < 0)
@@ -161,5 +171,6 @@ const struct vmm_ops vmm_qemu = {
 	.programs = (const char *const[]){"qemu-system-*", "qemu-kvm", "kvm", NULL},
 	.arguments_read = qemu_arguments_read,
 	.check = qemu_check,
+	.vsock_find = qemu_vsock_find,
 	.launch = qemu_launch,
 };

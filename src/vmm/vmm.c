@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "vmm/drivers.h"
+#include "vmm/notify.h"
 
 /* The drivers; a new one is a row here. */
 static const struct vmm_ops *const drivers[] = {
@@ -36,7 +37,9 @@ int vmm_arguments_read(const struct vmm_ops *ops, char *const *argv, struct oem_
 	return r < 0 ? error_wrap(err, "reading the command line of %s", argv[0]) : 0;
 }
 
-int vmm_run(const struct vmm_ops *ops, struct vmm_launch *launch, struct error *err)
+/* The strings are known: names and limits are checked, and what will be in view is said. */
+static int launch_check(const struct vmm_ops *ops, const struct vmm_launch *launch,
+			struct error *err)
 {
 	size_t body = 0;
 	int r = oem_list_check(launch->list, err);
@@ -44,7 +47,7 @@ int vmm_run(const struct vmm_ops *ops, struct vmm_launch *launch, struct error *
 	if (r == 0)
 		r = ops->check(launch, &body, err);
 	if (r < 0)
-		return error_wrap(err, "preparing to start %s", ops->name);
+		return r;
 	if (launch->expose & VMM_EXPOSE_ARGV)
 		report_message(launch->report, REPORT_WARNING,
 			       "--expose=argv: every user of this host can read the OEM strings in "
@@ -55,6 +58,18 @@ int vmm_run(const struct vmm_ops *ops, struct vmm_launch *launch, struct error *
 			launch->report, REPORT_WARNING,
 			"--expose=log: the log of %s holds the OEM strings, credentials included",
 			ops->name);
-	r = ops->launch(launch, err);
+	return 0;
+}
+
+int vmm_run(const struct vmm_ops *ops, struct vmm_launch *launch, struct error *err)
+{
+	_cleanup_notify_ struct notify notify = NOTIFY_NONE;
+	int r = notify_prepare(&notify, ops, launch, err);
+
+	if (r == 0)
+		r = launch_check(ops, launch, err);
+	if (r < 0)
+		return error_wrap(err, "preparing to start %s", ops->name);
+	r = ops->launch(launch, &notify, err);
 	return r < 0 ? error_wrap(err, "starting %s", launch->argv[0]) : r;
 }

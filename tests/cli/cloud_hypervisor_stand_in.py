@@ -15,10 +15,13 @@ limits of v53, and writes what it was asked to a file. $STAND_IN, a JSON object,
     close      resource on which it closes the connection without an answer
     delay      seconds before each answer
     dribble    true: an answer goes out byte by byte
+    deaf       true: the guest does not listen to the power button
+    stubborn   true: vmm.shutdown is answered and not done, SIGTERM is ignored
     hang       resource that it never answers, deaf to SIGTERM
 """
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -132,6 +135,12 @@ def answer(state, resource, body):
         return 204, None
     if name == "vm.info" and "config" in state:
         return 200, json.dumps({"config": state["config"], "state": "Running" if state.get("booted") else "Created"})
+    if name == "vm.power-button" and state.get("booted"):
+        state["off"] = not BEHAVIOUR.get("deaf")
+        return 204, None
+    if name == "vmm.shutdown":
+        state["off"] = not BEHAVIOUR.get("stubborn")
+        return 204, None
     return 404, None
 
 
@@ -156,27 +165,29 @@ def record(requests):
         os.rename(BEHAVIOUR["record"] + ".new", BEHAVIOUR["record"])
 
 
-def connection_serve(connection, state, requests):
-    stream = connection.makefile("rb")
-    while True:
-        try:
-            method, resource, body = request_read(stream)
-        except ValueError:
-            return
-        requests.append([method, resource, body])
-        record(requests)
-        name = resource.removeprefix("/api/v1/")
-        if BEHAVIOUR.get("close") == name:
-            return
-        if BEHAVIOUR.get("hang") == name:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            time.sleep(600)
-        status, reply = answer(state, resource, body)
-        answer_send(connection, status, reply)
-        requests[-1].append(status)
-        record(requests)
-        if name == "vm.boot" and "exit" in BEHAVIOUR:
-            sys.exit(BEHAVIOUR["exit"])
+def request_serve(connection, stream, state, requests):
+    """One request and its answer; False where that was the connection's last."""
+    try:
+        method, resource, body = request_read(stream)
+    except ValueError:
+        return False
+    requests.append([method, resource, body])
+    record(requests)
+    name = resource.removeprefix("/api/v1/")
+    if BEHAVIOUR.get("close") == name:
+        return False
+    if BEHAVIOUR.get("hang") == name:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        time.sleep(600)
+    status, reply = answer(state, resource, body)
+    answer_send(connection, status, reply)
+    requests[-1].append(status)
+    record(requests)
+    if name == "vm.boot" and "exit" in BEHAVIOUR:
+        sys.exit(BEHAVIOUR["exit"])
+    if state.get("off"):
+        sys.exit(0)
+    return True
 
 
 def main():
@@ -185,18 +196,27 @@ def main():
         return
     listener = arguments_read(sys.argv[1:])
     # An exception could come while Python takes something down, and would be dropped there.
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    signal.signal(signal.SIGTERM, signal.SIG_IGN if BEHAVIOUR.get("stubborn") else lambda *_: os._exit(0))
     record([])
     if "die" in BEHAVIOUR:
         sys.stderr.write("error: the stand-in refuses to start\n")
         sys.exit(BEHAVIOUR["die"])
-    state, requests = {}, []
+    serve(listener)
+
+
+def serve(listener):
+    """One request after the other, on any number of connections, as the real one has it."""
+    state, requests, streams = {}, [], {}
     while True:
-        connection, _ = listener.accept()
-        with connection:
-            connection_serve(connection, state, requests)
-        if BEHAVIOUR.get("close"):
-            time.sleep(600)
+        for ready in select.select([listener, *streams], [], [])[0]:
+            if ready is listener:
+                connection = listener.accept()[0]
+                streams[connection] = connection.makefile("rb")
+            elif not request_serve(ready, streams[ready], state, requests):
+                streams.pop(ready).close()
+                ready.close()
+                if BEHAVIOUR.get("close"):
+                    time.sleep(600)
 
 
 main()

@@ -50,7 +50,7 @@ def _(_folder):
 @test("vmcred-run(1) has each option of run")
 def _(_folder):
     page = (harness.SOURCE / "docs/vmcred-run.1.scd").read_text()
-    equal(set(re.findall(r"^\*--([a-z]+)", page, re.M)), options("run"))
+    equal(set(re.findall(r"^\*--([a-z_-]+)", page, re.M)), options("run"))
 
 
 @test("the completions offer each command with each of its options")
@@ -67,7 +67,7 @@ def _(_folder):
         equal(set(re.search(rf'\[{command}\]="(.*)"', bash).group(1).replace("--", "").split()) - {"json"}, own, f"bash: {command}")
         seen = re.findall(r'__fish_seen_subcommand_from ([a-z ]+)" -l ([a-z-]+)', fish)
         equal({option for names, option in seen if command in names.split()} - {"json"}, own, f"fish: {command}")
-        row = re.search(rf"^{command}\) (.*)", zsh, re.M).group(1)
+        row = re.search(rf"^{command}\)(.*?);;", zsh, re.M | re.S).group(1)
         for name in ("identity", "root", "credentials", "machine"):
             row = row.replace(f"${name}", f"--{name}[")
         equal(set(re.findall(r"--([a-z-]+)\[", row)), own, f"zsh: {command}")

@@ -143,8 +143,8 @@ def _(folder):
     vm = Vm(folder)
     expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"die": 9}), 1, "",
            "error: the stand-in refuses to start\n"
-           "vmcred: starting cloud-hypervisor: it ended with exit code 9 before its VM was booted: its own message is "
-           "above\n")
+           "vmcred: starting cloud-hypervisor: it ended with exit code 9 before its VM was booted: it said: error: "
+           "the stand-in refuses to start\n")
     nothing_left(vm)
 
 
