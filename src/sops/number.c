@@ -8,6 +8,9 @@
 
 #include "base/secret.h"
 
+/* strconv's %G has an exponent from here on, where it prints the fewest digits that will do. */
+#define FLAT_EXPONENT_MIN 6
+
 #define DIGITS_MAX 17 /* tell every double from every other */
 
 /* A number is longer than this only if somebody padded it with zeros. */
@@ -175,6 +178,25 @@ static size_t exponent_write(bool negative, const char *digits, int count, int e
 	return (size_t)length;
 }
 
+/* Go's 'G' form, whose exponent has two digits, or more; or the 'f' form with at least one decimal.
+ */
+static size_t flat_write(bool negative, const char *digits, int count, int exponent, char *out)
+{
+	size_t length;
+
+	if (exponent < -4 || exponent >= FLAT_EXPONENT_MIN)
+		return (size_t)snprintf(out, SOPS_NUMBER_SIZE_MAX, "%s%c%s%.*sE%c%02d",
+					negative ? "-" : "", digits[0], count > 1 ? "." : "",
+					count - 1, digits + 1, exponent < 0 ? '-' : '+',
+					abs(exponent));
+	length = plain_write(negative, digits, count, exponent, out);
+	if (!memchr(out, '.', length)) {
+		out[length++] = '.';
+		out[length++] = '0';
+	}
+	return length;
+}
+
 size_t sops_float_print(struct span number, enum sops_number_form form,
 			char out[SOPS_NUMBER_SIZE_MAX])
 {
@@ -193,8 +215,10 @@ size_t sops_float_print(struct span number, enum sops_number_form form,
 			digits[count++] = *c;
 	}
 	digits[count] = '\0';
+	if (form == SOPS_NUMBER_FLAT)
+		length = flat_write(signbit(value), digits, count, exponent, out);
 	/* encoding/json, floatEncoder */
-	if (form == SOPS_NUMBER_JSON && size != 0 && (size < 1e-6 || size >= 1e21))
+	else if (form == SOPS_NUMBER_JSON && size != 0 && (size < 1e-6 || size >= 1e21))
 		length = exponent_write(signbit(value), digits, count, exponent, out);
 	else
 		length = plain_write(signbit(value), digits, count, exponent, out);

@@ -25,6 +25,8 @@ enum sops_number_form {
 	SOPS_NUMBER_PLAIN, /* never with an exponent: MAC and encryption (strconv.FormatFloat(…,
 			      'f', -1, 64)) */
 	SOPS_NUMBER_JSON,  /* with an exponent where it is far from 1: the JSON store */
+	SOPS_NUMBER_FLAT,  /* 'G', -1, 64, with a decimal point where it could pass for an integer:
+			      dotenv and INI */
 };
 
 /* Prints a float's text in one of Go's forms; returns the length. The caller wipes `out`. */
