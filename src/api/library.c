@@ -23,11 +23,6 @@ struct vmcred_secret {
 	struct secret secret;
 };
 
-const char *vmcred_version(void)
-{
-	return VMCRED_VERSION;
-}
-
 enum vmcred_code vmcred_error_code(const struct vmcred_error *error)
 {
 	return error ? error->code : VMCRED_FAILED;
