@@ -35,6 +35,7 @@ vms:
 def program_for_all(folder):
     """A copy of the program that any user can run, wherever it was built."""
     folder.chmod(0o755)
+    shutil.copy(Path(VMCRED).with_name("vmcred-crypto.so"), folder)
     return shutil.copy(VMCRED, folder / "vmcred")
 
 

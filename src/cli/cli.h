@@ -4,6 +4,10 @@
  * they share. A subcommand parses its words, calls the library and prints results to stdout; its
  * error goes up to main(), which prints it and makes the exit code of it. Nothing here knows a file
  * format.
+ *
+ * What stands before a VM's boot loads what it uses and no more, so the subcommands that need
+ * libcrypto are in a module (crypto.c), which the program loads when one of them is called
+ * (module.h).
  */
 #ifndef VMCRED_CLI_CLI_H
 #define VMCRED_CLI_CLI_H
@@ -19,6 +23,14 @@ struct cli {
 	struct report report; /* prints to stderr */
 	const char *config;   /* --config, or NULL: where to look is config_find()'s business */
 	bool json;            /* --json */
+};
+
+/* A subcommand; argv[0] is its name, or the path of a personality. Returns an exit code, or a
+ * negative one with the error set. */
+struct cli_command {
+	const char *name;
+	int (*run)(struct cli *cli, int argc, char **argv, struct error *err);
+	const char *about; /* for `vmcred --help`; NULL in the module, main.c has them all */
 };
 
 /* An option; a table of them ends with a row without a name. */

@@ -7,21 +7,22 @@
 #include "base/cleanup.h"
 #include "base/name.h"
 #include "cli/cli.h"
+#include "cli/module.h"
+#include "cli/personality.h"
 
-static const struct command {
-	const char *name;
-	int (*run)(struct cli *cli, int argc, char **argv, struct error *err);
-	const char *about;
-} commands[] = {
+/* The function of a subcommand that needs libcrypto: a row in crypto.c has it. */
+#define IN_CRYPTO NULL
+
+static const struct cli_command commands[] = {
 	/* In the order in which a secret travels. */
-	{"keygen", command_keygen, "make an age identity, for a machine or for a person"},
-	{"generate", command_generate, "make the declared secrets that are not there, encrypted"},
-	{"get", command_get, "decrypt one secret to standard output"},
-	{"activate", command_activate, "decrypt a machine's secrets to /run/secrets"},
+	{"keygen", IN_CRYPTO, "make an age identity, for a machine or for a person"},
+	{"generate", IN_CRYPTO, "make the declared secrets that are not there, encrypted"},
+	{"get", IN_CRYPTO, "decrypt one secret to standard output"},
+	{"activate", IN_CRYPTO, "decrypt a machine's secrets to /run/secrets"},
 	{"units", command_units, "write the LoadCredential= drop-ins of the VMs' units"},
 	{"compose", command_compose, "show a VM's OEM strings: names, sizes, limits, never values"},
 	{"run", command_run, "start a VM's hypervisor with its credentials"},
-	{"inspect", command_inspect,
+	{"inspect", IN_CRYPTO,
 	 "show what of a VM's secrets is where, and check the guest's proofs"},
 };
 
@@ -54,6 +55,15 @@ static int command_unknown(const char *word, struct error *err)
 	return error_hint(err, "`vmcred --help` lists them");
 }
 
+static int command_call(const struct cli_command *command, struct cli *cli, int argc, char **argv,
+			struct error *err)
+{
+	const struct cli_command *loaded =
+		command->run ? command : module_command(command->name, err);
+
+	return loaded ? loaded->run(cli, argc, argv, err) : -(int)err->code;
+}
+
 static int dispatch(struct cli *cli, int argc, char **argv, struct error *err)
 {
 	if (argc < 2) {
@@ -71,7 +81,7 @@ static int dispatch(struct cli *cli, int argc, char **argv, struct error *err)
 	}
 	for (size_t i = 0; i < COMMAND_COUNT; i++) {
 		if (strcmp(argv[1], commands[i].name) == 0)
-			return commands[i].run(cli, argc - 1, argv + 1, err);
+			return command_call(&commands[i], cli, argc - 1, argv + 1, err);
 	}
 	return command_unknown(argv[1], err);
 }
@@ -82,26 +92,16 @@ static void line_print(const struct report *report, enum report_level level, con
 	fprintf(stderr, "vmcred: %s%s\n", level == REPORT_WARNING ? "warning: " : "", text);
 }
 
-/* systemd calls a unit generator by its path with three folders; the program is linked there by
- * name. */
-static bool is_called_as(const char *argv0, const char *name)
-{
-	const char *slash = strrchr(argv0, '/');
-
-	return strcmp(slash ? slash + 1 : argv0, name) == 0;
-}
-
 int main(int argc, char **argv)
 {
+	const struct cli_command *personality = personality_find(argv);
 	struct cli cli = {.report = {.level = REPORT_WARNING, .line = line_print}};
 	_cleanup_error_ struct error err = {0};
 	_cleanup_free_ char *line = NULL;
 	int r;
 
-	if (argc > 0 && is_called_as(argv[0], "vmcred-generator"))
-		r = command_units(&cli, argc, argv, &err);
-	else
-		r = dispatch(&cli, argc, argv, &err);
+	r = personality ? command_call(personality, &cli, argc, argv, &err)
+			: dispatch(&cli, argc, argv, &err);
 	/* What did not reach stdout was not done. */
 	if (r == 0 && (fflush(stdout) != 0 || ferror(stdout)))
 		r = error_set(&err, VMCRED_FAILED, "writing to standard output failed");

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `make install` puts where, and that a program builds against it with pkg-config alone."""
+import os
 from pathlib import Path
 
 import harness
@@ -34,7 +35,7 @@ def installed(folder):
 def _(folder):
     names = {path.name for path in installed(folder)}
     wanted = {
-        "vmcred", "vmcred.h", "vmcred.pc", "libvmcred.a", "libvmcred.so", "libvmcred.so.0", "microvm@.service",
+        "vmcred", "vmcred-crypto.so", "vmcred.h", "vmcred.pc", "libvmcred.a", "libvmcred.so", "libvmcred.so.0", "microvm@.service",
         "vmcred-activate.service", "vmcred-generator", "vmcred.fish", "_vmcred",
     }  # fmt: skip
     equal(wanted - names, set(), "missing files")
@@ -63,6 +64,17 @@ def _(folder):
     library = next(path for path in files if path.name == "libvmcred.so.0").parent
     expect(run("cc", "-Wall", "-Werror", "-o", folder / "program", source, *flags))
     expect(run(folder / "program", env={"LD_LIBRARY_PATH": str(library)}), 0, "io.systemd.credential:NAME=value", "")
+
+
+@test("the installed program finds its module where it was installed to, also below a DESTDIR")
+def _(folder):
+    program = next(path for path in installed(folder) if path.name == "vmcred" and path.parent.name == "bin")
+    made = expect(run(program, "keygen"))
+    module = next(path for path in folder.rglob("vmcred-crypto.so"))
+    assert "AGE-SECRET-KEY-1" in made.out, made
+    module.unlink()
+    if not (Path(os.environ["VMCRED_MODULE_FOLDER"]) / module.name).exists():
+        expect(run(program, "keygen"), 1)
 
 
 harness.main()
