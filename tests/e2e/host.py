@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The example, running: its secrets generated, its host booted in a container, its microVM started.
+"""The example, running: its secrets generated, its host booted, its microVM started.
 
 Everything secret is below one folder on a memory file system, which close() removes, and in the host, whose files are
-all in memory and which ends with this process (examples/test-vm/run-host).
+all in memory and which ends with this process. The host is a container (examples/test-vm/run-host), or a virtual
+machine (machine.py).
 """
 import atexit
 import hashlib
@@ -30,9 +31,13 @@ PROOF = re.compile(r"vmcred-proof: credential (\S+) salt=([0-9a-f]{32}) sha256=(
 class Host:
     """A booted host with the example's declaration and secrets, not yet activated."""
 
+    programs = ("mmdebstrap", "cpio", "openssl")
+    # How often something is looked for that takes its time: an emulated host has better things to do.
+    interval = 0.1
+
     def __init__(self):
         need_root()
-        for program in ("systemd-nspawn", "nsenter", "mmdebstrap", "cpio", "openssl"):
+        for program in self.programs:
             need(program)
         self.folder = Path(tempfile.mkdtemp(prefix="vmcred-e2e.", dir="/dev/shm"))
         self.process = None
@@ -51,32 +56,14 @@ class Host:
         checked(VMCRED, "generate", "--config", config, "test-vm")
 
     def _boot(self):
-        root = checked(EXAMPLE / "build-host", env=BUILD_ENVIRONMENT, timeout=500).out.strip()
-        guest = checked(EXAMPLE / "build-guest", env=BUILD_ENVIRONMENT, timeout=500).out.strip()
-        console = open(self.folder / "console", "wb")
-        self.process = subprocess.Popen(
-            [EXAMPLE / "run-host", "--root", root, "--guest", guest, "--vmcred", Path(VMCRED).resolve(),
-             "--example", self.example, "--identity", self.identity],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=console, text=True)
-        self.leader = self.process.stdout.readline().strip()
-        if not self.leader:
-            raise AssertionError("the host did not boot:\n" + (self.folder / "console").read_text(errors="replace"))
+        raise NotImplementedError
 
     def close(self):
-        if self.process:
-            self.process.stdin.close()
-            self.process.wait()
-            self.process = None
-        shutil.rmtree(self.folder, ignore_errors=True)
+        raise NotImplementedError
 
-    @property
-    def root(self):
-        """The host's root folder, seen from outside."""
-        return Path("/proc") / self.leader / "root"
-
-    def run(self, *command, **options):
+    def run(self, *command, stdin=b""):
         """Runs a command in the host, as its administrator would."""
-        return run("nsenter", "--target", self.leader, "--all", "--", *command, **options)
+        raise NotImplementedError
 
     def checked(self, *command, **options):
         return succeeded(self.run(*command, **options))
@@ -94,14 +81,17 @@ class Host:
         self.checked("vmcred", "units", "--config", CONFIG, "--output", DROPINS)
         self.checked("systemctl", "daemon-reload")
 
+    def write(self, path, text):
+        """Writes a file in the host, in a new folder where need be."""
+        self.checked("sh", "-c", 'mkdir -p "${1%/*}" && cat >"$1"', "sh", path, stdin=text)
+
     def drop_in(self, name, text):
         """Writes (or, without text, removes) a drop-in of the VM's unit."""
-        file = self.root / DROPINS.lstrip("/") / f"{SERVICE}.d" / f"{name}.conf"
+        file = f"{DROPINS}/{SERVICE}.d/{name}.conf"
         if text is None:
-            file.unlink()
+            self.checked("rm", file)
         else:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text)
+            self.write(file, text)
         self.checked("systemctl", "daemon-reload")
 
     def start_vm(self):
@@ -128,7 +118,7 @@ class Host:
         while not condition():
             if time.monotonic() > end:
                 raise AssertionError(f"not in {timeout} s; the VM's console:\n{self.console()}")
-            time.sleep(0.1)
+            time.sleep(self.interval)
 
     def unit(self, name):
         """A property of the VM's unit."""
@@ -138,6 +128,43 @@ class Host:
         """What the unit's latest start has said: vmcred, the hypervisor, the guest's console, systemd about it."""
         return self.checked("journalctl", f"--unit={SERVICE}", f"--after-cursor={self.cursor}", "--output=cat",
                             "--all", "--no-pager").out
+
+
+class Container(Host):
+    """A host that is a container of systemd-nspawn."""
+
+    programs = Host.programs + ("systemd-nspawn", "nsenter")
+
+    def _boot(self):
+        root, guest = built("build-host"), built("build-guest")
+        console = open(self.folder / "console", "wb")
+        self.process = subprocess.Popen(
+            [EXAMPLE / "run-host", "--root", root, "--guest", guest, "--vmcred", Path(VMCRED).resolve(),
+             "--example", self.example, "--identity", self.identity],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=console, text=True)
+        self.leader = self.process.stdout.readline().strip()
+        if not self.leader:
+            raise AssertionError("the host did not boot:\n" + (self.folder / "console").read_text(errors="replace"))
+
+    def close(self):
+        if self.process:
+            self.process.stdin.close()
+            self.process.wait()
+            self.process = None
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def root(self):
+        """The host's root folder, seen from outside."""
+        return Path("/proc") / self.leader / "root"
+
+    def run(self, *command, stdin=b""):
+        return run("nsenter", "--target", self.leader, "--all", "--", *command, stdin=stdin)
+
+
+def built(script):
+    """The folder of a script's result, which it keeps in ~/.cache/vmcred."""
+    return checked(EXAMPLE / script, env=BUILD_ENVIRONMENT, timeout=500).out.strip()
 
 
 def succeeded(result):

@@ -12,7 +12,7 @@ import stat
 
 import harness
 from harness import equal, expect, test
-from host import CONFIG, SECRETS, SERVICE, Host, digest_of, proofs
+from host import CONFIG, SECRETS, SERVICE, Container, digest_of, proofs
 
 # Plaintext sizes of the example's generator script: base64 of 32, 24 and 64 bytes, with openssl's newlines.
 SIZES = {"api-key": 45, "db-password": 33, "jwt-secret": 90}
@@ -21,7 +21,7 @@ STAGES = ("generate", "seal", "activate", "load", "compose", "launch", "receive"
 
 @functools.cache
 def host():
-    return Host()
+    return Container()
 
 
 @functools.cache

@@ -5,7 +5,6 @@
 Usage: test_nothing_in_view.py WATCHER, the program of watch_processes.c. The same watch over a start with
 --expose=argv has to find every secret, so that a watcher that sees nothing does not pass for nothing to see.
 """
-import base64
 import functools
 import os
 import re
@@ -15,9 +14,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+import canary
 import harness
 from harness import VMCRED, equal, expect, need, run, test
-from host import EXAMPLE, SECRETS, SERVICE, Host, journal, proofs
+from host import EXAMPLE, SECRETS, SERVICE, Container, journal, proofs
 
 WATCHER = sys.argv[1]
 # In these, and only in these, the secrets are supposed to be; all are memory file systems, for root or one user.
@@ -26,30 +26,16 @@ VERBOSE = "[Service]\nExecStart=\nExecStart=/usr/bin/vmcred run -vv --config /et
 EXPOSED = VERBOSE.replace("run -vv", "run -vv --expose=argv")
 
 
-def forms(name, value):
-    """The byte patterns that give a value away: as it is, line by line, in hex, in base64 wherever it begins."""
-    patterns = {f"{name}/raw": value.strip(), f"{name}/hex": value.strip().hex().encode()}
-    patterns[f"{name}/HEX"] = patterns[f"{name}/hex"].upper()
-    for number, line in enumerate(value.split()):
-        patterns[f"{name}/line{number}"] = line
-    for shift in range(3):
-        # The characters at both ends also depend on what stands before and behind the value.
-        text = base64.b64encode(bytes(shift) + value.strip())
-        patterns[f"{name}/base64+{shift}"] = text[(shift + 2) // 3 * 4:-4]
-        patterns[f"{name}/base64url+{shift}"] = text[(shift + 2) // 3 * 4:-4].replace(b"+", b"-").replace(b"/", b"_")
-    return patterns
-
-
 @functools.cache
 def host():
-    return Host()
+    return Container()
 
 
 @functools.cache
 def patterns():
     found = {}
     for name in SECRETS:
-        found |= forms(name, host().secret(name))
+        found |= canary.forms(name, host().secret(name))
     identity = re.search(rb"^AGE-SECRET-KEY-\S+", host().identity.read_bytes(), re.MULTILINE)
     return found | {"identity/raw": identity.group()}
 
@@ -75,8 +61,7 @@ class Watch:
 
 
 def search(data, where):
-    """The patterns in `data`, as what may be printed: names, never values."""
-    return [f"{name} in {where}" for name, pattern in patterns().items() if pattern in data]
+    return canary.search(patterns(), data, where)
 
 
 def device_of(path):

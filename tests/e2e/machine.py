@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A host that is a virtual machine: systemd on a kernel of its own, with KVM on an emulated processor that has SVM.
+
+QEMU emulates the machine (TCG), so that this runs wherever QEMU does. Its hypervisors are the real ones with real KVM.
+"""
+import base64
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from harness import SOURCE, VMCRED, Result, need
+from host import EXAMPLE, Host, built, checked
+
+NESTED = SOURCE / "tests" / "e2e" / "nested"
+VM_FOLDER = "/var/lib/microvms/test-vm"
+PROMPT_TIMEOUT = 120
+COMMAND_TIMEOUT = 180
+
+
+class Machine(Host):
+    """The emulated host; where this machine has Cloud Hypervisor, it has the same."""
+
+    programs = Host.programs + ("qemu-system-x86_64",)
+    interval = 1
+
+    def _boot(self):
+        self.cloud_hypervisor = shutil.which("cloud-hypervisor")
+        image = Path(built(NESTED / "build-image"))
+        initrd = self.folder / "initrd"
+        with open(initrd, "wb") as out:
+            subprocess.run(["cat", image / "initrd", "-"], input=self._archive(), stdout=out, check=True)
+        agent = socket.socket(socket.AF_UNIX)
+        agent.bind(str(self.folder / "agent"))
+        agent.listen()
+        agent.settimeout(PROMPT_TIMEOUT)
+        self.process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "EPYC",
+             "-smp", "2", "-m", "4096", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+             "-kernel", image / "vmlinuz", "-initrd", initrd,
+             "-append", "console=ttyS0 loglevel=4 panic=-1 systemd.getty_auto=no systemd.show_status=no",
+             "-serial", f"file:{self.folder}/console", "-device", "virtio-serial-pci",
+             "-chardev", f"socket,id=agent,path={self.folder}/agent",
+             "-device", "virtserialport,chardev=agent,name=vmcred.agent"],
+            stdin=subprocess.DEVNULL, stderr=open(self.folder / "qemu", "wb"))
+        connection, _ = agent.accept()
+        agent.close()
+        connection.settimeout(COMMAND_TIMEOUT)
+        self.stream = connection.makefile("rwb")
+        self._answer()
+        # Read when it was booted.
+        initrd.unlink()
+
+    def _archive(self):
+        """What this test adds to the image: the programs, the units, the declaration, the identity, the guest."""
+        top = self.folder / "top"
+        guest = Path(built(EXAMPLE / "build-guest"))
+        files = {
+            "usr/bin/vmcred": (VMCRED, 0o755),
+            f"{VM_FOLDER[1:]}/vmlinuz": (guest / "vmlinuz", 0o644),
+            f"{VM_FOLDER[1:]}/initrd": (guest / "initrd", 0o644),
+            "var/lib/vmcred/identity": (self.identity, 0o600),
+        }
+        for unit in ("vmcred-activate.service", "microvm@.service"):
+            files[f"etc/systemd/system/{unit}"] = (SOURCE / "units" / unit, 0o644)
+        if self.cloud_hypervisor:
+            files["usr/bin/cloud-hypervisor"] = (self.cloud_hypervisor, 0o755)
+        for path, (source, mode) in files.items():
+            target = top / path
+            target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+            target.chmod(mode)
+        shutil.copytree(self.example, top / "etc/vmcred")
+        names = sorted(os.path.relpath(path, top) for path in top.rglob("*"))
+        packed = subprocess.run(["cpio", "-o", "-H", "newc", "-R", "0:0", "--quiet"], cwd=top, check=True,
+                                input="\n".join(names).encode(), capture_output=True).stdout
+        shutil.rmtree(top)
+        return packed
+
+    def _answer(self):
+        """A line of the agent."""
+        line = self.stream.readline().decode().split()
+        if not line:
+            raise AssertionError("the host has gone:\n" + (self.folder / "console").read_text(errors="replace"))
+        return line
+
+    def run(self, *command, stdin=b""):
+        data = stdin if isinstance(stdin, bytes) else stdin.encode()
+        words = (base64.b64encode(shlex.join(map(str, command)).encode()), base64.b64encode(data) or b"-")
+        self.stream.write(b" ".join(words) + b"\n")
+        self.stream.flush()
+        code, out, err = self._answer()
+        texts = [base64.b64decode(text if text != "-" else "").decode("utf-8", "surrogateescape") for text in (out, err)]
+        return Result(int(code), *texts)
+
+    def close(self):
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+        shutil.rmtree(self.folder, ignore_errors=True)

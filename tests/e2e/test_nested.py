@@ -1,0 +1,265 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A systemd host with KVM of its own starts microvm@test-vm.service with the real Cloud Hypervisor and the real QEMU.
+
+The host is an emulated machine (machine.py). What needs a real service manager and a real hypervisor together is tested
+here: that the guest's service gets every secret, an orderly stop, and what the death of either process does to the other.
+"""
+import functools
+import json
+import re
+
+import canary
+import harness
+from harness import Skip, equal, expect, test
+from host import CONFIG, EXAMPLE, SECRETS, SERVICE, digest_of, journal, proofs
+from machine import VM_FOLDER, Machine
+
+STAGES = ("generate", "seal", "activate", "load", "compose", "launch", "receive", "prove")
+# What is looked at before the first start and after each stop; a socket, a file or a folder that is left shows here.
+PLACES = ("/run", "/tmp", "/var/tmp", "/dev/shm", "/var/lib/microvms", "/var/lib/private")
+# systemd's own, which come and go without us.
+NOT_OURS = re.compile(r"/run/(agent\.|log/|systemd/(journal/streams|units|propagate|dynamic-uid d$)|udev/)")
+KERNEL = "console=ttyS0 quiet loglevel=3 panic=-1 random.trust_cpu=on systemd.show_status=no vmcred.stay"
+VMLINUZ, INITRD = f"{VM_FOLDER}/vmlinuz", f"{VM_FOLDER}/initrd"
+
+COMMANDS = {
+    "cloud-hypervisor": [
+        "cloud-hypervisor", "--kernel", VMLINUZ, "--initramfs", INITRD, "--cmdline", KERNEL, "--cpus", "boot=1",
+        "--memory", "size=256M", "--serial", "tty", "--console", "off"],
+    "qemu-system-x86_64": [
+        "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+        "-machine", "q35,dump-guest-core=off", "-accel", "kvm", "-cpu", "host", "-m", "256", "-kernel", VMLINUZ,
+        "-initrd", INITRD, "-append", KERNEL, "-serial", "stdio"],
+}
+
+
+@functools.cache
+def host():
+    machine = Machine()
+    machine.checked("systemctl", "is-system-running", "--wait")
+    machine.activate()
+    machine.files = files(machine)
+    return machine
+
+
+def files(machine):
+    """Every file, folder and socket in the places where a launch could leave one, and the sockets without a file."""
+    found = machine.checked("find", *PLACES, "-printf", "%p %y\\n").out.splitlines()
+    sockets = machine.checked("cut", "-d", " ", "-f", "8", "/proc/net/unix").out.splitlines()
+    return {line for line in found + sockets if line and not NOT_OURS.match(line)}
+
+
+def declare(program):
+    """Makes it the VM's hypervisor in the declaration."""
+    if program == "cloud-hypervisor" and not host().cloud_hypervisor:
+        raise Skip("cloud-hypervisor is not installed, and in no package registry")
+    text = (EXAMPLE / "vmcred.yaml").read_text()
+    command = json.dumps(COMMANDS[program])
+    host().write(CONFIG, text[:text.index("    command:")] + f"    command: {command}\n")
+
+
+def processes():
+    """The unit's processes: name → process id."""
+    script = 'for pid in $(cat "/sys/fs/cgroup$1/cgroup.procs"); do echo "$pid $(cat /proc/$pid/comm)"; done'
+    lines = host().run("sh", "-c", script, "sh", f"/system.slice/system-microvm.slice/{SERVICE}").out.splitlines()
+    return {name: int(pid) for pid, name in (line.split(" ", 1) for line in lines)}
+
+
+def started(program):
+    """Starts the unit, and waits until its hypervisor has made a VM of KVM; gives the unit's processes."""
+    declare(program)
+    expect(host().start_vm(), 0)
+    script = "for i in $(seq 100); do ls -l /proc/[0-9]*/fd | grep -q anon_inode:kvm-vm && exit; sleep 0.3; done; exit 1"
+    if host().run("sh", "-c", script).code != 0:
+        raise AssertionError(f"{program} did not start a VM:\n{host().console()}")
+    return processes()
+
+
+def hypervisor_of(found, program):
+    # The kernel keeps 15 characters of a name.
+    return found[program[:15]]
+
+
+def patterns():
+    found = {}
+    for name in SECRETS:
+        found |= canary.forms(name, host().secret(name))
+    return found
+
+
+def nothing_left():
+    """No process of the unit and none of ours anywhere, no file, no socket, no credentials."""
+    equal(processes(), {}, "processes of the unit")
+    names = set(host().run("sh", "-c", "cat /proc/[0-9]*/comm").out.splitlines())
+    assert "systemd" in names, names
+    equal(names & {"vmcred", "cloud-hyperviso", "qemu-system-x86"}, set(), "processes")
+    equal(sorted(files(host()) - host().files), [], "files and sockets that were not there before")
+
+
+@functools.cache
+def booted(program):
+    """The unit after its guest has proved its secrets and was stopped; `seen` is what was looked at in between."""
+    machine = host()
+    seen = {"processes": started(program)}
+    console = machine.wait_proofs()
+    pid = hypervisor_of(seen["processes"], program)
+    machine.write("/run/console", console)
+    seen["inspect"] = machine.run("vmcred", "inspect", "--config", CONFIG, "test-vm", "--json", "--identity",
+                                  "/var/lib/vmcred/identity", "--proof", "/run/console")
+    machine.checked("rm", "/run/console")
+    seen["descriptors"] = machine.run("sh", "-c", "ls -l /proc/$1/fd", "sh", pid).out
+    seen["user"] = machine.checked("stat", "--format=%u", f"/proc/{pid}").out.strip()
+    seen["unit user"] = machine.unit("UID")
+    # Whatever cannot be read belongs to a process that has gone meanwhile.
+    seen["view"] = machine.run("sh", "-c", "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ").out
+    equal(machine.run("systemctl", "stop", SERVICE), harness.Result(0, "", ""), "systemctl stop")
+    seen["result"] = [machine.unit(name) for name in ("Result", "ExecMainStatus", "ActiveState")]
+    seen["console"] = machine.console()
+    return seen
+
+
+@test("the host is systemd on a kernel of its own, and its KVM is for root and the group kvm alone")
+def _(_folder):
+    equal(host().checked("cat", "/proc/1/comm").out, "systemd\n", "process 1")
+    equal(host().checked("stat", "--format=%U %G %a", "/dev/kvm").out, "root kvm 660\n", "owner and mode of /dev/kvm")
+
+
+def define_arrival(program, name):
+    @test(f"behind {program} the guest's service gets {name} whole")
+    def _(_folder):
+        console = booted(program)["console"]
+        arrived = proofs(console)
+        if name not in arrived:
+            raise AssertionError(f"no proof of {name} on the guest's console:\n{console}")
+        salt, digest = arrived[name]
+        equal(digest, digest_of(salt, host().secret(name)), f"salted digest of {name}")
+
+
+def define_boot(program):
+    @test(f"{program} runs the guest with KVM, as a user of its own")
+    def _(_folder):
+        seen = booted(program)
+        if "anon_inode:kvm-vm" not in seen["descriptors"]:
+            raise AssertionError(f"no VM of KVM among its descriptors:\n{seen['descriptors']}")
+        equal(seen["user"], seen["unit user"], "its user")
+        # systemd.exec(5), DynamicUser=.
+        assert 61184 <= int(seen["user"]) <= 65519, seen["user"]
+
+    for name in SECRETS:
+        define_arrival(program, name)
+
+    @test(f"behind {program} dmidecode in the guest shows the static OEM strings, in their order")
+    def _(_folder):
+        shown = re.findall(r"^vmcred-proof: oem-string (.*?)\s*$", booted(program)["console"], re.MULTILINE)
+        equal(shown, ["ENVIRONMENT=test", "CLUSTER=example-host"], "static OEM strings")
+
+    @test(f"behind {program} vmcred inspect sees all eight stages while the VM runs")
+    def _(_folder):
+        result = expect(booted(program)["inspect"], 0)
+        states = [(stage["stage"], stage["state"]) for stage in json.loads(result.out)]
+        equal(states, [(stage, "seen") for stage in STAGES], f"states in\n{result.out}\n")
+
+    @test(f"while {program} runs, no command line and no environment in the host holds a secret")
+    def _(_folder):
+        view = booted(program)["view"].encode("utf-8", "surrogateescape")
+        for word in (program, "systemd-journald", "LISTEN_PID="):
+            if word.encode() not in view:
+                raise AssertionError(f"{word} was not seen at all")
+        equal(canary.search(patterns(), view, "the processes"), [], "secrets found")
+
+
+def define_deaths(program):
+    @test(f"when {program} is killed, the unit fails with its signal's code, and nothing is left")
+    def _(_folder):
+        found = started(program)
+        expect(host().run("kill", "-KILL", hypervisor_of(found, program)), 0, "", "")
+        host().wait_vm()
+        equal([host().unit(name) for name in ("Result", "ExecMainCode", "ExecMainStatus")], killed_as(found),
+              "Result=, ExecMainCode= and ExecMainStatus= of the unit")
+        nothing_left()
+
+    @test(f"when the unit of {program} is killed, it has failed, and nothing is left")
+    def _(_folder):
+        started(program)
+        expect(host().run("systemctl", "kill", "--signal=KILL", SERVICE), 0, "", "")
+        host().wait_vm()
+        equal([host().unit(name) for name in ("Result", "ExecMainCode", "ExecMainStatus")], ["signal", "2", "9"],
+              "Result=, ExecMainCode= and ExecMainStatus= of the unit")
+        nothing_left()
+
+
+def killed_as(found):
+    """The unit's end when the hypervisor gets SIGKILL: itself where it is the main process, else vmcred says 128 + 9."""
+    return ["exit-code", "1", "137"] if "vmcred" in found else ["signal", "2", "9"]
+
+
+def define_stop(program):
+    @test(f"stopping the unit of {program} is no failure, and leaves nothing")
+    def _(_folder):
+        equal(booted(program)["result"], ["success", "0", "inactive"], "Result=, ExecMainStatus=, ActiveState=")
+        nothing_left()
+
+
+for hypervisor in COMMANDS:
+    define_boot(hypervisor)
+define_stop("cloud-hypervisor")
+for hypervisor in COMMANDS:
+    define_deaths(hypervisor)
+
+
+@test("when vmcred is killed, so is cloud-hypervisor, and the unit has failed")
+def _(_folder):
+    found = started("cloud-hypervisor")
+    # Else systemd would end what is left of the unit.
+    host().drop_in("60-alone", "[Service]\nKillMode=none\n")
+    expect(host().run("kill", "-KILL", found["vmcred"]), 0, "", "")
+    host().wait_vm()
+    host().drop_in("60-alone", None)
+    equal([host().unit(name) for name in ("Result", "ExecMainCode", "ExecMainStatus")], ["signal", "2", "9"],
+          "Result=, ExecMainCode= and ExecMainStatus= of the unit")
+    nothing_left()
+
+
+CORES = "/var/cores"
+CORE_HANDLER = f"#!/bin/sh\nexec cat >{CORES}/piped-$1\n"
+
+
+@functools.cache
+def core_files():
+    """The core files' names after crashes of a process of ours and of the unit's, to a file and to a handler."""
+    machine = host()
+    machine.checked("mkdir", "--mode=1777", CORES)
+    machine.write("/usr/lib/core-handler", CORE_HANDLER)
+    machine.checked("chmod", "755", "/usr/lib/core-handler")
+    # Whatever vmcred says itself, the unit allows core files, where it can be written.
+    machine.drop_in("60-cores", f"[Service]\nLimitCORE=infinity\nReadWritePaths={CORES}\n")
+    try:
+        for pattern, signal in ((f"{CORES}/%e", "SEGV"), ("|/usr/lib/core-handler %e", "ABRT")):
+            machine.write("/proc/sys/kernel/core_pattern", pattern)
+            machine.run("bash", "-c", f"ulimit -c unlimited; timeout --signal={signal} 0.5 sleep 60")
+            found = started("cloud-hypervisor")
+            machine.checked("kill", f"-{signal}", found["vmcred"])
+            machine.wait_vm()
+            # It would be "core-dump" if the kernel had made a dump.
+            equal(machine.unit("Result"), "signal", "Result= of the unit")
+    finally:
+        machine.drop_in("60-cores", None)
+        machine.write("/proc/sys/kernel/core_pattern", "core")
+    return machine.checked("ls", CORES).out.split()
+
+
+@test("a vmcred that crashes leaves no core file, not even where its unit allows one or a handler takes them")
+def _(_folder):
+    equal(core_files(), ["piped-sleep", "sleep"], "core files, of which sleep leaves one each")
+
+
+@test("no field of the host's journal holds a secret, whatever was stopped and killed")
+def _(_folder):
+    entries = journal(host())
+    if SERVICE.encode() not in entries or b"vmcred-proof: end" not in entries:
+        raise AssertionError("the journal does not speak of the unit")
+    equal(canary.search(patterns(), entries, "the journal"), [], "secrets found")
+
+
+harness.main()
