@@ -1,16 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * ASCII armor (C2SP age.md, "ASCII armor"): PEM in its one strict form, with lines of 64 columns
- * and canonical Base64, so that nothing can hide in it. White space may stand before and behind.
- */
+#include "age/armor.h"
+
 #include "age/age.h"
 #include "base/base64.h"
-
-#define BEGIN_LINE     "-----BEGIN AGE ENCRYPTED FILE-----"
-#define END_LINE       "-----END AGE ENCRYPTED FILE-----"
-#define LINE_COLUMNS   64U
-#define LINE_BYTES     48   /* in a full line */
-#define WHITESPACE_MAX 1024 /* what age tolerates on either side */
 
 static int malformed(struct error *err, const char *reason)
 {
@@ -31,96 +23,138 @@ static struct span spaces_strip_front(struct span text)
 
 bool age_armor_detect(struct span text)
 {
-	return span_starts_with(spaces_strip_front(text), span_of_text(BEGIN_LINE));
+	return span_starts_with(spaces_strip_front(text), span_of_text(AGE_ARMOR_BEGIN));
+}
+
+int age_armor_encode_lines(struct span part, struct secret *text, struct error *err)
+{
+	int r = 0;
+
+	while (r == 0 && part.size > 0) {
+		struct span line =
+			span_of(part.data, part.size < AGE_ARMOR_LINE_BYTES ? part.size
+									    : AGE_ARMOR_LINE_BYTES);
+
+		r = base64_encode_secret(line, BASE64_PADDED, text, err);
+		if (r == 0)
+			r = secret_append_text(text, "\n", err);
+		part = span_of(part.data + line.size, part.size - line.size);
+	}
+	return r;
 }
 
 int age_armor_encode(struct span file, struct secret *text, struct error *err)
 {
-	size_t lines = file.size / LINE_BYTES + 1, end;
+	size_t lines = file.size / AGE_ARMOR_LINE_BYTES + 1, end;
 	int r;
 
 	/* One reservation: growing line by line would move the text again and again. */
-	if (__builtin_mul_overflow(lines, (size_t)LINE_COLUMNS + 1, &end) ||
-	    __builtin_add_overflow(end, text->size + sizeof(BEGIN_LINE) + sizeof(END_LINE), &end))
+	if (__builtin_mul_overflow(lines, (size_t)AGE_ARMOR_LINE_COLUMNS + 1, &end) ||
+	    __builtin_add_overflow(
+		    end, text->size + sizeof(AGE_ARMOR_BEGIN) + sizeof(AGE_ARMOR_END), &end))
 		return error_no_memory(err);
 	r = secret_reserve(text, end, err);
 	if (r == 0)
-		r = secret_append_text(text, BEGIN_LINE "\n", err);
-	while (r == 0 && file.size > 0) {
-		struct span part =
-			span_of(file.data, file.size < LINE_BYTES ? file.size : LINE_BYTES);
-
-		r = base64_encode_secret(part, BASE64_PADDED, text, err);
-		if (r == 0)
-			r = secret_append_text(text, "\n", err);
-		file = span_of(file.data + part.size, file.size - part.size);
-	}
+		r = secret_append_text(text, AGE_ARMOR_BEGIN "\n", err);
 	if (r == 0)
-		r = secret_append_text(text, END_LINE "\n", err);
+		r = age_armor_encode_lines(file, text, err);
+	if (r == 0)
+		r = secret_append_text(text, AGE_ARMOR_END "\n", err);
 	return r;
 }
 
-/* Takes a line, without its end, which is LF, CR LF, or the end of the text. */
-static bool line_take(struct span *text, struct span *line)
+static int before_decode(struct age_armor_decoder *decoder, struct span line, struct error *err)
 {
-	const uint8_t *newline;
+	struct span stripped = spaces_strip_front(line);
 
-	if (text->size == 0)
-		return false;
-	newline = memchr(text->data, '\n', text->size);
-	if (newline) {
-		*line = span_of(text->data, (size_t)(newline - text->data));
-		*text = span_of(newline + 1, text->size - line->size - 1);
-	} else {
-		*line = *text;
-		*text = span_of(text->data + text->size, 0);
+	decoder->whitespace += line.size - stripped.size;
+	if (decoder->whitespace > AGE_ARMOR_WHITESPACE_MAX)
+		return malformed(err, "there is too much white space before it");
+	if (stripped.size == 0) {
+		decoder->whitespace++; /* the LF */
+		return 0;
 	}
-	if (line->size > 0 && line->data[line->size - 1] == '\r')
-		line->size--;
-	return true;
+	if (stripped.data[stripped.size - 1] == '\r')
+		stripped.size--;
+	if (!span_equal(stripped, span_of_text(AGE_ARMOR_BEGIN)))
+		return malformed(err, "its first line is not \"" AGE_ARMOR_BEGIN "\"");
+	*decoder = (struct age_armor_decoder){.place = AGE_ARMOR_INSIDE};
+	return 0;
 }
 
-/* Decodes the lines up to the end line. */
-static int lines_decode(struct span *text, struct secret *file, struct error *err)
+static int inside_decode(struct age_armor_decoder *decoder, struct span line, struct secret *file,
+			 struct error *err)
 {
-	struct span line = {0}, end = span_of_text(END_LINE);
-	bool short_line = false;
-
-	while (line_take(text, &line)) {
-		if (span_equal(line, end))
-			return 0;
-		if (short_line)
-			return malformed(err, "a line before the last is not 64 characters long");
-		if (line.size == 0)
-			return malformed(err, "it has an empty line");
-		if (line.size > LINE_COLUMNS)
-			return malformed(err, "a line is longer than 64 characters");
-		if (base64_decode_secret(line, BASE64_PADDED, file, err) < 0)
-			return malformed(err, "a line is not canonical Base64");
-		short_line = line.size < LINE_COLUMNS || line.data[line.size - 1] == '=';
+	if (line.size > 0 && line.data[line.size - 1] == '\r')
+		line.size--;
+	if (span_equal(line, span_of_text(AGE_ARMOR_END))) {
+		*decoder = (struct age_armor_decoder){.place = AGE_ARMOR_BEHIND};
+		return 0;
 	}
-	return malformed(err, "it is cut off");
+	if (decoder->is_short_line)
+		return malformed(err, "a line before the last is not 64 characters long");
+	if (line.size == 0)
+		return malformed(err, "it has an empty line");
+	if (line.size > AGE_ARMOR_LINE_COLUMNS)
+		return malformed(err, "a line is longer than 64 characters");
+	if (base64_decode_secret(line, BASE64_PADDED, file, err) < 0)
+		return malformed(err, "a line is not canonical Base64");
+	decoder->is_short_line =
+		line.size < AGE_ARMOR_LINE_COLUMNS || line.data[line.size - 1] == '=';
+	return 0;
+}
+
+static int behind_decode(struct age_armor_decoder *decoder, struct span line, struct error *err)
+{
+	decoder->whitespace += line.size + 1;
+	if (decoder->whitespace > AGE_ARMOR_WHITESPACE_MAX)
+		return malformed(err, "there is too much behind it");
+	if (spaces_strip_front(line).size > 0)
+		return malformed(err, "there is something behind it");
+	return 0;
+}
+
+int age_armor_decode_line(struct age_armor_decoder *decoder, struct span line, struct secret *file,
+			  struct error *err)
+{
+	switch (decoder->place) {
+	case AGE_ARMOR_BEFORE:
+		return before_decode(decoder, line, err);
+	case AGE_ARMOR_INSIDE:
+		return inside_decode(decoder, line, file, err);
+	default:
+		return behind_decode(decoder, line, err);
+	}
+}
+
+int age_armor_decode_end(const struct age_armor_decoder *decoder, struct error *err)
+{
+	if (decoder->place == AGE_ARMOR_BEHIND)
+		return 0;
+	if (decoder->place == AGE_ARMOR_INSIDE)
+		return malformed(err, "it is cut off");
+	return malformed(err, "its first line is not \"" AGE_ARMOR_BEGIN "\"");
 }
 
 int age_armor_decode(struct span text, struct secret *file, struct error *err)
 {
-	struct span rest = spaces_strip_front(text), line = {0};
+	struct age_armor_decoder decoder = {0};
 	size_t start = file->size, room;
 	int r;
 
-	if (!line_take(&rest, &line) || !span_equal(line, span_of_text(BEGIN_LINE)))
-		return malformed(err, "its first line is not \"" BEGIN_LINE "\"");
-	if (text.size - rest.size - line.size > WHITESPACE_MAX + 2)
-		return malformed(err, "there is too much white space before it");
-	if (__builtin_add_overflow(start, rest.size, &room))
+	/* Its characters, to avoid growing line by line. */
+	if (__builtin_add_overflow(start, text.size, &room))
 		return error_no_memory(err);
 	r = secret_reserve(file, room, err);
+	while (r == 0 && text.size > 0) {
+		const uint8_t *newline = memchr(text.data, '\n', text.size);
+		size_t size = newline ? (size_t)(newline - text.data) : text.size;
+
+		r = age_armor_decode_line(&decoder, span_of(text.data, size), file, err);
+		text = span_of(text.data + size + !!newline, text.size - size - !!newline);
+	}
 	if (r == 0)
-		r = lines_decode(&rest, file, err);
-	if (r == 0 && rest.size > WHITESPACE_MAX)
-		r = malformed(err, "there is too much behind it");
-	if (r == 0 && spaces_strip_front(rest).size > 0)
-		r = malformed(err, "there is something behind it");
+		r = age_armor_decode_end(&decoder, err);
 	if (r < 0)
 		file->size = start;
 	return r;

@@ -184,3 +184,51 @@ int bech32_decode(struct span text, const char *prefix, enum bech32_case letters
 	memory_wipe(out, size);
 	return -(int)err->code;
 }
+
+/* The last '1' ends the prefix: the characters behind it include none. */
+static bool prefix_find(struct span text, size_t *prefix_size)
+{
+	const uint8_t *one = text.size ? memrchr(text.data, '1', text.size) : NULL;
+
+	if (!one || one == text.data || text.size - (size_t)(one - text.data) <= CHECKSUM_LENGTH)
+		return false;
+	*prefix_size = (size_t)(one - text.data);
+	return true;
+}
+
+int bech32_check(struct span text, enum bech32_case letters, size_t *prefix_size, struct error *err)
+{
+	uint32_t checksum = 1, invalid = 0, value = 0;
+	size_t bits;
+
+	if (!prefix_find(text, prefix_size))
+		return error_set(err, VMCRED_FAILED, "it is not Bech32");
+	for (size_t i = 0; i < *prefix_size; i++) {
+		value = letter_lower(text.data[i], letters);
+		/* Characters that are printable, and none of the other case (BIP 173). */
+		invalid |= (value - 33) >> 31 | (126 - value) >> 31;
+		checksum = checksum_step(checksum, value >> 5 & 31);
+	}
+	checksum = checksum_step(checksum, 0);
+	for (size_t i = 0; i < *prefix_size; i++)
+		checksum = checksum_step(checksum, letter_lower(text.data[i], letters) & 31);
+	for (size_t i = *prefix_size + 1; i < text.size; i++) {
+		uint32_t digit = digit_decode(letter_lower(text.data[i], letters));
+
+		invalid |= digit >> 5;
+		checksum = checksum_step(checksum, digit & 31);
+		if (i < text.size - CHECKSUM_LENGTH)
+			value = digit;
+	}
+	if (invalid)
+		return error_set(err, VMCRED_FAILED,
+				 "it has a character in it that a key cannot have");
+	if (checksum != 1)
+		return error_set(err, VMCRED_FAILED, "its checksum is wrong: it was mistyped");
+	/* Less than a digit is left over, and is zero. */
+	bits = (text.size - *prefix_size - 1 - CHECKSUM_LENGTH) * 5 % 8;
+	if (bits >= 5 ||
+	    (text.size - *prefix_size - 1 > CHECKSUM_LENGTH && (value & ((1U << bits) - 1))))
+		return error_set(err, VMCRED_FAILED, "its last character has stray bits");
+	return 0;
+}

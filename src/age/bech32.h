@@ -27,4 +27,11 @@ void bech32_encode(const char *prefix, struct span bytes, enum bech32_case lette
 int bech32_decode(struct span text, const char *prefix, enum bech32_case letters, uint8_t *out,
 		  size_t size, struct error *err);
 
+/*
+ * Checks that the text is Bech32 with any prefix and any number of bytes, in one case all over, and
+ * stores the number of characters of the prefix.
+ */
+int bech32_check(struct span text, enum bech32_case letters, size_t *prefix_size,
+		 struct error *err);
+
 #endif

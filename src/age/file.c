@@ -2,32 +2,10 @@
 /*
  * Whole age files in memory: a header and a payload.
  */
-#include <stdlib.h>
-
 #include "age/age.h"
+#include "age/file_key.h"
 #include "age/header.h"
-#include "age/keys.h"
 #include "age/stream.h"
-#include "base/cleanup.h"
-
-static int header_write(const struct age_recipients *recipients, struct span file_key,
-			struct secret *file, struct error *err)
-{
-	/* The MAC covers the header from its first byte, and `file` may hold something already. */
-	_cleanup_secret_ struct secret header = {0};
-	int r = age_header_begin(&header, err);
-
-	for (size_t i = 0; r == 0 && i < recipients->count; i++) {
-		const struct age_recipient *recipient = recipients->items[i];
-
-		r = recipient->ops->wrap(recipient, file_key, &header, err);
-	}
-	if (r == 0)
-		r = age_header_finish(&header, file_key, err);
-	if (r == 0)
-		r = secret_append(file, secret_span(&header), err);
-	return r;
-}
 
 static size_t chunk_count(size_t plaintext_size)
 {
@@ -67,50 +45,11 @@ int age_encrypt(struct span plaintext, const struct age_recipients *recipients, 
 		struct error *err)
 {
 	_cleanup_secret_ struct secret file_key = {0};
-	int r;
+	int r = age_file_key_create(recipients, &file_key, file, err);
 
-	if (recipients->count == 0)
-		return error_set(err, VMCRED_USAGE, "there is no recipient to encrypt to");
-	r = secret_append_random(&file_key, AGE_FILE_KEY_SIZE, err);
-	if (r == 0)
-		r = header_write(recipients, secret_span(&file_key), file, err);
 	if (r == 0)
 		r = payload_write(plaintext, secret_span(&file_key), file, err);
 	return r;
-}
-
-/* A passphrase stanza stands alone, so that a file authenticates its sender (age.md, "scrypt"). */
-static int scrypt_check(const struct age_header *header, struct error *err)
-{
-	for (size_t i = 0; i < header->count; i++) {
-		struct span type = age_stanza_word(&header->stanzas[i], 0);
-
-		if (header->count > 1 && span_equal(type, span_of_text("scrypt")))
-			return error_set(
-				err, VMCRED_FAILED,
-				"the age header is malformed: a passphrase stanza is not alone");
-	}
-	return 0;
-}
-
-static int file_key_unwrap(const struct age_header *header, const struct age_identities *identities,
-			   struct secret *file_key, struct error *err)
-{
-	int r = scrypt_check(header, err);
-
-	if (r == 0)
-		r = secret_create(file_key, AGE_FILE_KEY_SIZE, err);
-	for (size_t i = 0; r == 0 && i < identities->count; i++) {
-		const struct age_identity *identity = identities->items[i];
-
-		r = identity->ops->unwrap(identity, header, file_key->data, err);
-	}
-	if (r < 0)
-		return r;
-	if (r == 0)
-		return error_set(err, VMCRED_MISSING, "no identity opens the age file");
-	file_key->size = AGE_FILE_KEY_SIZE;
-	return age_header_verify(header, secret_span(file_key), err);
 }
 
 static int payload_read(struct span payload, struct span file_key, struct secret *plaintext,
@@ -160,7 +99,7 @@ int age_decrypt(struct span file, const struct age_identities *identities, struc
 	int r = age_header_parse(file, &header, err);
 
 	if (r == 0)
-		r = file_key_unwrap(&header, identities, &file_key, err);
+		r = age_file_key_unwrap(&header, identities, &file_key, err);
 	if (r < 0)
 		return r;
 	return payload_read(span_of(file.data + header.size, file.size - header.size),

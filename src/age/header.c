@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 
-#include "age/primitives.h"
 #include "base/base64.h"
 
 /* age.md, "Header" */
@@ -69,8 +68,22 @@ static int body_parse(struct span *text, uint8_t *out, size_t *size, struct erro
 	return 0;
 }
 
-static int stanza_parse(struct span *text, uint8_t *body, struct age_stanza *stanza,
-			struct error *err)
+size_t age_stanza_size(struct span text)
+{
+	const uint8_t *at = text.data, *end = text.data + text.size;
+
+	for (bool first = true;; first = false) {
+		const uint8_t *newline = at < end ? memchr(at, '\n', (size_t)(end - at)) : NULL;
+
+		if (!newline)
+			return 0;
+		if (!first && (size_t)(newline - at) < LINE_COLUMNS)
+			return (size_t)(newline + 1 - text.data);
+		at = newline + 1;
+	}
+}
+
+int age_stanza_parse(struct span *text, uint8_t *body, struct age_stanza *stanza, struct error *err)
 {
 	struct span line = {0}, prefix = span_of_text(STANZA_PREFIX);
 	size_t size = 0;
@@ -127,7 +140,7 @@ static int header_allocate(struct span text, struct age_header *header, struct e
 	for (size_t i = 0; i < size; i++)
 		lines += text.data[i] == '\n';
 	header->stanzas = calloc(lines / 2 + 1, sizeof(*header->stanzas));
-	header->bodies = malloc(size + LINE_BYTES + 2);
+	header->bodies = malloc(AGE_STANZA_BODY_MAX(size));
 	if (!header->stanzas || !header->bodies)
 		return error_no_memory(err);
 	return 0;
@@ -152,7 +165,7 @@ int age_header_parse(struct span file, struct age_header *header, struct error *
 	while (r == 0 && !span_starts_with(text, mac_prefix)) {
 		struct age_stanza *stanza = &header->stanzas[header->count];
 
-		r = stanza_parse(&text, body, stanza, err);
+		r = age_stanza_parse(&text, body, stanza, err);
 		if (r == 0) {
 			body += stanza->body.size;
 			header->count++;
@@ -235,7 +248,7 @@ static int mac_compute(struct span covered, struct span file_key, uint8_t mac[AG
 	int r = age_hkdf(file_key, span_of(NULL, 0), "header", key, err);
 
 	if (r == 0)
-		r = age_hmac(key, covered, mac, err);
+		r = age_hmac(span_of(key, sizeof(key)), covered, mac, err);
 	memory_wipe(key, sizeof(key));
 	return r;
 }

@@ -7,11 +7,11 @@
 #ifndef VMCRED_AGE_HEADER_H
 #define VMCRED_AGE_HEADER_H
 
+#include "age/primitives.h"
 #include "base/error.h"
 #include "base/secret.h"
 #include "base/span.h"
 
-#define AGE_FILE_KEY_SIZE   16 /* age.md, "File key" */
 #define AGE_HEADER_MAC_SIZE 32 /* HMAC-SHA-256 */
 
 struct age_stanza {
@@ -40,6 +40,20 @@ struct span age_stanza_word(const struct age_stanza *stanza, size_t index);
 
 /* The number of words: the type and the arguments. */
 size_t age_stanza_word_count(const struct age_stanza *stanza);
+
+/*
+ * The size of the stanza at the start of a text, or 0 if the text ends before it does: a line, and
+ * lines of a body up to the first short one.
+ */
+size_t age_stanza_size(struct span text);
+
+/*
+ * Parses the stanza at the start of a text, and takes it off. `body` has room for
+ * AGE_STANZA_BODY_MAX(text.size) bytes; the stanza points to it and into the text.
+ */
+#define AGE_STANZA_BODY_MAX(text_size) ((text_size) + 50)
+int age_stanza_parse(struct span *text, uint8_t *body, struct age_stanza *stanza,
+		     struct error *err);
 
 /* Adds the version line to an empty text, then stanzas, then the MAC's line. */
 int age_header_begin(struct secret *text, struct error *err);

@@ -45,16 +45,41 @@ int age_hkdf(struct span secret, struct span salt, const char *label, uint8_t ke
 	return 0;
 }
 
-int age_hmac(const uint8_t key[AGE_KEY_SIZE], struct span bytes, uint8_t mac[AGE_KEY_SIZE],
-	     struct error *err)
+int age_hmac(struct span key, struct span bytes, uint8_t mac[AGE_KEY_SIZE], struct error *err)
 {
 	size_t size = 0;
 
-	if (!EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key, AGE_KEY_SIZE, bytes.data,
-		       bytes.size, mac, AGE_KEY_SIZE, &size) ||
+	/* libcrypto takes a NULL key for none at all, and not for an empty one. */
+	if (!EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL,
+		       key.size ? key.data : (const uint8_t *)"", key.size, bytes.data, bytes.size,
+		       mac, AGE_KEY_SIZE, &size) ||
 	    size != AGE_KEY_SIZE)
 		return age_crypto_failed(err, "compute a MAC");
 	return 0;
+}
+
+int age_hkdf_extract(struct span salt, struct span secret, uint8_t key[AGE_KEY_SIZE],
+		     struct error *err)
+{
+	return age_hmac(salt, secret, key, err);
+}
+
+int age_hkdf_expand(const uint8_t key[AGE_KEY_SIZE], struct span info, uint8_t *out, size_t size,
+		    struct error *err)
+{
+	_cleanup_secret_ struct secret block = {0};
+	uint8_t first[AGE_KEY_SIZE];
+	int r = secret_copy(&block, info, err);
+
+	/* The one block that 32 bytes need (RFC 5869, section 2.3). */
+	if (r == 0)
+		r = secret_append(&block, span_of("\x01", 1), err);
+	if (r == 0)
+		r = age_hmac(span_of(key, AGE_KEY_SIZE), secret_span(&block), first, err);
+	if (r == 0)
+		memcpy(out, first, size);
+	memory_wipe(first, sizeof(first));
+	return r;
 }
 
 int age_aead_create(struct age_aead *aead, const uint8_t key[AGE_KEY_SIZE],
@@ -120,4 +145,28 @@ int age_aead_open(struct age_aead *aead, const uint8_t nonce[AGE_NONCE_SIZE], st
 		return 0;
 	}
 	return 1;
+}
+
+static const uint8_t zero_nonce[AGE_NONCE_SIZE];
+
+int age_file_key_seal(const uint8_t key[AGE_KEY_SIZE], struct span file_key,
+		      uint8_t wrapped[AGE_WRAPPED_SIZE], struct error *err)
+{
+	_cleanup_age_aead_ struct age_aead aead = {0};
+	int r = age_aead_create(&aead, key, AGE_ENCRYPT, err);
+
+	if (r < 0)
+		return r;
+	return age_aead_seal(&aead, zero_nonce, file_key, wrapped, err);
+}
+
+int age_file_key_open(const uint8_t key[AGE_KEY_SIZE], struct span wrapped,
+		      uint8_t file_key[AGE_FILE_KEY_SIZE], struct error *err)
+{
+	_cleanup_age_aead_ struct age_aead aead = {0};
+	int r = age_aead_create(&aead, key, AGE_DECRYPT, err);
+
+	if (r < 0)
+		return r;
+	return age_aead_open(&aead, zero_nonce, wrapped, file_key, err);
 }

@@ -22,8 +22,13 @@ int age_crypto_failed(struct error *err, const char *what);
 int age_hkdf(struct span secret, struct span salt, const char *label, uint8_t key[AGE_KEY_SIZE],
 	     struct error *err);
 
-int age_hmac(const uint8_t key[AGE_KEY_SIZE], struct span bytes, uint8_t mac[AGE_KEY_SIZE],
-	     struct error *err);
+/* HKDF's two steps, for what is not one derivation with a label. `size` is at most 32. */
+int age_hkdf_extract(struct span salt, struct span secret, uint8_t key[AGE_KEY_SIZE],
+		     struct error *err);
+int age_hkdf_expand(const uint8_t key[AGE_KEY_SIZE], struct span info, uint8_t *out, size_t size,
+		    struct error *err);
+
+int age_hmac(struct span key, struct span bytes, uint8_t mac[AGE_KEY_SIZE], struct error *err);
 
 /* Starts as {0}. Encrypts or decrypts any number of messages under one key. */
 struct age_aead {
@@ -51,5 +56,18 @@ int age_aead_seal(struct age_aead *aead, const uint8_t nonce[AGE_NONCE_SIZE], st
  */
 int age_aead_open(struct age_aead *aead, const uint8_t nonce[AGE_NONCE_SIZE], struct span sealed,
 		  uint8_t *out, struct error *err);
+
+#define AGE_FILE_KEY_SIZE 16 /* age.md, "File key" */
+#define AGE_WRAPPED_SIZE  (AGE_FILE_KEY_SIZE + AGE_TAG_SIZE)
+
+/*
+ * A file key under a wrapping key, which is used once, so that the nonce is all zeros (age.md).
+ * Opening returns 1, or 0 if `wrapped`, whose size the caller has checked, was not made with this
+ * key.
+ */
+int age_file_key_seal(const uint8_t key[AGE_KEY_SIZE], struct span file_key,
+		      uint8_t wrapped[AGE_WRAPPED_SIZE], struct error *err);
+int age_file_key_open(const uint8_t key[AGE_KEY_SIZE], struct span wrapped,
+		      uint8_t file_key[AGE_FILE_KEY_SIZE], struct error *err);
 
 #endif

@@ -274,14 +274,16 @@ static void a_recipient_that_is_none_is_told_without_showing_a_secret(void **sta
 		{VECTOR_IDENTITY, "a secret key was given where a public key (age1…) belongs"},
 		{"age1x\n", "a recipient is not an age public key (age1…)"},
 		{"age1x", "\"age1x\" is not an age public key: it is 5 characters long and not 62"},
-		{"age1pq1xyz", "the recipient \"age1pq1xyz\" is a post-quantum key, and this type "
-			       "is not supported"},
+		{"age1pq1xyz",
+		 "\"age1pq1xyz\" is not an age public key: it is 10 characters long and "
+		 "not 1959"},
 		{"age1yubikey1xyz",
-		 "the recipient \"age1yubikey1xyz\" is a key of an age plugin, and this "
-		 "type is not supported"},
+		 "\"age1yubikey1xyz\" is not an age public key: it is not Bech32"},
+		{"age1yubikey1qqqqqqqq",
+		 "\"age1yubikey1qqqqqqqq\" is not an age public key: its checksum is wrong: it was "
+		 "mistyped"},
 		{"ssh-ed25519 AAAA",
-		 "the recipient \"ssh-ed25519 AAAA\" is an SSH Ed25519 key, and this "
-		 "type is not supported"},
+		 "\"ssh-ed25519 AAAA\" is not an age public key: the SSH public key is damaged"},
 	};
 	struct age_recipients recipients = {0};
 	struct error err = {0};

@@ -40,14 +40,17 @@ static void an_error_names_the_file_and_the_line_and_never_the_text(void **state
 		{"\n\nAGE-SECRET-KEY-1QQQQ\n",
 		 "keys: line 3: the secret key is not valid: it is 20 characters long and not 74"},
 		{"AGE-SECRET-KEY-PQ-1QQQQ\n",
-		 "keys: line 1: it holds a post-quantum key, and this type is not supported"},
+		 "keys: line 1: the secret key is not valid: it is 23 characters long and not 77"},
 		{"AGE-PLUGIN-YUBIKEY-1QQQQ\n",
-		 "keys: line 1: it holds a key of an age plugin, and this type is not supported"},
-		{"-----BEGIN OPENSSH PRIVATE KEY-----\n",
-		 "keys: line 1: it holds an SSH key, and this type is not supported"},
-		{"age-encryption.org/v1\n", "keys: line 1: it holds a key that is encrypted with a "
-					    "passphrase, and this type is not "
-					    "supported"},
+		 "keys: line 1: the secret key is not valid: it is not Bech32"},
+		{"-----BEGIN OPENSSH PRIVATE KEY-----\n", "keys: the PEM text is malformed"},
+		{"age-encryption.org/v1\n", "keys: the age header is malformed: it is cut off"},
+		{"-----BEGIN AGE ENCRYPTED FILE-----\n",
+		 "keys: the age armor is malformed: it is cut off"},
+		{"age-encryption.org/v1\n-> x\n\n--- AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n",
+		 "keys: it is encrypted, but not with a passphrase"},
+		{VECTOR_RECIPIENT "\n",
+		 "keys: line 1: it is a public key, where a secret key belongs"},
 	};
 	struct age_identities identities = {0};
 	struct error err = {0};
