@@ -287,7 +287,7 @@ int main(int argc, char **argv)
 	_cleanup_free_ char *line = NULL;
 	int r;
 
-	if (argc < 3) {
+	if (argc < 2) {
 		fprintf(stderr, "usage: crypt VERB WORD...\n");
 		return VMCRED_USAGE;
 	}
