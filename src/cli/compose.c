@@ -126,7 +126,7 @@ static int composition_fill(struct composition *composition, struct cli *cli, ch
 
 	*ops = NULL;
 	if (argv && argv[0]) {
-		*ops = vmm_find(argv, err);
+		*ops = vmm_find(argv[0], err);
 		if (!*ops)
 			return -(int)err->code;
 		r = vmm_arguments_read(*ops, argv, &composition->list, &cli->report, err);
@@ -140,8 +140,10 @@ static int composition_fill(struct composition *composition, struct cli *cli, ch
 static int composition_print(struct composition *composition, struct cli *cli, char *const *argv,
 			     const struct vmm_ops *ops, struct error *err)
 {
-	const struct vmm_launch launch = {
-		.argv = argv, .list = &composition->list, .report = &cli->report};
+	const struct vmm_launch launch = {.program = argv ? argv[0] : NULL,
+					  .argv = argv,
+					  .list = &composition->list,
+					  .report = &cli->report};
 	_cleanup_error_ struct error refused = {0};
 	int r = ops ? ops->check(&launch, &composition->body, &refused) : 0;
 	int printed = 0;

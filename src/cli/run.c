@@ -177,7 +177,7 @@ static int launch_compose(struct cli *cli, char **words, const char *credentials
 	r = command_choose(vm, words + 1, argv, err);
 	if (r < 0)
 		return r;
-	*ops = vmm_find(*argv, err);
+	*ops = vmm_find((*argv)[0], err);
 	if (!*ops)
 		return -(int)err->code;
 	r = vmm_arguments_read(*ops, *argv, list, &cli->report, err);
@@ -236,5 +236,6 @@ int command_run(struct cli *cli, int argc, char **argv, struct error *err)
 		r = launch_compose(cli, argv + first, chosen.credentials, &command, &ops, &list,
 				   err);
 	launch.argv = command;
+	launch.program = command ? command[0] : NULL;
 	return r < 0 || !ops ? r : vmm_run(ops, &launch, err);
 }

@@ -48,7 +48,7 @@ static _Noreturn void child_exec(const struct child_command *command, const sigs
 		_exit(EXIT_FAILURE);
 	sigprocmask(SIG_SETMASK, mask, NULL);
 	if (descriptors_hand_over(command))
-		execvp(command->argv[0], command->argv);
+		execvp(command->program, command->argv);
 	errnum = errno;
 	if (write(report, &errnum, sizeof(errnum)) < 0)
 		_exit(EXIT_FAILURE);
@@ -128,7 +128,7 @@ int child_start(struct child *child, const struct child_command *command, struct
 	}
 	/* Ours alone: the VMM goes on where nobody reads what it says, and so do we. */
 	signal(SIGPIPE, SIG_IGN);
-	r = exec_result(command->argv[0], report, err);
+	r = exec_result(command->program, report, err);
 	if (r == 0)
 		r = child_watch(child, command, err);
 	if (r < 0) {

@@ -30,6 +30,7 @@ struct child {
 	}
 
 struct child_command {
+	const char *program; /* a path, or a name on $PATH */
 	char *const *argv;
 	const int *inherited; /* additional descriptors that it keeps */
 	size_t inherited_count;

@@ -107,7 +107,7 @@ static int cloud_hypervisor_check(const struct vmm_launch *launch, size_t *body_
 	if (r < 0)
 		return r;
 	*body_size = body.size;
-	return body_size_check(launch->argv[0], body.size, err);
+	return body_size_check(launch->program, body.size, err);
 }
 
 /* "--platform …,oem_strings=[…]": what it would take without vmcred. */
@@ -148,8 +148,8 @@ static int literals_exec(const struct vmm_launch *launch,
 	if (r < 0 || !command.words)
 		return r;
 	oem_list_destroy(launch->list);
-	execvp(command.words[0], command.words);
-	return command_exec_error(launch->argv[0], errno, err);
+	execvp(launch->program, command.words);
+	return command_exec_error(launch->program, errno, err);
 }
 
 static int cloud_hypervisor_vsock_find(const struct vmm_launch *launch, struct vmm_vsock *vsock,
@@ -179,8 +179,8 @@ static int cloud_hypervisor_launch(struct vmm_launch *launch, struct notify *not
 		return cloud_hypervisor_boot(launch, &config, notify, err);
 	if (launch->list->count > 0)
 		return literals_exec(launch, &config, err);
-	execvp(launch->argv[0], launch->argv);
-	return command_exec_error(launch->argv[0], errno, err);
+	execvp(launch->program, launch->argv);
+	return command_exec_error(launch->program, errno, err);
 }
 
 const struct vmm_ops vmm_cloud_hypervisor = {

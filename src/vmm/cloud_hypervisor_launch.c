@@ -167,6 +167,7 @@ static int vmm_start(struct launching *launching, const struct cloud_hypervisor_
 		r = cloud_hypervisor_command(config, launching->socket.listener, &command, err);
 	if (r < 0 || !command.words)
 		return r;
+	start.program = launching->launch->program;
 	start.argv = command.words;
 	start.error_fd = error_fd;
 	r = child_start(&launching->child, &start, err);
@@ -175,7 +176,7 @@ static int vmm_start(struct launching *launching, const struct cloud_hypervisor_
 	/* The VMM's alone from here: it is closed when the VMM ends, and that is noticed. */
 	close(fd_release(&launching->socket.listener));
 	report_message(launching->launch->report, REPORT_INFO, "started %s as process %d",
-		       command.words[0], (int)launching->child.pid);
+		       start.program, (int)launching->child.pid);
 	return 0;
 }
 

@@ -159,11 +159,11 @@ static int qemu_launch(struct vmm_launch *launch, struct notify *notify, struct 
 	if (r < 0)
 		return r;
 	report_message(launch->report, REPORT_INFO, "executing %s with %zu arguments",
-		       command.words[0], command.count - 1);
+		       launch->program, command.count - 1);
 	/* The pipes hold what QEMU needs; nothing is left for it to inherit. */
 	oem_list_destroy(launch->list);
-	execvp(command.words[0], command.words);
-	return command_exec_error(command.words[0], errno, err);
+	execvp(launch->program, command.words);
+	return command_exec_error(launch->program, errno, err);
 }
 
 const struct vmm_ops vmm_qemu = {

@@ -13,17 +13,17 @@ static const struct vmm_ops *const drivers[] = {
 	&vmm_qemu,
 };
 
-const struct vmm_ops *vmm_find(char *const *argv, struct error *err)
+const struct vmm_ops *vmm_find(const char *program, struct error *err)
 {
-	const char *slash = strrchr(argv[0], '/'), *program = slash ? slash + 1 : argv[0];
+	const char *slash = strrchr(program, '/'), *name = slash ? slash + 1 : program;
 
 	for (size_t i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++) {
 		for (const char *const *pattern = drivers[i]->programs; *pattern; pattern++) {
-			if (fnmatch(*pattern, program, 0) == 0)
+			if (fnmatch(*pattern, name, 0) == 0)
 				return drivers[i];
 		}
 	}
-	error_set(err, VMCRED_USAGE, "%s is not a hypervisor that vmcred can start", program);
+	error_set(err, VMCRED_USAGE, "%s is not a hypervisor that vmcred can start", name);
 	error_hint(err,
 		   "it knows cloud-hypervisor*, qemu-system-*, qemu-kvm and kvm by their names");
 	return NULL;
@@ -71,5 +71,5 @@ int vmm_run(const struct vmm_ops *ops, struct vmm_launch *launch, struct error *
 	if (r < 0)
 		return error_wrap(err, "preparing to start %s", ops->name);
 	r = ops->launch(launch, &notify, err);
-	return r < 0 ? error_wrap(err, "starting %s", launch->argv[0]) : r;
+	return r < 0 ? error_wrap(err, "starting %s", launch->program) : r;
 }

@@ -60,7 +60,8 @@ struct vmm_vsock {
 struct notify; /* the service manager's ear, inside vmm/ */
 
 struct vmm_launch {
-	char *const *argv;     /* the VMM's command line, NULL-terminated */
+	const char *program;   /* the VMM's file, or its name on $PATH */
+	char *const *argv;     /* the VMM's command line, NULL-terminated; [0] is only a name */
 	struct oem_list *list; /* all OEM strings, also those of the command line */
 	unsigned int expose;   /* of enum vmm_expose */
 	enum vmm_parent parent;
@@ -101,8 +102,8 @@ struct vmm_ops {
 	int (*launch)(struct vmm_launch *launch, struct notify *notify, struct error *err);
 };
 
-/* The driver for a command, or NULL with VMCRED_USAGE, which names the known ones. */
-const struct vmm_ops *vmm_find(char *const *argv, struct error *err);
+/* The driver for a program, by its name, or NULL with VMCRED_USAGE, which names the known ones. */
+const struct vmm_ops *vmm_find(const char *program, struct error *err);
 
 /* vmm_ops.arguments_read, and the error says whose arguments they are. */
 int vmm_arguments_read(const struct vmm_ops *ops, char *const *argv, struct oem_list *list,

@@ -183,13 +183,12 @@ static void a_program_is_known_by_its_name(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
-		const char *const words[] = {programs[i].program, NULL};
-		const struct vmm_ops *ops = vmm_find(argv_of(words), &err);
+		const struct vmm_ops *ops = vmm_find(programs[i].program, &err);
 
 		assert_non_null(ops);
 		assert_string_equal(ops->name, programs[i].driver);
 	}
-	assert_null(vmm_find(argv_of((const char *const[]){"/bin/firecracker", NULL}), &err));
+	assert_null(vmm_find("/bin/firecracker", &err));
 	assert_error(-(int)err.code, VMCRED_USAGE,
 		     "firecracker is not a hypervisor that vmcred can start: it knows "
 		     "cloud-hypervisor*, qemu-system-*, qemu-kvm and kvm by their names");
