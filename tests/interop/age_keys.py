@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every other type of key: SSH keys as ssh-keygen and openssl write them, passphrases, encrypted identity files and
+post-quantum keys. The real age opens what we write, and we open what it writes."""
+import os
+import random
+import subprocess
+
+import bech32
+import harness
+from harness import Skip, equal, expect, need, run, test
+from terminal import run_at_terminal
+
+CRYPT = os.environ.get("VMCRED_CRYPT", "build/tests/interop/crypt")
+SEED = random.SystemRandom().randrange(1 << 32)
+ENCRYPT = ["age-encrypt", "age-armor", "age-stream", "age-stream-armor"]
+DECRYPT = ["age-decrypt", "age-stream-decrypt"]
+LACKING = (
+    "crypt: post-quantum keys need ML-KEM-768, which this machine's libcrypto ({}) does not have: "
+    "use OpenSSL 3.5 or later\n"
+)
+
+
+def plaintexts():
+    """Sizes around those of a chunk and of our batches, and random ones."""
+    source = random.Random(SEED)
+    sizes = [0, 1, 65535, 65536, 65537, 4 * 65536, 4 * 65536 + 1] + [source.randrange(1 << 19) for _ in range(3)]
+    return [source.randbytes(size) for size in sizes]
+
+
+def crypt(*words, stdin=b"", answers=None, folder=None, code=0, err=""):
+    """Runs our filter; compares exit code and stderr, gives the bytes that it wrote."""
+    env = dict(harness.CLEAN_ENVIRONMENT)
+    if answers is not None:
+        path = folder / "answers"
+        path.write_text("".join(answer + "\n" for answer in answers))
+        env["CRYPT_ANSWERS"] = str(path)
+    done = subprocess.run(
+        [CRYPT, *(str(word) for word in words)], input=stdin, env=env, capture_output=True, check=False, timeout=120
+    )
+    equal((done.returncode, done.stderr.decode()), (code, err), f"{words}: exit code and stderr")
+    return done.stdout
+
+
+def age(*words, stdin=b"", answers=()):
+    done = run_at_terminal(need("age"), *words, stdin=stdin, answers=answers)
+    equal((done.code, done.err), (0, ""), f"age {words}: exit code and stderr")
+    return done.out
+
+
+def ssh_keygen(path, *options, passphrase=""):
+    expect(run(need("ssh-keygen"), "-q", "-N", passphrase, "-C", "a comment", "-f", path, *options))
+    return path
+
+
+def public_line(path):
+    return path.with_name(path.name + ".pub").read_text().strip()
+
+
+def openssl(path, *words):
+    expect(run(need("openssl"), *words, "-out", path))
+    path.chmod(0o600)
+    return path
+
+
+def ssh_keys(folder):
+    """One key of each form that age takes, without a passphrase, and the line of its public half."""
+    made = [
+        ssh_keygen(folder / "ed25519", "-t", "ed25519"),
+        ssh_keygen(folder / "rsa2048", "-t", "rsa", "-b", "2048"),
+        ssh_keygen(folder / "rsa3072", "-t", "rsa", "-b", "3072"),
+        ssh_keygen(folder / "rsapem", "-t", "rsa", "-b", "2048", "-m", "PEM"),
+    ]
+    keys = [(path, public_line(path)) for path in made]
+    for path in [
+        openssl(folder / "pkcs8ed25519", "genpkey", "-algorithm", "ed25519"),
+        openssl(folder / "pkcs8rsa", "genpkey", "-algorithm", "rsa", "-pkeyopt", "rsa_keygen_bits:2048"),
+    ]:
+        keys.append((path, crypt("age-recipients", path).decode().strip()))
+    return keys
+
+
+@test("age opens what we write to SSH keys of every form, of any size, armored or not")
+def _(folder):
+    for path, line in ssh_keys(folder):
+        for number, plaintext in enumerate(plaintexts()):
+            verb = ENCRYPT[number % len(ENCRYPT)]
+            file = crypt(verb, line, stdin=plaintext)
+            equal(age("-d", "-i", path, stdin=file), plaintext, f"{verb} to {path.name}, {len(plaintext)} bytes")
+
+
+@test("we open what age writes to SSH keys of every form, of any size, armored or not")
+def _(folder):
+    for path, line in ssh_keys(folder):
+        for number, plaintext in enumerate(plaintexts()):
+            file = age(*(["-a"] if number % 2 else []), "-r", line, stdin=plaintext)
+            for verb in DECRYPT:
+                equal(crypt(verb, path, stdin=file), plaintext, f"{verb} with {path.name}, {len(plaintext)} bytes")
+
+
+@test("the public key of an SSH key is the one that ssh-keygen finds")
+def _(folder):
+    for path, _ in ssh_keys(folder):
+        expected = " ".join(run(need("ssh-keygen"), "-y", "-f", path).out.split()[:2])
+        # ssh-keygen reads no Ed25519 key from PKCS#8.
+        if expected:
+            equal(crypt("age-recipients", path).decode(), expected + "\n", path.name)
+
+
+def encrypted_ssh_keys(folder):
+    """Keys that are encrypted with the passphrase "päss wörd", by each cipher and derivation."""
+    for cipher in ["aes256-ctr", "aes256-cbc", "aes192-ctr", "aes192-cbc", "aes128-ctr", "aes128-cbc"]:
+        yield ssh_keygen(folder / cipher, "-t", "ed25519", "-Z", cipher, "-a", "4", passphrase="päss wörd")
+    yield ssh_keygen(folder / "rounds", "-t", "ed25519", "-a", "37", passphrase="päss wörd")
+    yield ssh_keygen(folder / "rsa", "-t", "rsa", "-b", "2048", passphrase="päss wörd")
+    plain = ssh_keygen(folder / "plain", "-t", "rsa", "-b", "2048", "-m", "PEM")
+    for cipher in ["aes128", "aes192", "aes256", "des3"]:
+        path = openssl(
+            folder / cipher, "rsa", "-in", plain, "-traditional", f"-{cipher}", "-passout", "pass:päss wörd"
+        )
+        path.with_name(path.name + ".pub").write_text(public_line(plain) + "\n")
+        yield path
+
+
+@test("an SSH key that is encrypted by any cipher opens a file with its passphrase, and with it alone")
+def _(folder):
+    for path in encrypted_ssh_keys(folder):
+        file = age("-r", public_line(path), stdin=b"hello")
+        asked = f"secret: Passphrase of {path}: \n"
+        plaintext = crypt("age-decrypt", path, stdin=file, answers=["päss wörd"], folder=folder, err=asked)
+        equal(plaintext, b"hello", path.name)
+
+
+@test("age opens what we write to an encrypted SSH key")
+def _(folder):
+    path = ssh_keygen(folder / "key", "-t", "ed25519", passphrase="secret")
+    file = crypt("age-encrypt", public_line(path), stdin=b"hello")
+    equal(age("-d", "-i", path, stdin=file, answers=["secret"]), b"hello", "plaintext")
+
+
+@test("no passphrase is asked for a key that a file is not for")
+def _(folder):
+    path = ssh_keygen(folder / "key", "-t", "ed25519", passphrase="secret")
+    other = ssh_keygen(folder / "other", "-t", "ed25519")
+    file = age("-r", public_line(other), stdin=b"hello")
+    for words in ([path], [path, other], [other, path]):
+        found = other in words
+        plaintext = crypt(
+            "age-decrypt", *words, stdin=file, answers=[], folder=folder, code=0 if found else 3,
+            err="" if found else "crypt: no identity opens the age file\n",
+        )  # fmt: skip
+        equal(plaintext, b"hello" if found else b"", "plaintext")
+
+
+@test("a wrong passphrase, and nobody to ask, are told; another identity is still tried")
+def _(folder):
+    path = ssh_keygen(folder / "key", "-t", "ed25519", "-a", "2", passphrase="secret")
+    pem = ssh_keygen(folder / "pem", "-t", "rsa", "-b", "2048", "-m", "PEM", passphrase="secret")
+    other = ssh_keygen(folder / "other", "-t", "rsa", "-b", "2048")
+    for key in (path, pem):
+        file = age("-r", public_line(key), "-r", public_line(other), stdin=b"hello")
+        asked = f"secret: Passphrase of {key}: \n"
+        opening = f"crypt: opening the SSH private key {key}: "
+        crypt(
+            "age-decrypt", key, stdin=file, answers=["wrong"], folder=folder, code=3,
+            err=f"{asked}{opening}the passphrase is wrong\n",
+        )  # fmt: skip
+        crypt(
+            "age-decrypt", key, stdin=file, answers=[""], folder=folder, code=3,
+            err=f"{asked}{opening}no passphrase was given for {key}\n",
+        )  # fmt: skip
+        crypt(
+            "age-decrypt", key, stdin=file, code=3,
+            err=f"{opening}{key} is encrypted with a passphrase, and there is nobody to ask\n",
+        )  # fmt: skip
+        plaintext = crypt("age-decrypt", key, other, stdin=file, answers=["wrong"], folder=folder, err=asked)
+        equal(plaintext, b"hello", "plaintext")
+
+
+@test("a PEM key that is encrypted needs its public half beside it, and says so")
+def _(folder):
+    path = ssh_keygen(folder / "key", "-t", "rsa", "-b", "2048", "-m", "PEM", passphrase="secret")
+    public = folder / "key.pub"
+    reading = f"crypt: reading the identity file: {path}: "
+    public.write_text("ssh-rsa AAAA\n")
+    crypt("age-recipients", path, code=1, err=f"{reading}reading the public key beside it: the SSH public key is damaged\n")
+    public.unlink()
+    crypt(
+        "age-recipients", path, code=1,
+        err=f"{reading}the encrypted private key does not hold its public key, and there is no file beside it whose "
+        "name ends with .pub: convert it with `ssh-keygen -p -f FILE`\n",
+    )  # fmt: skip
+
+
+@test("keys of types that age does not use are refused by name")
+def _(folder):
+    path = ssh_keygen(folder / "key", "-t", "ecdsa")
+    ssh_keygen(folder / "small", "-t", "rsa", "-b", "1024")
+    reading = f"crypt: reading the identity file: {folder}/"
+    neither = "the SSH key is neither an Ed25519 nor an RSA key: age uses no other\n"
+    crypt("age-recipients", path, code=1, err=f"{reading}key: {neither}")
+    crypt("age-encrypt", public_line(path), code=2, err="crypt: a recipient is not an age public key (age1…)\n")
+    crypt(
+        "age-recipients", folder / "small", code=1,
+        err=f"{reading}small: the SSH RSA key has less than 2048 bits, and is too weak\n",
+    )  # fmt: skip
+    ec = openssl(folder / "ec", "genpkey", "-algorithm", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
+    crypt(
+        "age-recipients", ec, code=1,
+        err=f"{reading}ec: the key is neither an Ed25519 nor an RSA key: age uses no other\n",
+    )  # fmt: skip
+
+
+@test("age opens with a passphrase what we encrypt with it, and we what age does")
+def _(folder):
+    plaintext = random.Random(SEED).randbytes(100000)
+    asked = "secret: the new passphrase\n"
+    for verb in ENCRYPT:
+        file = crypt(verb, "passphrase", stdin=plaintext, answers=["corréct horse"], folder=folder, err=asked)
+        equal(age("-d", stdin=file, answers=["corréct horse"]), plaintext, verb)
+    file = age("-p", "-a", stdin=plaintext, answers=["corréct horse", "corréct horse"])
+    for verb in DECRYPT:
+        opened = crypt(
+            verb, "passphrase", stdin=file, answers=["corréct horse"], folder=folder,
+            err="secret: Passphrase of the file: \n",
+        )  # fmt: skip
+        equal(opened, plaintext, verb)
+
+
+@test("a passphrase stands alone, is not empty, and is not asked for where there is no use for it")
+def _(folder):
+    key = folder / "key"
+    expect(run(need("age-keygen"), "-o", key))
+    public = run(need("age-keygen"), "-y", key).out.strip()
+    asked = "secret: the new passphrase\n"
+    crypt(
+        "age-encrypt", "passphrase", public, answers=["x"], folder=folder, code=2,
+        err=f"{asked}crypt: a passphrase cannot be combined with another recipient\n",
+    )  # fmt: skip
+    crypt(
+        "age-encrypt", "passphrase", answers=[""], folder=folder, code=2,
+        err=f"{asked}crypt: the passphrase is empty\n",
+    )  # fmt: skip
+    file = age("-r", public, stdin=b"hello")
+    crypt(
+        "age-decrypt", "passphrase", stdin=file, answers=[], folder=folder, code=3,
+        err="crypt: no identity opens the age file\n",
+    )  # fmt: skip
+    file = crypt("age-encrypt", "passphrase", answers=["x"], folder=folder, err=asked)
+    crypt(
+        "age-decrypt", "passphrase", stdin=file, answers=["y"], folder=folder, code=3,
+        err="secret: Passphrase of the file: \ncrypt: the passphrase is wrong\n",
+    )  # fmt: skip
+
+
+@test("an identity file that age encrypted, armored or not, opens a file with its passphrase")
+def _(folder):
+    first, second = folder / "first", folder / "second"
+    for path in (first, second):
+        expect(run(need("age-keygen"), "-o", path))
+    file = age("-r", run(need("age-keygen"), "-y", second).out.strip(), stdin=b"hello")
+    for options in (["-p"], ["-p", "-a"]):
+        path = folder / "encrypted"
+        path.write_bytes(
+            age(*options, stdin=first.read_bytes() + second.read_bytes(), answers=["secret", "secret"])
+        )
+        path.chmod(0o600)
+        asked = f"secret: Passphrase of {path}: \n"
+        opened = crypt("age-decrypt", path, stdin=file, answers=["secret"], folder=folder, err=asked)
+        equal(opened, b"hello", "plaintext")
+        equal(age("-d", "-i", path, stdin=file, answers=["secret"]), b"hello", "plaintext of age")
+        crypt(
+            "age-decrypt", path, stdin=file, answers=["wrong"], folder=folder, code=3,
+            err=f"{asked}crypt: opening the encrypted identity file {path}: the passphrase is wrong\n",
+        )  # fmt: skip
+        equal(crypt("age-recipients", path), b"<encrypted identity file>\n", "name")
+
+
+@test("age opens what we write to a post-quantum key, and we what age does; or we say what libcrypto lacks")
+def _(folder):
+    path = folder / "key"
+    path.write_text(bech32.encode("age-secret-key-pq-", random.Random(SEED).randbytes(32)).upper() + "\n")
+    path.chmod(0o600)
+    public = crypt("age-recipients", path).decode().strip()
+    if public == "<post-quantum key>":
+        version = run(need("openssl"), "version").out.split()[1]
+        crypt("age-encrypt", bech32.encode("age1pq", bytes(1216)), code=3, err=LACKING.format(version))
+        return
+    if "-pq" not in run(need("age-keygen"), "-h").err:
+        raise Skip("this age knows no post-quantum keys: version 1.3 does")
+    for number, plaintext in enumerate(plaintexts()):
+        file = crypt(ENCRYPT[number % len(ENCRYPT)], public, stdin=plaintext)
+        equal(age("-d", "-i", path, stdin=file), plaintext, "ours")
+        equal(crypt(DECRYPT[number % len(DECRYPT)], path, stdin=age("-r", public, stdin=plaintext)), plaintext, "theirs")
+
+
+if __name__ == "__main__":
+    print(f"# seed {SEED}")
+    harness.main()
