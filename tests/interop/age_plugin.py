@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plugins of age: our client and the real age's with one plugin (age_plugin_test.py), which does what its keys say."""
+import base64
+import json
+import os
+import subprocess
+import sys
+
+import bech32
+import harness
+from harness import equal, need, test
+
+CRYPT = os.environ.get("VMCRED_CRYPT", "build/tests/interop/crypt")
+PLUGIN = harness.SOURCE.resolve() / "tests/interop/age_plugin_test.py"
+NONE = "crypt: no identity opens the age file\n"
+
+
+class Rig:
+    """The plugin on a PATH of its own, and keys for it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.log = folder / "log"
+        programs = folder / "bin"
+        programs.mkdir()
+        start = programs / "age-plugin-test"
+        start.write_text(f"#!/bin/sh\nexec {sys.executable} {PLUGIN} \"$@\"\n")
+        start.chmod(0o755)
+        self.env = harness.CLEAN_ENVIRONMENT | {
+            "PATH": f"{programs}:{harness.CLEAN_ENVIRONMENT['PATH']}",
+            "AGE_PLUGIN_TEST_LOG": str(self.log),
+            "SOPS_AGE_KEY": "AGE-SECRET-KEY-1CANARY",
+        }
+
+    def recipient(self, word):
+        return bech32.encode("age1test", word.encode())
+
+    def identities(self, *words):
+        path = self.folder / "identities"
+        path.write_text("".join(bech32.encode("age-plugin-test-", word.encode()).upper() + "\n" for word in words))
+        path.chmod(0o600)
+        return path
+
+    def run(self, *words, stdin=b"", answers=None, env=None):
+        environment = dict(self.env) | (env or {})
+        if answers is not None:
+            path = self.folder / "answers"
+            path.write_text("".join(answer + "\n" for answer in answers))
+            environment["CRYPT_ANSWERS"] = str(path)
+        done = subprocess.run(
+            [str(word) for word in words], input=stdin, env=environment, capture_output=True, check=False, timeout=60
+        )
+        return done.returncode, done.stdout, done.stderr.decode()
+
+    def encrypt(self, *words, **options):
+        code, out, err = self.run(CRYPT, "age-encrypt", *(self.recipient(word) for word in words), stdin=b"hello", **options)
+        return code, out, err
+
+    def made(self, *words, **options):
+        code, out, err = self.encrypt(*words, **options)
+        equal((code, err), (0, ""), f"encrypting to {words}")
+        return out
+
+    def decrypt(self, file, *words, **options):
+        return self.run(CRYPT, "age-decrypt", self.identities(*words), stdin=file, **options)
+
+    def notes(self):
+        """What the plugin told since the last time, without its first line."""
+        lines = self.log.read_text().splitlines()
+        self.log.unlink()
+        return [line for line in lines if not line.startswith("{")]
+
+
+@test("age opens through a plugin what we encrypted through it, and we what age did")
+def _(folder):
+    rig = Rig(folder)
+    ours = rig.made("plain")
+    equal(rig.run(need("age"), "-d", "-i", rig.identities("plain"), stdin=ours), (0, b"hello", ""), "age")
+    theirs = rig.run(need("age"), "-r", rig.recipient("plain"), stdin=b"hello")
+    equal((theirs[0], theirs[2]), (0, ""), "age")
+    for verb in ("age-decrypt", "age-stream-decrypt"):
+        equal(rig.run(CRYPT, verb, rig.identities("plain"), stdin=theirs[1]), (0, b"hello", ""), verb)
+
+
+@test("all keys for a plugin go through one session, with labels asked for")
+def _(folder):
+    rig = Rig(folder)
+    file = rig.made("one", "two", "three")
+    equal(rig.notes(), ["wrap for 3 recipients, 1 keys", "labels True"], "notes")
+    for word in ("one", "two", "three"):
+        equal(rig.decrypt(file, "other", word), (0, b"hello", ""), word)
+        equal(rig.notes(), ["unwrap with 2 identities, 3 stanzas"], "notes")
+    equal(rig.decrypt(file, "other"), (3, b"", NONE), "a stranger")
+
+
+@test("a plugin starts in the root folder, without a key in its environment, with the state machine as its argument")
+def _(folder):
+    rig = Rig(folder)
+    rig.decrypt(rig.made("plain"), "plain")
+    starts = [json.loads(line) for line in rig.log.read_text().splitlines() if line.startswith("{")]
+    equal(
+        starts,
+        [
+            {"argv": [f"--age-plugin={machine}-v1"], "cwd": "/", "SOPS_AGE_KEY": None}
+            for machine in ("recipient", "identity")
+        ],
+        "starts",
+    )
+
+
+@test("what a plugin asks is asked, in either state machine, and shown without control characters")
+def _(folder):
+    rig = Rig(folder)
+    asked = "secret: age-plugin-test: PIN of “räd” ?[31m?\npublic: age-plugin-test: name?\n"
+    code, file, err = rig.encrypt("ask", answers=["12 34", "ännchen"])
+    equal((code, err), (0, asked), "encrypting")
+    equal(rig.notes()[2:], ["secret ok:12 34", "public ok:ännchen"], "answers")
+    equal(rig.decrypt(file, "ask", answers=["5", "6"]), (0, b"hello", asked), "decrypting")
+    equal(rig.notes()[1:], ["secret ok:5", "public ok:6"], "answers")
+    asked = "confirm: age-plugin-test: sure? [go on|stop]\nconfirm: age-plugin-test: look [fine|]\n"
+    for answer, said in (("go on", "yes"), ("stop", "no")):
+        code, _, err = rig.encrypt("confirm", answers=[answer, "fine"])
+        equal((code, err), (0, asked), "confirming")
+        equal(rig.notes()[2:], [f"confirm ok {said}", "confirm ok yes"], "answers")
+    code, _, err = rig.encrypt("message", answers=[])
+    equal((code, err), (0, "message: age-plugin-test: touch it? now?\n"), "message")
+    equal(rig.notes()[2:], ["message ok"], "answer")
+
+
+@test("where there is nobody to ask, or no answer, the plugin is told so, and decides what follows")
+def _(folder):
+    rig = Rig(folder)
+    for word, expected in (
+        ("ask", ["secret fail", "public fail"]),
+        ("confirm", ["confirm fail", "confirm fail"]),
+        ("message", ["message fail"]),
+        ("unknown", ["unknown unsupported"]),
+    ):
+        file = rig.made(word)
+        equal(rig.notes()[2:], expected, word)
+        equal(rig.decrypt(file, word), (0, b"hello", ""), word)
+        equal(rig.notes()[1:], expected, word)
+    rig.encrypt("ask", answers=["only one"])
+    equal(rig.notes()[2:], ["secret ok:only one", "public fail"], "no answer left")
+
+
+ENCRYPTING = "crypt: encrypting with the age plugin test: "
+DECRYPTING = "crypt: the age plugin test: "
+MISCHIEF = {
+    "error": "it reports: the key is in the other drawer",
+    "exit": "it ended without an answer: the reader is not plugged in",
+    "vanish": "it ended without an answer",
+    "garbage": "it sent something that is not a stanza",
+    "flood": "it sent more than 1048576 bytes at a time",
+    "chatter": "it goes on and on: over 10000 stanzas",
+    "badconfirm": "its confirm command is malformed",
+}
+
+
+@test("a plugin that fails or misbehaves while it encrypts stops that, with its reason")
+def _(folder):
+    rig = Rig(folder)
+    expected = MISCHIEF | {
+        "twice": "it sent its labels twice",
+        "short": "its recipient-stanza is malformed",
+        "index": "its recipient-stanza is malformed",
+        "nothing": "it made no stanza",
+    }
+    for word, reason in expected.items():
+        code, out, err = rig.encrypt(word)
+        equal((out, err), (b"", f"{ENCRYPTING}{reason}\n"), word)
+        equal(code in (1, 3), True, word)
+
+
+@test("a plugin that fails or misbehaves while it decrypts is told, but another identity is still tried")
+def _(folder):
+    rig = Rig(folder)
+    key = folder / "key"
+    harness.expect(harness.run(need("age-keygen"), "-o", key))
+    public = harness.run(need("age-keygen"), "-y", key).out.strip()
+    expected = MISCHIEF | {
+        "twice": "its file-key is malformed",
+        "index": "its file-key is malformed",
+        "shortkey": "its file-key is malformed",
+    }
+    for word, reason in expected.items():
+        # A stanza as the plugin would have made it.
+        file = rig.made("plain").replace(b" cGxhaW4\n", b" " + base64.b64encode(word.encode()).rstrip(b"=") + b"\n")
+        equal(rig.decrypt(file, word), (3, b"", f"{DECRYPTING}{reason}\n"), word)
+    both = rig.run(CRYPT, "age-encrypt", rig.recipient("plain"), public, stdin=b"hello")[1]
+    for words in ([rig.identities("error"), key], [key, rig.identities("error")]):
+        equal(rig.run(CRYPT, "age-decrypt", *words, stdin=both), (0, b"hello", ""), "another identity")
+
+
+@test("a plugin that ends before it has read anything is an error, not the end of us")
+def _(folder):
+    rig = Rig(folder)
+    broken = folder / "bin" / "age-plugin-broken"
+    broken.write_text("#!/bin/sh\nexec <&-\necho broken >&2\nexit 1\n")
+    broken.chmod(0o755)
+    # More than a pipe holds, so that it cannot just be left there.
+    recipients = [bech32.encode("age1broken", bytes(500)) for _ in range(200)]
+    code, out, err = rig.run(CRYPT, "age-encrypt", *recipients, stdin=b"hello")
+    expected = "crypt: encrypting with the age plugin broken: it ended without an answer: broken\n"
+    equal((code, out, err), (3, b"", expected), "result")
+
+
+@test("recipients with other labels do not go into one file")
+def _(folder):
+    rig = Rig(folder)
+    code, out, err = rig.encrypt("labels")
+    equal((code, err), (0, ""), "alone")
+    equal(rig.decrypt(out, "labels"), (0, b"hello", ""), "alone")
+    key = folder / "key"
+    harness.expect(harness.run(need("age-keygen"), "-o", key))
+    public = harness.run(need("age-keygen"), "-y", key).out.strip()
+    code, out, err = rig.run(CRYPT, "age-encrypt", rig.recipient("labels"), public, stdin=b"hello")
+    equal(
+        (code, out, err),
+        (2, b"", 'crypt: the recipients do not go together: one has the labels "another postquantum", another ""; '
+         "a file for both is as weak as the weaker one\n"),
+        "together",
+    )  # fmt: skip
+
+
+@test("a plugin is looked for in absolute folders of PATH alone, and one that is missing is named")
+def _(folder):
+    rig = Rig(folder)
+    file = rig.made("plain")
+    missing = "the program age-plugin-test is not installed: put it into a folder of PATH\n"
+    for path in ("/usr/bin:/bin", "", "bin", f":{folder}/nowhere:."):
+        env = {"PATH": path}
+        code, out, err = rig.run(os.path.abspath(CRYPT), "age-encrypt", rig.recipient("plain"), env=env)
+        equal((code, out, err), (3, b"", ENCRYPTING + missing), f"encrypting with PATH={path}")
+        found = rig.run(os.path.abspath(CRYPT), "age-decrypt", rig.identities("plain"), stdin=file, env=env)
+        equal(found, (3, b"", DECRYPTING + missing), f"decrypting with PATH={path}")
+
+
+@test("names that no plugin can have are refused")
+def _(folder):
+    rig = Rig(folder)
+    for name in ("a/b", "../x", "a b"):
+        recipient = bech32.encode(f"age1{name}", b"x")
+        code, _, err = rig.run(CRYPT, "age-encrypt", recipient)
+        equal((code, "age public key" in err), (2, True), name)
+        path = folder / "identity"
+        path.write_text(bech32.encode(f"age-plugin-{name}-", b"x").upper() + "\n")
+        path.chmod(0o600)
+        code, _, err = rig.run(CRYPT, "age-recipients", path)
+        equal((code, "the secret key is not valid: it names a plugin that cannot be" in err or
+               "it has a character in it that a key cannot have" in err), (1, True), name)  # fmt: skip
+
+
+@test("a plugin's key is named by its plugin")
+def _(folder):
+    rig = Rig(folder)
+    equal(rig.run(CRYPT, "age-recipients", rig.identities("x")), (0, b"<key of age-plugin-test>\n", ""), "name")
+
+
+if __name__ == "__main__":
+    harness.main()
