@@ -17,7 +17,7 @@ static int dropin_write(const struct config *config, const struct config_vm *vm,
 	_cleanup_close_ int dirfd = -1;
 	int r;
 
-	if (!text || asprintf(&folder, "microvm@%s.service.d", vm->name) < 0) {
+	if (!text || asprintf(&folder, "%s.d", vm->unit) < 0) {
 		folder = NULL;
 		return error_no_memory(err);
 	}
@@ -45,7 +45,7 @@ static int dropins_print(const struct config *config, struct error *err)
 
 		if (!text)
 			return error_no_memory(err);
-		printf("# microvm@%s.service.d/" DROPIN_NAME "\n%s", config->vms[i].name, text);
+		printf("# %s.d/" DROPIN_NAME "\n%s", config->vms[i].unit, text);
 	}
 	return 0;
 }

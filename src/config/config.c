@@ -55,6 +55,7 @@ static void vm_release(struct config_vm *vm)
 	free(vm->credential_files);
 	config_texts_free(vm->oem_strings);
 	config_texts_free(vm->command);
+	free(vm->unit);
 	free(vm->name);
 }
 
@@ -77,6 +78,11 @@ void config_destroy(struct config *config)
 	for (size_t i = 0; i < config->vm_count; i++)
 		vm_release(&config->vms[i]);
 	free(config->vms);
+	for (size_t i = 0; i < config->hypervisor_count; i++) {
+		free(config->hypervisors[i].name);
+		free(config->hypervisors[i].path);
+	}
+	free(config->hypervisors);
 	free(config->path);
 	*config = (struct config){0};
 }
@@ -175,6 +181,15 @@ const struct config_machine *config_machine_get(const struct config *config, con
 					   sizeof(struct config_machine),
 					   offsetof(struct config_machine, name)),
 		      err);
+	return NULL;
+}
+
+const char *config_hypervisor_path(const struct config *config, const char *name)
+{
+	for (size_t i = 0; i < config->hypervisor_count; i++) {
+		if (strcmp(config->hypervisors[i].name, name) == 0)
+			return config->hypervisors[i].path;
+	}
 	return NULL;
 }
 

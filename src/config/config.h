@@ -82,6 +82,8 @@ struct config_credential_file {
 
 struct config_vm {
 	char *name;
+	char *unit; /* whose LoadCredential= lines bring its secrets; default microvm@<name>.service
+		     */
 	struct config_load *loads;
 	size_t load_count;
 	struct config_credential_file *credential_files;
@@ -89,6 +91,14 @@ struct config_vm {
 	char **oem_strings; /* platformOEMStrings */
 	size_t oem_string_count;
 	char **command; /* the VMM's argv, NULL-terminated, or NULL */
+	int line;
+};
+
+/* An entry of hypervisors: where the program of a name is, for those who call vmcred by that name.
+ */
+struct config_hypervisor {
+	char *name;
+	char *path; /* absolute */
 	int line;
 };
 
@@ -100,6 +110,8 @@ struct config {
 	size_t generator_count;
 	struct config_vm *vms;
 	size_t vm_count;
+	struct config_hypervisor *hypervisors;
+	size_t hypervisor_count;
 };
 
 /* A NULL-terminated list of owned texts, or NULL: releases it, counts it. */
@@ -130,6 +142,15 @@ const struct config_vm *config_vm_get(const struct config *config, const char *n
 const struct config_machine *config_machine_get(const struct config *config, const char *name,
 						struct error *err);
 
+/*
+ * The VM that runs in a systemd unit, or NULL. An instance of microvm@.service has the VM's name as
+ * it is, as microvm.nix has it, or escaped (systemd.unit(5)).
+ */
+const struct config_vm *config_vm_of_unit(const struct config *config, const char *unit);
+
+/* The declared path of a hypervisor, or NULL. */
+const char *config_hypervisor_path(const struct config *config, const char *name);
+
 /* The entry of that name, or NULL. */
 const struct config_generator *config_generator_find(const struct config *config, const char *name);
 const struct config_file *config_file_find(const struct config_generator *generator,
@@ -149,7 +170,7 @@ char *config_load_path(const struct config_load *load);
 char *config_vm_load_line(const struct config_vm *vm, const char *credential);
 
 /*
- * The drop-in for microvm@<vm>.service: a [Service] section with all its LoadCredential= lines.
+ * The drop-in for the VM's unit: a [Service] section with all its LoadCredential= lines.
  * NULL without memory. The caller frees it.
  */
 char *config_vm_dropin(const struct config *config, const struct config_vm *vm);

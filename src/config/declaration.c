@@ -64,6 +64,31 @@ static int read_vms(struct reader *reader, struct fy_node *value, void *target)
 	return r;
 }
 
+static int read_hypervisor(struct reader *reader, const char *name, struct fy_node *key,
+			   struct fy_node *value, void *entry)
+{
+	struct config_hypervisor *hypervisor = entry;
+	int r = schema_store_name(reader, "hypervisor", name, key, &hypervisor->name);
+
+	hypervisor->line = reader_line(key);
+	if (r == 0)
+		r = reader_string(reader, value, &hypervisor->path);
+	if (r == 0 && (!hypervisor->path || hypervisor->path[0] != '/'))
+		return reader_reject(reader, key, "must be the absolute path of the program");
+	return r;
+}
+
+static int read_hypervisors(struct reader *reader, struct fy_node *value, void *target)
+{
+	struct config *config = target;
+	void *entries = NULL;
+	int r = reader_entries(reader, value, sizeof(struct config_hypervisor), read_hypervisor,
+			       &entries, &config->hypervisor_count);
+
+	config->hypervisors = entries;
+	return r;
+}
+
 static int references_reject(struct reader *reader, int line, const char *where, const char *what,
 			     const char *name, const char *nearest)
 {
@@ -143,6 +168,7 @@ static int document_read(struct fy_document *document, struct reader *reader, st
 		{"machines", read_machines, 0},
 		{"generators", read_generators, 0},
 		{"vms", read_vms, 0},
+		{"hypervisors", read_hypervisors, 0},
 		{0},
 	};
 	char nowhere[] = "";

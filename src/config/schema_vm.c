@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/name.h"
 #include "config/schema.h"
+
+/* systemd's UNIT_NAME_MAX without its NUL. */
+#define UNIT_NAME_SIZE_MAX 255
 
 static int read_load(struct reader *reader, const char *name, struct fy_node *key,
 		     struct fy_node *value, void *entry)
@@ -85,6 +89,36 @@ static int read_credential_files(struct reader *reader, struct fy_node *value, v
 	return r;
 }
 
+/* systemd.unit(5), "unit names": it becomes the name of a folder. */
+static int read_unit(struct reader *reader, struct fy_node *value, void *target)
+{
+	static const char suffix[] = ".service";
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
+				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789:_.\\@-";
+	int r = reader_string(reader, value, target);
+	const char *unit = *(char **)target;
+	size_t length = unit ? strlen(unit) : 0;
+
+	if (r < 0 || !unit)
+		return r;
+	if (length < sizeof(suffix) || length > UNIT_NAME_SIZE_MAX || unit[0] == '.' ||
+	    strcmp(unit + length + 1 - sizeof(suffix), suffix) != 0 ||
+	    strspn(unit, allowed) != length)
+		return reader_reject(reader, value,
+				     "must be the name of a .service unit, not \"%s\"", unit);
+	return 0;
+}
+
+static int vm_unit_default(struct reader *reader, struct config_vm *vm)
+{
+	if (!vm->unit && asprintf(&vm->unit, "microvm@%s.service", vm->name) < 0) {
+		vm->unit = NULL;
+		return error_no_memory(reader->err);
+	}
+	return 0;
+}
+
 int schema_vm(struct reader *reader, const char *name, struct fy_node *key, struct fy_node *value,
 	      void *entry)
 {
@@ -93,6 +127,7 @@ int schema_vm(struct reader *reader, const char *name, struct fy_node *key, stru
 		{"credentialFiles", read_credential_files, 0},
 		{"platformOEMStrings", reader_strings, offsetof(struct config_vm, oem_strings)},
 		{"command", reader_strings, offsetof(struct config_vm, command)},
+		{"unit", read_unit, offsetof(struct config_vm, unit)},
 		{0},
 	};
 	struct config_vm *vm = entry;
@@ -105,5 +140,5 @@ int schema_vm(struct reader *reader, const char *name, struct fy_node *key, stru
 	vm->oem_string_count = config_texts_count(vm->oem_strings);
 	if (r == 0 && vm->command && !vm->command[0])
 		return reader_reject(reader, key, "has an empty command");
-	return r;
+	return r < 0 ? r : vm_unit_default(reader, vm);
 }

@@ -123,7 +123,7 @@ static void load_look(const struct subject *subject, struct inspect_stage *stage
 	_cleanup_close_ int dirfd = -1;
 	size_t loaded = 0;
 
-	if (asprintf(&path, "run/credentials/microvm@%s.service", subject->vm->name) < 0)
+	if (asprintf(&path, "run/credentials/%s", subject->vm->unit) < 0)
 		path = NULL;
 	full = path ? below_root(subject, path) : NULL;
 	dirfd = full ? open(full, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Looks at the processes of microvm@<vm>.service, as any user of the machine could look at them
+ * Looks at the processes of the VM's unit, as any user of the machine could look at them
  * with ps(1).
  */
 #include <fcntl.h>
@@ -76,13 +76,12 @@ static bool process_is_of(int process_dirfd, const char *unit)
 
 void launch_look(const struct subject *subject, struct inspect_stage *stage)
 {
-	_cleanup_free_ char *unit = NULL;
+	const char *unit = subject->vm->unit;
 	_cleanup_close_dir_ DIR *proc = opendir("/proc");
 	const struct dirent *entry;
 	size_t processes = 0;
 
-	if (!proc || asprintf(&unit, "microvm@%s.service", subject->vm->name) < 0) {
-		unit = NULL;
+	if (!proc) {
 		stage_set(stage, INSPECT_UNSEEN, "/proc cannot be read");
 		return;
 	}

@@ -25,8 +25,7 @@ static int missing_report(const struct config_vm *vm, const struct config_creden
 	if (!line)
 		return error_hint(err, "add %s to vms.%s.loadCredentials", entry->credential,
 				  vm->name);
-	return error_hint(err, "`vmcred units` gives microvm@%s.service the line %s", vm->name,
-			  line);
+	return error_hint(err, "`vmcred units` gives %s the line %s", vm->unit, line);
 }
 
 static int credential_add(struct oem_list *list, const struct config_vm *vm,

@@ -131,6 +131,57 @@ static void generators_are_for_the_machines_that_they_name_or_for_all(void **sta
 	config_destroy(&config);
 }
 
+static void a_unit_belongs_to_the_vm_whose_name_or_escaped_name_it_has_or_that_declares_it(
+	void **state)
+{
+	static const char text[] = "vms:\n"
+				   "  my-vm:\n"
+				   "  odd_vm:\n"
+				   "    unit: other@x.service\n";
+	static const struct {
+		const char *unit, *vm;
+	} cases[] = {
+		{"microvm@my-vm.service", "my-vm"},
+		{"microvm@my\\x2dvm.service", "my-vm"},
+		{"microvm@my\\x2Dvm.service", NULL},
+		{"microvm@my\\x2.service", NULL},
+		{"microvm@my/vm.service", NULL},
+		{"microvm@.service", NULL},
+		{"microvm@my-vm.socket", NULL},
+		{"other@x.service", "odd_vm"},
+		{"microvm@odd_vm.service", "odd_vm"},
+		{"microvm@odd\\x5fvm.service", "odd_vm"},
+		{"other@y.service", NULL},
+	};
+	struct error err = {0};
+	struct config config;
+
+	(void)state;
+	assert_success(load(text, &config, &err));
+	assert_string_equal(config.vms[0].unit, "microvm@my-vm.service");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct config_vm *vm = config_vm_of_unit(&config, cases[i].unit);
+
+		if (cases[i].vm)
+			assert_string_equal(vm ? vm->name : "", cases[i].vm);
+		else
+			assert_null(vm);
+	}
+	config_destroy(&config);
+}
+
+static void a_hypervisor_has_the_path_that_is_declared(void **state)
+{
+	struct error err = {0};
+	struct config config;
+
+	(void)state;
+	assert_success(load("hypervisors: {cloud-hypervisor: /opt/ch}\n", &config, &err));
+	assert_string_equal(config_hypervisor_path(&config, "cloud-hypervisor"), "/opt/ch");
+	assert_null(config_hypervisor_path(&config, "qemu-system-x86_64"));
+	config_destroy(&config);
+}
+
 static void an_undeclared_name_is_an_error_with_the_nearest_one(void **state)
 {
 	struct error err = {0};
@@ -182,6 +233,18 @@ static void what_is_wrong_is_named_with_its_line_and_the_nearest_name(void **sta
 		{"vms:\n  a:\n    credentialFiles:\n      A: {credential: x, optional: maybe}\n",
 		 "vmcred.yaml:4: vms.a.credentialFiles.A.optional: must be true or false, not "
 		 "\"maybe\""},
+		{"vms:\n  a:\n    unit: a/b.service\n",
+		 "vmcred.yaml:3: vms.a.unit: must be the name of a .service unit, not "
+		 "\"a/b.service\""},
+		{"vms:\n  a:\n    unit: .service\n",
+		 "vmcred.yaml:3: vms.a.unit: must be the name of a .service unit, not "
+		 "\".service\""},
+		{"vms:\n  a:\n    unit: a.socket\n",
+		 "vmcred.yaml:3: vms.a.unit: must be the name of a .service unit, not "
+		 "\"a.socket\""},
+		{"hypervisors: {cloud-hypervisor: bin/ch}\n",
+		 "vmcred.yaml:1: hypervisors.cloud-hypervisor: must be the absolute path of the "
+		 "program"},
 		{"vms:\n  a:\n    command: []\n", "vmcred.yaml:2: vms.a: has an empty command"},
 		{"vms:\n  a:\n    loadCredentials:\n      x: api-key\n",
 		 "vmcred.yaml:4: vms.a.loadCredentials.x: must be generator/file, not \"api-key\""},
@@ -296,6 +359,9 @@ int main(void)
 		cmocka_unit_test(
 			the_drop_in_has_a_line_for_each_credential_with_specifiers_escaped),
 		cmocka_unit_test(generators_are_for_the_machines_that_they_name_or_for_all),
+		cmocka_unit_test(
+			a_unit_belongs_to_the_vm_whose_name_or_escaped_name_it_has_or_that_declares_it),
+		cmocka_unit_test(a_hypervisor_has_the_path_that_is_declared),
 		cmocka_unit_test(an_undeclared_name_is_an_error_with_the_nearest_one),
 		cmocka_unit_test(what_is_wrong_is_named_with_its_line_and_the_nearest_name),
 		cmocka_unit_test(text_that_is_not_yaml_is_refused_with_its_line),

@@ -345,6 +345,7 @@ static void a_missing_credential_says_what_would_bring_it(void **state)
 	struct config_credential_file file = {.oem_name = TEXT("HOST-GONE"),
 					      .credential = TEXT("gone")};
 	struct config_vm vm = {.name = TEXT("vm"),
+			       .unit = TEXT("microvm@vm.service"),
 			       .credential_files = &file,
 			       .credential_file_count = 1,
 			       .loads = &load,
