@@ -18,10 +18,6 @@
 #include "vmm/unix_socket.h"
 #include "vmm/words.h"
 
-/* A VMM that dies closes its socket first: what is waited for its end, before it is taken to be
- * alive. */
-#define END_TIMEOUT_MS 100
-
 /* Pressing a button takes no time; a VMM that is busy with somebody else's request is not waited
  * for. */
 #define CONTROL_TIMEOUT_MS 2000
@@ -73,28 +69,6 @@ struct launching {
 	struct child child;
 	struct words words;
 };
-
-/*
- * The VMM is not left half started. Returns what to report: a signal that was sent to us is no
- * error, and a VMM that ended by itself has said why.
- */
-static int launch_abandon(struct launching *launching, struct error *err)
-{
-	bool ended = child_end_await(&launching->child, END_TIMEOUT_MS);
-	int number = child_signal(&launching->child, NULL);
-	int code = child_stop(&launching->child);
-
-	words_finish(&launching->words);
-	if (number != 0) {
-		error_clear(err);
-		return 128 + number;
-	}
-	if (!ended)
-		return -(int)err->code;
-	error_set(err, VMCRED_FAILED, "it ended with exit code %d before its VM was booted", code);
-	words_quote(&launching->words, err);
-	return -(int)err->code;
-}
 
 /* A request while the VM runs. After one that was not answered the connection is of no use. */
 static int control_request(struct launching *launching, const char *resource, struct error *err)
@@ -217,7 +191,7 @@ static int vm_boot(struct launching *launching, const struct cloud_hypervisor_co
 	int r = cloud_hypervisor_vm_start(&api, config, err);
 
 	if (r < 0)
-		r = launch_abandon(launching, err);
+		r = supervise_abandon(&launching->child, &launching->words, err);
 	else
 		words_trust(&launching->words);
 	oem_list_destroy(launching->launch->list);

@@ -1,169 +1,278 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
+#include <malloc.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/base64.h"
 #include "base/cleanup.h"
 #include "vmm/command.h"
 #include "vmm/drivers.h"
-#include "vmm/handover.h"
 #include "vmm/qemu_arguments.h"
+#include "vmm/qemu_machine.h"
+#include "vmm/qemu_strings.h"
+#include "vmm/qmp.h"
+#include "vmm/supervise.h"
 
 /*
- * OEM strings reach QEMU as `-smbios type=11,path=/dev/fd/N`: whole, with every comma, quote and
- * newline, and in no argument.
- *
- * The machine type microvm has no SMBIOS table and ignores -smbios without a word. There
- * credentials go as fw_cfg files, which systemd looks at too, and plain strings cannot go at all.
+ * QEMU has all that it needs in its arguments and descriptors (qemu_strings.c), so that vmcred
+ * becomes QEMU, or stays as its parent with a monitor of its own.
  */
 
 /* QEMU's FW_CFG_MAX_FILE_PATH without its NUL. */
 #define FW_CFG_NAME_SIZE_MAX 55
 
-static int fw_cfg_check(const struct oem_string *string, struct error *err)
+static int fw_cfg_check(const struct oem_string *string, const char *why, struct error *err)
 {
 	size_t size = strlen(QEMU_FW_CFG_PREFIX);
 
 	if (!string->name) {
 		error_set(err, VMCRED_USAGE,
-			  "the machine type microvm has no SMBIOS table, so that plain OEM strings "
-			  "(platformOEMStrings) cannot be delivered");
+			  "%s, so that plain OEM strings (platformOEMStrings) cannot be delivered",
+			  why);
 		return error_hint(err, "remove them, or take another machine type");
 	}
 	if (size + strlen(string->name) > FW_CFG_NAME_SIZE_MAX) {
 		error_set(err, VMCRED_USAGE,
-			  "on the machine type microvm a credential's name may have %zu bytes, and "
-			  "%s has %zu",
+			  "%s, so that a credential's name may have %zu bytes, and %s has %zu", why,
 			  FW_CFG_NAME_SIZE_MAX - size, string->name, strlen(string->name));
 		return error_hint(err, "take a shorter name, or another machine type");
 	}
 	return 0;
 }
 
+/* Why strings do not go into the SMBIOS table. */
+static int fw_cfg_reason(const struct vmm_launch *launch, const struct qemu_machine *machine,
+			 char **why, struct error *err)
+{
+	int length = launch->transport == VMM_TRANSPORT_FW_CFG
+			     ? asprintf(why, "--transport=fw_cfg carries credentials alone")
+			     : asprintf(why, "the machine type %s %s", machine->type, machine->why);
+
+	if (length >= 0)
+		return 0;
+	*why = NULL;
+	return error_no_memory(err);
+}
+
+static bool list_has_ours(const struct oem_list *list)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		if (list->strings[i].origin != OEM_ARGUMENTS)
+			return true;
+	}
+	return false;
+}
+
+/* A machine with neither way would start, and its guest would get nothing. */
+static int transport_choose(const struct vmm_launch *launch, const struct qemu_machine *machine,
+			    enum vmm_transport *transport, struct error *err)
+{
+	*transport =
+		launch->transport != VMM_TRANSPORT_DEFAULT ? launch->transport : machine->transport;
+	if (*transport != VMM_TRANSPORT_DEFAULT || !list_has_ours(launch->list))
+		return 0;
+	error_set(
+		err, VMCRED_USAGE,
+		"no way is known by which OEM strings reach a guest of the machine type \"%s\" of "
+		"%s",
+		machine->type, launch->program);
+	return error_hint(err, "--transport=smbios or --transport=fw_cfg says that there is one");
+}
+
+static int daemonize_check(void *data, const char *option, const char *value, struct error *err)
+{
+	(void)data;
+	(void)value;
+	if (strcmp(option, "daemonize") != 0)
+		return 0;
+	error_set(err, VMCRED_USAGE, "-daemonize takes QEMU away from a vmcred that stays");
+	return error_hint(err, "leave -daemonize out, or --supervise, --notify and --stop-timeout");
+}
+
 static int qemu_check(const struct vmm_launch *launch, size_t *body, struct error *err)
 {
-	bool has_smbios;
-	int r = qemu_machine_has_smbios(launch->argv, &has_smbios, err);
+	_cleanup_qemu_machine_ struct qemu_machine machine = {0};
+	_cleanup_free_ char *why = NULL;
+	enum vmm_transport transport = VMM_TRANSPORT_DEFAULT;
+	int r = qemu_machine_read(launch->program, launch->argv, &machine, err);
 
 	*body = 0;
-	for (size_t i = 0; i < launch->list->count && r == 0 && !has_smbios; i++) {
+	if (r == 0)
+		r = transport_choose(launch, &machine, &transport, err);
+	if (r == 0 && launch->parent == VMM_PARENT_STAYS)
+		r = qemu_options_visit(launch->argv, daemonize_check, NULL, err);
+	if (r == 0)
+		r = fw_cfg_reason(launch, &machine, &why, err);
+	for (size_t i = 0; i < launch->list->count && r == 0 && transport == VMM_TRANSPORT_FW_CFG;
+	     i++) {
 		if (launch->list->strings[i].origin != OEM_ARGUMENTS)
-			r = fw_cfg_check(&launch->list->strings[i], err);
+			r = fw_cfg_check(&launch->list->strings[i], why, err);
 	}
 	return r;
 }
 
-/* "type=11,value=…" with commas doubled. */
-static int literal_add(struct command *command, const struct oem_string *string, struct error *err)
+static int strings_hand_over(const struct vmm_launch *launch, struct qemu_strings *strings,
+			     struct error *err)
 {
-	_cleanup_free_ char *value = malloc(2 * string->text.size + 1);
-	char *to = value;
-	int r;
+	_cleanup_qemu_machine_ struct qemu_machine machine = {0};
+	enum vmm_transport transport = VMM_TRANSPORT_DEFAULT;
+	int r = qemu_machine_read(launch->program, launch->argv, &machine, err);
 
-	if (!value)
-		return error_no_memory(err);
-	for (size_t i = 0; i < string->text.size; i++) {
-		if (string->text.data[i] == ',')
-			*to++ = ',';
-		*to++ = (char)string->text.data[i];
+	if (r == 0)
+		r = transport_choose(launch, &machine, &transport, err);
+	return r == 0 ? qemu_strings_hand_over(strings, launch, transport, err) : r;
+}
+
+/* Becomes QEMU. */
+static int qemu_exec(const struct vmm_launch *launch, const struct command *command,
+		     const struct qemu_strings *strings, const struct notify *notify,
+		     struct error *err)
+{
+	for (size_t i = 0; i < strings->count; i++) {
+		if (fcntl(strings->fds[i], F_SETFD, 0) < 0)
+			return error_set_errno(err, errno, "handing a descriptor over");
 	}
-	*to = '\0';
-	r = command_add(command, "-smbios", err);
-	return r < 0 ? r : command_add_format(command, err, "type=11,value=%s", value);
+	report_message(launch->report, REPORT_INFO, "executing %s with %zu arguments",
+		       launch->program, command->count - 1);
+	/* The pipes hold what QEMU needs; nothing is left for it to inherit. */
+	oem_list_destroy(launch->list);
+	notify_send(notify, "READY=1");
+	execvp(launch->program, command->words);
+	return command_exec_error(launch->program, errno, err);
 }
 
-/* The descriptor stays open until exec; an error on the way ends the process. */
-static int path_add(struct command *command, const struct oem_string *string, struct error *err)
-{
-	int fd = handover_create(secret_span(&string->text), err);
-	int r;
+struct supervised {
+	struct child child;
+	struct words words;
+	int monitor;
+};
 
-	if (fd < 0)
-		return fd;
-	if (fcntl(fd, F_SETFD, 0) < 0)
-		return error_set_errno(err, errno, "handing a descriptor over");
-	r = command_add(command, "-smbios", err);
-	return r < 0 ? r : command_add_format(command, err, "type=11,path=/dev/fd/%d", fd);
+static int guest_power_off(void *vmm, struct error *err)
+{
+	const struct supervised *supervised = vmm;
+
+	return qmp_send(supervised->monitor, "system_powerdown", err);
 }
 
-/* The credential's bare value as a fw_cfg file. */
-static int fw_cfg_add(struct command *command, const struct oem_string *string, struct error *err)
+static int vmm_quit(void *vmm, struct error *err)
 {
-	_cleanup_secret_ struct secret decoded = {0};
-	struct span text = secret_span(&string->text), value;
-	const uint8_t *equals = memchr(text.data, '=', text.size);
-	int fd, r;
+	const struct supervised *supervised = vmm;
 
-	if (!equals)
-		return error_set(err, VMCRED_FAILED, "the OEM string of %s has no value",
-				 string->name);
-	value = span_of(equals + 1, text.size - (size_t)(equals + 1 - text.data));
-	if (string->encoding == OEM_BINARY) {
-		r = base64_decode_secret(value, BASE64_PADDED, &decoded, err);
-		if (r < 0)
-			return error_wrap(err, "the credential %s", string->name);
-		value = secret_span(&decoded);
-	}
-	fd = handover_create(value, err);
-	if (fd < 0)
-		return fd;
-	if (fcntl(fd, F_SETFD, 0) < 0)
-		return error_set_errno(err, errno, "handing a descriptor over");
-	r = command_add(command, "-fw_cfg", err);
-	return r < 0 ? r
-		     : command_add_format(command, err,
-					  "name=" QEMU_FW_CFG_PREFIX "%s,file=/dev/fd/%d",
-					  string->name, fd);
+	return qmp_send(supervised->monitor, "quit", err);
 }
 
-static int strings_add(struct command *command, const struct vmm_launch *launch, struct error *err)
+static int user_note(void *data, const char *option, const char *value, struct error *err)
 {
-	bool has_smbios;
-	int r = qemu_machine_has_smbios(launch->argv, &has_smbios, err);
+	bool *changes = data;
 
-	for (size_t i = 0; i < launch->list->count && r == 0; i++) {
-		const struct oem_string *string = &launch->list->strings[i];
-
-		if (string->origin == OEM_ARGUMENTS)
-			continue;
-		if (!has_smbios)
-			r = fw_cfg_add(command, string, err);
-		else if (launch->expose & VMM_EXPOSE_ARGV)
-			r = literal_add(command, string, err);
-		else
-			r = path_add(command, string, err);
-	}
-	return r;
-}
-
-static int qemu_vsock_find(const struct vmm_launch *launch, struct vmm_vsock *vsock,
-			   struct error *err)
-{
-	(void)launch;
-	(void)vsock;
+	(void)value;
 	(void)err;
+	if (strcmp(option, "runas") == 0 || strcmp(option, "run-with") == 0)
+		*changes = true;
 	return 0;
+}
+
+/* Starts QEMU with its strings and its end of the monitor, and waits for its first answer. */
+static int qemu_start(struct supervised *supervised, const struct vmm_launch *launch,
+		      struct command *command, struct qemu_strings *strings, struct error *err)
+{
+	_cleanup_close_ int error_fd = -1;
+	struct child_command start = {.error_fd = -1};
+	int theirs = -1;
+	int r = qmp_create(&supervised->monitor, &theirs, err);
+
+	if (r == 0)
+		r = qemu_strings_keep(strings, theirs, err);
+	if (r == 0)
+		r = qmp_command_add(command, theirs, err);
+	if (r == 0)
+		r = qemu_options_visit(launch->argv, user_note, &start.changes_user, err);
+	if (r == 0)
+		r = words_create(&supervised->words, launch->list, launch->report, &error_fd, err);
+	if (r < 0)
+		return r;
+	start.program = launch->program;
+	start.argv = command->words;
+	start.inherited = strings->fds;
+	start.inherited_count = strings->count;
+	start.error_fd = error_fd;
+	r = child_start(&supervised->child, &start, err);
+	if (r < 0)
+		return r;
+	report_message(launch->report, REPORT_INFO, "started %s as process %d", launch->program,
+		       (int)supervised->child.pid);
+	return 0;
+}
+
+/* Until QEMU answers what it says may repeat a string: only then the list is wiped. */
+static int qemu_await(struct supervised *supervised, const struct vmm_launch *launch,
+		      struct error *err)
+{
+	int r = qmp_await(supervised->monitor, &supervised->child, &supervised->words, err);
+
+	if (r < 0)
+		r = supervise_abandon(&supervised->child, &supervised->words, err);
+	else
+		words_trust(&supervised->words);
+	oem_list_destroy(launch->list);
+	return r;
+}
+
+/* The machine runs: until its end. */
+static int qemu_follow(struct supervised *supervised, const struct vmm_launch *launch,
+		       struct notify *notify)
+{
+	const struct supervision supervision = {
+		.child = &supervised->child,
+		.words = &supervised->words,
+		.notify = notify,
+		.chatter = supervised->monitor,
+		.stop_timeout_ms = launch->stop_timeout_ms,
+		.report = launch->report,
+		.power_off = guest_power_off,
+		.quit = vmm_quit,
+		.vmm = supervised,
+	};
+
+	report_message(launch->report, REPORT_INFO, "the VM is booted");
+	notify_booted(notify);
+	malloc_trim(0);
+	return supervise(&supervision);
+}
+
+static int qemu_supervise(const struct vmm_launch *launch, struct command *command,
+			  struct qemu_strings *strings, struct notify *notify, struct error *err)
+{
+	struct supervised supervised = {.child = CHILD_NONE, .words = WORDS_NONE, .monitor = -1};
+	int r = qemu_start(&supervised, launch, command, strings, err);
+
+	/* QEMU's from here; of the pipes we would be a second reader. */
+	qemu_strings_destroy(strings);
+	command_destroy(command);
+	if (r == 0)
+		r = qemu_await(&supervised, launch, err);
+	if (r == 0)
+		r = qemu_follow(&supervised, launch, notify);
+	words_destroy(&supervised.words);
+	cleanup_close_fd(&supervised.monitor);
+	return r;
 }
 
 static int qemu_launch(struct vmm_launch *launch, struct notify *notify, struct error *err)
 {
 	_cleanup_command_ struct command command = {0};
+	_cleanup_qemu_strings_ struct qemu_strings strings = {0};
 	int r = command_add_all(&command, launch->argv, err);
 
-	(void)notify;
+	strings.command = &command;
 	if (r == 0)
-		r = strings_add(&command, launch, err);
+		r = strings_hand_over(launch, &strings, err);
 	if (r < 0)
 		return r;
-	report_message(launch->report, REPORT_INFO, "executing %s with %zu arguments",
-		       launch->program, command.count - 1);
-	/* The pipes hold what QEMU needs; nothing is left for it to inherit. */
-	oem_list_destroy(launch->list);
-	execvp(launch->program, command.words);
-	return command_exec_error(launch->program, errno, err);
+	return launch->parent == VMM_PARENT_STAYS
+		       ? qemu_supervise(launch, &command, &strings, notify, err)
+		       : qemu_exec(launch, &command, &strings, notify, err);
 }
 
 const struct vmm_ops vmm_qemu = {

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/qemu_arguments.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "vmm/qemu_readconfig.h"
 
 /* The value up to the next single comma, with doubled commas made one; moves `*rest` behind it. */
 static char *value_take(const char **rest)
@@ -56,13 +59,9 @@ static int pair_next(const char **rest, const char **implied, char **key, char *
 	return error_no_memory(err);
 }
 
-/*
- * Calls `each` for every pair of an option; stops at its first error.
- */
-static int pairs_visit(const char *option, const char *implied,
-		       int (*each)(void *data, const char *key, const char *value,
-				   struct error *err),
-		       void *data, struct error *err)
+int qemu_pairs_visit(const char *option, const char *implied,
+		     int (*each)(void *data, const char *key, const char *value, struct error *err),
+		     void *data, struct error *err)
 {
 	const char *rest = option;
 	int r = 0;
@@ -134,15 +133,35 @@ static int smbios_string_read(void *data, const char *key, const char *value, st
 	return 0;
 }
 
+/* A whole structure from a file. Of type 11 QEMU takes one, or strings, and not both. */
+static int smbios_file_check(void *data, const char *key, const char *value, struct error *err)
+{
+	_cleanup_close_ int fd = -1;
+	uint8_t type;
+
+	(void)data;
+	if (strcmp(key, "file") != 0)
+		return 0;
+	fd = open(value, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0 || pread(fd, &type, 1, 0) != 1 || type != 11)
+		return 0;
+	error_set(err, VMCRED_USAGE,
+		  "-smbios file=%s holds OEM strings, and QEMU adds no others to such a file",
+		  value);
+	return error_hint(err, "give each as -smbios type=11,value=… or type=11,path=FILE");
+}
+
 static int smbios_read(struct reading *reading, const char *option, struct error *err)
 {
-	int r;
+	int r = qemu_pairs_visit(option, NULL, smbios_file_check, reading, err);
 
 	reading->type = 0;
-	r = pairs_visit(option, NULL, smbios_type_note, reading, err);
+	if (r < 0)
+		return r;
+	r = qemu_pairs_visit(option, NULL, smbios_type_note, reading, err);
 	if (r < 0 || reading->type != 11)
 		return r;
-	return pairs_visit(option, NULL, smbios_string_read, reading, err);
+	return qemu_pairs_visit(option, NULL, smbios_string_read, reading, err);
 }
 
 static int fw_cfg_name_read(void *data, const char *key, const char *value, struct error *err)
@@ -155,15 +174,87 @@ static int fw_cfg_name_read(void *data, const char *key, const char *value, stru
 	return oem_list_add_elsewhere(reading->list, value + prefix, err);
 }
 
-/* The word behind an option that is given as -name or --name, or NULL. */
-static const char *option_value(char *const *word, const char *name)
-{
-	const char *given = word[0];
+/* The options that are read, and the groups of -readconfig that have an effect in QEMU. */
+static const struct {
+	const char *given;
+	const char *option;
+	bool has_value;
+	bool group;
+} options[] = {
+	{"smbios", "smbios", true, false}, /* a section [smbios] is read and never used */
+	{"fw_cfg", "fw_cfg", true, true},
+	{"machine", "machine", true, true},
+	{"M", "machine", true, false},
+	{"device", "device", true, true},
+	{"drive", "drive", true, true},
+	{"bios", "bios", true, false},
+	{"pflash", "pflash", true, false},
+	{"readconfig", "readconfig", true, false},
+	{"daemonize", "daemonize", false, false},
+	{"runas", "runas", true, false},
+	{"run-with", "run-with", true, false},
+};
 
-	if (given[0] != '-')
-		return NULL;
-	given += given[1] == '-' ? 2 : 1;
-	return strcmp(given, name) == 0 ? word[1] : NULL;
+#define OPTION_COUNT (sizeof(options) / sizeof(options[0]))
+
+/* The row of an option that is given as -name or --name; OPTION_COUNT: none. */
+static size_t option_find(const char *word)
+{
+	size_t i = 0;
+
+	if (word[0] != '-')
+		return OPTION_COUNT;
+	word += word[1] == '-' ? 2 : 1;
+	while (i < OPTION_COUNT && strcmp(word, options[i].given) != 0)
+		i++;
+	return i;
+}
+
+struct visit {
+	int (*each)(void *data, const char *option, const char *value, struct error *err);
+	void *data;
+};
+
+static int group_visit(void *data, const char *group, const char *pairs, struct error *err)
+{
+	const struct visit *visit = data;
+
+	for (size_t i = 0; i < OPTION_COUNT; i++) {
+		if (options[i].group && strcmp(options[i].given, group) == 0)
+			return visit->each(visit->data, options[i].option, pairs, err);
+	}
+	return 0;
+}
+
+int qemu_options_visit(char *const *argv,
+		       int (*each)(void *data, const char *option, const char *value,
+				   struct error *err),
+		       void *data, struct error *err)
+{
+	struct visit visit = {.each = each, .data = data};
+	int r = 0;
+
+	for (char *const *word = argv; *word && r == 0; word++) {
+		size_t i = option_find(*word);
+
+		if (i == OPTION_COUNT || (options[i].has_value && !word[1]))
+			continue;
+		word += options[i].has_value ? 1 : 0;
+		if (strcmp(options[i].option, "readconfig") == 0)
+			r = qemu_readconfig_visit(*word, group_visit, &visit, err);
+		else
+			r = each(data, options[i].option, options[i].has_value ? *word : "", err);
+	}
+	return r;
+}
+
+static int option_read(void *data, const char *option, const char *value, struct error *err)
+{
+	if (strcmp(option, "smbios") == 0)
+		return smbios_read(data, value, err);
+	if (strcmp(option, "fw_cfg") == 0)
+		return qemu_pairs_visit(value, "name", fw_cfg_name_read, data, err);
+	return 0;
 }
 
 int qemu_arguments_read(char *const *argv, struct oem_list *list, const struct report *report,
@@ -171,48 +262,5 @@ int qemu_arguments_read(char *const *argv, struct oem_list *list, const struct r
 {
 	struct reading reading = {.list = list, .report = report};
 
-	for (char *const *word = argv; *word; word++) {
-		const char *smbios = option_value(word, "smbios");
-		const char *fw_cfg = option_value(word, "fw_cfg");
-		int r = 0;
-
-		if (smbios)
-			r = smbios_read(&reading, smbios, err);
-		else if (fw_cfg)
-			r = pairs_visit(fw_cfg, "name", fw_cfg_name_read, &reading, err);
-		if (r < 0)
-			return r;
-		if (smbios || fw_cfg)
-			word++;
-	}
-	return 0;
-}
-
-static int machine_note(void *data, const char *key, const char *value, struct error *err)
-{
-	bool *has = data;
-
-	(void)err;
-	if (strcmp(key, "type") == 0)
-		*has = strcmp(value, "microvm") != 0;
-	return 0;
-}
-
-int qemu_machine_has_smbios(char *const *argv, bool *has, struct error *err)
-{
-	*has = true;
-	for (char *const *word = argv; *word; word++) {
-		const char *machine = option_value(word, "machine");
-		int r;
-
-		if (!machine)
-			machine = option_value(word, "M");
-		if (!machine)
-			continue;
-		r = pairs_visit(machine, "type", machine_note, has, err);
-		if (r < 0)
-			return r;
-		word++;
-	}
-	return 0;
+	return qemu_options_visit(argv, option_read, &reading, err);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside vmm/: what QEMU's command line says about OEM strings. Only the options that matter here
- * are read; all others are QEMU's business. Syntax: qemu(1), "key=value,…" with a doubled comma for
- * one in a value.
+ * Inside vmm/: what QEMU's command line says about OEM strings, and the reading of it that the
+ * other questions share (qemu_machine.h). Only the options that matter here are read; all others
+ * are QEMU's business. Syntax: qemu(1), "key=value,…" with a doubled comma for one in a value.
  */
 #ifndef VMCRED_VMM_QEMU_ARGUMENTS_H
 #define VMCRED_VMM_QEMU_ARGUMENTS_H
@@ -16,7 +16,22 @@
 int qemu_arguments_read(char *const *argv, struct oem_list *list, const struct report *report,
 			struct error *err);
 
-/* Whether the machine that the arguments ask for gives its guest an SMBIOS table at all. */
-int qemu_machine_has_smbios(char *const *argv, bool *has, struct error *err);
+/*
+ * Calls `each` for every option of the command line that this program reads, with its name ("M" as
+ * "machine") and its value ("" where it takes none), and for the sections of a file of -readconfig,
+ * which are options by another name. Stops at its first error.
+ */
+int qemu_options_visit(char *const *argv,
+		       int (*each)(void *data, const char *option, const char *value,
+				   struct error *err),
+		       void *data, struct error *err);
+
+/*
+ * Calls `each` for every pair of an option's value. A first word without '=' is the value of
+ * `implied` (may be NULL); others are switches, with an empty value.
+ */
+int qemu_pairs_visit(const char *option, const char *implied,
+		     int (*each)(void *data, const char *key, const char *value, struct error *err),
+		     void *data, struct error *err);
 
 #endif

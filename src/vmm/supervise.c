@@ -15,6 +15,10 @@
  * the guest it is less than systemd's own DefaultTimeoutStopSec=90s. */
 #define QUIT_TIMEOUT_MS 10000
 
+/* A VMM that dies closes its socket first: what is waited for its end, before it is taken to be
+ * alive. */
+#define END_TIMEOUT_MS 300
+
 enum step {
 	STEP_NONE,
 	STEP_POWER_OFF,
@@ -27,6 +31,24 @@ struct stopping {
 	int64_t deadline; /* when the next step is taken */
 	int64_t again;    /* when the button is pressed again */
 };
+
+int supervise_abandon(struct child *child, struct words *words, struct error *err)
+{
+	bool ended = child_end_await(child, END_TIMEOUT_MS);
+	int number = child_signal(child, NULL);
+	int code = child_stop(child);
+
+	words_finish(words);
+	if (number != 0) {
+		error_clear(err);
+		return 128 + number;
+	}
+	if (!ended)
+		return -(int)err->code;
+	error_set(err, VMCRED_FAILED, "it ended with exit code %d before its VM was booted", code);
+	words_quote(words, err);
+	return -(int)err->code;
+}
 
 /* Asks for a step; false where it cannot be asked. */
 static bool step_ask(const struct supervision *supervision, enum step step)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """vmcred run: what each bad input says, and what is in view while QEMU runs."""
 import os
+import re
 
 import harness
 from harness import equal, expect, need, test
@@ -130,7 +131,7 @@ def _(folder):
 def _(folder):
     vm = Vm(folder)
     env = {"PATH": str(vm.bin), "RUNTIME_DIRECTORY": str(folder)}
-    for program, hint in (("qemu-system-none", "no folder of $PATH has it: add one, or give its whole path"),
+    for program, hint in (("qemu-system-x86_64", "no folder of $PATH has it: add one, or give its whole path"),
                           ("/nowhere/qemu-kvm", "there is no /nowhere/qemu-kvm")):
         expect(harness.vmcred("run", "--credentials", vm.credentials, "test-vm", "--", program, cwd=folder, env=env), 1,
                "", f"vmcred: starting {program}: it is not installed: {hint}\n")
@@ -157,9 +158,8 @@ def _(folder):
 
 @test("words behind -- win over the declared command")
 def _(folder):
-    vm = Vm(folder, DECLARATION + "    command: [qemu-system-none]\n")
-    expect(vm.run(), 1, "", "vmcred: starting qemu-system-none: it is not installed: no folder of $PATH has it: add "
-                            "one, or give its whole path\n")
+    vm = Vm(folder, DECLARATION + "    command: [/nowhere/qemu-kvm]\n")
+    expect(vm.run(), 1, "", "vmcred: starting /nowhere/qemu-kvm: it is not installed: there is no /nowhere/qemu-kvm\n")
     expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"exit": 0}), 0, "", "")
 
 
@@ -252,8 +252,44 @@ def _(folder):
     name = "N" * 29
     (folder / "vmcred.yaml").write_text(f"vms: {{test-vm: {{credentialFiles: {{{name}: host-tls}}}}}}\n")
     expect(vm.run(*QEMU, "-M", "microvm"), 2, "",
-           f"vmcred: preparing to start QEMU: on the machine type microvm a credential's name may have 28 bytes, and "
-           f"{name} has 29: take a shorter name, or another machine type\n")
+           f"vmcred: preparing to start QEMU: the machine type microvm has no SMBIOS table, so that a credential's name "
+           f"may have 28 bytes, and {name} has 29: take a shorter name, or another machine type\n")
+
+
+@test("the machine type of another architecture decides too, and --transport overrides it")
+def _(folder):
+    vm = Vm(folder)
+    script = vm.bin / "qemu-system-aarch64"
+    script.write_text("#!/bin/sh\necho \"$@\"\n")
+    script.chmod(0o755)
+    for link in ("qemu-system-s390x", "qemu-system-x86_64"):
+        (vm.bin / link).symlink_to(script)
+    expect(vm.run("qemu-system-aarch64", "-M", "virt"), 2, "",
+           "vmcred: preparing to start QEMU: the machine type virt has no firmware that would tell of an SMBIOS table, "
+           "so that plain OEM strings (platformOEMStrings) cannot be delivered: remove them, or take another machine "
+           "type\n")
+    expect(vm.run("qemu-system-s390x", "-M", "s390-ccw-virtio"), 2, "",
+           "vmcred: preparing to start QEMU: no way is known by which OEM strings reach a guest of the machine type "
+           "\"s390-ccw-virtio\" of qemu-system-s390x: --transport=smbios or --transport=fw_cfg says that there is one\n")
+    for words in (("qemu-system-aarch64", "-M", "virt", "-bios", "f"), ("qemu-system-s390x", "-M", "x")):
+        out = expect(vm.run(*words, options=("--transport=smbios",)), 0, None, "").out
+        equal(re.sub("fd/[0-9]+", "fd/N", out), " ".join(words[1:]) + " -smbios type=11,path=/dev/fd/N" * 4 + "\n")
+    expect(vm.run("qemu-system-x86_64", options=("--transport=fw_cfg",)), 2, "",
+           "vmcred: preparing to start QEMU: --transport=fw_cfg carries credentials alone, so that plain OEM strings "
+           "(platformOEMStrings) cannot be delivered: remove them, or take another machine type\n")
+    expect(vm.run("qemu-system-x86_64", options=("--transport=ftp",)), 2, "",
+           "vmcred: --transport=ftp is not known: it can be smbios or fw_cfg\n")
+
+
+@test("more credentials than QEMU has slots for in fw_cfg make it have more")
+def _(folder):
+    names = "".join(f"N{number}: host-tls, " for number in range(100))
+    vm = Vm(folder, f"vms: {{test-vm: {{credentialFiles: {{{names}}}}}}}\n")
+    process, monitor = qemu_with_monitor(vm, "-M", "microvm")
+    equal(monitor("query-status")["status"], "prelaunch")
+    monitor("quit")
+    equal(process.wait(20), 0)
+    equal(vm.errors(), "")
 
 
 harness.main()
