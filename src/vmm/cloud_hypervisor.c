@@ -7,8 +7,10 @@
 
 #include "base/cleanup.h"
 #include "vmm/cloud_hypervisor_config.h"
+#include "vmm/cloud_hypervisor_exec.h"
 #include "vmm/cloud_hypervisor_launch.h"
 #include "vmm/drivers.h"
+#include "vmm/notify.h"
 
 /*
  * Cloud Hypervisor takes OEM strings on its command line or through its API; only the API is out of
@@ -91,6 +93,19 @@ static int body_size_check(const char *program, size_t size, struct error *err)
 	return oem_limit_check(OEM_LIMIT_API_BODY, size, err);
 }
 
+/* Words of ours that do not go together here. */
+static int parent_check(const struct vmm_launch *launch, struct error *err)
+{
+	if (launch->transport == VMM_TRANSPORT_FW_CFG)
+		return error_set(err, VMCRED_USAGE, "--transport=fw_cfg is for QEMU alone");
+	if (!(launch->expose & VMM_EXPOSE_ARGV) || launch->parent != VMM_PARENT_STAYS)
+		return 0;
+	error_set(err, VMCRED_USAGE,
+		  "with --expose=argv vmcred becomes Cloud Hypervisor, and cannot stay");
+	return error_hint(err,
+			  "leave --expose=argv out, or --supervise, --notify and --stop-timeout");
+}
+
 static int cloud_hypervisor_check(const struct vmm_launch *launch, size_t *body_size,
 				  struct error *err)
 {
@@ -99,6 +114,8 @@ static int cloud_hypervisor_check(const struct vmm_launch *launch, size_t *body_
 	int r = cloud_hypervisor_config_read(launch->argv, &config, err);
 
 	*body_size = 0;
+	if (r == 0)
+		r = parent_check(launch, err);
 	if (r == 0)
 		r = expose_check(&config, launch, err);
 	if (r < 0 || (launch->expose & VMM_EXPOSE_ARGV))
@@ -176,7 +193,10 @@ static int cloud_hypervisor_launch(struct vmm_launch *launch, struct notify *not
 	if (r < 0)
 		return r;
 	if (!(launch->expose & VMM_EXPOSE_ARGV))
-		return cloud_hypervisor_boot(launch, &config, notify, err);
+		return launch->parent == VMM_PARENT_EXEC
+			       ? cloud_hypervisor_exec(launch, &config, notify, err)
+			       : cloud_hypervisor_boot(launch, &config, notify, err);
+	notify_send(notify, "READY=1");
 	if (launch->list->count > 0)
 		return literals_exec(launch, &config, err);
 	execvp(launch->program, launch->argv);

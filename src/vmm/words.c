@@ -72,12 +72,35 @@ static void held_drop(struct words *words, size_t at, size_t size)
 	words->held.size -= size;
 }
 
+/* Writes as much of what is checked as is taken. */
+static void words_write(struct words *words)
+{
+	while (words->checked > 0) {
+		struct pollfd ready = {.fd = words->to, .events = POLLOUT};
+		size_t size = words->checked < PIECE_SIZE ? words->checked : PIECE_SIZE;
+		ssize_t written;
+
+		if (poll(&ready, 1, 0) <= 0)
+			return;
+		written = write(words->to, words->held.data, size);
+		if (written < 0 && (errno == EINTR || errno == EAGAIN))
+			return;
+		/* Nobody reads it any more: the VMM goes on, as it would without us. */
+		if (written < 0)
+			written = (ssize_t)size;
+		held_drop(words, 0, (size_t)written);
+		words->checked -= (size_t)written;
+	}
+}
+
 /* Looks at a line, which follows what is checked already. */
 static void line_check(struct words *words, size_t size)
 {
 	struct span line = span_of(words->held.data + words->checked, size);
 
 	if (words->list && quotation_found(line, words->list)) {
+		/* In its place, if there is room for what comes before it. */
+		words_write(words);
 		report_message(words->report, REPORT_WARNING,
 			       "a line of the VMM's repeats an OEM string and is not shown");
 		held_drop(words, words->checked, size);
@@ -124,27 +147,6 @@ static bool words_read(struct words *words)
 	words->held.size += (size_t)got;
 	held_check(words);
 	return true;
-}
-
-/* Writes as much of what is checked as is taken. */
-static void words_write(struct words *words)
-{
-	while (words->checked > 0) {
-		struct pollfd ready = {.fd = words->to, .events = POLLOUT};
-		size_t size = words->checked < PIECE_SIZE ? words->checked : PIECE_SIZE;
-		ssize_t written;
-
-		if (poll(&ready, 1, 0) <= 0)
-			return;
-		written = write(words->to, words->held.data, size);
-		if (written < 0 && (errno == EINTR || errno == EAGAIN))
-			return;
-		/* Nobody reads it any more: the VMM goes on, as it would without us. */
-		if (written < 0)
-			written = (ssize_t)size;
-		held_drop(words, 0, (size_t)written);
-		words->checked -= (size_t)written;
-	}
 }
 
 void words_pass(struct words *words)

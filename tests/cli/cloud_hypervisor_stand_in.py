@@ -11,6 +11,8 @@ limits of v53, and writes what it was asked to a file. $STAND_IN, a JSON object,
     version    what --version prints; after v53 it takes larger requests
     exit       exit code, at once after boot, instead of running until SIGTERM
     die        exit code before it looks at its socket, with a line on stderr
+    say        text for stderr at the start
+    chatter    [resource, N]: N lines on stderr before that is answered
     status     {"vm.create": 500, …}: an error instead of an answer; "echo" puts the request into it
     close      resource on which it closes the connection without an answer
     delay      seconds before each answer
@@ -179,6 +181,9 @@ def request_serve(connection, stream, state, requests):
     if BEHAVIOUR.get("hang") == name:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         time.sleep(600)
+    if BEHAVIOUR.get("chatter", [None])[0] == name:
+        for _ in range(BEHAVIOUR["chatter"][1]):
+            os.write(2, b"the stand-in has much to say about this\n")
     status, reply = answer(state, resource, body)
     answer_send(connection, status, reply)
     requests[-1].append(status)
@@ -198,6 +203,8 @@ def main():
     # An exception could come while Python takes something down, and would be dropped there.
     signal.signal(signal.SIGTERM, signal.SIG_IGN if BEHAVIOUR.get("stubborn") else lambda *_: os._exit(0))
     record([])
+    sys.stderr.write(BEHAVIOUR.get("say", ""))
+    sys.stderr.flush()
     if "die" in BEHAVIOUR:
         sys.stderr.write("error: the stand-in refuses to start\n")
         sys.exit(BEHAVIOUR["die"])

@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: Apache-2.0
+"""vmcred run while a VM runs, and when it is to end: Cloud Hypervisor as the stand-in, QEMU as it is."""
+import json
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import harness
+from harness import equal, expect, need, need_root, test
+from vm import CLOUD_HYPERVISOR, Vm, api_get, children, in_view, no_canary, nothing_left, stop, wait_for
+
+QEMU = ("qemu-system-x86_64", "-accel", "tcg", "-display", "none", "-serial", "none", "-S", "-nodefaults")
+BOOT = ["/api/v1/vm.create", "/api/v1/vm.boot"]
+POWER_BUTTON, SHUTDOWN = "/api/v1/vm.power-button", "/api/v1/vmm.shutdown"
+
+
+def running(vm, *words, options=(), stand_in=None):
+    """A VM on the stand-in, and its process."""
+    process = vm.start(*CLOUD_HYPERVISOR, *words, options=options, stand_in=stand_in or {})
+    wait_for("vm.boot", vm.booted)
+    return process, children(process.pid)[0]
+
+
+def running_qemu(vm, *words, options=("--supervise", "-v"), program=QEMU):
+    need("qemu-system-x86_64")
+    process = vm.start(*program, *words, options=options)
+    wait_for("QEMU", lambda: "the VM is booted" in vm.errors())
+    return process, children(process.pid)[0]
+
+
+def gone(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def says(vm):
+    """vmcred's own lines since the VMM was started."""
+    return [line.removeprefix("vmcred: ") for line in vm.errors().partition(" as process ")[2].splitlines()[1:]]
+
+
+# Stopping.
+
+@test("SIGTERM and SIGINT press the guest's power button, and the exit code is the VMM's")
+def _(folder):
+    for number in (signal.SIGTERM, signal.SIGINT):
+        vm = Vm(folder / number.name)
+        process, child = running(vm, "--api-socket", vm.folder / "api")
+        process.send_signal(number)
+        equal(process.wait(20), 0)
+        equal(vm.requested(), BOOT + [POWER_BUTTON])
+        equal(vm.errors(), "")
+        assert gone(child)
+        nothing_left(vm)
+
+
+@test("a guest that does not power off is shut down after --stop-timeout, and is not asked with 0")
+def _(folder):
+    vm = Vm(folder)
+    process, _ = running(vm, options=("--stop-timeout=1",), stand_in={"deaf": True})
+    process.send_signal(signal.SIGTERM)
+    equal(process.wait(20), 0)
+    equal(vm.requested(), BOOT + [POWER_BUTTON, SHUTDOWN])
+    equal(vm.errors(), "vmcred: warning: the guest has not powered off within 1 seconds\n")
+    process, _ = running(vm, options=("--stop-timeout=0",))
+    process.send_signal(signal.SIGTERM)
+    equal(process.wait(20), 0)
+    equal(vm.requested(), BOOT + [SHUTDOWN])
+    equal(vm.errors(), "")
+
+
+@test("each further signal takes the next step: power button, shutdown, SIGKILL")
+def _(folder):
+    vm = Vm(folder)
+    process, child = running(vm, options=("-v",), stand_in={"deaf": True, "stubborn": True})
+    process.send_signal(signal.SIGTERM)
+    wait_for("the power button", lambda: POWER_BUTTON in vm.requested())
+    process.send_signal(signal.SIGTERM)
+    wait_for("the shutdown", lambda: SHUTDOWN in vm.requested())
+    process.send_signal(signal.SIGINT)
+    equal(process.wait(20), 128 + signal.SIGKILL)
+    equal(says(vm), ["the VM is booted", "the guest is asked to power off", "the VMM is asked to end",
+                     "the VMM is killed"])
+    assert gone(child)
+
+
+@test("a VMM whose API does not answer is ended by SIGTERM")
+def _(folder):
+    vm = Vm(folder)
+    process, _ = running(vm, options=("-v",), stand_in={"close": "vm.power-button"})
+    process.send_signal(signal.SIGTERM)
+    equal(process.wait(20), 0)
+    equal(says(vm), ["the VM is booted",
+                     "/api/v1/vm.power-button: the VMM closed its API without an answer",
+                     "the VMM is asked to end"])
+
+
+@test("a power button that the VMM refuses is followed by the shutdown at once")
+def _(folder):
+    vm = Vm(folder)
+    process, _ = running(vm, stand_in={"status": {"vm.power-button": 500}})
+    process.send_signal(signal.SIGTERM)
+    equal(process.wait(20), 0)
+    equal(vm.requested(), BOOT + [POWER_BUTTON, SHUTDOWN])
+
+
+@test("other signals are passed on")
+def _(folder):
+    vm = Vm(folder)
+    for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
+        process, _ = running(vm)
+        process.send_signal(number)
+        equal(process.wait(20), 128 + number)
+        equal(vm.requested(), BOOT)
+
+
+@test("a user's connections to --api-socket leave the power button ours")
+def _(folder):
+    vm = Vm(folder)
+    process, _ = running(vm, "--api-socket", folder / "api")
+    others = [socket.socket(socket.AF_UNIX) for _ in range(8)]
+    for other in others:
+        other.connect(str(folder / "api"))
+    equal(api_get(folder / "api", "vm.info")["state"], "Running")
+    (folder / "api").unlink()
+    process.send_signal(signal.SIGTERM)
+    equal(process.wait(20), 0)
+    equal(vm.requested()[-1], POWER_BUTTON)
+
+
+@test("--stop-timeout takes whole seconds of up to a day")
+def _(folder):
+    vm = Vm(folder)
+    for word in ("", "-1", "1s", "86401", "99999999999999999999"):
+        expect(vm.run(*CLOUD_HYPERVISOR, options=(f"--stop-timeout={word}",), stand_in={}), 2, "",
+               f"vmcred: --stop-timeout takes seconds, 0 to 86400, and not \"{word}\"\n")
+
+
+# Neither outlives the other.
+
+@test("the VMM ends with a vmcred that is killed")
+def _(folder):
+    vm = Vm(folder)
+    process, child = running(vm)
+    process.kill()
+    equal(process.wait(20), -signal.SIGKILL)
+    wait_for("the VMM's end", lambda: gone(child))
+
+
+@test("a VMM whose program has capabilities of its own has a guard, and ends with vmcred too")
+def _(folder):
+    need_root()
+    setcap, python = need("setcap"), folder / "python"
+    vm = Vm(folder / "vm")
+    # The stand-in's interpreter is the program that is executed.
+    python.write_bytes(Path("/proc/self/exe").resolve().read_bytes())
+    python.chmod(0o755)
+    subprocess.run([setcap, "cap_net_admin+ep", python], check=True)
+    stand_in = vm.bin / "cloud-hypervisor"
+    text = (harness.SOURCE / "tests/cli/cloud_hypervisor_stand_in.py").read_text()
+    stand_in.write_text(text.replace("#!/usr/bin/env python3", f"#!{python}", 1))
+    stand_in.chmod(0o755)
+    vm.environment = lambda stand_in=None, environment=vm.environment: environment(None) | {
+        "STAND_IN": f'{{"record": "{vm.folder}/record"}}', "RUNTIME_DIRECTORY": str(vm.folder)}
+    process, child = running(vm)
+    guard, = set(wait_for("the guard", lambda: len(children(process.pid)) == 2 and children(process.pid))) - {child}
+    equal(sorted(os.readlink(f"/proc/{guard}/fd/{name}") for name in os.listdir(f"/proc/{guard}/fd")),
+          ["anon_inode:[pidfd]"] * 2)
+    process.kill()
+    process.wait(20)
+    wait_for("the VMM's end", lambda: gone(child))
+    wait_for("the guard's end", lambda: gone(guard))
+    process, child = running(vm)
+    stop(process)
+    nothing_left(vm)
+
+
+# What the VMM says.
+
+@test("what the VMM says on stderr comes through, before its VM is booted and after")
+def _(folder):
+    vm = Vm(folder)
+    process, child = running(vm, stand_in={"say": "a line\nno end"})
+    wait_for("the words", lambda: vm.errors() == "a line\nno end")
+    with open(f"/proc/{child}/fd/2", "wb") as words:
+        words.write(b" yet\nx" + b"y" * 300000)
+        words.flush()
+        wait_for("the words", lambda: vm.errors() == "a line\nno end yet\nx" + "y" * 300000)
+    equal(stop(process), 0)
+
+
+@test("before the VM is booted a line of the VMM's that repeats a credential is not shown")
+def _(folder):
+    vm = Vm(folder)
+    (vm.credentials / "host-api-key").write_text(value := "k" * 5 + "0123456789abcdefghijklmnopqrstuvwxyz-+")
+    expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"say": f"one\nit is {value}, {value}\ntwo\n", "die": 3}), 1, "",
+           "one\n"
+           "vmcred: warning: a line of the VMM's repeats an OEM string and is not shown\n"
+           "two\nerror: the stand-in refuses to start\n"
+           "vmcred: starting cloud-hypervisor: it ended with exit code 3 before its VM was booted: it said: one two "
+           "error: the stand-in refuses to start\n")
+    # Also where only some of it is repeated.
+    result = vm.run(*CLOUD_HYPERVISOR, stand_in={"say": f"it is {value[3:34]}…", "exit": 0})
+    expect(result, 0, "", "vmcred: warning: a line of the VMM's repeats an OEM string and is not shown\n")
+
+
+@test("a VMM that says more than a pipe holds while its VM is created does not stop")
+def _(folder):
+    vm = Vm(folder)
+    result = vm.run(*CLOUD_HYPERVISOR, stand_in={"chatter": ["vm.create", 20000], "exit": 0})
+    expect(result, 0, "", "the stand-in has much to say about this\n" * 20000)
+
+
+@test("a stderr that nobody reads holds up neither the launch nor the stop")
+def _(folder):
+    vm = Vm(folder)
+    process = subprocess.Popen(
+        [harness.VMCRED, "run", "--credentials", vm.credentials, "test-vm", "--", *CLOUD_HYPERVISOR], cwd=folder,
+        env=harness.CLEAN_ENVIRONMENT | vm.environment({"chatter": ["vm.power-button", 1000]}),
+        stderr=subprocess.PIPE)
+    wait_for("vm.boot", vm.booted)
+    process.stderr.close()
+    process.send_signal(signal.SIGTERM)
+    equal(process.wait(20), 0)
+
+
+# QEMU.
+
+@test("a supervised QEMU gets its strings as without, and its user's monitor stays")
+def _(folder):
+    vm = Vm(folder)
+    process, child = running_qemu(vm, "-qmp", f"unix:{folder}/qmp,server=on,wait=off")
+    view = in_view(child)
+    equal(view.count(b"type=11,path=/dev/fd/"), 4)
+    for pid in (process.pid, child):
+        no_canary(in_view(pid), vm.api_key)
+    assert (folder / "qmp").is_socket()
+    # No second reader of the pipes is left with us.
+    targets = [os.readlink(f"/proc/{process.pid}/fd/{name}") for name in os.listdir(f"/proc/{process.pid}/fd")]
+    equal(len([target for target in targets if target.startswith("pipe:")]), 1, targets)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
+    equal(process.wait(20), 0)
+    (folder / "qmp").unlink(missing_ok=True)
+    nothing_left(vm)
+
+
+@test("SIGTERM powers a supervised QEMU's guest down, then quits it")
+def _(folder):
+    vm = Vm(folder)
+    process, _ = running_qemu(vm, options=("--stop-timeout=1", "-v"))
+    process.send_signal(signal.SIGTERM)
+    equal(process.wait(20), 0)
+    equal(says(vm), ["the VM is booted", "the guest is asked to power off",
+                     "warning: the guest has not powered off within 1 seconds", "the VMM is asked to end"])
+
+
+@test("a supervised QEMU that refuses to start is an error in its own words")
+def _(folder):
+    vm = Vm(folder)
+    need("qemu-system-x86_64")
+    words = "qemu-system-x86_64: -drive file=/nowhere: Could not open '/nowhere': No such file or directory"
+    expect(vm.run(*QEMU, "-drive", "file=/nowhere", options=("--supervise",)), 1, "",
+           f"{words}\n"
+           f"vmcred: starting qemu-system-x86_64: it ended with exit code 1 before its VM was booted: it said: {words}\n")
+    nothing_left(vm)
+
+
+@test("a QEMU that would leave its parent is refused one that stays")
+def _(folder):
+    expect(Vm(folder).run(*QEMU, "-daemonize", options=("--supervise",)), 2, "",
+           "vmcred: preparing to start QEMU: -daemonize takes QEMU away from a vmcred that stays: leave -daemonize "
+           "out, or --supervise, --notify and --stop-timeout\n")
+
+
+@test("QEMU ends with a supervising vmcred that is killed")
+def _(folder):
+    process, child = running_qemu(Vm(folder))
+    process.kill()
+    process.wait(20)
+    wait_for("QEMU's end", lambda: gone(child))
+
+
+# --exec.
+
+@test("with --exec vmcred becomes Cloud Hypervisor, and nobody is left beside it")
+def _(folder):
+    vm = Vm(folder)
+    process = vm.start(*CLOUD_HYPERVISOR, options=("--exec",), stand_in={})
+    wait_for("vm.boot", vm.booted)
+    assert b"cloud-hypervisor" in Path(f"/proc/{process.pid}/cmdline").read_bytes()
+    no_canary(in_view(process.pid), vm.api_key)
+    wait_for("the helper's end", lambda: all(gone(pid) for pid in children(process.pid)))
+    equal(vm.requested(), BOOT)
+    assert vm.oem_strings[2] in json.loads(vm.recorded()["requests"][0][2])["platform"]["oem_strings"]
+    process.send_signal(signal.SIGTERM)
+    equal(process.wait(20), 0)
+    equal(vm.errors(), "")
+    nothing_left(vm)
+
+
+@test("with --exec a VM that cannot be made is an error, ends the VMM and leaves nothing")
+def _(folder):
+    vm = Vm(folder)
+    for behaviour, message in (
+            ({"status": {"vm.create": 400}}, "creating the VM: Error from API: The VM could not do vm.create: the cause"),
+            ({"status": {"vm.boot": 500}}, "booting the VM: Error from API: The VM could not do vm.boot: the cause"),
+            ({"status": {"vm.create": "echo"}}, "creating the VM: its API refused it with status 500: its answer "
+                                                "repeats an OEM string and is not shown")):
+        expect(vm.run(*CLOUD_HYPERVISOR, "--api-socket", folder / "api", options=("--exec",), stand_in=behaviour),
+               -signal.SIGKILL, "", f"vmcred: starting cloud-hypervisor: {message}\n")
+        nothing_left(vm)
+    expect(vm.run(*CLOUD_HYPERVISOR, options=("--exec",), stand_in={"die": 9}), 9, "",
+           "error: the stand-in refuses to start\n"
+           "vmcred: starting cloud-hypervisor: creating the VM: the VMM closed its API without an answer\n")
+    expect(vm.run("/nowhere/cloud-hypervisor", *CLOUD_HYPERVISOR[1:], options=("--exec",)), 1, "",
+           "vmcred: starting /nowhere/cloud-hypervisor: it is not installed: there is no /nowhere/cloud-hypervisor\n")
+    nothing_left(vm)
+
+
+@test("words that say both that vmcred stays and that it does not are refused")
+def _(folder):
+    vm = Vm(folder)
+    for option in ("--supervise", "--notify", "--stop-timeout=3"):
+        expect(vm.run(*CLOUD_HYPERVISOR, options=("--exec", option), stand_in={}), 2, "",
+               f"vmcred: --exec and {option.split('=')[0]} exclude each other: with --exec no vmcred is left that could "
+               f"do it\n")
+        expect(vm.run(*CLOUD_HYPERVISOR, options=("--expose=argv", option), stand_in={}), 2, "",
+               "vmcred: preparing to start Cloud Hypervisor: with --expose=argv vmcred becomes Cloud Hypervisor, and "
+               "cannot stay: leave --expose=argv out, or --supervise, --notify and --stop-timeout\n")
+    expect(vm.run(*CLOUD_HYPERVISOR, options=("--transport=fw_cfg",), stand_in={}), 2, "",
+           "vmcred: preparing to start Cloud Hypervisor: --transport=fw_cfg is for QEMU alone\n")
+
+
+harness.main()
