@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What vmcred run tells the service manager, for itself and for the guest.
+
+The guest is played by connections to the unix socket that stands for the host's vsock port.
+"""
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import time
+
+from harness import equal, expect, main, test
+from vm import CLOUD_HYPERVISOR, DECLARATION, Vm, children, nothing_left, stop, wait_for
+
+BOOTED = "READY=1\nSTATUS=The VM is booted."
+STARTING = "STATUS=The VM is booted; its guest is starting."
+
+
+class NotifyVm(Vm):
+    """A VM that is started with $NOTIFY_SOCKET, and that socket."""
+
+    def __init__(self, folder, declaration=DECLARATION, abstract=False):
+        super().__init__(folder, declaration)
+        self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.address = f"@vmcred-test-{os.getpid()}-{id(self)}" if abstract else str(folder / "bin/notify")
+        self.manager.bind(self.address.replace("@", "\0"))
+        self.manager.settimeout(20)
+        self.vsock = folder / "bin/vsock"
+
+    def environment(self, stand_in=None):
+        return super().environment(stand_in) | {"NOTIFY_SOCKET": self.address}
+
+    def started(self, *options, vsock=True, stand_in=None):
+        words = ("--vsock", f"cid=3,socket={self.vsock}") if vsock else ()
+        process = self.start(*CLOUD_HYPERVISOR, *words, options=options, stand_in=stand_in or {})
+        wait_for("vm.boot", self.booted)
+        return process
+
+    def credentials_sent(self):
+        config = json.loads(self.recorded()["requests"][0][2])
+        return [string for string in config["platform"]["oem_strings"] if "notify" in string]
+
+    def heard(self):
+        return self.manager.recv(65536).decode()
+
+    def silent(self):
+        self.manager.settimeout(0.3)
+        try:
+            return not self.manager.recv(65536)
+        except TimeoutError:
+            return True
+        finally:
+            self.manager.settimeout(20)
+
+    def guest(self, message=b"", port=8888):
+        connection = socket.socket(socket.AF_UNIX)
+        # A queue that is full refuses at once.
+        wait_for("a connection", lambda: connection.connect_ex(f"{self.vsock}_{port}") == 0)
+        connection.settimeout(20)
+        connection.sendall(message)
+        return connection
+
+    def tell(self, message, port=8888):
+        """As the guest's systemd does it: all of it, the end of its side, the wait for ours."""
+        with self.guest(message if isinstance(message, bytes) else message.encode(), port) as connection:
+            connection.shutdown(socket.SHUT_WR)
+            equal(connection.recv(1), b"")
+
+
+@test("the service manager hears READY=1 when the VM is booted, at a path and at an abstract name")
+def _(folder):
+    for abstract in (False, True):
+        vm = NotifyVm(folder / str(abstract), abstract=abstract)
+        process = vm.started(vsock=False)
+        equal(vm.heard(), BOOTED)
+        equal(vm.credentials_sent(), [])
+        environ = open(f"/proc/{children(process.pid)[0]}/environ", "rb").read()
+        assert b"STAND_IN" in environ and b"NOTIFY_SOCKET" not in environ
+        equal(stop(process), 0)
+        assert vm.silent()
+
+
+@test("a VM that is not booted is not reported as ready")
+def _(folder):
+    vm = NotifyVm(folder)
+    equal(vm.run(*CLOUD_HYPERVISOR, stand_in={"status": {"vm.boot": 500}}).code, 1)
+    assert vm.silent()
+
+
+@test("with --exec READY=1 comes before vmcred becomes the hypervisor")
+def _(folder):
+    vm = NotifyVm(folder)
+    process = vm.started("--exec", vsock=False)
+    equal(vm.heard(), "READY=1")
+    process.kill()
+    process.wait(20)
+
+
+@test("with --notify the guest gets an address and its READY=1 is relayed, while vmcred sends none")
+def _(folder):
+    vm = NotifyVm(folder)
+    process = vm.started("--notify")
+    equal(vm.credentials_sent(), ["io.systemd.credential:vmm.notify_socket=vsock-stream:2:8888"])
+    equal(vm.heard(), STARTING)
+    equal(stat.S_IMODE(os.stat(f"{vm.vsock}_8888").st_mode), 0o600)
+    vm.tell("STATUS=Starting a thing…")
+    equal(vm.heard(), "STATUS=Starting a thing…")
+    vm.tell("READY=1\nSTATUS=Ready.\nX_SYSTEMD_UNIT_ACTIVE=multi-user.target\n")
+    equal(vm.heard(), "READY=1\nSTATUS=Ready.\nX_SYSTEMD_UNIT_ACTIVE=multi-user.target")
+    equal(stop(process), 0)
+    assert not os.path.exists(f"{vm.vsock}_8888")
+    equal(vm.errors(), "")
+
+
+REFUSED = ["MAINPID=1", "FDSTORE=1\nFDNAME=x", "WATCHDOG=1", "WATCHDOG=trigger", "NOTIFYACCESS=all", "STOPPING=1",
+           "RELOADING=1\nMONOTONIC_USEC=1", "EXTEND_TIMEOUT_USEC=99999999", "BARRIER=1", "BUSERROR=x", "ERRNO=5",
+           "READY=0", "READY=11", "READY=1 ", " READY=1", "ready=1", "STATUS", "XSTATUS=a", "X_SYSTEMD_=a",
+           "X_SYSTEMD_a=b", "X_SYSTEMD_A", "X_OTHER=1", "=1", "\n\n\n", "STATUS=a\rMAINPID=1", "STATUS=\x1b[2J",
+           "STATUS=a\tb", "STATUS=\x7f", "STATUS=\x9b2J", b"STATUS=\xff", b"STATUS=a\0b", b"READY=1\0", b"\0READY=1"]
+
+
+@test("nothing else that a guest says reaches the service manager, whatever stands beside it")
+def _(folder):
+    vm = NotifyVm(folder)
+    process = vm.started("--notify")
+    equal(vm.heard(), STARTING)
+    for message in REFUSED:
+        data = message if isinstance(message, bytes) else message.encode()
+        vm.tell(data + b"\nX_SYSTEMD_MARK=1\n" + data)
+        equal(vm.heard(), "X_SYSTEMD_MARK=1", repr(message))
+        vm.tell(data)
+    time.sleep(1.5)  # the allowance of connections
+    assert vm.silent()
+    equal(stop(process), 0)
+
+
+@test("a message that is too long is dropped whole, and one of 4095 bytes is not")
+def _(folder):
+    vm = NotifyVm(folder)
+    process = vm.started("--notify")
+    equal(vm.heard(), STARTING)
+    for size in (4096, 4097, 100000):
+        connection = vm.guest()
+        try:
+            connection.sendall(b"READY=1\nSTATUS=".ljust(size, b"x"))
+            equal(connection.recv(1), b"")
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        connection.close()
+    vm.tell(b"STATUS=".ljust(4095, b"x"))
+    equal(vm.heard(), "STATUS=".ljust(4095, "x"))
+    assert vm.silent()
+    equal(stop(process), 0)
+
+
+@test("a message that comes in pieces is one, and one whose end does not come is closed all the same")
+def _(folder):
+    vm = NotifyVm(folder)
+    process = vm.started("--notify")
+    equal(vm.heard(), STARTING)
+    with vm.guest(b"READ") as connection:
+        connection.sendall(b"Y=1")
+        # No shutdown: Cloud Hypervisor up to v52 does not pass it on.
+        equal(connection.recv(1), b"")
+    equal(vm.heard(), "READY=1")
+    with vm.guest() as silent:
+        equal(silent.recv(1), b"")
+    assert vm.silent()
+    equal(stop(process), 0)
+
+
+@test("a guest that opens connections without end holds up neither the others nor the stop")
+def _(folder):
+    vm = NotifyVm(folder)
+    process = vm.started("--notify")
+    equal(vm.heard(), STARTING)
+    held = []
+    for _ in range(200):
+        connection = socket.socket(socket.AF_UNIX)
+        connection.setblocking(False)
+        if connection.connect_ex(f"{vm.vsock}_8888") == 0:
+            held.append(connection)
+    assert len(held) > 8
+    fds = len(os.listdir(f"/proc/{process.pid}/fd"))
+    assert fds < 24, fds
+    for connection in held:
+        connection.close()
+    vm.tell("READY=1")
+    equal(vm.heard(), "READY=1")
+    flood = [vm.guest(b"STATUS=x") for _ in range(8)]
+    process.send_signal(signal.SIGTERM)
+    equal(process.wait(20), 0)
+    for connection in flood:
+        connection.close()
+
+
+@test("a service manager that is gone is a warning, and the VM runs on")
+def _(folder):
+    vm = NotifyVm(folder)
+    process = vm.started("--notify")
+    equal(vm.heard(), STARTING)
+    vm.manager.close()
+    vm.tell("READY=1")
+    wait_for("the warning", vm.errors)
+    equal(vm.errors(), "vmcred: warning: a message for the service manager is lost: Connection refused\n")
+    assert process.poll() is None
+    equal(stop(process), 0)
+
+
+@test("a credential vmm.notify_socket of the user's decides where vmcred listens, or that somebody else does")
+def _(folder):
+    own = DECLARATION.replace("CLUSTER=example-host", '"io.systemd.credential:vmm.notify_socket=vsock-stream:2:9"')
+    vm = NotifyVm(folder / "relay", own)
+    process = vm.started("--notify")
+    equal(vm.credentials_sent(), ["io.systemd.credential:vmm.notify_socket=vsock-stream:2:9"])
+    equal(vm.heard(), STARTING)
+    vm.tell("READY=1", port=9)
+    equal(vm.heard(), "READY=1")
+    equal(stop(process), 0)
+    vm = NotifyVm(folder / "other", own)
+    process = vm.started()
+    assert vm.silent()
+    assert not os.path.exists(f"{vm.vsock}_9")
+    equal(stop(process), 0)
+    vm = NotifyVm(folder / "bad", own.replace("2:9", "3:9"))
+    result = vm.run(*CLOUD_HYPERVISOR, "--vsock", f"cid=3,socket={vm.vsock}", options=("--notify",), stand_in={})
+    equal((result.code, result.err.splitlines()[-1]),
+          (2, "vmcred: preparing to start Cloud Hypervisor: --notify: the credential vmm.notify_socket is no "
+              "vsock-stream:2:PORT: leave it out, or --notify"))
+
+
+@test("--notify without a vsock device, or with an address that is none, says so")
+def _(folder):
+    vm = NotifyVm(folder)
+    expect(vm.run(*CLOUD_HYPERVISOR, options=("--notify",), stand_in={}), 2, "",
+           "vmcred: preparing to start Cloud Hypervisor: --notify: the VM has no vsock device: the guest's messages "
+           "come through one: add it, or leave --notify out\n")
+    vm.address = "vsock:2:1234"
+    expect(vm.run(*CLOUD_HYPERVISOR, stand_in={}), 2, "",
+           "vmcred: preparing to start Cloud Hypervisor: $NOTIFY_SOCKET is no unix socket: vsock:2:1234: it is a path, "
+           "or starts with '@', and has at most 107 bytes\n")
+
+
+@test("without $NOTIFY_SOCKET --notify has nothing to do")
+def _(folder):
+    vm = Vm(folder)
+    expect(vm.run(*CLOUD_HYPERVISOR, options=("--notify",), stand_in={"exit": 0}), 0, "", "")
+    assert "notify" not in vm.recorded()["requests"][0][2]
+
+
+@test("QEMU's guest gets the number of a free vsock port of the host, by either transport")
+def _(folder):
+    vm = NotifyVm(folder, "vms: {test-vm: {credentialFiles: {HOST-TLS: host-tls}}}\n")
+    # It reads its descriptors as QEMU would, and runs without a monitor.
+    qemu = vm.bin / "qemu-system-x86_64"
+    qemu.write_text(f"#!/bin/sh\nfor word; do\n\tcase $word in\n\t*path=*) cat \"${{word#*path=}}\"; echo ;;\n"
+                    f"\t*file=*) echo \"${{word%%,*}} $(cat \"${{word#*file=}}\")\" ;;\n\tesac\ndone >{folder}/bin/got\n"
+                    f"exit 5\n")
+    qemu.chmod(0o755)
+    for machine, form in (("pc", r"io.systemd.credential:vmm.notify_socket=vsock-stream:2:(\d+)\n"),
+                          ("microvm", r"name=opt/io.systemd.credentials/vmm.notify_socket vsock-stream:2:(\d+)\n")):
+        result = vm.run("qemu-system-x86_64", "-M", machine, "-device", "vhost-vsock-pci,guest-cid=7",
+                        options=("--notify",))
+        expect(result, 1, "", "vmcred: starting qemu-system-x86_64: it ended with exit code 5 before its VM was booted\n")
+        port, = re.findall(form, (folder / "bin/got").read_text())
+        assert 1023 < int(port) < 2**32 - 1
+    assert vm.silent()
+
+
+@test("what a vsock daemon of QEMU's passes on is relayed")
+def _(folder):
+    vm = NotifyVm(folder)
+    qemu = vm.bin / "qemu-system-x86_64"
+    # As much of a monitor as is asked for: an answer to the first line.
+    qemu.write_text("#!/usr/bin/env python3\nimport socket, sys\n"
+                    "number = [word for word in sys.argv if ',fd=' in word][0].rpartition('=')[2]\n"
+                    "monitor = socket.socket(fileno=int(number))\nmonitor.recv(999)\n"
+                    "monitor.sendall(b'{\"return\": {}}\\n')\nmonitor.recv(999)\n")
+    qemu.chmod(0o755)
+    process = vm.start("qemu-system-x86_64", "-device", "vhost-user-vsock-pci,chardev=c",
+                       options=("--notify", f"--vsock-socket={vm.vsock}"))
+    equal(vm.heard(), STARTING)
+    vm.tell("READY=1")
+    equal(vm.heard(), "READY=1")
+    equal(stop(process), 0)
+
+
+main()
