@@ -119,11 +119,11 @@ static int vmm_become(const struct vmm_launch *launch, const struct command *com
 
 	oem_list_destroy(launch->list);
 	if (fcntl(socket->listener, F_SETFD, 0) == 0)
-		execvp(command->words[0], command->words);
+		execvp(launch->program, command->words);
 	errnum = errno;
 	if (write(exec_report, "", 1) < 0)
 		return error_set_errno(err, errno, "telling the helper");
-	return command_exec_error(command->words[0], errnum, err);
+	return command_exec_error(launch->program, errnum, err);
 }
 
 /* Forks the helper, with all that it needs; `*exec_report` is the parent's. */
