@@ -126,8 +126,8 @@ int age_identities_parse(struct span text, const char *what, struct age_identiti
 
 /*
  * The same for a file, which must be a regular file or a pipe, and must not be readable or writable
- * for its group or for others, unless systemd gave it to this unit as a credential. VMCRED_MISSING:
- * it is not there.
+ * for its group or for others; an access control list may let this process's user read it, as
+ * systemd's credentials have one. VMCRED_MISSING: it is not there.
  */
 int age_identity_file_load(int dirfd, const char *path, struct age_identities *identities,
 			   struct error *err);

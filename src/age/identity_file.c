@@ -5,16 +5,15 @@
  */
 #include <errno.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
 #include "age/age.h"
+#include "age/identity_access.h"
 #include "age/keys.h"
 #include "base/cleanup.h"
 #include "base/io.h"
 
 #define IDENTITY_FILE_SIZE_MAX ((size_t)16 * 1024 * 1024) /* age's own limit */
 #define PUBLIC_FILE_SIZE_MAX   8192                       /* a line of sshd's own limit */
-#define OTHERS_MODE            (S_IRWXG | S_IRWXO)
 
 /* Takes a line, without its end, off the text. */
 static struct span line_take(struct span *text)
@@ -104,24 +103,6 @@ int age_recipients_parse(struct span text, const char *what, struct age_recipien
 	return 0;
 }
 
-static int mode_check(int fd, const char *path, struct error *err)
-{
-	struct stat status;
-
-	if (fstat(fd, &status) < 0)
-		return error_set_errno(err, errno, "%s", path);
-	if (S_ISFIFO(status.st_mode))
-		return 0;
-	if (!S_ISREG(status.st_mode))
-		return error_set(err, VMCRED_FAILED, "%s: it is not a regular file", path);
-	if ((status.st_mode & OTHERS_MODE) == 0)
-		return 0;
-	error_set(err, VMCRED_FAILED,
-		  "%s: its mode %04o gives others access to the secret key in it", path,
-		  status.st_mode & ALLPERMS);
-	return error_hint(err, "chmod 600 %s", path);
-}
-
 static int file_read(int dirfd, const char *path, struct secret *text, struct error *err)
 {
 	_cleanup_close_ int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
@@ -137,7 +118,7 @@ static int file_read(int dirfd, const char *path, struct secret *text, struct er
 			return error_hint(err, "make one with `vmcred keygen --output %s`", path);
 		return -(int)err->code;
 	}
-	r = mode_check(fd, path, err);
+	r = age_identity_access_check(fd, path, err);
 	if (r < 0)
 		return r;
 	return secret_read(text, fd, IDENTITY_FILE_SIZE_MAX, path, err);

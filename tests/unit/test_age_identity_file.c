@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
+#include <endian.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "age/age.h"
@@ -154,6 +159,90 @@ static void a_file_that_others_can_read_or_write_is_refused(void **state)
 	assert_int_equal(identities.count, 0);
 }
 
+/* An access control list: the owner may read, then one more entry, then the mask, and others. */
+static bool acl_set(const struct folder *folder, uint16_t tag, uint16_t permissions, uint32_t id,
+		    uint16_t group_permissions)
+{
+	struct {
+		struct posix_acl_xattr_header header;
+		struct posix_acl_xattr_entry entries[5];
+	} list = {
+		.header.a_version = htole32(POSIX_ACL_XATTR_VERSION),
+		.entries = {{htole16(ACL_USER_OBJ), htole16(ACL_READ), UINT32_MAX},
+			    {htole16(tag), htole16(permissions), htole32(id)},
+			    {htole16(ACL_GROUP_OBJ), htole16(group_permissions), UINT32_MAX},
+			    {htole16(ACL_MASK), htole16(permissions), UINT32_MAX},
+			    {htole16(ACL_OTHER), 0, UINT32_MAX}},
+	};
+	struct posix_acl_xattr_entry swap = list.entries[1];
+	int fd;
+	bool set;
+
+	/* The kernel wants the entries in the order of their tags. */
+	if (tag == ACL_GROUP) {
+		list.entries[1] = list.entries[2];
+		list.entries[2] = swap;
+	}
+	file_make(folder, 0400);
+	fd = openat(folder->fd, "keys", O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	set = fsetxattr(fd, "system.posix_acl_access", &list, sizeof(list), 0) == 0;
+	assert_true(set || errno == ENOTSUP);
+	close(fd);
+	if (!set)
+		print_message("this file system has no access control lists: not tested here\n");
+	return set;
+}
+
+static void a_credential_that_systemd_gave_to_our_user_is_loaded(void **state)
+{
+	struct folder *folder = *state;
+	struct age_identities identities = {0};
+	struct error err = {0};
+	struct stat status;
+
+	if (!acl_set(folder, ACL_USER, ACL_READ, geteuid(), 0))
+		skip();
+	assert_int_equal(fstatat(folder->fd, "keys", &status, 0), 0);
+	assert_int_equal(status.st_mode & ALLPERMS, 0440);
+	assert_success(age_identity_file_load(folder->fd, "keys", &identities, &err));
+	assert_int_equal(identities.count, 1);
+	age_identities_destroy(&identities);
+}
+
+static void a_list_that_lets_in_anybody_else_is_refused(void **state)
+{
+	struct folder *folder = *state;
+	struct age_identities identities = {0};
+	struct error err = {0};
+	const struct {
+		uint16_t tag, permissions;
+		uint32_t id;
+		uint16_t group_permissions;
+	} cases[] = {
+		{ACL_USER, ACL_READ, geteuid() + 1, 0},
+		{ACL_USER, ACL_READ, geteuid(), ACL_READ},
+		{ACL_GROUP, ACL_READ, getegid(), 0},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		if (!acl_set(folder, cases[i].tag, cases[i].permissions, cases[i].id,
+			     cases[i].group_permissions))
+			skip();
+		assert_error(age_identity_file_load(folder->fd, "keys", &identities, &err),
+			     VMCRED_FAILED,
+			     "reading the identity file: keys: its mode 0440 gives others access "
+			     "to the secret key in it: chmod 600 keys");
+		assert_int_equal(unlinkat(folder->fd, "keys", 0), 0);
+	}
+	/* Our user may read, but not write. */
+	if (!acl_set(folder, ACL_USER, ACL_READ | ACL_WRITE, geteuid(), 0))
+		skip();
+	assert_error(age_identity_file_load(folder->fd, "keys", &identities, &err), VMCRED_FAILED,
+		     "reading the identity file: keys: its mode 0460 gives others access to the "
+		     "secret key in it: chmod 600 keys");
+}
+
 static void a_file_that_is_missing_or_a_folder_is_told(void **state)
 {
 	struct folder *folder = *state;
@@ -177,6 +266,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_file_of_its_owner_alone_is_loaded, folder_make,
 						folder_remove),
 		cmocka_unit_test_setup_teardown(a_file_that_others_can_read_or_write_is_refused,
+						folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(
+			a_credential_that_systemd_gave_to_our_user_is_loaded, folder_make,
+			folder_remove),
+		cmocka_unit_test_setup_teardown(a_list_that_lets_in_anybody_else_is_refused,
 						folder_make, folder_remove),
 		cmocka_unit_test_setup_teardown(a_file_that_is_missing_or_a_folder_is_told,
 						folder_make, folder_remove),
