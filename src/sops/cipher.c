@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sops/cipher.h"
 
+#include <errno.h>
 #include <limits.h>
+#include <sys/random.h>
 
 #include <openssl/err.h>
 
@@ -56,6 +58,7 @@ int sops_sealed_parse(struct span text, struct sops_sealed *sealed, struct error
 	    !part_take(&text, "type:", ']', &sealed->type) || text.size > 0)
 		return error_set(err, VMCRED_FAILED,
 				 "it is not of the form ENC[AES256_GCM,data:…,iv:…,tag:…,type:…]");
+	sealed->nonce_text = nonce.data;
 	r = part_decode(nonce, "iv", sealed->nonce, SOPS_NONCE_SIZE, err);
 	if (r == 0)
 		r = part_decode(tag, "tag", sealed->tag, SOPS_TAG_SIZE, err);
@@ -119,60 +122,104 @@ int sops_cipher_open(struct sops_cipher *cipher, const struct sops_sealed *seale
 	return 1;
 }
 
-/* Encrypts into `sealed`; the tag is at its end. */
-static int plaintext_encrypt(struct sops_cipher *cipher, struct span plaintext, struct span nonce,
-			     struct span additional, struct secret *sealed, struct error *err)
-{
-	int written = 0, rest = 0;
-	int r;
+static const char data_label[] = "ENC[AES256_GCM,data:", nonce_label[] = ",iv:",
+		  tag_label[] = ",tag:", type_label[] = ",type:";
 
-	if (plaintext.size > INT_MAX - SOPS_TAG_SIZE || additional.size > INT_MAX)
-		return error_set(err, VMCRED_FAILED, "a value of %zu bytes is too long to encrypt",
-				 plaintext.size);
-	r = secret_create(sealed, plaintext.size + SOPS_TAG_SIZE, err);
-	if (r < 0)
-		return r;
-	sealed->size = plaintext.size + SOPS_TAG_SIZE;
-	if (EVP_EncryptInit_ex2(cipher->context, NULL, NULL, nonce.data, NULL) != 1 ||
-	    EVP_EncryptUpdate(cipher->context, NULL, &written, additional.data,
-			      (int)additional.size) != 1 ||
-	    EVP_EncryptUpdate(cipher->context, sealed->data, &written, plaintext.data,
-			      (int)plaintext.size) != 1 ||
-	    EVP_EncryptFinal_ex(cipher->context, sealed->data + written, &rest) != 1 ||
-	    EVP_CIPHER_CTX_ctrl(cipher->context, EVP_CTRL_AEAD_GET_TAG, SOPS_TAG_SIZE,
-				sealed->data + plaintext.size) != 1)
-		return sops_crypto_failed(err, "encrypt with AES-256-GCM");
+size_t sops_sealed_size(size_t plaintext_size, const char *type)
+{
+	return strlen(data_label) + base64_encoded_size(plaintext_size, BASE64_PADDED) +
+	       strlen(nonce_label) + SOPS_NONCE_TEXT_SIZE + strlen(tag_label) +
+	       base64_encoded_size(SOPS_TAG_SIZE, BASE64_PADDED) + strlen(type_label) +
+	       strlen(type) + 1;
+}
+
+static uint8_t *bytes_write(uint8_t *to, const void *bytes, size_t size)
+{
+	memcpy(to, bytes, size);
+	return to + size;
+}
+
+static uint8_t *text_write(uint8_t *to, const char *text)
+{
+	return bytes_write(to, text, strlen(text));
+}
+
+static uint8_t *base64_write(uint8_t *to, const uint8_t *bytes, size_t size)
+{
+	base64_encode(span_of(bytes, size), BASE64_PADDED, (char *)to);
+	return to + base64_encoded_size(size, BASE64_PADDED);
+}
+
+static int nonce_take(struct sops_cipher *cipher, uint8_t nonce[SOPS_NONCE_SIZE], struct error *err)
+{
+	if (cipher->nonces_left == 0) {
+		/* At most 256 bytes come whole, whatever signals do (getrandom(2)). */
+		for (size_t at = 0; at < sizeof(cipher->nonces); at += 256) {
+			if (getrandom(cipher->nonces + at, 256, 0) != 256)
+				return error_set_errno(err, errno,
+						       "getting random bytes from the kernel");
+		}
+		cipher->nonces_left = SOPS_NONCES;
+	}
+	memcpy(nonce, cipher->nonces + --cipher->nonces_left * SOPS_NONCE_SIZE, SOPS_NONCE_SIZE);
+	return 0;
+}
+
+/* Encrypts piece by piece, since what is encrypted is written as Base64. */
+static int data_write(struct sops_cipher *cipher, struct span plaintext, uint8_t **to,
+		      struct error *err)
+{
+	uint8_t piece[3 * 1024];
+
+	while (plaintext.size > 0) {
+		size_t size = plaintext.size < sizeof(piece) ? plaintext.size : sizeof(piece);
+		int written = 0;
+
+		if (EVP_EncryptUpdate(cipher->context, piece, &written, plaintext.data,
+				      (int)size) != 1)
+			return sops_crypto_failed(err, "encrypt with AES-256-GCM");
+		*to = base64_write(*to, piece, size);
+		plaintext = span_of(plaintext.data + size, plaintext.size - size);
+	}
 	return 0;
 }
 
 int sops_cipher_seal(struct sops_cipher *cipher, struct span plaintext, const char *type,
-		     struct span additional, struct secret *text, struct error *err)
+		     struct span additional, const uint8_t *nonce_text, uint8_t *text,
+		     struct error *err)
 {
-	_cleanup_secret_ struct secret nonce = {0}, sealed = {0};
-	int r = secret_append_random(&nonce, SOPS_NONCE_SIZE, err);
+	uint8_t nonce[SOPS_NONCE_SIZE + 4], tag[SOPS_TAG_SIZE];
+	size_t nonce_size = SOPS_NONCE_SIZE;
+	int written = 0, rest = 0;
+	int r;
 
-	if (r == 0)
-		r = plaintext_encrypt(cipher, plaintext, secret_span(&nonce), additional, &sealed,
-				      err);
-	if (r == 0)
-		r = secret_append_text(text, "ENC[AES256_GCM,data:", err);
-	if (r == 0)
-		r = base64_encode_secret(span_of(sealed.data, plaintext.size), BASE64_PADDED, text,
-					 err);
-	if (r == 0)
-		r = secret_append_text(text, ",iv:", err);
-	if (r == 0)
-		r = base64_encode_secret(secret_span(&nonce), BASE64_PADDED, text, err);
-	if (r == 0)
-		r = secret_append_text(text, ",tag:", err);
-	if (r == 0)
-		r = base64_encode_secret(span_of(sealed.data + plaintext.size, SOPS_TAG_SIZE),
-					 BASE64_PADDED, text, err);
-	if (r == 0)
-		r = secret_append_text(text, ",type:", err);
-	if (r == 0)
-		r = secret_append_text(text, type, err);
-	if (r == 0)
-		r = secret_append_text(text, "]", err);
-	return r;
+	if (nonce_text)
+		r = base64_decode(span_of(nonce_text, SOPS_NONCE_TEXT_SIZE), BASE64_PADDED, nonce,
+				  &nonce_size, err);
+	else
+		r = nonce_take(cipher, nonce, err);
+	if (r < 0)
+		return r;
+	if (plaintext.size > INT_MAX || additional.size > INT_MAX)
+		return error_set(err, VMCRED_FAILED, "a value of %zu bytes is too long to encrypt",
+				 plaintext.size);
+	if (EVP_EncryptInit_ex2(cipher->context, NULL, NULL, nonce, NULL) != 1 ||
+	    EVP_EncryptUpdate(cipher->context, NULL, &written, additional.data,
+			      (int)additional.size) != 1)
+		return sops_crypto_failed(err, "encrypt with AES-256-GCM");
+	text = text_write(text, data_label);
+	r = data_write(cipher, plaintext, &text, err);
+	if (r < 0)
+		return r;
+	if (EVP_EncryptFinal_ex(cipher->context, tag, &rest) != 1 ||
+	    EVP_CIPHER_CTX_ctrl(cipher->context, EVP_CTRL_AEAD_GET_TAG, sizeof(tag), tag) != 1)
+		return sops_crypto_failed(err, "encrypt with AES-256-GCM");
+	text = text_write(text, nonce_label);
+	text = base64_write(text, nonce, SOPS_NONCE_SIZE);
+	text = text_write(text, tag_label);
+	text = base64_write(text, tag, sizeof(tag));
+	text = text_write(text, type_label);
+	text = text_write(text, type);
+	*text = ']';
+	return 0;
 }

@@ -20,9 +20,12 @@
 /* Sets the error for a call to libcrypto that failed, and empties libcrypto's list of errors. */
 int sops_crypto_failed(struct error *err, const char *what);
 
-/* The parts of an ENC[…] text; all point into it. */
+#define SOPS_NONCE_TEXT_SIZE 44 /* in Base64 */
+
+/* The parts of an ENC[…] text; the spans point into it. */
 struct sops_sealed {
-	struct span data; /* Base64 */
+	struct span data;          /* Base64 */
+	const uint8_t *nonce_text; /* SOPS_NONCE_TEXT_SIZE characters */
 	struct span type;
 	uint8_t nonce[SOPS_NONCE_SIZE];
 	uint8_t tag[SOPS_TAG_SIZE];
@@ -37,9 +40,14 @@ enum sops_direction {
 	SOPS_DECRYPT
 };
 
+/* Random bytes are fetched for so many nonces at once. */
+#define SOPS_NONCES 32
+
 /* Starts as {0}. Any number of values under one data key. */
 struct sops_cipher {
 	EVP_CIPHER_CTX *context; /* owned; libcrypto wipes the key in it */
+	uint8_t nonces[SOPS_NONCES * SOPS_NONCE_SIZE];
+	size_t nonces_left;
 };
 
 #define _cleanup_sops_cipher_ __attribute__((cleanup(sops_cipher_destroy)))
@@ -56,9 +64,17 @@ void sops_cipher_destroy(struct sops_cipher *cipher);
 int sops_cipher_open(struct sops_cipher *cipher, const struct sops_sealed *sealed,
 		     struct span additional, size_t *size, struct error *err);
 
-/* Adds the ENC[…] text. `plaintext` is not empty: sops leaves an empty value as it is. */
+/* The length of the ENC[…] text of a value. */
+size_t sops_sealed_size(size_t plaintext_size, const char *type);
+
+/*
+ * Writes exactly that many characters to `text`. `plaintext` is not empty: sops leaves an empty
+ * value as it is. `nonce_text` is the nonce that the same plaintext had with the same additional
+ * data under the same key before, or NULL for a new one.
+ */
 int sops_cipher_seal(struct sops_cipher *cipher, struct span plaintext, const char *type,
-		     struct span additional, struct secret *text, struct error *err);
+		     struct span additional, const uint8_t *nonce_text, uint8_t *text,
+		     struct error *err);
 
 /* Starts as {0}. */
 struct sops_mac {

@@ -1,142 +1,310 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The data key, which each of a document's keys holds wrapped. The document names the recipient of
- * each, so the one that belongs to an identity is tried first; the names are not authenticated, so
- * all others are tried after it.
+ * The data key, which each of a document's keys holds wrapped; where there are several groups of
+ * keys, the keys of a group hold its share. The document names the recipient of each, so the one
+ * that belongs to an identity is tried first; the names are not authenticated, so all others are
+ * tried after it.
  */
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
 #include "sops/cipher.h"
 #include "sops/document.h"
+#include "sops/key.h"
+#include "sops/pgp.h"
+#include "sops/shamir.h"
 
-static int key_unwrap(const struct sops_age_key *key, const struct age_identities *identities,
-		      struct secret *data_key, struct error *err)
+struct search {
+	const struct sops_document *document;
+	const struct sops_keyring *keyring;
+	struct error *failure; /* the first that is not just a key of somebody else */
+};
+
+static int age_unwrap(const struct sops_key *key, const struct age_identities *identities,
+		      struct secret *part, struct error *err)
 {
 	_cleanup_secret_ struct secret file = {0};
+	struct span enc = span_of_text(sops_key_enc(key));
 	int r;
 
-	if (key->enc.size == 0)
-		r = error_set(err, VMCRED_FAILED, "its field enc is empty");
-	else
-		r = age_armor_decode(key->enc, &file, err);
-	if (r == 0)
-		r = age_decrypt(secret_span(&file), identities, data_key, err);
-	if (r == 0 && data_key->size != SOPS_DATA_KEY_SIZE) {
-		error_set(err, VMCRED_FAILED, "the data key is %zu bytes long, not %d",
-			  data_key->size, SOPS_DATA_KEY_SIZE);
-		secret_destroy(data_key);
-		r = -(int)err->code;
-	}
-	return r;
+	if (enc.size == 0)
+		return error_set(err, VMCRED_FAILED, "its field enc is empty");
+	r = age_armor_decode(enc, &file, err);
+	return r < 0 ? r : age_decrypt(secret_span(&file), identities, part, err);
 }
 
-/* The identity that the key is for, according to its name. */
-static bool identity_find(const struct sops_age_key *key, const struct age_identities *identities,
+/* The data key, or a share, which has one byte more. */
+static int part_check(const struct search *search, struct secret *part, struct error *err)
+{
+	size_t size = SOPS_DATA_KEY_SIZE + (search->document->metadata.policy.group_count > 1);
+
+	if (part->size == size)
+		return 0;
+	error_set(err, VMCRED_FAILED, "the data key is %zu bytes long, not %zu", part->size, size);
+	secret_destroy(part);
+	return -(int)err->code;
+}
+
+/* The identity that the key is for, according to its name, which may have a comment behind it. */
+static bool identity_find(const struct sops_key *key, const struct age_identities *identities,
 			  size_t *index)
 {
 	for (*index = 0; *index < identities->count; (*index)++) {
 		const char *recipient = age_identity_recipient(identities->items[*index]);
+		size_t size = strlen(recipient);
 
-		if (span_equal(key->recipient, span_of_text(recipient)))
+		if (strncmp(key->text, recipient, size) == 0 &&
+		    (key->text[size] == '\0' || key->text[size] == ' '))
 			return true;
 	}
 	return false;
 }
 
-/* ", " between the items; NULL without memory. Takes the list over. */
-static char *list_extend(char *list, struct span item)
+/* Keeps the first failure. Returns 0: the search goes on. */
+static int failure_keep(const struct search *search, const struct sops_key *key, struct error *err)
 {
-	char *longer = NULL;
-
-	if (asprintf(&longer, "%s%s%.*s", list ? list : "", list && *list ? ", " : "",
-		     (int)item.size, (const char *)item.data) < 0)
-		longer = NULL;
-	free(list);
-	return longer;
+	if (!search->failure->text) {
+		*search->failure = *err;
+		*err = (struct error){0};
+		error_wrap(search->failure, "%s: the key for %s in its field sops.%s",
+			   search->document->name, key->text, sops_key_type_name(key->type));
+	}
+	error_clear(err);
+	return 0;
 }
 
-static int no_identity(const struct sops_document *document,
-		       const struct age_identities *identities, struct error *err)
+/* Returns 1 if the key gave the part. `named`: try those that are for one of the identities by
+ * their names, else the others. */
+static int age_try(const struct search *search, const struct sops_key *key, bool named,
+		   struct secret *part)
 {
-	_cleanup_free_ char *recipients = strdup(""), *tried = strdup("");
-	char unsupported[64];
+	const struct age_identities *identities = search->keyring->identities;
+	_cleanup_error_ struct error err = {0};
+	struct age_identities tried;
+	size_t index;
 
-	for (size_t i = 0; recipients && i < document->metadata.age_count; i++)
-		recipients = list_extend(recipients, document->metadata.age[i].recipient);
-	for (size_t i = 0; tried && i < identities->count; i++)
-		tried = list_extend(tried,
-				    span_of_text(age_identity_recipient(identities->items[i])));
-	if (!recipients || !tried)
-		return error_no_memory(err);
-	sops_metadata_unsupported(&document->metadata, unsupported, sizeof(unsupported));
-	error_set(err, VMCRED_MISSING,
-		  "%s: no identity opens it: it is encrypted for %s%s%s%s%s; tried: %s",
-		  document->name, *recipients ? recipients : "no age recipient",
-		  *unsupported ? " and for keys of type " : "", unsupported,
-		  *unsupported ? ", which is not supported" : "", "", *tried ? tried : "none");
-	return error_hint(err,
-			  "use an identity of a recipient, or make the identity's public key a "
-			  "recipient and encrypt it again");
+	if (!identities || identities->count == 0 ||
+	    identity_find(key, identities, &index) != named)
+		return 0;
+	tried = *identities;
+	if (named) {
+		tried.items = &identities->items[index];
+		tried.count = 1;
+	}
+	if (age_unwrap(key, &tried, part, &err) == 0 && part_check(search, part, &err) == 0)
+		return 1;
+	return err.code == VMCRED_MISSING && !named ? 0 : failure_keep(search, key, &err);
 }
 
-/*
- * Tries the keys that are, or are not, for one of the identities by their names. Returns 1 if one
- * of them gave the data key, else 0; `failure` keeps the first failure that is not just a key of
- * somebody else.
- */
-static int keys_try(const struct sops_document *document, const struct age_identities *identities,
-		    bool named, struct secret *data_key, struct error *failure)
+static int pgp_try(const struct search *search, const struct sops_key *key, struct secret *part)
 {
-	const struct sops_metadata *metadata = &document->metadata;
+	_cleanup_error_ struct error err = {0};
 
-	for (size_t i = 0; i < metadata->age_count; i++) {
-		const struct sops_age_key *key = &metadata->age[i];
-		_cleanup_error_ struct error further = {0};
-		struct error *err = failure->text ? &further : failure;
-		struct age_identities tried = *identities;
-		size_t index;
+	if (!search->keyring->gpg)
+		return 0;
+	if (pgp_decrypt(search->keyring->gpg, span_of_text(sops_key_enc(key)), part, &err) == 0 &&
+	    part_check(search, part, &err) == 0)
+		return 1;
+	secret_destroy(part);
+	return failure_keep(search, key, &err);
+}
 
-		if (identity_find(key, identities, &index) != named)
-			continue;
-		if (named)
-			tried = (struct age_identities){.items = &identities->items[index],
-							.count = 1};
-		if (key_unwrap(key, &tried, data_key, err) == 0)
-			return 1;
-		if (err->code == VMCRED_MISSING && !named)
-			error_clear(err);
-		else
-			error_wrap(err, "%s: the key for %.*s in its field sops.age",
-				   document->name, (int)key->recipient.size,
-				   (const char *)key->recipient.data);
+static int keys_try(const struct search *search, const struct sops_key_group *group,
+		    enum sops_key_type type, struct secret *part)
+{
+	for (int pass = 0; pass < 2; pass++) {
+		for (size_t i = 0; i < group->count; i++) {
+			const struct sops_key *key = &group->keys[i];
+
+			if (key->type != type)
+				continue;
+			if (type == SOPS_KEY_AGE && age_try(search, key, pass == 0, part))
+				return 1;
+			if (type == SOPS_KEY_PGP && pass == 0 && pgp_try(search, key, part))
+				return 1;
+		}
 	}
 	return 0;
 }
 
-int sops_data_key_unwrap(const struct sops_document *document,
-			 const struct age_identities *identities, struct secret *data_key,
-			 struct error *err)
+/* The types in the keyring's order; those that it does not name come last. Returns 1 or 0. */
+static int group_open(const struct search *search, const struct sops_key_group *group,
+		      struct secret *part)
 {
-	if (keys_try(document, identities, true, data_key, err) ||
-	    keys_try(document, identities, false, data_key, err)) {
-		error_clear(err);
-		return 0;
+	static const enum sops_key_type usual[] = {SOPS_KEY_AGE, SOPS_KEY_PGP};
+	const enum sops_key_type *order = search->keyring->order;
+	size_t count = search->keyring->order_count;
+	bool tried[SOPS_KEY_TYPES] = {false};
+
+	if (!order) {
+		order = usual;
+		count = sizeof(usual) / sizeof(usual[0]);
 	}
-	if (err->text)
-		return -(int)err->code;
-	return no_identity(document, identities, err);
+	for (size_t i = 0; i < count + SOPS_KEY_TYPES; i++) {
+		enum sops_key_type type = i < count ? order[i] : i - count;
+
+		if (tried[type])
+			continue;
+		tried[type] = true;
+		if (keys_try(search, group, type, part))
+			return 1;
+	}
+	return 0;
 }
 
-int sops_data_key_wrap(struct span data_key, const struct age_recipients *recipients, size_t index,
-		       struct secret *enc, struct error *err)
+static void shares_destroy(struct secret **shares)
 {
-	const struct age_recipients one = {.items = &recipients->items[index], .count = 1};
-	_cleanup_secret_ struct secret file = {0};
-	int r = age_encrypt(data_key, &one, &file, err);
+	for (size_t i = 0; *shares && i < SHAMIR_SHARES_MAX; i++)
+		secret_destroy(&(*shares)[i]);
+	free(*shares);
+}
 
+/* As many groups as are needed, whichever they are. */
+static int shares_combine(const struct search *search, struct secret *data_key, struct error *err)
+{
+	__attribute__((cleanup(shares_destroy))) struct secret *shares =
+		calloc(SHAMIR_SHARES_MAX, sizeof(*shares));
+	const struct sops_policy *policy = &search->document->metadata.policy;
+	size_t needed = policy->shamir_threshold ? policy->shamir_threshold : policy->group_count;
+	size_t count = 0;
+	int r;
+
+	if (!shares)
+		return error_no_memory(err);
+	/* Two points are the least that a line can be put through. */
+	if (needed < 2)
+		needed = 2;
+	for (size_t i = 0; i < policy->group_count && count < needed; i++)
+		count += (size_t)group_open(search, &policy->groups[i], &shares[count]);
+	if (count < needed)
+		return search->failure->text
+			       ? -(int)search->failure->code
+			       : sops_no_key(search->document, search->keyring, count, err);
+	r = shamir_combine(shares, count, data_key, err);
+	return r < 0 ? error_wrap(err, "%s", search->document->name) : 0;
+}
+
+int sops_data_key_unwrap(struct sops_document *document, const struct sops_keyring *keyring,
+			 struct error *err)
+{
+	_cleanup_error_ struct error failure = {0};
+	const struct search search = {
+		.document = document,
+		.keyring = keyring,
+		.failure = &failure,
+	};
+	const struct sops_policy *policy = &document->metadata.policy;
+	int r = 0;
+
+	if (document->data_key.size > 0)
+		return 0;
+	if (policy->group_count > SHAMIR_SHARES_MAX)
+		return error_set(err, VMCRED_FAILED, "%s has more than %d key groups",
+				 document->name, SHAMIR_SHARES_MAX);
+	if (policy->group_count > 1)
+		r = shares_combine(&search, &document->data_key, err);
+	else if (!group_open(&search, &policy->groups[0], &document->data_key))
+		r = failure.text ? -(int)failure.code : sops_no_key(document, keyring, 0, err);
+	if (r < 0 && !err->text) {
+		*err = failure;
+		failure = (struct error){0};
+	}
+	return r;
+}
+
+static int age_wrap(const char *recipient, const struct sops_keyring *keyring, struct span part,
+		    struct secret *enc, struct error *err)
+{
+	_cleanup_age_recipients_ struct age_recipients recipients = {.prompt = keyring->prompt};
+	_cleanup_secret_ struct secret file = {0};
+	int r = age_recipients_add(&recipients, span_of_text(recipient), err);
+
+	if (r == 0)
+		r = age_encrypt(part, &recipients, &file, err);
 	if (r == 0)
 		r = age_armor_encode(secret_span(&file), enc, err);
 	return r;
+}
+
+static int unsupported(const struct sops_key *key, struct error *err)
+{
+	error_set(err, VMCRED_USAGE, "keys of type %s are not supported, such as %s",
+		  sops_key_type_name(key->type), key->text);
+	return error_hint(err, "use age or PGP keys, or sops itself");
+}
+
+static int key_wrap(struct sops_key *key, const struct sops_keyring *keyring, struct span part,
+		    bool keep_unsupported, struct error *err)
+{
+	_cleanup_secret_ struct secret enc = {0};
+	char *text;
+	int r;
+
+	if (key->type == SOPS_KEY_AGE)
+		r = age_wrap(key->text, keyring, part, &enc, err);
+	else if (key->type == SOPS_KEY_PGP && keyring->gpg)
+		r = pgp_encrypt(keyring->gpg, key->text, part, &enc, err);
+	else if (key->type == SOPS_KEY_PGP)
+		r = error_set(err, VMCRED_MISSING,
+			      "the PGP key %s needs the program gpg, which may not be used here",
+			      key->text);
+	else if (keep_unsupported && *sops_key_enc(key))
+		return 0;
+	else
+		r = unsupported(key, err);
+	if (r < 0)
+		return r;
+	text = strndup((const char *)enc.data, enc.size);
+	if (!text)
+		return error_no_memory(err);
+	sops_key_enc_set(key, text);
+	return 0;
+}
+
+static int group_wrap(struct sops_key_group *group, const struct sops_keyring *keyring,
+		      struct span part, bool keep_unsupported, struct error *err)
+{
+	int r = 0;
+
+	if (group->count == 0)
+		return error_set(err, VMCRED_USAGE,
+				 "there is no key to encrypt to, or a key group without one");
+	for (size_t i = 0; r == 0 && i < group->count; i++)
+		r = key_wrap(&group->keys[i], keyring, part, keep_unsupported, err);
+	return r;
+}
+
+static int shares_wrap(struct sops_document *document, const struct sops_keyring *keyring,
+		       struct error *err)
+{
+	__attribute__((cleanup(shares_destroy))) struct secret *shares =
+		calloc(SHAMIR_SHARES_MAX, sizeof(*shares));
+	struct sops_policy *policy = &document->metadata.policy;
+	int r;
+
+	if (!shares)
+		return error_no_memory(err);
+	if (policy->shamir_threshold == 0)
+		policy->shamir_threshold = (unsigned int)policy->group_count;
+	r = shamir_split(secret_span(&document->data_key), shares, policy->group_count,
+			 policy->shamir_threshold, err);
+	for (size_t i = 0; r == 0 && i < policy->group_count; i++)
+		r = group_wrap(&policy->groups[i], keyring, secret_span(&shares[i]), false, err);
+	return r;
+}
+
+int sops_data_key_wrap(struct sops_document *document, const struct sops_keyring *keyring,
+		       bool keep_unsupported, struct error *err)
+{
+	struct sops_policy *policy = &document->metadata.policy;
+	int r;
+
+	if (policy->group_count == 0)
+		r = error_set(err, VMCRED_USAGE, "there is no key to encrypt to");
+	else if (policy->group_count == 1)
+		r = group_wrap(&policy->groups[0], keyring, secret_span(&document->data_key),
+			       keep_unsupported, err);
+	else
+		r = shares_wrap(document, keyring, err);
+	return r < 0 ? error_wrap(err, "%s", document->name) : 0;
 }

@@ -4,33 +4,114 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "sops/cipher.h"
+#include "sops/key.h"
 
-int sops_document_parse(struct span text, const char *what, struct sops_document **document,
-			struct error *err)
+const char *sops_store_name(const struct sops_store *store)
 {
-	_cleanup_sops_document_ struct sops_document *new = calloc(1, sizeof(*new));
-	_cleanup_secret_ struct secret copy = {0};
+	return store->name;
+}
+
+bool sops_store_is_single_value(const struct sops_store *store)
+{
+	return store->single_value;
+}
+
+struct span sops_store_example(const struct sops_store *store)
+{
+	return span_of_text(store->example);
+}
+
+static struct sops_document *document_new(const char *what, struct error *err)
+{
+	struct sops_document *document = calloc(1, sizeof(*document));
+
+	if (document)
+		document->name = strdup(what);
+	if (!document || !document->name) {
+		free(document);
+		error_no_memory(err);
+		return NULL;
+	}
+	return document;
+}
+
+static int metadata_read(const struct sops_store *store, struct sops_document *document,
+			 struct error *err)
+{
+	int r = store->metadata_take(&document->tree, document->name, &document->metadata_tree,
+				     err);
+
+	if (r == 0)
+		return error_set(err, VMCRED_FAILED,
+				 "%s is not a SOPS document: there is no key sops at its top",
+				 document->name);
+	return r < 0 ? r
+		     : sops_metadata_read(&document->metadata_tree, document->name,
+					  &document->metadata, err);
+}
+
+int sops_document_read(const struct sops_store *store, struct secret *text, const char *what,
+		       struct sops_document **document, struct error *err)
+{
+	_cleanup_sops_document_ struct sops_document *new = document_new(what, err);
+	_cleanup_secret_ struct secret taken = {0};
 	int r;
 
+	secret_move(&taken, text);
 	if (!new)
-		return error_no_memory(err);
-	new->name = strdup(what);
-	if (!new->name)
-		return error_no_memory(err);
-	r = secret_copy(&copy, text, err);
+		return -(int)err->code;
+	r = store->read(&taken, new->name, &new->tree, err);
 	if (r == 0)
-		r = sops_store_json.read(&copy, new->name, &new->tree, err);
-	if (r == 0)
-		r = sops_store_json.metadata_take(&new->tree, new->name, &new->metadata_tree, err);
-	if (r == 0)
-		r = error_set(err, VMCRED_FAILED,
-			      "%s is not a SOPS document: there is no key sops at its top",
-			      new->name);
-	if (r > 0)
-		r = sops_metadata_parse(&new->metadata_tree, 0, new->name, &new->metadata, err);
+		r = metadata_read(store, new, err);
 	if (r == 0)
 		*document = pointer_release(&new);
 	return r;
+}
+
+int sops_document_read_plain(const struct sops_store *store, struct secret *text, const char *what,
+			     struct sops_document **document, struct error *err)
+{
+	_cleanup_sops_document_ struct sops_document *new = document_new(what, err);
+	_cleanup_secret_ struct secret taken = {0};
+	int r;
+
+	secret_move(&taken, text);
+	if (!new)
+		return -(int)err->code;
+	new->state = SOPS_OPEN;
+	r = store->read_plain(&taken, new->name, &new->tree, err);
+	if (r == 0)
+		*document = pointer_release(&new);
+	return r;
+}
+
+int sops_document_is_encrypted(const struct sops_store *store, struct secret *text,
+			       const char *what, struct error *err)
+{
+	_cleanup_sops_tree_ struct sops_tree tree = {0}, metadata = {0};
+	_cleanup_secret_ struct secret taken = {0};
+	int r;
+
+	secret_move(&taken, text);
+	r = store->read(&taken, what, &tree, err);
+	return r < 0 ? r : store->metadata_take(&tree, what, &metadata, err);
+}
+
+bool sops_document_has_metadata(const struct sops_document *document,
+				const struct sops_store *store)
+{
+	return document->tree.count > 0 && store->has_metadata(&document->tree);
+}
+
+size_t sops_document_count(const struct sops_document *document)
+{
+	const struct sops_node *nodes = document->tree.nodes;
+	size_t count = 0;
+
+	for (size_t i = SOPS_FIRST_DOCUMENT; i < document->tree.count; i = nodes[i].end)
+		count++;
+	return count;
 }
 
 void sops_document_destroy(struct sops_document **document)
@@ -38,54 +119,176 @@ void sops_document_destroy(struct sops_document **document)
 	if (!*document)
 		return;
 	free((*document)->name);
-	sops_tree_destroy(&(*document)->tree);
+	sops_tree_destroy(&(*document)->before);
 	sops_tree_destroy(&(*document)->metadata_tree);
+	sops_tree_destroy(&(*document)->tree);
 	sops_metadata_destroy(&(*document)->metadata);
+	secret_destroy(&(*document)->data_key);
 	free(*document);
 	*document = NULL;
 }
 
-size_t sops_document_recipient_count(const struct sops_document *document)
+void sops_document_break(struct sops_document *document)
 {
-	return document->metadata.age_count;
+	document->state = SOPS_BROKEN;
+	document->metadata.mac = (struct span){0};
+	sops_tree_destroy(&document->before);
+	sops_tree_destroy(&document->tree);
+	secret_destroy(&document->data_key);
 }
 
-struct span sops_document_recipient(const struct sops_document *document, size_t index)
-{
-	return document->metadata.age[index].recipient;
-}
-
-static int open_check(const struct sops_document *document, struct error *err)
+int sops_document_open_check(const struct sops_document *document, struct error *err)
 {
 	if (document->state == SOPS_OPEN)
 		return 0;
 	return error_set(err, VMCRED_FAILED, "%s: it is not decrypted", document->name);
 }
 
-int sops_document_value(const struct sops_document *document, const char *key, struct span *value,
-			struct error *err)
+const struct sops_policy *sops_document_policy(const struct sops_document *document)
 {
-	size_t index;
-	const struct sops_node *node;
-	int r = open_check(document, err);
-
-	if (r < 0)
-		return r;
-	index = sops_tree_child(&document->tree, SOPS_FIRST_DOCUMENT, span_of_text(key));
-	if (index == 0)
-		return error_set(err, VMCRED_MISSING, "%s: there is no key %s in it",
-				 document->name, key);
-	node = &document->tree.nodes[index];
-	if (node->kind != SOPS_STRING && node->kind != SOPS_BYTES)
-		return error_set(err, VMCRED_FAILED, "%s: the value %s is not a string",
-				 document->name, key);
-	*value = node->text;
-	return 0;
+	return &document->metadata.policy;
 }
 
-int sops_document_emit(const struct sops_document *document, struct secret *out, struct error *err)
+const char *sops_document_version(const struct sops_document *document)
 {
-	int r = open_check(document, err);
+	return document->metadata.version ? document->metadata.version : "";
+}
 
-	return r < 0 ? r : sops_store_json.write(&document->tree, NULL, NULL, out, err);
+enum sops_failure sops_document_failure(const struct sops_document *document)
+{
+	return document->failure;
+}
+
+static int data_key_new(struct sops_document *document, struct error *err)
+{
+	secret_destroy(&document->data_key);
+	return secret_append_random(&document->data_key, SOPS_DATA_KEY_SIZE, err);
+}
+
+int sops_document_encrypt(struct sops_document *document, const struct sops_policy *policy,
+			  const struct sops_keyring *keyring, struct error *err)
+{
+	int r = sops_document_open_check(document, err);
+
+	document->failure = SOPS_FAILED_KEY;
+	if (r < 0)
+		return r;
+	sops_metadata_destroy(&document->metadata);
+	r = sops_policy_copy(&document->metadata.policy, policy, err);
+	if (r == 0)
+		r = sops_metadata_version_set(&document->metadata, SOPS_VERSION_WRITTEN, err);
+	if (r == 0)
+		r = data_key_new(document, err);
+	if (r == 0)
+		r = sops_data_key_wrap(document, keyring, false, err);
+	return r < 0 ? r : sops_document_seal(document, false, true, err);
+}
+
+static int decrypted_check(const struct sops_document *document, struct error *err)
+{
+	int r = sops_document_open_check(document, err);
+
+	if (r == 0 && document->data_key.size == 0)
+		return error_set(err, VMCRED_FAILED, "%s: it was not encrypted before",
+				 document->name);
+	return r;
+}
+
+int sops_document_reencrypt(struct sops_document *document, struct error *err)
+{
+	int r = decrypted_check(document, err);
+
+	return r < 0 ? r : sops_document_seal(document, true, false, err);
+}
+
+static void group_remove(struct sops_key_group *group, const struct sops_key *key)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < group->count; i++) {
+		struct sops_key *other = &group->keys[i];
+
+		if (strcmp(other->text, key->text) == 0) {
+			sops_key_destroy(other);
+			continue;
+		}
+		group->keys[kept++] = *other;
+	}
+	group->count = kept;
+}
+
+static int keys_change(struct sops_policy *policy, const struct sops_key_group *add,
+		       const struct sops_key_group *remove, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && add && i < add->count; i++) {
+		struct sops_key key;
+
+		r = sops_key_copy(&key, &add->keys[i], err);
+		if (r == 0)
+			r = sops_key_group_take(&policy->groups[0], &key, err);
+	}
+	for (size_t i = 0; r == 0 && remove && i < remove->count; i++) {
+		for (size_t j = 0; j < policy->group_count; j++)
+			group_remove(&policy->groups[j], &remove->keys[i]);
+	}
+	return r;
+}
+
+int sops_document_rotate(struct sops_document *document, const struct sops_keyring *keyring,
+			 const struct sops_key_group *add, const struct sops_key_group *remove,
+			 struct error *err)
+{
+	int r = decrypted_check(document, err);
+
+	document->failure = SOPS_FAILED_KEY;
+	if (r == 0)
+		r = keys_change(&document->metadata.policy, add, remove, err);
+	if (r == 0)
+		r = data_key_new(document, err);
+	if (r == 0)
+		r = sops_data_key_wrap(document, keyring, false, err);
+	return r < 0 ? r : sops_document_seal(document, false, false, err);
+}
+
+static int write_with_metadata(const struct sops_document *document, const struct sops_store *store,
+			       const struct sops_format *format, struct secret *out,
+			       struct error *err)
+{
+	_cleanup_sops_tree_ struct sops_tree metadata = {0};
+	int r = 0;
+
+	if (store->has_metadata(&document->tree))
+		return error_set(err, VMCRED_FAILED,
+				 "%s: a key of it begins as the metadata of an encrypted document "
+				 "does in the format %s",
+				 document->name, store->name);
+	r = sops_metadata_tree(&document->metadata, &metadata, err);
+	if (r == 0)
+		r = store->write(&document->tree, &metadata, format, out, err);
+	return r < 0 ? error_wrap(err, "writing %s as %s", document->name, store->name) : 0;
+}
+
+int sops_document_write(const struct sops_document *document, const struct sops_store *store,
+			const struct sops_format *format, struct secret *out, struct error *err)
+{
+	int r;
+
+	if (document->state == SOPS_SEALED)
+		return write_with_metadata(document, store, format, out, err);
+	r = sops_document_open_check(document, err);
+	if (r < 0)
+		return r;
+	r = store->write(&document->tree, NULL, format, out, err);
+	return r < 0 ? error_wrap(err, "writing %s as %s", document->name, store->name) : 0;
+}
+
+int sops_document_write_with_keys(const struct sops_document *document,
+				  const struct sops_store *store, const struct sops_format *format,
+				  struct secret *out, struct error *err)
+{
+	int r = sops_document_open_check(document, err);
+
+	return r < 0 ? r : write_with_metadata(document, store, format, out, err);
 }

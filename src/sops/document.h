@@ -4,27 +4,54 @@
 
 #include "sops/metadata.h"
 #include "sops/sops.h"
+#include "sops/store.h"
 #include "sops/tree.h"
 
 struct sops_document {
 	char *name; /* owned; for errors */
 	struct sops_tree tree;
-	struct sops_tree metadata_tree; /* its texts lie in the memory of `tree` */
+	/* The nodes as they were decrypted, once the document was edited. Their texts lie in the
+	 * memory of `tree`. */
+	struct sops_tree before;
+	struct sops_tree metadata_tree; /* as it was read; keeps memory alone */
 	struct sops_metadata metadata;
+	struct secret data_key; /* empty while it is not known */
 	enum {
 		SOPS_SEALED,
 		SOPS_OPEN,
 		SOPS_BROKEN
 	} state;
+	enum sops_failure failure;
 };
 
-/* data_key.c: the data key, unwrapped with one of the identities. */
-int sops_data_key_unwrap(const struct sops_document *document,
-			 const struct age_identities *identities, struct secret *data_key,
+/* Wipes what was decrypted, and says that nothing can be read any more. */
+void sops_document_break(struct sops_document *document);
+
+/* VMCRED_FAILED unless the document is open. */
+int sops_document_open_check(const struct sops_document *document, struct error *err);
+
+/* Keeps the nodes as they are for sops_document_seal(), before the first change. */
+int sops_document_remember(struct sops_document *document, struct error *err);
+
+/* data_key.c: unwraps the data key, if it is not known. */
+int sops_data_key_unwrap(struct sops_document *document, const struct sops_keyring *keyring,
 			 struct error *err);
 
-/* data_key.c: adds a recipient and the data key, wrapped for it, as an armored age file. */
-int sops_data_key_wrap(struct span data_key, const struct age_recipients *recipients, size_t index,
-		       struct secret *enc, struct error *err);
+/*
+ * data_key.c: wraps the document's data key, or shares of it, for the keys of its policy. A key
+ * that cannot be used is left as it is with `keep_unsupported`, if it holds something.
+ */
+int sops_data_key_wrap(struct sops_document *document, const struct sops_keyring *keyring,
+		       bool keep_unsupported, struct error *err);
+
+/* no_key.c: the error for a document that none of the keys opened, of whose groups `opened` were.
+ */
+int sops_no_key(const struct sops_document *document, const struct sops_keyring *keyring,
+		size_t opened, struct error *err);
+
+/* encrypt.c: encrypts the values and makes a new MAC. `reuse_nonces`: the data key is the one that
+ * they were encrypted with before. `strict`: the rule is new, and must be valid. */
+int sops_document_seal(struct sops_document *document, bool reuse_nonces, bool strict,
+		       struct error *err);
 
 #endif

@@ -1,34 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sops/metadata.h"
 
-#include <stdio.h>
+#include <limits.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
-
-/* Types of keys that sops has and vmcred does not. */
-static const char *const unsupported_types[] = {"pgp",      "kms",      "gcp_kms",
-						"azure_kv", "hc_vault", "hckms"};
-
-#define UNSUPPORTED_TYPES (sizeof(unsupported_types) / sizeof(unsupported_types[0]))
-
-static const struct {
-	const char *name;
-	enum sops_rule rule;
-	bool supported;
-} rules[] = {
-	{"unencrypted_suffix", SOPS_UNENCRYPTED_SUFFIX, true},
-	{"encrypted_suffix", SOPS_ENCRYPTED_SUFFIX, true},
-	{"unencrypted_comment_regex", SOPS_UNENCRYPTED_COMMENT_REGEX, true},
-	{"encrypted_comment_regex", SOPS_ENCRYPTED_COMMENT_REGEX, true},
-	{"unencrypted_regex", SOPS_EVERYTHING, false},
-	{"encrypted_regex", SOPS_EVERYTHING, false},
-};
-
-#define RULES (sizeof(rules) / sizeof(rules[0]))
-
-/* The rule of a document that names none (DefaultUnencryptedSuffix in sops's sources). */
-#define DEFAULT_SUFFIX "_unencrypted"
+#include "sops/key.h"
 
 struct reader {
 	const struct sops_tree *tree;
@@ -41,22 +18,6 @@ static int field_invalid(const struct reader *reader, const char *name, const ch
 {
 	return error_set(err, VMCRED_FAILED, "%s: the field sops.%s %s", reader->what, name,
 			 reason);
-}
-
-/* The string in a map's field; empty if it is missing or null. */
-static int string_read(const struct reader *reader, size_t map, const char *name,
-		       struct span *string, struct error *err)
-{
-	size_t index = sops_tree_child(reader->tree, map, span_of_text(name));
-	const struct sops_node *node = &reader->tree->nodes[index];
-
-	*string = span_of(NULL, 0);
-	if (index == 0 || node->kind == SOPS_NULL)
-		return 0;
-	if (node->kind != SOPS_STRING)
-		return field_invalid(reader, name, "is not a string", err);
-	*string = node->text;
-	return 0;
 }
 
 /* The index of a list that is there and not empty, or 0. */
@@ -76,232 +37,201 @@ static int list_find(const struct reader *reader, size_t map, const char *name, 
 	return 0;
 }
 
-static int age_key_add(const struct reader *reader, size_t map, struct error *err)
-{
-	struct sops_metadata *metadata = reader->metadata;
-	struct sops_age_key key, *grown;
-	int r;
-
-	if (reader->tree->nodes[map].kind != SOPS_MAP)
-		return field_invalid(reader, "age", "holds something else than maps", err);
-	r = string_read(reader, map, "recipient", &key.recipient, err);
-	if (r == 0)
-		r = string_read(reader, map, "enc", &key.enc, err);
-	if (r < 0)
-		return r;
-	grown = reallocarray(metadata->age, metadata->age_count + 1, sizeof(key));
-	if (!grown)
-		return error_no_memory(err);
-	metadata->age = grown;
-	grown[metadata->age_count++] = key;
-	return 0;
-}
-
 /* The keys in a map, which is the metadata itself or a key group. */
-static int keys_read(const struct reader *reader, size_t map, struct error *err)
+static int keys_read(const struct reader *reader, size_t map, struct sops_key_group *group,
+		     struct error *err)
 {
-	size_t list;
-	int r = list_find(reader, map, "age", &list, err);
+	const struct sops_tree *tree = reader->tree;
+	int r = 0;
 
-	if (r == 0 && list)
-		for (size_t i = list + 1; r == 0 && i < reader->tree->nodes[list].end;
-		     i = reader->tree->nodes[i].end)
-			r = age_key_add(reader, i, err);
-	for (size_t i = 0; r == 0 && i < UNSUPPORTED_TYPES; i++) {
-		r = list_find(reader, map, unsupported_types[i], &list, err);
-		if (list)
-			reader->metadata->unsupported |= 1U << i;
+	for (unsigned int type = 0; r == 0 && type < SOPS_KEY_TYPES; type++) {
+		size_t list;
+
+		r = list_find(reader, map, sops_key_type_name(type), &list, err);
+		for (size_t i = list + 1; r == 0 && list && i < tree->nodes[list].end;
+		     i = tree->nodes[i].end) {
+			struct sops_key key;
+
+			if (tree->nodes[i].kind == SOPS_COMMENT)
+				continue;
+			if (tree->nodes[i].kind != SOPS_MAP)
+				return field_invalid(reader, sops_key_type_name(type),
+						     "holds something else than maps", err);
+			r = sops_key_read(tree, i, type, reader->what, &key, err);
+			if (r == 0)
+				r = sops_key_group_take(group, &key, err);
+		}
 	}
 	return r;
 }
 
-static bool has_keys(const struct sops_metadata *metadata)
-{
-	return metadata->age_count > 0 || metadata->unsupported;
-}
-
 /* Keys stand in the metadata itself; else in groups, each of which holds a share of the data key.
  */
-static int key_groups_read(const struct reader *reader, size_t map, struct error *err)
+static int key_groups_read(const struct reader *reader, struct error *err)
 {
-	size_t groups;
-	int r = keys_read(reader, map, err);
+	struct sops_policy *policy = &reader->metadata->policy;
+	struct sops_key_group *group = sops_policy_group_add(policy, err);
+	size_t list;
+	int r = group ? keys_read(reader, 0, group, err) : -(int)err->code;
 
-	if (r < 0 || has_keys(reader->metadata))
+	if (r < 0 || group->count > 0)
 		return r;
-	r = list_find(reader, map, "key_groups", &groups, err);
-	if (r < 0)
-		return r;
-	if (groups && reader->tree->nodes[groups + 1].end < reader->tree->nodes[groups].end)
-		return field_invalid(
-			reader, "key_groups",
-			"splits the data key among several groups of keys, which is not supported",
-			err);
-	if (groups && reader->tree->nodes[groups + 1].kind == SOPS_MAP)
-		r = keys_read(reader, groups + 1, err);
-	if (r == 0 && !has_keys(reader->metadata))
+	policy->group_count = 0;
+	r = list_find(reader, 0, "key_groups", &list, err);
+	for (size_t i = list + 1; r == 0 && list && i < reader->tree->nodes[list].end;
+	     i = reader->tree->nodes[i].end) {
+		if (reader->tree->nodes[i].kind == SOPS_COMMENT)
+			continue;
+		if (reader->tree->nodes[i].kind != SOPS_MAP)
+			return field_invalid(reader, "key_groups", "holds something else than maps",
+					     err);
+		group = sops_policy_group_add(policy, err);
+		r = group ? keys_read(reader, i, group, err) : -(int)err->code;
+	}
+	if (r == 0 && policy->group_count == 0)
 		return error_set(err, VMCRED_FAILED, "%s: there is no key in its field sops",
 				 reader->what);
 	return r;
 }
 
-static int rule_read(const struct reader *reader, size_t map, struct error *err)
+static int rule_read(const struct reader *reader, struct error *err)
 {
-	struct sops_metadata *metadata = reader->metadata;
-	size_t count = 0;
+	struct sops_policy *policy = &reader->metadata->policy;
 
-	metadata->rule = SOPS_UNENCRYPTED_SUFFIX;
-	metadata->suffix = span_of_text(DEFAULT_SUFFIX);
-	for (size_t i = 0; i < RULES; i++) {
-		struct span value;
-		int r = string_read(reader, map, rules[i].name, &value, err);
+	for (unsigned int rule = SOPS_UNENCRYPTED_SUFFIX; rule <= SOPS_ENCRYPTED_COMMENT_REGEX;
+	     rule++) {
+		_cleanup_free_ char *text = NULL;
+		const char *name = sops_rule_name(rule);
+		int r = sops_field_read(reader->tree, 0, name, reader->what, &text, err);
 
 		if (r < 0)
 			return r;
-		if (value.size == 0)
+		if (!*text)
 			continue;
-		if (count++ > 0)
+		if (policy->rule_text)
 			return field_invalid(
-				reader, rules[i].name,
+				reader, name,
 				"is a second rule on what is encrypted; there can be one", err);
-		if (!rules[i].supported)
-			return field_invalid(reader, rules[i].name, "is not supported", err);
-		metadata->rule = rules[i].rule;
-		metadata->suffix = value;
+		policy->rule = rule;
+		policy->rule_text = pointer_release(&text);
 	}
-	return 0;
+	if (policy->rule_text)
+		return 0;
+	return sops_policy_rule_set(policy, SOPS_UNENCRYPTED_SUFFIX,
+				    span_of_text(SOPS_DEFAULT_SUFFIX), err);
 }
 
-static int mac_read(const struct reader *reader, size_t map, struct error *err)
+/* Flat stores write true and false as texts (strconv.ParseBool in Go reads them). */
+static int boolean_read(const struct reader *reader, const char *name, bool *value,
+			struct error *err)
 {
-	static const char only_encrypted[] = "mac_only_encrypted";
-	size_t index = sops_tree_child(reader->tree, map, span_of_text(only_encrypted));
-	const struct sops_node *node = &reader->tree->nodes[index];
-	struct span time = {0};
-	int r = string_read(reader, map, "mac", &reader->metadata->mac, err);
+	static const char *const yes[] = {"True", "true", "TRUE", "t", "T", "1"};
+	static const char *const no[] = {"False", "false", "FALSE", "f", "F", "0", ""};
+	_cleanup_free_ char *text = NULL;
+	int r = sops_field_read(reader->tree, 0, name, reader->what, &text, err);
 
-	if (r == 0)
-		r = string_read(reader, map, "lastmodified", &time, err);
 	if (r < 0)
 		return r;
-	if (sops_timestamp_normalize(time, reader->metadata->last_modified) < 0)
-		return field_invalid(reader, "lastmodified", "is not a time (RFC 3339)", err);
-	if (index == 0 || node->kind == SOPS_NULL)
-		return 0;
-	if (node->kind != SOPS_BOOL)
-		return field_invalid(reader, only_encrypted, "is neither true nor false", err);
-	reader->metadata->mac_only_encrypted = span_equal(node->text, span_of_text("True"));
+	for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++) {
+		*value = true;
+		if (strcmp(text, yes[i]) == 0)
+			return 0;
+	}
+	for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++) {
+		*value = false;
+		if (strcmp(text, no[i]) == 0)
+			return 0;
+	}
+	return field_invalid(reader, name, "is neither true nor false", err);
+}
+
+static int threshold_read(const struct reader *reader, struct error *err)
+{
+	static const char name[] = "shamir_threshold";
+	_cleanup_free_ char *text = NULL;
+	unsigned long value = 0;
+	char *end;
+	int r = sops_field_read(reader->tree, 0, name, reader->what, &text, err);
+
+	if (r < 0)
+		return r;
+	if (*text) {
+		value = strtoul(text, &end, 10);
+		if (*end || *text < '0' || *text > '9' || value > UINT8_MAX)
+			return field_invalid(reader, name, "is not a number up to 255", err);
+	}
+	reader->metadata->policy.shamir_threshold = (unsigned int)value;
 	return 0;
 }
 
-int sops_metadata_parse(const struct sops_tree *tree, size_t map, const char *what,
-			struct sops_metadata *metadata, struct error *err)
+static int mac_read(const struct reader *reader, struct error *err)
+{
+	struct sops_metadata *metadata = reader->metadata;
+	size_t mac = sops_tree_child(reader->tree, 0, span_of_text("mac"));
+	_cleanup_free_ char *time = NULL;
+	int r = sops_field_read(reader->tree, 0, "lastmodified", reader->what, &time, err);
+
+	if (r < 0)
+		return r;
+	if (sops_timestamp_normalize(span_of_text(time), metadata->last_modified) < 0)
+		return field_invalid(reader, "lastmodified", "is not a time (RFC 3339)", err);
+	if (mac == 0 || reader->tree->nodes[mac].kind == SOPS_NULL)
+		return 0;
+	if (reader->tree->nodes[mac].kind != SOPS_STRING)
+		return field_invalid(reader, "mac", "is not a string", err);
+	metadata->mac = reader->tree->nodes[mac].text;
+	return 0;
+}
+
+int sops_metadata_read(const struct sops_tree *tree, const char *what,
+		       struct sops_metadata *metadata, struct error *err)
 {
 	const struct reader reader = {.tree = tree, .what = what, .metadata = metadata};
-	int r = key_groups_read(&reader, map, err);
+	int r = key_groups_read(&reader, err);
 
 	if (r == 0)
-		r = rule_read(&reader, map, err);
+		r = rule_read(&reader, err);
 	if (r == 0)
-		r = mac_read(&reader, map, err);
+		r = mac_read(&reader, err);
+	if (r == 0)
+		r = threshold_read(&reader, err);
+	if (r == 0)
+		r = boolean_read(&reader, "mac_only_encrypted",
+				 &metadata->policy.mac_only_encrypted, err);
+	if (r == 0)
+		r = sops_field_read(tree, 0, "version", what, &metadata->version, err);
 	return r;
+}
+
+int sops_metadata_version_set(struct sops_metadata *metadata, const char *version,
+			      struct error *err)
+{
+	char *copy = strdup(version);
+
+	if (!copy)
+		return error_no_memory(err);
+	free(metadata->version);
+	metadata->version = copy;
+	return 0;
 }
 
 void sops_metadata_destroy(struct sops_metadata *metadata)
 {
-	free(metadata->age);
+	sops_policy_destroy(&metadata->policy);
+	free(metadata->version);
 	*metadata = (struct sops_metadata){0};
 }
 
-static bool ends_with(struct span text, struct span suffix)
+bool sops_version_is_newer(const char *a, const char *b)
 {
-	return text.size >= suffix.size &&
-	       memcmp(text.data + text.size - suffix.size, suffix.data, suffix.size) == 0;
-}
+	for (int part = 0; part < 3; part++) {
+		char *a_end, *b_end;
+		unsigned long a_number = strtoul(a, &a_end, 10), b_number = strtoul(b, &b_end, 10);
 
-bool sops_metadata_encrypts(const struct sops_metadata *metadata, bool container, struct span key)
-{
-	/* A position in a list is not looked at. */
-	if (!key.data)
-		return container;
-	if (metadata->rule == SOPS_UNENCRYPTED_SUFFIX)
-		return container && !ends_with(key, metadata->suffix);
-	if (metadata->rule == SOPS_ENCRYPTED_SUFFIX)
-		return container || ends_with(key, metadata->suffix);
-	return container;
-}
-
-bool sops_metadata_encrypts_root(const struct sops_metadata *metadata)
-{
-	return metadata->rule == SOPS_UNENCRYPTED_SUFFIX ||
-	       metadata->rule == SOPS_UNENCRYPTED_COMMENT_REGEX;
-}
-
-void sops_metadata_unsupported(const struct sops_metadata *metadata, char *names, size_t size)
-{
-	size_t used = 0;
-
-	names[0] = '\0';
-	for (size_t i = 0; i < UNSUPPORTED_TYPES && used < size; i++) {
-		if (metadata->unsupported & 1U << i)
-			used += (size_t)snprintf(names + used, size - used, "%s%s",
-						 used ? ", " : "", unsupported_types[i]);
+		if (a_number != b_number)
+			return a_number > b_number;
+		a = *a_end == '.' ? a_end + 1 : a_end;
+		b = *b_end == '.' ? b_end + 1 : b_end;
 	}
-}
-
-static int string_add(struct sops_tree *tree, size_t parent, const char *key, struct span text,
-		      struct error *err)
-{
-	struct sops_node node = {
-		.kind = SOPS_STRING,
-		.key = span_of_text(key),
-		.text = text,
-		.parent = parent,
-	};
-	size_t index;
-
-	return sops_tree_add(tree, node, &index, err);
-}
-
-/* Fields in alphabetical order, as sops writes them. */
-static int age_keys_add(const struct sops_metadata *metadata, struct sops_tree *tree,
-			struct error *err)
-{
-	struct sops_node list = {.kind = SOPS_LIST, .key = span_of_text("age")};
-	size_t keys, key;
-	int r = sops_tree_add(tree, list, &keys, err);
-
-	for (size_t i = 0; r == 0 && i < metadata->age_count; i++) {
-		r = sops_tree_add(tree, (struct sops_node){.kind = SOPS_MAP, .parent = keys}, &key,
-				  err);
-		if (r == 0)
-			r = string_add(tree, key, "enc", metadata->age[i].enc, err);
-		if (r == 0)
-			r = string_add(tree, key, "recipient", metadata->age[i].recipient, err);
-		if (r == 0)
-			tree->nodes[key].end = tree->count;
-	}
-	if (r == 0)
-		tree->nodes[keys].end = tree->count;
-	return r;
-}
-
-int sops_metadata_tree(const struct sops_metadata *metadata, struct sops_tree *tree,
-		       struct error *err)
-{
-	size_t root;
-	int r = sops_tree_add(tree, (struct sops_node){.kind = SOPS_MAP}, &root, err);
-
-	if (r == 0)
-		r = age_keys_add(metadata, tree, err);
-	if (r == 0)
-		r = string_add(tree, root, "lastmodified", span_of_text(metadata->last_modified),
-			       err);
-	if (r == 0)
-		r = string_add(tree, root, "mac", metadata->mac, err);
-	if (r == 0)
-		r = string_add(tree, root, "version", span_of_text(SOPS_VERSION_WRITTEN), err);
-	if (r == 0)
-		tree->nodes[root].end = tree->count;
-	return r;
+	return false;
 }

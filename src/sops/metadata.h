@@ -1,51 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The map under the key "sops": for whom the data key is wrapped, which values are encrypted, and
- * the MAC. Spans point into the document's text.
+ * the MAC. It comes and goes as a tree in the shape that the JSON store has.
  */
 #ifndef VMCRED_SOPS_METADATA_H
 #define VMCRED_SOPS_METADATA_H
 
-#include "sops/store.h"
+#include "sops/sops.h"
 #include "sops/timestamp.h"
 #include "sops/tree.h"
 
-struct sops_age_key {
-	struct span recipient;
-	struct span enc; /* the data key as an armored age file */
-};
-
 /* Starts as {0}. */
 struct sops_metadata {
-	struct sops_age_key *age; /* owned */
-	size_t age_count;
-	unsigned int unsupported; /* a bit for each type of key that is there and cannot be used */
-	enum sops_rule rule;
-	struct span suffix;
-	bool mac_only_encrypted;
-	struct span mac;
+	struct sops_policy policy;
+	struct span mac; /* as ENC[…]; lies in the memory of the document's tree */
 	char last_modified[SOPS_TIMESTAMP_SIZE_MAX]; /* as the MAC authenticates it */
+	char *version;                               /* owned */
 };
 
-/* Reads the map; `what` names the document. */
-int sops_metadata_parse(const struct sops_tree *tree, size_t map, const char *what,
-			struct sops_metadata *metadata, struct error *err);
-void sops_metadata_destroy(struct sops_metadata *metadata);
+/* Reads a tree whose node 0 is the map; `what` names the document. */
+int sops_metadata_read(const struct sops_tree *tree, const char *what,
+		       struct sops_metadata *metadata, struct error *err);
 
-/* Whether a value under `key` is encrypted, where those of the container are as `container` tells.
- */
-bool sops_metadata_encrypts(const struct sops_metadata *metadata, bool container, struct span key);
-
-/* The same for the values at the top, before their keys are looked at. */
-bool sops_metadata_encrypts_root(const struct sops_metadata *metadata);
-
-/* The names of the types of keys that cannot be used, such as "pgp, kms"; empty if there are none.
- */
-void sops_metadata_unsupported(const struct sops_metadata *metadata, char *names, size_t size);
-
-/* Fills an empty tree with the map for a document of the binary store, which has no rule; its texts
- * stay where they are. */
+/* Fills an empty tree with the map, its fields in sops's order. Texts point into the metadata, or
+ * lie in the tree's own memory. */
 int sops_metadata_tree(const struct sops_metadata *metadata, struct sops_tree *tree,
 		       struct error *err);
+
+int sops_metadata_version_set(struct sops_metadata *metadata, const char *version,
+			      struct error *err);
+void sops_metadata_destroy(struct sops_metadata *metadata);
+
+/* Whether a version such as 3.13.2 is newer than another, which may be no version at all. */
+bool sops_version_is_newer(const char *a, const char *b);
 
 #endif

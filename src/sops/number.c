@@ -197,6 +197,80 @@ static size_t flat_write(bool negative, const char *digits, int count, int expon
 	return length;
 }
 
+int sops_int_read(struct span text, struct span *canonical)
+{
+	bool negative = text.size > 0 && text.data[0] == '-';
+	bool positive = text.size > 0 && text.data[0] == '+';
+	size_t sign = negative || positive;
+
+	if (text.size == sign || digits_count(text, sign) != text.size - sign)
+		return -1;
+	if (!negative) {
+		text = span_of(text.data + sign, text.size - sign);
+		while (text.size > 1 && text.data[0] == '0')
+			text = span_of(text.data + 1, text.size - 1);
+	}
+	if (!fits_int64(text) || (negative && text.data[1] == '0'))
+		return -1;
+	*canonical = text;
+	return 0;
+}
+
+int sops_bool_read(struct span text, struct span *canonical)
+{
+	static const char *const yes[] = {"True", "true", "TRUE", "T", "t", "1"};
+	static const char *const no[] = {"False", "false", "FALSE", "F", "f", "0"};
+
+	for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++) {
+		bool is_true = span_equal(text, span_of_text(yes[i]));
+
+		if (!is_true && !span_equal(text, span_of_text(no[i])))
+			continue;
+		*canonical = span_of_text(is_true ? yes[0] : no[0]);
+		return 0;
+	}
+	return -1;
+}
+
+static const char *const not_finite[] = {"+Inf", "-Inf", "NaN"};
+
+static bool is_not_finite(struct span text)
+{
+	for (size_t i = 0; i < sizeof(not_finite) / sizeof(not_finite[0]); i++) {
+		if (span_equal(text, span_of_text(not_finite[i])))
+			return true;
+	}
+	return false;
+}
+
+int sops_float_check(struct span text)
+{
+	size_t sign = text.size > 0 && text.data[0] == '-';
+	struct span digits = span_of(text.data + sign, text.size - sign);
+
+	if (is_not_finite(text))
+		return 0;
+	if (sops_number_scan(digits) != digits.size || digits.size == 0 || digits.data[0] == '-' ||
+	    text.size > TOKEN_SIZE_MAX || !isfinite(double_read(text)))
+		return -1;
+	return 0;
+}
+
+double sops_float_value(struct span text)
+{
+	return double_read(text);
+}
+
+static size_t not_finite_print(double value, enum sops_number_form form, char *out)
+{
+	const char *text = not_finite[isnan(value) ? 2 : value < 0];
+
+	if (form == SOPS_NUMBER_JSON)
+		return 0;
+	memcpy(out, text, strlen(text));
+	return strlen(text);
+}
+
 size_t sops_float_print(struct span number, enum sops_number_form form,
 			char out[SOPS_NUMBER_SIZE_MAX])
 {
@@ -205,6 +279,8 @@ size_t sops_float_print(struct span number, enum sops_number_form form,
 	int count = 0, exponent = 0;
 	size_t length;
 
+	if (!isfinite(value))
+		return not_finite_print(value, form, out);
 	double_print_shortest(size, shortest);
 	for (const char *c = shortest; *c; c++) {
 		if (*c == 'e') {

@@ -29,7 +29,19 @@ enum sops_number_form {
 			      dotenv and INI */
 };
 
-/* Prints a float's text in one of Go's forms; returns the length. The caller wipes `out`. */
+/*
+ * What a decrypted text is as an integer, a float or a boolean, as Go's strconv reads what sops
+ * wrote; `*canonical` is how Go prints it. -1: it is none.
+ */
+int sops_int_read(struct span text, struct span *canonical);
+int sops_bool_read(struct span text, struct span *canonical);
+int sops_float_check(struct span text);
+
+/* The value of a float's text, which may also be +Inf, -Inf or NaN. */
+double sops_float_value(struct span text);
+
+/* Prints a float's text in one of Go's forms; returns the length, 0 if JSON has no such number. The
+ * caller wipes `out`. */
 size_t sops_float_print(struct span number, enum sops_number_form form,
 			char out[SOPS_NUMBER_SIZE_MAX]);
 

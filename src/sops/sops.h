@@ -168,10 +168,6 @@ struct sops_document;
 int sops_document_read(const struct sops_store *store, struct secret *text, const char *what,
 		       struct sops_document **document, struct error *err);
 
-/* The same for a JSON document of which a copy is taken. */
-int sops_document_parse(struct span text, const char *what, struct sops_document **document,
-			struct error *err);
-
 /*
  * Reads plaintext, which is open from the start. VMCRED_FAILED: it is not of the store's format.
  * Whether it may be encrypted to a store is sops_document_has_metadata()'s to say.
@@ -193,13 +189,6 @@ size_t sops_document_count(const struct sops_document *document);
 
 /* Accepts a pointer to NULL; sets it to NULL. */
 void sops_document_destroy(struct sops_document **document);
-
-/* The number of age recipients, and their public keys as the document spells them. */
-size_t sops_document_recipient_count(const struct sops_document *document);
-struct span sops_document_recipient(const struct sops_document *document, size_t index);
-
-/* Adds the decrypted document as JSON to `out`. */
-int sops_document_emit(const struct sops_document *document, struct secret *out, struct error *err);
 
 /* What the metadata says; empty for plaintext. Lives until the document is changed. */
 const struct sops_policy *sops_document_policy(const struct sops_document *document);

@@ -48,24 +48,55 @@ static struct span fraction_skip(struct span text)
 	return size == 1 ? text : span_of(text.data + size, text.size - size);
 }
 
+static bool seconds_valid(struct span text)
+{
+	return follows(text, "0000-00-00T00:00:00") && date_valid(text) && number(text, 11) <= 23 &&
+	       number(text, 14) <= 59 && number(text, 17) <= 59;
+}
+
+/* Z, or an offset in hours and minutes. */
+static bool zone_valid(struct span zone)
+{
+	if (follows(zone, "Z"))
+		return true;
+	return (follows(zone, "+00:00") || follows(zone, "-00:00")) && number(zone, 1) <= 23 &&
+	       number(zone, 4) <= 59;
+}
+
+static bool zone_is_zero(struct span zone)
+{
+	return zone.size == 1 || (number(zone, 1) == 0 && number(zone, 4) == 0);
+}
+
 int sops_timestamp_normalize(struct span text, char out[SOPS_TIMESTAMP_SIZE_MAX])
 {
 	struct span seconds = span_of(text.data, SECONDS_SIZE), zone;
 
-	if (text.size <= SECONDS_SIZE || !follows(seconds, "0000-00-00T00:00:00") ||
-	    !date_valid(seconds) || number(seconds, 11) > 23 || number(seconds, 14) > 59 ||
-	    number(seconds, 17) > 59)
+	if (text.size <= SECONDS_SIZE || !seconds_valid(seconds))
 		return -1;
 	zone = fraction_skip(span_of(text.data + SECONDS_SIZE, text.size - SECONDS_SIZE));
-	if (!follows(zone, "Z")) {
-		if ((!follows(zone, "+00:00") && !follows(zone, "-00:00")) ||
-		    number(zone, 1) > 23 || number(zone, 4) > 59)
-			return -1;
-		if (number(zone, 1) == 0 && number(zone, 4) == 0)
-			zone = span_of_text("Z");
-	}
+	if (!zone_valid(zone))
+		return -1;
+	if (zone_is_zero(zone))
+		zone = span_of_text("Z");
 	snprintf(out, SOPS_TIMESTAMP_SIZE_MAX, "%.*s%.*s", (int)seconds.size,
 		 (const char *)seconds.data, (int)zone.size, (const char *)zone.data);
+	return 0;
+}
+
+int sops_time_check(struct span text)
+{
+	struct span zone;
+	size_t fraction;
+
+	if (text.size <= SECONDS_SIZE || !seconds_valid(span_of(text.data, SECONDS_SIZE)))
+		return -1;
+	zone = fraction_skip(span_of(text.data + SECONDS_SIZE, text.size - SECONDS_SIZE));
+	/* The point counts; nanoseconds without zeros at their end. */
+	fraction = text.size - SECONDS_SIZE - zone.size;
+	if (!zone_valid(zone) || (zone.size > 1 && zone_is_zero(zone)) || fraction > 10 ||
+	    (fraction > 0 && zone.data[-1] == '0'))
+		return -1;
 	return 0;
 }
 

@@ -16,6 +16,9 @@
  * or -1. */
 int sops_timestamp_normalize(struct span text, char out[SOPS_TIMESTAMP_SIZE_MAX]);
 
+/* Whether a text is a time as Go's time.Time prints it, with a fraction if it has one. 0 or -1. */
+int sops_time_check(struct span text);
+
 /* The time now, in UTC. */
 int sops_timestamp_now(char out[SOPS_TIMESTAMP_SIZE_MAX], struct error *err);
 

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The library's age and SOPS functions as filters from stdin to stdout, for the tests against the
+ * The library's age functions as filters from stdin to stdout, for the tests against the
  * real programs:
  *
  *     crypt age-encrypt RECIPIENT...        crypt age-armor RECIPIENT...
  *     crypt age-stream RECIPIENT...         crypt age-stream-armor RECIPIENT...
  *     crypt age-decrypt IDENTITY-FILE...    crypt age-stream-decrypt IDENTITY-FILE...
  *     crypt age-recipients IDENTITY-FILE...
- *     crypt sops-encrypt RECIPIENT...       crypt sops-json IDENTITY-FILE
- *     crypt sops-data IDENTITY-FILE
  *
  * A word "passphrase" is a passphrase, as a recipient or as an identity. Questions are answered
  * with the lines of the file $CRYPT_ANSWERS, in order; without it there is nobody to ask. What was
@@ -20,7 +18,6 @@
 #include "age/age.h"
 #include "base/cleanup.h"
 #include "base/io.h"
-#include "sops/sops.h"
 
 #define INPUT_SIZE_MAX ((size_t)256 * 1024 * 1024)
 
@@ -195,53 +192,6 @@ static int age_recipients_run(char **words, struct error *err)
 	return r;
 }
 
-static int sops_encrypt_run(char **words, struct span in, struct secret *out, struct error *err)
-{
-	_cleanup_age_recipients_ struct age_recipients recipients = {0};
-	int r = recipients_read(words, &recipients, err);
-
-	if (r < 0)
-		return r;
-	return sops_binary_encrypt(in, &recipients, out, err);
-}
-
-static int sops_open(char **words, struct span in, struct sops_document **document,
-		     struct error *err)
-{
-	_cleanup_age_identities_ struct age_identities identities = {0};
-	int r = age_identity_file_load(AT_FDCWD, words[0], &identities, err);
-
-	if (r == 0)
-		r = sops_document_parse(in, "stdin", document, err);
-	if (r == 0)
-		r = sops_document_decrypt(
-			*document, &(const struct sops_keyring){.identities = &identities}, 0, err);
-	return r;
-}
-
-static int sops_json_run(char **words, struct span in, struct secret *out, struct error *err)
-{
-	_cleanup_sops_document_ struct sops_document *document = NULL;
-	int r = sops_open(words, in, &document, err);
-
-	if (r < 0)
-		return r;
-	return sops_document_emit(document, out, err);
-}
-
-static int sops_data_run(char **words, struct span in, struct secret *out, struct error *err)
-{
-	_cleanup_sops_document_ struct sops_document *document = NULL;
-	struct span value = {0};
-	int r = sops_open(words, in, &document, err);
-
-	if (r == 0)
-		r = sops_document_value(document, SOPS_BINARY_KEY, &value, err);
-	if (r < 0)
-		return r;
-	return secret_append(out, value, err);
-}
-
 static const struct {
 	const char *name;
 	int (*run)(char **words, struct span in, struct secret *out, struct error *err);
@@ -254,9 +204,6 @@ static const struct {
 	{"age-stream-armor", NULL, age_stream_armor_run},
 	{"age-stream-decrypt", NULL, age_stream_decrypt_run},
 	{"age-recipients", NULL, age_recipients_run},
-	{"sops-encrypt", sops_encrypt_run, NULL},
-	{"sops-json", sops_json_run, NULL},
-	{"sops-data", sops_data_run, NULL},
 };
 
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))

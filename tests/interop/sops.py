@@ -8,7 +8,7 @@ import subprocess
 import harness
 from harness import equal, expect, need, run, test
 
-CRYPT = os.environ.get("VMCRED_CRYPT", "build/tests/interop/crypt")
+DOCUMENT = os.environ.get("VMCRED_DOCUMENT", "build/tests/interop/document")
 BINARY = ("--input-type", "binary", "--output-type", "json")
 BINARY_BACK = ("--input-type", "binary", "--output-type", "binary")
 TREES = int(os.environ.get("VMCRED_TREES", "60"))
@@ -62,7 +62,7 @@ def sops_decrypt(folder, key, name, content, *options):
 def _(folder):
     key, recipient = keygen(folder, "key")
     for name, value in VALUES.items():
-        document = pipe(CRYPT, "sops-encrypt", recipient, stdin=value)
+        document = pipe(DOCUMENT, "encrypt", "binary", "binary", f"age:{recipient}", stdin=value)
         equal(sops_decrypt(folder, key, "secret", document, *BINARY_BACK), value, name)
 
 
@@ -71,13 +71,13 @@ def _(folder):
     key, recipient = keygen(folder, "key")
     for name, value in VALUES.items():
         document = sops_encrypt(folder, [recipient], "plain", value, *BINARY)
-        equal(pipe(CRYPT, "sops-data", key, stdin=document), value, name)
+        equal(pipe(DOCUMENT, "decrypt", "binary", "binary", stdin=document, key=key), value, name)
 
 
 @test("a document that we write has the layout, the keys and the white space of one that sops writes")
 def _(folder):
     recipients = [keygen(folder, f"key{number}")[1] for number in range(2)]
-    ours = pipe(CRYPT, "sops-encrypt", *recipients, stdin=b"value").decode()
+    ours = pipe(DOCUMENT, "encrypt", "binary", "binary", *(f"age:{one}" for one in recipients), stdin=b"value").decode()
     theirs = sops_encrypt(folder, recipients, "plain", b"value", *BINARY).decode()
 
     def skeleton(text):
@@ -96,11 +96,11 @@ def _(folder):
 def _(folder):
     keys = [keygen(folder, f"key{number}") for number in range(3)]
     recipients = [recipient for _, recipient in keys]
-    ours = pipe(CRYPT, "sops-encrypt", *recipients, stdin=b"value")
+    ours = pipe(DOCUMENT, "encrypt", "binary", "binary", *(f"age:{one}" for one in recipients), stdin=b"value")
     theirs = sops_encrypt(folder, recipients, "plain", b"value", *BINARY)
     for path, _ in keys:
         equal(sops_decrypt(folder, path, "secret", ours, *BINARY_BACK), b"value", "ours")
-        equal(pipe(CRYPT, "sops-data", path, stdin=theirs), b"value", "theirs")
+        equal(pipe(DOCUMENT, "decrypt", "binary", "binary", stdin=theirs, key=path), b"value", "theirs")
 
 
 @test("a stranger is told for whom a document is encrypted, and what was tried")
@@ -109,10 +109,10 @@ def _(folder):
     path, stranger = keygen(folder, "stranger")
     document = sops_encrypt(folder, [recipient], "plain", b"value", *BINARY)
     expect(
-        run(CRYPT, "sops-data", path, stdin=document),
+        run(DOCUMENT, "decrypt", "binary", "binary", stdin=document, env={"SOPS_AGE_KEY_FILE": str(path)}),
         code=3,
         out="",
-        err=f"crypt: stdin: no identity opens it: it is encrypted for {recipient}; tried: {stranger}: use an "
+        err=f"document: stdin: no identity opens it: it is encrypted for {recipient}; tried: {stranger}: use an "
         "identity of a recipient, or make the identity's public key a recipient and encrypt it again\n",
     )
 
@@ -165,7 +165,7 @@ def _(folder):
         rule = RULES[number % len(RULES)]
         document = sops_encrypt(folder, [recipient], "plain.json", content, *rule)
         expected = sops_decrypt(folder, key, "secret.json", document)
-        equal(pipe(CRYPT, "sops-json", key, stdin=document), expected, f"tree {number}, rule {rule}")
+        equal(pipe(DOCUMENT, "decrypt", "json", "json", stdin=document, key=key), expected, f"tree {number}, rule {rule}")
 
 
 @test("a value that was changed in a document of sops is an integrity error that names the value")
@@ -178,10 +178,10 @@ def _(folder):
         changed = json.loads(json.dumps(document))
         change(changed)
         expect(
-            run(CRYPT, "sops-json", key, stdin=json.dumps(changed)),
+            run(DOCUMENT, "decrypt", "json", "json", stdin=json.dumps(changed), env={"SOPS_AGE_KEY_FILE": str(key)}),
             code=4,
             out="",
-            err=f"crypt: stdin: {message}\n",
+            err=f"document: stdin: {message}\n",
         )
 
     users = document["db"]["users"]

@@ -27,27 +27,37 @@ static int teardown(void **state)
 	return 0;
 }
 
+static int json_read(struct span text, struct sops_document **document, struct error *err)
+{
+	struct secret copy = {0};
+	int r = secret_copy(&copy, text, err);
+
+	return r < 0 ? r
+		     : sops_document_read(sops_store_named("json"), &copy, "file", document, err);
+}
+
 static int open_document(struct span text, const struct age_identities *identities,
 			 struct sops_document **document, struct error *err)
 {
-	int r = sops_document_parse(text, "file", document, err);
+	const struct sops_keyring keyring = {.identities = identities};
+	int r = json_read(text, document, err);
 
-	return r < 0 ? r
-		     : sops_document_decrypt(*document,
-					     &(const struct sops_keyring){.identities = identities},
-					     0, err);
+	return r < 0 ? r : sops_document_decrypt(*document, &keyring, 0, err);
 }
 
 static void a_binary_document_that_sops_wrote_gives_its_value(void **state)
 {
 	_cleanup_sops_document_ struct sops_document *document = NULL;
+	const struct sops_policy *policy;
 	struct error err = {0};
 	struct span value;
 
-	assert_success(
-		sops_document_parse(span_of_text(vector_sops_binary), "file", &document, &err));
-	assert_int_equal(sops_document_recipient_count(document), 1);
-	assert_span_equal(sops_document_recipient(document, 0), VECTOR_RECIPIENT);
+	assert_success(json_read(span_of_text(vector_sops_binary), &document, &err));
+	policy = sops_document_policy(document);
+	assert_int_equal(policy->group_count, 1);
+	assert_int_equal(policy->groups[0].count, 1);
+	assert_int_equal(policy->groups[0].keys[0].type, SOPS_KEY_AGE);
+	assert_string_equal(policy->groups[0].keys[0].text, VECTOR_RECIPIENT);
 	assert_error(sops_document_value(document, SOPS_BINARY_KEY, &value, &err), VMCRED_FAILED,
 		     "file: it is not decrypted");
 	assert_success(sops_document_decrypt(
@@ -70,7 +80,7 @@ static void a_tree_that_sops_wrote_is_printed_as_sops_does(void **state)
 	struct span value;
 
 	assert_success(open_document(span_of_text(vector_sops_tree), *state, &document, &err));
-	assert_success(sops_document_emit(document, &out, &err));
+	assert_success(sops_document_write(document, sops_store_named("json"), NULL, &out, &err));
 	assert_span_equal(
 		secret_span(&out),
 		"{\n\t\"db\": {\n\t\t\"user\": \"admin\",\n\t\t\"port\": 5432,\n\t\t\"ratio\": "
@@ -173,10 +183,11 @@ static void what_is_wrong_with_a_document_is_told(void **state)
 		 "file is not a SOPS document: there is no key sops at its top"},
 		{"\"note_unencrypted\"", "\"sops\"", VMCRED_FAILED,
 		 "file: the key sops stands in it twice"},
-		{"\"age\"", "\"pgp\"", VMCRED_MISSING,
-		 "file: no identity opens it: it is encrypted for no age recipient and for keys of "
-		 "type "
-		 "pgp, which is not supported; tried: " VECTOR_RECIPIENT
+		{"\"age\": [\n\t\t\t{",
+		 "\"hckms\": [{\"key_id\": 0, \"created_at\": \"2026-01-01T00:00:00Z\",",
+		 VMCRED_MISSING,
+		 "file: no identity opens it: it is encrypted for hckms 0 (not supported); "
+		 "tried: " VECTOR_RECIPIENT
 		 ": use an identity of a recipient, or make the identity's public key a recipient "
 		 "and "
 		 "encrypt it again"},
@@ -210,6 +221,8 @@ static void what_is_wrong_with_a_document_is_told(void **state)
 		{"type:str", "type:int", VMCRED_FAILED,
 		 "file: the value db.user is not of the type that it is marked with"},
 		{"type:str", "type:comment", VMCRED_FAILED,
+		 "file: the value db.user is not of the type that it is marked with"},
+		{"type:str", "type:strange", VMCRED_FAILED,
 		 "file: the value db.user: its type is not supported"},
 		{"ENC[AES256_GCM", "ENC[AES256_GCN", VMCRED_FAILED,
 		 "file: the value db.user: " NOT_FORM},
@@ -222,8 +235,11 @@ static void what_is_wrong_with_a_document_is_told(void **state)
 		 VMCRED_INTEGRITY,
 		 "file: its MAC does not match: a value was added, removed or changed, or their "
 		 "order"},
-		{"\"unencrypted_suffix\"", "\"encrypted_regex\"", VMCRED_FAILED,
-		 "file: the field sops.encrypted_regex is not supported"},
+		{"\"unencrypted_suffix\": \"_unencrypted\"",
+		 "\"encrypted_regex\": \"\\\\p{Greek}\"", VMCRED_FAILED,
+		 "file: encrypted_regex: the regular expression \\p{Greek} is not supported: it "
+		 "uses a "
+		 "class of Unicode properties (\\p)"},
 		{"\"unencrypted_suffix\"", "\"encrypted_suffix\": \"x\", \"unencrypted_suffix\"",
 		 VMCRED_FAILED,
 		 "file: the field sops.encrypted_suffix is a second rule on what is encrypted; "
@@ -234,11 +250,17 @@ static void what_is_wrong_with_a_document_is_told(void **state)
 		 "order"},
 		{"\"version\"", "\"mac_only_encrypted\": \"yes\", \"version\"", VMCRED_FAILED,
 		 "file: the field sops.mac_only_encrypted is neither true nor false"},
-		{"\"age\": [", "\"key_groups\": [{\"age\": []}, {\"age\": []}], \"agf\": [",
-		 VMCRED_FAILED,
-		 "file: the field sops.key_groups splits the data key among several groups of "
-		 "keys, which "
-		 "is not supported"},
+		{"\"age\": [",
+		 "\"shamir_threshold\": 2, \"key_groups\": [{\"age\": []}, {\"pgp\": [{\"fp\": "
+		 "\"00\", "
+		 "\"created_at\": \"2026-01-01T00:00:00Z\"}]}, {}], \"agf\": [",
+		 VMCRED_MISSING,
+		 "file: 2 of its 3 key groups must be opened, but 0 could be: it is encrypted for "
+		 "group 1: nobody; for group 2: pgp 00; for group 3: nobody; "
+		 "tried: " VECTOR_RECIPIENT
+		 ": use an identity of a recipient, or make the identity's public key a recipient "
+		 "and "
+		 "encrypt it again"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -257,7 +279,8 @@ static void a_document_of_one_key_group_and_with_a_foreign_key_is_opened(void **
 		const char *from, *to;
 	} cases[] = {
 		{"\"sops\": {",
-		 "\"sops\": {\"pgp\": [{\"fp\": \"00\", \"enc\": \"\"}], \"kms\": null,"},
+		 "\"sops\": {\"pgp\": [{\"fp\": \"00\", \"enc\": \"\", \"created_at\": "
+		 "\"2026-01-01T00:00:00+01:00\"}], \"kms\": null,"},
 		{"\"version\"", "\"shamir_threshold\": 0, \"hc_vault\": [], \"version\""},
 		/* The name of a recipient is not authenticated, nor needed. */
 		{VECTOR_RECIPIENT, "age1somebodyelse"},

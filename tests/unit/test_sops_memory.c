@@ -91,12 +91,13 @@ static void secrets_are_found_while_they_live_and_not_afterwards(void **state)
 		&recipients, span_of_text(age_identity_recipient(identities.items[0])), &err));
 	assert_success(sops_binary_encrypt(secret_span(&value), &recipients, &text, &err));
 	assert_success(age_identities_parse(secret_span(&key), "keys", &loaded, &err));
-	assert_success(sops_document_parse(secret_span(&text), "file", &document, &err));
+	assert_success(
+		sops_document_read(sops_store_named("binary"), &text, "file", &document, &err));
 	assert_success(sops_document_decrypt(
 		document, &(const struct sops_keyring){.identities = &loaded}, 0, &err));
 	assert_success(sops_document_value(document, SOPS_BINARY_KEY, &found, &err));
 	assert_true(span_equal(found, secret_span(&value)));
-	assert_success(sops_document_emit(document, &plain, &err));
+	assert_success(sops_document_write(document, sops_store_named("json"), NULL, &plain, &err));
 	assert_true(is_in_memory(&value_piece));
 	assert_true(is_in_memory(&key_piece));
 
