@@ -16,6 +16,7 @@ struct writer {
 	bool started; /* something was written in the innermost container */
 	char space;
 	size_t indent; /* spaces a level */
+	bool sealed;   /* it will be read again, and its MAC compared */
 };
 
 /* Length of the UTF-8 sequence at the start of `text`, or 0 if it is not a valid one. */
@@ -188,6 +189,10 @@ static int float_write(struct writer *writer, const struct sops_node *node, stru
 		return error_set(err, VMCRED_FAILED,
 				 "JSON has no number that is infinite or none at all");
 	r = secret_append(writer->out, span_of(text, size), err);
+	/* "-0" would be read as the integer 0, which the MAC does not hold. sops writes it, and
+	 * cannot read its document any more. */
+	if (r == 0 && writer->sealed && span_equal(span_of(text, size), span_of_text("-0")))
+		r = secret_append_text(writer->out, ".0", err);
 	memory_wipe(text, sizeof(text));
 	return r;
 }
@@ -297,6 +302,7 @@ int sops_json_write(const struct sops_tree *tree, const struct sops_tree *metada
 	struct writer writer = writer_for(format, out);
 	int r;
 
+	writer.sealed = metadata != NULL;
 	if (tree->nodes[0].end <= SOPS_FIRST_DOCUMENT)
 		return error_set(err, VMCRED_FAILED,
 				 "there is no document in it, and JSON cannot be empty");

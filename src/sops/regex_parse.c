@@ -25,6 +25,7 @@ struct parser {
 	struct flags flags;
 	unsigned int depth;
 	uint32_t repeat; /* the largest product of counts in what was read last */
+	bool only_flags; /* what was read last was (?i) or the like, which cannot be repeated */
 	struct error *err;
 };
 
@@ -335,7 +336,8 @@ static int group_read(struct parser *parser)
 			return r;
 		parser->flags = flags;
 		/* (?i) holds to the end of the group that it stands in. */
-		if (*parser->at++ == ')')
+		parser->only_flags = *parser->at++ == ')';
+		if (parser->only_flags)
 			return 0;
 	}
 	if (++parser->depth > DEPTH_MAX)
@@ -345,6 +347,7 @@ static int group_read(struct parser *parser)
 		r = invalid(parser, "a ( is not closed");
 	parser->depth--;
 	parser->flags = outside;
+	parser->only_flags = false;
 	return r;
 }
 
@@ -386,6 +389,7 @@ static int any_emit(struct parser *parser)
 static int atom_read(struct parser *parser)
 {
 	parser->repeat = 1;
+	parser->only_flags = false;
 	if (parser->flags.quoted)
 		return literal_emit(parser, character_take(parser));
 	switch (peek(parser)) {
@@ -553,6 +557,8 @@ static int repeated_read(struct parser *parser)
 		return 0;
 	if (!operator_take(parser, &least, &most))
 		return 0;
+	if (parser->only_flags)
+		return invalid(parser, "an operator has nothing to repeat");
 	(void)take(parser, "?");
 	counted = most == UNBOUNDED ? least : most;
 	if (counted > REPEAT_MAX || (most != UNBOUNDED && least > most))
