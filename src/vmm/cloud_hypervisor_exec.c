@@ -16,7 +16,7 @@
 #include "vmm/handover.h"
 
 /* A VMM that dies closes its socket first. */
-#define END_TIMEOUT_MS 300
+#define END_TIMEOUT_MS 1000
 
 /* What the helper is left by its parent. */
 struct inheritance {
@@ -74,10 +74,12 @@ static bool exec_await(const struct inheritance *inheritance)
 static void vmm_kill(const struct inheritance *inheritance)
 {
 	struct pollfd ended = {.fd = inheritance->vmm, .events = POLLIN};
+	struct pollfd closed = {.fd = inheritance->socket.client, .events = POLLRDHUP};
 
-	if (poll(&ended, 1, END_TIMEOUT_MS) == 0)
-		pidfd_send_signal(inheritance->vmm, SIGKILL, NULL, 0);
-	(void)poll(&ended, 1, END_TIMEOUT_MS);
+	/* What ends by itself has an exit status that tells more. */
+	if (poll(&closed, 1, 0) > 0)
+		(void)poll(&ended, 1, END_TIMEOUT_MS);
+	pidfd_send_signal(inheritance->vmm, SIGKILL, NULL, 0);
 }
 
 /* In the helper. */

@@ -191,7 +191,8 @@ static int vm_boot(struct launching *launching, const struct cloud_hypervisor_co
 	int r = cloud_hypervisor_vm_start(&api, config, err);
 
 	if (r < 0)
-		r = supervise_abandon(&launching->child, &launching->words, err);
+		r = supervise_abandon(&launching->child, &launching->words,
+				      launching->socket.client, err);
 	else
 		words_trust(&launching->words);
 	oem_list_destroy(launching->launch->list);

@@ -212,7 +212,8 @@ static int qemu_await(struct supervised *supervised, const struct vmm_launch *la
 	int r = qmp_await(supervised->monitor, &supervised->child, &supervised->words, err);
 
 	if (r < 0)
-		r = supervise_abandon(&supervised->child, &supervised->words, err);
+		r = supervise_abandon(&supervised->child, &supervised->words, supervised->monitor,
+				      err);
 	else
 		words_trust(&supervised->words);
 	oem_list_destroy(launch->list);

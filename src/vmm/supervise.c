@@ -17,7 +17,7 @@
 
 /* A VMM that dies closes its socket first: what is waited for its end, before it is taken to be
  * alive. */
-#define END_TIMEOUT_MS 300
+#define END_TIMEOUT_MS 1000
 
 enum step {
 	STEP_NONE,
@@ -32,9 +32,16 @@ struct stopping {
 	int64_t again;    /* when the button is pressed again */
 };
 
-int supervise_abandon(struct child *child, struct words *words, struct error *err)
+static bool connection_closed(int connection)
 {
-	bool ended = child_end_await(child, END_TIMEOUT_MS);
+	struct pollfd closed = {.fd = connection, .events = POLLRDHUP};
+
+	return poll(&closed, 1, 0) > 0;
+}
+
+int supervise_abandon(struct child *child, struct words *words, int connection, struct error *err)
+{
+	bool ended = child_end_await(child, connection_closed(connection) ? END_TIMEOUT_MS : 0);
 	int number = child_signal(child, NULL);
 	int code = child_stop(child);
 

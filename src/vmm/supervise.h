@@ -29,11 +29,11 @@ struct supervision {
 };
 
 /*
- * A launch that failed with the error that is set: the VMM is not left half started. Returns what
- * to report: a signal that was sent to us is no error, and where the VMM ended by itself the error
- * is that, in its own words.
+ * A launch that failed with the error that is set: the VMM is not left half started. `connection`
+ * is the socket on which it was asked for its VM. Returns what to report: a signal that was sent to
+ * us is no error, and where the VMM ended by itself the error is that, in its own words.
  */
-int supervise_abandon(struct child *child, struct words *words, struct error *err);
+int supervise_abandon(struct child *child, struct words *words, int connection, struct error *err);
 
 /* Returns the VMM's exit code, 128 + N for signal N; the child is gone. */
 int supervise(const struct supervision *supervision);
