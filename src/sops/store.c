@@ -3,6 +3,7 @@
 
 static const struct sops_store *const stores[] = {
 	&sops_store_json,
+	&sops_store_yaml,
 	&sops_store_dotenv,
 	&sops_store_ini,
 	&sops_store_binary,

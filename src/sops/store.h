@@ -61,7 +61,7 @@ struct sops_store {
 };
 
 extern const struct sops_store sops_store_binary, sops_store_dotenv, sops_store_ini,
-	sops_store_json;
+	sops_store_json, sops_store_yaml;
 
 /* Takes the map under "sops" at the top of each document: for stores with nested maps. */
 int sops_metadata_take_nested(struct sops_tree *tree, const char *what, struct sops_tree *metadata,
