@@ -188,11 +188,14 @@ int bech32_decode(struct span text, const char *prefix, enum bech32_case letters
 /* The last '1' ends the prefix: the characters behind it include none. */
 static bool prefix_find(struct span text, size_t *prefix_size)
 {
-	const uint8_t *one = text.size ? memrchr(text.data, '1', text.size) : NULL;
+	size_t one = text.size;
 
-	if (!one || one == text.data || text.size - (size_t)(one - text.data) <= CHECKSUM_LENGTH)
+	while (one > 0 && text.data[one - 1] != '1')
+		one--;
+	/* Something on either side of it. */
+	if (one < 2 || text.size - one < CHECKSUM_LENGTH)
 		return false;
-	*prefix_size = (size_t)(one - text.data);
+	*prefix_size = one - 1;
 	return true;
 }
 

@@ -164,7 +164,7 @@ static void a_damaged_armor_gives_the_plaintext_or_none(void **state)
 }
 
 /* A key of which a byte was cut off or changed: no wrong plaintext. */
-static void damage_key(const char *public_key, const char *private_key)
+static void damage_key(const char *public_key, const char *private_key, size_t step)
 {
 	struct secret file = {0}, key = {0};
 	struct error err = {0};
@@ -174,7 +174,7 @@ static void damage_key(const char *public_key, const char *private_key)
 	pair_of_keys(&pair, public_key, private_key);
 	assert_success(age_encrypt(span_of_text("hello"), &pair.recipients, &file, &err));
 	assert_success(secret_append_text(&key, private_key, &err));
-	for (size_t i = 0; i < 2 * key.size; i++) {
+	for (size_t i = 0; i < 2 * key.size; i += step) {
 		struct pair damaged = {0};
 		uint8_t *byte = key.data + i / 2, before = *byte;
 		size_t size = i % 2 ? key.size : i / 2;
@@ -198,8 +198,9 @@ static void damage_key(const char *public_key, const char *private_key)
 static void a_damaged_ssh_key_opens_a_file_or_does_not(void **state)
 {
 	(void)state;
-	damage_key(SSH_ED25519_PUBLIC, ssh_ed25519_private);
-	damage_key(SSH_RSA_PUBLIC, ssh_rsa_private);
+	damage_key(SSH_ED25519_PUBLIC, ssh_ed25519_private, 1);
+	/* RSA is slow. */
+	damage_key(SSH_RSA_PUBLIC, ssh_rsa_private, 17);
 }
 
 static int answer_count;
