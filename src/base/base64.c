@@ -1,38 +1,82 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base64.h"
 
-/* All-ones where a < b, else zero, without a branch. Both below 2^31. */
-static uint32_t mask_less(uint32_t a, uint32_t b)
+#include <endian.h>
+
+/*
+ * Eight characters at a time, in the bytes of one number. Every byte is below 0x80, so that sums of
+ * two bytes of which one is at most 0x80 stay within theirs.
+ */
+#define EACH(byte) ((byte)*0x0101010101010101U)
+
+/* 0xff in each byte that is at least `low`, else 0, without a branch. */
+static uint64_t at_least(uint64_t bytes, uint64_t low)
 {
-	return 0U - ((a - b) >> 31);
+	return ((bytes + EACH(0x80 - low)) & EACH(0x80)) / 0x80 * 0xff;
 }
 
-/* All-ones where low <= c <= high. */
-static uint32_t mask_within(uint32_t c, uint32_t low, uint32_t high)
+static uint64_t within(uint64_t bytes, uint64_t low, uint64_t high)
 {
-	return ~mask_less(c, low) & ~mask_less(high, c);
+	return at_least(bytes, low) & ~at_least(bytes, high + 1);
 }
 
-static char digit_encode(uint32_t value)
+/* Digits to characters; all are below 64. */
+static uint64_t digits_encode(uint64_t digits)
 {
-	uint32_t c = (mask_within(value, 0, 25) & (value + 'A')) |
-		     (mask_within(value, 26, 51) & (value - 26 + 'a')) |
-		     (mask_within(value, 52, 61) & (value - 52 + '0')) |
-		     (mask_within(value, 62, 62) & '+') | (mask_within(value, 63, 63) & '/');
-
-	return (char)c;
+	return digits + EACH('A') + (at_least(digits, 26) & EACH('a' - 'Z' - 1)) -
+	       (at_least(digits, 52) & EACH('z' - '0' + 1)) -
+	       (at_least(digits, 62) & EACH('9' - '+' + 1)) +
+	       (at_least(digits, 63) & EACH('/' - '+' - 1));
 }
 
-/* The digit's value, or a number over 63. */
-static uint32_t digit_decode(uint32_t c)
+/* Characters to digits; `*invalid` is not 0 if one of them is none. Sums are taken modulo 0x80. */
+static uint64_t digits_decode(uint64_t characters, uint64_t *invalid)
 {
-	uint32_t upper = mask_within(c, 'A', 'Z'), lower = mask_within(c, 'a', 'z');
-	uint32_t number = mask_within(c, '0', '9');
-	uint32_t plus = mask_within(c, '+', '+'), slash = mask_within(c, '/', '/');
-	uint32_t none = ~(upper | lower | number | plus | slash);
+	uint64_t bytes = characters & EACH(0x7f);
+	uint64_t upper = within(bytes, 'A', 'Z'), lower = within(bytes, 'a', 'z');
+	uint64_t number = within(bytes, '0', '9');
+	uint64_t plus = within(bytes, '+', '+'), slash = within(bytes, '/', '/');
+	uint64_t shift = (upper & EACH(0x80 - 'A')) | (lower & EACH(0x80 + 26 - 'a')) |
+			 (number & EACH(52 - '0')) | (plus & EACH(62 - '+')) |
+			 (slash & EACH(63 - '/'));
 
-	return (upper & (c - 'A')) | (lower & (c - 'a' + 26)) | (number & (c - '0' + 52)) |
-	       (plus & 62) | (slash & 63) | (none & 64);
+	*invalid |= (characters & EACH(0x80)) | ~(upper | lower | number | plus | slash);
+	return (bytes + shift) & EACH(0x3f);
+}
+
+/* Six bits in each of eight bytes, the first of which is the highest, to 48 bits; and back. */
+static uint64_t digits_join(uint64_t digits)
+{
+	digits = (digits & 0x3f003f003f003f00) >> 2 | (digits & 0x003f003f003f003f);
+	digits = (digits & 0x0fff00000fff0000) >> 4 | (digits & 0x00000fff00000fff);
+	return (digits >> 8 & 0xffffff000000) | (digits & 0xffffff);
+}
+
+static uint64_t digits_split(uint64_t bits)
+{
+	bits = (bits & 0xffffff000000) << 8 | (bits & 0xffffff);
+	bits = (bits & 0x00fff00000fff000) << 4 | (bits & 0x00000fff00000fff);
+	return (bits & 0x0fc00fc00fc00fc0) << 2 | (bits & 0x003f003f003f003f);
+}
+
+/* Up to six bytes to eight characters; bytes that are missing count as 0. */
+static void group_encode(const uint8_t *bytes, size_t size, char out[8])
+{
+	uint64_t bits = 0;
+
+	memcpy(&bits, bytes, size);
+	bits = htobe64(digits_encode(digits_split(be64toh(bits) >> 16)));
+	memcpy(out, &bits, sizeof(bits));
+}
+
+/* Eight characters to six bytes. */
+static void group_decode(const uint8_t text[8], uint8_t out[6], uint64_t *invalid)
+{
+	uint64_t bits;
+
+	memcpy(&bits, text, sizeof(bits));
+	bits = htobe64(digits_join(digits_decode(be64toh(bits), invalid)) << 16);
+	memcpy(out, &bits, 6);
 }
 
 size_t base64_encoded_size(size_t size, enum base64_form form)
@@ -46,31 +90,19 @@ size_t base64_encoded_size(size_t size, enum base64_form form)
 
 void base64_encode(struct span bytes, enum base64_form form, char *out)
 {
-	const uint8_t *data = bytes.data;
-	size_t left = bytes.size;
+	size_t written = 0, end = base64_encoded_size(bytes.size, form);
+	char last[8];
 
-	for (; left >= 3; left -= 3, data += 3) {
-		uint32_t group = (uint32_t)data[0] << 16 | (uint32_t)data[1] << 8 | data[2];
-
-		*out++ = digit_encode(group >> 18);
-		*out++ = digit_encode(group >> 12 & 63);
-		*out++ = digit_encode(group >> 6 & 63);
-		*out++ = digit_encode(group & 63);
+	for (; bytes.size >= 6; bytes = span_of(bytes.data + 6, bytes.size - 6)) {
+		group_encode(bytes.data, 6, out + written);
+		written += 8;
 	}
-	if (left > 0) {
-		uint32_t group = (uint32_t)data[0] << 16;
-
-		if (left == 2)
-			group |= (uint32_t)data[1] << 8;
-		*out++ = digit_encode(group >> 18);
-		*out++ = digit_encode(group >> 12 & 63);
-		if (left == 2)
-			*out++ = digit_encode(group >> 6 & 63);
-		else if (form == BASE64_PADDED)
-			*out++ = '=';
-		if (form == BASE64_PADDED)
-			*out++ = '=';
-	}
+	if (bytes.size == 0)
+		return;
+	group_encode(bytes.data, bytes.size, last);
+	memset(out + written, '=', end - written);
+	memcpy(out + written, last, base64_encoded_size(bytes.size, BASE64_UNPADDED));
+	memory_wipe(last, sizeof(last));
 }
 
 int base64_encode_secret(struct span bytes, enum base64_form form, struct secret *out,
@@ -114,30 +146,34 @@ static int padding_strip(struct span *text, enum base64_form form, struct error 
 int base64_decode(struct span text, enum base64_form form, uint8_t *out, size_t *size,
 		  struct error *err)
 {
-	uint32_t bits = 0, invalid = 0;
-	size_t count = 0, used = 0;
+	uint8_t last[8], bytes[6] = {0};
+	size_t used = 0, rest;
+	uint64_t invalid = 0;
 	int r = padding_strip(&text, form, err);
 
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < text.size; i++) {
-		uint32_t value = digit_decode(text.data[i]);
-
-		invalid |= value >> 6;
-		bits = bits << 6 | (value & 63);
-		count += 6;
-		if (count >= 8) {
-			count -= 8;
-			out[used++] = (uint8_t)(bits >> count);
-		}
+	for (; text.size >= 8; text = span_of(text.data + 8, text.size - 8)) {
+		group_decode(text.data, out + used, &invalid);
+		used += 6;
 	}
+	/* What is missing are zeros, so that stray bits show in the byte behind the last. */
+	rest = text.size * 6 / 8;
+	memset(last, 'A', sizeof(last));
+	if (text.size > 0)
+		memcpy(last, text.data, text.size);
+	group_decode(last, bytes, &invalid);
+	memcpy(out + used, bytes, rest);
+	*size = used + rest;
+	memory_wipe(last, sizeof(last));
+	r = bytes[rest];
+	memory_wipe(bytes, sizeof(bytes));
 	if (invalid)
 		return error_set(err, VMCRED_FAILED,
 				 "the Base64 text has a character in it that is not Base64");
-	if (bits & ((1U << count) - 1))
+	if (r)
 		return error_set(err, VMCRED_FAILED,
 				 "the Base64 text is not canonical: its last group has stray bits");
-	*size = used;
 	return 0;
 }
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every store against the real sops, with random documents: a row of STORES says how to make one.
 
-VMCRED_SEED=N runs the documents of that seed alone, VMCRED_TREES=N so many of each kind (40, in batches of as many
+VMCRED_SEED=N runs the documents of that seed alone, VMCRED_TREES=N so many of each kind (25, in batches of as many
 values as a document of everyday size has, since every start of sops takes its time).
 """
 import difflib
@@ -16,7 +16,7 @@ import harness
 from harness import equal, expect, need, run, test
 
 DOCUMENT = os.environ.get("VMCRED_DOCUMENT", "build/tests/interop/document")
-TREES = int(os.environ.get("VMCRED_TREES", "40"))
+TREES = int(os.environ.get("VMCRED_TREES", "25"))
 SEED = os.environ.get("VMCRED_SEED")
 
 WORDS = ["", "a", "key", "über", "日本", "𝄞", "tab\there", 'quote"', "back\\slash", "<&>", "\u2028", "new\nline", "\x01", "/", "\x7f",
