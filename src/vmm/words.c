@@ -111,21 +111,42 @@ static void line_check(struct words *words, size_t size)
 	words->checked += size;
 }
 
+/* The end of the first line that is not looked at yet; NULL: it is still to come. */
+static const uint8_t *line_end(const struct words *words)
+{
+	const uint8_t *newline = NULL;
+
+	if (words->checked < words->held.size)
+		newline = memchr(words->held.data + words->checked, '\n',
+				 words->held.size - words->checked);
+	return newline ? newline + 1 : NULL;
+}
+
+/* What belongs to a line that is left out. */
+static void line_skip(struct words *words)
+{
+	const uint8_t *end = line_end(words);
+
+	held_drop(words, words->checked,
+		  (end ? (size_t)(end - words->held.data) : words->held.size) - words->checked);
+	words->skipping = !end;
+}
+
 static void held_check(struct words *words)
 {
-	const uint8_t *newline;
+	const uint8_t *end;
 
+	if (words->skipping)
+		line_skip(words);
 	if (!words->list)
 		words->checked = words->held.size;
-	while (words->checked < words->held.size &&
-	       (newline = memchr(words->held.data + words->checked, '\n',
-				 words->held.size - words->checked)))
-		line_check(words, (size_t)(newline + 1 - words->held.data) - words->checked);
+	while ((end = line_end(words)))
+		line_check(words, (size_t)(end - words->held.data) - words->checked);
 	if (words->held.size - words->checked <= LINE_SIZE_MAX)
 		return;
 	report_message(words->report, REPORT_WARNING,
 		       "a line of the VMM's is too long to be looked at and is not shown");
-	held_drop(words, words->checked, words->held.size - words->checked);
+	line_skip(words);
 }
 
 /* Whether there may be more to read at once. */

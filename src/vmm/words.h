@@ -25,6 +25,7 @@ struct words {
 	const struct oem_list *list; /* not to be repeated; NULL: not looked at any more */
 	const struct report *report;
 	struct secret held;            /* read and not passed on yet */
+	bool skipping;                 /* the rest of a line that is left out */
 	size_t checked;                /* of `held`: whole lines that may be passed on */
 	char quoted[WORDS_QUOTED_MAX]; /* the end of what was passed on, on one line */
 	size_t quoted_size;
