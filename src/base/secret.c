@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static size_t page_size(void)
@@ -117,9 +118,21 @@ int secret_append_text(struct secret *secret, const char *text, struct error *er
 	return secret_append(secret, span_of_text(text), err);
 }
 
+/* What is left of a regular file, so that its text is not moved while it grows; else 0. */
+static size_t size_expected(int fd, size_t size_max)
+{
+	struct stat status;
+	off_t at = lseek(fd, 0, SEEK_CUR);
+
+	if (at < 0 || fstat(fd, &status) < 0 || !S_ISREG(status.st_mode) || status.st_size <= at)
+		return 0;
+	return (uintmax_t)(status.st_size - at) < size_max ? (size_t)(status.st_size - at)
+							   : size_max;
+}
+
 int secret_read(struct secret *secret, int fd, size_t size_max, const char *what, struct error *err)
 {
-	int r = secret_reserve(secret, secret->size + 1, err);
+	int r = secret_reserve(secret, secret->size + size_expected(fd, size_max) + 1, err);
 
 	while (r == 0) {
 		ssize_t got;
