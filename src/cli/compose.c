@@ -140,7 +140,9 @@ static int composition_fill(struct composition *composition, struct cli *cli, ch
 static int composition_print(struct composition *composition, struct cli *cli, char *const *argv,
 			     const struct vmm_ops *ops, struct error *err)
 {
-	const struct vmm_launch launch = {.program = argv ? argv[0] : NULL,
+	const char *program = argv ? argv[0] : NULL;
+	const struct vmm_launch launch = {.program = program,
+					  .name = program,
 					  .argv = argv,
 					  .list = &composition->list,
 					  .report = &cli->report};

@@ -10,6 +10,8 @@
 static const struct cli_command personalities[] = {
 	/* systemd calls a generator by its path, with three folders: systemd.generator(7). */
 	{.name = "vmcred-generator", .run = command_units},
+	{.name = "cloud-hypervisor", .run = command_hypervisor},
+	{.name = "qemu-system-*", .run = command_hypervisor},
 };
 
 #define PERSONALITY_COUNT (sizeof(personalities) / sizeof(personalities[0]))
@@ -27,12 +29,19 @@ static const char *called_path(char *const *argv)
 	return path && strncmp(path, "/dev/fd/", strlen("/dev/fd/")) != 0 ? path : argv[0];
 }
 
-const struct cli_command *personality_find(char *const *argv)
+const char *personality_name(char *const *argv)
 {
 	const char *path = called_path(argv), *slash = path ? strrchr(path, '/') : NULL;
 
-	for (size_t i = 0; path && i < PERSONALITY_COUNT; i++) {
-		if (fnmatch(personalities[i].name, slash ? slash + 1 : path, 0) == 0)
+	return slash ? slash + 1 : path;
+}
+
+const struct cli_command *personality_find(char *const *argv)
+{
+	const char *name = personality_name(argv);
+
+	for (size_t i = 0; name && i < PERSONALITY_COUNT; i++) {
+		if (fnmatch(personalities[i].name, name, 0) == 0)
 			return &personalities[i];
 	}
 	return NULL;

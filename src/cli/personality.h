@@ -14,4 +14,7 @@
  */
 const struct cli_command *personality_find(char *const *argv);
 
+/* The name by which the program was called: the last part of the path that was executed. */
+const char *personality_name(char *const *argv);
+
 #endif

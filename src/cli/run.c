@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/process.h"
 #include "cli/cli.h"
+#include "cli/run.h"
 #include "vmm/vmm.h"
 
 static const struct {
@@ -48,7 +50,8 @@ static void words_free(char ***words)
 #define _cleanup_words_free_ __attribute__((cleanup(words_free)))
 
 /* The VMM's argv, copied: the words behind the VM's name, or the declaration's. */
-static int command_choose(const struct config_vm *vm, char **words, char ***argv, struct error *err)
+static int command_choose(const struct config_vm *vm, char *const *words, char ***argv,
+			  struct error *err)
 {
 	char *const *from = words[0] ? words : vm->command;
 	size_t count = 0;
@@ -160,28 +163,56 @@ static int standard_descriptors_open(struct error *err)
 	return 0;
 }
 
-/* Composes the list by the declaration, which is not needed once the VMM runs: `*argv` and the list
- * are copies. */
-static int launch_compose(struct cli *cli, char **words, const char *credentials, char ***argv,
-			  const struct vmm_ops **ops, struct oem_list *list, struct error *err)
+/* The list by the declaration, which is not needed once the VMM runs: `*argv` is a copy. */
+static int target_compose(struct cli *cli, const struct config *config,
+			  const struct run_target *target, char ***argv, struct vmm_launch *launch,
+			  const struct vmm_ops **ops, struct error *err)
 {
-	_cleanup_config_ struct config config = {0};
-	const struct config_vm *vm;
-	int r = cli_start(cli, &config, NULL, err);
+	const struct config_vm *vm = config_vm_get(config, target->vm, err);
+	int r;
 
-	if (r < 0)
-		return r;
-	vm = config_vm_get(&config, words[0], err);
 	if (!vm)
 		return -(int)err->code;
-	r = command_choose(vm, words + 1, argv, err);
-	if (r < 0)
+	r = command_choose(vm, target->argv, argv, err);
+	if (r < 0 || !*argv)
 		return r;
-	*ops = vmm_find((*argv)[0], err);
+	launch->argv = *argv;
+	launch->program = target->program ? target->program : (*argv)[0];
+	launch->name = target->hypervisor ? target->hypervisor : launch->program;
+	*ops = vmm_find(launch->name, err);
 	if (!*ops)
 		return -(int)err->code;
-	r = vmm_arguments_read(*ops, *argv, list, &cli->report, err);
-	return r < 0 ? r : oem_list_compose(list, vm, credentials, &cli->report, err);
+	r = vmm_arguments_read(*ops, *argv, launch->list, &cli->report, err);
+	return r < 0 ? r
+		     : oem_list_compose(launch->list, vm, target->credentials, &cli->report, err);
+}
+
+/* Starts it; `options` has what run's options say. */
+static int target_start(struct cli *cli, struct config *config, const struct run_target *target,
+			const struct vmm_launch *options, struct error *err)
+{
+	_cleanup_oem_list_ struct oem_list list = {0};
+	_cleanup_words_free_ char **argv = NULL;
+	struct vmm_launch launch = *options;
+	const struct vmm_ops *ops = NULL;
+	int r;
+
+	launch.list = &list;
+	launch.report = &cli->report;
+	r = target_compose(cli, config, target, &argv, &launch, &ops, err);
+	config_destroy(config);
+	return r < 0 || !ops ? r : vmm_run(ops, &launch, err);
+}
+
+int run_target_start(struct cli *cli, struct config *config, const struct run_target *target,
+		     struct error *err)
+{
+	struct vmm_launch launch = {.stop_timeout_ms = VMM_STOP_TIMEOUT_MS};
+	int r = process_harden(CLI_LOCK_BYTES, &cli->report, err);
+
+	if (r == 0)
+		r = standard_descriptors_open(err);
+	return r < 0 ? r : target_start(cli, config, target, &launch, err);
 }
 
 int command_run(struct cli *cli, int argc, char **argv, struct error *err)
@@ -221,21 +252,20 @@ int command_run(struct cli *cli, int argc, char **argv, struct error *err)
 		.words_min = 1,
 		.words_max = -1,
 	};
-	_cleanup_oem_list_ struct oem_list list = {0};
-	_cleanup_words_free_ char **command = NULL;
-	struct vmm_launch launch = {.list = &list, .report = &cli->report};
-	const struct vmm_ops *ops = NULL;
+	_cleanup_config_ struct config config = {0};
+	struct run_target target = {0};
+	struct vmm_launch launch = {0};
 	int first, r = cli_parse(cli, &usage, argc, argv, &first, err);
 
 	if (r != 0)
 		return r == CLI_HELPED ? 0 : r;
+	target.vm = argv[first];
+	target.argv = argv + first + 1;
+	target.credentials = chosen.credentials;
 	r = options_apply(&chosen, &launch, err);
 	if (r == 0)
 		r = standard_descriptors_open(err);
 	if (r == 0)
-		r = launch_compose(cli, argv + first, chosen.credentials, &command, &ops, &list,
-				   err);
-	launch.argv = command;
-	launch.program = command ? command[0] : NULL;
-	return r < 0 || !ops ? r : vmm_run(ops, &launch, err);
+		r = cli_start(cli, &config, NULL, err);
+	return r < 0 ? r : target_start(cli, &config, &target, &launch, err);
 }

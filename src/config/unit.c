@@ -21,14 +21,21 @@ static int hex_digit(char c)
  */
 static void instance_unescape(char *name)
 {
+	const char *from = name;
 	char *to = name;
 
-	for (const char *from = name; *from; to++) {
+	for (; *from; to++) {
 		int high = from[0] == '\\' && from[1] == 'x' ? hex_digit(from[2]) : -1;
 		int low = high >= 0 ? hex_digit(from[3]) : -1;
 
-		*to = low >= 0 ? (char)(high << 4 | low) : *from == '-' ? '/' : *from;
-		from += low >= 0 ? 4 : 1;
+		if (low >= 0) {
+			*to = (char)(high << 4 | low);
+			from += 4;
+		} else {
+			*to = *from++;
+			if (*to == '-')
+				*to = '/';
+		}
 	}
 	*to = '\0';
 }

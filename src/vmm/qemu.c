@@ -95,7 +95,7 @@ static int qemu_check(const struct vmm_launch *launch, size_t *body, struct erro
 	_cleanup_qemu_machine_ struct qemu_machine machine = {0};
 	_cleanup_free_ char *why = NULL;
 	enum vmm_transport transport = VMM_TRANSPORT_DEFAULT;
-	int r = qemu_machine_read(launch->program, launch->argv, &machine, err);
+	int r = qemu_machine_read(launch->name, launch->argv, &machine, err);
 
 	*body = 0;
 	if (r == 0)
@@ -117,7 +117,7 @@ static int strings_hand_over(const struct vmm_launch *launch, struct qemu_string
 {
 	_cleanup_qemu_machine_ struct qemu_machine machine = {0};
 	enum vmm_transport transport = VMM_TRANSPORT_DEFAULT;
-	int r = qemu_machine_read(launch->program, launch->argv, &machine, err);
+	int r = qemu_machine_read(launch->name, launch->argv, &machine, err);
 
 	if (r == 0)
 		r = transport_choose(launch, &machine, &transport, err);

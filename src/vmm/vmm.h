@@ -61,6 +61,7 @@ struct notify; /* the service manager's ear, inside vmm/ */
 
 struct vmm_launch {
 	const char *program;   /* the VMM's file, or its name on $PATH */
+	const char *name;      /* the name or path that tells which VMM it is: vmm_find() */
 	char *const *argv;     /* the VMM's command line, NULL-terminated; [0] is only a name */
 	struct oem_list *list; /* all OEM strings, also those of the command line */
 	unsigned int expose;   /* of enum vmm_expose */

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""vmcred called by a hypervisor's name: whose credentials the real one gets, and when it is the plain one."""
+import json
+import os
+import shutil
+
+import harness
+from harness import equal, expect, need_root, run, test
+from vm import CLOUD_HYPERVISOR, Vm
+
+# Prints its arguments, argv[0] first, with the OEM strings that are behind descriptors.
+REAL = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int main(int argc, char **argv)
+{
+    for (int i = 0; i < argc; i++) {
+        const char *path = strstr(argv[i], "path=/dev/fd/");
+        FILE *file = path ? fopen(path + 5, "r") : NULL;
+
+        for (int c; file && (c = getc(file)) != EOF;)
+            putchar(c);
+        puts(file ? "" : argv[i]);
+    }
+    return getenv("CODE") ? atoi(getenv("CODE")) : 0;
+}
+"""
+
+DECLARATION = """\
+vms:
+  test-vm:
+    credentialFiles: {HOST-API-KEY: host-api-key}
+    platformOEMStrings: [ENVIRONMENT=test]
+  odd_vm:
+    unit: some@thing.service
+    platformOEMStrings: [OF=odd_vm]
+"""
+
+# The shape of a microvm.nix runner: bash, the VM's name as argv[0], arguments in quotes, some of them made at run time.
+RUNNER = """#!/bin/bash
+set -eou pipefail
+
+runtime_args=$(
+echo -name from-script
+)
+
+exec -a "microvm@test-vm" {hypervisor} ${{runtime_args:-}}
+"""
+
+
+class Place(Vm):
+    """A folder with vmcred under a hypervisor's name, one with the real program, and a declaration."""
+
+    def __init__(self, folder, name="qemu-system-x86_64", declaration=DECLARATION):
+        super().__init__(folder, declaration)
+        self.name = name
+        self.link = self.bin / name
+        self.link.symlink_to(harness.VMCRED)
+        (folder / "real").mkdir()
+        self.real = folder / "real" / name
+        (folder / "real.c").write_text(REAL)
+        expect(run("cc", "-o", self.real, folder / "real.c"))
+
+    def call(self, *words, path=None, program=None, prefix=(), **environment):
+        environment = {
+            "PATH": path or f"{self.bin}:{self.folder}/real:{os.environ['PATH']}",
+            "VMCRED_CONFIG": str(self.folder / "vmcred.yaml"),
+            "CREDENTIALS_DIRECTORY": str(self.credentials),
+        } | environment
+        return run(*prefix, program or self.link, *words, env={k: v for k, v in environment.items() if v is not None})
+
+    def in_cgroup(self, text, *words, **options):
+        """Called in a cgroup with that /proc/PID/cgroup."""
+        (self.folder / "cgroup").write_text(text)
+        script = 'mount --bind "$1" /proc/$$/cgroup && shift && exec "$@"'
+        return self.call(*words, prefix=("unshare", "--mount", "sh", "-c", script, "sh", self.folder / "cgroup"), **options)
+
+
+def with_credentials(place, *words, name=None):
+    """What the real program prints."""
+    strings = ["ENVIRONMENT=test", f"io.systemd.credential:HOST-API-KEY={place.api_key}"]
+    handed = [line for string in strings for line in ("-smbios", string)]
+    return "".join(f"{line}\n" for line in [name or str(place.link), *words, *handed])
+
+
+NO_VM = "runs without credentials: it is in no VM's unit, and $VMCRED_VM is not set"
+
+
+@test("the VM that $VMCRED_VM names gets its credentials, with all arguments and the exit code as they are")
+def _(folder):
+    place = Place(folder)
+    words = ["-m", "512", "-append", "a  b", ""]
+    expect(place.call(*words, VMCRED_VM="test-vm", CODE="7"), 7, with_credentials(place, *words), "")
+
+
+@test("a runner script with another argv[0] works unchanged")
+def _(folder):
+    place = Place(folder)
+    runner = folder / "microvm-run"
+    runner.write_text(RUNNER.format(hypervisor="qemu-system-x86_64 '-M' 'q35,accel=tcg' '-append' 'console=ttyS0 panic=-1'"))
+    runner.chmod(0o755)
+    words = ["-M", "q35,accel=tcg", "-append", "console=ttyS0 panic=-1", "-name", "from-script"]
+    expect(place.call(program=runner, VMCRED_VM="test-vm"), 0, with_credentials(place, *words, name="microvm@test-vm"), "")
+
+
+@test("a runner script of Cloud Hypervisor's works unchanged, with its credentials in the API alone")
+def _(folder):
+    place = Place(folder, "cloud-hypervisor")
+    place.link.unlink()
+    environment = place.environment(stand_in={"exit": 3})
+    real = (place.bin / "cloud-hypervisor").rename(folder / "real" / "cloud-hypervisor")
+    place.link.symlink_to(harness.VMCRED)
+    runner = folder / "microvm-run"
+    quoted = " ".join(f"'{word}'" for word in (*CLOUD_HYPERVISOR[1:], "--platform", "oem_strings=[ARG=1]"))
+    runner.write_text(RUNNER.replace("-name from-script", "--rng src=/dev/urandom").format(hypervisor=f"{place.link} {quoted}"))
+    runner.chmod(0o755)
+    environment["PATH"] = None
+    expect(place.call(program=runner, VMCRED_VM="test-vm", VMCRED_HYPERVISOR=str(real), **environment), 3, "", "")
+    created = json.loads(place.recorded()["requests"][0][2])
+    equal(created["platform"]["oem_strings"], [
+        "ARG=1", "ENVIRONMENT=test", f"io.systemd.credential:HOST-API-KEY={place.api_key}",
+    ])  # fmt: skip
+
+
+@test("in a unit of microvm@.service it is the VM of that name, escaped or not, in both kinds of cgroups")
+def _(folder):
+    need_root()
+    place = Place(folder)
+    for cgroup in (
+        "0::/system.slice/system-microvm.slice/microvm@test-vm.service\n",
+        "0::/system.slice/microvm@test-vm.service/vmm\n",
+        "0::/system.slice/microvm@test\\x2dvm.service\n",
+        "12:pids:/other\n1:name=systemd:/system.slice/microvm@test-vm.service\n0::/\n",
+    ):
+        expect(place.in_cgroup(cgroup, "-S"), 0, with_credentials(place, "-S"), "")
+    expect(
+        place.in_cgroup("0::/a.slice/some@thing.service\n", "-S"), 0, f"{place.link}\n-S\n-smbios\nOF=odd_vm\n", ""
+    )
+
+
+@test("$VMCRED_VM goes before the unit")
+def _(folder):
+    need_root()
+    place = Place(folder)
+    called = place.in_cgroup("0::/microvm@odd_vm.service\n", "-S", VMCRED_VM="test-vm")
+    expect(called, 0, with_credentials(place, "-S"), "")
+
+
+@test("without a VM it is the plain hypervisor, with one line on stderr")
+def _(folder):
+    need_root()
+    place = Place(folder)
+    for cgroup in ("0::/\n", "0::/microvm@other.service\n", "0::/user.slice/test-vm.service\n", "3:pids:/microvm@test-vm.service\n"):
+        called = place.in_cgroup(cgroup, "-S", CODE="9")
+        expect(called, 9, f"{place.link}\n-S\n", f"vmcred: warning: {place.real} {NO_VM}\n")
+
+
+@test("without a declaration it is the plain hypervisor, whatever lies in the working directory")
+def _(folder):
+    if os.path.exists("/etc/vmcred/vmcred.yaml"):
+        raise harness.Skip("this machine has a declaration")
+    place = Place(folder)
+    called = run(place.link, "-S", cwd=folder, env={"PATH": f"{place.bin}:{folder}/real", "VMCRED_VM": ""})
+    expect(called, 0, f"{place.link}\n-S\n",
+           f"vmcred: warning: {place.real} runs without credentials: there is no declaration /etc/vmcred/vmcred.yaml\n")
+
+
+@test("a declaration that is wrong, a VM that is not declared and a missing credential start nothing")
+def _(folder):
+    place = Place(folder)
+    expect(place.call("-S", VMCRED_VM="tst-vm"), 2, "",
+           f'vmcred: {folder}/vmcred.yaml declares no VM "tst-vm": did you mean "test-vm"?\n')
+    (place.credentials / "host-api-key").unlink()
+    expect(place.call("-S", VMCRED_VM="test-vm"), 3, "",
+           "vmcred: composing the OEM strings of test-vm: the credential HOST-API-KEY is missing: there is no "
+           f"{place.credentials}/host-api-key: add host-api-key to vms.test-vm.loadCredentials\n")
+    (folder / "vmcred.yaml").write_text("vms: [\n")
+    equal(place.call("-S").code, 2)
+
+
+@test("a question is passed on in silence, in a VM's unit too and whatever is declared")
+def _(folder):
+    place = Place(folder)
+    for words in (["--version"], ["-version"], ["-V"], ["--help"], ["-h"], ["-M", "help"], ["-device", "e1000,help"], ["-cpu", "?"]):
+        expect(place.call(*words, VMCRED_VM="test-vm"), 0, "\n".join([str(place.link), *words]) + "\n", "")
+    (folder / "vmcred.yaml").write_text("vms: [\n")
+    expect(place.call("--version", VMCRED_VM="test-vm"), 0, f"{place.link}\n--version\n", "")
+
+
+@test("what only looks like a question starts a VM with its credentials")
+def _(folder):
+    place = Place(folder)
+    for words in (["-append", "help"], ["-name", "?"], ["-append", "a -h"]):
+        expect(place.call(*words, VMCRED_VM="test-vm"), 0, with_credentials(place, *words), "")
+
+
+@test("the real program is the declared one, before the one on $PATH; $VMCRED_HYPERVISOR goes before both")
+def _(folder):
+    place = Place(folder)
+    declared, named = folder / "declared", folder / "named"
+    shutil.copy(place.real, declared)
+    shutil.copy(place.real, named)
+    with open(folder / "vmcred.yaml", "a", encoding="utf-8") as file:
+        file.write(f"hypervisors: {{qemu-system-x86_64: {declared}}}\n")
+    place.real.unlink()
+    expect(place.call("-S", VMCRED_VM="test-vm"), 0, with_credentials(place, "-S"), "")
+    warning = f"vmcred: warning: {declared} {NO_VM}\n"
+    expect(place.call("-S"), 0, f"{place.link}\n-S\n", warning)
+    expect(place.call("-S", VMCRED_HYPERVISOR=str(named)), 0, f"{place.link}\n-S\n", warning.replace("declared", "named"))
+    declared.unlink()
+    expect(place.call("-S"), 1, "", f"vmcred: the declaration names {declared}, which is no program\n")
+
+
+@test("it never starts itself: not by another link, not from a script of the name, not by what is declared")
+def _(folder):
+    place = Place(folder)
+    other = folder / "other"
+    other.mkdir()
+    (other / place.name).symlink_to(place.link)
+    path = f"{place.bin}:{other}:{folder}/real"
+    expect(place.call("-S", path=path), 0, f"{place.link}\n-S\n", f"vmcred: warning: {place.real} {NO_VM}\n")
+    # A script of the name, in front of vmcred on $PATH, that calls vmcred.
+    script = folder / "script"
+    script.mkdir()
+    (script / place.name).write_text(f'#!/bin/sh\nexec {place.link} "$@"\n')
+    (script / place.name).chmod(0o755)
+    called = place.call("-S", program=script / place.name, path=f"{script}:{path}")
+    expect(called, 0, f"{place.link}\n-S\n", f"vmcred: warning: {place.real} {NO_VM}\n")
+    # The same behind it.
+    called = place.call("-S", path=f"{place.bin}:{script}:{folder}/real")
+    expect(called, 2, "", f"vmcred: warning: {script}/{place.name} {NO_VM}\n"
+           f"vmcred: what vmcred starts as {place.name} is vmcred again: name the real one in the declaration: "
+           f"hypervisors: {{{place.name}: /PATH}}\n")
+    expect(place.call("-S", VMCRED_HYPERVISOR=str(other / place.name)), 2, "",
+           f"vmcred: $VMCRED_HYPERVISOR names {other}/{place.name}, which is vmcred itself\n")
+    place.real.unlink()
+    expect(place.call("-S", path=str(place.bin)), 1, "",
+           f"vmcred: there is no {place.name} behind vmcred on $PATH: name it in the declaration: "
+           f"hypervisors: {{{place.name}: /PATH}}\n")
+
+
+@test("only the path that was executed decides, and not the argv[0] that a caller chose")
+def _(folder):
+    place = Place(folder)
+    expect(run("bash", "-c", f"exec -a cloud-hypervisor {harness.VMCRED} --version"), 0, "vmcred 0.1.0\n", "")
+    called = run("bash", "-c", f"exec -a vmcred {place.link} --version", env={"PATH": f"{place.bin}:{folder}/real:{os.environ['PATH']}"})
+    expect(called, 0, "vmcred\n--version\n", "")
+
+
+harness.main()
