@@ -41,13 +41,13 @@ static int digest(struct span bytes, uint8_t out[DIGEST_SIZE], struct error *err
 static void bcrypt_hash(struct working *w)
 {
 	struct span passphrase = span_of(w->passphrase, DIGEST_SIZE),
-		    salt = span_of(w->salt, DIGEST_SIZE), none = span_of(NULL, 0);
+		    salt = span_of(w->salt, DIGEST_SIZE);
 
 	w->state = w->start;
-	blowfish_expand(&w->state, passphrase, salt);
+	blowfish_expand_salted(&w->state, passphrase, salt);
 	for (int i = 0; i < EXPANSIONS; i++) {
-		blowfish_expand(&w->state, salt, none);
-		blowfish_expand(&w->state, passphrase, none);
+		blowfish_expand(&w->state, salt);
+		blowfish_expand(&w->state, passphrase);
 	}
 	for (size_t i = 0; i < BLOCK_WORDS; i++) {
 		const uint8_t *from = (const uint8_t *)block_start + 4 * i;

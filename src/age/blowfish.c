@@ -76,10 +76,12 @@ static void arctangent_add(uint32_t *sum, uint32_t factor, uint32_t inverse, boo
 int blowfish_start(struct blowfish *state, struct error *err)
 {
 	_cleanup_free_ uint32_t *numbers = calloc((size_t)3 * NUMBER_WORDS, sizeof(*numbers));
-	uint32_t *pi = numbers, *power = pi + NUMBER_WORDS, *term = power + NUMBER_WORDS;
+	uint32_t *pi = numbers, *power, *term;
 
 	if (!numbers)
 		return error_no_memory(err);
+	power = pi + NUMBER_WORDS;
+	term = power + NUMBER_WORDS;
 	/* J. Machin, 1706. A thousand words of a table could hold a wrong one; this cannot, and
 	 * takes a fraction of the time of one key. */
 	arctangent_add(pi, 16, 5, false, power, term);
@@ -134,7 +136,7 @@ static void words_replace(const struct blowfish *state, uint32_t *words, size_t 
 	}
 }
 
-void blowfish_expand(struct blowfish *state, struct span key, struct span salt)
+void blowfish_expand_salted(struct blowfish *state, struct span key, struct span salt)
 {
 	uint32_t block[2] = {0};
 	size_t at = 0;
@@ -145,4 +147,9 @@ void blowfish_expand(struct blowfish *state, struct span key, struct span salt)
 	words_replace(state, state->subkeys, BLOWFISH_SUBKEYS, salt, &at, block);
 	for (size_t i = 0; i < 4; i++)
 		words_replace(state, state->boxes[i], 256, salt, &at, block);
+}
+
+void blowfish_expand(struct blowfish *state, struct span key)
+{
+	blowfish_expand_salted(state, key, span_of(NULL, 0));
 }

@@ -24,10 +24,10 @@ int blowfish_start(struct blowfish *state, struct error *err);
 /* Encrypts one block of two words. */
 void blowfish_encrypt(const struct blowfish *state, uint32_t block[2]);
 
-/*
- * Mixes a key, and a salt if it is not empty, into the state. Both are a multiple of four bytes
- * long.
- */
-void blowfish_expand(struct blowfish *state, struct span key, struct span salt);
+/* Mixes a key into the state. It is a multiple of four bytes long. */
+void blowfish_expand(struct blowfish *state, struct span key);
+
+/* The same with a salt, of such a size too. */
+void blowfish_expand_salted(struct blowfish *state, struct span key, struct span salt);
 
 #endif

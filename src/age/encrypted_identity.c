@@ -24,7 +24,7 @@ static int identities_open(struct encrypted_identity *identity, struct error *er
 	_cleanup_age_identities_ struct age_identities passphrase = {.prompt =
 									     identity->base.prompt};
 	_cleanup_secret_ struct secret text = {0};
-	struct age_identity *scrypt;
+	struct age_identity *scrypt = NULL;
 	int r = age_scrypt_identity_create(span_of(NULL, 0), identity->what, &scrypt, err);
 
 	if (r == 0)

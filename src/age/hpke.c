@@ -17,7 +17,7 @@ struct schedule {
 
 /* Section 4: LabeledExtract. */
 static int labeled_extract(const struct schedule *s, struct span salt, const char *label,
-			   struct span secret, uint8_t out[AGE_KEY_SIZE], struct error *err)
+			   struct span material, uint8_t out[AGE_KEY_SIZE], struct error *err)
 {
 	_cleanup_secret_ struct secret labeled = {0};
 	int r = secret_append_text(&labeled, "HPKE-v1", err);
@@ -27,7 +27,7 @@ static int labeled_extract(const struct schedule *s, struct span salt, const cha
 	if (r == 0)
 		r = secret_append_text(&labeled, label, err);
 	if (r == 0)
-		r = secret_append(&labeled, secret, err);
+		r = secret_append(&labeled, material, err);
 	return r < 0 ? r : age_hkdf_extract(salt, secret_span(&labeled), out, err);
 }
 
@@ -55,7 +55,7 @@ static int labeled_expand(const struct schedule *s, const uint8_t secret[AGE_KEY
 static int schedule_compute(struct schedule *s, uint16_t kem, struct span shared_secret,
 			    const char *info, struct error *err)
 {
-	const struct span none = span_of(NULL, 0);
+	const struct span empty = span_of(NULL, 0);
 	uint8_t context[1 + 2 * AGE_KEY_SIZE] = {MODE_BASE}, secret[AGE_KEY_SIZE];
 	const uint8_t suite[SUITE_SIZE] = {'H',
 					   'P',
@@ -71,12 +71,12 @@ static int schedule_compute(struct schedule *s, uint16_t kem, struct span shared
 	int r;
 
 	memcpy(s->suite, suite, SUITE_SIZE);
-	r = labeled_extract(s, none, "psk_id_hash", none, context + 1, err);
+	r = labeled_extract(s, empty, "psk_id_hash", empty, context + 1, err);
 	if (r == 0)
-		r = labeled_extract(s, none, "info_hash", span_of_text(info),
+		r = labeled_extract(s, empty, "info_hash", span_of_text(info),
 				    context + 1 + AGE_KEY_SIZE, err);
 	if (r == 0)
-		r = labeled_extract(s, shared_secret, "secret", none, secret, err);
+		r = labeled_extract(s, shared_secret, "secret", empty, secret, err);
 	if (r == 0)
 		r = labeled_expand(s, secret, "key", whole, s->key, AGE_KEY_SIZE, err);
 	if (r == 0)

@@ -53,7 +53,7 @@ int age_identities_parse_lines(struct span text, const char *what,
 static int file_parse(struct span text, struct span public_text, const char *what,
 		      struct age_identities *identities, struct error *err)
 {
-	struct age_identity *identity;
+	struct age_identity *identity = NULL;
 	int r;
 
 	if (span_starts_with(text, span_of_text("age-encryption.org/")) ||

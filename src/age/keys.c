@@ -179,27 +179,27 @@ int age_identities_take(struct age_identities *identities, struct age_identity *
 
 int age_identities_add(struct age_identities *identities, struct span text, struct error *err)
 {
-	struct age_identity *identity;
+	struct age_identity *identity = NULL;
 	int r = identity_parse(text, &identity, err);
 
-	return r < 0 ? r : age_identities_take(identities, identity, err);
+	return identity ? age_identities_take(identities, identity, err) : r;
 }
 
 int age_identities_add_passphrase(struct age_identities *identities, struct span passphrase,
 				  struct error *err)
 {
-	struct age_identity *identity;
+	struct age_identity *identity = NULL;
 	int r = age_scrypt_identity_create(passphrase, "the file", &identity, err);
 
-	return r < 0 ? r : age_identities_take(identities, identity, err);
+	return identity ? age_identities_take(identities, identity, err) : r;
 }
 
 int age_identities_generate(struct age_identities *identities, struct error *err)
 {
-	struct age_identity *identity;
+	struct age_identity *identity = NULL;
 	int r = age_x25519_identity_generate(&identity, err);
 
-	return r < 0 ? r : age_identities_take(identities, identity, err);
+	return identity ? age_identities_take(identities, identity, err) : r;
 }
 
 void age_identities_destroy(struct age_identities *identities)

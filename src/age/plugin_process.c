@@ -15,7 +15,8 @@
 #include "base/io.h"
 
 /* A person may have to find a key first; but a plugin that says nothing for this long is broken. */
-#define SILENCE_MAX_MS (10 * 60 * 1000)
+#define SILENCE_MAX_MINUTES 10
+#define SILENCE_MAX_MS      ((int64_t)SILENCE_MAX_MINUTES * 60 * 1000)
 
 /* age tells its user after the same time. */
 #define WAITING_MS 5000
@@ -28,8 +29,6 @@
 #define STANZAS_MAX       10000
 
 #define ERROR_TEXT_MAX 400
-
-extern char **environ;
 
 /* Finds the program, as execabs does: folders of PATH that are absolute. */
 static int program_find(const char *name, char **path, struct error *err)
@@ -147,7 +146,7 @@ int plugin_start(struct plugin *plugin, const char *name, const char *machine,
 		.name = name, .prompt = prompt, .in_fd = -1, .out_fd = -1, .error_fd = -1};
 	pipe_signal_block(plugin);
 	r = program_find(name, &path, err);
-	if (r < 0)
+	if (!path)
 		return r;
 	plugin->error_fd = memfd_create("age-plugin-stderr", MFD_CLOEXEC);
 	if (plugin->error_fd < 0 || pipe2(in, O_CLOEXEC) < 0)
@@ -247,12 +246,13 @@ static int ready_wait(struct plugin *plugin, int fd, short events, struct error 
 	for (;;) {
 		int64_t passed = clock_now_ms() - start;
 		struct pollfd one = {.fd = fd, .events = events};
-		int limit = passed < WAITING_MS ? WAITING_MS : SILENCE_MAX_MS, got;
+		int64_t limit = passed < WAITING_MS ? WAITING_MS : SILENCE_MAX_MS;
+		int got;
 
 		if (passed >= SILENCE_MAX_MS)
 			return error_set(err, VMCRED_MISSING, "it has not answered for %d minutes",
-					 SILENCE_MAX_MS / 60000);
-		got = poll(&one, 1, limit - (int)passed);
+					 SILENCE_MAX_MINUTES);
+		got = poll(&one, 1, (int)(limit - passed));
 		if (got > 0)
 			return 0;
 		if (got < 0 && errno != EINTR)

@@ -249,11 +249,13 @@ static int iv_read(struct span hex, struct ssh_encryption *encryption, struct er
 		return malformed(err);
 	for (size_t i = 0; i < hex.size; i += 2) {
 		int high = hex_digit(hex.data[i]), low = hex_digit(hex.data[i + 1]);
-		uint8_t byte = (uint8_t)(high << 4 | low);
-		int r = high < 0 || low < 0
-				? malformed(err)
-				: secret_append(&encryption->salt, span_of(&byte, 1), err);
+		uint8_t byte;
+		int r;
 
+		if (high < 0 || low < 0)
+			return malformed(err);
+		byte = (uint8_t)(high << 4 | low);
+		r = secret_append(&encryption->salt, span_of(&byte, 1), err);
 		if (r < 0)
 			return r;
 	}

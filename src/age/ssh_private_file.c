@@ -213,7 +213,7 @@ static int body_decrypt(const struct ssh_encryption *encryption, struct secret *
 		return age_crypto_failed(err, "decrypt an SSH private key");
 	ERR_clear_error();
 	if (done)
-		body->size = (size_t)(size + rest);
+		body->size = (size_t)size + (size_t)rest;
 	return done;
 }
 

@@ -82,8 +82,8 @@ static struct span x25519_scalar(const struct secret *expanded)
 }
 
 /* SHA3-256 of both secrets, X25519's ciphertext and public key, and the label. */
-static int secrets_combine(const uint8_t mlkem[MLKEM_SHARED_SIZE],
-			   const uint8_t x25519[X25519_KEY_SIZE],
+static int secrets_combine(const uint8_t mlkem_shared[MLKEM_SHARED_SIZE],
+			   const uint8_t x25519_shared[X25519_KEY_SIZE],
 			   const uint8_t share[X25519_KEY_SIZE],
 			   const uint8_t public_key[X25519_KEY_SIZE],
 			   uint8_t shared[XWING_SHARED_SIZE], struct error *err)
@@ -91,8 +91,8 @@ static int secrets_combine(const uint8_t mlkem[MLKEM_SHARED_SIZE],
 	EVP_MD *sha3 = EVP_MD_fetch(NULL, "SHA3-256", NULL);
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
 	bool done = sha3 && context && EVP_DigestInit_ex2(context, sha3, NULL) == 1 &&
-		    EVP_DigestUpdate(context, mlkem, MLKEM_SHARED_SIZE) == 1 &&
-		    EVP_DigestUpdate(context, x25519, X25519_KEY_SIZE) == 1 &&
+		    EVP_DigestUpdate(context, mlkem_shared, MLKEM_SHARED_SIZE) == 1 &&
+		    EVP_DigestUpdate(context, x25519_shared, X25519_KEY_SIZE) == 1 &&
 		    EVP_DigestUpdate(context, share, X25519_KEY_SIZE) == 1 &&
 		    EVP_DigestUpdate(context, public_key, X25519_KEY_SIZE) == 1 &&
 		    EVP_DigestUpdate(context, XWING_LABEL, strlen(XWING_LABEL)) == 1 &&
@@ -143,22 +143,22 @@ int xwing_encapsulate(const uint8_t public_key[XWING_PUBLIC_SIZE],
 {
 	const uint8_t *peer = public_key + MLKEM_PUBLIC_SIZE;
 	uint8_t *share = ciphertext + MLKEM_CIPHERTEXT_SIZE;
-	uint8_t mlkem[MLKEM_SHARED_SIZE], x25519[X25519_KEY_SIZE];
+	uint8_t mlkem_shared[MLKEM_SHARED_SIZE], x25519_shared[X25519_KEY_SIZE];
 	_cleanup_secret_ struct secret scalar = {0};
-	int r = mlkem_encapsulate(public_key, ciphertext, mlkem, err);
+	int r = mlkem_encapsulate(public_key, ciphertext, mlkem_shared, err);
 
 	if (r == 0)
 		r = secret_append_random(&scalar, X25519_KEY_SIZE, err);
 	if (r == 0)
 		r = x25519_public_key(secret_span(&scalar), share, err);
 	if (r == 0)
-		r = x25519_shared_secret(secret_span(&scalar), share, peer, x25519, err);
+		r = x25519_shared_secret(secret_span(&scalar), share, peer, x25519_shared, err);
 	if (r == 0)
 		r = error_set(err, VMCRED_FAILED, "the X25519 part of the key is of low order");
 	if (r > 0)
-		r = secrets_combine(mlkem, x25519, share, peer, shared, err);
-	memory_wipe(mlkem, sizeof(mlkem));
-	memory_wipe(x25519, sizeof(x25519));
+		r = secrets_combine(mlkem_shared, x25519_shared, share, peer, shared, err);
+	memory_wipe(mlkem_shared, sizeof(mlkem_shared));
+	memory_wipe(x25519_shared, sizeof(x25519_shared));
 	return r;
 }
 
@@ -181,19 +181,21 @@ int xwing_decapsulate(struct span seed, const uint8_t ciphertext[XWING_CIPHERTEX
 		      uint8_t shared[XWING_SHARED_SIZE], struct error *err)
 {
 	const uint8_t *share = ciphertext + MLKEM_CIPHERTEXT_SIZE;
-	uint8_t mlkem[MLKEM_SHARED_SIZE], x25519[X25519_KEY_SIZE], own_key[X25519_KEY_SIZE];
+	uint8_t mlkem_shared[MLKEM_SHARED_SIZE], x25519_shared[X25519_KEY_SIZE],
+		own_key[X25519_KEY_SIZE];
 	_cleanup_secret_ struct secret expanded = {0};
 	int r = seed_expand(seed, &expanded, err);
 
 	if (r == 0)
-		r = mlkem_decapsulate(mlkem_seed(&expanded), ciphertext, mlkem, err);
+		r = mlkem_decapsulate(mlkem_seed(&expanded), ciphertext, mlkem_shared, err);
 	if (r == 0)
 		r = x25519_public_key(x25519_scalar(&expanded), own_key, err);
 	if (r == 0)
-		r = x25519_shared_secret(x25519_scalar(&expanded), own_key, share, x25519, err);
-	if (r > 0 && secrets_combine(mlkem, x25519, share, own_key, shared, err) < 0)
+		r = x25519_shared_secret(x25519_scalar(&expanded), own_key, share, x25519_shared,
+					 err);
+	if (r > 0 && secrets_combine(mlkem_shared, x25519_shared, share, own_key, shared, err) < 0)
 		r = -(int)err->code;
-	memory_wipe(mlkem, sizeof(mlkem));
-	memory_wipe(x25519, sizeof(x25519));
+	memory_wipe(mlkem_shared, sizeof(mlkem_shared));
+	memory_wipe(x25519_shared, sizeof(x25519_shared));
 	return r;
 }

@@ -31,7 +31,7 @@ static int answer_next(struct answers *answers, char **line, struct error *err)
 	size_t room = 0;
 	ssize_t size = answers->file ? getline(line, &room, answers->file) : -1;
 
-	if (size < 0)
+	if (size < 0 || !*line)
 		return error_set(err, VMCRED_FAILED, "there is no answer left");
 	if (size > 0 && (*line)[size - 1] == '\n')
 		(*line)[size - 1] = '\0';
@@ -44,7 +44,7 @@ static int ask(void *context, const char *question, bool hidden, struct secret *
 	_cleanup_free_ char *line = NULL;
 
 	fprintf(stderr, "%s: %s\n", hidden ? "secret" : "public", question);
-	if (answer_next(context, &line, err) < 0)
+	if (answer_next(context, &line, err) < 0 || !line)
 		return -(int)err->code;
 	return secret_append_text(answer, line, err);
 }
@@ -55,7 +55,7 @@ static int confirm(void *context, const char *question, const char *yes, const c
 	_cleanup_free_ char *line = NULL;
 
 	fprintf(stderr, "confirm: %s [%s|%s]\n", question, yes, no ? no : "");
-	if (answer_next(context, &line, err) < 0)
+	if (answer_next(context, &line, err) < 0 || !line)
 		return -(int)err->code;
 	return strcmp(line, yes) == 0;
 }

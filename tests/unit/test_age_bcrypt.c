@@ -34,12 +34,12 @@ static void blowfish_encrypts_as_schneiers_vectors_say(void **state)
 
 	(void)state;
 	assert_success(blowfish_start(&start, &err));
-	blowfish_expand(&start, span_of(zeros, 8), span_of(NULL, 0));
+	blowfish_expand(&start, span_of(zeros, 8));
 	blowfish_encrypt(&start, block);
 	assert_int_equal(block[0], 0x4EF99745);
 	assert_int_equal(block[1], 0x6198DD78);
 	assert_success(blowfish_start(&start, &err));
-	blowfish_expand(&start, span_of(alphabet, 52), span_of(NULL, 0));
+	blowfish_expand(&start, span_of(alphabet, 52));
 	blowfish_encrypt(&start, words);
 	assert_int_equal(words[0], 0x324ED0FE);
 	assert_int_equal(words[1], 0xF413A203);
