@@ -47,15 +47,42 @@ static int socket_wait(const struct api_call *call, short events, int64_t deadli
 	}
 }
 
-/* False where the peer has closed: it may have answered before it did. */
-static int bytes_send(const struct api_call *call, struct span bytes, int64_t deadline,
-		      bool *closed, struct error *err)
+/* As send(), with the call's descriptors. */
+static ssize_t bytes_send_with_fds(const struct api_call *call, struct span bytes)
+{
+	union {
+		char bytes[CMSG_SPACE(API_DESCRIPTORS_MAX * sizeof(int))];
+		struct cmsghdr align;
+	} control = {0};
+	const size_t size = call->fd_count * sizeof(int);
+	struct iovec content = {.iov_base = (void *)bytes.data, .iov_len = bytes.size};
+	struct msghdr message = {
+		.msg_iov = &content,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = CMSG_SPACE(size),
+	};
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(size);
+	memcpy(CMSG_DATA(header), call->fds, size);
+	return sendmsg(call->fd, &message, MSG_NOSIGNAL);
+}
+
+/* `*closed` where the peer has closed: it may have answered before it did. The descriptors go with
+ * the first bytes. */
+static int bytes_send(const struct api_call *call, struct span bytes, bool with_fds,
+		      int64_t deadline, bool *closed, struct error *err)
 {
 	while (bytes.size > 0 && !*closed) {
-		ssize_t sent = send(call->fd, bytes.data, bytes.size, MSG_NOSIGNAL);
+		ssize_t sent = with_fds ? bytes_send_with_fds(call, bytes)
+					: send(call->fd, bytes.data, bytes.size, MSG_NOSIGNAL);
 
 		if (sent >= 0) {
 			bytes = span_of(bytes.data + sent, bytes.size - (size_t)sent);
+			with_fds = with_fds && sent == 0;
 		} else if (errno == EPIPE || errno == ECONNRESET) {
 			*closed = true;
 		} else if (errno == EAGAIN) {
@@ -72,18 +99,23 @@ static int bytes_send(const struct api_call *call, struct span bytes, int64_t de
 
 static int request_send(const struct api_call *call, int64_t deadline, struct error *err)
 {
+	const char *method = call->method ? call->method : "PUT";
 	bool closed = false;
 	char head[512];
 	int length = snprintf(head, sizeof(head),
-			      "PUT %s HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\n"
+			      "%s %s HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\n"
 			      "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
-			      call->resource, call->body.size);
+			      method, call->resource, call->body.size);
 	int r;
 
 	if (length < 0 || (size_t)length >= sizeof(head))
 		return error_set(err, VMCRED_FAILED, "the resource's name is too long");
-	r = bytes_send(call, span_of(head, (size_t)length), deadline, &closed, err);
-	return r == 0 ? bytes_send(call, call->body, deadline, &closed, err) : r;
+	if (call->fd_count > API_DESCRIPTORS_MAX)
+		return error_set(err, VMCRED_FAILED, "%zu descriptors are too many for one message",
+				 call->fd_count);
+	r = bytes_send(call, span_of(head, (size_t)length), call->fd_count > 0, deadline, &closed,
+		       err);
+	return r == 0 ? bytes_send(call, call->body, false, deadline, &closed, err) : r;
 }
 
 /* Reads some more bytes of the answer. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside vmm/: HTTP/1.1 (RFC 9112) over a unix socket, as much of it as a VMM's API speaks: PUT
- * with a JSON body, one request at a time on one connection, an answer with Content-Length or none.
- * The answer is not trusted: it has a size limit and a time limit, and is held as a secret since it
- * may quote the request.
+ * Inside vmm/: HTTP/1.1 (RFC 9112) over a unix socket, as much of it as a VMM's API speaks: GET, or
+ * PUT with a JSON body and descriptors beside it, one request at a time on one connection, an
+ * answer with Content-Length or none. The answer is not trusted: it has a size limit and a time
+ * limit, and is held as a secret since it may quote the request.
  */
 #ifndef VMCRED_VMM_API_CLIENT_H
 #define VMCRED_VMM_API_CLIENT_H
@@ -14,13 +14,19 @@
 
 struct words;
 
+/* Descriptors in one message: SCM_MAX_FD of the kernel, unix(7). */
+#define API_DESCRIPTORS_MAX 253
+
 struct api_call {
 	int fd;               /* connected, non-blocking */
 	int interrupts[2];    /* descriptors; when one becomes readable, waiting ends. -1: none */
 	int timeout_ms;       /* for the whole call */
+	const char *method;   /* NULL: PUT */
 	const char *resource; /* "/api/v1/vm.boot" */
 	struct span body;
 	struct words *words; /* what the VMM says meanwhile is passed on; may be NULL */
+	const int *fds;      /* go along with the first byte (SCM_RIGHTS), and stay ours */
+	size_t fd_count;
 };
 
 struct api_reply {

@@ -6,11 +6,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "vmm/api_client.h"
-#include "vmm/api_socket.h"
 
 /* A peer that has already said what it will say. */
 struct peer {
@@ -88,6 +86,107 @@ static void an_answer_is_read_whatever_its_status(void **state)
 	}
 }
 
+/* Reads what is there, with the descriptors that came along. */
+static size_t message_receive(int from, char *bytes, size_t size, int *fds)
+{
+	union {
+		char bytes[CMSG_SPACE(4 * sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec content = {.iov_base = bytes, .iov_len = size - 1};
+	struct msghdr message = {.msg_iov = &content,
+				 .msg_iovlen = 1,
+				 .msg_control = control.bytes,
+				 .msg_controllen = sizeof(control.bytes)};
+	ssize_t got = recvmsg(from, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+	size_t count;
+
+	assert_true(got > 0);
+	bytes[got] = '\0';
+	if (!header)
+		return 0;
+	assert_int_equal(header->cmsg_type, SCM_RIGHTS);
+	count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	memcpy(fds, CMSG_DATA(header), count * sizeof(int));
+	return count;
+}
+
+static void descriptors_go_with_the_request_in_their_order_and_stay_ours(void **state)
+{
+	struct peer peer = peer_make("HTTP/1.1 204 \r\n\r\n", false);
+	int ours[] = {open("/dev/null", O_RDONLY | O_CLOEXEC),
+		      open("/dev/zero", O_RDONLY | O_CLOEXEC)};
+	const struct api_call call = {.fd = peer.client,
+				      .interrupts = {-1, -1},
+				      .timeout_ms = 1000,
+				      .resource = "/x",
+				      .body = span_of("{}", 2),
+				      .fds = ours,
+				      .fd_count = 2};
+	struct api_reply reply;
+	struct error err = {0};
+	char request[512];
+	int theirs[4];
+
+	(void)state;
+	assert_success(api_call(&call, &reply, &err));
+	assert_int_equal(message_receive(peer.server, request, sizeof(request), theirs), 2);
+	assert_non_null(strstr(request, "PUT /x HTTP/1.1\r\n"));
+	for (size_t i = 0; i < 2; i++) {
+		struct stat expected, got;
+
+		assert_int_equal(fstat(ours[i], &expected), 0);
+		assert_int_equal(fstat(theirs[i], &got), 0);
+		assert_int_equal(got.st_rdev, expected.st_rdev);
+		close(ours[i]);
+		close(theirs[i]);
+	}
+	api_reply_destroy(&reply);
+	peer_close(&peer);
+}
+
+static void too_many_descriptors_are_an_error(void **state)
+{
+	struct peer peer = peer_make("", false);
+	static const int fds[API_DESCRIPTORS_MAX + 1];
+	const struct api_call call = {.fd = peer.client,
+				      .interrupts = {-1, -1},
+				      .timeout_ms = 1000,
+				      .resource = "/x",
+				      .fds = fds,
+				      .fd_count = API_DESCRIPTORS_MAX + 1};
+	struct api_reply reply;
+	struct error err = {0};
+
+	(void)state;
+	assert_error(api_call(&call, &reply, &err), VMCRED_FAILED,
+		     "254 descriptors are too many for one message");
+	peer_close(&peer);
+}
+
+static void a_request_may_have_another_method(void **state)
+{
+	struct peer peer = peer_make("HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\n{}", false);
+	const struct api_call call = {.fd = peer.client,
+				      .interrupts = {-1, -1},
+				      .timeout_ms = 1000,
+				      .method = "GET",
+				      .resource = "/x"};
+	struct api_reply reply;
+	struct error err = {0};
+	char request[512];
+	int fds[4];
+
+	(void)state;
+	assert_success(api_call(&call, &reply, &err));
+	assert_span_equal(secret_span(&reply.body), "{}");
+	assert_int_equal(message_receive(peer.server, request, sizeof(request), fds), 0);
+	assert_non_null(strstr(request, "GET /x HTTP/1.1\r\n"));
+	api_reply_destroy(&reply);
+	peer_close(&peer);
+}
+
 static const struct {
 	const char *answer;
 	bool closes;
@@ -157,86 +256,16 @@ static void an_answer_to_a_request_that_was_not_read_still_counts(void **state)
 	close(peer.client);
 }
 
-static void the_users_socket_is_the_owners_alone(void **state)
-{
-	char folder[] = "/tmp/vmcred-api.XXXXXX", path[64];
-	struct api_socket first, second;
-	struct error err = {0};
-	struct stat status;
-	char expected[128];
-	mode_t before = umask(0);
-
-	(void)state;
-	assert_non_null(mkdtemp(folder));
-	snprintf(path, sizeof(path), "%s/api", folder);
-	assert_success(api_socket_create(path, &first, &err));
-	assert_int_equal(lstat(path, &status), 0);
-	assert_int_equal(status.st_mode, S_IFSOCK | 0600);
-	snprintf(expected, sizeof(expected), "the socket %s is in use", path);
-	assert_error(api_socket_create(path, &second, &err), VMCRED_FAILED, expected);
-	/* A VMM that was killed leaves a socket that nobody listens on. */
-	close(first.listener);
-	close(first.client);
-	free(first.path);
-	assert_success(api_socket_create(path, &second, &err));
-	api_socket_destroy(&second);
-	assert_int_equal(lstat(path, &status), -1);
-	/* Never removes what is no socket. */
-	close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
-	snprintf(expected, sizeof(expected), "%s is there and is not a socket", path);
-	assert_error(api_socket_create(path, &second, &err), VMCRED_FAILED, expected);
-	assert_int_equal(unlink(path), 0);
-	assert_int_equal(rmdir(folder), 0);
-	umask(before);
-}
-
-static void the_private_socket_is_connected_and_nowhere(void **state)
-{
-	char folder[] = "/tmp/vmcred-api.XXXXXX", buffer[4];
-	struct api_socket socket;
-	struct error err = {0};
-	int server;
-
-	(void)state;
-	assert_non_null(mkdtemp(folder));
-	setenv("RUNTIME_DIRECTORY", folder, 1);
-	assert_success(api_socket_create(NULL, &socket, &err));
-	unsetenv("RUNTIME_DIRECTORY");
-	/* Empty: rmdir() would fail else. */
-	assert_int_equal(rmdir(folder), 0);
-	server = accept4(socket.listener, NULL, NULL, SOCK_CLOEXEC);
-	assert_true(server >= 0);
-	assert_int_equal(write(socket.client, "ping", 4), 4);
-	assert_int_equal(read(server, buffer, 4), 4);
-	close(server);
-	api_socket_destroy(&socket);
-}
-
-static void a_path_that_is_too_long_for_a_socket_is_an_error(void **state)
-{
-	char path[160], expected[256];
-	struct api_socket socket;
-	struct error err = {0};
-
-	(void)state;
-	memset(path, 'x', sizeof(path));
-	path[0] = '/';
-	path[sizeof(path) - 1] = '\0';
-	snprintf(expected, sizeof(expected), "the path of the socket, %s, is longer than 107 bytes",
-		 path);
-	assert_error(api_socket_create(path, &socket, &err), VMCRED_FAILED, expected);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_answer_is_read_whatever_its_status),
+		cmocka_unit_test(descriptors_go_with_the_request_in_their_order_and_stay_ours),
+		cmocka_unit_test(too_many_descriptors_are_an_error),
+		cmocka_unit_test(a_request_may_have_another_method),
 		cmocka_unit_test(an_answer_that_is_not_whole_is_an_error),
 		cmocka_unit_test(waiting_ends_when_an_interrupt_comes),
 		cmocka_unit_test(an_answer_to_a_request_that_was_not_read_still_counts),
-		cmocka_unit_test(the_users_socket_is_the_owners_alone),
-		cmocka_unit_test(the_private_socket_is_connected_and_nowhere),
-		cmocka_unit_test(a_path_that_is_too_long_for_a_socket_is_an_error),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
