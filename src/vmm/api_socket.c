@@ -3,10 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -87,6 +91,67 @@ static int private_create(struct api_socket *result, struct error *err)
 	return r;
 }
 
+/* Who may write to a socket's file may connect to it; in the abstract name space all may. */
+static int owner_alone_check(const struct sockaddr_un *address, socklen_t size, struct error *err)
+{
+	struct stat status;
+
+	if (size <= offsetof(struct sockaddr_un, sun_path))
+		return error_set(err, VMCRED_USAGE, "it has no name to connect to");
+	if (address->sun_path[0] == '\0')
+		return error_set(err, VMCRED_USAGE,
+				 "its name is abstract: every process of this machine can connect "
+				 "and ask for the OEM strings");
+	if (stat(address->sun_path, &status) < 0)
+		return error_set_errno(err, errno, "%s", address->sun_path);
+	if (!(status.st_mode & (S_IWGRP | S_IWOTH)))
+		return 0;
+	error_set(err, VMCRED_USAGE,
+		  "%s has mode %04o: others than its owner can connect and ask for the OEM strings",
+		  address->sun_path, status.st_mode & 07777);
+	return error_hint(err, "make it with mode 0600 (SocketMode=0600 in a socket unit)");
+}
+
+/* A listening socket that we were started with: its file is not ours to make or to remove. */
+static int inherited_open(int fd, struct api_socket *result, struct error *err)
+{
+	_cleanup_close_ int client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un address = {0};
+	socklen_t size = sizeof(address), option_size = sizeof(int);
+	int listens = 0, flags = fcntl(fd, F_GETFD), r;
+
+	if (client < 0)
+		return error_set_errno(err, errno, "making a socket");
+	if (fd <= STDERR_FILENO || flags < 0 || (flags & FD_CLOEXEC) ||
+	    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &option_size) < 0 || !listens ||
+	    getsockname(fd, (struct sockaddr *)&address, &size) < 0 ||
+	    address.sun_family != AF_UNIX)
+		return error_set(err, VMCRED_USAGE, "it is not a unix socket that listens");
+	r = owner_alone_check(&address, size, err);
+	if (r < 0)
+		return r;
+	if (connect(client, (const struct sockaddr *)&address, size) < 0 ||
+	    fcntl(client, F_SETFL, O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+		return error_set_errno(err, errno, "opening it");
+	result->listener = fd;
+	result->client = fd_release(&client);
+	return 0;
+}
+
+/* "fd=N" */
+static int inherited_create(const char *word, struct api_socket *result, struct error *err)
+{
+	char *end;
+	long fd = strtol(word + 3, &end, 10);
+	int r;
+
+	if (word[3] == '\0' || *end || fd < 0 || fd > INT_MAX)
+		r = error_set(err, VMCRED_USAGE, "it is not a descriptor");
+	else
+		r = inherited_open((int)fd, result, err);
+	return r < 0 ? error_wrap(err, "the API socket %s", word) : 0;
+}
+
 int api_socket_create(const char *path, struct api_socket *result, struct error *err)
 {
 	int r;
@@ -94,6 +159,8 @@ int api_socket_create(const char *path, struct api_socket *result, struct error 
 	*result = API_SOCKET_NONE;
 	if (!path)
 		return private_create(result, err);
+	if (strncmp(path, "fd=", 3) == 0)
+		return inherited_create(path, result, err);
 	r = ends_open(path, result, err);
 	if (r < 0)
 		return r;

@@ -24,7 +24,10 @@ struct api_socket {
 
 #define _cleanup_api_socket_ __attribute__((cleanup(api_socket_destroy)))
 
-/* `path` is the user's, or NULL for one that nobody else can ever connect to. */
+/*
+ * `path` is the user's, or "fd=N" for a listening socket that was inherited and that its owner
+ * alone can connect to (VMCRED_USAGE else), or NULL for one that nobody else can ever connect to.
+ */
 int api_socket_create(const char *path, struct api_socket *result, struct error *err);
 
 void api_socket_destroy(struct api_socket *socket);
