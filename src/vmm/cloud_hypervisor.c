@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "vmm/cloud_hypervisor_config.h"
+#include "vmm/cloud_hypervisor_descriptors.h"
 #include "vmm/cloud_hypervisor_exec.h"
 #include "vmm/cloud_hypervisor_launch.h"
 #include "vmm/drivers.h"
@@ -69,6 +70,10 @@ static int expose_check(const struct cloud_hypervisor_config *config,
 	}
 	if (!(launch->expose & VMM_EXPOSE_ARGV))
 		return 0;
+	if (config->vm_config)
+		return error_set(
+			err, VMCRED_USAGE,
+			"--vm-config has no place on a command line: leave --expose=argv out");
 	for (size_t i = 0; i < launch->list->count; i++) {
 		int r = launch->list->strings[i].origin == OEM_ARGUMENTS
 				? 0
@@ -106,6 +111,17 @@ static int parent_check(const struct vmm_launch *launch, struct error *err)
 			  "leave --expose=argv out, or --supervise, --notify and --stop-timeout");
 }
 
+/* What cannot be put into a VM that was there before. */
+static int restore_check(const struct vmm_launch *launch, struct error *err)
+{
+	if (launch->list->count == 0)
+		return 0;
+	error_set(err, VMCRED_USAGE,
+		  "--restore: a restored VM has the OEM strings of its snapshot, and takes no "
+		  "others");
+	return error_hint(err, "deliver credentials to a VM that is started anew");
+}
+
 static int cloud_hypervisor_check(const struct vmm_launch *launch, size_t *body_size,
 				  struct error *err)
 {
@@ -114,6 +130,8 @@ static int cloud_hypervisor_check(const struct vmm_launch *launch, size_t *body_
 	int r = cloud_hypervisor_config_read(launch->argv, &config, err);
 
 	*body_size = 0;
+	if (r == 0 && config.restores)
+		return restore_check(launch, err);
 	if (r == 0)
 		r = parent_check(launch, err);
 	if (r == 0)
@@ -190,12 +208,16 @@ static int cloud_hypervisor_launch(struct vmm_launch *launch, struct notify *not
 	_cleanup_cloud_hypervisor_config_ struct cloud_hypervisor_config config = {0};
 	int r = cloud_hypervisor_config_read(launch->argv, &config, err);
 
-	if (r < 0)
-		return r;
-	if (!(launch->expose & VMM_EXPOSE_ARGV))
+	if (r == 0 && !config.restores && !(launch->expose & VMM_EXPOSE_ARGV)) {
+		r = cloud_hypervisor_descriptors_keep(&config, err);
+		if (r < 0)
+			return r;
 		return launch->parent == VMM_PARENT_EXEC
 			       ? cloud_hypervisor_exec(launch, &config, notify, err)
 			       : cloud_hypervisor_boot(launch, &config, notify, err);
+	}
+	if (r < 0)
+		return r;
 	notify_send(notify, "READY=1");
 	if (launch->list->count > 0)
 		return literals_exec(launch, &config, err);

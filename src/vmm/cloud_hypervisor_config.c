@@ -6,101 +6,22 @@
 
 #include "base/cleanup.h"
 #include "base/json.h"
-#include "base/name.h"
-#include "vmm/cloud_hypervisor_options.h"
+#include "vmm/cloud_hypervisor_file.h"
+#include "vmm/cloud_hypervisor_lists.h"
+#include "vmm/cloud_hypervisor_object.h"
+#include "vmm/cloud_hypervisor_syntax.h"
 #include "vmm/cloud_hypervisor_values.h"
+#include "vmm/cloud_hypervisor_version.h"
 
-#define KEYS_MAX 40
-
-static int key_reject(const struct option_key *keys, const char *name, struct error *err)
-{
-	const char *names[KEYS_MAX + 1] = {NULL};
-	const char *nearest;
-
-	for (size_t i = 0; i < KEYS_MAX && keys[i].name; i++)
-		names[i] = keys[i].name;
-	nearest = name_nearest(name, names);
-	error_set(err, VMCRED_USAGE, "its key \"%s\" is not known", name);
-	if (nearest)
-		return error_hint(err, "did you mean \"%s\"?", nearest);
-	return -VMCRED_USAGE;
-}
-
-/* Splits "key=value,…" into a value for each row of the table; the last one of a key counts. */
-static int pairs_read(const struct option_key *keys, const struct command *pieces,
-		      const char *values[KEYS_MAX], struct error *err)
-{
-	for (size_t i = 0; i < pieces->count; i++) {
-		char *piece = pieces->words[i], *equals = strchr(piece, '=');
-		size_t length = equals ? (size_t)(equals - piece) : strlen(piece);
-		size_t row = 0;
-
-		while (keys[row].name && (strlen(keys[row].name) != length ||
-					  strncmp(keys[row].name, piece, length) != 0))
-			row++;
-		if (!keys[row].name) {
-			piece[length] = '\0';
-			return key_reject(keys, piece, err);
-		}
-		if (!equals && keys[row].type != KEY_MODE)
-			return error_set(err, VMCRED_USAGE, "its key \"%s\" needs a value", piece);
-		values[row] = equals ? equals + 1 : "";
-	}
-	return 0;
-}
-
-/* The default of a key that the API wants and the command line does not. */
-static const char *value_absent(const struct option_key *keys, const char *absent,
-				const char *const values[KEYS_MAX])
-{
-	if (!absent || absent[0] != '=')
-		return absent;
-	for (size_t i = 0; keys[i].name; i++) {
-		if (strcmp(keys[i].name, absent + 1) == 0)
-			return values[i] && *values[i] ? values[i] : keys[i].absent;
-	}
-	return NULL;
-}
-
-static int object_read(struct cloud_hypervisor_config *config, const struct option_row *row,
-		       const char *text, json_t **object, struct error *err)
-{
-	_cleanup_command_ struct command pieces = {0};
-	_cleanup_json_ json_t *made = json_object();
-	const char *values[KEYS_MAX] = {NULL};
-	int r = made ? 0 : error_no_memory(err);
-
-	if (r == 0 && *text)
-		r = option_pieces_split(text, &pieces, err);
-	if (r == 0)
-		r = pairs_read(row->keys, &pieces, values, err);
-	for (size_t i = 0; row->keys[i].name && r == 0; i++) {
-		const struct option_key *key = &row->keys[i];
-		const char *value = values[i];
-
-		if (key->type == KEY_OEM_STRINGS && value) {
-			r = option_strings_split(value, &config->oem_strings, err);
-			continue;
-		}
-		if (!value || (!*value && key->type != KEY_MODE))
-			value = value_absent(row->keys, key->absent, values);
-		if (!value)
-			continue;
-		r = option_value_put(made, key, value, err);
-		if (r < 0)
-			return error_wrap(err, "%s", key->name);
-	}
-	if (r == 0)
-		*object = pointer_release(&made);
-	return r;
-}
+/* The memory where --memory does not say it; the API wants a size. */
+#define MEMORY_SIZE_DEFAULT ((json_int_t)512 << 20)
 
 /* --platform's pairs are kept as they were, for a command line with literal OEM strings. */
 static int platform_keep(struct cloud_hypervisor_config *config, const char *text,
 			 struct error *err)
 {
 	_cleanup_command_ struct command pieces = {0};
-	int r = *text ? option_pieces_split(text, &pieces, err) : 0;
+	int r = option_text_blank(text) ? 0 : option_pieces_split(text, &pieces, err);
 
 	for (size_t i = 0; i < pieces.count && r == 0; i++) {
 		if (strncmp(pieces.words[i], "oem_strings=", strlen("oem_strings=")) != 0)
@@ -113,7 +34,7 @@ static int list_append(struct cloud_hypervisor_config *config, const struct opti
 		       const char *text, struct error *err)
 {
 	json_t *array = json_object_get(config->vm, row->json), *object = NULL;
-	int r = object_read(config, row, text, &object, err);
+	int r = option_object_read(config, row, text, &object, err);
 
 	if (r < 0)
 		return r;
@@ -127,52 +48,92 @@ static int list_append(struct cloud_hypervisor_config *config, const struct opti
 	return json_array_append_new(array, object) < 0 ? error_no_memory(err) : 0;
 }
 
+static int text_keep(const char *text, char **kept, struct error *err)
+{
+	if (*kept)
+		return error_set(err, VMCRED_USAGE, "it comes twice");
+	*kept = strdup(text);
+	return *kept ? 0 : error_no_memory(err);
+}
+
 /* "PATH", "path=PATH" or "fd=N". */
 static int api_socket_read(struct cloud_hypervisor_config *config, const char *text,
 			   struct error *err)
 {
-	if (strncmp(text, "fd=", 3) == 0) {
-		error_set(err, VMCRED_USAGE,
-			  "a socket that comes as a descriptor (%s) cannot be used", text);
-		return error_hint(err, "give a path: vmcred makes the socket");
-	}
 	if (strncmp(text, "path=", 5) == 0)
 		text += 5;
-	config->api_socket = strdup(text);
-	return config->api_socket ? 0 : error_no_memory(err);
+	return text_keep(text, &config->api_socket, err);
 }
 
-/* One value of one option. */
-static int option_read(struct cloud_hypervisor_config *config, const struct option_row *row,
+/* What stays on the VMM's own command line. */
+static int option_stay(struct cloud_hypervisor_config *config, const struct option_row *row,
 		       const char *value, struct error *err)
+{
+	int r = command_add_format(&config->command, err, "--%s", row->name);
+
+	if (r == 0 && value)
+		r = command_add(&config->command, value, err);
+	if (r == 0 && row->json)
+		r = option_member_put(config->vm, row->json, json_true(), err);
+	return r;
+}
+
+/* One value of one option that is the VM's. */
+static int vm_option_read(struct cloud_hypervisor_config *config, const struct option_row *row,
+			  const char *value, struct error *err)
 {
 	json_t *json = NULL;
 	int r = 0;
 
+	if (!config->vm_option)
+		config->vm_option = row->name;
 	if (row->form == OPTION_LIST)
 		return list_append(config, row, value, err);
-	if (row->form == OPTION_STAYS) {
-		r = command_add_format(&config->command, err, "--%s", row->name);
-		return r < 0 ? r : command_add(&config->command, value, err);
-	}
-	if (row->form == OPTION_STAYS_SWITCH)
-		return command_add_format(&config->command, err, "--%s", row->name);
-	if (row->json ? option_member_has(config->vm, row->json) : config->api_socket != NULL)
+	if (option_member_get(config->vm, row->json))
 		return error_set(err, VMCRED_USAGE, "it comes twice");
-	if (row->form == OPTION_API_SOCKET)
-		return api_socket_read(config, value, err);
 	if (row->form == OPTION_SWITCH)
 		json = json_true();
 	else if (row->form == OPTION_TEXT)
 		r = option_text_json(value, &json, err);
 	else
-		r = object_read(config, row, value, &json, err);
+		r = option_object_read(config, row, value ? value : "", &json, err);
 	if (r == 0 && strcmp(row->name, "platform") == 0)
 		r = platform_keep(config, value, err);
 	if (r == 0)
 		return option_member_put(config->vm, row->json, json, err);
 	json_decref(json);
 	return r;
+}
+
+static int option_read(struct cloud_hypervisor_config *config, const struct option_row *row,
+		       const char *value, struct error *err)
+{
+	int r = cloud_hypervisor_need_add(config, row, NULL, err);
+
+	if (r < 0)
+		return r;
+	switch (row->form) {
+	case OPTION_STAYS:
+	case OPTION_STAYS_SWITCH:
+		return option_stay(config, row, value, err);
+	case OPTION_API_SOCKET:
+		return api_socket_read(config, value, err);
+	case OPTION_RESTORE:
+		if (config->restores)
+			return error_set(err, VMCRED_USAGE, "it comes twice");
+		config->restores = true;
+		return option_stay(config, row, value, err);
+	case OPTION_VM_CONFIG:
+		return text_keep(value, &config->vm_config, err);
+	case OPTION_REFUSED:
+	case OPTION_TEXT:
+	case OPTION_SWITCH:
+	case OPTION_OBJECT:
+	case OPTION_OBJECT_OR_BARE:
+	case OPTION_LIST:
+		break;
+	}
+	return vm_option_read(config, row, value, err);
 }
 
 static bool form_takes_value(enum option_form form)
@@ -186,8 +147,17 @@ static int option_reject(const char *name, struct error *err)
 
 	error_set(err, VMCRED_USAGE, "it is not an option that vmcred can translate to the API");
 	if (nearest)
-		return error_hint(err, "did you mean --%s?", nearest);
-	return -VMCRED_USAGE;
+		return error_hint(err,
+				  "did you mean --%s? What vmcred does not know can be given with "
+				  "--vm-config FILE",
+				  nearest);
+	return error_hint(err, "what vmcred does not know can be given with --vm-config FILE");
+}
+
+/* A lone '-' is a value, as clap has it. */
+static bool word_is_value(const char *word)
+{
+	return word && (word[0] != '-' || word[1] == '\0');
 }
 
 /* Reads an option and the values behind it; moves `*argv` behind them. `name` is without '=' and
@@ -208,13 +178,27 @@ static int option_take(struct cloud_hypervisor_config *config, const char *name,
 				: option_read(config, row, NULL, err);
 	if (attached)
 		return option_read(config, row, attached, err);
-	if (!*word || **word == '-')
-		return error_set(err, VMCRED_USAGE, "it needs a value");
+	if (!word_is_value(*word))
+		return row->form == OPTION_OBJECT_OR_BARE
+			       ? option_read(config, row, NULL, err)
+			       : error_set(err, VMCRED_USAGE, "it needs a value");
 	do {
 		r = option_read(config, row, *word++, err);
-	} while (r == 0 && row->form == OPTION_LIST && *word && **word != '-');
+	} while (r == 0 && row->form == OPTION_LIST && word_is_value(*word));
 	*argv = word;
 	return r;
+}
+
+/* -v, -vv, …, -h and -V. */
+static int short_read(struct cloud_hypervisor_config *config, const char *word, struct error *err)
+{
+	if (word[0] == '-' && word[1] == 'v' && strspn(word + 1, "v") == strlen(word + 1)) {
+		config->logs_config = true;
+		return command_add(&config->command, word, err);
+	}
+	if (strcmp(word, "-h") == 0 || strcmp(word, "-V") == 0)
+		return error_set(err, VMCRED_USAGE, "%s: it starts no VM", word);
+	return error_set(err, VMCRED_USAGE, "\"%s\" is not an option, nor the value of one", word);
 }
 
 static int word_read(struct cloud_hypervisor_config *config, char *const **argv, struct error *err)
@@ -224,19 +208,66 @@ static int word_read(struct cloud_hypervisor_config *config, char *const **argv,
 	size_t length;
 	int r;
 
-	if (word[0] == '-' && word[1] == 'v' && strspn(word + 1, "v") == strlen(word + 1)) {
-		config->logs_config = true;
-		return command_add(&config->command, word, err);
-	}
 	if (strncmp(word, "--", 2) != 0 || !word[2])
-		return error_set(err, VMCRED_USAGE, "\"%s\" is not an option, nor the value of one",
-				 word);
+		return short_read(config, word, err);
 	length = strcspn(word + 2, "=");
 	name = strndup(word + 2, length);
 	if (!name)
 		return error_no_memory(err);
 	r = option_take(config, name, word[2 + length] ? word + 3 + length : NULL, argv, err);
 	return r < 0 ? error_wrap(err, "--%s", name) : 0;
+}
+
+/* --memory-zone's zones belong to the memory, and take from it what they do not say. */
+static int memory_complete(struct cloud_hypervisor_config *config, struct error *err)
+{
+	json_t *zones = json_object_get(config->vm, MEMORY_ZONES_MEMBER);
+	const json_t *mergeable = option_member_get(config->vm, "memory.mergeable");
+	int r = 0;
+
+	if (!zones)
+		return 0;
+	for (size_t i = 0; i < json_array_size(zones) && r == 0; i++) {
+		json_t *zone = json_array_get(zones, i);
+
+		if (json_is_true(mergeable) && !json_object_get(zone, "mergeable"))
+			r = option_member_put(zone, "mergeable", json_true(), err);
+	}
+	if (r == 0)
+		r = option_member_put(config->vm, "memory.zones", json_incref(zones), err);
+	json_object_del(config->vm, MEMORY_ZONES_MEMBER);
+	if (r < 0 || option_member_get(config->vm, "memory.size"))
+		return r;
+	return option_member_put(config->vm, "memory.size", json_integer(MEMORY_SIZE_DEFAULT), err);
+}
+
+/* Two ways to say what VM to start, or none. */
+static int vm_complete(struct cloud_hypervisor_config *config, struct error *err)
+{
+	if (config->restores && (config->vm_option || config->vm_config)) {
+		error_set(err, VMCRED_USAGE, "--restore and --%s cannot be combined",
+			  config->vm_option ? config->vm_option : "vm-config");
+		return error_hint(err, "a restored VM has all that belongs to it");
+	}
+	if (config->vm_config && config->vm_option) {
+		error_set(err, VMCRED_USAGE, "--vm-config and --%s cannot be combined",
+			  config->vm_option);
+		return error_hint(err, "the file is the whole VM");
+	}
+	if (config->restores)
+		return 0;
+	if (config->vm_config) {
+		int r = cloud_hypervisor_file_read(config, err);
+
+		return r < 0 ? error_wrap(err, "--vm-config") : 0;
+	}
+	if (!option_member_get(config->vm, "payload.kernel") &&
+	    !option_member_get(config->vm, "payload.firmware") &&
+	    !option_member_get(config->vm, "payload.igvm"))
+		return error_set(
+			err, VMCRED_USAGE,
+			"there is no VM to start: --kernel and --firmware are both missing");
+	return memory_complete(config, err);
 }
 
 int cloud_hypervisor_config_read(char *const *argv, struct cloud_hypervisor_config *config,
@@ -249,14 +280,7 @@ int cloud_hypervisor_config_read(char *const *argv, struct cloud_hypervisor_conf
 		return error_no_memory(err);
 	while (r == 0 && *argv)
 		r = word_read(config, &argv, err);
-	if (r < 0)
-		return r;
-	if (!option_member_has(config->vm, "payload.kernel") &&
-	    !option_member_has(config->vm, "payload.firmware"))
-		return error_set(
-			err, VMCRED_USAGE,
-			"there is no VM to start: --kernel and --firmware are both missing");
-	return 0;
+	return r == 0 ? vm_complete(config, err) : r;
 }
 
 void cloud_hypervisor_config_destroy(struct cloud_hypervisor_config *config)
@@ -266,76 +290,7 @@ void cloud_hypervisor_config_destroy(struct cloud_hypervisor_config *config)
 	command_destroy(&config->platform);
 	command_destroy(&config->oem_strings);
 	free(config->api_socket);
+	free(config->vm_config);
+	free(config->needs);
 	*config = (struct cloud_hypervisor_config){0};
-}
-
-/* A member that does not hold secrets, with the comma that it needs. */
-static int member_append(struct secret *body, bool *first, const char *name, const json_t *value,
-			 struct error *err)
-{
-	int r = *first ? 0 : secret_append_text(body, ",", err);
-
-	*first = false;
-	if (r == 0)
-		r = json_append_string(body, span_of_text(name), err);
-	if (r == 0)
-		r = secret_append_text(body, ":", err);
-	return r == 0 && value ? json_append_value(body, value, JSON_COMPACT, err) : r;
-}
-
-static int oem_strings_append(struct secret *body, const struct oem_list *list, struct error *err)
-{
-	int r = secret_append_text(body, "[", err);
-
-	for (size_t i = 0; i < list->count && r == 0; i++) {
-		if (i > 0)
-			r = secret_append_text(body, ",", err);
-		if (r == 0)
-			r = json_append_string(body, secret_span(&list->strings[i].text), err);
-	}
-	return r == 0 ? secret_append_text(body, "]", err) : r;
-}
-
-static int platform_append(struct secret *body, json_t *platform, const struct oem_list *list,
-			   struct error *err)
-{
-	bool first = true;
-	const char *name;
-	json_t *value;
-	int r = secret_append_text(body, "{", err);
-
-	json_object_foreach(platform, name, value)
-	{
-		if (r == 0)
-			r = member_append(body, &first, name, value, err);
-	}
-	if (r == 0 && list->count > 0) {
-		r = member_append(body, &first, "oem_strings", NULL, err);
-		if (r == 0)
-			r = oem_strings_append(body, list, err);
-	}
-	return r == 0 ? secret_append_text(body, "}", err) : r;
-}
-
-int cloud_hypervisor_config_body(const struct cloud_hypervisor_config *config,
-				 const struct oem_list *list, struct secret *body,
-				 struct error *err)
-{
-	json_t *platform = json_object_get(config->vm, "platform");
-	bool first = true;
-	const char *name;
-	json_t *value;
-	int r = secret_append_text(body, "{", err);
-
-	json_object_foreach(config->vm, name, value)
-	{
-		if (r == 0 && value != platform)
-			r = member_append(body, &first, name, value, err);
-	}
-	if (r == 0 && (platform || list->count > 0)) {
-		r = member_append(body, &first, "platform", NULL, err);
-		if (r == 0)
-			r = platform_append(body, platform, list, err);
-	}
-	return r == 0 ? secret_append_text(body, "}", err) : r;
 }

@@ -21,8 +21,9 @@ struct cloud_hypervisor_api {
 };
 
 /*
- * Creates the VM with the list's OEM strings and boots it. VMCRED_FAILED: refused, in the VMM's own
- * words unless they repeat an OEM string, or as api_call().
+ * Creates the VM with the list's OEM strings and its interfaces' descriptors, which are closed
+ * here, and boots it. VMCRED_FAILED: refused, in the VMM's own words unless they repeat an OEM
+ * string, or as api_call(). VMCRED_USAGE: its version does not know what is asked of it.
  */
 int cloud_hypervisor_vm_start(const struct cloud_hypervisor_api *api,
 			      const struct cloud_hypervisor_config *config, struct error *err);

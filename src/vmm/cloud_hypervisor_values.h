@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside vmm/: the syntax of Cloud Hypervisor's option values, as its option_parser reads it, and
- * their JSON.
+ * Inside vmm/: the values of Cloud Hypervisor's keys as JSON, by their type in the key table.
  */
 #ifndef VMCRED_VMM_CLOUD_HYPERVISOR_VALUES_H
 #define VMCRED_VMM_CLOUD_HYPERVISOR_VALUES_H
@@ -10,20 +9,11 @@
 
 #include "base/error.h"
 #include "vmm/cloud_hypervisor_options.h"
-#include "vmm/command.h"
 
 /*
- * Adds the pieces between the commas that are outside of quotes and brackets. The text may hold OEM
- * strings: no error quotes it.
- */
-int option_pieces_split(const char *text, struct command *pieces, struct error *err);
-
-/* Adds the strings of "[a,b]". Quotes stay part of them: Cloud Hypervisor does not take them off
- * here. */
-int option_strings_split(const char *text, struct command *strings, struct error *err);
-
-/*
- * Puts a key's value into the option's object. A value that is empty counts as not given.
+ * Puts a key's value into the option's object; one of a type that is part of no object
+ * (KEY_OEM_STRINGS, KEY_IGNORED) and KEY_ITEMS are the caller's. The value is not empty, but for a
+ * KEY_MODE.
  */
 int option_value_put(json_t *object, const struct option_key *key, const char *value,
 		     struct error *err);
@@ -32,10 +22,7 @@ int option_value_put(json_t *object, const struct option_key *key, const char *v
  * over. */
 int option_member_put(json_t *object, const char *members, json_t *value, struct error *err);
 
-/* Whether something is there. */
-bool option_member_has(const json_t *object, const char *members);
-
-/* The text as a JSON string; VMCRED_USAGE where it is not UTF-8. */
-int option_text_json(const char *text, json_t **value, struct error *err);
+/* What is there, or NULL. */
+json_t *option_member_get(const json_t *object, const char *members);
 
 #endif

@@ -127,7 +127,7 @@ static void descriptors_go_with_the_request_in_their_order_and_stay_ours(void **
 	struct api_reply reply;
 	struct error err = {0};
 	char request[512];
-	int theirs[4];
+	int theirs[4] = {-1, -1, -1, -1};
 
 	(void)state;
 	assert_success(api_call(&call, &reply, &err));
@@ -176,7 +176,7 @@ static void a_request_may_have_another_method(void **state)
 	struct api_reply reply;
 	struct error err = {0};
 	char request[512];
-	int fds[4];
+	int fds[4] = {-1, -1, -1, -1};
 
 	(void)state;
 	assert_success(api_call(&call, &reply, &err));
