@@ -1,34 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The real Cloud Hypervisor, started by `vmcred run` and by itself, makes the same VM of the same command line."""
 import json
-import os
-import shutil
-import struct
 import subprocess
 
 import harness
-from harness import Skip, equal, expect, test
-from vm import Vm, api_get, canary, children, in_view, stop, wait_for
-
-
-def need_cloud_hypervisor():
-    """No package registry has it, so that a skip is allowed even where CI=true."""
-    if not shutil.which("cloud-hypervisor"):
-        raise Skip("cloud-hypervisor is not on the PATH: get it from its releases page")
-    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
-        raise Skip("/dev/kvm cannot be opened")
-
-
-def kernel(path):
-    """The smallest thing that boots: a 64-bit ELF file with the PVH entry point's note, and one halting loop."""
-    code = b"\xfa\xf4\xeb\xfd"  # cli; hlt; jmp back
-    address = 0x100000
-    note = struct.pack("<III4sI", 4, 4, 18, b"Xen\0", address)  # XEN_ELFNOTE_PHYS32_ENTRY
-    header = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 2, 62, 1, address, 64, 0, 0, 64, 56, 2, 0, 0, 0)
-    loaded = struct.pack("<IIQQQQQQ", 1, 5, 0x1000, address, address, len(code), len(code), 0x1000)
-    noted = struct.pack("<IIQQQQQQ", 4, 4, 176, 0, 0, len(note), len(note), 4)
-    path.write_bytes((header + loaded + noted + note).ljust(0x1000, b"\0") + code)
-    return path
+from harness import equal, expect, test
+from cloud_hypervisor_vm import kernel, need_cloud_hypervisor, running
+from vm import Vm, canary, children, in_view, stop
 
 
 def command_line(folder):
@@ -46,18 +24,9 @@ def command_line(folder):
             "system_family=\"a,b\",oem_strings=[ARG=1,io.systemd.credential:vmm.notify_socket=vsock-stream:2:8888]"]
 
 
-def running(folder, process):
-    """What vm.info says once the VM runs; before that there is no socket, or no VM behind it."""
-    def ask():
-        if process.poll() is not None:
-            raise AssertionError(f"it ended with {process.returncode}")
-        try:
-            info = api_get(folder / "api", "vm.info")
-        except (FileNotFoundError, ConnectionRefusedError):
-            return None
-        return info if isinstance(info, dict) and info.get("state") == "Running" else None
-
-    return wait_for("the VM", ask)
+def launched(vm, *words, options=()):
+    """These guests have no idea of a power button."""
+    return vm.start("cloud-hypervisor", *words, options=("--stop-timeout=0", *options))
 
 
 def info_of(folder, process):
@@ -74,7 +43,7 @@ def _(folder):
     vm = Vm(folder)
     words = [*command_line(folder), "--api-socket", folder / "api"]
     plain = info_of(folder, subprocess.Popen(["cloud-hypervisor", *words], cwd=folder, stderr=subprocess.DEVNULL))
-    ours = info_of(folder, vm.start("cloud-hypervisor", *words))
+    ours = info_of(folder, launched(vm, *words))
     arguments = ["ARG=1", "io.systemd.credential:vmm.notify_socket=vsock-stream:2:8888"]
     equal(plain["config"]["platform"].pop("oem_strings"), arguments)
     equal(ours["config"]["platform"].pop("oem_strings"), arguments + vm.oem_strings)
@@ -88,7 +57,7 @@ def _(folder):
     words = ["--kernel", kernel(folder / "kernel"), "--api-socket", folder / "api"]
     plain = info_of(folder, subprocess.Popen(["cloud-hypervisor", *words], cwd=folder, stderr=subprocess.DEVNULL,
                                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL))
-    ours = info_of(folder, vm.start("cloud-hypervisor", *words))
+    ours = info_of(folder, launched(vm, *words))
     equal(ours["config"].pop("platform")["oem_strings"], vm.oem_strings)
     plain["config"].pop("platform", None)
     equal(ours["config"], plain["config"], "config")
@@ -98,7 +67,7 @@ def _(folder):
 def _(folder):
     need_cloud_hypervisor()
     vm = Vm(folder)
-    process = vm.start("cloud-hypervisor", *command_line(folder), "--api-socket", folder / "api")
+    process = launched(vm, *command_line(folder), "--api-socket", folder / "api")
     running(folder, process)
     pids = [process.pid, *children(process.pid)]
     equal(len(pids), 2)
@@ -115,7 +84,7 @@ def _(folder):
     vm = Vm(folder)
     vm.api_key = "plain-7f0c1d3a5b"
     (vm.credentials / "host-api-key").write_text(vm.api_key)
-    process = vm.start("cloud-hypervisor", *command_line(folder), "--api-socket", folder / "api",
+    process = launched(vm, *command_line(folder), "--api-socket", folder / "api",
                        options=("--expose=argv",))
     running(folder, process)
     assert vm.api_key.encode() in in_view(process.pid)
@@ -128,7 +97,7 @@ def _(folder):
 def _(folder):
     need_cloud_hypervisor()
     vm = Vm(folder)
-    process = vm.start("cloud-hypervisor", "-v", "--log-file", folder / "log", *command_line(folder), "--api-socket",
+    process = launched(vm, "-v", "--log-file", folder / "log", *command_line(folder), "--api-socket",
                        folder / "api", options=("--expose=log",))
     info_of(folder, process)
     assert vm.oem_strings[3] in (folder / "log").read_text()
@@ -142,14 +111,14 @@ def _(folder):
     words = ["--kernel", kernel(folder / "kernel"), "--console", "off", "--api-socket", folder / "api"]
     # Without MALLOC_TRIM_THRESHOLD_ in its environment it dies, or hangs, a few times in a hundred.
     for _ in range(40):
-        info_of(folder, vm.start("cloud-hypervisor", *words))
+        info_of(folder, launched(vm, *words))
 
 
 @test("without -v no log of it holds them")
 def _(folder):
     need_cloud_hypervisor()
     vm = Vm(folder)
-    process = vm.start("cloud-hypervisor", "--log-file", folder / "log", *command_line(folder), "--api-socket",
+    process = launched(vm, "--log-file", folder / "log", *command_line(folder), "--api-socket",
                        folder / "api")
     info_of(folder, process)
     for form in canary(vm.api_key) + canary(vm.tls):
@@ -163,8 +132,9 @@ def _(folder):
     expect(result, 1, "",
            "error: invalid value 'perhaps' for '--seccomp <seccomp>'\n"
            "  [possible values: true, false, log, errno]\n\nFor more information, try '--help'.\n"
-           "vmcred: starting cloud-hypervisor: it ended with exit code 2 before its VM was booted: its own message is "
-           "above\n")
+           "vmcred: starting cloud-hypervisor: it ended with exit code 2 before its VM was booted: it said: error: "
+           "invalid value 'perhaps' for '--seccomp <seccomp>' [possible values: true, false, log, errno] For more "
+           "information, try '--help'.\n")
 
 
 @test("its refusal of a VM comes through in its own words")
@@ -195,7 +165,7 @@ def _(folder):
     size = 1000 + 51200 - body_size(1000)["used"]
     equal(body_size(size)["used"], 51200)
     vm.api_key = "z" * size
-    info = info_of(folder, vm.start("cloud-hypervisor", *words))
+    info = info_of(folder, launched(vm, *words))
     equal(info["config"]["platform"]["oem_strings"], vm.oem_strings)
     (vm.credentials / "host-api-key").write_text("z" * (size + 1))
     result = vm.run("cloud-hypervisor", *words)

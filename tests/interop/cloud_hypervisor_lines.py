@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every option and every key of Cloud Hypervisor's command line becomes the VM that the program itself makes of it.
+
+The command lines are in cloud_hypervisor_lines.json, each with what vmcred sends for it. With the real program:
+    boots      vm.info of a VM that it starts by its own command line equals that of one started by `vmcred run`
+    config     the line cannot boot on every machine (a device or a process behind a socket is missing); the configuration
+               that the program logs when it is about to boot is compared, which is the whole of it
+    request    nor does it get that far; what it logs of the request to create the VM is compared
+    sent       the usual builds do not have the option, or refuse the VM: only what vmcred sends is checked
+OEM strings, random MAC addresses and the numbers of descriptors aside. Without the real program what vmcred sends is
+still checked. After a change to the lines: VMCRED_RECORD=1 and this script, and read the difference.
+"""
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+
+import harness
+from harness import SOURCE, Skip, equal, expect, test
+from cloud_hypervisor_vm import Guest, need_cloud_hypervisor
+
+FILE = SOURCE / "tests/interop/cloud_hypervisor_lines.json"
+TRANSLATE = os.environ["VMCRED_CLOUD_HYPERVISOR"]
+
+
+def words_of(line):
+    return shlex.split(line)
+
+
+def translated(line):
+    result = expect(harness.run(TRANSLATE, *words_of(line)), 0, err="")
+    return json.loads(result.out)
+
+
+LINES = json.loads(FILE.read_text())
+
+
+def used(line):
+    """The options of a line, and "option key" for each key."""
+    names, option = set(), None
+    for word in words_of(line):
+        if word.startswith("--"):
+            option, _, word = word[2:].partition("=")
+            names.add(option)
+        if option in KEYED:
+            # Also the keys inside of a list of items; values in quotes have none.
+            for key in re.findall(r"(?:^|[,:\[])(\w+)(?==|,|$)", re.sub(r'"[^"]*"', "", word)):
+                names.add(f"{option} {key}")
+    return names
+
+
+ROWS = [line.split("\t") for line in harness.run(TRANSLATE).out.splitlines()]
+KEYED = {row[0].split(" ")[0] for row in ROWS if " " in row[0]}
+
+
+@test("each row of the tables is exercised by a command line, or its refusal is")
+def _(_folder):
+    exercised = set().union(*(used(line["line"]) for line in LINES["lines"] + LINES["refused"]))
+    equal(sorted({row[0] for row in ROWS} - exercised), [])
+    assert len(LINES["lines"]) >= 60, len(LINES["lines"])
+
+
+@test("each command line becomes what is written down for it")
+def _(_folder):
+    got = [{**line, "sent": translated(line["line"])} for line in LINES["lines"]]
+    if os.environ.get("VMCRED_RECORD"):
+        record(got)
+    equal(got, LINES["lines"])
+
+
+@test("each line that is refused is refused with the words that are written down")
+def _(_folder):
+    for line in LINES["refused"]:
+        expect(harness.run(TRANSLATE, *words_of(line["line"])), 2, "", line["error"] + "\n")
+
+
+def record(lines):
+    """Readable: a line of the file for each line and each sent member."""
+    text = []
+    for line in lines:
+        members = ",\n".join(f"      {json.dumps(name)}: {json.dumps(value, sort_keys=True)}"
+                             for name, value in line["sent"]["vm"].items())
+        text.append(f'   {{"line": {json.dumps(line["line"])}, "real": "{line["real"]}",\n'
+                    f'    "sent": {{"command": {json.dumps(line["sent"]["command"])}, "vm": {{\n{members}}}}}}}')
+    refused = ",\n".join(f'   {{"line": {json.dumps(line["line"])},\n    "error": {json.dumps(line["error"])}}}'
+                         for line in LINES["refused"])
+    FILE.write_text('{"lines": [\n' + ",\n".join(text) + '],\n "refused": [\n' + refused + "]}\n")
+
+
+@test("the program's own help names no option and no key that the tables do not have")
+def _(_folder):
+    if not shutil.which("cloud-hypervisor"):
+        raise Skip("cloud-hypervisor is not on the PATH")
+    known = {row[0] for row in ROWS}
+    option = None
+    for line in harness.run("cloud-hypervisor", "--help").out.splitlines():
+        if match := re.match(r"\s+(?:-\w, )?--([\w-]+)", line):
+            option = match[1]
+            assert option in known, option
+        elif option in KEYED:
+            for key in re.findall(r"[\",|]([a-z_0-9]+)=", line):
+                assert f"{option} {key}" in known, f"{option} {key}"
+
+
+LOGGED = {
+    "config": r"Booting VM from config: Mutex { data: (.*), poisoned",
+    "request": r"API request event: VmCreate (VmConfig .*)",
+}
+SENTENCES = {
+    "boots": "is the same VM",
+    "config": "has the same configuration when it is about to boot, and is not booted here",
+    "request": "is the same request, and goes no further here",
+}
+
+
+def compare(line):
+    def body(folder):
+        need_cloud_hypervisor()
+        guest = Guest(folder)
+        if line["real"] == "boots":
+            plain, ours = guest.info(line["line"])
+        else:
+            plain, ours = guest.logged(line["line"], LOGGED[line["real"]])
+        equal(ours, plain, "the VM")
+    return body
+
+
+for entry in LINES["lines"]:
+    if entry["real"] in SENTENCES:
+        test(f"{entry['line']} {SENTENCES[entry['real']]}")(compare(entry))
+
+harness.main()

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real Cloud Hypervisor by its own command line and behind `vmcred run`, side by side."""
+import os
+import re
+import shlex
+import shutil
+import signal
+import struct
+import subprocess
+
+import harness
+from harness import Skip, need_root
+from vm import Vm, api_get, stop, wait_for
+
+
+def need_cloud_hypervisor():
+    """No package registry has it, so that a skip is allowed even where CI=true."""
+    if not shutil.which("cloud-hypervisor"):
+        raise Skip("cloud-hypervisor is not on the PATH: get it from its releases page")
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        raise Skip("/dev/kvm cannot be opened")
+
+
+def kernel(path):
+    """The smallest thing that boots: a 64-bit ELF file with the PVH entry point's note, and one halting loop."""
+    code = b"\xfa\xf4\xeb\xfd"  # cli; hlt; jmp back
+    address = 0x100000
+    note = struct.pack("<III4sI", 4, 4, 18, b"Xen\0", address)  # XEN_ELFNOTE_PHYS32_ENTRY
+    header = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 2, 62, 1, address, 64, 0, 0, 64, 56, 2, 0, 0, 0)
+    loaded = struct.pack("<IIQQQQQQ", 1, 5, 0x1000, address, address, len(code), len(code), 0x1000)
+    noted = struct.pack("<IIQQQQQQ", 4, 4, 176, 0, 0, len(note), len(note), 4)
+    path.write_bytes((header + loaded + noted + note).ljust(0x1000, b"\0") + code)
+    return path
+
+
+def running(folder, process):
+    """What vm.info says once the VM runs; before that there is no socket, or no VM behind it."""
+    def ask():
+        if process.poll() is not None:
+            raise AssertionError(f"it ended with {process.returncode}: {(folder / 'err').read_text()}")
+        try:
+            info = api_get(folder / "api", "vm.info")
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
+        return info if isinstance(info, dict) and info.get("state") == "Running" else None
+
+    return wait_for("the VM", ask)
+
+
+# A network of its own for interfaces that a command line makes.
+PRIVATE_NETWORK = ("unshare", "--net", "--")
+
+
+class Guest:
+    """A folder with all that the command lines name, which are run in it: their paths are relative."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        # No secrets here: the log is compared, too.
+        self.vm = Vm(folder, "vms: {test-vm: {platformOEMStrings: [OEM=1]}}\n")
+        kernel(folder / "kernel")
+        (folder / "initramfs").write_bytes(b"\0" * 512)
+        for name, size in (("disk", 1 << 20), ("pmem", 2 << 20), ("ram", 64 << 20)):
+            with open(folder / name, "wb") as file:
+                file.truncate(size)
+
+    def start(self, words, ours, fds=()):
+        """Starts it by its own command line, or behind vmcred."""
+        prefix = []
+        if ours:
+            # These guests have no idea of a power button.
+            prefix = [harness.VMCRED, "run", "--stop-timeout=0", "test-vm", "--"]
+        if any("tap=" in value for value in values(words, "net")):
+            prefix = [*PRIVATE_NETWORK, *prefix]
+        for name in ("api", "vsock", "log", "serial", "console.sock", "serial.sock", "events"):
+            (self.folder / name).unlink(missing_ok=True)
+        with open(self.folder / "err", "wb") as err:
+            return subprocess.Popen(
+                [*map(str, prefix), "cloud-hypervisor", *words], cwd=self.folder, pass_fds=fds,
+                env=harness.CLEAN_ENVIRONMENT | self.vm.environment(),
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err)
+
+    def info(self, line, fds=()):
+        """vm.info of both, made comparable."""
+        if any("tap=" in value for value in values(shlex.split(line), "net")):
+            need_root()
+        both = []
+        for ours in (False, True):
+            process = self.start([*shlex.split(line), "--api-socket", "api"], ours, fds)
+            try:
+                both.append(comparable(running(self.folder, process), shlex.split(line)))
+            finally:
+                stop(process)
+        return both
+
+    def logged(self, line, pattern):
+        """The configuration that both log; what comes of it does not matter."""
+        both = []
+        for ours in (False, True):
+            process = self.start(["-v", "--log-file", "log", *shlex.split(line)], ours)
+
+            def config(process=process):
+                log = (self.folder / "log").read_text() if (self.folder / "log").exists() else ""
+                match = re.search(pattern, log)
+                if not match and process.poll() is not None:
+                    raise AssertionError(f"it ended with {process.returncode}: {(self.folder / 'err').read_text()}")
+                return match and match[1]
+
+            try:
+                both.append(config_comparable(wait_for("its configuration", config), shlex.split(line)))
+            finally:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+        return both
+
+
+def values(words, option):
+    """The values that a line gives for an option, in order."""
+    found, taking = [], False
+    for word in words:
+        if word.startswith("--"):
+            name, _, attached = word[2:].partition("=")
+            taking = name == option
+            if taking and attached:
+                found.append(attached)
+        elif taking:
+            found.append(word)
+    return found
+
+
+def comparable(info, words):
+    """Without OEM strings, and without what differs between two runs of the same line."""
+    config = info["config"]
+    (config.get("platform") or {}).pop("oem_strings", None)
+    # The OEM strings of vmcred need a platform, which a line without --platform has not.
+    if not values(words, "platform"):
+        config.pop("platform", None)
+    for interface, text in zip(config.get("net") or [], values(words, "net")):
+        given = [pair.partition("=")[0] for pair in text.split(",")]
+        for member in ("mac", "host_mac"):
+            if member not in given:
+                interface.pop(member, None)
+        if interface.get("fds"):
+            interface["fds"] = len(interface["fds"])
+    return {"config": config, "devices": sorted(info.get("device_tree") or {}), "memory": info["memory_actual_size"]}
+
+
+def config_comparable(text, words):
+    """The same for the configuration as it is logged, in Rust's notation."""
+    text = re.sub(r"oem_strings: (None|Some\(\[[^]]*\]\))", "oem_strings", text)
+    if not values(words, "platform"):
+        text = re.sub(r"platform: (None|Some\(PlatformConfig \{[^}]*\}\))", "platform", text)
+    if any("mac=" not in text for text in values(words, "net")):
+        text = re.sub(r"MacAddr \{[^}]*\}", "MacAddr", text)
+    return text
