@@ -89,15 +89,15 @@ class Vm:
         return harness.vmcred("run", "--credentials", self.credentials, *options, "test-vm", "--", *words,
                               cwd=self.folder, env=self.environment(stand_in), timeout=timeout)
 
-    def start(self, *words, options=(), stand_in=None):
-        """Starts and returns the process; its outputs go to the files out and err of the folder."""
+    def start(self, *words, options=(), stand_in=None, fds=()):
+        """Starts and returns the process; its outputs go to the files out and err of the folder, `fds` it inherits."""
         (self.folder / "record").unlink(missing_ok=True)
         with open(self.folder / "out", "wb") as out, open(self.folder / "err", "wb") as err:
             process = subprocess.Popen(
                 [harness.VMCRED, "run", "--credentials", str(self.credentials), *options, "test-vm", "--",
                  *map(str, words)],
                 cwd=self.folder, env=harness.CLEAN_ENVIRONMENT | self.environment(stand_in),
-                stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+                stdin=subprocess.DEVNULL, stdout=out, stderr=err, pass_fds=fds)
         _started.append(process)
         return process
 

@@ -39,8 +39,10 @@ static int regular_check(const char *path, struct error *err)
 {
 	struct stat status;
 
+	/* Not VMCRED_MISSING: that is for what the declaration promises. */
 	if (stat(path, &status) < 0)
-		return error_set_errno(err, errno, "%s", path);
+		return errno == ENOENT ? error_set(err, VMCRED_USAGE, "there is no %s", path)
+				       : error_set_errno(err, errno, "%s", path);
 	return S_ISREG(status.st_mode)
 		       ? 0
 		       : error_set(err, VMCRED_USAGE, "%s is not a regular file", path);

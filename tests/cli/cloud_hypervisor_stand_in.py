@@ -3,12 +3,15 @@
 """A strict stand-in for cloud-hypervisor, for where the real one is not installed.
 
 Tests link it as `cloud-hypervisor` into a folder of their PATH. It speaks as much of the API as vmcred uses, knows
-the configuration's members and their types (vm.create of anything else is a 400, as serde would have it), keeps the
-limits of v53, and writes what it was asked to a file. $STAND_IN, a JSON object, makes it misbehave:
+the configuration's members and their types (cloud_hypervisor_api.py; vm.create of anything else is a 400), takes
+descriptors where the real one does and nowhere else, keeps the limits of v53, and writes what it was asked to a
+file. $STAND_IN, a JSON object, makes it misbehave:
 
-    record     file for a JSON object {argv, requests}: of each its method, resource, body and, once it went
-               out, the status of the answer
-    version    what --version prints; after v53 it takes larger requests
+    record     file for a JSON object: argv; inherited, what its descriptors above 2 are, but for the socket;
+               requests, of each its method, resource, body and, once it went out, the status of the answer;
+               descriptors, of each request what came along
+    version    what --version prints and vmm.ping says; after v53 it takes larger requests
+    features   what it was built with, as vmm.ping says
     exit       exit code, at once after boot, instead of running until SIGTERM
     die        exit code before it looks at its socket, with a line on stderr
     say        text for stderr at the start
@@ -17,6 +20,8 @@ limits of v53, and writes what it was asked to a file. $STAND_IN, a JSON object,
     close      resource on which it closes the connection without an answer
     delay      seconds before each answer
     dribble    true: an answer goes out byte by byte
+    cut        resource whose answer ends in the middle, with the connection
+    garbage    resource whose answer is not HTTP
     deaf       true: the guest does not listen to the power button
     stubborn   true: vmm.shutdown is answered and not done, SIGTERM is ignored
     hang       resource that it never answers, deaf to SIGTERM
@@ -29,67 +34,15 @@ import socket
 import sys
 import time
 
+from cloud_hypervisor_api import NET, VM_CONFIG, check
+
 BEHAVIOUR = json.loads(os.environ.get("STAND_IN", "{}"))
 VERSION = BEHAVIOUR.get("version", "cloud-hypervisor v53.0")
-BODY_MAX = 51200 if VERSION.startswith("cloud-hypervisor v53.") else 4 * 1024 * 1024
+NUMBER = VERSION.rpartition(" v")[2]
+BODY_MAX = 51200 if int(NUMBER.partition(".")[0]) <= 53 else 4 * 1024 * 1024
 
 VMM_OPTIONS = {"--api-socket": 1, "--log-file": 1, "--log-format": 1, "--event-monitor": 1, "--seccomp": 1,
-               "--no-shutdown": 0, "-v": 0, "-vv": 0}
-
-PCI = {"id": str, "iommu": bool, "pci_segment": int, "pci_device_id": int}
-QUEUES = {"num_queues": int, "queue_size": int}
-MODE = {"mode": str, "file": str, "socket": str}
-VM_CONFIG = {
-    "payload": {"kernel": str, "firmware": str, "initramfs": str, "cmdline": str},
-    "cpus": {"boot_vcpus": int, "max_vcpus": int, "kvm_hyperv": bool, "max_phys_bits": int, "nested": bool,
-             "features": {"amx": bool}, "core_scheduling": str, "profile": str,
-             "topology": {"threads_per_core": int, "cores_per_die": int, "dies_per_package": int, "packages": int}},
-    "memory": {"size": int, "mergeable": bool, "shared": bool, "hugepages": bool, "hugepage_size": int,
-               "hotplug_method": str, "hotplug_size": int, "hotplugged_size": int, "prefault": bool,
-               "reserve": bool, "thp": bool},
-    "disks": [PCI | QUEUES | {"path": str, "readonly": bool, "direct": bool, "serial": str, "vhost_user": bool,
-                              "vhost_socket": str, "rate_limit_group": str, "backing_files": bool, "sparse": bool,
-                              "image_type": str}],
-    "net": [PCI | QUEUES | {"tap": str, "ip": str, "mask": str, "mac": str, "host_mac": str, "mtu": int,
-                            "vhost_user": bool, "vhost_socket": str, "vhost_mode": str, "offload_tso": bool,
-                            "offload_ufo": bool, "offload_csum": bool}],
-    "fs": [PCI | QUEUES | {"tag": str, "socket": str}],
-    "pmem": [PCI | {"file": str, "size": int, "discard_writes": bool}],
-    "rng": PCI | {"src": str},
-    "balloon": PCI | {"size": int, "deflate_on_oom": bool, "free_page_reporting": bool},
-    "serial": MODE,
-    "console": MODE | PCI,
-    "vsock": PCI | {"cid": int, "socket": str},
-    "tpm": {"socket": str},
-    "watchdog": bool,
-    "pvpanic": bool,
-    "platform": {"num_pci_segments": int, "iommu_segments": [int], "iommu_address_width_bits": int,
-                 "system_serial_number": str, "system_uuid": str, "system_manufacturer": str,
-                 "system_product_name": str, "system_version": str, "system_sku_number": str, "system_family": str,
-                 "chassis_asset_tag": str, "iommufd": bool, "vfio_p2p_dma": bool, "oem_strings": [str]},
-}
-
-
-def check(value, form, where):
-    """Why `value` is not of that form, or None."""
-    if isinstance(form, dict):
-        if not isinstance(value, dict):
-            return f"{where} is not an object"
-        for key, item in value.items():
-            if key not in form:
-                return f"{where}.{key} is not known"
-            reason = check(item, form[key], f"{where}.{key}")
-            if reason:
-                return reason
-        return None
-    if isinstance(form, list):
-        if not isinstance(value, list):
-            return f"{where} is not a list"
-        reasons = (check(item, form[0], where) for item in value)
-        return next((reason for reason in reasons if reason), None)
-    # In Python a bool is an int.
-    return None if type(value) is form else f"{where} is not {form.__name__}"
-
+               "--no-shutdown": 0, "-v": 0, "-vv": 0, "--restore": 1}
 
 def arguments_read(argv):
     words, listener = list(argv), None
@@ -99,15 +52,45 @@ def arguments_read(argv):
             sys.stderr.write(f"error: unexpected argument '{word}' found\n")
             sys.exit(2)
         value = words.pop(0) if VMM_OPTIONS[word] else None
-        if word == "--api-socket":
+        if word == "--api-socket" and value.startswith("fd="):
             listener = socket.socket(fileno=int(value.removeprefix("fd=")))
     return listener
 
 
+class Stream:
+    """Reads from a connection, and keeps the descriptors that came with the bytes."""
+
+    def __init__(self, connection):
+        self.connection, self.data, self.fds = connection, b"", []
+
+    def more(self):
+        data, fds, _, _ = socket.recv_fds(self.connection, 65536, 253)
+        self.fds += fds
+        if not data:
+            raise ValueError("the end")
+        self.data += data
+
+    def line(self):
+        while b"\r\n" not in self.data:
+            self.more()
+        line, _, self.data = self.data.partition(b"\r\n")
+        return line.decode()
+
+    def read(self, size):
+        while len(self.data) < size:
+            self.more()
+        data, self.data = self.data[:size], self.data[size:]
+        return data
+
+    def fds_take(self):
+        fds, self.fds = self.fds, []
+        return fds
+
+
 def request_read(stream):
-    method, resource, _ = stream.readline().decode().split(" ", 2)
+    method, resource, _ = stream.line().split(" ", 2)
     headers = {}
-    while (line := stream.readline().decode().strip()):
+    while (line := stream.line().strip()):
         name, _, value = line.partition(":")
         headers[name.lower()] = value.strip()
     length = int(headers.get("content-length", "0"))
@@ -116,22 +99,49 @@ def request_read(stream):
     return method, resource, stream.read(length).decode()
 
 
-def answer(state, resource, body):
+def what_is(fd):
+    """A descriptor's file, as another process would know it again."""
+    status = os.fstat(fd)
+    return os.readlink(f"/proc/self/fd/{fd}").partition(":[")[0] + f" {status.st_dev}:{status.st_ino}"
+
+
+def refusal(reason):
+    return 400, json.dumps(["Error from API", reason])
+
+
+def interface_add(state, config, fds):
+    reason = check(config, NET, "config")
+    if reason:
+        return refusal(reason)
+    if fds and config.get("num_queues", 2) != 2 * len(fds):
+        return refusal(f"{len(fds)} descriptors for {config.get('num_queues', 2)} queues")
+    state["config"].setdefault("net", []).append(config | ({"fds": fds} if fds else {}))
+    return 204, None
+
+
+def answer(state, method, resource, body, fds):
     """Status and body for a request."""
     name = resource.removeprefix("/api/v1/")
     if name in BEHAVIOUR.get("status", {}):
         status = BEHAVIOUR["status"][name]
         return (500, json.dumps(["Error from API", body])) if status == "echo" else (
             status, json.dumps(["Error from API", f"The VM could not do {name}", "the cause"]))
+    if fds and name != "vm.add-net":
+        return refusal("nobody asked for descriptors")
     if body is None:
         return 400, json.dumps({"error": f"the limit of {BODY_MAX} bytes"})
     if name == "vm.create":
         config = json.loads(body)
         reason = check(config, VM_CONFIG, "config")
-        if reason or "payload" not in config:
-            return 400, json.dumps(["Error from API", reason or "no payload"])
+        if reason:
+            return refusal(reason)
         state["config"] = config
         return 204, None
+    if name == "vmm.ping" and method == "GET":
+        return 200, json.dumps({"build_version": "v" + NUMBER, "version": NUMBER + ".0", "pid": os.getpid(),
+                                "features": BEHAVIOUR.get("features", ["io_uring", "kvm"])})
+    if name == "vm.add-net" and "config" in state and not state.get("booted"):
+        return interface_add(state, json.loads(body), fds)
     if name == "vm.boot" and "config" in state:
         state["booted"] = True
         return 204, None
@@ -146,13 +156,17 @@ def answer(state, resource, body):
     return 404, None
 
 
-def answer_send(connection, status, body):
+def answer_send(connection, name, status, body):
     # With an empty reason phrase, as the real one has it.
     text = f"HTTP/1.1 {status} \r\nServer: Cloud Hypervisor API\r\nConnection: keep-alive\r\n"
     if body is not None:
         text += f"Content-Type: application/json\r\nContent-Length: {len(body.encode())}\r\n"
     data = (text + "\r\n" + (body or "")).encode()
     time.sleep(BEHAVIOUR.get("delay", 0))
+    if BEHAVIOUR.get("garbage") == name:
+        data = b"SSH-2.0-not-http\r\n\r\n"
+    if BEHAVIOUR.get("cut") == name:
+        data = data[:len(data) // 2]
     if BEHAVIOUR.get("dribble"):
         for byte in data:
             connection.sendall(bytes([byte]))
@@ -160,10 +174,26 @@ def answer_send(connection, status, body):
         connection.sendall(data)
 
 
+INHERITED, DESCRIPTORS = [], []
+
+
+def inherited(listener):
+    """What somebody left open for us; the folder that is read is none of it."""
+    found = []
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        try:
+            if fd > 2 and fd != listener.fileno():
+                found.append(what_is(fd))
+        except OSError:
+            continue
+    return sorted(found)
+
+
 def record(requests):
     if "record" in BEHAVIOUR:
         with open(BEHAVIOUR["record"] + ".new", "w", encoding="utf-8") as out:
-            json.dump({"argv": sys.argv[1:], "requests": requests}, out)
+            json.dump({"argv": sys.argv[1:], "inherited": INHERITED, "requests": requests,
+                       "descriptors": DESCRIPTORS}, out)
         os.rename(BEHAVIOUR["record"] + ".new", BEHAVIOUR["record"])
 
 
@@ -173,7 +203,9 @@ def request_serve(connection, stream, state, requests):
         method, resource, body = request_read(stream)
     except ValueError:
         return False
+    fds = stream.fds_take()
     requests.append([method, resource, body])
+    DESCRIPTORS.append([what_is(fd) for fd in fds])
     record(requests)
     name = resource.removeprefix("/api/v1/")
     if BEHAVIOUR.get("close") == name:
@@ -184,15 +216,15 @@ def request_serve(connection, stream, state, requests):
     if BEHAVIOUR.get("chatter", [None])[0] == name:
         for _ in range(BEHAVIOUR["chatter"][1]):
             os.write(2, b"the stand-in has much to say about this\n")
-    status, reply = answer(state, resource, body)
-    answer_send(connection, status, reply)
+    status, reply = answer(state, method, resource, body, fds)
+    answer_send(connection, name, status, reply)
     requests[-1].append(status)
     record(requests)
     if name == "vm.boot" and "exit" in BEHAVIOUR:
         sys.exit(BEHAVIOUR["exit"])
     if state.get("off"):
         sys.exit(0)
-    return True
+    return BEHAVIOUR.get("cut") != name
 
 
 def main():
@@ -200,8 +232,12 @@ def main():
         print(VERSION)
         return
     listener = arguments_read(sys.argv[1:])
+    if "--restore" in sys.argv:
+        record([])
+        sys.exit(BEHAVIOUR.get("exit", 0))
     # An exception could come while Python takes something down, and would be dropped there.
     signal.signal(signal.SIGTERM, signal.SIG_IGN if BEHAVIOUR.get("stubborn") else lambda *_: os._exit(0))
+    INHERITED.extend(inherited(listener))
     record([])
     sys.stderr.write(BEHAVIOUR.get("say", ""))
     sys.stderr.flush()
@@ -218,9 +254,9 @@ def serve(listener):
         for ready in select.select([listener, *streams], [], [])[0]:
             if ready is listener:
                 connection = listener.accept()[0]
-                streams[connection] = connection.makefile("rb")
+                streams[connection] = Stream(connection)
             elif not request_serve(ready, streams[ready], state, requests):
-                streams.pop(ready).close()
+                del streams[ready]
                 ready.close()
                 if BEHAVIOUR.get("close"):
                     time.sleep(600)
