@@ -168,10 +168,10 @@ def _(folder):
     vm = Vm(folder)
     expect(vm.run(*CLOUD_HYPERVISOR, "--disks", "path=/d", stand_in={}), 2, "",
            "vmcred: reading the command line of cloud-hypervisor: --disks: it is not an option that vmcred can "
-           "translate to the API: did you mean --disk?\n")
+           "translate to the API: did you mean --disk? What vmcred does not know can be given with --vm-config FILE\n")
     expect(vm.run(*CLOUD_HYPERVISOR, "--disk", "paht=/d", stand_in={}), 2, "",
            "vmcred: reading the command line of cloud-hypervisor: --disk: its key \"paht\" is not known: did you mean "
-           "\"path\"?\n")
+           "\"path\"? What vmcred does not know can be given with --vm-config FILE\n")
 
 
 @test("--expose takes argv and log, and nothing else")

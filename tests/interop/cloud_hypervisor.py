@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The real Cloud Hypervisor, started by `vmcred run` and by itself, makes the same VM of the same command line."""
 import json
+import os
+import shlex
 import subprocess
 
 import harness
 from harness import equal, expect, test
-from cloud_hypervisor_vm import kernel, need_cloud_hypervisor, running
+from cloud_hypervisor_vm import (Guest, comparable, kernel, need_cloud_hypervisor, private_network_enter, running,
+                                 tap_queues)
 from vm import Vm, canary, children, in_view, stop
 
 
@@ -24,9 +27,11 @@ def command_line(folder):
             "system_family=\"a,b\",oem_strings=[ARG=1,io.systemd.credential:vmm.notify_socket=vsock-stream:2:8888]"]
 
 
-def launched(vm, *words, options=()):
+def launched(vm, *words, options=(), fds=()):
     """These guests have no idea of a power button."""
-    return vm.start("cloud-hypervisor", *words, options=("--stop-timeout=0", *options))
+    if "--expose=argv" not in options:
+        options = ("--stop-timeout=0", *options)
+    return vm.start("cloud-hypervisor", *words, options=options, fds=fds)
 
 
 def info_of(folder, process):
@@ -61,6 +66,56 @@ def _(folder):
     equal(ours["config"].pop("platform")["oem_strings"], vm.oem_strings)
     plain["config"].pop("platform", None)
     equal(ours["config"], plain["config"], "config")
+
+
+def tun_count(pid):
+    """How many descriptors of tap interfaces a process holds."""
+    count = 0
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            count += os.readlink(f"/proc/{pid}/fd/{fd}") == "/dev/net/tun"
+        except FileNotFoundError:
+            continue
+    return count
+
+
+@test("interfaces that come as descriptors are the same ones, in the same places, and no descriptor is left over")
+def _(folder):
+    need_cloud_hypervisor()
+    private_network_enter()
+    guest = Guest(folder)
+    two, one = tap_queues("two", 2), tap_queues("one", 1)
+    line = (f"--kernel kernel --console off --cpus boot=2 --net tap=a,mac=02:00:00:00:00:01 "
+            f"fd=[{two[0]},{two[1]}],num_queues=4,mac=02:00:00:00:00:02,id=second tap=c,mac=02:00:00:00:00:03 "
+            f"fd={one[0]},mac=02:00:00:00:00:04 --api-socket api")
+    got = []
+    for ours in (False, True):
+        process = guest.start(shlex.split(line), ours, fds=(*two, *one))
+        info = comparable(running(folder, process), shlex.split(line))
+        got.append((info, tun_count([process.pid, *children(process.pid)][-1])))
+        if ours:
+            equal(tun_count(process.pid), 0)
+        stop(process)
+    equal(got[1], got[0])
+    equal([interface["mac"] for interface in got[1][0]["config"]["net"]],
+          [f"02:00:00:00:00:0{number}" for number in range(1, 5)])
+    for fd in (*two, *one):
+        os.close(fd)
+
+
+@test("an interface whose descriptors do not fit its queues is refused in its own words")
+def _(folder):
+    need_cloud_hypervisor()
+    vm = Vm(folder)
+    read_end, write_end = os.pipe()
+    process = launched(vm, "--kernel", kernel(folder / "kernel"), "--console", "off", "--net",
+                       f"fd=[{read_end}],num_queues=4", fds=(read_end,))
+    equal((process.wait(20), vm.errors()),
+          (1, "vmcred: starting cloud-hypervisor: adding interface 1: Error from API: The network device could not be added "
+              "to the VM: Failed to validate config: Number of queues (4) to virtio_net does not match the number "
+              "of FDs (2)\n"))
+    os.close(read_end)
+    os.close(write_end)
 
 
 @test("nothing in view holds a credential while it runs")

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The real Cloud Hypervisor by its own command line and behind `vmcred run`, side by side."""
+import ctypes
+import fcntl
 import os
 import re
 import shlex
@@ -49,6 +51,26 @@ def running(folder, process):
 
 # A network of its own for interfaces that a command line makes.
 PRIVATE_NETWORK = ("unshare", "--net", "--")
+
+TUNSETIFF = 0x400454ca
+IFF_TAP, IFF_MULTI_QUEUE, IFF_NO_PI, IFF_VNET_HDR = 0x0002, 0x0100, 0x1000, 0x4000
+
+
+def tap_queues(name, count):
+    """Descriptors of a new tap interface, which goes when they are closed. For a process with a network of its own."""
+    flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (IFF_MULTI_QUEUE if count > 1 else 0)
+    fds = []
+    for _ in range(count):
+        fds.append(os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK))
+        fcntl.ioctl(fds[-1], TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
+    return fds
+
+
+def private_network_enter():
+    """This process and its children see no other one from here on."""
+    need_root()
+    if ctypes.CDLL(None, use_errno=True).unshare(0x40000000) < 0:  # CLONE_NEWNET
+        raise OSError(ctypes.get_errno(), "unshare")
 
 
 class Guest:
