@@ -127,7 +127,7 @@ def no_canary(data, value):
 def nothing_left(vm):
     """No socket, no folder of one, no process of the launch."""
     equal(sorted(path.name for path in vm.folder.iterdir()
-                 if path.name not in ("record", "out", "err")), ["bin", "credentials", "vmcred.yaml"])
+                 if path.name not in ("record", "record.new", "out", "err")), ["bin", "credentials", "vmcred.yaml"])
 
 
 def wait_for(what, condition, timeout=30):

@@ -25,7 +25,7 @@ def failed(vm, *words, fds=(), stand_in=None):
 def requests_of(vm):
     """What it was asked: method, name and body, decoded."""
     return [(method, resource.removeprefix("/api/v1/"), json.loads(body) if body else None)
-            for method, resource, body, _ in vm.recorded()["requests"]]
+            for method, resource, body, *_ in vm.recorded()["requests"]]
 
 
 def identity(fd):

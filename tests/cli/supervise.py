@@ -2,6 +2,7 @@
 """vmcred run while a VM runs, and when it is to end: Cloud Hypervisor as the stand-in, QEMU as it is."""
 import json
 import os
+import shutil
 import signal
 import socket
 import struct
@@ -165,6 +166,7 @@ def _(folder):
     text = (harness.SOURCE / "tests/cli/cloud_hypervisor_stand_in.py").read_text()
     stand_in.write_text(text.replace("#!/usr/bin/env python3", f"#!{python}", 1))
     stand_in.chmod(0o755)
+    shutil.copy(harness.SOURCE / "tests/cli/cloud_hypervisor_api.py", vm.bin)
     vm.environment = lambda stand_in=None, environment=vm.environment: environment(None) | {
         "STAND_IN": f'{{"record": "{vm.folder}/record"}}', "RUNTIME_DIRECTORY": str(vm.folder)}
     process, child = running(vm)
