@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,7 +72,8 @@ static int folder_make(char **folder, struct error *err)
 	return error_set_errno(err, errno, "making a folder for the VMM's socket");
 }
 
-static int private_create(struct api_socket *result, struct error *err)
+/* In a folder that is gone again before this returns. */
+static int unnamed_create(struct api_socket *result, struct error *err)
 {
 	_cleanup_free_ char *folder = NULL;
 	_cleanup_free_ char *path = NULL;
@@ -88,6 +90,19 @@ static int private_create(struct api_socket *result, struct error *err)
 	if (r == 0)
 		unlink(path);
 	rmdir(folder);
+	return r;
+}
+
+/* A signal that ends the process waits until the folder is gone. */
+static int private_create(struct api_socket *result, struct error *err)
+{
+	sigset_t all, before;
+	int r;
+
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, &before);
+	r = unnamed_create(result, err);
+	sigprocmask(SIG_SETMASK, &before, NULL);
 	return r;
 }
 
