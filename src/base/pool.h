@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Many pieces of work of one kind on all processors that the process may use: piece after piece is
+ * taken by whichever thread is free. For work that shares nothing but what does not change.
+ */
+#ifndef VMCRED_BASE_POOL_H
+#define VMCRED_BASE_POOL_H
+
+#include <stddef.h>
+
+/*
+ * Calls `work` once for each index below `count`, from several threads, and returns when all are
+ * done. Where no thread can be started, the caller's does it all.
+ */
+void pool_run(size_t count, void (*work)(void *context, size_t index), void *context);
+
+#endif
