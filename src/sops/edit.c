@@ -236,6 +236,10 @@ int sops_document_set(struct sops_document *document, const char *text, struct s
 		err->code = VMCRED_USAGE;
 		return -VMCRED_USAGE;
 	}
+	/* A number that stands alone goes through Go's encoding/json, which makes it a float; those
+	 * inside of a map go through the JSON store. */
+	if (value.nodes[0].kind == SOPS_INT)
+		value.nodes[0].kind = SOPS_FLOAT;
 	r = sops_document_remember(document, err);
 	if (r == 0)
 		r = keys_keep(document, &path, err);
