@@ -333,4 +333,6 @@ int sops_binary_decrypt(struct span document, const char *what,
 			const struct age_identities *identities, struct secret *plaintext,
 			struct error *err);
 
+#include "sops/creation_rules.h"
+
 #endif
