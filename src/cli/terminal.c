@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/terminal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+/* No passphrase is longer. */
+#define ANSWER_SIZE_MAX 4096
+
+static int terminal_open(struct error *err)
+{
+	int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+
+	if (fd < 0)
+		return error_set(err, VMCRED_FAILED, "there is no terminal to ask on");
+	return fd;
+}
+
+/* Reads a line, without its end, into secret memory. `stop` is a character that gives up, or -1. */
+static int line_read(int fd, int stop, struct secret *answer, struct error *err)
+{
+	int r = secret_reserve(answer, ANSWER_SIZE_MAX, err);
+
+	while (r == 0) {
+		uint8_t character;
+		ssize_t got = read(fd, &character, 1);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return error_set_errno(err, errno, "reading from the terminal");
+		if (got == 0 || character == stop)
+			return error_set(err, VMCRED_FAILED, "no answer was given");
+		if (character == '\n')
+			return 0;
+		if (answer->size == ANSWER_SIZE_MAX)
+			return error_set(err, VMCRED_FAILED, "the answer is too long");
+		r = secret_append(answer, span_of(&character, 1), err);
+		memory_wipe(&character, 1);
+	}
+	return r;
+}
+
+/* The terminal must not stay mute: signals wait until it is as it was. */
+static int line_read_hidden(int fd, struct secret *answer, struct error *err)
+{
+	struct termios before, mute;
+	sigset_t stopping, unblocked;
+	int r;
+
+	if (tcgetattr(fd, &before) < 0)
+		return error_set_errno(err, errno, "asking the terminal for its settings");
+	sigemptyset(&stopping);
+	sigaddset(&stopping, SIGTSTP);
+	sigaddset(&stopping, SIGTERM);
+	sigaddset(&stopping, SIGHUP);
+	sigprocmask(SIG_BLOCK, &stopping, &unblocked);
+	mute = before;
+	mute.c_lflag &= ~(tcflag_t)(ECHO | ISIG);
+	mute.c_lflag |= ICANON;
+	/* Ctrl-C ends the line, and is seen at its end. */
+	mute.c_cc[VEOL] = before.c_cc[VINTR];
+	if (tcsetattr(fd, TCSAFLUSH, &mute) < 0)
+		r = error_set_errno(err, errno, "hiding what is typed");
+	else
+		r = line_read(fd, before.c_cc[VINTR], answer, err);
+	(void)tcsetattr(fd, TCSAFLUSH, &before);
+	sigprocmask(SIG_SETMASK, &unblocked, NULL);
+	(void)!write(fd, "\n", 1);
+	return r;
+}
+
+static int ask(void *context, const char *question, bool hidden, struct secret *answer,
+	       struct error *err)
+{
+	_cleanup_close_ int fd = terminal_open(err);
+
+	(void)context;
+	if (fd < 0)
+		return fd;
+	dprintf(fd, "%s ", question);
+	return hidden ? line_read_hidden(fd, answer, err) : line_read(fd, -1, answer, err);
+}
+
+static int confirm(void *context, const char *question, const char *yes, const char *no,
+		   struct error *err)
+{
+	_cleanup_close_ int fd = terminal_open(err);
+
+	(void)context;
+	if (fd < 0)
+		return fd;
+	for (;;) {
+		_cleanup_secret_ struct secret answer = {0};
+		int r;
+
+		if (no)
+			dprintf(fd, "%s (1: %s, 2: %s) ", question, yes, no);
+		else
+			dprintf(fd, "%s (Enter: %s) ", question, yes);
+		r = line_read(fd, -1, &answer, err);
+		if (r < 0)
+			return r;
+		if (!no || (answer.size == 1 && answer.data[0] == '1'))
+			return 1;
+		if (answer.size == 1 && answer.data[0] == '2')
+			return 0;
+	}
+}
+
+static int show(void *context, const char *message, struct error *err)
+{
+	(void)context;
+	(void)err;
+	fprintf(stderr, "vmcred: %s\n", message);
+	return 0;
+}
+
+const struct age_prompt terminal_prompt = {.ask = ask, .confirm = confirm, .show = show};
