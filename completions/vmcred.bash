@@ -11,9 +11,22 @@ _vmcred_names() {
 	[[ -r $file ]] && sed -n "/^$1:/,/^[^ #]/s/^  \\([A-Za-z0-9][A-Za-z0-9._-]*\\):.*/\\1/p" "$file"
 }
 
+_vmcred_sops_verbs() {
+	vmcred sops --help 2>/dev/null | sed -n '/^Verbs:/,/^$/s/^  \([a-z-]*\).*/\1/p'
+}
+
+_vmcred_sops_flags() {
+	# The program knows its flags: with a verb, those of the verb.
+	local verb=
+	[[ $1 =~ ^[a-z] ]] && verb=$1
+	[[ $verb == groups ]] && verb="groups $2"
+	# shellcheck disable=SC2086 # a verb may be two words
+	vmcred sops $verb --help 2>/dev/null | sed -n 's/^  \(--[a-z-]*\).*/\1/p'
+}
+
 _vmcred() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]}
-	local commands="keygen generate get activate units compose run inspect"
+	local commands="keygen generate get activate units compose run inspect sops"
 	local shared="--config --verbose --help"
 	local -A options=(
 		[keygen]="--output --machine --force --json"
@@ -26,6 +39,15 @@ _vmcred() {
 		[inspect]="--identity --machine --proof --root --json"
 	)
 	COMPREPLY=()
+	if [[ $command == sops ]] && ((COMP_CWORD > 1)); then
+		if [[ $cur == -* ]]; then
+			mapfile -t COMPREPLY < <(compgen -W "$(_vmcred_sops_flags "${COMP_WORDS[@]:2}")" -- "$cur")
+		else
+			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+			((COMP_CWORD == 2)) && mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -W "$(_vmcred_sops_verbs)" -- "$cur")
+		fi
+		return
+	fi
 	if ((COMP_CWORD == 1)); then
 		mapfile -t COMPREPLY < <(compgen -W "$commands --help --version" -- "$cur")
 		return

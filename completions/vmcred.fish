@@ -1,5 +1,5 @@
 # fish completion for vmcred
-set -l commands keygen generate get activate units compose run inspect
+set -l commands keygen generate get activate units compose run inspect sops
 
 complete -c vmcred -f
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -l help -d "print the commands"
@@ -12,6 +12,7 @@ complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a units -d "w
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a compose -d "show a VM's OEM strings"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a run -d "start a VM's hypervisor"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a inspect -d "show what is where"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a sops -d "work with SOPS documents"
 
 complete -c vmcred -n "__fish_seen_subcommand_from $commands" -l config -rF -d "the declaration"
 complete -c vmcred -n "__fish_seen_subcommand_from keygen generate activate compose inspect" -l json -d "print JSON"
@@ -34,3 +35,5 @@ complete -c vmcred -n "__fish_seen_subcommand_from run" -l stop-timeout -x
 complete -c vmcred -n "__fish_seen_subcommand_from run" -l supervise -d "stay as its parent"
 complete -c vmcred -n "__fish_seen_subcommand_from run" -l transport -xa "smbios fw_cfg"
 complete -c vmcred -n "__fish_seen_subcommand_from run" -l vsock-socket -rF
+complete -c vmcred -n "__fish_seen_subcommand_from sops" -F -a "(vmcred sops --help 2>/dev/null | string match -rg '^  ([a-z-]+) ')"
+complete -c vmcred -n "__fish_seen_subcommand_from sops" -a "(vmcred (commandline -opc)[2..3] --help 2>/dev/null | string match -rg '^  (--[a-z-]+)')"

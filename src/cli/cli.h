@@ -78,6 +78,7 @@ int command_generate(struct cli *cli, int argc, char **argv, struct error *err);
 int command_get(struct cli *cli, int argc, char **argv, struct error *err);
 int command_hypervisor(struct cli *cli, int argc, char **argv, struct error *err);
 int command_inspect(struct cli *cli, int argc, char **argv, struct error *err);
+int command_sops(struct cli *cli, int argc, char **argv, struct error *err);
 int command_keygen(struct cli *cli, int argc, char **argv, struct error *err);
 int command_run(struct cli *cli, int argc, char **argv, struct error *err);
 int command_units(struct cli *cli, int argc, char **argv, struct error *err);

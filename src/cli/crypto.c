@@ -5,7 +5,8 @@
 static const struct cli_command commands[] = {
 	{.name = "keygen", .run = command_keygen},   {.name = "generate", .run = command_generate},
 	{.name = "get", .run = command_get},         {.name = "activate", .run = command_activate},
-	{.name = "inspect", .run = command_inspect}, {0},
+	{.name = "inspect", .run = command_inspect}, {.name = "sops", .run = command_sops},
+	{0},
 };
 
 extern const struct cli_module vmcred_crypto_module;

@@ -24,6 +24,7 @@ static const struct cli_command commands[] = {
 	{"run", command_run, "start a VM's hypervisor with its credentials"},
 	{"inspect", IN_CRYPTO,
 	 "show what of a VM's secrets is where, and check the guest's proofs"},
+	{"sops", IN_CRYPTO, "work with SOPS documents, with the verbs and flags of sops"},
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))

@@ -12,6 +12,7 @@ static const struct cli_command personalities[] = {
 	{.name = "vmcred-generator", .run = command_units},
 	{.name = "cloud-hypervisor", .run = command_hypervisor},
 	{.name = "qemu-system-*", .run = command_hypervisor},
+	{.name = "sops"},
 };
 
 #define PERSONALITY_COUNT (sizeof(personalities) / sizeof(personalities[0]))

@@ -253,7 +253,8 @@ def _(_folder):
     assert len(commands) >= 8, commands
     for command in commands:
         text = expect(vmcred(command, "--help"), 0, None, "").out
-        assert text.startswith(f"Usage: vmcred {command} [OPTION...]"), text
+        words = "VERB [FLAG...]" if command == "sops" else "[OPTION...]"
+        assert text.startswith(f"Usage: vmcred {command} {words}"), text
         assert "--config FILE" in text
 
 

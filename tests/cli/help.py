@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What --help says is what the manual page and the completions know, and nothing is missing in any of them."""
+import os
 import re
+from pathlib import Path
 
 import harness
 from harness import equal, expect, run, test, vmcred
 
 SHARED = {"config", "verbose", "help"}
+
+# They have a page of their own.
+OWN_PAGE = {"run", "sops"}
 
 
 def commands():
@@ -40,7 +45,7 @@ def _(_folder):
     page = (harness.SOURCE / "docs/vmcred.1.scd").read_text()
     shared = re.search(r"^is printed at any level\. (.*) take \*--json\*\.$", page, re.M).group(1)
     for command in commands():
-        if command == "run":  # has a page of its own
+        if command in OWN_PAGE:
             continue
         documented = set(re.findall(r"--([a-z][a-z-]*)", section(command).split("\n")[0]))
         equal(documented, own_options(command), f"vmcred(1): {command}")
@@ -53,6 +58,40 @@ def _(_folder):
     equal(set(re.findall(r"^\*--([a-z_-]+)", page, re.M)), options("run"))
 
 
+def sops_verbs():
+    text = expect(vmcred("sops", "--help"), 0, None, "").out
+    return re.findall(r"^  ([a-z]+(?:-[a-z]+)?(?: [a-z]+)?)  ", text.split("\nVerbs:\n")[1].split("\n\n")[0], re.M)
+
+
+def sops_flags(*verb):
+    return set(re.findall(r"^  (--[a-z-]+)", expect(vmcred("sops", *verb, "--help"), 0, None, "").out, re.M))
+
+
+@test("vmcred-sops(1) has each verb and each flag of sops, and no others")
+def _(_folder):
+    page = (harness.SOURCE / "docs/vmcred-sops.1.scd").read_text()
+    verbs = sops_verbs()
+    assert len(verbs) == 15, verbs
+    flags = sops_flags()
+    for verb in set(verbs) - {"publish", "keyservice"}:
+        flags |= sops_flags(*verb.split())
+        assert re.search(rf"^\*{verb}\*", page, re.M), f"vmcred-sops(1) does not have the verb {verb}"
+    documented = set(re.findall(r"\*(--[a-z-]+)\*", page.split("# FLAGS")[1].split("\n# ")[0]))
+    equal(documented, flags)
+
+
+@test("the completions that sops prints know each verb with each of its flags")
+def _(_folder):
+    scripts = {shell: expect(vmcred("sops", "completion", shell), 0, None, "").out for shell in ("bash", "zsh", "fish")}
+    for verb in set(sops_verbs()) - {"publish", "keyservice", "groups add", "groups delete"}:
+        flags = sops_flags(verb)
+        for shell in ("bash", "zsh"):
+            known = re.search(rf'^    {verb}\) flags="(.*)" ;;$', scripts[shell], re.M).group(1)
+            equal(set(known.split()), flags, f"{shell}: {verb}")
+        known = re.findall(rf"__fish_seen_subcommand_from {verb}' -l ([a-z-]+)", scripts["fish"])
+        equal({f"--{name}" for name in known}, flags, f"fish: {verb}")
+
+
 @test("the completions offer each command with each of its options")
 def _(_folder):
     bash = (harness.SOURCE / "completions/vmcred.bash").read_text()
@@ -61,6 +100,8 @@ def _(_folder):
     equal(re.search('local commands="(.*)"', bash).group(1).split(), commands(), "bash")
     equal(re.search("set -l commands (.*)", fish).group(1).split(), commands(), "fish")
     for command in commands():
+        if command == "sops":  # asks the program
+            continue
         own = own_options(command)
         json = "--json" in re.search(rf'\[{command}\]="(.*)"', bash).group(1)
         equal(json, "json" in options(command), f"bash: {command} --json")
@@ -88,9 +129,12 @@ def _(folder):
         (["vmcred", "activate", "--machine", "w"], ["web"]),
         (["vmcred", "generate", "--re"], ["--regenerate"]),
         (["vmcred", "run", "--expose", ""], ["argv", "log"]),
+        (["vmcred", "sops", "dec"], ["decrypt"]),
+        (["vmcred", "sops", "unset", "--idem"], ["--idempotent"]),
     ]
     for words, expected in cases:
-        result = expect(run("bash", "-c", script, "bash", *words, cwd=folder), 0, None, "")
+        path = f"{Path(harness.VMCRED).absolute().parent}:{os.environ['PATH']}"
+        result = expect(run("bash", "-c", script, "bash", *words, cwd=folder, env={"PATH": path}), 0, None, "")
         equal(result.out.split(), expected, " ".join(words))
 
 

@@ -20,14 +20,14 @@ def violations(source):
     found = []
     folders = sorted(path.name for path in source.iterdir() if path.is_dir() and any(path.glob("*.[ch]")))
     found += [f"src/{folder} has no place in the order" for folder in folders if folder not in ORDER]
-    for path in sorted(source.glob("*/*.[ch]")):
-        folder = path.parent.name
+    for path in sorted(source.glob("*/**/*.[ch]")):
+        folder = path.relative_to(source).parts[0]
         for include in INCLUDE.findall(path.read_text()):
-            where = f"{folder}/{path.name} includes {include}"
+            where = f"{path.relative_to(source)} includes {include}"
             if not (source / include).is_file():
                 found.append(f"{where}, which is not a path below src/")
                 continue
-            other, header = include.split("/")
+            other, header = include.split("/", 1)
             if other == folder or folder not in ORDER:
                 continue
             if ORDER.index(other) > ORDER.index(folder):
