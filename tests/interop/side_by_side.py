@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The same command line with the real sops and with ours, each in its own copy of the same tree: what it prints, how
+it ends and every file that it leaves are compared, with what is random or the time of day masked."""
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import harness
+from harness import equal, expect, need, run
+
+MASKS = [
+    (re.compile(r"ENC\[AES256_GCM,data:[^\]]*?,type:([a-z]+)\]"), r"ENC[\1]"),
+    (re.compile(r"-----BEGIN (AGE ENCRYPTED FILE|PGP MESSAGE)-----.*?-----END \1-----", re.S), r"<\1>"),
+    (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), "<time>"),
+]
+
+PLAIN = {
+    "plain.yaml": "# a comment\na: one\nb:\n    - 1\n    - two\nc_unencrypted: open\nd:\n    e: true\n    f: null\n    g: 1.5\n",
+    "plain.json": '{\n\t"a": "one",\n\t"b": [\n\t\t1,\n\t\t"two"\n\t],\n\t"c_unencrypted": "open",\n\t"d": {\n\t\t"e": true,\n\t\t"f": null\n\t}\n}\n',
+    "plain.env": "# a comment\na=one\nb=two words\nc_unencrypted=open\n",
+    "plain.ini": "[section]\na = one\nb = two\n",
+    "plain.bin": "any\x00bytes\x01\n",
+    "flat.yaml": "a: one\nb: 2\nc: true\nd: 1.5\ne: 'two words'\n",
+}
+
+
+def mask(data):
+    text = data.decode("utf-8", "surrogateescape")
+    for pattern, replacement in MASKS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def tree_of(folder):
+    """Every file's masked content and mode."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink():
+            found[str(path.relative_to(folder))] = ("link", os.readlink(path))
+        elif path.is_file():
+            found[str(path.relative_to(folder))] = (mask(path.read_bytes()), oct(path.stat().st_mode & 0o777))
+    return found
+
+
+class Peers:
+    """A tree with an identity and documents by the real sops, of which each comparison gets two copies."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.sops = need("sops")
+        self.tree = folder / "tree"
+        self.tree.mkdir()
+        (folder / "bin").mkdir()
+        self.ours = folder / "bin" / "sops"
+        self.ours.symlink_to(Path(harness.VMCRED).absolute())
+        self.home = folder / "home"
+        self.home.mkdir()
+        self.key, self.recipient = self.keygen("key")
+        self.other_key, self.other = self.keygen("other")
+        self.environment = {"HOME": str(self.home), "SOPS_AGE_KEY_FILE": str(self.key), "SOPS_DISABLE_VERSION_CHECK": "1"}
+        for name, content in PLAIN.items():
+            (self.tree / name).write_text(content)
+            self.encrypt(name, name.replace("plain", "enc") if "plain" in name else f"enc-{name}")
+
+    def keygen(self, name):
+        path = self.folder / name
+        expect(run(need("age-keygen"), "-o", path))
+        return path, run(need("age-keygen"), "-y", path).out.strip()
+
+    def encrypt(self, name, target, *flags):
+        words = flags or ("--age", self.recipient)
+        done = run(self.sops, "encrypt", *words, "--output", target, name, cwd=self.tree, env=self.environment)
+        expect(done, 0, None, "")
+
+    def one(self, program, words, env, stdin, prepare, cwd):
+        """Runs one of both in a fresh copy; gives exit code, masked output, tree and what it said."""
+        place = Path(tempfile.mkdtemp(dir=self.folder)) / "tree"
+        shutil.copytree(self.tree, place, symlinks=True)
+        if prepare:
+            prepare(place)
+        done = subprocess.run(
+            [str(program), *(str(word) for word in words)],
+            cwd=place / cwd,
+            env=harness.CLEAN_ENVIRONMENT | self.environment | env,
+            input=stdin,
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+        result = done.returncode, mask(done.stdout), tree_of(place)
+        return result, done.stderr.decode("utf-8", "replace"), place
+
+    def same(self, *words, env=None, stdin=b"", prepare=None, cwd=".", stdout=True, files=True, code=None):
+        """Compares both; gives what ours said on stderr, the tree that it left, and the one that sops left."""
+        theirs, their_words, their_place = self.one(self.sops, words, env or {}, stdin, prepare, cwd)
+        ours, our_words, place = self.one(self.ours, words, env or {}, stdin, prepare, cwd)
+        line = " ".join(str(word) for word in words)
+        said = f"{line}\n  sops: {their_words.strip()!r}\n  ours: {our_words.strip()!r}\n "
+        equal(ours[0], theirs[0], f"exit code of {said}")
+        if code is not None:
+            equal(ours[0], code, f"exit code of {said}")
+        if stdout:
+            equal(ours[1], theirs[1], f"stdout of {said}")
+        if files:
+            names = sorted(name for name in {*ours[2], *theirs[2]} if ours[2].get(name) != theirs[2].get(name))
+            for name in names:
+                equal(ours[2].get(name), theirs[2].get(name), f"{name} after {said}")
+        return our_words, place, their_place
+
+    def decrypt(self, path, key=None):
+        """What the real sops makes of a file of ours."""
+        done = run(self.sops, "decrypt", path, env=self.environment | ({"SOPS_AGE_KEY_FILE": str(key)} if key else {}))
+        return expect(done, 0, None, "").out
+
+    def decrypt_as(self, path, kind):
+        """The same for a file whose name does not tell its type."""
+        kind = {"env": "dotenv", "bin": "binary"}.get(kind, kind)
+        done = run(self.sops, "decrypt", "--input-type", kind, "--output-type", kind, path, env=self.environment)
+        return expect(done, 0, None, "").out

@@ -1,0 +1,371 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Verbs and flags: each command line does with our `sops` what it does with the real one."""
+import json
+
+import harness
+from harness import equal, test
+from side_by_side import Peers
+
+ENCRYPTED = ["enc.yaml", "enc.json", "enc.env", "enc.ini", "enc.bin"]
+
+
+@test("every store is decrypted to the same bytes, by the verb and by the old form")
+def _(folder):
+    peers = Peers(folder)
+    for name in ENCRYPTED:
+        peers.same("decrypt", name, code=0)
+        peers.same("-d", name, code=0)
+
+
+@test("each spelling of a flag does the same")
+def _(folder):
+    peers = Peers(folder)
+    for words in [
+        ("--decrypt", "enc.json"),
+        ("-decrypt", "enc.json"),
+        ("-d", "-i", "enc.json"),
+        ("-d", "--in-place", "enc.json"),
+        ("-d=true", "-i=1", "enc.json"),
+        ("-d", "--in-place=false", "enc.json"),
+        ("decrypt", "-i", "enc.json"),
+        ("decrypt", "enc.json", "-i"),
+        ("decrypt", "enc.json", "--output-type", "dotenv", "--extract", '["d"]'),
+        ("decrypt", "enc.json", "--output-type=json"),
+        ("decrypt", "-output-type", "yaml", "enc-flat.yaml"),
+        ("decrypt", "--", "enc.json"),
+        ("decrypt", "--output-type", "json", "--", "enc-flat.yaml"),
+        ("-d", "--", "enc.json"),
+        ("decrypt", "--input-type", "json", "--output-type", "json", "enc.json"),
+        ("--indent", "2", "decrypt", "enc.json"),
+        ("--indent=3", "-d", "enc.json"),
+        ("--indent", "0x4", "-d", "enc.json"),
+        ("-d", "--extract", '["a"]', "enc.json"),
+    ]:
+        peers.same(*words, code=0)
+
+
+@test("a flag that is not known, a bad value and a missing one are refused with the same code")
+def _(folder):
+    peers = Peers(folder)
+    for words in [
+        ("decrypt", "--nope", "enc.json"),
+        ("-di", "enc.json"),
+        ("decrypt", "-i=maybe", "enc.json"),
+        ("--indent", "x", "-d", "enc.json"),
+        ("decrypt", "--output"),
+        ("--nope",),
+        ("encrypt", "--shamir-secret-sharing-threshold", "two", "plain.json"),
+    ]:
+        peers.same(*words, stdout=False, code=1)
+
+
+@test("words and flags that do not go together are refused with the same code, and nothing is written")
+def _(folder):
+    peers = Peers(folder)
+    age = ("--age", peers.recipient)
+    for words, code in [
+        ((), 100),
+        (("-d",), 100),
+        (("edit",), 100),
+        (("rotate",), 100),
+        (("filestatus",), 100),
+        (("set", "enc.json", '["a"]'), 100),
+        (("set", "--value-stdin", "enc.json", '["a"]', "1"), 100),
+        (("set", "--value-stdin", "--value-file", "enc.json", '["a"]'), 1),
+        (("unset", "enc.json"), 100),
+        (("decrypt", "nofile"), 100),
+        (("encrypt", *age, "nofile"), 100),
+        (("-d", "nofile"), 100),
+        (("-e", *age, "nofile"), 100),
+        (("-r", "nofile"), 100),
+        (("rotate", "nofile"), 2),
+        (("rotate", "--add-age", peers.other, "nofile"), 49),
+        (("-r", "--rm-age", peers.other, "nofile"), 49),
+        (("set", "nofile", '["a"]', "1"), 2),
+        (("decrypt", "-i"), 8),
+        (("encrypt", "-i"), 8),
+        (("encrypt", *age), 8),
+        (("decrypt", "-i", "--output", "x", "enc.json"), 8),
+        (("-d", "-i", "--output", "x", "enc.json"), 8),
+        (("encrypt", "-i", "--output", "x", "plain.json"), 8),
+        (("rotate", "-i", "--output", "x", "enc.json"), 8),
+        (("encrypt", *age, "--encrypted-regex", "a", "--unencrypted-regex", "b", "plain.json"), 8),
+        (("encrypt", *age, "--encrypted-suffix", "a", "--unencrypted-suffix", "b", "plain.json"), 8),
+        (("decrypt", "--extract", "a", "enc.json"), 91),
+        (("decrypt", "--extract", "[a]", "enc.json"), 91),
+        (("decrypt", "--extract", '["nope"]', "enc.json"), 1),
+        (("decrypt", "--extract", '["b"][9]', "enc.json"), 1),
+        (("decrypt", "--decryption-order", "age,age", "enc.json"), 112),
+        (("decrypt", "plain.json"), 1),
+        (("decrypt", "--input-type", "yaml", "plain.bin"), 1),
+        (("encrypt", *age, "enc.json"), 203),
+        (("encrypt", *age, "enc.yaml"), 203),
+        (("encrypt", *age, "enc.env"), 203),
+        (("encrypt", "--age", "age1nope", "plain.json"), 1),
+        (("encrypt", "plain.json"), 1),
+        (("set", "enc.json", "a", "1"), 7),
+        (("set", "enc.json", '["a"]', "nope"), 7),
+        (("unset", "enc.json", "a"), 7),
+        (("unset", "enc.json", '["nope"]'), 1),
+        (("--set", '["a"]1', "enc.json"), 7),
+        (("--set", '["a"] nope', "enc.json"), 7),
+        (("updatekeys",), 1),
+        (("updatekeys", "-y", "enc.json"), 1),
+        (("groups", "add"), 2),
+        (("groups", "add", "--file", "enc.json", "word"), 1),
+        (("groups", "delete", "--file", "enc.json"), 1),
+        (("groups", "delete", "--file", "enc.json", "x"), 1),
+        (("groups", "delete", "--file", "enc.json", "7"), 2),
+        (("groups", "nope"), 3),
+        (("completion", "nope"), 3),
+        (("help", "nope"), 3),
+        (("exec-env", "enc.json"), 1),
+        (("exec-file", "enc.json"), 1),
+        (("exec-env", "--same-process", "--background", "enc.json", "true"), 8),
+        (("publish", "enc.json"), 1),
+    ]:
+        peers.same(*words, code=code, stdout=False)
+
+
+@test("a document that was tampered with, has no key or another key is refused with the same code")
+def _(folder):
+    peers = Peers(folder)
+
+    def tamper(place, what, by):
+        text = (place / "enc.json").read_text()
+        assert what in text
+        (place / "enc.json").write_text(text.replace(what, by, 1))
+
+    peers.same("decrypt", "enc.json", env={"SOPS_AGE_KEY_FILE": str(peers.other_key)}, code=128)
+    peers.same("decrypt", "enc.json", env={"SOPS_AGE_KEY_FILE": "/nonexistent"}, code=128)
+    peers.same("decrypt", "enc.json", prepare=lambda place: tamper(place, '"open"', '"shut"'), code=51)
+    peers.same("decrypt", "--ignore-mac", "enc.json", prepare=lambda place: tamper(place, '"open"', '"shut"'), code=0)
+    peers.same("decrypt", "enc.json", prepare=lambda place: tamper(place, ",tag:", ",tag:A"), code=25)
+    peers.same("set", "enc.json", '["a"]', "1", prepare=lambda place: tamper(place, '"open"', '"shut"'), code=51)
+    peers.same("set", "--ignore-mac", "enc.json", '["a"]', "1", prepare=lambda place: tamper(place, '"open"', '"shut"'), code=0)
+
+
+@test("standard input is read where no file is given")
+def _(folder):
+    peers = Peers(folder)
+    encrypted = (peers.tree / "enc.json").read_bytes()
+    json = ("--input-type", "json", "--output-type", "json")
+    peers.same("decrypt", *json, stdin=encrypted, code=0)
+    peers.same("decrypt", "--filename-override", "x.json", stdin=encrypted, code=0)
+    peers.same("decrypt", stdin=(peers.tree / "enc.bin").read_bytes(), code=0)
+    peers.same("encrypt", "--age", peers.recipient, "--filename-override", "x.json", stdin=b'{"a": 1}', code=0)
+    peers.same("encrypt", "--age", peers.recipient, "--filename-override", "x.yaml", stdin=b"a: 1\n", code=0)
+
+
+@test("encryption gives the same document, ciphertext aside, for every store and rule, and sops opens it")
+def _(folder):
+    peers = Peers(folder)
+    age = ("--age", peers.recipient)
+    for words in [
+        *(("encrypt", *age, "-i", f"plain.{suffix}") for suffix in ("yaml", "json", "env", "ini", "bin")),
+        *(("-e", *age, "-i", f"plain.{suffix}") for suffix in ("yaml", "json", "env", "ini", "bin")),
+        ("encrypt", "--age", f"{peers.recipient}, {peers.other}", "-i", "plain.json"),
+        ("-e", "-i", "--age", peers.recipient, "plain.json"),
+        ("encrypt", *age, "-i", "--unencrypted-suffix", "a", "plain.json"),
+        ("encrypt", *age, "-i", "--encrypted-suffix", "e", "plain.json"),
+        ("encrypt", *age, "-i", "--encrypted-regex", "^[ad]$", "plain.json"),
+        ("encrypt", *age, "-i", "--unencrypted-regex", "^[ad]$", "plain.json"),
+        ("-e", *age, "-i", "--encrypted-comment-regex", "comment", "plain.yaml"),
+        ("-e", *age, "-i", "--unencrypted-comment-regex", "comment", "plain.yaml"),
+        ("-e", *age, "-i", "--mac-only-encrypted", "plain.json"),
+        ("--mac-only-encrypted", "encrypt", *age, "-i", "plain.json"),
+        ("encrypt", *age, "-i", "--unencrypted-suffix", "x", "plain.bin"),
+        ("--indent", "2", "encrypt", *age, "-i", "plain.json"),
+        ("--indent", "2", "encrypt", *age, "-i", "plain.yaml"),
+        ("encrypt", *age, "-i", "--input-type", "yaml", "--output-type", "yaml", "plain.json"),
+    ]:
+        name = words[-1]
+        _, place, their_place = peers.same(*words, code=0)
+        kind = name.rsplit(".", 1)[1] if "--output-type" not in words else "yaml"
+        plain = [peers.decrypt_as(where / name, kind) for where in (place, their_place)]
+        equal(plain[0], plain[1], f"what sops decrypts after {words}")
+    peers.same("encrypt", *age, "--output", "x.json", "plain.json", code=0)
+    peers.same("encrypt", *age, "--output-type", "json", "--output", "x.json", "plain.yaml", code=0)
+
+
+@test("recipients come from the environment where no flag names them")
+def _(folder):
+    peers = Peers(folder)
+    peers.same("encrypt", "-i", "plain.json", env={"SOPS_AGE_RECIPIENTS": peers.recipient}, code=0)
+    peers.same("-e", "-i", "plain.json", env={"SOPS_AGE_RECIPIENTS": f"{peers.recipient},{peers.other}"}, code=0)
+    peers.same("encrypt", "-i", "--age", peers.other, "plain.json", env={"SOPS_AGE_RECIPIENTS": peers.recipient}, code=0)
+
+
+@test("set and unset leave the same document, and touch no other line")
+def _(folder):
+    peers = Peers(folder)
+    (peers.tree / "value").write_text('{"deep": [1, "x", null]}')
+    cases = [
+        ("set", '["a"]', '"new"'),
+        ("set", '["b"][0]', "2"),
+        ("set", '["b"][1]', '{"k": "v"}'),
+        ("set", '["new"]', '{"k": [1, 2, true, 1.5, null]}'),
+        ("set", '["d"]["new"]["newer"]', '"x"'),
+        ("set", "['d']['e']", "false"),
+        ("set", '["c_unencrypted"]', '"other"'),
+        ("set", '["a"]', "-5"),
+        ("unset", '["a"]'),
+        ("unset", '["b"][0]'),
+        ("unset", '["d"]["e"]'),
+    ]
+    for suffix in ("json", "yaml"):
+        name = f"enc.{suffix}"
+        before = (peers.tree / name).read_text().splitlines()
+        for verb, *words in cases:
+            _, place, their_place = peers.same(verb, name, *words, code=0)
+            equal(peers.decrypt(place / name), peers.decrypt(their_place / name), f"{verb} {words}")
+            changed = [
+                [number for number, line in enumerate((where / name).read_text().splitlines()) if line not in before]
+                for where in (place, their_place)
+            ]
+            equal(changed[0], changed[1], f"lines that {verb} {words} changed in {name}")
+        peers.same("set", "--value-file", name, '["a"]', "value", code=0)
+        peers.same("set", "--value-stdin", name, '["a"]', stdin=b'"from stdin"', code=0)
+        peers.same("--set", '["a"] "new"', name, code=0)
+    peers.same("set", "--idempotent", "enc.json", '["a"]', '"other"', code=0)
+    peers.same("unset", "--idempotent", "enc.json", '["nope"]', code=0)
+
+
+@test("set takes a list too, which sops itself does not, and sops reads it")
+def _(folder):
+    peers = Peers(folder)
+    _, _, place = peers.one(peers.ours, ("set", "enc.json", '["a"]', '[1, "x", [null]]'), {}, b"", None, ".")
+    equal(json.loads(peers.decrypt(place / "enc.json"))["a"], [1, "x", [None]])
+
+
+@test("with --idempotent, a value that is there already leaves the file untouched, byte for byte")
+def _(folder):
+    peers = Peers(folder)
+    before = (peers.tree / "enc.json").read_bytes()
+    for words in [("set", "--idempotent", "enc.json", '["a"]', '"one"'), ("unset", "--idempotent", "enc.json", '["nope"]')]:
+        _, place, their_place = peers.same(*words, code=0)
+        equal((place / "enc.json").read_bytes(), before, "ours")
+        equal((their_place / "enc.json").read_bytes(), before, "theirs")
+
+
+@test("rotation makes a new data key and changes the keys as sops does")
+def _(folder):
+    peers = Peers(folder)
+    for words, key in [
+        (("rotate", "-i", "enc.json"), peers.key),
+        (("-r", "-i", "enc.json"), peers.key),
+        (("rotate", "-i", "--add-age", peers.other, "enc.json"), peers.other_key),
+        (("rotate", "-i", "--add-age", peers.other, "--rm-age", peers.recipient, "enc.json"), peers.other_key),
+        (("-r", "-i", "--add-age", peers.other, "enc.yaml"), peers.other_key),
+    ]:
+        _, place, their_place = peers.same(*words, code=0)
+        equal(peers.decrypt(place / words[-1], key), peers.decrypt(their_place / words[-1], key), str(words))
+        old, new = ((where / words[-1]).read_text() for where in (peers.tree, place))
+        assert not set(line for line in old.splitlines() if "ENC[" in line) & set(new.splitlines())
+    peers.same("rotate", "enc.json", code=0)
+    peers.same("rotate", "--output", "x", "enc.json", code=0)
+    peers.same("rotate", "-i", "--rm-age", peers.recipient, "enc.json", code=1)
+
+
+@test("groups are added and deleted as by sops, and it takes as many to open the file")
+def _(folder):
+    peers = Peers(folder)
+    _, place, _ = peers.same("groups", "add", "-i", "--file", "enc.json", "--age", peers.other, code=0)
+    two = (place / "enc.json").read_bytes()
+    (peers.tree / "two.json").write_bytes(two)
+    both = folder / "both"
+    both.write_text(peers.key.read_text() + peers.other_key.read_text())
+    peers.same("decrypt", "two.json", code=128)
+    peers.same("decrypt", "two.json", env={"SOPS_AGE_KEY_FILE": str(both)}, code=0)
+    peers.same("groups", "add", "-f", "two.json", "--age", peers.other, "--shamir-secret-sharing-threshold", "2", env={"SOPS_AGE_KEY_FILE": str(both)}, code=0)
+    peers.same("groups", "delete", "-i", "--file", "two.json", "1", env={"SOPS_AGE_KEY_FILE": str(both)}, code=1)
+    peers.same("groups", "delete", "-i", "--file", "two.json", "--shamir-secret-sharing-threshold", "1", "1", env={"SOPS_AGE_KEY_FILE": str(both)})
+    peers.same("encrypt", "--age", peers.recipient, "--shamir-secret-sharing-threshold", "1", "-i", "plain.json", code=0)
+
+
+@test("filestatus tells the same of every file")
+def _(folder):
+    peers = Peers(folder)
+    for name in ENCRYPTED + ["plain.yaml", "plain.json", "plain.env", "plain.ini", "plain.bin", "nofile"]:
+        peers.same("filestatus", name)
+    peers.same("filestatus", "--input-type", "json", "enc.json", code=0)
+
+
+@test("exec-env runs the command with the same environment, and ends as it does")
+def _(folder):
+    peers = Peers(folder)
+    for words in [
+        ("exec-env", "enc-flat.yaml", 'echo "$a|$b|$c|$d|$e"'),
+        ("exec-env", "enc-flat.yaml", "exit 3"),
+        ("exec-env", "--same-process", "enc-flat.yaml", 'echo "$a"; exit 4'),
+        ("exec-env", "--pristine", "enc-flat.yaml", "env | grep -v ^PWD= | grep -v ^_= | grep -v ^SHLVL= | sort"),
+        ("exec-env", "enc.env", 'echo "$a|$b|$c_unencrypted"'),
+        ("exec-env", "enc-flat.yaml", "cat"),
+        ("exec-env", "enc.json", "true"),
+        ("exec-env", "nofile", "true"),
+    ]:
+        peers.same(*words, stdin=b"input\n", env={"a": "hidden", "OTHER": "stays"})
+
+
+@test("exec-file runs the command with the same file, and ends as it does")
+def _(folder):
+    peers = Peers(folder)
+    for words in [
+        ("exec-file", "enc.json", "cat {}"),
+        ("exec-file", "enc.json", "cat {}; exit 3"),
+        ("exec-file", "--no-fifo", "enc.json", "cat {} {}; stat -c %a {}"),
+        ("exec-file", "--no-fifo", "--filename", "name.json", "enc.json", "basename {}; cat {}"),
+        ("exec-file", "--filename", "name.json", "enc.json", "basename {}; cat {}"),
+        ("exec-file", "--output-type", "dotenv", "enc-flat.yaml", "cat {}"),
+        ("exec-file", "--input-type", "json", "--output-type", "json", "enc.json", "cat {}"),
+        ("exec-file", "enc.json", "true"),
+        ("exec-file", "--filename", "../x", "enc.json", "true"),
+        ("exec-file", "enc.json", "kill -9 $$"),
+    ]:
+        peers.same(*words)
+
+
+@test("edit writes what the editor makes of the plaintext, leaves what it does not change, and ends as sops does")
+def _(folder):
+    peers = Peers(folder)
+    for name in ENCRYPTED[:4]:
+        _, place, their_place = peers.same("edit", name, env={"EDITOR": "sed -i s/one/three/"}, code=0)
+        equal(peers.decrypt(place / name), peers.decrypt(their_place / name), name)
+    script = folder / "editor script"
+    script.write_text('#!/bin/sh\n[ "$1" = "an argument" ] || exit 9\nsed -i "s/one/four/" "$2"\n')
+    script.chmod(0o755)
+    peers.same("edit", "enc.json", env={"SOPS_EDITOR": f"'{script}' an\\ argument", "EDITOR": "false"}, code=0)
+    peers.same("enc.json", env={"EDITOR": "sed -i s/one/three/"}, code=0)
+    peers.same("edit", "enc.json", env={"EDITOR": "true"}, code=200)
+    peers.same("enc.json", env={"EDITOR": "true"}, code=200)
+    peers.same("edit", "enc.json", env={"EDITOR": "false"}, code=201)
+    peers.same("edit", "enc.json", env={"EDITOR": "/nonexistent/editor"}, code=201)
+    peers.same("edit", "enc.json", env={"EDITOR": "sed 's/a"}, code=201)
+    peers.same("edit", "-s", "enc.json", env={"EDITOR": "sed -i s/one/three/"}, code=0)
+
+
+@test("edit begins a new file with an example, and makes none where that stays as it is")
+def _(folder):
+    peers = Peers(folder)
+    for name in ("new.json", "new.yaml", "new.env", "new.ini", "new.bin"):
+        peers.same("edit", "--age", peers.recipient, name, env={"EDITOR": "true"}, code=200)
+    peers.same("edit", "--age", peers.recipient, "new.json", env={"EDITOR": f"cp {peers.tree}/plain.json"}, code=0)
+    peers.same("--age", peers.recipient, "new.yaml", env={"EDITOR": f"cp {peers.tree}/plain.yaml"}, code=0)
+    peers.same("edit", "new.json", env={"EDITOR": "true"}, code=1)
+
+
+@test("a link is followed, and a file keeps its mode")
+def _(folder):
+    peers = Peers(folder)
+
+    def prepare(place):
+        (place / "link.json").symlink_to("enc.json")
+        (place / "enc.json").chmod(0o640)
+
+    peers.same("set", "link.json", '["a"]', "1", prepare=prepare, code=0)
+    peers.same("decrypt", "-i", "link.json", prepare=prepare, code=0)
+    peers.same("rotate", "-i", "link.json", prepare=prepare, code=0)
+    peers.same("edit", "link.json", env={"EDITOR": "sed -i s/one/three/"}, prepare=prepare, code=0)
+
+
+harness.main()
