@@ -70,8 +70,11 @@ static int body_parse(struct span *text, uint8_t *out, size_t *size, struct erro
 
 size_t age_stanza_size(struct span text)
 {
-	const uint8_t *at = text.data, *end = text.data + text.size;
+	const uint8_t *at = text.data, *end;
 
+	if (text.size == 0)
+		return 0;
+	end = text.data + text.size;
 	for (bool first = true;; first = false) {
 		const uint8_t *newline = at < end ? memchr(at, '\n', (size_t)(end - at)) : NULL;
 

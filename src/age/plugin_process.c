@@ -323,8 +323,9 @@ int plugin_receive(struct plugin *plugin, struct age_stanza *stanza, struct erro
 		return error_set(err, VMCRED_FAILED, "it goes on and on: over %d stanzas",
 				 STANZAS_MAX);
 	for (;;) {
-		text = span_of(plugin->received.data + plugin->taken,
-			       plugin->received.size - plugin->taken);
+		text = secret_span(&plugin->received);
+		if (text.size > 0)
+			text = span_of(text.data + plugin->taken, text.size - plugin->taken);
 		size = age_stanza_size(text);
 		if (size > 0)
 			break;
