@@ -142,7 +142,7 @@ int xwing_encapsulate(const uint8_t public_key[XWING_PUBLIC_SIZE],
 		      struct error *err)
 {
 	const uint8_t *peer = public_key + MLKEM_PUBLIC_SIZE;
-	uint8_t *share = ciphertext + MLKEM_CIPHERTEXT_SIZE;
+	uint8_t *ephemeral_key = ciphertext + MLKEM_CIPHERTEXT_SIZE;
 	uint8_t mlkem_shared[MLKEM_SHARED_SIZE], x25519_shared[X25519_KEY_SIZE];
 	_cleanup_secret_ struct secret scalar = {0};
 	int r = mlkem_encapsulate(public_key, ciphertext, mlkem_shared, err);
@@ -150,13 +150,14 @@ int xwing_encapsulate(const uint8_t public_key[XWING_PUBLIC_SIZE],
 	if (r == 0)
 		r = secret_append_random(&scalar, X25519_KEY_SIZE, err);
 	if (r == 0)
-		r = x25519_public_key(secret_span(&scalar), share, err);
+		r = x25519_public_key(secret_span(&scalar), ephemeral_key, err);
 	if (r == 0)
-		r = x25519_shared_secret(secret_span(&scalar), share, peer, x25519_shared, err);
+		r = x25519_shared_secret(secret_span(&scalar), ephemeral_key, peer, x25519_shared,
+					 err);
 	if (r == 0)
 		r = error_set(err, VMCRED_FAILED, "the X25519 part of the key is of low order");
 	if (r > 0)
-		r = secrets_combine(mlkem_shared, x25519_shared, share, peer, shared, err);
+		r = secrets_combine(mlkem_shared, x25519_shared, ephemeral_key, peer, shared, err);
 	memory_wipe(mlkem_shared, sizeof(mlkem_shared));
 	memory_wipe(x25519_shared, sizeof(x25519_shared));
 	return r;
