@@ -23,7 +23,8 @@ static const char *const encoding_names[] = {
 /* A total and its limit; the rows that are printed. */
 struct total {
 	const char *name, *about;
-	size_t used, limit;
+	size_t used;
+	enum oem_limit limit;
 };
 
 #define TOTAL_COUNT 4
@@ -34,17 +35,14 @@ static size_t totals_collect(const struct composition *composition,
 	const struct oem_list *list = &composition->list;
 	size_t count = 0;
 
-	totals[count++] =
-		(struct total){"strings", "strings", list->count, oem_limit_max(OEM_LIMIT_STRINGS)};
+	totals[count++] = (struct total){"strings", "strings", list->count, OEM_LIMIT_STRINGS};
 	totals[count++] = (struct total){"table", "bytes of the SMBIOS table",
-					 oem_list_table_size(list), oem_limit_max(OEM_LIMIT_TABLE)};
-	totals[count++] =
-		(struct total){"credentials", "bytes of credentials", oem_list_values_size(list),
-			       oem_limit_max(OEM_LIMIT_CREDENTIALS)};
+					 oem_list_table_size(list), OEM_LIMIT_TABLE};
+	totals[count++] = (struct total){"credentials", "bytes of credentials",
+					 oem_list_values_size(list), OEM_LIMIT_CREDENTIALS};
 	if (composition->body > 0)
-		totals[count++] =
-			(struct total){"apiBody", "bytes of the API request (up to v53)",
-				       composition->body, oem_limit_max(OEM_LIMIT_API_BODY)};
+		totals[count++] = (struct total){"apiBody", "bytes of the API request (up to v53)",
+						 composition->body, OEM_LIMIT_API_BODY};
 	return count;
 }
 
@@ -71,8 +69,8 @@ static void text_print(const struct composition *composition)
 	}
 	printf("\n");
 	for (size_t i = 0; i < count; i++)
-		printf("%8zu of %7zu %s, %.1f%%\n", totals[i].used, totals[i].limit,
-		       totals[i].about, percent(totals[i].used, totals[i].limit));
+		printf("%8zu of %7zu %s, %.1f%%\n", totals[i].used, oem_limit_max(totals[i].limit),
+		       totals[i].about, percent(totals[i].used, oem_limit_max(totals[i].limit)));
 }
 
 static json_t *string_json(const struct oem_string *string)
@@ -83,10 +81,11 @@ static json_t *string_json(const struct oem_string *string)
 		[OEM_RUNTIME] = "runtime",
 	};
 
-	return json_pack("{s:s, s:s?, s:s, s:I, s:I}", "origin", origins[string->origin],
+	return json_pack("{s:s, s:s?, s:s, s:I, s:I, s:f}", "origin", origins[string->origin],
 			 "credential", string->name, "encoding", encoding_names[string->encoding],
 			 "valueSize", (json_int_t)string->value_size, "stringSize",
-			 (json_int_t)string->text.size);
+			 (json_int_t)string->text.size, "tablePercent",
+			 percent(string->text.size + 1, oem_limit_max(OEM_LIMIT_TABLE)));
 }
 
 static int json_print(const struct composition *composition, struct error *err)
@@ -102,14 +101,19 @@ static int json_print(const struct composition *composition, struct error *err)
 			return error_no_memory(err);
 	}
 	for (size_t i = 0; i < count; i++) {
+		const size_t limit = oem_limit_max(totals[i].limit);
+
 		if (json_object_set_new(sums, totals[i].name,
-					json_pack("{s:I, s:I}", "used", (json_int_t)totals[i].used,
-						  "limit", (json_int_t)totals[i].limit)) < 0)
+					json_pack("{s:I, s:I, s:f, s:s}", "used",
+						  (json_int_t)totals[i].used, "limit",
+						  (json_int_t)limit, "percent",
+						  percent(totals[i].used, limit), "limitOf",
+						  oem_limit_owner(totals[i].limit))) < 0)
 			return error_no_memory(err);
 	}
 	document = json_pack("{s:s, s:O, s:O}", "vm", composition->vm->name, "strings", strings,
 			     "totals", sums);
-	if (!document || json_dumpf(document, stdout, JSON_INDENT(2)) < 0)
+	if (!document || json_dumpf(document, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(4)) < 0)
 		return error_no_memory(err);
 	printf("\n");
 	return 0;

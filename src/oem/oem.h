@@ -98,9 +98,13 @@ enum oem_limit {
 	OEM_LIMIT_TABLE,          /* bytes of the structure */
 	OEM_LIMIT_API_BODY,       /* bytes of Cloud Hypervisor's API body up to v53 */
 	OEM_LIMIT_API_BODY_LARGE, /* the same in later versions */
+	OEM_LIMIT_FW_CFG_NAME,    /* bytes of a fw_cfg file's name */
 };
 
 size_t oem_limit_max(enum oem_limit limit);
+
+/* Whose limit it is, such as "systemd". */
+const char *oem_limit_owner(enum oem_limit limit);
 
 /* VMCRED_FAILED where `used` is over the limit; the error says what is limited, by how much, and by
  * whom. */

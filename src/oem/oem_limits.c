@@ -21,34 +21,46 @@
 
 static const struct limit {
 	size_t max;
+	const char *owner;
 	const char *format; /* used, max */
 	const char *source;
 } limits[] = {
-	[OEM_LIMIT_CREDENTIAL] = {MEBIBYTE,
+	[OEM_LIMIT_CREDENTIAL] = {MEBIBYTE, "systemd",
 				  "the value has %zu bytes, and a credential may have %zu",
 				  "systemd's limit, systemd.exec(5)"},
-	[OEM_LIMIT_CREDENTIALS] = {MEBIBYTE,
+	[OEM_LIMIT_CREDENTIALS] = {MEBIBYTE, "systemd",
 				   "all credentials together have %zu bytes, and may have %zu",
 				   "systemd's limit, systemd.exec(5)"},
-	[OEM_LIMIT_STRINGS] = {255, "there are %zu OEM strings, and a table holds at most %zu",
+	[OEM_LIMIT_STRINGS] = {255, "SMBIOS",
+			       "there are %zu OEM strings, and a table holds at most %zu",
 			       "the count in an SMBIOS Type 11 structure is one byte"},
 	[OEM_LIMIT_TABLE] =
-		{SMBIOS_TABLE_SIZE_MAX - HYPERVISOR_RESERVE,
+		{SMBIOS_TABLE_SIZE_MAX - HYPERVISOR_RESERVE, "SMBIOS",
 		 "the OEM strings need %zu bytes of the SMBIOS table, and have %zu",
 		 "the whole table has 64 KiB, and the hypervisor's own structures need some"},
+	/* Measured; micro_http's HTTP_MAX_PAYLOAD_SIZE. */
 	[OEM_LIMIT_API_BODY] =
-		{51200,
+		{51200, "Cloud Hypervisor up to v53",
 		 "the API request that carries the OEM strings has %zu bytes, and may have %zu",
 		 "Cloud Hypervisor refuses more up to v53; later versions take 4 MiB"},
 	[OEM_LIMIT_API_BODY_LARGE] =
-		{4 * MEBIBYTE,
+		{4 * MEBIBYTE, "Cloud Hypervisor after v53",
 		 "the API request that carries the OEM strings has %zu bytes, and may have %zu",
 		 "Cloud Hypervisor refuses more"},
+	/* FW_CFG_MAX_FILE_PATH without its NUL. */
+	[OEM_LIMIT_FW_CFG_NAME] = {55, "QEMU",
+				   "the fw_cfg file's name has %zu bytes, and may have %zu",
+				   "QEMU refuses longer ones"},
 };
 
 size_t oem_limit_max(enum oem_limit limit)
 {
 	return limits[limit].max;
+}
+
+const char *oem_limit_owner(enum oem_limit limit)
+{
+	return limits[limit].owner;
 }
 
 int oem_limit_check(enum oem_limit limit, size_t used, struct error *err)

@@ -121,13 +121,18 @@ static void literal_warn(const struct oem_string *string, const struct report *r
 			"declaration, in git or in the Nix store, reads its value: move it to "
 			"credentialFiles",
 			string->name);
-	if (span_starts_with(secret_span(&string->text), span_of_text("\"io.systemd.credential")))
-		report_message(
-			report, REPORT_WARNING,
-			"an OEM string in %s starts with a '\"', which stays part of it: the "
-			"guest's systemd ignores a credential that is written like that: leave "
-			"the quotes out",
-			oem_origin_name(string->origin));
+	if (!span_starts_with(secret_span(&string->text), span_of_text("\"")))
+		return;
+	report_message(
+		report, REPORT_WARNING,
+		"an OEM string in %s starts with a '\"', which stays part of it: %sleave the "
+		"quotes "
+		"out",
+		oem_origin_name(string->origin),
+		span_starts_with(secret_span(&string->text),
+				 span_of_text("\"io.systemd.credential"))
+			? "the guest's systemd ignores a credential that is written like that: "
+			: "");
 }
 
 int oem_list_add_literal(struct oem_list *list, enum oem_origin origin, struct span text,

@@ -71,12 +71,23 @@ int oem_string_encode(const char *name, struct span value, struct secret *out,
 	return base64_encode_secret(value, BASE64_PADDED, out, err);
 }
 
-/* Bytes that Base64 text stands for; systemd also takes it without padding. */
-static size_t base64_decoded_size(struct span text)
+/*
+ * The bytes that a literal's Base64 stands for. systemd (unbase64mem_full() of 252) skips white
+ * space and takes the canonical form only, with its padding; it drops the credential otherwise.
+ */
+static int base64_size(struct span text, size_t *size, struct error *err)
 {
-	while (text.size > 0 && text.data[text.size - 1] == '=')
-		text.size--;
-	return text.size * 3 / 4;
+	_cleanup_secret_ struct secret characters = {0}, bytes = {0};
+	int r = secret_reserve(&characters, text.size + 1, err);
+
+	for (size_t i = 0; i < text.size && r == 0; i++) {
+		if (!strchr(" \t\r\n", text.data[i]))
+			r = secret_append(&characters, span_of(text.data + i, 1), err);
+	}
+	if (r == 0)
+		r = base64_decode_secret(secret_span(&characters), BASE64_PADDED, &bytes, err);
+	*size = bytes.size;
+	return r;
 }
 
 int oem_literal_parse(struct span text, struct oem_literal *literal, struct error *err)
@@ -85,6 +96,7 @@ int oem_literal_parse(struct span text, struct oem_literal *literal, struct erro
 	const uint8_t *equals;
 	size_t start, name_size;
 	char name[CREDENTIAL_NAME_SIZE_MAX + 2];
+	int r;
 
 	*literal =
 		(struct oem_literal){.encoding = OEM_PLAIN, .value = text, .value_size = text.size};
@@ -113,7 +125,18 @@ int oem_literal_parse(struct span text, struct oem_literal *literal, struct erro
 	literal->encoding = start == binary.size ? OEM_BINARY : OEM_TEXT;
 	literal->name = span_of(text.data + start, name_size);
 	literal->value = span_of(equals + 1, text.size - (size_t)(equals + 1 - text.data));
-	literal->value_size = literal->encoding == OEM_BINARY ? base64_decoded_size(literal->value)
-							      : literal->value.size;
-	return name_check(name, err);
+	literal->value_size = literal->value.size;
+	r = name_check(name, err);
+	if (r == 0 && literal->encoding == OEM_BINARY) {
+		r = base64_size(literal->value, &literal->value_size, err);
+		if (r == -VMCRED_FAILED) {
+			/* It is the caller's text that is wrong. */
+			err->code = VMCRED_USAGE;
+			r = error_wrap(err,
+				       "the guest's systemd would drop the credential %s, which "
+				       "says that it is Base64",
+				       name);
+		}
+	}
+	return r;
 }

@@ -19,12 +19,10 @@
  * becomes QEMU, or stays as its parent with a monitor of its own.
  */
 
-/* QEMU's FW_CFG_MAX_FILE_PATH without its NUL. */
-#define FW_CFG_NAME_SIZE_MAX 55
-
 static int fw_cfg_check(const struct oem_string *string, const char *why, struct error *err)
 {
-	size_t size = strlen(QEMU_FW_CFG_PREFIX);
+	const size_t prefix = strlen(QEMU_FW_CFG_PREFIX);
+	const size_t name_max = oem_limit_max(OEM_LIMIT_FW_CFG_NAME) - prefix;
 
 	if (!string->name) {
 		error_set(err, VMCRED_USAGE,
@@ -32,10 +30,10 @@ static int fw_cfg_check(const struct oem_string *string, const char *why, struct
 			  why);
 		return error_hint(err, "remove them, or take another machine type");
 	}
-	if (size + strlen(string->name) > FW_CFG_NAME_SIZE_MAX) {
+	if (strlen(string->name) > name_max) {
 		error_set(err, VMCRED_USAGE,
 			  "%s, so that a credential's name may have %zu bytes, and %s has %zu", why,
-			  FW_CFG_NAME_SIZE_MAX - size, string->name, strlen(string->name));
+			  name_max, string->name, strlen(string->name));
 		return error_hint(err, "take a shorter name, or another machine type");
 	}
 	return 0;

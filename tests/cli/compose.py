@@ -31,9 +31,11 @@ def _(folder):
     document = json.loads(result.out)
     equal(document["vm"], "test-vm")
     equal(document["strings"][2], {"origin": "runtime", "credential": "HOST-API-KEY", "encoding": "text",
-                                   "valueSize": 25, "stringSize": 60})
-    equal(document["totals"]["strings"], {"used": 4, "limit": 255})
-    equal(document["totals"]["table"], {"used": vm.table_size, "limit": 61439})
+                                   "valueSize": 25, "stringSize": 60, "tablePercent": round(6100 / 61439, 5)})
+    equal(document["totals"]["strings"], {"used": 4, "limit": 255, "percent": 1.569, "limitOf": "SMBIOS"})
+    equal(document["totals"]["table"],
+          {"used": vm.table_size, "limit": 61439, "percent": float(f"{100 * vm.table_size / 61439:.4g}"), "limitOf": "SMBIOS"})
+    equal(document["totals"]["credentials"]["limitOf"], "systemd")
     assert "apiBody" not in document["totals"]
     for form in canary(vm.api_key):
         assert form not in result.out.encode()
@@ -44,7 +46,7 @@ def _(folder):
     vm = Vm(folder)
     result = expect(vm.compose("--json", "--", "cloud-hypervisor", "--kernel", "/k"), 0, None, "")
     used = json.loads(result.out)["totals"]["apiBody"]
-    equal(used["limit"], 51200)
+    equal((used["limit"], used["limitOf"]), (51200, "Cloud Hypervisor up to v53"))
     assert vm.table_size < used["used"] < vm.table_size + 100, used
 
 
@@ -68,6 +70,39 @@ def _(folder):
     result = harness.vmcred("compose", "test-vm", "--json", cwd=folder,
                             env={"CREDENTIALS_DIRECTORY": str(vm.credentials)})
     expect(result, 0, None, "")
+
+
+@test("a credential that comes twice is an error with both origins, whichever they are")
+def _(folder):
+    vm = Vm(folder)
+    literal = "io.systemd.credential:HOST-API-KEY=x"
+    hint = "the guest's systemd would take one and drop the other: rename or remove one"
+    expect(vm.compose("--", "qemu-system-x86_64", "-smbios", f"type=11,value={literal}"), 2, "",
+           "vmcred: composing the OEM strings of test-vm: the credential HOST-API-KEY comes twice, in the VMM's "
+           f"arguments and in credentialFiles: {hint}\n")
+    declared = (folder / "vmcred.yaml").read_text()
+    (folder / "vmcred.yaml").write_text(declared.replace("ENVIRONMENT=test", f'"{literal}"'))
+    result = vm.compose()
+    equal(result.code, 2)
+    equal(result.err.splitlines()[-1],
+          "vmcred: composing the OEM strings of test-vm: the credential HOST-API-KEY comes twice, in platformOEMStrings "
+          f"and in credentialFiles: {hint}")
+
+
+@test("a literal credential that is not the Base64 that it says is an error without its value")
+def _(folder):
+    vm = Vm(folder)
+    # What systemd's own decoder takes and refuses.
+    for value in ("c2VjcmV0", "c2Vj cmV0", "c2VjcmU=", ""):
+        expect(vm.compose("--", "qemu-system-x86_64", "-smbios", f"type=11,value=io.systemd.credential.binary:A={value}"),
+               0, None, "")
+    for value in ("c2VjcmU", "c2Vjcm", "c2Vjc", "hush!", "c2VjcmU==", "c2VjcmV=", "c2=VjcmU", "===="):
+        result = vm.compose("--", "qemu-system-x86_64", "-smbios", f"type=11,value=io.systemd.credential.binary:A={value}")
+        equal((result.code, result.out), (2, ""))
+        start = ("vmcred: reading the command line of qemu-system-x86_64: the VMM's arguments: the guest's systemd would "
+                 "drop the credential A, which says that it is Base64: ")
+        equal(result.err[:len(start)], start)
+        assert value not in result.err, result.err
 
 
 @test("compose names the nearest VM")

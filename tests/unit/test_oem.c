@@ -194,6 +194,15 @@ static void a_secret_in_the_declaration_is_warned_about(void **state)
 		"an OEM string in the VMM's arguments starts with a '\"', which stays part of "
 		"it: the guest's systemd ignores a credential that is written like that: leave "
 		"the quotes out");
+	assert_success(oem_list_add_literal(&list, OEM_ARGUMENTS, span_of_text("\"A=b\""), &keeping,
+					    &err));
+	assert_string_equal(warned,
+			    "an OEM string in the VMM's arguments starts with a '\"', which stays "
+			    "part of it: leave the quotes out");
+	warned[0] = '\0';
+	assert_success(oem_list_add_literal(&list, OEM_ARGUMENTS, span_of_text("A=\"b\""), &keeping,
+					    &err));
+	assert_string_equal(warned, "");
 	oem_list_destroy(&list);
 }
 
