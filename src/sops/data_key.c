@@ -141,7 +141,7 @@ static int group_open(const struct search *search, const struct sops_key_group *
 		count = sizeof(usual) / sizeof(usual[0]);
 	}
 	for (size_t i = 0; i < count + SOPS_KEY_TYPES; i++) {
-		enum sops_key_type type = i < count ? order[i] : i - count;
+		enum sops_key_type type = i < count ? order[i] : (enum sops_key_type)(i - count);
 
 		if (tried[type])
 			continue;
@@ -254,7 +254,7 @@ static int key_wrap(struct sops_key *key, const struct sops_keyring *keyring, st
 		r = unsupported(key, err);
 	if (r < 0)
 		return r;
-	text = strndup((const char *)enc.data, enc.size);
+	text = strndup(enc.data ? (const char *)enc.data : "", enc.size);
 	if (!text)
 		return error_no_memory(err);
 	sops_key_enc_set(key, text);

@@ -10,7 +10,9 @@
 /* Gives the decrypted text its kind; what sops would not have written is refused, never guessed. */
 static int value_type(struct sops_node *node, enum sops_kind kind)
 {
-	if (kind == SOPS_COMMENT)
+	/* sops makes an item of a comment that it encrypts in a list. It leaves it out of the MAC
+	 * then, but not when it decrypts, so that it does not open the document again. */
+	if (kind == SOPS_COMMENT && node->key.data)
 		return -1;
 	node->kind = kind;
 	switch (kind) {
@@ -24,8 +26,8 @@ static int value_type(struct sops_node *node, enum sops_kind kind)
 		return sops_time_check(node->text);
 	case SOPS_STRING:
 	case SOPS_BYTES:
-		return 0;
 	case SOPS_COMMENT:
+		return 0;
 	case SOPS_MAP:
 	case SOPS_LIST:
 	case SOPS_NULL:
@@ -77,7 +79,12 @@ static int comment_decrypt(struct sops_walk *walk, size_t index, struct error *e
 	if (r == 0)
 		return sops_walk_invalid(walk, index, VMCRED_INTEGRITY,
 					 "was changed or moved: its tag does not match", err);
-	return r < 0 ? sops_walk_wrap(walk, index, err) : 0;
+	if (r < 0)
+		return sops_walk_wrap(walk, index, err);
+	/* sops forgets that it stood behind a value. */
+	if (kind == SOPS_COMMENT)
+		node->inline_comment = false;
+	return 0;
 }
 
 static int value_decrypt(struct sops_walk *walk, size_t index, struct error *err)
@@ -140,8 +147,9 @@ static int mac_invalid(const struct sops_document *document, const char *reason,
 static int mac_open(struct sops_document *document, struct sops_walk *walk, struct span *mac,
 		    struct error *err)
 {
-	struct span last_modified = span_of_text(document->metadata.last_modified), copy;
-	struct sops_sealed sealed;
+	struct span last_modified = span_of_text(document->metadata.last_modified);
+	struct span copy = {0};
+	struct sops_sealed sealed = {0};
 	size_t size = 0;
 	int r = sops_tree_text(&document->tree, document->metadata.mac, &copy, err);
 

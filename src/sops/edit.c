@@ -82,19 +82,19 @@ static int map_write(const struct sops_document *document, size_t node,
 	return r < 0 ? r : store->write(&tree, NULL, format, out, err);
 }
 
-int sops_document_extract(const struct sops_document *document, const char *text,
+int sops_document_extract(const struct sops_document *document, const char *path,
 			  const struct sops_store *store, const struct sops_format *format,
 			  struct secret *out, struct error *err)
 {
-	_cleanup_sops_path_ struct sops_path path = {0};
+	_cleanup_sops_path_ struct sops_path steps = {0};
 	const struct sops_node *node;
-	size_t index;
+	size_t index = 0;
 	int r = first_document_check(document, err);
 
 	if (r == 0)
-		r = sops_path_read(text, &path, err);
+		r = sops_path_read(path, &steps, err);
 	if (r == 0)
-		r = node_find(document, text, &path, &index, err);
+		r = node_find(document, path, &steps, &index, err);
 	if (r < 0)
 		return r;
 	node = &document->tree.nodes[index];
@@ -104,7 +104,7 @@ int sops_document_extract(const struct sops_document *document, const char *text
 		r = map_write(document, index, store, format, out, err);
 	else
 		r = store->write_value(&document->tree, index, format, out, err);
-	return r < 0 ? error_wrap(err, "writing %s of %s as %s", text, document->name, store->name)
+	return r < 0 ? error_wrap(err, "writing %s of %s as %s", path, document->name, store->name)
 		     : 0;
 }
 
@@ -115,6 +115,11 @@ static bool node_equal(const struct sops_node *a, const struct sops_node *b)
 	if (a->kind == SOPS_FLOAT)
 		return sops_float_value(a->text) == sops_float_value(b->text);
 	return span_equal(a->text, b->text);
+}
+
+static bool key_equal(struct span a, struct span b)
+{
+	return a.data && b.data ? span_equal(a, b) : a.data == b.data;
 }
 
 static bool subtree_equal(const struct sops_tree *a, size_t a_node, const struct sops_tree *b,
@@ -128,8 +133,7 @@ static bool subtree_equal(const struct sops_tree *a, size_t a_node, const struct
 		const struct sops_node *one = &a->nodes[a_node + i], *other = &b->nodes[b_node + i];
 
 		if (!node_equal(one, other) || one->end - a_node != other->end - b_node ||
-		    (i > 0 &&
-		     (!one->key.data != !other->key.data || !span_equal(one->key, other->key))))
+		    (i > 0 && !key_equal(one->key, other->key)))
 			return false;
 	}
 	return true;
@@ -218,17 +222,17 @@ static int value_place(struct sops_document *document, const struct sops_path *p
 	return *changed ? node_replace(document, node, value, err) : 0;
 }
 
-int sops_document_set(struct sops_document *document, const char *text, struct secret *json,
+int sops_document_set(struct sops_document *document, const char *path, struct secret *json,
 		      bool *changed, struct error *err)
 {
 	_cleanup_sops_tree_ struct sops_tree value = {0};
-	_cleanup_sops_path_ struct sops_path path = {0};
+	_cleanup_sops_path_ struct sops_path steps = {0};
 	_cleanup_secret_ struct secret taken = {0};
 	int r = first_document_check(document, err);
 
 	secret_move(&taken, json);
 	if (r == 0)
-		r = sops_path_read(text, &path, err);
+		r = sops_path_read(path, &steps, err);
 	if (r < 0)
 		return r;
 	r = sops_json_read_value(&taken, "the value", &value, err);
@@ -242,22 +246,22 @@ int sops_document_set(struct sops_document *document, const char *text, struct s
 		value.nodes[0].kind = SOPS_FLOAT;
 	r = sops_document_remember(document, err);
 	if (r == 0)
-		r = keys_keep(document, &path, err);
+		r = keys_keep(document, &steps, err);
 	if (r == 0)
-		r = value_place(document, &path, &value, changed, err);
-	return r < 0 ? error_wrap(err, "%s: %s", document->name, text) : 0;
+		r = value_place(document, &steps, &value, changed, err);
+	return r < 0 ? error_wrap(err, "%s: %s", document->name, path) : 0;
 }
 
-int sops_document_unset(struct sops_document *document, const char *text, struct error *err)
+int sops_document_unset(struct sops_document *document, const char *path, struct error *err)
 {
-	_cleanup_sops_path_ struct sops_path path = {0};
-	size_t node;
+	_cleanup_sops_path_ struct sops_path steps = {0};
+	size_t node = 0;
 	int r = first_document_check(document, err);
 
 	if (r == 0)
-		r = sops_path_read(text, &path, err);
+		r = sops_path_read(path, &steps, err);
 	if (r == 0)
-		r = node_find(document, text, &path, &node, err);
+		r = node_find(document, path, &steps, &node, err);
 	if (r == 0)
 		r = sops_document_remember(document, err);
 	if (r < 0)

@@ -24,12 +24,12 @@ struct sops_field {
 
 struct sops_key_type_row {
 	const char *name;
-	bool supported;
-	bool always_in_group; /* its list is written in a key group even if it is empty */
-	struct sops_field fields[SOPS_KEY_FIELDS_MAX + 1]; /* by name; the last has none */
 	/* The text of the key: fields by their numbers, $0 … $5. */
 	const char *text;
+	struct sops_field fields[SOPS_KEY_FIELDS_MAX + 1]; /* by name; the last has none */
 	unsigned int text_field; /* which field the whole text stands for in a new key */
+	bool supported;
+	bool always_in_group; /* its list is written in a key group even if it is empty */
 };
 
 const struct sops_key_type_row *sops_key_type_row(enum sops_key_type type);

@@ -125,7 +125,8 @@ int sops_document_keys_update(struct sops_document *document, const struct sops_
 			      struct error *err)
 {
 	struct sops_policy *before = &document->metadata.policy;
-	_cleanup_sops_policy_ struct sops_policy after = {0}, old = {0};
+	_cleanup_sops_policy_ struct sops_policy after = {0};
+	struct sops_policy old;
 	int r;
 
 	document->failure = SOPS_FAILED_KEY;
@@ -143,15 +144,16 @@ int sops_document_keys_update(struct sops_document *document, const struct sops_
 		return r;
 	after.shamir_threshold = threshold_after(before, &after, threshold);
 	after.mac_only_encrypted = before->mac_only_encrypted;
+	/* What is not needed any more is destroyed as `after`: the old policy, or after a failure
+	 * the new one. */
 	old = *before;
 	*before = after;
-	after = (struct sops_policy){0};
+	after = old;
 	r = sops_data_key_wrap(document, keyring, true, err);
 	if (r < 0) {
-		/* The document stays as it was. */
-		after = *before;
-		*before = old;
-		old = (struct sops_policy){0};
+		old = *before;
+		*before = after;
+		after = old;
 	}
 	return r;
 }

@@ -72,8 +72,11 @@ static int key_groups_read(const struct reader *reader, struct error *err)
 	struct sops_policy *policy = &reader->metadata->policy;
 	struct sops_key_group *group = sops_policy_group_add(policy, err);
 	size_t list;
-	int r = group ? keys_read(reader, 0, group, err) : -(int)err->code;
+	int r;
 
+	if (!group)
+		return -(int)err->code;
+	r = keys_read(reader, 0, group, err);
 	if (r < 0 || group->count > 0)
 		return r;
 	policy->group_count = 0;

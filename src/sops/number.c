@@ -267,8 +267,7 @@ static size_t not_finite_print(double value, enum sops_number_form form, char *o
 
 	if (form == SOPS_NUMBER_JSON)
 		return 0;
-	memcpy(out, text, strlen(text));
-	return strlen(text);
+	return (size_t)snprintf(out, SOPS_NUMBER_SIZE_MAX, "%s", text);
 }
 
 size_t sops_float_print(struct span number, enum sops_number_form form,

@@ -12,8 +12,6 @@
 
 #include "base/cleanup.h"
 
-extern char **environ;
-
 /* A wrapped data key has a few kilobytes; what the program says, a few lines. */
 #define MESSAGE_SIZE_MAX ((size_t)1024 * 1024)
 #define WORDS_SIZE_MAX   4096
@@ -194,7 +192,7 @@ static int run(const char *const *argv, struct span input, struct secret *output
 		.output = output,
 	};
 	int status = 0, r;
-	pid_t pid;
+	pid_t pid = -1;
 
 	r = connect_and_start(argv, &talk, &pid, err);
 	if (r < 0)

@@ -142,10 +142,13 @@ int sops_regex_match(const struct sops_regex *regex, struct span text, struct er
 	size_t count = regex->count;
 	_cleanup_free_ uint32_t *memory = calloc(count * 6 + 2, sizeof(*memory));
 	struct matcher matcher = {.regex = regex, .pending = memory};
-	struct states now = {.list = memory + 2 * count + 2, .where = memory + 3 * count + 2};
-	struct states next = {.list = memory + 4 * count + 2, .where = memory + 5 * count + 2};
+	struct states now = {0}, next = {0};
 
 	if (!memory)
 		return error_no_memory(err);
+	now.list = memory + 2 * count + 2;
+	now.where = now.list + count;
+	next.list = now.where + count;
+	next.where = next.list + count;
 	return text_match(&matcher, &now, &next, text);
 }

@@ -83,6 +83,8 @@ static int hole_emit(struct parser *parser, uint32_t *index)
 	return emit(parser, next, index);
 }
 
+/* The analyzer does not see that an instruction was added before. */
+/* NOLINTBEGIN(clang-analyzer-core.NullDereference) */
 static void jump_set(struct parser *parser, uint32_t index, uint32_t target)
 {
 	parser->regex->instructions[index].operation = REGEX_JUMP;
@@ -95,6 +97,7 @@ static void split_set(struct parser *parser, uint32_t index, uint32_t target, ui
 	parser->regex->instructions[index].target = target;
 	parser->regex->instructions[index].other = other;
 }
+/* NOLINTEND(clang-analyzer-core.NullDereference) */
 
 static int place_emit(struct parser *parser, enum regex_place place)
 {
@@ -242,7 +245,7 @@ static int set_member_read(struct parser *parser, uint32_t *c)
 /* Behind the opening bracket. */
 static int set_read(struct parser *parser)
 {
-	uint32_t first = parser->regex->range_count, low, high;
+	uint32_t first = parser->regex->range_count, low = 0, high;
 	bool negated = take(parser, "^"), begins = true;
 
 	for (; begins || peek(parser) != ']'; begins = false) {
@@ -307,12 +310,9 @@ static int flags_read(struct parser *parser, struct flags *flags)
 			value = false;
 			any = false;
 			continue;
-		case ':':
-		case ')':
-			if (value || any)
-				return 0;
-			/* fall through */
 		default:
+			if ((peek(parser) == ':' || peek(parser) == ')') && (value || any))
+				return 0;
 			return invalid(parser, "it has an unknown group (?");
 		}
 		any = true;
@@ -492,7 +492,7 @@ static int copy_read(struct parser *parser, const uint8_t *operand, struct flags
 static int repeat_emit(struct parser *parser, uint32_t hole, const uint8_t *operand,
 		       struct flags flags, uint32_t least, uint32_t most)
 {
-	uint32_t last = hole, optional = least == 0 ? hole : 0, index;
+	uint32_t last = hole, optional = least == 0 ? hole : 0, index = 0;
 	uint32_t copies = most == UNBOUNDED ? (least > 0 ? least : 1) : most;
 	bool has_optional = least == 0;
 
@@ -540,7 +540,7 @@ static bool quote_end(struct parser *parser)
 
 static int repeated_read(struct parser *parser)
 {
-	uint32_t hole, least, most, product, counted;
+	uint32_t hole = 0, least, most, product, counted;
 	const uint8_t *operand;
 	struct flags flags;
 	int r = hole_emit(parser, &hole);
@@ -575,7 +575,7 @@ static int repeated_read(struct parser *parser)
 
 static int alternatives_read(struct parser *parser)
 {
-	uint32_t repeat = 1, hole, jump, chain = UINT32_MAX;
+	uint32_t repeat = 1, hole = 0, jump = 0, chain = UINT32_MAX;
 	int r = hole_emit(parser, &hole);
 
 	while (r == 0 && peek(parser) >= 0 && (parser->flags.quoted || peek(parser) != ')')) {
@@ -586,10 +586,11 @@ static int alternatives_read(struct parser *parser)
 			continue;
 		}
 		/* From here to the end of all; those jumps are chained by `other`. */
-		r = hole_emit(parser, &jump);
+		r = emit(parser,
+			 (struct regex_instruction){.operation = REGEX_JUMP, .other = chain},
+			 &jump);
 		if (r < 0)
 			break;
-		parser->regex->instructions[jump].other = chain;
 		chain = jump;
 		split_set(parser, hole, hole + 1, parser->regex->count);
 		r = hole_emit(parser, &hole);

@@ -27,18 +27,23 @@ static bool path_equal(const struct sops_tree *a, size_t a_node, const struct so
 	return a_node == b_node;
 }
 
+/* Unlike the value, they tell the two zeros apart, which are different texts. */
+static uint64_t float_bits(const struct sops_node *node)
+{
+	double value = sops_float_value(node->text);
+	uint64_t bits;
+
+	memcpy(&bits, &value, sizeof(bits));
+	return bits;
+}
+
 static bool value_equal(const struct sops_node *a, const struct sops_node *b)
 {
-	double a_value, b_value;
-
 	if (a->kind != b->kind)
 		return false;
 	if (a->kind != SOPS_FLOAT)
 		return span_equal(a->text, b->text);
-	/* Not ==: the zeros are different texts. */
-	a_value = sops_float_value(a->text);
-	b_value = sops_float_value(b->text);
-	return memcmp(&a_value, &b_value, sizeof(a_value)) == 0;
+	return float_bits(a) == float_bits(b);
 }
 
 /* FNV-1a. Texts that collide cost time and nothing else. */
@@ -56,9 +61,9 @@ static uint64_t node_hash(const struct sops_tree *tree, size_t index)
 	uint64_t hash = 0xcbf29ce484222325 + (uint64_t)node->kind;
 
 	if (node->kind == SOPS_FLOAT) {
-		double value = sops_float_value(node->text);
+		uint64_t bits = float_bits(node);
 
-		hash = hash_add(hash, span_of(&value, sizeof(value)));
+		hash = hash_add(hash, span_of(&bits, sizeof(bits)));
 	} else {
 		hash = hash_add(hash, node->text);
 	}

@@ -33,7 +33,7 @@ int sops_rule_prepare(struct sops_rule_state *rule, const struct sops_policy *po
 void sops_rule_destroy(struct sops_rule_state *rule);
 
 /* Sets `encrypted` of the next node; must be called for all from 0 on. */
-int sops_rule_decide(struct sops_rule_state *rule, struct sops_tree *tree, size_t node,
+int sops_rule_decide(struct sops_rule_state *rule, struct sops_tree *tree, size_t index,
 		     struct error *err);
 
 /* Whether a comment's text, as it is now, matches the expression for comments that turn encryption

@@ -2,11 +2,7 @@
 #include "sops/store.h"
 
 static const struct sops_store *const stores[] = {
-	&sops_store_json,
-	&sops_store_yaml,
-	&sops_store_dotenv,
-	&sops_store_ini,
-	&sops_store_binary,
+	&sops_store_json, &sops_store_yaml, &sops_store_dotenv, &sops_store_ini, &sops_store_binary,
 };
 
 #define STORES (sizeof(stores) / sizeof(stores[0]))

@@ -81,7 +81,7 @@ static int chunk_add(struct sops_tree *tree, size_t size, struct error *err)
 	size_t capacity = CHUNK_SIZE_MIN;
 	int r;
 
-	if (tree->filling)
+	if (tree->chunks && tree->filling)
 		capacity = tree->chunks[tree->filling - 1].capacity * 2;
 	if (capacity > CHUNK_SIZE_MAX)
 		capacity = CHUNK_SIZE_MAX;

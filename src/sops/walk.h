@@ -34,7 +34,7 @@ int sops_walk_begin(struct sops_walk *walk, struct sops_tree *tree, const char *
 void sops_walk_destroy(struct sops_walk *walk);
 
 /* The path of a node as additional data; valid until the next call. */
-int sops_walk_path(struct sops_walk *walk, size_t node, struct span *path, struct error *err);
+int sops_walk_path(struct sops_walk *walk, size_t index, struct span *path, struct error *err);
 
 /* The bytes of a value that are encrypted and added to the MAC; valid until the next call. */
 struct span sops_walk_bytes(struct sops_walk *walk, const struct sops_node *node);
@@ -47,8 +47,8 @@ const char *sops_kind_name(enum sops_kind kind);
 int sops_kind_named(struct span name, enum sops_kind *kind);
 
 /* Each puts the document and the value's path in front. */
-int sops_walk_invalid(const struct sops_walk *walk, size_t node, enum vmcred_code code,
+int sops_walk_invalid(const struct sops_walk *walk, size_t index, enum vmcred_code code,
 		      const char *reason, struct error *err);
-int sops_walk_wrap(const struct sops_walk *walk, size_t node, struct error *err);
+int sops_walk_wrap(const struct sops_walk *walk, size_t index, struct error *err);
 
 #endif

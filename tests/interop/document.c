@@ -71,8 +71,10 @@ static int policy_word(struct sops_policy *policy, const char *word, struct erro
 		policy->mac_only_encrypted = true;
 		return 0;
 	}
-	if (sscanf(word, "threshold=%u", &policy->shamir_threshold) == 1)
+	if (strncmp(word, "threshold=", 10) == 0) {
+		policy->shamir_threshold = (unsigned int)strtoul(word + 10, NULL, 10);
 		return 0;
+	}
 	return key_add(policy, word, err);
 }
 
@@ -207,7 +209,8 @@ static int stores_find(struct task *task, const char *input, char *output, struc
 
 	if (colon) {
 		*colon = '\0';
-		task->format.indent_given = sscanf(colon + 1, "%u", &task->format.indent) == 1;
+		task->format.indent_given = true;
+		task->format.indent = (unsigned int)strtoul(colon + 1, NULL, 10);
 	}
 	task->input = sops_store_named(input);
 	task->output = sops_store_named(output);

@@ -79,13 +79,12 @@ static char *written(const struct fixture *fixture, const struct sops_document *
 	char *text, *to;
 
 	assert_success(sops_document_write(document, fixture->json, &format, &out, &err));
-	text = to = malloc(out.size + 1);
+	text = to = calloc(1, out.size + 1);
 	assert_non_null(text);
 	for (size_t i = 0; i < out.size; i++) {
 		if (out.data[i] != '\n' && out.data[i] != ' ')
 			*to++ = (char)out.data[i];
 	}
-	*to = '\0';
 	secret_destroy(&out);
 	return text;
 }
@@ -154,7 +153,7 @@ static void a_value_is_set_where_the_path_leads(void **state)
 		_cleanup_sops_document_ struct sops_document *document = plain_read(*state, PLAIN);
 		_cleanup_free_ char *result = NULL;
 		struct error err = {0};
-		bool changed;
+		bool changed = false;
 
 		assert_success(set(document, cases[i].path, cases[i].value, &changed, &err));
 		result = written(*state, document);
@@ -231,7 +230,7 @@ static void what_is_no_json_is_not_set(void **state)
 		_cleanup_sops_document_ struct sops_document *document = plain_read(*state, PLAIN);
 		_cleanup_free_ char *result = NULL;
 		struct error err = {0};
-		bool changed;
+		bool changed = false;
 
 		assert_int_equal(set(document, "[\"a\"]", values[i], &changed, &err),
 				 -(int)VMCRED_USAGE);
@@ -267,7 +266,7 @@ static size_t edited_lines(const struct fixture *fixture, const char *path, cons
 	_cleanup_sops_document_ struct sops_document *document = NULL, *again = NULL;
 	_cleanup_free_ char *edited = NULL, *read = NULL;
 	struct error err = {0};
-	bool changed;
+	bool changed = false;
 
 	sealed_make(fixture, PLAIN, &before);
 	document = sealed_read(fixture, secret_span(&before));
