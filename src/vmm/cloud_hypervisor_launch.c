@@ -154,21 +154,9 @@ static int vmm_start(struct launching *launching, const struct cloud_hypervisor_
 	return 0;
 }
 
-int cloud_hypervisor_command(const struct cloud_hypervisor_config *config, int listener,
-			     struct command *command, struct error *err)
-{
-	int r = command_add_all(command, config->command.words, err);
-
-	if (r == 0)
-		r = command_add(command, "--api-socket", err);
-	if (r == 0)
-		r = command_add_format(command, err, "fd=%d", listener);
-	if (r == 0 && setenv(TRIM_VARIABLE, TRIM_THRESHOLD, 0) < 0)
-		r = error_no_memory(err);
-	return r;
-}
-
-/* A VMM that was killed leaves the socket of its vsock device. */
+/* A VMM that was killed leaves the socket of its vsock device, which would be in the next one's
+ * way.
+ */
 static void vsock_socket_remove(const struct cloud_hypervisor_config *config)
 {
 	const char *path =
@@ -176,6 +164,21 @@ static void vsock_socket_remove(const struct cloud_hypervisor_config *config)
 
 	if (path)
 		unix_socket_remove_stale(path);
+}
+
+int cloud_hypervisor_command(const struct cloud_hypervisor_config *config, int listener,
+			     struct command *command, struct error *err)
+{
+	int r = command_add_all(command, config->command.words, err);
+
+	vsock_socket_remove(config);
+	if (r == 0)
+		r = command_add(command, "--api-socket", err);
+	if (r == 0)
+		r = command_add_format(command, err, "fd=%d", listener);
+	if (r == 0 && setenv(TRIM_VARIABLE, TRIM_THRESHOLD, 0) < 0)
+		r = error_no_memory(err);
+	return r;
 }
 
 static int vm_boot(struct launching *launching, const struct cloud_hypervisor_config *config,

@@ -14,7 +14,10 @@
 /* The major version that the program prints, or 0 where it says nothing of the kind. */
 int cloud_hypervisor_version(const char *program);
 
-/* Its command line with the API on the descriptor `listener`; sets what its environment needs. */
+/*
+ * Its command line with the API on the descriptor `listener`. Prepares what it will find: its
+ * environment is set, and a socket of its vsock device that nobody listens on is removed.
+ */
 int cloud_hypervisor_command(const struct cloud_hypervisor_config *config, int listener,
 			     struct command *command, struct error *err);
 
