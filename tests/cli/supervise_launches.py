@@ -4,6 +4,7 @@
 Usage: supervise_launches.py STAND-IN. $VMCRED_LAUNCHES is their number; $VMCRED_SEED repeats a run's choices, which it
 prints where it fails.
 """
+import atexit
 import ctypes
 import os
 import random
@@ -57,6 +58,15 @@ def started(vm, form):
         stderr=subprocess.PIPE)
 
 
+@atexit.register
+def _stop_all():
+    """A test that fails leaves nothing running: what has lost its parent is this process's."""
+    while left_running := children(os.getpid()):
+        for pid in left_running:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
 def orphans_reap():
     """Waits for all that became ours when its parent was gone."""
     deadline = time.monotonic() + 20
@@ -80,6 +90,9 @@ def is_booted(process, form):
         return True
 
 
+ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
 def is_parent(form):
     """Whether vmcred stays."""
     return "--exec" not in form[0] and (form[1][0] == CH[0] or bool(form[0]))
@@ -96,7 +109,6 @@ def left(vm):
 @test(f"{LAUNCHES} launches leave no process, no socket and no file")
 def _(folder):
     choices = random.Random(SEED)
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     vm, fds = prepared(folder), len(os.listdir("/proc/self/fd"))
     ends = {"asked": 0, "killed": 0, "failed": 0, "VMM killed": 0}
     for number in range(LAUNCHES):

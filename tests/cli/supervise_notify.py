@@ -196,6 +196,20 @@ def _(folder):
         connection.close()
 
 
+@test("a guest that tells much is heard 64 times at once, and 32 times a second after that")
+def _(folder):
+    vm = NotifyVm(folder)
+    process = vm.started("--notify")
+    equal(vm.heard(), STARTING)
+    start = time.monotonic()
+    for number in range(100):
+        vm.tell(f"STATUS={number}")
+        equal(vm.heard(), f"STATUS={number}")
+    passed = time.monotonic() - start
+    assert passed * 32 + 64 >= 99, f"100 messages in {passed} seconds"
+    equal(stop(process), 0)
+
+
 @test("a service manager that is gone is a warning, and the VM runs on")
 def _(folder):
     vm = NotifyVm(folder)
