@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real Cloud Hypervisor under `vmcred run`: how it is stopped, what a failed launch leaves, --exec."""
+import os
+import signal
+import socket
+from pathlib import Path
+
+from cloud_hypervisor_vm import kernel, need_cloud_hypervisor, running
+from harness import equal, expect, main, test
+from vm import Vm, children, in_view, no_canary, nothing_left, wait_for
+
+LOST = "No such file or directory (os error 2)"
+
+
+class RealVm(Vm):
+    """A VM whose guest halts and knows no power button."""
+
+    def __init__(self, folder):
+        need_cloud_hypervisor()
+        super().__init__(folder)
+        self.words = ["cloud-hypervisor", "--kernel", kernel(self.bin / "kernel"), "--cpus", "boot=1", "--memory",
+                      "size=64M", "--serial", "null", "--console", "off", "--vsock", f"cid=3,socket={folder}/vsock"]
+
+    def booted(self, *words, options=()):
+        process = self.start(*self.words, "--api-socket", self.folder / "api", *words, options=options)
+        running(self.folder, process)
+        return process
+
+
+def gone(pid):
+    """With all its threads, of which the first may be a zombie while others end."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] == "Z" and \
+            len(os.listdir(f"/proc/{pid}/task")) == 1
+    except FileNotFoundError:
+        return True
+
+
+@test("SIGTERM presses the real power button, and what follows ends the real VMM with 0 and leaves nothing")
+def _(folder):
+    vm = RealVm(folder)
+    process = vm.booted(options=("--stop-timeout=1", "-v"))
+    wait_for("vmcred", lambda: "the VM is booted" in vm.errors())
+    child, = children(process.pid)
+    process.send_signal(signal.SIGTERM)
+    equal(process.wait(30), 0)
+    said = [line for line in vm.errors().splitlines() if line.startswith("vmcred: ")]
+    equal(said[-4:], ["vmcred: the VM is booted", "vmcred: the guest is asked to power off",
+                      "vmcred: warning: the guest has not powered off within 1 seconds",
+                      "vmcred: the VMM is asked to end"])
+    assert gone(child)
+    nothing_left(vm)
+
+
+@test("nine other connections to the real API leave the tenth, which is ours")
+def _(folder):
+    vm = RealVm(folder)
+    process = vm.booted(options=("--stop-timeout=0", "-v"))
+    others = []
+    for _ in range(9):
+        others.append(socket.socket(socket.AF_UNIX))
+        others[-1].connect(str(folder / "api"))
+    with socket.socket(socket.AF_UNIX) as refused:
+        refused.connect(str(folder / "api"))
+        assert b"Too many open connections" in refused.recv(4096)
+    process.send_signal(signal.SIGTERM)
+    equal(process.wait(30), 0)
+    equal([line for line in vm.errors().splitlines() if "api/v1" in line], [])
+    assert vm.errors().endswith("vmcred: the VMM is asked to end\n"), vm.errors()
+
+
+@test("what the real VMM refuses, when it starts, creates or boots, is an error in its own words")
+def _(folder):
+    vm = RealVm(folder)
+    expect(vm.run(*vm.words, "--log-file", "/nowhere/log"), 1, "",
+           f"Error: Cloud Hypervisor exited with the following chain of errors:\n  0: Error creating log file\n"
+           f"  1: {LOST}\n"
+           f"vmcred: starting cloud-hypervisor: it ended with exit code 1 before its VM was booted: it said: Error: "
+           f"Cloud Hypervisor exited with the following chain of errors: 0: Error creating log file 1: {LOST}\n")
+    nothing_left(vm)
+    result = vm.run(*vm.words, "--disk", "path=/nowhere/disk,image_type=raw")
+    equal((result.code, result.err.splitlines()[-1].startswith("vmcred: starting cloud-hypervisor: booting the VM: ")),
+          (1, True), result.err)
+    assert LOST in result.err.splitlines()[-1], result.err
+    nothing_left(vm)
+    expect(vm.run(*vm.words, "--rng", "src=/dev/urandom,id=same", "--balloon", "size=0,id=same"), 1, "",
+           "vmcred: starting cloud-hypervisor: booting the VM: Error from API: The VM could not boot: Failed to validate "
+           "config: Identifier same is not unique\n")
+    nothing_left(vm)
+
+
+@test("the real VMM ends with a vmcred that is killed, and its killed self leaves no socket")
+def _(folder):
+    vm = RealVm(folder)
+    process = vm.booted()
+    child, = children(process.pid)
+    process.kill()
+    process.wait(20)
+    wait_for("the VMM's end", lambda: gone(child))
+    # The sockets of the one before are in the way of neither.
+    process = vm.booted()
+    os.kill(children(process.pid)[0], signal.SIGKILL)
+    equal(process.wait(20), 128 + signal.SIGKILL)
+    nothing_left(vm)
+
+
+@test("with --exec vmcred becomes the real Cloud Hypervisor, and a VM that cannot be booted ends it")
+def _(folder):
+    vm = RealVm(folder)
+    process = vm.booted(options=("--exec",))
+    assert Path(f"/proc/{process.pid}/exe").resolve().name.startswith("cloud-hypervisor")
+    no_canary(in_view(process.pid), vm.api_key)
+    wait_for("the helper's end", lambda: not children(process.pid))
+    process.send_signal(signal.SIGTERM)
+    equal(process.wait(20), 0)
+    (folder / "api").unlink()
+    nothing_left(vm)
+    result = vm.run(*vm.words, "--api-socket", folder / "api", "--disk", "path=/nowhere/disk,image_type=raw",
+                    options=("--exec",))
+    equal(result.code, -signal.SIGKILL)
+    assert result.err.splitlines()[-1].startswith("vmcred: starting cloud-hypervisor: booting the VM: "), result.err
+    # A VMM that is killed cannot remove the socket of its vsock device, and nobody is left who could.
+    (folder / "vsock").unlink(missing_ok=True)
+    nothing_left(vm)
+
+
+main()
