@@ -2,14 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """While the microVM starts and runs, no secret is in view: command lines, environments, logs, files.
 
-Usage: test_nothing_in_view.py WATCHER, the program of watch_processes.c. The same watch over a start with
+Usage: test_nothing_in_view.py WATCHER, the program of watch/. The same watch over a start with
 --expose=argv has to find every secret, so that a watcher that sees nothing does not pass for nothing to see.
 """
 import functools
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -18,6 +17,7 @@ import canary
 import harness
 from harness import VMCRED, equal, expect, need, run, test
 from host import EXAMPLE, SECRETS, SERVICE, Container, journal, proofs
+from watcher import Watch
 
 WATCHER = sys.argv[1]
 # In these, and only in these, the secrets are supposed to be; all are memory file systems, for root or one user.
@@ -40,24 +40,8 @@ def patterns():
     return found | {"identity/raw": identity.group()}
 
 
-class Watch:
-    """Runs the watcher around a block; `found` and `seen` are its report."""
-
-    def __enter__(self):
-        self.process = subprocess.Popen([WATCHER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        lines = "".join(f"{name} {pattern.hex()}\n" for name, pattern in patterns().items())
-        self.process.stdin.write(lines + "\n")
-        self.process.stdin.flush()
-        equal(self.process.stdout.readline(), "ready\n", "the watcher's first word")
-        return self
-
-    def __exit__(self, *_):
-        self.process.stdin.close()
-        report = self.process.stdout.read()
-        equal(self.process.wait(), 0, "the watcher's exit code")
-        self.found = re.findall(r"^found (\S+) (\S+) (.*)$", report, re.MULTILINE)
-        self.seen = re.findall(r"^seen (.*)$", report, re.MULTILINE)
-        self.rounds = int(re.search(r"^rounds (\d+)$", report, re.MULTILINE).group(1))
+def watched():
+    return Watch(WATCHER, patterns())
 
 
 def search(data, where):
@@ -109,7 +93,7 @@ def verbose_run():
     """One start of the VM at vmcred's highest verbosity, under watch from before the activation to the end."""
     machine = host()
     patterns()
-    with Watch() as watch:
+    with watched() as watch:
         machine.activate()
         machine.drop_in("60-verbose", VERBOSE)
         expect(machine.start_vm(), 0)
@@ -119,7 +103,7 @@ def verbose_run():
     return watch
 
 
-@test("no command line and no environment of any process holds a secret while the VM starts and runs")
+@test("no command line, environment, mapping or descriptor of any process shows a secret while the VM starts and runs")
 def _(_folder):
     watch = verbose_run()
     equal(watch.found, [], "places where the watcher found a secret")
@@ -129,8 +113,8 @@ def _(_folder):
 def _(_folder):
     watch = verbose_run()
     missing = {"qemu-system-x86", "systemd"} - set(watch.seen)
-    if missing or watch.rounds < 50:
-        raise AssertionError(f"not seen: {missing}; {watch.rounds} rounds")
+    if missing or watch.counts["rounds"] < 50:
+        raise AssertionError(f"not seen: {missing}; {watch.counts['rounds']} rounds")
 
 
 @test("no line of vmcred at its highest verbosity, of the hypervisor or of the guest's console holds a secret")
@@ -206,7 +190,7 @@ def _(_folder):
     machine = host()
     machine.drop_in("60-exposed", EXPOSED)
     try:
-        with Watch() as watch:
+        with watched() as watch:
             expect(machine.start_vm(), 0)
             console = machine.wait_vm()
     finally:

@@ -1,0 +1,399 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Hundreds of launches, some ended at random moments, and nothing in view: not in a process, not in a file, not in a log.
+
+Usage: test_launches.py WATCH STAND-IN LEAK ATTACK, the programs of this folder. $LAUNCHES_SEED repeats a run's random
+choices, which it prints. What the watcher must see is shown by a vmcred that leaks on purpose: the same program with a
+library in front of it (leak.c).
+"""
+import atexit
+import functools
+import os
+import random
+import re
+import resource
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import canary
+import harness
+import tiny_guest
+from example import AS_NOBODY, NOBODY
+from harness import CLEAN_ENVIRONMENT, VMCRED, Skip, equal, need_root, test
+from vm import Vm, wait_for
+from watcher import Watch, disks
+
+WATCH, STAND_IN, LEAK, ATTACK = (str(Path(path).resolve()) for path in sys.argv[1:])
+SEED = int(os.environ.get("LAUNCHES_SEED", random.SystemRandom().randrange(1 << 32)))
+CHOICES = random.Random(SEED)
+# Drawn anew in each run, so that none is in a file from before; with what the forms encode and JSON does not escape.
+TOKENS = [f"{CHOICES.getrandbits(96):024x}" for _ in range(2)]
+API_KEY = f"canary/+ =&:%~é-{TOKENS[0]}"
+TLS = b"canary\n" + TOKENS[1].encode() + b"\n\0" + bytes(CHOICES.getrandbits(8) for _ in range(256))
+PATTERNS = canary.forms("api-key", API_KEY.encode()) | canary.forms("tls", TLS) | {
+    # What is left of a value that was cut.
+    name: pattern for token in TOKENS for name, pattern in canary.forms(f"part-{token[:2]}", token.encode()).items()}
+SIGNALS = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGQUIT, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# An orderly end is not to be expected of these, but nothing secret may be left.
+# The private folder of the API's socket, while it has a name.
+SOCKET_FOLDER = re.compile(r"/runtime/vmcred\.\w{6}(/api)?$")
+DEADLY = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT)
+BOOTED = b"the VM is booted\n"
+SUPERVISED = ("--supervise", "--stop-timeout=0")
+# What is started → how, and what it says once it runs.
+STAND_INS = {
+    "cloud-hypervisor": (SUPERVISED, ("cloud-hypervisor", "--kernel", "/k"), BOOTED),
+    "qemu": (("--exec",), ("qemu-system-x86_64",), b"running\n"),
+}
+
+
+class Launch:
+    """A `vmcred run` in a sandbox: its working folder on a disk, its credentials and its own folder in memory."""
+
+    def __init__(self, options, words, leak=None):
+        env = CLEAN_ENVIRONMENT | {"PATH": f"{box().bin}:{os.environ['PATH']}", "RUNTIME_DIRECTORY": str(box().runtime)}
+        if leak:
+            env |= {"LD_PRELOAD": LEAK, "LEAK": leak[0], "LEAK_FORM": leak[1]}
+        self.output = b""
+        self.process = subprocess.Popen(
+            [VMCRED, "run", "-vv", *options, "--config", box().vm.folder / "vmcred.yaml", "--credentials",
+             box().vm.credentials, "test-vm", "--", *words],
+            cwd=box().work, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            start_new_session=True)
+        self.pid = self.process.pid
+
+    def _read(self):
+        """More of the output; empty at its end."""
+        if not select.select([self.process.stdout], [], [], 60)[0]:
+            os.killpg(self.pid, signal.SIGKILL)
+            raise AssertionError(f"no word for a minute after {self.output!r}")
+        data = os.read(self.process.stdout.fileno(), 65536)
+        self.output += data
+        return data
+
+    def comes_up(self, words):
+        """Reads the output up to these words; False where it ends before them."""
+        while words not in self.output:
+            if not self._read():
+                return False
+        return True
+
+    def members(self):
+        """The processes of its session, itself included; none of them leaves it."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = path.read_text().rsplit(")", 1)[1].split()
+            except OSError:
+                continue
+            if int(fields[3]) == self.pid and fields[0] != "Z":
+                found.append(int(path.parent.name))
+        return found
+
+    def kill(self, number):
+        os.kill(self.pid, number)
+
+    def end(self):
+        """Waits for the end of all of its processes, and gives its exit code."""
+        while self._read():
+            continue
+        code = self.process.wait(60)
+        wait_for("the end of the launch's processes", lambda: not self.members())
+        return code
+
+
+class Box:
+    """Where launches happen."""
+
+    def __init__(self, folder):
+        need_root()
+        # Whatever else keeps core files away, vmcred has to do it itself.
+        resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        self.vm = Vm(folder / "vm")
+        (self.vm.credentials / "host-api-key").write_bytes(API_KEY.encode())
+        (self.vm.credentials / "host-tls").write_bytes(TLS)
+        self.bin, self.runtime = folder / "bin", folder / "runtime"
+        self.guest = folder / "guest"
+        for place in (self.bin, self.runtime, self.guest):
+            place.mkdir()
+        # On a disk, wherever the tests run; a core file with a relative name would land here.
+        self.work = Path(tempfile.mkdtemp(prefix="vmcred-launches.", dir="/var/tmp"))
+        for name in ("cloud-hypervisor", "qemu-system-x86_64"):
+            (self.bin / name).symlink_to(STAND_IN)
+
+    def close(self):
+        shutil.rmtree(self.work)
+        shutil.rmtree(self.vm.folder.parent)
+
+    def watch(self):
+        """All disks, and where the sandbox is in memory."""
+        return Watch(WATCH, PATTERNS, disks() + [self.vm.folder])
+
+    def left(self):
+        """What a launch has left behind."""
+        return sorted(str(path) for top in (self.work, self.runtime) for path in top.rglob("*"))
+
+    def clear(self):
+        for top in (self.work, self.runtime):
+            for path in top.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+
+
+
+@functools.cache
+def box():
+    made = Box(Path(tempfile.mkdtemp(prefix="vmcred-launches.", dir="/dev/shm")))
+    atexit.register(made.close)
+    return made
+
+
+def real_ones():
+    """The real hypervisors with a guest of a few instructions, as far as they are here: as STAND_INS."""
+    found = {}
+    program = shutil.which("qemu-system-x86_64")
+    if program:
+        words = (program, "-nodefaults", "-display", "none", "-accel", "tcg", "-m", "32",
+                 "-bios", tiny_guest.rom(box().guest / "rom"), "-serial", "stdio")
+        found["real qemu"] = (("--exec",), words, tiny_guest.SAYS)
+        found["real qemu, supervised"] = (SUPERVISED, words, BOOTED)
+    program = shutil.which("cloud-hypervisor")
+    if program and os.access("/dev/kvm", os.R_OK | os.W_OK):
+        found["real cloud-hypervisor"] = (
+            SUPERVISED, (program, "--kernel", tiny_guest.kernel(box().guest / "kernel"), "--cpus", "boot=1", "--memory",
+             "size=32M", "--serial", "null", "--console", "off"), BOOTED)
+    return found
+
+
+class Storm:
+    """What hundreds of launches came to: how many of each kind, and what was wrong with one."""
+
+    def __init__(self):
+        self.kinds, self.ends, self.faults, self.memory = Counter(), Counter(), [], 0
+        self.output = 0
+        self.error = self.watch = None
+
+    def fault(self, what):
+        self.faults.append(f"launch {sum(self.kinds.values())}: {what}")
+
+    def launch(self, watch, kind, what, wait=None):
+        """One launch; `wait`: seconds until it gets a signal, or None for one that is looked at and stopped."""
+        self.kinds[kind] += 1
+        options, words, said = what
+        launch = Launch(options, words)
+        number = signal.SIGTERM
+        if wait is None:
+            if not launch.comes_up(said):
+                self.fault(f"{kind} has not come up")
+            self.look(watch, launch)
+        else:
+            time.sleep(wait)
+            number = CHOICES.choice(SIGNALS)
+        self.ends[f"{'killed' if wait is not None else 'stopped'} by {signal.Signals(number).name}"] += 1
+        launch.kill(number)
+        launch.end()
+        self.output += len(launch.output)
+        self.faults += [f"{kind}: {found}" for found in canary.search(PATTERNS, launch.output, "the log")]
+        self.faults += [f"{kind}: {' '.join(found)}" for found in watch.report()]
+        self.look_behind(kind, number, launch)
+
+    def look(self, watch, launch):
+        """At a VM that runs: once at every process, and at all memory of vmcred, where that has stayed."""
+        watch.round()
+        if Path(f"/proc/{launch.pid}/comm").read_text() == "vmcred\n":
+            size = watch.memory(launch.pid)
+            self.memory += 1
+            if size < 1 << 20:
+                self.fault(f"only {size} bytes of vmcred's memory could be read")
+
+    def look_behind(self, kind, number, launch):
+        """Nothing stays on the disk; in memory, of a process that died at once, the folder of its socket."""
+        core = box().work / "core"
+        # Of a process that had not begun: its first word comes with the first credential.
+        if core.exists() and b"vmcred: " not in launch.output:
+            self.faults += [f"{kind}: {found}" for found in canary.search(PATTERNS, core.read_bytes(), "a file of")]
+            core.unlink()
+        left = box().left()
+        if number in DEADLY:
+            left = [path for path in left if not SOCKET_FOLDER.search(path)]
+        box().clear()
+        if left:
+            self.fault(f"{kind}, {signal.Signals(number).name}: {left}")
+
+
+def duration_of(options, words, said):
+    """How long a launch takes to come up, the median of a few."""
+    times = []
+    for _ in range(5):
+        start = time.monotonic()
+        launch = Launch(options, words)
+        assert launch.comes_up(said), launch.output
+        times.append(time.monotonic() - start)
+        launch.kill(signal.SIGTERM)
+        launch.end()
+    return sorted(times)[2]
+
+
+@functools.cache
+def storm():
+    """The launches under watch; whatever fails in them fails every test of them, but they happen once."""
+    result = Storm()
+    try:
+        storm_run(result)
+    except Exception as error:  # pylint: disable=broad-except
+        result.error = error
+    return result
+
+
+def storm_run(result):
+    kinds = [(kind, what, 180) for kind, what in STAND_INS.items()]
+    kinds += [(kind, what, 40) for kind, what in real_ones().items()]
+    with box().watch() as watch:
+        for kind, what, number in kinds:
+            usual = duration_of(*what)
+            for turn in range(number):
+                result.launch(watch, kind, what, CHOICES.uniform(0, 1.3 * usual) if turn % 2 else None)
+        result.watch = watch
+    kinds = ", ".join(f"{number} of {kind}" for kind, number in result.kinds.items())
+    ends = ", ".join(f"{number} {end}" for end, number in sorted(result.ends.items()))
+    print(f"# {sum(result.kinds.values())} launches: {kinds}; seed {SEED}")
+    print(f"# {ends}")
+    print(f"# {watch.counts['rounds']} rounds with {watch.counts['samples']} looks at a process, "
+          f"{watch.counts['files']} files and names, {result.memory} memories of vmcred, {result.output} bytes of output")
+
+
+def define_storm(sentence, *kinds_of_fault):
+    @test(sentence)
+    def _(_folder):
+        assert storm().error is None, repr(storm().error)
+        faults = [fault for fault in storm().faults if re.search("|".join(kinds_of_fault), fault)]
+        equal(faults, [], f"what was found (LAUNCHES_SEED={SEED})")
+
+
+define_storm("through hundreds of launches no process shows a secret: arguments, environment, mappings, descriptors",
+             "cmdline", "environ", "maps", " fd ", "unix")
+define_storm("through hundreds of launches no file that is written, and no name of one, holds a secret", " file ", " name ")
+define_storm("no line of vmcred at its highest verbosity holds a secret", "the log")
+define_storm("while its VM runs, no memory of vmcred holds a secret", "memory")
+define_storm("no launch leaves a file behind, nor a core file once it has read a secret, whatever ended it", r"\[")
+define_storm("every launch that nobody ends comes up", "come up")
+
+
+@test("the watcher has lost no file, and has seen the hypervisors and vmcred")
+def _(_folder):
+    watch = storm().watch
+    assert watch, storm().error
+    equal(watch.counts["lost"], 0, "lost events")
+    missing = {"vmcred", "cloud-hyperviso", "qemu-system-x86"} - set(watch.seen)
+    if missing:
+        raise AssertionError(f"never seen: {missing}")
+    if storm().memory < 50:
+        raise AssertionError(f"only {storm().memory} memories were looked at")
+
+
+# The watcher sees what there is to see: a vmcred that leaks on purpose.
+
+PLACES = {
+    # Where it leaks → what the watcher calls it, the forms in which it can be there.
+    "argv": ("cmdline", ("plain", "base64", "hex", "url")),
+    "environ": ("environ", ("plain", "base64", "hex", "url")),
+    "log": ("log", ("plain", "base64", "hex", "url")),
+    "file": ("file", ("plain", "base64", "hex", "url")),
+    "deleted": ("file", ("plain", "base64", "hex", "url")),
+    # A '/' can be in no file's name.
+    "name": ("name", ("hex", "url")),
+    "memfd": ("fd", ("plain", "base64", "hex", "url")),
+    "socket": ("unix", ("plain", "base64", "hex", "url")),
+    "memory": ("memory", ("plain",)),
+}
+PATTERN_OF = {"plain": "api-key/raw", "base64": "api-key/base64+0", "hex": "api-key/hex", "url": "api-key/url"}
+
+
+def leaks_seen(place, form, kind):
+    """What was found of a launch that leaks: pattern and place."""
+    options, words, said = STAND_INS[kind]
+    with box().watch() as watch:
+        launch = Launch(options, words, leak=(place, form))
+        assert launch.comes_up(said), launch.output
+        watch.round()
+        if place == "memory":
+            watch.memory(launch.pid)
+        launch.kill(signal.SIGTERM)
+        launch.end()
+        found = {(name, where) for name, where, _ in watch.report()}
+    box().clear()
+    return found | {(line.split()[0], "log") for line in canary.search(PATTERNS, launch.output, "log")}
+
+
+def define_leak(place, where, forms):
+    @test(f"a vmcred that leaks ({place}) is found out each time, in each form: {', '.join(forms)}")
+    def _(_folder):
+        # Nothing of vmcred is left where it has become the hypervisor.
+        kinds = [kind for kind in STAND_INS if place != "memory" or SUPERVISED == STAND_INS[kind][0]]
+        for kind in kinds:
+            for form in forms:
+                found = leaks_seen(place, form, kind)
+                if (PATTERN_OF[form], where) not in found:
+                    raise AssertionError(f"{kind}, {form}: not found, but {sorted(found)}")
+
+
+for leak_place, (seen_as, leak_forms) in PLACES.items():
+    define_leak(leak_place, seen_as, leak_forms)
+
+
+# What the same user may do to it.
+
+def attacked(folder, leak=None):
+    """What each attempt of a debugger came to; everything runs as nobody."""
+    folder.chmod(0o755)
+    place = Path(tempfile.mkdtemp(prefix="vmcred-launches.", dir="/var/tmp"))
+    try:
+        place.chmod(0o755)
+        for program in (VMCRED, STAND_IN, LEAK, ATTACK):
+            shutil.copy(program, place)
+        (place / "cloud-hypervisor").symlink_to("stand_in")
+        vm = Vm(folder / f"attacked-{leak}")
+        harness.run("chown", "-R", f"{NOBODY}:{NOBODY}", vm.folder)
+        env = {"PATH": f"{place}:{os.environ['PATH']}", "RUNTIME_DIRECTORY": str(vm.folder)}
+        if leak:
+            env |= {"LEAK": leak, "LD_PRELOAD": str(place / Path(LEAK).name)}
+        result = harness.run(*AS_NOBODY, place / "attack", place / "vmcred", "run", "--config", vm.folder / "vmcred.yaml",
+                             "--credentials", vm.credentials, "test-vm", "--", "cloud-hypervisor", "--kernel", "/k",
+                             env=env, cwd=vm.folder)
+    finally:
+        shutil.rmtree(place)
+    equal((result.code, result.err), (0, ""), "exit code and stderr")
+    return result.out
+
+
+ATTEMPTS = ("/proc/PID/mem", "/proc/PID/maps", "/proc/PID/environ", "/proc/PID/fd", "process_vm_readv", "pidfd_getfd",
+            "ptrace")
+
+
+@test("the same user can neither attach to vmcred nor read its memory, environment or descriptors, as gcore would")
+def _(folder):
+    need_root()
+    equal(attacked(folder), "".join(
+        f"{name}: {'Permission denied' if name.startswith('/proc') else 'Operation not permitted'}\n"
+        for name in ATTEMPTS), "what each attempt came to")
+
+
+@test("all of that succeeds with a vmcred that stays dumpable on purpose")
+def _(folder):
+    need_root()
+    scope = Path("/proc/sys/kernel/yama/ptrace_scope")
+    if scope.exists() and int(scope.read_text()) > 1:
+        raise Skip("this kernel lets nobody attach to anything (Yama)")
+    equal(attacked(folder, "core"), "".join(f"{name}: succeeded\n" for name in ATTEMPTS), "what each attempt came to")
+
+
+harness.main()

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * watch [PATH...]: looks for byte patterns in what the machine shows of its processes, over and
+ * over again, and in all that is written on the file systems of these paths.
+ *
+ * Standard input: a line `NAME HEX` for each pattern, then an empty line; then commands, up to its
+ * end. After the first round it says `ready`. Commands:
+ *
+ *	round		looks at all processes once more; says `round`
+ *	memory PID	searches the memory of a process; says `memory` and the number of bytes
+ *	report		says `found NAME KIND WHERE` for each pattern and place since the last
+ *report, then `seen COMM` for each process name, `counts …`, `end`
+ *
+ * At the end of input it reports once more. The patterns themselves are never printed.
+ */
+#include <err.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "watch.h"
+
+static bool files_watched;
+
+static void report(void)
+{
+	if (files_watched)
+		files_drain();
+	report_print();
+}
+
+static void command_run(const char *line)
+{
+	if (strcmp(line, "round\n") == 0) {
+		processes_search();
+		printf("round\n");
+	} else if (strncmp(line, "memory ", strlen("memory ")) == 0) {
+		printf("memory %zu\n",
+		       memory_search((int)strtol(line + strlen("memory "), NULL, 10)));
+	} else if (strcmp(line, "report\n") == 0) {
+		report();
+	} else {
+		errx(2, "bad command");
+	}
+	fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+	struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+	char line[64];
+
+	/* Nothing is read ahead, so that poll() knows of every command. */
+	setvbuf(stdin, NULL, _IONBF, 0);
+	patterns_read();
+	files_watched = argc > 1;
+	if (files_watched)
+		files_watch(argv + 1);
+	processes_search();
+	printf("ready\n");
+	fflush(stdout);
+	for (;;) {
+		processes_search();
+		if (poll(&input, 1, 0) == 0)
+			continue;
+		if (!fgets(line, sizeof(line), stdin))
+			break;
+		command_run(line);
+	}
+	report();
+	return 0;
+}
