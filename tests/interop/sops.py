@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The real sops reads what we write, and we read what it writes."""
+import contextlib
 import json
 import os
 import random
@@ -197,6 +198,97 @@ def _(folder):
     refused(lambda d: d["db"].update(extra="x"), "the value db.extra is not encrypted, although the document's rule says so")
     refused(lambda d: d["sops"].update(lastmodified="2001-01-01T00:00:00Z"),
             "its MAC or its time was changed: the MAC's own tag does not match")
+
+
+@contextlib.contextmanager
+def gnupg(folder):
+    """A private keyring with a new key; gives its fingerprint and the environment. Its agent ends with it."""
+    home = folder / "gnupg"
+    home.mkdir(mode=0o700)
+    environment = {"GNUPGHOME": str(home), "SOPS_GPG_EXEC": need("gpg")}
+    quiet = ("--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", "")
+    try:
+        expect(run(need("gpg"), *quiet, "--quick-generate-key", "test@localhost", "future-default", "default", "never", env=environment))
+        listed = expect(run(need("gpg"), "--list-secret-keys", "--with-colons", env=environment)).out
+        yield next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr:")), environment
+    finally:
+        run("gpgconf", "--kill", "all", env=environment)
+
+
+@test("what we encrypt for a PGP key sops decrypts with gpg, and the other way round")
+def _(folder):
+    content = json.dumps({"a": "x", "b": [1, True]})
+    (folder / "plain.json").write_text(content)
+    with gnupg(folder) as (fingerprint, environment):
+        ours = expect(run(DOCUMENT, "encrypt", "json", "json", f"pgp:{fingerprint}", stdin=content, env=environment)).out
+        theirs = expect(run(need("sops"), "encrypt", "--pgp", fingerprint, folder / "plain.json", env=environment)).out
+        (folder / "ours.json").write_text(ours)
+        expected = expect(run(need("sops"), "decrypt", folder / "ours.json", env=environment), err="").out
+        expect(run(DOCUMENT, "decrypt", "json", "json", stdin=theirs, env=environment), out=expected, err="")
+        keys = [json.loads(text)["sops"]["pgp"][0] for text in (ours, theirs)]
+        equal([sorted(key) for key in keys], [["created_at", "enc", "fp"]] * 2, "fields")
+        equal([key["enc"].split("\n")[0] for key in keys], ["-----BEGIN PGP MESSAGE-----"] * 2, "first lines")
+        equal([key["enc"].split("\n")[-1] for key in keys], ["-----END PGP MESSAGE-----"] * 2, "last lines")
+
+
+@test("an age key and a PGP key, each in a group of its own, open a document together, and neither alone")
+def _(folder):
+    key, recipient = keygen(folder, "key")
+    with gnupg(folder) as (fingerprint, environment):
+        words = (f"age:{recipient}", "+", f"pgp:{fingerprint}", "+", f"pgp:{fingerprint}", "threshold=2")
+        with_key = environment | {"SOPS_AGE_KEY_FILE": str(key)}
+        document = expect(run(DOCUMENT, "encrypt", "json", "json", *words, stdin='{"a": 1}', env=environment)).out
+        (folder / "file.json").write_text(document)
+        expected = expect(run(need("sops"), "decrypt", folder / "file.json", env=with_key)).out
+        expect(run(DOCUMENT, "decrypt", "json", "json", stdin=document, env=with_key), out=expected, err="")
+        expect(
+            run(DOCUMENT, "decrypt", "json", "json", stdin=document, env={"SOPS_AGE_KEY_FILE": str(key)}),
+            code=3,
+            out="",
+            err=f"document: stdin: 2 of its 3 key groups must be opened, but 1 could be: it is encrypted for group 1: {recipient}; "
+            f"for group 2: pgp {fingerprint}; for group 3: pgp {fingerprint}; tried: {recipient}: use an identity of a "
+            "recipient, or make the identity's public key a recipient and encrypt it again\n",
+        )
+
+
+@test("a gpg that is missing, fails or gives nothing is told of")
+def _(folder):
+    (folder / "fails").write_text("#!/bin/sh\necho 'no luck' >&2\nexit 2\n")
+    (folder / "quiet").write_text("#!/bin/sh\ncat >/dev/null\n")
+    (folder / "deaf").write_text("#!/bin/sh\nexec <&-\nexit 1\n")
+    for name in ("fails", "quiet", "deaf"):
+        (folder / name).chmod(0o755)
+    cases = {
+        "fails": ("failed: no luck", 3),
+        "deaf": ("failed: it said nothing", 3),
+        "missing": ("is not installed", 3),
+    }
+    for name, (reason, code) in cases.items():
+        program = folder / name
+        words = f"the program {program} {reason}" if name == "missing" else f"{program} {reason}"
+        expect(
+            run(DOCUMENT, "encrypt", "json", "json", "pgp:00FF", stdin='{"a": 1}', env={"SOPS_GPG_EXEC": str(program)}),
+            code=code,
+            out="",
+            err=f"document: stdin: encrypting for the PGP key 00FF: {words}\n",
+        )
+    key, recipient = keygen(folder, "key")
+    text = pipe(DOCUMENT, "encrypt", "json", "json", f"age:{recipient}", stdin=b'{"a": 1}').decode()
+    pgp = '"sops": {"pgp": [{"fp": "00FF", "enc": "x", "created_at": "2026-01-01T00:00:00Z"}],'
+    expect(
+        run(DOCUMENT, "decrypt", "json", "json", stdin=text.replace('"age"', '"no"').replace('"sops": {', pgp),
+            env={"SOPS_GPG_EXEC": str(folder / "quiet")}),
+        code=3,
+        out="",
+        err=f"document: stdin: the key for 00FF in its field sops.pgp: {folder / 'quiet'} gives nothing\n",
+    )
+    # What cannot be opened with one key is opened with another.
+    expect(
+        run(DOCUMENT, "decrypt", "json", "json", stdin=text.replace('"sops": {', pgp),
+            env={"SOPS_GPG_EXEC": str(folder / "fails"), "SOPS_AGE_KEY_FILE": str(key)}),
+        out='{\n\t"a": 1\n}\n',
+        err="",
+    )
 
 
 if __name__ == "__main__":
