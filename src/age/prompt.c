@@ -12,17 +12,16 @@ int age_passphrase_ask(const struct age_prompt *prompt, const char *question, co
 
 	if (!prompt || !prompt->ask)
 		return error_set(err, VMCRED_MISSING,
-				 "%s is encrypted with a passphrase, and there is nobody to ask",
-				 what);
-	if (asprintf(&text, "%s %s: ", question, what) < 0) {
+				 "it is encrypted with a passphrase, and there is nobody to ask");
+	if (asprintf(&text, "%s %s:", question, what) < 0) {
 		text = NULL;
 		return error_no_memory(err);
 	}
 	if (prompt->ask(prompt->context, text, true, answer, err) < 0) {
 		err->code = VMCRED_MISSING;
-		return error_wrap(err, "asking for the passphrase of %s", what);
+		return error_wrap(err, "asking for its passphrase");
 	}
 	if (answer->size == 0)
-		return error_set(err, VMCRED_MISSING, "no passphrase was given for %s", what);
+		return error_set(err, VMCRED_MISSING, "no passphrase was given");
 	return 0;
 }

@@ -5,11 +5,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "cli/terminal.h"
+
 int cli_identities_load(const char *given, struct age_identities *identities, struct error *err)
 {
 	const char *path = given;
 	int r;
 
+	/* An SSH key or a list of keys may be encrypted; a plugin may want a PIN. */
+	identities->prompt = &terminal_prompt;
 	if (!path)
 		path = getenv("SOPS_AGE_KEY_FILE");
 	if (!path && access(CLI_IDENTITY_PATH, F_OK) < 0 &&

@@ -208,7 +208,7 @@ static int answer_count;
 static int answer(void *context, const char *question, bool hidden, struct secret *answered,
 		  struct error *err)
 {
-	assert_string_equal(question, "Passphrase of key: ");
+	assert_string_equal(question, "Passphrase of key:");
 	assert_true(hidden);
 	__atomic_add_fetch(&answer_count, 1, __ATOMIC_RELAXED);
 	return secret_append_text(answered, context, err);
