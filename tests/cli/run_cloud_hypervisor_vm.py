@@ -93,6 +93,24 @@ def _(folder):
         equal(stop(process), 0)
 
 
+@test("with --exec, descriptors and the socket that was handed over arrive just so")
+def _(folder):
+    vm = Vm(folder)
+    with Pipes(1) as (one,), socket.socket(socket.AF_UNIX) as listener:
+        os.fchmod(listener.fileno(), 0o600)
+        listener.bind(str(folder / "record.api"))
+        listener.listen(4)
+        fds = (one, listener.fileno())
+        process = vm.start(*CLOUD_HYPERVISOR, "--net", f"fd=[{one}]", "--api-socket", f"fd={fds[1]}", fds=fds,
+                           options=("--exec",), stand_in={})
+        wait_for("vm.boot", vm.booted)
+        equal([[what.split(" ")[1] for what in files] for files in vm.recorded()["descriptors"]],
+              [[], [identity(one)], []])
+        equal(vm.recorded()["inherited"], [])
+        equal(api_get(folder / "record.api", "vm.info")["config"]["net"][0].keys(), {"fds"})
+        equal(stop(process), 0)
+
+
 HINT = ": an interface's descriptors have to be open when vmcred is started\n"
 DESCRIPTORS = {
     "that is not open": ("fd=[77]", "the descriptor 77 is not open"),

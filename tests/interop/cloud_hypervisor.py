@@ -118,6 +118,20 @@ def _(folder):
     os.close(write_end)
 
 
+@test("what vm.info says of a VM is a --vm-config that makes the same one")
+def _(folder):
+    need_cloud_hypervisor()
+    guest = Guest(folder)
+    first, _ = guest.info("--kernel kernel --console off --cpus boot=2,max=4 --disk path=disk,readonly=on,bw_size=9,"
+                          "bw_refill_time=9 --pmem file=pmem,discard_writes=on --platform num_pci_segments=2 --watchdog")
+    (folder / "vm.json").write_text(json.dumps(first["config"]))
+    process = guest.start(["--vm-config", "vm.json", "--api-socket", "api"], True)
+    info = running(folder, process)
+    stop(process)
+    equal(info["config"]["platform"].pop("oem_strings"), ["OEM=1"])
+    equal(info["config"], first["config"])
+
+
 @test("nothing in view holds a credential while it runs")
 def _(folder):
     need_cloud_hypervisor()
