@@ -35,9 +35,9 @@ struct analysis {
 };
 
 /* ASCII that means nothing but itself inside a text. */
-static bool is_ordinary(uint8_t c)
+static inline bool is_ordinary(uint8_t c)
 {
-	return c > ' ' && c < 0x7f && c != ':' && c != '#';
+	return (uint8_t)(c - '!') < 0x7f - '!' && c != ':' && c != '#';
 }
 
 static bool begins_with_indicator(struct span text)
@@ -208,7 +208,7 @@ int yaml_written_string(struct yaml_written *written, struct span text, struct e
 	int r = 0;
 
 	written->text = text;
-	if (!utf8_valid(text)) {
+	if (!yaml_is_ascii(text) && !utf8_valid(text)) {
 		r = base64_make(written, text, err);
 		if (r < 0)
 			return r;

@@ -5,16 +5,25 @@
 #include "sops/yaml_parse.h"
 
 /* With a seed that nobody knows, so that no document can make all names meet. */
+static uint64_t mix(uint64_t h, uint64_t word)
+{
+	h = (h ^ word) * 0x9e3779b97f4a7c15;
+	return h ^ h >> 32;
+}
+
 static uint64_t hash(uint64_t seed, struct span name)
 {
-	uint64_t h = seed ^ name.size;
+	uint64_t h = mix(seed, name.size), word;
+	size_t at = 0;
 
-	for (size_t i = 0; i < name.size; i++) {
-		h ^= name.data[i];
-		h *= 0x9e3779b97f4a7c15;
-		h ^= h >> 29;
+	for (; name.size - at >= sizeof(word); at += sizeof(word)) {
+		memcpy(&word, name.data + at, sizeof(word));
+		h = mix(h, word);
 	}
-	return h ^ seed >> 7;
+	word = 0;
+	if (name.size > at)
+		memcpy(&word, name.data + at, name.size - at);
+	return mix(mix(h, word), seed);
 }
 
 /* The place of a name, or the free one where it belongs. */

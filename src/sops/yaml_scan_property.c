@@ -57,10 +57,11 @@ static int uri_escape_scan(struct yaml_scanner *s, uint8_t **to, struct error *e
 	for (size_t i = 0; i < width; i++) {
 		int high = s->at[0] == '%' ? yaml_hex(s->at[1]) : -1;
 		int low = high < 0 ? -1 : yaml_hex(s->at[2]);
-		uint8_t byte = (uint8_t)(high << 4 | low);
+		uint8_t byte;
 
 		if (low < 0)
 			return fail(s, "a tag has an incomplete %-escape", err);
+		byte = (uint8_t)(high << 4 | low);
 		if (i == 0)
 			width = yaml_width(byte);
 		if (i == 0 ? (byte & 0xc0) == 0x80 || byte >= 0xf8 : (byte & 0xc0) != 0x80)

@@ -134,16 +134,61 @@ static int characters_check(const struct secret *text, const char *what, struct 
 	return 0;
 }
 
+/* The same byte eight times. */
+#define ALL(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+static uint64_t eight_bytes(const uint8_t *at)
+{
+	uint64_t word;
+
+	memcpy(&word, at, sizeof(word));
+	return word;
+}
+
+bool yaml_is_ascii(struct span text)
+{
+	const uint8_t *at = text.data, *end = at + text.size;
+
+	for (; end - at >= 8; at += 8) {
+		if (eight_bytes(at) & ALL(0x80))
+			return false;
+	}
+	for (; at < end; at++) {
+		if (*at >= 0x80)
+			return false;
+	}
+	return true;
+}
+
+/* Whether one of eight ASCII bytes is below a space or is DEL. */
+static bool has_control(uint64_t word)
+{
+	uint64_t low = (word - ALL(' ')) & ~word & ALL(0x80);
+	uint64_t not_delete = word ^ ALL(0x7f);
+
+	return (low | ((not_delete - ALL(1)) & ~not_delete & ALL(0x80))) != 0;
+}
+
 static bool is_plain_ascii(const struct secret *text)
 {
-	uint8_t bad = 0;
+	const uint8_t *at = text->data, *end = at + text->size;
 
-	for (size_t i = 0; i < text->size; i++) {
-		uint8_t c = text->data[i];
+	while (at < end) {
+		if (end - at >= 8) {
+			uint64_t word = eight_bytes(at);
 
-		bad |= (uint8_t)((c >= 0x7f) | ((c < ' ') & (c != '\n') & (c != '\t')));
+			if (word & ALL(0x80))
+				return false;
+			if (!has_control(word)) {
+				at += 8;
+				continue;
+			}
+		}
+		if (*at >= 0x7f || (*at < ' ' && *at != '\n' && *at != '\t'))
+			return false;
+		at++;
 	}
-	return bad == 0;
+	return true;
 }
 
 int yaml_text_prepare(struct secret *text, const char *what, bool *ascii, struct error *err)

@@ -83,6 +83,9 @@ static inline bool yaml_is_document_indicator(const uint8_t *at, uint8_t c)
 	return at[0] == c && at[1] == c && at[2] == c && yaml_is_blankz(at + 3);
 }
 
+/* Whether all bytes are. */
+bool yaml_is_ascii(struct span text);
+
 /* Writes a character as UTF-8 and returns the place behind it. */
 uint8_t *yaml_character_write(uint8_t *to, uint32_t c);
 

