@@ -40,7 +40,7 @@ int sops_creation_rules_find(char **path, char **ignored, struct error *err)
 		}
 		if (!*ignored && access(near, F_OK) == 0)
 			*ignored = pointer_release(&near);
-		strcat(folder, "../");
+		memcpy(folder + 3 * (size_t)i, "../", sizeof("../"));
 	}
 	return 0;
 }

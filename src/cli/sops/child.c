@@ -6,16 +6,16 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "cli/sops/words.h"
-
-extern char **environ;
 
 int child_status_check(int status, const char *what, struct error *err)
 {
@@ -48,6 +48,16 @@ static void ending_signals(sigset_t *set)
 	sigaddset(set, SIGQUIT);
 	sigaddset(set, SIGTERM);
 	sigaddset(set, SIGHUP);
+}
+
+/* Lets signals in again, but not those that came meanwhile: there is something to clean up. */
+static void signals_restore(const sigset_t *taken, const sigset_t *before)
+{
+	const struct timespec at_once = {0};
+
+	while (sigtimedwait(taken, NULL, &at_once) > 0)
+		continue;
+	sigprocmask(SIG_SETMASK, before, NULL);
 }
 
 /* The child's end, while signals are taken from the queue. */
@@ -90,11 +100,11 @@ int child_run(char *const *arguments, char *const *environment, int *status, str
 			r = 0;
 		}
 	}
-	sigprocmask(SIG_SETMASK, &before, NULL);
+	signals_restore(&taken, &before);
 	return r;
 }
 
-int child_wait_for_line(void)
+int child_wait_for_line(const char *text)
 {
 	sigset_t taken, before;
 	_cleanup_close_ int signals = -1;
@@ -104,6 +114,8 @@ int child_wait_for_line(void)
 	ending_signals(&taken);
 	sigprocmask(SIG_BLOCK, &taken, &before);
 	signals = signalfd(-1, &taken, SFD_CLOEXEC);
+	/* Whoever reads it may send a signal at once. */
+	fputs(text, stderr);
 	watched[0] = (struct pollfd){.fd = STDIN_FILENO, .events = POLLIN};
 	watched[1] = (struct pollfd){.fd = signals, .events = POLLIN};
 	while (signals >= 0) {
@@ -118,7 +130,7 @@ int child_wait_for_line(void)
 			break;
 		}
 	}
-	sigprocmask(SIG_SETMASK, &before, NULL);
+	signals_restore(&taken, &before);
 	return r;
 }
 
@@ -164,7 +176,7 @@ int child_output(const char *text, const char *what, const char *variable, size_
 	_cleanup_free_ char **environment = environment_with(variable);
 	_cleanup_close_ int reader = -1, writer = -1;
 	int ends[2], status = 0, r;
-	pid_t pid;
+	pid_t pid = -1;
 
 	if (!environment)
 		return error_no_memory(err);

@@ -20,9 +20,10 @@
 int child_run(char *const *arguments, char *const *environment, int *status, struct error *err);
 
 /*
- * Waits for a line on standard input. Returns 1, or 0 at its end or where a signal asks to give up.
+ * Shows a text on standard error and waits for a line on standard input. Returns 1, or 0 at its end
+ * or where a signal asks to give up.
  */
-int child_wait_for_line(void);
+int child_wait_for_line(const char *text);
 
 /*
  * Runs the command line in `text` without input, and adds what it prints to `output`, at most

@@ -95,10 +95,9 @@ static int edit_again(struct edit *edit, struct error *err)
 	if (!isatty(STDIN_FILENO))
 		return error_wrap(err, "%s was not changed: the edited text", edit->file.name);
 	line = error_line(err);
-	fprintf(stderr, "vmcred: %s\nPress Enter to go back to the editor, Ctrl-C to give up. ",
-		line ? line : "out of memory");
+	fprintf(stderr, "vmcred: %s\n", line ? line : "out of memory");
 	error_clear(err);
-	if (child_wait_for_line() > 0)
+	if (child_wait_for_line("Press Enter to go back to the editor, Ctrl-C to give up. ") > 0)
 		return 0;
 	fputc('\n', stderr);
 	return sops_fail(edit->call, SOPS_EXIT_GENERIC, err, "%s was not changed: given up",

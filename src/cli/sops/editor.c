@@ -13,8 +13,6 @@
 #include "cli/sops/child.h"
 #include "cli/sops/words.h"
 
-extern char **environ;
-
 int editor_open(struct editor *editor, const char *path, struct span text, struct error *err)
 {
 	_cleanup_free_ char *copy = strdup(path);

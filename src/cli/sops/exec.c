@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -11,8 +11,6 @@
 #include "cli/sops/exec_place.h"
 #include "cli/sops/files.h"
 #include "cli/sops/user.h"
-
-extern char **environ;
 
 /* The file and the command, and what both verbs do with them first. */
 static int exec_open(struct sops_call *call, struct sops_file *file,
@@ -153,24 +151,22 @@ int verb_exec_env(struct sops_call *call, struct error *err)
 /* The command with each "{}" replaced. The caller frees it; NULL without memory. */
 static char *command_fill(const char *command, const char *path)
 {
-	size_t count = 0, used = 0, length = strlen(path);
-	const char *at;
-	char *filled;
+	_cleanup_fclose_ FILE *stream = NULL;
+	_cleanup_free_ char *filled = NULL;
+	const char *place;
+	size_t size = 0;
 
-	for (at = command; (at = strstr(at, "{}")); at += 2)
-		count++;
-	filled = malloc(strlen(command) + count * length + 1);
-	if (!filled)
+	stream = open_memstream(&filled, &size);
+	if (!stream)
 		return NULL;
-	while ((at = strstr(command, "{}"))) {
-		memcpy(filled + used, command, (size_t)(at - command));
-		used += (size_t)(at - command);
-		memcpy(filled + used, path, length);
-		used += length;
-		command = at + 2;
-	}
-	strcpy(filled + used, command);
-	return filled;
+	for (; (place = strstr(command, "{}")); command = place + 2)
+		fprintf(stream, "%.*s%s", (int)(place - command), command, path);
+	fputs(command, stream);
+	if (fflush(stream) != 0 || ferror(stream))
+		return NULL;
+	fclose(stream);
+	stream = NULL;
+	return pointer_release(&filled);
 }
 
 int verb_exec_file(struct sops_call *call, struct error *err)

@@ -357,8 +357,6 @@ int sops_keys_load(struct sops_call *call, const struct sops_document *document,
 
 void sops_keys_explain(const struct sops_call *call, struct error *err)
 {
-	_cleanup_free_ char *text = NULL;
-
 	if (call->keys->failed)
 		error_wrap(err, "%s", call->keys->failed);
 	if (call->keys->missing)

@@ -35,14 +35,14 @@ static int old_set(struct sops_call *call, struct error *err)
 
 /* In the order in which the last one wins; edit where none is given. */
 static const struct {
-	enum sops_flag flag;
 	int (*run)(struct sops_call *call, struct error *err);
+	enum sops_flag flag;
 	bool is_for_new_files;
 } modes[] = {
-	{SOPS_FLAG_SET, old_set, true},
-	{SOPS_FLAG_ROTATE, verb_rotate, false},
-	{SOPS_FLAG_DECRYPT, verb_decrypt, false},
-	{SOPS_FLAG_ENCRYPT, verb_encrypt, false},
+	{old_set, SOPS_FLAG_SET, true},
+	{verb_rotate, SOPS_FLAG_ROTATE, false},
+	{verb_decrypt, SOPS_FLAG_DECRYPT, false},
+	{verb_encrypt, SOPS_FLAG_ENCRYPT, false},
 };
 
 #define MODES (sizeof(modes) / sizeof(modes[0]))

@@ -133,7 +133,8 @@ static int keys_update(struct sops_call *call, struct many_job *job, struct sops
 	if (r < 0) {
 		if (sops_document_failure(document) == SOPS_FAILED_KEY && r == -(int)VMCRED_MISSING)
 			call->exit_code = SOPS_EXIT_NO_KEY;
-		if (call->exit_code == SOPS_EXIT_NO_KEY)
+		/* Once is enough for many files. */
+		if (call->exit_code == SOPS_EXIT_NO_KEY && call->word_count == 1)
 			sops_keys_explain(call, err);
 		return r;
 	}
@@ -200,5 +201,8 @@ int verb_updatekeys(struct sops_call *call, struct error *err)
 	if (r < 0)
 		return r;
 	/* Commands are told whose key is wanted, which adds keys on the way. */
-	return many_run(call, &updated, yes && !sops_keys_ask_commands(), err);
+	r = many_run(call, &updated, yes && !sops_keys_ask_commands(), err);
+	if (r < 0 && call->keys->identities.count == 0)
+		sops_keys_explain(call, err);
+	return r;
 }

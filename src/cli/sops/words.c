@@ -46,8 +46,10 @@ static const char *word_read(const char *text, char *word)
 	char quote = '\0';
 
 	for (; *text; text++) {
-		if (quote ? *text == quote : *text == '"' || *text == '\'') {
-			quote = quote ? '\0' : *text;
+		if (quote && *text == quote) {
+			quote = '\0';
+		} else if (!quote && (*text == '"' || *text == '\'')) {
+			quote = *text;
 		} else if (*text == '\\' && quote != '\'') {
 			if (*++text == '\0')
 				return NULL;
