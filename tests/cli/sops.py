@@ -1,0 +1,414 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`vmcred sops` from outside, without the real one: what it says, and its own promises on editing, files and commands."""
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import harness
+from harness import equal, expect, run, test, vmcred
+
+CANARY = "correct-horse-battery-staple"
+PLAIN = json.dumps({"a": CANARY, "b": [1, 2]}, indent="\t") + "\n"
+
+
+class Documents:
+    """A folder with a key, an encrypted document, and a memory file system for the program's own files."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.key = folder / "key"
+        self.recipient = expect(vmcred("keygen", "--output", self.key), 0).out.strip()
+        self.run_folder = folder / "run"
+        self.run_folder.mkdir(mode=0o700)
+        self.env = {"SOPS_AGE_KEY_FILE": str(self.key), "XDG_RUNTIME_DIR": str(self.run_folder), "HOME": str(folder)}
+        self.path = folder / "doc.json"
+        self.path.write_text(PLAIN)
+        expect(self.sops("encrypt", "--age", self.recipient, "-i", "doc.json"), 0, "", "")
+        self.before = self.path.read_bytes()
+
+    def sops(self, *words, env=None, **options):
+        return vmcred("sops", *words, cwd=self.folder, env=self.env | (env or {}), **options)
+
+    def plaintext(self, path):
+        return json.loads(expect(self.sops("decrypt", "--input-type", "json", "--output-type", "json", path), 0, None, "").out)
+
+    def untouched(self):
+        equal(self.path.read_bytes(), self.before, "the document")
+        equal(sorted(self.run_folder.iterdir()), [], "what is left on the memory file system")
+
+    def editor(self, script):
+        path = self.folder / "editor"
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        return {"EDITOR": str(path)}
+
+
+@test("called as sops, it is sops, and tells the version where programs look for it")
+def _(folder):
+    (folder / "sops").symlink_to(Path(harness.VMCRED).absolute())
+    version = "sops 3.13.2 (vmcred 0.1.0)\n"
+    for words in (["--version"], ["-v"], ["--disable-version-check", "--version"], ["--check-for-updates", "--version"]):
+        expect(run(folder / "sops", *words), 0, version, "")
+        expect(vmcred("sops", *words), 0, version, "")
+    (folder / "plain.json").write_text(PLAIN)
+    expect(run(folder / "sops", "filestatus", folder / "plain.json"), 0, '{"encrypted":false}\n', "")
+
+
+@test("what is wrong with a command line is said in one line, with a way out")
+def _(folder):
+    documents = Documents(folder)
+    for words, code, text in [
+        (["--nope"], 1, "sops: there is no flag --nope: --help lists the flags"),
+        (["decrypt", "--in-plac", "doc.json"], 1, "sops decrypt: there is no flag --in-plac: did you mean --in-place?"),
+        (["decrypt", "--output"], 1, "sops decrypt: --output needs a value"),
+        (["decrypt", "-i=x", "doc.json"], 1, "sops decrypt: --in-place must be true or false"),
+        (["--indent", "x", "-d", "doc.json"], 1, "sops: --indent must be a whole number"),
+        ([], 100, "no file given"),
+        (["decrypt", "nofile"], 100, "there is no file nofile"),
+        (["decrypt", "-i"], 8, "--in-place needs a file, not standard input"),
+        (["-d", "-i", "--output", "x", "doc.json"], 8, "--in-place and --output do not go together"),
+        (["encrypt", "key"], 1, "there is no key to encrypt key to: give --age RECIPIENT, or a .sops.yaml with a creation rule for it"),
+        (
+            ["encrypt", "--age", documents.recipient],
+            8,
+            "standard input has no name that tells its type and creation rule: give one with --filename-override NAME",
+        ),
+        (["decrypt", "--extract", "[a]", "doc.json"], 91, '--extract: "a]" is no part of a path: a path is spelt ["key"]["other"][0]'),
+        (["decrypt", "--decryption-order", "age,pgp,age", "doc.json"], 112, "--decryption-order names age twice"),
+        (
+            ["encrypt", "--age", documents.recipient, "doc.json"],
+            203,
+            "doc.json has a value at the top where sops keeps its metadata: if it is encrypted already, edit it with `sops "
+            'edit`; if not, rename its key "sops" or what begins with "sops_"',
+        ),
+        (["publish", "doc.json"], 1, "publish is not supported: the program sops 3.13 of getsops has it"),
+        (["keyservice"], 1, "keyservice is not supported: the program sops 3.13 of getsops has it"),
+        (["updatekeys", "doc.json"], 1, "there is no .sops.yaml here or in a folder above: name it with --config FILE"),
+        (["groups", "delete", "--file", "doc.json", "3"], 2, "doc.json has no key group 3: the last one is 0"),
+        (["groups", "delete", "--file", "doc.json", "0"], 1, "doc.json has one key group: without it, nobody could open it"),
+        (["exec-file", "--background", "doc.json", "true"], 1, "--background is not supported: the file is gone when sops ends"),
+        (["exec-file", "--filename", "../x", "doc.json", "true"], 1, "--filename must be a name without a folder"),
+        (["--enable-local-keyservice=false", "-d", "doc.json"], 1, "without the keys of this machine there are none: key services are not supported"),
+        (["encrypt", "--kms", "arn:aws:kms:eu-west-1:1:key/x", "key"], 1, None),
+    ]:
+        result = documents.sops(*words)
+        expect(result, code, "", None if text is None else f"vmcred: {text}\n")
+        if text is None:
+            assert "kms" in result.err, result.err
+    documents.untouched()
+
+
+@test("a key type that is not supported is named, unless another key opens the document")
+def _(folder):
+    documents = Documents(folder)
+    document = json.loads(documents.before)
+    document["sops"]["kms"] = [
+        {"arn": "arn:aws:kms:eu-west-1:1:key/x", "created_at": "2026-01-01T00:00:00Z", "enc": "AAAA", "aws_profile": ""}
+    ]
+    documents.path.write_text(json.dumps(document))
+    equal(documents.plaintext("doc.json")["a"], CANARY)
+    document["sops"]["age"] = None
+    documents.path.write_text(json.dumps(document))
+    result = expect(documents.sops("decrypt", "doc.json"), 128, "")
+    assert "kms" in result.err and "arn:aws:kms:eu-west-1:1:key/x" in result.err, result.err
+
+
+@test("no key: the error lists recipients, what was tried and where there was nothing")
+def _(folder):
+    documents = Documents(folder)
+    other = folder / "other"
+    public = expect(vmcred("keygen", "--output", other), 0).out.strip()
+    expect(
+        documents.sops("decrypt", "doc.json", env={"SOPS_AGE_KEY_FILE": str(other), "XDG_CONFIG_HOME": str(folder / "c")}),
+        128,
+        "",
+        f"vmcred: doc.json: no identity opens it: it is encrypted for {documents.recipient}; tried: {public}: found no keys in "
+        f"SOPS_AGE_KEY, {folder}/c/sops/age/keys.txt, SOPS_AGE_SSH_PRIVATE_KEY_FILE, {folder}/.ssh/id_ed25519, "
+        f"{folder}/.ssh/id_rsa, SOPS_AGE_KEY_CMD, SOPS_AGE_SSH_PRIVATE_KEY_CMD\n",
+    )
+
+
+@test("no error and no message holds a value, wherever it was given")
+def _(folder):
+    documents = Documents(folder)
+    (folder / "broken.json").write_text(f'{{"a": "{CANARY}", nonsense')
+    (folder / "broken.yaml").write_text(f"a: {CANARY}\n\tb: [\n")
+    (folder / "value").write_text(f'"{CANARY}')
+    (folder / ".sops.yaml").write_text(f"creation_rules:\n  - age: {documents.recipient}\n")
+    secret = (documents.key.read_text().splitlines())[-1]
+    for words, options in [
+        (["encrypt", "broken.json"], {}),
+        (["encrypt", "broken.yaml"], {}),
+        (["set", "doc.json", '["a"]', f'"{CANARY}'], {}),
+        (["set", "doc.json", '["a"]', CANARY], {}),
+        (["set", "--value-file", "doc.json", '["a"]', "value"], {}),
+        (["set", "--value-stdin", "doc.json", '["a"]'], {"stdin": f'"{CANARY}'}),
+        ([f"--set={CANARY}", "doc.json"], {}),
+        (["--set", f'["a"] {CANARY}', "doc.json"], {}),
+        ([f"--sett={CANARY}", "doc.json"], {}),
+        (["edit", "doc.json"], {"env": documents.editor(f"echo '{CANARY}' > \"$1\"")}),
+        (["decrypt", "doc.json"], {"env": {"SOPS_AGE_KEY": secret[:-1], "SOPS_AGE_KEY_FILE": "/nonexistent"}}),
+        (["decrypt", "--verbose", "--output", "plain", "doc.json"], {}),
+    ]:
+        result = documents.sops(*words, **options)
+        for text in (CANARY, secret[:-1]):
+            assert text not in result.err and text not in result.out, (words, result)
+    documents.untouched()
+
+
+@test("the editor gets the plaintext in a private folder on a memory file system, of which nothing is left")
+def _(folder):
+    documents = Documents(folder)
+    env = documents.editor(
+        'echo "$1" > seen; stat -c %a "$1" >> seen; stat -c %a "$(dirname "$1")" >> seen; cp "$1" shown; touch "$1~"; '
+        'sed s/1/7/ "$1" > "$1.new"; mv "$1.new" "$1"'
+    )
+    expect(documents.sops("edit", "doc.json", env=env), 0, "", "")
+    path, mode, folder_mode = (folder / "seen").read_text().split()
+    assert path.startswith(f"{documents.run_folder}/.vmcred.") and path.endswith("/doc.json"), path
+    equal((mode, folder_mode), ("600", "700"), "modes")
+    equal((folder / "shown").read_text(), PLAIN, "what the editor got")
+    equal(sorted(documents.run_folder.iterdir()), [], "what is left")
+    equal(documents.plaintext("doc.json")["b"], [7, 2])
+
+
+@test("a file that somebody else changes meanwhile stays theirs, and the edit is kept beside it, encrypted")
+def _(folder):
+    documents = Documents(folder)
+    other = documents.before.replace(b'"lastmodified"', b'"lastmodified" ')
+    (folder / "theirs").write_bytes(other)
+    env = documents.editor('cp theirs doc.json; sed -i s/1/7/ "$1"')
+    result = documents.sops("edit", "doc.json", env=env)
+    match = re.fullmatch(
+        r"vmcred: doc\.json was changed by somebody else meanwhile: your version is in (doc\.json\.edited\.\d+), encrypted: "
+        r"compare them with `sops decrypt`\n",
+        result.err,
+    )
+    expect(result, 3, "")
+    assert match, result.err
+    equal(documents.path.read_bytes(), other, "their version")
+    assert CANARY.encode() not in (folder / match[1]).read_bytes()
+    equal(documents.plaintext(match[1])["b"], [7, 2])
+    result = documents.sops("edit", "--age", documents.recipient, "new.json", env=documents.editor('echo \'{"a": 1}\' > "$1"; touch new.json'))
+    expect(result, 3, "")
+    equal((folder / "new.json").read_bytes(), b"", "the new file that is theirs")
+
+
+@test("a text that cannot be encrypted changes nothing where nobody can be asked")
+def _(folder):
+    documents = Documents(folder)
+    for script in ("echo '{' > \"$1\"", ': > "$1"', 'echo \'{"sops": 1}\' > "$1"'):
+        result = documents.sops("edit", "doc.json", env=documents.editor(script))
+        assert result.err.startswith("vmcred: doc.json was not changed: the edited text: "), result.err
+        equal((result.code > 0, result.out), (True, ""), script)
+        documents.untouched()
+
+
+def on_terminal(documents, words, env, answers):
+    """Runs it on a terminal and types each answer when its question is there; gives exit code and what was shown."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(documents.folder)
+        os.execve(harness.VMCRED, [harness.VMCRED, "sops", *words], harness.CLEAN_ENVIRONMENT | documents.env | env)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(terminal, 4096)
+        except OSError:
+            break
+        if not piece:
+            break
+        shown += piece
+        if answers and answers[0][0] in shown:
+            os.write(terminal, answers.pop(0)[1])
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()
+
+
+@test("on a terminal, a text that cannot be encrypted goes back to the editor until it can, or the user gives up")
+def _(folder):
+    documents = Documents(folder)
+    env = documents.editor('if [ -e second ]; then sed -i s/x/9/ "$1"; else touch second; sed -i s/1/x/ "$1"; fi')
+    code, shown = on_terminal(documents, ["edit", "doc.json"], env, [(b"give up.", b"\n")])
+    equal(code, 0, f"exit code: {shown}")
+    equal(documents.plaintext("doc.json")["b"], [9, 2])
+    (folder / "second").unlink()
+    documents.before = documents.path.read_bytes()
+    code, shown = on_terminal(documents, ["edit", "doc.json"], documents.editor('sed -i s/9/x/ "$1"'), [(b"give up.", b"\x03")])
+    equal(code, 1, "exit code")
+    assert "doc.json was not changed: given up" in shown, shown
+    documents.untouched()
+
+
+@test("an editor that is killed, or sops with it, leaves the document whole, and the next run wipes what was left")
+def _(folder):
+    documents = Documents(folder)
+    expect(documents.sops("edit", "doc.json", env=documents.editor("kill -9 $$")), 201, "")
+    documents.untouched()
+    env = harness.CLEAN_ENVIRONMENT | documents.env | documents.editor("echo $$ > pid; exec sleep 60")
+    child = subprocess.Popen([harness.VMCRED, "sops", "edit", "doc.json"], cwd=folder, env=env)
+    while not ((folder / "pid").exists() and (folder / "pid").read_text().strip()):
+        time.sleep(0.01)
+    child.kill()
+    child.wait()
+    os.kill(int((folder / "pid").read_text()), signal.SIGKILL)
+    equal(len(list(documents.run_folder.iterdir())), 1, "folders that a kill -9 leaves")
+    expect(documents.sops("edit", "doc.json", env={"EDITOR": "true"}), 200, "", "vmcred: doc.json was not changed in the editor\n")
+    documents.untouched()
+
+
+@test("a signal that asks to end reaches editor and command, and what was in memory is wiped")
+def _(folder):
+    documents = Documents(folder)
+    started = folder / "started"
+    wait = f"trap 'exit 5' TERM; touch {started}; while :; do sleep 0.05; done"
+    for words, code in [(["edit", "doc.json"], 201), (["exec-file", "--no-fifo", "doc.json", f"cat {{}} > copy; {wait}"], 5)]:
+        started.unlink(missing_ok=True)
+        env = harness.CLEAN_ENVIRONMENT | documents.env | documents.editor(wait)
+        child = subprocess.Popen([harness.VMCRED, "sops", *words], cwd=folder, env=env, stderr=subprocess.PIPE)
+        while not started.exists():
+            time.sleep(0.01)
+        child.terminate()
+        child.communicate(timeout=30)
+        equal(child.returncode, code, f"exit code of {words}")
+        documents.untouched()
+
+
+@test("exec-file leaves nothing behind, whether its file is read, read twice or not at all")
+def _(folder):
+    documents = Documents(folder)
+    for words in [
+        ["exec-file", "doc.json", "cat {} > copy"],
+        ["exec-file", "doc.json", "true {}"],
+        ["exec-file", "doc.json", "head -c 1 {} > /dev/null"],
+        ["exec-file", "--no-fifo", "doc.json", "cat {} {} > copy"],
+    ]:
+        expect(documents.sops(*words), 0, "", "")
+        documents.untouched()
+    expect(documents.sops("exec-file", "doc.json", "echo {}"), 0, None, "")
+    result = expect(documents.sops("exec-file", "doc.json", "exit 7"), 7, "", "vmcred: the command ended with exit code 7\n")
+    equal(result.out, "")
+
+
+@test("exec-env warns that an environment can be read, and leaves no process of its own")
+def _(folder):
+    documents = Documents(folder)
+    (folder / "flat.json").write_text(json.dumps({"SECRET": CANARY}))
+    expect(documents.sops("encrypt", "--age", documents.recipient, "-i", "flat.json"), 0, "", "")
+    warning = (
+        "vmcred: warning: root, processes of the same user and everything that the command starts can read its "
+        "environment: exec-file hands secrets over without it\n"
+    )
+    expect(documents.sops("exec-env", "flat.json", 'echo "$SECRET"; cat /proc/$$/comm'), 0, f"{CANARY}\nsh\n", warning)
+    for key in ("a=b", "a\0b"):
+        (folder / "odd.json").write_text(json.dumps({key: "x"}))
+        expect(documents.sops("encrypt", "--age", documents.recipient, "-i", "odd.json"), 0, "", "")
+        expect(documents.sops("exec-env", "odd.json", "true"), 1, "")
+
+
+@test("a new file with plaintext is for its owner alone; one that is there keeps its mode")
+def _(folder):
+    documents = Documents(folder)
+    expect(documents.sops("decrypt", "--output", "plain", "doc.json"), 0, "", "")
+    equal(((folder / "plain").stat().st_mode & 0o777, (folder / "plain").read_text()), (0o600, PLAIN))
+    (folder / "there").write_text("")
+    (folder / "there").chmod(0o640)
+    expect(documents.sops("decrypt", "--output", "there", "doc.json"), 0, "", "")
+    equal((folder / "there").stat().st_mode & 0o777, 0o640)
+    expect(documents.sops("decrypt", "--output", "/dev/null", "doc.json"), 0, "", "")
+    expect(documents.sops("decrypt", "--output", "nofolder/x", "doc.json"), 3, "")
+
+
+@test("many files are encrypted and get other keys at once, and the failures are told and counted")
+def _(folder):
+    documents = Documents(folder)
+    names = [f"many-{number}.json" for number in range(40)]
+    for name in names:
+        (folder / name).write_text(PLAIN)
+    (folder / "many-7.json").write_text("nonsense")
+    (folder / ".sops.yaml").write_text(f"creation_rules:\n  - age: {documents.recipient}\n")
+    result = documents.sops("encrypt", "-i", *names, "nofile")
+    lines = result.err.splitlines()
+    equal(lines[-2:], ["vmcred: 41 files: 39 encrypted", "vmcred: 2 of 41 files could not be encrypted"])
+    assert len(lines) == 4 and "many-7.json" in lines[0] and lines[1] == "vmcred: there is no file nofile", lines
+    expect(result, 1, "")
+    equal((folder / "many-7.json").read_text(), "nonsense", "the file that failed")
+    names.remove("many-7.json")
+    for name in names[:3]:
+        equal(documents.plaintext(name)["a"], CANARY)
+    other = folder / "other"
+    public = expect(vmcred("keygen", "--output", other), 0).out.strip()
+    (folder / ".sops.yaml").write_text(f"creation_rules:\n  - age: {public}\n")
+    result = documents.sops("updatekeys", "--yes", *names, "many-7.json")
+    expect(result, 1)
+    equal(result.err.splitlines()[-2:], ["vmcred: 40 files: 39 updated", "vmcred: 1 of 40 files could not be updated"])
+    shown = f"{{name}}: its keys change:\nGroup 1\n+++ {public}\n--- {documents.recipient}\n"
+    equal(result.out, "".join(shown.format(name=name) for name in names))
+    expect(documents.sops("updatekeys", "--yes", *names), 0, "", "vmcred: 39 files: 0 updated, 39 were so already\n")
+    expect(documents.sops("decrypt", names[0]), 128, "")
+    expect(documents.sops("decrypt", names[0], env={"SOPS_AGE_KEY_FILE": str(other)}), 0, PLAIN, "")
+
+
+@test("on a terminal, the progress of many files is shown, and a difference of keys asks before it is made")
+def _(folder):
+    documents = Documents(folder)
+    names = [f"many-{number}.json" for number in range(5)]
+    for name in names:
+        (folder / name).write_text(PLAIN)
+    (folder / ".sops.yaml").write_text(f"creation_rules:\n  - age: {documents.recipient}\n")
+    code, shown = on_terminal(documents, ["encrypt", "-i", *names], {}, [])
+    equal(code, 0, "exit code")
+    assert "\r5 of 5 files" in shown and shown.endswith("vmcred: 5 files: 5 encrypted\r\n"), shown
+    other = folder / "other"
+    public = expect(vmcred("keygen", "--output", other), 0).out.strip()
+    (folder / ".sops.yaml").write_text(f"creation_rules:\n  - age: {documents.recipient},{public}\n")
+    code, shown = on_terminal(documents, ["updatekeys", "doc.json"], {}, [(b"(y/n): ", b"x\n"), (b"x\r\nChange them? (y/n): ", b"n\n")])
+    equal(code, 0, "exit code")
+    documents.untouched()
+    code, shown = on_terminal(documents, ["updatekeys", "doc.json"], {}, [(b"(y/n): ", b"y\n")])
+    equal(code, 0, "exit code")
+    assert f"\x1b[32m+++ {public}\x1b[0m" in shown, shown
+    expect(documents.sops("decrypt", "doc.json", env={"SOPS_AGE_KEY_FILE": str(other)}), 0, PLAIN, "")
+
+
+@test("what is wrong with .sops.yaml is told with its line")
+def _(folder):
+    documents = Documents(folder)
+    for text, expected in [
+        ("creation_rules: x\n", ".sops.yaml:1: creation_rules must be a list"),
+        ("creation_rules:\n  - x\n", ".sops.yaml:2: a rule must be a mapping"),
+        ("creation_rules:\n  - age: {a: b}\n", ".sops.yaml:2: must be a text or a list of texts"),
+        ("creation_rules:\n  - age: x\n    shamir_threshold: y\n", ".sops.yaml:3: must be a whole number from 0 to 255"),
+        ("creation_rules:\n  - age: x\n    mac_only_encrypted: perhaps\n", '.sops.yaml:3: must be true or false, not "perhaps"'),
+        ("creation_rules:\n  - key_groups: x\n", ".sops.yaml:2: must be a list"),
+        ("stores: []\n", ".sops.yaml: stores must be a mapping"),
+        ("%YAML 1.2\n---\n", ".sops.yaml:1: YAML directives are not supported"),
+        (
+            "creation_rules:\n  - path_regex: yaml$\n",
+            ".sops.yaml has no creation rule for plain.json: add one whose path_regex matches, or one without path_regex as the last",
+        ),
+        (
+            "creation_rules:\n  - encrypted_regex: a\n    encrypted_suffix: b\n",
+            ".sops.yaml:2: this creation rule: has more than one of encrypted_suffix, unencrypted_suffix, encrypted_regex, "
+            "unencrypted_regex, encrypted_comment_regex and unencrypted_comment_regex",
+        ),
+    ]:
+        (folder / ".sops.yaml").write_text(text)
+        (folder / "plain.json").write_text(PLAIN)
+        expect(documents.sops("encrypt", "-i", "plain.json"), 1, "", f"vmcred: {expected}\n")
+        equal((folder / "plain.json").read_text(), PLAIN)
+    (folder / ".sops.yaml").rename(folder / ".sops.yml")
+    expect(
+        documents.sops("encrypt", "--age", documents.recipient, "-i", "plain.json"),
+        0,
+        "",
+        "vmcred: warning: .sops.yml is not read: the file must be called .sops.yaml\n",
+    )
+
+
+harness.main()
