@@ -11,8 +11,10 @@
 
 #include "base/cleanup.h"
 
-/* No passphrase is longer. */
-#define ANSWER_SIZE_MAX 4096
+#define LINE_SIZE_MAX 4096 /* no passphrase is longer */
+
+/* systemd takes no larger credential: systemd.exec(5), LoadCredential=. */
+#define LINES_SIZE_MAX ((size_t)1024 * 1024)
 
 static int terminal_open(struct error *err)
 {
@@ -23,10 +25,14 @@ static int terminal_open(struct error *err)
 	return fd;
 }
 
-/* Reads a line, without its end, into secret memory. `stop` is a character that gives up, or -1. */
-static int line_read(int fd, int stop, struct secret *answer, struct error *err)
+/*
+ * Reads a line without its end, or all lines to the end of input, into secret memory. `stop` is a
+ * character that gives up, or -1.
+ */
+static int answer_read(int fd, bool lines, int stop, struct secret *answer, struct error *err)
 {
-	int r = secret_reserve(answer, ANSWER_SIZE_MAX, err);
+	const size_t size_max = lines ? LINES_SIZE_MAX : LINE_SIZE_MAX;
+	int r = secret_reserve(answer, LINE_SIZE_MAX, err);
 
 	while (r == 0) {
 		uint8_t character;
@@ -36,11 +42,13 @@ static int line_read(int fd, int stop, struct secret *answer, struct error *err)
 			continue;
 		if (got < 0)
 			return error_set_errno(err, errno, "reading from the terminal");
+		if (got == 0 && lines)
+			return 0;
 		if (got == 0 || character == stop)
 			return error_set(err, VMCRED_FAILED, "no answer was given");
-		if (character == '\n')
+		if (character == '\n' && !lines)
 			return 0;
-		if (answer->size == ANSWER_SIZE_MAX)
+		if (answer->size == size_max)
 			return error_set(err, VMCRED_FAILED, "the answer is too long");
 		r = secret_append(answer, span_of(&character, 1), err);
 		memory_wipe(&character, 1);
@@ -49,7 +57,7 @@ static int line_read(int fd, int stop, struct secret *answer, struct error *err)
 }
 
 /* The terminal must not stay mute: signals wait until it is as it was. */
-static int line_read_hidden(int fd, struct secret *answer, struct error *err)
+static int answer_read_hidden(int fd, bool lines, struct secret *answer, struct error *err)
 {
 	struct termios before, mute;
 	sigset_t stopping, unblocked;
@@ -70,23 +78,49 @@ static int line_read_hidden(int fd, struct secret *answer, struct error *err)
 	if (tcsetattr(fd, TCSAFLUSH, &mute) < 0)
 		r = error_set_errno(err, errno, "hiding what is typed");
 	else
-		r = line_read(fd, before.c_cc[VINTR], answer, err);
+		r = answer_read(fd, lines, before.c_cc[VINTR], answer, err);
 	(void)tcsetattr(fd, TCSAFLUSH, &before);
 	sigprocmask(SIG_SETMASK, &unblocked, NULL);
 	(void)!write(fd, "\n", 1);
 	return r;
 }
 
-static int ask(void *context, const char *question, bool hidden, struct secret *answer,
-	       struct error *err)
+static int answer_ask(const struct terminal_question *question, const char *before,
+		      struct secret *answer, struct error *err)
 {
 	_cleanup_close_ int fd = terminal_open(err);
 
-	(void)context;
 	if (fd < 0)
 		return fd;
-	dprintf(fd, "%s ", question);
-	return hidden ? line_read_hidden(fd, answer, err) : line_read(fd, -1, answer, err);
+	dprintf(fd, "%s%s ", before, question->text);
+	if (question->hidden)
+		return answer_read_hidden(fd, question->lines, answer, err);
+	return answer_read(fd, question->lines, -1, answer, err);
+}
+
+int terminal_ask(const struct terminal_question *question, struct secret *answer, struct error *err)
+{
+	for (;;) {
+		_cleanup_secret_ struct secret first = {0}, second = {0};
+		int r = answer_ask(question, "", &first, err);
+
+		if (r == 0 && question->twice)
+			r = answer_ask(question, "Again: ", &second, err);
+		if (r < 0)
+			return r;
+		if (!question->twice || secret_equal(secret_span(&first), secret_span(&second)))
+			return secret_append(answer, secret_span(&first), err);
+		fprintf(stderr, "vmcred: the two answers differ; once more\n");
+	}
+}
+
+static int ask(void *context, const char *question, bool hidden, struct secret *answer,
+	       struct error *err)
+{
+	const struct terminal_question asked = {.text = question, .hidden = hidden};
+
+	(void)context;
+	return terminal_ask(&asked, answer, err);
 }
 
 static int confirm(void *context, const char *question, const char *yes, const char *no,
@@ -105,7 +139,7 @@ static int confirm(void *context, const char *question, const char *yes, const c
 			dprintf(fd, "%s (1: %s, 2: %s) ", question, yes, no);
 		else
 			dprintf(fd, "%s (Enter: %s) ", question, yes);
-		r = line_read(fd, -1, &answer, err);
+		r = answer_read(fd, false, -1, &answer, err);
 		if (r < 0)
 			return r;
 		if (!no || (answer.size == 1 && answer.data[0] == '1'))
