@@ -33,12 +33,22 @@ struct cli_command {
 	const char *about; /* for `vmcred --help`; NULL in the module, main.c has them all */
 };
 
+#define CLI_TEXTS_MAX 64
+
 /* An option; a table of them ends with a row without a name. */
 struct cli_option {
 	const char *name;     /* without the dashes */
 	const char *argument; /* what --help calls its argument, NULL for a switch */
 	const char *help;
-	void *target; /* `bool *` for a switch, else `const char **` */
+	/* `bool *` for a switch, `struct cli_texts *` where the argument's name ends with "...": it
+	 * may be given several times; else `const char **`. */
+	void *target;
+};
+
+/* The arguments of an option that may be given several times. */
+struct cli_texts {
+	const char *items[CLI_TEXTS_MAX];
+	size_t count;
 };
 
 struct cli_usage {

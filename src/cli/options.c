@@ -126,6 +126,30 @@ static int words_check(const struct cli_usage *usage, int count, struct error *e
 	return hint_help(usage, err);
 }
 
+static bool option_repeats(const struct cli_option *option)
+{
+	size_t length = strlen(option->argument);
+
+	return length > 3 && strcmp(option->argument + length - 3, "...") == 0;
+}
+
+static int option_take(const struct cli_option *option, const char *argument, struct error *err)
+{
+	struct cli_texts *texts = option->target;
+
+	if (!option->argument) {
+		*(bool *)option->target = true;
+	} else if (!option_repeats(option)) {
+		*(const char **)option->target = argument;
+	} else {
+		if (texts->count == CLI_TEXTS_MAX)
+			return error_set(err, VMCRED_USAGE, "--%s is given more than %d times",
+					 option->name, CLI_TEXTS_MAX);
+		texts->items[texts->count++] = argument;
+	}
+	return 0;
+}
+
 int cli_parse(struct cli *cli, const struct cli_usage *usage, int argc, char **argv, int *first,
 	      struct error *err)
 {
@@ -155,14 +179,9 @@ int cli_parse(struct cli *cli, const struct cli_usage *usage, int argc, char **a
 		case '?':
 		case ':':
 			return option_reject(usage, options, argv, result, err);
-		default: {
-			const struct cli_option *option = &usage->options[result - OWN_FIRST];
-
-			if (option->argument)
-				*(const char **)option->target = optarg;
-			else
-				*(bool *)option->target = true;
-		}
+		default:
+			if (option_take(&usage->options[result - OWN_FIRST], optarg, err) < 0)
+				return -(int)err->code;
 		}
 	}
 	*first = optind;
