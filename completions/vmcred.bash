@@ -30,7 +30,7 @@ _vmcred() {
 	local shared="--config --verbose --help"
 	local -A options=(
 		[keygen]="--output --machine --force --json"
-		[generate]="--generator --regenerate --dry-run --json"
+		[generate]="--generator --regenerate --dry-run --prompt --identity --no-sandbox --script-timeout --json"
 		[get]="--identity"
 		[activate]="--machine --identity --root --json"
 		[units]="--output"

@@ -24,7 +24,10 @@ complete -c vmcred -n "__fish_seen_subcommand_from keygen" -l force
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l generator -x
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l regenerate
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l dry-run
-complete -c vmcred -n "__fish_seen_subcommand_from get activate inspect" -l identity -rF
+complete -c vmcred -n "__fish_seen_subcommand_from generate" -l prompt -x
+complete -c vmcred -n "__fish_seen_subcommand_from generate" -l no-sandbox
+complete -c vmcred -n "__fish_seen_subcommand_from generate" -l script-timeout -x
+complete -c vmcred -n "__fish_seen_subcommand_from generate get activate inspect" -l identity -rF
 complete -c vmcred -n "__fish_seen_subcommand_from activate inspect" -l root -rF
 complete -c vmcred -n "__fish_seen_subcommand_from inspect" -l proof -rF
 complete -c vmcred -n "__fish_seen_subcommand_from compose run" -l credentials -rF

@@ -36,8 +36,24 @@ static void files_free(struct config_file *files, size_t count)
 		free(files[i].group);
 		config_texts_free(files[i].restart_units);
 		config_texts_free(files[i].reload_units);
+		schema_kind_release(&files[i].kind);
 	}
 	free(files);
+}
+
+static void generator_release(struct config_generator *generator)
+{
+	files_free(generator->files, generator->file_count);
+	for (size_t i = 0; i < generator->prompt_count; i++) {
+		free(generator->prompts[i].name);
+		free(generator->prompts[i].description);
+	}
+	free(generator->prompts);
+	config_texts_free(generator->machines);
+	config_texts_free(generator->dependencies);
+	free(generator->script);
+	free(generator->validation);
+	free(generator->name);
 }
 
 static void vm_release(struct config_vm *vm)
@@ -64,17 +80,15 @@ void config_destroy(struct config *config)
 	for (size_t i = 0; i < config->machine_count; i++) {
 		free(config->machines[i].name);
 		config_texts_free(config->machines[i].tags);
+		free(config->machines[i].generators);
 	}
 	free(config->machines);
-	for (size_t i = 0; i < config->generator_count; i++) {
-		struct config_generator *generator = &config->generators[i];
-
-		files_free(generator->files, generator->file_count);
-		config_texts_free(generator->machines);
-		free(generator->script);
-		free(generator->name);
-	}
+	for (size_t i = 0; i < config->generator_count; i++)
+		generator_release(&config->generators[i]);
 	free(config->generators);
+	free(config->generator_order);
+	free(config->machines_by_name);
+	free(config->generators_by_name);
 	for (size_t i = 0; i < config->vm_count; i++)
 		vm_release(&config->vms[i]);
 	free(config->vms);
@@ -115,15 +129,6 @@ int config_find(const char *given, char **path, int *dirfd, struct error *err)
 	return 0;
 }
 
-const struct config_generator *config_generator_find(const struct config *config, const char *name)
-{
-	for (size_t i = 0; i < config->generator_count; i++) {
-		if (strcmp(config->generators[i].name, name) == 0)
-			return &config->generators[i];
-	}
-	return NULL;
-}
-
 const struct config_file *config_file_find(const struct config_generator *generator,
 					   const char *name)
 {
@@ -132,6 +137,15 @@ const struct config_file *config_file_find(const struct config_generator *genera
 			return &generator->files[i];
 	}
 	return NULL;
+}
+
+bool config_generator_depends_on(const struct config_generator *generator, const char *name)
+{
+	for (char **dependency = generator->dependencies; dependency && *dependency; dependency++) {
+		if (strcmp(*dependency, name) == 0)
+			return true;
+	}
+	return false;
 }
 
 bool config_generator_is_for(const struct config_generator *generator, const char *machine)
@@ -172,10 +186,10 @@ const struct config_vm *config_vm_get(const struct config *config, const char *n
 const struct config_machine *config_machine_get(const struct config *config, const char *name,
 						struct error *err)
 {
-	for (size_t i = 0; i < config->machine_count; i++) {
-		if (strcmp(config->machines[i].name, name) == 0)
-			return &config->machines[i];
-	}
+	const struct config_machine *machine = config_machine_find(config, name);
+
+	if (machine)
+		return machine;
 	entry_unknown(config, "machine", name,
 		      schema_entry_nearest(name, config->machines, config->machine_count,
 					   sizeof(struct config_machine),

@@ -22,16 +22,50 @@
  * vars/<generator>/<file>. */
 #define CONFIG_SECRETS_LINK "/run/secrets"
 
-/* A generator that makes a file without a script. */
+/* How a file is made without a script. */
 enum config_kind_type {
 	CONFIG_KIND_NONE,
-	CONFIG_KIND_BASE64,
-	CONFIG_KIND_HEX
+	CONFIG_KIND_BASE64, /* of `size` random bytes */
+	CONFIG_KIND_BASE64URL,
+	CONFIG_KIND_HEX,
+	CONFIG_KIND_ALPHANUMERIC, /* `size` random characters */
+	CONFIG_KIND_PIN,          /* `size` random digits */
+	CONFIG_KIND_PASSPHRASE,   /* `size` words of a list */
+	CONFIG_KIND_PASSWORD_HASH,
+	CONFIG_KIND_SSH_KEY,
+	CONFIG_KIND_AGE_KEY,
+	CONFIG_KIND_WIREGUARD,
+	CONFIG_KIND_TLS,
+	CONFIG_KIND_JWT,
+	CONFIG_KIND_MACHINE_ID,
+	CONFIG_KIND_UUID,
+};
+
+enum config_algorithm {
+	CONFIG_ALGORITHM_DEFAULT,
+	CONFIG_ALGORITHM_ED25519, /* ssh-key */
+	CONFIG_ALGORITHM_RSA,
+	CONFIG_ALGORITHM_YESCRYPT, /* password-hash */
+	CONFIG_ALGORITHM_SHA512,
+	CONFIG_ALGORITHM_HS256, /* jwt */
+	CONFIG_ALGORITHM_EDDSA,
 };
 
 struct config_kind {
 	enum config_kind_type type;
-	size_t size; /* random bytes before encoding */
+	size_t size; /* bytes, characters, digits, words, or an RSA key's bits */
+	enum config_algorithm algorithm;
+	char *public_file; /* the file of the generator that gets the public half, or NULL */
+	char *list;        /* passphrase: a file with a word a line; relative to the declaration */
+	char *separator;   /* passphrase */
+	char *source;      /* password-hash: a prompt, a file, or GENERATOR/FILE of a dependency */
+	char *comment;     /* ssh-key, or NULL */
+	char *subject;     /* tls: the common name, or NULL for the generator's name */
+	char **names;      /* tls: DNS names and addresses, NULL-terminated, or NULL */
+	bool authority;    /* tls: the certificate may sign others */
+	char *issuer;      /* tls: the generator of the authority that signs it, or NULL: itself */
+	size_t days;       /* tls: how long the certificate is valid */
+	int line;
 };
 
 /* An entry of generators.<name>.files. */
@@ -45,6 +79,24 @@ struct config_file {
 	char **restart_units; /* NULL-terminated, or NULL */
 	char **reload_units;  /* likewise */
 	struct config_kind kind;
+	bool derived;  /* another file's kind makes it: its public half */
+	bool prompted; /* it is the prompt of that name, persisted */
+	int line;
+};
+
+enum config_prompt_type {
+	CONFIG_PROMPT_LINE,
+	CONFIG_PROMPT_HIDDEN,
+	CONFIG_PROMPT_MULTILINE,
+	CONFIG_PROMPT_MULTILINE_HIDDEN,
+};
+
+/* An entry of generators.<name>.prompts. */
+struct config_prompt {
+	char *name;
+	enum config_prompt_type type;
+	char *description; /* or NULL */
+	bool persist;      /* stored as the generator's file of the same name */
 	int line;
 };
 
@@ -52,16 +104,30 @@ struct config_generator {
 	char *name;
 	char **machines; /* NULL-terminated, or NULL */
 	bool share;
+	char **dependencies; /* names of other generators, NULL-terminated, or NULL */
+	struct config_prompt *prompts;
+	size_t prompt_count;
 	struct config_file *files;
 	size_t file_count;
-	char *script; /* for sh -c, or NULL: every file has a kind */
+	char *script;     /* for sh -c, or NULL: every file has a kind or is prompted for */
+	char *validation; /* compact JSON with sorted keys, or NULL: a change makes the files anew
+			   */
 	int line;
 };
 
 struct config_machine {
 	char *name;
-	char **tags; /* NULL-terminated, or NULL */
+	char **tags;        /* NULL-terminated, or NULL */
+	size_t *generators; /* indices of those that make files for it alone, each behind all that
+			       it depends on */
+	size_t generator_count;
 	int line;
+};
+
+/* An entry of a list that is sorted by name. */
+struct config_name {
+	const char *name;
+	size_t index;
 };
 
 /* An entry of vms.<name>.loadCredentials: `credential: generator/file`. */
@@ -108,6 +174,8 @@ struct config {
 	size_t machine_count;
 	struct config_generator *generators;
 	size_t generator_count;
+	size_t *generator_order; /* their indices, each behind all that it depends on */
+	struct config_name *machines_by_name, *generators_by_name;
 	struct config_vm *vms;
 	size_t vm_count;
 	struct config_hypervisor *hypervisors;
@@ -152,9 +220,13 @@ const struct config_vm *config_vm_of_unit(const struct config *config, const cha
 const char *config_hypervisor_path(const struct config *config, const char *name);
 
 /* The entry of that name, or NULL. */
+const struct config_machine *config_machine_find(const struct config *config, const char *name);
 const struct config_generator *config_generator_find(const struct config *config, const char *name);
 const struct config_file *config_file_find(const struct config_generator *generator,
 					   const char *name);
+
+/* Whether the generator depends on the one of that name, directly. */
+bool config_generator_depends_on(const struct config_generator *generator, const char *name);
 
 /* Whether the generator makes files for that machine: it names it, or is shared. */
 bool config_generator_is_for(const struct config_generator *generator, const char *machine);

@@ -89,30 +89,12 @@ static int read_hypervisors(struct reader *reader, struct fy_node *value, void *
 	return r;
 }
 
-static int references_reject(struct reader *reader, int line, const char *where, const char *what,
-			     const char *name, const char *nearest)
+int schema_reference_reject(struct reader *reader, int line, const char *where, const char *what,
+			    const char *name, const char *nearest)
 {
 	error_set(reader->err, VMCRED_USAGE, "%s:%d: %s: there is no %s \"%s\"", reader->path, line,
 		  where, what, name);
 	return schema_hint_nearest(reader, nearest);
-}
-
-static int generator_references_check(struct reader *reader, const struct config *config,
-				      const struct config_generator *generator)
-{
-	for (char **name = generator->machines; name && *name; name++) {
-		size_t i = 0;
-
-		while (i < config->machine_count && strcmp(config->machines[i].name, *name) != 0)
-			i++;
-		if (i == config->machine_count)
-			return references_reject(
-				reader, generator->line, generator->name, "machine", *name,
-				schema_entry_nearest(*name, config->machines, config->machine_count,
-						     sizeof(struct config_machine),
-						     offsetof(struct config_machine, name)));
-	}
-	return 0;
 }
 
 static int load_reference_check(struct reader *reader, const struct config *config,
@@ -121,27 +103,29 @@ static int load_reference_check(struct reader *reader, const struct config *conf
 	const struct config_generator *generator = config_generator_find(config, load->generator);
 
 	if (!generator)
-		return references_reject(
+		return schema_reference_reject(
 			reader, load->line, load->credential, "generator", load->generator,
 			schema_entry_nearest(load->generator, config->generators,
 					     config->generator_count,
 					     sizeof(struct config_generator),
 					     offsetof(struct config_generator, name)));
 	if (!config_file_find(generator, load->file))
-		return references_reject(reader, load->line, load->credential, "file", load->file,
-					 schema_entry_nearest(load->file, generator->files,
-							      generator->file_count,
-							      sizeof(struct config_file),
-							      offsetof(struct config_file, name)));
+		return schema_reference_reject(
+			reader, load->line, load->credential, "file", load->file,
+			schema_entry_nearest(load->file, generator->files, generator->file_count,
+					     sizeof(struct config_file),
+					     offsetof(struct config_file, name)));
 	return 0;
 }
 
-static int references_check(struct reader *reader, const struct config *config)
+static int references_check(struct reader *reader, struct config *config)
 {
-	int r = 0;
+	int r = schema_names(config, reader->err);
 
-	for (size_t i = 0; r == 0 && i < config->generator_count; i++)
-		r = generator_references_check(reader, config, &config->generators[i]);
+	if (r == 0)
+		r = schema_dependencies(reader, config);
+	if (r == 0)
+		r = schema_machine_generators(reader, config);
 	for (size_t i = 0; r == 0 && i < config->vm_count; i++) {
 		for (size_t j = 0; r == 0 && j < config->vms[i].load_count; j++)
 			r = load_reference_check(reader, config, &config->vms[i].loads[j]);

@@ -287,3 +287,34 @@ int reader_number(struct reader *reader, struct fy_node *value, size_t least, si
 	*number = (size_t)parsed;
 	return 0;
 }
+
+/* "a", "b" or "c"; NULL without memory. The caller frees it. */
+static char *words_list(const char *const *words)
+{
+	char *list = strdup("");
+
+	for (size_t i = 0; list && words[i]; i++) {
+		_cleanup_free_ char *before = list;
+		const char *joint = !words[i + 1] ? " or " : ", ";
+
+		if (asprintf(&list, "%s%s\"%s\"", before, i > 0 ? joint : "", words[i]) < 0)
+			list = NULL;
+	}
+	return list;
+}
+
+int reader_word(struct reader *reader, struct fy_node *value, const char *const *words, int *word)
+{
+	_cleanup_free_ char *text = scalar_text(reader, value, "a word"), *list = NULL;
+
+	if (!text)
+		return -(int)reader->err->code;
+	for (*word = 0; words[*word]; (*word)++) {
+		if (strcmp(words[*word], text) == 0)
+			return 0;
+	}
+	list = words_list(words);
+	if (!list)
+		return error_no_memory(reader->err);
+	return reader_reject(reader, value, "must be %s, not \"%s\"", list, text);
+}

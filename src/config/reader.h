@@ -67,4 +67,7 @@ int reader_strings(struct reader *reader, struct fy_node *value, void *target);
 int reader_number(struct reader *reader, struct fy_node *value, size_t least, size_t most,
 		  size_t *number);
 
+/* One of the words, which end with NULL: its index. */
+int reader_word(struct reader *reader, struct fy_node *value, const char *const *words, int *word);
+
 #endif

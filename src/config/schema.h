@@ -14,6 +14,30 @@ int schema_generator(struct reader *reader, const char *name, struct fy_node *ke
 int schema_vm(struct reader *reader, const char *name, struct fy_node *key, struct fy_node *value,
 	      void *entry);
 
+/* `generators.<name>.kind`: reads the kinds into the files that they belong to. */
+int schema_kinds(struct reader *reader, struct config_generator *generator, struct fy_node *node);
+void schema_kind_release(struct config_kind *kind);
+
+/* An entry of `generators.<name>.prompts`, for reader_entries(). */
+int schema_prompt(struct reader *reader, const char *name, struct fy_node *key,
+		  struct fy_node *value, void *entry);
+
+/* `generators.<name>.validation`, a reader_key's function: any value, as JSON text. */
+int schema_validation(struct reader *reader, struct fy_node *value, void *target);
+
+/* Sorts the names of machines and generators, which config_machine_find() and its like need. */
+int schema_names(struct config *config, struct error *err);
+
+/* Lists the generators of each machine; needs their order. VMCRED_USAGE: a machine that is not
+ * declared. */
+int schema_machine_generators(struct reader *reader, struct config *config);
+
+/*
+ * Checks what the generators depend on, and puts them in order. VMCRED_USAGE: a name that is not
+ * declared, or a circle, which the error shows whole.
+ */
+int schema_dependencies(struct reader *reader, struct config *config);
+
 /* A checked copy of a name that becomes a folder of the store; `what` is for the error. */
 int schema_store_name(struct reader *reader, const char *what, const char *name,
 		      struct fy_node *key, char **copy);
@@ -21,6 +45,10 @@ int schema_store_name(struct reader *reader, const char *what, const char *name,
 /* A checked copy of a credential's name; replaces what `*copy` held. */
 int schema_credential_name(struct reader *reader, const char *name, struct fy_node *node,
 			   char **copy);
+
+/* VMCRED_USAGE: "FILE:LINE: WHERE: there is no WHAT NAME"; `nearest` may be NULL. */
+int schema_reference_reject(struct reader *reader, int line, const char *where, const char *what,
+			    const char *name, const char *nearest);
 
 /* Adds "did you mean" to a set error, where `nearest` is not NULL; returns its code. */
 int schema_hint_nearest(struct reader *reader, const char *nearest);

@@ -1,159 +1,276 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A run: the plan's jobs in their order. What a job made is kept in memory while others may depend
+ * on it, so that a store which nobody here can decrypt can be filled from nothing.
+ */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 
 #include "base/cleanup.h"
-#include "config/config.h"
-#include "vars/vars.h"
+#include "vars/plan.h"
+
+/* The values of a job, for those that depend on it. */
+struct made {
+	const struct config_generator *generator;
+	struct vars_value *values; /* owned, generator->file_count */
+};
+
+struct answer {
+	const struct config_prompt *prompt;
+	struct secret text; /* owned */
+};
 
 struct run {
 	const struct config *config;
 	int store_dirfd;
 	const struct vars_generate_options *options;
 	const struct report *report;
-	vars_generated_fn generated;
-	void *data;
+	char **all_machines;  /* owned; names, NULL-terminated */
+	bool *has_dependents; /* owned; for each generator */
+	struct made *made;    /* owned; of the shared jobs and of the current machine's */
+	size_t made_count, made_shared;
+	struct answer *answers; /* owned */
+	size_t answer_count;
 };
 
-static bool machine_is_asked_for(const struct run *run, const char *machine)
+static void values_free(struct vars_value *values, size_t count)
 {
-	char *const *name = run->options->machines;
-
-	if (!name)
-		return true;
-	while (*name && strcmp(*name, machine) != 0)
-		name++;
-	return *name != NULL;
-}
-
-/* How many of the generator's files are there; the name of one that is not goes to `*missing`. */
-static int present_count(const struct run *run, const char *machine,
-			 const struct config_generator *generator, const char **missing,
-			 struct error *err)
-{
-	int count = 0;
-
-	for (size_t i = 0; i < generator->file_count; i++) {
-		const struct vars_location location = {machine, generator, &generator->files[i]};
-		int r = vars_store_has(run->store_dirfd, &location, err);
-
-		if (r < 0)
-			return r;
-		if (r == 0)
-			*missing = generator->files[i].name;
-		count += r;
-	}
-	return count;
-}
-
-/* Makes one generator's files and seals them for the machines. */
-static int generator_make(const struct run *run, const char *machine,
-			  const struct config_generator *generator, char *const *machines,
-			  struct error *err)
-{
-	struct vars_value *values = calloc(generator->file_count, sizeof(*values));
-	int r;
-
-	if (!values)
-		return error_no_memory(err);
-	r = vars_generator_run(generator, values, err);
-	if (r == 0)
-		r = vars_store_write(run->store_dirfd, machine, generator, values, machines, err);
-	vars_values_release(values, generator->file_count);
+	if (values)
+		vars_values_release(values, count);
 	free(values);
-	return r;
 }
 
-static int generator_visit(const struct run *run, const char *machine,
-			   const struct config_generator *generator, char *const *machines,
-			   struct error *err)
+static void made_forget(struct run *run, size_t kept)
 {
-	const char *missing = NULL;
-	int present = present_count(run, machine, generator, &missing, err), r = 0;
+	while (run->made_count > kept) {
+		struct made *made = &run->made[--run->made_count];
 
-	if (present < 0)
-		return present;
-	if (!missing && !run->options->regenerate) {
-		report_message(run->report, REPORT_INFO, "%s%s%s: all files are there",
-			       generator->name, machine ? " for " : "", machine ? machine : "");
-		return 0;
+		values_free(made->values, made->generator->file_count);
 	}
-	/* One run of a script makes all its files: to add one is to replace the others. */
-	if (missing && present > 0 && !run->options->regenerate) {
-		error_set(err, VMCRED_FAILED,
-			  "the generator %s has some of its files, but not \"%s\"", generator->name,
-			  missing);
-		return error_hint(
-			err, "`vmcred generate --generator %s --regenerate` makes all of them anew",
-			generator->name);
-	}
-	if (!run->options->dry_run)
-		r = generator_make(run, machine, generator, machines, err);
-	if (r == 0)
-		run->generated(machine, generator, run->data);
-	return r;
 }
 
-/* A shared generator is for the machines that it names, or for all. */
-static int shared_visit(const struct run *run, const struct config_generator *generator,
-			struct error *err)
+static void run_destroy(struct run *run)
 {
-	_cleanup_free_ char **machines = NULL;
+	made_forget(run, 0);
+	free(run->made);
+	for (size_t i = 0; i < run->answer_count; i++)
+		secret_destroy(&run->answers[i].text);
+	free(run->answers);
+	free(run->all_machines);
+	free(run->has_dependents);
+}
 
-	if (generator->machines && generator->machines[0])
-		return generator_visit(run, NULL, generator, generator->machines, err);
-	machines = calloc(run->config->machine_count + 1, sizeof(char *));
-	if (!machines)
+static int run_prepare(struct run *run, struct error *err)
+{
+	const struct config *config = run->config;
+
+	run->all_machines = calloc(config->machine_count + 1, sizeof(char *));
+	run->has_dependents = calloc(config->generator_count + 1, sizeof(bool));
+	if (!run->all_machines || !run->has_dependents)
 		return error_no_memory(err);
-	for (size_t i = 0; i < run->config->machine_count; i++)
-		machines[i] = run->config->machines[i].name;
-	return generator_visit(run, NULL, generator, machines, err);
+	for (size_t i = 0; i < config->machine_count; i++)
+		run->all_machines[i] = config->machines[i].name;
+	for (size_t i = 0; i < config->generator_count; i++) {
+		char **name = config->generators[i].dependencies;
+
+		for (; name && *name; name++)
+			run->has_dependents[config_generator_find(config, *name) -
+					    config->generators] = true;
+	}
+	return 0;
 }
 
-static int generators_visit(const struct run *run, struct error *err)
+static const struct made *made_find(const struct run *run, const struct vars_location *location)
 {
-	const char *only = run->options->generator;
+	for (size_t i = 0; i < run->made_count; i++) {
+		if (run->made[i].generator == location->generator)
+			return &run->made[i];
+	}
+	return NULL;
+}
+
+/* A file that a job depends on: made in this run, or from the store. */
+static int dependency_read(const struct run *run, const struct vars_location *location,
+			   struct secret *value, struct error *err)
+{
+	const struct made *made = made_find(run, location);
+	const struct age_identities *identities = NULL;
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < run->config->generator_count; i++) {
-		const struct config_generator *generator = &run->config->generators[i];
+	if (made)
+		return secret_copy(
+			value,
+			secret_span(&made->values[location->file - location->generator->files]
+					     .plaintext),
+			err);
+	if (location->file->secret)
+		r = run->options->identities(&identities, run->options->data, err);
+	return r < 0 ? r : vars_store_read(run->store_dirfd, location, identities, value, err);
+}
 
-		if (only && strcmp(only, generator->name) != 0)
-			continue;
-		if (generator->share) {
-			r = shared_visit(run, generator, err);
-			continue;
-		}
-		for (char **machine = generator->machines; r == 0 && *machine; machine++) {
-			char *const readers[] = {*machine, NULL};
+static int dependency_add(const struct run *run, const struct vars_location *location,
+			  struct vars_inputs *inputs, struct error *err)
+{
+	_cleanup_secret_ struct secret value = {0};
+	_cleanup_free_ char *name = NULL;
+	int r = dependency_read(run, location, &value, err);
 
-			if (machine_is_asked_for(run, *machine))
-				r = generator_visit(run, *machine, generator, readers, err);
+	if (r == 0 &&
+	    asprintf(&name, "%s/%s", location->generator->name, location->file->name) < 0) {
+		name = NULL;
+		r = error_no_memory(err);
+	}
+	return r < 0 ? r : vars_inputs_add(inputs, name, secret_span(&value), err);
+}
+
+static int dependencies_add(const struct run *run, const struct vars_job *job,
+			    struct vars_inputs *inputs, struct error *err)
+{
+	int r = 0;
+
+	for (char **name = job->generator->dependencies; r == 0 && name && *name; name++) {
+		struct vars_location location = {.generator =
+							 config_generator_find(run->config, *name)};
+
+		location.machine = location.generator->share ? NULL : job->machine;
+		for (size_t i = 0; r == 0 && i < location.generator->file_count; i++) {
+			location.file = &location.generator->files[i];
+			r = dependency_add(run, &location, inputs, err);
 		}
+		if (r < 0)
+			error_wrap(err, "what the generator %s depends on", job->generator->name);
 	}
 	return r;
 }
 
-static int options_check(const struct run *run, struct error *err)
+static int answer_ask(struct run *run, const struct config_generator *generator,
+		      const struct config_prompt *prompt, struct error *err)
 {
-	for (char *const *name = run->options->machines; name && *name; name++) {
-		if (!config_machine_get(run->config, *name, err))
-			return -(int)err->code;
+	struct answer *answers =
+		reallocarray(run->answers, run->answer_count + 1, sizeof(*answers));
+
+	if (!answers)
+		return error_no_memory(err);
+	run->answers = answers;
+	answers[run->answer_count++] = (struct answer){.prompt = prompt};
+	return run->options->ask(generator, prompt, &answers[run->answer_count - 1].text,
+				 run->options->data, err);
+}
+
+static int prompts_add(struct run *run, const struct vars_job *job, struct vars_inputs *inputs,
+		       struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < job->generator->prompt_count; i++) {
+		const struct config_prompt *prompt = &job->generator->prompts[i];
+		size_t j = 0;
+
+		while (j < run->answer_count && run->answers[j].prompt != prompt)
+			j++;
+		if (j == run->answer_count)
+			r = answer_ask(run, job->generator, prompt, err);
+		if (r == 0)
+			r = vars_inputs_add(inputs, prompt->name,
+					    secret_span(&run->answers[j].text), err);
 	}
-	if (run->options->generator && !config_generator_find(run->config, run->options->generator))
-		return error_set(err, VMCRED_USAGE, "%s declares no generator \"%s\"",
-				 run->config->path, run->options->generator);
+	return r;
+}
+
+/* Keeps the values for those that depend on them, or releases them. */
+static int values_keep(struct run *run, const struct vars_job *job, struct vars_value *values,
+		       struct error *err)
+{
+	struct made *made;
+
+	if (!run->has_dependents[job->generator - run->config->generators]) {
+		values_free(values, job->generator->file_count);
+		return 0;
+	}
+	made = reallocarray(run->made, run->made_count + 1, sizeof(*made));
+	if (!made) {
+		values_free(values, job->generator->file_count);
+		return error_no_memory(err);
+	}
+	run->made = made;
+	made[run->made_count++] = (struct made){job->generator, values};
+	run->made_shared += job->machine ? 0 : 1;
 	return 0;
+}
+
+/* Those that may read the files: the machine, those that a shared generator names, or all. */
+static int job_seal(const struct run *run, const struct vars_job *job,
+		    const struct vars_value *values, struct error *err)
+{
+	char *const own[] = {job->machine, NULL};
+	char *const *machines = own;
+
+	if (!job->machine)
+		machines = job->generator->machines && job->generator->machines[0]
+				   ? job->generator->machines
+				   : run->all_machines;
+	return vars_store_write(run->store_dirfd, job->machine, job->generator, values, machines,
+				err);
+}
+
+static int job_run(struct run *run, const struct vars_job *job, struct error *err)
+{
+	_cleanup_vars_inputs_ struct vars_inputs inputs = {.config = run->config,
+							   .store_dirfd = run->store_dirfd,
+							   .no_sandbox = run->options->no_sandbox,
+							   .script_seconds =
+								   run->options->script_seconds};
+	struct vars_value *values = NULL;
+	int r = dependencies_add(run, job, &inputs, err);
+
+	if (r == 0)
+		r = prompts_add(run, job, &inputs, err);
+	if (r < 0)
+		return r;
+	values = calloc(job->generator->file_count, sizeof(*values));
+	if (!values)
+		return error_no_memory(err);
+	r = vars_generator_run(job->generator, &inputs, values, err);
+	if (r == 0)
+		r = job_seal(run, job, values, err);
+	if (r < 0) {
+		values_free(values, job->generator->file_count);
+		return r;
+	}
+	return values_keep(run, job, values, err);
+}
+
+static int jobs_run(struct run *run, const struct plan *plan, struct error *err)
+{
+	const char *machine = NULL;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < plan->count; i++) {
+		const struct vars_job *job = &plan->jobs[i];
+
+		/* What was made for one machine is nothing to the next. */
+		if (job->machine != machine)
+			made_forget(run, run->made_shared);
+		machine = job->machine;
+		if (!run->options->dry_run)
+			r = job_run(run, job, err);
+		if (r == 0)
+			run->options->generated(job, run->options->data);
+	}
+	return r;
 }
 
 int vars_generate(const struct config *config, int store_dirfd,
 		  const struct vars_generate_options *options, const struct report *report,
-		  vars_generated_fn generated, void *data, struct error *err)
+		  struct error *err)
 {
-	const struct run run = {config, store_dirfd, options, report, generated, data};
-	int r = options_check(&run, err);
+	__attribute__((cleanup(run_destroy))) struct run run = {
+		.config = config, .store_dirfd = store_dirfd, .options = options, .report = report};
+	struct plan plan = {0};
+	int r = run_prepare(&run, err);
 
 	if (r < 0)
 		return r;
@@ -162,7 +279,10 @@ int vars_generate(const struct config *config, int store_dirfd,
 		if (errno != EINTR)
 			return error_set_errno(err, errno, "locking the store");
 	}
-	r = generators_visit(&run, err);
+	r = plan_make(config, store_dirfd, options, report, &plan, err);
+	if (r == 0)
+		r = jobs_run(&run, &plan, err);
+	plan_destroy(&plan);
 	(void)flock(store_dirfd, LOCK_UN);
 	return r;
 }

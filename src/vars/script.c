@@ -1,157 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The script sees $out, an empty folder of its own on a memory file system, and a clean
- * environment. Its plaintext is read from there straight into secret memory; the folder is then
- * wiped. What the script prints is kept in secret memory, dropped after success and shown after a
- * failure, with what it wrote to $out masked: a script that traces itself prints its secrets.
+ * The script sees folders of its own on a memory file system. Its plaintext is read from there
+ * straight into secret memory; the folder is then wiped. What the script prints is kept in secret
+ * memory, dropped after success and shown after a failure, with all values that are known masked: a
+ * script that traces itself prints its secrets.
  */
 #include "vars/script.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/io.h"
 #include "base/memory_folder.h"
+#include "vars/sandbox.h"
 
-#define SCRIPT_SECONDS_MAX 600
-
-/* More than this is no message to a person; the rest is read and dropped. */
-#define SCRIPT_OUTPUT_MAX ((size_t)64 * 1024)
+#define SCRIPT_SECONDS_DEFAULT 600
 
 /* Masking shorter values would hide half the message and protect nothing. */
 #define MASK_SIZE_MIN 4
-
-/* The child's side; what goes wrong here is told through the output. */
-static _Noreturn void script_exec(const char *script, const char *out, int output)
-{
-	_cleanup_free_ char *out_variable = NULL;
-	const char *path = getenv("PATH");
-	_cleanup_free_ char *path_variable = NULL;
-	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-
-	if (asprintf(&out_variable, "out=%s", out) >= 0 &&
-	    asprintf(&path_variable, "PATH=%s", path ? path : "/usr/local/bin:/usr/bin:/bin") >=
-		    0 &&
-	    null >= 0 && dup2(null, STDIN_FILENO) >= 0 && dup2(output, STDOUT_FILENO) >= 0 &&
-	    dup2(output, STDERR_FILENO) >= 0 && setpgid(0, 0) == 0 && chdir(out) == 0 &&
-	    /* Who would read what it makes is gone: it has nothing to make. */
-	    prctl(PR_SET_PDEATHSIG, SIGKILL) == 0) {
-		char *const environment[] = {out_variable, path_variable, NULL};
-		/* -e -u: as clan runs its scripts, a failed or mistyped step must not make an empty
-		 * secret. */
-		char shell[] = "sh", options[] = "-euc";
-		_cleanup_free_ char *text = strdup(script);
-		char *const arguments[] = {shell, options, text, NULL};
-
-		umask(077);
-		if (text)
-			execve("/bin/sh", arguments, environment);
-	}
-	dprintf(output, "starting /bin/sh: %s\n", strerrordesc_np(errno));
-	_exit(127);
-}
-
-/* Reads what there is; 0 at the end, 1 while there may be more. */
-static int output_read(int fd, struct secret *output, struct error *err)
-{
-	uint8_t piece[4096];
-	ssize_t got = read(fd, piece, sizeof(piece));
-	size_t room = SCRIPT_OUTPUT_MAX - output->size, take;
-	int r;
-
-	if (got < 0)
-		return errno == EAGAIN || errno == EINTR
-			       ? 1
-			       : error_set_errno(err, errno, "reading its output");
-	if (got == 0)
-		return 0;
-	take = (size_t)got < room ? (size_t)got : room;
-	r = secret_append(output, span_of(piece, take), err);
-	memory_wipe(piece, sizeof(piece));
-	return r < 0 ? r : 1;
-}
-
-/* Waits for the script's end or the time limit, taking its output meanwhile. */
-static int script_wait(int pidfd, int pipe, struct secret *output, struct error *err)
-{
-	int64_t deadline = clock_now_ms() + SCRIPT_SECONDS_MAX * INT64_C(1000);
-	struct pollfd watched[] = {{.fd = pidfd, .events = POLLIN}, {.fd = pipe, .events = POLLIN}};
-
-	for (;;) {
-		int64_t left = deadline - clock_now_ms();
-		int r = left > 0 ? poll(watched, 2, (int)left) : 0;
-
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r < 0)
-			return error_set_errno(err, errno, "waiting for it");
-		if (r == 0)
-			return error_set(err, VMCRED_FAILED, "it did not end within %d seconds",
-					 SCRIPT_SECONDS_MAX);
-		if (watched[1].revents) {
-			r = output_read(pipe, output, err);
-			if (r < 0)
-				return r;
-			if (r == 0)
-				watched[1].fd = -1;
-			continue;
-		}
-		if (watched[0].revents)
-			return 0;
-	}
-}
-
-static int status_check(int status, struct error *err)
-{
-	if (WIFSIGNALED(status))
-		return error_set(err, VMCRED_FAILED, "it was ended by the signal %s",
-				 sigdescr_np(WTERMSIG(status)));
-	if (WEXITSTATUS(status) != 0)
-		return error_set(err, VMCRED_FAILED, "it ended with exit code %d",
-				 WEXITSTATUS(status));
-	return 0;
-}
-
-static int script_execute(const char *script, const char *out, struct secret *output,
-			  struct error *err)
-{
-	_cleanup_close_ int reader = -1, writer = -1, pidfd = -1;
-	int ends[2], status = 0, r;
-	pid_t pid;
-
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return error_set_errno(err, errno, "making a pipe");
-	reader = ends[0];
-	writer = ends[1];
-	pid = fork();
-	if (pid < 0)
-		return error_set_errno(err, errno, "starting it");
-	if (pid == 0)
-		script_exec(script, out, writer);
-	/* In both processes: whoever comes first. */
-	(void)setpgid(pid, pid);
-	close(fd_release(&writer));
-	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	r = pidfd < 0 ? error_set_errno(err, errno, "watching it")
-		      : script_wait(pidfd, reader, output, err);
-	/* Itself, where it is still there, and what it left behind. */
-	(void)kill(-pid, SIGKILL);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		continue;
-	return r < 0 ? r : status_check(status, err);
-}
 
 /* Overwrites each occurrence of the value in the output. */
 static void output_mask(struct secret *output, struct span value)
@@ -169,20 +40,34 @@ static void output_mask(struct secret *output, struct span value)
 	}
 }
 
-/* Adds the script's output to the error, without the values that it wrote. */
-static int failure_show(const struct config_generator *generator, int dirfd, struct secret *output,
-			struct error *err)
+/* Each line of a value that has several: a script prints them one by one. */
+static void lines_mask(struct secret *output, struct span value)
 {
-	_cleanup_error_ struct error ignored = {0};
+	output_mask(output, value);
+	while (value.size > 0) {
+		const uint8_t *end = memchr(value.data, '\n', value.size);
+		size_t size = end ? (size_t)(end - value.data) : value.size;
 
-	for (size_t i = 0; i < generator->file_count; i++) {
+		output_mask(output, span_of(value.data, size));
+		size += end ? 1 : 0;
+		value = span_of(value.data + size, value.size - size);
+	}
+}
+
+/* Adds the script's output to the error, without the values that are known. */
+static int failure_show(const struct config_generator *generator, const struct vars_inputs *inputs,
+			int out_dirfd, struct secret *output, struct error *err)
+{
+	for (size_t i = 0; out_dirfd >= 0 && i < generator->file_count; i++) {
+		_cleanup_error_ struct error ignored = {0};
 		_cleanup_secret_ struct secret value = {0};
 
-		if (file_read_secret(dirfd, generator->files[i].name, VARS_SECRET_SIZE_MAX, &value,
-				     &ignored) == 0)
-			output_mask(output, secret_span(&value));
-		error_clear(&ignored);
+		if (file_read_secret(out_dirfd, generator->files[i].name, VARS_SECRET_SIZE_MAX,
+				     &value, &ignored) == 0)
+			lines_mask(output, secret_span(&value));
 	}
+	for (size_t i = 0; i < inputs->count; i++)
+		lines_mask(output, secret_span(&inputs->items[i].value));
 	while (output->size > 0 && output->data[output->size - 1] == '\n')
 		output->size--;
 	if (output->size > 0)
@@ -207,44 +92,101 @@ static int undeclared_check(const struct config_generator *generator, int dirfd,
 	return 0;
 }
 
-static int out_read(const struct config_generator *generator, int dirfd, struct vars_value *values,
-		    struct error *err)
+static int file_take(int dirfd, struct vars_value *value, struct error *err)
 {
-	for (size_t i = 0; i < generator->file_count; i++) {
-		const char *name = generator->files[i].name;
-		_cleanup_close_ int fd = -1;
-		struct stat status;
-		int r;
+	const char *name = value->file->name;
+	_cleanup_close_ int fd = -1;
+	struct stat status;
 
-		fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-		if (fd < 0 && errno == ENOENT)
-			return error_set(err, VMCRED_FAILED, "it did not write $out/%s", name);
-		if (fd < 0 || fstat(fd, &status) < 0)
-			return error_set_errno(err, errno, "reading $out/%s", name);
-		if (!S_ISREG(status.st_mode))
-			return error_set(err, VMCRED_FAILED, "$out/%s is not a regular file", name);
-		r = secret_read(&values[i].plaintext, fd, VARS_SECRET_SIZE_MAX, name, err);
-		if (r < 0)
-			return r;
-	}
-	return undeclared_check(generator, dirfd, err);
+	fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT && value->file->prompted)
+		return 0;
+	if (fd < 0 && errno == ENOENT)
+		return error_set(err, VMCRED_FAILED, "it did not write $out/%s", name);
+	if (fd < 0 || fstat(fd, &status) < 0)
+		return error_set_errno(err, errno, "reading $out/%s", name);
+	if (!S_ISREG(status.st_mode))
+		return error_set(err, VMCRED_FAILED, "$out/%s is not a regular file", name);
+	value->made = true;
+	return secret_read(&value->plaintext, fd, VARS_SECRET_SIZE_MAX, name, err);
 }
 
-int script_run(const struct config_generator *generator, struct vars_value *values,
-	       struct error *err)
+static int out_take(const struct config_generator *generator, int dirfd, struct vars_value *values,
+		    struct error *err)
 {
-	_cleanup_memory_folder_ struct memory_folder folder = MEMORY_FOLDER_NONE;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < generator->file_count; i++)
+		r = file_take(dirfd, &values[i], err);
+	return r < 0 ? r : undeclared_check(generator, dirfd, err);
+}
+
+/* $in/GENERATOR/FILE, or $prompts/NAME. */
+static int input_put(int folder_dirfd, const struct vars_input *input, struct error *err)
+{
+	const char *slash = strchr(input->name, '/'), *name = slash ? slash + 1 : input->name;
+	_cleanup_free_ char *generator =
+		slash ? strndup(input->name, (size_t)(slash - input->name)) : strdup("");
+	_cleanup_close_ int parent = -1, dirfd = -1;
+
+	if (!generator)
+		return error_no_memory(err);
+	parent = dir_make(folder_dirfd, slash ? "in" : "prompts", 0700, err);
+	if (parent < 0)
+		return parent;
+	if (!slash)
+		return file_write_new(parent, name, secret_span(&input->value), 0600, err);
+	dirfd = dir_make(parent, generator, 0700, err);
+	return dirfd < 0 ? dirfd
+			 : file_write_new(dirfd, name, secret_span(&input->value), 0600, err);
+}
+
+static int inputs_put(int folder_dirfd, const struct vars_inputs *inputs, struct error *err)
+{
+	static const char *const folders[] = {"in", "tmp"};
+	int r = 0;
+
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+		if (mkdirat(folder_dirfd, folders[i], 0700) < 0)
+			return error_set_errno(err, errno, "making its folder %s", folders[i]);
+	}
+	for (size_t i = 0; r == 0 && i < inputs->count; i++)
+		r = input_put(folder_dirfd, &inputs->items[i], err);
+	return r;
+}
+
+static int script_run_in(const struct config_generator *generator, const struct vars_inputs *inputs,
+			 const struct memory_folder *folder, struct vars_value *values,
+			 struct error *err)
+{
+	const struct sandbox sandbox = {
+		.script = generator->script,
+		.folder = folder->path,
+		.has_prompts = generator->prompt_count > 0,
+		.isolated = !inputs->no_sandbox,
+		.seconds_max =
+			inputs->script_seconds ? inputs->script_seconds : SCRIPT_SECONDS_DEFAULT,
+	};
 	_cleanup_secret_ struct secret output = {0};
-	int r = memory_folder_make(&folder, "the script's $out", err);
+	_cleanup_close_ int out_dirfd = -1;
+	int r = inputs_put(folder->dirfd, inputs, err);
 
 	if (r < 0)
 		return r;
-	r = script_execute(generator->script, folder.path, &output, err);
+	out_dirfd = dir_make(folder->dirfd, "out", 0700, err);
+	r = out_dirfd < 0 ? out_dirfd : sandbox_run(&sandbox, &output, err);
 	if (r == 0)
-		r = out_read(generator, folder.dirfd, values, err);
-	if (r < 0) {
-		failure_show(generator, folder.dirfd, &output, err);
-		return error_wrap(err, "the script of the generator %s", generator->name);
-	}
-	return 0;
+		r = out_take(generator, out_dirfd, values, err);
+	return r < 0 ? failure_show(generator, inputs, out_dirfd, &output, err) : 0;
+}
+
+int script_run(const struct config_generator *generator, const struct vars_inputs *inputs,
+	       struct vars_value *values, struct error *err)
+{
+	_cleanup_memory_folder_ struct memory_folder folder = MEMORY_FOLDER_NONE;
+	int r = memory_folder_make(&folder, "the script's $out", err);
+
+	if (r == 0)
+		r = script_run_in(generator, inputs, &folder, values, err);
+	return r < 0 ? error_wrap(err, "the script of the generator %s", generator->name) : 0;
 }

@@ -9,10 +9,9 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "sops/sops.h"
-#include "vars/vars.h"
+#include "vars/store.h"
 
-/* The folder that holds a machine's generators, or the shared ones. NULL without memory. */
-static char *generators_path(const char *machine)
+char *store_generators_path(const char *machine)
 {
 	char *path = NULL;
 
@@ -25,7 +24,7 @@ static char *generators_path(const char *machine)
 
 char *vars_location_path(const struct vars_location *location)
 {
-	_cleanup_free_ char *folder = generators_path(location->machine);
+	_cleanup_free_ char *folder = store_generators_path(location->machine);
 	char *path = NULL;
 
 	if (!folder ||
@@ -133,6 +132,17 @@ static int generator_switch(int parent_dirfd, const char *temporary, const char 
 	return r < 0 ? r : dir_remove_tree(parent_dirfd, temporary, false, err);
 }
 
+static int hash_write(int generator_dirfd, const struct config_generator *generator,
+		      struct error *err)
+{
+	char hash[VARS_HASH_SIZE];
+	int r = vars_validation_hash(generator, hash, err);
+
+	if (r < 0 || !hash[0])
+		return r;
+	return file_write_new(generator_dirfd, STORE_HASH_NAME, span_of_text(hash), 0644, err);
+}
+
 static int generator_write(int parent_dirfd, const struct config_generator *generator, bool shared,
 			   const struct vars_value *values, const struct age_recipients *recipients,
 			   char *const *machines, struct error *err)
@@ -148,6 +158,8 @@ static int generator_write(int parent_dirfd, const struct config_generator *gene
 	for (size_t i = 0; r == 0 && i < generator->file_count; i++)
 		r = value_write(dirfd, &values[i], shared, recipients, machines, err);
 	if (r == 0)
+		r = hash_write(dirfd, generator, err);
+	if (r == 0)
 		r = dir_sync(dirfd, generator->name, err);
 	if (r == 0)
 		r = generator_switch(parent_dirfd, temporary, generator->name, err);
@@ -160,7 +172,7 @@ int vars_store_write(int store_dirfd, const char *machine, const struct config_g
 		     const struct vars_value *values, char *const *machines, struct error *err)
 {
 	_cleanup_age_recipients_ struct age_recipients recipients = {0};
-	_cleanup_free_ char *parent = generators_path(machine);
+	_cleanup_free_ char *parent = store_generators_path(machine);
 	_cleanup_close_ int parent_dirfd = -1;
 	int r = 0;
 

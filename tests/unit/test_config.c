@@ -264,7 +264,7 @@ static void what_is_wrong_is_named_with_its_line_and_the_nearest_name(void **sta
 		 "vmcred.yaml:6: generators.g.f: unknown kind \"base46\": did you mean "
 		 "\"base64\"?"},
 		{GENERATOR "    files: {f: {}}\n    kind: {f: {base64: 0}}\n",
-		 "vmcred.yaml:6: generators.g.f: must be a whole number from 1 to 524288, not "
+		 "vmcred.yaml:6: generators.g.f: must be a whole number from 1 to 1048576, not "
 		 "\"0\""},
 		{GENERATOR "    files: {first: {}}\n    kind: {frist: {hex: 1}}\n",
 		 "vmcred.yaml:6: generators.g: kind \"frist\" has no file of that name: did you "
@@ -274,8 +274,12 @@ static void what_is_wrong_is_named_with_its_line_and_the_nearest_name(void **sta
 		 "vmcred.yaml:5: generators.g.files.f.mode: must be an octal file mode such as "
 		 "\"0400\", not "
 		 "\"0999\""},
-		{GENERATOR "    files: {f: {}}\n    script: x\n    prompts: {p: {}}\n",
-		 "vmcred.yaml:7: generators.g.prompts: is not supported by vmcred 0.1.0"},
+		{GENERATOR "    files: {f: {}}\n    script: x\n    prompts: {p: {type: x}}\n",
+		 "vmcred.yaml:7: generators.g.prompts.p.type: must be \"line\", \"hidden\", "
+		 "\"multiline\" or \"multiline-hidden\", not \"x\""},
+		{GENERATOR "    files: {f: {}}\n    kind: {f: uuid}\n    prompts: {f: {persist: "
+			   "true}}\n",
+		 "vmcred.yaml:3: generators.g: has both a prompt and a kind for \"f\""},
 		{"generators:\n  g:\n    files: {f: {}}\n    script: x\n",
 		 "vmcred.yaml:2: generators.g: is for no machine: give it machines: or share: "
 		 "true"},

@@ -1,0 +1,334 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What generators get: from each other, from prompts, from `validation`; and the sandbox that scripts run in."""
+import os
+import pty
+import signal
+import subprocess
+import time
+
+import harness
+from example import AS_NOBODY, NOBODY, Example, program_for_all
+from harness import VMCRED, equal, expect, need_root, run, test, vmcred
+
+
+def declaration(generators, machines="{m: {}}"):
+    text = f"machines: {machines}\ngenerators:\n"
+    for name, lines in generators.items():
+        text += f"  {name}:\n" + "".join(f"    {line}\n" for line in lines.splitlines())
+    return text
+
+
+def scripted(text, more="machines: [m]\nfiles: {it: {}}"):
+    return more + "\nscript: |\n" + "".join(f"  {line}\n" for line in text.splitlines())
+
+
+CHAIN = declaration(
+    {
+        "third": scripted("cat $in/second/it $in/first/it > $out/it", "machines: [m]\nfiles: {it: {}}\ndependencies: [second, first]"),
+        "second": scripted("cat $in/first/it > $out/it; echo second >> $out/it", "machines: [m]\nfiles: {it: {}}\ndependencies: [first]"),
+        "first": scripted("echo first > $out/it; echo extra > $out/open", "share: true\nfiles: {it: {}, open: {secret: false}}"),
+    }
+)  # fmt: skip
+
+
+@test("a generator sees the files of those it depends on, whatever their order in the declaration")
+def _(folder):
+    here = Example(folder, CHAIN, generate=False)
+    expect(
+        here.generate(), 0, "first (shared): made it, open\nsecond for m: made it\nthird for m: made it\n", ""
+    )
+    expect(here.get("it", generator="third"), 0, "first\nsecond\nfirst\n", "")
+    expect(here.generate(), 0, "nothing to make: all declared secrets are there\n", "")
+
+
+@test("what depends on a generator is made anew with it, and says why")
+def _(folder):
+    here = Example(folder, CHAIN, generate=False)
+    expect(here.generate())
+    result = expect(here.generate("--generator", "first", "--regenerate", "--dry-run", "--json"), 0, None, "")
+    reasons = [word for word in result.out.split('"') if word in ("regenerate", "dependency", "missing")]
+    equal(reasons, ["regenerate", "dependency", "dependency"])
+
+
+@test("a file of the store that a generator depends on is decrypted with the identity that is given")
+def _(folder):
+    here = Example(folder, CHAIN, generate=False)
+    expect(here.generate())
+    expect(
+        here.generate("--generator", "second", "--regenerate", "--identity", here.identity),
+        0, "second for m: made it\nthird for m: made it\n", "",
+    )  # fmt: skip
+    expect(
+        here.generate("--generator", "second", "--regenerate", "--identity", folder / "nowhere"),
+        3, "", f"vmcred: what the generator second depends on: reading the identity file: {folder}/nowhere: No such file or directory: "
+        "name the machine's identity file with --identity FILE\n",
+    )  # fmt: skip
+
+
+@test("asked for one generator, what it needs and is missing is made first")
+def _(folder):
+    here = Example(folder, CHAIN, generate=False)
+    expect(here.generate("--generator", "second"), 0,
+           "first (shared): made it, open\nsecond for m: made it\nthird for m: made it\n", "")  # fmt: skip
+
+
+def rejected(sentence, generators, message, machines="{m: {}}"):
+    @test(sentence)
+    def _(folder):
+        (folder / "vmcred.yaml").write_text(declaration(generators, machines))
+        expect(vmcred("generate", cwd=folder), 2, "", f"vmcred: vmcred.yaml:{message}\n")
+        equal([path.name for path in folder.iterdir()], ["vmcred.yaml"])
+
+
+KIND = "machines: [m]\nfiles: {it: {}}\nkind: {it: {hex: 4}}\n"
+
+rejected(
+    "a circle of dependencies is shown whole",
+    {name: KIND + f"dependencies: [{other}]" for name, other in (("a", "b"), ("b", "c"), ("c", "d"), ("d", "b"))},
+    "8: generators depend on each other: b -> c -> d -> b",
+)
+rejected("a generator cannot depend on itself", {"a": KIND + "dependencies: [a]"},
+         "3: generators depend on each other: a -> a")  # fmt: skip
+rejected("a dependency must be declared", {"first": KIND, "b": KIND + "dependencies: [frist]"},
+         '7: b: there is no generator "frist": did you mean "first"?')  # fmt: skip
+rejected(
+    "a shared generator cannot depend on one machine's",
+    {"a": KIND, "b": "share: true\nfiles: {it: {}}\nkind: {it: uuid}\ndependencies: [a]"},
+    '7: generators.b: is shared and cannot depend on a generator that makes other files for each machine, "a"',
+)
+rejected(
+    "a dependency must be for all machines of the generator",
+    {"a": KIND, "b": "machines: [m, n]\nfiles: {it: {}}\nkind: {it: uuid}\ndependencies: [a]"},
+    '7: generators.b: depends on a generator that is not for all of its machines, "a": add n to its machines',
+    "{m: {}, n: {}}",
+)
+rejected("a password's source must exist", {"a": "machines: [m]\nfiles: {it: {}}\nkind: {it: {password-hash: x}}"},
+         '3: generators.a: has no prompt and no file "x"')  # fmt: skip
+rejected(
+    "an issuer must be an authority that is depended on",
+    {"a": KIND, "b": "machines: [m]\ndependencies: [a]\nfiles: {k: {}, c: {}}\nkind: {k: {tls: {certificate: c, issuer: a}}}"},
+    '7: generators.b: has an issuer without a file of the kind tls with ca: true, "a"',
+)  # fmt: skip
+rejected("a kind's option must be known", {"a": "machines: [m]\nfiles: {it: {}}\nkind: {it: {ssh-key: {typ: rsa}}}"},
+         '6: generators.a.it: unknown key "typ": did you mean "type"?')  # fmt: skip
+rejected("an algorithm must be the kind's", {"a": "machines: [m]\nfiles: {it: {}}\nkind: {it: {ssh-key: HS256}}"},
+         "6: generators.a.it: ssh-key can be ed25519 or rsa, not HS256")  # fmt: skip
+rejected("a file cannot be made twice",
+         {"a": "machines: [m]\nfiles: {it: {}, p: {}}\nkind: {it: {age-key: p}, p: {wireguard: it}}"},
+         ' generators.a: kind: "it" is made by two kinds')  # fmt: skip
+
+
+VALIDATED = scripted("echo once >> $out/it", "machines: [m]\nfiles: {it: {}}\nvalidation: {b: 1, a: [x, true, null], t: '1'}")
+
+
+@test("a change of `validation` makes the files anew, and is told before")
+def _(folder):
+    here = Example(folder, declaration({"g": VALIDATED}), generate=False)
+    expect(here.generate())
+    stored = folder / "vars/per-machine/m/g/.validation-hash"
+    # What Nix computes: builtins.hashString "sha256" (builtins.toJSON validation)
+    equal(stored.read_text(), run("sha256sum", stdin='{"a":["x",true,null],"b":1,"t":"1"}').out.split()[0])
+    expect(here.generate(), 0, "nothing to make: all declared secrets are there\n", "")
+    here.config.write_text(here.config.read_text().replace("b: 1", "b: 2"))
+    warning = "vmcred: warning: g for m: its validation has changed, so its files are made anew\n"
+    expect(here.generate("--dry-run"), 0, "g for m: would make it\n", warning)
+    expect(here.generate(), 0, "g for m: made it\n", warning)
+    expect(here.generate(), 0, "nothing to make: all declared secrets are there\n", "")
+    here.config.write_text("\n".join(line for line in here.config.read_text().splitlines() if "validation" not in line))
+    expect(here.generate(), 0, "g for m: made it\n", warning)
+    assert not stored.exists()
+
+
+PROMPTED = declaration(
+    {
+        "g": scripted(
+            "cp $prompts/name $out/it; cp $prompts/pass $out/pass",
+            "machines: [m, n]\nfiles: {it: {}, pass: {}}\nprompts:\n  name: {description: Your name}\n"
+            "  pass: {type: hidden}\n  note: {type: multiline, persist: true}",
+        )
+    },
+    "{m: {}, n: {}}",
+)
+
+
+def prompted(folder):
+    here = Example(folder, PROMPTED, generate=False)
+    expect(vmcred("keygen", "--config", here.config, "--machine", "n", "--output", folder / "n"))
+    return here
+
+
+@test("prompts are answered from files, and a persisted one is stored")
+def _(folder):
+    here = prompted(folder)
+    (folder / "pass").write_text("hunter2\n")
+    (folder / "note").write_text("two\nlines\n")
+    words = ("--prompt", f"g/pass=@{folder}/pass", "--prompt", f"note=@{folder}/note", "--prompt", "name=@-")
+    expect(here.generate(*words, stdin="Ada"), 0,
+           "g for m: made it, pass, note\ng for n: made it, pass, note\n", "")  # fmt: skip
+    equal([here.get(file, generator="g").out for file in ("it", "pass", "note")], ["Ada", "hunter2", "two\nlines\n"])
+
+
+@test("an answer on the command line is refused, and not repeated")
+def _(folder):
+    here = prompted(folder)
+    expect(
+        here.generate("--prompt", "pass=hunter2"), 2, "",
+        "vmcred: --prompt pass does not name a file: the answer itself would be seen by all users of this host: "
+        "write NAME=@FILE, or NAME=@- for stdin\n",
+    )  # fmt: skip
+    expect(here.generate("--prompt", "pas=@x"), 2, "", f'vmcred: {here.config} declares no prompt "pas"\n')
+
+
+@test("without a terminal and without an answer nothing is made")
+def _(folder):
+    here = prompted(folder)
+    result = run("setsid", "--wait", VMCRED, "generate", "--config", here.config)
+    expect(result, 1, "", 'vmcred: asking for g/name: there is no terminal to ask on: '
+           "--prompt g/name=@FILE answers it without one\n")  # fmt: skip
+    assert not list(folder.glob("vars/per-machine/*/*"))
+
+
+def at_terminal(command, conversation):
+    """Runs a command on a terminal of its own; each step waits for a text and types an answer."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execvpe(str(command[0]), [str(word) for word in command], harness.CLEAN_ENVIRONMENT)
+    seen = b""
+    for wait_for, typed in conversation:
+        while wait_for not in seen:
+            seen += os.read(fd, 4096)
+        seen = seen.split(wait_for, 1)[1]
+        os.write(fd, typed)
+    rest = seen
+    try:
+        while piece := os.read(fd, 4096):
+            rest += piece
+    except OSError:
+        pass
+    os.close(fd)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), rest
+
+
+@test("at a terminal each prompt is asked once for all machines, and a hidden one is not shown")
+def _(folder):
+    here = prompted(folder)
+    code, rest = at_terminal(
+        [VMCRED, "generate", "--config", here.config],
+        [
+            (b"g/name, Your name: ", b"Ada\n"),
+            (b"g/pass (not shown): ", b"hunter2\n"),
+            (b"Again: g/pass (not shown): ", b"hunter3\n"),
+            (b"the two answers differ", b""),
+            (b"g/pass (not shown): ", b"hunter2\n"),
+            (b"Again: g/pass (not shown): ", b"hunter2\n"),
+            (b"g/note (lines, then Ctrl-D): ", b"two\nlines\n\x04"),
+        ],
+    )
+    equal(code, 0, rest)
+    assert b"hunter" not in rest, rest
+    assert b"g for n: made it, pass, note" in rest, rest
+    equal([here.get(file, generator="g").out for file in ("it", "pass", "note")], ["Ada", "hunter2", "two\nlines\n"])
+
+
+@test("Ctrl-C at a hidden prompt ends the run and leaves the terminal's echo on")
+def _(folder):
+    here = prompted(folder)
+    script = f"{VMCRED} generate --config {here.config}; echo code $?; stty -a | grep -o -- '-\\?echo ' "
+    code, rest = at_terminal(
+        ["sh", "-c", script], [(b"name, Your name: ", b"Ada\n"), (b"pass (not shown): ", b"hunter2\x03\n")]
+    )
+    equal(code, 0)
+    assert b"code 1\r\necho" in rest and b'asking for g/pass: no answer was given' in rest, rest
+    assert b"hunter" not in rest, rest
+    assert not list(folder.glob("vars/per-machine/*/*"))
+
+
+def sandboxed(sentence, text, out, *words):
+    @test(sentence)
+    def _(folder):
+        here = Example(folder, declaration({"g": scripted(text)}), generate=False)
+        expect(here.generate(*words), 0, "g for m: made it\n", "")
+        expect(here.get("it", generator="g"), 0, out, "")
+
+
+sandboxed("a script has no network", "tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' ' > $out/it", "lo\n")
+sandboxed(
+    "a script can write to its own folders alone",
+    "for place in / /tmp /run /dev/shm /root; do\n"
+    "  if (: > $place/vmcred-was-here) 2>/dev/null; then echo $place >> $out/it; fi\n"
+    "done\necho tmp > $TMPDIR/x; cat $TMPDIR/x >> $out/it",
+    "tmp\n",
+)
+sandboxed("a script sees its own processes alone", "set -- /proc/[0-9]*; echo $# > $out/it", "2\n")
+sandboxed("a script has no capability", "grep -h ^Cap /proc/self/status | grep -vc '0000000000000000' > $out/it || :", "0\n")
+sandboxed("without a sandbox a script sees the host's processes", "ls -d /proc/[0-9]* > $out/all; grep -qx /proc/$PPID $out/all && echo seen > $out/it; rm $out/all", "seen\n", "--no-sandbox")
+
+
+@test("the sandbox works for a user who is not root")
+def _(folder):
+    need_root()
+    program = program_for_all(folder)
+    here = Example(folder, declaration({"g": scripted("id -u > $out/it")}), generate=False)
+    run("chown", "-R", f"{NOBODY}:{NOBODY}", folder)
+    expect(run(*AS_NOBODY, program, "generate", "--config", here.config, env={"XDG_RUNTIME_DIR": str(folder)}), 0,
+           "g for m: made it\n", "")  # fmt: skip
+    expect(here.get("it", generator="g"), 0, f"{NOBODY}\n", "")
+
+
+@test("a script that does not end is ended, with all that it started")
+def _(folder):
+    here = Example(
+        folder, declaration({"g": scripted("setsid sleep 71.5 & sleep 71.5")}), generate=False
+    )
+    expect(
+        here.generate("--script-timeout", "1"), 1, "",
+        "vmcred: the script of the generator g: it did not end within 1 seconds: --script-timeout gives it more\n",
+    )  # fmt: skip
+    expect(run("pgrep", "-f", "sleep 71.5"), 1)
+    expect(here.generate("--script-timeout", "0"), 2, "",
+           'vmcred: --script-timeout must be seconds, from 1 to 86400, not "0"\n')  # fmt: skip
+
+
+@test("a daemon that a script leaves behind is ended with it")
+def _(folder):
+    here = Example(
+        folder, declaration({"g": scripted("setsid sh -c 'sleep 72.5 &' </dev/null >/dev/null 2>&1\necho x > $out/it")}),
+        generate=False,
+    )  # fmt: skip
+    expect(here.generate(timeout=30))
+    expect(run("pgrep", "-f", "sleep 72.5"), 1)
+
+
+@test("a run that is killed takes its script with it")
+def _(folder):
+    here = Example(folder, declaration({"g": scripted("sleep 73.5")}), generate=False)
+    with subprocess.Popen([VMCRED, "generate", "--config", str(here.config)], env=harness.CLEAN_ENVIRONMENT) as process:
+        while run("pgrep", "-f", "sleep 73.5").code != 0:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    for _attempt in range(200):
+        if run("pgrep", "-f", "sleep 73.5").code == 1:
+            return
+        time.sleep(0.02)
+    raise AssertionError("the script is still there")
+
+
+@test("what a failing script was told is masked in its output too")
+def _(folder):
+    here = Example(
+        folder,
+        declaration({
+            "g": scripted("cat $in/dep/it $prompts/pass; echo; exit 1",
+                          "machines: [m]\nfiles: {it: {}}\ndependencies: [dep]\nprompts: {pass: {}}"),
+            "dep": scripted("echo dependency-secret > $out/it"),
+        }),
+        generate=False,
+    )  # fmt: skip
+    (folder / "pass").write_text("prompted-secret")
+    result = here.generate("--prompt", f"pass=@{folder}/pass")
+    expect(result, 1, "dep for m: made it\n",
+           "vmcred: the script of the generator g: it ended with exit code 1: it printed:\n"
+           + "*" * 17 + "\n" + "*" * 15 + "\n")  # fmt: skip
+
+
+harness.main()
