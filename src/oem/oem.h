@@ -63,6 +63,9 @@ void oem_list_destroy(struct oem_list *list);
 int oem_string_encode(const char *name, struct span value, struct secret *out,
 		      enum oem_encoding *encoding, struct error *err);
 
+/* The value of a credential's string, decoded. `*value` must own nothing. */
+int oem_string_value(const struct oem_string *string, struct secret *value, struct error *err);
+
 /* Adds a credential of credentialFiles. VMCRED_USAGE also where the list has its name already. */
 int oem_list_add_credential(struct oem_list *list, const char *name, struct span value,
 			    struct error *err);

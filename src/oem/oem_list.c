@@ -55,8 +55,7 @@ static int list_check_name(const struct oem_list *list, const char *name, enum o
 	}
 	for (size_t i = 0; i < list->elsewhere_count; i++) {
 		if (strcmp(list->elsewhere[i], name) == 0)
-			return list_reject_twice(name, origin, "the VMM's arguments (-fw_cfg)",
-						 err);
+			return list_reject_twice(name, origin, "the VMM's arguments", err);
 	}
 	return 0;
 }

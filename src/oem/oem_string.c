@@ -75,19 +75,17 @@ int oem_string_encode(const char *name, struct span value, struct secret *out,
  * The bytes that a literal's Base64 stands for. systemd (unbase64mem_full() of 252) skips white
  * space and takes the canonical form only, with its padding; it drops the credential otherwise.
  */
-static int base64_size(struct span text, size_t *size, struct error *err)
+static int base64_decode_literal(struct span text, struct secret *bytes, struct error *err)
 {
-	_cleanup_secret_ struct secret characters = {0}, bytes = {0};
+	_cleanup_secret_ struct secret characters = {0};
 	int r = secret_reserve(&characters, text.size + 1, err);
 
 	for (size_t i = 0; i < text.size && r == 0; i++) {
 		if (!strchr(" \t\r\n", text.data[i]))
 			r = secret_append(&characters, span_of(text.data + i, 1), err);
 	}
-	if (r == 0)
-		r = base64_decode_secret(secret_span(&characters), BASE64_PADDED, &bytes, err);
-	*size = bytes.size;
-	return r;
+	return r < 0 ? r
+		     : base64_decode_secret(secret_span(&characters), BASE64_PADDED, bytes, err);
 }
 
 int oem_literal_parse(struct span text, struct oem_literal *literal, struct error *err)
@@ -128,7 +126,10 @@ int oem_literal_parse(struct span text, struct oem_literal *literal, struct erro
 	literal->value_size = literal->value.size;
 	r = name_check(name, err);
 	if (r == 0 && literal->encoding == OEM_BINARY) {
-		r = base64_size(literal->value, &literal->value_size, err);
+		_cleanup_secret_ struct secret bytes = {0};
+
+		r = base64_decode_literal(literal->value, &bytes, err);
+		literal->value_size = bytes.size;
 		if (r == -VMCRED_FAILED) {
 			/* It is the caller's text that is wrong. */
 			err->code = VMCRED_USAGE;
@@ -139,4 +140,16 @@ int oem_literal_parse(struct span text, struct oem_literal *literal, struct erro
 		}
 	}
 	return r;
+}
+
+int oem_string_value(const struct oem_string *string, struct secret *value, struct error *err)
+{
+	struct oem_literal literal = {0};
+	int r = oem_literal_parse(secret_span(&string->text), &literal, err);
+
+	if (r < 0)
+		return r;
+	if (literal.encoding == OEM_BINARY)
+		return base64_decode_literal(literal.value, value, err);
+	return secret_copy(value, literal.value, err);
 }

@@ -9,5 +9,6 @@
 
 extern const struct vmm_ops vmm_cloud_hypervisor;
 extern const struct vmm_ops vmm_qemu;
+extern const struct vmm_ops vmm_vmspawn;
 
 #endif

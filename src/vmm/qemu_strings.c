@@ -5,7 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/base64.h"
 #include "base/cleanup.h"
 #include "vmm/handover.h"
 #include "vmm/qemu_arguments.h"
@@ -78,22 +77,12 @@ static int path_add(struct qemu_strings *strings, const struct oem_string *strin
 static int fw_cfg_add(struct qemu_strings *strings, const struct oem_string *string,
 		      struct error *err)
 {
-	_cleanup_secret_ struct secret decoded = {0};
-	struct span text = secret_span(&string->text), value;
-	const uint8_t *equals = memchr(text.data, '=', text.size);
-	int fd, r;
+	_cleanup_secret_ struct secret value = {0};
+	int fd, r = oem_string_value(string, &value, err);
 
-	if (!equals)
-		return error_set(err, VMCRED_FAILED, "the OEM string of %s has no value",
-				 string->name);
-	value = span_of(equals + 1, text.size - (size_t)(equals + 1 - text.data));
-	if (string->encoding == OEM_BINARY) {
-		r = base64_decode_secret(value, BASE64_PADDED, &decoded, err);
-		if (r < 0)
-			return error_wrap(err, "the credential %s", string->name);
-		value = secret_span(&decoded);
-	}
-	fd = handover_create(value, err);
+	if (r < 0)
+		return error_wrap(err, "the credential %s", string->name);
+	fd = handover_create(secret_span(&value), err);
 	if (fd < 0)
 		return fd;
 	r = qemu_strings_keep(strings, fd, err);

@@ -11,6 +11,7 @@
 static const struct vmm_ops *const drivers[] = {
 	&vmm_cloud_hypervisor,
 	&vmm_qemu,
+	&vmm_vmspawn,
 };
 
 const struct vmm_ops *vmm_find(const char *program, struct error *err)
@@ -24,8 +25,10 @@ const struct vmm_ops *vmm_find(const char *program, struct error *err)
 		}
 	}
 	error_set(err, VMCRED_USAGE, "%s is not a hypervisor that vmcred can start", name);
-	error_hint(err,
-		   "it knows cloud-hypervisor*, qemu-system-*, qemu-kvm and kvm by their names");
+	error_hint(
+		err,
+		"it knows cloud-hypervisor*, qemu-system-*, qemu-kvm, kvm and systemd-vmspawn by "
+		"their names");
 	return NULL;
 }
 
@@ -61,11 +64,22 @@ static int launch_check(const struct vmm_ops *ops, const struct vmm_launch *laun
 	return 0;
 }
 
+static int parent_check(const struct vmm_ops *ops, const struct vmm_launch *launch,
+			struct error *err)
+{
+	if (!ops->is_supervisor || (launch->parent != VMM_PARENT_STAYS && !launch->guest_reports))
+		return 0;
+	error_set(err, VMCRED_USAGE, "it supervises its VM itself");
+	return error_hint(err, "leave --supervise, --notify and --stop-timeout out");
+}
+
 int vmm_run(const struct vmm_ops *ops, struct vmm_launch *launch, struct error *err)
 {
 	_cleanup_notify_ struct notify notify = NOTIFY_NONE;
-	int r = notify_prepare(&notify, ops, launch, err);
+	int r = parent_check(ops, launch, err);
 
+	if (r == 0 && !ops->is_supervisor)
+		r = notify_prepare(&notify, ops, launch, err);
 	if (r == 0)
 		r = launch_check(ops, launch, err);
 	if (r < 0)

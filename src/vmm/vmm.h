@@ -76,7 +76,8 @@ struct vmm_launch {
 struct vmm_ops {
 	const char *name; /* what messages call it */
 	const char *const
-		*programs; /* patterns (fnmatch(3)) for the program's name, NULL at the end */
+		*programs;  /* patterns (fnmatch(3)) for the program's name, NULL at the end */
+	bool is_supervisor; /* it answers the service manager and stops its guest by itself */
 
 	/*
 	 * Adds the OEM strings that the command line holds to the list. VMCRED_USAGE for arguments

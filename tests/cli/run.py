@@ -59,14 +59,14 @@ def _(folder):
 @test("a credential that the arguments have too stops the launch")
 def _(folder):
     vm = Vm(folder)
-    twice = ("the credential HOST-API-KEY comes twice, in the VMM's arguments%s and in credentialFiles: the guest's "
+    twice = ("the credential HOST-API-KEY comes twice, in the VMM's arguments and in credentialFiles: the guest's "
              "systemd would take one and drop the other: rename or remove one\n")
     prefix = "vmcred: composing the OEM strings of test-vm: "
-    expect(vm.run(*QEMU, "-smbios", "type=11,value=io.systemd.credential:HOST-API-KEY=x"), 2, "", prefix + twice % "")
+    expect(vm.run(*QEMU, "-smbios", "type=11,value=io.systemd.credential:HOST-API-KEY=x"), 2, "", prefix + twice)
     expect(vm.run(*QEMU, "-fw_cfg", "name=opt/io.systemd.credentials/HOST-API-KEY,string=x"), 2, "",
-           prefix + twice % " (-fw_cfg)")
+           prefix + twice)
     expect(vm.run(*CLOUD_HYPERVISOR, "--platform", "oem_strings=[io.systemd.credential:HOST-API-KEY=x]", stand_in={}),
-           2, "", prefix + twice % "")
+           2, "", prefix + twice)
 
 
 @test("a name that systemd would drop stops the launch")
@@ -145,8 +145,8 @@ def _(folder):
 @test("a program that is no hypervisor is refused")
 def _(folder):
     expect(Vm(folder).run("/bin/sh", "-c", "true"), 2, "",
-           "vmcred: sh is not a hypervisor that vmcred can start: it knows cloud-hypervisor*, qemu-system-*, qemu-kvm "
-           "and kvm by their names\n")
+           "vmcred: sh is not a hypervisor that vmcred can start: it knows cloud-hypervisor*, qemu-system-*, qemu-kvm, "
+           "kvm and systemd-vmspawn by their names\n")
 
 
 @test("without a command line, given or declared, run says where it comes from")

@@ -161,7 +161,7 @@ static void a_name_may_come_only_once_over_all_origins(void **state)
 	assert_success(oem_list_add_elsewhere(&list, "C", &err));
 	assert_error(
 		oem_list_add_credential(&list, "C", span_of("3", 1), &err), VMCRED_USAGE,
-		"the credential C comes twice, in the VMM's arguments (-fw_cfg) and in "
+		"the credential C comes twice, in the VMM's arguments and in "
 		"credentialFiles: the guest's systemd would take one and drop the other: rename "
 		"or remove one");
 	assert_int_equal(list.count, 2);
