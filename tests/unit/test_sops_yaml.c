@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The YAML store by itself: what it makes of a document, as the real sops has it (the tests in
+ * interop/ compare many more), and its limits.
+ */
+#include "unit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "sops/store.h"
+
+/* Reads and writes again, as sops does with a document of which nothing is encrypted. */
+static int pass(struct span yaml, unsigned int indent, struct secret *out, struct error *err)
+{
+	_cleanup_secret_ struct secret text = {0};
+	_cleanup_sops_tree_ struct sops_tree tree = {0};
+	struct sops_format format = {.indent = indent, .indent_given = indent > 0};
+	int r = secret_copy(&text, yaml, err);
+
+	if (r == 0)
+		r = sops_store_yaml.read_plain(&text, "file", &tree, err);
+	return r < 0 ? r : sops_store_yaml.write(&tree, NULL, &format, out, err);
+}
+
+static void a_document_comes_out_as_sops_writes_it(void **state)
+{
+	static const struct {
+		const char *in, *out;
+	} cases[] = {
+		{"", ""},
+		{"---\n", "{}\n"},
+		{"a:   1\n", "a: 1\n"},
+		{"a: {b: [1, [2, {c: 3}]], d: {}, e: []}\n",
+		 "a:\n    b:\n        - 1\n        - - 2\n          - c: 3\n    d: {}\n    e: "
+		 "[]\n"},
+		{"a: x # c\n# foot\n\nb: y\n", "a: x # c\n# foot\nb: \"y\"\n"},
+		{"a: # c\n  - b # l\n  # x\n  - c\n", "# c\na:\n    - b # l\n    # x\n    - c\n"},
+		{"a: &x {b: 1}\nc: *x\nd:\n  <<: *x\n",
+		 "a:\n    b: 1\nc:\n    b: 1\nd:\n    !!merge <<:\n        b: 1\n"},
+		{"a: 0x1F\nb: 1_000\nc: 089\nd: 1.0\ne: 1e400\nf: .5\ng: 1234567.5\n",
+		 "a: 31\nb: 1000\nc: 89\nd: 1\ne: 1e400\nf: 0.5\ng: 1.2345675e+06\n"},
+		{"a: 2001-12-14t21:59:43.10-05:00\nb: 2001-1-1\n",
+		 "a: 2001-12-14T21:59:43.1-05:00\nb: 2001-01-01T00:00:00Z\n"},
+		{"a: yes\nb: 'true'\nc: ~\nd: \"\\ud7ff\\x07\"\ne: '- x'\n",
+		 "a: \"yes\"\nb: \"true\"\nc: null\nd: \"\xed\x9f\xbf\\a\"\ne: '- x'\n"},
+		{"a: |\n  x\n  y\nb: >-\n  x\n  y\n", "a: |\n    x\n    y\nb: x y\n"},
+		{"a: !!binary gIGC\nb: !!str 1\n", "a: !!binary gIGC\nb: \"1\"\n"},
+		{"a: 1\n---\nb: 2\n...\n", "a: 1\n---\nb: 2\n"},
+		{"a: \"\\tx\\ny\"\nb: [\"\\n x\", \"\\n\"]\n",
+		 "a: \"\\tx\\ny\"\nb:\n    - \"\\n x\"\n    - |4+\n\n"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct secret out = {0}, again = {0};
+		struct error err = {0};
+
+		assert_success(pass(span_of_text(cases[i].in), 0, &out, &err));
+		assert_span_equal(secret_span(&out), cases[i].out);
+		assert_success(pass(secret_span(&out), 0, &again, &err));
+		assert_span_equal(secret_span(&again), cases[i].out);
+		secret_destroy(&out);
+		secret_destroy(&again);
+	}
+}
+
+static void the_indentation_is_the_one_that_is_asked_for(void **state)
+{
+	static const struct {
+		unsigned int indent;
+		const char *out;
+	} cases[] = {
+		{0, "a:\n    b:\n        - c: |\n            x\n"},
+		{1, "a:\n  b:\n    - c: |\n        x\n"},
+		{2, "a:\n  b:\n    - c: |\n        x\n"},
+		{3, "a:\n   b:\n      - c: |\n         x\n"},
+		{10, "a:\n  b:\n    - c: |\n        x\n"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct secret out = {0};
+		struct error err = {0};
+
+		assert_success(pass(span_of_text("a: {b: [{c: \"x\\n\"}]}\n"), cases[i].indent,
+				    &out, &err));
+		assert_span_equal(secret_span(&out), cases[i].out);
+		secret_destroy(&out);
+	}
+}
+
+static void what_is_no_document_is_refused_with_its_line(void **state)
+{
+#define BAD "file is not valid YAML: "
+	static const struct {
+		const char *yaml, *message;
+	} cases[] = {
+		{"# x\n", "file holds no YAML document, only comments or empty lines"},
+		{"- a\n", BAD "a document is a list or an alias, where SOPS needs a map (line 1)"},
+		{"a: 1\na: 2\n", BAD "a key stands twice in one map (line 2)"},
+		{"a: 1\n2: 3\n",
+		 BAD "a key is no string: SOPS needs strings, write it in quotes (line 2)"},
+		{"a: \"\n", BAD "a closing quote is missing: it opens (line 1)"},
+		{"a: \x01\n", BAD "a control character stands in it (line 1)"},
+		{"a: \xff\n", BAD "it is not UTF-8"},
+		{"a: x\xef\xbb\xbf\n",
+		 BAD "a byte order mark stands inside it: write it as \\uFEFF (line 1)"},
+		{"a: 1\n---\nb: !!int x\n",
+		 BAD "a value is not of the type that its tag tells (line 3)"},
+		{"a: &x [*x]\n", BAD "an anchor stands inside what it names (line 1)"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct secret out = {0};
+		struct error err = {0};
+
+		assert_error(pass(span_of_text(cases[i].yaml), 0, &out, &err), VMCRED_FAILED,
+			     cases[i].message);
+		secret_destroy(&out);
+	}
+}
+
+/* `before`, `piece` as many times, and `after`. */
+static void repeat(struct secret *text, const char *before, const char *piece, size_t count,
+		   const char *after)
+{
+	struct error err = {0};
+
+	assert_success(secret_append_text(text, before, &err));
+	for (size_t i = 0; i < count; i++)
+		assert_success(secret_append_text(text, piece, &err));
+	assert_success(secret_append_text(text, after, &err));
+}
+
+static void nesting_has_a_limit(void **state)
+{
+	static const char message[] = "file is nested more than 10000 levels deep";
+	struct error err = {0};
+	struct secret out = {0};
+
+	(void)state;
+	for (size_t levels = 9998; levels <= 10001; levels += 3) {
+		struct secret text = {0};
+
+		repeat(&text, "a: ", "[", levels, "");
+		repeat(&text, "", "]", levels, "\n");
+		if (levels < 10000)
+			assert_success(pass(secret_span(&text), 0, &out, &err));
+		else
+			assert_error(pass(secret_span(&text), 0, &out, &err), VMCRED_FAILED,
+				     message);
+		secret_destroy(&text);
+		secret_destroy(&out);
+	}
+	repeat(&out, "a:\n  ", "- ", 10001, "x\n");
+	assert_error(pass(secret_span(&out), 0, &out, &err), VMCRED_FAILED, message);
+	secret_destroy(&out);
+}
+
+/* Each anchor holds the one before ten times: ten levels are 10^10 values. */
+static void a_bomb_of_aliases_is_refused(void **state)
+{
+	char line[128];
+	struct secret text = {0}, out = {0};
+	struct error err = {0};
+
+	(void)state;
+	assert_success(secret_append_text(&text, "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n", &err));
+	for (int i = 1; i <= 10; i++) {
+		snprintf(line, sizeof(line), "a%d: &a%d [*a%d, *a%d, *a%d, *a%d, *a%d, *a%d]\n", i,
+			 i, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1);
+		assert_success(secret_append_text(&text, line, &err));
+	}
+	assert_error(pass(secret_span(&text), 0, &out, &err), VMCRED_FAILED,
+		     "file is not valid YAML: aliases make far too much of it (line 1)");
+	secret_destroy(&text);
+	secret_destroy(&out);
+}
+
+/* What would take hours if it were not linear. */
+static void large_documents_are_read_at_once(void **state)
+{
+	static const struct {
+		const char *before, *piece, *after;
+		size_t count;
+		bool good;
+	} cases[] = {
+		{"a: ", "x", "\n", 4000000, true},
+		{"a: \"", "\\n", "\"\n", 1000000, true},
+		{"a: [", "[],", "]\n", 300000, true},
+		{"a: [", "\xc3\xa9 ,", "]\n", 300000, true},
+		{"a: |\n", "  x\n", "", 300000, true},
+		{"a: x\n", "  y\n\n", "", 300000, true},
+		{"", "# x\n", "a: 1\n", 300000, true},
+		{"", "#x\n\n", "a: 1\n", 300000, true},
+		{"a:\n  b:\n    c: 1\n", "  #x\n #y\n", "", 150000, true},
+		{"a: 1\n", "---\n", "b: 2\n", 300000, true},
+		{"a: 1\n", "\n", "b: 2\n", 3000000, true},
+		{"a: 1", " ", "# b\n", 3000000, true},
+		{"%TAG !a! b\n", "%TAG !a! b\n", "---\na: 1\n", 300000, false},
+		{"a: ", "&a ", "x\n", 300000, false},
+		{"a: ", "? ", "x\n", 300000, false},
+		{"? ", "a", "\n: 1\n", 300000, true},
+		{"a: [", "{a: ", "", 9000, false},
+	};
+	struct error err = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct secret text = {0}, out = {0};
+
+		repeat(&text, cases[i].before, cases[i].piece, cases[i].count, cases[i].after);
+		if (cases[i].good)
+			assert_success(pass(secret_span(&text), 0, &out, &err));
+		else
+			assert_true(pass(secret_span(&text), 0, &out, &err) < 0);
+		error_clear(&err);
+		secret_destroy(&text);
+		secret_destroy(&out);
+	}
+}
+
+static void many_keys_and_anchors_are_told_apart_at_once(void **state)
+{
+	struct secret text = {0}, out = {0};
+	struct error err = {0};
+	char line[64];
+
+	(void)state;
+	for (int i = 0; i < 100000; i++) {
+		snprintf(line, sizeof(line), "key_%d: &anchor_%d x\n", i, i);
+		assert_success(secret_append_text(&text, line, &err));
+	}
+	assert_success(pass(secret_span(&text), 0, &out, &err));
+	assert_success(secret_append_text(&text, "key_500: y\n", &err));
+	assert_error(pass(secret_span(&text), 0, &out, &err), VMCRED_FAILED,
+		     "file is not valid YAML: a key stands twice in one map (line 100001)");
+	secret_destroy(&text);
+	secret_destroy(&out);
+}
+
+static void single_values_are_written_as_sops_extracts_them(void **state)
+{
+	static const struct {
+		const char *key, *out;
+	} cases[] = {
+		{"map", "# head\nx: 1 # one\n# foot\n"},
+		{"list", "- a\n- - b\n  - c\n"},
+		{"empty", "{}\n"},
+		{"none", "[]\n"},
+		{"number", "1.5\n"},
+		{"null", "null\n"},
+		{"true", "true\n"},
+	};
+	struct secret text = {0};
+	_cleanup_sops_tree_ struct sops_tree tree = {0};
+	struct error err = {0};
+
+	(void)state;
+	assert_success(secret_copy(
+		&text,
+		span_of_text("map:\n  # head\n  x: 1 # one\n  # foot\n\nlist: [a, [b, c]]\nempty: "
+			     "{}\nnone: []\nnumber: 1.5\n'null':\n'true': true\n"),
+		&err));
+	assert_success(sops_store_yaml.read_plain(&text, "file", &tree, &err));
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct secret out = {0};
+		size_t node =
+			sops_tree_child(&tree, SOPS_FIRST_DOCUMENT, span_of_text(cases[i].key));
+
+		assert_success(sops_store_yaml.write_value(&tree, node, NULL, &out, &err));
+		assert_span_equal(secret_span(&out), cases[i].out);
+		secret_destroy(&out);
+	}
+	secret_destroy(&text);
+}
+
+static void the_example_is_a_document_that_stays_as_it_is(void **state)
+{
+	struct secret out = {0};
+	struct error err = {0};
+
+	(void)state;
+	assert_success(pass(span_of_text(sops_store_yaml.example), 0, &out, &err));
+	assert_span_equal(secret_span(&out), sops_store_yaml.example);
+	secret_destroy(&out);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_document_comes_out_as_sops_writes_it),
+		cmocka_unit_test(the_indentation_is_the_one_that_is_asked_for),
+		cmocka_unit_test(what_is_no_document_is_refused_with_its_line),
+		cmocka_unit_test(nesting_has_a_limit),
+		cmocka_unit_test(a_bomb_of_aliases_is_refused),
+		cmocka_unit_test(large_documents_are_read_at_once),
+		cmocka_unit_test(many_keys_and_anchors_are_told_apart_at_once),
+		cmocka_unit_test(single_values_are_written_as_sops_extracts_them),
+		cmocka_unit_test(the_example_is_a_document_that_stays_as_it_is),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
