@@ -1,13 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The module with the subcommands that need libcrypto; module.h says why there is one. */
+#include <openssl/crypto.h>
+
 #include "cli/module.h"
 
 static const struct cli_command commands[] = {
-	{.name = "keygen", .run = command_keygen},   {.name = "generate", .run = command_generate},
-	{.name = "get", .run = command_get},         {.name = "activate", .run = command_activate},
-	{.name = "inspect", .run = command_inspect}, {.name = "sops", .run = command_sops},
+	{.name = "keygen", .run = command_keygen},
+	{.name = "generate", .run = command_generate},
+	{.name = "get", .run = command_get},
+	{.name = "activate", .run = command_activate},
+	{.name = "inspect", .run = command_inspect},
+	{.name = "sops", .run = command_sops},
 	{0},
 };
+
+/*
+ * libcrypto would read openssl.cnf first, and fill tables for programs that ask for algorithms as
+ * before its version 3, which is a third of its start. All that is asked of it here is in its
+ * default provider, and is fetched by name.
+ */
+__attribute__((constructor)) static void libcrypto_start(void)
+{
+	(void)OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ADD_ALL_CIPHERS |
+					  OPENSSL_INIT_NO_ADD_ALL_DIGESTS,
+				  NULL);
+}
 
 extern const struct cli_module vmcred_crypto_module;
 
