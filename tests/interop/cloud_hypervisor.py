@@ -2,7 +2,9 @@
 """The real Cloud Hypervisor, started by `vmcred run` and by itself, makes the same VM of the same command line."""
 import json
 import os
+import re
 import shlex
+import socket
 import subprocess
 
 import harness
@@ -130,6 +132,41 @@ def _(folder):
     stop(process)
     equal(info["config"]["platform"].pop("oem_strings"), ["OEM=1"])
     equal(info["config"], first["config"])
+
+
+@test("without strings to deliver --restore is the program's own, and with --kernel it is refused")
+def _(folder):
+    """No snapshot is made: not every KVM can."""
+    need_cloud_hypervisor()
+    vm = Vm(folder, "vms: {test-vm: {}}\n")
+    words = ["--restore", f"source_url=file://{folder}/none,resume=on"]
+
+    def timeless(result):
+        return result.code, result.out, re.sub(r"\d+\.\d+s", "TIME", result.err)
+
+    plain = timeless(harness.run("cloud-hypervisor", *words))
+    equal(plain[0], 1)
+    assert "Error restoring VM" in plain[2], plain
+    equal(timeless(vm.run("cloud-hypervisor", *words)), plain)
+    # By itself the program takes no notice of --restore here.
+    expect(vm.run("cloud-hypervisor", "--kernel", "/k", *words), 2, "",
+           "vmcred: reading the command line of cloud-hypervisor: --restore and --kernel cannot be combined: a restored "
+           "VM has all that belongs to it\n")
+
+
+@test("a listening socket that is handed over is its API's")
+def _(folder):
+    need_cloud_hypervisor()
+    vm = Vm(folder)
+    with socket.socket(socket.AF_UNIX) as listener:
+        os.fchmod(listener.fileno(), 0o600)
+        listener.bind(str(folder / "api"))
+        listener.listen(4)
+        process = launched(vm, "--kernel", kernel(folder / "kernel"), "--console", "off", "--api-socket",
+                           f"fd={listener.fileno()}", fds=(listener.fileno(),))
+        equal(running(folder, process)["config"]["platform"]["oem_strings"], vm.oem_strings)
+        equal(stop(process), 0)
+    assert (folder / "api").exists()
 
 
 @test("nothing in view holds a credential while it runs")
