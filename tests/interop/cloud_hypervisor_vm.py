@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The real Cloud Hypervisor by its own command line and behind `vmcred run`, side by side."""
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -12,6 +13,7 @@ import subprocess
 
 import harness
 from harness import Skip, need_root
+from cloud_hypervisor_sockets import listening, tpm_serve, vhost_user_serve
 from vm import Vm, api_get, stop, wait_for
 
 
@@ -104,16 +106,28 @@ class Guest:
 
     def info(self, line, fds=()):
         """vm.info of both, made comparable."""
-        if any("tap=" in value for value in values(shlex.split(line), "net")):
+        words = shlex.split(line)
+        if any("tap=" in value for value in values(words, "net")):
             need_root()
         both = []
-        for ours in (False, True):
-            process = self.start([*shlex.split(line), "--api-socket", "api"], ours, fds)
-            try:
-                both.append(comparable(running(self.folder, process), shlex.split(line)))
-            finally:
-                stop(process)
+        with contextlib.ExitStack() as stack:
+            for path, serve in self.sockets(words):
+                stack.enter_context(listening(path, serve))
+            for ours in (False, True):
+                process = self.start([*words, "--api-socket", "api"], ours, fds)
+                try:
+                    both.append(comparable(running(self.folder, process), words))
+                finally:
+                    stop(process)
         return both
+
+    def sockets(self, words):
+        """The sockets of other processes that a line names, and who serves them."""
+        for option, serve in (("fs", vhost_user_serve), ("disk", vhost_user_serve), ("net", vhost_user_serve),
+                              ("generic-vhost-user", vhost_user_serve), ("tpm", tpm_serve)):
+            for value in values(words, option):
+                for match in re.finditer(r"socket=([^,]*)", value):
+                    yield self.folder / match[1], serve
 
     def logged(self, line, pattern):
         """The configuration that both log; what comes of it does not matter."""
