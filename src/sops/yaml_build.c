@@ -336,6 +336,7 @@ int yaml_builder_empty(struct yaml_builder *b, const struct yaml_properties *pro
 	static const struct yaml_comments none;
 	struct yaml_node node = {
 		.kind = YAML_SCALAR,
+		.value = span_of_text(""),
 		.tag = (uint8_t)properties->tag,
 		.line = (uint32_t)properties->line,
 	};

@@ -207,6 +207,9 @@ int yaml_written_string(struct yaml_written *written, struct span text, struct e
 	struct analysis a;
 	int r = 0;
 
+	/* Pointers into nothing cannot be reckoned with. */
+	if (text.size == 0)
+		text = span_of_text("");
 	written->text = text;
 	if (!yaml_is_ascii(text) && !utf8_valid(text)) {
 		r = base64_make(written, text, err);

@@ -64,8 +64,11 @@ static const struct yaml_comments *comments_of(const struct copier *c, uint32_t 
 static int comment_add(struct copier *c, size_t container, struct span text, bool is_inline,
 		       struct error *err)
 {
-	const uint8_t *at = text.data, *end = text.data + text.size;
+	const uint8_t *at = text.data, *end;
 
+	if (text.size == 0)
+		return 0;
+	end = at + text.size;
 	while (at < end) {
 		const uint8_t *line_end = memchr(at, '\n', (size_t)(end - at));
 		struct sops_node node = {
