@@ -28,16 +28,22 @@ bool age_armor_detect(struct span text)
 
 int age_armor_encode_lines(struct span part, struct secret *text, struct error *err)
 {
-	int r = 0;
+	size_t lines = part.size / AGE_ARMOR_LINE_BYTES + 1, end;
+	int r;
 
+	/* One reservation: growing line by line would move the text again and again. */
+	if (__builtin_mul_overflow(lines, (size_t)AGE_ARMOR_LINE_COLUMNS + 1, &end) ||
+	    __builtin_add_overflow(end, text->size, &end))
+		return error_no_memory(err);
+	r = secret_reserve(text, end, err);
 	while (r == 0 && part.size > 0) {
 		struct span line =
 			span_of(part.data, part.size < AGE_ARMOR_LINE_BYTES ? part.size
 									    : AGE_ARMOR_LINE_BYTES);
 
-		r = base64_encode_secret(line, BASE64_PADDED, text, err);
-		if (r == 0)
-			r = secret_append_text(text, "\n", err);
+		base64_encode(line, BASE64_PADDED, (char *)text->data + text->size);
+		text->size += base64_encoded_size(line.size, BASE64_PADDED);
+		text->data[text->size++] = '\n';
 		part = span_of(part.data + line.size, part.size - line.size);
 	}
 	return r;
@@ -45,17 +51,8 @@ int age_armor_encode_lines(struct span part, struct secret *text, struct error *
 
 int age_armor_encode(struct span file, struct secret *text, struct error *err)
 {
-	size_t lines = file.size / AGE_ARMOR_LINE_BYTES + 1, end;
-	int r;
+	int r = secret_append_text(text, AGE_ARMOR_BEGIN "\n", err);
 
-	/* One reservation: growing line by line would move the text again and again. */
-	if (__builtin_mul_overflow(lines, (size_t)AGE_ARMOR_LINE_COLUMNS + 1, &end) ||
-	    __builtin_add_overflow(
-		    end, text->size + sizeof(AGE_ARMOR_BEGIN) + sizeof(AGE_ARMOR_END), &end))
-		return error_no_memory(err);
-	r = secret_reserve(text, end, err);
-	if (r == 0)
-		r = secret_append_text(text, AGE_ARMOR_BEGIN "\n", err);
 	if (r == 0)
 		r = age_armor_encode_lines(file, text, err);
 	if (r == 0)

@@ -3,6 +3,7 @@
 import os
 import random
 import subprocess
+import time
 
 import harness
 from harness import equal, expect, need, run, test
@@ -98,6 +99,70 @@ def _(folder):
     expect(run(need("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", ssh))
     file = pipe(need("age"), "-R", f"{ssh}.pub", "-r", recipient, stdin=b"hello")
     equal(pipe(CRYPT, "age-decrypt", path, stdin=file), b"hello", "plaintext")
+
+
+def measured(verb, words, source, target):
+    """The most memory that the program used, in KiB."""
+    with open(source, "rb") as stdin, open(target, "wb") as stdout:
+        process = subprocess.Popen(
+            [CRYPT, verb, *(str(word) for word in words)],
+            stdin=stdin, stdout=stdout, env=harness.CLEAN_ENVIRONMENT,
+        )  # fmt: skip
+        peak = 0
+        while process.poll() is None:
+            lines = open(f"/proc/{process.pid}/status", encoding="utf-8").read().splitlines()
+            peak = max([peak] + [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")])
+            time.sleep(0.001)
+    equal(process.returncode, 0, f"exit code of {verb}")
+    return peak
+
+
+@test("a stream of any size takes the same memory, under 8 MiB")
+def _(folder):
+    path, recipient = keygen(folder, "key")
+    plain, file, opened = folder / "plain", folder / "file", folder / "opened"
+    for size in (1 << 20, 96 << 20):
+        plain.write_bytes(random.Random(9).randbytes(1 << 20) * (size >> 20))
+        for verb in ("age-stream", "age-stream-armor"):
+            peaks = [measured(verb, [recipient], plain, file), measured("age-stream-decrypt", [path], file, opened)]
+            equal(max(peaks) < 8192, True, f"{verb} of {size} bytes in {peaks} KiB, under 8 MiB")
+            equal(opened.read_bytes() == plain.read_bytes(), True, "plaintext")
+
+
+@test("a stream that is cut or changed gives the genuine beginning and an error, and a bad header nothing")
+def _(folder):
+    path, recipient = keygen(folder, "key")
+    plaintext = random.Random(10).randbytes(9 * 65536 + 100)
+    file = pipe(need("age"), "-r", recipient, stdin=plaintext)
+    start = len(file) - len(plaintext) - 10 * 16
+    cut, changed = "the age payload is cut off", "a chunk of the age payload was changed or cut: its tag does not match"
+    cases = [
+        (file[:-1], 9, changed),
+        (file[: start + 5 * 65552], 4, changed),
+        (file[: start + 5 * 65552 + 10], 5, cut),
+        (file[: start + 6 * 65552 + 1] + b"x" + file[start + 6 * 65552 + 2 :], 6, changed),
+        (file[:start], 0, cut),
+        (file[: start - 1], 0, cut),
+        (file[:40] + b"x" + file[41:], 0, None),
+    ]
+    for damaged, chunks, reason in cases:
+        done = subprocess.run(
+            [CRYPT, "age-stream-decrypt", path], input=damaged, capture_output=True, check=False, timeout=60
+        )
+        equal(len(done.stdout), chunks * 65536, f"bytes of plaintext with {reason}")
+        equal(done.stdout, plaintext[: chunks * 65536], "plaintext")
+        if reason:
+            equal((done.returncode, done.stderr.decode()), (4, f"crypt: {reason}\n"), "exit code and stderr")
+        else:
+            equal(done.returncode in (1, 3, 4), True, "exit code")
+
+
+@test("a header without end is refused, and not read into memory for ever")
+def _(folder):
+    path, _ = keygen(folder, "key")
+    endless = b"age-encryption.org/v1\n-> x\n" + (b"A" * 64 + b"\n") * (40 << 20 >> 6)
+    done = run(CRYPT, "age-stream-decrypt", path, stdin=endless)
+    expect(done, code=1, out="", err="crypt: the age header is larger than 16777216 bytes\n")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Large files through age's format, between files on a memory file system: our library (argv[1] is
+tests/interop/crypt.c) and the real age in turns; throughput and ratio of medians, with the middle half, processor time,
+and the most memory. Where the machine is busy with other work, the processor time tells more."""
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+MIB = int(os.environ.get("BENCH_AGE_MIB", "1024"))
+ROUNDS = int(os.environ.get("BENCH_AGE_ROUNDS", "7"))
+
+
+def memory_peak(pid):
+    """MiB; of the program alone, since the count starts anew when it is started."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return 0
+
+
+def measure(command, source, target):
+    """Seconds, seconds of processors, and the most memory in MiB."""
+    peak = 0
+    with open(source, "rb") as stdin, open(target, "wb") as stdout:
+        start = time.perf_counter()
+        process = subprocess.Popen([str(word) for word in command], stdin=stdin, stdout=stdout)
+        while True:
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if pid:
+                break
+            peak = max(peak, memory_peak(process.pid))
+            time.sleep(0.005)
+        seconds = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise SystemExit(f"{command} failed")
+    return seconds, usage.ru_utime + usage.ru_stime, peak
+
+
+def compare(title, runs):
+    """`runs`: name → (command, source, target). The first is the yardstick."""
+    times, work, memory = ({name: [] for name in runs} for _ in range(3))
+    for number in range(ROUNDS + 1):
+        for name, run in runs.items():
+            seconds, processor, peak = measure(*run)
+            memory[name].append(peak)
+            if number > 0:
+                times[name].append(seconds)
+                work[name].append(processor)
+    print(f"{title}, {MIB} MiB\n{'':2}{'':14} {'median':>11} {'middle half':>21} {'ratio':>7} {'processor':>10} {'memory':>9}")
+    first = statistics.median(next(iter(times.values())))
+    for name, values in times.items():
+        low, middle, high = statistics.quantiles(values, n=4)
+        print(
+            f"{'':2}{name:14} {MIB / middle:5.0f} MiB/s {MIB / high:7.0f} - {MIB / low:5.0f} MiB/s {first / middle:6.2f}x "
+            f"{statistics.median(work[name]):8.2f} s {max(memory[name]):5.1f} MiB"
+        )
+    print(flush=True)
+
+
+def bench(folder):
+    crypt, age = sys.argv[1], shutil.which("age")
+    if not age:
+        print("age is not installed and is not measured against: tools/install-deps --test")
+        return
+    version = subprocess.run([age, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    key = folder / "key"
+    subprocess.run(["age-keygen", "-o", key], check=True, capture_output=True)
+    public = subprocess.run(["age-keygen", "-y", key], check=True, capture_output=True, text=True).stdout.strip()
+    plain, out = folder / "plain", folder / "out"
+    with open(plain, "wb") as file:
+        block = os.urandom(1 << 20)
+        for _ in range(MIB):
+            file.write(block)
+    for armor in (False, True):
+        what = "armored" if armor else "binary"
+        ours = [crypt, "age-stream-armor" if armor else "age-stream", public]
+        theirs = [age, *(["-a"] if armor else []), "-r", public]
+        files = {name: folder / name for name in ("age", "vmcred")}
+        compare(
+            f"Encrypting, {what}",
+            {f"age {version}": (theirs, plain, files["age"]), "vmcred": (ours, plain, files["vmcred"])},
+        )
+        runs = {f"age {version}": [age, "-d", "-i", key], "vmcred": [crypt, "age-stream-decrypt", key]}
+        compare(f"Decrypting, {what}", {name: (command, files["age"], out) for name, command in runs.items()})
+
+
+def main():
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        bench(Path(folder))
+
+
+main()
