@@ -182,6 +182,13 @@ int secret_append_random(struct secret *secret, size_t size, struct error *err)
 	return 0;
 }
 
+void secret_clear(struct secret *secret)
+{
+	if (secret->data)
+		memory_wipe(secret->data, secret->capacity);
+	secret->size = 0;
+}
+
 void secret_move(struct secret *to, struct secret *from)
 {
 	*to = *from;

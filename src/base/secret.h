@@ -49,6 +49,9 @@ int secret_read(struct secret *secret, int fd, size_t size_max, const char *what
 /* Random bytes from the kernel (getrandom(2)) added at the end. */
 int secret_append_random(struct secret *secret, size_t size, struct error *err);
 
+/* Wipes what is in it and keeps its pages, for the next one. */
+void secret_clear(struct secret *secret);
+
 /* Takes the pages over: `*to` must own nothing, `*from` owns nothing afterwards. */
 void secret_move(struct secret *to, struct secret *from);
 

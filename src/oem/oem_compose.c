@@ -28,25 +28,26 @@ static int missing_report(const struct config_vm *vm, const struct config_creden
 	return error_hint(err, "`vmcred units` gives %s the line %s", vm->unit, line);
 }
 
+/* `value` is room to read into. */
 static int credential_add(struct oem_list *list, const struct config_vm *vm,
 			  const struct config_credential_file *entry, int dirfd, const char *folder,
-			  const struct report *report, struct error *err)
+			  struct secret *value, const struct report *report, struct error *err)
 {
-	_cleanup_secret_ struct secret value = {0};
 	int r = credential_name_check(entry->credential, err);
 
 	/* The name becomes a path: nothing but a file of the folder itself. */
 	if (r < 0)
 		return r;
-	r = file_read_secret(dirfd, entry->credential, oem_limit_max(OEM_LIMIT_CREDENTIAL), &value,
+	secret_clear(value);
+	r = file_read_secret(dirfd, entry->credential, oem_limit_max(OEM_LIMIT_CREDENTIAL), value,
 			     err);
 	if (r == -VMCRED_MISSING)
 		return missing_report(vm, entry, folder, report, err);
 	if (r < 0)
 		return error_wrap(err, "the credential %s", entry->oem_name);
 	report_message(report, REPORT_DEBUG, "%s: %zu bytes from %s/%s", entry->oem_name,
-		       value.size, folder, entry->credential);
-	return oem_list_add_credential(list, entry->oem_name, secret_span(&value), err);
+		       value->size, folder, entry->credential);
+	return oem_list_add_credential(list, entry->oem_name, secret_span(value), err);
 }
 
 /* Without a folder only optional credentials may be declared. */
@@ -71,6 +72,8 @@ static int all_left_out(const struct config_vm *vm, const struct report *report,
 static int credentials_add(struct oem_list *list, const struct config_vm *vm, const char *folder,
 			   const struct report *report, struct error *err)
 {
+	/* One for all of them: locked pages are what a launch spends most of its own time on. */
+	_cleanup_secret_ struct secret value = {0};
 	_cleanup_close_ int dirfd = -1;
 
 	if (vm->credential_file_count == 0)
@@ -81,8 +84,8 @@ static int credentials_add(struct oem_list *list, const struct config_vm *vm, co
 	if (dirfd < 0)
 		return dirfd;
 	for (size_t i = 0; i < vm->credential_file_count; i++) {
-		int r = credential_add(list, vm, &vm->credential_files[i], dirfd, folder, report,
-				       err);
+		int r = credential_add(list, vm, &vm->credential_files[i], dirfd, folder, &value,
+				       report, err);
 
 		if (r < 0)
 			return r;

@@ -193,6 +193,24 @@ static void a_size_that_overflows_is_out_of_memory(void **state)
 	assert_null(secret.data);
 }
 
+static void a_cleared_secret_keeps_its_pages_and_none_of_its_bytes(void **state)
+{
+	struct error err = {0};
+	struct secret secret = {0};
+	const uint8_t *pages;
+
+	(void)state;
+	secret_clear(&secret);
+	assert_success(secret_copy(&secret, span_of_text(canary), &err));
+	pages = secret.data;
+	secret_clear(&secret);
+	assert_ptr_equal(secret.data, pages);
+	assert_int_equal(secret.size, 0);
+	for (size_t i = 0; i < secret.capacity; i++)
+		assert_int_equal(secret.data[i], 0);
+	secret_destroy(&secret);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -205,6 +223,7 @@ int main(void)
 		cmocka_unit_test(a_source_of_exactly_its_limit_is_read),
 		cmocka_unit_test(secrets_are_compared_whole),
 		cmocka_unit_test(a_size_that_overflows_is_out_of_memory),
+		cmocka_unit_test(a_cleared_secret_keeps_its_pages_and_none_of_its_bytes),
 	};
 
 	return cmocka_run_group_tests_name("secret", tests, NULL, NULL);
