@@ -171,6 +171,10 @@ def comparable(info, words):
     # The OEM strings of vmcred need a platform, which a line without --platform has not.
     if not values(words, "platform"):
         config.pop("platform", None)
+    # The number of a pty is whatever is free.
+    for console in ("console", "serial", "debug_console"):
+        if config[console]["mode"] == "Pty":
+            config[console].pop("file", None)
     for interface, text in zip(config.get("net") or [], values(words, "net")):
         given = [pair.partition("=")[0] for pair in text.split(",")]
         for member in ("mac", "host_mac"):
