@@ -23,6 +23,7 @@ file. $STAND_IN, a JSON object, makes it misbehave:
     cut        resource whose answer ends in the middle, with the connection
     garbage    resource whose answer is not HTTP
     deaf       true: the guest does not listen to the power button
+    interrupted  exit code when SIGINT comes
     stubborn   true: vmm.shutdown is answered and not done, SIGTERM is ignored
     hang       resource that it never answers, deaf to SIGTERM
 """
@@ -236,6 +237,8 @@ def main():
         record([])
         sys.exit(BEHAVIOUR.get("exit", 0))
     # An exception could come while Python takes something down, and would be dropped there.
+    if "interrupted" in BEHAVIOUR:
+        signal.signal(signal.SIGINT, lambda *_: os._exit(BEHAVIOUR["interrupted"]))
     signal.signal(signal.SIGTERM, signal.SIG_IGN if BEHAVIOUR.get("stubborn") else lambda *_: os._exit(0))
     INHERITED.extend(inherited(listener))
     record([])

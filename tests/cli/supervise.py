@@ -119,6 +119,23 @@ def _(folder):
         equal(vm.requested(), BOOT)
 
 
+@test("Ctrl-C reaches the VMM from the terminal, and vmcred does not act on it")
+def _(folder):
+    vm = Vm(folder)
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        # A session of its own, with the terminal as its controlling one.
+        ["setsid", "--ctty", "--wait", harness.VMCRED, "run", "--credentials", vm.credentials, "test-vm", "--",
+         *CLOUD_HYPERVISOR], cwd=folder, env=harness.CLEAN_ENVIRONMENT | vm.environment({"interrupted": 5}),
+        stdin=theirs, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    os.close(theirs)
+    wait_for("vm.boot", vm.booted)
+    os.write(ours, b"\x03")
+    equal(process.wait(20), 5)
+    os.close(ours)
+    equal(vm.requested(), BOOT)
+
+
 @test("a user's connections to --api-socket leave the power button ours")
 def _(folder):
     vm = Vm(folder)

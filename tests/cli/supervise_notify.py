@@ -196,17 +196,19 @@ def _(folder):
         connection.close()
 
 
-@test("a guest that tells much is heard 64 times at once, and 32 times a second after that")
+@test("a guest that tells much is heard 256 times at once and 64 times a second after that, and costs no descriptors")
 def _(folder):
     vm = NotifyVm(folder)
     process = vm.started("--notify")
     equal(vm.heard(), STARTING)
     start = time.monotonic()
-    for number in range(100):
+    descriptors = os.listdir(f"/proc/{process.pid}/fd")
+    for number in range(300):
         vm.tell(f"STATUS={number}")
         equal(vm.heard(), f"STATUS={number}")
     passed = time.monotonic() - start
-    assert passed * 32 + 64 >= 99, f"100 messages in {passed} seconds"
+    assert passed * 64 + 256 >= 299, f"300 messages in {passed} seconds"
+    equal(os.listdir(f"/proc/{process.pid}/fd"), descriptors)
     equal(stop(process), 0)
 
 
