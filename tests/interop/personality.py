@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A runner script of microvm.nix's shape, with a link to vmcred in the place of the real hypervisor."""
+import os
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import harness
+from cloud_hypervisor_vm import kernel, need_cloud_hypervisor, running
+from harness import equal, need, test
+from vm import Qmp, Vm, canary, children, stop
+
+RUNNER = """#!/bin/bash
+set -eou pipefail
+
+runtime_args=
+
+exec -a "microvm@test-vm" {program} {words} ${{runtime_args:-}}
+"""
+
+
+def start(vm, name, words, ours):
+    """The runner, with the real program in it or with a link to vmcred."""
+    program = Path(shutil.which(name))
+    if ours:
+        program = vm.bin / name
+        program.symlink_to(harness.VMCRED)
+    runner = vm.folder / f"microvm-run-{'ours' if ours else 'plain'}"
+    runner.write_text(RUNNER.format(program=program, words=shlex.join(map(str, words))))
+    runner.chmod(0o755)
+    environment = harness.CLEAN_ENVIRONMENT | vm.environment() | {
+        "VMCRED_VM": "test-vm",
+        "VMCRED_CONFIG": str(vm.folder / "vmcred.yaml"),
+        "CREDENTIALS_DIRECTORY": str(vm.credentials),
+    }
+    with open(vm.folder / "err", "wb") as err:
+        return subprocess.Popen([runner], cwd=vm.folder, env=environment, stdin=subprocess.DEVNULL,
+                                stdout=subprocess.DEVNULL, stderr=err)
+
+
+def words_of(pid):
+    return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[:-1]
+
+
+def no_value_in_view(vm, pid):
+    view = Path(f"/proc/{pid}/cmdline").read_bytes()
+    for value in (vm.api_key, vm.tls):
+        for form in canary(value):
+            assert form not in view, view
+
+
+@test("Cloud Hypervisor makes the same VM as the runner does without vmcred, with the credentials in it")
+def _(folder):
+    need_cloud_hypervisor()
+    vm = Vm(folder)
+    words = ["--cpus", "boot=1", "--watchdog", "--kernel", kernel(folder / "kernel"), "--cmdline", "console=ttyS0 panic=-1",
+             "--seccomp", "true", "--memory", "mergeable=on,size=128M",
+             "--platform", "oem_strings=[ARG=1]", "--console", "null", "--serial", "null",
+             "--vsock", f"cid=3,socket={folder}/vsock", "--api-socket", folder / "api"]
+    plain = start(vm, "cloud-hypervisor", words, ours=False)
+    expected = running(folder, plain)["config"]
+    stop(plain)
+    for name in ("vsock", "api"):
+        (folder / name).unlink(missing_ok=True)
+    process = start(vm, "cloud-hypervisor", words, ours=True)
+    try:
+        got = running(folder, process)["config"]
+        equal(words_of(process.pid), ["microvm@test-vm", *map(str, words)])
+        equal(words_of(children(process.pid)[0])[0], "microvm@test-vm")
+        for pid in (process.pid, *children(process.pid)):
+            no_value_in_view(vm, pid)
+    finally:
+        # The guest has no idea of a power button.
+        process.kill()
+        process.wait()
+    equal(got["platform"].pop("oem_strings"), ["ARG=1", *vm.oem_strings])
+    expected["platform"].pop("oem_strings")
+    equal(got, expected, "config")
+
+
+@test("QEMU gets its own arguments and a descriptor for each string")
+def _(folder):
+    need("qemu-system-x86_64")
+    vm = Vm(folder)
+    words = ["-name", "test-vm", "-M", "q35,accel=tcg", "-m", "64", "-nodefaults", "-display", "none", "-S",
+             "-qmp", f"unix:{folder}/qmp,server=on,wait=off"]
+    process = start(vm, "qemu-system-x86_64", words, ours=True)
+    try:
+        equal(Qmp(folder / "qmp")("query-name"), {"name": "test-vm"})
+        got = words_of(process.pid)
+        equal(got[:len(words) + 1], ["microvm@test-vm", *words])
+        equal([word.rstrip("0123456789") for word in got[len(words) + 1:]], ["-smbios", "type=11,path=/dev/fd/"] * 4)
+        equal(os.readlink(f"/proc/{process.pid}/exe"), os.path.realpath(shutil.which("qemu-system-x86_64")))
+        no_value_in_view(vm, process.pid)
+    finally:
+        stop(process)
+
+
+harness.main()
