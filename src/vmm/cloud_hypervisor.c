@@ -15,8 +15,11 @@
 
 /*
  * Cloud Hypervisor takes OEM strings on its command line or through its API; only the API is out of
- * sight. So its command line is translated to an API request (cloud_hypervisor_config.c) and the VM
- * is made by that (cloud_hypervisor_launch.c).
+ * sight. So its command line is translated to a configuration (_config.c), word by word, option by
+ * option (_options.c), key by key (_keys.c, _devices.c; _object.c, _values.c, _lists.c and
+ * _syntax.c read them), or a file gives it (_file.c). _body.c makes the request of it,
+ * _descriptors.c and _version.c see to what a request alone cannot carry, _requests.c talks to the
+ * API, and _launch.c or _exec.c starts the program for that.
  */
 
 static int cloud_hypervisor_arguments_read(char *const *argv, struct oem_list *list,

@@ -65,13 +65,16 @@ static int api_socket_read(struct cloud_hypervisor_config *config, const char *t
 	return text_keep(text, &config->api_socket, err);
 }
 
-/* What stays on the VMM's own command line. */
+/* What stays on the VMM's own command line; a value with '-' in front cannot stand apart there. */
 static int option_stay(struct cloud_hypervisor_config *config, const struct option_row *row,
 		       const char *value, struct error *err)
 {
-	int r = command_add_format(&config->command, err, "--%s", row->name);
+	bool apart = value && value[0] != '-';
+	int r = value && !apart
+			? command_add_format(&config->command, err, "--%s=%s", row->name, value)
+			: command_add_format(&config->command, err, "--%s", row->name);
 
-	if (r == 0 && value)
+	if (r == 0 && apart)
 		r = command_add(&config->command, value, err);
 	if (r == 0 && row->json)
 		r = option_member_put(config->vm, row->json, json_true(), err);

@@ -9,8 +9,6 @@
 #include "vmm/cloud_hypervisor_values.h"
 #include "vmm/cloud_hypervisor_version.h"
 
-#define KEYS_MAX 40
-
 static int key_reject(const struct option_key *keys, const char *name, struct error *err)
 {
 	const char *nearest = cloud_hypervisor_key_nearest(keys, name);
@@ -26,7 +24,7 @@ static int key_reject(const struct option_key *keys, const char *name, struct er
 
 /* Splits "key=value,…" into a value for each row of the table; the last one of a key counts. */
 static int pairs_read(const struct option_key *keys, const struct command *pieces,
-		      const char *values[KEYS_MAX], struct error *err)
+		      const char *values[OPTION_KEYS_MAX], struct error *err)
 {
 	for (size_t i = 0; i < pieces->count; i++) {
 		char *piece = pieces->words[i], *equals = strchr(piece, '=');
@@ -47,7 +45,7 @@ static int pairs_read(const struct option_key *keys, const struct command *piece
 
 /* The default of a key that the API wants and the command line does not. */
 static const char *value_absent(const struct option_key *keys, const struct option_key *key,
-				const char *const values[KEYS_MAX])
+				const char *const values[OPTION_KEYS_MAX])
 {
 	if (!key->absent || key->absent[0] != '=')
 		return key->absent;
@@ -115,7 +113,7 @@ static int keys_read(struct cloud_hypervisor_config *config, const struct option
 {
 	_cleanup_command_ struct command pieces = {0};
 	_cleanup_json_ json_t *made = json_object();
-	const char *values[KEYS_MAX] = {NULL};
+	const char *values[OPTION_KEYS_MAX] = {NULL};
 	int r = made ? 0 : error_no_memory(err);
 
 	if (r == 0 && !option_text_blank(text))

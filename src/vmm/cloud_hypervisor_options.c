@@ -84,7 +84,6 @@ const struct option_row cloud_hypervisor_options[] = {
 /* clang-format on */
 
 #define ROWS_MAX (sizeof(cloud_hypervisor_options) / sizeof(cloud_hypervisor_options[0]))
-#define KEYS_MAX 40
 
 const struct option_row *cloud_hypervisor_option_find(const char *name)
 {
@@ -106,9 +105,9 @@ const char *cloud_hypervisor_option_nearest(const char *name)
 
 const char *cloud_hypervisor_key_nearest(const struct option_key *keys, const char *name)
 {
-	const char *names[KEYS_MAX + 1] = {NULL};
+	const char *names[OPTION_KEYS_MAX + 1] = {NULL};
 
-	for (size_t i = 0; i < KEYS_MAX && keys[i].name; i++)
+	for (size_t i = 0; i < OPTION_KEYS_MAX && keys[i].name; i++)
 		names[i] = keys[i].name;
 	return name_nearest(name, names);
 }

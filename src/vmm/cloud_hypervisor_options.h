@@ -96,6 +96,9 @@ struct option_row {
 	struct option_scope scope;
 };
 
+/* No key table has more rows. */
+#define OPTION_KEYS_MAX 40
+
 /* Where --memory-zone's objects are kept until --memory is known. */
 #define MEMORY_ZONES_MEMBER "memory_zones"
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "vmm/cloud_hypervisor_config.h"
+#include "vmm/cloud_hypervisor_version.h"
 
 #define WORDS(...) ((const char *const[]){"cloud-hypervisor", __VA_ARGS__, NULL})
 
@@ -204,14 +205,16 @@ static void what_the_table_does_not_know_is_an_error_that_names_it(void **state)
 static void options_of_the_vmm_stay_on_its_command_line(void **state)
 {
 	static const char *const expected[] = {
-		"cloud-hypervisor", "--log-file", "/l", "-vv", "--seccomp", "log", "--no-shutdown"};
+		"cloud-hypervisor", "--log-file",         "/l", "-vv", "--seccomp", "log",
+		"--no-shutdown",    "--log-format=-{msg}"};
 	struct cloud_hypervisor_config config = {0};
 	struct error err = {0};
 
 	(void)state;
 	assert_success(cloud_hypervisor_config_read(
 		ARGV("--log-file", "/l", "-vv", "--kernel", "/k", "--api-socket", "path=/s",
-		     "--seccomp=log", "--no-shutdown", "--watchdog"),
+		     "--seccomp=log", "--no-shutdown", "--watchdog", "--log-format=-{msg}", "--rtc",
+		     "--pvpanic"),
 		&config, &err));
 	assert_int_equal(config.command.count, sizeof(expected) / sizeof(expected[0]));
 	for (size_t i = 0; i < config.command.count; i++)
@@ -281,6 +284,62 @@ static void the_body_holds_every_string_whole(void **state)
 	cloud_hypervisor_config_destroy(&config);
 }
 
+static size_t keys_count(const struct option_key *keys)
+{
+	size_t count = 0;
+
+	while (keys && keys[count].name)
+		count++;
+	return count;
+}
+
+static void no_key_table_has_more_rows_than_are_read(void **state)
+{
+	(void)state;
+	for (const struct option_row *row = cloud_hypervisor_options; row->name; row++)
+		assert_true(keys_count(row->keys) <= OPTION_KEYS_MAX);
+}
+
+#define OLD ": leave it out, or take a Cloud Hypervisor that has it"
+
+/* What a program says of itself, asked for --rng id=r (v52) and --igvm (a feature). */
+static const struct {
+	const char *answer, *line;
+} pings[] = {
+	{"{\"version\": \"52.0.0\", \"features\": [\"kvm\", \"igvm\"]}", NULL},
+	{"{\"version\": \"52\", \"features\": [\"igvm\"]}", NULL},
+	{"{\"version\": \"51.2.0\", \"features\": [\"igvm\"]}",
+	 "--rng: Cloud Hypervisor v51.2 does not know its key \"id\": it came with v52.0" OLD},
+	{"{\"version\": \"54.0.0\", \"features\": []}",
+	 "--igvm: Cloud Hypervisor v54.0 does not know it: it was built without igvm" OLD},
+	{"{\"version\": \"54.0.0\"}",
+	 "--igvm: Cloud Hypervisor v54.0 does not know it: it was built without igvm" OLD},
+	/* Nobody knows what this is. */
+	{"{\"version\": \"next\"}", NULL},
+	{"{\"version\": 51}", NULL},
+	{"[]", NULL},
+};
+
+static void what_a_version_does_not_know_is_an_error_that_names_it(void **state)
+{
+	struct cloud_hypervisor_config config = {0};
+	struct error err = {0};
+
+	(void)state;
+	assert_success(
+		cloud_hypervisor_config_read(ARGV("--igvm", "/i", "--rng", "id=r"), &config, &err));
+	for (size_t i = 0; i < sizeof(pings) / sizeof(pings[0]); i++) {
+		struct span answer = span_of_text(pings[i].answer);
+
+		if (pings[i].line)
+			assert_error(cloud_hypervisor_needs_check(&config, answer, &err),
+				     VMCRED_USAGE, pings[i].line);
+		else
+			assert_success(cloud_hypervisor_needs_check(&config, answer, &err));
+	}
+	cloud_hypervisor_config_destroy(&config);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -289,6 +348,8 @@ int main(void)
 		cmocka_unit_test(options_of_the_vmm_stay_on_its_command_line),
 		cmocka_unit_test(oem_strings_are_split_as_cloud_hypervisor_does),
 		cmocka_unit_test(the_body_holds_every_string_whole),
+		cmocka_unit_test(no_key_table_has_more_rows_than_are_read),
+		cmocka_unit_test(what_a_version_does_not_know_is_an_error_that_names_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
