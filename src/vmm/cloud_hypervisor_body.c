@@ -55,7 +55,8 @@ static int platform_append(struct secret *body, bool *first, json_t *platform,
 	return r == 0 ? secret_append_text(body, "}", err) : r;
 }
 
-/* The interfaces that need no descriptors from us. */
+/* The interfaces that need no descriptors from us. An empty list, too, says that there will be
+ * some: with --landlock the VM may open /dev/net/tun for that alone. */
 static int net_append(struct secret *body, bool *first, const json_t *net, size_t count,
 		      struct error *err)
 {
@@ -66,7 +67,7 @@ static int net_append(struct secret *body, bool *first, const json_t *net, size_
 		if (json_array_append(front, json_array_get(net, i)) < 0)
 			r = error_no_memory(err);
 	}
-	return r == 0 && count > 0 ? member_append(body, first, "net", front, err) : r;
+	return r == 0 ? member_append(body, first, "net", front, err) : r;
 }
 
 int cloud_hypervisor_config_body(const struct cloud_hypervisor_config *config,

@@ -81,28 +81,42 @@ def tun_count(pid):
     return count
 
 
-@test("interfaces that come as descriptors are the same ones, in the same places, and no descriptor is left over")
-def _(folder):
-    need_cloud_hypervisor()
-    private_network_enter()
+def interfaces_compare(folder, line, fds):
+    """Both ways to start it, and what each holds of taps; returns the VM."""
     guest = Guest(folder)
-    two, one = tap_queues("two", 2), tap_queues("one", 1)
-    line = (f"--kernel kernel --console off --cpus boot=2 --net tap=a,mac=02:00:00:00:00:01 "
-            f"fd=[{two[0]},{two[1]}],num_queues=4,mac=02:00:00:00:00:02,id=second tap=c,mac=02:00:00:00:00:03 "
-            f"fd={one[0]},mac=02:00:00:00:00:04 --api-socket api")
     got = []
     for ours in (False, True):
-        process = guest.start(shlex.split(line), ours, fds=(*two, *one))
+        process = guest.start(shlex.split(line), ours, fds=fds)
         info = comparable(running(folder, process), shlex.split(line))
         got.append((info, tun_count([process.pid, *children(process.pid)][-1])))
         if ours:
             equal(tun_count(process.pid), 0)
         stop(process)
     equal(got[1], got[0])
-    equal([interface["mac"] for interface in got[1][0]["config"]["net"]],
-          [f"02:00:00:00:00:0{number}" for number in range(1, 5)])
-    for fd in (*two, *one):
+    for fd in fds:
         os.close(fd)
+    return got[1][0]["config"]
+
+
+@test("interfaces that come as descriptors are the same ones, in the same places, and no descriptor is left over")
+def _(folder):
+    need_cloud_hypervisor()
+    private_network_enter()
+    two, one = tap_queues("two", 2), tap_queues("one", 1)
+    config = interfaces_compare(
+        folder, f"--kernel kernel --console off --cpus boot=2 --net tap=a,mac=02:00:00:00:00:01 "
+                f"fd=[{two[0]},{two[1]}],num_queues=4,mac=02:00:00:00:00:02,id=second tap=c,mac=02:00:00:00:00:03 "
+                f"fd={one[0]},mac=02:00:00:00:00:04 --api-socket api", (*two, *one))
+    equal([interface["mac"] for interface in config["net"]], [f"02:00:00:00:00:0{number}" for number in range(1, 5)])
+
+
+@test("with --landlock an interface behind one with descriptors can still open its tap")
+def _(folder):
+    need_cloud_hypervisor()
+    private_network_enter()
+    one = tap_queues("one", 1)
+    interfaces_compare(folder, f"--kernel kernel --console off --landlock --net fd={one[0]},mac=02:00:00:00:00:01 "
+                               f"tap=b,mac=02:00:00:00:00:02 --api-socket api", one)
 
 
 @test("an interface whose descriptors do not fit its queues is refused in its own words")
