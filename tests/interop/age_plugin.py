@@ -41,15 +41,16 @@ class Rig:
         path.chmod(0o600)
         return path
 
-    def run(self, *words, stdin=b"", answers=None, env=None):
+    def run(self, *words, stdin=b"", answers=None, env=None, cwd=None):
         environment = dict(self.env) | (env or {})
         if answers is not None:
             path = self.folder / "answers"
             path.write_text("".join(answer + "\n" for answer in answers))
             environment["CRYPT_ANSWERS"] = str(path)
         done = subprocess.run(
-            [str(word) for word in words], input=stdin, env=environment, capture_output=True, check=False, timeout=60
-        )
+            [str(word) for word in words], input=stdin, env=environment, cwd=cwd, capture_output=True, check=False,
+            timeout=60,
+        )  # fmt: skip
         return done.returncode, done.stdout, done.stderr.decode()
 
     def encrypt(self, *words, **options):
@@ -230,9 +231,9 @@ def _(folder):
     missing = "the program age-plugin-test is not installed: put it into a folder of PATH\n"
     for path in ("/usr/bin:/bin", "", "bin", f":{folder}/nowhere:."):
         env = {"PATH": path}
-        code, out, err = rig.run(os.path.abspath(CRYPT), "age-encrypt", rig.recipient("plain"), env=env)
+        code, out, err = rig.run(os.path.abspath(CRYPT), "age-encrypt", rig.recipient("plain"), env=env, cwd=folder)
         equal((code, out, err), (3, b"", ENCRYPTING + missing), f"encrypting with PATH={path}")
-        found = rig.run(os.path.abspath(CRYPT), "age-decrypt", rig.identities("plain"), stdin=file, env=env)
+        found = rig.run(os.path.abspath(CRYPT), "age-decrypt", rig.identities("plain"), stdin=file, env=env, cwd=folder)
         equal(found, (3, b"", DECRYPTING + missing), f"decrypting with PATH={path}")
 
 
