@@ -91,6 +91,26 @@ static void a_tree_that_sops_wrote_is_printed_as_sops_does(void **state)
 	secret_destroy(&out);
 }
 
+static void a_document_of_an_old_sops_is_opened_and_keeps_its_version(void **state)
+{
+	_cleanup_sops_document_ struct sops_document *document = NULL;
+	struct secret plain = {0}, sealed = {0};
+	struct error err = {0};
+
+	assert_success(open_document(span_of_text(vector_sops_old), *state, &document, &err));
+	assert_string_equal(sops_document_version(document), "3.7.3");
+	assert_success(sops_document_write(document, sops_store_named("json"), NULL, &plain, &err));
+	assert_span_equal(secret_span(&plain),
+			  "{\n\t\"a\": \"x\",\n\t\"b\": [\n\t\t1,\n\t\t1.5,\n\t\ttrue,\n"
+			  "\t\tnull\n\t]\n}\n");
+	assert_success(sops_document_reencrypt(document, &err));
+	assert_success(
+		sops_document_write(document, sops_store_named("json"), NULL, &sealed, &err));
+	assert_non_null(memmem(sealed.data, sealed.size, "\"version\": \"3.7.3\"", 18));
+	secret_destroy(&plain);
+	secret_destroy(&sealed);
+}
+
 static void every_value_survives_the_round_trip(void **state)
 {
 	static const struct {
@@ -384,6 +404,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_binary_document_that_sops_wrote_gives_its_value),
 		cmocka_unit_test(a_tree_that_sops_wrote_is_printed_as_sops_does),
+		cmocka_unit_test(a_document_of_an_old_sops_is_opened_and_keeps_its_version),
 		cmocka_unit_test(every_value_survives_the_round_trip),
 		cmocka_unit_test(no_cut_of_a_document_gives_a_value),
 		cmocka_unit_test(a_changed_byte_gives_an_error_or_the_exact_value),

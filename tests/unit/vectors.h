@@ -114,4 +114,47 @@ static const char vector_sops_tree[] __attribute__((unused)) =
 	"\t}\n"
 	"}\n";
 
+/* A document of sops 3.7.3, with the fields that it wrote whether there was something in them or
+ * not. */
+static const char vector_sops_old[] __attribute__((unused)) =
+	"{\n"
+	"\t\"a\": \"ENC[AES256_GCM,data:Bg==,iv:b9/1FzeOUV2Ym6ZzE0zGbGW8OVkj+G8SoovaH3PX1"
+	"XA=,tag:ZC54d3iK7IHqlW0TXqfG/Q==,type:str]\",\n"
+	"\t\"b\": [\n"
+	"\t\t\"ENC[AES256_GCM,data:Mw==,iv:ki+I57BDRkFy2lUDDngIxIzcwFs5FG/YZufRyjHrGbc=,t"
+	"ag:3OVrHtyy5EAN6RyBsWBNAQ==,type:float]\",\n"
+	"\t\t\"ENC[AES256_GCM,data:qc0+,iv:HNwc8JxfAcs2Qc1y3alsApgVtXjnBdLwSJWtYU36/kI=,t"
+	"ag:ZDl7ZHQ3wt4xkPZnQufGWA==,type:float]\",\n"
+	"\t\t\"ENC[AES256_GCM,data:nCzSmA==,iv:BQBRwYBAmonhM2Ym1rnTg/8tFpx7/91zflaOdVP0tp"
+	"E=,tag:hmzQgaKg6kt7jNGMbQulPA==,type:bool]\",\n"
+	"\t\tnull\n"
+	"\t],\n"
+	"\t\"sops\": {\n"
+	"\t\t\"kms\": null,\n"
+	"\t\t\"gcp_kms\": null,\n"
+	"\t\t\"azure_kv\": null,\n"
+	"\t\t\"hc_vault\": null,\n"
+	"\t\t\"age\": [\n"
+	"\t\t\t{\n"
+	"\t\t\t\t\"recipient\": \"age1vmp7ru0wseshef8ec6tgq992f0r02gla2ptrt0e0y9phf9lhju6"
+	"s37k2p8\",\n"
+	"\t\t\t\t\"enc\": \"-----BEGIN AGE ENCRYPTED FILE-----\\nYWdlLWVuY3J5cHRpb24ub3Jn"
+	"L3YxCi0+IFgyNTUxOSBBbXkySlNKWUZ4THVhbzc3\\nc3hPMjVWODg4L1BPTERqaXAzblpQQ1E2a1VjC"
+	"mRJbGs0SWNYakltOHI3VmF0U1hz\\nNmZ3VTdMVDVmeWxNRUdka2RkbE4rUnMKLS0tIDY4eW80ZVl5dF"
+	"Y4L3dqSUtraEg0\\nQ3REUWdmbHhqRmxWYmtFZlZaU1JFWFEKrUkFw4YFcFczo8i/gu5oqKZccZ2ZBVC"
+	"U\\neEnwMfNTcE3wQByy+g8Bg4yJbKKqadfCI1FlfqohGmcm2Hp/6uGBqQ==\\n-----END AGE ENCR"
+	"YPTED FILE-----\\n\"\n"
+	"\t\t\t}\n"
+	"\t\t],\n"
+	"\t\t\"lastmodified\": \"2026-11-24T12:06:59Z\",\n"
+	"\t\t\"mac\": \"ENC[AES256_GCM,data:bc/25uIiZGDv1NmHiT6aHH3IlSXpvIYN/ZqhzJ56fXv6Z"
+	"ykkYFthwvQr3vaigi3ysS3kc+7PYcUhuchPp6423wiVpAVilioa345JvQsvRbn5kLcjDoSwolwsZYfpO"
+	"0yohHJnQ5QXLJO+alUbEOKmIsBZ4B/tnlG9veY9c+dU6XI=,iv:KYAALI2u7oiM8x+D5DHdHl3aHDRQ6"
+	"SahR7vwRbAYhoU=,tag:JJJjKUuZAGOnMGwXNMc3bQ==,type:str]\",\n"
+	"\t\t\"pgp\": null,\n"
+	"\t\t\"unencrypted_suffix\": \"_unencrypted\",\n"
+	"\t\t\"version\": \"3.7.3\"\n"
+	"\t}\n"
+	"}\n";
+
 #endif
