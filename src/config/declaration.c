@@ -118,6 +118,21 @@ static int load_reference_check(struct reader *reader, const struct config *conf
 	return 0;
 }
 
+/* The credentials of a unit's two VMs could not be told apart. With default names none is alike. */
+static int units_check(struct reader *reader, const struct config *config)
+{
+	for (size_t i = 0; i < config->vm_count; i++) {
+		const struct config_vm *vm = &config->vms[i],
+				       *other = config_vm_of_unit(config, vm->unit);
+
+		if (other != vm)
+			return error_set(reader->err, VMCRED_USAGE,
+					 "%s:%d: vms.%s: its unit %s is that of %s", reader->path,
+					 vm->line, vm->name, vm->unit, other->name);
+	}
+	return 0;
+}
+
 static int references_check(struct reader *reader, struct config *config)
 {
 	int r = schema_names(config, reader->err);
@@ -130,7 +145,7 @@ static int references_check(struct reader *reader, struct config *config)
 		for (size_t j = 0; r == 0 && j < config->vms[i].load_count; j++)
 			r = load_reference_check(reader, config, &config->vms[i].loads[j]);
 	}
-	return r;
+	return r == 0 ? units_check(reader, config) : r;
 }
 
 /* The parser's own words, with the place that it names. */

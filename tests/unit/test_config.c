@@ -242,6 +242,10 @@ static void what_is_wrong_is_named_with_its_line_and_the_nearest_name(void **sta
 		{"vms:\n  a:\n    unit: a.socket\n",
 		 "vmcred.yaml:3: vms.a.unit: must be the name of a .service unit, not "
 		 "\"a.socket\""},
+		{"vms:\n  a:\n    unit: x.service\n  b:\n    unit: x.service\n",
+		 "vmcred.yaml:4: vms.b: its unit x.service is that of a"},
+		{"vms: {a: {unit: microvm@b.service}, b: {}}\n",
+		 "vmcred.yaml:1: vms.b: its unit microvm@b.service is that of a"},
 		{"hypervisors: {cloud-hypervisor: bin/ch}\n",
 		 "vmcred.yaml:1: hypervisors.cloud-hypervisor: must be the absolute path of the "
 		 "program"},
