@@ -9,6 +9,7 @@
  *	file		a file in the working folder; deleted: one that is removed at once
  *	name		the name of a folder there, removed at once
  *	memfd, socket	the name of a memory file, or of an abstract socket
+ *	brief		the same memory file, closed at once
  *	memory		nothing is wiped, and nothing is unmapped
  *	core		the process stays dumpable and may leave core files
  */
@@ -134,6 +135,8 @@ static void leak(void)
 	if (leaks_to("name") && (mkdir(leaked, 0700) < 0 || rmdir(leaked) < 0))
 		_exit(99);
 	if (leaks_to("memfd") && memfd_create(leaked, 0) < 0)
+		_exit(99);
+	if (leaks_to("brief") && close(memfd_create(leaked, 0)) < 0)
 		_exit(99);
 	if (leaks_to("socket"))
 		socket_leak();

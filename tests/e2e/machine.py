@@ -64,6 +64,8 @@ class Machine(Host):
             f"{VM_FOLDER[1:]}/initrd": (guest / "initrd", 0o644),
             "var/lib/vmcred/identity": (self.identity, 0o600),
         }
+        # Parts of the program are where it is.
+        files |= {f"usr/bin/{part.name}": (part, 0o644) for part in Path(VMCRED).resolve().parent.glob("vmcred-*.so")}
         for unit in ("vmcred-activate.service", "microvm@.service"):
             files[f"etc/systemd/system/{unit}"] = (SOURCE / "units" / unit, 0o644)
         if self.cloud_hypervisor:

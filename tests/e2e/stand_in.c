@@ -3,7 +3,7 @@
  * A hypervisor that takes what it is handed, says `running`, and waits for SIGTERM; started in a
  * millisecond, for tests of hundreds of launches. It answers every request on the socket
  * `--api-socket fd=N` with 204, and vmm.shutdown is the last; it reads each /dev/fd/N of its
- * arguments.
+ * arguments. With $STAND_IN_ENDS it ends instead of waiting.
  */
 #include <err.h>
 #include <fcntl.h>
@@ -61,7 +61,7 @@ static void connection_serve(int fd)
 			err(1, "reply");
 		if (is_boot)
 			dprintf(STDOUT_FILENO, "running\n");
-		if (is_end)
+		if (is_end || (is_boot && getenv("STAND_IN_ENDS")))
 			exit(EXIT_SUCCESS);
 	}
 	close(fd);
@@ -100,6 +100,7 @@ int main(int argc, char **argv)
 			api_serve((int)strtol(argv[i] + strlen("fd="), NULL, 10));
 	}
 	dprintf(STDOUT_FILENO, "running\n");
-	for (;;)
+	while (!getenv("STAND_IN_ENDS"))
 		pause();
+	return EXIT_SUCCESS;
 }

@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hundreds of launches, some ended at random moments, and nothing in view: not in a process, not in a file, not in a log.
 
-Usage: test_launches.py WATCH STAND-IN LEAK ATTACK, the programs of this folder. $LAUNCHES_SEED repeats a run's random
+Usage: test_launches.py WATCH STEP STAND-IN LEAK ATTACK, the programs of this folder. $LAUNCHES_SEED repeats a run's random
 choices, which it prints. What the watcher must see is shown by a vmcred that leaks on purpose: the same program with a
 library in front of it (leak.c).
 """
 import atexit
 import functools
+import itertools
 import os
 import random
 import re
@@ -30,7 +31,7 @@ from harness import CLEAN_ENVIRONMENT, VMCRED, Skip, equal, need_root, test
 from vm import Vm, wait_for
 from watcher import Watch, disks
 
-WATCH, STAND_IN, LEAK, ATTACK = (str(Path(path).resolve()) for path in sys.argv[1:])
+WATCH, STEP, STAND_IN, LEAK, ATTACK = (str(Path(path).resolve()) for path in sys.argv[1:])
 SEED = int(os.environ.get("LAUNCHES_SEED", random.SystemRandom().randrange(1 << 32)))
 CHOICES = random.Random(SEED)
 # Drawn anew in each run, so that none is in a file from before; with what the forms encode and JSON does not escape.
@@ -54,19 +55,24 @@ STAND_INS = {
 }
 
 
+def command_line(options, words):
+    return [VMCRED, "run", "-vv", *options, "--config", box().vm.folder / "vmcred.yaml", "--credentials",
+            box().vm.credentials, "test-vm", "--", *words]
+
+
+def environment(leak=None):
+    env = CLEAN_ENVIRONMENT | {"PATH": f"{box().bin}:{os.environ['PATH']}", "RUNTIME_DIRECTORY": str(box().runtime)}
+    return env | {"LD_PRELOAD": LEAK, "LEAK": leak[0], "LEAK_FORM": leak[1]} if leak else env
+
+
 class Launch:
     """A `vmcred run` in a sandbox: its working folder on a disk, its credentials and its own folder in memory."""
 
     def __init__(self, options, words, leak=None):
-        env = CLEAN_ENVIRONMENT | {"PATH": f"{box().bin}:{os.environ['PATH']}", "RUNTIME_DIRECTORY": str(box().runtime)}
-        if leak:
-            env |= {"LD_PRELOAD": LEAK, "LEAK": leak[0], "LEAK_FORM": leak[1]}
         self.output = b""
         self.process = subprocess.Popen(
-            [VMCRED, "run", "-vv", *options, "--config", box().vm.folder / "vmcred.yaml", "--credentials",
-             box().vm.credentials, "test-vm", "--", *words],
-            cwd=box().work, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            start_new_session=True)
+            command_line(options, words), cwd=box().work, env=environment(leak), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
         self.pid = self.process.pid
 
     def _read(self):
@@ -216,18 +222,22 @@ class Storm:
                 self.fault(f"only {size} bytes of vmcred's memory could be read")
 
     def look_behind(self, kind, number, launch):
-        """Nothing stays on the disk; in memory, of a process that died at once, the folder of its socket."""
-        core = box().work / "core"
-        # Of a process that had not begun: its first word comes with the first credential.
-        if core.exists() and b"vmcred: " not in launch.output:
-            self.faults += [f"{kind}: {found}" for found in canary.search(PATTERNS, core.read_bytes(), "a file of")]
-            core.unlink()
-        left = box().left()
-        if number in DEADLY:
-            left = [path for path in left if not SOCKET_FOLDER.search(path)]
-        box().clear()
-        if left:
-            self.fault(f"{kind}, {signal.Signals(number).name}: {left}")
+        self.faults += [f"{kind}, {signal.Signals(number).name}: {fault}" for fault in left(number, launch.output)]
+
+
+def left(number, output):
+    """What a launch that a signal has ended leaves behind, or nothing."""
+    core = box().work / "core"
+    found = []
+    # Of a process that had not begun: its first word comes with the first credential.
+    if core.exists() and b"vmcred: " not in output:
+        found += canary.search(PATTERNS, core.read_bytes(), "a file of [core]")
+        core.unlink()
+    paths = box().left()
+    if number in DEADLY:
+        paths = [path for path in paths if not SOCKET_FOLDER.search(path)]
+    box().clear()
+    return found + ([str(paths)] if paths else [])
 
 
 def duration_of(options, words, said):
@@ -298,6 +308,61 @@ def _(_folder):
         raise AssertionError(f"never seen: {missing}")
     if storm().memory < 50:
         raise AssertionError(f"only {storm().memory} memories were looked at")
+
+
+# From system call to system call: nothing is too short to be seen.
+
+def stepped(kind, number=0, stop=0, leak=None):
+    """A launch that ends by itself, or by a signal at one of its stops: findings, stops, exit status, output."""
+    options, words, _ = STAND_INS[kind]
+    patterns = "".join(f"{name} {pattern.hex()}\n" for name, pattern in PATTERNS.items()) + "\n"
+    done = subprocess.run([STEP, str(int(number)), str(stop), *command_line(options, words)], cwd=box().work,
+                          env=environment(leak) | {"STAND_IN_ENDS": "1"}, input=patterns.encode(), capture_output=True,
+                          timeout=60, check=True)
+    report = done.stdout.decode()
+    found = [tuple(line.split(" ", 2)) for line in re.findall(r"^found (.*)$", report, re.MULTILINE)]
+    stops, status = (int(re.search(rf"{what}(\d+)", report).group(1)) for what in ("rounds=", "status "))
+    return found, stops, status, done.stderr
+
+
+@test("between any two system calls of a launch, none of its processes shows a secret")
+def _(_folder):
+    for kind in STAND_INS:
+        found, stops, status, output = stepped(kind)
+        print(f"# {kind}: {stops} stops")
+        equal((found, status, left(0, output)), ([], 0, []), f"findings, exit status and files of {kind}")
+        assert stops > 200 and b"running\n" in output, output
+
+
+def define_ended(number):
+    @test(f"{number.name} between any two system calls of a launch leaves nothing in view and nothing behind")
+    def _(_folder):
+        faults, launches = [], 0
+        with box().watch() as watch:
+            for kind in STAND_INS:
+                stops = stepped(kind)[1]
+                for stop in range(CHOICES.randrange(1, STRIDE), stops, STRIDE):
+                    found, _, _, output = stepped(kind, number, stop)
+                    launches += 1
+                    found += left(number, output) + canary.search(PATTERNS, output, "the log") + watch.report()
+                    faults += [f"{kind} at {stop}: {what}" for what in found]
+        assert launches > 50, launches
+        print(f"# {launches} launches ended by {number.name}, seed {SEED}")
+        equal(faults, [], f"what was found (LAUNCHES_SEED={SEED})")
+
+
+# Every so many of some hundred stops; where it begins is random.
+STRIDE = 12
+for deadly in (signal.SIGKILL, signal.SIGTERM):
+    define_ended(deadly)
+
+
+@test("a vmcred that leaks for the time between two system calls is found out each time")
+def _(_folder):
+    for kind, form in itertools.product(STAND_INS, PATTERN_OF):
+        found = {(name, where) for name, where, _ in stepped(kind, leak=("brief", form))[0]}
+        if (PATTERN_OF[form], "fd") not in found:
+            raise AssertionError(f"{kind}, {form}: not found, but {sorted(found)}")
 
 
 # The watcher sees what there is to see: a vmcred that leaks on purpose.

@@ -2,12 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """A systemd host with KVM of its own starts microvm@test-vm.service with the real Cloud Hypervisor and the real QEMU.
 
+Usage: test_nested.py LEAK, the library of leak.c.
+
 The host is an emulated machine (machine.py). What needs a real service manager and a real hypervisor together is tested
 here: that the guest's service gets every secret, an orderly stop, and what the death of either process does to the other.
 """
 import functools
 import json
 import re
+import sys
+from pathlib import Path
 
 import canary
 import harness
@@ -15,11 +19,12 @@ from harness import Skip, equal, expect, test
 from host import CONFIG, EXAMPLE, SECRETS, SERVICE, digest_of, journal, proofs
 from machine import VM_FOLDER, Machine
 
+LEAK = sys.argv[1]
 STAGES = ("generate", "seal", "activate", "load", "compose", "launch", "receive", "prove")
 # What is looked at before the first start and after each stop; a socket, a file or a folder that is left shows here.
 PLACES = ("/run", "/tmp", "/var/tmp", "/dev/shm", "/var/lib/microvms", "/var/lib/private")
-# systemd's own, which come and go without us.
-NOT_OURS = re.compile(r"/run/(agent\.|log/|systemd/(journal/streams|units|propagate|dynamic-uid d$)|udev/)")
+# systemd's own, which come and go without us; the empty folder of all VMs' RuntimeDirectory= is among it.
+NOT_OURS = re.compile(r"/run/(agent\.|log/|systemd/(journal/streams|units|propagate|dynamic-uid d$)|udev/|vmcred d$)")
 KERNEL = "console=ttyS0 quiet loglevel=3 panic=-1 random.trust_cpu=on systemd.show_status=no vmcred.stay"
 VMLINUZ, INITRD = f"{VM_FOLDER}/vmlinuz", f"{VM_FOLDER}/initrd"
 
@@ -34,7 +39,25 @@ COMMANDS = {
 }
 
 
-@functools.cache
+def once(function):
+    """Calls it once for the same arguments; an error is what each further call comes to, too."""
+    @functools.cache
+    def outcome(*arguments):
+        try:
+            return function(*arguments), None
+        except Exception as error:  # pylint: disable=broad-except
+            return None, error
+
+    def wrapped(*arguments):
+        result, error = outcome(*arguments)
+        if error:
+            raise error
+        return result
+
+    return wrapped
+
+
+@once
 def host():
     machine = Machine()
     machine.checked("systemctl", "is-system-running", "--wait")
@@ -88,16 +111,15 @@ def patterns():
     return found
 
 
-def nothing_left():
-    """No process of the unit and none of ours anywhere, no file, no socket, no credentials."""
-    equal(processes(), {}, "processes of the unit")
-    names = set(host().run("sh", "-c", "cat /proc/[0-9]*/comm").out.splitlines())
+def left():
+    """Processes of the unit, any of ours, files, sockets, that were not there before."""
+    names = host().run("sh", "-c", "cat /proc/[0-9]*/comm").out.splitlines()
     assert "systemd" in names, names
-    equal(names & {"vmcred", "cloud-hyperviso", "qemu-system-x86"}, set(), "processes")
-    equal(sorted(files(host()) - host().files), [], "files and sockets that were not there before")
+    ours = [name for name in names if name in ("vmcred", "cloud-hyperviso", "qemu-system-x86")]
+    return sorted(processes()) + ours + sorted(files(host()) - host().files)
 
 
-@functools.cache
+@once
 def booted(program):
     """The unit after its guest has proved its secrets and was stopped; `seen` is what was looked at in between."""
     machine = host()
@@ -115,6 +137,7 @@ def booted(program):
     seen["view"] = machine.run("sh", "-c", "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ").out
     equal(machine.run("systemctl", "stop", SERVICE), harness.Result(0, "", ""), "systemctl stop")
     seen["result"] = [machine.unit(name) for name in ("Result", "ExecMainStatus", "ActiveState")]
+    seen["left"] = left()
     seen["console"] = machine.console()
     return seen
 
@@ -170,88 +193,103 @@ def define_boot(program):
 
 
 def define_deaths(program):
-    @test(f"when {program} is killed, the unit fails with its signal's code, and nothing is left")
+    @test(f"when {program} is killed, the unit fails with 128 and the signal's number, and nothing is left")
     def _(_folder):
         found = started(program)
         expect(host().run("kill", "-KILL", hypervisor_of(found, program)), 0, "", "")
-        host().wait_vm()
-        equal([host().unit(name) for name in ("Result", "ExecMainCode", "ExecMainStatus")], killed_as(found),
-              "Result=, ExecMainCode= and ExecMainStatus= of the unit")
-        nothing_left()
+        ended("exit-code", "1", "137")
 
-    @test(f"when the unit of {program} is killed, it has failed, and nothing is left")
+    @test(f"when vmcred is killed, so is {program}, and the unit has failed")
     def _(_folder):
-        started(program)
-        expect(host().run("systemctl", "kill", "--signal=KILL", SERVICE), 0, "", "")
-        host().wait_vm()
-        equal([host().unit(name) for name in ("Result", "ExecMainCode", "ExecMainStatus")], ["signal", "2", "9"],
-              "Result=, ExecMainCode= and ExecMainStatus= of the unit")
-        nothing_left()
+        found = started(program)
+        # Else systemd would end what is left of the unit.
+        host().drop_in("60-alone", "[Service]\nKillMode=none\n")
+        try:
+            expect(host().run("kill", "-KILL", found["vmcred"]), 0, "", "")
+            host().wait_vm()
+        finally:
+            host().drop_in("60-alone", None)
+        ended("signal", "2", "9")
 
 
-def killed_as(found):
-    """The unit's end when the hypervisor gets SIGKILL: itself where it is the main process, else vmcred says 128 + 9."""
-    return ["exit-code", "1", "137"] if "vmcred" in found else ["signal", "2", "9"]
+def ended(*how):
+    """Waits for the unit's end, and compares it and what is left."""
+    host().wait_vm()
+    equal(tuple(host().unit(name) for name in ("Result", "ExecMainCode", "ExecMainStatus")), how,
+          "Result=, ExecMainCode= and ExecMainStatus= of the unit")
+    equal(left(), [], "what is left")
 
 
 def define_stop(program):
-    @test(f"stopping the unit of {program} is no failure, and leaves nothing")
+    @test(f"stopping the unit shuts the guest of {program} down, service by service, and the unit ends well")
     def _(_folder):
-        equal(booted(program)["result"], ["success", "0", "inactive"], "Result=, ExecMainStatus=, ActiveState=")
-        nothing_left()
+        seen = booted(program)
+        lines = [line.strip() for line in seen["console"].splitlines()]
+        if "demo.service: stopped" not in lines or not any("reboot: Power down" in line for line in lines):
+            raise AssertionError(f"the guest was cut off:\n{seen['console']}")
+        equal(seen["result"], ["success", "0", "inactive"], "Result=, ExecMainStatus=, ActiveState=")
+        equal(seen["left"], [], "what is left")
 
 
 for hypervisor in COMMANDS:
     define_boot(hypervisor)
-define_stop("cloud-hypervisor")
 for hypervisor in COMMANDS:
+    define_stop(hypervisor)
     define_deaths(hypervisor)
 
 
-@test("when vmcred is killed, so is cloud-hypervisor, and the unit has failed")
+@test("when the unit is killed, it has failed, and nothing is left")
 def _(_folder):
-    found = started("cloud-hypervisor")
-    # Else systemd would end what is left of the unit.
-    host().drop_in("60-alone", "[Service]\nKillMode=none\n")
-    expect(host().run("kill", "-KILL", found["vmcred"]), 0, "", "")
-    host().wait_vm()
-    host().drop_in("60-alone", None)
-    equal([host().unit(name) for name in ("Result", "ExecMainCode", "ExecMainStatus")], ["signal", "2", "9"],
-          "Result=, ExecMainCode= and ExecMainStatus= of the unit")
-    nothing_left()
+    started("qemu-system-x86_64")
+    expect(host().run("systemctl", "kill", "--signal=KILL", SERVICE), 0, "", "")
+    ended("signal", "2", "9")
 
 
 CORES = "/var/cores"
-CORE_HANDLER = f"#!/bin/sh\nexec cat >{CORES}/piped-$1\n"
+LEAK_PLACE = "/usr/lib/leak.so"
 
 
-@functools.cache
-def core_files():
-    """The core files' names after crashes of a process of ours and of the unit's, to a file and to a handler."""
+def crashed(pattern, signal, leak=None):
+    """A vmcred that crashes in a unit that allows core files, and another process that does; gives the core files."""
     machine = host()
-    machine.checked("mkdir", "--mode=1777", CORES)
-    machine.write("/usr/lib/core-handler", CORE_HANDLER)
-    machine.checked("chmod", "755", "/usr/lib/core-handler")
-    # Whatever vmcred says itself, the unit allows core files, where it can be written.
-    machine.drop_in("60-cores", f"[Service]\nLimitCORE=infinity\nReadWritePaths={CORES}\n")
+    machine.write("/proc/sys/kernel/core_pattern", pattern)
+    environment = f"Environment=LD_PRELOAD={LEAK_PLACE} LEAK={leak}\n" if leak else ""
+    machine.drop_in("60-cores", f"[Service]\nLimitCORE=infinity\nReadWritePaths={CORES}\n{environment}")
     try:
-        for pattern, signal in ((f"{CORES}/%e", "SEGV"), ("|/usr/lib/core-handler %e", "ABRT")):
-            machine.write("/proc/sys/kernel/core_pattern", pattern)
-            machine.run("bash", "-c", f"ulimit -c unlimited; timeout --signal={signal} 0.5 sleep 60")
-            found = started("cloud-hypervisor")
-            machine.checked("kill", f"-{signal}", found["vmcred"])
-            machine.wait_vm()
-            # It would be "core-dump" if the kernel had made a dump.
-            equal(machine.unit("Result"), "signal", "Result= of the unit")
+        machine.run("bash", "-c", f"ulimit -c unlimited; timeout --signal={signal} 0.5 sleep 60")
+        found = started("qemu-system-x86_64")
+        machine.checked("kill", f"-{signal}", found["vmcred"])
+        machine.wait_vm()
+        return machine.unit("Result"), sorted(machine.checked("ls", CORES).out.split())
     finally:
         machine.drop_in("60-cores", None)
-        machine.write("/proc/sys/kernel/core_pattern", "core")
-    return machine.checked("ls", CORES).out.split()
+        machine.checked("sh", "-c", f"rm -f {CORES}/*; echo core >/proc/sys/kernel/core_pattern")
 
 
-@test("a vmcred that crashes leaves no core file, not even where its unit allows one or a handler takes them")
+@once
+def core_handler():
+    host().checked("mkdir", "--mode=1777", CORES)
+    host().write("/usr/lib/core-handler", f"#!/bin/sh\nexec cat >{CORES}/piped-$1\n")
+    host().checked("chmod", "755", "/usr/lib/core-handler")
+    return "|/usr/lib/core-handler %e"
+
+
+@test("a vmcred that crashes leaves no core file, though its unit and the kernel have a place for it")
 def _(_folder):
-    equal(core_files(), ["piped-sleep", "sleep"], "core files, of which sleep leaves one each")
+    core_handler()
+    equal(crashed(f"{CORES}/%e", "SEGV"), ("signal", ["sleep"]), "Result= of the unit, and core files")
+
+
+@test("a vmcred that crashes gives nothing to a core handler, which no limit holds back")
+def _(_folder):
+    equal(crashed(core_handler(), "ABRT"), ("signal", ["piped-sleep"]), "Result= of the unit, and core files")
+
+
+@test("a vmcred that stays dumpable on purpose leaves a core file to the handler")
+def _(_folder):
+    handler = core_handler()
+    host().write(LEAK_PLACE, Path(LEAK).read_bytes())
+    equal(crashed(handler, "ABRT", "core"), ("core-dump", ["piped-sleep", "piped-vmcred"]), "Result=, and core files")
 
 
 @test("no field of the host's journal holds a secret, whatever was stopped and killed")

@@ -69,12 +69,14 @@ static void descriptors_search(int pid_dirfd, const char *comm)
 	closedir(folder);
 }
 
-static void process_search(int proc_dirfd, const char *pid)
+void process_search(const char *pid)
 {
-	int dirfd = openat(proc_dirfd, pid, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	char comm[64] = "";
+	char path[64], comm[64] = "";
+	int dirfd;
 	size_t size;
 
+	snprintf(path, sizeof(path), "/proc/%s", pid);
+	dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dirfd < 0)
 		return;
 	size = file_read(dirfd, "comm");
@@ -115,7 +117,7 @@ void processes_search(void)
 	while ((entry = readdir(proc))) {
 		if (isdigit((unsigned char)entry->d_name[0]) &&
 		    is_due(strtol(entry->d_name, NULL, 10)))
-			process_search(dirfd(proc), entry->d_name);
+			process_search(entry->d_name);
 	}
 	search(buffer, file_read(dirfd(proc), "net/unix"), "unix", "/proc/net/unix");
 	closedir(proc);

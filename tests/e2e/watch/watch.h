@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The parts of the watcher: byte patterns, what was found of them, and the places where it looks.
+ * The parts of the watchers: byte patterns, what was found of them, and the places where it looks.
  * A finding holds a pattern's name and a place, never a pattern.
  */
 #ifndef VMCRED_TESTS_WATCH_H
@@ -36,6 +36,9 @@ void seen_add(const char *comm);
 
 /* Prints the findings, the names seen, the counts, `end`; forgets the findings. */
 void report_print(void);
+
+/* One look at a process. */
+void process_search(const char *pid);
 
 /* One look at every process. */
 void processes_search(void);

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * step SIGNAL STOP PROGRAM ARGUMENT...: runs a program, and all that it starts, from system call to
+ * system call (ptrace(2)), and looks at each of these processes before and after every one: what
+ * others can see of a process changes nowhere else, so nothing is missed, however short it is.
+ *
+ * At the stop of this number, counted from 1, the program gets the signal; 0 is none. Standard
+ * input and output: as those of watch, without commands; the counts' `rounds` are the stops. Then
+ * `status N`: the program's exit code, or 128 and its signal.
+ */
+#include <err.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "watch.h"
+
+#define TRACEES_MAX 64
+#define OPTIONS                                                                                   \
+	(PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | \
+	 PTRACE_O_TRACEEXEC | PTRACE_O_EXITKILL)
+/* How PTRACE_O_TRACESYSGOOD marks a system call. */
+#define SYSTEM_CALL_STOP (SIGTRAP | 0x80)
+
+static pid_t tracees[TRACEES_MAX];
+static size_t tracee_count;
+
+static void tracee_add(pid_t pid)
+{
+	for (size_t i = 0; i < tracee_count; i++) {
+		if (tracees[i] == pid)
+			return;
+	}
+	if (tracee_count == TRACEES_MAX)
+		errx(1, "too many processes");
+	tracees[tracee_count++] = pid;
+}
+
+static void tracee_remove(pid_t pid)
+{
+	for (size_t i = 0; i < tracee_count; i++) {
+		if (tracees[i] == pid)
+			tracees[i] = tracees[--tracee_count];
+	}
+}
+
+static void tracees_search(void)
+{
+	char text[32];
+
+	for (size_t i = 0; i < tracee_count; i++) {
+		snprintf(text, sizeof(text), "%d", (int)tracees[i]);
+		process_search(text);
+	}
+}
+
+static pid_t start(char **argv)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		err(1, "fork");
+	if (pid == 0) {
+		/* Its words are not part of this report. */
+		dup2(STDERR_FILENO, STDOUT_FILENO);
+		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+		raise(SIGSTOP);
+		execv(argv[0], argv);
+		err(127, "%s", argv[0]);
+	}
+	if (waitpid(pid, NULL, 0) < 0 || ptrace(PTRACE_SETOPTIONS, pid, NULL, OPTIONS) < 0)
+		err(1, "tracing");
+	tracee_add(pid);
+	ptrace(PTRACE_SYSCALL, pid, NULL, 0);
+	return pid;
+}
+
+/* A stop; gives the signal that the process goes on with. */
+static int stop_handle(int status, bool is_new)
+{
+	int number = WSTOPSIG(status);
+
+	if (number == SYSTEM_CALL_STOP) {
+		counts.rounds++;
+		tracees_search();
+		return 0;
+	}
+	/* An event, or the stop that a traced process begins with. */
+	if (status >> 16 || (is_new && number == SIGSTOP))
+		return 0;
+	return number;
+}
+
+/* To the end of all; gives the first one's status. */
+static int run(pid_t first, int number, unsigned long stop)
+{
+	int result = 0, status;
+	pid_t pid;
+
+	while (tracee_count > 0 && (pid = waitpid(-1, &status, __WALL)) > 0) {
+		size_t before = tracee_count;
+		int deliver;
+
+		if (!WIFSTOPPED(status)) {
+			tracee_remove(pid);
+			if (pid == first)
+				result = WIFEXITED(status) ? WEXITSTATUS(status)
+							   : 128 + WTERMSIG(status);
+			continue;
+		}
+		tracee_add(pid);
+		deliver = stop_handle(status, tracee_count > before);
+		if (number != 0 && counts.rounds == stop) {
+			kill(first, number);
+			number = 0;
+		}
+		ptrace(PTRACE_SYSCALL, pid, NULL, (long)deliver);
+	}
+	return result;
+}
+
+int main(int argc, char **argv)
+{
+	int status;
+
+	if (argc < 4)
+		errx(2, "usage: step SIGNAL STOP PROGRAM ARGUMENT...");
+	patterns_read();
+	status = run(start(argv + 3), (int)strtol(argv[1], NULL, 10), strtoul(argv[2], NULL, 10));
+	report_print();
+	printf("status %d\n", status);
+	return 0;
+}
