@@ -70,13 +70,16 @@ struct launching {
 	struct words words;
 };
 
-/* A request while the VM runs. After one that was not answered the connection is of no use. */
+/*
+ * A request while the VM runs. After one that was not answered the connection is of no use, so that a
+ * signal, which is the next request, waits for the answer.
+ */
 static int control_request(struct launching *launching, const char *resource, struct error *err)
 {
 	_cleanup_api_reply_ struct api_reply reply = {0};
 	const struct api_call call = {
 		.fd = launching->socket.client,
-		.interrupts = {launching->child.pid_fd, launching->child.signal_fd},
+		.interrupts = {launching->child.pid_fd, -1},
 		.timeout_ms = CONTROL_TIMEOUT_MS,
 		.resource = resource,
 		.words = &launching->words,

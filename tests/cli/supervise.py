@@ -89,6 +89,17 @@ def _(folder):
     assert gone(child)
 
 
+@test("a second signal waits for the answer to what the first one asked")
+def _(folder):
+    vm = Vm(folder)
+    process, _ = running(vm, stand_in={"deaf": True, "chatter": ["vm.power-button", 300000]})
+    process.send_signal(signal.SIGTERM)
+    wait_for("the power button", lambda: POWER_BUTTON in vm.requested())
+    process.send_signal(signal.SIGTERM)
+    equal(process.wait(20), 0)
+    equal(vm.requested(), BOOT + [POWER_BUTTON, SHUTDOWN])
+
+
 @test("a VMM whose API does not answer is ended by SIGTERM")
 def _(folder):
     vm = Vm(folder)
@@ -303,6 +314,18 @@ def _(folder):
     process.kill()
     process.wait(20)
     wait_for("QEMU's end", lambda: gone(child))
+
+
+@test("QEMU that changes its user, which the kernel's signal does not outlast, ends with vmcred too")
+def _(folder):
+    need_root()
+    process, _ = running_qemu(Vm(folder), "-runas", "nobody")
+    qemu, = [pid for pid in children(process.pid) if b"-runas" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+             and Path(f"/proc/{pid}/exe").resolve().name.startswith("qemu")]
+    assert Path(f"/proc/{qemu}").stat().st_uid != 0
+    process.kill()
+    process.wait(20)
+    wait_for("QEMU's end", lambda: gone(qemu))
 
 
 # --exec.
