@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "base/json.h"
+
 static int invalid(const char *text, struct error *err)
 {
 	error_set(err, VMCRED_USAGE, "%s is not a path", text);
@@ -36,6 +38,9 @@ int sops_path_read(const char *text, struct sops_path *path, struct error *err)
 	const char *at = text;
 	size_t count = 0;
 
+	/* No store could write such a key. */
+	if (!utf8_valid(span_of_text(text)))
+		return error_set(err, VMCRED_USAGE, "a path is not UTF-8");
 	for (const char *c = text; *c; c++)
 		count += *c == '[';
 	path->steps = calloc(count + 1, sizeof(*path->steps));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * SOPS documents: JSON, metadata, the wrapped data key, values. What opens must print, and no
- * document that failed may give a value.
+ * document that failed may give a value. What opens is sealed and opened again.
  */
 #include <stdlib.h>
 
@@ -11,32 +11,61 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static void json_write(const struct sops_document *document, struct secret *out)
+{
+	_cleanup_error_ struct error err = {0};
+
+	if (sops_document_write(document, sops_store_named("json"), NULL, out, &err) < 0)
+		abort();
+}
+
+/* Reads and opens a document; returns whether that was possible. */
+static bool open_document(struct span data, const struct sops_keyring *keyring,
+			  struct sops_document **document)
+{
+	_cleanup_secret_ struct secret text = {0};
+	_cleanup_error_ struct error err = {0};
+	struct span value;
+
+	if (secret_copy(&text, data, &err) < 0)
+		abort();
+	if (sops_document_read(sops_store_named("json"), &text, "fuzz", document, &err) < 0) {
+		if (*document)
+			abort();
+		return false;
+	}
+	if (sops_document_decrypt(*document, keyring, 0, &err) == 0)
+		return true;
+	error_clear(&err);
+	/* No document that failed gives a value. */
+	if (sops_document_value(*document, SOPS_BINARY_KEY, &value, &err) == 0 ||
+	    sops_document_reencrypt(*document, &err) == 0)
+		abort();
+	return false;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct age_identities identities;
-	_cleanup_sops_document_ struct sops_document *document = NULL;
-	_cleanup_secret_ struct secret text = {0}, out = {0};
+	const struct sops_keyring keyring = {.identities = &identities};
+	_cleanup_sops_document_ struct sops_document *document = NULL, *again = NULL;
+	_cleanup_secret_ struct secret plain = {0}, sealed = {0}, second = {0};
 	_cleanup_error_ struct error err = {0};
-	struct span value;
 
 	if (identities.count == 0 &&
 	    age_identities_add(&identities, span_of_text(IDENTITY), &err) < 0)
 		abort();
-	if (secret_copy(&text, span_of(data, size), &err) < 0)
+	if (!open_document(span_of(data, size), &keyring, &document))
+		return 0;
+	json_write(document, &plain);
+	/* Its own key sealed it, so that it opens again and holds the same. */
+	if (sops_document_reencrypt(document, &err) < 0)
 		abort();
-	if (sops_document_read(sops_store_named("json"), &text, "fuzz", &document, &err) < 0) {
-		if (document)
-			abort();
-		return 0;
-	}
-	if (sops_document_decrypt(document, &(const struct sops_keyring){.identities = &identities},
-				  0, &err) < 0) {
-		if (sops_document_value(document, SOPS_BINARY_KEY, &value, &err) == 0 ||
-		    sops_document_write(document, sops_store_named("json"), NULL, &out, &err) == 0)
-			abort();
-		return 0;
-	}
-	if (sops_document_write(document, sops_store_named("json"), NULL, &out, &err) < 0)
+	json_write(document, &sealed);
+	if (!open_document(secret_span(&sealed), &keyring, &again))
+		abort();
+	json_write(again, &second);
+	if (!span_equal(secret_span(&plain), secret_span(&second)))
 		abort();
 	return 0;
 }

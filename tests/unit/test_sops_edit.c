@@ -200,6 +200,7 @@ static void a_path_that_leads_nowhere_is_told(void **state)
 		{"[-1]", NO_PATH("[-1]")},
 		{"[]", NO_PATH("[]")},
 		{"[\"a\"]x", NO_PATH("[\"a\"]x")},
+		{"[\"\xff\"]", VMCRED_USAGE, "a path is not UTF-8"},
 		{"[\"b\"]", VMCRED_MISSING, "file: [\"b\"]: there is no key b"},
 		{"[\"a\"][\"b\"]", VMCRED_MISSING, "file: [\"a\"][\"b\"]: there is no key b"},
 		{"[\"list\"][4]", VMCRED_MISSING, "file: [\"list\"][4]: there is no item 4"},
