@@ -241,8 +241,9 @@ int sops_document_set(struct sops_document *document, const char *path, struct s
 		return -VMCRED_USAGE;
 	}
 	/* A number that stands alone goes through Go's encoding/json, which makes it a float; those
-	 * inside of a map go through the JSON store. */
-	if (value.nodes[0].kind == SOPS_INT)
+	 * inside of a map go through the JSON store. One that a float cannot hold stays what it is,
+	 * where sops would change it. */
+	if (value.nodes[0].kind == SOPS_INT && sops_int_is_float(value.nodes[0].text))
 		value.nodes[0].kind = SOPS_FLOAT;
 	r = sops_document_remember(document, err);
 	if (r == 0)

@@ -301,3 +301,13 @@ size_t sops_float_print(struct span number, enum sops_number_form form,
 	memory_wipe(digits, sizeof(digits));
 	return length;
 }
+
+bool sops_int_is_float(struct span text)
+{
+	char printed[SOPS_NUMBER_SIZE_MAX];
+	bool same = span_equal(
+		text, span_of(printed, sops_float_print(text, SOPS_NUMBER_PLAIN, printed)));
+
+	memory_wipe(printed, sizeof(printed));
+	return same;
+}

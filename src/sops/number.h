@@ -37,6 +37,9 @@ int sops_int_read(struct span text, struct span *canonical);
 int sops_bool_read(struct span text, struct span *canonical);
 int sops_float_check(struct span text);
 
+/* Whether an integer's text is printed the same when it is a float. */
+bool sops_int_is_float(struct span text);
+
 /* The value of a float's text, which may also be +Inf, -Inf or NaN. */
 double sops_float_value(struct span text);
 
