@@ -118,17 +118,32 @@ static int load_reference_check(struct reader *reader, const struct config *conf
 	return 0;
 }
 
-/* The credentials of a unit's two VMs could not be told apart. With default names none is alike. */
+static bool unit_is_default(const struct config_vm *vm)
+{
+	const char *at = strchr(vm->unit, '@');
+
+	return strncmp(vm->unit, "microvm@", strlen("microvm@")) == 0 &&
+	       strncmp(at + 1, vm->name, strlen(vm->name)) == 0 &&
+	       strcmp(at + 1 + strlen(vm->name), ".service") == 0;
+}
+
+/*
+ * The credentials of a unit's two VMs could not be told apart. Default names differ, so that only
+ * the others are compared: a declaration may have very many VMs.
+ */
 static int units_check(struct reader *reader, const struct config *config)
 {
 	for (size_t i = 0; i < config->vm_count; i++) {
-		const struct config_vm *vm = &config->vms[i],
-				       *other = config_vm_of_unit(config, vm->unit);
+		for (size_t j = 0; !unit_is_default(&config->vms[i]) && j < config->vm_count; j++) {
+			const struct config_vm *first = &config->vms[i < j ? i : j],
+					       *second = &config->vms[i < j ? j : i];
 
-		if (other != vm)
+			if (i == j || strcmp(first->unit, second->unit) != 0)
+				continue;
 			return error_set(reader->err, VMCRED_USAGE,
 					 "%s:%d: vms.%s: its unit %s is that of %s", reader->path,
-					 vm->line, vm->name, vm->unit, other->name);
+					 second->line, second->name, second->unit, first->name);
+		}
 	}
 	return 0;
 }
