@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sops/yaml_build.h"
 
-/* Of one document; each one is compared with all. */
-#define DIRECTIVES_MAX 64
-
 void yaml_nodes_destroy(struct yaml_nodes *nodes)
 {
 	free(nodes->items);
@@ -192,7 +189,7 @@ static int leaf_add(struct yaml_builder *b, struct yaml_node node,
 		    const struct yaml_comments *comments, const struct yaml_properties *properties,
 		    struct error *err)
 {
-	uint32_t index;
+	uint32_t index = 0;
 	int r = node_add(b, node, comments, &index, err);
 
 	if (r == 0)
@@ -232,7 +229,7 @@ int yaml_builder_document_start(struct yaml_builder *b, const struct yaml_token 
 	struct yaml_node node = {.kind = YAML_DOCUMENT, .line = (uint32_t)token->mark.line};
 	struct yaml_comments comments = {0};
 	size_t separator = 0, head = implicit ? document_head(b->head.text, &separator) : 0;
-	uint32_t index;
+	uint32_t index = 0;
 	int r = 0;
 
 	if (head > 0)
@@ -272,7 +269,7 @@ int yaml_builder_start(struct yaml_builder *b, enum yaml_kind kind, bool flow,
 		.tag = (uint8_t)properties->tag,
 	};
 	struct yaml_comments comments = {0};
-	uint32_t index;
+	uint32_t index = 0;
 	int r = 0;
 
 	/* sops takes no other key than a string. */
@@ -361,69 +358,4 @@ int yaml_builder_alias(struct yaml_builder *b, const struct yaml_token *token, s
 	node.target = (uint32_t)(*target - 1);
 	r = comments_take(b, &comments, err);
 	return r < 0 ? r : leaf_add(b, node, &comments, &no_properties, err);
-}
-
-#define STANDARD_PREFIX "tag:yaml.org,2002:"
-
-static const struct {
-	const char *name;
-	enum yaml_tag tag;
-} tags[] = {
-	{"!", YAML_TAG_NONE},
-	{STANDARD_PREFIX "str", YAML_TAG_STRING},
-	{STANDARD_PREFIX "int", YAML_TAG_INT},
-	{STANDARD_PREFIX "float", YAML_TAG_FLOAT},
-	{STANDARD_PREFIX "bool", YAML_TAG_BOOL},
-	{STANDARD_PREFIX "null", YAML_TAG_NULL},
-	{STANDARD_PREFIX "timestamp", YAML_TAG_TIMESTAMP},
-	{STANDARD_PREFIX "binary", YAML_TAG_BINARY},
-	{STANDARD_PREFIX "merge", YAML_TAG_MERGE},
-};
-
-static bool joined_equal(struct span a, struct span b, struct span text)
-{
-	return a.size + b.size == text.size && span_starts_with(text, a) &&
-	       span_equal(b, span_of(text.data + a.size, b.size));
-}
-
-int yaml_builder_tag(struct yaml_builder *b, const struct yaml_token *token,
-		     struct yaml_properties *properties, struct error *err)
-{
-	struct span prefix = {0};
-	bool known = token->value.size == 0;
-
-	for (size_t i = 0; i < b->directive_count && !known; i++) {
-		known = span_equal(b->directives[i].handle, token->value);
-		prefix = b->directives[i].prefix;
-	}
-	if (!known && token->value.size == 1)
-		prefix = span_of_text("!");
-	else if (!known && span_equal(token->value, span_of_text("!!")))
-		prefix = span_of_text(STANDARD_PREFIX);
-	else if (!known)
-		return fail(b, token->mark.line, "a tag's handle is not declared", err);
-	properties->tagged = true;
-	properties->tag = YAML_TAG_OTHER;
-	for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++) {
-		if (joined_equal(prefix, token->suffix, span_of_text(tags[i].name)))
-			properties->tag = tags[i].tag;
-	}
-	return 0;
-}
-
-int yaml_builder_directive(struct yaml_builder *b, const struct yaml_token *token,
-			   struct error *err)
-{
-	if (b->directive_count == DIRECTIVES_MAX)
-		return fail(b, token->mark.line, "too many %TAG directives", err);
-	for (size_t i = 0; i < b->directive_count; i++) {
-		if (span_equal(b->directives[i].handle, token->value))
-			return fail(b, token->mark.line, "%TAG stands twice for one handle", err);
-	}
-	if (yaml_array_grow(&b->directives, b->directive_count, &b->directive_capacity,
-			    sizeof(*b->directives), err) < 0)
-		return -(int)err->code;
-	b->directives[b->directive_count++] =
-		(struct yaml_directive){.handle = token->value, .prefix = token->suffix};
-	return 0;
 }

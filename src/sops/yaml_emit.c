@@ -106,7 +106,7 @@ void yaml_emit_comment_add(struct yaml_emitter *e, struct secret *comment, struc
 /* A line break in a comment's own text begins another line of it, and an empty comment is none. */
 static void comment_write(struct yaml_emitter *e, struct secret *comment)
 {
-	const uint8_t *at = comment->data, *end = comment->data + comment->size;
+	const uint8_t *at, *end;
 	bool broken = false, pound = false;
 
 	/* What looks ahead must find something there. */

@@ -63,7 +63,7 @@ enum yaml_place {
 /* The indentation goes one level deeper; the caller puts it back. */
 void yaml_emit_deeper(struct yaml_emitter *e, bool flow, enum yaml_place place);
 
-/* yaml_emit_scalar.c */
+/* yaml_style.c */
 
 enum yaml_style {
 	YAML_PLAIN,
@@ -93,6 +93,13 @@ int yaml_written_node(struct yaml_written *written, const struct sops_node *node
 /* Whether a key can be written without '?'. */
 bool yaml_written_is_simple(const struct yaml_written *written);
 
+/* The size of the line break here, or 0. CR LF is two. Looks at nothing behind the character. */
+static inline size_t yaml_written_break(const uint8_t *at)
+{
+	return *at == '\r' ? 1 : yaml_break_size(at);
+}
+
+/* yaml_emit_scalar.c */
 void yaml_emit_scalar(struct yaml_emitter *e, const struct yaml_written *written,
 		      enum yaml_place place);
 

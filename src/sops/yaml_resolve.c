@@ -176,7 +176,7 @@ static bool integer_set(bool negative, uint64_t value, struct yaml_scalar *scala
 static bool number_read(const char *text, struct yaml_scalar *scalar)
 {
 	bool negative = false;
-	uint64_t value;
+	uint64_t value = 0;
 
 	if (prefixed_read(text, &negative, &value)) {
 		/* ParseUint takes no sign. */
@@ -231,7 +231,7 @@ static bool may_be_number(struct span text)
 static int number_find(struct span text, struct yaml_scalar *scalar, struct error *err)
 {
 	_cleanup_secret_ struct secret long_copy = {0};
-	char copy[NUMBER_SIZE];
+	char copy[NUMBER_SIZE] = {0};
 	bool found;
 	int r;
 

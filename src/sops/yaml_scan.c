@@ -13,11 +13,6 @@ int yaml_scanner_fail(const struct yaml_scanner *s, struct yaml_mark mark, const
 			 problem, (long long)mark.line + 1);
 }
 
-static int fail_here(const struct yaml_scanner *s, const char *problem, struct error *err)
-{
-	return yaml_scanner_fail(s, yaml_scanner_mark(s), problem, err);
-}
-
 int yaml_scanner_begin(struct yaml_scanner *s, struct secret *text, bool ascii, const char *what,
 		       struct sops_tree *tree, struct error *err)
 {
@@ -60,14 +55,14 @@ void yaml_scanner_move(struct yaml_scanner *s, const uint8_t *to)
 	s->at += to - s->at;
 }
 
-static struct yaml_simple_key *key_here(struct yaml_scanner *s)
+struct yaml_simple_key *yaml_key_here(struct yaml_scanner *s)
 {
 	return &s->keys[s->flow_level];
 }
 
 /* Adds a token at a place in the queue, counted from its head; -1: at the end. */
-static int token_insert(struct yaml_scanner *s, int64_t place, struct yaml_token token,
-			struct error *err)
+int yaml_token_insert(struct yaml_scanner *s, int64_t place, struct yaml_token token,
+		      struct error *err)
 {
 	struct yaml_token *at;
 	int r;
@@ -88,14 +83,14 @@ static int token_insert(struct yaml_scanner *s, int64_t place, struct yaml_token
 	return 0;
 }
 
-static int token_add(struct yaml_scanner *s, enum yaml_token_type type, struct yaml_mark mark,
-		     struct error *err)
+int yaml_token_add(struct yaml_scanner *s, enum yaml_token_type type, struct yaml_mark mark,
+		   struct error *err)
 {
-	return token_insert(s, -1, (struct yaml_token){.type = type, .mark = mark}, err);
+	return yaml_token_insert(s, -1, (struct yaml_token){.type = type, .mark = mark}, err);
 }
 
 /* Whether the place may still turn out to be a key's: its line has not ended. Returns 1 or 0. */
-static int key_check(struct yaml_scanner *s, struct yaml_simple_key *key, struct error *err)
+int yaml_key_check(struct yaml_scanner *s, struct yaml_simple_key *key, struct error *err)
 {
 	if (!key->possible)
 		return 0;
@@ -108,9 +103,9 @@ static int key_check(struct yaml_scanner *s, struct yaml_simple_key *key, struct
 	return 0;
 }
 
-static int key_remove(struct yaml_scanner *s, struct error *err)
+int yaml_key_remove(struct yaml_scanner *s, struct error *err)
 {
-	struct yaml_simple_key *key = key_here(s);
+	struct yaml_simple_key *key = yaml_key_here(s);
 
 	if (key->possible && key->required)
 		return yaml_scanner_fail(s, key->mark, "a ':' is missing behind a key", err);
@@ -118,25 +113,25 @@ static int key_remove(struct yaml_scanner *s, struct error *err)
 	return 0;
 }
 
-static size_t next_token_number(const struct yaml_scanner *s)
+size_t yaml_next_token_number(const struct yaml_scanner *s)
 {
 	return s->tokens_parsed + (s->token_count - s->token_head);
 }
 
-static int key_save(struct yaml_scanner *s, struct error *err)
+int yaml_key_save(struct yaml_scanner *s, struct error *err)
 {
 	struct yaml_mark mark = yaml_scanner_mark(s);
 	int r;
 
 	if (!s->simple_key_allowed)
 		return 0;
-	r = key_remove(s, err);
+	r = yaml_key_remove(s, err);
 	if (r < 0)
 		return r;
-	*key_here(s) = (struct yaml_simple_key){
+	*yaml_key_here(s) = (struct yaml_simple_key){
 		.possible = true,
 		.required = s->flow_level == 0 && s->indent == mark.column,
-		.token_number = next_token_number(s),
+		.token_number = yaml_next_token_number(s),
 		.mark = mark,
 	};
 	return 0;
@@ -144,8 +139,8 @@ static int key_save(struct yaml_scanner *s, struct error *err)
 
 /* A deeper block begins at a column: its token goes before the one with that number, or to the end
  * (-1). */
-static int indent_push(struct yaml_scanner *s, struct yaml_mark mark, int64_t number,
-		       enum yaml_token_type type, struct error *err)
+int yaml_indent_push(struct yaml_scanner *s, struct yaml_mark mark, int64_t number,
+		     enum yaml_token_type type, struct error *err)
 {
 	int r;
 
@@ -160,13 +155,13 @@ static int indent_push(struct yaml_scanner *s, struct yaml_mark mark, int64_t nu
 		return r;
 	s->indents[s->indent_count++] = s->indent;
 	s->indent = mark.column;
-	return token_insert(s, number < 0 ? -1 : number - (int64_t)s->tokens_parsed,
-			    (struct yaml_token){.type = type, .mark = mark}, err);
+	return yaml_token_insert(s, number < 0 ? -1 : number - (int64_t)s->tokens_parsed,
+				 (struct yaml_token){.type = type, .mark = mark}, err);
 }
 
 /* Blocks deeper than the column end. */
-static int indents_pop(struct yaml_scanner *s, int64_t column, struct yaml_mark scan,
-		       struct error *err)
+int yaml_indents_pop(struct yaml_scanner *s, int64_t column, struct yaml_mark scan,
+		     struct error *err)
 {
 	int r = 0;
 
@@ -174,246 +169,10 @@ static int indents_pop(struct yaml_scanner *s, int64_t column, struct yaml_mark 
 	while (r == 0 && s->flow_level == 0 && s->indent > column) {
 		r = yaml_comment_block_end(s, &scan, err);
 		if (r == 0)
-			r = token_add(s, YAML_BLOCK_END, scan, err);
+			r = yaml_token_add(s, YAML_BLOCK_END, scan, err);
 		s->indent = s->indents[--s->indent_count];
 	}
 	return r;
-}
-
-/* Everything that is open ends: no key may be waiting. */
-static int blocks_end(struct yaml_scanner *s, struct error *err)
-{
-	int r = indents_pop(s, -1, yaml_scanner_mark(s), err);
-
-	if (r == 0)
-		r = key_remove(s, err);
-	s->simple_key_allowed = false;
-	return r;
-}
-
-static int fetch_stream_end(struct yaml_scanner *s, struct error *err)
-{
-	int r;
-
-	if (yaml_scanner_column(s) != 0) {
-		s->line_start = s->at;
-		s->wide = 0;
-		s->line++;
-	}
-	r = blocks_end(s, err);
-	return r < 0 ? r : token_add(s, YAML_STREAM_END, yaml_scanner_mark(s), err);
-}
-
-static int fetch_directive(struct yaml_scanner *s, struct error *err)
-{
-	struct yaml_token token = {.mark = yaml_scanner_mark(s)};
-	int r = blocks_end(s, err);
-
-	if (r == 0)
-		r = yaml_scan_directive(s, &token, err);
-	return r < 0 ? r : token_insert(s, -1, token, err);
-}
-
-static int fetch_document_indicator(struct yaml_scanner *s, struct error *err)
-{
-	struct yaml_mark mark = yaml_scanner_mark(s);
-	enum yaml_token_type type = *s->at == '-' ? YAML_DOCUMENT_START : YAML_DOCUMENT_END;
-	int r = blocks_end(s, err);
-
-	yaml_scanner_move(s, s->at + 3);
-	return r < 0 ? r : token_add(s, type, mark, err);
-}
-
-static int fetch_flow_start(struct yaml_scanner *s, struct error *err)
-{
-	struct yaml_mark mark = yaml_scanner_mark(s);
-	enum yaml_token_type type =
-		*s->at == '[' ? YAML_FLOW_SEQUENCE_START : YAML_FLOW_MAPPING_START;
-	int r = key_save(s, err);
-
-	if (r == 0 && s->flow_level >= SOPS_DEPTH_MAX)
-		return error_set(err, VMCRED_FAILED, "%s is nested more than %d levels deep",
-				 s->what, SOPS_DEPTH_MAX);
-	if (r == 0)
-		r = yaml_array_grow(&s->keys, s->flow_level + 1, &s->key_capacity, sizeof(*s->keys),
-				    err);
-	if (r < 0)
-		return r;
-	s->flow_level++;
-	*key_here(s) = (struct yaml_simple_key){.token_number = next_token_number(s)};
-	s->simple_key_allowed = true;
-	yaml_scanner_step(s);
-	return token_add(s, type, mark, err);
-}
-
-static int fetch_flow_end(struct yaml_scanner *s, struct error *err)
-{
-	struct yaml_mark mark = yaml_scanner_mark(s);
-	enum yaml_token_type type = *s->at == ']' ? YAML_FLOW_SEQUENCE_END : YAML_FLOW_MAPPING_END;
-	int r = key_remove(s, err);
-
-	if (s->flow_level > 0)
-		s->flow_level--;
-	s->simple_key_allowed = false;
-	yaml_scanner_step(s);
-	return r < 0 ? r : token_add(s, type, mark, err);
-}
-
-static int fetch_flow_entry(struct yaml_scanner *s, struct error *err)
-{
-	struct yaml_mark mark = yaml_scanner_mark(s);
-	int r = key_remove(s, err);
-
-	s->simple_key_allowed = true;
-	yaml_scanner_step(s);
-	return r < 0 ? r : token_add(s, YAML_FLOW_ENTRY, mark, err);
-}
-
-/* '-' or '?' */
-static int fetch_block_indicator(struct yaml_scanner *s, enum yaml_token_type type,
-				 enum yaml_token_type start, struct error *err)
-{
-	struct yaml_mark mark = yaml_scanner_mark(s);
-	int r = 0;
-
-	if (s->flow_level == 0) {
-		if (!s->simple_key_allowed)
-			return fail_here(s,
-					 type == YAML_KEY ? "a key may not stand here"
-							  : "an item of a list may not stand here",
-					 err);
-		r = indent_push(s, mark, -1, start, err);
-	}
-	if (r == 0)
-		r = key_remove(s, err);
-	s->simple_key_allowed = type == YAML_BLOCK_ENTRY || s->flow_level == 0;
-	yaml_scanner_step(s);
-	return r < 0 ? r : token_add(s, type, mark, err);
-}
-
-static int fetch_value(struct yaml_scanner *s, struct error *err)
-{
-	struct yaml_simple_key *key = key_here(s);
-	struct yaml_mark mark = yaml_scanner_mark(s);
-	int r = key_check(s, key, err);
-
-	if (r > 0) {
-		key->possible = false;
-		s->simple_key_allowed = false;
-		r = token_insert(s, (int64_t)(key->token_number - s->tokens_parsed),
-				 (struct yaml_token){.type = YAML_KEY, .mark = key->mark}, err);
-		if (r == 0)
-			r = indent_push(s, key->mark, (int64_t)key->token_number,
-					YAML_BLOCK_MAPPING_START, err);
-	} else if (r == 0) {
-		if (s->flow_level == 0 && !s->simple_key_allowed)
-			return fail_here(s, "a ':' may not stand here", err);
-		r = indent_push(s, mark, -1, YAML_BLOCK_MAPPING_START, err);
-		s->simple_key_allowed = s->flow_level == 0;
-	}
-	yaml_scanner_step(s);
-	return r < 0 ? r : token_add(s, YAML_VALUE, mark, err);
-}
-
-/* What a node may begin with, so that it may be a key. */
-static int fetch_content(struct yaml_scanner *s, struct error *err)
-{
-	struct yaml_token token = {.type = YAML_SCALAR_TEXT, .mark = yaml_scanner_mark(s)};
-	uint8_t c = *s->at;
-	int r = key_save(s, err);
-
-	s->simple_key_allowed = false;
-	if (r < 0)
-		return r;
-	switch (c) {
-	case '*':
-	case '&':
-		token.type = c == '*' ? YAML_ALIAS_NAME : YAML_ANCHOR;
-		r = yaml_scan_anchor(s, &token, err);
-		break;
-	case '!':
-		token.type = YAML_TAG;
-		r = yaml_scan_tag(s, &token, err);
-		break;
-	case '\'':
-	case '"':
-		r = yaml_scan_quoted(s, c == '\'', &token, err);
-		break;
-	default:
-		r = yaml_scan_plain(s, &token, err);
-		break;
-	}
-	return r < 0 ? r : token_insert(s, -1, token, err);
-}
-
-static int fetch_block_scalar(struct yaml_scanner *s, struct error *err)
-{
-	struct yaml_token token = {.type = YAML_SCALAR_TEXT, .mark = yaml_scanner_mark(s)};
-	int r = key_remove(s, err);
-
-	s->simple_key_allowed = true;
-	if (r == 0)
-		r = yaml_scan_block(s, *s->at == '|', &token, err);
-	return r < 0 ? r : token_insert(s, -1, token, err);
-}
-
-static bool plain_may_begin(const struct yaml_scanner *s)
-{
-	switch (*s->at) {
-	case '-':
-		return !yaml_is_blank(s->at + 1);
-	case '?':
-	case ':':
-		return s->flow_level == 0 && !yaml_is_blankz(s->at + 1);
-	case '@':
-	case '`':
-	case '%':
-	case '#':
-	case '|':
-	case '>':
-		return false;
-	default:
-		return !yaml_is_blankz(s->at);
-	}
-}
-
-static int token_fetch(struct yaml_scanner *s, struct error *err)
-{
-	bool flow = s->flow_level > 0, alone = flow || yaml_is_blankz(s->at + 1);
-
-	switch (*s->at) {
-	case '[':
-	case '{':
-		return fetch_flow_start(s, err);
-	case ']':
-	case '}':
-		return fetch_flow_end(s, err);
-	case ',':
-		return fetch_flow_entry(s, err);
-	case '-':
-		if (yaml_is_blankz(s->at + 1))
-			return fetch_block_indicator(s, YAML_BLOCK_ENTRY, YAML_BLOCK_SEQUENCE_START,
-						     err);
-		break;
-	case '?':
-		if (alone)
-			return fetch_block_indicator(s, YAML_KEY, YAML_BLOCK_MAPPING_START, err);
-		break;
-	case ':':
-		if (alone)
-			return fetch_value(s, err);
-		break;
-	case '|':
-	case '>':
-		if (!flow)
-			return fetch_block_scalar(s, err);
-		break;
-	default:
-		break;
-	}
-	if (!plain_may_begin(s))
-		return fail_here(s, "a character that nothing can begin with", err);
-	return fetch_content(s, err);
 }
 
 /* Skips blanks, line breaks and comments. A tab is a blank where no block can begin. */
@@ -448,23 +207,17 @@ static int next_token_fetch(struct yaml_scanner *s, struct error *err)
 
 	here = yaml_scanner_mark(s);
 	if (r == 0)
-		r = indents_pop(s, here.column, scan, err);
+		r = yaml_indents_pop(s, here.column, scan, err);
 	if (r < 0)
 		return r;
-	if (*s->at == 0)
-		return fetch_stream_end(s, err);
-	if (here.column == 0 && *s->at == '%')
-		return fetch_directive(s, err);
-	if (here.column == 0 &&
-	    (yaml_is_document_indicator(s->at, '-') || yaml_is_document_indicator(s->at, '.')))
-		return fetch_document_indicator(s, err);
-
+	if (yaml_token_is_of_stream(s))
+		return yaml_token_fetch_of_stream(s, err);
 	/* A comment behind a colon, or behind the comma in a flow, is that of what stands before.
 	 */
 	comment_token = here.index;
 	if (*s->at == (s->flow_level == 0 ? ':' : ','))
 		comment_token = s->tokens[s->token_count - 1].mark.index;
-	r = token_fetch(s, err);
+	r = yaml_token_fetch(s, err);
 	if (r == 0 && s->tokens[s->token_count - 1].type != YAML_BLOCK_ENTRY)
 		r = yaml_comment_scan_line(s, comment_token, err);
 	return r;
@@ -496,13 +249,13 @@ int yaml_scanner_peek(struct yaml_scanner *s, struct yaml_token **token, struct 
 
 	if (!s->started) {
 		s->started = true;
-		r = token_add(s, YAML_STREAM_START, yaml_scanner_mark(s), err);
+		r = yaml_token_add(s, YAML_STREAM_START, yaml_scanner_mark(s), err);
 	}
 	while (r == 0 && !s->available) {
 		if (s->token_count - s->token_head > 2) {
 			struct yaml_simple_key *key = key_at_head(s);
 
-			r = key ? key_check(s, key, err) : 0;
+			r = key ? yaml_key_check(s, key, err) : 0;
 			if (r < 0)
 				return r;
 			if (r == 0) {

@@ -158,6 +158,32 @@ static inline void yaml_scanner_break(struct yaml_scanner *s, size_t size)
 	s->newlines++;
 }
 
+/* yaml_scan.c: the queue; a place in it counts from its head, -1 is its end. */
+int yaml_token_insert(struct yaml_scanner *s, int64_t place, struct yaml_token token,
+		      struct error *err);
+int yaml_token_add(struct yaml_scanner *s, enum yaml_token_type type, struct yaml_mark mark,
+		   struct error *err);
+size_t yaml_next_token_number(const struct yaml_scanner *s);
+
+/* yaml_scan.c: the place where a key may have begun, on this level of flows. */
+struct yaml_simple_key *yaml_key_here(struct yaml_scanner *s);
+int yaml_key_save(struct yaml_scanner *s, struct error *err);
+int yaml_key_remove(struct yaml_scanner *s, struct error *err);
+/* Whether it may still turn out to be a key's: its line has not ended. Returns 1 or 0. */
+int yaml_key_check(struct yaml_scanner *s, struct yaml_simple_key *key, struct error *err);
+
+/* yaml_scan.c: a deeper block begins at a column; its token goes before the one with that number,
+ * or to the end (-1). Blocks deeper than a column end. */
+int yaml_indent_push(struct yaml_scanner *s, struct yaml_mark mark, int64_t number,
+		     enum yaml_token_type type, struct error *err);
+int yaml_indents_pop(struct yaml_scanner *s, int64_t column, struct yaml_mark scan,
+		     struct error *err);
+
+/* yaml_scan_token.c: what begins or ends a document; everything else. */
+bool yaml_token_is_of_stream(const struct yaml_scanner *s);
+int yaml_token_fetch_of_stream(struct yaml_scanner *s, struct error *err);
+int yaml_token_fetch(struct yaml_scanner *s, struct error *err);
+
 /* yaml_comments.c */
 int yaml_comment_scan_line(struct yaml_scanner *s, int64_t token, struct error *err);
 int yaml_comment_scan_block(struct yaml_scanner *s, struct yaml_mark scan, struct error *err);

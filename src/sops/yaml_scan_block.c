@@ -17,16 +17,6 @@ struct block_text {
 	size_t first, others;
 };
 
-static size_t break_write(const uint8_t *at, uint8_t *to)
-{
-	if (*at == 0xe2) {
-		memmove(to, at, 3);
-		return 3;
-	}
-	*to = '\n';
-	return 1;
-}
-
 static int header_scan(struct yaml_scanner *s, enum chomping *chomping, int64_t *increment,
 		       struct error *err)
 {
@@ -59,7 +49,7 @@ static int header_end(struct yaml_scanner *s, struct yaml_mark mark, struct erro
 	while (yaml_is_blank(s->at))
 		s->at++;
 	if (*s->at == '#') {
-		const uint8_t *end = s->at;
+		const uint8_t *end;
 
 		if (yaml_comment_scan_line(s, mark.index, err) < 0)
 			return -(int)err->code;
@@ -98,7 +88,7 @@ static int empty_lines_scan(struct yaml_scanner *s, struct block_text *text, int
 		size = yaml_break_size(s->at);
 		if (size == 0)
 			break;
-		text->others += break_write(s->at, text->to + text->first + text->others);
+		text->others += yaml_break_copy(s->at, text->to + text->first + text->others);
 		yaml_scanner_break(s, size);
 	}
 	if (*indent == 0) {
@@ -167,7 +157,7 @@ int yaml_scan_block(struct yaml_scanner *s, bool literal, struct yaml_token *tok
 		line_copy(s, &text);
 		size = yaml_break_size(s->at);
 		if (size > 0) {
-			text.first = break_write(s->at, text.to);
+			text.first = yaml_break_copy(s->at, text.to);
 			yaml_scanner_break(s, size);
 		}
 		r = empty_lines_scan(s, &text, &indent, err);

@@ -52,17 +52,6 @@ static void text_copy(struct folding *f, const uint8_t *from, size_t size)
 	f->to += size;
 }
 
-/* Writes a line break as it counts: LS and PS stay, all others become a line feed. */
-static size_t break_copy(const uint8_t *at, uint8_t *to)
-{
-	if (*at == 0xe2) {
-		memmove(to, at, 3);
-		return 3;
-	}
-	*to = '\n';
-	return 1;
-}
-
 /* What waits is followed by text of the scalar: one line feed is a space, several are one less. */
 static void whitespace_join(struct folding *f)
 {
@@ -90,7 +79,7 @@ static int whitespace_scan(struct yaml_scanner *s, struct folding *f, int64_t in
 
 		if (size > 0) {
 			/* Written behind what was decoded, never beyond what was read. */
-			size_t written = break_copy(s->at, f->to + f->first + f->others);
+			size_t written = yaml_break_copy(s->at, f->to + f->first + f->others);
 
 			if (f->broken)
 				f->others += written;

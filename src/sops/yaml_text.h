@@ -36,6 +36,18 @@ static inline size_t yaml_break_size(const uint8_t *at)
 	}
 }
 
+/* Writes a line break as it counts and returns its size: LS and PS stay, all others become a line
+ * feed. `to` may be `at` or before it. */
+static inline size_t yaml_break_copy(const uint8_t *at, uint8_t *to)
+{
+	if (*at == 0xe2) {
+		memmove(to, at, 3);
+		return 3;
+	}
+	*to = '\n';
+	return 1;
+}
+
 /* A line break, or the end of the text. */
 static inline bool yaml_is_breakz(const uint8_t *at)
 {

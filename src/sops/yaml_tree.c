@@ -5,7 +5,6 @@
  */
 #include <stdlib.h>
 
-#include "base/base64.h"
 #include "base/cleanup.h"
 #include "sops/yaml.h"
 
@@ -21,10 +20,7 @@
 #define ALIAS_RATIO_HIGH 0.10
 
 /* Encrypted texts that aliases repeat are copied, since each is decrypted where it lies. */
-#define COPIED_MAX(text) (4 * (text) + 1024 * 1024)
-
-/* Keys of a map are compared with each other up to this number of them. */
-#define FEW_KEYS 8
+#define COPIED_MAX(text) (4 * (text) + (size_t)1024 * 1024)
 
 /* A map or a list that is being copied. */
 struct frame {
@@ -49,7 +45,7 @@ struct copier {
 static int fail(const struct copier *c, const struct yaml_node *node, const char *problem,
 		struct error *err)
 {
-	return yaml_scanner_fail(c->scanner, (struct yaml_mark){.line = node->line}, problem, err);
+	return yaml_node_fail(c->scanner, node, problem, err);
 }
 
 static const struct yaml_comments *comments_of(const struct copier *c, uint32_t node)
@@ -121,165 +117,29 @@ static int text_keep(struct copier *c, struct span *text, size_t aliases, struct
 	return sops_tree_text(c->tree, *text, text, err);
 }
 
-/* go-yaml takes line breaks inside Base64. */
-static int binary_read(struct copier *c, const struct yaml_node *scalar, struct span *text,
-		       struct error *err)
-{
-	uint8_t *room, *bytes;
-	size_t size = 0;
-	struct error ignored = {0};
-	int r = sops_tree_text_reserve(c->tree, scalar->value.size * 2 + 2, &room, err);
-
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < scalar->value.size; i++) {
-		uint8_t byte = scalar->value.data[i];
-
-		if (byte != '\n' && byte != '\r')
-			room[size++] = byte;
-	}
-	bytes = room + size;
-	r = base64_decode(span_of(room, size), BASE64_PADDED, bytes, &size, &ignored);
-	error_clear(&ignored);
-	if (r < 0)
-		return fail(c, scalar, "a !!binary value is not Base64", err);
-	*text = span_of(bytes, size);
-	return 0;
-}
-
-static int scalar_read(struct copier *c, const struct yaml_node *scalar, struct sops_node *node,
-		       struct error *err)
-{
-	enum yaml_tag tag = (enum yaml_tag)scalar->tag;
-	struct yaml_scalar value;
-	int r;
-
-	node->kind = SOPS_STRING;
-	node->text = scalar->value;
-	if (tag == YAML_TAG_BINARY)
-		return binary_read(c, scalar, &node->text, err);
-	if (tag == YAML_TAG_STRING || tag == YAML_TAG_OTHER || tag == YAML_TAG_MERGE ||
-	    (tag == YAML_TAG_NONE && scalar->quoted))
-		return 0;
-	r = yaml_resolve(tag, scalar->value, &value, err);
-	if (r == 0)
-		r = fail(c, scalar, "a value is not of the type that its tag tells", err);
-	else if (r > 0 && value.too_large)
-		r = fail(c, scalar, "an integer has more than 64 bits with its sign", err);
-	if (r < 0)
-		return r;
-	node->kind = value.kind;
-	r = 0;
-	if (value.kind == SOPS_BOOL)
-		node->text = span_of_text(value.text[0] == 'T' ? "True" : "False");
-	else if (value.kind == SOPS_NULL)
-		node->text = (struct span){0};
-	else if (value.kind != SOPS_STRING)
-		r = sops_tree_text(c->tree, span_of(value.text, value.size), &node->text, err);
-	if (value.kind != SOPS_STRING)
-		memory_wipe(value.text, value.size);
-	return r;
-}
-
-static bool is_merge(const struct yaml_node *key)
-{
-	return key->kind == YAML_SCALAR && span_equal(key->value, span_of_text("<<")) &&
-	       (key->tag == YAML_TAG_MERGE || (key->tag == YAML_TAG_NONE && !key->quoted));
-}
-
-static uint32_t target_of(const struct copier *c, uint32_t node)
-{
-	const struct yaml_node *items = c->nodes->items;
-
-	return items[node].kind == YAML_ALIAS ? items[node].target : node;
-}
-
-/* What is merged must be a map or a list of maps, although sops does not merge it. */
-static int merge_check(const struct copier *c, uint32_t value, struct error *err)
-{
-	const struct yaml_node *items = c->nodes->items;
-	bool good = items[target_of(c, value)].kind == YAML_MAPPING;
-
-	if (items[value].kind == YAML_SEQUENCE) {
-		good = true;
-		for (uint32_t i = value + 1; i < items[value].end; i = items[i].end)
-			good = good && items[target_of(c, i)].kind == YAML_MAPPING;
-	}
-	return good ? 0 : fail(c, &items[value], "what << merges is no map", err);
-}
-
-static int key_twice(const struct copier *c, uint32_t key, struct error *err)
-{
-	return fail(c, &c->nodes->items[key], "a key stands twice in one map", err);
-}
-
-static int keys_differ(const struct copier *c, uint32_t map, struct error *err)
-{
-	const struct yaml_node *items = c->nodes->items;
-	__attribute__((cleanup(yaml_names_destroy))) struct yaml_names names = {0};
-	__attribute__((cleanup(yaml_names_destroy))) struct yaml_names aliases = {0};
-
-	for (uint32_t key = map + 1; key < items[map].end; key = items[items[key].end].end) {
-		bool alias = items[key].kind == YAML_ALIAS;
-		size_t *number;
-
-		if (yaml_names_add(alias ? &aliases : &names, items[key].value, key, &number, err) <
-		    0)
-			return -(int)err->code;
-		if (*number != (size_t)key + 1)
-			return key_twice(c, key, err);
-	}
-	return 0;
-}
-
-static int few_keys_differ(const struct copier *c, uint32_t map, struct error *err)
-{
-	const struct yaml_node *items = c->nodes->items;
-
-	for (uint32_t a = map + 1; a < items[map].end; a = items[items[a].end].end) {
-		for (uint32_t b = map + 1; b < a; b = items[items[b].end].end) {
-			if (items[a].kind == items[b].kind &&
-			    span_equal(items[a].value, items[b].value))
-				return key_twice(c, a, err);
-		}
-	}
-	return 0;
-}
-
-/* Checks that sops makes for the first document. */
+/* What sops checks it checks in the first document alone. */
 static int map_check(struct copier *c, uint32_t map, size_t aliases, struct error *err)
 {
-	const struct yaml_node *items = c->nodes->items;
-	uint32_t merged = 0;
-	size_t count = 0;
-	int r;
-
-	for (uint32_t key = map + 1; key < items[map].end; key = items[items[key].end].end) {
-		count++;
-		if (is_merge(&items[key]))
-			merged = items[key].end;
-	}
+	struct yaml_keys keys = yaml_keys_of(c->nodes, map);
+	struct yaml_node *node = &c->nodes->items[map];
 	/* To merge, go-yaml looks at all keys once more. */
-	r = visit(c, &items[map], aliases, merged ? count : 0, err);
-	if (r < 0 || items[map].checked || !c->first_document)
+	int r = visit(c, node, aliases, keys.merged ? keys.count : 0, err);
+
+	if (r < 0 || node->checked || !c->first_document)
 		return r;
-	c->nodes->items[map].checked = true;
-	if (merged)
-		r = merge_check(c, merged, err);
-	if (r == 0)
-		r = count > FEW_KEYS ? keys_differ(c, map, err) : few_keys_differ(c, map, err);
-	return r;
+	node->checked = true;
+	return yaml_keys_check(c->scanner, c->nodes, map, keys, err);
 }
 
 static int key_read(struct copier *c, uint32_t key, struct span *text, struct error *err)
 {
-	const struct yaml_node *node = &c->nodes->items[target_of(c, key)];
+	const struct yaml_node *node = &c->nodes->items[yaml_target_of(c->nodes, key)];
 	struct sops_node value;
 	int r;
 
 	if (node->kind != YAML_SCALAR)
 		return fail(c, &c->nodes->items[key], "a key is a map or a list", err);
-	r = scalar_read(c, node, &value, err);
+	r = yaml_scalar_read(c->scanner, c->tree, node, &value, err);
 	if (r == 0 && value.kind != SOPS_STRING)
 		r = fail(c, &c->nodes->items[key],
 			 "a key is no string: SOPS needs strings, write it in quotes", err);
@@ -321,7 +181,7 @@ static int value_add(struct copier *c, const struct frame *parent, uint32_t valu
 	frame.node = value;
 	frame.child = value + 1;
 	if (r == 0 && yaml->kind == YAML_SCALAR) {
-		r = scalar_read(c, yaml, &node, err);
+		r = yaml_scalar_read(c->scanner, c->tree, yaml, &node, err);
 		if (r == 0 && node.kind == SOPS_STRING)
 			r = text_keep(c, &node.text, frame.aliases, err);
 	} else if (r == 0) {
@@ -358,7 +218,7 @@ static int entry_add(struct copier *c, struct frame *frame, struct error *err)
 	uint8_t kind = c->nodes->items[value].kind;
 	const struct yaml_comments *of_key = comments_of(c, key), *of_value = comments_of(c, value);
 	bool leaf = kind == YAML_SCALAR || kind == YAML_ALIAS;
-	struct span text, feet[2] = {leaf ? of_value->foot : (struct span){0}, of_key->foot};
+	struct span text = {0}, feet[2] = {leaf ? of_value->foot : (struct span){0}, of_key->foot};
 	struct frame parent = *frame;
 	int r = visit(c, &c->nodes->items[key], frame->aliases, 1, err);
 
@@ -459,7 +319,7 @@ static int document_copy(struct copier *c, uint32_t document, struct error *err)
 	} else if (content->kind == YAML_SCALAR) {
 		struct sops_node node;
 
-		r = scalar_read(c, content, &node, err);
+		r = yaml_scalar_read(c->scanner, c->tree, content, &node, err);
 		if (r == 0 && node.kind != SOPS_NULL)
 			r = fail(c, content, "a document is a value, where SOPS needs a map", err);
 		if (r == 0)
