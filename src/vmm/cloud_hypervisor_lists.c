@@ -134,6 +134,8 @@ int option_features_json(const char *text, const struct option_key *key, json_t 
 	_cleanup_json_ json_t *object = json_object();
 	int r = object ? option_strings_split(text, &strings, err) : error_no_memory(err);
 
+	if (r == 0 && strings.count == 0)
+		r = error_set(err, VMCRED_USAGE, "its list is empty");
 	for (size_t i = 0; i < strings.count && r == 0; i++) {
 		const char *member = option_word_find(key->words, strings.words[i], true);
 

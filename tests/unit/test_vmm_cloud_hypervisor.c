@@ -125,6 +125,7 @@ static const struct {
 	 "--cpus: topology: 1:2:3:4:5 is not threads:cores:dies:packages"},
 	{WORDS("--kernel", "/k", "--cpus", "features=[avx]"),
 	 "--cpus: features: avx is not one of its values"},
+	{WORDS("--kernel", "/k", "--cpus", "features=[]"), "--cpus: features: its list is empty"},
 	{WORDS("--kernel", "/k", "--cpus", "profile=host"),
 	 "--cpus: profile: host is not one of its values"},
 	{WORDS("--kernel", "/k", "--cpus", "affinity=0@1"),
