@@ -165,6 +165,17 @@ def in_view(pid):
         return view
 
 
+def api_put(path, resource, body=None):
+    """PUT to a VMM's API; returns the answer, which is short."""
+    data = json.dumps(body).encode() if body is not None else b""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(20)
+        client.connect(str(path))
+        client.sendall(f"PUT /api/v1/{resource} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(data)}\r\n"
+                       "\r\n".encode() + data)
+        return client.recv(65536).decode()
+
+
 def api_get(path, resource):
     """GET of a VMM's API, decoded."""
     with socket.socket(socket.AF_UNIX) as client:
