@@ -71,8 +71,8 @@ struct launching {
 };
 
 /*
- * A request while the VM runs. After one that was not answered the connection is of no use, so that a
- * signal, which is the next request, waits for the answer.
+ * A request while the VM runs. After one that was not answered the connection is of no use, so that
+ * a signal, which is the next request, waits for the answer.
  */
 static int control_request(struct launching *launching, const char *resource, struct error *err)
 {
