@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """vmcred run while a VM runs, and when it is to end: Cloud Hypervisor as the stand-in, QEMU as it is."""
+import atexit
 import json
 import os
 import shutil
@@ -18,18 +19,37 @@ BOOT = ["/api/v1/vm.create", "/api/v1/vm.boot"]
 POWER_BUTTON, SHUTDOWN = "/api/v1/vm.power-button", "/api/v1/vmm.shutdown"
 
 
+_vmms = []
+
+
+@atexit.register
+def _stop_all():
+    """A test that fails leaves no VMM that has lost its parent."""
+    for pid_fd in _vmms:
+        try:
+            signal.pidfd_send_signal(pid_fd, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+def child_of(process):
+    child = children(process.pid)[0]
+    _vmms.append(os.pidfd_open(child))
+    return child
+
+
 def running(vm, *words, options=(), stand_in=None):
     """A VM on the stand-in, and its process."""
     process = vm.start(*CLOUD_HYPERVISOR, *words, options=options, stand_in=stand_in or {})
     wait_for("vm.boot", vm.booted)
-    return process, children(process.pid)[0]
+    return process, child_of(process)
 
 
 def running_qemu(vm, *words, options=("--supervise", "-v"), program=QEMU):
     need("qemu-system-x86_64")
     process = vm.start(*program, *words, options=options)
     wait_for("QEMU", lambda: "the VM is booted" in vm.errors())
-    return process, children(process.pid)[0]
+    return process, child_of(process)
 
 
 def gone(pid):
