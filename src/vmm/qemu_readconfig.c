@@ -41,9 +41,12 @@ static size_t blank_size(const char *text)
 /* The name in "[name]" or "[name "id"]". */
 static size_t group_name(const char *line, char *name)
 {
-	size_t size = strcspn(line + 1, " \t\"]\n");
+	size_t size;
 
-	if (line[0] != '[' || size == 0 || size > NAME_SIZE_MAX)
+	if (line[0] != '[')
+		return 0;
+	size = strcspn(line + 1, " \t\"]\n");
+	if (size == 0 || size > NAME_SIZE_MAX)
 		return 0;
 	memcpy(name, line + 1, size);
 	name[size] = '\0';

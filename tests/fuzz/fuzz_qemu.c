@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* QEMU's command line, a word a line, with the last one as the text of a file of -readconfig. */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "vmm/qemu_arguments.h"
+#include "vmm/qemu_machine.h"
+
+#define WORDS_MAX 32
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void line_read(char **argv)
+{
+	const struct vmm_launch launch = {.program = argv[0], .argv = argv};
+	_cleanup_qemu_machine_ struct qemu_machine machine = {0};
+	_cleanup_oem_list_ struct oem_list list = {0};
+	_cleanup_error_ struct error err = {0};
+	struct vmm_vsock vsock = {0};
+
+	if (qemu_machine_read(argv[0], argv, &machine, &err) < 0 || !machine.type || !machine.why)
+		abort();
+	if (qemu_vsock_find(&launch, &vsock, &err) < 0 && err.code != VMCRED_USAGE)
+		abort();
+	error_clear(&err);
+	(void)qemu_arguments_read(argv, &list, NULL, &err);
+	free(vsock.socket);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char *argv[WORDS_MAX + 4] = {"qemu-system-aarch64"}, path[32];
+	char *text = malloc(size + 1), *line = text;
+	struct error err = {0};
+	size_t count = 1;
+	int fd;
+
+	if (!text)
+		return 0;
+	memcpy(text, data, size);
+	text[size] = '\0';
+	for (char *newline; count < WORDS_MAX && (newline = strchr(line, '\n'));
+	     line = newline + 1) {
+		*newline = '\0';
+		/* Files of this machine are not part of the input. */
+		if (!strstr(line, "path=") && !strstr(line, "file=") && !strstr(line, "readconfig"))
+			argv[count++] = line;
+	}
+	fd = memory_file_create("fuzz", span_of_text(line), &err);
+	if (fd < 0)
+		abort();
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	argv[count++] = "-readconfig";
+	argv[count++] = path;
+	line_read(argv);
+	close(fd);
+	free(text);
+	return 0;
+}
