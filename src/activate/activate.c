@@ -13,6 +13,7 @@
 #include "activate/generation.h"
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "base/pool.h"
 #include "vars/vars.h"
 
 struct active_list {
@@ -60,9 +61,9 @@ static int owner_find(struct active_secret *secret, struct error *err)
 	return 0;
 }
 
-static int secrets_decrypt(const struct config *config, int store_dirfd,
-			   const struct age_identities *identities, const char *machine,
-			   struct active_list *list, struct error *err)
+/* What is declared for the machine, without its content. */
+static int secrets_find(const struct config *config, const char *machine, struct active_list *list,
+			struct error *err)
 {
 	int r = 0;
 
@@ -76,8 +77,6 @@ static int secrets_decrypt(const struct config *config, int store_dirfd,
 			continue;
 		for (size_t j = 0; r == 0 && j < generator->file_count; j++) {
 			const struct config_file *file = &generator->files[j];
-			const struct vars_location location = {generator->share ? NULL : machine,
-							       generator, file};
 			struct active_secret *secret = &list->items[list->count];
 
 			if (!file->deploy)
@@ -86,12 +85,69 @@ static int secrets_decrypt(const struct config *config, int store_dirfd,
 			secret->file = file;
 			list->count++;
 			r = owner_find(secret, err);
-			if (r == 0)
-				r = vars_store_read(store_dirfd, &location, identities,
-						    &secret->plaintext, err);
 		}
 	}
 	return r;
+}
+
+/* Of fewer, the threads would cost more than they spare. */
+#define TOGETHER_MIN 16
+
+struct decryption {
+	struct active_list *list;
+	int store_dirfd;
+	const struct age_identities *identities;
+	const char *machine;
+	struct error *failures; /* owned; one a secret */
+};
+
+static void failures_release(struct decryption *decryption)
+{
+	for (size_t i = 0; decryption->failures && i < decryption->list->count; i++)
+		error_clear(&decryption->failures[i]);
+	free(decryption->failures);
+}
+
+static void secret_decrypt(void *context, size_t index)
+{
+	const struct decryption *decryption = context;
+	struct active_secret *secret = &decryption->list->items[index];
+	const struct vars_location location = {
+		secret->generator->share ? NULL : decryption->machine,
+		secret->generator,
+		secret->file,
+	};
+
+	(void)vars_store_read(decryption->store_dirfd, &location, decryption->identities,
+			      &secret->plaintext, &decryption->failures[index]);
+}
+
+/* Of several that fail, the first is told, whatever the threads did. */
+static int secrets_decrypt(int store_dirfd, const struct age_identities *identities,
+			   const char *machine, struct active_list *list, struct error *err)
+{
+	__attribute__((cleanup(failures_release))) struct decryption decryption = {
+		.list = list,
+		.store_dirfd = store_dirfd,
+		.identities = identities,
+		.machine = machine,
+		.failures = calloc(list->count + 1, sizeof(*decryption.failures)),
+	};
+	size_t failed = 0;
+
+	if (!decryption.failures)
+		return error_no_memory(err);
+	if (list->count >= TOGETHER_MIN)
+		pool_run(list->count, secret_decrypt, &decryption);
+	for (size_t i = 0; list->count < TOGETHER_MIN && i < list->count; i++)
+		secret_decrypt(&decryption, i);
+	while (failed < list->count && decryption.failures[failed].code == 0)
+		failed++;
+	if (failed == list->count)
+		return 0;
+	*err = decryption.failures[failed];
+	decryption.failures[failed] = (struct error){0};
+	return -(int)err->code;
 }
 
 /* Adds names that the list does not have yet. */
@@ -154,7 +210,9 @@ int activate_machine(const struct config *config, int store_dirfd,
 	*result = (struct activate_result){0};
 	if (!config_machine_get(config, options->machine, err))
 		return -(int)err->code;
-	r = secrets_decrypt(config, store_dirfd, identities, options->machine, &list, err);
+	r = secrets_find(config, options->machine, &list, err);
+	if (r == 0)
+		r = secrets_decrypt(store_dirfd, identities, options->machine, &list, err);
 	if (r < 0)
 		return r;
 	run_dirfd = run_folder_open(options->root, err);
