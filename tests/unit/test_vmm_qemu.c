@@ -317,7 +317,8 @@ static void a_program_is_known_by_its_name(void **state)
 	assert_null(vmm_find("/bin/firecracker", &err));
 	assert_error(-(int)err.code, VMCRED_USAGE,
 		     "firecracker is not a hypervisor that vmcred can start: it knows "
-		     "cloud-hypervisor*, qemu-system-*, qemu-kvm, kvm and systemd-vmspawn by their names");
+		     "cloud-hypervisor*, qemu-system-*, qemu-kvm, kvm and systemd-vmspawn by their "
+		     "names");
 }
 
 int main(void)
