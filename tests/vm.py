@@ -37,6 +37,12 @@ def _stop_all():
             process.wait()
 
 
+def stopped_at_exit(process):
+    """Returns the process, which does not outlive the tests."""
+    _started.append(process)
+    return process
+
+
 CLOUD_HYPERVISOR = ("cloud-hypervisor", "--kernel", "/k", "--cpus", "boot=1", "--console", "off", "--serial", "null")
 
 
@@ -98,8 +104,7 @@ class Vm:
                  *map(str, words)],
                 cwd=self.folder, env=harness.CLEAN_ENVIRONMENT | self.environment(stand_in),
                 stdin=subprocess.DEVNULL, stdout=out, stderr=err, pass_fds=fds)
-        _started.append(process)
-        return process
+        return stopped_at_exit(process)
 
     def errors(self):
         return (self.folder / "err").read_text()

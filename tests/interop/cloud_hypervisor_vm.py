@@ -14,7 +14,7 @@ import subprocess
 import harness
 from harness import Skip, need_root
 from cloud_hypervisor_sockets import listening, tpm_serve, vhost_user_serve
-from vm import Vm, api_get, stop, wait_for
+from vm import Vm, api_get, stop, stopped_at_exit, wait_for
 
 
 def need_cloud_hypervisor():
@@ -99,10 +99,10 @@ class Guest:
         for name in ("api", "vsock", "log", "serial", "console.sock", "serial.sock", "events"):
             (self.folder / name).unlink(missing_ok=True)
         with open(self.folder / "err", "wb") as err:
-            return subprocess.Popen(
+            return stopped_at_exit(subprocess.Popen(
                 [*map(str, prefix), "cloud-hypervisor", *words], cwd=self.folder, pass_fds=fds,
                 env=harness.CLEAN_ENVIRONMENT | self.vm.environment(),
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err)
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err))
 
     def info(self, line, fds=()):
         """vm.info of both, made comparable."""
