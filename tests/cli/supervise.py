@@ -112,7 +112,7 @@ def _(folder):
 @test("a second signal waits for the answer to what the first one asked")
 def _(folder):
     vm = Vm(folder)
-    process, _ = running(vm, stand_in={"deaf": True, "chatter": ["vm.power-button", 300000]})
+    process, _ = running(vm, stand_in={"deaf": True, "delay": 0.5})
     process.send_signal(signal.SIGTERM)
     wait_for("the power button", lambda: POWER_BUTTON in vm.requested())
     process.send_signal(signal.SIGTERM)
