@@ -34,6 +34,7 @@ class Host:
     programs = ("mmdebstrap", "cpio", "openssl")
     # How often something is looked for that takes its time: an emulated host has better things to do.
     interval = 0.1
+    patience = 180
 
     def __init__(self):
         need_root()
@@ -113,11 +114,11 @@ class Host:
         self._wait(lambda: not self.is_vm_active())
         return self.console()
 
-    def _wait(self, condition, timeout=180):
-        end = time.monotonic() + timeout
+    def _wait(self, condition):
+        end = time.monotonic() + self.patience
         while not condition():
             if time.monotonic() > end:
-                raise AssertionError(f"not in {timeout} s; the VM's console:\n{self.console()}")
+                raise AssertionError(f"not in {self.patience} s; the VM's console:\n{self.console()}")
             time.sleep(self.interval)
 
     def unit(self, name):

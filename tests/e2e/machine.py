@@ -17,8 +17,8 @@ from host import EXAMPLE, Host, built, checked
 
 NESTED = SOURCE / "tests" / "e2e" / "nested"
 VM_FOLDER = "/var/lib/microvms/test-vm"
-PROMPT_TIMEOUT = 120
-COMMAND_TIMEOUT = 180
+# An emulated machine on a busy one takes its time.
+TIMEOUT = 600
 
 
 class Machine(Host):
@@ -26,6 +26,7 @@ class Machine(Host):
 
     programs = Host.programs + ("qemu-system-x86_64",)
     interval = 1
+    patience = TIMEOUT
 
     def _boot(self):
         self.cloud_hypervisor = shutil.which("cloud-hypervisor")
@@ -36,7 +37,7 @@ class Machine(Host):
         agent = socket.socket(socket.AF_UNIX)
         agent.bind(str(self.folder / "agent"))
         agent.listen()
-        agent.settimeout(PROMPT_TIMEOUT)
+        agent.settimeout(TIMEOUT)
         self.process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "EPYC",
              "-smp", "2", "-m", "4096", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
@@ -48,7 +49,7 @@ class Machine(Host):
             stdin=subprocess.DEVNULL, stderr=open(self.folder / "qemu", "wb"))
         connection, _ = agent.accept()
         agent.close()
-        connection.settimeout(COMMAND_TIMEOUT)
+        connection.settimeout(TIMEOUT)
         self.stream = connection.makefile("rwb")
         self._answer()
         # Read when it was booted.

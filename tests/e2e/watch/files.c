@@ -43,38 +43,44 @@ static void file_search(int fd)
 	counts.files++;
 }
 
-/* FAN_REPORT_DFID_NAME: a file handle of the folder, and behind it the name. */
-static void name_search(const struct fanotify_event_metadata *event)
+/* FAN_REPORT_DFID_NAME: a file handle of the folder, and behind it the name. With names, the kernel
+ * does not keep to the structures' alignment. */
+static void name_search(const char *record, size_t room)
 {
-	const char *record = (const char *)event + event->metadata_len;
-	const struct fanotify_event_info_fid *info = (const void *)record;
-	const struct file_handle *handle = (const void *)info->handle;
+	struct fanotify_event_info_fid info;
+	struct file_handle handle;
 
-	if (event->event_len <= event->metadata_len ||
-	    info->hdr.info_type != FAN_EVENT_INFO_TYPE_DFID_NAME)
+	if (room <= sizeof(info) + sizeof(handle))
 		return;
-	search(record, info->hdr.len, "name",
-	       (const char *)handle->f_handle + handle->handle_bytes);
+	memcpy(&info, record, sizeof(info));
+	memcpy(&handle, record + sizeof(info), sizeof(handle));
+	if (info.hdr.info_type != FAN_EVENT_INFO_TYPE_DFID_NAME)
+		return;
+	search(record, info.hdr.len, "name",
+	       record + sizeof(info) + sizeof(handle) + handle.handle_bytes);
 	counts.files++;
 }
 
 static void events_read(int fd)
 {
-	_Alignas(struct fanotify_event_metadata) char events[EVENTS_SIZE];
+	char events[EVENTS_SIZE];
 	ssize_t size;
 
 	while ((size = read(fd, events, sizeof(events))) > 0) {
-		const struct fanotify_event_metadata *event = (const void *)events;
+		struct fanotify_event_metadata event;
 
-		for (; FAN_EVENT_OK(event, size); event = FAN_EVENT_NEXT(event, size)) {
-			if (event->mask & FAN_Q_OVERFLOW)
+		for (const char *at = events; at + sizeof(event) <= events + size;
+		     at += event.event_len) {
+			memcpy(&event, at, sizeof(event));
+			if (event.mask & FAN_Q_OVERFLOW)
 				counts.lost++;
 			if (fd == named)
-				name_search(event);
-			if (event->fd < 0)
+				name_search(at + event.metadata_len,
+					    event.event_len - event.metadata_len);
+			if (event.fd < 0)
 				continue;
-			file_search(event->fd);
-			close(event->fd);
+			file_search(event.fd);
+			close(event.fd);
 		}
 	}
 }
