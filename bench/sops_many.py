@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many documents: all of them in one call of ours, against a loop over the real sops, of which a sample is measured and
+multiplied. In turns, so that a slow moment hits both; the ratio of medians, with the spread of all rounds."""
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from harness import VMCRED
+
+FILES = int(os.environ.get("BENCH_FILES", "10000"))
+SAMPLE = int(os.environ.get("BENCH_SAMPLE", "25"))
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
+QUIET = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+
+
+def seconds(command, folder, environment):
+    start = time.perf_counter()
+    subprocess.run([str(word) for word in command], cwd=folder, env=environment, check=True, **QUIET)
+    return time.perf_counter() - start
+
+
+def keygen(path):
+    done = subprocess.run([VMCRED, "keygen", "--output", path], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def fill(folder, names, content):
+    for name in names:
+        (folder / name).write_bytes(content)
+
+
+def compare(title, folder, environment, names, content, ours, theirs):
+    """`content` is in each file before each round."""
+    times = {"ours": [], "theirs": []}
+    for _ in range(ROUNDS):
+        fill(folder, names, content)
+        times["ours"].append(seconds([VMCRED, "sops", *ours, *names], folder, environment))
+        fill(folder, names[:SAMPLE], content)
+        sample = sum(seconds([*theirs, name], folder, environment) for name in names[:SAMPLE])
+        times["theirs"].append(sample / SAMPLE * len(names))
+    middle = {name: statistics.median(values) for name, values in times.items()}
+    ratios = sorted(ours / theirs for ours, theirs in zip(times["ours"], times["theirs"]))
+    print(
+        f"{title}\n  ours, one call              {middle['ours']:8.2f} s  ({min(times['ours']):.2f} - {max(times['ours']):.2f})\n"
+        f"  sops, a loop (from {SAMPLE:4})    {middle['theirs']:8.2f} s  ({min(times['theirs']):.2f} - {max(times['theirs']):.2f})\n"
+        f"  ratio                       1/{middle['theirs'] / middle['ours']:.0f}  (1/{1 / ratios[-1]:.0f} - 1/{1 / ratios[0]:.0f})\n",
+        flush=True,
+    )
+
+
+def main():
+    sops = shutil.which("sops")
+    if not sops:
+        print("sops is not installed: tools/install-deps --test")
+        sys.exit(77)
+    # On a memory file system for both: ours syncs each file to the disk, sops does not.
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
+        folder = Path(name)
+        keys = [keygen(folder / key) for key in ("key", "other")]
+        environment = os.environ | {"SOPS_AGE_KEY_FILE": str(folder / "key"), "HOME": name}
+        names = [f"{number}.json" for number in range(FILES)]
+        plain = b'{"value": "correct horse battery staple"}\n'
+        (folder / ".sops.yaml").write_text(f"creation_rules:\n  - age: {keys[0]}\n")
+        compare(f"encrypt --in-place of {FILES} files", folder, environment, names, plain, ["encrypt", "-i"], [sops, "encrypt", "-i"])
+        (folder / "one.json").write_bytes(plain)
+        seconds([sops, "encrypt", "-i", "one.json"], folder, environment)
+        sealed = (folder / "one.json").read_bytes()
+        (folder / ".sops.yaml").write_text(f"creation_rules:\n  - age: {keys[0]},{keys[1]}\n")
+        compare(
+            f"updatekeys of {FILES} files, one recipient more",
+            folder, environment, names, sealed, ["updatekeys", "-y"], [sops, "updatekeys", "-y"],
+        )  # fmt: skip
+
+
+main()
