@@ -18,13 +18,27 @@
 /* sops gives up there too (config/config.go). */
 #define FOLDERS_MAX 100
 
+/* How many folders there are from the current one up to the root, both counted. */
+static int folders_count(void)
+{
+	_cleanup_free_ char *here = getcwd(NULL, 0);
+	int count = 1;
+
+	if (!here)
+		return FOLDERS_MAX;
+	for (const char *at = here; count < FOLDERS_MAX && *at; at++)
+		count += at[0] == '/' && at[1] != '\0';
+	return count;
+}
+
 int sops_creation_rules_find(char **path, char **ignored, struct error *err)
 {
 	char folder[3 * FOLDERS_MAX + 1] = "";
+	int count = folders_count();
 
 	*path = NULL;
 	*ignored = NULL;
-	for (int i = 0; i < FOLDERS_MAX; i++) {
+	for (int i = 0; i < count; i++) {
 		_cleanup_free_ char *near = NULL;
 
 		if (asprintf(path, "%s" FILE_NAME, folder) < 0) {
