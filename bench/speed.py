@@ -59,6 +59,7 @@ def document(folder):
     commands = {
         "bare: libcrypto, one X25519": [sys.argv[1]],
         "vmcred get": [VMCRED, "get", "--config", example.config, "m", "made/one"],
+        "vmcred sops decrypt": [VMCRED, "sops", "decrypt", "--input-type", "binary", "--output-type", "binary", path],
     }
     for peer in ("sops", "age"):
         if not shutil.which(peer):
