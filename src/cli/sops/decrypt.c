@@ -12,8 +12,9 @@ static int plaintext_write(struct sops_call *call, const struct sops_file *file,
 
 	if (!path)
 		return sops_file_write(call, file, document, in_place, true, err);
-	call->exit_code = SOPS_EXIT_GENERIC;
 	r = sops_document_extract(document, path, file->output, &file->format, &text, err);
+	/* There is no such part, or the store cannot write it. */
+	call->exit_code = r == -(int)VMCRED_MISSING ? SOPS_EXIT_GENERIC : SOPS_EXIT_TREE_UNWRITABLE;
 	if (r < 0)
 		return error_wrap(err, "%s: --extract", file->name);
 	return sops_output_write(call, file, in_place, true, secret_span(&text), err);
