@@ -27,8 +27,9 @@ const typeof(sops_stores_laid_out[0]) sops_stores_laid_out[SOPS_STORES_LAID_OUT]
 /* More columns than anybody's screen has. */
 #define INDENT_MAX 1000
 
-/* Groups merged into groups; an anchor that refers to itself has no end. */
+/* Groups merged into groups, and in all; an anchor that refers to itself has no end. */
 #define MERGE_DEPTH_MAX 32
+#define GROUPS_MAX      10000
 
 /* Adds the keys in a text with commas between them. */
 static int keys_split(struct sops_key_group *group, enum sops_key_type type, const char *text,
@@ -170,6 +171,9 @@ static int group_read(struct rules_yaml_reader *reader, struct fy_node *node, in
 	if (depth > MERGE_DEPTH_MAX)
 		return rules_yaml_reject(reader, node, "is merged through more than %d groups",
 					 MERGE_DEPTH_MAX);
+	if (reader->groups++ == GROUPS_MAX)
+		return rules_yaml_reject(reader, node, "there are more than %d groups in all",
+					 GROUPS_MAX);
 	merge = rules_yaml_member(node, "merge");
 	if (merge && !fy_node_is_sequence(merge))
 		return rules_yaml_reject(reader, merge, "merge must be a list of groups");

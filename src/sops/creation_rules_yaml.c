@@ -9,8 +9,11 @@
 
 #include "base/cleanup.h"
 
-/* An alias of an alias of an alias; a mapping merged into one that is merged. */
+/* An alias of an alias of an alias. */
 #define ALIASES_MAX 16
+
+/* Mappings merged into one, and into those. */
+#define MERGED_MAX 100
 
 static int parser_reject(const struct rules_yaml_reader *reader)
 {
@@ -148,28 +151,31 @@ static struct fy_node *own_member(struct fy_node *map, const char *name)
 	return NULL;
 }
 
-static struct fy_node *member_find(struct fy_node *map, const char *name, int depth)
+/* `budget` is how many mappings may still be looked into: aliases of aliases grow without bounds.
+ */
+static struct fy_node *member_find(struct fy_node *map, const char *name, int *budget)
 {
 	struct fy_node *found, *merged, *item;
 	void *iterator = NULL;
 
 	map = rules_yaml_resolve(map);
-	if (!map || !fy_node_is_mapping(map) || depth > ALIASES_MAX)
+	if (!map || !fy_node_is_mapping(map) || --*budget < 0)
 		return NULL;
 	found = own_member(map, name);
 	merged = found ? NULL : own_member(map, "<<");
 	if (!merged)
 		return found;
 	if (!fy_node_is_sequence(merged))
-		return member_find(merged, name, depth + 1);
-	while (!found && (item = fy_node_sequence_iterate(merged, &iterator)))
-		found = member_find(item, name, depth + 1);
+		return member_find(merged, name, budget);
+	while (!found && *budget > 0 && (item = fy_node_sequence_iterate(merged, &iterator)))
+		found = member_find(item, name, budget);
 	return found;
 }
 
 struct fy_node *rules_yaml_member(struct fy_node *map, const char *name)
 {
-	struct fy_node *found = member_find(map, name, 0);
+	int budget = MERGED_MAX;
+	struct fy_node *found = member_find(map, name, &budget);
 
 	return rules_yaml_is_null(found) ? NULL : found;
 }

@@ -15,6 +15,7 @@ struct rules_yaml_reader {
 	const char *path; /* for errors */
 	struct fy_document *document;
 	struct fy_diag *diag;
+	int groups; /* that were merged so far */
 	struct error *err;
 };
 

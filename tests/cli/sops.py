@@ -67,7 +67,7 @@ def _(folder):
         (["decrypt", "--in-plac", "doc.json"], 1, "sops decrypt: there is no flag --in-plac: did you mean --in-place?"),
         (["decrypt", "--output"], 1, "sops decrypt: --output needs a value"),
         (["decrypt", "-i=x", "doc.json"], 1, "sops decrypt: --in-place must be true or false"),
-        (["--indent", "x", "-d", "doc.json"], 1, "sops: --indent must be a whole number"),
+        (["--indent", "x", "-d", "doc.json"], 1, "sops: --indent must be a whole number up to 255"),
         ([], 100, "no file given"),
         (["decrypt", "nofile"], 100, "there is no file nofile"),
         (["decrypt", "-i"], 8, "--in-place needs a file, not standard input"),
@@ -374,6 +374,24 @@ def _(folder):
     equal(code, 0, "exit code")
     assert f"\x1b[32m+++ {public}\x1b[0m" in shown, shown
     expect(documents.sops("decrypt", "doc.json", env={"SOPS_AGE_KEY_FILE": str(other)}), 0, PLAIN, "")
+
+
+@test("a .sops.yaml whose aliases grow without bounds is refused, or read, at once")
+def _(folder):
+    documents = Documents(folder)
+    merges = "\n".join(f"a{n}: &a{n} {{merge: [{', '.join([f'*a{n - 1}'] * 10)}]}}" for n in range(1, 12))
+    keys = "\n".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}], z: 1}}" for n in range(1, 14))
+    (folder / "plain.json").write_text(PLAIN)
+    no_key = "plain.json: there is no key to encrypt to, or a key group without one"
+    for text, expected in [
+        (f"a0: &a0 {{age: [x]}}\n{merges}\ncreation_rules:\n  - key_groups: [*a11]\n", ".sops.yaml:1: there are more than 10000 groups in all"),
+        (f"a0: &a0 {{z: 1}}\n{keys}\ncreation_rules:\n  - *a13\n", no_key),
+        ("creation_rules:\n  - key_groups: [&a {merge: [*a]}]\n", ".sops.yaml:2: is merged through more than 32 groups"),
+        ("creation_rules:\n  - &b\n    <<: *b\n", no_key),
+        ("creation_rules: " + "[" * 100000, ".sops.yaml:1: not valid YAML: Max depth (64) exceeded"),
+    ]:
+        (folder / ".sops.yaml").write_text(text)
+        expect(documents.sops("encrypt", "plain.json", timeout=20), 1, "", f"vmcred: {expected}\n")
 
 
 @test("what is wrong with .sops.yaml is told with its line")

@@ -104,6 +104,8 @@ def _(folder):
         (("encrypt", *age, "enc.env"), 203),
         (("encrypt", "--age", "age1nope", "plain.json"), 1),
         (("encrypt", "plain.json"), 1),
+        (("rotate", "--add-age", "nope", "enc.json"), 1),
+        (("rotate", "--rm-age", "nope", "enc.json"), 1),
         (("set", "enc.json", "a", "1"), 7),
         (("set", "enc.json", '["a"]', "nope"), 7),
         (("unset", "enc.json", "a"), 7),

@@ -38,8 +38,7 @@ int encrypt_seal(struct sops_call *call, const struct sops_file *file,
 	if (r < 0)
 		return r;
 	call->exit_code = SOPS_EXIT_GENERIC;
-	r = sops_document_encrypt(*document, policy, &call->keys->keyring, err);
-	return r < 0 ? error_wrap(err, "encrypting %s", file->name) : 0;
+	return sops_document_encrypt(*document, policy, &call->keys->keyring, err);
 }
 
 static int file_prepare(struct sops_call *call, const char *path, struct sops_file *file,

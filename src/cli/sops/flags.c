@@ -11,6 +11,9 @@
 #include "base/name.h"
 #include "cli/sops/flag_table.h"
 
+/* Key groups are numbered by a byte (Shamir over GF(256)). */
+#define NUMBER_MAX 255
+
 void sops_arguments_destroy(struct sops_arguments *flags)
 {
 	for (size_t i = 0; i < SOPS_FLAG_COUNT; i++)
@@ -64,13 +67,15 @@ static const char *truth_of(const char *text)
 	return NULL;
 }
 
+/* Both numbers that there are, columns and key groups, are small; -1 is nothing said. */
 static bool is_number(const char *text)
 {
 	char *end;
+	long number;
 
 	errno = 0;
-	(void)strtol(text, &end, 0);
-	return errno == 0 && end != text && *end == '\0';
+	number = strtol(text, &end, 0);
+	return errno == 0 && end != text && *end == '\0' && number >= -1 && number <= NUMBER_MAX;
 }
 
 /* `source` names the flag or the variable. The value may be a secret (--set) and is not shown. */
@@ -88,7 +93,8 @@ static int value_take(enum sops_verb_id verb, struct sops_arguments *flags, int 
 		break;
 	case SOPS_FLAG_WHOLE_NUMBER:
 		if (!is_number(value))
-			return error_set(err, VMCRED_USAGE, "%s must be a whole number", source);
+			return error_set(err, VMCRED_USAGE, "%s must be a whole number up to %d",
+					 source, NUMBER_MAX);
 		break;
 	case SOPS_FLAG_TEXT:
 	case SOPS_FLAG_LIST:

@@ -36,7 +36,7 @@ static int groups_write(struct sops_call *call, const struct sops_file *file,
 	call->exit_code = SOPS_EXIT_GENERIC;
 	r = sops_document_keys_update(document, policy, policy->shamir_threshold,
 				      &call->keys->keyring, err);
-	if (r == -(int)VMCRED_MISSING)
+	if (r == -(int)VMCRED_MISSING && call->keys->identities.count == 0)
 		sops_keys_explain(call, err);
 	return r < 0 ? r : sops_file_write(call, file, document, in_place, false, err);
 }
@@ -46,7 +46,7 @@ static void threshold_choose(const struct sops_call *call, struct sops_policy *p
 {
 	long given = sops_flag_number(&call->arguments, SOPS_FLAG_SHAMIR_THRESHOLD, 0);
 
-	if (given != 0)
+	if (given > 0)
 		policy->shamir_threshold = (unsigned int)given;
 }
 

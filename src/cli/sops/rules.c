@@ -48,6 +48,14 @@ static const struct {
 
 #define KEY_FLAGS (sizeof(key_flags) / sizeof(key_flags[0]))
 
+/* An age recipient is looked at right away, as by sops; a PGP key is gpg's to judge. */
+static int key_check(enum sops_key_type type, struct span text, struct error *err)
+{
+	_cleanup_age_recipients_ struct age_recipients recipients = {0};
+
+	return type == SOPS_KEY_AGE ? age_recipients_add(&recipients, text, err) : 0;
+}
+
 static int list_add(const char *list, enum sops_key_type type, struct sops_key_group *group,
 		    struct error *err)
 {
@@ -62,7 +70,10 @@ static int list_add(const char *list, enum sops_key_type type, struct sops_key_g
 		if (start >= end)
 			return error_set(err, VMCRED_USAGE, "an empty %s key in the list",
 					 sops_key_type_name(type));
-		r = sops_key_group_add(group, type, span_of(start, (size_t)(end - start)), err);
+		r = key_check(type, span_of(start, (size_t)(end - start)), err);
+		if (r == 0)
+			r = sops_key_group_add(group, type, span_of(start, (size_t)(end - start)),
+					       err);
 		if (list[size] == '\0')
 			break;
 		list += size + 1;
@@ -172,6 +183,9 @@ static int keys_choose(const struct sops_call *call, const struct sops_file *fil
 		r = sops_policy_copy(policy, configured, err);
 	}
 	threshold = sops_flag_number(&call->arguments, SOPS_FLAG_SHAMIR_THRESHOLD, 0);
+	if (r >= 0 && threshold < 0)
+		return error_set(err, VMCRED_USAGE, "--%s must not be negative",
+				 sops_flag_name(SOPS_FLAG_SHAMIR_THRESHOLD));
 	if (r >= 0 && threshold == 0 && configured)
 		threshold = configured->shamir_threshold;
 	if (r >= 0)

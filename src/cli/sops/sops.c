@@ -120,7 +120,8 @@ static int verb_call(struct sops_call *call, const struct sops_verb *verb,
 	}
 	r = sops_arguments_parse(verb->id, argc, argv, &call->arguments, err);
 	if (r < 0)
-		return error_wrap(err, "sops %s", verb->name);
+		return error_wrap(err, "sops %s%s%s", verb->name, verb->second ? " " : "",
+				  verb->second ? verb->second : "");
 	if (sops_flag_is_on(&call->arguments, SOPS_FLAG_HELP)) {
 		verb_help(verb);
 		return 0;
