@@ -246,6 +246,18 @@ def _(folder):
         equal(skeleton(again[1]), skeleton(written), f"{text!r} once more")
 
 
+@test("a document in which sops encrypted comments in lists opens, although sops does not open it again")
+def _(folder):
+    bench = Bench(folder)
+    text = b"a:\n    # secret\n    - 1\n    - 2\n# of b\nb: 3\n"
+    code, written, err = bench.sops("encrypt", text, "--age", bench.recipient)
+    equal((code, err), (0, ""), "sops encrypt")
+    equal(bench.sops("decrypt", written)[0], 51, "exit code of sops decrypt, which tells a wrong MAC")
+    equal(bench.ours("decrypt", written), (0, text, ""), "what we make of it")
+    sealed = bench.ours("encrypt", text, f"age:{bench.recipient}")[1]
+    equal(bench.sops("decrypt", sealed), (0, text, ""), "what sops makes of ours")
+
+
 @test("what sops takes and loses in later documents we refuse")
 def _(folder):
     bench = Bench(folder)
