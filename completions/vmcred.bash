@@ -26,7 +26,7 @@ _vmcred_sops_flags() {
 
 _vmcred() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]}
-	local commands="keygen generate get activate units compose run inspect sops"
+	local commands="keygen generate get activate units compose run inspect sops age"
 	local shared="--config --verbose --help"
 	local -A options=(
 		[keygen]="--output --machine --force --json"
@@ -36,6 +36,7 @@ _vmcred() {
 		[units]="--output"
 		[compose]="--credentials --json"
 		[run]="--credentials --exec --expose --notify --stop-timeout --supervise --transport --vsock-socket"
+		[age]="--recipient --recipients --identity --passphrase --armor --input --output"
 		[inspect]="--identity --machine --proof --root --json"
 	)
 	COMPREPLY=()
@@ -53,7 +54,7 @@ _vmcred() {
 		return
 	fi
 	case $prev in
-	--config | --output | --identity | --proof | --vsock-socket) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+	--config | --output | --input | --recipients | --identity | --proof | --vsock-socket) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
 	--root | --credentials) mapfile -t COMPREPLY < <(compgen -d -- "$cur") ;;
 	--machine) mapfile -t COMPREPLY < <(compgen -W "$(_vmcred_names machines)" -- "$cur") ;;
 	--generator) mapfile -t COMPREPLY < <(compgen -W "$(_vmcred_names generators)" -- "$cur") ;;
@@ -66,6 +67,7 @@ _vmcred() {
 		fi
 		case $command in
 		generate | get) mapfile -t COMPREPLY < <(compgen -W "$(_vmcred_names machines)" -- "$cur") ;;
+		age) mapfile -t COMPREPLY < <(compgen -W "encrypt decrypt" -- "$cur") ;;
 		compose | run | inspect) mapfile -t COMPREPLY < <(compgen -W "$(_vmcred_names vms)" -- "$cur") ;;
 		esac
 		;;

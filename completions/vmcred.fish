@@ -1,5 +1,5 @@
 # fish completion for vmcred
-set -l commands keygen generate get activate units compose run inspect sops
+set -l commands keygen generate get activate units compose run inspect sops age
 
 complete -c vmcred -f
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -l help -d "print the commands"
@@ -13,12 +13,13 @@ complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a compose -d 
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a run -d "start a VM's hypervisor"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a inspect -d "show what is where"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a sops -d "work with SOPS documents"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a age -d "encrypt or decrypt a file"
 
 complete -c vmcred -n "__fish_seen_subcommand_from $commands" -l config -rF -d "the declaration"
 complete -c vmcred -n "__fish_seen_subcommand_from keygen generate activate compose inspect" -l json -d "print JSON"
 complete -c vmcred -n "__fish_seen_subcommand_from $commands" -s v -l verbose -d "say what is done"
 complete -c vmcred -n "__fish_seen_subcommand_from $commands" -s h -l help -d "print the options"
-complete -c vmcred -n "__fish_seen_subcommand_from keygen units" -l output -rF
+complete -c vmcred -n "__fish_seen_subcommand_from keygen units age" -l output -rF
 complete -c vmcred -n "__fish_seen_subcommand_from keygen activate inspect" -l machine -x
 complete -c vmcred -n "__fish_seen_subcommand_from keygen" -l force
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l generator -x
@@ -27,7 +28,7 @@ complete -c vmcred -n "__fish_seen_subcommand_from generate" -l dry-run
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l prompt -x
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l no-sandbox
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l script-timeout -x
-complete -c vmcred -n "__fish_seen_subcommand_from generate get activate inspect" -l identity -rF
+complete -c vmcred -n "__fish_seen_subcommand_from generate get activate inspect age" -l identity -rF
 complete -c vmcred -n "__fish_seen_subcommand_from activate inspect" -l root -rF
 complete -c vmcred -n "__fish_seen_subcommand_from inspect" -l proof -rF
 complete -c vmcred -n "__fish_seen_subcommand_from compose run" -l credentials -rF
@@ -38,5 +39,11 @@ complete -c vmcred -n "__fish_seen_subcommand_from run" -l stop-timeout -x
 complete -c vmcred -n "__fish_seen_subcommand_from run" -l supervise -d "stay as its parent"
 complete -c vmcred -n "__fish_seen_subcommand_from run" -l transport -xa "smbios fw_cfg"
 complete -c vmcred -n "__fish_seen_subcommand_from run" -l vsock-socket -rF
+complete -c vmcred -n "__fish_seen_subcommand_from age" -a "encrypt decrypt"
+complete -c vmcred -n "__fish_seen_subcommand_from age" -l recipient -x
+complete -c vmcred -n "__fish_seen_subcommand_from age" -l recipients -rF
+complete -c vmcred -n "__fish_seen_subcommand_from age" -l passphrase
+complete -c vmcred -n "__fish_seen_subcommand_from age" -l armor
+complete -c vmcred -n "__fish_seen_subcommand_from age" -l input -rF
 complete -c vmcred -n "__fish_seen_subcommand_from sops" -F -a "(vmcred sops --help 2>/dev/null | string match -rg '^  ([a-z-]+) ')"
 complete -c vmcred -n "__fish_seen_subcommand_from sops" -a "(vmcred (commandline -opc)[2..3] --help 2>/dev/null | string match -rg '^  (--[a-z-]+)')"

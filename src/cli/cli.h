@@ -82,6 +82,7 @@ int cli_start(struct cli *cli, struct config *config, int *store_dirfd, struct e
  * takes. */
 #define CLI_LOCK_BYTES ((size_t)512 * 1024)
 
+int command_age(struct cli *cli, int argc, char **argv, struct error *err);
 int command_activate(struct cli *cli, int argc, char **argv, struct error *err);
 int command_compose(struct cli *cli, int argc, char **argv, struct error *err);
 int command_generate(struct cli *cli, int argc, char **argv, struct error *err);

@@ -11,6 +11,7 @@ static const struct cli_command commands[] = {
 	{.name = "activate", .run = command_activate},
 	{.name = "inspect", .run = command_inspect},
 	{.name = "sops", .run = command_sops},
+	{.name = "age", .run = command_age},
 	{0},
 };
 

@@ -25,6 +25,7 @@ static const struct cli_command commands[] = {
 	{"inspect", IN_CRYPTO,
 	 "show what of a VM's secrets is where, and check the guest's proofs"},
 	{"sops", IN_CRYPTO, "work with SOPS documents, with the verbs and flags of sops"},
+	{"age", IN_CRYPTO, "encrypt or decrypt a file of any size"},
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`vmcred age`: files of age on the command line, to and from the real age."""
+import os
+import stat
+
+import harness
+from harness import equal, expect, need, run, test, vmcred
+
+
+class Keys:
+    def __init__(self, folder):
+        self.identity, self.plain, self.file, self.out = (folder / name for name in ("key", "plain", "file", "out"))
+        expect(run(need("age-keygen"), "-o", self.identity))
+        self.public = run(need("age-keygen"), "-y", self.identity).out.strip()
+        self.plain.write_bytes(os.urandom(200000))
+
+
+@test("what is encrypted to keys and to files of keys is opened by age, and the other way round")
+def _(folder):
+    keys, other = Keys(folder), folder / "other"
+    expect(run(need("age-keygen"), "-o", other))
+    team = folder / "team"
+    team.write_text(f"# the team\n{run(need('age-keygen'), '-y', other).out}")
+    for form in ([], ["--armor"]):
+        words = ["--recipient", keys.public, "--recipients", team, *form, "--input", keys.plain, "--output", keys.file]
+        expect(vmcred("age", "encrypt", *words), out="", err="")
+        equal(stat.S_IMODE(keys.file.stat().st_mode), 0o644, "mode")
+        for identity in (keys.identity, other):
+            expect(run(need("age"), "-d", "-i", identity, "-o", keys.out, keys.file))
+            equal(keys.out.read_bytes() == keys.plain.read_bytes(), True, "plaintext")
+    expect(run(need("age"), "-r", keys.public, "-o", keys.file, keys.plain))
+    keys.out.unlink()
+    words = ["--identity", other, "--identity", keys.identity, "--input", keys.file, "--output", keys.out]
+    expect(vmcred("age", "decrypt", *words), out="", err="")
+    equal(keys.out.read_bytes() == keys.plain.read_bytes(), True, "plaintext")
+    equal(stat.S_IMODE(keys.out.stat().st_mode), 0o600, "mode")
+
+
+@test("a filter reads standard input and writes standard output, with the identity that is the default")
+def _(folder):
+    keys = Keys(folder)
+    text = vmcred("age", "encrypt", "--armor", "--recipient", keys.public, stdin=b"hello").out
+    expect(vmcred("age", "decrypt", stdin=text, env={"SOPS_AGE_KEY_FILE": str(keys.identity)}), out="hello", err="")
+
+
+@test("where it fails, the old output file stays, and nothing is left beside it")
+def _(folder):
+    keys = Keys(folder)
+    expect(vmcred("age", "encrypt", "--recipient", keys.public, "--input", keys.plain, "--output", keys.file))
+    damaged = bytearray(keys.file.read_bytes())
+    damaged[-1] ^= 1
+    keys.file.write_bytes(damaged)
+    keys.out.write_text("precious")
+    before = sorted(folder.iterdir())
+    words = ["--identity", keys.identity, "--input", keys.file, "--output", keys.out]
+    expect(
+        vmcred("age", "decrypt", *words), code=4, out="",
+        err="vmcred: decrypting: a chunk of the age payload was changed or cut: its tag does not match\n",
+    )  # fmt: skip
+    equal((keys.out.read_text(), sorted(folder.iterdir())), ("precious", before), "folder")
+
+
+@test("words and options that do not fit are refused")
+def _(folder):
+    keys = Keys(folder)
+    hint = ": name one with --recipient, --recipients or --passphrase"
+    for words, code, error in (
+        ([], 2, "too few words: encrypt|decrypt: `vmcred age --help` tells how it is used"),
+        (["open"], 2, 'there is no verb "open": there are encrypt and decrypt'),
+        (["encrypt"], 2, f"encrypting: there is no recipient to encrypt to{hint}"),
+        (["encrypt", "--identity", "x"], 2, "encrypting: --identity is for decrypt"),
+        (["decrypt", "--armor"], 2, "decrypting: --armor is for encrypt: decrypt sees it"),
+        (["decrypt", "--recipient", "x"], 2, "decrypting: --recipient and --recipients are for encrypt"),
+        (["decrypt", "--passphrase", "--identity", "x"], 2, "decrypting: --passphrase and --identity do not go together"),
+        (["encrypt", "--recipient", "hunter2"], 2, "encrypting: a recipient is not an age public key (age1…)"),
+        (["encrypt", "--recipients", keys.identity], 2, f"encrypting: {keys.identity}: line 3 is not an age public key"),
+        (["decrypt", "--input", folder / "nothing"], 3, f"decrypting: opening {folder}/nothing: No such file or directory"),
+    ):
+        expect(vmcred("age", *words), code=code, out="", err=f"vmcred: {error}\n")
+
+
+if __name__ == "__main__":
+    harness.main()
