@@ -75,11 +75,11 @@ int sops_tree_adopt(struct sops_tree *tree, struct secret *text, struct error *e
 	return 0;
 }
 
-static int chunk_add(struct sops_tree *tree, size_t size, struct error *err)
+/* NULL with the error set. */
+static struct secret *chunk_add(struct sops_tree *tree, size_t size, struct error *err)
 {
 	_cleanup_secret_ struct secret chunk = {0};
 	size_t capacity = CHUNK_SIZE_MIN;
-	int r;
 
 	if (tree->chunks && tree->filling)
 		capacity = tree->chunks[tree->filling - 1].capacity * 2;
@@ -87,25 +87,20 @@ static int chunk_add(struct sops_tree *tree, size_t size, struct error *err)
 		capacity = CHUNK_SIZE_MAX;
 	if (capacity < size)
 		capacity = size;
-	r = secret_create(&chunk, capacity, err);
-	if (r == 0)
-		r = sops_tree_adopt(tree, &chunk, err);
-	if (r == 0)
-		tree->filling = tree->chunk_count;
-	return r;
+	if (secret_create(&chunk, capacity, err) < 0 || sops_tree_adopt(tree, &chunk, err) < 0)
+		return NULL;
+	tree->filling = tree->chunk_count;
+	return &tree->chunks[tree->filling - 1];
 }
 
 int sops_tree_text_reserve(struct sops_tree *tree, size_t size, uint8_t **room, struct error *err)
 {
 	struct secret *chunk = tree->filling ? &tree->chunks[tree->filling - 1] : NULL;
 
-	if (!chunk || chunk->capacity - chunk->size < size) {
-		int r = chunk_add(tree, size, err);
-
-		if (r < 0)
-			return r;
-		chunk = &tree->chunks[tree->filling - 1];
-	}
+	if (!chunk || chunk->capacity - chunk->size < size)
+		chunk = chunk_add(tree, size, err);
+	if (!chunk)
+		return -(int)err->code;
 	*room = chunk->data + chunk->size;
 	chunk->size += size;
 	return 0;
