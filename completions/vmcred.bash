@@ -26,12 +26,19 @@ _vmcred_sops_flags() {
 
 _vmcred() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]}
-	local commands="keygen generate get activate units compose run inspect sops age"
+	local commands="keygen generate list get set check fix machine user group activate units compose run inspect sops age"
 	local shared="--config --verbose --help"
 	local -A options=(
 		[keygen]="--output --machine --force --json"
 		[generate]="--generator --regenerate --dry-run --prompt --identity --no-sandbox --script-timeout --json"
+		[list]="--json"
 		[get]="--identity"
+		[set]="--file"
+		[check]="--json"
+		[fix]="--identity"
+		[machine]="--age-key --group --force --identity --json"
+		[user]="--age-key --group --force --identity --json"
+		[group]="--user --machine --identity --json"
 		[activate]="--machine --identity --root --json"
 		[units]="--output"
 		[compose]="--credentials --json"
@@ -66,7 +73,8 @@ _vmcred() {
 			return
 		fi
 		case $command in
-		generate | get) mapfile -t COMPREPLY < <(compgen -W "$(_vmcred_names machines)" -- "$cur") ;;
+		machine | user | group) mapfile -t COMPREPLY < <(compgen -W "add remove list" -- "$cur") ;;
+		generate | list | get | set | check | fix) mapfile -t COMPREPLY < <(compgen -W "$(_vmcred_names machines)" -- "$cur") ;;
 		age) mapfile -t COMPREPLY < <(compgen -W "encrypt decrypt" -- "$cur") ;;
 		compose | run | inspect) mapfile -t COMPREPLY < <(compgen -W "$(_vmcred_names vms)" -- "$cur") ;;
 		esac

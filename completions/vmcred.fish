@@ -1,5 +1,5 @@
 # fish completion for vmcred
-set -l commands keygen generate get activate units compose run inspect sops age
+set -l commands keygen generate list get set check fix machine user group activate units compose run inspect sops age
 
 complete -c vmcred -f
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -l help -d "print the commands"
@@ -7,6 +7,20 @@ complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -l version -d 
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a keygen -d "make an age identity"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a generate -d "make the declared secrets"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a get -d "decrypt one secret"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a list -d "list the declared secrets"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a set -d "put a value into the store"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a check -d "check that all secrets are there"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a fix -d "encrypt secrets to those who may read them"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a machine -d "give a machine a key"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a user -d "register a public key"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a group -d "put members into groups"
+complete -c vmcred -n "__fish_seen_subcommand_from machine user group" -a "add remove list"
+complete -c vmcred -n "__fish_seen_subcommand_from machine user" -l age-key -x
+complete -c vmcred -n "__fish_seen_subcommand_from machine user" -l group -x
+complete -c vmcred -n "__fish_seen_subcommand_from machine user" -l force
+complete -c vmcred -n "__fish_seen_subcommand_from group" -l user -x
+complete -c vmcred -n "__fish_seen_subcommand_from group" -l machine -x
+complete -c vmcred -n "__fish_seen_subcommand_from set" -l file -rF
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a activate -d "decrypt a machine's secrets"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a units -d "write the units' drop-ins"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a compose -d "show a VM's OEM strings"
@@ -16,7 +30,7 @@ complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a sops -d "wo
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a age -d "encrypt or decrypt a file"
 
 complete -c vmcred -n "__fish_seen_subcommand_from $commands" -l config -rF -d "the declaration"
-complete -c vmcred -n "__fish_seen_subcommand_from keygen generate activate compose inspect" -l json -d "print JSON"
+complete -c vmcred -n "__fish_seen_subcommand_from keygen generate list check machine user group activate compose inspect" -l json -d "print JSON"
 complete -c vmcred -n "__fish_seen_subcommand_from $commands" -s v -l verbose -d "say what is done"
 complete -c vmcred -n "__fish_seen_subcommand_from $commands" -s h -l help -d "print the options"
 complete -c vmcred -n "__fish_seen_subcommand_from keygen units age" -l output -rF
@@ -28,7 +42,7 @@ complete -c vmcred -n "__fish_seen_subcommand_from generate" -l dry-run
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l prompt -x
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l no-sandbox
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l script-timeout -x
-complete -c vmcred -n "__fish_seen_subcommand_from generate get activate inspect age" -l identity -rF
+complete -c vmcred -n "__fish_seen_subcommand_from generate get fix machine user group activate inspect age" -l identity -rF
 complete -c vmcred -n "__fish_seen_subcommand_from activate inspect" -l root -rF
 complete -c vmcred -n "__fish_seen_subcommand_from inspect" -l proof -rF
 complete -c vmcred -n "__fish_seen_subcommand_from compose run" -l credentials -rF

@@ -84,14 +84,21 @@ int cli_start(struct cli *cli, struct config *config, int *store_dirfd, struct e
 
 int command_age(struct cli *cli, int argc, char **argv, struct error *err);
 int command_activate(struct cli *cli, int argc, char **argv, struct error *err);
+int command_check(struct cli *cli, int argc, char **argv, struct error *err);
 int command_compose(struct cli *cli, int argc, char **argv, struct error *err);
+int command_fix(struct cli *cli, int argc, char **argv, struct error *err);
 int command_generate(struct cli *cli, int argc, char **argv, struct error *err);
 int command_get(struct cli *cli, int argc, char **argv, struct error *err);
 int command_hypervisor(struct cli *cli, int argc, char **argv, struct error *err);
+int command_group(struct cli *cli, int argc, char **argv, struct error *err);
 int command_inspect(struct cli *cli, int argc, char **argv, struct error *err);
 int command_sops(struct cli *cli, int argc, char **argv, struct error *err);
 int command_keygen(struct cli *cli, int argc, char **argv, struct error *err);
+int command_list(struct cli *cli, int argc, char **argv, struct error *err);
+int command_machine(struct cli *cli, int argc, char **argv, struct error *err);
 int command_run(struct cli *cli, int argc, char **argv, struct error *err);
+int command_set(struct cli *cli, int argc, char **argv, struct error *err);
 int command_units(struct cli *cli, int argc, char **argv, struct error *err);
+int command_user(struct cli *cli, int argc, char **argv, struct error *err);
 
 #endif

@@ -7,33 +7,9 @@
 #include "base/io.h"
 #include "cli/cli.h"
 #include "cli/identity.h"
+#include "cli/location.h"
 #include "config/config.h"
 #include "vars/vars.h"
-
-static int location_find(const struct config *config, const char *machine, const char *word,
-			 struct vars_location *location, struct error *err)
-{
-	_cleanup_free_ char *generator = strdup(word);
-	char *slash = generator ? strchr(generator, '/') : NULL;
-
-	if (!generator)
-		return error_no_memory(err);
-	if (!slash)
-		return error_set(err, VMCRED_USAGE, "\"%s\" is not of the form GENERATOR/FILE",
-				 word);
-	*slash = '\0';
-	location->generator = config_generator_find(config, generator);
-	if (location->generator)
-		location->file = config_file_find(location->generator, slash + 1);
-	if (!location->file)
-		return error_set(err, VMCRED_USAGE, "%s declares no secret \"%s\"", config->path,
-				 word);
-	if (!config_generator_is_for(location->generator, machine))
-		return error_set(err, VMCRED_USAGE, "the generator %s is not for the machine %s",
-				 generator, machine);
-	location->machine = location->generator->share ? NULL : machine;
-	return 0;
-}
 
 int command_get(struct cli *cli, int argc, char **argv, struct error *err)
 {
@@ -61,10 +37,8 @@ int command_get(struct cli *cli, int argc, char **argv, struct error *err)
 	if (r != 0)
 		return r < 0 ? r : 0;
 	r = cli_start(cli, &config, &store_dirfd, err);
-	if (r == 0 && !config_machine_get(&config, argv[first], err))
-		r = -(int)err->code;
 	if (r == 0)
-		r = location_find(&config, argv[first], argv[first + 1], &location, err);
+		r = cli_location_find(&config, argv[first], argv[first + 1], &location, err);
 	if (r == 0)
 		r = cli_identities_load(identity, &identities, err);
 	if (r == 0)

@@ -86,6 +86,7 @@ void config_destroy(struct config *config)
 	for (size_t i = 0; i < config->generator_count; i++)
 		generator_release(&config->generators[i]);
 	free(config->generators);
+	config_texts_free(config->default_groups);
 	free(config->generator_order);
 	free(config->machines_by_name);
 	free(config->generators_by_name);

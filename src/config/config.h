@@ -169,7 +169,8 @@ struct config_hypervisor {
 };
 
 struct config {
-	char *path; /* as it was given, for errors */
+	char *path;            /* as it was given, for errors */
+	char **default_groups; /* sops.defaultGroups, NULL-terminated, or NULL */
 	struct config_machine *machines;
 	size_t machine_count;
 	struct config_generator *generators;

@@ -176,9 +176,34 @@ static int parser_reject(const char *path, struct fy_diag *diag, struct error *e
 			 reason->msg);
 }
 
+/* Names of folders of the store. */
+static int read_groups(struct reader *reader, struct fy_node *value, void *target)
+{
+	char ***names = target;
+	int r = reader_strings(reader, value, target);
+
+	for (size_t i = 0; r == 0 && *names && (*names)[i]; i++) {
+		if (store_name_check("group", (*names)[i], reader->err) < 0)
+			return error_wrap(reader->err, "%s:%d: %s", reader->path,
+					  reader_line(value), reader->where);
+	}
+	return r;
+}
+
+static int read_sops(struct reader *reader, struct fy_node *value, void *target)
+{
+	static const struct reader_key keys[] = {
+		{"defaultGroups", read_groups, offsetof(struct config, default_groups)},
+		{0},
+	};
+
+	return reader_mapping(reader, value, keys, target);
+}
+
 static int document_read(struct fy_document *document, struct reader *reader, struct config *config)
 {
 	static const struct reader_key keys[] = {
+		{"sops", read_sops, 0},
 		{"machines", read_machines, 0},
 		{"generators", read_generators, 0},
 		{"vms", read_vms, 0},

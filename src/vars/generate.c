@@ -212,8 +212,8 @@ static int job_seal(const struct run *run, const struct vars_job *job,
 		machines = job->generator->machines && job->generator->machines[0]
 				   ? job->generator->machines
 				   : run->all_machines;
-	return vars_store_write(run->store_dirfd, job->machine, job->generator, values, machines,
-				err);
+	return vars_store_write(run->config, run->store_dirfd, job->machine, job->generator, values,
+				machines, err);
 }
 
 static int job_run(struct run *run, const struct vars_job *job, struct error *err)
@@ -274,11 +274,9 @@ int vars_generate(const struct config *config, int store_dirfd,
 
 	if (r < 0)
 		return r;
-	/* Held until the descriptor is closed. */
-	while (flock(store_dirfd, LOCK_EX) < 0) {
-		if (errno != EINTR)
-			return error_set_errno(err, errno, "locking the store");
-	}
+	r = vars_lock(store_dirfd, err);
+	if (r < 0)
+		return r;
 	r = plan_make(config, store_dirfd, options, report, &plan, err);
 	if (r == 0)
 		r = jobs_run(&run, &plan, err);

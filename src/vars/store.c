@@ -22,11 +22,23 @@ char *store_generators_path(const char *machine)
 	return path;
 }
 
+const char *store_up(const struct vars_location *location)
+{
+	if (!location->generator)
+		return STORE_UP_MACHINE_KEY;
+	/* From vars/shared/G/F/machines/, or one more from vars/per-machine/M/G/F/machines/. */
+	return location->machine ? "../../../../../.." : "../../../../..";
+}
+
 char *vars_location_path(const struct vars_location *location)
 {
 	_cleanup_free_ char *folder = store_generators_path(location->machine);
 	char *path = NULL;
 
+	if (!location->generator)
+		return asprintf(&path, "sops/secrets/%s-age.key/secret", location->machine) < 0
+			       ? NULL
+			       : path;
 	if (!folder ||
 	    asprintf(&path, "%s/%s/%s/%s", folder, location->generator->name, location->file->name,
 		     location->file->secret ? "secret" : "value") < 0)
@@ -70,35 +82,63 @@ int vars_store_read(int store_dirfd, const struct vars_location *location,
 	return sops_binary_decrypt(secret_span(&text), path, identities, value, err);
 }
 
-/* A link to each machine that may read the file, as clan keeps them. */
-static int machine_links_write(int file_dirfd, bool shared, char *const *machines,
-			       struct error *err)
+/* Who may read a secret, and to what it is encrypted for them. */
+struct readers {
+	struct access access;
+	struct age_recipients recipients;
+};
+
+struct writing {
+	const char *machine; /* NULL: shared */
+	const struct config_generator *generator;
+	struct readers readers[2]; /* [1]: of what is deployed */
+};
+
+static void writing_destroy(struct writing *writing)
 {
-	_cleanup_close_ int dirfd = dir_make(file_dirfd, "machines", 0755, err);
-
-	if (dirfd < 0)
-		return dirfd;
-	for (; *machines; machines++) {
-		_cleanup_free_ char *target = NULL;
-
-		/* From vars/shared/G/F/machines/, or one more from
-		 * vars/per-machine/M/G/F/machines/. */
-		if (asprintf(&target, "%s../../../../../sops/machines/%s", shared ? "" : "../",
-			     *machines) < 0) {
-			target = NULL;
-			return error_no_memory(err);
-		}
-		if (symlinkat(target, dirfd, *machines) < 0)
-			return error_set_errno(err, errno, "making the link machines/%s",
-					       *machines);
+	for (size_t i = 0; i < 2; i++) {
+		access_destroy(&writing->readers[i].access);
+		age_recipients_destroy(&writing->readers[i].recipients);
 	}
-	return dir_sync(dirfd, "machines", err);
 }
 
-static int value_write(int generator_dirfd, const struct vars_value *value, bool shared,
-		       const struct age_recipients *recipients, char *const *machines,
-		       struct error *err)
+/* Before anything is written: most of what can go wrong goes wrong here. */
+static int readers_find(const struct config *config, int store_dirfd, char *const *machines,
+			struct readers *readers, struct error *err)
 {
+	int r = access_declared(config, store_dirfd, machines, &readers->access, err);
+
+	if (r == 0)
+		r = access_recipients(store_dirfd, &readers->access, &readers->recipients, err);
+	if (r < 0 || readers->recipients.count > 0)
+		return r;
+	error_set(err, VMCRED_USAGE,
+		  "it would be for nobody: no machine gets it, and there is no user");
+	return error_hint(err, "`vmcred user add NAME --age-key KEY` makes one");
+}
+
+static int writing_prepare(const struct config *config, int store_dirfd,
+			   const struct config_generator *generator, char *const *machines,
+			   struct writing *writing, struct error *err)
+{
+	for (size_t i = 0; i < generator->file_count; i++) {
+		const struct config_file *file = &generator->files[i];
+		struct readers *readers = &writing->readers[file->deploy];
+
+		if (!file->secret || readers->recipients.count > 0)
+			continue;
+		if (readers_find(config, store_dirfd, file->deploy ? machines : NULL, readers,
+				 err) < 0)
+			return error_wrap(err, "%s/%s", generator->name, file->name);
+	}
+	return 0;
+}
+
+static int value_write(const struct writing *writing, int generator_dirfd,
+		       const struct vars_value *value, struct error *err)
+{
+	const struct readers *readers = &writing->readers[value->file->deploy];
+	const struct vars_location location = {writing->machine, writing->generator, value->file};
 	_cleanup_close_ int dirfd = dir_make(generator_dirfd, value->file->name, 0755, err);
 	_cleanup_secret_ struct secret document = {0};
 	int r;
@@ -107,11 +147,12 @@ static int value_write(int generator_dirfd, const struct vars_value *value, bool
 		return dirfd;
 	if (!value->file->secret)
 		return file_write_new(dirfd, "value", secret_span(&value->plaintext), 0644, err);
-	r = sops_binary_encrypt(secret_span(&value->plaintext), recipients, &document, err);
+	r = sops_binary_encrypt(secret_span(&value->plaintext), &readers->recipients, &document,
+				err);
 	if (r == 0)
 		r = file_write_new(dirfd, "secret", secret_span(&document), 0644, err);
 	if (r == 0)
-		r = machine_links_write(dirfd, shared, machines, err);
+		r = access_links_write(dirfd, store_up(&location), &readers->access, err);
 	return r < 0 ? r : dir_sync(dirfd, value->file->name, err);
 }
 
@@ -143,9 +184,9 @@ static int hash_write(int generator_dirfd, const struct config_generator *genera
 	return file_write_new(generator_dirfd, STORE_HASH_NAME, span_of_text(hash), 0644, err);
 }
 
-static int generator_write(int parent_dirfd, const struct config_generator *generator, bool shared,
-			   const struct vars_value *values, const struct age_recipients *recipients,
-			   char *const *machines, struct error *err)
+static int generator_write(const struct writing *writing, int parent_dirfd,
+			   const struct config_generator *generator,
+			   const struct vars_value *values, struct error *err)
 {
 	_cleanup_free_ char *temporary = NULL;
 	_cleanup_error_ struct error ignored = {0};
@@ -156,7 +197,7 @@ static int generator_write(int parent_dirfd, const struct config_generator *gene
 	if (r < 0)
 		return r;
 	for (size_t i = 0; r == 0 && i < generator->file_count; i++)
-		r = value_write(dirfd, &values[i], shared, recipients, machines, err);
+		r = value_write(writing, dirfd, &values[i], err);
 	if (r == 0)
 		r = hash_write(dirfd, generator, err);
 	if (r == 0)
@@ -168,18 +209,17 @@ static int generator_write(int parent_dirfd, const struct config_generator *gene
 	return r;
 }
 
-int vars_store_write(int store_dirfd, const char *machine, const struct config_generator *generator,
-		     const struct vars_value *values, char *const *machines, struct error *err)
+int vars_store_write(const struct config *config, int store_dirfd, const char *machine,
+		     const struct config_generator *generator, const struct vars_value *values,
+		     char *const *machines, struct error *err)
 {
-	_cleanup_age_recipients_ struct age_recipients recipients = {0};
+	__attribute__((cleanup(writing_destroy))) struct writing writing = {.machine = machine,
+									    .generator = generator};
 	_cleanup_free_ char *parent = store_generators_path(machine);
 	_cleanup_close_ int parent_dirfd = -1;
-	int r = 0;
+	int r = parent ? writing_prepare(config, store_dirfd, generator, machines, &writing, err)
+		       : error_no_memory(err);
 
-	if (!parent)
-		return error_no_memory(err);
-	for (char *const *name = machines; r == 0 && *name; name++)
-		r = vars_store_machine_recipient(store_dirfd, *name, &recipients, err);
 	if (r < 0)
 		return r;
 	parent_dirfd = dir_make(store_dirfd, parent, 0755, err);
@@ -187,7 +227,6 @@ int vars_store_write(int store_dirfd, const char *machine, const struct config_g
 		return parent_dirfd;
 	r = dir_remove_temporaries(parent_dirfd, generator->name, false, err);
 	if (r == 0)
-		r = generator_write(parent_dirfd, generator, !machine, values, &recipients,
-				    machines, err);
+		r = generator_write(&writing, parent_dirfd, generator, values, err);
 	return r < 0 ? error_wrap(err, "writing %s/%s", parent, generator->name) : 0;
 }

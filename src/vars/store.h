@@ -13,4 +13,54 @@
  * "vars/shared". NULL without memory; the caller frees it. */
 char *store_generators_path(const char *machine);
 
+/* What leads from the folder of a secret's links to the store's root. */
+const char *store_up(const struct vars_location *location);
+#define STORE_UP_MACHINE_KEY "../../../.."
+
+/* "machines", "users", "groups": the folder below sops/, and below each secret. */
+const char *store_kind_folder(enum store_kind kind);
+
+/* "sops/<kind>/<name>". NULL without memory; the caller frees it. */
+char *store_member_path(enum store_kind kind, const char *name);
+
+/* Adds the recipients of a machine or a user. VMCRED_MISSING: there is no key.json. */
+int store_key_read(int store_dirfd, enum store_kind kind, const char *name,
+		   struct age_recipients *recipients, struct error *err);
+
+/* The names in a folder that have no '.' at their beginning, sorted, NULL-terminated; empty where
+ * there is no such folder. The caller frees it with config_texts_free(). */
+int store_names_list(int dirfd, const char *folder, char ***names, struct error *err);
+
+/*
+ * Who may read a secret: links in its folders machines/, users/ and groups/, as clan keeps them.
+ * They count by their names: where a link points to is not looked at. Starts as {0}; owned.
+ */
+struct access {
+	char **names[STORE_KINDS]; /* sorted, NULL-terminated */
+};
+
+#define _cleanup_access_ __attribute__((cleanup(access_destroy)))
+
+/* From the links of the secret in `secret_dirfd`. */
+int access_read(int secret_dirfd, struct access *access, struct error *err);
+
+/* What the declaration gives: the machines (NULL-terminated; may be NULL), and the default groups,
+ * or all users where there are none. */
+int access_declared(const struct config *config, int store_dirfd, char *const *machines,
+		    struct access *access, struct error *err);
+
+bool access_equal(const struct access *a, const struct access *b);
+bool access_has(const struct access *access, enum store_kind kind, const char *name);
+int access_add(struct access *access, enum store_kind kind, const char *name, struct error *err);
+void access_destroy(struct access *access);
+
+/* Adds all recipients, each once; for groups those of their members. */
+int access_recipients(int store_dirfd, const struct access *access,
+		      struct age_recipients *recipients, struct error *err);
+
+/* Makes the links of the folder what `access` says. `up` leads from a link's folder to the store's
+ * root, such as "../../../../../..". */
+int access_links_write(int secret_dirfd, const char *up, const struct access *access,
+		       struct error *err);
+
 #endif

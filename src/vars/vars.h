@@ -4,9 +4,11 @@
  * generators that fill it:
  *
  *     sops/machines/<machine>/key.json                     a machine's age recipient, public
+ *     sops/users/<user>/key.json                           a person's
+ *     sops/groups/<group>/{machines,users}/<name>          a link to each member
  *     vars/per-machine/<machine>/<generator>/<file>/secret a SOPS document
  *     vars/per-machine/<machine>/<generator>/<file>/value  a file that is not secret, in the clear
- *     vars/per-machine/…/<file>/machines/<machine>         a link to the machine that may read it
+ *     vars/…/<file>/{machines,users,groups}/<name>         a link to each who may read it
  *     vars/…/<generator>/.validation-hash                  what `validation` was
  *     vars/shared/<generator>/<file>/…                     the same for all machines
  *
@@ -28,7 +30,8 @@
 /* A document of the largest secret: four thirds of it, the recipients and the MAC. */
 #define VARS_DOCUMENT_SIZE_MAX (4 * VARS_SECRET_SIZE_MAX)
 
-/* A file of a generator, for a machine. `machine` is NULL where the generator is shared. */
+/* A file of a generator, for a machine. `machine` is NULL where the generator is shared;
+ * `generator` is NULL for the machine's own key, sops/secrets/<machine>-age.key. */
 struct vars_location {
 	const char *machine;
 	const struct config_generator *generator;
@@ -60,12 +63,14 @@ struct vars_value {
 };
 
 /*
- * Encrypts a generator's values to the machines (NULL-terminated names) and puts them into the
- * store in one step. What was there for the generator is replaced. `machine` is NULL for a shared
- * generator. The caller holds the store's lock.
+ * Encrypts a generator's values and puts them into the store in one step. What was there for the
+ * generator is replaced. A value is for the machines (NULL-terminated names), if it is deployed,
+ * and for the declaration's default groups, or all users where there are none. `machine` is NULL
+ * for a shared generator. The caller holds the store's lock.
  */
-int vars_store_write(int store_dirfd, const char *machine, const struct config_generator *generator,
-		     const struct vars_value *values, char *const *machines, struct error *err);
+int vars_store_write(const struct config *config, int store_dirfd, const char *machine,
+		     const struct config_generator *generator, const struct vars_value *values,
+		     char *const *machines, struct error *err);
 
 /*
  * The SHA-256 of the generator's `validation` in hexadecimal, as clan computes it; "" for none.
@@ -78,14 +83,24 @@ int vars_validation_hash(const struct config_generator *generator, char hash[VAR
 int vars_store_hash(int store_dirfd, const char *machine, const struct config_generator *generator,
 		    char hash[VARS_HASH_SIZE], struct error *err);
 
-/* Registers a machine's recipient. A different one that is there already is replaced with `force`
- * only. */
+/* Those who can have a key, and groups of them. */
+enum store_kind {
+	STORE_MACHINES,
+	STORE_USERS,
+	STORE_GROUPS,
+};
+
+#define STORE_KINDS 3
+
+/* "machine", "user", "group" */
+const char *store_kind_word(enum store_kind kind);
+
+/* Registers the public key of a machine or a user. A different one that is there already is
+ * replaced with `force` only. */
+int store_key_write(int store_dirfd, enum store_kind kind, const char *name, const char *public_key,
+		    bool force, struct error *err);
 int vars_store_machine_add(int store_dirfd, const char *machine, const char *public_key, bool force,
 			   struct error *err);
-
-/* Adds a machine's recipient, from its key.json. VMCRED_MISSING: the machine has none. */
-int vars_store_machine_recipient(int store_dirfd, const char *machine,
-				 struct age_recipients *recipients, struct error *err);
 
 /* What a generator may use: an answer to one of its prompts, or a file that it depends on. */
 struct vars_input {
@@ -122,6 +137,10 @@ int vars_generator_run(const struct config_generator *generator, const struct va
 		       struct vars_value *values, struct error *err);
 void vars_values_release(struct vars_value *values, size_t count);
 
+/* Gives identities when the first is needed; they stay the callee's. */
+typedef int (*vars_identities_fn)(const struct age_identities **identities, void *data,
+				  struct error *err);
+
 /* Why a generator's files are made. */
 enum vars_reason {
 	VARS_MISSING,    /* they are not there */
@@ -153,9 +172,8 @@ struct vars_generate_options {
 	int (*ask)(const struct config_generator *generator, const struct config_prompt *prompt,
 		   struct secret *answer, void *data, struct error *err);
 
-	/* The identities for files of the store that a generator depends on; called when the first
-	 * is needed. They stay the callee's. */
-	int (*identities)(const struct age_identities **identities, void *data, struct error *err);
+	/* For files of the store that a generator depends on. */
+	vars_identities_fn identities;
 
 	void *data;
 };
@@ -168,5 +186,78 @@ struct vars_generate_options {
 int vars_generate(const struct config *config, int store_dirfd,
 		  const struct vars_generate_options *options, const struct report *report,
 		  struct error *err);
+
+/* Called for each file that is declared for the machines: shared ones first, then one machine after
+ * the other. A negative code ends the walk. */
+typedef int (*vars_each_fn)(const struct vars_location *location, void *data, struct error *err);
+
+/* `machines`: NULL-terminated names; NULL: all. */
+int vars_each(const struct config *config, char *const *machines, vars_each_fn each, void *data,
+	      struct error *err);
+
+/* The same for the machines' own keys that are in the store. */
+int vars_machine_keys_each(int store_dirfd, vars_each_fn each, void *data, struct error *err);
+
+/* What is not as the declaration has it. */
+enum vars_fault {
+	VARS_FINE,
+	VARS_NOT_THERE,
+	VARS_OUTDATED, /* `validation` has changed */
+	VARS_READERS,  /* encrypted to others than may read it, or the links say so */
+	VARS_EXPIRED,  /* a certificate of the kind tls */
+};
+
+/* Looks at one file, without decrypting anything. Returns 0 and the fault. `*detail` says more, for
+ * a person, or is NULL; the caller frees it. */
+int vars_check(const struct config *config, int store_dirfd, const struct vars_location *location,
+	       enum vars_fault *fault, char **detail, struct error *err);
+
+/* Someone who shall not count any more: about to be removed. Starts as {0}: nobody. */
+struct vars_departing {
+	enum store_kind kind;
+	const char *name;
+};
+
+/*
+ * Encrypts a secret to those who may read it by its links and by the declaration, and makes the
+ * links so, where that is not so. `detail` as above. Returns 1 if there was something to do, else
+ * 0. VMCRED_MISSING: the secret is not there, or no identity opens it. The caller holds the store's
+ * lock.
+ */
+int vars_fix(const struct config *config, int store_dirfd, const struct vars_location *location,
+	     const struct vars_departing *departing, vars_identities_fn identities, void *data,
+	     char **detail, struct error *err);
+
+/* Puts one value into the store, for the readers that the file has or would get. The caller holds
+ * the store's lock. */
+int vars_set(const struct config *config, int store_dirfd, const struct vars_location *location,
+	     struct span plaintext, struct error *err);
+
+/* Takes the store's lock, until its descriptor is closed; waits for who has it. */
+int vars_lock(int store_dirfd, struct error *err);
+
+/* The names of all machines, users or groups of the store, sorted, NULL-terminated. The caller
+ * frees it with config_texts_free(). */
+int vars_members_list(int store_dirfd, enum store_kind kind, char ***names, struct error *err);
+
+/* VMCRED_MISSING: there is no such machine, user or group. */
+int vars_member_check(int store_dirfd, enum store_kind kind, const char *name, struct error *err);
+
+/* Makes a key for a machine that has none, or in place of the one that it has with `force`: the
+ * private half is kept in the store, encrypted to the users. VMCRED_USAGE: there are none. */
+int vars_machine_key_make(const struct config *config, int store_dirfd, const char *machine,
+			  bool force, struct error *err);
+
+/* Removes a machine, a user or a group, with its places in groups. VMCRED_MISSING: it is not there.
+ */
+int vars_member_remove(int store_dirfd, enum store_kind kind, const char *name, struct error *err);
+
+/* Puts a machine or user into a group, which is made where it is not there, or takes it out. */
+int vars_group_add(int store_dirfd, const char *group, enum store_kind kind, const char *name,
+		   struct error *err);
+int vars_group_remove(int store_dirfd, const char *group, enum store_kind kind, const char *name,
+		      struct error *err);
+int vars_group_members(int store_dirfd, const char *group, enum store_kind kind, char ***names,
+		       struct error *err);
 
 #endif

@@ -151,7 +151,7 @@ def _(folder):
         example.generate(),
         3,
         "",
-        "vmcred: the machine m has no key: there is no sops/machines/m/key.json: "
+        "vmcred: made/one: the machine m has no key: there is no sops/machines/m/key.json: "
         "`vmcred keygen --machine m --output FILE` makes one\n",
     )
 
@@ -169,14 +169,14 @@ def _(folder):
         example.generate("--regenerate"),
         1,
         "",
-        'vmcred: sops/machines/m/key.json: a key of type "pgp" is not supported\n',
+        'vmcred: made/one: sops/machines/m/key.json: a key of type "pgp" is not supported\n',
     )
     key.write_text("<<<<<<< HEAD\n")
     expect(
         example.generate("--regenerate"),
         1,
         "",
-        "vmcred: sops/machines/m/key.json is not valid JSON (line 1, column 1)\n",
+        "vmcred: made/one: sops/machines/m/key.json is not valid JSON (line 1, column 1)\n",
     )
 
 

@@ -81,7 +81,7 @@ def _(folder):
     wait_for(lambda: not os.path.exists(f"/proc/{child}"), "the script's end")
     left = [path.name for path in folder.iterdir() if path.name.startswith(".vmcred.")]
     equal(len(left), 1, "folders that were left")
-    with open(folder / left[0] / "one", "rb") as held:
+    with open(folder / left[0] / "out" / "one", "rb") as held:
         example.config.write_text(GENERATOR.replace("      sleep 30\n", ""))
         expect(example.generate(env={"XDG_RUNTIME_DIR": str(folder)}))
         equal(held.read(), b"\0\0", "what was left, as one sees it who still has it open")

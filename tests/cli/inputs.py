@@ -261,7 +261,7 @@ sandboxed(
 )
 sandboxed("a script sees its own processes alone", "set -- /proc/[0-9]*; echo $# > $out/it", "2\n")
 sandboxed("a script has no capability", "grep -h ^Cap /proc/self/status | grep -vc '0000000000000000' > $out/it || :", "0\n")
-sandboxed("without a sandbox a script sees the host's processes", "ls -d /proc/[0-9]* > $out/all; grep -qx /proc/$PPID $out/all && echo seen > $out/it; rm $out/all", "seen\n", "--no-sandbox")
+sandboxed("without a sandbox a script sees the host's processes", "set -- /proc/[0-9]*; [ $# -gt 3 ]; echo seen > $out/it", "seen\n", "--no-sandbox")
 
 
 @test("the sandbox works for a user who is not root")

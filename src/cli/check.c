@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <jansson.h>
+#include <stdio.h>
+
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "cli/cli.h"
+#include "cli/location.h"
+
+/* What a fault is called, and how it is mended. */
+static const struct {
+	const char *word, *text, *command;
+} faults[] = {
+	[VARS_FINE] = {"fine", "fine", ""},
+	[VARS_NOT_THERE] = {"missing", "is missing", "vmcred generate"},
+	[VARS_OUTDATED] = {"outdated", "is outdated: its validation has changed",
+			   "vmcred generate"},
+	[VARS_READERS] = {"readers", "is not encrypted to those who may read it", "vmcred fix"},
+	[VARS_EXPIRED] = {"expired", "has expired", "vmcred generate --regenerate"},
+};
+
+struct checking {
+	const struct config *config;
+	int store_dirfd;
+	json_t *list; /* NULL: lines */
+	size_t checked, found;
+	enum vars_fault first; /* the first one found */
+};
+
+static void fault_tell(const struct checking *checking, const struct vars_location *location,
+		       enum vars_fault fault, const char *detail)
+{
+	if (checking->list) {
+		json_array_append_new(checking->list,
+				      json_pack("{s:s?, s:s, s:s, s:s, s:s?}", "machine",
+						location->machine, "generator",
+						location->generator->name, "file",
+						location->file->name, "fault", faults[fault].word,
+						"detail", detail));
+		return;
+	}
+	cli_location_print(location);
+	printf(" %s%s%s%s\n", faults[fault].text, detail ? " (" : "", detail ? detail : "",
+	       detail ? ")" : "");
+}
+
+static int file_check(const struct vars_location *location, void *data, struct error *err)
+{
+	struct checking *checking = data;
+	_cleanup_free_ char *detail = NULL;
+	enum vars_fault fault;
+	int r = vars_check(checking->config, checking->store_dirfd, location, &fault, &detail, err);
+
+	checking->checked++;
+	if (r < 0 || fault == VARS_FINE)
+		return r;
+	if (checking->found++ == 0)
+		checking->first = fault;
+	fault_tell(checking, location, fault, detail);
+	return 0;
+}
+
+int command_check(struct cli *cli, int argc, char **argv, struct error *err)
+{
+	const struct cli_option rows[] = {{0}};
+	const struct cli_usage usage = {
+		.command = "check",
+		.words = "[MACHINE...]",
+		.about = "Check that everything that is declared is in the store, as the "
+			 "declaration has it,\n"
+			 "and encrypted to those who may read it. Decrypts nothing. Exit code 3: "
+			 "something is not.",
+		.options = rows,
+		.has_json = true,
+		.words_max = -1,
+	};
+	_cleanup_config_ struct config config = {0};
+	_cleanup_close_ int store_dirfd = -1;
+	_cleanup_json_ json_t *list = NULL;
+	struct checking checking;
+	int first, r = cli_parse(cli, &usage, argc, argv, &first, err);
+
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = cli_start(cli, &config, &store_dirfd, err);
+	if (r < 0)
+		return r;
+	list = cli->json ? json_array() : NULL;
+	checking = (struct checking){.config = &config, .store_dirfd = store_dirfd, .list = list};
+	r = vars_each(&config, first < argc ? argv + first : NULL, file_check, &checking, err);
+	if (r < 0)
+		return r;
+	if (list) {
+		json_dumpf(list, stdout, JSON_INDENT(2));
+		printf("\n");
+	}
+	if (checking.found == 0) {
+		if (!list)
+			printf("all %zu files are as declared\n", checking.checked);
+		return 0;
+	}
+	error_set(err, VMCRED_MISSING, "%zu of %zu files %s not as declared", checking.found,
+		  checking.checked, checking.found == 1 ? "is" : "are");
+	return error_hint(err, "`%s` mends the first", faults[checking.first].command);
+}

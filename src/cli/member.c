@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/member.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "cli/identity.h"
+#include "cli/repair.h"
+
+struct member {
+	enum store_kind kind;
+	const char *name;
+	const char *key, *group, *identity;
+	bool force;
+	struct config config;
+	int store_dirfd;
+};
+
+int cli_members_print(struct cli *cli, int store_dirfd, enum store_kind kind, struct error *err)
+{
+	_cleanup_json_ json_t *list = cli->json ? json_array() : NULL;
+	char **names = NULL;
+	int r = vars_members_list(store_dirfd, kind, &names, err);
+
+	for (char **name = names; r == 0 && name && *name; name++) {
+		if (list)
+			json_array_append_new(list, json_string(*name));
+		else
+			printf("%s\n", *name);
+	}
+	config_texts_free(names);
+	if (r == 0 && list) {
+		json_dumpf(list, stdout, JSON_INDENT(2));
+		printf("\n");
+	}
+	return r;
+}
+
+static int key_register(const struct member *member, struct error *err)
+{
+	if (member->key)
+		return store_key_write(member->store_dirfd, member->kind, member->name, member->key,
+				       member->force, err);
+	if (member->kind == STORE_MACHINES)
+		return vars_machine_key_make(&member->config, member->store_dirfd, member->name,
+					     member->force, err);
+	error_set(err, VMCRED_USAGE, "user add needs the user's public key");
+	return error_hint(err, "--age-key KEY gives it; `vmcred keygen` makes one");
+}
+
+static int member_add(struct cli *cli, struct member *member, struct error *err)
+{
+	char name[] = "";
+	char *machines[] = {name, NULL};
+	size_t changed;
+	int r = 0;
+
+	if (member->kind == STORE_MACHINES) {
+		const struct config_machine *machine =
+			config_machine_get(&member->config, member->name, err);
+
+		if (!machine)
+			return -(int)err->code;
+		machines[0] = machine->name;
+	}
+	r = key_register(member, err);
+	if (r == 0 && member->group)
+		r = vars_group_add(member->store_dirfd, member->group, member->kind, member->name,
+				   err);
+	/* A machine reads what is its own, unless it is in a group. */
+	return r < 0 ? r
+		     : cli_repair(cli, &member->config, member->store_dirfd,
+				  member->kind == STORE_MACHINES && !member->group ? machines
+										   : NULL,
+				  NULL, member->identity, &changed, err);
+}
+
+static int member_remove(struct cli *cli, struct member *member, struct error *err)
+{
+	const struct vars_departing departing = {member->kind, member->name};
+	size_t changed;
+	int r;
+
+	if (member->kind == STORE_MACHINES && config_machine_find(&member->config, member->name))
+		return error_set(err, VMCRED_USAGE,
+				 "the machine %s is declared: take it out of %s first",
+				 member->name, member->config.path);
+	/* First nothing is encrypted to it any more: what is left half done is done by the next
+	 * try. */
+	r = vars_member_check(member->store_dirfd, member->kind, member->name, err);
+	if (r == 0)
+		r = cli_repair(cli, &member->config, member->store_dirfd, NULL, &departing,
+			       member->identity, &changed, err);
+	return r < 0 ? r : vars_member_remove(member->store_dirfd, member->kind, member->name, err);
+}
+
+static int verb_run(struct cli *cli, struct member *member, const char *verb, struct error *err)
+{
+	if (strcmp(verb, "list") == 0 && !member->name)
+		return cli_members_print(cli, member->store_dirfd, member->kind, err);
+	if (strcmp(verb, "list") != 0 && !member->name)
+		return error_set(err, VMCRED_USAGE, "%s needs a name", verb);
+	if (strcmp(verb, "add") == 0)
+		return member_add(cli, member, err);
+	if (strcmp(verb, "remove") == 0)
+		return member_remove(cli, member, err);
+	return error_set(err, VMCRED_USAGE, "\"%s\" is not add NAME, remove NAME or list", verb);
+}
+
+int cli_member_command(struct cli *cli, enum store_kind kind, const struct cli_usage *about,
+		       int argc, char **argv, struct error *err)
+{
+	__attribute__((cleanup(cleanup_close_fd))) int store_dirfd = -1;
+	struct member member = {.kind = kind};
+	const struct cli_option rows[] = {
+		{"age-key", "KEY", "the public key, as age1… or ssh-ed25519 …", &member.key},
+		{"group", "NAME", "put it into a group, too", &member.group},
+		{"force", NULL, "replace a key that it has", &member.force},
+		{"identity", "FILE", CLI_IDENTITY_HELP, &member.identity},
+		{0},
+	};
+	struct cli_usage usage = *about;
+	int first, r;
+
+	usage.options = rows;
+	usage.words = "add NAME | remove NAME | list";
+	usage.words_min = 1;
+	usage.words_max = 2;
+	usage.has_json = true;
+	r = cli_parse(cli, &usage, argc, argv, &first, err);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	member.name = first + 1 < argc ? argv[first + 1] : NULL;
+	r = cli_start(cli, &member.config, &store_dirfd, err);
+	member.store_dirfd = store_dirfd;
+	if (r == 0)
+		r = vars_lock(store_dirfd, err);
+	if (r == 0)
+		r = verb_run(cli, &member, argv[first], err);
+	config_destroy(&member.config);
+	return r;
+}

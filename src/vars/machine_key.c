@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A machine's own key, kept in the store as clan does it: sops/secrets/<machine>-age.key/secret,
+ * encrypted to the users, so that a machine can be set up again.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/name.h"
+#include "sops/sops.h"
+#include "vars/store.h"
+
+#define KEY_SUFFIX "-age.key"
+
+int vars_machine_keys_each(int store_dirfd, vars_each_fn each, void *data, struct error *err)
+{
+	char **names = NULL;
+	int r = store_names_list(store_dirfd, "sops/secrets", &names, err);
+
+	for (char **name = names; r == 0 && name && *name; name++) {
+		size_t length = strlen(*name), suffix = strlen(KEY_SUFFIX);
+		struct vars_location location = {.machine = *name};
+
+		if (length <= suffix || strcmp(*name + length - suffix, KEY_SUFFIX) != 0)
+			continue;
+		(*name)[length - suffix] = '\0';
+		r = each(&location, data, err);
+	}
+	config_texts_free(names);
+	return r;
+}
+
+static int key_seal(int store_dirfd, const char *machine, const struct access *access,
+		    const struct age_recipients *recipients, struct span plaintext,
+		    struct error *err)
+{
+	_cleanup_free_ char *folder = NULL;
+	_cleanup_secret_ struct secret document = {0};
+	_cleanup_close_ int dirfd = -1;
+	int r = sops_binary_encrypt(plaintext, recipients, &document, err);
+
+	if (r < 0)
+		return r;
+	if (asprintf(&folder, "sops/secrets/%s" KEY_SUFFIX, machine) < 0) {
+		folder = NULL;
+		return error_no_memory(err);
+	}
+	dirfd = dir_make(store_dirfd, folder, 0755, err);
+	if (dirfd < 0)
+		return dirfd;
+	r = file_replace(dirfd, "secret", secret_span(&document), 0644, err);
+	return r < 0 ? r : access_links_write(dirfd, STORE_UP_MACHINE_KEY, access, err);
+}
+
+/* Whether the machine has a key, which is not replaced without being told to. */
+static int key_check(int store_dirfd, const char *machine, bool force, struct error *err)
+{
+	_cleanup_age_recipients_ struct age_recipients recipients = {0};
+	int r = store_name_check("machine", machine, err);
+
+	if (r < 0 || force)
+		return r;
+	r = store_key_read(store_dirfd, STORE_MACHINES, machine, &recipients, err);
+	if (r == -(int)VMCRED_MISSING) {
+		error_clear(err);
+		return 0;
+	}
+	return r < 0 ? r : 1;
+}
+
+int vars_machine_key_make(const struct config *config, int store_dirfd, const char *machine,
+			  bool force, struct error *err)
+{
+	_cleanup_age_identities_ struct age_identities identities = {0};
+	_cleanup_age_recipients_ struct age_recipients recipients = {0};
+	_cleanup_access_ struct access access = {0};
+	_cleanup_secret_ struct secret text = {0};
+	int r = key_check(store_dirfd, machine, force, err);
+
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = access_declared(config, store_dirfd, NULL, &access, err);
+	if (r == 0)
+		r = access_recipients(store_dirfd, &access, &recipients, err);
+	if (r < 0)
+		return r;
+	if (recipients.count == 0) {
+		error_set(err, VMCRED_USAGE, "there is no user who could keep the key of %s",
+			  machine);
+		return error_hint(err,
+				  "`vmcred user add NAME --age-key KEY` makes one, `vmcred "
+				  "keygen --machine %s --output FILE` a key outside of the "
+				  "store",
+				  machine);
+	}
+	r = age_identities_generate(&identities, err);
+	if (r == 0)
+		r = age_identity_file_format(identities.items[0], time(NULL), &text, err);
+	/* The private half first: a public one without it would be for nobody. */
+	if (r == 0)
+		r = key_seal(store_dirfd, machine, &access, &recipients, secret_span(&text), err);
+	return r < 0 ? r
+		     : store_key_write(store_dirfd, STORE_MACHINES, machine,
+				       age_identity_recipient(identities.items[0]), force, err);
+}

@@ -1,0 +1,311 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may read what: machines, users and groups, and how secrets follow. The real sops reads them after each step."""
+import json
+
+import harness
+from example import Example
+from harness import equal, expect, need, run, test, vmcred
+
+DECLARATION = """\
+machines: {m: {}, n: {}}
+generators:
+  own:
+    machines: [m, n]
+    files: {it: {}, kept: {deploy: false}, open: {secret: false}}
+    kind: {it: {hex: 8}, kept: {hex: 8}, open: {hex: 4}}
+  shared:
+    share: true
+    files: {it: {}}
+    kind: {it: {hex: 8}}
+"""
+
+
+class Store:
+    """A store with the machine m, whose key is in a file, and n, whose key the store keeps; and two people."""
+
+    def __init__(self, folder, declaration=DECLARATION, users=("ada", "bob")):
+        self.folder = folder
+        self.example = Example(folder, declaration, generate=False)
+        self.keys = {}
+        for person in ("ada", "bob", "eve"):
+            expect(run(need("age-keygen"), "-o", folder / person))
+            self.keys[person] = run("age-keygen", "-y", folder / person).out.strip()
+        for user in users:
+            expect(self("user", "add", user, "--age-key", self.keys[user]), 0, "", "")
+        if users:
+            expect(self("machine", "add", "n"), 0, "", "")
+
+    def __call__(self, command, *words, **options):
+        return vmcred(command, "--config", self.folder / "vmcred.yaml", *words, **options)
+
+    def documents(self):
+        return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("secret") if path.is_file())
+
+    def links(self, path):
+        base = (self.folder / path).parent
+        found = {}
+        for kind in ("machines", "users", "groups"):
+            if (base / kind).is_dir():
+                found[kind] = sorted(entry.name for entry in (base / kind).iterdir())
+                for entry in (base / kind).iterdir():
+                    assert entry.is_symlink() and entry.resolve() == self.folder / "sops" / kind / entry.name, entry
+        return found
+
+    def readers(self, path):
+        """The people and machines that the document says it is for, and for whom sops really opens it."""
+        recipients = [entry["recipient"] for entry in json.loads((self.folder / path).read_text())["sops"]["age"]]
+        known = {key: name for name, key in self.keys.items()}
+        for machine in (self.folder / "sops/machines").iterdir():
+            known[json.loads((machine / "key.json").read_text())[0]["publickey"]] = machine.name
+        readers = sorted(known[recipient] for recipient in recipients)
+        for person in self.keys:
+            done = run(need("sops"), "decrypt", "--input-type", "json", "--output-type", "binary", self.folder / path,
+                       env={"SOPS_AGE_KEY_FILE": str(self.folder / person)})  # fmt: skip
+            equal(done.code == 0, person in readers, f"{person} and {path}")
+        return readers
+
+
+SHARED, OWN_M, OWN_N = "vars/shared/shared/it/secret", "vars/per-machine/m/own/it/secret", "vars/per-machine/n/own/it/secret"
+KEPT_M, KEY_N = "vars/per-machine/m/own/kept/secret", "sops/secrets/n-age.key/secret"
+
+
+@test("a new secret is for its machines and all users, and links say so as clan's do")
+def _(folder):
+    store = Store(folder)
+    expect(store("generate"))
+    equal(store.readers(OWN_M), ["ada", "bob", "m"])
+    equal(store.readers(OWN_N), ["ada", "bob", "n"])
+    equal(store.readers(SHARED), ["ada", "bob", "m", "n"])
+    equal(store.links(SHARED), {"machines": ["m", "n"], "users": ["ada", "bob"]})
+    expect(store("check"), 0, "all 7 files are as declared\n", "")
+
+
+@test("what is not deployed is for users alone")
+def _(folder):
+    store = Store(folder)
+    expect(store("generate"))
+    equal(store.readers(KEPT_M), ["ada", "bob"])
+    equal(store.links(KEPT_M), {"users": ["ada", "bob"]})
+
+
+@test("without users what is not deployed would be for nobody, and nothing is written")
+def _(folder):
+    store = Store(folder, users=())
+    expect(store("generate", "m"), 3, "")
+    declaration = DECLARATION.replace("{m: {}, n: {}}", "{m: {}}").replace("[m, n]", "[m]")
+    (folder / "vmcred.yaml").write_text(declaration)
+    expect(store("generate"), 2, None,
+           "vmcred: own/kept: it would be for nobody: no machine gets it, and there is no user: "
+           "`vmcred user add NAME --age-key KEY` makes one\n")  # fmt: skip
+    assert not (folder / "vars/per-machine").exists()
+
+
+@test("a machine's own key is kept in the store for the users, and opens what the machine may read")
+def _(folder):
+    store = Store(folder)
+    expect(store("generate"))
+    equal(store.readers(KEY_N), ["ada", "bob"])
+    key = run(need("sops"), "decrypt", "--input-type", "json", "--output-type", "binary", folder / KEY_N,
+              env={"SOPS_AGE_KEY_FILE": str(folder / "ada")}).out  # fmt: skip
+    (folder / "n.key").write_text(key)
+    (folder / "n.key").chmod(0o600)
+    expect(store("get", "--identity", folder / "n.key", "n", "own/it"), 0)
+    expect(store("get", "--identity", folder / "n.key", "m", "own/it"), 3)
+    # A second time nothing changes.
+    before = (folder / KEY_N).read_bytes()
+    expect(store("machine", "add", "n", "--identity", folder / "ada"), 0, "", "")
+    equal((folder / KEY_N).read_bytes(), before)
+
+
+@test("a user who comes later can read everything, and values stay what they are")
+def _(folder):
+    store = Store(folder)
+    expect(store("generate"))
+    values = {path: json.loads((folder / path).read_text())["data"] for path in store.documents()}
+    result = expect(store("user", "add", "eve", "--age-key", store.keys["eve"], "--identity", folder / "ada"), 0, None, "")
+    equal(len(result.out.splitlines()), len(values))
+    equal(result.out.splitlines()[0], "shared shared/it: 1 recipient to add, 0 to remove")
+    for path, value in values.items():
+        assert "eve" in store.readers(path), path
+        # The values' own ciphertext is untouched: only the data key is wrapped once more.
+        equal(json.loads((folder / path).read_text())["data"], value)
+    expect(store("check"), 0, "all 7 files are as declared\n", "")
+
+
+@test("a user who leaves can read nothing any more, and is in no group and link")
+def _(folder):
+    store = Store(folder)
+    expect(store("generate"))
+    expect(store("group", "add", "ops", "--user", "bob", "--identity", folder / "ada"), 0, "", "")
+    expect(store("user", "remove", "bob", "--identity", folder / "ada"), 0, None, "")
+    for path in store.documents():
+        assert "bob" not in store.readers(path), path
+    equal(sorted(path.name for path in (folder / "sops/users").iterdir()), ["ada"])
+    equal([path for path in folder.rglob("bob") if path.is_symlink()], [])
+    assert not (folder / "sops/groups/ops").exists()
+    expect(store("user", "list"), 0, "ada\n", "")
+    expect(store("user", "remove", "bob"), 3, "", "vmcred: there is no user bob: no sops/users/bob\n")
+
+
+@test("the last reader of a secret cannot leave")
+def _(folder):
+    store = Store(folder, users=("ada",))
+    expect(store("generate"))
+    result = store("user", "remove", "ada", "--identity", folder / "ada")
+    equal(result.code, 1)
+    assert "vmcred: warning: vars/per-machine/m/own/kept/secret would be for nobody: " in result.err, result.err
+    assert (folder / "sops/users/ada/key.json").exists()
+    equal(store.readers(KEPT_M), ["ada"])
+
+
+@test("an identity that opens nothing changes nothing")
+def _(folder):
+    store = Store(folder)
+    expect(store("generate"))
+    before = {path: (folder / path).read_bytes() for path in store.documents()}
+    result = store("user", "remove", "bob", "--identity", folder / "eve")
+    equal((result.code, result.out), (1, ""))
+    assert result.err.endswith(f"vmcred: {len(before)} secrets could not be encrypted anew\n"), result.err
+    equal({path: (folder / path).read_bytes() for path in store.documents()}, before)
+    assert (folder / "sops/users/bob").exists()
+
+
+GROUPED = "sops: {defaultGroups: [admins]}\n" + DECLARATION
+
+
+@test("with default groups secrets are for their members, and follow them")
+def _(folder):
+    (folder / "vmcred.yaml").write_text(DECLARATION)
+    store = Store(folder)
+    expect(store("group", "add", "admins", "--user", "ada"), 0, "", "")
+    (folder / "vmcred.yaml").write_text(GROUPED)
+    expect(store("generate"))
+    equal(store.readers(OWN_M), ["ada", "m"])
+    equal(store.links(OWN_M), {"machines": ["m"], "groups": ["admins"]})
+    expect(store("group", "add", "admins", "--user", "bob", "--identity", folder / "ada"), 0, None, "")
+    equal(store.readers(OWN_M), ["ada", "bob", "m"])
+    expect(store("group", "add", "admins", "--machine", "n", "--identity", folder / "ada"), 0, None, "")
+    equal(store.readers(OWN_M), ["ada", "bob", "m", "n"])
+    expect(store("group", "list"), 0, "admins: machine n\nadmins: user ada\nadmins: user bob\n", "")
+    equal(json.loads(store("group", "list", "--json").out), {"admins": {"machines": ["n"], "users": ["ada", "bob"]}})
+    expect(store("group", "remove", "admins", "--user", "ada", "--identity", folder / "bob"), 0, None, "")
+    equal(store.readers(OWN_M), ["bob", "m", "n"])
+    expect(store("group", "remove", "admins", "--user", "ada"), 3, "", "vmcred: the user ada is not in the group admins\n")
+    expect(store("group", "add", "admins", "--user", "zoe"), 3, "", "vmcred: there is no user zoe: no sops/users/zoe\n")
+    expect(store("check"), 0, "all 7 files are as declared\n", "")
+
+
+@test("a default group that is not there is an error that says how to make it")
+def _(folder):
+    store = Store(folder, GROUPED, users=())
+    expect(store("user", "add", "ada", "--age-key", store.keys["ada"]), 0, "", "")
+    expect(store("generate", "m"), 3, "",
+           "vmcred: shared/it: the machine n has no key: there is no sops/machines/n/key.json: "
+           "`vmcred keygen --machine n --output FILE` makes one\n")  # fmt: skip
+    expect(store("machine", "add", "n"), 3, "",
+           "vmcred: there is no group admins: `vmcred group add admins --user NAME` makes it\n")  # fmt: skip
+
+
+@test("a user that a secret was given to by a link keeps it, a dangling link gives nothing")
+def _(folder):
+    store = Store(folder)
+    expect(store("group", "add", "admins", "--user", "ada"), 0, "", "")
+    (folder / "vmcred.yaml").write_text(GROUPED)
+    expect(store("generate"))
+    users = folder / "vars/per-machine/m/own/it/users"
+    users.mkdir()
+    (users / "bob").symlink_to("../../../../../../sops/users/bob")
+    (users / "gone").symlink_to("../../../../../../sops/users/gone")
+    expect(store("check"), 3, "m own/it is not encrypted to those who may read it (1 recipient to add, 0 to remove)\n",
+           "vmcred: 1 of 7 files is not as declared: `vmcred fix` mends the first\n")  # fmt: skip
+    expect(store("fix", "--identity", folder / "ada"), 0,
+           "m own/it: 1 recipient to add, 0 to remove\nn's key: links only\n", "")  # fmt: skip
+    equal(store.readers(OWN_M), ["ada", "bob", "m"])
+    equal(store.links(OWN_M), {"machines": ["m"], "users": ["bob"], "groups": ["admins"]})
+    expect(store("fix", "--identity", folder / "ada"), 0,
+           "nothing to do: all secrets are encrypted to those who may read them\n", "")  # fmt: skip
+
+
+@test("a machine that is taken out of the declaration loses what it shared")
+def _(folder):
+    store = Store(folder)
+    expect(store("generate"))
+    expect(store("machine", "remove", "n"), 2, "",
+           f"vmcred: the machine n is declared: take it out of {folder}/vmcred.yaml first\n")  # fmt: skip
+    (folder / "vmcred.yaml").write_text(DECLARATION.replace("{m: {}, n: {}}", "{m: {}}").replace("[m, n]", "[m]"))
+    expect(store("machine", "remove", "n", "--identity", folder / "ada"), 0,
+           "shared shared/it: 0 recipients to add, 1 to remove\n", "")  # fmt: skip
+    equal(store.readers(SHARED), ["ada", "bob", "m"])
+    expect(store("machine", "list"), 0, "m\n", "")
+
+
+@test("check says what is missing, changed or expired, with the exit code 3")
+def _(folder):
+    store = Store(folder)
+    expect(store("generate"))
+    (folder / "vars/per-machine/n/own/open/value").unlink()
+    (folder / "vars/per-machine/n/own/kept/secret").unlink()
+    expect(store("check"), 3, "n own/kept is missing\nn own/open is missing\n",
+           "vmcred: 2 of 7 files are not as declared: `vmcred generate` mends the first\n")  # fmt: skip
+    expect(store("check", "m"), 0, "all 4 files are as declared\n", "")
+    result = expect(store("check", "--json"), 3)
+    equal([(entry["machine"], entry["file"], entry["fault"]) for entry in json.loads(result.out)],
+          [("n", "kept", "missing"), ("n", "open", "missing")])  # fmt: skip
+
+
+@test("list shows everything that is declared")
+def _(folder):
+    store = Store(folder)
+    expect(store("generate", "m"))
+    expect(store("list"), 0,
+           "shared shared/it\nm own/it\nm own/kept\nm own/open (public)\n"
+           "n own/it (missing)\nn own/kept (missing)\nn own/open (public) (missing)\n", "")  # fmt: skip
+    equal(len(json.loads(store("list", "--json", "m").out)), 4)
+    expect(store("list", "x"), 2, "", f'vmcred: {folder}/vmcred.yaml declares no machine "x"\n')
+
+
+@test("set replaces one value for the same readers, whatever bytes it has")
+def _(folder):
+    store = Store(folder)
+    expect(store("generate"))
+    value = bytes(range(256))
+    expect(store("set", "m", "own/it", stdin=value), 0, "", "")
+    equal(store.readers(OWN_M), ["ada", "bob", "m"])
+    got = store("get", "--identity", folder / "ada", "m", "own/it")
+    equal(got.out.encode("utf-8", "surrogateescape"), value)
+    (folder / "new").write_text("public")
+    expect(store("set", "n", "own/open", "--file", folder / "new"), 0, "", "")
+    equal((folder / "vars/per-machine/n/own/open/value").read_text(), "public")
+    expect(store("check"), 0, "all 7 files are as declared\n", "")
+    expect(store("set", "m", "own/none"), 2, "", f'vmcred: {folder}/vmcred.yaml declares no secret "own/none"\n')
+    expect(store("set", "m", "own/it", stdin=b"x" * (1024 * 1024 + 1)), 1, "",
+           "vmcred: standard input is larger than 1048576 bytes\n")  # fmt: skip
+
+
+@test("a key that is none is refused, and another key of the same user without --force")
+def _(folder):
+    store = Store(folder, users=())
+    result = expect(store("user", "add", "ada", "--age-key", "age1x"), 2, "")
+    assert "age1x" in result.err, result.err
+    assert not (folder / "sops/users").exists()
+    expect(store("user", "add", "ada"), 2, "",
+           "vmcred: user add needs the user's public key: --age-key KEY gives it; `vmcred keygen` makes one\n")  # fmt: skip
+    expect(store("user", "add", "../ada", "--age-key", store.keys["ada"]), 2, "")
+    expect(store("user", "add", "ada", "--age-key", store.keys["ada"]), 0, "", "")
+    expect(store("user", "add", "ada", "--age-key", store.keys["bob"]), 1, "",
+           "vmcred: the user ada has another key in sops/users/ada/key.json: --force replaces it; "
+           "what is encrypted to the old key must then be encrypted anew\n")  # fmt: skip
+
+
+@test("an SSH key of a user is a recipient as well")
+def _(folder):
+    store = Store(folder, users=())
+    expect(run(need("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-C", "ada@home", "-f", folder / "ssh"))
+    expect(store("user", "add", "ada", "--age-key", (folder / "ssh.pub").read_text().strip()), 0, "", "")
+    expect(store("machine", "add", "n"), 0, "", "")
+    expect(store("generate"))
+    expect(store("get", "--identity", folder / "ssh", "m", "own/kept"), 0)
+    expect(store("check"), 0, "all 7 files are as declared\n", "")
+
+
+harness.main()
