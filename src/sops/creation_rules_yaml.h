@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "base/error.h"
+#include "sops/sops.h"
 
 struct rules_yaml_reader {
 	const char *path; /* for errors */
@@ -44,5 +45,9 @@ char *rules_yaml_text(const struct rules_yaml_reader *reader, struct fy_node *no
 int rules_yaml_bool(const struct rules_yaml_reader *reader, struct fy_node *node, bool *value);
 int rules_yaml_number(const struct rules_yaml_reader *reader, struct fy_node *node, long least,
 		      long most, long *value);
+
+/* creation_rules_keys.c: adds the key groups of a rule, at least one, to the empty policy. */
+int rules_keys_read(struct rules_yaml_reader *reader, struct fy_node *node,
+		    struct sops_policy *policy);
 
 #endif
