@@ -265,7 +265,9 @@ static int text_check(const char *text, size_t size, const char *path, struct er
 int config_load_text(const char *text, size_t size, const char *path, struct config *config,
 		     struct error *err)
 {
-	struct fy_parse_cfg settings = {.flags = FYPCF_QUIET | FYPCF_COLLECT_DIAG};
+	/* Its own check for keys that stand twice is quadratic: the reader has one that is not. */
+	struct fy_parse_cfg settings = {.flags = FYPCF_QUIET | FYPCF_COLLECT_DIAG |
+						 FYPCF_ALLOW_DUPLICATE_KEYS};
 	struct reader reader = {.path = path, .err = err};
 	struct fy_document *document;
 	int r = text_check(text, size, path, err);

@@ -152,6 +152,51 @@ static int key_read(struct reader *reader, struct fy_node_pair *pair, const stru
 	return r;
 }
 
+static int keys_compare(const void *a, const void *b)
+{
+	size_t left_size = 0, right_size = 0;
+	const char *left = fy_node_get_scalar(*(struct fy_node *const *)a, &left_size);
+	const char *right = fy_node_get_scalar(*(struct fy_node *const *)b, &right_size);
+	size_t size = left_size < right_size ? left_size : right_size;
+	int order = size > 0 ? memcmp(left, right, size) : 0;
+
+	return order != 0 ? order : (left_size > right_size) - (left_size < right_size);
+}
+
+/* A key that stands twice would be two things at once. Keys that are no text are refused later. */
+static int keys_unique(struct reader *reader, struct fy_node *mapping)
+{
+	int items = fy_node_mapping_item_count(mapping);
+	_cleanup_free_ struct fy_node **keys = NULL;
+	struct fy_node_pair *pair;
+	void *iterator = NULL;
+	size_t count = 0;
+
+	keys = calloc((size_t)(items > 0 ? items : 0) + 1, sizeof(struct fy_node *));
+	if (!keys)
+		return error_no_memory(reader->err);
+	while ((pair = fy_node_mapping_iterate(mapping, &iterator))) {
+		struct fy_node *key = reader_resolve(fy_node_pair_key(pair));
+
+		if (key && fy_node_is_scalar(key) && !fy_node_is_alias(key))
+			keys[count++] = key;
+	}
+	qsort(keys, count, sizeof(struct fy_node *), keys_compare);
+	for (size_t i = 1; i < count; i++) {
+		size_t size = 0;
+		const char *text;
+
+		if (keys_compare(&keys[i - 1], &keys[i]) != 0)
+			continue;
+		text = fy_node_get_scalar(keys[i], &size);
+		if (reader_line(keys[i - 1]) > reader_line(keys[i]))
+			i--;
+		return reader_reject(reader, keys[i], "has the key \"%.*s\" twice", (int)size,
+				     text ? text : "");
+	}
+	return 0;
+}
+
 int reader_mapping(struct reader *reader, struct fy_node *node, const struct reader_key *keys,
 		   void *target)
 {
@@ -164,6 +209,8 @@ int reader_mapping(struct reader *reader, struct fy_node *node, const struct rea
 		return 0;
 	if (!fy_node_is_mapping(node))
 		return reader_reject(reader, node, "must be a mapping");
+	if (keys_unique(reader, node) < 0)
+		return -(int)reader->err->code;
 	while ((pair = fy_node_mapping_iterate(node, &iterator))) {
 		int r = key_read(reader, pair, keys, target);
 
@@ -192,6 +239,8 @@ int reader_entries(struct reader *reader, struct fy_node *node, size_t entry_siz
 		return 0;
 	if (items > LIST_MAX)
 		return reader_reject(reader, node, "has more than %d entries", LIST_MAX);
+	if (keys_unique(reader, node) < 0)
+		return -(int)reader->err->code;
 	*entries = calloc((size_t)items, entry_size);
 	if (!*entries)
 		return error_no_memory(reader->err);

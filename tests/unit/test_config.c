@@ -215,9 +215,9 @@ static void what_is_wrong_is_named_with_its_line_and_the_nearest_name(void **sta
 		{"%YAML 1.2\n---\nvms: {}\n", "vmcred.yaml:1: YAML directives are not supported"},
 		{"vms: [a]\n", "vmcred.yaml:1: vms: must be a mapping of names"},
 		{"machines: {m: {}}\nmachines: {n: {}}\n",
-		 "vmcred.yaml:2: not valid YAML: duplicate key"},
+		 "vmcred.yaml:2: has the key \"machines\" twice"},
 		{"vms:\n  a:\n    credentialFiles:\n      A: x\n      A: y\n",
-		 "vmcred.yaml:5: not valid YAML: duplicate key"},
+		 "vmcred.yaml:5: vms.a.credentialFiles: has the key \"A\" twice"},
 		{"vms:\n  a:\n    credentialFiles:\n      'A:B': x\n",
 		 "vmcred.yaml:4: vms.a.credentialFiles.A:B: the credential name \"A:B\" has a ':' "
 		 "in it"},
