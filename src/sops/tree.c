@@ -113,7 +113,7 @@ void sops_tree_text_trim(struct sops_tree *tree, size_t unused)
 
 int sops_tree_text(struct sops_tree *tree, struct span bytes, struct span *kept, struct error *err)
 {
-	uint8_t *room;
+	uint8_t *room = NULL;
 	int r = sops_tree_text_reserve(tree, bytes.size, &room, err);
 
 	if (r < 0)
