@@ -118,7 +118,7 @@ int sops_tree_text(struct sops_tree *tree, struct span bytes, struct span *kept,
 
 	if (r < 0)
 		return r;
-	if (bytes.size > 0)
+	if (room && bytes.size > 0)
 		memcpy(room, bytes.data, bytes.size);
 	*kept = span_of(room, bytes.size);
 	return 0;
