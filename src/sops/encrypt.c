@@ -14,7 +14,7 @@ static int text_seal(struct sops_walk *walk, struct span plaintext, const char *
 		     struct error *err)
 {
 	size_t size = sops_sealed_size(plaintext.size, type);
-	uint8_t *room;
+	uint8_t *room = NULL;
 	int r = sops_tree_text_reserve(walk->tree, size, &room, err);
 
 	if (r == 0)

@@ -113,12 +113,12 @@ void sops_tree_text_trim(struct sops_tree *tree, size_t unused)
 
 int sops_tree_text(struct sops_tree *tree, struct span bytes, struct span *kept, struct error *err)
 {
-	uint8_t *room;
+	uint8_t *room = NULL;
 	int r = sops_tree_text_reserve(tree, bytes.size, &room, err);
 
 	if (r < 0)
 		return r;
-	if (bytes.size > 0)
+	if (room && bytes.size > 0)
 		memcpy(room, bytes.data, bytes.size);
 	*kept = span_of(room, bytes.size);
 	return 0;

@@ -190,7 +190,7 @@ static bool acl_set(const struct folder *folder, uint16_t tag, uint16_t permissi
 	assert_true(set || errno == ENOTSUP);
 	close(fd);
 	if (!set)
-		print_message("this file system has no access control lists: not tested here\n");
+		print_message("# this file system has no access control lists: not tested here\n");
 	return set;
 }
 
@@ -202,7 +202,7 @@ static void a_credential_that_systemd_gave_to_our_user_is_loaded(void **state)
 	struct stat status;
 
 	if (!acl_set(folder, ACL_USER, ACL_READ, geteuid(), 0))
-		skip();
+		return;
 	assert_int_equal(fstatat(folder->fd, "keys", &status, 0), 0);
 	assert_int_equal(status.st_mode & ALLPERMS, 0440);
 	assert_success(age_identity_file_load(folder->fd, "keys", &identities, &err));
@@ -228,7 +228,7 @@ static void a_list_that_lets_in_anybody_else_is_refused(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		if (!acl_set(folder, cases[i].tag, cases[i].permissions, cases[i].id,
 			     cases[i].group_permissions))
-			skip();
+			return;
 		assert_error(age_identity_file_load(folder->fd, "keys", &identities, &err),
 			     VMCRED_FAILED,
 			     "reading the identity file: keys: its mode 0440 gives others access "
@@ -237,7 +237,7 @@ static void a_list_that_lets_in_anybody_else_is_refused(void **state)
 	}
 	/* Our user may read, but not write. */
 	if (!acl_set(folder, ACL_USER, ACL_READ | ACL_WRITE, geteuid(), 0))
-		skip();
+		return;
 	assert_error(age_identity_file_load(folder->fd, "keys", &identities, &err), VMCRED_FAILED,
 		     "reading the identity file: keys: its mode 0460 gives others access to the "
 		     "secret key in it: chmod 600 keys");
