@@ -56,8 +56,12 @@ static int answer_read(int fd, bool lines, int stop, struct secret *answer, stru
 	return r;
 }
 
-/* The terminal must not stay mute: signals wait until it is as it was. */
-static int answer_read_hidden(int fd, bool lines, struct secret *answer, struct error *err)
+/*
+ * The terminal must not stay mute: signals wait until it is as it was. It is mute before the
+ * question stands there: what is typed after that counts, and what was typed before does not.
+ */
+static int answer_read_hidden(int fd, const struct terminal_question *question,
+			      const char *before_it, struct secret *answer, struct error *err)
 {
 	struct termios before, mute;
 	sigset_t stopping, unblocked;
@@ -75,10 +79,12 @@ static int answer_read_hidden(int fd, bool lines, struct secret *answer, struct 
 	mute.c_lflag |= ICANON;
 	/* Ctrl-C ends the line, and is seen at its end. */
 	mute.c_cc[VEOL] = before.c_cc[VINTR];
-	if (tcsetattr(fd, TCSAFLUSH, &mute) < 0)
+	if (tcsetattr(fd, TCSAFLUSH, &mute) < 0) {
 		r = error_set_errno(err, errno, "hiding what is typed");
-	else
-		r = answer_read(fd, lines, before.c_cc[VINTR], answer, err);
+	} else {
+		dprintf(fd, "%s%s ", before_it, question->text);
+		r = answer_read(fd, question->lines, before.c_cc[VINTR], answer, err);
+	}
 	(void)tcsetattr(fd, TCSAFLUSH, &before);
 	sigprocmask(SIG_SETMASK, &unblocked, NULL);
 	(void)!write(fd, "\n", 1);
@@ -92,9 +98,9 @@ static int answer_ask(const struct terminal_question *question, const char *befo
 
 	if (fd < 0)
 		return fd;
-	dprintf(fd, "%s%s ", before, question->text);
 	if (question->hidden)
-		return answer_read_hidden(fd, question->lines, answer, err);
+		return answer_read_hidden(fd, question, before, answer, err);
+	dprintf(fd, "%s%s ", before, question->text);
 	return answer_read(fd, question->lines, -1, answer, err);
 }
 

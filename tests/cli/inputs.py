@@ -192,6 +192,7 @@ def at_terminal(command, conversation):
     """Runs a command on a terminal of its own; each step waits for a text and types an answer."""
     pid, fd = pty.fork()
     if pid == 0:
+        signal.alarm(60)  # kept over the exec: a conversation that does not come about ends
         os.execvpe(str(command[0]), [str(word) for word in command], harness.CLEAN_ENVIRONMENT)
     seen = b""
     for wait_for, typed in conversation:
