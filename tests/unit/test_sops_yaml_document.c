@@ -116,7 +116,7 @@ static void every_changed_byte_gives_an_error_or_the_exact_plaintext(void **stat
 
 		for (size_t j = i % step; j < 8 + strlen(variants); j += step) {
 			fixture->sealed.data[i] =
-				j < 8 ? original ^ (uint8_t)(1U << j) : (uint8_t)variants[j - 8];
+				(uint8_t)(j < 8 ? original ^ (1U << j) : (uint8_t)variants[j - 8]);
 			if (fixture->sealed.data[i] == original)
 				continue;
 			tried++;
