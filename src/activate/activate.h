@@ -17,6 +17,8 @@
 #ifndef VMCRED_ACTIVATE_ACTIVATE_H
 #define VMCRED_ACTIVATE_ACTIVATE_H
 
+#include <stdint.h>
+
 #include "age/age.h"
 #include "base/error.h"
 #include "base/report.h"
@@ -46,5 +48,33 @@ int activate_machine(const struct config *config, int store_dirfd,
 		     struct activate_result *result, struct error *err);
 
 void activate_result_release(struct activate_result *result);
+
+/*
+ * No file at all: answers LoadCredential=CREDENTIAL:/run/vmcred/socket from the store. systemd
+ * connects and reads to the end; the name that its socket is bound to says which unit asks for
+ * which credential. Only root is believed that, and a unit gets what the declaration's
+ * loadCredentials give to its VM. Each request is reported, without its value.
+ *
+ * What is not given makes the unit fail: serve_answer.h says how.
+ */
+struct serve_options {
+	const char *config;  /* as for config_find() */
+	const char *machine; /* whose secrets; NULL: of the only machine that is declared */
+	const struct age_identities *identities;
+	int listen_fd;   /* borrowed; nonblocking */
+	int64_t idle_ms; /* without a request for that long it ends; 0: never */
+};
+
+/* The listening socket that systemd has handed over (sd_listen_fds(3)). VMCRED_USAGE: it has not.
+ */
+int serve_socket_inherited(struct error *err);
+
+/*
+ * Serves until it is idle or told to end, by SIGTERM or SIGINT, which it blocks meanwhile. A
+ * declaration that changes is read anew before the next request, and at SIGHUP. Fails where the
+ * declaration cannot be read at the beginning; a later fault of it is reported, and the old one
+ * stays.
+ */
+int serve_run(const struct serve_options *options, const struct report *report, struct error *err);
 
 #endif

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "unit.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "activate/serve_address.h"
+
+#define NOT_SYSTEMD                                    \
+	"the peer's address is not one of systemd's: " \
+	"the socket is for LoadCredential= of the VMs' units"
+
+/* An abstract address with those bytes behind its NUL. */
+static int parse(struct span name, struct serve_address *parsed, struct error *err)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	memcpy(address.sun_path + 1, name.data, name.size);
+	return serve_address_parse(
+		&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + name.size),
+		parsed, err);
+}
+
+/* `head`, filled up with 'x' to the longest address that there is. */
+static struct span filled(char text[SERVE_ADDRESS_MAX], const char *head)
+{
+	for (size_t i = 0; i < SERVE_ADDRESS_MAX; i++)
+		text[i] = 'x';
+	for (size_t i = 0; head[i]; i++)
+		text[i] = head[i];
+	return span_of(text, SERVE_ADDRESS_MAX);
+}
+
+static void the_unit_and_the_credential_are_what_systemd_has_put_there(void **state)
+{
+	static const struct {
+		const char *text, *unit, *credential;
+	} cases[] = {
+		{"7f3a/unit/microvm@a.service/host-key", "microvm@a.service", "host-key"},
+		{"0/unit/a/b", "a", "b"},
+		{"0123456789abcdef/unit/a\\x2db.service/..b", "a\\x2db.service", "..b"},
+		{"f/unit/unit/unit", "unit", "unit"},
+	};
+	struct serve_address parsed;
+	struct error err = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_success(parse(span_of_text(cases[i].text), &parsed, &err));
+		assert_string_equal(parsed.unit, cases[i].unit);
+		assert_string_equal(parsed.credential, cases[i].credential);
+		assert_false(parsed.is_full);
+	}
+}
+
+static void what_systemd_would_not_say_is_refused(void **state)
+{
+	static const char *const texts[] = {
+		"x",
+		"7f3a",
+		"/unit/a/b",
+		"7F3A/unit/a/b",
+		"0123456789abcdef0/unit/a/b",
+		"7f3a/units/a/b",
+		"7f3a/user/a/b",
+		"7f3a/unit/",
+		"7f3a/unit/a",
+		"7f3a/unit/a/",
+		"7f3a/unit//b",
+		"7f3a/unit/a/b/c",
+		"7f3a/unit/a/b\n",
+		"7f3a/unit/a b/c",
+		"7f3a/unit/a/\xc3\xa4",
+	};
+	struct serve_address parsed;
+	struct error err = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		assert_error(parse(span_of_text(texts[i]), &parsed, &err), VMCRED_FAILED,
+			     NOT_SYSTEMD);
+	assert_error(parse(span_of("7f3a/unit/a/b\0c", 15), &parsed, &err), VMCRED_FAILED,
+		     NOT_SYSTEMD);
+	assert_error(parse(span_of("", 0), &parsed, &err), VMCRED_FAILED, NOT_SYSTEMD);
+}
+
+static void a_peer_without_an_abstract_address_is_refused(void **state)
+{
+	struct sockaddr_un unnamed = {.sun_family = AF_UNIX};
+	struct sockaddr_un file = {.sun_family = AF_UNIX, .sun_path = "7f3a/unit/a/b"};
+	struct sockaddr_un other = {.sun_family = AF_INET, .sun_path = "\0007f3a/unit/a/b"};
+	struct serve_address parsed;
+	struct error err = {0};
+
+	(void)state;
+	assert_error(serve_address_parse(&unnamed, offsetof(struct sockaddr_un, sun_path), &parsed,
+					 &err),
+		     VMCRED_FAILED, NOT_SYSTEMD);
+	assert_error(serve_address_parse(&unnamed, 0, &parsed, &err), VMCRED_FAILED, NOT_SYSTEMD);
+	assert_error(serve_address_parse(&file, sizeof(file), &parsed, &err), VMCRED_FAILED,
+		     NOT_SYSTEMD);
+	assert_error(serve_address_parse(&other, offsetof(struct sockaddr_un, sun_path) + 14,
+					 &parsed, &err),
+		     VMCRED_FAILED, NOT_SYSTEMD);
+	assert_error(serve_address_parse(&unnamed, sizeof(unnamed) + 1, &parsed, &err),
+		     VMCRED_FAILED, NOT_SYSTEMD);
+}
+
+static void an_address_without_room_for_more_says_so(void **state)
+{
+	char text[SERVE_ADDRESS_MAX];
+	struct serve_address parsed;
+	struct error err = {0};
+	struct span name = filled(text, "7f3a/unit/a.service/");
+
+	(void)state;
+	assert_success(parse(name, &parsed, &err));
+	assert_true(parsed.is_full);
+	assert_string_equal(parsed.unit, "a.service");
+	assert_int_equal(strlen(parsed.credential), 107 - strlen("7f3a/unit/a.service/"));
+	name.size--;
+	assert_success(parse(name, &parsed, &err));
+	assert_false(parsed.is_full);
+}
+
+static void an_address_that_ends_behind_the_unit_has_nothing_of_the_credential(void **state)
+{
+	char text[SERVE_ADDRESS_MAX];
+	struct serve_address parsed;
+	struct error err = {0};
+	struct span name = filled(text, "7f3a/unit/");
+
+	(void)state;
+	text[SERVE_ADDRESS_MAX - 1] = '/';
+	assert_success(parse(name, &parsed, &err));
+	assert_true(parsed.is_full);
+	assert_string_equal(parsed.credential, "");
+}
+
+static void an_address_that_ends_within_the_unit_is_refused(void **state)
+{
+	char text[SERVE_ADDRESS_MAX];
+	struct serve_address parsed;
+	struct error err = {0};
+
+	(void)state;
+	assert_error(parse(filled(text, "7f3a/unit/"), &parsed, &err), VMCRED_FAILED,
+		     "the name of the unit is too long: the peer's address ends before it: "
+		     "give the VM a unit with a shorter name");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_unit_and_the_credential_are_what_systemd_has_put_there),
+		cmocka_unit_test(what_systemd_would_not_say_is_refused),
+		cmocka_unit_test(a_peer_without_an_abstract_address_is_refused),
+		cmocka_unit_test(an_address_without_room_for_more_says_so),
+		cmocka_unit_test(
+			an_address_that_ends_behind_the_unit_has_nothing_of_the_credential),
+		cmocka_unit_test(an_address_that_ends_within_the_unit_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
