@@ -26,7 +26,7 @@ _vmcred_sops_flags() {
 
 _vmcred() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]}
-	local commands="keygen generate list get set check fix machine user group activate units compose run inspect sops age"
+	local commands="keygen generate list get set check fix machine user group activate serve units compose run inspect sops age"
 	local shared="--config --verbose --help"
 	local -A options=(
 		[keygen]="--output --machine --force --json"
@@ -40,7 +40,8 @@ _vmcred() {
 		[user]="--age-key --group --force --identity --json"
 		[group]="--user --machine --identity --json"
 		[activate]="--machine --identity --root --json"
-		[units]="--output"
+		[serve]="--machine --identity --idle-timeout"
+		[units]="--output --socket"
 		[compose]="--credentials --json"
 		[run]="--credentials --exec --expose --notify --stop-timeout --supervise --transport --vsock-socket"
 		[age]="--recipient --recipients --identity --passphrase --armor --input --output"
@@ -61,7 +62,7 @@ _vmcred() {
 		return
 	fi
 	case $prev in
-	--config | --output | --input | --recipients | --identity | --proof | --vsock-socket) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+	--config | --output | --input | --recipients | --identity | --proof | --socket | --vsock-socket) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
 	--root | --credentials) mapfile -t COMPREPLY < <(compgen -d -- "$cur") ;;
 	--machine) mapfile -t COMPREPLY < <(compgen -W "$(_vmcred_names machines)" -- "$cur") ;;
 	--generator) mapfile -t COMPREPLY < <(compgen -W "$(_vmcred_names generators)" -- "$cur") ;;

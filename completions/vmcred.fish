@@ -1,5 +1,5 @@
 # fish completion for vmcred
-set -l commands keygen generate list get set check fix machine user group activate units compose run inspect sops age
+set -l commands keygen generate list get set check fix machine user group activate serve units compose run inspect sops age
 
 complete -c vmcred -f
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -l help -d "print the commands"
@@ -22,6 +22,7 @@ complete -c vmcred -n "__fish_seen_subcommand_from group" -l user -x
 complete -c vmcred -n "__fish_seen_subcommand_from group" -l machine -x
 complete -c vmcred -n "__fish_seen_subcommand_from set" -l file -rF
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a activate -d "decrypt a machine's secrets"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a serve -d "give units their credentials"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a units -d "write the units' drop-ins"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a compose -d "show a VM's OEM strings"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a run -d "start a VM's hypervisor"
@@ -34,7 +35,7 @@ complete -c vmcred -n "__fish_seen_subcommand_from keygen generate list check ma
 complete -c vmcred -n "__fish_seen_subcommand_from $commands" -s v -l verbose -d "say what is done"
 complete -c vmcred -n "__fish_seen_subcommand_from $commands" -s h -l help -d "print the options"
 complete -c vmcred -n "__fish_seen_subcommand_from keygen units age" -l output -rF
-complete -c vmcred -n "__fish_seen_subcommand_from keygen activate inspect" -l machine -x
+complete -c vmcred -n "__fish_seen_subcommand_from keygen activate serve inspect" -l machine -x
 complete -c vmcred -n "__fish_seen_subcommand_from keygen" -l force
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l generator -x
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l regenerate
@@ -42,8 +43,10 @@ complete -c vmcred -n "__fish_seen_subcommand_from generate" -l dry-run
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l prompt -x
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l no-sandbox
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l script-timeout -x
-complete -c vmcred -n "__fish_seen_subcommand_from generate get fix machine user group activate inspect age" -l identity -rF
+complete -c vmcred -n "__fish_seen_subcommand_from generate get fix machine user group activate serve inspect age" -l identity -rF
 complete -c vmcred -n "__fish_seen_subcommand_from activate inspect" -l root -rF
+complete -c vmcred -n "__fish_seen_subcommand_from serve" -l idle-timeout -x
+complete -c vmcred -n "__fish_seen_subcommand_from units" -l socket -rF
 complete -c vmcred -n "__fish_seen_subcommand_from inspect" -l proof -rF
 complete -c vmcred -n "__fish_seen_subcommand_from compose run" -l credentials -rF
 complete -c vmcred -n "__fish_seen_subcommand_from run" -l expose -xa "argv log"

@@ -97,6 +97,7 @@ int command_keygen(struct cli *cli, int argc, char **argv, struct error *err);
 int command_list(struct cli *cli, int argc, char **argv, struct error *err);
 int command_machine(struct cli *cli, int argc, char **argv, struct error *err);
 int command_run(struct cli *cli, int argc, char **argv, struct error *err);
+int command_serve(struct cli *cli, int argc, char **argv, struct error *err);
 int command_set(struct cli *cli, int argc, char **argv, struct error *err);
 int command_units(struct cli *cli, int argc, char **argv, struct error *err);
 int command_user(struct cli *cli, int argc, char **argv, struct error *err);

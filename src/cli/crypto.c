@@ -16,6 +16,7 @@ static const struct cli_command commands[] = {
 	{.name = "user", .run = command_user},
 	{.name = "group", .run = command_group},
 	{.name = "activate", .run = command_activate},
+	{.name = "serve", .run = command_serve},
 	{.name = "inspect", .run = command_inspect},
 	{.name = "sops", .run = command_sops},
 	{.name = "age", .run = command_age},

@@ -26,6 +26,7 @@ static const struct cli_command commands[] = {
 	{"user", IN_CRYPTO, "register a person's public key, or remove it"},
 	{"group", IN_CRYPTO, "put users and machines into groups"},
 	{"activate", IN_CRYPTO, "decrypt a machine's secrets to /run/secrets"},
+	{"serve", IN_CRYPTO, "answer LoadCredential= of the VMs' units from the store"},
 	{"units", command_units, "write the LoadCredential= drop-ins of the VMs' units"},
 	{"compose", command_compose, "show a VM's OEM strings: names, sizes, limits, never values"},
 	{"run", command_run, "start a VM's hypervisor with its credentials"},

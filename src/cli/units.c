@@ -10,10 +10,10 @@
 
 #define DROPIN_NAME "50-vmcred.conf"
 
-static int dropin_write(const struct config *config, const struct config_vm *vm, int output_dirfd,
-			const char *output, struct error *err)
+static int dropin_write(const struct config *config, const struct config_vm *vm, const char *socket,
+			int output_dirfd, const char *output, struct error *err)
 {
-	_cleanup_free_ char *folder = NULL, *text = config_vm_dropin(config, vm);
+	_cleanup_free_ char *folder = NULL, *text = config_vm_dropin(config, vm, socket);
 	_cleanup_close_ int dirfd = -1;
 	int r;
 
@@ -28,20 +28,21 @@ static int dropin_write(const struct config *config, const struct config_vm *vm,
 	return r < 0 ? error_wrap(err, "writing %s/%s/%s", output, folder, DROPIN_NAME) : 0;
 }
 
-static int dropins_write(const struct config *config, const char *output, struct error *err)
+static int dropins_write(const struct config *config, const char *socket, const char *output,
+			 struct error *err)
 {
 	_cleanup_close_ int dirfd = dir_make(AT_FDCWD, output, 0755, err);
 	int r = dirfd < 0 ? dirfd : 0;
 
 	for (size_t i = 0; r == 0 && i < config->vm_count; i++)
-		r = dropin_write(config, &config->vms[i], dirfd, output, err);
+		r = dropin_write(config, &config->vms[i], socket, dirfd, output, err);
 	return r;
 }
 
-static int dropins_print(const struct config *config, struct error *err)
+static int dropins_print(const struct config *config, const char *socket, struct error *err)
 {
 	for (size_t i = 0; i < config->vm_count; i++) {
-		_cleanup_free_ char *text = config_vm_dropin(config, &config->vms[i]);
+		_cleanup_free_ char *text = config_vm_dropin(config, &config->vms[i], socket);
 
 		if (!text)
 			return error_no_memory(err);
@@ -65,15 +66,53 @@ static int generator_run(int argc, char **argv, struct error *err)
 	if (access(VMCRED_CONFIG_PATH, F_OK) < 0)
 		return 0;
 	r = config_load_file(VMCRED_CONFIG_PATH, &config, err);
-	return r < 0 ? r : dropins_write(&config, argv[1], err);
+	return r < 0 ? r : dropins_write(&config, NULL, argv[1], err);
+}
+
+/* It goes into a unit file as it is. */
+static int socket_path_check(const char *path, struct error *err)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789/._-";
+
+	if (path[0] == '/' && path[strspn(path, letters)] == '\0')
+		return 0;
+	error_set(err, VMCRED_USAGE,
+		  "--socket \"%s\" is no absolute path of letters, digits and /._-", path);
+	return error_hint(err, "vmcred.socket listens on /run/vmcred/socket");
+}
+
+/* Said here, because systemd says "Protocol error", or "Invalid argument", when the unit starts. */
+static int socket_names_check(const struct config *config, struct error *err)
+{
+	for (size_t i = 0; i < config->vm_count; i++) {
+		const struct config_vm *vm = &config->vms[i];
+
+		for (size_t j = 0; j < vm->load_count; j++) {
+			const char *credential = vm->loads[j].credential;
+			size_t size = strlen(vm->unit) + strlen(credential);
+
+			if (size <= CONFIG_SOCKET_NAMES_SIZE_MAX)
+				continue;
+			error_set(err, VMCRED_USAGE,
+				  "systemd cannot ask a socket for %s for %s: the names have %zu "
+				  "bytes, and %d is all that it can say",
+				  credential, vm->unit, size, CONFIG_SOCKET_NAMES_SIZE_MAX);
+			return error_hint(err, "give one of them a shorter name");
+		}
+	}
+	return 0;
 }
 
 int command_units(struct cli *cli, int argc, char **argv, struct error *err)
 {
-	const char *output = NULL;
+	const char *output = NULL, *socket = NULL;
 	const struct cli_option rows[] = {
 		{"output", "DIR", "write there, such as /run/systemd/system (default: print)",
 		 &output},
+		{"socket", "PATH",
+		 "let `vmcred serve` give the credentials, at PATH such as /run/vmcred/socket",
+		 &socket},
 		{0},
 	};
 	const struct cli_usage usage = {
@@ -97,5 +136,12 @@ int command_units(struct cli *cli, int argc, char **argv, struct error *err)
 	r = cli_start(cli, &config, NULL, err);
 	if (r < 0)
 		return r;
-	return output ? dropins_write(&config, output, err) : dropins_print(&config, err);
+	if (socket)
+		r = socket_path_check(socket, err);
+	if (socket && r == 0)
+		r = socket_names_check(&config, err);
+	if (r < 0)
+		return r;
+	return output ? dropins_write(&config, socket, output, err)
+		      : dropins_print(&config, socket, err);
 }

@@ -232,11 +232,11 @@ char *config_load_path(const struct config_load *load)
 	return path;
 }
 
-static char *load_line(const struct config_load *load)
+static char *load_line(const struct config_load *load, const char *socket)
 {
 	_cleanup_free_ char *credential = specifiers_escape(load->credential);
 	/* A generator's and a file's name have no '%' in them. */
-	_cleanup_free_ char *path = config_load_path(load);
+	_cleanup_free_ char *path = socket ? strdup(socket) : config_load_path(load);
 	char *line = NULL;
 
 	if (!credential || !path || asprintf(&line, "LoadCredential=%s:%s", credential, path) < 0)
@@ -248,24 +248,25 @@ char *config_vm_load_line(const struct config_vm *vm, const char *credential)
 {
 	for (size_t i = 0; i < vm->load_count; i++) {
 		if (strcmp(vm->loads[i].credential, credential) == 0)
-			return load_line(&vm->loads[i]);
+			return load_line(&vm->loads[i], NULL);
 	}
 	return NULL;
 }
 
-char *config_vm_dropin(const struct config *config, const struct config_vm *vm)
+char *config_vm_dropin(const struct config *config, const struct config_vm *vm, const char *socket)
 {
 	_cleanup_free_ char *text = NULL;
 	_cleanup_fclose_ FILE *stream = NULL;
+	const char *before = socket ? "vmcred.socket" : "vmcred-activate.service";
 	size_t size = 0;
 
 	stream = open_memstream(&text, &size);
 	if (!stream)
 		return NULL;
-	fprintf(stream, "# Made by `vmcred units` from %s; changes here are lost.\n[Service]\n",
-		config->path);
+	fprintf(stream, "# Made by `vmcred units` from %s; changes here are lost.\n", config->path);
+	fprintf(stream, "[Unit]\nWants=%s\nAfter=%s\n[Service]\n", before, before);
 	for (size_t i = 0; i < vm->load_count; i++) {
-		_cleanup_free_ char *line = load_line(&vm->loads[i]);
+		_cleanup_free_ char *line = load_line(&vm->loads[i], socket);
 
 		if (!line)
 			return NULL;

@@ -242,10 +242,16 @@ char *config_load_path(const struct config_load *load);
  */
 char *config_vm_load_line(const struct config_vm *vm, const char *credential);
 
+/* Unit's and credential's names, together: what systemd can say of both in the 107 bytes of a
+ * socket's name, "\0RANDOM/unit/UNIT/CREDENTIAL" (systemd.exec(5)). Longer ones do not start. */
+#define CONFIG_SOCKET_NAMES_SIZE_MAX 84
+
 /*
- * The drop-in for the VM's unit: a [Service] section with all its LoadCredential= lines.
- * NULL without memory. The caller frees it.
+ * The drop-in for the VM's unit: a [Service] section with all its LoadCredential= lines, from the
+ * activated files or, where `socket` is not NULL, from that socket; and a [Unit] section that wants
+ * what makes them. NULL without memory. The caller
+ * frees it.
  */
-char *config_vm_dropin(const struct config *config, const struct config_vm *vm);
+char *config_vm_dropin(const struct config *config, const struct config_vm *vm, const char *socket);
 
 #endif

@@ -108,7 +108,8 @@ def _(folder):
 def _(folder):
     example = Example(folder, generate=False)
     text = (
-        f"# Made by `vmcred units` from {example.config}; changes here are lost.\n[Service]\n"
+        f"# Made by `vmcred units` from {example.config}; changes here are lost.\n[Unit]\n"
+        "Wants=vmcred-activate.service\nAfter=vmcred-activate.service\n[Service]\n"
         "LoadCredential=host-one:/run/secrets/vars/made/one\n"
         "LoadCredential=host-two:/run/secrets/vars/made/two\n"
     )
@@ -129,7 +130,8 @@ def _(folder):
     expect(run("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", folder), 0, "", "")
     equal(
         (folder / "normal/microvm@m.service.d/50-vmcred.conf").read_text(),
-        "# Made by `vmcred units` from /etc/vmcred/vmcred.yaml; changes here are lost.\n[Service]\n"
+        "# Made by `vmcred units` from /etc/vmcred/vmcred.yaml; changes here are lost.\n[Unit]\n"
+        "Wants=vmcred-activate.service\nAfter=vmcred-activate.service\n[Service]\n"
         "LoadCredential=host-one:/run/secrets/vars/made/one\nLoadCredential=host-two:/run/secrets/vars/made/two\n",
     )
     equal(sorted(path.name for path in folder.iterdir()), ["etc", "normal", "vmcred-generator"])

@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	}
 	for (size_t i = 0; i < config.vm_count; i++) {
-		char *text = config_vm_dropin(&config, &config.vms[i]);
+		char *text = config_vm_dropin(&config, &config.vms[i], NULL);
 
 		if (!text || config_vm_get(&config, config.vms[i].name, &err) == NULL)
 			abort();

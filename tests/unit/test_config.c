@@ -104,9 +104,12 @@ static void the_drop_in_has_a_line_for_each_credential_with_specifiers_escaped(v
 
 	(void)state;
 	assert_success(load(whole, &config, &err));
-	text = config_vm_dropin(&config, &config.vms[0]);
+	text = config_vm_dropin(&config, &config.vms[0], NULL);
 	assert_string_equal(text,
 			    "# Made by `vmcred units` from vmcred.yaml; changes here are lost.\n"
+			    "[Unit]\n"
+			    "Wants=vmcred-activate.service\n"
+			    "After=vmcred-activate.service\n"
 			    "[Service]\n"
 			    "LoadCredential=host-api-key:/run/secrets/vars/made/api-key\n"
 			    "LoadCredential=host%%token:/run/secrets/vars/random/token\n");

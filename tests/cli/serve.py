@@ -1,0 +1,399 @@
+# SPDX-License-Identifier: Apache-2.0
+"""vmcred serve: who gets what through the socket, asked as systemd asks, and what becomes of those who do not."""
+import contextlib
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+
+import harness
+from example import AS_NOBODY, DECLARATION, Example
+from harness import CLEAN_ENVIRONMENT, VMCRED, equal, expect, need_root, run, test, vmcred
+
+UNIT = "microvm@m.service"
+TOO_LARGE = 1024 * 1024 + 1
+LARGE = os.urandom(1024 * 1024)
+
+
+class Server:
+    """The program with a listening socket, as systemd starts it; stop() gives what it has said."""
+
+    def __init__(self, example, *words, env=None, idle="0"):
+        need_root()
+        self.path = str(example.folder / "socket")
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(self.path)
+        listener.listen(4096)
+        self.log = open(example.folder / "log", "w+b")
+        self.process = subprocess.Popen(
+            ["sh", "-c", 'exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"', "sh", VMCRED, "serve",
+             "--config", example.config, "--identity", example.identity, "--idle-timeout", idle, *words],
+            stdin=listener, stderr=self.log, env=CLEAN_ENVIRONMENT | (env or {}))
+        listener.close()
+
+    def ask(self, unit, credential, random=None):
+        """A connection from the name that systemd would give to its own."""
+        asking = socket.socket(socket.AF_UNIX)
+        asking.bind(f"\0{random or secrets.token_hex(8)}/unit/{unit}/{credential}"[:108])
+        asking.connect(self.path)
+        asking.shutdown(socket.SHUT_WR)
+        return asking
+
+    def get(self, *words):
+        return read(self.ask(*words))
+
+    def stop(self):
+        """Its exit code, and its log without the process ids, which are not known before."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.ended()
+
+    def ended(self):
+        code = self.process.wait(60)
+        return code, self.said()
+
+    def said(self):
+        self.log.seek(0)
+        return re.sub(r"process \d+", "process N", self.log.read().decode()).splitlines()
+
+
+@contextlib.contextmanager
+def serving(example, *words, **options):
+    server = Server(example, *words, **options)
+    try:
+        yield server
+    finally:
+        server.process.kill()
+        server.process.wait()
+        server.log.close()
+
+
+def read(asking):
+    with asking:
+        parts = []
+        while part := asking.recv(1 << 20):
+            parts.append(part)
+        return b"".join(parts)
+
+
+def refused(got):
+    """More than systemd takes, and nothing in it."""
+    equal((len(got), got.strip(b"\0")), (TOO_LARGE, b""), "the answer's size and content")
+
+
+def value(example, name):
+    return example.get(name).out.encode()
+
+
+def with_large(folder):
+    """The example, with a credential that no socket's buffer holds."""
+    example = Example(folder)
+    expect(vmcred("set", "--config", example.config, "m", "made/one", stdin=LARGE))
+    return example
+
+
+@test("a unit gets each credential of its VM, whole, and the log says so without a value")
+def _(folder):
+    example = Example(folder)
+    with serving(example) as server:
+        for name in ("one", "two"):
+            equal(server.get(UNIT, f"host-{name}"), value(example, name))
+        equal(server.stop(), (0, [f"vmcred: gave host-{name} to {UNIT} (process N)" for name in ("one", "two")]))
+
+
+@test("for the journal each line has its priority in front")
+def _(folder):
+    with serving(Example(folder), env={"JOURNAL_STREAM": "1:1"}) as server:
+        server.get(UNIT, "host-one")
+        server.get(UNIT, "x")
+        equal(
+            server.stop(),
+            (0, [f"<6>gave host-one to {UNIT} (process N)",
+                 f"<4>refused x to {UNIT} (process N): the declaration does not give it to the VM m: "
+                 "it has to stand in the VM's loadCredentials"]))
+
+
+def define_refusal(sentence, words, log):
+    @test(sentence)
+    def _(folder):
+        example = Example(folder)
+        with serving(example) as server:
+            refused(server.get(*words))
+            equal(server.get(UNIT, "host-two"), value(example, "two"), "what is asked next")
+            equal(server.stop(), (0, [f"vmcred: warning: refused {log.replace('CONFIG', str(example.config))}",
+                                      f"vmcred: gave host-two to {UNIT} (process N)"]))
+
+
+NO_VM = "CONFIG declares no VM that runs in this unit: a VM's unit is microvm@VM.service, or what its `unit` says"
+define_refusal(
+    "a unit in which no VM runs gets nothing", ("sshd.service", "host-one"),
+    f"host-one to sshd.service (process N): {NO_VM}")
+define_refusal(
+    "a unit whose name only begins like a VM's gets nothing", ("microvm@m2.service", "host-one"),
+    f"host-one to microvm@m2.service (process N): {NO_VM}")
+define_refusal(
+    "a secret's own name is not that of a credential", (UNIT, "one"),
+    f"one to {UNIT} (process N): the declaration does not give it to the VM m: "
+    "it has to stand in the VM's loadCredentials")
+define_refusal(
+    "the beginning of a credential's name is not enough", (UNIT, "host-on"),
+    f"host-on to {UNIT} (process N): the declaration does not give it to the VM m: "
+    "it has to stand in the VM's loadCredentials")
+define_refusal(
+    "a name that would write a line of its own into the log is not repeated", (UNIT, "x\n<3>gave all"),
+    "process N: the peer's address is not one of systemd's: the socket is for LoadCredential= of the VMs' units")
+
+
+@test("a peer without a name gets nothing")
+def _(folder):
+    with serving(Example(folder)) as server:
+        asking = socket.socket(socket.AF_UNIX)
+        asking.connect(server.path)
+        refused(read(asking))
+
+
+@test("where the address has no room for the credential's name, it is given if it can only be one")
+def _(folder):
+    names = [letter * 100 for letter in "abb"]
+    names[2] = names[2][:-1] + "c"
+    loads = "".join(f"      {name}: made/{file}\n" for name, file in zip(names, ("one", "two", "two")))
+    example = Example(folder, re.sub(r"      host-one: (.|\n)*", loads, DECLARATION))
+    with serving(example) as server:
+        equal(server.get(UNIT, names[0]), value(example, "one"))
+        refused(server.get(UNIT, names[1]))
+        refused(server.get(UNIT, "d" * 100))
+        cut = 107 - len(f"/unit/{UNIT}/") - 16
+        equal(
+            server.stop(),
+            (0, [f"vmcred: gave {names[0]} to {UNIT} (process N)",
+                 f"vmcred: warning: refused {'b' * cut}... to {UNIT} (process N): the name is cut, and 2 credentials of the "
+                 "VM m begin like that: give the credentials or the unit shorter names",
+                 f"vmcred: warning: refused {'d' * cut}... to {UNIT} (process N): the declaration does not give it to the VM "
+                 "m: it has to stand in the VM's loadCredentials"]))
+
+
+@test("where the address has no room for the unit's name, nothing is given")
+def _(folder):
+    unit = f"{'u' * 100}.service"
+    example = Example(folder, DECLARATION.replace("  m:\n    load", f"  m:\n    unit: {unit}\n    load"))
+    with serving(example) as server:
+        refused(server.get(unit, "host-one"))
+        equal(server.stop(), (0, ["vmcred: warning: refused process N: the name of the unit is too long: the peer's address ends "
+                                  "before it: give the VM a unit with a shorter name"]))
+
+
+@test("a user that is not root gets nothing, not even where the socket's mode would let it")
+def _(folder):
+    example = Example(folder)
+    folder.chmod(0o755)
+    with serving(example) as server:
+        os.chmod(server.path, 0o666)
+        script = (
+            "import socket, sys; s = socket.socket(socket.AF_UNIX); "
+            f"s.bind('\\0' + '7f/unit/{UNIT}/host-one'); s.connect(sys.argv[1]); print(len(s.recv(1 << 20)))"
+        )
+        expect(run(*AS_NOBODY, "python3", "-c", script, server.path), 0, "0\n", "")
+        equal(server.stop(), (0, ["vmcred: warning: hung up: the peer is the user 65534: only root may ask"]))
+
+
+@test("a thousand that ask at the same moment all get theirs")
+def _(folder):
+    example = Example(folder)
+    values = [value(example, "one"), value(example, "two")]
+    with serving(example) as server:
+        server.process.send_signal(signal.SIGSTOP)
+        asking = [server.ask(UNIT, ("host-one", "host-two")[i % 2]) for i in range(1000)]
+        server.process.send_signal(signal.SIGCONT)
+        for i, connection in enumerate(asking):
+            equal(read(connection), values[i % 2], f"number {i}")
+        code, lines = server.stop()
+        equal((code, len(lines), len(set(lines))), (0, 1000, 2))
+
+
+@test("hundreds that are refused and do not read keep nobody waiting")
+def _(folder):
+    example = Example(folder)
+    with serving(example) as server:
+        asking = [server.ask(UNIT, "nothing") for _ in range(400)]
+        equal(server.get(UNIT, "host-one"), value(example, "one"))
+        for connection in asking:
+            refused(read(connection))
+
+
+@test("a reader that stops in the middle keeps nobody waiting, and gets the rest when it goes on")
+def _(folder):
+    example = with_large(folder)
+    with serving(example) as server:
+        slow = server.ask(UNIT, "host-one")
+        first = slow.recv(10)
+        equal(server.get(UNIT, "host-two"), value(example, "two"))
+        equal(first + read(slow), LARGE)
+
+
+@test("a reader that hangs up in the middle is told in the log, and the next one is served")
+def _(folder):
+    example = with_large(folder)
+    with serving(example) as server:
+        with server.ask(UNIT, "host-one") as asking:
+            asking.recv(10)
+        equal(server.get(UNIT, "host-two"), value(example, "two"))
+        code, lines = server.stop()
+        equal((code, sorted(lines)), (0, [
+            f"vmcred: gave host-two to {UNIT} (process N)",
+            f"vmcred: warning: giving host-one to {UNIT} (process N): the peer has hung up before the end"]))
+
+
+@test("told to end, it gives a reader the rest first")
+def _(folder):
+    with serving(with_large(folder)) as server:
+        slow = server.ask(UNIT, "host-one")
+        first = slow.recv(10)
+        server.process.send_signal(signal.SIGTERM)
+        equal(first + read(slow), LARGE)
+        equal(server.ended(), (0, [f"vmcred: gave host-one to {UNIT} (process N)"]))
+
+
+@test("an empty secret is an empty credential")
+def _(folder):
+    example = Example(folder)
+    expect(vmcred("set", "--config", example.config, "m", "made/one", stdin=b""))
+    with serving(example) as server:
+        equal(server.get(UNIT, "host-one"), b"")
+
+
+def define_store_fault(sentence, damage, message):
+    @test(sentence)
+    def _(folder):
+        example = Example(folder)
+        with serving(example) as server:
+            damage(example)
+            refused(server.get(UNIT, "host-one"))
+            equal(server.get(UNIT, "host-two"), value(example, "two"))
+            equal(server.stop(), (0, [f"vmcred: warning: refused host-one to {UNIT} (process N): {message}",
+                                      f"vmcred: gave host-two to {UNIT} (process N)"]))
+
+
+PATH = "vars/per-machine/m/made/one/secret"
+define_store_fault(
+    "a secret that is not in the store is refused, and the others are given",
+    lambda example: example.document("one").unlink(),
+    f"opening {PATH}: No such file or directory: `vmcred generate m` makes it")
+define_store_fault(
+    "a document that was changed is refused, and the others are given",
+    lambda example: example.document("one").write_text(
+        example.document("one").read_text().replace('"lastmodified": "2', '"lastmodified": "1')),
+    f"{PATH}: its MAC or its time was changed: the MAC's own tag does not match")
+
+
+def changed(text):
+    return text.replace("      host-one: made/one\n", "").replace("      HOST-ONE: host-one\n", "")
+
+
+@test("a credential that the declaration no longer gives is refused from the next request on")
+def _(folder):
+    example = Example(folder)
+    with serving(example) as server:
+        equal(server.get(UNIT, "host-one"), value(example, "one"))
+        example.config.write_text(changed(DECLARATION))
+        refused(server.get(UNIT, "host-one"))
+        equal(server.stop()[1][1], f"vmcred: read {example.config}")
+
+
+@test("a declaration with a fault in it is reported, and the one before stays in force")
+def _(folder):
+    example = Example(folder)
+    with serving(example) as server:
+        before = value(example, "one")
+        server.get(UNIT, "host-two")
+        example.config.write_text("machines: [")
+        equal(server.get(UNIT, "host-one"), before)
+        lines = server.stop()[1]
+        assert lines[1].startswith("vmcred: warning: going on with the declaration as it was: "), lines
+
+
+@test("a secret that is not deployed, or is another machine's, is refused")
+def _(folder):
+    example = Example(folder, DECLARATION.replace("  m: {}\n", "  m: {}\n  n: {}\n", 1), generate=False)
+    expect(example.generate("m"))
+    with serving(example, "--machine", "n") as server:
+        refused(server.get(UNIT, "host-one"))
+        equal(server.stop(), (0, [f"vmcred: warning: refused host-one to {UNIT} (process N): the declaration deploys no "
+                                  "secret made/one on the machine n"]))
+    (folder / "socket").unlink()
+    example.config.write_text(DECLARATION.replace("two: {mode", "two: {deploy: false, mode"))
+    with serving(example) as server:
+        refused(server.get(UNIT, "host-two"))
+        equal(server.stop(), (0, [f"vmcred: warning: refused host-two to {UNIT} (process N): the declaration deploys no "
+                                  "secret made/two on the machine m"]))
+
+
+@test("SIGHUP reads the declaration anew")
+def _(folder):
+    example = Example(folder)
+    with serving(example) as server:
+        server.get(UNIT, "host-two")
+        server.process.send_signal(signal.SIGHUP)
+        server.get(UNIT, "host-two")
+        equal(sorted(server.stop()[1]), [f"vmcred: gave host-two to {UNIT} (process N)"] * 2 + [f"vmcred: read {example.config}"])
+
+
+@test("without requests it ends by itself, with status 0 and nothing to say, and leaves the socket")
+def _(folder):
+    example = Example(folder)
+    with serving(example, idle="1") as server:
+        equal(server.ended(), (0, []))
+
+
+def started(sentence, code, message, words=(), change=None):
+    @test(sentence)
+    def _(folder):
+        example = Example(folder)
+        if change:
+            change(example)
+        with serving(example, *words) as server:
+            said = message.replace("FOLDER", str(folder)) + "\n"
+            equal(server.ended(), (code, said.splitlines()))
+
+
+started("without an identity it does not start", 3,
+        "vmcred: reading the identity file: FOLDER/identity: No such file or directory: name the machine's identity file "
+        "with --identity FILE", change=lambda example: example.identity.unlink())
+started("without a declaration it does not start", 2,
+        "vmcred: there is no declaration FOLDER/vmcred.yaml: write one, or name it with --config FILE", change=lambda example: example.config.unlink())
+started("a machine that is not declared is an error", 2,
+        "vmcred: FOLDER/vmcred.yaml declares no machine \"n\"", words=("--machine", "n"))
+started("an idle time that is no number is an error", 2,
+        "vmcred: --idle-timeout needs a number of seconds up to 86400, not \"-1\"", words=("--idle-timeout", "-1"))
+
+
+@test("started by hand it says how it is started")
+def _(folder):
+    example = Example(folder)
+    expect(vmcred("serve", "--config", example.config), 2, "",
+           "vmcred: systemd has handed over no socket, or several: `systemctl start vmcred.socket` starts it when it is "
+           "asked\n")
+
+
+@test("units --socket writes lines that name the socket, and refuses what systemd cannot ask for")
+def _(folder):
+    example = Example(folder)
+    config = ("units", "--config", example.config)
+    expect(
+        vmcred(*config, "--socket", "/run/vmcred/socket"), 0,
+        f"# {UNIT}.d/50-vmcred.conf\n# Made by `vmcred units` from {example.config}; changes here are lost.\n"
+        "[Unit]\nWants=vmcred.socket\nAfter=vmcred.socket\n[Service]\n"
+        "LoadCredential=host-one:/run/vmcred/socket\nLoadCredential=host-two:/run/vmcred/socket\n", "")
+    expect(vmcred(*config, "--socket", "x"), 2, "",
+           'vmcred: --socket "x" is no absolute path of letters, digits and /._-: vmcred.socket listens on '
+           "/run/vmcred/socket\n")
+    name = "h" * (85 - len(UNIT))
+    example.config.write_text(DECLARATION.replace("host-one", name))
+    expect(vmcred(*config, "--socket", "/s"), 2, "",
+           f"vmcred: systemd cannot ask a socket for {name} for {UNIT}: the names have 85 bytes, and 84 is all that it "
+           "can say: give one of them a shorter name\n")
+    example.config.write_text(DECLARATION.replace("host-one", name[1:]))
+    expect(vmcred(*config, "--socket", "/s"), 0, None, "")
+
+
+harness.main()
