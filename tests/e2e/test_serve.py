@@ -88,6 +88,31 @@ def _(_folder):
     assert "sha256" not in said(name) and "host-api-key" not in said(name).replace("LoadCredential", ""), said(name)
 
 
+@test("a thousand units that start at once all have theirs")
+def _(_folder):
+    machine = booted()
+    name = "burst@%i.service"
+    units = [name.replace("%i", str(number)) for number in range(1000)]
+    declaration = machine.example / "vmcred.yaml"
+    before = declaration.read_text()
+    vms = "".join(
+        f"  burst-{number}:\n    unit: {unit}\n    loadCredentials: {{key: test-vm-secrets/api-key}}\n"
+        for number, unit in enumerate(units))
+    declaration.write_text(before.replace("\nvms:\n", f"\nvms:\n{vms}"))
+    digest = hashlib.sha256(machine.secret("api-key")).hexdigest()
+    # A service that stays, so that its state says how it went.
+    machine.write(f"{DROPINS}/burst@.service", (
+        "[Service]\nType=oneshot\nRemainAfterExit=yes\n"
+        f"LoadCredential=key:{SOCKET}\n"
+        f"ExecStart=/bin/sh -c 'echo {digest} $CREDENTIALS_DIRECTORY/key | sha256sum --check --status'\n"))
+    machine.checked("systemctl", "daemon-reload")
+    result = machine.run("systemctl", "start", *units)
+    declaration.write_text(before)
+    equal(result.code, 0, f"systemctl start, with {result.err[:2000]}")
+    gave = set(line.split(" to ")[1].split()[0] for line in said("vmcred.service").splitlines() if "gave key to " in line)
+    equal(gave, set(units), "whom vmcred gave it to")
+
+
 @test("vmcred.service ends with status 0 when told to, and starts again when a unit asks")
 def _(_folder):
     booted().checked("systemctl", "stop", "vmcred.service")
