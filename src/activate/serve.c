@@ -280,7 +280,7 @@ static bool is_over(const struct server *server)
 	int64_t now = clock_now_ms();
 
 	if (server->stop_at > 0)
-		return plain_count(server) == 0 || now >= server->stop_at;
+		return server->count == 0 || now >= server->stop_at;
 	return server->count == 0 && server->options->idle_ms > 0 &&
 	       now >= server->idle_since + server->options->idle_ms;
 }

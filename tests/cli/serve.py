@@ -254,6 +254,16 @@ def _(folder):
         equal(server.ended(), (0, [f"vmcred: gave host-one to {UNIT} (process N)"]))
 
 
+@test("told to end, it refuses whole whom it has begun to refuse")
+def _(folder):
+    with serving(Example(folder)) as server:
+        slow = server.ask(UNIT, "nothing")
+        first = slow.recv(10)
+        server.process.send_signal(signal.SIGTERM)
+        refused(first + read(slow))
+        equal(server.ended()[0], 0)
+
+
 @test("an empty secret is an empty credential")
 def _(folder):
     example = Example(folder)
