@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -16,16 +17,24 @@
 #include "base/pool.h"
 #include "vars/vars.h"
 
+#define LINK_NAME "secrets"
+
+/* What a file of a generation is made from. */
+struct origin {
+	const struct config_generator *generator;
+	const struct config_file *file;
+};
+
 struct active_list {
-	struct active_secret *items;
+	struct active_file *items; /* owned */
+	struct origin *origins;    /* owned; one a file */
 	size_t count;
 };
 
 static void active_list_release(struct active_list *list)
 {
-	for (size_t i = 0; i < list->count; i++)
-		secret_destroy(&list->items[i].plaintext);
-	free(list->items);
+	active_files_destroy(list->items, list->count);
+	free(list->origins);
 }
 
 static size_t files_declared(const struct config *config)
@@ -38,9 +47,9 @@ static size_t files_declared(const struct config *config)
 }
 
 /* Only root can give files away; for others everything is their own, as in a test's --root. */
-static int owner_find(struct active_secret *secret, struct error *err)
+static int owner_find(struct active_file *secret, const struct origin *origin, struct error *err)
 {
-	const struct config_file *file = secret->file;
+	const struct config_file *file = origin->file;
 	const struct passwd *user;
 	const struct group *group;
 
@@ -51,11 +60,11 @@ static int owner_find(struct active_secret *secret, struct error *err)
 	user = getpwnam(file->owner);
 	if (!user)
 		return error_set(err, VMCRED_MISSING, "there is no user \"%s\" to own %s/%s",
-				 file->owner, secret->generator->name, file->name);
+				 file->owner, origin->generator->name, file->name);
 	group = getgrnam(file->group);
 	if (!group)
 		return error_set(err, VMCRED_MISSING, "there is no group \"%s\" for %s/%s",
-				 file->group, secret->generator->name, file->name);
+				 file->group, origin->generator->name, file->name);
 	secret->uid = user->pw_uid;
 	secret->gid = group->gr_gid;
 	return 0;
@@ -68,7 +77,8 @@ static int secrets_find(const struct config *config, const char *machine, struct
 	int r = 0;
 
 	list->items = calloc(files_declared(config) + 1, sizeof(*list->items));
-	if (!list->items)
+	list->origins = calloc(files_declared(config) + 1, sizeof(*list->origins));
+	if (!list->items || !list->origins)
 		return error_no_memory(err);
 	for (size_t i = 0; i < config->generator_count; i++) {
 		const struct config_generator *generator = &config->generators[i];
@@ -77,14 +87,20 @@ static int secrets_find(const struct config *config, const char *machine, struct
 			continue;
 		for (size_t j = 0; r == 0 && j < generator->file_count; j++) {
 			const struct config_file *file = &generator->files[j];
-			struct active_secret *secret = &list->items[list->count];
+			struct origin *origin = &list->origins[list->count];
+			struct active_file *secret = &list->items[list->count];
 
 			if (!file->deploy)
 				continue;
-			secret->generator = generator;
-			secret->file = file;
+			*origin = (struct origin){generator, file};
+			secret->mode = file->mode;
 			list->count++;
-			r = owner_find(secret, err);
+			if (asprintf(&secret->path, "vars/%s/%s", generator->name, file->name) <
+			    0) {
+				secret->path = NULL;
+				return error_no_memory(err);
+			}
+			r = owner_find(secret, origin, err);
 		}
 	}
 	return r;
@@ -111,15 +127,16 @@ static void failures_release(struct decryption *decryption)
 static void secret_decrypt(void *context, size_t index)
 {
 	const struct decryption *decryption = context;
-	struct active_secret *secret = &decryption->list->items[index];
+	const struct origin *origin = &decryption->list->origins[index];
 	const struct vars_location location = {
-		secret->generator->share ? NULL : decryption->machine,
-		secret->generator,
-		secret->file,
+		origin->generator->share ? NULL : decryption->machine,
+		origin->generator,
+		origin->file,
 	};
 
 	(void)vars_store_read(decryption->store_dirfd, &location, decryption->identities,
-			      &secret->plaintext, &decryption->failures[index]);
+			      &decryption->list->items[index].content,
+			      &decryption->failures[index]);
 }
 
 /* Of several that fail, the first is told, whatever the threads did. */
@@ -181,9 +198,9 @@ static int units_collect(const struct active_list *list, struct activate_result 
 	for (size_t i = 0; r == 0 && i < list->count; i++) {
 		if (!list->items[i].changed)
 			continue;
-		r = units_add(&result->restart_units, list->items[i].file->restart_units, err);
+		r = units_add(&result->restart_units, list->origins[i].file->restart_units, err);
 		if (r == 0)
-			r = units_add(&result->reload_units, list->items[i].file->reload_units,
+			r = units_add(&result->reload_units, list->origins[i].file->reload_units,
 				      err);
 	}
 	return r;
@@ -198,6 +215,27 @@ static int run_folder_open(const char *root, struct error *err)
 	return dir_make(AT_FDCWD, path, 0755, err);
 }
 
+/* Opens secrets.d and locks it: two runs at once would write the same generation. Released when the
+ * folder is closed. */
+static int folder_open(int run_dirfd, bool may_mount, struct error *err)
+{
+	_cleanup_close_ int fd =
+		generation_folder_open(run_dirfd, GENERATION_FOLDER,
+				       may_mount ? GENERATION_TMPFS : GENERATION_UNMOUNTED, err);
+
+	if (fd < 0) {
+		if (!may_mount)
+			error_hint(err, "plaintext must not go to a disk: give a --root on tmpfs, "
+					"such as one below /run or /dev/shm");
+		return fd;
+	}
+	while (flock(fd, LOCK_EX) < 0) {
+		if (errno != EINTR)
+			return error_set_errno(err, errno, "locking secrets.d");
+	}
+	return fd_release(&fd);
+}
+
 int activate_machine(const struct config *config, int store_dirfd,
 		     const struct age_identities *identities,
 		     const struct activate_options *options, const struct report *report,
@@ -205,6 +243,7 @@ int activate_machine(const struct config *config, int store_dirfd,
 {
 	__attribute__((cleanup(active_list_release))) struct active_list list = {0};
 	_cleanup_close_ int run_dirfd = -1, folder_dirfd = -1;
+	struct generation_place place;
 	int r;
 
 	*result = (struct activate_result){0};
@@ -218,28 +257,30 @@ int activate_machine(const struct config *config, int store_dirfd,
 	run_dirfd = run_folder_open(options->root, err);
 	if (run_dirfd < 0)
 		return run_dirfd;
-	folder_dirfd = generation_folder_open(run_dirfd, !options->root && geteuid() == 0, err);
+	folder_dirfd = folder_open(run_dirfd, !options->root && geteuid() == 0, err);
 	if (folder_dirfd < 0)
 		return folder_dirfd;
-	/* Two runs at once would write the same generation; released when the folder is closed. */
-	while (flock(folder_dirfd, LOCK_EX) < 0) {
-		if (errno != EINTR)
-			return error_set_errno(err, errno, "locking secrets.d");
-	}
+	place = (struct generation_place){
+		.dirfd = folder_dirfd,
+		.link_dirfd = run_dirfd,
+		.link_name = LINK_NAME,
+		.target = GENERATION_FOLDER,
+		.folder_gid = GENERATION_GROUP_OWN,
+	};
 	result->secret_count = list.count;
-	result->generation = generation_current(run_dirfd);
-	r = generation_compare(run_dirfd, list.items, list.count, err);
+	result->generation = generation_current(&place);
+	r = generation_compare(&place, list.items, list.count, err);
 	if (r < 0)
 		return r;
 	if (r == 0)
-		return generation_clean(folder_dirfd, result->generation, err);
+		return generation_clean(&place, result->generation, 1, err);
 	result->changed = true;
 	result->generation++;
-	r = generation_write(folder_dirfd, result->generation, list.items, list.count, err);
+	r = generation_write(&place, result->generation, list.items, list.count, err);
 	if (r == 0)
-		r = generation_switch(run_dirfd, result->generation, err);
+		r = generation_switch(&place, result->generation, err);
 	if (r == 0)
-		r = generation_clean(folder_dirfd, result->generation, err);
+		r = generation_clean(&place, result->generation, 1, err);
 	if (r == 0)
 		r = units_collect(&list, result, err);
 	if (r == 0)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,49 +12,64 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
-#include "vars/vars.h"
 
-#define LINK_NAME "secrets"
+#define DIGITS "0123456789"
 
-/* "vars/<generator>", below a generation. NULL without memory. */
-static char *generator_path(const struct config_generator *generator)
+/* The number that a name is, 0 if it is none that vmcred or sops-nix would have given. */
+static unsigned number_of(const char *name)
 {
-	char *path = NULL;
+	size_t digits = strspn(name, DIGITS);
 
-	if (asprintf(&path, "vars/%s", generator->name) < 0)
-		return NULL;
-	return path;
+	return digits > 0 && digits < 10 && name[digits] == '\0' && name[0] != '0'
+		       ? (unsigned)strtoul(name, NULL, 10)
+		       : 0;
 }
 
-unsigned generation_current(int run_dirfd)
+/* However the link spells its way there. */
+static bool is_below(const struct generation_place *place)
 {
-	char target[64];
-	ssize_t length = readlinkat(run_dirfd, LINK_NAME, target, sizeof(target) - 1);
+	_cleanup_close_ int fd =
+		openat(place->link_dirfd, place->link_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct stat folder, parent;
+
+	return fd >= 0 && fstatat(fd, "..", &parent, 0) == 0 && fstat(place->dirfd, &folder) == 0 &&
+	       parent.st_dev == folder.st_dev && parent.st_ino == folder.st_ino;
+}
+
+unsigned generation_current(const struct generation_place *place)
+{
+	char target[PATH_MAX];
+	ssize_t length =
+		readlinkat(place->link_dirfd, place->link_name, target, sizeof(target) - 1);
 	const char *slash;
 
-	if (length <= 0)
+	if (length <= 0 || !is_below(place))
 		return 0;
 	target[length] = '\0';
 	slash = strrchr(target, '/');
-	return slash ? (unsigned)strtoul(slash + 1, NULL, 10) : 0;
+	return number_of(slash ? slash + 1 : target);
 }
 
-/* Whether the current generation has this file with the same content, mode and owner. */
-static bool secret_is_current(int generation_dirfd, const struct active_secret *secret)
+/* Compares a file with what the current generation has there. */
+static void file_compare(int generation_dirfd, struct active_file *file)
 {
 	_cleanup_secret_ struct secret content = {0};
 	_cleanup_error_ struct error ignored = {0};
-	_cleanup_free_ char *folder = generator_path(secret->generator), *path = NULL;
-	_cleanup_close_ int fd = -1;
+	_cleanup_close_ int fd = openat(generation_dirfd, file->path,
+					O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	struct stat status;
 
-	path = folder ? path_join(folder, secret->file->name) : NULL;
-	fd = path ? openat(generation_dirfd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC) : -1;
-	return fd >= 0 && fstat(fd, &status) == 0 &&
-	       (status.st_mode & 07777) == secret->file->mode && status.st_uid == secret->uid &&
-	       status.st_gid == secret->gid &&
-	       secret_read(&content, fd, VARS_SECRET_SIZE_MAX, path, &ignored) == 0 &&
-	       secret_equal(secret_span(&content), secret_span(&secret->plaintext));
+	if (fd < 0 || fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
+		return;
+	file->is_there = true;
+	/* Of another size, it need not be read. */
+	if (status.st_size != (off_t)file->content.size ||
+	    secret_read(&content, fd, file->content.size + 1, file->path, &ignored) < 0 ||
+	    !secret_equal(secret_span(&content), secret_span(&file->content)))
+		return;
+	file->has_content = true;
+	file->changed = (status.st_mode & 07777) != file->mode || status.st_uid != file->uid ||
+			status.st_gid != file->gid;
 }
 
 /* Entries of a folder, all levels: how many are not folders. */
@@ -70,126 +86,163 @@ static size_t files_count(int parent, const char *name)
 	return count;
 }
 
-int generation_compare(int run_dirfd, struct active_secret *secrets, size_t count,
-		       struct error *err)
+int generation_compare(const struct generation_place *place, struct active_file *files,
+		       size_t count, struct error *err)
 {
 	_cleanup_close_ int dirfd =
-		openat(run_dirfd, LINK_NAME, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool differs = dirfd < 0;
+		openat(place->link_dirfd, place->link_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool differs = dirfd < 0 || generation_current(place) == 0;
 
 	if (dirfd < 0 && errno != ENOENT)
 		return error_set_errno(err, errno, "opening the current generation of secrets");
 	for (size_t i = 0; i < count; i++) {
-		secrets[i].changed = dirfd < 0 || !secret_is_current(dirfd, &secrets[i]);
-		differs = differs || secrets[i].changed;
+		files[i].changed = true;
+		if (dirfd >= 0)
+			file_compare(dirfd, &files[i]);
+		differs = differs || files[i].changed;
 	}
 	return differs || files_count(dirfd, ".") != count;
 }
 
-static int secret_write(int dirfd, const struct active_secret *secret, struct error *err)
+static int folder_own(int dirfd, const char *what, gid_t gid, struct error *err)
 {
-	const char *name = secret->file->name;
-	int r = file_write_new(dirfd, name, secret_span(&secret->plaintext), secret->file->mode,
-			       err);
+	if (fchmod(dirfd, GENERATION_MODE) < 0)
+		return error_set_errno(err, errno, "setting the mode of %s", what);
+	if (gid != GENERATION_GROUP_OWN && fchown(dirfd, 0, gid) < 0)
+		return error_set_errno(err, errno, "giving %s to the group %u", what, gid);
+	return 0;
+}
 
+/* Makes what of a path stands before its last '/'; returns the descriptor of that. */
+static int parents_make(int generation_dirfd, const char *path, gid_t gid, struct error *err)
+{
+	_cleanup_free_ char *folder = strdup(path);
+	int r = 0;
+
+	if (!folder)
+		return error_no_memory(err);
+	for (char *slash = strchr(folder, '/'); r == 0 && slash; slash = strchr(slash + 1, '/')) {
+		_cleanup_close_ int dirfd = -1;
+
+		*slash = '\0';
+		dirfd = dir_make(generation_dirfd, folder, GENERATION_MODE, err);
+		r = dirfd < 0 ? dirfd : folder_own(dirfd, folder, gid, err);
+		if (r == 0 && !strchr(slash + 1, '/'))
+			return fd_release(&dirfd);
+		*slash = '/';
+	}
+	return r < 0 ? r : dir_open(generation_dirfd, ".", err);
+}
+
+static int file_write(int generation_dirfd, const struct active_file *file, gid_t folder_gid,
+		      struct error *err)
+{
+	_cleanup_close_ int dirfd = parents_make(generation_dirfd, file->path, folder_gid, err);
+	const char *slash = strrchr(file->path, '/'), *name = slash ? slash + 1 : file->path;
+	int r;
+
+	if (dirfd < 0)
+		return dirfd;
+	r = file_write_new(dirfd, name, secret_span(&file->content), file->mode, err);
 	if (r < 0)
 		return r;
-	if ((secret->uid != geteuid() || secret->gid != getegid()) &&
-	    fchownat(dirfd, name, secret->uid, secret->gid, AT_SYMLINK_NOFOLLOW) < 0)
-		return error_set_errno(err, errno, "giving %s to %s:%s", name, secret->file->owner,
-				       secret->file->group);
+	if ((file->uid != geteuid() || file->gid != getegid()) &&
+	    fchownat(dirfd, name, file->uid, file->gid, AT_SYMLINK_NOFOLLOW) < 0)
+		return error_set_errno(err, errno, "giving %s to %u:%u", file->path, file->uid,
+				       file->gid);
 	return 0;
 }
 
-static int secrets_write(int generation_dirfd, const struct active_secret *secrets, size_t count,
-			 struct error *err)
-{
-	for (size_t i = 0; i < count; i++) {
-		_cleanup_free_ char *path = generator_path(secrets[i].generator);
-		_cleanup_close_ int dirfd = -1;
-		int r;
-
-		if (!path)
-			return error_no_memory(err);
-		dirfd = dir_make(generation_dirfd, path, GENERATION_MODE, err);
-		if (dirfd < 0)
-			return dirfd;
-		if (fchmod(dirfd, GENERATION_MODE) < 0)
-			return error_set_errno(err, errno, "setting the mode of %s", path);
-		r = secret_write(dirfd, &secrets[i], err);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-int generation_write(int folder_dirfd, unsigned number, const struct active_secret *secrets,
-		     size_t count, struct error *err)
+int generation_write(const struct generation_place *place, unsigned number,
+		     const struct active_file *files, size_t count, struct error *err)
 {
 	_cleanup_free_ char *temporary = NULL;
 	_cleanup_error_ struct error ignored = {0};
-	_cleanup_close_ int dirfd = -1, vars_dirfd = -1;
+	_cleanup_close_ int dirfd = -1;
 	char name[16];
 	int r;
 
 	snprintf(name, sizeof(name), "%u", number);
-	dirfd = dir_make_temporary(folder_dirfd, name, GENERATION_MODE, &temporary, err);
+	dirfd = dir_make_temporary(place->dirfd, name, GENERATION_MODE, &temporary, err);
 	if (dirfd < 0)
 		return dirfd;
-	vars_dirfd = dir_make(dirfd, "vars", GENERATION_MODE, err);
-	r = vars_dirfd < 0 ? vars_dirfd : secrets_write(dirfd, secrets, count, err);
-	if (r == 0 &&
-	    (fchmod(dirfd, GENERATION_MODE) < 0 || fchmod(vars_dirfd, GENERATION_MODE) < 0))
-		r = error_set_errno(err, errno, "setting the mode of generation %s", name);
+	r = folder_own(dirfd, "the new generation", place->folder_gid, err);
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = file_write(dirfd, &files[i], place->folder_gid, err);
 	/* A folder of that number that the link does not point to is left over from a crash. */
 	if (r == 0)
-		r = dir_remove_tree(folder_dirfd, name, true, err);
-	if (r == 0 && renameat(folder_dirfd, temporary, folder_dirfd, name) < 0)
+		r = dir_remove_tree(place->dirfd, name, true, err);
+	if (r == 0 && renameat(place->dirfd, temporary, place->dirfd, name) < 0)
 		r = error_set_errno(err, errno, "putting generation %s in place", name);
 	if (r < 0) {
-		(void)dir_remove_tree(folder_dirfd, temporary, true, &ignored);
+		(void)dir_remove_tree(place->dirfd, temporary, true, &ignored);
 		return error_wrap(err, "writing generation %s", name);
 	}
 	return 0;
 }
 
-int generation_clean(int folder_dirfd, unsigned current, struct error *err)
+/* Whether a name is one that dir_make_temporary() gave for a generation. */
+static bool is_half_written(const char *name)
 {
-	_cleanup_close_dir_ DIR *dir = dir_stream_open(folder_dirfd, ".");
+	return name[0] == '.' && strspn(name + 1, DIGITS) > 0 &&
+	       name[1 + strspn(name + 1, DIGITS)] == '.';
+}
+
+int generation_clean(const struct generation_place *place, unsigned current, unsigned keep,
+		     struct error *err)
+{
+	_cleanup_close_dir_ DIR *dir = dir_stream_open(place->dirfd, ".");
 	const char *entry;
-	char name[16];
 	int r = 0;
 
 	if (!dir)
 		return error_set_errno(err, errno, "listing the generations");
-	snprintf(name, sizeof(name), "%u", current);
 	while (r == 0 && (entry = dir_stream_next(dir))) {
-		if (strcmp(entry, name) != 0)
-			r = dir_remove_tree(folder_dirfd, entry, true, err);
+		unsigned number = number_of(entry);
+		bool is_old =
+			number > 0 && number < current && keep > 0 && current - number >= keep;
+
+		/* One beyond is what a run that was killed could not switch to any more. */
+		if (is_old || number == current + 1 || is_half_written(entry))
+			r = dir_remove_tree(place->dirfd, entry, true, err);
 	}
 	return r;
 }
 
-int generation_switch(int run_dirfd, unsigned number, struct error *err)
+int generation_switch(const struct generation_place *place, unsigned number, struct error *err)
 {
-	static const char temporary[] = "." LINK_NAME ".new";
-	char target[64], name[16];
+	_cleanup_free_ char *target = NULL, *temporary = NULL;
 
-	snprintf(name, sizeof(name), "%u", number);
-	snprintf(target, sizeof(target), GENERATION_FOLDER "/%u", number);
-	if (unlinkat(run_dirfd, temporary, 0) < 0 && errno != ENOENT)
+	if (asprintf(&target, "%s/%u", place->target, number) < 0) {
+		target = NULL;
+		return error_no_memory(err);
+	}
+	if (asprintf(&temporary, ".%s.new", place->link_name) < 0) {
+		temporary = NULL;
+		return error_no_memory(err);
+	}
+	if (unlinkat(place->link_dirfd, temporary, 0) < 0 && errno != ENOENT)
 		return error_set_errno(err, errno, "removing a left-over %s", temporary);
-	if (symlinkat(target, run_dirfd, temporary) < 0)
-		return error_set_errno(err, errno, "making the link to generation %s", name);
-	if (renameat(run_dirfd, temporary, run_dirfd, LINK_NAME) < 0) {
+	if (symlinkat(target, place->link_dirfd, temporary) < 0)
+		return error_set_errno(err, errno, "making the link to generation %u", number);
+	if (renameat(place->link_dirfd, temporary, place->link_dirfd, place->link_name) < 0) {
 		int errnum = errno;
 
-		(void)unlinkat(run_dirfd, temporary, 0);
-		error_set_errno(err, errnum, "switching to generation %s", name);
+		(void)unlinkat(place->link_dirfd, temporary, 0);
+		error_set_errno(err, errnum, "switching to generation %u", number);
 		if (errnum == EISDIR)
-			return error_hint(err,
-					  "/run/secrets is a folder of something else: remove it");
+			return error_hint(err, "%s is a folder of something else: remove it",
+					  place->link_name);
 		return -(int)err->code;
 	}
 	return 0;
+}
+
+void active_files_destroy(struct active_file *files, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		free(files[i].path);
+		secret_destroy(&files[i].content);
+	}
+	free(files);
 }

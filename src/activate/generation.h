@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Generations in secrets.d: comparing with the current one, writing a new one, switching, removing
- * old ones. Inside activate/ only.
+ * Generations in secrets.d, whatever their files are made from: comparing with the current one,
+ * writing a new one, switching, removing old ones. Inside activate/ only.
  */
 #ifndef VMCRED_ACTIVATE_GENERATION_H
 #define VMCRED_ACTIVATE_GENERATION_H
@@ -10,47 +10,71 @@
 
 #include "base/error.h"
 #include "base/secret.h"
-#include "config/config.h"
 
-/* Below <root>/run. */
+/* Below <root>/run, where nothing else is said. */
 #define GENERATION_FOLDER "secrets.d"
 
 /* Search, but not list: a unit's user reaches its own file and sees no other names; sops-nix's
  * mode. */
 #define GENERATION_MODE 0751
 
-/* A decrypted secret on its way to /run. */
-struct active_secret {
-	const struct config_generator *generator;
-	const struct config_file *file;
-	struct secret plaintext;
+/* Folders of a generation keep the group that they get when they are made. */
+#define GENERATION_GROUP_OWN ((gid_t)-1)
+
+/* A file on its way to a generation. */
+struct active_file {
+	char *path; /* owned; below the generation */
+	struct secret content;
+	mode_t mode;
 	uid_t uid;
 	gid_t gid;
-	bool changed; /* differs from the current generation, or is new */
+	bool changed;     /* differs from the current generation, or is new */
+	bool has_content; /* the current generation has a file of that content there */
+	bool is_there;    /* it has a file there */
 };
 
-/* Opens (and with `may_mount`, mounts) <root>/run/secrets.d; returns its descriptor. `run_dirfd` is
- * <root>/run. */
-int generation_folder_open(int run_dirfd, bool may_mount, struct error *err);
+/* Where generations are. Everything is borrowed. */
+struct generation_place {
+	int dirfd;             /* of their folder */
+	int link_dirfd;        /* of the folder of the link to the current one */
+	const char *link_name; /* the link in it */
+	const char *target;    /* what the link holds before "/<N>" */
+	gid_t folder_gid;      /* or GENERATION_GROUP_OWN */
+};
 
-/* The number that <root>/run/secrets points to, 0 for none. */
-unsigned generation_current(int run_dirfd);
+enum generation_mount {
+	GENERATION_UNMOUNTED, /* it must be on a memory file system as it is */
+	GENERATION_TMPFS,     /* one that is never swapped (Linux 6.4), else ramfs */
+	GENERATION_RAMFS,
+};
+
+/* Opens (and mounts, if it is not a mount of its own) the folder `name` in `parent_dirfd`; returns
+ * its descriptor. */
+int generation_folder_open(int parent_dirfd, const char *name, enum generation_mount mount,
+			   struct error *err);
+
+/* The number that the link points to, 0 for none or for a link to somewhere else. */
+unsigned generation_current(const struct generation_place *place);
 
 /*
- * Compares with the current generation and sets `changed` of each secret. Returns 1 if anything
- * differs, also if the current one has files that are no longer declared, 0 if not.
+ * Compares with the current generation and sets what is said of it in each file. Returns 1 if
+ * anything differs, also if the current one has files that are no longer wanted, 0 if not.
  */
-int generation_compare(int run_dirfd, struct active_secret *secrets, size_t count,
-		       struct error *err);
+int generation_compare(const struct generation_place *place, struct active_file *files,
+		       size_t count, struct error *err);
 
 /* Writes a generation whole, under a temporary name, and renames it to `number`. */
-int generation_write(int folder_dirfd, unsigned number, const struct active_secret *secrets,
-		     size_t count, struct error *err);
+int generation_write(const struct generation_place *place, unsigned number,
+		     const struct active_file *files, size_t count, struct error *err);
 
-/* Points <root>/run/secrets to the generation in one step. */
-int generation_switch(int run_dirfd, unsigned number, struct error *err);
+/* Points the link to the generation in one step. */
+int generation_switch(const struct generation_place *place, unsigned number, struct error *err);
 
-/* Wipes and removes all but the current generation, also what a killed run left half-written. */
-int generation_clean(int folder_dirfd, unsigned current, struct error *err);
+/* Wipes and removes what a killed run left half-written, and all but the newest `keep` up to the
+ * current one; with 0, none of these. */
+int generation_clean(const struct generation_place *place, unsigned current, unsigned keep,
+		     struct error *err);
+
+void active_files_destroy(struct active_file *files, size_t count);
 
 #endif

@@ -31,17 +31,20 @@ static int memory_mount_one(int dirfd, const char *type, const char *flag)
 }
 
 /* The best file system for secrets that the kernel has, the best one first. */
-static int memory_mount(int dirfd)
+static int memory_mount(int dirfd, enum generation_mount mount)
 {
 	static const struct {
 		const char *type, *flag;
+		bool only_tmpfs;
 	} choices[] = {
-		{"tmpfs", "noswap"}, /* Linux 6.4 */
-		{"ramfs", NULL},     /* is never swapped either, but has no size limit */
+		{"tmpfs", "noswap", true}, /* Linux 6.4 */
+		{"ramfs", NULL, false},    /* is never swapped either, but has no size limit */
 	};
 	int r = 0;
 
 	for (size_t i = 0; i < sizeof(choices) / sizeof(choices[0]); i++) {
+		if (choices[i].only_tmpfs && mount == GENERATION_RAMFS)
+			continue;
 		r = memory_mount_one(dirfd, choices[i].type, choices[i].flag);
 		if (r == 0)
 			return 0;
@@ -57,36 +60,32 @@ static bool is_own_mount(int fd, int parent_dirfd)
 	       status.st_dev != parent.st_dev;
 }
 
-int generation_folder_open(int run_dirfd, bool may_mount, struct error *err)
+int generation_folder_open(int parent_dirfd, const char *name, enum generation_mount mount,
+			   struct error *err)
 {
-	_cleanup_close_ int fd = dir_make(run_dirfd, GENERATION_FOLDER, GENERATION_MODE, err);
+	_cleanup_close_ int fd = dir_make(parent_dirfd, name, GENERATION_MODE, err);
 
 	if (fd < 0)
 		return fd;
-	if (may_mount && !is_own_mount(fd, run_dirfd)) {
-		int r = memory_mount(fd);
+	if (mount != GENERATION_UNMOUNTED && !is_own_mount(fd, parent_dirfd)) {
+		int r = memory_mount(fd, mount);
 
 		/* In a container without the right to mount, /run itself will do where it is tmpfs.
 		 */
 		if (r < 0 && !fd_is_on_memory(fd))
-			return error_set_errno(
-				err, -r,
-				"mounting a memory file system on /run/" GENERATION_FOLDER);
+			return error_set_errno(err, -r, "mounting a memory file system on %s",
+					       name);
 		if (r == 0) {
 			close(fd_release(&fd));
-			fd = dir_open(run_dirfd, GENERATION_FOLDER, err);
+			fd = dir_open(parent_dirfd, name, err);
 			if (fd < 0)
 				return fd;
 		}
 	}
-	if (!fd_is_on_memory(fd)) {
-		error_set(err, VMCRED_FAILED, GENERATION_FOLDER " is not on a memory file system");
-		return error_hint(
-			err, "plaintext must not go to a disk: give a --root on tmpfs, such as one "
-			     "below /run or /dev/shm");
-	}
+	if (!fd_is_on_memory(fd))
+		return error_set(err, VMCRED_FAILED, "%s is not on a memory file system", name);
 	/* Whatever the umask was when it was made. */
 	if (fchmod(fd, GENERATION_MODE) < 0)
-		return error_set_errno(err, errno, "setting the mode of " GENERATION_FOLDER);
+		return error_set_errno(err, errno, "setting the mode of %s", name);
 	return fd_release(&fd);
 }
