@@ -98,6 +98,14 @@ const char *age_recipient_text(const struct age_recipient *recipient);
  */
 int age_identities_add(struct age_identities *identities, struct span text, struct error *err);
 
+/*
+ * Adds the X25519 identity that an Ed25519 SSH key becomes by ssh-to-age, for files that are
+ * encrypted to such a key's `age1…` and not to the SSH key itself. `text` is that of a private key
+ * file without a passphrase, `what` names it. VMCRED_FAILED: it is something else.
+ */
+int age_identities_add_converted(struct age_identities *identities, struct span text,
+				 const char *what, struct error *err);
+
 /* Adds a passphrase; it is copied. An empty one is asked for when a file needs it. */
 int age_identities_add_passphrase(struct age_identities *identities, struct span passphrase,
 				  struct error *err);

@@ -81,6 +81,9 @@ int age_x25519_recipient_parse(struct span text, struct age_recipient **recipien
 int age_x25519_identity_parse(struct span text, struct age_identity **identity, struct error *err);
 int age_x25519_identity_generate(struct age_identity **identity, struct error *err);
 
+/* The same of a scalar, which is taken over. */
+int age_x25519_identity_create(struct secret *scalar, struct age_identity **out, struct error *err);
+
 /* hybrid.c (age.md, "The MLKEM768-X25519 … recipient type") */
 int age_hybrid_recipient_parse(struct span text, struct age_recipient **recipient,
 			       struct error *err);
@@ -98,6 +101,11 @@ int age_scrypt_identity_create(struct span passphrase, const char *what,
 int age_ssh_recipient_parse(struct span text, struct age_recipient **recipient, struct error *err);
 int age_ssh_identity_parse(struct span text, struct span public_text, const char *what,
 			   struct age_identity **identity, struct error *err);
+
+/* ssh_ed25519.c: the X25519 identity of an Ed25519 key, with its scalar. */
+struct ssh_private_key;
+int age_ssh_ed25519_convert(const struct ssh_private_key *key, struct age_identity **identity,
+			    struct error *err);
 
 /* encrypted_identity.c: an identity file that age encrypted with a passphrase, armored or not. */
 int age_encrypted_identity_create(struct span file, const char *what,

@@ -172,3 +172,24 @@ int age_ssh_identity_parse(struct span text, struct span public_text, const char
 	*identity = &new->base;
 	return 0;
 }
+
+int age_identities_add_converted(struct age_identities *identities, struct span text,
+				 const char *what, struct error *err)
+{
+	__attribute__((cleanup(ssh_private_file_destroy))) struct ssh_private_file file = {0};
+	_cleanup_ssh_private_key_ struct ssh_private_key key = {0};
+	struct age_identity *identity = NULL;
+	int r = ssh_private_file_parse(text, span_of(NULL, 0), &file, err);
+
+	if (r == 0 && file.public_key.type != SSH_ED25519)
+		r = error_set(err, VMCRED_FAILED,
+			      "it is an RSA key, and only Ed25519 keys have an "
+			      "age key");
+	if (r == 0)
+		r = ssh_private_file_open(&file, span_of(NULL, 0), &key, err);
+	if (r == 0)
+		r = age_ssh_ed25519_convert(&key, &identity, err);
+	if (r < 0)
+		return error_wrap(err, "%s", what);
+	return age_identities_take(identities, identity, err);
+}

@@ -8,6 +8,7 @@
 #include <openssl/evp.h>
 
 #include "age/curve25519.h"
+#include "age/keys.h"
 #include "age/ssh_stanza.h"
 #include "base/base64.h"
 
@@ -115,6 +116,15 @@ static int scalar_derive(struct span seed, struct secret *scalar, struct error *
 		return age_crypto_failed(err, "compute a digest");
 	scalar->size = X25519_KEY_SIZE;
 	return 0;
+}
+
+int age_ssh_ed25519_convert(const struct ssh_private_key *key, struct age_identity **identity,
+			    struct error *err)
+{
+	_cleanup_secret_ struct secret scalar = {0};
+	int r = scalar_derive(key->seed, &scalar, err);
+
+	return r < 0 ? r : age_x25519_identity_create(&scalar, identity, err);
 }
 
 /* X25519 once more, with a scalar that is derived from the SSH key. */

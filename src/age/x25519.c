@@ -192,8 +192,7 @@ static const struct age_identity_ops x25519_identity_ops = {
 	.destroy = identity_destroy,
 };
 
-/* Takes the scalar over. */
-static int identity_create(struct secret *scalar, struct age_identity **out, struct error *err)
+int age_x25519_identity_create(struct secret *scalar, struct age_identity **out, struct error *err)
 {
 	struct x25519_identity *identity = calloc(1, sizeof(*identity));
 	int r;
@@ -226,7 +225,7 @@ int age_x25519_identity_parse(struct span text, struct age_identity **identity, 
 	if (r < 0)
 		return r;
 	scalar.size = X25519_KEY_SIZE;
-	return identity_create(&scalar, identity, err);
+	return age_x25519_identity_create(&scalar, identity, err);
 }
 
 int age_x25519_identity_generate(struct age_identity **identity, struct error *err)
@@ -236,5 +235,5 @@ int age_x25519_identity_generate(struct age_identity **identity, struct error *e
 
 	if (r < 0)
 		return r;
-	return identity_create(&scalar, identity, err);
+	return age_x25519_identity_create(&scalar, identity, err);
 }
