@@ -319,6 +319,14 @@ int sops_document_value(const struct sops_document *document, const char *key, s
 			struct error *err);
 
 /*
+ * The string that keys with '/' between them lead to through maps, as sops-nix spells a secret's
+ * place; while the document is sealed, its ciphertext. VMCRED_MISSING: there is no such key.
+ * VMCRED_FAILED: it holds something else than a string, or leads through something else than a map.
+ */
+int sops_document_string(const struct sops_document *document, const char *keys, struct span *value,
+			 struct error *err);
+
+/*
  * Adds to `document` what `sops encrypt --input-type binary --output-type json` makes of the bytes,
  * which may be any, also none: a new data key, wrapped for each recipient.
  */
