@@ -39,7 +39,7 @@ _vmcred() {
 		[machine]="--age-key --group --force --identity --json"
 		[user]="--age-key --group --force --identity --json"
 		[group]="--user --machine --identity --json"
-		[activate]="--machine --identity --root --json"
+		[activate]="--machine --identity --root --check-mode --ignore-passwd --json"
 		[serve]="--machine --identity --idle-timeout"
 		[units]="--output --socket"
 		[compose]="--credentials --json"
@@ -66,6 +66,7 @@ _vmcred() {
 	--root | --credentials) mapfile -t COMPREPLY < <(compgen -d -- "$cur") ;;
 	--machine) mapfile -t COMPREPLY < <(compgen -W "$(_vmcred_names machines)" -- "$cur") ;;
 	--generator) mapfile -t COMPREPLY < <(compgen -W "$(_vmcred_names generators)" -- "$cur") ;;
+	--check-mode) mapfile -t COMPREPLY < <(compgen -W "manifest sopsfile off" -- "$cur") ;;
 	--expose) mapfile -t COMPREPLY < <(compgen -W "argv log" -- "$cur") ;;
 	--transport) mapfile -t COMPREPLY < <(compgen -W "smbios fw_cfg" -- "$cur") ;;
 	*)
@@ -77,6 +78,7 @@ _vmcred() {
 		machine | user | group) mapfile -t COMPREPLY < <(compgen -W "add remove list" -- "$cur") ;;
 		generate | list | get | set | check | fix) mapfile -t COMPREPLY < <(compgen -W "$(_vmcred_names machines)" -- "$cur") ;;
 		age) mapfile -t COMPREPLY < <(compgen -W "encrypt decrypt" -- "$cur") ;;
+		activate) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
 		compose | run | inspect) mapfile -t COMPREPLY < <(compgen -W "$(_vmcred_names vms)" -- "$cur") ;;
 		esac
 		;;

@@ -293,5 +293,7 @@ void activate_result_release(struct activate_result *result)
 {
 	config_texts_free(result->restart_units);
 	config_texts_free(result->reload_units);
+	for (size_t i = 0; i < ACTIVATE_CHANGES; i++)
+		config_texts_free(result->changes[i]);
 	*result = (struct activate_result){0};
 }

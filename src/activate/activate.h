@@ -29,12 +29,26 @@ struct activate_options {
 	const char *root; /* NULL: "/" */
 };
 
+/* What sops-nix says on request of secrets, and of what is rendered from templates. */
+enum activate_change {
+	ACTIVATE_ADDED,
+	ACTIVATE_MODIFIED,
+	ACTIVATE_REMOVED,
+	ACTIVATE_RENDERED_ADDED,
+	ACTIVATE_RENDERED_MODIFIED,
+	ACTIVATE_RENDERED_REMOVED,
+};
+
+#define ACTIVATE_CHANGES 6
+
 struct activate_result {
-	bool changed;        /* a new generation was made */
+	bool changed;        /* a new generation was made, or would be */
 	unsigned generation; /* the current one */
 	size_t secret_count;
 	char **restart_units; /* owned, NULL-terminated, of the secrets that changed */
 	char **reload_units;  /* likewise */
+	/* Owned lists of names, each sorted; for a manifest that wants them told. */
+	char **changes[ACTIVATE_CHANGES];
 };
 
 /*
@@ -46,6 +60,51 @@ int activate_machine(const struct config *config, int store_dirfd,
 		     const struct age_identities *identities,
 		     const struct activate_options *options, const struct report *report,
 		     struct activate_result *result, struct error *err);
+
+/*
+ * sops-nix's manifest.json: public JSON that says which keys of which SOPS documents become which
+ * files, and which texts they are put into. Its format is what sops-install-secrets reads, and the
+ * tree is what that makes:
+ *
+ *     <secretsMountPoint>/<N>/<name>            and …/<N>/rendered/<name> for templates
+ *     <symlinkPath>                             a link to the current generation
+ *     <path>                                    a link to <symlinkPath>/<name>
+ */
+enum manifest_check {
+	MANIFEST_INSTALL,
+	MANIFEST_CHECK,           /* look at the manifest alone */
+	MANIFEST_CHECK_DOCUMENTS, /* and whether the documents have what it names */
+};
+
+struct manifest_options {
+	enum manifest_check check;
+	bool ignore_passwd;       /* look no user or group up: all is root's */
+	bool dry;                 /* change nothing but NixOS's lists for a dry activation */
+	bool list_units;          /* add units to NixOS's lists in /run/nixos */
+	const char *runtime_dir;  /* what %r is in paths in user mode; NULL: there is none */
+	const char *age_key_file; /* where the manifest names no age key; may be NULL */
+	const char *gpg;          /* the program */
+};
+
+struct manifest;
+
+#define _cleanup_manifest_ __attribute__((cleanup(manifest_destroy)))
+
+/* Reads and checks a manifest, as far as `check` says. The caller destroys it. */
+int manifest_read(const char *path, const struct manifest_options *options, struct manifest **out,
+		  struct error *err);
+
+/* The folder of the GnuPG keys, which gpg finds by its environment, or NULL. */
+const char *manifest_gnupg_home(const struct manifest *manifest);
+
+/* Accepts a pointer to NULL; sets it to NULL. */
+void manifest_destroy(struct manifest **manifest);
+
+/* Activates, as activate_machine() does; units in the result are listed as often as they are named.
+ */
+int activate_manifest(struct manifest *manifest, const struct manifest_options *options,
+		      const struct report *report, struct activate_result *result,
+		      struct error *err);
 
 void activate_result_release(struct activate_result *result);
 

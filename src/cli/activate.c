@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "cli/cli.h"
 #include "cli/identity.h"
+#include "cli/manifest.h"
 #include "config/config.h"
 
 static json_t *units_json(char *const *units)
@@ -41,9 +42,37 @@ static void result_print(const struct cli *cli, const struct activate_result *re
 		printf("to reload: %s\n", *unit);
 }
 
+/* What only a declaration has has no place beside a manifest, and the reverse. */
+static int words_check(bool has_manifest, const struct activate_options *options,
+		       const char *identity, const struct manifest_call *call, struct error *err)
+{
+	if (has_manifest && (options->machine || options->root || identity)) {
+		error_set(err, VMCRED_USAGE,
+			  "a manifest says itself what --machine, --identity and --root would");
+		return error_hint(err, "leave them out");
+	}
+	if (!has_manifest && (call->check_mode || call->ignore_passwd)) {
+		error_set(err, VMCRED_USAGE, "--check-mode and --ignore-passwd are for a manifest");
+		return error_hint(err, "name its file");
+	}
+	return 0;
+}
+
+static int manifest_run(struct cli *cli, const struct manifest_call *call,
+			struct activate_result *result, struct error *err)
+{
+	bool installed = false;
+	int r = cli_manifest_activate(cli, call, &installed, result, err);
+
+	if (r == 0 && installed)
+		result_print(cli, result);
+	return r;
+}
+
 int command_activate(struct cli *cli, int argc, char **argv, struct error *err)
 {
 	struct activate_options options = {0};
+	struct manifest_call call = {0};
 	const char *identity = NULL;
 	const struct cli_option rows[] = {
 		{"machine", "NAME", "whose secrets (default: the only machine declared)",
@@ -51,15 +80,21 @@ int command_activate(struct cli *cli, int argc, char **argv, struct error *err)
 		{"identity", "FILE", CLI_IDENTITY_HELP, &identity},
 		{"root", "DIR", "write below DIR, which must be on a memory file system",
 		 &options.root},
+		{"check-mode", "MODE", "of a manifest: only check it (manifest, sopsfile, off)",
+		 &call.check_mode},
+		{"ignore-passwd", NULL, "of a manifest: look up no owner, all is root's",
+		 &call.ignore_passwd},
 		{0},
 	};
 	const struct cli_usage usage = {
 		.command = "activate",
-		.words = "",
+		.words = "[MANIFEST]",
+		.words_max = 1,
 		.about = "Decrypt a machine's secrets to " CONFIG_SECRETS_LINK
 			 ", on a memory file system, as a new\n"
 			 "generation that replaces the old one in one step. Unchanged secrets stay "
-			 "as they are.",
+			 "as they are.\n"
+			 "With sops-nix's manifest.json, do what that says.",
 		.options = rows,
 		.has_json = true,
 	};
@@ -72,6 +107,12 @@ int command_activate(struct cli *cli, int argc, char **argv, struct error *err)
 	r = cli_parse(cli, &usage, argc, argv, &first, err);
 	if (r != 0)
 		return r < 0 ? r : 0;
+	call.path = first < argc ? argv[first] : NULL;
+	r = words_check(call.path, &options, identity, &call, err);
+	if (r < 0)
+		return r;
+	if (call.path)
+		return manifest_run(cli, &call, &result, err);
 	r = cli_start(cli, &config, &store_dirfd, err);
 	if (r < 0)
 		return r;

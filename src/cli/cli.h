@@ -92,6 +92,7 @@ int command_get(struct cli *cli, int argc, char **argv, struct error *err);
 int command_hypervisor(struct cli *cli, int argc, char **argv, struct error *err);
 int command_group(struct cli *cli, int argc, char **argv, struct error *err);
 int command_inspect(struct cli *cli, int argc, char **argv, struct error *err);
+int command_install_secrets(struct cli *cli, int argc, char **argv, struct error *err);
 int command_sops(struct cli *cli, int argc, char **argv, struct error *err);
 int command_keygen(struct cli *cli, int argc, char **argv, struct error *err);
 int command_list(struct cli *cli, int argc, char **argv, struct error *err);

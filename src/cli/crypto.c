@@ -19,6 +19,7 @@ static const struct cli_command commands[] = {
 	{.name = "serve", .run = command_serve},
 	{.name = "inspect", .run = command_inspect},
 	{.name = "sops", .run = command_sops},
+	{.name = "sops-install-secrets", .run = command_install_secrets},
 	{.name = "age", .run = command_age},
 	{0},
 };

@@ -13,6 +13,7 @@ static const struct cli_command personalities[] = {
 	{.name = "cloud-hypervisor", .run = command_hypervisor},
 	{.name = "qemu-system-*", .run = command_hypervisor},
 	{.name = "sops"},
+	{.name = "sops-install-secrets"},
 };
 
 #define PERSONALITY_COUNT (sizeof(personalities) / sizeof(personalities[0]))

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From documents to contents: each document is opened once, several at a time. */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "activate/manifest.h"
+#include "base/io.h"
+#include "base/pool.h"
+
+#define DOCUMENT_SIZE_MAX ((size_t)256 * 1024 * 1024)
+
+/* Of fewer, the threads would cost more than they spare. */
+#define TOGETHER_MIN 4
+
+bool manifest_has_keys(const struct sops_store *store)
+{
+	return store == sops_store_named("yaml") || store == sops_store_named("json");
+}
+
+struct work {
+	struct manifest *manifest;
+	const struct sops_keyring *keyring; /* NULL: documents are only read */
+	struct error *failures;             /* owned; one a document */
+};
+
+static void work_release(struct work *work)
+{
+	for (size_t i = 0; work->failures && i < work->manifest->document_count; i++)
+		error_clear(&work->failures[i]);
+	free(work->failures);
+}
+
+static void document_do(void *context, size_t index)
+{
+	const struct work *work = context;
+	struct manifest_document *document = &work->manifest->documents[index];
+	struct error *err = &work->failures[index];
+	_cleanup_secret_ struct secret text = {0};
+	int r;
+
+	if (work->keyring) {
+		(void)sops_document_decrypt(document->document, work->keyring, 0, err);
+		return;
+	}
+	if (document->document)
+		return;
+	r = file_read_secret(AT_FDCWD, document->path, DOCUMENT_SIZE_MAX, &text, err);
+	if (r == 0)
+		(void)sops_document_read(document->store, &text, document->path,
+					 &document->document, err);
+}
+
+/* Of several that fail, the first is told, whatever the threads did. */
+static int documents_do(struct manifest *manifest, const struct sops_keyring *keyring,
+			struct error *err)
+{
+	__attribute__((cleanup(work_release))) struct work work = {
+		.manifest = manifest,
+		.keyring = keyring,
+		.failures = calloc(manifest->document_count + 1, sizeof(*work.failures)),
+	};
+	size_t count = manifest->document_count;
+
+	if (!work.failures)
+		return error_no_memory(err);
+	if (count >= TOGETHER_MIN)
+		pool_run(count, document_do, &work);
+	for (size_t i = 0; count < TOGETHER_MIN && i < count; i++)
+		document_do(&work, i);
+	for (size_t i = 0; i < count; i++) {
+		if (work.failures[i].code == 0)
+			continue;
+		*err = work.failures[i];
+		work.failures[i] = (struct error){0};
+		return error_wrap(err, "secret %s", manifest->documents[i].first);
+	}
+	return 0;
+}
+
+int manifest_documents_read(struct manifest *manifest, struct error *err)
+{
+	return documents_do(manifest, NULL, err);
+}
+
+static int secret_extract(const struct manifest *manifest, const struct manifest_item *item,
+			  struct secret *content, struct error *err)
+{
+	const struct manifest_document *document = &manifest->documents[item->document];
+	struct span value = {0};
+	int r;
+
+	if (!*item->key || !manifest_has_keys(document->store))
+		r = sops_document_write(document->document, document->store, NULL, content, err);
+	else
+		r = sops_document_string(document->document, item->key, &value, err);
+	if (r == 0 && *item->key && manifest_has_keys(document->store))
+		r = secret_append(content, value, err);
+	return r < 0 ? error_wrap(err, "secret %s", item->name) : 0;
+}
+
+/* The secret whose placeholder a text begins with: of several, the longest. Placeholders are
+ * public. */
+static size_t placeholder_at(const struct manifest *manifest, struct span text)
+{
+	size_t found = manifest->secret_count, longest = 0;
+
+	for (size_t i = 0; i < manifest->secret_count; i++) {
+		struct span placeholder = span_of_text(manifest->items[i].placeholder);
+
+		if (placeholder.size > longest && span_starts_with(text, placeholder)) {
+			longest = placeholder.size;
+			found = i;
+		}
+	}
+	return found;
+}
+
+/* Whether some placeholder begins with the character. */
+static void beginnings_find(const struct manifest *manifest, bool begins[256])
+{
+	memset(begins, 0, 256 * sizeof(bool));
+	for (size_t i = 0; i < manifest->secret_count; i++)
+		begins[(uint8_t)manifest->items[i].placeholder[0]] = true;
+}
+
+/* What a value holds is never taken for a placeholder itself. */
+static int template_render(const struct manifest *manifest, const struct manifest_item *item,
+			   const struct active_file *files, struct secret *content,
+			   struct error *err)
+{
+	struct span text = span_of_text(item->text);
+	bool begins[256];
+	size_t done = 0;
+	int r = 0;
+
+	beginnings_find(manifest, begins);
+	for (size_t at = 0; r == 0 && at < text.size;) {
+		struct span rest = span_of(text.data + at, text.size - at);
+		size_t found = begins[rest.data[0]] ? placeholder_at(manifest, rest)
+						    : manifest->secret_count;
+
+		if (found == manifest->secret_count) {
+			at++;
+			continue;
+		}
+		r = secret_append(content, span_of(text.data + done, at - done), err);
+		if (r == 0)
+			r = secret_append(content, secret_span(&files[found].content), err);
+		at += strlen(manifest->items[found].placeholder);
+		done = at;
+	}
+	if (r == 0)
+		r = secret_append(content, span_of(text.data + done, text.size - done), err);
+	return r < 0 ? error_wrap(err, "template %s", item->name) : 0;
+}
+
+/* SSH keys as PGP keys are the one thing of a manifest that cannot be done; that is of consequence
+ * only where a document needs one. */
+static int no_ssh_pgp(const struct manifest *manifest, struct error *err)
+{
+	if (err->code == VMCRED_MISSING &&
+	    json_array_size(json_object_get(manifest->root, "sshKeyPaths")) > 0)
+		error_hint(err, "the SSH keys of sshKeyPaths cannot be used as PGP keys: encrypt "
+				"the document for an age key too (ageKeyFile, ageSshKeyPaths)");
+	return -(int)err->code;
+}
+
+int manifest_decrypt(struct manifest *manifest, const struct age_identities *identities,
+		     const char *gpg, struct active_file *files, struct error *err)
+{
+	bool has_ssh_pgp = json_array_size(json_object_get(manifest->root, "sshKeyPaths")) > 0;
+	const struct sops_keyring keyring = {
+		.identities = identities,
+		.gpg = has_ssh_pgp ? NULL : gpg,
+	};
+	int r = manifest_documents_read(manifest, err);
+
+	if (r == 0) {
+		r = documents_do(manifest, &keyring, err);
+		if (r < 0)
+			return no_ssh_pgp(manifest, err);
+	}
+	for (size_t i = 0; r == 0 && i < manifest->secret_count; i++)
+		r = secret_extract(manifest, &manifest->items[i], &files[i].content, err);
+	for (size_t i = 0; r == 0 && i < manifest->template_count; i++) {
+		size_t index = manifest->secret_count + i;
+
+		r = template_render(manifest, &manifest->items[index], files, &files[index].content,
+				    err);
+	}
+	return r;
+}

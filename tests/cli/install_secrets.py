@@ -1,0 +1,355 @@
+# SPDX-License-Identifier: Apache-2.0
+"""vmcred called as sops-install-secrets, and `vmcred activate MANIFEST`: what is where after it, and what stays when
+it fails."""
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import harness
+from harness import VMCRED, equal, expect, need, need_root, test, vmcred
+from manifests import DOCUMENTS, Manifest, personality
+
+COMMAND = [VMCRED, "activate"]
+
+
+def ours(folder, **options):
+    return Manifest(folder, personality(folder), **options)
+
+
+def inodes(manifest):
+    return {str(path): path.lstat().st_ino for path in sorted(manifest.run_folder.rglob("*"))}
+
+
+@test("secrets of all formats are behind the link, with their modes, and links lead to them")
+def _(folder):
+    manifest = ours(folder).add_all()
+    expect(manifest.install(), 0, "", "")
+    equal(os.readlink(manifest.run_folder / "secrets"), f"{manifest.run_folder}/secrets.d/1")
+    equal(os.readlink(folder / "links/whole"), f"{manifest.run_folder}/secrets/whole")
+    wanted = {
+        "top": b"first value",
+        "deep/er": b"two\nlines\n",
+        "whole": DOCUMENTS["one.yaml"].encode(),
+        "plain": b"of JSON",
+        "env": DOCUMENTS["three.env"].encode(),
+        "ini": DOCUMENTS["four.ini"].encode(),
+        "bin": DOCUMENTS["five.bin"].encode(),
+    }
+    equal({name: manifest.active(name) for name in wanted}, wanted)
+    modes = {path.split("/", 2)[2]: entry[0] for path, entry in manifest.tree().items() if path.startswith("secrets.d/1/")}
+    equal(
+        modes,
+        {
+            "bin": "-rw-------", "deep": "drwxr-x--x", "deep/er": "-r--r-----", "env": "-r--r--r--", "ini": "-r--------",
+            "plain": "-r--------", "top": "-r--------", "whole": "-r--------",
+        },
+    )  # fmt: skip
+
+
+@test("a key in maps of a JSON document is found as in YAML")
+def _(folder):
+    manifest = ours(folder)
+    manifest.write("two.json", '{"outer": {"inner": "found"}}')
+    expect(manifest.add("inner", "two.json", "outer/inner").install(), 0, "", "")
+    equal(manifest.active("inner"), b"found")
+
+
+@test("templates have the secrets in place of placeholders, and a value is never taken for one")
+def _(folder):
+    manifest = ours(folder)
+    manifest.add("one", "two.json", "plain").add("top", "one.yaml", "top")
+    manifest.write("two.json", json.dumps({"plain": manifest.placeholder("top")}))
+    text = f"a={manifest.placeholder('one')};b={manifest.placeholder('top')}{manifest.placeholder('top')};<SOPS:\n"
+    (folder / "file").write_text(text)
+    manifest.add_template("in/line", text, mode="0400").add_template("filed", "", file=str(folder / "file"))
+    expect(manifest.install(), 0, "", "")
+    rendered = f"a={manifest.placeholder('top')};b=first valuefirst value;<SOPS:\n".encode()
+    equal(manifest.active("rendered/in/line"), rendered)
+    equal(manifest.active("rendered/filed"), rendered)
+
+
+@test("where nothing changed, nothing is written and readers keep the same inodes")
+def _(folder):
+    manifest = ours(folder).add_all()
+    manifest.add_template("t", manifest.placeholder("top"))
+    expect(manifest.install(), 0, "", "")
+    before = inodes(manifest), manifest.tree()
+    expect(manifest.install(program=COMMAND), 0, "7 secrets in generation 1, unchanged\n", "")
+    equal((inodes(manifest), manifest.tree()), before)
+
+
+@test("a changed template and a removed secret make a new generation, and keepGenerations says how many stay")
+def _(folder):
+    manifest = ours(folder).add_all().add_template("t", "old")
+    manifest.content["keepGenerations"] = 2
+    for number in (1, 2, 3):
+        manifest.content["templates"][0]["content"] = f"text {number}"
+        expect(manifest.install(program=COMMAND), 0, f"7 secrets in generation {number}\n", "")
+    equal(sorted(os.listdir(manifest.run_folder / "secrets.d")), ["2", "3"])
+    manifest.secrets.pop()
+    expect(manifest.install(), 0, "", "")
+    equal(sorted(os.listdir(manifest.run_folder / "secrets.d")), ["3", "4"])
+    equal((manifest.run_folder / "secrets/bin").exists(), False)
+    manifest.content["keepGenerations"] = 0
+    manifest.secrets.pop()
+    expect(manifest.install(), 0, "", "")
+    equal(sorted(os.listdir(manifest.run_folder / "secrets.d")), ["3", "4", "5"])
+
+
+@test("a document is opened once, however many secrets it has")
+def _(folder):
+    manifest = ours(folder)
+    for number in range(20):
+        manifest.add(f"s{number}", "one.yaml", "top")
+    # LeakSanitizer does not work where it is traced itself.
+    environment = {"ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:detect_leaks=0"}
+    result = manifest.install(env=environment, prefix=(need("strace"), "-f", "-qq", "-e", "trace=openat", "-o", folder / "trace"))
+    expect(result, 0, "", "")
+    equal((folder / "trace").read_text().count("one.yaml"), 1)
+
+
+def unchanged(sentence, damage, code, message):
+    """After `damage(manifest)`, installing fails with the message, and the old generation stays as it was."""
+
+    @test(sentence)
+    def _(folder):
+        manifest = ours(folder).add_all().add_template("t", "text")
+        expect(manifest.install(), 0, "", "")
+        manifest.content["templates"][0]["content"] = "other"
+        damage(manifest)
+        before = manifest.tree()
+        expect(manifest.install(), code, "", "vmcred: " + message.replace("FOLDER", str(folder)) + "\n")
+        equal(manifest.tree(), before)
+
+
+def first(**members):
+    return lambda manifest: manifest.secrets[0].update(members)
+
+
+unchanged(
+    "a key that is not in a document is an error that names secret, file and key",
+    first(key="nested/lost/key"),
+    3,
+    "FOLDER/manifest.json: secret top: FOLDER/one.yaml: there is no key nested/lost",
+)
+unchanged(
+    "a key that leads through something else than a map is an error",
+    first(key="number/of"),
+    1,
+    "FOLDER/manifest.json: secret top: FOLDER/one.yaml: what is before the last key of number/of is no map",
+)
+unchanged(
+    "a mode that is none is an error",
+    first(mode="0888"),
+    1,
+    'FOLDER/manifest.json: secret top: mode "0888" is no octal number up to 777',
+)
+unchanged(
+    "a name that leads out of the folder is an error",
+    first(name="a/../../b"),
+    1,
+    "FOLDER/manifest.json: secret a/../../b: its name is no path below a folder",
+)
+unchanged(
+    "a format that is none is an error",
+    first(format="toml"),
+    1,
+    'FOLDER/manifest.json: secret top: there is no format "toml": it is yaml, json, dotenv, ini or binary',
+)
+unchanged(
+    "a document of two formats is an error",
+    first(format="json"),
+    1,
+    "FOLDER/manifest.json: secret deep/er says that FOLDER/one.yaml is yaml, and top that it is json",
+)
+unchanged(
+    "a document that is not there is an error",
+    first(sopsFile="/nowhere/one.yaml"),
+    3,
+    "FOLDER/manifest.json: secret top: opening /nowhere/one.yaml: No such file or directory",
+)
+unchanged(
+    "a secret without a placeholder is an error where there are templates",
+    lambda manifest: manifest.content["placeholderBySecretName"].pop("top"),
+    1,
+    "FOLDER/manifest.json: secret top: placeholderBySecretName has none for it",
+)
+unchanged(
+    "gnupgHome beside an age key is an error",
+    lambda manifest: manifest.content.update(gnupgHome="/nowhere"),
+    1,
+    "FOLDER/manifest.json: gnupgHome and ageKeyFile exclude each other",
+)
+unchanged(
+    "a link that cannot be made is an error",
+    lambda manifest: (manifest.folder / "links/full/x").mkdir(parents=True)
+    or manifest.secrets[1].update(path=str(manifest.folder / "links/full")),
+    1,
+    "linking to deep/er: removing the folder FOLDER/links/full: Directory not empty",
+)
+
+
+@test("a number is no secret, although sops encrypts it like one")
+def _(folder):
+    manifest = ours(folder).add("number", "one.yaml", "number")
+    expect(
+        manifest.install(), 1, "", f"vmcred: secret number: {folder}/one.yaml: number holds no string\n",
+    )  # fmt: skip
+    equal(manifest.tree(), {})
+
+
+@test("-check-mode looks at the manifest, or at the documents too, and changes nothing")
+def _(folder):
+    manifest = ours(folder).add_all()
+    for mode in (["-check-mode", "manifest"], ["--check-mode=sopsfile"], ["-check-mode=manifest", "-ignore-passwd"]):
+        expect(manifest.install(*mode), 0, "", "")
+    manifest.secrets[0].update(key="lost", owner="no-such-user")
+    expect(manifest.install("-check-mode", "manifest"), 0, "", "")
+    message = f"vmcred: {folder}/manifest.json: secret top: {folder}/one.yaml: there is no key lost\n"
+    expect(manifest.install("-check-mode", "sopsfile"), 3, "", message)
+    expect(manifest.install("--check-mode", "sopsfile", program=COMMAND), 3, "", message)
+    equal(manifest.tree(), {})
+
+
+@test("flags that are none are usage errors, and -h tells which there are")
+def _(folder):
+    manifest = ours(folder)
+    hint = ": `sops-install-secrets -h` tells how it is used\n"
+    expect(manifest.install("-chekc-mode=off"), 2, "", "vmcred: there is no option -chekc-mode" + hint)
+    expect(manifest.install("-ignore-passwd=maybe"), 2, "", "vmcred: -ignore-passwd is true or false" + hint)
+    expect(
+        manifest.install("-check-mode", "none"),
+        2,
+        "",
+        'vmcred: there is no check mode "none": it is manifest, sopsfile or off\n',
+    )
+    expect(manifest.install("another"), 2, "", "vmcred: one manifest is needed" + hint)
+    equal(manifest.install("-h").out.splitlines()[0], "Usage: sops-install-secrets [OPTION...] MANIFEST")
+    expect(
+        vmcred("activate", "--machine", "m", folder / "manifest.json"),
+        2,
+        "",
+        "vmcred: a manifest says itself what --machine, --identity and --root would: leave them out\n",
+    )
+    expect(
+        vmcred("activate", "--ignore-passwd"),
+        2,
+        "",
+        "vmcred: --check-mode and --ignore-passwd are for a manifest: name its file\n",
+    )
+
+
+@test("on a disk nothing is written: user mode needs a folder in memory")
+def _(folder):
+    manifest = ours(folder).add_all()
+    place = Path(tempfile.mkdtemp(prefix="vmcred-test.", dir=harness.SOURCE / "tests"))
+    manifest.content["secretsMountPoint"] = str(place)
+    try:
+        result = manifest.install()
+        equal(list(os.scandir(place)), [])
+    finally:
+        os.rmdir(place)
+    expect(
+        result,
+        1,
+        "",
+        f"vmcred: secretsMountPoint {place}: {place.name} is not on a memory file system: "
+        "plaintext must not go to a disk: secretsMountPoint is to be on a memory file system, such as XDG_RUNTIME_DIR\n",
+    )
+
+
+@test("SSH keys as PGP keys are no error until a document needs one")
+def _(folder):
+    manifest = ours(folder).add("top", "one.yaml", "top")
+    manifest.content["sshKeyPaths"] = ["/etc/ssh/ssh_host_rsa_key"]
+    expect(manifest.install(), 0, "", "")
+    other = folder / "other"
+    expect(vmcred("keygen", "--output", other))
+    manifest.content["ageKeyFile"] = str(other)
+    result = expect(manifest.install(), 3, "")
+    hint = (
+        "the SSH keys of sshKeyPaths cannot be used as PGP keys: encrypt the document for an age key too "
+        "(ageKeyFile, ageSshKeyPaths)\n"
+    )
+    equal(result.err.endswith(f": {hint}"), True, result.err)
+
+
+@test("as root, secrets are on a mount of their own with owners, and NixOS's lists name the units of what changed")
+def _(folder):
+    need_root()
+    manifest = ours(folder, system=True).add_all()
+    manifest.content["logging"]["secretChanges"] = True
+    manifest.content["secretsMountPoint"], manifest.content["symlinkPath"] = "/run/secrets.d", "/run/secrets"
+    for secret in manifest.secrets:
+        secret["path"] = f"/run/secrets/{secret['name']}"
+    manifest.secrets[0].update(owner="nobody", gid=77)
+    after = json.loads(json.dumps(manifest.content))
+    after["secrets"][0]["key"] = "nested/deep/key"
+    after["secrets"][1]["mode"] = "0400"
+    after["secrets"][3]["name"] = "renamed"
+    (folder / "after.json").write_text(json.dumps(after))
+    script = f"""
+        mount -t tmpfs run /run && mkdir /run/nixos && "$@" && stat -c '%n %a %u %g' /run/secrets.d /run/secrets/top
+        grep -c ' /run/secrets.d .*nosuid,nodev,noexec' /proc/self/mountinfo
+        NIXOS_ACTION=dry-activate "$1" {folder}/after.json && readlink /run/secrets
+        "$1" {folder}/after.json && readlink /run/secrets
+        grep '' /run/nixos/* && stat -c %a /run/nixos/activation-restart-list
+    """
+    prefix = ("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh")
+    gid = 65534
+    expect(
+        manifest.install(prefix=prefix),
+        0,
+        f"/run/secrets.d 751 0 {gid}\n/run/secrets/top 400 65534 77\n1\n"
+        "would add secret: renamed\nwould modify secret: top\nwould remove secret: plain\n/run/secrets.d/1\n"
+        "adding secret: renamed\nmodifying secret: top\nremoving secret: plain\n/run/secrets.d/2\n"
+        "/run/nixos/activation-restart-list:a.service\n/run/nixos/activation-restart-list:b.service\n"
+        "/run/nixos/activation-restart-list:a.service\n"
+        "/run/nixos/dry-activation-restart-list:a.service\n/run/nixos/dry-activation-restart-list:b.service\n"
+        "/run/nixos/dry-activation-restart-list:a.service\n600\n",
+        "",
+    )
+
+
+@test("a user that is not there is an error, unless -ignore-passwd gives all to root")
+def _(folder):
+    need_root()
+    manifest = ours(folder, system=True).add("top", "one.yaml", "top", owner="no-such-user")
+    expect(
+        manifest.install_system(),
+        3,
+        "",
+        f'vmcred: {folder}/manifest.json: secret top: there is no user "no-such-user" to own it\n',
+    )
+    expect(manifest.install_system("-ignore-passwd"), 0, "", "")
+    equal(os.readlink(folder / "runtime/secrets"), f"{folder}/runtime/secrets.d/1")
+
+
+@test("systemctl restarts the units where the environment says so, and no list is written")
+def _(folder):
+    need_root()
+    manifest = ours(folder, system=True).add_all()
+    manifest.content["secretsMountPoint"], manifest.content["symlinkPath"] = "/run/secrets.d", "/run/secrets"
+    (folder / "systemctl").write_text('#!/bin/sh\necho systemctl "$@"\n')
+    (folder / "systemctl").chmod(0o755)
+    after = json.loads(json.dumps(manifest.content))
+    after["secrets"][0]["key"] = "nested/deep/key"
+    after["secrets"][1]["key"] = "top"
+    (folder / "after.json").write_text(json.dumps(after))
+    script = f"""
+        mount -t tmpfs run /run && mkdir /run/nixos && "$@" && NIXOS_ACTION=dry-activate "$1" {folder}/after.json &&
+        "$1" {folder}/after.json && ls /run/nixos
+    """
+    prefix = ("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh")
+    expect(
+        manifest.install(
+            prefix=prefix, env={"SOPS_RESTART_UNITS_VIA_SYSTEMCTL": "1", "PATH": f"{folder}:{os.environ['PATH']}"}
+        ),
+        0,
+        "systemctl --no-block try-restart a.service b.service\nsystemctl --no-block try-reload-or-restart c.service\n",
+        "would restart a.service\nwould restart b.service\nwould reload c.service\n",
+    )
+
+
+harness.main()

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real sops-install-secrets and ours, side by side on the same manifests: the same tree, modes, owners, links,
+lists of units and words."""
+import json
+import re
+import shutil
+
+import harness
+from harness import Skip, equal, expect, need, need_root, run, test
+from manifests import Manifest, personality
+
+# Where they may differ: the real one leaves a file with all age keys beside the generations.
+SNAPSHOT = r"""
+snapshot() {
+    (cd /run && find . ! -name age-keys.txt -printf '%P %y %m %U %G %l\n' | sort)
+    (cd /run && find . -type f ! -name age-keys.txt -exec sha256sum {} + | sort -k 2)
+    cat /proc/self/mountinfo | sed -n 's|.* \(/run/secrets.d [^ ]*\) .*- \([a-z]*\) .*|\1 \2|p'
+}
+"""
+
+
+def encrypt(path, format_, recipient):
+    output = "json" if format_ == "binary" else format_
+    expect(run(need("sops"), "encrypt", "--input-type", format_, "--output-type", output, "--age", recipient,
+               "--in-place", path))  # fmt: skip
+
+
+def real_program():
+    """No registry has the real one, so that even CI may lack it; it is built from sops-nix's sources."""
+    path = shutil.which("sops-install-secrets")
+    if path:
+        return path
+    raise Skip("the real sops-install-secrets is not in PATH: `go build ./pkgs/sops-install-secrets` in a copy of sops-nix")
+
+
+def both(folder, manifests, script, *options, env=None):
+    """Runs the script with each program, called $program, in a /run of its own; gives what is the same of both."""
+    need_root()
+    real, results = real_program(), []
+    for name, content in manifests.items():
+        (folder / name).write_text(json.dumps(content))
+    for program in (real, personality(folder)):
+        whole = f"mount -t tmpfs -o mode=755 run /run && mkdir /run/nixos || exit 99\n{SNAPSHOT}\n{script}"
+        result = run(
+            "unshare", "--mount", "--propagation", "private", "sh", "-euc", whole, "sh", *options,
+            env={"program": str(program), "HOME": str(folder)} | (env or {}), cwd=folder,
+        )  # fmt: skip
+        results.append(result)
+    equal(results[1].out, results[0].out, "stdout of ours beside that of the real one")
+    equal(results[1].code, results[0].code, "exit code of ours beside that of the real one")
+    return results
+
+
+def system_manifest(folder):
+    manifest = Manifest(folder, None, system=True, encrypt=encrypt)
+    manifest.content["secretsMountPoint"], manifest.content["symlinkPath"] = "/run/secrets.d", "/run/secrets"
+    manifest.content["logging"]["secretChanges"] = True
+    return manifest
+
+
+def full(folder):
+    manifest = system_manifest(folder).add_all()
+    manifest.secrets[0].update(owner="nobody", gid=77)
+    manifest.secrets[2].update(path="/run/links/to/whole", uid=5, group="nogroup")
+    (folder / "file").write_text(f"[x]\nsecret={manifest.placeholder('bin')}\n")
+    text = f"a={manifest.placeholder('top')}, {manifest.placeholder('plain')}{manifest.placeholder('plain')}"
+    manifest.add_template("one", text, restartUnits=["t.service"], reloadUnits=["u.service"], owner="nobody")
+    manifest.add_template("filed/two", "", file=str(folder / "file"), path="/run/links/two", mode="0444")
+    return manifest.content
+
+
+def changed(content):
+    content = json.loads(json.dumps(content))
+    content["secrets"][0]["key"] = "nested/deep/key"
+    content["secrets"][1]["mode"] = "0400"
+    content["secrets"][3]["name"] = "re/named"
+    content["secrets"][3]["path"] = "/run/secrets/re/named"
+    content["placeholderBySecretName"]["re/named"] = "<SOPS:renamed:PLACEHOLDER>"
+    content["templates"].pop()
+    return content
+
+
+@test("a first activation and a change leave the same of everything")
+def _(folder):
+    content = full(folder)
+    results = both(
+        folder,
+        {"first": content, "second": changed(content)},
+        "$program first; snapshot; $program second; snapshot; cat /run/nixos/*",
+    )
+    for line in ("modifying secret: top", "removing secret: plain", "adding secret: re/named", "t.service", "/run/secrets.d/2"):
+        equal(line in results[0].out, True, line)
+
+
+@test("ramfs, kept generations, and no logging leave the same")
+def _(folder):
+    content = full(folder) | {"useTmpfs": False, "keepGenerations": 2, "logging": {"keyImport": False, "secretChanges": False}}
+    results = both(
+        folder,
+        {"first": content, "second": changed(content)},
+        "for file in first second first second; do $program $file; snapshot; done; grep '' /run/nixos/*",
+    )
+    equal(" ramfs" in results[0].out and "secrets.d/3 d 751" in results[0].out, True, results[0].out)
+
+
+@test("a dry activation tells the same, and leaves the same current generation")
+def _(folder):
+    content = full(folder)
+    results = both(
+        folder,
+        {"first": content, "second": changed(content)},
+        "$program first; NIXOS_ACTION=dry-activate $program second; readlink /run/secrets; grep '' /run/nixos/*",
+    )
+    equal("would modify secret: top\n" in results[0].out, True, results[0].out)
+
+
+@test("what stood where a link belongs is replaced the same")
+def _(folder):
+    content = full(folder)
+    both(
+        folder,
+        {"first": content},
+        "mkdir -p /run/links/two /run/links/to; echo old >/run/links/to/whole; $program first; snapshot",
+    )
+
+
+@test("-ignore-passwd gives the same to root")
+def _(folder):
+    content = full(folder)
+    content["secrets"][0]["owner"] = "no-such-user"
+    results = both(folder, {"first": content}, "$program -ignore-passwd first; snapshot")
+    equal("secrets.d/1/top f 400 0 0" in results[0].out, True, results[0].out)
+
+
+@test("each check mode takes and refuses the same")
+def _(folder):
+    content = full(folder)
+    lost = json.loads(json.dumps(content))
+    lost["secrets"][0]["key"] = "nested/lost"
+    mode = json.loads(json.dumps(content))
+    mode["secrets"][0]["mode"] = "9"
+    manifests = {"good": content, "lost": lost, "mode": mode}
+    script = (
+        "for file in good lost mode; do for mode in manifest sopsfile; do\n"
+        'if $program -check-mode $mode $file; then echo "$mode $file: yes"; else echo "$mode $file: no"; fi\n'
+        "done; done"
+    )
+    results = both(folder, manifests, script)
+    equal(
+        results[0].out.splitlines(),
+        [
+            "manifest good: yes", "sopsfile good: yes", "manifest lost: yes", "sopsfile lost: no", "manifest mode: no",
+            "sopsfile mode: no",
+        ],
+    )  # fmt: skip
+
+
+@test("in user mode the tree below the user's folder is the same")
+def _(folder):
+    trees = []
+    for name, program in (("a", real_program()), ("b", personality(folder))):
+        (folder / name).mkdir()
+        manifest = Manifest(folder / name, program, encrypt=encrypt).add_all()
+        manifest.add_template("t", manifest.placeholder("plain"))
+        expect(manifest.install(), 0, "", "")
+        found = {path: entry for path, entry in manifest.tree().items() if not path.endswith("age-keys.txt")}
+        trees.append(json.dumps({p: [str(x) for x in e] for p, e in found.items()}).replace(f"{folder}/{name}/", "/"))
+    equal(trees[1], trees[0])
+
+
+@test("an Ed25519 SSH key is the same age key, and opens what is encrypted to that; an RSA key is passed over")
+def _(folder):
+    for kind in ("ed25519", "rsa"):
+        expect(run(need("ssh-keygen"), "-q", "-t", kind, "-N", "", "-f", folder / kind))
+    content = system_manifest(folder).content
+    content |= {"ageKeyFile": "", "ageSshKeyPaths": [str(folder / "rsa"), str(folder / "ed25519"), "/nowhere"]}
+    content["logging"]["keyImport"] = True
+    results = both(folder, {"keys": content}, "$program keys")
+    recipient = re.search(r"Imported \S+/ed25519 as age key with fingerprint (age1\S+)", results[0].err).group(1)
+    equal(f"vmcred: imported {folder}/ed25519 as age key {recipient}\n" in results[1].err, True, results[1].err)
+    manifest = system_manifest(folder)
+    manifest.write("one.yaml", "top: for the SSH key\n", recipient)
+    manifest.content |= {"ageKeyFile": "", "ageSshKeyPaths": content["ageSshKeyPaths"]}
+    manifest.add("top", "one.yaml", "top")
+    results = both(folder, {"keys": manifest.content}, "$program keys; snapshot; cat /run/secrets/top")
+    equal(results[0].out.endswith("for the SSH key"), True, results[0].out)
+
+
+@test("a PGP key of gnupgHome opens the same")
+def _(folder):
+    home = folder / "gnupg"
+    home.mkdir(mode=0o700)
+    environment = {"GNUPGHOME": str(home)}
+    try:
+        expect(
+            run(need("gpg"), "--batch", "--quiet", "--passphrase", "", "--quick-generate-key", "test@example.org", "default",
+                "default", "never", env=environment),
+        )  # fmt: skip
+        listing = run("gpg", "--batch", "--with-colons", "--list-keys", env=environment).out
+        fingerprint = next(line.split(":")[9] for line in listing.splitlines() if line.startswith("fpr:"))
+
+        def encrypt_pgp(path, format_, _recipient):
+            expect(
+                run(need("sops"), "encrypt", "--input-type", format_, "--output-type", format_, "--pgp", fingerprint,
+                    "--in-place", path, env=environment)
+            )  # fmt: skip
+
+        manifest = system_manifest(folder)
+        manifest.encrypt = encrypt_pgp
+        manifest.write("one.yaml", "top: for the PGP key\n")
+        manifest.content |= {"ageKeyFile": "", "gnupgHome": str(home)}
+        manifest.add("top", "one.yaml", "top")
+        results = both(folder, {"pgp": manifest.content}, "$program pgp; snapshot; cat /run/secrets/top")
+        equal(results[0].out.endswith("for the PGP key"), True, results[0].out)
+    finally:
+        run(need("gpgconf"), "--kill", "all", env=environment)
+
+
+harness.main()
