@@ -123,7 +123,7 @@ static int time_normalize(char **field, const char *what, const char *name, stru
 	char time[SOPS_TIMESTAMP_SIZE_MAX];
 	char *copy;
 
-	if (sops_timestamp_normalize(span_of_text(*field), time) < 0)
+	if (!*field || sops_timestamp_normalize(span_of_text(*field), time) < 0)
 		return field_invalid(what, name, "is not a time (RFC 3339)", err);
 	copy = strdup(time);
 	if (!copy)
