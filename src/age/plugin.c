@@ -108,13 +108,9 @@ static int stanza_take(struct plugin *plugin, const struct age_stanza *stanza,
 	return r < 0 ? r : plugin_send(plugin, "ok", span_of(NULL, 0), err);
 }
 
-static int span_compare(const void *a, const void *b)
+static int labels_compare(const void *a, const void *b)
 {
-	const struct span *one = a, *other = b;
-	size_t size = one->size < other->size ? one->size : other->size;
-	int order = memcmp(one->data, other->data, size);
-
-	return order != 0 ? order : (one->size > other->size) - (one->size < other->size);
+	return span_compare(*(const struct span *)a, *(const struct span *)b);
 }
 
 /* `labels LABEL...`: sorted, since they are a set. */
@@ -132,7 +128,7 @@ static int labels_take(struct plugin *plugin, const struct age_stanza *stanza,
 		return error_no_memory(err);
 	for (size_t i = 0; i < count; i++)
 		labels[i] = age_stanza_word(stanza, i + 1);
-	qsort(labels, count, sizeof(*labels), span_compare);
+	qsort(labels, count, sizeof(*labels), labels_compare);
 	for (size_t i = 0; i < count; i++) {
 		if (i > 0)
 			*to++ = ' ';

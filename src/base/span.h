@@ -32,6 +32,15 @@ static inline bool span_equal(struct span a, struct span b)
 	return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
 }
 
+/* The order of public bytes, the shorter first where one begins with the other; as strcmp(3). */
+static inline int span_compare(struct span a, struct span b)
+{
+	size_t size = a.size < b.size ? a.size : b.size;
+	int order = size > 0 ? memcmp(a.data, b.data, size) : 0;
+
+	return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
+}
+
 static inline bool span_starts_with(struct span bytes, struct span prefix)
 {
 	return bytes.size >= prefix.size &&

@@ -74,21 +74,13 @@ static bool path_read(struct span text, struct path *path)
 	return true;
 }
 
-static int bytes_compare(struct span a, struct span b)
-{
-	size_t size = a.size < b.size ? a.size : b.size;
-	int order = size > 0 ? memcmp(a.data, b.data, size) : 0;
-
-	return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
-}
-
 static int token_compare(const struct token *a, const struct token *b)
 {
 	if (a->is_position != b->is_position)
 		return a->is_position ? 1 : -1;
 	if (a->is_position)
 		return (a->position > b->position) - (a->position < b->position);
-	return bytes_compare(a->key, b->key);
+	return span_compare(a->key, b->key);
 }
 
 static size_t path_common(const struct path *a, const struct path *b)

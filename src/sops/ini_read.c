@@ -281,14 +281,9 @@ static int key_read(struct reader *reader, struct span line, struct error *err)
 static int names_compare(const void *a, const void *b)
 {
 	const struct key *left = *(struct key *const *)a, *right = *(struct key *const *)b;
-	size_t size = left->name.size < right->name.size ? left->name.size : right->name.size;
-	int order = memcmp(left->name.data, right->name.data, size);
+	int order = span_compare(left->name, right->name);
 
-	if (order == 0)
-		order = (left->name.size > right->name.size) - (left->name.size < right->name.size);
-	if (order == 0)
-		order = (left->order > right->order) - (left->order < right->order);
-	return order;
+	return order != 0 ? order : (left->order > right->order) - (left->order < right->order);
 }
 
 /* A name that stands more than once has the place of the first, and the value of the last. */

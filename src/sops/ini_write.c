@@ -149,11 +149,7 @@ static size_t names_width(const struct sops_tree *tree, size_t map, size_t *coun
 
 static int names_compare(const void *a, const void *b)
 {
-	const struct span *left = a, *right = b;
-	size_t size = left->size < right->size ? left->size : right->size;
-	int order = size > 0 ? memcmp(left->data, right->data, size) : 0;
-
-	return order != 0 ? order : (left->size > right->size) - (left->size < right->size);
+	return span_compare(*(const struct span *)a, *(const struct span *)b);
 }
 
 /* An INI section has each name once; one of them would be lost. */

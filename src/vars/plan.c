@@ -72,20 +72,6 @@ static bool dependency_is_planned(const struct planner *planner, const struct va
 	return false;
 }
 
-/* 1: the hash in the store is not that of the declaration. A store without one is as the generator
- * wants it, as clan has it, unless the declaration has come to have a `validation`. */
-static int validation_changed(const struct planner *planner, const struct vars_job *job,
-			      struct error *err)
-{
-	char declared[VARS_HASH_SIZE], stored[VARS_HASH_SIZE] = "";
-	int r = vars_validation_hash(job->generator, declared, err);
-
-	if (r == 0)
-		r = vars_store_hash(planner->store_dirfd, job->machine, job->generator, stored,
-				    err);
-	return r < 0 ? r : strcmp(declared, stored) != 0;
-}
-
 /* One run of a script makes all its files: to add one is to replace the others. */
 static int incomplete_reject(const struct vars_job *job, const char *missing, struct error *err)
 {
@@ -98,7 +84,7 @@ static int incomplete_reject(const struct vars_job *job, const char *missing, st
 
 static int validation_decide(const struct planner *planner, struct vars_job *job, struct error *err)
 {
-	int r = validation_changed(planner, job, err);
+	int r = vars_validation_changed(planner->store_dirfd, job->machine, job->generator, err);
 
 	job->reason = VARS_VALIDATION;
 	if (r == 1)

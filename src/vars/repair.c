@@ -235,20 +235,6 @@ static bool is_certificate(const struct vars_location *location)
 	return false;
 }
 
-static int validation_check(int store_dirfd, const struct vars_location *location,
-			    enum vars_fault *fault, struct error *err)
-{
-	char declared[VARS_HASH_SIZE] = "", stored[VARS_HASH_SIZE] = "";
-	int r = vars_validation_hash(location->generator, declared, err);
-
-	if (r == 0)
-		r = vars_store_hash(store_dirfd, location->machine, location->generator, stored,
-				    err);
-	if (r == 0 && strcmp(declared, stored) != 0)
-		*fault = VARS_OUTDATED;
-	return r;
-}
-
 static int readers_check(const struct config *config, int store_dirfd,
 			 const struct vars_location *location, enum vars_fault *fault,
 			 char **detail, struct error *err)
@@ -277,9 +263,11 @@ int vars_check(const struct config *config, int store_dirfd, const struct vars_l
 		*fault = VARS_NOT_THERE;
 		return 0;
 	}
-	r = validation_check(store_dirfd, location, fault, err);
-	if (r < 0 || *fault != VARS_FINE)
-		return r;
+	r = vars_validation_changed(store_dirfd, location->machine, location->generator, err);
+	if (r != 0) {
+		*fault = VARS_OUTDATED;
+		return r < 0 ? r : 0;
+	}
 	if (location->file->secret)
 		return readers_check(config, store_dirfd, location, fault, detail, err);
 	return is_certificate(location)

@@ -33,8 +33,10 @@ int vars_validation_hash(const struct config_generator *generator, char hash[VAR
 	return 0;
 }
 
-int vars_store_hash(int store_dirfd, const char *machine, const struct config_generator *generator,
-		    char hash[VARS_HASH_SIZE], struct error *err)
+/* The hash that is in the store for the generator; "" for none. */
+static int stored_hash_read(int store_dirfd, const char *machine,
+			    const struct config_generator *generator, char hash[VARS_HASH_SIZE],
+			    struct error *err)
 {
 	_cleanup_free_ char *folder = store_generators_path(machine), *path = NULL, *text = NULL;
 	size_t size = 0;
@@ -59,4 +61,16 @@ int vars_store_hash(int store_dirfd, const char *machine, const struct config_ge
 	memcpy(hash, text, size);
 	hash[size] = '\0';
 	return 0;
+}
+
+/* A store without a hash is as a generator without a `validation` wants it: so has clan it. */
+int vars_validation_changed(int store_dirfd, const char *machine,
+			    const struct config_generator *generator, struct error *err)
+{
+	char declared[VARS_HASH_SIZE] = "", stored[VARS_HASH_SIZE] = "";
+	int r = vars_validation_hash(generator, declared, err);
+
+	if (r == 0)
+		r = stored_hash_read(store_dirfd, machine, generator, stored, err);
+	return r < 0 ? r : strcmp(declared, stored) != 0;
 }

@@ -79,9 +79,10 @@ int vars_store_write(const struct config *config, int store_dirfd, const char *m
 int vars_validation_hash(const struct config_generator *generator, char hash[VARS_HASH_SIZE],
 			 struct error *err);
 
-/* The hash that is in the store for the generator; "" for none. */
-int vars_store_hash(int store_dirfd, const char *machine, const struct config_generator *generator,
-		    char hash[VARS_HASH_SIZE], struct error *err);
+/* Whether `validation` is another than when the generator's files were made: 1, 0, or a negative
+ * code. */
+int vars_validation_changed(int store_dirfd, const char *machine,
+			    const struct config_generator *generator, struct error *err);
 
 /* Those who can have a key, and groups of them. */
 enum store_kind {
