@@ -43,14 +43,24 @@ class Example:
     """`folder` must be on a memory file system: plaintext is activated below it."""
 
     def __init__(self, folder, declaration=DECLARATION, generate=True):
-        self.folder = Path(folder)
-        self.config = self.folder / "vmcred.yaml"
-        self.identity = self.folder / "identity"
-        self.root = self.folder / "root"
+        self._name(folder)
         self.config.write_text(declaration)
         expect(vmcred("keygen", "--config", self.config, "--machine", "m", "--output", self.identity))
         if generate:
             expect(self.generate())
+
+    def _name(self, folder):
+        self.folder = Path(folder)
+        self.config = self.folder / "vmcred.yaml"
+        self.identity = self.folder / "identity"
+        self.root = self.folder / "root"
+
+    @classmethod
+    def at(cls, folder):
+        """One that is there already: a copy."""
+        example = cls.__new__(cls)
+        example._name(folder)  # pylint: disable=protected-access
+        return example
 
     def document(self, file, generator="made", machine="m"):
         return self.folder / "vars" / "per-machine" / machine / generator / file / "secret"
