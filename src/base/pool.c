@@ -5,15 +5,20 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <time.h>
 
 /* A thread costs memory and is of no use without a processor; more would wait for the disk. */
 #define THREADS_MAX 16
 
+#define WATCH_MS 100
+
 struct pool {
 	size_t count;
-	atomic_size_t next;
+	atomic_size_t next, done;
 	void (*work)(void *context, size_t index);
 	void *context;
+	pthread_mutex_t lock;
+	pthread_cond_t all_done;
 };
 
 static void *pool_work(void *argument)
@@ -21,13 +26,19 @@ static void *pool_work(void *argument)
 	struct pool *pool = argument;
 	size_t index;
 
-	while ((index = atomic_fetch_add(&pool->next, 1)) < pool->count)
+	while ((index = atomic_fetch_add(&pool->next, 1)) < pool->count) {
 		pool->work(pool->context, index);
+		if (atomic_fetch_add(&pool->done, 1) + 1 < pool->count)
+			continue;
+		/* Who waits has the lock, or has not looked yet. */
+		pthread_mutex_lock(&pool->lock);
+		pthread_cond_signal(&pool->all_done);
+		pthread_mutex_unlock(&pool->lock);
+	}
 	return NULL;
 }
 
-/* Threads beside the caller's. */
-static size_t helpers_wanted(size_t count)
+static size_t threads_wanted(size_t count)
 {
 	cpu_set_t processors;
 	size_t usable = 1;
@@ -36,25 +47,78 @@ static size_t helpers_wanted(size_t count)
 		usable = (size_t)CPU_COUNT(&processors);
 	if (usable > THREADS_MAX)
 		usable = THREADS_MAX;
-	if (usable > count)
-		usable = count;
-	return usable > 0 ? usable - 1 : 0;
+	return usable > count ? count : usable;
 }
 
-void pool_run(size_t count, void (*work)(void *context, size_t index), void *context)
+static size_t threads_start(struct pool *pool, pthread_t *threads, size_t wanted)
 {
-	struct pool pool = {.count = count, .work = work, .context = context};
-	size_t wanted = helpers_wanted(count), started = 0;
-	pthread_t helpers[THREADS_MAX];
 	sigset_t all, before;
+	size_t started = 0;
 
 	/* Signals are the caller's. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	while (started < wanted && pthread_create(&helpers[started], NULL, pool_work, &pool) == 0)
+	while (started < wanted && pthread_create(&threads[started], NULL, pool_work, pool) == 0)
 		started++;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pool_work(&pool);
+	return started;
+}
+
+static void threads_join(const pthread_t *threads, size_t started)
+{
 	while (started > 0)
-		pthread_join(helpers[--started], NULL);
+		pthread_join(threads[--started], NULL);
+}
+
+void pool_run(size_t count, void (*work)(void *context, size_t index), void *context)
+{
+	struct pool pool = {.count = count,
+			    .work = work,
+			    .context = context,
+			    .lock = PTHREAD_MUTEX_INITIALIZER,
+			    .all_done = PTHREAD_COND_INITIALIZER};
+	size_t wanted = threads_wanted(count);
+	pthread_t threads[THREADS_MAX];
+	/* The caller's thread is one of them. */
+	size_t started = threads_start(&pool, threads, wanted > 0 ? wanted - 1 : 0);
+
+	pool_work(&pool);
+	threads_join(threads, started);
+}
+
+/* Until all is done, or it is time to look. */
+static void pool_wait(struct pool *pool)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += WATCH_MS * 1000000L;
+	until.tv_sec += until.tv_nsec / 1000000000L;
+	until.tv_nsec %= 1000000000L;
+	pthread_mutex_lock(&pool->lock);
+	while (atomic_load(&pool->done) < pool->count &&
+	       pthread_cond_clockwait(&pool->all_done, &pool->lock, CLOCK_MONOTONIC, &until) == 0)
+		continue;
+	pthread_mutex_unlock(&pool->lock);
+}
+
+void pool_run_watched(size_t count, void (*work)(void *context, size_t index),
+		      void (*watch)(void *context, size_t done), void *context)
+{
+	struct pool pool = {.count = count,
+			    .work = work,
+			    .context = context,
+			    .lock = PTHREAD_MUTEX_INITIALIZER,
+			    .all_done = PTHREAD_COND_INITIALIZER};
+	pthread_t threads[THREADS_MAX];
+	size_t started = threads_start(&pool, threads, threads_wanted(count)), done;
+
+	if (started == 0)
+		pool_work(&pool);
+	while ((done = atomic_load(&pool.done)) < count) {
+		watch(context, done);
+		pool_wait(&pool);
+	}
+	threads_join(threads, started);
+	watch(context, count);
 }

@@ -14,4 +14,11 @@
  */
 void pool_run(size_t count, void (*work)(void *context, size_t index), void *context);
 
+/*
+ * The same, while the caller's thread does nothing but call `watch` with the number of pieces that
+ * are done: at the beginning, about ten times a second, and at the end.
+ */
+void pool_run_watched(size_t count, void (*work)(void *context, size_t index),
+		      void (*watch)(void *context, size_t done), void *context);
+
 #endif

@@ -19,3 +19,9 @@ void report_message(const struct report *report, enum report_level level, const 
 	}
 	va_end(arguments);
 }
+
+void report_progress(const struct report *report, size_t done, size_t total)
+{
+	if (report && report->progress)
+		report->progress(report, done, total);
+}

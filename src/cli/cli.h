@@ -16,13 +16,15 @@
 
 #include "base/error.h"
 #include "base/report.h"
+#include "cli/progress.h"
 #include "config/config.h"
 
 /* What a subcommand gets from main() and shares with its options. */
 struct cli {
-	struct report report; /* prints to stderr */
-	const char *config;   /* --config, or NULL: where to look is config_find()'s business */
-	bool json;            /* --json */
+	struct report report;     /* prints to stderr */
+	struct progress progress; /* what the report draws there; cleared before output */
+	const char *config;       /* --config, or NULL: where to look is config_find()'s business */
+	bool json;                /* --json */
 };
 
 /* A subcommand; argv[0] is its name, or the path of a personality. Returns an exit code, or a

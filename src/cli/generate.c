@@ -17,6 +17,7 @@
 /* What the run is given, and the lines or the list that it makes. */
 struct session {
 	json_t *list; /* NULL: lines */
+	struct progress *progress;
 	bool dry_run;
 	size_t count;
 	const struct cli_texts *prompts;
@@ -52,6 +53,7 @@ static void generated(const struct vars_job *job, void *data)
 		json_add(session, job);
 		return;
 	}
+	progress_clear(session->progress);
 	printf("%s%s%s: %s", job->generator->name, job->machine ? " for " : " (shared)",
 	       job->machine ? job->machine : "", session->dry_run ? "would make" : "made");
 	for (size_t i = 0; i < job->generator->file_count; i++)
@@ -110,7 +112,7 @@ int command_generate(struct cli *cli, int argc, char **argv, struct error *err)
 	struct vars_generate_options options = {
 		.generated = generated, .ask = ask, .identities = identities};
 	struct cli_texts prompts = {0};
-	struct session session = {.prompts = &prompts};
+	struct session session = {.prompts = &prompts, .progress = &cli->progress};
 	const char *seconds = NULL;
 	const struct cli_option rows[] = {
 		{"generator", "NAME", "only this generator, and what it depends on",

@@ -98,20 +98,24 @@ static int dispatch(struct cli *cli, int argc, char **argv, struct error *err)
 
 static void line_print(const struct report *report, enum report_level level, const char *text)
 {
-	(void)report;
+	progress_clear(report->data);
 	fprintf(stderr, "vmcred: %s%s\n", level == REPORT_WARNING ? "warning: " : "", text);
 }
 
 int main(int argc, char **argv)
 {
 	const struct cli_command *personality = personality_find(argv);
-	struct cli cli = {.report = {.level = REPORT_WARNING, .line = line_print}};
+	struct cli cli = {.report = {.level = REPORT_WARNING,
+				     .line = line_print,
+				     .progress = progress_show,
+				     .data = &cli.progress}};
 	_cleanup_error_ struct error err = {0};
 	_cleanup_free_ char *line = NULL;
 	int r;
 
 	r = personality ? command_call(personality, &cli, argc, argv, &err)
 			: dispatch(&cli, argc, argv, &err);
+	progress_clear(&cli.progress);
 	/* What did not reach stdout was not done. */
 	if (r == 0 && (fflush(stdout) != 0 || ferror(stdout)))
 		r = error_set(&err, VMCRED_FAILED, "writing to standard output failed");

@@ -255,11 +255,14 @@ static int jobs_run(struct run *run, const struct plan *plan, struct error *err)
 		if (job->machine != machine)
 			made_forget(run, run->made_shared);
 		machine = job->machine;
+		report_progress(run->report, i, plan->count);
 		if (!run->options->dry_run)
 			r = job_run(run, job, err);
 		if (r == 0)
 			run->options->generated(job, run->options->data);
 	}
+	if (r == 0)
+		report_progress(run->report, plan->count, plan->count);
 	return r;
 }
 
