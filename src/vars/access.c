@@ -163,13 +163,43 @@ static int members_recipients(int store_dirfd, enum store_kind kind, char *const
 	return r;
 }
 
-static int group_recipients(int store_dirfd, const char *group, struct age_recipients *recipients,
-			    struct error *err)
+bool access_counts(int store_dirfd, enum store_kind kind, const char *name,
+		   const struct vars_departing *departing)
 {
-	static const enum store_kind kinds[] = {STORE_MACHINES, STORE_USERS};
+	_cleanup_free_ char *path = store_member_path(kind, name);
+
+	if (departing && departing->name && departing->kind == kind &&
+	    strcmp(departing->name, name) == 0)
+		return false;
+	/* Without memory for the path, the next step fails. */
+	return !path || faccessat(store_dirfd, path, F_OK, 0) == 0;
+}
+
+/* A member that is not there any more gives nothing to anybody: clan leaves such links behind. */
+static int group_members_recipients(int store_dirfd, int group_dirfd, enum store_kind kind,
+				    const struct vars_departing *departing,
+				    struct age_recipients *recipients, struct error *err)
+{
+	char **names = NULL;
+	int r = store_names_list(group_dirfd, store_kind_folder(kind), &names, err);
+
+	for (char **name = names; r == 0 && name && *name; name++) {
+		char *const one[] = {*name, NULL};
+
+		if (access_counts(store_dirfd, kind, *name, departing))
+			r = members_recipients(store_dirfd, kind, one, recipients, err);
+	}
+	config_texts_free(names);
+	return r;
+}
+
+static int group_recipients(int store_dirfd, const char *group,
+			    const struct vars_departing *departing,
+			    struct age_recipients *recipients, struct error *err)
+{
 	_cleanup_free_ char *path = store_member_path(STORE_GROUPS, group);
 	_cleanup_close_ int dirfd = -1;
-	int r = 0;
+	int r;
 
 	if (!path)
 		return error_no_memory(err);
@@ -180,19 +210,16 @@ static int group_recipients(int store_dirfd, const char *group, struct age_recip
 	}
 	if (dirfd < 0)
 		return error_set_errno(err, errno, "opening %s", path);
-	for (size_t i = 0; r == 0 && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		char **names = NULL;
-
-		r = store_names_list(dirfd, store_kind_folder(kinds[i]), &names, err);
-		if (r == 0)
-			r = members_recipients(store_dirfd, kinds[i], names, recipients, err);
-		config_texts_free(names);
-	}
-	return r;
+	r = group_members_recipients(store_dirfd, dirfd, STORE_MACHINES, departing, recipients,
+				     err);
+	return r < 0 ? r
+		     : group_members_recipients(store_dirfd, dirfd, STORE_USERS, departing,
+						recipients, err);
 }
 
 int access_recipients(int store_dirfd, const struct access *access,
-		      struct age_recipients *recipients, struct error *err)
+		      const struct vars_departing *departing, struct age_recipients *recipients,
+		      struct error *err)
 {
 	int r = members_recipients(store_dirfd, STORE_MACHINES, access->names[STORE_MACHINES],
 				   recipients, err);
@@ -201,7 +228,7 @@ int access_recipients(int store_dirfd, const struct access *access,
 		r = members_recipients(store_dirfd, STORE_USERS, access->names[STORE_USERS],
 				       recipients, err);
 	for (char **group = access->names[STORE_GROUPS]; r == 0 && group && *group; group++)
-		r = group_recipients(store_dirfd, *group, recipients, err);
+		r = group_recipients(store_dirfd, *group, departing, recipients, err);
 	return r;
 }
 

@@ -87,7 +87,7 @@ int vars_machine_key_make(const struct config *config, int store_dirfd, const ch
 		return r < 0 ? r : 0;
 	r = access_declared(config, store_dirfd, NULL, &access, err);
 	if (r == 0)
-		r = access_recipients(store_dirfd, &access, &recipients, err);
+		r = access_recipients(store_dirfd, &access, NULL, &recipients, err);
 	if (r < 0)
 		return r;
 	if (recipients.count == 0) {

@@ -70,23 +70,12 @@ static int document_read(struct secret_state *state, struct error *err)
 	return r;
 }
 
-static bool is_departing(const struct vars_departing *departing, enum store_kind kind,
-			 const char *name)
-{
-	return departing->name && departing->kind == kind && strcmp(departing->name, name) == 0;
-}
-
 /* Those who are still there; a link to somebody who is not any more gives nothing to anybody. */
 static int access_keep(int store_dirfd, const struct access *from, enum store_kind kind,
 		       const struct vars_departing *departing, struct access *to, struct error *err)
 {
 	for (char **name = from->names[kind]; name && *name; name++) {
-		_cleanup_free_ char *path = store_member_path(kind, *name);
-
-		if (!path)
-			return error_no_memory(err);
-		if (is_departing(departing, kind, *name) ||
-		    faccessat(store_dirfd, path, F_OK, 0) < 0)
+		if (!access_counts(store_dirfd, kind, *name, departing))
 			continue;
 		if (access_add(to, kind, *name, err) < 0)
 			return -(int)err->code;
@@ -135,7 +124,9 @@ static int access_want(const struct config *config, int store_dirfd,
 	if (r == 0)
 		r = access_keep(store_dirfd, &state->is, STORE_GROUPS, departing, &state->wanted,
 				err);
-	return r < 0 ? r : access_recipients(store_dirfd, &state->wanted, &state->recipients, err);
+	return r < 0 ? r
+		     : access_recipients(store_dirfd, &state->wanted, departing, &state->recipients,
+					 err);
 }
 
 static int state_read(const struct config *config, int store_dirfd,

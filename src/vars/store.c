@@ -109,7 +109,8 @@ static int readers_find(const struct config *config, int store_dirfd, char *cons
 	int r = access_declared(config, store_dirfd, machines, &readers->access, err);
 
 	if (r == 0)
-		r = access_recipients(store_dirfd, &readers->access, &readers->recipients, err);
+		r = access_recipients(store_dirfd, &readers->access, NULL, &readers->recipients,
+				      err);
 	if (r < 0 || readers->recipients.count > 0)
 		return r;
 	error_set(err, VMCRED_USAGE,

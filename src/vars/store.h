@@ -54,9 +54,14 @@ bool access_has(const struct access *access, enum store_kind kind, const char *n
 int access_add(struct access *access, enum store_kind kind, const char *name, struct error *err);
 void access_destroy(struct access *access);
 
-/* Adds all recipients, each once; for groups those of their members. */
+/* Whether a link to it gives anything: it is there, and not `departing` (which may be NULL). */
+bool access_counts(int store_dirfd, enum store_kind kind, const char *name,
+		   const struct vars_departing *departing);
+
+/* Adds all recipients, each once; for groups those of their members that count. */
 int access_recipients(int store_dirfd, const struct access *access,
-		      struct age_recipients *recipients, struct error *err);
+		      const struct vars_departing *departing, struct age_recipients *recipients,
+		      struct error *err);
 
 /* Makes the links of the folder what `access` says. `up` leads from a link's folder to the store's
  * root, such as "../../../../../..". */

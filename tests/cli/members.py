@@ -195,6 +195,34 @@ def _(folder):
     expect(store("check"), 0, "all 7 files are as declared\n", "")
 
 
+@test("a user who leaves can read nothing that a group of theirs may read")
+def _(folder):
+    (folder / "vmcred.yaml").write_text(DECLARATION)
+    store = Store(folder)
+    for user in ("ada", "bob"):
+        expect(store("group", "add", "admins", "--user", user, "--identity", folder / "ada"), 0, "", "")
+    (folder / "vmcred.yaml").write_text(GROUPED)
+    expect(store("generate"))
+    equal(store.readers(OWN_M), ["ada", "bob", "m"])
+    expect(store("user", "remove", "bob", "--identity", folder / "ada"), 0, None, "")
+    for path in store.documents():
+        assert "bob" not in store.readers(path), path
+    expect(store("check"), 0, "all 7 files are as declared\n", "")
+
+
+@test("a group's link to a machine that is not there any more gives nothing and stops nothing")
+def _(folder):
+    (folder / "vmcred.yaml").write_text(DECLARATION)
+    store = Store(folder)
+    expect(store("group", "add", "admins", "--user", "ada"), 0, "", "")
+    (folder / "vmcred.yaml").write_text(GROUPED)
+    (folder / "sops/groups/admins/machines").mkdir()
+    (folder / "sops/groups/admins/machines/gone").symlink_to("../../../machines/gone")
+    expect(store("generate"))
+    equal(store.readers(OWN_M), ["ada", "m"])
+    expect(store("check"), 0, "all 7 files are as declared\n", "")
+
+
 @test("a default group that is not there is an error that says how to make it")
 def _(folder):
     store = Store(folder, GROUPED, users=())
