@@ -39,7 +39,7 @@ _vmcred() {
 		[machine]="--age-key --group --force --identity --json"
 		[user]="--age-key --group --force --identity --json"
 		[group]="--user --machine --identity --json"
-		[activate]="--machine --identity --root --check-mode --ignore-passwd --json"
+		[activate]="--machine --needed-for --identity --root --check-mode --ignore-passwd --json"
 		[serve]="--machine --identity --idle-timeout"
 		[units]="--output --socket"
 		[compose]="--credentials --json"
@@ -66,6 +66,7 @@ _vmcred() {
 	--root | --credentials) mapfile -t COMPREPLY < <(compgen -d -- "$cur") ;;
 	--machine) mapfile -t COMPREPLY < <(compgen -W "$(_vmcred_names machines)" -- "$cur") ;;
 	--generator) mapfile -t COMPREPLY < <(compgen -W "$(_vmcred_names generators)" -- "$cur") ;;
+	--needed-for) mapfile -t COMPREPLY < <(compgen -W "services users activation partitioning" -- "$cur") ;;
 	--check-mode) mapfile -t COMPREPLY < <(compgen -W "manifest sopsfile off" -- "$cur") ;;
 	--expose) mapfile -t COMPREPLY < <(compgen -W "argv log" -- "$cur") ;;
 	--transport) mapfile -t COMPREPLY < <(compgen -W "smbios fw_cfg" -- "$cur") ;;

@@ -17,7 +17,8 @@
 #include "base/pool.h"
 #include "vars/vars.h"
 
-#define LINK_NAME "secrets"
+/* Links are in the folder of that name below the root. */
+#define RUN "/run/"
 
 /* What a file of a generation is made from. */
 struct origin {
@@ -46,33 +47,65 @@ static size_t files_declared(const struct config *config)
 	return count;
 }
 
+static int user_find(const char *name, const struct origin *origin, uid_t *uid, struct error *err)
+{
+	const struct passwd *user;
+
+	/* Early in the boot there is nothing to look up in. */
+	if (config_owner_number(name, uid))
+		return 0;
+	user = getpwnam(name);
+	if (!user)
+		return error_set(err, VMCRED_MISSING, "there is no user \"%s\" to own %s/%s", name,
+				 origin->generator->name, origin->file->name);
+	*uid = user->pw_uid;
+	return 0;
+}
+
+static int group_find(const char *name, const struct origin *origin, gid_t *gid, struct error *err)
+{
+	const struct group *group;
+
+	if (config_owner_number(name, gid))
+		return 0;
+	group = getgrnam(name);
+	if (!group)
+		return error_set(err, VMCRED_MISSING, "there is no group \"%s\" for %s/%s", name,
+				 origin->generator->name, origin->file->name);
+	*gid = group->gr_gid;
+	return 0;
+}
+
 /* Only root can give files away; for others everything is their own, as in a test's --root. */
 static int owner_find(struct active_file *secret, const struct origin *origin, struct error *err)
 {
-	const struct config_file *file = origin->file;
-	const struct passwd *user;
-	const struct group *group;
+	int r;
 
 	secret->uid = geteuid();
 	secret->gid = getegid();
 	if (geteuid() != 0)
 		return 0;
-	user = getpwnam(file->owner);
-	if (!user)
-		return error_set(err, VMCRED_MISSING, "there is no user \"%s\" to own %s/%s",
-				 file->owner, origin->generator->name, file->name);
-	group = getgrnam(file->group);
-	if (!group)
-		return error_set(err, VMCRED_MISSING, "there is no group \"%s\" for %s/%s",
-				 file->group, origin->generator->name, file->name);
-	secret->uid = user->pw_uid;
-	secret->gid = group->gr_gid;
-	return 0;
+	r = user_find(origin->file->owner, origin, &secret->uid, err);
+	return r == 0 ? group_find(origin->file->group, origin, &secret->gid, err) : r;
 }
 
-/* What is declared for the machine, without its content. */
-static int secrets_find(const struct config *config, const char *machine, struct active_list *list,
-			struct error *err)
+static int secret_add(struct active_list *list, const struct origin *origin, struct error *err)
+{
+	struct active_file *secret = &list->items[list->count];
+
+	list->origins[list->count++] = *origin;
+	secret->mode = origin->file->mode;
+	if (asprintf(&secret->path, "%s%s/%s", config_phase_get(origin->file->needed_for)->prefix,
+		     origin->generator->name, origin->file->name) < 0) {
+		secret->path = NULL;
+		return error_no_memory(err);
+	}
+	return owner_find(secret, origin, err);
+}
+
+/* What is declared for the machine and the phase, without its content. */
+static int secrets_find(const struct config *config, const struct activate_options *options,
+			struct active_list *list, struct error *err)
 {
 	int r = 0;
 
@@ -83,24 +116,13 @@ static int secrets_find(const struct config *config, const char *machine, struct
 	for (size_t i = 0; i < config->generator_count; i++) {
 		const struct config_generator *generator = &config->generators[i];
 
-		if (!config_generator_is_for(generator, machine))
+		if (!config_generator_is_for(generator, options->machine))
 			continue;
 		for (size_t j = 0; r == 0 && j < generator->file_count; j++) {
-			const struct config_file *file = &generator->files[j];
-			struct origin *origin = &list->origins[list->count];
-			struct active_file *secret = &list->items[list->count];
+			const struct origin origin = {generator, &generator->files[j]};
 
-			if (!file->deploy)
-				continue;
-			*origin = (struct origin){generator, file};
-			secret->mode = file->mode;
-			list->count++;
-			if (asprintf(&secret->path, "vars/%s/%s", generator->name, file->name) <
-			    0) {
-				secret->path = NULL;
-				return error_no_memory(err);
-			}
-			r = owner_find(secret, origin, err);
+			if (origin.file->deploy && origin.file->needed_for == options->needed_for)
+				r = secret_add(list, &origin, err);
 		}
 	}
 	return r;
@@ -215,13 +237,12 @@ static int run_folder_open(const char *root, struct error *err)
 	return dir_make(AT_FDCWD, path, 0755, err);
 }
 
-/* Opens secrets.d and locks it: two runs at once would write the same generation. Released when the
- * folder is closed. */
-static int folder_open(int run_dirfd, bool may_mount, struct error *err)
+/* Opens the folder and locks it: two runs at once would write the same generation. Released when it
+ * is closed. */
+static int folder_open(int run_dirfd, const char *name, bool may_mount, struct error *err)
 {
-	_cleanup_close_ int fd =
-		generation_folder_open(run_dirfd, GENERATION_FOLDER,
-				       may_mount ? GENERATION_TMPFS : GENERATION_UNMOUNTED, err);
+	_cleanup_close_ int fd = generation_folder_open(
+		run_dirfd, name, may_mount ? GENERATION_TMPFS : GENERATION_UNMOUNTED, err);
 
 	if (fd < 0) {
 		if (!may_mount)
@@ -231,9 +252,32 @@ static int folder_open(int run_dirfd, bool may_mount, struct error *err)
 	}
 	while (flock(fd, LOCK_EX) < 0) {
 		if (errno != EINTR)
-			return error_set_errno(err, errno, "locking secrets.d");
+			return error_set_errno(err, errno, "locking %s", name);
 	}
 	return fd_release(&fd);
+}
+
+/* Makes the generation the current one, if it is not. */
+static int list_activate(const struct generation_place *place, const struct active_list *list,
+			 struct activate_result *result, struct error *err)
+{
+	int r;
+
+	result->secret_count = list->count;
+	result->generation = generation_current(place);
+	r = generation_compare(place, list->items, list->count, err);
+	if (r < 0)
+		return r;
+	if (r == 0)
+		return generation_clean(place, result->generation, 1, err);
+	result->changed = true;
+	result->generation++;
+	r = generation_write(place, result->generation, list->items, list->count, err);
+	if (r == 0)
+		r = generation_switch(place, result->generation, err);
+	if (r == 0)
+		r = generation_clean(place, result->generation, 1, err);
+	return r == 0 ? units_collect(list, result, err) : r;
 }
 
 int activate_machine(const struct config *config, int store_dirfd,
@@ -242,50 +286,41 @@ int activate_machine(const struct config *config, int store_dirfd,
 		     struct activate_result *result, struct error *err)
 {
 	__attribute__((cleanup(active_list_release))) struct active_list list = {0};
+	const struct config_phase *phase = config_phase_get(options->needed_for);
 	_cleanup_close_ int run_dirfd = -1, folder_dirfd = -1;
+	_cleanup_free_ char *folder = NULL;
 	struct generation_place place;
 	int r;
 
 	*result = (struct activate_result){0};
 	if (!config_machine_get(config, options->machine, err))
 		return -(int)err->code;
-	r = secrets_find(config, options->machine, &list, err);
+	r = secrets_find(config, options, &list, err);
 	if (r == 0)
 		r = secrets_decrypt(store_dirfd, identities, options->machine, &list, err);
 	if (r < 0)
 		return r;
+	if (asprintf(&folder, "%s.d", phase->link + strlen(RUN)) < 0) {
+		folder = NULL;
+		return error_no_memory(err);
+	}
 	run_dirfd = run_folder_open(options->root, err);
 	if (run_dirfd < 0)
 		return run_dirfd;
-	folder_dirfd = folder_open(run_dirfd, !options->root && geteuid() == 0, err);
+	folder_dirfd = folder_open(run_dirfd, folder, !options->root && geteuid() == 0, err);
 	if (folder_dirfd < 0)
 		return folder_dirfd;
 	place = (struct generation_place){
 		.dirfd = folder_dirfd,
 		.link_dirfd = run_dirfd,
-		.link_name = LINK_NAME,
-		.target = GENERATION_FOLDER,
+		.link_name = phase->link + strlen(RUN),
+		.target = folder,
 		.folder_gid = GENERATION_GROUP_OWN,
 	};
-	result->secret_count = list.count;
-	result->generation = generation_current(&place);
-	r = generation_compare(&place, list.items, list.count, err);
-	if (r < 0)
-		return r;
-	if (r == 0)
-		return generation_clean(&place, result->generation, 1, err);
-	result->changed = true;
-	result->generation++;
-	r = generation_write(&place, result->generation, list.items, list.count, err);
-	if (r == 0)
-		r = generation_switch(&place, result->generation, err);
-	if (r == 0)
-		r = generation_clean(&place, result->generation, 1, err);
-	if (r == 0)
-		r = units_collect(&list, result, err);
-	if (r == 0)
-		report_message(report, REPORT_INFO, "generation %u has %zu secrets of %s",
-			       result->generation, list.count, options->machine);
+	r = list_activate(&place, &list, result, err);
+	if (r == 0 && result->changed)
+		report_message(report, REPORT_INFO, "generation %u has %zu secrets of %s for %s",
+			       result->generation, list.count, options->machine, phase->name);
 	return r;
 }
 

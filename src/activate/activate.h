@@ -5,12 +5,15 @@
  *     <root>/run/secrets.d/<N>/vars/<generator>/<file>    generation N, on a memory file system
  *     <root>/run/secrets                                  a link to the current generation
  *
+ * What is needed for something else than services has places of its own, /run/secrets-for-users.d
+ * and so on (config_phase_get()), and is activated by itself, in the same way.
+ *
  * All secrets are decrypted and checked before anything is written; a new generation is complete
  * before the link is switched to it, by one rename; then the old ones are wiped and removed. Where
  * nothing changed, nothing is written. So a unit that starts at any moment sees one whole
  * generation.
  *
- * Without a root of its own, secrets.d is given a mount of its own: tmpfs that is never swapped
+ * Without a root of its own, that folder is given a mount of its own: tmpfs that is never swapped
  * (Linux 6.4), else ramfs, nosuid, nodev and noexec. With one (for tests and images) it must be on
  * a memory file system already: plaintext never goes to a disk.
  */
@@ -27,6 +30,7 @@
 struct activate_options {
 	const char *machine;
 	const char *root; /* NULL: "/" */
+	enum config_needed_for needed_for;
 };
 
 /* What sops-nix says on request of secrets, and of what is rendered from templates. */

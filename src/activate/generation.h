@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Generations in secrets.d, whatever their files are made from: comparing with the current one,
- * writing a new one, switching, removing old ones. Inside activate/ only.
+ * Generations in a folder of theirs, whatever their files are made from: comparing with the current
+ * one, writing a new one, switching, removing old ones. Inside activate/ only.
  */
 #ifndef VMCRED_ACTIVATE_GENERATION_H
 #define VMCRED_ACTIVATE_GENERATION_H
@@ -10,9 +10,6 @@
 
 #include "base/error.h"
 #include "base/secret.h"
-
-/* Below <root>/run, where nothing else is said. */
-#define GENERATION_FOLDER "secrets.d"
 
 /* Search, but not list: a unit's user reaches its own file and sees no other names; sops-nix's
  * mode. */

@@ -21,21 +21,27 @@ static json_t *units_json(char *const *units)
 	return list;
 }
 
-static void result_print(const struct cli *cli, const struct activate_result *result)
+/* `phase` is its name, or NULL: a manifest has none. */
+static void result_print(const struct cli *cli, const char *phase,
+			 const struct activate_result *result)
 {
+	const char *services = config_phase_get(CONFIG_SERVICES)->name;
+	bool is_told = phase && strcmp(phase, services) != 0;
+
 	if (cli->json) {
-		_cleanup_json_ json_t *object = json_pack(
-			"{s:b, s:i, s:i, s:o, s:o}", "changed", result->changed, "generation",
-			(int)result->generation, "secrets", (int)result->secret_count,
-			"restartUnits", units_json(result->restart_units), "reloadUnits",
-			units_json(result->reload_units));
+		_cleanup_json_ json_t *object =
+			json_pack("{s:s*, s:b, s:i, s:i, s:o, s:o}", "neededFor", phase, "changed",
+				  result->changed, "generation", (int)result->generation, "secrets",
+				  (int)result->secret_count, "restartUnits",
+				  units_json(result->restart_units), "reloadUnits",
+				  units_json(result->reload_units));
 
 		json_dumpf(object, stdout, JSON_INDENT(2));
 		printf("\n");
 		return;
 	}
-	printf("%zu secrets in generation %u%s\n", result->secret_count, result->generation,
-	       result->changed ? "" : ", unchanged");
+	printf("%zu secrets%s%s in generation %u%s\n", result->secret_count, is_told ? " for " : "",
+	       is_told ? phase : "", result->generation, result->changed ? "" : ", unchanged");
 	for (char **unit = result->restart_units; unit && *unit; unit++)
 		printf("to restart: %s\n", *unit);
 	for (char **unit = result->reload_units; unit && *unit; unit++)
@@ -44,11 +50,13 @@ static void result_print(const struct cli *cli, const struct activate_result *re
 
 /* What only a declaration has has no place beside a manifest, and the reverse. */
 static int words_check(bool has_manifest, const struct activate_options *options,
-		       const char *identity, const struct manifest_call *call, struct error *err)
+		       const char *identity, const char *needed_for,
+		       const struct manifest_call *call, struct error *err)
 {
-	if (has_manifest && (options->machine || options->root || identity)) {
+	if (has_manifest && (options->machine || options->root || identity || needed_for)) {
 		error_set(err, VMCRED_USAGE,
-			  "a manifest says itself what --machine, --identity and --root would");
+			  "a manifest says itself what --machine, --needed-for, --identity and "
+			  "--root would");
 		return error_hint(err, "leave them out");
 	}
 	if (!has_manifest && (call->check_mode || call->ignore_passwd)) {
@@ -65,7 +73,7 @@ static int manifest_run(struct cli *cli, const struct manifest_call *call,
 	int r = cli_manifest_activate(cli, call, &installed, result, err);
 
 	if (r == 0 && installed)
-		result_print(cli, result);
+		result_print(cli, NULL, result);
 	return r;
 }
 
@@ -73,10 +81,12 @@ int command_activate(struct cli *cli, int argc, char **argv, struct error *err)
 {
 	struct activate_options options = {0};
 	struct manifest_call call = {0};
-	const char *identity = NULL;
+	const char *identity = NULL, *needed_for = NULL;
 	const struct cli_option rows[] = {
 		{"machine", "NAME", "whose secrets (default: the only machine declared)",
 		 &options.machine},
+		{"needed-for", "PHASE",
+		 "which: services (default), users, activation, partitioning", &needed_for},
 		{"identity", "FILE", CLI_IDENTITY_HELP, &identity},
 		{"root", "DIR", "write below DIR, which must be on a memory file system",
 		 &options.root},
@@ -94,6 +104,8 @@ int command_activate(struct cli *cli, int argc, char **argv, struct error *err)
 			 ", on a memory file system, as a new\n"
 			 "generation that replaces the old one in one step. Unchanged secrets stay "
 			 "as they are.\n"
+			 "What is needed for something else than services is elsewhere; see "
+			 "vmcred.yaml(5).\n"
 			 "With sops-nix's manifest.json, do what that says.",
 		.options = rows,
 		.has_json = true,
@@ -108,11 +120,15 @@ int command_activate(struct cli *cli, int argc, char **argv, struct error *err)
 	if (r != 0)
 		return r < 0 ? r : 0;
 	call.path = first < argc ? argv[first] : NULL;
-	r = words_check(call.path, &options, identity, &call, err);
+	r = words_check(call.path, &options, identity, needed_for, &call, err);
 	if (r < 0)
 		return r;
 	if (call.path)
 		return manifest_run(cli, &call, &result, err);
+	if (needed_for)
+		r = config_phase_find(needed_for, &options.needed_for, err);
+	if (r < 0)
+		return error_wrap(err, "--needed-for");
 	r = cli_start(cli, &config, &store_dirfd, err);
 	if (r < 0)
 		return r;
@@ -128,6 +144,6 @@ int command_activate(struct cli *cli, int argc, char **argv, struct error *err)
 		r = activate_machine(&config, store_dirfd, &identities, &options, &cli->report,
 				     &result, err);
 	if (r == 0)
-		result_print(cli, &result);
+		result_print(cli, config_phase_get(options.needed_for)->name, &result);
 	return r;
 }

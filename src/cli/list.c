@@ -22,10 +22,12 @@ static int file_list(const struct vars_location *location, void *data, struct er
 	if (listing->list) {
 		json_array_append_new(
 			listing->list,
-			json_pack("{s:s?, s:s, s:s, s:b, s:b, s:b}", "machine", location->machine,
-				  "generator", location->generator->name, "file",
+			json_pack("{s:s?, s:s, s:s, s:b, s:b, s:s, s:b}", "machine",
+				  location->machine, "generator", location->generator->name, "file",
 				  location->file->name, "secret", location->file->secret, "deploy",
-				  location->file->deploy, "there", there));
+				  location->file->deploy, "neededFor",
+				  config_phase_get(location->file->needed_for)->name, "there",
+				  there));
 		return 0;
 	}
 	cli_location_print(location);

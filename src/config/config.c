@@ -223,15 +223,6 @@ static char *specifiers_escape(const char *name)
 	return escaped;
 }
 
-char *config_load_path(const struct config_load *load)
-{
-	char *path = NULL;
-
-	if (asprintf(&path, CONFIG_SECRETS_LINK "/vars/%s/%s", load->generator, load->file) < 0)
-		return NULL;
-	return path;
-}
-
 static char *load_line(const struct config_load *load, const char *socket)
 {
 	_cleanup_free_ char *credential = specifiers_escape(load->credential);
@@ -253,18 +244,50 @@ char *config_vm_load_line(const struct config_vm *vm, const char *credential)
 	return NULL;
 }
 
+static bool vm_loads_of(const struct config_vm *vm, enum config_needed_for needed_for)
+{
+	for (size_t i = 0; i < vm->load_count; i++) {
+		if (vm->loads[i].needed_for == needed_for)
+			return true;
+	}
+	return false;
+}
+
+/* "Wants=" or "After=" the units that make what the VM loads, if there are any. */
+static void dropin_order(const struct config_vm *vm, const char *socket, const char *key,
+			 FILE *stream)
+{
+	bool any = false;
+
+	if (socket) {
+		fprintf(stream, "%s=vmcred.socket\n", key);
+		return;
+	}
+	for (size_t i = 0; i < CONFIG_PHASES; i++) {
+		const char *unit = config_phase_get((enum config_needed_for)i)->unit;
+
+		if (!unit || !vm_loads_of(vm, (enum config_needed_for)i))
+			continue;
+		fprintf(stream, "%s%s%s", any ? "" : key, any ? " " : "=", unit);
+		any = true;
+	}
+	fputs(any ? "\n" : "", stream);
+}
+
 char *config_vm_dropin(const struct config *config, const struct config_vm *vm, const char *socket)
 {
 	_cleanup_free_ char *text = NULL;
 	_cleanup_fclose_ FILE *stream = NULL;
-	const char *before = socket ? "vmcred.socket" : "vmcred-activate.service";
 	size_t size = 0;
 
 	stream = open_memstream(&text, &size);
 	if (!stream)
 		return NULL;
 	fprintf(stream, "# Made by `vmcred units` from %s; changes here are lost.\n", config->path);
-	fprintf(stream, "[Unit]\nWants=%s\nAfter=%s\n[Service]\n", before, before);
+	fprintf(stream, "[Unit]\n");
+	dropin_order(vm, socket, "Wants", stream);
+	dropin_order(vm, socket, "After", stream);
+	fprintf(stream, "[Service]\n");
 	for (size_t i = 0; i < vm->load_count; i++) {
 		_cleanup_free_ char *line = load_line(&vm->loads[i], socket);
 

@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/error.h"
@@ -21,6 +22,23 @@
 /* Where a machine's decrypted secrets are found, as sops-nix has it; below it
  * vars/<generator>/<file>. */
 #define CONFIG_SECRETS_LINK "/run/secrets"
+
+/* What a machine needs a file for, and so when: a phase, which is activated by itself. */
+enum config_needed_for {
+	CONFIG_SERVICES,
+	CONFIG_USERS,        /* before they are created */
+	CONFIG_ACTIVATION,   /* before the system's own activation script runs */
+	CONFIG_PARTITIONING, /* before the system is installed */
+};
+
+#define CONFIG_PHASES 4
+
+struct config_phase {
+	const char *name;   /* as `neededFor` has it */
+	const char *link;   /* to the current generation in the folder "<link>.d" */
+	const char *prefix; /* of GENERATOR/FILE below that */
+	const char *unit;   /* that activates it at boot, or NULL: somebody else has to */
+};
 
 /* How a file is made without a script. */
 enum config_kind_type {
@@ -71,10 +89,11 @@ struct config_kind {
 /* An entry of generators.<name>.files. */
 struct config_file {
 	char *name;
-	bool secret;          /* default true; false: stored in the clear in `value` */
-	bool deploy;          /* default true; false: never activated on a machine */
-	char *owner;          /* default "root" */
-	char *group;          /* default "root" */
+	bool secret; /* default true; false: stored in the clear in `value` */
+	bool deploy; /* default true; false: never activated on a machine */
+	char *owner; /* default "root"; a name or a number */
+	char *group; /* default "root"; likewise */
+	enum config_needed_for needed_for;
 	mode_t mode;          /* default 0400 */
 	char **restart_units; /* NULL-terminated, or NULL */
 	char **reload_units;  /* likewise */
@@ -135,6 +154,7 @@ struct config_load {
 	char *credential;
 	char *generator;
 	char *file;
+	enum config_needed_for needed_for; /* of the file; never CONFIG_PARTITIONING */
 	int line;
 };
 
@@ -232,8 +252,19 @@ bool config_generator_depends_on(const struct config_generator *generator, const
 /* Whether the generator makes files for that machine: it names it, or is shared. */
 bool config_generator_is_for(const struct config_generator *generator, const char *machine);
 
-/* Where the activated file is: "/run/secrets/vars/<generator>/<file>". NULL without memory; the
- * caller frees it. */
+const struct config_phase *config_phase_get(enum config_needed_for needed_for);
+
+/* The phase of that name. VMCRED_USAGE: there is none. */
+int config_phase_find(const char *name, enum config_needed_for *needed_for, struct error *err);
+
+/*
+ * Whether an owner or group is known without looking it up: "root", or a number. Of a number that
+ * is too large, `*number` is UINT32_MAX.
+ */
+bool config_owner_number(const char *owner, uint32_t *number);
+
+/* Where the activated file is, such as "/run/secrets/vars/<generator>/<file>". NULL without memory;
+ * the caller frees it. */
 char *config_load_path(const struct config_load *load);
 
 /*
@@ -249,8 +280,7 @@ char *config_vm_load_line(const struct config_vm *vm, const char *credential);
 /*
  * The drop-in for the VM's unit: a [Service] section with all its LoadCredential= lines, from the
  * activated files or, where `socket` is not NULL, from that socket; and a [Unit] section that wants
- * what makes them. NULL without memory. The caller
- * frees it.
+ * what makes them, as far as that is a unit. NULL without memory. The caller frees it.
  */
 char *config_vm_dropin(const struct config *config, const struct config_vm *vm, const char *socket);
 

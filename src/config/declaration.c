@@ -98,9 +98,10 @@ int schema_reference_reject(struct reader *reader, int line, const char *where, 
 }
 
 static int load_reference_check(struct reader *reader, const struct config *config,
-				const struct config_load *load)
+				struct config_load *load)
 {
 	const struct config_generator *generator = config_generator_find(config, load->generator);
+	const struct config_file *file;
 
 	if (!generator)
 		return schema_reference_reject(
@@ -109,13 +110,21 @@ static int load_reference_check(struct reader *reader, const struct config *conf
 					     config->generator_count,
 					     sizeof(struct config_generator),
 					     offsetof(struct config_generator, name)));
-	if (!config_file_find(generator, load->file))
+	file = config_file_find(generator, load->file);
+	if (!file)
 		return schema_reference_reject(
 			reader, load->line, load->credential, "file", load->file,
 			schema_entry_nearest(load->file, generator->files, generator->file_count,
 					     sizeof(struct config_file),
 					     offsetof(struct config_file, name)));
-	return 0;
+	load->needed_for = file->needed_for;
+	if (load->needed_for != CONFIG_PARTITIONING)
+		return 0;
+	error_set(reader->err, VMCRED_USAGE,
+		  "%s:%d: %s: %s/%s is needed for partitioning, and not there any more when a VM "
+		  "starts",
+		  reader->path, load->line, load->credential, load->generator, load->file);
+	return error_hint(reader->err, "give the VM a file that is needed for something else");
 }
 
 static bool unit_is_default(const struct config_vm *vm)

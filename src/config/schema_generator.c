@@ -26,17 +26,51 @@ static int read_mode(struct reader *reader, struct fy_node *value, void *target)
 
 static int read_needed_for(struct reader *reader, struct fy_node *value, void *target)
 {
-	_cleanup_free_ char *text = NULL;
-	int r = reader_string(reader, value, &text);
+	const char *words[CONFIG_PHASES + 1] = {NULL};
+	int word, r;
 
-	(void)target;
-	if (r < 0)
-		return r;
-	if (strcmp(text, "services") != 0)
-		return reader_reject(reader, value,
-				     "\"%s\" is not supported by vmcred %s, only \"services\"",
-				     text, vmcred_version());
-	return 0;
+	for (size_t i = 0; i < CONFIG_PHASES; i++)
+		words[i] = config_phase_get((enum config_needed_for)i)->name;
+	r = reader_word(reader, value, words, &word);
+	if (r == 0)
+		*(enum config_needed_for *)target = (enum config_needed_for)word;
+	return r;
+}
+
+static int read_owner(struct reader *reader, struct fy_node *value, void *target)
+{
+	char **owner = target;
+	uint32_t number = 0;
+	int r = reader_string(reader, value, owner);
+
+	if (r == 0 && config_owner_number(*owner, &number) && number == UINT32_MAX)
+		return reader_reject(reader, value, "\"%s\" is too large for a number", *owner);
+	return r;
+}
+
+/*
+ * There may be no users yet in any phase before that of the services, and clan and sops-nix want
+ * the files of these phases to be root's.
+ */
+static int file_phase_check(struct reader *reader, const struct config_file *file,
+			    struct fy_node *key)
+{
+	const char *phase = config_phase_get(file->needed_for)->name;
+	const char *owner;
+	uint32_t number;
+
+	if (file->needed_for == CONFIG_SERVICES)
+		return 0;
+	if (!file->deploy) {
+		reader_reject(reader, key, "is needed for %s, and no machine gets it", phase);
+		return error_hint(reader->err, "leave out neededFor or deploy: false");
+	}
+	owner = config_owner_number(file->owner, &number) ? file->group : file->owner;
+	if (config_owner_number(owner, &number))
+		return 0;
+	reader_reject(reader, key, "is needed for %s, when there may be no \"%s\" yet", phase,
+		      owner);
+	return error_hint(reader->err, "let it belong to root, or to a number");
 }
 
 static int file_default(struct reader *reader, struct config_file *file, int line)
@@ -56,10 +90,10 @@ static int read_file(struct reader *reader, const char *name, struct fy_node *ke
 	static const struct reader_key keys[] = {
 		{"secret", reader_bool, offsetof(struct config_file, secret)},
 		{"deploy", reader_bool, offsetof(struct config_file, deploy)},
-		{"owner", reader_string, offsetof(struct config_file, owner)},
-		{"group", reader_string, offsetof(struct config_file, group)},
+		{"owner", read_owner, offsetof(struct config_file, owner)},
+		{"group", read_owner, offsetof(struct config_file, group)},
 		{"mode", read_mode, offsetof(struct config_file, mode)},
-		{"neededFor", read_needed_for, 0},
+		{"neededFor", read_needed_for, offsetof(struct config_file, needed_for)},
 		{"restartUnits", reader_strings, offsetof(struct config_file, restart_units)},
 		{"reloadUnits", reader_strings, offsetof(struct config_file, reload_units)},
 		{0},
@@ -69,7 +103,9 @@ static int read_file(struct reader *reader, const char *name, struct fy_node *ke
 
 	if (r == 0)
 		r = file_default(reader, file, reader_line(key));
-	return r == 0 ? reader_mapping(reader, value, keys, file) : r;
+	if (r == 0)
+		r = reader_mapping(reader, value, keys, file);
+	return r == 0 ? file_phase_check(reader, file, key) : r;
 }
 
 static int read_files(struct reader *reader, struct fy_node *value, void *target)

@@ -95,8 +95,43 @@ static bool credential_is_active(const struct subject *subject,
 	       secret_equal(secret_span(&content), secret_span(&credential->value));
 }
 
+static bool is_loaded_from(const struct subject *subject, enum config_needed_for needed_for)
+{
+	for (size_t i = 0; i < subject->count; i++) {
+		const struct config_load *load = subject->credentials[i].load;
+
+		if (load && load->needed_for == needed_for)
+			return true;
+	}
+	return false;
+}
+
+/* Where the VM's secrets are: "/run/secrets" or several such places. NULL without memory; the
+ * caller frees it. */
+static char *places_text(const struct subject *subject)
+{
+	_cleanup_free_ char *text = NULL;
+	_cleanup_fclose_ FILE *stream = NULL;
+	size_t size = 0;
+
+	stream = open_memstream(&text, &size);
+	for (size_t i = 0; stream && i < CONFIG_PHASES; i++) {
+		if (is_loaded_from(subject, (enum config_needed_for)i))
+			fprintf(stream, "%s%s", ftell(stream) > 0 ? ", " : "",
+				config_phase_get((enum config_needed_for)i)->link);
+	}
+	if (stream && ftell(stream) == 0)
+		fputs(CONFIG_SECRETS_LINK, stream);
+	if (!stream || fflush(stream) != 0)
+		return NULL;
+	fclose(stream);
+	stream = NULL;
+	return pointer_release(&text);
+}
+
 static void activate_look(const struct subject *subject, struct inspect_stage *stage)
 {
+	_cleanup_free_ char *places = places_text(subject);
 	size_t active = 0, wanted = 0;
 	bool on_disk = false;
 
@@ -107,13 +142,12 @@ static void activate_look(const struct subject *subject, struct inspect_stage *s
 		active += credential_is_active(subject, &subject->credentials[i], &on_disk);
 	}
 	if (on_disk)
-		stage_set(stage, INSPECT_WRONG,
-			  CONFIG_SECRETS_LINK " is not on a memory file system");
+		stage_set(stage, INSPECT_WRONG, "%s is not on a memory file system",
+			  places ? places : CONFIG_SECRETS_LINK);
 	else
 		stage_set(stage, active < wanted ? INSPECT_MISSING : INSPECT_SEEN,
-			  "%zu of %zu in " CONFIG_SECRETS_LINK
-			  " with the store's value, in memory only",
-			  active, wanted);
+			  "%zu of %zu in %s with the store's value, in memory only", active, wanted,
+			  places ? places : CONFIG_SECRETS_LINK);
 }
 
 /* systemd's folder of a running unit's credentials; systemd.exec(5), "Credentials". */

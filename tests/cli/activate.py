@@ -49,8 +49,11 @@ def _(folder):
     result = json.loads(expect(example.activate("--json"), 0, None, "").out)
     equal(
         result,
-        {"changed": True, "generation": 2, "secrets": 2, "restartUnits": ["microvm@m.service"], "reloadUnits": []},
-    )
+        {
+            "neededFor": "services", "changed": True, "generation": 2, "secrets": 2,
+            "restartUnits": ["microvm@m.service"], "reloadUnits": [],
+        },
+    )  # fmt: skip
     equal(os.listdir(example.root / "run/secrets.d"), ["2"])
     equal(example.active("one").read_text(), example.get("one").out)
 

@@ -127,6 +127,7 @@ def _(folder):
         (["vmcred", "in"], ["inspect"]),
         (["vmcred", "run", ""], ["vm-1", "vm-2"]),
         (["vmcred", "activate", "--machine", "w"], ["web"]),
+        (["vmcred", "activate", "--needed-for", "u"], ["users"]),
         (["vmcred", "activate", "--check-mode", "s"], ["sopsfile"]),
         (["vmcred", "generate", "--re"], ["--regenerate"]),
         (["vmcred", "run", "--expose", ""], ["argv", "log"]),

@@ -36,7 +36,8 @@ def _(folder):
     names = {path.name for path in installed(folder)}
     wanted = {
         "vmcred", "vmcred-crypto.so", "vmcred.h", "vmcred.pc", "libvmcred.a", "libvmcred.so", "libvmcred.so.0", "microvm@.service",
-        "vmcred-activate.service", "vmcred.service", "vmcred.socket", "vmcred-generator", "vmcred.fish", "_vmcred",
+        "vmcred-activate.service", "vmcred-activate-users.service", "vmcred.service", "vmcred.socket", "vmcred-generator",
+        "vmcred.fish", "_vmcred",
     }  # fmt: skip
     equal(wanted - names, set(), "missing files")
 

@@ -230,7 +230,7 @@ def _(folder):
         vmcred("activate", "--machine", "m", folder / "manifest.json"),
         2,
         "",
-        "vmcred: a manifest says itself what --machine, --identity and --root would: leave them out\n",
+        "vmcred: a manifest says itself what --machine, --needed-for, --identity and --root would: leave them out\n",
     )
     expect(
         vmcred("activate", "--ignore-passwd"),

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is needed for users, for activation and for partitioning has a place of its own, and is activated by itself."""
+import json
+import os
+import re
+import stat
+
+import harness
+from example import Example
+from harness import equal, expect, run, test, vmcred
+
+DECLARATION = """\
+machines:
+  m: {}
+generators:
+  made:
+    machines: [m]
+    files:
+      key: {restartUnits: [key.service]}
+      hash: {neededFor: users, mode: "0440", restartUnits: [hash.service], reloadUnits: [names.service]}
+      host: {neededFor: activation}
+      disk: {neededFor: partitioning}
+    kind: {key: uuid, hash: uuid, host: uuid, disk: uuid}
+  other:
+    machines: [m]
+    files: {hash: {neededFor: users}}
+    kind: {hash: uuid}
+vms:
+  m:
+    loadCredentials:
+      key: made/key
+      hash: made/hash
+      host: made/host
+    credentialFiles: {KEY: key, HASH: hash, HOST: host}
+"""
+
+# phase → the link below run/, what is there
+PHASES = {
+    "services": ("secrets", {"vars/made/key"}),
+    "users": ("secrets-for-users", {"vars/made/hash", "vars/other/hash"}),
+    "activation": ("activation-secrets", {"made/host"}),
+    "partitioning": ("partitioning-secrets", {"made/disk"}),
+}
+
+
+def example_of(folder):
+    return Example(folder, DECLARATION)
+
+
+def activate(example, phase, *words):
+    return example.activate("--needed-for", phase, *words)
+
+
+def files(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def tree(folder):
+    """Names, inodes, times and contents, to compare before with after."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        status = path.lstat()
+        content = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
+        found[str(path.relative_to(folder))] = (status.st_mode, status.st_ino, status.st_mtime_ns, content)
+    return found
+
+
+@test("each phase has its own files in its own place, and activating one leaves the others alone")
+def _(folder):
+    example = example_of(folder)
+    done = set()
+    for phase, (link, wanted) in PHASES.items():
+        result = expect(activate(example, phase), 0, None, "")
+        equal(
+            result.out.splitlines()[0],
+            f"{len(wanted)} secrets{'' if phase == 'services' else f' for {phase}'} in generation 1",
+        )
+        place = example.root / "run" / link
+        equal(os.readlink(place), f"{link}.d/1")
+        equal(files(place.resolve()), wanted, phase)
+        for path in wanted:
+            generator, name = path.split("/")[-2:]
+            equal((place / path).read_text(), example.get(name, generator).out, path)
+        for path in (f"{link}.d", f"{link}.d/1"):
+            equal(stat.S_IMODE((example.root / "run" / path).stat().st_mode), 0o751, path)
+        done |= {link, f"{link}.d"}
+        equal(set(os.listdir(example.root / "run")), done)
+    equal(stat.S_IMODE((example.root / "run/secrets-for-users/vars/made/hash").stat().st_mode), 0o440)
+
+
+@test("without --needed-for it is what services need")
+def _(folder):
+    example = example_of(folder)
+    expect(example.activate(), 0, "1 secrets in generation 1\nto restart: key.service\n", "")
+    equal(sorted(os.listdir(example.root / "run")), ["secrets", "secrets.d"])
+
+
+@test("where nothing of a phase changed, nothing is written and readers keep the same inodes")
+def _(folder):
+    example = example_of(folder)
+    for phase in PHASES:
+        expect(activate(example, phase))
+    before = tree(example.root)
+    for phase, (_link, wanted) in PHASES.items():
+        words = "" if phase == "services" else f" for {phase}"
+        expect(activate(example, phase), 0, f"{len(wanted)} secrets{words} in generation 1, unchanged\n", "")
+    equal(tree(example.root), before)
+
+
+@test("a changed secret makes a new generation of its phase alone, whose units are named")
+def _(folder):
+    example = example_of(folder)
+    for phase in PHASES:
+        expect(activate(example, phase))
+    before = tree(example.root / "run/secrets.d")
+    expect(vmcred("set", "--config", example.config, "m", "made/hash", stdin=b"another"))
+    result = json.loads(expect(activate(example, "users", "--json"), 0, None, "").out)
+    equal(
+        result,
+        {
+            "neededFor": "users", "changed": True, "generation": 2, "secrets": 2,
+            "restartUnits": ["hash.service"], "reloadUnits": ["names.service"],
+        },
+    )  # fmt: skip
+    equal(os.listdir(example.root / "run/secrets-for-users.d"), ["2"])
+    equal((example.root / "run/secrets-for-users/vars/made/hash").read_text(), "another")
+    expect(example.activate(), 0, "1 secrets in generation 1, unchanged\n", "")
+    equal(tree(example.root / "run/secrets.d"), before)
+
+
+@test("a secret that is needed for something else from now on moves there")
+def _(folder):
+    example = example_of(folder)
+    expect(activate(example, "users"))
+    example.config.write_text(DECLARATION.replace("neededFor: users, mode", "neededFor: services, mode"))
+    expect(activate(example, "users"), 0, "1 secrets for users in generation 2\n", "")
+    expect(example.activate())
+    equal(files((example.root / "run/secrets-for-users").resolve()), {"vars/other/hash"})
+    equal(files((example.root / "run/secrets").resolve()), {"vars/made/key", "vars/made/hash"})
+
+
+@test("a phase with a damaged document keeps its old generation, and does not hinder the others")
+def _(folder):
+    example = example_of(folder)
+    expect(activate(example, "users"))
+    expect(example.generate("--regenerate"))
+    example.document("hash", "other").write_text("<<<<<<< HEAD\n")
+    before = tree(example.root)
+    expect(
+        activate(example, "users"),
+        1,
+        "",
+        "vmcred: vars/per-machine/m/other/hash/secret is not a JSON object\n",
+    )
+    equal(tree(example.root), before)
+    expect(example.activate(), 0, "1 secrets in generation 1\nto restart: key.service\n", "")
+
+
+@test("a root on a disk is refused for each phase: plaintext never goes there")
+def _(folder):
+    example = example_of(folder)
+    root = harness.SOURCE / "build" / f"not-in-memory-{os.getpid()}"
+    root.mkdir(parents=True, exist_ok=True)
+    try:
+        for phase, (link, _wanted) in PHASES.items():
+            expect(
+                vmcred(
+                    "activate", "--config", example.config, "--identity", example.identity,
+                    "--root", root, "--needed-for", phase,
+                ),
+                1,
+                "",
+                f"vmcred: {link}.d is not on a memory file system: plaintext must not go to a disk: "
+                "give a --root on tmpfs, such as one below /run or /dev/shm\n",
+            )  # fmt: skip
+        equal(files(root), set())
+    finally:
+        run("rm", "-r", root)
+
+
+@test("each phase has a mount of its own that is never swapped, and looks nobody up before there are users")
+def _(folder):
+    harness.need_root()
+    numbers = DECLARATION.replace("neededFor: users, mode", 'neededFor: users, owner: 1234, group: "77", mode')
+    example = Example(folder, numbers)
+    (folder / "nobody").touch()
+    script = f"""
+        mount -t tmpfs run /run && for file in /etc/passwd /etc/group /etc/nsswitch.conf; do mount --bind {folder}/nobody $file; done
+        for phase in {' '.join(PHASES)}; do "$@" --needed-for $phase || exit; done
+        stat -c '%n %u %g' /run/secrets-for-users/vars/*/*
+        cat /proc/self/mountinfo
+    """
+    words = [harness.VMCRED, "activate", "--config", example.config, "--identity", example.identity]
+    result = expect(run("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *words), 0, None, "")
+    owners = re.findall(r"^/run/secrets-for-users/vars/(\S+) (\S+ \S+)$", result.out, re.M)
+    equal(owners, [("made/hash", "1234 77"), ("other/hash", "0 0")])
+    linux = tuple(int(number) for number in os.uname().release.split(".")[:2])
+    for link, _wanted in PHASES.values():
+        found = re.search(rf" /run/{link}\.d (\S+) .*- (\S+ \S+ \S+)$", result.out, re.M)
+        options, kind = found.groups()
+        equal({"nosuid", "nodev", "noexec"} - set(options.split(",")), set(), link)
+        assert kind.startswith("tmpfs vmcred") and "noswap" in kind if linux >= (6, 4) else kind.startswith("ramfs"), kind
+
+
+@test("an owner of a service's secret may be a number too")
+def _(folder):
+    harness.need_root()
+    example = Example(folder, DECLARATION.replace("key: {restart", "key: {owner: 4321, group: 0, restart"))
+    expect(example.activate())
+    status = (example.root / "run/secrets/vars/made/key").stat()
+    equal((status.st_uid, status.st_gid), (4321, 0))
+
+
+@test("units name the path of each credential's phase, and what activates it")
+def _(folder):
+    example = example_of(folder)
+    expect(
+        vmcred("units", "--config", example.config),
+        0,
+        "# microvm@m.service.d/50-vmcred.conf\n"
+        f"# Made by `vmcred units` from {example.config}; changes here are lost.\n[Unit]\n"
+        "Wants=vmcred-activate.service vmcred-activate-users.service\n"
+        "After=vmcred-activate.service vmcred-activate-users.service\n[Service]\n"
+        "LoadCredential=key:/run/secrets/vars/made/key\n"
+        "LoadCredential=hash:/run/secrets-for-users/vars/made/hash\n"
+        "LoadCredential=host:/run/activation-secrets/made/host\n",
+        "",
+    )
+
+
+@test("list says what each file is needed for")
+def _(folder):
+    example = example_of(folder)
+    result = json.loads(expect(vmcred("list", "--json", "--config", example.config), 0, None, "").out)
+    equal(
+        {f"{row['generator']}/{row['file']}": row["neededFor"] for row in result},
+        {
+            "made/key": "services", "made/hash": "users", "made/host": "activation",
+            "made/disk": "partitioning", "other/hash": "users",
+        },
+    )  # fmt: skip
+
+
+@test("inspect looks for each secret in the place of its phase")
+def _(folder):
+    example = example_of(folder)
+
+    def seen():
+        stages = json.loads(example.inspect("--json").out)
+        return next((stage["state"], stage["seen"]) for stage in stages if stage["stage"] == "activate")
+
+    places = "/run/secrets, /run/secrets-for-users, /run/activation-secrets"
+    expect(example.activate())
+    equal(seen(), ("missing", f"1 of 3 in {places} with the store's value, in memory only"))
+    expect(activate(example, "users"))
+    expect(activate(example, "activation"))
+    equal(seen(), ("seen", f"3 of 3 in {places} with the store's value, in memory only"))
+
+
+@test("a phase that there is not is refused with the nearest one")
+def _(folder):
+    example = example_of(folder)
+    expect(activate(example, "user"), 2, "", 'vmcred: --needed-for: nothing is needed for "user": did you mean "users"?\n')
+    expect(
+        activate(example, "boot"),
+        2,
+        "",
+        'vmcred: --needed-for: nothing is needed for "boot": it is services, users, activation or partitioning\n',
+    )
+    assert not example.root.exists()
+
+
+harness.main()
