@@ -6,6 +6,12 @@
 #include <unistd.h>
 
 #include "cli/terminal.h"
+#include "vars/vars.h"
+
+struct loading {
+	const char *given;
+	struct age_identities identities;
+};
 
 int cli_identities_load(const char *given, struct age_identities *identities, struct error *err)
 {
@@ -24,5 +30,24 @@ int cli_identities_load(const char *given, struct age_identities *identities, st
 	r = age_identity_file_load(AT_FDCWD, path, identities, err);
 	if (r == -(int)VMCRED_MISSING)
 		error_hint(err, "name the machine's identity file with --identity FILE");
+	return r;
+}
+
+static int loading_identities(const struct age_identities **identities, void *data,
+			      struct error *err)
+{
+	struct loading *loading = data;
+
+	*identities = &loading->identities;
+	return cli_identities_load(loading->given, &loading->identities, err);
+}
+
+int cli_writer_find(const struct config *config, int store_dirfd, const char *given, char **writer,
+		    struct error *err)
+{
+	struct loading loading = {.given = given};
+	int r = vars_writer_find(config, store_dirfd, loading_identities, &loading, writer, err);
+
+	age_identities_destroy(&loading.identities);
 	return r;
 }

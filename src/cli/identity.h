@@ -6,6 +6,7 @@
 #define VMCRED_CLI_IDENTITY_H
 
 #include "age/age.h"
+#include "config/config.h"
 
 /* A machine's identity: ours, or where sops-nix and clan keep it. */
 #define CLI_IDENTITY_PATH          "/var/lib/vmcred/identity"
@@ -17,5 +18,9 @@
 
 /* Loads `given`, or without it the first default that is there. */
 int cli_identities_load(const char *given, struct age_identities *identities, struct error *err);
+
+/* vars_writer_find() for that identity, which is loaded where it matters who makes a secret. */
+int cli_writer_find(const struct config *config, int store_dirfd, const char *given, char **writer,
+		    struct error *err);
 
 #endif

@@ -39,14 +39,24 @@ int cli_members_print(struct cli *cli, int store_dirfd, enum store_kind kind, st
 	return r;
 }
 
+static int key_make(const struct member *member, struct error *err)
+{
+	_cleanup_free_ char *writer = NULL;
+	int r = cli_writer_find(&member->config, member->store_dirfd, member->identity, &writer,
+				err);
+
+	return r < 0 ? r
+		     : vars_machine_key_make(&member->config, member->store_dirfd, member->name,
+					     writer, member->force, err);
+}
+
 static int key_register(const struct member *member, struct error *err)
 {
 	if (member->key)
 		return store_key_write(member->store_dirfd, member->kind, member->name, member->key,
 				       member->force, err);
 	if (member->kind == STORE_MACHINES)
-		return vars_machine_key_make(&member->config, member->store_dirfd, member->name,
-					     member->force, err);
+		return key_make(member, err);
 	error_set(err, VMCRED_USAGE, "user add needs the user's public key");
 	return error_hint(err, "--age-key KEY gives it; `vmcred keygen` makes one");
 }

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "cli/cli.h"
+#include "cli/identity.h"
 #include "cli/location.h"
 #include "cli/terminal.h"
 
@@ -28,9 +29,10 @@ static int value_read(const char *path, const char *word, struct secret *value, 
 
 int command_set(struct cli *cli, int argc, char **argv, struct error *err)
 {
-	const char *path = NULL;
+	const char *path = NULL, *identity = NULL;
 	const struct cli_option rows[] = {
 		{"file", "FILE", "read the value from there (default: stdin)", &path},
+		{"identity", "FILE", CLI_IDENTITY_HELP, &identity},
 		{0},
 	};
 	const struct cli_usage usage = {
@@ -45,6 +47,7 @@ int command_set(struct cli *cli, int argc, char **argv, struct error *err)
 	_cleanup_config_ struct config config = {0};
 	_cleanup_secret_ struct secret value = {0};
 	_cleanup_close_ int store_dirfd = -1;
+	_cleanup_free_ char *writer = NULL;
 	struct vars_location location = {0};
 	int first, r = cli_parse(cli, &usage, argc, argv, &first, err);
 
@@ -57,5 +60,8 @@ int command_set(struct cli *cli, int argc, char **argv, struct error *err)
 		r = value_read(path, argv[first + 1], &value, err);
 	if (r == 0)
 		r = vars_lock(store_dirfd, err);
-	return r < 0 ? r : vars_set(&config, store_dirfd, &location, secret_span(&value), err);
+	if (r == 0 && location.file->secret)
+		r = cli_writer_find(&config, store_dirfd, identity, &writer, err);
+	return r < 0 ? r
+		     : vars_set(&config, store_dirfd, &location, writer, secret_span(&value), err);
 }

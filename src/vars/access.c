@@ -87,7 +87,7 @@ int access_add(struct access *access, enum store_kind kind, const char *name, st
 }
 
 int access_declared(const struct config *config, int store_dirfd, char *const *machines,
-		    struct access *access, struct error *err)
+		    const char *writer, struct access *access, struct error *err)
 {
 	char *const *groups = config->default_groups;
 	int r = 0;
@@ -96,6 +96,8 @@ int access_declared(const struct config *config, int store_dirfd, char *const *m
 		r = access_add(access, STORE_MACHINES, *machines, err);
 	for (; r == 0 && groups && *groups; groups++)
 		r = access_add(access, STORE_GROUPS, *groups, err);
+	if (r == 0 && writer)
+		r = access_add(access, STORE_USERS, writer, err);
 	if (r == 0 && !config->default_groups)
 		r = store_names_list(store_dirfd, "sops/users", &access->names[STORE_USERS], err);
 	return r;

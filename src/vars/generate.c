@@ -28,6 +28,7 @@ struct run {
 	int store_dirfd;
 	const struct vars_generate_options *options;
 	const struct report *report;
+	char *writer;         /* owned; for whom it is, too, or NULL */
 	char **all_machines;  /* owned; names, NULL-terminated */
 	bool *has_dependents; /* owned; for each generator */
 	struct made *made;    /* owned; of the shared jobs and of the current machine's */
@@ -59,6 +60,7 @@ static void run_destroy(struct run *run)
 	for (size_t i = 0; i < run->answer_count; i++)
 		secret_destroy(&run->answers[i].text);
 	free(run->answers);
+	free(run->writer);
 	free(run->all_machines);
 	free(run->has_dependents);
 }
@@ -213,7 +215,7 @@ static int job_seal(const struct run *run, const struct vars_job *job,
 				   ? job->generator->machines
 				   : run->all_machines;
 	return vars_store_write(run->config, run->store_dirfd, job->machine, job->generator, values,
-				machines, err);
+				machines, run->writer, err);
 }
 
 static int job_run(struct run *run, const struct vars_job *job, struct error *err)
@@ -281,6 +283,9 @@ int vars_generate(const struct config *config, int store_dirfd,
 	if (r < 0)
 		return r;
 	r = plan_make(config, store_dirfd, options, report, &plan, err);
+	if (r == 0 && plan.count > 0 && !options->dry_run)
+		r = vars_writer_find(config, store_dirfd, options->identities, options->data,
+				     &run.writer, err);
 	if (r == 0)
 		r = jobs_run(&run, &plan, err);
 	plan_destroy(&plan);

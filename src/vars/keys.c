@@ -121,13 +121,10 @@ static int key_format(const char *public_key, char **text, struct error *err)
 {
 	_cleanup_json_ json_t *keys =
 		json_pack("[{s:s, s:s}]", "publickey", public_key, "type", "age");
-	_cleanup_free_ char *dump = keys ? json_dumps(keys, JSON_INDENT(2)) : NULL;
 
-	if (!dump || asprintf(text, "%s\n", dump) < 0) {
-		*text = NULL;
-		return error_no_memory(err);
-	}
-	return 0;
+	/* As clan writes it: no line break at the end. */
+	*text = keys ? json_dumps(keys, JSON_INDENT(2)) : NULL;
+	return *text ? 0 : error_no_memory(err);
 }
 
 int store_key_write(int store_dirfd, enum store_kind kind, const char *name, const char *public_key,

@@ -75,7 +75,7 @@ static int key_check(int store_dirfd, const char *machine, bool force, struct er
 }
 
 int vars_machine_key_make(const struct config *config, int store_dirfd, const char *machine,
-			  bool force, struct error *err)
+			  const char *writer, bool force, struct error *err)
 {
 	_cleanup_age_identities_ struct age_identities identities = {0};
 	_cleanup_age_recipients_ struct age_recipients recipients = {0};
@@ -85,7 +85,7 @@ int vars_machine_key_make(const struct config *config, int store_dirfd, const ch
 
 	if (r != 0)
 		return r < 0 ? r : 0;
-	r = access_declared(config, store_dirfd, NULL, &access, err);
+	r = access_declared(config, store_dirfd, NULL, writer, &access, err);
 	if (r == 0)
 		r = access_recipients(store_dirfd, &access, NULL, &recipients, err);
 	if (r < 0)

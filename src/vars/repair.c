@@ -70,19 +70,6 @@ static int document_read(struct secret_state *state, struct error *err)
 	return r;
 }
 
-/* Those who are still there; a link to somebody who is not any more gives nothing to anybody. */
-static int access_keep(int store_dirfd, const struct access *from, enum store_kind kind,
-		       const struct vars_departing *departing, struct access *to, struct error *err)
-{
-	for (char **name = from->names[kind]; name && *name; name++) {
-		if (!access_counts(store_dirfd, kind, *name, departing))
-			continue;
-		if (access_add(to, kind, *name, err) < 0)
-			return -(int)err->code;
-	}
-	return 0;
-}
-
 /* The machines that the location is for, if it is deployed. `all` has room for every machine. */
 static char *const *location_machines(const struct config *config,
 				      const struct vars_location *location, char **all)
@@ -102,9 +89,10 @@ static char *const *location_machines(const struct config *config,
 	return all;
 }
 
+/* `writer` is the user for whom a secret is because they make it, or NULL. */
 static int access_want(const struct config *config, int store_dirfd,
 		       const struct vars_location *location, const struct vars_departing *departing,
-		       struct secret_state *state, struct error *err)
+		       const char *writer, struct secret_state *state, struct error *err)
 {
 	_cleanup_free_ char **all = calloc(config->machine_count + 2, sizeof(char *));
 	_cleanup_access_ struct access declared = {0};
@@ -112,7 +100,7 @@ static int access_want(const struct config *config, int store_dirfd,
 
 	if (!all)
 		return error_no_memory(err);
-	r = access_declared(config, store_dirfd, location_machines(config, location, all),
+	r = access_declared(config, store_dirfd, location_machines(config, location, all), writer,
 			    &declared, err);
 	for (int kind = 0; r == 0 && kind < STORE_KINDS; kind++)
 		r = access_keep(store_dirfd, &declared, (enum store_kind)kind, departing,
@@ -139,7 +127,7 @@ static int state_read(const struct config *config, int store_dirfd,
 		r = document_read(state, err);
 	if (r == 0)
 		r = access_read(state->dirfd, &state->is, err);
-	return r < 0 ? r : access_want(config, store_dirfd, location, departing, state, err);
+	return r < 0 ? r : access_want(config, store_dirfd, location, departing, NULL, state, err);
 }
 
 static bool recipients_have(const struct age_recipients *recipients, const char *text)
@@ -311,7 +299,7 @@ int vars_fix(const struct config *config, int store_dirfd, const struct vars_loc
 }
 
 int vars_set(const struct config *config, int store_dirfd, const struct vars_location *location,
-	     struct span plaintext, struct error *err)
+	     const char *writer, struct span plaintext, struct error *err)
 {
 	__attribute__((cleanup(state_destroy))) struct secret_state state = {.dirfd = -1};
 	_cleanup_secret_ struct secret document = {0};
@@ -333,7 +321,7 @@ int vars_set(const struct config *config, int store_dirfd, const struct vars_loc
 		return file_replace(state.dirfd, "value", plaintext, 0644, err);
 	r = access_read(state.dirfd, &state.is, err);
 	if (r == 0)
-		r = access_want(config, store_dirfd, location, &nobody, &state, err);
+		r = access_want(config, store_dirfd, location, &nobody, writer, &state, err);
 	if (r == 0 && state.recipients.count == 0)
 		r = error_set(err, VMCRED_USAGE, "%s would be for nobody", state.path);
 	if (r == 0)

@@ -89,28 +89,39 @@ struct readers {
 };
 
 struct writing {
+	const struct config *config;
+	int store_dirfd;
+	int parent_dirfd;    /* of the generator's folder */
 	const char *machine; /* NULL: shared */
 	const struct config_generator *generator;
-	struct readers readers[2]; /* [1]: of what is deployed */
+	char *const *machines;
+	const char *writer;        /* may be NULL */
+	struct readers readers[2]; /* as declared; [1]: of what is deployed */
 };
+
+static void readers_destroy(struct readers *readers)
+{
+	access_destroy(&readers->access);
+	age_recipients_destroy(&readers->recipients);
+}
 
 static void writing_destroy(struct writing *writing)
 {
-	for (size_t i = 0; i < 2; i++) {
-		access_destroy(&writing->readers[i].access);
-		age_recipients_destroy(&writing->readers[i].recipients);
-	}
+	readers_destroy(&writing->readers[0]);
+	readers_destroy(&writing->readers[1]);
 }
 
-/* Before anything is written: most of what can go wrong goes wrong here. */
-static int readers_find(const struct config *config, int store_dirfd, char *const *machines,
-			struct readers *readers, struct error *err)
+/* Adds to those that are in `readers->access` already. */
+static int readers_find(const struct writing *writing, bool deploy, struct readers *readers,
+			struct error *err)
 {
-	int r = access_declared(config, store_dirfd, machines, &readers->access, err);
+	int r = access_declared(writing->config, writing->store_dirfd,
+				deploy ? writing->machines : NULL, writing->writer,
+				&readers->access, err);
 
 	if (r == 0)
-		r = access_recipients(store_dirfd, &readers->access, NULL, &readers->recipients,
-				      err);
+		r = access_recipients(writing->store_dirfd, &readers->access, NULL,
+				      &readers->recipients, err);
 	if (r < 0 || readers->recipients.count > 0)
 		return r;
 	error_set(err, VMCRED_USAGE,
@@ -118,42 +129,82 @@ static int readers_find(const struct config *config, int store_dirfd, char *cons
 	return error_hint(err, "`vmcred user add NAME --age-key KEY` makes one");
 }
 
-static int writing_prepare(const struct config *config, int store_dirfd,
-			   const struct config_generator *generator, char *const *machines,
-			   struct writing *writing, struct error *err)
+/* Before anything is written: most of what can go wrong goes wrong here. */
+static int writing_prepare(struct writing *writing, struct error *err)
 {
+	const struct config_generator *generator = writing->generator;
+
 	for (size_t i = 0; i < generator->file_count; i++) {
 		const struct config_file *file = &generator->files[i];
 		struct readers *readers = &writing->readers[file->deploy];
 
 		if (!file->secret || readers->recipients.count > 0)
 			continue;
-		if (readers_find(config, store_dirfd, file->deploy ? machines : NULL, readers,
-				 err) < 0)
+		if (readers_find(writing, file->deploy, readers, err) < 0)
 			return error_wrap(err, "%s/%s", generator->name, file->name);
 	}
 	return 0;
 }
 
+static bool access_is_within(const struct access *access, const struct access *whole)
+{
+	for (int kind = 0; kind < STORE_KINDS; kind++) {
+		for (char **name = access->names[kind]; name && *name; name++) {
+			if (!access_has(whole, (enum store_kind)kind, *name))
+				return false;
+		}
+	}
+	return true;
+}
+
+/* Those that the declaration has, and whom the file was given to before: `*readers` is one of the
+ * writing's, or `own`. */
+static int file_readers(const struct writing *writing, const struct config_file *file,
+			struct readers *own, const struct readers **readers, struct error *err)
+{
+	_cleanup_free_ char *folder = NULL;
+	int r;
+
+	if (asprintf(&folder, "%s/%s", writing->generator->name, file->name) < 0) {
+		folder = NULL;
+		return error_no_memory(err);
+	}
+	*readers = &writing->readers[file->deploy];
+	r = access_given(writing->store_dirfd, writing->parent_dirfd, folder, &own->access, err);
+	if (r < 0 || access_is_within(&own->access, &(*readers)->access))
+		return r;
+	*readers = own;
+	return readers_find(writing, file->deploy, own, err);
+}
+
+static int secret_write(const struct writing *writing, int dirfd, const struct vars_value *value,
+			struct error *err)
+{
+	const struct vars_location location = {writing->machine, writing->generator, value->file};
+	__attribute__((cleanup(readers_destroy))) struct readers own = {0};
+	_cleanup_secret_ struct secret document = {0};
+	const struct readers *readers;
+	int r = file_readers(writing, value->file, &own, &readers, err);
+
+	if (r == 0)
+		r = sops_binary_encrypt(secret_span(&value->plaintext), &readers->recipients,
+					&document, err);
+	if (r == 0)
+		r = file_write_new(dirfd, "secret", secret_span(&document), 0644, err);
+	return r < 0 ? r : access_links_write(dirfd, store_up(&location), &readers->access, err);
+}
+
 static int value_write(const struct writing *writing, int generator_dirfd,
 		       const struct vars_value *value, struct error *err)
 {
-	const struct readers *readers = &writing->readers[value->file->deploy];
-	const struct vars_location location = {writing->machine, writing->generator, value->file};
 	_cleanup_close_ int dirfd = dir_make(generator_dirfd, value->file->name, 0755, err);
-	_cleanup_secret_ struct secret document = {0};
 	int r;
 
 	if (dirfd < 0)
 		return dirfd;
 	if (!value->file->secret)
 		return file_write_new(dirfd, "value", secret_span(&value->plaintext), 0644, err);
-	r = sops_binary_encrypt(secret_span(&value->plaintext), &readers->recipients, &document,
-				err);
-	if (r == 0)
-		r = file_write_new(dirfd, "secret", secret_span(&document), 0644, err);
-	if (r == 0)
-		r = access_links_write(dirfd, store_up(&location), &readers->access, err);
+	r = secret_write(writing, dirfd, value, err);
 	return r < 0 ? r : dir_sync(dirfd, value->file->name, err);
 }
 
@@ -212,20 +263,26 @@ static int generator_write(const struct writing *writing, int parent_dirfd,
 
 int vars_store_write(const struct config *config, int store_dirfd, const char *machine,
 		     const struct config_generator *generator, const struct vars_value *values,
-		     char *const *machines, struct error *err)
+		     char *const *machines, const char *writer, struct error *err)
 {
-	__attribute__((cleanup(writing_destroy))) struct writing writing = {.machine = machine,
-									    .generator = generator};
+	__attribute__((cleanup(writing_destroy))) struct writing writing = {
+		.config = config,
+		.store_dirfd = store_dirfd,
+		.machine = machine,
+		.generator = generator,
+		.machines = machines,
+		.writer = writer,
+	};
 	_cleanup_free_ char *parent = store_generators_path(machine);
 	_cleanup_close_ int parent_dirfd = -1;
-	int r = parent ? writing_prepare(config, store_dirfd, generator, machines, &writing, err)
-		       : error_no_memory(err);
+	int r = parent ? writing_prepare(&writing, err) : error_no_memory(err);
 
 	if (r < 0)
 		return r;
 	parent_dirfd = dir_make(store_dirfd, parent, 0755, err);
 	if (parent_dirfd < 0)
 		return parent_dirfd;
+	writing.parent_dirfd = parent_dirfd;
 	r = dir_remove_temporaries(parent_dirfd, generator->name, false, err);
 	if (r == 0)
 		r = generator_write(&writing, parent_dirfd, generator, values, err);

@@ -45,9 +45,18 @@ struct access {
 int access_read(int secret_dirfd, struct access *access, struct error *err);
 
 /* What the declaration gives: the machines (NULL-terminated; may be NULL), and the default groups,
- * or all users where there are none. */
+ * or all users where it says nothing of groups. `writer`, who makes the secret, may be NULL. */
 int access_declared(const struct config *config, int store_dirfd, char *const *machines,
-		    struct access *access, struct error *err);
+		    const char *writer, struct access *access, struct error *err);
+
+/* Adds those of `from` that count. */
+int access_keep(int store_dirfd, const struct access *from, enum store_kind kind,
+		const struct vars_departing *departing, struct access *to, struct error *err);
+
+/* Adds the users and groups that the secret in `folder` was given to by its links; machines are the
+ * declaration's alone. A folder that is not there gives nothing. */
+int access_given(int store_dirfd, int folder_dirfd, const char *folder, struct access *access,
+		 struct error *err);
 
 bool access_equal(const struct access *a, const struct access *b);
 bool access_has(const struct access *access, enum store_kind kind, const char *name);

@@ -65,12 +65,13 @@ struct vars_value {
 /*
  * Encrypts a generator's values and puts them into the store in one step. What was there for the
  * generator is replaced. A value is for the machines (NULL-terminated names), if it is deployed,
- * and for the declaration's default groups, or all users where there are none. `machine` is NULL
- * for a shared generator. The caller holds the store's lock.
+ * for the declaration's default groups, or all users where it says nothing of groups, for `writer`
+ * (vars_writer_find(); may be NULL), and for those that the file was given to before by links.
+ * `machine` is NULL for a shared generator. The caller holds the store's lock.
  */
 int vars_store_write(const struct config *config, int store_dirfd, const char *machine,
 		     const struct config_generator *generator, const struct vars_value *values,
-		     char *const *machines, struct error *err);
+		     char *const *machines, const char *writer, struct error *err);
 
 /*
  * The SHA-256 of the generator's `validation` in hexadecimal, as clan computes it; "" for none.
@@ -142,6 +143,14 @@ void vars_values_release(struct vars_value *values, size_t count);
 typedef int (*vars_identities_fn)(const struct age_identities **identities, void *data,
 				  struct error *err);
 
+/*
+ * The user of the store who has the key of one of the identities: with `defaultGroups: []` what is
+ * made is for whoever makes it, as with clan. NULL where the declaration says more; then there is
+ * no need for identities. VMCRED_USAGE: there is no such user. The caller frees `*writer`.
+ */
+int vars_writer_find(const struct config *config, int store_dirfd, vars_identities_fn identities,
+		     void *data, char **writer, struct error *err);
+
 /* Why a generator's files are made. */
 enum vars_reason {
 	VARS_MISSING,    /* they are not there */
@@ -173,7 +182,7 @@ struct vars_generate_options {
 	int (*ask)(const struct config_generator *generator, const struct config_prompt *prompt,
 		   struct secret *answer, void *data, struct error *err);
 
-	/* For files of the store that a generator depends on. */
+	/* For files of the store that a generator depends on, and to know who makes them. */
 	vars_identities_fn identities;
 
 	void *data;
@@ -229,10 +238,10 @@ int vars_fix(const struct config *config, int store_dirfd, const struct vars_loc
 	     const struct vars_departing *departing, vars_identities_fn identities, void *data,
 	     char **detail, struct error *err);
 
-/* Puts one value into the store, for the readers that the file has or would get. The caller holds
- * the store's lock. */
+/* Puts one value into the store, for the readers that the file has or would get, and for `writer`
+ * (vars_writer_find(); may be NULL). The caller holds the store's lock. */
 int vars_set(const struct config *config, int store_dirfd, const struct vars_location *location,
-	     struct span plaintext, struct error *err);
+	     const char *writer, struct span plaintext, struct error *err);
 
 /* Takes the store's lock, until its descriptor is closed; waits for who has it. */
 int vars_lock(int store_dirfd, struct error *err);
@@ -245,9 +254,10 @@ int vars_members_list(int store_dirfd, enum store_kind kind, char ***names, stru
 int vars_member_check(int store_dirfd, enum store_kind kind, const char *name, struct error *err);
 
 /* Makes a key for a machine that has none, or in place of the one that it has with `force`: the
- * private half is kept in the store, encrypted to the users. VMCRED_USAGE: there are none. */
+ * private half is kept in the store, encrypted to the users, and to `writer` (vars_writer_find();
+ * may be NULL). VMCRED_USAGE: there are none. */
 int vars_machine_key_make(const struct config *config, int store_dirfd, const char *machine,
-			  bool force, struct error *err);
+			  const char *writer, bool force, struct error *err);
 
 /* Removes a machine, a user or a group, with its places in groups. VMCRED_MISSING: it is not there.
  */

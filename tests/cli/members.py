@@ -254,6 +254,43 @@ def _(folder):
            "nothing to do: all secrets are encrypted to those who may read them\n", "")  # fmt: skip
 
 
+@test("what is made anew is for those that it was given to by links, too")
+def _(folder):
+    store = Store(folder)
+    expect(store("group", "add", "admins", "--user", "ada"), 0, "", "")
+    (folder / "vmcred.yaml").write_text(GROUPED)
+    expect(store("generate"))
+    users = folder / "vars/per-machine/m/own/it/users"
+    users.mkdir()
+    (users / "bob").symlink_to("../../../../../../sops/users/bob")
+    expect(store("generate", "m", "--generator", "own", "--regenerate"), 0, "own for m: made it, kept, open\n", "")
+    equal(store.readers(OWN_M), ["ada", "bob", "m"])
+    equal(store.links(OWN_M), {"machines": ["m"], "users": ["bob"], "groups": ["admins"]})
+    equal(store.readers(KEPT_M), ["ada"])
+
+
+@test("with an empty list of default groups a secret is for its machines and whoever makes it")
+def _(folder):
+    store = Store(folder, users=())
+    for user in ("ada", "bob"):
+        expect(store("user", "add", user, "--age-key", store.keys[user]), 0, "", "")
+    (folder / "vmcred.yaml").write_text("sops: {defaultGroups: []}\n" + DECLARATION)
+    stranger = ("vmcred: no user of the store has the key of the identity: with `defaultGroups: []` secrets are for the user "
+                "who makes them: `vmcred user add NAME --age-key KEY` registers one\n")  # fmt: skip
+    expect(store("machine", "add", "n", "--identity", folder / "eve"), 2, "", stranger)
+    expect(store("machine", "add", "n", "--identity", folder / "bob"), 0, "", "")
+    equal(store.readers(KEY_N), ["bob"])
+    expect(store("generate", "--identity", folder / "eve"), 2, "", stranger)
+    expect(store("generate", "--identity", folder / "ada"))
+    equal(store.readers(OWN_M), ["ada", "m"])
+    equal(store.readers(KEPT_M), ["ada"])
+    equal(store.links(SHARED), {"machines": ["m", "n"], "users": ["ada"]})
+    expect(store("check"), 0, "all 7 files are as declared\n", "")
+    expect(store("set", "m", "own/it", "--identity", folder / "bob", stdin="by bob"), 0, "", "")
+    equal(store.readers(OWN_M), ["ada", "bob", "m"])
+    expect(store("fix"), 0, "nothing to do: all secrets are encrypted to those who may read them\n", "")
+
+
 @test("a machine that is taken out of the declaration loses what it shared")
 def _(folder):
     store = Store(folder)
