@@ -165,11 +165,11 @@ static int file_readers(const struct writing *writing, const struct config_file 
 	_cleanup_free_ char *folder = NULL;
 	int r;
 
+	*readers = &writing->readers[file->deploy];
 	if (asprintf(&folder, "%s/%s", writing->generator->name, file->name) < 0) {
 		folder = NULL;
 		return error_no_memory(err);
 	}
-	*readers = &writing->readers[file->deploy];
 	r = access_given(writing->store_dirfd, writing->parent_dirfd, folder, &own->access, err);
 	if (r < 0 || access_is_within(&own->access, &(*readers)->access))
 		return r;
