@@ -69,10 +69,17 @@ int manifest_item_read(const struct manifest *manifest, const json_t *object, bo
 /* manifest.c: `path` with %r and %% replaced, in new memory; NULL without. */
 char *manifest_path(const char *path, const char *runtime_dir);
 
-/* manifest_keys.c: the identities that the manifest names. */
-int manifest_identities(const struct manifest *manifest, const char *age_key_file,
-			const struct report *report, struct age_identities *identities,
-			struct error *err);
+/* The keys that a manifest's documents are opened with. Starts as {0}. */
+struct manifest_keys {
+	struct age_identities identities;
+	struct sops_pgp_keys pgp_keys;
+};
+
+/* manifest_keys.c: loads the keys that the manifest names. The caller releases them, also after a
+ * failure. */
+int manifest_keys_load(const struct manifest *manifest, const char *age_key_file,
+		       const struct report *report, struct manifest_keys *keys, struct error *err);
+void manifest_keys_release(struct manifest_keys *keys);
 
 /* manifest_decrypt.c: whether a secret of the store is one key of it; of others it is the whole. */
 bool manifest_has_keys(const struct sops_store *store);
@@ -81,8 +88,8 @@ bool manifest_has_keys(const struct sops_store *store);
 int manifest_documents_read(struct manifest *manifest, struct error *err);
 
 /* manifest_decrypt.c: the content of each item. */
-int manifest_decrypt(struct manifest *manifest, const struct age_identities *identities,
-		     const char *gpg, struct active_file *files, struct error *err);
+int manifest_decrypt(struct manifest *manifest, const struct manifest_keys *keys, const char *gpg,
+		     struct active_file *files, struct error *err);
 
 /* manifest_units.c: what changed goes to the result, as far as it is asked for. */
 int manifest_changes(const struct manifest *manifest, const struct generation_place *place,

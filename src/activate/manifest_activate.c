@@ -147,7 +147,7 @@ int activate_manifest(struct manifest *manifest, const struct manifest_options *
 		      struct error *err)
 {
 	__attribute__((cleanup(file_list_release))) struct file_list files = {0};
-	_cleanup_age_identities_ struct age_identities identities = {0};
+	__attribute__((cleanup(manifest_keys_release))) struct manifest_keys keys = {0};
 	_cleanup_close_ int dirfd = -1, link_dirfd = -1;
 	struct generation_place place = {
 		.target = manifest->mount_point,
@@ -156,11 +156,11 @@ int activate_manifest(struct manifest *manifest, const struct manifest_options *
 	int r;
 
 	*result = (struct activate_result){.secret_count = manifest->secret_count};
-	r = manifest_identities(manifest, options->age_key_file, report, &identities, err);
+	r = manifest_keys_load(manifest, options->age_key_file, report, &keys, err);
 	if (r == 0)
 		r = files_make(manifest, &files, err);
 	if (r == 0)
-		r = manifest_decrypt(manifest, &identities, options->gpg, files.items, err);
+		r = manifest_decrypt(manifest, &keys, options->gpg, files.items, err);
 	if (r < 0)
 		return r;
 	if (options->dry)

@@ -155,32 +155,20 @@ static int template_render(const struct manifest *manifest, const struct manifes
 	return r < 0 ? error_wrap(err, "template %s", item->name) : 0;
 }
 
-/* SSH keys as PGP keys are the one thing of a manifest that cannot be done; that is of consequence
- * only where a document needs one. */
-static int no_ssh_pgp(const struct manifest *manifest, struct error *err)
-{
-	if (err->code == VMCRED_MISSING &&
-	    json_array_size(json_object_get(manifest->root, "sshKeyPaths")) > 0)
-		error_hint(err, "the SSH keys of sshKeyPaths cannot be used as PGP keys: encrypt "
-				"the document for an age key too (ageKeyFile, ageSshKeyPaths)");
-	return -(int)err->code;
-}
-
-int manifest_decrypt(struct manifest *manifest, const struct age_identities *identities,
-		     const char *gpg, struct active_file *files, struct error *err)
+int manifest_decrypt(struct manifest *manifest, const struct manifest_keys *keys, const char *gpg,
+		     struct active_file *files, struct error *err)
 {
 	bool has_ssh_pgp = json_array_size(json_object_get(manifest->root, "sshKeyPaths")) > 0;
+	/* Where SSH keys are the PGP keys, they are the only ones, as for sops-nix. */
 	const struct sops_keyring keyring = {
-		.identities = identities,
+		.identities = &keys->identities,
+		.pgp_keys = &keys->pgp_keys,
 		.gpg = has_ssh_pgp ? NULL : gpg,
 	};
 	int r = manifest_documents_read(manifest, err);
 
-	if (r == 0) {
+	if (r == 0)
 		r = documents_do(manifest, &keyring, err);
-		if (r < 0)
-			return no_ssh_pgp(manifest, err);
-	}
 	for (size_t i = 0; r == 0 && i < manifest->secret_count; i++)
 		r = secret_extract(manifest, &manifest->items[i], &files[i].content, err);
 	for (size_t i = 0; r == 0 && i < manifest->template_count; i++) {

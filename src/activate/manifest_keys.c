@@ -1,52 +1,98 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The age keys that a manifest names. PGP keys are gpg's business. */
+/* The keys that a manifest names. Those in gnupgHome are gpg's business. */
+#include "activate/manifest.h"
+
 #include <fcntl.h>
 
-#include "activate/manifest.h"
 #include "base/io.h"
 
 #define SSH_KEY_SIZE_MAX ((size_t)64 * 1024)
 
+/* What an SSH key becomes: the key's own words come with the key. */
+struct conversion {
+	const char *member, *kind;
+	int (*add)(struct manifest_keys *keys, struct span text, const char *path,
+		   const char **name, struct error *err);
+};
+
+static int age_key_add(struct manifest_keys *keys, struct span text, const char *path,
+		       const char **name, struct error *err)
+{
+	struct age_identities *identities = &keys->identities;
+	int r = age_identities_add_converted(identities, text, path, err);
+
+	if (r == 0)
+		*name = age_identity_recipient(identities->items[identities->count - 1]);
+	return r;
+}
+
+static int pgp_key_add(struct manifest_keys *keys, struct span text, const char *path,
+		       const char **name, struct error *err)
+{
+	int r = sops_pgp_keys_add_ssh(&keys->pgp_keys, text, path, err);
+
+	if (r == 0)
+		*name = sops_pgp_key_fingerprint(&keys->pgp_keys, keys->pgp_keys.count - 1);
+	return r;
+}
+
+static const struct conversion conversions[] = {
+	{"ageSshKeyPaths", "age", age_key_add},
+	{"sshKeyPaths", "PGP", pgp_key_add},
+};
+
+#define CONVERSIONS (sizeof(conversions) / sizeof(conversions[0]))
+
 /* A machine may have keys of several types, and some not yet: what cannot be used is told, and the
  * others are. */
-static void ssh_key_add(const struct manifest *manifest, const char *path,
-			const struct report *report, struct age_identities *identities)
+static void ssh_key_add(const struct manifest *manifest, const struct conversion *conversion,
+			const char *path, const struct report *report, struct manifest_keys *keys)
 {
 	_cleanup_error_ struct error reason = {0};
 	_cleanup_secret_ struct secret text = {0};
+	const char *name = NULL;
 	int r = file_read_secret(AT_FDCWD, path, SSH_KEY_SIZE_MAX, &text, &reason);
 
 	if (r == 0)
-		r = age_identities_add_converted(identities, secret_span(&text), path, &reason);
+		r = conversion->add(keys, secret_span(&text), path, &name, &reason);
 	if (r < 0)
-		report_message(report, REPORT_WARNING, "a key of ageSshKeyPaths is not used: %s",
-			       reason.text ? reason.text : path);
+		report_message(report, REPORT_WARNING, "a key of %s is not used: %s",
+			       conversion->member, reason.text ? reason.text : path);
 	else if (manifest->log_keys)
-		report_message(report, REPORT_INFO, "imported %s as age key %s", path,
-			       age_identity_recipient(identities->items[identities->count - 1]));
+		report_message(report, REPORT_INFO, "imported %s as %s key %s", path,
+			       conversion->kind, name);
 }
 
-int manifest_identities(const struct manifest *manifest, const char *age_key_file,
-			const struct report *report, struct age_identities *identities,
-			struct error *err)
+int manifest_keys_load(const struct manifest *manifest, const char *age_key_file,
+		       const struct report *report, struct manifest_keys *keys, struct error *err)
 {
 	struct report loud = *report;
-	const json_t *paths = NULL;
 	const char *file = "";
-	int r = manifest_texts(manifest->root, "ageSshKeyPaths", &paths, err);
+	bool has_age_keys = false;
+	int r = manifest_text(manifest->root, "ageKeyFile", "", &file, err);
 
-	if (r == 0)
-		r = manifest_text(manifest->root, "ageKeyFile", "", &file, err);
-	if (r < 0)
-		return r;
 	if (manifest->log_keys && loud.level < REPORT_INFO)
 		loud.level = REPORT_INFO;
-	for (size_t i = 0; i < json_array_size(paths); i++)
-		ssh_key_add(manifest, json_string_value(json_array_get(paths, i)), &loud,
-			    identities);
+	for (size_t i = 0; r == 0 && i < CONVERSIONS; i++) {
+		const json_t *paths = NULL;
+
+		r = manifest_texts(manifest->root, conversions[i].member, &paths, err);
+		for (size_t j = 0; r == 0 && j < json_array_size(paths); j++)
+			ssh_key_add(manifest, &conversions[i],
+				    json_string_value(json_array_get(paths, j)), &loud, keys);
+		has_age_keys = has_age_keys || (i == 0 && json_array_size(paths) > 0);
+	}
+	if (r < 0)
+		return r;
 	if (*file)
-		return age_identity_file_load(AT_FDCWD, file, identities, err);
-	if (json_array_size(paths) == 0 && age_key_file)
-		return age_identity_file_load(AT_FDCWD, age_key_file, identities, err);
+		return age_identity_file_load(AT_FDCWD, file, &keys->identities, err);
+	if (!has_age_keys && age_key_file)
+		return age_identity_file_load(AT_FDCWD, age_key_file, &keys->identities, err);
 	return 0;
+}
+
+void manifest_keys_release(struct manifest_keys *keys)
+{
+	age_identities_destroy(&keys->identities);
+	sops_pgp_keys_destroy(&keys->pgp_keys);
 }

@@ -170,6 +170,30 @@ int age_encrypt_stream(int in_fd, int out_fd, const struct age_recipients *recip
 int age_decrypt_stream(int in_fd, int out_fd, const struct age_identities *identities,
 		       struct error *err);
 
+/*
+ * An RSA key of SSH, for what is no age file: sops/ makes a PGP key of it. It may be used from
+ * several threads at once.
+ */
+struct age_rsa_key;
+
+/* Reads a private key file without a passphrase; `what` names it. VMCRED_FAILED: it is something
+ * else. The caller destroys the key. */
+int age_rsa_key_read(struct span text, const char *what, struct age_rsa_key **key,
+		     struct error *err);
+
+/* The public key: big-endian, no leading zeros. They live as long as the key. */
+struct span age_rsa_key_modulus(const struct age_rsa_key *key);
+struct span age_rsa_key_exponent(const struct age_rsa_key *key);
+
+/* RSAES-PKCS1-v1_5 (RFC 8017, section 7.2): adds the plaintext. VMCRED_FAILED: the ciphertext is
+ * not for this key; libcrypto may also give random bytes then, so the caller checks what it gets.
+ */
+int age_rsa_key_decrypt(const struct age_rsa_key *key, struct span ciphertext,
+			struct secret *plaintext, struct error *err);
+
+/* Accepts NULL. */
+void age_rsa_key_destroy(struct age_rsa_key *key);
+
 /* Whether the text begins as an armored file does, white space aside. */
 bool age_armor_detect(struct span text);
 

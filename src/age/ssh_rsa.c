@@ -121,7 +121,7 @@ static bool numbers_compute(const struct ssh_private_key *key, BIGNUM **numbers)
 	return done;
 }
 
-static EVP_PKEY *private_key_load(const struct ssh_private_key *key)
+EVP_PKEY *ssh_rsa_private_key_load(const struct ssh_private_key *key)
 {
 	BIGNUM *numbers[RSA_NUMBERS] = {0};
 	EVP_PKEY *loaded = numbers_compute(key, numbers) ? key_build(numbers, RSA_NUMBERS) : NULL;
@@ -169,7 +169,7 @@ static int wrap(const struct ssh_public_key *public_key, struct span file_key,
 static int unwrap(const struct ssh_public_key *public_key, const struct ssh_private_key *private,
 		  const struct age_stanza *stanza, uint8_t *file_key, struct error *err)
 {
-	EVP_PKEY *key = private_key_load(private);
+	EVP_PKEY *key = ssh_rsa_private_key_load(private);
 	EVP_PKEY_CTX *context = key ? EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL) : NULL;
 	bool ready = context && EVP_PKEY_decrypt_init(context) == 1 && oaep_set(context) == 1;
 	_cleanup_secret_ struct secret opened = {0};

@@ -26,6 +26,9 @@ extern const struct ssh_stanza_ops ssh_ed25519_stanza_ops, ssh_rsa_stanza_ops;
 
 const struct ssh_stanza_ops *ssh_stanza_ops_of(const struct ssh_public_key *key);
 
+/* ssh_rsa.c: libcrypto's form of an RSA private key (EVP_PKEY), or NULL. The caller frees it. */
+struct evp_pkey_st *ssh_rsa_private_key_load(const struct ssh_private_key *key);
+
 /* The error of a stanza that breaks its type's rules. */
 int ssh_stanza_invalid(const struct ssh_public_key *key, const char *reason, struct error *err);
 

@@ -12,6 +12,7 @@
 #include "sops/document.h"
 #include "sops/key.h"
 #include "sops/pgp.h"
+#include "sops/pgp_message.h"
 #include "sops/shamir.h"
 
 struct search {
@@ -99,7 +100,15 @@ static int age_try(const struct search *search, const struct sops_key *key, bool
 static int pgp_try(const struct search *search, const struct sops_key *key, struct secret *part)
 {
 	_cleanup_error_ struct error err = {0};
+	int r = 0;
 
+	if (search->keyring->pgp_keys && search->keyring->pgp_keys->count > 0)
+		r = pgp_message_open(search->keyring->pgp_keys, span_of_text(sops_key_enc(key)),
+				     part, &err);
+	if (r > 0 && part_check(search, part, &err) == 0)
+		return 1;
+	if (r != 0)
+		return failure_keep(search, key, &err);
 	if (!search->keyring->gpg)
 		return 0;
 	if (pgp_decrypt(search->keyring->gpg, span_of_text(sops_key_enc(key)), part, &err) == 0 &&

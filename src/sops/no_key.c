@@ -47,13 +47,18 @@ static void groups_list(const struct sops_policy *policy, size_t opened, FILE *t
 static void tried_list(const struct sops_keyring *keyring, FILE *to)
 {
 	const struct age_identities *identities = keyring->identities;
+	const struct sops_pgp_keys *pgp_keys = keyring->pgp_keys;
 	size_t count = identities ? identities->count : 0;
+	size_t pgp_count = pgp_keys ? pgp_keys->count : 0;
 
 	fputs("; tried: ", to);
 	for (size_t i = 0; i < count; i++)
 		fprintf(to, "%s%s", i > 0 ? ", " : "",
 			age_identity_recipient(identities->items[i]));
-	if (count == 0)
+	for (size_t i = 0; i < pgp_count; i++)
+		fprintf(to, "%spgp %s", i + count > 0 ? ", " : "",
+			sops_pgp_key_fingerprint(pgp_keys, i));
+	if (count + pgp_count == 0)
 		fputs("none", to);
 }
 

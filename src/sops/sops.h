@@ -10,7 +10,7 @@
  * MAC have been verified, unless the caller asks for that. Types of keys that cannot be used here
  * (cloud services, Vault) are kept when a document is rewritten; that one of them would be needed
  * is an error that names it. PGP is done by the program gpg, which gets what it shall encrypt or
- * decrypt through pipes.
+ * decrypt through pipes; PGP keys that are made of SSH keys open documents without it.
  *
  * A document keeps its text in secret memory and decrypts it in place. Spans that it returns point
  * there and live as long as it does, or until it is changed. Every error names the document by the
@@ -145,10 +145,28 @@ void sops_policy_destroy(struct sops_policy *policy);
 int sops_policy_for_age(struct sops_policy *policy, const struct age_recipients *recipients,
 			struct error *err);
 
+/* RSA keys of SSH as PGP keys, which need no gpg. Starts as {0}. */
+struct sops_pgp_keys {
+	struct sops_pgp_key *items; /* owned */
+	size_t count;
+};
+
+/*
+ * Adds the PGP key that an RSA key of SSH becomes by ssh-to-pgp. `text` is that of a private key
+ * file without a passphrase, `what` names it. VMCRED_FAILED: it is something else.
+ */
+int sops_pgp_keys_add_ssh(struct sops_pgp_keys *keys, struct span text, const char *what,
+			  struct error *err);
+
+/* The fingerprint of a key, as gpg writes it. Lives as long as the keys. */
+const char *sops_pgp_key_fingerprint(const struct sops_pgp_keys *keys, size_t index);
+void sops_pgp_keys_destroy(struct sops_pgp_keys *keys);
+
 /* Everything is borrowed. */
 struct sops_keyring {
 	const struct age_identities *identities; /* NULL: none */
-	const char *gpg; /* the program; NULL: PGP is not tried. Looked up in PATH. */
+	const struct sops_pgp_keys *pgp_keys;    /* tried before gpg; NULL: none */
+	const char *gpg; /* the program; NULL: it is not tried. Looked up in PATH. */
 	/* Which types are tried first, and how many are named; those not named come last. NULL:
 	 * age, then PGP. */
 	const enum sops_key_type *order;

@@ -8,6 +8,7 @@ import shutil
 import harness
 from harness import Skip, equal, expect, need, need_root, run, test
 from manifests import Manifest, personality
+from ssh_pgp import SshPgpKey
 
 # Where they may differ: the real one leaves a file with all age keys beside the generations.
 SNAPSHOT = r"""
@@ -184,6 +185,27 @@ def _(folder):
     manifest.add("top", "one.yaml", "top")
     results = both(folder, {"keys": manifest.content}, "$program keys; snapshot; cat /run/secrets/top")
     equal(results[0].out.endswith("for the SSH key"), True, results[0].out)
+
+
+@test("an RSA key of SSH is the same PGP key, and opens what is encrypted to that; what is no RSA key is passed over")
+def _(folder):
+    key = SshPgpKey(folder / "rsa")
+    key.import_into(folder / "gnupg")
+    expect(run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "ed25519"))
+    manifest = system_manifest(folder)
+    for name, text in (("one.yaml", "top: for the RSA key\n"), ("two.json", '{"plain": "in JSON"}')):
+        (folder / name).write_text(text)
+        expect(run(need("sops"), "encrypt", "--in-place", "--pgp", key.fingerprint, folder / name,
+                   env={"GNUPGHOME": str(folder / "gnupg")}))  # fmt: skip
+    manifest.content |= {"ageKeyFile": None, "sshKeyPaths": [str(folder / "ed25519"), "/nowhere", str(key.path)]}
+    manifest.content["logging"]["keyImport"] = True
+    manifest.add("top", "one.yaml", "top").add("plain", "two.json", "plain")
+    # The real one tells on stdout of the keys that it imports.
+    script = f"$program keys >told; grep -c -i {key.fingerprint} told >&2 || :; snapshot; cat /run/secrets/top /run/secrets/plain"
+    results = both(folder, {"keys": manifest.content}, script)
+    equal(results[0].out.endswith("for the RSA keyin JSON"), True, results[0].out)
+    equal(results[0].err.endswith("1\n"), True, results[0].err)
+    equal(f"vmcred: imported {key.path} as PGP key {key.fingerprint}\n" in results[1].err, True, results[1].err)
 
 
 @test("a PGP key of gnupgHome opens the same")

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""RSA keys of SSH as PGP keys: gpg and sops encrypt for them, vmcred opens that without gpg; and zlib compresses what
+vmcred decompresses."""
+import base64
+import os
+import random
+import zlib
+
+import harness
+from harness import equal, expect, need, run, test, vmcred
+from manifests import Manifest, personality
+from ssh_pgp import SshPgpKey
+
+OPENPGP = os.environ.get("VMCRED_OPENPGP", "build/tests/interop/openpgp")
+
+# Not in libcrypto's default provider; nothing has chosen them by itself for twenty years.
+OLD = ["IDEA", "CAST5", "BLOWFISH", "TWOFISH"]
+
+
+def gpg(home, *words, stdin=b""):
+    return expect(run(need("gpg"), "--batch", "--quiet", "--trust-model", "always", *words, env={"GNUPGHOME": str(home)}, stdin=stdin))
+
+
+def encrypt(home, text, *recipients, options=()):
+    words = [word for key in recipients for word in ("--recipient", key.fingerprint)]
+    return gpg(home, "--armor", *options, *words, "--encrypt", stdin=text).out
+
+
+def opened(message, *keys):
+    return run(OPENPGP, "open", *[key.path for key in keys], stdin=message)
+
+
+def keys_make(folder, *names):
+    keys = [SshPgpKey(folder / name) for name in names]
+    for key in keys:
+        key.import_into(folder / "gnupg")
+    return folder / "gnupg", keys
+
+
+@test("gpg's fingerprint of an RSA key of SSH is ours")
+def _(folder):
+    home, [key] = keys_make(folder, "rsa")
+    lines = gpg(home, "--with-colons", "--list-keys").out.splitlines()
+    equal([line.split(":")[9] for line in lines if line.startswith("fpr:")], [key.fingerprint])
+    manifest = Manifest(folder, personality(folder)).add("top", "one.yaml", "top")
+    manifest.content |= {"sshKeyPaths": [str(key.path)], "logging": {"keyImport": True}}
+    expect(manifest.install(), 0, "", f"vmcred: imported {key.path} as PGP key {key.fingerprint}\n")
+
+
+@test("what gpg encrypts with each cipher and each compression is opened, or the cipher is named too old")
+def _(folder):
+    home, [key] = keys_make(folder, "rsa")
+    listing = gpg(home, "--with-colons", "--list-config", "ciphername").out
+    ciphers = listing.strip().split(":")[2].split(";")
+    equal("AES256" in ciphers and "3DES" in ciphers, True, listing)
+    text = bytes(range(256)) * 3
+    for cipher in ciphers:
+        for compression in ("uncompressed", "ZIP", "ZLIB"):
+            options = ["--cipher-algo", cipher, "--compress-algo", compression]
+            message = encrypt(home, text, key, options=options)
+            result = opened(message, key)
+            if cipher in OLD:
+                expect(
+                    result, 1, "",
+                    "the PGP message has an old cipher, which is not supported: encrypt it again with gpg's defaults\n",
+                )  # fmt: skip
+            else:
+                expect(result, 0, None, "")
+                equal(result.out.encode("utf-8", "surrogateescape"), text, f"{cipher} {compression}")
+    message = encrypt(home, text, key, options=["--compress-algo", "BZIP2"])
+    expect(
+        opened(message, key), 1, "",
+        "the PGP message has a compression, which is not supported: encrypt it again with gpg's defaults\n",
+    )  # fmt: skip
+
+
+@test("a message for several keys, or for keys that it hides, is opened with any of them and with no other")
+def _(folder):
+    home, keys = keys_make(folder, "one", "two", "three")
+    for options in ((), ("--throw-keyids",)):
+        message = encrypt(home, b"shared", *keys[:2], options=options)
+        for key in keys[:2]:
+            expect(opened(message, key), 0, "shared", "")
+            expect(opened(message, keys[2], key), 0, "shared", "")
+        expect(opened(message, keys[2]), 9, "", "")
+
+
+@test("a message in parts, of a size that gpg did not know, is put together")
+def _(folder):
+    home, [key] = keys_make(folder, "rsa")
+    text = random.Random(3).randbytes(100000)
+    result = opened(encrypt(home, text, key), key)
+    expect(result, 0, None, "")
+    equal(result.out.encode("utf-8", "surrogateescape"), text)
+
+
+@test("whatever octet of a message is changed or cut off, the text is the right one or there is none")
+def _(folder):
+    home, [key] = keys_make(folder, "rsa")
+    head, body = encrypt(home, b"right", key).split("\n\n")
+    raw = base64.b64decode(body.split("\n=")[0])
+    chance = random.Random(4)
+    places = sorted(chance.sample(range(len(raw)), 60)) + list(range(24)) + list(range(271, len(raw)))
+    codes = set()
+    for place in places:
+        for damaged in (raw[:place], raw[:place] + bytes([raw[place] ^ 1 << chance.randrange(8)]) + raw[place + 1 :]):
+            text = f"{head}\n\n{base64.b64encode(damaged).decode()}\n-----END PGP MESSAGE-----\n"
+            result = opened(text, key)
+            codes.add(result.code)
+            equal(result.out in ("", "right"), True, f"{place}: {result.out}")
+            equal(result.code in (0, 1, 4, 9) and (result.code == 0) == (result.out == "right"), True, f"{place}: {result}")
+    equal(4 in codes, True, codes)
+    expect(opened(f"{head}\n\n{base64.b64encode(raw[:-1] + bytes([raw[-1] ^ 1])).decode()}\n=\n", key), 4, "", "the PGP message was changed\n")
+
+
+@test("a message without a digest is refused, whatever is in it")
+def _(folder):
+    home, [key] = keys_make(folder, "rsa")
+    head, body = encrypt(home, b"text", key).split("\n\n")
+    raw = bytearray(base64.b64decode(body.split("\n=")[0]))
+    equal(raw[271], 0xD2)
+    raw[271] = 0xC9
+    expect(
+        opened(f"{head}\n\n{base64.b64encode(raw).decode()}\n=\n", key), 1, "",
+        "the PGP message has an encryption without a digest, or a new one, which is not supported: "
+        "encrypt it again with gpg's defaults\n",
+    )  # fmt: skip
+
+
+@test("a document that the real sops encrypts for an RSA key of SSH is activated without gpg, and by no other key")
+def _(folder):
+    home, [key, other] = keys_make(folder, "rsa", "other")
+    manifest = Manifest(folder, personality(folder))
+    (folder / "one.yaml").write_text("top: for the PGP key\n")
+    expect(run(need("sops"), "encrypt", "--in-place", "--pgp", key.fingerprint, folder / "one.yaml",
+               env={"GNUPGHOME": str(home)}))  # fmt: skip
+    manifest.add("top", "one.yaml", "top")
+    expect(run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "ed25519"))
+    manifest.content |= {
+        "sshKeyPaths": ["/nowhere/rsa", str(folder / "ed25519"), str(other.path), str(key.path)],
+        "ageKeyFile": None,
+    }
+    warnings = (
+        "vmcred: warning: a key of sshKeyPaths is not used: opening /nowhere/rsa: No such file or directory\n"
+        f"vmcred: warning: a key of sshKeyPaths is not used: {folder}/ed25519: it is an Ed25519 key, and only RSA keys "
+        "have a PGP key\n"
+    )
+    environment = {"GNUPGHOME": "/nowhere", "SOPS_GPG_EXEC": "/nowhere/gpg", "PATH": "/nowhere"}
+    expect(manifest.install(env=environment), 0, "", warnings)
+    equal(manifest.active("top"), b"for the PGP key")
+    expect(run("ssh-keygen", "-q", "-p", "-N", "locked", "-f", key.path))
+    result = manifest.install(env=environment)
+    expect(
+        result,
+        3,
+        "",
+        warnings
+        + f"vmcred: warning: a key of sshKeyPaths is not used: {key.path}: it is locked with a passphrase\n"
+        + f"vmcred: secret top: {folder}/one.yaml: no identity opens it: it is encrypted for pgp {key.fingerprint}; "
+        f"tried: pgp {other.fingerprint}: use an identity of a recipient, or make the identity's public key a recipient "
+        "and encrypt it again\n",
+    )
+    equal(manifest.active("top"), b"for the PGP key")
+
+
+@test("what zlib compresses in any way is decompressed")
+def _(_folder):
+    chance = random.Random(5)
+    words = [chance.randbytes(chance.randrange(1, 9)) for _ in range(40)]
+    for text in (b"", b"x", bytes(70000), chance.randbytes(70000), b"".join(chance.choices(words, k=20000))):
+        for level in range(10):
+            for strategy in (zlib.Z_DEFAULT_STRATEGY, zlib.Z_FILTERED, zlib.Z_HUFFMAN_ONLY, zlib.Z_RLE, zlib.Z_FIXED):
+                packer = zlib.compressobj(level, zlib.DEFLATED, -15, 9, strategy)
+                stream = packer.compress(text) + packer.flush()
+                result = expect(run(OPENPGP, "inflate", len(text), stdin=stream), 0, None, "")
+                equal(result.out.encode("utf-8", "surrogateescape"), text, f"level {level}, strategy {strategy}")
+
+
+@test("damaged and endless streams are errors where zlib says so, and nothing is written")
+def _(_folder):
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    stream = packer.compress(bytes(range(200)) * 9) + packer.flush()
+    expect(run(OPENPGP, "inflate", 1799, stdin=stream), 1, "", "it decompresses to more than 1799 bytes\n")
+    chance = random.Random(6)
+    refused = 0
+    for _ in range(300):
+        damaged = bytearray(stream)
+        for _ in range(chance.randrange(1, 4)):
+            damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+        damaged = bytes(damaged[: chance.randrange(len(damaged) + 1)])
+        unpacker = zlib.decompressobj(-15)
+        try:
+            expected = unpacker.decompress(damaged)
+            expected = expected if unpacker.eof else None
+        except zlib.error:
+            expected = None
+        result = run(OPENPGP, "inflate", 1 << 20, stdin=damaged)
+        refused += expected is None
+        equal(result.code, 1 if expected is None else 0, f"{damaged.hex()}: {result.err}")
+        equal(result.out.encode("utf-8", "surrogateescape"), expected or b"")
+    equal(refused > 100, True, refused)
+
+
+harness.main()

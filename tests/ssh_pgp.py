@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An RSA key of SSH as the OpenPGP key that ssh-to-pgp makes of it (RFC 4880): made in 1970, with one name, signed by
+itself. What is here knows nothing of ours, and gpg takes it."""
+import hashlib
+import struct
+
+from harness import expect, need, run
+
+NAME = b"root (Imported from SSH) <root@localhost>"
+
+
+def number(value):
+    return struct.pack(">H", value.bit_length()) + value.to_bytes((value.bit_length() + 7) // 8, "big")
+
+
+def packet(tag, body):
+    return bytes([0xC0 | tag, 0xFF]) + struct.pack(">I", len(body)) + body
+
+
+def subpackets(*entries):
+    body = b"".join(bytes([len(data) + 1, kind]) + data for kind, data in entries)
+    return struct.pack(">H", len(body)) + body
+
+
+class SshPgpKey:
+    """Makes an SSH key `path` without a passphrase, in PEM, from which openssl signs."""
+
+    def __init__(self, path, bits=2048):
+        self.path = path
+        expect(run(need("ssh-keygen"), "-q", "-t", "rsa", "-b", bits, "-m", "PEM", "-N", "", "-f", path))
+        modulus = expect(run(need("openssl"), "rsa", "-noout", "-modulus", "-in", path)).out.split("=")[1]
+        self.public = b"\x04" + bytes(4) + b"\x01" + number(int(modulus, 16)) + number(65537)
+        hashed = b"\x99" + struct.pack(">H", len(self.public)) + self.public
+        self.fingerprint = hashlib.sha1(hashed).hexdigest().upper()
+
+    def certificate(self):
+        """The public key, with its name and the signature of that, as gpg imports it."""
+        key_id = bytes.fromhex(self.fingerprint[-16:])
+        head = b"\x04\x13\x01\x08" + subpackets((2, bytes(4)), (27, b"\x0f"), (25, b"\x01"))
+        signed = b"\x99" + struct.pack(">H", len(self.public)) + self.public
+        signed += b"\xb4" + struct.pack(">I", len(NAME)) + NAME
+        signed += head + b"\x04\xff" + struct.pack(">I", len(head))
+        message = self.path.with_suffix(".signed")
+        message.write_bytes(signed)
+        signature = self.path.with_suffix(".signature")
+        expect(run("openssl", "dgst", "-sha256", "-sign", self.path, "-out", signature, message))
+        value = int.from_bytes(signature.read_bytes(), "big")
+        proof = head + subpackets((16, key_id)) + hashlib.sha256(signed).digest()[:2] + number(value)
+        return packet(6, self.public) + packet(13, NAME) + packet(2, proof)
+
+    def import_into(self, home):
+        """gpg encrypts to it from then on. Only the public key is there, so no agent starts."""
+        home.mkdir(mode=0o700, exist_ok=True)
+        expect(run(need("gpg"), "--batch", "--quiet", "--import", env={"GNUPGHOME": str(home)}, stdin=self.certificate()))
