@@ -16,58 +16,44 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
-#include "base/memory_folder.h"
+#include "vars/mask.h"
 #include "vars/sandbox.h"
+#include "vars/script_folder.h"
 
 #define SCRIPT_SECONDS_DEFAULT 600
 
-/* Masking shorter values would hide half the message and protect nothing. */
-#define MASK_SIZE_MIN 4
-
-/* Overwrites each occurrence of the value in the output. */
-static void output_mask(struct secret *output, struct span value)
+/* A folder's files are values that the script wrote, whatever it called them. */
+static void folder_mask(int folder_dirfd, const char *name, struct mask *mask)
 {
-	uint8_t *at = output->data, *found;
+	_cleanup_close_dir_ DIR *dir = dir_stream_open(folder_dirfd, name);
+	const char *entry;
 
-	while (value.size > 0 && (value.data[value.size - 1] == '\n'))
-		value.size--;
-	if (value.size < MASK_SIZE_MIN || output->size == 0)
-		return;
-	while ((found = memmem(at, output->size - (size_t)(at - output->data), value.data,
-			       value.size))) {
-		memset(found, '*', value.size);
-		at = found + value.size;
-	}
-}
+	while (dir && (entry = dir_stream_next(dir))) {
+		_cleanup_error_ struct error ignored = {0};
+		_cleanup_secret_ struct secret value = {0};
 
-/* Each line of a value that has several: a script prints them one by one. */
-static void lines_mask(struct secret *output, struct span value)
-{
-	output_mask(output, value);
-	while (value.size > 0) {
-		const uint8_t *end = memchr(value.data, '\n', value.size);
-		size_t size = end ? (size_t)(end - value.data) : value.size;
-
-		output_mask(output, span_of(value.data, size));
-		size += end ? 1 : 0;
-		value = span_of(value.data + size, value.size - size);
+		if (file_read_secret(dirfd(dir), entry, VARS_SECRET_SIZE_MAX, &value, &ignored) ==
+		    0)
+			mask_value(mask, secret_span(&value));
 	}
 }
 
 /* Adds the script's output to the error, without the values that are known. */
-static int failure_show(const struct config_generator *generator, const struct vars_inputs *inputs,
-			int out_dirfd, struct secret *output, struct error *err)
+static int failure_show(const struct vars_inputs *inputs, int folder_dirfd, struct secret *output,
+			struct error *err)
 {
-	for (size_t i = 0; out_dirfd >= 0 && i < generator->file_count; i++) {
-		_cleanup_error_ struct error ignored = {0};
-		_cleanup_secret_ struct secret value = {0};
+	__attribute__((cleanup(mask_destroy))) struct mask mask = {0};
 
-		if (file_read_secret(out_dirfd, generator->files[i].name, VARS_SECRET_SIZE_MAX,
-				     &value, &ignored) == 0)
-			lines_mask(output, secret_span(&value));
-	}
+	if (output->size == 0)
+		return -(int)err->code;
+	/* Without memory for that, nothing is shown. */
+	if (mask_start(&mask, output) < 0)
+		return -(int)err->code;
+	folder_mask(folder_dirfd, "out", &mask);
+	folder_mask(folder_dirfd, "tmp", &mask);
 	for (size_t i = 0; i < inputs->count; i++)
-		lines_mask(output, secret_span(&inputs->items[i].value));
+		mask_value(&mask, secret_span(&inputs->items[i].value));
+	mask_apply(&mask);
 	while (output->size > 0 && output->data[output->size - 1] == '\n')
 		output->size--;
 	if (output->size > 0)
@@ -156,14 +142,15 @@ static int inputs_put(int folder_dirfd, const struct vars_inputs *inputs, struct
 }
 
 static int script_run_in(const struct config_generator *generator, const struct vars_inputs *inputs,
-			 const struct memory_folder *folder, struct vars_value *values,
-			 struct error *err)
+			 const struct script_folder *folder, enum sandbox_kind kind,
+			 struct vars_value *values, bool *refused, struct error *err)
 {
 	const struct sandbox sandbox = {
+		.kind = kind,
 		.script = generator->script,
-		.folder = folder->path,
+		.folder = folder->memory.path,
+		.mount = folder->mount,
 		.has_prompts = generator->prompt_count > 0,
-		.isolated = !inputs->no_sandbox,
 		.seconds_max =
 			inputs->script_seconds ? inputs->script_seconds : SCRIPT_SECONDS_DEFAULT,
 	};
@@ -174,19 +161,34 @@ static int script_run_in(const struct config_generator *generator, const struct 
 	if (r < 0)
 		return r;
 	out_dirfd = dir_make(folder->dirfd, "out", 0700, err);
-	r = out_dirfd < 0 ? out_dirfd : sandbox_run(&sandbox, &output, err);
+	r = out_dirfd < 0 ? out_dirfd : sandbox_run(&sandbox, &output, refused, err);
 	if (r == 0)
 		r = out_take(generator, out_dirfd, values, err);
-	return r < 0 ? failure_show(generator, inputs, out_dirfd, &output, err) : 0;
+	return r < 0 ? failure_show(inputs, folder->dirfd, &output, err) : 0;
+}
+
+static int script_try(const struct config_generator *generator, const struct vars_inputs *inputs,
+		      enum sandbox_kind kind, struct vars_value *values, bool *refused,
+		      struct error *err)
+{
+	_cleanup_script_folder_ struct script_folder folder = SCRIPT_FOLDER_NONE;
+	int r = script_folder_make(&folder, kind == SANDBOX_NAMESPACES, err);
+
+	return r < 0 ? r : script_run_in(generator, inputs, &folder, kind, values, refused, err);
 }
 
 int script_run(const struct config_generator *generator, const struct vars_inputs *inputs,
 	       struct vars_value *values, struct error *err)
 {
-	_cleanup_memory_folder_ struct memory_folder folder = MEMORY_FOLDER_NONE;
-	int r = memory_folder_make(&folder, "the script's $out", err);
+	bool refused = false;
+	int r = script_try(generator, inputs,
+			   inputs->no_sandbox ? SANDBOX_NONE : SANDBOX_NAMESPACES, values, &refused,
+			   err);
 
-	if (r == 0)
-		r = script_run_in(generator, inputs, &folder, values, err);
+	/* Nothing has run yet. */
+	if (r < 0 && refused && sandbox_has_bubblewrap()) {
+		error_clear(err);
+		r = script_try(generator, inputs, SANDBOX_BUBBLEWRAP, values, &refused, err);
+	}
 	return r < 0 ? error_wrap(err, "the script of the generator %s", generator->name) : 0;
 }

@@ -68,7 +68,10 @@ def _(folder):
 def _(folder):
     example = Example(folder, script("env | sed 's/=.*//' | sort > $out/one\necho $out > $out/two"), generate=False)
     expect(example.generate(env={"LEAK": "x", "XDG_RUNTIME_DIR": str(folder)}))
-    equal(example.get("one").out.split(), ["PATH", "PWD", "TMPDIR", "in", "out"])
+    # SHLVL, PWD and _ are bash's own.
+    equal(example.get("one").out.split(), ["HOME", "PATH", "PWD", "SHLVL", "TMPDIR", "_", "in", "out"])
+    equal(example.get("two").out, "/tmp/out\n")
+    expect(example.generate("--regenerate", "--no-sandbox", env={"XDG_RUNTIME_DIR": str(folder)}))
     out = example.get("two").out.strip()
     equal(os.path.dirname(os.path.dirname(out)), str(folder))
     assert not os.path.exists(os.path.dirname(out))

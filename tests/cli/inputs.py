@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What generators get: from each other, from prompts, from `validation`; and the sandbox that scripts run in."""
+"""What generators get: from each other, from prompts, from `validation`."""
 import os
 import pty
 import signal
-import subprocess
-import time
 
 import harness
-from example import AS_NOBODY, NOBODY, Example, program_for_all
-from harness import VMCRED, equal, expect, need_root, run, test, vmcred
+from example import Example
+from harness import VMCRED, equal, expect, run, test, vmcred
 
 
 def declaration(generators, machines="{m: {}}"):
@@ -242,94 +240,6 @@ def _(folder):
     assert b"code 1\r\necho" in rest and b'asking for g/pass: no answer was given' in rest, rest
     assert b"hunter" not in rest, rest
     assert not list(folder.glob("vars/per-machine/*/*"))
-
-
-def sandboxed(sentence, text, out, *words):
-    @test(sentence)
-    def _(folder):
-        here = Example(folder, declaration({"g": scripted(text)}), generate=False)
-        expect(here.generate(*words), 0, "g for m: made it\n", "")
-        expect(here.get("it", generator="g"), 0, out, "")
-
-
-sandboxed("a script has no network", "tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' ' > $out/it", "lo\n")
-sandboxed(
-    "a script can write to its own folders alone",
-    "for place in / /tmp /run /dev/shm /root; do\n"
-    "  if (: > $place/vmcred-was-here) 2>/dev/null; then echo $place >> $out/it; fi\n"
-    "done\necho tmp > $TMPDIR/x; cat $TMPDIR/x >> $out/it",
-    "tmp\n",
-)
-sandboxed("a script sees its own processes alone", "set -- /proc/[0-9]*; echo $# > $out/it", "2\n")
-sandboxed("a script has no capability", "grep -h ^Cap /proc/self/status | grep -vc '0000000000000000' > $out/it || :", "0\n")
-sandboxed("without a sandbox a script sees the host's processes", "set -- /proc/[0-9]*; [ $# -gt 3 ]; echo seen > $out/it", "seen\n", "--no-sandbox")
-
-
-@test("the sandbox works for a user who is not root")
-def _(folder):
-    need_root()
-    program = program_for_all(folder)
-    here = Example(folder, declaration({"g": scripted("id -u > $out/it")}), generate=False)
-    run("chown", "-R", f"{NOBODY}:{NOBODY}", folder)
-    expect(run(*AS_NOBODY, program, "generate", "--config", here.config, env={"XDG_RUNTIME_DIR": str(folder)}), 0,
-           "g for m: made it\n", "")  # fmt: skip
-    expect(here.get("it", generator="g"), 0, f"{NOBODY}\n", "")
-
-
-@test("a script that does not end is ended, with all that it started")
-def _(folder):
-    here = Example(
-        folder, declaration({"g": scripted("setsid sleep 71.5 & sleep 71.5")}), generate=False
-    )
-    expect(
-        here.generate("--script-timeout", "1"), 1, "",
-        "vmcred: the script of the generator g: it did not end within 1 seconds: --script-timeout gives it more\n",
-    )  # fmt: skip
-    expect(run("pgrep", "-f", "sleep 71.5"), 1)
-    expect(here.generate("--script-timeout", "0"), 2, "",
-           'vmcred: --script-timeout must be seconds, from 1 to 86400, not "0"\n')  # fmt: skip
-
-
-@test("a daemon that a script leaves behind is ended with it")
-def _(folder):
-    here = Example(
-        folder, declaration({"g": scripted("setsid sh -c 'sleep 72.5 &' </dev/null >/dev/null 2>&1\necho x > $out/it")}),
-        generate=False,
-    )  # fmt: skip
-    expect(here.generate(timeout=30))
-    expect(run("pgrep", "-f", "sleep 72.5"), 1)
-
-
-@test("a run that is killed takes its script with it")
-def _(folder):
-    here = Example(folder, declaration({"g": scripted("sleep 73.5")}), generate=False)
-    with subprocess.Popen([VMCRED, "generate", "--config", str(here.config)], env=harness.CLEAN_ENVIRONMENT) as process:
-        while run("pgrep", "-f", "sleep 73.5").code != 0:
-            time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-    for _attempt in range(200):
-        if run("pgrep", "-f", "sleep 73.5").code == 1:
-            return
-        time.sleep(0.02)
-    raise AssertionError("the script is still there")
-
-
-@test("what a failing script was told is masked in its output too")
-def _(folder):
-    here = Example(
-        folder,
-        declaration({
-            "g": scripted("cat $in/dep/it $prompts/pass; echo; exit 1",
-                          "machines: [m]\nfiles: {it: {}}\ndependencies: [dep]\nprompts: {pass: {}}"),
-            "dep": scripted("echo dependency-secret > $out/it"),
-        }),
-        generate=False,
-    )  # fmt: skip
-    (folder / "pass").write_text("prompted-secret")
-    result = here.generate("--prompt", f"pass=@{folder}/pass")
-    expect(result, 1, "dep for m: made it\n",
-           "vmcred: the script of the generator g: it ended with exit code 1: it printed:\n"
-           + "*" * 17 + "\n" + "*" * 15 + "\n")  # fmt: skip
 
 
 harness.main()

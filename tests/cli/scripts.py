@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scripts of generators: the shell, the sandbox, the time limit, and what is shown of one that fails."""
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+import harness
+from example import AS_NOBODY, NOBODY, Example, program_for_all
+from harness import VMCRED, equal, expect, need, need_root, run, test
+
+
+def declaration(generators):
+    text = "machines: {m: {}}\ngenerators:\n"
+    for name, lines in generators.items():
+        text += f"  {name}:\n" + "".join(f"    {line}\n" for line in lines.splitlines())
+    return text
+
+
+def scripted(text, more="machines: [m]\nfiles: {it: {}}"):
+    return more + "\nscript: |\n" + "".join(f"  {line}\n" for line in text.splitlines())
+
+
+def example(folder, text):
+    return Example(folder, declaration({"g": scripted(text)}), generate=False)
+
+
+def sandboxed(sentence, text, out, *words):
+    @test(sentence)
+    def _(folder):
+        here = example(folder, text)
+        expect(here.generate(*words), 0, "g for m: made it\n", "")
+        expect(here.get("it", generator="g"), 0, out, "")
+
+
+sandboxed("a script has no network", "tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' ' > $out/it", "lo\n")
+sandboxed(
+    "what a script writes elsewhere than to its own folders is refused, or is not there for others",
+    "for place in / /tmp /run /dev/shm /var/tmp /root /dev; do\n"
+    "  if (: > $place/vmcred-was-here) 2>/dev/null; then echo $place >> $out/it; fi\n"
+    "done\necho tmp > $TMPDIR/x; cat $TMPDIR/x >> $out/it",
+    "/tmp\n/dev/shm\ntmp\n",
+)
+sandboxed("a script sees its own processes alone", "set -- /proc/[0-9]*; echo $# > $out/it", "2\n")
+sandboxed("a script has no capability", "grep -h ^Cap /proc/self/status | grep -vc '0000000000000000' > $out/it || :", "0\n")
+sandboxed("without a sandbox a script sees the host's processes", "set -- /proc/[0-9]*; [ $# -gt 3 ]; echo seen > $out/it", "seen\n", "--no-sandbox")
+
+
+@test("the sandbox works for a user who is not root")
+def _(folder):
+    need_root()
+    program = program_for_all(folder)
+    here = Example(folder, declaration({"g": scripted("id -u > $out/it")}), generate=False)
+    run("chown", "-R", f"{NOBODY}:{NOBODY}", folder)
+    expect(run(*AS_NOBODY, program, "generate", "--config", here.config, env={"XDG_RUNTIME_DIR": str(folder)}), 0,
+           "g for m: made it\n", "")  # fmt: skip
+    expect(here.get("it", generator="g"), 0, f"{NOBODY}\n", "")
+
+
+@test("a script that does not end is ended, with all that it started")
+def _(folder):
+    here = Example(
+        folder, declaration({"g": scripted("setsid sleep 71.5 & sleep 71.5")}), generate=False
+    )
+    expect(
+        here.generate("--script-timeout", "1"), 1, "",
+        "vmcred: the script of the generator g: it did not end within 1 second: --script-timeout gives it more\n",
+    )  # fmt: skip
+    expect(run("pgrep", "-f", "sleep 71.5"), 1)
+    expect(here.generate("--script-timeout", "0"), 2, "",
+           'vmcred: --script-timeout must be seconds, from 1 to 86400, not "0"\n')  # fmt: skip
+
+
+@test("a daemon that a script leaves behind is ended with it")
+def _(folder):
+    here = Example(
+        folder, declaration({"g": scripted("setsid sh -c 'sleep 72.5 &' </dev/null >/dev/null 2>&1\necho x > $out/it")}),
+        generate=False,
+    )  # fmt: skip
+    expect(here.generate(timeout=30))
+    expect(run("pgrep", "-f", "sleep 72.5"), 1)
+
+
+@test("a run that is killed takes its script with it")
+def _(folder):
+    here = Example(folder, declaration({"g": scripted("sleep 73.5")}), generate=False)
+    with subprocess.Popen([VMCRED, "generate", "--config", str(here.config)], env=harness.CLEAN_ENVIRONMENT) as process:
+        while run("pgrep", "-f", "sleep 73.5").code != 0:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    for _attempt in range(200):
+        if run("pgrep", "-f", "sleep 73.5").code == 1:
+            return
+        time.sleep(0.02)
+    raise AssertionError("the script is still there")
+
+
+@test("what a failing script was told is masked in its output too")
+def _(folder):
+    here = Example(
+        folder,
+        declaration({
+            "g": scripted("cat $in/dep/it $prompts/pass; echo; exit 1",
+                          "machines: [m]\nfiles: {it: {}}\ndependencies: [dep]\nprompts: {pass: {}}"),
+            "dep": scripted("echo dependency-secret > $out/it"),
+        }),
+        generate=False,
+    )  # fmt: skip
+    (folder / "pass").write_text("prompted-secret")
+    result = here.generate("--prompt", f"pass=@{folder}/pass")
+    expect(result, 1, "dep for m: made it\n",
+           "vmcred: the script of the generator g: it ended with exit code 1: it printed:\n"
+           + "*" * 17 + "\n" + "*" * 15 + "\n")  # fmt: skip
+
+
+
+
+@test("what a script wrote to /tmp and /dev/shm was on a file system of its own")
+def _(folder):
+    here = example(folder, "touch /tmp/vmcred-was-here /dev/shm/vmcred-was-here; ls /tmp > $out/it")
+    expect(here.generate())
+    equal(here.get("it", generator="g").out.split(), ["in", "out", "tmp", "vmcred-was-here"])
+    for place in "/tmp", "/dev/shm":
+        assert not os.path.exists(f"{place}/vmcred-was-here"), place
+
+
+@test("run by root, $out is on a file system that is never swapped and has no place on the host")
+def _(folder):
+    need_root()
+    here = example(folder, "grep ' /tmp ' /proc/self/mounts > $out/it; cd $out/..; pwd >> $out/it")
+    expect(here.generate())
+    mount, place = here.get("it", generator="g").out.splitlines()
+    assert mount.startswith("none /tmp ramfs") or "noswap" in mount, mount
+    equal(place, "/tmp")
+
+
+CONNECT = """\
+for place in %s; do
+  if perl -MSocket -e 'socket(S, PF_UNIX, SOCK_STREAM, 0); connect(S, pack_sockaddr_un($ARGV[0] =~ s/^@/\\0/r)) or exit 1' "$place"
+  then echo "$place" >> $out/it
+  fi
+done
+echo end >> $out/it
+"""
+
+
+@test("a script reaches no socket of the host: not in /run, /tmp, /dev/shm, $XDG_RUNTIME_DIR or an abstract one")
+def _(folder):
+    need("perl")
+    runtime = folder / "runtime"
+    runtime.mkdir()
+    folders = [tempfile.mkdtemp(prefix="vmcred-test.", dir=place)
+               for place in ("/tmp", "/dev/shm", runtime) + (("/run",) if os.geteuid() == 0 else ())]  # fmt: skip
+    places = [f"{place}/s" for place in folders] + [f"@vmcred-test-{os.getpid()}"]
+    sockets = []
+    try:
+        for place in places:
+            listener = socket.socket(socket.AF_UNIX)
+            listener.bind(place.replace("@", "\0"))
+            listener.listen(8)
+            sockets.append(listener)
+        here = example(folder, CONNECT % " ".join(places))
+        environment = {"XDG_RUNTIME_DIR": str(runtime)}
+        expect(here.generate(env=environment))
+        expect(here.get("it", generator="g"), 0, "end\n")
+        # They are there for one without a sandbox.
+        expect(here.generate("--no-sandbox", "--regenerate", env=environment))
+        expect(here.get("it", generator="g"), 0, "\n".join(places) + "\nend\n")
+    finally:
+        for listener in sockets:
+            listener.close()
+        for place in folders:
+            run("rm", "-r", place)
+
+
+sandboxed(
+    "a script has the devices that know nobody, and no other",
+    "cd /dev; echo * > $out/it; cat null > null; head -c 3 zero | tr '\\0' x >> $out/it; head -c 1 urandom > /dev/null\n"
+    "if (echo > /dev/tty) 2> /dev/null; then echo tty >> $out/it; fi",
+    "fd full null random shm stderr stdin stdout urandom zero\nxxx",
+)
+sandboxed("a script cannot change the kernel's settings", "if (echo > /proc/sys/kernel/hostname) 2>/dev/null; then echo yes; fi; echo no > $out/it", "no\n")
+sandboxed(
+    "a script is bash's, as clan's are",
+    "[[ abc == a* ]]\nlist=(x y); cat <(echo \"${list[1]}\") > $out/it",
+    "y\n",
+)
+sandboxed("a script has a home for the time being", "mkdir ~/.config; echo > ~/.config/x; ls $HOME/.config > $out/it", "x\n")
+sandboxed("a script's standard input is empty", "cat > $out/it; echo end >> $out/it", "end\n")
+sandboxed("what a script makes is for its user alone", "touch $out/it; stat -c %a $out/it > $out/it", "600\n")
+sandboxed(
+    "a script has no descriptor but the standard ones",
+    "ls /proc/self/fd | tr '\\n' ' ' > $out/it",  # 3 is ls's own
+    "0 1 2 3 ",
+)
+
+
+@test("a step of a pipe that fails ends the script: no empty secret is made")
+def _(folder):
+    here = example(folder, "false | cat > $out/it")
+    expect(here.generate(), 1, "", "vmcred: the script of the generator g: it ended with exit code 1\n")
+
+
+@test("where there is no bash, the system's shell runs the script")
+def _(folder):
+    here = example(folder, "echo x > $out/it; echo $unset")
+    environment = {"PATH": str(folder)}
+    result = here.generate(env=environment)
+    equal((result.code, result.out), (1, ""))
+    assert "unset" in result.err, result.err
+    here.config.write_text(here.config.read_text().replace("; echo $unset", ""))
+    expect(here.generate(env=environment))
+    expect(here.get("it", generator="g"), 0, "x\n")
+
+
+@test("root without the right to make namespaces makes them in a user namespace")
+def _(folder):
+    need_root()
+    here = example(folder, "id -u > $out/it; tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' ' >> $out/it")
+    expect(run("setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin", VMCRED, "generate", "--config", here.config),
+           0, "g for m: made it\n", "")  # fmt: skip
+    expect(here.get("it", generator="g"), 0, "0\nlo\n")
+
+
+# A process for which unshare(2) is refused, as in a container that allows no namespaces.
+NO_UNSHARE = """
+import ctypes, os, platform, struct, sys
+number = {"x86_64": 272, "aarch64": 97}[platform.machine()]
+code = struct.pack("HBBI" * 4, 0x20, 0, 0, 0, 0x15, 0, 1, number, 0x06, 0, 0, 0x00050001, 0x06, 0, 0, 0x7FFF0000)
+code = ctypes.create_string_buffer(code)
+program = struct.pack("HxxxxxxP", 4, ctypes.addressof(code))
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, ctypes.create_string_buffer(program), 0, 0) == 0
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@test("where namespaces are refused and there is no bubblewrap, the error says what to do, and nothing is written")
+def _(folder):
+    (folder / "bin").mkdir()
+    here = example(folder, "echo x > $out/it")
+    expect(
+        run(sys.executable, "-c", NO_UNSHARE, VMCRED, "generate", "--config", here.config, env={"PATH": str(folder / "bin")}),
+        1, "",
+        "vmcred: the script of the generator g: making a user namespace: Operation not permitted: where there can be no "
+        "sandbox, bubblewrap may make one, and --no-sandbox runs it without\n",
+    )  # fmt: skip
+    assert not list(folder.glob("vars/per-machine/*/*"))
+    expect(run(sys.executable, "-c", NO_UNSHARE, VMCRED, "generate", "--no-sandbox", "--config", here.config))
+
+
+@test("where namespaces are refused, bubblewrap makes the sandbox")
+def _(folder):
+    need("bwrap")
+    need_root()
+    here = example(
+        folder,
+        "tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' ' > $out/it\n"
+        "if (: > /var/tmp/vmcred-was-here) 2>/dev/null; then echo written >> $out/it; fi\n"
+        "ls -A /run >> $out/it; ls /tmp >> $out/it; echo $out >> $out/it; grep -h ^CapEff /proc/self/status >> $out/it",
+    )
+    expect(run(sys.executable, "-c", NO_UNSHARE, VMCRED, "generate", "--config", here.config), 0, "g for m: made it\n", "")
+    expect(here.get("it", generator="g"), 0, "lo\nin\nout\ntmp\n/tmp/out\nCapEff:\t0000000000000000\n")
+    # And what it says of a script that fails is said of one in there.
+    here.config.write_text(here.config.read_text().replace("tail", "echo hunter2-secret > $out/it; cat $out/it; exit 9; tail"))
+    expect(
+        run(sys.executable, "-c", NO_UNSHARE, VMCRED, "generate", "--regenerate", "--config", here.config), 1, "",
+        "vmcred: the script of the generator g: it ended with exit code 9: it printed:\n**************\n",
+    )  # fmt: skip
+
+
+def shown(sentence, text, printed, reason="it ended with exit code 1", *words):
+    @test(sentence)
+    def _(folder):
+        here = Example(
+            folder,
+            declaration({
+                "g": scripted(text, "machines: [m]\nfiles: {it: {}}\ndependencies: [part, whole]"),
+                "part": scripted("echo hunter2 > $out/it"),
+                "whole": scripted("printf 'hunter2-and-more\\nsecond-line\\n' > $out/it"),
+            }),
+            generate=False,
+        )  # fmt: skip
+        result = here.generate(*words)
+        equal(result.err, f"vmcred: the script of the generator g: {reason}: it printed:\n{printed}\n")
+        equal(result.code, 1)
+
+
+shown("a value that is part of another one does not save the rest of it", "cat $in/part/it $in/whole/it; exit 1",
+      "*******\n" + "*" * 16 + "\n" + "*" * 11)  # fmt: skip
+shown("a value in a file that is not declared is masked too", "echo third-secret > $out/other; echo fourth-secret > $TMPDIR/x\n"
+      "cat $out/other $TMPDIR/x; exit 1", "*" * 12 + "\n" + "*" * 13)  # fmt: skip
+shown("the start of a value at the end of what was printed is masked", "printf 'x hunter2-and'; exit 1", "x " + "*" * 11)
+@test("of a long output the end is shown, from the start of a line")
+def _(folder):
+    here = example(folder, "for i in {10000..30000}; do echo line $i; done; exit 1")
+    result = here.generate()
+    equal(result.code, 1)
+    lines = result.err.splitlines()[1:]
+    equal(lines, [f"line {number}" for number in range(30001 - len(lines), 30001)])
+    assert 5000 < len(lines) < 6000, len(lines)
+
+
+shown(
+    "of a long line that a long output begins with nothing is shown",
+    "head -c 300000 /dev/zero | tr '\\0' a; cat $in/whole/it; echo; echo end; exit 1",
+    "*" * 11 + "\n\nend",
+)
+
+
+@test("a script that a signal ends in a pipe says so")
+def _(folder):
+    here = example(folder, "yes | head -n 1 > $out/it")
+    expect(here.generate(), 1, "",
+           "vmcred: the script of the generator g: it ended with exit code 141: a program in a pipe still wrote when the next "
+           "one had enough, which pipefail takes for a failure\n")  # fmt: skip
+
+
+harness.main()
