@@ -26,10 +26,9 @@ struct session {
 };
 
 static const char *const reasons[] = {
-	[VARS_MISSING] = "missing",
-	[VARS_ASKED] = "regenerate",
-	[VARS_VALIDATION] = "validation",
-	[VARS_DEPENDENCY] = "dependency",
+	[VARS_MISSING] = "missing",       [VARS_ASKED] = "regenerate",
+	[VARS_VALIDATION] = "validation", [VARS_DEPENDENCY] = "dependency",
+	[VARS_EXPIRY] = "expiry",
 };
 
 static void json_add(const struct session *session, const struct vars_job *job)

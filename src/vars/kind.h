@@ -53,6 +53,9 @@ int kind_tls_make(const struct kind_task *task, struct secret *content, struct s
 int kind_jwt_make(const struct kind_task *task, struct secret *content, struct secret *public_half,
 		  struct error *err);
 
+/* The generator's file that is an authority's key, or NULL; there is one at most. */
+const struct config_file *kind_tls_authority(const struct config_generator *generator);
+
 /* A number below `limit`, each equally likely. */
 int random_below(uint32_t limit, uint32_t *number, struct error *err);
 

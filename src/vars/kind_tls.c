@@ -27,6 +27,7 @@
 struct issuer {
 	X509 *certificate; /* owned */
 	EVP_PKEY *key;     /* owned */
+	struct span chain; /* its certificate and those above it but the root, in PEM; borrowed */
 };
 
 static void issuer_destroy(struct issuer *issuer)
@@ -47,12 +48,8 @@ static int input_find(const struct kind_task *task, const char *generator, const
 	return vars_inputs_find(task->inputs, name, value, err);
 }
 
-/* The authority is the first of its generator that is one. */
-static const struct config_file *authority_find(const struct kind_task *task)
+const struct config_file *kind_tls_authority(const struct config_generator *generator)
 {
-	const struct config_generator *generator =
-		config_generator_find(task->inputs->config, task->file->kind.issuer);
-
 	for (size_t i = 0; generator && i < generator->file_count; i++) {
 		const struct config_kind *kind = &generator->files[i].kind;
 
@@ -88,7 +85,8 @@ static int issuer_check(const struct kind_task *task, const struct issuer *issue
 
 static int issuer_read(const struct kind_task *task, struct issuer *issuer, struct error *err)
 {
-	const struct config_file *authority = authority_find(task);
+	const struct config_file *authority = kind_tls_authority(
+		config_generator_find(task->inputs->config, task->file->kind.issuer));
 	struct span text = {0};
 	int r;
 
@@ -103,6 +101,10 @@ static int issuer_read(const struct kind_task *task, struct issuer *issuer, stru
 			       err);
 	if (r == 0)
 		r = certificate_read(text, &issuer->certificate, err);
+	/* Who checks a certificate has the root, and must be shown the others: RFC 8446, section
+	 * 4.4.2. */
+	if (r == 0 && X509_check_issued(issuer->certificate, issuer->certificate) != X509_V_OK)
+		issuer->chain = text;
 	return r < 0 ? error_wrap(err, "its issuer") : issuer_check(task, issuer, err);
 }
 
@@ -248,5 +250,7 @@ int kind_tls_make(const struct kind_task *task, struct secret *content, struct s
 		r = certificate_make(task, key, &issuer, certificate, err);
 	if (r == 0)
 		r = key_private_pem(key, content, err);
-	return r < 0 ? r : certificate_pem(certificate, public_half, err);
+	if (r == 0)
+		r = certificate_pem(certificate, public_half, err);
+	return r < 0 || issuer.chain.size == 0 ? r : secret_append(public_half, issuer.chain, err);
 }

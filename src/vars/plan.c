@@ -95,6 +95,37 @@ static int validation_decide(const struct planner *planner, struct vars_job *job
 	return r;
 }
 
+static int certificates_decide(const struct planner *planner, struct vars_job *job,
+			       struct error *err)
+{
+	int r = 0;
+
+	job->reason = VARS_EXPIRY;
+	for (size_t i = 0; r == 0 && i < job->generator->file_count; i++) {
+		const struct vars_location location = {job->machine, job->generator,
+						       &job->generator->files[i]};
+		_cleanup_free_ char *detail = NULL;
+
+		r = vars_certificate_check(planner->config, planner->store_dirfd, &location,
+					   &detail, err);
+		if (r == 1)
+			report_message(planner->report, REPORT_WARNING,
+				       "%s%s%s: its files are made anew for the certificate %s: %s",
+				       job->generator->name, job->machine ? " for " : "",
+				       job->machine ? job->machine : "", location.file->name,
+				       detail);
+	}
+	return r;
+}
+
+/* All files are there, and nothing is asked for. */
+static int kept_decide(const struct planner *planner, struct vars_job *job, struct error *err)
+{
+	int r = validation_decide(planner, job, err);
+
+	return r != 0 ? r : certificates_decide(planner, job, err);
+}
+
 /* Returns 1 and the reason if the files shall be made, else 0. */
 static int job_decide(const struct planner *planner, struct vars_job *job, struct error *err)
 {
@@ -112,7 +143,7 @@ static int job_decide(const struct planner *planner, struct vars_job *job, struc
 	if (missing && present > 0 && !asked && !planned)
 		return incomplete_reject(job, missing, err);
 	if (!missing && !planned && !asked)
-		return validation_decide(planner, job, err);
+		return kept_decide(planner, job, err);
 	job->reason = missing ? VARS_MISSING : planned ? VARS_DEPENDENCY : VARS_ASKED;
 	return 1;
 }

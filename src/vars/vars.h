@@ -85,6 +85,14 @@ int vars_validation_hash(const struct config_generator *generator, char hash[VAR
 int vars_validation_changed(int store_dirfd, const char *machine,
 			    const struct config_generator *generator, struct error *err);
 
+/*
+ * Whether the file is a certificate of the kind tls that shall be made anew: it has expired or soon
+ * will, or its authority has another certificate by now. Returns 1 and why in `*detail`, which the
+ * caller frees, 0, or a negative code. What is not there or secret is not looked at.
+ */
+int vars_certificate_check(const struct config *config, int store_dirfd,
+			   const struct vars_location *location, char **detail, struct error *err);
+
 /* Those who can have a key, and groups of them. */
 enum store_kind {
 	STORE_MACHINES,
@@ -157,6 +165,7 @@ enum vars_reason {
 	VARS_ASKED,      /* --regenerate */
 	VARS_VALIDATION, /* what the declaration says in `validation` has changed */
 	VARS_DEPENDENCY, /* a generator that they depend on makes new files */
+	VARS_EXPIRY,     /* a certificate among them is of no use any more, or soon */
 };
 
 /* A generator that shall make its files. */

@@ -5,7 +5,7 @@ import re
 
 import harness
 from example import Example
-from harness import equal, expect, need, run, test, vmcred
+from harness import equal, expect, need, run, test
 
 DECLARATION = """\
 machines: {m: {}}
@@ -166,86 +166,6 @@ def _(folder):
     )  # fmt: skip
     equal(run("openssl", "pkey", "-in", folder / "key", "-pubout").out, public)
     assert "ED25519" in run("openssl", "pkey", "-in", folder / "key", "-noout", "-text").out
-
-
-TLS = """\
-machines: {m: {}}
-generators:
-  leaf:
-    machines: [m]
-    dependencies: [ca]
-    files: {key: {}, crt: {secret: false}}
-    kind: {key: {tls: {certificate: crt, issuer: ca, subject: web, names: [web.example, "*.web.example", 10.0.0.1, "::1"], days: %d}}}
-  ca:
-    share: true
-    files: {ca.key: {deploy: false}, ca.crt: {secret: false}}
-    kind: {ca.key: {tls: {certificate: ca.crt, ca: true, subject: Our authority, days: %d}}}
-"""
-
-
-def tls(folder, leaf_days, ca_days):
-    here = Example(folder, TLS % (leaf_days, ca_days), generate=False)
-    # The authority's key is deployed nowhere: it is a person's.
-    key = [line.split()[-1] for line in here.identity.read_text().splitlines() if "public key" in line][0]
-    expect(vmcred("user", "add", "--config", here.config, "me", "--age-key", key))
-    return here
-
-
-@test("a leaf is signed by the authority of another generator, and openssl verifies it")
-def _(folder):
-    here = tls(folder, 30, 60)
-    expect(here.generate(), 0, "ca (shared): made ca.key, ca.crt\nleaf for m: made key, crt\n", "")
-    ca, leaf = folder / "vars/shared/ca/ca.crt/value", folder / "vars/per-machine/m/leaf/crt/value"
-    for purpose in "sslserver", "sslclient":
-        result = run("openssl", "verify", "-x509_strict", "-purpose", purpose, "-CAfile", ca, leaf)
-        expect(result, 0, f"{leaf}: OK\n", "")
-    for host in "web.example", "a.web.example":
-        assert "does match" in run("openssl", "x509", "-in", leaf, "-noout", "-checkhost", host).out
-    for address in "10.0.0.1", "::1":
-        assert "does match" in run("openssl", "x509", "-in", leaf, "-noout", "-checkip", address).out
-    assert "does NOT match" in run("openssl", "x509", "-in", leaf, "-noout", "-checkhost", "other.example").out
-    text = run("openssl", "x509", "-in", leaf, "-noout", "-subject", "-issuer").out
-    equal(text, "subject=CN = web\nissuer=CN = Our authority\n")
-    key = here.get("key", generator="leaf").out
-    public = run("openssl", "x509", "-in", leaf, "-noout", "-pubkey").out
-    equal(run("openssl", "pkey", "-pubout", stdin=key).out, public)
-    # An authority does not serve, and a leaf does not sign.
-    assert run("openssl", "verify", "-purpose", "sslserver", "-CAfile", ca, "-partial_chain", ca).code != 0
-
-
-@test("a leaf never outlives its authority")
-def _(folder):
-    expect(tls(folder, 300, 5).generate())
-    leaf = folder / "vars/per-machine/m/leaf/crt/value"
-    expect(run("openssl", "x509", "-in", leaf, "-noout", "-checkend", 4 * 86400))
-    assert run("openssl", "x509", "-in", leaf, "-noout", "-checkend", 5 * 86400).code == 1
-
-
-@test("a new authority makes new leaves, a new leaf leaves the authority alone")
-def _(folder):
-    here = tls(folder, 30, 60)
-    expect(here.generate())
-    expect(
-        here.generate("--generator", "ca", "--regenerate"),
-        0, "ca (shared): made ca.key, ca.crt\nleaf for m: made key, crt\n", "",
-    )  # fmt: skip
-    ca = (folder / "vars/shared/ca/ca.crt/value").read_text()
-    before = (folder / "vars/per-machine/m/leaf/crt/value").read_text()
-    expect(
-        here.generate("--generator", "leaf", "--regenerate", "--identity", here.identity),
-        0, "leaf for m: made key, crt\n", "",
-    )  # fmt: skip
-    assert (folder / "vars/per-machine/m/leaf/crt/value").read_text() != before
-    equal((folder / "vars/shared/ca/ca.crt/value").read_text(), ca)
-
-
-@test("names that are none are refused, and nothing is written")
-def _(folder):
-    here = example(
-        folder, 'files: {key: {}, crt: {secret: false}}\nkind: {key: {tls: {certificate: crt, names: ["a,DNS:b"]}}}'
-    )
-    expect(here.generate(), 2, "", 'vmcred: making made/key: "a,DNS:b" is no name or address\n')
-    assert not (folder / "vars").exists() or not list((folder / "vars").rglob("crt"))
 
 
 harness.main()

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Certificates of the kind tls that are of no use any more, or soon: what `check` reports and
+ * `generate` makes anew.
+ */
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "vars/key.h"
+#include "vars/kind.h"
+
+/* A certificate in PEM, with those between it and its root. */
+#define CERTIFICATE_SIZE_MAX ((size_t)64 * 1024)
+
+#define DAY_SECONDS INT64_C(86400)
+
+/* Made anew in the last third of its time, but not before its last thirty days: in between there
+ * are as many runs of `generate` as a person needs. */
+#define RENEWAL_DAYS_MAX 30
+#define RENEWAL_PART     3
+
+/* The kind whose certificate the file is, or NULL. One that is a secret is not looked into. */
+static const struct config_kind *certificate_kind(const struct vars_location *location)
+{
+	const struct config_generator *generator = location->generator;
+
+	for (size_t i = 0; !location->file->secret && i < generator->file_count; i++) {
+		const struct config_kind *kind = &generator->files[i].kind;
+
+		if (kind->type == CONFIG_KIND_TLS && kind->public_file &&
+		    strcmp(kind->public_file, location->file->name) == 0)
+			return kind;
+	}
+	return NULL;
+}
+
+/* Returns 1 and the certificate, or 0 if it is not there. */
+static int stored_read(int store_dirfd, const struct vars_location *location, X509 **certificate,
+		       struct error *err)
+{
+	_cleanup_free_ char *path = vars_location_path(location), *text = NULL;
+	size_t size = 0;
+	int r = path ? file_read_text(store_dirfd, path, CERTIFICATE_SIZE_MAX, &text, &size, err)
+		     : error_no_memory(err);
+
+	if (r == -(int)VMCRED_MISSING) {
+		error_clear(err);
+		return 0;
+	}
+	if (r == 0)
+		r = certificate_read(span_of(text, size), certificate, err);
+	return r < 0 ? error_wrap(err, "%s", path ? path : "") : 1;
+}
+
+/* Returns 1 if its time is over or nearly so. */
+static int time_check(const X509 *certificate, char **detail, struct error *err)
+{
+	const ASN1_TIME *start = X509_get0_notBefore(certificate);
+	const ASN1_TIME *end = X509_get0_notAfter(certificate);
+	int days = 0, seconds = 0, left = 0, left_seconds = 0;
+	int64_t rest, renewal;
+	struct tm when;
+
+	if (ASN1_TIME_diff(&days, &seconds, start, end) != 1 ||
+	    ASN1_TIME_diff(&left, &left_seconds, NULL, end) != 1 ||
+	    ASN1_TIME_to_tm(end, &when) != 1)
+		return key_failed(err, "read a certificate's time");
+	rest = left * DAY_SECONDS + left_seconds;
+	renewal = (days * DAY_SECONDS + seconds) / RENEWAL_PART;
+	if (renewal > RENEWAL_DAYS_MAX * DAY_SECONDS)
+		renewal = RENEWAL_DAYS_MAX * DAY_SECONDS;
+	if (rest > 0 && rest > renewal)
+		return 0;
+	if (asprintf(detail, "%s on %04d-%02d-%02d", rest > 0 ? "it expires" : "it has expired",
+		     when.tm_year + 1900, when.tm_mon + 1, when.tm_mday) < 0) {
+		*detail = NULL;
+		return error_no_memory(err);
+	}
+	return 1;
+}
+
+/* Returns 1 if the authority has another certificate by now than the one that signed. */
+static int issuer_check(const struct config *config, int store_dirfd,
+			const struct vars_location *location, const struct config_kind *kind,
+			X509 *certificate, char **detail, struct error *err)
+{
+	const struct config_generator *generator = config_generator_find(config, kind->issuer);
+	const struct config_file *authority = kind_tls_authority(generator);
+	_cleanup_certificate_ X509 *issuer = NULL;
+	struct vars_location of = {.generator = generator};
+	int r;
+
+	of.file = authority ? config_file_find(generator, authority->kind.public_file) : NULL;
+	if (!of.file || of.file->secret)
+		return 0;
+	of.machine = generator->share ? NULL : location->machine;
+	r = stored_read(store_dirfd, &of, &issuer, err);
+	if (r <= 0 || X509_check_issued(issuer, certificate) == X509_V_OK)
+		return r < 0 ? r : 0;
+	if (asprintf(detail, "%s has another certificate than when it signed this one",
+		     kind->issuer) < 0) {
+		*detail = NULL;
+		return error_no_memory(err);
+	}
+	return 1;
+}
+
+int vars_certificate_check(const struct config *config, int store_dirfd,
+			   const struct vars_location *location, char **detail, struct error *err)
+{
+	const struct config_kind *kind = certificate_kind(location);
+	_cleanup_certificate_ X509 *certificate = NULL;
+	int r = kind ? stored_read(store_dirfd, location, &certificate, err) : 0;
+
+	*detail = NULL;
+	if (r <= 0)
+		return r;
+	r = time_check(certificate, detail, err);
+	if (r == 0 && kind->issuer)
+		r = issuer_check(config, store_dirfd, location, kind, certificate, detail, err);
+	return r;
+}

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kind tls: what openssl says of the certificates, and what happens when their time is over."""
+import datetime
+
+import harness
+from example import Example
+from harness import equal, expect, run, test, vmcred
+
+TLS = """\
+machines: {m: {}}
+generators:
+  leaf:
+    machines: [m]
+    dependencies: [ca]
+    files: {key: {}, crt: {secret: false}}
+    kind: {key: {tls: {certificate: crt, issuer: ca, subject: web, names: [web.example, "*.web.example", 10.0.0.1, "::1"], days: %d}}}
+  ca:
+    share: true
+    files: {ca.key: {deploy: false}, ca.crt: {secret: false}}
+    kind: {ca.key: {tls: {certificate: ca.crt, ca: true, subject: Our authority, days: %d}}}
+"""
+
+
+def tls(folder, leaf_days, ca_days):
+    here = Example(folder, TLS % (leaf_days, ca_days), generate=False)
+    # The authority's key is deployed nowhere: it is a person's.
+    key = [line.split()[-1] for line in here.identity.read_text().splitlines() if "public key" in line][0]
+    expect(vmcred("user", "add", "--config", here.config, "me", "--age-key", key))
+    return here
+
+
+@test("a leaf is signed by the authority of another generator, and openssl verifies it")
+def _(folder):
+    here = tls(folder, 30, 60)
+    expect(here.generate(), 0, "ca (shared): made ca.key, ca.crt\nleaf for m: made key, crt\n", "")
+    ca, leaf = folder / "vars/shared/ca/ca.crt/value", folder / "vars/per-machine/m/leaf/crt/value"
+    for purpose in "sslserver", "sslclient":
+        result = run("openssl", "verify", "-x509_strict", "-purpose", purpose, "-CAfile", ca, leaf)
+        expect(result, 0, f"{leaf}: OK\n", "")
+    for host in "web.example", "a.web.example":
+        assert "does match" in run("openssl", "x509", "-in", leaf, "-noout", "-checkhost", host).out
+    for address in "10.0.0.1", "::1":
+        assert "does match" in run("openssl", "x509", "-in", leaf, "-noout", "-checkip", address).out
+    assert "does NOT match" in run("openssl", "x509", "-in", leaf, "-noout", "-checkhost", "other.example").out
+    text = run("openssl", "x509", "-in", leaf, "-noout", "-subject", "-issuer").out
+    equal(text, "subject=CN = web\nissuer=CN = Our authority\n")
+    key = here.get("key", generator="leaf").out
+    public = run("openssl", "x509", "-in", leaf, "-noout", "-pubkey").out
+    equal(run("openssl", "pkey", "-pubout", stdin=key).out, public)
+    # An authority does not serve, and a leaf does not sign.
+    assert run("openssl", "verify", "-purpose", "sslserver", "-CAfile", ca, "-partial_chain", ca).code != 0
+
+
+@test("a leaf never outlives its authority")
+def _(folder):
+    expect(tls(folder, 300, 5).generate())
+    leaf = folder / "vars/per-machine/m/leaf/crt/value"
+    expect(run("openssl", "x509", "-in", leaf, "-noout", "-checkend", 4 * 86400))
+    assert run("openssl", "x509", "-in", leaf, "-noout", "-checkend", 5 * 86400).code == 1
+
+
+@test("a new authority makes new leaves, a new leaf leaves the authority alone")
+def _(folder):
+    here = tls(folder, 30, 60)
+    expect(here.generate())
+    expect(
+        here.generate("--generator", "ca", "--regenerate"),
+        0, "ca (shared): made ca.key, ca.crt\nleaf for m: made key, crt\n", "",
+    )  # fmt: skip
+    ca = (folder / "vars/shared/ca/ca.crt/value").read_text()
+    before = (folder / "vars/per-machine/m/leaf/crt/value").read_text()
+    expect(
+        here.generate("--generator", "leaf", "--regenerate", "--identity", here.identity),
+        0, "leaf for m: made key, crt\n", "",
+    )  # fmt: skip
+    assert (folder / "vars/per-machine/m/leaf/crt/value").read_text() != before
+    equal((folder / "vars/shared/ca/ca.crt/value").read_text(), ca)
+
+
+def signed(folder, leaf, days_ago, days_left, ca=None, subject="/CN=web"):
+    """Writes a certificate whose time began and ends when it is said, in place of one of the store."""
+    work = folder / "openssl"
+    work.mkdir(exist_ok=True)
+    (work / "config").write_text(
+        f"[ca]\ndefault_ca=it\n[it]\ndatabase={work}/index\nnew_certs_dir={work}\nserial={work}/serial\npolicy=any\n"
+        "default_md=sha256\nx509_extensions=more\n[any]\ncommonName=supplied\n[more]\nsubjectKeyIdentifier=hash\n"
+        + ("authorityKeyIdentifier=keyid\n" if ca else "basicConstraints=critical,CA:TRUE\nkeyUsage=keyCertSign\n")
+    )
+    (work / "index").write_text("")
+    (work / "serial").write_text("01\n")
+    expect(run("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", subject,
+               "-keyout", work / "key", "-out", work / "request"))  # fmt: skip
+    key = ["-selfsign", "-keyfile", work / "key"]
+    if ca:
+        (work / "ca.key").write_text(ca[0])
+        (work / "ca.crt").write_text(ca[1])
+        key = ["-keyfile", work / "ca.key", "-cert", work / "ca.crt"]
+    now = datetime.datetime.now(datetime.timezone.utc)
+    end = now + datetime.timedelta(days=days_left)
+    expect(run("openssl", "ca", "-batch", "-notext", "-config", work / "config", *key, "-in", work / "request", "-out", leaf,
+               "-startdate", f"{now - datetime.timedelta(days=days_ago):%Y%m%d%H%M%SZ}", "-enddate", f"{end:%Y%m%d%H%M%SZ}"))  # fmt: skip
+    return f"{end:%Y-%m-%d}"
+
+
+LEAF, AUTHORITY = "vars/per-machine/m/leaf/crt/value", "vars/shared/ca/ca.crt/value"
+
+
+def made(folder):
+    here = tls(folder, 365, 3650)
+    expect(here.generate())
+    expect(here.generate(), 0, "nothing to make: all declared secrets are there\n", "")
+    key = here.get("ca.key", generator="ca").out
+    return here, (key, (folder / AUTHORITY).read_text())
+
+
+for sentence, days_ago, days_left, word in (
+    ("a leaf that has expired is made anew, and told before", 20, -1, "it has expired"),
+    ("a leaf is made anew in its last thirty days", 335, 29.9, "it expires"),
+    ("a leaf is made anew in the last third of a short time", 7, 2.9, "it expires"),
+):
+
+    @test(sentence)
+    def _(folder, days_ago=days_ago, days_left=days_left, word=word):
+        here, ca = made(folder)
+        end = signed(folder, folder / LEAF, days_ago, days_left, ca)
+        warning = f"vmcred: warning: leaf for m: its files are made anew for the certificate crt: {word} on {end}\n"
+        expect(here.generate("--dry-run"), 0, "leaf for m: would make key, crt\n", warning)
+        result = here.generate("--dry-run", "--json")
+        assert '"reason": "expiry"' in result.out, result.out
+        expect(here.generate("--identity", here.identity), 0, "leaf for m: made key, crt\n", warning)
+        expect(here.generate(), 0, "nothing to make: all declared secrets are there\n", "")
+        expect(run("openssl", "verify", "-CAfile", folder / AUTHORITY, folder / LEAF))
+
+
+@test("a leaf that has longer to go is left alone")
+def _(folder):
+    here, ca = made(folder)
+    for days_ago, days_left in (334, 31), (5, 3):
+        signed(folder, folder / LEAF, days_ago, days_left, ca)
+        expect(here.generate(), 0, "nothing to make: all declared secrets are there\n", "")
+
+
+@test("an authority that has expired is made anew, and so is what it signed")
+def _(folder):
+    here, _ca = made(folder)
+    end = signed(folder, folder / AUTHORITY, 10, -1, subject="/CN=Our authority")
+    expect(
+        here.generate(), 0, "ca (shared): made ca.key, ca.crt\nleaf for m: made key, crt\n",
+        f"vmcred: warning: ca: its files are made anew for the certificate ca.crt: it has expired on {end}\n",
+    )  # fmt: skip
+    expect(run("openssl", "verify", "-CAfile", folder / AUTHORITY, folder / LEAF))
+    expect(here.generate(), 0, "nothing to make: all declared secrets are there\n", "")
+
+
+@test("a leaf whose authority has another certificate by now is found and made anew")
+def _(folder):
+    here, _ca = made(folder)
+    leaf = (folder / LEAF).read_text()
+    expect(here.generate("--generator", "ca", "--regenerate"))
+    # As where another person, or a run for another machine, made the authority anew.
+    (folder / LEAF).write_text(leaf)
+    assert run("openssl", "verify", "-CAfile", folder / AUTHORITY, folder / LEAF).code != 0
+    expect(
+        here.generate("--identity", here.identity), 0, "leaf for m: made key, crt\n",
+        "vmcred: warning: leaf for m: its files are made anew for the certificate crt: "
+        "ca has another certificate than when it signed this one\n",
+    )  # fmt: skip
+    expect(run("openssl", "verify", "-CAfile", folder / AUTHORITY, folder / LEAF))
+
+
+@test("behind a certificate stand those between it and the root, and openssl verifies it with them")
+def _(folder):
+    here = Example(folder, TLS % (30, 60) + """\
+  between:
+    share: true
+    dependencies: [ca]
+    files: {b.key: {deploy: false}, b.crt: {secret: false}}
+    kind: {b.key: {tls: {certificate: b.crt, ca: true, issuer: ca, subject: Between}}}
+  below:
+    machines: [m]
+    dependencies: [between]
+    files: {key: {}, crt: {secret: false}}
+    kind: {key: {tls: {certificate: crt, issuer: between, names: [x.example]}}}
+""", generate=False)  # fmt: skip
+    key = [line.split()[-1] for line in here.identity.read_text().splitlines() if "public key" in line][0]
+    expect(vmcred("user", "add", "--config", here.config, "me", "--age-key", key))
+    expect(here.generate())
+    chain = folder / "vars/per-machine/m/below/crt/value"
+    equal(chain.read_text().count("BEGIN CERTIFICATE"), 2)
+    assert chain.read_text().endswith((folder / "vars/shared/between/b.crt/value").read_text())
+    equal((folder / "vars/shared/between/b.crt/value").read_text().count("BEGIN CERTIFICATE"), 1)
+    expect(run("openssl", "verify", "-x509_strict", "-purpose", "sslserver", "-CAfile", folder / AUTHORITY,
+               "-untrusted", chain, chain), 0, f"{chain}: OK\n", "")  # fmt: skip
+    expect(here.generate(), 0, "nothing to make: all declared secrets are there\n", "")
+
+
+harness.main()
