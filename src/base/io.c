@@ -280,11 +280,13 @@ int file_write_new(int dirfd, const char *name, struct span content, mode_t mode
 	return r;
 }
 
-static int replace(int dirfd, const char *name, struct span content, mode_t mode,
-		   const struct stat *like, struct error *err)
+/* As file_write_temporary(); `like` as above, and `what` as well. */
+static int temporary_write(int dirfd, const char *prefix, struct span content, mode_t mode,
+			   const struct stat *like, const char *what, char **name,
+			   struct error *err)
 {
 	for (int attempt = 0; attempt < TEMPORARY_NAME_ATTEMPTS; attempt++) {
-		_cleanup_free_ char *temporary = temporary_name(name);
+		_cleanup_free_ char *temporary = temporary_name(prefix);
 		_cleanup_close_ int fd = -1;
 		int r;
 
@@ -295,17 +297,36 @@ static int replace(int dirfd, const char *name, struct span content, mode_t mode
 		if (fd < 0 && errno == EEXIST)
 			continue;
 		if (fd < 0)
-			return error_set_errno(err, errno, "making a temporary file for %s", name);
-		r = new_file_fill(fd, content, mode, like, name, err);
-		if (r == 0 && renameat(dirfd, temporary, dirfd, name) < 0)
-			r = error_set_errno(err, errno, "putting the new %s in place", name);
-		if (r < 0) {
+			return error_set_errno(err, errno, "making a temporary file for %s", what);
+		r = new_file_fill(fd, content, mode, like, what, err);
+		if (r < 0)
 			(void)unlinkat(dirfd, temporary, 0);
-			return r;
-		}
-		return dir_sync(dirfd, name, err);
+		else
+			*name = pointer_release(&temporary);
+		return r;
 	}
-	return error_set(err, VMCRED_FAILED, "no free name for a temporary file for %s", name);
+	return error_set(err, VMCRED_FAILED, "no free name for a temporary file for %s", what);
+}
+
+int file_write_temporary(int dirfd, const char *prefix, struct span content, mode_t mode,
+			 const char *what, char **name, struct error *err)
+{
+	return temporary_write(dirfd, prefix, content, mode, NULL, what, name, err);
+}
+
+static int replace(int dirfd, const char *name, struct span content, mode_t mode,
+		   const struct stat *like, struct error *err)
+{
+	_cleanup_free_ char *temporary = NULL;
+	int r = temporary_write(dirfd, name, content, mode, like, name, &temporary, err);
+
+	if (r < 0)
+		return r;
+	if (renameat(dirfd, temporary, dirfd, name) == 0)
+		return dir_sync(dirfd, name, err);
+	error_set_errno(err, errno, "putting the new %s in place", name);
+	(void)unlinkat(dirfd, temporary, 0);
+	return -(int)err->code;
 }
 
 int file_replace(int dirfd, const char *name, struct span content, mode_t mode, struct error *err)

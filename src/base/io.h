@@ -69,6 +69,13 @@ int fd_write(int fd, struct span bytes, const char *what, struct error *err);
 int file_write_new(int dirfd, const char *name, struct span content, mode_t mode,
 		   struct error *err);
 
+/*
+ * Makes a file with a fresh random name `.<prefix>.XXXXXXXX` in `dirfd`, writes and syncs it; the
+ * name goes to `*name` (the caller frees it). `what` it is to become stands in the error.
+ */
+int file_write_temporary(int dirfd, const char *prefix, struct span content, mode_t mode,
+			 const char *what, char **name, struct error *err);
+
 /* Replaces `name` in `dirfd` (or makes it) in one step, as the head of this file says. */
 int file_replace(int dirfd, const char *name, struct span content, mode_t mode, struct error *err);
 

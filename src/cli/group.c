@@ -21,6 +21,7 @@ static int group_change(struct cli *cli, const struct grouping *grouping, bool a
 {
 	enum store_kind kind = grouping->user ? STORE_USERS : STORE_MACHINES;
 	const char *name = grouping->user ? grouping->user : grouping->machine;
+	const struct vars_departing departing = {kind, name, grouping->group};
 	size_t changed;
 	int r;
 
@@ -29,10 +30,16 @@ static int group_change(struct cli *cli, const struct grouping *grouping, bool a
 	if (add)
 		r = vars_group_add(grouping->store_dirfd, grouping->group, kind, name, err);
 	else
+		r = vars_group_member_check(grouping->store_dirfd, grouping->group, kind, name,
+					    err);
+	if (r == 0)
+		r = cli_repair(cli, &grouping->config, grouping->store_dirfd, NULL,
+			       add ? NULL : &departing, grouping->identity, &changed, err);
+	/* First nothing is encrypted to it any more: what is left half done is done by the next
+	 * try. */
+	if (r == 0 && !add)
 		r = vars_group_remove(grouping->store_dirfd, grouping->group, kind, name, err);
-	return r < 0 ? r
-		     : cli_repair(cli, &grouping->config, grouping->store_dirfd, NULL, NULL,
-				  grouping->identity, &changed, err);
+	return r;
 }
 
 static int members_print(const struct grouping *grouping, const char *group, enum store_kind kind,

@@ -112,8 +112,10 @@ static int keygen_run(const struct cli *cli, const struct keygen *keygen, struct
 		return error_wrap(err, "making an identity");
 	recipient = age_identity_recipient(identities.items[0]);
 	if (keygen->machine) {
-		r = vars_store_machine_add(store_dirfd, keygen->machine, recipient, keygen->force,
-					   err);
+		r = vars_lock(store_dirfd, err);
+		if (r == 0)
+			r = vars_store_machine_add(store_dirfd, keygen->machine, recipient,
+						   keygen->force, err);
 		/* An identity that belongs to nothing would only be in the way of the next try. */
 		if (r < 0 && keygen->output)
 			(void)unlink(keygen->output);

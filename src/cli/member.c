@@ -90,7 +90,7 @@ static int member_add(struct cli *cli, struct member *member, struct error *err)
 
 static int member_remove(struct cli *cli, struct member *member, struct error *err)
 {
-	const struct vars_departing departing = {member->kind, member->name};
+	const struct vars_departing departing = {.kind = member->kind, .name = member->name};
 	size_t changed;
 	int r;
 

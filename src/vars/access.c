@@ -165,34 +165,71 @@ static int members_recipients(int store_dirfd, enum store_kind kind, char *const
 	return r;
 }
 
-bool access_counts(int store_dirfd, enum store_kind kind, const char *name,
-		   const struct vars_departing *departing)
+/* Whether it is who departs: altogether, or out of the group (which may be NULL). */
+static bool is_departing(const struct vars_departing *departing, enum store_kind kind,
+			 const char *name, const char *group)
+{
+	return departing && departing->name && departing->kind == kind &&
+	       strcmp(departing->name, name) == 0 &&
+	       (!departing->group || (group && strcmp(departing->group, group) == 0));
+}
+
+static bool member_counts(int store_dirfd, enum store_kind kind, const char *name,
+			  const char *group, const struct vars_departing *departing)
 {
 	_cleanup_free_ char *path = store_member_path(kind, name);
 
-	if (departing && departing->name && departing->kind == kind &&
-	    strcmp(departing->name, name) == 0)
+	if (is_departing(departing, kind, name, group))
 		return false;
-	/* Without memory for the path, the next step fails. */
-	return !path || faccessat(store_dirfd, path, F_OK, 0) == 0;
+	/* Without memory for the path, or where it cannot be looked at, the next step fails. */
+	return !path || faccessat(store_dirfd, path, F_OK, 0) == 0 ||
+	       (errno != ENOENT && errno != ENOTDIR);
 }
 
-/* A member that is not there any more gives nothing to anybody: clan leaves such links behind. */
-static int group_members_recipients(int store_dirfd, int group_dirfd, enum store_kind kind,
-				    const struct vars_departing *departing,
-				    struct age_recipients *recipients, struct error *err)
+bool access_counts(int store_dirfd, enum store_kind kind, const char *name,
+		   const struct vars_departing *departing)
 {
-	char **names = NULL;
-	int r = store_names_list(group_dirfd, store_kind_folder(kind), &names, err);
+	return member_counts(store_dirfd, kind, name, NULL, departing);
+}
 
-	for (char **name = names; r == 0 && name && *name; name++) {
-		char *const one[] = {*name, NULL};
+/* The group's members that count: a member that is not there any more gives nothing to anybody, and
+ * clan leaves such links behind. */
+static int group_members(int store_dirfd, const char *group, enum store_kind kind,
+			 const struct vars_departing *departing, char ***names, struct error *err)
+{
+	int r = vars_group_members(store_dirfd, group, kind, names, err);
+	char **kept = *names;
 
-		if (access_counts(store_dirfd, kind, *name, departing))
-			r = members_recipients(store_dirfd, kind, one, recipients, err);
+	for (char **name = *names; name && *name; name++) {
+		if (member_counts(store_dirfd, kind, *name, group, departing))
+			*kept++ = *name;
+		else
+			free(*name);
 	}
-	config_texts_free(names);
+	if (kept)
+		*kept = NULL;
 	return r;
+}
+
+/* Those who can be in a group. */
+static const enum store_kind member_kinds[] = {STORE_MACHINES, STORE_USERS};
+
+#define MEMBER_KINDS (sizeof(member_kinds) / sizeof(member_kinds[0]))
+
+int access_group_stays(int store_dirfd, const char *group, const struct vars_departing *departing,
+		       struct error *err)
+{
+	bool stays = false;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < MEMBER_KINDS; i++) {
+		char **names = NULL;
+
+		r = group_members(store_dirfd, group, member_kinds[i], departing, &names, err);
+		stays = stays || (names && names[0]);
+		config_texts_free(names);
+	}
+	return r < 0 ? r : stays;
 }
 
 static int group_recipients(int store_dirfd, const char *group,
@@ -200,23 +237,26 @@ static int group_recipients(int store_dirfd, const char *group,
 			    struct age_recipients *recipients, struct error *err)
 {
 	_cleanup_free_ char *path = store_member_path(STORE_GROUPS, group);
-	_cleanup_close_ int dirfd = -1;
-	int r;
+	int r = 0;
 
 	if (!path)
 		return error_no_memory(err);
-	dirfd = openat(store_dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dirfd < 0 && errno == ENOENT) {
+	if (faccessat(store_dirfd, path, F_OK, 0) < 0) {
+		if (errno != ENOENT)
+			return error_set_errno(err, errno, "opening %s", path);
 		error_set(err, VMCRED_MISSING, "there is no group %s", group);
 		return error_hint(err, "`vmcred group add %s --user NAME` makes it", group);
 	}
-	if (dirfd < 0)
-		return error_set_errno(err, errno, "opening %s", path);
-	r = group_members_recipients(store_dirfd, dirfd, STORE_MACHINES, departing, recipients,
-				     err);
-	return r < 0 ? r
-		     : group_members_recipients(store_dirfd, dirfd, STORE_USERS, departing,
-						recipients, err);
+	for (size_t i = 0; r == 0 && i < MEMBER_KINDS; i++) {
+		char **names = NULL;
+
+		r = group_members(store_dirfd, group, member_kinds[i], departing, &names, err);
+		if (r == 0)
+			r = members_recipients(store_dirfd, member_kinds[i], names, recipients,
+					       err);
+		config_texts_free(names);
+	}
+	return r;
 }
 
 int access_recipients(int store_dirfd, const struct access *access,
@@ -258,9 +298,11 @@ static int links_remove(int secret_dirfd, enum store_kind kind, const struct acc
 	char **present = NULL;
 	int r = store_names_list(secret_dirfd, folder, &present, err);
 
-	if (r == 0 && present)
+	if (r == 0 && present) {
 		dirfd = dir_open(secret_dirfd, folder, err);
-	for (size_t i = 0; r == 0 && present && dirfd >= 0 && present[i]; i++) {
+		r = dirfd < 0 ? dirfd : 0;
+	}
+	for (size_t i = 0; r == 0 && present && present[i]; i++) {
 		if (!access_has(access, kind, present[i]) && unlinkat(dirfd, present[i], 0) < 0)
 			r = error_set_errno(err, errno, "removing the link %s/%s", folder,
 					    present[i]);
@@ -274,8 +316,8 @@ static int links_remove(int secret_dirfd, enum store_kind kind, const struct acc
 	return 0;
 }
 
-int access_links_write(int secret_dirfd, const char *up, const struct access *access,
-		       struct error *err)
+int access_links_add(int secret_dirfd, const char *up, const struct access *access,
+		     struct error *err)
 {
 	int r = 0;
 
@@ -283,8 +325,7 @@ int access_links_write(int secret_dirfd, const char *up, const struct access *ac
 		const enum store_kind kind = (enum store_kind)i;
 		_cleanup_close_ int dirfd = -1;
 
-		r = links_remove(secret_dirfd, kind, access, err);
-		if (r < 0 || !access->names[kind] || !access->names[kind][0])
+		if (!access->names[kind] || !access->names[kind][0])
 			continue;
 		dirfd = dir_make(secret_dirfd, store_kind_folder(kind), 0755, err);
 		r = dirfd < 0 ? dirfd : 0;
@@ -293,5 +334,14 @@ int access_links_write(int secret_dirfd, const char *up, const struct access *ac
 		if (r == 0)
 			r = dir_sync(dirfd, store_kind_folder(kind), err);
 	}
+	return r;
+}
+
+int access_links_remove(int secret_dirfd, const struct access *access, struct error *err)
+{
+	int r = 0;
+
+	for (int kind = 0; r == 0 && kind < STORE_KINDS; kind++)
+		r = links_remove(secret_dirfd, (enum store_kind)kind, access, err);
 	return r;
 }

@@ -8,11 +8,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "base/name.h"
+#include "vars/placing.h"
 #include "vars/store.h"
 
 #define KEY_FILE_SIZE_MAX ((size_t)64 * 1024)
@@ -127,6 +129,35 @@ static int key_format(const char *public_key, char **text, struct error *err)
 	return *text ? 0 : error_no_memory(err);
 }
 
+/* Puts the folder with the key in its place whole: one without a key would be somebody whom nothing
+ * can be encrypted to. */
+static int member_make(int store_dirfd, enum store_kind kind, const char *name, struct span text,
+		       struct error *err)
+{
+	_cleanup_free_ char *temporary = NULL, *parent = NULL;
+	_cleanup_close_ int parent_dirfd = -1, dirfd = -1;
+	int r;
+
+	if (asprintf(&parent, "sops/%s", store_kind_folder(kind)) < 0) {
+		parent = NULL;
+		return error_no_memory(err);
+	}
+	parent_dirfd = dir_make(store_dirfd, parent, 0755, err);
+	if (parent_dirfd < 0)
+		return parent_dirfd;
+	dirfd = placing_begin(store_dirfd, name, &temporary, err);
+	if (dirfd < 0)
+		return dirfd;
+	r = file_write_new(dirfd, "key.json", text, 0644, err);
+	if (r == 0)
+		r = dir_sync(dirfd, name, err);
+	if (r == 0)
+		r = placing_finish(store_dirfd, temporary, parent_dirfd, name, err);
+	if (r < 0)
+		placing_abandon(store_dirfd, temporary);
+	return r;
+}
+
 int store_key_write(int store_dirfd, enum store_kind kind, const char *name, const char *public_key,
 		    bool force, struct error *err)
 {
@@ -141,21 +172,18 @@ int store_key_write(int store_dirfd, enum store_kind kind, const char *name, con
 		r = folder ? key_format(public_key, &text, err) : error_no_memory(err);
 	if (r < 0 || !text)
 		return r;
-	dirfd = dir_make(store_dirfd, folder, 0755, err);
-	if (dirfd < 0)
-		return dirfd;
-	if (faccessat(dirfd, "key.json", F_OK, 0) == 0) {
-		if (key_is_registered(store_dirfd, kind, name, public_key))
-			return 0;
-		if (!force) {
-			error_set(err, VMCRED_FAILED, "the %s %s has another key in %s/key.json",
-				  store_kind_word(kind), name, folder);
-			return error_hint(err,
-					  "--force replaces it; what is encrypted to the old key "
-					  "must then be encrypted anew");
-		}
+	dirfd = openat(store_dirfd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dirfd < 0 || faccessat(dirfd, "key.json", F_OK, 0) < 0)
+		return member_make(store_dirfd, kind, name, span_of_text(text), err);
+	if (key_is_registered(store_dirfd, kind, name, public_key))
+		return 0;
+	if (!force) {
+		error_set(err, VMCRED_FAILED, "the %s %s has another key in %s/key.json",
+			  store_kind_word(kind), name, folder);
+		return error_hint(err, "--force replaces it; what is encrypted to the old key must "
+				       "then be encrypted anew");
 	}
-	return file_replace(dirfd, "key.json", span_of_text(text), 0644, err);
+	return placing_file(store_dirfd, dirfd, "key.json", span_of_text(text), err);
 }
 
 int vars_store_machine_add(int store_dirfd, const char *machine, const char *public_key, bool force,

@@ -14,6 +14,7 @@
 #include "base/io.h"
 #include "base/name.h"
 #include "sops/sops.h"
+#include "vars/placing.h"
 #include "vars/store.h"
 
 #define KEY_SUFFIX "-age.key"
@@ -54,8 +55,10 @@ static int key_seal(int store_dirfd, const char *machine, const struct access *a
 	dirfd = dir_make(store_dirfd, folder, 0755, err);
 	if (dirfd < 0)
 		return dirfd;
-	r = file_replace(dirfd, "secret", secret_span(&document), 0644, err);
-	return r < 0 ? r : access_links_write(dirfd, STORE_UP_MACHINE_KEY, access, err);
+	r = access_links_add(dirfd, STORE_UP_MACHINE_KEY, access, err);
+	if (r == 0)
+		r = placing_file(store_dirfd, dirfd, "secret", secret_span(&document), err);
+	return r < 0 ? r : access_links_remove(dirfd, access, err);
 }
 
 /* Whether the machine has a key, which is not replaced without being told to. */

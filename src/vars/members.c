@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/name.h"
+#include "vars/placing.h"
 #include "vars/store.h"
 
 int vars_members_list(int store_dirfd, enum store_kind kind, char ***names, struct error *err)
@@ -83,25 +84,42 @@ int vars_group_add(int store_dirfd, const char *group, enum store_kind kind, con
 	return dir_sync(dirfd, folder, err);
 }
 
-int vars_group_remove(int store_dirfd, const char *group, enum store_kind kind, const char *name,
-		      struct error *err)
+int vars_group_member_check(int store_dirfd, const char *group, enum store_kind kind,
+			    const char *name, struct error *err)
 {
-	_cleanup_free_ char *folder = group_folder(group, kind);
-	_cleanup_close_ int dirfd = -1;
+	_cleanup_free_ char *folder = group_folder(group, kind), *path = NULL;
 	int r = store_name_check("group", group, err);
 
 	if (r == 0)
 		r = store_name_check(store_kind_word(kind), name, err);
 	if (r < 0)
 		return r;
+	path = folder ? path_join(folder, name) : NULL;
+	if (!path)
+		return error_no_memory(err);
+	if (faccessat(store_dirfd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0;
+	return errno == ENOENT ? error_set(err, VMCRED_MISSING, "the %s %s is not in the group %s",
+					   store_kind_word(kind), name, group)
+			       : error_set_errno(err, errno, "looking for %s", path);
+}
+
+int vars_group_remove(int store_dirfd, const char *group, enum store_kind kind, const char *name,
+		      struct error *err)
+{
+	_cleanup_free_ char *folder = group_folder(group, kind);
+	_cleanup_close_ int dirfd = -1;
+	int r = vars_group_member_check(store_dirfd, group, kind, name, err);
+
+	if (r < 0)
+		return r;
 	if (!folder)
 		return error_no_memory(err);
-	dirfd = openat(store_dirfd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dirfd < 0 || unlinkat(dirfd, name, 0) < 0)
-		return errno == ENOENT
-			       ? error_set(err, VMCRED_MISSING, "the %s %s is not in the group %s",
-					   store_kind_word(kind), name, group)
-			       : error_set_errno(err, errno, "removing %s/%s", folder, name);
+	dirfd = dir_open(store_dirfd, folder, err);
+	if (dirfd < 0)
+		return dirfd;
+	if (unlinkat(dirfd, name, 0) < 0)
+		return error_set_errno(err, errno, "removing %s/%s", folder, name);
 	/* As clan has it, there is no empty folder. */
 	if (unlinkat(store_dirfd, folder, AT_REMOVEDIR) == 0) {
 		_cleanup_free_ char *whole = store_member_path(STORE_GROUPS, group);
@@ -144,5 +162,5 @@ int vars_member_remove(int store_dirfd, enum store_kind kind, const char *name, 
 		return error_no_memory(err);
 	}
 	dirfd = dir_open(store_dirfd, folder, err);
-	return dirfd < 0 ? dirfd : dir_remove_tree(dirfd, name, false, err);
+	return dirfd < 0 ? dirfd : placing_remove(store_dirfd, dirfd, name, err);
 }

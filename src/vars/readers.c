@@ -10,15 +10,26 @@
 #include "base/cleanup.h"
 #include "vars/store.h"
 
+/* Whether it is there, and will be: 1, 0, or a negative code. A group goes with its last member. */
+static int member_stays(int store_dirfd, enum store_kind kind, const char *name,
+			const struct vars_departing *departing, struct error *err)
+{
+	if (!access_counts(store_dirfd, kind, name, departing))
+		return 0;
+	return kind != STORE_GROUPS ? 1 : access_group_stays(store_dirfd, name, departing, err);
+}
+
 int access_keep(int store_dirfd, const struct access *from, enum store_kind kind,
 		const struct vars_departing *departing, struct access *to, struct error *err)
 {
-	for (char **name = from->names[kind]; name && *name; name++) {
-		if (access_counts(store_dirfd, kind, *name, departing) &&
-		    access_add(to, kind, *name, err) < 0)
-			return -(int)err->code;
+	int r = 0;
+
+	for (char **name = from->names[kind]; r >= 0 && name && *name; name++) {
+		r = member_stays(store_dirfd, kind, *name, departing, err);
+		if (r == 1)
+			r = access_add(to, kind, *name, err);
 	}
-	return 0;
+	return r < 0 ? r : 0;
 }
 
 int access_given(int store_dirfd, int folder_dirfd, const char *folder, struct access *access,

@@ -16,6 +16,7 @@
 #include "base/io.h"
 #include "sops/sops.h"
 #include "vars/key.h"
+#include "vars/placing.h"
 #include "vars/store.h"
 
 /* A certificate in PEM. */
@@ -254,8 +255,8 @@ int vars_check(const struct config *config, int store_dirfd, const struct vars_l
 		       : 0;
 }
 
-static int document_rewrite(const struct secret_state *state, vars_identities_fn identities,
-			    void *data, struct error *err)
+static int document_rewrite(const struct secret_state *state, int store_dirfd,
+			    vars_identities_fn identities, void *data, struct error *err)
 {
 	struct sops_keyring keyring = {0};
 	_cleanup_sops_policy_ struct sops_policy policy = {0};
@@ -269,7 +270,8 @@ static int document_rewrite(const struct secret_state *state, vars_identities_fn
 	if (r == 0)
 		r = sops_document_write(state->document, sops_store_named("binary"), NULL, &text,
 					err);
-	return r < 0 ? r : file_replace(state->dirfd, "secret", secret_span(&text), 0644, err);
+	return r < 0 ? r
+		     : placing_file(store_dirfd, state->dirfd, "secret", secret_span(&text), err);
 }
 
 int vars_fix(const struct config *config, int store_dirfd, const struct vars_location *location,
@@ -290,11 +292,11 @@ int vars_fix(const struct config *config, int store_dirfd, const struct vars_loc
 		return error_hint(err, "register a user first: `vmcred user add`");
 	}
 	recipients_count(&state, &lacking, &excess);
-	/* The document first: a link without a recipient is found and mended by the next run, and a
-	 * recipient without a link as well. */
-	r = lacking > 0 || excess > 0 ? document_rewrite(&state, identities, data, err) : 0;
+	r = access_links_add(state.dirfd, store_up(location), &state.wanted, err);
+	if (r == 0 && (lacking > 0 || excess > 0))
+		r = document_rewrite(&state, store_dirfd, identities, data, err);
 	if (r == 0)
-		r = access_links_write(state.dirfd, store_up(location), &state.wanted, err);
+		r = access_links_remove(state.dirfd, &state.wanted, err);
 	return r < 0 ? r : 1;
 }
 
@@ -318,7 +320,7 @@ int vars_set(const struct config *config, int store_dirfd, const struct vars_loc
 	if (state.dirfd < 0)
 		return state.dirfd;
 	if (!location->file->secret)
-		return file_replace(state.dirfd, "value", plaintext, 0644, err);
+		return placing_file(store_dirfd, state.dirfd, "value", plaintext, err);
 	r = access_read(state.dirfd, &state.is, err);
 	if (r == 0)
 		r = access_want(config, store_dirfd, location, &nobody, writer, &state, err);
@@ -327,6 +329,8 @@ int vars_set(const struct config *config, int store_dirfd, const struct vars_loc
 	if (r == 0)
 		r = sops_binary_encrypt(plaintext, &state.recipients, &document, err);
 	if (r == 0)
-		r = file_replace(state.dirfd, "secret", secret_span(&document), 0644, err);
-	return r < 0 ? r : access_links_write(state.dirfd, store_up(location), &state.wanted, err);
+		r = access_links_add(state.dirfd, store_up(location), &state.wanted, err);
+	if (r == 0)
+		r = placing_file(store_dirfd, state.dirfd, "secret", secret_span(&document), err);
+	return r < 0 ? r : access_links_remove(state.dirfd, &state.wanted, err);
 }

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "sops/sops.h"
+#include "vars/placing.h"
 #include "vars/store.h"
 
 char *store_generators_path(const char *machine)
@@ -191,7 +192,7 @@ static int secret_write(const struct writing *writing, int dirfd, const struct v
 					&document, err);
 	if (r == 0)
 		r = file_write_new(dirfd, "secret", secret_span(&document), 0644, err);
-	return r < 0 ? r : access_links_write(dirfd, store_up(&location), &readers->access, err);
+	return r < 0 ? r : access_links_add(dirfd, store_up(&location), &readers->access, err);
 }
 
 static int value_write(const struct writing *writing, int generator_dirfd,
@@ -208,23 +209,6 @@ static int value_write(const struct writing *writing, int generator_dirfd,
 	return r < 0 ? r : dir_sync(dirfd, value->file->name, err);
 }
 
-/* Puts the finished folder in the place of `name`, in one step; what was there is removed
- * afterwards. */
-static int generator_switch(int parent_dirfd, const char *temporary, const char *name,
-			    struct error *err)
-{
-	int r;
-
-	if (renameat2(parent_dirfd, temporary, parent_dirfd, name, RENAME_NOREPLACE) == 0)
-		return dir_sync(parent_dirfd, name, err);
-	if (errno != EEXIST)
-		return error_set_errno(err, errno, "putting %s in place", name);
-	if (renameat2(parent_dirfd, temporary, parent_dirfd, name, RENAME_EXCHANGE) < 0)
-		return error_set_errno(err, errno, "putting %s in the old one's place", name);
-	r = dir_sync(parent_dirfd, name, err);
-	return r < 0 ? r : dir_remove_tree(parent_dirfd, temporary, false, err);
-}
-
 static int hash_write(int generator_dirfd, const struct config_generator *generator,
 		      struct error *err)
 {
@@ -236,14 +220,13 @@ static int hash_write(int generator_dirfd, const struct config_generator *genera
 	return file_write_new(generator_dirfd, STORE_HASH_NAME, span_of_text(hash), 0644, err);
 }
 
-static int generator_write(const struct writing *writing, int parent_dirfd,
-			   const struct config_generator *generator,
-			   const struct vars_value *values, struct error *err)
+static int generator_write(const struct writing *writing, const struct vars_value *values,
+			   struct error *err)
 {
+	const struct config_generator *generator = writing->generator;
 	_cleanup_free_ char *temporary = NULL;
-	_cleanup_error_ struct error ignored = {0};
 	_cleanup_close_ int dirfd =
-		dir_make_temporary(parent_dirfd, generator->name, 0755, &temporary, err);
+		placing_begin(writing->store_dirfd, generator->name, &temporary, err);
 	int r = dirfd < 0 ? dirfd : 0;
 
 	if (r < 0)
@@ -255,9 +238,10 @@ static int generator_write(const struct writing *writing, int parent_dirfd,
 	if (r == 0)
 		r = dir_sync(dirfd, generator->name, err);
 	if (r == 0)
-		r = generator_switch(parent_dirfd, temporary, generator->name, err);
+		r = placing_finish(writing->store_dirfd, temporary, writing->parent_dirfd,
+				   generator->name, err);
 	if (r < 0)
-		(void)dir_remove_tree(parent_dirfd, temporary, false, &ignored);
+		placing_abandon(writing->store_dirfd, temporary);
 	return r;
 }
 
@@ -283,8 +267,6 @@ int vars_store_write(const struct config *config, int store_dirfd, const char *m
 	if (parent_dirfd < 0)
 		return parent_dirfd;
 	writing.parent_dirfd = parent_dirfd;
-	r = dir_remove_temporaries(parent_dirfd, generator->name, false, err);
-	if (r == 0)
-		r = generator_write(&writing, parent_dirfd, generator, values, err);
+	r = generator_write(&writing, values, err);
 	return r < 0 ? error_wrap(err, "writing %s/%s", parent, generator->name) : 0;
 }

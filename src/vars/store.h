@@ -72,9 +72,17 @@ int access_recipients(int store_dirfd, const struct access *access,
 		      const struct vars_departing *departing, struct age_recipients *recipients,
 		      struct error *err);
 
-/* Makes the links of the folder what `access` says. `up` leads from a link's folder to the store's
- * root, such as "../../../../../..". */
-int access_links_write(int secret_dirfd, const char *up, const struct access *access,
+/* Whether anybody is in the group but who departs: 1, 0, or a negative code. */
+int access_group_stays(int store_dirfd, const char *group, const struct vars_departing *departing,
 		       struct error *err);
+
+/*
+ * Makes the links of the folder what `access` says, in two steps: what is encrypted anew between
+ * them is at no time for somebody whom no link names. `up` leads from a link's folder to the
+ * store's root, such as "../../../../../..".
+ */
+int access_links_add(int secret_dirfd, const char *up, const struct access *access,
+		     struct error *err);
+int access_links_remove(int secret_dirfd, const struct access *access, struct error *err);
 
 #endif

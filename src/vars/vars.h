@@ -231,10 +231,12 @@ enum vars_fault {
 int vars_check(const struct config *config, int store_dirfd, const struct vars_location *location,
 	       enum vars_fault *fault, char **detail, struct error *err);
 
-/* Someone who shall not count any more: about to be removed. Starts as {0}: nobody. */
+/* Someone who shall not count any more: about to be removed, or to be taken out of a group. Starts
+ * as {0}: nobody. */
 struct vars_departing {
 	enum store_kind kind;
 	const char *name;
+	const char *group; /* NULL: altogether */
 };
 
 /*
@@ -252,7 +254,8 @@ int vars_fix(const struct config *config, int store_dirfd, const struct vars_loc
 int vars_set(const struct config *config, int store_dirfd, const struct vars_location *location,
 	     const char *writer, struct span plaintext, struct error *err);
 
-/* Takes the store's lock, until its descriptor is closed; waits for who has it. */
+/* Takes the store's lock, until its descriptor is closed; waits for who has it. Removes what a run
+ * that was killed left. */
 int vars_lock(int store_dirfd, struct error *err);
 
 /* The names of all machines, users or groups of the store, sorted, NULL-terminated. The caller
@@ -277,6 +280,9 @@ int vars_group_add(int store_dirfd, const char *group, enum store_kind kind, con
 		   struct error *err);
 int vars_group_remove(int store_dirfd, const char *group, enum store_kind kind, const char *name,
 		      struct error *err);
+/* VMCRED_MISSING: it is not in the group. */
+int vars_group_member_check(int store_dirfd, const char *group, enum store_kind kind,
+			    const char *name, struct error *err);
 int vars_group_members(int store_dirfd, const char *group, enum store_kind kind, char ***names,
 		       struct error *err);
 

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <sys/file.h>
 
+#include "vars/placing.h"
 #include "vars/vars.h"
 
 int vars_lock(int store_dirfd, struct error *err)
@@ -10,7 +11,7 @@ int vars_lock(int store_dirfd, struct error *err)
 		if (errno != EINTR)
 			return error_set_errno(err, errno, "locking the store");
 	}
-	return 0;
+	return placing_clean(store_dirfd, err);
 }
 
 static int generator_each(const char *machine, const struct config_generator *generator,

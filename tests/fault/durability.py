@@ -12,6 +12,7 @@ from harness import equal, expect, need, run, test
 
 CALL = re.compile(r'^(\w+)\((.*)\)\s+= (-?\d+)(?:<(.*)>)?')
 FD = re.compile(r"^(?:\d+|AT_FDCWD)<([^>]*)>")
+SECOND_FD = re.compile(r", (?:\d+|AT_FDCWD)<([^>]*)>")
 
 
 def calls(folder, *command):
@@ -29,19 +30,24 @@ def calls(folder, *command):
         yield name, path.group(1) if path else "", re.findall(r'"([^"]*)"', arguments), result, arguments
 
 
+def entries(path):
+    """A new file or folder, and the one that names it, unless the name is for the run alone."""
+    path = PurePath(path)
+    return {str(path)} | ({str(path.parent)} if not path.name.startswith(".vmcred.") else set())
+
+
 def unsynced(folder, store, *command):
     """What was not on the disk when it had to be."""
     dirty, problems, renamed = set(), [], set()
     for name, path, names, result, arguments in calls(folder, *command):
         if name == "openat" and "O_CREAT" in arguments and result and result.startswith(str(store)):
-            dirty |= {result, str(PurePath(result).parent)}
+            dirty |= entries(result)
         elif name == "write" and path.startswith(str(store)):
             dirty.add(path)
         elif name == "mkdirat" and path.startswith(str(store)):
-            made = PurePath(path) / names[0]
-            dirty |= {str(made), str(made.parent)}
+            dirty |= entries(PurePath(path) / names[0])
         elif name == "symlinkat":
-            dirty.add(re.search(r", \d+<([^>]*)>", arguments).group(1))
+            dirty.add(SECOND_FD.search(arguments).group(1))
         elif name == "fsync":
             dirty.discard(path)
             renamed.discard(path)
@@ -50,7 +56,7 @@ def unsynced(folder, store, *command):
             problems += sorted(f"{entry} when {moved} was renamed" for entry in dirty
                                if entry == moved or entry.startswith(f"{moved}/"))
             dirty = {entry for entry in dirty if entry != moved and not entry.startswith(f"{moved}/")}
-            renamed.add(path)
+            renamed.add(SECOND_FD.search(arguments).group(1))
     problems += sorted(f"{path} after a rename in it" for path in renamed)
     return problems + sorted(f"{path} at the end" for path in dirty)
 

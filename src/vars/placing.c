@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vars/placing.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+
+/* Temporary names are `.vmcred.XXXXXXXX`. */
+#define PREFIX "vmcred"
+
+int placing_clean(int store_dirfd, struct error *err)
+{
+	return dir_remove_temporaries(store_dirfd, PREFIX, false, err);
+}
+
+int placing_file(int store_dirfd, int dirfd, const char *name, struct span content,
+		 struct error *err)
+{
+	_cleanup_free_ char *temporary = NULL;
+	int r = file_write_temporary(store_dirfd, PREFIX, content, 0644, name, &temporary, err);
+
+	if (r < 0)
+		return r;
+	if (renameat(store_dirfd, temporary, dirfd, name) == 0)
+		return dir_sync(dirfd, name, err);
+	error_set_errno(err, errno, "putting the new %s in place", name);
+	(void)unlinkat(store_dirfd, temporary, 0);
+	return -(int)err->code;
+}
+
+int placing_begin(int store_dirfd, const char *what, char **temporary, struct error *err)
+{
+	int fd = dir_make_temporary(store_dirfd, PREFIX, 0755, temporary, err);
+
+	return fd < 0 ? error_wrap(err, "making the new %s", what) : fd;
+}
+
+int placing_finish(int store_dirfd, const char *temporary, int dirfd, const char *name,
+		   struct error *err)
+{
+	int r;
+
+	if (renameat2(store_dirfd, temporary, dirfd, name, RENAME_NOREPLACE) == 0)
+		return dir_sync(dirfd, name, err);
+	if (errno != EEXIST)
+		return error_set_errno(err, errno, "putting %s in place", name);
+	if (renameat2(store_dirfd, temporary, dirfd, name, RENAME_EXCHANGE) < 0)
+		return error_set_errno(err, errno, "putting %s in the old one's place", name);
+	r = dir_sync(dirfd, name, err);
+	return r < 0 ? r : dir_remove_tree(store_dirfd, temporary, false, err);
+}
+
+void placing_abandon(int store_dirfd, const char *temporary)
+{
+	_cleanup_error_ struct error ignored = {0};
+
+	(void)dir_remove_tree(store_dirfd, temporary, false, &ignored);
+}
+
+int placing_remove(int store_dirfd, int dirfd, const char *name, struct error *err)
+{
+	_cleanup_free_ char *temporary = NULL;
+	_cleanup_close_ int empty = placing_begin(store_dirfd, name, &temporary, err);
+	int r;
+
+	if (empty < 0)
+		return empty;
+	if (renameat(dirfd, name, store_dirfd, temporary) < 0) {
+		r = errno;
+		placing_abandon(store_dirfd, temporary);
+		/* What is no folder goes in one step as it is. */
+		return r == EISDIR || r == ENOTDIR ? dir_remove_tree(dirfd, name, false, err)
+						   : error_set_errno(err, r, "taking %s out", name);
+	}
+	r = dir_sync(dirfd, name, err);
+	return r < 0 ? r : dir_remove_tree(store_dirfd, temporary, false, err);
+}

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may read what, in the middle of a change: after every fault each secret opens, for those alone whom its links name,
+and the same command once more leaves what an undisturbed one would have left. The real sops opens the secrets."""
+import functools
+import json
+import os
+import shutil
+from pathlib import Path
+
+import harness
+from faults import Fault, every_fault, fresh
+from harness import equal, expect, need, run, test, vmcred
+
+DECLARATION = """\
+machines: {m: {}}
+generators:
+  own:
+    machines: [m]
+    files: {it: {}, kept: {deploy: false}}
+    kind: {it: {hex: 8}, kept: {hex: 8}}
+"""
+GROUPED = "sops: {defaultGroups: [admins]}\n" + DECLARATION
+
+
+@functools.lru_cache(maxsize=None)
+def sops_decrypt(document, identity):
+    """The value, by the real sops, or None. Most documents are seen many times."""
+    done = run(need("sops"), "decrypt", "--input-type", "json", "--output-type", "binary", "/dev/stdin",
+               stdin=document, env={"SOPS_AGE_KEY_FILE": str(identity)})  # fmt: skip
+    return done.out if done.code == 0 else None
+
+
+def names(folder):
+    return sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+
+
+class Store:
+    """A store in `folder`; the people's identities are beside it."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.identities = self.folder.parent / "identities"
+
+    @classmethod
+    def make(cls, folder, declaration, users=("ada", "bob"), machines=("m",)):
+        (folder / "identities").mkdir()
+        (folder / "store").mkdir()
+        store = cls(folder / "store")
+        (store.folder / "vmcred.yaml").write_text(declaration)
+        for person in ("ada", "bob", "eve"):
+            expect(vmcred("keygen", "--output", store.identities / person))
+        for user in users:
+            expect(vmcred(*store.words("user", "add", user, "--age-key", store.key(user))))
+        if "defaultGroups" in declaration:
+            expect(vmcred(*store.words("group", "add", "admins", "--user", "ada")))
+        for machine in machines:
+            expect(vmcred(*store.words("machine", "add", machine)))
+        return store
+
+    def key(self, person):
+        return run(need("age-keygen"), "-y", self.identities / person).out.strip()
+
+    def words(self, command, *words, identity=None):
+        more = ["--identity", self.identities / identity] if identity else []
+        return [command, "--config", self.folder / "vmcred.yaml", *words, *more]
+
+    def keys_of(self, kind, name):
+        """The public keys of a machine, a user or all of a group's members."""
+        if kind == "groups":
+            group = self.folder / "sops/groups" / name
+            return {key for of in ("machines", "users") for member in names(group / of) for key in self.keys_of(of, member)}
+        file = self.folder / "sops" / kind / name / "key.json"
+        return {entry["publickey"] for entry in json.loads(file.read_text())} if file.exists() else set()
+
+    def linked(self, document):
+        kinds = ("machines", "users", "groups")
+        return {key for kind in kinds for name in names(document.parent / kind) for key in self.keys_of(kind, name)}
+
+    def documents(self):
+        return sorted(path for path in self.folder.rglob("secret") if path.is_file())
+
+    def state(self, reader):
+        """All that is in the store, but for the documents' bytes: those give their readers and their value."""
+        found = {}
+        for path in sorted(self.folder.rglob("*")):
+            name = str(path.relative_to(self.folder))
+            if path.is_symlink():
+                found[name] = os.readlink(path)
+            elif path.is_dir():
+                found[name] = None
+            elif path.name == "secret":
+                recipients = {entry["recipient"] for entry in json.loads(path.read_text())["sops"]["age"]}
+                found[name] = recipients, sops_decrypt(path.read_text(), self.identities / reader)
+            else:
+                found[name] = path.read_text()
+        return found
+
+
+def whole(store, reader, fault, values):
+    """Each secret has its value, and no other readers than its links name."""
+    for path in store.documents():
+        name = str(path.relative_to(store.folder))
+        value = sops_decrypt(path.read_text(), store.identities / reader)
+        fault.expect(value is not None, f"{reader} cannot open {name}")
+        fault.expect(values.get(name, value) == value, f"{name} has another value")
+        recipients = {entry["recipient"] for entry in json.loads(path.read_text())["sops"]["age"]}
+        fault.expect(recipients <= store.linked(path), f"{name} is open to somebody whom no link names")
+
+
+def change(sentence, words, declaration=DECLARATION, prepare=(), reader="ada", done=None, least=40):
+    """`words` are the command's, after `prepare`'s commands; `reader` may read everything before and after. A run that
+    was interrupted after its work may end with the exit code and error `done` when it is repeated."""
+
+    @test(sentence)
+    def _(folder):
+        store = Store.make(folder, declaration)
+        expect(vmcred(*store.words("generate")))
+        for more in prepare:
+            expect(vmcred(*store.words(*more(store), identity="ada")))
+        values = {str(path.relative_to(store.folder)): sops_decrypt(path.read_text(), store.identities / "ada")
+                  for path in store.documents()}  # fmt: skip
+        assert None not in values.values()
+
+        def command(copy):
+            copied = Store(copy)
+            return [harness.VMCRED, *copied.words(*words(copied), identity=reader)]
+
+        final = Store(fresh(store.folder, folder / "store-final"))
+        expect(run(*command(final.folder)))
+        expected = final.state(reader)
+        assert expected != store.state(reader)
+        whole(final, reader, Fault("nothing", 0, ""), values)
+        shutil.rmtree(final.folder)
+
+        def check(copy, fault):
+            copied = Store(copy)
+            whole(copied, reader, fault, values)
+            checked = vmcred(*copied.words("check"))
+            fault.expect(checked.code in (0, 3) and (checked.code == 0 or checked.out), f"check: {checked}")
+            again = run(*command(copy))
+            fault.expect(again.code == 0 or (again.code, again.err) == done, f"the second run: {again}")
+            equal(copied.state(reader), expected, f"the store when it was run again after {fault}")
+
+        struck = every_fault(store.folder, command, check)
+        assert struck >= least, struck
+
+
+change(
+    "a user who is added half can read what links give, and a second run gives the rest",
+    lambda store: ("user", "add", "eve", "--age-key", store.key("eve")),
+)
+change(
+    "a user who is removed half reads nothing that no link gives, and a second run takes the rest",
+    lambda _store: ("user", "remove", "bob"),
+    done=(3, "vmcred: there is no user bob: no sops/users/bob\n"),
+)
+change(
+    "a user of a group who is removed half is as one outside",
+    lambda _store: ("user", "remove", "bob"),
+    GROUPED,
+    [lambda _store: ("group", "add", "admins", "--user", "bob")],
+    done=(3, "vmcred: there is no user bob: no sops/users/bob\n"),
+)
+change(
+    "a group's new member reads nothing that is not the group's, and a second run gives the rest",
+    lambda _store: ("group", "add", "admins", "--user", "bob"),
+    GROUPED,
+)
+change(
+    "a member that is taken out of its group half reads nothing as none, and a second run takes the rest",
+    lambda _store: ("group", "remove", "admins", "--user", "bob"),
+    GROUPED,
+    [lambda _store: ("group", "add", "admins", "--user", "bob")],
+    done=(3, "vmcred: the user bob is not in the group admins\n"),
+)
+
+harness.main()
