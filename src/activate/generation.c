@@ -50,6 +50,23 @@ unsigned generation_current(const struct generation_place *place)
 	return number_of(slash ? slash + 1 : target);
 }
 
+static void link_compare(int generation_dirfd, struct active_file *file)
+{
+	size_t size = strlen(file->target);
+	char found[PATH_MAX];
+	struct stat status;
+	ssize_t length = readlinkat(generation_dirfd, file->path, found, sizeof(found));
+
+	if (length < 0)
+		return;
+	file->is_there = true;
+	if ((size_t)length != size || memcmp(found, file->target, size) != 0 ||
+	    fstatat(generation_dirfd, file->path, &status, AT_SYMLINK_NOFOLLOW) < 0)
+		return;
+	file->has_content = true;
+	file->changed = status.st_uid != file->uid || status.st_gid != file->gid;
+}
+
 /* Compares a file with what the current generation has there. */
 static void file_compare(int generation_dirfd, struct active_file *file)
 {
@@ -97,7 +114,9 @@ int generation_compare(const struct generation_place *place, struct active_file 
 		return error_set_errno(err, errno, "opening the current generation of secrets");
 	for (size_t i = 0; i < count; i++) {
 		files[i].changed = true;
-		if (dirfd >= 0)
+		if (dirfd >= 0 && files[i].target)
+			link_compare(dirfd, &files[i]);
+		else if (dirfd >= 0)
 			file_compare(dirfd, &files[i]);
 		differs = differs || files[i].changed;
 	}
@@ -139,11 +158,14 @@ static int file_write(int generation_dirfd, const struct active_file *file, gid_
 {
 	_cleanup_close_ int dirfd = parents_make(generation_dirfd, file->path, folder_gid, err);
 	const char *slash = strrchr(file->path, '/'), *name = slash ? slash + 1 : file->path;
-	int r;
+	int r = 0;
 
 	if (dirfd < 0)
 		return dirfd;
-	r = file_write_new(dirfd, name, secret_span(&file->content), file->mode, err);
+	if (!file->target)
+		r = file_write_new(dirfd, name, secret_span(&file->content), file->mode, err);
+	else if (symlinkat(file->target, dirfd, name) < 0)
+		r = error_set_errno(err, errno, "making the link %s", file->path);
 	if (r < 0)
 		return r;
 	if ((file->uid != geteuid() || file->gid != getegid()) &&
@@ -188,15 +210,26 @@ static bool is_half_written(const char *name)
 	       name[1 + strspn(name + 1, DIGITS)] == '.';
 }
 
+static char *link_temporary(const struct generation_place *place)
+{
+	char *temporary = NULL;
+
+	return asprintf(&temporary, ".%s.new", place->link_name) < 0 ? NULL : temporary;
+}
+
 int generation_clean(const struct generation_place *place, unsigned current, unsigned keep,
 		     struct error *err)
 {
 	_cleanup_close_dir_ DIR *dir = dir_stream_open(place->dirfd, ".");
+	_cleanup_free_ char *temporary = link_temporary(place);
 	const char *entry;
-	int r = 0;
+	int r;
 
+	if (!temporary)
+		return error_no_memory(err);
 	if (!dir)
 		return error_set_errno(err, errno, "listing the generations");
+	r = dir_remove_tree(place->link_dirfd, temporary, true, err);
 	while (r == 0 && (entry = dir_stream_next(dir))) {
 		unsigned number = number_of(entry);
 		bool is_old =
@@ -209,39 +242,60 @@ int generation_clean(const struct generation_place *place, unsigned current, uns
 	return r;
 }
 
+/* What is in memory is nobody's document; on a disk it might be. */
+static bool folder_gives_way(const struct generation_place *place)
+{
+	_cleanup_close_ int fd = openat(place->link_dirfd, place->link_name,
+					O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd >= 0 && fd_is_on_memory(fd);
+}
+
+static int link_place(const struct generation_place *place, const char *temporary,
+		      struct error *err)
+{
+	int r = renameat(place->link_dirfd, temporary, place->link_dirfd, place->link_name);
+
+	if (r < 0 && errno == EISDIR && folder_gives_way(place)) {
+		r = renameat2(place->link_dirfd, temporary, place->link_dirfd, place->link_name,
+			      RENAME_EXCHANGE);
+		if (r == 0)
+			return dir_remove_tree(place->link_dirfd, temporary, true, err);
+	} else if (r < 0 && errno == EISDIR) {
+		error_set_errno(err, EISDIR, "switching to the new generation");
+		return error_hint(err, "%s is a folder of something else: remove it",
+				  place->link_name);
+	}
+	return r < 0 ? error_set_errno(err, errno, "switching to the new generation") : 0;
+}
+
 int generation_switch(const struct generation_place *place, unsigned number, struct error *err)
 {
-	_cleanup_free_ char *target = NULL, *temporary = NULL;
+	_cleanup_free_ char *target = NULL, *temporary = link_temporary(place);
+	int r;
 
 	if (asprintf(&target, "%s/%u", place->target, number) < 0) {
 		target = NULL;
 		return error_no_memory(err);
 	}
-	if (asprintf(&temporary, ".%s.new", place->link_name) < 0) {
-		temporary = NULL;
+	if (!temporary)
 		return error_no_memory(err);
-	}
-	if (unlinkat(place->link_dirfd, temporary, 0) < 0 && errno != ENOENT)
-		return error_set_errno(err, errno, "removing a left-over %s", temporary);
+	r = dir_remove_tree(place->link_dirfd, temporary, true, err);
+	if (r < 0)
+		return error_wrap(err, "removing a left-over %s", temporary);
 	if (symlinkat(target, place->link_dirfd, temporary) < 0)
 		return error_set_errno(err, errno, "making the link to generation %u", number);
-	if (renameat(place->link_dirfd, temporary, place->link_dirfd, place->link_name) < 0) {
-		int errnum = errno;
-
+	r = link_place(place, temporary, err);
+	if (r < 0)
 		(void)unlinkat(place->link_dirfd, temporary, 0);
-		error_set_errno(err, errnum, "switching to generation %u", number);
-		if (errnum == EISDIR)
-			return error_hint(err, "%s is a folder of something else: remove it",
-					  place->link_name);
-		return -(int)err->code;
-	}
-	return 0;
+	return r;
 }
 
 void active_files_destroy(struct active_file *files, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		free(files[i].path);
+		free(files[i].target);
 		secret_destroy(&files[i].content);
 	}
 	free(files);

@@ -20,7 +20,9 @@
 
 /* A file on its way to a generation. */
 struct active_file {
-	char *path; /* owned; below the generation */
+	char *path;   /* owned; below the generation */
+	char *target; /* owned; it is a link to that, without content and mode; NULL: it is a file
+		       */
 	struct secret content;
 	mode_t mode;
 	uid_t uid;
@@ -64,7 +66,8 @@ int generation_compare(const struct generation_place *place, struct active_file 
 int generation_write(const struct generation_place *place, unsigned number,
 		     const struct active_file *files, size_t count, struct error *err);
 
-/* Points the link to the generation in one step. */
+/* Points the link to the generation in one step. A folder in its place gives way if it is on a
+ * memory file system. */
 int generation_switch(const struct generation_place *place, unsigned number, struct error *err);
 
 /* Wipes and removes what a killed run left half-written, and all but the newest `keep` up to the

@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "base/path.h"
 
 #define TEMPLATE_SIZE_MAX ((size_t)16 * 1024 * 1024)
 #define MODE_MAX          0777
@@ -72,7 +73,8 @@ int manifest_texts(const json_t *object, const char *name, const json_t **texts,
 	return 0;
 }
 
-char *manifest_path(const char *path, const char *runtime_dir)
+/* `path` with %r and %% replaced, in new memory; NULL without. */
+static char *runtime_path(const char *path, const char *runtime_dir)
 {
 	size_t insert = runtime_dir ? strlen(runtime_dir) : 0, size = strlen(path) + 1, used = 0;
 	char *out;
@@ -94,6 +96,15 @@ char *manifest_path(const char *path, const char *runtime_dir)
 	}
 	out[used] = '\0';
 	return out;
+}
+
+char *manifest_place(const struct manifest *manifest, const char *path,
+		     const struct manifest_options *options)
+{
+	_cleanup_free_ char *whole =
+		manifest->user_mode ? runtime_path(path, options->runtime_dir) : strdup(path);
+
+	return whole && *whole == '/' ? path_absolute(whole) : pointer_release(&whole);
 }
 
 /* Whether a name stays below its generation: relative, with no part that is empty, "." or "..". */
@@ -187,13 +198,11 @@ static int template_text_read(const json_t *object, struct manifest_item *item, 
 		r = manifest_text(object, "file", "", &file, err);
 	if (r < 0)
 		return r;
-	if (*content) {
-		item->text = strdup(content);
-		return item->text ? 0 : error_no_memory(err);
-	}
+	if (*content)
+		return secret_append_text(&item->text, content, err);
 	if (!*file)
 		return error_set(err, VMCRED_FAILED, "it has neither content nor file");
-	return file_read_text(AT_FDCWD, file, TEMPLATE_SIZE_MAX, &item->text, NULL, err);
+	return file_read_secret(AT_FDCWD, file, TEMPLATE_SIZE_MAX, &item->text, err);
 }
 
 static int path_read(const struct manifest *manifest, const json_t *object,
@@ -205,7 +214,7 @@ static int path_read(const struct manifest *manifest, const json_t *object,
 
 	if (r < 0)
 		return r;
-	item->path = manifest->user_mode ? manifest_path(path, options->runtime_dir) : strdup(path);
+	item->path = manifest_place(manifest, path, options);
 	if (!item->path)
 		return error_no_memory(err);
 	if (options->check == MANIFEST_INSTALL && item->path[0] != '/')

@@ -26,11 +26,11 @@ struct manifest_document {
 /* A secret or a template. Texts without "owned" are in the manifest's JSON. */
 struct manifest_item {
 	const char *name;
-	char *path;        /* owned; where a link to it is wanted */
-	const char *key;   /* of a secret; "": the whole document */
-	size_t document;   /* of a secret */
-	char *placeholder; /* owned; of a secret, NULL where there are no templates */
-	char *text;        /* owned; of a template */
+	char *path;         /* owned; where a link to it is wanted: absolute and tidy */
+	const char *key;    /* of a secret; "": the whole document */
+	size_t document;    /* of a secret */
+	char *placeholder;  /* owned; of a secret, NULL where there are no templates */
+	struct secret text; /* of a template; public, in a buffer that grows */
 	const json_t *restart_units, *reload_units; /* NULL: none */
 	mode_t mode;
 	uid_t uid;
@@ -66,8 +66,10 @@ int manifest_item_read(const struct manifest *manifest, const json_t *object, bo
 		       const struct manifest_options *options, struct manifest_item *item,
 		       struct error *err);
 
-/* manifest.c: `path` with %r and %% replaced, in new memory; NULL without. */
-char *manifest_path(const char *path, const char *runtime_dir);
+/* manifest.c: a path as it is meant: tidy where it is absolute, in user mode with %r and %%
+ * replaced; in new memory, NULL without. */
+char *manifest_place(const struct manifest *manifest, const char *path,
+		     const struct manifest_options *options);
 
 /* The keys that a manifest's documents are opened with. Starts as {0}. */
 struct manifest_keys {
@@ -91,7 +93,8 @@ int manifest_documents_read(struct manifest *manifest, struct error *err);
 int manifest_decrypt(struct manifest *manifest, const struct manifest_keys *keys, const char *gpg,
 		     struct active_file *files, struct error *err);
 
-/* manifest_units.c: what changed goes to the result, as far as it is asked for. */
+/* manifest_units.c: what changed goes to the result, as far as it is asked for. `files` are those
+ * of the items, in their order, and then links in the generation. */
 int manifest_changes(const struct manifest *manifest, const struct generation_place *place,
 		     const struct active_file *files, struct activate_result *result,
 		     struct error *err);
@@ -99,8 +102,33 @@ int manifest_changes(const struct manifest *manifest, const struct generation_pl
 /* manifest_units.c: adds the result's units to NixOS's lists. */
 int manifest_units_list(const struct activate_result *result, bool dry, struct error *err);
 
-/* manifest_links.c: makes the links to all items that are not in place: all of them or, where one
- * cannot be made, none. */
-int manifest_links_make(const struct manifest *manifest, struct error *err);
+/* Whether a path, both without "." and "//", leads to below the folder. */
+bool manifest_is_below(const char *path, const char *folder);
+
+/* manifest_links.c: what an item's link holds, in new memory; NULL without. */
+char *manifest_target(const struct manifest *manifest, size_t index);
+
+/* The links on their way. Starts as {0}. */
+struct manifest_links {
+	struct manifest_link *items; /* owned */
+	size_t count;
+};
+
+/*
+ * manifest_links.c: makes the links that are not in place, under temporary names beside their
+ * places, then puts them there. Where anything fails before manifest_links_keep(), releasing (or
+ * undoing) gives each place back what it had.
+ */
+int manifest_links_prepare(const struct manifest *manifest, struct manifest_links *links,
+			   struct error *err);
+int manifest_links_place(struct manifest_links *links, struct error *err);
+void manifest_links_keep(struct manifest_links *links);
+void manifest_links_undo(struct manifest_links *links);
+void manifest_links_release(struct manifest_links *links);
+
+/* manifest_record.c: adds the manifest's links to the record in the folder of the generations;
+ * removes those in it that the manifest does not have. */
+int manifest_record_add(const struct manifest *manifest, int dirfd, struct error *err);
+int manifest_record_prune(const struct manifest *manifest, int dirfd, struct error *err);
 
 #endif

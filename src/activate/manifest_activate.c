@@ -12,7 +12,8 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 
-/* The files of a generation, with their contents. */
+/* The files of a generation, with their contents: those of the items, in their order, then links.
+ */
 struct file_list {
 	struct active_file *items; /* owned */
 	size_t count;
@@ -23,31 +24,49 @@ static void file_list_release(struct file_list *list)
 	active_files_destroy(list->items, list->count);
 }
 
+static int file_add(struct file_list *files, const struct manifest_item *item, const char *path,
+		    const char *target, struct error *err)
+{
+	struct active_file *file = &files->items[files->count++];
+
+	file->path = strdup(path);
+	file->target = target ? strdup(target) : NULL;
+	file->mode = item->mode;
+	file->uid = item->uid;
+	file->gid = item->gid;
+	return !file->path || (target && !file->target) ? error_no_memory(err) : 0;
+}
+
 static int files_make(const struct manifest *manifest, struct file_list *files, struct error *err)
 {
 	size_t count = manifest->secret_count + manifest->template_count;
+	size_t below = strlen(manifest->link_path) + 1;
+	int r = 0;
 
-	files->items = calloc(count + 1, sizeof(*files->items));
+	files->items = calloc(2 * count + 1, sizeof(*files->items));
 	if (!files->items)
 		return error_no_memory(err);
-	for (; files->count < count; files->count++) {
-		const struct manifest_item *item = &manifest->items[files->count];
-		struct active_file *file = &files->items[files->count];
+	for (size_t pass = 0; pass < 2; pass++) {
+		for (size_t i = 0; r == 0 && i < count; i++) {
+			const struct manifest_item *item = &manifest->items[i];
+			_cleanup_free_ char *target = manifest_target(manifest, i);
 
-		file->path = files->count < manifest->secret_count
-				     ? strdup(item->name)
-				     : path_join(MANIFEST_RENDERED, item->name);
-		if (!file->path)
-			return error_no_memory(err);
-		file->mode = item->mode;
-		file->uid = item->uid;
-		file->gid = item->gid;
+			if (!target)
+				return error_no_memory(err);
+			if (pass == 0)
+				r = file_add(files, item, target + below, NULL, err);
+			/* A link that is wanted below symlinkPath goes with its generation. */
+			else if (manifest_is_below(item->path, manifest->link_path) &&
+				 strcmp(item->path, target) != 0)
+				r = file_add(files, item, item->path + below, target, err);
+		}
 	}
-	return 0;
+	return r;
 }
 
-/* Opens the folder that a path is in, made where it is not there; returns its descriptor. */
-static int parent_open(const char *path, const char **name, struct error *err)
+/* Opens the folder that a path is in, made with `mode` where it is not there; returns its
+ * descriptor. */
+static int parent_open(const char *path, mode_t mode, const char **name, struct error *err)
 {
 	const char *slash = strrchr(path, '/');
 	_cleanup_free_ char *folder = strndup(path, slash > path ? (size_t)(slash - path) : 1);
@@ -55,7 +74,7 @@ static int parent_open(const char *path, const char **name, struct error *err)
 	if (!folder)
 		return error_no_memory(err);
 	*name = slash + 1;
-	return dir_make(AT_FDCWD, folder, 0755, err);
+	return dir_make(AT_FDCWD, folder, mode, err);
 }
 
 static int mount_point_open(const struct manifest *manifest, struct error *err)
@@ -64,7 +83,7 @@ static int mount_point_open(const struct manifest *manifest, struct error *err)
 	enum generation_mount mount = manifest->use_tmpfs ? GENERATION_TMPFS : GENERATION_RAMFS;
 	const char *name = NULL;
 
-	parent_dirfd = parent_open(manifest->mount_point, &name, err);
+	parent_dirfd = parent_open(manifest->mount_point, GENERATION_MODE, &name, err);
 	if (parent_dirfd < 0)
 		return parent_dirfd;
 	fd = generation_folder_open(parent_dirfd, name,
@@ -114,6 +133,26 @@ static int activate_dry(const struct manifest *manifest, const struct manifest_o
 
 /* Links first, which lead to a name that is the same in all generations; and units before the
  * switch, so that a run that is killed has told of them. */
+static int generation_enter(const struct manifest *manifest, const struct manifest_options *options,
+			    const struct generation_place *place,
+			    const struct activate_result *result, struct error *err)
+{
+	__attribute__((cleanup(manifest_links_release))) struct manifest_links links = {0};
+	int r = manifest_links_prepare(manifest, &links, err);
+
+	if (r == 0)
+		r = manifest_record_add(manifest, place->dirfd, err);
+	if (r == 0)
+		r = manifest_links_place(&links, err);
+	if (r == 0 && options->list_units)
+		r = manifest_units_list(result, false, err);
+	if (r == 0 && result->changed)
+		r = generation_switch(place, result->generation, err);
+	if (r == 0)
+		manifest_links_keep(&links);
+	return r;
+}
+
 static int generation_install(const struct manifest *manifest,
 			      const struct manifest_options *options,
 			      const struct generation_place *place, const struct file_list *files,
@@ -129,17 +168,15 @@ static int generation_install(const struct manifest *manifest,
 	if (r == 0 && result->changed)
 		r = generation_write(place, ++result->generation, files->items, files->count, err);
 	if (r == 0)
-		r = manifest_links_make(manifest, err);
-	if (r == 0 && options->list_units)
-		r = manifest_units_list(result, false, err);
-	if (r == 0 && result->changed)
-		r = generation_switch(place, result->generation, err);
+		r = generation_enter(manifest, options, place, result, err);
 	/* Nothing points to a generation that could not be switched to. */
 	if (r < 0) {
 		(void)generation_clean(place, generation_current(place), 0, &ignored);
 		return r;
 	}
-	return generation_clean(place, result->generation, manifest->keep_generations, err);
+	r = manifest_record_prune(manifest, place->dirfd, err);
+	return r < 0 ? r
+		     : generation_clean(place, result->generation, manifest->keep_generations, err);
 }
 
 int activate_manifest(struct manifest *manifest, const struct manifest_options *options,
@@ -168,7 +205,7 @@ int activate_manifest(struct manifest *manifest, const struct manifest_options *
 	dirfd = mount_point_open(manifest, err);
 	if (dirfd < 0)
 		return dirfd;
-	link_dirfd = parent_open(manifest->link_path, &place.link_name, err);
+	link_dirfd = parent_open(manifest->link_path, 0755, &place.link_name, err);
 	if (link_dirfd < 0)
 		return link_dirfd;
 	place.dirfd = dirfd;

@@ -129,7 +129,7 @@ static int template_render(const struct manifest *manifest, const struct manifes
 			   const struct active_file *files, struct secret *content,
 			   struct error *err)
 {
-	struct span text = span_of_text(item->text);
+	struct span text = secret_span(&item->text);
 	bool begins[256];
 	size_t done = 0;
 	int r = 0;

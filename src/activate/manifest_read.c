@@ -112,23 +112,33 @@ static int array_read(const json_t *root, const char *name, const json_t **array
 	return 0;
 }
 
-/* An absolute path of the manifest, without slashes at its end. */
+/* An absolute path of the manifest. */
 static int folder_read(const struct manifest *manifest, const char *name,
 		       const struct manifest_options *options, char **folder, struct error *err)
 {
 	const char *path = NULL;
-	size_t size;
 	int r = manifest_text(manifest->root, name, "", &path, err);
 
 	if (r < 0)
 		return r;
-	*folder = manifest->user_mode ? manifest_path(path, options->runtime_dir) : strdup(path);
+	*folder = manifest_place(manifest, path, options);
 	if (!*folder)
 		return error_no_memory(err);
-	for (size = strlen(*folder); size > 1 && (*folder)[size - 1] == '/'; size--)
-		(*folder)[size - 1] = '\0';
-	if (options->check == MANIFEST_INSTALL && ((*folder)[0] != '/' || size == 1))
+	if (options->check == MANIFEST_INSTALL && ((*folder)[0] != '/' || (*folder)[1] == '\0'))
 		return error_set(err, VMCRED_FAILED, "%s is no absolute path of a folder", name);
+	return 0;
+}
+
+/* The link would replace the folder that it leads to. */
+static int folders_check(const struct manifest *manifest, struct error *err)
+{
+	const char *place = manifest->mount_point, *link = manifest->link_path;
+
+	if (*place == '/' && (strcmp(place, link) == 0 || manifest_is_below(place, link) ||
+			      manifest_is_below(link, place)))
+		return error_set(err, VMCRED_FAILED,
+				 "symlinkPath %s and secretsMountPoint %s are one in the other",
+				 link, place);
 	return 0;
 }
 
@@ -149,6 +159,8 @@ static int settings_read(struct manifest *manifest, const struct manifest_option
 				err);
 	if (r == 0)
 		r = folder_read(manifest, "symlinkPath", options, &manifest->link_path, err);
+	if (r == 0)
+		r = folders_check(manifest, err);
 	if (r == 0)
 		r = manifest_number(root, "keepGenerations", INT_MAX, &keep, err);
 	if (r == 0)
@@ -200,6 +212,39 @@ static int folder_group_find(struct manifest *manifest, const struct manifest_op
 	return 0;
 }
 
+static int place_take(json_t *places, const char *path, const char *kind, const char *name,
+		      struct error *err)
+{
+	const char *other = json_string_value(json_object_get(places, path));
+
+	if (other)
+		return error_set(err, VMCRED_FAILED, "%s %s: at %s there is %s already", kind, name,
+				 path, other);
+	return json_object_set_new(places, path, json_sprintf("%s %s", kind, name)) < 0
+		       ? error_no_memory(err)
+		       : 0;
+}
+
+/* Where two want the same place, one of them would be lost. */
+static int places_check(const struct manifest *manifest, struct error *err)
+{
+	_cleanup_json_ json_t *places = json_object();
+	int r = places ? 0 : error_no_memory(err);
+
+	for (size_t i = 0; r == 0 && i < manifest->secret_count + manifest->template_count; i++) {
+		const struct manifest_item *item = &manifest->items[i];
+		const char *kind = i < manifest->secret_count ? "secret" : "template";
+		_cleanup_free_ char *target = manifest_target(manifest, i);
+
+		if (!target)
+			return error_no_memory(err);
+		r = place_take(places, target, kind, item->name, err);
+		if (r == 0 && *item->path == '/' && strcmp(target, item->path) != 0)
+			r = place_take(places, item->path, kind, item->name, err);
+	}
+	return r;
+}
+
 /* Whether each document has what its secrets name. */
 static int documents_check(struct manifest *manifest, struct error *err)
 {
@@ -236,6 +281,8 @@ static int manifest_fill(struct manifest *manifest, const struct manifest_option
 		r = array_read(manifest->root, "templates", &templates, err);
 	if (r == 0)
 		r = items_read(manifest, secrets, templates, options, err);
+	if (r == 0)
+		r = places_check(manifest, err);
 	if (r == 0)
 		r = folder_group_find(manifest, options, err);
 	if (r == 0 && options->check != MANIFEST_CHECK)
@@ -282,7 +329,7 @@ void manifest_destroy(struct manifest **manifest)
 	for (size_t i = 0; gone->items && i < gone->secret_count + gone->template_count; i++) {
 		free(gone->items[i].path);
 		free(gone->items[i].placeholder);
-		free(gone->items[i].text);
+		secret_destroy(&gone->items[i].text);
 	}
 	for (size_t i = 0; gone->documents && i < gone->document_count; i++)
 		sops_document_destroy(&gone->documents[i].document);

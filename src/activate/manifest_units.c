@@ -74,7 +74,15 @@ struct removal {
 	struct names secrets, templates;
 };
 
-/* Finds what of the current generation is not wanted any more. */
+static bool is_link(int parent_dirfd, const char *name)
+{
+	struct stat status;
+
+	return fstatat(parent_dirfd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       S_ISLNK(status.st_mode);
+}
+
+/* Finds what of the current generation is not wanted any more; links in it are no secrets. */
 static int removed_find(struct removal *removal, int parent_dirfd, const char *name,
 			const char *path, struct error *err)
 {
@@ -83,7 +91,7 @@ static int removed_find(struct removal *removal, int parent_dirfd, const char *n
 	const char *entry;
 	int r = 0;
 
-	if (!dir && json_object_get(removal->wanted, path))
+	if (!dir && (json_object_get(removal->wanted, path) || is_link(parent_dirfd, name)))
 		return 0;
 	if (!dir && strncmp(path, rendered, strlen(rendered)) == 0)
 		return names_add(&removal->templates, path + strlen(rendered), err);

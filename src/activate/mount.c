@@ -67,7 +67,8 @@ int generation_folder_open(int parent_dirfd, const char *name, enum generation_m
 
 	if (fd < 0)
 		return fd;
-	if (mount != GENERATION_UNMOUNTED && !is_own_mount(fd, parent_dirfd)) {
+	if (mount != GENERATION_UNMOUNTED &&
+	    (!is_own_mount(fd, parent_dirfd) || !fd_is_on_memory(fd))) {
 		int r = memory_mount(fd, mount);
 
 		/* In a container without the right to mount, /run itself will do where it is tmpfs.
