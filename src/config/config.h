@@ -71,7 +71,8 @@ enum config_algorithm {
 
 struct config_kind {
 	enum config_kind_type type;
-	size_t size; /* bytes, characters, digits, words, or an RSA key's bits */
+	size_t size; /* bytes, characters, digits, words, an RSA key's bits, or a hash's rounds (0:
+			crypt(3)'s default) */
 	enum config_algorithm algorithm;
 	char *public_file; /* the file of the generator that gets the public half, or NULL */
 	char *list;        /* passphrase: a file with a word a line; relative to the declaration */

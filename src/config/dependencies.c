@@ -93,70 +93,6 @@ static int dependencies_check(struct reader *reader, const struct config *config
 	return r;
 }
 
-/* The file that a password-hash is of: a prompt, a file, or GENERATOR/FILE of a dependency. */
-static int source_check(struct reader *reader, const struct config *config,
-			const struct config_generator *generator, const char *source)
-{
-	_cleanup_free_ char *name = strdup(source);
-	char *slash = name ? strchr(name, '/') : NULL;
-	const struct config_generator *dependency;
-
-	if (!name)
-		return error_no_memory(reader->err);
-	if (!slash) {
-		for (size_t i = 0; i < generator->prompt_count; i++) {
-			if (strcmp(generator->prompts[i].name, source) == 0)
-				return 0;
-		}
-		if (config_file_find(generator, source))
-			return 0;
-		return generator_reject(reader, generator, "has no prompt and no file", source);
-	}
-	*slash = '\0';
-	dependency = config_generator_find(config, name);
-	if (!config_generator_depends_on(generator, name) || !dependency)
-		return generator_reject(reader, generator, "does not depend on the generator",
-					name);
-	if (!config_file_find(dependency, slash + 1))
-		return generator_reject(reader, generator, "needs a file that is not declared,",
-					source);
-	return 0;
-}
-
-/* The generator whose certificate signs must be an authority, and a dependency. */
-static int issuer_check(struct reader *reader, const struct config *config,
-			const struct config_generator *generator, const char *issuer)
-{
-	const struct config_generator *authority = config_generator_find(config, issuer);
-
-	if (!authority || !config_generator_depends_on(generator, issuer))
-		return generator_reject(reader, generator, "does not depend on its issuer", issuer);
-	for (size_t i = 0; i < authority->file_count; i++) {
-		if (authority->files[i].kind.type == CONFIG_KIND_TLS &&
-		    authority->files[i].kind.authority)
-			return 0;
-	}
-	return generator_reject(reader, generator,
-				"has an issuer without a file of the kind tls with ca: true,",
-				issuer);
-}
-
-static int kinds_check(struct reader *reader, const struct config *config,
-		       const struct config_generator *generator)
-{
-	int r = 0;
-
-	for (size_t i = 0; i < generator->file_count && r == 0; i++) {
-		const struct config_kind *kind = &generator->files[i].kind;
-
-		if (kind->source)
-			r = source_check(reader, config, generator, kind->source);
-		if (r == 0 && kind->issuer)
-			r = issuer_check(reader, config, generator, kind->issuer);
-	}
-	return r;
-}
-
 /* The walk in depth: who is on the way from a generator to what it depends on. */
 struct walk {
 	struct reader *reader;
@@ -246,7 +182,7 @@ int schema_dependencies(struct reader *reader, struct config *config)
 	for (size_t i = 0; i < config->generator_count && r == 0; i++) {
 		r = dependencies_check(reader, config, &config->generators[i]);
 		if (r == 0)
-			r = kinds_check(reader, config, &config->generators[i]);
+			r = schema_kinds_uses(reader, config, &config->generators[i]);
 	}
 	return r == 0 ? generators_order(reader, config) : r;
 }

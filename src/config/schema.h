@@ -18,6 +18,19 @@ int schema_vm(struct reader *reader, const char *name, struct fy_node *key, stru
 int schema_kinds(struct reader *reader, struct config_generator *generator, struct fy_node *node);
 void schema_kind_release(struct config_kind *kind);
 
+/* Checks a kind's options against each other, before those that were not given have their defaults.
+ */
+int schema_kind_check(struct reader *reader, struct fy_node *node, struct config_kind *kind,
+		      const char *generator);
+
+/* Checks what kinds are made from, when all generators are known. VMCRED_USAGE: it is not declared,
+ * or does not come before. */
+int schema_kinds_uses(struct reader *reader, const struct config *config,
+		      const struct config_generator *generator);
+
+/* Without a script, an answer must be stored or be what a kind is of. */
+int schema_prompts_check(struct reader *reader, const struct config_generator *generator);
+
 /* An entry of `generators.<name>.prompts`, for reader_entries(). */
 int schema_prompt(struct reader *reader, const char *name, struct fy_node *key,
 		  struct fy_node *value, void *entry);

@@ -4,6 +4,7 @@
  * are a mapping; most kinds have one that can stand alone, `{base64: 32}`, `{ssh-key: ed25519}`,
  * and those that need none can be a word, `uuid`.
  */
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,10 +40,16 @@ static int read_days(struct reader *reader, struct fy_node *value, void *target)
 	return reader_number(reader, value, 1, DAYS_MAX, target);
 }
 
-/* Checked against the row's limits by kind_check(). */
+/* Checked against the row's limits by size_check(). */
 static int read_size(struct reader *reader, struct fy_node *value, void *target)
 {
 	return reader_number(reader, value, 1, SECRET_SIZE_MAX, target);
+}
+
+/* Checked against the method's limits later. */
+static int read_rounds(struct reader *reader, struct fy_node *value, void *target)
+{
+	return reader_number(reader, value, 1, UINT32_MAX, target);
 }
 
 static int read_algorithm(struct reader *reader, struct fy_node *value, void *target)
@@ -71,6 +78,7 @@ static const struct reader_key passphrase_keys[] = {
 static const struct reader_key password_hash_keys[] = {
 	KEY("of", reader_string, source),
 	KEY("method", read_algorithm, algorithm),
+	KEY("rounds", read_rounds, size),
 	{0},
 };
 static const struct reader_key ssh_keys[] = {
@@ -161,7 +169,8 @@ void schema_kind_release(struct config_kind *kind)
 struct kind_entry {
 	char *file;
 	struct config_kind kind;
-	struct fy_node *key;
+	const struct kind_row *row;
+	struct fy_node *key, *node; /* the file's name, the kind's */
 };
 
 static const struct kind_row *row_find(struct reader *reader, struct fy_node *node,
@@ -206,8 +215,7 @@ static int algorithm_check(struct reader *reader, const struct kind_row *row, st
 			     algorithm_words[kind->algorithm]);
 }
 
-/* What one kind needs beside the limits in its row. */
-static int kind_check(struct reader *reader, const struct kind_row *row, struct fy_node *node,
+static int size_check(struct reader *reader, const struct kind_row *row, struct fy_node *node,
 		      struct config_kind *kind)
 {
 	if (kind->size == 0)
@@ -215,22 +223,7 @@ static int kind_check(struct reader *reader, const struct kind_row *row, struct 
 	if (row->size_min > 0 && (kind->size < row->size_min || kind->size > row->size_max))
 		return reader_reject(reader, node, "%s needs a size from %zu to %zu", row->name,
 				     row->size_min, row->size_max);
-	if (kind->type == CONFIG_KIND_PASSPHRASE && !kind->list)
-		return reader_reject(reader, node,
-				     "passphrase needs list:, a file with a word on each line");
-	if (kind->type == CONFIG_KIND_PASSWORD_HASH && !kind->source)
-		return reader_reject(reader, node,
-				     "password-hash needs of:, a prompt or a file with the "
-				     "password");
-	if (kind->type == CONFIG_KIND_TLS && !kind->public_file)
-		return reader_reject(reader, node,
-				     "tls needs certificate:, the file for the certificate");
-	if (kind->type == CONFIG_KIND_JWT && kind->public_file &&
-	    kind->algorithm == CONFIG_ALGORITHM_HS256)
-		return reader_reject(reader, node, "HS256 has no public half");
-	if (kind->days == 0)
-		kind->days = kind->authority ? 3650 : 365;
-	return algorithm_check(reader, row, node, kind);
+	return 0;
 }
 
 static int read_kind(struct reader *reader, const char *name, struct fy_node *key,
@@ -263,8 +256,10 @@ static int read_kind(struct reader *reader, const char *name, struct fy_node *ke
 	if (!row)
 		return -(int)reader->err->code;
 	into->kind.type = row->type;
+	into->row = row;
+	into->node = word;
 	r = options ? options_read(reader, row, options, &into->kind) : 0;
-	return r == 0 ? kind_check(reader, row, word, &into->kind) : r;
+	return r == 0 ? algorithm_check(reader, row, word, &into->kind) : r;
 }
 
 static struct config_file *file_find(struct reader *reader, struct config_generator *generator,
@@ -274,7 +269,7 @@ static struct config_file *file_find(struct reader *reader, struct config_genera
 		if (strcmp(generator->files[i].name, name) == 0)
 			return &generator->files[i];
 	}
-	reader_reject(reader, node, "kind \"%s\" has no file of that name", name);
+	reader_reject(reader, node, "there is no file \"%s\"", name);
 	schema_hint_nearest(reader,
 			    schema_entry_nearest(name, generator->files, generator->file_count,
 						 sizeof(struct config_file),
@@ -282,43 +277,65 @@ static struct config_file *file_find(struct reader *reader, struct config_genera
 	return NULL;
 }
 
+static int public_half_assign(struct reader *reader, struct config_generator *generator,
+			      const struct config_file *file, struct fy_node *key)
+{
+	struct config_file *public_file = file_find(reader, generator, file->kind.public_file, key);
+
+	if (!public_file)
+		return -(int)reader->err->code;
+	if (public_file == file || public_file->derived)
+		return reader_reject(reader, key, "\"%s\" is made by two kinds", public_file->name);
+	public_file->derived = true;
+	return 0;
+}
+
 /* Gives a kind to its file, and marks the file of its public half. */
 static int kind_assign(struct reader *reader, struct config_generator *generator,
 		       struct kind_entry *entry)
 {
 	struct config_file *file = file_find(reader, generator, entry->file, entry->key);
-	struct config_file *public_file;
+	int r;
 
 	if (!file)
 		return -(int)reader->err->code;
+	r = schema_kind_check(reader, entry->node, &entry->kind, generator->name);
+	if (r == 0)
+		r = size_check(reader, entry->row, entry->node, &entry->kind);
+	if (r < 0)
+		return r;
 	file->kind = entry->kind;
 	entry->kind = (struct config_kind){0};
-	if (!file->kind.public_file)
-		return 0;
-	public_file = file_find(reader, generator, file->kind.public_file, entry->key);
-	if (!public_file)
-		return -(int)reader->err->code;
-	if (public_file == file || public_file->derived)
-		return reader_reject(reader, entry->key, "\"%s\" is made by two kinds",
-				     public_file->name);
-	public_file->derived = true;
-	return 0;
+	return file->kind.public_file ? public_half_assign(reader, generator, file, entry->key) : 0;
+}
+
+static int made_once_check(struct reader *reader, struct config_generator *generator,
+			   struct kind_entry *entry)
+{
+	const struct config_file *file = config_file_find(generator, entry->file);
+
+	return file->derived ? reader_reject(reader, entry->key, "\"%s\" is made by two kinds",
+					     file->name)
+			     : 0;
 }
 
 static int kinds_assign(struct reader *reader, struct config_generator *generator,
 			struct kind_entry *entries, size_t count)
 {
+	static int (*const steps[])(struct reader * reader, struct config_generator * generator,
+				    struct kind_entry * entry) = {kind_assign, made_once_check};
 	int r = 0;
 
-	for (size_t i = 0; i < count && r == 0; i++)
-		r = kind_assign(reader, generator, &entries[i]);
-	for (size_t i = 0; i < generator->file_count && r == 0; i++) {
-		if (generator->files[i].derived &&
-		    generator->files[i].kind.type != CONFIG_KIND_NONE)
-			r = reader_reject(reader, NULL, "kind: \"%s\" is made by two kinds",
-					  generator->files[i].name);
+	for (size_t i = 0; i < count * 2 && r == 0; i++) {
+		struct kind_entry *entry = &entries[i % count];
+		char *previous = reader_enter(reader, entry->file);
+
+		if (!previous)
+			return -(int)reader->err->code;
+		r = steps[i / count](reader, generator, entry);
+		reader_leave(reader, previous);
 	}
-	return r;
+	return r == 0 ? schema_prompts_check(reader, generator) : r;
 }
 
 int schema_kinds(struct reader *reader, struct config_generator *generator, struct fy_node *node)
