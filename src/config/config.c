@@ -52,6 +52,7 @@ static void generator_release(struct config_generator *generator)
 	config_texts_free(generator->machines);
 	config_texts_free(generator->dependencies);
 	free(generator->script);
+	config_texts_free(generator->runtime_inputs);
 	free(generator->validation);
 	free(generator->name);
 }

@@ -129,7 +129,8 @@ struct config_generator {
 	size_t prompt_count;
 	struct config_file *files;
 	size_t file_count;
-	char *script;     /* for sh -c, or NULL: every file has a kind or is prompted for */
+	char *script;          /* for sh -c, or NULL: every file has a kind or is prompted for */
+	char **runtime_inputs; /* folders, which the script begins with; NULL-terminated, or NULL */
 	char *validation; /* compact JSON with sorted keys, or NULL: a change makes the files anew
 			   */
 	int line;

@@ -118,12 +118,14 @@ static int key_unknown(struct reader *reader, struct fy_node *node, const char *
 		       const struct reader_key *keys)
 {
 	const char *names[KEYS_MAX + 1] = {NULL};
-	const char *nearest;
+	const char *nearest, *foreign = reader_foreign_hint(name);
 
 	for (size_t i = 0; i < KEYS_MAX && keys[i].name; i++)
 		names[i] = keys[i].name;
 	nearest = name_nearest(name, names);
 	reader_reject(reader, node, "unknown key \"%s\"", name);
+	if (foreign)
+		return error_hint(reader->err, "%s", foreign);
 	if (nearest)
 		return error_hint(reader->err, "did you mean \"%s\"?", nearest);
 	return error_hint(reader->err, "vmcred.yaml(5) lists the keys");

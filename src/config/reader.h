@@ -43,6 +43,9 @@ int reader_reject(struct reader *reader, struct fy_node *node, const char *forma
 char *reader_enter(struct reader *reader, const char *name);
 void reader_leave(struct reader *reader, char *previous);
 
+/* What to do with a key that another program's declarations have, or NULL. */
+const char *reader_foreign_hint(const char *name);
+
 /* Fills the structure at `target` from a mapping by a table that ends with a row without a name. */
 int reader_mapping(struct reader *reader, struct fy_node *node, const struct reader_key *keys,
 		   void *target);

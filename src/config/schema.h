@@ -38,6 +38,18 @@ int schema_prompt(struct reader *reader, const char *name, struct fy_node *key,
 /* `generators.<name>.validation`, a reader_key's function: any value, as JSON text. */
 int schema_validation(struct reader *reader, struct fy_node *value, void *target);
 
+/*
+ * What clan's generators say too, as functions of a reader_key. The name of an entry, which must be
+ * the one that `*target` has already; a prompt's `display`, which is for a graphical interface and
+ * of no use here; `runtimeInputs`, folders whose bin/ the script finds its programs in.
+ */
+int schema_same_name(struct reader *reader, struct fy_node *value, void *target);
+int schema_display(struct reader *reader, struct fy_node *value, void *target);
+int schema_runtime_inputs(struct reader *reader, struct fy_node *value, void *target);
+
+/* Puts the runtime inputs into the script, and takes an empty script for none. */
+int schema_script_finish(struct config_generator *generator, struct error *err);
+
 /* Sorts the names of machines and generators, which config_machine_find() and its like need. */
 int schema_names(struct config *config, struct error *err);
 

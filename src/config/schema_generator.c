@@ -88,6 +88,7 @@ static int read_file(struct reader *reader, const char *name, struct fy_node *ke
 		     struct fy_node *value, void *entry)
 {
 	static const struct reader_key keys[] = {
+		{"name", schema_same_name, offsetof(struct config_file, name)},
 		{"secret", reader_bool, offsetof(struct config_file, secret)},
 		{"deploy", reader_bool, offsetof(struct config_file, deploy)},
 		{"owner", read_owner, offsetof(struct config_file, owner)},
@@ -205,6 +206,7 @@ int schema_generator(struct reader *reader, const char *name, struct fy_node *ke
 		     struct fy_node *value, void *entry)
 {
 	static const struct reader_key keys[] = {
+		{"name", schema_same_name, offsetof(struct config_generator, name)},
 		{"machines", reader_strings, offsetof(struct config_generator, machines)},
 		{"share", reader_bool, offsetof(struct config_generator, share)},
 		{"dependencies", reader_strings, offsetof(struct config_generator, dependencies)},
@@ -212,6 +214,8 @@ int schema_generator(struct reader *reader, const char *name, struct fy_node *ke
 		{"validation", schema_validation, offsetof(struct config_generator, validation)},
 		{"files", read_files, 0},
 		{"script", reader_string, offsetof(struct config_generator, script)},
+		{"runtimeInputs", schema_runtime_inputs,
+		 offsetof(struct config_generator, runtime_inputs)},
 		{"kind", read_later, 0},
 		{0},
 	};
@@ -222,6 +226,8 @@ int schema_generator(struct reader *reader, const char *name, struct fy_node *ke
 	generator->line = reader_line(key);
 	if (r == 0)
 		r = reader_mapping(reader, value, keys, generator);
+	if (r == 0)
+		r = schema_script_finish(generator, reader->err);
 	if (r == 0 && value && fy_node_is_mapping(value))
 		r = schema_kinds(reader, generator,
 				 fy_node_mapping_lookup_by_string(value, "kind", FY_NT));

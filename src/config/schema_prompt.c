@@ -30,6 +30,8 @@ int schema_prompt(struct reader *reader, const char *name, struct fy_node *key,
 		{"type", read_type, offsetof(struct config_prompt, type)},
 		{"description", reader_string, offsetof(struct config_prompt, description)},
 		{"persist", reader_bool, offsetof(struct config_prompt, persist)},
+		{"name", schema_same_name, offsetof(struct config_prompt, name)},
+		{"display", schema_display, 0},
 		{0},
 	};
 	struct config_prompt *prompt = entry;
