@@ -3,15 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
 
-#include "activate/generation.h"
+#include "activate/active_list.h"
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/pool.h"
@@ -19,114 +17,6 @@
 
 /* Links are in the folder of that name below the root. */
 #define RUN "/run/"
-
-/* What a file of a generation is made from. */
-struct origin {
-	const struct config_generator *generator;
-	const struct config_file *file;
-};
-
-struct active_list {
-	struct active_file *items; /* owned */
-	struct origin *origins;    /* owned; one a file */
-	size_t count;
-};
-
-static void active_list_release(struct active_list *list)
-{
-	active_files_destroy(list->items, list->count);
-	free(list->origins);
-}
-
-static size_t files_declared(const struct config *config)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < config->generator_count; i++)
-		count += config->generators[i].file_count;
-	return count;
-}
-
-static int user_find(const char *name, const struct origin *origin, uid_t *uid, struct error *err)
-{
-	const struct passwd *user;
-
-	/* Early in the boot there is nothing to look up in. */
-	if (config_owner_number(name, uid))
-		return 0;
-	user = getpwnam(name);
-	if (!user)
-		return error_set(err, VMCRED_MISSING, "there is no user \"%s\" to own %s/%s", name,
-				 origin->generator->name, origin->file->name);
-	*uid = user->pw_uid;
-	return 0;
-}
-
-static int group_find(const char *name, const struct origin *origin, gid_t *gid, struct error *err)
-{
-	const struct group *group;
-
-	if (config_owner_number(name, gid))
-		return 0;
-	group = getgrnam(name);
-	if (!group)
-		return error_set(err, VMCRED_MISSING, "there is no group \"%s\" for %s/%s", name,
-				 origin->generator->name, origin->file->name);
-	*gid = group->gr_gid;
-	return 0;
-}
-
-/* Only root can give files away; for others everything is their own, as in a test's --root. */
-static int owner_find(struct active_file *secret, const struct origin *origin, struct error *err)
-{
-	int r;
-
-	secret->uid = geteuid();
-	secret->gid = getegid();
-	if (geteuid() != 0)
-		return 0;
-	r = user_find(origin->file->owner, origin, &secret->uid, err);
-	return r == 0 ? group_find(origin->file->group, origin, &secret->gid, err) : r;
-}
-
-static int secret_add(struct active_list *list, const struct origin *origin, struct error *err)
-{
-	struct active_file *secret = &list->items[list->count];
-
-	list->origins[list->count++] = *origin;
-	secret->mode = origin->file->mode;
-	if (asprintf(&secret->path, "%s%s/%s", config_phase_get(origin->file->needed_for)->prefix,
-		     origin->generator->name, origin->file->name) < 0) {
-		secret->path = NULL;
-		return error_no_memory(err);
-	}
-	return owner_find(secret, origin, err);
-}
-
-/* What is declared for the machine and the phase, without its content. */
-static int secrets_find(const struct config *config, const struct activate_options *options,
-			struct active_list *list, struct error *err)
-{
-	int r = 0;
-
-	list->items = calloc(files_declared(config) + 1, sizeof(*list->items));
-	list->origins = calloc(files_declared(config) + 1, sizeof(*list->origins));
-	if (!list->items || !list->origins)
-		return error_no_memory(err);
-	for (size_t i = 0; i < config->generator_count; i++) {
-		const struct config_generator *generator = &config->generators[i];
-
-		if (!config_generator_is_for(generator, options->machine))
-			continue;
-		for (size_t j = 0; r == 0 && j < generator->file_count; j++) {
-			const struct origin origin = {generator, &generator->files[j]};
-
-			if (origin.file->deploy && origin.file->needed_for == options->needed_for)
-				r = secret_add(list, &origin, err);
-		}
-	}
-	return r;
-}
 
 /* Of fewer, the threads would cost more than they spare. */
 #define TOGETHER_MIN 16
@@ -265,14 +155,15 @@ static int list_activate(const struct generation_place *place, const struct acti
 
 	result->secret_count = list->count;
 	result->generation = generation_current(place);
-	r = generation_compare(place, list->items, list->count, err);
+	r = generation_compare(place, list->items, list->count + list->link_count, err);
 	if (r < 0)
 		return r;
 	if (r == 0)
 		return generation_clean(place, result->generation, 1, err);
 	result->changed = true;
 	result->generation++;
-	r = generation_write(place, result->generation, list->items, list->count, err);
+	r = generation_write(place, result->generation, list->items, list->count + list->link_count,
+			     err);
 	if (r == 0)
 		r = generation_switch(place, result->generation, err);
 	if (r == 0)
@@ -295,7 +186,7 @@ int activate_machine(const struct config *config, int store_dirfd,
 	*result = (struct activate_result){0};
 	if (!config_machine_get(config, options->machine, err))
 		return -(int)err->code;
-	r = secrets_find(config, options, &list, err);
+	r = active_list_find(config, options, &list, err);
 	if (r == 0)
 		r = secrets_decrypt(store_dirfd, identities, options->machine, &list, err);
 	if (r < 0)
