@@ -7,6 +7,8 @@
 #include <stdatomic.h>
 #include <time.h>
 
+#include "base/secret.h"
+
 /* A thread costs memory and is of no use without a processor; more would wait for the disk. */
 #define THREADS_MAX 16
 
@@ -24,8 +26,10 @@ struct pool {
 static void *pool_work(void *argument)
 {
 	struct pool *pool = argument;
+	struct secret_pages pages = {0};
 	size_t index;
 
+	secret_pages_keep(&pages);
 	while ((index = atomic_fetch_add(&pool->next, 1)) < pool->count) {
 		pool->work(pool->context, index);
 		if (atomic_fetch_add(&pool->done, 1) + 1 < pool->count)
@@ -35,6 +39,7 @@ static void *pool_work(void *argument)
 		pthread_cond_signal(&pool->all_done);
 		pthread_mutex_unlock(&pool->lock);
 	}
+	secret_pages_release(&pages);
 	return NULL;
 }
 
@@ -111,11 +116,14 @@ void pool_run_watched(size_t count, void (*work)(void *context, size_t index),
 			    .lock = PTHREAD_MUTEX_INITIALIZER,
 			    .all_done = PTHREAD_COND_INITIALIZER};
 	pthread_t threads[THREADS_MAX];
-	size_t started = threads_start(&pool, threads, threads_wanted(count)), done;
+	size_t started = threads_start(&pool, threads, threads_wanted(count));
+	size_t done;
 
-	if (started == 0)
-		pool_work(&pool);
-	while ((done = atomic_load(&pool.done)) < count) {
+	for (size_t i = 0; started == 0 && i < count; i++) {
+		watch(context, i);
+		work(context, i);
+	}
+	while (started > 0 && (done = atomic_load(&pool.done)) < count) {
 		watch(context, done);
 		pool_wait(&pool);
 	}

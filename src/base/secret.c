@@ -18,12 +18,68 @@ static size_t mapping_size(size_t capacity)
 	return capacity + 2 * page_size();
 }
 
+/* Larger ones are few; kept, they would be locked memory that nobody uses. */
+#define KEPT_SIZE_MAX ((size_t)16 * 1024)
+
+/* What the thread keeps for its next secrets, or NULL. */
+static _Thread_local struct secret_pages *pages_kept;
+
+void secret_pages_keep(struct secret_pages *pages)
+{
+#ifdef __SANITIZE_ADDRESS__
+	/* Whoever uses a secret that was released shall meet no memory at all. */
+	(void)pages;
+#else
+	pages_kept = pages;
+#endif
+}
+
+void secret_pages_release(struct secret_pages *pages)
+{
+	pages_kept = NULL;
+	while (pages->count > 0) {
+		pages->count--;
+		munmap(pages->kept[pages->count].data - page_size(),
+		       mapping_size(pages->kept[pages->count].capacity));
+	}
+}
+
+/* The pages that were used last and are large enough, or NULL. */
+static uint8_t *kept_take(size_t *capacity)
+{
+	struct secret_pages *pages = pages_kept;
+
+	for (size_t i = pages ? pages->count : 0; i-- > 0;) {
+		uint8_t *data = pages->kept[i].data;
+
+		if (pages->kept[i].capacity < *capacity)
+			continue;
+		*capacity = pages->kept[i].capacity;
+		pages->kept[i] = pages->kept[--pages->count];
+		return data;
+	}
+	return NULL;
+}
+
+static bool kept_put(uint8_t *data, size_t capacity)
+{
+	struct secret_pages *pages = pages_kept;
+
+	if (!pages || pages->count == SECRET_PAGES_KEPT_MAX || capacity > KEPT_SIZE_MAX)
+		return false;
+	pages->kept[pages->count].data = data;
+	pages->kept[pages->count++].capacity = capacity;
+	return true;
+}
+
 /* Pages for `*capacity` bytes, which is rounded up, with an inaccessible page on either side. */
 static uint8_t *pages_map(size_t *capacity, struct error *err)
 {
 	size_t page = page_size(), usable;
-	uint8_t *mapping;
+	uint8_t *mapping = kept_take(capacity);
 
+	if (mapping)
+		return mapping;
 	if (__builtin_add_overflow(*capacity, page - 1, &usable) || usable > SIZE_MAX / 2) {
 		error_no_memory(err);
 		return NULL;
@@ -54,7 +110,8 @@ static void pages_unmap(uint8_t *data, size_t capacity)
 {
 	memory_wipe(data, capacity);
 	/* Unmapping unlocks. */
-	munmap(data - page_size(), mapping_size(capacity));
+	if (!kept_put(data, capacity))
+		munmap(data - page_size(), mapping_size(capacity));
 }
 
 int secret_create(struct secret *secret, size_t capacity, struct error *err)

@@ -63,6 +63,26 @@ bool secret_equal(struct span a, struct span b);
 /* Wipes and releases; the secret is empty afterwards. */
 void secret_destroy(struct secret *secret);
 
+#define SECRET_PAGES_KEPT_MAX 16
+
+/*
+ * For a thread that makes and releases many secrets: making and locking pages takes longer than
+ * encrypting what is in them. While it lives, the pages of the thread's released secrets, wiped as
+ * ever, are kept for its next ones. Starts as {0}, on the thread's own stack.
+ */
+struct secret_pages {
+	struct {
+		uint8_t *data; /* owned */
+		size_t capacity;
+	} kept[SECRET_PAGES_KEPT_MAX];
+	size_t count;
+};
+
+/* The calling thread's secrets use them, from now on to secret_pages_release(), which the same
+ * thread calls. They have no others at that time. */
+void secret_pages_keep(struct secret_pages *pages);
+void secret_pages_release(struct secret_pages *pages);
+
 /* Overwrites memory that is not a `struct secret`, such as a stack buffer of a primitive. */
 void memory_wipe(void *data, size_t size);
 

@@ -123,6 +123,37 @@ static void a_destroyed_secret_gives_its_pages_back(void **state)
 	assert_string_equal(flags, "");
 }
 
+static void pages_that_a_thread_keeps_are_wiped_used_again_and_given_back(void **state)
+{
+	struct secret_pages pages = {0};
+	struct error err = {0};
+	struct secret secret = {0};
+	const uint8_t *address;
+	char flags[256];
+
+	(void)state;
+	secret_pages_keep(&pages);
+	assert_success(secret_copy(&secret, span_of_text(canary), &err));
+	address = secret.data;
+	secret_destroy(&secret);
+#ifndef __SANITIZE_ADDRESS__ /* under which none are kept */
+	assert_int_equal(pages.count, 1);
+	for (size_t i = 0; i < sizeof(canary); i++)
+		assert_int_equal(address[i], 0);
+	assert_success(secret_create(&secret, 1, &err));
+	assert_ptr_equal(secret.data, address);
+	mapping_flags(address, flags, sizeof(flags));
+	assert_non_null(strstr(flags, " lo"));
+	secret_destroy(&secret);
+#endif
+	secret_pages_release(&pages);
+	mapping_flags(address, flags, sizeof(flags));
+	assert_string_equal(flags, "");
+	assert_success(secret_create(&secret, 1, &err));
+	secret_destroy(&secret);
+	assert_int_equal(pages.count, 0);
+}
+
 static void a_secret_grows_byte_by_byte_and_keeps_its_bytes(void **state)
 {
 	struct error err = {0};
@@ -218,6 +249,7 @@ int main(void)
 		cmocka_unit_test(a_child_does_not_inherit_the_bytes),
 		cmocka_unit_test(the_pages_around_a_secret_cannot_be_touched),
 		cmocka_unit_test(a_destroyed_secret_gives_its_pages_back),
+		cmocka_unit_test(pages_that_a_thread_keeps_are_wiped_used_again_and_given_back),
 		cmocka_unit_test(a_secret_grows_byte_by_byte_and_keeps_its_bytes),
 		cmocka_unit_test(a_source_larger_than_its_limit_is_refused_and_leaves_nothing),
 		cmocka_unit_test(a_source_of_exactly_its_limit_is_read),
