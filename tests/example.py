@@ -83,3 +83,22 @@ class Example:
         return vmcred(
             "inspect", "--config", self.config, "--identity", self.identity, "--root", self.root, *words, "m", **options
         )
+
+
+class Fleet(Example):
+    """Many machines, m0, m1, …, with the same key. `generators` is the declaration's part of that name; ALL in it stands
+    for the list of all machines. Nothing is generated yet."""
+
+    def __init__(self, folder, count, generators):  # pylint: disable=super-init-not-called
+        self._name(folder)
+        self.machines = [f"m{number}" for number in range(count)]
+        names = "".join(f"  {name}: {{}}\n" for name in self.machines)
+        everyone = f"[{', '.join(self.machines)}]"
+        self.config.write_text(f"machines:\n{names}generators:\n{generators.replace('ALL', everyone)}")
+        expect(vmcred("keygen", "--config", self.config, "--machine", "m0", "--output", self.identity))
+        for name in self.machines[1:]:
+            shutil.copytree(self.folder / "sops/machines/m0", self.folder / "sops/machines" / name)
+
+    def value(self, machine, name):
+        """What GENERATOR/FILE of the machine is, decrypted."""
+        return expect(vmcred("get", "--config", self.config, "--identity", self.identity, machine, name)).out

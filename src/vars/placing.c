@@ -8,8 +8,9 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 
-/* Temporary names are `.vmcred.XXXXXXXX`. */
-#define PREFIX "vmcred"
+/* Temporary names are `.vmcred-new.XXXXXXXX`. Not those of base/memory_folder.c,
+ * which removes what it finds. */
+#define PREFIX "vmcred-new"
 
 int placing_clean(int store_dirfd, struct error *err)
 {

@@ -12,10 +12,8 @@ struct planner {
 	const struct vars_generate_options *options;
 	const struct report *report;
 	struct plan *plan;
-	bool *wanted;        /* for each generator: asked for */
-	bool *needed;        /* for each generator: one that is asked for depends on it */
-	bool *made_shared;   /* for each generator: in the plan as a shared one */
-	size_t machine_jobs; /* where the jobs of the machine that is looked at begin */
+	bool *wanted; /* for each generator: asked for */
+	bool *needed; /* for each generator: one that is asked for depends on it */
 };
 
 static int job_add(struct planner *planner, struct vars_job job, struct error *err)
@@ -55,19 +53,27 @@ static int present_count(const struct planner *planner, const struct vars_job *j
 	return count;
 }
 
+size_t plan_find(const struct plan *plan, size_t end, const char *machine,
+		 const struct config_generator *generator)
+{
+	if (generator->share)
+		return plan->shared[generator - plan->config->generators];
+	while (end-- > 0 && plan->jobs[end].machine == machine) {
+		if (plan->jobs[end].generator == generator)
+			return end;
+	}
+	return PLAN_NONE;
+}
+
 /* Whether a generator that this one depends on is in the plan, for the same machine or shared. */
 static bool dependency_is_planned(const struct planner *planner, const struct vars_job *job)
 {
-	for (char **name = job->generator->dependencies; name && *name; name++) {
-		const struct config_generator *dependency =
-			config_generator_find(planner->config, *name);
+	const struct plan *plan = planner->plan;
 
-		if (planner->made_shared[dependency - planner->config->generators])
+	for (char **name = job->generator->dependencies; name && *name; name++) {
+		if (plan_find(plan, plan->count, job->machine,
+			      config_generator_find(planner->config, *name)) != PLAN_NONE)
 			return true;
-		for (size_t i = planner->machine_jobs; i < planner->plan->count; i++) {
-			if (planner->plan->jobs[i].generator == dependency)
-				return true;
-		}
 	}
 	return false;
 }
@@ -159,7 +165,8 @@ static int job_visit(struct planner *planner, struct vars_job job, struct error 
 	if (r <= 0)
 		return r;
 	if (!job.machine)
-		planner->made_shared[job.generator - planner->config->generators] = true;
+		planner->plan->shared[job.generator - planner->config->generators] =
+			planner->plan->count;
 	return job_add(planner, job, err);
 }
 
@@ -183,7 +190,6 @@ static int machine_visit(struct planner *planner, const struct config_machine *m
 {
 	int r = 0;
 
-	planner->machine_jobs = planner->plan->count;
 	for (size_t i = 0; r == 0 && i < machine->generator_count; i++) {
 		const struct vars_job job = {
 			.generator = &planner->config->generators[machine->generators[i]],
@@ -192,6 +198,15 @@ static int machine_visit(struct planner *planner, const struct config_machine *m
 		r = job_visit(planner, job, err);
 	}
 	return r;
+}
+
+static bool name_is_among(const char *name, char *const *names, size_t count)
+{
+	while (count > 0) {
+		if (strcmp(names[--count], name) == 0)
+			return true;
+	}
+	return false;
 }
 
 static int machines_visit(struct planner *planner, struct error *err)
@@ -204,10 +219,13 @@ static int machines_visit(struct planner *planner, struct error *err)
 			r = machine_visit(planner, &planner->config->machines[i], err);
 		return r;
 	}
-	for (; r == 0 && *names; names++) {
+	for (size_t i = 0; r == 0 && names[i]; i++) {
 		const struct config_machine *machine =
-			config_machine_get(planner->config, *names, err);
+			config_machine_get(planner->config, names[i], err);
 
+		/* Named twice, its jobs are still one. */
+		if (machine && name_is_among(names[i], names, i))
+			continue;
 		r = machine ? machine_visit(planner, machine, err) : -(int)err->code;
 	}
 	return r;
@@ -252,19 +270,21 @@ int plan_make(const struct config *config, int store_dirfd,
 {
 	_cleanup_free_ bool *wanted = calloc(config->generator_count + 1, sizeof(*wanted));
 	_cleanup_free_ bool *needed = calloc(config->generator_count + 1, sizeof(*needed));
-	_cleanup_free_ bool *shared = calloc(config->generator_count + 1, sizeof(*shared));
 	struct planner planner = {.config = config,
 				  .store_dirfd = store_dirfd,
 				  .options = options,
 				  .report = report,
 				  .plan = plan,
 				  .wanted = wanted,
-				  .needed = needed,
-				  .made_shared = shared};
+				  .needed = needed};
 	int r;
 
-	if (!wanted || !needed || !shared)
+	plan->config = config;
+	plan->shared = calloc(config->generator_count + 1, sizeof(*plan->shared));
+	if (!wanted || !needed || !plan->shared)
 		return error_no_memory(err);
+	for (size_t i = 0; i < config->generator_count; i++)
+		plan->shared[i] = PLAN_NONE;
 	r = wanted_mark(&planner, err);
 	if (r == 0)
 		r = shared_visit(&planner, err);
@@ -274,5 +294,6 @@ int plan_make(const struct config *config, int store_dirfd,
 void plan_destroy(struct plan *plan)
 {
 	free(plan->jobs);
+	free(plan->shared);
 	*plan = (struct plan){0};
 }

@@ -63,17 +63,6 @@ struct vars_value {
 };
 
 /*
- * Encrypts a generator's values and puts them into the store in one step. What was there for the
- * generator is replaced. A value is for the machines (NULL-terminated names), if it is deployed,
- * for the declaration's default groups, or all users where it says nothing of groups, for `writer`
- * (vars_writer_find(); may be NULL), and for those that the file was given to before by links.
- * `machine` is NULL for a shared generator. The caller holds the store's lock.
- */
-int vars_store_write(const struct config *config, int store_dirfd, const char *machine,
-		     const struct config_generator *generator, const struct vars_value *values,
-		     char *const *machines, const char *writer, struct error *err);
-
-/*
  * The SHA-256 of the generator's `validation` in hexadecimal, as clan computes it; "" for none.
  */
 #define VARS_HASH_SIZE 65

@@ -35,7 +35,10 @@ def _(folder):
         assert pair(example, fault) != new
 
     struck = every_fault(
-        folder, lambda copy: [harness.VMCRED, "generate", "--config", copy / "vmcred.yaml", "--regenerate"], check
+        folder,
+        lambda copy: [harness.VMCRED, "generate", "--config", copy / "vmcred.yaml", "--regenerate"],
+        check,
+        follow=True,
     )
     assert struck > 60, struck
 

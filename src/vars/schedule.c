@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vars/schedule.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+
+/* How far ahead a thread looks for a job that can be run: jobs depend on those of their machine and
+ * on shared ones, so there is one near, or something that all wait for. */
+#define LOOK_AHEAD 1024
+
+static void values_free(const struct schedule *schedule, size_t index, struct vars_value *values)
+{
+	if (values)
+		vars_values_release(values, schedule->plan->jobs[index].generator->file_count);
+	free(values);
+}
+
+static void dependents_count(struct schedule *schedule, size_t index)
+{
+	const struct vars_job *job = &schedule->plan->jobs[index];
+	char **name = job->generator->dependencies;
+
+	for (; name && *name; name++) {
+		size_t dependency = plan_find(schedule->plan, index, job->machine,
+					      config_generator_find(schedule->plan->config, *name));
+
+		if (dependency != PLAN_NONE)
+			schedule->jobs[dependency].dependents++;
+	}
+}
+
+int schedule_begin(struct schedule *schedule, const struct plan *plan, struct error *err)
+{
+	*schedule = (struct schedule){.plan = plan,
+				      .lock = PTHREAD_MUTEX_INITIALIZER,
+				      .changed = PTHREAD_COND_INITIALIZER,
+				      .end = plan->count};
+	schedule->jobs = calloc(plan->count + 1, sizeof(*schedule->jobs));
+	schedule->staged = calloc(SCHEDULE_STAGED_MAX, sizeof(*schedule->staged));
+	if (!schedule->jobs || !schedule->staged)
+		return error_no_memory(err);
+	for (size_t i = 0; i < plan->count; i++)
+		dependents_count(schedule, i);
+	return 0;
+}
+
+void schedule_destroy(struct schedule *schedule)
+{
+	for (size_t i = 0; schedule->jobs && i < schedule->plan->count; i++)
+		values_free(schedule, i, schedule->jobs[i].values);
+	free(schedule->jobs);
+	free(schedule->staged);
+	error_clear(&schedule->failure);
+}
+
+static bool is_made(const struct schedule *schedule, size_t index)
+{
+	enum job_state state = schedule->jobs[index].state;
+
+	return state == JOB_STAGED || state == JOB_SHOWN;
+}
+
+static bool is_ready(const struct schedule *schedule, size_t index)
+{
+	const struct vars_job *job = &schedule->plan->jobs[index];
+	char **name = job->generator->dependencies;
+
+	if (schedule->jobs[index].state != JOB_WAITING)
+		return false;
+	for (; name && *name; name++) {
+		size_t dependency = plan_find(schedule->plan, index, job->machine,
+					      config_generator_find(schedule->plan->config, *name));
+
+		if (dependency != PLAN_NONE && !is_made(schedule, dependency))
+			return false;
+	}
+	return true;
+}
+
+/* With the lock held: the first job that can be run, or PLAN_NONE. */
+static size_t job_find(struct schedule *schedule)
+{
+	while (schedule->first < schedule->end &&
+	       schedule->jobs[schedule->first].state != JOB_WAITING)
+		schedule->first++;
+	for (size_t i = 0; i < LOOK_AHEAD && schedule->first + i < schedule->end; i++) {
+		if (is_ready(schedule, schedule->first + i))
+			return schedule->first + i;
+	}
+	return PLAN_NONE;
+}
+
+bool schedule_take(struct schedule *schedule, size_t *index)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&schedule->lock);
+	for (;;) {
+		*index = job_find(schedule);
+		if (schedule->first >= schedule->end)
+			break;
+		found = *index != PLAN_NONE &&
+			schedule->staged_count + schedule->running < SCHEDULE_STAGED_MAX;
+		if (found)
+			break;
+		/* The first one waits for a job that was taken, or all wait for staged ones to be
+		 * shown. */
+		pthread_cond_wait(&schedule->changed, &schedule->lock);
+	}
+	if (found) {
+		schedule->jobs[*index].state = JOB_TAKEN;
+		schedule->running++;
+	}
+	pthread_mutex_unlock(&schedule->lock);
+	return found;
+}
+
+const struct vars_value *schedule_values(const struct schedule *schedule, size_t index)
+{
+	return schedule->jobs[index].values;
+}
+
+/* With the lock held: a dependency has one dependent less. Gives its values where that was the
+ * last. */
+static struct vars_value *dependency_let_go(struct schedule *schedule, size_t dependency)
+{
+	struct schedule_job *job = &schedule->jobs[dependency];
+	struct vars_value *values = job->values;
+
+	if (--job->dependents > 0)
+		return NULL;
+	job->values = NULL;
+	return values;
+}
+
+static void dependencies_let_go(struct schedule *schedule, size_t index)
+{
+	const struct vars_job *job = &schedule->plan->jobs[index];
+	char **name = job->generator->dependencies;
+
+	for (; name && *name; name++) {
+		size_t dependency = plan_find(schedule->plan, index, job->machine,
+					      config_generator_find(schedule->plan->config, *name));
+		struct vars_value *values;
+
+		if (dependency == PLAN_NONE)
+			continue;
+		pthread_mutex_lock(&schedule->lock);
+		values = dependency_let_go(schedule, dependency);
+		pthread_mutex_unlock(&schedule->lock);
+		values_free(schedule, dependency, values);
+	}
+}
+
+void schedule_stage(struct schedule *schedule, size_t index, struct vars_value *values)
+{
+	struct schedule_job *job = &schedule->jobs[index];
+
+	pthread_mutex_lock(&schedule->lock);
+	schedule->running--;
+	job->state = JOB_STAGED;
+	if (job->dependents > 0) {
+		job->values = values;
+		values = NULL;
+	}
+	schedule->staged[schedule->staged_count++] = index;
+	pthread_cond_broadcast(&schedule->changed);
+	pthread_mutex_unlock(&schedule->lock);
+	values_free(schedule, index, values);
+	dependencies_let_go(schedule, index);
+}
+
+void schedule_fail(struct schedule *schedule, size_t index, struct error *err)
+{
+	pthread_mutex_lock(&schedule->lock);
+	if (schedule->jobs[index].state == JOB_TAKEN)
+		schedule->running--;
+	schedule->jobs[index].state = JOB_FAILED;
+	if (index < schedule->end) {
+		schedule->end = index;
+		error_clear(&schedule->failure);
+		schedule->failure = *err;
+		*err = (struct error){0};
+	}
+	pthread_cond_broadcast(&schedule->changed);
+	pthread_mutex_unlock(&schedule->lock);
+	error_clear(err);
+}
+
+void schedule_drop(struct schedule *schedule, size_t index)
+{
+	pthread_mutex_lock(&schedule->lock);
+	schedule->jobs[index].state = JOB_FAILED;
+	pthread_mutex_unlock(&schedule->lock);
+}
+
+static int indices_compare(const void *a, const void *b)
+{
+	const size_t *first = a, *second = b;
+
+	return *first < *second ? -1 : *first > *second;
+}
+
+size_t schedule_staged_take(struct schedule *schedule, size_t *indices)
+{
+	size_t count;
+
+	pthread_mutex_lock(&schedule->lock);
+	count = schedule->staged_count;
+	memcpy(indices, schedule->staged, count * sizeof(*indices));
+	schedule->staged_count = 0;
+	pthread_cond_broadcast(&schedule->changed);
+	pthread_mutex_unlock(&schedule->lock);
+	qsort(indices, count, sizeof(*indices), indices_compare);
+	return count;
+}
+
+void schedule_show(struct schedule *schedule, size_t index)
+{
+	pthread_mutex_lock(&schedule->lock);
+	schedule->jobs[index].state = JOB_SHOWN;
+	pthread_mutex_unlock(&schedule->lock);
+}
+
+bool schedule_is_shown(struct schedule *schedule, size_t index)
+{
+	bool shown;
+
+	pthread_mutex_lock(&schedule->lock);
+	shown = schedule->jobs[index].state == JOB_SHOWN;
+	pthread_mutex_unlock(&schedule->lock);
+	return shown;
+}
+
+int schedule_failure(struct schedule *schedule, struct error *err)
+{
+	if (schedule->end == schedule->plan->count)
+		return 0;
+	*err = schedule->failure;
+	schedule->failure = (struct error){0};
+	return -(int)err->code;
+}

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vars/stage.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "sops/sops.h"
+#include "vars/placing.h"
+
+/* Who may read a value, and to what it is encrypted for them. */
+struct audience {
+	struct access access;
+	struct age_recipients recipients;
+};
+
+struct writing {
+	struct stage *stage;
+	const struct staged *staged;
+	char *const *machines;        /* that may read what is deployed */
+	struct audience audiences[2]; /* [1]: of what is deployed */
+	int parent_dirfd;             /* the folder of the machine's generators */
+	bool is_new;                  /* the generator has no files yet */
+};
+
+int stage_begin(struct stage *stage, struct error *err)
+{
+	stage->dirfd = placing_begin(stage->store_dirfd, "files", &stage->name, err);
+	return stage->dirfd < 0 ? stage->dirfd : 0;
+}
+
+void stage_end(struct stage *stage)
+{
+	if (stage->name)
+		placing_abandon(stage->store_dirfd, stage->name);
+	free(stage->name);
+	cleanup_close_fd(&stage->dirfd);
+	pthread_mutex_destroy(&stage->lock);
+	access_destroy(&stage->access);
+	age_recipients_destroy(&stage->recipients);
+}
+
+void staged_name(const struct staged *staged, char name[STAGED_NAME_SIZE])
+{
+	snprintf(name, STAGED_NAME_SIZE, "%zu", staged->number);
+}
+
+static void audience_destroy(struct audience *audience)
+{
+	access_destroy(&audience->access);
+	age_recipients_destroy(&audience->recipients);
+}
+
+static void writing_destroy(struct writing *writing)
+{
+	for (size_t i = 0; i < 2; i++)
+		audience_destroy(&writing->audiences[i]);
+	cleanup_close_fd(&writing->parent_dirfd);
+}
+
+/* After a failure who needs them next tries again, and tells it for its own file. */
+static int readers_find(struct stage *stage, struct error *err)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&stage->lock);
+	if (!stage->has_readers) {
+		access_destroy(&stage->access);
+		age_recipients_destroy(&stage->recipients);
+		r = access_declared(stage->config, stage->store_dirfd, NULL, stage->writer,
+				    &stage->access, err);
+		if (r == 0)
+			r = access_recipients(stage->store_dirfd, &stage->access, NULL,
+					      &stage->recipients, err);
+		stage->has_readers = r == 0;
+	}
+	pthread_mutex_unlock(&stage->lock);
+	return r;
+}
+
+static int names_compare(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Sorted, each once. Not by access_add(): a shared secret may be for thousands of machines. */
+static int machines_add(char *const *names, struct access *access, struct error *err)
+{
+	size_t count = config_texts_count(names), kept = 0;
+	_cleanup_free_ const char **sorted = calloc(count + 1, sizeof(char *));
+	char **copies = calloc(count + 1, sizeof(char *));
+
+	access->names[STORE_MACHINES] = copies;
+	if (!sorted || !copies)
+		return error_no_memory(err);
+	for (size_t i = 0; i < count; i++)
+		sorted[i] = names[i];
+	qsort(sorted, count, sizeof(char *), names_compare);
+	for (size_t i = 0; i < count; i++) {
+		if (kept > 0 && strcmp(copies[kept - 1], sorted[i]) == 0)
+			continue;
+		copies[kept] = strdup(sorted[i]);
+		if (!copies[kept++])
+			return error_no_memory(err);
+	}
+	return 0;
+}
+
+static int access_unite(struct access *to, const struct access *from, struct error *err)
+{
+	int r = 0;
+
+	for (int i = 0; r == 0 && i < STORE_KINDS; i++) {
+		char **name = from->names[i];
+
+		for (; r == 0 && name && *name; name++)
+			r = access_add(to, (enum store_kind)i, *name, err);
+	}
+	return r;
+}
+
+static int recipients_add(struct age_recipients *to, const struct age_recipients *from,
+			  struct error *err)
+{
+	const size_t own = to->count;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < from->count; i++) {
+		const char *text = age_recipient_text(from->items[i]);
+		size_t j = 0;
+
+		while (j < own && strcmp(age_recipient_text(to->items[j]), text) != 0)
+			j++;
+		if (j == own)
+			r = age_recipients_add(to, span_of_text(text), err);
+	}
+	return r;
+}
+
+/* Those that the declaration has, and those that `given` has, unless it is NULL. */
+static int audience_find(const struct writing *writing, bool deploy, const struct access *given,
+			 struct audience *audience, struct error *err)
+{
+	struct stage *stage = writing->stage;
+	const int store_dirfd = stage->store_dirfd;
+	int r = 0;
+
+	if (deploy)
+		r = machines_add(writing->machines, &audience->access, err);
+	if (r == 0)
+		r = access_recipients(store_dirfd, &audience->access, NULL, &audience->recipients,
+				      err);
+	if (r == 0)
+		r = readers_find(stage, err);
+	if (r == 0)
+		r = access_unite(&audience->access, &stage->access, err);
+	if (r == 0)
+		r = recipients_add(&audience->recipients, &stage->recipients, err);
+	if (r == 0 && given)
+		r = access_unite(&audience->access, given, err);
+	if (r == 0 && given)
+		r = access_recipients(store_dirfd, given, NULL, &audience->recipients, err);
+	if (r < 0 || audience->recipients.count > 0)
+		return r;
+	error_set(err, VMCRED_USAGE,
+		  "it would be for nobody: no machine gets it, and there is no user");
+	return error_hint(err, "`vmcred user add NAME --age-key KEY` makes one");
+}
+
+/* Before anything is written: most of what can go wrong goes wrong here. */
+static int audiences_find(struct writing *writing, struct error *err)
+{
+	const struct config_generator *generator = writing->staged->generator;
+
+	for (size_t i = 0; i < generator->file_count; i++) {
+		const struct config_file *file = &generator->files[i];
+		struct audience *audience = &writing->audiences[file->deploy];
+
+		if (!file->secret || audience->recipients.count > 0)
+			continue;
+		if (audience_find(writing, file->deploy, NULL, audience, err) < 0)
+			return error_wrap(err, "%s/%s", generator->name, file->name);
+	}
+	return 0;
+}
+
+static bool access_is_within(const struct access *access, const struct access *whole)
+{
+	for (int kind = 0; kind < STORE_KINDS; kind++) {
+		for (char **name = access->names[kind]; name && *name; name++) {
+			if (!access_has(whole, (enum store_kind)kind, *name))
+				return false;
+		}
+	}
+	return true;
+}
+
+/* Those that the declaration has, and whom the file was given to before: `*audience` is one of the
+ * writing's, or `own`. */
+static int file_audience(const struct writing *writing, const struct config_file *file,
+			 struct audience *own, const struct audience **audience, struct error *err)
+{
+	_cleanup_access_ struct access given = {0};
+	_cleanup_free_ char *folder = NULL;
+	int r;
+
+	*audience = &writing->audiences[file->deploy];
+	if (writing->is_new)
+		return 0;
+	folder = path_join(writing->staged->generator->name, file->name);
+	if (!folder)
+		return error_no_memory(err);
+	r = access_given(writing->stage->store_dirfd, writing->parent_dirfd, folder, &given, err);
+	if (r < 0 || access_is_within(&given, &(*audience)->access))
+		return r;
+	*audience = own;
+	return audience_find(writing, file->deploy, &given, own, err);
+}
+
+/* As file_write_new(), but it is not brought to the disk: all is, before it is shown. */
+static int file_put(int dirfd, const char *name, struct span content, struct error *err)
+{
+	_cleanup_close_ int fd =
+		openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR);
+	int r;
+
+	if (fd < 0)
+		return error_set_errno(err, errno, "making %s", name);
+	r = fd_write(fd, content, name, err);
+	/* The mode at open() was cut by the umask. */
+	if (r == 0 && fchmod(fd, 0644) < 0)
+		r = error_set_errno(err, errno, "setting the mode of %s", name);
+	return r;
+}
+
+/* Links to those of a kind who may read the secret, as clan has them. */
+static int links_put(int dirfd, const char *up, enum store_kind kind, char *const *names,
+		     struct error *err)
+{
+	const char *folder = store_kind_folder(kind);
+
+	if (!names || !*names)
+		return 0;
+	if (mkdirat(dirfd, folder, 0755) < 0)
+		return error_set_errno(err, errno, "making the folder %s", folder);
+	for (; *names; names++) {
+		_cleanup_free_ char *target = NULL, *path = path_join(folder, *names);
+
+		if (!path || asprintf(&target, "%s/sops/%s", up, path) < 0) {
+			target = NULL;
+			return error_no_memory(err);
+		}
+		if (symlinkat(target, dirfd, path) < 0)
+			return error_set_errno(err, errno, "making the link %s", path);
+	}
+	return 0;
+}
+
+static int secret_write(const struct writing *writing, int dirfd, const struct vars_value *value,
+			struct error *err)
+{
+	const struct vars_location location = {writing->staged->machine, writing->staged->generator,
+					       value->file};
+	__attribute__((cleanup(audience_destroy))) struct audience own = {0};
+	_cleanup_secret_ struct secret document = {0};
+	const struct audience *audience;
+	int r = file_audience(writing, value->file, &own, &audience, err);
+
+	if (r == 0)
+		r = sops_binary_encrypt(secret_span(&value->plaintext), &audience->recipients,
+					&document, err);
+	if (r == 0)
+		r = file_put(dirfd, "secret", secret_span(&document), err);
+	for (int i = 0; r == 0 && i < STORE_KINDS; i++)
+		r = links_put(dirfd, store_up(&location), (enum store_kind)i,
+			      audience->access.names[i], err);
+	return r;
+}
+
+static int value_write(const struct writing *writing, int generator_dirfd,
+		       const struct vars_value *value, struct error *err)
+{
+	const char *name = value->file->name;
+	_cleanup_close_ int dirfd = -1;
+
+	if (mkdirat(generator_dirfd, name, 0755) < 0)
+		return error_set_errno(err, errno, "making the folder %s", name);
+	dirfd = dir_open(generator_dirfd, name, err);
+	if (dirfd < 0)
+		return dirfd;
+	if (!value->file->secret)
+		return file_put(dirfd, "value", secret_span(&value->plaintext), err);
+	return secret_write(writing, dirfd, value, err);
+}
+
+static int hash_write(int generator_dirfd, const struct config_generator *generator,
+		      struct error *err)
+{
+	char hash[VARS_HASH_SIZE];
+	int r = vars_validation_hash(generator, hash, err);
+
+	if (r < 0 || !hash[0])
+		return r;
+	return file_put(generator_dirfd, STORE_HASH_NAME, span_of_text(hash), err);
+}
+
+static int folder_write(const struct writing *writing, const struct vars_value *values,
+			struct error *err)
+{
+	const struct config_generator *generator = writing->staged->generator;
+	_cleanup_close_ int dirfd = -1;
+	char name[STAGED_NAME_SIZE];
+	int r = 0;
+
+	staged_name(writing->staged, name);
+	if (mkdirat(writing->stage->dirfd, name, 0755) < 0)
+		return error_set_errno(err, errno, "making a temporary folder");
+	dirfd = dir_open(writing->stage->dirfd, name, err);
+	if (dirfd < 0)
+		return dirfd;
+	for (size_t i = 0; r == 0 && i < generator->file_count; i++)
+		r = value_write(writing, dirfd, &values[i], err);
+	return r < 0 ? r : hash_write(dirfd, generator, err);
+}
+
+/* Opens the folder that holds a machine's generators, making it if need be. */
+static int parent_open(struct writing *writing, const char *parent, struct error *err)
+{
+	const int store_dirfd = writing->stage->store_dirfd;
+	const bool is_new = mkdirat(store_dirfd, parent, 0755) == 0;
+
+	writing->parent_dirfd = !is_new && errno == ENOENT
+					? dir_make(store_dirfd, parent, 0755, err)
+					: dir_open(store_dirfd, parent, err);
+	if (writing->parent_dirfd < 0)
+		return writing->parent_dirfd;
+	writing->is_new = is_new || faccessat(writing->parent_dirfd,
+					      writing->staged->generator->name, F_OK, 0) < 0;
+	return 0;
+}
+
+int stage_write(struct stage *stage, const struct staged *staged, const struct vars_value *values,
+		char *const *machines, struct error *err)
+{
+	__attribute__((cleanup(writing_destroy))) struct writing writing = {
+		.stage = stage,
+		.staged = staged,
+		.machines = machines,
+		.parent_dirfd = -1,
+	};
+	_cleanup_free_ char *parent = store_generators_path(staged->machine);
+	_cleanup_error_ struct error ignored = {0};
+	int r;
+
+	if (!parent)
+		return error_no_memory(err);
+	r = audiences_find(&writing, err);
+	if (r < 0)
+		return r;
+	r = parent_open(&writing, parent, err);
+	if (r == 0)
+		r = folder_write(&writing, values, err);
+	if (r == 0)
+		return 0;
+	(void)stage_remove(stage, staged, &ignored);
+	return error_wrap(err, "writing %s/%s", parent, staged->generator->name);
+}
