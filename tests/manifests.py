@@ -149,6 +149,9 @@ class Manifest:
     def tree(self):
         return tree(self.run_folder)
 
+    def generations(self):
+        return sorted(path.name for path in (self.run_folder / "secrets.d").iterdir() if path.name.isdigit())
+
     def active(self, name):
         return (self.run_folder / "secrets" / name).read_bytes()
 

@@ -16,7 +16,6 @@
 
 #define DEFAULT_SEPARATOR "-"
 
-/* The last word of each line: lists for dice have the throw before it. */
 struct words {
 	struct span *items; /* owned */
 	size_t count;
@@ -27,22 +26,56 @@ static void words_free(struct words *words)
 	free(words->items);
 }
 
+static bool is_blank(uint8_t character)
+{
+	return character == ' ' || character == '\t' || character == '\r';
+}
+
+/* The last word of the line: lists for dice have the throw before it. Empty where it is a comment.
+ */
 static struct span word_of_line(struct span line)
 {
 	size_t end = line.size, start;
 
-	while (end > 0 && strchr(" \t\r", line.data[end - 1]))
+	if (line.size > 0 && line.data[0] == '#')
+		return span_of(NULL, 0);
+	while (end > 0 && is_blank(line.data[end - 1]))
 		end--;
-	for (start = end; start > 0 && !strchr(" \t\r", line.data[start - 1]);)
+	for (start = end; start > 0 && !is_blank(line.data[start - 1]);)
 		start--;
 	return span_of(line.data + start, end - start);
+}
+
+static int words_compare(const void *a, const void *b)
+{
+	const struct span *one = a, *other = b;
+	size_t size = one->size < other->size ? one->size : other->size;
+	int order = size > 0 ? memcmp(one->data, other->data, size) : 0;
+
+	return order != 0 ? order : (one->size > other->size) - (one->size < other->size);
+}
+
+/* A word that stands there twice would be chosen twice as often. */
+static void words_unite(struct words *words)
+{
+	size_t kept = 0;
+
+	qsort(words->items, words->count, sizeof(*words->items), words_compare);
+	for (size_t i = 0; i < words->count; i++) {
+		if (kept == 0 || words_compare(&words->items[kept - 1], &words->items[i]) != 0)
+			words->items[kept++] = words->items[i];
+	}
+	words->count = kept;
 }
 
 /* The words point into the text. */
 static int words_split(struct span text, struct words *words, struct error *err)
 {
+	static const char mark[] = "\xef\xbb\xbf"; /* some editors begin a file with it */
 	size_t lines = 1;
 
+	if (text.size >= strlen(mark) && memcmp(text.data, mark, strlen(mark)) == 0)
+		text = span_of(text.data + strlen(mark), text.size - strlen(mark));
 	for (size_t i = 0; i < text.size; i++)
 		lines += text.data[i] == '\n';
 	words->items = calloc(lines, sizeof(*words->items));
@@ -58,6 +91,7 @@ static int words_split(struct span text, struct words *words, struct error *err)
 		size += end ? 1 : 0;
 		text = span_of(text.data + size, text.size - size);
 	}
+	words_unite(words);
 	return 0;
 }
 
@@ -94,7 +128,8 @@ int kind_passphrase_make(const struct kind_task *task, struct secret *content,
 	if (r < 0)
 		return r;
 	if (words.count < LIST_WORDS_MIN) {
-		error_set(err, VMCRED_FAILED, "the list %s has %zu words", kind->list, words.count);
+		error_set(err, VMCRED_FAILED, "the list %s has %zu different words", kind->list,
+			  words.count);
 		return error_hint(err, "a passphrase needs a list of %d words or more",
 				  LIST_WORDS_MIN);
 	}
@@ -155,7 +190,7 @@ int kind_password_hash_make(const struct kind_task *task, struct secret *content
 		return r;
 	state.size = sizeof(struct crypt_data);
 	memory_wipe(state.data, state.size);
-	if (!crypt_gensalt_rn(prefix, 0, NULL, 0, setting, sizeof(setting)))
+	if (!crypt_gensalt_rn(prefix, task->file->kind.size, NULL, 0, setting, sizeof(setting)))
 		return error_set(err, VMCRED_FAILED, "libcrypt makes no salt of the kind %s",
 				 prefix);
 	hash = crypt_rn((const char *)text.data, setting, state.data, (int)state.size);

@@ -100,21 +100,6 @@ rejected(
     '7: generators.b: depends on a generator that is not for all of its machines, "a": add n to its machines',
     "{m: {}, n: {}}",
 )
-rejected("a password's source must exist", {"a": "machines: [m]\nfiles: {it: {}}\nkind: {it: {password-hash: x}}"},
-         '3: generators.a: has no prompt and no file "x"')  # fmt: skip
-rejected(
-    "an issuer must be an authority that is depended on",
-    {"a": KIND, "b": "machines: [m]\ndependencies: [a]\nfiles: {k: {}, c: {}}\nkind: {k: {tls: {certificate: c, issuer: a}}}"},
-    '7: generators.b: has an issuer without a file of the kind tls with ca: true, "a"',
-)  # fmt: skip
-rejected("a kind's option must be known", {"a": "machines: [m]\nfiles: {it: {}}\nkind: {it: {ssh-key: {typ: rsa}}}"},
-         '6: generators.a.it: unknown key "typ": did you mean "type"?')  # fmt: skip
-rejected("an algorithm must be the kind's", {"a": "machines: [m]\nfiles: {it: {}}\nkind: {it: {ssh-key: HS256}}"},
-         "6: generators.a.it: ssh-key can be ed25519 or rsa, not HS256")  # fmt: skip
-rejected("a file cannot be made twice",
-         {"a": "machines: [m]\nfiles: {it: {}, p: {}}\nkind: {it: {age-key: p}, p: {wireguard: it}}"},
-         ' generators.a: kind: "it" is made by two kinds')  # fmt: skip
-
 
 VALIDATED = scripted("echo once >> $out/it", "machines: [m]\nfiles: {it: {}}\nvalidation: {b: 1, a: [x, true, null], t: '1'}")
 

@@ -86,15 +86,15 @@ def _(folder):
     for number in (1, 2, 3):
         manifest.content["templates"][0]["content"] = f"text {number}"
         expect(manifest.install(program=COMMAND), 0, f"7 secrets in generation {number}\n", "")
-    equal(sorted(os.listdir(manifest.run_folder / "secrets.d")), ["2", "3"])
+    equal(manifest.generations(), ["2", "3"])
     manifest.secrets.pop()
     expect(manifest.install(), 0, "", "")
-    equal(sorted(os.listdir(manifest.run_folder / "secrets.d")), ["3", "4"])
+    equal(manifest.generations(), ["3", "4"])
     equal((manifest.run_folder / "secrets/bin").exists(), False)
     manifest.content["keepGenerations"] = 0
     manifest.secrets.pop()
     expect(manifest.install(), 0, "", "")
-    equal(sorted(os.listdir(manifest.run_folder / "secrets.d")), ["3", "4", "5"])
+    equal(manifest.generations(), ["3", "4", "5"])
 
 
 @test("a document is opened once, however many secrets it has")
@@ -186,7 +186,7 @@ unchanged(
     lambda manifest: (manifest.folder / "links/full/x").mkdir(parents=True)
     or manifest.secrets[1].update(path=str(manifest.folder / "links/full")),
     1,
-    "linking to deep/er: removing the folder FOLDER/links/full: Directory not empty",
+    "linking to deep/er: replacing the folder FOLDER/links/full: Directory not empty",
 )
 
 

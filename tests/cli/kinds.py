@@ -5,7 +5,7 @@ import re
 
 import harness
 from example import Example
-from harness import equal, expect, need, run, test
+from harness import equal, expect, need, run, test, vmcred
 
 DECLARATION = """\
 machines: {m: {}}
@@ -87,11 +87,28 @@ def _(folder):
         example(folder, "files: {it: {}}\nkind: {it: {passphrase: words}}").generate(),
         1,
         "",
-        "vmcred: making made/it: the list words has 2 words: a passphrase needs a list of 1024 words or more\n",
+        "vmcred: making made/it: the list words has 2 different words: a passphrase needs a list of 1024 words or more\n",
     )
     (folder / "words").unlink()
     expect(example(folder / "x" if (folder / "x").mkdir() is None else None,
                    "files: {it: {}}\nkind: {it: {passphrase: words}}").generate(), 3, "")  # fmt: skip
+
+
+@test("a word that a list has twice counts once, and comments, blanks, a byte order mark and line ends are no words")
+def _(folder):
+    words = [f"w{number}" for number in range(1100)]
+    text = "\ufeff# a comment\r\n\r\n  \t\r\n" + "".join(f"{word} \r\n" for word in words + words)
+    (folder / "words").write_text(text)
+    phrase = one(folder, "{passphrase: {list: words, words: 64}}").split("-")
+    equal(len(phrase), 64)
+    assert set(phrase) <= set(words), phrase
+    (folder / "words").write_text("\n".join(words[:1023] * 2))
+    (folder / "second").mkdir()
+    (folder / "words").rename(folder / "second" / "words")
+    expect(
+        example(folder / "second", "files: {it: {}}\nkind: {it: {passphrase: words}}").generate(), 1, "",
+        "vmcred: making made/it: the list words has 1023 different words: a passphrase needs a list of 1024 words or more\n",
+    )  # fmt: skip
 
 
 @test("a password's hash is the one that crypt(3) computes, of a file or of a prompt")
@@ -108,6 +125,24 @@ def _(folder):
     assert yescrypt.startswith("$y$") and sha512.startswith("$6$"), (yescrypt, sha512)
     for hashed in yescrypt, sha512:
         equal(run("perl", "-e", "print crypt($ARGV[0], $ARGV[1])", password, hashed).out, hashed)
+
+
+@test("the rounds of a hash are those that are declared, and openssl computes the same")
+def _(folder):
+    password, yescrypt, rounds, default = made(
+        folder,
+        "files: {password: {}, y: {}, r: {}, d: {}}\n"
+        "kind:\n  y: {password-hash: {of: password, rounds: 1}}\n"
+        "  r: {password-hash: {of: password, method: sha-512, rounds: 1000}}\n"
+        "  d: {password-hash: {of: password, method: sha-512}}\n  password: {hex: 8}\n",
+        "password", "y", "r", "d",
+    )  # fmt: skip
+    assert yescrypt.startswith("$y$j75$"), yescrypt
+    assert rounds.startswith("$6$rounds=1000$"), rounds
+    equal(run("perl", "-e", "print crypt($ARGV[0], $ARGV[1])", password, yescrypt).out, yescrypt)
+    for hashed in rounds, default:
+        salt = hashed.rsplit("$", 1)[0].removeprefix("$6$")
+        equal(run("openssl", "passwd", "-6", "-salt", salt, password).out, hashed + "\n")
 
 
 @test("an Ed25519 and an RSA key are read by ssh-keygen, and their public halves are theirs")
@@ -166,6 +201,114 @@ def _(folder):
     )  # fmt: skip
     equal(run("openssl", "pkey", "-in", folder / "key", "-pubout").out, public)
     assert "ED25519" in run("openssl", "pkey", "-in", folder / "key", "-noout", "-text").out
+
+
+def rejected(sentence, text, message, more=""):
+    @test(sentence)
+    def _(folder):
+        (folder / "vmcred.yaml").write_text(
+            "machines: {m: {}}\ngenerators:\n" + more + "  g:\n    machines: [m]\n"
+            + "".join(f"    {line}\n" for line in text.splitlines())
+        )  # fmt: skip
+        expect(vmcred("generate", cwd=folder), 2, "", f"vmcred: vmcred.yaml:{message}\n")
+        equal([path.name for path in folder.iterdir()], ["vmcred.yaml"])
+
+
+def refused(sentence, kind, message, files="it: {}, p: {}"):
+    rejected(sentence, f"files: {{{files}}}\nkind: {{it: {kind}}}", message)
+
+
+PLACE = "6: generators.g.it: "
+refused("a kind must be known", "{base46: 3}", '6: generators.g.it: unknown kind "base46": did you mean "base64"?')
+refused("a kind's option must be known", "{ssh-key: {typ: rsa}}", PLACE + 'unknown key "typ": did you mean "type"?')
+refused("a kind is one, with its options", "{hex: 3, base64: 3}",
+        PLACE + "must be one kind with its options, such as {base64: 32}")  # fmt: skip
+refused("a kind without a default size needs one", "hex", "6: generators.g.it: hex needs a size from 1 to 524288")
+refused("a size is not zero", "{hex: 0}", PLACE + 'must be a whole number from 1 to 1048576, not "0"')
+refused("no file is larger than systemd takes", "{base64: 524289}", "6: generators.g.it: base64 needs a size from 1 to 524288")
+refused("an algorithm must be the kind's", "{ssh-key: HS256}", PLACE + "ssh-key can be ed25519 or rsa, not HS256")
+refused("an RSA key is not too short", "{ssh-key: {type: rsa, bits: 1024}}",
+        "6: generators.g.it: ssh-key needs a size from 2048 to 16384")  # fmt: skip
+refused("bits are for RSA alone", "{ssh-key: {bits: 4096}}", "6: generators.g.it: bits: is for RSA, an Ed25519 key has 256")
+refused("a comment is one line", '{ssh-key: {comment: "a\\nssh-ed25519 b"}}',
+        "6: generators.g.it: comment: has a control character in it")  # fmt: skip
+refused("a passphrase needs a list", "{passphrase: {words: 6}}",
+        "6: generators.g.it: passphrase needs list:, a file with a word on each line")  # fmt: skip
+refused("HS256 has no public half", "{jwt: {public: p}}", "6: generators.g.it: HS256 has no public half")
+refused("a hash needs a password", "password-hash",
+        "6: generators.g.it: password-hash needs of:, a prompt or a file with the password")  # fmt: skip
+refused("the rounds of yescrypt are few", "{password-hash: {of: p, rounds: 5000}}",
+        "6: generators.g.it: yescrypt takes rounds: from 1 to 11")  # fmt: skip
+refused("the rounds of SHA-512 are many", "{password-hash: {of: p, method: sha-512, rounds: 11}}",
+        "6: generators.g.it: sha-512 takes rounds: from 1000 to 10000000")  # fmt: skip
+refused("a certificate needs a file", "{tls: {names: [a]}}", "6: generators.g.it: tls needs certificate:, the file for the certificate")
+refused("a public half needs a file of its own", "{wireguard: it}", '6: generators.g.it: "it" is made by two kinds')
+refused("a public half needs a file that is declared", "{wireguard: pp}",
+        '6: generators.g.it: there is no file "pp"')  # fmt: skip
+rejected("a kind needs a file that is declared", "files: {token: {}}\nkind: {tokne: uuid, token: uuid}",
+         '6: generators.g.tokne: there is no file "tokne": did you mean "token"?')  # fmt: skip
+rejected("a file cannot be made twice", "files: {it: {}, p: {}}\nkind: {it: {age-key: p}, p: {wireguard: it}}",
+         '6: generators.g.it: "it" is made by two kinds')  # fmt: skip
+rejected("two kinds cannot have one public file", "files: {a: {}, b: {}, p: {}}\nkind: {a: {age-key: p}, b: {wireguard: p}}",
+         '6: generators.g.b: "p" is made by two kinds')  # fmt: skip
+rejected("a file has a kind or a script", "files: {a: {}, b: {}}\nkind: {a: uuid}",
+         '3: generators.g: has neither a script nor a kind for "b"')  # fmt: skip
+rejected("a file has not both", "files: {a: {}}\nkind: {a: uuid}\nscript: x",
+         '3: generators.g: has both a script and a kind for "a"')  # fmt: skip
+rejected("a password's source must exist", "files: {it: {}, pass: {}}\nkind: {it: {password-hash: pas}, pass: uuid}",
+         '6: generators.g.it: is of a prompt or a file that is not declared, "pas": did you mean "pass"?')  # fmt: skip
+rejected("a hash is not of a hash", "files: {a: {}, b: {}}\nkind: {a: {password-hash: b}, b: {password-hash: a}}",
+         '6: generators.g.a: is a hash of a hash, "b"')  # fmt: skip
+rejected("an answer that nothing uses is not asked for", "prompts: {x: {}}\nfiles: {it: {}}\nkind: {it: uuid}",
+         '5: generators.g.prompts: nothing uses the answer to "x": persist: true stores it')  # fmt: skip
+
+OTHER = "  other:\n    share: true\n    files: {k: {}, c: {}%s}\n    kind: {k: {tls: {certificate: c%s}}%s}\n"
+LEAF = "files: {it: {}, p: {}}\nkind: {it: {tls: {certificate: p, issuer: other}}}\n"
+rejected("an issuer must be depended on", LEAF,
+         '10: generators.g.it: does not depend on its issuer "other": add it to the dependencies of g',
+         OTHER % ("", ", ca: true", ""))  # fmt: skip
+rejected("an issuer must be there", LEAF.replace("other", "othr"),
+         '10: generators.g.it: does not depend on its issuer "othr": did you mean "other"?',
+         OTHER % ("", ", ca: true", ""))  # fmt: skip
+rejected("an issuer must be an authority", LEAF + "dependencies: [other]",
+         '10: generators.g.it: has an issuer without a file of the kind tls with ca: true, "other"',
+         OTHER % ("", "", ""))  # fmt: skip
+rejected("an issuer must be one", LEAF + "dependencies: [other]",
+         '10: generators.g.it: has an issuer with more than one authority, "other"',
+         OTHER % (", l: {}, d: {}", ", ca: true", ", l: {tls: {certificate: d, ca: true}}"))  # fmt: skip
+rejected("a password of another generator must be depended on", "files: {it: {}}\nkind: {it: {password-hash: other/k}}",
+         '10: generators.g.it: does not depend on the generator "other": add it to the dependencies of g',
+         OTHER % ("", "", ""))  # fmt: skip
+rejected("a password of another generator must be there",
+         "files: {it: {}}\nkind: {it: {password-hash: other/kk}}\ndependencies: [other]",
+         '10: generators.g.it: is of a file that is not declared, "other/kk"',
+         OTHER % ("", "", ""))  # fmt: skip
+
+for name in ("a,DNS:b", "", "a b", "a..b", ".a", "a.", "-a.example", "a-.example", "*", "*.example", "a.*.example", "*a.b.example",
+             "10.0.0.256", "1.2.3", "::g", "a" * 64 + ".example", ".".join(["a" * 60] * 5), "email:a@b", "a/b"):  # fmt: skip
+    refused(f'"{name[:20]}" is no name for a certificate', '{tls: {certificate: p, names: ["%s"]}}' % name,
+            f'6: generators.g.it: "{name}" is no DNS name and no address')  # fmt: skip
+refused("a name in another script is written as IDNA has it", '{tls: {certificate: p, names: ["b\u00fccher.example"]}}',
+        '6: generators.g.it: "b\u00fccher.example" is no DNS name and no address: an internationalised name is written as IDNA '
+        "has it, xn--\u2026")  # fmt: skip
+refused("a subject has 64 characters at most", "{tls: {certificate: p, subject: %s}}" % ("\u00e4" * 65),
+        "6: generators.g.it: tls needs a subject: of 1 to 64 characters, not \"%s\"" % ("\u00e4" * 65))  # fmt: skip
+refused("a certificate ends some day", "{tls: {certificate: p, days: 36601}}",
+        '6: generators.g.it.days: must be a whole number from 1 to 36600, not "36601"')  # fmt: skip
+
+
+@test("each form of a name that a certificate can have is one that openssl finds in it")
+def _(folder):
+    names = ["a", "a.example", "*.a.example", "xn--bcher-kva.example", "_acme.a-b.example", "1.example", "10.0.0.1", "fe80::1", "a" * 63]
+    _, certificate = made(
+        folder,
+        "files: {it: {}, p: {secret: false}}\n"
+        f"kind: {{it: {{tls: {{certificate: p, subject: {'ä' * 64}, names: [{', '.join(repr(name) for name in names)}]}}}}}}",
+        "it", "p",
+    )  # fmt: skip
+    text = run("openssl", "x509", "-noout", "-ext", "subjectAltName", stdin=certificate).out.splitlines()[1]
+    expected = [("IP Address:" if name in ("10.0.0.1", "fe80::1") else "DNS:") + name for name in names]
+    equal(text.strip().replace("FE80:0:0:0:0:0:0:1", "fe80::1"), ", ".join(expected))
 
 
 harness.main()

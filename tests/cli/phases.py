@@ -187,7 +187,7 @@ def _(folder):
     script = f"""
         mount -t tmpfs run /run && for file in /etc/passwd /etc/group /etc/nsswitch.conf; do mount --bind {folder}/nobody $file; done
         for phase in {' '.join(PHASES)}; do "$@" --needed-for $phase || exit; done
-        stat -c '%n %u %g' /run/secrets-for-users/vars/*/*
+        stat -c '%n %u %g' /run/secrets-for-users/vars/*/hash
         cat /proc/self/mountinfo
     """
     words = [harness.VMCRED, "activate", "--config", example.config, "--identity", example.identity]

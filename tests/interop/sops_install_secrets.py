@@ -3,61 +3,12 @@
 lists of units and words."""
 import json
 import re
-import shutil
 
 import harness
-from harness import Skip, equal, expect, need, need_root, run, test
+from harness import equal, expect, need, run, test
+from installers import both, encrypt, real_program, system_manifest
 from manifests import Manifest, personality
 from ssh_pgp import SshPgpKey
-
-# Where they may differ: the real one leaves a file with all age keys beside the generations.
-SNAPSHOT = r"""
-snapshot() {
-    (cd /run && find . ! -name age-keys.txt -printf '%P %y %m %U %G %l\n' | sort)
-    (cd /run && find . -type f ! -name age-keys.txt -exec sha256sum {} + | sort -k 2)
-    cat /proc/self/mountinfo | sed -n 's|.* \(/run/secrets.d [^ ]*\) .*- \([a-z]*\) .*|\1 \2|p'
-}
-"""
-
-
-def encrypt(path, format_, recipient):
-    output = "json" if format_ == "binary" else format_
-    expect(run(need("sops"), "encrypt", "--input-type", format_, "--output-type", output, "--age", recipient,
-               "--in-place", path))  # fmt: skip
-
-
-def real_program():
-    """No registry has the real one, so that even CI may lack it; it is built from sops-nix's sources."""
-    path = shutil.which("sops-install-secrets")
-    if path:
-        return path
-    raise Skip("the real sops-install-secrets is not in PATH: `go build ./pkgs/sops-install-secrets` in a copy of sops-nix")
-
-
-def both(folder, manifests, script, *options, env=None):
-    """Runs the script with each program, called $program, in a /run of its own; gives what is the same of both."""
-    need_root()
-    real, results = real_program(), []
-    for name, content in manifests.items():
-        (folder / name).write_text(json.dumps(content))
-    for program in (real, personality(folder)):
-        whole = f"mount -t tmpfs -o mode=755 run /run && mkdir /run/nixos || exit 99\n{SNAPSHOT}\n{script}"
-        result = run(
-            "unshare", "--mount", "--propagation", "private", "sh", "-euc", whole, "sh", *options,
-            env={"program": str(program), "HOME": str(folder)} | (env or {}), cwd=folder,
-        )  # fmt: skip
-        results.append(result)
-    equal(results[1].out, results[0].out, "stdout of ours beside that of the real one")
-    equal(results[1].code, results[0].code, "exit code of ours beside that of the real one")
-    return results
-
-
-def system_manifest(folder):
-    manifest = Manifest(folder, None, system=True, encrypt=encrypt)
-    manifest.content["secretsMountPoint"], manifest.content["symlinkPath"] = "/run/secrets.d", "/run/secrets"
-    manifest.content["logging"]["secretChanges"] = True
-    return manifest
-
 
 def full(folder):
     manifest = system_manifest(folder).add_all()
@@ -164,7 +115,7 @@ def _(folder):
         manifest = Manifest(folder / name, program, encrypt=encrypt).add_all()
         manifest.add_template("t", manifest.placeholder("plain"))
         expect(manifest.install(), 0, "", "")
-        found = {path: entry for path, entry in manifest.tree().items() if not path.endswith("age-keys.txt")}
+        found = {path: entry for path, entry in manifest.tree().items() if not path.endswith(("age-keys.txt", ".links"))}
         trees.append(json.dumps({p: [str(x) for x in e] for p, e in found.items()}).replace(f"{folder}/{name}/", "/"))
     equal(trees[1], trees[0])
 

@@ -274,7 +274,7 @@ static void what_is_wrong_is_named_with_its_line_and_the_nearest_name(void **sta
 		 "vmcred.yaml:6: generators.g.f: must be a whole number from 1 to 1048576, not "
 		 "\"0\""},
 		{GENERATOR "    files: {first: {}}\n    kind: {frist: {hex: 1}}\n",
-		 "vmcred.yaml:6: generators.g: kind \"frist\" has no file of that name: did you "
+		 "vmcred.yaml:6: generators.g.frist: there is no file \"frist\": did you "
 		 "mean "
 		 "\"first\"?"},
 		{GENERATOR "    files: {f: {mode: 0999}}\n    script: x\n",

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real sops-install-secrets and ours on the same manifests, each in a /run of its own."""
+import difflib
+import json
+import shutil
+
+from harness import Skip, equal, expect, need, need_root, run
+from manifests import Manifest, personality
+
+# Where they may differ: beside the generations, the real one leaves a file with all age keys, and ours a record of links;
+# and the real one leaves links that lead nowhere.
+SNAPSHOT = r"""
+snapshot() {
+    (cd /run && find . ! -name age-keys.txt ! -name .links ! -xtype l -printf '%P %y %m %U %G %l\n' | sort)
+    (cd /run && find . -type f ! -name age-keys.txt ! -name .links -exec sha256sum {} + | sort -k 2)
+    cat /proc/self/mountinfo | sed -n 's|.* \(/run/secrets.d [^ ]*\) .*- \([a-z]*\) .*|\1 \2|p'
+}
+"""
+
+
+def encrypt(path, format_, recipient):
+    output = "json" if format_ == "binary" else format_
+    expect(run(need("sops"), "encrypt", "--input-type", format_, "--output-type", output, "--age", recipient,
+               "--in-place", path))  # fmt: skip
+
+
+def real_program():
+    """No registry has the real one, so that even CI may lack it; it is built from sops-nix's sources."""
+    path = shutil.which("sops-install-secrets")
+    if path:
+        return path
+    raise Skip("the real sops-install-secrets is not in PATH: `go build ./pkgs/sops-install-secrets` in a copy of sops-nix")
+
+
+def each(folder, manifests, script, *options, env=None):
+    """Runs the script with the real program and with ours, called $program, in a /run of its own; gives both results."""
+    need_root()
+    real, results = real_program(), []
+    for name, content in manifests.items():
+        (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
+    for program in (real, personality(folder)):
+        whole = f"umask 022\nmount -t tmpfs -o mode=755 run /run && mkdir /run/nixos || exit 99\n{SNAPSHOT}\n{script}"
+        result = run(
+            "unshare", "--mount", "--propagation", "private", "sh", "-euc", whole, "sh", *options,
+            env={"program": str(program), "HOME": str(folder)} | (env or {}), cwd=folder,
+        )  # fmt: skip
+        results.append(result)
+    return results
+
+
+def both(folder, manifests, script, *options, env=None):
+    """The same, where nothing but stderr may differ."""
+    results = each(folder, manifests, script, *options, env=env)
+    lines = [result.out.splitlines() for result in results]
+    if lines[0] != lines[1]:
+        raise AssertionError("\n".join(difflib.unified_diff(*lines, "the real one", "ours", lineterm="", n=1)))
+    equal(results[1].code, results[0].code, "exit code of ours beside that of the real one")
+    return results
+
+
+def system_manifest(folder):
+    manifest = Manifest(folder, None, system=True, encrypt=encrypt)
+    manifest.content["secretsMountPoint"], manifest.content["symlinkPath"] = "/run/secrets.d", "/run/secrets"
+    manifest.content["logging"]["secretChanges"] = True
+    return manifest
