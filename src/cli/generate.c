@@ -20,7 +20,7 @@ struct session {
 	struct progress *progress;
 	bool dry_run;
 	size_t count;
-	const struct cli_texts *prompts;
+	struct cli_answers *answers;
 	const char *identity;
 	struct age_identities identities; /* loaded when the first is needed */
 };
@@ -63,9 +63,9 @@ static void generated(const struct vars_job *job, void *data)
 static int ask(const struct config_generator *generator, const struct config_prompt *prompt,
 	       struct secret *answer, void *data, struct error *err)
 {
-	const struct session *session = data;
+	struct session *session = data;
 
-	return cli_prompt_answer(session->prompts, generator, prompt, answer, err);
+	return cli_answer(session->answers, generator, prompt, answer, err);
 }
 
 static int identities(const struct age_identities **result, void *data, struct error *err)
@@ -110,15 +110,15 @@ int command_generate(struct cli *cli, int argc, char **argv, struct error *err)
 {
 	struct vars_generate_options options = {
 		.generated = generated, .ask = ask, .identities = identities};
-	struct cli_texts prompts = {0};
-	struct session session = {.prompts = &prompts, .progress = &cli->progress};
+	_cleanup_answers_ struct cli_answers answers = {0};
+	struct session session = {.answers = &answers, .progress = &cli->progress};
 	const char *seconds = NULL;
 	const struct cli_option rows[] = {
 		{"generator", "NAME", "only this generator, and what it depends on",
 		 &options.generator},
 		{"regenerate", NULL, "make anew what is there", &options.regenerate},
 		{"dry-run", NULL, "say what would be made, and make nothing", &options.dry_run},
-		{"prompt", "NAME=@FILE...", CLI_PROMPT_HELP, &prompts},
+		{"prompt", "NAME=@FILE...", CLI_PROMPT_HELP, &answers.given},
 		{"identity", "FILE", CLI_IDENTITY_HELP, &session.identity},
 		{"no-sandbox", NULL, "run scripts without a sandbox", &options.no_sandbox},
 		{"script-timeout", "SECONDS", "how long a script may take (default: 600)",
@@ -149,7 +149,7 @@ int command_generate(struct cli *cli, int argc, char **argv, struct error *err)
 	if (r == 0)
 		r = cli_start(cli, &config, &store_dirfd, err);
 	if (r == 0)
-		r = cli_prompts_check(&prompts, &config, err);
+		r = cli_answers_check(&answers, &config, err);
 	if (r < 0)
 		return r;
 	list = cli->json ? json_array() : NULL;

@@ -12,12 +12,29 @@
 
 #define CLI_PROMPT_HELP "answer a prompt from a file (@-: stdin); also GENERATOR/NAME=@FILE"
 
-/* Checks that each text is [GENERATOR/]NAME=@FILE, and that some generator has such a prompt. */
-int cli_prompts_check(const struct cli_texts *given, const struct config *config,
+/* Starts as {0}. */
+struct cli_answers {
+	struct cli_texts given;                /* [GENERATOR/]NAME=@FILE, for the option */
+	struct secret contents[CLI_TEXTS_MAX]; /* owned: of those that were read */
+	bool is_read[CLI_TEXTS_MAX];
+};
+
+#define _cleanup_answers_ __attribute__((cleanup(cli_answers_destroy)))
+
+/* Checks that each text names a file and a prompt of some generator, no prompt twice, and stdin
+ * once.
+ */
+int cli_answers_check(const struct cli_answers *answers, const struct config *config,
 		      struct error *err);
 
-/* Adds the answer. A last line break in a file is no part of a single line. */
-int cli_prompt_answer(const struct cli_texts *given, const struct config_generator *generator,
-		      const struct config_prompt *prompt, struct secret *answer, struct error *err);
+/*
+ * Adds the answer. A text with the generator's name goes before one without. A file is read once,
+ * for all prompts that it answers: it may be a pipe. Its last line break is no part of a single
+ * line.
+ */
+int cli_answer(struct cli_answers *answers, const struct config_generator *generator,
+	       const struct config_prompt *prompt, struct secret *answer, struct error *err);
+
+void cli_answers_destroy(struct cli_answers *answers);
 
 #endif

@@ -3,6 +3,7 @@
 import os
 import pty
 import signal
+import subprocess
 
 import harness
 from example import Example
@@ -160,6 +161,38 @@ def _(folder):
         "write NAME=@FILE, or NAME=@- for stdin\n",
     )  # fmt: skip
     expect(here.generate("--prompt", "pas=@x"), 2, "", f'vmcred: {here.config} declares no prompt "pas"\n')
+
+
+TWO = declaration(
+    {
+        name: scripted("cat $prompts/pass > $out/it", "machines: [m]\nfiles: {it: {}}\nprompts:\n  pass: {type: hidden}")
+        for name in ("g", "h")
+    }
+)
+
+
+@test("an answer from a pipe reaches all prompts of that name, and one for a generator goes before one for all")
+def _(folder):
+    here = Example(folder, TWO, generate=False)
+    made = "g for m: made it\nh for m: made it\n"
+    expect(here.generate("--prompt", "pass=@-", stdin="hunter2"), 0, made, "")
+    equal([here.get("it", generator=name).out for name in "gh"], ["hunter2", "hunter2"])
+    os.mkfifo(folder / "fifo")
+    with subprocess.Popen(["sh", "-c", f"printf hunter3 > {folder}/fifo"]) as writer:
+        expect(here.generate("--regenerate", "--prompt", f"pass=@{folder}/fifo"), 0, made, "")
+        equal(writer.wait(), 0)
+    equal([here.get("it", generator=name).out for name in "gh"], ["hunter3", "hunter3"])
+    (folder / "for-h").write_text("hunter4\n")
+    expect(here.generate("--regenerate", "--prompt", "pass=@-", "--prompt", f"h/pass=@{folder}/for-h", stdin="hunter5"), 0, made, "")
+    equal([here.get("it", generator=name).out for name in "gh"], ["hunter5", "hunter4"])
+
+
+@test("an answer that is given twice, and two answers from standard input, are refused")
+def _(folder):
+    here = Example(folder, TWO, generate=False)
+    expect(here.generate("--prompt", "pass=@a", "--prompt", "pass=@b"), 2, "", "vmcred: --prompt pass is given twice\n")
+    expect(here.generate("--prompt", "g/pass=@-", "--prompt", "h/pass=@-"), 2, "",
+           "vmcred: standard input answers one --prompt, not g/pass and h/pass\n")  # fmt: skip
 
 
 @test("without a terminal and without an answer nothing is made")
