@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <ctype.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,6 +109,15 @@ static json_t *node_json(struct fy_node *node, int depth)
 	return node ? scalar_json(node) : json_null();
 }
 
+/* Nix writes an escaped character with small letters, jansson with capital ones. */
+static void escapes_lower(char *text)
+{
+	for (char *at = strchr(text, '\\'); at; at = strchr(at + 2, '\\')) {
+		for (int i = 2; at[1] == 'u' && i < 6; i++)
+			at[i] = (char)tolower(at[i]);
+	}
+}
+
 int schema_validation(struct reader *reader, struct fy_node *value, void *target)
 {
 	_cleanup_json_ json_t *json = node_json(value, 0);
@@ -121,6 +131,7 @@ int schema_validation(struct reader *reader, struct fy_node *value, void *target
 	text = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
 	if (!text)
 		return error_no_memory(reader->err);
+	escapes_lower(text);
 	free(*(char **)target);
 	*(char **)target = text;
 	return 0;

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What generators get: from each other, from prompts, from `validation`."""
+import hashlib
+import json
 import os
 import pty
 import signal
@@ -121,6 +123,24 @@ def _(folder):
     here.config.write_text("\n".join(line for line in here.config.read_text().splitlines() if "validation" not in line))
     expect(here.generate(), 0, "g for m: made it\n", warning)
     assert not stored.exists()
+
+
+for value in (
+    "text", "", True, False, 0, -7, 9223372036854775807, {}, {"b": 1, "a": {"é": "ü\U0001f600", "Z": False, "": "x"}},
+    {"a": "\x01\x1b\x1f\x7f\x80\u2028\t\n\r\b\f\"\\/", "1": "1", "true": True},
+):  # fmt: skip
+
+    @test(f"the hash of the validation {json.dumps(value)} is that of what Nix's toJSON prints")
+    def _(folder, value=value):
+        here = Example(folder, declaration({"g": KIND + f"validation: {json.dumps(value)}"}), generate=False)
+        expect(here.generate())
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        stored = (folder / "vars/per-machine/m/g/.validation-hash").read_text()
+        equal(stored, hashlib.sha256(text.encode()).hexdigest())
+        result = expect(vmcred("check", "--config", here.config), 0, None, "")
+        here.config.write_text(here.config.read_text().replace("validation:", "validation: {x: 1} #"))
+        result = vmcred("check", "--config", here.config)
+        equal((result.code, "its validation has changed" in result.out), (3, True))
 
 
 PROMPTED = declaration(
