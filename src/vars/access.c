@@ -279,7 +279,7 @@ static int link_write(int dirfd, const char *up, enum store_kind kind, const cha
 {
 	_cleanup_free_ char *target = NULL;
 
-	if (asprintf(&target, "%s/sops/%s/%s", up, store_kind_folder(kind), name) < 0) {
+	if (asprintf(&target, "%s/%s/%s", up, store_kind_folder(kind), name) < 0) {
 		target = NULL;
 		return error_no_memory(err);
 	}

@@ -252,7 +252,7 @@ static int links_put(int dirfd, const char *up, enum store_kind kind, char *cons
 	for (; *names; names++) {
 		_cleanup_free_ char *target = NULL, *path = path_join(folder, *names);
 
-		if (!path || asprintf(&target, "%s/sops/%s", up, path) < 0) {
+		if (!path || asprintf(&target, "%s/%s", up, path) < 0) {
 			target = NULL;
 			return error_no_memory(err);
 		}

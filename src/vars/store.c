@@ -26,7 +26,7 @@ const char *store_up(const struct vars_location *location)
 	if (!location->generator)
 		return STORE_UP_MACHINE_KEY;
 	/* From vars/shared/G/F/machines/, or one more from vars/per-machine/M/G/F/machines/. */
-	return location->machine ? "../../../../../.." : "../../../../..";
+	return location->machine ? "../../../../../../sops" : "../../../../../sops";
 }
 
 char *vars_location_path(const struct vars_location *location)

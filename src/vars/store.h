@@ -13,9 +13,9 @@
  * "vars/shared". NULL without memory; the caller frees it. */
 char *store_generators_path(const char *machine);
 
-/* What leads from the folder of a secret's links to the store's root. */
+/* What leads from the folder of a secret's links to the folder sops, as clan's links do. */
 const char *store_up(const struct vars_location *location);
-#define STORE_UP_MACHINE_KEY "../../../.."
+#define STORE_UP_MACHINE_KEY "../../.."
 
 /* "machines", "users", "groups": the folder below sops/, and below each secret. */
 const char *store_kind_folder(enum store_kind kind);
@@ -78,8 +78,7 @@ int access_group_stays(int store_dirfd, const char *group, const struct vars_dep
 
 /*
  * Makes the links of the folder what `access` says, in two steps: what is encrypted anew between
- * them is at no time for somebody whom no link names. `up` leads from a link's folder to the
- * store's root, such as "../../../../../..".
+ * them is at no time for somebody whom no link names. `up` is store_up().
  */
 int access_links_add(int secret_dirfd, const char *up, const struct access *access,
 		     struct error *err);
