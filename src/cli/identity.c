@@ -2,19 +2,40 @@
 #include "cli/identity.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "cli/terminal.h"
 #include "vars/vars.h"
+
+#define PERSONAL_NAME "sops/age/keys.txt"
+
+static const char *const machine_paths[] = {CLI_IDENTITY_PATH, CLI_IDENTITY_PATH_SOPS_NIX};
 
 struct loading {
 	const char *given;
 	struct age_identities identities;
 };
 
+/* Where sops and clan keep a person's. NULL where there is no such folder, or no memory. */
+static char *personal_path(void)
+{
+	const char *configuration = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+	char *path = NULL;
+	int size = -1;
+
+	if (configuration && configuration[0])
+		size = asprintf(&path, "%s/" PERSONAL_NAME, configuration);
+	else if (home && home[0])
+		size = asprintf(&path, "%s/.config/" PERSONAL_NAME, home);
+	return size < 0 ? NULL : path;
+}
+
 int cli_identities_load(const char *given, struct age_identities *identities, struct error *err)
 {
+	_cleanup_free_ char *personal = NULL;
 	const char *path = given;
 	int r;
 
@@ -22,9 +43,15 @@ int cli_identities_load(const char *given, struct age_identities *identities, st
 	identities->prompt = &terminal_prompt;
 	if (!path)
 		path = getenv("SOPS_AGE_KEY_FILE");
-	if (!path && access(CLI_IDENTITY_PATH, F_OK) < 0 &&
-	    access(CLI_IDENTITY_PATH_SOPS_NIX, F_OK) == 0)
-		path = CLI_IDENTITY_PATH_SOPS_NIX;
+	/* A person who administers a machine may not read the machine's. */
+	for (size_t i = 0; !path && i < sizeof(machine_paths) / sizeof(machine_paths[0]); i++) {
+		if (access(machine_paths[i], R_OK) == 0)
+			path = machine_paths[i];
+	}
+	if (!path)
+		personal = personal_path();
+	if (personal && access(personal, R_OK) == 0)
+		path = personal;
 	if (!path)
 		path = CLI_IDENTITY_PATH;
 	r = age_identity_file_load(AT_FDCWD, path, identities, err);

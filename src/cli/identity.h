@@ -12,9 +12,10 @@
 #define CLI_IDENTITY_PATH          "/var/lib/vmcred/identity"
 #define CLI_IDENTITY_PATH_SOPS_NIX "/var/lib/sops-nix/key.txt"
 
-#define CLI_IDENTITY_HELP                                       \
-	"the age identity (default: $SOPS_AGE_KEY_FILE, then\n" \
-	"                         " CLI_IDENTITY_PATH ", " CLI_IDENTITY_PATH_SOPS_NIX ")"
+#define CLI_IDENTITY_HELP                                                                   \
+	"the age identity (default: $SOPS_AGE_KEY_FILE, then\n"                             \
+	"                         " CLI_IDENTITY_PATH ", " CLI_IDENTITY_PATH_SOPS_NIX ",\n" \
+	"                         ~/.config/sops/age/keys.txt)"
 
 /* Loads `given`, or without it the first default that is there. */
 int cli_identities_load(const char *given, struct age_identities *identities, struct error *err);

@@ -108,5 +108,21 @@ def _(folder):
     expect(result, code=3, out="", err=failure(machine, path, public_key, reason))
 
 
+@test("without another identity a person's own is taken from where sops and clan keep it")
+def _(folder):
+    example = Example(folder)
+    words = ["get", "--config", example.config, "m", "made/one"]
+    value = expect(example.get("one")).out
+    for variables, place in (({"HOME": str(folder)}, ".config"), ({"HOME": "/", "XDG_CONFIG_HOME": str(folder / "own")}, "own")):
+        expect(vmcred(*words, env=variables), 3, "",
+               "vmcred: reading the identity file: /var/lib/vmcred/identity: No such file or directory: name the machine's identity file with --identity FILE\n")  # fmt: skip
+        keys = folder / place / "sops/age/keys.txt"
+        keys.parent.mkdir(parents=True)
+        keys.write_text(example.identity.read_text())
+        keys.chmod(0o600)
+        expect(vmcred(*words, env=variables), 0, value, "")
+        expect(vmcred(*words, env=variables | {"SOPS_AGE_KEY_FILE": "/none"}), 3, "")
+
+
 if __name__ == "__main__":
     harness.main()
