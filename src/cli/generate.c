@@ -60,6 +60,14 @@ static void generated(const struct vars_job *job, void *data)
 	printf("\n");
 }
 
+static bool answered(const struct config_generator *generator, const struct config_prompt *prompt,
+		     void *data)
+{
+	const struct session *session = data;
+
+	return cli_is_answered(session->answers, generator, prompt);
+}
+
 static int ask(const struct config_generator *generator, const struct config_prompt *prompt,
 	       struct secret *answer, void *data, struct error *err)
 {
@@ -109,7 +117,7 @@ static int seconds_read(const char *text, unsigned int *seconds, struct error *e
 int command_generate(struct cli *cli, int argc, char **argv, struct error *err)
 {
 	struct vars_generate_options options = {
-		.generated = generated, .ask = ask, .identities = identities};
+		.generated = generated, .answered = answered, .ask = ask, .identities = identities};
 	_cleanup_answers_ struct cli_answers answers = {0};
 	struct session session = {.answers = &answers, .progress = &cli->progress};
 	const char *seconds = NULL;

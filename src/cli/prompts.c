@@ -159,22 +159,40 @@ static int terminal_answer(const struct config_generator *generator,
 		     : 0;
 }
 
-int cli_answer(struct cli_answers *answers, const struct config_generator *generator,
-	       const struct config_prompt *prompt, struct secret *answer, struct error *err)
+/* How well the best text fits, and which it is. */
+static enum fit best_find(const struct cli_answers *answers,
+			  const struct config_generator *generator,
+			  const struct config_prompt *prompt, size_t *index)
 {
 	enum fit best = FIT_NOT;
-	size_t index = 0;
 
 	for (size_t i = 0; i < answers->given.count; i++) {
 		enum fit fit = fit_of(answers->given.items[i], generator, prompt);
 
 		if (fit > best) {
 			best = fit;
-			index = i;
+			*index = i;
 		}
 	}
-	return best == FIT_NOT ? terminal_answer(generator, prompt, answer, err)
-			       : file_answer(answers, index, prompt, answer, err);
+	return best;
+}
+
+bool cli_is_answered(const struct cli_answers *answers, const struct config_generator *generator,
+		     const struct config_prompt *prompt)
+{
+	size_t index = 0;
+
+	return best_find(answers, generator, prompt, &index) != FIT_NOT;
+}
+
+int cli_answer(struct cli_answers *answers, const struct config_generator *generator,
+	       const struct config_prompt *prompt, struct secret *answer, struct error *err)
+{
+	size_t index = 0;
+
+	return best_find(answers, generator, prompt, &index) == FIT_NOT
+		       ? terminal_answer(generator, prompt, answer, err)
+		       : file_answer(answers, index, prompt, answer, err);
 }
 
 void cli_answers_destroy(struct cli_answers *answers)

@@ -27,6 +27,10 @@ struct cli_answers {
 int cli_answers_check(const struct cli_answers *answers, const struct config *config,
 		      struct error *err);
 
+/* Whether one of them answers the prompt. */
+bool cli_is_answered(const struct cli_answers *answers, const struct config_generator *generator,
+		     const struct config_prompt *prompt);
+
 /*
  * Adds the answer. A text with the generator's name goes before one without. A file is read once,
  * for all prompts that it answers: it may be a pipe. Its last line break is no part of a single

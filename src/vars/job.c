@@ -96,6 +96,46 @@ static int stored_try(struct run *run, const struct vars_job *job,
 	return r;
 }
 
+/*
+ * Where a persisted prompt's answer is: returns 1 and the file if the one that is in the store
+ * stays, else 0. It does unless a person asked for new files or gave a new answer.
+ */
+static int answer_kept(const struct run *run, const struct vars_job *job,
+		       const struct config_prompt *prompt, struct vars_location *location,
+		       struct error *err)
+{
+	const struct vars_generate_options *options = run->options;
+
+	if (!prompt->persist || job->reason == VARS_ASKED ||
+	    (options->answered && options->answered(job->generator, prompt, options->data)))
+		return 0;
+	*location = (struct vars_location){job->machine, job->generator,
+					   config_file_find(job->generator, prompt->name)};
+	return vars_store_has(run->store_dirfd, location, err);
+}
+
+static int answer_gather(struct run *run, const struct vars_job *job,
+			 const struct config_prompt *prompt, struct error *err)
+{
+	_cleanup_secret_ struct secret value = {0};
+	struct vars_location location;
+	int r = answer_kept(run, job, prompt, &location, err);
+
+	if (r == 0)
+		return answer_ask(run, job->generator, prompt, err);
+	/* As above: tried once. */
+	if (r == 1)
+		r = location.file->secret && !run->identities
+			    ? stored_read(run, &location, &value, err)
+			    : 0;
+	if (r == 0)
+		return 0;
+	error_wrap(err, "the answer to %s/%s that is in the store", job->generator->name,
+		   prompt->name);
+	return error_hint(err, "--prompt %s/%s=@FILE gives a new one", job->generator->name,
+			  prompt->name);
+}
+
 static int job_gather(struct run *run, size_t index, struct error *err)
 {
 	const struct vars_job *job = &run->plan.jobs[index];
@@ -116,7 +156,7 @@ static int job_gather(struct run *run, size_t index, struct error *err)
 			error_wrap(err, "what the generator %s depends on", job->generator->name);
 	}
 	for (size_t i = 0; r == 0 && i < job->generator->prompt_count; i++)
-		r = answer_ask(run, job->generator, &job->generator->prompts[i], err);
+		r = answer_gather(run, job, &job->generator->prompts[i], err);
 	return r;
 }
 
@@ -177,19 +217,36 @@ static int dependencies_add(struct run *run, size_t index, struct vars_inputs *i
 	return r;
 }
 
+static int answer_add(const struct run *run, const struct vars_job *job,
+		      const struct config_prompt *prompt, struct vars_inputs *inputs,
+		      struct error *err)
+{
+	_cleanup_secret_ struct secret kept = {0};
+	struct vars_location location;
+	size_t i = 0;
+	int r = answer_kept(run, job, prompt, &location, err);
+
+	if (r == 1) {
+		r = vars_store_read(run->store_dirfd, &location, run->identities, &kept, err);
+		return r < 0 ? r : vars_inputs_add(inputs, prompt->name, secret_span(&kept), err);
+	}
+	if (r < 0)
+		return r;
+	while (i < run->answer_count && run->answers[i].prompt != prompt)
+		i++;
+	if (i == run->answer_count)
+		return error_set(err, VMCRED_FAILED, "the stored answer to %s/%s has gone",
+				 job->generator->name, prompt->name);
+	return vars_inputs_add(inputs, prompt->name, secret_span(&run->answers[i].text), err);
+}
+
 static int answers_add(const struct run *run, const struct vars_job *job,
 		       struct vars_inputs *inputs, struct error *err)
 {
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < job->generator->prompt_count; i++) {
-		const struct config_prompt *prompt = &job->generator->prompts[i];
-		size_t j = 0;
-
-		while (run->answers[j].prompt != prompt)
-			j++;
-		r = vars_inputs_add(inputs, prompt->name, secret_span(&run->answers[j].text), err);
-	}
+	for (size_t i = 0; r == 0 && i < job->generator->prompt_count; i++)
+		r = answer_add(run, job, &job->generator->prompts[i], inputs, err);
 	return r;
 }
 

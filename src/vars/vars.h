@@ -176,6 +176,11 @@ struct vars_generate_options {
 	/* Called once for each generator that was made, or would be. */
 	void (*generated)(const struct vars_job *job, void *data);
 
+	/* Whether there is an answer without asking a person: it goes before the one that is in the
+	 * store. Called by any thread; may be NULL. */
+	bool (*answered)(const struct config_generator *generator,
+			 const struct config_prompt *prompt, void *data);
+
 	/* Adds the answer to a prompt; asked once in a run, whatever the number of machines. */
 	int (*ask)(const struct config_generator *generator, const struct config_prompt *prompt,
 		   struct secret *answer, void *data, struct error *err);

@@ -19,6 +19,10 @@ def declaration(generators, machines="{m: {}}"):
     return text
 
 
+def public_key(here):
+    return [line.split()[-1] for line in here.identity.read_text().splitlines() if "public key" in line][0]
+
+
 def scripted(text, more="machines: [m]\nfiles: {it: {}}"):
     return more + "\nscript: |\n" + "".join(f"  {line}\n" for line in text.splitlines())
 
@@ -213,6 +217,45 @@ def _(folder):
     expect(here.generate("--prompt", "pass=@a", "--prompt", "pass=@b"), 2, "", "vmcred: --prompt pass is given twice\n")
     expect(here.generate("--prompt", "g/pass=@-", "--prompt", "h/pass=@-"), 2, "",
            "vmcred: standard input answers one --prompt, not g/pass and h/pass\n")  # fmt: skip
+
+
+KEPT = declaration(
+    {
+        "g": scripted("cat $prompts/name $in/dep/it > $out/it",
+                      "machines: [m, n]\nfiles: {it: {}}\ndependencies: [dep]\nprompts: {name: {persist: true}}"),
+        "dep": scripted("echo dep > $out/it", "share: true\nfiles: {it: {}}"),
+    },
+    "{m: {}, n: {}}",
+)  # fmt: skip
+
+
+@test("a persisted answer that is in the store is not asked for again, unless new files are asked for")
+def _(folder):
+    here = Example(folder, KEPT, generate=False)
+    # The same key for both machines: who makes the secrets anew can read all of them.
+    expect(vmcred("machine", "add", "--config", here.config, "n", "--age-key", public_key(here)))
+    (folder / "name").write_text("Ada")
+    answer = ("--prompt", f"name=@{folder}/name")
+    expect(here.generate(*answer))
+    # Each machine keeps its own.
+    expect(vmcred("set", "--config", here.config, "--identity", here.identity, "n", "g/name", stdin="Eve"))
+    both = "dep (shared): made it\ng for m: made it, name\ng for n: made it, name\n"
+    again = ("--generator", "dep", "--regenerate", "--identity", here.identity)
+    expect(run("setsid", "--wait", VMCRED, "generate", "--config", here.config, *again), 0, both, "")
+    for machine, name in ("m", "Ada"), ("n", "Eve"):
+        for file, text in ("name", name), ("it", f"{name}dep\n"):
+            expect(vmcred("get", "--config", here.config, "--identity", here.identity, machine, f"g/{file}"), 0, text, "")
+    (folder / "name").write_text("Bob")
+    expect(here.generate(*again, *answer), 0, both, "")
+    expect(here.get("it", generator="g"), 0, "Bobdep\n", "")
+    result = run("setsid", "--wait", VMCRED, "generate", "--config", here.config, "--generator", "g", "--regenerate",
+                 "--identity", here.identity)  # fmt: skip
+    expect(result, 1, "", "vmcred: asking for g/name: there is no terminal to ask on: --prompt g/name=@FILE answers it without one\n")
+    expect(
+        here.generate("--generator", "dep", "--regenerate", "--identity", folder / "nowhere"), 3, "",
+        f"vmcred: the answer to g/name that is in the store: reading the identity file: {folder}/nowhere: No such file or directory: "
+        "--prompt g/name=@FILE gives a new one\n",
+    )  # fmt: skip
 
 
 @test("without a terminal and without an answer nothing is made")
