@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A store of many machines, each with three secrets, on a memory file system: made and sealed by `vmcred generate`, against
+vars_bare.c (argv[1]), which says what it does: libcrypto's primitives and the file system's calls alone, on as many
+threads. In turns, so that a slow moment hits both. The ratio of processor time is what other programs on the machine
+change least; where there are none, that of the time that passes is the same."""
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import VMCRED
+
+MACHINES = int(os.environ.get("BENCH_MACHINES", "10000"))
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
+THREADS = len(os.sched_getaffinity(0))
+
+GENERATORS = """\
+generators:
+  secrets:
+    machines: [{machines}]
+    files: {{api-key: {{}}, db-password: {{}}, jwt-secret: {{}}}}
+    kind: {{api-key: {{base64: 32}}, db-password: {{base64: 24}}, jwt-secret: {{base64: 64}}}}
+"""
+FILES = 3
+RECIPIENTS = 2  # of each file: the machine and the admin
+
+
+@dataclass
+class Cost:
+    """What a run took: seconds that passed, seconds of all processors, and mebibytes at its highest."""
+
+    wall: float
+    processor: float
+    memory: float
+
+
+def peak(pid, before):
+    """The highest that the kernel has seen of the process, or `before`, if it is gone. What wait4(2) tells of memory is that
+    of Python where there was less: the child began as a copy of it."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+        return int(re.search(r"^VmHWM:\s+(\d+)", status, re.M).group(1)) / 1024
+    except (FileNotFoundError, ProcessLookupError, AttributeError):
+        return before
+
+
+def measure(*command):
+    memory, start = 0.0, time.perf_counter()
+    with open(os.devnull, "wb") as null:
+        process = subprocess.Popen([str(word) for word in command], stdin=null, stdout=null)  # pylint: disable=R1732
+    while True:
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if pid:
+            break
+        memory = peak(process.pid, memory)
+        time.sleep(0.002)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        sys.exit(f"{command[0]} ended with exit code {process.returncode}")
+    return Cost(time.perf_counter() - start, usage.ru_utime + usage.ru_stime, memory)
+
+
+def keygen(path):
+    done = subprocess.run([VMCRED, "keygen", "--output", path], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+class Store:
+    """The declaration and the public keys; nothing is generated yet. Many machines share a key, which changes nothing."""
+
+    def __init__(self, folder, machines):
+        self.folder, self.machines = folder, machines
+        self.config = folder / "vmcred.yaml"
+        self.identity = folder / "admin"
+        names = [f"m{number}" for number in range(machines)]
+        declared = "machines:\n" + "".join(f"  {name}: {{}}\n" for name in names)
+        self.config.write_text(declared + GENERATORS.format(machines=", ".join(names)))
+        keys = [keygen(folder / f"key-{number}") for number in range(16)]
+        for number, name in enumerate(names):
+            self.register("machines", name, keys[number % len(keys)])
+        self.register("users", "admin", keygen(self.identity))
+
+    def register(self, kind, name, key):
+        member = self.folder / "sops" / kind / name
+        member.mkdir(parents=True)
+        (member / "key.json").write_text(json.dumps([{"publickey": key, "type": "age"}]))
+
+    def run(self, command, *words):
+        return measure(VMCRED, command, "--config", self.config, *words)
+
+    def empty(self):
+        shutil.rmtree(self.folder / "vars", ignore_errors=True)
+
+
+def bare(folder, machines):
+    """With `folder` its files are made there, and removed again."""
+    words = [machines, FILES, RECIPIENTS, THREADS]
+    if not folder:
+        return measure(sys.argv[1], "-", *words)
+    folder.mkdir()
+    try:
+        return measure(sys.argv[1], folder, *words)
+    finally:
+        shutil.rmtree(folder)
+
+
+def median(costs):
+    return Cost(*(statistics.median(getattr(cost, field) for cost in costs) for field in ("wall", "processor", "memory")))
+
+
+def show(name, cost, files):
+    print(f"  {name:34} {cost.wall:7.2f} s {cost.processor:7.2f} s of {THREADS} processors, {cost.processor / cost.wall:4.2f} "
+          f"of them busy {cost.processor / files * 1e6:6.1f} µs a file {cost.memory:6.1f} MiB", flush=True)  # fmt: skip
+
+
+def generate(store, folder):
+    """Making and sealing all of it, against the bare primitives."""
+    costs = {"bare primitives": [], "bare primitives, files written": [], "vmcred generate": []}
+    for _ in range(ROUNDS):
+        store.empty()
+        costs["bare primitives"].append(bare(None, store.machines))
+        costs["bare primitives, files written"].append(bare(folder / "bare", store.machines))
+        costs["vmcred generate"].append(store.run("generate"))
+    files = store.machines * FILES
+    print(f"{store.machines} machines, {files} secrets for {RECIPIENTS} recipients each, medians of {ROUNDS}")
+    middle = {name: median(values) for name, values in costs.items()}
+    for name, cost in middle.items():
+        show(name, cost, files)
+    ours = middle["vmcred generate"]
+    for name in list(middle)[:2]:
+        print(f"  {100 * middle[name].processor / ours.processor:.0f} % of what {name} allow by processor time, "
+              f"{100 * middle[name].wall / ours.wall:.0f} % by the clock", flush=True)  # fmt: skip
+    return ours
+
+
+def memory_compare(folder, whole):
+    """At its highest, for a tenth of the machines and for all."""
+    small = Store(folder, max(MACHINES // 10, 1))
+    tenth = small.run("generate")
+    print(f"  memory: {tenth.memory:.1f} MiB for {small.machines} machines, {whole.memory:.1f} MiB for {MACHINES}", flush=True)
+
+
+def nothing_to_do(store):
+    show("vmcred generate, nothing to make", median([store.run("generate") for _ in range(ROUNDS)]), store.machines * FILES)
+
+
+def main():
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
+        folder = Path(name)
+        for part in ("store", "small"):
+            (folder / part).mkdir()
+        store = Store(folder / "store", MACHINES)
+        whole = generate(store, folder)
+        memory_compare(folder / "small", whole)
+        nothing_to_do(store)
+
+
+main()
