@@ -166,6 +166,9 @@ static int tree_entry_remove(int dirfd, const char *name, bool wipe, struct erro
 		openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	int flags = 0, r;
 
+	/* What others made may have a mode that keeps its owner out, unless that is root. */
+	if (fd < 0 && errno == EACCES && wipe && fchmodat(dirfd, name, S_IRWXU, 0) == 0)
+		fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT)
 		return 0;
 	if (fd >= 0) {

@@ -97,11 +97,38 @@ static int place_try(struct memory_folder *folder, const char *parent, struct er
 	return folder->path ? 1 : error_no_memory(err);
 }
 
+#define PLACES 3
+
+/* In their order; the first is NULL where the environment does not say. */
+static void places_list(const char *places[PLACES])
+{
+	places[0] = getenv("XDG_RUNTIME_DIR");
+	places[1] = "/run";
+	places[2] = "/dev/shm";
+}
+
+void memory_folder_clean(void)
+{
+	const char *places[PLACES];
+
+	places_list(places);
+	for (size_t i = 0; i < PLACES; i++) {
+		_cleanup_close_ int dirfd =
+			places[i] && places[i][0] == '/'
+				? open(places[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+				: -1;
+
+		if (dirfd >= 0 && fd_is_on_memory(dirfd))
+			left_overs_remove(dirfd);
+	}
+}
+
 int memory_folder_make(struct memory_folder *folder, const char *what, struct error *err)
 {
-	const char *const places[] = {getenv("XDG_RUNTIME_DIR"), "/run", "/dev/shm"};
+	const char *places[PLACES];
 
-	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+	places_list(places);
+	for (size_t i = 0; i < PLACES; i++) {
 		int r = place_try(folder, places[i], err);
 
 		if (r != 0)

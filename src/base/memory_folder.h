@@ -29,6 +29,9 @@ struct memory_folder {
  */
 int memory_folder_make(struct memory_folder *folder, const char *what, struct error *err);
 
+/* Wipes what processes that were killed left, as memory_folder_make() does where it makes one. */
+void memory_folder_clean(void);
+
 /* Wipes and removes it. */
 void memory_folder_remove(struct memory_folder *folder);
 

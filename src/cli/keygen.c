@@ -55,9 +55,11 @@ static int file_write(const char *path, struct span text, struct error *err)
 	if (r < 0)
 		return r;
 	dirfd = dir_open(AT_FDCWD, dirname(copy), err);
-	if (dirfd < 0)
-		return dirfd;
-	return dir_sync(dirfd, path, err);
+	r = dirfd < 0 ? dirfd : dir_sync(dirfd, path, err);
+	/* Nothing is encrypted to it yet. */
+	if (r < 0)
+		(void)unlink(path);
+	return r;
 }
 
 static int identity_write(const struct keygen *keygen, const struct age_identity *identity,
@@ -117,7 +119,8 @@ static int keygen_run(const struct cli *cli, const struct keygen *keygen, struct
 			r = vars_store_machine_add(store_dirfd, keygen->machine, recipient,
 						   keygen->force, err);
 		/* An identity that belongs to nothing would only be in the way of the next try. */
-		if (r < 0 && keygen->output)
+		if (r < 0 && keygen->output &&
+		    !vars_store_machine_has(store_dirfd, keygen->machine, recipient))
 			(void)unlink(keygen->output);
 		if (r < 0)
 			return error_wrap(err, "registering the machine's key");

@@ -11,6 +11,7 @@
 #include <sys/file.h>
 
 #include "base/cleanup.h"
+#include "base/memory_folder.h"
 #include "base/pool.h"
 #include "vars/run.h"
 
@@ -191,6 +192,9 @@ int vars_generate(const struct config *config, int store_dirfd,
 
 	if (r < 0)
 		return r;
+	/* Scripts' files that a run which was killed left, even where no script is run now. */
+	if (!options->dry_run)
+		memory_folder_clean();
 	r = plan_make(config, store_dirfd, options, report, &run.plan, err);
 	if (r == 0)
 		r = run_plan(&run, err);

@@ -191,3 +191,8 @@ int vars_store_machine_add(int store_dirfd, const char *machine, const char *pub
 {
 	return store_key_write(store_dirfd, STORE_MACHINES, machine, public_key, force, err);
 }
+
+bool vars_store_machine_has(int store_dirfd, const char *machine, const char *public_key)
+{
+	return key_is_registered(store_dirfd, STORE_MACHINES, machine, public_key);
+}

@@ -101,6 +101,9 @@ int store_key_write(int store_dirfd, enum store_kind kind, const char *name, con
 int vars_store_machine_add(int store_dirfd, const char *machine, const char *public_key, bool force,
 			   struct error *err);
 
+/* Whether exactly this key is registered for the machine: also after an error of the above. */
+bool vars_store_machine_has(int store_dirfd, const char *machine, const char *public_key);
+
 /* What a generator may use: an answer to one of its prompts, or a file that it depends on. */
 struct vars_input {
 	char *name;          /* owned; the prompt's name, or GENERATOR/FILE */
