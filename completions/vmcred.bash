@@ -37,7 +37,7 @@ _vmcred() {
 		[check]="--json"
 		[fix]="--identity"
 		[machine]="--age-key --group --force --identity --json"
-		[user]="--age-key --group --force --identity --json"
+		[user]="--age-key --pgp-key --group --force --identity --json"
 		[group]="--user --machine --identity --json"
 		[activate]="--machine --needed-for --identity --root --check-mode --ignore-passwd --json"
 		[serve]="--machine --identity --idle-timeout"

@@ -16,6 +16,7 @@ complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a user -d "re
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a group -d "put members into groups"
 complete -c vmcred -n "__fish_seen_subcommand_from machine user group" -a "add remove list"
 complete -c vmcred -n "__fish_seen_subcommand_from machine user" -l age-key -x
+complete -c vmcred -n "__fish_seen_subcommand_from user" -l pgp-key -x
 complete -c vmcred -n "__fish_seen_subcommand_from machine user" -l group -x
 complete -c vmcred -n "__fish_seen_subcommand_from machine user" -l force
 complete -c vmcred -n "__fish_seen_subcommand_from group" -l user -x

@@ -121,6 +121,9 @@ void age_identities_destroy(struct age_identities *identities);
  */
 const char *age_identity_recipient(const struct age_identity *identity);
 
+/* Whether a plugin has the key, perhaps in a token that a person must touch. */
+bool age_identity_is_plugin(const struct age_identity *identity);
+
 /*
  * Adds the identities in the text of an identity file, which is one of
  *   - secret keys, one a line; '#' starts a comment line, empty lines are skipped;

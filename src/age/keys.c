@@ -210,6 +210,11 @@ void age_identities_destroy(struct age_identities *identities)
 	*identities = (struct age_identities){.prompt = identities->prompt};
 }
 
+bool age_identity_is_plugin(const struct age_identity *identity)
+{
+	return identity->group != NULL;
+}
+
 const char *age_identity_recipient(const struct age_identity *identity)
 {
 	return identity->recipient;

@@ -89,14 +89,14 @@ static int document_decrypt(const char *document_path, const char *identity_path
 			    struct secret *value, struct error *err)
 {
 	_cleanup_age_identities_ struct age_identities identities = {0};
+	const struct sops_keyring keyring = {.identities = &identities};
 	_cleanup_secret_ struct secret text = {0};
 	int r = age_identity_file_load(AT_FDCWD, identity_path, &identities, err);
 
 	if (r == 0)
 		r = file_read_secret(AT_FDCWD, document_path, VARS_DOCUMENT_SIZE_MAX, &text, err);
 	return r < 0 ? r
-		     : sops_binary_decrypt(secret_span(&text), document_path, &identities, value,
-					   err);
+		     : sops_binary_decrypt(secret_span(&text), document_path, &keyring, value, err);
 }
 
 int vmcred_sops_decrypt_file(const char *document_path, const char *identity_path,

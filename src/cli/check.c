@@ -20,44 +20,41 @@ static const struct {
 };
 
 struct checking {
-	const struct config *config;
-	int store_dirfd;
 	json_t *list; /* NULL: lines */
 	size_t checked, found;
 	enum vars_fault first; /* the first one found */
 };
 
-static void fault_tell(const struct checking *checking, const struct vars_location *location,
-		       enum vars_fault fault, const char *detail)
+/* A machine's own key is of no generator. */
+static void fault_add(const struct checking *checking, const struct vars_location *location,
+		      enum vars_fault fault, const char *detail)
 {
+	const char *generator = location->generator ? location->generator->name : NULL;
+	const char *file = location->generator ? location->file->name : NULL;
+
+	json_array_append_new(checking->list,
+			      json_pack("{s:s?, s:s?, s:s?, s:s, s:s?}", "machine",
+					location->machine, "generator", generator, "file", file,
+					"fault", faults[fault].word, "detail", detail));
+}
+
+static void fault_tell(const struct vars_location *location, enum vars_fault fault,
+		       const char *detail, void *data)
+{
+	struct checking *checking = data;
+
+	checking->checked++;
+	if (fault == VARS_FINE)
+		return;
+	if (checking->found++ == 0)
+		checking->first = fault;
 	if (checking->list) {
-		json_array_append_new(checking->list,
-				      json_pack("{s:s?, s:s, s:s, s:s, s:s?}", "machine",
-						location->machine, "generator",
-						location->generator->name, "file",
-						location->file->name, "fault", faults[fault].word,
-						"detail", detail));
+		fault_add(checking, location, fault, detail);
 		return;
 	}
 	cli_location_print(location);
 	printf(" %s%s%s%s\n", faults[fault].text, detail ? " (" : "", detail ? detail : "",
 	       detail ? ")" : "");
-}
-
-static int file_check(const struct vars_location *location, void *data, struct error *err)
-{
-	struct checking *checking = data;
-	_cleanup_free_ char *detail = NULL;
-	enum vars_fault fault;
-	int r = vars_check(checking->config, checking->store_dirfd, location, &fault, &detail, err);
-
-	checking->checked++;
-	if (r < 0 || fault == VARS_FINE)
-		return r;
-	if (checking->found++ == 0)
-		checking->first = fault;
-	fault_tell(checking, location, fault, detail);
-	return 0;
 }
 
 int command_check(struct cli *cli, int argc, char **argv, struct error *err)
@@ -86,8 +83,9 @@ int command_check(struct cli *cli, int argc, char **argv, struct error *err)
 	if (r < 0)
 		return r;
 	list = cli->json ? json_array() : NULL;
-	checking = (struct checking){.config = &config, .store_dirfd = store_dirfd, .list = list};
-	r = vars_each(&config, first < argc ? argv + first : NULL, file_check, &checking, err);
+	checking = (struct checking){.list = list};
+	r = vars_check(&config, store_dirfd, first < argc ? argv + first : NULL, fault_tell,
+		       &checking, &cli->report, err);
 	if (r < 0)
 		return r;
 	if (list) {

@@ -13,7 +13,8 @@
 struct member {
 	enum store_kind kind;
 	const char *name;
-	const char *key, *group, *identity;
+	struct cli_texts age_keys, pgp_keys; /* machines have none of PGP */
+	const char *group, *identity;
 	bool force;
 	struct config config;
 	int store_dirfd;
@@ -39,6 +40,18 @@ int cli_members_print(struct cli *cli, int store_dirfd, enum store_kind kind, st
 	return r;
 }
 
+/* Those that were given with --age-key and --pgp-key. */
+static int keys_gather(const struct member *member, struct sops_key_group *keys, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < member->age_keys.count; i++)
+		r = store_key_add(keys, SOPS_KEY_AGE, member->age_keys.items[i], err);
+	for (size_t i = 0; r == 0 && i < member->pgp_keys.count; i++)
+		r = store_key_add(keys, SOPS_KEY_PGP, member->pgp_keys.items[i], err);
+	return r;
+}
+
 static int key_make(const struct member *member, struct error *err)
 {
 	_cleanup_free_ char *writer = NULL;
@@ -52,13 +65,19 @@ static int key_make(const struct member *member, struct error *err)
 
 static int key_register(const struct member *member, struct error *err)
 {
-	if (member->key)
-		return store_key_write(member->store_dirfd, member->kind, member->name, member->key,
-				       member->force, err);
+	_cleanup_sops_key_group_ struct sops_key_group keys = {0};
+	int r = keys_gather(member, &keys, err);
+
+	if (r < 0)
+		return r;
+	if (keys.count > 0)
+		return store_keys_write(member->store_dirfd, member->kind, member->name, &keys,
+					member->force, err);
 	if (member->kind == STORE_MACHINES)
 		return key_make(member, err);
 	error_set(err, VMCRED_USAGE, "user add needs the user's public key");
-	return error_hint(err, "--age-key KEY gives it; `vmcred keygen` makes one");
+	return error_hint(err, "--age-key KEY or --pgp-key FINGERPRINT gives it; `vmcred keygen` "
+			       "makes one of age");
 }
 
 static int member_add(struct cli *cli, struct member *member, struct error *err)
@@ -126,10 +145,14 @@ int cli_member_command(struct cli *cli, enum store_kind kind, const struct cli_u
 	__attribute__((cleanup(cleanup_close_fd))) int store_dirfd = -1;
 	struct member member = {.kind = kind};
 	const struct cli_option rows[] = {
-		{"age-key", "KEY", "the public key, as age1… or ssh-ed25519 …", &member.key},
+		{"age-key", "KEY...", "a public key, as age1… or ssh-ed25519 …", &member.age_keys},
 		{"group", "NAME", "put it into a group, too", &member.group},
 		{"force", NULL, "replace a key that it has", &member.force},
 		{"identity", "FILE", CLI_IDENTITY_HELP, &member.identity},
+		kind == STORE_USERS
+			? (struct cli_option){"pgp-key", "FINGERPRINT...",
+					      "a PGP key, which gpg must have", &member.pgp_keys}
+			: (struct cli_option){0},
 		{0},
 	};
 	struct cli_usage usage = *about;

@@ -66,32 +66,30 @@ const struct sops_store sops_store_binary = {
 	.example = "This text is encrypted when the editor ends.",
 };
 
-int sops_binary_encrypt(struct span plaintext, const struct age_recipients *recipients,
-			struct secret *document, struct error *err)
+int sops_binary_encrypt(struct span plaintext, const struct sops_key_group *keys,
+			const struct sops_keyring *keyring, struct secret *document,
+			struct error *err)
 {
-	_cleanup_sops_policy_ struct sops_policy policy = {0};
-	const struct sops_keyring keyring = {.prompt = recipients->prompt};
+	struct sops_key_group group = *keys;
+	/* Borrowed: not destroyed. */
+	const struct sops_policy policy = {.groups = &group, .group_count = 1};
 	_cleanup_sops_document_ struct sops_document *made = NULL;
 	_cleanup_secret_ struct secret text = {0};
 	int r;
 
-	if (recipients->count == 0)
+	if (keys->count == 0)
 		return error_set(err, VMCRED_USAGE, "there is no recipient to encrypt to");
 	r = secret_copy(&text, plaintext, err);
 	if (r == 0)
 		r = sops_document_read_plain(&sops_store_binary, &text, "the value", &made, err);
 	if (r == 0)
-		r = sops_policy_for_age(&policy, recipients, err);
-	if (r == 0)
-		r = sops_document_encrypt(made, &policy, &keyring, err);
+		r = sops_document_encrypt(made, &policy, keyring, err);
 	return r < 0 ? r : sops_document_write(made, &sops_store_binary, NULL, document, err);
 }
 
-int sops_binary_decrypt(struct span document, const char *what,
-			const struct age_identities *identities, struct secret *plaintext,
-			struct error *err)
+int sops_binary_decrypt(struct span document, const char *what, const struct sops_keyring *keyring,
+			struct secret *plaintext, struct error *err)
 {
-	const struct sops_keyring keyring = {.identities = identities};
 	_cleanup_sops_document_ struct sops_document *read = NULL;
 	_cleanup_secret_ struct secret text = {0};
 	struct span value = {0};
@@ -100,7 +98,7 @@ int sops_binary_decrypt(struct span document, const char *what,
 	if (r == 0)
 		r = sops_document_read(&sops_store_binary, &text, what, &read, err);
 	if (r == 0)
-		r = sops_document_decrypt(read, &keyring, 0, err);
+		r = sops_document_decrypt(read, keyring, 0, err);
 	if (r == 0)
 		r = sops_document_value(read, SOPS_BINARY_KEY, &value, err);
 	return r < 0 ? r : secret_append(plaintext, value, err);

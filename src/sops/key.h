@@ -40,9 +40,6 @@ const char *sops_key_enc(const struct sops_key *key);
 /* Takes `enc` over, which malloc() made. */
 void sops_key_enc_set(struct sops_key *key, char *enc);
 
-/* Whether both are the same key, whatever they hold. */
-bool sops_key_equal(const struct sops_key *a, const struct sops_key *b);
-
 int sops_key_copy(struct sops_key *to, const struct sops_key *from, struct error *err);
 void sops_key_destroy(struct sops_key *key);
 

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 
 #include "base/cleanup.h"
+#include "sops/sops.h"
 
 /* A wrapped data key has a few kilobytes; what the program says, a few lines. */
 #define MESSAGE_SIZE_MAX ((size_t)1024 * 1024)
@@ -257,4 +258,19 @@ int pgp_decrypt(const char *gpg, struct span message, struct secret *plaintext, 
 	if (r == 0 && plaintext->size == start)
 		r = error_set(err, VMCRED_MISSING, "%s gives nothing", gpg);
 	return r;
+}
+
+const char *sops_gpg(void)
+{
+	const char *gpg = getenv("SOPS_GPG_EXEC");
+
+	return gpg && *gpg ? gpg : "gpg";
+}
+
+int sops_gpg_key_check(const char *gpg, const char *fingerprint, struct error *err)
+{
+	const char *const argv[] = {gpg, "--batch", "--list-keys", "--", fingerprint, NULL};
+	_cleanup_secret_ struct secret listed = {0};
+
+	return run(argv, span_of("", 0), &listed, err);
 }

@@ -84,17 +84,3 @@ void sops_policy_destroy(struct sops_policy *policy)
 	free(policy->rule_text);
 	*policy = (struct sops_policy){0};
 }
-
-int sops_policy_for_age(struct sops_policy *policy, const struct age_recipients *recipients,
-			struct error *err)
-{
-	struct sops_key_group *group = sops_policy_group_add(policy, err);
-	int r = 0;
-
-	if (!group)
-		return -(int)err->code;
-	for (size_t i = 0; r == 0 && i < recipients->count; i++)
-		r = sops_key_group_add(group, SOPS_KEY_AGE,
-				       span_of_text(age_recipient_text(recipients->items[i])), err);
-	return r;
-}

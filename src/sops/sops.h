@@ -108,6 +108,11 @@ int sops_key_group_add(struct sops_key_group *group, enum sops_key_type type, st
 		       struct error *err);
 void sops_key_group_destroy(struct sops_key_group *group);
 
+#define _cleanup_sops_key_group_ __attribute__((cleanup(sops_key_group_destroy)))
+
+/* Whether both are the same key, whatever they hold. */
+bool sops_key_equal(const struct sops_key *a, const struct sops_key *b);
+
 /* Which values are encrypted. A document has one rule. */
 enum sops_rule {
 	SOPS_EVERYTHING,                /* no rule */
@@ -141,10 +146,6 @@ int sops_policy_rule_set(struct sops_policy *policy, enum sops_rule rule, struct
 int sops_policy_copy(struct sops_policy *to, const struct sops_policy *from, struct error *err);
 void sops_policy_destroy(struct sops_policy *policy);
 
-/* Adds all age recipients to one group, as a policy for them alone. */
-int sops_policy_for_age(struct sops_policy *policy, const struct age_recipients *recipients,
-			struct error *err);
-
 /* RSA keys of SSH as PGP keys, which need no gpg. Starts as {0}. */
 struct sops_pgp_keys {
 	struct sops_pgp_key *items; /* owned */
@@ -174,6 +175,12 @@ struct sops_keyring {
 	/* For recipients that need a person to encrypt to (age plugins); may be NULL. */
 	const struct age_prompt *prompt;
 };
+
+/* The program gpg as sops finds it: what SOPS_GPG_EXEC says, or "gpg". Not to be freed. */
+const char *sops_gpg(void);
+
+/* Whether gpg has the public key, so that it may encrypt for it. VMCRED_MISSING: it has not. */
+int sops_gpg_key_check(const char *gpg, const char *fingerprint, struct error *err);
 
 struct sops_document;
 
@@ -346,18 +353,18 @@ int sops_document_string(const struct sops_document *document, const char *keys,
 
 /*
  * Adds to `document` what `sops encrypt --input-type binary --output-type json` makes of the bytes,
- * which may be any, also none: a new data key, wrapped for each recipient.
+ * which may be any, also none: a new data key, wrapped for each of the keys.
  */
-int sops_binary_encrypt(struct span plaintext, const struct age_recipients *recipients,
-			struct secret *document, struct error *err);
+int sops_binary_encrypt(struct span plaintext, const struct sops_key_group *keys,
+			const struct sops_keyring *keyring, struct secret *document,
+			struct error *err);
 
 /*
  * The reverse: reads, decrypts and verifies a document and adds its bytes to `plaintext`. `what`
  * names it in errors, which are those of the three steps.
  */
-int sops_binary_decrypt(struct span document, const char *what,
-			const struct age_identities *identities, struct secret *plaintext,
-			struct error *err);
+int sops_binary_decrypt(struct span document, const char *what, const struct sops_keyring *keyring,
+			struct secret *plaintext, struct error *err);
 
 #include "sops/creation_rules.h"
 

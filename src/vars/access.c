@@ -10,19 +10,22 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/name.h"
-#include "vars/store.h"
+#include "vars/roster.h"
 
 static int names_compare(const void *a, const void *b)
 {
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Takes the copy over. */
+/* Takes the copy over. The list has room for a power of two. */
 static int names_append(char ***names, size_t count, char *copy, struct error *err)
 {
-	char **larger = copy ? reallocarray(*names, count + 2, sizeof(char *)) : NULL;
+	const size_t room = count + 2;
+	char **larger = *names;
 
-	if (!larger) {
+	if (copy && (room & (room - 1)) == 0)
+		larger = reallocarray(*names, room * 2, sizeof(char *));
+	if (!copy || !larger) {
 		free(copy);
 		return error_no_memory(err);
 	}
@@ -66,41 +69,63 @@ int access_read(int secret_dirfd, struct access *access, struct error *err)
 
 bool access_has(const struct access *access, enum store_kind kind, const char *name)
 {
-	for (char **entry = access->names[kind]; entry && *entry; entry++) {
-		if (strcmp(*entry, name) == 0)
-			return true;
-	}
-	return false;
+	char *const *names = access->names[kind];
+
+	return names &&
+	       bsearch(&name, names, config_texts_count(names), sizeof(char *), names_compare);
 }
 
-int access_add(struct access *access, enum store_kind kind, const char *name, struct error *err)
+/* Takes out what is there twice. */
+static void names_unite(char **names, size_t count)
 {
-	size_t count = config_texts_count(access->names[kind]);
-	int r;
+	size_t kept = 0;
 
-	if (access_has(access, kind, name))
-		return 0;
-	r = names_append(&access->names[kind], count, strdup(name), err);
-	if (r == 0)
-		qsort(access->names[kind], count + 1, sizeof(char *), names_compare);
-	return r;
+	qsort(names, count, sizeof(char *), names_compare);
+	for (size_t i = 0; i < count; i++) {
+		if (kept > 0 && strcmp(names[kept - 1], names[i]) == 0)
+			free(names[i]);
+		else
+			names[kept++] = names[i];
+	}
+	names[kept] = NULL;
 }
 
-int access_declared(const struct config *config, int store_dirfd, char *const *machines,
+int access_add(struct access *access, enum store_kind kind, char *const *names, struct error *err)
+{
+	char **list = access->names[kind];
+	size_t count = config_texts_count(list);
+
+	if (!names || !*names)
+		return 0;
+	list = reallocarray(list, count + config_texts_count(names) + 1, sizeof(char *));
+	if (!list)
+		return error_no_memory(err);
+	access->names[kind] = list;
+	for (; *names; names++) {
+		list[count] = strdup(*names);
+		if (!list[count])
+			return error_no_memory(err);
+		list[++count] = NULL;
+	}
+	names_unite(list, count);
+	return 0;
+}
+
+int access_declared(const struct config *config, struct roster *roster, char *const *machines,
 		    const char *writer, struct access *access, struct error *err)
 {
-	char *const *groups = config->default_groups;
-	int r = 0;
+	char *const writers[] = {(char *)writer, NULL}; /* read, and no more */
+	char *const *users = NULL;
+	int r = access_add(access, STORE_MACHINES, machines, err);
 
-	for (; r == 0 && machines && *machines; machines++)
-		r = access_add(access, STORE_MACHINES, *machines, err);
-	for (; r == 0 && groups && *groups; groups++)
-		r = access_add(access, STORE_GROUPS, *groups, err);
-	if (r == 0 && writer)
-		r = access_add(access, STORE_USERS, writer, err);
+	if (r == 0)
+		r = access_add(access, STORE_USERS, writers, err);
+
+	if (r == 0)
+		r = access_add(access, STORE_GROUPS, config->default_groups, err);
 	if (r == 0 && !config->default_groups)
-		r = store_names_list(store_dirfd, "sops/users", &access->names[STORE_USERS], err);
-	return r;
+		r = roster_names(roster, STORE_USERS, &users, err);
+	return r < 0 ? r : access_add(access, STORE_USERS, users, err);
 }
 
 static bool texts_equal(char *const *a, char *const *b)
@@ -132,145 +157,95 @@ void access_destroy(struct access *access)
 	*access = (struct access){0};
 }
 
-/* Moves those over that are not there yet. */
-static int recipients_unite(struct age_recipients *to, const struct age_recipients *from,
-			    struct error *err)
+/* A key, and where it is in the list. */
+struct place {
+	const struct sops_key *key;
+	size_t at;
+};
+
+static int place_compare(const void *a, const void *b)
 {
-	int r = 0;
+	const struct place *one = a, *other = b;
+	int order = strcmp(one->key->text, other->key->text);
 
-	for (size_t i = 0; r == 0 && i < from->count; i++) {
-		const char *text = age_recipient_text(from->items[i]);
-		size_t j = 0;
+	if (order == 0)
+		order = (int)one->key->type - (int)other->key->type;
+	if (order == 0)
+		order = one->at < other->at ? -1 : 1;
+	return order;
+}
 
-		while (j < to->count && strcmp(age_recipient_text(to->items[j]), text) != 0)
-			j++;
-		if (j == to->count)
-			r = age_recipients_add(to, span_of_text(text), err);
+/* Takes out what is there twice; the first of each stays where it is. */
+static int keys_unite(struct sops_key_group *keys, struct error *err)
+{
+	_cleanup_free_ struct place *places = calloc(keys->count + 1, sizeof(*places));
+	_cleanup_free_ bool *again = calloc(keys->count + 1, sizeof(*again));
+	size_t kept = 0;
+
+	if (!places || !again)
+		return error_no_memory(err);
+	for (size_t i = 0; i < keys->count; i++)
+		places[i] = (struct place){&keys->keys[i], i};
+	qsort(places, keys->count, sizeof(*places), place_compare);
+	for (size_t i = 1; i < keys->count; i++)
+		again[places[i].at] = sops_key_equal(places[i].key, places[i - 1].key);
+	for (size_t i = 0; i < keys->count; i++) {
+		if (!again[i])
+			keys->keys[kept++] = keys->keys[i];
 	}
-	return r;
+	keys->count = kept;
+	return 0;
 }
 
-static int members_recipients(int store_dirfd, enum store_kind kind, char *const *names,
-			      struct age_recipients *recipients, struct error *err)
-{
-	int r = 0;
-
-	for (; r == 0 && names && *names; names++) {
-		_cleanup_age_recipients_ struct age_recipients own = {0};
-
-		r = store_key_read(store_dirfd, kind, *names, &own, err);
-		if (r == 0)
-			r = recipients_unite(recipients, &own, err);
-	}
-	return r;
-}
-
-/* Whether it is who departs: altogether, or out of the group (which may be NULL). */
-static bool is_departing(const struct vars_departing *departing, enum store_kind kind,
-			 const char *name, const char *group)
-{
-	return departing && departing->name && departing->kind == kind &&
-	       strcmp(departing->name, name) == 0 &&
-	       (!departing->group || (group && strcmp(departing->group, group) == 0));
-}
-
-static bool member_counts(int store_dirfd, enum store_kind kind, const char *name,
-			  const char *group, const struct vars_departing *departing)
-{
-	_cleanup_free_ char *path = store_member_path(kind, name);
-
-	if (is_departing(departing, kind, name, group))
-		return false;
-	/* Without memory for the path, or where it cannot be looked at, the next step fails. */
-	return !path || faccessat(store_dirfd, path, F_OK, 0) == 0 ||
-	       (errno != ENOENT && errno != ENOTDIR);
-}
-
-bool access_counts(int store_dirfd, enum store_kind kind, const char *name,
-		   const struct vars_departing *departing)
-{
-	return member_counts(store_dirfd, kind, name, NULL, departing);
-}
-
-/* The group's members that count: a member that is not there any more gives nothing to anybody, and
- * clan leaves such links behind. */
-static int group_members(int store_dirfd, const char *group, enum store_kind kind,
-			 const struct vars_departing *departing, char ***names, struct error *err)
-{
-	int r = vars_group_members(store_dirfd, group, kind, names, err);
-	char **kept = *names;
-
-	for (char **name = *names; name && *name; name++) {
-		if (member_counts(store_dirfd, kind, *name, group, departing))
-			*kept++ = *name;
-		else
-			free(*name);
-	}
-	if (kept)
-		*kept = NULL;
-	return r;
-}
-
-/* Those who can be in a group. */
-static const enum store_kind member_kinds[] = {STORE_MACHINES, STORE_USERS};
-
-#define MEMBER_KINDS (sizeof(member_kinds) / sizeof(member_kinds[0]))
-
-int access_group_stays(int store_dirfd, const char *group, const struct vars_departing *departing,
+static int keys_append(struct sops_key_group *keys, size_t *room, const struct sops_key_group *more,
 		       struct error *err)
 {
-	bool stays = false;
-	int r = 0;
+	if (keys->count + more->count > *room) {
+		size_t larger = (keys->count + more->count) * 2;
+		struct sops_key *list = reallocarray(keys->keys, larger, sizeof(*list));
 
-	for (size_t i = 0; r == 0 && i < MEMBER_KINDS; i++) {
-		char **names = NULL;
-
-		r = group_members(store_dirfd, group, member_kinds[i], departing, &names, err);
-		stays = stays || (names && names[0]);
-		config_texts_free(names);
+		if (!list)
+			return error_no_memory(err);
+		keys->keys = list;
+		*room = larger;
 	}
-	return r < 0 ? r : stays;
+	for (size_t i = 0; i < more->count; i++)
+		keys->keys[keys->count++] = more->keys[i];
+	return 0;
 }
 
-static int group_recipients(int store_dirfd, const char *group,
-			    const struct vars_departing *departing,
-			    struct age_recipients *recipients, struct error *err)
+int access_keys(const struct access *access, struct roster *roster, struct sops_key_group *keys,
+		struct error *err)
 {
-	_cleanup_free_ char *path = store_member_path(STORE_GROUPS, group);
+	size_t room = 0;
 	int r = 0;
 
-	if (!path)
-		return error_no_memory(err);
-	if (faccessat(store_dirfd, path, F_OK, 0) < 0) {
-		if (errno != ENOENT)
-			return error_set_errno(err, errno, "opening %s", path);
-		error_set(err, VMCRED_MISSING, "there is no group %s", group);
-		return error_hint(err, "`vmcred group add %s --user NAME` makes it", group);
-	}
-	for (size_t i = 0; r == 0 && i < MEMBER_KINDS; i++) {
-		char **names = NULL;
+	for (int kind = 0; kind < STORE_KINDS; kind++) {
+		for (char **name = access->names[kind]; r == 0 && name && *name; name++) {
+			const struct sops_key_group *own = NULL;
 
-		r = group_members(store_dirfd, group, member_kinds[i], departing, &names, err);
-		if (r == 0)
-			r = members_recipients(store_dirfd, member_kinds[i], names, recipients,
-					       err);
-		config_texts_free(names);
+			r = roster_keys(roster, (enum store_kind)kind, *name, &own, err);
+			if (r == 0)
+				r = keys_append(keys, &room, own, err);
+		}
 	}
-	return r;
+	return r < 0 ? r : keys_unite(keys, err);
 }
 
-int access_recipients(int store_dirfd, const struct access *access,
-		      const struct vars_departing *departing, struct age_recipients *recipients,
-		      struct error *err)
+void access_keys_destroy(struct sops_key_group *keys)
 {
-	int r = members_recipients(store_dirfd, STORE_MACHINES, access->names[STORE_MACHINES],
-				   recipients, err);
+	free(keys->keys);
+	*keys = (struct sops_key_group){0};
+}
 
-	if (r == 0)
-		r = members_recipients(store_dirfd, STORE_USERS, access->names[STORE_USERS],
-				       recipients, err);
-	for (char **group = access->names[STORE_GROUPS]; r == 0 && group && *group; group++)
-		r = group_recipients(store_dirfd, *group, departing, recipients, err);
+int access_gpg_check(const struct access *access, struct roster *roster, struct error *err)
+{
+	int r = 0;
+
+	for (int kind = 0; kind < STORE_KINDS; kind++) {
+		for (char **name = access->names[kind]; r == 0 && name && *name; name++)
+			r = roster_gpg_check(roster, (enum store_kind)kind, *name, err);
+	}
 	return r;
 }
 

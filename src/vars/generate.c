@@ -183,10 +183,7 @@ int vars_generate(const struct config *config, int store_dirfd,
 		.store_dirfd = store_dirfd,
 		.options = options,
 		.report = report,
-		.stage = {.config = config,
-			  .store_dirfd = store_dirfd,
-			  .dirfd = -1,
-			  .lock = PTHREAD_MUTEX_INITIALIZER},
+		.stage = {.config = config, .store_dirfd = store_dirfd, .dirfd = -1},
 	};
 	int r = vars_lock(store_dirfd, err);
 

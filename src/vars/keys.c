@@ -2,11 +2,13 @@
 /*
  * Public keys of machines and users, in sops/machines/<name>/key.json and
  * sops/users/<name>/key.json. clan writes one object or a list of them, each with "publickey" and
- * "type".
+ * "type": an age recipient, or a PGP key's fingerprint.
  */
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,6 +20,8 @@
 #include "vars/store.h"
 
 #define KEY_FILE_SIZE_MAX ((size_t)64 * 1024)
+
+#define FINGERPRINT_SIZE 40 /* a version 4 key's: RFC 4880, section 12.2 */
 
 const char *store_kind_folder(enum store_kind kind)
 {
@@ -47,20 +51,57 @@ static char *key_path(enum store_kind kind, const char *name)
 	return path;
 }
 
-static int key_entry_add(const json_t *entry, struct age_recipients *recipients, struct error *err)
+/* "age", "pgp"; clan takes them in any case. */
+static int key_type_read(const char *word, enum sops_key_type *type, struct error *err)
 {
-	const char *type = json_string_value(json_object_get(entry, "type"));
-	const char *key = json_string_value(json_object_get(entry, "publickey"));
+	static const enum sops_key_type types[] = {SOPS_KEY_AGE, SOPS_KEY_PGP};
 
-	if (!type || !key)
-		return error_set(err, VMCRED_FAILED,
-				 "an entry does not have the texts \"publickey\" and \"type\"");
-	if (strcmp(type, "age") != 0)
-		return error_set(err, VMCRED_FAILED, "a key of type \"%s\" is not supported", type);
-	return age_recipients_add(recipients, span_of_text(key), err);
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		*type = types[i];
+		if (strcasecmp(word, sops_key_type_name(types[i])) == 0)
+			return 0;
+	}
+	return error_set(err, VMCRED_FAILED, "a key of type \"%s\" is not supported", word);
 }
 
-static int key_text_add(struct span text, const char *path, struct age_recipients *recipients,
+static int fingerprint_check(const char *text, struct error *err)
+{
+	if (strlen(text) == FINGERPRINT_SIZE &&
+	    strspn(text, "0123456789abcdefABCDEF") == FINGERPRINT_SIZE)
+		return 0;
+	error_set(err, VMCRED_USAGE, "\"%s\" is not a PGP key's fingerprint, %d hexadecimal digits",
+		  text, FINGERPRINT_SIZE);
+	return error_hint(err, "`gpg --list-keys` shows it");
+}
+
+int store_key_add(struct sops_key_group *keys, enum sops_key_type type, const char *text,
+		  struct error *err)
+{
+	_cleanup_age_recipients_ struct age_recipients checked = {0};
+	int r = sops_key_group_add(keys, type, span_of_text(text), err);
+
+	if (r < 0)
+		return r;
+	/* Spaces between a fingerprint's digits are dropped by now. */
+	return type == SOPS_KEY_PGP ? fingerprint_check(keys->keys[keys->count - 1].text, err)
+				    : age_recipients_add(&checked, span_of_text(text), err);
+}
+
+static int key_entry_add(const json_t *entry, struct sops_key_group *keys, struct error *err)
+{
+	const char *word = json_string_value(json_object_get(entry, "type"));
+	const char *key = json_string_value(json_object_get(entry, "publickey"));
+	enum sops_key_type type = SOPS_KEY_AGE;
+	int r;
+
+	if (!word || !key)
+		return error_set(err, VMCRED_FAILED,
+				 "an entry does not have the texts \"publickey\" and \"type\"");
+	r = key_type_read(word, &type, err);
+	return r < 0 ? r : store_key_add(keys, type, key, err);
+}
+
+static int key_text_add(struct span text, const char *path, struct sops_key_group *group,
 			struct error *err)
 {
 	_cleanup_json_ json_t *keys = NULL;
@@ -69,21 +110,30 @@ static int key_text_add(struct span text, const char *path, struct age_recipient
 	if (r < 0)
 		return r;
 	if (!json_is_array(keys)) {
-		r = key_entry_add(keys, recipients, err);
+		r = key_entry_add(keys, group, err);
 		return r < 0 ? error_wrap(err, "%s", path) : 0;
 	}
 	if (json_array_size(keys) == 0)
 		return error_set(err, VMCRED_FAILED, "%s: holds no key", path);
 	for (size_t i = 0; i < json_array_size(keys); i++) {
-		r = key_entry_add(json_array_get(keys, i), recipients, err);
+		r = key_entry_add(json_array_get(keys, i), group, err);
 		if (r < 0)
 			return error_wrap(err, "%s", path);
 	}
 	return 0;
 }
 
+int store_no_key(enum store_kind kind, const char *name, struct error *err)
+{
+	error_set(err, VMCRED_MISSING, "the %s %s has no key: there is no sops/%s/%s/key.json",
+		  store_kind_word(kind), name, store_kind_folder(kind), name);
+	if (kind == STORE_USERS)
+		return error_hint(err, "`vmcred user add %s --age-key KEY` registers one", name);
+	return error_hint(err, "`vmcred keygen --machine %s --output FILE` makes one", name);
+}
+
 int store_key_read(int store_dirfd, enum store_kind kind, const char *name,
-		   struct age_recipients *recipients, struct error *err)
+		   struct sops_key_group *keys, struct error *err)
 {
 	_cleanup_free_ char *path = key_path(kind, name), *text = NULL;
 	size_t size = 0;
@@ -93,40 +143,64 @@ int store_key_read(int store_dirfd, enum store_kind kind, const char *name,
 		return error_no_memory(err);
 	r = file_read_text(store_dirfd, path, KEY_FILE_SIZE_MAX, &text, &size, err);
 	if (r == -(int)VMCRED_MISSING) {
-		error_set(err, VMCRED_MISSING, "the %s %s has no key: there is no %s",
-			  store_kind_word(kind), name, path);
-		if (kind == STORE_USERS)
-			return error_hint(err, "`vmcred user add %s --age-key KEY` registers one",
-					  name);
-		return error_hint(err, "`vmcred keygen --machine %s --output FILE` makes one",
-				  name);
+		error_clear(err);
+		return store_no_key(kind, name, err);
 	}
 	if (r < 0)
 		return r;
-	return key_text_add(span_of(text, size), path, recipients, err);
+	return key_text_add(span_of(text, size), path, keys, err);
 }
 
-/* Whether the file holds exactly this key. */
-static bool key_is_registered(int store_dirfd, enum store_kind kind, const char *name,
-			      const char *public_key)
+static int text_compare(const void *a, const void *b)
 {
-	_cleanup_age_recipients_ struct age_recipients recipients = {0};
+	return strcmp(((const struct sops_key *)a)->text, ((const struct sops_key *)b)->text);
+}
+
+/* Whether the file holds exactly these keys, in whatever order. */
+static bool keys_are_registered(int store_dirfd, enum store_kind kind, const char *name,
+				const struct sops_key_group *sorted)
+{
+	_cleanup_sops_key_group_ struct sops_key_group there = {0};
 	_cleanup_error_ struct error ignored = {0};
 
-	return store_key_read(store_dirfd, kind, name, &recipients, &ignored) == 0 &&
-	       recipients.count == 1 &&
-	       strcmp(age_recipient_text(recipients.items[0]), public_key) == 0;
+	if (store_key_read(store_dirfd, kind, name, &there, &ignored) < 0 ||
+	    there.count != sorted->count)
+		return false;
+	qsort(there.keys, there.count, sizeof(*there.keys), text_compare);
+	for (size_t i = 0; i < there.count; i++) {
+		if (!sops_key_equal(&there.keys[i], &sorted->keys[i]))
+			return false;
+	}
+	return true;
 }
 
-/* A public key has no character that JSON would escape, except an SSH key's comment. */
-static int key_format(const char *public_key, char **text, struct error *err)
+/* A list, also of one key, and no line break at the end: as clan writes it. */
+static int keys_format(const struct sops_key_group *sorted, char **text, struct error *err)
 {
-	_cleanup_json_ json_t *keys =
-		json_pack("[{s:s, s:s}]", "publickey", public_key, "type", "age");
+	_cleanup_json_ json_t *list = json_array();
 
-	/* As clan writes it: no line break at the end. */
-	*text = keys ? json_dumps(keys, JSON_INDENT(2)) : NULL;
+	for (size_t i = 0; list && i < sorted->count; i++) {
+		json_t *entry = json_pack("{s:s, s:s}", "publickey", sorted->keys[i].text, "type",
+					  sops_key_type_name(sorted->keys[i].type));
+
+		if (json_array_append_new(list, entry) < 0)
+			return error_no_memory(err);
+	}
+	*text = list ? json_dumps(list, JSON_INDENT(2)) : NULL;
 	return *text ? 0 : error_no_memory(err);
+}
+
+/* Sorted as clan sorts them. `keys` are borrowed. */
+static int keys_sort(const struct sops_key_group *keys, struct sops_key_group *sorted,
+		     struct error *err)
+{
+	sorted->keys = calloc(keys->count + 1, sizeof(*sorted->keys));
+	if (!sorted->keys)
+		return error_no_memory(err);
+	memcpy(sorted->keys, keys->keys, keys->count * sizeof(*keys->keys));
+	sorted->count = keys->count;
+	qsort(sorted->keys, sorted->count, sizeof(*sorted->keys), text_compare);
+	return 0;
 }
 
 /* Puts the folder with the key in its place whole: one without a key would be somebody whom nothing
@@ -158,24 +232,19 @@ static int member_make(int store_dirfd, enum store_kind kind, const char *name, 
 	return r;
 }
 
-int store_key_write(int store_dirfd, enum store_kind kind, const char *name, const char *public_key,
-		    bool force, struct error *err)
+static int sorted_keys_write(int store_dirfd, enum store_kind kind, const char *name,
+			     const struct sops_key_group *sorted, bool force, struct error *err)
 {
-	_cleanup_age_recipients_ struct age_recipients checked = {0};
 	_cleanup_free_ char *folder = store_member_path(kind, name), *text = NULL;
 	_cleanup_close_ int dirfd = -1;
-	int r = store_name_check(store_kind_word(kind), name, err);
+	int r = folder ? keys_format(sorted, &text, err) : error_no_memory(err);
 
-	if (r == 0)
-		r = age_recipients_add(&checked, span_of_text(public_key), err);
-	if (r == 0)
-		r = folder ? key_format(public_key, &text, err) : error_no_memory(err);
 	if (r < 0 || !text)
 		return r;
 	dirfd = openat(store_dirfd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dirfd < 0 || faccessat(dirfd, "key.json", F_OK, 0) < 0)
 		return member_make(store_dirfd, kind, name, span_of_text(text), err);
-	if (key_is_registered(store_dirfd, kind, name, public_key))
+	if (keys_are_registered(store_dirfd, kind, name, sorted))
 		return 0;
 	if (!force) {
 		error_set(err, VMCRED_FAILED, "the %s %s has another key in %s/key.json",
@@ -186,10 +255,28 @@ int store_key_write(int store_dirfd, enum store_kind kind, const char *name, con
 	return placing_file(store_dirfd, dirfd, "key.json", span_of_text(text), err);
 }
 
+int store_keys_write(int store_dirfd, enum store_kind kind, const char *name,
+		     const struct sops_key_group *keys, bool force, struct error *err)
+{
+	struct sops_key_group sorted = {0};
+	int r = store_name_check(store_kind_word(kind), name, err);
+
+	if (r == 0)
+		r = keys_sort(keys, &sorted, err);
+	if (r == 0)
+		r = sorted_keys_write(store_dirfd, kind, name, &sorted, force, err);
+	free(sorted.keys);
+	return r;
+}
+
 int vars_store_machine_add(int store_dirfd, const char *machine, const char *public_key, bool force,
 			   struct error *err)
 {
-	return store_key_write(store_dirfd, STORE_MACHINES, machine, public_key, force, err);
+	_cleanup_sops_key_group_ struct sops_key_group keys = {0};
+	int r = store_key_add(&keys, SOPS_KEY_AGE, public_key, err);
+
+	return r < 0 ? r
+		     : store_keys_write(store_dirfd, STORE_MACHINES, machine, &keys, force, err);
 }
 
 bool vars_store_machine_has(int store_dirfd, const char *machine, const char *public_key)

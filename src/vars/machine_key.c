@@ -13,38 +13,40 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/name.h"
-#include "sops/sops.h"
 #include "vars/placing.h"
-#include "vars/store.h"
+#include "vars/roster.h"
 
 #define KEY_SUFFIX "-age.key"
 
-int vars_machine_keys_each(int store_dirfd, vars_each_fn each, void *data, struct error *err)
+int store_machine_keys_list(int store_dirfd, char ***machines, struct error *err)
 {
-	char **names = NULL;
-	int r = store_names_list(store_dirfd, "sops/secrets", &names, err);
+	const size_t suffix = strlen(KEY_SUFFIX);
+	int r = store_names_list(store_dirfd, "sops/secrets", machines, err);
+	size_t kept = 0;
 
-	for (char **name = names; r == 0 && name && *name; name++) {
-		size_t length = strlen(*name), suffix = strlen(KEY_SUFFIX);
-		struct vars_location location = {.machine = *name};
+	for (size_t i = 0; r == 0 && *machines && (*machines)[i]; i++) {
+		char *name = (*machines)[i];
+		size_t length = strlen(name);
 
-		if (length <= suffix || strcmp(*name + length - suffix, KEY_SUFFIX) != 0)
-			continue;
-		(*name)[length - suffix] = '\0';
-		r = each(&location, data, err);
+		(*machines)[i] = NULL;
+		if (length > suffix && strcmp(name + length - suffix, KEY_SUFFIX) == 0) {
+			name[length - suffix] = '\0';
+			(*machines)[kept++] = name;
+		} else {
+			free(name);
+		}
 	}
-	config_texts_free(names);
 	return r;
 }
 
 static int key_seal(int store_dirfd, const char *machine, const struct access *access,
-		    const struct age_recipients *recipients, struct span plaintext,
-		    struct error *err)
+		    const struct sops_key_group *keys, struct span plaintext, struct error *err)
 {
+	const struct sops_keyring keyring = {.gpg = sops_gpg()};
 	_cleanup_free_ char *folder = NULL;
 	_cleanup_secret_ struct secret document = {0};
 	_cleanup_close_ int dirfd = -1;
-	int r = sops_binary_encrypt(plaintext, recipients, &document, err);
+	int r = sops_binary_encrypt(plaintext, keys, &keyring, &document, err);
 
 	if (r < 0)
 		return r;
@@ -64,12 +66,12 @@ static int key_seal(int store_dirfd, const char *machine, const struct access *a
 /* Whether the machine has a key, which is not replaced without being told to. */
 static int key_check(int store_dirfd, const char *machine, bool force, struct error *err)
 {
-	_cleanup_age_recipients_ struct age_recipients recipients = {0};
+	_cleanup_sops_key_group_ struct sops_key_group keys = {0};
 	int r = store_name_check("machine", machine, err);
 
 	if (r < 0 || force)
 		return r;
-	r = store_key_read(store_dirfd, STORE_MACHINES, machine, &recipients, err);
+	r = store_key_read(store_dirfd, STORE_MACHINES, machine, &keys, err);
 	if (r == -(int)VMCRED_MISSING) {
 		error_clear(err);
 		return 0;
@@ -81,19 +83,24 @@ int vars_machine_key_make(const struct config *config, int store_dirfd, const ch
 			  const char *writer, bool force, struct error *err)
 {
 	_cleanup_age_identities_ struct age_identities identities = {0};
-	_cleanup_age_recipients_ struct age_recipients recipients = {0};
+	_cleanup_access_keys_ struct sops_key_group keys = {0};
 	_cleanup_access_ struct access access = {0};
+	_cleanup_roster_ struct roster *roster = NULL;
 	_cleanup_secret_ struct secret text = {0};
 	int r = key_check(store_dirfd, machine, force, err);
 
 	if (r != 0)
 		return r < 0 ? r : 0;
-	r = access_declared(config, store_dirfd, NULL, writer, &access, err);
+	r = roster_create(store_dirfd, NULL, &roster, err);
 	if (r == 0)
-		r = access_recipients(store_dirfd, &access, NULL, &recipients, err);
+		r = access_declared(config, roster, NULL, writer, &access, err);
+	if (r == 0)
+		r = access_keys(&access, roster, &keys, err);
+	if (r == 0)
+		r = access_gpg_check(&access, roster, err);
 	if (r < 0)
 		return r;
-	if (recipients.count == 0) {
+	if (keys.count == 0) {
 		error_set(err, VMCRED_USAGE, "there is no user who could keep the key of %s",
 			  machine);
 		return error_hint(err,
@@ -107,8 +114,9 @@ int vars_machine_key_make(const struct config *config, int store_dirfd, const ch
 		r = age_identity_file_format(identities.items[0], time(NULL), &text, err);
 	/* The private half first: a public one without it would be for nobody. */
 	if (r == 0)
-		r = key_seal(store_dirfd, machine, &access, &recipients, secret_span(&text), err);
+		r = key_seal(store_dirfd, machine, &access, &keys, secret_span(&text), err);
 	return r < 0 ? r
-		     : store_key_write(store_dirfd, STORE_MACHINES, machine,
-				       age_identity_recipient(identities.items[0]), force, err);
+		     : vars_store_machine_add(store_dirfd, machine,
+					      age_identity_recipient(identities.items[0]), force,
+					      err);
 }

@@ -5,47 +5,45 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "vars/store.h"
+#include "vars/roster.h"
 
-/* Whether it is there, and will be: 1, 0, or a negative code. A group goes with its last member. */
-static int member_stays(int store_dirfd, enum store_kind kind, const char *name,
-			const struct vars_departing *departing, struct error *err)
+int access_keep(const struct access *from, enum store_kind kind, struct roster *roster,
+		struct access *to, struct error *err)
 {
-	if (!access_counts(store_dirfd, kind, name, departing))
-		return 0;
-	return kind != STORE_GROUPS ? 1 : access_group_stays(store_dirfd, name, departing, err);
-}
+	size_t count = config_texts_count(from->names[kind]), kept = 0;
+	_cleanup_free_ char **names = calloc(count + 1, sizeof(char *));
 
-int access_keep(int store_dirfd, const struct access *from, enum store_kind kind,
-		const struct vars_departing *departing, struct access *to, struct error *err)
-{
-	int r = 0;
+	if (!names)
+		return error_no_memory(err);
+	for (size_t i = 0; i < count; i++) {
+		int r = roster_has(roster, kind, from->names[kind][i], err);
 
-	for (char **name = from->names[kind]; r >= 0 && name && *name; name++) {
-		r = member_stays(store_dirfd, kind, *name, departing, err);
-		if (r == 1)
-			r = access_add(to, kind, *name, err);
+		if (r < 0)
+			return r;
+		if (r > 0)
+			names[kept++] = from->names[kind][i];
 	}
-	return r < 0 ? r : 0;
+	return access_add(to, kind, names, err);
 }
 
-int access_given(int store_dirfd, int folder_dirfd, const char *folder, struct access *access,
+int access_given(int dirfd, const char *folder, struct roster *roster, struct access *access,
 		 struct error *err)
 {
 	_cleanup_access_ struct access is = {0};
-	_cleanup_close_ int dirfd =
-		openat(folder_dirfd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int secret_dirfd =
+		openat(dirfd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int r;
 
-	if (dirfd < 0)
+	if (secret_dirfd < 0)
 		return errno == ENOENT ? 0 : error_set_errno(err, errno, "opening %s", folder);
-	r = access_read(dirfd, &is, err);
+	r = access_read(secret_dirfd, &is, err);
 	if (r == 0)
-		r = access_keep(store_dirfd, &is, STORE_USERS, NULL, access, err);
-	return r < 0 ? r : access_keep(store_dirfd, &is, STORE_GROUPS, NULL, access, err);
+		r = access_keep(&is, STORE_USERS, roster, access, err);
+	return r < 0 ? r : access_keep(&is, STORE_GROUPS, roster, access, err);
 }
 
 /* An SSH key in the store may have a comment, which an identity does not know. */
@@ -58,11 +56,11 @@ static bool is_key_of(const char *recipient, const char *of_identity)
 }
 
 static bool identities_have(const struct age_identities *identities,
-			    const struct age_recipients *keys)
+			    const struct sops_key_group *keys)
 {
 	for (size_t i = 0; i < keys->count; i++) {
 		for (size_t j = 0; j < identities->count; j++) {
-			if (is_key_of(age_recipient_text(keys->items[i]),
+			if (is_key_of(keys->keys[i].text,
 				      age_identity_recipient(identities->items[j])))
 				return true;
 		}
@@ -74,7 +72,7 @@ static bool identities_have(const struct age_identities *identities,
 static int user_has_key(int store_dirfd, const char *user, const struct age_identities *identities,
 			struct error *err)
 {
-	_cleanup_age_recipients_ struct age_recipients keys = {0};
+	_cleanup_sops_key_group_ struct sops_key_group keys = {0};
 	int r = store_key_read(store_dirfd, STORE_USERS, user, &keys, err);
 
 	return r < 0 ? r : identities_have(identities, &keys);

@@ -1,333 +1,354 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whether a secret is encrypted to those who may read it, and how it comes to be. Who may read it
- * is said by the declaration (its machines, the default groups or all users) and by the users and
- * groups that it was given to besides, which are links in its folder.
+ * How a secret comes to be encrypted to those who may read it. As `sops updatekeys` does, its data
+ * key is wrapped anew for all of them, and its value is not touched.
+ *
+ * Links come before the document is encrypted for more readers and go after it is encrypted for
+ * fewer. Where a run is killed between, nobody can read what no link names, `check` tells the
+ * difference, and the next run does the rest.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <openssl/x509.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/io.h"
-#include "sops/sops.h"
-#include "vars/key.h"
+#include "base/pool.h"
 #include "vars/placing.h"
-#include "vars/store.h"
+#include "vars/secret_state.h"
+#include "vars/walk.h"
 
-/* A certificate in PEM. */
-#define CERTIFICATE_SIZE_MAX ((size_t)64 * 1024)
-
-/* A secret's folder, what is in it, and what it should be. */
-struct secret_state {
-	int dirfd;                      /* owned */
-	char *path;                     /* owned; of the document, for errors */
-	struct sops_document *document; /* owned */
-	struct access is, wanted;
-	struct age_recipients recipients; /* that `wanted` leads to */
+/* What is to be done with a secret, and what came of it. */
+struct mending {
+	enum {
+		MEND_NOTHING,
+		MEND_LINKS,
+		MEND_DOCUMENT,
+	} what;
+	bool had_pgp;     /* the document was for a PGP key */
+	char *detail;     /* owned, or NULL */
+	struct error err; /* owned */
 };
 
-static void state_destroy(struct secret_state *state)
-{
-	if (state->dirfd >= 0)
-		close(state->dirfd);
-	free(state->path);
-	sops_document_destroy(&state->document);
-	access_destroy(&state->is);
-	access_destroy(&state->wanted);
-	age_recipients_destroy(&state->recipients);
-}
+struct fixing {
+	const struct config *config;
+	int store_dirfd;
+	const struct vars_fix_options *options;
+	struct roster *roster;
+	struct sops_keyring keyring;
+	bool is_loaded;  /* the keyring */
+	bool is_open;    /* it has opened a document */
+	bool has_plugin; /* it holds a key of a plugin of age */
+	const struct report *report;
+	const struct vars_location *locations; /* of this batch */
+	struct mending *mendings;
+	size_t rest;        /* what is left of the batch for all threads begins here */
+	size_t done, total; /* of the whole run: before the batch, and all */
+};
 
-static int folder_open(int store_dirfd, const struct vars_location *location,
-		       struct secret_state *state, struct error *err)
-{
-	_cleanup_free_ char *folder = NULL;
-	char *slash;
-
-	state->path = vars_location_path(location);
-	folder = state->path ? strdup(state->path) : NULL;
-	slash = folder ? strrchr(folder, '/') : NULL;
-	if (!slash)
-		return error_no_memory(err);
-	*slash = '\0';
-	state->dirfd = openat(store_dirfd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (state->dirfd < 0 && errno == ENOENT)
-		return error_set(err, VMCRED_MISSING, "there is no %s", state->path);
-	return state->dirfd < 0 ? error_set_errno(err, errno, "opening %s", folder) : 0;
-}
-
-static int document_read(struct secret_state *state, struct error *err)
-{
-	_cleanup_secret_ struct secret text = {0};
-	int r = file_read_secret(state->dirfd, "secret", VARS_DOCUMENT_SIZE_MAX, &text, err);
-
-	if (r == 0)
-		r = sops_document_read(sops_store_named("binary"), &text, state->path,
-				       &state->document, err);
-	return r;
-}
-
-/* The machines that the location is for, if it is deployed. `all` has room for every machine. */
-static char *const *location_machines(const struct config *config,
-				      const struct vars_location *location, char **all)
-{
-	if (!location->generator || !location->file->deploy)
-		return NULL;
-	if (location->machine) {
-		all[0] = config_machine_find(config, location->machine)->name;
-		all[1] = NULL;
-		return all;
-	}
-	if (location->generator->machines && location->generator->machines[0])
-		return location->generator->machines;
-	for (size_t i = 0; i < config->machine_count; i++)
-		all[i] = config->machines[i].name;
-	all[config->machine_count] = NULL;
-	return all;
-}
-
-/* `writer` is the user for whom a secret is because they make it, or NULL. */
-static int access_want(const struct config *config, int store_dirfd,
-		       const struct vars_location *location, const struct vars_departing *departing,
-		       const char *writer, struct secret_state *state, struct error *err)
-{
-	_cleanup_free_ char **all = calloc(config->machine_count + 2, sizeof(char *));
-	_cleanup_access_ struct access declared = {0};
-	int r;
-
-	if (!all)
-		return error_no_memory(err);
-	r = access_declared(config, store_dirfd, location_machines(config, location, all), writer,
-			    &declared, err);
-	for (int kind = 0; r == 0 && kind < STORE_KINDS; kind++)
-		r = access_keep(store_dirfd, &declared, (enum store_kind)kind, departing,
-				&state->wanted, err);
-	/* Users and groups that it was given to besides. Machines are the declaration's alone. */
-	if (r == 0)
-		r = access_keep(store_dirfd, &state->is, STORE_USERS, departing, &state->wanted,
-				err);
-	if (r == 0)
-		r = access_keep(store_dirfd, &state->is, STORE_GROUPS, departing, &state->wanted,
-				err);
-	return r < 0 ? r
-		     : access_recipients(store_dirfd, &state->wanted, departing, &state->recipients,
-					 err);
-}
-
-static int state_read(const struct config *config, int store_dirfd,
-		      const struct vars_location *location, const struct vars_departing *departing,
+static int state_read(const struct fixing *fixing, const struct vars_location *location,
 		      struct secret_state *state, struct error *err)
 {
-	int r = folder_open(store_dirfd, location, state, err);
+	int r = secret_state_open(fixing->store_dirfd, location, false, state, err);
 
 	if (r == 0)
-		r = document_read(state, err);
-	if (r == 0)
-		r = access_read(state->dirfd, &state->is, err);
-	return r < 0 ? r : access_want(config, store_dirfd, location, departing, NULL, state, err);
+		r = secret_state_document_read(state, err);
+	return r < 0 ? r
+		     : secret_state_readers_find(fixing->config, fixing->roster, location, NULL,
+						 state, err);
 }
 
-static bool recipients_have(const struct age_recipients *recipients, const char *text)
+/* Whether it would be for somebody, and can be encrypted to them. */
+static int readers_check(const struct fixing *fixing, const struct secret_state *state,
+			 struct error *err)
 {
-	for (size_t i = 0; i < recipients->count; i++) {
-		if (strcmp(age_recipient_text(recipients->items[i]), text) == 0)
-			return true;
+	if (state->keys.count == 0) {
+		error_set(err, VMCRED_USAGE, "%s would be for nobody", state->path);
+		return error_hint(err, "register a user first: `vmcred user add`");
 	}
-	return false;
-}
-
-/* How many recipients the document lacks, and has too many. Keys that are no recipients of age are
- * kept when it is rewritten, and not counted. */
-static void recipients_count(const struct secret_state *state, size_t *lacking, size_t *excess)
-{
-	const struct sops_policy *policy = sops_document_policy(state->document);
-	size_t kept = 0;
-
-	*excess = 0;
-	for (size_t i = 0; i < policy->group_count; i++) {
-		for (size_t j = 0; j < policy->groups[i].count; j++) {
-			const struct sops_key *key = &policy->groups[i].keys[j];
-			bool wanted = key->type == SOPS_KEY_AGE &&
-				      recipients_have(&state->recipients, key->text);
-
-			kept += wanted;
-			*excess += key->type == SOPS_KEY_AGE && !wanted;
-		}
-	}
-	*lacking = state->recipients.count -
-		   (kept < state->recipients.count ? kept : state->recipients.count);
-}
-
-/* Returns 1 if something is not as it should be; `*detail` says what. */
-static int state_compare(const struct secret_state *state, char **detail, struct error *err)
-{
-	size_t lacking, excess;
-
-	recipients_count(state, &lacking, &excess);
-	if (lacking == 0 && excess == 0 && access_equal(&state->is, &state->wanted))
-		return 0;
-	if (lacking == 0 && excess == 0) {
-		*detail = strdup("links only");
-		return *detail ? 1 : error_no_memory(err);
-	}
-	if (asprintf(detail, "%zu recipient%s to add, %zu to remove", lacking,
-		     lacking == 1 ? "" : "s", excess) < 0) {
-		*detail = NULL;
-		return error_no_memory(err);
-	}
-	return 1;
-}
-
-/* A public certificate of the kind tls. */
-static int certificate_check(int store_dirfd, const struct vars_location *location,
-			     enum vars_fault *fault, char **detail, struct error *err)
-{
-	_cleanup_free_ char *path = vars_location_path(location), *text = NULL;
-	_cleanup_certificate_ X509 *certificate = NULL;
-	size_t size = 0;
-	int r = path ? file_read_text(store_dirfd, path, CERTIFICATE_SIZE_MAX, &text, &size, err)
-		     : error_no_memory(err);
-
-	if (r == 0)
-		r = certificate_read(span_of(text, size), &certificate, err);
-	if (r < 0)
-		return error_wrap(err, "%s", path ? path : "");
-	if (X509_cmp_current_time(X509_get0_notAfter(certificate)) > 0)
-		return 0;
-	*fault = VARS_EXPIRED;
-	*detail = strdup("the certificate has expired");
-	return *detail ? 0 : error_no_memory(err);
-}
-
-static bool is_certificate(const struct vars_location *location)
-{
-	for (size_t i = 0; i < location->generator->file_count; i++) {
-		const struct config_kind *kind = &location->generator->files[i].kind;
-
-		if (kind->type == CONFIG_KIND_TLS && kind->public_file &&
-		    strcmp(kind->public_file, location->file->name) == 0)
-			return !location->file->secret;
-	}
-	return false;
-}
-
-static int readers_check(const struct config *config, int store_dirfd,
-			 const struct vars_location *location, enum vars_fault *fault,
-			 char **detail, struct error *err)
-{
-	__attribute__((cleanup(state_destroy))) struct secret_state state = {.dirfd = -1};
-	const struct vars_departing nobody = {0};
-	int r = state_read(config, store_dirfd, location, &nobody, &state, err);
-
-	if (r == 0)
-		r = state_compare(&state, detail, err);
-	if (r == 1)
-		*fault = VARS_READERS;
-	return r < 0 ? r : 0;
-}
-
-int vars_check(const struct config *config, int store_dirfd, const struct vars_location *location,
-	       enum vars_fault *fault, char **detail, struct error *err)
-{
-	int r = vars_store_has(store_dirfd, location, err);
-
-	*detail = NULL;
-	*fault = VARS_FINE;
-	if (r < 0)
-		return r;
-	if (r == 0) {
-		*fault = VARS_NOT_THERE;
-		return 0;
-	}
-	r = vars_validation_changed(store_dirfd, location->machine, location->generator, err);
-	if (r != 0) {
-		*fault = VARS_OUTDATED;
-		return r < 0 ? r : 0;
-	}
-	if (location->file->secret)
-		return readers_check(config, store_dirfd, location, fault, detail, err);
-	return is_certificate(location)
-		       ? certificate_check(store_dirfd, location, fault, detail, err)
+	return access_gpg_check(&state->wanted, fixing->roster, err) < 0
+		       ? error_wrap(err, "%s", state->path)
 		       : 0;
 }
 
-static int document_rewrite(const struct secret_state *state, int store_dirfd,
-			    vars_identities_fn identities, void *data, struct error *err)
+static bool document_has_pgp(const struct sops_document *document)
 {
-	struct sops_keyring keyring = {0};
+	const struct sops_policy *policy = sops_document_policy(document);
+
+	for (size_t i = 0; i < policy->group_count; i++) {
+		for (size_t j = 0; j < policy->groups[i].count; j++) {
+			if (policy->groups[i].keys[j].type == SOPS_KEY_PGP)
+				return true;
+		}
+	}
+	return false;
+}
+
+static int secret_decide(const struct fixing *fixing, const struct vars_location *location,
+			 struct mending *mending, struct error *err)
+{
+	_cleanup_secret_state_ struct secret_state state = SECRET_STATE_NONE;
+	struct secret_difference difference = {0};
+	int r = state_read(fixing, location, &state, err);
+
+	/* What is not there is generate's business. */
+	if (r == -(int)VMCRED_MISSING && !state.document) {
+		error_clear(err);
+		return 0;
+	}
+	if (r == 0)
+		r = secret_state_compare(&state, &difference, err);
+	if (r < 0 || !secret_difference_is_some(&difference))
+		return r;
+	mending->what =
+		difference.lacking > 0 || difference.excess > 0 ? MEND_DOCUMENT : MEND_LINKS;
+	mending->had_pgp = document_has_pgp(state.document);
+	mending->detail = secret_difference_text(&difference);
+	if (!mending->detail)
+		return error_no_memory(err);
+	return readers_check(fixing, &state, err);
+}
+
+static void file_decide(void *context, size_t index)
+{
+	const struct fixing *fixing = context;
+	const struct vars_location *location = &fixing->locations[index];
+	struct mending *mending = &fixing->mendings[index];
+
+	if (location->generator && !location->file->secret)
+		return;
+	if (secret_decide(fixing, location, mending, &mending->err) < 0)
+		mending->what = MEND_NOTHING;
+}
+
+/* Keys of types that cannot be used here stay in the document. */
+static int unsupported_add(const struct sops_policy *before, struct sops_key_group *group,
+			   struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; before->group_count == 1 && i < before->groups[0].count; i++) {
+		const struct sops_key *key = &before->groups[0].keys[i];
+
+		if (r == 0 && !sops_key_type_is_supported(key->type))
+			r = sops_key_group_add(group, key->type, span_of_text(key->text), err);
+	}
+	return r;
+}
+
+static int policy_make(const struct secret_state *state, struct sops_policy *policy,
+		       struct error *err)
+{
+	struct sops_key_group *group = sops_policy_group_add(policy, err);
+	int r = group ? 0 : -(int)err->code;
+
+	for (size_t i = 0; r == 0 && i < state->keys.count; i++)
+		r = sops_key_group_add(group, state->keys.keys[i].type,
+				       span_of_text(state->keys.keys[i].text), err);
+	return r < 0 ? r : unsupported_add(sops_document_policy(state->document), group, err);
+}
+
+static int document_rewrite(const struct fixing *fixing, const struct secret_state *state,
+			    struct error *err)
+{
 	_cleanup_sops_policy_ struct sops_policy policy = {0};
 	_cleanup_secret_ struct secret text = {0};
-	int r = identities(&keyring.identities, data, err);
+	int r = policy_make(state, &policy, err);
 
 	if (r == 0)
-		r = sops_policy_for_age(&policy, &state->recipients, err);
-	if (r == 0)
-		r = sops_document_keys_update(state->document, &policy, 0, &keyring, err);
+		r = sops_document_keys_update(state->document, &policy, 0, &fixing->keyring, err);
 	if (r == 0)
 		r = sops_document_write(state->document, sops_store_named("binary"), NULL, &text,
 					err);
 	return r < 0 ? r
-		     : placing_file(store_dirfd, state->dirfd, "secret", secret_span(&text), err);
+		     : placing_file(fixing->store_dirfd, state->dirfd, "secret", secret_span(&text),
+				    err);
 }
 
-int vars_fix(const struct config *config, int store_dirfd, const struct vars_location *location,
-	     const struct vars_departing *departing, vars_identities_fn identities, void *data,
-	     char **detail, struct error *err)
+static int secret_mend(const struct fixing *fixing, const struct vars_location *location,
+		       const struct mending *mending, struct error *err)
 {
-	__attribute__((cleanup(state_destroy))) struct secret_state state = {.dirfd = -1};
-	size_t lacking, excess;
-	int r = state_read(config, store_dirfd, location, departing, &state, err);
+	_cleanup_secret_state_ struct secret_state state = SECRET_STATE_NONE;
+	int r = state_read(fixing, location, &state, err);
 
-	*detail = NULL;
 	if (r == 0)
-		r = state_compare(&state, detail, err);
-	if (r <= 0)
-		return r;
-	if (state.recipients.count == 0) {
-		error_set(err, VMCRED_USAGE, "%s would be for nobody", state.path);
-		return error_hint(err, "register a user first: `vmcred user add`");
+		r = access_links_add(state.dirfd, store_up(location), &state.wanted, err);
+	if (r == 0 && mending->what == MEND_DOCUMENT)
+		r = document_rewrite(fixing, &state, err);
+	return r < 0 ? r : access_links_remove(state.dirfd, &state.wanted, err);
+}
+
+static void file_mend(void *context, size_t index)
+{
+	const struct fixing *fixing = context;
+	struct mending *mending = &fixing->mendings[index];
+
+	if (mending->what != MEND_NOTHING)
+		(void)secret_mend(fixing, &fixing->locations[index], mending, &mending->err);
+}
+
+/* In order. */
+static void mendings_tell(const struct fixing *fixing, size_t count)
+{
+	const struct vars_fix_options *options = fixing->options;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct mending *mending = &fixing->mendings[i];
+
+		if (mending->err.text)
+			options->failed(&fixing->locations[i], &mending->err, options->data);
+		else if (mending->what != MEND_NOTHING)
+			options->fixed(&fixing->locations[i], mending->detail, options->data);
 	}
-	recipients_count(&state, &lacking, &excess);
-	r = access_links_add(state.dirfd, store_up(location), &state.wanted, err);
-	if (r == 0 && (lacking > 0 || excess > 0))
-		r = document_rewrite(&state, store_dirfd, identities, data, err);
+}
+
+/*
+ * An identity may be locked with a passphrase, or gpg's: until a first document was opened, they
+ * are opened one after the other, by the caller's thread, so that a person is asked once. Tokens
+ * behind plugins of age are asked one after the other always. Returns what is left for all threads.
+ */
+static size_t one_by_one_mend(struct fixing *fixing, size_t count)
+{
+	size_t i = 0;
+
+	for (; i < count && (!fixing->is_open || fixing->has_plugin); i++) {
+		const struct mending *mending = &fixing->mendings[i];
+
+		file_mend(fixing, i);
+		if (mending->what == MEND_DOCUMENT && !mending->err.text)
+			fixing->is_open = true;
+	}
+	return i;
+}
+
+/* Before the document at `index` is opened, which may be for a PGP key of this user alone. */
+static int identities_load(struct fixing *fixing, size_t index, struct error *err)
+{
+	const struct vars_fix_options *options = fixing->options;
+	const struct age_identities *loaded = NULL;
+	int r = options->identities(&loaded, options->data, err);
+
+	if (r == -(int)VMCRED_MISSING && fixing->mendings[index].had_pgp) {
+		error_clear(err);
+		loaded = NULL;
+		r = 0;
+	}
+	if (r < 0)
+		return r;
+	fixing->is_loaded = true;
+	fixing->keyring.identities = loaded;
+	for (size_t i = 0; loaded && i < loaded->count; i++)
+		fixing->has_plugin |= age_identity_is_plugin(loaded->items[i]);
+	return 0;
+}
+
+static void rest_mend(void *context, size_t index)
+{
+	const struct fixing *fixing = context;
+
+	file_mend(context, fixing->rest + index);
+}
+
+static void rest_watch(void *context, size_t done)
+{
+	const struct fixing *fixing = context;
+
+	report_progress(fixing->report, fixing->done + fixing->rest + done, fixing->total);
+}
+
+/* What is before the first document that no identity could be loaded for is mended all the same, as
+ * it would be one after the other. */
+static int batch_mend(struct fixing *fixing, size_t count, struct error *err)
+{
+	size_t first = 0;
+	int r = 0;
+
+	while (first < count && fixing->mendings[first].what != MEND_DOCUMENT)
+		first++;
+	if (first < count && !fixing->is_loaded)
+		r = identities_load(fixing, first, err);
+	if (r < 0)
+		count = first;
+	fixing->rest = first < count || r < 0 ? one_by_one_mend(fixing, count) : 0;
+	pool_run_watched(count - fixing->rest, rest_mend, rest_watch, fixing);
+	mendings_tell(fixing, count);
+	return r;
+}
+
+static void mendings_release(struct fixing *fixing)
+{
+	for (size_t i = 0; i < WALK_BATCH; i++) {
+		free(fixing->mendings[i].detail);
+		error_clear(&fixing->mendings[i].err);
+	}
+	memset(fixing->mendings, 0, WALK_BATCH * sizeof(*fixing->mendings));
+}
+
+static int walk_fix(struct fixing *fixing, const struct walk *walk, struct error *err)
+{
+	int r = 0;
+
+	fixing->total = walk->count;
+	for (size_t at = 0; r == 0 && at < walk->count; at += WALK_BATCH) {
+		size_t left = walk->count - at, count = left < WALK_BATCH ? left : WALK_BATCH;
+
+		report_progress(fixing->report, at, walk->count);
+		fixing->locations = &walk->locations[at];
+		fixing->done = at;
+		pool_run(count, file_decide, fixing);
+		r = batch_mend(fixing, count, err);
+		mendings_release(fixing);
+	}
+	report_progress(fixing->report, walk->count, walk->count);
+	return r;
+}
+
+int vars_fix(const struct config *config, int store_dirfd, const struct vars_fix_options *options,
+	     const struct report *report, struct error *err)
+{
+	_cleanup_roster_ struct roster *roster = NULL;
+	_cleanup_walk_ struct walk walk = {0};
+	_cleanup_free_ struct mending *mendings = calloc(WALK_BATCH, sizeof(*mendings));
+	struct fixing fixing = {
+		.config = config,
+		.store_dirfd = store_dirfd,
+		.options = options,
+		.report = report,
+		.keyring = {.gpg = sops_gpg()},
+		.mendings = mendings,
+	};
+	int r;
+
+	if (!mendings)
+		return error_no_memory(err);
+	r = roster_create(store_dirfd, &options->departing, &roster, err);
+	fixing.roster = roster;
 	if (r == 0)
-		r = access_links_remove(state.dirfd, &state.wanted, err);
-	return r < 0 ? r : 1;
+		r = walk_plan(config, store_dirfd, options->machines, &walk, err);
+	return r < 0 ? r : walk_fix(&fixing, &walk, err);
 }
 
 int vars_set(const struct config *config, int store_dirfd, const struct vars_location *location,
 	     const char *writer, struct span plaintext, struct error *err)
 {
-	__attribute__((cleanup(state_destroy))) struct secret_state state = {.dirfd = -1};
+	_cleanup_secret_state_ struct secret_state state = SECRET_STATE_NONE;
+	_cleanup_roster_ struct roster *roster = NULL;
+	const struct sops_keyring keyring = {.gpg = sops_gpg()};
 	_cleanup_secret_ struct secret document = {0};
-	const struct vars_departing nobody = {0};
-	_cleanup_free_ char *folder = NULL;
-	char *slash;
-	int r;
+	int r = secret_state_open(store_dirfd, location, true, &state, err);
 
-	state.path = vars_location_path(location);
-	folder = state.path ? strdup(state.path) : NULL;
-	slash = folder ? strrchr(folder, '/') : NULL;
-	if (!slash)
-		return error_no_memory(err);
-	*slash = '\0';
-	state.dirfd = dir_make(store_dirfd, folder, 0755, err);
-	if (state.dirfd < 0)
-		return state.dirfd;
+	if (r < 0)
+		return r;
 	if (!location->file->secret)
 		return placing_file(store_dirfd, state.dirfd, "value", plaintext, err);
-	r = access_read(state.dirfd, &state.is, err);
+	r = roster_create(store_dirfd, NULL, &roster, err);
 	if (r == 0)
-		r = access_want(config, store_dirfd, location, &nobody, writer, &state, err);
-	if (r == 0 && state.recipients.count == 0)
+		r = secret_state_readers_find(config, roster, location, writer, &state, err);
+	if (r == 0 && state.keys.count == 0)
 		r = error_set(err, VMCRED_USAGE, "%s would be for nobody", state.path);
+	if (r == 0 && access_gpg_check(&state.wanted, roster, err) < 0)
+		r = error_wrap(err, "%s", state.path);
 	if (r == 0)
-		r = sops_binary_encrypt(plaintext, &state.recipients, &document, err);
+		r = sops_binary_encrypt(plaintext, &state.keys, &keyring, &document, err);
 	if (r == 0)
 		r = access_links_add(state.dirfd, store_up(location), &state.wanted, err);
 	if (r == 0)

@@ -11,13 +11,13 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
-#include "sops/sops.h"
 #include "vars/placing.h"
+#include "vars/roster.h"
 
 /* Who may read a value, and to what it is encrypted for them. */
 struct audience {
 	struct access access;
-	struct age_recipients recipients;
+	struct sops_key_group keys; /* the roster's */
 };
 
 struct writing {
@@ -31,6 +31,10 @@ struct writing {
 
 int stage_begin(struct stage *stage, struct error *err)
 {
+	int r = roster_create(stage->store_dirfd, NULL, &stage->roster, err);
+
+	if (r < 0)
+		return r;
 	stage->dirfd = placing_begin(stage->store_dirfd, "files", &stage->name, err);
 	return stage->dirfd < 0 ? stage->dirfd : 0;
 }
@@ -41,9 +45,7 @@ void stage_end(struct stage *stage)
 		placing_abandon(stage->store_dirfd, stage->name);
 	free(stage->name);
 	cleanup_close_fd(&stage->dirfd);
-	pthread_mutex_destroy(&stage->lock);
-	access_destroy(&stage->access);
-	age_recipients_destroy(&stage->recipients);
+	roster_destroy(&stage->roster);
 }
 
 void staged_name(const struct staged *staged, char name[STAGED_NAME_SIZE])
@@ -54,7 +56,7 @@ void staged_name(const struct staged *staged, char name[STAGED_NAME_SIZE])
 static void audience_destroy(struct audience *audience)
 {
 	access_destroy(&audience->access);
-	age_recipients_destroy(&audience->recipients);
+	access_keys_destroy(&audience->keys);
 }
 
 static void writing_destroy(struct writing *writing)
@@ -64,109 +66,21 @@ static void writing_destroy(struct writing *writing)
 	cleanup_close_fd(&writing->parent_dirfd);
 }
 
-/* After a failure who needs them next tries again, and tells it for its own file. */
-static int readers_find(struct stage *stage, struct error *err)
-{
-	int r = 0;
-
-	pthread_mutex_lock(&stage->lock);
-	if (!stage->has_readers) {
-		access_destroy(&stage->access);
-		age_recipients_destroy(&stage->recipients);
-		r = access_declared(stage->config, stage->store_dirfd, NULL, stage->writer,
-				    &stage->access, err);
-		if (r == 0)
-			r = access_recipients(stage->store_dirfd, &stage->access, NULL,
-					      &stage->recipients, err);
-		stage->has_readers = r == 0;
-	}
-	pthread_mutex_unlock(&stage->lock);
-	return r;
-}
-
-static int names_compare(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* Sorted, each once. Not by access_add(): a shared secret may be for thousands of machines. */
-static int machines_add(char *const *names, struct access *access, struct error *err)
-{
-	size_t count = config_texts_count(names), kept = 0;
-	_cleanup_free_ const char **sorted = calloc(count + 1, sizeof(char *));
-	char **copies = calloc(count + 1, sizeof(char *));
-
-	access->names[STORE_MACHINES] = copies;
-	if (!sorted || !copies)
-		return error_no_memory(err);
-	for (size_t i = 0; i < count; i++)
-		sorted[i] = names[i];
-	qsort(sorted, count, sizeof(char *), names_compare);
-	for (size_t i = 0; i < count; i++) {
-		if (kept > 0 && strcmp(copies[kept - 1], sorted[i]) == 0)
-			continue;
-		copies[kept] = strdup(sorted[i]);
-		if (!copies[kept++])
-			return error_no_memory(err);
-	}
-	return 0;
-}
-
-static int access_unite(struct access *to, const struct access *from, struct error *err)
-{
-	int r = 0;
-
-	for (int i = 0; r == 0 && i < STORE_KINDS; i++) {
-		char **name = from->names[i];
-
-		for (; r == 0 && name && *name; name++)
-			r = access_add(to, (enum store_kind)i, *name, err);
-	}
-	return r;
-}
-
-static int recipients_add(struct age_recipients *to, const struct age_recipients *from,
-			  struct error *err)
-{
-	const size_t own = to->count;
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < from->count; i++) {
-		const char *text = age_recipient_text(from->items[i]);
-		size_t j = 0;
-
-		while (j < own && strcmp(age_recipient_text(to->items[j]), text) != 0)
-			j++;
-		if (j == own)
-			r = age_recipients_add(to, span_of_text(text), err);
-	}
-	return r;
-}
-
 /* Those that the declaration has, and those that `given` has, unless it is NULL. */
 static int audience_find(const struct writing *writing, bool deploy, const struct access *given,
 			 struct audience *audience, struct error *err)
 {
-	struct stage *stage = writing->stage;
-	const int store_dirfd = stage->store_dirfd;
-	int r = 0;
+	const struct stage *stage = writing->stage;
+	int r = access_declared(stage->config, stage->roster, deploy ? writing->machines : NULL,
+				stage->writer, &audience->access, err);
 
-	if (deploy)
-		r = machines_add(writing->machines, &audience->access, err);
+	for (int kind = 0; r == 0 && given && kind < STORE_KINDS; kind++)
+		r = access_add(&audience->access, (enum store_kind)kind, given->names[kind], err);
 	if (r == 0)
-		r = access_recipients(store_dirfd, &audience->access, NULL, &audience->recipients,
-				      err);
+		r = access_keys(&audience->access, stage->roster, &audience->keys, err);
 	if (r == 0)
-		r = readers_find(stage, err);
-	if (r == 0)
-		r = access_unite(&audience->access, &stage->access, err);
-	if (r == 0)
-		r = recipients_add(&audience->recipients, &stage->recipients, err);
-	if (r == 0 && given)
-		r = access_unite(&audience->access, given, err);
-	if (r == 0 && given)
-		r = access_recipients(store_dirfd, given, NULL, &audience->recipients, err);
-	if (r < 0 || audience->recipients.count > 0)
+		r = access_gpg_check(&audience->access, stage->roster, err);
+	if (r < 0 || audience->keys.count > 0)
 		return r;
 	error_set(err, VMCRED_USAGE,
 		  "it would be for nobody: no machine gets it, and there is no user");
@@ -182,7 +96,7 @@ static int audiences_find(struct writing *writing, struct error *err)
 		const struct config_file *file = &generator->files[i];
 		struct audience *audience = &writing->audiences[file->deploy];
 
-		if (!file->secret || audience->recipients.count > 0)
+		if (!file->secret || audience->keys.count > 0)
 			continue;
 		if (audience_find(writing, file->deploy, NULL, audience, err) < 0)
 			return error_wrap(err, "%s/%s", generator->name, file->name);
@@ -216,7 +130,7 @@ static int file_audience(const struct writing *writing, const struct config_file
 	folder = path_join(writing->staged->generator->name, file->name);
 	if (!folder)
 		return error_no_memory(err);
-	r = access_given(writing->stage->store_dirfd, writing->parent_dirfd, folder, &given, err);
+	r = access_given(writing->parent_dirfd, folder, writing->stage->roster, &given, err);
 	if (r < 0 || access_is_within(&given, &(*audience)->access))
 		return r;
 	*audience = own;
@@ -268,12 +182,13 @@ static int secret_write(const struct writing *writing, int dirfd, const struct v
 	const struct vars_location location = {writing->staged->machine, writing->staged->generator,
 					       value->file};
 	__attribute__((cleanup(audience_destroy))) struct audience own = {0};
+	const struct sops_keyring keyring = {.gpg = sops_gpg()};
 	_cleanup_secret_ struct secret document = {0};
 	const struct audience *audience;
 	int r = file_audience(writing, value->file, &own, &audience, err);
 
 	if (r == 0)
-		r = sops_binary_encrypt(secret_span(&value->plaintext), &audience->recipients,
+		r = sops_binary_encrypt(secret_span(&value->plaintext), &audience->keys, &keyring,
 					&document, err);
 	if (r == 0)
 		r = file_put(dirfd, "secret", secret_span(&document), err);

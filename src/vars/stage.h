@@ -7,29 +7,23 @@
 #ifndef VMCRED_VARS_STAGE_H
 #define VMCRED_VARS_STAGE_H
 
-#include <pthread.h>
-
 #include "vars/store.h"
 
 /*
  * Where a run's files are staged: a folder that whoever takes the store's lock next removes, if the
- * run cannot. And who may read what is written, beside the machines: the same for all of a run, so
- * it is found once, when it is first needed, by whichever thread needs it.
+ * run cannot.
  */
 struct stage {
 	const struct config *config;
 	int store_dirfd;
-	const char *writer;               /* vars_writer_find() */
-	char *name;                       /* owned; the folder's */
-	int dirfd;                        /* owned */
-	pthread_mutex_t lock;             /* until the readers are found */
-	bool has_readers;                 /* they are found */
-	struct access access;             /* owned */
-	struct age_recipients recipients; /* owned */
+	const char *writer;    /* vars_writer_find() */
+	char *name;            /* owned; the folder's */
+	int dirfd;             /* owned */
+	struct roster *roster; /* owned; those who may read what is written */
 };
 
-/* `*stage` starts as {.config = …, .store_dirfd = …, .dirfd = -1, .lock =
- * PTHREAD_MUTEX_INITIALIZER}; those and the writer are borrowed. */
+/* `*stage` starts as {.config = …, .store_dirfd = …, .dirfd = -1}; those and the writer are
+ * borrowed. */
 int stage_begin(struct stage *stage, struct error *err);
 
 /* Removes the folder with all that was not shown. */

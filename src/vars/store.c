@@ -63,6 +63,7 @@ int vars_store_read(int store_dirfd, const struct vars_location *location,
 		    struct error *err)
 {
 	_cleanup_free_ char *path = vars_location_path(location);
+	const struct sops_keyring keyring = {.identities = identities};
 	_cleanup_secret_ struct secret text = {0};
 	int r;
 
@@ -78,5 +79,5 @@ int vars_store_read(int store_dirfd, const struct vars_location *location,
 		secret_move(value, &text);
 		return 0;
 	}
-	return sops_binary_decrypt(secret_span(&text), path, identities, value, err);
+	return sops_binary_decrypt(secret_span(&text), path, &keyring, value, err);
 }

@@ -7,6 +7,8 @@
 
 #include "vars/vars.h"
 
+struct roster; /* vars/roster.h */
+
 #define STORE_HASH_NAME ".validation-hash" /* as clan has it */
 
 /* The folder that holds a machine's generators, or the shared ones (NULL): "vars/per-machine/M",
@@ -23,9 +25,12 @@ const char *store_kind_folder(enum store_kind kind);
 /* "sops/<kind>/<name>". NULL without memory; the caller frees it. */
 char *store_member_path(enum store_kind kind, const char *name);
 
-/* Adds the recipients of a machine or a user. VMCRED_MISSING: there is no key.json. */
+/* Adds the keys of a machine or a user. VMCRED_MISSING: there is no key.json. */
 int store_key_read(int store_dirfd, enum store_kind kind, const char *name,
-		   struct age_recipients *recipients, struct error *err);
+		   struct sops_key_group *keys, struct error *err);
+
+/* The error for a machine or a user without a key. */
+int store_no_key(enum store_kind kind, const char *name, struct error *err);
 
 /* The names in a folder that have no '.' at their beginning, sorted, NULL-terminated; empty where
  * there is no such folder. The caller frees it with config_texts_free(). */
@@ -46,35 +51,38 @@ int access_read(int secret_dirfd, struct access *access, struct error *err);
 
 /* What the declaration gives: the machines (NULL-terminated; may be NULL), and the default groups,
  * or all users where it says nothing of groups. `writer`, who makes the secret, may be NULL. */
-int access_declared(const struct config *config, int store_dirfd, char *const *machines,
+int access_declared(const struct config *config, struct roster *roster, char *const *machines,
 		    const char *writer, struct access *access, struct error *err);
 
-/* Adds those of `from` that count. */
-int access_keep(int store_dirfd, const struct access *from, enum store_kind kind,
-		const struct vars_departing *departing, struct access *to, struct error *err);
+/* Adds those of `from` that count (roster_has()): a link to somebody who is not there any more
+ * gives nothing to anybody. */
+int access_keep(const struct access *from, enum store_kind kind, struct roster *roster,
+		struct access *to, struct error *err);
 
 /* Adds the users and groups that the secret in `folder` was given to by its links; machines are the
  * declaration's alone. A folder that is not there gives nothing. */
-int access_given(int store_dirfd, int folder_dirfd, const char *folder, struct access *access,
+int access_given(int dirfd, const char *folder, struct roster *roster, struct access *access,
 		 struct error *err);
 
 bool access_equal(const struct access *a, const struct access *b);
 bool access_has(const struct access *access, enum store_kind kind, const char *name);
-int access_add(struct access *access, enum store_kind kind, const char *name, struct error *err);
 void access_destroy(struct access *access);
 
-/* Whether a link to it gives anything: it is there, and not `departing` (which may be NULL). */
-bool access_counts(int store_dirfd, enum store_kind kind, const char *name,
-		   const struct vars_departing *departing);
+/* Adds copies of the names that are not there yet. */
+int access_add(struct access *access, enum store_kind kind, char *const *names, struct error *err);
 
-/* Adds all recipients, each once; for groups those of their members that count. */
-int access_recipients(int store_dirfd, const struct access *access,
-		      const struct vars_departing *departing, struct age_recipients *recipients,
-		      struct error *err);
+/*
+ * The keys of all of them, each once; for groups those of their members. The list is the caller's
+ * (access_keys_destroy()), the keys in it are the roster's.
+ */
+int access_keys(const struct access *access, struct roster *roster, struct sops_key_group *keys,
+		struct error *err);
+void access_keys_destroy(struct sops_key_group *keys);
 
-/* Whether anybody is in the group but who departs: 1, 0, or a negative code. */
-int access_group_stays(int store_dirfd, const char *group, const struct vars_departing *departing,
-		       struct error *err);
+#define _cleanup_access_keys_ __attribute__((cleanup(access_keys_destroy)))
+
+/* Whether gpg has all their PGP keys (vars/roster.h); for those who encrypt to them. */
+int access_gpg_check(const struct access *access, struct roster *roster, struct error *err);
 
 /*
  * Makes the links of the folder what `access` says, in two steps: what is encrypted anew between
@@ -83,5 +91,9 @@ int access_group_stays(int store_dirfd, const char *group, const struct vars_dep
 int access_links_add(int secret_dirfd, const char *up, const struct access *access,
 		     struct error *err);
 int access_links_remove(int secret_dirfd, const struct access *access, struct error *err);
+
+/* The names of the machines whose own keys are in the store, sorted, NULL-terminated. The caller
+ * frees it with config_texts_free(). */
+int store_machine_keys_list(int store_dirfd, char ***machines, struct error *err);
 
 #endif

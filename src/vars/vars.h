@@ -23,6 +23,7 @@
 #include "base/report.h"
 #include "base/secret.h"
 #include "config/config.h"
+#include "sops/sops.h"
 
 /* systemd takes no larger credential: systemd.exec(5), LoadCredential=. */
 #define VARS_SECRET_SIZE_MAX ((size_t)1024 * 1024)
@@ -94,10 +95,15 @@ enum store_kind {
 /* "machine", "user", "group" */
 const char *store_kind_word(enum store_kind kind);
 
-/* Registers the public key of a machine or a user. A different one that is there already is
+/* Adds a public key to a list, if it is one: an age recipient, or a PGP key's fingerprint.
+ * VMCRED_USAGE: it is not. */
+int store_key_add(struct sops_key_group *keys, enum sops_key_type type, const char *text,
+		  struct error *err);
+
+/* Registers the public keys of a machine or a user. Different ones that are there already are
  * replaced with `force` only. */
-int store_key_write(int store_dirfd, enum store_kind kind, const char *name, const char *public_key,
-		    bool force, struct error *err);
+int store_keys_write(int store_dirfd, enum store_kind kind, const char *name,
+		     const struct sops_key_group *keys, bool force, struct error *err);
 int vars_store_machine_add(int store_dirfd, const char *machine, const char *public_key, bool force,
 			   struct error *err);
 
@@ -211,9 +217,6 @@ typedef int (*vars_each_fn)(const struct vars_location *location, void *data, st
 int vars_each(const struct config *config, char *const *machines, vars_each_fn each, void *data,
 	      struct error *err);
 
-/* The same for the machines' own keys that are in the store. */
-int vars_machine_keys_each(int store_dirfd, vars_each_fn each, void *data, struct error *err);
-
 /* What is not as the declaration has it. */
 enum vars_fault {
 	VARS_FINE,
@@ -223,10 +226,17 @@ enum vars_fault {
 	VARS_EXPIRED,  /* a certificate of the kind tls */
 };
 
-/* Looks at one file, without decrypting anything. Returns 0 and the fault. `*detail` says more, for
- * a person, or is NULL; the caller frees it. */
-int vars_check(const struct config *config, int store_dirfd, const struct vars_location *location,
-	       enum vars_fault *fault, char **detail, struct error *err);
+/* Called for each file that was looked at. `detail` says more, for a person, or is NULL. */
+typedef void (*vars_checked_fn)(const struct vars_location *location, enum vars_fault fault,
+				const char *detail, void *data);
+
+/*
+ * Looks at the files that are declared for the machines, as vars_each(), and behind them at the
+ * machines' own keys that are in the store. Nothing is decrypted. Many files are looked at at the
+ * same time; `checked` is called from the caller's thread, in order.
+ */
+int vars_check(const struct config *config, int store_dirfd, char *const *machines,
+	       vars_checked_fn checked, void *data, const struct report *report, struct error *err);
 
 /* Someone who shall not count any more: about to be removed, or to be taken out of a group. Starts
  * as {0}: nobody. */
@@ -236,15 +246,32 @@ struct vars_departing {
 	const char *group; /* NULL: altogether */
 };
 
+struct vars_fix_options {
+	char *const *machines;           /* NULL-terminated names; NULL: all */
+	struct vars_departing departing; /* counts no more */
+
+	/* Called once from the caller's thread, before the first secret is opened. */
+	vars_identities_fn identities;
+
+	/* Called for each secret that was changed; `detail` says what, for a person. */
+	void (*fixed)(const struct vars_location *location, const char *detail, void *data);
+
+	/* Called for each secret that could not be changed; the others go on. */
+	void (*failed)(const struct vars_location *location, const struct error *reason,
+		       void *data);
+
+	void *data;
+};
+
 /*
- * Encrypts a secret to those who may read it by its links and by the declaration, and makes the
- * links so, where that is not so. `detail` as above. Returns 1 if there was something to do, else
- * 0. VMCRED_MISSING: the secret is not there, or no identity opens it. The caller holds the store's
- * lock.
+ * Encrypts secrets, and the machines' own keys in the store, to those who may read them by their
+ * links and by the declaration, and makes the links so, where that is not so. All others stay
+ * untouched. Many are worked on at the same time; the functions are called from the caller's
+ * thread, in the order of vars_check(). An error is one that ends all: no identity could be loaded.
+ * The caller holds the store's lock.
  */
-int vars_fix(const struct config *config, int store_dirfd, const struct vars_location *location,
-	     const struct vars_departing *departing, vars_identities_fn identities, void *data,
-	     char **detail, struct error *err);
+int vars_fix(const struct config *config, int store_dirfd, const struct vars_fix_options *options,
+	     const struct report *report, struct error *err);
 
 /* Puts one value into the store, for the readers that the file has or would get, and for `writer`
  * (vars_writer_find(); may be NULL). The caller holds the store's lock. */

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "vars/walk.h"
+
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 
 #include "vars/placing.h"
-#include "vars/vars.h"
 
 int vars_lock(int store_dirfd, struct error *err)
 {
@@ -62,4 +65,53 @@ int vars_each(const struct config *config, char *const *machines, vars_each_fn e
 		r = machine ? machine_each(config, machine, each, data, err) : 0;
 	}
 	return r;
+}
+
+static int location_add(const struct vars_location *location, void *data, struct error *err)
+{
+	struct walk *walk = data;
+
+	if (walk->count == walk->room) {
+		size_t room = walk->room ? walk->room * 2 : 64;
+		struct vars_location *larger = reallocarray(walk->locations, room, sizeof(*larger));
+
+		if (!larger)
+			return error_no_memory(err);
+		walk->locations = larger;
+		walk->room = room;
+	}
+	walk->locations[walk->count++] = *location;
+	return 0;
+}
+
+static bool is_among(const char *name, char *const *names)
+{
+	for (; *names; names++) {
+		if (strcmp(name, *names) == 0)
+			return true;
+	}
+	return false;
+}
+
+int walk_plan(const struct config *config, int store_dirfd, char *const *machines,
+	      struct walk *walk, struct error *err)
+{
+	int r = vars_each(config, machines, location_add, walk, err);
+
+	if (r == 0)
+		r = store_machine_keys_list(store_dirfd, &walk->key_names, err);
+	for (char **name = walk->key_names; r == 0 && name && *name; name++) {
+		const struct vars_location location = {.machine = *name};
+
+		if (!machines || is_among(*name, machines))
+			r = location_add(&location, walk, err);
+	}
+	return r;
+}
+
+void walk_destroy(struct walk *walk)
+{
+	free(walk->locations);
+	config_texts_free(walk->key_names);
+	*walk = (struct walk){0};
 }

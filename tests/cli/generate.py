@@ -167,12 +167,12 @@ def _(folder):
     key.write_text(f'{{"publickey": "{public}", "type": "age"}}')
     expect(example.generate())
     expect(example.get("one"), 0, None, "")
-    key.write_text('[{"publickey": "FBC7B9E2A4F9289AC0C1D4843D16CEE4A27381B4", "type": "pgp"}]')
+    key.write_text('[{"publickey": "FBC7B9E2A4F9289AC0C1D4843D16CEE4A27381B4", "type": "kms"}]')
     expect(
         example.generate("--regenerate"),
         1,
         "",
-        'vmcred: made/one: sops/machines/m/key.json: a key of type "pgp" is not supported\n',
+        'vmcred: made/one: sops/machines/m/key.json: a key of type "kms" is not supported\n',
     )
     key.write_text("<<<<<<< HEAD\n")
     expect(

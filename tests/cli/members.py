@@ -77,7 +77,7 @@ def _(folder):
     equal(store.readers(OWN_N), ["ada", "bob", "n"])
     equal(store.readers(SHARED), ["ada", "bob", "m", "n"])
     equal(store.links(SHARED), {"machines": ["m", "n"], "users": ["ada", "bob"]})
-    expect(store("check"), 0, "all 7 files are as declared\n", "")
+    expect(store("check"), 0, "all 8 files are as declared\n", "")
 
 
 @test("what is not deployed is for users alone")
@@ -129,7 +129,7 @@ def _(folder):
         assert "eve" in store.readers(path), path
         # The values' own ciphertext is untouched: only the data key is wrapped once more.
         equal(json.loads((folder / path).read_text())["data"], value)
-    expect(store("check"), 0, "all 7 files are as declared\n", "")
+    expect(store("check"), 0, "all 8 files are as declared\n", "")
 
 
 @test("a user who leaves can read nothing any more, and is in no group and link")
@@ -192,7 +192,7 @@ def _(folder):
     equal(store.readers(OWN_M), ["bob", "m", "n"])
     expect(store("group", "remove", "admins", "--user", "ada"), 3, "", "vmcred: the user ada is not in the group admins\n")
     expect(store("group", "add", "admins", "--user", "zoe"), 3, "", "vmcred: there is no user zoe: no sops/users/zoe\n")
-    expect(store("check"), 0, "all 7 files are as declared\n", "")
+    expect(store("check"), 0, "all 8 files are as declared\n", "")
 
 
 @test("a user who leaves can read nothing that a group of theirs may read")
@@ -207,7 +207,7 @@ def _(folder):
     expect(store("user", "remove", "bob", "--identity", folder / "ada"), 0, None, "")
     for path in store.documents():
         assert "bob" not in store.readers(path), path
-    expect(store("check"), 0, "all 7 files are as declared\n", "")
+    expect(store("check"), 0, "all 8 files are as declared\n", "")
 
 
 @test("a group's link to a machine that is not there any more gives nothing and stops nothing")
@@ -220,7 +220,8 @@ def _(folder):
     (folder / "sops/groups/admins/machines/gone").symlink_to("../../../machines/gone")
     expect(store("generate"))
     equal(store.readers(OWN_M), ["ada", "m"])
-    expect(store("check"), 0, "all 7 files are as declared\n", "")
+    expect(store("fix", "--identity", folder / "ada"), 0, "n's key: links only\n", "")
+    expect(store("check"), 0, "all 8 files are as declared\n", "")
 
 
 @test("a default group that is not there is an error that says how to make it")
@@ -244,8 +245,10 @@ def _(folder):
     users.mkdir()
     (users / "bob").symlink_to("../../../../../../sops/users/bob")
     (users / "gone").symlink_to("../../../../../../sops/users/gone")
-    expect(store("check"), 3, "m own/it is not encrypted to those who may read it (1 recipient to add, 0 to remove)\n",
-           "vmcred: 1 of 7 files is not as declared: `vmcred fix` mends the first\n")  # fmt: skip
+    expect(store("check"), 3,
+           "m own/it is not encrypted to those who may read it (1 recipient to add, 0 to remove)\n"
+           "n's key is not encrypted to those who may read it (links only)\n",
+           "vmcred: 2 of 8 files are not as declared: `vmcred fix` mends the first\n")  # fmt: skip
     expect(store("fix", "--identity", folder / "ada"), 0,
            "m own/it: 1 recipient to add, 0 to remove\nn's key: links only\n", "")  # fmt: skip
     equal(store.readers(OWN_M), ["ada", "bob", "m"])
@@ -285,7 +288,7 @@ def _(folder):
     equal(store.readers(OWN_M), ["ada", "m"])
     equal(store.readers(KEPT_M), ["ada"])
     equal(store.links(SHARED), {"machines": ["m", "n"], "users": ["ada"]})
-    expect(store("check"), 0, "all 7 files are as declared\n", "")
+    expect(store("check"), 0, "all 8 files are as declared\n", "")
     expect(store("set", "m", "own/it", "--identity", folder / "bob", stdin="by bob"), 0, "", "")
     equal(store.readers(OWN_M), ["ada", "bob", "m"])
     expect(store("fix"), 0, "nothing to do: all secrets are encrypted to those who may read them\n", "")
@@ -311,7 +314,7 @@ def _(folder):
     (folder / "vars/per-machine/n/own/open/value").unlink()
     (folder / "vars/per-machine/n/own/kept/secret").unlink()
     expect(store("check"), 3, "n own/kept is missing\nn own/open is missing\n",
-           "vmcred: 2 of 7 files are not as declared: `vmcred generate` mends the first\n")  # fmt: skip
+           "vmcred: 2 of 8 files are not as declared: `vmcred generate` mends the first\n")  # fmt: skip
     expect(store("check", "m"), 0, "all 4 files are as declared\n", "")
     result = expect(store("check", "--json"), 3)
     equal([(entry["machine"], entry["file"], entry["fault"]) for entry in json.loads(result.out)],
@@ -341,7 +344,7 @@ def _(folder):
     (folder / "new").write_text("public")
     expect(store("set", "n", "own/open", "--file", folder / "new"), 0, "", "")
     equal((folder / "vars/per-machine/n/own/open/value").read_text(), "public")
-    expect(store("check"), 0, "all 7 files are as declared\n", "")
+    expect(store("check"), 0, "all 8 files are as declared\n", "")
     expect(store("set", "m", "own/none"), 2, "", f'vmcred: {folder}/vmcred.yaml declares no secret "own/none"\n')
     expect(store("set", "m", "own/it", stdin=b"x" * (1024 * 1024 + 1)), 1, "",
            "vmcred: standard input is larger than 1048576 bytes\n")  # fmt: skip
@@ -354,7 +357,8 @@ def _(folder):
     assert "age1x" in result.err, result.err
     assert not (folder / "sops/users").exists()
     expect(store("user", "add", "ada"), 2, "",
-           "vmcred: user add needs the user's public key: --age-key KEY gives it; `vmcred keygen` makes one\n")  # fmt: skip
+           "vmcred: user add needs the user's public key: --age-key KEY or --pgp-key FINGERPRINT gives it; "
+           "`vmcred keygen` makes one of age\n")  # fmt: skip
     expect(store("user", "add", "../ada", "--age-key", store.keys["ada"]), 2, "")
     expect(store("user", "add", "ada", "--age-key", store.keys["ada"]), 0, "", "")
     expect(store("user", "add", "ada", "--age-key", store.keys["bob"]), 1, "",
@@ -370,7 +374,7 @@ def _(folder):
     expect(store("machine", "add", "n"), 0, "", "")
     expect(store("generate"))
     expect(store("get", "--identity", folder / "ssh", "m", "own/kept"), 0)
-    expect(store("check"), 0, "all 7 files are as declared\n", "")
+    expect(store("check"), 0, "all 8 files are as declared\n", "")
 
 
 harness.main()

@@ -118,26 +118,27 @@ static void every_value_survives_the_round_trip(void **state)
 		size_t size;
 	} cases[] = {
 		{"", 0}, {"x", 1}, {"a\0b", 3}, {"\xff\xfe\n", 3}, {"ENC[AES256_GCM,data:", 20}};
-	struct age_recipients recipients = {0};
+	const struct sops_keyring nothing = {0};
+	struct sops_key_group keys = {0};
 	struct error err = {0};
 
-	assert_success(age_recipients_add(&recipients, span_of_text(VECTOR_RECIPIENT), &err));
+	assert_success(
+		sops_key_group_add(&keys, SOPS_KEY_AGE, span_of_text(VECTOR_RECIPIENT), &err));
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		_cleanup_sops_document_ struct sops_document *document = NULL;
 		struct span plaintext = span_of(cases[i].bytes, cases[i].size), value;
 		struct secret text = {0};
 
-		assert_success(sops_binary_encrypt(plaintext, &recipients, &text, &err));
+		assert_success(sops_binary_encrypt(plaintext, &keys, &nothing, &text, &err));
 		assert_success(open_document(secret_span(&text), *state, &document, &err));
 		assert_success(sops_document_value(document, SOPS_BINARY_KEY, &value, &err));
 		assert_true(span_equal(value, plaintext));
 		secret_destroy(&text);
 	}
-	recipients.count--;
-	assert_error(sops_binary_encrypt(span_of_text("x"), &recipients, &(struct secret){0}, &err),
-		     VMCRED_USAGE, "there is no recipient to encrypt to");
-	recipients.count++;
-	age_recipients_destroy(&recipients);
+	sops_key_group_destroy(&keys);
+	assert_error(
+		sops_binary_encrypt(span_of_text("x"), &keys, &nothing, &(struct secret){0}, &err),
+		VMCRED_USAGE, "there is no recipient to encrypt to");
 }
 
 static void no_cut_of_a_document_gives_a_value(void **state)

@@ -74,7 +74,8 @@ static bool is_in_memory(const struct piece *piece)
 static void secrets_are_found_while_they_live_and_not_afterwards(void **state)
 {
 	_cleanup_sops_document_ struct sops_document *document = NULL;
-	struct age_recipients recipients = {0};
+	const struct sops_keyring nothing = {0};
+	struct sops_key_group keys = {0};
 	struct age_identities identities = {0}, loaded = {0};
 	struct secret value = {0}, text = {0}, key = {0}, plain = {0};
 	struct piece value_piece, key_piece;
@@ -87,9 +88,10 @@ static void secrets_are_found_while_they_live_and_not_afterwards(void **state)
 	assert_success(age_identities_generate(&identities, &err));
 	assert_success(age_identity_file_format(identities.items[0], 0, &key, &err));
 	key_piece = piece_of(secret_span(&key), key.size - 40);
-	assert_success(age_recipients_add(
-		&recipients, span_of_text(age_identity_recipient(identities.items[0])), &err));
-	assert_success(sops_binary_encrypt(secret_span(&value), &recipients, &text, &err));
+	assert_success(sops_key_group_add(&keys, SOPS_KEY_AGE,
+					  span_of_text(age_identity_recipient(identities.items[0])),
+					  &err));
+	assert_success(sops_binary_encrypt(secret_span(&value), &keys, &nothing, &text, &err));
 	assert_success(age_identities_parse(secret_span(&key), "keys", &loaded, &err));
 	assert_success(
 		sops_document_read(sops_store_named("binary"), &text, "file", &document, &err));
@@ -108,7 +110,7 @@ static void secrets_are_found_while_they_live_and_not_afterwards(void **state)
 	sops_document_destroy(&document);
 	age_identities_destroy(&identities);
 	age_identities_destroy(&loaded);
-	age_recipients_destroy(&recipients);
+	sops_key_group_destroy(&keys);
 	assert_false(is_in_memory(&value_piece));
 	assert_false(is_in_memory(&key_piece));
 }

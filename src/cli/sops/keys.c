@@ -330,14 +330,13 @@ static int order_read(struct sops_call *call, struct error *err)
 int sops_keyring_prepare(struct sops_call *call, struct error *err)
 {
 	struct sops_keys *keys = call->keys;
-	const char *gpg = getenv("SOPS_GPG_EXEC");
 
 	if (keys->keyring.gpg)
 		return 0;
 	keys->identities.prompt = &terminal_prompt;
 	keys->keyring.identities = &keys->identities;
 	keys->keyring.prompt = &terminal_prompt;
-	keys->keyring.gpg = gpg && *gpg ? gpg : "gpg";
+	keys->keyring.gpg = sops_gpg();
 	return order_read(call, err);
 }
 
