@@ -281,5 +281,9 @@ int vars_store_machine_add(int store_dirfd, const char *machine, const char *pub
 
 bool vars_store_machine_has(int store_dirfd, const char *machine, const char *public_key)
 {
-	return key_is_registered(store_dirfd, STORE_MACHINES, machine, public_key);
+	_cleanup_sops_key_group_ struct sops_key_group keys = {0};
+	_cleanup_error_ struct error ignored = {0};
+
+	return store_key_add(&keys, SOPS_KEY_AGE, public_key, &ignored) == 0 &&
+	       keys_are_registered(store_dirfd, STORE_MACHINES, machine, &keys);
 }
