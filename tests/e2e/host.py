@@ -141,11 +141,15 @@ class Container(Host):
         console = open(self.folder / "console", "wb")
         self.process = subprocess.Popen(
             [EXAMPLE / "run-host", "--root", root, "--guest", guest, "--vmcred", Path(VMCRED).resolve(),
-             "--example", self.example, "--identity", self.identity],
+             "--example", self.example, "--identity", self.identity, "--", *self._options()],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=console, text=True)
         self.leader = self.process.stdout.readline().strip()
         if not self.leader:
             raise AssertionError("the host did not boot:\n" + (self.folder / "console").read_text(errors="replace"))
+
+    def _options(self):
+        """What else systemd-nspawn is told."""
+        return []
 
     def close(self):
         if self.process:

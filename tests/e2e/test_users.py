@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A host whose boot creates a user with a password hash from the store: what is needed for users is there before them."""
+import harness
+from harness import SOURCE, VMCRED, equal, test
+from host import Container, checked
+
+UNIT = "vmcred-activate-users.service"
+USERS = "/run/secrets-for-users"
+DECLARATION = """\
+machines: {test-vm: {}}
+generators:
+  login:
+    machines: [test-vm]
+    files: {password: {deploy: false}, hash: {neededFor: users}}
+    kind: {password: {base64: 12}, hash: {password-hash: password}}
+  service:
+    machines: [test-vm]
+    files: {key: {owner: ada, group: ada}}
+    kind: {key: {base64: 32}}
+"""
+# systemd-sysusers(8) takes a user's hash from a credential. It runs at each boot here, whatever /etc is like.
+SYSUSERS = f"[Unit]\nConditionNeedsUpdate=\n[Service]\nLoadCredential=passwd.hashed-password.ada:{USERS}/vars/login/hash\n"
+
+host = None
+
+
+class UsersHost(Container):
+    """Its declaration has what is needed for users, and the unit is enabled, before it boots."""
+
+    def _declare(self):
+        self.example.mkdir(mode=0o755)
+        config = self.example / "vmcred.yaml"
+        config.write_text(DECLARATION)
+        checked(VMCRED, "keygen", "--config", config, "--machine", "test-vm", "--output", self.identity)
+        checked(VMCRED, "keygen", "--output", self.folder / "admin")
+        key = next(word for word in (self.folder / "admin").read_text().split() if word.startswith("age1"))
+        checked(VMCRED, "user", "add", "admin", "--config", config, "--age-key", key)
+        checked(VMCRED, "generate", "--config", config)
+
+    def _options(self):
+        units = self.folder / "root/etc/systemd/system"
+        (units / "systemd-sysusers.service.d").mkdir(parents=True)
+        (units / "systemd-sysusers.service.d/ada.conf").write_text(SYSUSERS)
+        (units / UNIT).write_bytes((SOURCE / "units" / UNIT).read_bytes())
+        checked("systemctl", "--root", self.folder / "root", "enable", UNIT)
+        (self.folder / "ada.conf").write_text("u ada - - /\n")
+        binds = {
+            units / UNIT: f"/etc/systemd/system/{UNIT}",
+            units / "sysinit.target.wants": "/etc/systemd/system/sysinit.target.wants",
+            units / "systemd-sysusers.service.d": "/etc/systemd/system/systemd-sysusers.service.d",
+            self.folder / "ada.conf": "/etc/sysusers.d/ada.conf",
+        }
+        return [f"--bind-ro={source}:{target}" for source, target in binds.items()]
+
+    def value(self, secret):
+        return checked(
+            VMCRED, "get", "--config", self.example / "vmcred.yaml", "--identity", self.folder / "admin", "test-vm", secret
+        ).out
+
+
+def booted():
+    global host  # pylint: disable=global-statement
+    if host is None:
+        host = UsersHost()
+    return host
+
+
+def property_of(unit, name):
+    return booted().checked("systemctl", "show", "--value", f"--property={name}", unit).out.strip()
+
+
+@test("the boot activates what is needed for users before it creates them, and the user has the hash of the store")
+def _(_folder):
+    machine = booted()
+    equal(property_of(UNIT, "Result,ActiveState").split(), ["success", "active"], machine.run("journalctl", f"--unit={UNIT}").out)
+    ended, started = (
+        int(property_of(*words)) for words in (
+            (UNIT, "ExecMainExitTimestampMonotonic"), ("systemd-sysusers.service", "ExecMainStartTimestampMonotonic"),
+        )
+    )  # fmt: skip
+    assert 0 < ended <= started, f"{UNIT} ended at {ended}, systemd-sysusers.service started at {started}"
+    equal(machine.checked("getent", "shadow", "ada").out.split(":")[1], machine.value("login/hash"))
+
+
+@test("nothing else is activated, what is there is root's alone, on a mount that is never swapped")
+def _(_folder):
+    machine = booted()
+    equal(machine.checked("sh", "-c", "ls -d /run/*secrets*").out.split(), [USERS, f"{USERS}.d"])
+    equal(machine.checked("stat", "-c", "%a %U %G", f"{USERS}/vars/login/hash").out, "400 root root\n")
+    mount = machine.checked("findmnt", "--noheadings", "--output", "FSTYPE,OPTIONS", f"{USERS}.d").out
+    assert mount.startswith("tmpfs") and "noswap" in mount or mount.startswith("ramfs"), mount
+    assert all(option in mount for option in ("nosuid", "nodev", "noexec")), mount
+    equal(machine.run("ls", f"{USERS}/vars/login/password").code, 2, "ls of what is not deployed")
+
+
+@test("a reload after the hash has changed puts the new one there, and services come after their users")
+def _(_folder):
+    machine = booted()
+    checked(VMCRED, "generate", "--config", machine.example / "vmcred.yaml", "--generator", "login", "--regenerate")
+    machine.checked("systemctl", "reload", UNIT)
+    equal(machine.checked("cat", f"{USERS}/vars/login/hash").out, machine.value("login/hash"))
+    machine.checked("systemctl", "start", "vmcred-activate.service")
+    equal(machine.checked("stat", "-c", "%a %U %G", "/run/secrets/vars/service/key").out, "400 ada ada\n")
+
+
+harness.main()
