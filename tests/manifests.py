@@ -138,7 +138,7 @@ class Manifest:
     def install(self, *options, program=None, env=None, prefix=()):
         path = self.folder / "manifest.json"
         path.write_text(json.dumps(self.content))
-        environment = {"XDG_RUNTIME_DIR": str(self.run_folder)} | (env or {})
+        environment = {"XDG_RUNTIME_DIR": str(self.run_folder), "HOME": str(self.folder)} | (env or {})
         return run(*prefix, *(program or [self.program]), *options, path, env=environment)
 
     def install_system(self, *options, env=None):

@@ -82,12 +82,13 @@ enum manifest_check {
 
 struct manifest_options {
 	enum manifest_check check;
-	bool ignore_passwd;       /* look no user or group up: all is root's */
-	bool dry;                 /* change nothing but NixOS's lists for a dry activation */
-	bool list_units;          /* add units to NixOS's lists in /run/nixos */
-	const char *runtime_dir;  /* what %r is in paths in user mode; NULL: there is none */
-	const char *age_key_file; /* where the manifest names no age key; may be NULL */
-	const char *gpg;          /* the program */
+	bool ignore_passwd;      /* look no user or group up: all is root's */
+	bool dry;                /* change nothing but NixOS's lists for a dry activation */
+	bool list_units;         /* add units to NixOS's lists in /run/nixos */
+	const char *runtime_dir; /* what %r is in paths in user mode; NULL: there is none */
+	/* Tried after the keys that the manifest names; borrowed, may be NULL. */
+	const struct age_identities *identities;
+	const char *gpg; /* the program */
 };
 
 struct manifest;
@@ -100,6 +101,9 @@ int manifest_read(const char *path, const struct manifest_options *options, stru
 
 /* The folder of the GnuPG keys, which gpg finds by its environment, or NULL. */
 const char *manifest_gnupg_home(const struct manifest *manifest);
+
+/* Whether the manifest names age keys, which take the place of $SOPS_AGE_KEY_FILE. */
+bool manifest_has_age_keys(const struct manifest *manifest);
 
 /* Accepts a pointer to NULL; sets it to NULL. */
 void manifest_destroy(struct manifest **manifest);

@@ -110,7 +110,8 @@ int generation_compare(const struct generation_place *place, struct active_file 
 		openat(place->link_dirfd, place->link_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	bool differs = dirfd < 0 || generation_current(place) == 0;
 
-	if (dirfd < 0 && errno != ENOENT)
+	/* What else stands there, a switch replaces. */
+	if (dirfd < 0 && errno != ENOENT && errno != ENOTDIR)
 		return error_set_errno(err, errno, "opening the current generation of secrets");
 	for (size_t i = 0; i < count; i++) {
 		files[i].changed = true;

@@ -75,11 +75,12 @@ char *manifest_place(const struct manifest *manifest, const char *path,
 struct manifest_keys {
 	struct age_identities identities;
 	struct sops_pgp_keys pgp_keys;
+	struct age_identities all; /* its array alone is owned: those and the options' */
 };
 
 /* manifest_keys.c: loads the keys that the manifest names. The caller releases them, also after a
  * failure. */
-int manifest_keys_load(const struct manifest *manifest, const char *age_key_file,
+int manifest_keys_load(const struct manifest *manifest, const struct manifest_options *options,
 		       const struct report *report, struct manifest_keys *keys, struct error *err);
 void manifest_keys_release(struct manifest_keys *keys);
 

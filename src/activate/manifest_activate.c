@@ -193,7 +193,7 @@ int activate_manifest(struct manifest *manifest, const struct manifest_options *
 	int r;
 
 	*result = (struct activate_result){.secret_count = manifest->secret_count};
-	r = manifest_keys_load(manifest, options->age_key_file, report, &keys, err);
+	r = manifest_keys_load(manifest, options, report, &keys, err);
 	if (r == 0)
 		r = files_make(manifest, &files, err);
 	if (r == 0)

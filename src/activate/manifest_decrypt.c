@@ -161,7 +161,7 @@ int manifest_decrypt(struct manifest *manifest, const struct manifest_keys *keys
 	bool has_ssh_pgp = json_array_size(json_object_get(manifest->root, "sshKeyPaths")) > 0;
 	/* Where SSH keys are the PGP keys, they are the only ones, as for sops-nix. */
 	const struct sops_keyring keyring = {
-		.identities = &keys->identities,
+		.identities = &keys->all,
 		.pgp_keys = &keys->pgp_keys,
 		.gpg = has_ssh_pgp ? NULL : gpg,
 	};

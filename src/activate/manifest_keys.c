@@ -3,6 +3,7 @@
 #include "activate/manifest.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 
 #include "base/io.h"
 
@@ -63,12 +64,27 @@ static void ssh_key_add(const struct manifest *manifest, const struct conversion
 			       conversion->kind, name);
 }
 
-int manifest_keys_load(const struct manifest *manifest, const char *age_key_file,
+static int identities_join(struct manifest_keys *keys, const struct age_identities *more,
+			   struct error *err)
+{
+	size_t own = keys->identities.count, count = own + (more ? more->count : 0);
+
+	keys->all.items = calloc(count + 1, sizeof(struct age_identity *));
+	if (!keys->all.items)
+		return error_no_memory(err);
+	for (; keys->all.count < count; keys->all.count++) {
+		size_t i = keys->all.count;
+
+		keys->all.items[i] = i < own ? keys->identities.items[i] : more->items[i - own];
+	}
+	return 0;
+}
+
+int manifest_keys_load(const struct manifest *manifest, const struct manifest_options *options,
 		       const struct report *report, struct manifest_keys *keys, struct error *err)
 {
 	struct report loud = *report;
 	const char *file = "";
-	bool has_age_keys = false;
 	int r = manifest_text(manifest->root, "ageKeyFile", "", &file, err);
 
 	if (manifest->log_keys && loud.level < REPORT_INFO)
@@ -80,19 +96,23 @@ int manifest_keys_load(const struct manifest *manifest, const char *age_key_file
 		for (size_t j = 0; r == 0 && j < json_array_size(paths); j++)
 			ssh_key_add(manifest, &conversions[i],
 				    json_string_value(json_array_get(paths, j)), &loud, keys);
-		has_age_keys = has_age_keys || (i == 0 && json_array_size(paths) > 0);
 	}
-	if (r < 0)
-		return r;
-	if (*file)
-		return age_identity_file_load(AT_FDCWD, file, &keys->identities, err);
-	if (!has_age_keys && age_key_file)
-		return age_identity_file_load(AT_FDCWD, age_key_file, &keys->identities, err);
-	return 0;
+	if (r == 0 && *file)
+		r = age_identity_file_load(AT_FDCWD, file, &keys->identities, err);
+	return r < 0 ? r : identities_join(keys, options->identities, err);
+}
+
+bool manifest_has_age_keys(const struct manifest *manifest)
+{
+	const char *file = json_string_value(json_object_get(manifest->root, "ageKeyFile"));
+
+	return (file && *file) ||
+	       json_array_size(json_object_get(manifest->root, "ageSshKeyPaths")) > 0;
 }
 
 void manifest_keys_release(struct manifest_keys *keys)
 {
 	age_identities_destroy(&keys->identities);
 	sops_pgp_keys_destroy(&keys->pgp_keys);
+	free(keys->all.items);
 }

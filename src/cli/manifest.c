@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/process.h"
+#include "cli/sops/keys.h"
 
 static const struct {
 	const char *name;
@@ -114,18 +115,32 @@ static bool variable_is(const char *name, const char *value)
 	return found && strcmp(found, value) == 0;
 }
 
+/* Where sops finds keys by itself, since sops-install-secrets opens documents as sops does. */
+static int user_keys_load(struct cli *cli, const struct manifest *manifest, struct sops_keys *keys,
+			  struct error *err)
+{
+	struct sops_call call = {.cli = cli, .keys = keys};
+	const char *home = manifest_gnupg_home(manifest);
+
+	if (home && setenv("GNUPGHOME", home, 1) < 0)
+		return error_no_memory(err);
+	if (manifest_has_age_keys(manifest))
+		(void)unsetenv("SOPS_AGE_KEY_FILE");
+	return sops_keys_load(&call, NULL, err);
+}
+
 int cli_manifest_activate(struct cli *cli, const struct manifest_call *call, bool *installed,
 			  struct activate_result *result, struct error *err)
 {
 	_cleanup_manifest_ struct manifest *manifest = NULL;
-	const char *gpg = getenv("SOPS_GPG_EXEC"), *home;
+	__attribute__((cleanup(sops_keys_destroy))) struct sops_keys keys = {0};
+	const char *gpg = getenv("SOPS_GPG_EXEC");
 	bool by_systemctl = variable_is("SOPS_RESTART_UNITS_VIA_SYSTEMCTL", "1");
 	struct manifest_options options = {
 		.ignore_passwd = call->ignore_passwd,
 		.dry = variable_is("NIXOS_ACTION", "dry-activate"),
 		.list_units = !by_systemctl,
 		.runtime_dir = getenv("XDG_RUNTIME_DIR"),
-		.age_key_file = getenv("SOPS_AGE_KEY_FILE"),
 		.gpg = gpg && *gpg ? gpg : "gpg",
 	};
 	int r = check_mode_read(call->check_mode, &options.check, err);
@@ -137,10 +152,13 @@ int cli_manifest_activate(struct cli *cli, const struct manifest_call *call, boo
 		r = manifest_read(call->path, &options, &manifest, err);
 	if (r < 0 || options.check != MANIFEST_INSTALL)
 		return r;
-	home = manifest_gnupg_home(manifest);
-	if (home && setenv("GNUPGHOME", home, 1) < 0)
-		return error_no_memory(err);
+	r = user_keys_load(cli, manifest, &keys, err);
+	if (r < 0)
+		return r;
+	options.identities = &keys.identities;
 	r = activate_manifest(manifest, &options, &cli->report, result, err);
+	if (r == -(int)VMCRED_MISSING && keys.failed)
+		return error_wrap(err, "%s", keys.failed);
 	if (r < 0)
 		return r;
 	*installed = true;

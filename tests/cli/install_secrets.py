@@ -3,6 +3,7 @@
 it fails."""
 import json
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -67,6 +68,36 @@ def _(folder):
     rendered = f"a={manifest.placeholder('top')};b=first valuefirst value;<SOPS:\n".encode()
     equal(manifest.active("rendered/in/line"), rendered)
     equal(manifest.active("rendered/filed"), rendered)
+
+
+@test("a template's file may hold any bytes, and modes are the manifest's whatever the umask is")
+def _(folder):
+    manifest = ours(folder).add("bin", "five.bin", mode="0666")
+    manifest.add_template("bytes", "", file=str(folder / "bytes"), mode="0642")
+    (folder / "bytes").write_bytes(b"\0\xff" + manifest.placeholder("bin").encode() + b"\0")
+    expect(manifest.install(prefix=("sh", "-c", 'umask 077; exec "$@"', "sh")), 0, "", "")
+    equal(manifest.active("rendered/bytes"), b"\0\xff" + DOCUMENTS["five.bin"].encode() + b"\0")
+    modes = {path: entry[0] for path, entry in manifest.tree().items() if path.startswith("secrets.d/1/")}
+    equal(
+        modes,
+        {
+            "secrets.d/1/bin": "-rw-rw-rw-", "secrets.d/1/rendered": "drwxr-x--x", "secrets.d/1/rendered/bytes": "-rw-r---w-",
+        },
+    )  # fmt: skip
+
+
+@test("documents are opened by several threads at once, each of them by one")
+def _(folder):
+    manifest = ours(folder)
+    for number in range(60):
+        (folder / f"{number}.yaml").write_bytes((folder / "one.yaml").read_bytes())
+        manifest.add(f"s{number}", "one.yaml", "top", sopsFile=str(folder / f"{number}.yaml"))
+    environment = {"ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:detect_leaks=0"}
+    prefix = (need("strace"), "-f", "-qq", "-e", "trace=openat", "-o", folder / "trace")
+    expect(manifest.install(env=environment, prefix=prefix), 0, "", "")
+    opens = re.findall(r"^(\d+) +openat.*/(\d+)\.yaml", (folder / "trace").read_text(), re.M)
+    equal(sorted(int(number) for _thread, number in opens), list(range(60)))
+    equal(len({thread for thread, _number in opens}) > 1, len(os.sched_getaffinity(0)) > 1)
 
 
 @test("where nothing changed, nothing is written and readers keep the same inodes")
@@ -259,20 +290,6 @@ def _(folder):
     )
 
 
-@test("an SSH key that is no RSA key, or is not there, is a warning where PGP keys are wanted of it")
-def _(folder):
-    manifest = ours(folder).add("top", "one.yaml", "top")
-    manifest.content["sshKeyPaths"] = [str(folder / "lost"), str(manifest.identity)]
-    expect(
-        manifest.install(),
-        0,
-        "",
-        f"vmcred: warning: a key of sshKeyPaths is not used: opening {folder}/lost: No such file or directory\n"
-        f"vmcred: warning: a key of sshKeyPaths is not used: {manifest.identity}: it is not a private key that age uses "
-        "(OpenSSH's format, or PEM with an RSA or Ed25519 key)\n",
-    )
-
-
 @test("as root, secrets are on a mount of their own with owners, and NixOS's lists name the units of what changed")
 def _(folder):
     need_root()
@@ -308,20 +325,6 @@ def _(folder):
         "/run/nixos/dry-activation-restart-list:a.service\n600\n",
         "",
     )
-
-
-@test("a user that is not there is an error, unless -ignore-passwd gives all to root")
-def _(folder):
-    need_root()
-    manifest = ours(folder, system=True).add("top", "one.yaml", "top", owner="no-such-user")
-    expect(
-        manifest.install_system(),
-        3,
-        "",
-        f'vmcred: {folder}/manifest.json: secret top: there is no user "no-such-user" to own it\n',
-    )
-    expect(manifest.install_system("-ignore-passwd"), 0, "", "")
-    equal(os.readlink(folder / "runtime/secrets"), f"{folder}/runtime/secrets.d/1")
 
 
 @test("systemctl restarts the units where the environment says so, and no list is written")

@@ -156,7 +156,8 @@ def _(folder):
             (place / "secrets").rmdir()
         place.rmdir()
     manifest.content["symlinkPath"] = "%r/secrets.d"
-    message = f"symlinkPath {manifest.run_folder}/secrets.d and secretsMountPoint {manifest.run_folder}/secrets.d are one in the other"
+    place = f"{manifest.run_folder}/secrets.d"
+    message = f"symlinkPath {place} and secretsMountPoint {place} are one in the other"
     expect(manifest.install(), 1, "", f"vmcred: {folder}/manifest.json: {message}\n")
 
 

@@ -7,7 +7,7 @@ import random
 import zlib
 
 import harness
-from harness import equal, expect, need, run, test, vmcred
+from harness import equal, expect, need, run, test
 from manifests import Manifest, personality
 from ssh_pgp import SshPgpKey
 
@@ -18,7 +18,8 @@ OLD = ["IDEA", "CAST5", "BLOWFISH", "TWOFISH"]
 
 
 def gpg(home, *words, stdin=b""):
-    return expect(run(need("gpg"), "--batch", "--quiet", "--trust-model", "always", *words, env={"GNUPGHOME": str(home)}, stdin=stdin))
+    options = ["--batch", "--quiet", "--trust-model", "always"]
+    return expect(run(need("gpg"), *options, *words, env={"GNUPGHOME": str(home)}, stdin=stdin))
 
 
 def encrypt(home, text, *recipients, options=()):
@@ -108,9 +109,11 @@ def _(folder):
             result = opened(text, key)
             codes.add(result.code)
             equal(result.out in ("", "right"), True, f"{place}: {result.out}")
-            equal(result.code in (0, 1, 4, 9) and (result.code == 0) == (result.out == "right"), True, f"{place}: {result}")
+            equal(result.code in (0, 1, 4, 9), True, f"{place}: {result}")
+            equal(result.code == 0, result.out == "right", f"{place}: {result}")
     equal(4 in codes, True, codes)
-    expect(opened(f"{head}\n\n{base64.b64encode(raw[:-1] + bytes([raw[-1] ^ 1])).decode()}\n=\n", key), 4, "", "the PGP message was changed\n")
+    last = base64.b64encode(raw[:-1] + bytes([raw[-1] ^ 1])).decode()
+    expect(opened(f"{head}\n\n{last}\n=\n", key), 4, "", "the PGP message was changed\n")
 
 
 @test("a message without a digest is refused, whatever is in it")

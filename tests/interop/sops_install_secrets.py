@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The real sops-install-secrets and ours, side by side on the same manifests: the same tree, modes, owners, links,
 lists of units and words."""
+import copy
 import json
 import re
 
 import harness
 from harness import equal, expect, need, run, test
-from installers import both, encrypt, real_program, system_manifest
+from installers import TRY, both, encrypt, one, real_program, system_manifest, taken
 from manifests import Manifest, personality
 from ssh_pgp import SshPgpKey
 
@@ -187,6 +188,70 @@ def _(folder):
         equal(results[0].out.endswith("for the PGP key"), True, results[0].out)
     finally:
         run(need("gpgconf"), "--kill", "all", env=environment)
+
+
+@test("NixOS's lists have the same units, whatever the action is, and are not made where NixOS has no folder for them")
+def _(folder):
+    manifest = one(folder, restartUnits=["a.service", "b.service"], reloadUnits=["c.service"])
+    manifest.add("plain", "two.json", "plain", restartUnits=["b.service"])
+    manifest.add_template("t", "text", restartUnits=["t.service"], reloadUnits=["a.service", "u.service"])
+    changed = copy.deepcopy(manifest.content)
+    changed["secrets"][0]["key"] = "nested/deep/key"
+    changed["templates"][0]["content"] = "other"
+    moved = copy.deepcopy(manifest.content)
+    moved["secrets"][0] |= {"name": "top/deep", "path": "/run/secrets/top/deep"}
+    moved["placeholderBySecretName"]["top/deep"] = "<moved>"
+    mode = copy.deepcopy(manifest.content)
+    mode["secrets"][0]["mode"] = "0440"
+    manifests = {"first": manifest.content, "changed": changed, "moved": moved, "mode": mode}
+    script = f"""{TRY}
+        lists() {{ grep '' /run/nixos/* 2>/dev/null || :; }}
+        for action in switch test boot dry-activate ''; do
+            export NIXOS_ACTION=$action
+            for v in first changed moved mode; do $program $v; lists; done
+            rm -rf /run/nixos/*; clean
+        done
+        rm -r /run/nixos; for v in first changed moved first; do $program $v; done; ls /run
+    """
+    both(folder, manifests, script)
+
+
+@test("systemctl is called with the same words, or a dry activation says so")
+def _(folder):
+    manifest = one(folder, restartUnits=["a.service", "b.service"], reloadUnits=["c.service"])
+    changed = copy.deepcopy(manifest.content)
+    changed["secrets"][0]["key"] = "nested/deep/key"
+    (folder / "bin").mkdir()
+    (folder / "bin/systemctl").write_text(f'#!/bin/sh\necho "$@" >>/run/called\nexit $(cat {folder}/code)\n')
+    (folder / "bin/systemctl").chmod(0o755)
+    script = f"""{TRY}
+        export SOPS_RESTART_UNITS_VIA_SYSTEMCTL=1 PATH={folder}/bin:$PATH
+        echo 0 >{folder}/code; try first; try changed
+        NIXOS_ACTION=dry-activate $program first 2>&1; cat /run/called; ls /run/nixos
+        echo 3 >{folder}/code; try first
+    """
+    results = both(folder, {"first": manifest.content, "changed": changed}, script)
+    equal(taken(results[0]), ["yes", "yes", "no"])
+
+
+@test("secrets that users need have their own mount and link, are root's, and leave the others alone")
+def _(folder):
+    manifest = one(folder).add_template("t", "text")
+    users = one(folder, owner="no-such-user", group="no-such-group", uid=5, gid=6)
+    users.content |= {"secretsMountPoint": "/run/secrets-for-users.d", "symlinkPath": "/run/secrets-for-users"}
+    users.secrets[0]["path"] = "/run/secrets-for-users/top"
+    users.add_template("login", "hash", owner="no-such-user", path="/run/secrets-for-users/rendered/login")
+    later = copy.deepcopy(users.content)
+    later["secrets"][0]["key"] = "nested/deep/key"
+    mounts = "sed -n 's|.* \\(/run/secrets[^ ]* [^ ]*\\) .*- \\([a-z]*\\) .*|\\1 \\2|p' /proc/self/mountinfo"
+    results = both(
+        folder,
+        {"users": users.content, "others": manifest.content, "later": later},
+        f"{TRY}try users; try -ignore-passwd users; try others; snapshot; {mounts}\n"
+        f"try -ignore-passwd later; snapshot; try others; {mounts}",
+    )
+    equal(taken(results[0]), ["no", "yes", "yes", "yes", "yes"])
+    equal("secrets-for-users.d/2/top f 400 0 0 " in results[0].out, True, results[0].out)
 
 
 harness.main()

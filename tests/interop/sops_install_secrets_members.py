@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each member of a manifest, each flag and each variable: the real sops-install-secrets and ours make the same of it.
+What is refused by one is refused by the other."""
+import copy
+import json
+import os
+
+import harness
+from harness import equal, expect, need, run, test, vmcred
+from installers import TRY, both, one, real_program, system_manifest, taken
+from manifests import personality
+
+def variants(folder, member, values, manifest=None):
+    """A manifest for each value of the first secret's member, or without it where the value is `...`."""
+    manifest = manifest or one(folder)
+    made = {}
+    for number, value in enumerate(values):
+        content = copy.deepcopy(manifest.content)
+        content["secrets"][0].pop(member, None)
+        if value is not ...:
+            content["secrets"][0][member] = value
+        made[f"v{number:02}"] = content
+    return made
+
+
+@test("modes are read as octal numbers or refused, and files have them")
+def _(folder):
+    values = ["0", "0400", "0777", "640", "1", "00000400", "", "8", "0o400", "-1", "+400", " 400", "400 ", "4x", None, ..., 400]
+    manifests = variants(folder, "mode", values)
+    script = f"{TRY}umask 0; for v in v*; do show $v; done"
+    equal(taken(both(folder, manifests, script)[0]), ["yes"] * 6 + ["no"] * 11)
+
+
+@test("owners and groups are looked up by name, numbers are taken as they are, and links are theirs too")
+def _(folder):
+    manifest = one(folder, path="/run/links/top", uid=4, gid=5)
+    manifests = {"number": manifest.content}
+    for name, members in {
+        "name": {"owner": "daemon", "group": "adm"}, "owner": {"owner": "daemon"}, "group": {"group": "adm"},
+        "nobody": {"owner": "no-such-user"}, "nogroup": {"group": "no-such-group"}, "numeral": {"owner": "1"},
+        "empty": {"owner": ""}, "text": {"uid": "1"}, "large": {"uid": 4294967294, "gid": 70000},
+    }.items():  # fmt: skip
+        manifests[name] = copy.deepcopy(manifest.content)
+        manifests[name]["secrets"][0].update(members)
+    script = f"{TRY}for v in {' '.join(manifests)}; do show $v; rm -rf /run/links; done; try -ignore-passwd nobody; snapshot"
+    results = both(folder, manifests, script)
+    equal(taken(results[0]), ["yes"] * 4 + ["no"] * 5 + ["yes"] * 2)
+    equal("secrets.d/1/top f 400 1 4 " in results[0].out, True, results[0].out)
+
+
+PLAIN = """
+text: plain
+number: 7
+float: 1.5
+truth: true
+nothing: null
+empty: ""
+list:
+    - a
+    - b
+map:
+    inner: found
+    deeper:
+        leaf: too
+    list:
+        - c
+lines: |
+    two
+    lines
+folded: >-
+    one
+    line
+unicode: "\\u00e4\\u20ac\\U0001f511 \\t tab"
+word: "yes"
+old: "0o17"
+time: "12:30:45"
+day: "2001-02-03"
+tilde: "~"
+spaces: "  around  "
+newlines: "\\n\\n"
+quotes: "'\\"\\\\"
+"5": numeral
+open_unencrypted: in the clear
+count_unencrypted: 5
+"""
+KEYS = [
+    "text", "number", "float", "truth", "nothing", "empty", "list", "map", "map/inner", "map/deeper/leaf", "map/deeper",
+    "map/list", "map/list/0", "map/lost", "map/lost/more", "text/more", "lines", "folded", "unicode", "word", "old", "time",
+    "day", "tilde", "spaces", "newlines", "quotes", "5", "open_unencrypted", "count_unencrypted", "lost", "sops",
+    "/text", "text/", "map//inner",
+]  # fmt: skip
+GOOD = {
+    "text", "empty", "map/inner", "map/deeper/leaf", "lines", "folded", "unicode", "word", "old", "time", "day", "tilde",
+    "spaces", "newlines", "quotes", "5", "open_unencrypted",
+}  # fmt: skip
+
+
+@test("each kind of value of a YAML document is written the same, or is no secret")
+def _(folder):
+    manifest = one(folder)
+    manifest.write("one.yaml", PLAIN.lstrip())
+    manifests = variants(folder, "key", KEYS, manifest)
+    script = f"{TRY}for v in v*; do show $v; try -check-mode sopsfile $v; try -check-mode manifest $v; done"
+    results = both(folder, manifests, script)
+    answers = taken(results[0])
+    equal([key for key, answer in zip(KEYS, answers[::3]) if answer == "yes"], [key for key in KEYS if key in GOOD])
+    equal(set(answers[2::3]), {"yes"})
+
+
+@test("each kind of value at the top of a JSON document is written the same, or is no secret")
+def _(folder):
+    manifest = system_manifest(folder).add("plain", "two.json", "plain")
+    values = {
+        "text": "plain", "number": 7, "float": 1.5, "truth": False, "nothing": None, "empty": "", "list": ["a"],
+        "map": {"inner": "x"}, "unicode": "\u00e4\u20ac\U0001f511 \t", "html": "<&>\u2028", "lines": "a\nb\n",
+        "open_unencrypted": "clear",
+    }  # fmt: skip
+    manifest.write("two.json", json.dumps(values))
+    keys = [*values, "lost", "sops"]
+    manifests = variants(folder, "key", keys, manifest)
+    script = f"{TRY}for v in v*; do show $v; try -check-mode sopsfile $v; done"
+    good = {"text", "empty", "unicode", "html", "lines", "open_unencrypted"}
+    equal([key for key, answer in zip(keys, taken(both(folder, manifests, script)[0])[::2]) if answer == "yes"],
+          [key for key in keys if key in good])  # fmt: skip
+
+
+@test("whole documents, of each format, are written the same; a key of what has none is not looked at")
+def _(folder):
+    manifest = system_manifest(folder)
+    manifest.write("two.json", '{"b": {"c": [1, 2.5, true, null]}, "a": "<&>"}')
+    manifest.write("three.env", "# comment\nNAME=of dotenv\nEMPTY=\nQUOTED='x y'\n")
+    manifest.write("four.ini", "; comment\n[section]\nname = of ini\nempty =\n[other]\nname = \"quoted\"\n")
+    manifest.write("five.bin", "bytes\0\n\nmore")
+    for document in ("one.yaml", "two.json", "three.env", "four.ini", "five.bin"):
+        manifest.add(f"whole/{document}", document)
+    for document in ("three.env", "four.ini", "five.bin"):
+        manifest.add(f"key/{document}", document, "no/such/key")
+    results = both(folder, {"all": manifest.content}, "$program all; snapshot; $program -check-mode sopsfile all")
+    equal(results[0].out.count("secrets.d/1/whole/"), 10, results[0].out)
+
+
+@test("a format that is not said is YAML, and one that the document does not have is refused")
+def _(folder):
+    formats = ["yaml", ..., "", None, "json", "dotenv", "ini", "binary"]
+    manifests = variants(folder, "format", formats)
+    results = both(folder, manifests, f"{TRY}for v in v*; do show $v; try -check-mode sopsfile $v; done")
+    # A YAML document may be taken for dotenv or INI as it is looked at; it opens as neither.
+    equal(taken(results[0])[::2], ["yes"] * 4 + ["no"] * 4)
+
+
+@test("one document said to be of two formats is refused")
+def _(folder):
+    manifest = one(folder).add("again", "one.yaml", "top", format="json")
+    both(folder, {"two": manifest.content}, f"{TRY}show two; try -check-mode manifest two; try -check-mode sopsfile two")
+
+
+@test("links are made, and replace what may be replaced, in whatever place a path says")
+def _(folder):
+    paths = {
+        "/run/a/b/c": "", "/run/links/file": "echo old >/run/links/file", "/run/links/empty": "mkdir /run/links/empty",
+        "/run/links/full": "mkdir -p /run/links/full/x", "/run/links/dangling": "ln -s /nowhere /run/links/dangling",
+        "/run/links/folder": "mkdir /run/links/x; ln -s x /run/links/folder",
+        "/run/links/through/it": "mkdir /run/links/y; ln -s y /run/links/through",
+        "/run/links/file/below": "echo file >/run/links/file", "/run/links//./odd": "",
+        "/run/secrets/top": "", "/run/secrets/other": "", "": "",
+    }  # fmt: skip
+    manifests = variants(folder, "path", list(paths))
+    script = TRY + "".join(
+        f"mkdir -p /run/links; {setup or ':'}; show v{number:02}; rm -rf /run/links /run/a\n"
+        for number, setup in enumerate(paths.values())
+    )
+    results = both(folder, manifests, script)
+    equal(taken(results[0]), ["yes"] * 3 + ["no"] + ["yes"] * 3 + ["no"] + ["yes"] * 3 + ["no"])
+
+
+@test("symlinkPath and secretsMountPoint are made with their parents, and replace or keep what is there")
+def _(folder):
+    def content(mount, link):
+        manifest = one(folder)
+        manifest.content |= {"secretsMountPoint": mount, "symlinkPath": link}
+        manifest.secrets[0]["path"] = f"{link}/top"
+        return manifest.content
+
+    manifests = {
+        "deep": content("/run/m/n/secrets.d", "/run/l/k/secrets"),
+        "plain": content("/run/secrets.d", "/run/secrets"),
+    }
+    both(
+        folder,
+        manifests,
+        f"""{TRY}
+        try deep; cd /run; find . -name age-keys.txt -delete; find m l -printf '%p %y %m %U %G %l\\n' | sort; cd "$OLDPWD"
+        umount /run/m/n/secrets.d
+        mkdir -p /run/secrets/old; echo old >/run/secrets/old/file; show plain
+        echo old >/run/secrets; show plain
+        ln -s /elsewhere /run/secrets; show plain
+        mkdir -p /run/other/7/; ln -s /run/other/7 /run/secrets; show plain
+        mkdir /run/secrets.d; mount -t tmpfs -o mode=751,nosuid,nodev,noexec t /run/secrets.d
+        mkdir /run/secrets.d/5 /run/secrets.d/x; touch /run/secrets.d/file; show plain
+        mkdir /run/secrets.d; mount -t proc not-in-memory /run/secrets.d; show plain
+        """,
+    )
+
+
+@test("templates of a text or a file, with any mode and owner, in any place")
+def _(folder):
+    manifest = one(folder).add("bin", "five.bin").add("plain", "two.json", "plain")
+    places = [manifest.placeholder(name).encode() for name in ("bin", "top")]
+    (folder / "bytes").write_bytes(b"\0\xff<" + places[0] + b">\0" + places[1])
+    (folder / "empty").write_text("")
+    top = manifest.placeholder("top")
+    manifest.add_template("text", f"{top}{top} <SOPS:{manifest.placeholder('plain')}", mode="0777", owner="daemon", gid=9)
+    manifest.add_template("both", "the text", file=str(folder / "bytes"), mode="0")
+    manifest.add_template("a/b/filed", "", file=str(folder / "bytes"), path="/run/links/filed", group="adm")
+    manifest.add_template("nothing", "", file=str(folder / "empty"), path="/run/secrets/other")
+    bad = {"lost": {"file": "/nowhere/file"}, "neither": {"file": ""}, "mode": {"mode": "9"}, "owner": {"owner": "no-such-user"}}
+    manifests = {"all": manifest.content, "none": manifest.content | {"templates": None, "placeholderBySecretName": None}}
+    for name, members in bad.items():
+        manifests[name] = copy.deepcopy(manifest.content)
+        manifests[name]["templates"][3].update(members)
+    manifests["placeholder"] = copy.deepcopy(manifest.content)
+    del manifests["placeholder"]["placeholderBySecretName"]["plain"]
+    names = " ".join([*bad, "placeholder"])
+    script = f"{TRY}try all; snapshot; for v in {names}; do try $v; try -check-mode manifest $v; done; snapshot; show none"
+    results = both(folder, manifests, script)
+    expected = ["yes"] + ["no"] * 6 + ["no", "yes"] + ["no"] * 2 + ["yes"]
+    equal(taken(results[0]), expected)
+
+
+@test("keepGenerations keeps as many, whatever changes")
+def _(folder):
+    manifest = one(folder).add_template("t", "text")
+    manifests = {}
+    for keep in (0, 1, 3):
+        for number in range(5):
+            content = copy.deepcopy(manifest.content) | {"keepGenerations": keep}
+            content["templates"][0]["content"] = f"text {number}"
+            manifests[f"k{keep}-{number}"] = content
+    script = f"{TRY}for k in 0 1 3; do for n in 0 1 2 3 4; do try k$k-$n; ls /run/secrets.d | grep -v txt; done; show k$k-0; done"
+    both(folder, manifests, script)
+
+
+@test("flags are spelled in all of Go's ways, and refused where they are wrong")
+def _(folder):
+    manifest = one(folder, owner="no-such-user")
+    script = TRY + "".join(
+        f"try {words}\n"
+        for words in (
+            "-check-mode=off m", "--check-mode=manifest m", "--check-mode manifest m", "-check-mode sopsfile m",
+            "-check-mode= m", "-check-mode Manifest m", "-check-mode", "-ignore-passwd m", "--ignore-passwd=true m",
+            "-ignore-passwd=1 m", "-ignore-passwd=false m", "-ignore-passwd=F m", "-ignore-passwd=maybe m",
+            "-ignore-passwd -- m", "-no-such-flag m", "-h", "--help", "-ignore-passwd -check-mode=sopsfile m", "/nowhere/m",
+        )
+    )  # fmt: skip
+    both(folder, {"m": manifest.content}, script)
+
+
+@test("what is no manifest, and what lacks or has more than is known, is taken or refused alike")
+def _(folder):
+    content = one(folder).content
+    manifests = {
+        "empty": "", "text": "x", "list": "[]", "object": "{}", "cut": json.dumps(content)[:-2],
+        "more": content | {"unknown": {"a": 1}},
+        "nulls": content | {"sshKeyPaths": None, "ageSshKeyPaths": None, "logging": None},
+        "number": content | {"secretsMountPoint": 5}, "flag": content | {"useTmpfs": "yes"}, "secrets": content | {"secrets": {}},
+        "none": content | {"secrets": [], "templates": []}, "null": content | {"secrets": None, "templates": None},
+        "home": content | {"gnupgHome": "/nowhere"},
+        "ssh": content | {"ageKeyFile": None, "gnupgHome": "/x", "sshKeyPaths": ["/y"]},
+        "keep": content | {"keepGenerations": "1"}, "unit": copy.deepcopy(content), "file": copy.deepcopy(content),
+    }  # fmt: skip
+    manifests["unit"]["secrets"][0]["restartUnits"] = None
+    del manifests["file"]["secrets"][0]["sopsFile"]
+    names = [name for name in manifests if name not in ("object", "file")]
+    both(folder, manifests, f"{TRY}for v in {' '.join(names)}; do show $v; try -check-mode manifest $v; done; show file")
+
+
+@test("documents and keys that are not there, not SOPS, changed, or for somebody else are refused, and the old secrets stay")
+def _(folder):
+    manifest = one(folder).add("plain", "two.json", "plain")
+    manifests = {"good": copy.deepcopy(manifest.content)}
+    (folder / "text").write_text("top: plaintext\n")
+    (folder / "broken").write_text("{[\n")
+    damaged = (folder / "one.yaml").read_text().replace("ENC[AES256_GCM,data:", "ENC[AES256_GCM,data:AAAA")
+    (folder / "damaged").write_text(damaged)
+    for name in ("/nowhere/file", "text", "broken", "damaged"):
+        content = copy.deepcopy(manifest.content)
+        content["secrets"][1] |= {"sopsFile": str(folder / name), "format": "yaml", "key": "top"}
+        manifests[name.strip("/").replace("/", "-")] = content
+    expect(vmcred("keygen", "--output", folder / "other"))
+    (folder / "garbage").write_text("no key\n")
+    (folder / "garbage").chmod(0o600)
+    for name in ("/nowhere/key", "other", "garbage"):
+        manifests[name.strip("/").replace("/", "-") + "-key"] = manifest.content | {"ageKeyFile": str(folder / name)}
+    bad = " ".join(name for name in manifests if name != "good")
+    script = f"{TRY}try good; for v in {bad}; do try $v; cat /run/secrets/top /run/secrets/plain; echo; done"
+    results = both(folder, manifests, script)
+    equal(taken(results[0]), ["yes"] + ["no"] * (len(manifests) - 1))
+
+
+@test("age keys come from a file, from SSH keys, from both, and from the environment where the manifest names none")
+def _(folder):
+    expect(run(need("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", folder / "ed25519"))
+    expect(vmcred("keygen", "--output", folder / "other"))
+    content = one(folder).content
+    key = content["ageKeyFile"]
+    manifests = {
+        "file": content,
+        "both": content | {"ageSshKeyPaths": [str(folder / "ed25519")]},
+        "ssh": content | {"ageKeyFile": None, "ageSshKeyPaths": [str(folder / "ed25519"), "/nowhere"]},
+        "none": content | {"ageKeyFile": None},
+    }
+    both(
+        folder,
+        manifests,
+        f"""{TRY}
+        show file; show both; show ssh; show none
+        export SOPS_AGE_KEY_FILE={key}; show none; show ssh
+        export SOPS_AGE_KEY_FILE={folder}/other; show none; show file
+        unset SOPS_AGE_KEY_FILE; SOPS_AGE_KEY=$(grep SECRET {key}); export SOPS_AGE_KEY; show none; show ssh
+        """,
+    )
+
+
+@test("in user mode %r is the session's folder, %% a percent sign, and without a session there is an error")
+def _(folder):
+    results = []
+    for name, program in zip(("a", "b"), (real_program(), personality(folder))):
+        base = folder / name
+        base.mkdir()
+        manifest = one(folder)
+        manifest.content |= {"userMode": True, "secretsMountPoint": "%r/a%%r/secrets.d", "symlinkPath": "%r/%%/%%%r"}
+        manifest.secrets[0]["path"] = f"{base}/x%r/top"
+        manifest.content["templates"] = []
+        (folder / "user").write_text(json.dumps(manifest.content))
+        told = [
+            run(program, "user", cwd=folder, env={"XDG_RUNTIME_DIR": str(base)}),
+            run(program, "user", cwd=folder),
+            run(program, "-check-mode", "manifest", "user", cwd=folder),
+        ]
+        found = sorted(
+            (path.lstat().st_mode, str(path).replace(str(base), "BASE"), path.is_symlink() and os.readlink(path).count(str(base)))
+            for path in base.rglob("*") if path.name not in ("age-keys.txt", ".links")
+        )  # fmt: skip
+        results.append(([result.code == 0 for result in told], found))
+    equal(results[1], results[0])
+    equal(results[0][0], [True, False, True])
+    equal(any(path == "BASE/a%r/secrets.d/1/top" for _mode, path, _target in results[0][1]), True, results[0][1])
+
+
+harness.main()
