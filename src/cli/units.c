@@ -82,26 +82,13 @@ static int socket_path_check(const char *path, struct error *err)
 	return error_hint(err, "vmcred.socket listens on /run/vmcred/socket");
 }
 
-/* Said here, because systemd says "Protocol error", or "Invalid argument", when the unit starts. */
-static int socket_names_check(const struct config *config, struct error *err)
+static int socket_check(const struct config *config, const char *path, struct error *err)
 {
-	for (size_t i = 0; i < config->vm_count; i++) {
-		const struct config_vm *vm = &config->vms[i];
+	int r = socket_path_check(path, err);
 
-		for (size_t j = 0; j < vm->load_count; j++) {
-			const char *credential = vm->loads[j].credential;
-			size_t size = strlen(vm->unit) + strlen(credential);
-
-			if (size <= CONFIG_SOCKET_NAMES_SIZE_MAX)
-				continue;
-			error_set(err, VMCRED_USAGE,
-				  "systemd cannot ask a socket for %s for %s: the names have %zu "
-				  "bytes, and %d is all that it can say",
-				  credential, vm->unit, size, CONFIG_SOCKET_NAMES_SIZE_MAX);
-			return error_hint(err, "give one of them a shorter name");
-		}
-	}
-	return 0;
+	for (size_t i = 0; r == 0 && i < config->vm_count; i++)
+		r = config_vm_socket_check(&config->vms[i], err);
+	return r;
 }
 
 int command_units(struct cli *cli, int argc, char **argv, struct error *err)
@@ -111,7 +98,8 @@ int command_units(struct cli *cli, int argc, char **argv, struct error *err)
 		{"output", "DIR", "write there, such as /run/systemd/system (default: print)",
 		 &output},
 		{"socket", "PATH",
-		 "let `vmcred serve` give the credentials, at PATH such as /run/vmcred/socket",
+		 "let `vmcred serve` give all credentials, at PATH such as /run/vmcred/socket\n"
+		 "                         (default: as each VM's credentialSource says)",
 		 &socket},
 		{0},
 	};
@@ -137,9 +125,7 @@ int command_units(struct cli *cli, int argc, char **argv, struct error *err)
 	if (r < 0)
 		return r;
 	if (socket)
-		r = socket_path_check(socket, err);
-	if (socket && r == 0)
-		r = socket_names_check(&config, err);
+		r = socket_check(&config, socket, err);
 	if (r < 0)
 		return r;
 	return output ? dropins_write(&config, socket, output, err)

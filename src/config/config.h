@@ -23,6 +23,9 @@
  * vars/<generator>/<file>. */
 #define CONFIG_SECRETS_LINK "/run/secrets"
 
+/* Where `vmcred serve` is asked for them; vmcred.socket makes it. */
+#define CONFIG_SOCKET_PATH "/run/vmcred/socket"
+
 /* What a machine needs a file for, and so when: a phase, which is activated by itself. */
 enum config_needed_for {
 	CONFIG_SERVICES,
@@ -168,10 +171,18 @@ struct config_credential_file {
 	int line;
 };
 
+/* Where a VM's unit takes its credentials from: credentialSource. */
+enum config_source {
+	CONFIG_SOURCE_DEFAULT, /* only until the declaration is read */
+	CONFIG_SOURCE_FILES,   /* what `vmcred activate` has decrypted */
+	CONFIG_SOURCE_SOCKET,  /* `vmcred serve`, with no file in between */
+};
+
 struct config_vm {
 	char *name;
 	char *unit; /* whose LoadCredential= lines bring its secrets; default microvm@<name>.service
 		     */
+	enum config_source source;
 	struct config_load *loads;
 	size_t load_count;
 	struct config_credential_file *credential_files;
@@ -199,6 +210,7 @@ struct config {
 	size_t generator_count;
 	size_t *generator_order; /* their indices, each behind all that it depends on */
 	struct config_name *machines_by_name, *generators_by_name;
+	enum config_source source; /* of the VMs that do not say it */
 	struct config_vm *vms;
 	size_t vm_count;
 	struct config_hypervisor *hypervisors;
@@ -270,6 +282,12 @@ bool config_owner_number(const char *owner, uint32_t *number);
 char *config_load_path(const struct config_load *load);
 
 /*
+ * Whether the credential is one that its VM starts without: credentialFiles has it, and each time
+ * as optional.
+ */
+bool config_vm_is_optional(const struct config_vm *vm, const char *credential);
+
+/*
  * The unit line that gives a VM a credential, "LoadCredential=host-api-key:/run/secrets/vars/…", or
  * NULL where no entry of loadCredentials declares it (or without memory). The caller frees it.
  */
@@ -279,10 +297,14 @@ char *config_vm_load_line(const struct config_vm *vm, const char *credential);
  * socket's name, "\0RANDOM/unit/UNIT/CREDENTIAL" (systemd.exec(5)). Longer ones do not start. */
 #define CONFIG_SOCKET_NAMES_SIZE_MAX 84
 
+/* VMCRED_USAGE: systemd could not ask a socket for one of the VM's credentials. */
+int config_vm_socket_check(const struct config_vm *vm, struct error *err);
+
 /*
- * The drop-in for the VM's unit: a [Service] section with all its LoadCredential= lines, from the
- * activated files or, where `socket` is not NULL, from that socket; and a [Unit] section that wants
- * what makes them, as far as that is a unit. NULL without memory. The caller frees it.
+ * The drop-in for the VM's unit: a [Service] section with all its LoadCredential= lines, and a
+ * [Unit] section that wants what makes them, as far as that is a unit. They come from where the
+ * VM's source says or, where `socket` is not NULL, from that socket. NULL without memory. The
+ * caller frees it.
  */
 char *config_vm_dropin(const struct config *config, const struct config_vm *vm, const char *socket);
 

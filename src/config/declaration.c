@@ -157,6 +157,18 @@ static int units_check(struct reader *reader, const struct config *config)
 	return 0;
 }
 
+/* Said here, because systemd says "Protocol error", or "Invalid argument", when the unit starts. */
+static int source_check(struct reader *reader, const struct config *config, struct config_vm *vm)
+{
+	if (vm->source == CONFIG_SOURCE_DEFAULT)
+		vm->source = config->source;
+	if (vm->source == CONFIG_SOURCE_DEFAULT)
+		vm->source = CONFIG_SOURCE_FILES;
+	if (vm->source == CONFIG_SOURCE_SOCKET && config_vm_socket_check(vm, reader->err) < 0)
+		return error_wrap(reader->err, "%s:%d: vms.%s", reader->path, vm->line, vm->name);
+	return 0;
+}
+
 static int references_check(struct reader *reader, struct config *config)
 {
 	int r = schema_names(config, reader->err);
@@ -169,7 +181,11 @@ static int references_check(struct reader *reader, struct config *config)
 		for (size_t j = 0; r == 0 && j < config->vms[i].load_count; j++)
 			r = load_reference_check(reader, config, &config->vms[i].loads[j]);
 	}
-	return r == 0 ? units_check(reader, config) : r;
+	if (r == 0)
+		r = units_check(reader, config);
+	for (size_t i = 0; r == 0 && i < config->vm_count; i++)
+		r = source_check(reader, config, &config->vms[i]);
+	return r;
 }
 
 /* The parser's own words, with the place that it names. */
@@ -216,6 +232,7 @@ static int document_read(struct fy_document *document, struct reader *reader, st
 		{"machines", read_machines, 0},
 		{"generators", read_generators, 0},
 		{"vms", read_vms, 0},
+		{"credentialSource", schema_source, offsetof(struct config, source)},
 		{"hypervisors", read_hypervisors, 0},
 		{0},
 	};

@@ -14,6 +14,9 @@ int schema_generator(struct reader *reader, const char *name, struct fy_node *ke
 int schema_vm(struct reader *reader, const char *name, struct fy_node *key, struct fy_node *value,
 	      void *entry);
 
+/* `credentialSource`, a reader_key's function. */
+int schema_source(struct reader *reader, struct fy_node *value, void *target);
+
 /* `generators.<name>.kind`: reads the kinds into the files that they belong to. */
 int schema_kinds(struct reader *reader, struct config_generator *generator, struct fy_node *node);
 void schema_kind_release(struct config_kind *kind);

@@ -110,6 +110,18 @@ static int read_unit(struct reader *reader, struct fy_node *value, void *target)
 	return 0;
 }
 
+int schema_source(struct reader *reader, struct fy_node *value, void *target)
+{
+	static const char *const words[] = {"files", "socket", NULL};
+	int word;
+	int r = reader_word(reader, value, words, &word);
+
+	if (r == 0)
+		*(enum config_source *)target =
+			word == 0 ? CONFIG_SOURCE_FILES : CONFIG_SOURCE_SOCKET;
+	return r;
+}
+
 static int vm_unit_default(struct reader *reader, struct config_vm *vm)
 {
 	if (!vm->unit && asprintf(&vm->unit, "microvm@%s.service", vm->name) < 0) {
@@ -128,6 +140,7 @@ int schema_vm(struct reader *reader, const char *name, struct fy_node *key, stru
 		{"platformOEMStrings", reader_strings, offsetof(struct config_vm, oem_strings)},
 		{"command", reader_strings, offsetof(struct config_vm, command)},
 		{"unit", read_unit, offsetof(struct config_vm, unit)},
+		{"credentialSource", schema_source, offsetof(struct config_vm, source)},
 		{0},
 	};
 	struct config_vm *vm = entry;

@@ -129,11 +129,30 @@ static char *places_text(const struct subject *subject)
 	return pointer_release(&text);
 }
 
+/* No file is made: the unit asks when it starts. */
+static void socket_look(const struct subject *subject, struct inspect_stage *stage)
+{
+	_cleanup_free_ char *path = below_root(subject, CONFIG_SOCKET_PATH + 1);
+	struct stat found;
+
+	if (path && stat(path, &found) == 0 && S_ISSOCK(found.st_mode))
+		stage_set(stage, INSPECT_SEEN, "no file: %s gives %zu credentials to the unit",
+			  CONFIG_SOCKET_PATH, subject->vm->load_count);
+	else
+		stage_set(stage, INSPECT_MISSING,
+			  "there is no " CONFIG_SOCKET_PATH ": vmcred.socket makes it");
+}
+
 static void activate_look(const struct subject *subject, struct inspect_stage *stage)
 {
 	_cleanup_free_ char *places = places_text(subject);
 	size_t active = 0, wanted = 0;
 	bool on_disk = false;
+
+	if (subject->vm->source == CONFIG_SOURCE_SOCKET) {
+		socket_look(subject, stage);
+		return;
+	}
 
 	for (size_t i = 0; i < subject->count; i++) {
 		if (!subject->credentials[i].load)

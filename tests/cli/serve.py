@@ -385,25 +385,4 @@ def _(folder):
            "asked\n")
 
 
-@test("units --socket writes lines that name the socket, and refuses what systemd cannot ask for")
-def _(folder):
-    example = Example(folder)
-    config = ("units", "--config", example.config)
-    expect(
-        vmcred(*config, "--socket", "/run/vmcred/socket"), 0,
-        f"# {UNIT}.d/50-vmcred.conf\n# Made by `vmcred units` from {example.config}; changes here are lost.\n"
-        "[Unit]\nWants=vmcred.socket\nAfter=vmcred.socket\n[Service]\n"
-        "LoadCredential=host-one:/run/vmcred/socket\nLoadCredential=host-two:/run/vmcred/socket\n", "")
-    expect(vmcred(*config, "--socket", "x"), 2, "",
-           'vmcred: --socket "x" is no absolute path of letters, digits and /._-: vmcred.socket listens on '
-           "/run/vmcred/socket\n")
-    name = "h" * (85 - len(UNIT))
-    example.config.write_text(DECLARATION.replace("host-one", name))
-    expect(vmcred(*config, "--socket", "/s"), 2, "",
-           f"vmcred: systemd cannot ask a socket for {name} for {UNIT}: the names have 85 bytes, and 84 is all that it "
-           "can say: give one of them a shorter name\n")
-    example.config.write_text(DECLARATION.replace("host-one", name[1:]))
-    expect(vmcred(*config, "--socket", "/s"), 0, None, "")
-
-
 harness.main()

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""vmcred inspect and units: what is seen at each stage, and what a missing, changed or unproved secret says."""
+"""vmcred inspect: what is seen at each stage, and what a missing, changed or unproved secret says."""
 import hashlib
 import json
-import subprocess
+import socket
 
 import harness
 from example import DECLARATION, Example
-from harness import equal, expect, run, test, vmcred
+from harness import equal, expect, test
 
 PROVED = """\
 #  STAGE     STATE    WHAT WAS SEEN
@@ -104,46 +104,17 @@ def _(folder):
             assert value not in result.out + result.err
 
 
-@test("units prints a drop-in with a line for each credential, and writes it where it is told to")
+@test("a VM that takes its credentials from the socket has no file to look for, but needs the socket")
 def _(folder):
-    example = Example(folder, generate=False)
-    text = (
-        f"# Made by `vmcred units` from {example.config}; changes here are lost.\n[Unit]\n"
-        "Wants=vmcred-activate.service\nAfter=vmcred-activate.service\n[Service]\n"
-        "LoadCredential=host-one:/run/secrets/vars/made/one\n"
-        "LoadCredential=host-two:/run/secrets/vars/made/two\n"
-    )
-    config = ("--config", example.config)
-    expect(vmcred("units", *config), 0, f"# microvm@m.service.d/50-vmcred.conf\n{text}", "")
-    expect(vmcred("units", *config, "--output", folder / "units"), 0, "", "")
-    equal((folder / "units/microvm@m.service.d/50-vmcred.conf").read_text(), text)
-
-
-@test("called as a systemd generator, it writes the drop-ins of the system's declaration into the first folder")
-def _(folder):
-    harness.need_root()
-    etc = folder / "etc" / "vmcred"
-    etc.mkdir(parents=True)
-    (etc / "vmcred.yaml").write_text(DECLARATION)
-    (folder / "vmcred-generator").symlink_to(harness.VMCRED)
-    script = 'mount --bind "$1/etc" /etc && exec "$1/vmcred-generator" "$1/normal" "$1/early" "$1/late"'
-    expect(run("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", folder), 0, "", "")
-    equal(
-        (folder / "normal/microvm@m.service.d/50-vmcred.conf").read_text(),
-        "# Made by `vmcred units` from /etc/vmcred/vmcred.yaml; changes here are lost.\n[Unit]\n"
-        "Wants=vmcred-activate.service\nAfter=vmcred-activate.service\n[Service]\n"
-        "LoadCredential=host-one:/run/secrets/vars/made/one\nLoadCredential=host-two:/run/secrets/vars/made/two\n",
-    )
-    equal(sorted(path.name for path in folder.iterdir()), ["etc", "normal", "vmcred-generator"])
-
-
-@test("called as a systemd generator without a declaration, it does nothing and succeeds")
-def _(folder):
-    link = folder / "vmcred-generator"
-    link.symlink_to(harness.VMCRED)
-    done = subprocess.run([link, folder / "n", folder / "e", folder / "l"], capture_output=True, check=False)
-    equal((done.returncode, done.stdout, done.stderr), (0, b"", b""))
-    assert not (folder / "n").exists()
+    example = Example(folder, DECLARATION + "credentialSource: socket\n")
+    lines = expect(example.inspect(), 3, None, "vmcred: m: something declared is missing\n").out.splitlines()
+    equal(lines[3], "3  activate  missing  there is no /run/vmcred/socket: vmcred.socket makes it")
+    path = example.root / "run/vmcred/socket"
+    path.parent.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+    lines = expect(example.inspect(), 0, None, "").out.splitlines()
+    equal(lines[3], "3  activate  seen     no file: /run/vmcred/socket gives 2 credentials to the unit")
 
 
 harness.main()

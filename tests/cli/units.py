@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""vmcred units, and vmcred-generator: the drop-ins that say where a VM's unit takes its credentials from."""
+import subprocess
+
+import harness
+from example import DECLARATION
+from harness import equal, expect, need_root, run, test, vmcred
+
+UNIT = "microvm@m.service"
+FILES = """\
+[Unit]
+Wants=vmcred-activate.service
+After=vmcred-activate.service
+[Service]
+LoadCredential=host-one:/run/secrets/vars/made/one
+LoadCredential=host-two:/run/secrets/vars/made/two
+SetCredential=host-two:
+"""
+SOCKET = """\
+[Unit]
+Wants=vmcred.socket
+After=vmcred.socket
+[Service]
+LoadCredential=host-one:/run/vmcred/socket
+LoadCredential=host-two:/run/vmcred/socket
+"""
+MORE = """\
+  n:
+    loadCredentials: {host-one: made/one}
+"""
+
+
+def made_from(path):
+    return f"# Made by `vmcred units` from {path}; changes here are lost.\n"
+
+
+class Declared:
+    def __init__(self, folder, text=DECLARATION):
+        self.path = folder / "vmcred.yaml"
+        self.path.write_text(text)
+
+    def units(self, *words):
+        return vmcred("units", "--config", self.path, *words)
+
+    def printed(self, **dropins):
+        return "".join(f"# microvm@{vm}.service.d/50-vmcred.conf\n{made_from(self.path)}{text}" for vm, text in dropins.items())
+
+
+class Generator:
+    """The program as systemd calls it, with a declaration for the whole system."""
+
+    def __init__(self, folder, text):
+        need_root()
+        self.folder = folder
+        (folder / "etc" / "vmcred").mkdir(parents=True)
+        (folder / "etc" / "vmcred" / "vmcred.yaml").write_text(text)
+        (folder / "vmcred-generator").symlink_to(harness.VMCRED)
+
+    def run(self):
+        script = 'mount --bind "$1/etc" /etc && exec "$1/vmcred-generator" "$1/normal" "$1/early" "$1/late"'
+        return run("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", self.folder)
+
+    def dropin(self, vm):
+        return (self.folder / f"normal/microvm@{vm}.service.d/50-vmcred.conf").read_text()
+
+
+@test("units prints a drop-in with a line for each credential, and writes it where it is told to")
+def _(folder):
+    declared = Declared(folder)
+    expect(declared.units(), 0, declared.printed(m=FILES), "")
+    expect(declared.units("--output", folder / "units"), 0, "", "")
+    equal((folder / "units/microvm@m.service.d/50-vmcred.conf").read_text(), made_from(declared.path) + FILES)
+
+
+@test("called as a systemd generator, it writes the drop-ins of the system's declaration into the first folder")
+def _(folder):
+    generator = Generator(folder, DECLARATION)
+    expect(generator.run(), 0, "", "")
+    equal(generator.dropin("m"), made_from("/etc/vmcred/vmcred.yaml") + FILES)
+    equal(sorted(path.name for path in folder.iterdir()), ["etc", "normal", "vmcred-generator"])
+
+
+@test("with credentialSource: socket the generator's lines name the socket, and a VM's own word counts more")
+def _(folder):
+    generator = Generator(folder, f"credentialSource: socket\n{DECLARATION}{MORE}    credentialSource: files\n")
+    expect(generator.run(), 0, "", "")
+    equal(generator.dropin("m"), made_from("/etc/vmcred/vmcred.yaml") + SOCKET)
+    assert "LoadCredential=host-one:/run/secrets/vars/made/one\n" in generator.dropin("n"), generator.dropin("n")
+
+
+@test("one VM alone can take its credentials from the socket")
+def _(folder):
+    declared = Declared(folder, DECLARATION + "    credentialSource: socket\n" + MORE)
+    one = "".join(line + "\n" for line in FILES.splitlines() if "two" not in line)
+    expect(declared.units(), 0, declared.printed(m=SOCKET, n=one), "")
+
+
+@test("called as a systemd generator without a declaration, it does nothing and succeeds")
+def _(folder):
+    link = folder / "vmcred-generator"
+    link.symlink_to(harness.VMCRED)
+    done = subprocess.run([link, folder / "n", folder / "e", folder / "l"], capture_output=True, check=False)
+    equal((done.returncode, done.stdout, done.stderr), (0, b"", b""))
+    assert not (folder / "n").exists()
+
+
+@test("units --socket writes lines that name the socket for all VMs, and refuses what systemd cannot ask for")
+def _(folder):
+    declared = Declared(folder)
+    expect(declared.units("--socket", "/run/vmcred/socket"), 0, declared.printed(m=SOCKET), "")
+    expect(declared.units("--socket", "/x"), 0, declared.printed(m=SOCKET.replace("/run/vmcred/socket", "/x")), "")
+    expect(declared.units("--socket", "x"), 2, "",
+           'vmcred: --socket "x" is no absolute path of letters, digits and /._-: vmcred.socket listens on '
+           "/run/vmcred/socket\n")
+    name = "h" * (85 - len(UNIT))
+    message = (f"systemd cannot ask a socket for {name} for {UNIT}: the names have 85 bytes, and 84 is all that it can say: "
+               "give one of them a shorter name\n")
+    declared.path.write_text(DECLARATION.replace("host-one", name))
+    expect(declared.units(), 0, None, "")
+    expect(declared.units("--socket", "/s"), 2, "", f"vmcred: {message}")
+    declared.path.write_text(DECLARATION.replace("host-one", name) + "    credentialSource: socket\n")
+    expect(declared.units(), 2, "", f"vmcred: {declared.path}:11: vms.m: {message}")
+    declared.path.write_text(DECLARATION.replace("host-one", name[1:]) + "    credentialSource: socket\n")
+    expect(declared.units(), 0, None, "")
+
+
+@test("a source that is neither is an error with its line")
+def _(folder):
+    declared = Declared(folder, "credentialSource: file\n")
+    expect(declared.units(), 2, "",
+           f'vmcred: {declared.path}:1: credentialSource: must be "files" or "socket", not "file"\n')
+
+
+harness.main()
