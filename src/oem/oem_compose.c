@@ -45,6 +45,13 @@ static int credential_add(struct oem_list *list, const struct config_vm *vm,
 		return missing_report(vm, entry, folder, report, err);
 	if (r < 0)
 		return error_wrap(err, "the credential %s", entry->oem_name);
+	/* A unit cannot load what is not there, and has an empty one in its place. */
+	if (entry->optional && value->size == 0) {
+		report_message(report, REPORT_WARNING,
+			       "the optional credential %s is left out: %s/%s is empty",
+			       entry->oem_name, folder, entry->credential);
+		return 0;
+	}
 	report_message(report, REPORT_DEBUG, "%s: %zu bytes from %s/%s", entry->oem_name,
 		       value->size, folder, entry->credential);
 	return oem_list_add_credential(list, entry->oem_name, secret_span(value), err);

@@ -56,6 +56,18 @@ def _(folder):
     assert "HOST-TLS" not in vm.recorded()["requests"][0][2]
 
 
+@test("an empty optional credential, which a unit has for one that is missing, is left out; an empty required one is not")
+def _(folder):
+    vm = Vm(folder, DECLARATION.replace("HOST-TLS: host-tls", "HOST-TLS: {credential: host-tls, optional: true}"))
+    (vm.credentials / "host-tls").write_bytes(b"")
+    expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"exit": 0}), 0, "",
+           f"vmcred: warning: the optional credential HOST-TLS is left out: {vm.credentials}/host-tls is empty\n")
+    assert "HOST-TLS" not in vm.recorded()["requests"][0][2]
+    (vm.folder / "vmcred.yaml").write_text(DECLARATION)
+    expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"exit": 0}), 0, "", "")
+    assert "HOST-TLS=" in vm.recorded()["requests"][0][2]
+
+
 @test("a credential that the arguments have too stops the launch")
 def _(folder):
     vm = Vm(folder)
