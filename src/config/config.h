@@ -245,9 +245,13 @@ const struct config_vm *config_vm_get(const struct config *config, const char *n
 const struct config_machine *config_machine_get(const struct config *config, const char *name,
 						struct error *err);
 
+/* Whether the VM's unit is microvm@<name>.service. */
+bool config_vm_has_default_unit(const struct config_vm *vm);
+
 /*
- * The VM that runs in a systemd unit, or NULL. An instance of microvm@.service has the VM's name as
- * it is, as microvm.nix has it, or escaped (systemd.unit(5)).
+ * The VM that runs in a systemd unit, or NULL: the one that says so, or of an instance of
+ * microvm@.service the one of that name which says no other unit. The instance has the name as it
+ * is, as microvm.nix has it, or escaped (systemd.unit(5)).
  */
 const struct config_vm *config_vm_of_unit(const struct config *config, const char *unit);
 

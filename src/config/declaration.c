@@ -127,15 +127,6 @@ static int load_reference_check(struct reader *reader, const struct config *conf
 	return error_hint(reader->err, "give the VM a file that is needed for something else");
 }
 
-static bool unit_is_default(const struct config_vm *vm)
-{
-	const char *at = strchr(vm->unit, '@');
-
-	return strncmp(vm->unit, "microvm@", strlen("microvm@")) == 0 &&
-	       strncmp(at + 1, vm->name, strlen(vm->name)) == 0 &&
-	       strcmp(at + 1 + strlen(vm->name), ".service") == 0;
-}
-
 /*
  * The credentials of a unit's two VMs could not be told apart. Default names differ, so that only
  * the others are compared: a declaration may have very many VMs.
@@ -143,7 +134,8 @@ static bool unit_is_default(const struct config_vm *vm)
 static int units_check(struct reader *reader, const struct config *config)
 {
 	for (size_t i = 0; i < config->vm_count; i++) {
-		for (size_t j = 0; !unit_is_default(&config->vms[i]) && j < config->vm_count; j++) {
+		for (size_t j = 0;
+		     !config_vm_has_default_unit(&config->vms[i]) && j < config->vm_count; j++) {
 			const struct config_vm *first = &config->vms[i < j ? i : j],
 					       *second = &config->vms[i < j ? j : i];
 

@@ -28,7 +28,8 @@ static void instance_unescape(char *name)
 		int high = from[0] == '\\' && from[1] == 'x' ? hex_digit(from[2]) : -1;
 		int low = high >= 0 ? hex_digit(from[3]) : -1;
 
-		if (low >= 0) {
+		/* A NUL is in no name, and would end this one. */
+		if (low >= 0 && (high | low) != 0) {
 			*to = (char)(high << 4 | low);
 			from += 4;
 		} else {
@@ -52,6 +53,15 @@ static char *instance_of(const char *unit)
 	return strndup(unit + strlen(TEMPLATE), length - strlen(TEMPLATE) - strlen(SUFFIX));
 }
 
+bool config_vm_has_default_unit(const struct config_vm *vm)
+{
+	size_t name = strlen(vm->name);
+
+	return strncmp(vm->unit, TEMPLATE, strlen(TEMPLATE)) == 0 &&
+	       strncmp(vm->unit + strlen(TEMPLATE), vm->name, name) == 0 &&
+	       strcmp(vm->unit + strlen(TEMPLATE) + name, SUFFIX) == 0;
+}
+
 const struct config_vm *config_vm_of_unit(const struct config *config, const char *unit)
 {
 	_cleanup_free_ char *instance = instance_of(unit);
@@ -62,8 +72,10 @@ const struct config_vm *config_vm_of_unit(const struct config *config, const cha
 	}
 	if (instance)
 		instance_unescape(instance);
+	/* One that says another unit does not run in this one. */
 	for (size_t i = 0; instance && i < config->vm_count; i++) {
-		if (strcmp(config->vms[i].name, instance) == 0)
+		if (strcmp(config->vms[i].name, instance) == 0 &&
+		    config_vm_has_default_unit(&config->vms[i]))
 			return &config->vms[i];
 	}
 	return NULL;

@@ -148,12 +148,14 @@ static void a_unit_belongs_to_the_vm_whose_name_or_escaped_name_it_has_or_that_d
 		{"microvm@my\\x2dvm.service", "my-vm"},
 		{"microvm@my\\x2Dvm.service", NULL},
 		{"microvm@my\\x2.service", NULL},
+		{"microvm@my-vm\\x00.service", NULL},
+		{"microvm@my\\x2dvm\\x00x.service", NULL},
 		{"microvm@my/vm.service", NULL},
 		{"microvm@.service", NULL},
 		{"microvm@my-vm.socket", NULL},
 		{"other@x.service", "odd_vm"},
-		{"microvm@odd_vm.service", "odd_vm"},
-		{"microvm@odd\\x5fvm.service", "odd_vm"},
+		{"microvm@odd_vm.service", NULL},
+		{"microvm@odd\\x5fvm.service", NULL},
 		{"other@y.service", NULL},
 	};
 	struct error err = {0};
