@@ -20,7 +20,9 @@
 #ifndef VMCRED_ACTIVATE_ACTIVATE_H
 #define VMCRED_ACTIVATE_ACTIVATE_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "age/age.h"
 #include "base/error.h"
@@ -120,16 +122,39 @@ void activate_result_release(struct activate_result *result);
  * No file at all: answers LoadCredential=CREDENTIAL:/run/vmcred/socket from the store. systemd
  * connects and reads to the end; the name that its socket is bound to says which unit asks for
  * which credential. Only root is believed that, and a unit gets what the declaration's
- * loadCredentials give to its VM. Each request is reported, without its value.
+ * loadCredentials give to its VM. How each request ended is told, without its value.
  *
  * What is not given makes the unit fail: serve_answer.h says how.
  */
+enum serve_result {
+	SERVE_GAVE,
+	SERVE_LEFT_OUT,    /* gave an empty one: it is optional, and not in the store */
+	SERVE_REFUSED,     /* the unit does not get it, or it cannot be decrypted */
+	SERVE_HUNG_UP,     /* the peer did not take all of it */
+	SERVE_TURNED_AWAY, /* the peer is not root */
+};
+
+#define SERVE_RESULTS 5
+
+struct serve_event {
+	enum serve_result result;
+	const char *unit;       /* NULL: not known */
+	const char *credential; /* likewise; without its end where it is_cut */
+	bool is_cut;
+	pid_t process; /* the peer's */
+	uid_t user;
+	const struct error *reason; /* NULL where all went well */
+};
+
 struct serve_options {
-	const char *config;  /* as for config_find() */
-	const char *machine; /* whose secrets; NULL: of the only machine that is declared */
-	const struct age_identities *identities;
-	int listen_fd;   /* borrowed; nonblocking */
-	int64_t idle_ms; /* without a request for that long it ends; 0: never */
+	const char *config;   /* as for config_find() */
+	const char *machine;  /* whose secrets; NULL: of the only machine that is declared */
+	const char *identity; /* the file of the machine's identities */
+	int listen_fd;        /* borrowed; nonblocking */
+	int64_t idle_ms;      /* without a request for that long it ends; 0: never */
+	size_t answers_max;   /* at a time, each with a descriptor; others wait in the queue */
+	void (*told)(const struct serve_options *options, const struct serve_event *event);
+	void *context; /* for `told` */
 };
 
 /* The listening socket that systemd has handed over (sd_listen_fds(3)). VMCRED_USAGE: it has not.
@@ -138,9 +163,9 @@ int serve_socket_inherited(struct error *err);
 
 /*
  * Serves until it is idle or told to end, by SIGTERM or SIGINT, which it blocks meanwhile. A
- * declaration that changes is read anew before the next request, and at SIGHUP. Fails where the
- * declaration cannot be read at the beginning; a later fault of it is reported, and the old one
- * stays.
+ * declaration or an identity that changes is read anew before the next request, and at SIGHUP.
+ * Fails where one of them cannot be read at the beginning; a later fault is reported, and what was
+ * read before stays in force.
  */
 int serve_run(const struct serve_options *options, const struct report *report, struct error *err);
 

@@ -3,15 +3,10 @@
  * One thread and poll(2): a request costs a decryption, a fraction of a millisecond, and its answer
  * fits into the socket's buffer unless it is very large. So a thousand units that start together
  * wait in the socket's queue for tenths of a second.
- *
- * Plaintext is decrypted for each request and not kept: a document of the store holds one secret, a
- * unit asks for it once, and what is not there cannot be taken.
  */
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
-#include <stddef.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -19,16 +14,13 @@
 
 #include "activate/activate.h"
 #include "activate/serve_answer.h"
-#include "activate/serve_declaration.h"
-#include "activate/serve_policy.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 
-#define ANSWERS_MAX       512 /* half of the usual limit of descriptors */
-#define PLAIN_MAX         64  /* of those, with plaintext: 64 MiB at the most */
-#define ACCEPTS_AT_A_TIME 64  /* then those that wait have their turn */
+#define PLAIN_MAX         16 /* answers that wait with plaintext: 16 MiB at the most */
+#define ACCEPTS_AT_A_TIME 64 /* then those that wait have their turn */
 #define PLAIN_MS          ((int64_t)30 * 1000)
-#define STOP_MS           ((int64_t)5 * 1000)
+#define STOP_MS           ((int64_t)60 * 1000) /* TimeoutStopSec= of vmcred.service is longer */
 #define ACCEPT_FAILED_MS  ((int64_t)100)
 #define POLL_SIGNALS      0
 #define POLL_LISTENER     1
@@ -37,9 +29,11 @@
 struct server {
 	const struct serve_options *options;
 	const struct report *report;
-	struct serve_declaration declaration;
-	struct serve_answer answers[ANSWERS_MAX];
-	size_t count;
+	struct serve_source source;
+	struct serve_answer *answers; /* owned */
+	struct pollfd *polled;        /* owned; POLL_FIRST_ANSWER more than answers */
+	size_t count, capacity;
+	int signal_fd;        /* owned; -1: none yet */
 	int64_t accept_after; /* accept(2) has failed: not before */
 	int64_t idle_since;
 	int64_t stop_at; /* 0: not asked to stop */
@@ -49,209 +43,209 @@ static void server_release(struct server *server)
 {
 	for (size_t i = 0; i < server->count; i++)
 		serve_answer_release(&server->answers[i]);
-	serve_declaration_release(&server->declaration);
+	free(server->answers);
+	free(server->polled);
+	if (server->signal_fd >= 0)
+		close(server->signal_fd);
+	serve_source_release(&server->source);
 }
 
-/* Which machine's secrets; the declaration may have become another one. */
-static const char *machine_get(const struct server *server, struct error *err)
+/* Makes room for one more answer. */
+static int server_grow(struct server *server, struct error *err)
 {
-	const struct config *config = &server->declaration.config;
+	size_t capacity = server->capacity ? 2 * server->capacity : ACCEPTS_AT_A_TIME;
+	struct serve_answer *answers;
+	struct pollfd *polled;
 
-	if (server->options->machine)
-		return config_machine_get(config, server->options->machine, err)
-			       ? server->options->machine
-			       : NULL;
-	if (config->machine_count == 1)
-		return config->machines[0].name;
-	error_set(err, VMCRED_USAGE, "%s declares %zu machines", config->path,
-		  config->machine_count);
-	error_hint(err, "say which with --machine NAME");
-	return NULL;
-}
-
-static void warn(const struct server *server, const struct error *err, const char *what)
-{
-	_cleanup_free_ char *line = error_line(err);
-
-	report_message(server->report, REPORT_WARNING, "%s: %s", what,
-		       line ? line : "out of memory");
-}
-
-static void declaration_update(struct server *server, bool force)
-{
-	_cleanup_error_ struct error err = {0};
-	int r = serve_declaration_update(&server->declaration, server->options->config, force,
-					 &err);
-
-	if (r < 0)
-		warn(server, &err, "going on with the declaration as it was");
-	else if (r > 0)
-		report_message(server->report, REPORT_INFO, "read %s",
-			       server->declaration.config.path);
-}
-
-/* Only root may ask: systemd does it as itself, or as its child before that drops its rights. */
-static int peer_check(int fd, struct ucred *peer, struct error *err)
-{
-	socklen_t size = sizeof(*peer);
-
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, peer, &size) < 0)
-		return error_set_errno(err, errno, "asking who the peer is");
-	if (peer->uid != 0 && peer->pid != 1)
-		return error_set(err, VMCRED_USAGE, "the peer is the user %u: only root may ask",
-				 (unsigned int)peer->uid);
+	if (server->count < server->capacity)
+		return 0;
+	answers = reallocarray(server->answers, capacity, sizeof(*answers));
+	if (!answers)
+		return error_no_memory(err);
+	server->answers = answers;
+	polled = reallocarray(server->polled, POLL_FIRST_ANSWER + capacity, sizeof(*polled));
+	if (!polled)
+		return error_no_memory(err);
+	server->polled = polled;
+	server->capacity = capacity;
 	return 0;
 }
 
-/* Decrypts what the peer asks for, if it gets it. `who` says who asked for what, as far as known.
- */
-static int request_answer(const struct server *server, const struct ucred *peer,
-			  struct serve_answer *answer, struct error *err)
+static void tell(const struct server *server, const struct serve_request *request,
+		 enum serve_result result, const struct error *reason)
 {
-	struct sockaddr_un address = {0};
-	socklen_t size = sizeof(address);
-	struct serve_address asked;
-	const struct config_load *load = NULL;
-	struct vars_location location = {0};
-	const char *machine;
-	int r;
+	bool is_whole = request->credential[0];
+	const char *unit = request->asked.unit;
+	const struct serve_event event = {
+		.result = result,
+		.unit = unit[0] ? unit : NULL,
+		.credential = is_whole  ? request->credential
+			      : unit[0] ? request->asked.credential
+					: NULL,
+		.is_cut = !is_whole && request->asked.is_full,
+		.process = request->peer.pid,
+		.user = request->peer.uid,
+		.reason = reason,
+	};
 
-	(void)snprintf(answer->who, sizeof(answer->who), "process %d", (int)peer->pid);
-	if (getpeername(answer->fd, (struct sockaddr *)&address, &size) < 0)
-		return error_set_errno(err, errno, "asking for the peer's address");
-	r = serve_address_parse(&address, size, &asked, err);
-	if (r < 0)
-		return r;
-	(void)snprintf(answer->who, sizeof(answer->who), "%s%s to %s (process %d)",
-		       asked.credential, asked.is_full ? "..." : "", asked.unit, (int)peer->pid);
-	machine = machine_get(server, err);
-	if (!machine)
-		return -(int)err->code;
-	r = serve_policy_find(&server->declaration.config, machine, &asked, &load, &location, err);
-	if (r < 0)
-		return r;
-	r = vars_store_read(server->declaration.store_dirfd, &location, server->options->identities,
-			    &answer->value, err);
-	if (r == 0 && answer->value.size > VARS_SECRET_SIZE_MAX)
-		r = error_set(err, VMCRED_FAILED, "%s/%s is larger than systemd takes",
-			      load->generator, load->file);
-	if (r == 0)
-		(void)snprintf(answer->who, sizeof(answer->who), "%s to %s (process %d)",
-			       load->credential, asked.unit, (int)peer->pid);
-	return r;
+	server->options->told(server->options, &event);
+}
+
+/* How one ended that was not refused. */
+static void answer_tell(const struct server *server, const struct serve_answer *answer,
+			enum serve_progress progress)
+{
+	_cleanup_error_ struct error err = {0};
+
+	if (progress == SERVE_GONE) {
+		error_set(&err, VMCRED_FAILED, "the peer has hung up before the end");
+		tell(server, &answer->request, SERVE_HUNG_UP, &err);
+	} else if (answer->is_left_out) {
+		error_set(&err, VMCRED_MISSING, "it is optional, and not in the store");
+		tell(server, &answer->request, SERVE_LEFT_OUT, &err);
+	} else {
+		tell(server, &answer->request, SERVE_GAVE, NULL);
+	}
 }
 
 /* Sends what can be sent; returns whether the answer is over and was released. */
 static bool answer_advance(const struct server *server, struct serve_answer *answer)
 {
-	enum serve_progress progress = serve_answer_send(answer);
+	_cleanup_error_ struct error err = {0};
+	enum serve_progress progress;
 
+	if (answer->state == SERVE_PARKED &&
+	    serve_answer_resume(answer, &server->source, &err) < 0) {
+		tell(server, &answer->request, SERVE_REFUSED, &err);
+		serve_answer_spoil(answer);
+	}
+	progress = serve_answer_send(answer);
 	if (progress == SERVE_WAITS)
 		return false;
-	if (progress == SERVE_GONE && !answer->is_spoilt)
-		report_message(server->report, REPORT_WARNING,
-			       "giving %s: the peer has hung up before the end", answer->who);
-	else if (!answer->is_spoilt)
-		report_message(server->report, REPORT_INFO, "gave %s", answer->who);
+	if (answer->state == SERVE_PLAIN)
+		answer_tell(server, answer, progress);
 	serve_answer_release(answer);
 	return true;
+}
+
+/* Room for one more that waits with plaintext: the oldest ones are decrypted again later. */
+static void answers_park(struct server *server)
+{
+	size_t plain = 0, oldest = 0;
+
+	for (size_t i = 0; i < server->count; i++) {
+		if (server->answers[i].state != SERVE_PLAIN)
+			continue;
+		if (plain++ == 0 || server->answers[i].since < server->answers[oldest].since)
+			oldest = i;
+	}
+	if (plain > PLAIN_MAX)
+		serve_answer_park(&server->answers[oldest]);
+}
+
+static void request_answer(const struct server *server, struct serve_answer *answer)
+{
+	_cleanup_error_ struct error err = {0};
+
+	if (serve_request_read(&server->source, answer->fd, &answer->request, &answer->value,
+			       &answer->is_left_out, &err) < 0) {
+		tell(server, &answer->request, SERVE_REFUSED, &err);
+		serve_answer_spoil(answer);
+	}
 }
 
 static void request_take(struct server *server, int fd)
 {
 	_cleanup_error_ struct error err = {0};
 	struct serve_answer *answer = &server->answers[server->count];
-	struct ucred peer = {0};
 
-	*answer = (struct serve_answer){.fd = fd, .deadline = clock_now_ms() + PLAIN_MS};
+	*answer = (struct serve_answer){.fd = fd, .since = clock_now_ms()};
 	/* No unit waits for it, and nothing of ours shall. */
-	if (peer_check(fd, &peer, &err) < 0) {
-		warn(server, &err, "hung up");
+	if (serve_request_check_peer(fd, &answer->request, &err) < 0) {
+		tell(server, &answer->request, SERVE_TURNED_AWAY, &err);
 		serve_answer_release(answer);
 		return;
 	}
-	if (request_answer(server, &peer, answer, &err) < 0) {
-		_cleanup_free_ char *what = NULL;
-
-		warn(server, &err,
-		     asprintf(&what, "refused %s", answer->who) < 0 ? "refused" : what);
-		serve_answer_spoil(answer);
-	}
-	if (!answer_advance(server, answer))
-		server->count++;
+	request_answer(server, answer);
+	if (answer_advance(server, answer))
+		return;
+	server->count++;
+	if (answer->state == SERVE_PLAIN)
+		answers_park(server);
 }
 
-static size_t plain_count(const struct server *server)
+/* SIGHUP reads all anew, SIGTERM and SIGINT end. */
+static void signals_take(struct server *server)
 {
-	size_t count = 0;
+	struct signalfd_siginfo info;
 
-	for (size_t i = 0; i < server->count; i++)
-		count += !server->answers[i].is_spoilt;
-	return count;
+	while (read(server->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		if (info.ssi_signo == SIGHUP)
+			serve_source_update(&server->source, true);
+		else if (server->stop_at == 0)
+			server->stop_at = clock_now_ms() + STOP_MS;
+	}
 }
 
 static bool may_accept(const struct server *server)
 {
-	return server->stop_at == 0 && server->count < ANSWERS_MAX &&
-	       plain_count(server) < PLAIN_MAX && clock_now_ms() >= server->accept_after;
+	return server->stop_at == 0 && server->count < server->options->answers_max &&
+	       clock_now_ms() >= server->accept_after;
+}
+
+static void accept_failed(struct server *server, const char *why)
+{
+	report_message(server->report, REPORT_WARNING, "taking a connection: %s: it waits", why);
+	server->accept_after = clock_now_ms() + ACCEPT_FAILED_MS;
 }
 
 static void requests_accept(struct server *server)
 {
-	for (int i = 0; i < ACCEPTS_AT_A_TIME && may_accept(server); i++) {
-		int fd = accept4(server->options->listen_fd, NULL, NULL,
-				 SOCK_CLOEXEC | SOCK_NONBLOCK);
+	_cleanup_error_ struct error err = {0};
 
+	for (int i = 0; i < ACCEPTS_AT_A_TIME; i++) {
+		int fd;
+
+		/* Who asks after a signal was sent is asking what is so after it. */
+		signals_take(server);
+		if (!may_accept(server))
+			return;
+		if (server_grow(server, &err) < 0) {
+			accept_failed(server, err.text);
+			return;
+		}
+		fd = accept4(server->options->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd >= 0) {
 			/* What was declared before a unit asks holds for it. */
-			declaration_update(server, false);
+			serve_source_update(&server->source, false);
 			request_take(server, fd);
 			continue;
 		}
-		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
-			report_message(server->report, REPORT_WARNING,
-				       "taking a connection: %s: it waits", strerror(errno));
-			server->accept_after = clock_now_ms() + ACCEPT_FAILED_MS;
-		}
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+			accept_failed(server, strerror(errno));
 		return;
 	}
 }
 
 /* Those whose peer takes more, or has hung up, and those who have had their time. */
-static void answers_advance(struct server *server, const struct pollfd *polled)
+static void answers_advance(struct server *server, size_t count)
 {
+	const struct pollfd *polled = server->polled + POLL_FIRST_ANSWER;
 	size_t kept = 0;
 	int64_t now = clock_now_ms();
 
-	for (size_t i = 0; i < server->count; i++) {
+	for (size_t i = 0; i < count; i++) {
 		struct serve_answer *answer = &server->answers[i];
 
 		if (polled[i].revents && answer_advance(server, answer))
 			continue;
-		if (!answer->is_spoilt && now >= answer->deadline) {
-			report_message(server->report, REPORT_WARNING,
-				       "giving %s: the peer does not read: what is left is spoilt",
-				       answer->who);
-			serve_answer_spoil(answer);
-		}
+		if (answer->state == SERVE_PLAIN && now >= answer->since + PLAIN_MS)
+			serve_answer_park(answer);
 		if (kept != i)
 			server->answers[kept] = *answer;
 		kept++;
 	}
 	server->count = kept;
-}
-
-/* SIGHUP reads the declaration anew, SIGTERM and SIGINT end. */
-static void signals_take(struct server *server, int fd)
-{
-	struct signalfd_siginfo info;
-
-	while (read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-		if (info.ssi_signo == SIGHUP)
-			declaration_update(server, true);
-		else if (server->stop_at == 0)
-			server->stop_at = clock_now_ms() + STOP_MS;
-	}
 }
 
 /* Milliseconds until something has to be done although nothing happens; -1: never. */
@@ -260,8 +254,10 @@ static int wait_ms(const struct server *server)
 	int64_t now = clock_now_ms(), until = INT64_MAX;
 
 	for (size_t i = 0; i < server->count; i++) {
-		if (!server->answers[i].is_spoilt && server->answers[i].deadline < until)
-			until = server->answers[i].deadline;
+		const struct serve_answer *answer = &server->answers[i];
+
+		if (answer->state == SERVE_PLAIN && answer->since + PLAIN_MS < until)
+			until = answer->since + PLAIN_MS;
 	}
 	if (server->accept_after > now && server->accept_after < until)
 		until = server->accept_after;
@@ -285,32 +281,47 @@ static bool is_over(const struct server *server)
 	       now >= server->idle_since + server->options->idle_ms;
 }
 
-static int server_loop(struct server *server, int signal_fd, struct error *err)
+static int server_wait(struct server *server, struct error *err)
 {
-	struct pollfd polled[POLL_FIRST_ANSWER + ANSWERS_MAX];
+	struct pollfd *polled = server->polled;
 
-	while (!is_over(server)) {
-		size_t count = server->count;
-
-		polled[POLL_SIGNALS] = (struct pollfd){.fd = signal_fd, .events = POLLIN};
-		polled[POLL_LISTENER] = (struct pollfd){
-			.fd = may_accept(server) ? server->options->listen_fd : -1,
-			.events = POLLIN,
-		};
-		for (size_t i = 0; i < count; i++)
-			polled[POLL_FIRST_ANSWER + i] =
-				(struct pollfd){.fd = server->answers[i].fd, .events = POLLOUT};
-		if (poll(polled, POLL_FIRST_ANSWER + count, wait_ms(server)) < 0 && errno != EINTR)
+	polled[POLL_SIGNALS] = (struct pollfd){.fd = server->signal_fd, .events = POLLIN};
+	polled[POLL_LISTENER] = (struct pollfd){
+		.fd = may_accept(server) ? server->options->listen_fd : -1,
+		.events = POLLIN,
+	};
+	for (size_t i = 0; i < server->count; i++)
+		polled[POLL_FIRST_ANSWER + i] =
+			(struct pollfd){.fd = server->answers[i].fd, .events = POLLOUT};
+	if (poll(polled, POLL_FIRST_ANSWER + server->count, wait_ms(server)) < 0) {
+		if (errno != EINTR)
 			return error_set_errno(err, errno, "waiting for requests");
-		answers_advance(server, polled + POLL_FIRST_ANSWER);
-		if (polled[POLL_SIGNALS].revents)
-			signals_take(server, signal_fd);
-		if (polled[POLL_LISTENER].revents)
-			requests_accept(server);
-		if (polled[POLL_LISTENER].revents || count > 0)
-			server->idle_since = clock_now_ms();
+		for (size_t i = 0; i < POLL_FIRST_ANSWER + server->count; i++)
+			polled[i].revents = 0;
 	}
 	return 0;
+}
+
+static int server_loop(struct server *server, struct error *err)
+{
+	int r = server_grow(server, err);
+
+	while (r == 0 && !is_over(server)) {
+		size_t count = server->count;
+		short asked;
+
+		r = server_wait(server, err);
+		if (r < 0)
+			break;
+		asked = server->polled[POLL_LISTENER].revents;
+		answers_advance(server, count);
+		signals_take(server);
+		if (asked)
+			requests_accept(server);
+		if (asked || count > 0)
+			server->idle_since = clock_now_ms();
+	}
+	return r;
 }
 
 int serve_run(const struct serve_options *options, const struct report *report, struct error *err)
@@ -318,25 +329,25 @@ int serve_run(const struct serve_options *options, const struct report *report, 
 	__attribute__((cleanup(server_release))) struct server server = {
 		.options = options,
 		.report = report,
-		.declaration = {.store_dirfd = -1},
+		.source = {.options = options,
+			   .report = report,
+			   .declaration = {.store_dirfd = -1}},
+		.signal_fd = -1,
 		.idle_since = clock_now_ms(),
 	};
-	_cleanup_close_ int signal_fd = -1;
 	sigset_t taken, before;
-	int r = serve_declaration_update(&server.declaration, options->config, true, err);
+	int r = serve_source_open(&server.source, err);
 
 	if (r < 0)
 		return r;
-	if (!machine_get(&server, err))
-		return -(int)err->code;
 	sigemptyset(&taken);
 	sigaddset(&taken, SIGHUP);
 	sigaddset(&taken, SIGINT);
 	sigaddset(&taken, SIGTERM);
-	signal_fd = signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (signal_fd < 0 || sigprocmask(SIG_BLOCK, &taken, &before) < 0)
+	server.signal_fd = signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (server.signal_fd < 0 || sigprocmask(SIG_BLOCK, &taken, &before) < 0)
 		return error_set_errno(err, errno, "preparing for signals");
-	r = server_loop(&server, signal_fd, err);
+	r = server_loop(&server, err);
 	(void)sigprocmask(SIG_SETMASK, &before, NULL);
 	return r;
 }

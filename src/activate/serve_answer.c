@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "vars/vars.h"
 
 /* More than any credential may have. */
@@ -16,7 +17,7 @@ static struct span rest(const struct serve_answer *answer)
 {
 	size_t left;
 
-	if (!answer->is_spoilt)
+	if (answer->state != SERVE_SPOILT)
 		return span_of(answer->value.data + answer->sent,
 			       answer->value.size - answer->sent);
 	left = SPOILT_SIZE - answer->sent;
@@ -38,10 +39,33 @@ enum serve_progress serve_answer_send(struct serve_answer *answer)
 	return SERVE_DONE;
 }
 
+void serve_answer_park(struct serve_answer *answer)
+{
+	answer->size = answer->value.size;
+	answer->state = SERVE_PARKED;
+	secret_destroy(&answer->value);
+}
+
+int serve_answer_resume(struct serve_answer *answer, const struct serve_source *source,
+			struct error *err)
+{
+	int r = serve_request_read_again(source, &answer->request, &answer->value, err);
+
+	if (r < 0)
+		return r;
+	if (answer->value.size != answer->size) {
+		secret_destroy(&answer->value);
+		return error_set(err, VMCRED_FAILED, "the secret has another size than before");
+	}
+	answer->state = SERVE_PLAIN;
+	answer->since = clock_now_ms();
+	return 0;
+}
+
 void serve_answer_spoil(struct serve_answer *answer)
 {
 	secret_destroy(&answer->value);
-	answer->is_spoilt = true;
+	answer->state = SERVE_SPOILT;
 }
 
 void serve_answer_release(struct serve_answer *answer)

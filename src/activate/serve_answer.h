@@ -6,23 +6,35 @@
  * connection that is just closed would start the unit with an empty credential, or with the
  * beginning of one. So what cannot be given whole is spoilt: the peer gets zeros until it has more
  * than systemd takes, which makes the unit fail.
+ *
+ * What a socket's buffer holds (208 KiB) is sent at once and done with. Of a larger value the rest
+ * waits for the peer. So that peers that do not read cost no memory, such an answer is parked after
+ * a while: its value is wiped, and decrypted once more when the peer goes on.
  */
 #ifndef VMCRED_ACTIVATE_SERVE_ANSWER_H
 #define VMCRED_ACTIVATE_SERVE_ANSWER_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
+#include "activate/serve_source.h"
 #include "base/secret.h"
+
+enum serve_state {
+	SERVE_PLAIN,
+	SERVE_PARKED,
+	SERVE_SPOILT,
+};
 
 /* Owns its descriptor and its secret. */
 struct serve_answer {
 	int fd;
-	struct secret value;
+	struct serve_request request;
+	struct secret value; /* in the state SERVE_PLAIN */
 	size_t sent;
-	bool is_spoilt;
-	int64_t deadline; /* clock_now_ms(); until then the plaintext is kept */
-	char who[256];    /* for the log */
+	size_t size; /* of the value, where it is parked */
+	enum serve_state state;
+	bool is_left_out; /* the empty one in place of an optional one */
+	int64_t since;    /* clock_now_ms() of the plaintext */
 };
 
 enum serve_progress {
@@ -31,8 +43,15 @@ enum serve_progress {
 	SERVE_GONE, /* the peer has hung up */
 };
 
-/* Sends what the peer takes now. */
+/* Sends what the peer takes now. Not for one that is parked. */
 enum serve_progress serve_answer_send(struct serve_answer *answer);
+
+/* Wipes the value, which serve_answer_resume() brings back. */
+void serve_answer_park(struct serve_answer *answer);
+
+/* VMCRED_FAILED: the value is not the one whose beginning was sent. */
+int serve_answer_resume(struct serve_answer *answer, const struct serve_source *source,
+			struct error *err);
 
 /* Wipes the value; from now on zeros are sent. */
 void serve_answer_spoil(struct serve_answer *answer);

@@ -6,19 +6,20 @@
 #ifndef VMCRED_ACTIVATE_SERVE_DECLARATION_H
 #define VMCRED_ACTIVATE_SERVE_DECLARATION_H
 
-#include <sys/stat.h>
-
+#include "activate/serve_watch.h"
 #include "config/config.h"
 
 struct serve_declaration {
 	struct config config; /* owned */
 	int store_dirfd;      /* owned */
-	struct stat file, folder;
+	struct serve_watch watch;
+	struct stat folder;
 };
 
 /*
- * Reads it if it has changed, or in any case with `force`. Returns 1 where it was read, 0 where it
- * was not. On failure what was read before stays. `*declaration` starts as {.store_dirfd = -1}.
+ * Reads it if it has or may have changed, or in any case with `force`. Returns 1 where it was
+ * another one, or forced, else 0. On failure what was read before stays. `*declaration` starts as
+ * {.store_dirfd = -1}.
  */
 int serve_declaration_update(struct serve_declaration *declaration, const char *given, bool force,
 			     struct error *err);

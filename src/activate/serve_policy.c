@@ -31,19 +31,20 @@ static int load_find(const struct config_vm *vm, const struct serve_address *add
 }
 
 int serve_policy_find(const struct config *config, const char *machine,
-		      const struct serve_address *address, const struct config_load **load,
-		      struct vars_location *location, struct error *err)
+		      const struct serve_address *address, const struct config_vm **vm,
+		      const struct config_load **load, struct vars_location *location,
+		      struct error *err)
 {
-	const struct config_vm *vm = config_vm_of_unit(config, address->unit);
 	int r;
 
-	if (!vm) {
+	*vm = config_vm_of_unit(config, address->unit);
+	if (!*vm) {
 		error_set(err, VMCRED_USAGE, "%s declares no VM that runs in this unit",
 			  config->path);
 		return error_hint(err,
 				  "a VM's unit is microvm@VM.service, or what its `unit` says");
 	}
-	r = load_find(vm, address, load, err);
+	r = load_find(*vm, address, load, err);
 	if (r < 0)
 		return r;
 	location->generator = config_generator_find(config, (*load)->generator);

@@ -16,7 +16,8 @@
  * with the reason.
  */
 int serve_policy_find(const struct config *config, const char *machine,
-		      const struct serve_address *address, const struct config_load **load,
-		      struct vars_location *location, struct error *err);
+		      const struct serve_address *address, const struct config_vm **vm,
+		      const struct config_load **load, struct vars_location *location,
+		      struct error *err);
 
 #endif

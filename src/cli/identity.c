@@ -33,21 +33,34 @@ static char *personal_path(void)
 	return size < 0 ? NULL : path;
 }
 
-int cli_identities_load(const char *given, struct age_identities *identities, struct error *err)
+/* What is given, or a machine's; NULL: none is there that may be read. */
+static const char *machine_path(const char *given)
 {
-	_cleanup_free_ char *personal = NULL;
-	const char *path = given;
-	int r;
+	const char *path = given ? given : getenv("SOPS_AGE_KEY_FILE");
 
-	/* An SSH key or a list of keys may be encrypted; a plugin may want a PIN. */
-	identities->prompt = &terminal_prompt;
-	if (!path)
-		path = getenv("SOPS_AGE_KEY_FILE");
 	/* A person who administers a machine may not read the machine's. */
 	for (size_t i = 0; !path && i < sizeof(machine_paths) / sizeof(machine_paths[0]); i++) {
 		if (access(machine_paths[i], R_OK) == 0)
 			path = machine_paths[i];
 	}
+	return path;
+}
+
+const char *cli_machine_identity_path(const char *given)
+{
+	const char *path = machine_path(given);
+
+	return path ? path : CLI_IDENTITY_PATH;
+}
+
+int cli_identities_load(const char *given, struct age_identities *identities, struct error *err)
+{
+	_cleanup_free_ char *personal = NULL;
+	const char *path = machine_path(given);
+	int r;
+
+	/* An SSH key or a list of keys may be encrypted; a plugin may want a PIN. */
+	identities->prompt = &terminal_prompt;
 	if (!path)
 		personal = personal_path();
 	if (personal && access(personal, R_OK) == 0)

@@ -17,6 +17,9 @@
 	"                         " CLI_IDENTITY_PATH ", " CLI_IDENTITY_PATH_SOPS_NIX ",\n" \
 	"                         ~/.config/sops/age/keys.txt)"
 
+/* The path of `given`, or without it of the first of a machine's that is there. */
+const char *cli_machine_identity_path(const char *given);
+
 /* Loads `given`, or without it the first default that is there. */
 int cli_identities_load(const char *given, struct age_identities *identities, struct error *err);
 

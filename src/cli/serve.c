@@ -3,16 +3,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "activate/activate.h"
+#include "base/cleanup.h"
 #include "base/process.h"
 #include "cli/cli.h"
 #include "cli/identity.h"
+#include "cli/journal.h"
 
 #define IDLE_DEFAULT "30"
 
+/* Connections at a time; more than that come from nobody who wants a credential. */
+#define ANSWERS_MAX 16384
+#define ANSWERS_MIN 256
+#define OTHER_FILES 64
+
+/* `journalctl MESSAGE_ID=…` finds all requests. Random, once. */
+#define REQUEST_MESSAGE_ID "9feaf9372b704ff88339d8abbbd342c2"
+
 /* sd-daemon(3): the journal takes the number in front of a line for its priority. */
-static void journal_line(const struct report *report, enum report_level level, const char *text)
+static void line_print(const struct report *report, enum report_level level, const char *text)
 {
 	static const int priorities[] = {
 		[REPORT_WARNING] = 4,
@@ -22,6 +33,97 @@ static void journal_line(const struct report *report, enum report_level level, c
 
 	(void)report;
 	fprintf(stderr, "<%d>%s\n", priorities[level], text);
+}
+
+/* How a request ended: the field that a script reads, and what a person does. */
+static const struct result {
+	const char *word, *before, *between;
+	enum report_level level;
+} results[SERVE_RESULTS] = {
+	[SERVE_GAVE] = {"gave", "gave ", " to ", REPORT_INFO},
+	[SERVE_LEFT_OUT] = {"left-out", "left out ", " of ", REPORT_WARNING},
+	[SERVE_REFUSED] = {"refused", "refused ", " to ", REPORT_WARNING},
+	[SERVE_HUNG_UP] = {"hung-up", "giving ", " to ", REPORT_WARNING},
+	[SERVE_TURNED_AWAY] = {"turned-away", "hung up on ", "", REPORT_WARNING},
+};
+
+/* "gave host-key to microvm@a.service (process 12)"; NULL without memory. The caller frees it. */
+static char *event_line(const struct serve_event *event)
+{
+	const struct result *result = &results[event->result];
+	_cleanup_free_ char *reason = event->reason ? error_line(event->reason) : NULL;
+	_cleanup_free_ char *text = NULL;
+	_cleanup_fclose_ FILE *stream = NULL;
+	size_t size = 0;
+
+	stream = open_memstream(&text, &size);
+	if (!stream)
+		return NULL;
+	if (event->unit)
+		fprintf(stream, "%s%s%s%s%s (process %d)", result->before, event->credential,
+			event->is_cut ? "..." : "", result->between, event->unit,
+			(int)event->process);
+	else
+		fprintf(stream, "%sprocess %d", result->before, (int)event->process);
+	if (reason)
+		fprintf(stream, ": %s", reason);
+	if (fflush(stream) != 0 || ferror(stream))
+		return NULL;
+	fclose(stream);
+	stream = NULL;
+	return pointer_release(&text);
+}
+
+/* OBJECT_SYSTEMD_UNIT: `systemctl status UNIT` and `journalctl --unit=UNIT` show it as well. */
+static bool event_journal(const struct serve_event *event, const char *line)
+{
+	bool is_warning = results[event->result].level == REPORT_WARNING;
+	char process[16], user[16], code[16];
+	const struct journal_field fields[] = {
+		{"MESSAGE", line},
+		{"MESSAGE_ID", REQUEST_MESSAGE_ID},
+		{"PRIORITY", is_warning ? "4" : "6"},
+		{"SYSLOG_IDENTIFIER", "vmcred"},
+		{"VMCRED_RESULT", results[event->result].word},
+		{"VMCRED_UNIT", event->unit},
+		{"VMCRED_CREDENTIAL", event->is_cut ? NULL : event->credential},
+		{"VMCRED_PEER_PID", process},
+		{"VMCRED_PEER_UID", user},
+		{"VMCRED_CODE", code},
+		{"OBJECT_SYSTEMD_UNIT", event->unit},
+		{0},
+	};
+
+	(void)snprintf(process, sizeof(process), "%d", (int)event->process);
+	(void)snprintf(user, sizeof(user), "%u", (unsigned int)event->user);
+	(void)snprintf(code, sizeof(code), "%d", event->reason ? (int)event->reason->code : 0);
+	return journal_send(fields);
+}
+
+static void event_told(const struct serve_options *options, const struct serve_event *event)
+{
+	const struct report *report = options->context;
+	_cleanup_free_ char *line = event_line(event);
+
+	if (report->line == line_print && event_journal(event, line ? line : "out of memory"))
+		return;
+	report_message(report, results[event->result].level, "%s", line ? line : "out of memory");
+}
+
+/* As many descriptors as the unit may have, without those for all else. */
+static size_t answers_max(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return ANSWERS_MIN;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0 && getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return ANSWERS_MIN;
+	if (limit.rlim_cur < ANSWERS_MIN + OTHER_FILES)
+		return ANSWERS_MIN;
+	return limit.rlim_cur < ANSWERS_MAX + OTHER_FILES ? limit.rlim_cur - OTHER_FILES
+							  : ANSWERS_MAX;
 }
 
 static int seconds_parse(const char *text, int64_t *milliseconds, struct error *err)
@@ -62,7 +164,6 @@ int command_serve(struct cli *cli, int argc, char **argv, struct error *err)
 			 "asks.",
 		.options = rows,
 	};
-	_cleanup_age_identities_ struct age_identities identities = {0};
 	int first, r = cli_parse(cli, &usage, argc, argv, &first, err);
 
 	if (r != 0)
@@ -76,14 +177,15 @@ int command_serve(struct cli *cli, int argc, char **argv, struct error *err)
 	/* Who got what is said at any level, to the journal if it listens. */
 	if (cli->report.level < REPORT_INFO)
 		cli->report.level = REPORT_INFO;
-	if (getenv("JOURNAL_STREAM"))
-		cli->report.line = journal_line;
+	if (journal_is_stderr())
+		cli->report.line = line_print;
 	r = process_harden(CLI_LOCK_BYTES, &cli->report, err);
-	if (r == 0)
-		r = cli_identities_load(identity, &identities, err);
 	if (r < 0)
 		return r;
 	options.config = cli->config;
-	options.identities = &identities;
+	options.identity = cli_machine_identity_path(identity);
+	options.answers_max = answers_max();
+	options.told = event_told;
+	options.context = &cli->report;
 	return serve_run(&options, &cli->report, err);
 }

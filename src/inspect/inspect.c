@@ -132,7 +132,7 @@ static char *places_text(const struct subject *subject)
 /* No file is made: the unit asks when it starts. */
 static void socket_look(const struct subject *subject, struct inspect_stage *stage)
 {
-	_cleanup_free_ char *path = below_root(subject, CONFIG_SOCKET_PATH + 1);
+	_cleanup_free_ char *path = below_root(subject, &CONFIG_SOCKET_PATH[1]);
 	struct stat found;
 
 	if (path && stat(path, &found) == 0 && S_ISSOCK(found.st_mode))

@@ -1,96 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """vmcred serve: who gets what through the socket, asked as systemd asks, and what becomes of those who do not."""
-import contextlib
 import os
 import re
-import secrets
 import signal
 import socket
-import subprocess
 
 import harness
 from example import AS_NOBODY, DECLARATION, Example
-from harness import CLEAN_ENVIRONMENT, VMCRED, equal, expect, need_root, run, test, vmcred
-
-UNIT = "microvm@m.service"
-TOO_LARGE = 1024 * 1024 + 1
-LARGE = os.urandom(1024 * 1024)
-
-
-class Server:
-    """The program with a listening socket, as systemd starts it; stop() gives what it has said."""
-
-    def __init__(self, example, *words, env=None, idle="0"):
-        need_root()
-        self.path = str(example.folder / "socket")
-        listener = socket.socket(socket.AF_UNIX)
-        listener.bind(self.path)
-        listener.listen(4096)
-        self.log = open(example.folder / "log", "w+b")
-        self.process = subprocess.Popen(
-            ["sh", "-c", 'exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"', "sh", VMCRED, "serve",
-             "--config", example.config, "--identity", example.identity, "--idle-timeout", idle, *words],
-            stdin=listener, stderr=self.log, env=CLEAN_ENVIRONMENT | (env or {}))
-        listener.close()
-
-    def ask(self, unit, credential, random=None):
-        """A connection from the name that systemd would give to its own."""
-        asking = socket.socket(socket.AF_UNIX)
-        asking.bind(f"\0{random or secrets.token_hex(8)}/unit/{unit}/{credential}"[:108])
-        asking.connect(self.path)
-        asking.shutdown(socket.SHUT_WR)
-        return asking
-
-    def get(self, *words):
-        return read(self.ask(*words))
-
-    def stop(self):
-        """Its exit code, and its log without the process ids, which are not known before."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.ended()
-
-    def ended(self):
-        code = self.process.wait(60)
-        return code, self.said()
-
-    def said(self):
-        self.log.seek(0)
-        return re.sub(r"process \d+", "process N", self.log.read().decode()).splitlines()
-
-
-@contextlib.contextmanager
-def serving(example, *words, **options):
-    server = Server(example, *words, **options)
-    try:
-        yield server
-    finally:
-        server.process.kill()
-        server.process.wait()
-        server.log.close()
-
-
-def read(asking):
-    with asking:
-        parts = []
-        while part := asking.recv(1 << 20):
-            parts.append(part)
-        return b"".join(parts)
-
-
-def refused(got):
-    """More than systemd takes, and nothing in it."""
-    equal((len(got), got.strip(b"\0")), (TOO_LARGE, b""), "the answer's size and content")
-
-
-def value(example, name):
-    return example.get(name).out.encode()
-
-
-def with_large(folder):
-    """The example, with a credential that no socket's buffer holds."""
-    example = Example(folder)
-    expect(vmcred("set", "--config", example.config, "m", "made/one", stdin=LARGE))
-    return example
+from harness import equal, expect, run, test, vmcred
+from serving import LARGE, UNIT, read, refused, serving, value, with_large
 
 
 @test("a unit gets each credential of its VM, whole, and the log says so without a value")
@@ -104,7 +22,7 @@ def _(folder):
 
 @test("for the journal each line has its priority in front")
 def _(folder):
-    with serving(Example(folder), env={"JOURNAL_STREAM": "1:1"}) as server:
+    with serving(Example(folder), journal=True) as server:
         server.get(UNIT, "host-one")
         server.get(UNIT, "x")
         equal(
@@ -188,13 +106,14 @@ def _(folder):
     example = Example(folder)
     folder.chmod(0o755)
     with serving(example) as server:
+        server.folder.chmod(0o755)
         os.chmod(server.path, 0o666)
         script = (
             "import socket, sys; s = socket.socket(socket.AF_UNIX); "
             f"s.bind('\\0' + '7f/unit/{UNIT}/host-one'); s.connect(sys.argv[1]); print(len(s.recv(1 << 20)))"
         )
         expect(run(*AS_NOBODY, "python3", "-c", script, server.path), 0, "0\n", "")
-        equal(server.stop(), (0, ["vmcred: warning: hung up: the peer is the user 65534: only root may ask"]))
+        equal(server.stop(), (0, ["vmcred: warning: hung up on process N: the peer is the user 65534: only root may ask"]))
 
 
 @test("a thousand that ask at the same moment all get theirs")
@@ -330,7 +249,6 @@ def _(folder):
         refused(server.get(UNIT, "host-one"))
         equal(server.stop(), (0, [f"vmcred: warning: refused host-one to {UNIT} (process N): the declaration deploys no "
                                   "secret made/one on the machine n"]))
-    (folder / "socket").unlink()
     example.config.write_text(DECLARATION.replace("two: {mode", "two: {deploy: false, mode"))
     with serving(example) as server:
         refused(server.get(UNIT, "host-two"))
@@ -338,14 +256,77 @@ def _(folder):
                                   "secret made/two on the machine m"]))
 
 
-@test("SIGHUP reads the declaration anew")
+def given_and_said(server):
+    """The log without the line for what is asked next: that tells when a change was seen."""
+    return [line for line in server.said() if not line.startswith("vmcred: gave")]
+
+
+@test("an identity that was replaced is in force from the next request on, in place or by another file")
+def _(folder):
+    example = Example(folder)
+    before = example.identity.read_bytes()
+    with serving(example) as server:
+        one = value(example, "one")
+        equal(server.get(UNIT, "host-one"), one)
+        # Another inode, as an editor or vmcred itself would make it.
+        example.identity.unlink()
+        expect(vmcred("keygen", "--output", example.identity))
+        refused(server.get(UNIT, "host-one"))
+        example.identity.write_bytes(before)
+        equal(server.get(UNIT, "host-one"), one)
+        changes = [line for line in given_and_said(server) if "refused" not in line]
+        equal(changes, [f"vmcred: read {example.identity}"] * 2)
+
+
+def define_identity_fault(sentence, damage, message):
+    @test(sentence)
+    def _(folder):
+        example = Example(folder)
+        with serving(example) as server:
+            two = value(example, "two")
+            equal(server.get(UNIT, "host-two"), two)
+            damage(example)
+            for _ in range(3):
+                equal(server.get(UNIT, "host-two"), two)
+            equal(given_and_said(server), [f"vmcred: warning: going on with the identity as it was: {message}".replace(
+                "IDENTITY", str(example.identity))])
+
+
+define_identity_fault(
+    "an identity that is gone is told once, and the one before stays in force",
+    lambda example: example.identity.unlink(),
+    "reading the identity file: IDENTITY: No such file or directory: name the machine's identity file with --identity FILE")
+define_identity_fault(
+    "an identity that others may read is told once, and the one before stays in force",
+    lambda example: example.identity.chmod(0o644),
+    "reading the identity file: IDENTITY: its mode 0644 gives others access to the secret key in it: chmod 600 IDENTITY")
+
+
+@test("an optional secret that is not in the store is an empty credential, with a warning; one that nobody can open is refused")
+def _(folder):
+    example = Example(folder)
+    with serving(example) as server:
+        document = example.document("two")
+        document.rename(folder / "kept")
+        equal(server.get(UNIT, "host-two"), b"")
+        (folder / "kept").rename(document)
+        example.identity.unlink()
+        expect(vmcred("keygen", "--output", example.identity))
+        refused(server.get(UNIT, "host-two"))
+        code, lines = server.stop()
+        equal((code, lines[0]), (0, f"vmcred: warning: left out host-two of {UNIT} (process N): it is optional, and not in the store"))
+        assert lines[2].startswith(f"vmcred: warning: refused host-two to {UNIT} (process N): "), lines
+
+
+@test("SIGHUP reads the declaration and the identity anew")
 def _(folder):
     example = Example(folder)
     with serving(example) as server:
         server.get(UNIT, "host-two")
         server.process.send_signal(signal.SIGHUP)
         server.get(UNIT, "host-two")
-        equal(sorted(server.stop()[1]), [f"vmcred: gave host-two to {UNIT} (process N)"] * 2 + [f"vmcred: read {example.config}"])
+        equal(sorted(server.stop()[1]), [f"vmcred: gave host-two to {UNIT} (process N)"] * 2 + [
+            f"vmcred: read {example.identity}", f"vmcred: read {example.config}"])
 
 
 @test("without requests it ends by itself, with status 0 and nothing to say, and leaves the socket")

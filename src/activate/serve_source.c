@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "activate/serve_source.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "activate/serve_policy.h"
+#include "base/cleanup.h"
+
+/* Which machine's secrets; the declaration may have become another one. */
+static const char *machine_get(const struct serve_source *source, struct error *err)
+{
+	const struct config *config = &source->declaration.config;
+	const char *machine = source->options->machine;
+
+	if (machine)
+		return config_machine_get(config, machine, err) ? machine : NULL;
+	if (config->machine_count == 1)
+		return config->machines[0].name;
+	error_set(err, VMCRED_USAGE, "%s declares %zu machines", config->path,
+		  config->machine_count);
+	error_hint(err, "say which with --machine NAME");
+	return NULL;
+}
+
+int serve_source_open(struct serve_source *source, struct error *err)
+{
+	int r = serve_identity_update(&source->identity, source->options->identity, true, err);
+
+	if (r >= 0)
+		r = serve_declaration_update(&source->declaration, source->options->config, true,
+					     err);
+	if (r < 0)
+		return r;
+	return machine_get(source, err) ? 0 : -(int)err->code;
+}
+
+static void fault_forget(char **fault)
+{
+	free(*fault);
+	*fault = NULL;
+}
+
+static void update_tell(const struct serve_source *source, int r, const char *what,
+			const char *path, char **fault, const struct error *err)
+{
+	_cleanup_free_ char *line = r < 0 ? error_line(err) : NULL;
+
+	if (r > 0) {
+		report_message(source->report, REPORT_INFO, "read %s", path);
+		fault_forget(fault);
+	} else if (r < 0 && (!line || !*fault || strcmp(line, *fault) != 0)) {
+		report_message(source->report, REPORT_WARNING, "going on with the %s as it was: %s",
+			       what, line ? line : "out of memory");
+		fault_forget(fault);
+		*fault = pointer_release(&line);
+	}
+}
+
+static void declaration_update(struct serve_source *source, bool force)
+{
+	_cleanup_error_ struct error err = {0};
+	int r = serve_declaration_update(&source->declaration, source->options->config, force,
+					 &err);
+
+	update_tell(source, r, "declaration", source->declaration.config.path,
+		    &source->declaration_fault, &err);
+}
+
+static void identity_update(struct serve_source *source, bool force)
+{
+	_cleanup_error_ struct error err = {0};
+	int r = serve_identity_update(&source->identity, source->options->identity, force, &err);
+
+	update_tell(source, r, "identity", source->options->identity, &source->identity_fault,
+		    &err);
+}
+
+void serve_source_update(struct serve_source *source, bool force)
+{
+	if (force) {
+		fault_forget(&source->declaration_fault);
+		fault_forget(&source->identity_fault);
+	}
+	declaration_update(source, force);
+	identity_update(source, force);
+}
+
+int serve_request_check_peer(int fd, struct serve_request *request, struct error *err)
+{
+	struct ucred *peer = &request->peer;
+	socklen_t size = sizeof(*peer);
+
+	/* systemd asks as itself, or as its child before that drops its rights. */
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, peer, &size) < 0)
+		return error_set_errno(err, errno, "asking who the peer is");
+	if (peer->uid != 0 && peer->pid != 1)
+		return error_set(err, VMCRED_USAGE, "the peer is the user %u: only root may ask",
+				 (unsigned int)peer->uid);
+	return 0;
+}
+
+/* What the declaration gives for the request, and its document as it is now. */
+struct found {
+	const char *machine;
+	const struct config_vm *vm;
+	const struct config_load *load;
+	struct vars_location location;
+};
+
+static int request_find(const struct serve_source *source, const struct serve_request *request,
+			struct found *found, struct error *err)
+{
+	found->machine = machine_get(source, err);
+	if (!found->machine)
+		return -(int)VMCRED_USAGE;
+	return serve_policy_find(&source->declaration.config, found->machine, &request->asked,
+				 &found->vm, &found->load, &found->location, err);
+}
+
+static int document_stat(const struct serve_source *source, const struct found *found,
+			 struct stat *document, struct error *err)
+{
+	_cleanup_free_ char *path = vars_location_path(&found->location);
+
+	*document = (struct stat){0};
+	if (!path)
+		return error_no_memory(err);
+	/* What cannot be looked at cannot be read either, which says why. */
+	(void)fstatat(source->declaration.store_dirfd, path, document, 0);
+	return 0;
+}
+
+static int found_read(const struct serve_source *source, const struct found *found,
+		      struct secret *value, struct error *err)
+{
+	int r = vars_store_read(source->declaration.store_dirfd, &found->location,
+				&source->identity.identities, value, err);
+
+	if (r < 0 || value->size <= VARS_SECRET_SIZE_MAX)
+		return r;
+	secret_destroy(value);
+	return error_set(err, VMCRED_FAILED, "%s/%s is larger than systemd takes",
+			 found->load->generator, found->load->file);
+}
+
+/* A secret that is not there, which is something else than one that cannot be opened. */
+static bool may_leave_out(const struct serve_source *source, const struct found *found)
+{
+	_cleanup_error_ struct error ignored = {0};
+
+	return config_vm_is_optional(found->vm, found->load->credential) &&
+	       vars_store_has(source->declaration.store_dirfd, &found->location, &ignored) == 0;
+}
+
+int serve_request_read(const struct serve_source *source, int fd, struct serve_request *request,
+		       struct secret *value, bool *left_out, struct error *err)
+{
+	struct sockaddr_un address = {0};
+	socklen_t size = sizeof(address);
+	struct found found = {0};
+	int r;
+
+	*left_out = false;
+	if (getpeername(fd, (struct sockaddr *)&address, &size) < 0)
+		return error_set_errno(err, errno, "asking for the peer's address");
+	r = serve_address_parse(&address, size, &request->asked, err);
+	if (r < 0)
+		return r;
+	r = request_find(source, request, &found, err);
+	if (r < 0)
+		return r;
+	(void)snprintf(request->credential, sizeof(request->credential), "%s",
+		       found.load->credential);
+	r = document_stat(source, &found, &request->document, err);
+	if (r == 0)
+		r = found_read(source, &found, value, err);
+	if (r == -(int)VMCRED_MISSING && may_leave_out(source, &found)) {
+		error_clear(err);
+		*left_out = true;
+		r = 0;
+	}
+	return r;
+}
+
+int serve_request_read_again(const struct serve_source *source, const struct serve_request *request,
+			     struct secret *value, struct error *err)
+{
+	struct found found = {0};
+	struct stat document = {0};
+	int r = request_find(source, request, &found, err);
+
+	if (r == 0)
+		r = found_read(source, &found, value, err);
+	/* After it was read: it was the same before the first time and is after this one. */
+	if (r == 0)
+		r = document_stat(source, &found, &document, err);
+	if (r < 0 || (document.st_ino != 0 && serve_watch_is_same(&document, &request->document)))
+		return r;
+	secret_destroy(value);
+	return error_set(err, VMCRED_FAILED,
+			 "the secret has become another one since its beginning was sent");
+}
+
+void serve_source_release(struct serve_source *source)
+{
+	serve_declaration_release(&source->declaration);
+	serve_identity_release(&source->identity);
+	fault_forget(&source->declaration_fault);
+	fault_forget(&source->identity_fault);
+}

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""vmcred serve with a socket, as systemd starts it, and those who ask it, as systemd asks."""
+import contextlib
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+from example import Example
+from harness import CLEAN_ENVIRONMENT, VMCRED, equal, expect, need_root, vmcred
+
+UNIT = "microvm@m.service"
+TOO_LARGE = 1024 * 1024 + 1
+LARGE = os.urandom(1024 * 1024)
+
+
+def listening(path):
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen(4096)
+    return listener
+
+
+def inheriting(*command, sockets=1):
+    """The command with sockets that systemd has handed over; standard input is the first of them."""
+    copies = "".join(f" {number}<&0" for number in range(3, 3 + sockets))
+    return ["sh", "-c", f'exec{copies} </dev/null; LISTEN_PID=$$ LISTEN_FDS={sockets} exec "$@"', "sh", *command]
+
+
+class Server:
+    """The program with a listening socket; stop() gives what it has said. `prefix` runs it."""
+
+    def __init__(self, example, *words, journal=False, idle="0", listener=None, prefix=()):
+        need_root()
+        # Not in the example: a test may start one after another.
+        self.folder = Path(tempfile.mkdtemp(prefix="serve.", dir=example.folder))
+        self.path = listener.getsockname() if listener else str(self.folder / "socket")
+        listener = listener or listening(self.path)
+        self.log = open(self.folder / "log", "w+b")
+        log = os.fstat(self.log.fileno())
+        env = {"JOURNAL_STREAM": f"{log.st_dev}:{log.st_ino}"} if journal else {}
+        serve = [*prefix, VMCRED, "serve", "--config", example.config, "--identity", example.identity, "--idle-timeout", idle]
+        self.process = subprocess.Popen(
+            inheriting(*serve, *words), stdin=listener, stderr=self.log, env=CLEAN_ENVIRONMENT | env)
+        listener.close()
+
+    def ask(self, unit, credential, random=None):
+        """A connection from the name that systemd would give to its own."""
+        return self.ask_from(f"\0{random or secrets.token_hex(8)}/unit/{unit}/{credential}"[:108])
+
+    def ask_from(self, address):
+        asking = socket.socket(socket.AF_UNIX)
+        if address is not None:
+            asking.bind(address)
+        asking.connect(self.path)
+        asking.shutdown(socket.SHUT_WR)
+        return asking
+
+    def get(self, *words):
+        return read(self.ask(*words))
+
+    def status(self, name):
+        """A line of /proc/PID/status, in KiB."""
+        return int(re.search(rf"^{name}:\s*(\d+) kB", Path(f"/proc/{self.process.pid}/status").read_text(), re.M)[1])
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def stop(self):
+        """Its exit code, and its log without the process ids, which are not known before."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.ended()
+
+    def ended(self):
+        code = self.process.wait(60)
+        return code, self.said()
+
+    def said(self):
+        self.log.seek(0)
+        return re.sub(r"process \d+", "process N", self.log.read().decode()).splitlines()
+
+
+@contextlib.contextmanager
+def serving(example, *words, **options):
+    server = Server(example, *words, **options)
+    try:
+        yield server
+    finally:
+        server.process.kill()
+        server.process.wait()
+        server.log.close()
+
+
+def read(asking):
+    with asking:
+        parts = []
+        while part := asking.recv(1 << 20):
+            parts.append(part)
+        return b"".join(parts)
+
+
+def refused(got):
+    """More than systemd takes, and nothing in it."""
+    equal((len(got), got.strip(b"\0")), (TOO_LARGE, b""), "the answer's size and content")
+
+
+def value(example, name):
+    return example.get(name).out.encode()
+
+
+def with_large(folder):
+    """The example, with a credential that no socket's buffer holds."""
+    example = Example(folder)
+    expect(vmcred("set", "--config", example.config, "m", "made/one", stdin=LARGE))
+    return example
