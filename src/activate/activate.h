@@ -163,9 +163,9 @@ int serve_socket_inherited(struct error *err);
 
 /*
  * Serves until it is idle or told to end, by SIGTERM or SIGINT, which it blocks meanwhile. A
- * declaration or an identity that changes is read anew before the next request, and at SIGHUP.
- * Fails where one of them cannot be read at the beginning; a later fault is reported, and what was
- * read before stays in force.
+ * declaration or an identity that changes is read anew before the next request, and at SIGHUP. A
+ * fault in one of them is reported, and what was read before stays in force; while nothing was,
+ * all are refused.
  */
 int serve_run(const struct serve_options *options, const struct report *report, struct error *err);
 

@@ -336,10 +336,11 @@ int serve_run(const struct serve_options *options, const struct report *report, 
 		.idle_since = clock_now_ms(),
 	};
 	sigset_t taken, before;
-	int r = serve_source_open(&server.source, err);
+	int r;
 
-	if (r < 0)
-		return r;
+	/* What is wrong with it is told to the units that ask, and is mended without a restart: a
+	 * service that did not start would leave them waiting while systemd starts it again. */
+	serve_source_update(&server.source, true);
 	sigemptyset(&taken);
 	sigaddset(&taken, SIGHUP);
 	sigaddset(&taken, SIGINT);

@@ -25,64 +25,65 @@ static const char *machine_get(const struct serve_source *source, struct error *
 	return NULL;
 }
 
-int serve_source_open(struct serve_source *source, struct error *err)
+/* `had_one`: was read before. That the first one was read is nothing to tell. */
+static void update_tell(const struct serve_source *source, int r, const char *path, bool had_one,
+			struct error *fault, struct error *err)
 {
-	int r = serve_identity_update(&source->identity, source->options->identity, true, err);
-
-	if (r >= 0)
-		r = serve_declaration_update(&source->declaration, source->options->config, true,
-					     err);
-	if (r < 0)
-		return r;
-	return machine_get(source, err) ? 0 : -(int)err->code;
-}
-
-static void fault_forget(char **fault)
-{
-	free(*fault);
-	*fault = NULL;
-}
-
-static void update_tell(const struct serve_source *source, int r, const char *what,
-			const char *path, char **fault, const struct error *err)
-{
+	_cleanup_free_ char *before = fault->text ? error_line(fault) : NULL;
 	_cleanup_free_ char *line = r < 0 ? error_line(err) : NULL;
 
+	if (r == 0)
+		return;
+	error_clear(fault);
 	if (r > 0) {
-		report_message(source->report, REPORT_INFO, "read %s", path);
-		fault_forget(fault);
-	} else if (r < 0 && (!line || !*fault || strcmp(line, *fault) != 0)) {
-		report_message(source->report, REPORT_WARNING, "going on with the %s as it was: %s",
-			       what, line ? line : "out of memory");
-		fault_forget(fault);
-		*fault = pointer_release(&line);
+		if (had_one || before)
+			report_message(source->report, REPORT_INFO, "read %s", path);
+		return;
 	}
+	*fault = *err;
+	*err = (struct error){0};
+	if (before && line && strcmp(line, before) == 0)
+		return;
+	report_message(source->report, REPORT_WARNING, "%s: %s",
+		       had_one ? "going on with what was read before" : "nothing can be given",
+		       line ? line : "out of memory");
+}
+
+static bool has_declaration(const struct serve_source *source)
+{
+	return source->declaration.store_dirfd >= 0;
+}
+
+static bool has_identity(const struct serve_source *source)
+{
+	return source->identity.identities.count > 0;
 }
 
 static void declaration_update(struct serve_source *source, bool force)
 {
 	_cleanup_error_ struct error err = {0};
+	bool had_one = has_declaration(source);
 	int r = serve_declaration_update(&source->declaration, source->options->config, force,
 					 &err);
 
-	update_tell(source, r, "declaration", source->declaration.config.path,
-		    &source->declaration_fault, &err);
+	update_tell(source, r, source->declaration.config.path, had_one, &source->declaration_fault,
+		    &err);
 }
 
 static void identity_update(struct serve_source *source, bool force)
 {
 	_cleanup_error_ struct error err = {0};
+	bool had_one = has_identity(source);
 	int r = serve_identity_update(&source->identity, source->options->identity, force, &err);
 
-	update_tell(source, r, "identity", source->options->identity, &source->identity_fault,
-		    &err);
+	update_tell(source, r, source->options->identity, had_one, &source->identity_fault, &err);
 }
 
 void serve_source_update(struct serve_source *source, bool force)
 {
 	if (force) {
-		fault_forget(&source->declaration_fault);
-		fault_forget(&source->identity_fault);
+		error_clear(&source->declaration_fault);
+		error_clear(&source->identity_fault);
 	}
 	declaration_update(source, force);
 	identity_update(source, force);
@@ -110,9 +111,22 @@ struct found {
 	struct vars_location location;
 };
 
+/* Why nothing was read yet. */
+static int fault_set(const struct error *fault, struct error *err)
+{
+	_cleanup_free_ char *line = error_line(fault);
+
+	error_set(err, fault->code, "%s", line ? line : "out of memory");
+	return -(int)VMCRED_FAILED;
+}
+
 static int request_find(const struct serve_source *source, const struct serve_request *request,
 			struct found *found, struct error *err)
 {
+	if (!has_declaration(source))
+		return fault_set(&source->declaration_fault, err);
+	if (!has_identity(source))
+		return fault_set(&source->identity_fault, err);
 	found->machine = machine_get(source, err);
 	if (!found->machine)
 		return -(int)VMCRED_USAGE;
@@ -208,6 +222,6 @@ void serve_source_release(struct serve_source *source)
 {
 	serve_declaration_release(&source->declaration);
 	serve_identity_release(&source->identity);
-	fault_forget(&source->declaration_fault);
-	fault_forget(&source->identity_fault);
+	error_clear(&source->declaration_fault);
+	error_clear(&source->identity_fault);
 }

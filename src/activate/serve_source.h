@@ -20,8 +20,8 @@ struct serve_source {
 	const struct report *report;
 	struct serve_declaration declaration; /* starts as {.store_dirfd = -1} */
 	struct serve_identity identity;
-	/* Owned: the last fault of each, so that it is told once. */
-	char *declaration_fault, *identity_fault;
+	/* The last one of each: it is told once, and to everyone as long as nothing was read. */
+	struct error declaration_fault, identity_fault;
 };
 
 struct serve_request {
@@ -31,12 +31,9 @@ struct serve_request {
 	struct stat document;       /* that the answer began with */
 };
 
-/* Reads all of it for the first time. */
-int serve_source_open(struct serve_source *source, struct error *err);
-
 /*
  * Reads anew what has changed, or all with `force`. A fault in it is reported once, and what was
- * there before stays in force.
+ * there before stays in force; while nothing was, requests are refused.
  */
 void serve_source_update(struct serve_source *source, bool force);
 

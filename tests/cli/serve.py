@@ -238,7 +238,7 @@ def _(folder):
         example.config.write_text("machines: [")
         equal(server.get(UNIT, "host-one"), before)
         lines = server.stop()[1]
-        assert lines[1].startswith("vmcred: warning: going on with the declaration as it was: "), lines
+        assert lines[1].startswith("vmcred: warning: going on with what was read before: "), lines
 
 
 @test("a secret that is not deployed, or is another machine's, is refused")
@@ -288,7 +288,7 @@ def define_identity_fault(sentence, damage, message):
             damage(example)
             for _ in range(3):
                 equal(server.get(UNIT, "host-two"), two)
-            equal(given_and_said(server), [f"vmcred: warning: going on with the identity as it was: {message}".replace(
+            equal(given_and_said(server), [f"vmcred: warning: going on with what was read before: {message}".replace(
                 "IDENTITY", str(example.identity))])
 
 
@@ -336,6 +336,47 @@ def _(folder):
         equal(server.ended(), (0, []))
 
 
+def define_late(sentence, damage, mend, message, words=()):
+    """It starts, whatever is wrong: a service that does not start would leave the unit waiting."""
+    @test(sentence)
+    def _(folder):
+        example = Example(folder)
+        two = value(example, "two")
+        kept = {path: path.read_bytes() for path in (example.identity, example.config)}
+        damage(example)
+        with serving(example, *words) as server:
+            for _ in range(2):
+                refused(server.get(UNIT, "host-two"))
+            refusal = f"vmcred: warning: refused host-two to {UNIT} (process N): {message}".replace("FOLDER", str(folder))
+            told = [] if words else [refusal.replace(f"refused host-two to {UNIT} (process N)", "nothing can be given")]
+            equal(server.said(), told + [refusal] * 2)
+            mend(example, kept)
+            equal(server.get(UNIT, "host-two"), two, "once it is mended")
+
+
+define_late(
+    "without an identity it refuses, and says why, until there is one",
+    lambda example: example.identity.unlink(),
+    lambda example, kept: (example.identity.touch(mode=0o600), example.identity.write_bytes(kept[example.identity])),
+    "reading the identity file: FOLDER/identity: No such file or directory: name the machine's identity file with --identity "
+    "FILE")
+define_late(
+    "without a declaration it refuses, and says why, until there is one",
+    lambda example: example.config.unlink(),
+    lambda example, kept: example.config.write_bytes(kept[example.config]),
+    "there is no declaration FOLDER/vmcred.yaml: write one, or name it with --config FILE")
+define_late(
+    "with a declaration that has a fault it refuses, and says why, until it is mended",
+    lambda example: example.config.write_text("machine: {}\n"),
+    lambda example, kept: example.config.write_bytes(kept[example.config]),
+    'FOLDER/vmcred.yaml:1: unknown key "machine": did you mean "machines"?')
+define_late(
+    "for a machine that is not declared it refuses, and says why, until it is",
+    lambda example: example.config.write_text("machines: {k: {}}\n"),
+    lambda example, kept: example.config.write_bytes(kept[example.config]),
+    'FOLDER/vmcred.yaml declares no machine "m"', words=("--machine", "m"))
+
+
 def started(sentence, code, message, words=(), change=None):
     @test(sentence)
     def _(folder):
@@ -347,13 +388,6 @@ def started(sentence, code, message, words=(), change=None):
             equal(server.ended(), (code, said.splitlines()))
 
 
-started("without an identity it does not start", 3,
-        "vmcred: reading the identity file: FOLDER/identity: No such file or directory: name the machine's identity file "
-        "with --identity FILE", change=lambda example: example.identity.unlink())
-started("without a declaration it does not start", 2,
-        "vmcred: there is no declaration FOLDER/vmcred.yaml: write one, or name it with --config FILE", change=lambda example: example.config.unlink())
-started("a machine that is not declared is an error", 2,
-        "vmcred: FOLDER/vmcred.yaml declares no machine \"n\"", words=("--machine", "n"))
 started("an idle time that is no number is an error", 2,
         "vmcred: --idle-timeout needs a number of seconds up to 86400, not \"-1\"", words=("--idle-timeout", "-1"))
 

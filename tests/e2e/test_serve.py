@@ -3,22 +3,37 @@
 """A real systemd asks `vmcred serve` for its units' credentials: what they get, what they do not, and how that ends."""
 import base64
 import hashlib
+import json
 
 import harness
-from harness import equal, test
-from host import CONFIG, DROPINS, SECRETS, SERVICE, Container, journal
+from harness import VMCRED, equal, run, test
+from host import DROPINS, SECRETS, SERVICE, STORE, Container, journal
 
 SOCKET = "/run/vmcred/socket"
 SHOW = "/bin/sh -c 'cd $CREDENTIALS_DIRECTORY && sha256sum *'"
 
+MESSAGE_ID = "9feaf9372b704ff88339d8abbbd342c2"
+GENERATORS = "/run/systemd/system-generators"
+
 host = None
+
+
+def declare(machine, change):
+    """Writes the declaration anew; gives what it was."""
+    path = machine.example / "vmcred.yaml"
+    before = path.read_text()
+    path.write_text(change(before))
+    return before
 
 
 def booted():
     global host  # pylint: disable=global-statement
     if host is None:
         host = Container()
-        host.checked("vmcred", "units", "--config", CONFIG, "--output", DROPINS, "--socket", SOCKET)
+        # systemd's own generator writes the drop-ins, from what the declaration says.
+        declare(host, lambda text: text + "credentialSource: socket\n")
+        host.checked("mkdir", "-p", GENERATORS)
+        host.checked("ln", "-s", "/usr/bin/vmcred", f"{GENERATORS}/vmcred-generator")
         # In place of a VM: a service that says which credentials it has.
         host.drop_in("90-show", f"[Service]\nType=oneshot\nDynamicUser=no\nExecStart=\nExecStart={SHOW}\n")
         host.checked("systemctl", "start", "vmcred.socket")
@@ -36,6 +51,13 @@ def said(identifier, *fields):
     return booted().checked("journalctl", f"--unit={identifier}", "--output=cat", "--no-pager", *fields).out
 
 
+def requests(**fields):
+    """The entries of requests with those fields."""
+    lines = booted().checked("journalctl", "--output=json", "--no-pager", f"MESSAGE_ID={MESSAGE_ID}",
+                             *(f"{key}={value}" for key, value in fields.items())).out.splitlines()
+    return [json.loads(line) for line in lines]
+
+
 def refused(name, reason):
     """The unit does not start, systemd says that it is for its credentials, and vmcred says why."""
     result = booted().run("systemctl", "start", name)
@@ -43,6 +65,8 @@ def refused(name, reason):
     status = booted().checked("systemctl", "show", "--value", "--property=ExecMainStatus", name).out
     equal(status, "243\n", "the unit's exit status, EXIT_CREDENTIALS")
     assert reason in said("vmcred.service"), said("vmcred.service")
+    # Whose administrator looks at the unit sees it as well.
+    assert reason in said(name), said(name)
 
 
 @test("a VM's unit has its credentials, byte for byte, and no file of a secret is anywhere")
@@ -55,11 +79,21 @@ def _(_folder):
     equal(machine.run("ls", "/run/secrets", "/run/secrets.d").code, 2, "ls of what nobody activated")
 
 
+@test("the generator's lines name the socket, since the declaration says so")
+def _(_folder):
+    lines = booted().checked("systemctl", "cat", SERVICE).out
+    assert f"# /run/systemd/generator/{SERVICE}.d/50-vmcred.conf\n" in lines, lines
+    for name in SECRETS:
+        assert f"LoadCredential=host-{name}:{SOCKET}\n" in lines, lines
+
+
 @test("the journal says who got what, at its priority, and holds no value")
 def _(_folder):
     lines = said("vmcred.service", "--priority=info..info")
     for name in SECRETS:
         assert f"gave host-{name} to {SERVICE} (process " in lines, lines
+        fields = requests(VMCRED_RESULT="gave", VMCRED_UNIT=SERVICE, VMCRED_CREDENTIAL=f"host-{name}")
+        equal([(entry["VMCRED_CODE"], entry["VMCRED_PEER_UID"], entry["PRIORITY"]) for entry in fields], [("0", "0", "6")])
     whole = journal(booted())
     for name in SECRETS:
         value = booted().secret(name)
@@ -93,12 +127,10 @@ def _(_folder):
     machine = booted()
     name = "burst@%i.service"
     units = [name.replace("%i", str(number)) for number in range(1000)]
-    declaration = machine.example / "vmcred.yaml"
-    before = declaration.read_text()
     vms = "".join(
         f"  burst-{number}:\n    unit: {unit}\n    loadCredentials: {{key: test-vm-secrets/api-key}}\n"
         for number, unit in enumerate(units))
-    declaration.write_text(before.replace("\nvms:\n", f"\nvms:\n{vms}"))
+    before = declare(machine, lambda text: text.replace("\nvms:\n", f"\nvms:\n{vms}"))
     digest = hashlib.sha256(machine.secret("api-key")).hexdigest()
     # A service that stays, so that its state says how it went.
     machine.write(f"{DROPINS}/burst@.service", (
@@ -107,7 +139,7 @@ def _(_folder):
         f"ExecStart=/bin/sh -c 'echo {digest} $CREDENTIALS_DIRECTORY/key | sha256sum --check --status'\n"))
     machine.checked("systemctl", "daemon-reload")
     result = machine.run("systemctl", "start", *units)
-    declaration.write_text(before)
+    declare(machine, lambda _: before)
     equal(result.code, 0, f"systemctl start, with {result.err[:2000]}")
     gave = set(line.split(" to ")[1].split()[0] for line in said("vmcred.service").splitlines() if "gave key to " in line)
     equal(gave, set(units), "whom vmcred gave it to")
@@ -119,6 +151,50 @@ def _(_folder):
     equal(booted().checked("systemctl", "show", "--value", "--property=Result,ExecMainStatus", "vmcred.service").out.split(),
           ["success", "0"])
     equal(booted().start_vm().code, 0, "systemctl start")
+
+
+@test("an identity that was replaced opens what is asked next, without a restart")
+def _(_folder):
+    machine = booted()
+    machine.checked("systemctl", "restart", "vmcred.service")
+    before = machine.identity.read_bytes()
+    process = machine.checked("systemctl", "show", "--value", "--property=MainPID", "vmcred.service").out
+    # In place: the container sees this file, and not another one of its name.
+    machine.identity.write_text("AGE-SECRET-KEY-1" + "Q" * 58 + "\n")
+    machine.identity.write_bytes(run(VMCRED, "keygen").out.encode())
+    equal(machine.start_vm().code, 1, "exit code of systemctl, with an identity that opens nothing")
+    machine.identity.write_bytes(before)
+    equal(machine.start_vm().code, 0, "exit code of systemctl, with the right one")
+    equal(machine.checked("systemctl", "show", "--value", "--property=MainPID", "vmcred.service").out, process, "the process")
+
+
+@test("an optional secret that is not in the store does not keep the unit from starting")
+def _(_folder):
+    machine = booted()
+    document = machine.example / STORE / "jwt-secret" / "secret"
+    kept = document.read_bytes()
+    document.unlink()
+    result = machine.start_vm()
+    document.write_bytes(kept)
+    equal(result.code, 0, f"systemctl start, with {machine.console()}")
+    assert f"{hashlib.sha256(b'').hexdigest()}  host-jwt-secret\n" in machine.console(), machine.console()
+    equal(len(requests(VMCRED_RESULT="left-out", VMCRED_CREDENTIAL="host-jwt-secret")), 1, "entries in the journal")
+
+
+@test("while there is no identity that it may use, units fail at once and say why, and start when there is one")
+def _(_folder):
+    machine = booted()
+    machine.checked("systemctl", "stop", "vmcred.service")
+    machine.identity.chmod(0o644)
+    refused(SERVICE, "gives others access to the secret key")
+    machine.identity.chmod(0o600)
+    equal(machine.start_vm().code, 0, f"systemctl start, with {machine.console()}{said('vmcred.service')}")
+
+
+@test("vmcred.service may do little: systemd rates its exposure as low")
+def _(_folder):
+    rated = booted().run("systemd-analyze", "security", "--threshold=15", "--no-pager", "vmcred.service")
+    equal(rated.code, 0, f"exit code of systemd-analyze, with {rated.out}")
 
 
 harness.main()
