@@ -17,6 +17,10 @@
 	"                         " CLI_IDENTITY_PATH ", " CLI_IDENTITY_PATH_SOPS_NIX ",\n" \
 	"                         ~/.config/sops/age/keys.txt)"
 
+#define CLI_MACHINE_IDENTITY_HELP                               \
+	"the age identity (default: $SOPS_AGE_KEY_FILE, then\n" \
+	"                         " CLI_IDENTITY_PATH ", " CLI_IDENTITY_PATH_SOPS_NIX ")"
+
 /* The path of `given`, or without it of the first of a machine's that is there. */
 const char *cli_machine_identity_path(const char *given);
 

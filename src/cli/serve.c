@@ -148,7 +148,7 @@ int command_serve(struct cli *cli, int argc, char **argv, struct error *err)
 	const struct cli_option rows[] = {
 		{"machine", "NAME", "whose secrets (default: the only machine declared)",
 		 &options.machine},
-		{"identity", "FILE", CLI_IDENTITY_HELP, &identity},
+		{"identity", "FILE", CLI_MACHINE_IDENTITY_HELP, &identity},
 		{"idle-timeout", "SECONDS",
 		 "end after that time without a request (default: " IDLE_DEFAULT "; 0: never)",
 		 &idle},
