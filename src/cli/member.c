@@ -100,11 +100,12 @@ static int member_add(struct cli *cli, struct member *member, struct error *err)
 		r = vars_group_add(member->store_dirfd, member->group, member->kind, member->name,
 				   err);
 	/* A machine reads what is its own, unless it is in a group. */
+	if (r == 0)
+		r = vars_member_is_grouped(member->store_dirfd, member->kind, member->name, err);
 	return r < 0 ? r
 		     : cli_repair(cli, &member->config, member->store_dirfd,
-				  member->kind == STORE_MACHINES && !member->group ? machines
-										   : NULL,
-				  NULL, member->identity, &changed, err);
+				  member->kind == STORE_MACHINES && r == 0 ? machines : NULL, NULL,
+				  member->identity, &changed, err);
 }
 
 static int member_remove(struct cli *cli, struct member *member, struct error *err)

@@ -131,6 +131,31 @@ int vars_group_remove(int store_dirfd, const char *group, enum store_kind kind, 
 	return dir_sync(dirfd, folder, err);
 }
 
+/* Returns 1, 0, or a negative code. */
+static int is_in_group(int store_dirfd, const char *group, enum store_kind kind, const char *name,
+		       struct error *err)
+{
+	_cleanup_free_ char *path = NULL;
+
+	if (asprintf(&path, "sops/groups/%s/%s/%s", group, store_kind_folder(kind), name) < 0) {
+		path = NULL;
+		return error_no_memory(err);
+	}
+	return faccessat(store_dirfd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+int vars_member_is_grouped(int store_dirfd, enum store_kind kind, const char *name,
+			   struct error *err)
+{
+	char **groups = NULL;
+	int r = vars_members_list(store_dirfd, STORE_GROUPS, &groups, err);
+
+	for (char **group = groups; r == 0 && group && *group; group++)
+		r = is_in_group(store_dirfd, *group, kind, name, err);
+	config_texts_free(groups);
+	return r;
+}
+
 static int groups_leave(int store_dirfd, enum store_kind kind, const char *name, struct error *err)
 {
 	char **groups = NULL;

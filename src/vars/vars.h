@@ -289,6 +289,10 @@ int vars_members_list(int store_dirfd, enum store_kind kind, char ***names, stru
 /* VMCRED_MISSING: there is no such machine, user or group. */
 int vars_member_check(int store_dirfd, enum store_kind kind, const char *name, struct error *err);
 
+/* Whether a machine or user is in a group: 1, 0, or a negative code. */
+int vars_member_is_grouped(int store_dirfd, enum store_kind kind, const char *name,
+			   struct error *err);
+
 /* Makes a key for a machine that has none, or in place of the one that it has with `force`: the
  * private half is kept in the store, encrypted to the users, and to `writer` (vars_writer_find();
  * may be NULL). VMCRED_USAGE: there are none. */

@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A store in clan's shape that neither clan nor vmcred made, but sops, age and plain files, with what clan leaves behind
+in one after years. vmcred reads and writes it; after each verb the real sops opens each document for those that it is
+for, and for nobody else."""
+import json
+import os
+import shutil
+import sys
+
+import bech32
+import harness
+from harness import equal, expect, need, run, test, vmcred
+
+DECLARATION = """\
+sops: {defaultGroups: [admins]}
+machines: {web: {}, db: {}, old: {}}
+generators:
+  token:
+    machines: [web, db, old]
+    files: {it: {}, kept: {deploy: false}, open: {secret: false}}
+    kind: {it: {hex: 8}, kept: {hex: 8}, open: {hex: 4}}
+  ca:
+    share: true
+    machines: [web, db]
+    files: {key: {}}
+    validation: {days: 30}
+    kind: {key: {hex: 8}}
+"""
+# The SHA-256 of {"days":30}, the text that Nix makes of it.
+HASH = "d13e5e9586bf6af38972308c0b062a8c644b1cba9c15d87e62d930a4dddf3c79"
+PLUGIN = harness.SOURCE.resolve() / "tests/interop/age_plugin_test.py"
+
+
+class Tree:
+    """Who is there: the users ada (two keys) and bob, the machines web, db and old, and the group admins of ada."""
+
+    def __init__(self, folder):
+        self.folder, self.root, self.keys, self.public = folder, folder / "store", folder / "keys", {}
+        self.keys.mkdir()
+        for name in ("ada", "ada-token", "bob", "eve", "web", "db", "old"):
+            expect(run(need("age-keygen"), "-o", self.keys / name))
+            self.public[name] = run("age-keygen", "-y", self.keys / name).out.strip()
+        self.write("vmcred.yaml", DECLARATION)
+        self.register("users/ada", "ada", "ada-token")
+        self.register("users/bob", "bob")
+        self.register("machines/web", "web")
+        self.register("machines/db", "db")
+        # As clan wrote it at first: one key that is no list.
+        self.write("sops/machines/old/key.json", json.dumps({"publickey": self.public["old"], "type": "age"}))
+        self.link("sops/groups/admins/users/ada", "../../../users/ada")
+        # A machine that has gone, from a group and as a folder that lists nobody.
+        self.link("sops/groups/admins/machines/gone", "../../../machines/gone")
+        (self.root / "sops/groups/empty/users").mkdir(parents=True)
+        for name in ("sops/users/.gitkeep", "vars/.gitkeep", "vars/per-machine/web/token/.DS_Store"):
+            self.write(name, "")
+        self.values = {}
+        for machine in ("web", "db", "old"):
+            up = "../../../../../../sops"
+            base = f"vars/per-machine/{machine}/token"
+            self.secret(f"{base}/it", f"{machine}'s token\n", [machine], up)
+            self.secret(f"{base}/kept", f"\0{machine}\xff", [], up)
+            self.write(f"{base}/open/value", f"{machine}, open\n")
+            key = (self.keys / machine).read_text().splitlines()[-1]
+            self.secret(f"sops/secrets/{machine}-age.key", key, [], "../../..")
+        self.secret("vars/shared/ca/key", "", ["db", "web"], "../../../../../sops")
+        self.write("vars/shared/ca/.validation-hash", HASH)
+
+    def __call__(self, command, *words, who="ada", **options):
+        return vmcred(command, *words, cwd=self.root, env={"SOPS_AGE_KEY_FILE": str(self.keys / who)}, **options)
+
+    def write(self, name, text):
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def register(self, who, *names):
+        keys = [{"publickey": key, "type": "age"} for key in sorted(self.public.get(name, name) for name in names)]
+        self.write(f"sops/{who}/key.json", json.dumps(keys, indent=2))
+
+    def link(self, name, target):
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(target)
+
+    def secret(self, name, value, machines, up, groups=("admins",), users=()):
+        """A document of sops for them, and the links that say so."""
+        links = [("machines", who) for who in machines] + [("groups", who) for who in groups] + [("users", who) for who in users]
+        for kind, who in links:
+            self.link(f"{name}/{kind}/{who}", f"{up}/{kind}/{who}")
+        self.seal(name, value, self.wanted(name))
+
+    def seal(self, name, value, people):
+        path = self.root / name / "secret"
+        path.write_bytes(value.encode("latin-1"))
+        recipients = ",".join(self.public[who] for who in people)
+        words = ["--input-type", "binary", "--output-type", "json", "--age", recipients]
+        expect(run(need("sops"), "encrypt", *words, "--in-place", path))
+        self.values[name] = value
+
+    # What the links say, and what sops finds.
+
+    def wanted(self, name):
+        """Whose keys the links of a secret lead to; who is not there any more has none."""
+        folders = [path.resolve() for kind in ("machines", "users", "groups") for path in (self.root / name / kind).glob("*")]
+        for group in [folder for folder in folders if folder.parent.name == "groups"]:
+            folders += [path.resolve() for kind in ("machines", "users") for path in (group / kind).glob("*")]
+        keys = {key for folder in folders if (folder / "key.json").exists() for key in self.keys_of(folder)}
+        return sorted(name for name, key in self.public.items() if key in keys)
+
+    @staticmethod
+    def keys_of(folder):
+        keys = json.loads((folder / "key.json").read_text())
+        return [key["publickey"] for key in (keys if isinstance(keys, list) else [keys])]
+
+    def opens(self, name, who):
+        done = run(need("sops"), "decrypt", "--input-type", "json", "--output-type", "binary", self.root / name / "secret",
+                   env={"SOPS_AGE_KEY_FILE": str(self.keys / who)})  # fmt: skip
+        return done.out if done.code == 0 else None
+
+    def holds(self, *, links=True):
+        """Each document opens for those that its links say, with the value that it should have, and for nobody else."""
+        documents = sorted(str(path.parent.relative_to(self.root)) for path in self.root.glob("**/secret") if path.is_file())
+        equal(documents, sorted(self.values), "the documents that are there")
+        for name in documents:
+            readers = [who for who in self.public if self.opens(name, who) is not None]
+            equal(sorted(readers), self.wanted(name), f"who reads {name}")
+            value = self.values[name]
+            if value is not None:
+                equal(self.opens(name, readers[0]).encode("utf-8", "surrogateescape"), value.encode("latin-1"), name)
+            if links:
+                dangling = [path for path in (self.root / name).rglob("*") if path.is_symlink() and not path.exists()]
+                equal(dangling, [], f"links of {name} that lead nowhere")
+
+    def is_fine(self):
+        self.holds()
+        before = self.snapshot()
+        equal(self("check").err, "")
+        expect(self("fix"), 0, "nothing to do: all secrets are encrypted to those who may read them\n", "")
+        expect(self("generate"), 0, "nothing to make: all declared secrets are there\n", "")
+        equal(self.snapshot(), before, "the store after verbs that have nothing to do")
+
+    def snapshot(self):
+        found = {}
+        for path in self.root.rglob("*"):
+            content = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
+            found[str(path.relative_to(self.root))] = content
+        return found
+
+
+@test("a store of clan's with what years left behind is as declared, and each value is read")
+def _(folder):
+    tree = Tree(folder)
+    tree.is_fine()
+    for machine in ("web", "db", "old"):
+        expect(tree("get", machine, "token/it"), 0, f"{machine}'s token\n", "")
+        expect(tree("get", machine, "token/it", who=machine), 0, f"{machine}'s token\n", "")
+        kept = tree("get", machine, "token/kept", who="ada-token").out.encode("utf-8", "surrogateescape")
+        equal(kept, f"\0{machine}\xff".encode("latin-1"))
+        expect(tree("get", machine, "token/kept", who=machine), 3, "")
+        expect(tree("get", machine, "token/open"), 0, f"{machine}, open\n", "")
+    expect(tree("user", "list"), 0, "ada\nbob\n", "")
+    expect(tree("machine", "list"), 0, "db\nold\nweb\n", "")
+
+
+@test("each verb leaves the store so that sops opens each document for whom its links name, and for nobody else")
+def _(folder):
+    tree = Tree(folder)
+    steps = [
+        (["set", "web", "token/it"], {"stdin": "new"}, {"vars/per-machine/web/token/it": "new"}),
+        (["set", "db", "ca/key"], {"stdin": ""}, {}),
+        (["generate", "web", "--generator", "token", "--regenerate"], {},
+         {"vars/per-machine/web/token/it": None, "vars/per-machine/web/token/kept": None}),
+        (["user", "add", "eve", "--age-key", tree.public["eve"]], {}, {}),
+        (["group", "add", "admins", "--user", "bob"], {}, {}),
+        (["group", "add", "admins", "--machine", "old"], {"who": "bob"}, {}),
+        (["user", "remove", "ada"], {"who": "bob"}, {}),
+        (["machine", "add", "old", "--age-key", tree.public["eve"], "--force"], {"who": "bob"}, {}),
+        (["group", "remove", "admins", "--machine", "old"], {"who": "bob"}, {}),
+        (["fix"], {"who": "bob"}, {}),
+    ]  # fmt: skip
+    for words, options, values in steps:
+        expect(tree(*words, **options), 0, None, "")
+        tree.values |= values
+        try:
+            tree.is_fine()
+        except AssertionError as error:
+            raise AssertionError(f"after {' '.join(words)}") from error
+
+
+@test("users, groups and machines that a person linked by hand: fix encrypts to users and groups, and takes out machines")
+def _(folder):
+    tree = Tree(folder)
+    base, up = "vars/per-machine/web/token/it", "../../../../../../sops"
+    tree.link("sops/groups/ops/users/bob", "../../../users/bob")
+    tree.link(f"{base}/users/bob", f"{up}/users/bob")
+    tree.link(f"{base}/groups/ops", f"{up}/groups/ops")
+    tree.link(f"{base}/machines/db", f"{up}/machines/db")
+    expect(tree("check"), 3, "web token/it is not encrypted to those who may read it (1 recipient to add, 0 to remove)\n")
+    expect(tree("fix"), 0, "web token/it: 1 recipient to add, 0 to remove\n", "")
+    equal(sorted(path.name for path in (tree.root / base / "machines").iterdir()), ["web"])
+    equal(tree.wanted(base), ["ada", "ada-token", "bob", "web"])
+    tree.is_fine()
+
+
+@test("a link counts where it leads to the same place by another path")
+def _(folder):
+    tree = Tree(folder)
+    for base, target in (("vars/per-machine/web/token/it", tree.root / "sops/machines/web"),
+                         ("vars/per-machine/db/token/it", "../../../../../../vars/../sops/machines/db")):  # fmt: skip
+        machine = base.split("/")[2]
+        (tree.root / base / "machines" / machine).unlink()
+        tree.link(f"{base}/machines/{machine}", target)
+    tree.is_fine()
+
+
+@test("what sops wrote into documents in its older versions stays, and is read")
+def _(folder):
+    tree = Tree(folder)
+    path = tree.root / "vars/per-machine/web/token/it/secret"
+    document = json.loads(path.read_text())
+    document["sops"] = {"kms": None, "gcp_kms": None, "azure_kv": None, "hc_vault": None} | document["sops"]
+    document["sops"] |= {"pgp": None, "unencrypted_suffix": "_unencrypted", "version": "3.8.1"}
+    path.write_text(json.dumps(document, indent="\t"))
+    tree.is_fine()
+    expect(tree("get", "web", "token/it"), 0, "web's token\n", "")
+    expect(tree("group", "add", "admins", "--user", "bob"), 0, None, "")
+    tree.is_fine()
+
+
+@test("a user with a key behind a plugin of age is among the recipients")
+def _(folder):
+    tree = Tree(folder)
+    programs = folder / "programs"
+    programs.mkdir()
+    (programs / "age-plugin-test").write_text(f'#!/bin/sh\nexec {sys.executable} {PLUGIN} "$@"\n')
+    (programs / "age-plugin-test").chmod(0o755)
+    recipient = bech32.encode("age1test", b"plain")
+    tree.register("users/tom", recipient)
+    tree.link("sops/groups/admins/users/tom", "../../../users/tom")
+    environment = {"PATH": f"{programs}:{os.environ['PATH']}", "SOPS_AGE_KEY_FILE": str(tree.keys / "ada")}
+    expect(vmcred("fix", cwd=tree.root, env=environment), 0, None, "")
+    expect(vmcred("check", cwd=tree.root, env=environment), 0, None, "")
+    (tree.keys / "tom").write_text(bech32.encode("age-plugin-test-", b"plain").upper() + "\n")
+    for name in tree.values:
+        recipients = [entry["recipient"] for entry in json.loads((tree.root / name / "secret").read_text())["sops"]["age"]]
+        assert recipient in recipients, name
+    done = run(need("sops"), "decrypt", "--input-type", "json", "--output-type", "binary",
+               tree.root / "vars/per-machine/web/token/it/secret",
+               env=environment | {"SOPS_AGE_KEY_FILE": str(tree.keys / "tom")})  # fmt: skip
+    expect(done, 0, "web's token\n", "")
+
+
+@test("a half-made secret, an empty folder of links and a stray file stop nothing")
+def _(folder):
+    tree = Tree(folder)
+    # clan makes links before it encrypts: this is what it leaves behind where that fails.
+    tree.link("sops/secrets/failed/users/bob", "../../../users/bob")
+    (tree.root / "vars/per-machine/web/token/it/users").mkdir()
+    tree.write("vars/per-machine/web/token/README.md", "somebody's notes")
+    tree.write("sops/secrets/README.md", "somebody's notes")
+    shutil.rmtree(tree.root / "vars/per-machine/db/token/open")
+    expect(tree("check"), 3, "db token/open is missing\n")
+    (tree.root / "vars/per-machine/db/token/open").mkdir()
+    expect(tree("check"), 3, "db token/open is missing\n")
+    expect(tree("set", "db", "token/open", stdin="again"), 0, "", "")
+    tree.is_fine()
+
+
+if __name__ == "__main__":
+    harness.main()
