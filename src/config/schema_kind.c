@@ -141,7 +141,7 @@ static const struct kind_row rows[] = {
 	{"ssh-key",
 	 CONFIG_KIND_SSH_KEY,
 	 2048,
-	 16384,
+	 8192,
 	 4096,
 	 {CONFIG_ALGORITHM_ED25519, CONFIG_ALGORITHM_RSA},
 	 "type",

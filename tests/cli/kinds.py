@@ -228,7 +228,7 @@ refused("a size is not zero", "{hex: 0}", PLACE + 'must be a whole number from 1
 refused("no file is larger than systemd takes", "{base64: 524289}", "6: generators.g.it: base64 needs a size from 1 to 524288")
 refused("an algorithm must be the kind's", "{ssh-key: HS256}", PLACE + "ssh-key can be ed25519 or rsa, not HS256")
 refused("an RSA key is not too short", "{ssh-key: {type: rsa, bits: 1024}}",
-        "6: generators.g.it: ssh-key needs a size from 2048 to 16384")  # fmt: skip
+        "6: generators.g.it: ssh-key needs a size from 2048 to 8192")  # fmt: skip
 refused("bits are for RSA alone", "{ssh-key: {bits: 4096}}", "6: generators.g.it: bits: is for RSA, an Ed25519 key has 256")
 refused("a comment is one line", '{ssh-key: {comment: "a\\nssh-ed25519 b"}}',
         "6: generators.g.it: comment: has a control character in it")  # fmt: skip
