@@ -48,9 +48,9 @@ char *manifest_target(const struct manifest *manifest, size_t index)
 /* Removes a file, a link or an empty folder; what is not there is no error. */
 static int entry_remove(const char *path)
 {
-	if (unlink(path) == 0 || errno == ENOENT)
+	if (unlinkat(AT_FDCWD, path, 0) == 0 || errno == ENOENT)
 		return 0;
-	return errno == EISDIR ? rmdir(path) : -1;
+	return errno == EISDIR ? unlinkat(AT_FDCWD, path, AT_REMOVEDIR) : -1;
 }
 
 void manifest_links_undo(struct manifest_links *links)
@@ -60,13 +60,14 @@ void manifest_links_undo(struct manifest_links *links)
 		struct manifest_link *link = &links->items[i - 1];
 
 		if (link->state == LINK_ADDED)
-			(void)unlink(link->path);
+			(void)unlinkat(AT_FDCWD, link->path, 0);
 		/* A folder cannot take a link's place, as a file does. */
-		if (link->state == LINK_REPLACED && rename(link->temporary, link->path) < 0 &&
-		    unlink(link->path) == 0)
-			(void)rename(link->temporary, link->path);
+		if (link->state == LINK_REPLACED &&
+		    renameat(AT_FDCWD, link->temporary, AT_FDCWD, link->path) < 0 &&
+		    unlinkat(AT_FDCWD, link->path, 0) == 0)
+			(void)renameat(AT_FDCWD, link->temporary, AT_FDCWD, link->path);
 		if (link->state == LINK_READY)
-			(void)unlink(link->temporary);
+			(void)unlinkat(AT_FDCWD, link->temporary, 0);
 		link->state = LINK_IDLE;
 	}
 }
@@ -136,10 +137,11 @@ static int link_prepare(const struct manifest *manifest, const struct manifest_i
 		return dirfd;
 	if (folder_check(item->path, err) < 0)
 		return -(int)err->code;
-	if (symlink(target, link->temporary) < 0)
+	if (symlinkat(target, AT_FDCWD, link->temporary) < 0)
 		return error_set_errno(err, errno, "making a link in %s", folder);
 	link->state = LINK_READY;
-	if (!manifest->user_mode && lchown(link->temporary, item->uid, item->gid) < 0)
+	if (!manifest->user_mode &&
+	    fchownat(AT_FDCWD, link->temporary, item->uid, item->gid, AT_SYMLINK_NOFOLLOW) < 0)
 		return error_set_errno(err, errno, "giving the link %s to %u:%u", item->path,
 				       item->uid, item->gid);
 	return 0;
@@ -180,12 +182,12 @@ static int exchange_slowly(const struct manifest_link *link)
 		errno = ENOMEM;
 		return -1;
 	}
-	if (rename(link->path, old) < 0)
+	if (renameat(AT_FDCWD, link->path, AT_FDCWD, old) < 0)
 		return -1;
-	if (rename(link->temporary, link->path) == 0)
-		return rename(old, link->temporary);
+	if (renameat(AT_FDCWD, link->temporary, AT_FDCWD, link->path) == 0)
+		return renameat(AT_FDCWD, old, AT_FDCWD, link->temporary);
 	errnum = errno;
-	(void)rename(old, link->path);
+	(void)renameat(AT_FDCWD, old, AT_FDCWD, link->path);
 	errno = errnum;
 	return -1;
 }
@@ -196,7 +198,7 @@ static int link_place(struct manifest_link *link)
 	int r;
 
 	if (lstat(link->path, &status) < 0 && errno == ENOENT) {
-		r = rename(link->temporary, link->path);
+		r = renameat(AT_FDCWD, link->temporary, AT_FDCWD, link->path);
 		link->state = r == 0 ? LINK_ADDED : LINK_READY;
 		return r;
 	}

@@ -19,20 +19,27 @@
 #define RECORD_NAME     ".links"
 #define RECORD_SIZE_MAX ((size_t)64 * 1024 * 1024)
 
-/* Without a record, or with one that cannot be read, no link is known. */
-static json_t *record_read(int dirfd)
+/* Without a record no link is known. One that cannot be read now is not forgotten. */
+static int record_read(int dirfd, json_t **record, struct error *err)
 {
 	_cleanup_free_ char *text = NULL;
-	_cleanup_error_ struct error ignored = {0};
+	_cleanup_error_ struct error reason = {0};
 	size_t size = 0;
-	json_t *record = NULL;
+	int r = file_read_text(dirfd, RECORD_NAME, RECORD_SIZE_MAX, &text, &size, &reason);
 
-	if (file_read_text(dirfd, RECORD_NAME, RECORD_SIZE_MAX, &text, &size, &ignored) == 0)
-		(void)json_parse(span_of(text, size), RECORD_NAME, &record, &ignored);
-	if (json_is_object(record))
-		return record;
-	json_decref(record);
-	return json_object();
+	if (r < 0 && r != -(int)VMCRED_MISSING) {
+		*err = reason;
+		reason = (struct error){0};
+		return error_wrap(err, "reading which links there are");
+	}
+	if (r == 0)
+		(void)json_parse(span_of(text, size), RECORD_NAME, record, &reason);
+	/* Only somebody else can have written something else. */
+	if (!json_is_object(*record)) {
+		json_decref(*record);
+		*record = json_object();
+	}
+	return *record ? 0 : error_no_memory(err);
 }
 
 static int record_write(int dirfd, const json_t *record, struct error *err)
@@ -65,9 +72,14 @@ static json_t *record_make(const struct manifest *manifest)
 
 int manifest_record_add(const struct manifest *manifest, int dirfd, struct error *err)
 {
-	_cleanup_json_ json_t *old = record_read(dirfd), *more = record_make(manifest);
-	_cleanup_json_ json_t *record = old ? json_copy(old) : NULL;
+	_cleanup_json_ json_t *old = NULL, *more = record_make(manifest), *record = NULL;
+	int r = dir_remove_temporaries(dirfd, RECORD_NAME, false, err);
 
+	if (r == 0)
+		r = record_read(dirfd, &old, err);
+	if (r < 0)
+		return r;
+	record = json_copy(old);
 	if (!record || !more || json_object_update(record, more) < 0)
 		return error_no_memory(err);
 	return json_equal(record, old) ? 0 : record_write(dirfd, record, err);
@@ -89,8 +101,12 @@ static int link_remove(const char *path, const char *target, struct error *err)
 		return error_no_memory(err);
 	dirfd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	length = dirfd < 0 ? -1 : readlinkat(dirfd, slash + 1, found, sizeof(found));
-	if (length < 0 || (size_t)length != strlen(target) ||
-	    memcmp(found, target, (size_t)length) != 0)
+	/* It is gone, or no link any more. */
+	if (length < 0 && (errno == ENOENT || errno == ENOTDIR || errno == EINVAL))
+		return 0;
+	if (length < 0)
+		return error_set_errno(err, errno, "looking at the link %s", path);
+	if ((size_t)length != strlen(target) || memcmp(found, target, (size_t)length) != 0)
 		return 0;
 	if (unlinkat(dirfd, slash + 1, 0) < 0 && errno != ENOENT)
 		return error_set_errno(err, errno, "removing the link %s", path);
@@ -99,12 +115,14 @@ static int link_remove(const char *path, const char *target, struct error *err)
 
 int manifest_record_prune(const struct manifest *manifest, int dirfd, struct error *err)
 {
-	_cleanup_json_ json_t *old = record_read(dirfd), *record = record_make(manifest);
+	_cleanup_json_ json_t *old = NULL, *record = record_make(manifest);
 	const char *path;
 	json_t *target;
-	int r = 0;
+	int r = record_read(dirfd, &old, err);
 
-	if (!old || !record)
+	if (r < 0)
+		return r;
+	if (!record)
 		return error_no_memory(err);
 	if (json_equal(old, record))
 		return 0;
