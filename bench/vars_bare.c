@@ -116,7 +116,7 @@ static void key_exchange(const struct worker *worker, unsigned char own[32],
 	     "generating a key");
 	derivation = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
 	must(EVP_PKEY_derive_init(derivation) == 1 &&
-		     EVP_PKEY_derive_set_peer(derivation, task.recipient) == 1 &&
+		     EVP_PKEY_derive_set_peer_ex(derivation, task.recipient, 0) == 1 &&
 		     EVP_PKEY_derive(derivation, shared, &shared_size) == 1,
 	     "X25519");
 	EVP_PKEY_CTX_free(derivation);

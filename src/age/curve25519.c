@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "age/curve25519.h"
 
+#include <stdatomic.h>
+#include <stdlib.h>
+
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -46,29 +49,89 @@ static EVP_PKEY *key_pair_load(struct span scalar, const uint8_t public_key[X255
 	return key;
 }
 
-int x25519_shared_secret(struct span scalar, const uint8_t own_key[X25519_KEY_SIZE],
-			 const uint8_t peer_key[X25519_KEY_SIZE], uint8_t shared[X25519_KEY_SIZE],
-			 struct error *err)
+static EVP_PKEY *public_key_load(const uint8_t public_key[X25519_KEY_SIZE])
+{
+	return EVP_PKEY_new_raw_public_key_ex(NULL, "X25519", NULL, public_key, X25519_KEY_SIZE);
+}
+
+/* As x25519_shared_secret(). */
+static int derive(EVP_PKEY *own, EVP_PKEY *peer, uint8_t shared[X25519_KEY_SIZE], struct error *err)
 {
 	static const uint8_t zeros[X25519_KEY_SIZE];
-	_cleanup_pkey_ EVP_PKEY *own = key_pair_load(scalar, own_key);
-	_cleanup_pkey_ EVP_PKEY *peer =
-		EVP_PKEY_new_raw_public_key_ex(NULL, "X25519", NULL, peer_key, X25519_KEY_SIZE);
 	EVP_PKEY_CTX *context = own ? EVP_PKEY_CTX_new_from_pkey(NULL, own, NULL) : NULL;
 	size_t size = X25519_KEY_SIZE;
 	int done = 0;
 
+	/* There is nothing to validate: any 32 bytes are a public key. */
 	if (!context || !peer || EVP_PKEY_derive_init(context) != 1 ||
-	    EVP_PKEY_derive_set_peer(context, peer) != 1) {
+	    EVP_PKEY_derive_set_peer_ex(context, peer, 0) != 1) {
 		EVP_PKEY_CTX_free(context);
 		return age_crypto_failed(err, "set up X25519");
 	}
 	/* libcrypto refuses an all-zero result itself; it has no other reason to fail here. */
 	done = EVP_PKEY_derive(context, shared, &size);
 	EVP_PKEY_CTX_free(context);
-	ERR_clear_error();
+	if (done != 1)
+		ERR_clear_error();
 	return done == 1 && size == X25519_KEY_SIZE &&
 	       !secret_equal(span_of(shared, X25519_KEY_SIZE), span_of(zeros, sizeof(zeros)));
+}
+
+int x25519_shared_secret(struct span scalar, const uint8_t own_key[X25519_KEY_SIZE],
+			 const uint8_t peer_key[X25519_KEY_SIZE], uint8_t shared[X25519_KEY_SIZE],
+			 struct error *err)
+{
+	_cleanup_pkey_ EVP_PKEY *own = key_pair_load(scalar, own_key);
+	_cleanup_pkey_ EVP_PKEY *peer = public_key_load(peer_key);
+
+	return derive(own, peer, shared, err);
+}
+
+struct x25519_peer {
+	uint8_t public_key[X25519_KEY_SIZE];
+	_Atomic(EVP_PKEY *) loaded; /* owned; NULL before it is first needed */
+};
+
+struct x25519_peer *x25519_peer_create(const uint8_t public_key[X25519_KEY_SIZE])
+{
+	struct x25519_peer *peer = calloc(1, sizeof(*peer));
+
+	if (peer)
+		memcpy(peer->public_key, public_key, X25519_KEY_SIZE);
+	return peer;
+}
+
+void x25519_peer_destroy(struct x25519_peer *peer)
+{
+	if (peer)
+		EVP_PKEY_free(atomic_load(&peer->loaded));
+	free(peer);
+}
+
+/* Stays the peer's. Where two threads load it at once, one's is kept. */
+static EVP_PKEY *peer_load(struct x25519_peer *peer)
+{
+	EVP_PKEY *loaded = atomic_load(&peer->loaded), *before = NULL;
+
+	if (loaded)
+		return loaded;
+	loaded = public_key_load(peer->public_key);
+	if (!loaded || atomic_compare_exchange_strong(&peer->loaded, &before, loaded))
+		return loaded;
+	EVP_PKEY_free(loaded);
+	return before;
+}
+
+int x25519_exchange(struct span scalar, struct x25519_peer *peer, uint8_t own_key[X25519_KEY_SIZE],
+		    uint8_t shared[X25519_KEY_SIZE], struct error *err)
+{
+	_cleanup_pkey_ EVP_PKEY *own =
+		EVP_PKEY_new_raw_private_key_ex(NULL, "X25519", NULL, scalar.data, scalar.size);
+	size_t size = X25519_KEY_SIZE;
+
+	if (!own || EVP_PKEY_get_raw_public_key(own, own_key, &size) != 1)
+		return age_crypto_failed(err, "compute an X25519 public key");
+	return derive(own, peer_load(peer), shared, err);
 }
 
 int x25519_wrapping_key(const uint8_t shared[X25519_KEY_SIZE],

@@ -23,6 +23,18 @@ int x25519_shared_secret(struct span scalar, const uint8_t own_key[X25519_KEY_SI
 			 const uint8_t peer_key[X25519_KEY_SIZE], uint8_t shared[X25519_KEY_SIZE],
 			 struct error *err);
 
+/* Somebody's public key, which many files are encrypted to. What libcrypto makes of it is made when
+ * it is first used, by whichever thread. */
+struct x25519_peer;
+
+/* NULL without memory. */
+struct x25519_peer *x25519_peer_create(const uint8_t public_key[X25519_KEY_SIZE]);
+void x25519_peer_destroy(struct x25519_peer *peer);
+
+/* Both of the above for a new scalar: its public key, and what it shares with the peer. */
+int x25519_exchange(struct span scalar, struct x25519_peer *peer, uint8_t own_key[X25519_KEY_SIZE],
+		    uint8_t shared[X25519_KEY_SIZE], struct error *err);
+
 /* The key that wraps a file key: HKDF of the shared secret, with both public keys as its salt. */
 int x25519_wrapping_key(const uint8_t shared[X25519_KEY_SIZE],
 			const uint8_t ephemeral_key[X25519_KEY_SIZE],

@@ -5,7 +5,6 @@
 
 #include <openssl/core_names.h>
 #include <openssl/err.h>
-#include <openssl/kdf.h>
 #include <openssl/params.h>
 
 #include "base/secret.h"
@@ -16,33 +15,44 @@ int age_crypto_failed(struct error *err, const char *what)
 	return error_set(err, VMCRED_FAILED, "libcrypto failed to %s", what);
 }
 
+/* One of the two steps of HKDF: the MAC of two texts, the second of which may be empty. */
+static bool mac_step(EVP_MAC_CTX *context, struct span key, struct span first, struct span second,
+		     uint8_t mac[AGE_KEY_SIZE])
+{
+	size_t size = 0;
+
+	return EVP_MAC_init(context, key.data, key.size, NULL) == 1 &&
+	       EVP_MAC_update(context, first.data, first.size) == 1 &&
+	       EVP_MAC_update(context, second.data, second.size) == 1 &&
+	       EVP_MAC_final(context, mac, &size, AGE_KEY_SIZE) == 1 && size == AGE_KEY_SIZE;
+}
+
+/* HKDF of SHA-256 (RFC 5869), for a key of one block: with one HMAC context for both steps, which
+ * takes half as long as libcrypto's own HKDF, and every file needs several. */
 int age_hkdf(struct span secret, struct span salt, const char *label, uint8_t key[AGE_KEY_SIZE],
 	     struct error *err)
 {
-	EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
-	EVP_KDF_CTX *context = kdf ? EVP_KDF_CTX_new(kdf) : NULL;
-	OSSL_PARAM parameters[5], *next = parameters;
-	int done = 0;
+	static const uint8_t zeros[AGE_KEY_SIZE], first_block = 1;
+	EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+	EVP_MAC_CTX *context = mac ? EVP_MAC_CTX_new(mac) : NULL;
+	const OSSL_PARAM digest[] = {
+		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)"SHA256", 0),
+		OSSL_PARAM_construct_end(),
+	};
+	uint8_t extracted[AGE_KEY_SIZE];
+	bool done;
 
-	/* OSSL_PARAM has no const form, but an input parameter is only read. */
-	*next++ = OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)"SHA256", 0);
-	*next++ = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)secret.data,
-						    secret.size);
-	*next++ = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)label,
-						    strlen(label));
-	/* Without a salt HKDF takes zeros (RFC 5869, section 2.2); libcrypto wants it left out
-	 * then. */
-	if (salt.size > 0)
-		*next++ = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, (void *)salt.data,
-							    salt.size);
-	*next = OSSL_PARAM_construct_end();
-	if (context)
-		done = EVP_KDF_derive(context, key, AGE_KEY_SIZE, parameters);
-	EVP_KDF_CTX_free(context);
-	EVP_KDF_free(kdf);
-	if (done != 1)
-		return age_crypto_failed(err, "derive a key");
-	return 0;
+	/* Without a salt HKDF takes zeros (section 2.2). */
+	if (salt.size == 0)
+		salt = span_of(zeros, sizeof(zeros));
+	done = context && EVP_MAC_CTX_set_params(context, digest) == 1 &&
+	       mac_step(context, salt, secret, span_of(NULL, 0), extracted) &&
+	       mac_step(context, span_of(extracted, sizeof(extracted)), span_of_text(label),
+			span_of(&first_block, 1), key);
+	memory_wipe(extracted, sizeof(extracted));
+	EVP_MAC_CTX_free(context);
+	EVP_MAC_free(mac);
+	return done ? 0 : age_crypto_failed(err, "derive a key");
 }
 
 int age_hmac(struct span key, struct span bytes, uint8_t mac[AGE_KEY_SIZE], struct error *err)

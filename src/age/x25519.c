@@ -21,6 +21,7 @@
 struct x25519_recipient {
 	struct age_recipient base;
 	uint8_t public_key[X25519_KEY_SIZE];
+	struct x25519_peer *peer; /* owned; the same */
 };
 
 struct x25519_identity {
@@ -51,11 +52,9 @@ static int recipient_wrap(const struct age_recipient *base, struct span file_key
 	_cleanup_secret_ struct secret scalar = {0};
 	int r = secret_append_random(&scalar, X25519_KEY_SIZE, err);
 
-	if (r == 0)
-		r = x25519_public_key(secret_span(&scalar), ephemeral_key, err);
-	if (r == 0)
-		r = x25519_shared_secret(secret_span(&scalar), ephemeral_key, recipient->public_key,
-					 shared, err);
+	if (r < 0)
+		return r;
+	r = x25519_exchange(secret_span(&scalar), recipient->peer, ephemeral_key, shared, err);
 	if (r == 0)
 		r = error_set(err, VMCRED_USAGE,
 			      "the recipient %s is a point of low order: nobody has its secret key",
@@ -74,9 +73,17 @@ static int recipient_wrap(const struct age_recipient *base, struct span file_key
 	return age_stanza_append(header, line, span_of(wrapped, sizeof(wrapped)), err);
 }
 
+static void recipient_destroy(struct age_recipient *base)
+{
+	struct x25519_recipient *recipient = (struct x25519_recipient *)base;
+
+	x25519_peer_destroy(recipient->peer);
+	age_recipient_free(base);
+}
+
 static const struct age_recipient_ops x25519_recipient_ops = {
 	.wrap = recipient_wrap,
-	.destroy = age_recipient_free,
+	.destroy = recipient_destroy,
 };
 
 int age_x25519_recipient_parse(struct span text, struct age_recipient **recipient,
@@ -95,9 +102,10 @@ int age_x25519_recipient_parse(struct span text, struct age_recipient **recipien
 	new->base.ops = &x25519_recipient_ops;
 	memcpy(new->public_key, public_key, sizeof(public_key));
 	new->base.text = recipient_encode(public_key);
+	new->peer = x25519_peer_create(public_key);
 	*recipient = &new->base;
-	if (!new->base.text) {
-		age_recipient_free(&new->base);
+	if (!new->base.text || !new->peer) {
+		recipient_destroy(&new->base);
 		return error_no_memory(err);
 	}
 	return 0;

@@ -153,13 +153,17 @@ static uint8_t *base64_write(uint8_t *to, const uint8_t *bytes, size_t size)
 static int nonce_take(struct sops_cipher *cipher, uint8_t nonce[SOPS_NONCE_SIZE], struct error *err)
 {
 	if (cipher->nonces_left == 0) {
+		size_t count = cipher->nonces_many ? SOPS_NONCES : SOPS_NONCES_FIRST;
+		size_t size = count * SOPS_NONCE_SIZE, step = size < 256 ? size : 256;
+
 		/* At most 256 bytes come whole, whatever signals do (getrandom(2)). */
-		for (size_t at = 0; at < sizeof(cipher->nonces); at += 256) {
-			if (getrandom(cipher->nonces + at, 256, 0) != 256)
+		for (size_t at = 0; at < size; at += step) {
+			if (getrandom(cipher->nonces + at, step, 0) != (ssize_t)step)
 				return error_set_errno(err, errno,
 						       "getting random bytes from the kernel");
 		}
-		cipher->nonces_left = SOPS_NONCES;
+		cipher->nonces_left = count;
+		cipher->nonces_many = true;
 	}
 	memcpy(nonce, cipher->nonces + --cipher->nonces_left * SOPS_NONCE_SIZE, SOPS_NONCE_SIZE);
 	return 0;

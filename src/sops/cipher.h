@@ -40,14 +40,17 @@ enum sops_direction {
 	SOPS_DECRYPT
 };
 
-/* Random bytes are fetched for so many nonces at once. */
-#define SOPS_NONCES 32
+/* Random bytes are fetched for so many nonces at once: first for a document of one value, and its
+ * MAC. */
+#define SOPS_NONCES_FIRST 2
+#define SOPS_NONCES       32
 
 /* Starts as {0}. Any number of values under one data key. */
 struct sops_cipher {
 	EVP_CIPHER_CTX *context; /* owned; libcrypto wipes the key in it */
 	uint8_t nonces[SOPS_NONCES * SOPS_NONCE_SIZE];
 	size_t nonces_left;
+	bool nonces_many; /* more than the first were needed */
 };
 
 #define _cleanup_sops_cipher_ __attribute__((cleanup(sops_cipher_destroy)))

@@ -221,18 +221,41 @@ int sops_data_key_unwrap(struct sops_document *document, const struct sops_keyri
 	return r;
 }
 
+/* The one that is parsed already, or NULL. */
+static struct age_recipient *const *recipient_find(const struct sops_keyring *keyring,
+						   const char *text)
+{
+	const struct age_recipients *parsed = keyring->recipients;
+
+	for (size_t i = 0; parsed && i < parsed->count; i++) {
+		if (strcmp(age_recipient_text(parsed->items[i]), text) == 0)
+			return &parsed->items[i];
+	}
+	return NULL;
+}
+
+static int age_encrypt_one(const char *recipient, const struct sops_keyring *keyring,
+			   struct span part, struct secret *file, struct error *err)
+{
+	_cleanup_age_recipients_ struct age_recipients added = {.prompt = keyring->prompt};
+	struct age_recipient *const *parsed = recipient_find(keyring, recipient);
+	/* Borrowed. */
+	const struct age_recipients one = {(struct age_recipient **)parsed, 1, keyring->prompt};
+	int r;
+
+	if (parsed)
+		return age_encrypt(part, &one, file, err);
+	r = age_recipients_add(&added, span_of_text(recipient), err);
+	return r < 0 ? r : age_encrypt(part, &added, file, err);
+}
+
 static int age_wrap(const char *recipient, const struct sops_keyring *keyring, struct span part,
 		    struct secret *enc, struct error *err)
 {
-	_cleanup_age_recipients_ struct age_recipients recipients = {.prompt = keyring->prompt};
 	_cleanup_secret_ struct secret file = {0};
-	int r = age_recipients_add(&recipients, span_of_text(recipient), err);
+	int r = age_encrypt_one(recipient, keyring, part, &file, err);
 
-	if (r == 0)
-		r = age_encrypt(part, &recipients, &file, err);
-	if (r == 0)
-		r = age_armor_encode(secret_span(&file), enc, err);
-	return r;
+	return r < 0 ? r : age_armor_encode(secret_span(&file), enc, err);
 }
 
 static int unsupported(const struct sops_key *key, struct error *err)

@@ -55,10 +55,19 @@ static uint8_t *ascii_write(uint8_t *to, uint8_t c)
 	return to;
 }
 
+#define BIT(c) (UINT64_C(1) << ((c) % 64))
+
 /* Characters that stand for themselves: nearly all there are. */
 static bool is_plain(uint8_t c)
 {
-	return c >= ' ' && c < 0x80 && c != '"' && c != '\\' && c != '<' && c != '>' && c != '&';
+	static const uint64_t plain[] = {
+		~(BIT(' ') - 1) & ~BIT('"') & ~BIT('&') & ~BIT('<') & ~BIT('>'),
+		~BIT('\\'),
+		0,
+		0,
+	};
+
+	return (plain[c / 64] & BIT(c)) != 0;
 }
 
 /* Writes what is not plain at the start of `text`; `*taken` is its size. */

@@ -174,6 +174,9 @@ struct sops_keyring {
 	size_t order_count;
 	/* For recipients that need a person to encrypt to (age plugins); may be NULL. */
 	const struct age_prompt *prompt;
+	/* Age recipients that are parsed already: those of a policy's keys need not be again. May
+	 * be NULL. */
+	const struct age_recipients *recipients;
 };
 
 /* The program gpg as sops finds it: what SOPS_GPG_EXEC says, or "gpg". Not to be freed. */

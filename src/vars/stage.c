@@ -17,7 +17,8 @@
 /* Who may read a value, and to what it is encrypted for them. */
 struct audience {
 	struct access access;
-	struct sops_key_group keys; /* the roster's */
+	struct sops_key_group keys;   /* the roster's */
+	struct age_recipients parsed; /* those of them that are age's: once for all files */
 };
 
 struct writing {
@@ -57,6 +58,7 @@ static void audience_destroy(struct audience *audience)
 {
 	access_destroy(&audience->access);
 	access_keys_destroy(&audience->keys);
+	age_recipients_destroy(&audience->parsed);
 }
 
 static void writing_destroy(struct writing *writing)
@@ -64,6 +66,18 @@ static void writing_destroy(struct writing *writing)
 	for (size_t i = 0; i < 2; i++)
 		audience_destroy(&writing->audiences[i]);
 	cleanup_close_fd(&writing->parent_dirfd);
+}
+
+static int recipients_parse(const struct sops_key_group *keys, struct age_recipients *parsed,
+			    struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < keys->count; i++) {
+		if (keys->keys[i].type == SOPS_KEY_AGE)
+			r = age_recipients_add(parsed, span_of_text(keys->keys[i].text), err);
+	}
+	return r;
 }
 
 /* Those that the declaration has, and those that `given` has, unless it is NULL. */
@@ -80,6 +94,8 @@ static int audience_find(const struct writing *writing, bool deploy, const struc
 		r = access_keys(&audience->access, stage->roster, &audience->keys, err);
 	if (r == 0)
 		r = access_gpg_check(&audience->access, stage->roster, err);
+	if (r == 0)
+		r = recipients_parse(&audience->keys, &audience->parsed, err);
 	if (r < 0 || audience->keys.count > 0)
 		return r;
 	error_set(err, VMCRED_USAGE,
@@ -138,35 +154,47 @@ static int file_audience(const struct writing *writing, const struct config_file
 }
 
 /* As file_write_new(), but it is not brought to the disk: all is, before it is shown. */
-static int file_put(int dirfd, const char *name, struct span content, struct error *err)
+static int file_put(int dirfd, const char *path, struct span content, struct error *err)
 {
 	_cleanup_close_ int fd =
-		openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR);
+		openat(dirfd, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR);
 	int r;
 
 	if (fd < 0)
-		return error_set_errno(err, errno, "making %s", name);
-	r = fd_write(fd, content, name, err);
+		return error_set_errno(err, errno, "making %s", path);
+	r = fd_write(fd, content, path, err);
 	/* The mode at open() was cut by the umask. */
 	if (r == 0 && fchmod(fd, 0644) < 0)
-		r = error_set_errno(err, errno, "setting the mode of %s", name);
+		r = error_set_errno(err, errno, "setting the mode of %s", path);
 	return r;
 }
 
-/* Links to those of a kind who may read the secret, as clan has them. */
-static int links_put(int dirfd, const char *up, enum store_kind kind, char *const *names,
+static int value_put(int dirfd, const struct config_file *file, struct span content,
 		     struct error *err)
 {
-	const char *folder = store_kind_folder(kind);
+	_cleanup_free_ char *path = path_join(file->name, file->secret ? "secret" : "value");
+
+	return path ? file_put(dirfd, path, content, err) : error_no_memory(err);
+}
+
+/* Links to those of a kind who may read the secret, as clan has them. */
+static int links_put(int dirfd, const struct vars_location *location, enum store_kind kind,
+		     char *const *names, struct error *err)
+{
+	_cleanup_free_ char *folder = NULL;
 
 	if (!names || !*names)
 		return 0;
+	folder = path_join(location->file->name, store_kind_folder(kind));
+	if (!folder)
+		return error_no_memory(err);
 	if (mkdirat(dirfd, folder, 0755) < 0)
 		return error_set_errno(err, errno, "making the folder %s", folder);
 	for (; *names; names++) {
 		_cleanup_free_ char *target = NULL, *path = path_join(folder, *names);
 
-		if (!path || asprintf(&target, "%s/%s", up, path) < 0) {
+		if (!path || asprintf(&target, "%s/%s/%s", store_up(location),
+				      store_kind_folder(kind), *names) < 0) {
 			target = NULL;
 			return error_no_memory(err);
 		}
@@ -182,36 +210,32 @@ static int secret_write(const struct writing *writing, int dirfd, const struct v
 	const struct vars_location location = {writing->staged->machine, writing->staged->generator,
 					       value->file};
 	__attribute__((cleanup(audience_destroy))) struct audience own = {0};
-	const struct sops_keyring keyring = {.gpg = sops_gpg()};
 	_cleanup_secret_ struct secret document = {0};
+	struct sops_keyring keyring = {.gpg = sops_gpg()};
 	const struct audience *audience;
 	int r = file_audience(writing, value->file, &own, &audience, err);
 
+	if (r < 0)
+		return r;
+	keyring.recipients = &audience->parsed;
+	r = sops_binary_encrypt(secret_span(&value->plaintext), &audience->keys, &keyring,
+				&document, err);
 	if (r == 0)
-		r = sops_binary_encrypt(secret_span(&value->plaintext), &audience->keys, &keyring,
-					&document, err);
-	if (r == 0)
-		r = file_put(dirfd, "secret", secret_span(&document), err);
+		r = value_put(dirfd, value->file, secret_span(&document), err);
 	for (int i = 0; r == 0 && i < STORE_KINDS; i++)
-		r = links_put(dirfd, store_up(&location), (enum store_kind)i,
-			      audience->access.names[i], err);
+		r = links_put(dirfd, &location, (enum store_kind)i, audience->access.names[i], err);
 	return r;
 }
 
-static int value_write(const struct writing *writing, int generator_dirfd,
-		       const struct vars_value *value, struct error *err)
+/* By paths below the generator's folder: to open each file's own takes longer. */
+static int value_write(const struct writing *writing, int dirfd, const struct vars_value *value,
+		       struct error *err)
 {
-	const char *name = value->file->name;
-	_cleanup_close_ int dirfd = -1;
-
-	if (mkdirat(generator_dirfd, name, 0755) < 0)
-		return error_set_errno(err, errno, "making the folder %s", name);
-	dirfd = dir_open(generator_dirfd, name, err);
-	if (dirfd < 0)
-		return dirfd;
-	if (!value->file->secret)
-		return file_put(dirfd, "value", secret_span(&value->plaintext), err);
-	return secret_write(writing, dirfd, value, err);
+	if (mkdirat(dirfd, value->file->name, 0755) < 0)
+		return error_set_errno(err, errno, "making the folder %s", value->file->name);
+	return value->file->secret
+		       ? secret_write(writing, dirfd, value, err)
+		       : value_put(dirfd, value->file, secret_span(&value->plaintext), err);
 }
 
 static int hash_write(int generator_dirfd, const struct config_generator *generator,
