@@ -16,7 +16,7 @@ static const struct {
 	[VARS_OUTDATED] = {"outdated", "is outdated: its validation has changed",
 			   "vmcred generate"},
 	[VARS_READERS] = {"readers", "is not encrypted to those who may read it", "vmcred fix"},
-	[VARS_EXPIRED] = {"expired", "has expired", "vmcred generate --regenerate"},
+	[VARS_EXPIRED] = {"expired", "must be made anew", "vmcred generate"},
 };
 
 struct checking {

@@ -3,19 +3,13 @@
  * Whether what is declared is in the store, and as the declaration has it. Nothing is decrypted:
  * for whom a document is stands in it in the clear.
  */
-#include <openssl/x509.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
 #include "base/pool.h"
-#include "vars/key.h"
 #include "vars/secret_state.h"
 #include "vars/walk.h"
-
-/* A certificate in PEM. */
-#define CERTIFICATE_SIZE_MAX ((size_t)64 * 1024)
 
 /* What was found out about a file. */
 struct finding {
@@ -31,39 +25,6 @@ struct checking {
 	const struct vars_location *locations; /* of this batch */
 	struct finding *findings;
 };
-
-/* A public certificate of the kind tls. */
-static int certificate_check(int store_dirfd, const struct vars_location *location,
-			     struct finding *finding, struct error *err)
-{
-	_cleanup_free_ char *path = vars_location_path(location), *text = NULL;
-	_cleanup_certificate_ X509 *certificate = NULL;
-	size_t size = 0;
-	int r = path ? file_read_text(store_dirfd, path, CERTIFICATE_SIZE_MAX, &text, &size, err)
-		     : error_no_memory(err);
-
-	if (r == 0)
-		r = certificate_read(span_of(text, size), &certificate, err);
-	if (r < 0)
-		return error_wrap(err, "%s", path ? path : "");
-	if (X509_cmp_current_time(X509_get0_notAfter(certificate)) > 0)
-		return 0;
-	finding->fault = VARS_EXPIRED;
-	finding->detail = strdup("the certificate has expired");
-	return finding->detail ? 0 : error_no_memory(err);
-}
-
-static bool is_certificate(const struct vars_location *location)
-{
-	for (size_t i = 0; i < location->generator->file_count; i++) {
-		const struct config_kind *kind = &location->generator->files[i].kind;
-
-		if (kind->type == CONFIG_KIND_TLS && kind->public_file &&
-		    strcmp(kind->public_file, location->file->name) == 0)
-			return !location->file->secret;
-	}
-	return false;
-}
 
 static int validation_check(const struct checking *checking, const struct vars_location *location,
 			    struct finding *finding, struct error *err)
@@ -126,9 +87,13 @@ static int value_check(const struct checking *checking, const struct vars_locati
 	if (r <= 0)
 		return r;
 	r = validation_check(checking, location, finding, err);
-	if (r < 0 || finding->fault != VARS_FINE || !is_certificate(location))
+	if (r < 0 || finding->fault != VARS_FINE)
 		return r;
-	return certificate_check(checking->store_dirfd, location, finding, err);
+	r = vars_certificate_check(checking->config, checking->store_dirfd, location,
+				   &finding->detail, err);
+	if (r == 1)
+		finding->fault = VARS_EXPIRED;
+	return r < 0 ? r : 0;
 }
 
 static void file_check(void *context, size_t index)

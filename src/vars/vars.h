@@ -223,7 +223,7 @@ enum vars_fault {
 	VARS_NOT_THERE,
 	VARS_OUTDATED, /* `validation` has changed */
 	VARS_READERS,  /* encrypted to others than may read it, or the links say so */
-	VARS_EXPIRED,  /* a certificate of the kind tls */
+	VARS_EXPIRED,  /* a certificate of the kind tls is of no use any more, or soon */
 };
 
 /* Called for each file that was looked at. `detail` says more, for a person, or is NULL. */

@@ -124,6 +124,10 @@ for sentence, days_ago, days_left, word in (
         here, ca = made(folder)
         end = signed(folder, folder / LEAF, days_ago, days_left, ca)
         warning = f"vmcred: warning: leaf for m: its files are made anew for the certificate crt: {word} on {end}\n"
+        expect(
+            vmcred("check", "--config", here.config), 3, f"m leaf/crt must be made anew ({word} on {end})\n",
+            "vmcred: 1 of 4 files is not as declared: `vmcred generate` mends the first\n",
+        )  # fmt: skip
         expect(here.generate("--dry-run"), 0, "leaf for m: would make key, crt\n", warning)
         result = here.generate("--dry-run", "--json")
         assert '"reason": "expiry"' in result.out, result.out
@@ -138,6 +142,7 @@ def _(folder):
     for days_ago, days_left in (334, 31), (5, 3):
         signed(folder, folder / LEAF, days_ago, days_left, ca)
         expect(here.generate(), 0, "nothing to make: all declared secrets are there\n", "")
+        expect(vmcred("check", "--config", here.config), 0, "all 4 files are as declared\n", "")
 
 
 @test("an authority that has expired is made anew, and so is what it signed")
@@ -160,6 +165,11 @@ def _(folder):
     # As where another person, or a run for another machine, made the authority anew.
     (folder / LEAF).write_text(leaf)
     assert run("openssl", "verify", "-CAfile", folder / AUTHORITY, folder / LEAF).code != 0
+    expect(
+        vmcred("check", "--config", here.config), 3,
+        "m leaf/crt must be made anew (ca has another certificate than when it signed this one)\n",
+        "vmcred: 1 of 4 files is not as declared: `vmcred generate` mends the first\n",
+    )  # fmt: skip
     expect(
         here.generate("--identity", here.identity), 0, "leaf for m: made key, crt\n",
         "vmcred: warning: leaf for m: its files are made anew for the certificate crt: "
