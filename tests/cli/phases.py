@@ -202,6 +202,26 @@ def _(folder):
         assert kind.startswith("tmpfs vmcred") and "noswap" in kind if linux >= (6, 4) else kind.startswith("ramfs"), kind
 
 
+@test("a person's identity activates what is needed for partitioning, before the machine has one of its own")
+def _(folder):
+    example = Example(folder, DECLARATION, generate=False)
+    person = folder / "person"
+    key = expect(vmcred("keygen", "--output", person), 0, None, "").out.split()[-1]
+    expect(vmcred("user", "add", "ada", "--config", example.config, "--age-key", key))
+    expect(example.generate())
+    expect(
+        vmcred(
+            "activate", "--config", example.config, "--identity", person, "--root", example.root,
+            "--machine", "m", "--needed-for", "partitioning",
+        ),
+        0,
+        "1 secrets for partitioning in generation 1\n",
+        "",
+    )  # fmt: skip
+    disk = example.root / "run/partitioning-secrets/per-machine/m/made/disk"
+    equal(disk.read_text(), example.get("disk").out)
+
+
 @test("an owner of a service's secret may be a number too")
 def _(folder):
     harness.need_root()
