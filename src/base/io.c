@@ -126,6 +126,35 @@ const char *dir_stream_next(DIR *dir)
 	return entry ? entry->d_name : NULL;
 }
 
+static bool is_dots(const char *name)
+{
+	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+int dir_each(int dirfd, const char *name,
+	     int (*each)(void *context, const char *entry, struct error *err), void *context,
+	     struct error *err)
+{
+	_Alignas(struct dirent64) char entries[8192];
+	_cleanup_close_ int fd =
+		openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	ssize_t size = 0;
+	int r = 0;
+
+	if (fd < 0)
+		return error_set_errno(err, errno, "listing %s", name);
+	while (r == 0 && (size = getdents64(fd, entries, sizeof(entries))) > 0) {
+		for (ssize_t at = 0; r == 0 && at < size;) {
+			const struct dirent64 *entry = (const void *)(entries + at);
+
+			if (!is_dots(entry->d_name))
+				r = each(context, entry->d_name, err);
+			at += entry->d_reclen;
+		}
+	}
+	return size < 0 ? error_set_errno(err, errno, "listing %s", name) : r;
+}
+
 int dir_sync(int dirfd, const char *what, struct error *err)
 {
 	if (fsync(dirfd) < 0)

@@ -35,25 +35,36 @@ static int names_append(char ***names, size_t count, char *copy, struct error *e
 	return 0;
 }
 
+/* A list that is read. */
+struct listing {
+	const char *folder;
+	char **names;
+	size_t count;
+};
+
+static int name_take(void *context, const char *entry, struct error *err)
+{
+	struct listing *listing = context;
+	int r;
+
+	if (entry[0] == '.')
+		return 0;
+	r = store_name_check(listing->folder, entry, err);
+	return r < 0 ? r : names_append(&listing->names, listing->count++, strdup(entry), err);
+}
+
 int store_names_list(int dirfd, const char *folder, char ***names, struct error *err)
 {
-	_cleanup_close_dir_ DIR *dir = dir_stream_open(dirfd, folder);
-	const char *entry;
-	size_t count = 0;
-	int r = 0;
+	struct listing listing = {.folder = folder};
+	int r = dir_each(dirfd, folder, name_take, &listing, err);
 
-	*names = NULL;
-	if (!dir && errno != ENOENT)
-		return error_set_errno(err, errno, "listing %s", folder);
-	while (r == 0 && dir && (entry = dir_stream_next(dir))) {
-		if (entry[0] == '.')
-			continue;
-		r = store_name_check(folder, entry, err);
-		if (r == 0)
-			r = names_append(names, count++, strdup(entry), err);
+	if (r == -(int)VMCRED_MISSING) {
+		error_clear(err);
+		r = 0;
 	}
-	if (*names)
-		qsort(*names, count, sizeof(char *), names_compare);
+	*names = listing.names;
+	if (r == 0 && *names)
+		qsort(*names, listing.count, sizeof(char *), names_compare);
 	return r;
 }
 
