@@ -15,7 +15,7 @@ struct entry {
 	struct sops_key_group keys; /* owned */
 	size_t members;             /* of a group */
 	bool is_read;
-	bool gpg_has_keys; /* its PGP keys, once that was asked */
+	bool gpg_has_keys; /* its PGP keys, once that was asked; under the lock for gpg */
 };
 
 struct kind_entries {
@@ -28,6 +28,7 @@ struct kind_entries {
 struct roster {
 	int store_dirfd;
 	const struct vars_departing *departing; /* or NULL */
+	pthread_mutex_t gpg_lock;               /* while gpg is asked: one thread asks for all */
 	pthread_mutex_t lock; /* of all below, and of nothing slow but listing a folder */
 	struct kind_entries kinds[STORE_KINDS];
 };
@@ -42,6 +43,7 @@ int roster_create(int store_dirfd, const struct vars_departing *departing, struc
 	new->store_dirfd = store_dirfd;
 	new->departing = departing;
 	pthread_mutex_init(&new->lock, NULL);
+	pthread_mutex_init(&new->gpg_lock, NULL);
 	*roster = new;
 	return 0;
 }
@@ -59,6 +61,7 @@ void roster_destroy(struct roster **roster)
 		config_texts_free(kind->names);
 	}
 	pthread_mutex_destroy(&(*roster)->lock);
+	pthread_mutex_destroy(&(*roster)->gpg_lock);
 	free(*roster);
 	*roster = NULL;
 }
@@ -235,8 +238,9 @@ static void entry_fill(struct roster *roster, struct entry *entry, struct entry 
 {
 	pthread_mutex_lock(&roster->lock);
 	if (!entry->is_read) {
-		*entry = *read;
-		*read = (struct entry){0};
+		entry->keys = read->keys;
+		entry->members = read->members;
+		read->keys = (struct sops_key_group){0};
 		entry->is_read = true;
 	}
 	pthread_mutex_unlock(&roster->lock);
@@ -294,6 +298,10 @@ static int keys_gpg_check(enum store_kind kind, const char *name, const struct s
 	return r;
 }
 
+/* Called with the lock for gpg. */
+static int entry_gpg_check(struct roster *roster, enum store_kind kind, const char *name,
+			   struct error *err);
+
 static int group_gpg_check(struct roster *roster, const char *group, struct error *err)
 {
 	int r = 0;
@@ -303,33 +311,48 @@ static int group_gpg_check(struct roster *roster, const char *group, struct erro
 
 		r = group_members(roster, group, member_kinds[i], &names, err);
 		for (char **name = names; r == 0 && name && *name; name++)
-			r = roster_gpg_check(roster, member_kinds[i], *name, err);
+			r = entry_gpg_check(roster, member_kinds[i], *name, err);
 		config_texts_free(names);
 	}
 	return r;
+}
+
+static int entry_gpg_check(struct roster *roster, enum store_kind kind, const char *name,
+			   struct error *err)
+{
+	const struct sops_key_group *keys = NULL;
+	struct entry *entry = NULL;
+	int r = entry_find(roster, kind, name, &entry, err);
+
+	if (r == 0)
+		r = roster_keys(roster, kind, name, &keys, err);
+	if (r < 0 || !entry || entry->gpg_has_keys)
+		return r;
+	r = kind == STORE_GROUPS ? group_gpg_check(roster, name, err)
+				 : keys_gpg_check(kind, name, keys, err);
+	entry->gpg_has_keys = r == 0;
+	return r;
+}
+
+static bool have_pgp(const struct sops_key_group *keys)
+{
+	for (size_t i = 0; i < keys->count; i++) {
+		if (keys->keys[i].type == SOPS_KEY_PGP)
+			return true;
+	}
+	return false;
 }
 
 int roster_gpg_check(struct roster *roster, enum store_kind kind, const char *name,
 		     struct error *err)
 {
 	const struct sops_key_group *keys = NULL;
-	struct entry *entry = NULL;
-	bool is_checked;
-	int r = entry_find(roster, kind, name, &entry, err);
+	int r = roster_keys(roster, kind, name, &keys, err);
 
-	if (r == 0)
-		r = roster_keys(roster, kind, name, &keys, err);
-	if (r < 0 || !entry)
+	if (r < 0 || !have_pgp(keys))
 		return r;
-	pthread_mutex_lock(&roster->lock);
-	is_checked = entry->gpg_has_keys;
-	pthread_mutex_unlock(&roster->lock);
-	if (is_checked)
-		return 0;
-	r = kind == STORE_GROUPS ? group_gpg_check(roster, name, err)
-				 : keys_gpg_check(kind, name, keys, err);
-	pthread_mutex_lock(&roster->lock);
-	entry->gpg_has_keys = r == 0;
-	pthread_mutex_unlock(&roster->lock);
+	pthread_mutex_lock(&roster->gpg_lock);
+	r = entry_gpg_check(roster, kind, name, err);
+	pthread_mutex_unlock(&roster->gpg_lock);
 	return r;
 }

@@ -360,6 +360,11 @@ def _(folder):
            "vmcred: user add needs the user's public key: --age-key KEY or --pgp-key FINGERPRINT gives it; "
            "`vmcred keygen` makes one of age\n")  # fmt: skip
     expect(store("user", "add", "../ada", "--age-key", store.keys["ada"]), 2, "")
+    for none in ("0123", "g" * 40, "0" * 41, "0x" + "0" * 38, "--trusted-key", "ada@example.org"):
+        expect(store("user", "add", "ada", "--pgp-key", none), 2, "",
+               f'vmcred: "{none}" is not a PGP key\'s fingerprint, 40 hexadecimal digits: `gpg --list-keys` shows it\n')  # fmt: skip
+    expect(store("machine", "add", "n", "--pgp-key", "0" * 40), 2, "")
+    assert not (folder / "sops/users").exists()
     expect(store("user", "add", "ada", "--age-key", store.keys["ada"]), 0, "", "")
     expect(store("user", "add", "ada", "--age-key", store.keys["bob"]), 1, "",
            "vmcred: the user ada has another key in sops/users/ada/key.json: --force replaces it; "

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Users with PGP keys, as clan has them: gpg encrypts to them, and the real sops opens each file with gpg after each step."""
+import json
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import harness
+from harness import equal, expect, need, run, test, vmcred
+
+DECLARATION = """\
+machines: {m: {}}
+generators:
+  own: {machines: [m], files: {it: {}, kept: {deploy: false}}, kind: {it: {hex: 8}, kept: {hex: 8}}}
+  shared: {share: true, files: {it: {}}, kind: {it: {hex: 8}}}
+"""
+NOBODYS = "0123456789ABCDEF0123456789ABCDEF01234567"
+
+
+@contextmanager
+def gnupg(*people):
+    """A keyring with a key for each; gives its environment and their fingerprints."""
+    # The agent's socket has a short path.
+    with tempfile.TemporaryDirectory(prefix="vmcred-gpg.", dir="/dev/shm") as home:
+        env = {"GNUPGHOME": home}
+        try:
+            for person in people:
+                expect(run(need("gpg"), "--batch", "--passphrase", "", "--quick-gen-key", f"{person} <{person}@example.org>",
+                           "default", "default", "never", env=env))  # fmt: skip
+            listed = run("gpg", "--list-keys", "--with-colons", env=env).out.splitlines()
+            primary = [after.split(":")[9] for line, after in zip(listed, listed[1:]) if line.startswith("pub")]
+            yield env, dict(zip(people, primary))
+        finally:
+            run("gpgconf", "--kill", "gpg-agent", env=env | {"PATH": os.environ["PATH"]})
+
+
+class Store:
+    """The store of the machine m, whose key is its own, and of ada, who has a key of age."""
+
+    def __init__(self, folder, env):
+        self.folder = folder
+        self.env = env | {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder / "none")}
+        (folder / "vmcred.yaml").write_text(DECLARATION)
+        for name in ("ada", "eve"):
+            expect(run(need("age-keygen"), "-o", folder / name))
+        expect(self("keygen", "--machine", "m", "--output", folder / "m"))
+
+    def key(self, name):
+        return run("age-keygen", "-y", self.folder / name).out.strip()
+
+    def __call__(self, command, *words, env=None, **options):
+        return vmcred(command, "--config", self.folder / "vmcred.yaml", *words, env=self.env | (env or {}), **options)
+
+    def documents(self):
+        return sorted(path for path in self.folder.rglob("secret") if path.is_file())
+
+    def opened_by_gpg(self, path, env=None):
+        """What the real sops decrypts with gpg alone, or None."""
+        done = run(need("sops"), "decrypt", "--input-type", "json", "--output-type", "binary", path, env=self.env | (env or {}))
+        return done.out if done.code == 0 else None
+
+    def value(self, path, name):
+        return expect(run("sops", "decrypt", "--input-type", "json", "--output-type", "binary", path,
+                          env={"SOPS_AGE_KEY_FILE": str(self.folder / name)})).out  # fmt: skip
+
+
+def metadata(path):
+    sops = json.loads(path.read_text())["sops"]
+    return sorted(key["recipient"] for key in sops.get("age") or []), sorted(key["fp"] for key in sops.get("pgp") or [])
+
+
+@test("what is made is for users with PGP keys too, and key.json is clan's")
+def _(folder):
+    with gnupg("paula", "quentin") as (env, fingerprints):
+        store = Store(folder, env)
+        expect(store("user", "add", "ada", "--age-key", store.key("ada")), 0, "", "")
+        expect(store("user", "add", "paula", "--pgp-key", fingerprints["paula"]), 0, "", "")
+        equal((folder / "sops/users/paula/key.json").read_text(),
+              json.dumps([{"publickey": fingerprints["paula"], "type": "pgp"}], indent=2))  # fmt: skip
+        # clan's older form, and one person with a key of each type.
+        (folder / "sops/users/quentin").mkdir()
+        (folder / "sops/users/quentin/key.json").write_text(json.dumps({"publickey": fingerprints["quentin"], "type": "pgp"}))
+        (folder / "sops/users/eve").mkdir()
+        both = [{"publickey": store.key("eve"), "type": "age"}, {"publickey": fingerprints["paula"], "type": "pgp"}]
+        (folder / "sops/users/eve/key.json").write_text(json.dumps(both))
+        expect(store("generate"))
+        expect(store("machine", "add", "m", "--force", "--identity", folder / "ada"))
+        everybody = sorted(store.key(name) for name in ("ada", "eve"))
+        equal(len(store.documents()), 4)
+        for path in store.documents():
+            equal(metadata(path)[1], sorted(fingerprints.values()), path)
+            assert set(everybody) <= set(metadata(path)[0]), path
+            equal(store.opened_by_gpg(path), store.value(path, "ada"), path)
+        expect(store("check"), 0, "all 4 files are as declared\n", "")
+
+
+@test("a PGP key that comes later opens everything and one that goes nothing, and values stay what they are")
+def _(folder):
+    with gnupg("paula", "quentin") as (env, fingerprints):
+        store = Store(folder, env)
+        expect(store("user", "add", "ada", "--age-key", store.key("ada")), 0, "", "")
+        expect(store("generate"))
+        values = {path: json.loads(path.read_text())["data"] for path in store.documents()}
+        spaced = " ".join(fingerprints["paula"][i : i + 4] for i in range(0, 40, 4))
+        expect(store("user", "add", "paula", "--pgp-key", spaced, "--identity", folder / "ada"), 0,
+               "shared shared/it: 1 recipient to add, 0 to remove\nm own/it: 1 recipient to add, 0 to remove\n"
+               "m own/kept: 1 recipient to add, 0 to remove\n", "")  # fmt: skip
+        for path, value in values.items():
+            equal(json.loads(path.read_text())["data"], value)
+            equal(metadata(path)[1], [fingerprints["paula"]])
+            equal(store.opened_by_gpg(path), store.value(path, "ada"), path)
+        result = expect(store("user", "add", "paula", "--force", "--pgp-key", fingerprints["paula"],
+                              "--pgp-key", fingerprints["quentin"], "--identity", folder / "ada"))  # fmt: skip
+        equal(len(result.out.splitlines()), 3)
+        expect(store("user", "remove", "paula", "--identity", folder / "ada"), 0,
+               "shared shared/it: 0 recipients to add, 2 to remove\nm own/it: 0 recipients to add, 2 to remove\n"
+               "m own/kept: 0 recipients to add, 2 to remove\n", "")  # fmt: skip
+        for path in values:
+            equal(metadata(path)[1], [])
+            equal(store.opened_by_gpg(path), None)
+        expect(store("check"), 0, "all 3 files are as declared\n", "")
+
+
+@test("whoever has a key in gpg alone administers a store without an identity")
+def _(folder):
+    with gnupg("paula") as (env, fingerprints):
+        store = Store(folder, env)
+        expect(store("user", "add", "paula", "--pgp-key", fingerprints["paula"]), 0, "", "")
+        expect(store("generate"))
+        result = expect(store("user", "add", "eve", "--age-key", store.key("eve")), 0, None, "")
+        equal(len(result.out.splitlines()), 3)
+        for path in store.documents():
+            equal(store.value(path, "eve"), store.opened_by_gpg(path), path)
+        expect(store("set", "m", "own/kept", stdin=b"new"), 0, "", "")
+        equal(store.opened_by_gpg(folder / "vars/per-machine/m/own/kept/secret"), "new")
+        # What sops wrote for fewer is found and mended.
+        path = folder / "vars/shared/shared/it/secret"
+        expect(run("sops", "rotate", "-i", "--input-type", "json", "--rm-age", store.key("eve"), path, env=store.env))
+        expect(store("check"), 3,
+               "shared shared/it is not encrypted to those who may read it (1 recipient to add, 0 to remove)\n",
+               "vmcred: 1 of 3 files is not as declared: `vmcred fix` mends the first\n")  # fmt: skip
+        expect(store("fix"), 0, "shared shared/it: 1 recipient to add, 0 to remove\n", "")
+        equal(store.value(path, "eve"), store.opened_by_gpg(path))
+
+
+@test("a PGP key that gpg does not have is named with its user and file, and nothing is written")
+def _(folder):
+    with gnupg("paula") as (env, _):
+        store = Store(folder, env)
+        expect(store("user", "add", "ada", "--age-key", store.key("ada")), 0, "", "")
+        expect(store("generate"))
+        before = {path: path.read_bytes() for path in store.documents()}
+        why = (f"the PGP key {NOBODYS} of the user paula in sops/users/paula/key.json: gpg failed: gpg: error reading key: "
+               f"No public key: bring it to gpg, with `gpg --import FILE` or `gpg --recv-keys {NOBODYS}`\n")  # fmt: skip
+        files = ("vars/shared/shared/it/secret", "vars/per-machine/m/own/it/secret", "vars/per-machine/m/own/kept/secret")
+        expect(store("user", "add", "paula", "--pgp-key", NOBODYS, "--identity", folder / "ada"), 1, "",
+               "".join(f"vmcred: warning: {file}: {why}" for file in files) + "vmcred: 3 secrets could not be encrypted anew\n")  # fmt: skip
+        expect(store("generate", "--regenerate"), 3, "", f"vmcred: shared/it: {why}")
+        expect(store("set", "m", "own/it", stdin=b"x"), 3, "", f"vmcred: vars/per-machine/m/own/it/secret: {why}")
+        expect(store("machine", "add", "m", "--force"), 3, "", f"vmcred: {why}")
+        equal({path: path.read_bytes() for path in store.documents()}, before)
+
+
+@test("gpg is started for nothing but what is encrypted to a PGP key")
+def _(folder):
+    with gnupg("paula") as (env, fingerprints):
+        store = Store(folder, env)
+        none = {"SOPS_GPG_EXEC": "/nonexistent/gpg"}
+        expect(store("user", "add", "ada", "--age-key", store.key("ada"), env=none), 0, "", "")
+        expect(store("generate", env=none))
+        expect(store("user", "add", "paula", "--pgp-key", fingerprints["paula"], "--identity", folder / "ada"), 0, None, "")
+        calls = folder / "calls"
+        script = folder / "gpg"
+        script.write_text(f'#!/bin/sh\necho "$*" >> {calls}\nexec {need("gpg")} "$@"\n')
+        script.chmod(0o755)
+        counted = {"SOPS_GPG_EXEC": str(script)}
+        for command in (["check"], ["fix"], ["list"], ["get", "m", "own/it", "--identity", folder / "ada"]):
+            expect(store(*command, env=counted))
+        assert not calls.exists(), calls.read_text()
+        # Whether it has the key is asked once, then each file's data key is encrypted by one call.
+        expect(store("generate", "--regenerate", env=counted))
+        kinds = ["list" if "--list-keys" in line else "encrypt" if "--encrypt" in line else line
+                 for line in Path(calls).read_text().splitlines()]  # fmt: skip
+        equal((kinds[0], sorted(kinds)), ("list", ["encrypt"] * 3 + ["list"]))
+
+
+harness.main()
