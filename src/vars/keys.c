@@ -164,7 +164,7 @@ static bool keys_are_registered(int store_dirfd, enum store_kind kind, const cha
 	_cleanup_error_ struct error ignored = {0};
 
 	if (store_key_read(store_dirfd, kind, name, &there, &ignored) < 0 ||
-	    there.count != sorted->count)
+	    there.count != sorted->count || !there.keys)
 		return false;
 	qsort(there.keys, there.count, sizeof(*there.keys), text_compare);
 	for (size_t i = 0; i < there.count; i++) {

@@ -349,7 +349,7 @@ int roster_gpg_check(struct roster *roster, enum store_kind kind, const char *na
 	const struct sops_key_group *keys = NULL;
 	int r = roster_keys(roster, kind, name, &keys, err);
 
-	if (r < 0 || !have_pgp(keys))
+	if (r < 0 || !keys || !have_pgp(keys))
 		return r;
 	pthread_mutex_lock(&roster->gpg_lock);
 	r = entry_gpg_check(roster, kind, name, err);
