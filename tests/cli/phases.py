@@ -4,6 +4,7 @@ import json
 import os
 import re
 import stat
+from uuid import UUID
 
 import harness
 from example import Example
@@ -126,6 +127,18 @@ def _(folder):
     equal((example.root / "run/secrets-for-users/vars/made/hash").read_text(), "another")
     expect(example.activate(), 0, "1 secrets in generation 1, unchanged\n", "")
     equal(tree(example.root / "run/secrets.d"), before)
+
+
+@test("an old generation of each phase is wiped, as one sees it who still has it open")
+def _(folder):
+    example = example_of(folder)
+    for phase, (link, wanted) in PHASES.items():
+        expect(activate(example, phase))
+        path = sorted(wanted)[0]
+        with open(example.root / "run" / link / path, "rb") as held:
+            expect(vmcred("set", "--config", example.config, "m", "/".join(path.split("/")[-2:]), stdin=b"another"))
+            expect(activate(example, phase))
+            equal(held.read(), bytes(len(str(UUID(int=0)))), phase)
 
 
 @test("a secret that is needed for something else from now on moves there")
