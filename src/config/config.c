@@ -200,6 +200,21 @@ const struct config_machine *config_machine_get(const struct config *config, con
 	return NULL;
 }
 
+const struct config_generator *config_generator_get(const struct config *config, const char *name,
+						    struct error *err)
+{
+	const struct config_generator *generator = config_generator_find(config, name);
+
+	if (generator)
+		return generator;
+	entry_unknown(config, "generator", name,
+		      schema_entry_nearest(name, config->generators, config->generator_count,
+					   sizeof(struct config_generator),
+					   offsetof(struct config_generator, name)),
+		      err);
+	return NULL;
+}
+
 const char *config_hypervisor_path(const struct config *config, const char *name)
 {
 	for (size_t i = 0; i < config->hypervisor_count; i++) {

@@ -244,6 +244,8 @@ const struct config_vm *config_vm_get(const struct config *config, const char *n
 				      struct error *err);
 const struct config_machine *config_machine_get(const struct config *config, const char *name,
 						struct error *err);
+const struct config_generator *config_generator_get(const struct config *config, const char *name,
+						    struct error *err);
 
 /* Whether the VM's unit is microvm@<name>.service. */
 bool config_vm_has_default_unit(const struct config_vm *vm);

@@ -73,11 +73,31 @@ static int machines_check(struct reader *reader, const struct config_generator *
 	return error_hint(reader->err, "add %s to its machines", missing);
 }
 
+/* A list that Nix puts together of several may name one twice. */
+static void repeated_drop(char **names)
+{
+	char **kept = names;
+
+	for (char **name = names; name && *name; name++) {
+		char **before = names;
+
+		while (before < kept && strcmp(*before, *name) != 0)
+			before++;
+		if (before == kept)
+			*kept++ = *name;
+		else
+			free(*name);
+	}
+	if (kept)
+		*kept = NULL;
+}
+
 static int dependencies_check(struct reader *reader, const struct config *config,
 			      const struct config_generator *generator)
 {
 	int r = 0;
 
+	repeated_drop(generator->dependencies);
 	for (char **name = generator->dependencies; r == 0 && name && *name; name++) {
 		const struct config_generator *dependency = config_generator_find(config, *name);
 

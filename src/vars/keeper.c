@@ -36,6 +36,8 @@ static _Noreturn void shell_exec(const struct shell *shell)
 	const struct rlimit file_size = {FILE_SIZE_MAX, FILE_SIZE_MAX}, no_core = {0, 0};
 
 	umask(077);
+	/* In a sandbox it ends with the first process. Without one, with the keeper. */
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	/* The report is for who fails; the script shall have nothing but its outputs. */
 	if (fcntl(KEEPER_REPORTS, F_SETFD, FD_CLOEXEC) == 0 &&
 	    setrlimit(RLIMIT_FSIZE, &file_size) == 0 && setrlimit(RLIMIT_CORE, &no_core) == 0)

@@ -255,10 +255,9 @@ static int wanted_mark(struct planner *planner, struct error *err)
 		memset(planner->wanted, true, planner->config->generator_count);
 		return 0;
 	}
-	generator = config_generator_find(planner->config, only);
+	generator = config_generator_get(planner->config, only, err);
 	if (!generator)
-		return error_set(err, VMCRED_USAGE, "%s declares no generator \"%s\"",
-				 planner->config->path, only);
+		return -(int)err->code;
 	planner->wanted[generator - planner->config->generators] = true;
 	need(planner, generator);
 	return 0;

@@ -232,7 +232,7 @@ def _(folder):
     example = Example(folder)
     config = example.config
     expect(example.generate("n"), 2, "", f'vmcred: {config} declares no machine "n"\n')
-    expect(example.generate("--generator", "mad"), 2, "", f'vmcred: {config} declares no generator "mad"\n')
+    expect(example.generate("--generator", "mad"), 2, "", f'vmcred: {config} declares no generator "mad": did you mean "made"?\n')
     expect(vmcred("generat"), 2, "", 'vmcred: there is no command "generat": did you mean "generate"?\n')
     expect(
         example.generate("--regenrate=hunter2"),

@@ -70,6 +70,27 @@ def _(folder):
     )  # fmt: skip
 
 
+@test("a dependency that is named twice is one, and public files and those that go to no machine are seen")
+def _(folder):
+    here = Example(
+        folder,
+        declaration({
+            "g": scripted("cat $in/dep/open $in/dep/kept > $out/it; ls $in $in/dep >> $out/it",
+                          "machines: [m]\nfiles: {it: {}}\ndependencies: [dep, dep]"),
+            "dep": scripted("echo open > $out/open; echo kept > $out/kept",
+                            "share: true\nfiles: {open: {secret: false}, kept: {deploy: false}}"),
+        }),
+        generate=False,
+    )  # fmt: skip
+    expect(vmcred("user", "add", "--config", here.config, "me", "--age-key", public_key(here)))
+    expect(here.generate(), 0, "dep (shared): made open, kept\ng for m: made it\n", "")
+    text = "open\nkept\n/tmp/in:\ndep\n\n/tmp/in/dep:\nkept\nopen\n"
+    expect(here.get("it", generator="g"), 0, text, "")
+    # From the store as well.
+    expect(here.generate("--generator", "g", "--regenerate", "--identity", here.identity), 0, "g for m: made it\n", "")
+    expect(here.get("it", generator="g"), 0, text, "")
+
+
 @test("asked for one generator, what it needs and is missing is made first")
 def _(folder):
     here = Example(folder, CHAIN, generate=False)

@@ -127,6 +127,26 @@ def _(folder):
         equal(run("perl", "-e", "print crypt($ARGV[0], $ARGV[1])", password, hashed).out, hashed)
 
 
+@test("a password's hash is of a prompt that is not stored, or of a file of a dependency")
+def _(folder):
+    (folder / "pass").write_text("hunter2\n")
+    here = Example(
+        folder,
+        DECLARATION % "    files: {it: {}, other: {}}\n    prompts: {pass: {type: hidden}}\n    dependencies: [dep]\n"
+        "    kind: {it: {password-hash: pass}, other: {password-hash: dep/word}}\n"
+        + "  dep: {machines: [m], files: {word: {}}, kind: {word: uuid}}\n",
+        generate=False,
+    )
+    expect(here.generate("--prompt", f"pass=@{folder}/pass"))
+    for password, file in ("hunter2", "it"), (here.get("word", generator="dep").out, "other"):
+        hashed = here.get(file).out
+        equal(run("perl", "-e", "print crypt($ARGV[0], $ARGV[1])", password, hashed).out, hashed)
+    equal(sorted(path.name for path in (folder / "vars/per-machine/m/made").iterdir()), ["it", "other"])
+    (folder / "pass").write_text("\n")
+    expect(here.generate("--generator", "made", "--regenerate", "--identity", here.identity, "--prompt", f"pass=@{folder}/pass"),
+           1, "", "vmcred: making made/it: the password is empty\n")  # fmt: skip
+
+
 @test("the rounds of a hash are those that are declared, and openssl computes the same")
 def _(folder):
     password, yescrypt, rounds, default = made(

@@ -84,18 +84,20 @@ def _(folder):
     expect(run("pgrep", "-f", "sleep 72.5"), 1)
 
 
-@test("a run that is killed takes its script with it")
-def _(folder):
-    here = Example(folder, declaration({"g": scripted("sleep 73.5")}), generate=False)
-    with subprocess.Popen([VMCRED, "generate", "--config", str(here.config)], env=harness.CLEAN_ENVIRONMENT) as process:
-        while run("pgrep", "-f", "sleep 73.5").code != 0:
+for how, words, nap in ("", [], "73.5"), (" without a sandbox", ["--no-sandbox"], "74.5"):
+
+    @test(f"a run that is killed takes its script with it{how}")
+    def _(folder, words=words, nap=nap):
+        here = example(folder, f"sleep {nap}")
+        with subprocess.Popen([VMCRED, "generate", "--config", str(here.config), *words], env=harness.CLEAN_ENVIRONMENT) as process:
+            while run("pgrep", "-f", f"sleep {nap}").code != 0:
+                time.sleep(0.02)
+            process.send_signal(signal.SIGKILL)
+        for _attempt in range(200):
+            if run("pgrep", "-f", f"sleep {nap}").code == 1:
+                return
             time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-    for _attempt in range(200):
-        if run("pgrep", "-f", "sleep 73.5").code == 1:
-            return
-        time.sleep(0.02)
-    raise AssertionError("the script is still there")
+        raise AssertionError("the script is still there")
 
 
 @test("what a failing script was told is masked in its output too")
