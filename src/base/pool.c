@@ -43,15 +43,20 @@ static void *pool_work(void *argument)
 	return NULL;
 }
 
-static size_t threads_wanted(size_t count)
+size_t pool_threads(void)
 {
 	cpu_set_t processors;
 	size_t usable = 1;
 
 	if (sched_getaffinity(0, sizeof(processors), &processors) == 0)
 		usable = (size_t)CPU_COUNT(&processors);
-	if (usable > THREADS_MAX)
-		usable = THREADS_MAX;
+	return usable > THREADS_MAX ? THREADS_MAX : usable;
+}
+
+static size_t threads_wanted(size_t count)
+{
+	size_t usable = pool_threads();
+
 	return usable > count ? count : usable;
 }
 

@@ -8,6 +8,9 @@
 
 #include <stddef.h>
 
+/* The most threads that there will be. */
+size_t pool_threads(void);
+
 /*
  * Calls `work` once for each index below `count`, from several threads, and returns when all are
  * done. Where no thread can be started, the caller's does it all.

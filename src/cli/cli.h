@@ -25,6 +25,7 @@ struct cli {
 	struct progress progress; /* what the report draws there; cleared before output */
 	const char *config;       /* --config, or NULL: where to look is config_find()'s business */
 	bool json;                /* --json */
+	size_t threads;           /* that hold secrets at once; 0: one. For cli_start() */
 };
 
 /* A subcommand; argv[0] is its name, or the path of a personality. Returns an exit code, or a
@@ -83,6 +84,10 @@ int cli_start(struct cli *cli, struct config *config, int *store_dirfd, struct e
 /* Memory that a command expects to lock at one time: a table of 64 KiB in all the forms that it
  * takes. */
 #define CLI_LOCK_BYTES ((size_t)512 * 1024)
+
+/* Or so much for each thread of those that have many: what a file is sealed or opened with, and the
+ * pages that the thread keeps for the next (base/secret.h). */
+#define CLI_THREAD_LOCK_BYTES ((size_t)128 * 1024)
 
 int command_age(struct cli *cli, int argc, char **argv, struct error *err);
 int command_activate(struct cli *cli, int argc, char **argv, struct error *err);

@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/json.h"
+#include "base/pool.h"
 #include "cli/cli.h"
 #include "cli/identity.h"
 #include "cli/prompts.h"
@@ -154,6 +155,7 @@ int command_generate(struct cli *cli, int argc, char **argv, struct error *err)
 	if (first < argc)
 		options.machines = argv + first;
 	r = seconds_read(seconds, &options.script_seconds, err);
+	cli->threads = pool_threads();
 	if (r == 0)
 		r = cli_start(cli, &config, &store_dirfd, err);
 	if (r == 0)

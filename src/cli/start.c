@@ -6,7 +6,9 @@
 int cli_start(struct cli *cli, struct config *config, int *store_dirfd, struct error *err)
 {
 	_cleanup_free_ char *path = NULL;
-	int r = process_harden(CLI_LOCK_BYTES, &cli->report, err);
+	const size_t threads = cli->threads * CLI_THREAD_LOCK_BYTES;
+	int r = process_harden(threads > CLI_LOCK_BYTES ? threads : CLI_LOCK_BYTES, &cli->report,
+			       err);
 
 	if (r == 0)
 		r = config_find(cli->config, &path, store_dirfd, err);
