@@ -25,12 +25,12 @@ struct checking {
 	enum vars_fault first; /* the first one found */
 };
 
-/* A machine's own key is of no generator. */
+/* What is kept in sops/secrets is of no generator, and a machine's own key not a file's either. */
 static void fault_add(const struct checking *checking, const struct vars_location *location,
 		      enum vars_fault fault, const char *detail)
 {
 	const char *generator = location->generator ? location->generator->name : NULL;
-	const char *file = location->generator ? location->file->name : NULL;
+	const char *file = location->file ? location->file->name : NULL;
 
 	json_array_append_new(checking->list,
 			      json_pack("{s:s?, s:s?, s:s?, s:s, s:s?}", "machine",

@@ -35,8 +35,12 @@ int cli_location_find(const struct config *config, const char *machine, const ch
 
 void cli_location_print(const struct vars_location *location)
 {
-	if (!location->generator) {
+	if (!location->generator && location->machine) {
 		printf("%s's key", location->machine);
+		return;
+	}
+	if (!location->generator) {
+		printf("sops/secrets/%s", location->file->name);
 		return;
 	}
 	printf("%s %s/%s", location->machine ? location->machine : "shared",

@@ -18,25 +18,14 @@
 
 #define KEY_SUFFIX "-age.key"
 
-int store_machine_keys_list(int store_dirfd, char ***machines, struct error *err)
+bool store_machine_key_cut(char *secret)
 {
-	const size_t suffix = strlen(KEY_SUFFIX);
-	int r = store_names_list(store_dirfd, "sops/secrets", machines, err);
-	size_t kept = 0;
+	const size_t length = strlen(secret), suffix = strlen(KEY_SUFFIX);
 
-	for (size_t i = 0; r == 0 && *machines && (*machines)[i]; i++) {
-		char *name = (*machines)[i];
-		size_t length = strlen(name);
-
-		(*machines)[i] = NULL;
-		if (length > suffix && strcmp(name + length - suffix, KEY_SUFFIX) == 0) {
-			name[length - suffix] = '\0';
-			(*machines)[kept++] = name;
-		} else {
-			free(name);
-		}
-	}
-	return r;
+	if (length <= suffix || strcmp(secret + length - suffix, KEY_SUFFIX) != 0)
+		return false;
+	secret[length - suffix] = '\0';
+	return true;
 }
 
 static int key_seal(int store_dirfd, const char *machine, const struct access *access,

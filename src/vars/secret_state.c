@@ -89,8 +89,12 @@ static int access_want(const struct config *config, struct roster *roster,
 
 	if (!all)
 		return error_no_memory(err);
-	r = access_declared(config, roster, location_machines(config, location, all), writer,
-			    &declared, err);
+	/* What no generator makes and no machine is set up with is for whom it was given to. */
+	if (!location->generator && !location->machine)
+		r = access_keep(&state->is, STORE_MACHINES, roster, &state->wanted, err);
+	else
+		r = access_declared(config, roster, location_machines(config, location, all),
+				    writer, &declared, err);
 	for (int kind = 0; r == 0 && kind < STORE_KINDS; kind++)
 		r = access_keep(&declared, (enum store_kind)kind, roster, &state->wanted, err);
 	/* Users and groups that it was given to besides. Machines are the declaration's alone. */

@@ -34,10 +34,13 @@ char *vars_location_path(const struct vars_location *location)
 	_cleanup_free_ char *folder = store_generators_path(location->machine);
 	char *path = NULL;
 
+	if (!location->generator &&
+	    asprintf(&path, "sops/secrets/%s%s/secret",
+		     location->machine ? location->machine : location->file->name,
+		     location->machine ? "-age.key" : "") < 0)
+		return NULL;
 	if (!location->generator)
-		return asprintf(&path, "sops/secrets/%s-age.key/secret", location->machine) < 0
-			       ? NULL
-			       : path;
+		return path;
 	if (!folder ||
 	    asprintf(&path, "%s/%s/%s/%s", folder, location->generator->name, location->file->name,
 		     location->file->secret ? "secret" : "value") < 0)

@@ -92,8 +92,8 @@ int access_links_add(int secret_dirfd, const char *up, const struct access *acce
 		     struct error *err);
 int access_links_remove(int secret_dirfd, const struct access *access, struct error *err);
 
-/* The names of the machines whose own keys are in the store, sorted, NULL-terminated. The caller
- * frees it with config_texts_free(). */
-int store_machine_keys_list(int store_dirfd, char ***machines, struct error *err);
+/* Whether the secret of that name in sops/secrets is a machine's own key: then the machine's name
+ * is what is left of it. */
+bool store_machine_key_cut(char *secret);
 
 #endif

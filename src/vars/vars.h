@@ -11,6 +11,8 @@
  *     vars/…/<file>/{machines,users,groups}/<name>         a link to each who may read it
  *     vars/…/<generator>/.validation-hash                  what `validation` was
  *     vars/shared/<generator>/<file>/…                     the same for all machines
+ *     sops/secrets/<machine>-age.key/…                     a machine's own key
+ *     sops/secrets/<name>/…                                what no generator makes
  *
  * The store is untrusted input for who reads it, and public but for the documents' values. A
  * generator's files appear together, by one rename, or not at all. Plaintext is in `struct secret`,
@@ -31,8 +33,12 @@
 /* A document of the largest secret: four thirds of it, the recipients and the MAC. */
 #define VARS_DOCUMENT_SIZE_MAX (4 * VARS_SECRET_SIZE_MAX)
 
-/* A file of a generator, for a machine. `machine` is NULL where the generator is shared;
- * `generator` is NULL for the machine's own key, sops/secrets/<machine>-age.key. */
+/*
+ * A file of a generator, for a machine. `machine` is NULL where the generator is shared.
+ * `generator` is NULL for what is kept in sops/secrets: a machine's own key,
+ * sops/secrets/<machine>-age.key, or, without a machine, what no generator makes (`clan secrets
+ * set`) and the file's name names.
+ */
 struct vars_location {
 	const char *machine;
 	const struct config_generator *generator;
@@ -231,8 +237,8 @@ typedef void (*vars_checked_fn)(const struct vars_location *location, enum vars_
 				const char *detail, void *data);
 
 /*
- * Looks at the files that are declared for the machines, as vars_each(), and behind them at the
- * machines' own keys that are in the store. Nothing is decrypted. Many files are looked at at the
+ * Looks at the files that are declared for the machines, as vars_each(), and behind them at what is
+ * kept in sops/secrets. Nothing is decrypted. Many files are looked at at the
  * same time; `checked` is called from the caller's thread, in order.
  */
 int vars_check(const struct config *config, int store_dirfd, char *const *machines,

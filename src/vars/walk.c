@@ -2,9 +2,14 @@
 #include "vars/walk.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
 
 #include "vars/placing.h"
 
@@ -93,18 +98,63 @@ static bool is_among(const char *name, char *const *names)
 	return false;
 }
 
+/* 1, 0, or a negative code. A document's folder may hold links alone: so clan leaves it where
+ * encrypting fails. */
+static int kept_has(int store_dirfd, const char *name, const char *kind, const char *what,
+		    struct error *err)
+{
+	_cleanup_free_ char *path = NULL;
+
+	if (asprintf(&path, "sops/secrets/%s/%s%s", name, kind, what) < 0) {
+		path = NULL;
+		return error_no_memory(err);
+	}
+	return faccessat(store_dirfd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* Whether it is there, and for one of the machines. */
+static int kept_concerns(int store_dirfd, const char *name, char *const *machines,
+			 struct error *err)
+{
+	int r = kept_has(store_dirfd, name, "", "secret", err);
+
+	if (r <= 0 || !machines)
+		return r;
+	for (r = 0; r == 0 && *machines; machines++)
+		r = kept_has(store_dirfd, name, "machines/", *machines, err);
+	return r;
+}
+
+static int kept_add(int store_dirfd, char *const *machines, struct config_file *file,
+		    struct walk *walk, struct error *err)
+{
+	struct vars_location location = {.file = file};
+	int r;
+
+	if (store_machine_key_cut(file->name)) {
+		location = (struct vars_location){.machine = file->name};
+		r = !machines || is_among(file->name, machines);
+	} else {
+		r = kept_concerns(store_dirfd, file->name, machines, err);
+	}
+	return r <= 0 ? r : location_add(&location, walk, err);
+}
+
 int walk_plan(const struct config *config, int store_dirfd, char *const *machines,
 	      struct walk *walk, struct error *err)
 {
 	int r = vars_each(config, machines, location_add, walk, err);
 
 	if (r == 0)
-		r = store_machine_keys_list(store_dirfd, &walk->key_names, err);
-	for (char **name = walk->key_names; r == 0 && name && *name; name++) {
-		const struct vars_location location = {.machine = *name};
-
-		if (!machines || is_among(*name, machines))
-			r = location_add(&location, walk, err);
+		r = store_names_list(store_dirfd, "sops/secrets", &walk->kept_names, err);
+	if (r < 0)
+		return r;
+	walk->kept = calloc(config_texts_count(walk->kept_names) + 1, sizeof(*walk->kept));
+	if (!walk->kept)
+		return error_no_memory(err);
+	for (size_t i = 0; r == 0 && walk->kept_names && walk->kept_names[i]; i++) {
+		walk->kept[i] = (struct config_file){.name = walk->kept_names[i], .secret = true};
+		r = kept_add(store_dirfd, machines, &walk->kept[i], walk, err);
 	}
 	return r;
 }
@@ -112,6 +162,7 @@ int walk_plan(const struct config *config, int store_dirfd, char *const *machine
 void walk_destroy(struct walk *walk)
 {
 	free(walk->locations);
-	config_texts_free(walk->key_names);
+	free(walk->kept);
+	config_texts_free(walk->kept_names);
 	*walk = (struct walk){0};
 }

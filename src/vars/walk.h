@@ -16,12 +16,14 @@ struct walk {
 	struct vars_location
 		*locations; /* owned; the names in them are the declaration's and ours */
 	size_t count, room;
-	char **key_names; /* owned */
+	char **kept_names;        /* owned; in sops/secrets */
+	struct config_file *kept; /* owned; for each of these names */
 };
 
 #define _cleanup_walk_ __attribute__((cleanup(walk_destroy)))
 
-/* The files of vars_each(), and behind them the machines' own keys that are in the store. */
+/* The files of vars_each(), and behind them what is kept in sops/secrets: the machines' own keys,
+ * and what the machines were given by links, or all of it where no machines are named. */
 int walk_plan(const struct config *config, int store_dirfd, char *const *machines,
 	      struct walk *walk, struct error *err);
 void walk_destroy(struct walk *walk);

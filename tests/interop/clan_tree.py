@@ -37,7 +37,7 @@ class Tree:
     def __init__(self, folder):
         self.folder, self.root, self.keys, self.public = folder, folder / "store", folder / "keys", {}
         self.keys.mkdir()
-        for name in ("ada", "ada-token", "bob", "eve", "web", "db", "old"):
+        for name in ("ada", "ada-token", "bob", "eve", "web", "web-2", "db", "old"):
             expect(run(need("age-keygen"), "-o", self.keys / name))
             self.public[name] = run("age-keygen", "-y", self.keys / name).out.strip()
         self.write("vmcred.yaml", DECLARATION)
@@ -64,6 +64,8 @@ class Tree:
             self.secret(f"sops/secrets/{machine}-age.key", key, [], "../../..")
         self.secret("vars/shared/ca/key", "", ["db", "web"], "../../../../../sops")
         self.write("vars/shared/ca/.validation-hash", HASH)
+        # What no generator makes: `clan secrets set` gives it to whomever a person names.
+        self.secret("sops/secrets/extra", "extra", ["web"], "../../..", groups=[], users=["bob"])
 
     def __call__(self, command, *words, who="ada", **options):
         return vmcred(command, *words, cwd=self.root, env={"SOPS_AGE_KEY_FILE": str(self.keys / who)}, **options)
@@ -175,6 +177,7 @@ def _(folder):
         (["group", "add", "admins", "--machine", "old"], {"who": "bob"}, {}),
         (["user", "remove", "ada"], {"who": "bob"}, {}),
         (["machine", "add", "old", "--age-key", tree.public["eve"], "--force"], {"who": "bob"}, {}),
+        (["machine", "add", "web", "--age-key", tree.public["web-2"], "--force"], {"who": "bob"}, {}),
         (["group", "remove", "admins", "--machine", "old"], {"who": "bob"}, {}),
         (["fix"], {"who": "bob"}, {}),
     ]  # fmt: skip
@@ -199,6 +202,27 @@ def _(folder):
     expect(tree("fix"), 0, "web token/it: 1 recipient to add, 0 to remove\n", "")
     equal(sorted(path.name for path in (tree.root / base / "machines").iterdir()), ["web"])
     equal(tree.wanted(base), ["ada", "ada-token", "bob", "web"])
+    tree.is_fine()
+
+
+@test("what no generator makes follows those whom links name, whoever comes and goes")
+def _(folder):
+    tree, name = Tree(folder), "sops/secrets/extra"
+    tree.link(f"{name}/groups/admins", "../../../groups/admins")
+    tree.link(f"{name}/machines/old", "../../../machines/old")
+    expect(tree("check"), 3, "sops/secrets/extra is not encrypted to those who may read it (3 recipients to add, 0 to remove)\n")
+    result = expect(tree("check", "--json"), 3)
+    equal([(entry["machine"], entry["generator"], entry["file"]) for entry in json.loads(result.out)], [(None, None, "extra")])
+    # Somebody else has the secret so far.
+    expect(tree("fix"), 1, "")
+    expect(tree("fix", who="bob"), 0, "sops/secrets/extra: 3 recipients to add, 0 to remove\n", "")
+    equal(tree.wanted(name), ["ada", "ada-token", "bob", "old", "web"])
+    tree.is_fine()
+    expect(tree("user", "remove", "bob"), 0, "sops/secrets/extra: 0 recipients to add, 1 to remove\n", "")
+    equal(tree.wanted(name), ["ada", "ada-token", "old", "web"])
+    tree.is_fine()
+    expect(tree("machine", "add", "old", "--age-key", tree.public["eve"], "--force"))
+    equal(tree.wanted(name), ["ada", "ada-token", "eve", "web"])
     tree.is_fine()
 
 
@@ -241,7 +265,7 @@ def _(folder):
     expect(vmcred("fix", cwd=tree.root, env=environment), 0, None, "")
     expect(vmcred("check", cwd=tree.root, env=environment), 0, None, "")
     (tree.keys / "tom").write_text(bech32.encode("age-plugin-test-", b"plain").upper() + "\n")
-    for name in tree.values:
+    for name in tree.values.keys() - {"sops/secrets/extra"}:
         recipients = [entry["recipient"] for entry in json.loads((tree.root / name / "secret").read_text())["sops"]["age"]]
         assert recipient in recipients, name
     done = run(need("sops"), "decrypt", "--input-type", "json", "--output-type", "binary",
