@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Manifests of sops-nix, with the real sops-install-secrets and ours: many documents, and one with many keys; from
+nothing, and where nothing has changed. In turns, so that a slow moment hits both; the ratio of medians, with the spread of
+the middle half, and the most memory. The real one decrypts a document once for each of its keys, which takes minutes: there
+it runs once."""
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from harness import VMCRED, expect, run
+from manifests import Manifest, personality
+
+COUNT = int(os.environ.get("BENCH_SECRETS", "1000"))
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "11"))
+POLL_SECONDS = 0.002
+
+
+def memory_peak(pid):
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), 0)
+
+
+class Bench:
+    def __init__(self, folder, real):
+        self.folder = folder
+        self.manifest = Manifest(folder, None)
+        self.programs = {"sops-install-secrets": real, "vmcred": str(personality(folder))}
+        self.environment = os.environ | {"HOME": str(folder)}
+
+    def documents(self):
+        """One secret in each of many documents, which is as sops-nix's users have them when they are many."""
+        for number in range(COUNT):
+            name = f"{number}.yaml"
+            (self.folder / name).write_text(f"value: a secret value of some forty characters {number}\n")
+            self.add(name, "value", number)
+        names = [self.folder / f"{number}.yaml" for number in range(COUNT)]
+        expect(run(VMCRED, "sops", "encrypt", "--age", self.manifest.recipient, "--in-place", *names))
+
+    def keys(self):
+        """Many secrets in one document."""
+        lines = [f"key{number}: a secret value of some forty characters {number}\n" for number in range(COUNT)]
+        (self.folder / "all.yaml").write_text("".join(lines))
+        expect(run(VMCRED, "sops", "encrypt", "--age", self.manifest.recipient, "--in-place", self.folder / "all.yaml"))
+        for number in range(COUNT):
+            self.add("all.yaml", f"key{number}", number)
+
+    def add(self, document, key, number):
+        self.manifest.add(f"s{number}", "one.yaml", key, sopsFile=str(self.folder / document))
+
+    def measure(self, name, runtime, fresh):
+        """Seconds, and the most memory in MiB."""
+        if fresh:
+            shutil.rmtree(runtime, ignore_errors=True)
+            runtime.mkdir()
+        command = [self.programs[name], self.folder / "manifest.json"]
+        environment = self.environment | {"XDG_RUNTIME_DIR": str(runtime)}
+        peak, before = 0, time.perf_counter()
+        with subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL) as process:
+            while process.poll() is None:
+                peak = max(peak, memory_peak(process.pid))
+                time.sleep(POLL_SECONDS)
+            taken = time.perf_counter() - before
+        if process.returncode != 0:
+            sys.exit(f"{name} failed")
+        return taken, peak
+
+    def compare(self, title, slow):
+        """`slow`: the real one runs once for each line, and what it left is what has not changed."""
+        (self.folder / "manifest.json").write_text(json.dumps(self.manifest.content))
+        for what, fresh in (("from nothing", True), ("nothing changed", False)):
+            results = {name: [] for name in self.programs}
+            for number in range(ROUNDS):
+                for name in self.programs:
+                    if number == 0 or name == "vmcred" or not slow:
+                        results[name].append(self.measure(name, self.folder / f"runtime-{name}", fresh))
+            self.show(f"{title}, {what}", results)
+
+    def show(self, title, results):
+        print(f"{title}\n  {'':22} {'median':>12} {'middle half':>25} {'ratio':>8} {'memory':>10}")
+        first = statistics.median(taken for taken, _peak in next(iter(results.values())))
+        for name, pairs in results.items():
+            times = [taken for taken, _peak in pairs]
+            middle = statistics.median(times)
+            low, _middle, high = statistics.quantiles(times, n=4) if len(times) > 1 else [middle] * 3
+            print(
+                f"  {name:22} {middle * 1000:9.1f} ms {low * 1000:10.1f} - {high * 1000:9.1f} ms {middle / first:7.4f}x "
+                f"{max(peak for _taken, peak in pairs):6.1f} MiB"
+            )
+        print(flush=True)
+
+
+def main():
+    real = shutil.which("sops-install-secrets")
+    if not real:
+        print("SKIPPED, NOTHING IS MEASURED: the real sops-install-secrets is not in PATH (no registry has it): "
+              "`go build ./pkgs/sops-install-secrets` in a copy of sops-nix")  # fmt: skip
+        sys.exit(77)
+    cases = (f"{COUNT} documents", Bench.documents, False), (f"one document with {COUNT} keys", Bench.keys, True)
+    for title, fill, slow in cases:
+        with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
+            bench = Bench(Path(name), real)
+            fill(bench)
+            bench.compare(title, slow)
+
+
+main()
