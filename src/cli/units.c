@@ -69,6 +69,25 @@ static int generator_run(int argc, char **argv, struct error *err)
 	return r < 0 ? r : dropins_write(&config, NULL, argv[1], err);
 }
 
+/* Nobody reads a generator's standard error: systemd.generator(7). */
+static void generator_failed(const struct error *err)
+{
+	_cleanup_free_ char *line = error_line(err);
+	_cleanup_close_ int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+	if (fd >= 0 && line)
+		(void)dprintf(fd, "<3>vmcred-generator[%d]: %s\n", (int)getpid(), line);
+}
+
+static int command_generator(int argc, char **argv, struct error *err)
+{
+	int r = generator_run(argc, argv, err);
+
+	if (r < 0)
+		generator_failed(err);
+	return r;
+}
+
 /* It goes into a unit file as it is. */
 static int socket_path_check(const char *path, struct error *err)
 {
@@ -117,7 +136,7 @@ int command_units(struct cli *cli, int argc, char **argv, struct error *err)
 	int first, r;
 
 	if (strcmp(argv[0], "units") != 0)
-		return generator_run(argc, argv, err);
+		return command_generator(argc, argv, err);
 	r = cli_parse(cli, &usage, argc, argv, &first, err);
 	if (r != 0)
 		return r < 0 ? r : 0;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """vmcred units, and vmcred-generator: the drop-ins that say where a VM's unit takes its credentials from."""
+import re
 import subprocess
 
 import harness
@@ -57,8 +58,13 @@ class Generator:
         (folder / "vmcred-generator").symlink_to(harness.VMCRED)
 
     def run(self):
-        script = 'mount --bind "$1/etc" /etc && exec "$1/vmcred-generator" "$1/normal" "$1/early" "$1/late"'
+        """In place of the kernel's log it has a file."""
+        (self.folder / "kmsg").touch()
+        script = 'mount --bind "$1/etc" /etc && mount --bind "$1/kmsg" /dev/kmsg && exec "$1/vmcred-generator" "$1/normal" "$1/early" "$1/late"'
         return run("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", self.folder)
+
+    def logged(self):
+        return re.sub(r"\[\d+\]", "[N]", (self.folder / "kmsg").read_text())
 
     def dropin(self, vm):
         return (self.folder / f"normal/microvm@{vm}.service.d/50-vmcred.conf").read_text()
@@ -77,7 +83,17 @@ def _(folder):
     generator = Generator(folder, DECLARATION)
     expect(generator.run(), 0, "", "")
     equal(generator.dropin("m"), made_from("/etc/vmcred/vmcred.yaml") + FILES)
-    equal(sorted(path.name for path in folder.iterdir()), ["etc", "normal", "vmcred-generator"])
+    equal(sorted(path.name for path in folder.iterdir()), ["etc", "kmsg", "normal", "vmcred-generator"])
+    equal(generator.logged(), "")
+
+
+@test("a generator that finds a fault in the declaration says so in the kernel's log, where systemd's generators do, and writes nothing")
+def _(folder):
+    generator = Generator(folder, "credentialSource: file\n")
+    message = '/etc/vmcred/vmcred.yaml:1: credentialSource: must be "files" or "socket", not "file"\n'
+    expect(generator.run(), 2, "", f"vmcred: {message}")
+    equal(generator.logged(), f"<3>vmcred-generator[N]: {message}")
+    equal(sorted(path.name for path in folder.iterdir()), ["etc", "kmsg", "vmcred-generator"])
 
 
 @test("with credentialSource: socket the generator's lines name the socket, and a VM's own word counts more")
