@@ -241,6 +241,19 @@ def _(folder):
     assert len(answers) > 1, "it was never replaced"
 
 
+@test("a declaration that changes several times in a tick of the file system's clock holds from the next request on")
+def _(folder):
+    example = Example(folder)
+    values = [value(example, "one"), value(example, "two")]
+    # Of one size, in one file: nothing but its times could tell.
+    texts = [DECLARATION, DECLARATION.replace("host-one: made/one", "host-one: made/two")]
+    with serving(example) as server:
+        for number in range(300):
+            with open(example.config, "r+", encoding="utf-8") as file:
+                file.write(texts[number % 2])
+            equal(server.get(UNIT, "host-one"), values[number % 2], f"after change {number}")
+
+
 @test("a secret that is larger than systemd takes is refused")
 def _(folder):
     example = Example(folder)
