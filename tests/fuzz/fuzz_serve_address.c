@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A peer's address: what passes is one that systemd could have made, put together again. */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "activate/serve_address.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* The end of the name is "/unit/UNIT/CREDENTIAL", with a random number of 1 to 16 digits before. */
+static void parsed_check(const struct serve_address *parsed, const char *name, size_t size)
+{
+	char end[2 * SERVE_ADDRESS_MAX + 16];
+	int length = snprintf(end, sizeof(end), "/unit/%s/%s", parsed->unit, parsed->credential);
+
+	if (length < 0 || (size_t)length >= size || size - (size_t)length > 16 ||
+	    memcmp(name + size - (size_t)length, end, (size_t)length) != 0)
+		abort();
+	if (!parsed->unit[0] || strchr(parsed->unit, '/') || strchr(parsed->credential, '/'))
+		abort();
+	if (parsed->is_full != (size == SERVE_ADDRESS_MAX) ||
+	    (!parsed->credential[0] && !parsed->is_full))
+		abort();
+	for (const char *c = end; *c; c++) {
+		if (*c <= ' ' || *c > '~')
+			abort();
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct serve_address parsed;
+	struct error err = {0};
+
+	/* The first byte is the NUL of an abstract address, or is not. */
+	if (size > sizeof(address.sun_path))
+		size = sizeof(address.sun_path);
+	memcpy(address.sun_path, data, size);
+	if (serve_address_parse(&address,
+				(socklen_t)(offsetof(struct sockaddr_un, sun_path) + size), &parsed,
+				&err) == 0) {
+		if (size < 1 || data[0] != 0)
+			abort();
+		parsed_check(&parsed, address.sun_path + 1, size - 1);
+	}
+	error_clear(&err);
+	return 0;
+}
