@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import resource
 import secrets
 import signal
 import socket
@@ -16,6 +17,10 @@ from harness import CLEAN_ENVIRONMENT, VMCRED, equal, expect, need_root, vmcred
 UNIT = "microvm@m.service"
 TOO_LARGE = 1024 * 1024 + 1
 LARGE = os.urandom(1024 * 1024)
+
+
+def many_files():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
 
 
 def listening(path):

@@ -2,7 +2,6 @@
 """vmcred serve among peers that mean no good, and at the limits: names, masses, silence, and a store that changes."""
 import os
 import re
-import resource
 import signal
 import socket
 import subprocess
@@ -11,9 +10,8 @@ import threading
 import harness
 from example import DECLARATION, Example
 from harness import CLEAN_ENVIRONMENT, VMCRED, equal, expect, need, run, test, vmcred
-from serving import LARGE, UNIT, inheriting, listening, read, refused, serving, value, with_large
+from serving import LARGE, UNIT, inheriting, listening, many_files, read, refused, serving, value, with_large
 
-SECRET_MAX_KIB = 1024
 LOADS = """\
   {vm}:
     {unit}loadCredentials: {{key-{vm}: made/{file}}}
@@ -26,10 +24,6 @@ def vms(**units):
     for number, (vm, unit) in enumerate(units.items()):
         text += LOADS.format(vm=vm, unit=f"unit: {unit}\n    " if unit else "", file=("one", "two")[number % 2])
     return text
-
-
-def many_files():
-    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
 
 
 def define_address(sentence, address):
@@ -120,23 +114,6 @@ def _(folder):
         equal(server.get(UNIT, names[2]), value(example, "one"))
 
 
-@test("a thousand peers that do not read a large credential cost no memory, keep nobody waiting, and get it whole in the end")
-def _(folder):
-    many_files()
-    example = with_large(folder)
-    two = value(example, "two")
-    with serving(example) as server:
-        equal(server.get(UNIT, "host-two"), two)
-        before = server.status("VmRSS")
-        silent = [server.ask(UNIT, "host-one") for _ in range(1000)]
-        equal(server.get(UNIT, "host-two"), two)
-        # Sixteen that wait with plaintext, one that is being decrypted, and the text of its document.
-        grown, locked = server.status("VmRSS") - before, server.status("VmLck")
-        assert grown < 25 * SECRET_MAX_KIB and locked < 20 * SECRET_MAX_KIB, (grown, locked)
-        for asking in silent[:30] + silent[-30:]:
-            equal(read(asking) == LARGE, True, "the whole credential")
-
-
 @test("a large credential whose secret is replaced while its peer pauses is refused, not mixed")
 def _(folder):
     example = with_large(folder)
@@ -169,20 +146,6 @@ def _(folder):
         # A round later all hung up ones are gone.
         equal(server.get(UNIT, "host-two"), value(example, "two"))
         equal(server.descriptors(), before, "descriptors")
-
-
-@test("ten thousand connections that are refused and do not read keep nobody waiting")
-def _(folder):
-    many_files()
-    example = Example(folder)
-    with serving(example) as server:
-        before = server.status("VmRSS")
-        silent = [server.ask(UNIT, "nothing") for _ in range(10000)]
-        equal(server.get(UNIT, "host-one"), value(example, "one"))
-        grown = server.status("VmRSS") - before
-        assert grown < 40 * 1024, f"{grown} KiB"
-        refused(read(silent[0]))
-        refused(read(silent[-1]))
 
 
 @test("with few descriptors it takes no more than it can, and goes on when some are done")
