@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real clan and vmcred on the same repositories: what either of them makes or changes is right for the other."""
+import json
+
+import harness
+from clan_repository import MACHINES, Repository
+from harness import equal, expect, test
+
+# clan without default groups, and with one.
+GROUPINGS = ([], ["admins"])
+
+
+def repositories(folder):
+    for groups in GROUPINGS:
+        yield Repository(folder / f"with-{len(groups)}", groups)
+
+
+@test("a repository that clan made is as declared, and neither generate nor fix has anything to do")
+def _(folder):
+    for repository in repositories(folder):
+        repository.fill_by_clan().healthy_for_vmcred()
+
+
+@test("each value in a repository that clan made is read, by a user and by the machine with the key that clan keeps")
+def _(folder):
+    for repository in repositories(folder):
+        repository.fill_by_clan()
+        for machine in ("m1", "m2"):
+            key = repository.clan("secrets", "get", f"{machine}-age.key")
+            (repository.keys / machine).write_text(key)
+            (repository.keys / machine).chmod(0o600)
+        for machine, name, value in repository.clan_values():
+            expect(repository.vmcred("get", machine, name), 0, value, "")
+            if name != "own/kept":
+                expect(repository.vmcred("get", machine, name, who=machine), 0, value, "")
+        repository.unchanged()
+
+
+@test("members that clan registered are listed")
+def _(folder):
+    repository = Repository(folder).fill_by_clan()
+    expect(repository.vmcred("user", "list"), 0, "ada\nbob\n", "")
+    expect(repository.vmcred("machine", "list"), 0, "m1\nm2\nm3\n", "")
+    expect(repository.vmcred("group", "list"), 0, "admins: machine m3\nadmins: user ada\n", "")
+
+
+def changes(repository):
+    """Each verb of vmcred's that changes a store, with what it is called."""
+    yield "set", lambda: repository.vmcred("set", "m1", "own/it", stdin="set"), ("m1", "own/it", "set")
+    yield "set shared", lambda: repository.vmcred("set", "m2", "all/it", stdin="\0\xff"), ("m1", "all/it", "\0\xff")
+    yield "set open", lambda: repository.vmcred("set", "m1", "own/open", stdin="o"), ("m1", "own/open", "o")
+    yield "user add", lambda: repository.vmcred("user", "add", "eve", "--age-key", repository.public["eve"]), None
+    yield "group add", lambda: repository.vmcred("group", "add", "admins", "--user", "eve"), None
+    yield "regenerate", lambda: repository.vmcred("generate", "--regenerate"), ("m1", "own/kept", "kept")
+    yield "group remove", lambda: repository.vmcred("group", "remove", "admins", "--machine", "m3"), None
+    yield "user remove", lambda: repository.vmcred("user", "remove", "eve"), None
+    yield "machine add", lambda: repository.vmcred("machine", "add", "m1", "--force"), None
+
+
+@test("what vmcred changes in a repository that clan made leaves clan nothing to mend, and clan reads it")
+def _(folder):
+    for repository in repositories(folder):
+        repository.fill_by_clan()
+        for name, change, value in changes(repository):
+            expect(change(), 0, None, "")
+            try:
+                repository.healthy_for_vmcred()
+                repository.healthy_for_clan()
+            except AssertionError as error:
+                raise AssertionError(f"after {name}") from error
+            if value:
+                equal(repository.clan("vars", "get", *value[:2]), value[2], name)
+
+
+@test("what clan keeps besides, for whom a person names, follows them when vmcred changes who is there")
+def _(folder):
+    repository = Repository(folder).fill_by_clan()
+    repository.clan("secrets", "set", "extra", "--user", "bob", "--machine", "m1", "--group", "admins", stdin="besides")
+    repository.healthy_for_vmcred(files=20)
+    expect(repository.vmcred("user", "remove", "bob"), 0, "sops/secrets/extra: 0 recipients to add, 2 to remove\n", "")
+    repository.healthy_for_clan()
+    expect(repository.vmcred("machine", "add", "m1", "--force"), 0, None, "")
+    expect(repository.vmcred("group", "add", "admins", "--machine", "m2"), 0, None, "")
+    repository.healthy_for_clan()
+    repository.healthy_for_vmcred(files=20)
+    equal(repository.clan("secrets", "get", "extra"), "besides")
+
+
+@test("a changed validation makes the same files anew for both")
+def _(folder):
+    repository = Repository(folder).fill_by_clan()
+    repository.generators["validated"]["validation"] = {"list": {"x": True}, "text": "é \" \\ </>"}
+    repository.declare()
+    result = expect(repository.vmcred("check"), 3)
+    equal(result.out, "m1 validated/it is outdated: its validation has changed\n"
+          "m2 validated/it is outdated: its validation has changed\n")  # fmt: skip
+    expect(repository.vmcred("generate"), 0, "validated for m1: made it\nvalidated for m2: made it\n")
+    repository.healthy_for_clan()
+    repository.healthy_for_vmcred()
+
+
+@test("a store that vmcred made is healthy for clan, which has nothing to generate, lists its members and reads each value")
+def _(folder):
+    for repository in repositories(folder):
+        repository.fill_by_vmcred().healthy_for_clan()
+        before = repository.git("rev-parse", "HEAD")
+        repository.clan("vars", "generate", "--no-sandbox")
+        equal(repository.git("rev-parse", "HEAD"), before, "the commit after clan's generate")
+        equal(repository.clan("secrets", "users", "list"), "ada\nbob\n")
+        equal(repository.clan("secrets", "machines", "list"), "m1\nm2\nm3\n")
+        equal(repository.clan("secrets", "groups", "list"), "admins\nmachines:\n  m3\nusers:\n  ada\n\n")
+        for machine, name, value in repository.clan_values():
+            expect(repository.vmcred("get", machine, name), 0, value, "")
+        repository.unchanged()
+
+
+def clan_changes(repository):
+    """Each verb of clan's that changes a store."""
+    yield ["vars", "set", "m1", "own/it"], {"stdin": "by clan"}
+    yield ["vars", "set", "m2", "all/it"], {"stdin": "by clan", "who": "bob"}
+    yield ["vars", "set", "m1", "own/open"], {"stdin": "by clan"}
+    yield ["secrets", "users", "add", "eve", "--age-key", repository.public["eve"]], {}
+    yield ["secrets", "groups", "add-user", "admins", "eve"], {}
+    yield ["secrets", "users", "add-key", "ada", "--age-key", repository.public["bob-2"]], {}
+    yield ["vars", "generate", "--no-sandbox", "--regenerate", "m1"], {}
+    yield ["secrets", "users", "remove-key", "ada", "--age-key", repository.public["bob-2"]], {}
+    yield ["secrets", "users", "remove", "eve"], {}
+    yield ["secrets", "machines", "remove", "m3"], {}
+    yield ["vars", "generate", "--no-sandbox"], {}
+
+
+@test("what clan changes in a store that vmcred made is as declared for vmcred")
+def _(folder):
+    for repository in repositories(folder):
+        repository.fill_by_vmcred()
+        for words, options in clan_changes(repository):
+            repository.clan(*words, **options)
+            try:
+                repository.healthy_for_vmcred()
+            except AssertionError as error:
+                raise AssertionError(f"after clan {' '.join(words)}") from error
+        expect(repository.vmcred("get", "m1", "all/it"), 0, "shared", "")
+
+
+def tree(repository):
+    """Path by path: a folder, where a link leads to, or what a file holds; of a document, its form and readers."""
+    machine_keys = {}
+    for machine in MACHINES:
+        machine_keys[json.loads((repository.root / f"sops/machines/{machine}/key.json").read_text())[0]["publickey"]] = machine
+    found = {}
+    for path in sorted(repository.root.rglob("*")):
+        name = str(path.relative_to(repository.root))
+        if name.startswith(".git"):
+            continue
+        if path.is_symlink():
+            found[name] = ("link", str(path.readlink()))
+        elif path.is_dir():
+            found[name] = "folder"
+        else:
+            text = path.read_text()
+            for key, machine in machine_keys.items():
+                text = text.replace(key, f"<{machine}>")
+            found[name] = document_form(text) if path.name == "secret" else text
+    return found
+
+
+def document_form(text):
+    """All but what differs each time it is encrypted; the order of the recipients says nothing."""
+    document = json.loads(text)
+    equal(text, json.dumps(document, indent="\t") + "\n", "a document's layout")
+    readers = sorted(entry["recipient"] for entry in document["sops"]["age"])
+    return list(document), list(document["sops"]), [sorted(entry) for entry in document["sops"]["age"]], readers
+
+
+def without_writer(found):
+    """clan gives what it writes to whoever writes it, too, where there are default groups, of which that is one."""
+    secrets = [name.removesuffix("/secret") for name in found if name.endswith("/secret")]
+    links = {f"{secret}/users{rest}" for secret in secrets for rest in ("", "/ada")}
+    return {name: form for name, form in found.items() if name not in links}
+
+
+@test("what vmcred and clan make of the same declaration is the same, name by name and byte by byte, but for ciphertext")
+def _(folder):
+    for number, groups in enumerate(GROUPINGS):
+        # A secret's value is random, and so is its size.
+        by_clan, by_vmcred = (Repository(folder / f"{number}-{name}", groups) for name in ("clan", "vmcred"))
+        for path in by_clan.keys.iterdir():
+            (by_vmcred.keys / path.name).write_bytes(path.read_bytes())
+        by_vmcred.public = by_clan.public
+        by_clan.fill_by_clan()
+        by_vmcred.fill_by_vmcred()
+        ours, theirs = tree(by_vmcred), tree(by_clan)
+        if groups:
+            theirs = without_writer(theirs)
+        equal({name: ours.get(name) for name in ours | theirs if ours.get(name) != theirs.get(name)},
+              {name: theirs.get(name) for name in ours | theirs if ours.get(name) != theirs.get(name)}, "the trees")  # fmt: skip
+
+
+if __name__ == "__main__":
+    harness.main()
