@@ -12,6 +12,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/beneath.h"
 #include "base/cleanup.h"
 
 /* Attempts at a name that nobody else has. */
@@ -19,48 +20,49 @@
 
 int dir_open(int dirfd, const char *path, struct error *err)
 {
-	int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = beneath_open(dirfd, path, O_RDONLY | O_DIRECTORY);
 
-	if (fd < 0)
-		return error_set_errno(err, errno, "opening the folder %s", path);
-	return fd;
+	return fd < 0 ? beneath_error(err, errno, "opening the folder", path) : fd;
 }
 
-/* Opens a folder below `parent`, making it if need be; the name of a new one is brought to the
- * disk. */
-static int dir_enter(int parent, const char *name, mode_t mode)
+/* Makes a folder in `parent`, unless it is there; the name of a new one is brought to the disk. */
+static int dir_add(int parent, const char *name, mode_t mode)
 {
-	int fd;
-
 	if (mkdirat(parent, name, mode) == 0) {
 		if (fsync(parent) < 0)
 			return -errno;
 	} else if (errno != EEXIST) {
 		return -errno;
 	}
-	fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	return 0;
 }
 
 int dir_make(int dirfd, const char *path, mode_t mode, struct error *err)
 {
-	_cleanup_free_ char *parts = strdup(path);
 	_cleanup_close_ int fd =
 		openat(dirfd, path[0] == '/' ? "/" : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	char *rest = NULL;
+	const char *end = path;
 
-	if (!parts)
-		return error_no_memory(err);
 	if (fd < 0)
 		return error_set_errno(err, errno, "making the folder %s", path);
-	for (const char *name = strtok_r(parts, "/", &rest); name;
-	     name = strtok_r(NULL, "/", &rest)) {
-		int next = dir_enter(fd, name, mode);
+	/* Each step is opened by its whole path, since it is from `dirfd` that no link may lead. */
+	while (*(end += strspn(end, "/"))) {
+		const size_t length = strcspn(end, "/");
+		_cleanup_free_ char *name = strndup(end, length),
+				    *whole = strndup(path, (size_t)(end - path) + length);
+		int next, r;
 
+		if (!name || !whole)
+			return error_no_memory(err);
+		r = dir_add(fd, name, mode);
+		if (r < 0)
+			return error_set_errno(err, -r, "making the folder %s", path);
+		next = beneath_open(dirfd, whole, O_RDONLY | O_DIRECTORY);
 		if (next < 0)
-			return error_set_errno(err, -next, "making the folder %s", path);
+			return beneath_error(err, errno, "making the folder", path);
 		close(fd);
 		fd = next;
+		end += length;
 	}
 	return fd_release(&fd);
 }
@@ -256,11 +258,9 @@ int dir_remove_temporaries(int dirfd, const char *prefix, bool wipe, struct erro
 
 int file_open(int dirfd, const char *path, struct error *err)
 {
-	int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	int fd = beneath_open(dirfd, path, O_RDONLY | O_NOCTTY);
 
-	if (fd < 0)
-		return error_set_errno(err, errno, "opening %s", path);
-	return fd;
+	return fd < 0 ? beneath_error(err, errno, "opening", path) : fd;
 }
 
 int fd_write(int fd, struct span bytes, const char *what, struct error *err)

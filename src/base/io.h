@@ -2,8 +2,9 @@
 /*
  * Files, folders and memory files, in the few forms that the program needs. Every descriptor is
  * O_CLOEXEC. Paths are given as a folder descriptor (or AT_FDCWD) and a name, and named in errors
- * as given. A file is replaced, never changed: temporary file in the same folder, fsync, rename,
- * fsync of the folder, so that a crash or a full disk leaves the old one or the new one, whole.
+ * as given. In a descriptor's folder nothing is opened that leads out of it (base/beneath.h). A
+ * file is replaced, never changed: temporary file in the same folder, fsync, rename, fsync of the
+ * folder, so that a crash or a full disk leaves the old one or the new one, whole.
  */
 #ifndef VMCRED_BASE_IO_H
 #define VMCRED_BASE_IO_H

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/name.h"
@@ -33,16 +36,20 @@ static int credential_add(struct oem_list *list, const struct config_vm *vm,
 			  const struct config_credential_file *entry, int dirfd, const char *folder,
 			  struct secret *value, const struct report *report, struct error *err)
 {
+	_cleanup_close_ int fd = -1;
 	int r = credential_name_check(entry->credential, err);
 
 	/* The name becomes a path: nothing but a file of the folder itself. */
 	if (r < 0)
 		return r;
 	secret_clear(value);
-	r = file_read_secret(dirfd, entry->credential, oem_limit_max(OEM_LIMIT_CREDENTIAL), value,
-			     err);
-	if (r == -VMCRED_MISSING)
+	/* Where a link leads to is up to whoever made the folder: systemd, or root. */
+	fd = openat(dirfd, entry->credential, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (fd < 0 && errno == ENOENT)
 		return missing_report(vm, entry, folder, report, err);
+	r = fd < 0 ? error_set_errno(err, errno, "opening %s", entry->credential)
+		   : secret_read(value, fd, oem_limit_max(OEM_LIMIT_CREDENTIAL), entry->credential,
+				 err);
 	if (r < 0)
 		return error_wrap(err, "the credential %s", entry->oem_name);
 	/* A unit cannot load what is not there, and has an empty one in its place. */

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/beneath.h"
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/json.h"
@@ -241,7 +242,7 @@ static int sorted_keys_write(int store_dirfd, enum store_kind kind, const char *
 
 	if (r < 0 || !text)
 		return r;
-	dirfd = openat(store_dirfd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	dirfd = beneath_open(store_dirfd, folder, O_RDONLY | O_DIRECTORY);
 	if (dirfd < 0 || faccessat(dirfd, "key.json", F_OK, 0) < 0)
 		return member_make(store_dirfd, kind, name, span_of_text(text), err);
 	if (keys_are_registered(store_dirfd, kind, name, sorted))

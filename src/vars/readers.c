@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/beneath.h"
 #include "base/cleanup.h"
 #include "vars/roster.h"
 
@@ -34,8 +35,7 @@ int access_given(int dirfd, const char *folder, struct roster *roster, struct ac
 		 struct error *err)
 {
 	_cleanup_access_ struct access is = {0};
-	_cleanup_close_ int secret_dirfd =
-		openat(dirfd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int secret_dirfd = beneath_open(dirfd, folder, O_RDONLY | O_DIRECTORY);
 	int r;
 
 	if (secret_dirfd < 0)

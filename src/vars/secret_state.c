@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/beneath.h"
 #include "base/cleanup.h"
 #include "base/io.h"
 
@@ -38,10 +39,14 @@ int secret_state_open(int store_dirfd, const struct vars_location *location, boo
 		state->dirfd = dir_make(store_dirfd, folder, 0755, err);
 		return state->dirfd < 0 ? state->dirfd : 0;
 	}
-	state->dirfd = openat(store_dirfd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (state->dirfd < 0 && (errno == ENOENT || errno == ENOTDIR))
+	state->dirfd = beneath_open(store_dirfd, folder, O_RDONLY | O_DIRECTORY);
+	if (state->dirfd < 0 && errno == ENOENT)
 		return error_set(err, VMCRED_MISSING, "there is no %s", state->path);
-	return state->dirfd < 0 ? error_set_errno(err, errno, "opening %s", folder) : 0;
+	if (state->dirfd < 0)
+		beneath_error(err, errno, "opening", folder);
+	if (state->dirfd < 0 && errno == ENOTDIR)
+		error_hint(err, "a file is where a folder has to be: move it away");
+	return state->dirfd < 0 ? -(int)err->code : 0;
 }
 
 int secret_state_document_read(struct secret_state *state, struct error *err)
@@ -109,6 +114,8 @@ int secret_state_readers_find(const struct config *config, struct roster *roster
 {
 	int r = access_read(state->dirfd, &state->is, err);
 
+	if (r < 0)
+		error_wrap(err, "who may read %s", state->path);
 	if (r == 0)
 		r = access_want(config, roster, location, writer, state, err);
 	return r < 0 ? r : access_keys(&state->wanted, roster, &state->keys, err);
