@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/cleanup.h"
+#include "base/conflict.h"
 
 /* Length of the well-formed sequence at the start of `bytes`, or 0. RFC 3629, section 4. */
 static size_t utf8_sequence(struct span bytes)
@@ -119,12 +120,16 @@ int json_parse(struct span text, const char *what, json_t **value, struct error 
 {
 	json_error_t reason;
 
+	if (text.size == 0)
+		return error_set(err, VMCRED_FAILED, "%s is empty", what);
 	/* jansson reads over a NUL between two tokens. */
-	if (text.size > 0 && memchr(text.data, '\0', text.size))
+	if (memchr(text.data, '\0', text.size))
 		return error_set(err, VMCRED_FAILED, "%s is not valid JSON: it holds a NUL byte",
 				 what);
 	*value = json_loadb((const char *)text.data, text.size,
 			    JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &reason);
+	if (!*value && conflict_reject(text, what, err) < 0)
+		return -(int)err->code;
 	if (!*value)
 		/* jansson's own text quotes the input, which could be a plaintext that was meant to
 		 * be encrypted: the place is enough. */

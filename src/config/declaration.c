@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/conflict.h"
 #include "base/io.h"
 #include "base/name.h"
 #include "config/schema.h"
@@ -304,7 +305,9 @@ int config_load_text(const char *text, size_t size, const char *path, struct con
 	else if (text_is_empty(text, size))
 		r = 0;
 	else if (!document)
-		r = parser_reject(path, settings.diag, err);
+		r = conflict_reject(span_of(text, size), path, err) < 0
+			    ? -(int)err->code
+			    : parser_reject(path, settings.diag, err);
 	else
 		r = document_read(document, &reader, config);
 	fy_document_destroy(document);

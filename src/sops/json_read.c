@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/conflict.h"
 #include "base/json.h"
 #include "sops/json.h"
 #include "sops/number.h"
@@ -23,6 +24,9 @@ static int invalid(const struct reader *reader, struct error *err)
 			column = 1;
 		}
 	}
+	if (conflict_reject(span_of(reader->start, (size_t)(reader->end - reader->start)),
+			    reader->what, err) < 0)
+		return -(int)err->code;
 	if (reader->at == reader->end)
 		return error_set(err, VMCRED_FAILED,
 				 "%s is cut off: its JSON ends too early (line %zu, column %zu)",

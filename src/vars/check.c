@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Whether what is declared is in the store, and as the declaration has it. Nothing is decrypted:
- * for whom a document is stands in it in the clear.
+ * for whom a document is stands in it in the clear. A file that cannot be read does not keep the
+ * others from being looked at.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,8 @@ struct checking {
 	struct roster *roster;
 	const struct vars_location *locations; /* of this batch */
 	struct finding *findings;
+	struct error failure; /* owned; the first */
+	char *last_line;      /* owned; of the last failure */
 };
 
 static int validation_check(const struct checking *checking, const struct vars_location *location,
@@ -86,7 +89,9 @@ static int value_check(const struct checking *checking, const struct vars_locati
 		finding->fault = VARS_NOT_THERE;
 	if (r <= 0)
 		return r;
-	r = validation_check(checking, location, finding, err);
+	r = vars_value_check(checking->store_dirfd, location, err);
+	if (r == 0)
+		r = validation_check(checking, location, finding, err);
 	if (r < 0 || finding->fault != VARS_FINE)
 		return r;
 	r = vars_certificate_check(checking->config, checking->store_dirfd, location,
@@ -108,26 +113,36 @@ static void file_check(void *context, size_t index)
 		(void)secret_check(checking, location, finding, &finding->err);
 }
 
-/* In order, up to the first that could not be looked at. */
-static int findings_tell(const struct checking *checking, size_t count, vars_checked_fn checked,
-			 void *data, struct error *err)
+/* The first failure is the run's, in the end; the others are told, unless they say the same: one
+ * file may be in the way of many. */
+static void failure_tell(struct checking *checking, struct finding *finding,
+			 const struct report *report)
 {
-	int r = 0;
+	_cleanup_free_ char *line = error_line(&finding->err);
 
+	if (!checking->failure.text) {
+		checking->failure = finding->err;
+		finding->err = (struct error){0};
+	} else if (line && !(checking->last_line && strcmp(line, checking->last_line) == 0)) {
+		report_message(report, REPORT_WARNING, "%s", line);
+	}
+	free(checking->last_line);
+	checking->last_line = pointer_release(&line);
+}
+
+static void findings_tell(struct checking *checking, size_t count, vars_checked_fn checked,
+			  void *data, const struct report *report)
+{
 	for (size_t i = 0; i < count; i++) {
 		struct finding *finding = &checking->findings[i];
 
-		if (r == 0 && finding->err.text) {
-			*err = finding->err;
-			finding->err = (struct error){0};
-			r = -(int)err->code;
-		}
-		if (r == 0)
+		if (finding->err.text)
+			failure_tell(checking, finding, report);
+		else
 			checked(&checking->locations[i], finding->fault, finding->detail, data);
 		free(finding->detail);
 		error_clear(&finding->err);
 	}
-	return r;
 }
 
 int vars_check(const struct config *config, int store_dirfd, char *const *machines,
@@ -136,7 +151,8 @@ int vars_check(const struct config *config, int store_dirfd, char *const *machin
 	_cleanup_roster_ struct roster *roster = NULL;
 	_cleanup_walk_ struct walk walk = {0};
 	_cleanup_free_ struct finding *findings = calloc(WALK_BATCH, sizeof(*findings));
-	struct checking checking = {config, store_dirfd, NULL, NULL, findings};
+	struct checking checking = {
+		.config = config, .store_dirfd = store_dirfd, .findings = findings};
 	int r;
 
 	if (!findings)
@@ -152,8 +168,14 @@ int vars_check(const struct config *config, int store_dirfd, char *const *machin
 		memset(findings, 0, WALK_BATCH * sizeof(*findings));
 		checking.locations = &walk.locations[at];
 		pool_run(count, file_check, &checking);
-		r = findings_tell(&checking, count, checked, data, err);
+		findings_tell(&checking, count, checked, data, report);
 	}
 	report_progress(report, walk.count, walk.count);
+	free(checking.last_line);
+	if (r == 0 && checking.failure.text) {
+		*err = checking.failure;
+		return -(int)err->code;
+	}
+	error_clear(&checking.failure);
 	return r;
 }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/conflict.h"
 #include "base/io.h"
 #include "sops/sops.h"
 #include "vars/placing.h"
@@ -56,9 +57,19 @@ int vars_store_has(int store_dirfd, const struct vars_location *location, struct
 		return error_no_memory(err);
 	if (faccessat(store_dirfd, path, F_OK, 0) == 0)
 		return 1;
-	if (errno == ENOENT || errno == ENOTDIR)
+	if (errno == ENOENT)
 		return 0;
-	return error_set_errno(err, errno, "looking for %s", path);
+	error_set_errno(err, errno, "looking for %s", path);
+	return errno == ENOTDIR
+		       ? error_hint(err, "a file is where a folder has to be: move it away")
+		       : -(int)err->code;
+}
+
+int vars_value_check(int store_dirfd, const struct vars_location *location, struct error *err)
+{
+	_cleanup_secret_ struct secret ignored = {0};
+
+	return vars_store_read(store_dirfd, location, NULL, &ignored, err);
 }
 
 int vars_store_read(int store_dirfd, const struct vars_location *location,
@@ -76,6 +87,9 @@ int vars_store_read(int store_dirfd, const struct vars_location *location,
 	if (r == -(int)VMCRED_MISSING)
 		error_hint(err, "`vmcred generate%s%s` makes it", location->machine ? " " : "",
 			   location->machine ? location->machine : "");
+	/* A document is no JSON then; a public value may be any bytes, and has no other check. */
+	if (r == 0 && !location->file->secret)
+		r = conflict_reject(secret_span(&text), path, err);
 	if (r < 0)
 		return r;
 	if (!location->file->secret) {

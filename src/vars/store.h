@@ -15,6 +15,9 @@ struct roster; /* vars/roster.h */
  * "vars/shared". NULL without memory; the caller frees it. */
 char *store_generators_path(const char *machine);
 
+/* Whether a public file can be read, and is no merge's left-over. */
+int vars_value_check(int store_dirfd, const struct vars_location *location, struct error *err);
+
 /* What leads from the folder of a secret's links to the folder sops, as clan's links do. */
 const char *store_up(const struct vars_location *location);
 #define STORE_UP_MACHINE_KEY "../../.."

@@ -10,10 +10,14 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/conflict.h"
 #include "base/io.h"
 #include "vars/store.h"
 
 #define DIGEST_SIZE 32
+
+/* A hash; there is room for what should not be there, to say what it is. */
+#define HASH_FILE_SIZE_MAX ((size_t)4096)
 
 int vars_validation_hash(const struct config_generator *generator, char hash[VARS_HASH_SIZE],
 			 struct error *err)
@@ -47,17 +51,21 @@ static int stored_hash_read(int store_dirfd, const char *machine,
 		path = NULL;
 		return error_no_memory(err);
 	}
-	r = file_read_text(store_dirfd, path, VARS_HASH_SIZE, &text, &size, err);
+	r = file_read_text(store_dirfd, path, HASH_FILE_SIZE_MAX, &text, &size, err);
 	if (r == -(int)VMCRED_MISSING) {
 		error_clear(err);
 		return 0;
 	}
+	if (r == 0)
+		r = conflict_reject(span_of(text, size), path, err);
 	if (r < 0)
 		return r;
 	while (size > 0 && strchr("\r\n ", text[size - 1]))
 		size--;
-	if (size >= VARS_HASH_SIZE)
-		return error_set(err, VMCRED_FAILED, "%s is no hash", path);
+	if (size >= VARS_HASH_SIZE) {
+		error_set(err, VMCRED_FAILED, "%s is no hash", path);
+		return error_hint(err, "remove it: the files are made anew");
+	}
 	memcpy(hash, text, size);
 	hash[size] = '\0';
 	return 0;

@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What others may have put into a store: merges' left-overs, links that lead out of it, files that are no files, and
+documents of any size. Each verb names the file and the way out, or does not need it; nothing outside is touched."""
+import os
+import shutil
+
+import harness
+from example import DECLARATION, Example
+from harness import equal, expect, test, vmcred
+
+BASE = "vars/per-machine/m/made"
+DECLARED = DECLARATION.replace('two: {mode: "0440"}', "two: {secret: false}").replace("    kind:", "    validation: 1\n    kind:")
+CHOOSE = (
+    "has merge-conflict markers: choose a side (`git checkout --ours` or `--theirs`), or put back what was there before "
+    "the merge"
+)
+OUT = "a link leads out of the folder that it is in: put a file or folder of its own in the link's place"
+
+
+class Store(Example):
+    """A store in which `one` is secret and `two` is public."""
+
+    def __init__(self, folder):
+        (folder / "store").mkdir()
+        (folder / "outside").mkdir()
+        (folder / "outside/victim").write_text("victim")
+        super().__init__(folder / "store", DECLARED)
+        self.outside = folder / "outside"
+        self.base = self.folder / BASE
+
+    def verb(self, verb):
+        words = {
+            "generate": ["generate"],
+            "regenerate": ["generate", "--regenerate"],
+            "list": ["list"],
+            "get one": ["get", "--identity", self.identity, "m", "made/one"],
+            "get two": ["get", "--identity", self.identity, "m", "made/two"],
+            "check": ["check"],
+            "fix": ["fix", "--identity", self.identity],
+            "set one": ["set", "m", "made/one"],
+            "activate": ["activate", "--identity", self.identity, "--root", self.root],
+            "group": ["group", "add", "g", "--machine", "m"],
+            "user": ["user", "add", "ada", "--age-key", self.key(), "--identity", self.identity],
+        }[verb]
+        return vmcred(words[0], "--config", self.config, *words[1:], stdin="new", timeout=60)
+
+    def key(self):
+        return self.identity.read_text().split("public key: ")[1].split()[0]
+
+    def contents(self):
+        """Everything below the test's folder, which no verb that fails may change."""
+        found = {}
+        for path in sorted(self.folder.parent.rglob("*")):
+            kind = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
+            found[str(path.relative_to(self.folder.parent))] = kind
+        return found
+
+
+FIXED = "vmcred: 1 secret could not be encrypted anew\n"
+
+
+def fails(store, errors, codes=None):
+    """`errors` are verbs and what they say; a fix warns of each secret first. Nothing is changed by them."""
+    before = store.contents()
+    for verb, error in errors.items():
+        result = store.verb(verb)
+        line = f"vmcred: warning: {error}\n{FIXED}" if verb == "fix" else f"vmcred: {error}\n"
+        equal((result.code, result.out, result.err), ((codes or {}).get(verb, 1), "", line), verb)
+    equal(store.contents(), before, "what is there")
+
+
+def works(store, *verbs):
+    for verb in verbs:
+        expect(store.verb(verb), 0, None, "")
+
+
+def conflict(path):
+    """As a merge leaves a file whose second line both sides have changed, or the end of its only one."""
+    first, *rest = [f"{line}\n" for line in path.read_text().splitlines()]
+    ours, theirs = "".join(rest) or "ours\n", "".join(rest) or "theirs\n"
+    path.write_text(f"{first}<<<<<<< HEAD\n{ours}||||||| base\n=======\n{theirs}>>>>>>> other\n")
+
+
+@test("a declaration with a merge conflict is named with its line by every verb")
+def _(folder):
+    store = Store(folder)
+    conflict(store.config)
+    verbs = ("generate", "regenerate", "list", "get one", "check", "set one", "activate", "group")
+    fails(store, {verb: f"{store.config}:2: {CHOOSE}" for verb in verbs})
+    expect(store.verb("fix"), 1, "", f"vmcred: {store.config}:2: {CHOOSE}\n")
+
+
+@test("a secret with a merge conflict is named with its line by every verb that opens it, and the others work")
+def _(folder):
+    store = Store(folder)
+    conflict(store.base / "one/secret")
+    fails(store, {verb: f"{BASE}/one/secret:2: {CHOOSE}" for verb in ("get one", "check", "fix", "activate")})
+    works(store, "generate", "list", "get two")
+
+
+@test("a public value with a merge conflict is delivered to nobody")
+def _(folder):
+    store = Store(folder)
+    conflict(store.base / "two/value")
+    fails(store, {verb: f"{BASE}/two/value:2: {CHOOSE}" for verb in ("get two", "check", "activate")})
+    works(store, "generate", "list", "get one", "fix")
+
+
+@test("a public value that has lines like some of a conflict's is what it is")
+def _(folder):
+    store = Store(folder)
+    for text in ("=======\n", "<<<<<<< a\nb\n", ">>>>>>> a\n=======\n<<<<<<< b\n", "x <<<<<<< a\n=======\n>>>>>>> b\n"):
+        (store.base / "two/value").write_text(text)
+        expect(store.verb("get two"), 0, text, "")
+    works(store, "check")
+
+
+@test("a validation's hash with a merge conflict makes nothing anew")
+def _(folder):
+    store = Store(folder)
+    conflict(store.base / ".validation-hash")
+    fails(store, {verb: f"{BASE}/.validation-hash:2: {CHOOSE}" for verb in ("generate", "check")})
+    works(store, "list", "get one", "get two", "fix", "activate", "regenerate", "check")
+
+
+@test("a key with a merge conflict is named with its line where something is encrypted to it")
+def _(folder):
+    store = Store(folder)
+    conflict(store.folder / "sops/machines/m/key.json")
+    error = f"sops/machines/m/key.json:2: {CHOOSE}"
+    fails(store, {"regenerate": f"made/one: {error}", "check": error, "fix": error, "set one": error})
+    works(store, "generate", "list", "get one", "get two", "activate")
+
+
+@test("check tells every file that it cannot read, and what is wrong with the others")
+def _(folder):
+    store = Store(folder)
+    conflict(store.base / "one/secret")
+    conflict(store.base / "two/value")
+    expect(store.verb("check"), 1, "", f"vmcred: warning: {BASE}/two/value:2: {CHOOSE}\n"
+           f"vmcred: {BASE}/one/secret:2: {CHOOSE}\n")  # fmt: skip
+    (store.base / "two/value").unlink()
+    expect(store.verb("check"), 1, "m made/two is missing\n", f"vmcred: {BASE}/one/secret:2: {CHOOSE}\n")
+
+
+@test("the other side's link that git puts beside ours is named, with where it is")
+def _(folder):
+    store = Store(folder)
+    (store.base / "one/machines/m~HEAD").symlink_to("../../../../../../sops/machines/m")
+    error = (f"who may read {BASE}/one/secret: the machines name \"m~HEAD\" has a character in it that is not a letter, "
+             "a digit, '.', '_' or '-'")  # fmt: skip
+    fails(store, {"check": error, "fix": error, "set one": error}, {"check": 2, "set one": 2})
+    works(store, "list", "get one", "activate")
+
+
+@test("a link that became a file, where links cannot be, is the reader that its name says")
+def _(folder):
+    store = Store(folder)
+    link = store.base / "one/machines/m"
+    target = os.readlink(link)
+    link.unlink()
+    link.write_text(target)
+    works(store, "generate", "list", "get one", "check", "fix", "activate")
+
+
+@test("a file where a folder has to be is not replaced")
+def _(folder):
+    store = Store(folder)
+    shutil.rmtree(store.base)
+    store.base.write_text("what somebody else has made")
+    looking = f"looking for {BASE}/one/secret: Not a directory: a file is where a folder has to be: move it away"
+    folder_error = f"opening {BASE}/one: Not a directory: a file is where a folder has to be: move it away"
+    fails(store, {"generate": looking, "regenerate": looking, "list": looking, "fix": folder_error,
+                  "get one": f"opening {BASE}/one/secret: Not a directory",
+                  "set one": f"making the folder {BASE}/one: Not a directory"})  # fmt: skip
+    expect(store.verb("check"), 1, "", f"vmcred: warning: {looking.replace('one/secret', 'two/value')}\nvmcred: {folder_error}\n")
+
+
+@test("a folder where a file has to be is named")
+def _(folder):
+    store = Store(folder)
+    for name in ("one/secret", "two/value"):
+        (store.base / name).unlink()
+        (store.base / name).mkdir()
+    fails(store, {"get one": f"opening {BASE}/one/secret: Is a directory",
+                  "get two": f"opening {BASE}/two/value: Is a directory"})  # fmt: skip
+
+
+def led_out(sentence, change, errors, working=()):
+    @test(sentence)
+    def _(folder):
+        store = Store(folder)
+        change(store)
+        fails(store, errors)
+        works(store, *working)
+        equal((store.outside / "victim").read_text(), "victim")
+
+
+def replaced(path, target):
+    path.unlink()
+    path.symlink_to(target)
+
+
+def moved(path, store):
+    """The folder is outside now, and a link in its place."""
+    shutil.move(path, store.outside / "moved")
+    path.symlink_to(store.outside / "moved")
+
+
+led_out(
+    "a secret that is a link to a file outside is not read",
+    lambda store: replaced(store.base / "one/secret", "/etc/passwd"),
+    {"get one": f"opening {BASE}/one/secret: {OUT}", "activate": f"opening {BASE}/one/secret: {OUT}"},
+    ["list", "get two", "generate", "regenerate", "get one"],
+)
+led_out(
+    "a public value that is a link to a file outside is delivered to nobody",
+    lambda store: replaced(store.base / "two/value", "../../../../../../outside/victim"),
+    {verb: f"opening {BASE}/two/value: {OUT}" for verb in ("get two", "activate", "check")},
+    ["list", "get one", "regenerate", "get two"],
+)
+led_out(
+    "nothing is written through a folder of a secret that leads outside",
+    lambda store: moved(store.base / "one", store),
+    {"get one": f"opening {BASE}/one/secret: {OUT}", "fix": f"opening {BASE}/one: {OUT}",
+     "check": f"opening {BASE}/one: {OUT}", "set one": f"making the folder {BASE}/one: {OUT}"},
+    ["list", "get two"],
+)  # fmt: skip
+led_out(
+    "nothing is made or written where a machine's folder leads outside",
+    lambda store: moved(store.base.parent, store),
+    {"regenerate": f"writing {BASE}: opening the folder vars/per-machine/m: {OUT}",
+     "set one": f"making the folder {BASE}/one: {OUT}", "fix": f"opening {BASE}/one: {OUT}"},
+)  # fmt: skip
+led_out(
+    "nothing is made or written where the whole store leads outside",
+    lambda store: moved(store.folder / "vars", store),
+    {"regenerate": f"writing {BASE}: opening the folder vars/per-machine/m: {OUT}",
+     "set one": f"making the folder {BASE}/one: {OUT}", "fix": f"opening {BASE}/one: {OUT}"},
+)  # fmt: skip
+led_out(
+    "no key is read or written where those who have keys are outside",
+    lambda store: moved(store.folder / "sops", store),
+    {"regenerate": f"made/one: opening sops/machines/m/key.json: {OUT}",
+     "check": f"opening sops/machines/m/key.json: {OUT}",
+     "user": f"making the folder sops/users: {OUT}", "group": f"making the folder sops/groups/g/machines: {OUT}"},
+    ["list", "get one", "get two"],
+)  # fmt: skip
+led_out(
+    "no link is made or removed in a folder of links that leads outside",
+    lambda store: moved(store.base / "one/machines", store),
+    {verb: f"who may read {BASE}/one/secret: listing machines: Not a directory" for verb in ("check", "fix", "set one")},
+    ["list", "get one", "get two", "activate"],
+)
+led_out(
+    "links in a circle are an error",
+    lambda store: (shutil.rmtree(store.base / "one"), (store.base / "one").symlink_to("one")),
+    {"get one": f"opening {BASE}/one/secret: Too many levels of symbolic links",
+     "set one": f"making the folder {BASE}/one: Too many levels of symbolic links"},
+    ["get two"],
+)  # fmt: skip
+
+
+@test("a link that stays in the store is followed: two machines may share a folder")
+def _(folder):
+    store = Store(folder)
+    shutil.move(store.base, store.folder / "elsewhere")
+    store.base.symlink_to("../../../elsewhere")
+    works(store, "list", "get one", "get two", "check", "set one", "activate")
+    equal(store.verb("get one").out, "new")
+
+
+@test("a name in the declaration cannot lead out of the store")
+def _(folder):
+    store = Store(folder)
+    for name in ("..", "a/b", "../m", ".hidden"):
+        store.config.write_text(DECLARED.replace("made:", f'"{name}":').replace("made/", f"{name}/"))
+        result = store.verb("regenerate")
+        equal((result.code, result.out), (2, ""), name)
+        assert result.err.startswith(f"vmcred: {store.config}:"), result.err
+    equal(sorted(path.name for path in folder.iterdir()), ["outside", "store"])
+
+
+@test("a pipe in the place of a file keeps nobody waiting")
+def _(folder):
+    store = Store(folder)
+    for name in (f"{BASE}/one/secret", f"{BASE}/two/value", "sops/machines/m/key.json"):
+        (store.folder / name).unlink()
+        os.mkfifo(store.folder / name)
+    fails(store, {"get one": f"opening {BASE}/one/secret: it is not a regular file",
+                  "get two": f"opening {BASE}/two/value: it is not a regular file",
+                  "activate": f"opening {BASE}/one/secret: it is not a regular file",
+                  "regenerate": "made/one: opening sops/machines/m/key.json: it is not a regular file"})  # fmt: skip
+
+
+@test("files of a hundred megabytes are refused before they are in memory")
+def _(folder):
+    store = Store(folder)
+    for name in (f"{BASE}/one/secret", f"{BASE}/two/value", "sops/machines/m/key.json"):
+        os.truncate(store.folder / name, 100 << 20)
+    errors = {
+        "get one": f"{BASE}/one/secret is larger than 4194304 bytes",
+        "get two": f"{BASE}/two/value is larger than 4194304 bytes",
+        "activate": f"{BASE}/one/secret is larger than 4194304 bytes",
+        "regenerate": "made/one: sops/machines/m/key.json is larger than 65536 bytes",
+    }
+    for verb, error in errors.items():
+        expect(store.verb(verb), 1, "", f"vmcred: {error}\n")
+
+
+@test("documents that are nested without end, empty or cut off are errors")
+def _(folder):
+    store = Store(folder)
+    secret = store.base / "one/secret"
+    whole = secret.read_text()
+    for text, error in (
+        ('{"data":' * 100000, f"{BASE}/one/secret is nested more than 10000 levels deep"),
+        ("", f"{BASE}/one/secret is empty"),
+        (whole[:100], f"{BASE}/one/secret is cut off: its JSON ends too early (line 2, column 99)"),
+    ):
+        secret.write_text(text)
+        fails(store, {verb: error for verb in ("get one", "check", "fix", "activate")})
+
+
+def bad_key(sentence, text, error, code=1):
+    @test(sentence)
+    def _(folder):
+        store = Store(folder)
+        (store.folder / "sops/machines/m/key.json").write_text(text)
+        said = {"regenerate": f"made/one: {error}", "check": error, "set one": error}
+        fails(store, said, {verb: code for verb in said})
+        works(store, "generate", "list", "get one", "activate")
+
+
+KEY = "sops/machines/m/key.json"
+bad_key("an empty key.json is named", "", f"{KEY} is empty")
+bad_key("a key.json without a key is named", "[]", f"{KEY}: holds no key")
+bad_key("a key.json of another form is named", '{"key": 1}',
+        f'{KEY}: an entry does not have the texts "publickey" and "type"')  # fmt: skip
+bad_key("a key.json with half a key is named", '[{"publickey": "age1xyz", "type": "age"}]',
+        f'{KEY}: "age1xyz" is not an age public key: it is 7 characters long and not 62', 2)  # fmt: skip
+bad_key("a key.json that is nested without end is named", "[" * 60000, f"{KEY} is not valid JSON (line 1, column 2049)")
+
+harness.main()
