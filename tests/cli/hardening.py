@@ -82,6 +82,7 @@ def _(folder):
     harness.run("chown", "-R", f"{NOBODY}:{NOBODY}", folder)
     process = subprocess.Popen(command, env=harness.CLEAN_ENVIRONMENT | environment)
     child = wait_for(lambda: children(process.pid), "the script")[0]
+    wait_for(lambda: [path for path in folder.glob(".vmcred.*/out/one") if path.stat().st_size > 0], "its file")
     process.kill()
     process.wait()
     equal(list(folder.glob("vars/**/secret")), [])
