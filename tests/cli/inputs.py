@@ -331,6 +331,31 @@ def _(folder):
     equal([here.get(file, generator="g").out for file in ("it", "pass", "note")], ["Ada", "hunter2", "two\nlines\n"])
 
 
+@test("at a terminal what is erased is gone, letters of any script arrive, and an empty answer is one")
+def _(folder):
+    here = prompted(folder)
+    code, rest = at_terminal(
+        [VMCRED, "generate", "--config", here.config],
+        [
+            (b"g/name, Your name: ", b"Adxx\x7f\x7fa \xc3\xa9\xe2\x82\xac\n"),
+            (b"g/pass (not shown): ", b"oops\x15hunterx\x7f2 \xc3\xa4\n"),
+            (b"Again: g/pass (not shown): ", b"hunter2 \xc3\xa4\n"),
+            (b"g/note (lines, then Ctrl-D): ", b"\x04"),
+        ],
+    )
+    equal(code, 0, rest)
+    equal([here.get(file, generator="g").out for file in ("it", "pass", "note")], ["Ada é€", "hunter2 ä", ""])
+
+
+@test("Ctrl-D without an answer ends the run, and nothing is made")
+def _(folder):
+    here = prompted(folder)
+    code, rest = at_terminal([VMCRED, "generate", "--config", here.config], [(b"g/name, Your name: ", b"\x04")])
+    equal(code, 1)
+    assert b"asking for g/name: no answer was given" in rest, rest
+    assert not list(folder.glob("vars/per-machine/*/*"))
+
+
 @test("Ctrl-C at a hidden prompt ends the run and leaves the terminal's echo on")
 def _(folder):
     here = prompted(folder)
