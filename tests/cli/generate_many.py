@@ -143,9 +143,10 @@ def _(folder):
 def _(folder):
     fleet = Fleet(folder, 30, SECRETS)
     (folder / "vars/per-machine").mkdir(parents=True)
-    (folder / "vars/per-machine/m7").write_text("in the way")
+    (folder / "vars/per-machine/m7").symlink_to("/nowhere/m7")
     result = fleet.generate()
-    expect(result, 1, err="vmcred: writing vars/per-machine/m7/secrets: opening the folder vars/per-machine/m7: Not a directory\n")
+    expect(result, 1, err="vmcred: writing vars/per-machine/m7/secrets: opening the folder vars/per-machine/m7: a link leads "
+           "out of the folder that it is in: put a file or folder of its own in the link's place\n")  # fmt: skip
     equal(told_ones(result.out)[:7], [f"secrets for m{number}" for number in range(7)])
     equal(made_files(folder), (set(told_ones(result.out)), set()))
     (folder / "vars/per-machine/m7").unlink()
