@@ -199,6 +199,33 @@ sandboxed(
 )
 
 
+PROGRAMS = """\
+ssh-keygen -q -t ed25519 -N '' -C '' -f $out/ssh
+wg genkey | tee $out/wg | wg pubkey > $out/wg.pub
+age-keygen > $out/age 2> /dev/null
+gpg --batch --passphrase '' --quick-gen-key me@example ed25519 2> /dev/null
+gpg --batch --armor --export-secret-keys me@example > $out/gpg
+openssl req -x509 -newkey rsa:2048 -nodes -keyout $out/key -out $out/crt -days 3 -subj /CN=x 2> /dev/null
+"""
+
+
+@test("the programs that make keys work in the sandbox, for root and for another user, and leave no agent behind")
+def _(folder):
+    for program in "ssh-keygen", "wg", "age-keygen", "gpg", "gpg-agent", "openssl":
+        need(program)
+    need_root()
+    program = program_for_all(folder)
+    files = "ssh, ssh.pub, wg, wg.pub, age, gpg, key, crt"
+    more = "machines: [m]\nfiles: {%s}" % ", ".join(f"{file}: {{}}" for file in files.split(", "))
+    here = Example(folder, declaration({"g": scripted(PROGRAMS, more)}), generate=False)
+    expect(here.generate(), 0, f"g for m: made {files}\n", "")
+    run("chown", "-R", f"{NOBODY}:{NOBODY}", folder)
+    expect(run(*AS_NOBODY, program, "generate", "--regenerate", "--config", here.config), 0, f"g for m: made {files}\n", "")
+    assert here.get("gpg", generator="g").out.startswith("-----BEGIN PGP PRIVATE KEY BLOCK-----\n")
+    equal(run("wg", "pubkey", stdin=here.get("wg", generator="g").out).out, here.get("wg.pub", generator="g").out)
+    expect(run("pgrep", "-f", "gpg-agent --homedir /tmp/tmp"), 1)
+
+
 @test("a step of a pipe that fails ends the script: no empty secret is made")
 def _(folder):
     here = example(folder, "false | cat > $out/it")
