@@ -48,9 +48,29 @@ int error_set(struct error *err, enum vmcred_code code, const char *format, ...)
 	return -(int)code;
 }
 
+/* What mends those of which the system's words say too little. Others are the caller's to know. */
+static const char *hint_for(int errnum)
+{
+	static const struct {
+		int errnum;
+		const char *hint;
+	} hints[] = {
+		{ENOSPC, "make room there, and run it again"},
+		{EDQUOT, "make room there, and run it again"},
+		{EROFS, "it can be read here, and has to be changed where it is writable"},
+	};
+
+	for (size_t i = 0; i < sizeof(hints) / sizeof(hints[0]); i++) {
+		if (hints[i].errnum == errnum)
+			return hints[i].hint;
+	}
+	return NULL;
+}
+
 int error_set_errno(struct error *err, int errnum, const char *format, ...)
 {
 	va_list arguments;
+	const char *hint;
 	char *reason;
 
 	error_clear(err);
@@ -58,10 +78,11 @@ int error_set_errno(struct error *err, int errnum, const char *format, ...)
 	va_start(arguments, format);
 	err->text = text_format(format, arguments);
 	va_end(arguments);
+	hint = hint_for(errnum);
 	reason = strdup(strerrordesc_np(errnum) ? strerrordesc_np(errnum) : "unknown error");
 	if (reason)
 		err->text = text_join(err->text, reason);
-	return -(int)err->code;
+	return hint ? error_hint(err, "%s", hint) : -(int)err->code;
 }
 
 int error_wrap(struct error *err, const char *format, ...)

@@ -228,9 +228,10 @@ static int member_make(int store_dirfd, enum store_kind kind, const char *name, 
 		r = dir_sync(dirfd, name, err);
 	if (r == 0)
 		r = placing_finish(store_dirfd, temporary, parent_dirfd, name, err);
-	if (r < 0)
-		placing_abandon(store_dirfd, temporary);
-	return r;
+	if (r == 0)
+		return 0;
+	placing_abandon(store_dirfd, temporary);
+	return error_wrap(err, "making %s/%s", parent, name);
 }
 
 static int sorted_keys_write(int store_dirfd, enum store_kind kind, const char *name,
@@ -253,7 +254,7 @@ static int sorted_keys_write(int store_dirfd, enum store_kind kind, const char *
 		return error_hint(err, "--force replaces it; what is encrypted to the old key must "
 				       "then be encrypted anew");
 	}
-	return placing_file(store_dirfd, dirfd, "key.json", span_of_text(text), err);
+	return placing_file(store_dirfd, dirfd, "key.json", folder, span_of_text(text), err);
 }
 
 int store_keys_write(int store_dirfd, enum store_kind kind, const char *name,

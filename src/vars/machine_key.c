@@ -48,7 +48,7 @@ static int key_seal(int store_dirfd, const char *machine, const struct access *a
 		return dirfd;
 	r = access_links_add(dirfd, STORE_UP_MACHINE_KEY, access, err);
 	if (r == 0)
-		r = placing_file(store_dirfd, dirfd, "secret", secret_span(&document), err);
+		r = placing_file(store_dirfd, dirfd, "secret", folder, secret_span(&document), err);
 	return r < 0 ? r : access_links_remove(dirfd, access, err);
 }
 

@@ -17,17 +17,17 @@ int placing_clean(int store_dirfd, struct error *err)
 	return dir_remove_temporaries(store_dirfd, PREFIX, false, err);
 }
 
-int placing_file(int store_dirfd, int dirfd, const char *name, struct span content,
-		 struct error *err)
+int placing_file(int store_dirfd, int dirfd, const char *name, const char *path,
+		 struct span content, struct error *err)
 {
 	_cleanup_free_ char *temporary = NULL;
-	int r = file_write_temporary(store_dirfd, PREFIX, content, 0644, name, &temporary, err);
+	int r = file_write_temporary(store_dirfd, PREFIX, content, 0644, path, &temporary, err);
 
 	if (r < 0)
 		return r;
 	if (renameat(store_dirfd, temporary, dirfd, name) == 0)
-		return dir_sync(dirfd, name, err);
-	error_set_errno(err, errno, "putting the new %s in place", name);
+		return dir_sync(dirfd, path, err);
+	error_set_errno(err, errno, "putting the new %s in place", path);
 	(void)unlinkat(store_dirfd, temporary, 0);
 	return -(int)err->code;
 }

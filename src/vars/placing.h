@@ -14,9 +14,9 @@
 /* Removes what a run that was killed left. */
 int placing_clean(int store_dirfd, struct error *err);
 
-/* Puts a file in the place of `name` in `dirfd`. */
-int placing_file(int store_dirfd, int dirfd, const char *name, struct span content,
-		 struct error *err);
+/* Puts a file in the place of `name` in `dirfd`, which errors call `path`. */
+int placing_file(int store_dirfd, int dirfd, const char *name, const char *path,
+		 struct span content, struct error *err);
 
 /* Makes a folder that nobody sees yet, for `what`. Returns its descriptor; the name goes to
  * `*temporary`, which the caller frees after placing_finish() or placing_abandon(). */

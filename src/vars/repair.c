@@ -160,8 +160,8 @@ static int document_rewrite(const struct fixing *fixing, const struct secret_sta
 		r = sops_document_write(state->document, sops_store_named("binary"), NULL, &text,
 					err);
 	return r < 0 ? r
-		     : placing_file(fixing->store_dirfd, state->dirfd, "secret", secret_span(&text),
-				    err);
+		     : placing_file(fixing->store_dirfd, state->dirfd, "secret", state->path,
+				    secret_span(&text), err);
 }
 
 static int secret_mend(const struct fixing *fixing, const struct vars_location *location,
@@ -339,7 +339,7 @@ int vars_set(const struct config *config, int store_dirfd, const struct vars_loc
 	if (r < 0)
 		return r;
 	if (!location->file->secret)
-		return placing_file(store_dirfd, state.dirfd, "value", plaintext, err);
+		return placing_file(store_dirfd, state.dirfd, "value", state.path, plaintext, err);
 	r = roster_create(store_dirfd, NULL, &roster, err);
 	if (r == 0)
 		r = secret_state_readers_find(config, roster, location, writer, &state, err);
@@ -352,6 +352,7 @@ int vars_set(const struct config *config, int store_dirfd, const struct vars_loc
 	if (r == 0)
 		r = access_links_add(state.dirfd, store_up(location), &state.wanted, err);
 	if (r == 0)
-		r = placing_file(store_dirfd, state.dirfd, "secret", secret_span(&document), err);
+		r = placing_file(store_dirfd, state.dirfd, "secret", state.path,
+				 secret_span(&document), err);
 	return r < 0 ? r : access_links_remove(state.dirfd, &state.wanted, err);
 }

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A disk that is full, and a store that cannot be written, for real: a small memory file system, a read-only mount, and
+a user whose folder it is not. In mounts of the test's own."""
+import ctypes
+import os
+import shutil
+
+import harness
+from example import AS_NOBODY, Example, program_for_all
+from harness import equal, expect, need_root, run, test, vmcred
+
+CLONE_NEWNS = 0x20000
+PAGE = 4096
+
+
+def own_mounts():
+    """From here on what is mounted is for this process and its children alone, and gone with them."""
+    need_root()
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    expect(run("mount", "--make-rprivate", "/"))
+
+
+class Mounted:
+    """A folder with a file system on it, while it is needed."""
+
+    def __init__(self, place, *options):
+        place.mkdir(exist_ok=True)
+        self.place, self.options = place, options
+
+    def __enter__(self):
+        expect(run("mount", *self.options, self.place))
+        return self.place
+
+    def __exit__(self, *_):
+        expect(run("umount", "--lazy", self.place))
+
+
+def fill(folder, room):
+    """Leaves so many pages free."""
+    with open(folder / "ballast", "wb") as ballast:
+        free = os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize // PAGE
+        ballast.write(bytes((free - room) * PAGE))
+
+
+def replace_key(example):
+    """Another key is the machine's: each secret has to be encrypted anew."""
+    expect(vmcred("keygen", "--config", example.config, "--machine", "m", "--force", "--output", example.folder / "new"))
+
+
+COMMANDS = {
+    "generate --regenerate": (["generate", "--regenerate"], lambda example: None),
+    "set": (["set", "m", "made/one"], lambda example: None),
+    "fix": (["fix", "--identity", "identity"], replace_key),
+}
+
+
+def values(example):
+    """As one of the machine's identities opens them."""
+    found = []
+    for file in ("one", "two"):
+        for name in ("identity", "new"):
+            result = vmcred("get", "--config", example.config, "--identity", example.folder / name, "m", f"made/{file}")
+            if result.code == 0:
+                found.append(result.out)
+                break
+    equal(len(found), 2, "secrets that open")
+    return found
+
+
+def full_disk(verb):
+    @test(f"{verb} on a disk that gets full, after any number of pages, leaves what was there, and says so")
+    def _(folder):
+        own_mounts()
+        words, prepare = COMMANDS[verb]
+        (folder / "store").mkdir()
+        source = Example(folder / "store")
+        prepare(source)
+        old = values(source)
+        failed = 0
+        for room in range(0, 12):
+            with Mounted(folder / "disk", "-t", "tmpfs", "-o", "size=256k", "tmpfs") as disk:
+                shutil.copytree(source.folder, disk, symlinks=True, dirs_exist_ok=True)
+                fill(disk, room)
+                example = Example.at(disk)
+                command = [words[0], "--config", example.config, *words[1:]]
+                result = vmcred(*command, cwd=disk, stdin="new value")
+                if result.code != 0:
+                    failed += 1
+                    equal(result.code, 1, f"exit code with room for {room} pages")
+                    assert ": No space left on device: make room there, and run it again\n" in result.err, result.err
+                    equal(values(example), old, f"what is there after {room} pages")
+                    left = sorted(path.name for path in disk.iterdir() if path.name.startswith("."))
+                    equal(left, [], f"what is left after {room} pages")
+                (disk / "ballast").unlink()
+                expect(vmcred(*command, cwd=disk, stdin="new value"))
+                expect(vmcred("check", "--config", example.config), 0, "all 2 files are as declared\n", "")
+                assert len(values(example)) == 2
+        assert 1 <= failed < 12, f"{failed} of 12 sizes were too small"
+
+
+for name in COMMANDS:
+    full_disk(name)
+
+READING = {
+    "list": (["list"], "m made/one\nm made/two\n"),
+    "get": (["get", "--identity", "identity", "m", "made/one"], None),
+    "check": (["check"], "all 2 files are as declared\n"),
+    "generate": (["generate"], "nothing to make: all declared secrets are there\n"),
+    "fix": (["fix"], "nothing to do: all secrets are encrypted to those who may read them\n"),
+}
+KEY = "age1lggyhqrw2nlhcxprm67z43rta597azn8gknawjehu9d9dl0jq3yqqvfafg"
+WRITING = {
+    "generate": (["generate", "--regenerate"], "making the new files: making a temporary folder for vmcred-new"),
+    "set": (["set", "m", "made/one"], "making a temporary file for vars/per-machine/m/made/one/secret"),
+    "user": (["user", "add", "ada", "--age-key", KEY], "making the folder sops/users"),
+    "group": (["group", "add", "g", "--machine", "m"], "making the folder sops/groups/g/machines"),
+    "keygen": (["keygen", "--machine", "m", "--force", "--output", "/dev/null/x"], None),
+}
+
+
+def everything(folder):
+    return {str(path): path.read_bytes() if path.is_file() and not path.is_symlink() else None for path in folder.rglob("*")}
+
+
+@test("of a store that is mounted read-only everything can be read and activated, and each change is refused")
+def _(folder):
+    own_mounts()
+    (folder / "store").mkdir()
+    example = Example(folder / "store")
+    (folder / "host").mkdir()
+    before = everything(example.folder)
+    with Mounted(example.folder, "--bind", example.folder):
+        expect(run("mount", "-o", "remount,bind,ro", example.folder))
+        for words, out in READING.values():
+            expect(vmcred(words[0], "--config", example.config, *words[1:], cwd=example.folder), 0, out, "")
+        words = ["--config", example.config, "--identity", example.identity, "--root", folder / "host"]
+        expect(vmcred("activate", *words), 0, "2 secrets in generation 1\nto restart: microvm@m.service\n", "")
+        hint = "Read-only file system: it can be read here, and has to be changed where it is writable"
+        for words, error in WRITING.values():
+            result = vmcred(words[0], "--config", example.config, *words[1:], stdin="x")
+            expect(result, 1, "", None if error is None else f"vmcred: {error}: {hint}\n")
+    equal(everything(example.folder), before)
+
+
+@test("a user whose store it is not can read what is public, and each change is refused")
+def _(folder):
+    own_mounts()
+    program = program_for_all(folder)
+    (folder / "store").mkdir(mode=0o755)
+    example = Example(folder / "store")
+    before = everything(example.folder)
+    for verb in ("list", "check", "generate", "fix"):
+        words, out = READING[verb]
+        expect(run(*AS_NOBODY, program, words[0], "--config", example.config, *words[1:]), 0, out, "")
+    expect(run(*AS_NOBODY, program, "get", "--config", example.config, "--identity", example.identity, "m", "made/one"), 1, "",
+           f"vmcred: reading the identity file: {example.identity}: Permission denied: run as the user that owns it\n")  # fmt: skip
+    for words, error in WRITING.values():
+        result = run(*AS_NOBODY, program, words[0], "--config", example.config, *words[1:], stdin="x")
+        expect(result, 1, "", None if error is None else f"vmcred: {error}: Permission denied\n")
+    equal(everything(example.folder), before)
+
+
+harness.main()
