@@ -128,6 +128,16 @@ def _(folder):
     equal(manifest.generations(), ["3", "4", "5"])
 
 
+@test("what a reader still holds of an old generation is wiped when that is removed")
+def _(folder):
+    manifest = ours(folder).add("top", "one.yaml", "top").add_template("t", "text")
+    expect(manifest.install(), 0, "", "")
+    with open(manifest.run_folder / "secrets/top", "rb") as held, open(manifest.run_folder / "secrets/rendered/t", "rb") as other:
+        manifest.secrets[0]["key"] = "nested/deep/key"
+        expect(manifest.install(), 0, "", "")
+        equal((held.read(), other.read()), (bytes(len("first value")), bytes(len("text"))))
+
+
 @test("a document is opened once, however many secrets it has")
 def _(folder):
     manifest = ours(folder)
