@@ -167,11 +167,10 @@ static const char *mounts_enter(const struct isolation *isolation)
 	return step;
 }
 
-const char *isolation_enter(const struct isolation *isolation, int *refused)
+const char *isolation_enter(const struct isolation *isolation)
 {
 	const char *step = namespaces_enter(isolation);
 
-	*refused = step != NULL;
 	return step ? step : mounts_enter(isolation);
 }
 

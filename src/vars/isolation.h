@@ -22,11 +22,9 @@ struct isolation {
 	char uid_map[64], gid_map[64];
 };
 
-/*
- * In the process whose children will be in the sandbox: NULL, or what was not possible, with
- * errno. `*refused`: the host allows no namespaces.
+/* In the process whose children will be in the sandbox: NULL, or what was not possible, with errno.
  */
-const char *isolation_enter(const struct isolation *isolation, int *refused);
+const char *isolation_enter(const struct isolation *isolation);
 
 /* In the first of them. */
 const char *isolation_finish(void);

@@ -71,12 +71,12 @@ static _Noreturn void shell_run(const struct shell *shell)
 
 static _Noreturn void isolated_run(const struct starting *starting)
 {
-	int refused = 0, status = 0;
-	const char *step = isolation_enter(&starting->isolation, &refused);
+	const char *step = isolation_enter(&starting->isolation);
+	int status = 0;
 	pid_t first;
 
 	if (step)
-		give_up(step, refused);
+		give_up(step, 1);
 	first = fork();
 	if (first < 0)
 		give_up("starting a process", 0);

@@ -20,7 +20,7 @@ struct report_message {
 	char step[48]; /* what failed; "": `status` is the shell's */
 	int errnum;
 	int status;
-	int refused; /* there are no namespaces */
+	int refused; /* the sandbox could not be made */
 };
 
 struct starting {

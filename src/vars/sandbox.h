@@ -29,8 +29,8 @@ struct sandbox {
 
 /*
  * Runs the script to its end; what it printed is added to `output`, its last 64 KiB. VMCRED_FAILED:
- * it failed, it took too long, or the sandbox could not be made. `*refused`: because the host
- * allows no namespaces. Nothing of it runs any more afterwards.
+ * it failed, it took too long, or the sandbox could not be made. `*refused`: because of that; the
+ * host allows no namespaces, or its kernel is too old. Nothing of it runs any more afterwards.
  */
 int sandbox_run(const struct sandbox *sandbox, struct secret *output, bool *refused,
 		struct error *err);
