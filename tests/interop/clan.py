@@ -5,6 +5,7 @@ import json
 import harness
 from clan_repository import MACHINES, Repository
 from harness import equal, expect, test
+from ssh_pgp import SshPgpKey
 
 # clan without default groups, and with one.
 GROUPINGS = ([], ["admins"])
@@ -84,6 +85,35 @@ def _(folder):
     repository.healthy_for_clan()
     repository.healthy_for_vmcred(files=20)
     equal(repository.clan("secrets", "get", "extra"), "besides")
+
+
+def pgp_readers(repository):
+    """How many of the documents are for a PGP key."""
+    documents = [json.loads(path.read_text()) for path in repository.root.glob("**/secret") if path.is_file()]
+    return sum(bool(document["sops"].get("pgp")) for document in documents)
+
+
+@test("a user with a PGP key, registered by either, is among the readers for both")
+def _(folder):
+    trees = []
+    for number, by_clan in enumerate((True, False)):
+        repository = Repository(folder / str(number), ["admins"]).fill_by_clan()
+        key = SshPgpKey(folder / f"pat-{number}")
+        key.import_into(repository.folder / "gnupg")
+        if by_clan:
+            repository.clan("secrets", "users", "add", "pat", "--pgp-key", key.fingerprint)
+            repository.clan("secrets", "groups", "add-user", "admins", "pat")
+        else:
+            expect(repository.vmcred("user", "add", "pat", "--pgp-key", key.fingerprint), 0, "", "")
+            expect(repository.vmcred("group", "add", "admins", "--user", "pat"), 0, None, "")
+        repository.healthy_for_vmcred()
+        repository.healthy_for_clan()
+        equal(pgp_readers(repository), 15, "documents for the PGP key")
+        trees.append((repository.root / "sops/users/pat/key.json").read_text().replace(key.fingerprint, "KEY"))
+        expect(repository.vmcred("user", "remove", "pat"), 0, None, "")
+        equal(pgp_readers(repository), 0, "documents for the PGP key")
+        repository.healthy_for_clan()
+    equal(trees[0], trees[1], "key.json")
 
 
 @test("a changed validation makes the same files anew for both")

@@ -190,10 +190,12 @@ class Repository:
             # As in a build of clan that brings these programs along: they come from $PATH.
             "CLAN_PROVIDED_PACKAGES": "age:bash:git:gnupg:sops",
             "STAND_IN_FLAKE": str(self.folder / "flake.json"),
+            "GNUPGHOME": str(self.folder / "gnupg"),
         } | GIT_ENVIRONMENT
 
     def vmcred(self, *words, who="ada", **options):
-        return vmcred(*words, cwd=self.root, env={"SOPS_AGE_KEY_FILE": str(self.keys / who)}, **options)
+        environment = {"SOPS_AGE_KEY_FILE": str(self.keys / who), "GNUPGHOME": str(self.folder / "gnupg")}
+        return vmcred(*words, cwd=self.root, env=environment, **options)
 
     def git(self, *words):
         return expect(run("git", "-C", self.root, *words, env=GIT_ENVIRONMENT)).out
