@@ -62,7 +62,9 @@ static const char *namespaces_enter(const struct isolation *isolation)
 
 static bool mount_put(int tree, const char *path)
 {
-	return move_mount(tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) == 0;
+	/* On some systems /tmp is a link. */
+	return move_mount(tree, "", AT_FDCWD, path,
+			  MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS) == 0;
 }
 
 /* An empty memory file system in place of what is there. A place that is not there hides nothing.
