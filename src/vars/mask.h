@@ -18,7 +18,8 @@ struct mask {
 /* Returns 0, or -1 without memory. */
 int mask_start(struct mask *mask, struct secret *output);
 
-/* A value as a whole, and each line of one that has several: a script prints them one by one. */
+/* A value as a whole, in base64 or in hexadecimal too, and each line of one that has several: a
+ * script prints them one by one. */
 void mask_value(struct mask *mask, struct span value);
 
 /* Overwrites what was found. */

@@ -321,6 +321,33 @@ shown("a value that is part of another one does not save the rest of it", "cat $
       "*******\n" + "*" * 16 + "\n" + "*" * 11)  # fmt: skip
 shown("a value in a file that is not declared is masked too", "echo third-secret > $out/other; echo fourth-secret > $TMPDIR/x\n"
       "cat $out/other $TMPDIR/x; exit 1", "*" * 12 + "\n" + "*" * 13)  # fmt: skip
+ENCODED = (
+    "for value in $in/part/it $in/whole/it; do\n"
+    "  base64 $value; base64 -w 0 < $value; echo; openssl base64 < $value; basenc --base64url $value\n"
+    "  printf %s \"$(cat $value)\" | base64; od -An -v -tx1 $value | tr -d ' \\n'; echo; basenc --base16 $value\n"
+    "done > $TMPDIR/all\ntr -d '\\n' < $TMPDIR/all | wc -c; cat $TMPDIR/all; exit 1"
+)
+
+
+@test("a value that is printed in base64 or in hexadecimal is masked too")
+def _(folder):
+    here = Example(
+        folder,
+        declaration({
+            "g": scripted(ENCODED, "machines: [m]\nfiles: {it: {}}\ndependencies: [part, whole]"),
+            "part": scripted("echo hunter2 > $out/it"),
+            "whole": scripted("od -An -v -N100 -tx1 /dev/urandom | tr -d ' \\n' > $out/it"),
+        }),
+        generate=False,
+    )  # fmt: skip
+    result = here.generate()
+    equal(result.code, 1)
+    first, size, *lines = result.err.replace("=", "*").splitlines()
+    equal(first, "vmcred: the script of the generator g: it ended with exit code 1: it printed:")
+    equal("".join(lines).replace("*", ""), "", "what is not masked")
+    equal(len("".join(lines)), int(size), "what was printed")
+
+
 shown("the start of a value at the end of what was printed is masked", "printf 'x hunter2-and'; exit 1", "x " + "*" * 11)
 @test("of a long output the end is shown, from the start of a line")
 def _(folder):
