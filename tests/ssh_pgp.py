@@ -49,6 +49,7 @@ class SshPgpKey:
         return packet(6, self.public) + packet(13, NAME) + packet(2, proof)
 
     def import_into(self, home):
-        """gpg encrypts to it from then on. Only the public key is there, so no agent starts."""
+        """gpg encrypts to it from then on. No agent is needed for a public key."""
         home.mkdir(mode=0o700, exist_ok=True)
-        expect(run(need("gpg"), "--batch", "--quiet", "--import", env={"GNUPGHOME": str(home)}, stdin=self.certificate()))
+        words = ("--batch", "--quiet", "--no-autostart", "--import")
+        expect(run(need("gpg"), *words, env={"GNUPGHOME": str(home)}, stdin=self.certificate()))
