@@ -140,15 +140,19 @@ def generate(store, folder):
     return ours
 
 
-def memory_compare(folder, whole):
-    """At its highest, for a tenth of the machines and for all."""
-    small = Store(folder, max(MACHINES // 10, 1))
-    tenth = small.run("generate")
-    print(f"  memory: {tenth.memory:.1f} MiB for {small.machines} machines, {whole.memory:.1f} MiB for {MACHINES}", flush=True)
-
-
 def nothing_to_do(store):
-    show("vmcred generate, nothing to make", median([store.run("generate") for _ in range(ROUNDS)]), store.machines * FILES)
+    cost = median([store.run("generate") for _ in range(ROUNDS)])
+    show("vmcred generate, nothing to make", cost, store.machines * FILES)
+    return cost
+
+
+def memory_compare(store, whole, idle, small):
+    """At its highest, for all machines and for a tenth; and what of it is not the declaration, which a run with nothing to
+    make reads as well."""
+    print(f"  memory, and what of it is not the declaration's\n    {store.machines:7} machines {whole.memory:6.1f} MiB "
+          f"{whole.memory - idle.memory:6.1f} MiB")  # fmt: skip
+    tenth, tenth_idle = small.run("generate"), small.run("generate")
+    print(f"    {small.machines:7} machines {tenth.memory:6.1f} MiB {tenth.memory - tenth_idle.memory:6.1f} MiB", flush=True)
 
 
 def main():
@@ -158,8 +162,8 @@ def main():
             (folder / part).mkdir()
         store = Store(folder / "store", MACHINES)
         whole = generate(store, folder)
-        memory_compare(folder / "small", whole)
-        nothing_to_do(store)
+        idle = nothing_to_do(store)
+        memory_compare(store, whole, idle, Store(folder / "small", max(MACHINES // 10, 1)))
 
 
 main()

@@ -8,8 +8,8 @@ import subprocess
 import time
 
 import harness
-from example import Example, Fleet
-from harness import VMCRED, Skip, equal, expect, run, test, vmcred
+from example import AS_NOBODY, NOBODY, Example, Fleet, program_for_all
+from harness import VMCRED, Skip, equal, expect, need_root, run, test, vmcred
 
 SECRETS = "  secrets: {machines: ALL, files: {a: {}, b: {}, c: {}}, kind: {a: {hex: 16}, b: uuid, c: {base64: 24}}}\n"
 
@@ -165,6 +165,19 @@ def _(folder):
     outputs = sorted(process.communicate()[0].decode() for process in runs)
     equal([process.returncode for process in runs], [0, 0])
     equal(outputs, ["nothing to make: all declared secrets are there\n", lines(fleet, ("secrets", "a, b, c"))])
+
+
+@test("where no thread may be started the same is made, one after the other")
+def _(folder):
+    need_root()
+    fleet = Fleet(folder, 20, SECRETS)
+    run("chown", "-R", f"{NOBODY}:{NOBODY}", folder)
+    # Of processes and threads of the user there may be one: this.
+    alone = ("prlimit", "--nproc=1:1", program_for_all(folder), "generate", "--config", fleet.config)
+    # What looks for leaks is a thread, too.
+    environment = {"ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:detect_leaks=0"}
+    expect(run(*AS_NOBODY, *alone, env=environment), 0, lines(fleet, ("secrets", "a, b, c")), "")
+    equal(len(made_files(folder)[0]), 20)
 
 
 @test("a machine that is named twice is made once")
