@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Identities that cannot be used, and those that open only some of what is asked for: the file, the secret and the way
+out are named, and nothing else is changed."""
+import harness
+from example import Example
+from harness import equal, expect, need, run, test, vmcred
+
+DECLARATION = """\
+machines: {m: {}, n: {}}
+generators:
+  made:
+    machines: [m, n]
+    files: {it: {}}
+    kind: {it: {hex: 8}}
+  later:
+    machines: [m, n]
+    dependencies: [made]
+    files: {it: {}}
+    script: cat $in/made/it > $out/it
+"""
+
+
+def public_key(identity):
+    return run(need("age-keygen"), "-y", identity).out.strip()
+
+
+class Two(Example):
+    """A store of two machines; each has an identity of its own."""
+
+    def __init__(self, folder):
+        super().__init__(folder, DECLARATION, generate=False)
+        self.other = folder / "other"
+        expect(vmcred("keygen", "--config", self.config, "--machine", "n", "--output", self.other))
+        expect(self.generate())
+
+    def verb(self, command, *words):
+        return vmcred(command, "--config", self.config, *words)
+
+    def store(self):
+        return {str(path): path.read_bytes() for path in self.folder.glob("vars/**/secret")}
+
+    def unopened(self, machine, generator):
+        """What is said of a secret for a machine, if the other machine's identity is tried."""
+        for_whom, tried = (public_key(path) for path in (self.identity, self.other))
+        return (
+            f"vars/per-machine/{machine}/{generator}/it/secret: no identity opens it: it is encrypted for {for_whom}; "
+            f"tried: {tried}: use an identity of a recipient, or make the identity's public key a recipient and encrypt "
+            "it again"
+        )
+
+
+@test("an identity that does not open a secret: get, activate and generate name it, and change nothing")
+def _(folder):
+    here = Two(folder)
+    before = here.store()
+    expect(here.verb("get", "--identity", here.other, "m", "made/it"), 3, "", f"vmcred: {here.unopened('m', 'made')}\n")
+    # Both could not be opened: the first that is declared is told.
+    expect(here.verb("activate", "--machine", "m", "--identity", here.other, "--root", folder / "root"), 3, "",
+           f"vmcred: {here.unopened('m', 'made')}\n")  # fmt: skip
+    assert not (folder / "root/run").exists()
+    expect(here.verb("generate", "m", "--generator", "later", "--regenerate", "--identity", here.other), 3, "",
+           f"vmcred: what the generator later depends on: {here.unopened('m', 'made')}\n")  # fmt: skip
+    equal(here.store(), before)
+
+
+@test("an identity that opens some secrets: fix does those, names each of the others, and another identity does them")
+def _(folder):
+    here = Two(folder)
+    expect(vmcred("keygen", "--output", folder / "ada"))
+    result = here.verb("user", "add", "ada", "--age-key", public_key(folder / "ada"), "--identity", here.other)
+    warnings = "".join(f"vmcred: warning: {here.unopened('m', generator)}\n" for generator in ("made", "later"))
+    failed = "vmcred: 2 secrets could not be encrypted anew\n"
+    expect(result, 1, "n made/it: 1 recipient to add, 0 to remove\nn later/it: 1 recipient to add, 0 to remove\n",
+           warnings + failed)  # fmt: skip
+    some = here.store()
+    expect(here.verb("fix", "--identity", here.other), 1, "", warnings + failed)
+    equal(here.store(), some)
+    result = here.verb("check")
+    equal((result.code, result.out.count("1 recipient to add, 0 to remove")), (3, 2), result)
+    expect(here.verb("fix", "--identity", here.identity), 0,
+           "m made/it: 1 recipient to add, 0 to remove\nm later/it: 1 recipient to add, 0 to remove\n", "")  # fmt: skip
+    for machine in ("m", "n"):
+        expect(here.verb("get", "--identity", folder / "ada", machine, "later/it"), 0, None, "")
+
+
+@test("of several identities in one file each secret takes the one that opens it")
+def _(folder):
+    here = Two(folder)
+    both = folder / "both"
+    both.write_text(here.other.read_text() + here.identity.read_text())
+    both.chmod(0o600)
+    for machine in ("m", "n"):
+        expect(here.verb("get", "--identity", both, machine, "made/it"), 0, None, "")
+
+
+def remake(path, text):
+    path.write_text(text)
+
+
+def to_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+UNUSABLE = {
+    "that its group can read": (lambda path: path.chmod(0o640), 1, "its mode 0640 gives others access to the secret key in it: chmod 600 {}"),
+    "that others can read": (lambda path: path.chmod(0o604), 1, "its mode 0604 gives others access to the secret key in it: chmod 600 {}"),
+    "that others can write": (lambda path: path.chmod(0o602), 1, "its mode 0602 gives others access to the secret key in it: chmod 600 {}"),
+    "that is a folder": (to_folder, 1, "it is not a regular file"),
+    "that is empty": (lambda path: remake(path, ""), 1, "there is no secret key in it: make one with `vmcred keygen --output FILE`"),
+    "of comments": (lambda path: remake(path, "# key\n"), 1, "there is no secret key in it: make one with `vmcred keygen --output FILE`"),
+    "of something else": (lambda path: remake(path, "# key\nhello\n"), 1, "line 2: it is not an age secret key (AGE-SECRET-KEY-1…)"),
+    "that is cut off": (lambda path: remake(path, "AGE-SECRET-KEY-1QQ\n"), 1, "line 1: the secret key is not valid: it is 18 characters long and not 74"),
+    "that is not there": (lambda path: path.unlink(), 3, "No such file or directory: name the machine's identity file with --identity FILE"),
+}  # fmt: skip
+
+
+def unusable(how):
+    @test(f"an identity file {how} is named by every verb that opens something, and nothing is changed")
+    def _(folder):
+        spoil, code, reason = UNUSABLE[how]
+        here = Two(folder)
+        expect(vmcred("keygen", "--output", folder / "ada"))
+        key = public_key(folder / "ada")
+        before = here.store()
+        spoil(here.identity)
+        error = f"reading the identity file: {here.identity}: {reason.format(here.identity)}\n"
+        identity = ("--identity", here.identity)
+        expect(here.verb("get", *identity, "m", "made/it"), code, "", f"vmcred: {error}")
+        expect(here.verb("activate", "--machine", "m", *identity, "--root", folder / "root"), code, "", f"vmcred: {error}")
+        expect(here.verb("generate", "m", "--generator", "later", "--regenerate", *identity), code, "",
+               f"vmcred: what the generator later depends on: {error}")  # fmt: skip
+        expect(here.verb("user", "add", "ada", "--age-key", key, *identity), code, "", f"vmcred: {error}")
+        equal(here.store(), before)
+        assert not (folder / "root/run").exists()
+
+
+for case in UNUSABLE:
+    unusable(case)
+
+harness.main()
