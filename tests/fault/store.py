@@ -2,8 +2,8 @@
 """No partial state: whatever system call fails or is the last one before a kill -9, the old state or the new one is
 there, whole, and a second run repairs."""
 import harness
-from example import Example
-from faults import every_fault
+from example import Example, Fleet
+from faults import every_fault, strace
 from harness import equal, expect, test
 
 
@@ -41,6 +41,27 @@ def _(folder):
         follow=True,
     )
     assert struck > 60, struck
+
+
+@test("many generators are there whole or not at all when the disk fails as they are synced together, and a second run repairs")
+def _(folder):
+    for number, fault in enumerate(["error=EIO:when=1", "signal=KILL:when=1", "error=EIO:when=2", "signal=KILL:when=2"]):
+        store = folder / str(number)
+        store.mkdir()
+        fleet = Fleet(store, 200, "  g: {machines: ALL, files: {it: {}, more: {}}, kind: {it: uuid, more: uuid}}\n")
+        result = strace(["-f", "-o", "/dev/null", "-e", "trace=syncfs", "-e", f"inject=syncfs:{fault}"],
+                        [harness.VMCRED, "generate", "--config", fleet.config])  # fmt: skip
+        assert result.code != 0, fault
+        if "EIO" in fault:
+            expect(result, 1, err="vmcred: syncing the store to the disk: Input/output error\n")
+        made = [path.name for path in store.glob("vars/per-machine/*/g")]
+        for name in ("it", "more"):
+            equal(len(list(store.glob(f"vars/per-machine/*/g/{name}/secret"))), len(made), f"files after {fault}")
+        # What was told is there; what is there may not have been told yet.
+        assert len(result.out.splitlines()) <= len(made) < 200, fault
+        expect(fleet.generate())
+        equal(len(list(store.glob("vars/per-machine/*/g/more/secret"))), 200)
+        equal([path.name for path in store.iterdir() if path.name.startswith(".")], [], f"what is left after {fault}")
 
 
 @test("activate leaves the old generation or the new one, whole, after every fault, and a second run repairs")
