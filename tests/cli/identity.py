@@ -99,6 +99,23 @@ def _(folder):
     equal((code, out, err), (3, b"", failure(machine, path, public_key, "the passphrase is wrong")), "result")
 
 
+@test("a passphrase is asked for once, whatever the number of secrets that are encrypted anew")
+def _(folder):
+    path, public_key = ssh_keygen(folder, "-t", "ed25519", passphrase="correct horse")
+    names = [f"m{number}" for number in range(100)]
+    declaration = "machines: {" + ", ".join(f"{name}: {{}}" for name in ["m", *names]) + "}\n"
+    declaration += "generators: {own: {files: {it: {deploy: false}}, kind: {it: {hex: 8}}, machines: [" + ", ".join(names) + "]}}\n"
+    example = Example(folder, declaration, generate=False)
+    bob = expect(vmcred("keygen", "--output", folder / "bob")).out.strip()
+    expect(vmcred("user", "add", "ada", "--age-key", public_key, "--config", example.config), 0, "", "")
+    expect(example.generate())
+    code, out, err, shown = get_at_terminal(
+        ["user", "add", "bob", "--age-key", bob, "--identity", path, "--config", example.config], "correct horse")  # fmt: skip
+    equal((code, err), (0, ""), "result")
+    equal(out.decode(), "".join(f"{name} own/it: 1 recipient to add, 0 to remove\n" for name in names), "what was done")
+    equal(shown, f"Passphrase of {path}: \r\n", "what the terminal shows")
+
+
 @test("where there is no terminal, an encrypted SSH key is an error that says so")
 def _(folder):
     path, public_key = ssh_keygen(folder, "-t", "ed25519", passphrase="correct horse")

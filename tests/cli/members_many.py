@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many secrets at once: what changes hands is worked on on all processors, and it looks as if it were one after the other."""
+import json
+import os
+
+import harness
+from harness import equal, expect, need, run, test, vmcred
+
+MACHINES = 300
+NAMES = [f"m{number:03}" for number in range(MACHINES)]
+
+
+class Store:
+    """Machines with two secrets each, of which the second is for users alone; ada is one."""
+
+    def __init__(self, folder, machines=MACHINES, generate=True):
+        self.folder = folder
+        names = NAMES[:machines]
+        self.config = folder / "vmcred.yaml"
+        self.config.write_text(
+            "machines: {" + ", ".join(f"{name}: {{}}" for name in names) + "}\n"
+            "generators:\n  own:\n    machines: [" + ", ".join(names) + "]\n"
+            "    files: {it: {}, kept: {deploy: false}}\n    kind: {it: {hex: 8}, kept: {hex: 8}}\n"
+        )  # fmt: skip
+        self.keys = {name: self.keygen(name) for name in ("ada", "bob", "eve", "m")}
+        for name in names:
+            (folder / "sops/machines" / name).mkdir(parents=True)
+            (folder / "sops/machines" / name / "key.json").write_text(json.dumps([{"publickey": self.keys["m"], "type": "age"}]))
+        expect(self("user", "add", "ada", "--age-key", self.keys["ada"]), 0, "", "")
+        if generate:
+            expect(self("generate"), 0, None, "")
+
+    def keygen(self, name):
+        return expect(vmcred("keygen", "--output", self.folder / name)).out.strip()
+
+    def __call__(self, command, *words, **options):
+        return vmcred(command, "--config", self.config, *words, **options)
+
+    def document(self, machine, file="it"):
+        return self.folder / "vars/per-machine" / machine / "own" / file / "secret"
+
+    def state(self):
+        """Of each document its bytes, its inode and when it was written."""
+        return {path: (path.read_bytes(), path.stat().st_ino, path.stat().st_mtime_ns)
+                for path in self.folder.rglob("secret") if path.is_file()}  # fmt: skip
+
+    def lines(self, text, files=("it", "kept"), machines=NAMES):
+        return "".join(f"{name} own/{file}{text}\n" for name in machines for file in files)
+
+
+def recipients(path):
+    return sorted(entry["recipient"] for entry in json.loads(path.read_text())["sops"]["age"])
+
+
+ADDED = ": 1 recipient to add, 0 to remove"
+
+
+@test("a user who comes is told for each file in the declaration's order, and all others open the same")
+def _(folder):
+    store = Store(folder)
+    before = store.state()
+    expect(store("user", "add", "bob", "--age-key", store.keys["bob"], "--identity", folder / "ada"), 0, store.lines(ADDED), "")
+    for path, (document, _, _) in before.items():
+        equal(recipients(path), sorted(recipients_of(document) + [store.keys["bob"]]), path)
+        equal(json.loads(path.read_text())["data"], json.loads(document)["data"], path)
+    value = expect(store("get", "m123", "own/it", "--identity", folder / "m")).out
+    for name in ("ada", "bob"):
+        expect(store("get", "m123", "own/it", "--identity", folder / name), 0, value, "")
+    expect(store("check"), 0, f"all {2 * MACHINES} files are as declared\n", "")
+    expect(store("user", "remove", "bob", "--identity", folder / "bob"), 0,
+           store.lines(": 0 recipients to add, 1 to remove"), "")  # fmt: skip
+    equal({path: recipients(path) for path in before}, {path: sorted(recipients_of(was[0])) for path, was in before.items()})
+
+
+def recipients_of(document):
+    return [entry["recipient"] for entry in json.loads(document)["sops"]["age"]]
+
+
+@test("what a new machine, user or group does not concern keeps its bytes, its inode and its time")
+def _(folder):
+    store = Store(folder, 40)
+    before = store.state()
+
+    def changed():
+        now = store.state()
+        different = {path for path in now if now[path] != before.get(path)}
+        before.update(now)
+        return different
+
+    expect(store("fix", "--identity", folder / "ada"), 0, None, "")
+    equal(changed(), set())
+    expect(store("machine", "add", "m007", "--force", "--age-key", store.keys["eve"], "--identity", folder / "ada"), 0,
+           "m007 own/it: 1 recipient to add, 1 to remove\n", "")  # fmt: skip
+    equal(changed(), {store.document("m007")})
+    # A second file is given to bob, another one to a group.
+    (folder / "sops/users/bob").mkdir()
+    given = store.document("m003", "kept").parent
+    store.config.write_text("sops: {defaultGroups: [admins]}\n" + store.config.read_text())
+    expect(store("group", "add", "admins", "--user", "ada", "--identity", folder / "ada"), 0, None, "")
+    (given / "groups/few").symlink_to("../../../../../../sops/groups/few")
+    (folder / "sops/users/bob/key.json").write_text(json.dumps({"publickey": store.keys["bob"], "type": "age"}))
+    expect(store("group", "add", "few", "--user", "ada", "--identity", folder / "ada"), 0, None, "")
+    changed()
+    expect(store("group", "add", "few", "--user", "bob", "--identity", folder / "ada"), 0,
+           "m003 own/kept: 1 recipient to add, 0 to remove\n", "")  # fmt: skip
+    equal(changed(), {store.document("m003", "kept")})
+    expect(store("group", "remove", "few", "--user", "bob", "--identity", folder / "ada"), 0,
+           "m003 own/kept: 0 recipients to add, 1 to remove\n", "")  # fmt: skip
+    equal(changed(), {store.document("m003", "kept")})
+
+
+@test("what cannot be opened is told in order, and all others are done")
+def _(folder):
+    store = Store(folder)
+    broken = [NAMES[number] for number in (2, 97, 150, 299)]
+    for name in broken:
+        store.document(name).write_text('{"data": "ENC[x]"}')
+    locked = NAMES[200]
+    expect(run(need("sops"), "rotate", "-i", "--input-type", "json", "--rm-age", store.keys["ada"], "--add-age", store.keys["eve"],
+               store.document(locked, "kept"), env={"SOPS_AGE_KEY_FILE": str(folder / "ada")}))  # fmt: skip
+    result = store("user", "add", "bob", "--age-key", store.keys["bob"], "--identity", folder / "ada")
+    equal(result.code, 1)
+    warned = [line.split()[2].rstrip(":") for line in result.err.splitlines()[:-1]]
+    places = sorted([(name, "it") for name in broken] + [(locked, "kept")])
+    equal(warned, [str(store.document(*place).relative_to(folder)) for place in places])
+    equal(result.err.splitlines()[-1], "vmcred: 5 secrets could not be encrypted anew")
+    expected = [line for line in store.lines(ADDED).splitlines() if tuple(line.split(":")[0].split(" own/")) not in places]
+    equal(result.out.splitlines(), expected)
+    for name in broken:
+        equal(store.document(name).read_text(), '{"data": "ENC[x]"}')
+
+
+@test("check tells the first file that it cannot read, and what it found before it, on any number of processors")
+def _(folder):
+    store = Store(folder)
+    for name in ("m010", "m020", "m290"):
+        store.document(name, "kept").unlink()
+    store.document("m030").write_text("<<<<<<< HEAD\n")
+    first = store("check")
+    equal((first.code, first.out), (1, "m010 own/kept is missing\nm020 own/kept is missing\n"))
+    assert first.err.startswith("vmcred: vars/per-machine/m030/own/it/secret"), first.err
+    one = run(need("taskset"), "-c", str(min(os.sched_getaffinity(0))), harness.VMCRED, "check", "--config", store.config)
+    equal(one, first)
+
+
+@test("without an identity what needs none is done up to the first file that does, as on one processor")
+def _(folder):
+    store = Store(folder)
+    for name in NAMES[:20]:
+        users = store.document(name).parent / "users"
+        (users / "ada").unlink()
+    # A link to nobody, behind the first file that has to be opened.
+    (store.document("m200").parent / "users/nobody").symlink_to("nowhere")
+    expect(run(need("sops"), "rotate", "-i", "--input-type", "json", "--add-age", store.keys["eve"], store.document("m100"),
+               env={"SOPS_AGE_KEY_FILE": str(folder / "ada")}))  # fmt: skip
+    result = expect(store("fix", "--identity", folder / "missing"), 3, store.lines(": links only", ("it",), NAMES[:20]))
+    equal(result.err, f"vmcred: reading the identity file: {folder}/missing: No such file or directory: "
+                      "name the machine's identity file with --identity FILE\n")  # fmt: skip
+    assert (store.document("m200").parent / "users/nobody").is_symlink()
+    expect(store("fix", "--identity", folder / "ada"), 0,
+           "m100 own/it: 0 recipients to add, 1 to remove\nm200 own/it: links only\n", "")  # fmt: skip
+
+
+harness.main()
