@@ -13,6 +13,9 @@
  * one for the generator a folder, a document of the real one's size and two links for each file,
  * and the rename. One recipient's key is read for each machine.
  *
+ * With "rewrap" as FOLDER there is no value and no file: each data key is taken out of what it is
+ * wrapped in for one recipient, and wrapped for all of them.
+ *
  * Threads take machines in turn. Prints the seconds.
  */
 #include <fcntl.h>
@@ -40,13 +43,14 @@
 
 static struct {
 	const char *folder; /* NULL: no files */
+	bool rewrap;
 	size_t machines, files, recipients;
 	atomic_size_t next;
 	EVP_KDF *hkdf;
 	EVP_MAC *hmac;
 	EVP_CIPHER *chacha, *aes;
 	EVP_MD *sha512;
-	EVP_PKEY *recipient;
+	EVP_PKEY *recipient, *identity;
 } task;
 
 /* A thread's contexts: made once. */
@@ -147,6 +151,40 @@ static void recipient_wrap(struct worker *worker, const unsigned char data_key[3
 	EVP_EncodeBlock(out + 256, out, 230);
 }
 
+/* What it takes to open such a file; where ChaCha20-Poly1305 would decrypt, it encrypts, which
+ * costs the same. */
+static void recipient_unwrap(struct worker *worker, unsigned char *out)
+{
+	static const unsigned char zero[12], data[32];
+	unsigned char salt[64] = {0}, shared[32], key[32];
+	EVP_PKEY_CTX *derivation = EVP_PKEY_CTX_new_from_pkey(NULL, task.identity, NULL);
+	size_t size = sizeof(shared);
+
+	must(EVP_PKEY_derive_init(derivation) == 1 &&
+		     EVP_PKEY_derive_set_peer(derivation, task.recipient) == 1 &&
+		     EVP_PKEY_derive(derivation, shared, &size) == 1,
+	     "X25519");
+	EVP_PKEY_CTX_free(derivation);
+	hkdf(worker, shared, 32, salt, sizeof(salt), key);
+	encrypt(worker->chacha, task.chacha, key, 12, zero, data, 16, out);
+	hkdf(worker, out, 16, zero, sizeof(zero), key);
+	must(EVP_MAC_init(worker->hmac, key, 32, NULL) == 1 &&
+		     EVP_MAC_update(worker->hmac, out, 150) == 1 &&
+		     EVP_MAC_final(worker->hmac, out + 150, &size, 32) == 1,
+	     "HMAC");
+	hkdf(worker, out, 16, out, 16, key);
+	encrypt(worker->chacha, task.chacha, key, 12, zero, data, 32, out + 182);
+}
+
+static void document_rewrap(struct worker *worker)
+{
+	unsigned char data_key[32] = {0};
+
+	recipient_unwrap(worker, worker->document);
+	for (size_t i = 0; i < task.recipients; i++)
+		recipient_wrap(worker, data_key, worker->document + 400 + i * 600);
+}
+
 static void document_make(struct worker *worker)
 {
 	unsigned char value[32], text[48], data_key[32], nonces[64], mac[64];
@@ -208,7 +246,7 @@ static void machine_do(struct worker *worker, size_t index)
 	snprintf(machine, sizeof(machine), "m%zu", index);
 	if (!task.folder) {
 		for (size_t i = 0; i < task.files; i++)
-			document_make(worker);
+			task.rewrap ? document_rewrap(worker) : document_make(worker);
 		return;
 	}
 	key_read(machine);
@@ -283,7 +321,8 @@ int main(int argc, char **argv)
 	double start;
 
 	must(argc == 6, "FOLDER MACHINES FILES RECIPIENTS THREADS");
-	task.folder = strcmp(argv[1], "-") == 0 ? NULL : argv[1];
+	task.rewrap = strcmp(argv[1], "rewrap") == 0;
+	task.folder = task.rewrap || strcmp(argv[1], "-") == 0 ? NULL : argv[1];
 	task.machines = number_read(argv[2], 10000000);
 	task.files = number_read(argv[3], 1000);
 	task.recipients = number_read(argv[4], RECIPIENTS_MAX);
@@ -295,7 +334,9 @@ int main(int argc, char **argv)
 	task.aes = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
 	task.sha512 = EVP_MD_fetch(NULL, "SHA512", NULL);
 	task.recipient = EVP_PKEY_Q_keygen(NULL, NULL, "X25519");
-	must(task.hkdf && task.hmac && task.chacha && task.aes && task.sha512 && task.recipient,
+	task.identity = EVP_PKEY_Q_keygen(NULL, NULL, "X25519");
+	must(task.hkdf && task.hmac && task.chacha && task.aes && task.sha512 && task.recipient &&
+		     task.identity,
 	     "libcrypto");
 	for (size_t i = 0; i < thread_count; i++)
 		must(pthread_create(&threads[i], NULL, work, NULL) == 0, "thread");
@@ -303,6 +344,7 @@ int main(int argc, char **argv)
 		pthread_join(threads[i], NULL);
 	printf("%.3f\n", seconds_now() - start);
 	EVP_PKEY_free(task.recipient);
+	EVP_PKEY_free(task.identity);
 	EVP_MD_free(task.sha512);
 	EVP_CIPHER_free(task.aes);
 	EVP_CIPHER_free(task.chacha);
