@@ -97,6 +97,24 @@ def _(folder):
     equal([path.name for path in folder.iterdir() if path.name.startswith(".vmcred.")], [])
 
 
+@test("what a killed run left in memory is wiped by the next one, even if that runs no script")
+def _(folder):
+    example = Example(folder, GENERATOR.replace("sleep 30", "exec sleep 2"), generate=False)
+    environment = {"XDG_RUNTIME_DIR": str(folder)}
+    command = [harness.VMCRED, "generate", "--config", example.config]
+    process = subprocess.Popen([*command, "--no-sandbox"], env=harness.CLEAN_ENVIRONMENT | environment)
+    keeper = wait_for(lambda: children(process.pid), "the script's keeper")[0]
+    left = wait_for(lambda: [path for path in folder.glob(".vmcred.*/out/one") if path.stat().st_size > 0], "its file")[0]
+    process.kill()
+    process.wait()
+    wait_for(lambda: not os.path.exists(f"/proc/{keeper}"), "the keeper's end")
+    example.config.write_text(GENERATOR.split("    script:", maxsplit=1)[0] + "    kind: {one: uuid}\n")
+    with open(left, "rb") as held:
+        expect(harness.run(*command, env=environment), 0, "made for m: made one\n", "")
+        equal(held.read(), b"\0\0", "what was left, as one sees it who still has it open")
+    equal([path.name for path in folder.iterdir() if path.name.startswith(".vmcred.")], [])
+
+
 def occurrences(pid, needle):
     """How often the bytes stand in the writable memory of a process."""
     count = 0
