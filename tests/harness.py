@@ -7,6 +7,7 @@ private folder on a memory file system, removed afterwards.
 """
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -103,6 +104,10 @@ def need_root():
 
 def main():
     failed = 0
+    # A shell without job control starts what runs in the background with these ignored, and so would all that starts
+    # from here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     print(f"1..{len(_tests)}")
     for number, (sentence, function) in enumerate(_tests, 1):
         sentence = sentence.replace("#", "\\#")

@@ -7,6 +7,9 @@
 #include "base/cleanup.h"
 #include "config/config.h"
 
+/* CONFIG_ABSENT as a unit file has it. */
+#define ABSENT_ESCAPED "\\x00absent"
+
 /* A name in a unit file: '%' starts a specifier there (systemd.unit(5)). NULL without memory. */
 static char *specifiers_escape(const char *name)
 {
@@ -109,10 +112,8 @@ static void order_print(FILE *stream, const struct config_vm *vm, const char *so
 	fputs(any ? "\n" : "", stream);
 }
 
-/*
- * An optional credential's file may be missing, for which systemd would not start the unit: it
- * takes an empty one then, which is left out when the VM starts. A socket answers so by itself.
- */
+/* Where an optional credential's file is missing, systemd takes what SetCredential= gives; the
+ * socket answers for itself. */
 static int load_print(FILE *stream, const struct config_vm *vm, const struct config_load *load,
 		      const char *socket)
 {
@@ -123,7 +124,7 @@ static int load_print(FILE *stream, const struct config_vm *vm, const struct con
 		return -1;
 	fprintf(stream, "%s\n", line);
 	if (!socket && config_vm_is_optional(vm, load->credential))
-		fprintf(stream, "SetCredential=%s:\n", credential);
+		fprintf(stream, "SetCredential=%s:" ABSENT_ESCAPED "\n", credential);
 	return 0;
 }
 

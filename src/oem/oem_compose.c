@@ -31,6 +31,13 @@ static int missing_report(const struct config_vm *vm, const struct config_creden
 	return error_hint(err, "`vmcred units` gives %s the line %s", vm->unit, line);
 }
 
+/* A unit cannot load what is not there, and has this in its place: what its drop-in says, or an
+ * empty answer of the socket. */
+static bool is_absent(struct span value)
+{
+	return value.size == 0 || span_equal(value, span_of(CONFIG_ABSENT, CONFIG_ABSENT_SIZE));
+}
+
 /* `value` is room to read into. */
 static int credential_add(struct oem_list *list, const struct config_vm *vm,
 			  const struct config_credential_file *entry, int dirfd, const char *folder,
@@ -52,10 +59,10 @@ static int credential_add(struct oem_list *list, const struct config_vm *vm,
 				 err);
 	if (r < 0)
 		return error_wrap(err, "the credential %s", entry->oem_name);
-	/* A unit cannot load what is not there, and has an empty one in its place. */
-	if (entry->optional && value->size == 0) {
+	if (entry->optional && is_absent(secret_span(value))) {
 		report_message(report, REPORT_WARNING,
-			       "the optional credential %s is left out: %s/%s is empty",
+			       "the optional credential %s is left out: there was nothing to load "
+			       "for %s/%s",
 			       entry->oem_name, folder, entry->credential);
 		return 0;
 	}

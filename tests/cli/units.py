@@ -15,7 +15,7 @@ After=vmcred-activate.service
 [Service]
 LoadCredential=host-one:/run/secrets/vars/made/one
 LoadCredential=host-two:/run/secrets/vars/made/two
-SetCredential=host-two:
+SetCredential=host-two:\\x00absent
 """
 SOCKET = """\
 [Unit]

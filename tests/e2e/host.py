@@ -112,6 +112,8 @@ class Host:
     def wait_vm(self):
         """Waits until the unit has ended; gives its console of this start."""
         self._wait(lambda: not self.is_vm_active())
+        # systemd's last words may still be on their way.
+        self.checked("journalctl", "--sync")
         return self.console()
 
     def _wait(self, condition):

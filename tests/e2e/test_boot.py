@@ -62,6 +62,12 @@ def _(_folder):
     expect(host().run("systemd-analyze", "verify", "--man=no", *units), 0, "", "")
 
 
+@test("systemd takes each line that vmcred units writes for the unit")
+def _(_folder):
+    booted()
+    expect(host().run("systemd-analyze", "verify", "--man=no", SERVICE), 0, "", "")
+
+
 @test("the unit loads the three host credentials from /run/secrets and nothing else")
 def _(_folder):
     booted()
@@ -160,12 +166,14 @@ def _(_folder):
         machine.drop_in("60-without", None)
 
 
-@test("an optional credential that systemd does not load is warned of, and the guest starts without it")
+@test("an optional credential whose file is missing is warned of, and the guest starts without it")
 def _(_folder):
     machine = booted()
+    # systemd adds to what the unit's own drop-in says: its SetCredential= stays.
     machine.drop_in("60-without", "[Service]\nLoadCredential=\n"
                     "LoadCredential=host-api-key:/run/secrets/vars/test-vm-secrets/api-key\n"
-                    "LoadCredential=host-db-password:/run/secrets/vars/test-vm-secrets/db-password\n")
+                    "LoadCredential=host-db-password:/run/secrets/vars/test-vm-secrets/db-password\n"
+                    "LoadCredential=host-jwt-secret:/run/secrets/vars/test-vm-secrets/no-such-file\n")
     try:
         expect(machine.start_vm(), 0)
         console = machine.wait_vm()
