@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "cli/cli.h"
 #include "cli/identity.h"
+#include "cli/json_print.h"
 #include "cli/manifest.h"
 #include "config/config.h"
 
@@ -36,8 +37,7 @@ static void result_print(const struct cli *cli, const char *phase,
 				  units_json(result->restart_units), "reloadUnits",
 				  units_json(result->reload_units));
 
-		json_dumpf(object, stdout, JSON_INDENT(2));
-		printf("\n");
+		cli_json_print(object);
 		return;
 	}
 	printf("%zu secrets%s%s in generation %u%s\n", result->secret_count, is_told ? " for " : "",

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "cli/cli.h"
+#include "cli/json_print.h"
 #include "cli/location.h"
 
 /* What a fault is called, and how it is mended. */
@@ -88,10 +89,8 @@ int command_check(struct cli *cli, int argc, char **argv, struct error *err)
 		       &checking, &cli->report, err);
 	if (r < 0)
 		return r;
-	if (list) {
-		json_dumpf(list, stdout, JSON_INDENT(2));
-		printf("\n");
-	}
+	if (list)
+		cli_json_print(list);
 	if (checking.found == 0) {
 		if (!list)
 			printf("all %zu files are as declared\n", checking.checked);

@@ -9,6 +9,7 @@
 #include "base/pool.h"
 #include "cli/cli.h"
 #include "cli/identity.h"
+#include "cli/json_print.h"
 #include "cli/prompts.h"
 #include "config/config.h"
 #include "vars/vars.h"
@@ -89,12 +90,10 @@ static int identities(const struct age_identities **result, void *data, struct e
 
 static void output_finish(const struct session *session)
 {
-	if (session->list) {
-		json_dumpf(session->list, stdout, JSON_INDENT(2));
-		printf("\n");
-	} else if (session->count == 0) {
+	if (session->list)
+		cli_json_print(session->list);
+	else if (session->count == 0)
 		printf("nothing to make: all declared secrets are there\n");
-	}
 }
 
 static int seconds_read(const char *text, unsigned int *seconds, struct error *err)

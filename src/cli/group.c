@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "cli/cli.h"
 #include "cli/identity.h"
+#include "cli/json_print.h"
 #include "cli/member.h"
 #include "cli/repair.h"
 
@@ -77,10 +78,8 @@ static int groups_print(const struct cli *cli, const struct grouping *grouping, 
 			json_object_set_new(all, *group, members);
 	}
 	config_texts_free(groups);
-	if (r == 0 && all) {
-		json_dumpf(all, stdout, JSON_INDENT(2));
-		printf("\n");
-	}
+	if (r == 0 && all)
+		cli_json_print(all);
 	return r;
 }
 

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "cli/cli.h"
 #include "cli/identity.h"
+#include "cli/json_print.h"
 #include "config/config.h"
 #include "inspect/inspect.h"
 
@@ -18,8 +19,7 @@ static void result_print_json(const struct inspect_result *result)
 						      result->stages[i].name, "state",
 						      inspect_state_name(result->stages[i].state),
 						      "seen", result->stages[i].seen));
-	json_dumpf(list, stdout, JSON_INDENT(2));
-	printf("\n");
+	cli_json_print(list);
 }
 
 static void result_print(const struct inspect_result *result)

@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/process.h"
 #include "cli/cli.h"
+#include "cli/json_print.h"
 #include "config/config.h"
 #include "vars/vars.h"
 
@@ -93,8 +94,7 @@ static void recipient_print(const struct cli *cli, const struct keygen *keygen,
 	}
 	result = json_pack("{s:s, s:s, s:s?}", "publicKey", recipient, "file", keygen->output,
 			   "machine", keygen->machine);
-	json_dumpf(result, stdout, JSON_INDENT(2));
-	printf("\n");
+	cli_json_print(result);
 }
 
 static int keygen_run(const struct cli *cli, const struct keygen *keygen, struct error *err)

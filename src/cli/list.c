@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "cli/cli.h"
+#include "cli/json_print.h"
 #include "cli/location.h"
 
 struct listing {
@@ -61,9 +62,7 @@ int command_list(struct cli *cli, int argc, char **argv, struct error *err)
 	list = cli->json ? json_array() : NULL;
 	listing = (struct listing){store_dirfd, list};
 	r = vars_each(&config, first < argc ? argv + first : NULL, file_list, &listing, err);
-	if (r == 0 && list) {
-		json_dumpf(list, stdout, JSON_INDENT(2));
-		printf("\n");
-	}
+	if (r == 0 && list)
+		cli_json_print(list);
 	return r;
 }

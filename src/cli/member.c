@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "cli/identity.h"
+#include "cli/json_print.h"
 #include "cli/repair.h"
 
 struct member {
@@ -33,10 +34,8 @@ int cli_members_print(struct cli *cli, int store_dirfd, enum store_kind kind, st
 			printf("%s\n", *name);
 	}
 	config_texts_free(names);
-	if (r == 0 && list) {
-		json_dumpf(list, stdout, JSON_INDENT(2));
-		printf("\n");
-	}
+	if (r == 0 && list)
+		cli_json_print(list);
 	return r;
 }
 
