@@ -30,16 +30,17 @@ def listening(path):
     return listener
 
 
-def inheriting(*command, sockets=1):
-    """The command with sockets that systemd has handed over; standard input is the first of them."""
-    copies = "".join(f" {number}<&0" for number in range(3, 3 + sockets))
-    return ["sh", "-c", f'exec{copies} </dev/null; LISTEN_PID=$$ LISTEN_FDS={sockets} exec "$@"', "sh", *command]
+def inheriting(*command, copies="3<&0", sockets=1, names="vmcred.socket"):
+    """The command with sockets that systemd has handed over, which `copies` makes of those that the shell has."""
+    variables = f"LISTEN_PID=$$ LISTEN_FDS={sockets} LISTEN_FDNAMES={names}"
+    return ["sh", "-c", f'exec {copies} </dev/null; {variables} exec "$@"', "sh", *command]
 
 
 class Server:
-    """The program with a listening socket; stop() gives what it has said. `prefix` runs it."""
+    """The program with a listening socket; stop() gives what it has said. `prefix` runs it, `kept` is a connection of one
+    before, `notify` is where systemd would listen."""
 
-    def __init__(self, example, *words, journal=False, idle="0", listener=None, prefix=()):
+    def __init__(self, example, *words, journal=False, idle="0", listener=None, prefix=(), kept=None, notify=None):
         need_root()
         # Not in the example: a test may start one after another.
         self.folder = Path(tempfile.mkdtemp(prefix="serve.", dir=example.folder))
@@ -49,8 +50,12 @@ class Server:
         log = os.fstat(self.log.fileno())
         env = {"JOURNAL_STREAM": f"{log.st_dev}:{log.st_ino}"} if journal else {}
         serve = [*prefix, VMCRED, "serve", "--config", example.config, "--identity", example.identity, "--idle-timeout", idle]
-        self.process = subprocess.Popen(
-            inheriting(*serve, *words), stdin=listener, stderr=self.log, env=CLEAN_ENVIRONMENT | env)
+        if notify:
+            env["NOTIFY_SOCKET"] = notify
+        more = {"sockets": 2, "names": "vmcred.socket:answer"} if kept else {}
+        self.process = subprocess.Popen(  # pylint: disable=subprocess-popen-preexec-fn
+            inheriting(*serve, *words, **more), stdin=listener, stderr=self.log, env=CLEAN_ENVIRONMENT | env,
+            preexec_fn=(lambda: os.dup2(kept, 4)) if kept else None, pass_fds=(4,) if kept else ())
         listener.close()
 
     def ask(self, unit, credential, random=None):

@@ -151,15 +151,19 @@ struct serve_options {
 	const char *machine;  /* whose secrets; NULL: of the only machine that is declared */
 	const char *identity; /* the file of the machine's identities */
 	int listen_fd;        /* borrowed; nonblocking */
+	size_t kept_count;    /* connections behind listen_fd, of a process before; taken over */
 	int64_t idle_ms;      /* without a request for that long it ends; 0: never */
 	size_t answers_max;   /* at a time, each with a descriptor; others wait in the queue */
 	void (*told)(const struct serve_options *options, const struct serve_event *event);
 	void *context; /* for `told` */
 };
 
-/* The listening socket that systemd has handed over (sd_listen_fds(3)). VMCRED_USAGE: it has not.
+/*
+ * The listening socket that systemd has handed over (sd_listen_fds(3)). The descriptors behind it,
+ * `*kept_count`, are connections that it kept (FileDescriptorStoreMax=) for a process that did not
+ * come to its end. VMCRED_USAGE: it has handed over something else.
  */
-int serve_socket_inherited(struct error *err);
+int serve_socket_inherited(size_t *kept_count, struct error *err);
 
 /*
  * Serves until it is idle or told to end, by SIGTERM or SIGINT, which it blocks meanwhile. A

@@ -14,6 +14,7 @@
 
 #include "activate/activate.h"
 #include "activate/serve_answer.h"
+#include "activate/serve_socket.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 
@@ -147,7 +148,8 @@ static void request_answer(const struct server *server, struct serve_answer *ans
 {
 	_cleanup_error_ struct error err = {0};
 
-	if (serve_request_read(&server->source, answer->fd, &answer->request, &answer->value,
+	if (serve_request_ask(answer->fd, &answer->request, &err) < 0 ||
+	    serve_request_read(&server->source, &answer->request, &answer->value,
 			       &answer->is_left_out, &err) < 0) {
 		tell(server, &answer->request, SERVE_REFUSED, &err);
 		serve_answer_spoil(answer);
@@ -166,6 +168,7 @@ static void request_take(struct server *server, int fd)
 		serve_answer_release(answer);
 		return;
 	}
+	serve_socket_keep(fd);
 	request_answer(server, answer);
 	if (answer_advance(server, answer))
 		return;
@@ -185,6 +188,29 @@ static void signals_take(struct server *server)
 		else if (server->stop_at == 0)
 			server->stop_at = clock_now_ms() + STOP_MS;
 	}
+}
+
+/* How far the process before had come is not known. One that was finished is gone by itself. */
+static void kept_spoil(struct server *server, int fd)
+{
+	_cleanup_error_ struct error reason = {0}, ignored = {0};
+	struct serve_answer answer = {.fd = fd};
+	struct pollfd polled = {.fd = fd};
+
+	if (poll(&polled, 1, 0) < 0 || (polled.revents & (POLLHUP | POLLERR))) {
+		serve_answer_release(&answer);
+		return;
+	}
+	(void)serve_request_check_peer(fd, &answer.request, &ignored);
+	error_clear(&ignored);
+	(void)serve_request_ask(fd, &answer.request, &ignored);
+	error_set(&reason, VMCRED_FAILED, "the process that answered it was killed");
+	tell(server, &answer.request, SERVE_REFUSED, &reason);
+	serve_answer_spoil(&answer);
+	/* Where there is no memory it stays open, and the unit waits. */
+	error_clear(&ignored);
+	if (!answer_advance(server, &answer) && server_grow(server, &ignored) == 0)
+		server->answers[server->count++] = answer;
 }
 
 static bool may_accept(const struct server *server)
@@ -338,9 +364,6 @@ int serve_run(const struct serve_options *options, const struct report *report, 
 	sigset_t taken, before;
 	int r;
 
-	/* What is wrong with it is told to the units that ask, and is mended without a restart: a
-	 * service that did not start would leave them waiting while systemd starts it again. */
-	serve_source_update(&server.source, true);
 	sigemptyset(&taken);
 	sigaddset(&taken, SIGHUP);
 	sigaddset(&taken, SIGINT);
@@ -348,6 +371,11 @@ int serve_run(const struct serve_options *options, const struct report *report, 
 	server.signal_fd = signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (server.signal_fd < 0 || sigprocmask(SIG_BLOCK, &taken, &before) < 0)
 		return error_set_errno(err, errno, "preparing for signals");
+	/* What is wrong with it is told to the units that ask, and is mended without a restart: a
+	 * service that did not start would leave them waiting while systemd starts it again. */
+	serve_source_update(&server.source, true);
+	for (size_t i = 0; i < options->kept_count; i++)
+		kept_spoil(&server, options->listen_fd + 1 + (int)i);
 	r = server_loop(&server, err);
 	(void)sigprocmask(SIG_SETMASK, &before, NULL);
 	return r;

@@ -71,7 +71,10 @@ void serve_answer_spoil(struct serve_answer *answer)
 void serve_answer_release(struct serve_answer *answer)
 {
 	secret_destroy(&answer->value);
-	if (answer->fd >= 0)
+	if (answer->fd >= 0) {
+		/* systemd may hold it as well. */
+		(void)shutdown(answer->fd, SHUT_RDWR);
 		close(answer->fd);
+	}
 	*answer = (struct serve_answer){.fd = -1};
 }

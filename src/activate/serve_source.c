@@ -169,20 +169,23 @@ static bool may_leave_out(const struct serve_source *source, const struct found 
 	       vars_store_has(source->declaration.store_dirfd, &found->location, &ignored) == 0;
 }
 
-int serve_request_read(const struct serve_source *source, int fd, struct serve_request *request,
-		       struct secret *value, bool *left_out, struct error *err)
+int serve_request_ask(int fd, struct serve_request *request, struct error *err)
 {
 	struct sockaddr_un address = {0};
 	socklen_t size = sizeof(address);
+
+	if (getpeername(fd, (struct sockaddr *)&address, &size) < 0)
+		return error_set_errno(err, errno, "asking for the peer's address");
+	return serve_address_parse(&address, size, &request->asked, err);
+}
+
+int serve_request_read(const struct serve_source *source, struct serve_request *request,
+		       struct secret *value, bool *left_out, struct error *err)
+{
 	struct found found = {0};
 	int r;
 
 	*left_out = false;
-	if (getpeername(fd, (struct sockaddr *)&address, &size) < 0)
-		return error_set_errno(err, errno, "asking for the peer's address");
-	r = serve_address_parse(&address, size, &request->asked, err);
-	if (r < 0)
-		return r;
 	r = request_find(source, request, &found, err);
 	if (r < 0)
 		return r;

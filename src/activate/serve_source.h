@@ -41,11 +41,14 @@ void serve_source_update(struct serve_source *source, bool force);
 /* Who has connected. VMCRED_USAGE: it is neither root nor PID 1, and gets no answer at all. */
 int serve_request_check_peer(int fd, struct serve_request *request, struct error *err);
 
+/* Says in the request what the peer asks for. VMCRED_FAILED: it does not ask as systemd does. */
+int serve_request_ask(int fd, struct serve_request *request, struct error *err);
+
 /*
- * Says in the request what the peer asks for, and decrypts it. `*left_out`: it is optional and not
+ * Decrypts what the request asks for. `*left_out`: it is optional and not
  * in the store, and `*value` stays empty. VMCRED_USAGE: the unit does not get it.
  */
-int serve_request_read(const struct serve_source *source, int fd, struct serve_request *request,
+int serve_request_read(const struct serve_source *source, struct serve_request *request,
 		       struct secret *value, bool *left_out, struct error *err);
 
 /* The same secret once more. VMCRED_FAILED: its document is another one by now. */

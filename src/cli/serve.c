@@ -171,7 +171,7 @@ int command_serve(struct cli *cli, int argc, char **argv, struct error *err)
 	r = seconds_parse(idle, &options.idle_ms, err);
 	if (r < 0)
 		return r;
-	options.listen_fd = serve_socket_inherited(err);
+	options.listen_fd = serve_socket_inherited(&options.kept_count, err);
 	if (options.listen_fd < 0)
 		return options.listen_fd;
 	/* Who got what is said at any level, to the journal if it listens. */

@@ -230,12 +230,12 @@ def _(folder):
         equal(server.stop(), (0, [f"vmcred: warning: refused host-one to {UNIT} (process N): made/one is larger than systemd takes"]))
 
 
-def define_start(sentence, make, message, sockets=1):
+def define_start(sentence, make, message, **inherited):
     @test(sentence)
     def _(folder):
         example = Example(folder)
         kept, given = make(folder)
-        words = inheriting(VMCRED, "serve", "--config", example.config, "--identity", example.identity, sockets=sockets)
+        words = inheriting(VMCRED, "serve", "--config", example.config, "--identity", example.identity, **inherited)
         done = subprocess.run(words, stdin=given, capture_output=True, check=False, env=CLEAN_ENVIRONMENT, timeout=60)
         equal((done.returncode, done.stdout, done.stderr.decode()), (2, b"", f"vmcred: {message}\n"))
         given.close()
@@ -262,7 +262,72 @@ define_start("with a datagram socket it says what it needs", bound(socket.SOCK_D
 define_start("with a socket of packets it says what it needs", bound(socket.SOCK_SEQPACKET), NO_LISTENER)
 define_start("with a file in place of a socket it says what it needs",
              lambda folder: (None, open(folder / "file", "w+b")), NO_LISTENER)
-define_start("with two sockets it says what it needs", lambda folder: (None, listening(str(folder / "s"))),
-             "systemd has handed over no socket, or several: `systemctl start vmcred.socket` starts it when it is asked", 2)
+NO_SOCKET = ("systemd has handed over no socket, or several: `systemctl start vmcred.socket` starts it when it is asked")
+TWO = {"copies": "3<&0 4<&0", "sockets": 2}
+
+
+def one_listener(folder):
+    return None, listening(str(folder / "s"))
+
+
+define_start("with two sockets it says what it needs", one_listener, NO_SOCKET, **TWO, names="vmcred.socket:other.socket")
+define_start("with two sockets of one unit it says what it needs", one_listener, NO_SOCKET, **TWO,
+             names="vmcred.socket:vmcred.socket")
+define_start("with a second socket whose name begins like a kept connection's it says what it needs", one_listener, NO_SOCKET,
+             **TWO, names="vmcred.socket:answers")
+define_start("with a second socket that has no name it says what it needs", one_listener, NO_SOCKET, **TWO)
+define_start("with more sockets than there can be it says what it needs", one_listener, NO_SOCKET, sockets=99999999)
+
+
+class Keeper:
+    """systemd's end of $NOTIFY_SOCKET: the descriptors that it is given to keep."""
+
+    def __init__(self, folder):
+        self.path = str(folder / "notify")
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(self.path)
+        self.socket.settimeout(60)
+
+    def kept(self):
+        text, descriptors, _, _ = socket.recv_fds(self.socket, 4096, 8)
+        equal((text, len(descriptors)), (b"FDSTORE=1\nFDNAME=answer", 1), "what systemd is told")
+        return descriptors[0]
+
+
+@test("a process that is killed in the middle leaves no beginning of a credential: the next one spoils it")
+def _(folder):
+    example = with_large(folder)
+    keeper, listener = Keeper(folder), listening(str(folder / "socket"))
+    with serving(example, listener=listener.dup(), notify=keeper.path) as server:
+        asking = server.ask(UNIT, "host-one")
+        first = asking.recv(1000)
+        kept = keeper.kept()
+        server.process.kill()
+        server.process.wait()
+    with serving(example, listener=listener.dup(), kept=kept, notify=keeper.path) as server:
+        rest = read(asking)
+        assert len(first) + len(rest) > 1024 * 1024, "what systemd would take for a credential"
+        equal(server.get(UNIT, "host-two"), value(example, "two"))
+        equal(server.stop(), (0, [
+            f"vmcred: warning: refused host-one to {UNIT} (process N): the process that answered it was killed",
+            f"vmcred: gave host-two to {UNIT} (process N)"]))
+    os.close(kept)
+    listener.close()
+
+
+@test("systemd keeps a connection before anything is sent, and what is answered ends although it has it")
+def _(folder):
+    example = Example(folder)
+    keeper, listener = Keeper(folder), listening(str(folder / "socket"))
+    with serving(example, listener=listener.dup(), notify=keeper.path) as server:
+        equal(server.get(UNIT, "host-one"), value(example, "one"))
+        kept = keeper.kept()
+        server.stop()
+    with serving(example, listener=listener.dup(), kept=kept) as server:
+        equal(server.get(UNIT, "host-two"), value(example, "two"))
+        equal(server.stop(), (0, [f"vmcred: gave host-two to {UNIT} (process N)"]), "nothing of the one that was answered")
+    os.close(kept)
+    listener.close()
+
 
 harness.main()
