@@ -196,8 +196,8 @@ static int compressed_read(struct span packet, struct secret *packets, struct er
 	/* ZLIB (RFC 1950) is the same with two octets before it. */
 	if (packet.data[0] == 2)
 		head += 2;
-	return inflate(span_of(packet.data + head, packet.size - head), PGP_MESSAGE_SIZE_MAX,
-		       packets, err);
+	return sops_inflate(span_of(packet.data + head, packet.size - head), PGP_MESSAGE_SIZE_MAX,
+			    packets, err);
 }
 
 /* What is in the message: literal data, perhaps compressed, perhaps with signatures around. */

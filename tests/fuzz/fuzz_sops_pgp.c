@@ -24,7 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	(void)pgp_armor_decode(rest, &bytes, &err);
 	if (pgp_message_open(&none, rest, &opened, &err) > 0 || opened.size > 0)
 		abort();
-	r = inflate(rest, SIZE_MAX_INFLATED, &inflated, &err);
+	r = sops_inflate(rest, SIZE_MAX_INFLATED, &inflated, &err);
 	if (inflated.size > SIZE_MAX_INFLATED || (r < 0 && inflated.size > 0))
 		abort();
 	r = 0;

@@ -45,7 +45,7 @@ int main(int argc, char **argv)
 	if (r == 0 && strcmp(argv[1], "open") == 0)
 		r = open_message(argc - 2, argv + 2, secret_span(&input), &output, &err);
 	else if (r == 0)
-		r = inflate(secret_span(&input), strtoul(argv[2], NULL, 10), &output, &err) < 0
+		r = sops_inflate(secret_span(&input), strtoul(argv[2], NULL, 10), &output, &err) < 0
 			    ? -(int)err.code
 			    : 1;
 	if (r == 0)
