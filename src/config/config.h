@@ -297,7 +297,7 @@ bool config_vm_is_optional(const struct config_vm *vm, const char *credential);
  * What an optional credential holds where its file is missing, for which systemd would not start
  * the unit: what SetCredential= gives in its place, which systemd does not take empty.
  */
-#define CONFIG_ABSENT "\0absent"
+#define CONFIG_ABSENT      "\0absent"
 #define CONFIG_ABSENT_SIZE (sizeof(CONFIG_ABSENT) - 1)
 
 /*

@@ -24,7 +24,7 @@ STAGES = ("generate", "seal", "activate", "load", "compose", "launch", "receive"
 # What is looked at before the first start and after each stop; a socket, a file or a folder that is left shows here.
 PLACES = ("/run", "/tmp", "/var/tmp", "/dev/shm", "/var/lib/microvms", "/var/lib/private")
 # systemd's own, which come and go without us; the empty folder of all VMs' RuntimeDirectory= is among it.
-NOT_OURS = re.compile(r"/run/(agent\.|log/|systemd/(journal/streams|units|propagate|dynamic-uid d$)|udev/|vmcred d$)")
+NOT_OURS = re.compile(r"/run/(agent\.|log/|systemd/(journal/(streams|synced)|units|propagate|dynamic-uid d$)|udev/|vmcred d$)")
 KERNEL = "console=ttyS0 quiet loglevel=3 panic=-1 random.trust_cpu=on systemd.show_status=no vmcred.stay"
 VMLINUZ, INITRD = f"{VM_FOLDER}/vmlinuz", f"{VM_FOLDER}/initrd"
 
