@@ -19,17 +19,19 @@ SLOW = '  g: {machines: ALL, files: {it: {}}, script: "sleep 0.4; echo x > $out/
 LINES = [f"g for m{number}: made it" for number in range(6)]
 
 
-def at_terminal(*command, stdout_too=True, columns=80, term="xterm"):
+def at_terminal(*command, stdout_too=True, columns=80, term="xterm", env=None, cwd=None):
     """Exit code, what came to the terminal, and what came to stdout where that is a pipe. The terminal is not the process's
-    own, so nobody else is in its foreground."""
+    own, so nobody else is in its foreground. With two processors the work takes as long as it is meant to."""
+    processors = ",".join(str(processor) for processor in sorted(os.sched_getaffinity(0))[:2])
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     with subprocess.Popen(
-        [str(word) for word in command],
+        [harness.need("taskset"), "--cpu-list", processors, *(str(word) for word in command)],
         stdin=theirs,
         stdout=theirs if stdout_too else subprocess.PIPE,
         stderr=theirs,
-        env=harness.CLEAN_ENVIRONMENT | {"TERM": term},
+        env=harness.CLEAN_ENVIRONMENT | {"TERM": term} | (env or {}),
+        cwd=cwd,
         start_new_session=True,
     ) as process:
         os.close(theirs)
@@ -122,6 +124,22 @@ def _(folder):
     script = f"set -m; {VMCRED} generate --config {fleet.config} & set +m; wait $!"
     code, seen, _ = at_terminal("setsid", "--ctty", "--wait", "bash", "-c", script)
     equal((code, seen), (0, "".join(f"{line}\r\n" for line in LINES[:4])))
+
+
+@test("many SOPS documents draw how far they are, and nothing of it stays")
+def _(folder):
+    gpg = folder / "gpg"
+    gpg.write_text("#!/bin/sh\ncat > /dev/null; sleep 0.4; echo sealed\n")
+    gpg.chmod(0o755)
+    names = [f"{number}.json" for number in range(6)]
+    for name in names:
+        (folder / name).write_text('{"a": 1}')
+    words = [VMCRED, "sops", "encrypt", "--pgp", "00FF", "--in-place", *names]
+    code, seen, _ = at_terminal(*words, env={"SOPS_GPG_EXEC": str(gpg), "HOME": str(folder)}, cwd=folder)
+    frames, screen = frames_and_screen(seen)
+    equal((code, screen), (0, ["vmcred: 6 files: 6 encrypted", ""]), "what stays")
+    assert frames and all(FRAME.match(frame) for frame in frames), seen
+    assert {int(frame.split("/")[0]) for frame in frames} & set(range(1, 6)), frames
 
 
 harness.main()

@@ -354,16 +354,9 @@ def _(folder):
     expect(documents.sops("decrypt", names[0], env={"SOPS_AGE_KEY_FILE": str(other)}), 0, PLAIN, "")
 
 
-@test("on a terminal, the progress of many files is shown, and a difference of keys asks before it is made")
+@test("on a terminal, a difference of keys asks before it is made")
 def _(folder):
     documents = Documents(folder)
-    names = [f"many-{number}.json" for number in range(5)]
-    for name in names:
-        (folder / name).write_text(PLAIN)
-    (folder / ".sops.yaml").write_text(f"creation_rules:\n  - age: {documents.recipient}\n")
-    code, shown = on_terminal(documents, ["encrypt", "-i", *names], {}, [])
-    equal(code, 0, "exit code")
-    assert "\r5 of 5 files" in shown and shown.endswith("vmcred: 5 files: 5 encrypted\r\n"), shown
     other = folder / "other"
     public = expect(vmcred("keygen", "--output", other), 0).out.strip()
     (folder / ".sops.yaml").write_text(f"creation_rules:\n  - age: {documents.recipient},{public}\n")

@@ -1,27 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/sops/many.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/clock.h"
 #include "base/pool.h"
-
-/* Often enough to look alive. */
-#define PROGRESS_MS 100
 
 struct many {
 	struct sops_call *call;
 	const struct many_verb *verb;
 	struct many_job *jobs; /* owned */
 	size_t count;
-	bool shows_progress;
-	pthread_mutex_t lock; /* for what follows */
-	size_t done;
-	int64_t shown_at;
 };
 
 static void jobs_free(struct many *many)
@@ -43,20 +33,6 @@ static void failure_keep(struct many_job *job, struct error *err)
 	error_clear(err);
 }
 
-static void progress_count(struct many *many)
-{
-	pthread_mutex_lock(&many->lock);
-	many->done++;
-	if (many->shows_progress &&
-	    (many->done == many->count || clock_now_ms() - many->shown_at >= PROGRESS_MS)) {
-		many->shown_at = clock_now_ms();
-		fprintf(stderr, "\r%zu of %zu files", many->done, many->count);
-		if (many->done == many->count)
-			fputs("\r\033[K", stderr);
-	}
-	pthread_mutex_unlock(&many->lock);
-}
-
 static void job_work(void *context, size_t index)
 {
 	struct many *many = context;
@@ -67,7 +43,13 @@ static void job_work(void *context, size_t index)
 
 	if (!job->failure && many->verb->work(&call, job, &err) < 0)
 		failure_keep(job, &err);
-	progress_count(many);
+}
+
+static void jobs_watch(void *context, size_t done)
+{
+	const struct many *many = context;
+
+	report_progress(&many->call->cli->report, done, many->count);
 }
 
 static void jobs_prepare(struct many *many)
@@ -115,8 +97,6 @@ int many_run(struct sops_call *call, const struct many_verb *verb, bool parallel
 		.call = call,
 		.verb = verb,
 		.count = (size_t)call->word_count,
-		.shows_progress = isatty(STDERR_FILENO) == 1,
-		.lock = PTHREAD_MUTEX_INITIALIZER,
 	};
 
 	many.jobs = calloc(many.count, sizeof(*many.jobs));
@@ -124,7 +104,7 @@ int many_run(struct sops_call *call, const struct many_verb *verb, bool parallel
 		return error_no_memory(err);
 	jobs_prepare(&many);
 	if (parallel)
-		pool_run(many.count, job_work, &many);
+		pool_run_watched(many.count, job_work, jobs_watch, &many);
 	for (size_t i = 0; !parallel && i < many.count; i++)
 		job_work(&many, i);
 	return jobs_tell(&many, err);

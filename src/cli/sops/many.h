@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One verb for many files: on all processors, with progress on a terminal, each file for itself. A
+ * One verb for many files: on all processors, with progress, each file for itself. A
  * file that fails is told and changes nothing for the others; at the end all is counted.
  */
 #ifndef VMCRED_CLI_SOPS_MANY_H
@@ -25,7 +25,10 @@ struct many_verb {
 	int (*work)(struct sops_call *call, struct many_job *job, struct error *err);
 };
 
-/* For all words. VMCRED_FAILED: at least one failed. `parallel`: else one after the other. */
+/*
+ * For all words. VMCRED_FAILED: at least one failed. `parallel`: else one after the other and
+ * without progress, which would be in the way of the questions on the terminal.
+ */
 int many_run(struct sops_call *call, const struct many_verb *verb, bool parallel,
 	     struct error *err);
 
