@@ -7,6 +7,7 @@
 #include "activate/activate.h"
 #include "base/cleanup.h"
 #include "base/json.h"
+#include "base/pool.h"
 #include "cli/cli.h"
 #include "cli/identity.h"
 #include "cli/json_print.h"
@@ -129,6 +130,7 @@ int command_activate(struct cli *cli, int argc, char **argv, struct error *err)
 		r = config_phase_find(needed_for, &options.needed_for, err);
 	if (r < 0)
 		return error_wrap(err, "--needed-for");
+	cli->threads = pool_threads();
 	r = cli_start(cli, &config, &store_dirfd, err);
 	if (r < 0)
 		return r;

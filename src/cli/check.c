@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "base/json.h"
+#include "base/pool.h"
 #include "cli/cli.h"
 #include "cli/json_print.h"
 #include "cli/location.h"
@@ -80,6 +81,7 @@ int command_check(struct cli *cli, int argc, char **argv, struct error *err)
 
 	if (r != 0)
 		return r < 0 ? r : 0;
+	cli->threads = pool_threads();
 	r = cli_start(cli, &config, &store_dirfd, err);
 	if (r < 0)
 		return r;

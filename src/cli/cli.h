@@ -25,7 +25,7 @@ struct cli {
 	struct progress progress; /* what the report draws there; cleared before output */
 	const char *config;       /* --config, or NULL: where to look is config_find()'s business */
 	bool json;                /* --json */
-	size_t threads;           /* that hold secrets at once; 0: one. For cli_start() */
+	size_t threads;           /* that hold secrets at once; 0: one. For cli_harden() */
 };
 
 /* A subcommand; argv[0] is its name, or the path of a personality. Returns an exit code, or a
@@ -74,10 +74,13 @@ struct cli_usage {
 int cli_parse(struct cli *cli, const struct cli_usage *usage, int argc, char **argv, int *first,
 	      struct error *err);
 
+/* Hardens the process (base/process.h), with memory for all threads that will hold secrets. */
+int cli_harden(const struct cli *cli, struct error *err);
+
 /*
- * What every command that works on a declaration does first: hardens the process (base/process.h),
- * finds the declaration and reads it. `store_dirfd` may be NULL; the caller closes it, and destroys
- * the declaration.
+ * What every command that works on a declaration does first: hardens the process, finds the
+ * declaration and reads it. `store_dirfd` may be NULL; the caller closes it, and destroys the
+ * declaration.
  */
 int cli_start(struct cli *cli, struct config *config, int *store_dirfd, struct error *err);
 

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "base/cleanup.h"
+#include "base/pool.h"
 #include "cli/cli.h"
 #include "cli/identity.h"
 #include "cli/repair.h"
@@ -30,6 +31,7 @@ int command_fix(struct cli *cli, int argc, char **argv, struct error *err)
 
 	if (r != 0)
 		return r < 0 ? r : 0;
+	cli->threads = pool_threads();
 	r = cli_start(cli, &config, &store_dirfd, err);
 	if (r == 0)
 		r = vars_lock(store_dirfd, err);

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/process.h"
+#include "base/pool.h"
 #include "cli/sops/keys.h"
 
 static const struct {
@@ -146,8 +146,9 @@ int cli_manifest_activate(struct cli *cli, const struct manifest_call *call, boo
 	int r = check_mode_read(call->check_mode, &options.check, err);
 
 	*installed = false;
+	cli->threads = pool_threads();
 	if (r == 0)
-		r = process_harden(CLI_LOCK_BYTES, &cli->report, err);
+		r = cli_harden(cli, err);
 	if (r == 0)
 		r = manifest_read(call->path, &options, &manifest, err);
 	if (r < 0 || options.check != MANIFEST_INSTALL)

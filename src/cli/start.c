@@ -3,12 +3,18 @@
 #include "base/process.h"
 #include "cli/cli.h"
 
+int cli_harden(const struct cli *cli, struct error *err)
+{
+	const size_t threads = cli->threads * CLI_THREAD_LOCK_BYTES;
+
+	return process_harden(threads > CLI_LOCK_BYTES ? threads : CLI_LOCK_BYTES, &cli->report,
+			      err);
+}
+
 int cli_start(struct cli *cli, struct config *config, int *store_dirfd, struct error *err)
 {
 	_cleanup_free_ char *path = NULL;
-	const size_t threads = cli->threads * CLI_THREAD_LOCK_BYTES;
-	int r = process_harden(threads > CLI_LOCK_BYTES ? threads : CLI_LOCK_BYTES, &cli->report,
-			       err);
+	int r = cli_harden(cli, err);
 
 	if (r == 0)
 		r = config_find(cli->config, &path, store_dirfd, err);

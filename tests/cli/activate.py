@@ -6,7 +6,7 @@ import re
 import stat
 
 import harness
-from example import AS_NOBODY, DECLARATION, Example, program_for_all
+from example import AS_NOBODY, DECLARATION, NOBODY, Example, program_for_all
 from harness import equal, expect, run, test, vmcred
 
 
@@ -263,18 +263,27 @@ def _(folder):
 def _(folder):
     harness.need_root()
     example = Example(folder)
-    result = run(
-        *AS_NOBODY, "prlimit", "--memlock=0:0", program_for_all(folder), "generate", "--dry-run", "--config", example.config,
-    )  # fmt: skip
+    program = program_for_all(folder)
+    run("chown", "-R", f"{NOBODY}:{NOBODY}", folder)
     # 128 KiB for each thread, where that is more.
     size = max(512, 128 * min(len(os.sched_getaffinity(0)), 16))
-    expect(
-        result,
-        0,
-        "nothing to make: all declared secrets are there\n",
-        f"vmcred: warning: cannot lock {size} KiB of memory (Operation not permitted): secrets may be written to swap: "
-        "raise LimitMEMLOCK= of the unit, or `ulimit -l`\n",
-    )
+    for words, out in (
+        (["generate", "--dry-run"], "nothing to make: all declared secrets are there\n"),
+        (["check"], "all 2 files are as declared\n"),
+        (["fix", "--identity", example.identity], "nothing to do: all secrets are encrypted to those who may read them\n"),
+        (
+            ["activate", "--identity", example.identity, "--root", example.root],
+            "2 secrets in generation 1\nto restart: microvm@m.service\n",
+        ),
+    ):
+        result = run(*AS_NOBODY, "prlimit", "--memlock=0:0", program, *words, "--config", example.config)
+        expect(
+            result,
+            0,
+            out,
+            f"vmcred: warning: cannot lock {size} KiB of memory (Operation not permitted): secrets may be written to "
+            "swap: raise LimitMEMLOCK= of the unit, or `ulimit -l`\n",
+        )
 
 
 harness.main()
