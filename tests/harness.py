@@ -5,6 +5,7 @@ A test is a function under @test("a sentence that can be false"); it fails by ra
 program and gives its exit code and both outputs whole, so that a test compares all of them. Each test gets a
 private folder on a memory file system, removed afterwards.
 """
+import json
 import os
 import shutil
 import signal
@@ -15,8 +16,8 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
-VMCRED = os.environ.get("VMCRED", "build/vmcred")
-SOURCE = Path(os.environ.get("VMCRED_SOURCE", "."))
+VMCRED = os.path.abspath(os.environ.get("VMCRED", "build/vmcred"))
+SOURCE = Path(os.environ.get("VMCRED_SOURCE", ".")).absolute()
 CI = os.environ.get("CI") == "true"
 
 # A program's words must not depend on who runs the tests, or where.
@@ -92,6 +93,13 @@ def need(program):
     if CI:
         raise AssertionError(f"{program} is not installed, and CI=true allows no skips: tools/install-deps --test")
     raise Skip(f"{program} is not installed: tools/install-deps --test")
+
+
+def module_folder():
+    """The folder that the program's module is installed to, as meson was told."""
+    build = Path(VMCRED).parent
+    places = json.loads(expect(run("meson", "introspect", "--installed", build)).out)
+    return Path(places[str(build / "vmcred-crypto.so")]).parent
 
 
 def need_root():

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `make install` puts where, and that a program builds against it with pkg-config alone."""
-import os
 from pathlib import Path
 
 import harness
@@ -74,7 +73,7 @@ def _(folder):
     module = next(path for path in folder.rglob("vmcred-crypto.so"))
     assert "AGE-SECRET-KEY-1" in made.out, made
     module.unlink()
-    if not (Path(os.environ["VMCRED_MODULE_FOLDER"]) / module.name).exists():
+    if not (harness.module_folder() / module.name).exists():
         expect(run(program, "keygen"), 1)
 
 

@@ -8,8 +8,7 @@ import harness
 from example import NOBODY, Example, program_for_all
 from harness import Skip, equal, expect, run, test, vmcred
 
-# As meson configured it.
-MODULE_FOLDER = os.environ["VMCRED_MODULE_FOLDER"]
+MODULE_FOLDER = harness.module_folder()
 
 OF_ANOTHER_BUILD = """
 struct cli_module { const char *version; const void *commands; };
@@ -31,7 +30,7 @@ def module_of_another_build(folder):
 
 def not_installed():
     """Else the program finds the module of the installation."""
-    if (Path(MODULE_FOLDER) / "vmcred-crypto.so").exists():
+    if (MODULE_FOLDER / "vmcred-crypto.so").exists():
         raise Skip(f"vmcred is installed: {MODULE_FOLDER} has its module")
 
 
