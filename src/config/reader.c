@@ -114,11 +114,23 @@ static char *scalar_text(struct reader *reader, struct fy_node *node, const char
 	return copy;
 }
 
+/* "a, b, c", cut where there is no more room. */
+static void names_join(const char *const *names, char *text, size_t size)
+{
+	size_t length = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; names[i] && length < size; i++)
+		length += (size_t)snprintf(text + length, size - length, "%s%s", i > 0 ? ", " : "",
+					   names[i]);
+}
+
 static int key_unknown(struct reader *reader, struct fy_node *node, const char *name,
 		       const struct reader_key *keys)
 {
 	const char *names[KEYS_MAX + 1] = {NULL};
 	const char *nearest, *foreign = reader_foreign_hint(name);
+	char known[512];
 
 	for (size_t i = 0; i < KEYS_MAX && keys[i].name; i++)
 		names[i] = keys[i].name;
@@ -128,7 +140,8 @@ static int key_unknown(struct reader *reader, struct fy_node *node, const char *
 		return error_hint(reader->err, "%s", foreign);
 	if (nearest)
 		return error_hint(reader->err, "did you mean \"%s\"?", nearest);
-	return error_hint(reader->err, "vmcred.yaml(5) lists the keys");
+	names_join(names, known, sizeof(known));
+	return error_hint(reader->err, "the keys here are %s", known);
 }
 
 static int key_read(struct reader *reader, struct fy_node_pair *pair, const struct reader_key *keys,

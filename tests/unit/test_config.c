@@ -216,7 +216,9 @@ static void what_is_wrong_is_named_with_its_line_and_the_nearest_name(void **sta
 		 "vmcred.yaml:3: vms.a: unknown key \"credentialFile\": did you mean "
 		 "\"credentialFiles\"?"},
 		{"vms: {a: {zebra: 1}}\n",
-		 "vmcred.yaml:1: vms.a: unknown key \"zebra\": vmcred.yaml(5) lists the keys"},
+		 "vmcred.yaml:1: vms.a: unknown key \"zebra\": the keys here are "
+		 "loadCredentials, credentialFiles, platformOEMStrings, command, unit, "
+		 "credentialSource"},
 		{"%YAML 1.2\n---\nvms: {}\n", "vmcred.yaml:1: YAML directives are not supported"},
 		{"vms: [a]\n", "vmcred.yaml:1: vms: must be a mapping of names"},
 		{"machines: {m: {}}\nmachines: {n: {}}\n",
@@ -361,7 +363,7 @@ static void aliases_are_followed_and_never_multiplied(void **state)
 	assert_string_equal(config.machines[1].tags[0], "x");
 	config_destroy(&config);
 	assert_error(load("machines: &a {m: *a}\n", &config, &err), VMCRED_USAGE,
-		     "vmcred.yaml:1: machines.m: unknown key \"m\": vmcred.yaml(5) lists the keys");
+		     "vmcred.yaml:1: machines.m: unknown key \"m\": the keys here are tags");
 }
 
 int main(void)
