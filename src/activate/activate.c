@@ -45,8 +45,9 @@ static void secret_decrypt(void *context, size_t index)
 		origin->generator,
 		origin->file,
 	};
+	const struct sops_keyring keyring = {.identities = decryption->identities};
 
-	(void)vars_store_read(decryption->store_dirfd, &location, decryption->identities,
+	(void)vars_store_read(decryption->store_dirfd, &location, &keyring,
 			      &decryption->list->items[index].content,
 			      &decryption->failures[index]);
 }

@@ -150,8 +150,9 @@ static int document_stat(const struct serve_source *source, const struct found *
 static int found_read(const struct serve_source *source, const struct found *found,
 		      struct secret *value, struct error *err)
 {
-	int r = vars_store_read(source->declaration.store_dirfd, &found->location,
-				&source->identity.identities, value, err);
+	const struct sops_keyring keyring = {.identities = &source->identity.identities};
+	int r = vars_store_read(source->declaration.store_dirfd, &found->location, &keyring, value,
+				err);
 
 	if (r < 0 || value->size <= VARS_SECRET_SIZE_MAX)
 		return r;

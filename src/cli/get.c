@@ -11,11 +11,39 @@
 #include "config/config.h"
 #include "vars/vars.h"
 
+struct getting {
+	const char *identity;
+	struct age_identities identities;
+};
+
+static int identities_load(const struct age_identities **identities, void *data, struct error *err)
+{
+	struct getting *getting = data;
+
+	*identities = &getting->identities;
+	return cli_identities_load(getting->identity, &getting->identities, err);
+}
+
+/* What is public needs no key. */
+static int value_read(int store_dirfd, const struct vars_location *location,
+		      struct getting *getting, struct secret *value, struct error *err)
+{
+	struct sops_keyring keyring = {0};
+	int r = location->file->secret ? vars_keyring_load(store_dirfd, location, identities_load,
+							   getting, &keyring, err)
+				       : 0;
+
+	if (r == 0)
+		r = vars_store_read(store_dirfd, location, &keyring, value, err);
+	age_identities_destroy(&getting->identities);
+	return r;
+}
+
 int command_get(struct cli *cli, int argc, char **argv, struct error *err)
 {
-	const char *identity = NULL;
+	struct getting getting = {0};
 	const struct cli_option rows[] = {
-		{"identity", "FILE", CLI_IDENTITY_HELP, &identity},
+		{"identity", "FILE", CLI_IDENTITY_HELP, &getting.identity},
 		{0},
 	};
 	const struct cli_usage usage = {
@@ -26,7 +54,6 @@ int command_get(struct cli *cli, int argc, char **argv, struct error *err)
 		.words_min = 2,
 		.words_max = 2,
 	};
-	_cleanup_age_identities_ struct age_identities identities = {0};
 	_cleanup_config_ struct config config = {0};
 	_cleanup_secret_ struct secret value = {0};
 	_cleanup_close_ int store_dirfd = -1;
@@ -40,9 +67,7 @@ int command_get(struct cli *cli, int argc, char **argv, struct error *err)
 	if (r == 0)
 		r = cli_location_find(&config, argv[first], argv[first + 1], &location, err);
 	if (r == 0)
-		r = cli_identities_load(identity, &identities, err);
-	if (r == 0)
-		r = vars_store_read(store_dirfd, &location, &identities, &value, err);
+		r = value_read(store_dirfd, &location, &getting, &value, err);
 	/* Straight to the descriptor: stdio would keep a copy in its buffer. */
 	if (r == 0)
 		r = fd_write(STDOUT_FILENO, secret_span(&value), "standard output", err);

@@ -41,13 +41,13 @@ static int credential_open(const struct subject *subject, struct subject_credent
 			   const struct age_identities *identities, struct error *err)
 {
 	_cleanup_error_ struct error reason = {0};
+	const struct sops_keyring keyring = {.identities = identities};
 	struct vars_location location = {subject->machine, credential->generator, credential->file};
 	int r;
 
 	if (credential->generator->share)
 		location.machine = NULL;
-	r = vars_store_read(subject->store_dirfd, &location, identities, &credential->value,
-			    &reason);
+	r = vars_store_read(subject->store_dirfd, &location, &keyring, &credential->value, &reason);
 	credential->sealed = r == 0;
 	credential->damaged = r == -(int)VMCRED_INTEGRITY;
 	/* What is not there or damaged is a finding; the rest keeps us from looking. */

@@ -274,3 +274,12 @@ int sops_gpg_key_check(const char *gpg, const char *fingerprint, struct error *e
 
 	return run(argv, span_of("", 0), &listed, err);
 }
+
+bool sops_gpg_has_secret(const char *gpg, const char *fingerprint)
+{
+	const char *const argv[] = {gpg, "--batch", "--list-secret-keys", "--", fingerprint, NULL};
+	_cleanup_secret_ struct secret listed = {0};
+	_cleanup_error_ struct error ignored = {0};
+
+	return run(argv, span_of("", 0), &listed, &ignored) == 0;
+}

@@ -185,6 +185,9 @@ const char *sops_gpg(void);
 /* Whether gpg has the public key, so that it may encrypt for it. VMCRED_MISSING: it has not. */
 int sops_gpg_key_check(const char *gpg, const char *fingerprint, struct error *err);
 
+/* Whether gpg has the private half of the key, so that it may decrypt. */
+bool sops_gpg_has_secret(const char *gpg, const char *fingerprint);
+
 struct sops_document;
 
 #define _cleanup_sops_document_ __attribute__((cleanup(sops_document_destroy)))

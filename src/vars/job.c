@@ -52,9 +52,12 @@ static int stored_read(struct run *run, const struct vars_location *location, st
 {
 	int r = 0;
 
-	if (location->file->secret && !run->identities)
-		r = run->options->identities(&run->identities, run->options->data, err);
-	return r < 0 ? r : vars_store_read(run->store_dirfd, location, run->identities, value, err);
+	if (location->file->secret && !run->has_keyring) {
+		r = vars_keyring_load(run->store_dirfd, location, run->options->identities,
+				      run->options->data, &run->keyring, err);
+		run->has_keyring = r == 0;
+	}
+	return r < 0 ? r : vars_store_read(run->store_dirfd, location, &run->keyring, value, err);
 }
 
 static int stored_add(struct run *run, const struct config_generator *generator, struct error *err)
@@ -125,7 +128,7 @@ static int answer_gather(struct run *run, const struct vars_job *job,
 		return answer_ask(run, job->generator, prompt, err);
 	/* As above: tried once. */
 	if (r == 1)
-		r = location.file->secret && !run->identities
+		r = location.file->secret && !run->has_keyring
 			    ? stored_read(run, &location, &value, err)
 			    : 0;
 	if (r == 0)
@@ -150,7 +153,7 @@ static int job_gather(struct run *run, size_t index, struct error *err)
 			continue;
 		if (dependency->share && !stored_find(run, dependency))
 			r = stored_add(run, dependency, err);
-		else if (!dependency->share && !run->identities)
+		else if (!dependency->share && !run->has_keyring)
 			r = stored_try(run, job, dependency, err);
 		if (r < 0)
 			error_wrap(err, "what the generator %s depends on", job->generator->name);
@@ -186,7 +189,7 @@ static int dependency_add(struct run *run, size_t index, const struct vars_locat
 	} else if (stored) {
 		value = secret_span(&stored->values[file].plaintext);
 	} else {
-		r = vars_store_read(run->store_dirfd, location, run->identities, &read, err);
+		r = vars_store_read(run->store_dirfd, location, &run->keyring, &read, err);
 		value = secret_span(&read);
 	}
 	if (r == 0 && asprintf(&name, "%s/%s", generator->name, location->file->name) < 0) {
@@ -227,7 +230,7 @@ static int answer_add(const struct run *run, const struct vars_job *job,
 	int r = answer_kept(run, job, prompt, &location, err);
 
 	if (r == 1) {
-		r = vars_store_read(run->store_dirfd, &location, run->identities, &kept, err);
+		r = vars_store_read(run->store_dirfd, &location, &run->keyring, &kept, err);
 		return r < 0 ? r : vars_inputs_add(inputs, prompt->name, secret_span(&kept), err);
 	}
 	if (r < 0)

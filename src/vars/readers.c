@@ -68,16 +68,29 @@ static bool identities_have(const struct age_identities *identities,
 	return false;
 }
 
-/* Returns 1 if the user has the key of an identity. */
+static bool gpg_has_one(const struct sops_key_group *keys)
+{
+	for (size_t i = 0; i < keys->count; i++) {
+		if (keys->keys[i].type == SOPS_KEY_PGP &&
+		    sops_gpg_has_secret(sops_gpg(), keys->keys[i].text))
+			return true;
+	}
+	return false;
+}
+
+/* Returns 1 if the user has the key of an identity; without identities, a key that gpg has. */
 static int user_has_key(int store_dirfd, const char *user, const struct age_identities *identities,
 			struct error *err)
 {
 	_cleanup_sops_key_group_ struct sops_key_group keys = {0};
 	int r = store_key_read(store_dirfd, STORE_USERS, user, &keys, err);
 
-	return r < 0 ? r : identities_have(identities, &keys);
+	if (r < 0)
+		return r;
+	return identities ? identities_have(identities, &keys) : gpg_has_one(&keys);
 }
 
+/* Returns 1 and the first of the users who has the key, 0, or a negative code. */
 static int writer_among(int store_dirfd, char *const *users,
 			const struct age_identities *identities, char **writer, struct error *err)
 {
@@ -89,6 +102,26 @@ static int writer_among(int store_dirfd, char *const *users,
 		*writer = r > 0 ? strdup(*users) : NULL;
 		return r > 0 && !*writer ? error_no_memory(err) : r;
 	}
+	return 0;
+}
+
+/* Identities first: gpg is a program that is started. `own` is NULL where there are none. */
+static int writer_search(int store_dirfd, const struct age_identities *own, char **writer,
+			 struct error *err)
+{
+	char **users = NULL;
+	int r = vars_members_list(store_dirfd, STORE_USERS, &users, err);
+
+	if (r == 0 && own)
+		r = writer_among(store_dirfd, users, own, writer, err);
+	if (r == 0)
+		r = writer_among(store_dirfd, users, NULL, writer, err);
+	config_texts_free(users);
+	return r;
+}
+
+static int no_writer(struct error *err)
+{
 	error_set(err, VMCRED_USAGE, "no user of the store has the key of the identity");
 	return error_hint(err, "with `defaultGroups: []` secrets are for the user who makes them: "
 			       "`vmcred user add NAME --age-key KEY` registers one");
@@ -97,18 +130,21 @@ static int writer_among(int store_dirfd, char *const *users,
 int vars_writer_find(const struct config *config, int store_dirfd, vars_identities_fn identities,
 		     void *data, char **writer, struct error *err)
 {
+	_cleanup_error_ struct error unloaded = {0};
 	const struct age_identities *own = NULL;
-	char **users = NULL;
-	int r;
+	int loaded, r = 0;
 
 	*writer = NULL;
 	if (!config->default_groups || config->default_groups[0])
 		return 0;
-	r = identities(&own, data, err);
-	if (r == 0)
-		r = vars_members_list(store_dirfd, STORE_USERS, &users, err);
-	if (r == 0)
-		r = writer_among(store_dirfd, users, own, writer, err);
-	config_texts_free(users);
-	return r < 0 ? r : 0;
+	loaded = identities(&own, data, &unloaded);
+	if (loaded == 0 || loaded == -(int)VMCRED_MISSING)
+		r = writer_search(store_dirfd, loaded == 0 ? own : NULL, writer, err);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	if (loaded == 0)
+		return no_writer(err);
+	*err = unloaded;
+	unloaded = (struct error){0};
+	return loaded;
 }

@@ -70,19 +70,6 @@ static int readers_check(const struct fixing *fixing, const struct secret_state 
 		       : 0;
 }
 
-static bool document_has_pgp(const struct sops_document *document)
-{
-	const struct sops_policy *policy = sops_document_policy(document);
-
-	for (size_t i = 0; i < policy->group_count; i++) {
-		for (size_t j = 0; j < policy->groups[i].count; j++) {
-			if (policy->groups[i].keys[j].type == SOPS_KEY_PGP)
-				return true;
-		}
-	}
-	return false;
-}
-
 static int secret_decide(const struct fixing *fixing, const struct vars_location *location,
 			 struct mending *mending, struct error *err)
 {
@@ -101,7 +88,7 @@ static int secret_decide(const struct fixing *fixing, const struct vars_location
 		return r;
 	mending->what =
 		difference.lacking > 0 || difference.excess > 0 ? MEND_DOCUMENT : MEND_LINKS;
-	mending->had_pgp = document_has_pgp(state.document);
+	mending->had_pgp = store_document_has_pgp(state.document);
 	mending->detail = secret_difference_text(&difference);
 	if (!mending->detail)
 		return error_no_memory(err);
@@ -224,18 +211,14 @@ static size_t one_by_one_mend(struct fixing *fixing, size_t count)
 static int identities_load(struct fixing *fixing, size_t index, struct error *err)
 {
 	const struct vars_fix_options *options = fixing->options;
-	const struct age_identities *loaded = NULL;
-	int r = options->identities(&loaded, options->data, err);
+	const struct age_identities *loaded;
+	int r = store_keyring_load(fixing->mendings[index].had_pgp, options->identities,
+				   options->data, &fixing->keyring, err);
 
-	if (r == -(int)VMCRED_MISSING && fixing->mendings[index].had_pgp) {
-		error_clear(err);
-		loaded = NULL;
-		r = 0;
-	}
 	if (r < 0)
 		return r;
 	fixing->is_loaded = true;
-	fixing->keyring.identities = loaded;
+	loaded = fixing->keyring.identities;
 	for (size_t i = 0; loaded && i < loaded->count; i++)
 		fixing->has_plugin |= age_identity_is_plugin(loaded->items[i]);
 	return 0;

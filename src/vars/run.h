@@ -34,7 +34,8 @@ struct run {
 	size_t answer_count;
 	struct stored *stored; /* owned */
 	size_t stored_count;
-	const struct age_identities *identities; /* NULL: none of the jobs needs them */
+	struct sops_keyring keyring; /* loaded for the first job that needs it */
+	bool has_keyring;
 
 	/* Of the thread that shows what the others staged. */
 	struct staged *batch; /* owned */

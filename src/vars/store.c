@@ -73,11 +73,9 @@ int vars_value_check(int store_dirfd, const struct vars_location *location, stru
 }
 
 int vars_store_read(int store_dirfd, const struct vars_location *location,
-		    const struct age_identities *identities, struct secret *value,
-		    struct error *err)
+		    const struct sops_keyring *keyring, struct secret *value, struct error *err)
 {
 	_cleanup_free_ char *path = vars_location_path(location);
-	const struct sops_keyring keyring = {.identities = identities};
 	_cleanup_secret_ struct secret text = {0};
 	int r;
 
@@ -96,5 +94,5 @@ int vars_store_read(int store_dirfd, const struct vars_location *location,
 		secret_move(value, &text);
 		return 0;
 	}
-	return sops_binary_decrypt(secret_span(&text), path, &keyring, value, err);
+	return sops_binary_decrypt(secret_span(&text), path, keyring, value, err);
 }

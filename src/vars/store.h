@@ -15,6 +15,13 @@ struct roster; /* vars/roster.h */
  * "vars/shared". NULL without memory; the caller frees it. */
 char *store_generators_path(const char *machine);
 
+/* Whether a document is for a PGP key. */
+bool store_document_has_pgp(const struct sops_document *document);
+
+/* vars_keyring_load() for a document that was looked at already. */
+int store_keyring_load(bool has_pgp, vars_identities_fn identities, void *data,
+		       struct sops_keyring *keyring, struct error *err);
+
 /* Whether a public file can be read, and is no merge's left-over. */
 int vars_value_check(int store_dirfd, const struct vars_location *location, struct error *err);
 

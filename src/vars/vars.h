@@ -55,12 +55,12 @@ char *vars_location_path(const struct vars_location *location);
 int vars_store_has(int store_dirfd, const struct vars_location *location, struct error *err);
 
 /*
- * Reads and decrypts a file of the store. VMCRED_MISSING: it is not there, or no identity opens it.
- * VMCRED_INTEGRITY: it was changed. The errors name the file.
+ * Reads and decrypts a file of the store. VMCRED_MISSING: it is not there, or no key opens it.
+ * VMCRED_INTEGRITY: it was changed. The errors name the file. A machine has identities of age
+ * alone; for a person vars_keyring_load() makes the keyring. NULL: for a file that is not secret.
  */
 int vars_store_read(int store_dirfd, const struct vars_location *location,
-		    const struct age_identities *identities, struct secret *value,
-		    struct error *err);
+		    const struct sops_keyring *keyring, struct secret *value, struct error *err);
 
 /* A generator's finished file, on its way into the store. */
 struct vars_value {
@@ -156,9 +156,19 @@ typedef int (*vars_identities_fn)(const struct age_identities **identities, void
 				  struct error *err);
 
 /*
- * The user of the store who has the key of one of the identities: with `defaultGroups: []` what is
- * made is for whoever makes it, as with clan. NULL where the declaration says more; then there is
- * no need for identities. VMCRED_USAGE: there is no such user. The caller frees `*writer`.
+ * What a person opens the secret with: the identities, which the keyring borrows, and gpg. Without
+ * identities (VMCRED_MISSING) it is gpg alone, if the secret may be for a PGP key; else that is the
+ * error.
+ */
+int vars_keyring_load(int store_dirfd, const struct vars_location *location,
+		      vars_identities_fn identities, void *data, struct sops_keyring *keyring,
+		      struct error *err);
+
+/*
+ * The user of the store who has the key of one of the identities, or else a PGP key whose private
+ * half gpg has: with `defaultGroups: []` what is made is for whoever makes it, as with clan. NULL
+ * where the declaration says more; then there is no need for identities. VMCRED_USAGE: there is no
+ * such user. VMCRED_MISSING: nor are there identities. The caller frees `*writer`.
  */
 int vars_writer_find(const struct config *config, int store_dirfd, vars_identities_fn identities,
 		     void *data, char **writer, struct error *err);

@@ -15,6 +15,15 @@ generators:
   own: {machines: [m], files: {it: {}, kept: {deploy: false}}, kind: {it: {hex: 8}, kept: {hex: 8}}}
   shared: {share: true, files: {it: {}}, kind: {it: {hex: 8}}}
 """
+DEPENDING = """\
+  derived: {machines: [m], dependencies: [own, shared], files: {it: {}}, script: "cat $in/own/it $in/shared/it > $out/it"}
+  asked:
+    machines: [m]
+    validation: {version: "!"}
+    prompts: {word: {persist: true}}
+    files: {it: {}}
+    script: 'echo -n "$(cat $prompts/word)!" > $out/it'
+"""
 NOBODYS = "0123456789ABCDEF0123456789ABCDEF01234567"
 
 
@@ -183,6 +192,76 @@ def _(folder):
         kinds = ["list" if "--list-keys" in line else "encrypt" if "--encrypt" in line else line
                  for line in Path(calls).read_text().splitlines()]  # fmt: skip
         equal((kinds[0], sorted(kinds)), ("list", ["encrypt"] * 3 + ["list"]))
+
+
+@test("whoever has a key in gpg alone reads what is in the store and makes what depends on it")
+def _(folder):
+    with gnupg("paula") as (env, fingerprints):
+        store = Store(folder, env)
+        expect(store("user", "add", "paula", "--pgp-key", fingerprints["paula"]), 0, "", "")
+        expect(store("generate"))
+        (folder / "vmcred.yaml").write_text(DECLARATION + DEPENDING)
+        own, shared, derived = (folder / f"vars/{name}/it/secret" for name in
+                                ("per-machine/m/own", "shared/shared", "per-machine/m/derived"))  # fmt: skip
+        expect(store("get", "m", "own/it"), 0, store.opened_by_gpg(own), "")
+        expect(store("get", "m", "shared/it"), 0, store.opened_by_gpg(shared), "")
+        expect(store("generate", "--generator", "derived"), 0, "derived for m: made it\n", "")
+        equal(store.opened_by_gpg(derived), store.opened_by_gpg(own) + store.opened_by_gpg(shared))
+        expect(store("get", "m", "derived/it"), 0, store.opened_by_gpg(derived), "")
+        (folder / "word").write_text("kept")
+        expect(store("generate", "--prompt", f"word=@{folder / 'word'}"), 0, "asked for m: made it, word\n", "")
+        # The answer that is in the store is read from there when the declaration has changed.
+        (folder / "vmcred.yaml").write_text(DECLARATION + DEPENDING.replace("!", "?"))
+        expect(store("generate"), 0, "asked for m: made it, word\n",
+               "vmcred: warning: asked for m: its validation has changed, so its files are made anew\n")  # fmt: skip
+        expect(store("get", "m", "asked/it"), 0, "kept?", "")
+
+
+@test("what is for no PGP key cannot be read without an identity, and gpg is not asked")
+def _(folder):
+    with gnupg("paula") as (env, fingerprints):
+        store = Store(folder, env)
+        expect(store("user", "add", "ada", "--age-key", store.key("ada")), 0, "", "")
+        expect(store("generate"))
+        none = {"SOPS_GPG_EXEC": "/nonexistent/gpg", "SOPS_AGE_KEY_FILE": str(folder / "none")}
+        expect(store("get", "m", "own/it", env=none), 3, "",
+               f"vmcred: reading the identity file: {folder}/none: No such file or directory: name the machine's identity file with --identity FILE\n")  # fmt: skip
+        # With an identity that opens nothing, gpg is tried.
+        expect(store("user", "add", "paula", "--pgp-key", fingerprints["paula"], "--identity", folder / "ada"), 0, None, "")
+        path = folder / "vars/per-machine/m/own/it/secret"
+        expect(store("get", "m", "own/it", "--identity", folder / "eve"), 0, store.opened_by_gpg(path), "")
+        equal(store("get", "m", "own/it", env=none).code, 3)
+
+
+@test("a store without default groups knows who makes a secret by the key in gpg")
+def _(folder):
+    with gnupg("paula") as (env, fingerprints), gnupg("quentin") as (others, more):
+        exported = run(need("gpg"), "--export", "--armor", more["quentin"], env=others)
+        store = Store(folder, env)
+        expect(run("gpg", "--batch", "--import", env=env, stdin=exported.out.encode()))
+        (folder / "vmcred.yaml").write_text("sops: {defaultGroups: []}\n" + DECLARATION)
+        stranger = ("vmcred: no user of the store has the key of the identity: with `defaultGroups: []` secrets are for the user "
+                    "who makes them: `vmcred user add NAME --age-key KEY` registers one\n")  # fmt: skip
+        none = {"SOPS_AGE_KEY_FILE": str(folder / "none")}
+        missing = (f"vmcred: reading the identity file: {folder}/none: No such file or directory: "
+                   "name the machine's identity file with --identity FILE\n")  # fmt: skip
+        expect(store("generate", env=none), 3, "", missing)
+        # Of quentin gpg has the public key alone.
+        expect(store("user", "add", "a-quentin", "--pgp-key", more["quentin"]), 0, "", "")
+        expect(store("generate", env=none), 3, "", missing)
+        expect(store("generate", "--identity", folder / "ada"), 2, "", stranger)
+        expect(store("user", "add", "paula", "--pgp-key", fingerprints["paula"]), 0, "", "")
+        expect(store("generate"))
+        equal(len(store.documents()), 3)
+        for path in store.documents():
+            equal(metadata(path)[1], [fingerprints["paula"]], path)
+        expect(store("set", "m", "own/kept", stdin=b"new"), 0, "", "")
+        expect(store("get", "m", "own/kept"), 0, "new", "")
+        # Who has an identity as well is who that is, before gpg is asked.
+        expect(store("user", "add", "ada", "--age-key", store.key("ada")), 0, "", "")
+        expect(store("set", "m", "own/kept", "--identity", folder / "ada", stdin=b"ada's",
+                     env={"SOPS_GPG_EXEC": need("gpg")}), 0, "", "")  # fmt: skip
+        assert store.key("ada") in metadata(folder / "vars/per-machine/m/own/kept/secret")[0]
 
 
 harness.main()
