@@ -11,9 +11,9 @@
 #include "base/span.h"
 
 /*
- * Adds what a stream decompresses to. What follows the stream is not looked at. VMCRED_FAILED: it
+ * Adds what `bytes`, a stream, decompress to. What follows it is not looked at. VMCRED_FAILED: it
  * is damaged, or decompresses to more than `size_max` bytes.
  */
-int sops_inflate(struct span stream, size_t size_max, struct secret *out, struct error *err);
+int sops_inflate(struct span bytes, size_t size_max, struct secret *out, struct error *err);
 
 #endif

@@ -33,7 +33,7 @@ static void a_file_that_has_just_changed_is_in_doubt_since_its_clock_ticks_slowl
 	struct stat file = file_aged(0);
 
 	(void)state;
-	file.st_ctim.tv_nsec += 900 * 1000 * 1000;
+	file.st_ctim.tv_nsec += 900L * 1000 * 1000;
 	file.st_ctim.tv_sec += file.st_ctim.tv_nsec / 1000000000;
 	file.st_ctim.tv_nsec %= 1000000000;
 	assert_int_equal(serve_watch_look(&watch, &file), SERVE_CHANGED);
