@@ -11,6 +11,7 @@
 
 #include "activate/active_list.h"
 #include "base/cleanup.h"
+#include "base/folder.h"
 #include "base/io.h"
 #include "base/pool.h"
 #include "vars/vars.h"

@@ -10,7 +10,7 @@
 
 #include "activate/manifest.h"
 #include "base/cleanup.h"
-#include "base/io.h"
+#include "base/folder.h"
 
 /* The files of a generation, with their contents: those of the items, in their order, then links.
  */

@@ -10,6 +10,7 @@
 
 #include "activate/manifest.h"
 #include "base/cleanup.h"
+#include "base/folder.h"
 #include "base/io.h"
 
 /* switch-to-configuration of NixOS reads them after the activation, and removes them. */

@@ -7,6 +7,7 @@
 
 #include "activate/generation.h"
 #include "base/cleanup.h"
+#include "base/folder.h"
 #include "base/io.h"
 
 /*

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Files, folders and memory files, in the few forms that the program needs. Every descriptor is
+ * Files and memory files, in the few forms that the program needs. Every descriptor is
  * O_CLOEXEC. Paths are given as a folder descriptor (or AT_FDCWD) and a name, and named in errors
  * as given. In a descriptor's folder nothing is opened that leads out of it (base/beneath.h). A
  * file is replaced, never changed: temporary file in the same folder, fsync, rename, fsync of the
@@ -9,63 +9,12 @@
 #ifndef VMCRED_BASE_IO_H
 #define VMCRED_BASE_IO_H
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/types.h>
 
 #include "base/error.h"
 #include "base/secret.h"
 #include "base/span.h"
-
-/* Opens a folder; returns its descriptor or a negative code. The caller closes it. */
-int dir_open(int dirfd, const char *path, struct error *err);
-
-/* The same, making the missing folders of the path with `mode` and syncing their names. */
-int dir_make(int dirfd, const char *path, mode_t mode, struct error *err);
-
-/*
- * Makes a folder with a fresh random name `.<prefix>.XXXXXXXX` in `dirfd` with `mode`; the name
- * goes to
- * `*name` (the caller frees it). Returns its descriptor or a negative code.
- */
-int dir_make_temporary(int dirfd, const char *prefix, mode_t mode, char **name, struct error *err);
-
-/*
- * Removes what dir_make_temporary() left for `prefix` in a run that was killed. The caller holds a
- * lock that keeps such runs apart.
- */
-int dir_remove_temporaries(int dirfd, const char *prefix, bool wipe, struct error *err);
-
-/*
- * A stream over the entries of the folder `name` in `dirfd`, which is no link; NULL with errno set.
- * The caller closes it.
- */
-DIR *dir_stream_open(int dirfd, const char *name);
-
-/*
- * The next entry's name, "." and ".." left out; NULL at the end, with errno 0, or after a failure.
- * Valid until the next call.
- */
-const char *dir_stream_next(DIR *dir);
-
-/*
- * Calls `each` for each entry of the folder `name` in `dirfd`, which is no link, with "." and ".."
- * left out; a negative code ends it. For small folders that are read in great numbers: a stream
- * takes twice the system calls. VMCRED_MISSING: there is no such folder.
- */
-int dir_each(int dirfd, const char *name,
-	     int (*each)(void *context, const char *entry, struct error *err), void *context,
-	     struct error *err);
-
-/* Flushes a folder's entries to the disk. `what` names it in the error. */
-int dir_sync(int dirfd, const char *what, struct error *err);
-
-/*
- * Removes `name` in `dirfd` with all below it, never following a link. With `wipe`, regular files
- * are overwritten before they are unlinked, which means something on a memory file system only.
- * What is not there is no error.
- */
-int dir_remove_tree(int dirfd, const char *name, bool wipe, struct error *err);
 
 /* Opens a file for reading; returns its descriptor or a negative code (VMCRED_MISSING: not there).
  */

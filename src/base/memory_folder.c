@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "base/folder.h"
 #include "base/io.h"
 
 #define FOLDER_PREFIX "vmcred"

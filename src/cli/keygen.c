@@ -8,6 +8,7 @@
 
 #include "age/age.h"
 #include "base/cleanup.h"
+#include "base/folder.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "base/process.h"

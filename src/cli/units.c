@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/folder.h"
 #include "base/io.h"
 #include "cli/cli.h"
 #include "config/config.h"

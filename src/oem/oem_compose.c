@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include "base/cleanup.h"
+#include "base/folder.h"
 #include "base/io.h"
 #include "base/name.h"
 #include "oem/oem.h"

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
+#include "base/folder.h"
 #include "base/name.h"
 #include "vars/roster.h"
 

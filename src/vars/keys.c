@@ -14,6 +14,7 @@
 
 #include "base/beneath.h"
 #include "base/cleanup.h"
+#include "base/folder.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "base/name.h"

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/folder.h"
 #include "base/io.h"
 #include "base/name.h"
 #include "vars/placing.h"

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/folder.h"
 #include "base/io.h"
 
 /* Temporary names are `.vmcred-new.XXXXXXXX`. Not those of base/memory_folder.c,

@@ -6,6 +6,7 @@
  * script that traces itself prints its secrets.
  */
 #include "vars/script.h"
+#include "base/folder.h"
 
 #include <errno.h>
 #include <fcntl.h>

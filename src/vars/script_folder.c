@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
+#include "base/folder.h"
 
 /* A file system that nobody but who has the descriptor can reach. */
 static int detached_mount(const char *type, const char *flag)

@@ -10,6 +10,7 @@
 
 #include "base/beneath.h"
 #include "base/cleanup.h"
+#include "base/folder.h"
 #include "base/io.h"
 
 void secret_state_destroy(struct secret_state *state)

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
+#include "base/folder.h"
 #include "vars/stage.h"
 
 /* syncfs() also waits for what others wrote: not for less than this. */

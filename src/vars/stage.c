@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/folder.h"
 #include "base/io.h"
 #include "vars/placing.h"
 #include "vars/roster.h"

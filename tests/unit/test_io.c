@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/folder.h"
 #include "base/io.h"
 
 /* Each test gets an empty folder on a memory file system as *state. */

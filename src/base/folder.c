@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/folder.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/beneath.h"
+#include "base/cleanup.h"
+
+int dir_open(int dirfd, const char *path, struct error *err)
+{
+	int fd = beneath_open(dirfd, path, O_RDONLY | O_DIRECTORY);
+
+	return fd < 0 ? beneath_error(err, errno, "opening the folder", path) : fd;
+}
+
+/* Makes a folder in `parent`, unless it is there; the name of a new one is brought to the disk. */
+static int dir_add(int parent, const char *name, mode_t mode)
+{
+	if (mkdirat(parent, name, mode) == 0) {
+		if (fsync(parent) < 0)
+			return -errno;
+	} else if (errno != EEXIST) {
+		return -errno;
+	}
+	return 0;
+}
+
+int dir_make(int dirfd, const char *path, mode_t mode, struct error *err)
+{
+	_cleanup_close_ int fd =
+		openat(dirfd, path[0] == '/' ? "/" : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const char *end = path;
+
+	if (fd < 0)
+		return error_set_errno(err, errno, "making the folder %s", path);
+	/* Each step is opened by its whole path, since it is from `dirfd` that no link may lead. */
+	while (*(end += strspn(end, "/"))) {
+		const size_t length = strcspn(end, "/");
+		_cleanup_free_ char *name = strndup(end, length),
+				    *whole = strndup(path, (size_t)(end - path) + length);
+		int next, r;
+
+		if (!name || !whole)
+			return error_no_memory(err);
+		r = dir_add(fd, name, mode);
+		if (r < 0)
+			return error_set_errno(err, -r, "making the folder %s", path);
+		next = beneath_open(dirfd, whole, O_RDONLY | O_DIRECTORY);
+		if (next < 0)
+			return beneath_error(err, errno, "making the folder", path);
+		close(fd);
+		fd = next;
+		end += length;
+	}
+	return fd_release(&fd);
+}
+
+char *folder_temporary_name(const char *prefix)
+{
+	uint32_t random = 0;
+	char *name = NULL;
+
+	if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
+		return NULL;
+	if (asprintf(&name, ".%s.%08x", prefix, random) < 0)
+		return NULL;
+	return name;
+}
+
+int dir_make_temporary(int dirfd, const char *prefix, mode_t mode, char **name, struct error *err)
+{
+	for (int attempt = 0; attempt < FOLDER_NAME_ATTEMPTS; attempt++) {
+		_cleanup_free_ char *candidate = folder_temporary_name(prefix);
+		int fd;
+
+		if (!candidate)
+			return error_no_memory(err);
+		if (mkdirat(dirfd, candidate, mode) < 0) {
+			if (errno == EEXIST)
+				continue;
+			return error_set_errno(err, errno, "making a temporary folder for %s",
+					       prefix);
+		}
+		fd = dir_open(dirfd, candidate, err);
+		if (fd < 0) {
+			(void)unlinkat(dirfd, candidate, AT_REMOVEDIR);
+			return fd;
+		}
+		*name = pointer_release(&candidate);
+		return fd;
+	}
+	return error_set(err, VMCRED_FAILED, "no free name for a temporary folder for %s", prefix);
+}
+
+DIR *dir_stream_open(int dirfd, const char *name)
+{
+	_cleanup_close_ int fd =
+		openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	/* The stream owns it now. */
+	if (dir)
+		(void)fd_release(&fd);
+	return dir;
+}
+
+static bool is_dots(const char *name)
+{
+	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+const char *dir_stream_next(DIR *dir)
+{
+	const struct dirent *entry;
+
+	do {
+		errno = 0;
+		entry = readdir(dir);
+	} while (entry && is_dots(entry->d_name));
+	return entry ? entry->d_name : NULL;
+}
+
+int dir_each(int dirfd, const char *name,
+	     int (*each)(void *context, const char *entry, struct error *err), void *context,
+	     struct error *err)
+{
+	_Alignas(struct dirent64) char entries[8192];
+	_cleanup_close_ int fd =
+		openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	ssize_t size = 0;
+	int r = 0;
+
+	if (fd < 0)
+		return error_set_errno(err, errno, "listing %s", name);
+	while (r == 0 && (size = getdents64(fd, entries, sizeof(entries))) > 0) {
+		for (ssize_t at = 0; r == 0 && at < size;) {
+			const struct dirent64 *entry = (const void *)(entries + at);
+
+			if (!is_dots(entry->d_name))
+				r = each(context, entry->d_name, err);
+			at += entry->d_reclen;
+		}
+	}
+	return size < 0 ? error_set_errno(err, errno, "listing %s", name) : r;
+}
+
+int dir_sync(int dirfd, const char *what, struct error *err)
+{
+	if (fsync(dirfd) < 0)
+		return error_set_errno(err, errno, "syncing the folder of %s to the disk", what);
+	return 0;
+}
+
+/* Overwrites a regular file in place; on a memory file system that is where its bytes are. */
+static void file_wipe(int dirfd, const char *name)
+{
+	static const uint8_t zeroes[4096];
+	_cleanup_close_ int fd = -1;
+	struct stat status;
+	off_t done = 0;
+
+	fd = openat(dirfd, name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	/* A file whose mode refuses writing, for one who is not root. */
+	if (fd < 0 && errno == EACCES && fchmodat(dirfd, name, S_IRUSR | S_IWUSR, 0) == 0)
+		fd = openat(dirfd, name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
+		return;
+	while (done < status.st_size) {
+		size_t left = (size_t)(status.st_size - done);
+		ssize_t wrote =
+			pwrite(fd, zeroes, left < sizeof(zeroes) ? left : sizeof(zeroes), done);
+
+		if (wrote <= 0)
+			return;
+		done += wrote;
+	}
+}
+
+static int entries_remove(int fd, const char *name, const char *only, bool wipe, struct error *err);
+
+static int tree_entry_remove(int dirfd, const char *name, bool wipe, struct error *err)
+{
+	_cleanup_close_ int fd =
+		openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int flags = 0, r;
+
+	/* What others made may have a mode that keeps its owner out, unless that is root. */
+	if (fd < 0 && errno == EACCES && wipe && fchmodat(dirfd, name, S_IRWXU, 0) == 0)
+		fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	if (fd >= 0) {
+		r = entries_remove(fd, name, "", wipe, err);
+		if (r < 0)
+			return r;
+		flags = AT_REMOVEDIR;
+	} else if (errno == ENOTDIR || errno == ELOOP) {
+		if (wipe)
+			file_wipe(dirfd, name);
+	} else {
+		return error_set_errno(err, errno, "opening %s to remove it", name);
+	}
+	if (unlinkat(dirfd, name, flags) < 0 && errno != ENOENT)
+		return error_set_errno(err, errno, "removing %s", name);
+	return 0;
+}
+
+/* Removes the entries of a folder whose names start with `only`. */
+static int entries_remove(int fd, const char *name, const char *only, bool wipe, struct error *err)
+{
+	_cleanup_close_dir_ DIR *dir = dir_stream_open(fd, ".");
+	const char *entry;
+
+	if (!dir)
+		return error_set_errno(err, errno, "listing %s", name);
+	while ((entry = dir_stream_next(dir))) {
+		int r;
+
+		if (strncmp(entry, only, strlen(only)) != 0)
+			continue;
+		r = tree_entry_remove(fd, entry, wipe, err);
+		if (r < 0)
+			return r;
+	}
+	if (errno != 0)
+		return error_set_errno(err, errno, "listing %s", name);
+	return 0;
+}
+
+int dir_remove_tree(int dirfd, const char *name, bool wipe, struct error *err)
+{
+	return tree_entry_remove(dirfd, name, wipe, err);
+}
+
+int dir_remove_temporaries(int dirfd, const char *prefix, bool wipe, struct error *err)
+{
+	_cleanup_free_ char *start = NULL;
+
+	if (asprintf(&start, ".%s.", prefix) < 0) {
+		start = NULL;
+		return error_no_memory(err);
+	}
+	return entries_remove(dirfd, "left-over temporary folders", start, wipe, err);
+}
