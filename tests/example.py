@@ -32,6 +32,19 @@ vms:
 """
 
 
+def by_script(script):
+    """The declaration of one machine, whose only secret a script makes."""
+    lines = "".join(f"      {line}\n" for line in script.splitlines())
+    return f"""\
+machines: {{m: {{}}}}
+generators:
+  made:
+    machines: [m]
+    files: {{one: {{}}}}
+    script: |
+{lines}"""
+
+
 def program_for_all(folder):
     """A copy of the program that any user can run, wherever it was built."""
     folder.chmod(0o755)

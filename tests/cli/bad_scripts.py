@@ -4,24 +4,10 @@ behind, neither in the store nor in memory nor as a process. As root, and as a u
 import shutil
 
 import harness
-from example import AS_NOBODY, NOBODY, Example, program_for_all
+from example import AS_NOBODY, NOBODY, Example, by_script, program_for_all
 from harness import equal, expect, need_root, run, test
 
-DECLARATION = """\
-machines: {m: {}}
-generators:
-  made:
-    machines: [m]
-    files: {one: {}}
-    script: |
-"""
-
 ENDED = "it did not end within 2 seconds: --script-timeout gives it more"
-
-
-def example(folder, script):
-    lines = "".join(f"      {line}\n" for line in script.splitlines())
-    return Example(folder, DECLARATION + lines, generate=False)
 
 
 def generate(here, as_root, program):
@@ -37,7 +23,7 @@ def users(folder, script):
     for as_root in (True, False):
         place = folder / ("root" if as_root else "nobody")
         place.mkdir()
-        here = example(place, script)
+        here = Example(place, by_script(script), generate=False)
         program = None if as_root else program_for_all(place)
         if not as_root:
             folder.chmod(0o755)

@@ -226,18 +226,21 @@ led_out(
      "check": f"opening {BASE}/one: {OUT}", "set one": f"making the folder {BASE}/one: {OUT}"},
     ["list", "get two"],
 )  # fmt: skip
+MACHINE_OUTSIDE = {
+    "regenerate": f"writing {BASE}: opening the folder vars/per-machine/m: {OUT}",
+    "set one": f"making the folder {BASE}/one: {OUT}",
+    "fix": f"opening {BASE}/one: {OUT}",
+}
 led_out(
     "nothing is made or written where a machine's folder leads outside",
     lambda store: moved(store.base.parent, store),
-    {"regenerate": f"writing {BASE}: opening the folder vars/per-machine/m: {OUT}",
-     "set one": f"making the folder {BASE}/one: {OUT}", "fix": f"opening {BASE}/one: {OUT}"},
-)  # fmt: skip
+    MACHINE_OUTSIDE,
+)
 led_out(
     "nothing is made or written where the whole store leads outside",
     lambda store: moved(store.folder / "vars", store),
-    {"regenerate": f"writing {BASE}: opening the folder vars/per-machine/m: {OUT}",
-     "set one": f"making the folder {BASE}/one: {OUT}", "fix": f"opening {BASE}/one: {OUT}"},
-)  # fmt: skip
+    MACHINE_OUTSIDE,
+)
 led_out(
     "no key is read or written where those who have keys are outside",
     lambda store: moved(store.folder / "sops", store),

@@ -8,19 +8,10 @@ import time
 from pathlib import Path
 
 import harness
-from example import AS_NOBODY, NOBODY, Example, program_for_all
+from example import AS_NOBODY, NOBODY, Example, by_script, program_for_all
 from harness import equal, expect, test
 
-GENERATOR = """\
-machines: {m: {}}
-generators:
-  made:
-    machines: [m]
-    files: {one: {}}
-    script: |
-      echo 1 > $out/one
-      sleep 30
-"""
+GENERATOR = by_script("echo 1 > $out/one\nsleep 30")
 
 
 def wait_for(condition, what, seconds=20):

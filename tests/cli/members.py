@@ -235,8 +235,8 @@ def _(folder):
            "vmcred: there is no group admins: `vmcred group add admins --user NAME` makes it\n")  # fmt: skip
 
 
-@test("a user that a secret was given to by a link keeps it, a dangling link gives nothing")
-def _(folder):
+def given_to_bob(folder):
+    """A store of the group admins, ada, in which m's own/it is bob's by a link besides, and the folder of that link."""
     store = Store(folder)
     expect(store("group", "add", "admins", "--user", "ada"), 0, "", "")
     (folder / "vmcred.yaml").write_text(GROUPED)
@@ -244,6 +244,12 @@ def _(folder):
     users = folder / "vars/per-machine/m/own/it/users"
     users.mkdir()
     (users / "bob").symlink_to("../../../../../../sops/users/bob")
+    return store, users
+
+
+@test("a user that a secret was given to by a link keeps it, a dangling link gives nothing")
+def _(folder):
+    store, users = given_to_bob(folder)
     (users / "gone").symlink_to("../../../../../../sops/users/gone")
     expect(store("check"), 3,
            "m own/it is not encrypted to those who may read it (1 recipient to add, 0 to remove)\n"
@@ -259,13 +265,7 @@ def _(folder):
 
 @test("what is made anew is for those that it was given to by links, too")
 def _(folder):
-    store = Store(folder)
-    expect(store("group", "add", "admins", "--user", "ada"), 0, "", "")
-    (folder / "vmcred.yaml").write_text(GROUPED)
-    expect(store("generate"))
-    users = folder / "vars/per-machine/m/own/it/users"
-    users.mkdir()
-    (users / "bob").symlink_to("../../../../../../sops/users/bob")
+    store, _ = given_to_bob(folder)
     expect(store("generate", "m", "--generator", "own", "--regenerate"), 0, "own for m: made it, kept, open\n", "")
     equal(store.readers(OWN_M), ["ada", "bob", "m"])
     equal(store.links(OWN_M), {"machines": ["m"], "users": ["bob"], "groups": ["admins"]})
