@@ -107,24 +107,43 @@ static void encrypt(EVP_CIPHER_CTX *context, const EVP_CIPHER *cipher, const uns
 	     "encrypting");
 }
 
+/* What the key shares with the recipient. */
+static void key_agree(EVP_PKEY *key, unsigned char shared[32])
+{
+	EVP_PKEY_CTX *derivation = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+	size_t size = 32;
+
+	must(EVP_PKEY_derive_init(derivation) == 1 &&
+		     EVP_PKEY_derive_set_peer_ex(derivation, task.recipient, 0) == 1 &&
+		     EVP_PKEY_derive(derivation, shared, &size) == 1,
+	     "X25519");
+	EVP_PKEY_CTX_free(derivation);
+}
+
 /* A new ephemeral key, and what it shares with the recipient. */
 static void key_exchange(const struct worker *worker, unsigned char own[32],
 			 unsigned char shared[32])
 {
 	EVP_PKEY *key = NULL;
-	EVP_PKEY_CTX *derivation;
-	size_t size = 32, shared_size = 32;
+	size_t size = 32;
 
 	must(EVP_PKEY_generate(worker->generation, &key) == 1 &&
 		     EVP_PKEY_get_raw_public_key(key, own, &size) == 1,
 	     "generating a key");
-	derivation = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
-	must(EVP_PKEY_derive_init(derivation) == 1 &&
-		     EVP_PKEY_derive_set_peer_ex(derivation, task.recipient, 0) == 1 &&
-		     EVP_PKEY_derive(derivation, shared, &shared_size) == 1,
-	     "X25519");
-	EVP_PKEY_CTX_free(derivation);
+	key_agree(key, shared);
 	EVP_PKEY_free(key);
+}
+
+/* The MAC of a file's header, behind it. */
+static void header_authenticate(const struct worker *worker, const unsigned char key[32],
+				unsigned char *header)
+{
+	size_t size = 32;
+
+	must(EVP_MAC_init(worker->hmac, key, 32, NULL) == 1 &&
+		     EVP_MAC_update(worker->hmac, header, 150) == 1 &&
+		     EVP_MAC_final(worker->hmac, header + 150, &size, 32) == 1,
+	     "HMAC");
 }
 
 static void recipient_wrap(struct worker *worker, const unsigned char data_key[32],
@@ -132,7 +151,6 @@ static void recipient_wrap(struct worker *worker, const unsigned char data_key[3
 {
 	static const unsigned char zero[12];
 	unsigned char file_key[16], salt[64], shared[32], key[32], nonce[16];
-	size_t size = 32;
 
 	random_fill(file_key, sizeof(file_key));
 	key_exchange(worker, salt, shared);
@@ -140,10 +158,7 @@ static void recipient_wrap(struct worker *worker, const unsigned char data_key[3
 	hkdf(worker, shared, 32, salt, sizeof(salt), key);
 	encrypt(worker->chacha, task.chacha, key, 12, zero, file_key, 16, out);
 	hkdf(worker, file_key, 16, zero, sizeof(zero), key);
-	must(EVP_MAC_init(worker->hmac, key, 32, NULL) == 1 &&
-		     EVP_MAC_update(worker->hmac, out, 150) == 1 &&
-		     EVP_MAC_final(worker->hmac, out + 150, &size, 32) == 1,
-	     "HMAC");
+	header_authenticate(worker, key, out);
 	random_fill(nonce, sizeof(nonce));
 	hkdf(worker, file_key, 16, nonce, sizeof(nonce), key);
 	encrypt(worker->chacha, task.chacha, key, 12, zero, data_key, 32, out + 182);
@@ -157,21 +172,12 @@ static void recipient_unwrap(struct worker *worker, unsigned char *out)
 {
 	static const unsigned char zero[12], data[32];
 	unsigned char salt[64] = {0}, shared[32], key[32];
-	EVP_PKEY_CTX *derivation = EVP_PKEY_CTX_new_from_pkey(NULL, task.identity, NULL);
-	size_t size = sizeof(shared);
 
-	must(EVP_PKEY_derive_init(derivation) == 1 &&
-		     EVP_PKEY_derive_set_peer(derivation, task.recipient) == 1 &&
-		     EVP_PKEY_derive(derivation, shared, &size) == 1,
-	     "X25519");
-	EVP_PKEY_CTX_free(derivation);
+	key_agree(task.identity, shared);
 	hkdf(worker, shared, 32, salt, sizeof(salt), key);
 	encrypt(worker->chacha, task.chacha, key, 12, zero, data, 16, out);
 	hkdf(worker, out, 16, zero, sizeof(zero), key);
-	must(EVP_MAC_init(worker->hmac, key, 32, NULL) == 1 &&
-		     EVP_MAC_update(worker->hmac, out, 150) == 1 &&
-		     EVP_MAC_final(worker->hmac, out + 150, &size, 32) == 1,
-	     "HMAC");
+	header_authenticate(worker, key, out);
 	hkdf(worker, out, 16, out, 16, key);
 	encrypt(worker->chacha, task.chacha, key, 12, zero, data, 32, out + 182);
 }
