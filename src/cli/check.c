@@ -19,12 +19,14 @@ static const struct {
 			   "vmcred generate"},
 	[VARS_READERS] = {"readers", "is not encrypted to those who may read it", "vmcred fix"},
 	[VARS_EXPIRED] = {"expired", "must be made anew", "vmcred generate"},
+	[VARS_NO_KEY] = {"no-key", "is missing", "vmcred machine add"},
 };
 
 struct checking {
 	json_t *list; /* NULL: lines */
 	size_t checked, found;
 	enum vars_fault first; /* the first one found */
+	const char *machine;   /* whose key that is; NULL: it is a file */
 };
 
 /* What is kept in sops/secrets is of no generator, and a machine's own key not a file's either. */
@@ -48,8 +50,10 @@ static void fault_tell(const struct vars_location *location, enum vars_fault fau
 	checking->checked++;
 	if (fault == VARS_FINE)
 		return;
-	if (checking->found++ == 0)
+	if (checking->found++ == 0) {
 		checking->first = fault;
+		checking->machine = fault == VARS_NO_KEY ? location->machine : NULL;
+	}
 	if (checking->list) {
 		fault_add(checking, location, fault, detail);
 		return;
@@ -100,5 +104,6 @@ int command_check(struct cli *cli, int argc, char **argv, struct error *err)
 	}
 	error_set(err, VMCRED_MISSING, "%zu of %zu files %s not as declared", checking.found,
 		  checking.checked, checking.found == 1 ? "is" : "are");
-	return error_hint(err, "`%s` mends the first", faults[checking.first].command);
+	return error_hint(err, "`%s%s%s` mends the first", faults[checking.first].command,
+			  checking.machine ? " " : "", checking.machine ? checking.machine : "");
 }

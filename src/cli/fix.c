@@ -34,7 +34,7 @@ int command_fix(struct cli *cli, int argc, char **argv, struct error *err)
 	cli->threads = pool_threads();
 	r = cli_start(cli, &config, &store_dirfd, err);
 	if (r == 0)
-		r = vars_lock(store_dirfd, err);
+		r = vars_lock(store_dirfd, &cli->report, err);
 	if (r == 0)
 		r = cli_repair(cli, &config, store_dirfd, first < argc ? argv + first : NULL, NULL,
 			       identity, &changed, err);

@@ -125,7 +125,7 @@ int command_group(struct cli *cli, int argc, char **argv, struct error *err)
 	r = cli_start(cli, &grouping.config, &store_dirfd, err);
 	grouping.store_dirfd = store_dirfd;
 	if (r == 0)
-		r = vars_lock(store_dirfd, err);
+		r = vars_lock(store_dirfd, &cli->report, err);
 	if (r == 0)
 		r = verb_run(cli, &grouping, argv[first], err);
 	config_destroy(&grouping.config);

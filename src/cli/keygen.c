@@ -115,7 +115,7 @@ static int keygen_run(const struct cli *cli, const struct keygen *keygen, struct
 		return error_wrap(err, "making an identity");
 	recipient = age_identity_recipient(identities.items[0]);
 	if (keygen->machine) {
-		r = vars_lock(store_dirfd, err);
+		r = vars_lock(store_dirfd, &cli->report, err);
 		if (r == 0)
 			r = vars_store_machine_add(store_dirfd, keygen->machine, recipient,
 						   keygen->force, err);

@@ -170,7 +170,7 @@ int cli_member_command(struct cli *cli, enum store_kind kind, const struct cli_u
 	r = cli_start(cli, &member.config, &store_dirfd, err);
 	member.store_dirfd = store_dirfd;
 	if (r == 0)
-		r = vars_lock(store_dirfd, err);
+		r = vars_lock(store_dirfd, &cli->report, err);
 	if (r == 0)
 		r = verb_run(cli, &member, argv[first], err);
 	config_destroy(&member.config);

@@ -59,7 +59,7 @@ int command_set(struct cli *cli, int argc, char **argv, struct error *err)
 	if (r == 0)
 		r = value_read(path, argv[first + 1], &value, err);
 	if (r == 0)
-		r = vars_lock(store_dirfd, err);
+		r = vars_lock(store_dirfd, &cli->report, err);
 	if (r == 0 && location.file->secret)
 		r = cli_writer_find(&config, store_dirfd, identity, &writer, err);
 	return r < 0 ? r

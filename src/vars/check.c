@@ -4,6 +4,7 @@
  * for whom a document is stands in it in the clear. A file that cannot be read does not keep the
  * others from being looked at.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -145,6 +146,77 @@ static void findings_tell(struct checking *checking, size_t count, vars_checked_
 	}
 }
 
+static bool has_deployed_secret(const struct config_generator *generator)
+{
+	for (size_t i = 0; i < generator->file_count; i++) {
+		if (generator->files[i].secret && generator->files[i].deploy)
+			return true;
+	}
+	return false;
+}
+
+static bool is_shared_with(const struct config_generator *generator, const char *machine)
+{
+	char *const *names = generator->machines;
+
+	if (!generator->share || !names || !names[0])
+		return generator->share;
+	while (*names && strcmp(*names, machine) != 0)
+		names++;
+	return *names != NULL;
+}
+
+/* Whether it needs a key. */
+static bool has_secrets(const struct config *config, const struct config_machine *machine)
+{
+	for (size_t i = 0; i < machine->generator_count; i++) {
+		if (has_deployed_secret(&config->generators[machine->generators[i]]))
+			return true;
+	}
+	for (size_t i = 0; i < config->generator_count; i++) {
+		if (is_shared_with(&config->generators[i], machine->name) &&
+		    has_deployed_secret(&config->generators[i]))
+			return true;
+	}
+	return false;
+}
+
+/* Its secrets are as they should be for all the others who may read them. A folder without a key is
+ * an error, and not looked for here. */
+static int machine_check(const struct checking *checking, const struct config_machine *machine,
+			 vars_checked_fn checked, void *data, struct error *err)
+{
+	const struct vars_location location = {.machine = machine->name};
+	_cleanup_free_ char *detail = NULL;
+	int r = roster_has(checking->roster, STORE_MACHINES, machine->name, err);
+
+	if (r != 0 || !has_secrets(checking->config, machine))
+		return r < 0 ? r : 0;
+	if (asprintf(&detail, "there is no sops/machines/%s/key.json", machine->name) < 0) {
+		detail = NULL;
+		return error_no_memory(err);
+	}
+	checked(&location, VARS_NO_KEY, detail, data);
+	return 0;
+}
+
+static int machines_check(const struct checking *checking, char *const *names,
+			  vars_checked_fn checked, void *data, struct error *err)
+{
+	const struct config *config = checking->config;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && !names && i < config->machine_count; i++)
+		r = machine_check(checking, &config->machines[i], checked, data, err);
+	for (; r == 0 && names && *names; names++) {
+		const struct config_machine *machine = config_machine_get(config, *names, err);
+
+		r = machine ? machine_check(checking, machine, checked, data, err)
+			    : -(int)err->code;
+	}
+	return r;
+}
+
 int vars_check(const struct config *config, int store_dirfd, char *const *machines,
 	       vars_checked_fn checked, void *data, const struct report *report, struct error *err)
 {
@@ -161,6 +233,8 @@ int vars_check(const struct config *config, int store_dirfd, char *const *machin
 	checking.roster = roster;
 	if (r == 0)
 		r = walk_plan(config, store_dirfd, machines, &walk, err);
+	if (r == 0)
+		r = machines_check(&checking, machines, checked, data, err);
 	for (size_t at = 0; r == 0 && at < walk.count; at += WALK_BATCH) {
 		size_t left = walk.count - at, count = left < WALK_BATCH ? left : WALK_BATCH;
 

@@ -185,7 +185,7 @@ int vars_generate(const struct config *config, int store_dirfd,
 		.report = report,
 		.stage = {.config = config, .store_dirfd = store_dirfd, .dirfd = -1},
 	};
-	int r = vars_lock(store_dirfd, err);
+	int r = vars_lock(store_dirfd, report, err);
 
 	if (r < 0)
 		return r;

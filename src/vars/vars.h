@@ -240,9 +240,12 @@ enum vars_fault {
 	VARS_OUTDATED, /* `validation` has changed */
 	VARS_READERS,  /* encrypted to others than may read it, or the links say so */
 	VARS_EXPIRED,  /* a certificate of the kind tls is of no use any more, or soon */
+	VARS_NO_KEY,   /* a machine that shall read secrets has none: no file, but the machine's key
+			*/
 };
 
-/* Called for each file that was looked at. `detail` says more, for a person, or is NULL. */
+/* Called for each file that was looked at, and for each machine without a key. `detail` says more,
+ * for a person, or is NULL. */
 typedef void (*vars_checked_fn)(const struct vars_location *location, enum vars_fault fault,
 				const char *detail, void *data);
 
@@ -294,9 +297,9 @@ int vars_fix(const struct config *config, int store_dirfd, const struct vars_fix
 int vars_set(const struct config *config, int store_dirfd, const struct vars_location *location,
 	     const char *writer, struct span plaintext, struct error *err);
 
-/* Takes the store's lock, until its descriptor is closed; waits for who has it. Removes what a run
- * that was killed left. */
-int vars_lock(int store_dirfd, struct error *err);
+/* Takes the store's lock, until its descriptor is closed; waits for who has it, and says so.
+ * Removes what a run that was killed left. */
+int vars_lock(int store_dirfd, const struct report *report, struct error *err);
 
 /* The names of all machines, users or groups of the store, sorted, NULL-terminated. The caller
  * frees it with config_texts_free(). */

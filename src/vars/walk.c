@@ -13,8 +13,13 @@
 
 #include "vars/placing.h"
 
-int vars_lock(int store_dirfd, struct error *err)
+int vars_lock(int store_dirfd, const struct report *report, struct error *err)
 {
+	if (flock(store_dirfd, LOCK_EX | LOCK_NB) == 0)
+		return placing_clean(store_dirfd, err);
+	if (errno == EWOULDBLOCK)
+		report_message(report, REPORT_WARNING,
+			       "waiting for another vmcred that works on this store");
 	while (flock(store_dirfd, LOCK_EX) < 0) {
 		if (errno != EINTR)
 			return error_set_errno(err, errno, "locking the store");

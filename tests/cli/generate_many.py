@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many generators at once: what is made, what is told and what is left must be as if there were one after the other."""
+import fcntl
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import time
@@ -165,6 +167,28 @@ def _(folder):
     outputs = sorted(process.communicate()[0].decode() for process in runs)
     equal([process.returncode for process in runs], [0, 0])
     equal(outputs, ["nothing to make: all declared secrets are there\n", lines(fleet, ("secrets", "a, b, c"))])
+
+
+@test("a run that waits for another's lock says so once, and does its work then")
+def _(folder):
+    fleet = Fleet(folder, 2, SECRETS)
+    waits = "vmcred: warning: waiting for another vmcred that works on this store\n"
+    for words, out in (
+        (("generate",), lines(fleet, ("secrets", "a, b, c"))),
+        (("fix",), "nothing to do: all secrets are encrypted to those who may read them\n"),
+        (("machine", "list"), "".join(f"{name}\n" for name in fleet.machines)),
+        (("group", "list"), ""),
+    ):
+        lock = os.open(folder, os.O_RDONLY)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with subprocess.Popen([VMCRED, *words, "--config", str(fleet.config)], env=harness.CLEAN_ENVIRONMENT,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:  # fmt: skip
+            said = select.select([process.stderr], [], [], 60)[0] and process.stderr.readline().decode()
+            is_over = process.poll()
+            os.close(lock)
+            told_out, told_err = process.communicate()
+        equal((said, is_over), (waits, None))
+        equal((process.returncode, told_out.decode(), told_err.decode()), (0, out, ""))
 
 
 @test("where no thread may be started the same is made, one after the other")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may read what: machines, users and groups, and how secrets follow. The real sops reads them after each step."""
 import json
+import shutil
 
 import harness
 from example import Example
@@ -233,6 +234,34 @@ def _(folder):
            "`vmcred keygen --machine n --output FILE` makes one\n")  # fmt: skip
     expect(store("machine", "add", "n"), 3, "",
            "vmcred: there is no group admins: `vmcred group add admins --user NAME` makes it\n")  # fmt: skip
+
+
+@test("a machine whose key is gone from the store is named by check until it has one, whatever fix does")
+def _(folder):
+    store = Store(folder)
+    expect(store("generate"))
+    shutil.rmtree(folder / "sops/machines/n")
+    missing = "n's key is missing (there is no sops/machines/n/key.json)\n"
+    readers = "is not encrypted to those who may read it (0 recipients to add, 1 to remove)\n"
+    expect(store("check"), 3, f"{missing}shared shared/it {readers}n own/it {readers}",
+           "vmcred: 3 of 9 files are not as declared: `vmcred machine add n` mends the first\n")  # fmt: skip
+    expect(store("fix", "--identity", folder / "ada"))
+    expect(store("check"), 3, missing, "vmcred: 1 of 9 files is not as declared: `vmcred machine add n` mends the first\n")
+    listed = expect(store("check", "n", "--json"), 3, None, None)
+    equal(json.loads(listed.out), [{"machine": "n", "generator": None, "file": None, "fault": "no-key",
+                                    "detail": "there is no sops/machines/n/key.json"}])  # fmt: skip
+    expect(store("check", "m"), 0, "all 4 files are as declared\n", "")
+    expect(store("machine", "add", "n", "--identity", folder / "ada"))
+    expect(store("check"), 0, "all 8 files are as declared\n", "")
+    (folder / "sops/machines/n/key.json").unlink()
+    equal(store("check").err.splitlines()[-1],
+          "vmcred: the machine n has no key: there is no sops/machines/n/key.json: "
+          "`vmcred keygen --machine n --output FILE` makes one")  # fmt: skip
+    # Who reads nothing needs none.
+    shutil.rmtree(folder / "sops/machines/n")
+    (folder / "vmcred.yaml").write_text("machines: {m: {}, n: {}}\ngenerators: {own: {machines: [n], files: {kept: {deploy: false},"
+                                        " open: {secret: false}}, kind: {kept: {hex: 8}, open: {hex: 4}}}}\n")  # fmt: skip
+    expect(store("check", "n"), 0, "all 3 files are as declared\n", "")
 
 
 def given_to_bob(folder):
