@@ -121,8 +121,9 @@ static void batch_show(struct run *run)
 		r = stage_show(&run->stage, &run->batch[shown], &err);
 	run->is_broken = r < 0;
 	if (r < 0) {
-		batch_drop(run, shown, count);
+		/* The error first: those that are dropped have none. */
 		schedule_fail(&run->schedule, run->batch[shown].number, &err);
+		batch_drop(run, shown, count);
 	}
 	if (batch_settle(run, shown, &unsettled) < 0) {
 		run->is_broken = true;

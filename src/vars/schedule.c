@@ -193,6 +193,10 @@ void schedule_drop(struct schedule *schedule, size_t index)
 {
 	pthread_mutex_lock(&schedule->lock);
 	schedule->jobs[index].state = JOB_FAILED;
+	/* Those that depend on it would be waited for without end. */
+	if (index < schedule->end)
+		schedule->end = index;
+	pthread_cond_broadcast(&schedule->changed);
 	pthread_mutex_unlock(&schedule->lock);
 }
 

@@ -61,7 +61,8 @@ void schedule_stage(struct schedule *schedule, size_t index, struct vars_value *
 /* Takes the error over, if the job is the first in the plan's order that fails. */
 void schedule_fail(struct schedule *schedule, size_t index, struct error *err);
 
-/* The job that was staged shall not be shown. */
+/* The job that was staged shall not be shown, after another one has failed: none from here on is
+ * begun. */
 void schedule_drop(struct schedule *schedule, size_t index);
 
 /* Gives the jobs that are staged by now, SCHEDULE_STAGED_MAX at most, in the plan's order. */
