@@ -147,6 +147,23 @@ static int document_stat(const struct serve_source *source, const struct found *
 	return 0;
 }
 
+/* All credentials of a unit together, each of which counts with its name: systemd.exec(5), and
+ * CREDENTIALS_TOTAL_SIZE_MAX in systemd. What the others of the unit have is not known here. */
+#define UNIT_CREDENTIALS_SIZE_MAX ((size_t)1024 * 1024)
+
+static int size_check(const struct found *found, size_t size, struct error *err)
+{
+	const size_t name_size = strlen(found->load->credential);
+
+	if (size <= UNIT_CREDENTIALS_SIZE_MAX - name_size)
+		return 0;
+	return error_set(err, VMCRED_FAILED,
+			 "%s/%s is larger than systemd takes: with the credential's name it has "
+			 "%zu bytes, and a unit's credentials may have %zu together",
+			 found->load->generator, found->load->file, size + name_size,
+			 UNIT_CREDENTIALS_SIZE_MAX);
+}
+
 static int found_read(const struct serve_source *source, const struct found *found,
 		      struct secret *value, struct error *err)
 {
@@ -154,11 +171,11 @@ static int found_read(const struct serve_source *source, const struct found *fou
 	int r = vars_store_read(source->declaration.store_dirfd, &found->location, &keyring, value,
 				err);
 
-	if (r < 0 || value->size <= VARS_SECRET_SIZE_MAX)
-		return r;
-	secret_destroy(value);
-	return error_set(err, VMCRED_FAILED, "%s/%s is larger than systemd takes",
-			 found->load->generator, found->load->file);
+	if (r == 0)
+		r = size_check(found, value->size, err);
+	if (r < 0)
+		secret_destroy(value);
+	return r;
 }
 
 /* A secret that is not there, which is something else than one that cannot be opened. */

@@ -122,7 +122,7 @@ def _(folder):
         # As many more as may wait with plaintext.
         others = [server.ask(UNIT, "host-one") for _ in range(17)]
         equal(server.get(UNIT, "host-two"), value(example, "two"))
-        expect(vmcred("set", "--config", example.config, "m", "made/one", stdin=os.urandom(1024 * 1024)))
+        expect(vmcred("set", "--config", example.config, "m", "made/one", stdin=os.urandom(len(LARGE))))
         got = read(paused)
         equal(len(got), 1024 * 1024 + 1, "bytes, more than systemd takes")
         equal(read(others[-1]) == LARGE, True, "who did not pause so long has what was asked for")
@@ -217,7 +217,25 @@ def _(folder):
             equal(server.get(UNIT, "host-one"), values[number % 2], f"after change {number}")
 
 
-@test("a secret that is larger than systemd takes is refused")
+def too_large(size):
+    return (f"vmcred: warning: refused host-one to {UNIT} (process N): made/one is larger than systemd takes: with the credential's "
+            f"name it has {size + 8} bytes, and a unit's credentials may have 1048576 together")
+
+
+@test("a secret that systemd would not take, because it counts the credential's name as well, is refused")
+def _(folder):
+    example = Example(folder)
+    with serving(example) as server:
+        for size in (1024 * 1024, len(LARGE) + 1):
+            expect(vmcred("set", "--config", example.config, "m", "made/one", stdin=bytes([7] * size)))
+            refused(server.get(UNIT, "host-one"))
+        expect(vmcred("set", "--config", example.config, "m", "made/one", stdin=LARGE))
+        equal(server.get(UNIT, "host-one") == LARGE, True, "the largest that it takes")
+        equal(server.stop(), (0, [too_large(1024 * 1024), too_large(len(LARGE) + 1),
+                                  f"vmcred: gave host-one to {UNIT} (process N)"]))
+
+
+@test("a secret that is larger than any in the store is refused")
 def _(folder):
     example = Example(folder)
     plain = folder / "plain"
@@ -227,7 +245,7 @@ def _(folder):
     example.document("one").write_text(expect(done).out)
     with serving(example) as server:
         refused(server.get(UNIT, "host-one"))
-        equal(server.stop(), (0, [f"vmcred: warning: refused host-one to {UNIT} (process N): made/one is larger than systemd takes"]))
+        equal(server.stop(), (0, [too_large(1024 * 1024 + 1)]))
 
 
 def define_start(sentence, make, message, **inherited):
