@@ -28,8 +28,11 @@ int serve_declaration_update(struct serve_declaration *declaration, const char *
 	if (change == SERVE_SAME)
 		return 0;
 	r = config_load_file(path, &config, err);
-	if (r < 0)
+	if (r < 0) {
+		/* What kept it from being read may pass without a change of the file. */
+		declaration->watch = (struct serve_watch){0};
 		return r;
+	}
 	config_destroy(&declaration->config);
 	if (declaration->store_dirfd >= 0)
 		close(declaration->store_dirfd);

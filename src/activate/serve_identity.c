@@ -22,8 +22,11 @@ int serve_identity_update(struct serve_identity *identity, const char *path, boo
 	r = age_identity_file_load(AT_FDCWD, path, &fresh, err);
 	if (r == -(int)VMCRED_MISSING)
 		error_hint(err, "name the machine's identity file with --identity FILE");
-	if (r < 0)
+	if (r < 0) {
+		/* What kept it from being read may pass without a change of the file. */
+		identity->watch = (struct serve_watch){0};
 		return r;
+	}
 	age_identities_destroy(&identity->identities);
 	identity->identities = fresh;
 	fresh = (struct age_identities){0};

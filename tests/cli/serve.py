@@ -2,8 +2,10 @@
 """vmcred serve: who gets what through the socket, asked as systemd asks, and what becomes of those who do not."""
 import os
 import re
+import resource
 import signal
 import socket
+import time
 
 import harness
 from example import AS_NOBODY, DECLARATION, Example
@@ -239,6 +241,25 @@ def _(folder):
         equal(server.get(UNIT, "host-one"), before)
         lines = server.stop()[1]
         assert lines[1].startswith("vmcred: warning: going on with what was read before: "), lines
+
+
+@test("a changed declaration that could not be read for a reason of the moment's is in force once it can be")
+def _(folder):
+    example = Example(folder)
+    values = [value(example, "one"), value(example, "two")]
+    with serving(example) as server:
+        equal(server.get(UNIT, "host-one"), values[0])
+        example.config.write_text(DECLARATION.replace("host-one: made/one", "host-one: made/two"))
+        # So long ago that another change would show.
+        time.sleep(0.2)
+        # Descriptors for the connection and the declaration's folder, and none for the file.
+        open_ones = {int(name) for name in os.listdir(f"/proc/{server.process.pid}/fd")}
+        free = [number for number in range(100) if number not in open_ones]
+        limits = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (free[2], limits[1]))
+        equal(server.get(UNIT, "host-one"), values[0])
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, limits)
+        equal(server.get(UNIT, "host-one"), values[1])
 
 
 @test("a secret that is not deployed, or is another machine's, is refused")
