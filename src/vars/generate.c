@@ -175,9 +175,10 @@ static int run_plan(struct run *run, struct error *err)
 	return schedule_failure(&run->schedule, err);
 }
 
-int vars_generate(const struct config *config, int store_dirfd,
-		  const struct vars_generate_options *options, const struct report *report,
-		  struct error *err)
+/* With the store's lock held: until what was not shown is removed. */
+static int locked_generate(const struct config *config, int store_dirfd,
+			   const struct vars_generate_options *options, const struct report *report,
+			   struct error *err)
 {
 	__attribute__((cleanup(run_destroy))) struct run run = {
 		.config = config,
@@ -186,16 +187,24 @@ int vars_generate(const struct config *config, int store_dirfd,
 		.report = report,
 		.stage = {.config = config, .store_dirfd = store_dirfd, .dirfd = -1},
 	};
-	int r = vars_lock(store_dirfd, report, err);
+	int r;
 
-	if (r < 0)
-		return r;
 	/* Scripts' files that a run which was killed left, even where no script is run now. */
 	if (!options->dry_run)
 		memory_folder_clean();
 	r = plan_make(config, store_dirfd, options, report, &run.plan, err);
-	if (r == 0)
-		r = run_plan(&run, err);
+	return r < 0 ? r : run_plan(&run, err);
+}
+
+int vars_generate(const struct config *config, int store_dirfd,
+		  const struct vars_generate_options *options, const struct report *report,
+		  struct error *err)
+{
+	int r = vars_lock(store_dirfd, report, err);
+
+	if (r < 0)
+		return r;
+	r = locked_generate(config, store_dirfd, options, report, err);
 	(void)flock(store_dirfd, LOCK_UN);
 	return r;
 }
