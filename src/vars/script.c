@@ -39,6 +39,21 @@ static void folder_mask(int folder_dirfd, const char *name, struct mask *mask)
 	}
 }
 
+/* Whether $out has a file that is too large to be looked for in what the script printed. */
+static bool out_is_large(int folder_dirfd)
+{
+	_cleanup_close_dir_ DIR *dir = dir_stream_open(folder_dirfd, "out");
+	struct stat status;
+	const char *entry;
+
+	while (dir && (entry = dir_stream_next(dir))) {
+		if (fstatat(dirfd(dir), entry, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(status.st_mode) && (size_t)status.st_size > VARS_SECRET_SIZE_MAX)
+			return true;
+	}
+	return false;
+}
+
 /* Adds the script's output to the error, without the values that are known. */
 static int failure_show(const struct vars_inputs *inputs, int folder_dirfd, struct secret *output,
 			struct error *err)
@@ -47,6 +62,11 @@ static int failure_show(const struct vars_inputs *inputs, int folder_dirfd, stru
 
 	if (output->size == 0)
 		return -(int)err->code;
+	if (out_is_large(folder_dirfd))
+		return error_hint(err,
+				  "what it printed is not shown: a file in $out has more than "
+				  "%zu bytes, and could not be masked",
+				  VARS_SECRET_SIZE_MAX);
 	/* Without memory for that, nothing is shown. */
 	if (mask_start(&mask, output) < 0)
 		return -(int)err->code;

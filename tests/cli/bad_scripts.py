@@ -61,6 +61,8 @@ failing("a socket", "python3 -c 'import socket, os; socket.socket(socket.AF_UNIX
 failing("a device", "mknod $out/one c 1 3 2> /dev/null", "it ended with exit code 1")
 failing("another name of a file of the host", "ln /etc/passwd $out/one 2> /dev/null", "it ended with exit code 1")
 failing("two megabytes", "head -c 2097152 /dev/zero > $out/one", "one is larger than 1048576 bytes")
+failing("two megabytes, whose beginning is printed", "yes hunter2-and-more | head -c 2097152 > $out/one || :; head -n 2 $out/one; exit 3",
+        "it ended with exit code 3: what it printed is not shown: a file in $out has more than 1048576 bytes, and could not be masked")  # fmt: skip
 failing("a folder $out that is gone", "rmdir $out", "it did not write $out/one")
 failing("a folder $out that leads elsewhere", "rmdir $out; ln -s /etc $out", "it did not write $out/one")
 failing("another folder in the place of $out", "mv $out $TMPDIR/x; mkdir $out; echo x > $out/one", "it did not write $out/one")
