@@ -105,8 +105,9 @@ static bool signals_reset(void)
  * another thread's script that is held open here would keep that one waiting. */
 static bool descriptors_take(struct starting *starting)
 {
-	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	/* Above all numbers that are given away below. */
+	int opened = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	/* Above all numbers that are given away below: to its own number none is copied. */
+	int null = fcntl(opened, F_DUPFD_CLOEXEC, 10);
 	int output = fcntl(starting->output, F_DUPFD_CLOEXEC, 10);
 	int reports = fcntl(starting->reports, F_DUPFD_CLOEXEC, 10);
 	int mount = starting->sandbox->mount < 0
