@@ -54,6 +54,7 @@ static int changed(struct error *err)
 static int session_read(struct session *session, struct span opened, struct error *err)
 {
 	unsigned sum = 0;
+	int r;
 
 	for (size_t i = 0; i < sizeof(ciphers) / sizeof(ciphers[0]); i++) {
 		if (opened.size < 1 || opened.data[0] != ciphers[i].id)
@@ -65,9 +66,10 @@ static int session_read(struct session *session, struct span opened, struct erro
 		if (opened.data[opened.size - 2] != (uint8_t)(sum >> 8) ||
 		    opened.data[opened.size - 1] != (uint8_t)sum)
 			return changed(err);
-		session->cipher = &ciphers[i];
-		return secret_copy(&session->key, span_of(opened.data + 1, ciphers[i].key_size),
-				   err);
+		r = secret_copy(&session->key, span_of(opened.data + 1, ciphers[i].key_size), err);
+		if (r == 0)
+			session->cipher = &ciphers[i];
+		return r;
 	}
 	return unsupported(err, "an old cipher");
 }
