@@ -112,6 +112,22 @@ static int folder_check(const char *path, struct error *err)
 	return 0;
 }
 
+/* The folder may be the user's own, who may put something else in the link's place meanwhile: that
+ * is not given to anybody. */
+static int link_give(const char *path, uid_t uid, gid_t gid)
+{
+	_cleanup_close_ int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct stat status;
+
+	if (fd < 0 || fstat(fd, &status) < 0)
+		return -1;
+	if (!S_ISLNK(status.st_mode)) {
+		errno = ESTALE;
+		return -1;
+	}
+	return fchownat(fd, "", uid, gid, AT_EMPTY_PATH);
+}
+
 static int link_prepare(const struct manifest *manifest, const struct manifest_item *item,
 			const char *target, struct manifest_link *link, struct error *err)
 {
@@ -140,8 +156,7 @@ static int link_prepare(const struct manifest *manifest, const struct manifest_i
 	if (symlinkat(target, AT_FDCWD, link->temporary) < 0)
 		return error_set_errno(err, errno, "making a link in %s", folder);
 	link->state = LINK_READY;
-	if (!manifest->user_mode &&
-	    fchownat(AT_FDCWD, link->temporary, item->uid, item->gid, AT_SYMLINK_NOFOLLOW) < 0)
+	if (!manifest->user_mode && link_give(link->temporary, item->uid, item->gid) < 0)
 		return error_set_errno(err, errno, "giving the link %s to %u:%u", item->path,
 				       item->uid, item->gid);
 	return 0;
