@@ -219,6 +219,43 @@ def _(_folder):
     equal(machine.start_vm().code, 0, f"systemctl start, with {machine.console()}{said('vmcred.service')}")
 
 
+def spoilt(code):
+    """In place of vmcred a program that ends at once."""
+    booted().checked("systemctl", "stop", "vmcred.service", SERVICE)
+    booted().write(f"{DROPINS}/vmcred.service.d/50-spoilt.conf",
+                   f"[Service]\nExecStart=\nExecStart=/bin/sh -c 'echo spoilt {code}; exit {code}'\n")
+    booted().checked("systemctl", "daemon-reload")
+
+
+def mended():
+    booted().checked("rm", f"{DROPINS}/vmcred.service.d/50-spoilt.conf")
+    booted().checked("systemctl", "daemon-reload")
+
+
+@test("a unit waits while vmcred.service fails, which is restarted and does not use up the socket, and has its credentials in the end")
+def _(_folder):
+    machine = booted()
+    spoilt(1)
+    machine.checked("systemctl", "start", "--no-block", SERVICE)
+    while said("vmcred.service").count("spoilt 1") < 12:
+        time.sleep(machine.interval)
+    mended()
+    equal(machine.start_vm().code, 0, f"systemctl start, with {machine.console()}{said('vmcred.service')}")
+
+
+@test("where vmcred.service is started wrongly, the socket gives up, and the unit fails instead of waiting")
+def _(_folder):
+    machine = booted()
+    spoilt(2)
+    equal(machine.start_vm().code, 1, "systemctl start")
+    equal(machine.checked("systemctl", "show", "--value", "--property=Result,ActiveState", "vmcred.socket").out.split(),
+          ["trigger-limit-hit", "failed"])
+    mended()
+    machine.checked("systemctl", "reset-failed")
+    machine.checked("systemctl", "restart", "vmcred.socket")
+    equal(machine.start_vm().code, 0, f"systemctl start, with {machine.console()}{said('vmcred.service')}")
+
+
 @test("vmcred.service may do little: systemd rates its exposure as low")
 def _(_folder):
     rated = booted().run("systemd-analyze", "security", "--threshold=15", "--no-pager", "vmcred.service")
