@@ -260,21 +260,6 @@ int access_gpg_check(const struct access *access, struct roster *roster, struct 
 	return r;
 }
 
-static int link_write(int dirfd, const char *up, enum store_kind kind, const char *name,
-		      struct error *err)
-{
-	_cleanup_free_ char *target = NULL;
-
-	if (asprintf(&target, "%s/%s/%s", up, store_kind_folder(kind), name) < 0) {
-		target = NULL;
-		return error_no_memory(err);
-	}
-	if (symlinkat(target, dirfd, name) < 0 && errno != EEXIST)
-		return error_set_errno(err, errno, "making the link %s/%s", store_kind_folder(kind),
-				       name);
-	return 0;
-}
-
 /* Links that shall not be there any more. */
 static int links_remove(int secret_dirfd, enum store_kind kind, const struct access *access,
 			struct error *err)
@@ -316,7 +301,7 @@ int access_links_add(int secret_dirfd, const char *up, const struct access *acce
 		dirfd = dir_make(secret_dirfd, store_kind_folder(kind), 0755, err);
 		r = dirfd < 0 ? dirfd : 0;
 		for (char **name = access->names[kind]; r == 0 && *name; name++)
-			r = link_write(dirfd, up, kind, *name, err);
+			r = access_link_write(secret_dirfd, dirfd, up, kind, *name, err);
 		if (r == 0)
 			r = dir_sync(dirfd, store_kind_folder(kind), err);
 	}

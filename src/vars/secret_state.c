@@ -18,6 +18,7 @@ void secret_state_destroy(struct secret_state *state)
 	if (state->dirfd >= 0)
 		close(state->dirfd);
 	free(state->path);
+	free(state->astray);
 	sops_document_destroy(&state->document);
 	access_destroy(&state->is);
 	access_destroy(&state->wanted);
@@ -119,6 +120,9 @@ int secret_state_readers_find(const struct config *config, struct roster *roster
 		error_wrap(err, "who may read %s", state->path);
 	if (r == 0)
 		r = access_want(config, roster, location, writer, state, err);
+	if (r == 0)
+		r = access_links_check(state->dirfd, store_up(location), &state->is, &state->wanted,
+				       &state->astray, err);
 	return r < 0 ? r : access_keys(&state->wanted, roster, &state->keys, err);
 }
 
@@ -190,7 +194,8 @@ int secret_state_compare(const struct secret_state *state, struct secret_differe
 	qsort(wanted, wanted_count, sizeof(*wanted), key_compare);
 	difference->lacking = keys_lacking(wanted, wanted_count, there, there_count);
 	difference->excess = keys_lacking(there, there_count, wanted, wanted_count);
-	difference->links = !access_equal(&state->is, &state->wanted);
+	difference->astray = state->astray;
+	difference->links = state->astray || !access_equal(&state->is, &state->wanted);
 	/* With several groups of keys, each holds a share, and nobody opens it alone. */
 	if (policy->group_count > 1)
 		difference->lacking = wanted_count;
@@ -202,12 +207,21 @@ bool secret_difference_is_some(const struct secret_difference *difference)
 	return difference->lacking > 0 || difference->excess > 0 || difference->links;
 }
 
+static char *links_text(const char *astray)
+{
+	char *text = NULL;
+
+	if (!astray)
+		return strdup("links only");
+	return asprintf(&text, "links only: %s leads elsewhere", astray) < 0 ? NULL : text;
+}
+
 char *secret_difference_text(const struct secret_difference *difference)
 {
 	char *text = NULL;
 
 	if (difference->lacking == 0 && difference->excess == 0)
-		return strdup("links only");
+		return links_text(difference->astray);
 	if (asprintf(&text, "%zu recipient%s to add, %zu to remove", difference->lacking,
 		     difference->lacking == 1 ? "" : "s", difference->excess) < 0)
 		return NULL;

@@ -15,6 +15,7 @@ struct secret_state {
 	char *path;                     /* owned; of the document, for errors */
 	struct sops_document *document; /* owned; NULL while it was not read */
 	struct access is, wanted;       /* owned */
+	char *astray;                   /* owned; a link that leads elsewhere, or NULL */
 	struct sops_key_group keys;     /* that `wanted` leads to; access_keys() */
 };
 
@@ -42,6 +43,7 @@ int secret_state_readers_find(const struct config *config, struct roster *roster
 struct secret_difference {
 	size_t lacking, excess; /* keys of age or PGP in the document */
 	bool links;
+	const char *astray; /* the state's */
 };
 
 int secret_state_compare(const struct secret_state *state, struct secret_difference *difference,

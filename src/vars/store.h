@@ -48,7 +48,7 @@ int store_names_list(int dirfd, const char *folder, char ***names, struct error 
 
 /*
  * Who may read a secret: links in its folders machines/, users/ and groups/, as clan keeps them.
- * They count by their names: where a link points to is not looked at. Starts as {0}; owned.
+ * They count by their names; one that leads elsewhere is made right. Starts as {0}; owned.
  */
 struct access {
 	char **names[STORE_KINDS]; /* sorted, NULL-terminated */
@@ -101,6 +101,15 @@ int access_gpg_check(const struct access *access, struct roster *roster, struct 
 int access_links_add(int secret_dirfd, const char *up, const struct access *access,
 		     struct error *err);
 int access_links_remove(int secret_dirfd, const struct access *access, struct error *err);
+
+/* Looks where those that are in both lead to. `*astray`: the first that leads to somebody else or
+ * nowhere, "users/bob", which the caller frees; else it stays NULL. */
+int access_links_check(int secret_dirfd, const char *up, const struct access *is,
+		       const struct access *wanted, char **astray, struct error *err);
+
+/* Makes one link in the folder `dirfd` of the secret, or makes it right. */
+int access_link_write(int secret_dirfd, int dirfd, const char *up, enum store_kind kind,
+		      const char *name, struct error *err);
 
 /* Whether the secret of that name in sops/secrets is a machine's own key: then the machine's name
  * is what is left of it. */

@@ -236,6 +236,37 @@ def _(folder):
            "vmcred: there is no group admins: `vmcred group add admins --user NAME` makes it\n")  # fmt: skip
 
 
+@test("a link whose name is right and that leads elsewhere is named by check and made right by fix")
+def _(folder):
+    store = Store(folder)
+    expect(store("generate"))
+    fine = "all 8 files are as declared\n"
+    base, shared = folder / "vars/per-machine/m/own/it", folder / "vars/shared/shared/it"
+
+    def point(link, target):
+        link.unlink()
+        link.symlink_to(target)
+
+    # Other ways to the same folder are right.
+    point(base / "users/bob", folder / "sops/users/bob")
+    point(shared / "users/bob", "../../../../../sops/machines/../users/bob")
+    expect(store("check"), 0, fine, "")
+    point(base / "users/bob", "../../../../../../sops/users/ada")
+    point(base / "machines/m", "../../../../../../sops/machines/none")
+    point(shared / "users/ada", folder / "ada")
+    readers = "is not encrypted to those who may read it (links only:"
+    expect(store("check"), 3,
+           f"shared shared/it {readers} users/ada leads elsewhere)\nm own/it {readers} machines/m leads elsewhere)\n",
+           "vmcred: 2 of 8 files are not as declared: `vmcred fix` mends the first\n")  # fmt: skip
+    before = {path: (folder / path).read_bytes() for path in store.documents()}
+    expect(store("fix"), 0,
+           "shared shared/it: links only: users/ada leads elsewhere\nm own/it: links only: machines/m leads elsewhere\n", "")  # fmt: skip
+    expect(store("check"), 0, fine, "")
+    equal(store.links(OWN_M), {"machines": ["m"], "users": ["ada", "bob"]})
+    equal(store.links(SHARED), {"machines": ["m", "n"], "users": ["ada", "bob"]})
+    equal({path: (folder / path).read_bytes() for path in store.documents()}, before)
+
+
 @test("a machine whose key is gone from the store is named by check until it has one, whatever fix does")
 def _(folder):
     store = Store(folder)
