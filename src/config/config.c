@@ -152,13 +152,13 @@ bool config_generator_depends_on(const struct config_generator *generator, const
 
 bool config_generator_is_for(const struct config_generator *generator, const char *machine)
 {
-	if (generator->share)
+	char **name = generator->machines;
+
+	if (generator->share && (!name || !*name))
 		return true;
-	for (char **name = generator->machines; name && *name; name++) {
-		if (strcmp(*name, machine) == 0)
-			return true;
-	}
-	return false;
+	while (name && *name && strcmp(*name, machine) != 0)
+		name++;
+	return name && *name;
 }
 
 static int entry_unknown(const struct config *config, const char *what, const char *name,

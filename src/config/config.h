@@ -269,7 +269,7 @@ const struct config_file *config_file_find(const struct config_generator *genera
 /* Whether the generator depends on the one of that name, directly. */
 bool config_generator_depends_on(const struct config_generator *generator, const char *name);
 
-/* Whether the generator makes files for that machine: it names it, or is shared. */
+/* Whether the generator's files are for that machine: it names it, or is shared and names none. */
 bool config_generator_is_for(const struct config_generator *generator, const char *machine);
 
 const struct config_phase *config_phase_get(enum config_needed_for needed_for);

@@ -155,17 +155,6 @@ static bool has_deployed_secret(const struct config_generator *generator)
 	return false;
 }
 
-static bool is_shared_with(const struct config_generator *generator, const char *machine)
-{
-	char *const *names = generator->machines;
-
-	if (!generator->share || !names || !names[0])
-		return generator->share;
-	while (*names && strcmp(*names, machine) != 0)
-		names++;
-	return *names != NULL;
-}
-
 /* Whether it needs a key. */
 static bool has_secrets(const struct config *config, const struct config_machine *machine)
 {
@@ -174,8 +163,10 @@ static bool has_secrets(const struct config *config, const struct config_machine
 			return true;
 	}
 	for (size_t i = 0; i < config->generator_count; i++) {
-		if (is_shared_with(&config->generators[i], machine->name) &&
-		    has_deployed_secret(&config->generators[i]))
+		const struct config_generator *generator = &config->generators[i];
+
+		if (generator->share && config_generator_is_for(generator, machine->name) &&
+		    has_deployed_secret(generator))
 			return true;
 	}
 	return false;

@@ -202,6 +202,27 @@ def _(folder):
     assert not (example.root / "run").exists()
 
 
+@test("a shared generator that names machines is for those alone: the others are activated without its files")
+def _(folder):
+    example = Example(folder, """\
+machines: {m: {}, n: {}}
+generators:
+  all: {share: true, files: {one: {}}, kind: {one: {base64: 8}}}
+  some: {share: true, machines: [n], files: {two: {}}, kind: {two: {base64: 8}}}
+""", generate=False)
+    other = Example.at(folder)
+    other.identity = folder / "other"
+    expect(vmcred("keygen", "--config", example.config, "--machine", "n", "--output", other.identity))
+    expect(example.generate())
+    expect(example.activate("--machine", "m"), 0, "1 secrets in generation 1\n", "")
+    assert not example.active("two", "some").parent.exists()
+    expect(vmcred("get", "--config", example.config, "--identity", example.identity, "m", "some/two"), 2, "",
+           "vmcred: the generator some is not for the machine m\n")
+    other.root = folder / "other-root"
+    expect(other.activate("--machine", "n"), 0, "2 secrets in generation 1\n", "")
+    assert other.active("two", "some").read_text()
+
+
 @test("an identity file that others can read is refused with the fix")
 def _(folder):
     example = Example(folder)
