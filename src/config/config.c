@@ -90,6 +90,7 @@ void config_destroy(struct config *config)
 	config_texts_free(config->default_groups);
 	free(config->generator_order);
 	free(config->machines_by_name);
+	free(config->machine_names);
 	free(config->generators_by_name);
 	for (size_t i = 0; i < config->vm_count; i++)
 		vm_release(&config->vms[i]);
@@ -159,6 +160,13 @@ bool config_generator_is_for(const struct config_generator *generator, const cha
 	while (name && *name && strcmp(*name, machine) != 0)
 		name++;
 	return name && *name;
+}
+
+char *const *config_generator_machines(const struct config *config,
+				       const struct config_generator *generator)
+{
+	return generator->machines && generator->machines[0] ? generator->machines
+							     : config->machine_names;
 }
 
 static int entry_unknown(const struct config *config, const char *what, const char *name,

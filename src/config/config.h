@@ -210,6 +210,7 @@ struct config {
 	size_t generator_count;
 	size_t *generator_order; /* their indices, each behind all that it depends on */
 	struct config_name *machines_by_name, *generators_by_name;
+	char **machine_names;      /* owned; the names are the machines', NULL-terminated */
 	enum config_source source; /* of the VMs that do not say it */
 	struct config_vm *vms;
 	size_t vm_count;
@@ -271,6 +272,10 @@ bool config_generator_depends_on(const struct config_generator *generator, const
 
 /* Whether the generator's files are for that machine: it names it, or is shared and names none. */
 bool config_generator_is_for(const struct config_generator *generator, const char *machine);
+
+/* Those that it is for, NULL-terminated; of a shared one that names none, all. Borrowed. */
+char *const *config_generator_machines(const struct config *config,
+				       const struct config_generator *generator);
 
 const struct config_phase *config_phase_get(enum config_needed_for needed_for);
 

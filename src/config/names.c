@@ -30,10 +30,13 @@ int schema_names(struct config *config, struct error *err)
 
 	config->machines_by_name = machines;
 	config->generators_by_name = generators;
-	if (!machines || !generators)
+	config->machine_names = calloc(config->machine_count + 1, sizeof(char *));
+	if (!machines || !generators || !config->machine_names)
 		return error_no_memory(err);
-	for (size_t i = 0; i < config->machine_count; i++)
+	for (size_t i = 0; i < config->machine_count; i++) {
 		machines[i] = (struct config_name){config->machines[i].name, i};
+		config->machine_names[i] = config->machines[i].name;
+	}
 	for (size_t i = 0; i < config->generator_count; i++)
 		generators[i] = (struct config_name){config->generators[i].name, i};
 	qsort(machines, config->machine_count, sizeof(*machines), names_compare);

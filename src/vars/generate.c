@@ -23,27 +23,20 @@ static void run_destroy(struct run *run)
 	for (size_t i = 0; i < run->answer_count; i++)
 		secret_destroy(&run->answers[i].text);
 	free(run->answers);
-	for (size_t i = 0; i < run->stored_count; i++) {
-		vars_values_release(run->stored[i].values, run->stored[i].generator->file_count);
-		free(run->stored[i].values);
-	}
+	for (size_t i = 0; i < run->stored_count; i++)
+		vars_values_free(run->stored[i].values, run->stored[i].generator->file_count);
 	free(run->stored);
 	free(run->writer);
-	free(run->all_machines);
 	free(run->batch);
 }
 
 static int run_prepare(struct run *run, struct error *err)
 {
-	const struct config *config = run->config;
 	int r;
 
-	run->all_machines = calloc(config->machine_count + 1, sizeof(char *));
 	run->batch = calloc(SCHEDULE_STAGED_MAX, sizeof(*run->batch));
-	if (!run->all_machines || !run->batch)
+	if (!run->batch)
 		return error_no_memory(err);
-	for (size_t i = 0; i < config->machine_count; i++)
-		run->all_machines[i] = config->machines[i].name;
 	r = schedule_begin(&run->schedule, &run->plan, err);
 	return r < 0 ? r : stage_begin(&run->stage, err);
 }

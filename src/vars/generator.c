@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
 #include <string.h>
 
 #include "vars/kind.h"
@@ -35,4 +36,11 @@ void vars_values_release(struct vars_value *values, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		secret_destroy(&values[i].plaintext);
+}
+
+void vars_values_free(struct vars_value *values, size_t count)
+{
+	if (values)
+		vars_values_release(values, count);
+	free(values);
 }

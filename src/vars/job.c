@@ -11,13 +11,6 @@
 #include "base/cleanup.h"
 #include "vars/run.h"
 
-static void values_free(struct vars_value *values, size_t count)
-{
-	if (values)
-		vars_values_release(values, count);
-	free(values);
-}
-
 static int answer_ask(struct run *run, const struct config_generator *generator,
 		      const struct config_prompt *prompt, struct error *err)
 {
@@ -253,19 +246,15 @@ static int answers_add(const struct run *run, const struct vars_job *job,
 	return r;
 }
 
-/* Those that may read the files: the machine, those that a shared generator names, or all. */
 static int job_stage(struct run *run, size_t index, const struct vars_value *values,
 		     struct error *err)
 {
 	const struct vars_job *job = &run->plan.jobs[index];
 	const struct staged staged = {index, job->machine, job->generator, false};
 	char *const own[] = {job->machine, NULL};
-	char *const *machines = own;
+	char *const *machines =
+		job->machine ? own : config_generator_machines(run->config, job->generator);
 
-	if (!job->machine)
-		machines = job->generator->machines && job->generator->machines[0]
-				   ? job->generator->machines
-				   : run->all_machines;
 	return stage_write(&run->stage, &staged, values, machines, err);
 }
 
@@ -293,6 +282,6 @@ int run_job(struct run *run, size_t index, struct error *err)
 	if (r == 0)
 		schedule_stage(&run->schedule, index, values);
 	else
-		values_free(values, job->generator->file_count);
+		vars_values_free(values, job->generator->file_count);
 	return r;
 }

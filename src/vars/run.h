@@ -29,7 +29,6 @@ struct run {
 	struct schedule schedule;
 	struct stage stage;
 	char *writer;           /* owned; vars_writer_find() */
-	char **all_machines;    /* owned; names, NULL-terminated */
 	struct answer *answers; /* owned */
 	size_t answer_count;
 	struct stored *stored; /* owned */

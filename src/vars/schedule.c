@@ -12,9 +12,7 @@
 
 static void values_free(const struct schedule *schedule, size_t index, struct vars_value *values)
 {
-	if (values)
-		vars_values_release(values, schedule->plan->jobs[index].generator->file_count);
-	free(values);
+	vars_values_free(values, schedule->plan->jobs[index].generator->file_count);
 }
 
 static void dependents_count(struct schedule *schedule, size_t index)

@@ -66,41 +66,32 @@ int secret_state_document_read(struct secret_state *state, struct error *err)
 				  err);
 }
 
-/* The machines that the location is for, if it is deployed. `all` has room for every machine. */
+/* The machines that the location is for, if it is deployed. `own` is room for the only one. */
 static char *const *location_machines(const struct config *config,
-				      const struct vars_location *location, char **all)
+				      const struct vars_location *location, char *own[2])
 {
 	if (!location->generator || !location->file->deploy)
 		return NULL;
-	if (location->machine) {
-		all[0] = config_machine_find(config, location->machine)->name;
-		all[1] = NULL;
-		return all;
-	}
-	if (location->generator->machines && location->generator->machines[0])
-		return location->generator->machines;
-	for (size_t i = 0; i < config->machine_count; i++)
-		all[i] = config->machines[i].name;
-	all[config->machine_count] = NULL;
-	return all;
+	if (!location->machine)
+		return config_generator_machines(config, location->generator);
+	own[0] = (char *)location->machine; /* read, and no more */
+	own[1] = NULL;
+	return own;
 }
 
 static int access_want(const struct config *config, struct roster *roster,
 		       const struct vars_location *location, const char *writer,
 		       struct secret_state *state, struct error *err)
 {
-	const size_t room = location->machine ? 1 : config->machine_count;
-	_cleanup_free_ char **all = calloc(room + 1, sizeof(char *));
 	_cleanup_access_ struct access declared = {0};
+	char *own[2];
 	int r;
 
-	if (!all)
-		return error_no_memory(err);
 	/* What no generator makes and no machine is set up with is for whom it was given to. */
 	if (!location->generator && !location->machine)
 		r = access_keep(&state->is, STORE_MACHINES, roster, &state->wanted, err);
 	else
-		r = access_declared(config, roster, location_machines(config, location, all),
+		r = access_declared(config, roster, location_machines(config, location, own),
 				    writer, &declared, err);
 	for (int kind = 0; r == 0 && kind < STORE_KINDS; kind++)
 		r = access_keep(&declared, (enum store_kind)kind, roster, &state->wanted, err);

@@ -151,6 +151,9 @@ int vars_generator_run(const struct config_generator *generator, const struct va
 		       struct vars_value *values, struct error *err);
 void vars_values_release(struct vars_value *values, size_t count);
 
+/* The same, and the entries themselves, which may be NULL. */
+void vars_values_free(struct vars_value *values, size_t count);
+
 /* Gives identities when the first is needed; they stay the callee's. */
 typedef int (*vars_identities_fn)(const struct age_identities **identities, void *data,
 				  struct error *err);
