@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -19,7 +18,7 @@
 /* Links are in the folder of that name below the root. */
 #define RUN "/run/"
 
-/* Of fewer, the threads would cost more than they spare. */
+/* Threads for fewer secrets would cost more than they spare. */
 #define TOGETHER_MIN 16
 
 struct decryption {
@@ -27,17 +26,9 @@ struct decryption {
 	int store_dirfd;
 	const struct age_identities *identities;
 	const char *machine;
-	struct error *failures; /* owned; one a secret */
 };
 
-static void failures_release(struct decryption *decryption)
-{
-	for (size_t i = 0; decryption->failures && i < decryption->list->count; i++)
-		error_clear(&decryption->failures[i]);
-	free(decryption->failures);
-}
-
-static void secret_decrypt(void *context, size_t index)
+static int secret_decrypt(void *context, size_t index, struct error *err)
 {
 	const struct decryption *decryption = context;
 	const struct origin *origin = &decryption->list->origins[index];
@@ -48,37 +39,17 @@ static void secret_decrypt(void *context, size_t index)
 	};
 	const struct sops_keyring keyring = {.identities = decryption->identities};
 
-	(void)vars_store_read(decryption->store_dirfd, &location, &keyring,
-			      &decryption->list->items[index].content,
-			      &decryption->failures[index]);
+	return vars_store_read(decryption->store_dirfd, &location, &keyring,
+			       &decryption->list->items[index].content, err);
 }
 
-/* Of several that fail, the first is told, whatever the threads did. */
 static int secrets_decrypt(int store_dirfd, const struct age_identities *identities,
 			   const char *machine, struct active_list *list, struct error *err)
 {
-	__attribute__((cleanup(failures_release))) struct decryption decryption = {
-		.list = list,
-		.store_dirfd = store_dirfd,
-		.identities = identities,
-		.machine = machine,
-		.failures = calloc(list->count + 1, sizeof(*decryption.failures)),
-	};
-	size_t failed = 0;
+	struct decryption decryption = {list, store_dirfd, identities, machine};
+	size_t failed;
 
-	if (!decryption.failures)
-		return error_no_memory(err);
-	if (list->count >= TOGETHER_MIN)
-		pool_run(list->count, secret_decrypt, &decryption);
-	for (size_t i = 0; list->count < TOGETHER_MIN && i < list->count; i++)
-		secret_decrypt(&decryption, i);
-	while (failed < list->count && decryption.failures[failed].code == 0)
-		failed++;
-	if (failed == list->count)
-		return 0;
-	*err = decryption.failures[failed];
-	decryption.failures[failed] = (struct error){0};
-	return -(int)err->code;
+	return pool_try(list->count, TOGETHER_MIN, secret_decrypt, &decryption, &failed, err);
 }
 
 /* Adds names that the list does not have yet. */

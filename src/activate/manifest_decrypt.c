@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From documents to contents: each document is opened once, several at a time. */
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "activate/manifest.h"
@@ -10,7 +9,7 @@
 
 #define DOCUMENT_SIZE_MAX ((size_t)256 * 1024 * 1024)
 
-/* Of fewer, the threads would cost more than they spare. */
+/* Threads for fewer documents would cost more than they spare. */
 #define TOGETHER_MIN 4
 
 bool manifest_has_keys(const struct sops_store *store)
@@ -21,61 +20,35 @@ bool manifest_has_keys(const struct sops_store *store)
 struct work {
 	struct manifest *manifest;
 	const struct sops_keyring *keyring; /* NULL: documents are only read */
-	struct error *failures;             /* owned; one a document */
 };
 
-static void work_release(struct work *work)
-{
-	for (size_t i = 0; work->failures && i < work->manifest->document_count; i++)
-		error_clear(&work->failures[i]);
-	free(work->failures);
-}
-
-static void document_do(void *context, size_t index)
+static int document_do(void *context, size_t index, struct error *err)
 {
 	const struct work *work = context;
 	struct manifest_document *document = &work->manifest->documents[index];
-	struct error *err = &work->failures[index];
 	_cleanup_secret_ struct secret text = {0};
 	int r;
 
-	if (work->keyring) {
-		(void)sops_document_decrypt(document->document, work->keyring, 0, err);
-		return;
-	}
+	if (work->keyring)
+		return sops_document_decrypt(document->document, work->keyring, 0, err);
 	if (document->document)
-		return;
+		return 0;
 	r = file_read_secret(AT_FDCWD, document->path, DOCUMENT_SIZE_MAX, &text, err);
-	if (r == 0)
-		(void)sops_document_read(document->store, &text, document->path,
-					 &document->document, err);
+	return r < 0 ? r
+		     : sops_document_read(document->store, &text, document->path,
+					  &document->document, err);
 }
 
-/* Of several that fail, the first is told, whatever the threads did. */
 static int documents_do(struct manifest *manifest, const struct sops_keyring *keyring,
 			struct error *err)
 {
-	__attribute__((cleanup(work_release))) struct work work = {
-		.manifest = manifest,
-		.keyring = keyring,
-		.failures = calloc(manifest->document_count + 1, sizeof(*work.failures)),
-	};
-	size_t count = manifest->document_count;
+	struct work work = {manifest, keyring};
+	size_t failed = 0;
+	int r = pool_try(manifest->document_count, TOGETHER_MIN, document_do, &work, &failed, err);
 
-	if (!work.failures)
-		return error_no_memory(err);
-	if (count >= TOGETHER_MIN)
-		pool_run(count, document_do, &work);
-	for (size_t i = 0; count < TOGETHER_MIN && i < count; i++)
-		document_do(&work, i);
-	for (size_t i = 0; i < count; i++) {
-		if (work.failures[i].code == 0)
-			continue;
-		*err = work.failures[i];
-		work.failures[i] = (struct error){0};
-		return error_wrap(err, "secret %s", manifest->documents[i].first);
-	}
-	return 0;
+	if (r < 0 && failed < manifest->document_count)
+		error_wrap(err, "secret %s", manifest->documents[failed].first);
+	return r;
 }
 
 int manifest_documents_read(struct manifest *manifest, struct error *err)

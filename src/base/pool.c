@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "base/secret.h"
@@ -134,4 +135,53 @@ void pool_run_watched(size_t count, void (*work)(void *context, size_t index),
 	}
 	threads_join(threads, started);
 	watch(context, count);
+}
+
+struct attempts {
+	int (*work)(void *context, size_t index, struct error *err);
+	void *context;
+	struct error *failures; /* owned; one a piece */
+	size_t count;
+};
+
+static void attempts_release(struct attempts *attempts)
+{
+	for (size_t i = 0; attempts->failures && i < attempts->count; i++)
+		error_clear(&attempts->failures[i]);
+	free(attempts->failures);
+}
+
+static void piece_try(void *context, size_t index)
+{
+	const struct attempts *attempts = context;
+
+	(void)attempts->work(attempts->context, index, &attempts->failures[index]);
+}
+
+int pool_try(size_t count, size_t together_min,
+	     int (*work)(void *context, size_t index, struct error *err), void *context,
+	     size_t *failed, struct error *err)
+{
+	__attribute__((cleanup(attempts_release))) struct attempts attempts = {
+		.work = work,
+		.context = context,
+		.failures = calloc(count + 1, sizeof(*attempts.failures)),
+		.count = count,
+	};
+
+	*failed = count;
+	if (!attempts.failures)
+		return error_no_memory(err);
+	if (count >= together_min)
+		pool_run(count, piece_try, &attempts);
+	for (size_t i = 0; count < together_min && i < count; i++)
+		piece_try(&attempts, i);
+	for (*failed = 0; *failed < count; ++*failed) {
+		if (attempts.failures[*failed].code == 0)
+			continue;
+		*err = attempts.failures[*failed];
+		attempts.failures[*failed] = (struct error){0};
+		return -(int)err->code;
+	}
+	return 0;
 }

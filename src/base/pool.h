@@ -8,6 +8,8 @@
 
 #include <stddef.h>
 
+#include "base/error.h"
+
 /* The most threads that there will be. */
 size_t pool_threads(void);
 
@@ -23,5 +25,15 @@ void pool_run(size_t count, void (*work)(void *context, size_t index), void *con
  */
 void pool_run_watched(size_t count, void (*work)(void *context, size_t index),
 		      void (*watch)(void *context, size_t done), void *context);
+
+/*
+ * The same for work that can fail; all pieces are tried. Of several that fail the first's error is
+ * told, whatever the threads did, and its index goes to `*failed` (`count`: it is of none). Of
+ * fewer pieces than `together_min`, for which threads would cost more than they spare, the caller's
+ * does all.
+ */
+int pool_try(size_t count, size_t together_min,
+	     int (*work)(void *context, size_t index, struct error *err), void *context,
+	     size_t *failed, struct error *err);
 
 #endif
