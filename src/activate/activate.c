@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "activate/active_list.h"
@@ -106,6 +105,7 @@ static int folder_open(int run_dirfd, const char *name, bool may_mount, struct e
 {
 	_cleanup_close_ int fd = generation_folder_open(
 		run_dirfd, name, may_mount ? GENERATION_TMPFS : GENERATION_UNMOUNTED, err);
+	int r;
 
 	if (fd < 0) {
 		if (!may_mount)
@@ -113,11 +113,8 @@ static int folder_open(int run_dirfd, const char *name, bool may_mount, struct e
 					"such as one below /run or /dev/shm");
 		return fd;
 	}
-	while (flock(fd, LOCK_EX) < 0) {
-		if (errno != EINTR)
-			return error_set_errno(err, errno, "locking %s", name);
-	}
-	return fd_release(&fd);
+	r = dir_lock(fd, name, err);
+	return r < 0 ? r : fd_release(&fd);
 }
 
 /* Makes the generation the current one, if it is not. */

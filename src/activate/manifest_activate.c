@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "activate/manifest.h"
@@ -82,6 +81,7 @@ static int mount_point_open(const struct manifest *manifest, struct error *err)
 	_cleanup_close_ int parent_dirfd = -1, fd = -1;
 	enum generation_mount mount = manifest->use_tmpfs ? GENERATION_TMPFS : GENERATION_RAMFS;
 	const char *name = NULL;
+	int r;
 
 	parent_dirfd = parent_open(manifest->mount_point, GENERATION_MODE, &name, err);
 	if (parent_dirfd < 0)
@@ -98,11 +98,8 @@ static int mount_point_open(const struct manifest *manifest, struct error *err)
 		return error_set_errno(err, errno, "giving %s to the group %u",
 				       manifest->mount_point, manifest->folder_gid);
 	/* Two runs at once would write the same generation; released when the folder is closed. */
-	while (flock(fd, LOCK_EX) < 0) {
-		if (errno != EINTR)
-			return error_set_errno(err, errno, "locking %s", manifest->mount_point);
-	}
-	return fd_release(&fd);
+	r = dir_lock(fd, manifest->mount_point, err);
+	return r < 0 ? r : fd_release(&fd);
 }
 
 /* Nothing of the tree is touched; a folder that is not there yet has no generation. */

@@ -71,4 +71,7 @@ int dir_sync(int dirfd, const char *what, struct error *err);
  */
 int dir_remove_tree(int dirfd, const char *name, bool wipe, struct error *err);
 
+/* Locks the folder for this process alone, until the descriptor is closed: waits for who has it. */
+int dir_lock(int dirfd, const char *what, struct error *err);
+
 #endif

@@ -10,21 +10,20 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-
+#include "base/folder.h"
 #include "vars/placing.h"
 
 int vars_lock(int store_dirfd, const struct report *report, struct error *err)
 {
+	int r;
+
 	if (flock(store_dirfd, LOCK_EX | LOCK_NB) == 0)
 		return placing_clean(store_dirfd, err);
 	if (errno == EWOULDBLOCK)
 		report_message(report, REPORT_WARNING,
 			       "waiting for another vmcred that works on this store");
-	while (flock(store_dirfd, LOCK_EX) < 0) {
-		if (errno != EINTR)
-			return error_set_errno(err, errno, "locking the store");
-	}
-	return placing_clean(store_dirfd, err);
+	r = dir_lock(store_dirfd, "the store", err);
+	return r < 0 ? r : placing_clean(store_dirfd, err);
 }
 
 static int generator_each(const char *machine, const struct config_generator *generator,
