@@ -40,19 +40,29 @@ int placing_begin(int store_dirfd, const char *what, char **temporary, struct er
 	return fd < 0 ? error_wrap(err, "making the new %s", what) : fd;
 }
 
+int placing_rename(int old_dirfd, const char *old_name, int dirfd, const char *name, bool *replaced,
+		   struct error *err)
+{
+	*replaced = false;
+	if (renameat2(old_dirfd, old_name, dirfd, name, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EEXIST)
+		return error_set_errno(err, errno, "putting %s in place", name);
+	if (renameat2(old_dirfd, old_name, dirfd, name, RENAME_EXCHANGE) < 0)
+		return error_set_errno(err, errno, "putting %s in the old one's place", name);
+	*replaced = true;
+	return 0;
+}
+
 int placing_finish(int store_dirfd, const char *temporary, int dirfd, const char *name,
 		   struct error *err)
 {
-	int r;
+	bool replaced;
+	int r = placing_rename(store_dirfd, temporary, dirfd, name, &replaced, err);
 
-	if (renameat2(store_dirfd, temporary, dirfd, name, RENAME_NOREPLACE) == 0)
-		return dir_sync(dirfd, name, err);
-	if (errno != EEXIST)
-		return error_set_errno(err, errno, "putting %s in place", name);
-	if (renameat2(store_dirfd, temporary, dirfd, name, RENAME_EXCHANGE) < 0)
-		return error_set_errno(err, errno, "putting %s in the old one's place", name);
-	r = dir_sync(dirfd, name, err);
-	return r < 0 ? r : dir_remove_tree(store_dirfd, temporary, false, err);
+	if (r == 0)
+		r = dir_sync(dirfd, name, err);
+	return r < 0 || !replaced ? r : dir_remove_tree(store_dirfd, temporary, false, err);
 }
 
 void placing_abandon(int store_dirfd, const char *temporary)

@@ -8,6 +8,8 @@
 #ifndef VMCRED_VARS_PLACING_H
 #define VMCRED_VARS_PLACING_H
 
+#include <stdbool.h>
+
 #include "base/error.h"
 #include "base/span.h"
 
@@ -21,6 +23,11 @@ int placing_file(int store_dirfd, int dirfd, const char *name, const char *path,
 /* Makes a folder that nobody sees yet, for `what`. Returns its descriptor; the name goes to
  * `*temporary`, which the caller frees after placing_finish() or placing_abandon(). */
 int placing_begin(int store_dirfd, const char *what, char **temporary, struct error *err);
+
+/* Renames to `name` in `dirfd`, in one step: `*replaced` says that what was there has the old name
+ * now. Nothing is synced. */
+int placing_rename(int old_dirfd, const char *old_name, int dirfd, const char *name, bool *replaced,
+		   struct error *err);
 
 /* Puts that folder in the place of `name` in `dirfd`; what was there is removed afterwards. */
 int placing_finish(int store_dirfd, const char *temporary, int dirfd, const char *name,

@@ -18,6 +18,7 @@
 
 #include "base/cleanup.h"
 #include "base/folder.h"
+#include "vars/placing.h"
 #include "vars/stage.h"
 
 /* syncfs() also waits for what others wrote: not for less than this. */
@@ -102,33 +103,20 @@ int stage_sync(const struct stage *stage, const struct staged *staged, size_t co
 	return r;
 }
 
-static int folder_show(const struct stage *stage, int parent_dirfd, struct staged *staged,
-		       struct error *err)
-{
-	const char *name = staged->generator->name;
-	char temporary[STAGED_NAME_SIZE];
-
-	staged_name(staged, temporary);
-	if (renameat2(stage->dirfd, temporary, parent_dirfd, name, RENAME_NOREPLACE) == 0)
-		return 0;
-	if (errno != EEXIST)
-		return error_set_errno(err, errno, "putting %s in place", name);
-	if (renameat2(stage->dirfd, temporary, parent_dirfd, name, RENAME_EXCHANGE) < 0)
-		return error_set_errno(err, errno, "putting %s in the old one's place", name);
-	staged->replaced = true;
-	return 0;
-}
-
 int stage_show(const struct stage *stage, struct staged *staged, struct error *err)
 {
 	_cleanup_free_ char *parent = store_generators_path(staged->machine);
 	_cleanup_close_ int dirfd = -1;
+	char name[STAGED_NAME_SIZE];
 	int r;
 
 	if (!parent)
 		return error_no_memory(err);
+	staged_name(staged, name);
 	dirfd = dir_open(stage->store_dirfd, parent, err);
-	r = dirfd < 0 ? dirfd : folder_show(stage, dirfd, staged, err);
+	r = dirfd < 0 ? dirfd
+		      : placing_rename(stage->dirfd, name, dirfd, staged->generator->name,
+				       &staged->replaced, err);
 	return r < 0 ? writing_wrap(staged, err) : 0;
 }
 
