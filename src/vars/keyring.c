@@ -50,6 +50,12 @@ int vars_keyring_load(int store_dirfd, const struct vars_location *location,
 		      vars_identities_fn identities, void *data, struct sops_keyring *keyring,
 		      struct error *err)
 {
-	return store_keyring_load(may_be_for_pgp(store_dirfd, location), identities, data, keyring,
-				  err);
+	int r = store_keyring_load(false, identities, data, keyring, err);
+
+	/* The document is looked at only where it makes a difference. */
+	if (r != -(int)VMCRED_MISSING || !may_be_for_pgp(store_dirfd, location))
+		return r;
+	error_clear(err);
+	*keyring = (struct sops_keyring){.gpg = sops_gpg()};
+	return 0;
 }
