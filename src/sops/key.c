@@ -101,7 +101,14 @@ void sops_key_enc_set(struct sops_key *key, char *enc)
 
 bool sops_key_equal(const struct sops_key *a, const struct sops_key *b)
 {
-	return a->type == b->type && strcmp(a->text, b->text) == 0;
+	return sops_key_compare(a, b) == 0;
+}
+
+int sops_key_compare(const struct sops_key *a, const struct sops_key *b)
+{
+	int order = strcmp(a->text, b->text);
+
+	return order != 0 ? order : (int)a->type - (int)b->type;
 }
 
 void sops_key_destroy(struct sops_key *key)

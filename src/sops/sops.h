@@ -113,6 +113,9 @@ void sops_key_group_destroy(struct sops_key_group *group);
 /* Whether both are the same key, whatever they hold. */
 bool sops_key_equal(const struct sops_key *a, const struct sops_key *b);
 
+/* An order in which equal keys stand together: less than, equal to or greater than 0. */
+int sops_key_compare(const struct sops_key *a, const struct sops_key *b);
+
 /* Which values are encrypted. A document has one rule. */
 enum sops_rule {
 	SOPS_EVERYTHING,                /* no rule */

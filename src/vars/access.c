@@ -131,7 +131,6 @@ int access_declared(const struct config *config, struct roster *roster, char *co
 
 	if (r == 0)
 		r = access_add(access, STORE_USERS, writers, err);
-
 	if (r == 0)
 		r = access_add(access, STORE_GROUPS, config->default_groups, err);
 	if (r == 0 && !config->default_groups)
@@ -177,10 +176,8 @@ struct place {
 static int place_compare(const void *a, const void *b)
 {
 	const struct place *one = a, *other = b;
-	int order = strcmp(one->key->text, other->key->text);
+	int order = sops_key_compare(one->key, other->key);
 
-	if (order == 0)
-		order = (int)one->key->type - (int)other->key->type;
 	if (order == 0)
 		order = one->at < other->at ? -1 : 1;
 	return order;

@@ -124,11 +124,8 @@ struct sorted_key {
 
 static int key_compare(const void *a, const void *b)
 {
-	const struct sops_key *one = ((const struct sorted_key *)a)->key;
-	const struct sops_key *other = ((const struct sorted_key *)b)->key;
-	int order = strcmp(one->text, other->text);
-
-	return order != 0 ? order : (int)one->type - (int)other->type;
+	return sops_key_compare(((const struct sorted_key *)a)->key,
+				((const struct sorted_key *)b)->key);
 }
 
 /* Adds the keys of the types that are used here, and counts them. */
