@@ -37,8 +37,8 @@ int fd_write(int fd, struct span bytes, const char *what, struct error *err)
 }
 
 /*
- * Content, mode and sync of a file that was just made. `what` is the name that the user knows.
- * `like`, unless it is NULL, is a file whose owner it gets; who may not give files away keeps it.
+ * Content and mode of a file that was just made. `what` is the name that the user knows. `like`,
+ * unless it is NULL, is a file whose owner it gets; who may not give files away keeps it.
  */
 static int new_file_fill(int fd, struct span content, mode_t mode, const struct stat *like,
 			 const char *what, struct error *err)
@@ -52,12 +52,16 @@ static int new_file_fill(int fd, struct span content, mode_t mode, const struct 
 	/* The mode at open() was cut by the umask. */
 	if (fchmod(fd, mode) < 0)
 		return error_set_errno(err, errno, "setting the mode of %s", what);
-	if (fsync(fd) < 0)
-		return error_set_errno(err, errno, "syncing %s to the disk", what);
 	return 0;
 }
 
-int file_write_new(int dirfd, const char *name, struct span content, mode_t mode, struct error *err)
+static int file_sync(int fd, const char *what, struct error *err)
+{
+	return fsync(fd) < 0 ? error_set_errno(err, errno, "syncing %s to the disk", what) : 0;
+}
+
+static int new_file_write(int dirfd, const char *name, struct span content, mode_t mode, bool sync,
+			  struct error *err)
 {
 	_cleanup_close_ int fd =
 		openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR);
@@ -66,9 +70,22 @@ int file_write_new(int dirfd, const char *name, struct span content, mode_t mode
 	if (fd < 0)
 		return error_set_errno(err, errno, "making %s", name);
 	r = new_file_fill(fd, content, mode, NULL, name, err);
+	if (r == 0 && sync)
+		r = file_sync(fd, name, err);
 	if (r < 0)
 		(void)unlinkat(dirfd, name, 0);
 	return r;
+}
+
+int file_write_new(int dirfd, const char *name, struct span content, mode_t mode, struct error *err)
+{
+	return new_file_write(dirfd, name, content, mode, true, err);
+}
+
+int file_write_unsynced(int dirfd, const char *name, struct span content, mode_t mode,
+			struct error *err)
+{
+	return new_file_write(dirfd, name, content, mode, false, err);
 }
 
 /* As file_write_temporary(); `like` as above, and `what` as well. */
@@ -90,6 +107,8 @@ static int temporary_write(int dirfd, const char *prefix, struct span content, m
 		if (fd < 0)
 			return error_set_errno(err, errno, "making a temporary file for %s", what);
 		r = new_file_fill(fd, content, mode, like, what, err);
+		if (r == 0)
+			r = file_sync(fd, what, err);
 		if (r < 0)
 			(void)unlinkat(dirfd, temporary, 0);
 		else

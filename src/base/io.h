@@ -28,6 +28,10 @@ int fd_write(int fd, struct span bytes, const char *what, struct error *err);
 int file_write_new(int dirfd, const char *name, struct span content, mode_t mode,
 		   struct error *err);
 
+/* The same without bringing it to the disk, for one of many files that are synced together. */
+int file_write_unsynced(int dirfd, const char *name, struct span content, mode_t mode,
+			struct error *err);
+
 /*
  * Makes a file with a fresh random name `.<prefix>.XXXXXXXX` in `dirfd`, writes and syncs it; the
  * name goes to `*name` (the caller frees it). `what` it is to become stands in the error.

@@ -154,28 +154,12 @@ static int file_audience(const struct writing *writing, const struct config_file
 	return audience_find(writing, file->deploy, &given, own, err);
 }
 
-/* As file_write_new(), but it is not brought to the disk: all is, before it is shown. */
-static int file_put(int dirfd, const char *path, struct span content, struct error *err)
-{
-	_cleanup_close_ int fd =
-		openat(dirfd, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR);
-	int r;
-
-	if (fd < 0)
-		return error_set_errno(err, errno, "making %s", path);
-	r = fd_write(fd, content, path, err);
-	/* The mode at open() was cut by the umask. */
-	if (r == 0 && fchmod(fd, 0644) < 0)
-		r = error_set_errno(err, errno, "setting the mode of %s", path);
-	return r;
-}
-
 static int value_put(int dirfd, const struct config_file *file, struct span content,
 		     struct error *err)
 {
 	_cleanup_free_ char *path = path_join(file->name, file->secret ? "secret" : "value");
 
-	return path ? file_put(dirfd, path, content, err) : error_no_memory(err);
+	return path ? file_write_unsynced(dirfd, path, content, 0644, err) : error_no_memory(err);
 }
 
 /* Links to those of a kind who may read the secret, as clan has them. */
@@ -247,7 +231,7 @@ static int hash_write(int generator_dirfd, const struct config_generator *genera
 
 	if (r < 0 || !hash[0])
 		return r;
-	return file_put(generator_dirfd, STORE_HASH_NAME, span_of_text(hash), err);
+	return file_write_unsynced(generator_dirfd, STORE_HASH_NAME, span_of_text(hash), 0644, err);
 }
 
 static int folder_write(const struct writing *writing, const struct vars_value *values,
