@@ -81,8 +81,7 @@ static int key_register(const struct member *member, struct error *err)
 
 static int member_add(struct cli *cli, struct member *member, struct error *err)
 {
-	char name[] = "";
-	char *machines[] = {name, NULL};
+	char *machines[] = {NULL, NULL};
 	size_t changed;
 	int r = 0;
 

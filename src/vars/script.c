@@ -6,7 +6,6 @@
  * script that traces itself prints its secrets.
  */
 #include "vars/script.h"
-#include "base/folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/folder.h"
 #include "base/io.h"
 #include "vars/mask.h"
 #include "vars/sandbox.h"
