@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/folder.h"
 #include "base/name.h"
+#include "vars/placing.h"
 #include "vars/roster.h"
 
 static int names_compare(const void *a, const void *b)
@@ -284,8 +285,8 @@ static int links_remove(int secret_dirfd, enum store_kind kind, const struct acc
 	return 0;
 }
 
-int access_links_add(int secret_dirfd, const char *up, const struct access *access,
-		     struct error *err)
+static int all_links_add(int secret_dirfd, const char *up, const struct access *access,
+			 struct error *err)
 {
 	int r = 0;
 
@@ -305,11 +306,21 @@ int access_links_add(int secret_dirfd, const char *up, const struct access *acce
 	return r;
 }
 
-int access_links_remove(int secret_dirfd, const struct access *access, struct error *err)
+static int all_links_remove(int secret_dirfd, const struct access *access, struct error *err)
 {
 	int r = 0;
 
 	for (int kind = 0; r == 0 && kind < STORE_KINDS; kind++)
 		r = links_remove(secret_dirfd, (enum store_kind)kind, access, err);
 	return r;
+}
+
+int access_place(int store_dirfd, int secret_dirfd, const char *path, const char *up,
+		 const struct access *access, struct span document, struct error *err)
+{
+	int r = all_links_add(secret_dirfd, up, access, err);
+
+	if (r == 0 && document.size > 0)
+		r = placing_file(store_dirfd, secret_dirfd, "secret", path, document, err);
+	return r < 0 ? r : all_links_remove(secret_dirfd, access, err);
 }

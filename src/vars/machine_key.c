@@ -13,7 +13,6 @@
 #include "base/cleanup.h"
 #include "base/folder.h"
 #include "base/name.h"
-#include "vars/placing.h"
 #include "vars/roster.h"
 
 #define KEY_SUFFIX "-age.key"
@@ -46,10 +45,8 @@ static int key_seal(int store_dirfd, const char *machine, const struct access *a
 	dirfd = dir_make(store_dirfd, folder, 0755, err);
 	if (dirfd < 0)
 		return dirfd;
-	r = access_links_add(dirfd, STORE_UP_MACHINE_KEY, access, err);
-	if (r == 0)
-		r = placing_file(store_dirfd, dirfd, "secret", folder, secret_span(&document), err);
-	return r < 0 ? r : access_links_remove(dirfd, access, err);
+	return access_place(store_dirfd, dirfd, folder, STORE_UP_MACHINE_KEY, access,
+			    secret_span(&document), err);
 }
 
 /* Whether the machine has a key, which is not replaced without being told to. */

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How a secret comes to be encrypted to those who may read it. As `sops updatekeys` does, its data
- * key is wrapped anew for all of them, and its value is not touched.
- *
- * Links come before the document is encrypted for more readers and go after it is encrypted for
- * fewer. Where a run is killed between, nobody can read what no link names, `check` tells the
- * difference, and the next run does the rest.
+ * key is wrapped anew for all of them, and its value is not touched. Where a run is killed in the
+ * middle of it, `check` tells the difference, and the next run does the rest.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -135,33 +132,30 @@ static int policy_make(const struct secret_state *state, struct sops_policy *pol
 }
 
 static int document_rewrite(const struct fixing *fixing, const struct secret_state *state,
-			    struct error *err)
+			    struct secret *document, struct error *err)
 {
 	_cleanup_sops_policy_ struct sops_policy policy = {0};
-	_cleanup_secret_ struct secret text = {0};
 	int r = policy_make(state, &policy, err);
 
 	if (r == 0)
 		r = sops_document_keys_update(state->document, &policy, 0, &fixing->keyring, err);
-	if (r == 0)
-		r = sops_document_write(state->document, sops_store_named("binary"), NULL, &text,
-					err);
 	return r < 0 ? r
-		     : placing_file(fixing->store_dirfd, state->dirfd, "secret", state->path,
-				    secret_span(&text), err);
+		     : sops_document_write(state->document, sops_store_named("binary"), NULL,
+					   document, err);
 }
 
 static int secret_mend(const struct fixing *fixing, const struct vars_location *location,
 		       const struct mending *mending, struct error *err)
 {
 	_cleanup_secret_state_ struct secret_state state = SECRET_STATE_NONE;
+	_cleanup_secret_ struct secret document = {0};
 	int r = state_read(fixing, location, &state, err);
 
-	if (r == 0)
-		r = access_links_add(state.dirfd, store_up(location), &state.wanted, err);
 	if (r == 0 && mending->what == MEND_DOCUMENT)
-		r = document_rewrite(fixing, &state, err);
-	return r < 0 ? r : access_links_remove(state.dirfd, &state.wanted, err);
+		r = document_rewrite(fixing, &state, &document, err);
+	return r < 0 ? r
+		     : access_place(fixing->store_dirfd, state.dirfd, state.path,
+				    store_up(location), &state.wanted, secret_span(&document), err);
 }
 
 static void file_mend(void *context, size_t index)
@@ -332,10 +326,7 @@ int vars_set(const struct config *config, int store_dirfd, const struct vars_loc
 		r = error_wrap(err, "%s", state.path);
 	if (r == 0)
 		r = sops_binary_encrypt(plaintext, &state.keys, &keyring, &document, err);
-	if (r == 0)
-		r = access_links_add(state.dirfd, store_up(location), &state.wanted, err);
-	if (r == 0)
-		r = placing_file(store_dirfd, state.dirfd, "secret", state.path,
-				 secret_span(&document), err);
-	return r < 0 ? r : access_links_remove(state.dirfd, &state.wanted, err);
+	return r < 0 ? r
+		     : access_place(store_dirfd, state.dirfd, state.path, store_up(location),
+				    &state.wanted, secret_span(&document), err);
 }

@@ -95,12 +95,13 @@ void access_keys_destroy(struct sops_key_group *keys);
 int access_gpg_check(const struct access *access, struct roster *roster, struct error *err);
 
 /*
- * Makes the links of the folder what `access` says, in two steps: what is encrypted anew between
- * them is at no time for somebody whom no link names. `up` is store_up().
+ * Puts a document, encrypted to those whom `access` names, into the secret's folder, and makes the
+ * links there what `access` says. New links come before the document and old ones go behind it:
+ * whenever a run is killed, nobody can read what no link names. An empty document stands for the
+ * one that is there. Errors call it `path`; `up` is store_up().
  */
-int access_links_add(int secret_dirfd, const char *up, const struct access *access,
-		     struct error *err);
-int access_links_remove(int secret_dirfd, const struct access *access, struct error *err);
+int access_place(int store_dirfd, int secret_dirfd, const char *path, const char *up,
+		 const struct access *access, struct span document, struct error *err);
 
 /* Looks where those that are in both lead to. `*astray`: the first that leads to somebody else or
  * nowhere, "users/bob", which the caller frees; else it stays NULL. */
