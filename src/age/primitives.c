@@ -15,59 +15,49 @@ int age_crypto_failed(struct error *err, const char *what)
 	return error_set(err, VMCRED_FAILED, "libcrypto failed to %s", what);
 }
 
-/* One of the two steps of HKDF: the MAC of two texts, the second of which may be empty. */
-static bool mac_step(EVP_MAC_CTX *context, struct span key, struct span first, struct span second,
-		     uint8_t mac[AGE_KEY_SIZE])
+/* HMAC-SHA-256 of two texts behind each other. */
+static int mac_of_two(struct span key, struct span first, struct span second,
+		      uint8_t mac[AGE_KEY_SIZE], struct error *err)
 {
-	size_t size = 0;
-
-	return EVP_MAC_init(context, key.data, key.size, NULL) == 1 &&
-	       EVP_MAC_update(context, first.data, first.size) == 1 &&
-	       EVP_MAC_update(context, second.data, second.size) == 1 &&
-	       EVP_MAC_final(context, mac, &size, AGE_KEY_SIZE) == 1 && size == AGE_KEY_SIZE;
-}
-
-/* HKDF of SHA-256 (RFC 5869), for a key of one block: with one HMAC context for both steps, which
- * takes half as long as libcrypto's own HKDF, and every file needs several. */
-int age_hkdf(struct span secret, struct span salt, const char *label, uint8_t key[AGE_KEY_SIZE],
-	     struct error *err)
-{
-	static const uint8_t zeros[AGE_KEY_SIZE], first_block = 1;
-	EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-	EVP_MAC_CTX *context = mac ? EVP_MAC_CTX_new(mac) : NULL;
+	EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+	EVP_MAC_CTX *context = hmac ? EVP_MAC_CTX_new(hmac) : NULL;
 	const OSSL_PARAM digest[] = {
+		/* OSSL_PARAM has no const form, but an input parameter is only read. */
 		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)"SHA256", 0),
 		OSSL_PARAM_construct_end(),
 	};
-	uint8_t extracted[AGE_KEY_SIZE];
-	bool done;
+	/* libcrypto takes a NULL key for none at all, and not for an empty one. */
+	const uint8_t *key_data = key.size ? key.data : (const uint8_t *)"";
+	size_t size = 0;
+	bool done = context && EVP_MAC_init(context, key_data, key.size, digest) == 1 &&
+		    EVP_MAC_update(context, first.data, first.size) == 1 &&
+		    EVP_MAC_update(context, second.data, second.size) == 1 &&
+		    EVP_MAC_final(context, mac, &size, AGE_KEY_SIZE) == 1 && size == AGE_KEY_SIZE;
 
-	/* Without a salt HKDF takes zeros (section 2.2). */
-	if (salt.size == 0)
-		salt = span_of(zeros, sizeof(zeros));
-	done = context && EVP_MAC_CTX_set_params(context, digest) == 1 &&
-	       mac_step(context, salt, secret, span_of(NULL, 0), extracted) &&
-	       mac_step(context, span_of(extracted, sizeof(extracted)), span_of_text(label),
-			span_of(&first_block, 1), key);
-	memory_wipe(extracted, sizeof(extracted));
 	EVP_MAC_CTX_free(context);
-	EVP_MAC_free(mac);
-	return done ? 0 : age_crypto_failed(err, "derive a key");
+	EVP_MAC_free(hmac);
+	return done ? 0 : age_crypto_failed(err, "compute a MAC");
 }
 
 int age_hmac(struct span key, struct span bytes, uint8_t mac[AGE_KEY_SIZE], struct error *err)
 {
-	size_t size = 0;
-
-	/* libcrypto takes a NULL key for none at all, and not for an empty one. */
-	if (!EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL,
-		       key.size ? key.data : (const uint8_t *)"", key.size, bytes.data, bytes.size,
-		       mac, AGE_KEY_SIZE, &size) ||
-	    size != AGE_KEY_SIZE)
-		return age_crypto_failed(err, "compute a MAC");
-	return 0;
+	return mac_of_two(key, bytes, span_of(NULL, 0), mac, err);
 }
 
+/* The two steps take less time than libcrypto's own HKDF, of which every file needs several. */
+int age_hkdf(struct span secret, struct span salt, const char *label, uint8_t key[AGE_KEY_SIZE],
+	     struct error *err)
+{
+	uint8_t extracted[AGE_KEY_SIZE];
+	int r = age_hkdf_extract(salt, secret, extracted, err);
+
+	if (r == 0)
+		r = age_hkdf_expand(extracted, span_of_text(label), key, AGE_KEY_SIZE, err);
+	memory_wipe(extracted, sizeof(extracted));
+	return r;
+}
+
+/* To HMAC, no salt is the same as the zeros that HKDF takes then (section 2.2). */
 int age_hkdf_extract(struct span salt, struct span secret, uint8_t key[AGE_KEY_SIZE],
 		     struct error *err)
 {
@@ -77,15 +67,11 @@ int age_hkdf_extract(struct span salt, struct span secret, uint8_t key[AGE_KEY_S
 int age_hkdf_expand(const uint8_t key[AGE_KEY_SIZE], struct span info, uint8_t *out, size_t size,
 		    struct error *err)
 {
-	_cleanup_secret_ struct secret block = {0};
+	static const uint8_t number = 1;
 	uint8_t first[AGE_KEY_SIZE];
-	int r = secret_copy(&block, info, err);
-
 	/* The one block that 32 bytes need (RFC 5869, section 2.3). */
-	if (r == 0)
-		r = secret_append(&block, span_of("\x01", 1), err);
-	if (r == 0)
-		r = age_hmac(span_of(key, AGE_KEY_SIZE), secret_span(&block), first, err);
+	int r = mac_of_two(span_of(key, AGE_KEY_SIZE), info, span_of(&number, 1), first, err);
+
 	if (r == 0)
 		memcpy(out, first, size);
 	memory_wipe(first, sizeof(first));
