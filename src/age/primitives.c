@@ -64,13 +64,13 @@ int age_hkdf_extract(struct span salt, struct span secret, uint8_t key[AGE_KEY_S
 	return age_hmac(salt, secret, key, err);
 }
 
-int age_hkdf_expand(const uint8_t key[AGE_KEY_SIZE], struct span info, uint8_t *out, size_t size,
-		    struct error *err)
+int age_hkdf_expand(const uint8_t extracted[AGE_KEY_SIZE], struct span info, uint8_t *out,
+		    size_t size, struct error *err)
 {
 	static const uint8_t number = 1;
 	uint8_t first[AGE_KEY_SIZE];
 	/* The one block that 32 bytes need (RFC 5869, section 2.3). */
-	int r = mac_of_two(span_of(key, AGE_KEY_SIZE), info, span_of(&number, 1), first, err);
+	int r = mac_of_two(span_of(extracted, AGE_KEY_SIZE), info, span_of(&number, 1), first, err);
 
 	if (r == 0)
 		memcpy(out, first, size);

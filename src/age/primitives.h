@@ -25,8 +25,8 @@ int age_hkdf(struct span secret, struct span salt, const char *label, uint8_t ke
 /* HKDF's two steps, for what is not one derivation with a label. `size` is at most 32. */
 int age_hkdf_extract(struct span salt, struct span secret, uint8_t key[AGE_KEY_SIZE],
 		     struct error *err);
-int age_hkdf_expand(const uint8_t key[AGE_KEY_SIZE], struct span info, uint8_t *out, size_t size,
-		    struct error *err);
+int age_hkdf_expand(const uint8_t extracted[AGE_KEY_SIZE], struct span info, uint8_t *out,
+		    size_t size, struct error *err);
 
 int age_hmac(struct span key, struct span bytes, uint8_t mac[AGE_KEY_SIZE], struct error *err);
 
