@@ -7,6 +7,7 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "changed_document.h"
 #include "sops/sops.h"
 #include "vectors.h"
 
@@ -66,22 +67,14 @@ static int teardown(void **state)
 /* Opens a changed document, which must give an error or PLAIN. Returns whether it gave PLAIN. */
 static bool opens_exactly(const struct fixture *fixture, struct span text)
 {
-	_cleanup_sops_document_ struct sops_document *document = NULL;
+	_cleanup_sops_document_ struct sops_document *document =
+		changed_document_open(fixture->yaml, &fixture->keyring, text);
 	const struct sops_format format = {.indent_given = true};
-	struct secret copy = {0}, out = {0};
+	struct secret out = {0};
 	struct error err = {0};
-	int r = secret_copy(&copy, text, &err);
 
-	if (r == 0)
-		r = sops_document_read(fixture->yaml, &copy, "file", &document, &err);
-	secret_destroy(&copy);
-	if (r == 0)
-		r = sops_document_decrypt(document, &fixture->keyring, 0, &err);
-	if (r < 0) {
-		assert_non_null(err.text);
-		error_clear(&err);
+	if (!document)
 		return false;
-	}
 	assert_success(
 		sops_document_write(document, sops_store_named("json"), &format, &out, &err));
 	assert_span_equal(secret_span(&out), AS_JSON);
