@@ -4,7 +4,7 @@
  * byte more to see whether there is another chunk, since the last one is marked.
  */
 #include "age/age.h"
-#include "age/descriptor.h"
+#include "age/plugin/descriptor.h"
 #include "age/file_key.h"
 #include "age/header.h"
 #include "age/stream.h"

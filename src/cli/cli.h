@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The program: a dispatch table in main.c, one file a subcommand, and the reading of options that
- * they share. A subcommand parses its words, calls the library and prints results to stdout; its
- * error goes up to main(), which prints it and makes the exit code of it. Nothing here knows a file
- * format.
+ * What the programs share: main() with its dispatch table, and the options. Each program is a
+ * directory below this one, with a file for each subcommand. A subcommand parses its arguments,
+ * calls the library and prints results to stdout; its error goes up to cli_main(), which prints it
+ * and derives the exit code. Nothing here knows a file format.
  *
- * What stands before a VM's boot loads what it uses and no more, so the subcommands that need
- * libcrypto are in a module (crypto.c), which the program loads when one of them is called
- * (module.h).
+ * The programs are split along the trust boundary: vmcred-run starts VMs and contains no code that
+ * can decrypt a document.
  */
 #ifndef VMCRED_CLI_CLI_H
 #define VMCRED_CLI_CLI_H
@@ -28,13 +27,33 @@ struct cli {
 	size_t threads;           /* that hold secrets at once; 0: one. For cli_harden() */
 };
 
-/* A subcommand; argv[0] is its name, or the path of a personality. Returns an exit code, or a
- * negative one with the error set. */
 struct cli_command {
-	const char *name;
+	const char *name; /* NULL ends a table */
+	const char *about; /* for `--help` */
+	/* argv[0] is the command's name. Returns an exit code, or a negative code with the error set. */
 	int (*run)(struct cli *cli, int argc, char **argv, struct error *err);
-	const char *about; /* for `vmcred --help`; NULL in the module, main.c has them all */
+	/* The program of this installation that runs the command; then `run` is NULL. */
+	const char *program;
+	bool is_program; /* the program is the command: it has no table of commands */
 };
+
+struct cli_program {
+	const char *name;
+	const char *about; /* a paragraph for `--help` */
+	const struct cli_command *commands;
+	/* Calls by another name, as through a symbolic link: patterns (fnmatch(3)); argv is passed
+	 * whole. NULL: none. */
+	const struct cli_command *personalities;
+};
+
+/* The main() of a program with subcommands. Returns its exit code. */
+int cli_main(const struct cli_program *program, int argc, char **argv);
+
+/* The main() of a program that is one command. Returns its exit code. */
+int cli_main_command(const struct cli_command *command, int argc, char **argv);
+
+/* The name by which the program was called: the last part of the path that was executed. */
+const char *cli_called_name(char *const *argv);
 
 #define CLI_TEXTS_MAX 64
 
@@ -91,26 +110,5 @@ int cli_start(struct cli *cli, struct config *config, int *store_dirfd, struct e
 /* Or so much for each thread of those that have many: what a file is sealed or opened with, and the
  * pages that the thread keeps for the next (base/secret.h). */
 #define CLI_THREAD_LOCK_BYTES ((size_t)128 * 1024)
-
-int command_age(struct cli *cli, int argc, char **argv, struct error *err);
-int command_activate(struct cli *cli, int argc, char **argv, struct error *err);
-int command_check(struct cli *cli, int argc, char **argv, struct error *err);
-int command_compose(struct cli *cli, int argc, char **argv, struct error *err);
-int command_fix(struct cli *cli, int argc, char **argv, struct error *err);
-int command_generate(struct cli *cli, int argc, char **argv, struct error *err);
-int command_get(struct cli *cli, int argc, char **argv, struct error *err);
-int command_hypervisor(struct cli *cli, int argc, char **argv, struct error *err);
-int command_group(struct cli *cli, int argc, char **argv, struct error *err);
-int command_inspect(struct cli *cli, int argc, char **argv, struct error *err);
-int command_install_secrets(struct cli *cli, int argc, char **argv, struct error *err);
-int command_sops(struct cli *cli, int argc, char **argv, struct error *err);
-int command_keygen(struct cli *cli, int argc, char **argv, struct error *err);
-int command_list(struct cli *cli, int argc, char **argv, struct error *err);
-int command_machine(struct cli *cli, int argc, char **argv, struct error *err);
-int command_run(struct cli *cli, int argc, char **argv, struct error *err);
-int command_serve(struct cli *cli, int argc, char **argv, struct error *err);
-int command_set(struct cli *cli, int argc, char **argv, struct error *err);
-int command_units(struct cli *cli, int argc, char **argv, struct error *err);
-int command_user(struct cli *cli, int argc, char **argv, struct error *err);
 
 #endif

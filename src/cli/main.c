@@ -1,99 +1,120 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fnmatch.h>
+#include <libgen.h>
+#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/name.h"
 #include "cli/cli.h"
-#include "cli/module.h"
-#include "cli/personality.h"
 
-/* The function of a subcommand that needs libcrypto: a row in crypto.c has it. */
-#define IN_CRYPTO NULL
+#define COMMANDS_MAX 32
 
-static const struct cli_command commands[] = {
-	/* In the order in which a secret travels. */
-	{"keygen", IN_CRYPTO, "make an age identity, for a machine or for a person"},
-	{"generate", IN_CRYPTO, "make the declared secrets that are not there, encrypted"},
-	{"list", IN_CRYPTO, "list the declared secrets, and which are there"},
-	{"get", IN_CRYPTO, "decrypt one secret to standard output"},
-	{"set", IN_CRYPTO, "put a value into the store, encrypted"},
-	{"check", IN_CRYPTO, "check that all secrets are there, and for whom they should be"},
-	{"fix", IN_CRYPTO, "encrypt secrets to those who may read them"},
-	{"machine", IN_CRYPTO, "give a machine a key, or take it out of the store"},
-	{"user", IN_CRYPTO, "register a person's public key, or remove it"},
-	{"group", IN_CRYPTO, "put users and machines into groups"},
-	{"activate", IN_CRYPTO, "decrypt a machine's secrets to /run/secrets"},
-	{"serve", IN_CRYPTO, "answer LoadCredential= of the VMs' units from the store"},
-	{"units", command_units, "write the LoadCredential= drop-ins of the VMs' units"},
-	{"compose", command_compose, "show a VM's OEM strings: names, sizes, limits, never values"},
-	{"run", command_run, "start a VM's hypervisor with its credentials"},
-	{"inspect", IN_CRYPTO,
-	 "show what of a VM's secrets is where, and check the guest's proofs"},
-	{"sops", IN_CRYPTO, "work with SOPS documents, with the verbs and flags of sops"},
-	{"age", IN_CRYPTO, "encrypt or decrypt a file of any size"},
-};
-
-#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
-
-static void help_print(void)
+static void help_print(const struct cli_program *program)
 {
-	printf("Usage: vmcred COMMAND [OPTION...] [WORD...]\n\n"
-	       "Deliver secrets to microVMs: declared once, encrypted at rest, handed to the "
-	       "guest's\n"
-	       "systemd as credentials, and never in view on the way.\n\nCommands:\n");
-	for (size_t i = 0; i < COMMAND_COUNT; i++)
-		printf("  %-10s %s\n", commands[i].name, commands[i].about);
-	printf("\n`vmcred COMMAND --help` tells a command's options, vmcred(1) all the rest.\n"
+	printf("Usage: %s COMMAND [OPTION...] [ARGUMENT...]\n\n%s\n\nCommands:\n", program->name,
+	       program->about);
+	for (const struct cli_command *command = program->commands; command->name; command++)
+		printf("  %-10s %s\n", command->name, command->about);
+	printf("\n`%s COMMAND --help` lists a command's options; see also %s(1).\n"
 	       "Exit codes: 0 done, 1 failed, 2 usage, 3 something declared is missing,\n"
-	       "4 an integrity check failed.\n");
+	       "4 an integrity check failed.\n",
+	       program->name, program->name);
 }
 
-static int command_unknown(const char *word, struct error *err)
+static int command_unknown(const struct cli_program *program, const char *name, struct error *err)
 {
-	const char *names[COMMAND_COUNT + 1] = {NULL};
+	const char *names[COMMANDS_MAX + 1] = {NULL};
 	const char *nearest;
 
-	for (size_t i = 0; i < COMMAND_COUNT; i++)
-		names[i] = commands[i].name;
-	nearest = name_nearest(word, names);
-	error_set(err, VMCRED_USAGE, "there is no command \"%s\"", word);
+	for (size_t i = 0; i < COMMANDS_MAX && program->commands[i].name; i++)
+		names[i] = program->commands[i].name;
+	nearest = name_nearest(name, names);
+	error_set(err, VMCRED_USAGE, "unknown command \"%s\"", name);
 	if (nearest)
 		return error_hint(err, "did you mean \"%s\"?", nearest);
-	return error_hint(err, "`vmcred --help` lists them");
+	return error_hint(err, "`%s --help` lists the commands", program->name);
 }
 
-static int command_call(const struct cli_command *command, struct cli *cli, int argc, char **argv,
-			struct error *err)
+/*
+ * Executes another program of the same installation: the one beside this program's file, so that a
+ * build directory and an installation below DESTDIR work, and never one from $PATH. The caller of a
+ * setuid program can link to its file from anywhere, so that its directory is not trusted.
+ */
+static int sibling_exec(const char *name, char **argv, struct error *err)
 {
-	const struct cli_command *loaded =
-		command->run ? command : module_command(command->name, err);
+	char self[PATH_MAX], path[PATH_MAX + NAME_MAX];
+	const ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	const char *directory = VMCRED_BINDIR;
 
-	return loaded ? loaded->run(cli, argc, argv, err) : -(int)err->code;
+	if (length > 0 && !getauxval(AT_SECURE)) {
+		self[length] = '\0';
+		directory = dirname(self);
+	}
+	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	execv(path, argv);
+	error_set_errno(err, errno, "executing %s", path);
+	return error_hint(err, "install all programs of vmcred together");
 }
 
-static int dispatch(struct cli *cli, int argc, char **argv, struct error *err)
+static int dispatch(const struct cli_program *program, struct cli *cli, int argc, char **argv,
+		    struct error *err)
 {
 	if (argc < 2) {
 		error_set(err, VMCRED_USAGE, "no command given");
-		return error_hint(err, "`vmcred --help` lists them");
+		return error_hint(err, "`%s --help` lists the commands", program->name);
 	}
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
 	    strcmp(argv[1], "help") == 0) {
-		help_print();
+		help_print(program);
 		return 0;
 	}
 	if (strcmp(argv[1], "--version") == 0) {
-		printf("vmcred %s\n", vmcred_version());
+		printf("%s %s\n", program->name, vmcred_version());
 		return 0;
 	}
-	for (size_t i = 0; i < COMMAND_COUNT; i++) {
-		if (strcmp(argv[1], commands[i].name) == 0)
-			return command_call(&commands[i], cli, argc - 1, argv + 1, err);
+	for (const struct cli_command *command = program->commands; command->name; command++) {
+		if (strcmp(argv[1], command->name) != 0)
+			continue;
+		if (command->program)
+			return sibling_exec(command->program, argv + command->is_program, err);
+		return command->run(cli, argc - 1, argv + 1, err);
 	}
-	return command_unknown(argv[1], err);
+	return command_unknown(program, argv[1], err);
+}
+
+/*
+ * The path that was executed, and not argv[0], which the caller chooses freely (`exec -a` in a
+ * shell); only an executed descriptor has no path.
+ */
+const char *cli_called_name(char *const *argv)
+{
+	/* getauxval(3) gives pointers as numbers. */
+	const char *path =
+		(const char *)getauxval(AT_EXECFN); /* NOLINT(performance-no-int-to-ptr) */
+	const char *slash;
+
+	if (!path || strncmp(path, "/dev/fd/", strlen("/dev/fd/")) == 0)
+		path = argv[0];
+	slash = path ? strrchr(path, '/') : NULL;
+	return slash ? slash + 1 : path;
+}
+
+static const struct cli_command *personality_find(const struct cli_program *program,
+						  char *const *argv)
+{
+	const char *name = cli_called_name(argv);
+
+	for (const struct cli_command *row = program->personalities; name && row && row->name;
+	     row++) {
+		if (fnmatch(row->name, name, 0) == 0)
+			return row;
+	}
+	return NULL;
 }
 
 static void line_print(const struct report *report, enum report_level level, const char *text)
@@ -102,26 +123,44 @@ static void line_print(const struct report *report, enum report_level level, con
 	fprintf(stderr, "vmcred: %s%s\n", level == REPORT_WARNING ? "warning: " : "", text);
 }
 
-int main(int argc, char **argv)
+static int finish(struct cli *cli, int r, struct error *err)
 {
-	const struct cli_command *personality = personality_find(argv);
-	struct cli cli = {.report = {.level = REPORT_WARNING,
-				     .line = line_print,
-				     .progress = progress_show,
-				     .data = &cli.progress}};
-	_cleanup_error_ struct error err = {0};
 	_cleanup_free_ char *line = NULL;
-	int r;
 
-	r = personality ? command_call(personality, &cli, argc, argv, &err)
-			: dispatch(&cli, argc, argv, &err);
-	progress_clear(&cli.progress);
+	progress_clear(&cli->progress);
 	/* What did not reach stdout was not done. */
 	if (r == 0 && (fflush(stdout) != 0 || ferror(stdout)))
-		r = error_set(&err, VMCRED_FAILED, "writing to standard output failed");
+		r = error_set(err, VMCRED_FAILED, "writing to standard output failed");
 	if (r >= 0)
 		return r;
-	line = error_line(&err);
+	line = error_line(err);
 	fprintf(stderr, "vmcred: %s\n", line ? line : "out of memory");
 	return -r;
+}
+
+static struct cli cli_for(struct cli *cli)
+{
+	return (struct cli){.report = {.level = REPORT_WARNING,
+				       .line = line_print,
+				       .progress = progress_show,
+				       .data = &cli->progress}};
+}
+
+int cli_main(const struct cli_program *program, int argc, char **argv)
+{
+	const struct cli_command *personality = personality_find(program, argv);
+	struct cli cli = cli_for(&cli);
+	_cleanup_error_ struct error err = {0};
+	int r = personality ? personality->run(&cli, argc, argv, &err)
+			    : dispatch(program, &cli, argc, argv, &err);
+
+	return finish(&cli, r, &err);
+}
+
+int cli_main_command(const struct cli_command *command, int argc, char **argv)
+{
+	struct cli cli = cli_for(&cli);
+	_cleanup_error_ struct error err = {0};
+
+	return finish(&cli, command->run(&cli, argc, argv, &err), &err);
 }

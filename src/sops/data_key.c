@@ -12,7 +12,7 @@
 #include "sops/document.h"
 #include "sops/key.h"
 #include "sops/pgp.h"
-#include "sops/pgp_message.h"
+#include "openpgp/message.h"
 #include "sops/shamir.h"
 
 struct search {

@@ -4,7 +4,7 @@
 
 #include "sops/metadata.h"
 #include "sops/sops.h"
-#include "sops/store.h"
+#include "sops/stores/stores.h"
 #include "sops/tree.h"
 
 struct sops_document {

@@ -8,9 +8,9 @@
 
 #include "base/cleanup.h"
 #include "sops/document.h"
-#include "sops/flat_text.h"
-#include "sops/json.h"
-#include "sops/number.h"
+#include "sops/stores/flat_text.h"
+#include "sops/stores/json.h"
+#include "sops/stores/number.h"
 #include "sops/path.h"
 
 int sops_document_remember(struct sops_document *document, struct error *err)

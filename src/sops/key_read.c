@@ -8,8 +8,8 @@
 
 #include "base/cleanup.h"
 #include "sops/key.h"
-#include "sops/number.h"
-#include "sops/timestamp.h"
+#include "sops/stores/number.h"
+#include "sops/stores/timestamp.h"
 
 static int field_invalid(const char *what, const char *name, const char *reason, struct error *err)
 {

@@ -7,7 +7,7 @@
 #define VMCRED_SOPS_METADATA_H
 
 #include "sops/sops.h"
-#include "sops/timestamp.h"
+#include "sops/stores/timestamp.h"
 #include "sops/tree.h"
 
 /* Starts as {0}. */

@@ -7,7 +7,7 @@
 #define VMCRED_SOPS_WALK_H
 
 #include "sops/cipher.h"
-#include "sops/number.h"
+#include "sops/stores/number.h"
 #include "sops/rule.h"
 #include "sops/tree.h"
 

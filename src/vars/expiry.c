@@ -12,7 +12,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "vars/key.h"
-#include "vars/kind.h"
+#include "vars/builtin/builtin.h"
 
 /* A certificate in PEM, with those between it and its root. */
 #define CERTIFICATE_SIZE_MAX ((size_t)64 * 1024)

@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vars/kind.h"
-#include "vars/script.h"
+#include "vars/builtin/builtin.h"
+#include "vars/script/script.h"
 
 /* A prompt that is persisted is a file by itself, unless the script wrote one of that name. */
 static int prompted_copy(const struct vars_inputs *inputs, struct vars_value *value,

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "age/age.h"
-#include "age/ssh_key.h"
+#include "age/ssh/key.h"
 #include "base/base64.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -9,8 +9,8 @@
 
 #include "base/cleanup.h"
 #include "base/json.h"
-#include "vmm/cloud_hypervisor_config.h"
-#include "vmm/cloud_hypervisor_version.h"
+#include "vmm/cloud_hypervisor/config.h"
+#include "vmm/cloud_hypervisor/version.h"
 
 #define WORDS_MAX 64
 

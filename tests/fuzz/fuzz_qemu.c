@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "base/io.h"
-#include "vmm/qemu_arguments.h"
-#include "vmm/qemu_machine.h"
+#include "vmm/qemu/arguments.h"
+#include "vmm/qemu/machine.h"
 
 #define WORDS_MAX 32
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "activate/serve_address.h"
+#include "activate/serve/address.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "sops/document.h"
-#include "sops/json.h"
+#include "sops/stores/json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

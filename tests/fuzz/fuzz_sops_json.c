@@ -8,9 +8,9 @@
 #include <stdlib.h>
 
 #include "sops/cipher.h"
-#include "sops/json.h"
-#include "sops/number.h"
-#include "sops/timestamp.h"
+#include "sops/stores/json.h"
+#include "sops/stores/number.h"
+#include "sops/stores/timestamp.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

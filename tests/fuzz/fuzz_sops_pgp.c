@@ -5,8 +5,8 @@
  */
 #include <stdlib.h>
 
-#include "sops/inflate.h"
-#include "sops/pgp_message.h"
+#include "openpgp/inflate.h"
+#include "openpgp/message.h"
 
 #define SIZE_MAX_INFLATED 65536
 

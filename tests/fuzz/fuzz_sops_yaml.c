@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "sops/store.h"
+#include "sops/stores/stores.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

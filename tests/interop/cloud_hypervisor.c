@@ -8,8 +8,8 @@
 
 #include "base/cleanup.h"
 #include "base/json.h"
-#include "vmm/cloud_hypervisor_config.h"
-#include "vmm/cloud_hypervisor_options.h"
+#include "vmm/cloud_hypervisor/config.h"
+#include "vmm/cloud_hypervisor/options.h"
 
 static void scope_print(const struct option_scope *scope)
 {

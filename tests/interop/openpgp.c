@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "base/io.h"
-#include "sops/inflate.h"
-#include "sops/pgp_message.h"
+#include "openpgp/inflate.h"
+#include "openpgp/message.h"
 
 #define INPUT_SIZE_MAX ((size_t)64 * 1024 * 1024)
 

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "age/bcrypt_pbkdf.h"
-#include "age/blowfish.h"
+#include "age/ssh/bcrypt_pbkdf.h"
+#include "age/ssh/blowfish.h"
 
 static void the_state_starts_with_the_fraction_of_pi(void **state)
 {

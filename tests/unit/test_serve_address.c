@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "activate/serve_address.h"
+#include "activate/serve/address.h"
 
 #define NOT_SYSTEMD                                    \
 	"the peer's address is not one of systemd's: " \

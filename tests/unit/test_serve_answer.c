@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "activate/serve_answer.h"
+#include "activate/serve/answer.h"
 
 #define SYSTEMD_CREDENTIAL_SIZE_MAX ((size_t)1024 * 1024) /* systemd.exec(5) */
 

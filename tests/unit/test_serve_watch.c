@@ -3,7 +3,7 @@
 
 #include <time.h>
 
-#include "activate/serve_watch.h"
+#include "activate/serve/watch.h"
 
 /* A file that changed so many seconds ago. */
 static struct stat file_aged(time_t seconds)

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "sops/flatten.h"
-#include "sops/store.h"
+#include "sops/stores/flatten.h"
+#include "sops/stores/stores.h"
 
 /* Reads a document of one store and writes it in another's form. */
 static int convert(const struct sops_store *from, const struct sops_store *to, const char *text,

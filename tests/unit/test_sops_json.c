@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "sops/json.h"
-#include "sops/number.h"
-#include "sops/timestamp.h"
+#include "sops/stores/json.h"
+#include "sops/stores/number.h"
+#include "sops/stores/timestamp.h"
 
 /* The tree in one line: each node's kind, key and text. */
 static void describe(const struct sops_tree *tree, char *out, size_t size)

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "sops/store.h"
+#include "sops/stores/stores.h"
 
 /* Reads and writes again, as sops does with a document of which nothing is encrypted. */
 static int pass(struct span yaml, unsigned int indent, struct secret *out, struct error *err)

@@ -6,7 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "vars/keeper.h"
+#include "vars/script/keeper.h"
 
 #define FREE_MAX 10
 

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "vmm/api_client.h"
+#include "vmm/cloud_hypervisor/api_client.h"
 
 /* A peer that has already said what it will say. */
 struct peer {

@@ -9,7 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "vmm/api_socket.h"
+#include "vmm/cloud_hypervisor/api_socket.h"
 
 static void the_users_socket_is_the_owners_alone(void **state)
 {

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-#include "vmm/cloud_hypervisor_config.h"
-#include "vmm/cloud_hypervisor_version.h"
+#include "vmm/cloud_hypervisor/config.h"
+#include "vmm/cloud_hypervisor/version.h"
 
 #define WORDS(...) ((const char *const[]){"cloud-hypervisor", __VA_ARGS__, NULL})
 

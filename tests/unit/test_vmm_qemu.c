@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "vmm/handover.h"
-#include "vmm/qemu_arguments.h"
-#include "vmm/qemu_machine.h"
+#include "vmm/qemu/arguments.h"
+#include "vmm/qemu/machine.h"
 #include "vmm/vmm.h"
 
 #define WORDS(...) ((const char *const[]){"qemu-system-x86_64", __VA_ARGS__, NULL})

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which links lead to the secrets: a file beside the generations, so that the link of a secret that
+ * is in the manifest no longer goes with it. It is JSON, each link with what it holds, and is lost
+ * with the generations at a reboot.
+ */
+#include "activate/manifest/manifest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/folder.h"
+#include "base/io.h"
+
+#define RECORD_NAME     ".links"
+#define RECORD_SIZE_MAX ((size_t)64 * 1024 * 1024)
+
+/* Without a record no link is known. One that cannot be read now is not forgotten. */
+static int record_read(int dirfd, json_t **record, struct error *err)
+{
+	_cleanup_free_ char *text = NULL;
+	_cleanup_error_ struct error reason = {0};
+	size_t size = 0;
+	int r = file_read_text(dirfd, RECORD_NAME, RECORD_SIZE_MAX, &text, &size, &reason);
+
+	if (r < 0 && r != -(int)VMCRED_MISSING) {
+		*err = reason;
+		reason = (struct error){0};
+		return error_wrap(err, "reading which links there are");
+	}
+	if (r == 0)
+		(void)json_parse(span_of(text, size), RECORD_NAME, record, &reason);
+	/* Only somebody else can have written something else. */
+	if (!json_is_object(*record)) {
+		json_decref(*record);
+		*record = json_object();
+	}
+	return *record ? 0 : error_no_memory(err);
+}
+
+static int record_write(int dirfd, const json_t *record, struct error *err)
+{
+	_cleanup_secret_ struct secret text = {0};
+	int r = json_append_value(&text, record, JSON_INDENT(1) | JSON_SORT_KEYS, err);
+
+	if (r == 0)
+		r = file_replace(dirfd, RECORD_NAME, secret_span(&text), 0600, err);
+	return r < 0 ? error_wrap(err, "writing which links there are") : 0;
+}
+
+static json_t *record_make(const struct manifest *manifest)
+{
+	json_t *record = json_object();
+
+	for (size_t i = 0; record && i < manifest->secret_count + manifest->template_count; i++) {
+		_cleanup_free_ char *target = manifest_target(manifest, i);
+
+		if (manifest_is_below(manifest->items[i].path, manifest->link_path))
+			continue;
+		if (!target ||
+		    json_object_set_new(record, manifest->items[i].path, json_string(target)) < 0) {
+			json_decref(record);
+			return NULL;
+		}
+	}
+	return record;
+}
+
+int manifest_record_add(const struct manifest *manifest, int dirfd, struct error *err)
+{
+	_cleanup_json_ json_t *old = NULL, *more = record_make(manifest), *record = NULL;
+	int r = dir_remove_temporaries(dirfd, RECORD_NAME, false, err);
+
+	if (r == 0)
+		r = record_read(dirfd, &old, err);
+	if (r < 0)
+		return r;
+	record = json_copy(old);
+	if (!record || !more || json_object_update(record, more) < 0)
+		return error_no_memory(err);
+	return json_equal(record, old) ? 0 : record_write(dirfd, record, err);
+}
+
+/* Only a link that still holds what it was made with. */
+static int link_remove(const char *path, const char *target, struct error *err)
+{
+	const char *slash = strrchr(path, '/');
+	_cleanup_free_ char *folder = NULL;
+	_cleanup_close_ int dirfd = -1;
+	char found[PATH_MAX];
+	ssize_t length;
+
+	if (!slash || !target)
+		return 0;
+	folder = strndup(path, slash > path ? (size_t)(slash - path) : 1);
+	if (!folder)
+		return error_no_memory(err);
+	dirfd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	length = dirfd < 0 ? -1 : readlinkat(dirfd, slash + 1, found, sizeof(found));
+	/* It is gone, or no link any more. */
+	if (length < 0 && (errno == ENOENT || errno == ENOTDIR || errno == EINVAL))
+		return 0;
+	if (length < 0)
+		return error_set_errno(err, errno, "looking at the link %s", path);
+	if ((size_t)length != strlen(target) || memcmp(found, target, (size_t)length) != 0)
+		return 0;
+	if (unlinkat(dirfd, slash + 1, 0) < 0 && errno != ENOENT)
+		return error_set_errno(err, errno, "removing the link %s", path);
+	return 0;
+}
+
+int manifest_record_prune(const struct manifest *manifest, int dirfd, struct error *err)
+{
+	_cleanup_json_ json_t *old = NULL, *record = record_make(manifest);
+	const char *path;
+	json_t *target;
+	int r = record_read(dirfd, &old, err);
+
+	if (r < 0)
+		return r;
+	if (!record)
+		return error_no_memory(err);
+	if (json_equal(old, record))
+		return 0;
+	json_object_foreach(old, path, target)
+	{
+		if (r == 0 && !json_object_get(record, path))
+			r = link_remove(path, json_string_value(target), err);
+	}
+	return r < 0 ? r : record_write(dirfd, record, err);
+}

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Recipients and identities of plugins (C2SP age-plugin.md), and the two state machines. All keys
+ * of a list that belong to one plugin go through one session.
+ */
+#include "age/plugin/plugin.h"
+
+#include <sys/random.h>
+
+#include <stdlib.h>
+
+#include "age/bech32.h"
+#include "age/keys.h"
+#include "base/cleanup.h"
+
+#define RECIPIENT_PREFIX "age1"
+#define IDENTITY_PREFIX  "AGE-PLUGIN-"
+
+struct plugin_identity {
+	struct age_identity base;
+	struct secret text; /* as a line: with a NUL */
+};
+
+/* A stanza that means nothing, now and then, so that plugins keep ignoring what they do not know
+ * ("Grease"). */
+static int grease_send(struct plugin *plugin, struct error *err)
+{
+	uint8_t random[4] = {0};
+	char line[64];
+
+	if (getrandom(random, sizeof(random), 0) != sizeof(random) || random[0] % 2 == 0)
+		return 0;
+	snprintf(line, sizeof(line), "grease-%02x%02x %u", random[1], random[2], random[3]);
+	return plugin_send(plugin, line, span_of(random, random[1] % sizeof(random)), err);
+}
+
+/* Sends `command text`. */
+static int word_send(struct plugin *plugin, const char *command, const char *text,
+		     struct error *err)
+{
+	_cleanup_secret_ struct secret line = {0};
+	int r = secret_append_text(&line, command, err);
+
+	if (r == 0)
+		r = secret_append_text(&line, " ", err);
+	if (r == 0)
+		r = secret_append(&line, span_of(text, strlen(text) + 1), err);
+	if (r == 0)
+		r = plugin_send(plugin, (const char *)line.data, span_of(NULL, 0), err);
+	return r;
+}
+
+static int done_send(struct plugin *plugin, struct error *err)
+{
+	return plugin_send(plugin, "done", span_of(NULL, 0), err);
+}
+
+static bool is_command(const struct age_stanza *stanza, const char *command)
+{
+	return span_equal(age_stanza_word(stanza, 0), span_of_text(command));
+}
+
+/* Only one file is handled in a session: its index is 0. */
+static bool is_for_file(const struct age_stanza *stanza)
+{
+	return span_equal(age_stanza_word(stanza, 1), span_of_text("0"));
+}
+
+static int recipients_send(struct plugin *plugin, const struct age_recipient *const *recipients,
+			   size_t count, struct span file_key, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = word_send(plugin, "add-recipient", recipients[i]->text, err);
+	if (r == 0)
+		r = grease_send(plugin, err);
+	if (r == 0)
+		r = plugin_send(plugin, "wrap-file-key", file_key, err);
+	if (r == 0)
+		r = plugin_send(plugin, "extension-labels", span_of(NULL, 0), err);
+	return r < 0 ? r : done_send(plugin, err);
+}
+
+/* What a recipient session gathers. */
+struct wrapping {
+	struct secret *header;
+	size_t stanzas;
+	char *labels; /* owned; NULL until they are sent */
+};
+
+/* `recipient-stanza 0 TYPE ARGUMENT...`, the stanza for the header. */
+static int stanza_take(struct plugin *plugin, const struct age_stanza *stanza,
+		       struct wrapping *wrapping, struct error *err)
+{
+	_cleanup_free_ char *line = NULL;
+	struct span type = age_stanza_word(stanza, 2);
+	int r;
+
+	if (age_stanza_word_count(stanza) < 3 || !is_for_file(stanza))
+		return error_set(err, VMCRED_FAILED, "its recipient-stanza is malformed");
+	line = strndup((const char *)type.data,
+		       (size_t)(stanza->line.data + stanza->line.size - type.data));
+	if (!line)
+		return error_no_memory(err);
+	r = age_stanza_append(wrapping->header, line, stanza->body, err);
+	wrapping->stanzas++;
+	return r < 0 ? r : plugin_send(plugin, "ok", span_of(NULL, 0), err);
+}
+
+static int labels_compare(const void *a, const void *b)
+{
+	return span_compare(*(const struct span *)a, *(const struct span *)b);
+}
+
+/* `labels LABEL...`: sorted, since they are a set. */
+static int labels_take(struct plugin *plugin, const struct age_stanza *stanza,
+		       struct wrapping *wrapping, struct error *err)
+{
+	size_t count = age_stanza_word_count(stanza) - 1;
+	_cleanup_free_ struct span *labels = calloc(count + 1, sizeof(*labels));
+	char *to;
+
+	if (wrapping->labels)
+		return error_set(err, VMCRED_FAILED, "it sent its labels twice");
+	wrapping->labels = to = malloc(stanza->line.size + 1);
+	if (!labels || !to)
+		return error_no_memory(err);
+	for (size_t i = 0; i < count; i++)
+		labels[i] = age_stanza_word(stanza, i + 1);
+	qsort(labels, count, sizeof(*labels), labels_compare);
+	for (size_t i = 0; i < count; i++) {
+		if (i > 0)
+			*to++ = ' ';
+		memcpy(to, labels[i].data, labels[i].size);
+		to += labels[i].size;
+	}
+	*to = '\0';
+	return plugin_send(plugin, "ok", span_of(NULL, 0), err);
+}
+
+static int wrapping_receive(struct plugin *plugin, struct wrapping *wrapping, struct error *err)
+{
+	int r;
+
+	for (;;) {
+		struct age_stanza stanza;
+
+		r = plugin_receive(plugin, &stanza, err);
+		if (r == 0 && is_command(&stanza, "done"))
+			break;
+		if (r == 0 && is_command(&stanza, "recipient-stanza"))
+			r = stanza_take(plugin, &stanza, wrapping, err);
+		else if (r == 0 && is_command(&stanza, "labels"))
+			r = labels_take(plugin, &stanza, wrapping, err);
+		else if (r == 0 && is_command(&stanza, "error"))
+			r = plugin_error(plugin, &stanza, err);
+		else if (r == 0)
+			r = plugin_answer(plugin, &stanza, err);
+		if (r < 0)
+			return r;
+	}
+	if (wrapping->stanzas == 0)
+		return error_set(err, VMCRED_FAILED, "it made no stanza");
+	return 0;
+}
+
+static int recipients_wrap(const struct age_recipient *const *recipients, size_t count,
+			   struct span file_key, struct secret *header, char **labels,
+			   struct error *err)
+{
+	_cleanup_plugin_ struct plugin plugin = {0};
+	struct wrapping wrapping = {.header = header};
+	int r = plugin_start(&plugin, recipients[0]->group, "recipient-v1", recipients[0]->prompt,
+			     err);
+
+	if (r == 0)
+		r = recipients_send(&plugin, recipients, count, file_key, err);
+	if (r == 0)
+		r = wrapping_receive(&plugin, &wrapping, err);
+	if (r == 0 && !wrapping.labels) {
+		wrapping.labels = strdup("");
+		if (!wrapping.labels)
+			r = error_no_memory(err);
+	}
+	*labels = wrapping.labels;
+	return r;
+}
+
+static const struct age_recipient_ops plugin_recipient_ops = {
+	.wrap_group = recipients_wrap,
+	.destroy = age_recipient_free,
+};
+
+static int header_send(struct plugin *plugin, const struct age_header *header, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < header->count; i++) {
+		const struct age_stanza *stanza = &header->stanzas[i];
+		_cleanup_free_ char *line = NULL;
+
+		if (asprintf(&line, "recipient-stanza 0 %.*s", (int)stanza->line.size,
+			     (const char *)stanza->line.data) < 0) {
+			line = NULL;
+			return error_no_memory(err);
+		}
+		r = plugin_send(plugin, line, stanza->body, err);
+	}
+	return r;
+}
+
+static int identities_send(struct plugin *plugin, struct age_identity *const *identities,
+			   size_t count, const struct age_header *header, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = word_send(plugin, "add-identity",
+			      (const char *)((struct plugin_identity *)identities[i])->text.data,
+			      err);
+	if (r == 0)
+		r = grease_send(plugin, err);
+	if (r == 0)
+		r = header_send(plugin, header, err);
+	return r < 0 ? r : done_send(plugin, err);
+}
+
+/* `file-key 0` */
+static int file_key_take(struct plugin *plugin, const struct age_stanza *stanza, bool *found,
+			 uint8_t *file_key, struct error *err)
+{
+	if (age_stanza_word_count(stanza) != 2 || !is_for_file(stanza) || *found ||
+	    stanza->body.size != AGE_FILE_KEY_SIZE)
+		return error_set(err, VMCRED_FAILED, "its file-key is malformed");
+	memcpy(file_key, stanza->body.data, AGE_FILE_KEY_SIZE);
+	*found = true;
+	return plugin_send(plugin, "ok", span_of(NULL, 0), err);
+}
+
+static int file_key_receive(struct plugin *plugin, uint8_t *file_key, struct error *err)
+{
+	bool found = false;
+	int r;
+
+	for (;;) {
+		struct age_stanza stanza;
+
+		r = plugin_receive(plugin, &stanza, err);
+		if (r == 0 && is_command(&stanza, "done"))
+			return found;
+		if (r == 0 && is_command(&stanza, "file-key"))
+			r = file_key_take(plugin, &stanza, &found, file_key, err);
+		else if (r == 0 && is_command(&stanza, "error"))
+			r = plugin_error(plugin, &stanza, err);
+		else if (r == 0)
+			r = plugin_answer(plugin, &stanza, err);
+		if (r < 0)
+			return r;
+	}
+}
+
+static int identities_unwrap(struct age_identity *const *identities, size_t count,
+			     const struct age_header *header, uint8_t *file_key, struct error *err)
+{
+	_cleanup_plugin_ struct plugin plugin = {0};
+	int r = plugin_start(&plugin, identities[0]->group, "identity-v1", identities[0]->prompt,
+			     err);
+
+	if (r == 0)
+		r = identities_send(&plugin, identities, count, header, err);
+	if (r == 0)
+		r = file_key_receive(&plugin, file_key, err);
+	if (r < 0) {
+		/* Another identity may still open the file ("State machines"). */
+		err->code = VMCRED_MISSING;
+		return error_wrap(err, "the age plugin %s", identities[0]->group);
+	}
+	return r;
+}
+
+static int identity_encode(const struct age_identity *base, struct secret *text, struct error *err)
+{
+	const struct secret *own = &((const struct plugin_identity *)base)->text;
+
+	return secret_append(text, span_of(own->data, own->size - 1), err);
+}
+
+static void identity_destroy(struct age_identity *base)
+{
+	secret_destroy(&((struct plugin_identity *)base)->text);
+	age_identity_free(base);
+}
+
+static const struct age_identity_ops plugin_identity_ops = {
+	.unwrap_group = identities_unwrap,
+	.encode = identity_encode,
+	.destroy = identity_destroy,
+};
+
+/* The plugin's name, in lower case and new memory, of what stands between prefix and '1'. */
+static int name_read(struct span text, char **name, struct error *err)
+{
+	if (text.size == 0)
+		return error_set(err, VMCRED_FAILED, "it names no plugin");
+	*name = strndup((const char *)text.data, text.size);
+	if (!*name)
+		return error_no_memory(err);
+	for (char *c = *name; *c; c++) {
+		if (*c >= 'A' && *c <= 'Z')
+			*c = (char)(*c | 0x20);
+		if ((*c < 'a' || *c > 'z') && (*c < '0' || *c > '9') && !strchr("+-._", *c))
+			return error_set(err, VMCRED_FAILED, "it names a plugin that cannot be");
+	}
+	return 0;
+}
+
+int age_plugin_recipient_parse(struct span text, struct age_recipient **recipient,
+			       struct error *err)
+{
+	struct age_recipient *new = calloc(1, sizeof(*new));
+	size_t start = strlen(RECIPIENT_PREFIX), prefix_size = 0;
+	int r;
+
+	if (!new)
+		return error_no_memory(err);
+	new->ops = &plugin_recipient_ops;
+	r = bech32_check(text, BECH32_LOWER, &prefix_size, err);
+	if (r == 0)
+		r = name_read(
+			span_of(text.data + start, prefix_size > start ? prefix_size - start : 0),
+			&new->group, err);
+	if (r == 0) {
+		new->text = strndup((const char *)text.data, text.size);
+		if (!new->text)
+			r = error_no_memory(err);
+	}
+	if (r < 0) {
+		age_recipient_free(new);
+		return r;
+	}
+	*recipient = new;
+	return 0;
+}
+
+int age_plugin_identity_parse(struct span text, struct age_identity **identity, struct error *err)
+{
+	struct plugin_identity *new = calloc(1, sizeof(*new));
+	size_t start = strlen(IDENTITY_PREFIX), prefix_size = 0;
+	int r;
+
+	if (!new)
+		return error_no_memory(err);
+	new->base.ops = &plugin_identity_ops;
+	r = bech32_check(text, BECH32_UPPER, &prefix_size, err);
+	/* The prefix ends with a '-' behind the name. */
+	if (r == 0 && (prefix_size <= start + 1 || text.data[prefix_size - 1] != '-'))
+		r = error_set(err, VMCRED_FAILED, "it names no plugin");
+	if (r == 0)
+		r = name_read(span_of(text.data + start, prefix_size - start - 1), &new->base.group,
+			      err);
+	if (r == 0)
+		r = secret_copy(&new->text, text, err);
+	if (r == 0)
+		r = secret_append(&new->text, span_of("", 1), err);
+	if (r == 0 &&
+	    asprintf(&new->base.recipient, "<key of age-plugin-%s>", new->base.group) < 0) {
+		new->base.recipient = NULL;
+		r = error_no_memory(err);
+	}
+	if (r < 0) {
+		identity_destroy(&new->base);
+		return r;
+	}
+	*identity = &new->base;
+	return 0;
+}

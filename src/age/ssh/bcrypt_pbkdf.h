@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bcrypt_pbkdf(3) as OpenSSH uses it to encrypt private keys with a passphrase. It is the one piece
+ * of cryptography that neither libcrypto nor libcrypt has: libcrypto offers Blowfish without
+ * bcrypt's slow key schedule, and crypt(3) has bcrypt for passwords alone, with another salt and
+ * another constant. The hash on top, SHA-512, is libcrypto's.
+ */
+#ifndef VMCRED_AGE_SSH_BCRYPT_PBKDF_H
+#define VMCRED_AGE_SSH_BCRYPT_PBKDF_H
+
+#include "base/error.h"
+#include "base/span.h"
+
+/* Derives `size` bytes, at most 1024. The caller wipes them. */
+int bcrypt_pbkdf(struct span passphrase, struct span salt, uint32_t rounds, uint8_t *key,
+		 size_t size, struct error *err);
+
+#endif

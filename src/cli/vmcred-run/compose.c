@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "cli/vmcred-run/commands.h"
+#include "vmm/vmm.h"
+
+struct composition {
+	const struct config_vm *vm;
+	struct oem_list list;
+	size_t body; /* of the hypervisor's API, 0 where there is none */
+};
+
+static const char *const encoding_names[] = {
+	[OEM_PLAIN] = "plain",
+	[OEM_TEXT] = "text",
+	[OEM_BINARY] = "binary",
+};
+
+/* A total and its limit; the rows that are printed. */
+struct total {
+	const char *name, *about;
+	size_t used;
+	enum oem_limit limit;
+};
+
+#define TOTAL_COUNT 4
+
+static size_t totals_collect(const struct composition *composition,
+			     struct total totals[TOTAL_COUNT])
+{
+	const struct oem_list *list = &composition->list;
+	size_t count = 0;
+
+	totals[count++] = (struct total){"strings", "strings", list->count, OEM_LIMIT_STRINGS};
+	totals[count++] = (struct total){"table", "bytes of the SMBIOS table",
+					 oem_list_table_size(list), OEM_LIMIT_TABLE};
+	totals[count++] = (struct total){"credentials", "bytes of credentials",
+					 oem_list_values_size(list), OEM_LIMIT_CREDENTIALS};
+	if (composition->body > 0)
+		totals[count++] = (struct total){"apiBody", "bytes of the API request (up to v53)",
+						 composition->body, OEM_LIMIT_API_BODY};
+	return count;
+}
+
+static double percent(size_t part, size_t whole)
+{
+	return 100.0 * (double)part / (double)whole;
+}
+
+static void text_print(const struct composition *composition)
+{
+	const struct oem_list *list = &composition->list;
+	struct total totals[TOTAL_COUNT];
+	size_t count = totals_collect(composition, totals);
+
+	printf("%-20s %-28s %-8s %8s %8s %7s\n", "ORIGIN", "CREDENTIAL", "ENCODING", "VALUE",
+	       "STRING", "TABLE");
+	for (size_t i = 0; i < list->count; i++) {
+		const struct oem_string *string = &list->strings[i];
+
+		printf("%-20s %-28s %-8s %8zu %8zu %6.1f%%\n", oem_origin_name(string->origin),
+		       string->name ? string->name : "-", encoding_names[string->encoding],
+		       string->value_size, string->text.size,
+		       percent(string->text.size + 1, oem_limit_max(OEM_LIMIT_TABLE)));
+	}
+	printf("\n");
+	for (size_t i = 0; i < count; i++)
+		printf("%8zu of %7zu %s, %.1f%%\n", totals[i].used, oem_limit_max(totals[i].limit),
+		       totals[i].about, percent(totals[i].used, oem_limit_max(totals[i].limit)));
+}
+
+static json_t *string_json(const struct oem_string *string)
+{
+	static const char *const origins[] = {
+		[OEM_ARGUMENTS] = "arguments",
+		[OEM_STATIC] = "static",
+		[OEM_RUNTIME] = "runtime",
+	};
+
+	return json_pack("{s:s, s:s?, s:s, s:I, s:I, s:f}", "origin", origins[string->origin],
+			 "credential", string->name, "encoding", encoding_names[string->encoding],
+			 "valueSize", (json_int_t)string->value_size, "stringSize",
+			 (json_int_t)string->text.size, "tablePercent",
+			 percent(string->text.size + 1, oem_limit_max(OEM_LIMIT_TABLE)));
+}
+
+static int json_print(const struct composition *composition, struct error *err)
+{
+	_cleanup_json_ json_t *strings = json_array();
+	_cleanup_json_ json_t *sums = json_object();
+	_cleanup_json_ json_t *document = NULL;
+	struct total totals[TOTAL_COUNT];
+	size_t count = totals_collect(composition, totals);
+
+	for (size_t i = 0; i < composition->list.count; i++) {
+		if (json_array_append_new(strings, string_json(&composition->list.strings[i])) < 0)
+			return error_no_memory(err);
+	}
+	for (size_t i = 0; i < count; i++) {
+		const size_t limit = oem_limit_max(totals[i].limit);
+
+		if (json_object_set_new(sums, totals[i].name,
+					json_pack("{s:I, s:I, s:f, s:s}", "used",
+						  (json_int_t)totals[i].used, "limit",
+						  (json_int_t)limit, "percent",
+						  percent(totals[i].used, limit), "limitOf",
+						  oem_limit_owner(totals[i].limit))) < 0)
+			return error_no_memory(err);
+	}
+	document = json_pack("{s:s, s:O, s:O}", "vm", composition->vm->name, "strings", strings,
+			     "totals", sums);
+	if (!document || json_dumpf(document, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(4)) < 0)
+		return error_no_memory(err);
+	printf("\n");
+	return 0;
+}
+
+/*
+ * What the command line adds and limits. Compose works without one; with a declared command or
+ * words behind -- it says what `run` would.
+ */
+static int composition_fill(struct composition *composition, struct cli *cli, char *const *argv,
+			    const char *credentials, const struct vmm_ops **ops, struct error *err)
+{
+	int r = 0;
+
+	*ops = NULL;
+	if (argv && argv[0]) {
+		*ops = vmm_find(argv[0], err);
+		if (!*ops)
+			return -(int)err->code;
+		r = vmm_arguments_read(*ops, argv, &composition->list, &cli->report, err);
+		if (r < 0)
+			return r;
+	}
+	return oem_list_compose(&composition->list, composition->vm, credentials, &cli->report,
+				err);
+}
+
+static int composition_print(struct composition *composition, struct cli *cli, char *const *argv,
+			     const struct vmm_ops *ops, struct error *err)
+{
+	const char *program = argv ? argv[0] : NULL;
+	const struct vmm_launch launch = {.program = program,
+					  .name = program,
+					  .argv = argv,
+					  .list = &composition->list,
+					  .report = &cli->report};
+	_cleanup_error_ struct error refused = {0};
+	int r = ops ? ops->check(&launch, &composition->body, &refused) : 0;
+	int printed = 0;
+
+	/* What does not fit is best seen in the table: print first, then fail. */
+	if (cli->json)
+		printed = json_print(composition, err);
+	else
+		text_print(composition);
+	if (printed < 0)
+		return printed;
+	printed = oem_list_check(&composition->list, err);
+	if (printed < 0 || r == 0)
+		return printed;
+	*err = refused;
+	refused = (struct error){0};
+	return r;
+}
+
+int command_compose(struct cli *cli, int argc, char **argv, struct error *err)
+{
+	const char *credentials = getenv("CREDENTIALS_DIRECTORY");
+	const struct cli_option options[] = {
+		{"credentials", "DIR",
+		 "the folder of credentials (default: $CREDENTIALS_DIRECTORY)", &credentials},
+		{0},
+	};
+	const struct cli_usage usage = {
+		.command = "compose",
+		.words = "VM [-- PROGRAM ARGUMENT...]",
+		.about = "Show the OEM strings that `vmcred run` would hand over: names, sizes and "
+			 "their\n"
+			 "share of the limits, never values. Nothing is started.",
+		.options = options,
+		.has_json = true,
+		.words_min = 1,
+		.words_max = -1,
+	};
+	_cleanup_config_ struct config config = {0};
+	struct composition composition = {0};
+	const struct vmm_ops *ops;
+	char *const *command;
+	int first, r = cli_parse(cli, &usage, argc, argv, &first, err);
+
+	if (r != 0)
+		return r == CLI_HELPED ? 0 : r;
+	r = cli_start(cli, &config, NULL, err);
+	if (r < 0)
+		return r;
+	composition.vm = config_vm_get(&config, argv[first], err);
+	if (!composition.vm)
+		return -(int)err->code;
+	command = argv[first + 1] ? argv + first + 1 : composition.vm->command;
+	r = composition_fill(&composition, cli, command, credentials, &ops, err);
+	if (r == 0)
+		r = composition_print(&composition, cli, command, ops, err);
+	oem_list_destroy(&composition.list);
+	return r;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/vmcred-run/commands.h"
+
+static const struct cli_command commands[] = {
+	{"units", "write the LoadCredential= drop-ins of the VMs' units", .run = command_units},
+	{"compose", "show a VM's OEM strings: names, sizes, limits, never values",
+	 .run = command_compose},
+	{"run", "start a VM's hypervisor with its credentials", .run = command_run},
+	{0},
+};
+
+static const struct cli_command personalities[] = {
+	/* systemd calls a generator by its path, with three directories: systemd.generator(7). */
+	{.name = "vmcred-generator", .run = command_units},
+	{.name = "cloud-hypervisor", .run = command_hypervisor},
+	{.name = "qemu-system-*", .run = command_hypervisor},
+	{0},
+};
+
+int main(int argc, char **argv)
+{
+	static const struct cli_program program = {
+		.name = "vmcred-run",
+		.about = "Start microVMs with their credentials. `vmcred units`, `vmcred compose` "
+			 "and\n`vmcred run` execute this program.",
+		.commands = commands,
+		.personalities = personalities,
+	};
+
+	return cli_main(&program, argc, argv);
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/vmcred/prompts.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "cli/terminal.h"
+
+/* systemd takes no larger credential: systemd.exec(5), LoadCredential=. */
+#define ANSWER_SIZE_MAX ((size_t)1024 * 1024)
+
+/* How well a text fits a prompt. */
+enum fit {
+	FIT_NOT,
+	FIT_NAME,      /* its name */
+	FIT_GENERATOR, /* its generator's and its name */
+};
+
+static enum fit fit_of(const char *given, const struct config_generator *generator,
+		       const struct config_prompt *prompt)
+{
+	size_t size = strcspn(given, "="), generator_size = strlen(generator->name);
+	enum fit fit = FIT_NAME;
+
+	if (size > generator_size && strncmp(given, generator->name, generator_size) == 0 &&
+	    given[generator_size] == '/') {
+		given += generator_size + 1;
+		size -= generator_size + 1;
+		fit = FIT_GENERATOR;
+	}
+	return strlen(prompt->name) == size && strncmp(given, prompt->name, size) == 0 ? fit
+										       : FIT_NOT;
+}
+
+static bool is_declared(const char *given, const struct config *config)
+{
+	for (size_t i = 0; i < config->generator_count; i++) {
+		const struct config_generator *generator = &config->generators[i];
+
+		for (size_t j = 0; j < generator->prompt_count; j++) {
+			if (fit_of(given, generator, &generator->prompts[j]) != FIT_NOT)
+				return true;
+		}
+	}
+	return false;
+}
+
+static const char *path_of(const char *given)
+{
+	return strchr(given, '=') + 2;
+}
+
+static int text_check(const char *given, const struct config *config, struct error *err)
+{
+	const char *equals = strchr(given, '=');
+	int name_size = (int)strcspn(given, "=");
+
+	/* Without the '@' it is most likely the answer itself: not shown. */
+	if (!equals || equals[1] != '@' || equals[2] == '\0') {
+		error_set(err, VMCRED_USAGE, "--prompt %.*s does not name a file", name_size,
+			  given);
+		return error_hint(err, "the answer itself would be seen by all users of this host: "
+				       "write NAME=@FILE, or NAME=@- for stdin");
+	}
+	if (!is_declared(given, config))
+		return error_set(err, VMCRED_USAGE, "%s declares no prompt \"%.*s\"", config->path,
+				 name_size, given);
+	return 0;
+}
+
+/* One of two answers would be dropped in silence; what stdin holds is one of them. */
+static int pair_check(const char *one, const char *other, struct error *err)
+{
+	size_t size = strcspn(one, "=");
+
+	if (strcspn(other, "=") == size && strncmp(one, other, size) == 0)
+		return error_set(err, VMCRED_USAGE, "--prompt %.*s is given twice", (int)size, one);
+	if (strcmp(path_of(one), "-") == 0 && strcmp(path_of(other), "-") == 0)
+		return error_set(err, VMCRED_USAGE,
+				 "standard input answers one --prompt, not %.*s and %.*s",
+				 (int)size, one, (int)strcspn(other, "="), other);
+	return 0;
+}
+
+int cli_answers_check(const struct cli_answers *answers, const struct config *config,
+		      struct error *err)
+{
+	const struct cli_texts *given = &answers->given;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < given->count; i++) {
+		r = text_check(given->items[i], config, err);
+		for (size_t j = 0; r == 0 && j < i; j++)
+			r = pair_check(given->items[j], given->items[i], err);
+	}
+	return r;
+}
+
+static int file_answer(struct cli_answers *answers, size_t index,
+		       const struct config_prompt *prompt, struct secret *answer, struct error *err)
+{
+	const bool is_line =
+		prompt->type == CONFIG_PROMPT_LINE || prompt->type == CONFIG_PROMPT_HIDDEN;
+	const char *path = path_of(answers->given.items[index]);
+	struct secret *content = &answers->contents[index];
+	struct span text;
+	int r = 0;
+
+	if (!answers->is_read[index])
+		r = strcmp(path, "-") == 0
+			    ? secret_read(content, STDIN_FILENO, ANSWER_SIZE_MAX, "standard input",
+					  err)
+			    : file_read_secret(AT_FDCWD, path, ANSWER_SIZE_MAX, content, err);
+	if (r < 0)
+		return error_wrap(err, "the answer to the prompt %s", prompt->name);
+	answers->is_read[index] = true;
+	text = secret_span(content);
+	if (is_line && text.size > 0 && text.data[text.size - 1] == '\n')
+		text.size--;
+	if (is_line && text.size > 0 && memchr(text.data, '\n', text.size))
+		return error_set(err, VMCRED_FAILED,
+				 "the answer to the prompt %s is more than one line: %s",
+				 prompt->name, path);
+	return secret_append(answer, text, err);
+}
+
+static int terminal_answer(const struct config_generator *generator,
+			   const struct config_prompt *prompt, struct secret *answer,
+			   struct error *err)
+{
+	_cleanup_free_ char *text = NULL;
+	struct terminal_question question = {
+		.hidden = prompt->type == CONFIG_PROMPT_HIDDEN ||
+			  prompt->type == CONFIG_PROMPT_MULTILINE_HIDDEN,
+		.lines = prompt->type == CONFIG_PROMPT_MULTILINE ||
+			 prompt->type == CONFIG_PROMPT_MULTILINE_HIDDEN,
+	};
+	int r;
+
+	if (asprintf(&text, "%s/%s%s%s%s%s:", generator->name, prompt->name,
+		     prompt->description ? ", " : "",
+		     prompt->description ? prompt->description : "",
+		     question.lines ? " (lines, then Ctrl-D)" : "",
+		     question.hidden ? " (not shown)" : "") < 0) {
+		text = NULL;
+		return error_no_memory(err);
+	}
+	question.text = text;
+	question.twice = question.hidden;
+	r = terminal_ask(&question, answer, err);
+	if (r < 0)
+		error_wrap(err, "asking for %s/%s", generator->name, prompt->name);
+	return r < 0 ? error_hint(err, "--prompt %s/%s=@FILE answers it without one",
+				  generator->name, prompt->name)
+		     : 0;
+}
+
+/* How well the best text fits, and which it is. */
+static enum fit best_find(const struct cli_answers *answers,
+			  const struct config_generator *generator,
+			  const struct config_prompt *prompt, size_t *index)
+{
+	enum fit best = FIT_NOT;
+
+	for (size_t i = 0; i < answers->given.count; i++) {
+		enum fit fit = fit_of(answers->given.items[i], generator, prompt);
+
+		if (fit > best) {
+			best = fit;
+			*index = i;
+		}
+	}
+	return best;
+}
+
+bool cli_is_answered(const struct cli_answers *answers, const struct config_generator *generator,
+		     const struct config_prompt *prompt)
+{
+	size_t index = 0;
+
+	return best_find(answers, generator, prompt, &index) != FIT_NOT;
+}
+
+int cli_answer(struct cli_answers *answers, const struct config_generator *generator,
+	       const struct config_prompt *prompt, struct secret *answer, struct error *err)
+{
+	size_t index = 0;
+
+	return best_find(answers, generator, prompt, &index) == FIT_NOT
+		       ? terminal_answer(generator, prompt, answer, err)
+		       : file_answer(answers, index, prompt, answer, err);
+}
+
+void cli_answers_destroy(struct cli_answers *answers)
+{
+	for (size_t i = 0; i < answers->given.count; i++)
+		secret_destroy(&answers->contents[i]);
+}

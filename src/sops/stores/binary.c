@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The binary store: a JSON document with the one key "data", whose value is the whole plaintext.
+ */
+#include "sops/document.h"
+#include "sops/stores/json.h"
+
+static int plain_read(struct secret *text, const char *what, struct sops_tree *tree,
+		      struct error *err)
+{
+	struct sops_node node = {
+		.kind = SOPS_STRING,
+		.key = span_of_text(SOPS_BINARY_KEY),
+		.text = secret_span(text),
+		.parent = SOPS_FIRST_DOCUMENT,
+	};
+	size_t index;
+	int r = sops_tree_begin(tree, err);
+
+	(void)what;
+	if (r == 0)
+		r = sops_tree_add(tree, node, &index, err);
+	if (r < 0)
+		return r;
+	tree->nodes[0].end = tree->nodes[SOPS_FIRST_DOCUMENT].end = tree->count;
+	return sops_tree_adopt(tree, text, err);
+}
+
+static int plain_or_sealed_write(const struct sops_tree *tree, const struct sops_tree *metadata,
+				 const struct sops_format *format, struct secret *out,
+				 struct error *err)
+{
+	size_t node = 0;
+
+	if (metadata)
+		return sops_json_write(tree, metadata, format, out, err);
+	if (tree->nodes[0].end > SOPS_FIRST_DOCUMENT &&
+	    tree->nodes[SOPS_FIRST_DOCUMENT].end == tree->nodes[0].end)
+		node = sops_tree_child(tree, SOPS_FIRST_DOCUMENT, span_of_text(SOPS_BINARY_KEY));
+	if (node == 0 || tree->nodes[node].kind != SOPS_STRING)
+		return error_set(err, VMCRED_FAILED,
+				 "there is no string under the key " SOPS_BINARY_KEY
+				 " at its top, as in an encrypted binary file");
+	return secret_append(out, tree->nodes[node].text, err);
+}
+
+static int no_value_write(const struct sops_tree *tree, size_t node,
+			  const struct sops_format *format, struct secret *out, struct error *err)
+{
+	(void)tree, (void)node, (void)format, (void)out;
+	return error_set(err, VMCRED_FAILED, "a binary file has no parts that could be extracted");
+}
+
+static const char *const suffixes[] = {NULL};
+
+const struct sops_store sops_store_binary = {
+	.name = "binary",
+	.suffixes = suffixes,
+	.single_value = true,
+	.read = sops_json_read,
+	.read_plain = plain_read,
+	.has_metadata = sops_metadata_is_nested,
+	.metadata_take = sops_metadata_take_nested,
+	.write = plain_or_sealed_write,
+	.write_value = no_value_write,
+	.example = "This text is encrypted when the editor ends.",
+};
+
+int sops_binary_encrypt(struct span plaintext, const struct sops_key_group *keys,
+			const struct sops_keyring *keyring, struct secret *document,
+			struct error *err)
+{
+	struct sops_key_group group = *keys;
+	/* Borrowed: not destroyed. */
+	const struct sops_policy policy = {.groups = &group, .group_count = 1};
+	_cleanup_sops_document_ struct sops_document *made = NULL;
+	_cleanup_secret_ struct secret text = {0};
+	int r;
+
+	if (keys->count == 0)
+		return error_set(err, VMCRED_USAGE, "there is no recipient to encrypt to");
+	r = secret_copy(&text, plaintext, err);
+	if (r == 0)
+		r = sops_document_read_plain(&sops_store_binary, &text, "the value", &made, err);
+	if (r == 0)
+		r = sops_document_encrypt(made, &policy, keyring, err);
+	return r < 0 ? r : sops_document_write(made, &sops_store_binary, NULL, document, err);
+}
+
+int sops_binary_decrypt(struct span document, const char *what, const struct sops_keyring *keyring,
+			struct secret *plaintext, struct error *err)
+{
+	_cleanup_sops_document_ struct sops_document *read = NULL;
+	_cleanup_secret_ struct secret text = {0};
+	struct span value = {0};
+	int r = secret_copy(&text, document, err);
+
+	if (r == 0)
+		r = sops_document_read(&sops_store_binary, &text, what, &read, err);
+	if (r == 0)
+		r = sops_document_decrypt(read, keyring, 0, err);
+	if (r == 0)
+		r = sops_document_value(read, SOPS_BINARY_KEY, &value, err);
+	return r < 0 ? r : secret_append(plaintext, value, err);
+}

@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A tree as YAML. sops hangs each comment on a node for go-yaml to write: those before the first
+ * entry of a map or a list on the map or list itself, those before another entry on that one, those
+ * behind the last entry on its foot, and inline ones on the value that follows.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "yaml/emit.h"
+
+/* Comments that stand next to each other in the tree. */
+struct run {
+	const struct sops_tree *tree;
+	size_t begin, end;
+};
+
+/* A map or a list that is being written. */
+struct frame {
+	const struct sops_tree *tree;
+	const struct sops_tree *metadata; /* still to come at its end */
+	size_t node, next;
+	size_t comments; /* where those begin that belong to what comes next */
+	int64_t indent;  /* around it */
+	bool begun;
+	struct run line, foot; /* its own comments, announced at its end */
+};
+
+struct writer {
+	struct yaml_emitter e;
+	struct frame *frames; /* owned */
+	size_t depth, capacity;
+};
+
+static void run_add(struct yaml_emitter *e, struct secret *comment, struct run run, bool is_inline)
+{
+	for (size_t i = run.begin; i < run.end; i++) {
+		const struct sops_node *node = &run.tree->nodes[i];
+
+		if (node->inline_comment == is_inline)
+			yaml_emit_comment_add(e, comment, node->text);
+	}
+}
+
+static bool run_has(struct run run, bool is_inline)
+{
+	for (size_t i = run.begin; i < run.end; i++) {
+		if (run.tree->nodes[i].inline_comment == is_inline)
+			return true;
+	}
+	return false;
+}
+
+/* Announces comments of a kind in place of those that were announced before, if there are any. */
+static void announce(struct yaml_emitter *e, struct secret *comment, struct run run, bool is_inline)
+{
+	if (!run_has(run, is_inline))
+		return;
+	comment->size = 0;
+	run_add(e, comment, run, is_inline);
+}
+
+/* All of them: what stood behind a value counts as well, last. */
+static void announce_all(struct yaml_emitter *e, struct secret *comment, struct run run)
+{
+	if (run.begin >= run.end)
+		return;
+	comment->size = 0;
+	run_add(e, comment, run, false);
+	run_add(e, comment, run, true);
+}
+
+/* The comments that stand from an index on, up to the end of the container. */
+static struct run run_from(const struct sops_tree *tree, size_t begin, size_t container_end)
+{
+	struct run run = {.tree = tree, .begin = begin, .end = begin};
+
+	while (run.end < container_end && tree->nodes[run.end].kind == SOPS_COMMENT)
+		run.end++;
+	return run;
+}
+
+static struct yaml_indicator indicator(const char *text, bool need_whitespace, bool is_whitespace,
+				       bool is_indention)
+{
+	return (struct yaml_indicator){text, need_whitespace, is_whitespace, is_indention};
+}
+
+/* What a map or a list without entries is written as. */
+static void empty_emit(struct yaml_emitter *e, bool is_map, enum yaml_place place)
+{
+	int64_t before = e->indent;
+
+	yaml_emit_indicator(e, indicator(is_map ? "{" : "[", true, true, false));
+	if (is_map) {
+		yaml_emit_deeper(e, true, place);
+		yaml_emit_head(e);
+		e->indent = before;
+	} else if (e->column == 0) {
+		yaml_emit_indent(e);
+	}
+	yaml_emit_indicator(e, indicator(is_map ? "}" : "]", false, false, false));
+	yaml_emit_line_comment(e);
+	yaml_emit_foot(e);
+}
+
+static int frame_push(struct writer *w, struct frame frame)
+{
+	if (w->e.failed == 0)
+		w->e.failed = yaml_array_grow(&w->frames, w->depth, &w->capacity,
+					      sizeof(*w->frames), w->e.err);
+	if (w->e.failed == 0)
+		w->frames[w->depth++] = frame;
+	return w->e.failed;
+}
+
+/* Comments of a node, and where it stands. */
+struct surroundings {
+	enum yaml_place place;
+	struct run head, line, foot;
+};
+
+/* Before a node that is a map or a list: a comment of its key goes behind the key. */
+static void key_line_emit(struct yaml_emitter *e, bool is_scalar)
+{
+	struct secret line;
+
+	if (e->key_line.size == 0 || (is_scalar && e->line.size > 0))
+		return;
+	line = e->line;
+	e->line = e->key_line;
+	e->key_line = line;
+	if (is_scalar)
+		return;
+	yaml_emit_line_comment(e);
+	line = e->line;
+	e->line = e->key_line;
+	e->key_line = line;
+}
+
+/* What is written before a node; its head comments are announced. */
+static void place_emit(struct yaml_emitter *e, enum yaml_place place, bool is_scalar)
+{
+	if (place == YAML_AT_ROOT || place == YAML_AS_ITEM)
+		yaml_emit_head(e);
+	if (place == YAML_AS_ITEM) {
+		yaml_emit_indent(e);
+		yaml_emit_indicator(e, indicator("-", true, false, true));
+	}
+	if (place == YAML_AS_VALUE)
+		key_line_emit(e, is_scalar);
+}
+
+static void container_emit(struct writer *w, const struct sops_tree *tree, size_t index,
+			   const struct sops_tree *metadata, const struct surroundings *around)
+{
+	struct yaml_emitter *e = &w->e;
+	const struct sops_node *node = &tree->nodes[index];
+	struct run own = run_from(tree, index + 1, node->end);
+	bool is_empty = own.end == node->end && !metadata;
+	struct frame frame = {
+		.tree = tree,
+		.metadata = metadata,
+		.node = index,
+		.next = own.end,
+		.comments = own.begin,
+		.line = around->line,
+		.foot = around->foot,
+	};
+
+	if (run_has(around->head, false) || run_has(own, false) ||
+	    (is_empty && own.begin < own.end)) {
+		e->head.size = 0;
+		run_add(e, &e->head, around->head, false);
+		run_add(e, &e->head, own, false);
+		if (is_empty)
+			run_add(e, &e->head, own, true);
+	}
+	place_emit(e, around->place, false);
+	yaml_emit_line_comment(e);
+	yaml_emit_foot(e);
+	if (is_empty) {
+		announce(e, &e->line, around->line, true);
+		announce_all(e, &e->foot, around->foot);
+		empty_emit(e, node->kind == SOPS_MAP, around->place);
+		return;
+	}
+	frame.indent = e->indent;
+	yaml_emit_deeper(e, false, around->place);
+	frame_push(w, frame);
+}
+
+static void scalar_emit(struct writer *w, const struct yaml_written *written,
+			const struct surroundings *around)
+{
+	struct yaml_emitter *e = &w->e;
+
+	announce(e, &e->head, around->head, false);
+	announce(e, &e->line, around->line, true);
+	announce_all(e, &e->foot, around->foot);
+	place_emit(e, around->place, true);
+	yaml_emit_scalar(e, written, around->place);
+	yaml_emit_line_comment(e);
+	yaml_emit_foot(e);
+}
+
+/* Go has them as a list of numbers, and so has sops where a document holds such a value. */
+static void bytes_emit(struct writer *w, struct span bytes, const struct surroundings *around)
+{
+	struct yaml_emitter *e = &w->e;
+	const struct surroundings item = {.place = YAML_AS_ITEM};
+	int64_t before = e->indent;
+
+	announce(e, &e->head, around->head, false);
+	place_emit(e, around->place, false);
+	yaml_emit_line_comment(e);
+	yaml_emit_foot(e);
+	if (bytes.size > 0)
+		yaml_emit_deeper(e, false, around->place);
+	for (size_t i = 0; i < bytes.size; i++) {
+		char text[4];
+		int size = snprintf(text, sizeof(text), "%u", bytes.data[i]);
+		struct yaml_written written = {.text = span_of(text, (size_t)size)};
+
+		scalar_emit(w, &written, &item);
+		memory_wipe(text, sizeof(text));
+	}
+	announce(e, &e->line, around->line, true);
+	announce_all(e, &e->foot, around->foot);
+	if (bytes.size == 0)
+		empty_emit(e, false, around->place);
+	e->indent = before;
+}
+
+static void node_emit(struct writer *w, const struct sops_tree *tree, size_t index,
+		      const struct surroundings *around)
+{
+	__attribute__((cleanup(yaml_written_destroy))) struct yaml_written written = {0};
+	const struct sops_node *node = &tree->nodes[index];
+	char buffer[SOPS_NUMBER_SIZE_MAX];
+
+	if (node->kind == SOPS_MAP || node->kind == SOPS_LIST) {
+		container_emit(w, tree, index, NULL, around);
+		return;
+	}
+	if (node->kind == SOPS_BYTES) {
+		bytes_emit(w, node->text, around);
+		return;
+	}
+	if (w->e.failed == 0)
+		w->e.failed = yaml_written_node(&written, node, buffer, w->e.err);
+	if (w->e.failed == 0)
+		scalar_emit(w, &written, around);
+	if (node->kind == SOPS_FLOAT)
+		memory_wipe(buffer, sizeof(buffer));
+}
+
+/* The key and its colon. */
+static void key_emit(struct writer *w, struct span key, struct run head)
+{
+	__attribute__((cleanup(yaml_written_destroy))) struct yaml_written written = {0};
+	struct yaml_emitter *e = &w->e;
+	bool simple;
+
+	announce(e, &e->head, head, false);
+	if (e->failed == 0)
+		e->failed = yaml_written_string(&written, key, e->err);
+	if (e->failed < 0)
+		return;
+	yaml_emit_head(e);
+	yaml_emit_indent(e);
+	/* One that is still to be written, of a map or a list that ended. */
+	if (e->line.size > 0) {
+		struct secret line = e->key_line;
+
+		e->key_line = e->line;
+		e->line = line;
+		e->line.size = 0;
+	}
+	simple = yaml_written_is_simple(&written);
+	if (!simple)
+		yaml_emit_indicator(e, indicator("?", true, false, true));
+	yaml_emit_scalar(e, &written, simple ? YAML_AS_KEY : YAML_AS_LONG_KEY);
+	if (!simple)
+		yaml_emit_indent(e);
+	yaml_emit_indicator(e, indicator(":", !simple, false, !simple));
+}
+
+/* The next entry of the innermost frame. */
+static void entry_emit(struct writer *w)
+{
+	struct frame *frame = &w->frames[w->depth - 1];
+	const struct sops_tree *tree = frame->tree;
+	size_t index = frame->next, end = tree->nodes[frame->node].end;
+	bool is_map = tree->nodes[frame->node].kind == SOPS_MAP;
+	struct run before = {.tree = tree, .begin = frame->comments, .end = index};
+	struct run after = run_from(tree, tree->nodes[index].end, end);
+	struct surroundings around = {
+		.place = is_map ? YAML_AS_VALUE : YAML_AS_ITEM,
+		.line = before,
+	};
+
+	/* Those before the first entry were announced with the map or list. */
+	if (!is_map && frame->begun)
+		around.head = before;
+	if (!is_map && after.end == end)
+		around.foot = after;
+	if (is_map)
+		key_emit(w, tree->nodes[index].key, frame->begun ? before : (struct run){0});
+	frame->begun = true;
+	frame->comments = after.begin;
+	frame->next = after.end;
+	node_emit(w, tree, index, &around);
+}
+
+/* The metadata stand behind everything else; comments before them are theirs. */
+static void metadata_emit(struct writer *w)
+{
+	struct frame *frame = &w->frames[w->depth - 1];
+	const struct sops_tree *metadata = frame->metadata;
+	struct run before = {.tree = frame->tree, .begin = frame->comments, .end = frame->next};
+	struct surroundings around = {.place = YAML_AS_VALUE, .line = before};
+
+	key_emit(w, span_of_text(SOPS_METADATA_KEY), frame->begun ? before : (struct run){0});
+	frame->begun = true;
+	frame->metadata = NULL;
+	frame->comments = frame->next;
+	container_emit(w, metadata, 0, NULL, &around);
+}
+
+/* The innermost frame ends: comments behind the last entry of a map are written, its own are
+ * announced. */
+static void frame_end(struct writer *w)
+{
+	struct yaml_emitter *e = &w->e;
+	struct frame frame = w->frames[--w->depth];
+
+	announce(e, &e->line, frame.line, true);
+	announce_all(e, &e->foot, frame.foot);
+	if (frame.tree->nodes[frame.node].kind == SOPS_MAP) {
+		announce_all(e, &e->tail, (struct run){frame.tree, frame.comments, frame.next});
+		yaml_emit_head(e);
+	}
+	e->indent = frame.indent;
+}
+
+static void frames_emit(struct writer *w)
+{
+	while (w->depth > 0 && w->e.failed == 0) {
+		const struct frame *frame = &w->frames[w->depth - 1];
+
+		if (frame->next < frame->tree->nodes[frame->node].end)
+			entry_emit(w);
+		else if (frame->metadata)
+			metadata_emit(w);
+		else
+			frame_end(w);
+	}
+}
+
+static void document_begin(struct yaml_emitter *e, bool first)
+{
+	if (!first) {
+		yaml_emit_indent(e);
+		yaml_emit_indicator(e, indicator("---", true, false, false));
+		yaml_emit_indent(e);
+	}
+	if (e->head.size > 0) {
+		yaml_emit_head(e);
+		yaml_emit_break(e);
+	}
+}
+
+static void document_end(struct yaml_emitter *e)
+{
+	e->foot_indent = 0;
+	yaml_emit_foot(e);
+	e->foot_indent = -1;
+	yaml_emit_indent(e);
+}
+
+static int writer_finish(struct writer *w)
+{
+	yaml_emitter_destroy(&w->e);
+	free(w->frames);
+	return w->e.failed;
+}
+
+int yaml_emit_documents(const struct sops_tree *tree, const struct sops_tree *metadata,
+			size_t indent, struct secret *out, struct error *err)
+{
+	const struct surroundings around = {.place = YAML_AT_ROOT};
+	struct writer w = {0};
+
+	yaml_emitter_begin(&w.e, indent, out, err);
+	for (size_t i = SOPS_FIRST_DOCUMENT; i < tree->nodes[0].end; i = tree->nodes[i].end) {
+		document_begin(&w.e, i == SOPS_FIRST_DOCUMENT);
+		container_emit(&w, tree, i, metadata, &around);
+		frames_emit(&w);
+		document_end(&w.e);
+	}
+	return writer_finish(&w);
+}
+
+int yaml_emit_node(const struct sops_tree *tree, size_t node, size_t indent, struct secret *out,
+		   struct error *err)
+{
+	const struct surroundings around = {.place = YAML_AT_ROOT};
+	struct writer w = {0};
+
+	yaml_emitter_begin(&w.e, indent, out, err);
+	document_begin(&w.e, true);
+	node_emit(&w, tree, node, &around);
+	frames_emit(&w);
+	document_end(&w.e);
+	return writer_finish(&w);
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Kinds that are a key pair without parameters: age, WireGuard and JSON Web Tokens. */
+#include <openssl/evp.h>
+#include <time.h>
+
+#include "base/base64.h"
+#include "vars/key.h"
+#include "vars/builtin/builtin.h"
+
+#define X25519_SIZE 32
+
+int kind_age_key_make(const struct kind_task *task, struct secret *content,
+		      struct secret *public_half, struct error *err)
+{
+	_cleanup_age_identities_ struct age_identities identities = {0};
+	int r = age_identities_generate(&identities, err);
+
+	(void)task;
+	if (r == 0)
+		r = age_identity_file_format(identities.items[0], time(NULL), content, err);
+	if (r == 0)
+		r = secret_append_text(public_half, age_identity_recipient(identities.items[0]),
+				       err);
+	return r < 0 ? r : secret_append_text(public_half, "\n", err);
+}
+
+static int line_append(struct span bytes, struct secret *out, struct error *err)
+{
+	int r = base64_encode_secret(bytes, BASE64_PADDED, out, err);
+
+	return r < 0 ? r : secret_append_text(out, "\n", err);
+}
+
+/* As `wg genkey` and `wg pubkey` print them: the scalar is clamped (RFC 7748, section 5). */
+int kind_wireguard_make(const struct kind_task *task, struct secret *content,
+			struct secret *public_half, struct error *err)
+{
+	_cleanup_secret_ struct secret scalar = {0};
+	_cleanup_key_ EVP_PKEY *key = NULL;
+	uint8_t public_key[X25519_SIZE];
+	size_t size = sizeof(public_key);
+	int r = secret_append_random(&scalar, X25519_SIZE, err);
+
+	(void)task;
+	if (r < 0)
+		return r;
+	scalar.data[0] &= 248;
+	scalar.data[X25519_SIZE - 1] = (scalar.data[X25519_SIZE - 1] & 127) | 64;
+	key = EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, NULL, scalar.data, scalar.size);
+	if (!key || EVP_PKEY_get_raw_public_key(key, public_key, &size) != 1)
+		return key_failed(err, "compute the public key");
+	r = line_append(secret_span(&scalar), content, err);
+	return r < 0 ? r : line_append(span_of(public_key, size), public_half, err);
+}
+
+/*
+ * HS256: a secret as long as the hash (RFC 7518, section 3.2), in the spelling that JSON Web Keys
+ * have. EdDSA: an Ed25519 key (RFC 8037), PKCS #8 and SubjectPublicKeyInfo in PEM.
+ */
+int kind_jwt_make(const struct kind_task *task, struct secret *content, struct secret *public_half,
+		  struct error *err)
+{
+	struct config_file file = {.kind = {.size = 32}};
+	const struct kind_task secret_task = {.file = &file};
+	_cleanup_key_ EVP_PKEY *key = NULL;
+	int r;
+
+	if (task->file->kind.algorithm == CONFIG_ALGORITHM_HS256)
+		return kind_base64url_make(&secret_task, content, public_half, err);
+	key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+	if (!key)
+		return key_failed(err, "make an Ed25519 key");
+	r = key_private_pem(key, content, err);
+	return r < 0 ? r : key_public_pem(key, public_half, err);
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vars/script/directory.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/folder.h"
+
+/* A file system that nobody but who has the descriptor can reach. */
+static int detached_mount(const char *type, const char *flag)
+{
+	_cleanup_close_ int context = fsopen(type, FSOPEN_CLOEXEC);
+
+	if (context < 0 || fsconfig(context, FSCONFIG_SET_STRING, "mode", "0700", 0) < 0 ||
+	    (flag && fsconfig(context, FSCONFIG_SET_FLAG, flag, NULL, 0) < 0) ||
+	    fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return -1;
+	return fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+}
+
+int script_folder_make(struct script_folder *folder, bool mountable, struct error *err)
+{
+	int r;
+
+	/* noswap: Linux 6.4. A ramfs is not swapped either. */
+	if (mountable)
+		folder->mount = detached_mount("tmpfs", "noswap");
+	if (mountable && folder->mount < 0)
+		folder->mount = detached_mount("ramfs", NULL);
+	if (folder->mount >= 0) {
+		folder->dirfd = folder->mount;
+		return 0;
+	}
+	r = memory_folder_make(&folder->memory, "the script's $out", err);
+	folder->dirfd = folder->memory.dirfd;
+	return r;
+}
+
+static void mount_wipe(int dirfd)
+{
+	_cleanup_close_dir_ DIR *dir = dir_stream_open(dirfd, ".");
+	const char *entry;
+
+	while (dir && (entry = dir_stream_next(dir))) {
+		_cleanup_error_ struct error ignored = {0};
+
+		(void)dir_remove_tree(dirfd, entry, true, &ignored);
+	}
+}
+
+void script_folder_remove(struct script_folder *folder)
+{
+	if (folder->mount >= 0) {
+		mount_wipe(folder->mount);
+		close(folder->mount);
+	}
+	folder->mount = -1;
+	memory_folder_remove(&folder->memory);
+}

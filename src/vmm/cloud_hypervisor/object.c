@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/cloud_hypervisor/object.h"
+
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "vmm/cloud_hypervisor/syntax.h"
+#include "vmm/cloud_hypervisor/values.h"
+#include "vmm/cloud_hypervisor/version.h"
+
+static int key_reject(const struct option_key *keys, const char *name, struct error *err)
+{
+	const char *nearest = cloud_hypervisor_key_nearest(keys, name);
+
+	error_set(err, VMCRED_USAGE, "its key \"%s\" is not known", name);
+	if (nearest)
+		return error_hint(err,
+				  "did you mean \"%s\"? What vmcred does not know can be given "
+				  "with --vm-config FILE",
+				  nearest);
+	return error_hint(err, "what vmcred does not know can be given with --vm-config FILE");
+}
+
+/* Splits "key=value,…" into a value for each row of the table; the last one of a key counts. */
+static int pairs_read(const struct option_key *keys, const struct command *pieces,
+		      const char *values[OPTION_KEYS_MAX], struct error *err)
+{
+	for (size_t i = 0; i < pieces->count; i++) {
+		char *piece = pieces->words[i], *equals = strchr(piece, '=');
+		size_t row = 0;
+
+		if (equals)
+			*equals = '\0';
+		while (keys[row].name && strcmp(keys[row].name, piece) != 0)
+			row++;
+		if (!keys[row].name)
+			return key_reject(keys, piece, err);
+		if (!equals && keys[row].type != KEY_MODE)
+			return error_set(err, VMCRED_USAGE, "its key \"%s\" needs a value", piece);
+		values[row] = equals ? option_text_trim(equals + 1) : "";
+	}
+	return 0;
+}
+
+/* The default of a key that the API wants and the command line does not. */
+static const char *value_absent(const struct option_key *keys, const struct option_key *key,
+				const char *const values[OPTION_KEYS_MAX])
+{
+	if (!key->absent || key->absent[0] != '=')
+		return key->absent;
+	for (size_t i = 0; keys[i].name; i++) {
+		if (strcmp(keys[i].name, key->absent + 1) == 0)
+			return values[i] && *values[i] ? values[i] : keys[i].absent;
+	}
+	return NULL;
+}
+
+static int keys_read(struct cloud_hypervisor_config *config, const struct option_row *row,
+		     const struct option_key *keys, const char *text, json_t **object,
+		     struct error *err);
+
+/* "[key=value,…:key=value,…]" */
+static int items_put(struct cloud_hypervisor_config *config, const struct option_row *row,
+		     const struct option_key *key, const char *value, json_t *object,
+		     struct error *err)
+{
+	_cleanup_free_ char *copy = strdup(value);
+	json_t *array = json_array();
+	char *rest = copy;
+	size_t size = strlen(value);
+	int r = copy && array ? option_member_put(object, key->json, array, err)
+			      : error_no_memory(err);
+
+	if (r < 0 || !copy)
+		return r;
+	if (size < 2 || copy[0] != '[' || copy[size - 1] != ']')
+		return error_set(err, VMCRED_USAGE, "it is not a list in brackets");
+	copy[size - 1] = '\0';
+	rest++;
+	while (rest && r == 0) {
+		const char *piece = strsep(&rest, ":");
+		json_t *item = NULL;
+
+		r = keys_read(config, row, key->keys, piece, &item, err);
+		if (r == 0 && json_array_append_new(array, item) < 0)
+			r = error_no_memory(err);
+	}
+	return r;
+}
+
+/* One key of an option; `value` may be its default, and `given` says whether it is not. */
+static int key_read(struct cloud_hypervisor_config *config, const struct option_row *row,
+		    const struct option_key *key, const char *value, bool given, json_t *object,
+		    struct error *err)
+{
+	int r = given ? cloud_hypervisor_need_add(config, row, key, err) : 0;
+
+	if (r < 0 || key->type == KEY_IGNORED)
+		return r;
+	if (key->type == KEY_OEM_STRINGS)
+		return option_strings_split(value, &config->oem_strings, err);
+	if (key->type == KEY_ITEMS)
+		r = items_put(config, row, key, value, object, err);
+	else
+		r = option_value_put(object, key, value, err);
+	return r < 0 ? error_wrap(err, "%s", key->name) : 0;
+}
+
+static int keys_read(struct cloud_hypervisor_config *config, const struct option_row *row,
+		     const struct option_key *keys, const char *text, json_t **object,
+		     struct error *err)
+{
+	_cleanup_command_ struct command pieces = {0};
+	_cleanup_json_ json_t *made = json_object();
+	const char *values[OPTION_KEYS_MAX] = {NULL};
+	int r = made ? 0 : error_no_memory(err);
+
+	if (r == 0 && !option_text_blank(text))
+		r = option_pieces_split(text, &pieces, err);
+	if (r == 0)
+		r = pairs_read(keys, &pieces, values, err);
+	for (size_t i = 0; keys[i].name && r == 0; i++) {
+		const char *value = values[i];
+		bool bare = keys[i].type == KEY_MODE || keys[i].type == KEY_MODE_PATH;
+		bool given = value && (*value || bare);
+
+		if (!given)
+			value = value_absent(keys, &keys[i], values);
+		if (value)
+			r = key_read(config, row, &keys[i], value, given, made, err);
+		else if (keys[i].required)
+			r = error_set(err, VMCRED_USAGE, "its key \"%s\" is missing", keys[i].name);
+	}
+	if (r == 0)
+		*object = pointer_release(&made);
+	return r;
+}
+
+int option_object_read(struct cloud_hypervisor_config *config, const struct option_row *row,
+		       const char *text, json_t **object, struct error *err)
+{
+	_cleanup_json_ json_t *made = NULL;
+	int r = keys_read(config, row, row->keys, text, &made, err);
+
+	if (r == 0 && row->finish)
+		r = row->finish(made, err);
+	if (r == 0)
+		*object = pointer_release(&made);
+	return r;
+}
+
+int option_console_finish(json_t *object, struct error *err)
+{
+	if (json_object_get(object, "mode"))
+		return 0;
+	return error_set(err, VMCRED_USAGE, "it needs a mode, such as off, tty or file=PATH");
+}
+
+/* Without a size or a time to refill there is no limit, whatever else is given. */
+static int bucket_finish(json_t *limits, const char *name, struct error *err)
+{
+	json_t *bucket = json_object_get(limits, name);
+
+	if (!bucket)
+		return 0;
+	if (json_integer_value(json_object_get(bucket, "size")) == 0 ||
+	    json_integer_value(json_object_get(bucket, "refill_time")) == 0) {
+		json_object_del(limits, name);
+		return 0;
+	}
+	if (json_object_get(bucket, "one_time_burst"))
+		return 0;
+	return json_object_set_new(bucket, "one_time_burst", json_integer(0)) < 0
+		       ? error_no_memory(err)
+		       : 0;
+}
+
+int option_rate_limit_finish(json_t *object, struct error *err)
+{
+	json_t *limits = json_object_get(object, "rate_limiter_config");
+	int r = limits ? bucket_finish(limits, "bandwidth", err) : 0;
+
+	if (r == 0 && limits)
+		r = bucket_finish(limits, "ops", err);
+	if (r == 0 && limits && json_object_size(limits) == 0)
+		json_object_del(object, "rate_limiter_config");
+	return r;
+}
+
+int option_rate_limit_group_finish(json_t *object, struct error *err)
+{
+	int r = option_rate_limit_finish(object, err);
+
+	if (r < 0 || json_object_get(object, "rate_limiter_config"))
+		return r;
+	return option_member_put(object, "rate_limiter_config", json_object(), err);
+}
+
+int option_disk_finish(json_t *object, struct error *err)
+{
+	/* What another process serves has no format here. */
+	if (json_object_get(object, "vhost_socket"))
+		json_object_del(object, "image_type");
+	return option_rate_limit_finish(object, err);
+}
+
+int option_platform_finish(json_t *object, struct error *err)
+{
+	(void)err;
+	/* The new name wins, and in JSON both are the same member. */
+	if (json_object_get(object, "system_serial_number"))
+		json_object_del(object, "serial_number");
+	if (json_object_get(object, "system_uuid"))
+		json_object_del(object, "uuid");
+	return 0;
+}
+
+int option_vhost_user_finish(json_t *object, struct error *err)
+{
+	static const int impossible[] = {23 /* iommu */, 35 /* watchdog */};
+	const json_t *type = json_object_get(object, "device_type");
+
+	if (!type)
+		return error_set(err, VMCRED_USAGE, "its key \"device_type\" is missing");
+	for (size_t i = 0; i < sizeof(impossible) / sizeof(impossible[0]); i++) {
+		if (json_integer_value(type) == impossible[i])
+			return error_set(err, VMCRED_USAGE,
+					 "a device of type %d cannot be another process's",
+					 impossible[i]);
+	}
+	return 0;
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/qemu/qmp.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/json.h"
+
+/* Touching all of a large guest's memory takes minutes. */
+#define START_TIMEOUT_MS 600000
+
+/* The greeting and events have some hundred bytes. */
+#define LINE_SIZE_MAX 8192
+
+/* A name that no user's option has. */
+#define CHARDEV "vmcred-monitor"
+
+int qmp_create(int *ours, int *theirs, struct error *err)
+{
+	int ends[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		return error_set_errno(err, errno, "making a socket");
+	if (fcntl(ends[0], F_SETFL, O_NONBLOCK) < 0) {
+		r = error_set_errno(err, errno, "making a socket");
+		close(ends[0]);
+		close(ends[1]);
+		return r;
+	}
+	*ours = ends[0];
+	*theirs = ends[1];
+	return 0;
+}
+
+int qmp_command_add(struct command *command, int theirs, struct error *err)
+{
+	int r = command_add(command, "-chardev", err);
+
+	if (r == 0)
+		r = command_add_format(command, err, "socket,id=" CHARDEV ",fd=%d", theirs);
+	if (r == 0)
+		r = command_add(command, "-mon", err);
+	return r == 0 ? command_add(command, "chardev=" CHARDEV ",mode=control", err) : r;
+}
+
+int qmp_send(int fd, const char *command, struct error *err)
+{
+	char line[128];
+	int length = snprintf(line, sizeof(line), "{\"execute\":\"%s\"}\n", command);
+
+	/* It is so short that a socket takes all of it or nothing. */
+	if (length < 0 || (size_t)length >= sizeof(line) ||
+	    send(fd, line, (size_t)length, MSG_NOSIGNAL) != length)
+		return error_set_errno(err, errno, "%s: writing to QEMU's monitor", command);
+	return 0;
+}
+
+/* Whether the line is an answer; the greeting and events are none. Negative: it says no. */
+static int line_read(struct span line, struct error *err)
+{
+	_cleanup_json_ json_t *value = NULL;
+	const char *why;
+	int r = json_parse(line, "QEMU's monitor", &value, err);
+
+	if (r < 0)
+		return r;
+	why = json_string_value(json_object_get(json_object_get(value, "error"), "desc"));
+	if (why)
+		return error_set(err, VMCRED_FAILED, "QEMU's monitor: %s", why);
+	return json_object_get(value, "return") ? 1 : 0;
+}
+
+struct lines {
+	uint8_t bytes[LINE_SIZE_MAX];
+	size_t size;
+};
+
+/* Reads what is there. Positive: the answer has come. */
+static int lines_read(struct lines *lines, int fd, struct error *err)
+{
+	ssize_t got = recv(fd, lines->bytes + lines->size, sizeof(lines->bytes) - lines->size, 0);
+	const uint8_t *newline;
+
+	if (got < 0 && (errno == EINTR || errno == EAGAIN))
+		return 0;
+	if (got <= 0)
+		return error_set(err, VMCRED_FAILED, "QEMU closed its monitor without an answer");
+	lines->size += (size_t)got;
+	while ((newline = memchr(lines->bytes, '\n', lines->size))) {
+		size_t size = (size_t)(newline + 1 - lines->bytes);
+		int r = line_read(span_of(lines->bytes, size), err);
+
+		if (r != 0)
+			return r;
+		memmove(lines->bytes, lines->bytes + size, lines->size - size);
+		lines->size -= size;
+	}
+	if (lines->size == sizeof(lines->bytes))
+		return error_set(err, VMCRED_FAILED, "a line of QEMU's monitor is too long");
+	return 0;
+}
+
+int qmp_await(int fd, const struct child *child, struct words *words, struct error *err)
+{
+	int64_t deadline = clock_now_ms() + START_TIMEOUT_MS;
+	struct lines lines = {.size = 0};
+	int r = qmp_send(fd, "qmp_capabilities", err);
+
+	while (r == 0) {
+		struct pollfd fds[] = {
+			{.fd = fd, .events = POLLIN},
+			{.fd = child->pid_fd, .events = POLLIN},
+			{.fd = child->signal_fd, .events = POLLIN},
+			words_poll(words),
+		};
+		int64_t left = deadline - clock_now_ms();
+		int ready = left > 0 ? poll(fds, 4, (int)left) : 0;
+
+		if (ready < 0 && errno == EINTR)
+			continue;
+		if (ready <= 0)
+			return error_set(err, VMCRED_FAILED,
+					 "QEMU's monitor gave no answer within %d seconds",
+					 START_TIMEOUT_MS / 1000);
+		words_pass(words);
+		if (fds[0].revents)
+			r = lines_read(&lines, fd, err);
+		else if (fds[1].revents || fds[2].revents)
+			r = error_set(err, VMCRED_FAILED, "interrupted");
+	}
+	return r < 0 ? r : 0;
+}

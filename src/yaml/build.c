@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "yaml/build.h"
+
+void yaml_nodes_destroy(struct yaml_nodes *nodes)
+{
+	free(nodes->items);
+	free(nodes->comments);
+	*nodes = (struct yaml_nodes){0};
+}
+
+void yaml_builder_destroy(struct yaml_builder *b)
+{
+	free(b->frames);
+	free(b->directives);
+	yaml_names_destroy(&b->anchors);
+	secret_destroy(&b->head.joined);
+	secret_destroy(&b->line.joined);
+	secret_destroy(&b->foot.joined);
+}
+
+static int fail(struct yaml_builder *b, int64_t line, const char *problem, struct error *err)
+{
+	return yaml_scanner_fail(b->scanner, (struct yaml_mark){.line = line}, problem, err);
+}
+
+static int gather(struct yaml_gathered *to, struct span text, struct error *err)
+{
+	int r = 0;
+
+	if (text.size > 0 && to->text.size > 0)
+		r = yaml_gathered_add(to, span_of_text("\n"), err);
+	return text.size > 0 && r == 0 ? yaml_gathered_add(to, text, err) : r;
+}
+
+int yaml_builder_comments_gather(struct yaml_builder *b, const struct yaml_token *token,
+				 struct error *err)
+{
+	struct yaml_scanner *s = b->scanner;
+	int r = 0;
+
+	for (; r == 0 && s->comment_head < s->comment_count; s->comment_head++) {
+		const struct yaml_comment *comment = &s->comments[s->comment_head];
+
+		/* What stands before the end of a block waits for what follows it. */
+		if (token->mark.index < comment->token ||
+		    (comment->head.size > 0 && token->type == YAML_BLOCK_END))
+			break;
+		r = gather(&b->head, comment->head, err);
+		if (r == 0)
+			r = gather(&b->foot, comment->foot, err);
+		if (r == 0)
+			r = gather(&b->line, comment->line, err);
+	}
+	return r;
+}
+
+static int take(struct yaml_builder *b, struct yaml_gathered *from, struct span *text,
+		struct error *err)
+{
+	*text = (struct span){0};
+	if (from->text.size == 0)
+		return 0;
+	return yaml_gathered_take(from, from->text.size, 0, b->scanner->tree, text, err);
+}
+
+static int comments_take(struct yaml_builder *b, struct yaml_comments *comments, struct error *err)
+{
+	int r = take(b, &b->head, &comments->head, err);
+
+	if (r == 0)
+		r = take(b, &b->line, &comments->line, err);
+	if (r == 0)
+		r = take(b, &b->foot, &comments->foot, err);
+	b->stem = (struct span){0};
+	return r;
+}
+
+int yaml_builder_stem_split(struct yaml_builder *b, const struct yaml_token *token, size_t head,
+			    struct error *err)
+{
+	size_t separator = b->head.text.size > head ? 1 : 0;
+
+	if (head == 0 ||
+	    (token->type != YAML_BLOCK_SEQUENCE_START && token->type != YAML_BLOCK_MAPPING_START))
+		return 0;
+	return yaml_gathered_take(&b->head, head, separator, b->scanner->tree, &b->stem, err);
+}
+
+/* The node's comments, which it gets with this. */
+static int comments_of(struct yaml_builder *b, uint32_t node, struct yaml_comments **comments,
+		       struct error *err)
+{
+	struct yaml_nodes *nodes = b->nodes;
+
+	if (nodes->items[node].comments == 0) {
+		int r = yaml_array_grow(&nodes->comments, nodes->comment_count,
+					&nodes->comment_capacity, sizeof(*nodes->comments), err);
+
+		if (r < 0)
+			return r;
+		nodes->comments[nodes->comment_count++] = (struct yaml_comments){0};
+		nodes->items[node].comments = (uint32_t)nodes->comment_count;
+	}
+	*comments = &nodes->comments[nodes->items[node].comments - 1];
+	return 0;
+}
+
+static struct span *foot_of(struct yaml_builder *b, uint32_t node)
+{
+	uint32_t comments = b->nodes->items[node].comments;
+
+	return comments ? &b->nodes->comments[comments - 1].foot : NULL;
+}
+
+static int foot_set(struct yaml_builder *b, uint32_t node, struct span *from, struct error *err)
+{
+	struct span foot = *from;
+	struct yaml_comments *comments;
+	int r;
+
+	*from = (struct span){0};
+	r = comments_of(b, node, &comments, err);
+	if (r == 0)
+		comments->foot = foot;
+	return r;
+}
+
+/* A child of the innermost collection is complete. Feet of values belong to their keys, and the
+ * foot of a key in a block stands behind the entry before it. */
+static int child_end(struct yaml_builder *b, uint32_t child, struct error *err)
+{
+	struct yaml_frame *frame = &b->frames[b->depth - 1];
+	const struct yaml_node *node = &b->nodes->items[frame->node];
+	struct span *foot = foot_of(b, child), *other;
+
+	if (node->kind != YAML_MAPPING)
+		return 0;
+	if (!frame->in_value) {
+		uint32_t before = frame->key;
+
+		frame->in_value = true;
+		frame->key = child;
+		if (node->flow || before == 0 || !foot || foot->size == 0)
+			return 0;
+		return foot_set(b, before, foot, err);
+	}
+	frame->in_value = false;
+	other = foot_of(b, frame->key);
+	if (!foot || foot->size == 0 || (other && other->size > 0))
+		return 0;
+	return foot_set(b, frame->key, foot, err);
+}
+
+static int node_add(struct yaml_builder *b, struct yaml_node node,
+		    const struct yaml_comments *comments, uint32_t *index, struct error *err)
+{
+	struct yaml_nodes *nodes = b->nodes;
+	struct yaml_comments *kept;
+	int r = yaml_array_grow(&nodes->items, nodes->count, &nodes->capacity,
+				sizeof(*nodes->items), err);
+
+	if (r < 0)
+		return r;
+	*index = (uint32_t)nodes->count++;
+	node.end = *index + 1;
+	nodes->items[*index] = node;
+	if (comments->head.size == 0 && comments->line.size == 0 && comments->foot.size == 0)
+		return 0;
+	r = comments_of(b, *index, &kept, err);
+	if (r == 0)
+		*kept = *comments;
+	return r;
+}
+
+static int anchor_add(struct yaml_builder *b, const struct yaml_properties *properties,
+		      uint32_t node, struct error *err)
+{
+	size_t *number;
+
+	if (properties->anchor.size == 0)
+		return 0;
+	if (yaml_names_add(&b->anchors, properties->anchor, node, &number, err) < 0)
+		return -(int)err->code;
+	*number = (size_t)node + 1;
+	return 0;
+}
+
+static int leaf_add(struct yaml_builder *b, struct yaml_node node,
+		    const struct yaml_comments *comments, const struct yaml_properties *properties,
+		    struct error *err)
+{
+	uint32_t index = 0;
+	int r = node_add(b, node, comments, &index, err);
+
+	if (r == 0)
+		r = anchor_add(b, properties, index, err);
+	return r < 0 ? r : child_end(b, index, err);
+}
+
+static int frame_push(struct yaml_builder *b, uint32_t node, struct error *err)
+{
+	int r = yaml_array_grow(&b->frames, b->depth, &b->frame_capacity, sizeof(*b->frames), err);
+
+	if (r == 0)
+		b->frames[b->depth++] = (struct yaml_frame){.node = node};
+	return r;
+}
+
+/* Comments that stand before an empty line belong to the document, not to what it begins with. */
+static size_t document_head(struct span head, size_t *separator)
+{
+	for (size_t i = head.size; i-- > 1;) {
+		if (head.data[i] != '\n')
+			continue;
+		*separator = 1;
+		if (i == head.size - 1)
+			return i;
+		if (head.data[i - 1] == '\n') {
+			*separator = 2;
+			return i - 1;
+		}
+	}
+	return 0;
+}
+
+int yaml_builder_document_start(struct yaml_builder *b, const struct yaml_token *token,
+				bool implicit, struct error *err)
+{
+	struct yaml_node node = {.kind = YAML_DOCUMENT, .line = (uint32_t)token->mark.line};
+	struct yaml_comments comments = {0};
+	size_t separator = 0, head = implicit ? document_head(b->head.text, &separator) : 0;
+	uint32_t index = 0;
+	int r = 0;
+
+	if (head > 0)
+		r = yaml_gathered_take(&b->head, head, separator, b->scanner->tree, &comments.head,
+				       err);
+	if (r == 0)
+		r = node_add(b, node, &comments, &index, err);
+	return r < 0 ? r : frame_push(b, index, err);
+}
+
+int yaml_builder_document_end(struct yaml_builder *b, struct error *err)
+{
+	uint32_t node = b->frames[--b->depth].node;
+	struct yaml_comments taken = {0}, *comments;
+	int r = comments_take(b, &taken, err);
+
+	b->directive_count = 0;
+	b->nodes->items[node].end = (uint32_t)b->nodes->count;
+	if (taken.foot.size == 0)
+		taken.foot = taken.head;
+	if (r < 0 || taken.foot.size == 0)
+		return r;
+	r = comments_of(b, node, &comments, err);
+	if (r == 0)
+		comments->foot = taken.foot;
+	return r;
+}
+
+int yaml_builder_start(struct yaml_builder *b, enum yaml_kind kind, bool flow,
+		       const struct yaml_properties *properties, struct error *err)
+{
+	const struct yaml_frame *frame = &b->frames[b->depth - 1];
+	struct yaml_node node = {
+		.kind = (uint8_t)kind,
+		.flow = flow,
+		.line = (uint32_t)properties->line,
+		.tag = (uint8_t)properties->tag,
+	};
+	struct yaml_comments comments = {0};
+	uint32_t index = 0;
+	int r = 0;
+
+	/* sops takes no other key than a string. */
+	if (b->nodes->items[frame->node].kind == YAML_MAPPING && !frame->in_value)
+		return fail(b, properties->line, "a key is a map or a list", err);
+	if (flow && !properties->no_comments) {
+		r = comments_take(b, &comments, err);
+		/* Those of the closing bracket count. */
+		comments.line = comments.foot = (struct span){0};
+	} else if (!properties->no_comments) {
+		comments.head = b->stem;
+		b->stem = (struct span){0};
+	}
+	if (r == 0)
+		r = node_add(b, node, &comments, &index, err);
+	if (r == 0)
+		r = anchor_add(b, properties, index, err);
+	return r < 0 ? r : frame_push(b, index, err);
+}
+
+int yaml_builder_end(struct yaml_builder *b, bool comments, struct error *err)
+{
+	struct yaml_frame frame = b->frames[--b->depth];
+	struct yaml_node *node = &b->nodes->items[frame.node];
+	struct yaml_comments taken = {0}, *kept;
+	int r = comments ? comments_take(b, &taken, err) : 0;
+
+	node->end = (uint32_t)b->nodes->count;
+	/* In a block the last key has the foot. */
+	if (r == 0 && taken.foot.size > 0 && node->kind == YAML_MAPPING && !node->flow && frame.key)
+		r = foot_set(b, frame.key, &taken.foot, err);
+	if (r == 0 && (taken.line.size > 0 || taken.foot.size > 0)) {
+		r = comments_of(b, frame.node, &kept, err);
+		if (r == 0) {
+			kept->line = taken.line;
+			kept->foot = taken.foot;
+		}
+	}
+	return r < 0 ? r : child_end(b, frame.node, err);
+}
+
+int yaml_builder_scalar(struct yaml_builder *b, const struct yaml_token *token,
+			const struct yaml_properties *properties, struct error *err)
+{
+	struct yaml_node node = {
+		.kind = YAML_SCALAR,
+		.value = token->value,
+		.quoted = token->quoted,
+		.tag = (uint8_t)properties->tag,
+		.line = (uint32_t)properties->line,
+	};
+	struct yaml_comments comments = {0};
+	int r = comments_take(b, &comments, err);
+
+	return r < 0 ? r : leaf_add(b, node, &comments, properties, err);
+}
+
+int yaml_builder_empty(struct yaml_builder *b, const struct yaml_properties *properties,
+		       struct error *err)
+{
+	static const struct yaml_comments none;
+	struct yaml_node node = {
+		.kind = YAML_SCALAR,
+		.value = span_of_text(""),
+		.tag = (uint8_t)properties->tag,
+		.line = (uint32_t)properties->line,
+	};
+
+	return leaf_add(b, node, &none, properties, err);
+}
+
+int yaml_builder_alias(struct yaml_builder *b, const struct yaml_token *token, struct error *err)
+{
+	static const struct yaml_properties no_properties;
+	const size_t *target = yaml_names_find(&b->anchors, token->value);
+	struct yaml_node node = {
+		.kind = YAML_ALIAS,
+		.value = token->value,
+		.line = (uint32_t)token->mark.line,
+	};
+	struct yaml_comments comments = {0};
+	int r;
+
+	if (!target)
+		return fail(b, token->mark.line, "an alias has no anchor", err);
+	node.target = (uint32_t)(*target - 1);
+	r = comments_take(b, &comments, err);
+	return r < 0 ? r : leaf_add(b, node, &comments, &no_properties, err);
+}

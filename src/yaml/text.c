@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "yaml/text.h"
+
+#include <stdlib.h>
+
+#include "base/json.h"
+
+/* Places in a document are kept in 32 bits. */
+#define TEXT_SIZE_MAX (UINT32_MAX - 1024)
+
+int yaml_array_grow(void *items, size_t count, size_t *capacity, size_t item_size,
+		    struct error *err)
+{
+	size_t more;
+	void *moved;
+
+	if (count < *capacity)
+		return 0;
+	more = *capacity ? *capacity * 2 : 32;
+	moved = reallocarray(*(void **)items, more, item_size);
+	if (!moved)
+		return error_no_memory(err);
+	*(void **)items = moved;
+	*capacity = more;
+	return 0;
+}
+
+uint8_t *yaml_character_write(uint8_t *to, uint32_t c)
+{
+	if (c < 0x80) {
+		*to++ = (uint8_t)c;
+		return to;
+	}
+	if (c < 0x800) {
+		*to++ = (uint8_t)(0xc0 | c >> 6);
+	} else {
+		if (c < 0x10000) {
+			*to++ = (uint8_t)(0xe0 | c >> 12);
+		} else {
+			*to++ = (uint8_t)(0xf0 | c >> 18);
+			*to++ = (uint8_t)(0x80 | (c >> 12 & 0x3f));
+		}
+		*to++ = (uint8_t)(0x80 | (c >> 6 & 0x3f));
+	}
+	*to++ = (uint8_t)(0x80 | (c & 0x3f));
+	return to;
+}
+
+bool yaml_is_printable(const uint8_t *at)
+{
+	if (at[0] < 0x80)
+		return (at[0] >= ' ' && at[0] <= '~') || at[0] == '\n';
+	if (at[0] == 0xc2)
+		return at[1] >= 0xa0;
+	if (at[0] == 0xef)
+		return !(at[1] == 0xbb && at[2] == 0xbf) && !(at[1] == 0xbf && at[2] >= 0xbe);
+	return at[0] < 0xf0;
+}
+
+static int refuse(const char *what, const struct secret *text, size_t at, const char *why,
+		  struct error *err)
+{
+	size_t line = 1;
+
+	for (size_t i = 0; i < at && i < text->size; i++)
+		line += text->data[i] == '\n';
+	return error_set(err, VMCRED_FAILED, "%s is not valid YAML: %s (line %zu)", what, why,
+			 line);
+}
+
+/* The 16 bits at a place, in the byte order that the mark showed. */
+static uint32_t unit(const struct secret *text, size_t at, bool big)
+{
+	return big ? (uint32_t)text->data[at] << 8 | text->data[at + 1]
+		   : (uint32_t)text->data[at + 1] << 8 | text->data[at];
+}
+
+static int utf16_decode(struct secret *text, const char *what, bool big, struct error *err)
+{
+	_cleanup_secret_ struct secret decoded = {0};
+	uint8_t *to;
+	int r = secret_create(&decoded, text->size / 2 * 3, err);
+
+	if (r < 0)
+		return r;
+	to = decoded.data;
+	for (size_t at = 2; at < text->size; at += 2) {
+		uint32_t c, low;
+
+		if (text->size - at < 2)
+			return refuse(what, text, at, "its UTF-16 ends inside a character", err);
+		c = unit(text, at, big);
+		if (c >= 0xd800 && c < 0xe000) {
+			low = c < 0xdc00 && text->size - at >= 4 ? unit(text, at + 2, big) : 0;
+			if (low < 0xdc00 || low >= 0xe000)
+				return refuse(what, text, at, "its UTF-16 has half a character",
+					      err);
+			c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
+			at += 2;
+		}
+		to = yaml_character_write(to, c);
+	}
+	decoded.size = (size_t)(to - decoded.data);
+	secret_destroy(text);
+	secret_move(text, &decoded);
+	return 0;
+}
+
+/* YAML 1.1, section 5.1, less the byte order mark: go-yaml takes one inside a text for the
+ * beginning of a line at times, so that what it reads there cannot be relied on. */
+static const char *character_problem(const uint8_t *at)
+{
+	if (at[0] < ' ')
+		return at[0] == '\t' || at[0] == '\n' || at[0] == '\r'
+			       ? NULL
+			       : "a control character stands in it";
+	if (at[0] == 0x7f || (at[0] == 0xc2 && at[1] < 0xa0 && at[1] != 0x85))
+		return "a control character stands in it";
+	if (at[0] != 0xef)
+		return NULL;
+	if (at[1] == 0xbb && at[2] == 0xbf)
+		return "a byte order mark stands inside it: write it as \\uFEFF";
+	return at[1] == 0xbf && at[2] >= 0xbe ? "a character that is none stands in it" : NULL;
+}
+
+static int characters_check(const struct secret *text, const char *what, struct error *err)
+{
+	for (size_t at = 0; at < text->size; at += yaml_width(text->data[at])) {
+		const char *problem = character_problem(text->data + at);
+
+		if (problem)
+			return refuse(what, text, at, problem, err);
+	}
+	return 0;
+}
+
+/* The same byte eight times. */
+#define ALL(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+static uint64_t eight_bytes(const uint8_t *at)
+{
+	uint64_t word;
+
+	memcpy(&word, at, sizeof(word));
+	return word;
+}
+
+bool yaml_is_ascii(struct span text)
+{
+	const uint8_t *at = text.data, *end = at + text.size;
+
+	for (; end - at >= 8; at += 8) {
+		if (eight_bytes(at) & ALL(0x80))
+			return false;
+	}
+	for (; at < end; at++) {
+		if (*at >= 0x80)
+			return false;
+	}
+	return true;
+}
+
+/* Whether one of eight ASCII bytes is below a space or is DEL. */
+static bool has_control(uint64_t word)
+{
+	uint64_t low = (word - ALL(' ')) & ~word & ALL(0x80);
+	uint64_t not_delete = word ^ ALL(0x7f);
+
+	return (low | ((not_delete - ALL(1)) & ~not_delete & ALL(0x80))) != 0;
+}
+
+static bool is_plain_ascii(const struct secret *text)
+{
+	const uint8_t *at = text->data, *end = at + text->size;
+
+	while (at < end) {
+		if (end - at >= 8) {
+			uint64_t word = eight_bytes(at);
+
+			if (word & ALL(0x80))
+				return false;
+			if (!has_control(word)) {
+				at += 8;
+				continue;
+			}
+		}
+		if (*at >= 0x7f || (*at < ' ' && *at != '\n' && *at != '\t'))
+			return false;
+		at++;
+	}
+	return true;
+}
+
+int yaml_text_prepare(struct secret *text, const char *what, bool *ascii, struct error *err)
+{
+	static const uint8_t padding[YAML_PADDING], mark[] = {0xef, 0xbb, 0xbf};
+	int r = 0;
+
+	if (text->size > TEXT_SIZE_MAX)
+		return error_set(err, VMCRED_FAILED, "%s is larger than 4 GiB", what);
+	if (text->size >= 2 && text->data[0] == 0xff && text->data[1] == 0xfe)
+		r = utf16_decode(text, what, false, err);
+	else if (text->size >= 2 && text->data[0] == 0xfe && text->data[1] == 0xff)
+		r = utf16_decode(text, what, true, err);
+	else if (span_starts_with(secret_span(text), span_of(mark, sizeof(mark))))
+		memmove(text->data, text->data + sizeof(mark), text->size -= sizeof(mark));
+	*ascii = is_plain_ascii(text);
+	if (r == 0 && !*ascii && !utf8_valid(secret_span(text)))
+		return error_set(err, VMCRED_FAILED, "%s is not valid YAML: it is not UTF-8", what);
+	/* Before the padding is there: a character at the end may not be looked behind. */
+	if (r == 0)
+		r = secret_append(text, span_of(padding, sizeof(padding)), err);
+	if (r < 0)
+		return r;
+	text->size -= sizeof(padding);
+	return *ascii ? 0 : characters_check(text, what, err);
+}
