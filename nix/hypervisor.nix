@@ -23,7 +23,7 @@ let
     postBuild = lib.concatMapStrings (program: ''
       rm $out/bin/${program}
       mkdir -p $out/libexec/vmcred
-      ln -s ${vmcred}/bin/vmcred $out/libexec/vmcred/${program}
+      ln -s ${vmcred}/bin/vmcred-run $out/libexec/vmcred/${program}
       makeWrapper $out/libexec/vmcred/${program} $out/bin/${program} --inherit-argv0 \
         --set-default VMCRED_HYPERVISOR ${real}/bin/${program}
     '') programs;

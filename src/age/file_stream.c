@@ -4,9 +4,9 @@
  * byte more to see whether there is another chunk, since the last one is marked.
  */
 #include "age/age.h"
-#include "age/plugin/descriptor.h"
 #include "age/file_key.h"
 #include "age/header.h"
+#include "age/plugin/descriptor.h"
 #include "age/stream.h"
 
 /* Chunks that are read at once: few enough for the cache, and enough to make system calls cheap. */

@@ -28,9 +28,10 @@ struct cli {
 };
 
 struct cli_command {
-	const char *name; /* NULL ends a table */
+	const char *name;  /* NULL ends a table */
 	const char *about; /* for `--help` */
-	/* argv[0] is the command's name. Returns an exit code, or a negative code with the error set. */
+	/* argv[0] is the command's name. Returns an exit code, or a negative code with the error
+	 * set. */
 	int (*run)(struct cli *cli, int argc, char **argv, struct error *err);
 	/* The program of this installation that runs the command; then `run` is NULL. */
 	const char *program;

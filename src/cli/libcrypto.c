@@ -5,9 +5,9 @@
 
 /*
  * By default libcrypto reads openssl.cnf and fills tables for programs that look up algorithms as
- * before version 3, which takes a third of its start-up time. vmcred fetches everything by name from
- * the default provider. Nor is there anything to clean up at exit: the owner of a key frees, and so
- * wipes, it.
+ * before version 3, which takes a third of its start-up time. vmcred fetches everything by name
+ * from the default provider. Nor is there anything to clean up at exit: the owner of a key frees,
+ * and so wipes, it.
  */
 void libcrypto_start(void)
 {

@@ -57,7 +57,7 @@ static int sibling_exec(const char *name, char **argv, struct error *err)
 	}
 	snprintf(path, sizeof(path), "%s/%s", directory, name);
 	execv(path, argv);
-	error_set_errno(err, errno, "executing %s", path);
+	error_set(err, VMCRED_FAILED, "executing %s: %s", path, strerrordesc_np(errno));
 	return error_hint(err, "install all programs of vmcred together");
 }
 

@@ -109,7 +109,8 @@ static void mode_warn(const struct report *report, int fd, const char *path)
 			       "the key file %s is not private: chmod 600 %s", path, path);
 }
 
-static void file_load(struct sops_keys *keys, const struct report *report, const char *name, const char *path)
+static void file_load(struct sops_keys *keys, const struct report *report, const char *name,
+		      const char *path)
 {
 	_cleanup_error_ struct error reason = {0};
 	_cleanup_secret_ struct secret text = {0};
@@ -129,14 +130,13 @@ static void file_load(struct sops_keys *keys, const struct report *report, const
 	mode_warn(report, fd, path);
 	r = secret_read(&text, fd, KEY_FILE_SIZE_MAX, path, &reason);
 	if (r == 0)
-		r = age_identities_parse(secret_span(&text), path, &keys->identities,
-					 &reason);
+		r = age_identities_parse(secret_span(&text), path, &keys->identities, &reason);
 	if (r < 0)
 		failure_note(keys, name, &reason);
 }
 
-static void folder_file_load(struct sops_keys *keys, const struct report *report, const char *folder, const char *below,
-			     const char *name)
+static void folder_file_load(struct sops_keys *keys, const struct report *report,
+			     const char *folder, const char *below, const char *name)
 {
 	_cleanup_free_ char *parent = folder ? path_join(folder, below) : NULL;
 	_cleanup_free_ char *path = parent ? path_join(parent, name) : NULL;
@@ -170,13 +170,13 @@ static void command_load(struct sops_keys *keys, const char *name, const char *r
 	}
 	r = child_output(command, name, variable, KEY_FILE_SIZE_MAX, &output, &reason);
 	if (r == 0)
-		r = age_identities_parse(secret_span(&output), name, &keys->identities,
-					 &reason);
+		r = age_identities_parse(secret_span(&output), name, &keys->identities, &reason);
 	if (r < 0)
 		failure_note(keys, name, &reason);
 }
 
-static void source_load(struct sops_keys *keys, const struct report *report, const struct source *source)
+static void source_load(struct sops_keys *keys, const struct report *report,
+			const struct source *source)
 {
 	const char *value = getenv(source->name);
 

@@ -8,11 +8,11 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "openpgp/message.h"
 #include "sops/cipher.h"
 #include "sops/document.h"
 #include "sops/key.h"
 #include "sops/pgp.h"
-#include "openpgp/message.h"
 #include "sops/shamir.h"
 
 struct search {

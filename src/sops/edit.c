@@ -8,10 +8,10 @@
 
 #include "base/cleanup.h"
 #include "sops/document.h"
+#include "sops/path.h"
 #include "sops/stores/flat_text.h"
 #include "sops/stores/json.h"
 #include "sops/stores/number.h"
-#include "sops/path.h"
 
 int sops_document_remember(struct sops_document *document, struct error *err)
 {

@@ -375,6 +375,4 @@ int sops_binary_encrypt(struct span plaintext, const struct sops_key_group *keys
 int sops_binary_decrypt(struct span document, const char *what, const struct sops_keyring *keyring,
 			struct secret *plaintext, struct error *err);
 
-#include "cli/vmcred-sops/creation_rules.h"
-
 #endif

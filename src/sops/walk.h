@@ -7,8 +7,8 @@
 #define VMCRED_SOPS_WALK_H
 
 #include "sops/cipher.h"
-#include "sops/stores/number.h"
 #include "sops/rule.h"
+#include "sops/stores/number.h"
 #include "sops/tree.h"
 
 /* Starts as {0}. */

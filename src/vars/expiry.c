@@ -11,8 +11,8 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
-#include "vars/key.h"
 #include "vars/builtin/builtin.h"
+#include "vars/key.h"
 
 /* A certificate in PEM, with those between it and its root. */
 #define CERTIFICATE_SIZE_MAX ((size_t)64 * 1024)

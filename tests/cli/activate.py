@@ -20,8 +20,8 @@ def tree(folder):
     return found
 
 
-@test("activate writes each secret with its mode into generation 1, behind a link")
-def _(folder):
+def test_activate_writes_each_secret_mode_into_generation_1(folder):
+    """activate writes each secret with its mode into generation 1, behind a link"""
     example = Example(folder)
     expect(example.activate(), 0, "2 secrets in generation 1\nto restart: microvm@m.service\n", "")
     equal(os.readlink(example.root / "run/secrets"), "secrets.d/1")
@@ -32,8 +32,8 @@ def _(folder):
         equal(stat.S_IMODE((example.root / "run" / path).stat().st_mode), 0o751, path)
 
 
-@test("where nothing changed, nothing is written and readers keep the same inodes")
-def _(folder):
+def test_where_nothing_changed_nothing_written_readers_keep(folder):
+    """where nothing changed, nothing is written and readers keep the same inodes"""
     example = Example(folder)
     expect(example.activate())
     before = tree(example.root)
@@ -41,8 +41,8 @@ def _(folder):
     equal(tree(example.root), before)
 
 
-@test("a changed secret makes a new generation, and the old one is gone")
-def _(folder):
+def test_changed_secret_makes_new_generation_old_gone(folder):
+    """a changed secret makes a new generation, and the old one is gone"""
     example = Example(folder)
     expect(example.activate())
     expect(example.generate("--regenerate"))
@@ -58,8 +58,8 @@ def _(folder):
     equal(example.active("one").read_text(), example.get("one").out)
 
 
-@test("a changed mode alone makes a new generation")
-def _(folder):
+def test_changed_mode_alone_makes_new_generation(folder):
+    """a changed mode alone makes a new generation"""
     example = Example(folder)
     expect(example.activate())
     example.config.write_text(DECLARATION.replace('"0440"', '"0400"'))
@@ -67,8 +67,8 @@ def _(folder):
     equal(stat.S_IMODE(example.active("two").stat().st_mode), 0o400)
 
 
-@test("a secret that is no longer declared, or not deployed, disappears")
-def _(folder):
+def test_secret_no_longer_declared_not_deployed_disappears(folder):
+    """a secret that is no longer declared, or not deployed, disappears"""
     example = Example(folder)
     expect(example.activate())
     example.config.write_text(DECLARATION.replace('two: {mode: "0440"}', "two: {deploy: false}"))
@@ -76,8 +76,8 @@ def _(folder):
     equal(os.listdir(example.root / "run/secrets/vars/made"), ["one"])
 
 
-@test("a root on a disk is refused: plaintext never goes there")
-def _(folder):
+def test_root_disk_refused_plaintext_never_goes_there(folder):
+    """a root on a disk is refused: plaintext never goes there"""
     example = Example(folder)
     root = harness.SOURCE / "build" / "not-a-memory-file-system"
     root.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,7 @@ def unchanged(sentence, damage, code, message):
     """After `damage(example)`, activation fails with the message, and the old generation stays as it was."""
 
     @test(sentence)
-    def _(folder):
+    def test_case(folder):
         example = Example(folder)
         expect(example.activate())
         expect(example.generate("--regenerate"))
@@ -189,8 +189,8 @@ unchanged(
 )
 
 
-@test("the identity of another machine opens nothing, and the error lists the keys of both sides")
-def _(folder):
+def test_identity_another_machine_opens_nothing_error_lists(folder):
+    """the identity of another machine opens nothing, and the error lists the keys of both sides"""
     example = Example(folder)
     other = expect(vmcred("keygen", "--output", folder / "other"), 0, None, "").out
     tried = re.search("age1[a-z0-9]+", other).group()
@@ -202,8 +202,8 @@ def _(folder):
     assert not (example.root / "run").exists()
 
 
-@test("a shared generator that names machines is for those alone: the others are activated without its files")
-def _(folder):
+def test_shared_generator_names_machines_those_alone_others(folder):
+    """a shared generator that names machines is for those alone: the others are activated without its files"""
     example = Example(folder, """\
 machines: {m: {}, n: {}}
 generators:
@@ -223,8 +223,8 @@ generators:
     assert other.active("two", "some").read_text()
 
 
-@test("an identity file that others can read is refused with the fix")
-def _(folder):
+def test_identity_file_others_can_read_refused_fix(folder):
+    """an identity file that others can read is refused with the fix"""
     example = Example(folder)
     os.chmod(example.identity, 0o644)
     expect(
@@ -236,8 +236,8 @@ def _(folder):
     )
 
 
-@test("an identity file that cannot be read is named")
-def _(folder):
+def test_identity_file_cannot_read_named(folder):
+    """an identity file that cannot be read is named"""
     harness.need_root()
     example = Example(folder)
     result = run(
@@ -248,8 +248,8 @@ def _(folder):
         "run as the user that owns it\n")
 
 
-@test("an identity file that is not there is named")
-def _(folder):
+def test_identity_file_not_there_named(folder):
+    """an identity file that is not there is named"""
     example = Example(folder)
     example.identity.unlink()
     expect(
@@ -261,8 +261,8 @@ def _(folder):
     )
 
 
-@test("without a root of its own, the secrets are on a mount of their own that is never swapped")
-def _(folder):
+def test_without_root_own_secrets_mount_own_never_swapped(folder):
+    """without a root of its own, the secrets are on a mount of their own that is never swapped"""
     harness.need_root()
     example = Example(folder)
     script = """
@@ -280,8 +280,8 @@ def _(folder):
     assert kind.startswith("tmpfs vmcred") and "noswap" in kind if linux >= (6, 4) else kind.startswith("ramfs"), kind
 
 
-@test("where mlock is refused, one warning says so, and the work is done")
-def _(folder):
+def test_where_mlock_refused_warning_says_work_done(folder):
+    """where mlock is refused, one warning says so, and the work is done"""
     harness.need_root()
     example = Example(folder)
     program = program_for_all(folder)

@@ -4,7 +4,7 @@ import os
 import stat
 
 import harness
-from harness import equal, expect, need, run, test, vmcred
+from harness import equal, expect, need, run, vmcred
 
 
 class Keys:
@@ -15,8 +15,8 @@ class Keys:
         self.plain.write_bytes(os.urandom(200000))
 
 
-@test("what is encrypted to keys and to files of keys is opened by age, and the other way round")
-def _(folder):
+def test_encrypted_keys_files_keys_opened_age_way_round(folder):
+    """what is encrypted to keys and to files of keys is opened by age, and the other way round"""
     keys, other = Keys(folder), folder / "other"
     expect(run(need("age-keygen"), "-o", other))
     team = folder / "team"
@@ -36,15 +36,15 @@ def _(folder):
     equal(stat.S_IMODE(keys.out.stat().st_mode), 0o600, "mode")
 
 
-@test("a filter reads standard input and writes standard output, with the identity that is the default")
-def _(folder):
+def test_filter_reads_standard_input_writes_standard_output(folder):
+    """a filter reads standard input and writes standard output, with the identity that is the default"""
     keys = Keys(folder)
     text = vmcred("age", "encrypt", "--armor", "--recipient", keys.public, stdin=b"hello").out
     expect(vmcred("age", "decrypt", stdin=text, env={"SOPS_AGE_KEY_FILE": str(keys.identity)}), out="hello", err="")
 
 
-@test("where it fails, the old output file stays, and nothing is left beside it")
-def _(folder):
+def test_where_fails_old_output_file_stays_nothing_left(folder):
+    """where it fails, the old output file stays, and nothing is left beside it"""
     keys = Keys(folder)
     expect(vmcred("age", "encrypt", "--recipient", keys.public, "--input", keys.plain, "--output", keys.file))
     damaged = bytearray(keys.file.read_bytes())
@@ -60,8 +60,8 @@ def _(folder):
     equal((keys.out.read_text(), sorted(folder.iterdir())), ("precious", before), "folder")
 
 
-@test("words and options that do not fit are refused")
-def _(folder):
+def test_words_options_do_not_fit_refused(folder):
+    """words and options that do not fit are refused"""
     keys = Keys(folder)
     hint = ": name one with --recipient, --recipients or --passphrase"
     for words, code, error in (

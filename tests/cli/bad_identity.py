@@ -49,8 +49,8 @@ class Two(Example):
         )
 
 
-@test("an identity that does not open a secret: get, activate and generate name it, and change nothing")
-def _(folder):
+def test_identity_does_not_open_secret_get_activate_generate(folder):
+    """an identity that does not open a secret: get, activate and generate name it, and change nothing"""
     here = Two(folder)
     before = here.store()
     expect(here.verb("get", "--identity", here.other, "m", "made/it"), 3, "", f"vmcred: {here.unopened('m', 'made')}\n")
@@ -63,8 +63,8 @@ def _(folder):
     equal(here.store(), before)
 
 
-@test("an identity that opens some secrets: fix does those, names each of the others, and another identity does them")
-def _(folder):
+def test_identity_opens_some_secrets_fix_does_those_names(folder):
+    """an identity that opens some secrets: fix does those, names each of the others, and another identity does them"""
     here = Two(folder)
     expect(vmcred("keygen", "--output", folder / "ada"))
     result = here.verb("user", "add", "ada", "--age-key", public_key(folder / "ada"), "--identity", here.other)
@@ -83,8 +83,8 @@ def _(folder):
         expect(here.verb("get", "--identity", folder / "ada", machine, "later/it"), 0, None, "")
 
 
-@test("of several identities in one file each secret takes the one that opens it")
-def _(folder):
+def test_several_identities_file_each_secret_takes_opens(folder):
+    """of several identities in one file each secret takes the one that opens it"""
     here = Two(folder)
     both = folder / "both"
     both.write_text(here.other.read_text() + here.identity.read_text())
@@ -117,7 +117,7 @@ UNUSABLE = {
 
 def unusable(how):
     @test(f"an identity file {how} is named by every verb that opens something, and nothing is changed")
-    def _(folder):
+    def test_case(folder):
         spoil, code, reason = UNUSABLE[how]
         here = Two(folder)
         expect(vmcred("keygen", "--output", folder / "ada"))

@@ -36,7 +36,7 @@ def users(folder, script):
 
 def failing(sentence, script, message, message_of_user=None):
     @test(sentence)
-    def _(folder):
+    def test_case(folder):
         for as_root, here, result in users(folder, script):
             said = message if as_root or message_of_user is None else message_of_user
             expect(result, 1, "", f"vmcred: the script of the generator made: {said}\n")
@@ -45,7 +45,7 @@ def failing(sentence, script, message, message_of_user=None):
 
 def working(sentence, script, value):
     @test(sentence)
-    def _(folder):
+    def test_case_2(folder):
         for _as_root, here, result in users(folder, script):
             expect(result, 0, "made for m: made one\n", "")
             expect(here.get("one"), 0, value, "")
@@ -72,8 +72,8 @@ failing("a script that kills what it can", "kill -9 -1 2> /dev/null", "it ended 
 failing("a script that kills its parent, which does not hear it", "kill -9 $PPID; sleep 76.5", ENDED)
 
 
-@test("modes that keep the user out of his own files: what is there for root is an error for others, and wiped for both")
-def _(folder):
+def test_modes_keep_user_out_own_files_there_root_error(folder):
+    """modes that keep the user out of his own files: what is there for root is an error for others, and wiped for both"""
     for as_root, _here, result in users(folder, "echo x > $out/one; mkdir $TMPDIR/d; echo x > $TMPDIR/d/x; chmod 000 $out/one $out $TMPDIR/d"):
         if as_root:
             expect(result, 0, "made for m: made one\n", "")
@@ -87,8 +87,8 @@ working("what writes without end beside the script is ended with it", "yes & yes
 working("a file that is written over and over is what it is at the end", "for i in 1 2 3; do echo $i > $out/one; done", "3\n")
 
 
-@test("without end on both outputs, a script that fails shows the end of it")
-def _(folder):
+def test_without_end_both_outputs_script_fails_shows_end(folder):
+    """without end on both outputs, a script that fails shows the end of it"""
     for _as_root, _here, result in users(folder, "yes & yes >&2 & sleep 0.2; exit 3"):
         equal(result.code, 1)
         first, *lines = result.err.splitlines()

@@ -81,8 +81,8 @@ def conflict(path):
     path.write_text(f"{first}<<<<<<< HEAD\n{ours}||||||| base\n=======\n{theirs}>>>>>>> other\n")
 
 
-@test("a declaration with a merge conflict is named with its line by every verb")
-def _(folder):
+def test_declaration_merge_conflict_named_line_every_verb(folder):
+    """a declaration with a merge conflict is named with its line by every verb"""
     store = Store(folder)
     conflict(store.config)
     verbs = ("generate", "regenerate", "list", "get one", "check", "set one", "activate", "group")
@@ -90,24 +90,24 @@ def _(folder):
     expect(store.verb("fix"), 1, "", f"vmcred: {store.config}:2: {CHOOSE}\n")
 
 
-@test("a secret with a merge conflict is named with its line by every verb that opens it, and the others work")
-def _(folder):
+def test_secret_merge_conflict_named_line_every_verb_opens(folder):
+    """a secret with a merge conflict is named with its line by every verb that opens it, and the others work"""
     store = Store(folder)
     conflict(store.base / "one/secret")
     fails(store, {verb: f"{BASE}/one/secret:2: {CHOOSE}" for verb in ("get one", "check", "fix", "activate")})
     works(store, "generate", "list", "get two")
 
 
-@test("a public value with a merge conflict is delivered to nobody")
-def _(folder):
+def test_public_value_merge_conflict_delivered_nobody(folder):
+    """a public value with a merge conflict is delivered to nobody"""
     store = Store(folder)
     conflict(store.base / "two/value")
     fails(store, {verb: f"{BASE}/two/value:2: {CHOOSE}" for verb in ("get two", "check", "activate")})
     works(store, "generate", "list", "get one", "fix")
 
 
-@test("a public value that has lines like some of a conflict's is what it is")
-def _(folder):
+def test_public_value_lines_like_some_conflict(folder):
+    """a public value that has lines like some of a conflict's is what it is"""
     store = Store(folder)
     for text in ("=======\n", "<<<<<<< a\nb\n", ">>>>>>> a\n=======\n<<<<<<< b\n", "x <<<<<<< a\n=======\n>>>>>>> b\n"):
         (store.base / "two/value").write_text(text)
@@ -115,16 +115,16 @@ def _(folder):
     works(store, "check")
 
 
-@test("a validation's hash with a merge conflict makes nothing anew")
-def _(folder):
+def test_validation_hash_merge_conflict_makes_nothing_anew(folder):
+    """a validation's hash with a merge conflict makes nothing anew"""
     store = Store(folder)
     conflict(store.base / ".validation-hash")
     fails(store, {verb: f"{BASE}/.validation-hash:2: {CHOOSE}" for verb in ("generate", "check")})
     works(store, "list", "get one", "get two", "fix", "activate", "regenerate", "check")
 
 
-@test("a key with a merge conflict is named with its line where something is encrypted to it")
-def _(folder):
+def test_key_merge_conflict_named_line_where_something(folder):
+    """a key with a merge conflict is named with its line where something is encrypted to it"""
     store = Store(folder)
     conflict(store.folder / "sops/machines/m/key.json")
     error = f"sops/machines/m/key.json:2: {CHOOSE}"
@@ -132,8 +132,8 @@ def _(folder):
     works(store, "generate", "list", "get one", "get two", "activate")
 
 
-@test("check tells every file that it cannot read, and what is wrong with the others")
-def _(folder):
+def test_check_tells_every_file_cannot_read_wrong_others(folder):
+    """check tells every file that it cannot read, and what is wrong with the others"""
     store = Store(folder)
     conflict(store.base / "one/secret")
     conflict(store.base / "two/value")
@@ -143,8 +143,8 @@ def _(folder):
     expect(store.verb("check"), 1, "m made/two is missing\n", f"vmcred: {BASE}/one/secret:2: {CHOOSE}\n")
 
 
-@test("the other side's link that git puts beside ours is named, with where it is")
-def _(folder):
+def test_side_link_git_puts_beside_ours_named_where(folder):
+    """the other side's link that git puts beside ours is named, with where it is"""
     store = Store(folder)
     (store.base / "one/machines/m~HEAD").symlink_to("../../../../../../sops/machines/m")
     error = (f"who may read {BASE}/one/secret: the machines name \"m~HEAD\" has a character in it that is not a letter, "
@@ -153,8 +153,8 @@ def _(folder):
     works(store, "list", "get one", "activate")
 
 
-@test("a link that became a file, where links cannot be, is the reader that its name says")
-def _(folder):
+def test_link_became_file_where_links_cannot_reader_name(folder):
+    """a link that became a file, where links cannot be, is the reader that its name says"""
     store = Store(folder)
     link = store.base / "one/machines/m"
     target = os.readlink(link)
@@ -163,8 +163,8 @@ def _(folder):
     works(store, "generate", "list", "get one", "check", "fix", "activate")
 
 
-@test("a file where a folder has to be is not replaced")
-def _(folder):
+def test_file_where_folder_not_replaced(folder):
+    """a file where a folder has to be is not replaced"""
     store = Store(folder)
     shutil.rmtree(store.base)
     store.base.write_text("what somebody else has made")
@@ -176,8 +176,8 @@ def _(folder):
     expect(store.verb("check"), 1, "", f"vmcred: warning: {looking.replace('one/secret', 'two/value')}\nvmcred: {folder_error}\n")
 
 
-@test("a folder where a file has to be is named")
-def _(folder):
+def test_folder_where_file_named(folder):
+    """a folder where a file has to be is named"""
     store = Store(folder)
     for name in ("one/secret", "two/value"):
         (store.base / name).unlink()
@@ -188,7 +188,7 @@ def _(folder):
 
 def led_out(sentence, change, errors, working=()):
     @test(sentence)
-    def _(folder):
+    def test_case(folder):
         store = Store(folder)
         change(store)
         fails(store, errors)
@@ -264,8 +264,8 @@ led_out(
 )  # fmt: skip
 
 
-@test("a link that stays in the store is followed: two machines may share a folder")
-def _(folder):
+def test_link_stays_store_followed_two_machines_may_share(folder):
+    """a link that stays in the store is followed: two machines may share a folder"""
     store = Store(folder)
     shutil.move(store.base, store.folder / "elsewhere")
     store.base.symlink_to("../../../elsewhere")
@@ -273,8 +273,8 @@ def _(folder):
     equal(store.verb("get one").out, "new")
 
 
-@test("a name in the declaration cannot lead out of the store")
-def _(folder):
+def test_name_declaration_cannot_lead_out_store(folder):
+    """a name in the declaration cannot lead out of the store"""
     store = Store(folder)
     for name in ("..", "a/b", "../m", ".hidden"):
         store.config.write_text(DECLARED.replace("made:", f'"{name}":').replace("made/", f"{name}/"))
@@ -284,8 +284,8 @@ def _(folder):
     equal(sorted(path.name for path in folder.iterdir()), ["outside", "store"])
 
 
-@test("a pipe in the place of a file keeps nobody waiting")
-def _(folder):
+def test_pipe_place_file_keeps_nobody_waiting(folder):
+    """a pipe in the place of a file keeps nobody waiting"""
     store = Store(folder)
     for name in (f"{BASE}/one/secret", f"{BASE}/two/value", "sops/machines/m/key.json"):
         (store.folder / name).unlink()
@@ -296,8 +296,8 @@ def _(folder):
                   "regenerate": "made/one: opening sops/machines/m/key.json: it is not a regular file"})  # fmt: skip
 
 
-@test("files of a hundred megabytes are refused before they are in memory")
-def _(folder):
+def test_files_hundred_megabytes_refused_before_they_memory(folder):
+    """files of a hundred megabytes are refused before they are in memory"""
     store = Store(folder)
     for name in (f"{BASE}/one/secret", f"{BASE}/two/value", "sops/machines/m/key.json"):
         os.truncate(store.folder / name, 100 << 20)
@@ -311,8 +311,8 @@ def _(folder):
         expect(store.verb(verb), 1, "", f"vmcred: {error}\n")
 
 
-@test("documents that are nested without end, empty or cut off are errors")
-def _(folder):
+def test_documents_nested_without_end_empty_cut_off_errors(folder):
+    """documents that are nested without end, empty or cut off are errors"""
     store = Store(folder)
     secret = store.base / "one/secret"
     whole = secret.read_text()
@@ -327,7 +327,7 @@ def _(folder):
 
 def bad_key(sentence, text, error, code=1):
     @test(sentence)
-    def _(folder):
+    def test_case_2(folder):
         store = Store(folder)
         (store.folder / "sops/machines/m/key.json").write_text(text)
         said = {"regenerate": f"made/one: {error}", "check": error, "set one": error}

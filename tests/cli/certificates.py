@@ -29,8 +29,8 @@ def tls(folder, leaf_days, ca_days):
     return here
 
 
-@test("a leaf is signed by the authority of another generator, and openssl verifies it")
-def _(folder):
+def test_leaf_signed_authority_another_generator_openssl(folder):
+    """a leaf is signed by the authority of another generator, and openssl verifies it"""
     here = tls(folder, 30, 60)
     expect(here.generate(), 0, "ca (shared): made ca.key, ca.crt\nleaf for m: made key, crt\n", "")
     ca, leaf = folder / "vars/shared/ca/ca.crt/value", folder / "vars/per-machine/m/leaf/crt/value"
@@ -51,16 +51,16 @@ def _(folder):
     assert run("openssl", "verify", "-purpose", "sslserver", "-CAfile", ca, "-partial_chain", ca).code != 0
 
 
-@test("a leaf never outlives its authority")
-def _(folder):
+def test_leaf_never_outlives_authority(folder):
+    """a leaf never outlives its authority"""
     expect(tls(folder, 300, 5).generate())
     leaf = folder / "vars/per-machine/m/leaf/crt/value"
     expect(run("openssl", "x509", "-in", leaf, "-noout", "-checkend", 4 * 86400))
     assert run("openssl", "x509", "-in", leaf, "-noout", "-checkend", 5 * 86400).code == 1
 
 
-@test("a new authority makes new leaves, a new leaf leaves the authority alone")
-def _(folder):
+def test_new_authority_makes_new_leaves_new_leaf_leaves(folder):
+    """a new authority makes new leaves, a new leaf leaves the authority alone"""
     here = tls(folder, 30, 60)
     expect(here.generate())
     expect(
@@ -120,7 +120,7 @@ for sentence, days_ago, days_left, word in (
 ):
 
     @test(sentence)
-    def _(folder, days_ago=days_ago, days_left=days_left, word=word):
+    def test_case(folder, days_ago=days_ago, days_left=days_left, word=word):
         here, ca = made(folder)
         end = signed(folder, folder / LEAF, days_ago, days_left, ca)
         warning = f"vmcred: warning: leaf for m: its files are made anew for the certificate crt: {word} on {end}\n"
@@ -136,8 +136,8 @@ for sentence, days_ago, days_left, word in (
         expect(run("openssl", "verify", "-CAfile", folder / AUTHORITY, folder / LEAF))
 
 
-@test("a leaf that has longer to go is left alone")
-def _(folder):
+def test_leaf_longer_go_left_alone(folder):
+    """a leaf that has longer to go is left alone"""
     here, ca = made(folder)
     for days_ago, days_left in (334, 31), (5, 3):
         signed(folder, folder / LEAF, days_ago, days_left, ca)
@@ -145,8 +145,8 @@ def _(folder):
         expect(vmcred("check", "--config", here.config), 0, "all 4 files are as declared\n", "")
 
 
-@test("an authority that has expired is made anew, and so is what it signed")
-def _(folder):
+def test_authority_expired_made_anew_signed(folder):
+    """an authority that has expired is made anew, and so is what it signed"""
     here, _ca = made(folder)
     end = signed(folder, folder / AUTHORITY, 10, -1, subject="/CN=Our authority")
     expect(
@@ -157,8 +157,8 @@ def _(folder):
     expect(here.generate(), 0, "nothing to make: all declared secrets are there\n", "")
 
 
-@test("a leaf whose authority has another certificate by now is found and made anew")
-def _(folder):
+def test_leaf_whose_authority_another_certificate_now_found(folder):
+    """a leaf whose authority has another certificate by now is found and made anew"""
     here, _ca = made(folder)
     leaf = (folder / LEAF).read_text()
     expect(here.generate("--generator", "ca", "--regenerate"))
@@ -178,8 +178,8 @@ def _(folder):
     expect(run("openssl", "verify", "-CAfile", folder / AUTHORITY, folder / LEAF))
 
 
-@test("behind a certificate stand those between it and the root, and openssl verifies it with them")
-def _(folder):
+def test_behind_certificate_stand_those_between_root_openssl(folder):
+    """behind a certificate stand those between it and the root, and openssl verifies it with them"""
     here = Example(folder, TLS % (30, 60) + """\
   between:
     share: true

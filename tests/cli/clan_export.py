@@ -5,7 +5,7 @@ import os
 
 import harness
 from example import Example
-from harness import equal, expect, test, vmcred
+from harness import equal, expect, vmcred
 
 FILE = {
     "secret": True, "deploy": True, "owner": "root", "group": "root", "mode": "0400", "neededFor": "services",
@@ -55,8 +55,8 @@ def made(folder):
     return example
 
 
-@test("all that it declares is made, with the programs that it names")
-def _(folder):
+def test_all_declares_made_programs_names(folder):
+    """all that it declares is made, with the programs that it names"""
     example = made(folder)
     expect(
         vmcred("list", "--config", example.config),
@@ -69,8 +69,8 @@ def _(folder):
     equal(example.get("token", "asked").out, "the token's value")
 
 
-@test("a script finds no program that only others name")
-def _(folder):
+def test_script_finds_no_program_only_others_name(folder):
+    """a script finds no program that only others name"""
     _example, result = generate(folder, [])
     equal(result.code, 1)
     assert "md5sum" in result.err and "not found" in result.err, result.err
@@ -89,8 +89,8 @@ PATHS = {
 }
 
 
-@test("each file is also where clan's path leads, in each phase")
-def _(folder):
+def test_each_file_also_where_clan_path_leads_each_phase(folder):
+    """each file is also where clan's path leads, in each phase"""
     example = made(folder)
     for phase, rows in PATHS.items():
         expect(example.activate("--needed-for", phase))
@@ -101,8 +101,8 @@ def _(folder):
     equal(sorted(os.listdir(example.root / "run/secrets/vars")), ["asked", "ca", "host", "per-machine", "shared"])
 
 
-@test("a link of clan's is gone with its generator, and made anew where it is not what it was")
-def _(folder):
+def test_link_clan_gone_generator_made_anew_where_not(folder):
+    """a link of clan's is gone with its generator, and made anew where it is not what it was"""
     example = made(folder)
     expect(example.activate(), 0, "3 secrets in generation 1\n", "")
     links = example.root / "run/secrets/vars/per-machine/m"
@@ -118,8 +118,8 @@ def _(folder):
     equal(list((example.root / "run/secrets/").iterdir()), [])
 
 
-@test("a generator that is called like clan's folder of others has its files there")
-def _(folder):
+def test_generator_called_like_clan_folder_others_files(folder):
+    """a generator that is called like clan's folder of others has its files there"""
     text = """\
 machines: {m: {}}
 generators:

@@ -3,12 +3,12 @@
 import json
 
 import harness
-from harness import equal, expect, test
+from harness import equal, expect
 from vm import Vm, canary
 
 
-@test("compose shows names, origins, encodings, sizes and shares, and no value")
-def _(folder):
+def test_compose_shows_names_origins_encodings_sizes_shares(folder):
+    """compose shows names, origins, encodings, sizes and shares, and no value"""
     vm = Vm(folder)
     expect(vm.compose("--", "qemu-system-x86_64", "-smbios", "type=11,value=ARG=1"), 0, """\
 ORIGIN               CREDENTIAL                   ENCODING    VALUE   STRING   TABLE
@@ -24,8 +24,8 @@ credentialFiles      HOST-TLS                     binary         12       54    
 """, "")
 
 
-@test("compose --json says the same to a program")
-def _(folder):
+def test_compose_json_says_same_program(folder):
+    """compose --json says the same to a program"""
     vm = Vm(folder)
     result = expect(vm.compose("--json"), 0, None, "")
     document = json.loads(result.out)
@@ -41,8 +41,8 @@ def _(folder):
         assert form not in result.out.encode()
 
 
-@test("for Cloud Hypervisor compose also measures the API request")
-def _(folder):
+def test_cloud_hypervisor_compose_also_measures_api_request(folder):
+    """for Cloud Hypervisor compose also measures the API request"""
     vm = Vm(folder)
     result = expect(vm.compose("--json", "--", "cloud-hypervisor", "--kernel", "/k"), 0, None, "")
     used = json.loads(result.out)["totals"]["apiBody"]
@@ -50,8 +50,8 @@ def _(folder):
     assert vm.table_size < used["used"] < vm.table_size + 100, used
 
 
-@test("what does not fit is shown and is an error")
-def _(folder):
+def test_does_not_fit_shown_error(folder):
+    """what does not fit is shown and is an error"""
     vm = Vm(folder)
     (vm.credentials / "host-api-key").write_text("x" * 61440)
     result = expect(vm.compose(), 1, None,
@@ -61,8 +61,8 @@ def _(folder):
     assert "  100.1%\n" in result.out, result.out
 
 
-@test("without a folder of credentials compose says where they come from")
-def _(folder):
+def test_without_folder_credentials_compose_says_where_they(folder):
+    """without a folder of credentials compose says where they come from"""
     vm = Vm(folder)
     expect(harness.vmcred("compose", "test-vm", cwd=folder), 2, "",
            "vmcred: composing the OEM strings of test-vm: there is no folder of credentials: $CREDENTIALS_DIRECTORY "
@@ -72,8 +72,8 @@ def _(folder):
     expect(result, 0, None, "")
 
 
-@test("a credential that comes twice is an error with both origins, whichever they are")
-def _(folder):
+def test_credential_comes_twice_error_both_origins_whichever(folder):
+    """a credential that comes twice is an error with both origins, whichever they are"""
     vm = Vm(folder)
     literal = "io.systemd.credential:HOST-API-KEY=x"
     hint = "the guest's systemd would take one and drop the other: rename or remove one"
@@ -89,8 +89,8 @@ def _(folder):
           f"and in credentialFiles: {hint}")
 
 
-@test("a literal credential that is not the Base64 that it says is an error without its value")
-def _(folder):
+def test_literal_credential_not_base64_says_error_without(folder):
+    """a literal credential that is not the Base64 that it says is an error without its value"""
     vm = Vm(folder)
     # What systemd's own decoder takes and refuses.
     for value in ("c2VjcmV0", "c2Vj cmV0", "c2VjcmU=", ""):
@@ -105,16 +105,16 @@ def _(folder):
         assert value not in result.err, result.err
 
 
-@test("compose names the nearest VM")
-def _(folder):
+def test_compose_names_nearest_vm(folder):
+    """compose names the nearest VM"""
     Vm(folder)
     result = harness.vmcred("compose", "test-wm", cwd=folder)
     equal(result.code, 2)
     assert "test-vm" in result.err, result.err
 
 
-@test("without a folder of credentials a VM that has only optional ones is composed, with a warning for each")
-def _(folder):
+def test_without_folder_credentials_vm_only_optional_ones(folder):
+    """without a folder of credentials a VM that has only optional ones is composed, with a warning for each"""
     declaration = folder / "vmcred.yaml"
     declaration.write_text("vms: {v: {credentialFiles: {A: {credential: a, optional: true}}, platformOEMStrings: [X=1]}}\n")
     result = harness.vmcred("compose", "--config", declaration, "v", "--json")

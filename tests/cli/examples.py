@@ -4,7 +4,7 @@ import re
 import shutil
 
 import harness
-from harness import SOURCE, VMCRED, equal, expect, run, test, vmcred
+from harness import SOURCE, VMCRED, equal, expect, run, vmcred
 
 DECLARATION = SOURCE / "examples" / "generators" / "vmcred.yaml"
 
@@ -32,8 +32,8 @@ def get(config, machine, file):
     return expect(vmcred("get", "--config", config, "--identity", config.parent / "me", machine, file), 0, None, "").out
 
 
-@test("the example has each kind that there is")
-def _(folder):
+def test_example_each_kind_there(folder):
+    """the example has each kind that there is"""
     table = (SOURCE / "src" / "config" / "schema_kind.c").read_text()
     kinds = set(re.findall(r'\{\s*"([a-z0-9-]+)",\s*CONFIG_KIND_', table))
     assert len(kinds) > 10, kinds
@@ -44,8 +44,8 @@ def _(folder):
     equal({kind for kind in kinds if f"*{kind}*" not in manual}, set())
 
 
-@test("the commands in the example's first lines do what they say")
-def _(folder):
+def test_commands_example_first_lines_do_they_say(folder):
+    """the commands in the example's first lines do what they say"""
     prepared(folder)
     shutil.rmtree(folder / "sops")
     for name in "web", "db", "me":
@@ -58,8 +58,8 @@ def _(folder):
     assert result.out.splitlines()[-1].endswith("files are as declared"), result.out
 
 
-@test("the example is generated, is as declared afterwards, and its files are what their names say")
-def _(folder):
+def test_example_generated_declared_afterwards_files_names(folder):
+    """the example is generated, is as declared afterwards, and its files are what their names say"""
     config = prepared(folder)
     result = expect(vmcred("generate", "--config", config, *answers(folder)), 0, None, "")
     equal(len(result.out.splitlines()), 15)
@@ -77,8 +77,8 @@ def _(folder):
         equal(vmcred("get", "--config", config, "--identity", folder / machine, machine, file).code, 3)
 
 
-@test("a change of the example's validation makes its script's file anew, without asking again")
-def _(folder):
+def test_change_example_validation_makes_script_file_anew(folder):
+    """a change of the example's validation makes its script's file anew, without asking again"""
     config = prepared(folder)
     expect(vmcred("generate", "--config", config, *answers(folder)))
     config.write_text(config.read_text().replace("5432", "5433"))

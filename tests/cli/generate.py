@@ -23,8 +23,8 @@ def script(text):
     return SCRIPT % "".join(f"      {line}\n" for line in text.splitlines())
 
 
-@test("generate makes what is declared, in clan's layout, and a second run makes nothing")
-def _(folder):
+def test_generate_makes_declared_clan_layout_second_run(folder):
+    """generate makes what is declared, in clan's layout, and a second run makes nothing"""
     example = Example(folder, generate=False)
     expect(example.generate("m"), 0, "made for m: made one, two\n", "")
     expect(example.generate("m"), 0, "nothing to make: all declared secrets are there\n", "")
@@ -34,8 +34,8 @@ def _(folder):
     equal(sorted(path.name for path in (folder / "vars/per-machine/m").iterdir()), ["made"])
 
 
-@test("built-in kinds have their form and length, and two runs differ")
-def _(folder):
+def test_built_kinds_form_length_two_runs_differ(folder):
+    """built-in kinds have their form and length, and two runs differ"""
     example = Example(folder)
     one, two = example.get("one").out, example.get("two").out
     assert re.fullmatch(r"[A-Za-z0-9+/]{43}=", one), one
@@ -44,28 +44,28 @@ def _(folder):
     assert example.get("one").out != one
 
 
-@test("a dry run says what would be made, and makes nothing")
-def _(folder):
+def test_dry_run_says_would_made_makes_nothing(folder):
+    """a dry run says what would be made, and makes nothing"""
     example = Example(folder, generate=False)
     expect(example.generate("--dry-run"), 0, "made for m: would make one, two\n", "")
     assert not (folder / "vars").exists()
 
 
-@test("--json lists what was made")
-def _(folder):
+def test_json_lists_made(folder):
+    """--json lists what was made"""
     result = expect(Example(folder, generate=False).generate("--json"), 0, None, "")
     equal(result.out.split(), '[ { "generator": "made", "machine": "m", "reason": "missing", "files": [ "one", "two" ] } ]'.split())
 
 
-@test("a script's files arrive byte for byte, with an empty one and every byte")
-def _(folder):
+def test_script_files_arrive_byte_byte_empty_every_byte(folder):
+    """a script's files arrive byte for byte, with an empty one and every byte"""
     example = Example(folder, script("printf '' > $out/one\nhead -c 70000 /dev/zero | tr '\\0' '\\377' > \"$out/two\""))
     expect(example.get("one"), 0, "", "")
     equal(example.get("two").out.encode("utf-8", "surrogateescape"), b"\xff" * 70000)
 
 
-@test("a script sees a clean environment and an $out that is gone afterwards")
-def _(folder):
+def test_script_sees_clean_environment_out_gone_afterwards(folder):
+    """a script sees a clean environment and an $out that is gone afterwards"""
     example = Example(folder, script("env | sed 's/=.*//' | sort > $out/one\necho $out > $out/two"), generate=False)
     expect(example.generate(env={"LEAK": "x", "XDG_RUNTIME_DIR": str(folder)}))
     # SHLVL, PWD and _ are bash's own.
@@ -79,7 +79,7 @@ def _(folder):
 
 def failing(sentence, text, message, code=1):
     @test(sentence)
-    def _(folder):
+    def test_case(folder):
         example = Example(folder, script(text), generate=False)
         expect(example.generate(), code, "", f"vmcred: the script of the generator made: {message}\n")
         assert not list(folder.glob("vars/per-machine/m/*")), "nothing may be half-written"
@@ -119,15 +119,15 @@ failing(
 )
 
 
-@test("what a script leaves running is killed, and does not delay the end")
-def _(folder):
+def test_script_leaves_running_killed_does_not_delay_end(folder):
+    """what a script leaves running is killed, and does not delay the end"""
     example = Example(folder, script("sleep 61.25 &\necho 1 > $out/one\necho 1 > $out/two"), generate=False)
     expect(example.generate(timeout=30))
     expect(harness.run("pgrep", "-f", "sleep 61.25"), 1)
 
 
-@test("a generator with some of its files there is not made anew without being told to")
-def _(folder):
+def test_generator_some_files_there_not_made_anew_without(folder):
+    """a generator with some of its files there is not made anew without being told to"""
     example = Example(folder)
     before = example.document("one").read_bytes()
     example.config.write_text(
@@ -146,8 +146,8 @@ def _(folder):
     expect(example.generate("--regenerate"), 0, "made for m: made one, two, three\n", "")
 
 
-@test("a machine without a key is an error that says how to make one")
-def _(folder):
+def test_machine_without_key_error_says_how_make(folder):
+    """a machine without a key is an error that says how to make one"""
     example = Example(folder, generate=False)
     (folder / "sops/machines/m/key.json").unlink()
     expect(
@@ -159,8 +159,8 @@ def _(folder):
     )
 
 
-@test("clan's list form and single form of key.json are both read, and another type is named")
-def _(folder):
+def test_clan_list_form_single_form_key_json_both_read(folder):
+    """clan's list form and single form of key.json are both read, and another type is named"""
     example = Example(folder, generate=False)
     key = folder / "sops/machines/m/key.json"
     public = re.search("age1[a-z0-9]+", key.read_text()).group()
@@ -183,8 +183,8 @@ def _(folder):
     )
 
 
-@test("a shared generator is sealed for all machines, below vars/shared")
-def _(folder):
+def test_shared_generator_sealed_all_machines_below_vars(folder):
+    """a shared generator is sealed for all machines, below vars/shared"""
     declaration = DECLARATION.replace("    machines: [m]\n", "    share: true\n", 1)
     example = Example(folder, declaration, generate=False)
     expect(example.generate(), 0, "made (shared): made one, two\n", "")
@@ -192,14 +192,14 @@ def _(folder):
     expect(example.get("one"), 0, None, "")
 
 
-@test("a file that is not secret is stored in the clear as `value`")
-def _(folder):
+def test_file_not_secret_stored_clear_value(folder):
+    """a file that is not secret is stored in the clear as `value`"""
     example = Example(folder, DECLARATION.replace('two: {mode: "0440"}', "two: {secret: false}"))
     equal(example.get("two").out, (folder / "vars/per-machine/m/made/two/value").read_text())
 
 
-@test("an unknown key is an error with file, line and the nearest name")
-def _(folder):
+def test_unknown_key_error_file_line_nearest_name(folder):
+    """an unknown key is an error with file, line and the nearest name"""
     example = Example(folder)
     example.config.write_text(DECLARATION.replace("credentialFiles", "credentialFile"))
     expect(
@@ -210,8 +210,8 @@ def _(folder):
     )
 
 
-@test("without a declaration the error says where it was looked for")
-def _(folder):
+def test_without_declaration_error_says_where_looked(folder):
+    """without a declaration the error says where it was looked for"""
     expect(
         vmcred("generate", cwd=folder),
         2,
@@ -227,13 +227,13 @@ def _(folder):
     )
 
 
-@test("an unknown machine, generator, command and option are named with the nearest known one")
-def _(folder):
+def test_unknown_machine_generator_command_option_named(folder):
+    """an unknown machine, generator, command and option are named with the nearest known one"""
     example = Example(folder)
     config = example.config
     expect(example.generate("n"), 2, "", f'vmcred: {config} declares no machine "n"\n')
     expect(example.generate("--generator", "mad"), 2, "", f'vmcred: {config} declares no generator "mad": did you mean "made"?\n')
-    expect(vmcred("generat"), 2, "", 'vmcred: there is no command "generat": did you mean "generate"?\n')
+    expect(vmcred("generat"), 2, "", 'vmcred: unknown command "generat": did you mean "generate"?\n')
     expect(
         example.generate("--regenrate=hunter2"),
         2,
@@ -246,11 +246,11 @@ def _(folder):
         "",
         "vmcred: --generator needs an argument: `vmcred generate --help` tells how it is used\n",
     )
-    expect(vmcred(), 2, "", "vmcred: no command given: `vmcred --help` lists them\n")
+    expect(vmcred(), 2, "", "vmcred: no command given: `vmcred --help` lists the commands\n")
 
 
-@test("every command has a help text that names its options")
-def _(_folder):
+def test_every_command_help_text_names_options(_folder):
+    """every command has a help text that names its options"""
     listed = expect(vmcred("--help"), 0, None, "").out
     commands = re.findall(r"^  ([a-z]+) ", listed, re.M)
     assert len(commands) >= 8, commands
@@ -261,8 +261,8 @@ def _(_folder):
         assert "--config FILE" in text
 
 
-@test("a key file is made for its owner alone and never replaced")
-def _(folder):
+def test_key_file_made_owner_alone_never_replaced(folder):
+    """a key file is made for its owner alone and never replaced"""
     example = Example(folder)
     equal(stat.S_IMODE(example.identity.stat().st_mode), 0o600)
     before = example.identity.read_bytes()
@@ -271,8 +271,8 @@ def _(folder):
     equal(example.identity.read_bytes(), before)
 
 
-@test("a machine's other key is not replaced without --force")
-def _(folder):
+def test_machine_key_not_replaced_without_force(folder):
+    """a machine's other key is not replaced without --force"""
     Example(folder)
     before = (folder / "sops/machines/m/key.json").read_bytes()
     config = ("--config", folder / "vmcred.yaml")

@@ -32,8 +32,8 @@ def with_admin(fleet):
     return key
 
 
-@test("each of many machines gets values of its own, encrypted to it and to the users")
-def _(folder):
+def test_each_many_machines_gets_values_own_encrypted_users(folder):
+    """each of many machines gets values of its own, encrypted to it and to the users"""
     fleet = Fleet(folder, 60, SECRETS)
     keys = {with_admin(fleet), json.loads((folder / "sops/machines/m0/key.json").read_text())[0]["publickey"]}
     expect(fleet.generate(), 0, lines(fleet, ("secrets", "a, b, c")), "")
@@ -52,8 +52,8 @@ def _(folder):
     expect(vmcred("check", "--config", fleet.config), 0, "all 180 files are as declared\n", "")
 
 
-@test("a file that depends on others is made of its own machine's, and of the shared ones")
-def _(folder):
+def test_file_depends_others_made_own_machine_shared_ones(folder):
+    """a file that depends on others is made of its own machine's, and of the shared ones"""
     fleet = Fleet(
         folder, 12,
         "  last: {machines: ALL, dependencies: [first, all], files: {it: {}}, script: 'cat $in/first/it $in/all/it > $out/it'}\n"
@@ -74,8 +74,8 @@ def _(folder):
     equal([fleet.value(machine, "last/it") for machine in fleet.machines], [value + shared for value in before])
 
 
-@test("two machines' generators run at the same time")
-def _(folder):
+def test_two_machines_generators_run_at_same_time(folder):
+    """two machines' generators run at the same time"""
     if len(os.sched_getaffinity(0)) < 2:
         raise Skip("needs two processors")
     # Each waits for the other to be there.
@@ -91,8 +91,8 @@ def _(folder):
     expect(here.generate("--no-sandbox", "--script-timeout", "20"), 0, "g for m: made it\nh for m: made it\n", "")
 
 
-@test("lines come in the order of the plan, whichever is done first")
-def _(folder):
+def test_lines_come_order_plan_whichever_done_first(folder):
+    """lines come in the order of the plan, whichever is done first"""
     fleet = Fleet(
         folder, 10,
         "  slow: {machines: [m0, m4], files: {it: {}}, script: 'sleep 0.7; echo x > $out/it'}\n" + SECRETS,
@@ -121,8 +121,8 @@ def told_ones(text):
     return [line.split(":")[0] for line in text.splitlines()]
 
 
-@test("of several that fail the first of the plan is told, and all before it and what was begun is there, whole")
-def _(folder):
+def test_several_fail_first_plan_told_all_before_begun_there(folder):
+    """of several that fail the first of the plan is told, and all before it and what was begun is there, whole"""
     failing = (
         "  late: {machines: [m3], files: {it: {}}, script: 'sleep 1; echo late; exit 3'}\n"
         "  soon: {machines: [m4], files: {it: {}}, script: 'echo soon; exit 4'}\n"
@@ -141,8 +141,8 @@ def _(folder):
     equal(len(made_files(folder)[0]), 52)
 
 
-@test("what cannot be put in its place ends the run, and the rest is made by the next one")
-def _(folder):
+def test_cannot_put_place_ends_run_rest_made_next(folder):
+    """what cannot be put in its place ends the run, and the rest is made by the next one"""
     fleet = Fleet(folder, 30, SECRETS)
     (folder / "vars/per-machine").mkdir(parents=True)
     (folder / "vars/per-machine/m7").symlink_to("/nowhere/m7")
@@ -157,8 +157,8 @@ def _(folder):
     equal([path.name for path in folder.iterdir() if path.name.startswith(".")], [])
 
 
-@test("two runs at the same time make each file once")
-def _(folder):
+def test_two_runs_at_same_time_make_each_file_once(folder):
+    """two runs at the same time make each file once"""
     fleet = Fleet(folder, 80, SECRETS)
     runs = [
         subprocess.Popen([VMCRED, "generate", "--config", str(fleet.config)], env=harness.CLEAN_ENVIRONMENT, stdout=subprocess.PIPE)
@@ -169,8 +169,8 @@ def _(folder):
     equal(outputs, ["nothing to make: all declared secrets are there\n", lines(fleet, ("secrets", "a, b, c"))])
 
 
-@test("a run that waits for another's lock says so once, and does its work then")
-def _(folder):
+def test_run_waits_another_lock_says_once_does_work_then(folder):
+    """a run that waits for another's lock says so once, and does its work then"""
     fleet = Fleet(folder, 2, SECRETS)
     waits = "vmcred: warning: waiting for another vmcred that works on this store\n"
     for words, out in (
@@ -191,8 +191,8 @@ def _(folder):
         equal((process.returncode, told_out.decode(), told_err.decode()), (0, out, ""))
 
 
-@test("where no thread may be started the same is made, one after the other")
-def _(folder):
+def test_where_no_thread_may_started_same_made_after(folder):
+    """where no thread may be started the same is made, one after the other"""
     need_root()
     fleet = Fleet(folder, 20, SECRETS)
     run("chown", "-R", f"{NOBODY}:{NOBODY}", folder)
@@ -204,14 +204,14 @@ def _(folder):
     equal(len(made_files(folder)[0]), 20)
 
 
-@test("a machine that is named twice is made once")
-def _(folder):
+def test_machine_named_twice_made_once(folder):
+    """a machine that is named twice is made once"""
     fleet = Fleet(folder, 3, SECRETS)
     expect(fleet.generate("m1", "m0", "m1"), 0, told(["m1", "m0"], "secrets", "a, b, c"), "")
 
 
-@test("a prompt is asked before anything is made, and only where it is needed")
-def _(folder):
+def test_prompt_asked_before_anything_made_only_where_needed(folder):
+    """a prompt is asked before anything is made, and only where it is needed"""
     prompted = "  asked: {machines: [m9], prompts: {word: {}}, files: {it: {}}, script: 'cat $prompts/word > $out/it'}\n"
     fleet = Fleet(folder, 10, SECRETS + prompted)
     no_terminal = ("setsid", "--wait", VMCRED, "generate", "--config", fleet.config)
@@ -227,7 +227,7 @@ def _(folder):
 
 def interrupted(sentence, number):
     @test(sentence)
-    def _(folder):
+    def test_case(folder):
         fleet = Fleet(folder, 3000, SECRETS)
         with subprocess.Popen([VMCRED, "generate", "--config", str(fleet.config)], env=harness.CLEAN_ENVIRONMENT,
                               stdout=subprocess.DEVNULL) as process:  # fmt: skip

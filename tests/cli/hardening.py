@@ -9,7 +9,7 @@ from pathlib import Path
 
 import harness
 from example import AS_NOBODY, NOBODY, Example, by_script, program_for_all
-from harness import equal, expect, test
+from harness import equal, expect
 
 GENERATOR = by_script("echo 1 > $out/one\nsleep 30")
 
@@ -41,8 +41,8 @@ def children(pid):
     return found
 
 
-@test("the process belongs to root in /proc, dumps no core, and the same user cannot read its memory")
-def _(folder):
+def test_process_belongs_root_proc_dumps_no_core_same_user(folder):
+    """the process belongs to root in /proc, dumps no core, and the same user cannot read its memory"""
     harness.need_root()
     example = Example(folder, GENERATOR, generate=False)
     program = program_for_all(folder)
@@ -63,8 +63,8 @@ def _(folder):
         process.communicate()
 
 
-@test("after a kill -9 in the middle the script ends too, and the next run wipes what it left in memory")
-def _(folder):
+def test_after_kill_9_middle_script_ends_too_next_run_wipes(folder):
+    """after a kill -9 in the middle the script ends too, and the next run wipes what it left in memory"""
     harness.need_root()
     example = Example(folder, GENERATOR, generate=False)
     # Root's scripts write to a file system that has no place; others' to a folder.
@@ -88,8 +88,8 @@ def _(folder):
     equal([path.name for path in folder.iterdir() if path.name.startswith(".vmcred.")], [])
 
 
-@test("what a killed run left in memory is wiped by the next one, even if that runs no script")
-def _(folder):
+def test_killed_run_left_memory_wiped_next_even_if_runs_no(folder):
+    """what a killed run left in memory is wiped by the next one, even if that runs no script"""
     example = Example(folder, GENERATOR.replace("sleep 30", "exec sleep 2"), generate=False)
     environment = {"XDG_RUNTIME_DIR": str(folder)}
     command = [harness.VMCRED, "generate", "--config", example.config]
@@ -122,8 +122,8 @@ def occurrences(pid, needle):
     return count
 
 
-@test("a secret that was printed is in no memory of the process but the pipe")
-def _(folder):
+def test_secret_printed_no_memory_process_but_pipe(folder):
+    """a secret that was printed is in no memory of the process but the pipe"""
     harness.need_root()
     example = Example(folder)
     value = example.get("one").out.encode()

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import harness
-from harness import equal, expect, run, test, vmcred
+from harness import equal, expect, run, vmcred
 
 SHARED = {"config", "verbose", "help"}
 
@@ -39,8 +39,8 @@ def section(command):
     return match.group()
 
 
-@test("vmcred(1) has each command with each of its options, and no others")
-def _(_folder):
+def test_vmcred_1_each_command_each_options_no_others(_folder):
+    """vmcred(1) has each command with each of its options, and no others"""
     assert len(commands()) >= 8
     page = (harness.SOURCE / "docs/vmcred.1.scd").read_text()
     shared = re.search(r"^is printed at any level\. (.*) take \*--json\*\.$", page, re.M).group(1)
@@ -52,8 +52,8 @@ def _(_folder):
         equal("json" in options(command), f"*{command}*" in shared, f"vmcred(1): {command} --json")
 
 
-@test("vmcred-run(1) has each option of run")
-def _(_folder):
+def test_vmcred_run_1_each_option_run(_folder):
+    """vmcred-run(1) has each option of run"""
     page = (harness.SOURCE / "docs/vmcred-run.1.scd").read_text()
     equal(set(re.findall(r"^\*--([a-z_-]+)", page, re.M)), options("run"))
 
@@ -67,8 +67,8 @@ def sops_flags(*verb):
     return set(re.findall(r"^  (--[a-z-]+)", expect(vmcred("sops", *verb, "--help"), 0, None, "").out, re.M))
 
 
-@test("vmcred-sops(1) has each verb and each flag of sops, and no others")
-def _(_folder):
+def test_vmcred_sops_1_each_verb_each_flag_sops_no_others(_folder):
+    """vmcred-sops(1) has each verb and each flag of sops, and no others"""
     page = (harness.SOURCE / "docs/vmcred-sops.1.scd").read_text()
     verbs = sops_verbs()
     assert len(verbs) == 15, verbs
@@ -80,8 +80,8 @@ def _(_folder):
     equal(documented, flags)
 
 
-@test("the completions that sops prints know each verb with each of its flags")
-def _(_folder):
+def test_completions_sops_prints_know_each_verb_each_flags(_folder):
+    """the completions that sops prints know each verb with each of its flags"""
     scripts = {shell: expect(vmcred("sops", "completion", shell), 0, None, "").out for shell in ("bash", "zsh", "fish")}
     for verb in set(sops_verbs()) - {"publish", "keyservice", "groups add", "groups delete"}:
         flags = sops_flags(verb)
@@ -92,8 +92,8 @@ def _(_folder):
         equal({f"--{name}" for name in known}, flags, f"fish: {verb}")
 
 
-@test("the completions offer each command with each of its options")
-def _(_folder):
+def test_completions_offer_each_command_each_options(_folder):
+    """the completions offer each command with each of its options"""
     bash = (harness.SOURCE / "completions/vmcred.bash").read_text()
     fish = (harness.SOURCE / "completions/vmcred.fish").read_text()
     zsh = (harness.SOURCE / "completions/_vmcred").read_text()
@@ -114,8 +114,8 @@ def _(_folder):
         equal(set(re.findall(r"--([a-z-]+)\[", row)), own, f"zsh: {command}")
 
 
-@test("bash completes commands, options and the declaration's names")
-def _(folder):
+def test_bash_completes_commands_options_declaration_names(folder):
+    """bash completes commands, options and the declaration's names"""
     (folder / "vmcred.yaml").write_text("machines:\n  web: {}\n  db:\nvms:\n  vm-1: {}\n  vm-2:\n    command: [x]\n")
     script = f"""
         source {harness.SOURCE}/completions/vmcred.bash
@@ -140,8 +140,8 @@ def _(folder):
         equal(result.out.split(), expected, " ".join(words))
 
 
-@test("the version is that of the library")
-def _(_folder):
+def test_version_library(_folder):
+    """the version is that of the library"""
     expect(vmcred("--version"), 0, "vmcred 0.1.0\n", "")
 
 

@@ -11,7 +11,7 @@ import time
 
 import harness
 from example import Example
-from harness import VMCRED, equal, expect, need, run, test, vmcred
+from harness import VMCRED, equal, expect, need, run, vmcred
 
 
 class Machine(Example):
@@ -76,8 +76,8 @@ def get_at_terminal(words, answer):
     return process.returncode, out, err.decode(), shown.decode()
 
 
-@test("the SSH key of a host opens its secrets")
-def _(folder):
+def test_ssh_key_host_opens_secrets(folder):
+    """the SSH key of a host opens its secrets"""
     for options in (["-t", "ed25519"], ["-t", "rsa", "-b", "2048"]):
         place = folder / options[1]
         place.mkdir()
@@ -88,8 +88,8 @@ def _(folder):
         expect(vmcred(*machine.get_words(machine.identity)), code=3, out="")
 
 
-@test("an encrypted SSH key opens them with the passphrase that is typed, which is not shown")
-def _(folder):
+def test_encrypted_ssh_key_opens_them_passphrase_typed_not(folder):
+    """an encrypted SSH key opens them with the passphrase that is typed, which is not shown"""
     path, public_key = ssh_keygen(folder, "-t", "ed25519", passphrase="correct horse")
     machine = Machine(folder, public_key)
     code, out, err, shown = get_at_terminal(machine.get_words(path), "correct horse")
@@ -99,8 +99,8 @@ def _(folder):
     equal((code, out, err), (3, b"", failure(machine, path, public_key, "the passphrase is wrong")), "result")
 
 
-@test("a passphrase is asked for once, whatever the number of secrets that are encrypted anew")
-def _(folder):
+def test_passphrase_asked_once_whatever_number_secrets(folder):
+    """a passphrase is asked for once, whatever the number of secrets that are encrypted anew"""
     path, public_key = ssh_keygen(folder, "-t", "ed25519", passphrase="correct horse")
     names = [f"m{number}" for number in range(100)]
     declaration = "machines: {" + ", ".join(f"{name}: {{}}" for name in ["m", *names]) + "}\n"
@@ -116,8 +116,8 @@ def _(folder):
     equal(shown, f"Passphrase of {path}: \r\n", "what the terminal shows")
 
 
-@test("where there is no terminal, an encrypted SSH key is an error that says so")
-def _(folder):
+def test_where_there_no_terminal_encrypted_ssh_key_error(folder):
+    """where there is no terminal, an encrypted SSH key is an error that says so"""
     path, public_key = ssh_keygen(folder, "-t", "ed25519", passphrase="correct horse")
     machine = Machine(folder, public_key)
     result = run("setsid", "--wait", VMCRED, *machine.get_words(path))
@@ -125,8 +125,8 @@ def _(folder):
     expect(result, code=3, out="", err=failure(machine, path, public_key, reason))
 
 
-@test("without another identity a person's own is taken from where sops and clan keep it")
-def _(folder):
+def test_without_another_identity_person_own_taken_from(folder):
+    """without another identity a person's own is taken from where sops and clan keep it"""
     example = Example(folder)
     words = ["get", "--config", example.config, "m", "made/one"]
     value = expect(example.get("one")).out

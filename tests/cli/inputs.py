@@ -36,8 +36,8 @@ CHAIN = declaration(
 )  # fmt: skip
 
 
-@test("a generator sees the files of those it depends on, whatever their order in the declaration")
-def _(folder):
+def test_generator_sees_files_those_depends_whatever_order(folder):
+    """a generator sees the files of those it depends on, whatever their order in the declaration"""
     here = Example(folder, CHAIN, generate=False)
     expect(
         here.generate(), 0, "first (shared): made it, open\nsecond for m: made it\nthird for m: made it\n", ""
@@ -46,8 +46,8 @@ def _(folder):
     expect(here.generate(), 0, "nothing to make: all declared secrets are there\n", "")
 
 
-@test("what depends on a generator is made anew with it, and says why")
-def _(folder):
+def test_depends_generator_made_anew_says_why(folder):
+    """what depends on a generator is made anew with it, and says why"""
     here = Example(folder, CHAIN, generate=False)
     expect(here.generate())
     result = expect(here.generate("--generator", "first", "--regenerate", "--dry-run", "--json"), 0, None, "")
@@ -55,8 +55,8 @@ def _(folder):
     equal(reasons, ["regenerate", "dependency", "dependency"])
 
 
-@test("a file of the store that a generator depends on is decrypted with the identity that is given")
-def _(folder):
+def test_file_store_generator_depends_decrypted_identity(folder):
+    """a file of the store that a generator depends on is decrypted with the identity that is given"""
     here = Example(folder, CHAIN, generate=False)
     expect(here.generate())
     expect(
@@ -70,8 +70,8 @@ def _(folder):
     )  # fmt: skip
 
 
-@test("a dependency that is named twice is one, and public files and those that go to no machine are seen")
-def _(folder):
+def test_dependency_named_twice_public_files_those_go_no(folder):
+    """a dependency that is named twice is one, and public files and those that go to no machine are seen"""
     here = Example(
         folder,
         declaration({
@@ -91,8 +91,8 @@ def _(folder):
     expect(here.get("it", generator="g"), 0, text, "")
 
 
-@test("asked for one generator, what it needs and is missing is made first")
-def _(folder):
+def test_asked_generator_needs_missing_made_first(folder):
+    """asked for one generator, what it needs and is missing is made first"""
     here = Example(folder, CHAIN, generate=False)
     expect(here.generate("--generator", "second"), 0,
            "first (shared): made it, open\nsecond for m: made it\nthird for m: made it\n", "")  # fmt: skip
@@ -100,7 +100,7 @@ def _(folder):
 
 def rejected(sentence, generators, message, machines="{m: {}}"):
     @test(sentence)
-    def _(folder):
+    def test_case(folder):
         (folder / "vmcred.yaml").write_text(declaration(generators, machines))
         expect(vmcred("generate", cwd=folder), 2, "", f"vmcred: vmcred.yaml:{message}\n")
         equal([path.name for path in folder.iterdir()], ["vmcred.yaml"])
@@ -132,8 +132,8 @@ rejected(
 VALIDATED = scripted("echo once >> $out/it", "machines: [m]\nfiles: {it: {}}\nvalidation: {b: 1, a: [x, true, null], t: '1'}")
 
 
-@test("a change of `validation` makes the files anew, and is told before")
-def _(folder):
+def test_change_validation_makes_files_anew_told_before(folder):
+    """a change of `validation` makes the files anew, and is told before"""
     here = Example(folder, declaration({"g": VALIDATED}), generate=False)
     expect(here.generate())
     stored = folder / "vars/per-machine/m/g/.validation-hash"
@@ -156,7 +156,7 @@ for value in (
 ):  # fmt: skip
 
     @test(f"the hash of the validation {json.dumps(value)} is that of what Nix's toJSON prints")
-    def _(folder, value=value):
+    def test_case_2(folder, value=value):
         here = Example(folder, declaration({"g": KIND + f"validation: {json.dumps(value)}"}), generate=False)
         expect(here.generate())
         text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -186,8 +186,8 @@ def prompted(folder):
     return here
 
 
-@test("prompts are answered from files, and a persisted one is stored")
-def _(folder):
+def test_prompts_answered_from_files_persisted_stored(folder):
+    """prompts are answered from files, and a persisted one is stored"""
     here = prompted(folder)
     (folder / "pass").write_text("hunter2\n")
     (folder / "note").write_text("two\nlines\n")
@@ -197,8 +197,8 @@ def _(folder):
     equal([here.get(file, generator="g").out for file in ("it", "pass", "note")], ["Ada", "hunter2", "two\nlines\n"])
 
 
-@test("an answer on the command line is refused, and not repeated")
-def _(folder):
+def test_answer_command_line_refused_not_repeated(folder):
+    """an answer on the command line is refused, and not repeated"""
     here = prompted(folder)
     expect(
         here.generate("--prompt", "pass=hunter2"), 2, "",
@@ -216,8 +216,8 @@ TWO = declaration(
 )
 
 
-@test("an answer from a pipe reaches all prompts of that name, and one for a generator goes before one for all")
-def _(folder):
+def test_answer_from_pipe_reaches_all_prompts_name_generator(folder):
+    """an answer from a pipe reaches all prompts of that name, and one for a generator goes before one for all"""
     here = Example(folder, TWO, generate=False)
     made = "g for m: made it\nh for m: made it\n"
     expect(here.generate("--prompt", "pass=@-", stdin="hunter2"), 0, made, "")
@@ -232,8 +232,8 @@ def _(folder):
     equal([here.get("it", generator=name).out for name in "gh"], ["hunter5", "hunter4"])
 
 
-@test("an answer that is given twice, and two answers from standard input, are refused")
-def _(folder):
+def test_answer_given_twice_two_answers_from_standard_input(folder):
+    """an answer that is given twice, and two answers from standard input, are refused"""
     here = Example(folder, TWO, generate=False)
     expect(here.generate("--prompt", "pass=@a", "--prompt", "pass=@b"), 2, "", "vmcred: --prompt pass is given twice\n")
     expect(here.generate("--prompt", "g/pass=@-", "--prompt", "h/pass=@-"), 2, "",
@@ -250,8 +250,8 @@ KEPT = declaration(
 )  # fmt: skip
 
 
-@test("a persisted answer that is in the store is not asked for again, unless new files are asked for")
-def _(folder):
+def test_persisted_answer_store_not_asked_again_unless_new(folder):
+    """a persisted answer that is in the store is not asked for again, unless new files are asked for"""
     here = Example(folder, KEPT, generate=False)
     # The same key for both machines: who makes the secrets anew can read all of them.
     expect(vmcred("machine", "add", "--config", here.config, "n", "--age-key", public_key(here)))
@@ -279,8 +279,8 @@ def _(folder):
     )  # fmt: skip
 
 
-@test("without a terminal and without an answer nothing is made")
-def _(folder):
+def test_without_terminal_without_answer_nothing_made(folder):
+    """without a terminal and without an answer nothing is made"""
     here = prompted(folder)
     result = run("setsid", "--wait", VMCRED, "generate", "--config", here.config)
     expect(result, 1, "", 'vmcred: asking for g/name: there is no terminal to ask on: '
@@ -310,8 +310,8 @@ def at_terminal(command, conversation):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), rest
 
 
-@test("at a terminal each prompt is asked once for all machines, and a hidden one is not shown")
-def _(folder):
+def test_at_terminal_each_prompt_asked_once_all_machines(folder):
+    """at a terminal each prompt is asked once for all machines, and a hidden one is not shown"""
     here = prompted(folder)
     code, rest = at_terminal(
         [VMCRED, "generate", "--config", here.config],
@@ -331,8 +331,8 @@ def _(folder):
     equal([here.get(file, generator="g").out for file in ("it", "pass", "note")], ["Ada", "hunter2", "two\nlines\n"])
 
 
-@test("at a terminal what is erased is gone, letters of any script arrive, and an empty answer is one")
-def _(folder):
+def test_at_terminal_erased_gone_letters_any_script_arrive(folder):
+    """at a terminal what is erased is gone, letters of any script arrive, and an empty answer is one"""
     here = prompted(folder)
     code, rest = at_terminal(
         [VMCRED, "generate", "--config", here.config],
@@ -347,8 +347,8 @@ def _(folder):
     equal([here.get(file, generator="g").out for file in ("it", "pass", "note")], ["Ada é€", "hunter2 ä", ""])
 
 
-@test("Ctrl-D without an answer ends the run, and nothing is made")
-def _(folder):
+def test_ctrl_d_without_answer_ends_run_nothing_made(folder):
+    """Ctrl-D without an answer ends the run, and nothing is made"""
     here = prompted(folder)
     code, rest = at_terminal([VMCRED, "generate", "--config", here.config], [(b"g/name, Your name: ", b"\x04")])
     equal(code, 1)
@@ -356,8 +356,8 @@ def _(folder):
     assert not list(folder.glob("vars/per-machine/*/*"))
 
 
-@test("Ctrl-C at a hidden prompt ends the run and leaves the terminal's echo on")
-def _(folder):
+def test_ctrl_c_at_hidden_prompt_ends_run_leaves_terminal(folder):
+    """Ctrl-C at a hidden prompt ends the run and leaves the terminal's echo on"""
     here = prompted(folder)
     script = f"{VMCRED} generate --config {here.config}; echo code $?; stty -a | grep -o -- '-\\?echo ' "
     code, rest = at_terminal(

@@ -22,8 +22,8 @@ def inodes(manifest):
     return {str(path): path.lstat().st_ino for path in sorted(manifest.run_folder.rglob("*"))}
 
 
-@test("secrets of all formats are behind the link, with their modes, and links lead to them")
-def _(folder):
+def test_secrets_all_formats_behind_link_modes_links_lead(folder):
+    """secrets of all formats are behind the link, with their modes, and links lead to them"""
     manifest = ours(folder).add_all()
     expect(manifest.install(), 0, "", "")
     equal(os.readlink(manifest.run_folder / "secrets"), f"{manifest.run_folder}/secrets.d/1")
@@ -48,16 +48,16 @@ def _(folder):
     )  # fmt: skip
 
 
-@test("a key in maps of a JSON document is found as in YAML")
-def _(folder):
+def test_key_maps_json_document_found_yaml(folder):
+    """a key in maps of a JSON document is found as in YAML"""
     manifest = ours(folder)
     manifest.write("two.json", '{"outer": {"inner": "found"}}')
     expect(manifest.add("inner", "two.json", "outer/inner").install(), 0, "", "")
     equal(manifest.active("inner"), b"found")
 
 
-@test("templates have the secrets in place of placeholders, and a value is never taken for one")
-def _(folder):
+def test_templates_secrets_place_placeholders_value_never(folder):
+    """templates have the secrets in place of placeholders, and a value is never taken for one"""
     manifest = ours(folder)
     manifest.add("one", "two.json", "plain").add("top", "one.yaml", "top")
     manifest.write("two.json", json.dumps({"plain": manifest.placeholder("top")}))
@@ -70,8 +70,8 @@ def _(folder):
     equal(manifest.active("rendered/filed"), rendered)
 
 
-@test("a template's file may hold any bytes, and modes are the manifest's whatever the umask is")
-def _(folder):
+def test_template_file_may_hold_any_bytes_modes_manifest(folder):
+    """a template's file may hold any bytes, and modes are the manifest's whatever the umask is"""
     manifest = ours(folder).add("bin", "five.bin", mode="0666")
     manifest.add_template("bytes", "", file=str(folder / "bytes"), mode="0642")
     (folder / "bytes").write_bytes(b"\0\xff" + manifest.placeholder("bin").encode() + b"\0")
@@ -86,8 +86,8 @@ def _(folder):
     )  # fmt: skip
 
 
-@test("documents are opened by several threads at once, each of them by one")
-def _(folder):
+def test_documents_opened_several_threads_at_once_each_them(folder):
+    """documents are opened by several threads at once, each of them by one"""
     manifest = ours(folder)
     for number in range(60):
         (folder / f"{number}.yaml").write_bytes((folder / "one.yaml").read_bytes())
@@ -100,8 +100,8 @@ def _(folder):
     equal(len({thread for thread, _number in opens}) > 1, len(os.sched_getaffinity(0)) > 1)
 
 
-@test("where nothing changed, nothing is written and readers keep the same inodes")
-def _(folder):
+def test_where_nothing_changed_nothing_written_readers_keep(folder):
+    """where nothing changed, nothing is written and readers keep the same inodes"""
     manifest = ours(folder).add_all()
     manifest.add_template("t", manifest.placeholder("top"))
     expect(manifest.install(), 0, "", "")
@@ -110,8 +110,8 @@ def _(folder):
     equal((inodes(manifest), manifest.tree()), before)
 
 
-@test("a changed template and a removed secret make a new generation, and keepGenerations says how many stay")
-def _(folder):
+def test_changed_template_removed_secret_make_new_generation(folder):
+    """a changed template and a removed secret make a new generation, and keepGenerations says how many stay"""
     manifest = ours(folder).add_all().add_template("t", "old")
     manifest.content["keepGenerations"] = 2
     for number in (1, 2, 3):
@@ -128,8 +128,8 @@ def _(folder):
     equal(manifest.generations(), ["3", "4", "5"])
 
 
-@test("what a reader still holds of an old generation is wiped when that is removed")
-def _(folder):
+def test_reader_still_holds_old_generation_wiped_when(folder):
+    """what a reader still holds of an old generation is wiped when that is removed"""
     manifest = ours(folder).add("top", "one.yaml", "top").add_template("t", "text")
     expect(manifest.install(), 0, "", "")
     with open(manifest.run_folder / "secrets/top", "rb") as held, open(manifest.run_folder / "secrets/rendered/t", "rb") as other:
@@ -138,8 +138,8 @@ def _(folder):
         equal((held.read(), other.read()), (bytes(len("first value")), bytes(len("text"))))
 
 
-@test("a document is opened once, however many secrets it has")
-def _(folder):
+def test_document_opened_once_however_many_secrets(folder):
+    """a document is opened once, however many secrets it has"""
     manifest = ours(folder)
     for number in range(20):
         manifest.add(f"s{number}", "one.yaml", "top")
@@ -154,7 +154,7 @@ def unchanged(sentence, damage, code, message):
     """After `damage(manifest)`, installing fails with the message, and the old generation stays as it was."""
 
     @test(sentence)
-    def _(folder):
+    def test_case(folder):
         manifest = ours(folder).add_all().add_template("t", "text")
         expect(manifest.install(), 0, "", "")
         manifest.content["templates"][0]["content"] = "other"
@@ -231,8 +231,8 @@ unchanged(
 )
 
 
-@test("a number is no secret, although sops encrypts it like one")
-def _(folder):
+def test_number_no_secret_although_sops_encrypts_like(folder):
+    """a number is no secret, although sops encrypts it like one"""
     manifest = ours(folder).add("number", "one.yaml", "number")
     expect(
         manifest.install(), 1, "", f"vmcred: secret number: {folder}/one.yaml: number holds no string\n",
@@ -240,8 +240,8 @@ def _(folder):
     equal(manifest.tree(), {})
 
 
-@test("-check-mode looks at the manifest, or at the documents too, and changes nothing")
-def _(folder):
+def test_check_mode_looks_at_manifest_at_documents_too(folder):
+    """-check-mode looks at the manifest, or at the documents too, and changes nothing"""
     manifest = ours(folder).add_all()
     for mode in (["-check-mode", "manifest"], ["--check-mode=sopsfile"], ["-check-mode=manifest", "-ignore-passwd"]):
         expect(manifest.install(*mode), 0, "", "")
@@ -253,8 +253,8 @@ def _(folder):
     equal(manifest.tree(), {})
 
 
-@test("flags that are none are usage errors, and -h tells which there are")
-def _(folder):
+def test_flags_none_usage_errors_h_tells_there(folder):
+    """flags that are none are usage errors, and -h tells which there are"""
     manifest = ours(folder)
     hint = ": `sops-install-secrets -h` tells how it is used\n"
     expect(manifest.install("-chekc-mode=off"), 2, "", "vmcred: there is no option -chekc-mode" + hint)
@@ -281,8 +281,8 @@ def _(folder):
     )
 
 
-@test("on a disk nothing is written: user mode needs a folder in memory")
-def _(folder):
+def test_disk_nothing_written_user_mode_needs_folder_memory(folder):
+    """on a disk nothing is written: user mode needs a folder in memory"""
     manifest = ours(folder).add_all()
     place = Path(tempfile.mkdtemp(prefix="vmcred-test.", dir=harness.SOURCE / "tests"))
     manifest.content["secretsMountPoint"] = str(place)
@@ -300,8 +300,8 @@ def _(folder):
     )
 
 
-@test("as root, secrets are on a mount of their own with owners, and NixOS's lists name the units of what changed")
-def _(folder):
+def test_root_secrets_mount_own_owners_nixos_lists_name(folder):
+    """as root, secrets are on a mount of their own with owners, and NixOS's lists name the units of what changed"""
     need_root()
     manifest = ours(folder, system=True).add_all()
     manifest.content["logging"]["secretChanges"] = True
@@ -337,8 +337,8 @@ def _(folder):
     )
 
 
-@test("systemctl restarts the units where the environment says so, and no list is written")
-def _(folder):
+def test_systemctl_restarts_units_where_environment_says_no(folder):
+    """systemctl restarts the units where the environment says so, and no list is written"""
     need_root()
     manifest = ours(folder, system=True).add_all()
     manifest.content["secretsMountPoint"], manifest.content["symlinkPath"] = "/run/secrets.d", "/run/secrets"

@@ -3,7 +3,7 @@
 import os
 
 import harness
-from harness import equal, expect, need_root, test, vmcred
+from harness import equal, expect, need_root, vmcred
 from manifests import Manifest, personality
 
 
@@ -11,8 +11,8 @@ def ours(folder, **options):
     return Manifest(folder, personality(folder), **options).add("top", "one.yaml", "top")
 
 
-@test("keys that sops would find by itself are tried after the manifest's, which take the place of SOPS_AGE_KEY_FILE")
-def _(folder):
+def test_keys_sops_would_find_itself_tried_after_manifest(folder):
+    """keys that sops would find by itself are tried after the manifest's, which take the place of SOPS_AGE_KEY_FILE"""
     manifest = ours(folder)
     expect(vmcred("keygen", "--output", folder / "other"))
     manifest.content["ageKeyFile"] = str(folder / "other")
@@ -34,8 +34,8 @@ def _(folder):
     equal(manifest.generations(), ["3"])
 
 
-@test("an SSH key that is no RSA key, or is not there, is a warning where PGP keys are wanted of it")
-def _(folder):
+def test_ssh_key_no_rsa_key_not_there_warning_where_pgp_keys(folder):
+    """an SSH key that is no RSA key, or is not there, is a warning where PGP keys are wanted of it"""
     manifest = ours(folder)
     manifest.content["sshKeyPaths"] = [str(folder / "lost"), str(manifest.identity)]
     expect(
@@ -48,8 +48,8 @@ def _(folder):
     )
 
 
-@test("a user that is not there is an error, unless -ignore-passwd gives all to root")
-def _(folder):
+def test_user_not_there_error_unless_ignore_passwd_gives_all(folder):
+    """a user that is not there is an error, unless -ignore-passwd gives all to root"""
     need_root()
     manifest = ours(folder, system=True)
     manifest.secrets[0]["owner"] = "no-such-user"

@@ -5,7 +5,7 @@ import json
 import os
 
 import harness
-from harness import equal, expect, need_root, test
+from harness import equal, expect, need_root
 from manifests import Manifest, personality, tree
 
 
@@ -19,8 +19,8 @@ def link_to(manifest, index, path):
     manifest.secrets[index]["path"] = str(path)
 
 
-@test("a link that is wanted below symlinkPath is in each generation, and is no change by itself")
-def _(folder):
+def test_link_wanted_below_symlinkpath_each_generation_no(folder):
+    """a link that is wanted below symlinkPath is in each generation, and is no change by itself"""
     manifest = ours(folder)
     link_to(manifest, 0, manifest.run_folder / "secrets/other/name")
     expect(manifest.install(), 0, "", "")
@@ -35,8 +35,8 @@ def _(folder):
     equal(manifest.generations(), ["2"])
 
 
-@test("however a path spells the secret's own place, it is no link to itself")
-def _(folder):
+def test_however_path_spells_secret_own_place_no_link_itself(folder):
+    """however a path spells the secret's own place, it is no link to itself"""
     manifest = ours(folder)
     link_to(manifest, 0, f"{manifest.run_folder}//x/.././secrets/top")
     manifest.content["symlinkPath"] = "%r/./secrets/"
@@ -45,8 +45,8 @@ def _(folder):
     equal((manifest.run_folder / "secrets/top").resolve(), manifest.run_folder / "secrets.d/1/top")
 
 
-@test("two for one place are an error that names both, whether they are secrets, templates or links")
-def _(folder):
+def test_two_place_error_names_both_whether_they_secrets(folder):
+    """two for one place are an error that names both, whether they are secrets, templates or links"""
     manifest = ours(folder).add_template("t", "text")
     expect(manifest.install(), 0, "", "")
     before = manifest.tree()
@@ -69,8 +69,8 @@ def _(folder):
     equal(manifest.tree(), before)
 
 
-@test("where one link cannot be put in place, all places have what they had, and the old generation is the current one")
-def _(folder):
+def test_where_link_cannot_put_place_all_places_they_old(folder):
+    """where one link cannot be put in place, all places have what they had, and the old generation is the current one"""
     need_root()
     manifest = ours(folder)
     expect(manifest.install(), 0, "", "")
@@ -105,8 +105,8 @@ def _(folder):
     equal(sorted(path.name for path in links.rglob(".*")), [])
 
 
-@test("the links of removed secrets and templates go with them, unless they are somebody else's by now")
-def _(folder):
+def test_links_removed_secrets_templates_go_them_unless_they(folder):
+    """the links of removed secrets and templates go with them, unless they are somebody else's by now"""
     manifest = ours(folder).add_template("t", "text", path=str(folder / "links/t"))
     for index, name in enumerate(("a", "b")):
         link_to(manifest, index, folder / "links" / name)
@@ -126,8 +126,8 @@ def _(folder):
     equal(manifest.generations(), ["2"])
 
 
-@test("a folder where symlinkPath is to be gives way in memory, and not on a disk")
-def _(folder):
+def test_folder_where_symlinkpath_gives_way_memory_not_disk(folder):
+    """a folder where symlinkPath is to be gives way in memory, and not on a disk"""
     manifest = ours(folder)
     (manifest.run_folder / "secrets/old/deep").mkdir(parents=True)
     (manifest.run_folder / "secrets/old/deep/file").write_text("plaintext")

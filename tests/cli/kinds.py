@@ -51,13 +51,13 @@ for kind, pattern in {
 }.items():
 
     @test(f"the kind {kind} has its form")
-    def _(folder, kind=kind, pattern=pattern):
+    def test_case(folder, kind=kind, pattern=pattern):
         content = one(folder, kind)
         assert re.fullmatch(pattern, content), content
 
 
-@test("each character of an alphabet comes about as often as the others")
-def _(folder):
+def test_each_character_alphabet_comes_about_often_others(folder):
+    """each character of an alphabet comes about as often as the others"""
     for kind, size in ("alphanumeric", 62), ("pin", 10):
         content = one(folder / kind if (folder / kind).mkdir() is None else None, "{%s: 1000}" % kind)
         equal(len(content), 1000)
@@ -67,8 +67,8 @@ def _(folder):
         assert max(counts) < 4 * 1000 / size + 10, counts
 
 
-@test("a passphrase is made of words of the list, each chosen anew")
-def _(folder):
+def test_passphrase_made_words_list_each_chosen_anew(folder):
+    """a passphrase is made of words of the list, each chosen anew"""
     words = [f"word{number}" for number in range(2000)]
     (folder / "words").write_text("".join(f"{11111 + i}\t{word}\n" for i, word in enumerate(words)) + "\n")
     phrases = [one(folder, "{passphrase: {list: words, words: 7, separator: ' '}}").split(" ")]
@@ -80,8 +80,8 @@ def _(folder):
     equal(len(phrase.split("-")), 6)
 
 
-@test("a list of too few words is refused")
-def _(folder):
+def test_list_too_few_words_refused(folder):
+    """a list of too few words is refused"""
     (folder / "words").write_text("a\nb\n")
     expect(
         example(folder, "files: {it: {}}\nkind: {it: {passphrase: words}}").generate(),
@@ -94,8 +94,8 @@ def _(folder):
                    "files: {it: {}}\nkind: {it: {passphrase: words}}").generate(), 3, "")  # fmt: skip
 
 
-@test("a word that a list has twice counts once, and comments, blanks, a byte order mark and line ends are no words")
-def _(folder):
+def test_word_list_twice_counts_once_comments_blanks_byte(folder):
+    """a word that a list has twice counts once, and comments, blanks, a byte order mark and line ends are no words"""
     words = [f"w{number}" for number in range(1100)]
     text = "\ufeff# a comment\r\n\r\n  \t\r\n" + "".join(f"{word} \r\n" for word in words + words)
     (folder / "words").write_text(text)
@@ -111,8 +111,8 @@ def _(folder):
     )  # fmt: skip
 
 
-@test("a password's hash is the one that crypt(3) computes, of a file or of a prompt")
-def _(folder):
+def test_password_hash_crypt_3_computes_file_prompt(folder):
+    """a password's hash is the one that crypt(3) computes, of a file or of a prompt"""
     password, yescrypt, sha512, prompted = made(
         folder,
         "files: {password: {}, yescrypt: {}, sha512: {}}\n"
@@ -127,8 +127,8 @@ def _(folder):
         equal(run("perl", "-e", "print crypt($ARGV[0], $ARGV[1])", password, hashed).out, hashed)
 
 
-@test("a password's hash is of a prompt that is not stored, or of a file of a dependency")
-def _(folder):
+def test_password_hash_prompt_not_stored_file_dependency(folder):
+    """a password's hash is of a prompt that is not stored, or of a file of a dependency"""
     (folder / "pass").write_text("hunter2\n")
     here = Example(
         folder,
@@ -147,8 +147,8 @@ def _(folder):
            1, "", "vmcred: making made/it: the password is empty\n")  # fmt: skip
 
 
-@test("the rounds of a hash are those that are declared, and openssl computes the same")
-def _(folder):
+def test_rounds_hash_those_declared_openssl_computes_same(folder):
+    """the rounds of a hash are those that are declared, and openssl computes the same"""
     password, yescrypt, rounds, default = made(
         folder,
         "files: {password: {}, y: {}, r: {}, d: {}}\n"
@@ -165,8 +165,8 @@ def _(folder):
         equal(run("openssl", "passwd", "-6", "-salt", salt, password).out, hashed + "\n")
 
 
-@test("an Ed25519 and an RSA key are read by ssh-keygen, and their public halves are theirs")
-def _(folder):
+def test_ed25519_rsa_key_read_ssh_keygen_public_halves(folder):
+    """an Ed25519 and an RSA key are read by ssh-keygen, and their public halves are theirs"""
     keygen = need("ssh-keygen")
     _, ed, _, rsa = made(
         folder,
@@ -191,8 +191,8 @@ def _(folder):
         signature.unlink()
 
 
-@test("an age key opens what its public half encrypts")
-def _(folder):
+def test_age_key_opens_public_half_encrypts(folder):
+    """an age key opens what its public half encrypts"""
     age = need("age")
     _, public = made(
         folder, "files: {key: {}, pub: {secret: false}}\nkind: {key: {age-key: pub}}", "key", "pub"
@@ -201,8 +201,8 @@ def _(folder):
     expect(run(age, "-d", "-i", folder / "key", stdin=encrypted), 0, "text")
 
 
-@test("a WireGuard key is clamped, and its public half is the one that wg computes")
-def _(folder):
+def test_wireguard_key_clamped_public_half_wg_computes(folder):
+    """a WireGuard key is clamped, and its public half is the one that wg computes"""
     wg = need("wg")
     key, public = made(
         folder, "files: {key: {}, pub: {secret: false}}\nkind: {key: {wireguard: pub}}", "key", "pub"
@@ -212,8 +212,8 @@ def _(folder):
     equal(run(wg, "pubkey", stdin=key).out, public)
 
 
-@test("an EdDSA pair for JSON Web Tokens belongs together")
-def _(folder):
+def test_eddsa_pair_json_web_tokens_belongs_together(folder):
+    """an EdDSA pair for JSON Web Tokens belongs together"""
     _, public = made(
         folder,
         "files: {key: {}, pub: {secret: false}}\nkind: {key: {jwt: {algorithm: EdDSA, public: pub}}}",
@@ -225,7 +225,7 @@ def _(folder):
 
 def rejected(sentence, text, message, more=""):
     @test(sentence)
-    def _(folder):
+    def test_case_2(folder):
         (folder / "vmcred.yaml").write_text(
             "machines: {m: {}}\ngenerators:\n" + more + "  g:\n    machines: [m]\n"
             + "".join(f"    {line}\n" for line in text.splitlines())
@@ -317,8 +317,8 @@ refused("a certificate ends some day", "{tls: {certificate: p, days: 36601}}",
         '6: generators.g.it.days: must be a whole number from 1 to 36600, not "36601"')  # fmt: skip
 
 
-@test("each form of a name that a certificate can have is one that openssl finds in it")
-def _(folder):
+def test_each_form_name_certificate_can_openssl_finds(folder):
+    """each form of a name that a certificate can have is one that openssl finds in it"""
     names = ["a", "a.example", "*.a.example", "xn--bcher-kva.example", "_acme.a-b.example", "1.example", "10.0.0.1", "fe80::1", "a" * 63]
     _, certificate = made(
         folder,

@@ -5,7 +5,7 @@ import shutil
 
 import harness
 from example import Example
-from harness import equal, expect, need, run, test, vmcred
+from harness import equal, expect, need, run, vmcred
 
 DECLARATION = """\
 machines: {m: {}, n: {}}
@@ -70,8 +70,8 @@ SHARED, OWN_M, OWN_N = "vars/shared/shared/it/secret", "vars/per-machine/m/own/i
 KEPT_M, KEY_N = "vars/per-machine/m/own/kept/secret", "sops/secrets/n-age.key/secret"
 
 
-@test("a new secret is for its machines and all users, and links say so as clan's do")
-def _(folder):
+def test_new_secret_machines_all_users_links_say_clan_do(folder):
+    """a new secret is for its machines and all users, and links say so as clan's do"""
     store = Store(folder)
     expect(store("generate"))
     equal(store.readers(OWN_M), ["ada", "bob", "m"])
@@ -81,16 +81,16 @@ def _(folder):
     expect(store("check"), 0, "all 8 files are as declared\n", "")
 
 
-@test("what is not deployed is for users alone")
-def _(folder):
+def test_not_deployed_users_alone(folder):
+    """what is not deployed is for users alone"""
     store = Store(folder)
     expect(store("generate"))
     equal(store.readers(KEPT_M), ["ada", "bob"])
     equal(store.links(KEPT_M), {"users": ["ada", "bob"]})
 
 
-@test("without users what is not deployed would be for nobody, and nothing is written")
-def _(folder):
+def test_without_users_not_deployed_would_nobody_nothing(folder):
+    """without users what is not deployed would be for nobody, and nothing is written"""
     store = Store(folder, users=())
     expect(store("generate", "m"), 3, "")
     declaration = DECLARATION.replace("{m: {}, n: {}}", "{m: {}}").replace("[m, n]", "[m]")
@@ -101,8 +101,8 @@ def _(folder):
     assert not (folder / "vars/per-machine").exists()
 
 
-@test("a machine's own key is kept in the store for the users, and opens what the machine may read")
-def _(folder):
+def test_machine_own_key_kept_store_users_opens_machine_may(folder):
+    """a machine's own key is kept in the store for the users, and opens what the machine may read"""
     store = Store(folder)
     expect(store("generate"))
     equal(store.readers(KEY_N), ["ada", "bob"])
@@ -118,8 +118,8 @@ def _(folder):
     equal((folder / KEY_N).read_bytes(), before)
 
 
-@test("a user who comes later can read everything, and values stay what they are")
-def _(folder):
+def test_user_comes_later_can_read_everything_values_stay(folder):
+    """a user who comes later can read everything, and values stay what they are"""
     store = Store(folder)
     expect(store("generate"))
     values = {path: json.loads((folder / path).read_text())["data"] for path in store.documents()}
@@ -133,8 +133,8 @@ def _(folder):
     expect(store("check"), 0, "all 8 files are as declared\n", "")
 
 
-@test("a user who leaves can read nothing any more, and is in no group and link")
-def _(folder):
+def test_user_leaves_can_read_nothing_any_more_no_group_link(folder):
+    """a user who leaves can read nothing any more, and is in no group and link"""
     store = Store(folder)
     expect(store("generate"))
     expect(store("group", "add", "ops", "--user", "bob", "--identity", folder / "ada"), 0, "", "")
@@ -148,8 +148,8 @@ def _(folder):
     expect(store("user", "remove", "bob"), 3, "", "vmcred: there is no user bob: no sops/users/bob\n")
 
 
-@test("the last reader of a secret cannot leave")
-def _(folder):
+def test_last_reader_secret_cannot_leave(folder):
+    """the last reader of a secret cannot leave"""
     store = Store(folder, users=("ada",))
     expect(store("generate"))
     result = store("user", "remove", "ada", "--identity", folder / "ada")
@@ -159,8 +159,8 @@ def _(folder):
     equal(store.readers(KEPT_M), ["ada"])
 
 
-@test("an identity that opens nothing changes nothing")
-def _(folder):
+def test_identity_opens_nothing_changes_nothing(folder):
+    """an identity that opens nothing changes nothing"""
     store = Store(folder)
     expect(store("generate"))
     before = {path: (folder / path).read_bytes() for path in store.documents()}
@@ -174,8 +174,8 @@ def _(folder):
 GROUPED = "sops: {defaultGroups: [admins]}\n" + DECLARATION
 
 
-@test("with default groups secrets are for their members, and follow them")
-def _(folder):
+def test_default_groups_secrets_members_follow_them(folder):
+    """with default groups secrets are for their members, and follow them"""
     (folder / "vmcred.yaml").write_text(DECLARATION)
     store = Store(folder)
     expect(store("group", "add", "admins", "--user", "ada"), 0, "", "")
@@ -196,8 +196,8 @@ def _(folder):
     expect(store("check"), 0, "all 8 files are as declared\n", "")
 
 
-@test("a user who leaves can read nothing that a group of theirs may read")
-def _(folder):
+def test_user_leaves_can_read_nothing_group_theirs_may_read(folder):
+    """a user who leaves can read nothing that a group of theirs may read"""
     (folder / "vmcred.yaml").write_text(DECLARATION)
     store = Store(folder)
     for user in ("ada", "bob"):
@@ -211,8 +211,8 @@ def _(folder):
     expect(store("check"), 0, "all 8 files are as declared\n", "")
 
 
-@test("a group's link to a machine that is not there any more gives nothing and stops nothing")
-def _(folder):
+def test_group_link_machine_not_there_any_more_gives_nothing(folder):
+    """a group's link to a machine that is not there any more gives nothing and stops nothing"""
     (folder / "vmcred.yaml").write_text(DECLARATION)
     store = Store(folder)
     expect(store("group", "add", "admins", "--user", "ada"), 0, "", "")
@@ -225,8 +225,8 @@ def _(folder):
     expect(store("check"), 0, "all 8 files are as declared\n", "")
 
 
-@test("a default group that is not there is an error that says how to make it")
-def _(folder):
+def test_default_group_not_there_error_says_how_make(folder):
+    """a default group that is not there is an error that says how to make it"""
     store = Store(folder, GROUPED, users=())
     expect(store("user", "add", "ada", "--age-key", store.keys["ada"]), 0, "", "")
     expect(store("generate", "m"), 3, "",
@@ -236,8 +236,8 @@ def _(folder):
            "vmcred: there is no group admins: `vmcred group add admins --user NAME` makes it\n")  # fmt: skip
 
 
-@test("a link whose name is right and that leads elsewhere is named by check and made right by fix")
-def _(folder):
+def test_link_whose_name_right_leads_elsewhere_named_check(folder):
+    """a link whose name is right and that leads elsewhere is named by check and made right by fix"""
     store = Store(folder)
     expect(store("generate"))
     fine = "all 8 files are as declared\n"
@@ -267,8 +267,8 @@ def _(folder):
     equal({path: (folder / path).read_bytes() for path in store.documents()}, before)
 
 
-@test("a machine whose key is gone from the store is named by check until it has one, whatever fix does")
-def _(folder):
+def test_machine_whose_key_gone_from_store_named_check_until(folder):
+    """a machine whose key is gone from the store is named by check until it has one, whatever fix does"""
     store = Store(folder)
     expect(store("generate"))
     shutil.rmtree(folder / "sops/machines/n")
@@ -307,8 +307,8 @@ def given_to_bob(folder):
     return store, users
 
 
-@test("a user that a secret was given to by a link keeps it, a dangling link gives nothing")
-def _(folder):
+def test_user_secret_given_link_keeps_dangling_link_gives(folder):
+    """a user that a secret was given to by a link keeps it, a dangling link gives nothing"""
     store, users = given_to_bob(folder)
     (users / "gone").symlink_to("../../../../../../sops/users/gone")
     expect(store("check"), 3,
@@ -323,8 +323,8 @@ def _(folder):
            "nothing to do: all secrets are encrypted to those who may read them\n", "")  # fmt: skip
 
 
-@test("what is made anew is for those that it was given to by links, too")
-def _(folder):
+def test_made_anew_those_given_links_too(folder):
+    """what is made anew is for those that it was given to by links, too"""
     store, _ = given_to_bob(folder)
     expect(store("generate", "m", "--generator", "own", "--regenerate"), 0, "own for m: made it, kept, open\n", "")
     equal(store.readers(OWN_M), ["ada", "bob", "m"])
@@ -332,8 +332,8 @@ def _(folder):
     equal(store.readers(KEPT_M), ["ada"])
 
 
-@test("with an empty list of default groups a secret is for its machines and whoever makes it")
-def _(folder):
+def test_empty_list_default_groups_secret_machines_whoever(folder):
+    """with an empty list of default groups a secret is for its machines and whoever makes it"""
     store = Store(folder, users=())
     for user in ("ada", "bob"):
         expect(store("user", "add", user, "--age-key", store.keys[user]), 0, "", "")
@@ -354,8 +354,8 @@ def _(folder):
     expect(store("fix"), 0, "nothing to do: all secrets are encrypted to those who may read them\n", "")
 
 
-@test("a machine that is taken out of the declaration loses what it shared")
-def _(folder):
+def test_machine_taken_out_declaration_loses_shared(folder):
+    """a machine that is taken out of the declaration loses what it shared"""
     store = Store(folder)
     expect(store("generate"))
     expect(store("machine", "remove", "n"), 2, "",
@@ -367,8 +367,8 @@ def _(folder):
     expect(store("machine", "list"), 0, "m\n", "")
 
 
-@test("check says what is missing, changed or expired, with the exit code 3")
-def _(folder):
+def test_check_says_missing_changed_expired_exit_code_3(folder):
+    """check says what is missing, changed or expired, with the exit code 3"""
     store = Store(folder)
     expect(store("generate"))
     (folder / "vars/per-machine/n/own/open/value").unlink()
@@ -381,8 +381,8 @@ def _(folder):
           [("n", "kept", "missing"), ("n", "open", "missing")])  # fmt: skip
 
 
-@test("list shows everything that is declared")
-def _(folder):
+def test_list_shows_everything_declared(folder):
+    """list shows everything that is declared"""
     store = Store(folder)
     expect(store("generate", "m"))
     expect(store("list"), 0,
@@ -392,8 +392,8 @@ def _(folder):
     expect(store("list", "x"), 2, "", f'vmcred: {folder}/vmcred.yaml declares no machine "x"\n')
 
 
-@test("set replaces one value for the same readers, whatever bytes it has")
-def _(folder):
+def test_set_replaces_value_same_readers_whatever_bytes(folder):
+    """set replaces one value for the same readers, whatever bytes it has"""
     store = Store(folder)
     expect(store("generate"))
     value = bytes(range(256))
@@ -410,8 +410,8 @@ def _(folder):
            "vmcred: standard input is larger than 1048576 bytes\n")  # fmt: skip
 
 
-@test("a key that is none is refused, and another key of the same user without --force")
-def _(folder):
+def test_key_none_refused_another_key_same_user_without(folder):
+    """a key that is none is refused, and another key of the same user without --force"""
     store = Store(folder, users=())
     result = expect(store("user", "add", "ada", "--age-key", "age1x"), 2, "")
     assert "age1x" in result.err, result.err
@@ -431,8 +431,8 @@ def _(folder):
            "what is encrypted to the old key must then be encrypted anew\n")  # fmt: skip
 
 
-@test("an SSH key of a user is a recipient as well")
-def _(folder):
+def test_ssh_key_user_recipient_well(folder):
+    """an SSH key of a user is a recipient as well"""
     store = Store(folder, users=())
     expect(run(need("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-C", "ada@home", "-f", folder / "ssh"))
     expect(store("user", "add", "ada", "--age-key", (folder / "ssh.pub").read_text().strip()), 0, "", "")

@@ -4,7 +4,7 @@ import json
 import os
 
 import harness
-from harness import equal, expect, need, run, test, vmcred
+from harness import equal, expect, need, run, vmcred
 
 MACHINES = 300
 NAMES = [f"m{number:03}" for number in range(MACHINES)]
@@ -55,8 +55,8 @@ def recipients(path):
 ADDED = ": 1 recipient to add, 0 to remove"
 
 
-@test("a user who comes is told for each file in the declaration's order, and all others open the same")
-def _(folder):
+def test_user_comes_told_each_file_declaration_order_all(folder):
+    """a user who comes is told for each file in the declaration's order, and all others open the same"""
     store = Store(folder)
     before = store.state()
     expect(store("user", "add", "bob", "--age-key", store.keys["bob"], "--identity", folder / "ada"), 0, store.lines(ADDED), "")
@@ -76,8 +76,8 @@ def recipients_of(document):
     return [entry["recipient"] for entry in json.loads(document)["sops"]["age"]]
 
 
-@test("what a new machine, user or group does not concern keeps its bytes, its inode and its time")
-def _(folder):
+def test_new_machine_user_group_does_not_concern_keeps_bytes(folder):
+    """what a new machine, user or group does not concern keeps its bytes, its inode and its time"""
     store = Store(folder, 40)
     before = store.state()
 
@@ -109,8 +109,8 @@ def _(folder):
     equal(changed(), {store.document("m003", "kept")})
 
 
-@test("what cannot be opened is told in order, and all others are done")
-def _(folder):
+def test_cannot_opened_told_order_all_others_done(folder):
+    """what cannot be opened is told in order, and all others are done"""
     store = Store(folder)
     broken = [NAMES[number] for number in (2, 97, 150, 299)]
     for name in broken:
@@ -130,8 +130,8 @@ def _(folder):
         equal(store.document(name).read_text(), '{"data": "ENC[x]"}')
 
 
-@test("check tells in order what it found and what it could not read, the first last, on any number of processors")
-def _(folder):
+def test_check_tells_order_found_could_not_read_first_last(folder):
+    """check tells in order what it found and what it could not read, the first last, on any number of processors"""
     store = Store(folder)
     for name in ("m010", "m020", "m290"):
         store.document(name, "kept").unlink()
@@ -146,8 +146,8 @@ def _(folder):
     equal(one, whole)
 
 
-@test("without an identity what needs none is done up to the first file that does, as on one processor")
-def _(folder):
+def test_without_identity_needs_none_done_up_first_file_does(folder):
+    """without an identity what needs none is done up to the first file that does, as on one processor"""
     store = Store(folder)
     for name in NAMES[:20]:
         users = store.document(name).parent / "users"

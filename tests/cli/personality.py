@@ -5,7 +5,7 @@ import os
 import shutil
 
 import harness
-from harness import equal, expect, need_root, run, test
+from harness import equal, expect, need_root, run
 from vm import CLOUD_HYPERVISOR, Vm
 
 # Prints its arguments, argv[0] first, with the OEM strings that are behind descriptors.
@@ -57,7 +57,7 @@ class Place(Vm):
         super().__init__(folder, declaration)
         self.name = name
         self.link = self.bin / name
-        self.link.symlink_to(harness.VMCRED)
+        self.link.symlink_to(harness.VMCRED_RUN)
         (folder / "real").mkdir()
         self.real = folder / "real" / name
         (folder / "real.c").write_text(REAL)
@@ -88,15 +88,15 @@ def with_credentials(place, *words, name=None):
 NO_VM = "runs without credentials: it is in no VM's unit, and $VMCRED_VM is not set"
 
 
-@test("the VM that $VMCRED_VM names gets its credentials, with all arguments and the exit code as they are")
-def _(folder):
+def test_vm_vmcred_vm_names_gets_credentials_all_arguments(folder):
+    """the VM that $VMCRED_VM names gets its credentials, with all arguments and the exit code as they are"""
     place = Place(folder)
     words = ["-m", "512", "-append", "a  b", ""]
     expect(place.call(*words, VMCRED_VM="test-vm", CODE="7"), 7, with_credentials(place, *words), "")
 
 
-@test("a runner script with another argv[0] works unchanged")
-def _(folder):
+def test_runner_script_another_argv_0_works_unchanged(folder):
+    """a runner script with another argv[0] works unchanged"""
     place = Place(folder)
     runner = folder / "microvm-run"
     runner.write_text(RUNNER.format(hypervisor="qemu-system-x86_64 '-M' 'q35,accel=tcg' '-append' 'console=ttyS0 panic=-1'"))
@@ -105,13 +105,13 @@ def _(folder):
     expect(place.call(program=runner, VMCRED_VM="test-vm"), 0, with_credentials(place, *words, name="microvm@test-vm"), "")
 
 
-@test("a runner script of Cloud Hypervisor's works unchanged, with its credentials in the API alone")
-def _(folder):
+def test_runner_script_cloud_hypervisor_works_unchanged(folder):
+    """a runner script of Cloud Hypervisor's works unchanged, with its credentials in the API alone"""
     place = Place(folder, "cloud-hypervisor")
     place.link.unlink()
     environment = place.environment(stand_in={"exit": 3})
     real = (place.bin / "cloud-hypervisor").rename(folder / "real" / "cloud-hypervisor")
-    place.link.symlink_to(harness.VMCRED)
+    place.link.symlink_to(harness.VMCRED_RUN)
     runner = folder / "microvm-run"
     quoted = " ".join(f"'{word}'" for word in (*CLOUD_HYPERVISOR[1:], "--platform", "oem_strings=[ARG=1]"))
     runner.write_text(RUNNER.replace("-name from-script", "--rng src=/dev/urandom").format(hypervisor=f"{place.link} {quoted}"))
@@ -124,8 +124,8 @@ def _(folder):
     ])  # fmt: skip
 
 
-@test("in a unit of microvm@.service it is the VM of that name, escaped or not, in both kinds of cgroups")
-def _(folder):
+def test_unit_microvm_service_vm_name_escaped_not_both_kinds(folder):
+    """in a unit of microvm@.service it is the VM of that name, escaped or not, in both kinds of cgroups"""
     need_root()
     place = Place(folder)
     for cgroup in (
@@ -140,16 +140,16 @@ def _(folder):
     )
 
 
-@test("$VMCRED_VM goes before the unit")
-def _(folder):
+def test_vmcred_vm_goes_before_unit(folder):
+    """$VMCRED_VM goes before the unit"""
     need_root()
     place = Place(folder)
     called = place.in_cgroup("0::/microvm@odd_vm.service\n", "-S", VMCRED_VM="test-vm")
     expect(called, 0, with_credentials(place, "-S"), "")
 
 
-@test("without a VM it is the plain hypervisor, with one line on stderr")
-def _(folder):
+def test_without_vm_plain_hypervisor_line_stderr(folder):
+    """without a VM it is the plain hypervisor, with one line on stderr"""
     need_root()
     place = Place(folder)
     for cgroup in ("0::/\n", "0::/microvm@other.service\n", "0::/user.slice/test-vm.service\n", "3:pids:/microvm@test-vm.service\n"):
@@ -157,8 +157,8 @@ def _(folder):
         expect(called, 9, f"{place.link}\n-S\n", f"vmcred: warning: {place.real} {NO_VM}\n")
 
 
-@test("without a declaration it is the plain hypervisor, whatever lies in the working directory")
-def _(folder):
+def test_without_declaration_plain_hypervisor_whatever_lies(folder):
+    """without a declaration it is the plain hypervisor, whatever lies in the working directory"""
     if os.path.exists("/etc/vmcred/vmcred.yaml"):
         raise harness.Skip("this machine has a declaration")
     place = Place(folder)
@@ -167,8 +167,8 @@ def _(folder):
            f"vmcred: warning: {place.real} runs without credentials: there is no declaration /etc/vmcred/vmcred.yaml\n")
 
 
-@test("a declaration that is wrong, a VM that is not declared and a missing credential start nothing")
-def _(folder):
+def test_declaration_wrong_vm_not_declared_missing(folder):
+    """a declaration that is wrong, a VM that is not declared and a missing credential start nothing"""
     place = Place(folder)
     expect(place.call("-S", VMCRED_VM="tst-vm"), 2, "",
            f'vmcred: {folder}/vmcred.yaml declares no VM "tst-vm": did you mean "test-vm"?\n')
@@ -180,8 +180,8 @@ def _(folder):
     equal(place.call("-S").code, 2)
 
 
-@test("a question is passed on in silence, in a VM's unit too and whatever is declared")
-def _(folder):
+def test_question_passed_silence_vm_unit_too_whatever(folder):
+    """a question is passed on in silence, in a VM's unit too and whatever is declared"""
     place = Place(folder)
     for words in (["--version"], ["-version"], ["-V"], ["--help"], ["-h"], ["-M", "help"], ["-device", "e1000,help"], ["-cpu", "?"]):
         expect(place.call(*words, VMCRED_VM="test-vm"), 0, "\n".join([str(place.link), *words]) + "\n", "")
@@ -189,15 +189,15 @@ def _(folder):
     expect(place.call("--version", VMCRED_VM="test-vm"), 0, f"{place.link}\n--version\n", "")
 
 
-@test("what only looks like a question starts a VM with its credentials")
-def _(folder):
+def test_only_looks_like_question_starts_vm_credentials(folder):
+    """what only looks like a question starts a VM with its credentials"""
     place = Place(folder)
     for words in (["-append", "help"], ["-name", "?"], ["-append", "a -h"]):
         expect(place.call(*words, VMCRED_VM="test-vm"), 0, with_credentials(place, *words), "")
 
 
-@test("the real program is the declared one, before the one on $PATH; $VMCRED_HYPERVISOR goes before both")
-def _(folder):
+def test_real_program_declared_before_path_vmcred_hypervisor(folder):
+    """the real program is the declared one, before the one on $PATH; $VMCRED_HYPERVISOR goes before both"""
     place = Place(folder)
     declared, named = folder / "declared", folder / "named"
     shutil.copy(place.real, declared)
@@ -213,8 +213,8 @@ def _(folder):
     expect(place.call("-S"), 1, "", f"vmcred: the declaration names {declared}, which is no program\n")
 
 
-@test("it never starts itself: not by another link, not from a script of the name, not by what is declared")
-def _(folder):
+def test_never_starts_itself_not_another_link_not_from(folder):
+    """it never starts itself: not by another link, not from a script of the name, not by what is declared"""
     place = Place(folder)
     other = folder / "other"
     other.mkdir()
@@ -241,8 +241,8 @@ def _(folder):
            f"hypervisors: {{{place.name}: /PATH}}\n")
 
 
-@test("only the path that was executed decides, and not the argv[0] that a caller chose")
-def _(folder):
+def test_only_path_executed_decides_not_argv_0_caller_chose(folder):
+    """only the path that was executed decides, and not the argv[0] that a caller chose"""
     place = Place(folder)
     expect(run("bash", "-c", f"exec -a cloud-hypervisor {harness.VMCRED} --version"), 0, "vmcred 0.1.0\n", "")
     called = run("bash", "-c", f"exec -a vmcred {place.link} --version", env={"PATH": f"{place.bin}:{folder}/real:{os.environ['PATH']}"})

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import harness
 from example import Example
-from harness import equal, expect, run, test, vmcred
+from harness import equal, expect, run, vmcred
 
 DECLARATION = """\
 machines:
@@ -66,8 +66,8 @@ def tree(folder):
     return found
 
 
-@test("each phase has its own files in its own place, and activating one leaves the others alone")
-def _(folder):
+def test_each_phase_own_files_own_place_activating_leaves(folder):
+    """each phase has its own files in its own place, and activating one leaves the others alone"""
     example = example_of(folder)
     done = set()
     for phase, (link, wanted) in PHASES.items():
@@ -89,15 +89,15 @@ def _(folder):
     equal(stat.S_IMODE((example.root / "run/secrets-for-users/vars/made/hash").stat().st_mode), 0o440)
 
 
-@test("without --needed-for it is what services need")
-def _(folder):
+def test_without_needed_services_need(folder):
+    """without --needed-for it is what services need"""
     example = example_of(folder)
     expect(example.activate(), 0, "1 secrets in generation 1\nto restart: key.service\n", "")
     equal(sorted(os.listdir(example.root / "run")), ["secrets", "secrets.d"])
 
 
-@test("where nothing of a phase changed, nothing is written and readers keep the same inodes")
-def _(folder):
+def test_where_nothing_phase_changed_nothing_written_readers(folder):
+    """where nothing of a phase changed, nothing is written and readers keep the same inodes"""
     example = example_of(folder)
     for phase in PHASES:
         expect(activate(example, phase))
@@ -108,8 +108,8 @@ def _(folder):
     equal(tree(example.root), before)
 
 
-@test("a changed secret makes a new generation of its phase alone, whose units are named")
-def _(folder):
+def test_changed_secret_makes_new_generation_phase_alone(folder):
+    """a changed secret makes a new generation of its phase alone, whose units are named"""
     example = example_of(folder)
     for phase in PHASES:
         expect(activate(example, phase))
@@ -129,8 +129,8 @@ def _(folder):
     equal(tree(example.root / "run/secrets.d"), before)
 
 
-@test("an old generation of each phase is wiped, as one sees it who still has it open")
-def _(folder):
+def test_old_generation_each_phase_wiped_sees_still_open(folder):
+    """an old generation of each phase is wiped, as one sees it who still has it open"""
     example = example_of(folder)
     for phase, (link, wanted) in PHASES.items():
         expect(activate(example, phase))
@@ -141,8 +141,8 @@ def _(folder):
             equal(held.read(), bytes(len(str(UUID(int=0)))), phase)
 
 
-@test("a secret that is needed for something else from now on moves there")
-def _(folder):
+def test_secret_needed_something_else_from_now_moves_there(folder):
+    """a secret that is needed for something else from now on moves there"""
     example = example_of(folder)
     expect(activate(example, "users"))
     example.config.write_text(DECLARATION.replace("neededFor: users, mode", "neededFor: services, mode"))
@@ -152,8 +152,8 @@ def _(folder):
     equal(files((example.root / "run/secrets").resolve()), {"vars/made/key", "vars/made/hash"})
 
 
-@test("a phase with a damaged document keeps its old generation, and does not hinder the others")
-def _(folder):
+def test_phase_damaged_document_keeps_old_generation_does(folder):
+    """a phase with a damaged document keeps its old generation, and does not hinder the others"""
     example = example_of(folder)
     expect(activate(example, "users"))
     expect(example.generate("--regenerate"))
@@ -169,8 +169,8 @@ def _(folder):
     expect(example.activate(), 0, "1 secrets in generation 1\nto restart: key.service\n", "")
 
 
-@test("a root on a disk is refused for each phase: plaintext never goes there")
-def _(folder):
+def test_root_disk_refused_each_phase_plaintext_never_goes(folder):
+    """a root on a disk is refused for each phase: plaintext never goes there"""
     example = example_of(folder)
     root = harness.SOURCE / "build" / f"not-in-memory-{os.getpid()}"
     root.mkdir(parents=True, exist_ok=True)
@@ -191,8 +191,8 @@ def _(folder):
         run("rm", "-r", root)
 
 
-@test("each phase has a mount of its own that is never swapped, and looks nobody up before there are users")
-def _(folder):
+def test_each_phase_mount_own_never_swapped_looks_nobody_up(folder):
+    """each phase has a mount of its own that is never swapped, and looks nobody up before there are users"""
     harness.need_root()
     numbers = DECLARATION.replace("neededFor: users, mode", 'neededFor: users, owner: 1234, group: "77", mode')
     example = Example(folder, numbers)
@@ -215,8 +215,8 @@ def _(folder):
         assert kind.startswith("tmpfs vmcred") and "noswap" in kind if linux >= (6, 4) else kind.startswith("ramfs"), kind
 
 
-@test("a person's identity activates what is needed for partitioning, before the machine has one of its own")
-def _(folder):
+def test_person_identity_activates_needed_partitioning(folder):
+    """a person's identity activates what is needed for partitioning, before the machine has one of its own"""
     example = Example(folder, DECLARATION, generate=False)
     person = folder / "person"
     key = expect(vmcred("keygen", "--output", person), 0, None, "").out.split()[-1]
@@ -235,8 +235,8 @@ def _(folder):
     equal(disk.read_text(), example.get("disk").out)
 
 
-@test("an owner of a service's secret may be a number too")
-def _(folder):
+def test_owner_service_secret_may_number_too(folder):
+    """an owner of a service's secret may be a number too"""
     harness.need_root()
     example = Example(folder, DECLARATION.replace("key: {restart", "key: {owner: 4321, group: 0, restart"))
     expect(example.activate())
@@ -244,8 +244,8 @@ def _(folder):
     equal((status.st_uid, status.st_gid), (4321, 0))
 
 
-@test("units name the path of each credential's phase, and what activates it")
-def _(folder):
+def test_units_name_path_each_credential_phase_activates(folder):
+    """units name the path of each credential's phase, and what activates it"""
     example = example_of(folder)
     expect(
         vmcred("units", "--config", example.config),
@@ -261,8 +261,8 @@ def _(folder):
     )
 
 
-@test("list says what each file is needed for")
-def _(folder):
+def test_list_says_each_file_needed(folder):
+    """list says what each file is needed for"""
     example = example_of(folder)
     result = json.loads(expect(vmcred("list", "--json", "--config", example.config), 0, None, "").out)
     equal(
@@ -274,8 +274,8 @@ def _(folder):
     )  # fmt: skip
 
 
-@test("inspect looks for each secret in the place of its phase")
-def _(folder):
+def test_inspect_looks_each_secret_place_phase(folder):
+    """inspect looks for each secret in the place of its phase"""
     example = example_of(folder)
 
     def seen():
@@ -290,8 +290,8 @@ def _(folder):
     equal(seen(), ("seen", f"3 of 3 in {places} with the store's value, in memory only"))
 
 
-@test("a phase that there is not is refused with the nearest one")
-def _(folder):
+def test_phase_there_not_refused_nearest(folder):
+    """a phase that there is not is refused with the nearest one"""
     example = example_of(folder)
     expect(activate(example, "user"), 2, "", 'vmcred: --needed-for: nothing is needed for "user": did you mean "users"?\n')
     expect(

@@ -10,7 +10,7 @@ import termios
 
 import harness
 from example import Fleet
-from harness import VMCRED, equal, expect, test
+from harness import VMCRED, equal, expect
 
 CLEAR = "\r\x1b[K"
 FRAME = re.compile(r"\d+/\d+ \(\d+ %\)(, \d+ (s|min|h) left)?$")
@@ -62,8 +62,8 @@ def generate(folder, generators, *words, count=6, **options):
     return at_terminal(VMCRED, "generate", "--config", fleet.config, *words, **options)
 
 
-@test("long work draws how far it is, and nothing of it stays")
-def _(folder):
+def test_long_work_draws_how_far_nothing_stays(folder):
+    """long work draws how far it is, and nothing of it stays"""
     code, seen, _ = generate(folder, SLOW)
     frames, screen = frames_and_screen(seen)
     equal((code, screen), (0, [*LINES, ""]), "what stays")
@@ -71,34 +71,34 @@ def _(folder):
     assert {int(frame.split("/")[0]) for frame in frames} & set(range(1, 6)), frames
 
 
-@test("what is printed to a pipe is whole and alone, and the terminal shows how far it is")
-def _(folder):
+def test_printed_pipe_whole_alone_terminal_shows_how_far(folder):
+    """what is printed to a pipe is whole and alone, and the terminal shows how far it is"""
     code, seen, out = generate(folder, SLOW, stdout_too=False)
     frames, screen = frames_and_screen(seen)
     equal((code, screen, out), (0, [""], "".join(f"{line}\n" for line in LINES)))
     assert frames and all(FRAME.match(frame) for frame in frames), seen
 
 
-@test("where stderr is no terminal nothing is drawn")
-def _(folder):
+def test_where_stderr_no_terminal_nothing_drawn(folder):
+    """where stderr is no terminal nothing is drawn"""
     fleet = Fleet(folder, 4, SLOW)
     expect(fleet.generate(), 0, "".join(f"{line}\n" for line in LINES[:4]), "")
 
 
-@test("a terminal that cannot draw over a line is left alone")
-def _(folder):
+def test_terminal_cannot_draw_over_line_left_alone(folder):
+    """a terminal that cannot draw over a line is left alone"""
     code, seen, _ = generate(folder, SLOW, term="dumb")
     equal((code, seen), (0, "".join(f"{line}\r\n" for line in LINES)))
 
 
-@test("work that is done at once draws nothing")
-def _(folder):
+def test_work_done_at_once_draws_nothing(folder):
+    """work that is done at once draws nothing"""
     code, seen, _ = generate(folder, "  g: {machines: ALL, files: {it: {}}, kind: {it: uuid}}\n", count=3)
     equal((code, seen), (0, "".join(f"{line}\r\n" for line in LINES[:3])))
 
 
-@test("an error stands on a line of its own")
-def _(folder):
+def test_error_stands_line_own(folder):
+    """an error stands on a line of its own"""
     failing = (
         SLOW.replace("ALL", "[m0, m1, m2, m3, m4]")
         + '  z: {machines: [m5], files: {it: {}}, script: "sleep 1; exit 7"}\n'
@@ -109,16 +109,16 @@ def _(folder):
     assert frames, seen
 
 
-@test("on a narrow terminal the line is cut, not folded")
-def _(folder):
+def test_narrow_terminal_line_cut_not_folded(folder):
+    """on a narrow terminal the line is cut, not folded"""
     code, seen, _ = generate(folder, SLOW, columns=10, stdout_too=False)
     frames, screen = frames_and_screen(seen)
     equal((code, screen), (0, [""]))
     assert frames and all(len(frame) <= 9 for frame in frames), frames
 
 
-@test("a job in the background of its terminal draws nothing")
-def _(folder):
+def test_job_background_terminal_draws_nothing(folder):
+    """a job in the background of its terminal draws nothing"""
     fleet = Fleet(folder, 4, SLOW)
     # The shell gives each job a process group of its own; setsid --ctty makes the terminal its own.
     script = f"set -m; {VMCRED} generate --config {fleet.config} & set +m; wait $!"
@@ -126,8 +126,8 @@ def _(folder):
     equal((code, seen), (0, "".join(f"{line}\r\n" for line in LINES[:4])))
 
 
-@test("many SOPS documents draw how far they are, and nothing of it stays")
-def _(folder):
+def test_many_sops_documents_draw_how_far_they_nothing_stays(folder):
+    """many SOPS documents draw how far they are, and nothing of it stays"""
     gpg = folder / "gpg"
     gpg.write_text("#!/bin/sh\ncat > /dev/null; sleep 0.4; echo sealed\n")
     gpg.chmod(0o755)

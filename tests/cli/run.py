@@ -4,7 +4,7 @@ import os
 import re
 
 import harness
-from harness import equal, expect, need, test
+from harness import equal, expect, need
 from vm import CLOUD_HYPERVISOR, DECLARATION, Qmp, Vm, in_view, no_canary, nothing_left
 
 QEMU = ("qemu-system-x86_64", "-accel", "tcg", "-display", "none", "-serial", "none", "-S", "-nodefaults")
@@ -20,8 +20,8 @@ def qemu_with_monitor(vm, *words, options=()):
 
 # Bad inputs: nothing starts.
 
-@test("a missing credential stops the launch and names the unit line that would bring it")
-def _(folder):
+def test_missing_credential_stops_launch_names_unit_line(folder):
+    """a missing credential stops the launch and names the unit line that would bring it"""
     vm = Vm(folder, """\
 machines: {m: {}}
 generators:
@@ -38,8 +38,8 @@ vms:
            f"LoadCredential=host-api-key:/run/secrets/vars/secrets/api-key\n")
 
 
-@test("a missing credential that nothing declares names where to declare it")
-def _(folder):
+def test_missing_credential_nothing_declares_names_where(folder):
+    """a missing credential that nothing declares names where to declare it"""
     vm = Vm(folder)
     (vm.credentials / "host-tls").unlink()
     expect(vm.run(*QEMU), 3, "",
@@ -47,8 +47,8 @@ def _(folder):
            f"{vm.credentials}/host-tls: add host-tls to vms.test-vm.loadCredentials\n")
 
 
-@test("a missing optional credential is a warning and the VM starts without it")
-def _(folder):
+def test_missing_optional_credential_warning_vm_starts(folder):
+    """a missing optional credential is a warning and the VM starts without it"""
     vm = Vm(folder, DECLARATION.replace("HOST-TLS: host-tls", "HOST-TLS: {credential: host-tls, optional: true}"))
     (vm.credentials / "host-tls").unlink()
     expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"exit": 0}), 0, "",
@@ -56,8 +56,8 @@ def _(folder):
     assert "HOST-TLS" not in vm.recorded()["requests"][0][2]
 
 
-@test("what a unit has for a missing optional credential is left out, and only of an optional one")
-def _(folder):
+def test_unit_missing_optional_credential_left_out_only(folder):
+    """what a unit has for a missing optional credential is left out, and only of an optional one"""
     for number, content in enumerate((b"", b"\0absent")):
         vm = Vm(folder / str(number),
                 DECLARATION.replace("HOST-TLS: host-tls", "HOST-TLS: {credential: host-tls, optional: true}"))
@@ -71,8 +71,8 @@ def _(folder):
         assert "HOST-TLS=" in vm.recorded()["requests"][0][2]
 
 
-@test("a credential that the arguments have too stops the launch")
-def _(folder):
+def test_credential_arguments_too_stops_launch(folder):
+    """a credential that the arguments have too stops the launch"""
     vm = Vm(folder)
     twice = ("the credential HOST-API-KEY comes twice, in the VMM's arguments and in credentialFiles: the guest's "
              "systemd would take one and drop the other: rename or remove one\n")
@@ -84,8 +84,8 @@ def _(folder):
            2, "", prefix + twice)
 
 
-@test("a name that systemd would drop stops the launch")
-def _(folder):
+def test_name_systemd_would_drop_stops_launch(folder):
+    """a name that systemd would drop stops the launch"""
     vm = Vm(folder, DECLARATION.replace("CLUSTER=example-host", '"io.systemd.credential:a/b=hush"'))
     expect(vm.run(*QEMU), 2, "", "vmcred: composing the OEM strings of test-vm: platformOEMStrings: the credential "
                                  "name \"a/b\" has a '/' in it\n")
@@ -94,24 +94,24 @@ def _(folder):
                                  "a '=' in it, which ends the name in an OEM string\n")
 
 
-@test("a credential in the declaration itself is warned about")
-def _(folder):
+def test_credential_declaration_itself_warned_about(folder):
+    """a credential in the declaration itself is warned about"""
     vm = Vm(folder, DECLARATION.replace("CLUSTER=example-host", '"io.systemd.credential:KEY=hush"'))
     expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"exit": 0}), 0, "",
            "vmcred: warning: platformOEMStrings holds the credential KEY: whoever reads the declaration, in git or in "
            "the Nix store, reads its value: move it to credentialFiles\n")
 
 
-@test("an argument's OEM string in quotes is warned about")
-def _(folder):
+def test_argument_oem_string_quotes_warned_about(folder):
+    """an argument's OEM string in quotes is warned about"""
     vm = Vm(folder)
     expect(vm.run(*CLOUD_HYPERVISOR, "--platform", 'oem_strings=["io.systemd.credential:A=b"]', stand_in={"exit": 0}),
            0, "", "vmcred: warning: an OEM string in the VMM's arguments starts with a '\"', which stays part of it: "
                   "the guest's systemd ignores a credential that is written like that: leave the quotes out\n")
 
 
-@test("OEM strings that are too large for the table stop the launch")
-def _(folder):
+def test_oem_strings_too_large_table_stop_launch(folder):
+    """OEM strings that are too large for the table stop the launch"""
     vm = Vm(folder)
     (vm.credentials / "host-api-key").write_text("x" * 65536)
     expect(vm.run(*QEMU), 1, "",
@@ -120,8 +120,8 @@ def _(folder):
            "65571 bytes\n")
 
 
-@test("a 256th OEM string stops the launch")
-def _(folder):
+def test_256th_oem_string_stops_launch(folder):
+    """a 256th OEM string stops the launch"""
     vm = Vm(folder)
     arguments = [word for number in range(252) for word in ("-smbios", f"type=11,value=n{number}")]
     expect(vm.run(*QEMU, *arguments), 1, "",
@@ -129,8 +129,8 @@ def _(folder):
            "SMBIOS Type 11 structure is one byte)\n")
 
 
-@test("a request that Cloud Hypervisor v53 would refuse stops the launch, and a later version gets it")
-def _(folder):
+def test_request_cloud_hypervisor_v53_would_refuse_stops(folder):
+    """a request that Cloud Hypervisor v53 would refuse stops the launch, and a later version gets it"""
     vm = Vm(folder)
     (vm.credentials / "host-api-key").write_text("x" * 51000)
     result = vm.run(*CLOUD_HYPERVISOR, stand_in={"version": "cloud-hypervisor v53.0-dirty"})
@@ -142,8 +142,8 @@ def _(folder):
     assert "x" * 51000 in vm.recorded()["requests"][0][2]
 
 
-@test("a hypervisor that is not installed is named")
-def _(folder):
+def test_hypervisor_not_installed_named(folder):
+    """a hypervisor that is not installed is named"""
     vm = Vm(folder)
     env = {"PATH": str(vm.bin), "RUNTIME_DIRECTORY": str(folder)}
     for program, hint in (("qemu-system-x86_64", "no folder of $PATH has it: add one, or give its whole path"),
@@ -157,29 +157,29 @@ def _(folder):
     nothing_left(vm)
 
 
-@test("a program that is no hypervisor is refused")
-def _(folder):
+def test_program_no_hypervisor_refused(folder):
+    """a program that is no hypervisor is refused"""
     expect(Vm(folder).run("/bin/sh", "-c", "true"), 2, "",
            "vmcred: sh is not a hypervisor that vmcred can start: it knows cloud-hypervisor*, qemu-system-*, qemu-kvm, "
            "kvm and systemd-vmspawn by their names\n")
 
 
-@test("without a command line, given or declared, run says where it comes from")
-def _(folder):
+def test_without_command_line_given_declared_run_says_where(folder):
+    """without a command line, given or declared, run says where it comes from"""
     vm = Vm(folder)
     expect(vm.run(), 2, "", "vmcred: test-vm has no command to run: give it behind --, or declare "
                             "vms.test-vm.command\n")
 
 
-@test("words behind -- win over the declared command")
-def _(folder):
+def test_words_behind_win_over_declared_command(folder):
+    """words behind -- win over the declared command"""
     vm = Vm(folder, DECLARATION + "    command: [/nowhere/qemu-kvm]\n")
     expect(vm.run(), 1, "", "vmcred: starting /nowhere/qemu-kvm: it is not installed: there is no /nowhere/qemu-kvm\n")
     expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"exit": 0}), 0, "", "")
 
 
-@test("an option that cannot be translated is named, with the nearest one")
-def _(folder):
+def test_option_cannot_translated_named_nearest(folder):
+    """an option that cannot be translated is named, with the nearest one"""
     vm = Vm(folder)
     expect(vm.run(*CLOUD_HYPERVISOR, "--disks", "path=/d", stand_in={}), 2, "",
            "vmcred: reading the command line of cloud-hypervisor: --disks: it is not an option that vmcred can "
@@ -189,8 +189,8 @@ def _(folder):
            "\"path\"? What vmcred does not know can be given with --vm-config FILE\n")
 
 
-@test("--expose takes argv and log, and nothing else")
-def _(folder):
+def test_expose_takes_argv_log_nothing_else(folder):
+    """--expose takes argv and log, and nothing else"""
     expect(Vm(folder).run(*QEMU, options=("--expose=env",)), 2, "",
            "vmcred: --expose=env is not known: it can be argv or log\n")
     vm = Vm(folder / "both")
@@ -201,15 +201,15 @@ def _(folder):
 
 # QEMU.
 
-@test("QEMU's refusal of its arguments comes through")
-def _(folder):
+def test_qemu_refusal_arguments_comes_through(folder):
+    """QEMU's refusal of its arguments comes through"""
     need("qemu-system-x86_64")
     expect(Vm(folder).run("qemu-system-x86_64", "-no-such-option"), 1, "",
            "qemu-system-x86_64: -no-such-option: invalid option\n")
 
 
-@test("neither the arguments nor the environment of QEMU hold a credential")
-def _(folder):
+def test_neither_arguments_nor_environment_qemu_hold(folder):
+    """neither the arguments nor the environment of QEMU hold a credential"""
     vm = Vm(folder)
     process, monitor = qemu_with_monitor(vm)
     view = in_view(process.pid)
@@ -221,8 +221,8 @@ def _(folder):
     equal(vm.errors(), "")
 
 
-@test("what QEMU has read can be read from no descriptor of it any more")
-def _(folder):
+def test_qemu_read_can_read_from_no_descriptor_any_more(folder):
+    """what QEMU has read can be read from no descriptor of it any more"""
     vm = Vm(folder)
     process, monitor = qemu_with_monitor(vm)
     for name in os.listdir(f"/proc/{process.pid}/fd"):
@@ -236,8 +236,8 @@ def _(folder):
     equal(process.wait(20), 0)
 
 
-@test("with --expose=argv the credential is in QEMU's arguments, as the warning says")
-def _(folder):
+def test_expose_argv_credential_qemu_arguments_warning_says(folder):
+    """with --expose=argv the credential is in QEMU's arguments, as the warning says"""
     vm = Vm(folder)
     process, monitor = qemu_with_monitor(vm, options=("--expose=argv",))
     assert vm.api_key.replace(",", ",,").encode() in in_view(process.pid)
@@ -247,8 +247,8 @@ def _(folder):
                        "command line of QEMU\n")
 
 
-@test("the machine type microvm, which has no SMBIOS table, gets credentials as fw_cfg files")
-def _(folder):
+def test_machine_type_microvm_no_smbios_table_gets(folder):
+    """the machine type microvm, which has no SMBIOS table, gets credentials as fw_cfg files"""
     vm = Vm(folder, DECLARATION.replace("    platformOEMStrings: [ENVIRONMENT=test, CLUSTER=example-host]\n", ""))
     process, monitor = qemu_with_monitor(vm, "-M", "microvm")
     view = in_view(process.pid)
@@ -258,8 +258,8 @@ def _(folder):
     equal(process.wait(20), 0)
 
 
-@test("what the machine type microvm cannot take stops the launch")
-def _(folder):
+def test_machine_type_microvm_cannot_take_stops_launch(folder):
+    """what the machine type microvm cannot take stops the launch"""
     vm = Vm(folder)
     expect(vm.run(*QEMU, "-M", "microvm"), 2, "",
            "vmcred: preparing to start QEMU: the machine type microvm has no SMBIOS table, so that plain OEM strings "
@@ -271,8 +271,8 @@ def _(folder):
            f"may have 28 bytes, and {name} has 29: take a shorter name, or another machine type\n")
 
 
-@test("the machine type of another architecture decides too, and --transport overrides it")
-def _(folder):
+def test_machine_type_another_architecture_decides_too(folder):
+    """the machine type of another architecture decides too, and --transport overrides it"""
     vm = Vm(folder)
     script = vm.bin / "qemu-system-aarch64"
     script.write_text("#!/bin/sh\necho \"$@\"\n")
@@ -296,8 +296,8 @@ def _(folder):
            "vmcred: --transport=ftp is not known: it can be smbios or fw_cfg\n")
 
 
-@test("more credentials than QEMU has slots for in fw_cfg make it have more")
-def _(folder):
+def test_more_credentials_qemu_slots_fw_cfg_make_more(folder):
+    """more credentials than QEMU has slots for in fw_cfg make it have more"""
     names = "".join(f"N{number}: host-tls, " for number in range(100))
     vm = Vm(folder, f"vms: {{test-vm: {{credentialFiles: {{{names}}}}}}}\n")
     process, monitor = qemu_with_monitor(vm, "-M", "microvm")

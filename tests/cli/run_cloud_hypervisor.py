@@ -21,8 +21,8 @@ def running_cloud_hypervisor(vm, *words, options=(), stand_in=None):
     return process, children(process.pid)[0]
 
 
-@test("Cloud Hypervisor gets the whole list in order through its API, and none of it otherwise")
-def _(folder):
+def test_cloud_hypervisor_gets_whole_list_order_through_api(folder):
+    """Cloud Hypervisor gets the whole list in order through its API, and none of it otherwise"""
     vm = Vm(folder)
     process, child = running_cloud_hypervisor(vm, "--platform", "num_pci_segments=2,oem_strings=[ARG=1]",
                                               "--log-file", folder / "err2")
@@ -37,16 +37,16 @@ def _(folder):
     equal(stop(process), 0)
 
 
-@test("without --api-socket nobody else can reach the API, and no trace of its socket is left")
-def _(folder):
+def test_without_api_socket_nobody_else_can_reach_api_no(folder):
+    """without --api-socket nobody else can reach the API, and no trace of its socket is left"""
     vm = Vm(folder)
     process, _ = running_cloud_hypervisor(vm)
     nothing_left(vm)
     equal(stop(process), 0)
 
 
-@test("the socket of --api-socket is its owner's alone, stays while the VM runs, and goes with it")
-def _(folder):
+def test_socket_api_socket_owner_alone_stays_while_vm_runs(folder):
+    """the socket of --api-socket is its owner's alone, stays while the VM runs, and goes with it"""
     vm = Vm(folder)
     process, _ = running_cloud_hypervisor(vm, "--api-socket", folder / "api")
     mode = (folder / "api").stat().st_mode
@@ -58,8 +58,8 @@ def _(folder):
     nothing_left(vm)
 
 
-@test("an exit code of the VMM is vmcred's, and a signal's number comes with 128")
-def _(folder):
+def test_exit_code_vmm_vmcred_signal_number_comes_128(folder):
+    """an exit code of the VMM is vmcred's, and a signal's number comes with 128"""
     vm = Vm(folder)
     expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"exit": 7}), 7, "", "")
     process, child = running_cloud_hypervisor(vm)
@@ -67,8 +67,8 @@ def _(folder):
     equal(process.wait(20), 128 + signal.SIGKILL)
 
 
-@test("a signal to vmcred reaches the VMM")
-def _(folder):
+def test_signal_vmcred_reaches_vmm(folder):
+    """a signal to vmcred reaches the VMM"""
     vm = Vm(folder)
     for number, code in ((signal.SIGTERM, 0), (signal.SIGUSR1, 128 + signal.SIGUSR1), (signal.SIGHUP, 129)):
         process, _ = running_cloud_hypervisor(vm)
@@ -76,8 +76,8 @@ def _(folder):
         equal(process.wait(20), code)
 
 
-@test("the VMM does not outlive a vmcred that was killed")
-def _(folder):
+def test_vmm_does_not_outlive_vmcred_killed(folder):
+    """the VMM does not outlive a vmcred that was killed"""
     vm = Vm(folder)
     process, child = running_cloud_hypervisor(vm)
     process.kill()
@@ -86,8 +86,8 @@ def _(folder):
              open(f"/proc/{child}/stat", encoding="utf-8").read().split()[2] == "Z")
 
 
-@test("after the VM is booted vmcred itself holds no credential")
-def _(folder):
+def test_after_vm_booted_vmcred_itself_holds_no_credential(folder):
+    """after the VM is booted vmcred itself holds no credential"""
     need_root()
     vm = Vm(folder)
     process, _ = running_cloud_hypervisor(vm, options=("-v",))
@@ -130,16 +130,16 @@ for name, (behaviour, message) in FAILURES.items():
     test(f"where {name} the launch fails, says so, and leaves nothing")(failure)
 
 
-@test("an answer that repeats the request is not shown")
-def _(folder):
+def test_answer_repeats_request_not_shown(folder):
+    """an answer that repeats the request is not shown"""
     vm = Vm(folder)
     expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"status": {"vm.create": "echo"}}), 1, "",
            "vmcred: starting cloud-hypervisor: creating the VM: its API refused it with status 500: its answer repeats "
            "an OEM string and is not shown\n")
 
 
-@test("a VMM that ends before its VM is booted has its words on stderr and is an error")
-def _(folder):
+def test_vmm_ends_before_vm_booted_words_stderr_error(folder):
+    """a VMM that ends before its VM is booted has its words on stderr and is an error"""
     vm = Vm(folder)
     expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"die": 9}), 1, "",
            "error: the stand-in refuses to start\n"
@@ -148,14 +148,14 @@ def _(folder):
     nothing_left(vm)
 
 
-@test("slow answers that come byte by byte are waited for")
-def _(folder):
+def test_slow_answers_come_byte_byte_waited(folder):
+    """slow answers that come byte by byte are waited for"""
     vm = Vm(folder)
     expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"delay": 0.5, "dribble": True, "exit": 0}), 0, "", "")
 
 
-@test("a launch that hangs can be stopped, and takes the VMM with it")
-def _(folder):
+def test_launch_hangs_can_stopped_takes_vmm(folder):
+    """a launch that hangs can be stopped, and takes the VMM with it"""
     vm = Vm(folder)
     process = vm.start(*CLOUD_HYPERVISOR, stand_in={"hang": "vm.create"})
     wait_for("vm.create", vm.requested)
@@ -168,8 +168,8 @@ def _(folder):
     equal(vm.errors(), "")
 
 
-@test("with -v, which logs the whole configuration, a credential needs --expose=log")
-def _(folder):
+def test_v_logs_whole_configuration_credential_needs_expose(folder):
+    """with -v, which logs the whole configuration, a credential needs --expose=log"""
     vm = Vm(folder)
     expect(vm.run(*CLOUD_HYPERVISOR, "-v", stand_in={"exit": 0}), 2, "",
            "vmcred: preparing to start Cloud Hypervisor: with -v it logs the VM's whole configuration, credentials "
@@ -180,8 +180,8 @@ def _(folder):
     expect(vm.run(*CLOUD_HYPERVISOR, "-v", stand_in={"exit": 0}), 0, "", "")
 
 
-@test("-v and -vv of vmcred say what is done, without a value")
-def _(folder):
+def test_v_vv_vmcred_say_done_without_value(folder):
+    """-v and -vv of vmcred say what is done, without a value"""
     vm = Vm(folder)
     result = vm.run(*CLOUD_HYPERVISOR, options=("-vv",), stand_in={"exit": 0})
     equal(result.code, 0)
@@ -193,8 +193,8 @@ def _(folder):
                   "vmcred: the VM is booted"])
 
 
-@test("--expose=argv refuses what Cloud Hypervisor's command line cannot carry")
-def _(folder):
+def test_expose_argv_refuses_cloud_hypervisor_command_line(folder):
+    """--expose=argv refuses what Cloud Hypervisor's command line cannot carry"""
     vm = Vm(folder)
     for value, what in (("a,b", "has a ',' in it"), ("[a]", "has a '[' in it"), ("a ", "starts or ends with a space")):
         (vm.credentials / "host-api-key").write_text(value)

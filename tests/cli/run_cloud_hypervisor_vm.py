@@ -61,8 +61,8 @@ def held(pid):
     return found
 
 
-@test("descriptors of interfaces come beside the request, in their order, and the interfaces keep their place")
-def _(folder):
+def test_descriptors_interfaces_come_beside_request_order(folder):
+    """descriptors of interfaces come beside the request, in their order, and the interfaces keep their place"""
     vm = Vm(folder)
     with Pipes(3) as (one, two, three):
         process = vm.start(*CLOUD_HYPERVISOR, "--net", "tap=a", f"fd=[{two},{one}],num_queues=4,id=b",
@@ -82,8 +82,8 @@ def _(folder):
         equal(stop(process), 0)
 
 
-@test("an interface with descriptors alone leaves an empty list of interfaces in vm.create")
-def _(folder):
+def test_interface_descriptors_alone_leaves_empty_list(folder):
+    """an interface with descriptors alone leaves an empty list of interfaces in vm.create"""
     vm = Vm(folder)
     with Pipes(1) as (one,):
         process = vm.start(*CLOUD_HYPERVISOR, "--net", f"fd=[{one}],mac=02:00:00:00:00:01", fds=(one,), stand_in={})
@@ -93,8 +93,8 @@ def _(folder):
         equal(stop(process), 0)
 
 
-@test("with --exec, descriptors and the socket that was handed over arrive just so")
-def _(folder):
+def test_exec_descriptors_socket_handed_over_arrive_just(folder):
+    """with --exec, descriptors and the socket that was handed over arrive just so"""
     vm = Vm(folder)
     with Pipes(1) as (one,), socket.socket(socket.AF_UNIX) as listener:
         os.fchmod(listener.fileno(), 0o600)
@@ -129,8 +129,8 @@ for name, (text, message) in DESCRIPTORS.items():
     test(f"a descriptor {name} is refused before anything starts")(refused)
 
 
-@test("an interface that the VMM refuses is named by its place, and nothing is left")
-def _(folder):
+def test_interface_vmm_refuses_named_place_nothing_left(folder):
+    """an interface that the VMM refuses is named by its place, and nothing is left"""
     vm = Vm(folder)
     with Pipes(1) as (one,):
         equal(failed(vm, *CLOUD_HYPERVISOR, "--net", "tap=a", f"fd=[{one}],num_queues=4", fds=(one,)),
@@ -138,8 +138,8 @@ def _(folder):
     nothing_left(vm)
 
 
-@test("with --expose=argv the VMM inherits the descriptors that its command line names")
-def _(folder):
+def test_expose_argv_vmm_inherits_descriptors_command_line(folder):
+    """with --expose=argv the VMM inherits the descriptors that its command line names"""
     vm = Vm(folder, PLAIN)
     (vm.bin / "cloud-hypervisor").write_text(f"#!/bin/sh\nls -l /proc/$$/fd >{folder}/listing\n")
     (vm.bin / "cloud-hypervisor").chmod(0o755)
@@ -155,8 +155,8 @@ def whole(folder, config):
     return "cloud-hypervisor", "--vm-config", path
 
 
-@test("--vm-config gives the VM as it is, and the OEM strings are added to its own")
-def _(folder):
+def test_vm_config_gives_vm_oem_strings_added_own(folder):
+    """--vm-config gives the VM as it is, and the OEM strings are added to its own"""
     vm = Vm(folder)
     config = {"payload": {"kernel": "/k"}, "cpus": {"boot_vcpus": 2, "max_vcpus": 2},
               "platform": {"num_pci_segments": 2, "oem_strings": ["FILE=1"]}}
@@ -168,8 +168,8 @@ def _(folder):
     equal(stop(process), 0)
 
 
-@test("descriptors in a --vm-config are sent along, too")
-def _(folder):
+def test_descriptors_vm_config_sent_along_too(folder):
+    """descriptors in a --vm-config are sent along, too"""
     vm = Vm(folder)
     with Pipes(1) as (one,):
         config = {"payload": {"kernel": "/k"}, "net": [{"tap": "a", "fds": None}, {"fds": [one]}, {"tap": "c"}]}
@@ -201,8 +201,8 @@ for name, (content, message, code) in FILES.items():
     test(f"a --vm-config that {name} is an error")(unusable)
 
 
-@test("a --vm-config that is a pipe, or not there, is an error, since it is read more than once")
-def _(folder):
+def test_vm_config_pipe_not_there_error_since_read_more_once(folder):
+    """a --vm-config that is a pipe, or not there, is an error, since it is read more than once"""
     vm = Vm(folder)
     os.mkfifo(folder / "pipe")
     expect(vm.run("cloud-hypervisor", "--vm-config", folder / "pipe", stand_in={}), 2, "",
@@ -275,8 +275,8 @@ for version, features, words, option, what in VERSIONS:
     test(f"asked for {' '.join(words)}, a Cloud Hypervisor {version} {knows}")(versioned)
 
 
-@test("what every version knows is not asked for")
-def _(folder):
+def test_every_version_knows_not_asked(folder):
+    """what every version knows is not asked for"""
     vm = Vm(folder)
     process = vm.start(*CLOUD_HYPERVISOR, "--disk", "path=/d,readonly=on", "--platform", "uuid=u",
                        stand_in={"version": "cloud-hypervisor v50.0"})
@@ -285,8 +285,8 @@ def _(folder):
     equal(stop(process), 0)
 
 
-@test("a restored VM takes no credentials, and no strings, and says why")
-def _(folder):
+def test_restored_vm_takes_no_credentials_no_strings_says(folder):
+    """a restored VM takes no credentials, and no strings, and says why"""
     for name, declaration in (("a", None), ("b", PLAIN)):
         vm = Vm(folder / name, *([declaration] if declaration else []))
         expect(vm.run("cloud-hypervisor", "--restore", "source_url=file:///s", stand_in={}), 2, "",
@@ -295,24 +295,24 @@ def _(folder):
         assert not (vm.folder / "record").exists()
 
 
-@test("without anything to deliver a VM is restored by the same command line")
-def _(folder):
+def test_without_anything_deliver_vm_restored_same_command(folder):
+    """without anything to deliver a VM is restored by the same command line"""
     vm = Vm(folder, NOTHING)
     words = ("--restore", "source_url=file:///s,prefault=on", "--api-socket", str(folder / "api"), "-v")
     expect(vm.run("cloud-hypervisor", *words, stand_in={"exit": 7}), 7, "", "")
     equal(vm.recorded()["argv"], list(words))
 
 
-@test("a credential that the arguments and the declaration both have is an error that says so")
-def _(folder):
+def test_credential_arguments_declaration_both_error_says(folder):
+    """a credential that the arguments and the declaration both have is an error that says so"""
     vm = Vm(folder)
     expect(vm.run(*CLOUD_HYPERVISOR, "--platform", "oem_strings=[io.systemd.credential:HOST-TLS=x]", stand_in={}), 2, "",
            "vmcred: composing the OEM strings of test-vm: the credential HOST-TLS comes twice, in the VMM's arguments and "
            "in credentialFiles: the guest's systemd would take one and drop the other: rename or remove one\n")
 
 
-@test("a listening socket that is handed over is used, and its file stays")
-def _(folder):
+def test_listening_socket_handed_over_used_file_stays(folder):
+    """a listening socket that is handed over is used, and its file stays"""
     vm = Vm(folder)
     with socket.socket(socket.AF_UNIX) as listener:
         os.fchmod(listener.fileno(), 0o600)
@@ -328,8 +328,8 @@ def _(folder):
     assert stat.S_ISSOCK((folder / "record.api").stat().st_mode)
 
 
-@test("a socket that others can open is refused, whoever made it")
-def _(folder):
+def test_socket_others_can_open_refused_whoever_made(folder):
+    """a socket that others can open is refused, whoever made it"""
     vm = Vm(folder)
     with socket.socket(socket.AF_UNIX) as listener:
         before = os.umask(0)
@@ -345,8 +345,8 @@ def _(folder):
     assert not (folder / "record").exists()
 
 
-@test("--api-socket path=FILE is the same as --api-socket FILE")
-def _(folder):
+def test_api_socket_path_file_same_api_socket_file(folder):
+    """--api-socket path=FILE is the same as --api-socket FILE"""
     vm = Vm(folder)
     process = vm.start(*CLOUD_HYPERVISOR, "--api-socket", f"path={folder}/api", stand_in={})
     wait_for("vm.boot", vm.booted)

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import harness
-from harness import equal, expect, need_root, run, test
+from harness import equal, expect, need_root, run
 from vm import Vm, canary
 
 STAND_IN = """\
@@ -43,8 +43,8 @@ class Spawned(Vm):
         )  # fmt: skip
 
 
-@test("it gets credentials as descriptors and public strings as arguments, in front of its own")
-def _(folder):
+def test_gets_credentials_descriptors_public_strings(folder):
+    """it gets credentials as descriptors and public strings as arguments, in front of its own"""
     vm = Spawned(folder)
     got = json.loads(expect(vm.spawn("-i", "image.raw", "systemd.unit=x"), 5, None, "").out)
     equal(got["words"],
@@ -55,16 +55,16 @@ def _(folder):
             assert form not in got["cmdline"].encode()
 
 
-@test("the folder for its files is on a memory file system, the one that is set if it is")
-def _(folder):
+def test_folder_files_memory_file_system_set_if(folder):
+    """the folder for its files is on a memory file system, the one that is set if it is"""
     vm = Spawned(folder)
     places = {"RUNTIME_DIRECTORY": f"{folder}/bin:/elsewhere", "TMPDIR": "/proc"}
     equal(json.loads(vm.spawn(env=places).out)["folder"], f"{folder}/bin")
     equal(json.loads(vm.spawn(env=places | {"TMPDIR": str(folder)}).out)["folder"], str(folder))
 
 
-@test("a version that puts credentials onto QEMU's command line is refused, and taken with --expose=argv")
-def _(folder):
+def test_version_puts_credentials_onto_qemu_command_line(folder):
+    """a version that puts credentials onto QEMU's command line is refused, and taken with --expose=argv"""
     vm = Spawned(folder)
     hint = "take a newer one, start QEMU itself, or accept it with --expose=argv\n"
     for version in ("systemd 257 (257.9-1)", "systemd 255 (255.4)"):
@@ -80,8 +80,8 @@ def _(folder):
     expect(vm.spawn(version="systemd 259~rc1 (259~rc1)"), 5, None, "")
 
 
-@test("a credential that its arguments have too, in any form, stops the launch")
-def _(folder):
+def test_credential_arguments_too_any_form_stops_launch(folder):
+    """a credential that its arguments have too, in any form, stops the launch"""
     vm = Spawned(folder)
     for words in (
         ["--load-credential=HOST-TLS:/x"],
@@ -96,8 +96,8 @@ def _(folder):
     expect(vm.spawn("--", "--load-credential=HOST-TLS:/x"), 5, None, "")
 
 
-@test("the table is measured as it will be: all credentials in Base64")
-def _(folder):
+def test_table_measured_will_all_credentials_base64(folder):
+    """the table is measured as it will be: all credentials in Base64"""
     vm = Spawned(folder)
     (vm.credentials / "host-api-key").write_text("x" * 50000)
     result = vm.spawn()
@@ -107,8 +107,8 @@ def _(folder):
     expect(vm.spawn(), 5, None, "")
 
 
-@test("the service manager is its own business, and so is its end")
-def _(folder):
+def test_service_manager_own_business_end(folder):
+    """the service manager is its own business, and so is its end"""
     vm = Spawned(folder)
     equal(json.loads(vm.spawn(env={"NOTIFY_SOCKET": "/nowhere"}).out)["notify"], "/nowhere")
     for option in ("--supervise", "--notify", "--stop-timeout=3"):
@@ -117,8 +117,8 @@ def _(folder):
                "--stop-timeout out\n")
 
 
-@test("without a memory file system nothing is started")
-def _(_folder):
+def test_without_memory_file_system_nothing_started(_folder):
+    """without a memory file system nothing is started"""
     need_root()
     with tempfile.TemporaryDirectory(dir="/var/tmp") as place:
         vm = Spawned(Path(place))

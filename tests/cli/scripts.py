@@ -30,7 +30,7 @@ def example(folder, text):
 
 def sandboxed(sentence, text, out, *words):
     @test(sentence)
-    def _(folder):
+    def test_case(folder):
         here = example(folder, text)
         expect(here.generate(*words), 0, "g for m: made it\n", "")
         expect(here.get("it", generator="g"), 0, out, "")
@@ -49,8 +49,8 @@ sandboxed("a script has no capability", "grep -h ^Cap /proc/self/status | grep -
 sandboxed("without a sandbox a script sees the host's processes", "set -- /proc/[0-9]*; [ $# -gt 3 ]; echo seen > $out/it", "seen\n", "--no-sandbox")
 
 
-@test("the sandbox works for a user who is not root")
-def _(folder):
+def test_sandbox_works_user_not_root(folder):
+    """the sandbox works for a user who is not root"""
     need_root()
     program = program_for_all(folder)
     here = Example(folder, declaration({"g": scripted("id -u > $out/it")}), generate=False)
@@ -60,8 +60,8 @@ def _(folder):
     expect(here.get("it", generator="g"), 0, f"{NOBODY}\n", "")
 
 
-@test("a script that does not end is ended, with all that it started")
-def _(folder):
+def test_script_does_not_end_ended_all_started(folder):
+    """a script that does not end is ended, with all that it started"""
     here = Example(
         folder, declaration({"g": scripted("setsid sleep 71.5 & sleep 71.5")}), generate=False
     )
@@ -74,8 +74,8 @@ def _(folder):
            'vmcred: --script-timeout must be seconds, from 1 to 86400, not "0"\n')  # fmt: skip
 
 
-@test("a daemon that a script leaves behind is ended with it")
-def _(folder):
+def test_daemon_script_leaves_behind_ended(folder):
+    """a daemon that a script leaves behind is ended with it"""
     here = Example(
         folder, declaration({"g": scripted("setsid sh -c 'sleep 72.5 &' </dev/null >/dev/null 2>&1\necho x > $out/it")}),
         generate=False,
@@ -87,7 +87,7 @@ def _(folder):
 for how, words, nap in ("", [], "73.5"), (" without a sandbox", ["--no-sandbox"], "74.5"):
 
     @test(f"a run that is killed takes its script with it{how}")
-    def _(folder, words=words, nap=nap):
+    def test_case_2(folder, words=words, nap=nap):
         here = example(folder, f"sleep {nap}")
         with subprocess.Popen([VMCRED, "generate", "--config", str(here.config), *words], env=harness.CLEAN_ENVIRONMENT) as process:
             while run("pgrep", "-f", f"sleep {nap}").code != 0:
@@ -100,8 +100,8 @@ for how, words, nap in ("", [], "73.5"), (" without a sandbox", ["--no-sandbox"]
         raise AssertionError("the script is still there")
 
 
-@test("what a failing script was told is masked in its output too")
-def _(folder):
+def test_failing_script_told_masked_output_too(folder):
+    """what a failing script was told is masked in its output too"""
     here = Example(
         folder,
         declaration({
@@ -120,8 +120,8 @@ def _(folder):
 
 
 
-@test("what a script wrote to /tmp and /dev/shm was on a file system of its own")
-def _(folder):
+def test_script_wrote_tmp_dev_shm_file_system_own(folder):
+    """what a script wrote to /tmp and /dev/shm was on a file system of its own"""
     here = example(folder, "touch /tmp/vmcred-was-here /dev/shm/vmcred-was-here; ls /tmp > $out/it")
     expect(here.generate())
     equal(here.get("it", generator="g").out.split(), ["in", "out", "tmp", "vmcred-was-here"])
@@ -129,8 +129,8 @@ def _(folder):
         assert not os.path.exists(f"{place}/vmcred-was-here"), place
 
 
-@test("run by root, $out is on a file system that is never swapped and has no place on the host")
-def _(folder):
+def test_run_root_out_file_system_never_swapped_no_place(folder):
+    """run by root, $out is on a file system that is never swapped and has no place on the host"""
     need_root()
     here = example(folder, "grep ' /tmp ' /proc/self/mounts > $out/it; cd $out/..; pwd >> $out/it")
     expect(here.generate())
@@ -149,8 +149,8 @@ echo end >> $out/it
 """
 
 
-@test("a script reaches no socket of the host: not in /run, /tmp, /dev/shm, $XDG_RUNTIME_DIR or an abstract one")
-def _(folder):
+def test_script_reaches_no_socket_host_not_run_tmp_dev_shm(folder):
+    """a script reaches no socket of the host: not in /run, /tmp, /dev/shm, $XDG_RUNTIME_DIR or an abstract one"""
     need("perl")
     # The last one is where nothing else is hidden, and becomes $XDG_RUNTIME_DIR.
     folders = [tempfile.mkdtemp(prefix="vmcred-test.", dir=place)
@@ -209,8 +209,8 @@ openssl req -x509 -newkey rsa:2048 -nodes -keyout $out/key -out $out/crt -days 3
 """
 
 
-@test("the programs that make keys work in the sandbox, for root and for another user, and leave no agent behind")
-def _(folder):
+def test_programs_make_keys_work_sandbox_root_another_user(folder):
+    """the programs that make keys work in the sandbox, for root and for another user, and leave no agent behind"""
     for program in "ssh-keygen", "wg", "age-keygen", "gpg", "gpg-agent", "openssl":
         need(program)
     need_root()
@@ -226,14 +226,14 @@ def _(folder):
     expect(run("pgrep", "-f", "gpg-agent --homedir /tmp/tmp"), 1)
 
 
-@test("a step of a pipe that fails ends the script: no empty secret is made")
-def _(folder):
+def test_step_pipe_fails_ends_script_no_empty_secret_made(folder):
+    """a step of a pipe that fails ends the script: no empty secret is made"""
     here = example(folder, "false | cat > $out/it")
     expect(here.generate(), 1, "", "vmcred: the script of the generator g: it ended with exit code 1\n")
 
 
-@test("where there is no bash, the system's shell runs the script")
-def _(folder):
+def test_where_there_no_bash_system_shell_runs_script(folder):
+    """where there is no bash, the system's shell runs the script"""
     here = example(folder, "echo x > $out/it; echo $unset")
     environment = {"PATH": str(folder)}
     result = here.generate(env=environment)
@@ -244,8 +244,8 @@ def _(folder):
     expect(here.get("it", generator="g"), 0, "x\n")
 
 
-@test("root without the right to make namespaces makes them in a user namespace")
-def _(folder):
+def test_root_without_right_make_namespaces_makes_them_user(folder):
+    """root without the right to make namespaces makes them in a user namespace"""
     need_root()
     here = example(folder, "id -u > $out/it; tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' ' >> $out/it")
     expect(run("setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin", VMCRED, "generate", "--config", here.config),
@@ -266,8 +266,8 @@ os.execv(sys.argv[1], sys.argv[1:])
 """
 
 
-@test("where namespaces are refused and there is no bubblewrap, the error says what to do, and nothing is written")
-def _(folder):
+def test_where_namespaces_refused_there_no_bubblewrap_error(folder):
+    """where namespaces are refused and there is no bubblewrap, the error says what to do, and nothing is written"""
     (folder / "bin").mkdir()
     here = example(folder, "echo x > $out/it")
     expect(
@@ -280,8 +280,8 @@ def _(folder):
     expect(run(sys.executable, "-c", NO_UNSHARE, VMCRED, "generate", "--no-sandbox", "--config", here.config))
 
 
-@test("where namespaces are refused, bubblewrap makes the sandbox")
-def _(folder):
+def test_where_namespaces_refused_bubblewrap_makes_sandbox(folder):
+    """where namespaces are refused, bubblewrap makes the sandbox"""
     need("bwrap")
     need_root()
     here = example(
@@ -302,7 +302,7 @@ def _(folder):
 
 def shown(sentence, text, printed, reason="it ended with exit code 1", *words):
     @test(sentence)
-    def _(folder):
+    def test_case_3(folder):
         here = Example(
             folder,
             declaration({
@@ -329,8 +329,8 @@ ENCODED = (
 )
 
 
-@test("a value that is printed in base64 or in hexadecimal is masked too")
-def _(folder):
+def test_value_printed_base64_hexadecimal_masked_too(folder):
+    """a value that is printed in base64 or in hexadecimal is masked too"""
     here = Example(
         folder,
         declaration({
@@ -349,8 +349,8 @@ def _(folder):
 
 
 shown("the start of a value at the end of what was printed is masked", "printf 'x hunter2-and'; exit 1", "x " + "*" * 11)
-@test("of a long output the end is shown, from the start of a line")
-def _(folder):
+def test_long_output_end_shown_from_start_line(folder):
+    """of a long output the end is shown, from the start of a line"""
     here = example(folder, "for i in {10000..30000}; do echo line $i; done; exit 1")
     result = here.generate()
     equal(result.code, 1)
@@ -366,8 +366,8 @@ shown(
 )
 
 
-@test("a script that a signal ends in a pipe says so")
-def _(folder):
+def test_script_signal_ends_pipe_says(folder):
+    """a script that a signal ends in a pipe says so"""
     here = example(folder, "yes | head -n 1 > $out/it")
     expect(here.generate(), 1, "",
            "vmcred: the script of the generator g: it ended with exit code 141: a program in a pipe still wrote when the next "

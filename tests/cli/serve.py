@@ -13,8 +13,8 @@ from harness import equal, expect, run, test, vmcred
 from serving import LARGE, UNIT, read, refused, serving, value, with_large
 
 
-@test("a unit gets each credential of its VM, whole, and the log says so without a value")
-def _(folder):
+def test_unit_gets_each_credential_vm_whole_log_says_without(folder):
+    """a unit gets each credential of its VM, whole, and the log says so without a value"""
     example = Example(folder)
     with serving(example) as server:
         for name in ("one", "two"):
@@ -22,8 +22,8 @@ def _(folder):
         equal(server.stop(), (0, [f"vmcred: gave host-{name} to {UNIT} (process N)" for name in ("one", "two")]))
 
 
-@test("for the journal each line has its priority in front")
-def _(folder):
+def test_journal_each_line_priority_front(folder):
+    """for the journal each line has its priority in front"""
     with serving(Example(folder), journal=True) as server:
         server.get(UNIT, "host-one")
         server.get(UNIT, "x")
@@ -36,7 +36,7 @@ def _(folder):
 
 def define_refusal(sentence, words, log):
     @test(sentence)
-    def _(folder):
+    def test_case(folder):
         example = Example(folder)
         with serving(example) as server:
             refused(server.get(*words))
@@ -65,16 +65,16 @@ define_refusal(
     "process N: the peer's address is not one of systemd's: the socket is for LoadCredential= of the VMs' units")
 
 
-@test("a peer without a name gets nothing")
-def _(folder):
+def test_peer_without_name_gets_nothing(folder):
+    """a peer without a name gets nothing"""
     with serving(Example(folder)) as server:
         asking = socket.socket(socket.AF_UNIX)
         asking.connect(server.path)
         refused(read(asking))
 
 
-@test("where the address has no room for the credential's name, it is given if it can only be one")
-def _(folder):
+def test_where_address_no_room_credential_name_given_if_can(folder):
+    """where the address has no room for the credential's name, it is given if it can only be one"""
     names = [letter * 100 for letter in "abb"]
     names[2] = names[2][:-1] + "c"
     loads = "".join(f"      {name}: made/{file}\n" for name, file in zip(names, ("one", "two", "two")))
@@ -93,8 +93,8 @@ def _(folder):
                  "m: it has to stand in the VM's loadCredentials"]))
 
 
-@test("where the address has no room for the unit's name, nothing is given")
-def _(folder):
+def test_where_address_no_room_unit_name_nothing_given(folder):
+    """where the address has no room for the unit's name, nothing is given"""
     unit = f"{'u' * 100}.service"
     example = Example(folder, DECLARATION.replace("  m:\n    load", f"  m:\n    unit: {unit}\n    load"))
     with serving(example) as server:
@@ -103,8 +103,8 @@ def _(folder):
                                   "before it: give the VM a unit with a shorter name"]))
 
 
-@test("a user that is not root gets nothing, not even where the socket's mode would let it")
-def _(folder):
+def test_user_not_root_gets_nothing_not_even_where_socket(folder):
+    """a user that is not root gets nothing, not even where the socket's mode would let it"""
     example = Example(folder)
     folder.chmod(0o755)
     with serving(example) as server:
@@ -118,8 +118,8 @@ def _(folder):
         equal(server.stop(), (0, ["vmcred: warning: hung up on process N: the peer is the user 65534: only root may ask"]))
 
 
-@test("a thousand that ask at the same moment all get theirs")
-def _(folder):
+def test_thousand_ask_at_same_moment_all_get_theirs(folder):
+    """a thousand that ask at the same moment all get theirs"""
     example = Example(folder)
     values = [value(example, "one"), value(example, "two")]
     with serving(example) as server:
@@ -132,8 +132,8 @@ def _(folder):
         equal((code, len(lines), len(set(lines))), (0, 1000, 2))
 
 
-@test("hundreds that are refused and do not read keep nobody waiting")
-def _(folder):
+def test_hundreds_refused_do_not_read_keep_nobody_waiting(folder):
+    """hundreds that are refused and do not read keep nobody waiting"""
     example = Example(folder)
     with serving(example) as server:
         asking = [server.ask(UNIT, "nothing") for _ in range(400)]
@@ -142,8 +142,8 @@ def _(folder):
             refused(read(connection))
 
 
-@test("a reader that stops in the middle keeps nobody waiting, and gets the rest when it goes on")
-def _(folder):
+def test_reader_stops_middle_keeps_nobody_waiting_gets_rest(folder):
+    """a reader that stops in the middle keeps nobody waiting, and gets the rest when it goes on"""
     example = with_large(folder)
     with serving(example) as server:
         slow = server.ask(UNIT, "host-one")
@@ -152,8 +152,8 @@ def _(folder):
         equal(first + read(slow), LARGE)
 
 
-@test("a reader that hangs up in the middle is told in the log, and the next one is served")
-def _(folder):
+def test_reader_hangs_up_middle_told_log_next_served(folder):
+    """a reader that hangs up in the middle is told in the log, and the next one is served"""
     example = with_large(folder)
     with serving(example) as server:
         with server.ask(UNIT, "host-one") as asking:
@@ -165,8 +165,8 @@ def _(folder):
             f"vmcred: warning: giving host-one to {UNIT} (process N): the peer has hung up before the end"]))
 
 
-@test("told to end, it gives a reader the rest first")
-def _(folder):
+def test_told_end_gives_reader_rest_first(folder):
+    """told to end, it gives a reader the rest first"""
     with serving(with_large(folder)) as server:
         slow = server.ask(UNIT, "host-one")
         first = slow.recv(10)
@@ -175,8 +175,8 @@ def _(folder):
         equal(server.ended(), (0, [f"vmcred: gave host-one to {UNIT} (process N)"]))
 
 
-@test("told to end, it refuses whole whom it has begun to refuse")
-def _(folder):
+def test_told_end_refuses_whole_whom_begun_refuse(folder):
+    """told to end, it refuses whole whom it has begun to refuse"""
     with serving(Example(folder)) as server:
         slow = server.ask(UNIT, "nothing")
         first = slow.recv(10)
@@ -185,8 +185,8 @@ def _(folder):
         equal(server.ended()[0], 0)
 
 
-@test("an empty secret is an empty credential")
-def _(folder):
+def test_empty_secret_empty_credential(folder):
+    """an empty secret is an empty credential"""
     example = Example(folder)
     expect(vmcred("set", "--config", example.config, "m", "made/one", stdin=b""))
     with serving(example) as server:
@@ -195,7 +195,7 @@ def _(folder):
 
 def define_store_fault(sentence, damage, message):
     @test(sentence)
-    def _(folder):
+    def test_case_2(folder):
         example = Example(folder)
         with serving(example) as server:
             damage(example)
@@ -221,8 +221,8 @@ def changed(text):
     return text.replace("      host-one: made/one\n", "").replace("      HOST-ONE: host-one\n", "")
 
 
-@test("a credential that the declaration no longer gives is refused from the next request on")
-def _(folder):
+def test_credential_declaration_no_longer_gives_refused_from(folder):
+    """a credential that the declaration no longer gives is refused from the next request on"""
     example = Example(folder)
     with serving(example) as server:
         equal(server.get(UNIT, "host-one"), value(example, "one"))
@@ -231,8 +231,8 @@ def _(folder):
         equal(server.stop()[1][1], f"vmcred: read {example.config}")
 
 
-@test("a declaration with a fault in it is reported, and the one before stays in force")
-def _(folder):
+def test_declaration_fault_reported_before_stays_force(folder):
+    """a declaration with a fault in it is reported, and the one before stays in force"""
     example = Example(folder)
     with serving(example) as server:
         before = value(example, "one")
@@ -243,8 +243,8 @@ def _(folder):
         assert lines[1].startswith("vmcred: warning: going on with what was read before: "), lines
 
 
-@test("a changed declaration that could not be read for a reason of the moment's is in force once it can be")
-def _(folder):
+def test_changed_declaration_could_not_read_reason_moment(folder):
+    """a changed declaration that could not be read for a reason of the moment's is in force once it can be"""
     example = Example(folder)
     values = [value(example, "one"), value(example, "two")]
     with serving(example) as server:
@@ -262,8 +262,8 @@ def _(folder):
         equal(server.get(UNIT, "host-one"), values[1])
 
 
-@test("a secret that is not deployed, or is another machine's, is refused")
-def _(folder):
+def test_secret_not_deployed_another_machine_refused(folder):
+    """a secret that is not deployed, or is another machine's, is refused"""
     example = Example(folder, DECLARATION.replace("  m: {}\n", "  m: {}\n  n: {}\n", 1), generate=False)
     expect(example.generate("m"))
     with serving(example, "--machine", "n") as server:
@@ -282,8 +282,8 @@ def given_and_said(server):
     return [line for line in server.said() if not line.startswith("vmcred: gave")]
 
 
-@test("an identity that was replaced is in force from the next request on, in place or by another file")
-def _(folder):
+def test_identity_replaced_force_from_next_request_place(folder):
+    """an identity that was replaced is in force from the next request on, in place or by another file"""
     example = Example(folder)
     before = example.identity.read_bytes()
     with serving(example) as server:
@@ -301,7 +301,7 @@ def _(folder):
 
 def define_identity_fault(sentence, damage, message):
     @test(sentence)
-    def _(folder):
+    def test_case_3(folder):
         example = Example(folder)
         with serving(example) as server:
             two = value(example, "two")
@@ -323,8 +323,8 @@ define_identity_fault(
     "reading the identity file: IDENTITY: its mode 0644 gives others access to the secret key in it: chmod 600 IDENTITY")
 
 
-@test("an optional secret that is not in the store is an empty credential, with a warning; one that nobody can open is refused")
-def _(folder):
+def test_optional_secret_not_store_empty_credential_warning(folder):
+    """an optional secret that is not in the store is an empty credential, with a warning; one that nobody can open is refused"""
     example = Example(folder)
     with serving(example) as server:
         document = example.document("two")
@@ -339,8 +339,8 @@ def _(folder):
         assert lines[2].startswith(f"vmcred: warning: refused host-two to {UNIT} (process N): "), lines
 
 
-@test("SIGHUP reads the declaration and the identity anew")
-def _(folder):
+def test_sighup_reads_declaration_identity_anew(folder):
+    """SIGHUP reads the declaration and the identity anew"""
     example = Example(folder)
     with serving(example) as server:
         server.get(UNIT, "host-two")
@@ -350,8 +350,8 @@ def _(folder):
             f"vmcred: read {example.identity}", f"vmcred: read {example.config}"])
 
 
-@test("without requests it ends by itself, with status 0 and nothing to say, and leaves the socket")
-def _(folder):
+def test_without_requests_ends_itself_status_0_nothing_say(folder):
+    """without requests it ends by itself, with status 0 and nothing to say, and leaves the socket"""
     example = Example(folder)
     with serving(example, idle="1") as server:
         equal(server.ended(), (0, []))
@@ -360,7 +360,7 @@ def _(folder):
 def define_late(sentence, damage, mend, message, words=()):
     """It starts, whatever is wrong: a service that does not start would leave the unit waiting."""
     @test(sentence)
-    def _(folder):
+    def test_case_4(folder):
         example = Example(folder)
         two = value(example, "two")
         kept = {path: path.read_bytes() for path in (example.identity, example.config)}
@@ -400,7 +400,7 @@ define_late(
 
 def started(sentence, code, message, words=(), change=None):
     @test(sentence)
-    def _(folder):
+    def test_case_5(folder):
         example = Example(folder)
         if change:
             change(example)
@@ -413,8 +413,8 @@ started("an idle time that is no number is an error", 2,
         "vmcred: --idle-timeout needs a number of seconds up to 86400, not \"-1\"", words=("--idle-timeout", "-1"))
 
 
-@test("started by hand it says how it is started")
-def _(folder):
+def test_started_hand_says_how_started(folder):
+    """started by hand it says how it is started"""
     example = Example(folder)
     expect(vmcred("serve", "--config", example.config), 2, "",
            "vmcred: systemd has handed over no socket, or several: `systemctl start vmcred.socket` starts it when it is "

@@ -28,7 +28,7 @@ def vms(**units):
 
 def define_address(sentence, address):
     @test(sentence)
-    def _(folder):
+    def test_case(folder):
         example = Example(folder)
         with serving(example) as server:
             if callable(address):
@@ -72,16 +72,16 @@ for case, name in {
     define_address(case, name)
 
 
-@test("a unit has its credential by the escaped form of its VM's name")
-def _(folder):
+def test_unit_credential_escaped_form_vm_name(folder):
+    """a unit has its credential by the escaped form of its VM's name"""
     example = Example(folder, vms(**{"a-b": None, "c": None}))
     with serving(example) as server:
         for unit in ("microvm@a-b.service", "microvm@a\\x2db.service"):
             equal(server.get(unit, "key-a-b"), value(example, "one"))
 
 
-@test("two VMs do not get each other's credentials, and a name that begins alike is not the name")
-def _(folder):
+def test_two_vms_do_not_get_each_credentials_name_begins(folder):
+    """two VMs do not get each other's credentials, and a name that begins alike is not the name"""
     example = Example(folder, vms(a=None, b=None, ab=None))
     with serving(example) as server:
         equal(server.get("microvm@a.service", "key-a"), value(example, "one"))
@@ -90,8 +90,8 @@ def _(folder):
             refused(server.get(f"microvm@{vm}.service", f"key-{other}"))
 
 
-@test("a VM that says its unit has its credentials in that one, and in no other that could be its own")
-def _(folder):
+def test_vm_says_unit_credentials_no_could_own(folder):
+    """a VM that says its unit has its credentials in that one, and in no other that could be its own"""
     example = Example(folder, vms(a="foo@bar.service", b="microvm@a.service", c="plain.service"))
     with serving(example) as server:
         equal(server.get("foo@bar.service", "key-a"), value(example, "one"))
@@ -102,8 +102,8 @@ def _(folder):
             refused(server.get(unit, f"key-{vm}"))
 
 
-@test("two credentials whose names differ behind the end of the address are both refused, also where one is the other's beginning")
-def _(folder):
+def test_two_credentials_whose_names_differ_behind_end(folder):
+    """two credentials whose names differ behind the end of the address are both refused, also where one is the other's beginning"""
     cut = 107 - len(f"/unit/{UNIT}/") - 16
     names = ["a" * cut, "a" * cut + "b", "c" * (cut - 1)]
     loads = "".join(f"      {name}: made/one\n" for name in names)
@@ -114,8 +114,8 @@ def _(folder):
         equal(server.get(UNIT, names[2]), value(example, "one"))
 
 
-@test("a large credential whose secret is replaced while its peer pauses is refused, not mixed")
-def _(folder):
+def test_large_credential_whose_secret_replaced_while_peer(folder):
+    """a large credential whose secret is replaced while its peer pauses is refused, not mixed"""
     example = with_large(folder)
     with serving(example) as server:
         paused = server.ask(UNIT, "host-one")
@@ -132,8 +132,8 @@ def _(folder):
                                    "since its beginning was sent")
 
 
-@test("peers that hang up at once, or before they read, leave nothing behind")
-def _(folder):
+def test_peers_hang_up_at_once_before_they_read_leave(folder):
+    """peers that hang up at once, or before they read, leave nothing behind"""
     example = with_large(folder)
     with serving(example) as server:
         equal(server.get(UNIT, "host-two"), value(example, "two"))
@@ -148,8 +148,8 @@ def _(folder):
         equal(server.descriptors(), before, "descriptors")
 
 
-@test("with few descriptors it takes no more than it can, and goes on when some are done")
-def _(folder):
+def test_few_descriptors_takes_no_more_can_goes_when_some(folder):
+    """with few descriptors it takes no more than it can, and goes on when some are done"""
     many_files()
     example = Example(folder)
     with serving(example, prefix=("prlimit", "--nofile=400")) as server:
@@ -161,8 +161,8 @@ def _(folder):
         assert not any("taking a connection" in line for line in server.said()), server.said()
 
 
-@test("who asks while it ends is answered by the next one")
-def _(folder):
+def test_asks_while_ends_answered_next(folder):
+    """who asks while it ends is answered by the next one"""
     example = with_large(folder)
     path = str(folder / "socket")
     kept = listening(path)
@@ -179,8 +179,8 @@ def _(folder):
     kept.close()
 
 
-@test("while a secret is replaced again and again, each answer is one of its values")
-def _(folder):
+def test_while_secret_replaced_again_again_each_answer(folder):
+    """while a secret is replaced again and again, each answer is one of its values"""
     example = Example(folder)
     values = {number: f"value {number}".encode() * 100 for number in range(10)}
     expect(vmcred("set", "--config", example.config, "m", "made/one", stdin=values[0]))
@@ -204,8 +204,8 @@ def _(folder):
     assert len(answers) > 1, "it was never replaced"
 
 
-@test("a declaration that changes several times in a tick of the file system's clock holds from the next request on")
-def _(folder):
+def test_declaration_changes_several_times_tick_file_system(folder):
+    """a declaration that changes several times in a tick of the file system's clock holds from the next request on"""
     example = Example(folder)
     values = [value(example, "one"), value(example, "two")]
     # Of one size, in one file: nothing but its times could tell.
@@ -222,8 +222,8 @@ def too_large(size):
             f"name it has {size + 8} bytes, and a unit's credentials may have 1048576 together")
 
 
-@test("a secret that systemd would not take, because it counts the credential's name as well, is refused")
-def _(folder):
+def test_secret_systemd_would_not_take_because_counts(folder):
+    """a secret that systemd would not take, because it counts the credential's name as well, is refused"""
     example = Example(folder)
     with serving(example) as server:
         for size in (1024 * 1024, len(LARGE) + 1):
@@ -235,8 +235,8 @@ def _(folder):
                                   f"vmcred: gave host-one to {UNIT} (process N)"]))
 
 
-@test("a secret that is larger than any in the store is refused")
-def _(folder):
+def test_secret_larger_any_store_refused(folder):
+    """a secret that is larger than any in the store is refused"""
     example = Example(folder)
     plain = folder / "plain"
     plain.write_bytes(os.urandom(1024 * 1024 + 1))
@@ -250,7 +250,7 @@ def _(folder):
 
 def define_start(sentence, make, message, **inherited):
     @test(sentence)
-    def _(folder):
+    def test_case_2(folder):
         example = Example(folder)
         kept, given = make(folder)
         words = inheriting(VMCRED, "serve", "--config", example.config, "--identity", example.identity, **inherited)
@@ -312,8 +312,8 @@ class Keeper:
         return descriptors[0]
 
 
-@test("a process that is killed in the middle leaves no beginning of a credential: the next one spoils it")
-def _(folder):
+def test_process_killed_middle_leaves_no_beginning(folder):
+    """a process that is killed in the middle leaves no beginning of a credential: the next one spoils it"""
     example = with_large(folder)
     keeper, listener = Keeper(folder), listening(str(folder / "socket"))
     with serving(example, listener=listener.dup(), notify=keeper.path) as server:
@@ -333,8 +333,8 @@ def _(folder):
     listener.close()
 
 
-@test("systemd keeps a connection before anything is sent, and what is answered ends although it has it")
-def _(folder):
+def test_systemd_keeps_connection_before_anything_sent(folder):
+    """systemd keeps a connection before anything is sent, and what is answered ends although it has it"""
     example = Example(folder)
     keeper, listener = Keeper(folder), listening(str(folder / "socket"))
     with serving(example, listener=listener.dup(), notify=keeper.path) as server:

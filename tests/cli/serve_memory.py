@@ -2,14 +2,14 @@
 """vmcred serve among masses of peers that do not read: the memory that they cost."""
 import harness
 from example import Example
-from harness import equal, test
+from harness import equal
 from serving import LARGE, UNIT, many_files, read, refused, serving, value, with_large
 
 SECRET_MAX_KIB = 1024
 
 
-@test("a thousand peers that do not read a large credential cost no memory, keep nobody waiting, and get it whole in the end")
-def _(folder):
+def test_thousand_peers_do_not_read_large_credential_cost_no(folder):
+    """a thousand peers that do not read a large credential cost no memory, keep nobody waiting, and get it whole in the end"""
     many_files()
     example = with_large(folder)
     two = value(example, "two")
@@ -25,8 +25,8 @@ def _(folder):
             equal(read(asking) == LARGE, True, "the whole credential")
 
 
-@test("ten thousand connections that are refused and do not read keep nobody waiting")
-def _(folder):
+def test_ten_thousand_connections_refused_do_not_read_keep(folder):
+    """ten thousand connections that are refused and do not read keep nobody waiting"""
     many_files()
     example = Example(folder)
     with serving(example) as server:

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import harness
-from harness import equal, expect, run, test, vmcred
+from harness import equal, expect, run, vmcred
 
 CANARY = "correct-horse-battery-staple"
 PLAIN = json.dumps({"a": CANARY, "b": [1, 2]}, indent="\t") + "\n"
@@ -48,9 +48,9 @@ class Documents:
         return {"EDITOR": str(path)}
 
 
-@test("called as sops, it is sops, and tells the version where programs look for it")
-def _(folder):
-    (folder / "sops").symlink_to(Path(harness.VMCRED).absolute())
+def test_called_sops_sops_tells_version_where_programs_look(folder):
+    """called as sops, it is sops, and tells the version where programs look for it"""
+    (folder / "sops").symlink_to(Path(harness.VMCRED_SOPS).absolute())
     version = "sops 3.13.2 (vmcred 0.1.0)\n"
     for words in (["--version"], ["-v"], ["--disable-version-check", "--version"], ["--check-for-updates", "--version"]):
         expect(run(folder / "sops", *words), 0, version, "")
@@ -59,8 +59,8 @@ def _(folder):
     expect(run(folder / "sops", "filestatus", folder / "plain.json"), 0, '{"encrypted":false}\n', "")
 
 
-@test("what is wrong with a command line is said in one line, with a way out")
-def _(folder):
+def test_wrong_command_line_said_line_way_out(folder):
+    """what is wrong with a command line is said in one line, with a way out"""
     documents = Documents(folder)
     for words, code, text in [
         (["--nope"], 1, "sops: there is no flag --nope: --help lists the flags"),
@@ -103,8 +103,8 @@ def _(folder):
     documents.untouched()
 
 
-@test("a key type that is not supported is named, unless another key opens the document")
-def _(folder):
+def test_key_type_not_supported_named_unless_another_key(folder):
+    """a key type that is not supported is named, unless another key opens the document"""
     documents = Documents(folder)
     document = json.loads(documents.before)
     document["sops"]["kms"] = [
@@ -118,8 +118,8 @@ def _(folder):
     assert "kms" in result.err and "arn:aws:kms:eu-west-1:1:key/x" in result.err, result.err
 
 
-@test("no key: the error lists recipients, what was tried and where there was nothing")
-def _(folder):
+def test_no_key_error_lists_recipients_tried_where_there(folder):
+    """no key: the error lists recipients, what was tried and where there was nothing"""
     documents = Documents(folder)
     other = folder / "other"
     public = expect(vmcred("keygen", "--output", other), 0).out.strip()
@@ -133,8 +133,8 @@ def _(folder):
     )
 
 
-@test("no error and no message holds a value, wherever it was given")
-def _(folder):
+def test_no_error_no_message_holds_value_wherever_given(folder):
+    """no error and no message holds a value, wherever it was given"""
     documents = Documents(folder)
     (folder / "broken.json").write_text(f'{{"a": "{CANARY}", nonsense')
     (folder / "broken.yaml").write_text(f"a: {CANARY}\n\tb: [\n")
@@ -161,8 +161,8 @@ def _(folder):
     documents.untouched()
 
 
-@test("the editor gets the plaintext in a private folder on a memory file system, of which nothing is left")
-def _(folder):
+def test_editor_gets_plaintext_private_folder_memory_file(folder):
+    """the editor gets the plaintext in a private folder on a memory file system, of which nothing is left"""
     documents = Documents(folder)
     env = documents.editor(
         'echo "$1" > seen; stat -c %a "$1" >> seen; stat -c %a "$(dirname "$1")" >> seen; cp "$1" shown; touch "$1~"; '
@@ -177,8 +177,8 @@ def _(folder):
     equal(documents.plaintext("doc.json")["b"], [7, 2])
 
 
-@test("a file that somebody else changes meanwhile stays theirs, and the edit is kept beside it, encrypted")
-def _(folder):
+def test_file_somebody_else_changes_meanwhile_stays_theirs(folder):
+    """a file that somebody else changes meanwhile stays theirs, and the edit is kept beside it, encrypted"""
     documents = Documents(folder)
     other = documents.before.replace(b'"lastmodified"', b'"lastmodified" ')
     (folder / "theirs").write_bytes(other)
@@ -199,8 +199,8 @@ def _(folder):
     equal((folder / "new.json").read_bytes(), b"", "the new file that is theirs")
 
 
-@test("a text that cannot be encrypted changes nothing where nobody can be asked")
-def _(folder):
+def test_text_cannot_encrypted_changes_nothing_where_nobody(folder):
+    """a text that cannot be encrypted changes nothing where nobody can be asked"""
     documents = Documents(folder)
     for script in ("echo '{' > \"$1\"", ': > "$1"', 'echo \'{"sops": 1}\' > "$1"'):
         result = documents.sops("edit", "doc.json", env=documents.editor(script))
@@ -230,8 +230,8 @@ def on_terminal(documents, words, env, answers):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()
 
 
-@test("on a terminal, a text that cannot be encrypted goes back to the editor until it can, or the user gives up")
-def _(folder):
+def test_terminal_text_cannot_encrypted_goes_back_editor(folder):
+    """on a terminal, a text that cannot be encrypted goes back to the editor until it can, or the user gives up"""
     documents = Documents(folder)
     env = documents.editor('if [ -e second ]; then sed -i s/x/9/ "$1"; else touch second; sed -i s/1/x/ "$1"; fi')
     code, shown = on_terminal(documents, ["edit", "doc.json"], env, [(b"give up.", b"\n")])
@@ -245,8 +245,8 @@ def _(folder):
     documents.untouched()
 
 
-@test("an editor that is killed, or sops with it, leaves the document whole, and the next run wipes what was left")
-def _(folder):
+def test_editor_killed_sops_leaves_document_whole_next_run(folder):
+    """an editor that is killed, or sops with it, leaves the document whole, and the next run wipes what was left"""
     documents = Documents(folder)
     expect(documents.sops("edit", "doc.json", env=documents.editor("kill -9 $$")), 201, "")
     documents.untouched()
@@ -262,8 +262,8 @@ def _(folder):
     documents.untouched()
 
 
-@test("a signal that asks to end reaches editor and command, and what was in memory is wiped")
-def _(folder):
+def test_signal_asks_end_reaches_editor_command_memory_wiped(folder):
+    """a signal that asks to end reaches editor and command, and what was in memory is wiped"""
     documents = Documents(folder)
     started = folder / "started"
     wait = f"trap 'exit 5' TERM; touch {started}; while :; do sleep 0.05; done"
@@ -279,8 +279,8 @@ def _(folder):
         documents.untouched()
 
 
-@test("exec-file leaves nothing behind, whether its file is read, read twice or not at all")
-def _(folder):
+def test_exec_file_leaves_nothing_behind_whether_file_read(folder):
+    """exec-file leaves nothing behind, whether its file is read, read twice or not at all"""
     documents = Documents(folder)
     for words in [
         ["exec-file", "doc.json", "cat {} > copy"],
@@ -295,8 +295,8 @@ def _(folder):
     equal(result.out, "")
 
 
-@test("exec-env warns that an environment can be read, and leaves no process of its own")
-def _(folder):
+def test_exec_env_warns_environment_can_read_leaves_no(folder):
+    """exec-env warns that an environment can be read, and leaves no process of its own"""
     documents = Documents(folder)
     (folder / "flat.json").write_text(json.dumps({"SECRET": CANARY}))
     expect(documents.sops("encrypt", "--age", documents.recipient, "-i", "flat.json"), 0, "", "")
@@ -311,8 +311,8 @@ def _(folder):
         expect(documents.sops("exec-env", "odd.json", "true"), 1, "")
 
 
-@test("a new file with plaintext is for its owner alone; one that is there keeps its mode")
-def _(folder):
+def test_new_file_plaintext_owner_alone_there_keeps_mode(folder):
+    """a new file with plaintext is for its owner alone; one that is there keeps its mode"""
     documents = Documents(folder)
     expect(documents.sops("decrypt", "--output", "plain", "doc.json"), 0, "", "")
     equal(((folder / "plain").stat().st_mode & 0o777, (folder / "plain").read_text()), (0o600, PLAIN))
@@ -324,8 +324,8 @@ def _(folder):
     expect(documents.sops("decrypt", "--output", "nofolder/x", "doc.json"), 3, "")
 
 
-@test("many files are encrypted and get other keys at once, and the failures are told and counted")
-def _(folder):
+def test_many_files_encrypted_get_keys_at_once_failures_told(folder):
+    """many files are encrypted and get other keys at once, and the failures are told and counted"""
     documents = Documents(folder)
     names = [f"many-{number}.json" for number in range(40)]
     for name in names:
@@ -354,8 +354,8 @@ def _(folder):
     expect(documents.sops("decrypt", names[0], env={"SOPS_AGE_KEY_FILE": str(other)}), 0, PLAIN, "")
 
 
-@test("on a terminal, a difference of keys asks before it is made")
-def _(folder):
+def test_terminal_difference_keys_asks_before_made(folder):
+    """on a terminal, a difference of keys asks before it is made"""
     documents = Documents(folder)
     other = folder / "other"
     public = expect(vmcred("keygen", "--output", other), 0).out.strip()
@@ -369,8 +369,8 @@ def _(folder):
     expect(documents.sops("decrypt", "doc.json", env={"SOPS_AGE_KEY_FILE": str(other)}), 0, PLAIN, "")
 
 
-@test("a .sops.yaml whose aliases grow without bounds is refused, or read, at once")
-def _(folder):
+def test_sops_yaml_whose_aliases_grow_without_bounds_refused(folder):
+    """a .sops.yaml whose aliases grow without bounds is refused, or read, at once"""
     documents = Documents(folder)
     merges = "\n".join(f"a{n}: &a{n} {{merge: [{', '.join([f'*a{n - 1}'] * 10)}]}}" for n in range(1, 12))
     keys = "\n".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}], z: 1}}" for n in range(1, 14))
@@ -387,8 +387,8 @@ def _(folder):
         expect(documents.sops("encrypt", "plain.json", timeout=20), 1, "", f"vmcred: {expected}\n")
 
 
-@test("what is wrong with .sops.yaml is told with its line")
-def _(folder):
+def test_wrong_sops_yaml_told_line(folder):
+    """what is wrong with .sops.yaml is told with its line"""
     documents = Documents(folder)
     for text, expected in [
         ("creation_rules: x\n", ".sops.yaml:1: creation_rules must be a list"),

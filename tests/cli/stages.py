@@ -6,7 +6,7 @@ import socket
 
 import harness
 from example import DECLARATION, Example
-from harness import equal, expect, test
+from harness import equal, expect
 
 PROVED = """\
 #  STAGE     STATE    WHAT WAS SEEN
@@ -36,16 +36,16 @@ def stages(result):
     return {stage["stage"]: stage["state"] for stage in json.loads(result.out)}
 
 
-@test("when all is in place and proved, each stage says what was seen")
-def _(folder):
+def test_when_all_place_proved_each_stage_says_seen(folder):
+    """when all is in place and proved, each stage says what was seen"""
     example = Example(folder)
     expect(example.activate())
     log = console(folder, proof("one", example.get("one").out), proof("two", example.get("two").out))
     expect(example.inspect("--proof", log), 0, PROVED, "")
 
 
-@test("a digest that matches no credential is an integrity failure")
-def _(folder):
+def test_digest_matches_no_credential_integrity_failure(folder):
+    """a digest that matches no credential is an integrity failure"""
     example = Example(folder)
     expect(example.activate())
     log = console(folder, proof("one", example.get("one").out), proof("two", "another"))
@@ -54,8 +54,8 @@ def _(folder):
     assert result.out.endswith('8  prove     wrong    the guest\'s digest of "two" matches no credential\n'), result.out
 
 
-@test("a required credential without a digest is missing, an optional one is not")
-def _(folder):
+def test_required_credential_without_digest_missing_optional(folder):
+    """a required credential without a digest is missing, an optional one is not"""
     example = Example(folder)
     expect(example.activate())
     log = console(folder, proof("two", example.get("two").out))
@@ -66,16 +66,16 @@ def _(folder):
     expect(example.inspect("--proof", log), 0, None, "")
 
 
-@test("a digest without a salt proves nothing")
-def _(folder):
+def test_digest_without_salt_proves_nothing(folder):
+    """a digest without a salt proves nothing"""
     example = Example(folder)
     expect(example.activate())
     log = console(folder, proof("one", example.get("one").out, ""), proof("two", example.get("two").out))
     expect(example.inspect("--proof", log), 4, None, "vmcred: m: a stage is wrong\n")
 
 
-@test("without activation the stage is missing; a changed document is wrong")
-def _(folder):
+def test_without_activation_stage_missing_changed_document(folder):
+    """without activation the stage is missing; a changed document is wrong"""
     example = Example(folder)
     result = expect(example.inspect("--json"), 3, None, "vmcred: m: something declared is missing\n")
     equal(stages(result)["activate"], "missing")
@@ -85,8 +85,8 @@ def _(folder):
     equal(stages(result)["seal"], "wrong")
 
 
-@test("an activated file with another value than the store's is missing")
-def _(folder):
+def test_activated_file_another_value_store_missing(folder):
+    """an activated file with another value than the store's is missing"""
     example = Example(folder)
     expect(example.activate())
     expect(example.generate("--regenerate"))
@@ -94,8 +94,8 @@ def _(folder):
     equal(stages(result)["activate"], "missing")
 
 
-@test("no value is in what inspect prints, at the highest verbosity")
-def _(folder):
+def test_no_value_inspect_prints_at_highest_verbosity(folder):
+    """no value is in what inspect prints, at the highest verbosity"""
     example = Example(folder)
     expect(example.activate())
     values = [example.get(name).out for name in ("one", "two")]
@@ -104,8 +104,8 @@ def _(folder):
             assert value not in result.out + result.err
 
 
-@test("a VM that takes its credentials from the socket has no file to look for, but needs the socket")
-def _(folder):
+def test_vm_takes_credentials_from_socket_no_file_look_but(folder):
+    """a VM that takes its credentials from the socket has no file to look for, but needs the socket"""
     example = Example(folder, DECLARATION + "credentialSource: socket\n")
     lines = expect(example.inspect(), 3, None, "vmcred: m: something declared is missing\n").out.splitlines()
     equal(lines[3], "3  activate  missing  there is no /run/vmcred/socket: vmcred.socket makes it")

@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 import harness
-from harness import equal, expect, need, need_root, test
+from harness import equal, expect, need, need_root
 from vm import CLOUD_HYPERVISOR, Vm, api_get, children, in_view, no_canary, nothing_left, stop, wait_for
 
 QEMU = ("qemu-system-x86_64", "-accel", "tcg", "-display", "none", "-serial", "none", "-S", "-nodefaults")
@@ -66,8 +66,8 @@ def says(vm):
 
 # Stopping.
 
-@test("SIGTERM and SIGINT press the guest's power button, and the exit code is the VMM's")
-def _(folder):
+def test_sigterm_sigint_press_guest_power_button_exit_code(folder):
+    """SIGTERM and SIGINT press the guest's power button, and the exit code is the VMM's"""
     for number in (signal.SIGTERM, signal.SIGINT):
         vm = Vm(folder / number.name)
         process, child = running(vm, "--api-socket", vm.folder / "api")
@@ -79,8 +79,8 @@ def _(folder):
         nothing_left(vm)
 
 
-@test("a guest that does not power off is shut down after --stop-timeout, and is not asked with 0")
-def _(folder):
+def test_guest_does_not_power_off_shut_down_after_stop(folder):
+    """a guest that does not power off is shut down after --stop-timeout, and is not asked with 0"""
     vm = Vm(folder)
     process, _ = running(vm, options=("--stop-timeout=1",), stand_in={"deaf": True})
     process.send_signal(signal.SIGTERM)
@@ -94,8 +94,8 @@ def _(folder):
     equal(vm.errors(), "")
 
 
-@test("each further signal takes the next step: power button, shutdown, SIGKILL")
-def _(folder):
+def test_each_further_signal_takes_next_step_power_button(folder):
+    """each further signal takes the next step: power button, shutdown, SIGKILL"""
     vm = Vm(folder)
     process, child = running(vm, options=("-v",), stand_in={"deaf": True, "stubborn": True})
     process.send_signal(signal.SIGTERM)
@@ -109,8 +109,8 @@ def _(folder):
     assert gone(child)
 
 
-@test("a second signal waits for the answer to what the first one asked")
-def _(folder):
+def test_second_signal_waits_answer_first_asked(folder):
+    """a second signal waits for the answer to what the first one asked"""
     vm = Vm(folder)
     process, _ = running(vm, stand_in={"deaf": True, "delay": 0.5})
     process.send_signal(signal.SIGTERM)
@@ -120,8 +120,8 @@ def _(folder):
     equal(vm.requested(), BOOT + [POWER_BUTTON, SHUTDOWN])
 
 
-@test("a VMM whose API does not answer is ended by SIGTERM")
-def _(folder):
+def test_vmm_whose_api_does_not_answer_ended_sigterm(folder):
+    """a VMM whose API does not answer is ended by SIGTERM"""
     vm = Vm(folder)
     process, _ = running(vm, options=("-v",), stand_in={"close": "vm.power-button"})
     process.send_signal(signal.SIGTERM)
@@ -131,8 +131,8 @@ def _(folder):
                      "the VMM is asked to end"])
 
 
-@test("a power button that the VMM refuses is followed by the shutdown at once")
-def _(folder):
+def test_power_button_vmm_refuses_followed_shutdown_at_once(folder):
+    """a power button that the VMM refuses is followed by the shutdown at once"""
     vm = Vm(folder)
     process, _ = running(vm, stand_in={"status": {"vm.power-button": 500}})
     process.send_signal(signal.SIGTERM)
@@ -140,8 +140,8 @@ def _(folder):
     equal(vm.requested(), BOOT + [POWER_BUTTON, SHUTDOWN])
 
 
-@test("other signals are passed on")
-def _(folder):
+def test_signals_passed(folder):
+    """other signals are passed on"""
     vm = Vm(folder)
     for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
         process, _ = running(vm)
@@ -150,8 +150,8 @@ def _(folder):
         equal(vm.requested(), BOOT)
 
 
-@test("Ctrl-C reaches the VMM from the terminal, and vmcred does not act on it")
-def _(folder):
+def test_ctrl_c_reaches_vmm_from_terminal_vmcred_does_not(folder):
+    """Ctrl-C reaches the VMM from the terminal, and vmcred does not act on it"""
     vm = Vm(folder)
     ours, theirs = os.openpty()
     process = subprocess.Popen(
@@ -167,8 +167,8 @@ def _(folder):
     equal(vm.requested(), BOOT)
 
 
-@test("a user's connections to --api-socket leave the power button ours")
-def _(folder):
+def test_user_connections_api_socket_leave_power_button_ours(folder):
+    """a user's connections to --api-socket leave the power button ours"""
     vm = Vm(folder)
     process, _ = running(vm, "--api-socket", folder / "api")
     others = [socket.socket(socket.AF_UNIX) for _ in range(8)]
@@ -181,8 +181,8 @@ def _(folder):
     equal(vm.requested()[-1], POWER_BUTTON)
 
 
-@test("--stop-timeout takes whole seconds of up to a day")
-def _(folder):
+def test_stop_timeout_takes_whole_seconds_up_day(folder):
+    """--stop-timeout takes whole seconds of up to a day"""
     vm = Vm(folder)
     for word in ("", "-1", "1s", "86401", "99999999999999999999"):
         expect(vm.run(*CLOUD_HYPERVISOR, options=(f"--stop-timeout={word}",), stand_in={}), 2, "",
@@ -191,8 +191,8 @@ def _(folder):
 
 # Neither outlives the other.
 
-@test("the VMM ends with a vmcred that is killed")
-def _(folder):
+def test_vmm_ends_vmcred_killed(folder):
+    """the VMM ends with a vmcred that is killed"""
     vm = Vm(folder)
     process, child = running(vm)
     process.kill()
@@ -200,8 +200,8 @@ def _(folder):
     wait_for("the VMM's end", lambda: gone(child))
 
 
-@test("a VMM whose program has capabilities of its own has a guard, and ends with vmcred too")
-def _(folder):
+def test_vmm_whose_program_capabilities_own_guard_ends(folder):
+    """a VMM whose program has capabilities of its own has a guard, and ends with vmcred too"""
     need_root()
     python = folder / "python"
     vm = Vm(folder / "vm")
@@ -232,8 +232,8 @@ def _(folder):
 
 # What the VMM says.
 
-@test("what the VMM says on stderr comes through, before its VM is booted and after")
-def _(folder):
+def test_vmm_says_stderr_comes_through_before_vm_booted(folder):
+    """what the VMM says on stderr comes through, before its VM is booted and after"""
     vm = Vm(folder)
     process, child = running(vm, stand_in={"say": "a line\nno end"})
     wait_for("the words", lambda: vm.errors() == "a line\nno end")
@@ -244,8 +244,8 @@ def _(folder):
     equal(stop(process), 0)
 
 
-@test("before the VM is booted a line of the VMM's that repeats a credential is not shown")
-def _(folder):
+def test_before_vm_booted_line_vmm_repeats_credential_not(folder):
+    """before the VM is booted a line of the VMM's that repeats a credential is not shown"""
     vm = Vm(folder)
     (vm.credentials / "host-api-key").write_text(value := "k" * 5 + "0123456789abcdefghijklmnopqrstuvwxyz-+")
     expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"say": f"one\nit is {value}, {value}\ntwo\n", "die": 3}), 1, "",
@@ -259,15 +259,15 @@ def _(folder):
     expect(result, 0, "", "vmcred: warning: a line of the VMM's repeats an OEM string and is not shown\n")
 
 
-@test("a VMM that says more than a pipe holds while its VM is created does not stop")
-def _(folder):
+def test_vmm_says_more_pipe_holds_while_vm_created_does_not(folder):
+    """a VMM that says more than a pipe holds while its VM is created does not stop"""
     vm = Vm(folder)
     result = vm.run(*CLOUD_HYPERVISOR, stand_in={"chatter": ["vm.create", 20000], "exit": 0})
     expect(result, 0, "", "the stand-in has much to say about this\n" * 20000)
 
 
-@test("a stderr that nobody reads holds up neither the launch nor the stop")
-def _(folder):
+def test_stderr_nobody_reads_holds_up_neither_launch_nor(folder):
+    """a stderr that nobody reads holds up neither the launch nor the stop"""
     vm = Vm(folder)
     process = subprocess.Popen(
         [harness.VMCRED, "run", "--credentials", vm.credentials, "test-vm", "--", *CLOUD_HYPERVISOR], cwd=folder,
@@ -281,8 +281,8 @@ def _(folder):
 
 # QEMU.
 
-@test("a supervised QEMU gets its strings as without, and its user's monitor stays")
-def _(folder):
+def test_supervised_qemu_gets_strings_without_user_monitor(folder):
+    """a supervised QEMU gets its strings as without, and its user's monitor stays"""
     vm = Vm(folder)
     process, child = running_qemu(vm, "-qmp", f"unix:{folder}/qmp,server=on,wait=off")
     view = in_view(child)
@@ -300,8 +300,8 @@ def _(folder):
     nothing_left(vm)
 
 
-@test("SIGTERM powers a supervised QEMU's guest down, then quits it")
-def _(folder):
+def test_sigterm_powers_supervised_qemu_guest_down_then(folder):
+    """SIGTERM powers a supervised QEMU's guest down, then quits it"""
     vm = Vm(folder)
     process, _ = running_qemu(vm, options=("--stop-timeout=1", "-v"))
     process.send_signal(signal.SIGTERM)
@@ -310,8 +310,8 @@ def _(folder):
                      "warning: the guest has not powered off within 1 seconds", "the VMM is asked to end"])
 
 
-@test("a supervised QEMU that refuses to start is an error in its own words")
-def _(folder):
+def test_supervised_qemu_refuses_start_error_own_words(folder):
+    """a supervised QEMU that refuses to start is an error in its own words"""
     vm = Vm(folder)
     need("qemu-system-x86_64")
     words = "qemu-system-x86_64: -drive file=/nowhere: Could not open '/nowhere': No such file or directory"
@@ -321,23 +321,23 @@ def _(folder):
     nothing_left(vm)
 
 
-@test("a QEMU that would leave its parent is refused one that stays")
-def _(folder):
+def test_qemu_would_leave_parent_refused_stays(folder):
+    """a QEMU that would leave its parent is refused one that stays"""
     expect(Vm(folder).run(*QEMU, "-daemonize", options=("--supervise",)), 2, "",
            "vmcred: preparing to start QEMU: -daemonize takes QEMU away from a vmcred that stays: leave -daemonize "
            "out, or --supervise, --notify and --stop-timeout\n")
 
 
-@test("QEMU ends with a supervising vmcred that is killed")
-def _(folder):
+def test_qemu_ends_supervising_vmcred_killed(folder):
+    """QEMU ends with a supervising vmcred that is killed"""
     process, child = running_qemu(Vm(folder))
     process.kill()
     process.wait(20)
     wait_for("QEMU's end", lambda: gone(child))
 
 
-@test("QEMU that changes its user, which the kernel's signal does not outlast, ends with vmcred too")
-def _(folder):
+def test_qemu_changes_user_kernel_signal_does_not_outlast(folder):
+    """QEMU that changes its user, which the kernel's signal does not outlast, ends with vmcred too"""
     need_root()
     process, _ = running_qemu(Vm(folder), "-runas", "nobody")
     qemu, = [pid for pid in children(process.pid) if b"-runas" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
@@ -350,8 +350,8 @@ def _(folder):
 
 # --exec.
 
-@test("with --exec vmcred becomes Cloud Hypervisor, and nobody is left beside it")
-def _(folder):
+def test_exec_vmcred_becomes_cloud_hypervisor_nobody_left(folder):
+    """with --exec vmcred becomes Cloud Hypervisor, and nobody is left beside it"""
     vm = Vm(folder)
     process = vm.start(*CLOUD_HYPERVISOR, options=("--exec",), stand_in={})
     wait_for("vm.boot", vm.booted)
@@ -366,8 +366,8 @@ def _(folder):
     nothing_left(vm)
 
 
-@test("with --exec a VM that cannot be made is an error, ends the VMM and leaves nothing")
-def _(folder):
+def test_exec_vm_cannot_made_error_ends_vmm_leaves_nothing(folder):
+    """with --exec a VM that cannot be made is an error, ends the VMM and leaves nothing"""
     vm = Vm(folder)
     for behaviour, message in (
             ({"status": {"vm.create": 400}}, "creating the VM: Error from API: The VM could not do vm.create: the cause"),
@@ -385,8 +385,8 @@ def _(folder):
     nothing_left(vm)
 
 
-@test("words that say both that vmcred stays and that it does not are refused")
-def _(folder):
+def test_words_say_both_vmcred_stays_does_not_refused(folder):
+    """words that say both that vmcred stays and that it does not are refused"""
     vm = Vm(folder)
     for option in ("--supervise", "--notify", "--stop-timeout=3"):
         expect(vm.run(*CLOUD_HYPERVISOR, options=("--exec", option), stand_in={}), 2, "",

@@ -107,7 +107,7 @@ def left(vm):
 
 
 @test(f"{LAUNCHES} launches leave no process, no socket and no file")
-def _(folder):
+def test_case(folder):
     choices = random.Random(SEED)
     vm, fds = prepared(folder), len(os.listdir("/proc/self/fd"))
     ends = {"asked": 0, "killed": 0, "failed": 0, "VMM killed": 0}
@@ -156,8 +156,8 @@ def descriptors(pid):
     return sorted(re.match("[a-z]+", link).group() for link in links)
 
 
-@test("a VMM gets its standard descriptors and those that it needs, and no other")
-def _(folder):
+def test_vmm_gets_standard_descriptors_those_needs_no(folder):
+    """a VMM gets its standard descriptors and those that it needs, and no other"""
     vm = prepared(folder)
     # The listener of the API and the connection of the one request, or a pipe for each string and the monitor.
     expected = {FORMS[0]: ["socket"] * 2, FORMS[1]: ["socket"] * 2, FORMS[2]: ["socket"] * 2, FORMS[6]: ["pipe"] * 4,

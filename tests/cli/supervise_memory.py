@@ -49,8 +49,8 @@ def memory(pid):
     return bytes(found)
 
 
-@test("the search finds the credentials while the VM is booted, where they are still needed")
-def _(folder):
+def test_search_finds_credentials_while_vm_booted_where_they(folder):
+    """the search finds the credentials while the VM is booted, where they are still needed"""
     need_root()
     process = (vm := Vm(folder)).start(*CLOUD_HYPERVISOR, stand_in={"hang": "vm.boot"})
     wait_for("vm.boot", lambda: "/api/v1/vm.boot" in vm.requested())

@@ -11,7 +11,7 @@ import socket
 import stat
 import time
 
-from harness import equal, expect, main, test
+from harness import equal, expect, main
 from vm import CLOUD_HYPERVISOR, DECLARATION, Vm, children, nothing_left, stop, wait_for
 
 BOOTED = "READY=1\nSTATUS=The VM is booted."
@@ -69,8 +69,8 @@ class NotifyVm(Vm):
             equal(connection.recv(1), b"")
 
 
-@test("the service manager hears READY=1 when the VM is booted, at a path and at an abstract name")
-def _(folder):
+def test_service_manager_hears_ready_1_when_vm_booted_at(folder):
+    """the service manager hears READY=1 when the VM is booted, at a path and at an abstract name"""
     for abstract in (False, True):
         vm = NotifyVm(folder / str(abstract), abstract=abstract)
         process = vm.started(vsock=False)
@@ -82,15 +82,15 @@ def _(folder):
         assert vm.silent()
 
 
-@test("a VM that is not booted is not reported as ready")
-def _(folder):
+def test_vm_not_booted_not_reported_ready(folder):
+    """a VM that is not booted is not reported as ready"""
     vm = NotifyVm(folder)
     equal(vm.run(*CLOUD_HYPERVISOR, stand_in={"status": {"vm.boot": 500}}).code, 1)
     assert vm.silent()
 
 
-@test("with --exec READY=1 comes before vmcred becomes the hypervisor")
-def _(folder):
+def test_exec_ready_1_comes_before_vmcred_becomes_hypervisor(folder):
+    """with --exec READY=1 comes before vmcred becomes the hypervisor"""
     vm = NotifyVm(folder)
     process = vm.started("--exec", vsock=False)
     equal(vm.heard(), "READY=1")
@@ -98,8 +98,8 @@ def _(folder):
     process.wait(20)
 
 
-@test("with --notify the guest gets an address and its READY=1 is relayed, while vmcred sends none")
-def _(folder):
+def test_notify_guest_gets_address_ready_1_relayed_while(folder):
+    """with --notify the guest gets an address and its READY=1 is relayed, while vmcred sends none"""
     vm = NotifyVm(folder)
     process = vm.started("--notify")
     equal(vm.credentials_sent(), ["io.systemd.credential:vmm.notify_socket=vsock-stream:2:8888"])
@@ -121,8 +121,8 @@ REFUSED = ["MAINPID=1", "FDSTORE=1\nFDNAME=x", "WATCHDOG=1", "WATCHDOG=trigger",
            "STATUS=a\tb", "STATUS=\x7f", "STATUS=\x9b2J", b"STATUS=\xff", b"STATUS=a\0b", b"READY=1\0", b"\0READY=1"]
 
 
-@test("nothing else that a guest says reaches the service manager, whatever stands beside it")
-def _(folder):
+def test_nothing_else_guest_says_reaches_service_manager(folder):
+    """nothing else that a guest says reaches the service manager, whatever stands beside it"""
     vm = NotifyVm(folder)
     process = vm.started("--notify")
     equal(vm.heard(), STARTING)
@@ -136,8 +136,8 @@ def _(folder):
     equal(stop(process), 0)
 
 
-@test("a message that is too long is dropped whole, and one of 4095 bytes is not")
-def _(folder):
+def test_message_too_long_dropped_whole_4095_bytes_not(folder):
+    """a message that is too long is dropped whole, and one of 4095 bytes is not"""
     vm = NotifyVm(folder)
     process = vm.started("--notify")
     equal(vm.heard(), STARTING)
@@ -155,8 +155,8 @@ def _(folder):
     equal(stop(process), 0)
 
 
-@test("a message that comes in pieces is one, and one whose end does not come is closed all the same")
-def _(folder):
+def test_message_comes_pieces_whose_end_does_not_come_closed(folder):
+    """a message that comes in pieces is one, and one whose end does not come is closed all the same"""
     vm = NotifyVm(folder)
     process = vm.started("--notify")
     equal(vm.heard(), STARTING)
@@ -171,8 +171,8 @@ def _(folder):
     equal(stop(process), 0)
 
 
-@test("a guest that opens connections without end holds up neither the others nor the stop")
-def _(folder):
+def test_guest_opens_connections_without_end_holds_up(folder):
+    """a guest that opens connections without end holds up neither the others nor the stop"""
     vm = NotifyVm(folder)
     process = vm.started("--notify")
     equal(vm.heard(), STARTING)
@@ -196,8 +196,8 @@ def _(folder):
         connection.close()
 
 
-@test("a guest that tells much is heard 256 times at once and 64 times a second after that, and costs no descriptors")
-def _(folder):
+def test_guest_tells_much_heard_256_times_at_once_64_times(folder):
+    """a guest that tells much is heard 256 times at once and 64 times a second after that, and costs no descriptors"""
     vm = NotifyVm(folder)
     process = vm.started("--notify")
     equal(vm.heard(), STARTING)
@@ -212,8 +212,8 @@ def _(folder):
     equal(stop(process), 0)
 
 
-@test("a service manager that is gone is a warning, and the VM runs on")
-def _(folder):
+def test_service_manager_gone_warning_vm_runs(folder):
+    """a service manager that is gone is a warning, and the VM runs on"""
     vm = NotifyVm(folder)
     process = vm.started("--notify")
     equal(vm.heard(), STARTING)
@@ -225,8 +225,8 @@ def _(folder):
     equal(stop(process), 0)
 
 
-@test("a credential vmm.notify_socket of the user's decides where vmcred listens, or that somebody else does")
-def _(folder):
+def test_credential_vmm_notify_socket_user_decides_where(folder):
+    """a credential vmm.notify_socket of the user's decides where vmcred listens, or that somebody else does"""
     own = DECLARATION.replace("CLUSTER=example-host", '"io.systemd.credential:vmm.notify_socket=vsock-stream:2:9"')
     vm = NotifyVm(folder / "relay", own)
     process = vm.started("--notify")
@@ -247,8 +247,8 @@ def _(folder):
               "vsock-stream:2:PORT: leave it out, or --notify"))
 
 
-@test("--notify without a vsock device, or with an address that is none, says so")
-def _(folder):
+def test_notify_without_vsock_device_address_none_says(folder):
+    """--notify without a vsock device, or with an address that is none, says so"""
     vm = NotifyVm(folder)
     expect(vm.run(*CLOUD_HYPERVISOR, options=("--notify",), stand_in={}), 2, "",
            "vmcred: preparing to start Cloud Hypervisor: --notify: the VM has no vsock device: the guest's messages "
@@ -259,15 +259,15 @@ def _(folder):
            "or starts with '@', and has at most 107 bytes\n")
 
 
-@test("without $NOTIFY_SOCKET --notify has nothing to do")
-def _(folder):
+def test_without_notify_socket_notify_nothing_do(folder):
+    """without $NOTIFY_SOCKET --notify has nothing to do"""
     vm = Vm(folder)
     expect(vm.run(*CLOUD_HYPERVISOR, options=("--notify",), stand_in={"exit": 0}), 0, "", "")
     assert "notify" not in vm.recorded()["requests"][0][2]
 
 
-@test("QEMU's guest gets the number of a free vsock port of the host, by either transport")
-def _(folder):
+def test_qemu_guest_gets_number_free_vsock_port_host_either(folder):
+    """QEMU's guest gets the number of a free vsock port of the host, by either transport"""
     vm = NotifyVm(folder, "vms: {test-vm: {credentialFiles: {HOST-TLS: host-tls}}}\n")
     # It reads its descriptors as QEMU would, and runs without a monitor.
     qemu = vm.bin / "qemu-system-x86_64"
@@ -285,8 +285,8 @@ def _(folder):
     assert vm.silent()
 
 
-@test("what a vsock daemon of QEMU's passes on is relayed")
-def _(folder):
+def test_vsock_daemon_qemu_passes_relayed(folder):
+    """what a vsock daemon of QEMU's passes on is relayed"""
     vm = NotifyVm(folder)
     qemu = vm.bin / "qemu-system-x86_64"
     # As much of a monitor as is asked for: an answer to the first line.

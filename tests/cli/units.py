@@ -5,7 +5,7 @@ import subprocess
 
 import harness
 from example import DECLARATION
-from harness import equal, expect, need_root, run, test, vmcred
+from harness import equal, expect, need_root, run, vmcred
 
 UNIT = "microvm@m.service"
 FILES = """\
@@ -55,7 +55,7 @@ class Generator:
         self.folder = folder
         (folder / "etc" / "vmcred").mkdir(parents=True)
         (folder / "etc" / "vmcred" / "vmcred.yaml").write_text(text)
-        (folder / "vmcred-generator").symlink_to(harness.VMCRED)
+        (folder / "vmcred-generator").symlink_to(harness.VMCRED_RUN)
 
     def run(self):
         """In place of the kernel's log it has a file."""
@@ -70,16 +70,16 @@ class Generator:
         return (self.folder / f"normal/microvm@{vm}.service.d/50-vmcred.conf").read_text()
 
 
-@test("units prints a drop-in with a line for each credential, and writes it where it is told to")
-def _(folder):
+def test_units_prints_drop_line_each_credential_writes_where(folder):
+    """units prints a drop-in with a line for each credential, and writes it where it is told to"""
     declared = Declared(folder)
     expect(declared.units(), 0, declared.printed(m=FILES), "")
     expect(declared.units("--output", folder / "units"), 0, "", "")
     equal((folder / "units/microvm@m.service.d/50-vmcred.conf").read_text(), made_from(declared.path) + FILES)
 
 
-@test("called as a systemd generator, it writes the drop-ins of the system's declaration into the first folder")
-def _(folder):
+def test_called_systemd_generator_writes_drop_ins_system(folder):
+    """called as a systemd generator, it writes the drop-ins of the system's declaration into the first folder"""
     generator = Generator(folder, DECLARATION)
     expect(generator.run(), 0, "", "")
     equal(generator.dropin("m"), made_from("/etc/vmcred/vmcred.yaml") + FILES)
@@ -87,8 +87,8 @@ def _(folder):
     equal(generator.logged(), "")
 
 
-@test("a generator that finds a fault in the declaration says so in the kernel's log, where systemd's generators do, and writes nothing")
-def _(folder):
+def test_generator_finds_fault_declaration_says_kernel_log(folder):
+    """a generator that finds a fault in the declaration says so in the kernel's log, where systemd's generators do, and writes nothing"""
     generator = Generator(folder, "credentialSource: file\n")
     message = '/etc/vmcred/vmcred.yaml:1: credentialSource: must be "files" or "socket", not "file"\n'
     expect(generator.run(), 2, "", f"vmcred: {message}")
@@ -96,32 +96,32 @@ def _(folder):
     equal(sorted(path.name for path in folder.iterdir()), ["etc", "kmsg", "vmcred-generator"])
 
 
-@test("with credentialSource: socket the generator's lines name the socket, and a VM's own word counts more")
-def _(folder):
+def test_credentialsource_socket_generator_lines_name_socket(folder):
+    """with credentialSource: socket the generator's lines name the socket, and a VM's own word counts more"""
     generator = Generator(folder, f"credentialSource: socket\n{DECLARATION}{MORE}    credentialSource: files\n")
     expect(generator.run(), 0, "", "")
     equal(generator.dropin("m"), made_from("/etc/vmcred/vmcred.yaml") + SOCKET)
     assert "LoadCredential=host-one:/run/secrets/vars/made/one\n" in generator.dropin("n"), generator.dropin("n")
 
 
-@test("one VM alone can take its credentials from the socket")
-def _(folder):
+def test_vm_alone_can_take_credentials_from_socket(folder):
+    """one VM alone can take its credentials from the socket"""
     declared = Declared(folder, DECLARATION + "    credentialSource: socket\n" + MORE)
     one = "".join(line + "\n" for line in FILES.splitlines() if "two" not in line)
     expect(declared.units(), 0, declared.printed(m=SOCKET, n=one), "")
 
 
-@test("called as a systemd generator without a declaration, it does nothing and succeeds")
-def _(folder):
+def test_called_systemd_generator_without_declaration_does(folder):
+    """called as a systemd generator without a declaration, it does nothing and succeeds"""
     link = folder / "vmcred-generator"
-    link.symlink_to(harness.VMCRED)
+    link.symlink_to(harness.VMCRED_RUN)
     done = subprocess.run([link, folder / "n", folder / "e", folder / "l"], capture_output=True, check=False)
     equal((done.returncode, done.stdout, done.stderr), (0, b"", b""))
     assert not (folder / "n").exists()
 
 
-@test("units --socket writes lines that name the socket for all VMs, and refuses what systemd cannot ask for")
-def _(folder):
+def test_units_socket_writes_lines_name_socket_all_vms(folder):
+    """units --socket writes lines that name the socket for all VMs, and refuses what systemd cannot ask for"""
     declared = Declared(folder)
     expect(declared.units("--socket", "/run/vmcred/socket"), 0, declared.printed(m=SOCKET), "")
     expect(declared.units("--socket", "/x"), 0, declared.printed(m=SOCKET.replace("/run/vmcred/socket", "/x")), "")
@@ -140,8 +140,8 @@ def _(folder):
     expect(declared.units(), 0, None, "")
 
 
-@test("a source that is neither is an error with its line")
-def _(folder):
+def test_source_neither_error_line(folder):
+    """a source that is neither is an error with its line"""
     declared = Declared(folder, "credentialSource: file\n")
     expect(declared.units(), 2, "",
            f'vmcred: {declared.path}:1: credentialSource: must be "files" or "socket", not "file"\n')

@@ -12,7 +12,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from harness import SOURCE, VMCRED, Result, need
+from harness import SOURCE, VMCRED, VMCRED_RUN, VMCRED_SOPS, Result, need
 from host import EXAMPLE, Host, built, checked
 
 NESTED = SOURCE / "tests" / "e2e" / "nested"
@@ -60,13 +60,12 @@ class Machine(Host):
         top = self.folder / "top"
         guest = Path(built(EXAMPLE / "build-guest"))
         files = {
-            "usr/bin/vmcred": (VMCRED, 0o755),
+            **{f"usr/bin/{Path(program).name}": (program, 0o755) for program in (VMCRED, VMCRED_RUN, VMCRED_SOPS)},
             f"{VM_FOLDER[1:]}/vmlinuz": (guest / "vmlinuz", 0o644),
             f"{VM_FOLDER[1:]}/initrd": (guest / "initrd", 0o644),
             "var/lib/vmcred/identity": (self.identity, 0o600),
         }
         # Parts of the program are where it is.
-        files |= {f"usr/bin/{part.name}": (part, 0o644) for part in Path(VMCRED).resolve().parent.glob("vmcred-*.so")}
         for unit in ("vmcred-activate.service", "microvm@.service"):
             files[f"etc/systemd/system/{unit}"] = (SOURCE / "units" / unit, 0o644)
         if self.cloud_hypervisor:

@@ -50,34 +50,34 @@ def inspect(machine, console, *options):
                        "--proof", "/run/console", *options)
 
 
-@test("the real sops decrypts every generated secret to what the generator wrote")
-def _(_folder):
+def test_real_sops_decrypts_every_generated_secret_generator(_folder):
+    """the real sops decrypts every generated secret to what the generator wrote"""
     for name in SECRETS:
         equal(len(host().secret(name)), SIZES[name], f"size of {name}")
 
 
-@test("systemd finds no fault in the units")
-def _(_folder):
+def test_systemd_finds_no_fault_units(_folder):
+    """systemd finds no fault in the units"""
     units = [f"/etc/systemd/system/{unit}" for unit in ("vmcred-activate.service", "microvm@.service")]
     expect(host().run("systemd-analyze", "verify", "--man=no", *units), 0, "", "")
 
 
-@test("systemd takes each line that vmcred units writes for the unit")
-def _(_folder):
+def test_systemd_takes_each_line_vmcred_units_writes_unit(_folder):
+    """systemd takes each line that vmcred units writes for the unit"""
     booted()
     expect(host().run("systemd-analyze", "verify", "--man=no", SERVICE), 0, "", "")
 
 
-@test("the unit loads the three host credentials from /run/secrets and nothing else")
-def _(_folder):
+def test_unit_loads_three_host_credentials_from_run_secrets(_folder):
+    """the unit loads the three host credentials from /run/secrets and nothing else"""
     booted()
     expected = [f"host-{name}:/run/secrets/vars/test-vm-secrets/{name}" for name in SECRETS]
     drop_in = booted().checked("systemctl", "cat", SERVICE).out
     equal(re.findall(r"^LoadCredential=(.*)$", drop_in, re.MULTILINE), expected, "LoadCredential= lines")
 
 
-@test("systemd keeps the loaded credentials on a memory file system, for the unit's user alone")
-def _(_folder):
+def test_systemd_keeps_loaded_credentials_memory_file_system(_folder):
+    """systemd keeps the loaded credentials on a memory file system, for the unit's user alone"""
     seen = booted().seen
     if seen["filesystem"] not in ("ramfs", "tmpfs"):
         raise AssertionError(f"credentials are on {seen['filesystem']}")
@@ -86,8 +86,8 @@ def _(_folder):
         equal((user, int(mode, 8) & ~stat.S_IRUSR), (seen["user"], 0), f"user and mode of {name}")
 
 
-@test("vmcred compose names every credential that the VM gets and shows no value")
-def _(_folder):
+def test_vmcred_compose_names_every_credential_vm_gets_shows(_folder):
+    """vmcred compose names every credential that the VM gets and shows no value"""
     result = expect(booted().seen["compose"], 0)
     shown = re.findall(r"^(platformOEMStrings|credentialFiles) +(\S+) ", result.out, re.MULTILINE)
     equal(shown, [("platformOEMStrings", "-")] * 2
@@ -98,15 +98,15 @@ def _(_folder):
                 raise AssertionError(f"a line of {name} is shown")
 
 
-@test("the hypervisor may not leave a core file")
-def _(_folder):
+def test_hypervisor_may_not_leave_core_file(_folder):
+    """the hypervisor may not leave a core file"""
     limits = re.search(r"^Max core file size\s+(\S+)\s+(\S+)", booted().seen["limits"], re.MULTILINE)
     equal(limits.groups(), ("0", "0"), "limit of the core file's size")
 
 
 def define_arrival(name):
     @test(f"the guest's service gets {name} whole")
-    def _(_folder):
+    def test_case(_folder):
         arrived = proofs(booted().guest_console)
         if name not in arrived:
             raise AssertionError(f"no proof of {name} on the guest's console:\n{booted().guest_console}")
@@ -118,40 +118,40 @@ for secret_name in SECRETS:
     define_arrival(secret_name)
 
 
-@test("dmidecode in the guest shows the static OEM strings, in their order")
-def _(_folder):
+def test_dmidecode_guest_shows_static_oem_strings_order(_folder):
+    """dmidecode in the guest shows the static OEM strings, in their order"""
     shown = re.findall(r"^vmcred-proof: oem-string (.*?)\s*$", booted().guest_console, re.MULTILINE)
     equal(shown, ["ENVIRONMENT=test", "CLUSTER=example-host"], "static OEM strings")
 
 
-@test("the unit ends well when the guest powers off")
-def _(_folder):
+def test_unit_ends_well_when_guest_powers_off(_folder):
+    """the unit ends well when the guest powers off"""
     equal(booted().guest_console.splitlines()[-1], f"{SERVICE}: Deactivated successfully.", "systemd's last word on it")
 
 
-@test("vmcred inspect sees all eight stages while the VM runs")
-def _(_folder):
+def test_vmcred_inspect_sees_all_eight_stages_while_vm_runs(_folder):
+    """vmcred inspect sees all eight stages while the VM runs"""
     result = expect(booted().seen["inspect"], 0)
     states = [(stage["stage"], stage["state"]) for stage in json.loads(result.out)]
     equal(states, [(stage, "seen") for stage in STAGES], f"states in\n{result.out}\n")
 
 
-@test("vmcred inspect exits with 4 where one digit of a digest differs")
-def _(_folder):
+def test_vmcred_inspect_exits_4_where_digit_digest_differs(_folder):
+    """vmcred inspect exits with 4 where one digit of a digest differs"""
     console = booted().guest_console
     digest = proofs(console)["db-password"][1]
     other = ("0" if digest[0] != "0" else "1") + digest[1:]
     expect(inspect(booted(), console.replace(digest, other)), 4)
 
 
-@test("vmcred inspect exits with 3 where the guest has not proved a credential")
-def _(_folder):
+def test_vmcred_inspect_exits_3_where_guest_not_proved(_folder):
+    """vmcred inspect exits with 3 where the guest has not proved a credential"""
     lines = booted().guest_console.splitlines(keepends=True)
     expect(inspect(booted(), "".join(line for line in lines if "credential api-key" not in line)), 3)
 
 
-@test("a credential that systemd does not load stops the launch before the hypervisor starts, and is named")
-def _(_folder):
+def test_credential_systemd_does_not_load_stops_launch(_folder):
+    """a credential that systemd does not load stops the launch before the hypervisor starts, and is named"""
     machine = booted()
     machine.drop_in("60-without", "[Service]\nLoadCredential=\n"
                     "LoadCredential=host-db-password:/run/secrets/vars/test-vm-secrets/db-password\n"
@@ -166,8 +166,8 @@ def _(_folder):
         machine.drop_in("60-without", None)
 
 
-@test("an optional credential whose file is missing is warned of, and the guest starts without it")
-def _(_folder):
+def test_optional_credential_whose_file_missing_warned_guest(_folder):
+    """an optional credential whose file is missing is warned of, and the guest starts without it"""
     machine = booted()
     # systemd adds to what the unit's own drop-in says: its SetCredential= stays.
     machine.drop_in("60-without", "[Service]\nLoadCredential=\n"

@@ -37,7 +37,7 @@ def start(*options):
 
 def define_whole_run(what, *options):
     @test(f"the demonstration with {what} sees every stage and proves every secret")
-    def _(_folder):
+    def test_case(_folder):
         before = leftovers()
         process = start(*options)
         output = process.communicate()[0]
@@ -52,8 +52,8 @@ define_whole_run("the generator script")
 define_whole_run("the built-in generators", "--builtin")
 
 
-@test("the demonstration, interrupted while the VM runs, leaves no folder and no process behind")
-def _(_folder):
+def test_demonstration_interrupted_while_vm_runs_leaves_no(_folder):
+    """the demonstration, interrupted while the VM runs, leaves no folder and no process behind"""
     before = leftovers()
     process = start()
     lines = []

@@ -283,7 +283,7 @@ def storm_run(result):
 
 def define_storm(sentence, *kinds_of_fault):
     @test(sentence)
-    def _(_folder):
+    def test_case(_folder):
         assert storm().error is None, repr(storm().error)
         faults = [fault for fault in storm().faults if re.search("|".join(kinds_of_fault), fault)]
         equal(faults, [], f"what was found (LAUNCHES_SEED={SEED})")
@@ -298,8 +298,8 @@ define_storm("no launch leaves a file behind, nor a core file once it has read a
 define_storm("every launch that nobody ends comes up", "come up")
 
 
-@test("the watcher has lost no file, and has seen the hypervisors and vmcred")
-def _(_folder):
+def test_watcher_lost_no_file_seen_hypervisors_vmcred(_folder):
+    """the watcher has lost no file, and has seen the hypervisors and vmcred"""
     watch = storm().watch
     assert watch, storm().error
     equal(watch.counts["lost"], 0, "lost events")
@@ -325,8 +325,8 @@ def stepped(kind, number=0, stop=0, leak=None):
     return found, stops, status, done.stderr
 
 
-@test("between any two system calls of a launch, none of its processes shows a secret")
-def _(_folder):
+def test_between_any_two_system_calls_launch_none_processes(_folder):
+    """between any two system calls of a launch, none of its processes shows a secret"""
     for kind in STAND_INS:
         found, stops, status, output = stepped(kind)
         print(f"# {kind}: {stops} stops")
@@ -336,7 +336,7 @@ def _(_folder):
 
 def define_ended(number):
     @test(f"{number.name} between any two system calls of a launch leaves nothing in view and nothing behind")
-    def _(_folder):
+    def test_case_2(_folder):
         faults, launches = [], 0
         with box().watch() as watch:
             for kind in STAND_INS:
@@ -357,8 +357,8 @@ for deadly in (signal.SIGKILL, signal.SIGTERM):
     define_ended(deadly)
 
 
-@test("a vmcred that leaks for the time between two system calls is found out each time")
-def _(_folder):
+def test_vmcred_leaks_time_between_two_system_calls_found(_folder):
+    """a vmcred that leaks for the time between two system calls is found out each time"""
     for kind, form in itertools.product(STAND_INS, PATTERN_OF):
         found = {(name, where) for name, where, _ in stepped(kind, leak=("brief", form))[0]}
         if (PATTERN_OF[form], "fd") not in found:
@@ -401,7 +401,7 @@ def leaks_seen(place, form, kind):
 
 def define_leak(place, where, forms):
     @test(f"a vmcred that leaks ({place}) is found out each time, in each form: {', '.join(forms)}")
-    def _(_folder):
+    def test_case_3(_folder):
         # Nothing of vmcred is left where it has become the hypervisor.
         kinds = [kind for kind in STAND_INS if place != "memory" or SUPERVISED == STAND_INS[kind][0]]
         for kind in kinds:
@@ -444,16 +444,16 @@ ATTEMPTS = ("/proc/PID/mem", "/proc/PID/maps", "/proc/PID/environ", "/proc/PID/f
             "ptrace")
 
 
-@test("the same user can neither attach to vmcred nor read its memory, environment or descriptors, as gcore would")
-def _(folder):
+def test_same_user_can_neither_attach_vmcred_nor_read_memory(folder):
+    """the same user can neither attach to vmcred nor read its memory, environment or descriptors, as gcore would"""
     need_root()
     equal(attacked(folder), "".join(
         f"{name}: {'Permission denied' if name.startswith('/proc') else 'Operation not permitted'}\n"
         for name in ATTEMPTS), "what each attempt came to")
 
 
-@test("all of that succeeds with a vmcred that stays dumpable on purpose")
-def _(folder):
+def test_all_succeeds_vmcred_stays_dumpable_purpose(folder):
+    """all of that succeeds with a vmcred that stays dumpable on purpose"""
     need_root()
     scope = Path("/proc/sys/kernel/yama/ptrace_scope")
     if scope.exists() and int(scope.read_text()) > 1:

@@ -142,15 +142,15 @@ def booted(program):
     return seen
 
 
-@test("the host is systemd on a kernel of its own, and its KVM is for root and the group kvm alone")
-def _(_folder):
+def test_host_systemd_kernel_own_kvm_root_group_kvm_alone(_folder):
+    """the host is systemd on a kernel of its own, and its KVM is for root and the group kvm alone"""
     equal(host().checked("cat", "/proc/1/comm").out, "systemd\n", "process 1")
     equal(host().checked("stat", "--format=%U %G %a", "/dev/kvm").out, "root kvm 660\n", "owner and mode of /dev/kvm")
 
 
 def define_arrival(program, name):
     @test(f"behind {program} the guest's service gets {name} whole")
-    def _(_folder):
+    def test_case(_folder):
         console = booted(program)["console"]
         arrived = proofs(console)
         if name not in arrived:
@@ -161,7 +161,7 @@ def define_arrival(program, name):
 
 def define_boot(program):
     @test(f"{program} runs the guest with KVM, as a user of its own")
-    def _(_folder):
+    def test_case_2(_folder):
         seen = booted(program)
         if "anon_inode:kvm-vm" not in seen["descriptors"]:
             raise AssertionError(f"no VM of KVM among its descriptors:\n{seen['descriptors']}")
@@ -173,18 +173,18 @@ def define_boot(program):
         define_arrival(program, name)
 
     @test(f"behind {program} dmidecode in the guest shows the static OEM strings, in their order")
-    def _(_folder):
+    def test_case_3(_folder):
         shown = re.findall(r"^vmcred-proof: oem-string (.*?)\s*$", booted(program)["console"], re.MULTILINE)
         equal(shown, ["ENVIRONMENT=test", "CLUSTER=example-host"], "static OEM strings")
 
     @test(f"behind {program} vmcred inspect sees all eight stages while the VM runs")
-    def _(_folder):
+    def test_case_4(_folder):
         result = expect(booted(program)["inspect"], 0)
         states = [(stage["stage"], stage["state"]) for stage in json.loads(result.out)]
         equal(states, [(stage, "seen") for stage in STAGES], f"states in\n{result.out}\n")
 
     @test(f"while {program} runs, no command line and no environment in the host holds a secret")
-    def _(_folder):
+    def test_case_5(_folder):
         view = booted(program)["view"].encode("utf-8", "surrogateescape")
         for word in (program, "systemd-journald", "LISTEN_PID="):
             if word.encode() not in view:
@@ -194,13 +194,13 @@ def define_boot(program):
 
 def define_deaths(program):
     @test(f"when {program} is killed, the unit fails with 128 and the signal's number, and nothing is left")
-    def _(_folder):
+    def test_case_6(_folder):
         found = started(program)
         expect(host().run("kill", "-KILL", hypervisor_of(found, program)), 0, "", "")
         ended("exit-code", "1", "137")
 
     @test(f"when vmcred is killed, so is {program}, and the unit has failed")
-    def _(_folder):
+    def test_case_7(_folder):
         found = started(program)
         # Else systemd would end what is left of the unit.
         host().drop_in("60-alone", "[Service]\nKillMode=none\n")
@@ -222,7 +222,7 @@ def ended(*how):
 
 def define_stop(program):
     @test(f"stopping the unit shuts the guest of {program} down, service by service, and the unit ends well")
-    def _(_folder):
+    def test_case_8(_folder):
         seen = booted(program)
         lines = [line.strip() for line in seen["console"].splitlines()]
         if "demo.service: stopped" not in lines or not any("reboot: Power down" in line for line in lines):
@@ -238,8 +238,8 @@ for hypervisor in COMMANDS:
     define_deaths(hypervisor)
 
 
-@test("when the unit is killed, it has failed, and nothing is left")
-def _(_folder):
+def test_when_unit_killed_failed_nothing_left(_folder):
+    """when the unit is killed, it has failed, and nothing is left"""
     started("qemu-system-x86_64")
     expect(host().run("systemctl", "kill", "--signal=KILL", SERVICE), 0, "", "")
     ended("signal", "2", "9")
@@ -269,19 +269,19 @@ def crashed(signal, leak=None):
         machine.write("/proc/sys/kernel/core_pattern", "core")
 
 
-@test("a vmcred that crashes gives nothing to the kernel's core handler, though its unit allows core files")
-def _(_folder):
+def test_vmcred_crashes_gives_nothing_kernel_core_handler(_folder):
+    """a vmcred that crashes gives nothing to the kernel's core handler, though its unit allows core files"""
     equal(crashed("SEGV"), ("signal", ["sleep"]), "Result= of the unit, and core files")
 
 
-@test("a vmcred that stays dumpable on purpose leaves a core file to the handler")
-def _(_folder):
+def test_vmcred_stays_dumpable_purpose_leaves_core_file(_folder):
+    """a vmcred that stays dumpable on purpose leaves a core file to the handler"""
     host().write(LEAK_PLACE, Path(LEAK).read_bytes())
     equal(crashed("ABRT", "core"), ("core-dump", ["sleep", "vmcred"]), "Result= of the unit, and core files")
 
 
-@test("no field of the host's journal holds a secret, whatever was stopped and killed")
-def _(_folder):
+def test_no_field_host_journal_holds_secret_whatever_stopped(_folder):
+    """no field of the host's journal holds a secret, whatever was stopped and killed"""
     entries = journal(host())
     if SERVICE.encode() not in entries or b"vmcred-proof: end" not in entries:
         raise AssertionError("the journal does not speak of the unit")

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import canary
 import harness
-from harness import VMCRED, equal, expect, need, run, test
+from harness import VMCRED, equal, expect, need, run
 from host import EXAMPLE, SECRETS, SERVICE, Container, journal, proofs
 from watcher import Watch
 
 WATCHER = sys.argv[1]
 # In these, and only in these, the secrets are supposed to be; all are memory file systems, for root or one user.
 SECRET_PLACES = ("run/secrets.d", "run/secrets", "run/credentials", "var/lib/vmcred")
-VERBOSE = "[Service]\nExecStart=\nExecStart=/usr/bin/vmcred run -vv --config /etc/vmcred/vmcred.yaml test-vm\n"
+VERBOSE = "[Service]\nExecStart=\nExecStart=/usr/bin/vmcred-run run -vv --config /etc/vmcred/vmcred.yaml test-vm\n"
 EXPOSED = VERBOSE.replace("run -vv", "run -vv --expose=argv")
 
 
@@ -103,30 +103,30 @@ def verbose_run():
     return watch
 
 
-@test("no command line, environment, mapping or descriptor of any process shows a secret while the VM starts and runs")
-def _(_folder):
+def test_no_command_line_environment_mapping_descriptor_any(_folder):
+    """no command line, environment, mapping or descriptor of any process shows a secret while the VM starts and runs"""
     watch = verbose_run()
     equal(watch.found, [], "places where the watcher found a secret")
 
 
-@test("the watcher looked at the hypervisor and at systemd, many times")
-def _(_folder):
+def test_watcher_looked_at_hypervisor_at_systemd_many_times(_folder):
+    """the watcher looked at the hypervisor and at systemd, many times"""
     watch = verbose_run()
     missing = {"qemu-system-x86", "systemd"} - set(watch.seen)
     if missing or watch.counts["rounds"] < 50:
         raise AssertionError(f"not seen: {missing}; {watch.counts['rounds']} rounds")
 
 
-@test("no line of vmcred at its highest verbosity, of the hypervisor or of the guest's console holds a secret")
-def _(_folder):
+def test_no_line_vmcred_at_highest_verbosity_hypervisor(_folder):
+    """no line of vmcred at its highest verbosity, of the hypervisor or of the guest's console holds a secret"""
     console = verbose_run().console
     if not re.search(r"^vmcred: .*HOST-API-KEY", console, re.MULTILINE):
         raise AssertionError(f"vmcred run -vv says nothing of HOST-API-KEY:\n{console}")
     equal(search(console.encode(), "the unit's output"), [], "secrets found")
 
 
-@test("no field of the host's journal holds a secret")
-def _(_folder):
+def test_no_field_host_journal_holds_secret(_folder):
+    """no field of the host's journal holds a secret"""
     verbose_run()
     entries = journal(host())
     if SERVICE.encode() not in entries:
@@ -134,8 +134,8 @@ def _(_folder):
     equal(search(entries, "the journal"), [], "secrets found")
 
 
-@test("no file that was written in the host holds a secret, but where secrets belong")
-def _(_folder):
+def test_no_file_written_host_holds_secret_but_where_secrets(_folder):
+    """no file that was written in the host holds a secret, but where secrets belong"""
     verbose_run()
     found, files_read = search_host()
     equal(found, [], "secrets found")
@@ -143,8 +143,8 @@ def _(_folder):
         raise AssertionError(f"the journal's file is not among those that were looked at: {files_read}")
 
 
-@test("the search of the host's files finds a secret that was written there")
-def _(_folder):
+def test_search_host_files_finds_secret_written_there(_folder):
+    """the search of the host's files finds a secret that was written there"""
     verbose_run()
     for place in ("var/lib/canary", "etc/canary", "tmp/canary", "run/canary", "dev/shm/canary"):
         file = host().root / place
@@ -155,8 +155,8 @@ def _(_folder):
             raise AssertionError(f"not found in {place}")
 
 
-@test("no file that was written outside the host holds a secret: the example's folder, /tmp, the working folder")
-def _(_folder):
+def test_no_file_written_outside_host_holds_secret_example(_folder):
+    """no file that was written outside the host holds a secret: the example's folder, /tmp, the working folder"""
     verbose_run()
     found = []
     for top in (host().example, Path(tempfile.gettempdir()), Path("/var/tmp"), Path.cwd(), EXAMPLE):
@@ -164,8 +164,8 @@ def _(_folder):
     equal(found, [], "secrets found")
 
 
-@test("no program that vmcred run calls is given a secret, in any argument or variable of any execve")
-def _(folder):
+def test_no_program_vmcred_run_calls_given_secret_any(folder):
+    """no program that vmcred run calls is given a secret, in any argument or variable of any execve"""
     strace = need("strace")
     credentials = folder / "credentials"
     credentials.mkdir(mode=0o700)
@@ -184,8 +184,8 @@ def _(folder):
     equal(search((result.out + result.err).encode(), "the output"), [], "secrets found")
 
 
-@test("with --expose=argv the watcher finds every secret in the hypervisor's command line, and vmcred warns of it")
-def _(_folder):
+def test_expose_argv_watcher_finds_every_secret_hypervisor(_folder):
+    """with --expose=argv the watcher finds every secret in the hypervisor's command line, and vmcred warns of it"""
     verbose_run()
     machine = host()
     machine.drop_in("60-exposed", EXPOSED)
@@ -203,8 +203,8 @@ def _(_folder):
         raise AssertionError(f"no warning of --expose=argv:\n{console}")
 
 
-@test("the search of the journal finds a secret that was logged")
-def _(_folder):
+def test_search_journal_finds_secret_logged(_folder):
+    """the search of the journal finds a secret that was logged"""
     verbose_run()
     host().checked("systemd-cat", stdin=host().secret("db-password"))
     if "db-password/raw in the journal" not in search(journal(host()), "the journal"):

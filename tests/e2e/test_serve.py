@@ -8,7 +8,7 @@ import os
 import time
 
 import harness
-from harness import VMCRED, equal, run, test
+from harness import VMCRED, equal, run
 from host import DROPINS, SECRETS, SERVICE, STORE, Container, journal, succeeded
 
 SOCKET = "/run/vmcred/socket"
@@ -35,7 +35,7 @@ def booted():
         # systemd's own generator writes the drop-ins, from what the declaration says.
         declare(host, lambda text: text + "credentialSource: socket\n")
         host.checked("mkdir", "-p", GENERATORS)
-        host.checked("ln", "-s", "/usr/bin/vmcred", f"{GENERATORS}/vmcred-generator")
+        host.checked("ln", "-s", "/usr/bin/vmcred-run", f"{GENERATORS}/vmcred-generator")
         # In place of a VM: a service that says which credentials it has.
         host.drop_in("90-show", f"[Service]\nType=oneshot\nDynamicUser=no\nExecStart=\nExecStart={SHOW}\n")
         host.checked("systemctl", "start", "vmcred.socket")
@@ -71,8 +71,8 @@ def refused(name, reason):
     assert reason in said(name), said(name)
 
 
-@test("a VM's unit has its credentials, byte for byte, and no file of a secret is anywhere")
-def _(_folder):
+def test_vm_unit_credentials_byte_byte_no_file_secret(_folder):
+    """a VM's unit has its credentials, byte for byte, and no file of a secret is anywhere"""
     machine = booted()
     result = machine.start_vm()
     equal(result.code, 0, f"systemctl start, with {machine.console()}{said('vmcred.service')}")
@@ -81,16 +81,16 @@ def _(_folder):
     equal(machine.run("ls", "/run/secrets", "/run/secrets.d").code, 2, "ls of what nobody activated")
 
 
-@test("the generator's lines name the socket, since the declaration says so")
-def _(_folder):
+def test_generator_lines_name_socket_since_declaration_says(_folder):
+    """the generator's lines name the socket, since the declaration says so"""
     lines = booted().checked("systemctl", "cat", SERVICE).out
     assert f"# /run/systemd/generator/{SERVICE}.d/50-vmcred.conf\n" in lines, lines
     for name in SECRETS:
         assert f"LoadCredential=host-{name}:{SOCKET}\n" in lines, lines
 
 
-@test("the journal says who got what, at its priority, and holds no value")
-def _(_folder):
+def test_journal_says_got_at_priority_holds_no_value(_folder):
+    """the journal says who got what, at its priority, and holds no value"""
     lines = said("vmcred.service", "--priority=info..info")
     for name in SECRETS:
         assert f"gave host-{name} to {SERVICE} (process " in lines, lines
@@ -102,22 +102,22 @@ def _(_folder):
         assert value.strip() not in whole and base64.b64encode(value)[:24] not in whole, f"{name} is in the journal"
 
 
-@test("a unit that no VM runs in does not start, rather than start with an empty credential")
-def _(_folder):
+def test_unit_no_vm_runs_does_not_start_rather_start_empty(_folder):
+    """a unit that no VM runs in does not start, rather than start with an empty credential"""
     unit_write("other.service", f"LoadCredential=host-api-key:{SOCKET}")
     refused("other.service", "refused host-api-key to other.service (process ")
 
 
-@test("a VM's unit that asks for more than its VM is given does not start")
-def _(_folder):
+def test_vm_unit_asks_more_vm_given_does_not_start(_folder):
+    """a VM's unit that asks for more than its VM is given does not start"""
     booted().drop_in("95-more", f"[Service]\nLoadCredential=more:{SOCKET}\n")
     refused(SERVICE, f"refused more to {SERVICE} (process ")
     booted().drop_in("95-more", None)
     equal(booted().start_vm().code, 0, "systemctl start after it")
 
 
-@test("a unit whose name is longer than an address does not start with a credential of another")
-def _(_folder):
+def test_unit_whose_name_longer_address_does_not_start(_folder):
+    """a unit whose name is longer than an address does not start with a credential of another"""
     name = f"{'long' * 30}.service"
     unit_write(name, f"LoadCredential=host-api-key:{SOCKET}")
     equal(booted().run("systemctl", "start", name).code, 1, "exit code of systemctl")
@@ -139,8 +139,8 @@ def burst(name, secret, count, *lines):
     return units, before
 
 
-@test("a thousand units that start at once all have theirs")
-def _(_folder):
+def test_thousand_units_start_at_once_all_theirs(_folder):
+    """a thousand units that start at once all have theirs"""
     # Services that stay, so that their state says how it went.
     units, before = burst("burst", "api-key", 1000, "RemainAfterExit=yes")
     result = booted().run("systemctl", "start", *units)
@@ -150,8 +150,8 @@ def _(_folder):
     equal(gave, set(units), "whom vmcred gave it to")
 
 
-@test("while vmcred.service is killed again and again, no unit starts with half a large credential")
-def _(_folder):
+def test_while_vmcred_service_killed_again_again_no_unit(_folder):
+    """while vmcred.service is killed again and again, no unit starts with half a large credential"""
     machine = booted()
     document = machine.example / STORE / "db-password" / "secret"
     kept = document.read_bytes()
@@ -173,16 +173,16 @@ def _(_folder):
     assert kills > 2 and len(failed) < len(units) and interrupted, (kills, len(failed), len(interrupted))
 
 
-@test("vmcred.service ends with status 0 when told to, and starts again when a unit asks")
-def _(_folder):
+def test_vmcred_service_ends_status_0_when_told_starts_again(_folder):
+    """vmcred.service ends with status 0 when told to, and starts again when a unit asks"""
     booted().checked("systemctl", "stop", "vmcred.service")
     equal(booted().checked("systemctl", "show", "--value", "--property=Result,ExecMainStatus", "vmcred.service").out.split(),
           ["success", "0"])
     equal(booted().start_vm().code, 0, "systemctl start")
 
 
-@test("an identity that was replaced opens what is asked next, without a restart")
-def _(_folder):
+def test_identity_replaced_opens_asked_next_without_restart(_folder):
+    """an identity that was replaced opens what is asked next, without a restart"""
     machine = booted()
     machine.checked("systemctl", "restart", "vmcred.service")
     before = machine.identity.read_bytes()
@@ -196,8 +196,8 @@ def _(_folder):
     equal(machine.checked("systemctl", "show", "--value", "--property=MainPID", "vmcred.service").out, process, "the process")
 
 
-@test("an optional secret that is not in the store does not keep the unit from starting")
-def _(_folder):
+def test_optional_secret_not_store_does_not_keep_unit_from(_folder):
+    """an optional secret that is not in the store does not keep the unit from starting"""
     machine = booted()
     document = machine.example / STORE / "jwt-secret" / "secret"
     kept = document.read_bytes()
@@ -209,8 +209,8 @@ def _(_folder):
     equal(len(requests(VMCRED_RESULT="left-out", VMCRED_CREDENTIAL="host-jwt-secret")), 1, "entries in the journal")
 
 
-@test("while there is no identity that it may use, units fail at once and say why, and start when there is one")
-def _(_folder):
+def test_while_there_no_identity_may_use_units_fail_at_once(_folder):
+    """while there is no identity that it may use, units fail at once and say why, and start when there is one"""
     machine = booted()
     machine.checked("systemctl", "stop", "vmcred.service")
     machine.identity.chmod(0o644)
@@ -232,8 +232,8 @@ def mended():
     booted().checked("systemctl", "daemon-reload")
 
 
-@test("a unit waits while vmcred.service fails, which is restarted and does not use up the socket, and has its credentials in the end")
-def _(_folder):
+def test_unit_waits_while_vmcred_service_fails_restarted(_folder):
+    """a unit waits while vmcred.service fails, which is restarted and does not use up the socket, and has its credentials in the end"""
     machine = booted()
     for code in (1, 2):
         spoilt(code)
@@ -247,8 +247,8 @@ def _(_folder):
         equal(machine.start_vm().code, 0, f"systemctl start, with {machine.console()}{said('vmcred.service')}")
 
 
-@test("vmcred.service may do little: systemd rates its exposure as low")
-def _(_folder):
+def test_vmcred_service_may_do_little_systemd_rates_exposure(_folder):
+    """vmcred.service may do little: systemd rates its exposure as low"""
     rated = booted().run("systemd-analyze", "security", "--threshold=15", "--no-pager", "vmcred.service")
     equal(rated.code, 0, f"exit code of systemd-analyze, with {rated.out}")
 

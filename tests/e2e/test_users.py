@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A host whose boot creates a user with a password hash from the store: what is needed for users is there before them."""
 import harness
-from harness import SOURCE, VMCRED, equal, test
+from harness import SOURCE, VMCRED, equal
 from host import Container, checked
 
 UNIT = "vmcred-activate-users.service"
@@ -70,8 +70,8 @@ def property_of(unit, name):
     return booted().checked("systemctl", "show", "--value", f"--property={name}", unit).out.strip()
 
 
-@test("the boot activates what is needed for users before it creates them, and the user has the hash of the store")
-def _(_folder):
+def test_boot_activates_needed_users_before_creates_them(_folder):
+    """the boot activates what is needed for users before it creates them, and the user has the hash of the store"""
     machine = booted()
     equal(property_of(UNIT, "Result,ActiveState").split(), ["success", "active"], machine.run("journalctl", f"--unit={UNIT}").out)
     ended, started = (
@@ -83,8 +83,8 @@ def _(_folder):
     equal(machine.checked("getent", "shadow", "ada").out.split(":")[1], machine.value("login/hash"))
 
 
-@test("nothing else is activated, what is there is root's alone, on a mount that is never swapped")
-def _(_folder):
+def test_nothing_else_activated_there_root_alone_mount_never(_folder):
+    """nothing else is activated, what is there is root's alone, on a mount that is never swapped"""
     machine = booted()
     equal(machine.checked("sh", "-c", "ls -d /run/*secrets*").out.split(), [USERS, f"{USERS}.d"])
     equal(machine.checked("stat", "-c", "%a %U %G", f"{USERS}/vars/login/hash").out, "400 root root\n")
@@ -94,8 +94,8 @@ def _(_folder):
     equal(machine.run("ls", f"{USERS}/vars/login/password").code, 2, "ls of what is not deployed")
 
 
-@test("a reload after the hash has changed puts the new one there, and services come after their users")
-def _(_folder):
+def test_reload_after_hash_changed_puts_new_there_services(_folder):
+    """a reload after the hash has changed puts the new one there, and services come after their users"""
     machine = booted()
     checked(VMCRED, "generate", "--config", machine.example / "vmcred.yaml", "--generator", "login", "--regenerate")
     machine.checked("systemctl", "reload", UNIT)

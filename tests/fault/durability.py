@@ -8,7 +8,7 @@ from pathlib import PurePath
 
 import harness
 from example import Example, Fleet
-from harness import equal, expect, need, run, test
+from harness import equal, expect, need, run
 
 CALL = re.compile(r"^(\w+)\((.*)\)\s+= (-?\d+)(?:<(.*)>)?")
 FD = re.compile(r"^(?:\d+|AT_FDCWD)<([^>]*)>")
@@ -127,8 +127,8 @@ def unsynced(folder, store, *command):
     ]
 
 
-@test("generate syncs each file and folder before the rename that shows them, and the name after it")
-def _(folder):
+def test_generate_syncs_each_file_folder_before_rename_shows(folder):
+    """generate syncs each file and folder before the rename that shows them, and the name after it"""
     store = folder / "store"
     store.mkdir()
     example = Example(store)
@@ -138,16 +138,16 @@ def _(folder):
     equal(unsynced(folder, store, *command), [])
 
 
-@test("the first generate syncs the folders that it makes on the way, too")
-def _(folder):
+def test_first_generate_syncs_folders_makes_way_too(folder):
+    """the first generate syncs the folders that it makes on the way, too"""
     store = folder / "store"
     store.mkdir()
     example = Example(store, generate=False)
     equal(unsynced(folder, store, harness.VMCRED, "generate", "--config", example.config), [])
 
 
-@test("generate syncs many generators together, before the first is shown and after the last")
-def _(folder):
+def test_generate_syncs_many_generators_together_before(folder):
+    """generate syncs many generators together, before the first is shown and after the last"""
     store = folder / "store"
     store.mkdir()
     fleet = Fleet(store, 200, "  g: {machines: ALL, files: {it: {}, other: {}}, kind: {it: uuid, other: uuid}}\n")
@@ -158,8 +158,8 @@ def _(folder):
     equal(unsynced(folder, store, *command, "--regenerate"), [])
 
 
-@test("keygen syncs the machine's key before it replaces the old one, and the new identity's name")
-def _(folder):
+def test_keygen_syncs_machine_key_before_replaces_old_new(folder):
+    """keygen syncs the machine's key before it replaces the old one, and the new identity's name"""
     store = folder / "store"
     store.mkdir()
     example = Example(store, generate=False)
@@ -170,8 +170,8 @@ def _(folder):
     equal({str(store / "third"), str(store)} - synced, set(), "what keygen did not sync")
 
 
-@test("the check sees a file that was not synced")
-def _(folder):
+def test_check_sees_file_not_synced(folder):
+    """the check sees a file that was not synced"""
     store = folder / "store"
     store.mkdir()
     problems = unsynced(folder, store, "python3", "-c", f"""

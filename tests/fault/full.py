@@ -70,7 +70,7 @@ def values(example):
 
 def full_disk(verb):
     @test(f"{verb} on a disk that gets full, after any number of pages, leaves what was there, and says so")
-    def _(folder):
+    def test_case(folder):
         own_mounts()
         words, prepare = COMMANDS[verb]
         (folder / "store").mkdir()
@@ -123,8 +123,8 @@ def everything(folder):
     return {str(path): path.read_bytes() if path.is_file() and not path.is_symlink() else None for path in folder.rglob("*")}
 
 
-@test("of a store that is mounted read-only everything can be read and activated, and each change is refused")
-def _(folder):
+def test_store_mounted_read_only_everything_can_read(folder):
+    """of a store that is mounted read-only everything can be read and activated, and each change is refused"""
     own_mounts()
     (folder / "store").mkdir()
     example = Example(folder / "store")
@@ -143,8 +143,8 @@ def _(folder):
     equal(everything(example.folder), before)
 
 
-@test("a user whose store it is not can read what is public, and each change is refused")
-def _(folder):
+def test_user_whose_store_not_can_read_public_each_change(folder):
+    """a user whose store it is not can read what is public, and each change is refused"""
     own_mounts()
     program = program_for_all(folder)
     (folder / "store").mkdir(mode=0o755)

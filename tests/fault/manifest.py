@@ -8,7 +8,7 @@ from pathlib import Path
 
 import harness
 from faults import every_fault
-from harness import equal, expect, test
+from harness import equal, expect
 from manifests import Manifest, personality
 
 # At every place that is changed there was a link to the old name, a file, an empty folder, or nothing.
@@ -126,14 +126,14 @@ def strike(folder, first, errors):
     return every_fault(activation.folder, moved, check, errors=errors)
 
 
-@test("a change leaves the old secrets and links or the new ones after every fault, and a second run repairs")
-def _(folder):
+def test_change_leaves_old_secrets_links_new_ones_after(folder):
+    """a change leaves the old secrets and links or the new ones after every fault, and a second run repairs"""
     failed = strike(folder, False, ("EIO", "ENOSPC"))
     assert failed > 60, failed
 
 
-@test("a first activation leaves nothing or all after every fault, and a second run repairs")
-def _(folder):
+def test_first_activation_leaves_nothing_all_after_every(folder):
+    """a first activation leaves nothing or all after every fault, and a second run repairs"""
     failed = strike(folder, True, ("ENOSPC",))
     assert failed > 60, failed
 

@@ -127,7 +127,7 @@ def change(sentence, words, declaration=DECLARATION, prepare=(), edit=None, read
     `done` when it is repeated."""
 
     @test(sentence)
-    def _(folder):
+    def test_case(folder):
         store = Store.make(folder, declaration, **options)
         expect(vmcred(*store.words("generate")))
         for more in prepare:

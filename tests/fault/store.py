@@ -4,7 +4,7 @@ there, whole, and a second run repairs."""
 import harness
 from example import Example, Fleet
 from faults import every_fault, strace
-from harness import equal, expect, test
+from harness import equal, expect
 
 
 def pair(example, where):
@@ -18,8 +18,8 @@ def pair(example, where):
     return tuple(values)
 
 
-@test("generate --regenerate leaves the old secrets or the new ones, whole, after every fault, and a second run repairs")
-def _(folder):
+def test_generate_regenerate_leaves_old_secrets_new_ones(folder):
+    """generate --regenerate leaves the old secrets or the new ones, whole, after every fault, and a second run repairs"""
     folder = folder / "store"
     folder.mkdir()
     old = pair(Example(folder), "the start")
@@ -43,8 +43,8 @@ def _(folder):
     assert struck > 60, struck
 
 
-@test("many generators are there whole or not at all when the disk fails as they are synced together, and a second run repairs")
-def _(folder):
+def test_many_generators_there_whole_not_at_all_when_disk(folder):
+    """many generators are there whole or not at all when the disk fails as they are synced together, and a second run repairs"""
     for number, fault in enumerate(["error=EIO:when=1", "signal=KILL:when=1", "error=EIO:when=2", "signal=KILL:when=2"]):
         store = folder / str(number)
         store.mkdir()
@@ -64,8 +64,8 @@ def _(folder):
         equal([path.name for path in store.iterdir() if path.name.startswith(".")], [], f"what is left after {fault}")
 
 
-@test("activate leaves the old generation or the new one, whole, after every fault, and a second run repairs")
-def _(folder):
+def test_activate_leaves_old_generation_new_whole_after(folder):
+    """activate leaves the old generation or the new one, whole, after every fault, and a second run repairs"""
     folder = folder / "store"
     folder.mkdir()
     example = Example(folder)

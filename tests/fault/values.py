@@ -49,7 +49,7 @@ def copied(example, folder):
 
 def scripts(sentence, *more, follow):
     @test(sentence)
-    def _(folder):
+    def test_case(folder):
         (folder / "store").mkdir()
         example = Example(folder / "store", CHAIN, generate=False)
         (example.folder / "run").mkdir(mode=0o700)
@@ -99,7 +99,7 @@ def setting(sentence, file, prepare, least):
     """Sets a file's value, in an example whose store `prepare` fills."""
 
     @test(sentence)
-    def _(folder):
+    def test_case_2(folder):
         (folder / "store").mkdir()
         example = Example(folder / "store", SINGLE, generate=False)
         prepare(example)
@@ -142,8 +142,8 @@ def registered(store):
     return [entry["publickey"] for entry in json.loads(file.read_text())] if file.exists() else []
 
 
-@test("a machine that is given a key has none, or one that the store keeps for the users, after every fault")
-def _(folder):
+def test_machine_given_key_none_store_keeps_users_after(folder):
+    """a machine that is given a key has none, or one that the store keeps for the users, after every fault"""
     store = folder / "store"
     store.mkdir()
     (store / "vmcred.yaml").write_text(SINGLE)
@@ -176,8 +176,8 @@ def _(folder):
     assert struck >= 50, struck
 
 
-@test("keygen has no identity file, or a whole one, after every fault, and registers none that is not in a file")
-def _(folder):
+def test_keygen_no_identity_file_whole_after_every_fault(folder):
+    """keygen has no identity file, or a whole one, after every fault, and registers none that is not in a file"""
     store = folder / "store"
     store.mkdir()
     (store / "vmcred.yaml").write_text(SINGLE)
@@ -212,8 +212,8 @@ generators:
 """ % (", ".join(f"m{number}: {{}}" for number in range(3)), ", ".join(f"m{number}" for number in range(3)))
 
 
-@test("of many machines' secrets, which several threads make, each generator is there whole or not at all")
-def _(folder):
+def test_many_machines_secrets_several_threads_make_each(folder):
+    """of many machines' secrets, which several threads make, each generator is there whole or not at all"""
     store = folder / "store"
     store.mkdir()
     (store / "vmcred.yaml").write_text(MANY)

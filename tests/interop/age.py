@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import harness
-from harness import equal, expect, need, run, test
+from harness import equal, expect, need, run
 
 CRYPT = os.environ.get("VMCRED_CRYPT", "build/tests/interop/crypt")
 SIZES = [0, 1, 31, 65535, 65536, 65537, 131072, 200000]
@@ -38,8 +38,8 @@ def plaintexts():
     return [source.randbytes(size) for size in SIZES]
 
 
-@test("age opens every file that we write, binary and armored")
-def _(folder):
+def test_age_opens_every_file_we_write_binary_armored(folder):
+    """age opens every file that we write, binary and armored"""
     path, recipient = keygen(folder, "key")
     for plaintext in plaintexts():
         for verb in ("age-encrypt", "age-armor"):
@@ -47,8 +47,8 @@ def _(folder):
             equal(pipe(need("age"), "-d", "-i", path, stdin=file), plaintext, f"{verb} of {len(plaintext)} bytes")
 
 
-@test("we open every file that age writes, binary and armored")
-def _(folder):
+def test_we_open_every_file_age_writes_binary_armored(folder):
+    """we open every file that age writes, binary and armored"""
     path, recipient = keygen(folder, "key")
     for plaintext in plaintexts():
         for form in ([], ["-a"]):
@@ -56,8 +56,8 @@ def _(folder):
             equal(pipe(CRYPT, "age-decrypt", path, stdin=file), plaintext, f"{form} of {len(plaintext)} bytes")
 
 
-@test("each of several recipients opens a file, whoever wrote it, and a stranger does not")
-def _(folder):
+def test_each_several_recipients_opens_file_whoever_wrote(folder):
+    """each of several recipients opens a file, whoever wrote it, and a stranger does not"""
     keys = [keygen(folder, f"key{number}") for number in range(4)]
     recipients = [recipient for _, recipient in keys]
     stranger, stranger_recipient = keygen(folder, "stranger")
@@ -78,8 +78,8 @@ def _(folder):
     equal(stranger_recipient in recipients, False, "stranger")
 
 
-@test("an identity file may hold several keys, comments, empty lines and CR LF")
-def _(folder):
+def test_identity_file_may_hold_several_keys_comments_empty(folder):
+    """an identity file may hold several keys, comments, empty lines and CR LF"""
     keys = [keygen(folder, f"key{number}") for number in range(3)]
     lines = ["# three keys", ""]
     for path, _ in keys:
@@ -92,8 +92,8 @@ def _(folder):
         equal(pipe(CRYPT, "age-decrypt", every, stdin=file), b"hello", "plaintext")
 
 
-@test("a file for recipients of other types too is opened by the X25519 identity among them")
-def _(folder):
+def test_file_recipients_types_too_opened_x25519_identity(folder):
+    """a file for recipients of other types too is opened by the X25519 identity among them"""
     path, recipient = keygen(folder, "key")
     ssh = folder / "ssh"
     expect(run(need("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", ssh))
@@ -117,8 +117,8 @@ def measured(verb, words, source, target):
     return peak
 
 
-@test("a stream of any size takes the same memory, under 8 MiB")
-def _(folder):
+def test_stream_any_size_takes_same_memory_under_8_mib(folder):
+    """a stream of any size takes the same memory, under 8 MiB"""
     path, recipient = keygen(folder, "key")
     plain, file, opened = folder / "plain", folder / "file", folder / "opened"
     for size in (1 << 20, 96 << 20):
@@ -129,8 +129,8 @@ def _(folder):
             equal(opened.read_bytes() == plain.read_bytes(), True, "plaintext")
 
 
-@test("a stream that is cut or changed gives the genuine beginning and an error, and a bad header nothing")
-def _(folder):
+def test_stream_cut_changed_gives_genuine_beginning_error(folder):
+    """a stream that is cut or changed gives the genuine beginning and an error, and a bad header nothing"""
     path, recipient = keygen(folder, "key")
     plaintext = random.Random(10).randbytes(9 * 65536 + 100)
     file = pipe(need("age"), "-r", recipient, stdin=plaintext)
@@ -157,8 +157,8 @@ def _(folder):
             equal(done.returncode in (1, 3, 4), True, "exit code")
 
 
-@test("a header without end is refused, and not read into memory for ever")
-def _(folder):
+def test_header_without_end_refused_not_read_into_memory(folder):
+    """a header without end is refused, and not read into memory for ever"""
     path, _ = keygen(folder, "key")
     endless = b"age-encryption.org/v1\n-> x\n" + (b"A" * 64 + b"\n") * (40 << 20 >> 6)
     done = run(CRYPT, "age-stream-decrypt", path, stdin=endless)

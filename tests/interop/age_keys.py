@@ -7,7 +7,7 @@ import subprocess
 
 import bech32
 import harness
-from harness import Skip, equal, expect, need, run, test
+from harness import Skip, equal, expect, need, run
 from terminal import run_at_terminal
 
 CRYPT = os.environ.get("VMCRED_CRYPT", "build/tests/interop/crypt")
@@ -79,8 +79,8 @@ def ssh_keys(folder):
     return keys
 
 
-@test("age opens what we write to SSH keys of every form, of any size, armored or not")
-def _(folder):
+def test_age_opens_we_write_ssh_keys_every_form_any_size(folder):
+    """age opens what we write to SSH keys of every form, of any size, armored or not"""
     for path, line in ssh_keys(folder):
         for number, plaintext in enumerate(plaintexts()):
             verb = ENCRYPT[number % len(ENCRYPT)]
@@ -88,8 +88,8 @@ def _(folder):
             equal(age("-d", "-i", path, stdin=file), plaintext, f"{verb} to {path.name}, {len(plaintext)} bytes")
 
 
-@test("we open what age writes to SSH keys of every form, of any size, armored or not")
-def _(folder):
+def test_we_open_age_writes_ssh_keys_every_form_any_size(folder):
+    """we open what age writes to SSH keys of every form, of any size, armored or not"""
     for path, line in ssh_keys(folder):
         for number, plaintext in enumerate(plaintexts()):
             file = age(*(["-a"] if number % 2 else []), "-r", line, stdin=plaintext)
@@ -97,8 +97,8 @@ def _(folder):
                 equal(crypt(verb, path, stdin=file), plaintext, f"{verb} with {path.name}, {len(plaintext)} bytes")
 
 
-@test("the public key of an SSH key is the one that ssh-keygen finds")
-def _(folder):
+def test_public_key_ssh_key_ssh_keygen_finds(folder):
+    """the public key of an SSH key is the one that ssh-keygen finds"""
     for path, _ in ssh_keys(folder):
         expected = " ".join(run(need("ssh-keygen"), "-y", "-f", path).out.split()[:2])
         # ssh-keygen reads no Ed25519 key from PKCS#8.
@@ -121,8 +121,8 @@ def encrypted_ssh_keys(folder):
         yield path
 
 
-@test("an SSH key that is encrypted by any cipher opens a file with its passphrase, and with it alone")
-def _(folder):
+def test_ssh_key_encrypted_any_cipher_opens_file_passphrase(folder):
+    """an SSH key that is encrypted by any cipher opens a file with its passphrase, and with it alone"""
     for path in encrypted_ssh_keys(folder):
         file = age("-r", public_line(path), stdin=b"hello")
         asked = f"secret: Passphrase of {path}:\n"
@@ -130,15 +130,15 @@ def _(folder):
         equal(plaintext, b"hello", path.name)
 
 
-@test("age opens what we write to an encrypted SSH key")
-def _(folder):
+def test_age_opens_we_write_encrypted_ssh_key(folder):
+    """age opens what we write to an encrypted SSH key"""
     path = ssh_keygen(folder / "key", "-t", "ed25519", passphrase="secret")
     file = crypt("age-encrypt", public_line(path), stdin=b"hello")
     equal(age("-d", "-i", path, stdin=file, answers=["secret"]), b"hello", "plaintext")
 
 
-@test("no passphrase is asked for a key that a file is not for")
-def _(folder):
+def test_no_passphrase_asked_key_file_not(folder):
+    """no passphrase is asked for a key that a file is not for"""
     path = ssh_keygen(folder / "key", "-t", "ed25519", passphrase="secret")
     other = ssh_keygen(folder / "other", "-t", "ed25519")
     file = age("-r", public_line(other), stdin=b"hello")
@@ -151,8 +151,8 @@ def _(folder):
         equal(plaintext, b"hello" if found else b"", "plaintext")
 
 
-@test("a wrong passphrase, and nobody to ask, are told; another identity is still tried")
-def _(folder):
+def test_wrong_passphrase_nobody_ask_told_another_identity(folder):
+    """a wrong passphrase, and nobody to ask, are told; another identity is still tried"""
     path = ssh_keygen(folder / "key", "-t", "ed25519", "-a", "2", passphrase="secret")
     pem = ssh_keygen(folder / "pem", "-t", "rsa", "-b", "2048", "-m", "PEM", passphrase="secret")
     other = ssh_keygen(folder / "other", "-t", "rsa", "-b", "2048")
@@ -176,8 +176,8 @@ def _(folder):
         equal(plaintext, b"hello", "plaintext")
 
 
-@test("a PEM key that is encrypted needs its public half beside it, and says so")
-def _(folder):
+def test_pem_key_encrypted_needs_public_half_beside_says(folder):
+    """a PEM key that is encrypted needs its public half beside it, and says so"""
     path = ssh_keygen(folder / "key", "-t", "rsa", "-b", "2048", "-m", "PEM", passphrase="secret")
     public = folder / "key.pub"
     reading = f"crypt: reading the identity file: {path}: "
@@ -191,8 +191,8 @@ def _(folder):
     )  # fmt: skip
 
 
-@test("keys of types that age does not use are refused by name")
-def _(folder):
+def test_keys_types_age_does_not_use_refused_name(folder):
+    """keys of types that age does not use are refused by name"""
     path = ssh_keygen(folder / "key", "-t", "ecdsa")
     ssh_keygen(folder / "small", "-t", "rsa", "-b", "1024")
     reading = f"crypt: reading the identity file: {folder}/"
@@ -210,8 +210,8 @@ def _(folder):
     )  # fmt: skip
 
 
-@test("age opens with a passphrase what we encrypt with it, and we what age does")
-def _(folder):
+def test_age_opens_passphrase_we_encrypt_we_age_does(folder):
+    """age opens with a passphrase what we encrypt with it, and we what age does"""
     plaintext = random.Random(SEED).randbytes(100000)
     asked = "secret: the new passphrase\n"
     for verb in ENCRYPT:
@@ -226,8 +226,8 @@ def _(folder):
         equal(opened, plaintext, verb)
 
 
-@test("a passphrase stands alone, is not empty, and is not asked for where there is no use for it")
-def _(folder):
+def test_passphrase_stands_alone_not_empty_not_asked_where(folder):
+    """a passphrase stands alone, is not empty, and is not asked for where there is no use for it"""
     key = folder / "key"
     expect(run(need("age-keygen"), "-o", key))
     public = run(need("age-keygen"), "-y", key).out.strip()
@@ -252,8 +252,8 @@ def _(folder):
     )  # fmt: skip
 
 
-@test("an identity file that age encrypted, armored or not, opens a file with its passphrase")
-def _(folder):
+def test_identity_file_age_encrypted_armored_not_opens_file(folder):
+    """an identity file that age encrypted, armored or not, opens a file with its passphrase"""
     first, second = folder / "first", folder / "second"
     for path in (first, second):
         expect(run(need("age-keygen"), "-o", path))
@@ -275,8 +275,8 @@ def _(folder):
         equal(crypt("age-recipients", path), b"<encrypted identity file>\n", "name")
 
 
-@test("age opens what we write to a post-quantum key, and we what age does; or we say what libcrypto lacks")
-def _(folder):
+def test_age_opens_we_write_post_quantum_key_we_age_does_we(folder):
+    """age opens what we write to a post-quantum key, and we what age does; or we say what libcrypto lacks"""
     path = folder / "key"
     path.write_text(bech32.encode("age-secret-key-pq-", random.Random(SEED).randbytes(32)).upper() + "\n")
     path.chmod(0o600)

@@ -8,7 +8,7 @@ import sys
 
 import bech32
 import harness
-from harness import equal, need, test
+from harness import equal, need
 
 CRYPT = os.environ.get("VMCRED_CRYPT", "build/tests/interop/crypt")
 PLUGIN = harness.SOURCE.resolve() / "tests/interop/age_plugin_test.py"
@@ -72,8 +72,8 @@ class Rig:
         return [line for line in lines if not line.startswith("{")]
 
 
-@test("age opens through a plugin what we encrypted through it, and we what age did")
-def _(folder):
+def test_age_opens_through_plugin_we_encrypted_through_we(folder):
+    """age opens through a plugin what we encrypted through it, and we what age did"""
     rig = Rig(folder)
     ours = rig.made("plain")
     equal(rig.run(need("age"), "-d", "-i", rig.identities("plain"), stdin=ours), (0, b"hello", ""), "age")
@@ -83,8 +83,8 @@ def _(folder):
         equal(rig.run(CRYPT, verb, rig.identities("plain"), stdin=theirs[1]), (0, b"hello", ""), verb)
 
 
-@test("all keys for a plugin go through one session, with labels asked for")
-def _(folder):
+def test_all_keys_plugin_go_through_session_labels_asked(folder):
+    """all keys for a plugin go through one session, with labels asked for"""
     rig = Rig(folder)
     file = rig.made("one", "two", "three")
     equal(rig.notes(), ["wrap for 3 recipients, 1 keys", "labels True"], "notes")
@@ -94,8 +94,8 @@ def _(folder):
     equal(rig.decrypt(file, "other"), (3, b"", NONE), "a stranger")
 
 
-@test("a plugin starts in the root folder, without a key in its environment, with the state machine as its argument")
-def _(folder):
+def test_plugin_starts_root_folder_without_key_environment(folder):
+    """a plugin starts in the root folder, without a key in its environment, with the state machine as its argument"""
     rig = Rig(folder)
     rig.decrypt(rig.made("plain"), "plain")
     starts = [json.loads(line) for line in rig.log.read_text().splitlines() if line.startswith("{")]
@@ -109,8 +109,8 @@ def _(folder):
     )
 
 
-@test("what a plugin asks is asked, in either state machine, and shown without control characters")
-def _(folder):
+def test_plugin_asks_asked_either_state_machine_shown(folder):
+    """what a plugin asks is asked, in either state machine, and shown without control characters"""
     rig = Rig(folder)
     asked = "secret: age-plugin-test: PIN of “räd” ?[31m?\npublic: age-plugin-test: name?\n"
     code, file, err = rig.encrypt("ask", answers=["12 34", "ännchen"])
@@ -128,8 +128,8 @@ def _(folder):
     equal(rig.notes()[2:], ["message ok"], "answer")
 
 
-@test("where there is nobody to ask, or no answer, the plugin is told so, and decides what follows")
-def _(folder):
+def test_where_there_nobody_ask_no_answer_plugin_told(folder):
+    """where there is nobody to ask, or no answer, the plugin is told so, and decides what follows"""
     rig = Rig(folder)
     for word, expected in (
         ("ask", ["secret fail", "public fail"]),
@@ -158,8 +158,8 @@ MISCHIEF = {
 }
 
 
-@test("a plugin that fails or misbehaves while it encrypts stops that, with its reason")
-def _(folder):
+def test_plugin_fails_misbehaves_while_encrypts_stops_reason(folder):
+    """a plugin that fails or misbehaves while it encrypts stops that, with its reason"""
     rig = Rig(folder)
     expected = MISCHIEF | {
         "twice": "it sent its labels twice",
@@ -173,8 +173,8 @@ def _(folder):
         equal(code in (1, 3), True, word)
 
 
-@test("a plugin that fails or misbehaves while it decrypts is told, but another identity is still tried")
-def _(folder):
+def test_plugin_fails_misbehaves_while_decrypts_told_but(folder):
+    """a plugin that fails or misbehaves while it decrypts is told, but another identity is still tried"""
     rig = Rig(folder)
     key = folder / "key"
     harness.expect(harness.run(need("age-keygen"), "-o", key))
@@ -193,8 +193,8 @@ def _(folder):
         equal(rig.run(CRYPT, "age-decrypt", *words, stdin=both), (0, b"hello", ""), "another identity")
 
 
-@test("a plugin that ends before it has read anything is an error, not the end of us")
-def _(folder):
+def test_plugin_ends_before_read_anything_error_not_end_us(folder):
+    """a plugin that ends before it has read anything is an error, not the end of us"""
     rig = Rig(folder)
     broken = folder / "bin" / "age-plugin-broken"
     broken.write_text("#!/bin/sh\nexec <&-\necho broken >&2\nexit 1\n")
@@ -206,8 +206,8 @@ def _(folder):
     equal((code, out, err), (3, b"", expected), "result")
 
 
-@test("recipients with other labels do not go into one file")
-def _(folder):
+def test_recipients_labels_do_not_go_into_file(folder):
+    """recipients with other labels do not go into one file"""
     rig = Rig(folder)
     code, out, err = rig.encrypt("labels")
     equal((code, err), (0, ""), "alone")
@@ -224,8 +224,8 @@ def _(folder):
     )  # fmt: skip
 
 
-@test("a plugin is looked for in absolute folders of PATH alone, and one that is missing is named")
-def _(folder):
+def test_plugin_looked_absolute_folders_path_alone_missing(folder):
+    """a plugin is looked for in absolute folders of PATH alone, and one that is missing is named"""
     rig = Rig(folder)
     file = rig.made("plain")
     missing = "the program age-plugin-test is not installed: put it into a folder of PATH\n"
@@ -237,8 +237,8 @@ def _(folder):
         equal(found, (3, b"", DECRYPTING + missing), f"decrypting with PATH={path}")
 
 
-@test("names that no plugin can have are refused")
-def _(folder):
+def test_names_no_plugin_can_refused(folder):
+    """names that no plugin can have are refused"""
     rig = Rig(folder)
     for name in ("a/b", "../x", "a b"):
         recipient = bech32.encode(f"age1{name}", b"x")
@@ -252,8 +252,8 @@ def _(folder):
                "it has a character in it that a key cannot have" in err), (1, True), name)  # fmt: skip
 
 
-@test("a plugin's key is named by its plugin")
-def _(folder):
+def test_plugin_key_named_plugin(folder):
+    """a plugin's key is named by its plugin"""
     rig = Rig(folder)
     equal(rig.run(CRYPT, "age-recipients", rig.identities("x")), (0, b"<key of age-plugin-test>\n", ""), "name")
 

@@ -15,7 +15,7 @@ import zlib
 from pathlib import Path
 
 import harness
-from harness import Skip, need, test
+from harness import Skip, need
 
 CRYPT = os.environ.get("VMCRED_CRYPT", "build/tests/interop/crypt")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vmcred"
@@ -150,13 +150,13 @@ def run_all(folder, verb):
         raise AssertionError(f"left out, but not for want of ML-KEM: {' '.join(lacking)}")
 
 
-@test("every vector ends as it demands, and gives no byte where it demands an error")
-def _(folder):
+def test_every_vector_ends_demands_gives_no_byte_where(folder):
+    """every vector ends as it demands, and gives no byte where it demands an error"""
     run_all(folder, "age-decrypt")
 
 
-@test("every vector ends as it demands when it is streamed, and gives no byte but genuine ones")
-def _(folder):
+def test_every_vector_ends_demands_when_streamed_gives_no(folder):
+    """every vector ends as it demands when it is streamed, and gives no byte but genuine ones"""
     run_all(folder, "age-stream-decrypt")
 
 

@@ -4,7 +4,7 @@ import json
 
 import harness
 from clan_repository import MACHINES, Repository
-from harness import equal, expect, test
+from harness import equal, expect
 from ssh_pgp import SshPgpKey
 
 # clan without default groups, and with one.
@@ -16,14 +16,14 @@ def repositories(folder):
         yield Repository(folder / f"with-{len(groups)}", groups)
 
 
-@test("a repository that clan made is as declared, and neither generate nor fix has anything to do")
-def _(folder):
+def test_repository_clan_made_declared_neither_generate_nor(folder):
+    """a repository that clan made is as declared, and neither generate nor fix has anything to do"""
     for repository in repositories(folder):
         repository.fill_by_clan().healthy_for_vmcred()
 
 
-@test("each value in a repository that clan made is read, by a user and by the machine with the key that clan keeps")
-def _(folder):
+def test_each_value_repository_clan_made_read_user_machine(folder):
+    """each value in a repository that clan made is read, by a user and by the machine with the key that clan keeps"""
     for repository in repositories(folder):
         repository.fill_by_clan()
         for machine in ("m1", "m2"):
@@ -37,8 +37,8 @@ def _(folder):
         repository.unchanged()
 
 
-@test("members that clan registered are listed")
-def _(folder):
+def test_members_clan_registered_listed(folder):
+    """members that clan registered are listed"""
     repository = Repository(folder).fill_by_clan()
     expect(repository.vmcred("user", "list"), 0, "ada\nbob\n", "")
     expect(repository.vmcred("machine", "list"), 0, "m1\nm2\nm3\n", "")
@@ -58,8 +58,8 @@ def changes(repository):
     yield "machine add", lambda: repository.vmcred("machine", "add", "m1", "--force"), None
 
 
-@test("what vmcred changes in a repository that clan made leaves clan nothing to mend, and clan reads it")
-def _(folder):
+def test_vmcred_changes_repository_clan_made_leaves_clan(folder):
+    """what vmcred changes in a repository that clan made leaves clan nothing to mend, and clan reads it"""
     for repository in repositories(folder):
         repository.fill_by_clan()
         for name, change, value in changes(repository):
@@ -73,8 +73,8 @@ def _(folder):
                 equal(repository.clan("vars", "get", *value[:2]), value[2], name)
 
 
-@test("what clan keeps besides, for whom a person names, follows them when vmcred changes who is there")
-def _(folder):
+def test_clan_keeps_besides_whom_person_names_follows_them(folder):
+    """what clan keeps besides, for whom a person names, follows them when vmcred changes who is there"""
     repository = Repository(folder).fill_by_clan()
     repository.clan("secrets", "set", "extra", "--user", "bob", "--machine", "m1", "--group", "admins", stdin="besides")
     repository.healthy_for_vmcred(files=20)
@@ -93,8 +93,8 @@ def pgp_readers(repository):
     return sum(bool(document["sops"].get("pgp")) for document in documents)
 
 
-@test("a user with a PGP key, registered by either, is among the readers for both")
-def _(folder):
+def test_user_pgp_key_registered_either_among_readers_both(folder):
+    """a user with a PGP key, registered by either, is among the readers for both"""
     trees = []
     for number, by_clan in enumerate((True, False)):
         repository = Repository(folder / str(number), ["admins"]).fill_by_clan()
@@ -116,8 +116,8 @@ def _(folder):
     equal(trees[0], trees[1], "key.json")
 
 
-@test("a changed validation makes the same files anew for both")
-def _(folder):
+def test_changed_validation_makes_same_files_anew_both(folder):
+    """a changed validation makes the same files anew for both"""
     repository = Repository(folder).fill_by_clan()
     repository.generators["validated"]["validation"] = {"list": {"x": True}, "text": "é \" \\ </>"}
     repository.declare()
@@ -129,8 +129,8 @@ def _(folder):
     repository.healthy_for_vmcred()
 
 
-@test("a store that vmcred made is healthy for clan, which has nothing to generate, lists its members and reads each value")
-def _(folder):
+def test_store_vmcred_made_healthy_clan_nothing_generate(folder):
+    """a store that vmcred made is healthy for clan, which has nothing to generate, lists its members and reads each value"""
     for repository in repositories(folder):
         repository.fill_by_vmcred().healthy_for_clan()
         before = repository.git("rev-parse", "HEAD")
@@ -159,8 +159,8 @@ def clan_changes(repository):
     yield ["vars", "generate", "--no-sandbox"], {}
 
 
-@test("what clan changes in a store that vmcred made is as declared for vmcred")
-def _(folder):
+def test_clan_changes_store_vmcred_made_declared_vmcred(folder):
+    """what clan changes in a store that vmcred made is as declared for vmcred"""
     for repository in repositories(folder):
         repository.fill_by_vmcred()
         for words, options in clan_changes(repository):
@@ -209,8 +209,8 @@ def without_writer(found):
     return {name: form for name, form in found.items() if name not in links}
 
 
-@test("what vmcred and clan make of the same declaration is the same, name by name and byte by byte, but for ciphertext")
-def _(folder):
+def test_vmcred_clan_make_same_declaration_same_name_name(folder):
+    """what vmcred and clan make of the same declaration is the same, name by name and byte by byte, but for ciphertext"""
     for number, groups in enumerate(GROUPINGS):
         # A secret's value is random, and so is its size.
         by_clan, by_vmcred = (Repository(folder / f"{number}-{name}", groups) for name in ("clan", "vmcred"))

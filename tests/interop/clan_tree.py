@@ -9,7 +9,7 @@ import sys
 
 import bech32
 import harness
-from harness import equal, expect, need, run, test, vmcred
+from harness import equal, expect, need, run, vmcred
 
 DECLARATION = """\
 sops: {defaultGroups: [admins]}
@@ -149,8 +149,8 @@ class Tree:
         return found
 
 
-@test("a store of clan's with what years left behind is as declared, and each value is read")
-def _(folder):
+def test_store_clan_years_left_behind_declared_each_value(folder):
+    """a store of clan's with what years left behind is as declared, and each value is read"""
     tree = Tree(folder)
     tree.is_fine()
     for machine in ("web", "db", "old"):
@@ -164,8 +164,8 @@ def _(folder):
     expect(tree("machine", "list"), 0, "db\nold\nweb\n", "")
 
 
-@test("each verb leaves the store so that sops opens each document for whom its links name, and for nobody else")
-def _(folder):
+def test_each_verb_leaves_store_sops_opens_each_document(folder):
+    """each verb leaves the store so that sops opens each document for whom its links name, and for nobody else"""
     tree = Tree(folder)
     steps = [
         (["set", "web", "token/it"], {"stdin": "new"}, {"vars/per-machine/web/token/it": "new"}),
@@ -190,8 +190,8 @@ def _(folder):
             raise AssertionError(f"after {' '.join(words)}") from error
 
 
-@test("users, groups and machines that a person linked by hand: fix encrypts to users and groups, and takes out machines")
-def _(folder):
+def test_users_groups_machines_person_linked_hand_fix(folder):
+    """users, groups and machines that a person linked by hand: fix encrypts to users and groups, and takes out machines"""
     tree = Tree(folder)
     base, up = "vars/per-machine/web/token/it", "../../../../../../sops"
     tree.link("sops/groups/ops/users/bob", "../../../users/bob")
@@ -205,8 +205,8 @@ def _(folder):
     tree.is_fine()
 
 
-@test("what no generator makes follows those whom links name, whoever comes and goes")
-def _(folder):
+def test_no_generator_makes_follows_those_whom_links_name(folder):
+    """what no generator makes follows those whom links name, whoever comes and goes"""
     tree, name = Tree(folder), "sops/secrets/extra"
     tree.link(f"{name}/groups/admins", "../../../groups/admins")
     tree.link(f"{name}/machines/old", "../../../machines/old")
@@ -226,8 +226,8 @@ def _(folder):
     tree.is_fine()
 
 
-@test("a link counts where it leads to the same place by another path")
-def _(folder):
+def test_link_counts_where_leads_same_place_another_path(folder):
+    """a link counts where it leads to the same place by another path"""
     tree = Tree(folder)
     for base, target in (("vars/per-machine/web/token/it", tree.root / "sops/machines/web"),
                          ("vars/per-machine/db/token/it", "../../../../../../vars/../sops/machines/db")):  # fmt: skip
@@ -237,8 +237,8 @@ def _(folder):
     tree.is_fine()
 
 
-@test("what sops wrote into documents in its older versions stays, and is read")
-def _(folder):
+def test_sops_wrote_into_documents_older_versions_stays_read(folder):
+    """what sops wrote into documents in its older versions stays, and is read"""
     tree = Tree(folder)
     path = tree.root / "vars/per-machine/web/token/it/secret"
     document = json.loads(path.read_text())
@@ -251,8 +251,8 @@ def _(folder):
     tree.is_fine()
 
 
-@test("a user with a key behind a plugin of age is among the recipients")
-def _(folder):
+def test_user_key_behind_plugin_age_among_recipients(folder):
+    """a user with a key behind a plugin of age is among the recipients"""
     tree = Tree(folder)
     programs = folder / "programs"
     programs.mkdir()
@@ -274,8 +274,8 @@ def _(folder):
     expect(done, 0, "web's token\n", "")
 
 
-@test("a half-made secret, an empty folder of links and a stray file stop nothing")
-def _(folder):
+def test_half_made_secret_empty_folder_links_stray_file_stop(folder):
+    """a half-made secret, an empty folder of links and a stray file stop nothing"""
     tree = Tree(folder)
     # clan makes links before it encrypts: this is what it leaves behind where that fails.
     tree.link("sops/secrets/failed/users/bob", "../../../users/bob")

@@ -8,7 +8,7 @@ import socket
 import subprocess
 
 import harness
-from harness import equal, expect, test
+from harness import equal, expect
 from cloud_hypervisor_vm import (Guest, comparable, kernel, need_cloud_hypervisor, private_network_enter, running,
                                  tap_queues)
 from vm import Vm, canary, children, in_view, stop
@@ -44,8 +44,8 @@ def info_of(folder, process):
         (folder / "vsock").unlink(missing_ok=True)
 
 
-@test("both report the same configuration, and the OEM strings are there in order")
-def _(folder):
+def test_both_report_same_configuration_oem_strings_there(folder):
+    """both report the same configuration, and the OEM strings are there in order"""
     need_cloud_hypervisor()
     vm = Vm(folder)
     words = [*command_line(folder), "--api-socket", folder / "api"]
@@ -57,8 +57,8 @@ def _(folder):
     equal(ours["config"], plain["config"], "config")
 
 
-@test("a command line with defaults alone makes the same VM, too")
-def _(folder):
+def test_command_line_defaults_alone_makes_same_vm_too(folder):
+    """a command line with defaults alone makes the same VM, too"""
     need_cloud_hypervisor()
     vm = Vm(folder)
     words = ["--kernel", kernel(folder / "kernel"), "--api-socket", folder / "api"]
@@ -98,8 +98,8 @@ def interfaces_compare(folder, line, fds):
     return got[1][0]["config"]
 
 
-@test("interfaces that come as descriptors are the same ones, in the same places, and no descriptor is left over")
-def _(folder):
+def test_interfaces_come_descriptors_same_ones_same_places(folder):
+    """interfaces that come as descriptors are the same ones, in the same places, and no descriptor is left over"""
     need_cloud_hypervisor()
     private_network_enter()
     two, one = tap_queues("two", 2), tap_queues("one", 1)
@@ -110,8 +110,8 @@ def _(folder):
     equal([interface["mac"] for interface in config["net"]], [f"02:00:00:00:00:0{number}" for number in range(1, 5)])
 
 
-@test("with --landlock an interface behind one with descriptors can still open its tap")
-def _(folder):
+def test_landlock_interface_behind_descriptors_can_still(folder):
+    """with --landlock an interface behind one with descriptors can still open its tap"""
     need_cloud_hypervisor()
     private_network_enter()
     one = tap_queues("one", 1)
@@ -119,8 +119,8 @@ def _(folder):
                                f"tap=b,mac=02:00:00:00:00:02 --api-socket api", one)
 
 
-@test("an interface whose descriptors do not fit its queues is refused in its own words")
-def _(folder):
+def test_interface_whose_descriptors_do_not_fit_queues(folder):
+    """an interface whose descriptors do not fit its queues is refused in its own words"""
     need_cloud_hypervisor()
     vm = Vm(folder)
     read_end, write_end = os.pipe()
@@ -134,8 +134,8 @@ def _(folder):
     os.close(write_end)
 
 
-@test("what vm.info says of a VM is a --vm-config that makes the same one")
-def _(folder):
+def test_vm_info_says_vm_vm_config_makes_same(folder):
+    """what vm.info says of a VM is a --vm-config that makes the same one"""
     need_cloud_hypervisor()
     guest = Guest(folder)
     first, _ = guest.info("--kernel kernel --console off --cpus boot=2,max=4 --disk path=disk,readonly=on,bw_size=9,"
@@ -148,8 +148,8 @@ def _(folder):
     equal(info["config"], first["config"])
 
 
-@test("without strings to deliver --restore is the program's own, and with --kernel it is refused")
-def _(folder):
+def test_without_strings_deliver_restore_program_own_kernel(folder):
+    """without strings to deliver --restore is the program's own, and with --kernel it is refused"""
     """No snapshot is made: not every KVM can."""
     need_cloud_hypervisor()
     vm = Vm(folder, "vms: {test-vm: {}}\n")
@@ -168,8 +168,8 @@ def _(folder):
            "VM has all that belongs to it\n")
 
 
-@test("a listening socket that is handed over is its API's")
-def _(folder):
+def test_listening_socket_handed_over_api(folder):
+    """a listening socket that is handed over is its API's"""
     need_cloud_hypervisor()
     vm = Vm(folder)
     with socket.socket(socket.AF_UNIX) as listener:
@@ -183,8 +183,8 @@ def _(folder):
     assert (folder / "api").exists()
 
 
-@test("nothing in view holds a credential while it runs")
-def _(folder):
+def test_nothing_view_holds_credential_while_runs(folder):
+    """nothing in view holds a credential while it runs"""
     need_cloud_hypervisor()
     vm = Vm(folder)
     process = launched(vm, *command_line(folder), "--api-socket", folder / "api")
@@ -198,8 +198,8 @@ def _(folder):
     equal((folder / "api").exists(), False)
 
 
-@test("with --expose=argv it gets the strings as literal arguments, the same ones")
-def _(folder):
+def test_expose_argv_gets_strings_literal_arguments_same(folder):
+    """with --expose=argv it gets the strings as literal arguments, the same ones"""
     need_cloud_hypervisor()
     vm = Vm(folder)
     vm.api_key = "plain-7f0c1d3a5b"
@@ -213,8 +213,8 @@ def _(folder):
     equal(platform["system_family"], "a,b")
 
 
-@test("with -v its log does hold the credentials: the reason why that needs --expose=log")
-def _(folder):
+def test_v_log_does_hold_credentials_reason_why_needs_expose(folder):
+    """with -v its log does hold the credentials: the reason why that needs --expose=log"""
     need_cloud_hypervisor()
     vm = Vm(folder)
     process = launched(vm, "-v", "--log-file", folder / "log", *command_line(folder), "--api-socket",
@@ -223,8 +223,8 @@ def _(folder):
     assert vm.oem_strings[3] in (folder / "log").read_text()
 
 
-@test("the largest request is no trouble to it, however often")
-def _(folder):
+def test_largest_request_no_trouble_however_often(folder):
+    """the largest request is no trouble to it, however often"""
     need_cloud_hypervisor()
     vm = Vm(folder)
     (vm.credentials / "host-api-key").write_text("z" * 50800)
@@ -234,8 +234,8 @@ def _(folder):
         info_of(folder, launched(vm, *words))
 
 
-@test("without -v no log of it holds them")
-def _(folder):
+def test_without_v_no_log_holds_them(folder):
+    """without -v no log of it holds them"""
     need_cloud_hypervisor()
     vm = Vm(folder)
     process = launched(vm, "--log-file", folder / "log", *command_line(folder), "--api-socket",
@@ -245,8 +245,8 @@ def _(folder):
         assert form not in (folder / "log").read_bytes() + (folder / "err").read_bytes()
 
 
-@test("its refusal of its arguments comes through")
-def _(folder):
+def test_refusal_arguments_comes_through(folder):
+    """its refusal of its arguments comes through"""
     need_cloud_hypervisor()
     result = Vm(folder).run("cloud-hypervisor", *command_line(folder), "--seccomp", "perhaps")
     expect(result, 1, "",
@@ -257,8 +257,8 @@ def _(folder):
            "information, try '--help'.\n")
 
 
-@test("its refusal of a VM comes through in its own words")
-def _(folder):
+def test_refusal_vm_comes_through_own_words(folder):
+    """its refusal of a VM comes through in its own words"""
     need_cloud_hypervisor()
     words = command_line(folder)
     words[1] = folder / "no-kernel"
@@ -272,8 +272,8 @@ def _(folder):
            "config: Invalid to set both 'mergeable' and 'shared' for memory\n")
 
 
-@test("a request of the size that it takes is taken, and vmcred refuses the next larger one")
-def _(folder):
+def test_request_size_takes_taken_vmcred_refuses_next_larger(folder):
+    """a request of the size that it takes is taken, and vmcred refuses the next larger one"""
     need_cloud_hypervisor()
     vm = Vm(folder)
     words = ["--kernel", kernel(folder / "kernel"), "--console", "off", "--api-socket", folder / "api"]

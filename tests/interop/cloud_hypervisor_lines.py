@@ -58,29 +58,29 @@ ROWS = [line.split("\t") for line in harness.run(TRANSLATE).out.splitlines()]
 KEYED = {row[0].split(" ")[0] for row in ROWS if " " in row[0]}
 
 
-@test("each row of the tables is exercised by a command line, or its refusal is")
-def _(_folder):
+def test_each_row_tables_exercised_command_line_refusal(_folder):
+    """each row of the tables is exercised by a command line, or its refusal is"""
     exercised = set().union(*(used(line["line"]) for line in LINES["lines"] + LINES["refused"]))
     equal(sorted({row[0] for row in ROWS} - exercised), [])
     assert len(LINES["lines"]) >= 60, len(LINES["lines"])
 
 
-@test("each command line becomes what is written down for it")
-def _(_folder):
+def test_each_command_line_becomes_written_down(_folder):
+    """each command line becomes what is written down for it"""
     got = [{**line, "sent": translated(line["line"])} for line in LINES["lines"]]
     if os.environ.get("VMCRED_RECORD"):
         record(got)
     equal(got, LINES["lines"])
 
 
-@test("each line that is refused is refused with the words that are written down")
-def _(_folder):
+def test_each_line_refused_refused_words_written_down(_folder):
+    """each line that is refused is refused with the words that are written down"""
     for line in LINES["refused"]:
         expect(harness.run(TRANSLATE, *words_of(line["line"])), 2, "", line["error"] + "\n")
 
 
-@test("what is sent has the shape that the strict stand-in of the other tests asks for")
-def _(_folder):
+def test_sent_shape_strict_stand_tests_asks(_folder):
+    """what is sent has the shape that the strict stand-in of the other tests asks for"""
     for line in LINES["lines"]:
         if line["real"] in SENTENCES:
             equal((line["line"], check(line["sent"]["vm"], VM_CONFIG, "config")), (line["line"], None))
@@ -99,8 +99,8 @@ def record(lines):
     FILE.write_text('{"lines": [\n' + ",\n".join(text) + '],\n "refused": [\n' + refused + "]}\n")
 
 
-@test("the program's own help names no option and no key that the tables do not have")
-def _(_folder):
+def test_program_own_help_names_no_option_no_key_tables_do(_folder):
+    """the program's own help names no option and no key that the tables do not have"""
     if not shutil.which("cloud-hypervisor"):
         raise Skip("cloud-hypervisor is not on the PATH")
     known = {row[0] for row in ROWS}

@@ -129,7 +129,7 @@ def agree(words, program, ours):
 
 
 @test(f"{COUNT} changed command lines are taken as the same VM, or refused, by both")
-def _(folder):
+def test_case(folder):
     need_cloud_hypervisor()
     generator = random.Random(int(os.environ.get("MUTATIONS_SEED", "53")))
     lines = json.loads((SOURCE / "tests/interop/cloud_hypervisor_lines.json").read_text())["lines"]

@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 
 from cloud_hypervisor_vm import kernel, need_cloud_hypervisor, running
-from harness import equal, expect, main, test
+from harness import equal, expect, main
 from vm import Vm, children, in_view, no_canary, nothing_left, wait_for
 
 LOST = "No such file or directory (os error 2)"
@@ -36,8 +36,8 @@ def gone(pid):
         return True
 
 
-@test("SIGTERM presses the real power button, and what follows ends the real VMM with 0 and leaves nothing")
-def _(folder):
+def test_sigterm_presses_real_power_button_follows_ends_real(folder):
+    """SIGTERM presses the real power button, and what follows ends the real VMM with 0 and leaves nothing"""
     vm = RealVm(folder)
     process = vm.booted(options=("--stop-timeout=1", "-v"))
     wait_for("vmcred", lambda: "the VM is booted" in vm.errors())
@@ -52,8 +52,8 @@ def _(folder):
     nothing_left(vm)
 
 
-@test("nine other connections to the real API leave the tenth, which is ours")
-def _(folder):
+def test_nine_connections_real_api_leave_tenth_ours(folder):
+    """nine other connections to the real API leave the tenth, which is ours"""
     vm = RealVm(folder)
     process = vm.booted(options=("--stop-timeout=0", "-v"))
     others = []
@@ -69,8 +69,8 @@ def _(folder):
     assert vm.errors().endswith("vmcred: the VMM is asked to end\n"), vm.errors()
 
 
-@test("what the real VMM refuses, when it starts, creates or boots, is an error in its own words")
-def _(folder):
+def test_real_vmm_refuses_when_starts_creates_boots_error(folder):
+    """what the real VMM refuses, when it starts, creates or boots, is an error in its own words"""
     vm = RealVm(folder)
     expect(vm.run(*vm.words, "--log-file", "/nowhere/log"), 1, "",
            f"Error: Cloud Hypervisor exited with the following chain of errors:\n  0: Error creating log file\n"
@@ -89,8 +89,8 @@ def _(folder):
     nothing_left(vm)
 
 
-@test("the real VMM ends with a vmcred that is killed, and its killed self leaves no socket")
-def _(folder):
+def test_real_vmm_ends_vmcred_killed_killed_self_leaves_no(folder):
+    """the real VMM ends with a vmcred that is killed, and its killed self leaves no socket"""
     vm = RealVm(folder)
     process = vm.booted()
     child, = children(process.pid)
@@ -104,8 +104,8 @@ def _(folder):
     nothing_left(vm)
 
 
-@test("with --exec vmcred becomes the real Cloud Hypervisor, and a VM that cannot be booted ends it")
-def _(folder):
+def test_exec_vmcred_becomes_real_cloud_hypervisor_vm_cannot(folder):
+    """with --exec vmcred becomes the real Cloud Hypervisor, and a VM that cannot be booted ends it"""
     vm = RealVm(folder)
     process = vm.booted(options=("--exec",))
     assert Path(f"/proc/{process.pid}/exe").resolve().name.startswith("cloud-hypervisor")

@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import harness
-from harness import equal, expect, need, test
+from harness import equal, expect, need
 from vm import Qmp, Vm, stop
 
 SMBIOS = os.environ["VMCRED_SMBIOS"]
@@ -68,16 +68,16 @@ def qemu_table(vm, *words):
         stop(process)
 
 
-@test("dmidecode reads the strings of a table that vmcred encoded")
-def _(folder):
+def test_dmidecode_reads_strings_table_vmcred_encoded(folder):
+    """dmidecode reads the strings of a table that vmcred encoded"""
     strings = ["io.systemd.credential:A=b,c\"[d]=e", "CLUSTER=example-host", " spaces ", "x" * 4000]
     result = subprocess.run([SMBIOS, "encode", *strings], capture_output=True, check=True)
     (folder / "dump").write_bytes(result.stdout)
     equal(dmidecode_strings(folder / "dump"), strings)
 
 
-@test("every string reaches a QEMU guest's table whole and in the order arguments, static, runtime")
-def _(folder):
+def test_every_string_reaches_qemu_guest_table_whole_order(folder):
+    """every string reaches a QEMU guest's table whole and in the order arguments, static, runtime"""
     vm = Vm(folder)
     table, dump = qemu_table(vm, "-smbios", "type=11,value=ARG=1,,2")
     expected = ["ARG=1,2"] + vm.oem_strings
@@ -87,8 +87,8 @@ def _(folder):
     equal(decoded.stdout.decode().split("\0"), expected + [""])
 
 
-@test("a table of the size that is allowed reaches a QEMU guest whole")
-def _(folder):
+def test_table_size_allowed_reaches_qemu_guest_whole(folder):
+    """a table of the size that is allowed reaches a QEMU guest whole"""
     vm = Vm(folder)
     # 61,439 bytes in all, with the four strings and a second credential of the usual declaration.
     (vm.credentials / "host-api-key").write_text("y" * (61439 - vm.table_size + len(vm.api_key.encode())))

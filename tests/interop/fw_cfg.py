@@ -5,7 +5,7 @@ The guest is a ROM of a few instructions that copies fw_cfg's directory and file
 """
 import struct
 
-from harness import equal, main, need, test
+from harness import equal, main, need
 from vm import Vm, stop, wait_for
 
 DIRECTORY, FILE_FIRST, FILE_COUNT = 0x19, 0x20, 32
@@ -37,8 +37,8 @@ def files_read(data):
     return files
 
 
-@test("every credential reaches a guest of the machine type microvm whole, as a fw_cfg file")
-def _(folder):
+def test_every_credential_reaches_guest_machine_type_microvm(folder):
+    """every credential reaches a guest of the machine type microvm whole, as a fw_cfg file"""
     need("qemu-system-x86_64")
     vm = Vm(folder, "vms: {test-vm: {credentialFiles: {HOST-API-KEY: host-api-key, HOST-TLS: host-tls, E: empty}}}\n")
     (vm.credentials / "empty").write_bytes(b"")

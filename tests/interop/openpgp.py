@@ -7,7 +7,7 @@ import random
 import zlib
 
 import harness
-from harness import equal, expect, need, run, test
+from harness import equal, expect, need, run
 from manifests import Manifest, personality
 from ssh_pgp import SshPgpKey
 
@@ -38,8 +38,8 @@ def keys_make(folder, *names):
     return folder / "gnupg", keys
 
 
-@test("gpg's fingerprint of an RSA key of SSH is ours")
-def _(folder):
+def test_gpg_fingerprint_rsa_key_ssh_ours(folder):
+    """gpg's fingerprint of an RSA key of SSH is ours"""
     home, [key] = keys_make(folder, "rsa")
     lines = gpg(home, "--with-colons", "--list-keys").out.splitlines()
     equal([line.split(":")[9] for line in lines if line.startswith("fpr:")], [key.fingerprint])
@@ -48,8 +48,8 @@ def _(folder):
     expect(manifest.install(), 0, "", f"vmcred: imported {key.path} as PGP key {key.fingerprint}\n")
 
 
-@test("what gpg encrypts with each cipher and each compression is opened, or the cipher is named too old")
-def _(folder):
+def test_gpg_encrypts_each_cipher_each_compression_opened(folder):
+    """what gpg encrypts with each cipher and each compression is opened, or the cipher is named too old"""
     home, [key] = keys_make(folder, "rsa")
     listing = gpg(home, "--with-colons", "--list-config", "ciphername").out
     ciphers = listing.strip().split(":")[2].split(";")
@@ -75,8 +75,8 @@ def _(folder):
     )  # fmt: skip
 
 
-@test("a message for several keys, or for keys that it hides, is opened with any of them and with no other")
-def _(folder):
+def test_message_several_keys_keys_hides_opened_any_them_no(folder):
+    """a message for several keys, or for keys that it hides, is opened with any of them and with no other"""
     home, keys = keys_make(folder, "one", "two", "three")
     for options in ((), ("--throw-keyids",)):
         message = encrypt(home, b"shared", *keys[:2], options=options)
@@ -86,8 +86,8 @@ def _(folder):
         expect(opened(message, keys[2]), 9, "", "")
 
 
-@test("a message in parts, of a size that gpg did not know, is put together")
-def _(folder):
+def test_message_parts_size_gpg_did_not_know_put_together(folder):
+    """a message in parts, of a size that gpg did not know, is put together"""
     home, [key] = keys_make(folder, "rsa")
     text = random.Random(3).randbytes(100000)
     result = opened(encrypt(home, text, key), key)
@@ -95,8 +95,8 @@ def _(folder):
     equal(result.out.encode("utf-8", "surrogateescape"), text)
 
 
-@test("whatever octet of a message is changed or cut off, the text is the right one or there is none")
-def _(folder):
+def test_whatever_octet_message_changed_cut_off_text_right(folder):
+    """whatever octet of a message is changed or cut off, the text is the right one or there is none"""
     home, [key] = keys_make(folder, "rsa")
     head, body = encrypt(home, b"right", key).split("\n\n")
     raw = base64.b64decode(body.split("\n=")[0])
@@ -116,8 +116,8 @@ def _(folder):
     expect(opened(f"{head}\n\n{last}\n=\n", key), 4, "", "the PGP message was changed\n")
 
 
-@test("a message without a digest is refused, whatever is in it")
-def _(folder):
+def test_message_without_digest_refused_whatever(folder):
+    """a message without a digest is refused, whatever is in it"""
     home, [key] = keys_make(folder, "rsa")
     head, body = encrypt(home, b"text", key).split("\n\n")
     raw = bytearray(base64.b64decode(body.split("\n=")[0]))
@@ -130,8 +130,8 @@ def _(folder):
     )  # fmt: skip
 
 
-@test("a document that the real sops encrypts for an RSA key of SSH is activated without gpg, and by no other key")
-def _(folder):
+def test_document_real_sops_encrypts_rsa_key_ssh_activated(folder):
+    """a document that the real sops encrypts for an RSA key of SSH is activated without gpg, and by no other key"""
     home, [key, other] = keys_make(folder, "rsa", "other")
     manifest = Manifest(folder, personality(folder))
     (folder / "one.yaml").write_text("top: for the PGP key\n")
@@ -166,8 +166,8 @@ def _(folder):
     equal(manifest.active("top"), b"for the PGP key")
 
 
-@test("what zlib compresses in any way is decompressed")
-def _(_folder):
+def test_zlib_compresses_any_way_decompressed(_folder):
+    """what zlib compresses in any way is decompressed"""
     chance = random.Random(5)
     words = [chance.randbytes(chance.randrange(1, 9)) for _ in range(40)]
     for text in (b"", b"x", bytes(70000), chance.randbytes(70000), b"".join(chance.choices(words, k=20000))):
@@ -179,8 +179,8 @@ def _(_folder):
                 equal(result.out.encode("utf-8", "surrogateescape"), text, f"level {level}, strategy {strategy}")
 
 
-@test("damaged and endless streams are errors where zlib says so, and nothing is written")
-def _(_folder):
+def test_damaged_endless_streams_errors_where_zlib_says(_folder):
+    """damaged and endless streams are errors where zlib says so, and nothing is written"""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     stream = packer.compress(bytes(range(200)) * 9) + packer.flush()
     expect(run(OPENPGP, "inflate", 1799, stdin=stream), 1, "", "it decompresses to more than 1799 bytes\n")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import harness
 from cloud_hypervisor_vm import kernel, need_cloud_hypervisor, running
-from harness import equal, need, test
+from harness import equal, need
 from vm import Qmp, Vm, canary, children, stop
 
 RUNNER = """#!/bin/bash
@@ -25,7 +25,7 @@ def start(vm, name, words, ours):
     program = Path(shutil.which(name))
     if ours:
         program = vm.bin / name
-        program.symlink_to(harness.VMCRED)
+        program.symlink_to(harness.VMCRED_RUN)
     runner = vm.folder / f"microvm-run-{'ours' if ours else 'plain'}"
     runner.write_text(RUNNER.format(program=program, words=shlex.join(map(str, words))))
     runner.chmod(0o755)
@@ -50,8 +50,8 @@ def no_value_in_view(vm, pid):
             assert form not in view, view
 
 
-@test("Cloud Hypervisor makes the same VM as the runner does without vmcred, with the credentials in it")
-def _(folder):
+def test_cloud_hypervisor_makes_same_vm_runner_does_without(folder):
+    """Cloud Hypervisor makes the same VM as the runner does without vmcred, with the credentials in it"""
     need_cloud_hypervisor()
     vm = Vm(folder)
     words = ["--cpus", "boot=1", "--watchdog", "--kernel", kernel(folder / "kernel"), "--cmdline", "console=ttyS0 panic=-1",
@@ -79,8 +79,8 @@ def _(folder):
     equal(got, expected, "config")
 
 
-@test("QEMU gets its own arguments and a descriptor for each string")
-def _(folder):
+def test_qemu_gets_own_arguments_descriptor_each_string(folder):
+    """QEMU gets its own arguments and a descriptor for each string"""
     need("qemu-system-x86_64")
     vm = Vm(folder)
     words = ["-name", "test-vm", "-M", "q35,accel=tcg", "-m", "64", "-nodefaults", "-display", "none", "-S",

@@ -55,7 +55,7 @@ class Peers:
         self.tree.mkdir()
         (folder / "bin").mkdir()
         self.ours = folder / "bin" / "sops"
-        self.ours.symlink_to(Path(harness.VMCRED).absolute())
+        self.ours.symlink_to(Path(harness.VMCRED_SOPS).absolute())
         self.home = folder / "home"
         self.home.mkdir()
         self.key, self.recipient = self.keygen("key")

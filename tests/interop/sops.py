@@ -7,7 +7,7 @@ import random
 import subprocess
 
 import harness
-from harness import equal, expect, need, run, test
+from harness import equal, expect, need, run
 
 DOCUMENT = os.environ.get("VMCRED_DOCUMENT", "build/tests/interop/document")
 BINARY = ("--input-type", "binary", "--output-type", "json")
@@ -59,24 +59,24 @@ def sops_decrypt(folder, key, name, content, *options):
     return pipe(need("sops"), "decrypt", *options, path, key=key)
 
 
-@test("sops reads every binary document that we write, whatever its bytes")
-def _(folder):
+def test_sops_reads_every_binary_document_we_write_whatever(folder):
+    """sops reads every binary document that we write, whatever its bytes"""
     key, recipient = keygen(folder, "key")
     for name, value in VALUES.items():
         document = pipe(DOCUMENT, "encrypt", "binary", "binary", f"age:{recipient}", stdin=value)
         equal(sops_decrypt(folder, key, "secret", document, *BINARY_BACK), value, name)
 
 
-@test("we read every binary document that sops writes, whatever its bytes")
-def _(folder):
+def test_we_read_every_binary_document_sops_writes_whatever(folder):
+    """we read every binary document that sops writes, whatever its bytes"""
     key, recipient = keygen(folder, "key")
     for name, value in VALUES.items():
         document = sops_encrypt(folder, [recipient], "plain", value, *BINARY)
         equal(pipe(DOCUMENT, "decrypt", "binary", "binary", stdin=document, key=key), value, name)
 
 
-@test("a document that we write has the layout, the keys and the white space of one that sops writes")
-def _(folder):
+def test_document_we_write_layout_keys_white_space_sops(folder):
+    """a document that we write has the layout, the keys and the white space of one that sops writes"""
     recipients = [keygen(folder, f"key{number}")[1] for number in range(2)]
     ours = pipe(DOCUMENT, "encrypt", "binary", "binary", *(f"age:{one}" for one in recipients), stdin=b"value").decode()
     theirs = sops_encrypt(folder, recipients, "plain", b"value", *BINARY).decode()
@@ -93,8 +93,8 @@ def _(folder):
     equal(skeleton(ours), skeleton(theirs), "layout")
 
 
-@test("each of several recipients opens a document, whoever wrote it")
-def _(folder):
+def test_each_several_recipients_opens_document_whoever(folder):
+    """each of several recipients opens a document, whoever wrote it"""
     keys = [keygen(folder, f"key{number}") for number in range(3)]
     recipients = [recipient for _, recipient in keys]
     ours = pipe(DOCUMENT, "encrypt", "binary", "binary", *(f"age:{one}" for one in recipients), stdin=b"value")
@@ -104,8 +104,8 @@ def _(folder):
         equal(pipe(DOCUMENT, "decrypt", "binary", "binary", stdin=theirs, key=path), b"value", "theirs")
 
 
-@test("a stranger is told for whom a document is encrypted, and what was tried")
-def _(folder):
+def test_stranger_told_whom_document_encrypted_tried(folder):
+    """a stranger is told for whom a document is encrypted, and what was tried"""
     _, recipient = keygen(folder, "key")
     path, stranger = keygen(folder, "stranger")
     document = sops_encrypt(folder, [recipient], "plain", b"value", *BINARY)
@@ -157,8 +157,8 @@ RULES = [
 ]
 
 
-@test("random trees that sops encrypted come out byte for byte as sops decrypts them")
-def _(folder):
+def test_random_trees_sops_encrypted_come_out_byte_byte_sops(folder):
+    """random trees that sops encrypted come out byte for byte as sops decrypts them"""
     source = random.Random(42)
     key, recipient = keygen(folder, "key")
     for number in range(TREES):
@@ -169,8 +169,8 @@ def _(folder):
         equal(pipe(DOCUMENT, "decrypt", "json", "json", stdin=document, key=key), expected, f"tree {number}, rule {rule}")
 
 
-@test("a value that was changed in a document of sops is an integrity error that names the value")
-def _(folder):
+def test_value_changed_document_sops_integrity_error_names(folder):
+    """a value that was changed in a document of sops is an integrity error that names the value"""
     key, recipient = keygen(folder, "key")
     content = {"db": {"users": ["root", "guest"]}, "port_unencrypted": 5432}
     document = json.loads(sops_encrypt(folder, [recipient], "plain.json", json.dumps(content).encode()))
@@ -215,8 +215,8 @@ def gnupg(folder):
         run("gpgconf", "--kill", "all", env=environment)
 
 
-@test("what we encrypt for a PGP key sops decrypts with gpg, and the other way round")
-def _(folder):
+def test_we_encrypt_pgp_key_sops_decrypts_gpg_way_round(folder):
+    """what we encrypt for a PGP key sops decrypts with gpg, and the other way round"""
     content = json.dumps({"a": "x", "b": [1, True]})
     (folder / "plain.json").write_text(content)
     with gnupg(folder) as (fingerprint, environment):
@@ -231,8 +231,8 @@ def _(folder):
         equal([key["enc"].split("\n")[-1] for key in keys], ["-----END PGP MESSAGE-----"] * 2, "last lines")
 
 
-@test("an age key and a PGP key, each in a group of its own, open a document together, and neither alone")
-def _(folder):
+def test_age_key_pgp_key_each_group_own_open_document(folder):
+    """an age key and a PGP key, each in a group of its own, open a document together, and neither alone"""
     key, recipient = keygen(folder, "key")
     with gnupg(folder) as (fingerprint, environment):
         words = (f"age:{recipient}", "+", f"pgp:{fingerprint}", "+", f"pgp:{fingerprint}", "threshold=2")
@@ -251,8 +251,8 @@ def _(folder):
         )
 
 
-@test("a gpg that is missing, fails or gives nothing is told of")
-def _(folder):
+def test_gpg_missing_fails_gives_nothing_told(folder):
+    """a gpg that is missing, fails or gives nothing is told of"""
     (folder / "fails").write_text("#!/bin/sh\necho 'no luck' >&2\nexit 2\n")
     (folder / "quiet").write_text("#!/bin/sh\ncat >/dev/null\n")
     (folder / "deaf").write_text("#!/bin/sh\nexec <&-\nexit 1\n")

@@ -3,22 +3,22 @@
 import json
 
 import harness
-from harness import equal, test
+from harness import equal
 from side_by_side import Peers
 
 ENCRYPTED = ["enc.yaml", "enc.json", "enc.env", "enc.ini", "enc.bin"]
 
 
-@test("every store is decrypted to the same bytes, by the verb and by the old form")
-def _(folder):
+def test_every_store_decrypted_same_bytes_verb_old_form(folder):
+    """every store is decrypted to the same bytes, by the verb and by the old form"""
     peers = Peers(folder)
     for name in ENCRYPTED:
         peers.same("decrypt", name, code=0)
         peers.same("-d", name, code=0)
 
 
-@test("each spelling of a flag does the same")
-def _(folder):
+def test_each_spelling_flag_does_same(folder):
+    """each spelling of a flag does the same"""
     peers = Peers(folder)
     for words in [
         ("--decrypt", "enc.json"),
@@ -44,8 +44,8 @@ def _(folder):
         peers.same(*words, code=0)
 
 
-@test("a flag that is not known, a bad value and a missing one are refused with the same code")
-def _(folder):
+def test_flag_not_known_bad_value_missing_refused_same_code(folder):
+    """a flag that is not known, a bad value and a missing one are refused with the same code"""
     peers = Peers(folder)
     for words in [
         ("decrypt", "--nope", "enc.json"),
@@ -59,8 +59,8 @@ def _(folder):
         peers.same(*words, stdout=False, code=1)
 
 
-@test("words and flags that do not go together are refused with the same code, and nothing is written")
-def _(folder):
+def test_words_flags_do_not_go_together_refused_same_code(folder):
+    """words and flags that do not go together are refused with the same code, and nothing is written"""
     peers = Peers(folder)
     age = ("--age", peers.recipient)
     for words, code in [
@@ -130,8 +130,8 @@ def _(folder):
         peers.same(*words, code=code, stdout=False)
 
 
-@test("a document that was tampered with, has no key or another key is refused with the same code")
-def _(folder):
+def test_document_tampered_no_key_another_key_refused_same(folder):
+    """a document that was tampered with, has no key or another key is refused with the same code"""
     peers = Peers(folder)
 
     def tamper(place, what, by):
@@ -148,8 +148,8 @@ def _(folder):
     peers.same("set", "--ignore-mac", "enc.json", '["a"]', "1", prepare=lambda place: tamper(place, '"open"', '"shut"'), code=0)
 
 
-@test("standard input is read where no file is given")
-def _(folder):
+def test_standard_input_read_where_no_file_given(folder):
+    """standard input is read where no file is given"""
     peers = Peers(folder)
     encrypted = (peers.tree / "enc.json").read_bytes()
     json = ("--input-type", "json", "--output-type", "json")
@@ -160,8 +160,8 @@ def _(folder):
     peers.same("encrypt", "--age", peers.recipient, "--filename-override", "x.yaml", stdin=b"a: 1\n", code=0)
 
 
-@test("encryption gives the same document, ciphertext aside, for every store and rule, and sops opens it")
-def _(folder):
+def test_encryption_gives_same_document_ciphertext_aside(folder):
+    """encryption gives the same document, ciphertext aside, for every store and rule, and sops opens it"""
     peers = Peers(folder)
     age = ("--age", peers.recipient)
     for words in [
@@ -194,8 +194,8 @@ def _(folder):
 TYPES = ["json", "yaml", "dotenv", "ini", "binary"]
 
 
-@test("every store is converted to every other, or refused, as by sops")
-def _(folder):
+def test_every_store_converted_every_refused_sops(folder):
+    """every store is converted to every other, or refused, as by sops"""
     peers = Peers(folder)
     for kind in TYPES:
         for name in ENCRYPTED + ["enc-flat.yaml"]:
@@ -212,16 +212,16 @@ def _(folder):
         peers.same("exec-file", "--output-type", kind, "enc.json", "cat {}")
 
 
-@test("recipients come from the environment where no flag names them")
-def _(folder):
+def test_recipients_come_from_environment_where_no_flag(folder):
+    """recipients come from the environment where no flag names them"""
     peers = Peers(folder)
     peers.same("encrypt", "-i", "plain.json", env={"SOPS_AGE_RECIPIENTS": peers.recipient}, code=0)
     peers.same("-e", "-i", "plain.json", env={"SOPS_AGE_RECIPIENTS": f"{peers.recipient},{peers.other}"}, code=0)
     peers.same("encrypt", "-i", "--age", peers.other, "plain.json", env={"SOPS_AGE_RECIPIENTS": peers.recipient}, code=0)
 
 
-@test("set and unset leave the same document, and touch no other line")
-def _(folder):
+def test_set_unset_leave_same_document_touch_no_line(folder):
+    """set and unset leave the same document, and touch no other line"""
     peers = Peers(folder)
     (peers.tree / "value").write_text('{"deep": [1, "x", null]}')
     cases = [
@@ -260,15 +260,15 @@ def _(folder):
     peers.same("unset", "--idempotent", "enc.json", '["nope"]', code=0)
 
 
-@test("set takes a list too, which sops itself does not, and sops reads it")
-def _(folder):
+def test_set_takes_list_too_sops_itself_does_not_sops_reads(folder):
+    """set takes a list too, which sops itself does not, and sops reads it"""
     peers = Peers(folder)
     _, _, place = peers.one(peers.ours, ("set", "enc.json", '["a"]', '[1, "x", [null]]'), {}, b"", None, ".")
     equal(json.loads(peers.decrypt(place / "enc.json"))["a"], [1, "x", [None]])
 
 
-@test("with --idempotent, a value that is there already leaves the file untouched, byte for byte")
-def _(folder):
+def test_idempotent_value_there_already_leaves_file(folder):
+    """with --idempotent, a value that is there already leaves the file untouched, byte for byte"""
     peers = Peers(folder)
     before = (peers.tree / "enc.json").read_bytes()
     for words in [("set", "--idempotent", "enc.json", '["a"]', '"one"'), ("unset", "--idempotent", "enc.json", '["nope"]')]:
@@ -277,8 +277,8 @@ def _(folder):
         equal((their_place / "enc.json").read_bytes(), before, "theirs")
 
 
-@test("rotation makes a new data key and changes the keys as sops does")
-def _(folder):
+def test_rotation_makes_new_data_key_changes_keys_sops_does(folder):
+    """rotation makes a new data key and changes the keys as sops does"""
     peers = Peers(folder)
     for words, key in [
         (("rotate", "-i", "enc.json"), peers.key),
@@ -296,8 +296,8 @@ def _(folder):
     peers.same("rotate", "-i", "--rm-age", peers.recipient, "enc.json", code=1)
 
 
-@test("groups are added and deleted as by sops, and it takes as many to open the file")
-def _(folder):
+def test_groups_added_deleted_sops_takes_many_open_file(folder):
+    """groups are added and deleted as by sops, and it takes as many to open the file"""
     peers = Peers(folder)
     _, place, _ = peers.same("groups", "add", "-i", "--file", "enc.json", "--age", peers.other, code=0)
     two = (place / "enc.json").read_bytes()
@@ -312,16 +312,16 @@ def _(folder):
     peers.same("encrypt", "--age", peers.recipient, "--shamir-secret-sharing-threshold", "1", "-i", "plain.json", code=0)
 
 
-@test("filestatus tells the same of every file")
-def _(folder):
+def test_filestatus_tells_same_every_file(folder):
+    """filestatus tells the same of every file"""
     peers = Peers(folder)
     for name in ENCRYPTED + ["plain.yaml", "plain.json", "plain.env", "plain.ini", "plain.bin", "nofile"]:
         peers.same("filestatus", name)
     peers.same("filestatus", "--input-type", "json", "enc.json", code=0)
 
 
-@test("exec-env runs the command with the same environment, and ends as it does")
-def _(folder):
+def test_exec_env_runs_command_same_environment_ends_does(folder):
+    """exec-env runs the command with the same environment, and ends as it does"""
     peers = Peers(folder)
     for words in [
         ("exec-env", "enc-flat.yaml", 'echo "$a|$b|$c|$d|$e"'),
@@ -336,8 +336,8 @@ def _(folder):
         peers.same(*words, stdin=b"input\n", env={"a": "hidden", "OTHER": "stays"})
 
 
-@test("exec-file runs the command with the same file, and ends as it does")
-def _(folder):
+def test_exec_file_runs_command_same_file_ends_does(folder):
+    """exec-file runs the command with the same file, and ends as it does"""
     peers = Peers(folder)
     for words in [
         ("exec-file", "enc.json", "cat {}"),
@@ -354,8 +354,8 @@ def _(folder):
         peers.same(*words)
 
 
-@test("edit writes what the editor makes of the plaintext, leaves what it does not change, and ends as sops does")
-def _(folder):
+def test_edit_writes_editor_makes_plaintext_leaves_does_not(folder):
+    """edit writes what the editor makes of the plaintext, leaves what it does not change, and ends as sops does"""
     peers = Peers(folder)
     for name in ENCRYPTED[:4]:
         _, place, their_place = peers.same("edit", name, env={"EDITOR": "sed -i s/one/three/"}, code=0)
@@ -373,8 +373,8 @@ def _(folder):
     peers.same("edit", "-s", "enc.json", env={"EDITOR": "sed -i s/one/three/"}, code=0)
 
 
-@test("edit begins a new file with an example, and makes none where that stays as it is")
-def _(folder):
+def test_edit_begins_new_file_example_makes_none_where_stays(folder):
+    """edit begins a new file with an example, and makes none where that stays as it is"""
     peers = Peers(folder)
     for name in ("new.json", "new.yaml", "new.env", "new.ini", "new.bin"):
         peers.same("edit", "--age", peers.recipient, name, env={"EDITOR": "true"}, code=200)
@@ -383,8 +383,8 @@ def _(folder):
     peers.same("edit", "new.json", env={"EDITOR": "true"}, code=1)
 
 
-@test("a link is followed, and a file keeps its mode")
-def _(folder):
+def test_link_followed_file_keeps_mode(folder):
+    """a link is followed, and a file keeps its mode"""
     peers = Peers(folder)
 
     def prepare(place):

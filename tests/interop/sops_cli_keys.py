@@ -4,7 +4,7 @@ import os
 import tempfile
 
 import harness
-from harness import equal, expect, need, run, test
+from harness import equal, expect, need, run
 from side_by_side import Peers
 
 
@@ -18,8 +18,8 @@ def secret_line(path):
     return path.read_text().splitlines()[-1]
 
 
-@test("age identities are found in every variable and file that sops looks into")
-def _(folder):
+def test_age_identities_found_every_variable_file_sops_looks(folder):
+    """age identities are found in every variable and file that sops looks into"""
     peers = without_keys(Peers(folder))
     key = secret_line(peers.key)
     other = secret_line(peers.other_key)
@@ -42,16 +42,16 @@ def _(folder):
     peers.same("decrypt", "enc.json", env={"XDG_CONFIG_HOME": str(folder / "empty")}, code=128)
 
 
-@test("a key file that others can read is taken, with a warning that says how to mend it")
-def _(folder):
+def test_key_file_others_can_read_taken_warning_says_how(folder):
+    """a key file that others can read is taken, with a warning that says how to mend it"""
     peers = Peers(folder)
     peers.key.chmod(0o644)
     said, _, _ = peers.same("decrypt", "enc.json", code=0)
     equal(said, f"vmcred: warning: the key file {peers.key} is not private: chmod 600 {peers.key}\n", "warning")
 
 
-@test("commands print identities, are told the recipient, and are split into words as by sops")
-def _(folder):
+def test_commands_print_identities_told_recipient_split_into(folder):
+    """commands print identities, are told the recipient, and are split into words as by sops"""
     peers = without_keys(Peers(folder))
     script = folder / "a command"
     script.write_text(f'#!/bin/sh\n[ "$1" = "two words" ] && [ "$SOPS_AGE_RECIPIENT" = {peers.recipient} ] && cat {peers.key}\n')
@@ -70,8 +70,8 @@ def _(folder):
         peers.same("decrypt", "enc.json", env={"SOPS_AGE_KEY_CMD": command}, code=code)
 
 
-@test("SSH keys open documents, from a file, from a command and from ~/.ssh")
-def _(folder):
+def test_ssh_keys_open_documents_from_file_from_command_from(folder):
+    """SSH keys open documents, from a file, from a command and from ~/.ssh"""
     peers = without_keys(Peers(folder))
     for kind in ("ed25519", "rsa"):
         path = folder / f"id_{kind}"
@@ -88,8 +88,8 @@ def _(folder):
         peers.same("decrypt", f"{kind}.json", code=0)
 
 
-@test("PGP documents are written and read through gpg, with the keys that it has")
-def _(folder):
+def test_pgp_documents_written_read_through_gpg_keys(folder):
+    """PGP documents are written and read through gpg, with the keys that it has"""
     peers = Peers(folder)
     gpg = need("gpg")
     # The agent's socket has a short path.

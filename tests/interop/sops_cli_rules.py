@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Each rule of .sops.yaml: for the same file the same keys, the same rule and the same layout as with the real sops."""
 import harness
-from harness import equal, test
+from harness import equal
 from side_by_side import Peers
 
 # $A and $B are recipients. What stands in each is the whole file, then which files are encrypted under it.
@@ -122,26 +122,26 @@ def encrypt_each(peers, table, name, stdout=True):
     (peers.tree / ".sops.yaml").unlink()
 
 
-@test("keys and key groups, however they are written, give the same recipients")
-def _(folder):
+def test_keys_key_groups_however_they_written_give_same(folder):
+    """keys and key groups, however they are written, give the same recipients"""
     encrypt_each(Peers(folder), KEYS, "plain.json")
 
 
-@test("what is encrypted is the same for each rule, in JSON and in YAML")
-def _(folder):
+def test_encrypted_same_each_rule_json_yaml(folder):
+    """what is encrypted is the same for each rule, in JSON and in YAML"""
     peers = Peers(folder)
     encrypt_each(peers, RULES, "plain.json")
     encrypt_each(peers, RULES, "plain.yaml")
     encrypt_each(peers, RULES, "plain.bin")
 
 
-@test("a file that is odd or broken is taken or refused as by sops")
-def _(folder):
+def test_file_odd_broken_taken_refused_sops(folder):
+    """a file that is odd or broken is taken or refused as by sops"""
     encrypt_each(Peers(folder), FILES, "plain.json")
 
 
-@test("path_regex sees the path below the folder of .sops.yaml, and the first rule that matches wins")
-def _(folder):
+def test_path_regex_sees_path_below_folder_sops_yaml_first(folder):
+    """path_regex sees the path below the folder of .sops.yaml, and the first rule that matches wins"""
     peers = Peers(folder)
     (peers.tree / "sub" / "deep").mkdir(parents=True)
     for place in ("sub", "sub/deep"):
@@ -157,8 +157,8 @@ def _(folder):
             raise AssertionError(f"{expression} on {path}: {error}") from error
 
 
-@test(".sops.yaml is looked for from the current folder upwards, and nowhere else")
-def _(folder):
+def test_sops_yaml_looked_from_current_folder_upwards(folder):
+    """.sops.yaml is looked for from the current folder upwards, and nowhere else"""
     peers = Peers(folder)
     (peers.tree / "sub" / "deep").mkdir(parents=True)
     (peers.tree / "sub" / "deep" / "plain.json").write_text('{"a": 1}')
@@ -174,8 +174,8 @@ def _(folder):
     peers.same("encrypt", "-i", "sub/deep/plain.json", code=1)
 
 
-@test("--config and SOPS_CONFIG name the file, and paths are relative to where it is")
-def _(folder):
+def test_config_sops_config_name_file_paths_relative_where(folder):
+    """--config and SOPS_CONFIG name the file, and paths are relative to where it is"""
     peers = Peers(folder)
     (peers.tree / "sub").mkdir()
     (peers.tree / "sub" / "plain.json").write_text('{"a": 1}')
@@ -188,8 +188,8 @@ def _(folder):
     peers.same("--config", "nofile", "encrypt", "-i", "plain.json", code=1)
 
 
-@test("flags win over .sops.yaml, which must have a rule all the same")
-def _(folder):
+def test_flags_win_over_sops_yaml_must_rule_all_same(folder):
+    """flags win over .sops.yaml, which must have a rule all the same"""
     peers = Peers(folder)
     (peers.tree / ".sops.yaml").write_text(
         f"creation_rules:\n  - path_regex: json$\n    age: {peers.recipient}\n    encrypted_regex: a\n    shamir_threshold: 1\n"
@@ -207,8 +207,8 @@ def _(folder):
         peers.same(*words, env={"EDITOR": "sed -i s/one/three/"})
 
 
-@test("stores have documents laid out as sops lays them out")
-def _(folder):
+def test_stores_documents_laid_out_sops_lays_them_out(folder):
+    """stores have documents laid out as sops lays them out"""
     peers = Peers(folder)
     for sentence, text in STORES.items():
         (peers.tree / ".sops.yaml").write_text(text + f"creation_rules:\n  - age: {peers.recipient}\n")
@@ -221,8 +221,8 @@ def _(folder):
                 raise AssertionError(f"{sentence}: {error}") from error
 
 
-@test("updatekeys gives files the keys of their rules, tells the same codes, and leaves what is right untouched")
-def _(folder):
+def test_updatekeys_gives_files_keys_rules_tells_same_codes(folder):
+    """updatekeys gives files the keys of their rules, tells the same codes, and leaves what is right untouched"""
     peers = Peers(folder)
     (peers.tree / "sub").mkdir()
     cases = {

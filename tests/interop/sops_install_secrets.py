@@ -6,7 +6,7 @@ import json
 import re
 
 import harness
-from harness import equal, expect, need, run, test
+from harness import equal, expect, need, run
 from installers import TRY, both, encrypt, one, real_program, system_manifest, taken
 from manifests import Manifest, personality
 from ssh_pgp import SshPgpKey
@@ -33,8 +33,8 @@ def changed(content):
     return content
 
 
-@test("a first activation and a change leave the same of everything")
-def _(folder):
+def test_first_activation_change_leave_same_everything(folder):
+    """a first activation and a change leave the same of everything"""
     content = full(folder)
     results = both(
         folder,
@@ -45,8 +45,8 @@ def _(folder):
         equal(line in results[0].out, True, line)
 
 
-@test("ramfs, kept generations, and no logging leave the same")
-def _(folder):
+def test_ramfs_kept_generations_no_logging_leave_same(folder):
+    """ramfs, kept generations, and no logging leave the same"""
     content = full(folder) | {"useTmpfs": False, "keepGenerations": 2, "logging": {"keyImport": False, "secretChanges": False}}
     results = both(
         folder,
@@ -56,8 +56,8 @@ def _(folder):
     equal(" ramfs" in results[0].out and "secrets.d/3 d 751" in results[0].out, True, results[0].out)
 
 
-@test("a dry activation tells the same, and leaves the same current generation")
-def _(folder):
+def test_dry_activation_tells_same_leaves_same_current(folder):
+    """a dry activation tells the same, and leaves the same current generation"""
     content = full(folder)
     results = both(
         folder,
@@ -67,8 +67,8 @@ def _(folder):
     equal("would modify secret: top\n" in results[0].out, True, results[0].out)
 
 
-@test("what stood where a link belongs is replaced the same")
-def _(folder):
+def test_stood_where_link_belongs_replaced_same(folder):
+    """what stood where a link belongs is replaced the same"""
     content = full(folder)
     both(
         folder,
@@ -77,16 +77,16 @@ def _(folder):
     )
 
 
-@test("-ignore-passwd gives the same to root")
-def _(folder):
+def test_ignore_passwd_gives_same_root(folder):
+    """-ignore-passwd gives the same to root"""
     content = full(folder)
     content["secrets"][0]["owner"] = "no-such-user"
     results = both(folder, {"first": content}, "$program -ignore-passwd first; snapshot")
     equal("secrets.d/1/top f 400 0 0" in results[0].out, True, results[0].out)
 
 
-@test("each check mode takes and refuses the same")
-def _(folder):
+def test_each_check_mode_takes_refuses_same(folder):
+    """each check mode takes and refuses the same"""
     content = full(folder)
     lost = json.loads(json.dumps(content))
     lost["secrets"][0]["key"] = "nested/lost"
@@ -108,8 +108,8 @@ def _(folder):
     )  # fmt: skip
 
 
-@test("in user mode the tree below the user's folder is the same")
-def _(folder):
+def test_user_mode_tree_below_user_folder_same(folder):
+    """in user mode the tree below the user's folder is the same"""
     trees = []
     for name, program in (("a", real_program()), ("b", personality(folder))):
         (folder / name).mkdir()
@@ -121,8 +121,8 @@ def _(folder):
     equal(trees[1], trees[0])
 
 
-@test("an Ed25519 SSH key is the same age key, and opens what is encrypted to that; an RSA key is passed over")
-def _(folder):
+def test_ed25519_ssh_key_same_age_key_opens_encrypted_rsa(folder):
+    """an Ed25519 SSH key is the same age key, and opens what is encrypted to that; an RSA key is passed over"""
     for kind in ("ed25519", "rsa"):
         expect(run(need("ssh-keygen"), "-q", "-t", kind, "-N", "", "-f", folder / kind))
     content = system_manifest(folder).content
@@ -139,8 +139,8 @@ def _(folder):
     equal(results[0].out.endswith("for the SSH key"), True, results[0].out)
 
 
-@test("an RSA key of SSH is the same PGP key, and opens what is encrypted to that; what is no RSA key is passed over")
-def _(folder):
+def test_rsa_key_ssh_same_pgp_key_opens_encrypted_no_rsa_key(folder):
+    """an RSA key of SSH is the same PGP key, and opens what is encrypted to that; what is no RSA key is passed over"""
     key = SshPgpKey(folder / "rsa")
     key.import_into(folder / "gnupg")
     expect(run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "ed25519"))
@@ -160,8 +160,8 @@ def _(folder):
     equal(f"vmcred: imported {key.path} as PGP key {key.fingerprint}\n" in results[1].err, True, results[1].err)
 
 
-@test("a PGP key of gnupgHome opens the same")
-def _(folder):
+def test_pgp_key_gnupghome_opens_same(folder):
+    """a PGP key of gnupgHome opens the same"""
     home = folder / "gnupg"
     home.mkdir(mode=0o700)
     environment = {"GNUPGHOME": str(home)}
@@ -190,8 +190,8 @@ def _(folder):
         run(need("gpgconf"), "--kill", "all", env=environment)
 
 
-@test("NixOS's lists have the same units, whatever the action is, and are not made where NixOS has no folder for them")
-def _(folder):
+def test_nixos_lists_same_units_whatever_action_not_made(folder):
+    """NixOS's lists have the same units, whatever the action is, and are not made where NixOS has no folder for them"""
     manifest = one(folder, restartUnits=["a.service", "b.service"], reloadUnits=["c.service"])
     manifest.add("plain", "two.json", "plain", restartUnits=["b.service"])
     manifest.add_template("t", "text", restartUnits=["t.service"], reloadUnits=["a.service", "u.service"])
@@ -216,8 +216,8 @@ def _(folder):
     both(folder, manifests, script)
 
 
-@test("systemctl is called with the same words, or a dry activation says so")
-def _(folder):
+def test_systemctl_called_same_words_dry_activation_says(folder):
+    """systemctl is called with the same words, or a dry activation says so"""
     manifest = one(folder, restartUnits=["a.service", "b.service"], reloadUnits=["c.service"])
     changed = copy.deepcopy(manifest.content)
     changed["secrets"][0]["key"] = "nested/deep/key"
@@ -234,8 +234,8 @@ def _(folder):
     equal(taken(results[0]), ["yes", "yes", "no"])
 
 
-@test("secrets that users need have their own mount and link, are root's, and leave the others alone")
-def _(folder):
+def test_secrets_users_need_own_mount_link_root_leave_others(folder):
+    """secrets that users need have their own mount and link, are root's, and leave the others alone"""
     manifest = one(folder).add_template("t", "text")
     users = one(folder, owner="no-such-user", group="no-such-group", uid=5, gid=6)
     users.content |= {"secretsMountPoint": "/run/secrets-for-users.d", "symlinkPath": "/run/secrets-for-users"}

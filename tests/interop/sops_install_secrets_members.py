@@ -6,7 +6,7 @@ import json
 import os
 
 import harness
-from harness import equal, expect, need, run, test, vmcred
+from harness import equal, expect, need, run, vmcred
 from installers import TRY, both, one, real_program, system_manifest, taken
 from manifests import personality
 
@@ -23,16 +23,16 @@ def variants(folder, member, values, manifest=None):
     return made
 
 
-@test("modes are read as octal numbers or refused, and files have them")
-def _(folder):
+def test_modes_read_octal_numbers_refused_files_them(folder):
+    """modes are read as octal numbers or refused, and files have them"""
     values = ["0", "0400", "0777", "640", "1", "00000400", "", "8", "0o400", "-1", "+400", " 400", "400 ", "4x", None, ..., 400]
     manifests = variants(folder, "mode", values)
     script = f"{TRY}umask 0; for v in v*; do show $v; done"
     equal(taken(both(folder, manifests, script)[0]), ["yes"] * 6 + ["no"] * 11)
 
 
-@test("owners and groups are looked up by name, numbers are taken as they are, and links are theirs too")
-def _(folder):
+def test_owners_groups_looked_up_name_numbers_taken_they(folder):
+    """owners and groups are looked up by name, numbers are taken as they are, and links are theirs too"""
     manifest = one(folder, path="/run/links/top", uid=4, gid=5)
     manifests = {"number": manifest.content}
     for name, members in {
@@ -95,8 +95,8 @@ GOOD = {
 }  # fmt: skip
 
 
-@test("each kind of value of a YAML document is written the same, or is no secret")
-def _(folder):
+def test_each_kind_value_yaml_document_written_same_no(folder):
+    """each kind of value of a YAML document is written the same, or is no secret"""
     manifest = one(folder)
     manifest.write("one.yaml", PLAIN.lstrip())
     manifests = variants(folder, "key", KEYS, manifest)
@@ -107,8 +107,8 @@ def _(folder):
     equal(set(answers[2::3]), {"yes"})
 
 
-@test("each kind of value at the top of a JSON document is written the same, or is no secret")
-def _(folder):
+def test_each_kind_value_at_top_json_document_written_same(folder):
+    """each kind of value at the top of a JSON document is written the same, or is no secret"""
     manifest = system_manifest(folder).add("plain", "two.json", "plain")
     values = {
         "text": "plain", "number": 7, "float": 1.5, "truth": False, "nothing": None, "empty": "", "list": ["a"],
@@ -124,8 +124,8 @@ def _(folder):
           [key for key in keys if key in good])  # fmt: skip
 
 
-@test("whole documents, of each format, are written the same; a key of what has none is not looked at")
-def _(folder):
+def test_whole_documents_each_format_written_same_key_none(folder):
+    """whole documents, of each format, are written the same; a key of what has none is not looked at"""
     manifest = system_manifest(folder)
     manifest.write("two.json", '{"b": {"c": [1, 2.5, true, null]}, "a": "<&>"}')
     manifest.write("three.env", "# comment\nNAME=of dotenv\nEMPTY=\nQUOTED='x y'\n")
@@ -139,8 +139,8 @@ def _(folder):
     equal(results[0].out.count("secrets.d/1/whole/"), 10, results[0].out)
 
 
-@test("a format that is not said is YAML, and one that the document does not have is refused")
-def _(folder):
+def test_format_not_said_yaml_document_does_not_refused(folder):
+    """a format that is not said is YAML, and one that the document does not have is refused"""
     formats = ["yaml", ..., "", None, "json", "dotenv", "ini", "binary"]
     manifests = variants(folder, "format", formats)
     results = both(folder, manifests, f"{TRY}for v in v*; do show $v; try -check-mode sopsfile $v; done")
@@ -148,14 +148,14 @@ def _(folder):
     equal(taken(results[0])[::2], ["yes"] * 4 + ["no"] * 4)
 
 
-@test("one document said to be of two formats is refused")
-def _(folder):
+def test_document_said_two_formats_refused(folder):
+    """one document said to be of two formats is refused"""
     manifest = one(folder).add("again", "one.yaml", "top", format="json")
     both(folder, {"two": manifest.content}, f"{TRY}show two; try -check-mode manifest two; try -check-mode sopsfile two")
 
 
-@test("links are made, and replace what may be replaced, in whatever place a path says")
-def _(folder):
+def test_links_made_replace_may_replaced_whatever_place_path(folder):
+    """links are made, and replace what may be replaced, in whatever place a path says"""
     paths = {
         "/run/a/b/c": "", "/run/links/file": "echo old >/run/links/file", "/run/links/empty": "mkdir /run/links/empty",
         "/run/links/full": "mkdir -p /run/links/full/x", "/run/links/dangling": "ln -s /nowhere /run/links/dangling",
@@ -173,8 +173,8 @@ def _(folder):
     equal(taken(results[0]), ["yes"] * 3 + ["no"] + ["yes"] * 3 + ["no"] + ["yes"] * 3 + ["no"])
 
 
-@test("symlinkPath and secretsMountPoint are made with their parents, and replace or keep what is there")
-def _(folder):
+def test_symlinkpath_secretsmountpoint_made_parents_replace(folder):
+    """symlinkPath and secretsMountPoint are made with their parents, and replace or keep what is there"""
     def content(mount, link):
         manifest = one(folder)
         manifest.content |= {"secretsMountPoint": mount, "symlinkPath": link}
@@ -202,8 +202,8 @@ def _(folder):
     )
 
 
-@test("templates of a text or a file, with any mode and owner, in any place")
-def _(folder):
+def test_templates_text_file_any_mode_owner_any_place(folder):
+    """templates of a text or a file, with any mode and owner, in any place"""
     manifest = one(folder).add("bin", "five.bin").add("plain", "two.json", "plain")
     places = [manifest.placeholder(name).encode() for name in ("bin", "top")]
     (folder / "bytes").write_bytes(b"\0\xff<" + places[0] + b">\0" + places[1])
@@ -227,8 +227,8 @@ def _(folder):
     equal(taken(results[0]), expected)
 
 
-@test("keepGenerations keeps as many, whatever changes")
-def _(folder):
+def test_keepgenerations_keeps_many_whatever_changes(folder):
+    """keepGenerations keeps as many, whatever changes"""
     manifest = one(folder).add_template("t", "text")
     manifests = {}
     for keep in (0, 1, 3):
@@ -240,8 +240,8 @@ def _(folder):
     both(folder, manifests, script)
 
 
-@test("flags are spelled in all of Go's ways, and refused where they are wrong")
-def _(folder):
+def test_flags_spelled_all_go_ways_refused_where_they_wrong(folder):
+    """flags are spelled in all of Go's ways, and refused where they are wrong"""
     manifest = one(folder, owner="no-such-user")
     script = TRY + "".join(
         f"try {words}\n"
@@ -255,8 +255,8 @@ def _(folder):
     both(folder, {"m": manifest.content}, script)
 
 
-@test("what is no manifest, and what lacks or has more than is known, is taken or refused alike")
-def _(folder):
+def test_no_manifest_lacks_more_known_taken_refused_alike(folder):
+    """what is no manifest, and what lacks or has more than is known, is taken or refused alike"""
     content = one(folder).content
     manifests = {
         "empty": "", "text": "x", "list": "[]", "object": "{}", "cut": json.dumps(content)[:-2],
@@ -274,8 +274,8 @@ def _(folder):
     both(folder, manifests, f"{TRY}for v in {' '.join(names)}; do show $v; try -check-mode manifest $v; done; show file")
 
 
-@test("documents and keys that are not there, not SOPS, changed, or for somebody else are refused, and the old secrets stay")
-def _(folder):
+def test_documents_keys_not_there_not_sops_changed_somebody(folder):
+    """documents and keys that are not there, not SOPS, changed, or for somebody else are refused, and the old secrets stay"""
     manifest = one(folder).add("plain", "two.json", "plain")
     manifests = {"good": copy.deepcopy(manifest.content)}
     (folder / "text").write_text("top: plaintext\n")
@@ -297,8 +297,8 @@ def _(folder):
     equal(taken(results[0]), ["yes"] + ["no"] * (len(manifests) - 1))
 
 
-@test("age keys come from a file, from SSH keys, from both, and from the environment where the manifest names none")
-def _(folder):
+def test_age_keys_come_from_file_from_ssh_keys_from_both(folder):
+    """age keys come from a file, from SSH keys, from both, and from the environment where the manifest names none"""
     expect(run(need("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", folder / "ed25519"))
     expect(vmcred("keygen", "--output", folder / "other"))
     content = one(folder).content
@@ -321,8 +321,8 @@ def _(folder):
     )
 
 
-@test("in user mode %r is the session's folder, %% a percent sign, and without a session there is an error")
-def _(folder):
+def test_user_mode_r_session_folder_percent_sign_without(folder):
+    """in user mode %r is the session's folder, %% a percent sign, and without a session there is an error"""
     results = []
     for name, program in zip(("a", "b"), (real_program(), personality(folder))):
         base = folder / name

@@ -212,13 +212,13 @@ def for_all(sentence, wanted=lambda store: True, count=TREES):
 
 
 @for_all("random {} documents that sops encrypted come out byte for byte as sops decrypts them")
-def _(bench, source, rule):
+def test_case(bench, source, rule):
     document = bench.sops_encrypt(bench.store.plain(source), rule[0])
     equal(bench.ours("decrypt", document), bench.sops_decrypt(document), "plaintext")
 
 
 @for_all("random {} documents that we encrypted come out of sops as if it had encrypted them")
-def _(bench, source, rule):
+def test_case_2(bench, source, rule):
     plain = bench.store.plain(source)
     document = bench.our_encrypt(plain, rule[1])
     expected = bench.sops_decrypt(bench.sops_encrypt(plain, rule[0]))
@@ -227,7 +227,7 @@ def _(bench, source, rule):
 
 
 @for_all("a {} document in another format is the one that sops writes", lambda store: store.outputs, max(TREES // 4, 4))
-def _(bench, source, rule):
+def test_case_3(bench, source, rule):
     document = bench.sops_encrypt(bench.store.plain(source), rule[0])
     for output in bench.store.outputs:
         equal(bench.ours("decrypt", document, output=output), bench.sops_decrypt(document, output), output)
@@ -252,7 +252,7 @@ def changes(before, after):
 
 
 @for_all("a {} document that was opened and closed again differs in its MAC and time alone")
-def _(bench, source, rule):
+def test_case_4(bench, source, rule):
     document = bench.sops_encrypt(bench.store.plain(source), rule[0])
     if bench.store.name == "yaml":
         # A comment behind a value stands before it once it was decrypted, with sops, too.
@@ -290,7 +290,7 @@ def both_edit(bench, verb, document, *words):
 
 @for_all("a value set in a {} document is what sops reads, and changes the lines that sops changes", lambda store: store.edits,
          max(TREES // 2, 4))  # fmt: skip
-def _(bench, source, rule):
+def test_case_5(bench, source, rule):
     document = bench.sops_encrypt(bench.store.plain(source), rule[0])
     for path in places(bench, document, source, 3):
         if bench.store.name != "json" or source.randrange(2):
@@ -305,7 +305,7 @@ def _(bench, source, rule):
 
 @for_all("a value taken out of a {} document is gone for sops, and changes the lines that sops changes", lambda store: store.edits,
          max(TREES // 4, 4))  # fmt: skip
-def _(bench, source, rule):
+def test_case_6(bench, source, rule):
     document = bench.sops_encrypt(bench.store.plain(source), rule[0])
     for path in places(bench, document, source, 3):
         ours, theirs = both_edit(bench, "unset", document, spell(path))
@@ -314,7 +314,7 @@ def _(bench, source, rule):
 
 
 @for_all("what is extracted from a {} document is what sops extracts", lambda store: store.edits, max(TREES // 4, 4))
-def _(bench, source, rule):
+def test_case_7(bench, source, rule):
     document = bench.sops_encrypt(bench.store.plain(source), rule[0])
     for path in places(bench, document, source, 5):
         theirs = bench.filter(need("sops"), "decrypt", "--extract", spell(path), *bench.types(), bench.file(document))
@@ -323,7 +323,7 @@ def _(bench, source, rule):
 
 
 @for_all("a {} document whose keys we rotated or updated is what sops reads", count=max(TREES // 4, 4))
-def _(bench, source, rule):
+def test_case_8(bench, source, rule):
     document = bench.sops_encrypt(bench.store.plain(source), rule[0])
     expected = bench.sops_decrypt(document)
     equal(bench.sops_decrypt(bench.ours("rotate", document)), expected, "after rotate")

@@ -10,7 +10,7 @@ import subprocess
 
 import harness
 import sops_yaml_documents
-from harness import equal, expect, need, run, test
+from harness import equal, expect, need, run
 
 DOCUMENT = os.environ.get("VMCRED_DOCUMENT", "build/tests/interop/document")
 SEED = os.environ.get("VMCRED_SEED")
@@ -158,8 +158,8 @@ def compare(bench, text, *flags, output="yaml"):
     equal((back[0] == 0, back[1]), (expected[0] == 0, expected[1]), f"what is left of {text!r}; {back[2]}{expected[2]}")
 
 
-@test("each construct of YAML comes out as from sops")
-def _(folder):
+def test_each_construct_yaml_comes_out_from_sops(folder):
+    """each construct of YAML comes out as from sops"""
     bench = Bench(folder)
     for name, text in DOCUMENTS.items():
         try:
@@ -176,8 +176,8 @@ def good(bench, seeds):
             yield seed, text
 
 
-@test("random documents come out as from sops")
-def _(folder):
+def test_random_documents_come_out_from_sops(folder):
+    """random documents come out as from sops"""
     bench = Bench(folder)
     texts = list(good(bench, [int(SEED)] if SEED else range(COUNT)))
     for start in range(0, len(texts), BATCH):
@@ -193,8 +193,8 @@ def _(folder):
             raise AssertionError(f"seeds {[seed for seed, _ in batch]} together: {reason}") from reason
 
 
-@test("random documents that sops refuses we refuse, and no others")
-def _(folder):
+def test_random_documents_sops_refuses_we_refuse_no_others(folder):
+    """random documents that sops refuses we refuse, and no others"""
     bench = Bench(folder)
     seeds = [int(SEED)] if SEED else range(10**6, 10**6 + COUNT)
     taken = {seed for seed, _ in good(bench, seeds)}
@@ -204,8 +204,8 @@ def _(folder):
         equal(bench.sops_encrypt(text)[0] != 0, True, f"VMCRED_SEED={seed}: whether sops refuses {text!r}")
 
 
-@test("what is no YAML or nothing for SOPS is refused with its line, as sops refuses it")
-def _(folder):
+def test_no_yaml_nothing_sops_refused_line_sops_refuses(folder):
+    """what is no YAML or nothing for SOPS is refused with its line, as sops refuses it"""
     bench = Bench(folder)
     for name, (text, message) in BROKEN.items():
         code, out, err = bench.our_encrypt(text.encode())
@@ -214,16 +214,16 @@ def _(folder):
         equal(bench.sops_encrypt(text.encode())[0] != 0, True, f"{name}: whether sops refuses it")
 
 
-@test("every indentation is the one of sops")
-def _(folder):
+def test_every_indentation_sops(folder):
+    """every indentation is the one of sops"""
     bench = Bench(folder)
     text = sops_yaml_documents.make(7) + b"\n---\n" + DOCUMENTS["lists in lists"].encode() + b"z: |\n  a\n  b\n"
     for indent in (1, 2, 3, 8, 9, 12):
         compare(bench, text, "--indent", str(indent), output=f"yaml:{indent}")
 
 
-@test("UTF-16 is read as sops reads it")
-def _(folder):
+def test_utf_16_read_sops_reads(folder):
+    """UTF-16 is read as sops reads it"""
     bench = Bench(folder)
     text = "a: é€\U0001f600 # c\nb: [x, y]\n"
     for encoding in ("utf-16-le", "utf-16-be"):
@@ -234,8 +234,8 @@ def _(folder):
 LOST_BY_SOPS = ["a: \"\\tx\\ny\"\n", "a: [\"\\n x\"]\n", "a: [{b: \"  x\\ny\"}]\n", "a:\n- |\n\n  x\n"]  # fmt: skip
 
 
-@test("strings that sops loses when it writes them keep their values, and sops reads them")
-def _(folder):
+def test_strings_sops_loses_when_writes_them_keep_values(folder):
+    """strings that sops loses when it writes them keep their values, and sops reads them"""
     bench = Bench(folder)
     for text in LOST_BY_SOPS:
         code, written, err = bench.our_encrypt(text.encode())
@@ -246,8 +246,8 @@ def _(folder):
         equal(skeleton(again[1]), skeleton(written), f"{text!r} once more")
 
 
-@test("a document in which sops encrypted comments in lists opens, although sops does not open it again")
-def _(folder):
+def test_document_sops_encrypted_comments_lists_opens(folder):
+    """a document in which sops encrypted comments in lists opens, although sops does not open it again"""
     bench = Bench(folder)
     text = b"a:\n    # secret\n    - 1\n    - 2\n# of b\nb: 3\n"
     code, written, err = bench.sops("encrypt", text, "--age", bench.recipient)
@@ -258,8 +258,8 @@ def _(folder):
     equal(bench.sops("decrypt", sealed), (0, text, ""), "what sops makes of ours")
 
 
-@test("what sops takes and loses in later documents we refuse")
-def _(folder):
+def test_sops_takes_loses_later_documents_we_refuse(folder):
+    """what sops takes and loses in later documents we refuse"""
     bench = Bench(folder)
     for text in ("a: 1\n---\nb: !!int x\n", "a: 1\n---\nb: !!binary x\n"):
         equal(bench.our_encrypt(text.encode())[0], 1, f"exit code for {text!r}")

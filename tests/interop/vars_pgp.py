@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import harness
-from harness import equal, expect, need, run, test, vmcred
+from harness import equal, expect, need, run, vmcred
 
 DECLARATION = """\
 machines: {m: {}}
@@ -79,8 +79,8 @@ def metadata(path):
     return sorted(key["recipient"] for key in sops.get("age") or []), sorted(key["fp"] for key in sops.get("pgp") or [])
 
 
-@test("what is made is for users with PGP keys too, and key.json is clan's")
-def _(folder):
+def test_made_users_pgp_keys_too_key_json_clan(folder):
+    """what is made is for users with PGP keys too, and key.json is clan's"""
     with gnupg("paula", "quentin") as (env, fingerprints):
         store = Store(folder, env)
         expect(store("user", "add", "ada", "--age-key", store.key("ada")), 0, "", "")
@@ -104,8 +104,8 @@ def _(folder):
         expect(store("check"), 0, "all 4 files are as declared\n", "")
 
 
-@test("a PGP key that comes later opens everything and one that goes nothing, and values stay what they are")
-def _(folder):
+def test_pgp_key_comes_later_opens_everything_goes_nothing(folder):
+    """a PGP key that comes later opens everything and one that goes nothing, and values stay what they are"""
     with gnupg("paula", "quentin") as (env, fingerprints):
         store = Store(folder, env)
         expect(store("user", "add", "ada", "--age-key", store.key("ada")), 0, "", "")
@@ -131,8 +131,8 @@ def _(folder):
         expect(store("check"), 0, "all 3 files are as declared\n", "")
 
 
-@test("whoever has a key in gpg alone administers a store without an identity")
-def _(folder):
+def test_whoever_key_gpg_alone_administers_store_without(folder):
+    """whoever has a key in gpg alone administers a store without an identity"""
     with gnupg("paula") as (env, fingerprints):
         store = Store(folder, env)
         expect(store("user", "add", "paula", "--pgp-key", fingerprints["paula"]), 0, "", "")
@@ -153,8 +153,8 @@ def _(folder):
         equal(store.value(path, "eve"), store.opened_by_gpg(path))
 
 
-@test("a PGP key that gpg does not have is named with its user and file, and nothing is written")
-def _(folder):
+def test_pgp_key_gpg_does_not_named_user_file_nothing(folder):
+    """a PGP key that gpg does not have is named with its user and file, and nothing is written"""
     with gnupg("paula") as (env, _):
         store = Store(folder, env)
         expect(store("user", "add", "ada", "--age-key", store.key("ada")), 0, "", "")
@@ -171,8 +171,8 @@ def _(folder):
         equal({path: path.read_bytes() for path in store.documents()}, before)
 
 
-@test("gpg is started for nothing but what is encrypted to a PGP key")
-def _(folder):
+def test_gpg_started_nothing_but_encrypted_pgp_key(folder):
+    """gpg is started for nothing but what is encrypted to a PGP key"""
     with gnupg("paula") as (env, fingerprints):
         store = Store(folder, env)
         none = {"SOPS_GPG_EXEC": "/nonexistent/gpg"}
@@ -194,8 +194,8 @@ def _(folder):
         equal((kinds[0], sorted(kinds)), ("list", ["encrypt"] * 3 + ["list"]))
 
 
-@test("whoever has a key in gpg alone reads what is in the store and makes what depends on it")
-def _(folder):
+def test_whoever_key_gpg_alone_reads_store_makes_depends(folder):
+    """whoever has a key in gpg alone reads what is in the store and makes what depends on it"""
     with gnupg("paula") as (env, fingerprints):
         store = Store(folder, env)
         expect(store("user", "add", "paula", "--pgp-key", fingerprints["paula"]), 0, "", "")
@@ -217,8 +217,8 @@ def _(folder):
         expect(store("get", "m", "asked/it"), 0, "kept?", "")
 
 
-@test("what is for no PGP key cannot be read without an identity, and gpg is not asked")
-def _(folder):
+def test_no_pgp_key_cannot_read_without_identity_gpg_not(folder):
+    """what is for no PGP key cannot be read without an identity, and gpg is not asked"""
     with gnupg("paula") as (env, fingerprints):
         store = Store(folder, env)
         expect(store("user", "add", "ada", "--age-key", store.key("ada")), 0, "", "")
@@ -233,8 +233,8 @@ def _(folder):
         equal(store("get", "m", "own/it", env=none).code, 3)
 
 
-@test("a store without default groups knows who makes a secret by the key in gpg")
-def _(folder):
+def test_store_without_default_groups_knows_makes_secret_key(folder):
+    """a store without default groups knows who makes a secret by the key in gpg"""
     with gnupg("paula") as (env, fingerprints), gnupg("quentin") as (others, more):
         exported = run(need("gpg"), "--export", "--armor", more["quentin"], env=others)
         store = Store(folder, env)

@@ -5,8 +5,8 @@
 
 #include <openssl/evp.h>
 
-#include "age/ssh/blowfish.h"
 #include "age/primitives.h"
+#include "age/ssh/blowfish.h"
 #include "base/secret.h"
 
 #define DIGEST_SIZE 64 /* SHA-512 */

@@ -8,8 +8,8 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 
-#include "age/ssh/bcrypt_pbkdf.h"
 #include "age/primitives.h"
+#include "age/ssh/bcrypt_pbkdf.h"
 #include "age/ssh/key.h"
 #include "age/ssh/wire.h"
 #include "base/cleanup.h"

@@ -9,6 +9,7 @@
 
 #include "cli/cli.h"
 #include "cli/sops_keys.h"
+#include "cli/vmcred-sops/creation_rules.h"
 #include "cli/vmcred-sops/exit_codes.h"
 #include "cli/vmcred-sops/flags.h"
 #include "sops/sops.h"

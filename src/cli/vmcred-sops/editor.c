@@ -9,8 +9,8 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
-#include "cli/vmcred-sops/call.h"
 #include "cli/child.h"
+#include "cli/vmcred-sops/call.h"
 #include "cli/words.h"
 
 int editor_open(struct editor *editor, const char *path, struct span text, struct error *err)

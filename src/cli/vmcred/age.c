@@ -9,9 +9,9 @@
 #include "base/io.h"
 #include "base/process.h"
 #include "base/replace.h"
+#include "cli/terminal.h"
 #include "cli/vmcred/commands.h"
 #include "cli/vmcred/identity.h"
-#include "cli/terminal.h"
 
 /* A team's keys; age's own limit. */
 #define RECIPIENTS_FILE_SIZE_MAX ((size_t)16 * 1024 * 1024)

@@ -10,7 +10,8 @@ static const struct cli_command commands[] = {
 	{"list", "list the declared secrets and whether they exist", .run = command_list},
 	{"get", "decrypt one secret to standard output", .run = command_get},
 	{"set", "store a value, encrypted", .run = command_set},
-	{"check", "check that all secrets exist and have the declared recipients", .run = command_check},
+	{"check", "check that all secrets exist and have the declared recipients",
+	 .run = command_check},
 	{"fix", "encrypt secrets to their declared recipients", .run = command_fix},
 	{"machine", "add a machine's key, or remove a machine", .run = command_machine},
 	{"user", "register a person's public key, or remove it", .run = command_user},
@@ -38,8 +39,9 @@ int main(int argc, char **argv)
 {
 	static const struct cli_program program = {
 		.name = "vmcred",
-		.about = "Deliver secrets to microVMs: declared once, encrypted at rest, and passed "
-			 "to the\nguest's systemd as credentials, without being exposed on the way.",
+		.about =
+			"Deliver secrets to microVMs: declared once, encrypted at rest, and passed "
+			"to the\nguest's systemd as credentials, without being exposed on the way.",
 		.commands = commands,
 		.personalities = personalities,
 	};

@@ -6,10 +6,10 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "cli/terminal.h"
 #include "cli/vmcred/commands.h"
 #include "cli/vmcred/identity.h"
 #include "cli/vmcred/location.h"
-#include "cli/terminal.h"
 
 /* From a file, from stdin, or, where that is a terminal, from the person at it. */
 static int value_read(const char *path, const char *word, struct secret *value, struct error *err)

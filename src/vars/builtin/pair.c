@@ -4,8 +4,8 @@
 #include <time.h>
 
 #include "base/base64.h"
-#include "vars/key.h"
 #include "vars/builtin/builtin.h"
+#include "vars/key.h"
 
 #define X25519_SIZE 32
 

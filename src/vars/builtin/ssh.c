@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "base/base64.h"
-#include "vars/key.h"
 #include "vars/builtin/builtin.h"
+#include "vars/key.h"
 
 #define ED25519_SIZE 32
 #define BLOCK_SIZE   8 /* what a private part without a cipher is padded to */

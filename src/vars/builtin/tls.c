@@ -13,8 +13,8 @@
 #include <time.h>
 
 #include "base/cleanup.h"
-#include "vars/key.h"
 #include "vars/builtin/builtin.h"
+#include "vars/key.h"
 
 #define SERIAL_BITS 159 /* positive, and at most 20 bytes: RFC 5280, section 4.1.2.2 */
 

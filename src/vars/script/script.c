@@ -17,9 +17,9 @@
 #include "base/cleanup.h"
 #include "base/folder.h"
 #include "base/io.h"
+#include "vars/script/directory.h"
 #include "vars/script/mask.h"
 #include "vars/script/sandbox.h"
-#include "vars/script/directory.h"
 
 #define SCRIPT_SECONDS_DEFAULT 600
 

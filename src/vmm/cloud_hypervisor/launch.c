@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "vmm/child.h"
 #include "vmm/cloud_hypervisor/api_client.h"
 #include "vmm/cloud_hypervisor/api_socket.h"
-#include "vmm/child.h"
 #include "vmm/cloud_hypervisor/requests.h"
 #include "vmm/supervise.h"
 #include "vmm/unix_socket.h"

@@ -10,8 +10,8 @@
 #include "vmm/drivers.h"
 #include "vmm/qemu/arguments.h"
 #include "vmm/qemu/machine.h"
-#include "vmm/qemu/strings.h"
 #include "vmm/qemu/qmp.h"
+#include "vmm/qemu/strings.h"
 #include "vmm/supervise.h"
 
 /*

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A small TAP harness for tests that run programs.
 
-A test is a function under @test("a sentence that can be false"); it fails by raising. `vmcred(...)` runs the
-program and gives its exit code and both outputs whole, so that a test compares all of them. Each test gets a
-private folder on a memory file system, removed afterwards.
+A test is a function test_NAME(directory) whose docstring is a sentence that can be false; it fails by raising.
+Several tests with one body are functions registered with test(sentence). `vmcred(...)` runs the program and returns
+its exit code and both outputs. Each test gets a private directory on a memory file system, removed afterwards.
+
+    tests/cli/get.py -k PATTERN     runs the tests whose name or sentence contains PATTERN (also $TEST_FILTER)
 """
-import json
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 VMCRED = os.path.abspath(os.environ.get("VMCRED", "build/vmcred"))
+VMCRED_RUN, VMCRED_SOPS = VMCRED + "-run", VMCRED + "-sops"
 SOURCE = Path(os.environ.get("VMCRED_SOURCE", ".")).absolute()
 CI = os.environ.get("CI") == "true"
 
@@ -80,7 +82,7 @@ def expect(result, code=0, out=None, err=None):
         equal(result.err, err, "stderr")
     if out is not None:
         equal(result.out, out, "stdout")
-    if result.code != code:
+    if code is not None and result.code != code:
         raise AssertionError(f"exit code {result.code}, expected {code}\nstderr: {result.err}\nstdout: {result.out}")
     return result
 
@@ -95,13 +97,6 @@ def need(program):
     raise Skip(f"{program} is not installed: tools/install-deps --test")
 
 
-def module_folder():
-    """The folder that the program's module is installed to, as meson was told."""
-    build = Path(VMCRED).parent
-    places = json.loads(expect(run("meson", "introspect", "--installed", build)).out)
-    return Path(places[str(build / "vmcred-crypto.so")]).parent
-
-
 def need_root():
     if os.geteuid() == 0:
         return
@@ -110,14 +105,24 @@ def need_root():
     raise Skip("needs root")
 
 
+def collected():
+    """The tests of the program that runs: its functions test_*, then those registered with test()."""
+    functions = vars(sys.modules["__main__"]).items()
+    found = [(function.__doc__, name, function) for name, function in functions if name.startswith("test_") and function.__doc__]
+    found += [(sentence, function.__name__, function) for sentence, function in _tests]
+    pattern = sys.argv[sys.argv.index("-k") + 1] if "-k" in sys.argv else os.environ.get("TEST_FILTER", "")
+    return [(sentence, function) for sentence, name, function in found if pattern in name or pattern in sentence]
+
+
 def main():
     failed = 0
+    tests = collected()
     # A shell without job control starts what runs in the background with these ignored, and so would all that starts
     # from here.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
-    print(f"1..{len(_tests)}")
-    for number, (sentence, function) in enumerate(_tests, 1):
+    print(f"1..{len(tests)}" if tests else "1..0 # SKIP no test matches")
+    for number, (sentence, function) in enumerate(tests, 1):
         sentence = sentence.replace("#", "\\#")
         folder = Path(tempfile.mkdtemp(prefix="vmcred-test.", dir="/dev/shm"))
         try:

@@ -46,9 +46,10 @@ generators:
 
 
 def program_for_all(folder):
-    """A copy of the program that any user can run, wherever it was built."""
+    """A copy of the programs that any user can run, wherever they were built."""
     folder.chmod(0o755)
-    shutil.copy(Path(VMCRED).with_name("vmcred-crypto.so"), folder)
+    for name in ("vmcred-run", "vmcred-sops"):
+        shutil.copy(Path(VMCRED).with_name(name), folder)
     return shutil.copy(VMCRED, folder / "vmcred")
 
 

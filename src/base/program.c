@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/program.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/text.h"
+
+int program_each(const char *name, int (*each)(const char *path, void *data), void *data,
+		 struct error *err)
+{
+	const char *directories = getenv("PATH");
+	int r = 0;
+
+	for (const char *at = directories ? directories : ""; r == 0 && *at;
+	     at += strspn(at, ":")) {
+		const size_t size = strcspn(at, ":");
+		_cleanup_free_ char *path = NULL;
+
+		if (*at == '/') {
+			path = text_format("%.*s/%s", (int)size, at, name);
+			if (!path)
+				return error_no_memory(err);
+			r = each(path, data);
+		}
+		at += size;
+	}
+	return r;
+}
+
+static int executable_take(const char *path, void *data)
+{
+	char **found = data;
+	struct stat status;
+
+	if (stat(path, &status) < 0 || !S_ISREG(status.st_mode) || access(path, X_OK) < 0)
+		return 0;
+	*found = strdup(path);
+	return 1;
+}
+
+int program_find(const char *name, char **path, struct error *err)
+{
+	int r;
+
+	*path = NULL;
+	r = strchr(name, '/') ? executable_take(name, path)
+			      : program_each(name, executable_take, path, err);
+	if (r < 0)
+		return r;
+	if (r > 0)
+		return *path ? 0 : error_no_memory(err);
+	if (strchr(name, '/'))
+		return error_set(err, VMCRED_FAILED, "%s is not executable", name);
+	error_set(err, VMCRED_FAILED, "%s is not installed", name);
+	return error_hint(err, "no directory of $PATH contains it");
+}
+
+static int spawn(const struct program *program, pid_t *pid)
+{
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
+	sigset_t none, defaults;
+	int errnum = posix_spawn_file_actions_init(&actions);
+
+	if (errnum != 0)
+		return errnum;
+	sigemptyset(&none);
+	sigemptyset(&defaults);
+	sigaddset(&defaults, SIGPIPE);
+	posix_spawnattr_init(&attributes);
+	posix_spawnattr_setsigmask(&attributes, &none);
+	posix_spawnattr_setsigdefault(&attributes, &defaults);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	for (int fd = 0; errnum == 0 && fd < 3; fd++)
+		errnum = posix_spawn_file_actions_adddup2(&actions, program->fds[fd], fd);
+	if (errnum == 0 && program->directory)
+		errnum = posix_spawn_file_actions_addchdir_np(&actions, program->directory);
+	if (errnum == 0)
+		errnum = posix_spawnp(pid, program->file, &actions, &attributes, program->argv,
+				      program->environment ? program->environment : environ);
+	posix_spawnattr_destroy(&attributes);
+	posix_spawn_file_actions_destroy(&actions);
+	return errnum;
+}
+
+int program_start(const struct program *program, pid_t *pid, struct error *err)
+{
+	int errnum = spawn(program, pid);
+
+	if (errnum == 0)
+		return 0;
+	error_set_errno(err, errnum, "starting %s", program->file);
+	return errnum == ENOENT && !strchr(program->file, '/')
+		       ? error_hint(err, "no directory of $PATH contains it")
+		       : -(int)err->code;
+}
+
+int program_wait(pid_t pid, int *status, struct error *err)
+{
+	while (waitpid(pid, status, 0) < 0) {
+		if (errno != EINTR)
+			return error_set_errno(err, errno, "waiting for a program");
+	}
+	return 0;
+}
+
+int program_status_check(int status, const char *name, struct error *err)
+{
+	if (WIFSIGNALED(status))
+		return error_set(err, VMCRED_FAILED, "%s was killed by SIG%s", name,
+				 sigabbrev_np(WTERMSIG(status)));
+	if (WEXITSTATUS(status) != 0)
+		return error_set(err, VMCRED_FAILED, "%s exited with code %d", name,
+				 WEXITSTATUS(status));
+	return 0;
+}
+
+int program_version(const char *file, const char *prefix)
+{
+	char *argv[] = {(char *)file, (char *)"--version", NULL};
+	struct program program = {.file = file, .argv = argv, .fds = PROGRAM_OUR_FDS};
+	_cleanup_error_ struct error ignored = {0};
+	_cleanup_close_ int from = -1, to = -1;
+	char text[128];
+	size_t used = 0;
+	int ends[2], status;
+	ssize_t got;
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return 0;
+	from = ends[0];
+	to = program.fds[1] = ends[1];
+	if (program_start(&program, &pid, &ignored) < 0)
+		return 0;
+	close(fd_release(&to));
+	while (used < sizeof(text) - 1 &&
+	       (got = read(from, text + used, sizeof(text) - 1 - used)) > 0)
+		used += (size_t)got;
+	text[used] = '\0';
+	close(fd_release(&from));
+	if (program_wait(pid, &status, &ignored) < 0 || strncmp(text, prefix, strlen(prefix)) != 0)
+		return 0;
+	return (int)strtol(text + strlen(prefix), NULL, 10);
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+char *text_format(const char *format, ...)
+{
+	char *text = NULL;
+	va_list arguments;
+	int length;
+
+	va_start(arguments, format);
+	length = vasprintf(&text, format, arguments);
+	va_end(arguments);
+	return length < 0 ? NULL : text;
+}
+
+size_t utf8_encode(uint32_t code_point, uint8_t bytes[UTF8_SIZE_MAX])
+{
+	size_t size = code_point < 0x80 ? 1 : code_point < 0x800 ? 2 : code_point < 0x10000 ? 3 : 4;
+	static const uint8_t lead[] = {0, 0x00, 0xc0, 0xe0, 0xf0};
+
+	for (size_t i = size - 1; i > 0; i--) {
+		bytes[i] = (uint8_t)(0x80 | (code_point & 0x3f));
+		code_point >>= 6;
+	}
+	bytes[0] = (uint8_t)(lead[size] | code_point);
+	return size;
+}
+
+int strings_take(struct strings *strings, char *text, struct error *err)
+{
+	char **larger =
+		text ? reallocarray(strings->items, strings->count + 2, sizeof(char *)) : NULL;
+
+	if (!larger) {
+		free(text);
+		return error_no_memory(err);
+	}
+	strings->items = larger;
+	larger[strings->count++] = text;
+	larger[strings->count] = NULL;
+	return 0;
+}
+
+int strings_add(struct strings *strings, const char *text, struct error *err)
+{
+	return strings_take(strings, strdup(text), err);
+}
+
+int strings_add_format(struct strings *strings, struct error *err, const char *format, ...)
+{
+	char *text = NULL;
+	va_list arguments;
+	int length;
+
+	va_start(arguments, format);
+	length = vasprintf(&text, format, arguments);
+	va_end(arguments);
+	return strings_take(strings, length < 0 ? NULL : text, err);
+}
+
+int strings_add_all(struct strings *strings, char *const *texts, struct error *err)
+{
+	int r = 0;
+
+	for (; r == 0 && *texts; texts++)
+		r = strings_add(strings, *texts, err);
+	return r;
+}
+
+bool strings_contain(const struct strings *strings, const char *text)
+{
+	for (size_t i = 0; i < strings->count; i++) {
+		if (strcmp(strings->items[i], text) == 0)
+			return true;
+	}
+	return false;
+}
+
+void strings_destroy(struct strings *strings)
+{
+	for (size_t i = 0; i < strings->count; i++)
+		free(strings->items[i]);
+	free(strings->items);
+	*strings = (struct strings){0};
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Public text in new memory, and lists of it. Secrets are never text: base/secret.h. */
+#ifndef VMCRED_BASE_TEXT_H
+#define VMCRED_BASE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+/* As asprintf(3), but returns the text, or NULL without memory. The caller frees it. */
+char *text_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Writes the UTF-8 encoding (RFC 3629) of a code point up to U+10FFFF; returns its length. */
+#define UTF8_SIZE_MAX 4
+size_t utf8_encode(uint32_t code_point, uint8_t bytes[UTF8_SIZE_MAX]);
+
+/* Starts as {0}. Argument vectors and lists of names. */
+struct strings {
+	char **items; /* owned; NULL-terminated once there is one, else NULL */
+	size_t count;
+};
+
+#define _cleanup_strings_ __attribute__((cleanup(strings_destroy)))
+
+/* Adds a copy. */
+int strings_add(struct strings *strings, const char *text, struct error *err);
+
+/* Adds `text` itself, which is freed on failure. NULL is an out-of-memory error, so that a new text
+ * can be passed as it is. */
+int strings_take(struct strings *strings, char *text, struct error *err);
+
+int strings_add_format(struct strings *strings, struct error *err, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Adds copies of a NULL-terminated list. */
+int strings_add_all(struct strings *strings, char *const *texts, struct error *err);
+
+bool strings_contain(const struct strings *strings, const char *text);
+void strings_destroy(struct strings *strings);
+
+#endif

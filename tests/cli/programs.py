@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What starts a VM cannot decrypt: vmcred-run contains no such code, and vmcred executes it for run, compose and units."""
+import re
+import shutil
+from pathlib import Path
+
+import harness
+from example import NOBODY, Example, program_for_all
+from harness import VMCRED, equal, expect, need_root, run, vmcred
+
+# What opens encrypted documents: the prefixes of our modules' functions, and the libraries.
+DECRYPTS = re.compile(r"^(age|bech32|bcrypt|blowfish|openpgp|pgp|sops|vars|activate|serve|EVP|RSA|inflate|crypt)_")
+
+
+def loaded(*words):
+    """The shared objects that a command loads, by their names, and its result."""
+    program = harness.VMCRED_RUN if words[0] in ("run", "compose", "units") else VMCRED
+    result = run(program, *words, env={"LD_DEBUG": "files"})
+    return {Path(name).name for name in re.findall(r"calling init: (\S+)", result.err)}, result
+
+
+def decrypting_symbols(program):
+    """What the program defines, or takes from a library, that can open a document."""
+    names = [line.split()[-1] for line in expect(run("nm", program)).out.splitlines()]
+    assert "main" in names, "the program is stripped: nothing can be seen"
+    return sorted(name for name in names if DECRYPTS.match(name))
+
+
+def test_vmcred_run_has_no_symbol_that_decrypts(_folder):
+    """vmcred-run defines no function that opens a document and imports none; vmcred does"""
+    equal(decrypting_symbols(Path(VMCRED).with_name("vmcred-run")), [])
+    found = decrypting_symbols(VMCRED)
+    for name in ("age_decrypt", "sops_document_decrypt", "EVP_DecryptUpdate@OPENSSL_3.0.0"):
+        assert any(symbol.startswith(name.split("@")[0]) for symbol in found), (name, found)
+
+
+def test_run_compose_units_load_no_libcrypto_nor(folder):
+    """run, compose and units load no libcrypto and no zlib"""
+    example = Example(folder)
+    credentials, hypervisor = folder / "credentials", folder / "qemu-system-x86_64"
+    credentials.mkdir()
+    for name in ("host-one", "host-two"):
+        (credentials / name).write_text("value")
+    hypervisor.write_text("#!/bin/sh\necho started\n")
+    hypervisor.chmod(0o755)
+    flags = ["--config", example.config, "--credentials", credentials, "m", "--", hypervisor]
+    for words in (["run", *flags], ["compose", *flags], ["units", "--config", example.config]):
+        objects, result = loaded(*words)
+        equal(result.code, 0, f"exit code of {words[0]}: {result.err}")
+        assert "libc.so.6" in objects, objects
+        equal({name for name in objects if re.search(r"crypt|libz", name)}, set(), f"what {words[0]} loads")
+    # The same look at what does load it.
+    objects, _result = loaded("get", "--config", example.config, "--identity", example.identity, "m", "made/one")
+    assert "libcrypto.so.3" in objects, objects
+
+
+def test_program_that_is_missing_is_an_error(folder):
+    """without vmcred-run beside it vmcred reports the path that it tried, and does the rest"""
+    program = program_for_all(folder)
+    (folder / "vmcred-run").unlink()
+    result = expect(run(program, "run", "m"), 1, "")
+    assert f"executing {folder}/vmcred-run: No such file or directory" in result.err, result.err
+    expect(run(program, "--version"), 0, "vmcred 0.1.0\n", "")
+
+
+def test_path_and_working_directory_are_not_searched(folder):
+    """neither $PATH nor the working directory says where the other programs are"""
+    program = program_for_all(folder)
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    shutil.move(folder / "vmcred-run", elsewhere)
+    expect(run(program, "run", "--help", env={"PATH": f"{elsewhere}:/usr/bin:/bin"}, cwd=elsewhere), 1, "")
+
+
+def test_setuid_program_does_not_use_its_directory(folder):
+    """with rights that its caller does not have, vmcred executes no program from beside it"""
+    need_root()
+    program = program_for_all(folder)
+    # Real and effective user differ, as in a setuid program.
+    result = expect(run("setpriv", f"--ruid={NOBODY}", program, "run", "--help"), None, None)
+    assert str(folder) not in result.err, result.err
+
+
+harness.main()

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "base/text.h"
+
+static void utf8_encodes_each_length(void **state)
+{
+	static const struct {
+		uint32_t code_point;
+		const char *bytes;
+	} cases[] = {
+		{0x7f, "\x7f"},           {0x80, "\xc2\x80"},
+		{0x7ff, "\xdf\xbf"},      {0x800, "\xe0\xa0\x80"},
+		{0xffff, "\xef\xbf\xbf"}, {0x10000, "\xf0\x90\x80\x80"},
+		{0x20ac, "\xe2\x82\xac"}, {0x10ffff, "\xf4\x8f\xbf\xbf"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint8_t bytes[UTF8_SIZE_MAX + 1] = {0};
+
+		assert_int_equal(utf8_encode(cases[i].code_point, bytes), strlen(cases[i].bytes));
+		assert_string_equal((const char *)bytes, cases[i].bytes);
+	}
+}
+
+static void strings_are_null_terminated(void **state)
+{
+	char *const more[] = {(char *)"c", (char *)"d", NULL};
+	_cleanup_strings_ struct strings strings = {0};
+	_cleanup_error_ struct error err = {0};
+
+	(void)state;
+	assert_null(strings.items);
+	assert_int_equal(strings_add(&strings, "a", &err), 0);
+	assert_int_equal(strings_add_format(&strings, &err, "%s%d", "b", 1), 0);
+	assert_int_equal(strings_add_all(&strings, more, &err), 0);
+	assert_int_equal(strings.count, 4);
+	assert_string_equal(strings.items[1], "b1");
+	assert_null(strings.items[4]);
+	assert_true(strings_contain(&strings, "d"));
+	assert_false(strings_contain(&strings, "b"));
+	assert_int_equal(strings_take(&strings, NULL, &err), -VMCRED_FAILED);
+	assert_int_equal(strings.count, 4);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(utf8_encodes_each_length),
+		cmocka_unit_test(strings_are_null_terminated),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
