@@ -87,6 +87,16 @@ def expect(result, code=0, out=None, err=None):
     return result
 
 
+def fails(result, code, *mentions):
+    """Expects one error line on stderr and nothing on stdout. `mentions` are what the line must name: paths, names,
+    numbers. The wording itself is compared in one test only, with expect()."""
+    expect(result, code, "")
+    equal((result.err[:8], result.err.count("\n"), result.err[-1:]), ("vmcred: ", 1, "\n"), f"form of the error {result.err!r}")
+    for mention in mentions:
+        assert str(mention) in result.err, f"{mention!r} is not in {result.err!r}"
+    return result
+
+
 def need(program):
     """The path of a peer program. Missing, the test is skipped aloud, or fails where CI=true."""
     path = shutil.which(program)
