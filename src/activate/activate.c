@@ -9,8 +9,8 @@
 
 #include "activate/active_list.h"
 #include "base/cleanup.h"
-#include "base/folder.h"
-#include "base/io.h"
+#include "base/directory.h"
+#include "base/path.h"
 #include "base/pool.h"
 #include "vars/vars.h"
 
@@ -176,7 +176,7 @@ int activate_machine(const struct config *config, int store_dirfd,
 		.link_dirfd = run_dirfd,
 		.link_name = phase->link + strlen(RUN),
 		.target = folder,
-		.folder_gid = GENERATION_GROUP_OWN,
+		.directory_gid = GENERATION_GROUP_OWN,
 	};
 	r = list_activate(&place, &list, result, err);
 	if (r == 0 && result->changed)

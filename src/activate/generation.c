@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/folder.h"
-#include "base/io.h"
+#include "base/directory.h"
+#include "base/file.h"
 
 #define DIGITS "0123456789"
 
@@ -155,10 +155,10 @@ static int parents_make(int generation_dirfd, const char *path, gid_t gid, struc
 	return r < 0 ? r : dir_open(generation_dirfd, ".", err);
 }
 
-static int file_write(int generation_dirfd, const struct active_file *file, gid_t folder_gid,
+static int file_write(int generation_dirfd, const struct active_file *file, gid_t directory_gid,
 		      struct error *err)
 {
-	_cleanup_close_ int dirfd = parents_make(generation_dirfd, file->path, folder_gid, err);
+	_cleanup_close_ int dirfd = parents_make(generation_dirfd, file->path, directory_gid, err);
 	const char *slash = strrchr(file->path, '/'), *name = slash ? slash + 1 : file->path;
 	int r = 0;
 
@@ -190,9 +190,9 @@ int generation_write(const struct generation_place *place, unsigned number,
 	dirfd = dir_make_temporary(place->dirfd, name, GENERATION_MODE, &temporary, err);
 	if (dirfd < 0)
 		return dirfd;
-	r = folder_own(dirfd, "the new generation", place->folder_gid, err);
+	r = folder_own(dirfd, "the new generation", place->directory_gid, err);
 	for (size_t i = 0; r == 0 && i < count; i++)
-		r = file_write(dirfd, &files[i], place->folder_gid, err);
+		r = file_write(dirfd, &files[i], place->directory_gid, err);
 	/* A folder of that number that the link does not point to is left over from a crash. */
 	if (r == 0)
 		r = dir_remove_tree(place->dirfd, name, true, err);

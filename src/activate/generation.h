@@ -38,7 +38,7 @@ struct generation_place {
 	int link_dirfd;        /* of the folder of the link to the current one */
 	const char *link_name; /* the link in it */
 	const char *target;    /* what the link holds before "/<N>" */
-	gid_t folder_gid;      /* or GENERATION_GROUP_OWN */
+	gid_t directory_gid;   /* or GENERATION_GROUP_OWN */
 };
 
 enum generation_mount {

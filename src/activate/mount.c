@@ -7,8 +7,8 @@
 
 #include "activate/generation.h"
 #include "base/cleanup.h"
-#include "base/folder.h"
-#include "base/io.h"
+#include "base/directory.h"
+#include "base/file.h"
 
 /*
  * Mounts one on `dirfd`. The calls of the mount API, unlike mount(2), leave no line in the kernel's

@@ -10,7 +10,7 @@
 #include "age/identity_access.h"
 #include "age/keys.h"
 #include "base/cleanup.h"
-#include "base/io.h"
+#include "base/file.h"
 
 #define IDENTITY_FILE_SIZE_MAX ((size_t)16 * 1024 * 1024) /* age's own limit */
 #define PUBLIC_FILE_SIZE_MAX   8192                       /* a line of sshd's own limit */

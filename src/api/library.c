@@ -8,7 +8,7 @@
 
 #include "age/age.h"
 #include "base/error.h"
-#include "base/io.h"
+#include "base/file.h"
 #include "base/secret.h"
 #include "oem/oem.h"
 #include "sops/sops.h"

@@ -4,49 +4,8 @@
 #include <stdio.h>
 
 #include "base/cleanup.h"
-#include "base/conflict.h"
-
-/* Length of the well-formed sequence at the start of `bytes`, or 0. RFC 3629, section 4. */
-static size_t utf8_sequence(struct span bytes)
-{
-	static const struct {
-		uint8_t first_low, first_high, second_low, second_high, length;
-	} forms[] = {
-		{0x00, 0x7f, 0x00, 0x00, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2},
-		{0xe0, 0xe0, 0xa0, 0xbf, 3}, {0xe1, 0xec, 0x80, 0xbf, 3},
-		{0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
-		{0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4},
-		{0xf4, 0xf4, 0x80, 0x8f, 4},
-	};
-
-	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
-		if (bytes.data[0] < forms[i].first_low || bytes.data[0] > forms[i].first_high)
-			continue;
-		if (bytes.size < forms[i].length)
-			return 0;
-		if (forms[i].length > 1 &&
-		    (bytes.data[1] < forms[i].second_low || bytes.data[1] > forms[i].second_high))
-			return 0;
-		for (size_t j = 2; j < forms[i].length; j++) {
-			if ((bytes.data[j] & 0xc0) != 0x80)
-				return 0;
-		}
-		return forms[i].length;
-	}
-	return 0;
-}
-
-bool utf8_valid(struct span bytes)
-{
-	while (bytes.size > 0) {
-		size_t length = utf8_sequence(bytes);
-
-		if (length == 0)
-			return false;
-		bytes = span_of(bytes.data + length, bytes.size - length);
-	}
-	return true;
-}
+#include "base/merge_conflict.h"
+#include "base/text.h"
 
 int json_append_string(struct secret *out, struct span text, struct error *err)
 {
@@ -128,7 +87,7 @@ int json_parse(struct span text, const char *what, json_t **value, struct error 
 				 what);
 	*value = json_loadb((const char *)text.data, text.size,
 			    JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &reason);
-	if (!*value && conflict_reject(text, what, err) < 0)
+	if (!*value && merge_conflict_check(text, what, err) < 0)
 		return -(int)err->code;
 	if (!*value)
 		/* jansson's own text quotes the input, which could be a plaintext that was meant to

@@ -38,8 +38,4 @@ int json_append_value(struct secret *out, const json_t *value, size_t flags, str
 /* Parses text; `what` names it. Duplicate keys and anything behind the document are errors. */
 int json_parse(struct span text, const char *what, json_t **value, struct error *err);
 
-/* Whether the bytes are UTF-8 as RFC 3629 has it: no surrogates, no overlong forms, at most
- * U+10FFFF. */
-bool utf8_valid(struct span bytes);
-
 #endif

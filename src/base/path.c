@@ -5,9 +5,17 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
+#include "base/text.h"
 
-/* Takes "", "." and ".." out of an absolute path, in place. */
+char *path_join(const char *directory, const char *name)
+{
+	size_t length = strlen(directory);
+
+	return text_format("%s%s%s", directory,
+			   length > 0 && directory[length - 1] == '/' ? "" : "/", name);
+}
+
+/* Removes "", "." and ".." from an absolute path, in place. */
 static void tidy(char *path)
 {
 	char *out = path;
@@ -35,8 +43,8 @@ static void tidy(char *path)
 
 char *path_absolute(const char *path)
 {
-	_cleanup_free_ char *folder = *path == '/' ? strdup("/") : get_current_dir_name();
-	char *joined = folder ? path_join(folder, path) : NULL;
+	_cleanup_free_ char *directory = *path == '/' ? strdup("/") : get_current_dir_name();
+	char *joined = directory ? path_join(directory, path) : NULL;
 
 	if (joined)
 		tidy(joined);

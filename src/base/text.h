@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/span.h"
 
 /* As asprintf(3), but returns the text, or NULL without memory. The caller frees it. */
 char *text_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -15,6 +16,10 @@ char *text_format(const char *format, ...) __attribute__((format(printf, 1, 2)))
 /* Writes the UTF-8 encoding (RFC 3629) of a code point up to U+10FFFF; returns its length. */
 #define UTF8_SIZE_MAX 4
 size_t utf8_encode(uint32_t code_point, uint8_t bytes[UTF8_SIZE_MAX]);
+
+/* Whether the bytes are UTF-8 as RFC 3629 has it: no surrogates, no overlong forms, at most
+ * U+10FFFF. */
+bool utf8_valid(struct span bytes);
 
 /* Starts as {0}. Argument vectors and lists of names. */
 struct strings {

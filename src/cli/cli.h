@@ -94,7 +94,7 @@ struct cli_usage {
 int cli_parse(struct cli *cli, const struct cli_usage *usage, int argc, char **argv, int *first,
 	      struct error *err);
 
-/* Hardens the process (base/process.h), with memory for all threads that will hold secrets. */
+/* Hardens the process (base/harden.h), with memory for all threads that will hold secrets. */
 int cli_harden(const struct cli *cli, struct error *err);
 
 /*

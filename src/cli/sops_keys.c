@@ -8,7 +8,8 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
+#include "base/file.h"
+#include "base/path.h"
 #include "cli/child.h"
 #include "cli/terminal.h"
 

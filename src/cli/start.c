@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/cleanup.h"
-#include "base/process.h"
+#include "base/harden.h"
 #include "cli/cli.h"
 
 int cli_harden(const struct cli *cli, struct error *err)

@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/conflict.h"
-#include "base/io.h"
+#include "base/file.h"
+#include "base/merge_conflict.h"
 #include "base/name.h"
 #include "config/schema.h"
 
@@ -305,7 +305,7 @@ int config_load_text(const char *text, size_t size, const char *path, struct con
 	else if (text_is_empty(text, size))
 		r = 0;
 	else if (!document)
-		r = conflict_reject(span_of(text, size), path, err) < 0
+		r = merge_conflict_check(span_of(text, size), path, err) < 0
 			    ? -(int)err->code
 			    : parser_reject(path, settings.diag, err);
 	else

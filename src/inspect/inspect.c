@@ -9,7 +9,8 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
+#include "base/file.h"
+#include "base/path.h"
 #include "inspect/subject.h"
 #include "oem/oem.h"
 #include "vars/vars.h"

@@ -10,7 +10,7 @@
 
 #include "base/base64.h"
 #include "base/cleanup.h"
-#include "base/io.h"
+#include "base/file.h"
 #include "inspect/subject.h"
 
 /* The kernel's own limit for arguments is far below. */

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
+#include "base/file.h"
 #include "inspect/subject.h"
 
 /* A console's log of one boot is a few hundred KiB. */

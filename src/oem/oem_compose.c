@@ -3,9 +3,9 @@
 #include <fcntl.h>
 
 #include "base/cleanup.h"
-#include "base/folder.h"
-#include "base/io.h"
+#include "base/directory.h"
 #include "base/name.h"
+#include "base/path.h"
 #include "oem/oem.h"
 
 /* The file is not there: says what would bring it. */

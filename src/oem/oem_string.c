@@ -2,8 +2,8 @@
 #include <string.h>
 
 #include "base/base64.h"
-#include "base/json.h"
 #include "base/name.h"
+#include "base/text.h"
 #include "oem/oem.h"
 #include "oem/oem_string.h"
 

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "base/json.h"
+#include "base/text.h"
 
 static int invalid(const char *text, struct error *err)
 {

@@ -6,7 +6,7 @@
  */
 #include <stdlib.h>
 
-#include "base/json.h"
+#include "base/text.h"
 #include "sops/regex_parser.h"
 #include "sops/regex_set.h"
 

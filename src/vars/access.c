@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/folder.h"
+#include "base/directory.h"
 #include "base/name.h"
 #include "vars/placing.h"
 #include "vars/roster.h"
@@ -74,7 +74,7 @@ int access_read(int secret_dirfd, struct access *access, struct error *err)
 	int r = 0;
 
 	for (int kind = 0; r == 0 && kind < STORE_KINDS; kind++)
-		r = store_names_list(secret_dirfd, store_kind_folder((enum store_kind)kind),
+		r = store_names_list(secret_dirfd, store_kind_directory((enum store_kind)kind),
 				     &access->names[kind], err);
 	return r;
 }
@@ -262,7 +262,7 @@ int access_gpg_check(const struct access *access, struct roster *roster, struct 
 static int links_remove(int secret_dirfd, enum store_kind kind, const struct access *access,
 			struct error *err)
 {
-	const char *folder = store_kind_folder(kind);
+	const char *folder = store_kind_directory(kind);
 	_cleanup_close_ int dirfd = -1;
 	char **present = NULL;
 	int r = store_names_list(secret_dirfd, folder, &present, err);
@@ -296,12 +296,12 @@ static int all_links_add(int secret_dirfd, const char *up, const struct access *
 
 		if (!access->names[kind] || !access->names[kind][0])
 			continue;
-		dirfd = dir_make(secret_dirfd, store_kind_folder(kind), 0755, err);
+		dirfd = dir_make(secret_dirfd, store_kind_directory(kind), 0755, err);
 		r = dirfd < 0 ? dirfd : 0;
 		for (char **name = access->names[kind]; r == 0 && *name; name++)
 			r = access_link_write(secret_dirfd, dirfd, up, kind, *name, err);
 		if (r == 0)
-			r = dir_sync(dirfd, store_kind_folder(kind), err);
+			r = dir_sync(dirfd, store_kind_directory(kind), err);
 	}
 	return r;
 }

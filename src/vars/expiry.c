@@ -10,7 +10,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
+#include "base/file.h"
 #include "vars/builtin/builtin.h"
 #include "vars/key.h"
 

@@ -11,7 +11,7 @@
 #include <sys/file.h>
 
 #include "base/cleanup.h"
-#include "base/memory_folder.h"
+#include "base/memory_directory.h"
 #include "base/pool.h"
 #include "vars/run.h"
 
@@ -184,7 +184,7 @@ static int locked_generate(const struct config *config, int store_dirfd,
 
 	/* Scripts' files that a run which was killed left, even where no script is run now. */
 	if (!options->dry_run)
-		memory_folder_clean();
+		memory_directory_clean();
 	r = plan_make(config, store_dirfd, options, report, &run.plan, err);
 	return r < 0 ? r : run_plan(&run, err);
 }

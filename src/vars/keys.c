@@ -14,8 +14,8 @@
 
 #include "base/beneath.h"
 #include "base/cleanup.h"
-#include "base/folder.h"
-#include "base/io.h"
+#include "base/directory.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/name.h"
 #include "vars/placing.h"
@@ -25,7 +25,7 @@
 
 #define FINGERPRINT_SIZE 40 /* a version 4 key's: RFC 4880, section 12.2 */
 
-const char *store_kind_folder(enum store_kind kind)
+const char *store_kind_directory(enum store_kind kind)
 {
 	return kind == STORE_MACHINES ? "machines" : kind == STORE_USERS ? "users" : "groups";
 }
@@ -39,7 +39,7 @@ char *store_member_path(enum store_kind kind, const char *name)
 {
 	char *path = NULL;
 
-	if (asprintf(&path, "sops/%s/%s", store_kind_folder(kind), name) < 0)
+	if (asprintf(&path, "sops/%s/%s", store_kind_directory(kind), name) < 0)
 		return NULL;
 	return path;
 }
@@ -48,7 +48,7 @@ static char *key_path(enum store_kind kind, const char *name)
 {
 	char *path = NULL;
 
-	if (asprintf(&path, "sops/%s/%s/key.json", store_kind_folder(kind), name) < 0)
+	if (asprintf(&path, "sops/%s/%s/key.json", store_kind_directory(kind), name) < 0)
 		return NULL;
 	return path;
 }
@@ -128,7 +128,7 @@ static int key_text_add(struct span text, const char *path, struct sops_key_grou
 int store_no_key(enum store_kind kind, const char *name, struct error *err)
 {
 	error_set(err, VMCRED_MISSING, "the %s %s has no key: there is no sops/%s/%s/key.json",
-		  store_kind_word(kind), name, store_kind_folder(kind), name);
+		  store_kind_word(kind), name, store_kind_directory(kind), name);
 	if (kind == STORE_USERS)
 		return error_hint(err, "`vmcred user add %s --age-key KEY` registers one", name);
 	return error_hint(err, "`vmcred keygen --machine %s --output FILE` makes one", name);
@@ -214,7 +214,7 @@ static int member_make(int store_dirfd, enum store_kind kind, const char *name, 
 	_cleanup_close_ int parent_dirfd = -1, dirfd = -1;
 	int r;
 
-	if (asprintf(&parent, "sops/%s", store_kind_folder(kind)) < 0) {
+	if (asprintf(&parent, "sops/%s", store_kind_directory(kind)) < 0) {
 		parent = NULL;
 		return error_no_memory(err);
 	}

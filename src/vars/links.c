@@ -50,7 +50,7 @@ int access_links_check(int secret_dirfd, const char *up, const struct access *is
 		       const struct access *wanted, char **astray, struct error *err)
 {
 	for (int kind = 0; kind < STORE_KINDS; kind++) {
-		const char *folder = store_kind_folder((enum store_kind)kind);
+		const char *folder = store_kind_directory((enum store_kind)kind);
 
 		for (char **name = is->names[kind]; name && *name; name++) {
 			if (!access_has(wanted, (enum store_kind)kind, *name) ||
@@ -82,7 +82,7 @@ static int link_replace(int dirfd, const char *target, const char *name)
 int access_link_write(int secret_dirfd, int dirfd, const char *up, enum store_kind kind,
 		      const char *name, struct error *err)
 {
-	const char *folder = store_kind_folder(kind);
+	const char *folder = store_kind_directory(kind);
 	_cleanup_free_ char *target = NULL;
 	int r;
 

@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/folder.h"
-#include "base/io.h"
+#include "base/directory.h"
 #include "base/name.h"
+#include "base/path.h"
 #include "vars/placing.h"
 #include "vars/store.h"
 
@@ -22,7 +22,7 @@ int vars_members_list(int store_dirfd, enum store_kind kind, char ***names, stru
 {
 	_cleanup_free_ char *folder = NULL;
 
-	if (asprintf(&folder, "sops/%s", store_kind_folder(kind)) < 0) {
+	if (asprintf(&folder, "sops/%s", store_kind_directory(kind)) < 0) {
 		folder = NULL;
 		return error_no_memory(err);
 	}
@@ -48,7 +48,7 @@ static char *group_folder(const char *group, enum store_kind kind)
 {
 	char *path = NULL;
 
-	if (asprintf(&path, "sops/groups/%s/%s", group, store_kind_folder(kind)) < 0)
+	if (asprintf(&path, "sops/groups/%s/%s", group, store_kind_directory(kind)) < 0)
 		return NULL;
 	return path;
 }
@@ -73,7 +73,7 @@ int vars_group_add(int store_dirfd, const char *group, enum store_kind kind, con
 		r = vars_member_check(store_dirfd, kind, name, err);
 	if (r < 0)
 		return r;
-	if (!folder || asprintf(&target, "../../../%s/%s", store_kind_folder(kind), name) < 0) {
+	if (!folder || asprintf(&target, "../../../%s/%s", store_kind_directory(kind), name) < 0) {
 		target = NULL;
 		return error_no_memory(err);
 	}
@@ -138,7 +138,7 @@ static int is_in_group(int store_dirfd, const char *group, enum store_kind kind,
 {
 	_cleanup_free_ char *path = NULL;
 
-	if (asprintf(&path, "sops/groups/%s/%s/%s", group, store_kind_folder(kind), name) < 0) {
+	if (asprintf(&path, "sops/groups/%s/%s/%s", group, store_kind_directory(kind), name) < 0) {
 		path = NULL;
 		return error_no_memory(err);
 	}
@@ -183,7 +183,7 @@ int vars_member_remove(int store_dirfd, enum store_kind kind, const char *name, 
 		r = groups_leave(store_dirfd, kind, name, err);
 	if (r < 0)
 		return r;
-	if (asprintf(&folder, "sops/%s", store_kind_folder(kind)) < 0) {
+	if (asprintf(&folder, "sops/%s", store_kind_directory(kind)) < 0) {
 		folder = NULL;
 		return error_no_memory(err);
 	}

@@ -6,10 +6,10 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/folder.h"
-#include "base/io.h"
+#include "base/directory.h"
+#include "base/file.h"
 
-/* Temporary names are `.vmcred-new.XXXXXXXX`. Not those of base/memory_folder.c,
+/* Temporary names are `.vmcred-new.XXXXXXXX`. Not those of base/memory_directory.c,
  * which removes what it finds. */
 #define PREFIX "vmcred-new"
 

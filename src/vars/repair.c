@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
+#include "base/file.h"
 #include "base/pool.h"
 #include "vars/placing.h"
 #include "vars/secret_state.h"

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
 
 /* A machine, a user or a group. */
 struct entry {
@@ -287,8 +286,8 @@ static int keys_gpg_check(enum store_kind kind, const char *name, const struct s
 		r = sops_gpg_key_check(sops_gpg(), key->text, err);
 		if (r < 0) {
 			error_wrap(err, "the PGP key %s of the %s %s in sops/%s/%s/key.json",
-				   key->text, store_kind_word(kind), name, store_kind_folder(kind),
-				   name);
+				   key->text, store_kind_word(kind), name,
+				   store_kind_directory(kind), name);
 			error_hint(err,
 				   "bring it to gpg, with `gpg --import FILE` or `gpg --recv-keys "
 				   "%s`",

@@ -10,8 +10,8 @@
 
 #include "base/beneath.h"
 #include "base/cleanup.h"
-#include "base/folder.h"
-#include "base/io.h"
+#include "base/directory.h"
+#include "base/file.h"
 
 void secret_state_destroy(struct secret_state *state)
 {

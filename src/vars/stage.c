@@ -10,8 +10,9 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/folder.h"
-#include "base/io.h"
+#include "base/directory.h"
+#include "base/file.h"
+#include "base/path.h"
 #include "vars/placing.h"
 #include "vars/roster.h"
 
@@ -170,7 +171,7 @@ static int links_put(int dirfd, const struct vars_location *location, enum store
 
 	if (!names || !*names)
 		return 0;
-	folder = path_join(location->file->name, store_kind_folder(kind));
+	folder = path_join(location->file->name, store_kind_directory(kind));
 	if (!folder)
 		return error_no_memory(err);
 	if (mkdirat(dirfd, folder, 0755) < 0)
@@ -179,7 +180,7 @@ static int links_put(int dirfd, const struct vars_location *location, enum store
 		_cleanup_free_ char *target = NULL, *path = path_join(folder, *names);
 
 		if (!path || asprintf(&target, "%s/%s/%s", store_up(location),
-				      store_kind_folder(kind), *names) < 0) {
+				      store_kind_directory(kind), *names) < 0) {
 			target = NULL;
 			return error_no_memory(err);
 		}

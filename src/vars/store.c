@@ -5,8 +5,8 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/conflict.h"
-#include "base/io.h"
+#include "base/file.h"
+#include "base/merge_conflict.h"
 #include "sops/sops.h"
 #include "vars/placing.h"
 #include "vars/store.h"
@@ -87,7 +87,7 @@ int vars_store_read(int store_dirfd, const struct vars_location *location,
 			   location->machine ? location->machine : "");
 	/* A document is no JSON then; a public value may be any bytes, and has no other check. */
 	if (r == 0 && !location->file->secret)
-		r = conflict_reject(secret_span(&text), path, err);
+		r = merge_conflict_check(secret_span(&text), path, err);
 	if (r < 0)
 		return r;
 	if (!location->file->secret) {

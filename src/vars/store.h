@@ -30,7 +30,7 @@ const char *store_up(const struct vars_location *location);
 #define STORE_UP_MACHINE_KEY "../../.."
 
 /* "machines", "users", "groups": the folder below sops/, and below each secret. */
-const char *store_kind_folder(enum store_kind kind);
+const char *store_kind_directory(enum store_kind kind);
 
 /* "sops/<kind>/<name>". NULL without memory; the caller frees it. */
 char *store_member_path(enum store_kind kind, const char *name);

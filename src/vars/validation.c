@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/conflict.h"
-#include "base/io.h"
+#include "base/file.h"
+#include "base/merge_conflict.h"
 #include "vars/store.h"
 
 #define DIGEST_SIZE 32
@@ -57,7 +57,7 @@ static int stored_hash_read(int store_dirfd, const char *machine,
 		return 0;
 	}
 	if (r == 0)
-		r = conflict_reject(span_of(text, size), path, err);
+		r = merge_conflict_check(span_of(text, size), path, err);
 	if (r < 0)
 		return r;
 	while (size > 0 && strchr("\r\n ", text[size - 1]))

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/folder.h"
+#include "base/directory.h"
 #include "vars/placing.h"
 
 int vars_lock(int store_dirfd, const struct report *report, struct error *err)

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
+#include "base/file.h"
 
 /* A full pipe that nobody writes to any more, or -1 where it would not hold everything. */
 static int pipe_fill(struct span content)

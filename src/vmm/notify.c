@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/json.h"
+#include "base/text.h"
 
 int notify_open(struct notify *notify, const char *socket_name, const struct report *report,
 		struct error *err)

@@ -10,7 +10,7 @@
 
 #include "base/base64.h"
 #include "base/cleanup.h"
-#include "base/io.h"
+#include "base/file.h"
 #include "vmm/command.h"
 #include "vmm/drivers.h"
 #include "vmm/handover.h"

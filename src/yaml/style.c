@@ -4,7 +4,7 @@
  * in double quotes; a string of several lines as a literal block.
  */
 #include "base/base64.h"
-#include "base/json.h"
+#include "base/text.h"
 #include "yaml/emit.h"
 
 /* Longer keys are written behind '?'. */

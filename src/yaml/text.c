@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "base/json.h"
+#include "base/text.h"
 
 /* Places in a document are kept in 32 bits. */
 #define TEXT_SIZE_MAX (UINT32_MAX - 1024)

@@ -47,8 +47,8 @@ def test_no_folder_src_includes_below_header_not_door(_folder):
 def test_include_lower_folder_forbidden_private_header_each(folder):
     """an include of a lower folder, a forbidden one and a private header are each found"""
     files = {
-        "base/io.h": "",
-        "base/io.c": '#include "base/io.h"\n#include "age/age.h"\n',
+        "base/file.h": "",
+        "base/file.c": '#include "base/file.h"\n#include "age/age.h"\n',
         "age/age.h": "",
         "age/header.h": "",
         "sops/sops.h": '#include "age/age.h"\n',
@@ -64,7 +64,7 @@ def test_include_lower_folder_forbidden_private_header_each(folder):
         violations(Path(folder)),
         [
             "src/extra has no place in the order",
-            "base/io.c includes age/age.h, which stands below it",
+            "base/file.c includes age/age.h, which stands below it",
             "sops/tree.c includes age/header.h, which is not the door of age/",
             "vmm/vmm.c includes sops/sops.h, which is none of its business",
             "vmm/vmm.c includes tree.h, which is not a path below src/",

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
+#include "base/text.h"
 #include "vmm/notify.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

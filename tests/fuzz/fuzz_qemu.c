@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/io.h"
+#include "base/file.h"
 #include "vmm/qemu/arguments.h"
 #include "vmm/qemu/machine.h"
 

@@ -17,7 +17,7 @@
 
 #include "age/age.h"
 #include "base/cleanup.h"
-#include "base/io.h"
+#include "base/file.h"
 
 #define INPUT_SIZE_MAX ((size_t)256 * 1024 * 1024)
 

@@ -17,7 +17,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
+#include "base/file.h"
 #include "sops/sops.h"
 
 #define INPUT_SIZE_MAX ((size_t)1024 * 1024 * 1024)

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/io.h"
+#include "base/file.h"
 #include "openpgp/inflate.h"
 #include "openpgp/message.h"
 

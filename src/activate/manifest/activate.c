@@ -9,7 +9,7 @@
 
 #include "activate/manifest/manifest.h"
 #include "base/cleanup.h"
-#include "base/folder.h"
+#include "base/directory.h"
 
 /* The files of a generation, with their contents: those of the items, in their order, then links.
  */
@@ -94,9 +94,9 @@ static int mount_point_open(const struct manifest *manifest, struct error *err)
 					"be on a memory file system, such as XDG_RUNTIME_DIR");
 		return error_wrap(err, "secretsMountPoint %s", manifest->mount_point);
 	}
-	if (!manifest->user_mode && fchown(fd, 0, manifest->folder_gid) < 0)
+	if (!manifest->user_mode && fchown(fd, 0, manifest->directory_gid) < 0)
 		return error_set_errno(err, errno, "giving %s to the group %u",
-				       manifest->mount_point, manifest->folder_gid);
+				       manifest->mount_point, manifest->directory_gid);
 	/* Two runs at once would write the same generation; released when the folder is closed. */
 	r = dir_lock(fd, manifest->mount_point, err);
 	return r < 0 ? r : fd_release(&fd);
@@ -185,7 +185,7 @@ int activate_manifest(struct manifest *manifest, const struct manifest_options *
 	_cleanup_close_ int dirfd = -1, link_dirfd = -1;
 	struct generation_place place = {
 		.target = manifest->mount_point,
-		.folder_gid = manifest->folder_gid,
+		.directory_gid = manifest->directory_gid,
 	};
 	int r;
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "activate/manifest/manifest.h"
-#include "base/io.h"
+#include "base/file.h"
 #include "base/pool.h"
 
 #define DOCUMENT_SIZE_MAX ((size_t)256 * 1024 * 1024)

@@ -5,7 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
-#include "base/io.h"
+#include "base/file.h"
 
 #define SSH_KEY_SIZE_MAX ((size_t)64 * 1024)
 

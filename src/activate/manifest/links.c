@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/folder.h"
+#include "base/directory.h"
 
 enum link_state {
 	LINK_IDLE,     /* nothing is to be done, or it is done */

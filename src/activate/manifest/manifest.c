@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
+#include "base/file.h"
 #include "base/path.h"
 
 #define TEMPLATE_SIZE_MAX ((size_t)16 * 1024 * 1024)

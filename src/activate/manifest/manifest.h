@@ -46,7 +46,7 @@ struct manifest {
 	char *mount_point, *link_path; /* owned */
 	unsigned keep_generations;
 	bool use_tmpfs, user_mode, log_keys, log_changes;
-	gid_t folder_gid;
+	gid_t directory_gid;
 };
 
 /* A member of an object as text, `fallback` where it is not there or null. */

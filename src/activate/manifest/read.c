@@ -7,7 +7,7 @@
 
 #include "activate/manifest/manifest.h"
 #include "base/cleanup.h"
-#include "base/io.h"
+#include "base/file.h"
 
 #define MANIFEST_SIZE_MAX ((size_t)64 * 1024 * 1024)
 
@@ -199,7 +199,7 @@ static int folder_group_find(struct manifest *manifest, const struct manifest_op
 {
 	const struct group *group;
 
-	manifest->folder_gid = manifest->user_mode ? GENERATION_GROUP_OWN : 0;
+	manifest->directory_gid = manifest->user_mode ? GENERATION_GROUP_OWN : 0;
 	if (manifest->user_mode || options->ignore_passwd || options->check != MANIFEST_INSTALL)
 		return 0;
 	group = getgrnam("keys");
@@ -208,7 +208,7 @@ static int folder_group_find(struct manifest *manifest, const struct manifest_op
 	if (!group)
 		return error_set(err, VMCRED_MISSING,
 				 "there is no group \"keys\" for the folders, and no \"nogroup\"");
-	manifest->folder_gid = group->gr_gid;
+	manifest->directory_gid = group->gr_gid;
 	return 0;
 }
 

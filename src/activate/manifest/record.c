@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/folder.h"
-#include "base/io.h"
+#include "base/directory.h"
+#include "base/file.h"
 
 #define RECORD_NAME     ".links"
 #define RECORD_SIZE_MAX ((size_t)64 * 1024 * 1024)

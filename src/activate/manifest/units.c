@@ -10,8 +10,9 @@
 
 #include "activate/manifest/manifest.h"
 #include "base/cleanup.h"
-#include "base/folder.h"
-#include "base/io.h"
+#include "base/directory.h"
+#include "base/file.h"
+#include "base/path.h"
 
 /* switch-to-configuration of NixOS reads them after the activation, and removes them. */
 #define NIXOS_FOLDER "/run/nixos"

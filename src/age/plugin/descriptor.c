@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "age/age.h"
-#include "base/io.h"
+#include "base/file.h"
 
 #define BUFFER_SIZE ((size_t)256 * 1024)
 

@@ -12,7 +12,6 @@
 #include "age/plugin/plugin.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/io.h"
 
 /* A person may have to find a key first; but a plugin that says nothing for this long is broken. */
 #define SILENCE_MAX_MINUTES 10

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
+#include "base/file.h"
 #include "cli/vmcred-run/commands.h"
 #include "cli/vmcred-run/hypervisor_find.h"
 #include "cli/vmcred-run/run.h"

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
+#include "base/path.h"
 
 enum candidate {
 	CANDIDATE_NONE,

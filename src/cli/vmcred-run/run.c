@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/process.h"
+#include "base/harden.h"
 #include "cli/vmcred-run/commands.h"
 #include "cli/vmcred-run/run.h"
 #include "vmm/vmm.h"

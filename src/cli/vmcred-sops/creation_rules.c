@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
 #include "cli/vmcred-sops/creation_rules_file.h"
 #include "sops/regex.h"
 

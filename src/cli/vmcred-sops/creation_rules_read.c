@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
+#include "base/file.h"
 #include "base/path.h"
 #include "cli/vmcred-sops/creation_rules_file.h"
 #include "cli/vmcred-sops/creation_rules_yaml.h"

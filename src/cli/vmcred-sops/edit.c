@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
+#include "base/file.h"
 #include "cli/child.h"
 #include "cli/vmcred-sops/editor.h"
 #include "cli/vmcred-sops/encrypt.h"

@@ -8,7 +8,8 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
+#include "base/file.h"
+#include "base/path.h"
 #include "cli/child.h"
 #include "cli/vmcred-sops/call.h"
 #include "cli/words.h"
@@ -20,7 +21,7 @@ int editor_open(struct editor *editor, const char *path, struct span text, struc
 
 	if (!copy)
 		return error_no_memory(err);
-	r = memory_folder_make(&editor->folder, "the decrypted file", err);
+	r = memory_directory_make(&editor->folder, "the decrypted file", err);
 	if (r < 0)
 		return r;
 	editor->name = strdup(basename(copy));
@@ -32,7 +33,7 @@ int editor_open(struct editor *editor, const char *path, struct span text, struc
 
 void editor_close(struct editor *editor)
 {
-	memory_folder_remove(&editor->folder);
+	memory_directory_remove(&editor->folder);
 	free(editor->name);
 	free(editor->path);
 	*editor = (struct editor)EDITOR_NONE;

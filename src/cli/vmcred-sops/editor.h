@@ -8,17 +8,17 @@
 #define VMCRED_CLI_VMCRED_SOPS_EDITOR_H
 
 #include "base/error.h"
-#include "base/memory_folder.h"
+#include "base/memory_directory.h"
 #include "base/secret.h"
 
 struct editor {
-	struct memory_folder folder;
+	struct memory_directory folder;
 	char *name, *path; /* owned */
 };
 
-#define EDITOR_NONE                          \
-	{                                    \
-		.folder = MEMORY_FOLDER_NONE \
+#define EDITOR_NONE                             \
+	{                                       \
+		.folder = MEMORY_DIRECTORY_NONE \
 	}
 
 #define _cleanup_editor_ __attribute__((cleanup(editor_close)))

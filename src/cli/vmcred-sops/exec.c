@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
 #include "cli/child.h"
 #include "cli/vmcred-sops/exec_place.h"
 #include "cli/vmcred-sops/files.h"

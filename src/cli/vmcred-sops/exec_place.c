@@ -9,7 +9,8 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
+#include "base/file.h"
+#include "base/path.h"
 
 #define NAME_DEFAULT "tmp-file" /* as sops calls it */
 
@@ -48,7 +49,7 @@ static int fifo_make(struct exec_place *place, const char *name, struct error *e
 int exec_place_make(struct exec_place *place, const char *name, const struct secret *text,
 		    bool fifo, struct error *err)
 {
-	int r = memory_folder_make(&place->folder, "the decrypted file", err);
+	int r = memory_directory_make(&place->folder, "the decrypted file", err);
 
 	if (r < 0)
 		return r;
@@ -69,7 +70,7 @@ void exec_place_remove(struct exec_place *place)
 		(void)pthread_cancel(place->writer);
 		(void)pthread_join(place->writer, NULL);
 	}
-	memory_folder_remove(&place->folder);
+	memory_directory_remove(&place->folder);
 	free(place->path);
 	*place = (struct exec_place)EXEC_PLACE_NONE;
 }

@@ -11,20 +11,20 @@
 #include <stdbool.h>
 
 #include "base/error.h"
-#include "base/memory_folder.h"
+#include "base/memory_directory.h"
 #include "base/secret.h"
 
 struct exec_place {
-	struct memory_folder folder;
+	struct memory_directory folder;
 	char *path; /* owned */
 	const struct secret *text;
 	pthread_t writer; /* of the FIFO */
 	bool writing;
 };
 
-#define EXEC_PLACE_NONE                      \
-	{                                    \
-		.folder = MEMORY_FOLDER_NONE \
+#define EXEC_PLACE_NONE                         \
+	{                                       \
+		.folder = MEMORY_DIRECTORY_NONE \
 	}
 
 #define _cleanup_exec_place_ __attribute__((cleanup(exec_place_remove)))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <unistd.h>
 
-#include "base/io.h"
+#include "base/file.h"
 #include "cli/vmcred-sops/encrypt.h"
 #include "cli/vmcred-sops/set.h"
 #include "cli/vmcred-sops/tree_path.h"

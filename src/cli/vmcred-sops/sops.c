@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/harden.h"
 #include "base/name.h"
-#include "base/process.h"
 #include "cli/vmcred-sops/verbs.h"
 
 const struct sops_verb sops_verbs[] = {

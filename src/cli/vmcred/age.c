@@ -6,9 +6,8 @@
 
 #include "age/age.h"
 #include "base/cleanup.h"
-#include "base/io.h"
-#include "base/process.h"
-#include "base/replace.h"
+#include "base/file.h"
+#include "base/harden.h"
 #include "cli/terminal.h"
 #include "cli/vmcred/commands.h"
 #include "cli/vmcred/identity.h"

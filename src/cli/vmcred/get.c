@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
+#include "base/file.h"
 #include "cli/vmcred/commands.h"
 #include "cli/vmcred/identity.h"
 #include "cli/vmcred/location.h"

@@ -8,10 +8,10 @@
 
 #include "age/age.h"
 #include "base/cleanup.h"
-#include "base/folder.h"
-#include "base/io.h"
+#include "base/directory.h"
+#include "base/file.h"
+#include "base/harden.h"
 #include "base/json.h"
-#include "base/process.h"
 #include "cli/vmcred/commands.h"
 #include "cli/vmcred/json_print.h"
 #include "config/config.h"

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
+#include "base/file.h"
 #include "cli/terminal.h"
 
 /* systemd takes no larger credential: systemd.exec(5), LoadCredential=. */

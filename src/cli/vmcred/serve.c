@@ -7,7 +7,7 @@
 
 #include "activate/activate.h"
 #include "base/cleanup.h"
-#include "base/process.h"
+#include "base/harden.h"
 #include "cli/vmcred/commands.h"
 #include "cli/vmcred/identity.h"
 #include "cli/vmcred/journal.h"

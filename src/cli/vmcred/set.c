@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
+#include "base/file.h"
 #include "cli/terminal.h"
 #include "cli/vmcred/commands.h"
 #include "cli/vmcred/identity.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/conflict.h"
 #include "base/json.h"
+#include "base/merge_conflict.h"
+#include "base/text.h"
 #include "sops/stores/json.h"
 #include "sops/stores/number.h"
 
@@ -24,8 +25,8 @@ static int invalid(const struct reader *reader, struct error *err)
 			column = 1;
 		}
 	}
-	if (conflict_reject(span_of(reader->start, (size_t)(reader->end - reader->start)),
-			    reader->what, err) < 0)
+	if (merge_conflict_check(span_of(reader->start, (size_t)(reader->end - reader->start)),
+				 reader->what, err) < 0)
 		return -(int)err->code;
 	if (reader->at == reader->end)
 		return error_set(err, VMCRED_FAILED,

@@ -5,6 +5,7 @@
  */
 #include "base/base64.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "sops/stores/json.h"
 #include "sops/stores/number.h"
 

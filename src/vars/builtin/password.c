@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
+#include "base/file.h"
 #include "vars/builtin/builtin.h"
 
 /* A large dictionary has a few MiB. */

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/folder.h"
+#include "base/directory.h"
 
 /* A file system that nobody but who has the descriptor can reach. */
 static int detached_mount(const char *type, const char *flag)
@@ -21,7 +21,7 @@ static int detached_mount(const char *type, const char *flag)
 	return fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
 }
 
-int script_folder_make(struct script_folder *folder, bool mountable, struct error *err)
+int script_directory_make(struct script_directory *folder, bool mountable, struct error *err)
 {
 	int r;
 
@@ -34,7 +34,7 @@ int script_folder_make(struct script_folder *folder, bool mountable, struct erro
 		folder->dirfd = folder->mount;
 		return 0;
 	}
-	r = memory_folder_make(&folder->memory, "the script's $out", err);
+	r = memory_directory_make(&folder->memory, "the script's $out", err);
 	folder->dirfd = folder->memory.dirfd;
 	return r;
 }
@@ -51,12 +51,12 @@ static void mount_wipe(int dirfd)
 	}
 }
 
-void script_folder_remove(struct script_folder *folder)
+void script_directory_remove(struct script_directory *folder)
 {
 	if (folder->mount >= 0) {
 		mount_wipe(folder->mount);
 		close(folder->mount);
 	}
 	folder->mount = -1;
-	memory_folder_remove(&folder->memory);
+	memory_directory_remove(&folder->memory);
 }

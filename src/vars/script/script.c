@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/folder.h"
-#include "base/io.h"
+#include "base/directory.h"
+#include "base/file.h"
 #include "vars/script/directory.h"
 #include "vars/script/mask.h"
 #include "vars/script/sandbox.h"
@@ -163,7 +163,7 @@ static int inputs_put(int folder_dirfd, const struct vars_inputs *inputs, struct
 }
 
 static int script_run_in(const struct config_generator *generator, const struct vars_inputs *inputs,
-			 const struct script_folder *folder, enum sandbox_kind kind,
+			 const struct script_directory *folder, enum sandbox_kind kind,
 			 struct vars_value *values, bool *refused, struct error *err)
 {
 	const struct sandbox sandbox = {
@@ -192,8 +192,8 @@ static int script_try(const struct config_generator *generator, const struct var
 		      enum sandbox_kind kind, struct vars_value *values, bool *refused,
 		      struct error *err)
 {
-	_cleanup_script_folder_ struct script_folder folder = SCRIPT_FOLDER_NONE;
-	int r = script_folder_make(&folder, kind == SANDBOX_NAMESPACES, err);
+	_cleanup_script_directory_ struct script_directory folder = SCRIPT_DIRECTORY_NONE;
+	int r = script_directory_make(&folder, kind == SANDBOX_NAMESPACES, err);
 
 	return r < 0 ? r : script_run_in(generator, inputs, &folder, kind, values, refused, err);
 }

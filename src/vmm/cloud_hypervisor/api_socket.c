@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
+#include "base/path.h"
 #include "vmm/unix_socket.h"
 
 /* Requests that may wait; the VMM takes them one after the other. */

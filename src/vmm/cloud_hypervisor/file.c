@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
+#include "base/file.h"
 #include "base/json.h"
 
 /* What the API takes, in its newest version. */

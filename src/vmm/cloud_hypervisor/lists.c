@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "vmm/cloud_hypervisor/syntax.h"
 
 /* A range of more numbers than there are segments, queues or CPUs is a mistake. */

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
+#include "base/file.h"
 #include "vmm/qemu/readconfig.h"
 
 /* The value up to the next single comma, with doubled commas made one; moves `*rest` behind it. */

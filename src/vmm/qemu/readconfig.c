@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
+#include "base/file.h"
 
 /* A machine with a hundred devices has some 10 KiB. */
 #define FILE_SIZE_MAX ((size_t)1024 * 1024)

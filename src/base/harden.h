@@ -5,8 +5,8 @@
  * and a check that enough memory can be locked. Called once, by cli/; the library changes no
  * process-wide state.
  */
-#ifndef VMCRED_BASE_PROCESS_H
-#define VMCRED_BASE_PROCESS_H
+#ifndef VMCRED_BASE_HARDEN_H
+#define VMCRED_BASE_HARDEN_H
 
 #include "base/error.h"
 #include "base/report.h"

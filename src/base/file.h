@@ -6,8 +6,8 @@
  * file is replaced, never changed: temporary file in the same folder, fsync, rename, fsync of the
  * folder, so that a crash or a full disk leaves the old one or the new one, whole.
  */
-#ifndef VMCRED_BASE_IO_H
-#define VMCRED_BASE_IO_H
+#ifndef VMCRED_BASE_FILE_H
+#define VMCRED_BASE_FILE_H
 
 #include <fcntl.h>
 #include <sys/types.h>
@@ -48,6 +48,33 @@ int file_replace(int dirfd, const char *name, struct span content, mode_t mode, 
  */
 int file_replace_keeping(const char *path, struct span content, struct error *err);
 
+/*
+ * The same for content that does not fit into memory: it is written to a descriptor. Until
+ * replacement_finish() the old file stays as it is, and a failure leaves nothing behind.
+ */
+struct replacement {
+	int fd;          /* write here */
+	int dirfd;       /* owned */
+	char *path;      /* owned; as given */
+	char *temporary; /* owned; its name in the folder; NULL once it is in place */
+};
+
+#define REPLACEMENT_NONE              \
+	{                             \
+		.fd = -1, .dirfd = -1 \
+	}
+#define _cleanup_replacement_ __attribute__((cleanup(replacement_abandon)))
+
+/* `*replacement` is REPLACEMENT_NONE. The new file has `mode`. */
+int replacement_begin(struct replacement *replacement, const char *path, mode_t mode,
+		      struct error *err);
+
+/* Puts the new file in place. */
+int replacement_finish(struct replacement *replacement, struct error *err);
+
+/* Removes the temporary file if it is not in place, and releases all. */
+void replacement_abandon(struct replacement *replacement);
+
 /* Reads a file to its end into secret memory; over `size_max` bytes is an error. */
 int file_read_secret(int dirfd, const char *path, size_t size_max, struct secret *content,
 		     struct error *err);
@@ -68,8 +95,5 @@ bool fd_is_on_memory(int fd);
  * secret. Returns the descriptor or a negative code.
  */
 int memory_file_create(const char *name, struct span content, struct error *err);
-
-/* `folder`/`name` in new memory, NULL without memory. The caller frees it. */
-char *path_join(const char *folder, const char *name);
 
 #endif

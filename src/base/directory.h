@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Folders: opened, made, listed, removed. As base/io.h has it for files, every descriptor is
+ * Folders: opened, made, listed, removed. As base/file.h has it for files, every descriptor is
  * O_CLOEXEC, a path is a folder descriptor (or AT_FDCWD) and a name, named in errors as given, and
  * in a descriptor's folder nothing is opened that leads out of it (base/beneath.h).
  */
-#ifndef VMCRED_BASE_FOLDER_H
-#define VMCRED_BASE_FOLDER_H
+#ifndef VMCRED_BASE_DIRECTORY_H
+#define VMCRED_BASE_DIRECTORY_H
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -24,9 +24,9 @@ int dir_make(int dirfd, const char *path, mode_t mode, struct error *err);
  * `.<prefix>.XXXXXXXX` with random hexadecimal digits, for what has no name of its own yet. Whoever
  * finds it taken asks again, so many times. NULL without memory; the caller frees it.
  */
-#define FOLDER_NAME_ATTEMPTS 16
+#define DIR_NAME_ATTEMPTS 16
 
-char *folder_temporary_name(const char *prefix);
+char *dir_temporary_name(const char *prefix);
 
 /*
  * Makes a folder with a fresh random name `.<prefix>.XXXXXXXX` in `dirfd` with `mode`; the name

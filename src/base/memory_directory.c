@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/memory_folder.h"
+#include "base/memory_directory.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,12 +8,13 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
-#include "base/folder.h"
-#include "base/io.h"
+#include "base/directory.h"
+#include "base/file.h"
+#include "base/path.h"
 
 #define FOLDER_PREFIX "vmcred"
 
-void memory_folder_remove(struct memory_folder *folder)
+void memory_directory_remove(struct memory_directory *folder)
 {
 	_cleanup_error_ struct error ignored = {0};
 
@@ -25,7 +26,7 @@ void memory_folder_remove(struct memory_folder *folder)
 		close(folder->parent_dirfd);
 	free(folder->name);
 	free(folder->path);
-	*folder = (struct memory_folder)MEMORY_FOLDER_NONE;
+	*folder = (struct memory_directory)MEMORY_DIRECTORY_NONE;
 }
 
 /* A folder without a lock belongs to a run that was killed. */
@@ -57,7 +58,7 @@ static void left_overs_remove(int parent_dirfd)
  * Makes and locks a folder. Returns 1, or 0 where another run took it for a left-over before the
  * lock was there.
  */
-static int folder_make_locked(struct memory_folder *folder, struct error *err)
+static int folder_make_locked(struct memory_directory *folder, struct error *err)
 {
 	struct stat status;
 
@@ -74,7 +75,7 @@ static int folder_make_locked(struct memory_folder *folder, struct error *err)
 }
 
 /* Tries one place; 1: made there, 0: not a place for secrets. */
-static int place_try(struct memory_folder *folder, const char *parent, struct error *err)
+static int place_try(struct memory_directory *folder, const char *parent, struct error *err)
 {
 	_cleanup_error_ struct error reason = {0};
 	int r;
@@ -83,7 +84,7 @@ static int place_try(struct memory_folder *folder, const char *parent, struct er
 		return 0;
 	folder->parent_dirfd = dir_open(AT_FDCWD, parent, &reason);
 	if (folder->parent_dirfd < 0 || !fd_is_on_memory(folder->parent_dirfd)) {
-		memory_folder_remove(folder);
+		memory_directory_remove(folder);
 		return 0;
 	}
 	left_overs_remove(folder->parent_dirfd);
@@ -91,7 +92,7 @@ static int place_try(struct memory_folder *folder, const char *parent, struct er
 		r = folder_make_locked(folder, &reason);
 	} while (r == 0);
 	if (r < 0) {
-		memory_folder_remove(folder);
+		memory_directory_remove(folder);
 		return 0;
 	}
 	folder->path = path_join(parent, folder->name);
@@ -108,7 +109,7 @@ static void places_list(const char *places[PLACES])
 	places[2] = "/dev/shm";
 }
 
-void memory_folder_clean(void)
+void memory_directory_clean(void)
 {
 	const char *places[PLACES];
 
@@ -124,7 +125,7 @@ void memory_folder_clean(void)
 	}
 }
 
-int memory_folder_make(struct memory_folder *folder, const char *what, struct error *err)
+int memory_directory_make(struct memory_directory *folder, const char *what, struct error *err)
 {
 	const char *places[PLACES];
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/io.h"
+#include "base/file.h"
 
 #include <errno.h>
 #include <linux/magic.h>
@@ -7,13 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/beneath.h"
 #include "base/cleanup.h"
-#include "base/folder.h"
+#include "base/directory.h"
 
 int file_open(int dirfd, const char *path, struct error *err)
 {
@@ -93,8 +94,8 @@ static int temporary_write(int dirfd, const char *prefix, struct span content, m
 			   const struct stat *like, const char *what, char **name,
 			   struct error *err)
 {
-	for (int attempt = 0; attempt < FOLDER_NAME_ATTEMPTS; attempt++) {
-		_cleanup_free_ char *temporary = folder_temporary_name(prefix);
+	for (int attempt = 0; attempt < DIR_NAME_ATTEMPTS; attempt++) {
+		_cleanup_free_ char *temporary = dir_temporary_name(prefix);
 		_cleanup_close_ int fd = -1;
 		int r;
 
@@ -160,6 +161,77 @@ int file_replace_keeping(const char *path, struct span content, struct error *er
 	if (dirfd < 0)
 		return dirfd;
 	return replace(dirfd, slash + 1, content, status.st_mode & 07777, &status, err);
+}
+
+static const char *name_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+static int folder_open(const char *path, struct error *err)
+{
+	_cleanup_free_ char *folder = strndup(path, (size_t)(name_of(path) - path));
+
+	if (!folder)
+		return error_no_memory(err);
+	return dir_open(AT_FDCWD, *folder ? folder : ".", err);
+}
+
+int replacement_begin(struct replacement *replacement, const char *path, mode_t mode,
+		      struct error *err)
+{
+	uint64_t random = 0;
+
+	replacement->path = strdup(path);
+	replacement->dirfd = folder_open(path, err);
+	if (replacement->dirfd < 0)
+		return replacement->dirfd;
+	if (*name_of(path) == '\0')
+		return error_set(err, VMCRED_USAGE, "%s names no file", path);
+	/* 64 random bits: nobody else has the name. */
+	if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
+		return error_set_errno(err, errno, "getting random bytes from the kernel");
+	if (!replacement->path || asprintf(&replacement->temporary, ".%.200s.%016llx",
+					   name_of(path), (unsigned long long)random) < 0) {
+		replacement->temporary = NULL;
+		return error_no_memory(err);
+	}
+	replacement->fd = openat(replacement->dirfd, replacement->temporary,
+				 O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR);
+	if (replacement->fd < 0) {
+		int reason = errno;
+
+		free(pointer_release(&replacement->temporary));
+		return error_set_errno(err, reason, "making a temporary file for %s", path);
+	}
+	if (fchmod(replacement->fd, mode) < 0)
+		return error_set_errno(err, errno, "setting the mode of %s", path);
+	return 0;
+}
+
+int replacement_finish(struct replacement *replacement, struct error *err)
+{
+	if (fsync(replacement->fd) < 0)
+		return error_set_errno(err, errno, "writing %s", replacement->path);
+	if (renameat(replacement->dirfd, replacement->temporary, replacement->dirfd,
+		     name_of(replacement->path)) < 0)
+		return error_set_errno(err, errno, "putting the new %s in place",
+				       replacement->path);
+	free(pointer_release(&replacement->temporary));
+	return dir_sync(replacement->dirfd, replacement->path, err);
+}
+
+void replacement_abandon(struct replacement *replacement)
+{
+	if (replacement->temporary)
+		(void)unlinkat(replacement->dirfd, replacement->temporary, 0);
+	cleanup_close_fd(&replacement->fd);
+	cleanup_close_fd(&replacement->dirfd);
+	free(replacement->temporary);
+	free(replacement->path);
+	*replacement = (struct replacement)REPLACEMENT_NONE;
 }
 
 int file_read_secret(int dirfd, const char *path, size_t size_max, struct secret *content,
@@ -237,15 +309,4 @@ int memory_file_create(const char *name, struct span content, struct error *err)
 	if (lseek(fd, 0, SEEK_SET) < 0 || fcntl(fd, F_ADD_SEALS, seals) < 0)
 		return error_set_errno(err, errno, "sealing the memory file %s", name);
 	return fd_release(&fd);
-}
-
-char *path_join(const char *folder, const char *name)
-{
-	size_t length = strlen(folder);
-	char *path = NULL;
-
-	if (asprintf(&path, "%s%s%s", folder, length > 0 && folder[length - 1] == '/' ? "" : "/",
-		     name) < 0)
-		return NULL;
-	return path;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/conflict.h"
+#include "base/merge_conflict.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -17,7 +17,7 @@ static bool line_is_marker(struct span line, const char *marker)
 	       (line.size == size || line.data[size] == ' ' || line.data[size] == '\r');
 }
 
-int conflict_reject(struct span text, const char *path, struct error *err)
+int merge_conflict_check(struct span text, const char *path, struct error *err)
 {
 	size_t found = 0, number = 0, first = 0;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/folder.h"
+#include "base/directory.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -62,7 +62,7 @@ int dir_make(int dirfd, const char *path, mode_t mode, struct error *err)
 	return fd_release(&fd);
 }
 
-char *folder_temporary_name(const char *prefix)
+char *dir_temporary_name(const char *prefix)
 {
 	uint32_t random = 0;
 	char *name = NULL;
@@ -76,8 +76,8 @@ char *folder_temporary_name(const char *prefix)
 
 int dir_make_temporary(int dirfd, const char *prefix, mode_t mode, char **name, struct error *err)
 {
-	for (int attempt = 0; attempt < FOLDER_NAME_ATTEMPTS; attempt++) {
-		_cleanup_free_ char *candidate = folder_temporary_name(prefix);
+	for (int attempt = 0; attempt < DIR_NAME_ATTEMPTS; attempt++) {
+		_cleanup_free_ char *candidate = dir_temporary_name(prefix);
 		int fd;
 
 		if (!candidate)
