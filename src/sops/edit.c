@@ -278,8 +278,8 @@ static int tree_exchange(struct sops_document *document, struct sops_tree *tree,
 	struct sops_node *nodes = now->nodes;
 	int r = sops_document_remember(document, err);
 
-	for (size_t i = 0; r == 0 && i < tree->chunk_count; i++)
-		r = sops_tree_adopt(now, &tree->chunks[i], err);
+	if (r == 0)
+		r = arena_take(&now->texts, &tree->texts, err);
 	if (r < 0)
 		return r;
 	now->nodes = tree->nodes;

@@ -6,10 +6,6 @@
 
 #include "base/cleanup.h"
 
-/* A chunk of texts is at least a page; each is twice as large as the last, up to this. */
-#define CHUNK_SIZE_MIN ((size_t)4096)
-#define CHUNK_SIZE_MAX ((size_t)1024 * 1024)
-
 static int nodes_reserve(struct sops_tree *tree, size_t count, struct error *err)
 {
 	size_t capacity = tree->capacity ? tree->capacity : 32;
@@ -55,73 +51,9 @@ int sops_tree_begin(struct sops_tree *tree, struct error *err)
 
 void sops_tree_destroy(struct sops_tree *tree)
 {
-	for (size_t i = 0; i < tree->chunk_count; i++)
-		secret_destroy(&tree->chunks[i]);
-	free(tree->chunks);
+	arena_destroy(&tree->texts);
 	free(tree->nodes);
 	*tree = (struct sops_tree){0};
-}
-
-int sops_tree_adopt(struct sops_tree *tree, struct secret *text, struct error *err)
-{
-	struct secret *chunks =
-		reallocarray(tree->chunks, tree->chunk_count + 1, sizeof(*tree->chunks));
-
-	if (!chunks)
-		return error_no_memory(err);
-	tree->chunks = chunks;
-	chunks[tree->chunk_count] = (struct secret){0};
-	secret_move(&chunks[tree->chunk_count++], text);
-	return 0;
-}
-
-/* NULL with the error set. */
-static struct secret *chunk_add(struct sops_tree *tree, size_t size, struct error *err)
-{
-	_cleanup_secret_ struct secret chunk = {0};
-	size_t capacity = CHUNK_SIZE_MIN;
-
-	if (tree->chunks && tree->filling)
-		capacity = tree->chunks[tree->filling - 1].capacity * 2;
-	if (capacity > CHUNK_SIZE_MAX)
-		capacity = CHUNK_SIZE_MAX;
-	if (capacity < size)
-		capacity = size;
-	if (secret_create(&chunk, capacity, err) < 0 || sops_tree_adopt(tree, &chunk, err) < 0)
-		return NULL;
-	tree->filling = tree->chunk_count;
-	return &tree->chunks[tree->filling - 1];
-}
-
-int sops_tree_text_reserve(struct sops_tree *tree, size_t size, uint8_t **room, struct error *err)
-{
-	struct secret *chunk = tree->filling ? &tree->chunks[tree->filling - 1] : NULL;
-
-	if (!chunk || chunk->capacity - chunk->size < size)
-		chunk = chunk_add(tree, size, err);
-	if (!chunk)
-		return -(int)err->code;
-	*room = chunk->data + chunk->size;
-	chunk->size += size;
-	return 0;
-}
-
-void sops_tree_text_trim(struct sops_tree *tree, size_t unused)
-{
-	tree->chunks[tree->filling - 1].size -= unused;
-}
-
-int sops_tree_text(struct sops_tree *tree, struct span bytes, struct span *kept, struct error *err)
-{
-	uint8_t *room = NULL;
-	int r = sops_tree_text_reserve(tree, bytes.size, &room, err);
-
-	if (r < 0)
-		return r;
-	if (room && bytes.size > 0)
-		memcpy(room, bytes.data, bytes.size);
-	*kept = span_of(room, bytes.size);
-	return 0;
 }
 
 static bool is_ancestor(const struct sops_tree *tree, size_t node, size_t ancestor)
@@ -157,23 +89,11 @@ static int nodes_shift(struct sops_tree *tree, size_t parent, size_t at, size_t 
 	return 0;
 }
 
-static int chunks_take(struct sops_tree *tree, struct sops_tree *from, struct error *err)
-{
-	for (size_t i = 0; i < from->chunk_count; i++) {
-		int r = from->chunks[i].data ? sops_tree_adopt(tree, &from->chunks[i], err) : 0;
-
-		if (r < 0)
-			return r;
-	}
-	from->filling = 0;
-	return 0;
-}
-
 int sops_tree_graft(struct sops_tree *tree, size_t parent, size_t index, struct span key,
 		    struct sops_tree *from, size_t node, struct error *err)
 {
 	size_t count = from->nodes[node].end - node;
-	int r = chunks_take(tree, from, err);
+	int r = arena_take(&tree->texts, &from->texts, err);
 
 	if (r == 0)
 		r = nodes_shift(tree, parent, index, count, err);

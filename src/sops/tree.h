@@ -14,8 +14,8 @@
 #ifndef VMCRED_SOPS_TREE_H
 #define VMCRED_SOPS_TREE_H
 
+#include "base/arena.h"
 #include "base/error.h"
-#include "base/secret.h"
 #include "base/span.h"
 
 /* Levels below a document. Go's encoding/json gives up there too. Bounds the length of a path, and
@@ -54,9 +54,7 @@ struct sops_node {
 struct sops_tree {
 	struct sops_node *nodes; /* owned */
 	size_t count, capacity;
-	struct secret *chunks; /* owned; where texts lie */
-	size_t chunk_count;
-	size_t filling; /* 1 + index of the chunk that texts are added to, 0: none yet */
+	struct arena texts;
 };
 
 /* Adds a node at the end; `*index` is its place. The caller sets its parent, and the ends of the
@@ -71,18 +69,28 @@ void sops_tree_destroy(struct sops_tree *tree);
 
 #define _cleanup_sops_tree_ __attribute__((cleanup(sops_tree_destroy)))
 
-/* Copies bytes into the tree's memory. `kept->data` is never NULL. */
-int sops_tree_text(struct sops_tree *tree, struct span bytes, struct span *kept, struct error *err);
+/* The tree's memory for texts (base/arena.h). */
+static inline int sops_tree_text(struct sops_tree *tree, struct span bytes, struct span *kept,
+				 struct error *err)
+{
+	return arena_copy(&tree->texts, bytes, kept, err);
+}
 
-/*
- * Gives `size` bytes of the tree's memory to write to. What turns out not to be needed of the last
- * room is given back by sops_tree_text_trim().
- */
-int sops_tree_text_reserve(struct sops_tree *tree, size_t size, uint8_t **room, struct error *err);
-void sops_tree_text_trim(struct sops_tree *tree, size_t unused);
+static inline int sops_tree_text_reserve(struct sops_tree *tree, size_t size, uint8_t **room,
+					 struct error *err)
+{
+	return arena_reserve(&tree->texts, size, room, err);
+}
 
-/* Takes a whole text over: `*text` owns nothing afterwards, its bytes stay where they are. */
-int sops_tree_adopt(struct sops_tree *tree, struct secret *text, struct error *err);
+static inline void sops_tree_text_trim(struct sops_tree *tree, size_t unused)
+{
+	arena_trim(&tree->texts, unused);
+}
+
+static inline int sops_tree_adopt(struct sops_tree *tree, struct secret *text, struct error *err)
+{
+	return arena_adopt(&tree->texts, text, err);
+}
 
 /*
  * Puts a copy of the subtree `node` of another tree into `parent`, before the node that is at
