@@ -73,15 +73,16 @@ int access_read(int secret_dirfd, struct access *access, struct error *err)
 {
 	int r = 0;
 
-	for (int kind = 0; r == 0 && kind < STORE_KINDS; kind++)
-		r = store_names_list(secret_dirfd, store_kind_directory((enum store_kind)kind),
-				     &access->names[kind], err);
+	for (int type = 0; r == 0 && type < VARS_MEMBER_TYPES; type++)
+		r = store_names_list(secret_dirfd,
+				     store_kind_directory((enum vars_member_type)type),
+				     &access->names[type], err);
 	return r;
 }
 
-bool access_has(const struct access *access, enum store_kind kind, const char *name)
+bool access_has(const struct access *access, enum vars_member_type type, const char *name)
 {
-	char *const *names = access->names[kind];
+	char *const *names = access->names[type];
 
 	return names &&
 	       bsearch(&name, names, config_texts_count(names), sizeof(char *), names_compare);
@@ -102,9 +103,10 @@ static void names_unite(char **names, size_t count)
 	names[kept] = NULL;
 }
 
-int access_add(struct access *access, enum store_kind kind, char *const *names, struct error *err)
+int access_add(struct access *access, enum vars_member_type type, char *const *names,
+	       struct error *err)
 {
-	char **list = access->names[kind];
+	char **list = access->names[type];
 	size_t count = config_texts_count(list);
 
 	if (!names || !*names)
@@ -112,7 +114,7 @@ int access_add(struct access *access, enum store_kind kind, char *const *names, 
 	list = reallocarray(list, count + config_texts_count(names) + 1, sizeof(char *));
 	if (!list)
 		return error_no_memory(err);
-	access->names[kind] = list;
+	access->names[type] = list;
 	for (; *names; names++) {
 		list[count] = strdup(*names);
 		if (!list[count])
@@ -128,15 +130,15 @@ int access_declared(const struct config *config, struct roster *roster, char *co
 {
 	char *const writers[] = {(char *)writer, NULL}; /* read, and no more */
 	char *const *users = NULL;
-	int r = access_add(access, STORE_MACHINES, machines, err);
+	int r = access_add(access, VARS_MACHINE, machines, err);
 
 	if (r == 0)
-		r = access_add(access, STORE_USERS, writers, err);
+		r = access_add(access, VARS_USER, writers, err);
 	if (r == 0)
-		r = access_add(access, STORE_GROUPS, config->default_groups, err);
+		r = access_add(access, VARS_GROUP, config->default_groups, err);
 	if (r == 0 && !config->default_groups)
-		r = roster_names(roster, STORE_USERS, &users, err);
-	return r < 0 ? r : access_add(access, STORE_USERS, users, err);
+		r = roster_names(roster, VARS_USER, &users, err);
+	return r < 0 ? r : access_add(access, VARS_USER, users, err);
 }
 
 static bool texts_equal(char *const *a, char *const *b)
@@ -154,8 +156,8 @@ static bool texts_equal(char *const *a, char *const *b)
 
 bool access_equal(const struct access *a, const struct access *b)
 {
-	for (int kind = 0; kind < STORE_KINDS; kind++) {
-		if (!texts_equal(a->names[kind], b->names[kind]))
+	for (int type = 0; type < VARS_MEMBER_TYPES; type++) {
+		if (!texts_equal(a->names[type], b->names[type]))
 			return false;
 	}
 	return true;
@@ -163,8 +165,8 @@ bool access_equal(const struct access *a, const struct access *b)
 
 void access_destroy(struct access *access)
 {
-	for (int kind = 0; kind < STORE_KINDS; kind++)
-		config_texts_free(access->names[kind]);
+	for (int type = 0; type < VARS_MEMBER_TYPES; type++)
+		config_texts_free(access->names[type]);
 	*access = (struct access){0};
 }
 
@@ -229,11 +231,11 @@ int access_keys(const struct access *access, struct roster *roster, struct sops_
 	size_t room = 0;
 	int r = 0;
 
-	for (int kind = 0; kind < STORE_KINDS; kind++) {
-		for (char **name = access->names[kind]; r == 0 && name && *name; name++) {
+	for (int type = 0; type < VARS_MEMBER_TYPES; type++) {
+		for (char **name = access->names[type]; r == 0 && name && *name; name++) {
 			const struct sops_key_group *own = NULL;
 
-			r = roster_keys(roster, (enum store_kind)kind, *name, &own, err);
+			r = roster_keys(roster, (enum vars_member_type)type, *name, &own, err);
 			if (r == 0)
 				r = keys_append(keys, &room, own, err);
 		}
@@ -251,18 +253,18 @@ int access_gpg_check(const struct access *access, struct roster *roster, struct 
 {
 	int r = 0;
 
-	for (int kind = 0; kind < STORE_KINDS; kind++) {
-		for (char **name = access->names[kind]; r == 0 && name && *name; name++)
-			r = roster_gpg_check(roster, (enum store_kind)kind, *name, err);
+	for (int type = 0; type < VARS_MEMBER_TYPES; type++) {
+		for (char **name = access->names[type]; r == 0 && name && *name; name++)
+			r = roster_gpg_check(roster, (enum vars_member_type)type, *name, err);
 	}
 	return r;
 }
 
 /* Links that shall not be there any more. */
-static int links_remove(int secret_dirfd, enum store_kind kind, const struct access *access,
+static int links_remove(int secret_dirfd, enum vars_member_type type, const struct access *access,
 			struct error *err)
 {
-	const char *folder = store_kind_directory(kind);
+	const char *folder = store_kind_directory(type);
 	_cleanup_close_ int dirfd = -1;
 	char **present = NULL;
 	int r = store_names_list(secret_dirfd, folder, &present, err);
@@ -272,7 +274,7 @@ static int links_remove(int secret_dirfd, enum store_kind kind, const struct acc
 		r = dirfd < 0 ? dirfd : 0;
 	}
 	for (size_t i = 0; r == 0 && present && present[i]; i++) {
-		if (!access_has(access, kind, present[i]) && unlinkat(dirfd, present[i], 0) < 0)
+		if (!access_has(access, type, present[i]) && unlinkat(dirfd, present[i], 0) < 0)
 			r = error_set_errno(err, errno, "removing the link %s/%s", folder,
 					    present[i]);
 	}
@@ -280,7 +282,7 @@ static int links_remove(int secret_dirfd, enum store_kind kind, const struct acc
 	if (r < 0)
 		return r;
 	/* As clan has it, there is no empty folder. */
-	if (!access->names[kind] || !access->names[kind][0])
+	if (!access->names[type] || !access->names[type][0])
 		(void)unlinkat(secret_dirfd, folder, AT_REMOVEDIR);
 	return 0;
 }
@@ -290,18 +292,18 @@ static int all_links_add(int secret_dirfd, const char *up, const struct access *
 {
 	int r = 0;
 
-	for (int i = 0; r == 0 && i < STORE_KINDS; i++) {
-		const enum store_kind kind = (enum store_kind)i;
+	for (int i = 0; r == 0 && i < VARS_MEMBER_TYPES; i++) {
+		const enum vars_member_type type = (enum vars_member_type)i;
 		_cleanup_close_ int dirfd = -1;
 
-		if (!access->names[kind] || !access->names[kind][0])
+		if (!access->names[type] || !access->names[type][0])
 			continue;
-		dirfd = dir_make(secret_dirfd, store_kind_directory(kind), 0755, err);
+		dirfd = dir_make(secret_dirfd, store_kind_directory(type), 0755, err);
 		r = dirfd < 0 ? dirfd : 0;
-		for (char **name = access->names[kind]; r == 0 && *name; name++)
-			r = access_link_write(secret_dirfd, dirfd, up, kind, *name, err);
+		for (char **name = access->names[type]; r == 0 && *name; name++)
+			r = access_link_write(secret_dirfd, dirfd, up, type, *name, err);
 		if (r == 0)
-			r = dir_sync(dirfd, store_kind_directory(kind), err);
+			r = dir_sync(dirfd, store_kind_directory(type), err);
 	}
 	return r;
 }
@@ -310,8 +312,8 @@ static int all_links_remove(int secret_dirfd, const struct access *access, struc
 {
 	int r = 0;
 
-	for (int kind = 0; r == 0 && kind < STORE_KINDS; kind++)
-		r = links_remove(secret_dirfd, (enum store_kind)kind, access, err);
+	for (int type = 0; r == 0 && type < VARS_MEMBER_TYPES; type++)
+		r = links_remove(secret_dirfd, (enum vars_member_type)type, access, err);
 	return r;
 }
 

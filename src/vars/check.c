@@ -39,7 +39,7 @@ static int validation_check(const struct checking *checking, const struct vars_l
 			: 0;
 
 	if (r > 0)
-		finding->fault = VARS_OUTDATED;
+		finding->fault = VARS_FAULT_OUTDATED;
 	return r < 0 ? r : 0;
 }
 
@@ -56,7 +56,7 @@ static int readers_check(const struct checking *checking, const struct vars_loca
 		return r;
 	if (!secret_difference_is_some(&difference))
 		return 0;
-	finding->fault = VARS_READERS;
+	finding->fault = VARS_FAULT_READERS;
 	finding->detail = secret_difference_text(&difference);
 	return finding->detail ? 0 : error_no_memory(err);
 }
@@ -71,12 +71,12 @@ static int secret_check(const struct checking *checking, const struct vars_locat
 		r = secret_state_document_read(&state, err);
 	if (r == -(int)VMCRED_MISSING) {
 		error_clear(err);
-		finding->fault = VARS_NOT_THERE;
+		finding->fault = VARS_FAULT_MISSING;
 		return 0;
 	}
 	if (r == 0)
 		r = validation_check(checking, location, finding, err);
-	if (r < 0 || finding->fault != VARS_FINE)
+	if (r < 0 || finding->fault != VARS_FAULT_NONE)
 		return r;
 	return readers_check(checking, location, &state, finding, err);
 }
@@ -87,18 +87,18 @@ static int value_check(const struct checking *checking, const struct vars_locati
 	int r = vars_store_has(checking->store_dirfd, location, err);
 
 	if (r == 0)
-		finding->fault = VARS_NOT_THERE;
+		finding->fault = VARS_FAULT_MISSING;
 	if (r <= 0)
 		return r;
 	r = vars_value_check(checking->store_dirfd, location, err);
 	if (r == 0)
 		r = validation_check(checking, location, finding, err);
-	if (r < 0 || finding->fault != VARS_FINE)
+	if (r < 0 || finding->fault != VARS_FAULT_NONE)
 		return r;
 	r = vars_certificate_check(checking->config, checking->store_dirfd, location,
 				   &finding->detail, err);
 	if (r == 1)
-		finding->fault = VARS_EXPIRED;
+		finding->fault = VARS_FAULT_EXPIRED;
 	return r < 0 ? r : 0;
 }
 
@@ -179,7 +179,7 @@ static int machine_check(const struct checking *checking, const struct config_ma
 {
 	const struct vars_location location = {.machine = machine->name};
 	_cleanup_free_ char *detail = NULL;
-	int r = roster_has(checking->roster, STORE_MACHINES, machine->name, err);
+	int r = roster_has(checking->roster, VARS_MACHINE, machine->name, err);
 
 	if (r != 0 || !has_secrets(checking->config, machine))
 		return r < 0 ? r : 0;
@@ -187,7 +187,7 @@ static int machine_check(const struct checking *checking, const struct config_ma
 		detail = NULL;
 		return error_no_memory(err);
 	}
-	checked(&location, VARS_NO_KEY, detail, data);
+	checked(&location, VARS_FAULT_NO_KEY, detail, data);
 	return 0;
 }
 

@@ -102,7 +102,7 @@ static int answer_kept(const struct run *run, const struct vars_job *job,
 {
 	const struct vars_generate_options *options = run->options;
 
-	if (!prompt->persist || job->reason == VARS_ASKED ||
+	if (!prompt->persist || job->reason == VARS_REASON_REQUESTED ||
 	    (options->answered && options->answered(job->generator, prompt, options->data)))
 		return 0;
 	*location = (struct vars_location){job->machine, job->generator,

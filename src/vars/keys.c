@@ -25,30 +25,30 @@
 
 #define FINGERPRINT_SIZE 40 /* a version 4 key's: RFC 4880, section 12.2 */
 
-const char *store_kind_directory(enum store_kind kind)
+const char *store_kind_directory(enum vars_member_type type)
 {
-	return kind == STORE_MACHINES ? "machines" : kind == STORE_USERS ? "users" : "groups";
+	return type == VARS_MACHINE ? "machines" : type == VARS_USER ? "users" : "groups";
 }
 
-const char *store_kind_word(enum store_kind kind)
+const char *vars_member_type_name(enum vars_member_type type)
 {
-	return kind == STORE_MACHINES ? "machine" : kind == STORE_USERS ? "user" : "group";
+	return type == VARS_MACHINE ? "machine" : type == VARS_USER ? "user" : "group";
 }
 
-char *store_member_path(enum store_kind kind, const char *name)
+char *store_member_path(enum vars_member_type type, const char *name)
 {
 	char *path = NULL;
 
-	if (asprintf(&path, "sops/%s/%s", store_kind_directory(kind), name) < 0)
+	if (asprintf(&path, "sops/%s/%s", store_kind_directory(type), name) < 0)
 		return NULL;
 	return path;
 }
 
-static char *key_path(enum store_kind kind, const char *name)
+static char *key_path(enum vars_member_type type, const char *name)
 {
 	char *path = NULL;
 
-	if (asprintf(&path, "sops/%s/%s/key.json", store_kind_directory(kind), name) < 0)
+	if (asprintf(&path, "sops/%s/%s/key.json", store_kind_directory(type), name) < 0)
 		return NULL;
 	return path;
 }
@@ -76,8 +76,8 @@ static int fingerprint_check(const char *text, struct error *err)
 	return error_hint(err, "`gpg --list-keys` shows it");
 }
 
-int store_key_add(struct sops_key_group *keys, enum sops_key_type type, const char *text,
-		  struct error *err)
+int vars_key_add(struct sops_key_group *keys, enum sops_key_type type, const char *text,
+		 struct error *err)
 {
 	_cleanup_age_recipients_ struct age_recipients checked = {0};
 	int r = sops_key_group_add(keys, type, span_of_text(text), err);
@@ -100,7 +100,7 @@ static int key_entry_add(const json_t *entry, struct sops_key_group *keys, struc
 		return error_set(err, VMCRED_FAILED,
 				 "an entry does not have the texts \"publickey\" and \"type\"");
 	r = key_type_read(word, &type, err);
-	return r < 0 ? r : store_key_add(keys, type, key, err);
+	return r < 0 ? r : vars_key_add(keys, type, key, err);
 }
 
 static int key_text_add(struct span text, const char *path, struct sops_key_group *group,
@@ -125,19 +125,19 @@ static int key_text_add(struct span text, const char *path, struct sops_key_grou
 	return 0;
 }
 
-int store_no_key(enum store_kind kind, const char *name, struct error *err)
+int store_no_key(enum vars_member_type type, const char *name, struct error *err)
 {
 	error_set(err, VMCRED_MISSING, "the %s %s has no key: there is no sops/%s/%s/key.json",
-		  store_kind_word(kind), name, store_kind_directory(kind), name);
-	if (kind == STORE_USERS)
+		  vars_member_type_name(type), name, store_kind_directory(type), name);
+	if (type == VARS_USER)
 		return error_hint(err, "`vmcred user add %s --age-key KEY` registers one", name);
 	return error_hint(err, "`vmcred keygen --machine %s --output FILE` makes one", name);
 }
 
-int store_key_read(int store_dirfd, enum store_kind kind, const char *name,
+int store_key_read(int store_dirfd, enum vars_member_type type, const char *name,
 		   struct sops_key_group *keys, struct error *err)
 {
-	_cleanup_free_ char *path = key_path(kind, name), *text = NULL;
+	_cleanup_free_ char *path = key_path(type, name), *text = NULL;
 	size_t size = 0;
 	int r;
 
@@ -146,7 +146,7 @@ int store_key_read(int store_dirfd, enum store_kind kind, const char *name,
 	r = file_read_text(store_dirfd, path, KEY_FILE_SIZE_MAX, &text, &size, err);
 	if (r == -(int)VMCRED_MISSING) {
 		error_clear(err);
-		return store_no_key(kind, name, err);
+		return store_no_key(type, name, err);
 	}
 	if (r < 0)
 		return r;
@@ -159,13 +159,13 @@ static int text_compare(const void *a, const void *b)
 }
 
 /* Whether the file holds exactly these keys, in whatever order. */
-static bool keys_are_registered(int store_dirfd, enum store_kind kind, const char *name,
+static bool keys_are_registered(int store_dirfd, enum vars_member_type type, const char *name,
 				const struct sops_key_group *sorted)
 {
 	_cleanup_sops_key_group_ struct sops_key_group there = {0};
 	_cleanup_error_ struct error ignored = {0};
 
-	if (store_key_read(store_dirfd, kind, name, &there, &ignored) < 0 ||
+	if (store_key_read(store_dirfd, type, name, &there, &ignored) < 0 ||
 	    there.count != sorted->count || !there.keys)
 		return false;
 	qsort(there.keys, there.count, sizeof(*there.keys), text_compare);
@@ -207,14 +207,14 @@ static int keys_sort(const struct sops_key_group *keys, struct sops_key_group *s
 
 /* Puts the folder with the key in its place whole: one without a key would be somebody whom nothing
  * can be encrypted to. */
-static int member_make(int store_dirfd, enum store_kind kind, const char *name, struct span text,
-		       struct error *err)
+static int member_make(int store_dirfd, enum vars_member_type type, const char *name,
+		       struct span text, struct error *err)
 {
 	_cleanup_free_ char *temporary = NULL, *parent = NULL;
 	_cleanup_close_ int parent_dirfd = -1, dirfd = -1;
 	int r;
 
-	if (asprintf(&parent, "sops/%s", store_kind_directory(kind)) < 0) {
+	if (asprintf(&parent, "sops/%s", store_kind_directory(type)) < 0) {
 		parent = NULL;
 		return error_no_memory(err);
 	}
@@ -235,10 +235,10 @@ static int member_make(int store_dirfd, enum store_kind kind, const char *name, 
 	return error_wrap(err, "making %s/%s", parent, name);
 }
 
-static int sorted_keys_write(int store_dirfd, enum store_kind kind, const char *name,
+static int sorted_keys_write(int store_dirfd, enum vars_member_type type, const char *name,
 			     const struct sops_key_group *sorted, bool force, struct error *err)
 {
-	_cleanup_free_ char *folder = store_member_path(kind, name), *text = NULL;
+	_cleanup_free_ char *folder = store_member_path(type, name), *text = NULL;
 	_cleanup_close_ int dirfd = -1;
 	int r = folder ? keys_format(sorted, &text, err) : error_no_memory(err);
 
@@ -246,47 +246,48 @@ static int sorted_keys_write(int store_dirfd, enum store_kind kind, const char *
 		return r;
 	dirfd = beneath_open(store_dirfd, folder, O_RDONLY | O_DIRECTORY);
 	if (dirfd < 0 || faccessat(dirfd, "key.json", F_OK, 0) < 0)
-		return member_make(store_dirfd, kind, name, span_of_text(text), err);
-	if (keys_are_registered(store_dirfd, kind, name, sorted))
+		return member_make(store_dirfd, type, name, span_of_text(text), err);
+	if (keys_are_registered(store_dirfd, type, name, sorted))
 		return 0;
 	if (!force) {
 		error_set(err, VMCRED_FAILED, "the %s %s has another key in %s/key.json",
-			  store_kind_word(kind), name, folder);
+			  vars_member_type_name(type), name, folder);
 		return error_hint(err, "--force replaces it; what is encrypted to the old key must "
 				       "then be encrypted anew");
 	}
 	return placing_file(store_dirfd, dirfd, "key.json", folder, span_of_text(text), err);
 }
 
-int store_keys_write(int store_dirfd, enum store_kind kind, const char *name,
-		     const struct sops_key_group *keys, bool force, struct error *err)
+int vars_member_keys_write(int store_dirfd, enum vars_member_type type, const char *name,
+			   const struct sops_key_group *keys, bool force, struct error *err)
 {
 	struct sops_key_group sorted = {0};
-	int r = store_name_check(store_kind_word(kind), name, err);
+	int r = store_name_check(vars_member_type_name(type), name, err);
 
 	if (r == 0)
 		r = keys_sort(keys, &sorted, err);
 	if (r == 0)
-		r = sorted_keys_write(store_dirfd, kind, name, &sorted, force, err);
+		r = sorted_keys_write(store_dirfd, type, name, &sorted, force, err);
 	free(sorted.keys);
 	return r;
 }
 
-int vars_store_machine_add(int store_dirfd, const char *machine, const char *public_key, bool force,
-			   struct error *err)
+int vars_machine_key_add(int store_dirfd, const char *machine, const char *public_key, bool force,
+			 struct error *err)
 {
 	_cleanup_sops_key_group_ struct sops_key_group keys = {0};
-	int r = store_key_add(&keys, SOPS_KEY_AGE, public_key, err);
+	int r = vars_key_add(&keys, SOPS_KEY_AGE, public_key, err);
 
 	return r < 0 ? r
-		     : store_keys_write(store_dirfd, STORE_MACHINES, machine, &keys, force, err);
+		     : vars_member_keys_write(store_dirfd, VARS_MACHINE, machine, &keys, force,
+					      err);
 }
 
-bool vars_store_machine_has(int store_dirfd, const char *machine, const char *public_key)
+bool vars_machine_key_is(int store_dirfd, const char *machine, const char *public_key)
 {
 	_cleanup_sops_key_group_ struct sops_key_group keys = {0};
 	_cleanup_error_ struct error ignored = {0};
 
-	return store_key_add(&keys, SOPS_KEY_AGE, public_key, &ignored) == 0 &&
-	       keys_are_registered(store_dirfd, STORE_MACHINES, machine, &keys);
+	return vars_key_add(&keys, SOPS_KEY_AGE, public_key, &ignored) == 0 &&
+	       keys_are_registered(store_dirfd, VARS_MACHINE, machine, &keys);
 }

@@ -49,11 +49,11 @@ static bool leads_right(int secret_dirfd, const char *up, const char *folder, co
 int access_links_check(int secret_dirfd, const char *up, const struct access *is,
 		       const struct access *wanted, char **astray, struct error *err)
 {
-	for (int kind = 0; kind < STORE_KINDS; kind++) {
-		const char *folder = store_kind_directory((enum store_kind)kind);
+	for (int type = 0; type < VARS_MEMBER_TYPES; type++) {
+		const char *folder = store_kind_directory((enum vars_member_type)type);
 
-		for (char **name = is->names[kind]; name && *name; name++) {
-			if (!access_has(wanted, (enum store_kind)kind, *name) ||
+		for (char **name = is->names[type]; name && *name; name++) {
+			if (!access_has(wanted, (enum vars_member_type)type, *name) ||
 			    leads_right(secret_dirfd, up, folder, *name))
 				continue;
 			if (asprintf(astray, "%s/%s", folder, *name) >= 0)
@@ -79,10 +79,10 @@ static int link_replace(int dirfd, const char *target, const char *name)
 	return -1;
 }
 
-int access_link_write(int secret_dirfd, int dirfd, const char *up, enum store_kind kind,
+int access_link_write(int secret_dirfd, int dirfd, const char *up, enum vars_member_type type,
 		      const char *name, struct error *err)
 {
-	const char *folder = store_kind_directory(kind);
+	const char *folder = store_kind_directory(type);
 	_cleanup_free_ char *target = NULL;
 	int r;
 

@@ -57,7 +57,7 @@ static int key_check(int store_dirfd, const char *machine, bool force, struct er
 
 	if (r < 0 || force)
 		return r;
-	r = store_key_read(store_dirfd, STORE_MACHINES, machine, &keys, err);
+	r = store_key_read(store_dirfd, VARS_MACHINE, machine, &keys, err);
 	if (r == -(int)VMCRED_MISSING) {
 		error_clear(err);
 		return 0;
@@ -102,7 +102,7 @@ int vars_machine_key_make(const struct config *config, int store_dirfd, const ch
 	if (r == 0)
 		r = key_seal(store_dirfd, machine, &access, &keys, secret_span(&text), err);
 	return r < 0 ? r
-		     : vars_store_machine_add(store_dirfd, machine,
-					      age_identity_recipient(identities.items[0]), force,
-					      err);
+		     : vars_machine_key_add(store_dirfd, machine,
+					    age_identity_recipient(identities.items[0]), force,
+					    err);
 }

@@ -92,7 +92,7 @@ static int validation_decide(const struct planner *planner, struct vars_job *job
 {
 	int r = vars_validation_changed(planner->store_dirfd, job->machine, job->generator, err);
 
-	job->reason = VARS_VALIDATION;
+	job->reason = VARS_REASON_VALIDATION;
 	if (r == 1)
 		report_message(planner->report, REPORT_WARNING,
 			       "%s%s%s: its validation has changed, so its files are made anew",
@@ -106,7 +106,7 @@ static int certificates_decide(const struct planner *planner, struct vars_job *j
 {
 	int r = 0;
 
-	job->reason = VARS_EXPIRY;
+	job->reason = VARS_REASON_EXPIRY;
 	for (size_t i = 0; r == 0 && i < job->generator->file_count; i++) {
 		const struct vars_location location = {job->machine, job->generator,
 						       &job->generator->files[i]};
@@ -150,7 +150,9 @@ static int job_decide(const struct planner *planner, struct vars_job *job, struc
 		return incomplete_reject(job, missing, err);
 	if (!missing && !planned && !asked)
 		return kept_decide(planner, job, err);
-	job->reason = missing ? VARS_MISSING : planned ? VARS_DEPENDENCY : VARS_ASKED;
+	job->reason = missing   ? VARS_REASON_MISSING
+		      : planned ? VARS_REASON_DEPENDENCY
+				: VARS_REASON_REQUESTED;
 	return 1;
 }
 

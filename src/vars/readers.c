@@ -12,23 +12,23 @@
 #include "base/cleanup.h"
 #include "vars/roster.h"
 
-int access_keep(const struct access *from, enum store_kind kind, struct roster *roster,
+int access_keep(const struct access *from, enum vars_member_type type, struct roster *roster,
 		struct access *to, struct error *err)
 {
-	size_t count = config_texts_count(from->names[kind]), kept = 0;
+	size_t count = config_texts_count(from->names[type]), kept = 0;
 	_cleanup_free_ char **names = calloc(count + 1, sizeof(char *));
 
 	if (!names)
 		return error_no_memory(err);
 	for (size_t i = 0; i < count; i++) {
-		int r = roster_has(roster, kind, from->names[kind][i], err);
+		int r = roster_has(roster, type, from->names[type][i], err);
 
 		if (r < 0)
 			return r;
 		if (r > 0)
-			names[kept++] = from->names[kind][i];
+			names[kept++] = from->names[type][i];
 	}
-	return access_add(to, kind, names, err);
+	return access_add(to, type, names, err);
 }
 
 int access_given(int dirfd, const char *folder, struct roster *roster, struct access *access,
@@ -42,8 +42,8 @@ int access_given(int dirfd, const char *folder, struct roster *roster, struct ac
 		return errno == ENOENT ? 0 : error_set_errno(err, errno, "opening %s", folder);
 	r = access_read(secret_dirfd, &is, err);
 	if (r == 0)
-		r = access_keep(&is, STORE_USERS, roster, access, err);
-	return r < 0 ? r : access_keep(&is, STORE_GROUPS, roster, access, err);
+		r = access_keep(&is, VARS_USER, roster, access, err);
+	return r < 0 ? r : access_keep(&is, VARS_GROUP, roster, access, err);
 }
 
 /* An SSH key in the store may have a comment, which an identity does not know. */
@@ -83,7 +83,7 @@ static int user_has_key(int store_dirfd, const char *user, const struct age_iden
 			struct error *err)
 {
 	_cleanup_sops_key_group_ struct sops_key_group keys = {0};
-	int r = store_key_read(store_dirfd, STORE_USERS, user, &keys, err);
+	int r = store_key_read(store_dirfd, VARS_USER, user, &keys, err);
 
 	if (r < 0)
 		return r;
@@ -110,7 +110,7 @@ static int writer_search(int store_dirfd, const struct age_identities *own, char
 			 struct error *err)
 {
 	char **users = NULL;
-	int r = vars_members_list(store_dirfd, STORE_USERS, &users, err);
+	int r = vars_members_list(store_dirfd, VARS_USER, &users, err);
 
 	if (r == 0 && own)
 		r = writer_among(store_dirfd, users, own, writer, err);

@@ -297,7 +297,7 @@ int vars_fix(const struct config *config, int store_dirfd, const struct vars_fix
 
 	if (!mendings)
 		return error_no_memory(err);
-	r = roster_create(store_dirfd, &options->departing, &roster, err);
+	r = roster_create(store_dirfd, &options->exclude, &roster, err);
 	fixing.roster = roster;
 	if (r == 0)
 		r = walk_plan(config, store_dirfd, options->machines, &walk, err);

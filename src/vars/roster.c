@@ -26,13 +26,13 @@ struct kind_entries {
 
 struct roster {
 	int store_dirfd;
-	const struct vars_departing *departing; /* or NULL */
-	pthread_mutex_t gpg_lock;               /* while gpg is asked: one thread asks for all */
+	const struct vars_exclusion *exclude; /* or NULL */
+	pthread_mutex_t gpg_lock;             /* while gpg is asked: one thread asks for all */
 	pthread_mutex_t lock; /* of all below, and of nothing slow but listing a folder */
-	struct kind_entries kinds[STORE_KINDS];
+	struct kind_entries kinds[VARS_MEMBER_TYPES];
 };
 
-int roster_create(int store_dirfd, const struct vars_departing *departing, struct roster **roster,
+int roster_create(int store_dirfd, const struct vars_exclusion *exclude, struct roster **roster,
 		  struct error *err)
 {
 	struct roster *new = calloc(1, sizeof(*new));
@@ -40,7 +40,7 @@ int roster_create(int store_dirfd, const struct vars_departing *departing, struc
 	if (!new)
 		return error_no_memory(err);
 	new->store_dirfd = store_dirfd;
-	new->departing = departing;
+	new->exclude = exclude;
 	pthread_mutex_init(&new->lock, NULL);
 	pthread_mutex_init(&new->gpg_lock, NULL);
 	*roster = new;
@@ -51,13 +51,13 @@ void roster_destroy(struct roster **roster)
 {
 	if (!*roster)
 		return;
-	for (size_t i = 0; i < STORE_KINDS; i++) {
-		struct kind_entries *kind = &(*roster)->kinds[i];
+	for (size_t i = 0; i < VARS_MEMBER_TYPES; i++) {
+		struct kind_entries *list = &(*roster)->kinds[i];
 
-		for (size_t j = 0; j < kind->count; j++)
-			sops_key_group_destroy(&kind->entries[j].keys);
-		free(kind->entries);
-		config_texts_free(kind->names);
+		for (size_t j = 0; j < list->count; j++)
+			sops_key_group_destroy(&list->entries[j].keys);
+		free(list->entries);
+		config_texts_free(list->names);
 	}
 	pthread_mutex_destroy(&(*roster)->lock);
 	pthread_mutex_destroy(&(*roster)->gpg_lock);
@@ -65,22 +65,22 @@ void roster_destroy(struct roster **roster)
 	*roster = NULL;
 }
 
-/* Whether it is who departs: altogether, or out of the group (which may be NULL). */
-static bool is_departing(const struct vars_departing *departing, enum store_kind kind,
+/* Whether it is who departs: altogether, or out of the group (type may be NULL). */
+static bool is_departing(const struct vars_exclusion *exclude, enum vars_member_type type,
 			 const char *name, const char *group)
 {
-	return departing && departing->name && departing->kind == kind &&
-	       strcmp(departing->name, name) == 0 &&
-	       (!departing->group || (group && strcmp(departing->group, group) == 0));
+	return exclude && exclude->name && exclude->type == type &&
+	       strcmp(exclude->name, name) == 0 &&
+	       (!exclude->group || (group && strcmp(exclude->group, group) == 0));
 }
 
-static void departing_remove(const struct vars_departing *departing, enum store_kind kind,
+static void departing_remove(const struct vars_exclusion *exclude, enum vars_member_type type,
 			     char **names)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; names && names[i]; i++) {
-		if (is_departing(departing, kind, names[i], NULL))
+		if (is_departing(exclude, type, names[i], NULL))
 			free(names[i]);
 		else
 			names[kept++] = names[i];
@@ -89,43 +89,43 @@ static void departing_remove(const struct vars_departing *departing, enum store_
 		names[kept] = NULL;
 }
 
-static int names_read(struct roster *roster, enum store_kind which, struct error *err)
+static int names_read(struct roster *roster, enum vars_member_type type, struct error *err)
 {
-	struct kind_entries *kind = &roster->kinds[which];
-	int r = vars_members_list(roster->store_dirfd, which, &kind->names, err);
+	struct kind_entries *list = &roster->kinds[type];
+	int r = vars_members_list(roster->store_dirfd, type, &list->names, err);
 
 	if (r < 0)
 		return r;
-	departing_remove(roster->departing, which, kind->names);
-	kind->count = config_texts_count(kind->names);
-	kind->entries = calloc(kind->count + 1, sizeof(*kind->entries));
-	if (!kind->entries) {
-		config_texts_free(pointer_release(&kind->names));
-		kind->count = 0;
+	departing_remove(roster->exclude, type, list->names);
+	list->count = config_texts_count(list->names);
+	list->entries = calloc(list->count + 1, sizeof(*list->entries));
+	if (!list->entries) {
+		config_texts_free(pointer_release(&list->names));
+		list->count = 0;
 		return error_no_memory(err);
 	}
-	kind->is_listed = true;
+	list->is_listed = true;
 	return 0;
 }
 
 /* Once it is listed, only the entries change. */
-static int kind_list(struct roster *roster, enum store_kind which, struct error *err)
+static int kind_list(struct roster *roster, enum vars_member_type type, struct error *err)
 {
 	int r = 0;
 
 	pthread_mutex_lock(&roster->lock);
-	if (!roster->kinds[which].is_listed)
-		r = names_read(roster, which, err);
+	if (!roster->kinds[type].is_listed)
+		r = names_read(roster, type, err);
 	pthread_mutex_unlock(&roster->lock);
 	return r;
 }
 
-int roster_names(struct roster *roster, enum store_kind kind, char *const **names,
+int roster_names(struct roster *roster, enum vars_member_type type, char *const **names,
 		 struct error *err)
 {
-	int r = kind_list(roster, kind, err);
+	int r = kind_list(roster, type, err);
 
-	*names = roster->kinds[kind].names;
+	*names = roster->kinds[type].names;
 	return r;
 }
 
@@ -135,48 +135,49 @@ static int name_compare(const void *a, const void *b)
 }
 
 /* `*found` is NULL where there is none. */
-static int entry_find(struct roster *roster, enum store_kind which, const char *name,
+static int entry_find(struct roster *roster, enum vars_member_type type, const char *name,
 		      struct entry **found, struct error *err)
 {
-	const struct kind_entries *kind = &roster->kinds[which];
-	int r = kind_list(roster, which, err);
+	const struct kind_entries *list = &roster->kinds[type];
+	int r = kind_list(roster, type, err);
 	char **at = NULL;
 
-	if (r == 0 && kind->count > 0)
-		at = bsearch(name, kind->names, kind->count, sizeof(char *), name_compare);
-	*found = at ? &kind->entries[at - kind->names] : NULL;
+	if (r == 0 && list->count > 0)
+		at = bsearch(name, list->names, list->count, sizeof(char *), name_compare);
+	*found = at ? &list->entries[at - list->names] : NULL;
 	return r;
 }
 
-int roster_has(struct roster *roster, enum store_kind kind, const char *name, struct error *err)
+int roster_has(struct roster *roster, enum vars_member_type type, const char *name,
+	       struct error *err)
 {
 	const struct sops_key_group *keys = NULL;
 	struct entry *entry = NULL;
-	int r = entry_find(roster, kind, name, &entry, err);
+	int r = entry_find(roster, type, name, &entry, err);
 
-	if (r < 0 || !entry || kind != STORE_GROUPS)
+	if (r < 0 || !entry || type != VARS_GROUP)
 		return r < 0 ? r : entry != NULL;
 	/* A group goes with its last member. */
-	r = roster_keys(roster, kind, name, &keys, err);
+	r = roster_keys(roster, type, name, &keys, err);
 	return r < 0 ? r : entry->members > 0;
 }
 
 /* A group's members are machines and users. */
-static const enum store_kind member_kinds[] = {STORE_MACHINES, STORE_USERS};
+static const enum vars_member_type member_kinds[] = {VARS_MACHINE, VARS_USER};
 
 #define MEMBER_KINDS (sizeof(member_kinds) / sizeof(member_kinds[0]))
 
 /* Those in the group that count. The caller frees the names with config_texts_free(). */
-static int group_members(struct roster *roster, const char *group, enum store_kind kind,
+static int group_members(struct roster *roster, const char *group, enum vars_member_type type,
 			 char ***names, struct error *err)
 {
-	int r = vars_group_members(roster->store_dirfd, group, kind, names, err);
+	int r = vars_group_members(roster->store_dirfd, group, type, names, err);
 	char **kept = *names;
 
 	for (char **name = *names; name && *name; name++) {
-		int there = r < 0 ? r : roster_has(roster, kind, *name, err);
+		int there = r < 0 ? r : roster_has(roster, type, *name, err);
 
-		if (there > 0 && !is_departing(roster->departing, kind, *name, group))
+		if (there > 0 && !is_departing(roster->exclude, type, *name, group))
 			*kept++ = *name;
 		else
 			free(*name);
@@ -187,11 +188,11 @@ static int group_members(struct roster *roster, const char *group, enum store_ki
 	return r;
 }
 
-static int member_add(struct roster *roster, enum store_kind kind, const char *name,
+static int member_add(struct roster *roster, enum vars_member_type type, const char *name,
 		      struct entry *group, struct error *err)
 {
 	const struct sops_key_group *own = NULL;
-	int r = roster_keys(roster, kind, name, &own, err);
+	int r = roster_keys(roster, type, name, &own, err);
 
 	for (size_t i = 0; r == 0 && i < own->count; i++)
 		r = sops_key_group_add(&group->keys, own->keys[i].type,
@@ -245,13 +246,13 @@ static void entry_fill(struct roster *roster, struct entry *entry, struct entry 
 	pthread_mutex_unlock(&roster->lock);
 }
 
-static int entry_read(struct roster *roster, enum store_kind kind, const char *name,
+static int entry_read(struct roster *roster, enum vars_member_type type, const char *name,
 		      struct entry *entry, struct error *err)
 {
 	struct entry read = {0};
-	int r = kind == STORE_GROUPS
+	int r = type == VARS_GROUP
 			? group_read(roster, name, &read, err)
-			: store_key_read(roster->store_dirfd, kind, name, &read.keys, err);
+			: store_key_read(roster->store_dirfd, type, name, &read.keys, err);
 
 	if (r == 0)
 		entry_fill(roster, entry, &read);
@@ -259,22 +260,22 @@ static int entry_read(struct roster *roster, enum store_kind kind, const char *n
 	return r;
 }
 
-int roster_keys(struct roster *roster, enum store_kind kind, const char *name,
+int roster_keys(struct roster *roster, enum vars_member_type type, const char *name,
 		const struct sops_key_group **keys, struct error *err)
 {
 	struct entry *entry = NULL;
-	int r = entry_find(roster, kind, name, &entry, err);
+	int r = entry_find(roster, type, name, &entry, err);
 
 	if (r == 0 && !entry)
-		return kind == STORE_GROUPS ? no_group(name, err) : store_no_key(kind, name, err);
+		return type == VARS_GROUP ? no_group(name, err) : store_no_key(type, name, err);
 	if (r == 0 && !entry_is_read(roster, entry))
-		r = entry_read(roster, kind, name, entry, err);
+		r = entry_read(roster, type, name, entry, err);
 	*keys = entry ? &entry->keys : NULL;
 	return r;
 }
 
-static int keys_gpg_check(enum store_kind kind, const char *name, const struct sops_key_group *keys,
-			  struct error *err)
+static int keys_gpg_check(enum vars_member_type type, const char *name,
+			  const struct sops_key_group *keys, struct error *err)
 {
 	int r = 0;
 
@@ -286,8 +287,8 @@ static int keys_gpg_check(enum store_kind kind, const char *name, const struct s
 		r = sops_gpg_key_check(sops_gpg(), key->text, err);
 		if (r < 0) {
 			error_wrap(err, "the PGP key %s of the %s %s in sops/%s/%s/key.json",
-				   key->text, store_kind_word(kind), name,
-				   store_kind_directory(kind), name);
+				   key->text, vars_member_type_name(type), name,
+				   store_kind_directory(type), name);
 			error_hint(err,
 				   "bring it to gpg, with `gpg --import FILE` or `gpg --recv-keys "
 				   "%s`",
@@ -298,7 +299,7 @@ static int keys_gpg_check(enum store_kind kind, const char *name, const struct s
 }
 
 /* Called with the lock for gpg. */
-static int entry_gpg_check(struct roster *roster, enum store_kind kind, const char *name,
+static int entry_gpg_check(struct roster *roster, enum vars_member_type type, const char *name,
 			   struct error *err);
 
 static int group_gpg_check(struct roster *roster, const char *group, struct error *err)
@@ -316,19 +317,19 @@ static int group_gpg_check(struct roster *roster, const char *group, struct erro
 	return r;
 }
 
-static int entry_gpg_check(struct roster *roster, enum store_kind kind, const char *name,
+static int entry_gpg_check(struct roster *roster, enum vars_member_type type, const char *name,
 			   struct error *err)
 {
 	const struct sops_key_group *keys = NULL;
 	struct entry *entry = NULL;
-	int r = entry_find(roster, kind, name, &entry, err);
+	int r = entry_find(roster, type, name, &entry, err);
 
 	if (r == 0)
-		r = roster_keys(roster, kind, name, &keys, err);
+		r = roster_keys(roster, type, name, &keys, err);
 	if (r < 0 || !entry || entry->gpg_has_keys)
 		return r;
-	r = kind == STORE_GROUPS ? group_gpg_check(roster, name, err)
-				 : keys_gpg_check(kind, name, keys, err);
+	r = type == VARS_GROUP ? group_gpg_check(roster, name, err)
+			       : keys_gpg_check(type, name, keys, err);
 	entry->gpg_has_keys = r == 0;
 	return r;
 }
@@ -342,16 +343,16 @@ static bool have_pgp(const struct sops_key_group *keys)
 	return false;
 }
 
-int roster_gpg_check(struct roster *roster, enum store_kind kind, const char *name,
+int roster_gpg_check(struct roster *roster, enum vars_member_type type, const char *name,
 		     struct error *err)
 {
 	const struct sops_key_group *keys = NULL;
-	int r = roster_keys(roster, kind, name, &keys, err);
+	int r = roster_keys(roster, type, name, &keys, err);
 
 	if (r < 0 || !keys || !have_pgp(keys))
 		return r;
 	pthread_mutex_lock(&roster->gpg_lock);
-	r = entry_gpg_check(roster, kind, name, err);
+	r = entry_gpg_check(roster, type, name, err);
 	pthread_mutex_unlock(&roster->gpg_lock);
 	return r;
 }

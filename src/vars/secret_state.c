@@ -89,16 +89,17 @@ static int access_want(const struct config *config, struct roster *roster,
 
 	/* What no generator makes and no machine is set up with is for whom it was given to. */
 	if (!location->generator && !location->machine)
-		r = access_keep(&state->is, STORE_MACHINES, roster, &state->wanted, err);
+		r = access_keep(&state->is, VARS_MACHINE, roster, &state->wanted, err);
 	else
 		r = access_declared(config, roster, location_machines(config, location, own),
 				    writer, &declared, err);
-	for (int kind = 0; r == 0 && kind < STORE_KINDS; kind++)
-		r = access_keep(&declared, (enum store_kind)kind, roster, &state->wanted, err);
+	for (int kind = 0; r == 0 && kind < VARS_MEMBER_TYPES; kind++)
+		r = access_keep(&declared, (enum vars_member_type)kind, roster, &state->wanted,
+				err);
 	/* Users and groups that it was given to besides. Machines are the declaration's alone. */
 	if (r == 0)
-		r = access_keep(&state->is, STORE_USERS, roster, &state->wanted, err);
-	return r < 0 ? r : access_keep(&state->is, STORE_GROUPS, roster, &state->wanted, err);
+		r = access_keep(&state->is, VARS_USER, roster, &state->wanted, err);
+	return r < 0 ? r : access_keep(&state->is, VARS_GROUP, roster, &state->wanted, err);
 }
 
 int secret_state_readers_find(const struct config *config, struct roster *roster,

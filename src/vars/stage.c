@@ -90,8 +90,9 @@ static int audience_find(const struct writing *writing, bool deploy, const struc
 	int r = access_declared(stage->config, stage->roster, deploy ? writing->machines : NULL,
 				stage->writer, &audience->access, err);
 
-	for (int kind = 0; r == 0 && given && kind < STORE_KINDS; kind++)
-		r = access_add(&audience->access, (enum store_kind)kind, given->names[kind], err);
+	for (int type = 0; r == 0 && given && type < VARS_MEMBER_TYPES; type++)
+		r = access_add(&audience->access, (enum vars_member_type)type, given->names[type],
+			       err);
 	if (r == 0)
 		r = access_keys(&audience->access, stage->roster, &audience->keys, err);
 	if (r == 0)
@@ -124,9 +125,9 @@ static int audiences_find(struct writing *writing, struct error *err)
 
 static bool access_is_within(const struct access *access, const struct access *whole)
 {
-	for (int kind = 0; kind < STORE_KINDS; kind++) {
-		for (char **name = access->names[kind]; name && *name; name++) {
-			if (!access_has(whole, (enum store_kind)kind, *name))
+	for (int type = 0; type < VARS_MEMBER_TYPES; type++) {
+		for (char **name = access->names[type]; name && *name; name++) {
+			if (!access_has(whole, (enum vars_member_type)type, *name))
 				return false;
 		}
 	}
@@ -163,15 +164,15 @@ static int value_put(int dirfd, const struct config_file *file, struct span cont
 	return path ? file_write_unsynced(dirfd, path, content, 0644, err) : error_no_memory(err);
 }
 
-/* Links to those of a kind who may read the secret, as clan has them. */
-static int links_put(int dirfd, const struct vars_location *location, enum store_kind kind,
+/* Links to those of a type who may read the secret, as clan has them. */
+static int links_put(int dirfd, const struct vars_location *location, enum vars_member_type type,
 		     char *const *names, struct error *err)
 {
 	_cleanup_free_ char *folder = NULL;
 
 	if (!names || !*names)
 		return 0;
-	folder = path_join(location->file->name, store_kind_directory(kind));
+	folder = path_join(location->file->name, store_kind_directory(type));
 	if (!folder)
 		return error_no_memory(err);
 	if (mkdirat(dirfd, folder, 0755) < 0)
@@ -180,7 +181,7 @@ static int links_put(int dirfd, const struct vars_location *location, enum store
 		_cleanup_free_ char *target = NULL, *path = path_join(folder, *names);
 
 		if (!path || asprintf(&target, "%s/%s/%s", store_up(location),
-				      store_kind_directory(kind), *names) < 0) {
+				      store_kind_directory(type), *names) < 0) {
 			target = NULL;
 			return error_no_memory(err);
 		}
@@ -208,8 +209,9 @@ static int secret_write(const struct writing *writing, int dirfd, const struct v
 				&document, err);
 	if (r == 0)
 		r = value_put(dirfd, value->file, secret_span(&document), err);
-	for (int i = 0; r == 0 && i < STORE_KINDS; i++)
-		r = links_put(dirfd, &location, (enum store_kind)i, audience->access.names[i], err);
+	for (int i = 0; r == 0 && i < VARS_MEMBER_TYPES; i++)
+		r = links_put(dirfd, &location, (enum vars_member_type)i, audience->access.names[i],
+			      err);
 	return r;
 }
 

@@ -30,17 +30,17 @@ const char *store_up(const struct vars_location *location);
 #define STORE_UP_MACHINE_KEY "../../.."
 
 /* "machines", "users", "groups": the folder below sops/, and below each secret. */
-const char *store_kind_directory(enum store_kind kind);
+const char *store_kind_directory(enum vars_member_type type);
 
 /* "sops/<kind>/<name>". NULL without memory; the caller frees it. */
-char *store_member_path(enum store_kind kind, const char *name);
+char *store_member_path(enum vars_member_type type, const char *name);
 
 /* Adds the keys of a machine or a user. VMCRED_MISSING: there is no key.json. */
-int store_key_read(int store_dirfd, enum store_kind kind, const char *name,
+int store_key_read(int store_dirfd, enum vars_member_type type, const char *name,
 		   struct sops_key_group *keys, struct error *err);
 
 /* The error for a machine or a user without a key. */
-int store_no_key(enum store_kind kind, const char *name, struct error *err);
+int store_no_key(enum vars_member_type type, const char *name, struct error *err);
 
 /* The names in a folder that have no '.' at their beginning, sorted, NULL-terminated; empty where
  * there is no such folder. The caller frees it with config_texts_free(). */
@@ -51,7 +51,7 @@ int store_names_list(int dirfd, const char *folder, char ***names, struct error 
  * They count by their names; one that leads elsewhere is made right. Starts as {0}; owned.
  */
 struct access {
-	char **names[STORE_KINDS]; /* sorted, NULL-terminated */
+	char **names[VARS_MEMBER_TYPES]; /* sorted, NULL-terminated */
 };
 
 #define _cleanup_access_ __attribute__((cleanup(access_destroy)))
@@ -66,7 +66,7 @@ int access_declared(const struct config *config, struct roster *roster, char *co
 
 /* Adds those of `from` that count (roster_has()): a link to somebody who is not there any more
  * gives nothing to anybody. */
-int access_keep(const struct access *from, enum store_kind kind, struct roster *roster,
+int access_keep(const struct access *from, enum vars_member_type type, struct roster *roster,
 		struct access *to, struct error *err);
 
 /* Adds the users and groups that the secret in `folder` was given to by its links; machines are the
@@ -75,11 +75,12 @@ int access_given(int dirfd, const char *folder, struct roster *roster, struct ac
 		 struct error *err);
 
 bool access_equal(const struct access *a, const struct access *b);
-bool access_has(const struct access *access, enum store_kind kind, const char *name);
+bool access_has(const struct access *access, enum vars_member_type type, const char *name);
 void access_destroy(struct access *access);
 
 /* Adds copies of the names that are not there yet. */
-int access_add(struct access *access, enum store_kind kind, char *const *names, struct error *err);
+int access_add(struct access *access, enum vars_member_type type, char *const *names,
+	       struct error *err);
 
 /*
  * The keys of all of them, each once; for groups those of their members. The list is the caller's
@@ -109,7 +110,7 @@ int access_links_check(int secret_dirfd, const char *up, const struct access *is
 		       const struct access *wanted, char **astray, struct error *err);
 
 /* Makes one link in the folder `dirfd` of the secret, or makes it right. */
-int access_link_write(int secret_dirfd, int dirfd, const char *up, enum store_kind kind,
+int access_link_write(int secret_dirfd, int dirfd, const char *up, enum vars_member_type type,
 		      const char *name, struct error *err);
 
 /* Whether the secret of that name in sops/secrets is a machine's own key: then the machine's name

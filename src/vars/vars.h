@@ -90,31 +90,31 @@ int vars_certificate_check(const struct config *config, int store_dirfd,
 			   const struct vars_location *location, char **detail, struct error *err);
 
 /* Those who can have a key, and groups of them. */
-enum store_kind {
-	STORE_MACHINES,
-	STORE_USERS,
-	STORE_GROUPS,
+enum vars_member_type {
+	VARS_MACHINE,
+	VARS_USER,
+	VARS_GROUP,
 };
 
-#define STORE_KINDS 3
+#define VARS_MEMBER_TYPES 3
 
 /* "machine", "user", "group" */
-const char *store_kind_word(enum store_kind kind);
+const char *vars_member_type_name(enum vars_member_type type);
 
 /* Adds a public key to a list, if it is one: an age recipient, or a PGP key's fingerprint.
  * VMCRED_USAGE: it is not. */
-int store_key_add(struct sops_key_group *keys, enum sops_key_type type, const char *text,
-		  struct error *err);
+int vars_key_add(struct sops_key_group *keys, enum sops_key_type type, const char *text,
+		 struct error *err);
 
 /* Registers the public keys of a machine or a user. Different ones that are there already are
  * replaced with `force` only. */
-int store_keys_write(int store_dirfd, enum store_kind kind, const char *name,
-		     const struct sops_key_group *keys, bool force, struct error *err);
-int vars_store_machine_add(int store_dirfd, const char *machine, const char *public_key, bool force,
-			   struct error *err);
+int vars_member_keys_write(int store_dirfd, enum vars_member_type type, const char *name,
+			   const struct sops_key_group *keys, bool force, struct error *err);
+int vars_machine_key_add(int store_dirfd, const char *machine, const char *public_key, bool force,
+			 struct error *err);
 
 /* Whether exactly this key is registered for the machine: also after an error of the above. */
-bool vars_store_machine_has(int store_dirfd, const char *machine, const char *public_key);
+bool vars_machine_key_is(int store_dirfd, const char *machine, const char *public_key);
 
 /* What a generator may use: an answer to one of its prompts, or a file that it depends on. */
 struct vars_input {
@@ -178,11 +178,11 @@ int vars_writer_find(const struct config *config, int store_dirfd, vars_identiti
 
 /* Why a generator's files are made. */
 enum vars_reason {
-	VARS_MISSING,    /* they are not there */
-	VARS_ASKED,      /* --regenerate */
-	VARS_VALIDATION, /* what the declaration says in `validation` has changed */
-	VARS_DEPENDENCY, /* a generator that they depend on makes new files */
-	VARS_EXPIRY,     /* a certificate among them is of no use any more, or soon */
+	VARS_REASON_MISSING,    /* they are not there */
+	VARS_REASON_REQUESTED,  /* --regenerate */
+	VARS_REASON_VALIDATION, /* what the declaration says in `validation` has changed */
+	VARS_REASON_DEPENDENCY, /* a generator that they depend on makes new files */
+	VARS_REASON_EXPIRY,     /* a certificate among them is of no use any more, or soon */
 };
 
 /* A generator that shall make its files. */
@@ -238,13 +238,14 @@ int vars_each(const struct config *config, char *const *machines, vars_each_fn e
 
 /* What is not as the declaration has it. */
 enum vars_fault {
-	VARS_FINE,
-	VARS_NOT_THERE,
-	VARS_OUTDATED, /* `validation` has changed */
-	VARS_READERS,  /* encrypted to others than may read it, or the links say so */
-	VARS_EXPIRED,  /* a certificate of the kind tls is of no use any more, or soon */
-	VARS_NO_KEY,   /* a machine that shall read secrets has none: no file, but the machine's key
-			*/
+	VARS_FAULT_NONE,
+	VARS_FAULT_MISSING,
+	VARS_FAULT_OUTDATED, /* `validation` has changed */
+	VARS_FAULT_READERS,  /* encrypted to others than may read it, or the links say so */
+	VARS_FAULT_EXPIRED,  /* a certificate of the kind tls is of no use any more, or soon */
+	VARS_FAULT_NO_KEY, /* a machine that shall read secrets has none: no file, but the machine's
+			    * key
+			    */
 };
 
 /* Called for each file that was looked at, and for each machine without a key. `detail` says more,
@@ -262,15 +263,15 @@ int vars_check(const struct config *config, int store_dirfd, char *const *machin
 
 /* Someone who shall not count any more: about to be removed, or to be taken out of a group. Starts
  * as {0}: nobody. */
-struct vars_departing {
-	enum store_kind kind;
+struct vars_exclusion {
+	enum vars_member_type type;
 	const char *name;
 	const char *group; /* NULL: altogether */
 };
 
 struct vars_fix_options {
-	char *const *machines;           /* NULL-terminated names; NULL: all */
-	struct vars_departing departing; /* counts no more */
+	char *const *machines;         /* NULL-terminated names; NULL: all */
+	struct vars_exclusion exclude; /* counts no more */
 
 	/* Called once from the caller's thread, before the first secret is opened. */
 	vars_identities_fn identities;
@@ -306,13 +307,15 @@ int vars_lock(int store_dirfd, const struct report *report, struct error *err);
 
 /* The names of all machines, users or groups of the store, sorted, NULL-terminated. The caller
  * frees it with config_texts_free(). */
-int vars_members_list(int store_dirfd, enum store_kind kind, char ***names, struct error *err);
+int vars_members_list(int store_dirfd, enum vars_member_type type, char ***names,
+		      struct error *err);
 
 /* VMCRED_MISSING: there is no such machine, user or group. */
-int vars_member_check(int store_dirfd, enum store_kind kind, const char *name, struct error *err);
+int vars_member_check(int store_dirfd, enum vars_member_type type, const char *name,
+		      struct error *err);
 
 /* Whether a machine or user is in a group: 1, 0, or a negative code. */
-int vars_member_is_grouped(int store_dirfd, enum store_kind kind, const char *name,
+int vars_member_is_grouped(int store_dirfd, enum vars_member_type type, const char *name,
 			   struct error *err);
 
 /* Makes a key for a machine that has none, or in place of the one that it has with `force`: the
@@ -323,17 +326,18 @@ int vars_machine_key_make(const struct config *config, int store_dirfd, const ch
 
 /* Removes a machine, a user or a group, with its places in groups. VMCRED_MISSING: it is not there.
  */
-int vars_member_remove(int store_dirfd, enum store_kind kind, const char *name, struct error *err);
+int vars_member_remove(int store_dirfd, enum vars_member_type type, const char *name,
+		       struct error *err);
 
 /* Puts a machine or user into a group, which is made where it is not there, or takes it out. */
-int vars_group_add(int store_dirfd, const char *group, enum store_kind kind, const char *name,
+int vars_group_add(int store_dirfd, const char *group, enum vars_member_type type, const char *name,
 		   struct error *err);
-int vars_group_remove(int store_dirfd, const char *group, enum store_kind kind, const char *name,
-		      struct error *err);
+int vars_group_remove(int store_dirfd, const char *group, enum vars_member_type type,
+		      const char *name, struct error *err);
 /* VMCRED_MISSING: it is not in the group. */
-int vars_group_member_check(int store_dirfd, const char *group, enum store_kind kind,
+int vars_group_member_check(int store_dirfd, const char *group, enum vars_member_type type,
 			    const char *name, struct error *err);
-int vars_group_members(int store_dirfd, const char *group, enum store_kind kind, char ***names,
-		       struct error *err);
+int vars_group_members(int store_dirfd, const char *group, enum vars_member_type type,
+		       char ***names, struct error *err);
 
 #endif

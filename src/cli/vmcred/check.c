@@ -13,13 +13,14 @@
 static const struct {
 	const char *word, *text, *command;
 } faults[] = {
-	[VARS_FINE] = {"fine", "fine", ""},
-	[VARS_NOT_THERE] = {"missing", "is missing", "vmcred generate"},
-	[VARS_OUTDATED] = {"outdated", "is outdated: its validation has changed",
-			   "vmcred generate"},
-	[VARS_READERS] = {"readers", "is not encrypted to those who may read it", "vmcred fix"},
-	[VARS_EXPIRED] = {"expired", "must be made anew", "vmcred generate"},
-	[VARS_NO_KEY] = {"no-key", "is missing", "vmcred machine add"},
+	[VARS_FAULT_NONE] = {"fine", "fine", ""},
+	[VARS_FAULT_MISSING] = {"missing", "is missing", "vmcred generate"},
+	[VARS_FAULT_OUTDATED] = {"outdated", "is outdated: its validation has changed",
+				 "vmcred generate"},
+	[VARS_FAULT_READERS] = {"readers", "is not encrypted to those who may read it",
+				"vmcred fix"},
+	[VARS_FAULT_EXPIRED] = {"expired", "must be made anew", "vmcred generate"},
+	[VARS_FAULT_NO_KEY] = {"no-key", "is missing", "vmcred machine add"},
 };
 
 struct checking {
@@ -48,11 +49,11 @@ static void fault_tell(const struct vars_location *location, enum vars_fault fau
 	struct checking *checking = data;
 
 	checking->checked++;
-	if (fault == VARS_FINE)
+	if (fault == VARS_FAULT_NONE)
 		return;
 	if (checking->found++ == 0) {
 		checking->first = fault;
-		checking->machine = fault == VARS_NO_KEY ? location->machine : NULL;
+		checking->machine = fault == VARS_FAULT_NO_KEY ? location->machine : NULL;
 	}
 	if (checking->list) {
 		fault_add(checking, location, fault, detail);

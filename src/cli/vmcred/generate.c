@@ -28,9 +28,9 @@ struct session {
 };
 
 static const char *const reasons[] = {
-	[VARS_MISSING] = "missing",       [VARS_ASKED] = "regenerate",
-	[VARS_VALIDATION] = "validation", [VARS_DEPENDENCY] = "dependency",
-	[VARS_EXPIRY] = "expiry",
+	[VARS_REASON_MISSING] = "missing",       [VARS_REASON_REQUESTED] = "regenerate",
+	[VARS_REASON_VALIDATION] = "validation", [VARS_REASON_DEPENDENCY] = "dependency",
+	[VARS_REASON_EXPIRY] = "expiry",
 };
 
 static void json_add(const struct session *session, const struct vars_job *job)

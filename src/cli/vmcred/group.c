@@ -20,44 +20,44 @@ struct grouping {
 static int group_change(struct cli *cli, const struct grouping *grouping, bool add,
 			struct error *err)
 {
-	enum store_kind kind = grouping->user ? STORE_USERS : STORE_MACHINES;
+	enum vars_member_type type = grouping->user ? VARS_USER : VARS_MACHINE;
 	const char *name = grouping->user ? grouping->user : grouping->machine;
-	const struct vars_departing departing = {kind, name, grouping->group};
+	const struct vars_exclusion exclude = {type, name, grouping->group};
 	size_t changed;
 	int r;
 
 	if (!grouping->user == !grouping->machine)
 		return error_set(err, VMCRED_USAGE, "name one member, with --user or --machine");
 	if (add)
-		r = vars_group_add(grouping->store_dirfd, grouping->group, kind, name, err);
+		r = vars_group_add(grouping->store_dirfd, grouping->group, type, name, err);
 	else
-		r = vars_group_member_check(grouping->store_dirfd, grouping->group, kind, name,
+		r = vars_group_member_check(grouping->store_dirfd, grouping->group, type, name,
 					    err);
 	if (r == 0)
 		r = cli_repair(cli, &grouping->config, grouping->store_dirfd, NULL,
-			       add ? NULL : &departing, grouping->identity, &changed, err);
+			       add ? NULL : &exclude, grouping->identity, &changed, err);
 	/* First nothing is encrypted to it any more: what is left half done is done by the next
 	 * try. */
 	if (r == 0 && !add)
-		r = vars_group_remove(grouping->store_dirfd, grouping->group, kind, name, err);
+		r = vars_group_remove(grouping->store_dirfd, grouping->group, type, name, err);
 	return r;
 }
 
-static int members_print(const struct grouping *grouping, const char *group, enum store_kind kind,
-			 json_t *object, struct error *err)
+static int members_print(const struct grouping *grouping, const char *group,
+			 enum vars_member_type type, json_t *object, struct error *err)
 {
 	json_t *list = object ? json_array() : NULL;
 	char **names = NULL;
-	int r = vars_group_members(grouping->store_dirfd, group, kind, &names, err);
+	int r = vars_group_members(grouping->store_dirfd, group, type, &names, err);
 
 	for (char **name = names; r == 0 && name && *name; name++) {
 		if (list)
 			json_array_append_new(list, json_string(*name));
 		else
-			printf("%s: %s %s\n", group, store_kind_word(kind), *name);
+			printf("%s: %s %s\n", group, vars_member_type_name(type), *name);
 	}
 	if (list)
-		json_object_set_new(object, kind == STORE_USERS ? "users" : "machines", list);
+		json_object_set_new(object, type == VARS_USER ? "users" : "machines", list);
 	config_texts_free(names);
 	return r;
 }
@@ -66,14 +66,14 @@ static int groups_print(const struct cli *cli, const struct grouping *grouping, 
 {
 	_cleanup_json_ json_t *all = cli->json ? json_object() : NULL;
 	char **groups = NULL;
-	int r = vars_members_list(grouping->store_dirfd, STORE_GROUPS, &groups, err);
+	int r = vars_members_list(grouping->store_dirfd, VARS_GROUP, &groups, err);
 
 	for (char **group = groups; r == 0 && group && *group; group++) {
 		json_t *members = all ? json_object() : NULL;
 
-		r = members_print(grouping, *group, STORE_MACHINES, members, err);
+		r = members_print(grouping, *group, VARS_MACHINE, members, err);
 		if (r == 0)
-			r = members_print(grouping, *group, STORE_USERS, members, err);
+			r = members_print(grouping, *group, VARS_USER, members, err);
 		if (members)
 			json_object_set_new(all, *group, members);
 	}

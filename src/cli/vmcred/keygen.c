@@ -117,11 +117,11 @@ static int keygen_run(const struct cli *cli, const struct keygen *keygen, struct
 	if (keygen->machine) {
 		r = vars_lock(store_dirfd, &cli->report, err);
 		if (r == 0)
-			r = vars_store_machine_add(store_dirfd, keygen->machine, recipient,
-						   keygen->force, err);
+			r = vars_machine_key_add(store_dirfd, keygen->machine, recipient,
+						 keygen->force, err);
 		/* An identity that belongs to nothing would only be in the way of the next try. */
 		if (r < 0 && keygen->output &&
-		    !vars_store_machine_has(store_dirfd, keygen->machine, recipient))
+		    !vars_machine_key_is(store_dirfd, keygen->machine, recipient))
 			(void)unlink(keygen->output);
 		if (r < 0)
 			return error_wrap(err, "registering the machine's key");

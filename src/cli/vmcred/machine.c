@@ -13,5 +13,5 @@ int command_machine(struct cli *cli, int argc, char **argv, struct error *err)
 			 "users. What the machine may read is encrypted anew, and nothing else.",
 	};
 
-	return cli_member_command(cli, STORE_MACHINES, &usage, argc, argv, err);
+	return cli_member_command(cli, VARS_MACHINE, &usage, argc, argv, err);
 }

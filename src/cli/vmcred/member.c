@@ -12,7 +12,7 @@
 #include "cli/vmcred/repair.h"
 
 struct member {
-	enum store_kind kind;
+	enum vars_member_type type;
 	const char *name;
 	struct cli_texts age_keys, pgp_keys; /* machines have none of PGP */
 	const char *group, *identity;
@@ -21,11 +21,12 @@ struct member {
 	int store_dirfd;
 };
 
-int cli_members_print(struct cli *cli, int store_dirfd, enum store_kind kind, struct error *err)
+int cli_members_print(struct cli *cli, int store_dirfd, enum vars_member_type type,
+		      struct error *err)
 {
 	_cleanup_json_ json_t *list = cli->json ? json_array() : NULL;
 	char **names = NULL;
-	int r = vars_members_list(store_dirfd, kind, &names, err);
+	int r = vars_members_list(store_dirfd, type, &names, err);
 
 	for (char **name = names; r == 0 && name && *name; name++) {
 		if (list)
@@ -45,9 +46,9 @@ static int keys_gather(const struct member *member, struct sops_key_group *keys,
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < member->age_keys.count; i++)
-		r = store_key_add(keys, SOPS_KEY_AGE, member->age_keys.items[i], err);
+		r = vars_key_add(keys, SOPS_KEY_AGE, member->age_keys.items[i], err);
 	for (size_t i = 0; r == 0 && i < member->pgp_keys.count; i++)
-		r = store_key_add(keys, SOPS_KEY_PGP, member->pgp_keys.items[i], err);
+		r = vars_key_add(keys, SOPS_KEY_PGP, member->pgp_keys.items[i], err);
 	return r;
 }
 
@@ -70,9 +71,9 @@ static int key_register(const struct member *member, struct error *err)
 	if (r < 0)
 		return r;
 	if (keys.count > 0)
-		return store_keys_write(member->store_dirfd, member->kind, member->name, &keys,
-					member->force, err);
-	if (member->kind == STORE_MACHINES)
+		return vars_member_keys_write(member->store_dirfd, member->type, member->name,
+					      &keys, member->force, err);
+	if (member->type == VARS_MACHINE)
 		return key_make(member, err);
 	error_set(err, VMCRED_USAGE, "user add needs the user's public key");
 	return error_hint(err, "--age-key KEY or --pgp-key FINGERPRINT gives it; `vmcred keygen` "
@@ -85,7 +86,7 @@ static int member_add(struct cli *cli, struct member *member, struct error *err)
 	size_t changed;
 	int r = 0;
 
-	if (member->kind == STORE_MACHINES) {
+	if (member->type == VARS_MACHINE) {
 		const struct config_machine *machine =
 			config_machine_get(&member->config, member->name, err);
 
@@ -95,40 +96,40 @@ static int member_add(struct cli *cli, struct member *member, struct error *err)
 	}
 	r = key_register(member, err);
 	if (r == 0 && member->group)
-		r = vars_group_add(member->store_dirfd, member->group, member->kind, member->name,
+		r = vars_group_add(member->store_dirfd, member->group, member->type, member->name,
 				   err);
 	/* A machine reads what is its own, unless it is in a group. */
 	if (r == 0)
-		r = vars_member_is_grouped(member->store_dirfd, member->kind, member->name, err);
+		r = vars_member_is_grouped(member->store_dirfd, member->type, member->name, err);
 	return r < 0 ? r
 		     : cli_repair(cli, &member->config, member->store_dirfd,
-				  member->kind == STORE_MACHINES && r == 0 ? machines : NULL, NULL,
+				  member->type == VARS_MACHINE && r == 0 ? machines : NULL, NULL,
 				  member->identity, &changed, err);
 }
 
 static int member_remove(struct cli *cli, struct member *member, struct error *err)
 {
-	const struct vars_departing departing = {.kind = member->kind, .name = member->name};
+	const struct vars_exclusion exclude = {.type = member->type, .name = member->name};
 	size_t changed;
 	int r;
 
-	if (member->kind == STORE_MACHINES && config_machine_find(&member->config, member->name))
+	if (member->type == VARS_MACHINE && config_machine_find(&member->config, member->name))
 		return error_set(err, VMCRED_USAGE,
 				 "the machine %s is declared: take it out of %s first",
 				 member->name, member->config.path);
 	/* First nothing is encrypted to it any more: what is left half done is done by the next
 	 * try. */
-	r = vars_member_check(member->store_dirfd, member->kind, member->name, err);
+	r = vars_member_check(member->store_dirfd, member->type, member->name, err);
 	if (r == 0)
-		r = cli_repair(cli, &member->config, member->store_dirfd, NULL, &departing,
+		r = cli_repair(cli, &member->config, member->store_dirfd, NULL, &exclude,
 			       member->identity, &changed, err);
-	return r < 0 ? r : vars_member_remove(member->store_dirfd, member->kind, member->name, err);
+	return r < 0 ? r : vars_member_remove(member->store_dirfd, member->type, member->name, err);
 }
 
 static int verb_run(struct cli *cli, struct member *member, const char *verb, struct error *err)
 {
 	if (strcmp(verb, "list") == 0 && !member->name)
-		return cli_members_print(cli, member->store_dirfd, member->kind, err);
+		return cli_members_print(cli, member->store_dirfd, member->type, err);
 	if (strcmp(verb, "list") != 0 && !member->name)
 		return error_set(err, VMCRED_USAGE, "%s needs a name", verb);
 	if (strcmp(verb, "add") == 0)
@@ -138,17 +139,17 @@ static int verb_run(struct cli *cli, struct member *member, const char *verb, st
 	return error_set(err, VMCRED_USAGE, "\"%s\" is not add NAME, remove NAME or list", verb);
 }
 
-int cli_member_command(struct cli *cli, enum store_kind kind, const struct cli_usage *about,
+int cli_member_command(struct cli *cli, enum vars_member_type type, const struct cli_usage *about,
 		       int argc, char **argv, struct error *err)
 {
 	__attribute__((cleanup(cleanup_close_fd))) int store_dirfd = -1;
-	struct member member = {.kind = kind};
+	struct member member = {.type = type};
 	const struct cli_option rows[] = {
 		{"age-key", "KEY...", "a public key, as age1… or ssh-ed25519 …", &member.age_keys},
 		{"group", "NAME", "put it into a group, too", &member.group},
 		{"force", NULL, "replace a key that it has", &member.force},
 		{"identity", "FILE", CLI_IDENTITY_HELP, &member.identity},
-		kind == STORE_USERS
+		type == VARS_USER
 			? (struct cli_option){"pgp-key", "FINGERPRINT...",
 					      "a PGP key, which gpg must have", &member.pgp_keys}
 			: (struct cli_option){0},

@@ -9,10 +9,11 @@
 #include "cli/cli.h"
 #include "vars/vars.h"
 
-int cli_member_command(struct cli *cli, enum store_kind kind, const struct cli_usage *about,
+int cli_member_command(struct cli *cli, enum vars_member_type type, const struct cli_usage *about,
 		       int argc, char **argv, struct error *err);
 
 /* Prints the names of the store's machines, users or groups. */
-int cli_members_print(struct cli *cli, int store_dirfd, enum store_kind kind, struct error *err);
+int cli_members_print(struct cli *cli, int store_dirfd, enum vars_member_type type,
+		      struct error *err);
 
 #endif

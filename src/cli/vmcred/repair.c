@@ -43,13 +43,13 @@ static void failure_print(const struct vars_location *location, const struct err
 }
 
 int cli_repair(struct cli *cli, const struct config *config, int store_dirfd, char *const *machines,
-	       const struct vars_departing *departing, const char *identity, size_t *changed,
+	       const struct vars_exclusion *exclude, const char *identity, size_t *changed,
 	       struct error *err)
 {
 	struct repairing repairing = {.report = &cli->report, .identity = identity};
 	const struct vars_fix_options options = {
 		.machines = machines,
-		.departing = departing ? *departing : (struct vars_departing){0},
+		.exclude = exclude ? *exclude : (struct vars_exclusion){0},
 		.identities = identities_load,
 		.fixed = fixed_print,
 		.failed = failure_print,

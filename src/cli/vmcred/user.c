@@ -12,5 +12,5 @@ int command_user(struct cli *cli, int argc, char **argv, struct error *err)
 			 "and nothing else.",
 	};
 
-	return cli_member_command(cli, STORE_USERS, &usage, argc, argv, err);
+	return cli_member_command(cli, VARS_USER, &usage, argc, argv, err);
 }
