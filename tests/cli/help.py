@@ -9,8 +9,20 @@ from harness import equal, expect, run, vmcred
 
 SHARED = {"config", "verbose", "help"}
 
-# They have a page of their own.
-OWN_PAGE = {"run", "sops"}
+# The manual page of each group of commands. Options of run have a section there, and sops has flags of its own.
+PAGES = {
+    "vmcred-store": ["keygen", "generate", "list", "get", "set", "check", "fix", "machine", "user", "group"],
+    "vmcred-activate": ["activate", "serve"],
+    "vmcred-run": ["units", "compose", "run"],
+    "vmcred-inspect": ["inspect"],
+    "vmcred-age": ["age"],
+    "vmcred-sops": ["sops"],
+}
+OWN_SECTION = {"run", "sops"}
+
+
+def page(name):
+    return (harness.SOURCE / f"docs/{name}.1.scd").read_text()
 
 
 def commands():
@@ -31,31 +43,31 @@ def own_options(command):
     return options(command) - {"json"}
 
 
-def section(command):
-    """The command's part of the manual page's source."""
-    text = (harness.SOURCE / "docs/vmcred.1.scd").read_text()
-    match = re.search(rf"^\*{command}\*.*?(?=^\*|^#)", text, re.M | re.S)
-    assert match, f"vmcred(1) does not have the command {command}"
+def section(name, command):
+    """The command's part of a manual page's source."""
+    match = re.search(rf"^\*{command}\*.*?(?=^\*|^#)", page(name).split("# COMMANDS\n")[1], re.M | re.S)
+    assert match, f"{name}(1) does not have the command {command}"
     return match.group()
 
 
-def test_vmcred_1_each_command_each_options_no_others(_folder):
-    """vmcred(1) has each command with each of its options, and no others"""
-    assert len(commands()) >= 8
-    page = (harness.SOURCE / "docs/vmcred.1.scd").read_text()
-    shared = re.search(r"^is printed at any level\. (.*) take \*--json\*\.$", page, re.M).group(1)
-    for command in commands():
-        if command in OWN_PAGE:
-            continue
-        documented = set(re.findall(r"--([a-z][a-z-]*)", section(command).split("\n")[0]))
-        equal(documented, own_options(command), f"vmcred(1): {command}")
-        equal("json" in options(command), f"*{command}*" in shared, f"vmcred(1): {command} --json")
+def test_manual_pages_list_each_command_and_option(_folder):
+    """the manual pages have each command with each of its options, and no others"""
+    equal(sorted(sum(PAGES.values(), [])), sorted(commands()))
+    overview = page("vmcred")
+    shared = re.search(r"^\tPrint the result as JSON\. These commands have it: (.*)\.$", overview, re.M).group(1)
+    for name, group in PAGES.items():
+        for command in group:
+            assert f"*{command}*" in overview.split("# COMMANDS\n")[1].split("\n# ")[0], f"vmcred(1): {command}"
+            equal("json" in options(command) if command != "sops" else False, f"*{command}*" in shared, f"vmcred(1): {command} --json")
+            if command in OWN_SECTION:
+                continue
+            documented = set(re.findall(r"--([a-z][a-z-]*)", section(name, command).split("\n")[0]))
+            equal(documented, own_options(command), f"{name}(1): {command}")
 
 
 def test_vmcred_run_1_each_option_run(_folder):
     """vmcred-run(1) has each option of run"""
-    page = (harness.SOURCE / "docs/vmcred-run.1.scd").read_text()
-    equal(set(re.findall(r"^\*--([a-z_-]+)", page, re.M)), options("run"))
+    equal(set(re.findall(r"^\*--([a-z_-]+)", page("vmcred-run").split("# OPTIONS OF RUN\n")[1].split("\n# ")[0], re.M)), options("run"))
 
 
 def sops_verbs():
@@ -69,14 +81,14 @@ def sops_flags(*verb):
 
 def test_vmcred_sops_1_each_verb_each_flag_sops_no_others(_folder):
     """vmcred-sops(1) has each verb and each flag of sops, and no others"""
-    page = (harness.SOURCE / "docs/vmcred-sops.1.scd").read_text()
+    text = page("vmcred-sops")
     verbs = sops_verbs()
     assert len(verbs) == 15, verbs
     flags = sops_flags()
     for verb in set(verbs) - {"publish", "keyservice"}:
         flags |= sops_flags(*verb.split())
-        assert re.search(rf"^\*{verb}\*", page, re.M), f"vmcred-sops(1) does not have the verb {verb}"
-    documented = set(re.findall(r"\*(--[a-z-]+)\*", page.split("# FLAGS")[1].split("\n# ")[0]))
+        assert re.search(rf"^\*{verb}\*", text, re.M), f"vmcred-sops(1) does not have the verb {verb}"
+    documented = set(re.findall(r"\*(--[a-z-]+)\*", text.split("# FLAGS")[1].split("\n# ")[0]))
     equal(documented, flags)
 
 
