@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `make install` puts where, and that a program builds against it with pkg-config alone."""
+import re
 from pathlib import Path
 
 import harness
@@ -39,6 +40,15 @@ def test_program_library_header_pkg_config_file_units(folder):
         "vmcred.fish", "_vmcred",
     }  # fmt: skip
     equal(wanted - names, set(), "missing files")
+
+
+def test_installed_units_run_installed_programs(folder):
+    """the installed units run the installed programs"""
+    paths = installed(folder)
+    programs = {f"/{path.relative_to(folder)}" for path in paths if path.parent.name == "bin"}
+    units = [path for path in paths if path.suffix == ".service"]
+    started = re.findall(r"^Exec\w+=(/\S+)", "".join(path.read_text() for path in units), re.M)
+    equal((len(units), set(started) - programs, len(started)), (4, set(), 6))
 
 
 def test_library_exports_header_declares_nothing_else(folder):

@@ -169,6 +169,11 @@ class Container(Host):
         return run("nsenter", "--target", self.leader, "--all", "--", *command, stdin=stdin)
 
 
+def unit_text(unit):
+    """The unit file, made from its template for programs in /usr/bin."""
+    return (SOURCE / "units" / f"{unit}.in").read_text().replace("@bindir@", "/usr/bin")
+
+
 def built(script):
     """The folder of a script's result, which it keeps in ~/.cache/vmcred."""
     return checked(EXAMPLE / script, env=BUILD_ENVIRONMENT, timeout=500).out.strip()

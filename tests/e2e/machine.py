@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from harness import SOURCE, VMCRED, VMCRED_RUN, VMCRED_SOPS, Result, need
-from host import EXAMPLE, Host, built, checked
+from host import EXAMPLE, Host, built, checked, unit_text
 
 NESTED = SOURCE / "tests" / "e2e" / "nested"
 VM_FOLDER = "/var/lib/microvms/test-vm"
@@ -67,7 +67,9 @@ class Machine(Host):
         }
         # Parts of the program are where it is.
         for unit in ("vmcred-activate.service", "microvm@.service"):
-            files[f"etc/systemd/system/{unit}"] = (SOURCE / "units" / unit, 0o644)
+            source = self.folder / unit
+            source.write_text(unit_text(unit))
+            files[f"etc/systemd/system/{unit}"] = (source, 0o644)
         if self.cloud_hypervisor:
             files["usr/bin/cloud-hypervisor"] = (self.cloud_hypervisor, 0o755)
         for path, (source, mode) in files.items():

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A host whose boot creates a user with a password hash from the store: what is needed for users is there before them."""
 import harness
-from harness import SOURCE, VMCRED, equal
-from host import Container, checked
+from harness import VMCRED, equal
+from host import Container, checked, unit_text
 
 UNIT = "vmcred-activate-users.service"
 USERS = "/run/secrets-for-users"
@@ -42,7 +42,7 @@ class UsersHost(Container):
         units = self.folder / "root/etc/systemd/system"
         (units / "systemd-sysusers.service.d").mkdir(parents=True)
         (units / "systemd-sysusers.service.d/ada.conf").write_text(SYSUSERS)
-        (units / UNIT).write_bytes((SOURCE / "units" / UNIT).read_bytes())
+        (units / UNIT).write_text(unit_text(UNIT))
         checked("systemctl", "--root", self.folder / "root", "enable", UNIT)
         (self.folder / "ada.conf").write_text("u ada - - /\n")
         binds = {
