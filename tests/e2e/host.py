@@ -18,7 +18,7 @@ from pathlib import Path
 from harness import SOURCE, VMCRED, need, need_root, run
 
 EXAMPLE = SOURCE / "examples" / "test-vm"
-STORE = "vars/per-machine/test-vm/test-vm-secrets"
+STORE = "vars/per-machine/example-host/test-vm-secrets"
 CONFIG = "/etc/vmcred/vmcred.yaml"
 SERVICE = "microvm@test-vm.service"
 DROPINS = "/run/systemd/system"
@@ -53,8 +53,8 @@ class Host:
         self.example.mkdir(mode=0o755)
         shutil.copy(EXAMPLE / "vmcred.yaml", self.example)
         config = self.example / "vmcred.yaml"
-        checked(VMCRED, "keygen", "--config", config, "--machine", "test-vm", "--output", self.identity)
-        checked(VMCRED, "generate", "--config", config, "test-vm")
+        checked(VMCRED, "keygen", "--config", config, "--machine", "example-host", "--output", self.identity)
+        checked(VMCRED, "generate", "--config", config, "example-host")
 
     def _boot(self):
         raise NotImplementedError

@@ -155,7 +155,7 @@ def test_while_vmcred_service_killed_again_again_no_unit(_folder):
     machine = booted()
     document = machine.example / STORE / "db-password" / "secret"
     kept = document.read_bytes()
-    succeeded(run(VMCRED, "set", "--config", machine.example / "vmcred.yaml", "test-vm", "test-vm-secrets/db-password",
+    succeeded(run(VMCRED, "set", "--config", machine.example / "vmcred.yaml", "example-host", "test-vm-secrets/db-password",
                   stdin=os.urandom(1000 * 1000)))
     units, before = burst("killed", "db-password", 60)
     machine.checked("systemctl", "start", "--no-block", *units)

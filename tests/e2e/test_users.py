@@ -8,14 +8,14 @@ from host import Container, checked, unit_text
 UNIT = "vmcred-activate-users.service"
 USERS = "/run/secrets-for-users"
 DECLARATION = """\
-machines: {test-vm: {}}
+machines: {example-host: {}}
 generators:
   login:
-    machines: [test-vm]
+    machines: [example-host]
     files: {password: {deploy: false}, hash: {neededFor: users}}
     kind: {password: {base64: 12}, hash: {password-hash: password}}
   service:
-    machines: [test-vm]
+    machines: [example-host]
     files: {key: {owner: ada, group: ada}}
     kind: {key: {base64: 32}}
 """
@@ -32,7 +32,7 @@ class UsersHost(Container):
         self.example.mkdir(mode=0o755)
         config = self.example / "vmcred.yaml"
         config.write_text(DECLARATION)
-        checked(VMCRED, "keygen", "--config", config, "--machine", "test-vm", "--output", self.identity)
+        checked(VMCRED, "keygen", "--config", config, "--machine", "example-host", "--output", self.identity)
         checked(VMCRED, "keygen", "--output", self.folder / "admin")
         key = next(word for word in (self.folder / "admin").read_text().split() if word.startswith("age1"))
         checked(VMCRED, "user", "add", "admin", "--config", config, "--age-key", key)
@@ -55,7 +55,7 @@ class UsersHost(Container):
 
     def value(self, secret):
         return checked(
-            VMCRED, "get", "--config", self.example / "vmcred.yaml", "--identity", self.folder / "admin", "test-vm", secret
+            VMCRED, "get", "--config", self.example / "vmcred.yaml", "--identity", self.folder / "admin", "example-host", secret
         ).out
 
 
