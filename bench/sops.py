@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from example import Example
-from harness import VMCRED, expect, run, vmcred
+from harness import VMCRED, VMCRED_SOPS, expect, run, vmcred
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "11"))
 VALUES = [int(count) for count in os.environ.get("BENCH_VALUES", "1000,10000,100000,1000000").split(",")]
@@ -64,7 +64,7 @@ class Bench:
         path = self.encrypted("one.json", {"key": "correct horse battery staple"})
         commands = {
             "bare: libcrypto, one X25519": ([sys.argv[1]], 1),
-            "vmcred sops decrypt": ([VMCRED, "sops", "decrypt", path], 1),
+            "vmcred sops decrypt": ([VMCRED_SOPS, "decrypt", path], 1),
             "sops decrypt": (["sops", "decrypt", path], 1),
         }
         compare("One value, the whole process", commands, self.environment, ROUNDS * 5)
@@ -72,7 +72,7 @@ class Bench:
     def large(self):
         path = self.encrypted("large.json", tree(10000))
         commands = {
-            "vmcred sops decrypt": ([VMCRED, "sops", "decrypt", path], 1),
+            "vmcred sops decrypt": ([VMCRED_SOPS, "decrypt", path], 1),
             "sops decrypt": (["sops", "decrypt", path], 1),
         }
         compare(f"10,000 values, {path.stat().st_size / 1e6:.1f} MB", commands, self.environment)
@@ -86,7 +86,7 @@ class Bench:
             size = path.stat().st_size
             child = os.fork()
             if child == 0:
-                taken = min(seconds([VMCRED, "sops", "decrypt", path], self.environment) for _ in range(3))
+                taken = min(seconds([VMCRED_SOPS, "decrypt", path], self.environment) for _ in range(3))
                 peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
                 print(f"  {count:9} {size / 1e6:8.1f} MB {taken * 1000:8.1f} ms {taken / count * 1e6:8.2f} us "
                       f"{peak / 1e6:8.1f} MB {peak / size:9.2f}x", flush=True)  # fmt: skip
@@ -123,7 +123,7 @@ class Bench:
 
         def both(some):
             return " && ".join(
-                f"{VMCRED} sops updatekeys -y --config {rules} {' '.join(map(str, some))}" for rules in (two, one)
+                f"{VMCRED_SOPS} updatekeys -y --config {rules} {' '.join(map(str, some))}" for rules in (two, one)
             )
 
         singles = " && ".join(

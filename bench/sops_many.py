@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness import VMCRED
+from harness import VMCRED, VMCRED_SOPS
 
 FILES = int(os.environ.get("BENCH_FILES", "10000"))
 SAMPLE = int(os.environ.get("BENCH_SAMPLE", "25"))
@@ -39,7 +39,7 @@ def compare(title, folder, environment, names, content, ours, theirs):
     times = {"ours": [], "theirs": []}
     for _ in range(ROUNDS):
         fill(folder, names, content)
-        times["ours"].append(seconds([VMCRED, "sops", *ours, *names], folder, environment))
+        times["ours"].append(seconds([VMCRED_SOPS, *ours, *names], folder, environment))
         fill(folder, names[:SAMPLE], content)
         sample = sum(seconds([*theirs, name], folder, environment) for name in names[:SAMPLE])
         times["theirs"].append(sample / SAMPLE * len(names))

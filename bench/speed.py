@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from example import Example
-from harness import VMCRED
+from harness import VMCRED, VMCRED_RUN, VMCRED_SOPS
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "60"))
 NULL = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -59,7 +59,7 @@ def document(folder):
     commands = {
         "bare: libcrypto, one X25519": [sys.argv[1]],
         "vmcred get": [VMCRED, "get", "--config", example.config, "m", "made/one"],
-        "vmcred sops decrypt": [VMCRED, "sops", "decrypt", "--input-type", "binary", "--output-type", "binary", path],
+        "vmcred sops decrypt": [VMCRED_SOPS, "decrypt", "--input-type", "binary", "--output-type", "binary", path],
     }
     for peer in ("sops", "age"):
         if not shutil.which(peer):
@@ -103,7 +103,7 @@ def launch(folder):
     }
     commands = {
         "bare hypervisor": [programs / "qemu-system-x86_64"],
-        "vmcred run": [VMCRED, "run", *options],
+        "vmcred run": [VMCRED_RUN, "run", *options],
     }
     for title, read_value in {
         "bash wrapper, $(cat FILE)": '$(cat "$CREDENTIALS_DIRECTORY/$name")',
@@ -147,7 +147,7 @@ def boot(folder):
               "/dev/kvm that opens, and a kernel in /boot or of the example (make demo)")  # fmt: skip
         return
     line = [program, "--event-monitor", "fd=EVENTS", "--kernel", kernels[0], "--memory", "size=256M", "--console", "off"]
-    commands = {"by its own command line": line, "vmcred run": [VMCRED, "run", *options, "--", *line]}
+    commands = {"by its own command line": line, "vmcred run": [VMCRED_RUN, "run", *options, "--", *line]}
     compare("Starting Cloud Hypervisor with three credentials, up to vm.boot", commands, os.environ, milliseconds_to_boot)
 
 

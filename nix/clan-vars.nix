@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-# The text of a vmcred.yaml that declares what clan.core.vars.generators declare on these machines:
+# The text of a vmcred.yaml that declares the clan.core.vars.generators of these machines:
 #
 #     import ./clan-vars.nix { inherit lib; machines = self.nixosConfigurations; }
 #
-# It stands beside the folders vars/ and sops/ of the clan. What depends on each machine, such as `path`, is left out:
-# vmcred derives it. A generator of one name has to be the same on all machines that have it, and every secret is for the
-# default groups of all.
+# Put it beside the clan's directories vars/ and sops/. Options that depend on the machine, such as `path`, are omitted:
+# vmcred derives them. A generator must be the same on all machines that have it, and every secret is encrypted to the
+# default groups of all machines.
 { lib, machines }:
 let
   generators = lib.mapAttrs (_: machine: machine.config.clan.core.vars.generators) machines;

@@ -1,5 +1,5 @@
-# A hypervisor's package whose programs are started by vmcred, with the credentials of the VM that they are started for
-# (vmcred-run(1), "UNDER THE HYPERVISOR'S NAME"). With microvm.nix, in a VM's configuration:
+# A hypervisor package whose programs vmcred-run starts, with the credentials of the VM (vmcred-run(1), "CALLED BY A
+# HYPERVISOR'S NAME"). With microvm.nix, in a VM's configuration:
 #
 #   microvm.cloud-hypervisor.package = pkgs.callPackage ./nix/hypervisor.nix {
 #     vmcred = pkgs.callPackage ./nix/package.nix { };
@@ -19,7 +19,7 @@ let
     name = "vmcred-${real.name}";
     paths = [ real ];
     nativeBuildInputs = [ makeBinaryWrapper ];
-    # What is executed has the hypervisor's name: by that vmcred knows what it is. argv[0] stays the caller's.
+    # The name of the executed file selects the hypervisor; argv[0] remains the caller's.
     postBuild = lib.concatMapStrings (program: ''
       rm $out/bin/${program}
       mkdir -p $out/libexec/vmcred
