@@ -212,6 +212,7 @@ def test_unknown_key_error_file_line_nearest_name(folder):
 
 def test_without_declaration_error_says_where_looked(folder):
     """without a declaration the error says where it was looked for"""
+    harness.need_default_paths()
     expect(
         vmcred("generate", cwd=folder),
         2,

@@ -127,6 +127,7 @@ def test_where_there_no_terminal_encrypted_ssh_key_error(folder):
 
 def test_without_another_identity_person_own_taken_from(folder):
     """without another identity a person's own is taken from where sops and clan keep it"""
+    harness.need_default_paths()
     example = Example(folder)
     words = ["get", "--config", example.config, "m", "made/one"]
     value = expect(example.get("one")).out

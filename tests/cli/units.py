@@ -58,13 +58,14 @@ class Generator:
         (folder / "vmcred-generator").symlink_to(harness.VMCRED_RUN)
 
     def run(self):
-        """In place of the kernel's log it has a file."""
-        (self.folder / "kmsg").touch()
-        script = 'mount --bind "$1/etc" /etc && mount --bind "$1/kmsg" /dev/kmsg && exec "$1/vmcred-generator" "$1/normal" "$1/early" "$1/late"'
+        """Instead of the kernel's log it has a file, in a /dev of its own: not every container has a /dev/kmsg."""
+        (self.folder / "dev/shm").mkdir(parents=True)
+        (self.folder / "dev/kmsg").touch()
+        script = 'mount --bind "$1/etc" /etc && mount --bind /dev/shm "$1/dev/shm" && mount --rbind "$1/dev" /dev && exec "$1/vmcred-generator" "$1/normal" "$1/early" "$1/late"'
         return run("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", self.folder)
 
     def logged(self):
-        return re.sub(r"\[\d+\]", "[N]", (self.folder / "kmsg").read_text())
+        return re.sub(r"\[\d+\]", "[N]", (self.folder / "dev/kmsg").read_text())
 
     def dropin(self, vm):
         return (self.folder / f"normal/microvm@{vm}.service.d/50-vmcred.conf").read_text()
@@ -83,7 +84,7 @@ def test_called_systemd_generator_writes_drop_ins_system(folder):
     generator = Generator(folder, DECLARATION)
     expect(generator.run(), 0, "", "")
     equal(generator.dropin("m"), made_from("/etc/vmcred/vmcred.yaml") + FILES)
-    equal(sorted(path.name for path in folder.iterdir()), ["etc", "kmsg", "normal", "vmcred-generator"])
+    equal(sorted(path.name for path in folder.iterdir()), ["dev", "etc", "normal", "vmcred-generator"])
     equal(generator.logged(), "")
 
 
@@ -93,7 +94,7 @@ def test_generator_finds_fault_declaration_says_kernel_log(folder):
     message = '/etc/vmcred/vmcred.yaml:1: credentialSource: must be "files" or "socket", not "file"\n'
     expect(generator.run(), 2, "", f"vmcred: {message}")
     equal(generator.logged(), f"<3>vmcred-generator[N]: {message}")
-    equal(sorted(path.name for path in folder.iterdir()), ["etc", "kmsg", "vmcred-generator"])
+    equal(sorted(path.name for path in folder.iterdir()), ["dev", "etc", "vmcred-generator"])
 
 
 def test_credentialsource_socket_generator_lines_name_socket(folder):
@@ -113,6 +114,7 @@ def test_vm_alone_can_take_credentials_from_socket(folder):
 
 def test_called_systemd_generator_without_declaration_does(folder):
     """called as a systemd generator without a declaration, it does nothing and succeeds"""
+    harness.need_default_paths()
     link = folder / "vmcred-generator"
     link.symlink_to(harness.VMCRED_RUN)
     done = subprocess.run([link, folder / "n", folder / "e", folder / "l"], capture_output=True, check=False)

@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness import SOURCE, VMCRED, need, need_root, run
+from harness import CACHE, SOURCE, VMCRED, need, need_root, run
 
 EXAMPLE = SOURCE / "examples" / "test-vm"
 STORE = "vars/per-machine/example-host/test-vm-secrets"
@@ -23,8 +23,9 @@ CONFIG = "/etc/vmcred/vmcred.yaml"
 SERVICE = "microvm@test-vm.service"
 DROPINS = "/run/systemd/system"
 SECRETS = ("api-key", "db-password", "jwt-secret")
-# Where and from what the guest and the host are built, as for `make demo`.
-BUILD_ENVIRONMENT = {key: os.environ[key] for key in ("XDG_CACHE_HOME", "DEBIAN_MIRROR") if key in os.environ}
+# For the scripts that build the guest and the host, as for `make demo`.
+BUILD_ENVIRONMENT = {"XDG_CACHE_HOME": str(CACHE.parent)} | {
+    key: os.environ[key] for key in ("DEBIAN_MIRROR",) if key in os.environ}
 PROOF = re.compile(r"vmcred-proof: credential (\S+) salt=([0-9a-f]{32}) sha256=([0-9a-f]{64})")
 
 

@@ -184,4 +184,4 @@ def test_optional_credential_whose_file_missing_warned_guest(_folder):
         machine.drop_in("60-without", None)
 
 
-harness.main()
+harness.main(with_host_services=True)

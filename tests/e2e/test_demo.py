@@ -67,4 +67,4 @@ def test_demonstration_interrupted_while_vm_runs_leaves_no(_folder):
     equal(leftovers(), before, "what it leaves behind")
 
 
-harness.main()
+harness.main(with_host_services=True)

@@ -461,4 +461,4 @@ def test_all_succeeds_vmcred_stays_dumpable_purpose(folder):
     equal(attacked(folder, "core"), "".join(f"{name}: succeeded\n" for name in ATTEMPTS), "what each attempt came to")
 
 
-harness.main()
+harness.main(with_host_services=True)

@@ -288,4 +288,4 @@ def test_no_field_host_journal_holds_secret_whatever_stopped(_folder):
     equal(canary.search(patterns(), entries, "the journal"), [], "secrets found")
 
 
-harness.main()
+harness.main(with_host_services=True)

@@ -211,4 +211,4 @@ def test_search_journal_finds_secret_logged(_folder):
         raise AssertionError("not found")
 
 
-harness.main()
+harness.main(with_host_services=True)

@@ -253,4 +253,4 @@ def test_vmcred_service_may_do_little_systemd_rates_exposure(_folder):
     equal(rated.code, 0, f"exit code of systemd-analyze, with {rated.out}")
 
 
-harness.main()
+harness.main(with_host_services=True)

@@ -104,4 +104,4 @@ def test_reload_after_hash_changed_puts_new_there_services(_folder):
     equal(machine.checked("stat", "-c", "%a %U %G", "/run/secrets/vars/service/key").out, "400 ada ada\n")
 
 
-harness.main()
+harness.main(with_host_services=True)

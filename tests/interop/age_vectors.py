@@ -15,10 +15,9 @@ import zlib
 from pathlib import Path
 
 import harness
-from harness import Skip, need
+from harness import CACHE, Skip, need
 
 CRYPT = os.environ.get("VMCRED_CRYPT", "build/tests/interop/crypt")
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vmcred"
 PACKAGE = "cctv-age@0.2.0"
 DIGEST = "94a2a220a95b158a69997e84405bb5d4ef84adf05d15bf341b83ec3ba9dd846e"
 ENTRY = re.compile(r'^// \.\./testdata/(\S+)\nvar \w+ = __toBinary\("([^"]*)"\);', re.M)

@@ -6,7 +6,13 @@ Several tests with one body are functions registered with test(sentence). `vmcre
 its exit code and both outputs. Each test gets a private directory on a memory file system, removed afterwards.
 
     tests/cli/get.py -k PATTERN     runs the tests whose name or sentence contains PATTERN (also $TEST_FILTER)
+
+Tests never read the host's configuration. $HOME is an empty directory. As root, the tests run in a mount namespace of
+their own, where /run is empty and vmcred is not installed. As another user, a test that depends on a default path calls
+need_default_paths().
 """
+import atexit
+import ctypes
 import os
 import shutil
 import signal
@@ -22,12 +28,28 @@ VMCRED_RUN, VMCRED_SOPS = VMCRED + "-run", VMCRED + "-sops"
 SOURCE = Path(os.environ.get("VMCRED_SOURCE", ".")).absolute()
 CI = os.environ.get("CI") == "true"
 
-# A program's words must not depend on who runs the tests, or where.
-CLEAN_ENVIRONMENT = {
-    key: os.environ[key] for key in ("PATH", "HOME", "ASAN_OPTIONS", "UBSAN_OPTIONS") if key in os.environ
-} | {"LC_ALL": "C.UTF-8"}
+# What tools/install-deps and the examples keep between runs.
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vmcred"
+# An empty one, so that no test finds the keys of the user who runs it.
+HOME = tempfile.mkdtemp(prefix="vmcred-home.", dir="/dev/shm")
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
+
+# The output of a program must not depend on the user who runs the tests or on the machine.
+CLEAN_ENVIRONMENT = {key: os.environ[key] for key in ("PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS") if key in os.environ} | {
+    "HOME": HOME,
+    "LC_ALL": "C.UTF-8",
+}
+
+# Where an installed vmcred keeps its declaration and its secrets.
+HOST_PATHS = (
+    "/etc/vmcred", "/var/lib/vmcred", "/run/vmcred", "/run/secrets", "/run/secrets.d", "/run/secrets-for-users",
+    "/run/secrets-for-users.d", "/run/activation-secrets",
+)  # fmt: skip
+CLONE_NEWNS = 0x20000
+MS_NOSUID, MS_NODEV, MS_REC, MS_PRIVATE = 2, 4, 0x4000, 0x40000
 
 _tests = []
+_is_host_hidden = False
 
 
 class Skip(Exception):
@@ -52,7 +74,7 @@ def test(sentence):
 def run(*command, env=None, stdin=b"", cwd=None, timeout=120):
     """Runs a program to its end; `env` is added to a clean environment."""
     done = subprocess.run(
-        [str(word) for word in command],
+        [str(argument) for argument in command],
         env=CLEAN_ENVIRONMENT | (env or {}),
         input=stdin if isinstance(stdin, bytes) else stdin.encode(),
         cwd=cwd,
@@ -67,8 +89,8 @@ def run(*command, env=None, stdin=b"", cwd=None, timeout=120):
     )
 
 
-def vmcred(*words, **options):
-    return run(VMCRED, *words, **options)
+def vmcred(*arguments, **options):
+    return run(VMCRED, *arguments, **options)
 
 
 def equal(got, expected, what="value"):
@@ -98,7 +120,7 @@ def fails(result, code, *mentions):
 
 
 def need(program):
-    """The path of a peer program. Missing, the test is skipped aloud, or fails where CI=true."""
+    """The path of a peer program. Without it the test is skipped with a message, or fails if CI=true."""
     path = shutil.which(program)
     if path:
         return path
@@ -115,6 +137,36 @@ def need_root():
     raise Skip("needs root")
 
 
+def need_default_paths():
+    """For a test that depends on what is not at vmcred's default paths: they must be hidden, or not exist."""
+    found = None if _is_host_hidden else next(filter(os.path.lexists, HOST_PATHS), None)
+    if found and CI:
+        raise AssertionError(f"{found} exists, and CI=true allows no skips")
+    if found:
+        raise Skip(f"{found} exists on this machine: run the tests as root, which hides it")
+
+
+def _mount(source, target, kind, flags, options=None):
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(*(text and str(text).encode() for text in (source, target, kind)), flags, options) != 0:
+        raise OSError(ctypes.get_errno(), f"cannot mount on {target}: {os.strerror(ctypes.get_errno())}")
+
+
+def hide_host(with_run=True):
+    """Hides the host's configuration from this process and its children, where it may: with an empty /run (and so without
+    the host's services), and without what vmcred keeps elsewhere. A container may refuse namespaces even to root."""
+    global _is_host_hidden  # pylint: disable=global-statement
+    if os.geteuid() != 0 or ctypes.CDLL(None).unshare(CLONE_NEWNS) != 0:
+        return
+    _mount(None, "/", None, MS_REC | MS_PRIVATE)
+    for path in HOST_PATHS:
+        if not path.startswith("/run/") and os.path.isdir(path):
+            _mount("none", path, "tmpfs", MS_NOSUID | MS_NODEV, b"mode=755")
+    if with_run:
+        _mount("none", "/run", "tmpfs", MS_NOSUID | MS_NODEV, b"mode=755")
+    _is_host_hidden = with_run
+
+
 def collected():
     """The tests of the program that runs: its functions test_*, then those registered with test()."""
     functions = vars(sys.modules["__main__"]).items()
@@ -124,19 +176,20 @@ def collected():
     return [(sentence, function) for sentence, name, function in found if pattern in name or pattern in sentence]
 
 
-def main():
+def main(with_host_services=False):
+    """Runs the program's tests. `with_host_services` keeps the host's /run, for tests that start containers."""
     failed = 0
     tests = collected()
-    # A shell without job control starts what runs in the background with these ignored, and so would all that starts
-    # from here.
+    hide_host(with_run=not with_host_services)
+    # A shell without job control ignores these signals in its background processes, and children inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     print(f"1..{len(tests)}" if tests else "1..0 # SKIP no test matches")
     for number, (sentence, function) in enumerate(tests, 1):
         sentence = sentence.replace("#", "\\#")
-        folder = Path(tempfile.mkdtemp(prefix="vmcred-test.", dir="/dev/shm"))
+        directory = Path(tempfile.mkdtemp(prefix="vmcred-test.", dir="/dev/shm"))
         try:
-            function(folder)
+            function(directory)
             print(f"ok {number} - {sentence}", flush=True)
         except Skip as reason:
             print(f"ok {number} - {sentence} # SKIP {reason}", flush=True)
@@ -147,5 +200,5 @@ def main():
                 print(f"# {line}")
             sys.stdout.flush()
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(directory, ignore_errors=True)
     sys.exit(1 if failed else 0)
