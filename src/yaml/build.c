@@ -1,26 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "yaml/build.h"
+#include "yaml/parse.h"
 
-void yaml_nodes_destroy(struct yaml_nodes *nodes)
-{
-	free(nodes->items);
-	free(nodes->comments);
-	*nodes = (struct yaml_nodes){0};
-}
+#include <stdlib.h>
 
 void yaml_builder_destroy(struct yaml_builder *b)
 {
+	yaml_scanner_destroy(&b->scanner);
 	free(b->frames);
 	free(b->directives);
 	yaml_names_destroy(&b->anchors);
 	secret_destroy(&b->head.joined);
 	secret_destroy(&b->line.joined);
 	secret_destroy(&b->foot.joined);
-}
-
-static int fail(struct yaml_builder *b, int64_t line, const char *problem, struct error *err)
-{
-	return yaml_scanner_fail(b->scanner, (struct yaml_mark){.line = line}, problem, err);
 }
 
 static int gather(struct yaml_gathered *to, struct span text, struct error *err)
@@ -35,13 +26,13 @@ static int gather(struct yaml_gathered *to, struct span text, struct error *err)
 int yaml_builder_comments_gather(struct yaml_builder *b, const struct yaml_token *token,
 				 struct error *err)
 {
-	struct yaml_scanner *s = b->scanner;
+	struct yaml_scanner *s = &b->scanner;
 	int r = 0;
 
 	for (; r == 0 && s->comment_head < s->comment_count; s->comment_head++) {
 		const struct yaml_comment *comment = &s->comments[s->comment_head];
 
-		/* What stands before the end of a block waits for what follows it. */
+		/* A head before the end of a block waits for what follows the block. */
 		if (token->mark.index < comment->token ||
 		    (comment->head.size > 0 && token->type == YAML_BLOCK_END))
 			break;
@@ -60,7 +51,7 @@ static int take(struct yaml_builder *b, struct yaml_gathered *from, struct span 
 	*text = (struct span){0};
 	if (from->text.size == 0)
 		return 0;
-	return yaml_gathered_take(from, from->text.size, 0, b->scanner->tree, text, err);
+	return yaml_gathered_take(from, from->text.size, 0, &b->yaml->texts, text, err);
 }
 
 static int comments_take(struct yaml_builder *b, struct yaml_comments *comments, struct error *err)
@@ -83,33 +74,33 @@ int yaml_builder_stem_split(struct yaml_builder *b, const struct yaml_token *tok
 	if (head == 0 ||
 	    (token->type != YAML_BLOCK_SEQUENCE_START && token->type != YAML_BLOCK_MAPPING_START))
 		return 0;
-	return yaml_gathered_take(&b->head, head, separator, b->scanner->tree, &b->stem, err);
+	return yaml_gathered_take(&b->head, head, separator, &b->yaml->texts, &b->stem, err);
 }
 
-/* The node's comments, which it gets with this. */
+/* The node's comments, which are created on demand. */
 static int comments_of(struct yaml_builder *b, uint32_t node, struct yaml_comments **comments,
 		       struct error *err)
 {
-	struct yaml_nodes *nodes = b->nodes;
+	struct yaml *yaml = b->yaml;
 
-	if (nodes->items[node].comments == 0) {
-		int r = yaml_array_grow(&nodes->comments, nodes->comment_count,
-					&nodes->comment_capacity, sizeof(*nodes->comments), err);
+	if (yaml->nodes[node].comments == 0) {
+		int r = yaml_array_grow(&yaml->comments, yaml->comment_count,
+					&yaml->comment_capacity, sizeof(*yaml->comments), err);
 
 		if (r < 0)
 			return r;
-		nodes->comments[nodes->comment_count++] = (struct yaml_comments){0};
-		nodes->items[node].comments = (uint32_t)nodes->comment_count;
+		yaml->comments[yaml->comment_count++] = (struct yaml_comments){0};
+		yaml->nodes[node].comments = (uint32_t)yaml->comment_count;
 	}
-	*comments = &nodes->comments[nodes->items[node].comments - 1];
+	*comments = &yaml->comments[yaml->nodes[node].comments - 1];
 	return 0;
 }
 
 static struct span *foot_of(struct yaml_builder *b, uint32_t node)
 {
-	uint32_t comments = b->nodes->items[node].comments;
+	uint32_t comments = b->yaml->nodes[node].comments;
 
-	return comments ? &b->nodes->comments[comments - 1].foot : NULL;
+	return comments ? &b->yaml->comments[comments - 1].foot : NULL;
 }
 
 static int foot_set(struct yaml_builder *b, uint32_t node, struct span *from, struct error *err)
@@ -126,11 +117,11 @@ static int foot_set(struct yaml_builder *b, uint32_t node, struct span *from, st
 }
 
 /* A child of the innermost collection is complete. Feet of values belong to their keys, and the
- * foot of a key in a block stands behind the entry before it. */
+ * foot of a key in a block belongs to the entry before it. */
 static int child_end(struct yaml_builder *b, uint32_t child, struct error *err)
 {
 	struct yaml_frame *frame = &b->frames[b->depth - 1];
-	const struct yaml_node *node = &b->nodes->items[frame->node];
+	const struct yaml_node *node = &b->yaml->nodes[frame->node];
 	struct span *foot = foot_of(b, child), *other;
 
 	if (node->kind != YAML_MAPPING)
@@ -154,16 +145,16 @@ static int child_end(struct yaml_builder *b, uint32_t child, struct error *err)
 static int node_add(struct yaml_builder *b, struct yaml_node node,
 		    const struct yaml_comments *comments, uint32_t *index, struct error *err)
 {
-	struct yaml_nodes *nodes = b->nodes;
+	struct yaml *yaml = b->yaml;
 	struct yaml_comments *kept;
-	int r = yaml_array_grow(&nodes->items, nodes->count, &nodes->capacity,
-				sizeof(*nodes->items), err);
+	int r = yaml_array_grow(&yaml->nodes, yaml->count, &yaml->capacity, sizeof(*yaml->nodes),
+				err);
 
 	if (r < 0)
 		return r;
-	*index = (uint32_t)nodes->count++;
-	node.end = *index + 1;
-	nodes->items[*index] = node;
+	*index = (uint32_t)yaml->count++;
+	node.size = 1;
+	yaml->nodes[*index] = node;
 	if (comments->head.size == 0 && comments->line.size == 0 && comments->foot.size == 0)
 		return 0;
 	r = comments_of(b, *index, &kept, err);
@@ -206,7 +197,7 @@ static int frame_push(struct yaml_builder *b, uint32_t node, struct error *err)
 	return r;
 }
 
-/* Comments that stand before an empty line belong to the document, not to what it begins with. */
+/* Comments before an empty line belong to the document, not to its first node. */
 static size_t document_head(struct span head, size_t *separator)
 {
 	for (size_t i = head.size; i-- > 1;) {
@@ -226,14 +217,14 @@ static size_t document_head(struct span head, size_t *separator)
 int yaml_builder_document_start(struct yaml_builder *b, const struct yaml_token *token,
 				bool implicit, struct error *err)
 {
-	struct yaml_node node = {.kind = YAML_DOCUMENT, .line = (uint32_t)token->mark.line};
+	struct yaml_node node = {.kind = YAML_DOCUMENT, .line = (uint32_t)token->mark.line + 1};
 	struct yaml_comments comments = {0};
 	size_t separator = 0, head = implicit ? document_head(b->head.text, &separator) : 0;
 	uint32_t index = 0;
 	int r = 0;
 
 	if (head > 0)
-		r = yaml_gathered_take(&b->head, head, separator, b->scanner->tree, &comments.head,
+		r = yaml_gathered_take(&b->head, head, separator, &b->yaml->texts, &comments.head,
 				       err);
 	if (r == 0)
 		r = node_add(b, node, &comments, &index, err);
@@ -247,7 +238,7 @@ int yaml_builder_document_end(struct yaml_builder *b, struct error *err)
 	int r = comments_take(b, &taken, err);
 
 	b->directive_count = 0;
-	b->nodes->items[node].end = (uint32_t)b->nodes->count;
+	b->yaml->nodes[node].size = (uint32_t)b->yaml->count - node;
 	if (taken.foot.size == 0)
 		taken.foot = taken.head;
 	if (r < 0 || taken.foot.size == 0)
@@ -261,23 +252,19 @@ int yaml_builder_document_end(struct yaml_builder *b, struct error *err)
 int yaml_builder_start(struct yaml_builder *b, enum yaml_kind kind, bool flow,
 		       const struct yaml_properties *properties, struct error *err)
 {
-	const struct yaml_frame *frame = &b->frames[b->depth - 1];
 	struct yaml_node node = {
 		.kind = (uint8_t)kind,
 		.flow = flow,
-		.line = (uint32_t)properties->line,
+		.line = (uint32_t)properties->line + 1,
 		.tag = (uint8_t)properties->tag,
 	};
 	struct yaml_comments comments = {0};
 	uint32_t index = 0;
 	int r = 0;
 
-	/* sops takes no other key than a string. */
-	if (b->nodes->items[frame->node].kind == YAML_MAPPING && !frame->in_value)
-		return fail(b, properties->line, "a key is a map or a list", err);
 	if (flow && !properties->no_comments) {
 		r = comments_take(b, &comments, err);
-		/* Those of the closing bracket count. */
+		/* Those of the closing bracket are used. */
 		comments.line = comments.foot = (struct span){0};
 	} else if (!properties->no_comments) {
 		comments.head = b->stem;
@@ -293,11 +280,11 @@ int yaml_builder_start(struct yaml_builder *b, enum yaml_kind kind, bool flow,
 int yaml_builder_end(struct yaml_builder *b, bool comments, struct error *err)
 {
 	struct yaml_frame frame = b->frames[--b->depth];
-	struct yaml_node *node = &b->nodes->items[frame.node];
+	struct yaml_node *node = &b->yaml->nodes[frame.node];
 	struct yaml_comments taken = {0}, *kept;
 	int r = comments ? comments_take(b, &taken, err) : 0;
 
-	node->end = (uint32_t)b->nodes->count;
+	node->size = (uint32_t)b->yaml->count - frame.node;
 	/* In a block the last key has the foot. */
 	if (r == 0 && taken.foot.size > 0 && node->kind == YAML_MAPPING && !node->flow && frame.key)
 		r = foot_set(b, frame.key, &taken.foot, err);
@@ -319,7 +306,7 @@ int yaml_builder_scalar(struct yaml_builder *b, const struct yaml_token *token,
 		.value = token->value,
 		.quoted = token->quoted,
 		.tag = (uint8_t)properties->tag,
-		.line = (uint32_t)properties->line,
+		.line = (uint32_t)properties->line + 1,
 	};
 	struct yaml_comments comments = {0};
 	int r = comments_take(b, &comments, err);
@@ -335,7 +322,7 @@ int yaml_builder_empty(struct yaml_builder *b, const struct yaml_properties *pro
 		.kind = YAML_SCALAR,
 		.value = span_of_text(""),
 		.tag = (uint8_t)properties->tag,
-		.line = (uint32_t)properties->line,
+		.line = (uint32_t)properties->line + 1,
 	};
 
 	return leaf_add(b, node, &none, properties, err);
@@ -348,14 +335,83 @@ int yaml_builder_alias(struct yaml_builder *b, const struct yaml_token *token, s
 	struct yaml_node node = {
 		.kind = YAML_ALIAS,
 		.value = token->value,
-		.line = (uint32_t)token->mark.line,
+		.line = (uint32_t)token->mark.line + 1,
 	};
 	struct yaml_comments comments = {0};
 	int r;
 
 	if (!target)
-		return fail(b, token->mark.line, "an alias has no anchor", err);
-	node.target = (uint32_t)(*target - 1);
+		return yaml_fail(b->yaml, token->mark.line + 1, "undefined alias", err);
+	node.back = (uint32_t)(b->yaml->count - (*target - 1));
 	r = comments_take(b, &comments, err);
 	return r < 0 ? r : leaf_add(b, node, &comments, &no_properties, err);
+}
+
+/* %TAG directives of one document; each one is compared with all. */
+#define DIRECTIVES_MAX 64
+
+#define STANDARD_PREFIX "tag:yaml.org,2002:"
+
+static const struct {
+	const char *name;
+	enum yaml_tag tag;
+} tags[] = {
+	{"!", YAML_TAG_NONE},
+	{STANDARD_PREFIX "str", YAML_TAG_STRING},
+	{STANDARD_PREFIX "int", YAML_TAG_INT},
+	{STANDARD_PREFIX "float", YAML_TAG_FLOAT},
+	{STANDARD_PREFIX "bool", YAML_TAG_BOOL},
+	{STANDARD_PREFIX "null", YAML_TAG_NULL},
+	{STANDARD_PREFIX "timestamp", YAML_TAG_TIMESTAMP},
+	{STANDARD_PREFIX "binary", YAML_TAG_BINARY},
+	{STANDARD_PREFIX "merge", YAML_TAG_MERGE},
+};
+
+static bool joined_equal(struct span a, struct span b, struct span text)
+{
+	return a.size + b.size == text.size && span_starts_with(text, a) &&
+	       span_equal(b, span_of(text.data + a.size, b.size));
+}
+
+int yaml_builder_tag(struct yaml_builder *b, const struct yaml_token *token,
+		     struct yaml_properties *properties, struct error *err)
+{
+	struct span prefix = {0};
+	bool known = token->value.size == 0;
+
+	for (size_t i = 0; i < b->directive_count && !known; i++) {
+		known = span_equal(b->directives[i].handle, token->value);
+		prefix = b->directives[i].prefix;
+	}
+	if (!known && token->value.size == 1)
+		prefix = span_of_text("!");
+	else if (!known && span_equal(token->value, span_of_text("!!")))
+		prefix = span_of_text(STANDARD_PREFIX);
+	else if (!known)
+		return yaml_fail(b->yaml, token->mark.line + 1, "undeclared tag handle", err);
+	properties->tagged = true;
+	properties->tag = YAML_TAG_OTHER;
+	for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++) {
+		if (joined_equal(prefix, token->suffix, span_of_text(tags[i].name)))
+			properties->tag = tags[i].tag;
+	}
+	return 0;
+}
+
+int yaml_builder_directive(struct yaml_builder *b, const struct yaml_token *token,
+			   struct error *err)
+{
+	if (b->directive_count == DIRECTIVES_MAX)
+		return yaml_fail(b->yaml, token->mark.line + 1, "too many %TAG directives", err);
+	for (size_t i = 0; i < b->directive_count; i++) {
+		if (span_equal(b->directives[i].handle, token->value))
+			return yaml_fail(b->yaml, token->mark.line + 1, "duplicate %TAG directive",
+					 err);
+	}
+	if (yaml_array_grow(&b->directives, b->directive_count, &b->directive_capacity,
+			    sizeof(*b->directives), err) < 0)
+		return -(int)err->code;
+	b->directives[b->directive_count++] =
+		(struct yaml_directive){.handle = token->value, .prefix = token->suffix};
+	return 0;
 }

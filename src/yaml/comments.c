@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Finding comments, and deciding what they belong to: the line that they stand behind, what
- * follows (head), or what stood before (foot). The rules are those of go-yaml 3, including where
- * they are odd: they decide where a comment is after a document went through sops.
+ * Comments, and what they belong to: the line before them (line), what follows (head), or what came
+ * before (foot). The rules are those of go-yaml 3, even where they are odd: they decide where a
+ * comment is after sops rewrites a document.
  */
 #include "yaml/scan.h"
 
 /* go-yaml looks this many bytes ahead over blanks and line breaks. */
 #define LOOK_AHEAD 512
 
-/* A document in which every block ends behind masses of comments costs too much. */
+/* Bounds the work on a document in which many blocks end after many comments. */
 #define STEPS_PER_BYTE 64
 
 static int comment_add(struct yaml_scanner *s, struct yaml_comment comment, struct error *err)
@@ -25,13 +25,6 @@ static int comment_add(struct yaml_scanner *s, struct yaml_comment comment, stru
 	return r;
 }
 
-static const uint8_t *comment_end(const uint8_t *at)
-{
-	while (!yaml_is_breakz(at))
-		at++;
-	return at;
-}
-
 int yaml_comment_scan_line(struct yaml_scanner *s, int64_t token, struct error *err)
 {
 	struct yaml_comment comment = {.token = token};
@@ -45,12 +38,12 @@ int yaml_comment_scan_line(struct yaml_scanner *s, int64_t token, struct error *
 		return 0;
 	s->at += at - s->at;
 	comment.start = yaml_scanner_mark(s);
-	yaml_scanner_move(s, comment_end(at));
+	yaml_scanner_move(s, yaml_line_end(at));
 	comment.line = span_of(at, (size_t)(s->at - at));
 	return comment_add(s, comment, err);
 }
 
-void yaml_comment_behind_dash(struct yaml_scanner *s)
+void yaml_comment_after_dash(struct yaml_scanner *s)
 {
 	struct yaml_comment *comment = &s->comments[s->comment_count - 1];
 	const struct yaml_token *last = &s->tokens[s->token_count - 1];
@@ -83,7 +76,7 @@ int yaml_gathered_add(struct yaml_gathered *gathered, struct span text, struct e
 }
 
 int yaml_gathered_take(struct yaml_gathered *gathered, size_t size, size_t skip,
-		       struct sops_tree *tree, struct span *text, struct error *err)
+		       struct arena *texts, struct span *text, struct error *err)
 {
 	struct secret *joined = &gathered->joined;
 	size_t rest = gathered->text.size - size - skip;
@@ -94,7 +87,7 @@ int yaml_gathered_take(struct yaml_gathered *gathered, size_t size, size_t skip,
 		gathered->text = span_of(gathered->text.data + size + skip, rest);
 		return 0;
 	}
-	r = sops_tree_text(tree, *text, text, err);
+	r = arena_copy(texts, *text, text, err);
 	memmove(joined->data, joined->data + size + skip, rest);
 	joined->size = rest;
 	gathered->text = rest > 0 ? secret_span(joined) : (struct span){0};
@@ -103,7 +96,8 @@ int yaml_gathered_take(struct yaml_gathered *gathered, size_t size, size_t skip,
 
 static int gathered_take(struct yaml_scanner *s, struct span *text, struct error *err)
 {
-	return yaml_gathered_take(&s->gathered, s->gathered.text.size, 0, s->tree, text, err);
+	return yaml_gathered_take(&s->gathered, s->gathered.text.size, 0, &s->yaml->texts, text,
+				  err);
 }
 
 /* The comment that is being gathered. */
@@ -113,7 +107,7 @@ struct block {
 	int64_t line, column, next_indent;
 };
 
-/* What was gathered is the foot of what stood before; scanning begins again behind it. */
+/* The gathered comment is the foot of what came before; scanning continues after it. */
 static int foot_add(struct yaml_scanner *s, struct block *block, int64_t here, struct error *err)
 {
 	struct yaml_comment comment = {
@@ -129,7 +123,7 @@ static int foot_add(struct yaml_scanner *s, struct block *block, int64_t here, s
 	return comment_add(s, comment, err);
 }
 
-/* Moves to the comment that begins at `to`, and over it. */
+/* Moves to the comment at `to`, and over it. */
 static int comment_take(struct yaml_scanner *s, struct block *block, const uint8_t *to,
 			struct error *err)
 {
@@ -148,7 +142,7 @@ static int comment_take(struct yaml_scanner *s, struct block *block, const uint8
 		else
 			s->at++;
 	}
-	yaml_scanner_move(s, comment_end(to));
+	yaml_scanner_move(s, yaml_line_end(to));
 	return r < 0 ? r : yaml_gathered_add(&s->gathered, span_of(to, (size_t)(s->at - to)), err);
 }
 
@@ -166,7 +160,7 @@ int yaml_comment_scan_block(struct yaml_scanner *s, struct yaml_mark scan, struc
 	block.token = token->mark.index;
 	block.column = yaml_scanner_column(s);
 	block.next_indent = s->indent < 0 ? 0 : s->indent;
-	/* A comment must begin here to be a foot: below the line that has something on it. */
+	/* A foot must begin here: on the line after the one with content. */
 	if (scan.line > 0) {
 		foot_line = s->line - s->newlines + 1;
 		if (s->newlines == 0 && block.column > 1)
@@ -203,7 +197,7 @@ int yaml_comment_scan_block(struct yaml_scanner *s, struct yaml_mark scan, struc
 			block.line++;
 			continue;
 		}
-		/* A comment at another indentation is a foot of what stood before. */
+		/* A comment at another indentation is a foot of what came before. */
 		if (s->gathered.text.size > 0 && block.column - 1 < block.next_indent &&
 		    block.column != block.start.column)
 			r = foot_add(s, &block, here, err);
@@ -241,8 +235,7 @@ int yaml_comment_block_end(struct yaml_scanner *s, struct yaml_mark *end, struct
 		if (comment->end < stop)
 			break;
 		if (++s->comment_steps > STEPS_PER_BYTE * (size_t)(s->end - s->start))
-			return yaml_scanner_fail(s, yaml_scanner_mark(s),
-						 "too many comments between blocks that end", err);
+			return yaml_scanner_fail(s, "too many comments between blocks", err);
 		if (comment->start.column == s->indent + 1)
 			*end = comment->start;
 		stop = comment->scan;

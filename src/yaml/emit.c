@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "yaml/emit.h"
 
-/* go-yaml writes with indentations from 2 to 9, and takes 2 for all others. */
+/* go-yaml indents by 2 to 9 columns, and by 2 if told otherwise. */
 #define INDENT_MIN 2
 #define INDENT_MAX 9
 
-/* Behind "- ". */
+/* "- " */
 #define DASH_SIZE 2
 
 void yaml_emitter_begin(struct yaml_emitter *e, size_t indent, struct secret *out,
@@ -37,7 +37,7 @@ static void bytes_add(struct yaml_emitter *e, struct span bytes)
 		e->failed = secret_append(e->out, bytes, e->err);
 }
 
-/* Columns matter only before a line has text on it, so bytes do. */
+/* Columns matter only before a line has text, so counting bytes is enough. */
 void yaml_emit_bytes(struct yaml_emitter *e, struct span bytes)
 {
 	bytes_add(e, bytes);
@@ -103,13 +103,13 @@ void yaml_emit_comment_add(struct yaml_emitter *e, struct secret *comment, struc
 		e->failed = secret_append(comment, text, e->err);
 }
 
-/* A line break in a comment's own text begins another line of it, and an empty comment is none. */
+/* A line break in a comment's text begins another comment line; an empty line is not written. */
 static void comment_write(struct yaml_emitter *e, struct secret *comment)
 {
 	const uint8_t *at, *end;
 	bool broken = false, pound = false;
 
-	/* What looks ahead must find something there. */
+	/* For looking ahead. */
 	if (e->failed == 0)
 		e->failed = secret_append(comment, span_of("\0\0\0\0", 4), e->err);
 	if (e->failed < 0)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Writing a scalar in the style that was chosen for it.
+ * Writing a scalar in its style.
  */
 #include <stdio.h>
 
 #include "yaml/emit.h"
 
-/* Keeps a line break that is none of ours as it is; the next text is indented again. */
+/* Keeps line breaks other than a line feed; the next text is indented again. */
 static const uint8_t *break_emit(struct yaml_emitter *e, const uint8_t *at)
 {
 	size_t size = yaml_written_break(at);
@@ -95,7 +95,7 @@ static bool is_escaped(const uint8_t *at)
 static void double_quoted_emit(struct yaml_emitter *e, struct span text)
 {
 	const uint8_t *at = text.data, *end = text.data + text.size;
-	/* Behind a byte order mark at its beginning go-yaml escapes everything. */
+	/* After a byte order mark at the beginning, go-yaml escapes everything. */
 	bool all = span_starts_with(text, span_of_text("\xef\xbb\xbf"));
 
 	yaml_emit_indicator(e, (struct yaml_indicator){"\"", true, false, false});
@@ -113,7 +113,7 @@ static void double_quoted_emit(struct yaml_emitter *e, struct span text)
 	yaml_emit_indicator(e, (struct yaml_indicator){"\"", false, false, false});
 }
 
-/* Whether the text's indentation cannot be seen from its first line. */
+/* Whether the first line does not show the indentation. */
 static bool needs_hint(struct span text)
 {
 	return text.data[0] == ' ' || yaml_written_break(text.data) > 0;
@@ -135,7 +135,7 @@ static void hints_emit(struct yaml_emitter *e, struct span text)
 
 	if (needs_hint(text))
 		yaml_emit_indicator(e, (struct yaml_indicator){hint, false, false, false});
-	/* What ends in LS or PS ends in a break, too. */
+	/* LS and PS are breaks, too. */
 	while (last > text.data && (*last & 0xc0) == 0x80)
 		last--;
 	if (yaml_written_break(last) == 0) {
@@ -209,8 +209,8 @@ void yaml_emit_scalar(struct yaml_emitter *e, const struct yaml_written *written
 		tag_emit(e, written->tag);
 	yaml_emit_deeper(e, true, place);
 	/*
-	 * go-yaml gives the indentation as what it is at the top. Deeper inside lists it is
-	 * another one, and nothing could read the block again: double quotes keep the value.
+	 * go-yaml's hint is the indentation at the top. Deeper inside lists the indentation
+	 * differs, and the block could not be read again: double quotes keep the value.
 	 */
 	if (style == YAML_LITERAL && needs_hint(written->text) &&
 	    e->indent - around != (int64_t)e->best_indent && has_text(written->text))

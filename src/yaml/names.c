@@ -4,7 +4,7 @@
 
 #include "yaml/parse.h"
 
-/* With a seed that nobody knows, so that no document can make all names meet. */
+/* The seed is random, so that no document can make all names collide. */
 static uint64_t mix(uint64_t h, uint64_t word)
 {
 	h = (h ^ word) * 0x9e3779b97f4a7c15;
@@ -26,7 +26,7 @@ static uint64_t hash(uint64_t seed, struct span name)
 	return mix(mix(h, word), seed);
 }
 
-/* The place of a name, or the free one where it belongs. */
+/* The place of a name, or the free one for it. */
 static struct yaml_name *place(const struct yaml_names *names, struct span name)
 {
 	size_t mask = names->capacity - 1, at = hash(names->seed, name) & mask;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The grammar of YAML 1.1, as a machine with a stack of its own, since a document may be nested
- * deeper than a thread's stack allows. What it finds it hands to yaml_build.c.
+ * The grammar of YAML 1.1, as a machine with its own stack: a document may be nested deeper than a
+ * thread's stack allows. build.c makes the nodes.
  */
-#include "yaml/build.h"
+#include "yaml/parse.h"
+
+#include <stdlib.h>
 
 /* What is expected next. */
 enum state {
@@ -32,22 +34,22 @@ enum state {
 
 struct machine {
 	struct yaml_builder *builder;
-	struct yaml_token *token; /* the one that was looked at last */
+	struct yaml_token *token; /* the current one */
 	enum state state;
-	uint8_t *states; /* owned; where to go on behind the node */
+	uint8_t *states; /* owned; the states to return to */
 	size_t count, capacity;
 };
 
 static int peek(struct machine *m, struct error *err)
 {
-	int r = yaml_scanner_peek(m->builder->scanner, &m->token, err);
+	int r = yaml_scanner_peek(&m->builder->scanner, &m->token, err);
 
 	return r < 0 ? r : yaml_builder_comments_gather(m->builder, m->token, err);
 }
 
 static int skip_peek(struct machine *m, struct error *err)
 {
-	yaml_scanner_skip(m->builder->scanner);
+	yaml_scanner_skip(&m->builder->scanner);
 	return peek(m, err);
 }
 
@@ -67,7 +69,7 @@ static void pop(struct machine *m)
 
 static int fail(struct machine *m, const char *problem, struct error *err)
 {
-	return yaml_scanner_fail(m->builder->scanner, m->token->mark, problem, err);
+	return yaml_fail(m->builder->yaml, m->token->mark.line + 1, problem, err);
 }
 
 /* A bit for each type of token, for sets of them. */
@@ -124,7 +126,7 @@ static int scalar_parse(struct machine *m, const struct yaml_properties *propert
 	int r = yaml_builder_scalar(m->builder, m->token, properties, err);
 
 	pop(m);
-	yaml_scanner_skip(m->builder->scanner);
+	yaml_scanner_skip(&m->builder->scanner);
 	return r;
 }
 
@@ -136,7 +138,7 @@ static int node_parse(struct machine *m, bool block, bool indentless, struct err
 	if (m->token->type == YAML_ALIAS_NAME) {
 		r = yaml_builder_alias(m->builder, m->token, err);
 		pop(m);
-		yaml_scanner_skip(m->builder->scanner);
+		yaml_scanner_skip(&m->builder->scanner);
 		return r;
 	}
 	r = properties_parse(m, &properties, err);
@@ -170,7 +172,7 @@ static int node_parse(struct machine *m, bool block, bool indentless, struct err
 		break;
 	}
 	if (properties.anchor.size == 0 && !properties.tagged)
-		return fail(m, "a value is missing or does not fit in here", err);
+		return fail(m, "missing or unexpected value", err);
 	pop(m);
 	return yaml_builder_empty(m->builder, &properties, err);
 }
@@ -184,7 +186,7 @@ static int node_expect(struct machine *m, enum state after, bool block, bool ind
 	return r < 0 ? r : node_parse(m, block, indentless, err);
 }
 
-/* No node, since one of these tokens follows: an empty scalar; else the node. */
+/* A node; an empty scalar if one of these tokens follows. */
 static int node_unless(struct machine *m, unsigned int types, enum state after, bool block,
 		       bool indentless, struct error *err)
 {
@@ -226,20 +228,20 @@ static int document_start(struct machine *m, bool implicit, struct error *err)
 		if (m->token->type == YAML_TAG_DIRECTIVE)
 			r = yaml_builder_directive(m->builder, m->token, err);
 		else if (versioned)
-			r = fail(m, "%YAML stands twice", err);
+			r = fail(m, "duplicate %YAML directive", err);
 		else
 			versioned = true;
 		if (r == 0)
 			r = skip_peek(m, err);
 	}
 	if (r == 0 && m->token->type != YAML_DOCUMENT_START)
-		r = fail(m, "a document does not begin with ---", err);
+		r = fail(m, "missing --- before a document", err);
 	if (r == 0)
 		r = push(m, DOCUMENT_END, err);
 	if (r == 0)
 		r = yaml_builder_document_start(m->builder, m->token, false, err);
 	m->state = DOCUMENT_CONTENT;
-	yaml_scanner_skip(m->builder->scanner);
+	yaml_scanner_skip(&m->builder->scanner);
 	return r;
 }
 
@@ -256,7 +258,7 @@ static int document_content(struct machine *m, struct error *err)
 static int document_end(struct machine *m, struct error *err)
 {
 	if (m->token->type == YAML_DOCUMENT_END)
-		yaml_scanner_skip(m->builder->scanner);
+		yaml_scanner_skip(&m->builder->scanner);
 	m->state = DOCUMENT_START;
 	return yaml_builder_document_end(m->builder, err);
 }
@@ -282,9 +284,9 @@ static int block_sequence(struct machine *m, bool indentless, struct error *err)
 	if (indentless)
 		return collection_end(m, false, err);
 	if (m->token->type != YAML_BLOCK_END)
-		return fail(m, "an item of a list does not begin with '-'", err);
+		return fail(m, "missing '-' before a list item", err);
 	r = collection_end(m, false, err);
-	yaml_scanner_skip(m->builder->scanner);
+	yaml_scanner_skip(&m->builder->scanner);
 	return r;
 }
 
@@ -300,13 +302,13 @@ static int block_mapping_key(struct machine *m, struct error *err)
 			     : node_unless(m, BLOCK_KEY_ENDS, BLOCK_MAPPING_VALUE, true, true, err);
 	}
 	if (m->token->type != YAML_BLOCK_END)
-		return fail(m, "a key is missing", err);
+		return fail(m, "missing key or wrong indentation", err);
 	r = collection_end(m, true, err);
-	yaml_scanner_skip(m->builder->scanner);
+	yaml_scanner_skip(&m->builder->scanner);
 	return r;
 }
 
-/* `ends`: what shows that there is no value behind the colon. */
+/* `ends`: the tokens that show that no value follows the colon. */
 static int value_parse(struct machine *m, unsigned int ends, enum state after, bool block,
 		       struct error *err)
 {
@@ -326,7 +328,7 @@ static int flow_entry(struct machine *m, bool first, enum yaml_token_type end, s
 	if (first || m->token->type == end)
 		return 0;
 	if (m->token->type != YAML_FLOW_ENTRY)
-		return fail(m, "a ',' or the closing bracket is missing", err);
+		return fail(m, "missing ',' or closing bracket", err);
 	return skip_peek(m, err);
 }
 
@@ -339,13 +341,13 @@ static int flow_sequence(struct machine *m, bool first, struct error *err)
 	if (m->token->type == YAML_KEY) {
 		struct yaml_properties none = {.line = m->token->mark.line, .no_comments = true};
 
-		yaml_scanner_skip(m->builder->scanner);
+		yaml_scanner_skip(&m->builder->scanner);
 		return collection_start(m, &none, YAML_MAPPING, true, FLOW_PAIR_KEY, err);
 	}
 	if (m->token->type != YAML_FLOW_SEQUENCE_END)
 		return node_expect(m, FLOW_SEQUENCE, false, false, err);
 	r = collection_end(m, true, err);
-	yaml_scanner_skip(m->builder->scanner);
+	yaml_scanner_skip(&m->builder->scanner);
 	return r;
 }
 
@@ -357,7 +359,7 @@ static int flow_pair_key(struct machine *m, struct error *err)
 	if (!token_is(m, FLOW_SEQUENCE_ENDS | BIT(YAML_VALUE)))
 		return node_expect(m, FLOW_PAIR_VALUE, false, false, err);
 	/* No key; go-yaml skips what follows. */
-	yaml_scanner_skip(m->builder->scanner);
+	yaml_scanner_skip(&m->builder->scanner);
 	m->state = FLOW_PAIR_VALUE;
 	return empty_scalar(m, err);
 }
@@ -377,7 +379,7 @@ static int flow_mapping_key(struct machine *m, bool first, struct error *err)
 	if (m->token->type != YAML_FLOW_MAPPING_END)
 		return node_expect(m, FLOW_MAPPING_EMPTY_VALUE, false, false, err);
 	r = collection_end(m, true, err);
-	yaml_scanner_skip(m->builder->scanner);
+	yaml_scanner_skip(&m->builder->scanner);
 	return r;
 }
 
@@ -387,7 +389,7 @@ static int empty_value(struct machine *m, enum state after, struct error *err)
 	return empty_scalar(m, err);
 }
 
-/* One step; the token that decides was looked at. */
+/* One step, which depends on the current token. */
 static int step(struct machine *m, struct error *err)
 {
 	switch (m->state) {
@@ -439,18 +441,23 @@ static bool is_first(enum state state)
 	       state == FLOW_SEQUENCE_FIRST || state == FLOW_MAPPING_FIRST_KEY;
 }
 
-int yaml_parse(struct yaml_scanner *scanner, struct yaml_nodes *nodes, struct error *err)
+static int nodes_read(struct yaml *yaml, struct secret *text, struct error *err)
 {
-	__attribute__((cleanup(yaml_builder_destroy))) struct yaml_builder builder = {
-		.scanner = scanner,
-		.nodes = nodes,
-	};
+	__attribute__((cleanup(yaml_builder_destroy))) struct yaml_builder builder = {.yaml = yaml};
 	struct machine m = {.builder = &builder, .state = IMPLICIT_DOCUMENT_START};
-	int r = peek(&m, err);
+	bool ascii = false;
+	int r = yaml_text_prepare(text, yaml, &ascii, err);
 
-	/* The token for the stream's start. */
+	yaml->text_size = text->size;
 	if (r == 0)
-		yaml_scanner_skip(scanner);
+		r = yaml_scanner_begin(&builder.scanner, text, ascii, yaml, err);
+	if (r == 0)
+		r = arena_adopt(&yaml->texts, text, err);
+	if (r == 0)
+		r = peek(&m, err);
+	/* The start of the stream. */
+	if (r == 0)
+		yaml_scanner_skip(&builder.scanner);
 	while (r == 0 && m.state != STREAM_ENDED) {
 		r = peek(&m, err);
 		/* The token that opened the collection. */
@@ -460,5 +467,13 @@ int yaml_parse(struct yaml_scanner *scanner, struct yaml_nodes *nodes, struct er
 			r = step(&m, err);
 	}
 	free(m.states);
+	return r;
+}
+
+int yaml_read(struct yaml *yaml, struct secret *text, struct error *err)
+{
+	int r = nodes_read(yaml, text, err);
+
+	secret_destroy(text);
 	return r;
 }

@@ -1,81 +1,86 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Tokens to nodes: the documents of a stream as they are written, with aliases that point to what
- * they stand for, tags, and the comments of each node. Nodes lie in the order of the text, each
- * container before what is in it; a map's children are key, value, key, value …
- */
+/* Tokens to nodes: the grammar (parse.c) and what it builds (build.c). Inside yaml/ only. */
 #ifndef VMCRED_YAML_PARSE_H
 #define VMCRED_YAML_PARSE_H
 
 #include "yaml/scan.h"
 
-enum yaml_kind {
-	YAML_DOCUMENT,
-	YAML_SEQUENCE,
-	YAML_MAPPING,
-	YAML_SCALAR,
-	YAML_ALIAS
-};
-
-/* The tags that make a difference; a map or a list may have any, and it means nothing. */
-enum yaml_tag {
-	YAML_TAG_NONE, /* none, or '!' */
-	YAML_TAG_STRING,
-	YAML_TAG_INT,
-	YAML_TAG_FLOAT,
-	YAML_TAG_BOOL,
-	YAML_TAG_NULL,
-	YAML_TAG_TIMESTAMP,
-	YAML_TAG_BINARY,
-	YAML_TAG_MERGE,
-	YAML_TAG_OTHER, /* the scalar is a string */
-};
-
-/* Each with its '#', lines joined by '\n'. */
-struct yaml_comments {
-	struct span head, line, foot;
-};
-
-struct yaml_node {
-	struct span value; /* of a scalar; an alias's name */
-	uint32_t line;
-	uint32_t end;      /* index behind the subtree */
-	uint32_t target;   /* an alias's; always a node before it */
-	uint32_t comments; /* 1 + index, or 0 */
-	uint8_t kind, tag;
-	bool quoted;
-	bool flow;
-	bool open;    /* while the tree is built: it is inside itself */
-	bool checked; /* while the tree is built: its keys are known to differ */
-};
-
-/* Starts as {0}. */
-struct yaml_nodes {
-	struct yaml_node *items; /* owned */
-	size_t count, capacity;
-	struct yaml_comments *comments; /* owned */
-	size_t comment_count, comment_capacity;
-};
-
-/* Reads all documents: each is a node of its own kind with one child. */
-int yaml_parse(struct yaml_scanner *scanner, struct yaml_nodes *nodes, struct error *err);
-void yaml_nodes_destroy(struct yaml_nodes *nodes);
-
-/* A set of names, each with a number; the names stay where they are. Starts as {0}. */
+/* A set of names, each with a number. The names are not copied. Starts as {0}. */
 struct yaml_names {
 	struct yaml_name {
 		struct span name;
-		size_t number; /* 1 + what was given, 0: nothing here */
+		size_t number; /* 1 + the given number, 0: a free place */
 	} * items;             /* owned */
 	size_t count, capacity;
 	uint64_t seed;
 };
 
-/* The number under which a name is there already, or `number`, under which it is put there. */
+/* Adds a name with `number`, unless it is in the set. `*stored` is 1 + its number. */
 int yaml_names_add(struct yaml_names *names, struct span name, size_t number, size_t **stored,
 		   struct error *err);
-/* Finds a name's number; NULL if it is not there. */
+/* 1 + the name's number, or NULL. */
 const size_t *yaml_names_find(const struct yaml_names *names, struct span name);
 void yaml_names_destroy(struct yaml_names *names);
+
+/* Anchor and tag of a node. */
+struct yaml_properties {
+	int64_t line;
+	struct span anchor; /* size 0: none */
+	enum yaml_tag tag;
+	bool tagged;
+	bool no_comments; /* a collection without a token of its own takes none */
+};
+
+/* A collection that is being read. */
+struct yaml_frame {
+	uint32_t node;
+	uint32_t key; /* the last one that was read, 0: none */
+	bool in_value;
+};
+
+/* %TAG */
+struct yaml_directive {
+	struct span handle, prefix;
+};
+
+/* Builds nodes, and gives each its comments. */
+struct yaml_builder {
+	struct yaml_scanner scanner;
+	struct yaml *yaml;
+	struct yaml_frame *frames; /* owned */
+	size_t depth, frame_capacity;
+	struct yaml_names anchors; /* of all documents: an alias may refer to an earlier one */
+	struct yaml_directive *directives; /* owned */
+	size_t directive_count, directive_capacity;
+	struct yaml_gathered head, line, foot; /* of the next node */
+	struct span stem; /* from before a `-`: for the collection that begins after it */
+};
+
+void yaml_builder_destroy(struct yaml_builder *builder);
+
+/* Takes what belongs to a token, or came before it, from the scanner's queue. */
+int yaml_builder_comments_gather(struct yaml_builder *builder, const struct yaml_token *token,
+				 struct error *err);
+/* After a `-`: the first `head` bytes of the gathered head comments were before it. */
+int yaml_builder_stem_split(struct yaml_builder *builder, const struct yaml_token *token,
+			    size_t head, struct error *err);
+
+int yaml_builder_tag(struct yaml_builder *builder, const struct yaml_token *token,
+		     struct yaml_properties *properties, struct error *err);
+int yaml_builder_directive(struct yaml_builder *builder, const struct yaml_token *token,
+			   struct error *err);
+
+int yaml_builder_document_start(struct yaml_builder *builder, const struct yaml_token *token,
+				bool implicit, struct error *err);
+int yaml_builder_document_end(struct yaml_builder *builder, struct error *err);
+int yaml_builder_start(struct yaml_builder *builder, enum yaml_kind kind, bool flow,
+		       const struct yaml_properties *properties, struct error *err);
+int yaml_builder_end(struct yaml_builder *builder, bool comments, struct error *err);
+int yaml_builder_scalar(struct yaml_builder *builder, const struct yaml_token *token,
+			const struct yaml_properties *properties, struct error *err);
+int yaml_builder_empty(struct yaml_builder *builder, const struct yaml_properties *properties,
+		       struct error *err);
+int yaml_builder_alias(struct yaml_builder *builder, const struct yaml_token *token,
+		       struct error *err);
 
 #endif

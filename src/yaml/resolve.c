@@ -1,28 +1,45 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "yaml/resolve.h"
+/* The type and value of a scalar. */
+#include "yaml/text.h"
+#include "yaml/yaml.h"
 
 #include <locale.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-/* Longer numbers, padded with zeros, are copied to secret memory of their own. */
+/* Longer numbers, padded with zeros, are copied to secret memory. */
 #define NUMBER_SIZE 128
 
-/* Words that are no strings. */
+/* Words that are not strings. */
 static const struct {
 	const char *word;
-	enum sops_kind kind;
-	const char *text;
+	enum yaml_type type;
+	bool truth;
+	double number;
 } words[] = {
-	{"true", SOPS_BOOL, "True"},   {"True", SOPS_BOOL, "True"},   {"TRUE", SOPS_BOOL, "True"},
-	{"false", SOPS_BOOL, "False"}, {"False", SOPS_BOOL, "False"}, {"FALSE", SOPS_BOOL, "False"},
-	{"", SOPS_NULL, ""},           {"~", SOPS_NULL, ""},          {"null", SOPS_NULL, ""},
-	{"Null", SOPS_NULL, ""},       {"NULL", SOPS_NULL, ""},       {".nan", SOPS_FLOAT, "NaN"},
-	{".NaN", SOPS_FLOAT, "NaN"},   {".NAN", SOPS_FLOAT, "NaN"},   {".inf", SOPS_FLOAT, "+Inf"},
-	{".Inf", SOPS_FLOAT, "+Inf"},  {".INF", SOPS_FLOAT, "+Inf"},  {"+.inf", SOPS_FLOAT, "+Inf"},
-	{"+.Inf", SOPS_FLOAT, "+Inf"}, {"+.INF", SOPS_FLOAT, "+Inf"}, {"-.inf", SOPS_FLOAT, "-Inf"},
-	{"-.Inf", SOPS_FLOAT, "-Inf"}, {"-.INF", SOPS_FLOAT, "-Inf"},
+	{"true", YAML_BOOL, true, 0},
+	{"True", YAML_BOOL, true, 0},
+	{"TRUE", YAML_BOOL, true, 0},
+	{"false", YAML_BOOL, false, 0},
+	{"False", YAML_BOOL, false, 0},
+	{"FALSE", YAML_BOOL, false, 0},
+	{"", YAML_NULL, false, 0},
+	{"~", YAML_NULL, false, 0},
+	{"null", YAML_NULL, false, 0},
+	{"Null", YAML_NULL, false, 0},
+	{"NULL", YAML_NULL, false, 0},
+	{".nan", YAML_FLOAT, false, NAN},
+	{".NaN", YAML_FLOAT, false, NAN},
+	{".NAN", YAML_FLOAT, false, NAN},
+	{".inf", YAML_FLOAT, false, HUGE_VAL},
+	{".Inf", YAML_FLOAT, false, HUGE_VAL},
+	{".INF", YAML_FLOAT, false, HUGE_VAL},
+	{"+.inf", YAML_FLOAT, false, HUGE_VAL},
+	{"+.Inf", YAML_FLOAT, false, HUGE_VAL},
+	{"+.INF", YAML_FLOAT, false, HUGE_VAL},
+	{"-.inf", YAML_FLOAT, false, -HUGE_VAL},
+	{"-.Inf", YAML_FLOAT, false, -HUGE_VAL},
+	{"-.INF", YAML_FLOAT, false, -HUGE_VAL},
 };
 
 #define WORD_SIZE_MAX 5
@@ -34,15 +51,15 @@ static bool word_find(struct span text, struct yaml_scalar *scalar)
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 		if (!span_equal(text, span_of_text(words[i].word)))
 			continue;
-		scalar->kind = words[i].kind;
-		scalar->size = strlen(words[i].text);
-		memcpy(scalar->text, words[i].text, scalar->size);
+		scalar->type = words[i].type;
+		scalar->truth = words[i].truth;
+		scalar->number = words[i].number;
 		return true;
 	}
 	return false;
 }
 
-/* What strconv.ParseInt and ParseUint make of digits: 1 a number, 0 none or beyond 64 bits. */
+/* As strconv.ParseInt and ParseUint read digits: 1 a number, 0 not one or beyond 64 bits. */
 static int digits_read(const char *at, int base, bool sign_allowed, bool *negative, uint64_t *value)
 {
 	*value = 0;
@@ -77,7 +94,7 @@ static int prefixed_read(const char *at, bool *negative, uint64_t *value)
 	return digits_read(at, base, false, negative, value);
 }
 
-/* go-yaml tries 0b and 0o once more by hand, where a sign may stand behind the prefix. */
+/* go-yaml tries 0b and 0o again itself, and allows a sign after the prefix. */
 static int prefixed_again(const char *at, bool *negative, uint64_t *value)
 {
 	bool minus = *at == '-';
@@ -131,45 +148,30 @@ static double double_read(const char *text)
 	return value;
 }
 
-static void double_set(double value, struct yaml_scalar *scalar)
-{
-	locale_t numeric = newlocale(LC_NUMERIC_MASK, "C", (locale_t)0);
-	locale_t before = uselocale(numeric);
-	char exact[64];
-	int size = snprintf(exact, sizeof(exact), "%.17e", value);
-
-	uselocale(before);
-	freelocale(numeric);
-	scalar->kind = SOPS_FLOAT;
-	scalar->size =
-		sops_float_print(span_of(exact, (size_t)size), SOPS_NUMBER_PLAIN, scalar->text);
-	memory_wipe(exact, sizeof(exact));
-}
-
-/* Numbers beyond what a double holds are none. */
+/* Numbers beyond the range of a double are strings. */
 static bool float_set(const char *text, struct yaml_scalar *scalar)
 {
 	double value = double_read(text);
 
 	if (isinf(value))
 		return false;
-	double_set(value, scalar);
+	scalar->type = YAML_FLOAT;
+	scalar->number = value;
 	return true;
 }
 
+/* Beyond 64 bits with a sign, Go has an unsigned type, which sops refuses, but no negative one. */
 static bool integer_set(bool negative, uint64_t value, struct yaml_scalar *scalar)
 {
-	if (value > (uint64_t)INT64_MAX + negative) {
-		/* Go has an unsigned type for it, which sops refuses; a minus it has none for. */
-		scalar->too_large = !negative;
-		scalar->kind = SOPS_INT;
-		return !negative;
-	}
-	scalar->kind = SOPS_INT;
-	scalar->size =
-		(size_t)snprintf(scalar->text, sizeof(scalar->text), "%s%llu",
-				 negative && value > 0 ? "-" : "", (unsigned long long)value);
-	return true;
+	scalar->type = YAML_INT;
+	scalar->negative = negative && value > 0;
+	scalar->integer = value;
+	scalar->too_large = value > (uint64_t)INT64_MAX + negative;
+	if (negative)
+		scalar->number = -(double)value;
+	else
+		scalar->number = (double)value;
+	return !scalar->too_large || !negative;
 }
 
 /* The text begins with a digit or a sign; underscores are gone. */
@@ -179,7 +181,7 @@ static bool number_read(const char *text, struct yaml_scalar *scalar)
 	uint64_t value = 0;
 
 	if (prefixed_read(text, &negative, &value)) {
-		/* ParseUint takes no sign. */
+		/* ParseUint accepts no sign. */
 		if ((value <= INT64_MAX || *text != '+') && integer_set(negative, value, scalar))
 			return true;
 	}
@@ -191,7 +193,7 @@ static bool number_read(const char *text, struct yaml_scalar *scalar)
 	return false;
 }
 
-/* A float that begins with a point: Go's own syntax, where underscores stand between digits. */
+/* A float that begins with a point: Go's own syntax, with underscores between digits. */
 static bool point_read(struct span text, const char *plain, struct yaml_scalar *scalar)
 {
 	for (size_t i = 0; i < text.size; i++) {
@@ -246,26 +248,20 @@ static int number_find(struct span text, struct yaml_scalar *scalar, struct erro
 	return found;
 }
 
-/* Whether a value of this kind is what the tag demands; an integer will do for a float. */
+/* Whether a scalar of this type matches the tag; an integer matches float. */
 static int tag_check(enum yaml_tag tag, struct yaml_scalar *scalar)
 {
-	static const enum sops_kind kinds[] = {
-		[YAML_TAG_INT] = SOPS_INT,        [YAML_TAG_FLOAT] = SOPS_FLOAT,
-		[YAML_TAG_BOOL] = SOPS_BOOL,      [YAML_TAG_NULL] = SOPS_NULL,
-		[YAML_TAG_TIMESTAMP] = SOPS_TIME,
+	static const enum yaml_type types[] = {
+		[YAML_TAG_INT] = YAML_INT,        [YAML_TAG_FLOAT] = YAML_FLOAT,
+		[YAML_TAG_BOOL] = YAML_BOOL,      [YAML_TAG_NULL] = YAML_NULL,
+		[YAML_TAG_TIMESTAMP] = YAML_TIME,
 	};
 
 	if (tag == YAML_TAG_NONE)
 		return 1;
-	if (tag == YAML_TAG_FLOAT && scalar->kind == SOPS_INT && !scalar->too_large) {
-		char text[32];
-
-		memcpy(text, scalar->text, scalar->size);
-		text[scalar->size] = '\0';
-		double_set(double_read(text), scalar);
-		memory_wipe(text, sizeof(text));
-	}
-	return scalar->kind == kinds[tag];
+	if (tag == YAML_TAG_FLOAT && scalar->type == YAML_INT && !scalar->too_large)
+		scalar->type = YAML_FLOAT;
+	return scalar->type == types[tag];
 }
 
 int yaml_resolve(enum yaml_tag tag, struct span text, struct yaml_scalar *scalar, struct error *err)
@@ -273,18 +269,15 @@ int yaml_resolve(enum yaml_tag tag, struct span text, struct yaml_scalar *scalar
 	uint8_t first = text.size > 0 ? text.data[0] : '~';
 	int r = 0;
 
-	scalar->kind = SOPS_STRING;
-	scalar->too_large = false;
-	scalar->size = 0;
-	/* Nothing but strings begins otherwise. */
+	*scalar = (struct yaml_scalar){.type = YAML_STRING};
+	/* Only strings begin with other characters. */
 	if (!yaml_is_digit(first) && !strchr("+-.~tTfFnN", first))
 		return tag_check(tag, scalar);
 	if (word_find(text, scalar))
 		return tag_check(tag, scalar);
-	if (yaml_is_digit(first) && (tag == YAML_TAG_NONE || tag == YAML_TAG_TIMESTAMP))
-		scalar->size = yaml_timestamp_read(text, scalar->text);
-	if (scalar->size > 0)
-		scalar->kind = SOPS_TIME;
+	if (yaml_is_digit(first) && (tag == YAML_TAG_NONE || tag == YAML_TAG_TIMESTAMP) &&
+	    yaml_time_read(text, scalar->time))
+		scalar->type = YAML_TIME;
 	else if (yaml_is_digit(first) || strchr("+-.", first))
 		r = number_find(text, scalar, err);
 	return r < 0 ? r : tag_check(tag, scalar);

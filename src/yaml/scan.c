@@ -1,24 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The queue of tokens, and the tokens that one or two characters identify. */
 #include "yaml/scan.h"
 
 #include <stdlib.h>
 
-/* How far behind its beginning the colon of a key may stand (YAML 1.2, section 8.2.2). */
+/* How far from its beginning the colon of a key may be (YAML 1.2, section 8.2.2). */
 #define SIMPLE_KEY_SIZE_MAX 1024
 
-int yaml_scanner_fail(const struct yaml_scanner *s, struct yaml_mark mark, const char *problem,
-		      struct error *err)
+int yaml_scanner_fail(const struct yaml_scanner *s, const char *problem, struct error *err)
 {
-	return error_set(err, VMCRED_FAILED, "%s is not valid YAML: %s (line %lld)", s->what,
-			 problem, (long long)mark.line + 1);
+	return yaml_fail(s->yaml, s->line + 1, problem, err);
 }
 
-int yaml_scanner_begin(struct yaml_scanner *s, struct secret *text, bool ascii, const char *what,
-		       struct sops_tree *tree, struct error *err)
+int yaml_scanner_begin(struct yaml_scanner *s, struct secret *text, bool ascii, struct yaml *yaml,
+		       struct error *err)
 {
 	*s = (struct yaml_scanner){
-		.what = what,
-		.tree = tree,
+		.yaml = yaml,
 		.at = text->data,
 		.start = text->data,
 		.line_start = text->data,
@@ -55,14 +53,20 @@ void yaml_scanner_move(struct yaml_scanner *s, const uint8_t *to)
 	s->at += to - s->at;
 }
 
-struct yaml_simple_key *yaml_key_here(struct yaml_scanner *s)
+static const struct yaml_token *last_token(const struct yaml_scanner *s)
 {
-	return &s->keys[s->flow_level];
+	return &s->tokens[s->token_count - 1];
 }
 
-/* Adds a token at a place in the queue, counted from its head; -1: at the end. */
-int yaml_token_insert(struct yaml_scanner *s, int64_t place, struct yaml_token token,
-		      struct error *err)
+static int nested_too_deep(const struct yaml_scanner *s, struct error *err)
+{
+	_Static_assert(YAML_DEPTH_MAX == 10000, "the text says so");
+	return yaml_scanner_fail(s, "nested more than 10000 levels deep", err);
+}
+
+/* Adds a token at a position in the queue, counted from its head; -1: at the end. */
+static int token_insert(struct yaml_scanner *s, int64_t place, struct yaml_token token,
+			struct error *err)
 {
 	struct yaml_token *at;
 	int r;
@@ -83,14 +87,26 @@ int yaml_token_insert(struct yaml_scanner *s, int64_t place, struct yaml_token t
 	return 0;
 }
 
-int yaml_token_add(struct yaml_scanner *s, enum yaml_token_type type, struct yaml_mark mark,
-		   struct error *err)
+static int token_add(struct yaml_scanner *s, enum yaml_token_type type, struct yaml_mark mark,
+		     struct error *err)
 {
-	return yaml_token_insert(s, -1, (struct yaml_token){.type = type, .mark = mark}, err);
+	return token_insert(s, -1, (struct yaml_token){.type = type, .mark = mark}, err);
 }
 
-/* Whether the place may still turn out to be a key's: its line has not ended. Returns 1 or 0. */
-int yaml_key_check(struct yaml_scanner *s, struct yaml_simple_key *key, struct error *err)
+/* Where a key may have begun, on this level of flows. */
+static struct yaml_simple_key *key_here(struct yaml_scanner *s)
+{
+	return &s->keys[s->flow_level];
+}
+
+static int colon_missing(struct yaml_scanner *s, const struct yaml_simple_key *key,
+			 struct error *err)
+{
+	return yaml_fail(s->yaml, key->mark.line + 1, "missing ':' after a key", err);
+}
+
+/* Returns 1 if it may still turn out to be a key, because its line has not ended; else 0. */
+static int key_check(struct yaml_scanner *s, struct yaml_simple_key *key, struct error *err)
 {
 	if (!key->possible)
 		return 0;
@@ -98,70 +114,66 @@ int yaml_key_check(struct yaml_scanner *s, struct yaml_simple_key *key, struct e
 	    key->mark.column + SIMPLE_KEY_SIZE_MAX >= yaml_scanner_column(s))
 		return 1;
 	if (key->required)
-		return yaml_scanner_fail(s, key->mark, "a ':' is missing behind a key", err);
+		return colon_missing(s, key, err);
 	key->possible = false;
 	return 0;
 }
 
-int yaml_key_remove(struct yaml_scanner *s, struct error *err)
+static int key_remove(struct yaml_scanner *s, struct error *err)
 {
-	struct yaml_simple_key *key = yaml_key_here(s);
+	struct yaml_simple_key *key = key_here(s);
 
 	if (key->possible && key->required)
-		return yaml_scanner_fail(s, key->mark, "a ':' is missing behind a key", err);
+		return colon_missing(s, key, err);
 	key->possible = false;
 	return 0;
 }
 
-size_t yaml_next_token_number(const struct yaml_scanner *s)
+static size_t next_token_number(const struct yaml_scanner *s)
 {
 	return s->tokens_parsed + (s->token_count - s->token_head);
 }
 
-int yaml_key_save(struct yaml_scanner *s, struct error *err)
+static int key_save(struct yaml_scanner *s, struct error *err)
 {
 	struct yaml_mark mark = yaml_scanner_mark(s);
-	int r;
+	int r = s->simple_key_allowed ? key_remove(s, err) : 0;
 
-	if (!s->simple_key_allowed)
-		return 0;
-	r = yaml_key_remove(s, err);
-	if (r < 0)
+	if (r < 0 || !s->simple_key_allowed)
 		return r;
-	*yaml_key_here(s) = (struct yaml_simple_key){
+	*key_here(s) = (struct yaml_simple_key){
 		.possible = true,
 		.required = s->flow_level == 0 && s->indent == mark.column,
-		.token_number = yaml_next_token_number(s),
+		.token_number = next_token_number(s),
 		.mark = mark,
 	};
 	return 0;
 }
 
-/* A deeper block begins at a column: its token goes before the one with that number, or to the end
- * (-1). */
-int yaml_indent_push(struct yaml_scanner *s, struct yaml_mark mark, int64_t number,
-		     enum yaml_token_type type, struct error *err)
+/* A deeper block begins at a column: its token is inserted before the one with that number, or
+ * added at the end (-1). */
+static int indent_push(struct yaml_scanner *s, struct yaml_mark mark, int64_t number,
+		       enum yaml_token_type type, struct error *err)
 {
 	int r;
 
 	if (s->flow_level > 0 || s->indent >= mark.column)
 		return 0;
-	if (s->indent_count >= SOPS_DEPTH_MAX)
-		return error_set(err, VMCRED_FAILED, "%s is nested more than %d levels deep",
-				 s->what, SOPS_DEPTH_MAX);
+	if (s->indent_count >= YAML_DEPTH_MAX)
+		return nested_too_deep(s, err);
 	r = yaml_array_grow(&s->indents, s->indent_count, &s->indent_capacity, sizeof(*s->indents),
 			    err);
 	if (r < 0)
 		return r;
 	s->indents[s->indent_count++] = s->indent;
 	s->indent = mark.column;
-	return yaml_token_insert(s, number < 0 ? -1 : number - (int64_t)s->tokens_parsed,
-				 (struct yaml_token){.type = type, .mark = mark}, err);
+	return token_insert(s, number < 0 ? -1 : number - (int64_t)s->tokens_parsed,
+			    (struct yaml_token){.type = type, .mark = mark}, err);
 }
 
 /* Blocks deeper than the column end. */
-int yaml_indents_pop(struct yaml_scanner *s, int64_t column, struct yaml_mark scan,
-		     struct error *err)
+static int indents_pop(struct yaml_scanner *s, int64_t column, struct yaml_mark scan,
+		       struct error *err)
 {
 	int r = 0;
 
@@ -169,10 +181,224 @@ int yaml_indents_pop(struct yaml_scanner *s, int64_t column, struct yaml_mark sc
 	while (r == 0 && s->flow_level == 0 && s->indent > column) {
 		r = yaml_comment_block_end(s, &scan, err);
 		if (r == 0)
-			r = yaml_token_add(s, YAML_BLOCK_END, scan, err);
+			r = token_add(s, YAML_BLOCK_END, scan, err);
 		s->indent = s->indents[--s->indent_count];
 	}
 	return r;
+}
+
+/* All open blocks end: no key may be waiting. */
+static int blocks_end(struct yaml_scanner *s, struct error *err)
+{
+	int r = indents_pop(s, -1, yaml_scanner_mark(s), err);
+
+	if (r == 0)
+		r = key_remove(s, err);
+	s->simple_key_allowed = false;
+	return r;
+}
+
+static bool at_stream_token(const struct yaml_scanner *s)
+{
+	return *s->at == 0 || (yaml_scanner_column(s) == 0 &&
+			       (*s->at == '%' || yaml_is_document_indicator(s->at, '-') ||
+				yaml_is_document_indicator(s->at, '.')));
+}
+
+/* What begins or ends a document. */
+static int stream_token_fetch(struct yaml_scanner *s, struct error *err)
+{
+	struct yaml_token token = {.mark = yaml_scanner_mark(s)};
+	int r;
+
+	if (*s->at == 0 && token.mark.column != 0) {
+		s->line_start = s->at;
+		s->wide = 0;
+		s->line++;
+	}
+	r = blocks_end(s, err);
+	if (*s->at == 0) {
+		token.type = YAML_STREAM_END;
+		token.mark = yaml_scanner_mark(s);
+	} else if (*s->at == '%') {
+		if (r == 0)
+			r = yaml_scan_directive(s, &token, err);
+	} else {
+		token.type = *s->at == '-' ? YAML_DOCUMENT_START : YAML_DOCUMENT_END;
+		yaml_scanner_move(s, s->at + 3);
+	}
+	return r < 0 ? r : token_insert(s, -1, token, err);
+}
+
+static int flow_start_fetch(struct yaml_scanner *s, struct error *err)
+{
+	struct yaml_mark mark = yaml_scanner_mark(s);
+	enum yaml_token_type type =
+		*s->at == '[' ? YAML_FLOW_SEQUENCE_START : YAML_FLOW_MAPPING_START;
+	int r = key_save(s, err);
+
+	if (r == 0 && s->flow_level >= YAML_DEPTH_MAX)
+		r = nested_too_deep(s, err);
+	if (r == 0)
+		r = yaml_array_grow(&s->keys, s->flow_level + 1, &s->key_capacity, sizeof(*s->keys),
+				    err);
+	if (r < 0)
+		return r;
+	s->flow_level++;
+	*key_here(s) = (struct yaml_simple_key){.token_number = next_token_number(s)};
+	s->simple_key_allowed = true;
+	yaml_scanner_step(s);
+	return token_add(s, type, mark, err);
+}
+
+/* ']', '}' or ',' */
+static int flow_indicator_fetch(struct yaml_scanner *s, struct error *err)
+{
+	struct yaml_mark mark = yaml_scanner_mark(s);
+	enum yaml_token_type type = *s->at == ','   ? YAML_FLOW_ENTRY
+				    : *s->at == ']' ? YAML_FLOW_SEQUENCE_END
+						    : YAML_FLOW_MAPPING_END;
+	int r = key_remove(s, err);
+
+	if (type != YAML_FLOW_ENTRY && s->flow_level > 0)
+		s->flow_level--;
+	s->simple_key_allowed = type == YAML_FLOW_ENTRY;
+	yaml_scanner_step(s);
+	return r < 0 ? r : token_add(s, type, mark, err);
+}
+
+/* '-' or '?' */
+static int block_indicator_fetch(struct yaml_scanner *s, struct error *err)
+{
+	struct yaml_mark mark = yaml_scanner_mark(s);
+	bool item = *s->at == '-';
+	int r = 0;
+
+	if (s->flow_level == 0 && !s->simple_key_allowed)
+		return yaml_scanner_fail(s, item ? "unexpected '-'" : "unexpected '?'", err);
+	r = indent_push(s, mark, -1, item ? YAML_BLOCK_SEQUENCE_START : YAML_BLOCK_MAPPING_START,
+			err);
+	if (r == 0)
+		r = key_remove(s, err);
+	s->simple_key_allowed = item || s->flow_level == 0;
+	yaml_scanner_step(s);
+	return r < 0 ? r : token_add(s, item ? YAML_BLOCK_ENTRY : YAML_KEY, mark, err);
+}
+
+static int value_fetch(struct yaml_scanner *s, struct error *err)
+{
+	struct yaml_simple_key *key = key_here(s);
+	struct yaml_mark mark = yaml_scanner_mark(s);
+	int r = key_check(s, key, err);
+
+	if (r > 0) {
+		key->possible = false;
+		s->simple_key_allowed = false;
+		r = token_insert(s, (int64_t)(key->token_number - s->tokens_parsed),
+				 (struct yaml_token){.type = YAML_KEY, .mark = key->mark}, err);
+		if (r == 0)
+			r = indent_push(s, key->mark, (int64_t)key->token_number,
+					YAML_BLOCK_MAPPING_START, err);
+	} else if (r == 0) {
+		if (s->flow_level == 0 && !s->simple_key_allowed)
+			return yaml_scanner_fail(s, "unexpected ':'", err);
+		r = indent_push(s, mark, -1, YAML_BLOCK_MAPPING_START, err);
+		s->simple_key_allowed = s->flow_level == 0;
+	}
+	yaml_scanner_step(s);
+	return r < 0 ? r : token_add(s, YAML_VALUE, mark, err);
+}
+
+/* The first token of a node; the node may be a key. */
+static int content_fetch(struct yaml_scanner *s, struct error *err)
+{
+	struct yaml_token token = {.type = YAML_SCALAR_TEXT, .mark = yaml_scanner_mark(s)};
+	uint8_t c = *s->at;
+	int r = key_save(s, err);
+
+	s->simple_key_allowed = false;
+	if (r < 0)
+		return r;
+	if (c == '*' || c == '&') {
+		token.type = c == '*' ? YAML_ALIAS_NAME : YAML_ANCHOR;
+		r = yaml_scan_anchor(s, &token, err);
+	} else if (c == '!') {
+		token.type = YAML_TAG;
+		r = yaml_scan_tag(s, &token, err);
+	} else if (c == '\'' || c == '"') {
+		r = yaml_scan_quoted(s, c == '\'', &token, err);
+	} else {
+		r = yaml_scan_plain(s, &token, err);
+	}
+	return r < 0 ? r : token_insert(s, -1, token, err);
+}
+
+static int block_scalar_fetch(struct yaml_scanner *s, struct error *err)
+{
+	struct yaml_token token = {.type = YAML_SCALAR_TEXT, .mark = yaml_scanner_mark(s)};
+	int r = key_remove(s, err);
+
+	s->simple_key_allowed = true;
+	if (r == 0)
+		r = yaml_scan_block(s, *s->at == '|', &token, err);
+	return r < 0 ? r : token_insert(s, -1, token, err);
+}
+
+static bool plain_may_begin(const struct yaml_scanner *s)
+{
+	switch (*s->at) {
+	case '-':
+		return !yaml_is_blank(s->at + 1);
+	case '?':
+	case ':':
+		return s->flow_level == 0 && !yaml_is_blankz(s->at + 1);
+	case '@':
+	case '`':
+	case '%':
+	case '#':
+	case '|':
+	case '>':
+		return false;
+	default:
+		return !yaml_is_blankz(s->at);
+	}
+}
+
+static int token_fetch(struct yaml_scanner *s, struct error *err)
+{
+	bool flow = s->flow_level > 0, alone = flow || yaml_is_blankz(s->at + 1);
+
+	switch (*s->at) {
+	case '[':
+	case '{':
+		return flow_start_fetch(s, err);
+	case ']':
+	case '}':
+	case ',':
+		return flow_indicator_fetch(s, err);
+	case '-':
+		if (yaml_is_blankz(s->at + 1))
+			return block_indicator_fetch(s, err);
+		break;
+	case '?':
+		if (alone)
+			return block_indicator_fetch(s, err);
+		break;
+	case ':':
+		if (alone)
+			return value_fetch(s, err);
+		break;
+	case '|':
+	case '>':
+		if (!flow)
+			return block_scalar_fetch(s, err);
+		break;
+	default:
+		break;
+	}
+	if (!plain_may_begin(s))
+		return yaml_scanner_fail(s, "unexpected character", err);
+	return content_fetch(s, err);
 }
 
 /* Skips blanks, line breaks and comments. A tab is a blank where no block can begin. */
@@ -187,7 +413,7 @@ static int next_token_find(struct yaml_scanner *s, struct error *err)
 		       (*s->at == '\t' && (s->flow_level > 0 || !s->simple_key_allowed)))
 			s->at++;
 		if (s->comment_count > s->comment_head)
-			yaml_comment_behind_dash(s);
+			yaml_comment_after_dash(s);
 		if (*s->at == '#' && yaml_comment_scan_block(s, scan, err) < 0)
 			return -(int)err->code;
 		size = yaml_break_size(s->at);
@@ -207,24 +433,22 @@ static int next_token_fetch(struct yaml_scanner *s, struct error *err)
 
 	here = yaml_scanner_mark(s);
 	if (r == 0)
-		r = yaml_indents_pop(s, here.column, scan, err);
+		r = indents_pop(s, here.column, scan, err);
 	if (r < 0)
 		return r;
-	if (yaml_token_is_of_stream(s))
-		return yaml_token_fetch_of_stream(s, err);
-	/* A comment behind a colon, or behind the comma in a flow, is that of what stands before.
-	 */
+	if (at_stream_token(s))
+		return stream_token_fetch(s, err);
+	/* A comment after a colon, or after the comma in a flow, belongs to what came before. */
 	comment_token = here.index;
 	if (*s->at == (s->flow_level == 0 ? ':' : ','))
-		comment_token = s->tokens[s->token_count - 1].mark.index;
-	r = yaml_token_fetch(s, err);
-	if (r == 0 && s->tokens[s->token_count - 1].type != YAML_BLOCK_ENTRY)
+		comment_token = last_token(s)->mark.index;
+	r = token_fetch(s, err);
+	if (r == 0 && last_token(s)->type != YAML_BLOCK_ENTRY)
 		r = yaml_comment_scan_line(s, comment_token, err);
 	return r;
 }
 
-/* The place of the token that is next, if it may turn out to be behind a key's mark. The numbers
- * grow with the level. */
+/* The possible key that begins at the next token, or NULL. Token numbers grow with the level. */
 static struct yaml_simple_key *key_at_head(const struct yaml_scanner *s)
 {
 	size_t low = 0, high = s->flow_level + 1;
@@ -249,13 +473,13 @@ int yaml_scanner_peek(struct yaml_scanner *s, struct yaml_token **token, struct 
 
 	if (!s->started) {
 		s->started = true;
-		r = yaml_token_add(s, YAML_STREAM_START, yaml_scanner_mark(s), err);
+		r = token_add(s, YAML_STREAM_START, yaml_scanner_mark(s), err);
 	}
 	while (r == 0 && !s->available) {
 		if (s->token_count - s->token_head > 2) {
 			struct yaml_simple_key *key = key_at_head(s);
 
-			r = key ? yaml_key_check(s, key, err) : 0;
+			r = key ? key_check(s, key, err) : 0;
 			if (r < 0)
 				return r;
 			if (r == 0) {

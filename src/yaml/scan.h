@@ -1,21 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * YAML text to tokens and comments. The text is read once; a scalar of one line is a span of it,
- * what has to be decoded is decoded where it stands.
+ * Text to tokens and comments. Scalars are decoded in place: each is a span of the text.
  *
- * YAML cannot be taken apart without looking ahead: that `a` is a key shows at the colon behind it,
- * and that a block ended, or that a comment belongs to what stood before it, shows only at what
- * follows. So tokens wait in a queue, at least two of them behind the one that is given out, and
- * comments in another one, each with the place of the token that it belongs to. Where a comment
- * ends up is what go-yaml 3 does, which no specification tells; the real sops is the judge.
+ * YAML needs lookahead: that `a` is a key shows at the colon after it, and that a block ended, or
+ * that a comment belongs to what came before it, shows only at what follows. So tokens wait in a
+ * queue, at least two of them after the current one, and comments in another queue, each with the
+ * position of the token that it belongs to. Where a comment goes is what go-yaml 3 does, which is
+ * not specified; the real sops is the reference.
  */
 #ifndef VMCRED_YAML_SCAN_H
 #define VMCRED_YAML_SCAN_H
 
-#include "sops/tree.h"
 #include "yaml/text.h"
+#include "yaml/yaml.h"
 
-/* A place in the text. Columns count characters. */
+/* A position in the text, from 0. Columns count characters. */
 struct yaml_mark {
 	int64_t index, line, column;
 };
@@ -24,7 +23,7 @@ enum yaml_token_type {
 	YAML_STREAM_START,
 	YAML_STREAM_END,
 	YAML_VERSION_DIRECTIVE,
-	YAML_TAG_DIRECTIVE, /* value: the handle, suffix: the prefix that it stands for */
+	YAML_TAG_DIRECTIVE, /* value: the handle, suffix: its prefix */
 	YAML_DOCUMENT_START,
 	YAML_DOCUMENT_END,
 	YAML_BLOCK_SEQUENCE_START,
@@ -40,7 +39,7 @@ enum yaml_token_type {
 	YAML_VALUE,
 	YAML_ALIAS_NAME,
 	YAML_ANCHOR,
-	YAML_TAG, /* value: the handle or nothing, suffix: what follows it */
+	YAML_TAG, /* value: the handle or nothing, suffix: the rest */
 	YAML_SCALAR_TEXT,
 };
 
@@ -51,46 +50,44 @@ struct yaml_token {
 	struct span value, suffix;
 };
 
-/* A comment of one or more lines; one of the three texts is there. Lines are joined by '\n', and an
- * empty line in between is one more. */
+/* A comment of one or more lines, in one of the three texts. Lines are separated by '\n'; an empty
+ * line in between adds one. */
 struct yaml_comment {
 	int64_t scan, token, end;
 	struct yaml_mark start;
 	struct span head, line, foot;
 };
 
-/* Lines of comments that are being put together: one piece stays where it is, several are joined in
- * secret memory. Starts as {0}. */
+/* Lines of comments that are being joined: a single piece is a span of the text, several are
+ * copied to secret memory. Starts as {0}. */
 struct yaml_gathered {
 	struct span text;
 	struct secret joined;
 };
 
 int yaml_gathered_add(struct yaml_gathered *gathered, struct span text, struct error *err);
-/* Takes the first `size` bytes out and drops `skip` behind them; what was joined is copied. */
+/* Takes the first `size` bytes and drops the `skip` bytes after them. */
 int yaml_gathered_take(struct yaml_gathered *gathered, size_t size, size_t skip,
-		       struct sops_tree *tree, struct span *text, struct error *err);
+		       struct arena *texts, struct span *text, struct error *err);
 
-/* Where a key may have begun that nothing but the colon behind it will tell. */
+/* Where a key may have begun, if a colon follows. */
 struct yaml_simple_key {
 	bool possible, required;
 	size_t token_number;
 	struct yaml_mark mark;
 };
 
-/* Starts with yaml_scanner_begin(). */
 struct yaml_scanner {
-	const char *what;
-	struct sops_tree *tree; /* owns texts that do not fit where they stand */
+	struct yaml *yaml; /* for errors, and owns the texts */
 	uint8_t *at;
 	const uint8_t *start, *end, *line_start;
 	size_t wide; /* bytes of this line, up to `at`, that continue a character */
 	bool ascii;
 	int64_t line;
-	int64_t newlines; /* line breaks since the last character that was no blank */
+	int64_t newlines; /* line breaks since the last character that is not blank */
 
 	int64_t indent;
-	int64_t *indents; /* owned; those of the blocks around this one */
+	int64_t *indents; /* owned; of the blocks around this one */
 	size_t indent_count, indent_capacity;
 	size_t flow_level;
 	bool simple_key_allowed;
@@ -108,49 +105,52 @@ struct yaml_scanner {
 	struct yaml_gathered gathered; /* the lines of one comment */
 };
 
-/* The text was prepared by yaml_text_prepare(). */
+/* `text` is prepared by yaml_text_prepare(). */
 int yaml_scanner_begin(struct yaml_scanner *scanner, struct secret *text, bool ascii,
-		       const char *what, struct sops_tree *tree, struct error *err);
+		       struct yaml *yaml, struct error *err);
 void yaml_scanner_destroy(struct yaml_scanner *scanner);
 
-/* The next token; it stays valid until it is skipped. All comments that belong to it or to what
- * stood before it wait in the queue then. */
+/* The next token, valid until it is skipped. All comments that belong to it or to what came before
+ * it are in the queue then. */
 int yaml_scanner_peek(struct yaml_scanner *scanner, struct yaml_token **token, struct error *err);
 void yaml_scanner_skip(struct yaml_scanner *scanner);
 
-/* Sets the error: what is wrong, and the line where `mark` is. */
-int yaml_scanner_fail(const struct yaml_scanner *scanner, struct yaml_mark mark,
-		      const char *problem, struct error *err);
+/* Sets an error with the line of the scanner's position. */
+int yaml_scanner_fail(const struct yaml_scanner *scanner, const char *problem, struct error *err);
 
-/* For the scanner's own files. */
-
-static inline struct yaml_mark yaml_scanner_mark(const struct yaml_scanner *s)
-{
-	return (struct yaml_mark){
-		.index = s->at - s->start,
-		.line = s->line,
-		.column = s->at - s->line_start - (int64_t)s->wide,
-	};
-}
+/* The rest is for the scanner's own files. */
 
 static inline int64_t yaml_scanner_column(const struct yaml_scanner *s)
 {
 	return s->at - s->line_start - (int64_t)s->wide;
 }
 
-/* Moves on, within the line, over text that begins with a character that is no blank. */
+static inline struct yaml_mark yaml_scanner_mark(const struct yaml_scanner *s)
+{
+	return (struct yaml_mark){s->at - s->start, s->line, yaml_scanner_column(s)};
+}
+
+/* Moves forward within the line over text whose first character is not blank. */
 void yaml_scanner_move(struct yaml_scanner *s, const uint8_t *to);
 
-/* Moves on over one ASCII character that is no blank. */
+/* Moves over one ASCII character that is not blank. */
 static inline void yaml_scanner_step(struct yaml_scanner *s)
 {
 	s->at++;
 	s->newlines = 0;
 }
 
-/* Moves on over a line break. */
+static inline void yaml_scanner_blanks(struct yaml_scanner *s)
+{
+	while (yaml_is_blank(s->at))
+		s->at++;
+}
+
+/* Moves over a line break of that size; 0: there is none. */
 static inline void yaml_scanner_break(struct yaml_scanner *s, size_t size)
 {
+	if (size == 0)
+		return;
 	s->at += size;
 	s->line_start = s->at;
 	s->wide = 0;
@@ -158,49 +158,20 @@ static inline void yaml_scanner_break(struct yaml_scanner *s, size_t size)
 	s->newlines++;
 }
 
-/* yaml_scan.c: the queue; a place in it counts from its head, -1 is its end. */
-int yaml_token_insert(struct yaml_scanner *s, int64_t place, struct yaml_token token,
-		      struct error *err);
-int yaml_token_add(struct yaml_scanner *s, enum yaml_token_type type, struct yaml_mark mark,
-		   struct error *err);
-size_t yaml_next_token_number(const struct yaml_scanner *s);
-
-/* yaml_scan.c: the place where a key may have begun, on this level of flows. */
-struct yaml_simple_key *yaml_key_here(struct yaml_scanner *s);
-int yaml_key_save(struct yaml_scanner *s, struct error *err);
-int yaml_key_remove(struct yaml_scanner *s, struct error *err);
-/* Whether it may still turn out to be a key's: its line has not ended. Returns 1 or 0. */
-int yaml_key_check(struct yaml_scanner *s, struct yaml_simple_key *key, struct error *err);
-
-/* yaml_scan.c: a deeper block begins at a column; its token goes before the one with that number,
- * or to the end (-1). Blocks deeper than a column end. */
-int yaml_indent_push(struct yaml_scanner *s, struct yaml_mark mark, int64_t number,
-		     enum yaml_token_type type, struct error *err);
-int yaml_indents_pop(struct yaml_scanner *s, int64_t column, struct yaml_mark scan,
-		     struct error *err);
-
-/* yaml_scan_token.c: what begins or ends a document; everything else. */
-bool yaml_token_is_of_stream(const struct yaml_scanner *s);
-int yaml_token_fetch_of_stream(struct yaml_scanner *s, struct error *err);
-int yaml_token_fetch(struct yaml_scanner *s, struct error *err);
-
-/* yaml_comments.c */
+/* comments.c */
 int yaml_comment_scan_line(struct yaml_scanner *s, int64_t token, struct error *err);
 int yaml_comment_scan_block(struct yaml_scanner *s, struct yaml_mark scan, struct error *err);
-/* The comment behind `- ` is the head of what follows on the next line, if anything does. */
-void yaml_comment_behind_dash(struct yaml_scanner *s);
-/* Where the block that ends now ended: before comments that stand at its parent's indentation. */
+/* A comment after `- ` is the head of what follows on the next line, if anything does. */
+void yaml_comment_after_dash(struct yaml_scanner *s);
+/* Where the block that ends now ended: before comments at its parent's indentation. */
 int yaml_comment_block_end(struct yaml_scanner *s, struct yaml_mark *end, struct error *err);
 
-/* yaml_scan_scalar.c: each fills the token. */
+/* Each fills the token: scan_scalar.c, scan_block.c, scan_property.c */
 int yaml_scan_plain(struct yaml_scanner *s, struct yaml_token *token, struct error *err);
 int yaml_scan_quoted(struct yaml_scanner *s, bool single, struct yaml_token *token,
 		     struct error *err);
-/* yaml_scan_block.c */
 int yaml_scan_block(struct yaml_scanner *s, bool literal, struct yaml_token *token,
 		    struct error *err);
-
-/* yaml_scan_property.c: each fills the token. */
 int yaml_scan_anchor(struct yaml_scanner *s, struct yaml_token *token, struct error *err);
 int yaml_scan_tag(struct yaml_scanner *s, struct yaml_token *token, struct error *err);
 int yaml_scan_directive(struct yaml_scanner *s, struct yaml_token *token, struct error *err);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Block scalars, literal and folded (YAML 1.1, section 9.3), decoded where they stand.
+ * Block scalars, literal and folded (YAML 1.1, section 9.3), decoded in place.
  */
 #include "yaml/scan.h"
 
@@ -10,8 +10,8 @@ enum chomping {
 	KEEP
 };
 
-/* What stands between two lines that have text, written at `to`: the break that ends the first
- * one, then empty lines. */
+/* What separates two lines of text, written at `to`: the break that ends the first line, then
+ * empty lines. */
 struct block_text {
 	uint8_t *to;
 	size_t first, others;
@@ -31,8 +31,8 @@ static int header_scan(struct yaml_scanner *s, enum chomping *chomping, int64_t 
 		} else if (*increment == 0 && yaml_is_digit(*s->at)) {
 			*increment = *s->at - '0';
 			if (*increment == 0)
-				return yaml_scanner_fail(s, yaml_scanner_mark(s),
-							 "a block's indentation may not be 0", err);
+				return yaml_scanner_fail(
+					s, "a block scalar's indentation must not be 0", err);
 		} else {
 			break;
 		}
@@ -44,30 +44,20 @@ static int header_scan(struct yaml_scanner *s, enum chomping *chomping, int64_t 
 /* The rest of the first line, which may have a comment. */
 static int header_end(struct yaml_scanner *s, struct yaml_mark mark, struct error *err)
 {
-	size_t size;
-
-	while (yaml_is_blank(s->at))
-		s->at++;
+	yaml_scanner_blanks(s);
 	if (*s->at == '#') {
-		const uint8_t *end;
-
 		if (yaml_comment_scan_line(s, mark.index, err) < 0)
 			return -(int)err->code;
-		end = s->at;
-		while (!yaml_is_breakz(end))
-			end++;
-		yaml_scanner_move(s, end);
+		yaml_scanner_move(s, yaml_line_end(s->at));
 	}
 	if (!yaml_is_breakz(s->at))
-		return yaml_scanner_fail(s, mark, "something stands behind a block's indicator",
-					 err);
-	size = yaml_break_size(s->at);
-	if (size > 0)
-		yaml_scanner_break(s, size);
+		return yaml_fail(s->yaml, mark.line + 1,
+				 "unexpected text after a block scalar's indicator", err);
+	yaml_scanner_break(s, yaml_break_size(s->at));
 	return 0;
 }
 
-/* Empty lines, and the indentation of the next one that is not; finds out what it is (0). */
+/* Empty lines, and the indentation of the line after them, which sets `*indent` if it is 0. */
 static int empty_lines_scan(struct yaml_scanner *s, struct block_text *text, int64_t *indent,
 			    struct error *err)
 {
@@ -83,8 +73,7 @@ static int empty_lines_scan(struct yaml_scanner *s, struct block_text *text, int
 		if (column > deepest)
 			deepest = column;
 		if (*s->at == '\t' && (*indent == 0 || column < *indent))
-			return yaml_scanner_fail(s, yaml_scanner_mark(s),
-						 "a tab stands where a line is indented", err);
+			return yaml_scanner_fail(s, "tab in the indentation", err);
 		size = yaml_break_size(s->at);
 		if (size == 0)
 			break;
@@ -99,7 +88,7 @@ static int empty_lines_scan(struct yaml_scanner *s, struct block_text *text, int
 	return 0;
 }
 
-/* Keeps what stands between two lines; where they are folded, the break between them goes. */
+/* Keeps what separates two lines; folded lines lose the break between them. */
 static void lines_join(struct block_text *text, bool folded)
 {
 	if (!folded) {

@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What stands before a node or a document: anchors, aliases, tags, directives.
+ * Anchors, aliases, tags and directives.
  */
 #include "yaml/scan.h"
-
-static int fail(const struct yaml_scanner *s, const char *problem, struct error *err)
-{
-	return yaml_scanner_fail(s, yaml_scanner_mark(s), problem, err);
-}
 
 static struct span word_scan(struct yaml_scanner *s)
 {
@@ -19,7 +14,7 @@ static struct span word_scan(struct yaml_scanner *s)
 	return span_of(start, (size_t)(end - start));
 }
 
-/* strchr() finds the NUL at the end, too. */
+/* strchr() also finds the NUL at the end. */
 static bool is_one_of(uint8_t c, const char *characters)
 {
 	return c != 0 && strchr(characters, c) != NULL;
@@ -30,7 +25,8 @@ int yaml_scan_anchor(struct yaml_scanner *s, struct yaml_token *token, struct er
 	yaml_scanner_step(s);
 	token->value = word_scan(s);
 	if (token->value.size == 0 || (!yaml_is_blankz(s->at) && !is_one_of(*s->at, "?:,]}%@`")))
-		return fail(s, "an anchor's name is not made of letters and digits", err);
+		return yaml_scanner_fail(
+			s, "an anchor's name must consist of letters, digits, '_' and '-'", err);
 	return 0;
 }
 
@@ -40,7 +36,7 @@ static int handle_scan(struct yaml_scanner *s, struct span *handle, struct error
 	const uint8_t *start = s->at;
 
 	if (*s->at != '!')
-		return fail(s, "a tag does not begin with '!'", err);
+		return yaml_scanner_fail(s, "a tag must begin with '!'", err);
 	yaml_scanner_step(s);
 	word_scan(s);
 	if (*s->at == '!')
@@ -49,7 +45,7 @@ static int handle_scan(struct yaml_scanner *s, struct span *handle, struct error
 	return 0;
 }
 
-/* %xx, as many as the character has bytes. */
+/* %xx for each byte of a character. */
 static int uri_escape_scan(struct yaml_scanner *s, uint8_t **to, struct error *err)
 {
 	size_t width = 1;
@@ -60,19 +56,19 @@ static int uri_escape_scan(struct yaml_scanner *s, uint8_t **to, struct error *e
 		uint8_t byte;
 
 		if (low < 0)
-			return fail(s, "a tag has an incomplete %-escape", err);
+			return yaml_scanner_fail(s, "incomplete %-escape in a tag", err);
 		byte = (uint8_t)(high << 4 | low);
 		if (i == 0)
 			width = yaml_width(byte);
 		if (i == 0 ? (byte & 0xc0) == 0x80 || byte >= 0xf8 : (byte & 0xc0) != 0x80)
-			return fail(s, "a tag has a %-escape that is not UTF-8", err);
+			return yaml_scanner_fail(s, "%-escape in a tag is not UTF-8", err);
 		*(*to)++ = byte;
 		yaml_scanner_move(s, s->at + 3);
 	}
 	return 0;
 }
 
-/* What follows a handle, decoded where it stands. */
+/* The text after a handle, decoded in place. */
 static int uri_scan(struct yaml_scanner *s, struct span *uri, struct error *err)
 {
 	uint8_t *start = s->at, *to = s->at;
@@ -98,7 +94,7 @@ int yaml_scan_tag(struct yaml_scanner *s, struct yaml_token *token, struct error
 		yaml_scanner_move(s, s->at + 2);
 		r = uri_scan(s, &token->suffix, err);
 		if (r == 0 && (token->suffix.size == 0 || *s->at != '>'))
-			r = fail(s, "a tag in <> is not complete", err);
+			r = yaml_scanner_fail(s, "incomplete tag in <>", err);
 		yaml_scanner_step(s);
 	} else {
 		uint8_t *start = s->at;
@@ -109,9 +105,9 @@ int yaml_scan_tag(struct yaml_scanner *s, struct yaml_token *token, struct error
 		if (token->value.size > 1 && start[token->value.size - 1] == '!') {
 			r = uri_scan(s, &token->suffix, err);
 			if (r == 0 && token->suffix.size == 0)
-				r = fail(s, "a tag has a handle and nothing else", err);
+				r = yaml_scanner_fail(s, "incomplete tag", err);
 		} else {
-			/* No handle but the one '!'; the rest is the suffix. */
+			/* The handle is a single '!'; the rest is the suffix. */
 			size_t word = token->value.size - 1;
 
 			r = uri_scan(s, &token->suffix, err);
@@ -122,61 +118,54 @@ int yaml_scan_tag(struct yaml_scanner *s, struct yaml_token *token, struct error
 		}
 	}
 	if (r == 0 && !yaml_is_blankz(s->at))
-		r = fail(s, "something stands right behind a tag", err);
+		r = yaml_scanner_fail(s, "missing space after a tag", err);
 	return r;
 }
 
-static void blanks_skip(struct yaml_scanner *s)
-{
-	while (yaml_is_blank(s->at))
-		s->at++;
-}
-
-/* %YAML 1.1: go-yaml takes no other version. */
+/* go-yaml accepts %YAML 1.1 only. */
 static int version_scan(struct yaml_scanner *s, struct error *err)
 {
 	static const char version[] = "1.1";
 
-	blanks_skip(s);
-	/* It reads up to two digits, so that 01.01 is the same. */
+	yaml_scanner_blanks(s);
+	/* Each number has up to two digits, so 01.01 is the same version. */
 	for (const char *c = version; *c; c++) {
 		if (*c == '1' && s->at[0] == '0' && s->at[1] == '1')
 			yaml_scanner_step(s);
 		if (*s->at != (uint8_t)*c)
-			return fail(s, "the version in %YAML is not 1.1", err);
+			return yaml_scanner_fail(s, "%YAML version must be 1.1", err);
 		yaml_scanner_step(s);
 	}
-	return yaml_is_digit(*s->at) ? fail(s, "the version in %YAML is not 1.1", err) : 0;
+	return yaml_is_digit(*s->at) ? yaml_scanner_fail(s, "%YAML version must be 1.1", err) : 0;
 }
 
 static int tag_directive_scan(struct yaml_scanner *s, struct yaml_token *token, struct error *err)
 {
 	int r;
 
-	blanks_skip(s);
+	yaml_scanner_blanks(s);
 	r = handle_scan(s, &token->value, err);
 	if (r < 0)
 		return r;
 	if ((token->value.size > 1 && token->value.data[token->value.size - 1] != '!') ||
 	    !yaml_is_blank(s->at))
-		return fail(s, "the handle in %TAG is not complete", err);
-	blanks_skip(s);
+		return yaml_scanner_fail(s, "incomplete handle in %TAG", err);
+	yaml_scanner_blanks(s);
 	r = uri_scan(s, &token->suffix, err);
 	if (r == 0 && (token->suffix.size == 0 || !yaml_is_blankz(s->at)))
-		r = fail(s, "the prefix in %TAG is not complete", err);
+		r = yaml_scanner_fail(s, "incomplete prefix in %TAG", err);
 	return r;
 }
 
 int yaml_scan_directive(struct yaml_scanner *s, struct yaml_token *token, struct error *err)
 {
 	struct span name;
-	size_t size;
 	int r;
 
 	yaml_scanner_step(s);
 	name = word_scan(s);
 	if (!yaml_is_blankz(s->at))
-		return fail(s, "a directive is unknown", err);
+		return yaml_scanner_fail(s, "unknown directive", err);
 	if (span_equal(name, span_of_text("YAML"))) {
 		token->type = YAML_VERSION_DIRECTIVE;
 		r = version_scan(s, err);
@@ -184,22 +173,15 @@ int yaml_scan_directive(struct yaml_scanner *s, struct yaml_token *token, struct
 		token->type = YAML_TAG_DIRECTIVE;
 		r = tag_directive_scan(s, token, err);
 	} else {
-		r = fail(s, "a directive is unknown", err);
+		r = yaml_scanner_fail(s, "unknown directive", err);
 	}
 	if (r < 0)
 		return r;
-	blanks_skip(s);
-	if (*s->at == '#') {
-		const uint8_t *end = s->at;
-
-		while (!yaml_is_breakz(end))
-			end++;
-		yaml_scanner_move(s, end);
-	}
+	yaml_scanner_blanks(s);
+	if (*s->at == '#')
+		yaml_scanner_move(s, yaml_line_end(s->at));
 	if (!yaml_is_breakz(s->at))
-		return fail(s, "something stands behind a directive", err);
-	size = yaml_break_size(s->at);
-	if (size > 0)
-		yaml_scanner_break(s, size);
+		return yaml_scanner_fail(s, "unexpected text after a directive", err);
+	yaml_scanner_break(s, yaml_break_size(s->at));
 	return 0;
 }

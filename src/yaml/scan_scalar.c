@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Plain and quoted scalars. What a scalar stands for is hardly ever longer than how it is written,
- * so it is decoded where it stands: `to` follows behind the place that is read.
+ * Plain and quoted scalars, decoded in place: a decoded text is never longer than its source, with
+ * two exceptions (text_move()).
  */
+#include "base/text.h"
 #include "yaml/scan.h"
 
-/* What may end a run of characters: in any scalar, in a plain one, in a plain one in a flow, in
- * single quotes, in double quotes. */
+/* The scalars in which a character may end a run: any, plain, plain in a flow, single-quoted,
+ * double-quoted. */
 enum {
 	STOP_ANY = 1,
 	STOP_PLAIN = 2,
@@ -16,32 +17,31 @@ enum {
 };
 
 static const uint8_t stops[256] = {
-	[0] = STOP_ANY,       [' '] = STOP_ANY,  ['\t'] = STOP_ANY,    ['\n'] = STOP_ANY,
-	['\r'] = STOP_ANY,    [0xc2] = STOP_ANY, [0xe2] = STOP_ANY,    [':'] = STOP_PLAIN,
-	[','] = STOP_FLOW,    ['?'] = STOP_FLOW, ['['] = STOP_FLOW,    [']'] = STOP_FLOW,
-	['{'] = STOP_FLOW,    ['}'] = STOP_FLOW, ['\''] = STOP_SINGLE, ['"'] = STOP_DOUBLE,
-	['\\'] = STOP_DOUBLE,
+	[0] = STOP_ANY,    [' '] = STOP_ANY,     ['\t'] = STOP_ANY,   ['\n'] = STOP_ANY,
+	['\r'] = STOP_ANY, [0xc2] = STOP_ANY,    [0xe2] = STOP_ANY,   [':'] = STOP_PLAIN,
+	[','] = STOP_FLOW, ['['] = STOP_FLOW,    [']'] = STOP_FLOW,   ['{'] = STOP_FLOW,
+	['}'] = STOP_FLOW, ['\''] = STOP_SINGLE, ['"'] = STOP_DOUBLE, ['\\'] = STOP_DOUBLE,
 };
 
-/* The run of characters from `at` that are neither blank nor break nor one that is asked for. */
+/* The end of the run of characters that are neither blanks, nor breaks, nor in `stop`. */
 static const uint8_t *run_end(const uint8_t *at, uint8_t stop)
 {
 	for (;;) {
 		while (!(stops[*at] & stop))
 			at++;
-		/* Other characters than line breaks begin with these bytes, too. */
+		/* Characters other than line breaks begin with these bytes, too. */
 		if ((*at != 0xc2 && *at != 0xe2) || yaml_break_size(at) > 0)
 			return at;
 		at++;
 	}
 }
 
-/* The text as it is decoded, and white space that waits for what follows. */
+/* The decoded text, and white space that waits for what follows. */
 struct folding {
 	uint8_t *to;
-	const uint8_t *blanks; /* where they stand */
+	const uint8_t *blanks; /* those that wait */
 	size_t blank_count;
-	bool broken;          /* a line ended; its break and those behind it are written at `to` */
+	bool broken;          /* a line ended; its break and those after it are written at `to` */
 	size_t first, others; /* their bytes */
 };
 
@@ -52,7 +52,7 @@ static void text_copy(struct folding *f, const uint8_t *from, size_t size)
 	f->to += size;
 }
 
-/* What waits is followed by text of the scalar: one line feed is a space, several are one less. */
+/* Text follows the white space: one line feed becomes a space, of several one is dropped. */
 static void whitespace_join(struct folding *f)
 {
 	if (!f->broken) {
@@ -70,7 +70,7 @@ static void whitespace_join(struct folding *f)
 	f->blank_count = f->first = f->others = 0;
 }
 
-/* Blanks and line breaks between two parts of a scalar. `indent`: where a tab may not stand. */
+/* Blanks and line breaks between two parts of a scalar. No tab may be left of `indent`. */
 static int whitespace_scan(struct yaml_scanner *s, struct folding *f, int64_t indent,
 			   struct error *err)
 {
@@ -78,7 +78,7 @@ static int whitespace_scan(struct yaml_scanner *s, struct folding *f, int64_t in
 		size_t size = yaml_break_size(s->at);
 
 		if (size > 0) {
-			/* Written behind what was decoded, never beyond what was read. */
+			/* Written after the decoded text, never beyond what was read. */
 			size_t written = yaml_break_copy(s->at, f->to + f->first + f->others);
 
 			if (f->broken)
@@ -90,9 +90,7 @@ static int whitespace_scan(struct yaml_scanner *s, struct folding *f, int64_t in
 			yaml_scanner_break(s, size);
 		} else if (yaml_is_blank(s->at)) {
 			if (f->broken && *s->at == '\t' && yaml_scanner_column(s) < indent)
-				return yaml_scanner_fail(s, yaml_scanner_mark(s),
-							 "a tab stands where a line is indented",
-							 err);
+				return yaml_scanner_fail(s, "tab in the indentation", err);
 			if (!f->broken && f->blank_count++ == 0)
 				f->blanks = s->at;
 			s->at++;
@@ -146,12 +144,13 @@ int yaml_scan_plain(struct yaml_scanner *s, struct yaml_token *token, struct err
 	return 0;
 }
 
-/* Escapes of one character (YAML 1.1, section 5.6, as far as go-yaml knows them). */
+/* Escapes of one character (YAML 1.1, section 5.6, as far as go-yaml knows them; JSON's \/). */
 static bool simple_escape(uint8_t c, uint32_t *value)
 {
-	static const char names[] = "0abt\tnvfre \"'\\N_LP";
-	static const uint16_t values[] = {0,    7,   8,   9,    9,    10,   11,   12,     13,
-					  0x1b, ' ', '"', '\'', '\\', 0x85, 0xa0, 0x2028, 0x2029};
+	static const char names[] = "0abt\tnvfre \"'/\\N_LP";
+	static const uint16_t values[] = {0,    7,    8,    9,      9,     10,   11,
+					  12,   13,   0x1b, ' ',    '"',   '\'', '/',
+					  '\\', 0x85, 0xa0, 0x2028, 0x2029};
 	const char *name = c ? strchr(names, c) : NULL;
 
 	if (name)
@@ -159,36 +158,47 @@ static bool simple_escape(uint8_t c, uint32_t *value)
 	return name != NULL;
 }
 
-/* Behind the backslash. */
-static int escape_scan(struct yaml_scanner *s, uint32_t *value, struct error *err)
+/* Reads `digits` hexadecimal digits. */
+static bool hex_read(const uint8_t *at, size_t digits, uint32_t *value)
 {
-	uint8_t c = s->at[1];
-	size_t digits = c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0;
-
-	if (digits == 0 && !simple_escape(c, value))
-		return yaml_scanner_fail(s, yaml_scanner_mark(s),
-					 "an escape in double quotes is unknown", err);
-	yaml_scanner_move(s, s->at + 2);
-	if (digits == 0)
-		return 0;
 	*value = 0;
 	for (size_t i = 0; i < digits; i++) {
-		int digit = yaml_hex(s->at[i]);
+		int digit = yaml_hex(at[i]);
 
 		if (digit < 0 || *value >> 28)
-			return yaml_scanner_fail(s, yaml_scanner_mark(s),
-						 "an escape in double quotes is no character", err);
+			return false;
 		*value = *value << 4 | (uint32_t)digit;
 	}
+	return true;
+}
+
+/* An escape; `at` is its backslash. */
+static int escape_scan(struct yaml_scanner *s, uint32_t *value, struct error *err)
+{
+	const uint8_t *at = s->at + 2;
+	uint8_t c = s->at[1];
+	size_t digits = c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0;
+	uint32_t low;
+
+	if (digits == 0 && !simple_escape(c, value))
+		return yaml_scanner_fail(s, "unknown escape in double quotes", err);
+	if (digits > 0 && !hex_read(at, digits, value))
+		return yaml_scanner_fail(s, "invalid escape in double quotes", err);
+	at += digits;
+	/* A pair of UTF-16 surrogates, as JSON writes it (RFC 8259, section 7). */
+	if (c == 'u' && *value >> 10 == 0xd800 >> 10 && at[0] == '\\' && at[1] == 'u' &&
+	    hex_read(at + 2, 4, &low) && low >> 10 == 0xdc00 >> 10) {
+		*value = 0x10000 + ((*value & 0x3ff) << 10) + (low & 0x3ff);
+		at += 6;
+	}
 	if ((*value >= 0xd800 && *value < 0xe000) || *value > 0x10ffff)
-		return yaml_scanner_fail(s, yaml_scanner_mark(s),
-					 "an escape in double quotes is no character", err);
-	yaml_scanner_move(s, s->at + digits);
+		return yaml_scanner_fail(s, "invalid escape in double quotes", err);
+	yaml_scanner_move(s, at);
 	return 0;
 }
 
-/* \L and \P take more than they are written with: what is decoded moves to memory of its own, with
- * room for all that may follow. */
+/* \L and \P decode to three bytes, more than they are written with: the decoded text moves to
+ * memory of its own, with room for the rest. */
 static int text_move(struct yaml_scanner *s, struct folding *f, uint8_t **start, struct error *err)
 {
 	size_t decoded = (size_t)(f->to - *start), rest = 0;
@@ -201,7 +211,7 @@ static int text_move(struct yaml_scanner *s, struct folding *f, uint8_t **start,
 	while (*at && *at != '"')
 		at += *at == '\\' && at[1] ? 2 : 1;
 	rest = (size_t)(at - s->at);
-	r = sops_tree_text_reserve(s->tree, decoded + rest / 2 * 3 + 8, &room, err);
+	r = arena_reserve(&s->yaml->texts, decoded + rest / 2 * 3 + 8, &room, err);
 	if (r < 0)
 		return r;
 	memcpy(room, *start, decoded);
@@ -210,7 +220,7 @@ static int text_move(struct yaml_scanner *s, struct folding *f, uint8_t **start,
 	return 0;
 }
 
-/* The characters up to a blank, a break or the closing quote. Returns 1 behind an escaped line
+/* The characters up to a blank, a break or the closing quote. Returns 1 after an escaped line
  * break. */
 static int quoted_run(struct yaml_scanner *s, bool single, struct folding *f, uint8_t **start,
 		      struct error *err)
@@ -243,7 +253,7 @@ static int quoted_run(struct yaml_scanner *s, bool single, struct folding *f, ui
 			return -(int)err->code;
 		if ((value == 0x2028 || value == 0x2029) && text_move(s, f, start, err) < 0)
 			return -(int)err->code;
-		f->to = yaml_character_write(f->to, value);
+		f->to += utf8_encode(value, f->to);
 	}
 }
 
@@ -259,13 +269,11 @@ int yaml_scan_quoted(struct yaml_scanner *s, bool single, struct yaml_token *tok
 
 		if (yaml_scanner_column(s) == 0 && (yaml_is_document_indicator(s->at, '-') ||
 						    yaml_is_document_indicator(s->at, '.')))
-			return yaml_scanner_fail(s, token->mark,
-						 "a document ends inside quotes that begin", err);
+			return yaml_fail(s->yaml, token->mark.line + 1,
+					 "document marker inside quotes", err);
 		if (*s->at == 0)
-			return yaml_scanner_fail(s, token->mark,
-						 "a closing quote is missing: it "
-						 "opens",
-						 err);
+			return yaml_fail(s->yaml, token->mark.line + 1, "missing closing quote",
+					 err);
 		r = quoted_run(s, single, &f, &start, err);
 		if (r < 0)
 			return r;

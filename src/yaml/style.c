@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How a scalar is written: plain where it reads back as the same value, else in single quotes, else
- * in double quotes; a string of several lines as a literal block.
+ * The style of a scalar: plain if it reads back as the same value, else single quotes, else double
+ * quotes; a string of several lines is a literal block.
  */
 #include "base/base64.h"
 #include "base/text.h"
 #include "yaml/emit.h"
 
-/* Longer keys are written behind '?'. */
+/* Longer keys are written after '?'. */
 #define SIMPLE_KEY_SIZE_MAX 128
 
-/* Characters of Base64 to a line. */
+/* Characters of Base64 per line. */
 #define BASE64_LINE 70
 
 void yaml_written_destroy(struct yaml_written *written)
@@ -18,15 +18,15 @@ void yaml_written_destroy(struct yaml_written *written)
 	secret_destroy(&written->base64);
 }
 
-/* What there is in a text that some styles cannot express. */
+/* Properties of a text that some styles cannot express. */
 struct analysis {
-	bool indicators; /* it would be taken for something else */
+	bool indicators; /* it would be read as something else */
 	bool breaks, tabs, special;
 	bool leading_space, trailing_space, leading_break, trailing_break;
-	bool break_space, space_break; /* a space behind a break, or before one */
+	bool break_space, space_break; /* a space after a break, or before one */
 };
 
-/* ASCII that means nothing but itself inside a text. */
+/* ASCII without a special meaning inside a text. */
 static inline bool is_ordinary(uint8_t c)
 {
 	return (uint8_t)(c - '!') < 0x7f - '!' && c != ':' && c != '#';
@@ -108,7 +108,7 @@ static enum yaml_style style_choose(enum yaml_style wanted, const struct analysi
 	return YAML_PLAIN;
 }
 
-/* What YAML 1.1 calls a boolean, and others still do. */
+/* The booleans of YAML 1.1, which some readers still know. */
 static bool is_old_boolean(struct span text)
 {
 	static const char *const words[] = {"y", "Y", "yes", "Yes", "YES", "on",  "On",  "ON",
@@ -129,7 +129,7 @@ static size_t digits_skip(struct span text, size_t at, bool underscores)
 	return at;
 }
 
-/* A number to the base 60, such as 1:30:00, which YAML 1.1 knows. */
+/* A number to the base 60, such as 1:30:00, as in YAML 1.1. */
 static bool is_base_60(struct span text)
 {
 	size_t at = 0, groups = 0;
@@ -162,11 +162,12 @@ static int needs_quotes(struct span text, struct error *err)
 	r = yaml_resolve(YAML_TAG_NONE, text, &scalar, err);
 	if (r < 0)
 		return r;
-	memory_wipe(scalar.text, scalar.size);
-	return scalar.kind != SOPS_STRING;
+	r = scalar.type != YAML_STRING;
+	memory_wipe(&scalar, sizeof(scalar));
+	return r;
 }
 
-/* Bytes that are no UTF-8 are written as !!binary, broken into lines if there is more than one. */
+/* Bytes that are not UTF-8 are written as !!binary, on several lines if one is not enough. */
 static int base64_make(struct yaml_written *written, struct span bytes, struct error *err)
 {
 	_cleanup_secret_ struct secret whole = {0};
@@ -185,10 +186,8 @@ static int base64_make(struct yaml_written *written, struct span bytes, struct e
 	return r;
 }
 
-/*
- * Where go-yaml would write a block that it reads back as null: it takes a tab at the beginning of
- * the text for indentation. sops loses such a value; here it is written in double quotes.
- */
+/* go-yaml takes a tab at the beginning of a block's text for indentation and reads the block back
+ * as null. sops loses such a value; here it is written in double quotes. */
 static bool literal_is_lost(struct span text)
 {
 	return text.data[0] == '\t';
@@ -199,7 +198,7 @@ int yaml_written_string(struct yaml_written *written, struct span text, struct e
 	struct analysis a;
 	int r = 0;
 
-	/* Pointers into nothing cannot be reckoned with. */
+	/* Not NULL: pointers are compared. */
 	if (text.size == 0)
 		text = span_of_text("");
 	written->text = text;
@@ -223,45 +222,6 @@ int yaml_written_string(struct yaml_written *written, struct span text, struct e
 	else
 		written->style = style_choose(r > 0 ? YAML_DOUBLE_QUOTED : YAML_PLAIN, &a);
 	return 0;
-}
-
-/* Go's 'g' form, in which a float may look like an integer. */
-static struct span float_print(struct span number, char buffer[SOPS_NUMBER_SIZE_MAX])
-{
-	size_t size = sops_float_print(number, SOPS_NUMBER_FLAT, buffer);
-	char *exponent = memchr(buffer, 'E', size);
-
-	if (buffer[size - 1] == 'f')
-		return span_of_text(buffer[0] == '-' ? "-.inf" : ".inf");
-	if (buffer[0] == 'N')
-		return span_of_text(".nan");
-	if (exponent)
-		*exponent = 'e';
-	if (size > 2 && buffer[size - 2] == '.' && buffer[size - 1] == '0')
-		size -= 2;
-	return span_of(buffer, size);
-}
-
-int yaml_written_node(struct yaml_written *written, const struct sops_node *node,
-		      char buffer[SOPS_NUMBER_SIZE_MAX], struct error *err)
-{
-	*written = (struct yaml_written){.text = node->text};
-	switch (node->kind) {
-	case SOPS_BOOL:
-		written->text = span_of_text(node->text.size == 4 ? "true" : "false");
-		return 0;
-	case SOPS_NULL:
-		written->text = span_of_text("null");
-		return 0;
-	case SOPS_FLOAT:
-		written->text = float_print(node->text, buffer);
-		return 0;
-	case SOPS_INT:
-	case SOPS_TIME:
-		return 0;
-	default:
-		return yaml_written_string(written, node->text, err);
-	}
 }
 
 bool yaml_written_is_simple(const struct yaml_written *written)

@@ -4,8 +4,9 @@
 #include <stdlib.h>
 
 #include "base/text.h"
+#include "yaml/yaml.h"
 
-/* Places in a document are kept in 32 bits. */
+/* Lines and node numbers have 32 bits. */
 #define TEXT_SIZE_MAX (UINT32_MAX - 1024)
 
 int yaml_array_grow(void *items, size_t count, size_t *capacity, size_t item_size,
@@ -25,27 +26,6 @@ int yaml_array_grow(void *items, size_t count, size_t *capacity, size_t item_siz
 	return 0;
 }
 
-uint8_t *yaml_character_write(uint8_t *to, uint32_t c)
-{
-	if (c < 0x80) {
-		*to++ = (uint8_t)c;
-		return to;
-	}
-	if (c < 0x800) {
-		*to++ = (uint8_t)(0xc0 | c >> 6);
-	} else {
-		if (c < 0x10000) {
-			*to++ = (uint8_t)(0xe0 | c >> 12);
-		} else {
-			*to++ = (uint8_t)(0xf0 | c >> 18);
-			*to++ = (uint8_t)(0x80 | (c >> 12 & 0x3f));
-		}
-		*to++ = (uint8_t)(0x80 | (c >> 6 & 0x3f));
-	}
-	*to++ = (uint8_t)(0x80 | (c & 0x3f));
-	return to;
-}
-
 bool yaml_is_printable(const uint8_t *at)
 {
 	if (at[0] < 0x80)
@@ -57,25 +37,24 @@ bool yaml_is_printable(const uint8_t *at)
 	return at[0] < 0xf0;
 }
 
-static int refuse(const char *what, const struct secret *text, size_t at, const char *why,
-		  struct error *err)
+static int refuse(const struct yaml *yaml, const struct secret *text, size_t at,
+		  const char *problem, struct error *err)
 {
-	size_t line = 1;
+	int64_t line = 1;
 
 	for (size_t i = 0; i < at && i < text->size; i++)
 		line += text->data[i] == '\n';
-	return error_set(err, VMCRED_FAILED, "%s is not valid YAML: %s (line %zu)", what, why,
-			 line);
+	return yaml_fail(yaml, line, problem, err);
 }
 
-/* The 16 bits at a place, in the byte order that the mark showed. */
+/* The 16 bits at a position, in the byte order of the mark. */
 static uint32_t unit(const struct secret *text, size_t at, bool big)
 {
 	return big ? (uint32_t)text->data[at] << 8 | text->data[at + 1]
 		   : (uint32_t)text->data[at + 1] << 8 | text->data[at];
 }
 
-static int utf16_decode(struct secret *text, const char *what, bool big, struct error *err)
+static int utf16_decode(struct secret *text, const struct yaml *yaml, bool big, struct error *err)
 {
 	_cleanup_secret_ struct secret decoded = {0};
 	uint8_t *to;
@@ -88,17 +67,16 @@ static int utf16_decode(struct secret *text, const char *what, bool big, struct 
 		uint32_t c, low;
 
 		if (text->size - at < 2)
-			return refuse(what, text, at, "its UTF-16 ends inside a character", err);
+			return refuse(yaml, text, at, "truncated UTF-16", err);
 		c = unit(text, at, big);
 		if (c >= 0xd800 && c < 0xe000) {
 			low = c < 0xdc00 && text->size - at >= 4 ? unit(text, at + 2, big) : 0;
 			if (low < 0xdc00 || low >= 0xe000)
-				return refuse(what, text, at, "its UTF-16 has half a character",
-					      err);
+				return refuse(yaml, text, at, "unpaired UTF-16 surrogate", err);
 			c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
 			at += 2;
 		}
-		to = yaml_character_write(to, c);
+		to += utf8_encode(c, to);
 	}
 	decoded.size = (size_t)(to - decoded.data);
 	secret_destroy(text);
@@ -106,30 +84,28 @@ static int utf16_decode(struct secret *text, const char *what, bool big, struct 
 	return 0;
 }
 
-/* YAML 1.1, section 5.1, less the byte order mark: go-yaml takes one inside a text for the
- * beginning of a line at times, so that what it reads there cannot be relied on. */
+/* YAML 1.1, section 5.1, without the byte order mark: inside a text, go-yaml sometimes takes one
+ * for the beginning of a line, so what it reads there is unreliable. */
 static const char *character_problem(const uint8_t *at)
 {
 	if (at[0] < ' ')
-		return at[0] == '\t' || at[0] == '\n' || at[0] == '\r'
-			       ? NULL
-			       : "a control character stands in it";
+		return at[0] == '\t' || at[0] == '\n' || at[0] == '\r' ? NULL : "control character";
 	if (at[0] == 0x7f || (at[0] == 0xc2 && at[1] < 0xa0 && at[1] != 0x85))
-		return "a control character stands in it";
+		return "control character";
 	if (at[0] != 0xef)
 		return NULL;
 	if (at[1] == 0xbb && at[2] == 0xbf)
-		return "a byte order mark stands inside it: write it as \\uFEFF";
-	return at[1] == 0xbf && at[2] >= 0xbe ? "a character that is none stands in it" : NULL;
+		return "byte order mark inside the text: write it as \\uFEFF";
+	return at[1] == 0xbf && at[2] >= 0xbe ? "invalid character" : NULL;
 }
 
-static int characters_check(const struct secret *text, const char *what, struct error *err)
+static int characters_check(const struct secret *text, const struct yaml *yaml, struct error *err)
 {
 	for (size_t at = 0; at < text->size; at += yaml_width(text->data[at])) {
 		const char *problem = character_problem(text->data + at);
 
 		if (problem)
-			return refuse(what, text, at, problem, err);
+			return refuse(yaml, text, at, problem, err);
 	}
 	return 0;
 }
@@ -191,27 +167,32 @@ static bool is_plain_ascii(const struct secret *text)
 	return true;
 }
 
-int yaml_text_prepare(struct secret *text, const char *what, bool *ascii, struct error *err)
+int yaml_text_prepare(struct secret *text, const struct yaml *yaml, bool *ascii, struct error *err)
 {
 	static const uint8_t padding[YAML_PADDING], mark[] = {0xef, 0xbb, 0xbf};
 	int r = 0;
 
 	if (text->size > TEXT_SIZE_MAX)
-		return error_set(err, VMCRED_FAILED, "%s is larger than 4 GiB", what);
+		return error_set(err, VMCRED_FAILED, "%s is larger than 4 GiB", yaml->name);
 	if (text->size >= 2 && text->data[0] == 0xff && text->data[1] == 0xfe)
-		r = utf16_decode(text, what, false, err);
+		r = utf16_decode(text, yaml, false, err);
 	else if (text->size >= 2 && text->data[0] == 0xfe && text->data[1] == 0xff)
-		r = utf16_decode(text, what, true, err);
+		r = utf16_decode(text, yaml, true, err);
 	else if (span_starts_with(secret_span(text), span_of(mark, sizeof(mark))))
 		memmove(text->data, text->data + sizeof(mark), text->size -= sizeof(mark));
 	*ascii = is_plain_ascii(text);
-	if (r == 0 && !*ascii && !utf8_valid(secret_span(text)))
-		return error_set(err, VMCRED_FAILED, "%s is not valid YAML: it is not UTF-8", what);
-	/* Before the padding is there: a character at the end may not be looked behind. */
+	for (size_t at = 0, end; r == 0 && !*ascii && at < text->size; at = end) {
+		const uint8_t *feed = memchr(text->data + at, '\n', text->size - at);
+
+		end = feed ? (size_t)(feed - text->data) + 1 : text->size;
+		if (!utf8_valid(span_of(text->data + at, end - at)))
+			return refuse(yaml, text, at, "not UTF-8", err);
+	}
+	/* Only with the padding is it safe to look ahead at the end. */
 	if (r == 0)
 		r = secret_append(text, span_of(padding, sizeof(padding)), err);
 	if (r < 0)
 		return r;
 	text->size -= sizeof(padding);
-	return *ascii ? 0 : characters_check(text, what, err);
+	return *ascii ? 0 : characters_check(text, yaml, err);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What YAML (1.1, as go-yaml 3 has it) calls a blank, a line break and a printable character. All
- * of it looks at UTF-8 that was checked before and that is followed by NUL bytes, which do not
- * occur in a document, so that looking a few bytes ahead needs no test for the end.
+ * Characters (YAML 1.1, as go-yaml 3 reads it): blanks, line breaks, printable ones. The text is
+ * checked UTF-8, followed by NUL bytes, which do not occur in it, so that looking a few bytes ahead
+ * needs no test for the end. Inside yaml/ only.
  */
 #ifndef VMCRED_YAML_TEXT_H
 #define VMCRED_YAML_TEXT_H
@@ -11,7 +11,7 @@
 #include "base/secret.h"
 #include "base/span.h"
 
-/* NUL bytes that follow a text in memory, for looking ahead. */
+/* The number of NUL bytes after a text. */
 #define YAML_PADDING 16
 
 static inline bool yaml_is_blank(const uint8_t *at)
@@ -19,7 +19,7 @@ static inline bool yaml_is_blank(const uint8_t *at)
 	return *at == ' ' || *at == '\t';
 }
 
-/* The size of the line break that begins here, or 0: CR LF, CR, LF, NEL, LS, PS. */
+/* The size of the line break at this position, or 0: CR LF, CR, LF, NEL, LS, PS. */
 static inline size_t yaml_break_size(const uint8_t *at)
 {
 	switch (at[0]) {
@@ -36,7 +36,7 @@ static inline size_t yaml_break_size(const uint8_t *at)
 	}
 }
 
-/* Writes a line break as it counts and returns its size: LS and PS stay, all others become a line
+/* Writes a line break, normalized, and returns its size: LS and PS stay, all others become a line
  * feed. `to` may be `at` or before it. */
 static inline size_t yaml_break_copy(const uint8_t *at, uint8_t *to)
 {
@@ -54,13 +54,21 @@ static inline bool yaml_is_breakz(const uint8_t *at)
 	return *at == 0 || yaml_break_size(at) > 0;
 }
 
+/* The next line break, or the end of the text. */
+static inline const uint8_t *yaml_line_end(const uint8_t *at)
+{
+	while (!yaml_is_breakz(at))
+		at++;
+	return at;
+}
+
 /* A blank, a line break, or the end of the text. */
 static inline bool yaml_is_blankz(const uint8_t *at)
 {
 	return yaml_is_blank(at) || yaml_is_breakz(at);
 }
 
-/* What names of anchors and handles of tags are made of. */
+/* A character of an anchor's name or a tag's handle. */
 static inline bool yaml_is_word(uint8_t c)
 {
 	uint8_t lower = c | 0x20;
@@ -83,35 +91,35 @@ static inline int yaml_hex(uint8_t c)
 	return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
-/* Bytes of the character that begins with this byte. */
+/* The size of the character that begins with this byte. */
 static inline size_t yaml_width(uint8_t c)
 {
 	return c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
 }
 
-/* Whether the three characters --- or ... stand here, with a blank or a break behind them. */
+/* Whether --- or ... is here, followed by a blank or a break. */
 static inline bool yaml_is_document_indicator(const uint8_t *at, uint8_t c)
 {
 	return at[0] == c && at[1] == c && at[2] == c && yaml_is_blankz(at + 3);
 }
 
-/* Whether all bytes are. */
 bool yaml_is_ascii(struct span text);
-
-/* Writes a character as UTF-8 and returns the place behind it. */
-uint8_t *yaml_character_write(uint8_t *to, uint32_t c);
 
 /* Whether the emitter writes the character as it is (everything above U+FFFF it escapes). */
 bool yaml_is_printable(const uint8_t *at);
 
 /*
- * Prepares a document's text: UTF-16 with a byte order mark becomes UTF-8, a byte order mark goes,
- * and what YAML does not allow anywhere is refused with its line. Behind the text there are
- * YAML_PADDING NUL bytes afterwards. `*ascii` tells whether it is ASCII alone.
+ * Prepares a text for scanning: converts UTF-16 with a byte order mark to UTF-8, removes a byte
+ * order mark, rejects characters that YAML does not allow, and adds YAML_PADDING NUL bytes after
+ * the text. `*ascii`: it is all ASCII.
  */
-int yaml_text_prepare(struct secret *text, const char *what, bool *ascii, struct error *err);
+struct yaml;
+int yaml_text_prepare(struct secret *text, const struct yaml *yaml, bool *ascii, struct error *err);
 
-/* For growing arrays: room for one more item. */
+/* timestamp.c: reads a time in one of YAML's forms into YAML_TIME_SIZE_MAX + 1 bytes. */
+bool yaml_time_read(struct span text, char out[]);
+
+/* Makes room for one more item of an array. */
 int yaml_array_grow(void *items, size_t count, size_t *capacity, size_t item_size,
 		    struct error *err);
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The forms of a time that go-yaml tries, read as Go's time.Parse reads them: numbers of one or two
- * digits, a fraction behind the seconds, an offset from UTC.
+ * The forms of a time that go-yaml tries, read as Go's time.Parse does: numbers of one or two
+ * digits, a fraction after the seconds, an offset from UTC.
  */
 #include <stdio.h>
 
-#include "yaml/resolve.h"
+#include "yaml/text.h"
+#include "yaml/yaml.h"
 
 #define NANOSECOND_DIGITS 9
 
@@ -114,14 +115,14 @@ static bool offset_read(struct reader *reader, struct parts *parts)
 	if (!take(reader, ":"))
 		return false;
 	minutes = two_digits(reader);
-	/* Some people write 24 hours or 60 minutes, says Go. */
+	/* Go accepts 24 hours and 60 minutes. */
 	if (hours < 0 || hours > 24 || minutes < 0 || minutes > 60)
 		return false;
 	parts->offset = (hours * 60 + minutes) * (negative ? -1 : 1);
 	return true;
 }
 
-/* Behind the date: nothing, T and an offset, or blanks and none. */
+/* After the date: nothing, T and an offset, or blanks and no offset. */
 static bool rest_read(struct reader *reader, struct parts *parts)
 {
 	if (reader->at == reader->end)
@@ -135,23 +136,23 @@ static bool rest_read(struct reader *reader, struct parts *parts)
 	return clock_read(reader, parts);
 }
 
-size_t yaml_timestamp_read(struct span text, char out[YAML_TIMESTAMP_SIZE_MAX + 1])
+bool yaml_time_read(struct span text, char out[])
 {
 	struct reader reader = {.at = text.data, .end = text.data + text.size};
 	struct parts parts = {0};
-	int minutes, size;
+	int minutes;
 	char zone[8] = "Z";
 
 	if (text.size < 8 || !date_read(&reader, &parts) || !rest_read(&reader, &parts) ||
 	    reader.at != reader.end)
-		return 0;
+		return false;
 	minutes = parts.offset < 0 ? -parts.offset : parts.offset;
 	if (minutes > 0)
 		snprintf(zone, sizeof(zone), "%c%02d:%02d", parts.offset < 0 ? '-' : '+',
 			 minutes / 60 % 100, minutes % 60);
-	size = snprintf(out, YAML_TIMESTAMP_SIZE_MAX + 1, "%04d-%02d-%02dT%02d:%02d:%02d%s%s%s",
-			parts.year, parts.month, parts.day, parts.hour, parts.minute, parts.second,
-			*parts.fraction ? "." : "", parts.fraction, zone);
+	snprintf(out, YAML_TIME_SIZE_MAX + 1, "%04d-%02d-%02dT%02d:%02d:%02d%s%s%s", parts.year,
+		 parts.month, parts.day, parts.hour, parts.minute, parts.second,
+		 *parts.fraction ? "." : "", parts.fraction, zone);
 	memory_wipe(&parts, sizeof(parts));
-	return size > 0 ? (size_t)size : 0;
+	return true;
 }

@@ -273,7 +273,12 @@ static size_t not_finite_print(double value, enum sops_number_form form, char *o
 size_t sops_float_print(struct span number, enum sops_number_form form,
 			char out[SOPS_NUMBER_SIZE_MAX])
 {
-	double value = double_read(number), size = fabs(value);
+	return sops_double_print(double_read(number), form, out);
+}
+
+size_t sops_double_print(double value, enum sops_number_form form, char out[SOPS_NUMBER_SIZE_MAX])
+{
+	double size = fabs(value);
 	char shortest[64], digits[DIGITS_MAX + 1];
 	int count = 0, exponent = 0;
 	size_t length;

@@ -47,5 +47,6 @@ double sops_float_value(struct span text);
  * caller wipes `out`. */
 size_t sops_float_print(struct span number, enum sops_number_form form,
 			char out[SOPS_NUMBER_SIZE_MAX]);
+size_t sops_double_print(double value, enum sops_number_form form, char out[SOPS_NUMBER_SIZE_MAX]);
 
 #endif

@@ -1,34 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "yaml/yaml.h"
-#include "yaml/emit.h"
+#include "sops/stores/yaml.h"
 
-static int yaml_read(struct secret *text, const char *what, struct sops_tree *tree,
-		     struct error *err)
+/* sops's default. */
+#define INDENT_DEFAULT 4
+
+static int yaml_read_tree(struct secret *text, const char *what, struct sops_tree *tree,
+			  struct error *err)
 {
-	__attribute__((cleanup(yaml_scanner_destroy))) struct yaml_scanner scanner = {0};
-	__attribute__((cleanup(yaml_nodes_destroy))) struct yaml_nodes nodes = {0};
-	bool ascii, empty = text->size == 0;
-	int r = yaml_text_prepare(text, what, &ascii, err);
+	_cleanup_yaml_ struct yaml yaml = {.name = what};
+	int r = yaml_read(&yaml, text, err);
 
-	if (r == 0)
-		r = yaml_scanner_begin(&scanner, text, ascii, what, tree, err);
-	if (r == 0)
-		r = sops_tree_adopt(tree, text, err);
-	if (r == 0)
-		r = yaml_parse(&scanner, &nodes, err);
-	if (r == 0 && nodes.count == 0 && !empty)
+	if (r == 0 && yaml.count == 0 && yaml.text_size > 0)
 		return error_set(err, VMCRED_FAILED,
-				 "%s holds no YAML document, only comments or empty lines", what);
-	return r < 0 ? r : yaml_tree_copy(&scanner, &nodes, tree, err);
+				 "%s: no YAML document, only comments or empty lines", what);
+	if (r == 0)
+		r = arena_take(&tree->texts, &yaml.texts, err);
+	return r < 0 ? r : sops_yaml_tree_fill(&yaml, tree, err);
 }
 
 static size_t indent_of(const struct sops_format *format)
 {
 	return format && format->indent_given && format->indent > 0 ? format->indent
-								    : YAML_INDENT_DEFAULT;
+								    : INDENT_DEFAULT;
 }
 
-/* Whether there is an entry where the metadata goes. */
+/* Whether a document has an entry under the key of the metadata. */
 static bool has_reserved_key(const struct sops_tree *tree)
 {
 	struct span key = span_of_text(SOPS_METADATA_KEY);
@@ -48,19 +44,19 @@ static int yaml_write(const struct sops_tree *tree, const struct sops_tree *meta
 
 	if (metadata && has_reserved_key(tree))
 		return error_set(err, VMCRED_FAILED,
-				 "the key " SOPS_METADATA_KEY
-				 " cannot be at the top of an encrypted YAML file: it is the "
-				 "metadata's");
+				 "the key \"" SOPS_METADATA_KEY
+				 "\" at the top of an encrypted YAML file is reserved for the "
+				 "metadata");
 	r = secret_reserve(out, out->size + sops_tree_size_estimate(tree, metadata, indent), err);
-	return r < 0 ? r : yaml_emit_documents(tree, metadata, indent, out, err);
+	return r < 0 ? r : sops_yaml_documents_emit(tree, metadata, indent, out, err);
 }
 
-/* sops indents single values always the same. */
+/* sops always indents single values the same. */
 static int yaml_write_value(const struct sops_tree *tree, size_t node,
 			    const struct sops_format *format, struct secret *out, struct error *err)
 {
 	(void)format;
-	return yaml_emit_node(tree, node, YAML_INDENT_DEFAULT, out, err);
+	return sops_yaml_node_emit(tree, node, INDENT_DEFAULT, out, err);
 }
 
 static const char *const suffixes[] = {".yaml", ".yml", NULL};
@@ -68,8 +64,8 @@ static const char *const suffixes[] = {".yaml", ".yml", NULL};
 const struct sops_store sops_store_yaml = {
 	.name = "yaml",
 	.suffixes = suffixes,
-	.read = yaml_read,
-	.read_plain = yaml_read,
+	.read = yaml_read_tree,
+	.read_plain = yaml_read_tree,
 	.has_metadata = sops_metadata_is_nested,
 	.metadata_take = sops_metadata_take_nested,
 	.write = yaml_write,

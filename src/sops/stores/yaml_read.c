@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Nodes of YAML to the tree of SOPS, as sops makes it: aliases become copies of what they stand
- * for, comments become entries before or behind what they belong to, styles and tags are gone.
+ * YAML nodes to the tree of SOPS, as sops makes it: aliases become copies of their targets,
+ * comments become entries before or after what they belong to, styles and tags are dropped.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
-#include "base/cleanup.h"
-#include "yaml/yaml.h"
+#include "base/base64.h"
+#include "sops/stores/number.h"
+#include "sops/stores/yaml.h"
 
 /*
- * How much of a document may come from aliases: nearly all of a small one, a tenth of a large one.
- * These are go-yaml's numbers (allowedAliasRatio), so that what sops opens is opened.
+ * The part of a document that may come from aliases: nearly all of a small one, a tenth of a large
+ * one. These are go-yaml's numbers (allowedAliasRatio), so that what sops opens is opened.
  */
 #define ALIAS_VISITS_MIN 100
 #define VISITS_MIN       1000
@@ -19,52 +21,60 @@
 #define ALIAS_RATIO_LOW  0.99
 #define ALIAS_RATIO_HIGH 0.10
 
-/* Encrypted texts that aliases repeat are copied, since each is decrypted where it lies. */
+/* Encrypted texts that aliases repeat are copied, because each is decrypted in place. */
 #define COPIED_MAX(text) (4 * (text) + (size_t)1024 * 1024)
+
+#define ALIASES_TOO_MANY "excessive aliasing"
+
+/* What was done with a node. */
+enum {
+	OPEN = 1,    /* its copy is not complete */
+	CHECKED = 2, /* its keys are checked */
+};
 
 /* A map or a list that is being copied. */
 struct frame {
-	uint32_t node;  /* what it is copied from */
-	uint32_t child; /* the next one */
+	const struct yaml_node *node, *child; /* the source and its next child */
 	size_t container;
-	size_t aliases;      /* how many there are around it */
+	size_t aliases;      /* the number of aliases around it */
 	bool own_comments;   /* its own comments go inside */
-	struct span feet[2]; /* comments that stand behind it */
+	struct span feet[2]; /* comments that follow it */
 };
 
 struct copier {
-	const struct yaml_scanner *scanner; /* for errors */
-	struct yaml_nodes *nodes;
+	const struct yaml *yaml;
 	struct sops_tree *tree;
+	uint8_t *flags;       /* owned; of each node */
 	struct frame *frames; /* owned */
 	size_t depth, capacity;
-	bool first_document; /* only this one does sops check */
+	bool first_document; /* sops checks only this one */
 	size_t visits, alias_visits, copied;
 };
 
 static int fail(const struct copier *c, const struct yaml_node *node, const char *problem,
 		struct error *err)
 {
-	return yaml_node_fail(c->scanner, node, problem, err);
+	return yaml_fail(c->yaml, node->line, problem, err);
 }
 
-static const struct yaml_comments *comments_of(const struct copier *c, uint32_t node)
+static uint8_t *flags_of(const struct copier *c, const struct yaml_node *node)
+{
+	return &c->flags[node - c->yaml->nodes];
+}
+
+static const struct yaml_comments *comments_of(const struct copier *c, const struct yaml_node *node)
 {
 	static const struct yaml_comments none;
-	uint32_t comments = c->nodes->items[node].comments;
 
-	return comments ? &c->nodes->comments[comments - 1] : &none;
+	return node->comments ? &c->yaml->comments[node->comments - 1] : &none;
 }
 
-/* Adds each line of a comment as an entry of its own; empty lines are lost. */
+/* Adds each line of a comment as an entry; empty lines are lost. */
 static int comment_add(struct copier *c, size_t container, struct span text, bool is_inline,
 		       struct error *err)
 {
-	const uint8_t *at = text.data, *end;
+	const uint8_t *at = text.data, *end = at + text.size;
 
-	if (text.size == 0)
-		return 0;
-	end = at + text.size;
 	while (at < end) {
 		const uint8_t *line_end = memchr(at, '\n', (size_t)(end - at));
 		struct sops_node node = {
@@ -82,6 +92,15 @@ static int comment_add(struct copier *c, size_t container, struct span text, boo
 		at = line_end + 1;
 	}
 	return 0;
+}
+
+/* Adds the head and the line of a node's comments. */
+static int comments_add(struct copier *c, size_t container, const struct yaml_comments *comments,
+			bool line_is_inline, struct error *err)
+{
+	int r = comment_add(c, container, comments->head, false, err);
+
+	return r < 0 ? r : comment_add(c, container, comments->line, line_is_inline, err);
 }
 
 static int visit(struct copier *c, const struct yaml_node *node, size_t aliases, size_t count,
@@ -102,49 +121,128 @@ static int visit(struct copier *c, const struct yaml_node *node, size_t aliases,
 			 (VISITS_HIGH - VISITS_LOW);
 	if ((double)c->alias_visits <= (double)c->visits * ratio)
 		return 0;
-	return fail(c, node, "aliases make far too much of it", err);
+	return fail(c, node, ALIASES_TOO_MANY, err);
 }
 
-/* Text of a scalar, which may be shared by aliases. */
-static int text_keep(struct copier *c, struct span *text, size_t aliases, struct error *err)
+/* go-yaml allows line breaks inside Base64. */
+static int binary_read(struct copier *c, const struct yaml_node *scalar, struct span *text,
+		       struct error *err)
+{
+	uint8_t *room, *bytes;
+	size_t size = 0;
+	_cleanup_error_ struct error ignored = {0};
+	int r = sops_tree_text_reserve(c->tree, scalar->value.size * 2 + 2, &room, err);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < scalar->value.size; i++) {
+		uint8_t byte = scalar->value.data[i];
+
+		if (byte != '\n' && byte != '\r')
+			room[size++] = byte;
+	}
+	bytes = room + size;
+	if (base64_decode(span_of(room, size), BASE64_PADDED, bytes, &size, &ignored) < 0)
+		return fail(c, scalar, "a !!binary value is not Base64", err);
+	*text = span_of(bytes, size);
+	return 0;
+}
+
+/* Gives the tree's node the kind of a scalar, and its text as sops encrypts it. */
+static int scalar_read(struct copier *c, const struct yaml_node *scalar, struct sops_node *node,
+		       struct error *err)
+{
+	enum yaml_tag tag = (enum yaml_tag)scalar->tag;
+	struct yaml_scalar value;
+	char text[SOPS_NUMBER_SIZE_MAX] = "";
+	size_t size = 0;
+	int r;
+
+	node->kind = SOPS_STRING;
+	node->text = scalar->value;
+	if (tag == YAML_TAG_BINARY)
+		return binary_read(c, scalar, &node->text, err);
+	if (tag == YAML_TAG_STRING || tag == YAML_TAG_OTHER || tag == YAML_TAG_MERGE ||
+	    (tag == YAML_TAG_NONE && scalar->quoted))
+		return 0;
+	r = yaml_resolve(tag, scalar->value, &value, err);
+	if (r == 0)
+		r = fail(c, scalar, "a value does not have the type of its tag", err);
+	else if (r > 0 && value.type == YAML_INT && value.too_large)
+		r = fail(c, scalar, "an integer does not fit into 64 bits", err);
+	if (r < 0)
+		return r;
+	switch (value.type) {
+	case YAML_STRING:
+		return 0;
+	case YAML_NULL:
+		node->kind = SOPS_NULL;
+		node->text = (struct span){0};
+		return 0;
+	case YAML_BOOL:
+		node->kind = SOPS_BOOL;
+		node->text = span_of_text(value.truth ? "True" : "False");
+		return 0;
+	case YAML_INT:
+		node->kind = SOPS_INT;
+		size = (size_t)snprintf(text, sizeof(text), "%s%llu", value.negative ? "-" : "",
+					(unsigned long long)value.integer);
+		break;
+	case YAML_FLOAT:
+		node->kind = SOPS_FLOAT;
+		size = sops_double_print(value.number, SOPS_NUMBER_PLAIN, text);
+		break;
+	case YAML_TIME:
+		node->kind = SOPS_TIME;
+		size = strlen(value.time);
+		memcpy(text, value.time, size);
+		break;
+	}
+	r = sops_tree_text(c->tree, span_of(text, size), &node->text, err);
+	memory_wipe(text, size);
+	memory_wipe(&value, sizeof(value));
+	return r;
+}
+
+/* The text of a string, which aliases may share. */
+static int text_keep(struct copier *c, const struct yaml_node *node, struct span *text,
+		     size_t aliases, struct error *err)
 {
 	if (aliases == 0 || !span_starts_with(*text, span_of_text("ENC[")))
 		return 0;
 	c->copied += text->size;
-	if (c->copied > COPIED_MAX((size_t)(c->scanner->end - c->scanner->start)))
-		return error_set(err, VMCRED_FAILED, "%s: aliases make far too much of it",
-				 c->scanner->what);
+	if (c->copied > COPIED_MAX(c->yaml->text_size))
+		return fail(c, node, ALIASES_TOO_MANY, err);
 	return sops_tree_text(c->tree, *text, text, err);
 }
 
-/* What sops checks it checks in the first document alone. */
-static int map_check(struct copier *c, uint32_t map, size_t aliases, struct error *err)
+/* Maps outside of the first document are not checked, as in sops. */
+static int map_check(struct copier *c, const struct yaml_node *map, size_t aliases,
+		     struct error *err)
 {
-	struct yaml_keys keys = yaml_keys_of(c->nodes, map);
-	struct yaml_node *node = &c->nodes->items[map];
-	/* To merge, go-yaml looks at all keys once more. */
-	int r = visit(c, node, aliases, keys.merged ? keys.count : 0, err);
+	/* To merge, go-yaml reads all keys again. */
+	int r = yaml_merged(map) ? visit(c, map, aliases, yaml_count(map), err) : 0;
 
-	if (r < 0 || node->checked || !c->first_document)
+	if (r < 0 || (*flags_of(c, map) & CHECKED) || !c->first_document)
 		return r;
-	node->checked = true;
-	return yaml_keys_check(c->scanner, c->nodes, map, keys, err);
+	*flags_of(c, map) |= CHECKED;
+	return yaml_mapping_check(c->yaml, map, err);
 }
 
-static int key_read(struct copier *c, uint32_t key, struct span *text, struct error *err)
+static int key_read(struct copier *c, const struct yaml_node *key, struct span *text,
+		    struct error *err)
 {
-	const struct yaml_node *node = &c->nodes->items[yaml_target_of(c->nodes, key)];
+	const struct yaml_node *node = yaml_target(key);
 	struct sops_node value;
 	int r;
 
 	if (node->kind != YAML_SCALAR)
-		return fail(c, &c->nodes->items[key], "a key is a map or a list", err);
-	r = yaml_scalar_read(c->scanner, c->tree, node, &value, err);
+		return fail(c, key, "a key must not be a map or a list", err);
+	r = scalar_read(c, node, &value, err);
 	if (r == 0 && value.kind != SOPS_STRING)
-		r = fail(c, &c->nodes->items[key],
-			 "a key is no string: SOPS needs strings, write it in quotes", err);
+		r = fail(c, key, "a key must be a string: write it in quotes", err);
 	*text = value.text;
-	/* An empty key is one, too. */
+	/* An empty key is not NULL. */
 	if (!text->data)
 		*text = span_of_text("");
 	return r;
@@ -152,60 +250,62 @@ static int key_read(struct copier *c, uint32_t key, struct span *text, struct er
 
 static int frame_push(struct copier *c, struct frame frame, struct error *err)
 {
-	int r = yaml_array_grow(&c->frames, c->depth, &c->capacity, sizeof(*c->frames), err);
+	struct frame *frames = c->frames;
 
-	if (r == 0 && c->depth > SOPS_DEPTH_MAX)
-		return error_set(err, VMCRED_FAILED, "%s is nested more than %d levels deep",
-				 c->scanner->what, SOPS_DEPTH_MAX);
-	if (r == 0)
-		c->frames[c->depth++] = frame;
-	return r;
+	_Static_assert(SOPS_DEPTH_MAX == 10000, "the text says so");
+	if (c->depth > SOPS_DEPTH_MAX)
+		return fail(c, frame.node, "nested more than 10000 levels deep", err);
+	if (c->depth == c->capacity) {
+		c->capacity = c->capacity ? 2 * c->capacity : 32;
+		frames = reallocarray(frames, c->capacity, sizeof(*frames));
+		if (!frames)
+			return error_no_memory(err);
+		c->frames = frames;
+	}
+	*flags_of(c, frame.node) |= OPEN;
+	frames[c->depth++] = frame;
+	return 0;
 }
 
 /* Adds a value; a map or a list becomes the innermost frame. */
-static int value_add(struct copier *c, const struct frame *parent, uint32_t value, struct span key,
-		     bool own_comments, const struct span feet[2], struct error *err)
+static int value_add(struct copier *c, const struct frame *parent, const struct yaml_node *value,
+		     struct span key, bool own_comments, const struct span feet[2],
+		     struct error *err)
 {
-	struct frame frame = {.aliases = parent->aliases, .own_comments = own_comments};
+	struct frame frame = {
+		.aliases = parent->aliases,
+		.own_comments = own_comments,
+		.feet = {feet[0], feet[1]},
+	};
 	struct sops_node node = {.key = key, .parent = parent->container};
-	struct yaml_node *yaml = &c->nodes->items[value];
-	int r = visit(c, yaml, frame.aliases, 1, err);
+	int r = visit(c, value, frame.aliases, 1, err);
 
-	if (r == 0 && yaml->kind == YAML_ALIAS) {
-		value = yaml->target;
-		yaml = &c->nodes->items[value];
+	if (r == 0 && value->kind == YAML_ALIAS) {
+		value = yaml_target(value);
 		frame.aliases++;
 		frame.own_comments = true;
-		r = visit(c, yaml, frame.aliases, 1, err);
+		r = visit(c, value, frame.aliases, 1, err);
 	}
 	frame.node = value;
 	frame.child = value + 1;
-	if (r == 0 && yaml->kind == YAML_SCALAR) {
-		r = yaml_scalar_read(c->scanner, c->tree, yaml, &node, err);
+	if (r == 0 && value->kind == YAML_SCALAR) {
+		r = scalar_read(c, value, &node, err);
 		if (r == 0 && node.kind == SOPS_STRING)
-			r = text_keep(c, &node.text, frame.aliases, err);
+			r = text_keep(c, value, &node.text, frame.aliases, err);
 	} else if (r == 0) {
-		if (yaml->open)
-			return fail(c, yaml, "an anchor stands inside what it names", err);
-		node.kind = yaml->kind == YAML_MAPPING ? SOPS_MAP : SOPS_LIST;
-		yaml->open = true;
+		if (*flags_of(c, value) & OPEN)
+			return fail(c, value, "an anchor contains itself", err);
+		node.kind = value->kind == YAML_MAPPING ? SOPS_MAP : SOPS_LIST;
 		if (node.kind == SOPS_MAP)
 			r = map_check(c, value, frame.aliases, err);
 	}
 	if (r == 0)
 		r = sops_tree_add(c->tree, node, &frame.container, err);
-	if (r == 0 && yaml->kind != YAML_SCALAR) {
-		frame.feet[0] = feet[0];
-		frame.feet[1] = feet[1];
+	if (r == 0 && value->kind != YAML_SCALAR) {
 		r = frame_push(c, frame, err);
-		if (r == 0 && frame.own_comments) {
-			const struct yaml_comments *own = comments_of(c, value);
-
-			r = comment_add(c, frame.container, own->head, false, err);
-			if (r == 0)
-				r = comment_add(c, frame.container, own->line, false, err);
-		}
-		return r;
+		if (r < 0 || !frame.own_comments)
+			return r;
+		return comments_add(c, frame.container, comments_of(c, value), false, err);
 	}
 	for (size_t i = 0; r == 0 && i < 2; i++)
 		r = comment_add(c, parent->container, feet[i], false, err);
@@ -214,23 +314,18 @@ static int value_add(struct copier *c, const struct frame *parent, uint32_t valu
 
 static int entry_add(struct copier *c, struct frame *frame, struct error *err)
 {
-	uint32_t key = frame->child, value = c->nodes->items[key].end;
-	uint8_t kind = c->nodes->items[value].kind;
+	const struct yaml_node *key = frame->child, *value = yaml_end(key);
 	const struct yaml_comments *of_key = comments_of(c, key), *of_value = comments_of(c, value);
-	bool leaf = kind == YAML_SCALAR || kind == YAML_ALIAS;
+	bool leaf = value->kind == YAML_SCALAR || value->kind == YAML_ALIAS;
 	struct span text = {0}, feet[2] = {leaf ? of_value->foot : (struct span){0}, of_key->foot};
 	struct frame parent = *frame;
-	int r = visit(c, &c->nodes->items[key], frame->aliases, 1, err);
+	int r = visit(c, key, frame->aliases, 1, err);
 
-	frame->child = c->nodes->items[value].end;
+	frame->child = yaml_end(value);
 	if (r == 0)
-		r = comment_add(c, parent.container, of_key->head, false, err);
-	if (r == 0)
-		r = comment_add(c, parent.container, of_key->line, false, err);
+		r = comments_add(c, parent.container, of_key, false, err);
 	if (r == 0 && leaf)
-		r = comment_add(c, parent.container, of_value->head, false, err);
-	if (r == 0 && leaf)
-		r = comment_add(c, parent.container, of_value->line, true, err);
+		r = comments_add(c, parent.container, of_value, true, err);
 	if (r == 0)
 		r = key_read(c, key, &text, err);
 	return r < 0 ? r : value_add(c, &parent, value, text, !leaf, feet, err);
@@ -238,26 +333,24 @@ static int entry_add(struct copier *c, struct frame *frame, struct error *err)
 
 static int item_add(struct copier *c, struct frame *frame, struct error *err)
 {
-	uint32_t item = frame->child;
+	const struct yaml_node *item = frame->child;
 	const struct yaml_comments *comments = comments_of(c, item);
 	struct span feet[2] = {comments->foot};
 	struct frame parent = *frame;
-	int r = comment_add(c, parent.container, comments->head, false, err);
+	int r = comments_add(c, parent.container, comments, true, err);
 
-	frame->child = c->nodes->items[item].end;
-	if (r == 0)
-		r = comment_add(c, parent.container, comments->line, true, err);
+	frame->child = yaml_end(item);
 	return r < 0 ? r : value_add(c, &parent, item, (struct span){0}, false, feet, err);
 }
 
-/* The innermost frame is complete: comments that stand at its end, and behind it. */
+/* The innermost frame is complete: comments at its end, and after it. */
 static int frame_pop(struct copier *c, struct error *err)
 {
 	struct frame frame = c->frames[--c->depth];
 	size_t parent = c->tree->nodes[frame.container].parent;
 	int r = 0;
 
-	c->nodes->items[frame.node].open = false;
+	*flags_of(c, frame.node) &= (uint8_t)~OPEN;
 	if (frame.own_comments)
 		r = comment_add(c, frame.container, comments_of(c, frame.node)->foot, false, err);
 	c->tree->nodes[frame.container].end = c->tree->count;
@@ -266,47 +359,35 @@ static int frame_pop(struct copier *c, struct error *err)
 	return r;
 }
 
-static int frames_copy(struct copier *c, struct error *err)
+/* A document's map is not a node: its comments and those of the document are entries together. */
+static int map_copy(struct copier *c, const struct yaml_node *map, size_t container,
+		    struct error *err)
 {
-	int r = 0;
+	const struct yaml_comments *comments = comments_of(c, map);
+	struct frame root = {.node = map, .child = map + 1, .container = container};
+	int r = comments_add(c, container, comments, false, err);
 
+	if (r == 0)
+		r = map_check(c, map, 0, err);
+	if (r == 0)
+		r = frame_push(c, root, err);
 	while (r == 0 && c->depth > 0) {
 		struct frame *frame = &c->frames[c->depth - 1];
-		const struct yaml_node *node = &c->nodes->items[frame->node];
 
-		if (frame->child >= node->end)
+		if (frame->child >= yaml_end(frame->node))
 			r = frame_pop(c, err);
-		else if (node->kind == YAML_MAPPING)
+		else if (frame->node->kind == YAML_MAPPING)
 			r = entry_add(c, frame, err);
 		else
 			r = item_add(c, frame, err);
 	}
-	return r;
-}
-
-/* A document's map is not a node in it: its comments and those of the document stand together. */
-static int map_copy(struct copier *c, uint32_t map, size_t container, struct error *err)
-{
-	const struct yaml_comments *comments = comments_of(c, map);
-	struct frame frame = {.node = map, .child = map + 1, .container = container};
-	int r = comment_add(c, container, comments->head, false, err);
-
-	if (r == 0)
-		r = comment_add(c, container, comments->line, false, err);
-	if (r == 0)
-		r = map_check(c, map, 0, err);
-	if (r == 0)
-		r = frame_push(c, frame, err);
-	if (r < 0)
-		return r;
-	c->nodes->items[map].open = true;
-	r = frames_copy(c, err);
 	return r < 0 ? r : comment_add(c, container, comments->foot, false, err);
 }
 
-static int document_copy(struct copier *c, uint32_t document, struct error *err)
+static int document_copy(struct copier *c, const struct yaml_node *document, struct error *err)
 {
-	const struct yaml_node *content = &c->nodes->items[document + 1];
+	const struct yaml_node *content = document + 1;
+	struct sops_node node = {.kind = SOPS_LIST};
 	size_t index;
 	int r = sops_tree_add(c->tree, (struct sops_node){.kind = SOPS_MAP}, &index, err);
 
@@ -315,20 +396,14 @@ static int document_copy(struct copier *c, uint32_t document, struct error *err)
 	if (r < 0)
 		return r;
 	if (content->kind == YAML_MAPPING) {
-		r = map_copy(c, document + 1, index, err);
-	} else if (content->kind == YAML_SCALAR) {
-		struct sops_node node;
-
-		r = yaml_scalar_read(c->scanner, c->tree, content, &node, err);
-		if (r == 0 && node.kind != SOPS_NULL)
-			r = fail(c, content, "a document is a value, where SOPS needs a map", err);
-		if (r == 0)
-			r = comment_add(c, index, comments_of(c, document + 1)->head, false, err);
-		if (r == 0)
-			r = comment_add(c, index, comments_of(c, document + 1)->line, false, err);
+		r = map_copy(c, content, index, err);
 	} else {
-		r = fail(c, content, "a document is a list or an alias, where SOPS needs a map",
-			 err);
+		if (content->kind == YAML_SCALAR)
+			r = scalar_read(c, content, &node, err);
+		if (r == 0 && node.kind != SOPS_NULL)
+			r = fail(c, content, "the document must be a map", err);
+		if (r == 0)
+			r = comments_add(c, index, comments_of(c, content), false, err);
 	}
 	if (r == 0)
 		r = comment_add(c, index, comments_of(c, document)->foot, false, err);
@@ -336,19 +411,27 @@ static int document_copy(struct copier *c, uint32_t document, struct error *err)
 	return r;
 }
 
-int yaml_tree_copy(const struct yaml_scanner *scanner, struct yaml_nodes *nodes,
-		   struct sops_tree *tree, struct error *err)
+int sops_yaml_tree_fill(const struct yaml *yaml, struct sops_tree *tree, struct error *err)
 {
 	struct copier c = {
-		.scanner = scanner, .nodes = nodes, .tree = tree, .first_document = true};
+		.yaml = yaml,
+		.tree = tree,
+		.flags = calloc(yaml->count + 1, 1),
+		.first_document = true,
+	};
+	const struct yaml_node *end = yaml->nodes + yaml->count;
 	size_t root;
-	int r = sops_tree_add(tree, (struct sops_node){.kind = SOPS_LIST}, &root, err);
+	int r = c.flags ? sops_tree_add(tree, (struct sops_node){.kind = SOPS_LIST}, &root, err)
+			: error_no_memory(err);
 
-	for (uint32_t i = 0; r == 0 && i < nodes->count; i = nodes->items[i].end) {
-		r = document_copy(&c, i, err);
+	for (const struct yaml_node *node = yaml->nodes; r == 0 && node < end;
+	     node = yaml_end(node)) {
+		r = document_copy(&c, node, err);
 		c.first_document = false;
 	}
-	tree->nodes[0].end = tree->count;
+	if (r == 0)
+		tree->nodes[0].end = tree->count;
 	free(c.frames);
+	free(c.flags);
 	return r;
 }

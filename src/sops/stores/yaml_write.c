@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A tree as YAML. sops hangs each comment on a node for go-yaml to write: those before the first
- * entry of a map or a list on the map or list itself, those before another entry on that one, those
- * behind the last entry on its foot, and inline ones on the value that follows.
+ * A tree as YAML. sops attaches each comment to a node for go-yaml to write: those before the first
+ * entry of a map or a list to the map or list itself, those before another entry to that entry,
+ * those after the last entry to its foot, and inline ones to the value that follows.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "yaml/emit.h"
+#include "sops/stores/number.h"
+#include "sops/stores/yaml.h"
 
-/* Comments that stand next to each other in the tree. */
+/* Adjacent comments in the tree. */
 struct run {
 	const struct sops_tree *tree;
 	size_t begin, end;
@@ -18,9 +19,9 @@ struct run {
 /* A map or a list that is being written. */
 struct frame {
 	const struct sops_tree *tree;
-	const struct sops_tree *metadata; /* still to come at its end */
+	const struct sops_tree *metadata; /* to be written at its end */
 	size_t node, next;
-	size_t comments; /* where those begin that belong to what comes next */
+	size_t comments; /* the first comment of the next entry */
 	int64_t indent;  /* around it */
 	bool begun;
 	struct run line, foot; /* its own comments, announced at its end */
@@ -51,7 +52,7 @@ static bool run_has(struct run run, bool is_inline)
 	return false;
 }
 
-/* Announces comments of a kind in place of those that were announced before, if there are any. */
+/* Announces comments of a kind, if there are any, which replace those announced before. */
 static void announce(struct yaml_emitter *e, struct secret *comment, struct run run, bool is_inline)
 {
 	if (!run_has(run, is_inline))
@@ -60,7 +61,7 @@ static void announce(struct yaml_emitter *e, struct secret *comment, struct run 
 	run_add(e, comment, run, is_inline);
 }
 
-/* All of them: what stood behind a value counts as well, last. */
+/* All comments, inline ones last. */
 static void announce_all(struct yaml_emitter *e, struct secret *comment, struct run run)
 {
 	if (run.begin >= run.end)
@@ -70,7 +71,7 @@ static void announce_all(struct yaml_emitter *e, struct secret *comment, struct 
 	run_add(e, comment, run, true);
 }
 
-/* The comments that stand from an index on, up to the end of the container. */
+/* The comments from an index on, up to the end of the container. */
 static struct run run_from(const struct sops_tree *tree, size_t begin, size_t container_end)
 {
 	struct run run = {.tree = tree, .begin = begin, .end = begin};
@@ -86,7 +87,7 @@ static struct yaml_indicator indicator(const char *text, bool need_whitespace, b
 	return (struct yaml_indicator){text, need_whitespace, is_whitespace, is_indention};
 }
 
-/* What a map or a list without entries is written as. */
+/* Writes a map or a list without entries. */
 static void empty_emit(struct yaml_emitter *e, bool is_map, enum yaml_place place)
 {
 	int64_t before = e->indent;
@@ -104,23 +105,30 @@ static void empty_emit(struct yaml_emitter *e, bool is_map, enum yaml_place plac
 	yaml_emit_foot(e);
 }
 
-static int frame_push(struct writer *w, struct frame frame)
+static void frame_push(struct writer *w, struct frame frame)
 {
-	if (w->e.failed == 0)
-		w->e.failed = yaml_array_grow(&w->frames, w->depth, &w->capacity,
-					      sizeof(*w->frames), w->e.err);
+	if (w->e.failed == 0 && w->depth == w->capacity) {
+		size_t capacity = w->capacity ? 2 * w->capacity : 32;
+		struct frame *frames = reallocarray(w->frames, capacity, sizeof(*frames));
+
+		if (frames) {
+			w->frames = frames;
+			w->capacity = capacity;
+		} else {
+			w->e.failed = error_no_memory(w->e.err);
+		}
+	}
 	if (w->e.failed == 0)
 		w->frames[w->depth++] = frame;
-	return w->e.failed;
 }
 
-/* Comments of a node, and where it stands. */
+/* The position and the comments of a node. */
 struct surroundings {
 	enum yaml_place place;
 	struct run head, line, foot;
 };
 
-/* Before a node that is a map or a list: a comment of its key goes behind the key. */
+/* The comment of a key goes after the key if its value is a map or a list. */
 static void key_line_emit(struct yaml_emitter *e, bool is_scalar)
 {
 	struct secret line;
@@ -138,7 +146,7 @@ static void key_line_emit(struct yaml_emitter *e, bool is_scalar)
 	e->key_line = line;
 }
 
-/* What is written before a node; its head comments are announced. */
+/* Writes what comes before a node; its head comments are announced. */
 static void place_emit(struct yaml_emitter *e, enum yaml_place place, bool is_scalar)
 {
 	if (place == YAML_AT_ROOT || place == YAML_AS_ITEM)
@@ -204,7 +212,7 @@ static void scalar_emit(struct writer *w, const struct yaml_written *written,
 	yaml_emit_foot(e);
 }
 
-/* Go has them as a list of numbers, and so has sops where a document holds such a value. */
+/* Bytes are a list of numbers in Go, and so in sops. */
 static void bytes_emit(struct writer *w, struct span bytes, const struct surroundings *around)
 {
 	struct yaml_emitter *e = &w->e;
@@ -232,6 +240,46 @@ static void bytes_emit(struct writer *w, struct span bytes, const struct surroun
 	e->indent = before;
 }
 
+/* Go's 'g' form, in which a float may look like an integer. */
+static struct span float_print(struct span number, char buffer[SOPS_NUMBER_SIZE_MAX])
+{
+	size_t size = sops_float_print(number, SOPS_NUMBER_FLAT, buffer);
+	char *exponent = memchr(buffer, 'E', size);
+
+	if (buffer[size - 1] == 'f')
+		return span_of_text(buffer[0] == '-' ? "-.inf" : ".inf");
+	if (buffer[0] == 'N')
+		return span_of_text(".nan");
+	if (exponent)
+		*exponent = 'e';
+	if (size > 2 && buffer[size - 2] == '.' && buffer[size - 1] == '0')
+		size -= 2;
+	return span_of(buffer, size);
+}
+
+/* How a node that is neither map nor list is written; `buffer` holds a number's text. */
+static int written_node(struct yaml_written *written, const struct sops_node *node,
+			char buffer[SOPS_NUMBER_SIZE_MAX], struct error *err)
+{
+	*written = (struct yaml_written){.text = node->text};
+	switch (node->kind) {
+	case SOPS_BOOL:
+		written->text = span_of_text(node->text.size == 4 ? "true" : "false");
+		return 0;
+	case SOPS_NULL:
+		written->text = span_of_text("null");
+		return 0;
+	case SOPS_FLOAT:
+		written->text = float_print(node->text, buffer);
+		return 0;
+	case SOPS_INT:
+	case SOPS_TIME:
+		return 0;
+	default:
+		return yaml_written_string(written, node->text, err);
+	}
+}
+
 static void node_emit(struct writer *w, const struct sops_tree *tree, size_t index,
 		      const struct surroundings *around)
 {
@@ -248,7 +296,7 @@ static void node_emit(struct writer *w, const struct sops_tree *tree, size_t ind
 		return;
 	}
 	if (w->e.failed == 0)
-		w->e.failed = yaml_written_node(&written, node, buffer, w->e.err);
+		w->e.failed = written_node(&written, node, buffer, w->e.err);
 	if (w->e.failed == 0)
 		scalar_emit(w, &written, around);
 	if (node->kind == SOPS_FLOAT)
@@ -269,7 +317,7 @@ static void key_emit(struct writer *w, struct span key, struct run head)
 		return;
 	yaml_emit_head(e);
 	yaml_emit_indent(e);
-	/* One that is still to be written, of a map or a list that ended. */
+	/* A comment of a map or a list that ended. */
 	if (e->line.size > 0) {
 		struct secret line = e->key_line;
 
@@ -300,7 +348,7 @@ static void entry_emit(struct writer *w)
 		.line = before,
 	};
 
-	/* Those before the first entry were announced with the map or list. */
+	/* Comments before the first entry were announced with the map or list. */
 	if (!is_map && frame->begun)
 		around.head = before;
 	if (!is_map && after.end == end)
@@ -313,7 +361,7 @@ static void entry_emit(struct writer *w)
 	node_emit(w, tree, index, &around);
 }
 
-/* The metadata stand behind everything else; comments before them are theirs. */
+/* The metadata come last; comments before them belong to them. */
 static void metadata_emit(struct writer *w)
 {
 	struct frame *frame = &w->frames[w->depth - 1];
@@ -328,7 +376,7 @@ static void metadata_emit(struct writer *w)
 	container_emit(w, metadata, 0, NULL, &around);
 }
 
-/* The innermost frame ends: comments behind the last entry of a map are written, its own are
+/* The innermost frame ends: comments after the last entry of a map are written, its own are
  * announced. */
 static void frame_end(struct writer *w)
 {
@@ -386,8 +434,8 @@ static int writer_finish(struct writer *w)
 	return w->e.failed;
 }
 
-int yaml_emit_documents(const struct sops_tree *tree, const struct sops_tree *metadata,
-			size_t indent, struct secret *out, struct error *err)
+int sops_yaml_documents_emit(const struct sops_tree *tree, const struct sops_tree *metadata,
+			     size_t indent, struct secret *out, struct error *err)
 {
 	const struct surroundings around = {.place = YAML_AT_ROOT};
 	struct writer w = {0};
@@ -402,8 +450,8 @@ int yaml_emit_documents(const struct sops_tree *tree, const struct sops_tree *me
 	return writer_finish(&w);
 }
 
-int yaml_emit_node(const struct sops_tree *tree, size_t node, size_t indent, struct secret *out,
-		   struct error *err)
+int sops_yaml_node_emit(const struct sops_tree *tree, size_t node, size_t indent,
+			struct secret *out, struct error *err)
 {
 	const struct surroundings around = {.place = YAML_AT_ROOT};
 	struct writer w = {0};
