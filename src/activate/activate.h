@@ -57,6 +57,10 @@ struct activate_result {
 	char **changes[ACTIVATE_CHANGES];
 };
 
+/* The machine `given`, or the only one declared. NULL with VMCRED_USAGE: there is not exactly one. */
+const char *activate_machine_choose(const struct config *config, const char *given,
+				    struct error *err);
+
 /*
  * Activates. VMCRED_MISSING: a declared secret is not in the store, or no identity opens it.
  * VMCRED_INTEGRITY: a document was changed. The old generation stays in every case of failure. The
@@ -117,60 +121,5 @@ int activate_manifest(struct manifest *manifest, const struct manifest_options *
 		      struct error *err);
 
 void activate_result_release(struct activate_result *result);
-
-/*
- * No file at all: answers LoadCredential=CREDENTIAL:/run/vmcred/socket from the store. systemd
- * connects and reads to the end; the name that its socket is bound to says which unit asks for
- * which credential. Only root is believed that, and a unit gets what the declaration's
- * loadCredentials give to its VM. How each request ended is told, without its value.
- *
- * What is not given makes the unit fail: serve_answer.h says how.
- */
-enum serve_result {
-	SERVE_GAVE,
-	SERVE_LEFT_OUT,    /* gave an empty one: it is optional, and not in the store */
-	SERVE_REFUSED,     /* the unit does not get it, or it cannot be decrypted */
-	SERVE_HUNG_UP,     /* the peer did not take all of it */
-	SERVE_TURNED_AWAY, /* the peer is not root */
-};
-
-#define SERVE_RESULTS 5
-
-struct serve_event {
-	enum serve_result result;
-	const char *unit;       /* NULL: not known */
-	const char *credential; /* likewise; without its end where it is_cut */
-	bool is_cut;
-	pid_t process; /* the peer's */
-	uid_t user;
-	const struct error *reason; /* NULL where all went well */
-};
-
-struct serve_options {
-	const char *config;   /* as for config_find() */
-	const char *machine;  /* whose secrets; NULL: of the only machine that is declared */
-	const char *identity; /* the file of the machine's identities */
-	int listen_fd;        /* borrowed; nonblocking */
-	size_t kept_count;    /* connections behind listen_fd, of a process before; taken over */
-	int64_t idle_ms;      /* without a request for that long it ends; 0: never */
-	size_t answers_max;   /* at a time, each with a descriptor; others wait in the queue */
-	void (*told)(const struct serve_options *options, const struct serve_event *event);
-	void *context; /* for `told` */
-};
-
-/*
- * The listening socket that systemd has handed over (sd_listen_fds(3)). The descriptors behind it,
- * `*kept_count`, are connections that it kept (FileDescriptorStoreMax=) for a process that did not
- * come to its end. VMCRED_USAGE: it has handed over something else.
- */
-int serve_socket_inherited(size_t *kept_count, struct error *err);
-
-/*
- * Serves until it is idle or told to end, by SIGTERM or SIGINT, which it blocks meanwhile. A
- * declaration or an identity that changes is read anew before the next request, and at SIGHUP. A
- * fault in one of them is reported, and what was read before stays in force; while nothing was,
- * all are refused.
- */
-int serve_run(const struct serve_options *options, const struct report *report, struct error *err);
 
 #endif

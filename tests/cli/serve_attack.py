@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""vmcred serve among peers that mean no good, and at the limits: names, masses, silence, and a store that changes."""
+"""vmcred serve with hostile peers and at its limits: addresses, many or silent peers, and a store that changes."""
 import os
 import re
 import signal
@@ -19,7 +19,7 @@ LOADS = """\
 
 
 def vms(**units):
-    """The example's machine and secrets with other VMs: VM=UNIT, or None for the unit that has its name."""
+    """The example's machine and secrets with other VMs: VM=UNIT, or None for the default unit."""
     text = DECLARATION[:DECLARATION.index("vms:")] + "vms:\n"
     for number, (vm, unit) in enumerate(units.items()):
         text += LOADS.format(vm=vm, unit=f"unit: {unit}\n    " if unit else "", file=("one", "two")[number % 2])
@@ -28,14 +28,14 @@ def vms(**units):
 
 def define_address(sentence, address):
     @test(sentence)
-    def test_case(folder):
+    def test_address(folder):
         example = Example(folder)
         with serving(example) as server:
             if callable(address):
                 refused(read(server.ask_from(address(folder))))
             else:
                 refused(read(server.ask_from(address)))
-            equal(server.get(UNIT, "host-two"), value(example, "two"), "what is asked next")
+            equal(server.get(UNIT, "host-two"), value(example, "two"), "the next request's answer")
             code, lines = server.stop()
             equal((code, len(lines)), (0, 2), str(lines))
             assert lines[0].startswith("vmcred: warning: refused "), lines
@@ -43,45 +43,45 @@ def define_address(sentence, address):
 
 GOOD = f"/unit/{UNIT}/host-one"
 for case, name in {
-        "a name that the kernel has chosen gets nothing": b"",
-        "a name of a file gets nothing": lambda folder: str(folder / "peer"),
-        "a name that is one NUL gets nothing": b"\0\0",
-        "a name without a random number gets nothing": f"\0{GOOD}",
-        "a name with capitals in its random number gets nothing": f"\0AB{GOOD}",
-        "a name with a random number of 17 digits gets nothing": f"\0{'a' * 17}{GOOD}",
-        "a name without /unit/ gets nothing": f"\0ab/{UNIT}/host-one",
-        "a name that says /UNIT/ gets nothing": f"\0ab/UNIT/{UNIT}/host-one",
-        "a name without a unit gets nothing": "\0ab/unit//host-one",
-        "a name without a credential gets nothing": f"\0ab/unit/{UNIT}/",
-        "a name that ends with the unit gets nothing": f"\0ab/unit/{UNIT}",
-        "a name with a NUL behind the credential gets nothing": f"\0ab{GOOD}\0",
-        "a name with a NUL and more behind the credential gets nothing": f"\0ab{GOOD}\0x",
-        "a name with a NUL in the unit gets nothing": f"\0ab/unit/{UNIT}\0x/host-one",
-        "a name with a slash in the credential gets nothing": f"\0ab{GOOD}/host-one",
-        "a name with a slash in front of the unit gets nothing": f"\0ab/unit//{UNIT}/host-one",
-        "a name with a blank behind the credential gets nothing": f"\0ab{GOOD} ",
-        "a name with a byte that is no ASCII gets nothing": f"\0ab{GOOD}\xa0".encode("latin-1"),
-        "a unit with a specifier in its name gets nothing": "\0ab/unit/microvm@%i.service/host-one",
-        "the template of the VMs' units gets nothing": "\0ab/unit/microvm@.service/host-one",
-        "a unit whose name is a path up gets nothing": "\0ab/unit/../host-one",
-        "a unit of another kind gets nothing": "\0ab/unit/microvm@m.socket/host-one",
-        "a unit with the VM's name in capitals gets nothing": "\0ab/unit/microvm@M.service/host-one",
-        "a unit whose instance ends with an escaped NUL gets nothing": "\0ab/unit/microvm@m\\x00.service/host-one",
-        "a unit whose instance has an escaped slash gets nothing": "\0ab/unit/microvm@m-.service/host-one",
+        "an address chosen by the kernel is refused": b"",
+        "a file as the address is refused": lambda folder: str(folder / "peer"),
+        "an address of one NUL is refused": b"\0\0",
+        "an address without a random number is refused": f"\0{GOOD}",
+        "an address with capital letters in its random number is refused": f"\0AB{GOOD}",
+        "an address with a random number of 17 digits is refused": f"\0{'a' * 17}{GOOD}",
+        "an address without /unit/ is refused": f"\0ab/{UNIT}/host-one",
+        "an address with /UNIT/ is refused": f"\0ab/UNIT/{UNIT}/host-one",
+        "an address without a unit is refused": "\0ab/unit//host-one",
+        "an address without a credential is refused": f"\0ab/unit/{UNIT}/",
+        "an address that ends with the unit is refused": f"\0ab/unit/{UNIT}",
+        "an address with a NUL after the credential is refused": f"\0ab{GOOD}\0",
+        "an address with a NUL and more after the credential is refused": f"\0ab{GOOD}\0x",
+        "an address with a NUL in the unit is refused": f"\0ab/unit/{UNIT}\0x/host-one",
+        "an address with a slash in the credential is refused": f"\0ab{GOOD}/host-one",
+        "an address with a slash before the unit is refused": f"\0ab/unit//{UNIT}/host-one",
+        "an address with a space after the credential is refused": f"\0ab{GOOD} ",
+        "an address with a byte outside ASCII is refused": f"\0ab{GOOD}\xa0".encode("latin-1"),
+        "a unit with a specifier in its name is refused": "\0ab/unit/microvm@%i.service/host-one",
+        "the template of the VMs' units is refused": "\0ab/unit/microvm@.service/host-one",
+        "a unit called .. is refused": "\0ab/unit/../host-one",
+        "a unit of another type is refused": "\0ab/unit/microvm@m.socket/host-one",
+        "a unit with the VM's name in capital letters is refused": "\0ab/unit/microvm@M.service/host-one",
+        "a unit whose instance ends with an escaped NUL is refused": "\0ab/unit/microvm@m\\x00.service/host-one",
+        "a unit whose instance has an escaped slash is refused": "\0ab/unit/microvm@m-.service/host-one",
 }.items():
     define_address(case, name)
 
 
-def test_unit_credential_escaped_form_vm_name(folder):
-    """a unit has its credential by the escaped form of its VM's name"""
+def test_escaped_vm_name(folder):
+    """a unit whose instance is the escaped name of its VM gets its credential"""
     example = Example(folder, vms(**{"a-b": None, "c": None}))
     with serving(example) as server:
         for unit in ("microvm@a-b.service", "microvm@a\\x2db.service"):
             equal(server.get(unit, "key-a-b"), value(example, "one"))
 
 
-def test_two_vms_do_not_get_each_credentials_name_begins(folder):
-    """two VMs do not get each other's credentials, and a name that begins alike is not the name"""
+def test_vms_are_separate(folder):
+    """two VMs do not get each other's credentials, even if one's name starts with the other's"""
     example = Example(folder, vms(a=None, b=None, ab=None))
     with serving(example) as server:
         equal(server.get("microvm@a.service", "key-a"), value(example, "one"))
@@ -90,8 +90,8 @@ def test_two_vms_do_not_get_each_credentials_name_begins(folder):
             refused(server.get(f"microvm@{vm}.service", f"key-{other}"))
 
 
-def test_vm_says_unit_credentials_no_could_own(folder):
-    """a VM that says its unit has its credentials in that one, and in no other that could be its own"""
+def test_vm_with_explicit_unit(folder):
+    """a VM with an explicit unit gets its credentials in that unit and not in its default unit"""
     example = Example(folder, vms(a="foo@bar.service", b="microvm@a.service", c="plain.service"))
     with serving(example) as server:
         equal(server.get("foo@bar.service", "key-a"), value(example, "one"))
@@ -102,8 +102,8 @@ def test_vm_says_unit_credentials_no_could_own(folder):
             refused(server.get(unit, f"key-{vm}"))
 
 
-def test_two_credentials_whose_names_differ_behind_end(folder):
-    """two credentials whose names differ behind the end of the address are both refused, also where one is the other's beginning"""
+def test_ambiguous_truncated_names(folder):
+    """credentials whose names differ only after the end of the address are refused, even if one name is complete"""
     cut = 107 - len(f"/unit/{UNIT}/") - 16
     names = ["a" * cut, "a" * cut + "b", "c" * (cut - 1)]
     loads = "".join(f"      {name}: made/one\n" for name in names)
@@ -114,26 +114,25 @@ def test_two_credentials_whose_names_differ_behind_end(folder):
         equal(server.get(UNIT, names[2]), value(example, "one"))
 
 
-def test_large_credential_whose_secret_replaced_while_peer(folder):
-    """a large credential whose secret is replaced while its peer pauses is refused, not mixed"""
+def test_secret_replaced_midway(folder):
+    """a large credential whose secret is replaced while its peer pauses is refused, not a mix of both"""
     example = with_large(folder)
     with serving(example) as server:
         paused = server.ask(UNIT, "host-one")
-        # As many more as may wait with plaintext.
+        # Enough others for the server to drop the plaintext of the first.
         others = [server.ask(UNIT, "host-one") for _ in range(17)]
         equal(server.get(UNIT, "host-two"), value(example, "two"))
         expect(vmcred("set", "--config", example.config, "m", "made/one", stdin=os.urandom(len(LARGE))))
         got = read(paused)
-        equal(len(got), 1024 * 1024 + 1, "bytes, more than systemd takes")
-        equal(read(others[-1]) == LARGE, True, "who did not pause so long has what was asked for")
+        equal(len(got), 1024 * 1024 + 1, "bytes, more than systemd accepts")
+        equal(read(others[-1]) == LARGE, True, "the last peer gets the whole value")
         for asking in others:
             asking.close()
-        equal(server.stop()[1][1], f"vmcred: warning: refused host-one to {UNIT} (process N): the secret has become another one "
-                                   "since its beginning was sent")
+        equal(server.stop()[1][1], f"vmcred: warning: refused host-one to {UNIT} (process N): the secret changed while it was sent")
 
 
-def test_peers_hang_up_at_once_before_they_read_leave(folder):
-    """peers that hang up at once, or before they read, leave nothing behind"""
+def test_peers_that_hang_up(folder):
+    """peers that hang up at once or before they read leave no descriptors open"""
     example = with_large(folder)
     with serving(example) as server:
         equal(server.get(UNIT, "host-two"), value(example, "two"))
@@ -143,13 +142,13 @@ def test_peers_hang_up_at_once_before_they_read_leave(folder):
                 if number % 2:
                     asking.shutdown(socket.SHUT_RDWR)
         equal(server.get(UNIT, "host-two"), value(example, "two"))
-        # A round later all hung up ones are gone.
+        # One more round of the loop closes all of them.
         equal(server.get(UNIT, "host-two"), value(example, "two"))
         equal(server.descriptors(), before, "descriptors")
 
 
-def test_few_descriptors_takes_no_more_can_goes_when_some(folder):
-    """with few descriptors it takes no more than it can, and goes on when some are done"""
+def test_few_descriptors(folder):
+    """with few descriptors it accepts no more connections than it can, and continues when some are finished"""
     many_files()
     example = Example(folder)
     with serving(example, prefix=("prlimit", "--nofile=400")) as server:
@@ -158,11 +157,11 @@ def test_few_descriptors_takes_no_more_can_goes_when_some(folder):
         for asking in silent[:336]:
             refused(read(asking))
         equal(read(waits), value(example, "one"))
-        assert not any("taking a connection" in line for line in server.said()), server.said()
+        assert not any("accepting a connection" in line for line in server.lines()), server.lines()
 
 
-def test_asks_while_ends_answered_next(folder):
-    """who asks while it ends is answered by the next one"""
+def test_request_during_shutdown(folder):
+    """a request during shutdown is answered by the next process"""
     example = with_large(folder)
     path = str(folder / "socket")
     kept = listening(path)
@@ -170,7 +169,7 @@ def test_asks_while_ends_answered_next(folder):
         slow = server.ask(UNIT, "host-one")
         first = slow.recv(10)
         server.process.send_signal(signal.SIGTERM)
-        # Not taken any more: it is told to end before it is asked.
+        # Not accepted: the signal came first.
         asking = server.ask(UNIT, "host-two")
         equal(first + read(slow) == LARGE, True, "the whole credential")
         equal(server.ended(), (0, [f"vmcred: gave host-one to {UNIT} (process N)"]))
@@ -179,8 +178,8 @@ def test_asks_while_ends_answered_next(folder):
     kept.close()
 
 
-def test_while_secret_replaced_again_again_each_answer(folder):
-    """while a secret is replaced again and again, each answer is one of its values"""
+def test_secret_replaced_repeatedly(folder):
+    """while a secret is replaced repeatedly, each answer is one of its values"""
     example = Example(folder)
     values = {number: f"value {number}".encode() * 100 for number in range(10)}
     expect(vmcred("set", "--config", example.config, "m", "made/one", stdin=values[0]))
@@ -200,15 +199,15 @@ def test_while_secret_replaced_again_again_each_answer(folder):
         finally:
             over.set()
             replacing.join()
-    equal(answers - set(values.values()), set(), "answers that were never the value")
+    equal(answers - set(values.values()), set(), "answers that were never a value")
     assert len(answers) > 1, "it was never replaced"
 
 
-def test_declaration_changes_several_times_tick_file_system(folder):
-    """a declaration that changes several times in a tick of the file system's clock holds from the next request on"""
+def test_declaration_changed_within_a_clock_tick(folder):
+    """each of several changes of the declaration within a tick of the file system's clock is used for the next request"""
     example = Example(folder)
     values = [value(example, "one"), value(example, "two")]
-    # Of one size, in one file: nothing but its times could tell.
+    # The same file and size: only the times could differ.
     texts = [DECLARATION, DECLARATION.replace("host-one: made/one", "host-one: made/two")]
     with serving(example) as server:
         for number in range(300):
@@ -218,25 +217,25 @@ def test_declaration_changes_several_times_tick_file_system(folder):
 
 
 def too_large(size):
-    return (f"vmcred: warning: refused host-one to {UNIT} (process N): made/one is larger than systemd takes: with the credential's "
-            f"name it has {size + 8} bytes, and a unit's credentials may have 1048576 together")
+    return (f"vmcred: warning: refused host-one to {UNIT} (process N): made/one is too large: {size + 8} bytes with "
+            "the credential's name; systemd accepts 1048576 for all credentials of a unit")
 
 
-def test_secret_systemd_would_not_take_because_counts(folder):
-    """a secret that systemd would not take, because it counts the credential's name as well, is refused"""
+def test_secret_above_systemd_limit(folder):
+    """a secret that exceeds systemd's limit only with the credential's name is refused"""
     example = Example(folder)
     with serving(example) as server:
         for size in (1024 * 1024, len(LARGE) + 1):
             expect(vmcred("set", "--config", example.config, "m", "made/one", stdin=bytes([7] * size)))
             refused(server.get(UNIT, "host-one"))
         expect(vmcred("set", "--config", example.config, "m", "made/one", stdin=LARGE))
-        equal(server.get(UNIT, "host-one") == LARGE, True, "the largest that it takes")
+        equal(server.get(UNIT, "host-one") == LARGE, True, "the largest secret")
         equal(server.stop(), (0, [too_large(1024 * 1024), too_large(len(LARGE) + 1),
                                   f"vmcred: gave host-one to {UNIT} (process N)"]))
 
 
-def test_secret_larger_any_store_refused(folder):
-    """a secret that is larger than any in the store is refused"""
+def test_secret_above_store_limit(folder):
+    """a secret larger than vmcred would store is refused"""
     example = Example(folder)
     plain = folder / "plain"
     plain.write_bytes(os.urandom(1024 * 1024 + 1))
@@ -250,7 +249,7 @@ def test_secret_larger_any_store_refused(folder):
 
 def define_start(sentence, make, message, **inherited):
     @test(sentence)
-    def test_case_2(folder):
+    def test_start(folder):
         example = Example(folder)
         kept, given = make(folder)
         words = inheriting(VMCRED, "serve", "--config", example.config, "--identity", example.identity, **inherited)
@@ -272,15 +271,15 @@ def bound(kind, family=socket.AF_UNIX):
     return make
 
 
-NO_LISTENER = ("what systemd has handed over is no listening Unix stream socket: vmcred.socket needs ListenStream=/… and "
+NO_LISTENER = ("the socket from systemd is not a listening Unix stream socket: vmcred.socket needs ListenStream=/... and "
                "Accept=no")
-define_start("with Accept=yes it says what it needs", lambda _: socket.socketpair(), NO_LISTENER)
-define_start("with a TCP socket it says what it needs", bound(socket.SOCK_STREAM, socket.AF_INET), NO_LISTENER)
-define_start("with a datagram socket it says what it needs", bound(socket.SOCK_DGRAM), NO_LISTENER)
-define_start("with a socket of packets it says what it needs", bound(socket.SOCK_SEQPACKET), NO_LISTENER)
-define_start("with a file in place of a socket it says what it needs",
+define_start("with Accept=yes it reports the settings of the socket", lambda _: socket.socketpair(), NO_LISTENER)
+define_start("with a TCP socket it reports the settings of the socket", bound(socket.SOCK_STREAM, socket.AF_INET), NO_LISTENER)
+define_start("with a datagram socket it reports the settings of the socket", bound(socket.SOCK_DGRAM), NO_LISTENER)
+define_start("with a packet socket it reports the settings of the socket", bound(socket.SOCK_SEQPACKET), NO_LISTENER)
+define_start("with a file instead of a socket it reports the settings of the socket",
              lambda folder: (None, open(folder / "file", "w+b")), NO_LISTENER)
-NO_SOCKET = ("systemd has handed over no socket, or several: `systemctl start vmcred.socket` starts it when it is asked")
+NO_SOCKET = ("expected one socket from systemd: run `systemctl start vmcred.socket`; the first request starts vmcred serve")
 TWO = {"copies": "3<&0 4<&0", "sockets": 2}
 
 
@@ -288,17 +287,17 @@ def one_listener(folder):
     return None, listening(str(folder / "s"))
 
 
-define_start("with two sockets it says what it needs", one_listener, NO_SOCKET, **TWO, names="vmcred.socket:other.socket")
-define_start("with two sockets of one unit it says what it needs", one_listener, NO_SOCKET, **TWO,
+define_start("with two sockets it fails", one_listener, NO_SOCKET, **TWO, names="vmcred.socket:other.socket")
+define_start("with two sockets of one unit it fails", one_listener, NO_SOCKET, **TWO,
              names="vmcred.socket:vmcred.socket")
-define_start("with a second socket whose name begins like a kept connection's it says what it needs", one_listener, NO_SOCKET,
+define_start("with a second socket whose name starts like that of a kept connection it fails", one_listener, NO_SOCKET,
              **TWO, names="vmcred.socket:answers")
-define_start("with a second socket that has no name it says what it needs", one_listener, NO_SOCKET, **TWO)
-define_start("with more sockets than there can be it says what it needs", one_listener, NO_SOCKET, sockets=99999999)
+define_start("with a second socket without a name it fails", one_listener, NO_SOCKET, **TWO)
+define_start("with an impossible number of sockets it fails", one_listener, NO_SOCKET, sockets=99999999)
 
 
 class Keeper:
-    """systemd's end of $NOTIFY_SOCKET: the descriptors that it is given to keep."""
+    """systemd's end of $NOTIFY_SOCKET, which receives the descriptors to keep."""
 
     def __init__(self, folder):
         self.path = str(folder / "notify")
@@ -308,12 +307,12 @@ class Keeper:
 
     def kept(self):
         text, descriptors, _, _ = socket.recv_fds(self.socket, 4096, 8)
-        equal((text, len(descriptors)), (b"FDSTORE=1\nFDNAME=answer", 1), "what systemd is told")
+        equal((text, len(descriptors)), (b"FDSTORE=1\nFDNAME=answer", 1), "the message to systemd")
         return descriptors[0]
 
 
-def test_process_killed_middle_leaves_no_beginning(folder):
-    """a process that is killed in the middle leaves no beginning of a credential: the next one spoils it"""
+def test_killed_process_leaves_no_truncated_credential(folder):
+    """if the process is killed midway, the next one makes the answer invalid instead of leaving it truncated"""
     example = with_large(folder)
     keeper, listener = Keeper(folder), listening(str(folder / "socket"))
     with serving(example, listener=listener.dup(), notify=keeper.path) as server:
@@ -324,17 +323,17 @@ def test_process_killed_middle_leaves_no_beginning(folder):
         server.process.wait()
     with serving(example, listener=listener.dup(), kept=kept, notify=keeper.path) as server:
         rest = read(asking)
-        assert len(first) + len(rest) > 1024 * 1024, "what systemd would take for a credential"
+        assert len(first) + len(rest) > 1024 * 1024, "systemd would accept the answer"
         equal(server.get(UNIT, "host-two"), value(example, "two"))
         equal(server.stop(), (0, [
-            f"vmcred: warning: refused host-one to {UNIT} (process N): the process that answered it was killed",
+            f"vmcred: warning: refused host-one to {UNIT} (process N): vmcred serve was killed while answering",
             f"vmcred: gave host-two to {UNIT} (process N)"]))
     os.close(kept)
     listener.close()
 
 
-def test_systemd_keeps_connection_before_anything_sent(folder):
-    """systemd keeps a connection before anything is sent, and what is answered ends although it has it"""
+def test_systemd_keeps_each_connection(folder):
+    """systemd keeps each connection from before its answer, and an answered connection ends nevertheless"""
     example = Example(folder)
     keeper, listener = Keeper(folder), listening(str(folder / "socket"))
     with serving(example, listener=listener.dup(), notify=keeper.path) as server:
@@ -343,7 +342,7 @@ def test_systemd_keeps_connection_before_anything_sent(folder):
         server.stop()
     with serving(example, listener=listener.dup(), kept=kept) as server:
         equal(server.get(UNIT, "host-two"), value(example, "two"))
-        equal(server.stop(), (0, [f"vmcred: gave host-two to {UNIT} (process N)"]), "nothing of the one that was answered")
+        equal(server.stop(), (0, [f"vmcred: gave host-two to {UNIT} (process N)"]), "the log, without the answered connection")
     os.close(kept)
     listener.close()
 

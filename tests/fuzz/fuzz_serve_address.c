@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A peer's address: what passes is one that systemd could have made, put together again. */
+/* A peer's address: if it is accepted, its parts put together again are the address. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "activate/serve/address.h"
+#include "activate/serve/request.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* The end of the name is "/unit/UNIT/CREDENTIAL", with a random number of 1 to 16 digits before. */
+/* The name must be a number of 1 to 16 digits, then "/unit/UNIT/CREDENTIAL". */
 static void parsed_check(const struct serve_address *parsed, const char *name, size_t size)
 {
 	char end[2 * SERVE_ADDRESS_MAX + 16];
@@ -36,7 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct serve_address parsed;
 	struct error err = {0};
 
-	/* The first byte is the NUL of an abstract address, or is not. */
+	/* The first byte decides whether it is an abstract address. */
 	if (size > sizeof(address.sun_path))
 		size = sizeof(address.sun_path);
 	memcpy(address.sun_path, data, size);

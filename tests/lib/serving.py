@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""vmcred serve with a socket, as systemd starts it, and those who ask it, as systemd asks."""
+"""Runs vmcred serve with a socket, as systemd starts it, and connects to it as systemd does."""
 import contextlib
 import os
 import re
@@ -16,7 +16,7 @@ from harness import CLEAN_ENVIRONMENT, VMCRED, equal, expect, need_root, vmcred
 
 UNIT = "microvm@m.service"
 TOO_LARGE = 1024 * 1024 + 1
-# The largest: for systemd the credential's name counts, too.
+# The largest value: systemd counts the credential's name too.
 LARGE = os.urandom(1024 * 1024 - len("host-one"))
 
 
@@ -32,18 +32,18 @@ def listening(path):
 
 
 def inheriting(*command, copies="3<&0", sockets=1, names="vmcred.socket"):
-    """The command with sockets that systemd has handed over, which `copies` makes of those that the shell has."""
+    """The command with sockets as passed by systemd; `copies` are the shell's redirections that create them."""
     variables = f"LISTEN_PID=$$ LISTEN_FDS={sockets} LISTEN_FDNAMES={names}"
     return ["sh", "-c", f'exec {copies} </dev/null; {variables} exec "$@"', "sh", *command]
 
 
 class Server:
-    """The program with a listening socket; stop() gives what it has said. `prefix` runs it, `kept` is a connection of one
-    before, `notify` is where systemd would listen."""
+    """vmcred serve with a listening socket; stop() returns its exit code and log. `prefix` is a command that runs it, `kept`
+    a connection of a killed process, `notify` the value of $NOTIFY_SOCKET."""
 
     def __init__(self, example, *words, journal=False, idle="0", listener=None, prefix=(), kept=None, notify=None):
         need_root()
-        # Not in the example: a test may start one after another.
+        # A new directory: a test may start several servers.
         self.folder = Path(tempfile.mkdtemp(prefix="serve.", dir=example.folder))
         self.path = listener.getsockname() if listener else str(self.folder / "socket")
         listener = listener or listening(self.path)
@@ -60,7 +60,7 @@ class Server:
         listener.close()
 
     def ask(self, unit, credential, random=None):
-        """A connection from the name that systemd would give to its own."""
+        """A connection from the address that systemd would use."""
         return self.ask_from(f"\0{random or secrets.token_hex(8)}/unit/{unit}/{credential}"[:108])
 
     def ask_from(self, address):
@@ -75,22 +75,22 @@ class Server:
         return read(self.ask(*words))
 
     def status(self, name):
-        """A line of /proc/PID/status, in KiB."""
+        """A value of /proc/PID/status, in KiB."""
         return int(re.search(rf"^{name}:\s*(\d+) kB", Path(f"/proc/{self.process.pid}/status").read_text(), re.M)[1])
 
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
     def stop(self):
-        """Its exit code, and its log without the process ids, which are not known before."""
+        """Its exit code and its log, with N for each process ID."""
         self.process.send_signal(signal.SIGTERM)
         return self.ended()
 
     def ended(self):
         code = self.process.wait(60)
-        return code, self.said()
+        return code, self.lines()
 
-    def said(self):
+    def lines(self):
         self.log.seek(0)
         return re.sub(r"process \d+", "process N", self.log.read().decode()).splitlines()
 
@@ -115,7 +115,7 @@ def read(asking):
 
 
 def refused(got):
-    """More than systemd takes, and nothing in it."""
+    """Checks that the answer is larger than systemd accepts and contains only zeros."""
     equal((len(got), got.strip(b"\0")), (TOO_LARGE, b""), "the answer's size and content")
 
 
@@ -124,7 +124,7 @@ def value(example, name):
 
 
 def with_large(folder):
-    """The example, with a credential that no socket's buffer holds."""
+    """The example, with a credential larger than the buffer of a socket."""
     example = Example(folder)
     expect(vmcred("set", "--config", example.config, "m", "made/one", stdin=LARGE))
     return example

@@ -4,13 +4,13 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "activate/serve/address.h"
+#include "activate/serve/request.h"
 
 #define NOT_SYSTEMD                                    \
 	"the peer's address is not one of systemd's: " \
 	"the socket is for LoadCredential= of the VMs' units"
 
-/* An abstract address with those bytes behind its NUL. */
+/* Parses an abstract address with these bytes after its NUL. */
 static int parse(struct span name, struct serve_address *parsed, struct error *err)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -21,7 +21,7 @@ static int parse(struct span name, struct serve_address *parsed, struct error *e
 		parsed, err);
 }
 
-/* `head`, filled up with 'x' to the longest address that there is. */
+/* `head` followed by 'x' up to the maximum length of an address. */
 static struct span filled(char text[SERVE_ADDRESS_MAX], const char *head)
 {
 	for (size_t i = 0; i < SERVE_ADDRESS_MAX; i++)
@@ -31,7 +31,7 @@ static struct span filled(char text[SERVE_ADDRESS_MAX], const char *head)
 	return span_of(text, SERVE_ADDRESS_MAX);
 }
 
-static void the_unit_and_the_credential_are_what_systemd_has_put_there(void **state)
+static void an_address_of_systemd_yields_unit_and_credential(void **state)
 {
 	static const struct {
 		const char *text, *unit, *credential;
@@ -53,7 +53,7 @@ static void the_unit_and_the_credential_are_what_systemd_has_put_there(void **st
 	}
 }
 
-static void what_systemd_would_not_say_is_refused(void **state)
+static void an_address_that_systemd_does_not_create_is_refused(void **state)
 {
 	static const char *const texts[] = {
 		"x",
@@ -106,7 +106,7 @@ static void a_peer_without_an_abstract_address_is_refused(void **state)
 		     VMCRED_FAILED, NOT_SYSTEMD);
 }
 
-static void an_address_without_room_for_more_says_so(void **state)
+static void an_address_of_maximum_length_is_full(void **state)
 {
 	char text[SERVE_ADDRESS_MAX];
 	struct serve_address parsed;
@@ -123,7 +123,7 @@ static void an_address_without_room_for_more_says_so(void **state)
 	assert_false(parsed.is_full);
 }
 
-static void an_address_that_ends_behind_the_unit_has_nothing_of_the_credential(void **state)
+static void a_full_address_may_have_no_credential(void **state)
 {
 	char text[SERVE_ADDRESS_MAX];
 	struct serve_address parsed;
@@ -137,7 +137,7 @@ static void an_address_that_ends_behind_the_unit_has_nothing_of_the_credential(v
 	assert_string_equal(parsed.credential, "");
 }
 
-static void an_address_that_ends_within_the_unit_is_refused(void **state)
+static void a_full_address_without_the_whole_unit_is_refused(void **state)
 {
 	char text[SERVE_ADDRESS_MAX];
 	struct serve_address parsed;
@@ -145,20 +145,19 @@ static void an_address_that_ends_within_the_unit_is_refused(void **state)
 
 	(void)state;
 	assert_error(parse(filled(text, "7f3a/unit/"), &parsed, &err), VMCRED_FAILED,
-		     "the name of the unit is too long: the peer's address ends before it: "
-		     "give the VM a unit with a shorter name");
+		     "the unit's name is too long for the address of systemd's socket: "
+		     "use a unit with a shorter name");
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_unit_and_the_credential_are_what_systemd_has_put_there),
-		cmocka_unit_test(what_systemd_would_not_say_is_refused),
+		cmocka_unit_test(an_address_of_systemd_yields_unit_and_credential),
+		cmocka_unit_test(an_address_that_systemd_does_not_create_is_refused),
 		cmocka_unit_test(a_peer_without_an_abstract_address_is_refused),
-		cmocka_unit_test(an_address_without_room_for_more_says_so),
-		cmocka_unit_test(
-			an_address_that_ends_behind_the_unit_has_nothing_of_the_credential),
-		cmocka_unit_test(an_address_that_ends_within_the_unit_is_refused),
+		cmocka_unit_test(an_address_of_maximum_length_is_full),
+		cmocka_unit_test(a_full_address_may_have_no_credential),
+		cmocka_unit_test(a_full_address_without_the_whole_unit_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

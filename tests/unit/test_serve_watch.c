@@ -3,9 +3,9 @@
 
 #include <time.h>
 
-#include "activate/serve/watch.h"
+#include "activate/serve/source.h"
 
-/* A file that changed so many seconds ago. */
+/* A file that changed this many seconds ago. */
 static struct stat file_aged(time_t seconds)
 {
 	struct stat file = {.st_dev = 1, .st_ino = 2, .st_size = 3};
@@ -15,19 +15,18 @@ static struct stat file_aged(time_t seconds)
 	return file;
 }
 
-static void a_file_that_was_not_seen_is_changed_and_an_old_one_is_the_same_from_then_on(
-	void **state)
+static void a_file_has_changed_at_the_first_check_and_is_the_same_at_the_second(void **state)
 {
 	struct serve_watch watch = {0};
 	struct stat file = file_aged(10);
 
 	(void)state;
-	assert_int_equal(serve_watch_look(&watch, &file), SERVE_CHANGED);
-	assert_int_equal(serve_watch_look(&watch, &file), SERVE_SAME);
+	assert_int_equal(serve_watch_check(&watch, &file), SERVE_CHANGED);
+	assert_int_equal(serve_watch_check(&watch, &file), SERVE_SAME);
 }
 
-/* In the future, by less than a clock is set back: the test may take its time. */
-static void a_file_that_has_just_changed_is_in_doubt_since_its_clock_ticks_slowly(void **state)
+/* Slightly in the future, so that a slow test still finds it fresh. */
+static void a_file_that_has_just_changed_may_change_again_unnoticed(void **state)
 {
 	struct serve_watch watch = {0};
 	struct stat file = file_aged(0);
@@ -36,21 +35,21 @@ static void a_file_that_has_just_changed_is_in_doubt_since_its_clock_ticks_slowl
 	file.st_ctim.tv_nsec += 900L * 1000 * 1000;
 	file.st_ctim.tv_sec += file.st_ctim.tv_nsec / 1000000000;
 	file.st_ctim.tv_nsec %= 1000000000;
-	assert_int_equal(serve_watch_look(&watch, &file), SERVE_CHANGED);
-	assert_int_equal(serve_watch_look(&watch, &file), SERVE_DOUBT);
+	assert_int_equal(serve_watch_check(&watch, &file), SERVE_CHANGED);
+	assert_int_equal(serve_watch_check(&watch, &file), SERVE_UNSURE);
 }
 
-static void a_file_from_the_future_is_not_in_doubt_until_then(void **state)
+static void a_file_changed_in_the_far_future_is_settled(void **state)
 {
 	struct serve_watch watch = {0};
 	struct stat file = file_aged(-3600);
 
 	(void)state;
-	assert_int_equal(serve_watch_look(&watch, &file), SERVE_CHANGED);
-	assert_int_equal(serve_watch_look(&watch, &file), SERVE_SAME);
+	assert_int_equal(serve_watch_check(&watch, &file), SERVE_CHANGED);
+	assert_int_equal(serve_watch_check(&watch, &file), SERVE_SAME);
 }
 
-static void whatever_differs_makes_it_another_file(void **state)
+static void a_difference_in_any_attribute_is_a_change(void **state)
 {
 	const struct stat file = file_aged(10);
 	struct stat others[6];
@@ -67,8 +66,8 @@ static void whatever_differs_makes_it_another_file(void **state)
 	for (size_t i = 0; i < 6; i++) {
 		struct serve_watch watch = {0};
 
-		assert_int_equal(serve_watch_look(&watch, &file), SERVE_CHANGED);
-		assert_int_equal(serve_watch_look(&watch, &others[i]), SERVE_CHANGED);
+		assert_int_equal(serve_watch_check(&watch, &file), SERVE_CHANGED);
+		assert_int_equal(serve_watch_check(&watch, &others[i]), SERVE_CHANGED);
 	}
 }
 
@@ -76,11 +75,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
-			a_file_that_was_not_seen_is_changed_and_an_old_one_is_the_same_from_then_on),
-		cmocka_unit_test(
-			a_file_that_has_just_changed_is_in_doubt_since_its_clock_ticks_slowly),
-		cmocka_unit_test(a_file_from_the_future_is_not_in_doubt_until_then),
-		cmocka_unit_test(whatever_differs_makes_it_another_file),
+			a_file_has_changed_at_the_first_check_and_is_the_same_at_the_second),
+		cmocka_unit_test(a_file_that_has_just_changed_may_change_again_unnoticed),
+		cmocka_unit_test(a_file_changed_in_the_far_future_is_settled),
+		cmocka_unit_test(a_difference_in_any_attribute_is_a_change),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,247 +2,245 @@
 #include "activate/serve/source.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
+#include <time.h>
 
-#include "activate/serve/policy.h"
+#include "activate/activate.h"
 #include "base/cleanup.h"
 
-/* Which machine's secrets; the declaration may have become another one. */
-static const char *machine_get(const struct serve_source *source, struct error *err)
-{
-	const struct config *config = &source->declaration.config;
-	const char *machine = source->options->machine;
+/* File systems take their times from a clock that ticks a hundred times a second or more. */
+#define TICK_MS   50
+/* A change further in the future than this: the clock was set back, so times tell nothing. */
+#define FUTURE_MS (-1000)
 
-	if (machine)
-		return config_machine_get(config, machine, err) ? machine : NULL;
-	if (config->machine_count == 1)
-		return config->machines[0].name;
-	error_set(err, VMCRED_USAGE, "%s declares %zu machines", config->path,
-		  config->machine_count);
-	error_hint(err, "say which with --machine NAME");
-	return NULL;
+static bool time_is_same(struct timespec a, struct timespec b)
+{
+	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
-/* `had_one`: was read before. That the first one was read is nothing to tell. */
-static void update_tell(const struct serve_source *source, int r, const char *path, bool had_one,
-			struct error *fault, struct error *err)
+/* The modification time alone is not enough: it can be set freely, as in Nix's store. */
+static bool file_is_same(const struct stat *a, const struct stat *b)
 {
-	_cleanup_free_ char *before = fault->text ? error_line(fault) : NULL;
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+	       time_is_same(a->st_mtim, b->st_mtim) && time_is_same(a->st_ctim, b->st_ctim);
+}
+
+enum serve_change serve_watch_check(struct serve_watch *watch, const struct stat *now)
+{
+	enum serve_change change = SERVE_SAME;
+	struct timespec clock;
+	int64_t age_ms;
+
+	if (!file_is_same(&watch->seen, now))
+		change = SERVE_CHANGED;
+	else if (!watch->is_settled)
+		change = SERVE_UNSURE;
+	clock_gettime(CLOCK_REALTIME, &clock);
+	age_ms = ((int64_t)clock.tv_sec - now->st_ctim.tv_sec) * 1000 +
+		 (clock.tv_nsec - now->st_ctim.tv_nsec) / 1000000;
+	watch->seen = *now;
+	watch->is_settled = age_ms > TICK_MS || age_ms < FUTURE_MS;
+	return change;
+}
+
+/* Returns 1 if the declaration was read and had changed, else 0. */
+static int declaration_update(struct serve_source *source, bool force, struct error *err)
+{
+	_cleanup_config_ struct config config = {0};
+	_cleanup_free_ char *path = NULL;
+	_cleanup_close_ int dirfd = -1;
+	struct stat file, directory;
+	enum serve_change change;
+	int r = config_find(source->options->config, &path, &dirfd, err);
+
+	if (r < 0)
+		return r;
+	/* Checked before reading: a change in between is noticed at the next request. */
+	if (stat(path, &file) < 0 || fstat(dirfd, &directory) < 0)
+		return error_set_errno(err, errno, "reading the declaration %s", path);
+	change = serve_watch_check(&source->config_watch, &file);
+	if (force || directory.st_dev != source->directory.st_dev ||
+	    directory.st_ino != source->directory.st_ino)
+		change = SERVE_CHANGED;
+	source->directory = directory;
+	if (change == SERVE_SAME)
+		return 0;
+	r = config_load_file(path, &config, err);
+	if (r < 0)
+		return r;
+	config_destroy(&source->config);
+	if (source->store_dirfd >= 0)
+		close(source->store_dirfd);
+	source->config = config;
+	source->store_dirfd = fd_release(&dirfd);
+	config = (struct config){0};
+	return change == SERVE_CHANGED;
+}
+
+/* Returns 1 if the identities were read and had changed, else 0. */
+static int identity_update(struct serve_source *source, bool force, struct error *err)
+{
+	/* {0}: nobody can be asked for a passphrase. */
+	_cleanup_age_identities_ struct age_identities identities = {0};
+	const char *path = source->options->identity;
+	enum serve_change change = SERVE_CHANGED;
+	struct stat file;
+	int r;
+
+	if (stat(path, &file) == 0)
+		change = serve_watch_check(&source->identity_watch, &file);
+	if (change == SERVE_SAME && !force)
+		return 0;
+	r = age_identity_file_load(AT_FDCWD, path, &identities, err);
+	if (r == -(int)VMCRED_MISSING)
+		error_hint(err, "name the machine's identity file with --identity FILE");
+	if (r < 0)
+		return r;
+	age_identities_destroy(&source->identities);
+	source->identities = identities;
+	identities = (struct age_identities){0};
+	return force || change == SERVE_CHANGED;
+}
+
+/* `r` is the result of reading `path`. `had_one`: another version was read before. */
+static void update_report(const struct serve_source *source, int r, const char *path, bool had_one,
+			  struct serve_watch *watch, struct error *err)
+{
+	_cleanup_free_ char *before = watch->fault.text ? error_line(&watch->fault) : NULL;
 	_cleanup_free_ char *line = r < 0 ? error_line(err) : NULL;
 
 	if (r == 0)
 		return;
-	error_clear(fault);
+	error_clear(&watch->fault);
 	if (r > 0) {
 		if (had_one || before)
 			report_message(source->report, REPORT_INFO, "read %s", path);
 		return;
 	}
-	*fault = *err;
+	/* The cause may disappear without a change of the file: it is read again next time. */
+	*watch = (struct serve_watch){.fault = *err};
 	*err = (struct error){0};
-	if (before && line && strcmp(line, before) == 0)
-		return;
-	report_message(source->report, REPORT_WARNING, "%s: %s",
-		       had_one ? "going on with what was read before" : "nothing can be given",
-		       line ? line : "out of memory");
-}
-
-static bool has_declaration(const struct serve_source *source)
-{
-	return source->declaration.store_dirfd >= 0;
-}
-
-static bool has_identity(const struct serve_source *source)
-{
-	return source->identity.identities.count > 0;
-}
-
-static void declaration_update(struct serve_source *source, bool force)
-{
-	_cleanup_error_ struct error err = {0};
-	bool had_one = has_declaration(source);
-	int r = serve_declaration_update(&source->declaration, source->options->config, force,
-					 &err);
-
-	update_tell(source, r, source->declaration.config.path, had_one, &source->declaration_fault,
-		    &err);
-}
-
-static void identity_update(struct serve_source *source, bool force)
-{
-	_cleanup_error_ struct error err = {0};
-	bool had_one = has_identity(source);
-	int r = serve_identity_update(&source->identity, source->options->identity, force, &err);
-
-	update_tell(source, r, source->options->identity, had_one, &source->identity_fault, &err);
+	if (!before || !line || strcmp(line, before) != 0)
+		report_message(source->report, REPORT_WARNING, "%s: %s",
+			       had_one ? "keeping the version read before"
+				       : "no credential can be served",
+			       line ? line : "out of memory");
 }
 
 void serve_source_update(struct serve_source *source, bool force)
 {
+	_cleanup_error_ struct error config_err = {0}, identity_err = {0};
+	bool had_config = source->store_dirfd >= 0, had_identity = source->identities.count > 0;
+	int r;
+
 	if (force) {
-		error_clear(&source->declaration_fault);
-		error_clear(&source->identity_fault);
+		error_clear(&source->config_watch.fault);
+		error_clear(&source->identity_watch.fault);
 	}
-	declaration_update(source, force);
-	identity_update(source, force);
+	r = declaration_update(source, force, &config_err);
+	update_report(source, r, source->config.path, had_config, &source->config_watch,
+		      &config_err);
+	r = identity_update(source, force, &identity_err);
+	update_report(source, r, source->options->identity, had_identity, &source->identity_watch,
+		      &identity_err);
 }
 
-int serve_request_check_peer(int fd, struct serve_request *request, struct error *err)
-{
-	struct ucred *peer = &request->peer;
-	socklen_t size = sizeof(*peer);
-
-	/* systemd asks as itself, or as its child before that drops its rights. */
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, peer, &size) < 0)
-		return error_set_errno(err, errno, "asking who the peer is");
-	if (peer->uid != 0 && peer->pid != 1)
-		return error_set(err, VMCRED_USAGE, "the peer is the user %u: only root may ask",
-				 (unsigned int)peer->uid);
-	return 0;
-}
-
-/* What the declaration gives for the request, and its document as it is now. */
-struct found {
-	const char *machine;
-	const struct config_vm *vm;
-	const struct config_load *load;
-	struct vars_location location;
-};
-
-/* Why nothing was read yet. */
-static int fault_set(const struct error *fault, struct error *err)
+static int fault_copy(const struct error *fault, struct error *err)
 {
 	_cleanup_free_ char *line = error_line(fault);
 
-	error_set(err, fault->code, "%s", line ? line : "out of memory");
-	return -(int)VMCRED_FAILED;
+	return error_set(err, fault->code, "%s", line ? line : "out of memory");
 }
 
-static int request_find(const struct serve_source *source, const struct serve_request *request,
-			struct found *found, struct error *err)
-{
-	if (!has_declaration(source))
-		return fault_set(&source->declaration_fault, err);
-	if (!has_identity(source))
-		return fault_set(&source->identity_fault, err);
-	found->machine = machine_get(source, err);
-	if (!found->machine)
-		return -(int)VMCRED_USAGE;
-	return serve_policy_find(&source->declaration.config, found->machine, &request->asked,
-				 &found->vm, &found->load, &found->location, err);
-}
-
-static int document_stat(const struct serve_source *source, const struct found *found,
+static int document_stat(const struct serve_source *source, const struct vars_location *location,
 			 struct stat *document, struct error *err)
 {
-	_cleanup_free_ char *path = vars_location_path(&found->location);
+	_cleanup_free_ char *path = vars_location_path(location);
 
-	*document = (struct stat){0};
 	if (!path)
 		return error_no_memory(err);
-	/* What cannot be looked at cannot be read either, which says why. */
-	(void)fstatat(source->declaration.store_dirfd, path, document, 0);
+	/* An error here is also one of reading the file, which reports it. */
+	if (fstatat(source->store_dirfd, path, document, 0) < 0)
+		*document = (struct stat){0};
 	return 0;
 }
 
-/* All credentials of a unit together, each of which counts with its name: systemd.exec(5), and
- * CREDENTIALS_TOTAL_SIZE_MAX in systemd. What the others of the unit have is not known here. */
+/* The limit for all credentials of a unit with their names (systemd.exec(5),
+ * CREDENTIALS_TOTAL_SIZE_MAX in systemd). Only this credential's size is known here. */
 #define UNIT_CREDENTIALS_SIZE_MAX ((size_t)1024 * 1024)
 
-static int size_check(const struct found *found, size_t size, struct error *err)
+static int size_check(const struct serve_grant *grant, size_t size, struct error *err)
 {
-	const size_t name_size = strlen(found->load->credential);
+	const size_t total = size + strlen(grant->load->credential);
 
-	if (size <= UNIT_CREDENTIALS_SIZE_MAX - name_size)
+	if (total <= UNIT_CREDENTIALS_SIZE_MAX)
 		return 0;
 	return error_set(err, VMCRED_FAILED,
-			 "%s/%s is larger than systemd takes: with the credential's name it has "
-			 "%zu bytes, and a unit's credentials may have %zu together",
-			 found->load->generator, found->load->file, size + name_size,
+			 "%s/%s is too large: %zu bytes with the credential's name; systemd "
+			 "accepts %zu for all credentials of a unit",
+			 grant->load->generator, grant->load->file, total,
 			 UNIT_CREDENTIALS_SIZE_MAX);
 }
 
-static int found_read(const struct serve_source *source, const struct found *found,
-		      struct secret *value, struct error *err)
+int serve_source_read(const struct serve_source *source, struct serve_request *request,
+		      struct secret *value, bool *left_out, struct error *err)
 {
-	const struct sops_keyring keyring = {.identities = &source->identity.identities};
-	int r = vars_store_read(source->declaration.store_dirfd, &found->location, &keyring, value,
-				err);
-
-	if (r == 0)
-		r = size_check(found, value->size, err);
-	if (r < 0)
-		secret_destroy(value);
-	return r;
-}
-
-/* A secret that is not there, which is something else than one that cannot be opened. */
-static bool may_leave_out(const struct serve_source *source, const struct found *found)
-{
-	_cleanup_error_ struct error ignored = {0};
-
-	return config_vm_is_optional(found->vm, found->load->credential) &&
-	       vars_store_has(source->declaration.store_dirfd, &found->location, &ignored) == 0;
-}
-
-int serve_request_ask(int fd, struct serve_request *request, struct error *err)
-{
-	struct sockaddr_un address = {0};
-	socklen_t size = sizeof(address);
-
-	if (getpeername(fd, (struct sockaddr *)&address, &size) < 0)
-		return error_set_errno(err, errno, "asking for the peer's address");
-	return serve_address_parse(&address, size, &request->asked, err);
-}
-
-int serve_request_read(const struct serve_source *source, struct serve_request *request,
-		       struct secret *value, bool *left_out, struct error *err)
-{
-	struct found found = {0};
+	const bool is_first = request->credential[0] == '\0';
+	const struct sops_keyring keyring = {.identities = &source->identities};
+	struct serve_grant grant = {0};
+	struct stat document = {0};
+	const char *machine;
 	int r;
 
 	*left_out = false;
-	r = request_find(source, request, &found, err);
+	if (source->store_dirfd < 0)
+		return fault_copy(&source->config_watch.fault, err);
+	if (source->identities.count == 0)
+		return fault_copy(&source->identity_watch.fault, err);
+	machine = activate_machine_choose(&source->config, source->options->machine, err);
+	if (!machine)
+		return -(int)err->code;
+	r = serve_request_grant(&source->config, machine, &request->asked, &grant, err);
 	if (r < 0)
 		return r;
-	(void)snprintf(request->credential, sizeof(request->credential), "%s",
-		       found.load->credential);
-	r = document_stat(source, &found, &request->document, err);
+	snprintf(request->credential, sizeof(request->credential), "%s", grant.load->credential);
+	/* Before the first reading and after each later one: the same file means the same value. */
+	if (is_first)
+		r = document_stat(source, &grant.location, &request->document, err);
 	if (r == 0)
-		r = found_read(source, &found, value, err);
-	if (r == -(int)VMCRED_MISSING && may_leave_out(source, &found)) {
+		r = vars_store_read(source->store_dirfd, &grant.location, &keyring, value, err);
+	if (r == 0)
+		r = size_check(&grant, value->size, err);
+	if (r == 0 && !is_first)
+		r = document_stat(source, &grant.location, &document, err);
+	if (r == 0 && !is_first &&
+	    (document.st_ino == 0 || !file_is_same(&document, &request->document)))
+		r = error_set(err, VMCRED_FAILED, "the secret changed while it was sent");
+	if (r < 0)
+		secret_destroy(value);
+	/* Missing, and not just impossible to decrypt. */
+	if (r == -(int)VMCRED_MISSING && is_first &&
+	    config_vm_is_optional(grant.vm, grant.load->credential)) {
+		_cleanup_error_ struct error ignored = {0};
+
+		*left_out = vars_store_has(source->store_dirfd, &grant.location, &ignored) == 0;
+	}
+	if (*left_out) {
 		error_clear(err);
-		*left_out = true;
-		r = 0;
+		return 0;
 	}
 	return r;
-}
-
-int serve_request_read_again(const struct serve_source *source, const struct serve_request *request,
-			     struct secret *value, struct error *err)
-{
-	struct found found = {0};
-	struct stat document = {0};
-	int r = request_find(source, request, &found, err);
-
-	if (r == 0)
-		r = found_read(source, &found, value, err);
-	/* After it was read: it was the same before the first time and is after this one. */
-	if (r == 0)
-		r = document_stat(source, &found, &document, err);
-	if (r < 0 || (document.st_ino != 0 && serve_watch_is_same(&document, &request->document)))
-		return r;
-	secret_destroy(value);
-	return error_set(err, VMCRED_FAILED,
-			 "the secret has become another one since its beginning was sent");
 }
 
 void serve_source_release(struct serve_source *source)
 {
-	serve_declaration_release(&source->declaration);
-	serve_identity_release(&source->identity);
-	error_clear(&source->declaration_fault);
-	error_clear(&source->identity_fault);
+	config_destroy(&source->config);
+	if (source->store_dirfd >= 0)
+		close(source->store_dirfd);
+	source->store_dirfd = -1;
+	age_identities_destroy(&source->identities);
+	error_clear(&source->config_watch.fault);
+	error_clear(&source->identity_watch.fault);
 }

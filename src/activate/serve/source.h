@@ -1,59 +1,52 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What answers are made of: the declaration, its store and the machine's identities, as they are
- * now, and who asks for what.
- *
- * Plaintext is decrypted for each request and not kept: a document of the store holds one secret, a
- * unit asks for it once, and what is not there cannot be taken. A thousand units that share one
- * secret cost a thousand decryptions: a quarter of a second, a small part of what systemd spends on
- * starting them.
+ * Where the answers come from: the declaration, its store and the machine's identities, each of
+ * which can change at any time. They are checked before each request: a stat(2) takes a
+ * microsecond, reading a hundred.
  */
 #ifndef VMCRED_ACTIVATE_SERVE_SOURCE_H
 #define VMCRED_ACTIVATE_SERVE_SOURCE_H
 
-#include "activate/activate.h"
-#include "activate/serve/address.h"
-#include "activate/serve/declaration.h"
-#include "activate/serve/identity.h"
+#include "activate/serve/request.h"
+#include "activate/serve/serve.h"
+#include "age/age.h"
+
+/* A file that was read and may have changed since. Starts as {0}. */
+struct serve_watch {
+	struct stat seen;
+	bool is_settled;    /* a later change is visible in its times */
+	struct error fault; /* of the last attempt to read it, reported once */
+};
+
+enum serve_change {
+	SERVE_SAME,
+	SERVE_UNSURE, /* it was read so soon after a change that another one would not be visible */
+	SERVE_CHANGED,
+};
+
+/* Whether the file has changed since the last call. */
+enum serve_change serve_watch_check(struct serve_watch *watch, const struct stat *now);
 
 struct serve_source {
 	const struct serve_options *options;
 	const struct report *report;
-	struct serve_declaration declaration; /* starts as {.store_dirfd = -1} */
-	struct serve_identity identity;
-	/* The last one of each: it is told once, and to everyone as long as nothing was read. */
-	struct error declaration_fault, identity_fault;
+	struct config config;  /* owned */
+	int store_dirfd;       /* owned; starts as -1: no declaration was read */
+	struct stat directory; /* of the store */
+	struct age_identities identities;
+	struct serve_watch config_watch, identity_watch;
 };
 
-struct serve_request {
-	struct ucred peer;
-	struct serve_address asked; /* empty: not known */
-	char credential[256];       /* its whole name; empty: not known */
-	struct stat document;       /* that the answer began with */
-};
-
-/*
- * Reads anew what has changed, or all with `force`. A fault in it is reported once, and what was
- * there before stays in force; while nothing was, requests are refused.
- */
+/* Reads what has changed, or everything with `force`. */
 void serve_source_update(struct serve_source *source, bool force);
 
-/* Who has connected. VMCRED_USAGE: it is neither root nor PID 1, and gets no answer at all. */
-int serve_request_check_peer(int fd, struct serve_request *request, struct error *err);
-
-/* Says in the request what the peer asks for. VMCRED_FAILED: it does not ask as systemd does. */
-int serve_request_ask(int fd, struct serve_request *request, struct error *err);
-
 /*
- * Decrypts what the request asks for. `*left_out`: it is optional and not
- * in the store, and `*value` stays empty. VMCRED_USAGE: the unit does not get it.
+ * Decrypts the secret for a request. `*left_out`: it is optional and not in the store, and `*value`
+ * stays empty. VMCRED_USAGE: the unit may not have it. If the request was read before,
+ * VMCRED_FAILED: the secret has changed since.
  */
-int serve_request_read(const struct serve_source *source, struct serve_request *request,
-		       struct secret *value, bool *left_out, struct error *err);
-
-/* The same secret once more. VMCRED_FAILED: its document is another one by now. */
-int serve_request_read_again(const struct serve_source *source, const struct serve_request *request,
-			     struct secret *value, struct error *err);
+int serve_source_read(const struct serve_source *source, struct serve_request *request,
+		      struct secret *value, bool *left_out, struct error *err);
 
 void serve_source_release(struct serve_source *source);
 

@@ -134,13 +134,9 @@ int command_activate(struct cli *cli, int argc, char **argv, struct error *err)
 	r = cli_start(cli, &config, &store_dirfd, err);
 	if (r < 0)
 		return r;
-	if (!options.machine && config.machine_count == 1)
-		options.machine = config.machines[0].name;
-	if (!options.machine) {
-		error_set(err, VMCRED_USAGE, "%s declares %zu machines", config.path,
-			  config.machine_count);
-		return error_hint(err, "say which with --machine NAME");
-	}
+	options.machine = activate_machine_choose(&config, options.machine, err);
+	if (!options.machine)
+		return -(int)err->code;
 	r = cli_identities_load(identity, &identities, err);
 	if (r == 0)
 		r = activate_machine(&config, store_dirfd, &identities, &options, &cli->report,

@@ -1,116 +1,150 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "activate/serve/serve.h"
+
+#include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
-#include "activate/activate.h"
 #include "base/cleanup.h"
 #include "base/harden.h"
+#include "base/text.h"
 #include "cli/vmcred/commands.h"
 #include "cli/vmcred/identity.h"
-#include "cli/vmcred/journal.h"
 
-#define IDLE_DEFAULT "30"
+#define IDLE_DEFAULT     "30"
+#define IDLE_SECONDS_MAX 86400
 
-/* Connections at a time; more than that come from nobody who wants a credential. */
+/* Connections at a time. More than the maximum would not be requests for credentials. */
 #define ANSWERS_MAX 16384
 #define ANSWERS_MIN 256
 #define OTHER_FILES 64
 
-/* `journalctl MESSAGE_ID=…` finds all requests. Random, once. */
+/* `journalctl MESSAGE_ID=...` finds all requests. */
 #define REQUEST_MESSAGE_ID "9feaf9372b704ff88339d8abbbd342c2"
 
-/* sd-daemon(3): the journal takes the number in front of a line for its priority. */
-static void line_print(const struct report *report, enum report_level level, const char *text)
-{
-	static const int priorities[] = {
-		[REPORT_WARNING] = 4,
-		[REPORT_INFO] = 6,
-		[REPORT_DEBUG] = 7,
-	};
+/* syslog(3) */
+static const int priorities[] = {
+	[REPORT_WARNING] = 4,
+	[REPORT_INFO] = 6,
+	[REPORT_DEBUG] = 7,
+};
 
+/* The field of the journal, the beginning of the line, and its word before the unit. */
+static const struct {
+	const char *field, *verb, *preposition;
+	enum report_level level;
+} results[SERVE_RESULTS] = {
+	[SERVE_GAVE] = {"gave", "gave", "to", REPORT_INFO},
+	[SERVE_LEFT_OUT] = {"left-out", "left out", "for", REPORT_WARNING},
+	[SERVE_REFUSED] = {"refused", "refused", "to", REPORT_WARNING},
+	[SERVE_HUNG_UP] = {"hung-up", "did not finish", "for", REPORT_WARNING},
+	[SERVE_TURNED_AWAY] = {"turned-away", "turned away", "", REPORT_WARNING},
+};
+
+/* Whether standard error is a stream to the journal (systemd.exec(5), $JOURNAL_STREAM). The
+ * variable can be inherited by a process whose standard error is something else. */
+static bool journal_is_stderr(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	_cleanup_free_ char *ours = NULL;
+	struct stat status;
+
+	if (!stream || fstat(STDERR_FILENO, &status) < 0)
+		return false;
+	ours = text_format("%ju:%ju", (uintmax_t)status.st_dev, (uintmax_t)status.st_ino);
+	return ours && strcmp(stream, ours) == 0;
+}
+
+/* The journal reads the priority of a line from its prefix: sd-daemon(3). */
+static void journal_line_print(const struct report *report, enum report_level level,
+			       const char *text)
+{
 	(void)report;
 	fprintf(stderr, "<%d>%s\n", priorities[level], text);
 }
 
-/* How a request ended: the field that a script reads, and what a person does. */
-static const struct result {
-	const char *word, *before, *between;
-	enum report_level level;
-} results[SERVE_RESULTS] = {
-	[SERVE_GAVE] = {"gave", "gave ", " to ", REPORT_INFO},
-	[SERVE_LEFT_OUT] = {"left-out", "left out ", " of ", REPORT_WARNING},
-	[SERVE_REFUSED] = {"refused", "refused ", " to ", REPORT_WARNING},
-	[SERVE_HUNG_UP] = {"hung-up", "giving ", " to ", REPORT_WARNING},
-	[SERVE_TURNED_AWAY] = {"turned-away", "hung up on ", "", REPORT_WARNING},
-};
-
-/* "gave host-key to microvm@a.service (process 12)"; NULL without memory. The caller frees it. */
-static char *event_line(const struct serve_event *event)
+/* Writes a field in the format of the journal's native protocol: "NAME=VALUE", or with a size where
+ * the value has several lines. */
+static void field_print(FILE *stream, const char *name, const char *value)
 {
-	const struct result *result = &results[event->result];
-	_cleanup_free_ char *reason = event->reason ? error_line(event->reason) : NULL;
-	_cleanup_free_ char *text = NULL;
+	const uint64_t size = htole64(strlen(value));
+
+	if (!strchr(value, '\n')) {
+		fprintf(stream, "%s=%s\n", name, value);
+		return;
+	}
+	fprintf(stream, "%s\n", name);
+	fwrite(&size, sizeof(size), 1, stream);
+	fprintf(stream, "%s\n", value);
+}
+
+/*
+ * Sends an entry with fields (systemd.journal-fields(7)) in one datagram, which needs no
+ * libsystemd. Because of OBJECT_SYSTEMD_UNIT=, `systemctl status UNIT` shows it as well. Returns
+ * whether it was sent.
+ */
+static bool journal_send(const struct serve_event *event, const char *line)
+{
+	static const struct sockaddr_un journal = {
+		.sun_family = AF_UNIX,
+		.sun_path = "/run/systemd/journal/socket",
+	};
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	_cleanup_free_ char *entry = NULL;
 	_cleanup_fclose_ FILE *stream = NULL;
 	size_t size = 0;
 
-	stream = open_memstream(&text, &size);
+	if (fd >= 0)
+		stream = open_memstream(&entry, &size);
 	if (!stream)
-		return NULL;
+		return false;
+	field_print(stream, "MESSAGE", line);
+	fprintf(stream,
+		"MESSAGE_ID=%s\nSYSLOG_IDENTIFIER=vmcred\nPRIORITY=%d\nVMCRED_RESULT=%s\n"
+		"VMCRED_PEER_PID=%d\nVMCRED_PEER_UID=%u\nVMCRED_CODE=%d\n",
+		REQUEST_MESSAGE_ID, priorities[results[event->result].level],
+		results[event->result].field, (int)event->process, (unsigned)event->user,
+		event->reason ? (int)event->reason->code : 0);
 	if (event->unit)
-		fprintf(stream, "%s%s%s%s%s (process %d)", result->before, event->credential,
-			event->is_cut ? "..." : "", result->between, event->unit,
-			(int)event->process);
-	else
-		fprintf(stream, "%sprocess %d", result->before, (int)event->process);
-	if (reason)
-		fprintf(stream, ": %s", reason);
+		fprintf(stream, "VMCRED_UNIT=%s\nOBJECT_SYSTEMD_UNIT=%s\n", event->unit,
+			event->unit);
+	if (event->credential && !event->is_cut)
+		fprintf(stream, "VMCRED_CREDENTIAL=%s\n", event->credential);
 	if (fflush(stream) != 0 || ferror(stream))
-		return NULL;
-	fclose(stream);
-	stream = NULL;
-	return pointer_release(&text);
+		return false;
+	return sendto(fd, entry, size, MSG_NOSIGNAL, (const struct sockaddr *)&journal,
+		      sizeof(journal)) == (ssize_t)size;
 }
 
-/* OBJECT_SYSTEMD_UNIT: `systemctl status UNIT` and `journalctl --unit=UNIT` show it as well. */
-static bool event_journal(const struct serve_event *event, const char *line)
+static void event_report(const struct serve_options *options, const struct serve_event *event)
 {
-	bool is_warning = results[event->result].level == REPORT_WARNING;
-	char process[16], user[16], code[16];
-	const struct journal_field fields[] = {
-		{"MESSAGE", line},
-		{"MESSAGE_ID", REQUEST_MESSAGE_ID},
-		{"PRIORITY", is_warning ? "4" : "6"},
-		{"SYSLOG_IDENTIFIER", "vmcred"},
-		{"VMCRED_RESULT", results[event->result].word},
-		{"VMCRED_UNIT", event->unit},
-		{"VMCRED_CREDENTIAL", event->is_cut ? NULL : event->credential},
-		{"VMCRED_PEER_PID", process},
-		{"VMCRED_PEER_UID", user},
-		{"VMCRED_CODE", code},
-		{"OBJECT_SYSTEMD_UNIT", event->unit},
-		{0},
-	};
+	const struct report *report = options->data;
+	const char *verb = results[event->result].verb;
+	_cleanup_free_ char *reason = event->reason ? error_line(event->reason) : NULL;
+	_cleanup_free_ char *text = NULL;
+	const char *line;
 
-	(void)snprintf(process, sizeof(process), "%d", (int)event->process);
-	(void)snprintf(user, sizeof(user), "%u", (unsigned int)event->user);
-	(void)snprintf(code, sizeof(code), "%d", event->reason ? (int)event->reason->code : 0);
-	return journal_send(fields);
+	if (event->unit)
+		text = text_format("%s %s%s %s %s (process %d)%s%s", verb, event->credential,
+				   event->is_cut ? "..." : "", results[event->result].preposition,
+				   event->unit, (int)event->process, reason ? ": " : "",
+				   reason ? reason : "");
+	else
+		text = text_format("%s process %d%s%s", verb, (int)event->process,
+				   reason ? ": " : "", reason ? reason : "");
+	line = text ? text : "out of memory";
+	if (report->line != journal_line_print || !journal_send(event, line))
+		report_message(report, results[event->result].level, "%s", line);
 }
 
-static void event_told(const struct serve_options *options, const struct serve_event *event)
-{
-	const struct report *report = options->context;
-	_cleanup_free_ char *line = event_line(event);
-
-	if (report->line == line_print && event_journal(event, line ? line : "out of memory"))
-		return;
-	report_message(report, results[event->result].level, "%s", line ? line : "out of memory");
-}
-
-/* As many descriptors as the unit may have, without those for all else. */
+/* As many as the limit for descriptors permits. */
 static size_t answers_max(void)
 {
 	struct rlimit limit;
@@ -126,31 +160,16 @@ static size_t answers_max(void)
 							  : ANSWERS_MAX;
 }
 
-static int seconds_parse(const char *text, int64_t *milliseconds, struct error *err)
-{
-	char *end;
-	long seconds;
-
-	errno = 0;
-	seconds = strtol(text, &end, 10);
-	if (errno != 0 || *text < '0' || *text > '9' || *end || seconds > 86400)
-		return error_set(err, VMCRED_USAGE,
-				 "--idle-timeout needs a number of seconds up to 86400, not \"%s\"",
-				 text);
-	*milliseconds = seconds * 1000;
-	return 0;
-}
-
 int command_serve(struct cli *cli, int argc, char **argv, struct error *err)
 {
 	const char *identity = NULL, *idle = IDLE_DEFAULT;
-	struct serve_options options = {0};
+	struct serve_options options = {.on_event = event_report, .data = &cli->report};
 	const struct cli_option rows[] = {
 		{"machine", "NAME", "whose secrets (default: the only machine declared)",
 		 &options.machine},
 		{"identity", "FILE", CLI_MACHINE_IDENTITY_HELP, &identity},
 		{"idle-timeout", "SECONDS",
-		 "end after that time without a request (default: " IDLE_DEFAULT "; 0: never)",
+		 "exit after that time without a request (default: " IDLE_DEFAULT "; 0: never)",
 		 &idle},
 		{0},
 	};
@@ -158,34 +177,37 @@ int command_serve(struct cli *cli, int argc, char **argv, struct error *err)
 		.command = "serve",
 		.words = "",
 		.about = "Answer LoadCredential=CREDENTIAL:/run/vmcred/socket of the VMs' units "
-			 "from "
-			 "the store, with\n"
-			 "no file in between. systemd starts it, with vmcred.socket, when a unit "
-			 "asks.",
+			 "from the store,\n"
+			 "without files. systemd starts this command through vmcred.socket when a "
+			 "unit asks.",
 		.options = rows,
 	};
+	char *end;
+	long seconds;
 	int first, r = cli_parse(cli, &usage, argc, argv, &first, err);
 
 	if (r != 0)
 		return r < 0 ? r : 0;
-	r = seconds_parse(idle, &options.idle_ms, err);
-	if (r < 0)
-		return r;
+	errno = 0;
+	seconds = strtol(idle, &end, 10);
+	if (errno != 0 || *idle < '0' || *idle > '9' || *end || seconds > IDLE_SECONDS_MAX)
+		return error_set(err, VMCRED_USAGE,
+				 "--idle-timeout must be 0 to %d seconds, not \"%s\"",
+				 IDLE_SECONDS_MAX, idle);
+	options.idle_ms = (int64_t)seconds * 1000;
 	options.listen_fd = serve_socket_inherited(&options.kept_count, err);
 	if (options.listen_fd < 0)
 		return options.listen_fd;
-	/* Who got what is said at any level, to the journal if it listens. */
+	/* Answers are reported at any level. */
 	if (cli->report.level < REPORT_INFO)
 		cli->report.level = REPORT_INFO;
 	if (journal_is_stderr())
-		cli->report.line = line_print;
+		cli->report.line = journal_line_print;
 	r = process_harden(CLI_LOCK_BYTES, &cli->report, err);
 	if (r < 0)
 		return r;
 	options.config = cli->config;
 	options.identity = cli_machine_identity_path(identity);
 	options.answers_max = answers_max();
-	options.told = event_told;
-	options.context = &cli->report;
 	return serve_run(&options, &cli->report, err);
 }
