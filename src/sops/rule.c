@@ -21,7 +21,7 @@ int sops_rule_prepare(struct sops_rule_state *rule, const struct sops_policy *po
 	case SOPS_ENCRYPTED_COMMENT_REGEX:
 		break;
 	}
-	r = sops_regex_compile(text, &rule->regex, err);
+	r = regex_compile(text, &rule->regex, err);
 	if (r == -VMCRED_USAGE && !strict) {
 		error_clear(err);
 		return 0;
@@ -31,7 +31,7 @@ int sops_rule_prepare(struct sops_rule_state *rule, const struct sops_policy *po
 
 void sops_rule_destroy(struct sops_rule_state *rule)
 {
-	sops_regex_destroy(&rule->regex);
+	regex_destroy(&rule->regex);
 }
 
 static bool ends_with(struct span text, struct span suffix)
@@ -40,9 +40,9 @@ static bool ends_with(struct span text, struct span suffix)
 	       memcmp(text.data + text.size - suffix.size, suffix.data, suffix.size) == 0;
 }
 
-static int regex_match(const struct sops_rule_state *rule, struct span text, struct error *err)
+static int text_match(const struct sops_rule_state *rule, struct span text, struct error *err)
 {
-	return rule->regex ? sops_regex_match(rule->regex, text, err) : 0;
+	return rule->regex ? regex_match(rule->regex, text, err) : 0;
 }
 
 /* Whether the node's own key, if it has one, matches; a position in a list is not looked at. */
@@ -52,7 +52,7 @@ static int key_match(const struct sops_rule_state *rule, struct span key, struct
 		return 0;
 	if (rule->rule == SOPS_UNENCRYPTED_SUFFIX || rule->rule == SOPS_ENCRYPTED_SUFFIX)
 		return ends_with(key, rule->suffix);
-	return regex_match(rule, key, err);
+	return text_match(rule, key, err);
 }
 
 /*
@@ -74,7 +74,7 @@ static int comments_decide(struct sops_rule_state *rule, struct sops_tree *tree,
 	}
 	matched = rule->comment_matched;
 	if (node->kind == SOPS_COMMENT) {
-		r = matched ? 1 : regex_match(rule, node->text, err);
+		r = matched ? 1 : text_match(rule, node->text, err);
 		if (r < 0)
 			return r;
 		rule->comment_matched = r > 0;
@@ -123,5 +123,5 @@ int sops_rule_is_ambiguous(const struct sops_rule_state *rule, struct span comme
 {
 	if (rule->rule != SOPS_UNENCRYPTED_COMMENT_REGEX)
 		return 0;
-	return regex_match(rule, comment, err);
+	return text_match(rule, comment, err);
 }

@@ -7,7 +7,7 @@
 #ifndef VMCRED_SOPS_RULE_H
 #define VMCRED_SOPS_RULE_H
 
-#include "sops/regex.h"
+#include "regex/regex.h"
 #include "sops/sops.h"
 #include "sops/tree.h"
 
@@ -15,7 +15,7 @@
 struct sops_rule_state {
 	enum sops_rule rule;
 	struct span suffix;
-	struct sops_regex *regex; /* owned; NULL where the expression is none: it never matches */
+	struct regex *regex; /* owned; NULL where the expression is none: it never matches */
 	/* For rules on comments: whether one that matches stands before the next item of this
 	 * container. */
 	size_t container;

@@ -8,7 +8,7 @@ import harness
 from harness import equal
 
 # design: from the ground up. `cli` uses everything, nothing uses `cli`.
-ORDER = ["base", "yaml", "config", "age", "openpgp", "sops", "vars", "activate", "oem", "smbios", "vmm", "inspect", "api", "cli"]
+ORDER = ["base", "yaml", "config", "age", "openpgp", "regex", "sops", "vars", "activate", "oem", "smbios", "vmm", "inspect", "api", "cli"]
 
 # Above it in the order, and still none of its business: a hypervisor's driver never opens a document.
 FORBIDDEN = {("vmm", "sops"), ("vmm", "age"), ("vmm", "vars"), ("vmm", "activate"), ("oem", "sops"), ("oem", "age")}

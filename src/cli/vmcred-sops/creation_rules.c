@@ -9,7 +9,7 @@
 
 #include "base/cleanup.h"
 #include "cli/vmcred-sops/creation_rules_file.h"
-#include "sops/regex.h"
+#include "regex/regex.h"
 
 #define FILE_NAME      ".sops.yaml"
 #define FILE_NAME_NEAR ".sops.yml"
@@ -80,10 +80,10 @@ static int rule_matches(struct sops_creation_rule *rule, const char *path, struc
 	if (!rule->path_regex || !*rule->path_regex)
 		return 1;
 	if (!rule->compiled)
-		r = sops_regex_compile(span_of_text(rule->path_regex), &rule->compiled, err);
+		r = regex_compile(span_of_text(rule->path_regex), &rule->compiled, err);
 	if (r < 0)
 		return error_wrap(err, "path_regex");
-	return sops_regex_match(rule->compiled, span_of_text(path), err);
+	return regex_match(rule->compiled, span_of_text(path), err);
 }
 
 int sops_creation_rules_match(struct sops_creation_rules *rules, const char *path,
@@ -138,7 +138,7 @@ void sops_creation_rules_destroy(struct sops_creation_rules **rules)
 		return;
 	for (size_t i = 0; i < gone->count; i++) {
 		free(gone->items[i].path_regex);
-		sops_regex_destroy(&gone->items[i].compiled);
+		regex_destroy(&gone->items[i].compiled);
 		sops_policy_destroy(&gone->items[i].policy);
 	}
 	free(gone->items);

@@ -4,11 +4,11 @@
 
 #include "cli/vmcred-sops/creation_rules.h"
 
-struct sops_regex;
+struct regex;
 
 struct sops_creation_rule {
 	char *path_regex;            /* owned; NULL or empty: for every file */
-	struct sops_regex *compiled; /* owned; NULL until it is needed */
+	struct regex *compiled; /* owned; NULL until it is needed */
 	struct sops_policy policy;   /* owned */
 	bool is_contradictory;       /* it says twice what is to be encrypted */
 	int line;

@@ -6,7 +6,7 @@
  */
 #include <stdlib.h>
 
-#include "sops/regex.h"
+#include "regex/regex.h"
 
 #define LONGER_MAX 256
 
@@ -25,7 +25,7 @@ static bool asks_for_places(struct span expression)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	_cleanup_sops_regex_ struct sops_regex *regex = NULL;
+	_cleanup_regex_ struct regex *regex = NULL;
 	_cleanup_error_ struct error err = {0};
 	uint8_t longer[LONGER_MAX + 2] = {'x'};
 	struct span expression, text;
@@ -35,20 +35,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	expression = span_of(data + 1, data[0]);
 	text = span_of(data + 1 + data[0], size - 1 - data[0]);
-	if (sops_regex_compile(expression, &regex, &err) < 0) {
+	if (regex_compile(expression, &regex, &err) < 0) {
 		if (regex || !err.text)
 			abort();
 		return 0;
 	}
-	found = sops_regex_match(regex, text, &err);
-	if (found < 0 || sops_regex_match(regex, text, &err) != found)
+	found = regex_match(regex, text, &err);
+	if (found < 0 || regex_match(regex, text, &err) != found)
 		abort();
 	if (!found || asks_for_places(expression) || text.size == 0 || text.size > LONGER_MAX)
 		return 0;
 	memcpy(longer + 1, text.data, text.size);
 	longer[text.size + 1] = 'x';
 	/* An 'x' behind half a character changes nothing: that is U+FFFD already. */
-	if (sops_regex_match(regex, span_of(longer, text.size + 2), &err) != 1)
+	if (regex_match(regex, span_of(longer, text.size + 2), &err) != 1)
 		abort();
 	return 0;
 }
