@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
-#include "base/json.h"
+#include "base/secret.h"
 #include "base/text.h"
 #include "regex/translate.h"
 
