@@ -256,11 +256,10 @@ static void what_is_wrong_with_a_document_is_told(void **state)
 		 VMCRED_INTEGRITY,
 		 "file: its MAC does not match: a value was added, removed or changed, or their "
 		 "order"},
-		{"\"unencrypted_suffix\": \"_unencrypted\"",
-		 "\"encrypted_regex\": \"\\\\p{Greek}\"", VMCRED_FAILED,
-		 "file: encrypted_regex: the regular expression \\p{Greek} is not supported: it "
-		 "uses a "
-		 "class of Unicode properties (\\p)"},
+		{"\"unencrypted_suffix\": \"_unencrypted\"", "\"encrypted_regex\": \"(?i)\\\\pL\"",
+		 VMCRED_FAILED,
+		 "file: encrypted_regex: unsupported regular expression \"(?i)\\pL\": this "
+		 "Unicode property together with (?i)"},
 		{"\"unencrypted_suffix\"", "\"encrypted_suffix\": \"x\", \"unencrypted_suffix\"",
 		 VMCRED_FAILED,
 		 "file: the field sops.encrypted_suffix is a second rule on what is encrypted; "
