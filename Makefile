@@ -1,43 +1,43 @@
-# Thin lines over meson and ninja: short names for what people do all day. `make help` lists them.
+# Short names for common tasks; meson and ninja do the work. `make help` lists them.
 BUILD ?= build
 MESON_OPTIONS ?=
 
-all: $(BUILD)/build.ninja ## build the program and the library (build/vmcred)
+all: $(BUILD)/build.ninja ## build the programs and the library (build/vmcred)
 	@ninja -C $(BUILD)
 
 $(BUILD)/build.ninja:
 	@tools/install-deps --build
 	@meson setup $(BUILD) $(MESON_OPTIONS)
 
-demo: ## the whole flow on real parts, from a generated secret to a guest's service
+demo: ## the whole flow with real programs, from a generated secret to a service in a guest
 	@examples/test-vm/demo
 
-test: ## all tests: units, the program from outside, interop with the real peers, a booted guest
+test: ## all tests: units, programs, interop with real peers, a booted guest (K=PATTERN: only those that match)
 	@tools/install-deps --test
 	@$(MAKE) --no-print-directory all
-	@tools/test-run $(BUILD)
+	@tools/test-run $(BUILD) $(if $(K),-k '$(K)')
 
-bench: ## measure against the real peers in the same run
+bench: ## measure against real peers in the same run
 	@tools/install-deps --test
 	@$(MAKE) --no-print-directory all
 	@PATH="$${XDG_CACHE_HOME:-$$HOME/.cache}/vmcred/bin:$$PATH" meson test -C $(BUILD) --benchmark --verbose
 
-lint: all ## clang-tidy, cppcheck, shellcheck, formatting
+lint: all ## clang-tidy, cppcheck, shellcheck, formatting, wording
 	@tools/lint $(BUILD)
 
 fmt: ## format the sources
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
 
-sanitize: ## the unit and program tests under ASan and UBSan, and the unit tests under valgrind
+sanitize: ## the unit and program tests with ASan and UBSan, and the unit tests with valgrind
 	@tools/sanitize
 
 fuzz: ## each fuzzer for a minute (FUZZ_SECONDS=60)
 	@tools/fuzz
 
-install: all ## install (DESTDIR and meson's --prefix are honoured)
+install: all ## install (DESTDIR works; MESON_OPTIONS=--prefix=DIR at the first build)
 	@meson install -C $(BUILD)
 
-clean: ## remove the build folders
+clean: ## remove the build directories
 	@rm -rf $(BUILD) $(BUILD)-*
 
 help: ## print this list

@@ -75,18 +75,20 @@ static int output_receive(struct talk *talk, const char *gpg, struct error *err)
 	return 0;
 }
 
-/* The beginning is kept, the rest is read and dropped. */
+/* Keeps the beginning and drops the rest. */
 static void words_receive(struct talk *talk)
 {
-	char rest[512];
+	char part[512];
+	ssize_t got = read(talk->words, part, sizeof(part));
 	size_t room = sizeof(talk->text) - talk->text_size;
-	ssize_t got = room > 0 ? read(talk->words, talk->text + talk->text_size, room)
-			       : read(talk->words, rest, sizeof(rest));
+	size_t kept = got > 0 && (size_t)got < room ? (size_t)got : room;
 
-	if (got > 0 && room > 0)
-		talk->text_size += (size_t)got;
-	else if (got == 0 || (got < 0 && errno != EINTR))
+	if (got > 0) {
+		memcpy(talk->text + talk->text_size, part, kept);
+		talk->text_size += kept;
+	} else if (got == 0 || errno != EINTR) {
 		end(&talk->words);
+	}
 }
 
 static int converse(struct talk *talk, const char *gpg, struct error *err)

@@ -12,7 +12,7 @@ import struct
 import subprocess
 
 import harness
-from harness import Skip, need_root
+from harness import Skip, need_device, need_root
 from cloud_hypervisor_sockets import listening, tpm_serve, vhost_user_serve
 from vm import Vm, api_get, stop, stopped_at_exit, wait_for
 
@@ -61,6 +61,7 @@ IFF_TAP, IFF_MULTI_QUEUE, IFF_NO_PI, IFF_VNET_HDR = 0x0002, 0x0100, 0x1000, 0x40
 def tap_queues(name, count):
     """Descriptors of a new tap interface, which goes when they are closed. For a process with a network of its own."""
     flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (IFF_MULTI_QUEUE if count > 1 else 0)
+    need_device("/dev/net/tun")
     fds = []
     for _ in range(count):
         fds.append(os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK))
@@ -109,6 +110,7 @@ class Guest:
         words = shlex.split(line)
         if any("tap=" in value for value in values(words, "net")):
             need_root()
+            need_device("/dev/net/tun")
         both = []
         with contextlib.ExitStack() as stack:
             for path, serve in self.sockets(words):

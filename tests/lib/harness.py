@@ -129,6 +129,12 @@ def need(program):
     raise Skip(f"{program} is not installed: tools/install-deps --test")
 
 
+def need_device(path):
+    """A device of the host. Not every container has it, and no package installs it."""
+    if not os.path.exists(path):
+        raise Skip(f"needs {path}")
+
+
 def need_root():
     if os.geteuid() == 0:
         return

@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Linked with the shared library alone, as its users are: what is not exported cannot be called
- * here. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+/* Links only the shared library, as its users do: it cannot call what the library does not export.
+ */
 #include <string.h>
 
-#include <cmocka.h>
-
 #include <vmcred.h>
+
+#include "filter.h"
 
 static void the_version_is_that_of_the_project(void **state)
 {

@@ -1,25 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What every unit test includes: cmocka with the headers that it wants first, and two short forms.
+ * Included by every unit test: cmocka with the headers it needs, and short forms for common checks.
  * A test is a function whose name is a sentence that can be false.
  */
 #ifndef VMCRED_TESTS_UNIT_H
 #define VMCRED_TESTS_UNIT_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
+#include "filter.h"
 
 #include "base/error.h"
 #include "base/secret.h"
 #include "base/span.h"
 
-/* The call failed with this code and this whole text (with the hint, if there is one); clears the
- * error. */
+/* The call failed with this code and this whole text, including the hint; clears the error. */
 #define assert_error(call, expected_code, expected_line)                 \
 	do {                                                             \
 		int assert_error_r = (call);                             \
@@ -31,7 +24,7 @@
 		error_clear(&err);                                       \
 	} while (0)
 
-/* The call did not fail; else shows the error's text. */
+/* The call succeeded; otherwise prints the error text. */
 #define assert_success(call)                      \
 	do {                                      \
 		if ((call) < 0)                   \

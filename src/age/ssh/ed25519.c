@@ -131,7 +131,7 @@ int age_ssh_ed25519_convert(const struct ssh_private_key *key, struct age_identi
 static int tweak_apply(const struct ssh_public_key *key, uint8_t shared[X25519_KEY_SIZE],
 		       struct error *err)
 {
-	uint8_t tweak[AGE_KEY_SIZE], tweak_public[X25519_KEY_SIZE], point[X25519_KEY_SIZE];
+	uint8_t tweak[AGE_KEY_SIZE] = {0}, tweak_public[X25519_KEY_SIZE], point[X25519_KEY_SIZE];
 	struct span scalar = span_of(tweak, sizeof(tweak));
 	int r = age_hkdf_extract(span_of(key->wire, key->wire_size), span_of(NULL, 0), tweak, err);
 
