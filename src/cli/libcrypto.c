@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/libcrypto.h"
-
 #include <openssl/crypto.h>
 
+#include "cli/cli.h"
+
 /*
- * By default libcrypto reads openssl.cnf and fills tables for programs that look up algorithms as
- * before version 3, which takes a third of its start-up time. vmcred fetches everything by name
- * from the default provider. Nor is there anything to clean up at exit: the owner of a key frees,
- * and so wipes, it.
+ * By default libcrypto reads openssl.cnf and fills tables for lookups of version 1.1, a third of
+ * its start-up time. vmcred fetches all algorithms by name from the default provider. No cleanup at
+ * exit: the owner of a key frees, and so wipes, it.
  */
 void libcrypto_start(void)
 {

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/harden.h"
 #include "base/name.h"
 #include "cli/cli.h"
 
@@ -20,9 +21,9 @@ static void help_print(const struct cli_program *program)
 	       program->about);
 	for (const struct cli_command *command = program->commands; command->name; command++)
 		printf("  %-10s %s\n", command->name, command->about);
-	printf("\n`%s COMMAND --help` lists a command's options; see also %s(1).\n"
-	       "Exit codes: 0 done, 1 failed, 2 usage, 3 something declared is missing,\n"
-	       "4 an integrity check failed.\n",
+	printf("\n`%s COMMAND --help` lists the options of a command; see also %s(1).\n"
+	       "Exit codes: 0 success, 1 failure, 2 usage error, 3 something declared is missing,\n"
+	       "4 integrity check failed.\n",
 	       program->name, program->name);
 }
 
@@ -41,9 +42,9 @@ static int command_unknown(const struct cli_program *program, const char *name, 
 }
 
 /*
- * Executes another program of the same installation: the one beside this program's file, so that a
- * build directory and an installation below DESTDIR work, and never one from $PATH. The caller of a
- * setuid program can link to its file from anywhere, so that its directory is not trusted.
+ * Executes another program of this installation from the directory of this program's file, which
+ * works in a build directory and below DESTDIR, and never from $PATH. A setuid program can be
+ * linked into any directory by its caller, so there the directory is not trusted.
  */
 static int sibling_exec(const char *name, char **argv, struct error *err)
 {
@@ -81,15 +82,16 @@ static int dispatch(const struct cli_program *program, struct cli *cli, int argc
 		if (strcmp(argv[1], command->name) != 0)
 			continue;
 		if (command->program)
-			return sibling_exec(command->program, argv + command->is_program, err);
+			return sibling_exec(command->program, argv + command->is_whole_program,
+					    err);
 		return command->run(cli, argc - 1, argv + 1, err);
 	}
 	return command_unknown(program, argv[1], err);
 }
 
 /*
- * The path that was executed, and not argv[0], which the caller chooses freely (`exec -a` in a
- * shell); only an executed descriptor has no path.
+ * From the path that was executed, not from argv[0], which the caller chooses (`exec -a` in a
+ * shell). Only an executed descriptor has no path.
  */
 const char *cli_called_name(char *const *argv)
 {
@@ -104,17 +106,24 @@ const char *cli_called_name(char *const *argv)
 	return slash ? slash + 1 : path;
 }
 
-static const struct cli_command *personality_find(const struct cli_program *program,
-						  char *const *argv)
+/* Runs the command whose pattern matches the name of the called link; else the one in argv. */
+static int program_run(const struct cli_program *program, struct cli *cli, int argc, char **argv,
+		       struct error *err)
 {
 	const char *name = cli_called_name(argv);
 
 	for (const struct cli_command *row = program->personalities; name && row && row->name;
 	     row++) {
-		if (fnmatch(row->name, name, 0) == 0)
-			return row;
+		if (fnmatch(row->name, name, 0) != 0)
+			continue;
+		if (row->run)
+			return row->run(cli, argc, argv, err);
+		error_set(err, VMCRED_USAGE, "called as %s, but the link points to %s", name,
+			  program->name);
+		return error_hint(err, "link to %s instead: `ln -sf %s %s`", row->program,
+				  row->program, name);
 	}
-	return NULL;
+	return dispatch(program, cli, argc, argv, err);
 }
 
 static void line_print(const struct report *report, enum report_level level, const char *text)
@@ -128,19 +137,19 @@ static int finish(struct cli *cli, int r, struct error *err)
 	_cleanup_free_ char *line = NULL;
 
 	progress_clear(&cli->progress);
-	/* What did not reach stdout was not done. */
-	if (r == 0 && (fflush(stdout) != 0 || ferror(stdout)))
+	/* Output that was not written is a failure. */
+	if ((r == 0 || r == CLI_HELPED) && (fflush(stdout) != 0 || ferror(stdout)))
 		r = error_set(err, VMCRED_FAILED, "writing to standard output failed");
 	if (r >= 0)
-		return r;
+		return r == CLI_HELPED ? 0 : r;
 	line = error_line(err);
 	fprintf(stderr, "vmcred: %s\n", line ? line : "out of memory");
 	return -r;
 }
 
-static struct cli cli_for(struct cli *cli)
+static void start(struct cli *cli)
 {
-	return (struct cli){.report = {.level = REPORT_WARNING,
+	*cli = (struct cli){.report = {.level = REPORT_WARNING,
 				       .line = line_print,
 				       .progress = progress_show,
 				       .data = &cli->progress}};
@@ -148,19 +157,36 @@ static struct cli cli_for(struct cli *cli)
 
 int cli_main(const struct cli_program *program, int argc, char **argv)
 {
-	const struct cli_command *personality = personality_find(program, argv);
-	struct cli cli = cli_for(&cli);
 	_cleanup_error_ struct error err = {0};
-	int r = personality ? personality->run(&cli, argc, argv, &err)
-			    : dispatch(program, &cli, argc, argv, &err);
+	struct cli cli;
 
-	return finish(&cli, r, &err);
+	start(&cli);
+	return finish(&cli, program_run(program, &cli, argc, argv, &err), &err);
 }
 
 int cli_main_command(const struct cli_command *command, int argc, char **argv)
 {
-	struct cli cli = cli_for(&cli);
 	_cleanup_error_ struct error err = {0};
+	struct cli cli;
 
+	start(&cli);
 	return finish(&cli, command->run(&cli, argc, argv, &err), &err);
+}
+
+int cli_harden(const struct cli *cli, struct error *err)
+{
+	const size_t threads = cli->threads * CLI_THREAD_LOCK_BYTES;
+
+	return process_harden(threads > CLI_LOCK_BYTES ? threads : CLI_LOCK_BYTES, &cli->report,
+			      err);
+}
+
+int cli_start(struct cli *cli, struct config *config, int *store_dirfd, struct error *err)
+{
+	_cleanup_free_ char *path = NULL;
+	int r = cli_harden(cli, err);
+
+	if (r == 0)
+		r = config_find(cli->config, &path, store_dirfd, err);
+	return r < 0 ? r : config_load_file(path, config, err);
 }

@@ -23,10 +23,10 @@ static const struct {
 	const char *help;
 } shared[] = {
 	{"config", "FILE", SHARED_CONFIG,
-	 "the declaration (default: ./vmcred.yaml, then " VMCRED_CONFIG_PATH ")"},
-	{"json", NULL, SHARED_JSON, "print the result as JSON"},
-	{"verbose", NULL, SHARED_VERBOSE, "say what is done; twice: how (-v, -vv)"},
-	{"help", NULL, SHARED_HELP, "print this text (-h)"},
+	 "declaration (default: ./vmcred.yaml, then " VMCRED_CONFIG_PATH ")"},
+	{"json", NULL, SHARED_JSON, "print JSON"},
+	{"verbose", NULL, SHARED_VERBOSE, "report each step; twice for details (-v, -vv)"},
+	{"help", NULL, SHARED_HELP, "print this help (-h)"},
 };
 
 #define SHARED_COUNT (sizeof(shared) / sizeof(shared[0]))
@@ -48,7 +48,7 @@ static void option_print(const char *name, const char *argument, const char *hel
 static void usage_print(const struct cli_usage *usage)
 {
 	printf("Usage: vmcred %s [OPTION...]%s%s\n\n%s\n\nOptions:\n", usage->command,
-	       *usage->words ? " " : "", usage->words, usage->about);
+	       *usage->arguments ? " " : "", usage->arguments, usage->about);
 	for (const struct cli_option *option = usage->options; option->name; option++)
 		option_print(option->name, option->argument, option->help);
 	for (size_t i = 0; i < SHARED_COUNT; i++) {
@@ -59,38 +59,36 @@ static void usage_print(const struct cli_usage *usage)
 
 static int hint_help(const struct cli_usage *usage, struct error *err)
 {
-	return error_hint(err, "`vmcred %s --help` tells how it is used", usage->command);
+	return error_hint(err, "see `vmcred %s --help`", usage->command);
 }
 
-/* getopt(3) says only that something is wrong; this says what, and what was probably meant. */
+/* The reason why getopt_long(3) returned `result`, '?' or ':'. */
 static int option_reject(const struct cli_usage *usage, const struct option *options, char **argv,
 			 int result, struct error *err)
 {
 	const char *names[OPTIONS_MAX + 1] = {NULL};
-	const char *word = argv[optind - 1], *nearest;
+	const char *argument = argv[optind - 1], *nearest;
 	char name[64] = "";
-	size_t count = 0;
 
 	if (result == ':') {
-		error_set(err, VMCRED_USAGE, "%s needs an argument", word);
+		error_set(err, VMCRED_USAGE, "option %s requires an argument", argument);
 		return hint_help(usage, err);
 	}
-	if (strncmp(word, "--", 2) != 0) {
-		error_set(err, VMCRED_USAGE, "there is no option -%c", optopt);
+	if (strncmp(argument, "--", 2) != 0) {
+		error_set(err, VMCRED_USAGE, "unknown option -%c", optopt);
 		return hint_help(usage, err);
 	}
-	/* Behind '=' there may be anything, also a secret: not shown. */
-	snprintf(name, sizeof(name), "%.*s", (int)strcspn(word + 2, "="), word + 2);
-	for (; options[count].name; count++)
-		names[count] = options[count].name;
+	/* What follows '=' may be a secret and is not shown. */
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(argument + 2, "="), argument + 2);
+	if (optopt != 0) {
+		error_set(err, VMCRED_USAGE, "option --%s takes no argument", name);
+		return hint_help(usage, err);
+	}
+	for (size_t i = 0; options[i].name; i++)
+		names[i] = options[i].name;
 	nearest = name_nearest(name, names);
-	if (optopt != 0)
-		error_set(err, VMCRED_USAGE, "--%s takes no argument", name);
-	else
-		error_set(err, VMCRED_USAGE, "there is no option --%s", name);
-	if (nearest && optopt == 0)
-		return error_hint(err, "did you mean --%s?", nearest);
-	return hint_help(usage, err);
+	error_set(err, VMCRED_USAGE, "unknown option --%s", name);
+	return nearest ? error_hint(err, "did you mean --%s?", nearest) : hint_help(usage, err);
 }
 
 static void options_collect(const struct cli_usage *usage, struct option *options)
@@ -114,18 +112,6 @@ static void options_collect(const struct cli_usage *usage, struct option *option
 	}
 }
 
-static int words_check(const struct cli_usage *usage, int count, struct error *err)
-{
-	if (count < usage->words_min)
-		error_set(err, VMCRED_USAGE, "too few words: %s", usage->words);
-	else if (usage->words_max >= 0 && count > usage->words_max)
-		error_set(err, VMCRED_USAGE, "too many words%s%s", *usage->words ? ": only " : "",
-			  usage->words);
-	else
-		return 0;
-	return hint_help(usage, err);
-}
-
 static bool option_repeats(const struct cli_option *option)
 {
 	size_t length = strlen(option->argument);
@@ -143,8 +129,9 @@ static int option_take(const struct cli_option *option, const char *argument, st
 		*(const char **)option->target = argument;
 	} else {
 		if (texts->count == CLI_TEXTS_MAX)
-			return error_set(err, VMCRED_USAGE, "--%s is given more than %d times",
-					 option->name, CLI_TEXTS_MAX);
+			return error_set(err, VMCRED_USAGE,
+					 "option --%s is given more than %d times", option->name,
+					 CLI_TEXTS_MAX);
 		texts->items[texts->count++] = argument;
 	}
 	return 0;
@@ -185,5 +172,12 @@ int cli_parse(struct cli *cli, const struct cli_usage *usage, int argc, char **a
 		}
 	}
 	*first = optind;
-	return words_check(usage, argc - optind, err);
+	if (argc - optind < usage->arguments_min)
+		error_set(err, VMCRED_USAGE, "missing argument: expected %s", usage->arguments);
+	else if (usage->arguments_max >= 0 && argc - optind > usage->arguments_max)
+		error_set(err, VMCRED_USAGE, "too many arguments%s%s",
+			  *usage->arguments ? ": expected " : "", usage->arguments);
+	else
+		return 0;
+	return hint_help(usage, err);
 }

@@ -9,14 +9,14 @@
 
 #include "base/clock.h"
 
-#define QUIET_MS    500 /* work that takes no longer needs no explanation */
-#define INTERVAL_MS 100 /* often enough to look alive */
+#define QUIET_MS    500 /* shorter work shows no progress */
+#define INTERVAL_MS 100 /* between two drawings */
 
-/* Back to the line's beginning, and away with what was there (ECMA-48, EL). */
+/* Carriage return and Erase in Line (ECMA-48). */
 #define CLEAR "\r\033[K"
 
-/* Of a terminal that says nothing about itself. */
-#define COLUMNS_USUAL 80
+/* For a terminal that does not report its width. */
+#define COLUMNS_DEFAULT 80
 
 static bool terminal_is_ours(void)
 {
@@ -25,18 +25,18 @@ static bool terminal_is_ours(void)
 
 	if (!isatty(STDERR_FILENO) || (type && strcmp(type, "dumb") == 0))
 		return false;
-	/* It fails where the terminal is not the process's own: nobody else draws there then. */
+	/* Fails where it is not the controlling terminal: then no other job draws there. */
 	foreground = tcgetpgrp(STDERR_FILENO);
 	return foreground < 0 || foreground == getpgrp();
 }
 
-/* A line that is longer than the terminal would not be drawn over. */
+/* A longer line would wrap and could not be erased. */
 static size_t columns_count(void)
 {
 	struct winsize size;
 
 	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
-		return COLUMNS_USUAL;
+		return COLUMNS_DEFAULT;
 	return size.ws_col;
 }
 
@@ -60,7 +60,6 @@ static void line_draw(size_t done, size_t total, uint64_t taken_ms)
 	snprintf(text + start, sizeof(text) - start, "%zu/%zu (%zu %%)", done, total,
 		 (size_t)((double)done / (double)total * 100));
 	length = strlen(text);
-	/* From what was done so far; before that nobody can know. */
 	if (done > 0) {
 		duration_format(
 			(uint64_t)((double)taken_ms / (double)done * (double)(total - done) / 1000 +
@@ -71,7 +70,7 @@ static void line_draw(size_t done, size_t total, uint64_t taken_ms)
 	length = strlen(text);
 	if (length - start >= columns)
 		length = start + columns - 1;
-	/* One call: nothing of others comes in between. */
+	/* One call, so that no other output comes in between. */
 	(void)!write(STDERR_FILENO, text, length);
 }
 
@@ -81,18 +80,18 @@ void progress_show(const struct report *report, size_t done, size_t total)
 	const int64_t now = clock_now_ms();
 
 	if (!progress->running)
-		*progress = (struct progress){.running = true, .began_ms = now, .looked_ms = now};
+		*progress = (struct progress){.running = true, .started_ms = now, .drawn_ms = now};
 	if (done >= total) {
 		progress_clear(progress);
 		progress->running = false;
 		return;
 	}
-	if (now - progress->began_ms < QUIET_MS || now - progress->looked_ms < INTERVAL_MS)
+	if (now - progress->started_ms < QUIET_MS || now - progress->drawn_ms < INTERVAL_MS)
 		return;
-	progress->looked_ms = now;
+	progress->drawn_ms = now;
 	if (!terminal_is_ours())
 		return;
-	line_draw(done, total, (uint64_t)(now - progress->began_ms));
+	line_draw(done, total, (uint64_t)(now - progress->started_ms));
 	progress->drawn = true;
 }
 

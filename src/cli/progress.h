@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How far long work has come, for a person: one line at the end of the terminal that stderr is,
- * drawn over itself, and gone before anything else is printed there. It is not there where stderr
- * is no terminal, or one that cannot draw over a line, or another program's by now (a job in the
- * background), nor for work that is done within half a second. Nothing of it ever goes to stdout.
+ * A progress line for long work, on the terminal that stderr is: redrawn in place and erased before
+ * any other output. It is not drawn where stderr is not a terminal, is a dumb one, or belongs to
+ * another foreground job, nor for work that takes less than half a second.
  */
 #ifndef VMCRED_CLI_PROGRESS_H
 #define VMCRED_CLI_PROGRESS_H
@@ -15,17 +14,16 @@
 
 /* Starts as {0}. */
 struct progress {
-	bool running;      /* there is work, since `began_ms` */
-	int64_t began_ms;  /* base/clock.h */
-	int64_t looked_ms; /* when it was last drawn, or might have been */
-	bool drawn;        /* the line is there */
+	bool running;
+	int64_t started_ms; /* base/clock.h */
+	int64_t drawn_ms;   /* the last drawing, or attempt */
+	bool drawn;         /* the line is visible */
 };
 
 /* `progress` of a struct report whose `data` is the struct progress. */
 void progress_show(const struct report *report, size_t done, size_t total);
 
-/* Takes the line away: before anything else is printed to stderr, or to a stdout that may be the
- * same terminal. With the next piece of work it comes back. */
+/* Erases the line before other output to stderr, or to a stdout that may be the same terminal. */
 void progress_clear(struct progress *progress);
 
 #endif

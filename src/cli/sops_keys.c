@@ -2,6 +2,7 @@
 #include "cli/sops_keys.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,27 +11,25 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/path.h"
-#include "cli/child.h"
+#include "base/program.h"
+#include "cli/cli.h"
 #include "cli/terminal.h"
 
 /* A list of a thousand keys takes less than 100 KiB. */
-#define KEY_FILE_SIZE_MAX ((size_t)1024 * 1024)
-
-/* sops tells a command of SOPS_AGE_KEY_CMD so which recipient's key is wanted. */
-#define RECIPIENT_VARIABLE "SOPS_AGE_RECIPIENT"
+#define KEYS_SIZE_MAX ((size_t)1024 * 1024)
 
 enum source_kind {
-	SOURCE_VALUE,       /* a variable with the keys in it */
-	SOURCE_FILE_NAMED,  /* a variable with a file's name */
-	SOURCE_CONFIG_FILE, /* a file in the user's configuration */
-	SOURCE_HOME_FILE,   /* a file in the user's home */
-	SOURCE_COMMAND,     /* a variable with a command that prints them */
+	SOURCE_VALUE,       /* a variable that contains keys */
+	SOURCE_FILE_NAMED,  /* a variable with the path of a key file */
+	SOURCE_CONFIG_FILE, /* a file below the user's configuration directory */
+	SOURCE_HOME_FILE,   /* a file below the home directory */
+	SOURCE_COMMAND,     /* a variable with a command that prints keys */
 };
 
-/* sops 3.13, age/keysource.go, with what costs a process last. */
+/* sops 3.13, age/keysource.go; the sources that cost a process are last. */
 static const struct source {
 	const char *name;
-	enum source_kind kind;
+	enum source_kind type;
 } sources[] = {
 	{"SOPS_AGE_KEY", SOURCE_VALUE},
 	{"SOPS_AGE_KEY_FILE", SOURCE_FILE_NAMED},
@@ -47,39 +46,33 @@ static const struct source {
 void sops_keys_destroy(struct sops_keys *keys)
 {
 	age_identities_destroy(&keys->identities);
-	for (size_t i = 0; i < keys->commands_asked_count; i++)
-		free(keys->commands_asked[i]);
-	free(keys->commands_asked);
+	strings_destroy(&keys->commands_asked);
 	free(keys->missing);
 	free(keys->failed);
 	*keys = (struct sops_keys){0};
 }
 
-/* Appends to a list in words; without memory the list stays shorter, which is for reading only. */
+/* Without memory the list stays as it is: it is only explanation. */
 static void list_append(char **list, const char *separator, const char *text)
 {
-	char *longer = NULL;
+	char *longer = *list ? text_format("%s%s%s", *list, separator, text) : strdup(text);
 
-	if (asprintf(&longer, "%s%s%s", *list ? *list : "", *list ? separator : "", text) < 0)
-		return;
-	free(*list);
-	*list = longer;
+	if (longer) {
+		free(*list);
+		*list = longer;
+	}
 }
 
-/* Keeps the reason why a source gave nothing. */
 static void failure_note(struct sops_keys *keys, const char *name, struct error *reason)
 {
-	_cleanup_free_ char *text = NULL;
+	_cleanup_free_ char *text = text_format("%s: %s", name, reason->text ? reason->text : "?");
 
-	if (asprintf(&text, "%s: %s", name, reason->text ? reason->text : "?") >= 0)
+	if (text)
 		list_append(&keys->failed, "; ", text);
-	else
-		text = NULL;
 	error_clear(reason);
 }
 
-/* The keys in a variable, separated by any white space; a line that begins with '#' is a comment.
- */
+/* Keys separated by white space; a line that begins with '#' is a comment. */
 static void value_load(struct sops_keys *keys, const char *name, const char *value)
 {
 	_cleanup_error_ struct error reason = {0};
@@ -99,26 +92,17 @@ static void value_load(struct sops_keys *keys, const char *name, const char *val
 	}
 }
 
-/* sops takes a key file of any mode; we take it too, and say what is wrong with it. */
-static void mode_warn(const struct report *report, int fd, const char *path)
-{
-	struct stat status;
-
-	if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
-	    (status.st_mode & (S_IRWXG | S_IRWXO)) != 0)
-		report_message(report, REPORT_WARNING,
-			       "the key file %s is not private: chmod 600 %s", path, path);
-}
-
+/* `name` is the variable that named the file, or the path of a default file, which may be missing.
+ */
 static void file_load(struct sops_keys *keys, const struct report *report, const char *name,
 		      const char *path)
 {
 	_cleanup_error_ struct error reason = {0};
 	_cleanup_secret_ struct secret text = {0};
-	_cleanup_close_ int fd = -1;
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	struct stat status;
 	int r;
 
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0 && errno == ENOENT && strcmp(name, path) == 0) {
 		list_append(&keys->missing, ", ", path);
 		return;
@@ -128,60 +112,44 @@ static void file_load(struct sops_keys *keys, const struct report *report, const
 		failure_note(keys, name, &reason);
 		return;
 	}
-	mode_warn(report, fd, path);
-	r = secret_read(&text, fd, KEY_FILE_SIZE_MAX, path, &reason);
+	/* sops accepts a key file of any mode. */
+	if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
+	    (status.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+		report_message(report, REPORT_WARNING,
+			       "key file %s is accessible to other users: chmod 600 %s", path,
+			       path);
+	r = secret_read(&text, fd, KEYS_SIZE_MAX, path, &reason);
 	if (r == 0)
 		r = age_identities_parse(secret_span(&text), path, &keys->identities, &reason);
 	if (r < 0)
 		failure_note(keys, name, &reason);
 }
 
-static void folder_file_load(struct sops_keys *keys, const struct report *report,
-			     const char *folder, const char *below, const char *name)
+static void file_below_load(struct sops_keys *keys, const struct report *report,
+			    const char *directory, const char *name)
 {
-	_cleanup_free_ char *parent = folder ? path_join(folder, below) : NULL;
-	_cleanup_free_ char *path = parent ? path_join(parent, name) : NULL;
+	_cleanup_free_ char *path = directory ? path_join(directory, name) : NULL;
 
 	if (path)
 		file_load(keys, report, path, path);
 }
 
-static bool is_asked(const struct sops_keys *keys, const char *recipient)
-{
-	for (size_t i = 0; i < keys->commands_asked_count; i++) {
-		if (strcmp(keys->commands_asked[i], recipient) == 0)
-			return true;
-	}
-	return false;
-}
-
-static void command_load(struct sops_keys *keys, const char *name, const char *recipient)
-{
-	_cleanup_error_ struct error reason = {0};
-	_cleanup_secret_ struct secret output = {0};
-	_cleanup_free_ char *variable = NULL;
-	const char *command = getenv(name);
-	int r;
-
-	if (!command)
-		return;
-	if (asprintf(&variable, RECIPIENT_VARIABLE "=%s", recipient) < 0) {
-		variable = NULL;
-		return;
-	}
-	r = child_output(command, name, variable, KEY_FILE_SIZE_MAX, &output, &reason);
-	if (r == 0)
-		r = age_identities_parse(secret_span(&output), name, &keys->identities, &reason);
-	if (r < 0)
-		failure_note(keys, name, &reason);
-}
-
 static void source_load(struct sops_keys *keys, const struct report *report,
 			const struct source *source)
 {
-	const char *value = getenv(source->name);
+	const char *value = getenv(source->name), *home = getenv("HOME"), *config;
+	_cleanup_free_ char *below_home = NULL;
 
-	switch (source->kind) {
+	switch (source->type) {
+	case SOURCE_CONFIG_FILE:
+		config = getenv("XDG_CONFIG_HOME");
+		if (!config || *config != '/')
+			config = below_home = home ? path_join(home, ".config") : NULL;
+		file_below_load(keys, report, config, source->name);
+		return;
+	case SOURCE_HOME_FILE:
+		file_below_load(keys, report, home, source->name);
+		return;
 	case SOURCE_VALUE:
 		if (value)
 			value_load(keys, source->name, value);
@@ -190,21 +158,94 @@ static void source_load(struct sops_keys *keys, const struct report *report,
 		if (value)
 			file_load(keys, report, source->name, value);
 		break;
-	case SOURCE_CONFIG_FILE:
-		value = getenv("XDG_CONFIG_HOME");
-		if (value && *value == '/')
-			folder_file_load(keys, report, value, "", source->name);
-		else
-			folder_file_load(keys, report, getenv("HOME"), ".config", source->name);
-		return;
-	case SOURCE_HOME_FILE:
-		folder_file_load(keys, report, getenv("HOME"), "", source->name);
-		return;
-	case SOURCE_COMMAND:
+	case SOURCE_COMMAND: /* run for one recipient at a time: recipient_ask() */
 		break;
 	}
 	if (!value)
 		list_append(&keys->missing, ", ", source->name);
+}
+
+/* Our environment with one more variable; the caller frees the list, not its entries. */
+static char **environment_with(char *variable)
+{
+	size_t count = 0, used = 0, name_size = strcspn(variable, "=") + 1;
+	char **list;
+
+	while (environ[count])
+		count++;
+	list = calloc(count + 2, sizeof(char *));
+	if (!list)
+		return NULL;
+	for (char **entry = environ; *entry; entry++) {
+		if (strncmp(*entry, variable, name_size) != 0)
+			list[used++] = *entry;
+	}
+	list[used] = variable;
+	return list;
+}
+
+/* Runs a command line without input and adds its output. `what` names it in errors. */
+static int command_output(const char *command, const char *what, char *variable,
+			  struct secret *output, struct error *err)
+{
+	_cleanup_free_ char **environment = environment_with(variable);
+	_cleanup_close_ int null = -1, reader = -1, writer = -1;
+	_cleanup_strings_ struct strings argv = {0};
+	_cleanup_error_ struct error ignored = {0};
+	struct program program = {.environment = environment};
+	int ends[2], status = 0, r;
+	pid_t pid;
+
+	if (!environment)
+		return error_no_memory(err);
+	r = command_line_split(command, what, &argv, err);
+	if (r < 0)
+		return r;
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return error_set_errno(err, errno, "creating a pipe");
+	reader = ends[0];
+	writer = ends[1];
+	null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (null < 0)
+		return error_set_errno(err, errno, "opening /dev/null");
+	program.file = argv.items[0];
+	program.argv = argv.items;
+	memcpy(program.fds, (int[]){null, writer, STDERR_FILENO}, sizeof(program.fds));
+	r = program_start(&program, &pid, err);
+	if (r < 0)
+		return error_wrap(err, "%s", what);
+	close(fd_release(&writer));
+	r = secret_read(output, reader, KEYS_SIZE_MAX, what, err);
+	close(fd_release(&reader));
+	(void)program_wait(pid, &status, &ignored);
+	return r < 0 ? r : program_status_check(status, what, err);
+}
+
+/* Runs the commands for one recipient, once. */
+static int recipient_ask(struct sops_keys *keys, const char *recipient, struct error *err)
+{
+	_cleanup_free_ char *variable = text_format("SOPS_AGE_RECIPIENT=%s", recipient);
+
+	if (strings_contain(&keys->commands_asked, recipient))
+		return 0;
+	if (!variable)
+		return error_no_memory(err);
+	for (size_t i = 0; i < SOURCES; i++) {
+		const char *name = sources[i].name, *command = getenv(name);
+		_cleanup_error_ struct error reason = {0};
+		_cleanup_secret_ struct secret output = {0};
+		int r;
+
+		if (sources[i].type != SOURCE_COMMAND || !command)
+			continue;
+		r = command_output(command, name, variable, &output, &reason);
+		if (r == 0)
+			r = age_identities_parse(secret_span(&output), name, &keys->identities,
+						 &reason);
+		if (r < 0)
+			failure_note(keys, name, &reason);
+	}
+	return strings_add(&keys->commands_asked, recipient, err);
 }
 
 static bool has_identity_for(const struct sops_keys *keys, const char *recipient)
@@ -233,58 +274,29 @@ static bool is_covered(const struct sops_keys *keys, const struct sops_document 
 	return false;
 }
 
-static int asked_add(struct sops_keys *keys, const char *recipient, struct error *err)
-{
-	char **larger =
-		reallocarray(keys->commands_asked, keys->commands_asked_count + 1, sizeof(char *));
-
-	if (!larger)
-		return error_no_memory(err);
-	keys->commands_asked = larger;
-	larger[keys->commands_asked_count] = strdup(recipient);
-	if (!larger[keys->commands_asked_count])
-		return error_no_memory(err);
-	keys->commands_asked_count++;
-	return 0;
-}
-
-/* Asks the commands for one recipient's key, once. */
-static int recipient_ask(struct sops_keys *keys, const char *recipient, struct error *err)
-{
-	if (is_asked(keys, recipient))
-		return 0;
-	for (size_t i = 0; i < SOURCES; i++) {
-		if (sources[i].kind == SOURCE_COMMAND)
-			command_load(keys, sources[i].name, recipient);
-	}
-	return asked_add(keys, recipient, err);
-}
-
 static int commands_load(struct sops_keys *keys, const struct sops_document *document,
 			 struct error *err)
 {
 	const struct sops_policy *policy = sops_document_policy(document);
+	int r = 0;
 
 	for (size_t i = 0; i < policy->group_count; i++) {
-		for (size_t j = 0; j < policy->groups[i].count; j++) {
+		for (size_t j = 0; r == 0 && j < policy->groups[i].count; j++) {
 			const struct sops_key *key = &policy->groups[i].keys[j];
-			int r = 0;
 
 			if (is_covered(keys, document))
 				return 0;
 			if (key->type == SOPS_KEY_AGE)
 				r = recipient_ask(keys, key->text, err);
-			if (r < 0)
-				return r;
 		}
 	}
-	return 0;
+	return r;
 }
 
 bool sops_keys_ask_commands(void)
 {
 	for (size_t i = 0; i < SOURCES; i++) {
-		if (sources[i].kind == SOURCE_COMMAND && getenv(sources[i].name))
+		if (sources[i].type == SOURCE_COMMAND && getenv(sources[i].name))
 			return true;
 	}
 	return false;

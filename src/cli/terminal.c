@@ -11,7 +11,7 @@
 
 #include "base/cleanup.h"
 
-#define LINE_SIZE_MAX 4096 /* no passphrase is longer */
+#define LINE_SIZE_MAX 4096
 
 /* systemd takes no larger credential: systemd.exec(5), LoadCredential=. */
 #define LINES_SIZE_MAX ((size_t)1024 * 1024)
@@ -21,13 +21,13 @@ static int terminal_open(struct error *err)
 	int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
 
 	if (fd < 0)
-		return error_set(err, VMCRED_FAILED, "there is no terminal to ask on");
+		return error_set(err, VMCRED_FAILED, "no terminal to ask on");
 	return fd;
 }
 
 /*
- * Reads a line without its end, or all lines to the end of input, into secret memory. `stop` is a
- * character that gives up, or -1.
+ * Reads a line without its line break, or all lines to the end of input, into secret memory. `stop`
+ * is a character that cancels, or -1.
  */
 static int answer_read(int fd, bool lines, int stop, struct secret *answer, struct error *err)
 {
@@ -45,7 +45,7 @@ static int answer_read(int fd, bool lines, int stop, struct secret *answer, stru
 		if (got == 0 && lines)
 			return 0;
 		if (got == 0 || character == stop)
-			return error_set(err, VMCRED_FAILED, "no answer was given");
+			return error_set(err, VMCRED_FAILED, "no answer given");
 		if (character == '\n' && !lines)
 			return 0;
 		if (answer->size == size_max)
@@ -57,30 +57,30 @@ static int answer_read(int fd, bool lines, int stop, struct secret *answer, stru
 }
 
 /*
- * The terminal must not stay mute: signals wait until it is as it was. It is mute before the
- * question stands there: what is typed after that counts, and what was typed before does not.
+ * Signals are blocked until echo is restored. Echo is off before the question appears, and input
+ * typed before that is discarded.
  */
 static int answer_read_hidden(int fd, const struct terminal_question *question,
 			      const char *before_it, struct secret *answer, struct error *err)
 {
-	struct termios before, mute;
+	struct termios before, silent;
 	sigset_t stopping, unblocked;
 	int r;
 
 	if (tcgetattr(fd, &before) < 0)
-		return error_set_errno(err, errno, "asking the terminal for its settings");
+		return error_set_errno(err, errno, "reading the terminal settings");
 	sigemptyset(&stopping);
 	sigaddset(&stopping, SIGTSTP);
 	sigaddset(&stopping, SIGTERM);
 	sigaddset(&stopping, SIGHUP);
 	sigprocmask(SIG_BLOCK, &stopping, &unblocked);
-	mute = before;
-	mute.c_lflag &= ~(tcflag_t)(ECHO | ISIG);
-	mute.c_lflag |= ICANON;
-	/* Ctrl-C ends the line, and is seen at its end. */
-	mute.c_cc[VEOL] = before.c_cc[VINTR];
-	if (tcsetattr(fd, TCSAFLUSH, &mute) < 0) {
-		r = error_set_errno(err, errno, "hiding what is typed");
+	silent = before;
+	silent.c_lflag &= ~(tcflag_t)(ECHO | ISIG);
+	silent.c_lflag |= ICANON;
+	/* Ctrl-C ends the line, so that read(2) returns and answer_read() sees it. */
+	silent.c_cc[VEOL] = before.c_cc[VINTR];
+	if (tcsetattr(fd, TCSAFLUSH, &silent) < 0) {
+		r = error_set_errno(err, errno, "turning off echo");
 	} else {
 		dprintf(fd, "%s%s ", before_it, question->text);
 		r = answer_read(fd, question->lines, before.c_cc[VINTR], answer, err);
@@ -116,7 +116,7 @@ int terminal_ask(const struct terminal_question *question, struct secret *answer
 			return r;
 		if (!question->twice || secret_equal(secret_span(&first), secret_span(&second)))
 			return secret_append(answer, secret_span(&first), err);
-		fprintf(stderr, "vmcred: the two answers differ; once more\n");
+		fprintf(stderr, "vmcred: the answers differ, try again\n");
 	}
 }
 

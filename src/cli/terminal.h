@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Asking a person, on the terminal of the process (/dev/tty), whatever its standard streams are
- * connected to: a generator's prompts, passphrases of keys, and what age plugins ask. What is typed
- * goes into secret memory alone. While it is hidden the terminal shows nothing, and it is as it was
- * before however the question ends.
+ * Questions to a person on the controlling terminal (/dev/tty), even where the standard streams are
+ * redirected: prompts of generators, passphrases of keys, and questions of age plugins. The answer
+ * goes into secret memory only. Echo is restored however a hidden question ends.
  */
 #ifndef VMCRED_CLI_TERMINAL_H
 #define VMCRED_CLI_TERMINAL_H
@@ -14,15 +13,15 @@
 #include "base/secret.h"
 
 struct terminal_question {
-	const char *text; /* on one line */
-	bool hidden;      /* what is typed is not shown */
+	const char *text; /* one line */
+	bool hidden;      /* no echo */
 	bool lines;       /* any number of lines, ended by Ctrl-D */
-	bool twice;       /* asked again, until both answers are the same */
+	bool twice;       /* asked until two answers in a row are the same */
 };
 
 /*
- * Adds the answer; a single line comes without its line break. VMCRED_FAILED: the process has no
- * terminal, or the person gave up (Ctrl-C, or Ctrl-D for a single line).
+ * Adds the answer; a single line comes without its line break. VMCRED_FAILED: no terminal, or the
+ * person cancelled (Ctrl-C, or Ctrl-D for a single line).
  */
 int terminal_ask(const struct terminal_question *question, struct secret *answer,
 		 struct error *err);

@@ -217,7 +217,7 @@ generators:
     expect(example.activate("--machine", "m"), 0, "1 secrets in generation 1\n", "")
     assert not example.active("two", "some").parent.exists()
     expect(vmcred("get", "--config", example.config, "--identity", example.identity, "m", "some/two"), 2, "",
-           "vmcred: the generator some is not for the machine m\n")
+           "vmcred: generator some is not for machine m\n")
     other.root = folder / "other-root"
     expect(other.activate("--machine", "n"), 0, "2 secrets in generation 1\n", "")
     assert other.active("two", "some").read_text()
@@ -257,7 +257,7 @@ def test_identity_file_not_there_named(folder):
         3,
         "",
         f"vmcred: reading the identity file: {example.identity}: No such file or directory: "
-        "name the machine's identity file with --identity FILE\n",
+        "pass the identity file with --identity FILE\n",
     )
 
 
@@ -289,9 +289,9 @@ def test_where_mlock_refused_warning_says_work_done(folder):
     # 128 KiB for each thread, where that is more.
     size = max(512, 128 * min(len(os.sched_getaffinity(0)), 16))
     for words, out in (
-        (["generate", "--dry-run"], "nothing to make: all declared secrets are there\n"),
+        (["generate", "--dry-run"], "nothing to do: all declared secrets exist\n"),
         (["check"], "all 2 files are as declared\n"),
-        (["fix", "--identity", example.identity], "nothing to do: all secrets are encrypted to those who may read them\n"),
+        (["fix", "--identity", example.identity], "nothing to do: all secrets have their declared recipients\n"),
         (
             ["activate", "--identity", example.identity, "--root", example.root],
             "2 secrets in generation 1\nto restart: microvm@m.service\n",

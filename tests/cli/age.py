@@ -63,15 +63,15 @@ def test_where_fails_old_output_file_stays_nothing_left(folder):
 def test_words_options_do_not_fit_refused(folder):
     """words and options that do not fit are refused"""
     keys = Keys(folder)
-    hint = ": name one with --recipient, --recipients or --passphrase"
+    hint = ": pass --recipient, --recipients or --passphrase"
     for words, code, error in (
-        ([], 2, "too few words: encrypt|decrypt: `vmcred age --help` tells how it is used"),
-        (["open"], 2, 'there is no verb "open": there are encrypt and decrypt'),
-        (["encrypt"], 2, f"encrypting: there is no recipient to encrypt to{hint}"),
-        (["encrypt", "--identity", "x"], 2, "encrypting: --identity is for decrypt"),
-        (["decrypt", "--armor"], 2, "decrypting: --armor is for encrypt: decrypt sees it"),
-        (["decrypt", "--recipient", "x"], 2, "decrypting: --recipient and --recipients are for encrypt"),
-        (["decrypt", "--passphrase", "--identity", "x"], 2, "decrypting: --passphrase and --identity do not go together"),
+        ([], 2, "missing argument: expected encrypt|decrypt: see `vmcred age --help`"),
+        (["open"], 2, 'unknown command "open": must be encrypt or decrypt'),
+        (["encrypt"], 2, f"encrypting: no recipients{hint}"),
+        (["encrypt", "--identity", "x"], 2, "encrypting: --identity is only for decrypt"),
+        (["decrypt", "--armor"], 2, "decrypting: --armor is only for encrypt: decrypt detects it"),
+        (["decrypt", "--recipient", "x"], 2, "decrypting: --recipient and --recipients are only for encrypt"),
+        (["decrypt", "--passphrase", "--identity", "x"], 2, "decrypting: --passphrase conflicts with --identity"),
         (["encrypt", "--recipient", "hunter2"], 2, "encrypting: a recipient is not an age public key (age1…)"),
         (["encrypt", "--recipients", keys.identity], 2, f"encrypting: {keys.identity}: line 3 is not an age public key"),
         (["decrypt", "--input", folder / "nothing"], 3, f"decrypting: opening {folder}/nothing: No such file or directory"),

@@ -69,7 +69,7 @@ def test_identity_opens_some_secrets_fix_does_those_names(folder):
     expect(vmcred("keygen", "--output", folder / "ada"))
     result = here.verb("user", "add", "ada", "--age-key", public_key(folder / "ada"), "--identity", here.other)
     warnings = "".join(f"vmcred: warning: {here.unopened('m', generator)}\n" for generator in ("made", "later"))
-    failed = "vmcred: 2 secrets could not be encrypted anew\n"
+    failed = "vmcred: 2 secrets could not be re-encrypted\n"
     expect(result, 1, "n made/it: 1 recipient to add, 0 to remove\nn later/it: 1 recipient to add, 0 to remove\n",
            warnings + failed)  # fmt: skip
     some = here.store()
@@ -111,7 +111,7 @@ UNUSABLE = {
     "of comments": (lambda path: remake(path, "# key\n"), 1, "there is no secret key in it: make one with `vmcred keygen --output FILE`"),
     "of something else": (lambda path: remake(path, "# key\nhello\n"), 1, "line 2: it is not an age secret key (AGE-SECRET-KEY-1…)"),
     "that is cut off": (lambda path: remake(path, "AGE-SECRET-KEY-1QQ\n"), 1, "line 1: the secret key is not valid: it is 18 characters long and not 74"),
-    "that is not there": (lambda path: path.unlink(), 3, "No such file or directory: name the machine's identity file with --identity FILE"),
+    "that is not there": (lambda path: path.unlink(), 3, "No such file or directory: pass the identity file with --identity FILE"),
 }  # fmt: skip
 
 

@@ -47,7 +47,7 @@ def working(sentence, script, value):
     @test(sentence)
     def test_case_2(folder):
         for _as_root, here, result in users(folder, script):
-            expect(result, 0, "made for m: made one\n", "")
+            expect(result, 0, "made for m: generated one\n", "")
             expect(here.get("one"), 0, value, "")
             expect(run("pgrep", "-f", "sleep 76.5"), 1)
 
@@ -76,7 +76,7 @@ def test_modes_keep_user_out_own_files_there_root_error(folder):
     """modes that keep the user out of his own files: what is there for root is an error for others, and wiped for both"""
     for as_root, _here, result in users(folder, "echo x > $out/one; mkdir $TMPDIR/d; echo x > $TMPDIR/d/x; chmod 000 $out/one $out $TMPDIR/d"):
         if as_root:
-            expect(result, 0, "made for m: made one\n", "")
+            expect(result, 0, "made for m: generated one\n", "")
         else:
             expect(result, 1, "", "vmcred: the script of the generator made: reading $out/one: Permission denied\n")
 

@@ -56,7 +56,7 @@ class Store(Example):
         return found
 
 
-FIXED = "vmcred: 1 secret could not be encrypted anew\n"
+FIXED = "vmcred: 1 secret could not be re-encrypted\n"
 
 
 def fails(store, errors, codes=None):

@@ -32,7 +32,7 @@ def tls(folder, leaf_days, ca_days):
 def test_leaf_signed_authority_another_generator_openssl(folder):
     """a leaf is signed by the authority of another generator, and openssl verifies it"""
     here = tls(folder, 30, 60)
-    expect(here.generate(), 0, "ca (shared): made ca.key, ca.crt\nleaf for m: made key, crt\n", "")
+    expect(here.generate(), 0, "ca (shared): generated ca.key, ca.crt\nleaf for m: generated key, crt\n", "")
     ca, leaf = folder / "vars/shared/ca/ca.crt/value", folder / "vars/per-machine/m/leaf/crt/value"
     for purpose in "sslserver", "sslclient":
         result = run("openssl", "verify", "-x509_strict", "-purpose", purpose, "-CAfile", ca, leaf)
@@ -65,13 +65,13 @@ def test_new_authority_makes_new_leaves_new_leaf_leaves(folder):
     expect(here.generate())
     expect(
         here.generate("--generator", "ca", "--regenerate"),
-        0, "ca (shared): made ca.key, ca.crt\nleaf for m: made key, crt\n", "",
+        0, "ca (shared): generated ca.key, ca.crt\nleaf for m: generated key, crt\n", "",
     )  # fmt: skip
     ca = (folder / "vars/shared/ca/ca.crt/value").read_text()
     before = (folder / "vars/per-machine/m/leaf/crt/value").read_text()
     expect(
         here.generate("--generator", "leaf", "--regenerate", "--identity", here.identity),
-        0, "leaf for m: made key, crt\n", "",
+        0, "leaf for m: generated key, crt\n", "",
     )  # fmt: skip
     assert (folder / "vars/per-machine/m/leaf/crt/value").read_text() != before
     equal((folder / "vars/shared/ca/ca.crt/value").read_text(), ca)
@@ -108,7 +108,7 @@ LEAF, AUTHORITY = "vars/per-machine/m/leaf/crt/value", "vars/shared/ca/ca.crt/va
 def made(folder):
     here = tls(folder, 365, 3650)
     expect(here.generate())
-    expect(here.generate(), 0, "nothing to make: all declared secrets are there\n", "")
+    expect(here.generate(), 0, "nothing to do: all declared secrets exist\n", "")
     key = here.get("ca.key", generator="ca").out
     return here, (key, (folder / AUTHORITY).read_text())
 
@@ -125,14 +125,14 @@ for sentence, days_ago, days_left, word in (
         end = signed(folder, folder / LEAF, days_ago, days_left, ca)
         warning = f"vmcred: warning: leaf for m: its files are made anew for the certificate crt: {word} on {end}\n"
         expect(
-            vmcred("check", "--config", here.config), 3, f"m leaf/crt must be made anew ({word} on {end})\n",
-            "vmcred: 1 of 4 files is not as declared: `vmcred generate` mends the first\n",
+            vmcred("check", "--config", here.config), 3, f"m leaf/crt must be renewed ({word} on {end})\n",
+            "vmcred: 1 of 4 files is not as declared: fix the first with `vmcred generate`\n",
         )  # fmt: skip
-        expect(here.generate("--dry-run"), 0, "leaf for m: would make key, crt\n", warning)
+        expect(here.generate("--dry-run"), 0, "leaf for m: would generate key, crt\n", warning)
         result = here.generate("--dry-run", "--json")
         assert '"reason": "expiry"' in result.out, result.out
-        expect(here.generate("--identity", here.identity), 0, "leaf for m: made key, crt\n", warning)
-        expect(here.generate(), 0, "nothing to make: all declared secrets are there\n", "")
+        expect(here.generate("--identity", here.identity), 0, "leaf for m: generated key, crt\n", warning)
+        expect(here.generate(), 0, "nothing to do: all declared secrets exist\n", "")
         expect(run("openssl", "verify", "-CAfile", folder / AUTHORITY, folder / LEAF))
 
 
@@ -141,7 +141,7 @@ def test_leaf_longer_go_left_alone(folder):
     here, ca = made(folder)
     for days_ago, days_left in (334, 31), (5, 3):
         signed(folder, folder / LEAF, days_ago, days_left, ca)
-        expect(here.generate(), 0, "nothing to make: all declared secrets are there\n", "")
+        expect(here.generate(), 0, "nothing to do: all declared secrets exist\n", "")
         expect(vmcred("check", "--config", here.config), 0, "all 4 files are as declared\n", "")
 
 
@@ -150,11 +150,11 @@ def test_authority_expired_made_anew_signed(folder):
     here, _ca = made(folder)
     end = signed(folder, folder / AUTHORITY, 10, -1, subject="/CN=Our authority")
     expect(
-        here.generate(), 0, "ca (shared): made ca.key, ca.crt\nleaf for m: made key, crt\n",
+        here.generate(), 0, "ca (shared): generated ca.key, ca.crt\nleaf for m: generated key, crt\n",
         f"vmcred: warning: ca: its files are made anew for the certificate ca.crt: it has expired on {end}\n",
     )  # fmt: skip
     expect(run("openssl", "verify", "-CAfile", folder / AUTHORITY, folder / LEAF))
-    expect(here.generate(), 0, "nothing to make: all declared secrets are there\n", "")
+    expect(here.generate(), 0, "nothing to do: all declared secrets exist\n", "")
 
 
 def test_leaf_whose_authority_another_certificate_now_found(folder):
@@ -167,11 +167,11 @@ def test_leaf_whose_authority_another_certificate_now_found(folder):
     assert run("openssl", "verify", "-CAfile", folder / AUTHORITY, folder / LEAF).code != 0
     expect(
         vmcred("check", "--config", here.config), 3,
-        "m leaf/crt must be made anew (ca has another certificate than when it signed this one)\n",
-        "vmcred: 1 of 4 files is not as declared: `vmcred generate` mends the first\n",
+        "m leaf/crt must be renewed (ca has another certificate than when it signed this one)\n",
+        "vmcred: 1 of 4 files is not as declared: fix the first with `vmcred generate`\n",
     )  # fmt: skip
     expect(
-        here.generate("--identity", here.identity), 0, "leaf for m: made key, crt\n",
+        here.generate("--identity", here.identity), 0, "leaf for m: generated key, crt\n",
         "vmcred: warning: leaf for m: its files are made anew for the certificate crt: "
         "ca has another certificate than when it signed this one\n",
     )  # fmt: skip
@@ -201,7 +201,7 @@ def test_behind_certificate_stand_those_between_root_openssl(folder):
     equal((folder / "vars/shared/between/b.crt/value").read_text().count("BEGIN CERTIFICATE"), 1)
     expect(run("openssl", "verify", "-x509_strict", "-purpose", "sslserver", "-CAfile", folder / AUTHORITY,
                "-untrusted", chain, chain), 0, f"{chain}: OK\n", "")  # fmt: skip
-    expect(here.generate(), 0, "nothing to make: all declared secrets are there\n", "")
+    expect(here.generate(), 0, "nothing to do: all declared secrets exist\n", "")
 
 
 harness.main()

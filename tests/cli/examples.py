@@ -63,8 +63,8 @@ def test_example_generated_declared_afterwards_files_names(folder):
     config = prepared(folder)
     result = expect(vmcred("generate", "--config", config, *answers(folder)), 0, None, "")
     equal(len(result.out.splitlines()), 15)
-    expect(vmcred("generate", "--config", config), 0, "nothing to make: all declared secrets are there\n", "")
-    files = len(re.findall("made", result.out)) and sum(line.split(": made ")[1].count(",") + 1 for line in result.out.splitlines())
+    expect(vmcred("generate", "--config", config), 0, "nothing to do: all declared secrets exist\n", "")
+    files = len(re.findall("generated", result.out)) and sum(line.split(": generated ")[1].count(",") + 1 for line in result.out.splitlines())
     expect(vmcred("check", "--config", config), 0, f"all {files} files are as declared\n", "")
     equal(get(config, "web", "database-url/url"), f"postgres://web:{get(config, 'web', 'tokens/invite-code')}@db.example:5432/web")
     hashed = get(config, "db", "root-password/hash")
@@ -83,7 +83,7 @@ def test_change_example_validation_makes_script_file_anew(folder):
     expect(vmcred("generate", "--config", config, *answers(folder)))
     config.write_text(config.read_text().replace("5432", "5433"))
     expect(
-        vmcred("generate", "--config", config, "--identity", folder / "me"), 0, "database-url for web: made url, host\n",
+        vmcred("generate", "--config", config, "--identity", folder / "me"), 0, "database-url for web: generated url, host\n",
         "vmcred: warning: database-url for web: its validation has changed, so its files are made anew\n",
     )  # fmt: skip
     assert get(config, "web", "database-url/url").endswith("@db.example:5433/web")

@@ -26,8 +26,8 @@ def script(text):
 def test_generate_makes_declared_clan_layout_second_run(folder):
     """generate makes what is declared, in clan's layout, and a second run makes nothing"""
     example = Example(folder, generate=False)
-    expect(example.generate("m"), 0, "made for m: made one, two\n", "")
-    expect(example.generate("m"), 0, "nothing to make: all declared secrets are there\n", "")
+    expect(example.generate("m"), 0, "made for m: generated one, two\n", "")
+    expect(example.generate("m"), 0, "nothing to do: all declared secrets exist\n", "")
     link = folder / "vars/per-machine/m/made/one/machines/m"
     equal(os.readlink(link), "../../../../../../sops/machines/m")
     equal((link / "key.json").read_text(), (folder / "sops/machines/m/key.json").read_text())
@@ -40,14 +40,14 @@ def test_built_kinds_form_length_two_runs_differ(folder):
     one, two = example.get("one").out, example.get("two").out
     assert re.fullmatch(r"[A-Za-z0-9+/]{43}=", one), one
     assert re.fullmatch(r"[0-9a-f]{32}", two), two
-    expect(example.generate("--regenerate"), 0, "made for m: made one, two\n", "")
+    expect(example.generate("--regenerate"), 0, "made for m: generated one, two\n", "")
     assert example.get("one").out != one
 
 
 def test_dry_run_says_would_made_makes_nothing(folder):
     """a dry run says what would be made, and makes nothing"""
     example = Example(folder, generate=False)
-    expect(example.generate("--dry-run"), 0, "made for m: would make one, two\n", "")
+    expect(example.generate("--dry-run"), 0, "made for m: would generate one, two\n", "")
     assert not (folder / "vars").exists()
 
 
@@ -143,7 +143,7 @@ def test_generator_some_files_there_not_made_anew_without(folder):
         "`vmcred generate --generator made --regenerate` makes all of them anew\n",
     )
     equal(example.document("one").read_bytes(), before)
-    expect(example.generate("--regenerate"), 0, "made for m: made one, two, three\n", "")
+    expect(example.generate("--regenerate"), 0, "made for m: generated one, two, three\n", "")
 
 
 def test_machine_without_key_error_says_how_make(folder):
@@ -187,7 +187,7 @@ def test_shared_generator_sealed_all_machines_below_vars(folder):
     """a shared generator is sealed for all machines, below vars/shared"""
     declaration = DECLARATION.replace("    machines: [m]\n", "    share: true\n", 1)
     example = Example(folder, declaration, generate=False)
-    expect(example.generate(), 0, "made (shared): made one, two\n", "")
+    expect(example.generate(), 0, "made (shared): generated one, two\n", "")
     equal(os.readlink(folder / "vars/shared/made/one/machines/m"), "../../../../../sops/machines/m")
     expect(example.get("one"), 0, None, "")
 
@@ -239,13 +239,13 @@ def test_unknown_machine_generator_command_option_named(folder):
         example.generate("--regenrate=hunter2"),
         2,
         "",
-        "vmcred: there is no option --regenrate: did you mean --regenerate?\n",
+        "vmcred: unknown option --regenrate: did you mean --regenerate?\n",
     )
     expect(
         example.generate("--generator"),
         2,
         "",
-        "vmcred: --generator needs an argument: `vmcred generate --help` tells how it is used\n",
+        "vmcred: option --generator requires an argument: see `vmcred generate --help`\n",
     )
     expect(vmcred(), 2, "", "vmcred: no command given: `vmcred --help` lists the commands\n")
 

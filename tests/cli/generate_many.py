@@ -17,7 +17,7 @@ SECRETS = "  secrets: {machines: ALL, files: {a: {}, b: {}, c: {}}, kind: {a: {h
 
 
 def told(names, generator, files, place=""):
-    return "".join(f"{generator} {f'for {name}' if name else '(shared)'}: made {files}\n" for name in names)
+    return "".join(f"{generator} {f'for {name}' if name else '(shared)'}: generated {files}\n" for name in names)
 
 
 def lines(fleet, *generators):
@@ -48,7 +48,7 @@ def test_each_many_machines_gets_values_own_encrypted_users(folder):
             assert (links / "machines" / machine).exists() and (links / "users/admin").exists()
         values |= {fleet.value(machine, f"secrets/{name}") for name in "abc"}
     equal(len(values), 180, "different values")
-    expect(fleet.generate(), 0, "nothing to make: all declared secrets are there\n", "")
+    expect(fleet.generate(), 0, "nothing to do: all declared secrets exist\n", "")
     expect(vmcred("check", "--config", fleet.config), 0, "all 180 files are as declared\n", "")
 
 
@@ -88,7 +88,7 @@ def test_two_machines_generators_run_at_same_time(folder):
         f"  h: {{machines: [m], files: {{it: {{}}}}, script: 'cat {folder}/one > $out/it; echo x > {folder}/two'}}\n",
         generate=False,
     )
-    expect(here.generate("--no-sandbox", "--script-timeout", "20"), 0, "g for m: made it\nh for m: made it\n", "")
+    expect(here.generate("--no-sandbox", "--script-timeout", "20"), 0, "g for m: generated it\nh for m: generated it\n", "")
 
 
 def test_lines_come_order_plan_whichever_done_first(folder):
@@ -166,7 +166,7 @@ def test_two_runs_at_same_time_make_each_file_once(folder):
     ]
     outputs = sorted(process.communicate()[0].decode() for process in runs)
     equal([process.returncode for process in runs], [0, 0])
-    equal(outputs, ["nothing to make: all declared secrets are there\n", lines(fleet, ("secrets", "a, b, c"))])
+    equal(outputs, ["nothing to do: all declared secrets exist\n", lines(fleet, ("secrets", "a, b, c"))])
 
 
 def test_run_waits_another_lock_says_once_does_work_then(folder):
@@ -175,7 +175,7 @@ def test_run_waits_another_lock_says_once_does_work_then(folder):
     waits = "vmcred: warning: waiting for another vmcred that works on this store\n"
     for words, out in (
         (("generate",), lines(fleet, ("secrets", "a, b, c"))),
-        (("fix",), "nothing to do: all secrets are encrypted to those who may read them\n"),
+        (("fix",), "nothing to do: all secrets have their declared recipients\n"),
         (("machine", "list"), "".join(f"{name}\n" for name in fleet.machines)),
         (("group", "list"), ""),
     ):
@@ -215,8 +215,8 @@ def test_prompt_asked_before_anything_made_only_where_needed(folder):
     prompted = "  asked: {machines: [m9], prompts: {word: {}}, files: {it: {}}, script: 'cat $prompts/word > $out/it'}\n"
     fleet = Fleet(folder, 10, SECRETS + prompted)
     no_terminal = ("setsid", "--wait", VMCRED, "generate", "--config", fleet.config)
-    expect(run(*no_terminal), 1, "", "vmcred: asking for asked/word: there is no terminal to ask on: "
-           "--prompt asked/word=@FILE answers it without one\n")  # fmt: skip
+    expect(run(*no_terminal), 1, "", "vmcred: asking for asked/word: no terminal to ask on: "
+           "answer it with --prompt asked/word=@FILE\n")  # fmt: skip
     equal(list(folder.glob("vars/*/*/*")), [])
     expect(fleet.generate("--prompt", "word=@-", stdin="hello"))
     equal(fleet.value("m9", "asked/it"), "hello")

@@ -101,7 +101,7 @@ def test_killed_run_left_memory_wiped_next_even_if_runs_no(folder):
     wait_for(lambda: not os.path.exists(f"/proc/{keeper}"), "the keeper's end")
     example.config.write_text(GENERATOR.split("    script:", maxsplit=1)[0] + "    kind: {one: uuid}\n")
     with open(left, "rb") as held:
-        expect(harness.run(*command, env=environment), 0, "made for m: made one\n", "")
+        expect(harness.run(*command, env=environment), 0, "made for m: generated one\n", "")
         equal(held.read(), b"\0\0", "what was left, as one sees it who still has it open")
     equal([path.name for path in folder.iterdir() if path.name.startswith(".vmcred.")], [])
 

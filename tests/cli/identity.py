@@ -121,7 +121,7 @@ def test_where_there_no_terminal_encrypted_ssh_key_error(folder):
     path, public_key = ssh_keygen(folder, "-t", "ed25519", passphrase="correct horse")
     machine = Machine(folder, public_key)
     result = run("setsid", "--wait", VMCRED, *machine.get_words(path))
-    reason = "asking for its passphrase: there is no terminal to ask on"
+    reason = "asking for its passphrase: no terminal to ask on"
     expect(result, code=3, out="", err=failure(machine, path, public_key, reason))
 
 
@@ -133,7 +133,7 @@ def test_without_another_identity_person_own_taken_from(folder):
     value = expect(example.get("one")).out
     for variables, place in (({"HOME": str(folder)}, ".config"), ({"HOME": "/", "XDG_CONFIG_HOME": str(folder / "own")}, "own")):
         expect(vmcred(*words, env=variables), 3, "",
-               "vmcred: reading the identity file: /var/lib/vmcred/identity: No such file or directory: name the machine's identity file with --identity FILE\n")  # fmt: skip
+               "vmcred: reading the identity file: /var/lib/vmcred/identity: No such file or directory: pass the identity file with --identity FILE\n")  # fmt: skip
         keys = folder / place / "sops/age/keys.txt"
         keys.parent.mkdir(parents=True)
         keys.write_text(example.identity.read_text())

@@ -40,10 +40,10 @@ def test_generator_sees_files_those_depends_whatever_order(folder):
     """a generator sees the files of those it depends on, whatever their order in the declaration"""
     here = Example(folder, CHAIN, generate=False)
     expect(
-        here.generate(), 0, "first (shared): made it, open\nsecond for m: made it\nthird for m: made it\n", ""
+        here.generate(), 0, "first (shared): generated it, open\nsecond for m: generated it\nthird for m: generated it\n", ""
     )
     expect(here.get("it", generator="third"), 0, "first\nsecond\nfirst\n", "")
-    expect(here.generate(), 0, "nothing to make: all declared secrets are there\n", "")
+    expect(here.generate(), 0, "nothing to do: all declared secrets exist\n", "")
 
 
 def test_depends_generator_made_anew_says_why(folder):
@@ -61,12 +61,12 @@ def test_file_store_generator_depends_decrypted_identity(folder):
     expect(here.generate())
     expect(
         here.generate("--generator", "second", "--regenerate", "--identity", here.identity),
-        0, "second for m: made it\nthird for m: made it\n", "",
+        0, "second for m: generated it\nthird for m: generated it\n", "",
     )  # fmt: skip
     expect(
         here.generate("--generator", "second", "--regenerate", "--identity", folder / "nowhere"),
         3, "", f"vmcred: what the generator second depends on: reading the identity file: {folder}/nowhere: No such file or directory: "
-        "name the machine's identity file with --identity FILE\n",
+        "pass the identity file with --identity FILE\n",
     )  # fmt: skip
 
 
@@ -83,11 +83,11 @@ def test_dependency_named_twice_public_files_those_go_no(folder):
         generate=False,
     )  # fmt: skip
     expect(vmcred("user", "add", "--config", here.config, "me", "--age-key", public_key(here)))
-    expect(here.generate(), 0, "dep (shared): made open, kept\ng for m: made it\n", "")
+    expect(here.generate(), 0, "dep (shared): generated open, kept\ng for m: generated it\n", "")
     text = "open\nkept\n/tmp/in:\ndep\n\n/tmp/in/dep:\nkept\nopen\n"
     expect(here.get("it", generator="g"), 0, text, "")
     # From the store as well.
-    expect(here.generate("--generator", "g", "--regenerate", "--identity", here.identity), 0, "g for m: made it\n", "")
+    expect(here.generate("--generator", "g", "--regenerate", "--identity", here.identity), 0, "g for m: generated it\n", "")
     expect(here.get("it", generator="g"), 0, text, "")
 
 
@@ -95,7 +95,7 @@ def test_asked_generator_needs_missing_made_first(folder):
     """asked for one generator, what it needs and is missing is made first"""
     here = Example(folder, CHAIN, generate=False)
     expect(here.generate("--generator", "second"), 0,
-           "first (shared): made it, open\nsecond for m: made it\nthird for m: made it\n", "")  # fmt: skip
+           "first (shared): generated it, open\nsecond for m: generated it\nthird for m: generated it\n", "")  # fmt: skip
 
 
 def rejected(sentence, generators, message, machines="{m: {}}"):
@@ -139,14 +139,14 @@ def test_change_validation_makes_files_anew_told_before(folder):
     stored = folder / "vars/per-machine/m/g/.validation-hash"
     # What Nix computes: builtins.hashString "sha256" (builtins.toJSON validation)
     equal(stored.read_text(), run("sha256sum", stdin='{"a":["x",true,null],"b":1,"t":"1"}').out.split()[0])
-    expect(here.generate(), 0, "nothing to make: all declared secrets are there\n", "")
+    expect(here.generate(), 0, "nothing to do: all declared secrets exist\n", "")
     here.config.write_text(here.config.read_text().replace("b: 1", "b: 2"))
     warning = "vmcred: warning: g for m: its validation has changed, so its files are made anew\n"
-    expect(here.generate("--dry-run"), 0, "g for m: would make it\n", warning)
-    expect(here.generate(), 0, "g for m: made it\n", warning)
-    expect(here.generate(), 0, "nothing to make: all declared secrets are there\n", "")
+    expect(here.generate("--dry-run"), 0, "g for m: would generate it\n", warning)
+    expect(here.generate(), 0, "g for m: generated it\n", warning)
+    expect(here.generate(), 0, "nothing to do: all declared secrets exist\n", "")
     here.config.write_text("\n".join(line for line in here.config.read_text().splitlines() if "validation" not in line))
-    expect(here.generate(), 0, "g for m: made it\n", warning)
+    expect(here.generate(), 0, "g for m: generated it\n", warning)
     assert not stored.exists()
 
 
@@ -165,7 +165,7 @@ for value in (
         result = expect(vmcred("check", "--config", here.config), 0, None, "")
         here.config.write_text(here.config.read_text().replace("validation:", "validation: {x: 1} #"))
         result = vmcred("check", "--config", here.config)
-        equal((result.code, "its validation has changed" in result.out), (3, True))
+        equal((result.code, "its validation changed" in result.out), (3, True))
 
 
 PROMPTED = declaration(
@@ -193,7 +193,7 @@ def test_prompts_answered_from_files_persisted_stored(folder):
     (folder / "note").write_text("two\nlines\n")
     words = ("--prompt", f"g/pass=@{folder}/pass", "--prompt", f"note=@{folder}/note", "--prompt", "name=@-")
     expect(here.generate(*words, stdin="Ada"), 0,
-           "g for m: made it, pass, note\ng for n: made it, pass, note\n", "")  # fmt: skip
+           "g for m: generated it, pass, note\ng for n: generated it, pass, note\n", "")  # fmt: skip
     equal([here.get(file, generator="g").out for file in ("it", "pass", "note")], ["Ada", "hunter2", "two\nlines\n"])
 
 
@@ -202,10 +202,10 @@ def test_answer_command_line_refused_not_repeated(folder):
     here = prompted(folder)
     expect(
         here.generate("--prompt", "pass=hunter2"), 2, "",
-        "vmcred: --prompt pass does not name a file: the answer itself would be seen by all users of this host: "
-        "write NAME=@FILE, or NAME=@- for stdin\n",
+        "vmcred: --prompt pass must be NAME=@FILE or NAME=@-: an answer on the command line is visible to all users of "
+        "this host\n",
     )  # fmt: skip
-    expect(here.generate("--prompt", "pas=@x"), 2, "", f'vmcred: {here.config} declares no prompt "pas"\n')
+    expect(here.generate("--prompt", "pas=@x"), 2, "", f'vmcred: {here.config} does not declare the prompt "pas"\n')
 
 
 TWO = declaration(
@@ -219,7 +219,7 @@ TWO = declaration(
 def test_answer_from_pipe_reaches_all_prompts_name_generator(folder):
     """an answer from a pipe reaches all prompts of that name, and one for a generator goes before one for all"""
     here = Example(folder, TWO, generate=False)
-    made = "g for m: made it\nh for m: made it\n"
+    made = "g for m: generated it\nh for m: generated it\n"
     expect(here.generate("--prompt", "pass=@-", stdin="hunter2"), 0, made, "")
     equal([here.get("it", generator=name).out for name in "gh"], ["hunter2", "hunter2"])
     os.mkfifo(folder / "fifo")
@@ -235,9 +235,9 @@ def test_answer_from_pipe_reaches_all_prompts_name_generator(folder):
 def test_answer_given_twice_two_answers_from_standard_input(folder):
     """an answer that is given twice, and two answers from standard input, are refused"""
     here = Example(folder, TWO, generate=False)
-    expect(here.generate("--prompt", "pass=@a", "--prompt", "pass=@b"), 2, "", "vmcred: --prompt pass is given twice\n")
+    expect(here.generate("--prompt", "pass=@a", "--prompt", "pass=@b"), 2, "", "vmcred: duplicate --prompt pass\n")
     expect(here.generate("--prompt", "g/pass=@-", "--prompt", "h/pass=@-"), 2, "",
-           "vmcred: standard input answers one --prompt, not g/pass and h/pass\n")  # fmt: skip
+           "vmcred: standard input can answer one --prompt, not both g/pass and h/pass\n")  # fmt: skip
 
 
 KEPT = declaration(
@@ -260,7 +260,7 @@ def test_persisted_answer_store_not_asked_again_unless_new(folder):
     expect(here.generate(*answer))
     # Each machine keeps its own.
     expect(vmcred("set", "--config", here.config, "--identity", here.identity, "n", "g/name", stdin="Eve"))
-    both = "dep (shared): made it\ng for m: made it, name\ng for n: made it, name\n"
+    both = "dep (shared): generated it\ng for m: generated it, name\ng for n: generated it, name\n"
     again = ("--generator", "dep", "--regenerate", "--identity", here.identity)
     expect(run("setsid", "--wait", VMCRED, "generate", "--config", here.config, *again), 0, both, "")
     for machine, name in ("m", "Ada"), ("n", "Eve"):
@@ -271,7 +271,7 @@ def test_persisted_answer_store_not_asked_again_unless_new(folder):
     expect(here.get("it", generator="g"), 0, "Bobdep\n", "")
     result = run("setsid", "--wait", VMCRED, "generate", "--config", here.config, "--generator", "g", "--regenerate",
                  "--identity", here.identity)  # fmt: skip
-    expect(result, 1, "", "vmcred: asking for g/name: there is no terminal to ask on: --prompt g/name=@FILE answers it without one\n")
+    expect(result, 1, "", "vmcred: asking for g/name: no terminal to ask on: answer it with --prompt g/name=@FILE\n")
     expect(
         here.generate("--generator", "dep", "--regenerate", "--identity", folder / "nowhere"), 3, "",
         f"vmcred: the answer to g/name that is in the store: reading the identity file: {folder}/nowhere: No such file or directory: "
@@ -283,8 +283,8 @@ def test_without_terminal_without_answer_nothing_made(folder):
     """without a terminal and without an answer nothing is made"""
     here = prompted(folder)
     result = run("setsid", "--wait", VMCRED, "generate", "--config", here.config)
-    expect(result, 1, "", 'vmcred: asking for g/name: there is no terminal to ask on: '
-           "--prompt g/name=@FILE answers it without one\n")  # fmt: skip
+    expect(result, 1, "", 'vmcred: asking for g/name: no terminal to ask on: '
+           "answer it with --prompt g/name=@FILE\n")  # fmt: skip
     assert not list(folder.glob("vars/per-machine/*/*"))
 
 
@@ -317,17 +317,17 @@ def test_at_terminal_each_prompt_asked_once_all_machines(folder):
         [VMCRED, "generate", "--config", here.config],
         [
             (b"g/name, Your name: ", b"Ada\n"),
-            (b"g/pass (not shown): ", b"hunter2\n"),
-            (b"Again: g/pass (not shown): ", b"hunter3\n"),
-            (b"the two answers differ", b""),
-            (b"g/pass (not shown): ", b"hunter2\n"),
-            (b"Again: g/pass (not shown): ", b"hunter2\n"),
-            (b"g/note (lines, then Ctrl-D): ", b"two\nlines\n\x04"),
+            (b"g/pass (hidden): ", b"hunter2\n"),
+            (b"Again: g/pass (hidden): ", b"hunter3\n"),
+            (b"the answers differ", b""),
+            (b"g/pass (hidden): ", b"hunter2\n"),
+            (b"Again: g/pass (hidden): ", b"hunter2\n"),
+            (b"g/note (end with Ctrl-D): ", b"two\nlines\n\x04"),
         ],
     )
     equal(code, 0, rest)
     assert b"hunter" not in rest, rest
-    assert b"g for n: made it, pass, note" in rest, rest
+    assert b"g for n: generated it, pass, note" in rest, rest
     equal([here.get(file, generator="g").out for file in ("it", "pass", "note")], ["Ada", "hunter2", "two\nlines\n"])
 
 
@@ -338,9 +338,9 @@ def test_at_terminal_erased_gone_letters_any_script_arrive(folder):
         [VMCRED, "generate", "--config", here.config],
         [
             (b"g/name, Your name: ", b"Adxx\x7f\x7fa \xc3\xa9\xe2\x82\xac\n"),
-            (b"g/pass (not shown): ", b"oops\x15hunterx\x7f2 \xc3\xa4\n"),
-            (b"Again: g/pass (not shown): ", b"hunter2 \xc3\xa4\n"),
-            (b"g/note (lines, then Ctrl-D): ", b"\x04"),
+            (b"g/pass (hidden): ", b"oops\x15hunterx\x7f2 \xc3\xa4\n"),
+            (b"Again: g/pass (hidden): ", b"hunter2 \xc3\xa4\n"),
+            (b"g/note (end with Ctrl-D): ", b"\x04"),
         ],
     )
     equal(code, 0, rest)
@@ -352,7 +352,7 @@ def test_ctrl_d_without_answer_ends_run_nothing_made(folder):
     here = prompted(folder)
     code, rest = at_terminal([VMCRED, "generate", "--config", here.config], [(b"g/name, Your name: ", b"\x04")])
     equal(code, 1)
-    assert b"asking for g/name: no answer was given" in rest, rest
+    assert b"asking for g/name: no answer given" in rest, rest
     assert not list(folder.glob("vars/per-machine/*/*"))
 
 
@@ -361,10 +361,10 @@ def test_ctrl_c_at_hidden_prompt_ends_run_leaves_terminal(folder):
     here = prompted(folder)
     script = f"{VMCRED} generate --config {here.config}; echo code $?; stty -a | grep -o -- '-\\?echo ' "
     code, rest = at_terminal(
-        ["sh", "-c", script], [(b"name, Your name: ", b"Ada\n"), (b"pass (not shown): ", b"hunter2\x03\n")]
+        ["sh", "-c", script], [(b"name, Your name: ", b"Ada\n"), (b"pass (hidden): ", b"hunter2\x03\n")]
     )
     equal(code, 0)
-    assert b"code 1\r\necho" in rest and b'asking for g/pass: no answer was given' in rest, rest
+    assert b"code 1\r\necho" in rest and b'asking for g/pass: no answer given' in rest, rest
     assert b"hunter" not in rest, rest
     assert not list(folder.glob("vars/per-machine/*/*"))
 

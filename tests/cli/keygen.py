@@ -54,8 +54,8 @@ def test_identity_file_never_overwritten_nor_link_followed(folder):
             vmcred("keygen", "--output", target),
             code=1,
             out="",
-            err=f"vmcred: making an identity: {target} exists, and an identity file is never overwritten: "
-            "move it away, or choose another name\n",
+            err=f"vmcred: generating an identity: {target} exists; identity files are never overwritten: "
+            "move it or choose another name\n",
         )
     equal(path.read_text(), "precious", "content")
     equal((folder / "nowhere").exists(), False, "target of the link")
@@ -103,7 +103,7 @@ def test_json_tells_public_key_file_machine(folder):
     path = folder / "identity"
     result = expect(vmcred("keygen", "--output", path, "--json"), err="")
     equal(json.loads(result.out), {"publicKey": public_key(path.read_text()), "file": str(path), "machine": None}, "JSON")
-    expect(vmcred("keygen", "--json"), code=2, out="", err="vmcred: --json needs --output: stdout is the identity's\n")
+    expect(vmcred("keygen", "--json"), code=2, out="", err="vmcred: --json requires --output: stdout is for the identity\n")
 
 
 def test_folder_not_there_error_names_file(folder):
@@ -112,7 +112,7 @@ def test_folder_not_there_error_names_file(folder):
         vmcred("keygen", "--output", folder / "no/identity"),
         code=3,
         out="",
-        err=f"vmcred: making an identity: making {folder}/no/identity: No such file or directory\n",
+        err=f"vmcred: generating an identity: making {folder}/no/identity: No such file or directory\n",
     )
 
 

@@ -166,7 +166,7 @@ def test_identity_opens_nothing_changes_nothing(folder):
     before = {path: (folder / path).read_bytes() for path in store.documents()}
     result = store("user", "remove", "bob", "--identity", folder / "eve")
     equal((result.code, result.out), (1, ""))
-    assert result.err.endswith(f"vmcred: {len(before)} secrets could not be encrypted anew\n"), result.err
+    assert result.err.endswith(f"vmcred: {len(before)} secrets could not be re-encrypted\n"), result.err
     equal({path: (folder / path).read_bytes() for path in store.documents()}, before)
     assert (folder / "sops/users/bob").exists()
 
@@ -254,10 +254,10 @@ def test_link_whose_name_right_leads_elsewhere_named_check(folder):
     point(base / "users/bob", "../../../../../../sops/users/ada")
     point(base / "machines/m", "../../../../../../sops/machines/none")
     point(shared / "users/ada", folder / "ada")
-    readers = "is not encrypted to those who may read it (links only:"
+    readers = "does not have its declared recipients (links only:"
     expect(store("check"), 3,
            f"shared shared/it {readers} users/ada leads elsewhere)\nm own/it {readers} machines/m leads elsewhere)\n",
-           "vmcred: 2 of 8 files are not as declared: `vmcred fix` mends the first\n")  # fmt: skip
+           "vmcred: 2 of 8 files are not as declared: fix the first with `vmcred fix`\n")  # fmt: skip
     before = {path: (folder / path).read_bytes() for path in store.documents()}
     expect(store("fix"), 0,
            "shared shared/it: links only: users/ada leads elsewhere\nm own/it: links only: machines/m leads elsewhere\n", "")  # fmt: skip
@@ -273,11 +273,11 @@ def test_machine_whose_key_gone_from_store_named_check_until(folder):
     expect(store("generate"))
     shutil.rmtree(folder / "sops/machines/n")
     missing = "n's key is missing (there is no sops/machines/n/key.json)\n"
-    readers = "is not encrypted to those who may read it (0 recipients to add, 1 to remove)\n"
+    readers = "does not have its declared recipients (0 recipients to add, 1 to remove)\n"
     expect(store("check"), 3, f"{missing}shared shared/it {readers}n own/it {readers}",
-           "vmcred: 3 of 9 files are not as declared: `vmcred machine add n` mends the first\n")  # fmt: skip
+           "vmcred: 3 of 9 files are not as declared: fix the first with `vmcred machine add n`\n")  # fmt: skip
     expect(store("fix", "--identity", folder / "ada"))
-    expect(store("check"), 3, missing, "vmcred: 1 of 9 files is not as declared: `vmcred machine add n` mends the first\n")
+    expect(store("check"), 3, missing, "vmcred: 1 of 9 files is not as declared: fix the first with `vmcred machine add n`\n")
     listed = expect(store("check", "n", "--json"), 3, None, None)
     equal(json.loads(listed.out), [{"machine": "n", "generator": None, "file": None, "fault": "no-key",
                                     "detail": "there is no sops/machines/n/key.json"}])  # fmt: skip
@@ -312,21 +312,21 @@ def test_user_secret_given_link_keeps_dangling_link_gives(folder):
     store, users = given_to_bob(folder)
     (users / "gone").symlink_to("../../../../../../sops/users/gone")
     expect(store("check"), 3,
-           "m own/it is not encrypted to those who may read it (1 recipient to add, 0 to remove)\n"
-           "n's key is not encrypted to those who may read it (links only)\n",
-           "vmcred: 2 of 8 files are not as declared: `vmcred fix` mends the first\n")  # fmt: skip
+           "m own/it does not have its declared recipients (1 recipient to add, 0 to remove)\n"
+           "n's key does not have its declared recipients (links only)\n",
+           "vmcred: 2 of 8 files are not as declared: fix the first with `vmcred fix`\n")  # fmt: skip
     expect(store("fix", "--identity", folder / "ada"), 0,
            "m own/it: 1 recipient to add, 0 to remove\nn's key: links only\n", "")  # fmt: skip
     equal(store.readers(OWN_M), ["ada", "bob", "m"])
     equal(store.links(OWN_M), {"machines": ["m"], "users": ["bob"], "groups": ["admins"]})
     expect(store("fix", "--identity", folder / "ada"), 0,
-           "nothing to do: all secrets are encrypted to those who may read them\n", "")  # fmt: skip
+           "nothing to do: all secrets have their declared recipients\n", "")  # fmt: skip
 
 
 def test_made_anew_those_given_links_too(folder):
     """what is made anew is for those that it was given to by links, too"""
     store, _ = given_to_bob(folder)
-    expect(store("generate", "m", "--generator", "own", "--regenerate"), 0, "own for m: made it, kept, open\n", "")
+    expect(store("generate", "m", "--generator", "own", "--regenerate"), 0, "own for m: generated it, kept, open\n", "")
     equal(store.readers(OWN_M), ["ada", "bob", "m"])
     equal(store.links(OWN_M), {"machines": ["m"], "users": ["bob"], "groups": ["admins"]})
     equal(store.readers(KEPT_M), ["ada"])
@@ -351,7 +351,7 @@ def test_empty_list_default_groups_secret_machines_whoever(folder):
     expect(store("check"), 0, "all 8 files are as declared\n", "")
     expect(store("set", "m", "own/it", "--identity", folder / "bob", stdin="by bob"), 0, "", "")
     equal(store.readers(OWN_M), ["ada", "bob", "m"])
-    expect(store("fix"), 0, "nothing to do: all secrets are encrypted to those who may read them\n", "")
+    expect(store("fix"), 0, "nothing to do: all secrets have their declared recipients\n", "")
 
 
 def test_machine_taken_out_declaration_loses_shared(folder):
@@ -359,7 +359,7 @@ def test_machine_taken_out_declaration_loses_shared(folder):
     store = Store(folder)
     expect(store("generate"))
     expect(store("machine", "remove", "n"), 2, "",
-           f"vmcred: the machine n is declared: take it out of {folder}/vmcred.yaml first\n")  # fmt: skip
+           f"vmcred: machine n is declared: remove it from {folder}/vmcred.yaml first\n")  # fmt: skip
     (folder / "vmcred.yaml").write_text(DECLARATION.replace("{m: {}, n: {}}", "{m: {}}").replace("[m, n]", "[m]"))
     expect(store("machine", "remove", "n", "--identity", folder / "ada"), 0,
            "shared shared/it: 0 recipients to add, 1 to remove\n", "")  # fmt: skip
@@ -374,7 +374,7 @@ def test_check_says_missing_changed_expired_exit_code_3(folder):
     (folder / "vars/per-machine/n/own/open/value").unlink()
     (folder / "vars/per-machine/n/own/kept/secret").unlink()
     expect(store("check"), 3, "n own/kept is missing\nn own/open is missing\n",
-           "vmcred: 2 of 8 files are not as declared: `vmcred generate` mends the first\n")  # fmt: skip
+           "vmcred: 2 of 8 files are not as declared: fix the first with `vmcred generate`\n")  # fmt: skip
     expect(store("check", "m"), 0, "all 4 files are as declared\n", "")
     result = expect(store("check", "--json"), 3)
     equal([(entry["machine"], entry["file"], entry["fault"]) for entry in json.loads(result.out)],
@@ -405,7 +405,7 @@ def test_set_replaces_value_same_readers_whatever_bytes(folder):
     expect(store("set", "n", "own/open", "--file", folder / "new"), 0, "", "")
     equal((folder / "vars/per-machine/n/own/open/value").read_text(), "public")
     expect(store("check"), 0, "all 8 files are as declared\n", "")
-    expect(store("set", "m", "own/none"), 2, "", f'vmcred: {folder}/vmcred.yaml declares no secret "own/none"\n')
+    expect(store("set", "m", "own/none"), 2, "", f'vmcred: {folder}/vmcred.yaml does not declare the secret "own/none"\n')
     expect(store("set", "m", "own/it", stdin=b"x" * (1024 * 1024 + 1)), 1, "",
            "vmcred: standard input is larger than 1048576 bytes\n")  # fmt: skip
 
@@ -417,8 +417,8 @@ def test_key_none_refused_another_key_same_user_without(folder):
     assert "age1x" in result.err, result.err
     assert not (folder / "sops/users").exists()
     expect(store("user", "add", "ada"), 2, "",
-           "vmcred: user add needs the user's public key: --age-key KEY or --pgp-key FINGERPRINT gives it; "
-           "`vmcred keygen` makes one of age\n")  # fmt: skip
+           "vmcred: user add requires a public key: pass --age-key KEY (see `vmcred keygen`) or --pgp-key "
+           "FINGERPRINT\n")  # fmt: skip
     expect(store("user", "add", "../ada", "--age-key", store.keys["ada"]), 2, "")
     for none in ("0123", "g" * 40, "0" * 41, "0x" + "0" * 38, "--trusted-key", "ada@example.org"):
         expect(store("user", "add", "ada", "--pgp-key", none), 2, "",

@@ -123,7 +123,7 @@ def test_cannot_opened_told_order_all_others_done(folder):
     warned = [line.split()[2].rstrip(":") for line in result.err.splitlines()[:-1]]
     places = sorted([(name, "it") for name in broken] + [(locked, "kept")])
     equal(warned, [str(store.document(*place).relative_to(folder)) for place in places])
-    equal(result.err.splitlines()[-1], "vmcred: 5 secrets could not be encrypted anew")
+    equal(result.err.splitlines()[-1], "vmcred: 5 secrets could not be re-encrypted")
     expected = [line for line in store.lines(ADDED).splitlines() if tuple(line.split(":")[0].split(" own/")) not in places]
     equal(result.out.splitlines(), expected)
     for name in broken:
@@ -158,7 +158,7 @@ def test_without_identity_needs_none_done_up_first_file_does(folder):
                env={"SOPS_AGE_KEY_FILE": str(folder / "ada")}))  # fmt: skip
     result = expect(store("fix", "--identity", folder / "missing"), 3, store.lines(": links only", ("it",), NAMES[:20]))
     equal(result.err, f"vmcred: reading the identity file: {folder}/missing: No such file or directory: "
-                      "name the machine's identity file with --identity FILE\n")  # fmt: skip
+                      "pass the identity file with --identity FILE\n")  # fmt: skip
     assert (store.document("m200").parent / "users/nobody").is_symlink()
     expect(store("fix", "--identity", folder / "ada"), 0,
            "m100 own/it: 0 recipients to add, 1 to remove\nm200 own/it: links only\n", "")  # fmt: skip

@@ -72,6 +72,20 @@ def test_path_and_working_directory_are_not_searched(folder):
     expect(run(program, "run", "--help", env={"PATH": f"{elsewhere}:/usr/bin:/bin"}, cwd=elsewhere), 1, "")
 
 
+def test_link_with_name_of_another_program_is_an_error(folder):
+    """vmcred called by a name that belongs to vmcred-run or vmcred-sops fails with the link to make instead"""
+    for name, program in (
+        ("cloud-hypervisor", "vmcred-run"),
+        ("qemu-system-x86_64", "vmcred-run"),
+        ("vmcred-generator", "vmcred-run"),
+        ("sops", "vmcred-sops"),
+    ):
+        link = folder / name
+        link.symlink_to(VMCRED)
+        expect(run(link, "--version"), 2, "", f"vmcred: called as {name}, but the link points to vmcred: "
+               f"link to {program} instead: `ln -sf {program} {name}`\n")  # fmt: skip
+
+
 def test_setuid_program_does_not_use_its_directory(folder):
     """with rights that its caller does not have, vmcred executes no program from beside it"""
     need_root()

@@ -16,7 +16,7 @@ CLEAR = "\r\x1b[K"
 FRAME = re.compile(r"\d+/\d+ \(\d+ %\)(, \d+ (s|min|h) left)?$")
 
 SLOW = '  g: {machines: ALL, files: {it: {}}, script: "sleep 0.4; echo x > $out/it"}\n'
-LINES = [f"g for m{number}: made it" for number in range(6)]
+LINES = [f"g for m{number}: generated it" for number in range(6)]
 
 
 def at_terminal(*command, stdout_too=True, columns=80, term="xterm", env=None, cwd=None):

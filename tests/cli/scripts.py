@@ -32,7 +32,7 @@ def sandboxed(sentence, text, out, *words):
     @test(sentence)
     def test_case(folder):
         here = example(folder, text)
-        expect(here.generate(*words), 0, "g for m: made it\n", "")
+        expect(here.generate(*words), 0, "g for m: generated it\n", "")
         expect(here.get("it", generator="g"), 0, out, "")
 
 
@@ -56,7 +56,7 @@ def test_sandbox_works_user_not_root(folder):
     here = Example(folder, declaration({"g": scripted("id -u > $out/it")}), generate=False)
     run("chown", "-R", f"{NOBODY}:{NOBODY}", folder)
     expect(run(*AS_NOBODY, program, "generate", "--config", here.config, env={"XDG_RUNTIME_DIR": str(folder)}), 0,
-           "g for m: made it\n", "")  # fmt: skip
+           "g for m: generated it\n", "")  # fmt: skip
     expect(here.get("it", generator="g"), 0, f"{NOBODY}\n", "")
 
 
@@ -71,7 +71,7 @@ def test_script_does_not_end_ended_all_started(folder):
     )  # fmt: skip
     expect(run("pgrep", "-f", "sleep 71.5"), 1)
     expect(here.generate("--script-timeout", "0"), 2, "",
-           'vmcred: --script-timeout must be seconds, from 1 to 86400, not "0"\n')  # fmt: skip
+           'vmcred: --script-timeout must be from 1 to 86400 seconds, not "0"\n')  # fmt: skip
 
 
 def test_daemon_script_leaves_behind_ended(folder):
@@ -113,7 +113,7 @@ def test_failing_script_told_masked_output_too(folder):
     )  # fmt: skip
     (folder / "pass").write_text("prompted-secret")
     result = here.generate("--prompt", f"pass=@{folder}/pass")
-    expect(result, 1, "dep for m: made it\n",
+    expect(result, 1, "dep for m: generated it\n",
            "vmcred: the script of the generator g: it ended with exit code 1: it printed:\n"
            + "*" * 17 + "\n" + "*" * 15 + "\n")  # fmt: skip
 
@@ -220,9 +220,9 @@ def test_programs_make_keys_work_sandbox_root_another_user(folder):
     files = "ssh, ssh.pub, wg, wg.pub, age, gpg, key, crt"
     more = "machines: [m]\nfiles: {%s}" % ", ".join(f"{file}: {{}}" for file in files.split(", "))
     here = Example(folder, declaration({"g": scripted(PROGRAMS, more)}), generate=False)
-    expect(here.generate(), 0, f"g for m: made {files}\n", "")
+    expect(here.generate(), 0, f"g for m: generated {files}\n", "")
     run("chown", "-R", f"{NOBODY}:{NOBODY}", folder)
-    expect(run(*AS_NOBODY, program, "generate", "--regenerate", "--config", here.config), 0, f"g for m: made {files}\n", "")
+    expect(run(*AS_NOBODY, program, "generate", "--regenerate", "--config", here.config), 0, f"g for m: generated {files}\n", "")
     assert here.get("gpg", generator="g").out.startswith("-----BEGIN PGP PRIVATE KEY BLOCK-----\n")
     equal(run("wg", "pubkey", stdin=here.get("wg", generator="g").out).out, here.get("wg.pub", generator="g").out)
     expect(run("pgrep", "-f", "gpg-agent --homedir /tmp/tmp"), 1)
@@ -251,7 +251,7 @@ def test_root_without_right_make_namespaces_makes_them_user(folder):
     need_root()
     here = example(folder, "id -u > $out/it; tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' ' >> $out/it")
     expect(run("setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin", VMCRED, "generate", "--config", here.config),
-           0, "g for m: made it\n", "")  # fmt: skip
+           0, "g for m: generated it\n", "")  # fmt: skip
     expect(here.get("it", generator="g"), 0, "0\nlo\n")
 
 
@@ -292,7 +292,7 @@ def test_where_namespaces_refused_bubblewrap_makes_sandbox(folder):
         "if (: > /var/tmp/vmcred-was-here) 2>/dev/null; then echo written >> $out/it; fi\n"
         "ls -A /run >> $out/it; ls /tmp >> $out/it; echo $out >> $out/it; grep -h ^CapEff /proc/self/status >> $out/it",
     )
-    expect(run(sys.executable, "-c", NO_UNSHARE, VMCRED, "generate", "--config", here.config), 0, "g for m: made it\n", "")
+    expect(run(sys.executable, "-c", NO_UNSHARE, VMCRED, "generate", "--config", here.config), 0, "g for m: generated it\n", "")
     expect(here.get("it", generator="g"), 0, "lo\nin\nout\ntmp\n/tmp/out\nCapEff:\t0000000000000000\n")
     # And what it says of a script that fails is said of one in there.
     here.config.write_text(here.config.read_text().replace("tail", "echo hunter2-secret > $out/it; cat $out/it; exit 9; tail"))

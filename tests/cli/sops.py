@@ -291,7 +291,7 @@ def test_exec_file_leaves_nothing_behind_whether_file_read(folder):
         expect(documents.sops(*words), 0, "", "")
         documents.untouched()
     expect(documents.sops("exec-file", "doc.json", "echo {}"), 0, None, "")
-    result = expect(documents.sops("exec-file", "doc.json", "exit 7"), 7, "", "vmcred: the command ended with exit code 7\n")
+    result = expect(documents.sops("exec-file", "doc.json", "exit 7"), 7, "", "vmcred: the command exited with code 7\n")
     equal(result.out, "")
 
 

@@ -106,8 +106,8 @@ READING = {
     "list": (["list"], "m made/one\nm made/two\n"),
     "get": (["get", "--identity", "identity", "m", "made/one"], None),
     "check": (["check"], "all 2 files are as declared\n"),
-    "generate": (["generate"], "nothing to make: all declared secrets are there\n"),
-    "fix": (["fix"], "nothing to do: all secrets are encrypted to those who may read them\n"),
+    "generate": (["generate"], "nothing to do: all declared secrets exist\n"),
+    "fix": (["fix"], "nothing to do: all secrets have their declared recipients\n"),
 }
 KEY = "age1lggyhqrw2nlhcxprm67z43rta597azn8gknawjehu9d9dl0jq3yqqvfafg"
 WRITING = {

@@ -122,9 +122,9 @@ def test_changed_validation_makes_same_files_anew_both(folder):
     repository.generators["validated"]["validation"] = {"list": {"x": True}, "text": "é \" \\ </>"}
     repository.declare()
     result = expect(repository.vmcred("check"), 3)
-    equal(result.out, "m1 validated/it is outdated: its validation has changed\n"
-          "m2 validated/it is outdated: its validation has changed\n")  # fmt: skip
-    expect(repository.vmcred("generate"), 0, "validated for m1: made it\nvalidated for m2: made it\n")
+    equal(result.out, "m1 validated/it is outdated: its validation changed\n"
+          "m2 validated/it is outdated: its validation changed\n")  # fmt: skip
+    expect(repository.vmcred("generate"), 0, "validated for m1: generated it\nvalidated for m2: generated it\n")
     repository.healthy_for_clan()
     repository.healthy_for_vmcred()
 

@@ -268,6 +268,6 @@ class Repository:
     def healthy_for_vmcred(self, files=19):
         self.commit()
         expect(self.vmcred("check"), 0, f"all {files} files are as declared\n", "")
-        expect(self.vmcred("fix"), 0, "nothing to do: all secrets are encrypted to those who may read them\n", "")
-        expect(self.vmcred("generate"), 0, "nothing to make: all declared secrets are there\n", "")
+        expect(self.vmcred("fix"), 0, "nothing to do: all secrets have their declared recipients\n", "")
+        expect(self.vmcred("generate"), 0, "nothing to do: all declared secrets exist\n", "")
         self.unchanged()

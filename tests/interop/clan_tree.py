@@ -137,8 +137,8 @@ class Tree:
         self.holds()
         before = self.snapshot()
         equal(self("check").err, "")
-        expect(self("fix"), 0, "nothing to do: all secrets are encrypted to those who may read them\n", "")
-        expect(self("generate"), 0, "nothing to make: all declared secrets are there\n", "")
+        expect(self("fix"), 0, "nothing to do: all secrets have their declared recipients\n", "")
+        expect(self("generate"), 0, "nothing to do: all declared secrets exist\n", "")
         equal(self.snapshot(), before, "the store after verbs that have nothing to do")
 
     def snapshot(self):
@@ -198,7 +198,7 @@ def test_users_groups_machines_person_linked_hand_fix(folder):
     tree.link(f"{base}/users/bob", f"{up}/users/bob")
     tree.link(f"{base}/groups/ops", f"{up}/groups/ops")
     tree.link(f"{base}/machines/db", f"{up}/machines/db")
-    expect(tree("check"), 3, "web token/it is not encrypted to those who may read it (1 recipient to add, 0 to remove)\n")
+    expect(tree("check"), 3, "web token/it does not have its declared recipients (1 recipient to add, 0 to remove)\n")
     expect(tree("fix"), 0, "web token/it: 1 recipient to add, 0 to remove\n", "")
     equal(sorted(path.name for path in (tree.root / base / "machines").iterdir()), ["web"])
     equal(tree.wanted(base), ["ada", "ada-token", "bob", "web"])
@@ -210,7 +210,7 @@ def test_no_generator_makes_follows_those_whom_links_name(folder):
     tree, name = Tree(folder), "sops/secrets/extra"
     tree.link(f"{name}/groups/admins", "../../../groups/admins")
     tree.link(f"{name}/machines/old", "../../../machines/old")
-    expect(tree("check"), 3, "sops/secrets/extra is not encrypted to those who may read it (3 recipients to add, 0 to remove)\n")
+    expect(tree("check"), 3, "sops/secrets/extra does not have its declared recipients (3 recipients to add, 0 to remove)\n")
     result = expect(tree("check", "--json"), 3)
     equal([(entry["machine"], entry["generator"], entry["file"]) for entry in json.loads(result.out)], [(None, None, "extra")])
     # Somebody else has the secret so far.

@@ -47,7 +47,7 @@ def test_key_file_others_can_read_taken_warning_says_how(folder):
     peers = Peers(folder)
     peers.key.chmod(0o644)
     said, _, _ = peers.same("decrypt", "enc.json", code=0)
-    equal(said, f"vmcred: warning: the key file {peers.key} is not private: chmod 600 {peers.key}\n", "warning")
+    equal(said, f"vmcred: warning: key file {peers.key} is accessible to other users: chmod 600 {peers.key}\n", "warning")
 
 
 def test_commands_print_identities_told_recipient_split_into(folder):

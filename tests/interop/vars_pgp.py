@@ -147,8 +147,8 @@ def test_whoever_key_gpg_alone_administers_store_without(folder):
         path = folder / "vars/shared/shared/it/secret"
         expect(run("sops", "rotate", "-i", "--input-type", "json", "--rm-age", store.key("eve"), path, env=store.env))
         expect(store("check"), 3,
-               "shared shared/it is not encrypted to those who may read it (1 recipient to add, 0 to remove)\n",
-               "vmcred: 1 of 3 files is not as declared: `vmcred fix` mends the first\n")  # fmt: skip
+               "shared shared/it does not have its declared recipients (1 recipient to add, 0 to remove)\n",
+               "vmcred: 1 of 3 files is not as declared: fix the first with `vmcred fix`\n")  # fmt: skip
         expect(store("fix"), 0, "shared shared/it: 1 recipient to add, 0 to remove\n", "")
         equal(store.value(path, "eve"), store.opened_by_gpg(path))
 
@@ -164,7 +164,7 @@ def test_pgp_key_gpg_does_not_named_user_file_nothing(folder):
                f"No public key: bring it to gpg, with `gpg --import FILE` or `gpg --recv-keys {NOBODYS}`\n")  # fmt: skip
         files = ("vars/shared/shared/it/secret", "vars/per-machine/m/own/it/secret", "vars/per-machine/m/own/kept/secret")
         expect(store("user", "add", "paula", "--pgp-key", NOBODYS, "--identity", folder / "ada"), 1, "",
-               "".join(f"vmcred: warning: {file}: {why}" for file in files) + "vmcred: 3 secrets could not be encrypted anew\n")  # fmt: skip
+               "".join(f"vmcred: warning: {file}: {why}" for file in files) + "vmcred: 3 secrets could not be re-encrypted\n")  # fmt: skip
         expect(store("generate", "--regenerate"), 3, "", f"vmcred: shared/it: {why}")
         expect(store("set", "m", "own/it", stdin=b"x"), 3, "", f"vmcred: vars/per-machine/m/own/it/secret: {why}")
         expect(store("machine", "add", "m", "--force"), 3, "", f"vmcred: {why}")
@@ -205,14 +205,14 @@ def test_whoever_key_gpg_alone_reads_store_makes_depends(folder):
                                 ("per-machine/m/own", "shared/shared", "per-machine/m/derived"))  # fmt: skip
         expect(store("get", "m", "own/it"), 0, store.opened_by_gpg(own), "")
         expect(store("get", "m", "shared/it"), 0, store.opened_by_gpg(shared), "")
-        expect(store("generate", "--generator", "derived"), 0, "derived for m: made it\n", "")
+        expect(store("generate", "--generator", "derived"), 0, "derived for m: generated it\n", "")
         equal(store.opened_by_gpg(derived), store.opened_by_gpg(own) + store.opened_by_gpg(shared))
         expect(store("get", "m", "derived/it"), 0, store.opened_by_gpg(derived), "")
         (folder / "word").write_text("kept")
-        expect(store("generate", "--prompt", f"word=@{folder / 'word'}"), 0, "asked for m: made it, word\n", "")
+        expect(store("generate", "--prompt", f"word=@{folder / 'word'}"), 0, "asked for m: generated it, word\n", "")
         # The answer that is in the store is read from there when the declaration has changed.
         (folder / "vmcred.yaml").write_text(DECLARATION + DEPENDING.replace("!", "?"))
-        expect(store("generate"), 0, "asked for m: made it, word\n",
+        expect(store("generate"), 0, "asked for m: generated it, word\n",
                "vmcred: warning: asked for m: its validation has changed, so its files are made anew\n")  # fmt: skip
         expect(store("get", "m", "asked/it"), 0, "kept?", "")
 
@@ -225,7 +225,7 @@ def test_no_pgp_key_cannot_read_without_identity_gpg_not(folder):
         expect(store("generate"))
         none = {"SOPS_GPG_EXEC": "/nonexistent/gpg", "SOPS_AGE_KEY_FILE": str(folder / "none")}
         expect(store("get", "m", "own/it", env=none), 3, "",
-               f"vmcred: reading the identity file: {folder}/none: No such file or directory: name the machine's identity file with --identity FILE\n")  # fmt: skip
+               f"vmcred: reading the identity file: {folder}/none: No such file or directory: pass the identity file with --identity FILE\n")  # fmt: skip
         # With an identity that opens nothing, gpg is tried.
         expect(store("user", "add", "paula", "--pgp-key", fingerprints["paula"], "--identity", folder / "ada"), 0, None, "")
         path = folder / "vars/per-machine/m/own/it/secret"
@@ -244,7 +244,7 @@ def test_store_without_default_groups_knows_makes_secret_key(folder):
                     "who makes them: `vmcred user add NAME --age-key KEY` registers one\n")  # fmt: skip
         none = {"SOPS_AGE_KEY_FILE": str(folder / "none")}
         missing = (f"vmcred: reading the identity file: {folder}/none: No such file or directory: "
-                   "name the machine's identity file with --identity FILE\n")  # fmt: skip
+                   "pass the identity file with --identity FILE\n")  # fmt: skip
         expect(store("generate", env=none), 3, "", missing)
         # Of quentin gpg has the public key alone.
         expect(store("user", "add", "a-quentin", "--pgp-key", more["quentin"]), 0, "", "")

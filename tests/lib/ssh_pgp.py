@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An RSA key of SSH as the OpenPGP key that ssh-to-pgp makes of it (RFC 4880): made in 1970, with one name, signed by
+"""An RSA key of SSH as the OpenPGP key that ssh-to-pgp makes of it (RFC 4880): generated in 1970, with one name, signed by
 itself. What is here knows nothing of ours, and gpg takes it."""
 import hashlib
 import struct

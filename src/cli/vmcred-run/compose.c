@@ -179,14 +179,14 @@ int command_compose(struct cli *cli, int argc, char **argv, struct error *err)
 	};
 	const struct cli_usage usage = {
 		.command = "compose",
-		.words = "VM [-- PROGRAM ARGUMENT...]",
+		.arguments = "VM [-- PROGRAM ARGUMENT...]",
 		.about = "Show the OEM strings that `vmcred run` would hand over: names, sizes and "
 			 "their\n"
 			 "share of the limits, never values. Nothing is started.",
 		.options = options,
 		.has_json = true,
-		.words_min = 1,
-		.words_max = -1,
+		.arguments_min = 1,
+		.arguments_max = -1,
 	};
 	_cleanup_config_ struct config config = {0};
 	struct composition composition = {0};

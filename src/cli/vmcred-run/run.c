@@ -242,15 +242,15 @@ int command_run(struct cli *cli, int argc, char **argv, struct error *err)
 	};
 	const struct cli_usage usage = {
 		.command = "run",
-		.words = "VM [-- PROGRAM ARGUMENT...]",
+		.arguments = "VM [-- PROGRAM ARGUMENT...]",
 		.about = "Start the hypervisor of a declared VM with its credentials. The command "
 			 "line is\n"
 			 "the declaration's, or what stands behind --; the credentials are added "
 			 "to it out\n"
 			 "of everybody's sight. The exit code is the hypervisor's.",
 		.options = options,
-		.words_min = 1,
-		.words_max = -1,
+		.arguments_min = 1,
+		.arguments_max = -1,
 	};
 	_cleanup_config_ struct config config = {0};
 	struct run_target target = {0};

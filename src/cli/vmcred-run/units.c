@@ -125,7 +125,7 @@ int command_units(struct cli *cli, int argc, char **argv, struct error *err)
 	};
 	const struct cli_usage usage = {
 		.command = "units",
-		.words = "",
+		.arguments = "",
 		.about = "Write the drop-ins of the units microvm@VM.service: a LoadCredential= "
 			 "line for each entry\n"
 			 "of the VM's loadCredentials. systemd does it by itself at boot where the "

@@ -59,6 +59,17 @@ int sops_call_keyring_prepare(struct sops_call *call, struct error *err);
 int sops_call_keys_load(struct sops_call *call, const struct sops_document *document,
 			struct error *err);
 
+/*
+ * Runs a program from $PATH with our standard streams and environment to its end; `*status` is that
+ * of waitpid(2). Meanwhile this process survives the terminal's signals, which the program gets as
+ * well, and passes on SIGTERM and SIGHUP.
+ */
+int foreground_run(char *const *argv, int *status, struct error *err);
+
+/* Prints a text to stderr and waits for a line on stdin. Returns 1; 0 at its end or after a signal
+ * that asks to give up. */
+int foreground_line_wait(const char *text);
+
 /* Warns that only the first word is used, where there are more. */
 void sops_words_warn(const struct sops_call *call);
 

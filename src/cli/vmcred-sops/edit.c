@@ -5,7 +5,6 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
-#include "cli/child.h"
 #include "cli/vmcred-sops/editor.h"
 #include "cli/vmcred-sops/encrypt.h"
 #include "cli/vmcred-sops/rules.h"
@@ -96,7 +95,7 @@ static int edit_again(struct edit *edit, struct error *err)
 	line = error_line(err);
 	fprintf(stderr, "vmcred: %s\n", line ? line : "out of memory");
 	error_clear(err);
-	if (child_wait_for_line("Press Enter to go back to the editor, Ctrl-C to give up. ") > 0)
+	if (foreground_line_wait("Press Enter to go back to the editor, Ctrl-C to give up. ") > 0)
 		return 0;
 	fputc('\n', stderr);
 	return sops_fail(edit->call, SOPS_EXIT_GENERIC, err, "%s was not changed: given up",

@@ -10,9 +10,8 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/path.h"
-#include "cli/child.h"
+#include "base/program.h"
 #include "cli/vmcred-sops/call.h"
-#include "cli/words.h"
 
 int editor_open(struct editor *editor, const char *path, struct span text, struct error *err)
 {
@@ -80,18 +79,20 @@ static const char *editor_find(const char **source)
 static int editor_start(const struct editor *editor, struct error *err)
 {
 	const char *source, *command = editor_find(&source);
-	_cleanup_words_ char **words = NULL;
+	_cleanup_strings_ struct strings argv = {0};
 	int status = 0, r;
 
 	if (!command) {
 		error_set(err, VMCRED_MISSING, "there is no vim, nano or vi in $PATH");
 		return error_hint(err, "name an editor in SOPS_EDITOR or EDITOR");
 	}
-	r = words_split(command, source, editor->path, &words, err);
+	r = command_line_split(command, source, &argv, err);
 	if (r == 0)
-		r = child_run(words, environ, &status, err);
+		r = strings_add(&argv, editor->path, err);
 	if (r == 0)
-		r = child_status_check(status, "it", err);
+		r = foreground_run(argv.items, &status, err);
+	if (r == 0)
+		r = program_status_check(status, "it", err);
 	if (r < 0) {
 		error_wrap(err, "running %s", source);
 		err->code = VMCRED_MISSING;

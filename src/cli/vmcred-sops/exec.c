@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "cli/child.h"
+#include "base/program.h"
 #include "cli/vmcred-sops/exec_place.h"
 #include "cli/vmcred-sops/files.h"
 #include "cli/vmcred-sops/user.h"
@@ -38,7 +39,7 @@ static int status_exit(struct sops_call *call, int status, struct error *err)
 		return 0;
 	call->exit_code =
 		WIFEXITED(status) ? (enum sops_exit)WEXITSTATUS(status) : SOPS_EXIT_SIGNALLED;
-	return child_status_check(status, "the command", err);
+	return program_status_check(status, "the command", err);
 }
 
 /* Adds "KEY=value" and a NUL. */
@@ -123,6 +124,9 @@ int verb_exec_env(struct sops_call *call, struct error *err)
 	_cleanup_secret_ struct secret entries = {0};
 	_cleanup_sops_file_ struct sops_file file = {0};
 	_cleanup_free_ char **environment = NULL;
+	char shell[] = "/bin/sh", option[] = "-c";
+	struct program program;
+	pid_t pid;
 	int r;
 
 	if (background && sops_flag_is_on(&call->arguments, SOPS_FLAG_SAME_PROCESS))
@@ -144,7 +148,14 @@ int verb_exec_env(struct sops_call *call, struct error *err)
 	environment = environment_make(call, &entries);
 	if (!environment)
 		return error_no_memory(err);
-	return child_shell(call->words[1], environment, background, err);
+	program = (struct program){.file = shell,
+				   .argv = (char *const[]){shell, option, call->words[1], NULL},
+				   .environment = environment,
+				   .fds = PROGRAM_OUR_FDS};
+	if (background)
+		return program_start(&program, &pid, err);
+	execve(shell, program.argv, environment);
+	return error_set_errno(err, errno, "starting %s", shell);
 }
 
 /* The command with each "{}" replaced. The caller frees it; NULL without memory. */
@@ -201,6 +212,6 @@ int verb_exec_file(struct sops_call *call, struct error *err)
 	command = command_fill(call->words[1], place.path);
 	if (!command)
 		return error_no_memory(err);
-	r = child_run((char *const[]){shell, option, command, NULL}, environ, &status, err);
+	r = foreground_run((char *const[]){shell, option, command, NULL}, &status, err);
 	return r < 0 ? r : status_exit(call, status, err);
 }

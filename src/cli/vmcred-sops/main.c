@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/libcrypto.h"
 #include "cli/vmcred-sops/call.h"
 
 int main(int argc, char **argv)

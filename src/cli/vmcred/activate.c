@@ -9,8 +9,6 @@
 #include "base/json.h"
 #include "base/pool.h"
 #include "cli/vmcred/commands.h"
-#include "cli/vmcred/identity.h"
-#include "cli/vmcred/json_print.h"
 #include "cli/vmcred/manifest.h"
 #include "config/config.h"
 
@@ -99,8 +97,8 @@ int command_activate(struct cli *cli, int argc, char **argv, struct error *err)
 	};
 	const struct cli_usage usage = {
 		.command = "activate",
-		.words = "[MANIFEST]",
-		.words_max = 1,
+		.arguments = "[MANIFEST]",
+		.arguments_max = 1,
 		.about = "Decrypt a machine's secrets to " CONFIG_SECRETS_LINK
 			 ", on a memory file system, as a new\n"
 			 "generation that replaces the old one in one step. Unchanged secrets stay "

@@ -7,12 +7,10 @@
 #include "age/age.h"
 #include "base/cleanup.h"
 #include "base/file.h"
-#include "base/harden.h"
 #include "cli/terminal.h"
 #include "cli/vmcred/commands.h"
-#include "cli/vmcred/identity.h"
 
-/* A team's keys; age's own limit. */
+/* The limit of age. */
 #define RECIPIENTS_FILE_SIZE_MAX ((size_t)16 * 1024 * 1024)
 
 struct age_options {
@@ -27,7 +25,7 @@ static int passphrase_add(struct age_recipients *recipients, struct error *err)
 	int r = terminal_prompt.ask(NULL, "New passphrase:", true, &first, err);
 
 	if (r == 0)
-		r = terminal_prompt.ask(NULL, "The same again:", true, &again, err);
+		r = terminal_prompt.ask(NULL, "Repeat the passphrase:", true, &again, err);
 	if (r == 0 && !secret_equal(secret_span(&first), secret_span(&again)))
 		r = error_set(err, VMCRED_FAILED, "the two passphrases differ");
 	return r < 0 ? r : age_recipients_add_passphrase(recipients, secret_span(&first), 0, err);
@@ -60,12 +58,12 @@ static int encrypt(const struct age_options *options, int in, int out, struct er
 	int r = recipients_read(options, &recipients, err);
 
 	if (r == 0 && recipients.count == 0) {
-		error_set(err, VMCRED_USAGE, "there is no recipient to encrypt to");
-		return error_hint(err, "name one with --recipient, --recipients or --passphrase");
+		error_set(err, VMCRED_USAGE, "no recipients");
+		return error_hint(err, "pass --recipient, --recipients or --passphrase");
 	}
 	if (r == 0 && !options->armor && isatty(out)) {
-		error_set(err, VMCRED_USAGE, "an age file is binary, and no text for a terminal");
-		return error_hint(err, "write it with --output FILE, or as text with --armor");
+		error_set(err, VMCRED_USAGE, "refusing to write binary data to a terminal");
+		return error_hint(err, "use --armor or --output");
 	}
 	return r < 0 ? r : age_encrypt_stream(in, out, &recipients, options->armor, err);
 }
@@ -93,16 +91,17 @@ static int decrypt(const struct age_options *options, int in, int out, struct er
 	return r < 0 ? r : age_decrypt_stream(in, out, &identities, err);
 }
 
-static const struct verb {
+static const struct direction {
 	const char *name, *doing;
 	int (*run)(const struct age_options *options, int in, int out, struct error *err);
-	mode_t mode; /* of a file that it makes */
-} verbs[] = {
+	mode_t mode; /* of the output file */
+} directions[] = {
 	{"encrypt", "encrypting", encrypt, S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH},
 	{"decrypt", "decrypting", decrypt, S_IRUSR | S_IWUSR},
 };
 
-static int verb_run(const struct verb *verb, const struct age_options *options, struct error *err)
+static int direction_run(const struct direction *direction, const struct age_options *options,
+			 struct error *err)
 {
 	_cleanup_replacement_ struct replacement replacement = REPLACEMENT_NONE;
 	_cleanup_close_ int input = -1;
@@ -114,70 +113,71 @@ static int verb_run(const struct verb *verb, const struct age_options *options, 
 			return input;
 	}
 	if (options->output) {
-		r = replacement_begin(&replacement, options->output, verb->mode, err);
+		r = replacement_begin(&replacement, options->output, direction->mode, err);
 		out = replacement.fd;
 	}
 	if (r == 0)
-		r = verb->run(options, options->input ? input : STDIN_FILENO, out, err);
+		r = direction->run(options, options->input ? input : STDIN_FILENO, out, err);
 	if (r == 0 && options->output)
 		r = replacement_finish(&replacement, err);
 	return r;
 }
 
-static int options_check(const struct verb *verb, const struct age_options *options,
+static int options_check(const struct direction *direction, const struct age_options *options,
 			 struct error *err)
 {
-	bool encrypts = verb->run == encrypt;
+	bool encrypts = direction->run == encrypt;
 
 	if (encrypts && options->identities.count > 0)
-		return error_set(err, VMCRED_USAGE, "--identity is for decrypt");
+		return error_set(err, VMCRED_USAGE, "--identity is only for decrypt");
 	if (!encrypts && (options->recipients.count > 0 || options->recipient_files.count > 0))
-		return error_set(err, VMCRED_USAGE, "--recipient and --recipients are for encrypt");
-	if (!encrypts && options->armor)
-		return error_set(err, VMCRED_USAGE, "--armor is for encrypt: decrypt sees it");
-	if (options->passphrase && options->identities.count > 0)
 		return error_set(err, VMCRED_USAGE,
-				 "--passphrase and --identity do not go together");
+				 "--recipient and --recipients are only for encrypt");
+	if (!encrypts && options->armor)
+		return error_set(err, VMCRED_USAGE,
+				 "--armor is only for encrypt: decrypt detects it");
+	if (options->passphrase && options->identities.count > 0)
+		return error_set(err, VMCRED_USAGE, "--passphrase conflicts with --identity");
 	return 0;
 }
 
 int command_age(struct cli *cli, int argc, char **argv, struct error *err)
 {
 	struct age_options options = {0};
-	const struct cli_option rows[] = {
-		{"recipient", "KEY...", "a public key to encrypt to", &options.recipients},
-		{"recipients", "FILE...", "a file with public keys to encrypt to, one a line",
+	const struct cli_option options_table[] = {
+		{"recipient", "KEY...", "public key to encrypt to", &options.recipients},
+		{"recipients", "FILE...", "file of public keys to encrypt to, one per line",
 		 &options.recipient_files},
 		{"identity", "FILE...", CLI_IDENTITY_HELP, &options.identities},
-		{"passphrase", NULL, "ask for a passphrase instead", &options.passphrase},
-		{"armor", NULL, "encrypt to text", &options.armor},
-		{"input", "FILE", "read it (default: stdin)", &options.input},
-		{"output", "FILE", "replace it when all went well (default: stdout)",
+		{"passphrase", NULL, "ask for a passphrase instead of keys", &options.passphrase},
+		{"armor", NULL, "encrypt to ASCII armor", &options.armor},
+		{"input", "FILE", "input file (default: stdin)", &options.input},
+		{"output", "FILE", "output file, replaced only on success (default: stdout)",
 		 &options.output},
 		{0},
 	};
 	const struct cli_usage usage = {
 		.command = "age",
-		.words = "encrypt|decrypt",
-		.about = "Encrypt or decrypt a file of any size, as age does.",
-		.options = rows,
-		.words_min = 1,
-		.words_max = 1,
+		.arguments = "encrypt|decrypt",
+		.about = "Encrypt or decrypt a file of any size in the age format.",
+		.options = options_table,
+		.arguments_min = 1,
+		.arguments_max = 1,
 	};
 	int first, r = cli_parse(cli, &usage, argc, argv, &first, err);
 
 	if (r != 0)
-		return r < 0 ? r : 0;
-	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
-		if (strcmp(argv[first], verbs[i].name) != 0)
+		return r;
+	for (size_t i = 0; i < sizeof(directions) / sizeof(directions[0]); i++) {
+		if (strcmp(argv[first], directions[i].name) != 0)
 			continue;
-		r = options_check(&verbs[i], &options, err);
+		r = options_check(&directions[i], &options, err);
 		if (r == 0)
-			r = process_harden(CLI_LOCK_BYTES, &cli->report, err);
+			r = cli_harden(cli, err);
 		if (r == 0)
-			r = verb_run(&verbs[i], &options, err);
-		return r < 0 ? error_wrap(err, "%s", verbs[i].doing) : 0;
+			r = direction_run(&directions[i], &options, err);
+		return r < 0 ? error_wrap(err, "%s", directions[i].doing) : 0;
 	}
-	error_set(err, VMCRED_USAGE, "there is no verb \"%s\"", argv[first]);
-	return error_hint(err, "there are encrypt and decrypt");
+	error_set(err, VMCRED_USAGE, "unknown command \"%s\"", argv[first]);
+	return error_hint(err, "must be encrypt or decrypt");
 }

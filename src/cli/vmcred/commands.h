@@ -1,9 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vmcred: the store, activation, serving and inspection. The commands, one file each. */
+/*
+ * vmcred: the store, activation, serving and inspection. One file for each command, and what the
+ * commands share: the choice of the identity file, answers to prompts, re-encryption, output.
+ */
 #ifndef VMCRED_CLI_VMCRED_COMMANDS_H
 #define VMCRED_CLI_VMCRED_COMMANDS_H
 
+#include <jansson.h>
+
+#include "age/age.h"
+#include "base/secret.h"
 #include "cli/cli.h"
+#include "config/config.h"
+#include "vars/vars.h"
 
 int command_age(struct cli *cli, int argc, char **argv, struct error *err);
 int command_activate(struct cli *cli, int argc, char **argv, struct error *err);
@@ -20,5 +29,101 @@ int command_machine(struct cli *cli, int argc, char **argv, struct error *err);
 int command_serve(struct cli *cli, int argc, char **argv, struct error *err);
 int command_set(struct cli *cli, int argc, char **argv, struct error *err);
 int command_user(struct cli *cli, int argc, char **argv, struct error *err);
+
+/*
+ * Identities: a machine's, in our place or that of sops-nix and clan, or a person's, in that of
+ * sops and clan.
+ */
+#define CLI_IDENTITY_PATH          "/var/lib/vmcred/identity"
+#define CLI_IDENTITY_PATH_SOPS_NIX "/var/lib/sops-nix/key.txt"
+
+#define CLI_MACHINE_IDENTITY_HELP                           \
+	"age identity file (default: $SOPS_AGE_KEY_FILE,\n" \
+	"                         " CLI_IDENTITY_PATH ", " CLI_IDENTITY_PATH_SOPS_NIX ")"
+#define CLI_IDENTITY_HELP                                                                   \
+	"age identity file (default: $SOPS_AGE_KEY_FILE,\n"                                 \
+	"                         " CLI_IDENTITY_PATH ", " CLI_IDENTITY_PATH_SOPS_NIX ",\n" \
+	"                         ~/.config/sops/age/keys.txt)"
+
+/* `given`, or the first readable default of a machine. */
+const char *cli_machine_identity_path(const char *given);
+
+/* Loads `given`, or the first readable default. */
+int cli_identities_load(const char *given, struct age_identities *identities, struct error *err);
+
+/* The same when the identities are first needed. Starts with `path`: --identity, or NULL. */
+struct cli_identity {
+	const char *path;
+	struct age_identities identities; /* the caller destroys them */
+};
+
+/* A vars_identities_fn whose `data` is a struct cli_identity. */
+int cli_identity_get(const struct age_identities **identities, void *data, struct error *err);
+
+/* vars_writer_find() with that identity. */
+int cli_writer_find(const struct config *config, int store_dirfd, const char *given, char **writer,
+		    struct error *err);
+
+/*
+ * Answers to the prompts of generators: from files named with --prompt, else from the terminal.
+ */
+#define CLI_PROMPT_HELP "answer to a prompt (@-: stdin); also GENERATOR/NAME=@FILE"
+
+/* Starts as {0}. */
+struct cli_answers {
+	struct cli_texts given;                /* [GENERATOR/]NAME=@FILE: the option */
+	struct secret contents[CLI_TEXTS_MAX]; /* owned; of the files that were read */
+	bool is_read[CLI_TEXTS_MAX];
+};
+
+/* Checks that each option names a file and a declared prompt, no prompt twice, and stdin at most
+ * once. */
+int cli_answers_check(const struct cli_answers *answers, const struct config *config,
+		      struct error *err);
+
+/* Whether an option answers the prompt. */
+bool cli_is_answered(const struct cli_answers *answers, const struct config_generator *generator,
+		     const struct config_prompt *prompt);
+
+/*
+ * Adds the answer. An option with the generator's name wins over one without. A file is read once
+ * for all prompts that it answers: it may be a pipe. A final line break is not part of a one-line
+ * answer.
+ */
+int cli_answer(struct cli_answers *answers, const struct config_generator *generator,
+	       const struct config_prompt *prompt, struct secret *answer, struct error *err);
+
+void cli_answers_destroy(struct cli_answers *answers);
+
+/*
+ * Encrypts secrets of the machines (NULL: all) to their declared recipients, as `fix` does and
+ * every command that changes who they are. Prints a line for each changed secret. `exclude` may
+ * be NULL. `identity` is --identity, or NULL; the file is read when the first secret must be
+ * decrypted. A secret that fails is a warning and does not stop the others; the error covers all of
+ * them.
+ */
+int cli_repair(struct cli *cli, const struct config *config, int store_dirfd, char *const *machines,
+	       const struct vars_exclusion *exclude, const char *identity, size_t *changed,
+	       struct error *err);
+
+/*
+ * Finds the declared file GENERATOR/FILE of a machine. VMCRED_USAGE: it is not declared, or not for
+ * that machine.
+ */
+int cli_location_find(const struct config *config, const char *machine, const char *name,
+		      struct vars_location *location, struct error *err);
+
+/*
+ * Output. cli_main() reports that stdout could not be written.
+ */
+
+/* Prints "MACHINE GENERATOR/FILE" or "shared GENERATOR/FILE". */
+void cli_location_print(const struct vars_location *location);
+
+/* Prints a value to stdout, indented, with a final newline. */
+void cli_json_print(const json_t *value);
+
+/* A new array of a NULL-terminated list, which may be NULL. */
+json_t *cli_json_texts(char *const *texts);
 
 #endif

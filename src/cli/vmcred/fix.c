@@ -4,25 +4,23 @@
 #include "base/cleanup.h"
 #include "base/pool.h"
 #include "cli/vmcred/commands.h"
-#include "cli/vmcred/identity.h"
-#include "cli/vmcred/repair.h"
 
 int command_fix(struct cli *cli, int argc, char **argv, struct error *err)
 {
 	const char *identity = NULL;
-	const struct cli_option rows[] = {
+	const struct cli_option options[] = {
 		{"identity", "FILE", CLI_IDENTITY_HELP, &identity},
 		{0},
 	};
 	const struct cli_usage usage = {
 		.command = "fix",
-		.words = "[MACHINE...]",
-		.about = "Encrypt secrets to those who may read them, where that is not so: their "
+		.arguments = "[MACHINE...]",
+		.about = "Re-encrypt secrets whose recipients differ from the declared ones: their "
 			 "machines, the\n"
-			 "declaration's default groups or else all users, and those that they were "
-			 "given to besides.",
-		.options = rows,
-		.words_max = -1,
+			 "default groups (without any: all users), and readers added to single "
+			 "secrets.",
+		.options = options,
+		.arguments_max = -1,
 	};
 	_cleanup_config_ struct config config = {0};
 	_cleanup_close_ int store_dirfd = -1;
@@ -30,7 +28,7 @@ int command_fix(struct cli *cli, int argc, char **argv, struct error *err)
 	int first, r = cli_parse(cli, &usage, argc, argv, &first, err);
 
 	if (r != 0)
-		return r < 0 ? r : 0;
+		return r;
 	cli->threads = pool_threads();
 	r = cli_start(cli, &config, &store_dirfd, err);
 	if (r == 0)
@@ -39,6 +37,6 @@ int command_fix(struct cli *cli, int argc, char **argv, struct error *err)
 		r = cli_repair(cli, &config, store_dirfd, first < argc ? argv + first : NULL, NULL,
 			       identity, &changed, err);
 	if (r == 0 && changed == 0)
-		printf("nothing to do: all secrets are encrypted to those who may read them\n");
+		printf("nothing to do: all secrets have their declared recipients\n");
 	return r;
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -8,92 +7,70 @@
 #include "base/json.h"
 #include "base/pool.h"
 #include "cli/vmcred/commands.h"
-#include "cli/vmcred/identity.h"
-#include "cli/vmcred/json_print.h"
-#include "cli/vmcred/prompts.h"
-#include "config/config.h"
-#include "vars/vars.h"
 
 #define SCRIPT_SECONDS_MAX 86400 /* a day */
 
-/* What the run is given, and the lines or the list that it makes. */
-struct session {
+struct generation {
 	json_t *list; /* NULL: lines */
 	struct progress *progress;
 	bool dry_run;
 	size_t count;
-	struct cli_answers *answers;
-	const char *identity;
-	struct age_identities identities; /* loaded when the first is needed */
+	struct cli_answers answers;
+	struct cli_identity identity;
 };
-
-static const char *const reasons[] = {
-	[VARS_REASON_MISSING] = "missing",       [VARS_REASON_REQUESTED] = "regenerate",
-	[VARS_REASON_VALIDATION] = "validation", [VARS_REASON_DEPENDENCY] = "dependency",
-	[VARS_REASON_EXPIRY] = "expiry",
-};
-
-static void json_add(const struct session *session, const struct vars_job *job)
-{
-	json_t *files = json_array();
-
-	for (size_t i = 0; i < job->generator->file_count; i++)
-		json_array_append_new(files, json_string(job->generator->files[i].name));
-	json_array_append_new(session->list,
-			      json_pack("{s:s, s:s?, s:s, s:o}", "generator", job->generator->name,
-					"machine", job->machine, "reason", reasons[job->reason],
-					"files", files));
-}
 
 static void generated(const struct vars_job *job, void *data)
 {
-	struct session *session = data;
+	static const char *const reasons[] = {
+		[VARS_REASON_MISSING] = "missing",       [VARS_REASON_REQUESTED] = "regenerate",
+		[VARS_REASON_VALIDATION] = "validation", [VARS_REASON_DEPENDENCY] = "dependency",
+		[VARS_REASON_EXPIRY] = "expiry",
+	};
+	const struct config_generator *generator = job->generator;
+	struct generation *generation = data;
+	json_t *files;
 
-	session->count++;
-	if (session->list) {
-		json_add(session, job);
+	generation->count++;
+	if (generation->list) {
+		files = json_array();
+		for (size_t i = 0; i < generator->file_count; i++)
+			json_array_append_new(files, json_string(generator->files[i].name));
+		json_array_append_new(generation->list,
+				      json_pack("{s:s, s:s?, s:s, s:o}", "generator",
+						generator->name, "machine", job->machine, "reason",
+						reasons[job->reason], "files", files));
 		return;
 	}
-	progress_clear(session->progress);
-	printf("%s%s%s: %s", job->generator->name, job->machine ? " for " : " (shared)",
-	       job->machine ? job->machine : "", session->dry_run ? "would make" : "made");
-	for (size_t i = 0; i < job->generator->file_count; i++)
-		printf("%s %s", i > 0 ? "," : "", job->generator->files[i].name);
+	progress_clear(generation->progress);
+	printf("%s%s%s: %s", generator->name, job->machine ? " for " : " (shared)",
+	       job->machine ? job->machine : "",
+	       generation->dry_run ? "would generate" : "generated");
+	for (size_t i = 0; i < generator->file_count; i++)
+		printf("%s %s", i > 0 ? "," : "", generator->files[i].name);
 	printf("\n");
 }
 
 static bool answered(const struct config_generator *generator, const struct config_prompt *prompt,
 		     void *data)
 {
-	const struct session *session = data;
+	const struct generation *generation = data;
 
-	return cli_is_answered(session->answers, generator, prompt);
+	return cli_is_answered(&generation->answers, generator, prompt);
 }
 
 static int ask(const struct config_generator *generator, const struct config_prompt *prompt,
 	       struct secret *answer, void *data, struct error *err)
 {
-	struct session *session = data;
+	struct generation *generation = data;
 
-	return cli_answer(session->answers, generator, prompt, answer, err);
+	return cli_answer(&generation->answers, generator, prompt, answer, err);
 }
 
-static int identities(const struct age_identities **result, void *data, struct error *err)
+static int identities_get(const struct age_identities **identities, void *data, struct error *err)
 {
-	struct session *session = data;
+	struct generation *generation = data;
 
-	*result = &session->identities;
-	return session->identities.count > 0
-		       ? 0
-		       : cli_identities_load(session->identity, &session->identities, err);
-}
-
-static void output_finish(const struct session *session)
-{
-	if (session->list)
-		cli_json_print(session->list);
-	else if (session->count == 0)
-		printf("nothing to make: all declared secrets are there\n");
+	return cli_identity_get(identities, &generation->identity, err);
 }
 
 static int seconds_read(const char *text, unsigned int *seconds, struct error *err)
@@ -108,66 +85,78 @@ static int seconds_read(const char *text, unsigned int *seconds, struct error *e
 	if (errno != 0 || *end != '\0' || *text < '0' || *text > '9' || number == 0 ||
 	    number > SCRIPT_SECONDS_MAX)
 		return error_set(err, VMCRED_USAGE,
-				 "--script-timeout must be seconds, from 1 to %d, not \"%s\"",
+				 "--script-timeout must be from 1 to %d seconds, not \"%s\"",
 				 SCRIPT_SECONDS_MAX, text);
 	*seconds = (unsigned int)number;
 	return 0;
 }
 
+static int generate(struct cli *cli, struct vars_generate_options *options,
+		    struct generation *generation, struct error *err)
+{
+	_cleanup_config_ struct config config = {0};
+	_cleanup_close_ int store_dirfd = -1;
+	_cleanup_json_ json_t *list = cli->json ? json_array() : NULL;
+	int r;
+
+	generation->list = list;
+	generation->dry_run = options->dry_run;
+	cli->threads = pool_threads();
+	r = cli_start(cli, &config, &store_dirfd, err);
+	if (r == 0)
+		r = cli_answers_check(&generation->answers, &config, err);
+	if (r == 0)
+		r = vars_generate(&config, store_dirfd, options, &cli->report, err);
+	if (r < 0)
+		return r;
+	if (list)
+		cli_json_print(list);
+	else if (generation->count == 0)
+		printf("nothing to do: all declared secrets exist\n");
+	return 0;
+}
+
 int command_generate(struct cli *cli, int argc, char **argv, struct error *err)
 {
-	struct vars_generate_options options = {
-		.generated = generated, .answered = answered, .ask = ask, .identities = identities};
-	_cleanup_answers_ struct cli_answers answers = {0};
-	struct session session = {.answers = &answers, .progress = &cli->progress};
+	struct generation generation = {.progress = &cli->progress};
+	struct vars_generate_options options = {.generated = generated,
+						.answered = answered,
+						.ask = ask,
+						.identities = identities_get,
+						.data = &generation};
 	const char *seconds = NULL;
 	const struct cli_option rows[] = {
-		{"generator", "NAME", "only this generator, and what it depends on",
+		{"generator", "NAME", "only this generator and its dependencies",
 		 &options.generator},
-		{"regenerate", NULL, "make anew what is there", &options.regenerate},
-		{"dry-run", NULL, "say what would be made, and make nothing", &options.dry_run},
-		{"prompt", "NAME=@FILE...", CLI_PROMPT_HELP, &answers.given},
-		{"identity", "FILE", CLI_IDENTITY_HELP, &session.identity},
+		{"regenerate", NULL, "regenerate existing secrets", &options.regenerate},
+		{"dry-run", NULL, "only print what would be generated", &options.dry_run},
+		{"prompt", "NAME=@FILE...", CLI_PROMPT_HELP, &generation.answers.given},
+		{"identity", "FILE", CLI_IDENTITY_HELP, &generation.identity.path},
 		{"no-sandbox", NULL, "run scripts without a sandbox", &options.no_sandbox},
-		{"script-timeout", "SECONDS", "how long a script may take (default: 600)",
-		 &seconds},
+		{"script-timeout", "SECONDS", "time limit of a script (default: 600)", &seconds},
 		{0},
 	};
 	const struct cli_usage usage = {
 		.command = "generate",
-		.words = "[MACHINE...]",
-		.about = "Make the declared secrets that are not in the store, each encrypted to "
-			 "the machines\n"
-			 "that may read it. A generator's files appear together or not at all.",
+		.arguments = "[MACHINE...]",
+		.about = "Generate the declared secrets that the store does not have, encrypted "
+			 "to their\n"
+			 "recipients. The files of a generator are stored all at once or not at "
+			 "all.",
 		.options = rows,
 		.has_json = true,
-		.words_max = -1,
+		.arguments_max = -1,
 	};
-	_cleanup_config_ struct config config = {0};
-	_cleanup_close_ int store_dirfd = -1;
-	_cleanup_json_ json_t *list = NULL;
-	int first, r;
+	int first, r = cli_parse(cli, &usage, argc, argv, &first, err);
 
-	r = cli_parse(cli, &usage, argc, argv, &first, err);
 	if (r != 0)
-		return r < 0 ? r : 0;
+		return r;
 	if (first < argc)
 		options.machines = argv + first;
 	r = seconds_read(seconds, &options.script_seconds, err);
-	cli->threads = pool_threads();
 	if (r == 0)
-		r = cli_start(cli, &config, &store_dirfd, err);
-	if (r == 0)
-		r = cli_answers_check(&answers, &config, err);
-	if (r < 0)
-		return r;
-	list = cli->json ? json_array() : NULL;
-	session.list = list;
-	session.dry_run = options.dry_run;
-	options.data = &session;
-	r = vars_generate(&config, store_dirfd, &options, &cli->report, err);
-	age_identities_destroy(&session.identities);
-	if (r == 0)
-		output_finish(&session);
+		r = generate(cli, &options, &generation, err);
+	age_identities_destroy(&generation.identity.identities);
+	cli_answers_destroy(&generation.answers);
 	return r;
 }

@@ -1,133 +1,121 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "cli/vmcred/commands.h"
-#include "cli/vmcred/identity.h"
-#include "cli/vmcred/json_print.h"
-#include "cli/vmcred/member.h"
-#include "cli/vmcred/repair.h"
 
-struct grouping {
-	const char *group, *user, *machine, *identity;
+struct group {
+	const char *name, *user, *machine, *identity;
 	struct config config;
 	int store_dirfd;
 };
 
-static int group_change(struct cli *cli, const struct grouping *grouping, bool add,
-			struct error *err)
+static int member_change(struct cli *cli, const struct group *group, bool add, struct error *err)
 {
-	enum vars_member_type type = grouping->user ? VARS_USER : VARS_MACHINE;
-	const char *name = grouping->user ? grouping->user : grouping->machine;
-	const struct vars_exclusion exclude = {type, name, grouping->group};
+	enum vars_member_type type = group->user ? VARS_USER : VARS_MACHINE;
+	const char *name = group->user ? group->user : group->machine;
+	const struct vars_exclusion exclude = {type, name, group->name};
 	size_t changed;
 	int r;
 
-	if (!grouping->user == !grouping->machine)
-		return error_set(err, VMCRED_USAGE, "name one member, with --user or --machine");
-	if (add)
-		r = vars_group_add(grouping->store_dirfd, grouping->group, type, name, err);
-	else
-		r = vars_group_member_check(grouping->store_dirfd, grouping->group, type, name,
-					    err);
+	if (!group->user == !group->machine)
+		return error_set(err, VMCRED_USAGE, "pass one member with --user or --machine");
+	r = add ? vars_group_add(group->store_dirfd, group->name, type, name, err)
+		: vars_group_member_check(group->store_dirfd, group->name, type, name, err);
 	if (r == 0)
-		r = cli_repair(cli, &grouping->config, grouping->store_dirfd, NULL,
-			       add ? NULL : &exclude, grouping->identity, &changed, err);
-	/* First nothing is encrypted to it any more: what is left half done is done by the next
-	 * try. */
+		r = cli_repair(cli, &group->config, group->store_dirfd, NULL, add ? NULL : &exclude,
+			       group->identity, &changed, err);
+	/* Re-encrypt first: an interrupted removal can be repeated. */
 	if (r == 0 && !add)
-		r = vars_group_remove(grouping->store_dirfd, grouping->group, type, name, err);
+		r = vars_group_remove(group->store_dirfd, group->name, type, name, err);
 	return r;
 }
 
-static int members_print(const struct grouping *grouping, const char *group,
-			 enum vars_member_type type, json_t *object, struct error *err)
+/* Prints the members of one type, or adds them to `object`. */
+static int members_print(const struct group *group, const char *name, enum vars_member_type type,
+			 json_t *object, struct error *err)
 {
-	json_t *list = object ? json_array() : NULL;
-	char **names = NULL;
-	int r = vars_group_members(grouping->store_dirfd, group, type, &names, err);
+	char **members = NULL;
+	int r = vars_group_members(group->store_dirfd, name, type, &members, err);
 
-	for (char **name = names; r == 0 && name && *name; name++) {
-		if (list)
-			json_array_append_new(list, json_string(*name));
-		else
-			printf("%s: %s %s\n", group, vars_member_type_name(type), *name);
-	}
-	if (list)
-		json_object_set_new(object, type == VARS_USER ? "users" : "machines", list);
-	config_texts_free(names);
+	if (r == 0 && object)
+		json_object_set_new(object, type == VARS_USER ? "users" : "machines",
+				    cli_json_texts(members));
+	for (char **member = members; r == 0 && !object && member && *member; member++)
+		printf("%s: %s %s\n", name, vars_member_type_name(type), *member);
+	config_texts_free(members);
 	return r;
 }
 
-static int groups_print(const struct cli *cli, const struct grouping *grouping, struct error *err)
+static int groups_list(const struct cli *cli, const struct group *group, struct error *err)
 {
 	_cleanup_json_ json_t *all = cli->json ? json_object() : NULL;
-	char **groups = NULL;
-	int r = vars_members_list(grouping->store_dirfd, VARS_GROUP, &groups, err);
+	char **names = NULL;
+	int r = vars_members_list(group->store_dirfd, VARS_GROUP, &names, err);
 
-	for (char **group = groups; r == 0 && group && *group; group++) {
+	for (char **name = names; r == 0 && name && *name; name++) {
 		json_t *members = all ? json_object() : NULL;
 
-		r = members_print(grouping, *group, VARS_MACHINE, members, err);
+		r = members_print(group, *name, VARS_MACHINE, members, err);
 		if (r == 0)
-			r = members_print(grouping, *group, VARS_USER, members, err);
+			r = members_print(group, *name, VARS_USER, members, err);
 		if (members)
-			json_object_set_new(all, *group, members);
+			json_object_set_new(all, *name, members);
 	}
-	config_texts_free(groups);
+	config_texts_free(names);
 	if (r == 0 && all)
 		cli_json_print(all);
 	return r;
 }
 
-static int verb_run(struct cli *cli, const struct grouping *grouping, const char *verb,
-		    struct error *err)
+static int command_run(struct cli *cli, const struct group *group, const char *command,
+		       struct error *err)
 {
-	if (strcmp(verb, "list") == 0 && !grouping->group)
-		return groups_print(cli, grouping, err);
-	if (!grouping->group)
-		return error_set(err, VMCRED_USAGE, "%s needs the name of a group", verb);
-	if (strcmp(verb, "add") == 0 || strcmp(verb, "remove") == 0)
-		return group_change(cli, grouping, verb[0] == 'a', err);
-	return error_set(err, VMCRED_USAGE, "\"%s\" is not add GROUP, remove GROUP or list", verb);
+	if (strcmp(command, "list") == 0 && !group->name)
+		return groups_list(cli, group, err);
+	if (!group->name)
+		return error_set(err, VMCRED_USAGE, "%s requires a group", command);
+	if (strcmp(command, "add") == 0 || strcmp(command, "remove") == 0)
+		return member_change(cli, group, command[0] == 'a', err);
+	return error_set(err, VMCRED_USAGE, "\"%s\" must be add GROUP, remove GROUP or list",
+			 command);
 }
 
 int command_group(struct cli *cli, int argc, char **argv, struct error *err)
 {
 	_cleanup_close_ int store_dirfd = -1;
-	struct grouping grouping = {0};
-	const struct cli_option rows[] = {
-		{"user", "NAME", "the member", &grouping.user},
-		{"machine", "NAME", "the member", &grouping.machine},
-		{"identity", "FILE", CLI_IDENTITY_HELP, &grouping.identity},
+	struct group group = {0};
+	const struct cli_option options[] = {
+		{"user", "NAME", "the member", &group.user},
+		{"machine", "NAME", "the member", &group.machine},
+		{"identity", "FILE", CLI_IDENTITY_HELP, &group.identity},
 		{0},
 	};
 	const struct cli_usage usage = {
 		.command = "group",
-		.words = "add GROUP | remove GROUP | list",
-		.about = "Put a user or a machine into a group, or take it out. A group is made "
+		.arguments = "add GROUP | remove GROUP | list",
+		.about = "Add a user or a machine to a group, or remove it. A group is created "
 			 "with its first\n"
-			 "member, and gone with its last. What changes hands is encrypted anew, "
-			 "and nothing else.",
-		.options = rows,
+			 "member and removed with its last. Re-encrypts only the secrets whose "
+			 "recipients change.",
+		.options = options,
 		.has_json = true,
-		.words_min = 1,
-		.words_max = 2,
+		.arguments_min = 1,
+		.arguments_max = 2,
 	};
 	int first, r = cli_parse(cli, &usage, argc, argv, &first, err);
 
 	if (r != 0)
-		return r < 0 ? r : 0;
-	grouping.group = first + 1 < argc ? argv[first + 1] : NULL;
-	r = cli_start(cli, &grouping.config, &store_dirfd, err);
-	grouping.store_dirfd = store_dirfd;
+		return r;
+	group.name = first + 1 < argc ? argv[first + 1] : NULL;
+	r = cli_start(cli, &group.config, &store_dirfd, err);
+	group.store_dirfd = store_dirfd;
 	if (r == 0)
 		r = vars_lock(store_dirfd, &cli->report, err);
 	if (r == 0)
-		r = verb_run(cli, &grouping, argv[first], err);
-	config_destroy(&grouping.config);
+		r = command_run(cli, &group, argv[first], err);
+	config_destroy(&group.config);
 	return r;
 }

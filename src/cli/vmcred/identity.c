@@ -1,44 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/vmcred/identity.h"
-
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "cli/terminal.h"
-#include "vars/vars.h"
+#include "cli/vmcred/commands.h"
 
 #define PERSONAL_NAME "sops/age/keys.txt"
 
 static const char *const machine_paths[] = {CLI_IDENTITY_PATH, CLI_IDENTITY_PATH_SOPS_NIX};
 
-struct loading {
-	const char *given;
-	struct age_identities identities;
-};
-
-/* Where sops and clan keep a person's. NULL where there is no such folder, or no memory. */
-static char *personal_path(void)
-{
-	const char *configuration = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
-	char *path = NULL;
-	int size = -1;
-
-	if (configuration && configuration[0])
-		size = asprintf(&path, "%s/" PERSONAL_NAME, configuration);
-	else if (home && home[0])
-		size = asprintf(&path, "%s/.config/" PERSONAL_NAME, home);
-	return size < 0 ? NULL : path;
-}
-
-/* What is given, or a machine's; NULL: none is there that may be read. */
+/* The path of `given`, $SOPS_AGE_KEY_FILE, or a machine's readable identity; NULL: none. */
 static const char *machine_path(const char *given)
 {
 	const char *path = given ? given : getenv("SOPS_AGE_KEY_FILE");
 
-	/* A person who administers a machine may not read the machine's. */
+	/* A person who administers a machine may not be allowed to read its identity. */
 	for (size_t i = 0; !path && i < sizeof(machine_paths) / sizeof(machine_paths[0]); i++) {
 		if (access(machine_paths[i], R_OK) == 0)
 			path = machine_paths[i];
@@ -55,39 +34,41 @@ const char *cli_machine_identity_path(const char *given)
 
 int cli_identities_load(const char *given, struct age_identities *identities, struct error *err)
 {
-	_cleanup_free_ char *personal = NULL;
+	const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
 	const char *path = machine_path(given);
+	_cleanup_free_ char *personal = NULL;
 	int r;
 
-	/* An SSH key or a list of keys may be encrypted; a plugin may want a PIN. */
+	/* Keys may be encrypted with a passphrase; a plugin may ask for a PIN. */
 	identities->prompt = &terminal_prompt;
-	if (!path)
-		personal = personal_path();
+	if (!path && config && *config)
+		personal = text_format("%s/" PERSONAL_NAME, config);
+	else if (!path && home && *home)
+		personal = text_format("%s/.config/" PERSONAL_NAME, home);
 	if (personal && access(personal, R_OK) == 0)
 		path = personal;
-	if (!path)
-		path = CLI_IDENTITY_PATH;
-	r = age_identity_file_load(AT_FDCWD, path, identities, err);
+	r = age_identity_file_load(AT_FDCWD, path ? path : CLI_IDENTITY_PATH, identities, err);
 	if (r == -(int)VMCRED_MISSING)
-		error_hint(err, "name the machine's identity file with --identity FILE");
+		error_hint(err, "pass the identity file with --identity FILE");
 	return r;
 }
 
-static int loading_identities(const struct age_identities **identities, void *data,
-			      struct error *err)
+int cli_identity_get(const struct age_identities **identities, void *data, struct error *err)
 {
-	struct loading *loading = data;
+	struct cli_identity *identity = data;
 
-	*identities = &loading->identities;
-	return cli_identities_load(loading->given, &loading->identities, err);
+	*identities = &identity->identities;
+	return identity->identities.count > 0
+		       ? 0
+		       : cli_identities_load(identity->path, &identity->identities, err);
 }
 
 int cli_writer_find(const struct config *config, int store_dirfd, const char *given, char **writer,
 		    struct error *err)
 {
-	struct loading loading = {.given = given};
-	int r = vars_writer_find(config, store_dirfd, loading_identities, &loading, writer, err);
+	struct cli_identity identity = {.path = given};
+	int r = vars_writer_find(config, store_dirfd, cli_identity_get, &identity, writer, err);
 
-	age_identities_destroy(&loading.identities);
+	age_identities_destroy(&identity.identities);
 	return r;
 }

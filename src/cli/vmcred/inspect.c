@@ -5,8 +5,6 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "cli/vmcred/commands.h"
-#include "cli/vmcred/identity.h"
-#include "cli/vmcred/json_print.h"
 #include "config/config.h"
 #include "inspect/inspect.h"
 
@@ -57,7 +55,7 @@ int command_inspect(struct cli *cli, int argc, char **argv, struct error *err)
 	};
 	const struct cli_usage usage = {
 		.command = "inspect",
-		.words = "VM",
+		.arguments = "VM",
 		.about = "Show for each stage what of a VM's secrets is there, and never a value. "
 			 "Exit code 3 if\n"
 			 "something declared is missing, 4 if a document was changed, a value is "
@@ -65,8 +63,8 @@ int command_inspect(struct cli *cli, int argc, char **argv, struct error *err)
 			 "digest that the guest printed is not that of a credential.",
 		.options = rows,
 		.has_json = true,
-		.words_min = 1,
-		.words_max = 1,
+		.arguments_min = 1,
+		.arguments_max = 1,
 	};
 	_cleanup_age_identities_ struct age_identities identities = {0};
 	_cleanup_config_ struct config config = {0};

@@ -10,10 +10,8 @@
 #include "base/cleanup.h"
 #include "base/directory.h"
 #include "base/file.h"
-#include "base/harden.h"
 #include "base/json.h"
 #include "cli/vmcred/commands.h"
-#include "cli/vmcred/json_print.h"
 #include "config/config.h"
 #include "vars/vars.h"
 
@@ -23,7 +21,7 @@ struct keygen {
 	bool force;
 };
 
-/* The machine must be declared: a mistyped name would register a key that nothing uses. */
+/* The machine must be declared: a mistyped name would register an unused key. */
 static int machine_check(const struct cli *cli, const char *machine, int *store_dirfd,
 			 struct error *err)
 {
@@ -38,8 +36,7 @@ static int machine_check(const struct cli *cli, const char *machine, int *store_
 	return r;
 }
 
-/* A key that is lost is lost for good, so the file and its name are on the disk before it is
- * registered. */
+/* Syncs the file and its name before the key is registered: a lost identity cannot be recovered. */
 static int file_write(const char *path, struct span text, struct error *err)
 {
 	_cleanup_free_ char *copy = strdup(path);
@@ -49,9 +46,9 @@ static int file_write(const char *path, struct span text, struct error *err)
 	if (!copy)
 		return error_no_memory(err);
 	if (faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
-		error_set(err, VMCRED_FAILED,
-			  "%s exists, and an identity file is never overwritten", path);
-		return error_hint(err, "move it away, or choose another name");
+		error_set(err, VMCRED_FAILED, "%s exists; identity files are never overwritten",
+			  path);
+		return error_hint(err, "move it or choose another name");
 	}
 	r = file_write_new(AT_FDCWD, path, text, S_IRUSR | S_IWUSR, err);
 	if (r < 0)
@@ -84,7 +81,7 @@ static void recipient_print(const struct cli *cli, const struct keygen *keygen,
 	_cleanup_json_ json_t *result = NULL;
 
 	if (!keygen->output) {
-		/* As age-keygen does; on a terminal it stands in the comment already. */
+		/* As age-keygen does; a terminal shows it in the comment. */
 		if (!isatty(STDOUT_FILENO))
 			fprintf(stderr, "Public key: %s\n", recipient);
 		return;
@@ -112,14 +109,14 @@ static int keygen_run(const struct cli *cli, const struct keygen *keygen, struct
 	if (r == 0)
 		r = identity_write(keygen, identities.items[0], err);
 	if (r != 0)
-		return error_wrap(err, "making an identity");
+		return error_wrap(err, "generating an identity");
 	recipient = age_identity_recipient(identities.items[0]);
 	if (keygen->machine) {
 		r = vars_lock(store_dirfd, &cli->report, err);
 		if (r == 0)
 			r = vars_machine_key_add(store_dirfd, keygen->machine, recipient,
 						 keygen->force, err);
-		/* An identity that belongs to nothing would only be in the way of the next try. */
+		/* An identity without a registered key would only block the next attempt. */
 		if (r < 0 && keygen->output &&
 		    !vars_machine_key_is(store_dirfd, keygen->machine, recipient))
 			(void)unlink(keygen->output);
@@ -133,37 +130,35 @@ static int keygen_run(const struct cli *cli, const struct keygen *keygen, struct
 int command_keygen(struct cli *cli, int argc, char **argv, struct error *err)
 {
 	struct keygen keygen = {0};
-	const struct cli_option rows[] = {
-		{"output", "FILE",
-		 "write the identity there, which must not exist (default: stdout)",
-		 &keygen.output},
-		{"machine", "NAME", "register the public key as the machine's in the store",
+	const struct cli_option options[] = {
+		{"output", "FILE", "new identity file (default: stdout)", &keygen.output},
+		{"machine", "NAME", "register the public key for this machine in the store",
 		 &keygen.machine},
-		{"force", NULL, "replace a key that the machine has", &keygen.force},
+		{"force", NULL, "replace the machine's registered key", &keygen.force},
 		{0},
 	};
 	const struct cli_usage usage = {
 		.command = "keygen",
-		.words = "",
-		.about = "Make an age identity, as age-keygen does, for a machine or for a person. "
-			 "The identity\n"
-			 "file stays where the secrets are to be opened; the public key, which is "
-			 "printed, is\n"
-			 "what they are encrypted to.",
-		.options = rows,
+		.arguments = "",
+		.about = "Generate an age identity, as age-keygen does, for a machine or a person. "
+			 "Keep the\n"
+			 "identity file where secrets are decrypted; secrets are encrypted to the "
+			 "printed public\n"
+			 "key.",
+		.options = options,
 		.has_json = true,
 	};
 	int first, r = cli_parse(cli, &usage, argc, argv, &first, err);
 
 	if (r != 0)
-		return r < 0 ? r : 0;
+		return r;
 	if (keygen.force && !keygen.machine)
 		return error_set(err, VMCRED_USAGE,
-				 "--force replaces a machine's key, and no --machine is given");
+				 "--force requires --machine: it replaces a machine's key");
 	if (cli->json && !keygen.output)
 		return error_set(err, VMCRED_USAGE,
-				 "--json needs --output: stdout is the identity's");
-	r = process_harden(CLI_LOCK_BYTES, &cli->report, err);
+				 "--json requires --output: stdout is for the identity");
+	r = cli_harden(cli, err);
 	if (r < 0)
 		return r;
 	return keygen_run(cli, &keygen, err);

@@ -5,8 +5,6 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "cli/vmcred/commands.h"
-#include "cli/vmcred/json_print.h"
-#include "cli/vmcred/location.h"
 
 struct listing {
 	int store_dirfd;
@@ -16,10 +14,10 @@ struct listing {
 static int file_list(const struct vars_location *location, void *data, struct error *err)
 {
 	const struct listing *listing = data;
-	int there = vars_store_has(listing->store_dirfd, location, err);
+	int exists = vars_store_has(listing->store_dirfd, location, err);
 
-	if (there < 0)
-		return there;
+	if (exists < 0)
+		return exists;
 	if (listing->list) {
 		json_array_append_new(
 			listing->list,
@@ -28,25 +26,25 @@ static int file_list(const struct vars_location *location, void *data, struct er
 				  location->file->name, "secret", location->file->secret, "deploy",
 				  location->file->deploy, "neededFor",
 				  config_phase_get(location->file->needed_for)->name, "there",
-				  there));
+				  exists));
 		return 0;
 	}
 	cli_location_print(location);
-	printf("%s%s\n", location->file->secret ? "" : " (public)", there ? "" : " (missing)");
+	printf("%s%s\n", location->file->secret ? "" : " (public)", exists ? "" : " (missing)");
 	return 0;
 }
 
 int command_list(struct cli *cli, int argc, char **argv, struct error *err)
 {
-	const struct cli_option rows[] = {{0}};
+	const struct cli_option options[] = {{0}};
 	const struct cli_usage usage = {
 		.command = "list",
-		.words = "[MACHINE...]",
-		.about = "List what is declared, and whether it is in the store. Nothing is "
-			 "decrypted.",
-		.options = rows,
+		.arguments = "[MACHINE...]",
+		.about = "List the declared secrets and whether the store has them. Decrypts "
+			 "nothing.",
+		.options = options,
 		.has_json = true,
-		.words_max = -1,
+		.arguments_max = -1,
 	};
 	_cleanup_config_ struct config config = {0};
 	_cleanup_close_ int store_dirfd = -1;
@@ -55,7 +53,7 @@ int command_list(struct cli *cli, int argc, char **argv, struct error *err)
 	int first, r = cli_parse(cli, &usage, argc, argv, &first, err);
 
 	if (r != 0)
-		return r < 0 ? r : 0;
+		return r;
 	r = cli_start(cli, &config, &store_dirfd, err);
 	if (r < 0)
 		return r;

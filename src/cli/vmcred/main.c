@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/libcrypto.h"
 #include "cli/vmcred/commands.h"
 
 static const struct cli_command commands[] = {
-	/* In the order in which a secret travels. */
-	{"keygen", "make an age identity, for a machine or for a person", .run = command_keygen},
-	{"generate", "generate the declared secrets that are missing, encrypted",
-	 .run = command_generate},
-	{"list", "list the declared secrets and whether they exist", .run = command_list},
+	/* In the order of the flow from generation to the guest. */
+	{"keygen", "generate an age identity for a machine or a person", .run = command_keygen},
+	{"generate", "generate the declared secrets that are missing", .run = command_generate},
+	{"list", "list the declared secrets", .run = command_list},
 	{"get", "decrypt one secret to standard output", .run = command_get},
 	{"set", "store a value, encrypted", .run = command_set},
 	{"check", "check that all secrets exist and have the declared recipients",
 	 .run = command_check},
-	{"fix", "encrypt secrets to their declared recipients", .run = command_fix},
-	{"machine", "add a machine's key, or remove a machine", .run = command_machine},
-	{"user", "register a person's public key, or remove it", .run = command_user},
+	{"fix", "re-encrypt secrets to their declared recipients", .run = command_fix},
+	{"machine", "add or remove a machine's key", .run = command_machine},
+	{"user", "add or remove a person's public key", .run = command_user},
 	{"group", "manage groups of users and machines", .run = command_group},
 	{"activate", "decrypt a machine's secrets to /run/secrets", .run = command_activate},
 	{"serve", "serve LoadCredential= of the VMs' units from the store", .run = command_serve},
@@ -24,14 +22,18 @@ static const struct cli_command commands[] = {
 	{"run", "start a VM's hypervisor with its credentials", .program = "vmcred-run"},
 	{"inspect", "show where a VM's secrets are, and check the guest's proofs",
 	 .run = command_inspect},
-	{"sops", "work with SOPS documents, with the commands and flags of sops",
-	 .program = "vmcred-sops", .is_program = true},
-	{"age", "encrypt or decrypt a file of any size", .run = command_age},
+	{"sops", "edit SOPS documents with the commands and flags of sops",
+	 .program = "vmcred-sops", .is_whole_program = true},
+	{"age", "encrypt or decrypt a file with age", .run = command_age},
 	{0},
 };
 
 static const struct cli_command personalities[] = {
 	{.name = "sops-install-secrets", .run = command_install_secrets},
+	{.name = "cloud-hypervisor", .program = "vmcred-run"},
+	{.name = "qemu-system-*", .program = "vmcred-run"},
+	{.name = "vmcred-generator", .program = "vmcred-run"},
+	{.name = "sops", .program = "vmcred-sops"},
 	{0},
 };
 
@@ -41,7 +43,7 @@ int main(int argc, char **argv)
 		.name = "vmcred",
 		.about =
 			"Deliver secrets to microVMs: declared once, encrypted at rest, and passed "
-			"to the\nguest's systemd as credentials, without being exposed on the way.",
+			"to the\nguest's systemd as credentials without being exposed on the way.",
 		.commands = commands,
 		.personalities = personalities,
 	};

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/vmcred/prompts.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,15 +8,13 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "cli/terminal.h"
+#include "cli/vmcred/commands.h"
 
-/* systemd takes no larger credential: systemd.exec(5), LoadCredential=. */
-#define ANSWER_SIZE_MAX ((size_t)1024 * 1024)
-
-/* How well a text fits a prompt. */
+/* How well an option matches a prompt. */
 enum fit {
 	FIT_NOT,
-	FIT_NAME,      /* its name */
-	FIT_GENERATOR, /* its generator's and its name */
+	FIT_NAME,      /* NAME=... */
+	FIT_GENERATOR, /* GENERATOR/NAME=... */
 };
 
 static enum fit fit_of(const char *given, const struct config_generator *generator,
@@ -59,29 +56,29 @@ static int text_check(const char *given, const struct config *config, struct err
 	const char *equals = strchr(given, '=');
 	int name_size = (int)strcspn(given, "=");
 
-	/* Without the '@' it is most likely the answer itself: not shown. */
+	/* Without the '@' it is probably the answer itself, which is not shown. */
 	if (!equals || equals[1] != '@' || equals[2] == '\0') {
-		error_set(err, VMCRED_USAGE, "--prompt %.*s does not name a file", name_size,
-			  given);
-		return error_hint(err, "the answer itself would be seen by all users of this host: "
-				       "write NAME=@FILE, or NAME=@- for stdin");
+		error_set(err, VMCRED_USAGE, "--prompt %.*s must be NAME=@FILE or NAME=@-",
+			  name_size, given);
+		return error_hint(err, "an answer on the command line is visible to all users of "
+				       "this host");
 	}
 	if (!is_declared(given, config))
-		return error_set(err, VMCRED_USAGE, "%s declares no prompt \"%.*s\"", config->path,
-				 name_size, given);
+		return error_set(err, VMCRED_USAGE, "%s does not declare the prompt \"%.*s\"",
+				 config->path, name_size, given);
 	return 0;
 }
 
-/* One of two answers would be dropped in silence; what stdin holds is one of them. */
+/* Each prompt has one answer, and stdin holds one. */
 static int pair_check(const char *one, const char *other, struct error *err)
 {
 	size_t size = strcspn(one, "=");
 
 	if (strcspn(other, "=") == size && strncmp(one, other, size) == 0)
-		return error_set(err, VMCRED_USAGE, "--prompt %.*s is given twice", (int)size, one);
+		return error_set(err, VMCRED_USAGE, "duplicate --prompt %.*s", (int)size, one);
 	if (strcmp(path_of(one), "-") == 0 && strcmp(path_of(other), "-") == 0)
 		return error_set(err, VMCRED_USAGE,
-				 "standard input answers one --prompt, not %.*s and %.*s",
+				 "standard input can answer one --prompt, not both %.*s and %.*s",
 				 (int)size, one, (int)strcspn(other, "="), other);
 	return 0;
 }
@@ -112,19 +109,19 @@ static int file_answer(struct cli_answers *answers, size_t index,
 
 	if (!answers->is_read[index])
 		r = strcmp(path, "-") == 0
-			    ? secret_read(content, STDIN_FILENO, ANSWER_SIZE_MAX, "standard input",
-					  err)
-			    : file_read_secret(AT_FDCWD, path, ANSWER_SIZE_MAX, content, err);
+			    ? secret_read(content, STDIN_FILENO, VARS_SECRET_SIZE_MAX,
+					  "standard input", err)
+			    : file_read_secret(AT_FDCWD, path, VARS_SECRET_SIZE_MAX, content, err);
 	if (r < 0)
-		return error_wrap(err, "the answer to the prompt %s", prompt->name);
+		return error_wrap(err, "answer to prompt %s", prompt->name);
 	answers->is_read[index] = true;
 	text = secret_span(content);
 	if (is_line && text.size > 0 && text.data[text.size - 1] == '\n')
 		text.size--;
 	if (is_line && text.size > 0 && memchr(text.data, '\n', text.size))
 		return error_set(err, VMCRED_FAILED,
-				 "the answer to the prompt %s is more than one line: %s",
-				 prompt->name, path);
+				 "answer to prompt %s must be a single line: %s", prompt->name,
+				 path);
 	return secret_append(answer, text, err);
 }
 
@@ -141,25 +138,23 @@ static int terminal_answer(const struct config_generator *generator,
 	};
 	int r;
 
-	if (asprintf(&text, "%s/%s%s%s%s%s:", generator->name, prompt->name,
-		     prompt->description ? ", " : "",
-		     prompt->description ? prompt->description : "",
-		     question.lines ? " (lines, then Ctrl-D)" : "",
-		     question.hidden ? " (not shown)" : "") < 0) {
-		text = NULL;
+	text = text_format(
+		"%s/%s%s%s%s%s:", generator->name, prompt->name, prompt->description ? ", " : "",
+		prompt->description ? prompt->description : "",
+		question.lines ? " (end with Ctrl-D)" : "", question.hidden ? " (hidden)" : "");
+	if (!text)
 		return error_no_memory(err);
-	}
 	question.text = text;
 	question.twice = question.hidden;
 	r = terminal_ask(&question, answer, err);
 	if (r < 0)
 		error_wrap(err, "asking for %s/%s", generator->name, prompt->name);
-	return r < 0 ? error_hint(err, "--prompt %s/%s=@FILE answers it without one",
-				  generator->name, prompt->name)
+	return r < 0 ? error_hint(err, "answer it with --prompt %s/%s=@FILE", generator->name,
+				  prompt->name)
 		     : 0;
 }
 
-/* How well the best text fits, and which it is. */
+/* How well the best option matches, and its index. */
 static enum fit best_find(const struct cli_answers *answers,
 			  const struct config_generator *generator,
 			  const struct config_prompt *prompt, size_t *index)

@@ -16,7 +16,6 @@
 #include "base/harden.h"
 #include "base/text.h"
 #include "cli/vmcred/commands.h"
-#include "cli/vmcred/identity.h"
 
 #define IDLE_DEFAULT     "30"
 #define IDLE_SECONDS_MAX 86400
@@ -175,7 +174,7 @@ int command_serve(struct cli *cli, int argc, char **argv, struct error *err)
 	};
 	const struct cli_usage usage = {
 		.command = "serve",
-		.words = "",
+		.arguments = "",
 		.about = "Answer LoadCredential=CREDENTIAL:/run/vmcred/socket of the VMs' units "
 			 "from the store,\n"
 			 "without files. systemd starts this command through vmcred.socket when a "

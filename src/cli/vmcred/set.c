@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -8,21 +7,19 @@
 #include "base/file.h"
 #include "cli/terminal.h"
 #include "cli/vmcred/commands.h"
-#include "cli/vmcred/identity.h"
-#include "cli/vmcred/location.h"
 
-/* From a file, from stdin, or, where that is a terminal, from the person at it. */
-static int value_read(const char *path, const char *word, struct secret *value, struct error *err)
+/* From a file, stdin, or the person at the terminal that stdin is. */
+static int value_read(const char *path, const char *name, struct secret *value, struct error *err)
 {
 	const struct terminal_question question = {
-		.text = "The value (not shown):", .hidden = true, .twice = true};
+		.text = "Value (hidden):", .hidden = true, .twice = true};
 
 	if (path && strcmp(path, "-") != 0)
 		return file_read_secret(AT_FDCWD, path, VARS_SECRET_SIZE_MAX, value, err);
 	if (!path && isatty(STDIN_FILENO)) {
 		int r = terminal_ask(&question, value, err);
 
-		return r < 0 ? error_wrap(err, "asking for %s", word) : 0;
+		return r < 0 ? error_wrap(err, "asking for %s", name) : 0;
 	}
 	return secret_read(value, STDIN_FILENO, VARS_SECRET_SIZE_MAX, "standard input", err);
 }
@@ -30,19 +27,19 @@ static int value_read(const char *path, const char *word, struct secret *value, 
 int command_set(struct cli *cli, int argc, char **argv, struct error *err)
 {
 	const char *path = NULL, *identity = NULL;
-	const struct cli_option rows[] = {
-		{"file", "FILE", "read the value from there (default: stdin)", &path},
+	const struct cli_option options[] = {
+		{"file", "FILE", "file with the value (default: stdin)", &path},
 		{"identity", "FILE", CLI_IDENTITY_HELP, &identity},
 		{0},
 	};
 	const struct cli_usage usage = {
 		.command = "set",
-		.words = "MACHINE GENERATOR/FILE",
-		.about = "Put a value into the store, byte for byte, in place of what the "
-			 "generator makes.",
-		.options = rows,
-		.words_min = 2,
-		.words_max = 2,
+		.arguments = "MACHINE GENERATOR/FILE",
+		.about = "Store a value, byte for byte, instead of the one that the generator "
+			 "makes.",
+		.options = options,
+		.arguments_min = 2,
+		.arguments_max = 2,
 	};
 	_cleanup_config_ struct config config = {0};
 	_cleanup_secret_ struct secret value = {0};
@@ -52,7 +49,7 @@ int command_set(struct cli *cli, int argc, char **argv, struct error *err)
 	int first, r = cli_parse(cli, &usage, argc, argv, &first, err);
 
 	if (r != 0)
-		return r < 0 ? r : 0;
+		return r;
 	r = cli_start(cli, &config, &store_dirfd, err);
 	if (r == 0)
 		r = cli_location_find(&config, argv[first], argv[first + 1], &location, err);

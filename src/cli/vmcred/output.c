@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "cli/vmcred/commands.h"
+
+int cli_location_find(const struct config *config, const char *machine, const char *name,
+		      struct vars_location *location, struct error *err)
+{
+	_cleanup_free_ char *generator = strdup(name);
+	char *slash = generator ? strchr(generator, '/') : NULL;
+
+	if (!generator)
+		return error_no_memory(err);
+	if (!slash)
+		return error_set(err, VMCRED_USAGE, "\"%s\" must be GENERATOR/FILE", name);
+	*slash = '\0';
+	location->generator = config_generator_find(config, generator);
+	if (location->generator)
+		location->file = config_file_find(location->generator, slash + 1);
+	if (!location->generator || !location->file)
+		return error_set(err, VMCRED_USAGE, "%s does not declare the secret \"%s\"",
+				 config->path, name);
+	if (!config_machine_get(config, machine, err))
+		return -(int)err->code;
+	if (!config_generator_is_for(location->generator, machine))
+		return error_set(err, VMCRED_USAGE, "generator %s is not for machine %s", generator,
+				 machine);
+	location->machine = location->generator->share ? NULL : machine;
+	return 0;
+}
+
+void cli_location_print(const struct vars_location *location)
+{
+	if (location->generator)
+		printf("%s %s/%s", location->machine ? location->machine : "shared",
+		       location->generator->name, location->file->name);
+	else if (location->machine)
+		printf("%s's key", location->machine);
+	else
+		printf("sops/secrets/%s", location->file->name);
+}
+
+void cli_json_print(const json_t *value)
+{
+	json_dumpf(value, stdout, JSON_INDENT(2));
+	printf("\n");
+}
+
+json_t *cli_json_texts(char *const *texts)
+{
+	json_t *list = json_array();
+
+	for (; texts && *texts; texts++)
+		json_array_append_new(list, json_string(*texts));
+	return list;
+}
