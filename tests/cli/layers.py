@@ -1,76 +1,129 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The folders of src/ stand in the order in which a secret travels: a folder includes what is above it, never
-below, and of another folder only the header that is its door."""
+"""The structure of src/. Its modules are ordered as a secret travels: a module includes only modules above it in ORDER. Each
+directory, nested ones too, has one door, the header with its name: other modules include nothing else of it."""
 import re
 from pathlib import Path
 
 import harness
 from harness import equal
 
-# design: from the ground up. `cli` uses everything, nothing uses `cli`.
-ORDER = ["base", "yaml", "config", "age", "openpgp", "regex", "sops", "vars", "activate", "oem", "smbios", "vmm", "inspect", "api", "cli"]
+# `cli` uses everything, and nothing uses `cli`.
+ORDER = [
+    "base", "regex", "yaml", "config", "age", "openpgp", "sops", "vars", "activate", "oem", "smbios", "vmm", "inspect", "api", "cli",
+]  # fmt: skip
 
-# Above it in the order, and still none of its business: a hypervisor's driver never opens a document.
+# Allowed by the order and forbidden all the same: what starts a VM never opens a document.
 FORBIDDEN = {("vmm", "sops"), ("vmm", "age"), ("vmm", "vars"), ("vmm", "activate"), ("oem", "sops"), ("oem", "age")}
 
+FILES_MAX = 40
+
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
+TABLE_ROW = re.compile(r"^\| `src/([^`]+)/` \|", re.M)
+
+
+def is_door(header):
+    """base/ has no door: each of its headers is a small module."""
+    return header.parts[0] == "base" or header.stem == header.parent.name
+
+
+def directories(source):
+    """Those with C files, by their paths below src/."""
+    return sorted({str(path.parent.relative_to(source)) for path in source.glob("*/**/*.[ch]")})
+
+
+def include_errors(source, file, include):
+    """What is wrong with one #include line."""
+    header = Path(include)
+    if not (source / header).is_file():
+        return ["not a path below src/"]
+    module, other = file.parts[0], header.parts[0]
+    if module == other or module not in ORDER:
+        return []
+    errors = []
+    if ORDER.index(other) > ORDER.index(module):
+        errors.append(f"{other}/ is below {module}/")
+    if (module, other) in FORBIDDEN:
+        errors.append(f"{module}/ must not use {other}/")
+    if not is_door(header):
+        errors.append(f"not the door of {header.parent}/")
+    return errors
 
 
 def violations(source):
-    found = []
-    folders = sorted(path.name for path in source.iterdir() if path.is_dir() and any(path.glob("*.[ch]")))
-    found += [f"src/{folder} has no place in the order" for folder in folders if folder not in ORDER]
+    found = [f"{name} is not in ORDER" for name in sorted({name.split("/")[0] for name in directories(source)} - set(ORDER))]
+    for name in directories(source):
+        count = len(list((source / name).glob("*.[ch]")))
+        if count > FILES_MAX:
+            found.append(f"{name} has {count} files, more than {FILES_MAX}")
     for path in sorted(source.glob("*/**/*.[ch]")):
-        folder = path.relative_to(source).parts[0]
+        file = path.relative_to(source)
         for include in INCLUDE.findall(path.read_text()):
-            where = f"{path.relative_to(source)} includes {include}"
-            if not (source / include).is_file():
-                found.append(f"{where}, which is not a path below src/")
-                continue
-            other = Path(include).parts[0]
-            if other == folder or folder not in ORDER:
-                continue
-            if ORDER.index(other) > ORDER.index(folder):
-                found.append(f"{where}, which stands below it")
-            if (folder, other) in FORBIDDEN:
-                found.append(f"{where}, which is none of its business")
-            # A subdirectory can have a door of its own, such as activate/serve/serve.h.
-            if other != "base" and Path(include).stem != Path(include).parent.name:
-                found.append(f"{where}, which is not the door of {other}/")
+            found += [f"{file} includes {include}: {error}" for error in include_errors(source, file, include)]
     return found
 
 
-def test_no_folder_src_includes_below_header_not_door(_folder):
-    """no folder of src/ includes one below it, or a header that is not a door"""
+def circles(source):
+    """Pairs of directories whose headers include each other, directly or through others."""
+    reached = {name: set() for name in directories(source)}
+    for path in source.glob("*/**/*.h"):
+        reached[str(path.parent.relative_to(source))] |= {str(Path(name).parent) for name in INCLUDE.findall(path.read_text())}
+    for through in reached:
+        for names in reached.values():
+            if through in names:
+                names |= reached[through]
+    return [(one, two) for one in sorted(reached) for two in sorted(reached[one]) if one < two and one in reached.get(two, ())]
+
+
+def test_each_include_follows_order_and_names_door(_directory):
+    """each include in src/ names a module above its own, and of another module only a door; no directory is too large"""
     equal(violations(harness.SOURCE / "src"), [])
 
 
-def test_include_lower_folder_forbidden_private_header_each(folder):
-    """an include of a lower folder, a forbidden one and a private header are each found"""
+def test_headers_of_directories_do_not_include_each_other(_directory):
+    """the headers of two directories never include each other"""
+    equal(circles(harness.SOURCE / "src"), [])
+
+
+def test_architecture_lists_each_directory(_directory):
+    """ARCHITECTURE.md has a row for each directory of src/ that has C files"""
+    rows = TABLE_ROW.findall((harness.SOURCE / "ARCHITECTURE.md").read_text())
+    equal(sorted(rows), directories(harness.SOURCE / "src"), "the rows")
+
+
+def test_each_kind_of_violation_is_found(directory):
+    """these tests find a lower module, a forbidden one, an internal header, a full directory and a circle"""
     files = {
         "base/file.h": "",
         "base/file.c": '#include "base/file.h"\n#include "age/age.h"\n',
         "age/age.h": "",
         "age/header.h": "",
-        "sops/sops.h": '#include "age/age.h"\n',
-        "sops/tree.c": '  #  include "age/header.h"\n#include <stdio.h>\n',
+        "age/ssh/ssh.h": '#include "age/header.h"\n',
+        "age/ssh/key.h": '#include "age/age.h"\n',
+        "age/file.c": '#include "age/ssh/key.h"\n',
+        "sops/sops.h": '#include "age/age.h"\n#include "age/ssh/ssh.h"\n',
+        "sops/tree.c": '  #  include "age/header.h"\n#include <stdio.h>\n#include "age/ssh/key.h"\n',
+        "vmm/vmm.h": '#include "vmm/qemu/qemu.h"\n',
+        "vmm/qemu/qemu.h": '#include "vmm/vmm.h"\n',
         "vmm/vmm.c": '#include "sops/sops.h"\n#include "tree.h"\n',
         "extra/extra.c": "",
-    }
+    } | {f"oem/{number}.c": "" for number in range(FILES_MAX + 1)}
     for name, text in files.items():
-        path = Path(folder) / name
-        path.parent.mkdir(exist_ok=True)
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     equal(
-        violations(Path(folder)),
+        violations(directory),
         [
-            "src/extra has no place in the order",
-            "base/file.c includes age/age.h, which stands below it",
-            "sops/tree.c includes age/header.h, which is not the door of age/",
-            "vmm/vmm.c includes sops/sops.h, which is none of its business",
-            "vmm/vmm.c includes tree.h, which is not a path below src/",
+            "extra is not in ORDER",
+            "oem has 41 files, more than 40",
+            "base/file.c includes age/age.h: age/ is below base/",
+            "sops/tree.c includes age/header.h: not the door of age/",
+            "sops/tree.c includes age/ssh/key.h: not the door of age/ssh/",
+            "vmm/vmm.c includes sops/sops.h: vmm/ must not use sops/",
+            "vmm/vmm.c includes tree.h: not a path below src/",
         ],
     )
+    equal(circles(directory), [("vmm", "vmm/qemu")])
 
 
 harness.main()
