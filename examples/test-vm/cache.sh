@@ -1,40 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# Sourced by build-guest and build-host: builds that are kept, and are either whole or not there.
+# Sourced by the scripts that build Debian roots. It keeps what they build; an interrupted build leaves nothing.
 
 # shellcheck disable=SC2034 # the scripts that source this file use it
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/vmcred
 
 # cached NAME FUNCTION INPUT...
-# Prints the folder that holds what `FUNCTION FOLDER` makes from the INPUT files; calls it only where no earlier
-# call with the same inputs has finished. Others that ask for the same NAME meanwhile wait.
+# Prints the directory that `FUNCTION DIRECTORY` fills from the INPUT files. Calls it only if no earlier call with the
+# same inputs has finished. Meanwhile, other callers with the same NAME wait.
 cached() {
-	local name=$1 build=$2 key folder
+	local name=$1 build=$2 key directory
 	shift 2
 	key=$(cat -- "$@" | sha256sum)
-	folder=$cache/$name-${key:0:16}
+	directory=$cache/$name-${key:0:16}
 	mkdir -p "$cache"
 	exec 9>"$cache/.$name.lock"
 	flock 9
-	if [ ! -d "$folder" ]; then
-		# Only an interrupted build can have left one, since the lock is held.
+	if [ ! -d "$directory" ]; then
+		# We hold the lock, so an interrupted build left them.
 		rm -rf "$cache/.$name".new.*
 		unfinished=$(mktemp -d "$cache/.$name.new.XXXXXX")
 		trap 'rm -rf "$unfinished"' EXIT
 		trap 'exit 130' INT TERM
 		"$build" "$unfinished" >&2
 		chmod 755 "$unfinished"
-		mv -T "$unfinished" "$folder"
+		mv -T "$unfinished" "$directory"
 		trap - EXIT INT TERM
 	fi
 	exec 9>&-
-	echo "$folder"
+	echo "$directory"
 }
 
-# debian VARIANT PACKAGES TARGET [OPTION...]: Debian 12 from the mirror in $DEBIAN_MIRROR, or Debian's own.
+# debian SUITE VARIANT PACKAGES TARGET [OPTION...]: a Debian root from the mirror in $DEBIAN_MIRROR, or from Debian's own.
 debian() {
-	local variant=$1 packages=$2 target=$3
-	shift 3
+	local suite=$1 variant=$2 packages=$3 target=$4
+	shift 4
 	mmdebstrap --variant="$variant" --include="$packages" --aptopt='APT::Install-Recommends "false"' \
-		"$@" bookworm "$target" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"}
+		"$@" "$suite" "$target" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"}
 }
