@@ -36,7 +36,7 @@ static void files_free(struct config_file *files, size_t count)
 		free(files[i].group);
 		config_texts_free(files[i].restart_units);
 		config_texts_free(files[i].reload_units);
-		schema_kind_release(&files[i].kind);
+		schema_builtin_release(&files[i].builtin);
 	}
 	free(files);
 }
@@ -107,22 +107,22 @@ void config_destroy(struct config *config)
 int config_find(const char *given, char **path, int *dirfd, struct error *err)
 {
 	static const char here[] = "vmcred.yaml";
-	_cleanup_free_ char *found = NULL, *folder = NULL;
+	_cleanup_free_ char *found = NULL, *directory = NULL;
 	int fd;
 
 	if (!given)
 		given = access(here, F_OK) == 0 ? here : VMCRED_CONFIG_PATH;
 	if (access(given, F_OK) < 0) {
-		error_set(err, VMCRED_USAGE, "there is no declaration %s%s", given,
-			  strcmp(given, VMCRED_CONFIG_PATH) == 0 ? " and no ./vmcred.yaml" : "");
-		return error_hint(err, "write one, or name it with --config FILE");
+		error_set(err, VMCRED_USAGE, "declaration %s%s not found",
+			  strcmp(given, VMCRED_CONFIG_PATH) == 0 ? "./vmcred.yaml or " : "", given);
+		return error_hint(err, "create it, or use --config FILE");
 	}
 	found = strdup(given);
-	folder = strdup(given);
-	if (!found || !folder)
+	directory = strdup(given);
+	if (!found || !directory)
 		return error_no_memory(err);
 	if (dirfd) {
-		fd = dir_open(AT_FDCWD, dirname(folder), err);
+		fd = dir_open(AT_FDCWD, dirname(directory), err);
 		if (fd < 0)
 			return fd;
 		*dirfd = fd;
@@ -169,13 +169,11 @@ char *const *config_generator_machines(const struct config *config,
 							     : config->machine_names;
 }
 
-static int entry_unknown(const struct config *config, const char *what, const char *name,
-			 const char *nearest, struct error *err)
+static void undeclared(const struct config *config, const char *what, const char *name,
+		       const void *entries, size_t count, size_t entry_size, struct error *err)
 {
 	error_set(err, VMCRED_USAGE, "%s declares no %s \"%s\"", config->path, what, name);
-	if (nearest)
-		error_hint(err, "did you mean \"%s\"?", nearest);
-	return -(int)VMCRED_USAGE;
+	reader_hint_nearest(err, name, entries, count, entry_size);
 }
 
 const struct config_vm *config_vm_get(const struct config *config, const char *name,
@@ -185,11 +183,7 @@ const struct config_vm *config_vm_get(const struct config *config, const char *n
 		if (strcmp(config->vms[i].name, name) == 0)
 			return &config->vms[i];
 	}
-	entry_unknown(config, "VM", name,
-		      schema_entry_nearest(name, config->vms, config->vm_count,
-					   sizeof(struct config_vm),
-					   offsetof(struct config_vm, name)),
-		      err);
+	undeclared(config, "VM", name, config->vms, config->vm_count, sizeof(*config->vms), err);
 	return NULL;
 }
 
@@ -198,14 +192,10 @@ const struct config_machine *config_machine_get(const struct config *config, con
 {
 	const struct config_machine *machine = config_machine_find(config, name);
 
-	if (machine)
-		return machine;
-	entry_unknown(config, "machine", name,
-		      schema_entry_nearest(name, config->machines, config->machine_count,
-					   sizeof(struct config_machine),
-					   offsetof(struct config_machine, name)),
-		      err);
-	return NULL;
+	if (!machine)
+		undeclared(config, "machine", name, config->machines, config->machine_count,
+			   sizeof(*config->machines), err);
+	return machine;
 }
 
 const struct config_generator *config_generator_get(const struct config *config, const char *name,
@@ -213,14 +203,10 @@ const struct config_generator *config_generator_get(const struct config *config,
 {
 	const struct config_generator *generator = config_generator_find(config, name);
 
-	if (generator)
-		return generator;
-	entry_unknown(config, "generator", name,
-		      schema_entry_nearest(name, config->generators, config->generator_count,
-					   sizeof(struct config_generator),
-					   offsetof(struct config_generator, name)),
-		      err);
-	return NULL;
+	if (!generator)
+		undeclared(config, "generator", name, config->generators, config->generator_count,
+			   sizeof(*config->generators), err);
+	return generator;
 }
 
 const char *config_hypervisor_path(const struct config *config, const char *name)

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The declaration, `vmcred.yaml` (YAML or JSON): which machines, generators and VMs there are, and
- * by which names a secret travels from one to the next. Everything else is derived from it. The
- * file is public and holds no secret. What it says is checked here, with the line number in the
- * error, so that the other modules can rely on it: unknown keys, names, references between VMs and
- * generators.
+ * The declaration, `vmcred.yaml` (YAML or JSON): machines, generators and VMs, and the names under
+ * which secrets pass from one to the next. Everything else is derived from it. The file is public
+ * and has no secrets. It is checked here, with line numbers in the errors, so that the other
+ * modules can rely on it: unknown keys, names, references between VMs and generators.
  *
- * A `struct config` owns all that hangs on it; config_destroy() releases it. Lists keep the file's
- * order.
+ * A `struct config` owns all of its parts; config_destroy() releases them. Lists keep the order of
+ * the file.
  */
 #ifndef VMCRED_CONFIG_CONFIG_H
 #define VMCRED_CONFIG_CONFIG_H
@@ -19,14 +18,14 @@
 
 #include "base/error.h"
 
-/* Where a machine's decrypted secrets are found, as sops-nix has it; below it
+/* The directory with a machine's decrypted secrets, as in sops-nix; files are below it at
  * vars/<generator>/<file>. */
 #define CONFIG_SECRETS_LINK "/run/secrets"
 
-/* Where `vmcred serve` is asked for them; vmcred.socket makes it. */
+/* The socket of `vmcred serve`; vmcred.socket creates it. */
 #define CONFIG_SOCKET_PATH "/run/vmcred/socket"
 
-/* What a machine needs a file for, and so when: a phase, which is activated by itself. */
+/* When a machine needs a file. Each phase is activated on its own. */
 enum config_needed_for {
 	CONFIG_SERVICES,
 	CONFIG_USERS,        /* before they are created */
@@ -38,28 +37,28 @@ enum config_needed_for {
 
 struct config_phase {
 	const char *name;   /* as `neededFor` has it */
-	const char *link;   /* to the current generation in the folder "<link>.d" */
+	const char *link;   /* to the current generation in the directory "<link>.d" */
 	const char *prefix; /* of GENERATOR/FILE below that */
-	const char *unit;   /* that activates it at boot, or NULL: somebody else has to */
+	const char *unit;   /* activates it at boot, or NULL: no unit does */
 };
 
-/* How a file is made without a script. */
-enum config_kind_type {
-	CONFIG_KIND_NONE,
-	CONFIG_KIND_BASE64, /* of `size` random bytes */
-	CONFIG_KIND_BASE64URL,
-	CONFIG_KIND_HEX,
-	CONFIG_KIND_ALPHANUMERIC, /* `size` random characters */
-	CONFIG_KIND_PIN,          /* `size` random digits */
-	CONFIG_KIND_PASSPHRASE,   /* `size` words of a list */
-	CONFIG_KIND_PASSWORD_HASH,
-	CONFIG_KIND_SSH_KEY,
-	CONFIG_KIND_AGE_KEY,
-	CONFIG_KIND_WIREGUARD,
-	CONFIG_KIND_TLS,
-	CONFIG_KIND_JWT,
-	CONFIG_KIND_MACHINE_ID,
-	CONFIG_KIND_UUID,
+/* Built-in generators of files: the key `kind`. */
+enum config_builtin_type {
+	CONFIG_BUILTIN_NONE,
+	CONFIG_BUILTIN_BASE64, /* of `size` random bytes */
+	CONFIG_BUILTIN_BASE64URL,
+	CONFIG_BUILTIN_HEX,
+	CONFIG_BUILTIN_ALPHANUMERIC, /* `size` random characters */
+	CONFIG_BUILTIN_PIN,          /* `size` random digits */
+	CONFIG_BUILTIN_PASSPHRASE,   /* `size` words of a list */
+	CONFIG_BUILTIN_PASSWORD_HASH,
+	CONFIG_BUILTIN_SSH_KEY,
+	CONFIG_BUILTIN_AGE_KEY,
+	CONFIG_BUILTIN_WIREGUARD,
+	CONFIG_BUILTIN_TLS,
+	CONFIG_BUILTIN_JWT,
+	CONFIG_BUILTIN_MACHINE_ID,
+	CONFIG_BUILTIN_UUID,
 };
 
 enum config_algorithm {
@@ -72,21 +71,21 @@ enum config_algorithm {
 	CONFIG_ALGORITHM_EDDSA,
 };
 
-struct config_kind {
-	enum config_kind_type type;
-	size_t size; /* bytes, characters, digits, words, an RSA key's bits, or a hash's rounds (0:
-			crypt(3)'s default) */
+struct config_builtin {
+	enum config_builtin_type type;
+	size_t size; /* bytes, characters, digits, words, bits of an RSA key, or rounds of a hash
+			(0: crypt(3)'s default) */
 	enum config_algorithm algorithm;
-	char *public_file; /* the file of the generator that gets the public half, or NULL */
-	char *list;        /* passphrase: a file with a word a line; relative to the declaration */
-	char *separator;   /* passphrase */
-	char *source;      /* password-hash: a prompt, a file, or GENERATOR/FILE of a dependency */
-	char *comment;     /* ssh-key, or NULL */
-	char *subject;     /* tls: the common name, or NULL for the generator's name */
-	char **names;      /* tls: DNS names and addresses, NULL-terminated, or NULL */
-	bool authority;    /* tls: the certificate may sign others */
-	char *issuer;      /* tls: the generator of the authority that signs it, or NULL: itself */
-	size_t days;       /* tls: how long the certificate is valid */
+	char *public_file; /* the generator's file for the public half, or NULL */
+	char *list; /* passphrase: a file with one word per line; relative to the declaration */
+	char *separator; /* passphrase */
+	char *source;    /* password-hash: a prompt, a file, or a dependency's GENERATOR/FILE */
+	char *comment;   /* ssh-key, or NULL */
+	char *subject;   /* tls: the common name, or NULL for the generator's name */
+	char **names;    /* tls: DNS names and addresses, NULL-terminated, or NULL */
+	bool authority;  /* tls: the certificate may sign others */
+	char *issuer;    /* tls: the generator of the signing authority, or NULL: self-signed */
+	size_t days;     /* tls: how long the certificate is valid */
 	int line;
 };
 
@@ -101,9 +100,9 @@ struct config_file {
 	mode_t mode;          /* default 0400 */
 	char **restart_units; /* NULL-terminated, or NULL */
 	char **reload_units;  /* likewise */
-	struct config_kind kind;
-	bool derived;  /* another file's kind makes it: its public half */
-	bool prompted; /* it is the prompt of that name, persisted */
+	struct config_builtin builtin;
+	bool derived;  /* the public half of another file's builtin */
+	bool prompted; /* the persisted prompt of that name */
 	int line;
 };
 
@@ -132,9 +131,9 @@ struct config_generator {
 	size_t prompt_count;
 	struct config_file *files;
 	size_t file_count;
-	char *script;          /* for sh -c, or NULL: every file has a kind or is prompted for */
-	char **runtime_inputs; /* folders, which the script begins with; NULL-terminated, or NULL */
-	char *validation; /* compact JSON with sorted keys, or NULL: a change makes the files anew
+	char *script;          /* for sh -c, or NULL: every file has a builtin or a prompt */
+	char **runtime_inputs; /* directories, already in the script; NULL-terminated, or NULL */
+	char *validation; /* compact JSON with sorted keys, or NULL; a change regenerates the files
 			   */
 	int line;
 };
@@ -142,13 +141,12 @@ struct config_generator {
 struct config_machine {
 	char *name;
 	char **tags;        /* NULL-terminated, or NULL */
-	size_t *generators; /* indices of those that make files for it alone, each behind all that
-			       it depends on */
+	size_t *generators; /* indices of its own generators, each after its dependencies */
 	size_t generator_count;
 	int line;
 };
 
-/* An entry of a list that is sorted by name. */
+/* An entry of a list sorted by name. */
 struct config_name {
 	const char *name;
 	size_t index;
@@ -171,17 +169,16 @@ struct config_credential_file {
 	int line;
 };
 
-/* Where a VM's unit takes its credentials from: credentialSource. */
+/* Where a VM's unit gets its credentials: credentialSource. */
 enum config_source {
-	CONFIG_SOURCE_DEFAULT, /* only until the declaration is read */
-	CONFIG_SOURCE_FILES,   /* what `vmcred activate` has decrypted */
-	CONFIG_SOURCE_SOCKET,  /* `vmcred serve`, with no file in between */
+	CONFIG_SOURCE_DEFAULT, /* only while the declaration is read */
+	CONFIG_SOURCE_FILES,   /* decrypted by `vmcred activate` */
+	CONFIG_SOURCE_SOCKET,  /* `vmcred serve`, without files */
 };
 
 struct config_vm {
 	char *name;
-	char *unit; /* whose LoadCredential= lines bring its secrets; default microvm@<name>.service
-		     */
+	char *unit; /* the unit with its LoadCredential= lines; default microvm@<name>.service */
 	enum config_source source;
 	struct config_load *loads;
 	size_t load_count;
@@ -193,8 +190,7 @@ struct config_vm {
 	int line;
 };
 
-/* An entry of hypervisors: where the program of a name is, for those who call vmcred by that name.
- */
+/* An entry of hypervisors: the program to run if vmcred-run is called by that name. */
 struct config_hypervisor {
 	char *name;
 	char *path; /* absolute */
@@ -202,45 +198,45 @@ struct config_hypervisor {
 };
 
 struct config {
-	char *path;            /* as it was given, for errors */
+	char *path;            /* as given, for errors */
 	char **default_groups; /* sops.defaultGroups, NULL-terminated, or NULL */
 	struct config_machine *machines;
 	size_t machine_count;
 	struct config_generator *generators;
 	size_t generator_count;
-	size_t *generator_order; /* their indices, each behind all that it depends on */
+	size_t *generator_order; /* their indices, each after its dependencies */
 	struct config_name *machines_by_name, *generators_by_name;
-	char **machine_names;      /* owned; the names are the machines', NULL-terminated */
-	enum config_source source; /* of the VMs that do not say it */
+	char **machine_names;      /* owned, NULL-terminated; the names are borrowed */
+	enum config_source source; /* the default for VMs */
 	struct config_vm *vms;
 	size_t vm_count;
 	struct config_hypervisor *hypervisors;
 	size_t hypervisor_count;
 };
 
-/* A NULL-terminated list of owned texts, or NULL: releases it, counts it. */
+/* Release and count a NULL-terminated list of owned texts, which may be NULL. */
 void config_texts_free(char **texts);
 size_t config_texts_count(char *const *texts);
 
 #define _cleanup_config_ __attribute__((cleanup(config_destroy)))
 
 /*
- * Finds the declaration: `given`, or without it ./vmcred.yaml, or the system's. `*path` (the caller
- * frees it) and a descriptor of its folder (the caller closes it), which is the root of the store;
- * either may be NULL.
+ * Finds the declaration: `given`, or else ./vmcred.yaml, or the system's. Sets `*path` (the caller
+ * frees it) and a descriptor of its directory (the caller closes it), which is the root of the
+ * store; either may be NULL.
  */
 int config_find(const char *given, char **path, int *dirfd, struct error *err);
 
-/* Reads and checks a declaration. VMCRED_USAGE with file and line for what is wrong in it. */
+/* Reads and checks a declaration. VMCRED_USAGE, with file and line: it is invalid. */
 int config_load_file(const char *path, struct config *config, struct error *err);
 
-/* The same from text; `path` is what errors call it. */
+/* The same from text; `path` is for errors. */
 int config_load_text(const char *text, size_t size, const char *path, struct config *config,
 		     struct error *err);
 
 void config_destroy(struct config *config);
 
-/* The entry of that name, or NULL with VMCRED_USAGE, which names the nearest one. */
+/* The entry of that name, or NULL with VMCRED_USAGE and a "did you mean" hint. */
 const struct config_vm *config_vm_get(const struct config *config, const char *name,
 				      struct error *err);
 const struct config_machine *config_machine_get(const struct config *config, const char *name,
@@ -248,13 +244,10 @@ const struct config_machine *config_machine_get(const struct config *config, con
 const struct config_generator *config_generator_get(const struct config *config, const char *name,
 						    struct error *err);
 
-/* Whether the VM's unit is microvm@<name>.service. */
-bool config_vm_has_default_unit(const struct config_vm *vm);
-
 /*
- * The VM that runs in a systemd unit, or NULL: the one that says so, or of an instance of
- * microvm@.service the one of that name which says no other unit. The instance has the name as it
- * is, as microvm.nix has it, or escaped (systemd.unit(5)).
+ * The VM that runs in a systemd unit, or NULL: the VM that declares the unit, or for an instance of
+ * microvm@.service the VM of that name, unless it declares another unit. The instance is the name
+ * as it is, as in microvm.nix, or escaped (systemd.unit(5)).
  */
 const struct config_vm *config_vm_of_unit(const struct config *config, const char *unit);
 
@@ -267,62 +260,56 @@ const struct config_generator *config_generator_find(const struct config *config
 const struct config_file *config_file_find(const struct config_generator *generator,
 					   const char *name);
 
-/* Whether the generator depends on the one of that name, directly. */
+/* Whether the generator directly depends on the one of that name. */
 bool config_generator_depends_on(const struct config_generator *generator, const char *name);
 
-/* Whether the generator's files are for that machine: it names it, or is shared and names none. */
+/* Whether the generator has files for that machine: it names it, or is shared and names none. */
 bool config_generator_is_for(const struct config_generator *generator, const char *machine);
 
-/* Those that it is for, NULL-terminated; of a shared one that names none, all. Borrowed. */
+/* The machines with its files, NULL-terminated and borrowed. */
 char *const *config_generator_machines(const struct config *config,
 				       const struct config_generator *generator);
 
+extern const char *const config_phase_names[]; /* NULL-terminated */
+
 const struct config_phase *config_phase_get(enum config_needed_for needed_for);
 
-/* The phase of that name. VMCRED_USAGE: there is none. */
+/* The phase of that name. VMCRED_USAGE: unknown. */
 int config_phase_find(const char *name, enum config_needed_for *needed_for, struct error *err);
 
 /*
- * Whether an owner or group is known without looking it up: "root", or a number. Of a number that
- * is too large, `*number` is UINT32_MAX.
+ * Whether an owner or group is "root" or a number, so that it needs no lookup. `*number` is
+ * UINT32_MAX if the number is too large.
  */
 bool config_owner_number(const char *owner, uint32_t *number);
 
-/* Where the activated file is, such as "/run/secrets/vars/<generator>/<file>". NULL without memory;
- * the caller frees it. */
+/* The path of the activated file, such as "/run/secrets/vars/<generator>/<file>". NULL without
+ * memory; the caller frees it. */
 char *config_load_path(const struct config_load *load);
 
-/*
- * Whether the credential is one that its VM starts without: credentialFiles has it, and each time
- * as optional.
- */
+/* Whether the VM starts without the credential: all its entries in credentialFiles are optional. */
 bool config_vm_is_optional(const struct config_vm *vm, const char *credential);
 
-/*
- * What an optional credential holds where its file is missing, for which systemd would not start
- * the unit: what SetCredential= gives in its place, which systemd does not take empty.
- */
+/* The value of an optional credential whose file is missing: systemd would not start the unit, and
+ * SetCredential= cannot set an empty one. */
 #define CONFIG_ABSENT      "\0absent"
 #define CONFIG_ABSENT_SIZE (sizeof(CONFIG_ABSENT) - 1)
 
-/*
- * The unit line that gives a VM a credential, "LoadCredential=host-api-key:/run/secrets/vars/…", or
- * NULL where no entry of loadCredentials declares it (or without memory). The caller frees it.
- */
+/* The unit line for a credential, "LoadCredential=host-api-key:/run/secrets/vars/...", or NULL if
+ * loadCredentials does not declare it (or without memory). The caller frees it. */
 char *config_vm_load_line(const struct config_vm *vm, const char *credential);
 
-/* Unit's and credential's names, together: what systemd can say of both in the 107 bytes of a
- * socket's name, "\0RANDOM/unit/UNIT/CREDENTIAL" (systemd.exec(5)). Longer ones do not start. */
+/* The limit for the names of unit and credential together: systemd connects from the socket address
+ * "\0RANDOM/unit/UNIT/CREDENTIAL" of at most 107 bytes (systemd.exec(5)). */
 #define CONFIG_SOCKET_NAMES_SIZE_MAX 84
 
-/* VMCRED_USAGE: systemd could not ask a socket for one of the VM's credentials. */
+/* VMCRED_USAGE: the names are too long for a socket. */
 int config_vm_socket_check(const struct config_vm *vm, struct error *err);
 
 /*
  * The drop-in for the VM's unit: a [Service] section with all its LoadCredential= lines, and a
- * [Unit] section that wants what makes them, as far as that is a unit. They come from where the
- * VM's source says or, where `socket` is not NULL, from that socket. NULL without memory. The
- * caller frees it.
+ * [Unit] section that wants the units that provide them. If `socket` is not NULL, it replaces the
+ * VM's source. NULL without memory. The caller frees it.
  */
 char *config_vm_dropin(const struct config *config, const struct config_vm *vm, const char *socket);
 

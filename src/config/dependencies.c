@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What generators need of each other. All checks over names are here, so that who runs a generator
- * can take for granted that what it needs is declared, comes before it, and is for its machine.
+ * Names of machines and generators, and dependencies between generators. After these checks,
+ * everything that a generator needs is declared, comes before it in the order, and has files for
+ * its machines. A declaration may have tens of thousands of names, so lookups are binary searches.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,19 +11,66 @@
 #include "base/cleanup.h"
 #include "config/schema.h"
 
-/* A chain is walked by a recursion. */
+/* Bounds the recursion. */
 #define CHAIN_MAX 1000
 
-static size_t index_of(const struct config *config, const struct config_generator *generator)
+static int names_compare(const void *a, const void *b)
 {
-	return (size_t)(generator - config->generators);
+	const struct config_name *left = a, *right = b;
+
+	return strcmp(left->name, right->name);
+}
+
+static const struct config_name *name_find(const struct config_name *names, size_t count,
+					   const char *name)
+{
+	const struct config_name key = {.name = name};
+
+	return names ? bsearch(&key, names, count, sizeof(*names), names_compare) : NULL;
+}
+
+int schema_names_sort(struct config *config, struct error *err)
+{
+	struct config_name *machines = calloc(config->machine_count + 1, sizeof(*machines));
+	struct config_name *generators = calloc(config->generator_count + 1, sizeof(*generators));
+
+	config->machines_by_name = machines;
+	config->generators_by_name = generators;
+	config->machine_names = calloc(config->machine_count + 1, sizeof(char *));
+	if (!machines || !generators || !config->machine_names)
+		return error_no_memory(err);
+	for (size_t i = 0; i < config->machine_count; i++) {
+		machines[i] = (struct config_name){config->machines[i].name, i};
+		config->machine_names[i] = config->machines[i].name;
+	}
+	for (size_t i = 0; i < config->generator_count; i++)
+		generators[i] = (struct config_name){config->generators[i].name, i};
+	qsort(machines, config->machine_count, sizeof(*machines), names_compare);
+	qsort(generators, config->generator_count, sizeof(*generators), names_compare);
+	return 0;
+}
+
+const struct config_machine *config_machine_find(const struct config *config, const char *name)
+{
+	const struct config_name *found =
+		name_find(config->machines_by_name, config->machine_count, name);
+
+	return found ? &config->machines[found->index] : NULL;
+}
+
+const struct config_generator *config_generator_find(const struct config *config, const char *name)
+{
+	const struct config_name *found =
+		name_find(config->generators_by_name, config->generator_count, name);
+
+	return found ? &config->generators[found->index] : NULL;
 }
 
 static int generator_reject(struct reader *reader, const struct config_generator *generator,
-			    const char *reason, const char *name)
+			    const char *problem, const char *name)
 {
-	return error_set(reader->err, VMCRED_USAGE, "%s:%d: generators.%s: %s \"%s\"", reader->path,
-			 generator->line, generator->name, reason, name);
+	return reader_reject_line(reader, generator->line, "generators.%s: %s \"%s\"",
+				  generator->name, problem, name);
 }
 
 static int texts_compare(const void *a, const void *b)
@@ -58,8 +106,7 @@ static int machines_check(struct reader *reader, const struct config_generator *
 		return 0;
 	if (generator->share)
 		return generator_reject(reader, generator,
-					"is shared and cannot depend on a generator that makes "
-					"other files for each machine,",
+					"a shared generator cannot depend on an unshared one,",
 					dependency->name);
 	sorted = calloc(config_texts_count(dependency->machines) + 1, sizeof(char *));
 	if (!sorted)
@@ -67,14 +114,12 @@ static int machines_check(struct reader *reader, const struct config_generator *
 	missing = machine_missing(generator, dependency, sorted);
 	if (!missing)
 		return 0;
-	generator_reject(reader, generator,
-			 "depends on a generator that is not for all of its machines,",
-			 dependency->name);
+	generator_reject(reader, generator, "missing machines in the dependency", dependency->name);
 	return error_hint(reader->err, "add %s to its machines", missing);
 }
 
-/* A list that Nix puts together of several may name one twice. */
-static void repeated_drop(char **names)
+/* Lists that Nix merges may have duplicates. */
+static void duplicates_drop(char **names)
 {
 	char **kept = names;
 
@@ -97,76 +142,72 @@ static int dependencies_check(struct reader *reader, const struct config *config
 {
 	int r = 0;
 
-	repeated_drop(generator->dependencies);
+	duplicates_drop(generator->dependencies);
 	for (char **name = generator->dependencies; r == 0 && name && *name; name++) {
 		const struct config_generator *dependency = config_generator_find(config, *name);
 
-		if (!dependency)
-			return schema_reference_reject(
-				reader, generator->line, generator->name, "generator", *name,
-				schema_entry_nearest(*name, config->generators,
-						     config->generator_count,
-						     sizeof(struct config_generator),
-						     offsetof(struct config_generator, name)));
+		if (!dependency) {
+			generator_reject(reader, generator, "undeclared dependency", *name);
+			return READER_HINT_NEAREST(reader->err, *name, config->generators,
+						   config->generator_count);
+		}
 		r = machines_check(reader, generator, dependency);
 	}
 	return r;
 }
 
-/* The walk in depth: who is on the way from a generator to what it depends on. */
+/* A depth-first walk: the path from a generator to its dependencies. */
 struct walk {
 	struct reader *reader;
 	struct config *config;
 	enum {
 		UNSEEN,
-		ON_THE_WAY,
+		ON_PATH,
 		DONE
 	} * states;
-	const struct config_generator **way;
+	const struct config_generator **path;
 	size_t depth, ordered;
 };
 
-static int circle_reject(const struct walk *walk, const struct config_generator *generator)
+static int cycle_reject(const struct walk *walk, const struct config_generator *generator)
 {
 	size_t start = walk->depth - 1;
 	_cleanup_free_ char *names = strdup("");
 
-	while (walk->way[start] != generator)
+	while (walk->path[start] != generator)
 		start--;
 	for (size_t i = start; names && i < walk->depth; i++) {
 		_cleanup_free_ char *before = names;
 
-		if (asprintf(&names, "%s%s -> ", before, walk->way[i]->name) < 0)
+		if (asprintf(&names, "%s%s -> ", before, walk->path[i]->name) < 0)
 			names = NULL;
 	}
 	if (!names)
 		return error_no_memory(walk->reader->err);
-	error_set(walk->reader->err, VMCRED_USAGE, "%s:%d: generators depend on each other: %s%s",
-		  walk->reader->path, generator->line, names, generator->name);
-	return -(int)VMCRED_USAGE;
+	return reader_reject_line(walk->reader, generator->line, "dependency cycle: %s%s", names,
+				  generator->name);
 }
 
-/* Puts the generator behind all that it depends on; as deep as the longest chain. */
+/* Puts the generator after its dependencies; as deep as the longest chain. */
 static int generator_order(struct walk *walk, const struct config_generator *generator)
 {
-	size_t index = index_of(walk->config, generator);
+	size_t index = (size_t)(generator - walk->config->generators);
 	int r = 0;
 
 	if (walk->states[index] == DONE)
 		return 0;
-	if (walk->states[index] == ON_THE_WAY)
-		return circle_reject(walk, generator);
+	if (walk->states[index] == ON_PATH)
+		return cycle_reject(walk, generator);
 	if (walk->depth == CHAIN_MAX)
-		return error_set(walk->reader->err, VMCRED_USAGE,
-				 "%s: more than %d generators depend on each other in a chain",
-				 walk->reader->path, CHAIN_MAX);
-	walk->states[index] = ON_THE_WAY;
-	walk->way[walk->depth++] = generator;
+		return reader_reject_line(walk->reader, generator->line,
+					  "dependency chain of more than %d generators", CHAIN_MAX);
+	walk->states[index] = ON_PATH;
+	walk->path[walk->depth++] = generator;
 	for (char **name = generator->dependencies; r == 0 && name && *name; name++) {
 		const struct config_generator *dependency =
 			config_generator_find(walk->config, *name);
 
-		/* All names were looked up before. */
+		/* All names were checked before. */
 		r = dependency ? generator_order(walk, dependency) : 0;
 	}
 	walk->depth--;
@@ -183,15 +224,56 @@ static int generators_order(struct reader *reader, struct config *config)
 
 	config->generator_order = calloc(count + 1, sizeof(*config->generator_order));
 	walk.states = calloc(count + 1, sizeof(*walk.states));
-	walk.way = calloc(count + 1, sizeof(struct config_generator *));
-	if (config->generator_order && walk.states && walk.way) {
+	walk.path = calloc(count + 1, sizeof(struct config_generator *));
+	if (config->generator_order && walk.states && walk.path) {
 		for (size_t i = 0; i < count && r == 0; i++)
 			r = generator_order(&walk, &config->generators[i]);
 	} else {
 		r = error_no_memory(reader->err);
 	}
 	free(walk.states);
-	free(walk.way);
+	free(walk.path);
+	return r;
+}
+
+static int machine_generator_add(struct config_machine *machine, size_t index, struct error *err)
+{
+	size_t count = machine->generator_count;
+	size_t *larger;
+
+	/* The generator names the machine twice. */
+	if (count > 0 && machine->generators[count - 1] == index)
+		return 0;
+	/* The capacity is a power of two. */
+	if ((count & (count - 1)) == 0) {
+		larger = reallocarray(machine->generators, count ? 2 * count : 1, sizeof(*larger));
+		if (!larger)
+			return error_no_memory(err);
+		machine->generators = larger;
+	}
+	machine->generators[machine->generator_count++] = index;
+	return 0;
+}
+
+/* Adds a generator to its machines. */
+static int machines_add(struct reader *reader, struct config *config, size_t index)
+{
+	const struct config_generator *generator = &config->generators[index];
+	int r = 0;
+
+	for (char **name = generator->machines; r == 0 && name && *name; name++) {
+		const struct config_name *found =
+			name_find(config->machines_by_name, config->machine_count, *name);
+
+		if (!found) {
+			generator_reject(reader, generator, "undeclared machine", *name);
+			return READER_HINT_NEAREST(reader->err, *name, config->machines,
+						   config->machine_count);
+		}
+		if (!generator->share)
+			r = machine_generator_add(&config->machines[found->index], index,
+						  reader->err);
+	}
 	return r;
 }
 
@@ -202,7 +284,11 @@ int schema_dependencies(struct reader *reader, struct config *config)
 	for (size_t i = 0; i < config->generator_count && r == 0; i++) {
 		r = dependencies_check(reader, config, &config->generators[i]);
 		if (r == 0)
-			r = schema_kinds_uses(reader, config, &config->generators[i]);
+			r = schema_builtin_sources_check(reader, config, &config->generators[i]);
 	}
-	return r == 0 ? generators_order(reader, config) : r;
+	if (r == 0)
+		r = generators_order(reader, config);
+	for (size_t i = 0; r == 0 && i < config->generator_count; i++)
+		r = machines_add(reader, config, config->generator_order[i]);
+	return r;
 }

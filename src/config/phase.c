@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * When a machine needs a file, and where it finds it then. The words are clan's. Of the places,
- * /run/secrets and /run/secrets-for-users are sops-nix's, /run/partitioning-secrets is clan's; clan
- * has the files of activation on a disk, where vmcred puts no plaintext.
+ * When a machine needs a file, and where the file is. The names of the phases are clan's;
+ * /run/secrets and /run/secrets-for-users are sops-nix's, /run/partitioning-secrets is clan's. clan
+ * stores activation secrets on a disk, where vmcred stores no plaintext.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/name.h"
+#include "base/text.h"
 #include "config/config.h"
 
 static const struct config_phase phases[CONFIG_PHASES] = {
@@ -20,6 +20,8 @@ static const struct config_phase phases[CONFIG_PHASES] = {
 	[CONFIG_PARTITIONING] = {"partitioning", "/run/partitioning-secrets", "", NULL},
 };
 
+const char *const config_phase_names[] = {"services", "users", "activation", "partitioning", NULL};
+
 const struct config_phase *config_phase_get(enum config_needed_for needed_for)
 {
 	return &phases[needed_for];
@@ -27,35 +29,29 @@ const struct config_phase *config_phase_get(enum config_needed_for needed_for)
 
 int config_phase_find(const char *name, enum config_needed_for *needed_for, struct error *err)
 {
-	const char *names[CONFIG_PHASES + 1] = {NULL};
 	const char *nearest;
 
 	for (size_t i = 0; i < CONFIG_PHASES; i++) {
-		names[i] = phases[i].name;
 		if (strcmp(name, phases[i].name) == 0) {
 			*needed_for = (enum config_needed_for)i;
 			return 0;
 		}
 	}
-	error_set(err, VMCRED_USAGE, "nothing is needed for \"%s\"", name);
-	nearest = name_nearest(name, names);
+	error_set(err, VMCRED_USAGE, "unknown phase \"%s\"", name);
+	nearest = name_nearest(name, config_phase_names);
 	if (nearest)
 		return error_hint(err, "did you mean \"%s\"?", nearest);
-	return error_hint(err, "it is services, users, activation or partitioning");
+	return error_hint(err, "use services, users, activation or partitioning");
 }
 
 char *config_load_path(const struct config_load *load)
 {
 	const struct config_phase *phase = config_phase_get(load->needed_for);
-	char *path = NULL;
 
-	if (asprintf(&path, "%s/%s%s/%s", phase->link, phase->prefix, load->generator, load->file) <
-	    0)
-		return NULL;
-	return path;
+	return text_format("%s/%s%s/%s", phase->link, phase->prefix, load->generator, load->file);
 }
 
-/* (uid_t)-1 means "none" to the system. */
+/* (uid_t)-1 is not an ID. */
 #define ID_MAX (UINT32_MAX - 1)
 
 bool config_owner_number(const char *owner, uint32_t *number)

@@ -5,55 +5,35 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/cleanup.h"
 #include "base/name.h"
+#include "base/text.h"
+#include "config/schema.h"
 
+/* The largest table, and a limit for lists. */
 #define KEYS_MAX 24
-
-/* A declaration is written by hand or by Nix: an anchor that refers to itself is no use to either.
- */
 #define LIST_MAX 100000
 
-/* An alias of an alias of an alias. */
-#define ALIASES_MAX 16
-
-struct fy_node *reader_resolve(struct fy_node *node)
+int reader_wrap(struct reader *reader, const struct yaml_node *node)
 {
-	for (int i = 0; node && fy_node_is_alias(node) && i < ALIASES_MAX; i++) {
-		struct fy_node *meant = fy_node_resolve_alias(node);
+	_cleanup_free_ char *path = NULL;
 
-		/* An alias without an anchor stays one, which nothing takes for a value. */
-		if (!meant)
-			break;
-		node = meant;
+	for (const struct reader_where *where = reader->where; where; where = where->parent) {
+		_cleanup_free_ char *rest = path;
+
+		path = text_format("%s%s%s", where->name, rest ? "." : "", rest ? rest : "");
+		if (!path)
+			return error_no_memory(reader->err);
 	}
-	return node;
+	if (path)
+		error_wrap(reader->err, "%s", path);
+	return error_wrap(reader->err, "%s:%u", reader->path, node->line);
 }
 
-int reader_line(struct fy_node *node)
-{
-	struct fy_token *token = NULL;
-	const struct fy_mark *mark;
-
-	if (fy_node_is_scalar(node))
-		token = fy_node_get_scalar_token(node);
-	if (token)
-		mark = fy_token_start_mark(token);
-	else if (fy_node_is_mapping(node) && fy_node_mapping_item_count(node) > 0)
-		return reader_line(fy_node_pair_key(fy_node_mapping_get_by_index(node, 0)));
-	else if (fy_node_is_sequence(node) && fy_node_sequence_item_count(node) > 0)
-		return reader_line(fy_node_sequence_get_by_index(node, 0));
-	else
-		mark = NULL;
-	return mark ? mark->line + 1 : 0;
-}
-
-int reader_reject(struct reader *reader, struct fy_node *node, const char *format, ...)
+int reader_reject(struct reader *reader, const struct yaml_node *node, const char *format, ...)
 {
 	_cleanup_free_ char *text = NULL;
-	int line = node ? reader_line(node) : 0;
 	va_list arguments;
 	int length;
 
@@ -65,72 +45,79 @@ int reader_reject(struct reader *reader, struct fy_node *node, const char *forma
 		return error_no_memory(reader->err);
 	}
 	error_set(reader->err, VMCRED_USAGE, "%s", text);
-	if (*reader->where)
-		error_wrap(reader->err, "%s", reader->where);
-	if (line > 0)
-		return error_wrap(reader->err, "%s:%d", reader->path, line);
-	return error_wrap(reader->err, "%s", reader->path);
+	return reader_wrap(reader, node);
 }
 
-char *reader_enter(struct reader *reader, const char *name)
+int reader_reject_line(struct reader *reader, int line, const char *format, ...)
 {
-	char *previous = reader->where, *where = NULL;
+	_cleanup_free_ char *text = NULL;
+	va_list arguments;
+	int length;
 
-	if (asprintf(&where, "%s%s%s", previous, *previous ? "." : "", name) < 0) {
-		error_no_memory(reader->err);
-		return NULL;
+	va_start(arguments, format);
+	length = vasprintf(&text, format, arguments);
+	va_end(arguments);
+	if (length < 0) {
+		text = NULL;
+		return error_no_memory(reader->err);
 	}
-	reader->where = where;
-	return previous;
+	return error_set(reader->err, VMCRED_USAGE, "%s:%d: %s", reader->path, line, text);
 }
 
-void reader_leave(struct reader *reader, char *previous)
+int reader_hint_nearest(struct error *err, const char *name, const void *entries, size_t count,
+			size_t entry_size)
 {
-	free(reader->where);
-	reader->where = previous;
+	_cleanup_free_ const char **names = calloc(count + 1, sizeof(char *));
+	const char *nearest;
+
+	if (!names)
+		return error_no_memory(err);
+	for (size_t i = 0; i < count; i++)
+		memcpy(&names[i], (const char *)entries + i * entry_size, sizeof(names[i]));
+	nearest = name_nearest(name, names);
+	return nearest ? error_hint(err, "did you mean \"%s\"?", nearest) : -(int)err->code;
 }
 
-/* A scalar's text in new memory, with the error set where it is none. */
-static char *scalar_text(struct reader *reader, struct fy_node *node, const char *what)
+static int node_count(struct reader *reader, const struct yaml_node *node)
 {
-	size_t length = 0;
-	const char *text = NULL;
-	char *copy;
-	struct fy_node *resolved = reader_resolve(node);
+	if (reader->nodes_left == 0)
+		return reader_reject(reader, node, "excessive aliasing");
+	reader->nodes_left--;
+	return 0;
+}
 
-	if (resolved && fy_node_is_scalar(resolved) && !fy_node_is_alias(resolved))
-		text = fy_node_get_scalar(resolved, &length);
-	if (!text) {
+/* A value is missing, as after `test-vm:`. */
+static bool is_missing(const struct yaml_node *node)
+{
+	return node->kind == YAML_SCALAR && node->value.size == 0 && !node->quoted;
+}
+
+/* A scalar's text in new memory, or NULL with the error set. */
+static char *scalar_text(struct reader *reader, const struct yaml_node *node, const char *what)
+{
+	const struct yaml_node *scalar = yaml_target(node);
+	char *text = NULL;
+
+	if (node_count(reader, node) < 0)
+		return NULL;
+	if (scalar->kind != YAML_SCALAR || is_missing(scalar)) {
 		reader_reject(reader, node, "must be %s", what);
-		return NULL;
+	} else if (memchr(scalar->value.data, '\0', scalar->value.size)) {
+		reader_reject(reader, node, "contains a NUL character");
+	} else {
+		text = strndup((const char *)scalar->value.data, scalar->value.size);
+		if (!text)
+			error_no_memory(reader->err);
 	}
-	if (memchr(text, '\0', length)) {
-		reader_reject(reader, node, "has a NUL character in it");
-		return NULL;
-	}
-	copy = strndup(text, length);
-	if (!copy)
-		error_no_memory(reader->err);
-	return copy;
+	return text;
 }
 
-/* "a, b, c", cut where there is no more room. */
-static void names_join(const char *const *names, char *text, size_t size)
-{
-	size_t length = 0;
-
-	text[0] = '\0';
-	for (size_t i = 0; names[i] && length < size; i++)
-		length += (size_t)snprintf(text + length, size - length, "%s%s", i > 0 ? ", " : "",
-					   names[i]);
-}
-
-static int key_unknown(struct reader *reader, struct fy_node *node, const char *name,
+static int key_unknown(struct reader *reader, const struct yaml_node *node, const char *name,
 		       const struct reader_key *keys)
 {
 	const char *names[KEYS_MAX + 1] = {NULL};
-	const char *nearest, *foreign = reader_foreign_hint(name);
-	char known[512];
+	const char *nearest, *foreign = schema_foreign_hint(name);
+	_cleanup_free_ char *known = strdup("");
 
 	for (size_t i = 0; i < KEYS_MAX && keys[i].name; i++)
 		names[i] = keys[i].name;
@@ -140,149 +127,167 @@ static int key_unknown(struct reader *reader, struct fy_node *node, const char *
 		return error_hint(reader->err, "%s", foreign);
 	if (nearest)
 		return error_hint(reader->err, "did you mean \"%s\"?", nearest);
-	names_join(names, known, sizeof(known));
-	return error_hint(reader->err, "the keys here are %s", known);
+	for (size_t i = 0; known && names[i]; i++) {
+		_cleanup_free_ char *before = known;
+
+		known = text_format("%s%s%s", before, i > 0 ? ", " : "", names[i]);
+	}
+	return error_hint(reader->err, "known keys: %s", known ? known : "");
 }
 
-static int key_read(struct reader *reader, struct fy_node_pair *pair, const struct reader_key *keys,
-		    void *target)
+/* Checks a mapping; returns 1, or 0 if it is missing, which is an empty mapping. */
+static int mapping_begin(struct reader *reader, const struct yaml_node *node)
 {
-	struct fy_node *key = fy_node_pair_key(pair), *value = fy_node_pair_value(pair);
-	_cleanup_free_ char *name = scalar_text(reader, key, "a mapping with names as keys");
-	const struct reader_key *row = keys;
-	char *previous;
+	const struct yaml_node *repeated;
+
+	if (is_missing(node))
+		return 0;
+	if (node->kind != YAML_MAPPING)
+		return reader_reject(reader, node, "must be a mapping");
+	if (yaml_key_repeated(node, &repeated, reader->err) < 0)
+		return -(int)reader->err->code;
+	if (repeated)
+		return reader_reject(reader, repeated, "duplicate key \"%.*s\"",
+				     (int)repeated->value.size, (const char *)repeated->value.data);
+	return 1;
+}
+
+int reader_mapping(struct reader *reader, const struct yaml_node *node,
+		   const struct reader_key *keys, void *target)
+{
 	int r;
 
-	if (!name)
-		return -(int)reader->err->code;
-	while (row->name && strcmp(row->name, name) != 0)
-		row++;
-	if (!row->name)
-		return key_unknown(reader, key, name, keys);
-	previous = reader_enter(reader, name);
-	if (!previous)
-		return -(int)reader->err->code;
-	r = row->read(reader, value, (char *)target + row->offset);
-	reader_leave(reader, previous);
-	return r;
-}
-
-static int keys_compare(const void *a, const void *b)
-{
-	size_t left_size = 0, right_size = 0;
-	const char *left = fy_node_get_scalar(*(struct fy_node *const *)a, &left_size);
-	const char *right = fy_node_get_scalar(*(struct fy_node *const *)b, &right_size);
-	size_t size = left_size < right_size ? left_size : right_size;
-	int order = size > 0 ? memcmp(left, right, size) : 0;
-
-	return order != 0 ? order : (left_size > right_size) - (left_size < right_size);
-}
-
-/* A key that stands twice would be two things at once. Keys that are no text are refused later. */
-static int keys_unique(struct reader *reader, struct fy_node *mapping)
-{
-	int items = fy_node_mapping_item_count(mapping);
-	_cleanup_free_ struct fy_node **keys = NULL;
-	struct fy_node_pair *pair;
-	void *iterator = NULL;
-	size_t count = 0;
-
-	keys = calloc((size_t)(items > 0 ? items : 0) + 1, sizeof(struct fy_node *));
-	if (!keys)
-		return error_no_memory(reader->err);
-	while ((pair = fy_node_mapping_iterate(mapping, &iterator))) {
-		struct fy_node *key = reader_resolve(fy_node_pair_key(pair));
-
-		if (key && fy_node_is_scalar(key) && !fy_node_is_alias(key))
-			keys[count++] = key;
-	}
-	qsort(keys, count, sizeof(struct fy_node *), keys_compare);
-	for (size_t i = 1; i < count; i++) {
-		size_t size = 0;
-		const char *text;
-
-		if (keys_compare(&keys[i - 1], &keys[i]) != 0)
-			continue;
-		text = fy_node_get_scalar(keys[i], &size);
-		if (reader_line(keys[i - 1]) > reader_line(keys[i]))
-			i--;
-		return reader_reject(reader, keys[i], "has the key \"%.*s\" twice", (int)size,
-				     text ? text : "");
-	}
-	return 0;
-}
-
-int reader_mapping(struct reader *reader, struct fy_node *node, const struct reader_key *keys,
-		   void *target)
-{
-	struct fy_node_pair *pair;
-	void *iterator = NULL;
-
-	node = reader_resolve(node);
-	/* `test-vm:` with nothing behind it is an empty mapping, as people write it. */
-	if (!node || fy_node_is_null(node))
-		return 0;
-	if (!fy_node_is_mapping(node))
-		return reader_reject(reader, node, "must be a mapping");
-	if (keys_unique(reader, node) < 0)
-		return -(int)reader->err->code;
-	while ((pair = fy_node_mapping_iterate(node, &iterator))) {
-		int r = key_read(reader, pair, keys, target);
-
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-int reader_entries(struct reader *reader, struct fy_node *node, size_t entry_size,
-		   int (*read)(struct reader *reader, const char *name, struct fy_node *key,
-			       struct fy_node *value, void *entry),
-		   void **entries, size_t *count)
-{
-	struct fy_node_pair *pair;
-	void *iterator = NULL;
-	int items, r;
-
-	node = reader_resolve(node);
-	if (!node || fy_node_is_null(node))
-		return 0;
-	if (!fy_node_is_mapping(node))
-		return reader_reject(reader, node, "must be a mapping of names");
-	items = fy_node_mapping_item_count(node);
-	if (items <= 0)
-		return 0;
-	if (items > LIST_MAX)
-		return reader_reject(reader, node, "has more than %d entries", LIST_MAX);
-	if (keys_unique(reader, node) < 0)
-		return -(int)reader->err->code;
-	*entries = calloc((size_t)items, entry_size);
-	if (!*entries)
-		return error_no_memory(reader->err);
-	while ((pair = fy_node_mapping_iterate(node, &iterator))) {
-		struct fy_node *key = fy_node_pair_key(pair);
-		_cleanup_free_ char *name = scalar_text(reader, key, "a mapping of names");
-		char *previous;
+	node = yaml_target(node);
+	r = mapping_begin(reader, node);
+	if (r <= 0)
+		return r;
+	for (const struct yaml_node *key = node + 1; key < yaml_end(node);
+	     key = yaml_end(yaml_end(key))) {
+		_cleanup_free_ char *name =
+			scalar_text(reader, key, "a mapping with names as keys");
+		struct reader_where here = {reader->where, name};
+		const struct reader_key *row = keys;
 
 		if (!name)
 			return -(int)reader->err->code;
-		previous = reader_enter(reader, name);
-		if (!previous)
-			return -(int)reader->err->code;
-		/* Counted before it is read: what a failed read left in it is released with the
-		 * rest. */
-		r = read(reader, name, key, fy_node_pair_value(pair),
-			 (char *)*entries + (*count)++ * entry_size);
-		reader_leave(reader, previous);
+		while (row->name && strcmp(row->name, name) != 0)
+			row++;
+		if (!row->name)
+			return key_unknown(reader, key, name, keys);
+		reader->where = &here;
+		r = reader_key_value(reader, row, yaml_end(key), target);
+		reader->where = here.parent;
 		if (r < 0)
 			return r;
 	}
 	return 0;
 }
 
-int reader_string(struct reader *reader, struct fy_node *value, void *target)
+/* The array and its length are valid on failure, too, so that the owner can release them. */
+static int entries_read(struct reader *reader, const struct yaml_node *node,
+			const struct reader_key *row, void *target)
 {
-	char *text = scalar_text(reader, value, "a text");
+	size_t *used = (size_t *)((char *)target + row->count_offset), count;
+	char **entries = (char **)((char *)target + row->offset);
+	int r;
+
+	node = yaml_target(node);
+	r = mapping_begin(reader, node);
+	count = r > 0 ? yaml_count(node) : 0;
+	if (count > LIST_MAX)
+		return reader_reject(reader, node, "more than %d entries", LIST_MAX);
+	if (count == 0)
+		return r < 0 ? r : 0;
+	*entries = calloc(count, row->entry_size);
+	if (!*entries)
+		return error_no_memory(reader->err);
+	for (const struct yaml_node *key = node + 1; key < yaml_end(node);
+	     key = yaml_end(yaml_end(key))) {
+		_cleanup_free_ char *name = scalar_text(reader, key, "a mapping of names");
+		struct reader_where here = {reader->where, name};
+
+		if (!name)
+			return -(int)reader->err->code;
+		reader->where = &here;
+		r = row->entry(reader, name, key, yaml_end(key),
+			       *entries + (*used)++ * row->entry_size);
+		reader->where = here.parent;
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int word_read(struct reader *reader, const struct yaml_node *value, const char *const *words,
+		     unsigned int *index)
+{
+	_cleanup_free_ char *text = scalar_text(reader, value, "a word"), *list = strdup("");
+
+	if (!text)
+		return -(int)reader->err->code;
+	for (*index = 0; words[*index]; (*index)++) {
+		if (strcmp(words[*index], text) == 0)
+			return 0;
+	}
+	for (size_t i = 0; list && words[i]; i++) {
+		_cleanup_free_ char *before = list;
+
+		list = text_format("%s%s\"%s\"", before,
+				   i == 0         ? ""
+				   : words[i + 1] ? ", "
+						  : " or ",
+				   words[i]);
+	}
+	return list ? reader_reject(reader, value, "must be %s, not \"%s\"", list, text)
+		    : error_no_memory(reader->err);
+}
+
+static int number_read(struct reader *reader, const struct yaml_node *value, size_t most,
+		       size_t *number)
+{
+	_cleanup_free_ char *text = scalar_text(reader, value, "an integer");
+	unsigned long long parsed;
+	char *end;
+
+	if (!text)
+		return -(int)reader->err->code;
+	errno = 0;
+	parsed = strtoull(text, &end, 10);
+	if (errno != 0 || *end != '\0' || text[0] < '0' || text[0] > '9' || parsed < 1 ||
+	    parsed > most)
+		return reader_reject(reader, value, "must be an integer from 1 to %zu, not \"%s\"",
+				     most, text);
+	*number = (size_t)parsed;
+	return 0;
+}
+
+int reader_key_value(struct reader *reader, const struct reader_key *key,
+		     const struct yaml_node *value, void *target)
+{
+	char *member = (char *)target + key->offset;
+
+	if (node_count(reader, value) < 0)
+		return -(int)reader->err->code;
+	if (key->entry)
+		return entries_read(reader, value, key, target);
+	if (key->words)
+		return word_read(reader, value, key->words, (unsigned int *)(void *)member);
+	if (key->most > 0)
+		return number_read(reader, value, key->most, (size_t *)(void *)member);
+	return key->read(reader, value, member);
+}
+
+int reader_ignore(struct reader *reader, const struct yaml_node *value, void *target)
+{
+	(void)reader;
+	(void)value;
+	(void)target;
+	return 0;
+}
+
+int reader_string(struct reader *reader, const struct yaml_node *value, void *target)
+{
+	char *text = scalar_text(reader, value, "a string");
 
 	if (!text)
 		return -(int)reader->err->code;
@@ -291,94 +296,41 @@ int reader_string(struct reader *reader, struct fy_node *value, void *target)
 	return 0;
 }
 
-int reader_bool(struct reader *reader, struct fy_node *value, void *target)
+int reader_bool(struct reader *reader, const struct yaml_node *value, void *target)
 {
 	_cleanup_free_ char *text = scalar_text(reader, value, "true or false");
 
 	if (!text)
 		return -(int)reader->err->code;
-	if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
-		return reader_reject(reader, value, "must be true or false, not \"%s\"", text);
 	*(bool *)target = strcmp(text, "true") == 0;
+	if (!*(bool *)target && strcmp(text, "false") != 0)
+		return reader_reject(reader, value, "must be true or false, not \"%s\"", text);
 	return 0;
 }
 
-int reader_strings(struct reader *reader, struct fy_node *value, void *target)
+int reader_strings(struct reader *reader, const struct yaml_node *value, void *target)
 {
-	struct fy_node *item;
-	void *iterator = NULL;
-	size_t used = 0;
-	int count;
+	size_t used = 0, count;
+	char **texts;
 
-	value = reader_resolve(value);
-	if (!value || fy_node_is_null(value))
+	value = yaml_target(value);
+	if (is_missing(value))
 		return 0;
-	if (!fy_node_is_sequence(value))
+	if (value->kind != YAML_SEQUENCE)
 		return reader_reject(reader, value, "must be a list");
-	count = fy_node_sequence_item_count(value);
-	if (count < 0 || count > LIST_MAX)
-		return reader_reject(reader, value, "has more than %d entries", LIST_MAX);
+	count = yaml_count(value);
+	if (count > LIST_MAX)
+		return reader_reject(reader, value, "more than %d entries", LIST_MAX);
+	texts = calloc(count + 1, sizeof(char *));
+	if (!texts)
+		return error_no_memory(reader->err);
 	config_texts_free(*(char ***)target);
-	*(char ***)target = calloc((size_t)count + 1, sizeof(char *));
-	if (!*(char ***)target)
-		return error_no_memory(reader->err);
-	while ((item = fy_node_sequence_iterate(value, &iterator))) {
-		char *text = scalar_text(reader, item, "a list of texts");
-
-		if (!text)
+	*(char ***)target = texts;
+	for (const struct yaml_node *item = value + 1; item < yaml_end(value);
+	     item = yaml_end(item)) {
+		texts[used] = scalar_text(reader, item, "a list of strings");
+		if (!texts[used++])
 			return -(int)reader->err->code;
-		(*(char ***)target)[used++] = text;
 	}
 	return 0;
-}
-
-int reader_number(struct reader *reader, struct fy_node *value, size_t least, size_t most,
-		  size_t *number)
-{
-	_cleanup_free_ char *text = scalar_text(reader, value, "a whole number");
-	unsigned long long parsed;
-	char *end;
-
-	if (!text)
-		return -(int)reader->err->code;
-	errno = 0;
-	parsed = strtoull(text, &end, 10);
-	if (errno != 0 || *end != '\0' || text[0] < '0' || text[0] > '9' || parsed < least ||
-	    parsed > most)
-		return reader_reject(reader, value,
-				     "must be a whole number from %zu to %zu, not \"%s\"", least,
-				     most, text);
-	*number = (size_t)parsed;
-	return 0;
-}
-
-/* "a", "b" or "c"; NULL without memory. The caller frees it. */
-static char *words_list(const char *const *words)
-{
-	char *list = strdup("");
-
-	for (size_t i = 0; list && words[i]; i++) {
-		_cleanup_free_ char *before = list;
-		const char *joint = !words[i + 1] ? " or " : ", ";
-
-		if (asprintf(&list, "%s%s\"%s\"", before, i > 0 ? joint : "", words[i]) < 0)
-			list = NULL;
-	}
-	return list;
-}
-
-int reader_word(struct reader *reader, struct fy_node *value, const char *const *words, int *word)
-{
-	_cleanup_free_ char *text = scalar_text(reader, value, "a word"), *list = NULL;
-
-	if (!text)
-		return -(int)reader->err->code;
-	for (*word = 0; words[*word]; (*word)++) {
-		if (strcmp(words[*word], text) == 0)
-			return 0;
-	}
-	list = words_list(words);
-	if (!list)
-		return error_no_memory(reader->err);
-	return reader_reject(reader, value, "must be %s, not \"%s\"", list, text);
 }

@@ -1,76 +1,90 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading YAML nodes into structures by tables: a row is a key, the function that reads its value
- * and where the result goes. Inside config/ only. Every error names file, line and the path of the
- * key.
+ * Reads YAML nodes into structures by tables: a row is a key, how its value is read and where the
+ * result goes. Inside config/ only. Every error names file, line and the path of the key.
  */
 #ifndef VMCRED_CONFIG_READER_H
 #define VMCRED_CONFIG_READER_H
 
-#include <libfyaml.h>
-#include <stddef.h>
-
-#include "base/error.h"
 #include "config/config.h"
+#include "yaml/yaml.h"
 
 struct reader {
 	const char *path; /* the file, for errors */
-	char *where;      /* owned; the key that is being read, such as "vms.test-vm" */
+	const struct reader_where {
+		const struct reader_where *parent;
+		const char *name;
+	} * where;         /* the key that is being read, with those around it */
+	size_t nodes_left; /* that may still be read: aliases could repeat them endlessly */
 	struct error *err;
 };
 
+/* Reads a value; `target` depends on the function. */
+typedef int reader_value(struct reader *reader, const struct yaml_node *value, void *target);
+
+/* Reads a named entry into a zeroed structure, which its owner releases on failure, too. */
+typedef int reader_entry(struct reader *reader, const char *name, const struct yaml_node *key,
+			 const struct yaml_node *value, void *entry);
+
 struct reader_key {
 	const char *name;
-	int (*read)(struct reader *reader, struct fy_node *value, void *target);
 	size_t offset; /* of the target in the structure */
+	/* One of: */
+	reader_value *read;
+	reader_entry *entry;      /* for each entry of a mapping; the target is an array */
+	const char *const *words; /* the target is an enum: the word's index */
+	size_t most;              /* the target is a size_t, from 1 */
+	/* With `entry`: */
+	size_t entry_size, count_offset;
 };
 
-/*
- * What an alias (*name) stands for, any other node itself. Followed when it is read, and not by the
- * parser, which would copy: a few lines of aliases of aliases would fill the memory.
- */
-struct fy_node *reader_resolve(struct fy_node *node);
-
-/* Line of a node in the file, counted from 1. */
-int reader_line(struct fy_node *node);
-
-/* VMCRED_USAGE: "FILE:LINE: WHERE: text". */
-int reader_reject(struct reader *reader, struct fy_node *node, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-
-/* Appends ".name" to `where`; returns what to give to reader_leave(), or NULL with the error set.
- */
-char *reader_enter(struct reader *reader, const char *name);
-void reader_leave(struct reader *reader, char *previous);
-
-/* What to do with a key that another program's declarations have, or NULL. */
-const char *reader_foreign_hint(const char *name);
+#define READER_KEY(name_, read_, type, member)                                     \
+	{                                                                          \
+		.name = (name_), .read = (read_), .offset = offsetof(type, member) \
+	}
+#define READER_WORD(name_, words_, type, member)                                     \
+	{                                                                            \
+		.name = (name_), .words = (words_), .offset = offsetof(type, member) \
+	}
+#define READER_NUMBER(name_, most_, type, member)                                  \
+	{                                                                          \
+		.name = (name_), .most = (most_), .offset = offsetof(type, member) \
+	}
+#define READER_ENTRIES(name_, entry_, type, member, count)                            \
+	{                                                                             \
+		.name = (name_), .entry = (entry_), .offset = offsetof(type, member), \
+		.entry_size = sizeof(*((type *)NULL)->member),                        \
+		.count_offset = offsetof(type, count)                                 \
+	}
 
 /* Fills the structure at `target` from a mapping by a table that ends with a row without a name. */
-int reader_mapping(struct reader *reader, struct fy_node *node, const struct reader_key *keys,
-		   void *target);
+int reader_mapping(struct reader *reader, const struct yaml_node *node,
+		   const struct reader_key *keys, void *target);
 
-/*
- * Reads a mapping of names to entries into a newly allocated array of `entry_size` each. `read`
- * gets the zeroed entry. `*entries` and `*count` are kept valid after an error too, so that the
- * owner releases them.
- */
-int reader_entries(struct reader *reader, struct fy_node *node, size_t entry_size,
-		   int (*read)(struct reader *reader, const char *name, struct fy_node *key,
-			       struct fy_node *value, void *entry),
-		   void **entries, size_t *count);
+/* Reads a value by a row of a table. */
+int reader_key_value(struct reader *reader, const struct reader_key *key,
+		     const struct yaml_node *value, void *target);
 
-/* Values; `target` is the address of a `char *`, a `bool`, a `char **` list. The result is owned.
- */
-int reader_string(struct reader *reader, struct fy_node *value, void *target);
-int reader_bool(struct reader *reader, struct fy_node *value, void *target);
-int reader_strings(struct reader *reader, struct fy_node *value, void *target);
+/* The target is a `char *`, a `bool`, a NULL-terminated `char **`; it is owned. */
+reader_value reader_string, reader_bool, reader_strings;
+/* Accepts anything. */
+reader_value reader_ignore;
 
-/* A whole number from `least` to `most`. */
-int reader_number(struct reader *reader, struct fy_node *value, size_t least, size_t most,
-		  size_t *number);
+/* VMCRED_USAGE: "FILE:LINE: WHERE: text". */
+int reader_reject(struct reader *reader, const struct yaml_node *node, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* The same for an error that is set. */
+int reader_wrap(struct reader *reader, const struct yaml_node *node);
 
-/* One of the words, which end with NULL: its index. */
-int reader_word(struct reader *reader, struct fy_node *value, const char *const *words, int *word);
+/* VMCRED_USAGE: "FILE:LINE: text". */
+int reader_reject_line(struct reader *reader, int line, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Adds "did you mean" to an error if there is an entry with a similar name. Each entry starts with
+ * its name, a `char *`. Returns the error's code. */
+int reader_hint_nearest(struct error *err, const char *name, const void *entries, size_t count,
+			size_t entry_size);
+#define READER_HINT_NEAREST(err, name, entries, count) \
+	reader_hint_nearest(err, name, entries, count, sizeof(*(entries)))
 
 #endif

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The systemd units that VMs run in. */
+/* The systemd units of VMs, and the lines that give them credentials (systemd.exec(5)). */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "config/config.h"
+#include "base/text.h"
+#include "config/schema.h"
 
 #define TEMPLATE "microvm@"
 #define SUFFIX   ".service"
@@ -17,8 +19,7 @@ static int hex_digit(char c)
 	return at ? (int)(at - digits) : -1;
 }
 
-/* What an instance's name stands for: "-" for '/', "\\xNN" for a byte (systemd.unit(5)). In place.
- */
+/* Unescapes an instance's name in place: "-" is '/', "\\xNN" a byte (systemd.unit(5)). */
 static void instance_unescape(char *name)
 {
 	const char *from = name;
@@ -28,7 +29,7 @@ static void instance_unescape(char *name)
 		int high = from[0] == '\\' && from[1] == 'x' ? hex_digit(from[2]) : -1;
 		int low = high >= 0 ? hex_digit(from[3]) : -1;
 
-		/* A NUL is in no name, and would end this one. */
+		/* A NUL would end the name. */
 		if (low >= 0 && (high | low) != 0) {
 			*to = (char)(high << 4 | low);
 			from += 4;
@@ -41,7 +42,7 @@ static void instance_unescape(char *name)
 	*to = '\0';
 }
 
-/* What is between "microvm@" and ".service", or NULL. The caller frees it. */
+/* The instance of microvm@INSTANCE.service, or NULL. The caller frees it. */
 static char *instance_of(const char *unit)
 {
 	size_t length = strlen(unit);
@@ -53,7 +54,7 @@ static char *instance_of(const char *unit)
 	return strndup(unit + strlen(TEMPLATE), length - strlen(TEMPLATE) - strlen(SUFFIX));
 }
 
-bool config_vm_has_default_unit(const struct config_vm *vm)
+bool schema_vm_has_default_unit(const struct config_vm *vm)
 {
 	size_t name = strlen(vm->name);
 
@@ -72,11 +73,156 @@ const struct config_vm *config_vm_of_unit(const struct config *config, const cha
 	}
 	if (instance)
 		instance_unescape(instance);
-	/* One that says another unit does not run in this one. */
+	/* A VM with another unit does not run in this one. */
 	for (size_t i = 0; instance && i < config->vm_count; i++) {
 		if (strcmp(config->vms[i].name, instance) == 0 &&
-		    config_vm_has_default_unit(&config->vms[i]))
+		    schema_vm_has_default_unit(&config->vms[i]))
 			return &config->vms[i];
 	}
 	return NULL;
+}
+
+/* CONFIG_ABSENT in a unit file. */
+#define ABSENT_ESCAPED "\\x00absent"
+
+/* A name in a unit file: '%' starts a specifier there (systemd.unit(5)). NULL without memory. */
+static char *specifiers_escape(const char *name)
+{
+	char *escaped = malloc(2 * strlen(name) + 1), *to = escaped;
+
+	for (; escaped && *name; name++) {
+		if (*name == '%')
+			*to++ = '%';
+		*to++ = *name;
+	}
+	if (escaped)
+		*to = '\0';
+	return escaped;
+}
+
+static const char *socket_of(const struct config_vm *vm)
+{
+	return vm->source == CONFIG_SOURCE_SOCKET ? CONFIG_SOCKET_PATH : NULL;
+}
+
+static char *load_line(const struct config_load *load, const char *socket)
+{
+	_cleanup_free_ char *credential = specifiers_escape(load->credential);
+	/* Names of generators and files contain no '%'. */
+	_cleanup_free_ char *path = socket ? strdup(socket) : config_load_path(load);
+
+	return credential && path ? text_format("LoadCredential=%s:%s", credential, path) : NULL;
+}
+
+bool config_vm_is_optional(const struct config_vm *vm, const char *credential)
+{
+	bool optional = false;
+
+	for (size_t i = 0; i < vm->credential_file_count; i++) {
+		if (strcmp(vm->credential_files[i].credential, credential) != 0)
+			continue;
+		if (!vm->credential_files[i].optional)
+			return false;
+		optional = true;
+	}
+	return optional;
+}
+
+char *config_vm_load_line(const struct config_vm *vm, const char *credential)
+{
+	for (size_t i = 0; i < vm->load_count; i++) {
+		if (strcmp(vm->loads[i].credential, credential) == 0)
+			return load_line(&vm->loads[i], socket_of(vm));
+	}
+	return NULL;
+}
+
+int config_vm_socket_check(const struct config_vm *vm, struct error *err)
+{
+	for (size_t i = 0; i < vm->load_count; i++) {
+		const char *credential = vm->loads[i].credential;
+		size_t size = strlen(vm->unit) + strlen(credential);
+
+		if (size <= CONFIG_SOCKET_NAMES_SIZE_MAX)
+			continue;
+		error_set(
+			err, VMCRED_USAGE,
+			"systemd cannot request %s for %s from a socket: the names have %zu bytes, "
+			"more than %d",
+			credential, vm->unit, size, CONFIG_SOCKET_NAMES_SIZE_MAX);
+		return error_hint(err, "use shorter names");
+	}
+	return 0;
+}
+
+static bool vm_loads_of(const struct config_vm *vm, enum config_needed_for needed_for)
+{
+	for (size_t i = 0; i < vm->load_count; i++) {
+		if (vm->loads[i].needed_for == needed_for)
+			return true;
+	}
+	return false;
+}
+
+/* "Wants=" or "After=" with the units that provide the credentials, if there are any. */
+static void order_print(FILE *stream, const struct config_vm *vm, const char *socket,
+			const char *key)
+{
+	bool any = false;
+
+	if (socket) {
+		fprintf(stream, "%s=vmcred.socket\n", key);
+		return;
+	}
+	for (size_t i = 0; i < CONFIG_PHASES; i++) {
+		const char *unit = config_phase_get((enum config_needed_for)i)->unit;
+
+		if (!unit || !vm_loads_of(vm, (enum config_needed_for)i))
+			continue;
+		fprintf(stream, "%s%s%s", any ? "" : key, any ? " " : "=", unit);
+		any = true;
+	}
+	fputs(any ? "\n" : "", stream);
+}
+
+/* If an optional credential's file is missing, systemd uses SetCredential=. The socket answers for
+ * missing credentials itself. */
+static int load_print(FILE *stream, const struct config_vm *vm, const struct config_load *load,
+		      const char *socket)
+{
+	_cleanup_free_ char *line = load_line(load, socket);
+	_cleanup_free_ char *credential = specifiers_escape(load->credential);
+
+	if (!line || !credential)
+		return -1;
+	fprintf(stream, "%s\n", line);
+	if (!socket && config_vm_is_optional(vm, load->credential))
+		fprintf(stream, "SetCredential=%s:" ABSENT_ESCAPED "\n", credential);
+	return 0;
+}
+
+char *config_vm_dropin(const struct config *config, const struct config_vm *vm, const char *socket)
+{
+	_cleanup_free_ char *text = NULL;
+	_cleanup_fclose_ FILE *stream = NULL;
+	const char *from = socket ? socket : socket_of(vm);
+	size_t size = 0;
+
+	stream = open_memstream(&text, &size);
+	if (!stream)
+		return NULL;
+	fprintf(stream, "# Made by `vmcred units` from %s; changes here are lost.\n", config->path);
+	fprintf(stream, "[Unit]\n");
+	order_print(stream, vm, from, "Wants");
+	order_print(stream, vm, from, "After");
+	fprintf(stream, "[Service]\n");
+	for (size_t i = 0; i < vm->load_count; i++) {
+		if (load_print(stream, vm, &vm->loads[i], from) < 0)
+			return NULL;
+	}
+	if (fflush(stream) != 0 || ferror(stream))
+		return NULL;
+	fclose(stream);
+	stream = NULL;
+	return pointer_release(&text);
 }

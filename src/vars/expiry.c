@@ -25,14 +25,14 @@
 #define RENEWAL_PART     3
 
 /* The kind whose certificate the file is, or NULL. One that is a secret is not looked into. */
-static const struct config_kind *certificate_kind(const struct vars_location *location)
+static const struct config_builtin *certificate_kind(const struct vars_location *location)
 {
 	const struct config_generator *generator = location->generator;
 
 	for (size_t i = 0; !location->file->secret && i < generator->file_count; i++) {
-		const struct config_kind *kind = &generator->files[i].kind;
+		const struct config_builtin *kind = &generator->files[i].builtin;
 
-		if (kind->type == CONFIG_KIND_TLS && kind->public_file &&
+		if (kind->type == CONFIG_BUILTIN_TLS && kind->public_file &&
 		    strcmp(kind->public_file, location->file->name) == 0)
 			return kind;
 	}
@@ -86,7 +86,7 @@ static int time_check(const X509 *certificate, char **detail, struct error *err)
 
 /* Returns 1 if the authority has another certificate by now than the one that signed. */
 static int issuer_check(const struct config *config, int store_dirfd,
-			const struct vars_location *location, const struct config_kind *kind,
+			const struct vars_location *location, const struct config_builtin *kind,
 			X509 *certificate, char **detail, struct error *err)
 {
 	const struct config_generator *generator = config_generator_find(config, kind->issuer);
@@ -95,7 +95,7 @@ static int issuer_check(const struct config *config, int store_dirfd,
 	struct vars_location of = {.generator = generator};
 	int r;
 
-	of.file = authority ? config_file_find(generator, authority->kind.public_file) : NULL;
+	of.file = authority ? config_file_find(generator, authority->builtin.public_file) : NULL;
 	if (!of.file || of.file->secret)
 		return 0;
 	of.machine = generator->share ? NULL : location->machine;
@@ -113,7 +113,7 @@ static int issuer_check(const struct config *config, int store_dirfd,
 int vars_certificate_check(const struct config *config, int store_dirfd,
 			   const struct vars_location *location, char **detail, struct error *err)
 {
-	const struct config_kind *kind = certificate_kind(location);
+	const struct config_builtin *kind = certificate_kind(location);
 	_cleanup_certificate_ X509 *certificate = NULL;
 	int r = kind ? stored_read(store_dirfd, location, &certificate, err) : 0;
 

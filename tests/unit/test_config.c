@@ -66,9 +66,9 @@ static void a_whole_declaration_is_read_in_its_order_with_its_defaults(void **st
 	assert_false(made->files[1].deploy);
 	assert_string_equal(made->files[2].restart_units[1], "b.service");
 	assert_null(made->files[2].restart_units[2]);
-	assert_int_equal(config.generators[1].files[0].kind.type, CONFIG_KIND_BASE64);
-	assert_int_equal(config.generators[1].files[0].kind.size, 32);
-	assert_int_equal(config.generators[1].files[1].kind.type, CONFIG_KIND_HEX);
+	assert_int_equal(config.generators[1].files[0].builtin.type, CONFIG_BUILTIN_BASE64);
+	assert_int_equal(config.generators[1].files[0].builtin.size, 32);
+	assert_int_equal(config.generators[1].files[1].builtin.type, CONFIG_BUILTIN_HEX);
 	vm = config_vm_get(&config, "test-vm", &err);
 	assert_string_equal(vm->credential_files[0].credential, "host-api-key");
 	assert_false(vm->credential_files[0].optional);

@@ -60,12 +60,12 @@ int kind_wireguard_make(const struct kind_task *task, struct secret *content,
 int kind_jwt_make(const struct kind_task *task, struct secret *content, struct secret *public_half,
 		  struct error *err)
 {
-	struct config_file file = {.kind = {.size = 32}};
+	struct config_file file = {.builtin = {.size = 32}};
 	const struct kind_task secret_task = {.file = &file};
 	_cleanup_key_ EVP_PKEY *key = NULL;
 	int r;
 
-	if (task->file->kind.algorithm == CONFIG_ALGORITHM_HS256)
+	if (task->file->builtin.algorithm == CONFIG_ALGORITHM_HS256)
 		return kind_base64url_make(&secret_task, content, public_half, err);
 	key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
 	if (!key)

@@ -115,7 +115,7 @@ static int words_append(const struct words *words, size_t count, const char *sep
 int kind_passphrase_make(const struct kind_task *task, struct secret *content,
 			 struct secret *public_half, struct error *err)
 {
-	const struct config_kind *kind = &task->file->kind;
+	const struct config_builtin *kind = &task->file->builtin;
 	_cleanup_free_ char *text = NULL;
 	__attribute__((cleanup(words_free))) struct words words = {0};
 	size_t size = 0;
@@ -140,7 +140,7 @@ int kind_passphrase_make(const struct kind_task *task, struct secret *content,
 /* The password: a prompt's answer, a file of this generator, or one of a dependency. */
 static int password_find(const struct kind_task *task, struct span *password, struct error *err)
 {
-	const char *source = task->file->kind.source, *slash = strchr(source, '/');
+	const char *source = task->file->builtin.source, *slash = strchr(source, '/');
 
 	for (size_t i = 0; !slash && i < task->generator->file_count; i++) {
 		if (strcmp(task->values[i].file->name, source) == 0 &&
@@ -173,7 +173,8 @@ static int password_copy(struct span password, struct secret *text, struct error
 int kind_password_hash_make(const struct kind_task *task, struct secret *content,
 			    struct secret *public_half, struct error *err)
 {
-	const char *prefix = task->file->kind.algorithm == CONFIG_ALGORITHM_SHA512 ? "$6$" : "$y$";
+	const char *prefix =
+		task->file->builtin.algorithm == CONFIG_ALGORITHM_SHA512 ? "$6$" : "$y$";
 	_cleanup_secret_ struct secret text = {0}, state = {0};
 	char setting[CRYPT_GENSALT_OUTPUT_SIZE];
 	struct span password;
@@ -190,7 +191,7 @@ int kind_password_hash_make(const struct kind_task *task, struct secret *content
 		return r;
 	state.size = sizeof(struct crypt_data);
 	memory_wipe(state.data, state.size);
-	if (!crypt_gensalt_rn(prefix, task->file->kind.size, NULL, 0, setting, sizeof(setting)))
+	if (!crypt_gensalt_rn(prefix, task->file->builtin.size, NULL, 0, setting, sizeof(setting)))
 		return error_set(err, VMCRED_FAILED, "libcrypt makes no salt of the kind %s",
 				 prefix);
 	hash = crypt_rn((const char *)text.data, setting, state.data, (int)state.size);

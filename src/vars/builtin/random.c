@@ -68,7 +68,7 @@ int kind_base64_make(const struct kind_task *task, struct secret *content,
 		     struct secret *public_half, struct error *err)
 {
 	_cleanup_secret_ struct secret random = {0};
-	int r = random_bytes(&random, task->file->kind.size, err);
+	int r = random_bytes(&random, task->file->builtin.size, err);
 
 	(void)public_half;
 	return r < 0 ? r : base64_encode_secret(secret_span(&random), BASE64_PADDED, content, err);
@@ -79,7 +79,7 @@ int kind_base64url_make(const struct kind_task *task, struct secret *content,
 			struct secret *public_half, struct error *err)
 {
 	_cleanup_secret_ struct secret random = {0};
-	int r = random_bytes(&random, task->file->kind.size, err);
+	int r = random_bytes(&random, task->file->builtin.size, err);
 
 	(void)public_half;
 	if (r == 0)
@@ -97,7 +97,7 @@ int kind_hex_make(const struct kind_task *task, struct secret *content, struct s
 		  struct error *err)
 {
 	_cleanup_secret_ struct secret random = {0};
-	int r = random_bytes(&random, task->file->kind.size, err);
+	int r = random_bytes(&random, task->file->builtin.size, err);
 
 	(void)public_half;
 	return r < 0 ? r : hex_append(content, secret_span(&random), err);
@@ -108,14 +108,14 @@ int kind_alphanumeric_make(const struct kind_task *task, struct secret *content,
 {
 	(void)public_half;
 	return characters_make("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789",
-			       task->file->kind.size, content, err);
+			       task->file->builtin.size, content, err);
 }
 
 int kind_pin_make(const struct kind_task *task, struct secret *content, struct secret *public_half,
 		  struct error *err)
 {
 	(void)public_half;
-	return characters_make("0123456789", task->file->kind.size, content, err);
+	return characters_make("0123456789", task->file->builtin.size, content, err);
 }
 
 /* A random UUID (RFC 9562, section 5.4) in hexadecimal, with `joint` between its five parts. */

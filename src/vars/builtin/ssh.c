@@ -185,7 +185,7 @@ static int line_append(struct span public_key, bool is_rsa, const char *comment,
 int kind_ssh_key_make(const struct kind_task *task, struct secret *content,
 		      struct secret *public_half, struct error *err)
 {
-	const struct config_kind *kind = &task->file->kind;
+	const struct config_builtin *kind = &task->file->builtin;
 	const char *comment = kind->comment ? kind->comment : "";
 	bool is_rsa = kind->algorithm == CONFIG_ALGORITHM_RSA;
 	_cleanup_secret_ struct secret public_key = {0}, private_part = {0};

@@ -48,9 +48,9 @@ static int input_find(const struct kind_task *task, const char *generator, const
 const struct config_file *kind_tls_authority(const struct config_generator *generator)
 {
 	for (size_t i = 0; generator && i < generator->file_count; i++) {
-		const struct config_kind *kind = &generator->files[i].kind;
+		const struct config_builtin *kind = &generator->files[i].builtin;
 
-		if (kind->type == CONFIG_KIND_TLS && kind->authority)
+		if (kind->type == CONFIG_BUILTIN_TLS && kind->authority)
 			return &generator->files[i];
 	}
 	return NULL;
@@ -59,7 +59,7 @@ const struct config_file *kind_tls_authority(const struct config_generator *gene
 static int issuer_check(const struct kind_task *task, const struct issuer *issuer,
 			struct error *err)
 {
-	const char *name = task->file->kind.issuer;
+	const char *name = task->file->builtin.issuer;
 
 	if (X509_check_ca(issuer->certificate) == 0)
 		return error_set(err, VMCRED_FAILED, "the certificate of %s may not sign others",
@@ -83,19 +83,19 @@ static int issuer_check(const struct kind_task *task, const struct issuer *issue
 static int issuer_read(const struct kind_task *task, struct issuer *issuer, struct error *err)
 {
 	const struct config_file *authority = kind_tls_authority(
-		config_generator_find(task->inputs->config, task->file->kind.issuer));
+		config_generator_find(task->inputs->config, task->file->builtin.issuer));
 	struct span text = {0};
 	int r;
 
 	if (!authority)
 		return error_set(err, VMCRED_FAILED, "there is no authority in %s",
-				 task->file->kind.issuer);
-	r = input_find(task, task->file->kind.issuer, authority->name, &text, err);
+				 task->file->builtin.issuer);
+	r = input_find(task, task->file->builtin.issuer, authority->name, &text, err);
 	if (r == 0)
 		r = key_private_read(text, &issuer->key, err);
 	if (r == 0)
-		r = input_find(task, task->file->kind.issuer, authority->kind.public_file, &text,
-			       err);
+		r = input_find(task, task->file->builtin.issuer, authority->builtin.public_file,
+			       &text, err);
 	if (r == 0)
 		r = certificate_read(text, &issuer->certificate, err);
 	/* Who checks a certificate has the root, and must be shown the others: RFC 8446, section
@@ -187,7 +187,7 @@ static int names_add(X509 *certificate, X509 *issuer, char *const *names, struct
 		       : key_failed(err, "add the names to the certificate");
 }
 
-static bool extensions_add(X509 *certificate, X509 *issuer, const struct config_kind *kind)
+static bool extensions_add(X509 *certificate, X509 *issuer, const struct config_builtin *kind)
 {
 	const bool ca = kind->authority;
 
@@ -204,7 +204,7 @@ static bool extensions_add(X509 *certificate, X509 *issuer, const struct config_
 static int certificate_make(const struct kind_task *task, EVP_PKEY *key,
 			    const struct issuer *issuer, X509 *certificate, struct error *err)
 {
-	const struct config_kind *kind = &task->file->kind;
+	const struct config_builtin *kind = &task->file->builtin;
 	const char *subject = kind->subject ? kind->subject : task->generator->name;
 	X509 *signer = issuer->certificate ? issuer->certificate : certificate;
 	int r;
@@ -231,7 +231,7 @@ int kind_tls_make(const struct kind_task *task, struct secret *content, struct s
 	_cleanup_certificate_ X509 *certificate = X509_new();
 	int r = key && certificate ? 0 : key_failed(err, "make a key");
 
-	if (r == 0 && task->file->kind.issuer)
+	if (r == 0 && task->file->builtin.issuer)
 		r = issuer_read(task, &issuer, err);
 	if (r == 0)
 		r = certificate_make(task, key, &issuer, certificate, err);

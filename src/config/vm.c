@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/name.h"
+#include "base/text.h"
+#include "config/schema.h"
+
+/* systemd's UNIT_NAME_MAX without its NUL. */
+#define UNIT_NAME_SIZE_MAX 255
+
+static int read_load(struct reader *reader, const char *name, const struct yaml_node *key,
+		     const struct yaml_node *value, void *entry)
+{
+	struct config_load *load = entry;
+	_cleanup_free_ char *source = NULL;
+	char *slash;
+	int r = schema_credential_name(reader, name, key, &load->credential);
+
+	if (r == 0)
+		r = reader_string(reader, value, &source);
+	if (r < 0)
+		return r;
+	slash = strchr(source, '/');
+	if (!slash || slash == source || !slash[1] || strchr(slash + 1, '/'))
+		return reader_reject(reader, value, "must be GENERATOR/FILE, not \"%s\"", source);
+	*slash = '\0';
+	load->generator = strdup(source);
+	load->file = strdup(slash + 1);
+	load->line = (int)value->line;
+	return load->generator && load->file ? 0 : error_no_memory(reader->err);
+}
+
+static int read_credential_name(struct reader *reader, const struct yaml_node *value, void *target)
+{
+	_cleanup_free_ char *name = NULL;
+	int r = reader_string(reader, value, &name);
+
+	return r < 0 ? r : schema_credential_name(reader, name, value, target);
+}
+
+static int read_credential_file(struct reader *reader, const char *name,
+				const struct yaml_node *key, const struct yaml_node *value,
+				void *entry)
+{
+	static const struct reader_key keys[] = {
+		READER_KEY("credential", read_credential_name, struct config_credential_file,
+			   credential),
+		READER_KEY("optional", reader_bool, struct config_credential_file, optional),
+		{0},
+	};
+	struct config_credential_file *file = entry;
+	int r = schema_credential_name(reader, name, key, &file->oem_name);
+
+	if (r < 0)
+		return r;
+	file->line = (int)key->line;
+	if (yaml_target(value)->kind != YAML_MAPPING)
+		return read_credential_name(reader, value, &file->credential);
+	r = reader_mapping(reader, value, keys, file);
+	if (r == 0 && !file->credential)
+		r = reader_reject(reader, key, "missing key \"credential\"");
+	return r;
+}
+
+/* systemd.unit(5), "unit names": it becomes the name of a directory. */
+static int read_unit(struct reader *reader, const struct yaml_node *value, void *target)
+{
+	static const char suffix[] = ".service";
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
+				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789:_.\\@-";
+	int r = reader_string(reader, value, target);
+	const char *unit = *(char **)target;
+	size_t length;
+
+	if (r < 0)
+		return r;
+	length = strlen(unit);
+	if (length < sizeof(suffix) || length > UNIT_NAME_SIZE_MAX || unit[0] == '.' ||
+	    strcmp(unit + length + 1 - sizeof(suffix), suffix) != 0 ||
+	    strspn(unit, allowed) != length)
+		return reader_reject(reader, value,
+				     "must be the name of a .service unit, not \"%s\"", unit);
+	return 0;
+}
+
+int schema_source(struct reader *reader, const struct yaml_node *value, void *target)
+{
+	static const char *const words[] = {"files", "socket", NULL};
+	const struct reader_key row = {.words = words};
+	enum config_source *source = target;
+	int r = reader_key_value(reader, &row, value, source);
+
+	/* Without CONFIG_SOURCE_DEFAULT. */
+	*source += 1;
+	return r;
+}
+
+int schema_vm(struct reader *reader, const char *name, const struct yaml_node *key,
+	      const struct yaml_node *value, void *entry)
+{
+	static const struct reader_key keys[] = {
+		READER_ENTRIES("loadCredentials", read_load, struct config_vm, loads, load_count),
+		READER_ENTRIES("credentialFiles", read_credential_file, struct config_vm,
+			       credential_files, credential_file_count),
+		READER_KEY("platformOEMStrings", reader_strings, struct config_vm, oem_strings),
+		READER_KEY("command", reader_strings, struct config_vm, command),
+		READER_KEY("unit", read_unit, struct config_vm, unit),
+		READER_KEY("credentialSource", schema_source, struct config_vm, source),
+		{0},
+	};
+	struct config_vm *vm = entry;
+	int r = schema_store_name(reader, "VM", name, key, &vm->name);
+
+	if (r < 0)
+		return r;
+	vm->line = (int)key->line;
+	r = reader_mapping(reader, value, keys, vm);
+	vm->oem_string_count = config_texts_count(vm->oem_strings);
+	if (r == 0 && vm->command && !vm->command[0])
+		return reader_reject(reader, key, "empty command");
+	if (r == 0 && !vm->unit)
+		vm->unit = text_format("microvm@%s.service", vm->name);
+	return r < 0 || vm->unit ? r : error_no_memory(reader->err);
+}
