@@ -217,14 +217,13 @@ def test_without_declaration_error_says_where_looked(folder):
         vmcred("generate", cwd=folder),
         2,
         "",
-        "vmcred: there is no declaration /etc/vmcred/vmcred.yaml and no ./vmcred.yaml: "
-        "write one, or name it with --config FILE\n",
+        "vmcred: declaration ./vmcred.yaml or /etc/vmcred/vmcred.yaml not found: create it, or use --config FILE\n",
     )
     expect(
         vmcred("generate", "--config", "nowhere.yaml", cwd=folder),
         2,
         "",
-        "vmcred: there is no declaration nowhere.yaml: write one, or name it with --config FILE\n",
+        "vmcred: declaration nowhere.yaml not found: create it, or use --config FILE\n",
     )
 
 

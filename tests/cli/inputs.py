@@ -109,23 +109,23 @@ def rejected(sentence, generators, message, machines="{m: {}}"):
 KIND = "machines: [m]\nfiles: {it: {}}\nkind: {it: {hex: 4}}\n"
 
 rejected(
-    "a circle of dependencies is shown whole",
+    "a dependency cycle is shown in full",
     {name: KIND + f"dependencies: [{other}]" for name, other in (("a", "b"), ("b", "c"), ("c", "d"), ("d", "b"))},
-    "8: generators depend on each other: b -> c -> d -> b",
+    "8: dependency cycle: b -> c -> d -> b",
 )
 rejected("a generator cannot depend on itself", {"a": KIND + "dependencies: [a]"},
-         "3: generators depend on each other: a -> a")  # fmt: skip
+         "3: dependency cycle: a -> a")  # fmt: skip
 rejected("a dependency must be declared", {"first": KIND, "b": KIND + "dependencies: [frist]"},
-         '7: b: there is no generator "frist": did you mean "first"?')  # fmt: skip
+         '7: generators.b: undeclared dependency "frist": did you mean "first"?')  # fmt: skip
 rejected(
     "a shared generator cannot depend on one machine's",
     {"a": KIND, "b": "share: true\nfiles: {it: {}}\nkind: {it: uuid}\ndependencies: [a]"},
-    '7: generators.b: is shared and cannot depend on a generator that makes other files for each machine, "a"',
+    '7: generators.b: a shared generator cannot depend on an unshared one, "a"',
 )
 rejected(
     "a dependency must be for all machines of the generator",
     {"a": KIND, "b": "machines: [m, n]\nfiles: {it: {}}\nkind: {it: uuid}\ndependencies: [a]"},
-    '7: generators.b: depends on a generator that is not for all of its machines, "a": add n to its machines',
+    '7: generators.b: missing machines in the dependency "a": add n to its machines',
     "{m: {}, n: {}}",
 )
 

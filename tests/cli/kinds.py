@@ -242,79 +242,79 @@ PLACE = "6: generators.g.it: "
 refused("a kind must be known", "{base46: 3}", '6: generators.g.it: unknown kind "base46": did you mean "base64"?')
 refused("a kind's option must be known", "{ssh-key: {typ: rsa}}", PLACE + 'unknown key "typ": did you mean "type"?')
 refused("a kind is one, with its options", "{hex: 3, base64: 3}",
-        PLACE + "must be one kind with its options, such as {base64: 32}")  # fmt: skip
+        PLACE + "must be one kind, such as {base64: 32}")  # fmt: skip
 refused("a kind without a default size needs one", "hex", "6: generators.g.it: hex needs a size from 1 to 524288")
-refused("a size is not zero", "{hex: 0}", PLACE + 'must be a whole number from 1 to 1048576, not "0"')
+refused("a size is not zero", "{hex: 0}", PLACE + 'must be an integer from 1 to 1048576, not "0"')
 refused("no file is larger than systemd takes", "{base64: 524289}", "6: generators.g.it: base64 needs a size from 1 to 524288")
 refused("an algorithm must be the kind's", "{ssh-key: HS256}", PLACE + "ssh-key can be ed25519 or rsa, not HS256")
 refused("an RSA key is not too short", "{ssh-key: {type: rsa, bits: 1024}}",
         "6: generators.g.it: ssh-key needs a size from 2048 to 8192")  # fmt: skip
-refused("bits are for RSA alone", "{ssh-key: {bits: 4096}}", "6: generators.g.it: bits: is for RSA, an Ed25519 key has 256")
+refused("bits are for RSA alone", "{ssh-key: {bits: 4096}}", "6: generators.g.it: bits: is only for RSA")
 refused("a comment is one line", '{ssh-key: {comment: "a\\nssh-ed25519 b"}}',
-        "6: generators.g.it: comment: has a control character in it")  # fmt: skip
+        "6: generators.g.it: comment: contains a control character")  # fmt: skip
 refused("a passphrase needs a list", "{passphrase: {words: 6}}",
-        "6: generators.g.it: passphrase needs list:, a file with a word on each line")  # fmt: skip
-refused("HS256 has no public half", "{jwt: {public: p}}", "6: generators.g.it: HS256 has no public half")
+        "6: generators.g.it: missing list:, a file with one word per line")  # fmt: skip
+refused("HS256 has no public half", "{jwt: {public: p}}", "6: generators.g.it: HS256 has no public key")
 refused("a hash needs a password", "password-hash",
-        "6: generators.g.it: password-hash needs of:, a prompt or a file with the password")  # fmt: skip
+        "6: generators.g.it: missing of:, a prompt or a file with the password")  # fmt: skip
 refused("the rounds of yescrypt are few", "{password-hash: {of: p, rounds: 5000}}",
-        "6: generators.g.it: yescrypt takes rounds: from 1 to 11")  # fmt: skip
+        "6: generators.g.it: rounds: of yescrypt must be from 1 to 11")  # fmt: skip
 refused("the rounds of SHA-512 are many", "{password-hash: {of: p, method: sha-512, rounds: 11}}",
-        "6: generators.g.it: sha-512 takes rounds: from 1000 to 10000000")  # fmt: skip
-refused("a certificate needs a file", "{tls: {names: [a]}}", "6: generators.g.it: tls needs certificate:, the file for the certificate")
-refused("a public half needs a file of its own", "{wireguard: it}", '6: generators.g.it: "it" is made by two kinds')
+        "6: generators.g.it: rounds: of sha-512 must be from 1000 to 10000000")  # fmt: skip
+refused("a certificate needs a file", "{tls: {names: [a]}}", "6: generators.g.it: missing certificate:, the file for the certificate")
+refused("a public half needs a file of its own", "{wireguard: it}", '6: generators.g.it: two kinds for the file "it"')
 refused("a public half needs a file that is declared", "{wireguard: pp}",
-        '6: generators.g.it: there is no file "pp"')  # fmt: skip
+        '6: generators.g.it: undeclared file "pp"')  # fmt: skip
 rejected("a kind needs a file that is declared", "files: {token: {}}\nkind: {tokne: uuid, token: uuid}",
-         '6: generators.g.tokne: there is no file "tokne": did you mean "token"?')  # fmt: skip
+         '6: generators.g.tokne: undeclared file "tokne": did you mean "token"?')  # fmt: skip
 rejected("a file cannot be made twice", "files: {it: {}, p: {}}\nkind: {it: {age-key: p}, p: {wireguard: it}}",
-         '6: generators.g.it: "it" is made by two kinds')  # fmt: skip
+         '6: generators.g.it: two kinds for the file "it"')  # fmt: skip
 rejected("two kinds cannot have one public file", "files: {a: {}, b: {}, p: {}}\nkind: {a: {age-key: p}, b: {wireguard: p}}",
-         '6: generators.g.b: "p" is made by two kinds')  # fmt: skip
+         '6: generators.g.b: two kinds for the file "p"')  # fmt: skip
 rejected("a file has a kind or a script", "files: {a: {}, b: {}}\nkind: {a: uuid}",
-         '3: generators.g: has neither a script nor a kind for "b"')  # fmt: skip
+         '3: generators.g: neither a script nor a kind for "b"')  # fmt: skip
 rejected("a file has not both", "files: {a: {}}\nkind: {a: uuid}\nscript: x",
-         '3: generators.g: has both a script and a kind for "a"')  # fmt: skip
+         '3: generators.g: both a script and a kind for "a"')  # fmt: skip
 rejected("a password's source must exist", "files: {it: {}, pass: {}}\nkind: {it: {password-hash: pas}, pass: uuid}",
-         '6: generators.g.it: is of a prompt or a file that is not declared, "pas": did you mean "pass"?')  # fmt: skip
+         '6: generators.g.it: undeclared prompt or file "pas": did you mean "pass"?')  # fmt: skip
 rejected("a hash is not of a hash", "files: {a: {}, b: {}}\nkind: {a: {password-hash: b}, b: {password-hash: a}}",
-         '6: generators.g.a: is a hash of a hash, "b"')  # fmt: skip
+         '6: generators.g.a: cannot hash another hash, "b"')  # fmt: skip
 rejected("an answer that nothing uses is not asked for", "prompts: {x: {}}\nfiles: {it: {}}\nkind: {it: uuid}",
-         '5: generators.g.prompts: nothing uses the answer to "x": persist: true stores it')  # fmt: skip
+         '5: generators.g.prompts: the answer to "x" is not used: store it with persist: true')  # fmt: skip
 
 OTHER = "  other:\n    share: true\n    files: {k: {}, c: {}%s}\n    kind: {k: {tls: {certificate: c%s}}%s}\n"
 LEAF = "files: {it: {}, p: {}}\nkind: {it: {tls: {certificate: p, issuer: other}}}\n"
 rejected("an issuer must be depended on", LEAF,
-         '10: generators.g.it: does not depend on its issuer "other": add it to the dependencies of g',
+         '10: generators.g.it: missing dependency "other": add it to the dependencies of g',
          OTHER % ("", ", ca: true", ""))  # fmt: skip
 rejected("an issuer must be there", LEAF.replace("other", "othr"),
-         '10: generators.g.it: does not depend on its issuer "othr": did you mean "other"?',
+         '10: generators.g.it: missing dependency "othr": did you mean "other"?',
          OTHER % ("", ", ca: true", ""))  # fmt: skip
 rejected("an issuer must be an authority", LEAF + "dependencies: [other]",
-         '10: generators.g.it: has an issuer without a file of the kind tls with ca: true, "other"',
+         '10: generators.g.it: the issuer has no tls file with ca: true, "other"',
          OTHER % ("", "", ""))  # fmt: skip
 rejected("an issuer must be one", LEAF + "dependencies: [other]",
-         '10: generators.g.it: has an issuer with more than one authority, "other"',
+         '10: generators.g.it: the issuer has more than one tls file with ca: true, "other"',
          OTHER % (", l: {}, d: {}", ", ca: true", ", l: {tls: {certificate: d, ca: true}}"))  # fmt: skip
 rejected("a password of another generator must be depended on", "files: {it: {}}\nkind: {it: {password-hash: other/k}}",
-         '10: generators.g.it: does not depend on the generator "other": add it to the dependencies of g',
+         '10: generators.g.it: missing dependency "other": add it to the dependencies of g',
          OTHER % ("", "", ""))  # fmt: skip
 rejected("a password of another generator must be there",
          "files: {it: {}}\nkind: {it: {password-hash: other/kk}}\ndependencies: [other]",
-         '10: generators.g.it: is of a file that is not declared, "other/kk"',
+         '10: generators.g.it: undeclared file "other/kk"',
          OTHER % ("", "", ""))  # fmt: skip
 
 for name in ("a,DNS:b", "", "a b", "a..b", ".a", "a.", "-a.example", "a-.example", "*", "*.example", "a.*.example", "*a.b.example",
              "10.0.0.256", "1.2.3", "::g", "a" * 64 + ".example", ".".join(["a" * 60] * 5), "email:a@b", "a/b"):  # fmt: skip
     refused(f'"{name[:20]}" is no name for a certificate', '{tls: {certificate: p, names: ["%s"]}}' % name,
-            f'6: generators.g.it: "{name}" is no DNS name and no address')  # fmt: skip
+            f'6: generators.g.it: "{name}" is not a DNS name or an address')  # fmt: skip
 refused("a name in another script is written as IDNA has it", '{tls: {certificate: p, names: ["b\u00fccher.example"]}}',
-        '6: generators.g.it: "b\u00fccher.example" is no DNS name and no address: an internationalised name is written as IDNA '
-        "has it, xn--\u2026")  # fmt: skip
+        '6: generators.g.it: "b\u00fccher.example" is not a DNS name or an address: write an internationalized '
+        "name in its xn-- form (IDNA)")  # fmt: skip
 refused("a subject has 64 characters at most", "{tls: {certificate: p, subject: %s}}" % ("\u00e4" * 65),
-        "6: generators.g.it: tls needs a subject: of 1 to 64 characters, not \"%s\"" % ("\u00e4" * 65))  # fmt: skip
+        "6: generators.g.it: subject: must have 1 to 64 characters, not \"%s\"" % ("\u00e4" * 65))  # fmt: skip
 refused("a certificate ends some day", "{tls: {certificate: p, days: 36601}}",
-        '6: generators.g.it.days: must be a whole number from 1 to 36600, not "36601"')  # fmt: skip
+        '6: generators.g.it.days: must be an integer from 1 to 36600, not "36601"')  # fmt: skip
 
 
 def test_each_form_name_certificate_can_openssl_finds(folder):

@@ -290,15 +290,15 @@ def test_inspect_looks_each_secret_place_phase(folder):
     equal(seen(), ("seen", f"3 of 3 in {places} with the store's value, in memory only"))
 
 
-def test_phase_there_not_refused_nearest(folder):
-    """a phase that there is not is refused with the nearest one"""
+def test_an_unknown_phase_is_an_error_with_a_suggestion(folder):
+    """an unknown phase is an error with a suggestion"""
     example = example_of(folder)
-    expect(activate(example, "user"), 2, "", 'vmcred: --needed-for: nothing is needed for "user": did you mean "users"?\n')
+    expect(activate(example, "user"), 2, "", 'vmcred: --needed-for: unknown phase "user": did you mean "users"?\n')
     expect(
         activate(example, "boot"),
         2,
         "",
-        'vmcred: --needed-for: nothing is needed for "boot": it is services, users, activation or partitioning\n',
+        'vmcred: --needed-for: unknown phase "boot": use services, users, activation or partitioning\n',
     )
     assert not example.root.exists()
 

@@ -123,7 +123,7 @@ def test_called_systemd_generator_without_declaration_does(folder):
 
 
 def test_units_socket_writes_lines_name_socket_all_vms(folder):
-    """units --socket writes lines that name the socket for all VMs, and refuses what systemd cannot ask for"""
+    """units --socket writes lines that name the socket for all VMs, and rejects names that are too long for systemd"""
     declared = Declared(folder)
     expect(declared.units("--socket", "/run/vmcred/socket"), 0, declared.printed(m=SOCKET), "")
     expect(declared.units("--socket", "/x"), 0, declared.printed(m=SOCKET.replace("/run/vmcred/socket", "/x")), "")
@@ -131,8 +131,8 @@ def test_units_socket_writes_lines_name_socket_all_vms(folder):
            'vmcred: --socket "x" is no absolute path of letters, digits and /._-: vmcred.socket listens on '
            "/run/vmcred/socket\n")
     name = "h" * (85 - len(UNIT))
-    message = (f"systemd cannot ask a socket for {name} for {UNIT}: the names have 85 bytes, and 84 is all that it can say: "
-               "give one of them a shorter name\n")
+    message = (f"systemd cannot request {name} for {UNIT} from a socket: the names have 85 bytes, more than 84: "
+               "use shorter names\n")
     declared.path.write_text(DECLARATION.replace("host-one", name))
     expect(declared.units(), 0, None, "")
     expect(declared.units("--socket", "/s"), 2, "", f"vmcred: {message}")
@@ -142,8 +142,8 @@ def test_units_socket_writes_lines_name_socket_all_vms(folder):
     expect(declared.units(), 0, None, "")
 
 
-def test_source_neither_error_line(folder):
-    """a source that is neither is an error with its line"""
+def test_an_unknown_credential_source_is_an_error_with_its_line(folder):
+    """an unknown credentialSource is an error with its line"""
     declared = Declared(folder, "credentialSource: file\n")
     expect(declared.units(), 2, "",
            f'vmcred: {declared.path}:1: credentialSource: must be "files" or "socket", not "file"\n')

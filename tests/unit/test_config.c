@@ -42,7 +42,7 @@ static const char whole[] =
 	"    platformOEMStrings: [ENVIRONMENT=test, \"a, b\"]\n"
 	"    command: [qemu-system-x86_64, -m, 512]\n";
 
-static void a_whole_declaration_is_read_in_its_order_with_its_defaults(void **state)
+static void a_declaration_is_read_in_order_with_defaults(void **state)
 {
 	struct error err = {0};
 	struct config config;
@@ -80,19 +80,20 @@ static void a_whole_declaration_is_read_in_its_order_with_its_defaults(void **st
 	config_destroy(&config);
 }
 
-static void json_is_read_as_well(void **state)
+static void json_is_read_with_its_escapes(void **state)
 {
 	static const char text[] =
 		"{\"machines\":{\"m\":{}},\"generators\":{\"g\":{\"machines\":[\"m\"],\"files\":{"
 		"\"f\":{}},"
 		"\"kind\":{\"f\":{\"hex\":8}}}},\"vms\":{\"v\":{\"credentialFiles\":{\"A\":\"a\"},"
-		"\"platformOEMStrings\":[\"X=\\\"y\\\"\"]}}}";
+		"\"platformOEMStrings\":[\"X=\\\"y\\\"\",\"a\\/b\\ud83d\\ude00\"]}}}";
 	struct error err = {0};
 	struct config config;
 
 	(void)state;
 	assert_success(load(text, &config, &err));
 	assert_string_equal(config.vms[0].oem_strings[0], "X=\"y\"");
+	assert_string_equal(config.vms[0].oem_strings[1], "a/b\xf0\x9f\x98\x80");
 	config_destroy(&config);
 }
 
@@ -121,7 +122,7 @@ static void the_drop_in_has_a_line_for_each_credential_with_specifiers_escaped(v
 	config_destroy(&config);
 }
 
-static void generators_are_for_the_machines_that_they_name_or_for_all(void **state)
+static void a_generator_has_files_for_its_machines_and_a_shared_one_for_all(void **state)
 {
 	struct error err = {0};
 	struct config config;
@@ -134,8 +135,7 @@ static void generators_are_for_the_machines_that_they_name_or_for_all(void **sta
 	config_destroy(&config);
 }
 
-static void a_unit_belongs_to_the_vm_whose_name_or_escaped_name_it_has_or_that_declares_it(
-	void **state)
+static void a_unit_is_mapped_to_the_vm_with_its_name_or_that_declares_it(void **state)
 {
 	static const char text[] = "vms:\n"
 				   "  my-vm:\n"
@@ -175,7 +175,7 @@ static void a_unit_belongs_to_the_vm_whose_name_or_escaped_name_it_has_or_that_d
 	config_destroy(&config);
 }
 
-static void a_hypervisor_has_the_path_that_is_declared(void **state)
+static void a_hypervisor_has_its_declared_path(void **state)
 {
 	struct error err = {0};
 	struct config config;
@@ -187,7 +187,7 @@ static void a_hypervisor_has_the_path_that_is_declared(void **state)
 	config_destroy(&config);
 }
 
-static void an_undeclared_name_is_an_error_with_the_nearest_one(void **state)
+static void an_undeclared_name_is_an_error_with_a_suggestion(void **state)
 {
 	struct error err = {0};
 	struct config config;
@@ -205,7 +205,7 @@ static void an_undeclared_name_is_an_error_with_the_nearest_one(void **state)
 
 #define GENERATOR "machines: {m: {}}\ngenerators:\n  g:\n    machines: [m]\n"
 
-static void what_is_wrong_is_named_with_its_line_and_the_nearest_name(void **state)
+static void errors_have_the_line_the_path_and_a_suggestion(void **state)
 {
 	static const struct {
 		const char *text, *error;
@@ -216,15 +216,20 @@ static void what_is_wrong_is_named_with_its_line_and_the_nearest_name(void **sta
 		 "vmcred.yaml:3: vms.a: unknown key \"credentialFile\": did you mean "
 		 "\"credentialFiles\"?"},
 		{"vms: {a: {zebra: 1}}\n",
-		 "vmcred.yaml:1: vms.a: unknown key \"zebra\": the keys here are "
+		 "vmcred.yaml:1: vms.a: unknown key \"zebra\": known keys: "
 		 "loadCredentials, credentialFiles, platformOEMStrings, command, unit, "
 		 "credentialSource"},
-		{"%YAML 1.2\n---\nvms: {}\n", "vmcred.yaml:1: YAML directives are not supported"},
-		{"vms: [a]\n", "vmcred.yaml:1: vms: must be a mapping of names"},
+		{"%YAML 1.2\n---\nvms: {}\n",
+		 "vmcred.yaml:1: not valid YAML: %YAML version must be 1.1"},
+		{"machines: *nowhere\n", "vmcred.yaml:1: not valid YAML: undefined alias"},
+		{"vms: {}\n---\nvms: {}\n", "vmcred.yaml:2: more than one YAML document"},
+		{"vms: {a: {command: [\"\\0\"]}}\n",
+		 "vmcred.yaml:1: vms.a.command: contains a NUL character"},
+		{"vms: [a]\n", "vmcred.yaml:1: vms: must be a mapping"},
 		{"machines: {m: {}}\nmachines: {n: {}}\n",
-		 "vmcred.yaml:2: has the key \"machines\" twice"},
+		 "vmcred.yaml:2: duplicate key \"machines\""},
 		{"vms:\n  a:\n    credentialFiles:\n      A: x\n      A: y\n",
-		 "vmcred.yaml:5: vms.a.credentialFiles: has the key \"A\" twice"},
+		 "vmcred.yaml:5: vms.a.credentialFiles: duplicate key \"A\""},
 		{"vms:\n  a:\n    credentialFiles:\n      'A:B': x\n",
 		 "vmcred.yaml:4: vms.a.credentialFiles.A:B: the credential name \"A:B\" has a ':' "
 		 "in it"},
@@ -236,7 +241,7 @@ static void what_is_wrong_is_named_with_its_line_and_the_nearest_name(void **sta
 		 "control "
 		 "character in it"},
 		{"vms:\n  a:\n    credentialFiles:\n      A: {optional: true}\n",
-		 "vmcred.yaml:4: vms.a.credentialFiles.A: needs the key \"credential\""},
+		 "vmcred.yaml:4: vms.a.credentialFiles.A: missing key \"credential\""},
 		{"vms:\n  a:\n    credentialFiles:\n      A: {credential: x, optional: maybe}\n",
 		 "vmcred.yaml:4: vms.a.credentialFiles.A.optional: must be true or false, not "
 		 "\"maybe\""},
@@ -250,37 +255,35 @@ static void what_is_wrong_is_named_with_its_line_and_the_nearest_name(void **sta
 		 "vmcred.yaml:3: vms.a.unit: must be the name of a .service unit, not "
 		 "\"a.socket\""},
 		{"vms:\n  a:\n    unit: x.service\n  b:\n    unit: x.service\n",
-		 "vmcred.yaml:4: vms.b: its unit x.service is that of a"},
+		 "vmcred.yaml:4: vms.b: same unit x.service as a"},
 		{"vms: {a: {unit: microvm@b.service}, b: {}}\n",
-		 "vmcred.yaml:1: vms.b: its unit microvm@b.service is that of a"},
+		 "vmcred.yaml:1: vms.b: same unit microvm@b.service as a"},
 		{"hypervisors: {cloud-hypervisor: bin/ch}\n",
-		 "vmcred.yaml:1: hypervisors.cloud-hypervisor: must be the absolute path of the "
-		 "program"},
-		{"vms:\n  a:\n    command: []\n", "vmcred.yaml:2: vms.a: has an empty command"},
+		 "vmcred.yaml:1: hypervisors.cloud-hypervisor: must be an absolute path"},
+		{"vms:\n  a:\n    command: []\n", "vmcred.yaml:2: vms.a: empty command"},
 		{"vms:\n  a:\n    loadCredentials:\n      x: api-key\n",
-		 "vmcred.yaml:4: vms.a.loadCredentials.x: must be generator/file, not \"api-key\""},
+		 "vmcred.yaml:4: vms.a.loadCredentials.x: must be GENERATOR/FILE, not \"api-key\""},
 		{"vms:\n  a:\n    loadCredentials:\n      x: made/api-key\n",
-		 "vmcred.yaml:4: x: there is no generator \"made\""},
+		 "vmcred.yaml:4: x: undeclared generator \"made\""},
 		{GENERATOR
 		 "    files: {file: {}}\n    script: x\nvms: {a: {loadCredentials: {x: g/flie}}}\n",
-		 "vmcred.yaml:7: x: there is no file \"flie\": did you mean \"file\"?"},
+		 "vmcred.yaml:7: x: undeclared file \"flie\": did you mean \"file\"?"},
 		{"machines: {../m: {}}\n",
 		 "vmcred.yaml:1: machines.../m: the machine name \"../m\" starts with a '.'"},
 		{GENERATOR "    files: {f: {}}\n",
-		 "vmcred.yaml:3: generators.g: has neither a script nor a kind for \"f\""},
+		 "vmcred.yaml:3: generators.g: neither a script nor a kind for \"f\""},
 		{GENERATOR "    files: {f: {}}\n    script: x\n    kind: {f: {hex: 1}}\n",
-		 "vmcred.yaml:3: generators.g: has both a script and a kind for \"f\""},
-		{GENERATOR "    script: x\n", "vmcred.yaml:3: generators.g: declares no files"},
+		 "vmcred.yaml:3: generators.g: both a script and a kind for \"f\""},
+		{GENERATOR "    script: x\n", "vmcred.yaml:3: generators.g: no files"},
 		{GENERATOR "    files: {f: {}}\n    kind: {f: {base46: 1}}\n",
 		 "vmcred.yaml:6: generators.g.f: unknown kind \"base46\": did you mean "
 		 "\"base64\"?"},
 		{GENERATOR "    files: {f: {}}\n    kind: {f: {base64: 0}}\n",
-		 "vmcred.yaml:6: generators.g.f: must be a whole number from 1 to 1048576, not "
+		 "vmcred.yaml:6: generators.g.f: must be an integer from 1 to 1048576, not "
 		 "\"0\""},
 		{GENERATOR "    files: {first: {}}\n    kind: {frist: {hex: 1}}\n",
-		 "vmcred.yaml:6: generators.g.frist: there is no file \"frist\": did you "
-		 "mean "
-		 "\"first\"?"},
+		 "vmcred.yaml:6: generators.g.frist: undeclared file \"frist\": did you "
+		 "mean \"first\"?"},
 		{GENERATOR "    files: {f: {mode: 0999}}\n    script: x\n",
 		 "vmcred.yaml:5: generators.g.files.f.mode: must be an octal file mode such as "
 		 "\"0400\", not "
@@ -290,13 +293,12 @@ static void what_is_wrong_is_named_with_its_line_and_the_nearest_name(void **sta
 		 "\"multiline\" or \"multiline-hidden\", not \"x\""},
 		{GENERATOR "    files: {f: {}}\n    kind: {f: uuid}\n    prompts: {f: {persist: "
 			   "true}}\n",
-		 "vmcred.yaml:3: generators.g: has both a prompt and a kind for \"f\""},
+		 "vmcred.yaml:3: generators.g: both a prompt and a kind for \"f\""},
 		{"generators:\n  g:\n    files: {f: {}}\n    script: x\n",
-		 "vmcred.yaml:2: generators.g: is for no machine: give it machines: or share: "
-		 "true"},
+		 "vmcred.yaml:2: generators.g: no machines: add machines: or share: true"},
 		{"machines: {web: {}}\ngenerators:\n  g:\n    machines: [wep]\n    files: {f: "
 		 "{}}\n    script: x\n",
-		 "vmcred.yaml:3: g: there is no machine \"wep\": did you mean \"web\"?"},
+		 "vmcred.yaml:3: generators.g: undeclared machine \"wep\": did you mean \"web\"?"},
 	};
 	struct error err = {0};
 
@@ -308,10 +310,10 @@ static void what_is_wrong_is_named_with_its_line_and_the_nearest_name(void **sta
 	}
 }
 
-static void text_that_is_not_yaml_is_refused_with_its_line(void **state)
+static void text_that_is_not_yaml_is_rejected_with_its_line(void **state)
 {
-	static const char *const texts[] = {"a: [1, 2\n", "\t- x: {\n", "machines: *nowhere\n",
-					    "'",          "{",          "&a *a"};
+	static const char *const texts[] = {"a: [1, 2\n",  "\t- x: {\n",      "'", "{", "&a *a",
+					    "%YAML 1.1\n", "vms: {}\n--- {\n"};
 	struct error err = {0};
 
 	(void)state;
@@ -341,7 +343,7 @@ static void an_empty_declaration_declares_nothing(void **state)
 }
 
 /* Ten lists of ten aliases each, one made of the other. */
-static void aliases_are_followed_and_never_multiplied(void **state)
+static void aliases_are_followed_and_bounded(void **state)
 {
 	static const char bomb[] = "machines:\n"
 				   "  a: &a [x,x,x,x,x,x,x,x,x,x]\n"
@@ -353,35 +355,46 @@ static void aliases_are_followed_and_never_multiplied(void **state)
 				   "  g: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f,*f]\n"
 				   "  h: &h [*g,*g,*g,*g,*g,*g,*g,*g,*g,*g]\n"
 				   "  i: &i [*h,*h,*h,*h,*h,*h,*h,*h,*h,*h]\n";
+	static const char validation[] = "generators:\n"
+					 "  g:\n"
+					 "    validation:\n"
+					 "      a: &a [x,x,x,x,x,x,x,x,x,x]\n"
+					 "      b: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\n"
+					 "      c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
+					 "      d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\n"
+					 "      e: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\n"
+					 "      f: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\n";
 	struct error err = {0};
 	struct config config;
 
 	(void)state;
 	assert_error(load(bomb, &config, &err), VMCRED_USAGE,
 		     "vmcred.yaml:2: machines.a: must be a mapping");
+	assert_error(load(validation, &config, &err), VMCRED_USAGE,
+		     "vmcred.yaml:4: generators.g.validation: must be a value with at most 8 "
+		     "levels and 100000 nodes");
 	assert_success(load("machines: {a: &a {tags: [x]}, b: *a}\n", &config, &err));
 	assert_string_equal(config.machines[1].tags[0], "x");
 	config_destroy(&config);
 	assert_error(load("machines: &a {m: *a}\n", &config, &err), VMCRED_USAGE,
-		     "vmcred.yaml:1: machines.m: unknown key \"m\": the keys here are tags");
+		     "vmcred.yaml:1: machines.m: unknown key \"m\": known keys: tags");
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_whole_declaration_is_read_in_its_order_with_its_defaults),
-		cmocka_unit_test(json_is_read_as_well),
+		cmocka_unit_test(a_declaration_is_read_in_order_with_defaults),
+		cmocka_unit_test(json_is_read_with_its_escapes),
 		cmocka_unit_test(
 			the_drop_in_has_a_line_for_each_credential_with_specifiers_escaped),
-		cmocka_unit_test(generators_are_for_the_machines_that_they_name_or_for_all),
-		cmocka_unit_test(
-			a_unit_belongs_to_the_vm_whose_name_or_escaped_name_it_has_or_that_declares_it),
-		cmocka_unit_test(a_hypervisor_has_the_path_that_is_declared),
-		cmocka_unit_test(an_undeclared_name_is_an_error_with_the_nearest_one),
-		cmocka_unit_test(what_is_wrong_is_named_with_its_line_and_the_nearest_name),
-		cmocka_unit_test(text_that_is_not_yaml_is_refused_with_its_line),
+		cmocka_unit_test(a_generator_has_files_for_its_machines_and_a_shared_one_for_all),
+		cmocka_unit_test(a_unit_is_mapped_to_the_vm_with_its_name_or_that_declares_it),
+		cmocka_unit_test(a_hypervisor_has_its_declared_path),
+		cmocka_unit_test(an_undeclared_name_is_an_error_with_a_suggestion),
+		cmocka_unit_test(errors_have_the_line_the_path_and_a_suggestion),
+		cmocka_unit_test(text_that_is_not_yaml_is_rejected_with_its_line),
 		cmocka_unit_test(an_empty_declaration_declares_nothing),
-		cmocka_unit_test(aliases_are_followed_and_never_multiplied),
+		cmocka_unit_test(aliases_are_followed_and_bounded),
 	};
 
 	return cmocka_run_group_tests_name("config", tests, NULL, NULL);

@@ -14,7 +14,7 @@ static int load(const char *text, struct config *config, struct error *err)
 
 #define MACHINE "machines: {m: {}}\n"
 
-static void what_nix_prints_of_a_generator_is_read(void **state)
+static void a_generator_printed_by_nix_is_read(void **state)
 {
 	static const char text[] =
 		"{\"machines\":{\"m\":{}},\"generators\":{\"g\":{\"name\":\"g\",\"machines\":["
@@ -43,7 +43,7 @@ static void what_nix_prints_of_a_generator_is_read(void **state)
 	config_destroy(&config);
 }
 
-static void an_empty_script_is_none_whatever_its_inputs(void **state)
+static void an_empty_script_is_no_script_whatever_its_inputs(void **state)
 {
 	struct error err = {0};
 	struct config config;
@@ -62,52 +62,46 @@ static void an_empty_script_is_none_whatever_its_inputs(void **state)
 	config_destroy(&config);
 }
 
-static void what_clan_derives_or_does_without_vmcred_is_refused_with_what_to_do(void **state)
+static void keys_that_only_clan_has_are_rejected_with_a_hint(void **state)
 {
 	static const struct {
 		const char *generator, *error;
 	} cases[] = {
 		{"files: {f: {rel_dir: shared/g}}",
-		 "generators.g.files.f: unknown key \"rel_dir\": clan derives it, and vmcred does "
-		 "so "
-		 "itself: leave it out"},
+		 "generators.g.files.f: unknown key \"rel_dir\": vmcred derives it: remove the "
+		 "key"},
 		{"files: {f: {path: /run/secrets/x}}",
-		 "generators.g.files.f: unknown key \"path\": clan derives it, and vmcred does so "
-		 "itself: leave it out"},
-		{"files: {f: {flakePath: null}}", "generators.g.files.f: unknown key "
-						  "\"flakePath\": clan derives it, and vmcred does "
-						  "so itself: leave it out"},
-		{"files: {f: {exists: true}}", "generators.g.files.f: unknown key \"exists\": clan "
-					       "derives it, and vmcred does so "
-					       "itself: leave it out"},
+		 "generators.g.files.f: unknown key \"path\": vmcred derives it: remove the key"},
+		{"files: {f: {flakePath: null}}",
+		 "generators.g.files.f: unknown key "
+		 "\"flakePath\": vmcred derives it: remove the key"},
+		{"files: {f: {exists: true}}",
+		 "generators.g.files.f: unknown key \"exists\": vmcred "
+		 "derives it: remove the key"},
 		{"files: {f: {generatorName: g}}",
-		 "generators.g.files.f: unknown key \"generatorName\": clan derives it, and vmcred "
-		 "does so itself: leave it out"},
-		{"files: {f: {value: x}}",
-		 "generators.g.files.f: unknown key \"value\": the store has the value: leave it "
-		 "out"},
-		{"files: {f: {share: false}}", "generators.g.files.f: unknown key \"share\": its "
-					       "generator says it: leave it out"},
+		 "generators.g.files.f: unknown key \"generatorName\": vmcred derives it: remove "
+		 "the key"},
+		{"files: {f: {value: x}}", "generators.g.files.f: unknown key \"value\": the store "
+					   "has the value: remove the key"},
+		{"files: {f: {share: false}}", "generators.g.files.f: unknown key \"share\": it "
+					       "belongs to the generator: remove the key"},
 		{"files: {f: {sops: {owner: x}}}",
-		 "generators.g.files.f: unknown key \"sops\": it is what owner and group are: give "
-		 "those"},
-		{"finalScript: /nix/store/x",
-		 "generators.g: unknown key \"finalScript\": clan derives it from the script: give "
-		 "that"},
-		{"validationHash: x",
-		 "generators.g: unknown key \"validationHash\": clan derives it from the "
-		 "validation: give that"},
-		{"pkgs: {}", "generators.g: unknown key \"pkgs\": it is Nix's own: leave it out"},
+		 "generators.g.files.f: unknown key \"sops\": use \"owner\" and \"group\""},
+		{"finalScript: /nix/store/x", "generators.g: unknown key \"finalScript\": clan "
+					      "derives it from the script: use \"script\""},
+		{"validationHash: x", "generators.g: unknown key \"validationHash\": clan derives "
+				      "it from the validation: use \"validation\""},
+		{"pkgs: {}",
+		 "generators.g: unknown key \"pkgs\": only Nix uses it: remove the key"},
 		{"settings: {}",
-		 "generators.g: unknown key \"settings\": it is Nix's own: leave it out"},
-		{"migrateFact: x", "generators.g: unknown key \"migrateFact\": clan's facts are no "
-				   "part of the store: "
-				   "leave it out"},
-		{"name: h", "generators.g.name: must be \"g\", as its key has it, not \"h\""},
+		 "generators.g: unknown key \"settings\": only Nix uses it: remove the key"},
+		{"migrateFact: x", "generators.g: unknown key \"migrateFact\": the store has no "
+				   "facts: remove the key"},
+		{"name: h", "generators.g.name: must be \"g\" like its key, not \"h\""},
 		{"files: {f: {name: x}}",
-		 "generators.g.files.f.name: must be \"f\", as its key has it, not \"x\""},
+		 "generators.g.files.f.name: must be \"f\" like its key, not \"x\""},
 		{"prompts: {p: {name: x}}",
-		 "generators.g.prompts.p.name: must be \"p\", as its key has it, not \"x\""},
+		 "generators.g.prompts.p.name: must be \"p\" like its key, not \"x\""},
 		{"prompts: {p: {display: {lable: x}}}",
 		 "generators.g.prompts.p.display: unknown key \"lable\": did you mean \"label\"?"},
 		{"runtimeInputs: [bin]",
@@ -138,10 +132,9 @@ static void what_clan_derives_or_does_without_vmcred_is_refused_with_what_to_do(
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(what_nix_prints_of_a_generator_is_read),
-		cmocka_unit_test(an_empty_script_is_none_whatever_its_inputs),
-		cmocka_unit_test(
-			what_clan_derives_or_does_without_vmcred_is_refused_with_what_to_do),
+		cmocka_unit_test(a_generator_printed_by_nix_is_read),
+		cmocka_unit_test(an_empty_script_is_no_script_whatever_its_inputs),
+		cmocka_unit_test(keys_that_only_clan_has_are_rejected_with_a_hint),
 	};
 
 	return cmocka_run_group_tests_name("config_clan", tests, NULL, NULL);

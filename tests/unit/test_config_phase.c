@@ -15,7 +15,7 @@ static int load(const char *text, struct config *config, struct error *err)
 	"machines: {m: {}}\ngenerators:\n  g:\n    machines: [m]\n    script: x\n    " \
 	"files:\n" files
 
-static void a_file_is_needed_for_what_it_says_and_for_services_if_it_says_nothing(void **state)
+static void a_file_has_its_declared_phase_and_services_by_default(void **state)
 {
 	static const enum config_needed_for wanted[] = {CONFIG_SERVICES, CONFIG_SERVICES,
 							CONFIG_USERS, CONFIG_ACTIVATION,
@@ -35,7 +35,7 @@ static void a_file_is_needed_for_what_it_says_and_for_services_if_it_says_nothin
 	config_destroy(&config);
 }
 
-static void a_credential_comes_from_the_place_of_its_files_phase(void **state)
+static void a_credential_is_loaded_from_the_directory_of_its_files_phase(void **state)
 {
 	static const char text[] = FILES(
 		"      s: {}\n"
@@ -88,7 +88,7 @@ static void a_credential_comes_from_the_place_of_its_files_phase(void **state)
 	config_destroy(&config);
 }
 
-static void what_contradicts_its_phase_is_named_with_its_line(void **state)
+static void a_file_that_contradicts_its_phase_is_an_error(void **state)
 {
 	static const struct {
 		const char *text, *error;
@@ -97,27 +97,26 @@ static void what_contradicts_its_phase_is_named_with_its_line(void **state)
 		 "vmcred.yaml:7: generators.g.files.f.neededFor: must be \"services\", \"users\", "
 		 "\"activation\" or \"partitioning\", not \"boot\""},
 		{FILES("      f: {}\n      u: {owner: ada, neededFor: users}\n"),
-		 "vmcred.yaml:8: generators.g.files.u: is needed for users, when there may be no "
-		 "\"ada\" yet: let it belong to root, or to a number"},
+		 "vmcred.yaml:8: generators.g.files.u: \"ada\" may not exist yet with neededFor: "
+		 "users: use root or a number"},
 		{FILES("      f: {group: wheel, neededFor: activation}\n"),
-		 "vmcred.yaml:7: generators.g.files.f: is needed for activation, when there may be "
-		 "no \"wheel\" yet: let it belong to root, or to a number"},
+		 "vmcred.yaml:7: generators.g.files.f: \"wheel\" may not exist yet with neededFor: "
+		 "activation: use root or a number"},
 		{FILES("      f: {owner: 1, group: wheel, neededFor: partitioning}\n"),
-		 "vmcred.yaml:7: generators.g.files.f: is needed for partitioning, when there may "
-		 "be no \"wheel\" yet: let it belong to root, or to a number"},
+		 "vmcred.yaml:7: generators.g.files.f: \"wheel\" may not exist yet with neededFor: "
+		 "partitioning: use root or a number"},
 		{FILES("      f: {deploy: false, neededFor: users}\n"),
-		 "vmcred.yaml:7: generators.g.files.f: is needed for users, and no machine gets "
-		 "it: leave out neededFor or deploy: false"},
+		 "vmcred.yaml:7: generators.g.files.f: neededFor: users conflicts with deploy: "
+		 "false: remove one of them"},
 		{FILES("      f: {owner: 4294967295}\n"),
-		 "vmcred.yaml:7: generators.g.files.f.owner: \"4294967295\" is too large for a "
-		 "number"},
+		 "vmcred.yaml:7: generators.g.files.f.owner: ID \"4294967295\" is too large"},
 		{FILES("      f: {group: \"99999999999999999999\"}\n"),
-		 "vmcred.yaml:7: generators.g.files.f.group: \"99999999999999999999\" is too large "
-		 "for a number"},
+		 "vmcred.yaml:7: generators.g.files.f.group: ID \"99999999999999999999\" is too "
+		 "large"},
 		{FILES("      f: {neededFor: partitioning}\n") "vms:\n  v:\n    loadCredentials:\n"
 							       "      c: g/f\n",
-		 "vmcred.yaml:11: c: g/f is needed for partitioning, and not there any more when a "
-		 "VM starts: give the VM a file that is needed for something else"},
+		 "vmcred.yaml:11: c: g/f is needed for partitioning and removed before VMs start: "
+		 "use a file with another neededFor"},
 	};
 	struct error err = {0};
 
@@ -129,7 +128,7 @@ static void what_contradicts_its_phase_is_named_with_its_line(void **state)
 	}
 }
 
-static void only_root_and_numbers_are_known_without_looking_them_up(void **state)
+static void only_root_and_numbers_need_no_lookup(void **state)
 {
 	static const struct {
 		const char *owner;
@@ -162,11 +161,10 @@ static void only_root_and_numbers_are_known_without_looking_them_up(void **state
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(
-			a_file_is_needed_for_what_it_says_and_for_services_if_it_says_nothing),
-		cmocka_unit_test(a_credential_comes_from_the_place_of_its_files_phase),
-		cmocka_unit_test(what_contradicts_its_phase_is_named_with_its_line),
-		cmocka_unit_test(only_root_and_numbers_are_known_without_looking_them_up),
+		cmocka_unit_test(a_file_has_its_declared_phase_and_services_by_default),
+		cmocka_unit_test(a_credential_is_loaded_from_the_directory_of_its_files_phase),
+		cmocka_unit_test(a_file_that_contradicts_its_phase_is_an_error),
+		cmocka_unit_test(only_root_and_numbers_need_no_lookup),
 	};
 
 	return cmocka_run_group_tests_name("config_phase", tests, NULL, NULL);
