@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside vmm/: a VMM as a child of this process. It does not outlive us, however we end; what comes
- * for us while it runs is supervise.h's business.
+ * Inside vmm/: a VMM as a child of this process. It never outlives this process. supervise.h
+ * handles the signals that arrive while it runs.
  *
- * PR_SET_PDEATHSIG ends the child with us. The kernel drops that when a program gets privileges of
- * its own (setuid, file capabilities) or changes its user; there a second small process, the guard,
- * waits for our end and kills the child.
+ * PR_SET_PDEATHSIG kills the child with its parent. The kernel resets that if a program gains
+ * privileges (setuid, file capabilities) or changes its user; then a second small process, the
+ * guard, waits for the end of this one and kills the child.
  */
 #ifndef VMCRED_VMM_CHILD_H
 #define VMCRED_VMM_CHILD_H
@@ -19,7 +19,7 @@
 struct child {
 	pid_t pid;
 	int pid_fd;    /* readable once the child has ended */
-	int signal_fd; /* readable when somebody sent us a signal that is the child's */
+	int signal_fd; /* readable when this process received a signal to handle */
 	pid_t guard;   /* or -1 */
 };
 
@@ -34,30 +34,30 @@ struct child_command {
 	char *const *argv;
 	const int *inherited; /* additional descriptors that it keeps */
 	size_t inherited_count;
-	int error_fd;      /* becomes its standard error; -1: it has ours */
-	bool changes_user; /* its arguments tell it to */
+	int error_fd;      /* becomes its standard error */
+	bool changes_user; /* its arguments make it do that */
 };
 
-/*
- * Starts a program and blocks the signals that are the child's. The error of an exec that fails
- * comes back from here.
- */
+/* Starts a program and blocks the signals that signal_fd reports. Reports a failed exec. */
 int child_start(struct child *child, const struct child_command *command, struct error *err);
 
-/* Whether it has ended by itself, or does so within that time or until a signal comes for us. */
+/* Whether it has ended, or does so within that time and before a signal arrives. */
 bool child_end_await(const struct child *child, int timeout_ms);
 
 /*
- * The number of a signal that came for us, or 0; does not wait. `from_terminal` (may be NULL): it
- * went to the whole foreground group, so that the child has it already.
+ * The number of a signal that arrived, or 0; does not wait. `from_terminal` (may be NULL): the
+ * terminal sent it to the whole foreground process group, so the child has received it too.
  */
 int child_signal(const struct child *child, bool *from_terminal);
 
-/* Waits for its end. Returns its exit code, 128 + N for signal N. */
+/* Waits for its end. Returns its exit code, or 128 + N after signal N. */
 int child_reap(struct child *child);
 
-/* Ends it: SIGTERM, so that it can put the terminal in order, and soon SIGKILL. Returns as
+/* Ends it with SIGTERM, so that it can restore the terminal, and soon with SIGKILL. Returns as
  * child_reap(). */
 int child_stop(struct child *child);
+
+/* Sets the error of an exec of `program` that failed with `errnum`. */
+int child_exec_error(const char *program, int errnum, struct error *err);
 
 #endif

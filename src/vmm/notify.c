@@ -11,45 +11,22 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 
-int notify_open(struct notify *notify, const char *socket_name, const struct report *report,
-		struct error *err)
-{
-	size_t size = strlen(socket_name);
+#define CREDENTIAL "vmm.notify_socket"
 
-	*notify = NOTIFY_NONE;
-	notify->report = report;
-	if ((socket_name[0] != '/' && socket_name[0] != '@') || size < 2 ||
-	    size >= sizeof(notify->manager.sun_path)) {
-		error_set(err, VMCRED_USAGE, "$NOTIFY_SOCKET is no unix socket: %s", socket_name);
-		return error_hint(err,
-				  "it is a path, or starts with '@', and has at most %zu bytes",
-				  sizeof(notify->manager.sun_path) - 1);
-	}
-	notify->manager.sun_family = AF_UNIX;
-	memcpy(notify->manager.sun_path, socket_name, size);
-	notify->manager_size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size);
-	if (socket_name[0] == '@')
-		notify->manager.sun_path[0] = '\0';
-	else
-		notify->manager_size++;
-	notify->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	return notify->fd < 0 ? error_set_errno(err, errno, "making a socket") : 0;
-}
+/* vsock(7): the host's address, in systemd's notation for a stream. */
+#define HOST_ADDRESS "vsock-stream:2:"
 
-static void message_send(const struct notify *notify, struct span message)
-{
-	if (notify->fd < 0 || message.size == 0)
-		return;
-	if (sendto(notify->fd, message.data, message.size, MSG_NOSIGNAL,
-		   (const struct sockaddr *)&notify->manager, notify->manager_size) < 0)
-		report_message(notify->report, REPORT_WARNING,
-			       "a message for the service manager is lost: %s",
-			       strerrordesc_np(errno));
-}
+/* Any port will do for a unix socket: each VM has its own. */
+#define UNIX_PORT 8888
 
 void notify_send(const struct notify *notify, const char *message)
 {
-	message_send(notify, span_of_text(message));
+	if (notify->fd >= 0 &&
+	    sendto(notify->fd, message, strlen(message), MSG_NOSIGNAL,
+		   (const struct sockaddr *)&notify->manager, notify->manager_size) < 0)
+		report_message(notify->report, REPORT_WARNING,
+			       "sending a message to the service manager: %s",
+			       strerrordesc_np(errno));
 }
 
 void notify_booted(const struct notify *notify)
@@ -59,7 +36,7 @@ void notify_booted(const struct notify *notify)
 				    : "READY=1\nSTATUS=The VM is booted.");
 }
 
-/* What a guest may say; a row that ends with '=' takes any value, one with '*' any such name. */
+/* Permitted fields: '=' at the end permits any value, '*' any name that starts so. */
 static const char *const allowed[] = {"READY=1", "STATUS=", "X_SYSTEMD_*"};
 
 static size_t name_size(struct span field)
@@ -90,7 +67,7 @@ static bool field_allowed(struct span field)
 	return false;
 }
 
-/* UTF-8 without control characters, those above 0x7f too: it is shown on terminals. */
+/* UTF-8 without control characters, including those above 0x7f: it is shown on terminals. */
 static bool field_printable(struct span field)
 {
 	for (size_t i = 0; i < field.size; i++) {
@@ -121,6 +98,103 @@ size_t notify_filter(struct span message, char *out)
 		message = span_of(message.data + length, message.size - length);
 	}
 	return size;
+}
+
+static int manager_open(struct notify *notify, const char *address, const struct report *report,
+			struct error *err)
+{
+	size_t size = strlen(address);
+
+	notify->report = report;
+	if ((address[0] != '/' && address[0] != '@') || size < 2 ||
+	    size >= sizeof(notify->manager.sun_path)) {
+		error_set(err, VMCRED_USAGE, "$NOTIFY_SOCKET is not a unix socket: \"%s\"",
+			  address);
+		return error_hint(err, "it must start with '/' or '@' and have at most %zu bytes",
+				  sizeof(notify->manager.sun_path) - 1);
+	}
+	notify->manager.sun_family = AF_UNIX;
+	memcpy(notify->manager.sun_path, address, size);
+	notify->manager_size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size);
+	if (address[0] == '@')
+		notify->manager.sun_path[0] = '\0';
+	else
+		notify->manager_size++;
+	notify->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	return notify->fd < 0 ? error_set_errno(err, errno, "creating a socket") : 0;
+}
+
+/* The port in a credential that the user gives the guest. */
+static int credential_port(const struct oem_string *string, uint32_t *port, struct error *err)
+{
+	const struct span text = secret_span(&string->text);
+	const uint8_t *equals = memchr(text.data, '=', text.size);
+	char address[64] = "", *end = address;
+	unsigned long number = 0;
+
+	if (equals)
+		snprintf(address, sizeof(address), "%.*s",
+			 (int)(text.size - (size_t)(equals + 1 - text.data)),
+			 (const char *)equals + 1);
+	if (strncmp(address, HOST_ADDRESS, strlen(HOST_ADDRESS)) == 0)
+		number = strtoul(address + strlen(HOST_ADDRESS), &end, 10);
+	*port = (uint32_t)number;
+	if (string->encoding == OEM_TEXT && number > 0 && number < UINT32_MAX && *end == '\0')
+		return 0;
+	error_set(err, VMCRED_USAGE,
+		  "--notify: credential " CREDENTIAL " must be " HOST_ADDRESS "PORT");
+	return error_hint(err, "remove the credential or --notify");
+}
+
+static int guest_listen(struct notify *notify, const struct vmm_vsock *vsock,
+			const struct oem_string *given, struct oem_list *list, struct error *err)
+{
+	uint32_t port = vsock->socket ? UNIX_PORT : 0;
+	char value[64];
+	int r = 0;
+
+	if (vsock->socket_missing) {
+		error_set(err, VMCRED_USAGE,
+			  "--notify: the socket of the vsock daemon is not known");
+		return error_hint(err, "name it with --vsock-socket");
+	}
+	if (given)
+		r = credential_port(given, &port, err);
+	if (r == 0 && vsock->cid == 0) {
+		error_set(err, VMCRED_USAGE, "--notify: the VM has no vsock device");
+		return error_hint(err, "add one, or remove --notify");
+	}
+	if (r == 0)
+		r = notify_listen(notify, vsock, port, err);
+	if (r < 0)
+		return r;
+	notify->guest_reports = true;
+	if (given)
+		return 0;
+	snprintf(value, sizeof(value), HOST_ADDRESS "%u", notify->port);
+	return oem_list_add_credential(list, CREDENTIAL, span_of_text(value), err);
+}
+
+int notify_prepare(struct notify *notify, struct vmm_launch *launch, struct error *err)
+{
+	const char *manager = getenv("NOTIFY_SOCKET");
+	struct oem_list *list = &launch->list;
+	const struct oem_string *given = NULL;
+	int r;
+
+	if (!manager)
+		return 0;
+	for (size_t i = 0; i < list->count && !given; i++) {
+		if (list->strings[i].name && strcmp(list->strings[i].name, CREDENTIAL) == 0)
+			given = &list->strings[i];
+	}
+	if (!launch->guest_reports && (given || strings_contain(&list->elsewhere, CREDENTIAL)))
+		return 0;
+	r = manager_open(notify, manager, launch->report, err);
+	unsetenv("NOTIFY_SOCKET");
+	if (r < 0 || !launch->guest_reports)
+		return r;
+	return guest_listen(notify, &launch->vsock, given, list, err);
 }
 
 void notify_destroy(struct notify *notify)

@@ -11,34 +11,32 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/text.h"
 #include "vmm/notify.h"
 #include "vmm/unix_socket.h"
 
 /*
- * A guest sends its message and shuts its side down; Cloud Hypervisor up to v52 does not let the
- * latter through, so that silence ends a message too. A connection lives no longer than the whole
- * time, whatever comes.
+ * A guest sends its message and shuts down its side; Cloud Hypervisor up to v52 does not forward
+ * the shutdown, so silence ends a message too. CONNECTION_MS limits a connection in any case.
  */
-#define SILENCE_MS 50
-#define WHOLE_MS   1000
+#define SILENCE_MS    50
+#define CONNECTION_MS 1000
 
-/*
- * A guest that boots sends some three messages a second, and one for each target that it reaches;
- * its PID 1 waits for each.
- */
+/* A booting guest sends about three messages a second, and one for each target that it reaches; its
+ * PID 1 waits for each. */
 #define ALLOWANCE_MAX        256
 #define ALLOWANCE_PER_SECOND 64
 
 #define BACKLOG 16
 
-/* "<socket>_<port>" is where a unix socket stands for a vsock port of the host. */
+/* The unix socket "<socket>_<port>" replaces a vsock port of the host. */
 static int unix_listen(struct notify *notify, const char *socket_path, struct error *err)
 {
 	struct sockaddr_un address;
-	char *path = NULL;
+	char *path = text_format("%s_%u", socket_path, notify->port);
 	int r;
 
-	if (asprintf(&path, "%s_%u", socket_path, notify->port) < 0)
+	if (!path)
 		return error_no_memory(err);
 	r = unix_socket_address(path, &address, err);
 	if (r == 0)
@@ -66,7 +64,7 @@ static int vsock_listen(struct notify *notify, struct error *err)
 	    bind(notify->listener, (const struct sockaddr *)&address, size) < 0 ||
 	    listen(notify->listener, BACKLOG) < 0 ||
 	    getsockname(notify->listener, (struct sockaddr *)&address, &size) < 0)
-		return error_set_errno(err, errno, "opening a vsock port of this host");
+		return error_set_errno(err, errno, "listening on a vsock port");
 	notify->port = address.svm_port;
 	return 0;
 }
@@ -87,8 +85,8 @@ int notify_listen(struct notify *notify, const struct vmm_vsock *vsock, uint32_t
 	notify->allowance_at = clock_now_ms();
 	r = vsock->socket ? unix_listen(notify, vsock->socket, err) : vsock_listen(notify, err);
 	if (r == 0 && fcntl(notify->listener, F_SETFL, O_NONBLOCK) < 0)
-		r = error_set_errno(err, errno, "opening a vsock port of this host");
-	return r < 0 ? error_wrap(err, "listening for the guest's messages") : 0;
+		r = error_set_errno(err, errno, "listening on a vsock port");
+	return r < 0 ? error_wrap(err, "listening for messages from the guest") : 0;
 }
 
 static struct notify_connection *connection_free(const struct notify *notify)
@@ -139,7 +137,7 @@ size_t notify_poll(struct notify *notify, struct pollfd *fds, int64_t *deadline)
 	return count;
 }
 
-/* Any process of the host, and any other guest, can reach a vsock port of the host. */
+/* Every process of the host and every guest can connect to a vsock port of the host. */
 static bool peer_is_the_guest(const struct notify *notify, const struct sockaddr_storage *peer)
 {
 	const struct sockaddr_vm *address = (const struct sockaddr_vm *)peer;
@@ -166,30 +164,30 @@ static void connections_accept(struct notify *notify, int64_t now)
 		}
 		connection->fd = fd;
 		connection->size = 0;
-		connection->deadline = now + WHOLE_MS;
+		connection->deadline = now + CONNECTION_MS;
 	}
 }
 
 static void connection_end(const struct notify *notify, struct notify_connection *connection,
-			   bool whole)
+			   bool complete)
 {
 	char message[NOTIFY_MESSAGE_MAX + 1];
 	size_t size = 0;
 
-	/* Closed first: the guest's PID 1 waits for it. */
+	/* First, because the guest's PID 1 waits for it. */
 	close(fd_release(&connection->fd));
-	if (whole)
+	if (complete)
 		size = notify_filter(span_of(connection->message, connection->size), message);
 	message[size] = '\0';
 	if (size > 0) {
-		report_message(notify->report, REPORT_DEBUG, "the guest: %s", message);
+		report_message(notify->report, REPORT_DEBUG, "message from the guest: %s", message);
 		notify_send(notify, message);
 	} else if (connection->size > 0) {
-		report_message(notify->report, REPORT_DEBUG, "a message of the guest is dropped");
+		report_message(notify->report, REPORT_DEBUG, "dropped a message from the guest");
 	}
 }
 
-/* Whether it is still open. */
+/* Whether the connection is still open. */
 static bool connection_read(const struct notify *notify, struct notify_connection *connection,
 			    int64_t now)
 {

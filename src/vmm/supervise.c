@@ -3,20 +3,21 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 
-/* A button that is pressed before the guest listens is lost. */
+/* A guest that is not listening yet misses the power button, so it is pressed again. */
 #define PRESS_AGAIN_MS 10000
 
-/* What a VMM may take to end: it writes out what its disks have cached. Together with the time for
- * the guest it is less than systemd's own DefaultTimeoutStopSec=90s. */
+/* How long a VMM may take to end: it flushes its disks' caches. With the time for the guest this
+ * stays below systemd's DefaultTimeoutStopSec=90s. */
 #define QUIT_TIMEOUT_MS 10000
 
-/* A VMM that dies closes its socket first: what is waited for its end, before it is taken to be
- * alive. */
+/* A VMM that is ending closes its socket first, so a closed socket means that it will be gone
+ * soon. */
 #define END_TIMEOUT_MS 1000
 
 enum step {
@@ -32,33 +33,28 @@ struct stopping {
 	int64_t again;    /* when the button is pressed again */
 };
 
-static bool connection_closed(int connection)
+int supervise_abandon(struct child *child, struct stderr_relay *output, int connection,
+		      struct error *err)
 {
 	struct pollfd closed = {.fd = connection, .events = POLLRDHUP};
-
-	return poll(&closed, 1, 0) > 0;
-}
-
-int supervise_abandon(struct child *child, struct words *words, int connection, struct error *err)
-{
-	bool ended = child_end_await(child, connection_closed(connection) ? END_TIMEOUT_MS : 0);
+	bool ended = child_end_await(child, poll(&closed, 1, 0) > 0 ? END_TIMEOUT_MS : 0);
 	int number = child_signal(child, NULL);
 	int code = child_stop(child);
 
-	words_finish(words);
+	stderr_relay_finish(output);
 	if (number != 0) {
 		error_clear(err);
 		return 128 + number;
 	}
 	if (!ended)
 		return -(int)err->code;
-	error_set(err, VMCRED_FAILED, "it ended with exit code %d before its VM was booted", code);
-	words_quote(words, err);
+	error_set(err, VMCRED_FAILED, "it exited with code %d before its VM booted", code);
+	stderr_relay_quote(output, err);
 	return -(int)err->code;
 }
 
-/* Asks for a step; false where it cannot be asked. */
-static bool step_ask(const struct supervision *supervision, enum step step)
+/* Requests a step; false if that fails. */
+static bool step_request(const struct supervision *supervision, enum step step)
 {
 	_cleanup_error_ struct error err = {0};
 	int r = 0;
@@ -76,20 +72,20 @@ static bool step_ask(const struct supervision *supervision, enum step step)
 	return r == 0;
 }
 
-static void step_take(const struct supervision *supervision, struct stopping *stopping)
+static void step_next(const struct supervision *supervision, struct stopping *stopping)
 {
-	static const char *const said[] = {
-		[STEP_POWER_OFF] = "the guest is asked to power off",
-		[STEP_QUIT] = "the VMM is asked to end",
-		[STEP_KILL] = "the VMM is killed",
+	static const char *const messages[] = {
+		[STEP_POWER_OFF] = "asking the guest to power off",
+		[STEP_QUIT] = "asking the VMM to end",
+		[STEP_KILL] = "killing the VMM",
 	};
 	int64_t now;
 
 	while (stopping->step < STEP_KILL) {
 		stopping->step++;
-		if (!step_ask(supervision, stopping->step))
+		if (!step_request(supervision, stopping->step))
 			continue;
-		report_message(supervision->report, REPORT_INFO, "%s", said[stopping->step]);
+		report_message(supervision->report, REPORT_INFO, "%s", messages[stopping->step]);
 		break;
 	}
 	now = clock_now_ms();
@@ -108,7 +104,7 @@ static void signals_handle(const struct supervision *supervision, struct stoppin
 		if (from_terminal)
 			continue;
 		if (number == SIGTERM || number == SIGINT)
-			step_take(supervision, stopping);
+			step_next(supervision, stopping);
 		else
 			kill(supervision->child->pid, number);
 	}
@@ -119,22 +115,20 @@ static void deadlines_handle(const struct supervision *supervision, struct stopp
 	int64_t now = clock_now_ms();
 
 	if (now >= stopping->deadline) {
-		report_message(supervision->report, REPORT_WARNING,
-			       stopping->step == STEP_POWER_OFF
-				       ? "the guest has not powered off within %d seconds"
-				       : "the VMM has not ended within %d seconds",
-			       stopping->step == STEP_POWER_OFF
-				       ? supervision->stop_timeout_ms / 1000
-				       : QUIT_TIMEOUT_MS / 1000);
-		step_take(supervision, stopping);
+		bool guest = stopping->step == STEP_POWER_OFF;
+
+		report_message(supervision->report, REPORT_WARNING, "the %s did not %s within %d s",
+			       guest ? "guest" : "VMM", guest ? "power off" : "end",
+			       (guest ? supervision->stop_timeout_ms : QUIT_TIMEOUT_MS) / 1000);
+		step_next(supervision, stopping);
 	} else if (now >= stopping->again) {
-		step_ask(supervision, STEP_POWER_OFF);
+		step_request(supervision, STEP_POWER_OFF);
 		stopping->again = now + PRESS_AGAIN_MS;
 	}
 }
 
-/* Whether more may come. */
-static bool chatter_discard(int fd)
+/* Whether more data may follow. */
+static bool data_discard(int fd)
 {
 	char bytes[512];
 	ssize_t got;
@@ -157,32 +151,36 @@ static int timeout_until(int64_t deadline)
 int supervise(const struct supervision *supervision)
 {
 	struct stopping stopping = {.deadline = INT64_MAX, .again = INT64_MAX};
-	int chatter = supervision->chatter, code;
+	int discard = supervision->discard, code;
 	bool ended = false;
 
+	report_message(supervision->report, REPORT_INFO, "the VM is booted");
+	notify_booted(supervision->notify);
+	/* The rest of the VM's life needs little memory. */
+	malloc_trim(0);
 	while (!ended) {
 		int64_t deadline =
 			stopping.deadline < stopping.again ? stopping.deadline : stopping.again;
 		struct pollfd fds[4 + NOTIFY_POLL_MAX] = {
 			{.fd = supervision->child->pid_fd, .events = POLLIN},
 			{.fd = supervision->child->signal_fd, .events = POLLIN},
-			{.fd = chatter, .events = POLLIN},
-			words_poll(supervision->words),
+			{.fd = discard, .events = POLLIN},
+			stderr_relay_poll(supervision->output),
 		};
 		size_t count = 4 + notify_poll(supervision->notify, fds + 4, &deadline);
 
 		if (poll(fds, count, timeout_until(deadline)) < 0 && errno != EINTR)
 			break;
 		ended = fds[0].revents != 0;
-		if (fds[2].revents && !chatter_discard(chatter))
-			chatter = -1;
+		if (fds[2].revents && !data_discard(discard))
+			discard = -1;
 		if (fds[3].revents)
-			words_pass(supervision->words);
+			stderr_relay_forward(supervision->output);
 		notify_relay(supervision->notify);
 		signals_handle(supervision, &stopping);
 		deadlines_handle(supervision, &stopping);
 	}
 	code = child_reap(supervision->child);
-	words_finish(supervision->words);
+	stderr_relay_finish(supervision->output);
 	return code;
 }

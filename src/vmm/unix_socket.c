@@ -13,31 +13,29 @@ int unix_socket_address(const char *path, struct sockaddr_un *address, struct er
 {
 	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
 	if (strlen(path) >= sizeof(address->sun_path))
-		return error_set(err, VMCRED_FAILED,
-				 "the path of the socket, %s, is longer than %zu bytes", path,
-				 sizeof(address->sun_path) - 1);
+		return error_set(err, VMCRED_FAILED, "socket path %s is longer than %zu bytes",
+				 path, sizeof(address->sun_path) - 1);
 	memcpy(address->sun_path, path, strlen(path) + 1);
 	return 0;
 }
 
-/* A socket that nobody listens on any more is in the way; one that is in use is not ours to take.
- */
+/* A stale socket is one on which no process listens any more. */
 static int stale_remove(const struct sockaddr_un *address, struct error *err)
 {
 	_cleanup_close_ int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct stat status;
 
 	if (probe < 0)
-		return error_set_errno(err, errno, "making a socket");
+		return error_set_errno(err, errno, "creating a socket");
 	if (lstat(address->sun_path, &status) < 0 || !S_ISSOCK(status.st_mode))
-		return error_set(err, VMCRED_FAILED, "%s is there and is not a socket",
+		return error_set(err, VMCRED_FAILED, "%s exists and is not a socket",
 				 address->sun_path);
-	/* EAGAIN: somebody's queue is full. */
+	/* EAGAIN: it is in use, and its queue is full. */
 	if (connect(probe, (const struct sockaddr *)address, sizeof(*address)) == 0 ||
 	    errno == EAGAIN)
-		return error_set(err, VMCRED_FAILED, "the socket %s is in use", address->sun_path);
+		return error_set(err, VMCRED_FAILED, "socket %s is in use", address->sun_path);
 	if (errno != ECONNREFUSED || unlink(address->sun_path) < 0)
-		return error_set_errno(err, errno, "taking over the old socket %s",
+		return error_set_errno(err, errno, "replacing the stale socket %s",
 				       address->sun_path);
 	return 0;
 }
@@ -46,19 +44,18 @@ static int socket_bind(int fd, const struct sockaddr_un *address, struct error *
 {
 	int r;
 
-	/* The mode of an unbound socket is the mode that bind() makes its file with: never wider.
-	 */
+	/* bind() creates the file with the mode of the unbound socket. */
 	if (fchmod(fd, S_IRUSR | S_IWUSR) < 0)
 		return error_set_errno(err, errno, "setting the mode of a socket");
 	if (bind(fd, (const struct sockaddr *)address, sizeof(*address)) == 0)
 		return 0;
 	if (errno != EADDRINUSE)
-		return error_set_errno(err, errno, "making the socket %s", address->sun_path);
+		return error_set_errno(err, errno, "creating socket %s", address->sun_path);
 	r = stale_remove(address, err);
 	if (r < 0)
 		return r;
 	if (bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0)
-		return error_set_errno(err, errno, "making the socket %s", address->sun_path);
+		return error_set_errno(err, errno, "creating socket %s", address->sun_path);
 	return 0;
 }
 
@@ -68,12 +65,12 @@ int unix_socket_listen(const struct sockaddr_un *address, int backlog, struct er
 	int r;
 
 	if (fd < 0)
-		return error_set_errno(err, errno, "making a socket");
+		return error_set_errno(err, errno, "creating a socket");
 	r = socket_bind(fd, address, err);
 	if (r < 0)
 		return r;
 	if (listen(fd, backlog) < 0) {
-		r = error_set_errno(err, errno, "listening on the socket %s", address->sun_path);
+		r = error_set_errno(err, errno, "listening on socket %s", address->sun_path);
 		unlink(address->sun_path);
 		return r;
 	}

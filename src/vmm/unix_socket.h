@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Inside vmm/: listening unix sockets with a path. Their mode is 0600 from the first moment.
- */
+/* Inside vmm/: listening unix sockets with a path. They are created with mode 0600. */
 #ifndef VMCRED_VMM_UNIX_SOCKET_H
 #define VMCRED_VMM_UNIX_SOCKET_H
 
@@ -9,16 +7,14 @@
 
 #include "base/error.h"
 
-/* The address of a path; VMCRED_FAILED where it is too long for one. */
+/* The address of a path; VMCRED_FAILED if it is too long for one. */
 int unix_socket_address(const char *path, struct sockaddr_un *address, struct error *err);
 
-/*
- * Binds and listens; a socket that nobody listens on any more is replaced, one that is in use is an
- * error. Returns the descriptor or a negative code. Who owns it unlinks the path.
- */
+/* Binds and listens. Replaces a stale socket; one that is in use is an error. Returns the
+ * descriptor or a negative code. The caller unlinks the path. */
 int unix_socket_listen(const struct sockaddr_un *address, int backlog, struct error *err);
 
-/* Unlinks a socket that nobody listens on. Anything else stays as it is, without an error. */
+/* Unlinks a stale socket. Leaves anything else as it is, without an error. */
 void unix_socket_remove_stale(const char *path);
 
 #endif

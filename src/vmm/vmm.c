@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/vmm.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <fnmatch.h>
+#include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "vmm/drivers.h"
-#include "vmm/notify.h"
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "vmm/child.h"
+#include "vmm/driver.h"
 
 /* The drivers; a new one is a row here. */
 static const struct vmm_ops *const drivers[] = {
@@ -14,7 +20,7 @@ static const struct vmm_ops *const drivers[] = {
 	&vmm_vmspawn,
 };
 
-const struct vmm_ops *vmm_find(const char *program, struct error *err)
+static const struct vmm_ops *driver_find(const char *program, struct error *err)
 {
 	const char *slash = strrchr(program, '/'), *name = slash ? slash + 1 : program;
 
@@ -24,66 +30,109 @@ const struct vmm_ops *vmm_find(const char *program, struct error *err)
 				return drivers[i];
 		}
 	}
-	error_set(err, VMCRED_USAGE, "%s is not a hypervisor that vmcred can start", name);
-	error_hint(
-		err,
-		"it knows cloud-hypervisor*, qemu-system-*, qemu-kvm, kvm and systemd-vmspawn by "
-		"their names");
+	error_set(err, VMCRED_USAGE, "unknown hypervisor \"%s\"", name);
+	error_hint(err, "known names are cloud-hypervisor*, qemu-system-*, qemu-kvm, kvm and "
+			"systemd-vmspawn");
 	return NULL;
 }
 
-int vmm_arguments_read(const struct vmm_ops *ops, char *const *argv, struct oem_list *list,
-		       const struct report *report, struct error *err)
+int vmm_prepare(struct vmm_launch *launch, struct error *err)
 {
-	int r = ops->arguments_read(argv, list, report, err);
+	int r;
 
-	return r < 0 ? error_wrap(err, "reading the command line of %s", argv[0]) : 0;
+	launch->ops = driver_find(launch->name, err);
+	if (!launch->ops)
+		return -(int)err->code;
+	r = launch->ops->prepare(launch, err);
+	return r < 0 ? error_wrap(err, "reading the command line of %s", launch->argv[0]) : 0;
 }
 
-/* The strings are known: names and limits are checked, and what will be in view is said. */
-static int launch_check(const struct vmm_ops *ops, const struct vmm_launch *launch,
-			struct error *err)
+int vmm_check(struct vmm_launch *launch, struct error *err)
 {
-	size_t body = 0;
-	int r = oem_list_check(launch->list, err);
+	return launch->ops ? launch->ops->check(launch, err) : 0;
+}
 
-	if (r == 0)
-		r = ops->check(launch, &body, err);
-	if (r < 0)
-		return r;
+static void exposure_warn(const struct vmm_launch *launch)
+{
 	if (launch->expose & VMM_EXPOSE_ARGV)
 		report_message(launch->report, REPORT_WARNING,
 			       "--expose=argv: every user of this host can read the OEM strings in "
 			       "the command line of %s",
-			       ops->name);
+			       launch->ops->name);
 	if (launch->expose & VMM_EXPOSE_LOG)
-		report_message(
-			launch->report, REPORT_WARNING,
-			"--expose=log: the log of %s holds the OEM strings, credentials included",
-			ops->name);
-	return 0;
+		report_message(launch->report, REPORT_WARNING,
+			       "--expose=log: the log of %s contains the OEM strings, including "
+			       "credentials",
+			       launch->ops->name);
 }
 
-static int parent_check(const struct vmm_ops *ops, const struct vmm_launch *launch,
-			struct error *err)
-{
-	if (!ops->is_supervisor || (launch->parent != VMM_PARENT_STAYS && !launch->guest_reports))
-		return 0;
-	error_set(err, VMCRED_USAGE, "it supervises its VM itself");
-	return error_hint(err, "leave --supervise, --notify and --stop-timeout out");
-}
-
-int vmm_run(const struct vmm_ops *ops, struct vmm_launch *launch, struct error *err)
+int vmm_run(struct vmm_launch *launch, struct error *err)
 {
 	_cleanup_notify_ struct notify notify = NOTIFY_NONE;
-	int r = parent_check(ops, launch, err);
+	int r = 0;
 
-	if (r == 0 && !ops->is_supervisor)
-		r = notify_prepare(&notify, ops, launch, err);
+	if (!launch->ops->is_supervisor) {
+		r = notify_prepare(&notify, launch, err);
+	} else if (launch->parent == VMM_PARENT_STAYS || launch->guest_reports) {
+		r = error_set(err, VMCRED_USAGE, "it supervises its VM itself");
+		error_hint(err, "remove --supervise, --notify and --stop-timeout");
+	}
 	if (r == 0)
-		r = launch_check(ops, launch, err);
+		r = oem_list_check(&launch->list, err);
+	if (r == 0)
+		r = vmm_check(launch, err);
 	if (r < 0)
-		return error_wrap(err, "preparing to start %s", ops->name);
-	r = ops->launch(launch, &notify, err);
+		return error_wrap(err, "preparing to start %s", launch->ops->name);
+	exposure_warn(launch);
+	r = launch->ops->start(launch, &notify, err);
 	return r < 0 ? error_wrap(err, "starting %s", launch->program) : r;
+}
+
+void vmm_launch_destroy(struct vmm_launch *launch)
+{
+	if (launch->prepared)
+		launch->ops->destroy(launch->prepared);
+	launch->prepared = NULL;
+	oem_list_destroy(&launch->list);
+}
+
+int vmm_exec(struct vmm_launch *launch, char *const *argv, struct error *err)
+{
+	report_message(launch->report, REPORT_INFO, "executing %s", launch->program);
+	oem_list_destroy(&launch->list);
+	execvp(launch->program, argv);
+	return child_exec_error(launch->program, errno, err);
+}
+
+/* A full pipe without a writer, or -1 if it would not hold everything. */
+static int pipe_fill(struct span content)
+{
+	_cleanup_close_ int to = -1;
+	_cleanup_close_ int from = -1;
+	int ends[2];
+
+	if (content.size > INT_MAX || pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+		return -1;
+	from = ends[0];
+	to = ends[1];
+	/* No larger than needed: an unprivileged user's pipes are limited (pipe(7)). */
+	if (fcntl(to, F_SETPIPE_SZ, content.size > 0 ? (int)content.size : 1) < 0)
+		return -1;
+	if (content.size > 0 && write(to, content.data, content.size) != (ssize_t)content.size)
+		return -1;
+	return fd_release(&from);
+}
+
+int vmm_secret_fd(struct span content, struct error *err)
+{
+	_cleanup_close_ int fd = pipe_fill(content);
+	int above;
+
+	if (fd < 0)
+		fd = memory_file_create("vmcred", content, err);
+	if (fd < 0 || fd > STDERR_FILENO)
+		return fd_release(&fd);
+	/* The caller had closed a standard descriptor, and the program would use this instead. */
+	above = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	return above < 0 ? error_set_errno(err, errno, "duplicating a descriptor") : above;
 }

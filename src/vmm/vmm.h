@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Stage 6, launch: a hypervisor with its usual command line, and a list of OEM strings that it
- * never sees there. One driver a hypervisor, behind `struct vmm_ops`; which one is decided by the
- * program's name. A new hypervisor is a file with such a struct and a row in vmm.c.
+ * Stage 6, launch: a hypervisor with its usual command line, and a list of OEM strings that never
+ * appears there. Each hypervisor has a driver (driver.h), which the program's name selects.
  *
- * A driver works in two steps, so that names and limits are checked over everything before anything
- * starts: arguments_read() adds the OEM strings of the command line to the list, the caller
- * composes the rest (oem/oem.h), launch() hands the whole list over. The list is wiped as soon as
- * the hypervisor has it.
+ * A launch parses the command line, and every file in it, once. What is checked is what starts:
  *
- * While a VM runs vmcred stays as its VMM's small parent (supervise.h), or becomes the VMM (exec):
- * enum vmm_parent.
+ *     vmm_prepare(&launch, err)              parse the command line, add its OEM strings to the
+ * list oem_list_compose(&launch.list, ...)    add those of the declaration, and the credentials
+ *     vmm_run(&launch, err)                  check everything, start, wipe the list
+ *     vmm_launch_destroy(&launch)
  *
- * Trusted: the command line and the environment, which are the user's. The hypervisor's answers are
- * not: they are shown only if they hold none of the strings. Nothing secret goes into an argument
- * or the environment, unless the user said VMM_EXPOSE_ARGV.
+ * While a VM runs vmcred stays as the small parent of its VMM (supervise.h), or becomes the VMM by
+ * exec: enum vmm_parent.
+ *
+ * Trusted: the command line and the environment, which are the user's. Not trusted: the
+ * hypervisor's answers, which are shown only if they contain none of the strings. No secret is put
+ * into an argument or the environment, unless the user set VMM_EXPOSE_ARGV.
  */
 #ifndef VMCRED_VMM_VMM_H
 #define VMCRED_VMM_VMM_H
@@ -26,92 +27,78 @@
 #include "base/report.h"
 #include "oem/oem.h"
 
-/* What the user accepts to have in view. */
+/* What the user allows to be exposed. */
 enum vmm_expose {
-	VMM_EXPOSE_NOTHING = 0,
 	VMM_EXPOSE_ARGV = 1 << 0, /* OEM strings as literal arguments */
-	VMM_EXPOSE_LOG = 1 << 1,  /* OEM strings in a log that the VMM was asked to keep */
+	VMM_EXPOSE_LOG = 1 << 1,  /* OEM strings in a log that the VMM was asked to write */
 };
 
-/* What becomes of this process. */
+/* What this process does after it has started the VMM. */
 enum vmm_parent {
-	VMM_PARENT_DEFAULT, /* the hypervisor's custom: Cloud Hypervisor gets a parent, QEMU none */
-	VMM_PARENT_STAYS,   /* the VMM is a child, and stopped in good order */
-	VMM_PARENT_EXEC,    /* the VMM takes this process's place */
+	VMM_PARENT_DEFAULT, /* Cloud Hypervisor: VMM_PARENT_STAYS; QEMU: VMM_PARENT_EXEC */
+	VMM_PARENT_STAYS,   /* the VMM is a child, and is shut down cleanly */
+	VMM_PARENT_EXEC,    /* this process becomes the VMM */
 };
 
 /* How strings reach the guest where a hypervisor has more than one way. */
 enum vmm_transport {
-	VMM_TRANSPORT_DEFAULT, /* what the guest of that machine can read */
+	VMM_TRANSPORT_DEFAULT, /* the one that the guest of that machine can read */
 	VMM_TRANSPORT_SMBIOS,
 	VMM_TRANSPORT_FW_CFG,
 };
 
-/* Until when a guest is given time to power off; with what follows it is less than systemd's
+/* How long a guest may take to power off. With the later steps this stays below systemd's
  * DefaultTimeoutStopSec=90s. */
 #define VMM_STOP_TIMEOUT_MS (60 * 1000)
 
 /* The VM's vsock device as the host sees it. */
 struct vmm_vsock {
 	uint32_t cid; /* the guest's; 0: the VM has no such device */
-	char *socket; /* owned; a unix socket stands for it (<socket>_<port>); NULL: AF_VSOCK */
+	const char
+		*socket; /* borrowed; the unix socket <socket>_<port> replaces it; NULL: AF_VSOCK */
+	bool socket_missing; /* a daemon has the socket, and its path is not known */
 };
 
-struct notify; /* the service manager's ear, inside vmm/ */
-
 struct vmm_launch {
-	const char *program;   /* the VMM's file, or its name on $PATH */
-	const char *name;      /* the name or path that tells which VMM it is: vmm_find() */
-	char *const *argv;     /* the VMM's command line, NULL-terminated; [0] is only a name */
-	struct oem_list *list; /* all OEM strings, also those of the command line */
-	unsigned int expose;   /* of enum vmm_expose */
+	const char *program; /* the VMM's file, or its name on $PATH */
+	const char *name;    /* the name or path that selects the driver */
+	char *const *argv;   /* the VMM's command line, NULL-terminated; [0] is only a name */
+	unsigned int expose; /* of enum vmm_expose */
 	enum vmm_parent parent;
 	enum vmm_transport transport;
 	int stop_timeout_ms;      /* 0: the guest is not asked to power off */
 	bool guest_reports;       /* the guest's own READY=1 goes to $NOTIFY_SOCKET */
-	const char *vsock_socket; /* where a vsock daemon of QEMU's has its socket, or NULL */
+	const char *vsock_socket; /* the socket of QEMU's vsock daemon, or NULL */
 	const struct report *report;
+
+	struct oem_list list; /* all OEM strings, also those of the command line */
+
+	/* Set by vmm_prepare(). */
+	const struct vmm_ops *ops;
+	void *prepared; /* the driver's: the parsed command line */
+	struct vmm_vsock vsock;
+
+	size_t body_size; /* set by vmm_check(): bytes of the API request, 0 without an API */
 };
 
-struct vmm_ops {
-	const char *name; /* what messages call it */
-	const char *const
-		*programs;  /* patterns (fnmatch(3)) for the program's name, NULL at the end */
-	bool is_supervisor; /* it answers the service manager and stops its guest by itself */
+#define _cleanup_vmm_launch_ __attribute__((cleanup(vmm_launch_destroy)))
 
-	/*
-	 * Adds the OEM strings that the command line holds to the list. VMCRED_USAGE for arguments
-	 * that the driver would have to guess at; nothing is started.
-	 */
-	int (*arguments_read)(char *const *argv, struct oem_list *list, const struct report *report,
-			      struct error *err);
+/*
+ * Selects the driver, parses the command line, and adds its OEM strings to the list. VMCRED_USAGE:
+ * an unknown program, or arguments that the driver does not know. Nothing is started.
+ */
+int vmm_prepare(struct vmm_launch *launch, struct error *err);
 
-	/*
-	 * What the driver itself limits, checked without starting anything; `*body` is the size of
-	 * the API body, or 0 where there is none.
-	 */
-	int (*check)(const struct vmm_launch *launch, size_t *body, struct error *err);
+/* Checks the hypervisor's own limits; without vmm_prepare() there are none. Nothing is started. */
+int vmm_check(struct vmm_launch *launch, struct error *err);
 
-	/* The VM's vsock device, by its command line. `*vsock` is empty; the caller frees what it
-	 * owns. */
-	int (*vsock_find)(const struct vmm_launch *launch, struct vmm_vsock *vsock,
-			  struct error *err);
+/*
+ * Checks the list and all limits, starts the VMM and wipes the list. Becomes the VMM (exec) and
+ * does not return, or waits for it and returns its exit code, 128 + N after signal N. Negative:
+ * nothing runs.
+ */
+int vmm_run(struct vmm_launch *launch, struct error *err);
 
-	/*
-	 * Starts the VMM and wipes the list. Becomes the VMM (exec) and does not return, or waits
-	 * for it and returns its exit code, 128 + N if signal N ended it. Negative: nothing runs.
-	 */
-	int (*launch)(struct vmm_launch *launch, struct notify *notify, struct error *err);
-};
-
-/* The driver for a program, by its name, or NULL with VMCRED_USAGE, which names the known ones. */
-const struct vmm_ops *vmm_find(const char *program, struct error *err);
-
-/* vmm_ops.arguments_read, and the error says whose arguments they are. */
-int vmm_arguments_read(const struct vmm_ops *ops, char *const *argv, struct oem_list *list,
-		       const struct report *report, struct error *err);
-
-/* Checks the list and all limits, and starts. As vmm_ops.launch. */
-int vmm_run(const struct vmm_ops *ops, struct vmm_launch *launch, struct error *err);
+void vmm_launch_destroy(struct vmm_launch *launch);
 
 #endif

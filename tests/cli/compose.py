@@ -3,7 +3,7 @@
 import json
 
 import harness
-from harness import equal, expect
+from harness import equal, expect, fails
 from vm import Vm, canary
 
 
@@ -25,7 +25,7 @@ credentialFiles      HOST-TLS                     binary         12       54    
 
 
 def test_compose_json_says_same_program(folder):
-    """compose --json says the same to a program"""
+    """compose --json prints the same as JSON"""
     vm = Vm(folder)
     result = expect(vm.compose("--json"), 0, None, "")
     document = json.loads(result.out)
@@ -51,62 +51,50 @@ def test_cloud_hypervisor_compose_also_measures_api_request(folder):
 
 
 def test_does_not_fit_shown_error(folder):
-    """what does not fit is shown and is an error"""
+    """a list that does not fit is printed, and is an error"""
     vm = Vm(folder)
     (vm.credentials / "host-api-key").write_text("x" * 61440)
-    result = expect(vm.compose(), 1, None,
-                    "vmcred: the OEM strings need 61575 bytes of the SMBIOS table, and have 61439 (the whole table "
-                    "has 64 KiB, and the hypervisor's own structures need some): the largest is HOST-API-KEY with "
-                    "61475 bytes\n")
-    assert "  100.1%\n" in result.out, result.out
+    result = expect(vm.compose(), 1)
+    assert "61575 bytes" in result.err and "  100.1%\n" in result.out, result
 
 
 def test_without_folder_credentials_compose_says_where_they(folder):
-    """without a folder of credentials compose says where they come from"""
+    """without a directory of credentials the error says how to give one"""
     vm = Vm(folder)
-    expect(harness.vmcred("compose", "test-vm", cwd=folder), 2, "",
-           "vmcred: composing the OEM strings of test-vm: there is no folder of credentials: $CREDENTIALS_DIRECTORY "
-           "is not set: start it from a unit with LoadCredential=, or give --credentials DIR\n")
+    fails(harness.vmcred("compose", "test-vm", cwd=folder), 2, "$CREDENTIALS_DIRECTORY", "--credentials DIR")
     result = harness.vmcred("compose", "test-vm", "--json", cwd=folder,
                             env={"CREDENTIALS_DIRECTORY": str(vm.credentials)})
     expect(result, 0, None, "")
 
 
 def test_credential_comes_twice_error_both_origins_whichever(folder):
-    """a credential that comes twice is an error with both origins, whichever they are"""
+    """a duplicate credential is an error that names both origins"""
     vm = Vm(folder)
     literal = "io.systemd.credential:HOST-API-KEY=x"
-    hint = "the guest's systemd would take one and drop the other: rename or remove one"
-    expect(vm.compose("--", "qemu-system-x86_64", "-smbios", f"type=11,value={literal}"), 2, "",
-           "vmcred: composing the OEM strings of test-vm: the credential HOST-API-KEY comes twice, in the VMM's "
-           f"arguments and in credentialFiles: {hint}\n")
+    fails(vm.compose("--", "qemu-system-x86_64", "-smbios", f"type=11,value={literal}"), 2, "HOST-API-KEY",
+          "the VMM's arguments", "credentialFiles")
     declared = (folder / "vmcred.yaml").read_text()
     (folder / "vmcred.yaml").write_text(declared.replace("ENVIRONMENT=test", f'"{literal}"'))
     result = vm.compose()
     equal(result.code, 2)
-    equal(result.err.splitlines()[-1],
-          "vmcred: composing the OEM strings of test-vm: the credential HOST-API-KEY comes twice, in platformOEMStrings "
-          f"and in credentialFiles: {hint}")
+    assert "in platformOEMStrings and in credentialFiles" in result.err.splitlines()[-1], result.err
 
 
 def test_literal_credential_not_base64_says_error_without(folder):
-    """a literal credential that is not the Base64 that it says is an error without its value"""
+    """a literal credential with invalid Base64 is an error that does not show its value"""
     vm = Vm(folder)
-    # What systemd's own decoder takes and refuses.
+    # As systemd's own decoder.
     for value in ("c2VjcmV0", "c2Vj cmV0", "c2VjcmU=", ""):
         expect(vm.compose("--", "qemu-system-x86_64", "-smbios", f"type=11,value=io.systemd.credential.binary:A={value}"),
                0, None, "")
     for value in ("c2VjcmU", "c2Vjcm", "c2Vjc", "hush!", "c2VjcmU==", "c2VjcmV=", "c2=VjcmU", "===="):
         result = vm.compose("--", "qemu-system-x86_64", "-smbios", f"type=11,value=io.systemd.credential.binary:A={value}")
-        equal((result.code, result.out), (2, ""))
-        start = ("vmcred: reading the command line of qemu-system-x86_64: the VMM's arguments: the guest's systemd would "
-                 "drop the credential A, which says that it is Base64: ")
-        equal(result.err[:len(start)], start)
+        fails(result, 2, "qemu-system-x86_64", "credential A", "Base64")
         assert value not in result.err, result.err
 
 
 def test_compose_names_nearest_vm(folder):
-    """compose names the nearest VM"""
+    """the error for an unknown VM names the nearest one"""
     Vm(folder)
     result = harness.vmcred("compose", "test-wm", cwd=folder)
     equal(result.code, 2)
@@ -114,12 +102,12 @@ def test_compose_names_nearest_vm(folder):
 
 
 def test_without_folder_credentials_vm_only_optional_ones(folder):
-    """without a folder of credentials a VM that has only optional ones is composed, with a warning for each"""
+    """without a directory of credentials a VM with only optional ones is composed, with a warning for each"""
     declaration = folder / "vmcred.yaml"
     declaration.write_text("vms: {v: {credentialFiles: {A: {credential: a, optional: true}}, platformOEMStrings: [X=1]}}\n")
     result = harness.vmcred("compose", "--config", declaration, "v", "--json")
     expect(result, 0, None,
-           "vmcred: warning: the optional credential A is left out: $CREDENTIALS_DIRECTORY is not set\n")
+           "vmcred: warning: optional credential A is skipped: $CREDENTIALS_DIRECTORY is not set\n")
     equal([string["credential"] for string in json.loads(result.out)["strings"]], [None])
 
 

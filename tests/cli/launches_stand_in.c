@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A hypervisor for a thousand launches: started in a millisecond, it answers every request on the
- * descriptor of --api-socket (`cloud-hypervisor`), or every line on that of its monitor
- * (`qemu-system-*`), and ends when it is told to. The option --cmdline, or -append, says what else:
- * "refuse" answers the first request with an error, "die" ends at the first request.
+ * A hypervisor that starts in a millisecond: it answers every request on the descriptor of
+ * --api-socket (`cloud-hypervisor`), or every line on that of its monitor (`qemu-system-*`), and
+ * ends when it is asked to. With --cmdline or -append "refuse" it answers the first request with an
+ * error, with "die" it exits at the first request.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@
 
 static char text[256 * 1024];
 
-/* The number behind `key` in an argument, or -1. */
+/* The number after `key` in an argument, or -1. */
 static int number_find(char *const *argv, const char *key)
 {
 	for (; *argv; argv++) {
@@ -33,7 +33,7 @@ static bool word_find(char *const *argv, const char *word)
 	return *argv != NULL;
 }
 
-/* Reads until `end`, and as much behind it as Content-Length says. False at the end of it all. */
+/* Reads until `end`, and the body of Content-Length after it. False at the end of the connection. */
 static bool request_read(int fd, const char *end)
 {
 	size_t size = 0, whole = 0;
@@ -70,7 +70,7 @@ int main(int argc, char **argv)
 
 	(void)argc;
 	while (fd >= 0 && request_read(fd, monitor >= 0 ? "\n" : "\r\n\r\n")) {
-		/* Cloud Hypervisor's words come with the request. */
+		/* Cloud Hypervisor gets --cmdline in the request. */
 		if (dies || strstr(text, "\"die\""))
 			return 7;
 		refuses = refuses || strstr(text, "\"refuse\"");
@@ -83,7 +83,7 @@ int main(int argc, char **argv)
 		if (strstr(text, "vm.power-button") || strstr(text, "system_powerdown"))
 			return 0;
 	}
-	/* With nobody to tell it, or with --exec: until a signal. */
+	/* Without a connection: until a signal. */
 	pause();
 	return 0;
 }

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""vmcred called by a hypervisor's name: whose credentials the real one gets, and when it is the plain one."""
+"""vmcred called by a hypervisor's name: which credentials the real one gets, and when it runs without them."""
 import json
 import os
 import shutil
 
 import harness
-from harness import equal, expect, need_root, run
+from harness import equal, expect, fails, need_root, run
 from vm import CLOUD_HYPERVISOR, Vm
 
-# Prints its arguments, argv[0] first, with the OEM strings that are behind descriptors.
+# Prints its arguments, argv[0] first, with the OEM strings from its descriptors.
 REAL = r"""
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,7 +51,7 @@ exec -a "microvm@test-vm" {hypervisor} ${{runtime_args:-}}
 
 
 class Place(Vm):
-    """A folder with vmcred under a hypervisor's name, one with the real program, and a declaration."""
+    """A directory with vmcred under a hypervisor's name, one with the real program, and a declaration."""
 
     def __init__(self, folder, name="qemu-system-x86_64", declaration=DECLARATION):
         super().__init__(folder, declaration)
@@ -85,11 +85,11 @@ def with_credentials(place, *words, name=None):
     return "".join(f"{line}\n" for line in [name or str(place.link), *words, *handed])
 
 
-NO_VM = "runs without credentials: it is in no VM's unit, and $VMCRED_VM is not set"
+NO_VM = "runs without credentials: it is not in the unit of a VM, and $VMCRED_VM is not set"
 
 
 def test_vm_vmcred_vm_names_gets_credentials_all_arguments(folder):
-    """the VM that $VMCRED_VM names gets its credentials, with all arguments and the exit code as they are"""
+    """$VMCRED_VM names the VM; all arguments and the exit code are unchanged"""
     place = Place(folder)
     words = ["-m", "512", "-append", "a  b", ""]
     expect(place.call(*words, VMCRED_VM="test-vm", CODE="7"), 7, with_credentials(place, *words), "")
@@ -106,7 +106,7 @@ def test_runner_script_another_argv_0_works_unchanged(folder):
 
 
 def test_runner_script_cloud_hypervisor_works_unchanged(folder):
-    """a runner script of Cloud Hypervisor's works unchanged, with its credentials in the API alone"""
+    """a runner script of Cloud Hypervisor works unchanged, with credentials only in the API"""
     place = Place(folder, "cloud-hypervisor")
     place.link.unlink()
     environment = place.environment(stand_in={"exit": 3})
@@ -125,7 +125,7 @@ def test_runner_script_cloud_hypervisor_works_unchanged(folder):
 
 
 def test_unit_microvm_service_vm_name_escaped_not_both_kinds(folder):
-    """in a unit of microvm@.service it is the VM of that name, escaped or not, in both kinds of cgroups"""
+    """in a unit microvm@NAME.service it is that VM, escaped or not, in both versions of cgroups"""
     need_root()
     place = Place(folder)
     for cgroup in (
@@ -141,7 +141,7 @@ def test_unit_microvm_service_vm_name_escaped_not_both_kinds(folder):
 
 
 def test_vmcred_vm_goes_before_unit(folder):
-    """$VMCRED_VM goes before the unit"""
+    """$VMCRED_VM wins over the unit"""
     need_root()
     place = Place(folder)
     called = place.in_cgroup("0::/microvm@odd_vm.service\n", "-S", VMCRED_VM="test-vm")
@@ -149,7 +149,7 @@ def test_vmcred_vm_goes_before_unit(folder):
 
 
 def test_without_vm_plain_hypervisor_line_stderr(folder):
-    """without a VM it is the plain hypervisor, with one line on stderr"""
+    """without a VM the hypervisor runs without credentials, with one warning"""
     need_root()
     place = Place(folder)
     for cgroup in ("0::/\n", "0::/microvm@other.service\n", "0::/user.slice/test-vm.service\n", "3:pids:/microvm@test-vm.service\n"):
@@ -158,29 +158,26 @@ def test_without_vm_plain_hypervisor_line_stderr(folder):
 
 
 def test_without_declaration_plain_hypervisor_whatever_lies(folder):
-    """without a declaration it is the plain hypervisor, whatever lies in the working directory"""
+    """without a declaration the hypervisor runs without credentials, whatever is in the working directory"""
     harness.need_default_paths()
     place = Place(folder)
     called = run(place.link, "-S", cwd=folder, env={"PATH": f"{place.bin}:{folder}/real", "VMCRED_VM": ""})
     expect(called, 0, f"{place.link}\n-S\n",
-           f"vmcred: warning: {place.real} runs without credentials: there is no declaration /etc/vmcred/vmcred.yaml\n")
+           f"vmcred: warning: {place.real} runs without credentials: /etc/vmcred/vmcred.yaml does not exist\n")
 
 
 def test_declaration_wrong_vm_not_declared_missing(folder):
-    """a declaration that is wrong, a VM that is not declared and a missing credential start nothing"""
+    """an invalid declaration, an unknown VM and a missing credential start nothing"""
     place = Place(folder)
-    expect(place.call("-S", VMCRED_VM="tst-vm"), 2, "",
-           f'vmcred: {folder}/vmcred.yaml declares no VM "tst-vm": did you mean "test-vm"?\n')
+    fails(place.call("-S", VMCRED_VM="tst-vm"), 2, folder / "vmcred.yaml", '"tst-vm"', '"test-vm"')
     (place.credentials / "host-api-key").unlink()
-    expect(place.call("-S", VMCRED_VM="test-vm"), 3, "",
-           "vmcred: composing the OEM strings of test-vm: the credential HOST-API-KEY is missing: there is no "
-           f"{place.credentials}/host-api-key: add host-api-key to vms.test-vm.loadCredentials\n")
+    fails(place.call("-S", VMCRED_VM="test-vm"), 3, "HOST-API-KEY", place.credentials / "host-api-key")
     (folder / "vmcred.yaml").write_text("vms: [\n")
     equal(place.call("-S").code, 2)
 
 
 def test_question_passed_silence_vm_unit_too_whatever(folder):
-    """a question is passed on in silence, in a VM's unit too and whatever is declared"""
+    """a query such as --version runs the plain hypervisor silently, whatever is declared"""
     place = Place(folder)
     for words in (["--version"], ["-version"], ["-V"], ["--help"], ["-h"], ["-M", "help"], ["-device", "e1000,help"], ["-cpu", "?"]):
         expect(place.call(*words, VMCRED_VM="test-vm"), 0, "\n".join([str(place.link), *words]) + "\n", "")
@@ -189,14 +186,14 @@ def test_question_passed_silence_vm_unit_too_whatever(folder):
 
 
 def test_only_looks_like_question_starts_vm_credentials(folder):
-    """what only looks like a question starts a VM with its credentials"""
+    """arguments that only look like a query start a VM with its credentials"""
     place = Place(folder)
     for words in (["-append", "help"], ["-name", "?"], ["-append", "a -h"]):
         expect(place.call(*words, VMCRED_VM="test-vm"), 0, with_credentials(place, *words), "")
 
 
 def test_real_program_declared_before_path_vmcred_hypervisor(folder):
-    """the real program is the declared one, before the one on $PATH; $VMCRED_HYPERVISOR goes before both"""
+    """the declared program wins over $PATH, and $VMCRED_HYPERVISOR over both"""
     place = Place(folder)
     declared, named = folder / "declared", folder / "named"
     shutil.copy(place.real, declared)
@@ -209,39 +206,37 @@ def test_real_program_declared_before_path_vmcred_hypervisor(folder):
     expect(place.call("-S"), 0, f"{place.link}\n-S\n", warning)
     expect(place.call("-S", VMCRED_HYPERVISOR=str(named)), 0, f"{place.link}\n-S\n", warning.replace("declared", "named"))
     declared.unlink()
-    expect(place.call("-S"), 1, "", f"vmcred: the declaration names {declared}, which is no program\n")
+    expect(place.call("-S"), 1, "", f"vmcred: hypervisors: {declared} is not executable\n")
 
 
 def test_never_starts_itself_not_another_link_not_from(folder):
-    """it never starts itself: not by another link, not from a script of the name, not by what is declared"""
+    """it never starts itself: not through another link, a script of that name, or the declaration"""
     place = Place(folder)
     other = folder / "other"
     other.mkdir()
     (other / place.name).symlink_to(place.link)
     path = f"{place.bin}:{other}:{folder}/real"
     expect(place.call("-S", path=path), 0, f"{place.link}\n-S\n", f"vmcred: warning: {place.real} {NO_VM}\n")
-    # A script of the name, in front of vmcred on $PATH, that calls vmcred.
+    # A script of that name, before vmcred on $PATH, that calls vmcred.
     script = folder / "script"
     script.mkdir()
     (script / place.name).write_text(f'#!/bin/sh\nexec {place.link} "$@"\n')
     (script / place.name).chmod(0o755)
     called = place.call("-S", program=script / place.name, path=f"{script}:{path}")
     expect(called, 0, f"{place.link}\n-S\n", f"vmcred: warning: {place.real} {NO_VM}\n")
-    # The same behind it.
+    # The same script after it.
     called = place.call("-S", path=f"{place.bin}:{script}:{folder}/real")
     expect(called, 2, "", f"vmcred: warning: {script}/{place.name} {NO_VM}\n"
-           f"vmcred: what vmcred starts as {place.name} is vmcred again: name the real one in the declaration: "
-           f"hypervisors: {{{place.name}: /PATH}}\n")
+           f"vmcred: the {place.name} that vmcred starts is vmcred again: declare hypervisors: {{{place.name}: /PATH}}\n")
     expect(place.call("-S", VMCRED_HYPERVISOR=str(other / place.name)), 2, "",
-           f"vmcred: $VMCRED_HYPERVISOR names {other}/{place.name}, which is vmcred itself\n")
+           f"vmcred: $VMCRED_HYPERVISOR: {other}/{place.name} is vmcred itself\n")
     place.real.unlink()
     expect(place.call("-S", path=str(place.bin)), 1, "",
-           f"vmcred: there is no {place.name} behind vmcred on $PATH: name it in the declaration: "
-           f"hypervisors: {{{place.name}: /PATH}}\n")
+           f"vmcred: no other {place.name} on $PATH after vmcred: declare hypervisors: {{{place.name}: /PATH}}\n")
 
 
 def test_only_path_executed_decides_not_argv_0_caller_chose(folder):
-    """only the path that was executed decides, and not the argv[0] that a caller chose"""
+    """only the executed path selects the personality, not the caller's argv[0]"""
     place = Place(folder)
     expect(run("bash", "-c", f"exec -a cloud-hypervisor {harness.VMCRED} --version"), 0, "vmcred 0.1.0\n", "")
     called = run("bash", "-c", f"exec -a vmcred {place.link} --version", env={"PATH": f"{place.bin}:{folder}/real:{os.environ['PATH']}"})

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""vmcred run with Cloud Hypervisor: what it gets, what is in view, and what is left when a launch fails.
+"""vmcred run with Cloud Hypervisor: what it receives, what is visible, and what a failed launch leaves.
 
-It is a strict stand-in here (cloud_hypervisor_stand_in.py); interop/cloud_hypervisor.py has the real one.
+Cloud Hypervisor is a strict stand-in here (cloud_hypervisor_stand_in.py); interop/cloud_hypervisor.py uses the real one.
 """
 import json
 import os
@@ -10,19 +10,19 @@ import stat
 import time
 
 import harness
-from harness import equal, expect, need_root, test
+from harness import equal, expect, fails, need_root, test
 from vm import CLOUD_HYPERVISOR, Vm, api_get, children, in_view, no_canary, nothing_left, stop, wait_for
 
 
 def running_cloud_hypervisor(vm, *words, options=(), stand_in=None):
-    """A running stand-in behind vmcred: both processes."""
+    """A stand-in that vmcred started: both processes."""
     process = vm.start(*CLOUD_HYPERVISOR, *words, options=options, stand_in=stand_in or {})
     wait_for("vm.boot", vm.booted)
     return process, children(process.pid)[0]
 
 
 def test_cloud_hypervisor_gets_whole_list_order_through_api(folder):
-    """Cloud Hypervisor gets the whole list in order through its API, and none of it otherwise"""
+    """Cloud Hypervisor receives the whole list in order, and only through its API"""
     vm = Vm(folder)
     process, child = running_cloud_hypervisor(vm, "--platform", "num_pci_segments=2,oem_strings=[ARG=1]",
                                               "--log-file", folder / "err2")
@@ -38,7 +38,7 @@ def test_cloud_hypervisor_gets_whole_list_order_through_api(folder):
 
 
 def test_without_api_socket_nobody_else_can_reach_api_no(folder):
-    """without --api-socket nobody else can reach the API, and no trace of its socket is left"""
+    """without --api-socket the API's socket has no file that others could connect to"""
     vm = Vm(folder)
     process, _ = running_cloud_hypervisor(vm)
     nothing_left(vm)
@@ -46,20 +46,19 @@ def test_without_api_socket_nobody_else_can_reach_api_no(folder):
 
 
 def test_socket_api_socket_owner_alone_stays_while_vm_runs(folder):
-    """the socket of --api-socket is its owner's alone, stays while the VM runs, and goes with it"""
+    """the socket of --api-socket is private, exists while the VM runs, and is removed after it"""
     vm = Vm(folder)
     process, _ = running_cloud_hypervisor(vm, "--api-socket", folder / "api")
     mode = (folder / "api").stat().st_mode
     equal((stat.S_ISSOCK(mode), stat.S_IMODE(mode)), (True, 0o600))
     equal(api_get(folder / "api", "vm.info")["state"], "Running")
-    expect(vm.run(*CLOUD_HYPERVISOR, "--api-socket", folder / "api", stand_in={}), 1, "",
-           f"vmcred: starting cloud-hypervisor: the socket {folder}/api is in use\n")
+    fails(vm.run(*CLOUD_HYPERVISOR, "--api-socket", folder / "api", stand_in={}), 1, "cloud-hypervisor", folder / "api")
     equal(stop(process), 0)
     nothing_left(vm)
 
 
 def test_exit_code_vmm_vmcred_signal_number_comes_128(folder):
-    """an exit code of the VMM is vmcred's, and a signal's number comes with 128"""
+    """vmcred returns the VMM's exit code, or 128 + N after signal N"""
     vm = Vm(folder)
     expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"exit": 7}), 7, "", "")
     process, child = running_cloud_hypervisor(vm)
@@ -87,7 +86,7 @@ def test_vmm_does_not_outlive_vmcred_killed(folder):
 
 
 def test_after_vm_booted_vmcred_itself_holds_no_credential(folder):
-    """after the VM is booted vmcred itself holds no credential"""
+    """once the VM is booted, vmcred's own memory contains no credential"""
     need_root()
     vm = Vm(folder)
     process, _ = running_cloud_hypervisor(vm, options=("-v",))
@@ -115,47 +114,47 @@ FAILURES = {
         {"status": {"vm.boot": 500}},
         "booting the VM: Error from API: The VM could not do vm.boot: the cause"),
     "the API is closed at vm.create": (
-        {"close": "vm.create"}, "creating the VM: the VMM closed its API without an answer"),
+        {"close": "vm.create"}, "creating the VM"),
     "the API is closed at vm.boot": (
-        {"close": "vm.boot"}, "booting the VM: the VMM closed its API without an answer"),
+        {"close": "vm.boot"}, "booting the VM"),
 }
 
 for name, (behaviour, message) in FAILURES.items():
     def failure(folder, behaviour=behaviour, message=message):
         vm = Vm(folder)
         result = vm.run(*CLOUD_HYPERVISOR, "--api-socket", folder / "api", stand_in=behaviour)
-        expect(result, 1, "", f"vmcred: starting cloud-hypervisor: {message}\n")
+        fails(result, 1, "starting cloud-hypervisor", message)
         nothing_left(vm)
 
-    test(f"where {name} the launch fails, says so, and leaves nothing")(failure)
+    test(f"if {name}, the launch fails with an error and leaves nothing")(failure)
 
 
 def test_answer_repeats_request_not_shown(folder):
-    """an answer that repeats the request is not shown"""
+    """an answer that repeats the request is hidden"""
     vm = Vm(folder)
     expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"status": {"vm.create": "echo"}}), 1, "",
-           "vmcred: starting cloud-hypervisor: creating the VM: its API refused it with status 500: its answer repeats "
-           "an OEM string and is not shown\n")
+           "vmcred: starting cloud-hypervisor: creating the VM: the API refused it with status 500: its answer is hidden "
+           "because it repeats an OEM string\n")
 
 
 def test_vmm_ends_before_vm_booted_words_stderr_error(folder):
-    """a VMM that ends before its VM is booted has its words on stderr and is an error"""
+    """a VMM that exits before its VM is booted is an error that quotes its output"""
     vm = Vm(folder)
     expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"die": 9}), 1, "",
            "error: the stand-in refuses to start\n"
-           "vmcred: starting cloud-hypervisor: it ended with exit code 9 before its VM was booted: it said: error: "
-           "the stand-in refuses to start\n")
+           "vmcred: starting cloud-hypervisor: it exited with code 9 before its VM booted: its output: error: the "
+           "stand-in refuses to start\n")
     nothing_left(vm)
 
 
 def test_slow_answers_come_byte_byte_waited(folder):
-    """slow answers that come byte by byte are waited for"""
+    """slow answers that arrive byte by byte are read"""
     vm = Vm(folder)
     expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"delay": 0.5, "dribble": True, "exit": 0}), 0, "", "")
 
 
 def test_launch_hangs_can_stopped_takes_vmm(folder):
-    """a launch that hangs can be stopped, and takes the VMM with it"""
+    """a launch that hangs can be stopped, which ends the VMM too"""
     vm = Vm(folder)
     process = vm.start(*CLOUD_HYPERVISOR, stand_in={"hang": "vm.create"})
     wait_for("vm.create", vm.requested)
@@ -172,16 +171,16 @@ def test_v_logs_whole_configuration_credential_needs_expose(folder):
     """with -v, which logs the whole configuration, a credential needs --expose=log"""
     vm = Vm(folder)
     expect(vm.run(*CLOUD_HYPERVISOR, "-v", stand_in={"exit": 0}), 2, "",
-           "vmcred: preparing to start Cloud Hypervisor: with -v it logs the VM's whole configuration, credentials "
-           "included: leave -v out, or accept that with --expose=log\n")
+           "vmcred: preparing to start Cloud Hypervisor: -v logs the VM's configuration, including credentials: remove "
+           "-v, or accept that with --expose=log\n")
     expect(vm.run(*CLOUD_HYPERVISOR, "-v", options=("--expose=log",), stand_in={"exit": 0}), 0, "",
-           "vmcred: warning: --expose=log: the log of Cloud Hypervisor holds the OEM strings, credentials included\n")
+           "vmcred: warning: --expose=log: the log of Cloud Hypervisor contains the OEM strings, including credentials\n")
     (folder / "vmcred.yaml").write_text("vms: {test-vm: {platformOEMStrings: [PLAIN=1]}}\n")
     expect(vm.run(*CLOUD_HYPERVISOR, "-v", stand_in={"exit": 0}), 0, "", "")
 
 
 def test_v_vv_vmcred_say_done_without_value(folder):
-    """-v and -vv of vmcred say what is done, without a value"""
+    """-v and -vv of vmcred log each step without a value"""
     vm = Vm(folder)
     result = vm.run(*CLOUD_HYPERVISOR, options=("-vv",), stand_in={"exit": 0})
     equal(result.code, 0)
@@ -196,11 +195,11 @@ def test_v_vv_vmcred_say_done_without_value(folder):
 def test_expose_argv_refuses_cloud_hypervisor_command_line(folder):
     """--expose=argv refuses what Cloud Hypervisor's command line cannot carry"""
     vm = Vm(folder)
-    for value, what in (("a,b", "has a ',' in it"), ("[a]", "has a '[' in it"), ("a ", "starts or ends with a space")):
+    for value, what in (("a,b", "contains ','"), ("[a]", "contains '['"), ("a ", "starts or ends with a space")):
         (vm.credentials / "host-api-key").write_text(value)
         expect(vm.run(*CLOUD_HYPERVISOR, options=("--expose=argv",), stand_in={}), 2, "",
-               f"vmcred: preparing to start Cloud Hypervisor: its command line cannot carry HOST-API-KEY: it {what}: "
-               f"leave --expose=argv out\n")
+               f"vmcred: preparing to start Cloud Hypervisor: the command line cannot carry HOST-API-KEY, which {what}: "
+               f"remove --expose=argv\n")
 
 
 harness.main()

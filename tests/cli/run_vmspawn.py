@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""vmcred run with systemd-vmspawn: a stand-in, since Debian 12 has none. It reads credentials as the real one does."""
+"""vmcred run with a stand-in for systemd-vmspawn, which Debian 12 lacks. It reads credentials as the real one does."""
 import json
 import os
 import tempfile
 from pathlib import Path
 
 import harness
-from harness import equal, expect, need_root, run
+from harness import equal, expect, fails, need_root, run
 from vm import Vm, canary
 
 STAND_IN = """\
@@ -44,7 +44,7 @@ class Spawned(Vm):
 
 
 def test_gets_credentials_descriptors_public_strings(folder):
-    """it gets credentials as descriptors and public strings as arguments, in front of its own"""
+    """it gets credentials as descriptors and public strings as arguments, before its own"""
     vm = Spawned(folder)
     got = json.loads(expect(vm.spawn("-i", "image.raw", "systemd.unit=x"), 5, None, "").out)
     equal(got["words"],
@@ -56,7 +56,7 @@ def test_gets_credentials_descriptors_public_strings(folder):
 
 
 def test_folder_files_memory_file_system_set_if(folder):
-    """the folder for its files is on a memory file system, the one that is set if it is"""
+    """the directory for its files is on a memory file system: $TMPDIR if that is"""
     vm = Spawned(folder)
     places = {"RUNTIME_DIRECTORY": f"{folder}/bin:/elsewhere", "TMPDIR": "/proc"}
     equal(json.loads(vm.spawn(env=places).out)["folder"], f"{folder}/bin")
@@ -64,16 +64,16 @@ def test_folder_files_memory_file_system_set_if(folder):
 
 
 def test_version_puts_credentials_onto_qemu_command_line(folder):
-    """a version that puts credentials onto QEMU's command line is refused, and taken with --expose=argv"""
+    """a version that puts credentials on QEMU's command line is refused without --expose=argv"""
     vm = Spawned(folder)
-    hint = "take a newer one, start QEMU itself, or accept it with --expose=argv\n"
+    hint = "upgrade it, start QEMU directly, or accept that with --expose=argv\n"
     for version in ("systemd 257 (257.9-1)", "systemd 255 (255.4)"):
         expect(vm.spawn(version=version), 1, "",
-               f"vmcred: preparing to start systemd-vmspawn: version {version.split()[1]} puts credentials onto QEMU's "
-               f"command line; 258 is the first one that uses files: {hint}")
+               f"vmcred: preparing to start systemd-vmspawn: version {version.split()[1]} puts credentials on QEMU's "
+               f"command line; 258 and later use files: {hint}")
     expect(vm.spawn(version="nothing"), 1, "",
-           "vmcred: preparing to start systemd-vmspawn: its version is not known, and before 258 it puts credentials "
-           f"onto QEMU's command line: {hint}")
+           "vmcred: preparing to start systemd-vmspawn: unknown version; before 258 credentials are on QEMU's command "
+           f"line: {hint}")
     expect(vm.spawn(version="systemd 257 (257)", options=("--expose=argv",)), 5, None,
            "vmcred: warning: --expose=argv: every user of this host can read the OEM strings in the command line of "
            "systemd-vmspawn\n")
@@ -81,7 +81,7 @@ def test_version_puts_credentials_onto_qemu_command_line(folder):
 
 
 def test_credential_arguments_too_any_form_stops_launch(folder):
-    """a credential that its arguments have too, in any form, stops the launch"""
+    """a credential that is also in its arguments, in any form, stops the launch"""
     vm = Spawned(folder)
     for words in (
         ["--load-credential=HOST-TLS:/x"],
@@ -90,14 +90,12 @@ def test_credential_arguments_too_any_form_stops_launch(folder):
         ["-s", "io.systemd.credential:HOST-TLS=x"],
         ["-sio.systemd.credential:HOST-TLS=x"],
     ):
-        expect(vm.spawn(*words), 2, "",
-               "vmcred: composing the OEM strings of test-vm: the credential HOST-TLS comes twice, in the VMM's arguments "
-               "and in credentialFiles: the guest's systemd would take one and drop the other: rename or remove one\n")
+        fails(vm.spawn(*words), 2, "HOST-TLS", "arguments", "credentialFiles")
     expect(vm.spawn("--", "--load-credential=HOST-TLS:/x"), 5, None, "")
 
 
 def test_table_measured_will_all_credentials_base64(folder):
-    """the table is measured as it will be: all credentials in Base64"""
+    """the size of the table is checked with all credentials in Base64"""
     vm = Spawned(folder)
     (vm.credentials / "host-api-key").write_text("x" * 50000)
     result = vm.spawn()
@@ -108,13 +106,13 @@ def test_table_measured_will_all_credentials_base64(folder):
 
 
 def test_service_manager_own_business_end(folder):
-    """the service manager is its own business, and so is its end"""
+    """it notifies the service manager and stops its VM by itself"""
     vm = Spawned(folder)
     equal(json.loads(vm.spawn(env={"NOTIFY_SOCKET": "/nowhere"}).out)["notify"], "/nowhere")
     for option in ("--supervise", "--notify", "--stop-timeout=3"):
         expect(vm.spawn(options=(option,)), 2, "",
-               "vmcred: preparing to start systemd-vmspawn: it supervises its VM itself: leave --supervise, --notify and "
-               "--stop-timeout out\n")
+               "vmcred: preparing to start systemd-vmspawn: it supervises its VM itself: remove --supervise, --notify and "
+               "--stop-timeout\n")
 
 
 def test_without_memory_file_system_nothing_started(_folder):
@@ -129,8 +127,8 @@ def test_without_memory_file_system_nothing_started(_folder):
         result = run("unshare", "--mount", "sh", "-c", hide, "sh", os.path.abspath(harness.VMCRED), "run", "--credentials",
                      vm.credentials, "test-vm", "--", "systemd-vmspawn", cwd=place, env=environment)
         expect(result, 1, "",
-               "vmcred: starting systemd-vmspawn: no folder is on a memory file system, and it writes credentials to "
-               "files for QEMU: set TMPDIR to one that is\n")
+               "vmcred: starting systemd-vmspawn: no directory on a memory file system for QEMU's credential files: set "
+               "TMPDIR to one\n")
 
 
 harness.main()

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""vmcred run while a VM runs, and when it is to end: Cloud Hypervisor as the stand-in, QEMU as it is."""
+"""vmcred run while a VM runs and when it stops: with the stand-in for Cloud Hypervisor and the real QEMU."""
 import atexit
-import json
 import os
 import shutil
 import signal
@@ -60,7 +59,7 @@ def gone(pid):
 
 
 def says(vm):
-    """vmcred's own lines since the VMM was started."""
+    """vmcred's own lines since it started the VMM."""
     return [line.removeprefix("vmcred: ") for line in vm.errors().partition(" as process ")[2].splitlines()[1:]]
 
 
@@ -80,13 +79,13 @@ def test_sigterm_sigint_press_guest_power_button_exit_code(folder):
 
 
 def test_guest_does_not_power_off_shut_down_after_stop(folder):
-    """a guest that does not power off is shut down after --stop-timeout, and is not asked with 0"""
+    """a guest that does not power off is shut down after --stop-timeout, and at once if that is 0"""
     vm = Vm(folder)
     process, _ = running(vm, options=("--stop-timeout=1",), stand_in={"deaf": True})
     process.send_signal(signal.SIGTERM)
     equal(process.wait(20), 0)
     equal(vm.requested(), BOOT + [POWER_BUTTON, SHUTDOWN])
-    equal(vm.errors(), "vmcred: warning: the guest has not powered off within 1 seconds\n")
+    equal(vm.errors(), "vmcred: warning: the guest did not power off within 1 s\n")
     process, _ = running(vm, options=("--stop-timeout=0",))
     process.send_signal(signal.SIGTERM)
     equal(process.wait(20), 0)
@@ -104,13 +103,12 @@ def test_each_further_signal_takes_next_step_power_button(folder):
     wait_for("the shutdown", lambda: SHUTDOWN in vm.requested())
     process.send_signal(signal.SIGINT)
     equal(process.wait(20), 128 + signal.SIGKILL)
-    equal(says(vm), ["the VM is booted", "the guest is asked to power off", "the VMM is asked to end",
-                     "the VMM is killed"])
+    equal(says(vm), ["the VM is booted", "asking the guest to power off", "asking the VMM to end", "killing the VMM"])
     assert gone(child)
 
 
 def test_second_signal_waits_answer_first_asked(folder):
-    """a second signal waits for the answer to what the first one asked"""
+    """a second signal waits for the answer to the first one's request"""
     vm = Vm(folder)
     process, _ = running(vm, stand_in={"deaf": True, "delay": 0.5})
     process.send_signal(signal.SIGTERM)
@@ -121,14 +119,14 @@ def test_second_signal_waits_answer_first_asked(folder):
 
 
 def test_vmm_whose_api_does_not_answer_ended_sigterm(folder):
-    """a VMM whose API does not answer is ended by SIGTERM"""
+    """a VMM whose API does not answer gets SIGTERM"""
     vm = Vm(folder)
     process, _ = running(vm, options=("-v",), stand_in={"close": "vm.power-button"})
     process.send_signal(signal.SIGTERM)
     equal(process.wait(20), 0)
     equal(says(vm), ["the VM is booted",
                      "/api/v1/vm.power-button: the VMM closed its API without an answer",
-                     "the VMM is asked to end"])
+                     "asking the VMM to end"])
 
 
 def test_power_button_vmm_refuses_followed_shutdown_at_once(folder):
@@ -141,7 +139,7 @@ def test_power_button_vmm_refuses_followed_shutdown_at_once(folder):
 
 
 def test_signals_passed(folder):
-    """other signals are passed on"""
+    """other signals are forwarded"""
     vm = Vm(folder)
     for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
         process, _ = running(vm)
@@ -168,7 +166,7 @@ def test_ctrl_c_reaches_vmm_from_terminal_vmcred_does_not(folder):
 
 
 def test_user_connections_api_socket_leave_power_button_ours(folder):
-    """a user's connections to --api-socket leave the power button ours"""
+    """a user's connections to --api-socket do not block vmcred's power button"""
     vm = Vm(folder)
     process, _ = running(vm, "--api-socket", folder / "api")
     others = [socket.socket(socket.AF_UNIX) for _ in range(8)]
@@ -182,17 +180,17 @@ def test_user_connections_api_socket_leave_power_button_ours(folder):
 
 
 def test_stop_timeout_takes_whole_seconds_up_day(folder):
-    """--stop-timeout takes whole seconds of up to a day"""
+    """--stop-timeout accepts whole seconds up to a day"""
     vm = Vm(folder)
     for word in ("", "-1", "1s", "86401", "99999999999999999999"):
         expect(vm.run(*CLOUD_HYPERVISOR, options=(f"--stop-timeout={word}",), stand_in={}), 2, "",
-               f"vmcred: --stop-timeout takes seconds, 0 to 86400, and not \"{word}\"\n")
+               f"vmcred: --stop-timeout \"{word}\" must be a number of seconds from 0 to 86400\n")
 
 
 # Neither outlives the other.
 
 def test_vmm_ends_vmcred_killed(folder):
-    """the VMM ends with a vmcred that is killed"""
+    """the VMM ends if vmcred is killed"""
     vm = Vm(folder)
     process, child = running(vm)
     process.kill()
@@ -201,7 +199,7 @@ def test_vmm_ends_vmcred_killed(folder):
 
 
 def test_vmm_whose_program_capabilities_own_guard_ends(folder):
-    """a VMM whose program has capabilities of its own has a guard, and ends with vmcred too"""
+    """a VMM whose program has its own capabilities gets a guard, and ends if vmcred is killed"""
     need_root()
     python = folder / "python"
     vm = Vm(folder / "vm")
@@ -230,10 +228,10 @@ def test_vmm_whose_program_capabilities_own_guard_ends(folder):
     nothing_left(vm)
 
 
-# What the VMM says.
+# The VMM's output.
 
 def test_vmm_says_stderr_comes_through_before_vm_booted(folder):
-    """what the VMM says on stderr comes through, before its VM is booted and after"""
+    """the VMM's stderr is forwarded before and after its VM is booted"""
     vm = Vm(folder)
     process, child = running(vm, stand_in={"say": "a line\nno end"})
     wait_for("the words", lambda: vm.errors() == "a line\nno end")
@@ -245,29 +243,29 @@ def test_vmm_says_stderr_comes_through_before_vm_booted(folder):
 
 
 def test_before_vm_booted_line_vmm_repeats_credential_not(folder):
-    """before the VM is booted a line of the VMM's that repeats a credential is not shown"""
+    """before the VM is booted, a line of the VMM's output that repeats a credential is hidden"""
     vm = Vm(folder)
     (vm.credentials / "host-api-key").write_text(value := "k" * 5 + "0123456789abcdefghijklmnopqrstuvwxyz-+")
     expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"say": f"one\nit is {value}, {value}\ntwo\n", "die": 3}), 1, "",
            "one\n"
-           "vmcred: warning: a line of the VMM's repeats an OEM string and is not shown\n"
+           "vmcred: warning: a line of the VMM's output is hidden because it repeats an OEM string\n"
            "two\nerror: the stand-in refuses to start\n"
-           "vmcred: starting cloud-hypervisor: it ended with exit code 3 before its VM was booted: it said: one two "
-           "error: the stand-in refuses to start\n")
-    # Also where only some of it is repeated.
+           "vmcred: starting cloud-hypervisor: it exited with code 3 before its VM booted: its output: one two error: the "
+           "stand-in refuses to start\n")
+    # Even if only part of it is repeated.
     result = vm.run(*CLOUD_HYPERVISOR, stand_in={"say": f"it is {value[3:34]}…", "exit": 0})
-    expect(result, 0, "", "vmcred: warning: a line of the VMM's repeats an OEM string and is not shown\n")
+    expect(result, 0, "", "vmcred: warning: a line of the VMM's output is hidden because it repeats an OEM string\n")
 
 
 def test_vmm_says_more_pipe_holds_while_vm_created_does_not(folder):
-    """a VMM that says more than a pipe holds while its VM is created does not stop"""
+    """a VMM that prints more than a pipe holds while its VM is created does not block"""
     vm = Vm(folder)
     result = vm.run(*CLOUD_HYPERVISOR, stand_in={"chatter": ["vm.create", 20000], "exit": 0})
     expect(result, 0, "", "the stand-in has much to say about this\n" * 20000)
 
 
 def test_stderr_nobody_reads_holds_up_neither_launch_nor(folder):
-    """a stderr that nobody reads holds up neither the launch nor the stop"""
+    """a stderr without a reader blocks neither the launch nor the stop"""
     vm = Vm(folder)
     process = subprocess.Popen(
         [harness.VMCRED, "run", "--credentials", vm.credentials, "test-vm", "--", *CLOUD_HYPERVISOR], cwd=folder,
@@ -282,7 +280,7 @@ def test_stderr_nobody_reads_holds_up_neither_launch_nor(folder):
 # QEMU.
 
 def test_supervised_qemu_gets_strings_without_user_monitor(folder):
-    """a supervised QEMU gets its strings as without, and its user's monitor stays"""
+    """a supervised QEMU gets its strings as usual, and its user's monitor stays"""
     vm = Vm(folder)
     process, child = running_qemu(vm, "-qmp", f"unix:{folder}/qmp,server=on,wait=off")
     view = in_view(child)
@@ -290,7 +288,7 @@ def test_supervised_qemu_gets_strings_without_user_monitor(folder):
     for pid in (process.pid, child):
         no_canary(in_view(pid), vm.api_key)
     assert (folder / "qmp").is_socket()
-    # No second reader of the pipes is left with us.
+    # vmcred itself can no longer read the pipes.
     targets = [os.readlink(f"/proc/{process.pid}/fd/{name}") for name in os.listdir(f"/proc/{process.pid}/fd")]
     equal(len([target for target in targets if target.startswith("pipe:")]), 1, targets)
     process.send_signal(signal.SIGTERM)
@@ -306,30 +304,30 @@ def test_sigterm_powers_supervised_qemu_guest_down_then(folder):
     process, _ = running_qemu(vm, options=("--stop-timeout=1", "-v"))
     process.send_signal(signal.SIGTERM)
     equal(process.wait(20), 0)
-    equal(says(vm), ["the VM is booted", "the guest is asked to power off",
-                     "warning: the guest has not powered off within 1 seconds", "the VMM is asked to end"])
+    equal(says(vm), ["the VM is booted", "asking the guest to power off",
+                     "warning: the guest did not power off within 1 s", "asking the VMM to end"])
 
 
 def test_supervised_qemu_refuses_start_error_own_words(folder):
-    """a supervised QEMU that refuses to start is an error in its own words"""
+    """a supervised QEMU that refuses to start is an error that quotes its output"""
     vm = Vm(folder)
     need("qemu-system-x86_64")
     words = "qemu-system-x86_64: -drive file=/nowhere: Could not open '/nowhere': No such file or directory"
     expect(vm.run(*QEMU, "-drive", "file=/nowhere", options=("--supervise",)), 1, "",
            f"{words}\n"
-           f"vmcred: starting qemu-system-x86_64: it ended with exit code 1 before its VM was booted: it said: {words}\n")
+           f"vmcred: starting qemu-system-x86_64: it exited with code 1 before its VM booted: its output: {words}\n")
     nothing_left(vm)
 
 
 def test_qemu_would_leave_parent_refused_stays(folder):
-    """a QEMU that would leave its parent is refused one that stays"""
+    """-daemonize is refused for a supervised QEMU"""
     expect(Vm(folder).run(*QEMU, "-daemonize", options=("--supervise",)), 2, "",
-           "vmcred: preparing to start QEMU: -daemonize takes QEMU away from a vmcred that stays: leave -daemonize "
-           "out, or --supervise, --notify and --stop-timeout\n")
+           "vmcred: preparing to start QEMU: -daemonize detaches QEMU from a supervising vmcred: remove -daemonize, or "
+           "--supervise, --notify and --stop-timeout\n")
 
 
 def test_qemu_ends_supervising_vmcred_killed(folder):
-    """QEMU ends with a supervising vmcred that is killed"""
+    """QEMU ends if its supervising vmcred is killed"""
     process, child = running_qemu(Vm(folder))
     process.kill()
     process.wait(20)
@@ -337,7 +335,7 @@ def test_qemu_ends_supervising_vmcred_killed(folder):
 
 
 def test_qemu_changes_user_kernel_signal_does_not_outlast(folder):
-    """QEMU that changes its user, which the kernel's signal does not outlast, ends with vmcred too"""
+    """a QEMU that changes its user, which resets the kernel's signal, ends if vmcred is killed"""
     need_root()
     process, _ = running_qemu(Vm(folder), "-runas", "nobody")
     qemu, = [pid for pid in children(process.pid) if b"-runas" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
@@ -348,55 +346,22 @@ def test_qemu_changes_user_kernel_signal_does_not_outlast(folder):
     wait_for("QEMU's end", lambda: gone(qemu))
 
 
-# --exec.
-
-def test_exec_vmcred_becomes_cloud_hypervisor_nobody_left(folder):
-    """with --exec vmcred becomes Cloud Hypervisor, and nobody is left beside it"""
-    vm = Vm(folder)
-    process = vm.start(*CLOUD_HYPERVISOR, options=("--exec",), stand_in={})
-    wait_for("vm.boot", vm.booted)
-    assert b"cloud-hypervisor" in Path(f"/proc/{process.pid}/cmdline").read_bytes()
-    no_canary(in_view(process.pid), vm.api_key)
-    wait_for("the helper's end", lambda: all(gone(pid) for pid in children(process.pid)))
-    equal(vm.requested(), BOOT)
-    assert vm.oem_strings[2] in json.loads(vm.recorded()["requests"][0][2])["platform"]["oem_strings"]
-    process.send_signal(signal.SIGTERM)
-    equal(process.wait(20), 0)
-    equal(vm.errors(), "")
-    nothing_left(vm)
-
-
-def test_exec_vm_cannot_made_error_ends_vmm_leaves_nothing(folder):
-    """with --exec a VM that cannot be made is an error, ends the VMM and leaves nothing"""
-    vm = Vm(folder)
-    for behaviour, message in (
-            ({"status": {"vm.create": 400}}, "creating the VM: Error from API: The VM could not do vm.create: the cause"),
-            ({"status": {"vm.boot": 500}}, "booting the VM: Error from API: The VM could not do vm.boot: the cause"),
-            ({"status": {"vm.create": "echo"}}, "creating the VM: its API refused it with status 500: its answer "
-                                                "repeats an OEM string and is not shown")):
-        expect(vm.run(*CLOUD_HYPERVISOR, "--api-socket", folder / "api", options=("--exec",), stand_in=behaviour),
-               -signal.SIGKILL, "", f"vmcred: starting cloud-hypervisor: {message}\n")
-        nothing_left(vm)
-    expect(vm.run(*CLOUD_HYPERVISOR, options=("--exec",), stand_in={"die": 9}), 9, "",
-           "error: the stand-in refuses to start\n"
-           "vmcred: starting cloud-hypervisor: creating the VM: the VMM closed its API without an answer\n")
-    expect(vm.run("/nowhere/cloud-hypervisor", *CLOUD_HYPERVISOR[1:], options=("--exec",)), 1, "",
-           "vmcred: starting /nowhere/cloud-hypervisor: it is not installed: there is no /nowhere/cloud-hypervisor\n")
-    nothing_left(vm)
-
+# Contradictory options.
 
 def test_words_say_both_vmcred_stays_does_not_refused(folder):
-    """words that say both that vmcred stays and that it does not are refused"""
+    """options that contradict each other are refused"""
     vm = Vm(folder)
     for option in ("--supervise", "--notify", "--stop-timeout=3"):
         expect(vm.run(*CLOUD_HYPERVISOR, options=("--exec", option), stand_in={}), 2, "",
-               f"vmcred: --exec and {option.split('=')[0]} exclude each other: with --exec no vmcred is left that could "
-               f"do it\n")
+               f"vmcred: --exec cannot be combined with {option.split('=')[0]}\n")
         expect(vm.run(*CLOUD_HYPERVISOR, options=("--expose=argv", option), stand_in={}), 2, "",
-               "vmcred: preparing to start Cloud Hypervisor: with --expose=argv vmcred becomes Cloud Hypervisor, and "
-               "cannot stay: leave --expose=argv out, or --supervise, --notify and --stop-timeout\n")
+               "vmcred: preparing to start Cloud Hypervisor: --expose=argv cannot be combined with --supervise, --notify or "
+               "--stop-timeout\n")
+    expect(vm.run(*CLOUD_HYPERVISOR, options=("--exec",), stand_in={}), 2, "",
+           "vmcred: preparing to start Cloud Hypervisor: --exec is not supported: Cloud Hypervisor gets its VM from a "
+           "parent process: remove --exec\n")
     expect(vm.run(*CLOUD_HYPERVISOR, options=("--transport=fw_cfg",), stand_in={}), 2, "",
-           "vmcred: preparing to start Cloud Hypervisor: --transport=fw_cfg is for QEMU alone\n")
+           "vmcred: preparing to start Cloud Hypervisor: --transport=fw_cfg is only for QEMU\n")
 
 
 harness.main()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Launches in a row, many of them ended at random moments: no process, socket, file or descriptor is left.
+"""Many launches, most of them ended at random moments: no process, socket, file or descriptor is left.
 
 Usage: supervise_launches.py STAND-IN. $VMCRED_LAUNCHES is their number; $VMCRED_SEED repeats a run's choices, which it
 prints where it fails.
@@ -26,14 +26,12 @@ PR_SET_CHILD_SUBREAPER = 36
 
 CH = ("cloud-hypervisor", "--kernel", "/k")
 QEMU = ("qemu-system-x86_64",)
-# Options of run, the command line, what it ends with when it is asked to.
+# Options of run, the command line, the exit code when it is asked to end.
 FORMS = [
     ((), CH, 0),
     (("--notify",), (*CH, "--vsock", "cid=3,socket=vsock", "--api-socket", "api"), 0),
-    (("--exec",), CH, -signal.SIGTERM),
     ((), (*CH, "--cmdline", "refuse", "--api-socket", "api"), 1),
     ((), (*CH, "--cmdline", "die"), 1),
-    (("--exec",), (*CH, "--cmdline", "refuse"), -signal.SIGKILL),
     ((), QEMU, -signal.SIGTERM),
     (("--supervise",), QEMU, 0),
     (("--supervise",), (*QEMU, "-append", "refuse"), 1),
@@ -60,7 +58,7 @@ def started(vm, form):
 
 @atexit.register
 def _stop_all():
-    """A test that fails leaves nothing running: what has lost its parent is this process's."""
+    """A test that fails leaves nothing running: this process adopts orphans."""
     while left_running := children(os.getpid()):
         for pid in left_running:
             os.kill(pid, signal.SIGKILL)
@@ -68,7 +66,7 @@ def _stop_all():
 
 
 def orphans_reap():
-    """Waits for all that became ours when its parent was gone."""
+    """Waits for all adopted orphans."""
     deadline = time.monotonic() + 20
     while True:
         try:
@@ -81,7 +79,7 @@ def orphans_reap():
 
 
 def is_booted(process, form):
-    """Whether it runs: as QEMU or with --exec it is another program, else it has let the API's listener go."""
+    """Whether it runs: vmcred has become QEMU, or has a child."""
     try:
         if not is_parent(form):
             return Path(f"/proc/{process.pid}/exe").resolve() == STAND_IN
@@ -95,7 +93,7 @@ ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 def is_parent(form):
     """Whether vmcred stays."""
-    return "--exec" not in form[0] and (form[1][0] == CH[0] or bool(form[0]))
+    return form[1][0] == CH[0] or bool(form[0])
 
 
 def vmm(process, form):
@@ -131,15 +129,15 @@ def test_case(folder):
         if how == "failed":
             equal((process.returncode, len(error.splitlines())), (form[2], 1), what)
         if how == "killed":
-            # A vmcred that is killed cannot remove what has a name at that moment. The next start replaces the socket;
-            # the private folder of one has its name for some system calls.
+            # A vmcred that is killed cannot remove its files. The next start replaces the socket; a private directory
+            # exists only for some system calls.
             for path in vm.folder.glob("vmcred.??????"):
                 (path / "api").unlink(missing_ok=True)
                 path.rmdir()
             continue
         names = [name for name in left(vm) if name not in ("api", "vsock_8888") or how == "asked" and "api" in form[1]]
         equal(names, [], what)
-    for form in FORMS[1:2]:  # what is named
+    for form in FORMS[1:2]:  # the one with files
         process = started(vm, form)
         wait_for("the last one", lambda: is_booted(process, form))
         process.send_signal(signal.SIGTERM)
@@ -157,11 +155,11 @@ def descriptors(pid):
 
 
 def test_vmm_gets_standard_descriptors_those_needs_no(folder):
-    """a VMM gets its standard descriptors and those that it needs, and no other"""
+    """a VMM inherits its standard descriptors and those that it needs, and no others"""
     vm = prepared(folder)
-    # The listener of the API and the connection of the one request, or a pipe for each string and the monitor.
-    expected = {FORMS[0]: ["socket"] * 2, FORMS[1]: ["socket"] * 2, FORMS[2]: ["socket"] * 2, FORMS[6]: ["pipe"] * 4,
-                FORMS[7]: ["pipe"] * 4 + ["socket"]}
+    # The API's listener and its connection, or a pipe for each string and the monitor.
+    expected = {FORMS[0]: ["socket"] * 2, FORMS[1]: ["socket"] * 2, FORMS[4]: ["pipe"] * 4,
+                FORMS[5]: ["pipe"] * 4 + ["socket"]}
     for form, kinds in expected.items():
         process = started(vm, form)
         wait_for("the VMM", lambda: is_booted(process, form))

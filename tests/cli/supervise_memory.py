@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is left of vmcred's memory while a VM runs: how much, and nothing of the credentials."""
+"""vmcred's memory while a VM runs: its size, and no credential in it."""
 import re
 
 from harness import main, need, need_root, test
@@ -25,7 +25,7 @@ def booted(vm, name):
         need(words[0])
     process = vm.start(*words, options=options, stand_in={} if name != "QEMU" else None)
     wait_for(name, lambda: "the VM is booted" in vm.errors())
-    # What follows the message is done before the process sleeps.
+    # The process sleeps after its last step.
     wait_for("sleep", lambda: "State:\tS" in status(process.pid))
     return process
 
@@ -50,7 +50,7 @@ def memory(pid):
 
 
 def test_search_finds_credentials_while_vm_booted_where_they(folder):
-    """the search finds the credentials while the VM is booted, where they are still needed"""
+    """the search finds the credentials while they are still needed, during vm.boot"""
     need_root()
     process = (vm := Vm(folder)).start(*CLOUD_HYPERVISOR, stand_in={"hang": "vm.boot"})
     wait_for("vm.boot", lambda: "/api/v1/vm.boot" in vm.requested())
@@ -80,8 +80,8 @@ for hypervisor in HYPERVISORS:
         process.kill()
         process.wait(20)
 
-    test(f"under a running {hypervisor} vmcred has less than 3 MB of memory")(resident)
-    test(f"under a running {hypervisor} no byte of vmcred's memory is a credential's")(empty)
+    test(f"while {hypervisor} runs, vmcred uses less than 3 MB of memory")(resident)
+    test(f"while {hypervisor} runs, vmcred's memory contains no credential")(empty)
 
 
 main()

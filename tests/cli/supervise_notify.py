@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What vmcred run tells the service manager, for itself and for the guest.
+"""What vmcred run reports to the service manager, for itself and for the guest.
 
-The guest is played by connections to the unix socket that stands for the host's vsock port.
+Connections to the unix socket of the host's vsock port play the guest.
 """
 import json
 import os
@@ -11,7 +11,7 @@ import socket
 import stat
 import time
 
-from harness import equal, expect, main
+from harness import equal, expect, fails, main
 from vm import CLOUD_HYPERVISOR, DECLARATION, Vm, children, nothing_left, stop, wait_for
 
 BOOTED = "READY=1\nSTATUS=The VM is booted."
@@ -70,7 +70,7 @@ class NotifyVm(Vm):
 
 
 def test_service_manager_hears_ready_1_when_vm_booted_at(folder):
-    """the service manager hears READY=1 when the VM is booted, at a path and at an abstract name"""
+    """the service manager gets READY=1 when the VM is booted, through a path or an abstract name"""
     for abstract in (False, True):
         vm = NotifyVm(folder / str(abstract), abstract=abstract)
         process = vm.started(vsock=False)
@@ -89,17 +89,8 @@ def test_vm_not_booted_not_reported_ready(folder):
     assert vm.silent()
 
 
-def test_exec_ready_1_comes_before_vmcred_becomes_hypervisor(folder):
-    """with --exec READY=1 comes before vmcred becomes the hypervisor"""
-    vm = NotifyVm(folder)
-    process = vm.started("--exec", vsock=False)
-    equal(vm.heard(), "READY=1")
-    process.kill()
-    process.wait(20)
-
-
 def test_notify_guest_gets_address_ready_1_relayed_while(folder):
-    """with --notify the guest gets an address and its READY=1 is relayed, while vmcred sends none"""
+    """with --notify the guest gets an address and its READY=1 is relayed instead of vmcred's own"""
     vm = NotifyVm(folder)
     process = vm.started("--notify")
     equal(vm.credentials_sent(), ["io.systemd.credential:vmm.notify_socket=vsock-stream:2:8888"])
@@ -122,7 +113,7 @@ REFUSED = ["MAINPID=1", "FDSTORE=1\nFDNAME=x", "WATCHDOG=1", "WATCHDOG=trigger",
 
 
 def test_nothing_else_guest_says_reaches_service_manager(folder):
-    """nothing else that a guest says reaches the service manager, whatever stands beside it"""
+    """no other field of a guest's message reaches the service manager, whatever is next to it"""
     vm = NotifyVm(folder)
     process = vm.started("--notify")
     equal(vm.heard(), STARTING)
@@ -137,7 +128,7 @@ def test_nothing_else_guest_says_reaches_service_manager(folder):
 
 
 def test_message_too_long_dropped_whole_4095_bytes_not(folder):
-    """a message that is too long is dropped whole, and one of 4095 bytes is not"""
+    """a message that is too long is dropped, and one of 4095 bytes is not"""
     vm = NotifyVm(folder)
     process = vm.started("--notify")
     equal(vm.heard(), STARTING)
@@ -156,7 +147,7 @@ def test_message_too_long_dropped_whole_4095_bytes_not(folder):
 
 
 def test_message_comes_pieces_whose_end_does_not_come_closed(folder):
-    """a message that comes in pieces is one, and one whose end does not come is closed all the same"""
+    """a message in pieces is relayed as one, and a connection without an end is closed"""
     vm = NotifyVm(folder)
     process = vm.started("--notify")
     equal(vm.heard(), STARTING)
@@ -172,7 +163,7 @@ def test_message_comes_pieces_whose_end_does_not_come_closed(folder):
 
 
 def test_guest_opens_connections_without_end_holds_up(folder):
-    """a guest that opens connections without end holds up neither the others nor the stop"""
+    """a guest that opens endless connections blocks neither the others nor the stop"""
     vm = NotifyVm(folder)
     process = vm.started("--notify")
     equal(vm.heard(), STARTING)
@@ -197,7 +188,7 @@ def test_guest_opens_connections_without_end_holds_up(folder):
 
 
 def test_guest_tells_much_heard_256_times_at_once_64_times(folder):
-    """a guest that tells much is heard 256 times at once and 64 times a second after that, and costs no descriptors"""
+    """a guest may send 256 messages at once and 64 a second after that, and leaks no descriptors"""
     vm = NotifyVm(folder)
     process = vm.started("--notify")
     equal(vm.heard(), STARTING)
@@ -213,20 +204,20 @@ def test_guest_tells_much_heard_256_times_at_once_64_times(folder):
 
 
 def test_service_manager_gone_warning_vm_runs(folder):
-    """a service manager that is gone is a warning, and the VM runs on"""
+    """a service manager that is gone causes a warning, and the VM runs on"""
     vm = NotifyVm(folder)
     process = vm.started("--notify")
     equal(vm.heard(), STARTING)
     vm.manager.close()
     vm.tell("READY=1")
     wait_for("the warning", vm.errors)
-    equal(vm.errors(), "vmcred: warning: a message for the service manager is lost: Connection refused\n")
+    equal(vm.errors(), "vmcred: warning: sending a message to the service manager: Connection refused\n")
     assert process.poll() is None
     equal(stop(process), 0)
 
 
 def test_credential_vmm_notify_socket_user_decides_where(folder):
-    """a credential vmm.notify_socket of the user's decides where vmcred listens, or that somebody else does"""
+    """a user's credential vmm.notify_socket sets vmcred's port, or without --notify leaves the relay to another program"""
     own = DECLARATION.replace("CLUSTER=example-host", '"io.systemd.credential:vmm.notify_socket=vsock-stream:2:9"')
     vm = NotifyVm(folder / "relay", own)
     process = vm.started("--notify")
@@ -243,31 +234,31 @@ def test_credential_vmm_notify_socket_user_decides_where(folder):
     vm = NotifyVm(folder / "bad", own.replace("2:9", "3:9"))
     result = vm.run(*CLOUD_HYPERVISOR, "--vsock", f"cid=3,socket={vm.vsock}", options=("--notify",), stand_in={})
     equal((result.code, result.err.splitlines()[-1]),
-          (2, "vmcred: preparing to start Cloud Hypervisor: --notify: the credential vmm.notify_socket is no "
-              "vsock-stream:2:PORT: leave it out, or --notify"))
+          (2, "vmcred: preparing to start Cloud Hypervisor: --notify: credential vmm.notify_socket must be "
+              "vsock-stream:2:PORT: remove the credential or --notify"))
 
 
 def test_notify_without_vsock_device_address_none_says(folder):
-    """--notify without a vsock device, or with an address that is none, says so"""
+    """--notify without a vsock device or with an invalid address is an error"""
     vm = NotifyVm(folder)
     expect(vm.run(*CLOUD_HYPERVISOR, options=("--notify",), stand_in={}), 2, "",
-           "vmcred: preparing to start Cloud Hypervisor: --notify: the VM has no vsock device: the guest's messages "
-           "come through one: add it, or leave --notify out\n")
+           "vmcred: preparing to start Cloud Hypervisor: --notify: the VM has no vsock device: add one, or remove "
+           "--notify\n")
     vm.address = "vsock:2:1234"
     expect(vm.run(*CLOUD_HYPERVISOR, stand_in={}), 2, "",
-           "vmcred: preparing to start Cloud Hypervisor: $NOTIFY_SOCKET is no unix socket: vsock:2:1234: it is a path, "
-           "or starts with '@', and has at most 107 bytes\n")
+           "vmcred: preparing to start Cloud Hypervisor: $NOTIFY_SOCKET is not a unix socket: \"vsock:2:1234\": it must "
+           "start with '/' or '@' and have at most 107 bytes\n")
 
 
 def test_without_notify_socket_notify_nothing_do(folder):
-    """without $NOTIFY_SOCKET --notify has nothing to do"""
+    """without $NOTIFY_SOCKET --notify has no effect"""
     vm = Vm(folder)
     expect(vm.run(*CLOUD_HYPERVISOR, options=("--notify",), stand_in={"exit": 0}), 0, "", "")
     assert "notify" not in vm.recorded()["requests"][0][2]
 
 
 def test_qemu_guest_gets_number_free_vsock_port_host_either(folder):
-    """QEMU's guest gets the number of a free vsock port of the host, by either transport"""
+    """QEMU's guest gets the number of a free vsock port through either transport"""
     vm = NotifyVm(folder, "vms: {test-vm: {credentialFiles: {HOST-TLS: host-tls}}}\n")
     # It reads its descriptors as QEMU would, and runs without a monitor.
     qemu = vm.bin / "qemu-system-x86_64"
@@ -279,14 +270,14 @@ def test_qemu_guest_gets_number_free_vsock_port_host_either(folder):
                           ("microvm", r"name=opt/io.systemd.credentials/vmm.notify_socket vsock-stream:2:(\d+)\n")):
         result = vm.run("qemu-system-x86_64", "-M", machine, "-device", "vhost-vsock-pci,guest-cid=7",
                         options=("--notify",))
-        expect(result, 1, "", "vmcred: starting qemu-system-x86_64: it ended with exit code 5 before its VM was booted\n")
+        fails(result, 1, "qemu-system-x86_64", "code 5")
         port, = re.findall(form, (folder / "bin/got").read_text())
         assert 1023 < int(port) < 2**32 - 1
     assert vm.silent()
 
 
 def test_vsock_daemon_qemu_passes_relayed(folder):
-    """what a vsock daemon of QEMU's passes on is relayed"""
+    """messages through QEMU's vsock daemon are relayed"""
     vm = NotifyVm(folder)
     qemu = vm.bin / "qemu-system-x86_64"
     # As much of a monitor as is asked for: an answer to the first line.

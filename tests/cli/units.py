@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""vmcred units, and vmcred-generator: the drop-ins that say where a VM's unit takes its credentials from."""
+"""vmcred units and vmcred-generator: the drop-ins that load the credentials of a VM's unit."""
 import re
 import subprocess
 
@@ -48,7 +48,7 @@ class Declared:
 
 
 class Generator:
-    """The program as systemd calls it, with a declaration for the whole system."""
+    """The program as systemd calls it, with the system's declaration."""
 
     def __init__(self, folder, text):
         need_root()
@@ -58,7 +58,7 @@ class Generator:
         (folder / "vmcred-generator").symlink_to(harness.VMCRED_RUN)
 
     def run(self):
-        """Instead of the kernel's log it has a file, in a /dev of its own: not every container has a /dev/kmsg."""
+        """A file in a private /dev replaces the kernel's log: not every container has a /dev/kmsg."""
         (self.folder / "dev/shm").mkdir(parents=True)
         (self.folder / "dev/kmsg").touch()
         script = 'mount --bind "$1/etc" /etc && mount --bind /dev/shm "$1/dev/shm" && mount --rbind "$1/dev" /dev && exec "$1/vmcred-generator" "$1/normal" "$1/early" "$1/late"'
@@ -72,7 +72,7 @@ class Generator:
 
 
 def test_units_prints_drop_line_each_credential_writes_where(folder):
-    """units prints a drop-in with a line for each credential, and writes it where it is told to"""
+    """units prints a drop-in with a line for each credential, or writes it to --output"""
     declared = Declared(folder)
     expect(declared.units(), 0, declared.printed(m=FILES), "")
     expect(declared.units("--output", folder / "units"), 0, "", "")
@@ -80,7 +80,7 @@ def test_units_prints_drop_line_each_credential_writes_where(folder):
 
 
 def test_called_systemd_generator_writes_drop_ins_system(folder):
-    """called as a systemd generator, it writes the drop-ins of the system's declaration into the first folder"""
+    """called as a systemd generator, it writes the drop-ins of the system's declaration into the first directory"""
     generator = Generator(folder, DECLARATION)
     expect(generator.run(), 0, "", "")
     equal(generator.dropin("m"), made_from("/etc/vmcred/vmcred.yaml") + FILES)
@@ -89,7 +89,7 @@ def test_called_systemd_generator_writes_drop_ins_system(folder):
 
 
 def test_generator_finds_fault_declaration_says_kernel_log(folder):
-    """a generator that finds a fault in the declaration says so in the kernel's log, where systemd's generators do, and writes nothing"""
+    """a generator logs an error in the declaration to the kernel's log, as systemd's generators do, and writes nothing"""
     generator = Generator(folder, "credentialSource: file\n")
     message = '/etc/vmcred/vmcred.yaml:1: credentialSource: must be "files" or "socket", not "file"\n'
     expect(generator.run(), 2, "", f"vmcred: {message}")
@@ -98,7 +98,7 @@ def test_generator_finds_fault_declaration_says_kernel_log(folder):
 
 
 def test_credentialsource_socket_generator_lines_name_socket(folder):
-    """with credentialSource: socket the generator's lines name the socket, and a VM's own word counts more"""
+    """with credentialSource: socket the generator's lines name the socket, and a VM's own setting wins"""
     generator = Generator(folder, f"credentialSource: socket\n{DECLARATION}{MORE}    credentialSource: files\n")
     expect(generator.run(), 0, "", "")
     equal(generator.dropin("m"), made_from("/etc/vmcred/vmcred.yaml") + SOCKET)
@@ -106,7 +106,7 @@ def test_credentialsource_socket_generator_lines_name_socket(folder):
 
 
 def test_vm_alone_can_take_credentials_from_socket(folder):
-    """one VM alone can take its credentials from the socket"""
+    """a single VM can load its credentials from the socket"""
     declared = Declared(folder, DECLARATION + "    credentialSource: socket\n" + MORE)
     one = "".join(line + "\n" for line in FILES.splitlines() if "two" not in line)
     expect(declared.units(), 0, declared.printed(m=SOCKET, n=one), "")
@@ -128,7 +128,7 @@ def test_units_socket_writes_lines_name_socket_all_vms(folder):
     expect(declared.units("--socket", "/run/vmcred/socket"), 0, declared.printed(m=SOCKET), "")
     expect(declared.units("--socket", "/x"), 0, declared.printed(m=SOCKET.replace("/run/vmcred/socket", "/x")), "")
     expect(declared.units("--socket", "x"), 2, "",
-           'vmcred: --socket "x" is no absolute path of letters, digits and /._-: vmcred.socket listens on '
+           'vmcred: --socket "x" must be an absolute path of letters, digits and /._-: vmcred.socket listens on '
            "/run/vmcred/socket\n")
     name = "h" * (85 - len(UNIT))
     message = (f"systemd cannot request {name} for {UNIT} from a socket: the names have 85 bytes, more than 84: "

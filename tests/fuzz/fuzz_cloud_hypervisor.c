@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Command lines of Cloud Hypervisor, a word a line: whatever is accepted becomes a request that is
- * JSON and says the same twice, and whatever is not is an error that says why.
+ * Command lines of Cloud Hypervisor, one argument a line: an accepted one becomes valid JSON, and
+ * the same JSON twice; a rejected one has an error text.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -9,8 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/json.h"
-#include "vmm/cloud_hypervisor/config.h"
-#include "vmm/cloud_hypervisor/version.h"
+#include "vmm/cloud_hypervisor/cloud_hypervisor.h"
 
 #define WORDS_MAX 64
 
@@ -46,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	while (rest && count <= WORDS_MAX) {
 		words[count] = strsep(&rest, "\n");
-		/* A file is not part of the input. */
+		/* Files are not part of the input. */
 		if (strncmp(words[count], "--vm-config", strlen("--vm-config")) == 0)
 			return 0;
 		count++;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A guest's message: what passes is some of its lines, each of a form that a guest may send. */
+/* A guest's message: only lines of a form that a guest may send are forwarded. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Written in another way than notify.c has it. */
+/* Implemented differently than notify.c. */
 static void field_check(struct span field)
 {
 	static const char *const prefixes[] = {"READY=1", "STATUS=", "X_SYSTEMD_"};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* QEMU's command line, a word a line, with the last one as the text of a file of -readconfig. */
+/* QEMU's command line, one argument a line; the last one is the text of a file of -readconfig. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,8 +7,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "vmm/qemu/arguments.h"
-#include "vmm/qemu/machine.h"
+#include "vmm/qemu/qemu.h"
 
 #define WORDS_MAX 32
 
@@ -16,19 +15,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void line_read(char **argv)
 {
-	const struct vmm_launch launch = {.program = argv[0], .argv = argv};
-	_cleanup_qemu_machine_ struct qemu_machine machine = {0};
+	_cleanup_qemu_arguments_ struct qemu_arguments arguments = {0};
 	_cleanup_oem_list_ struct oem_list list = {0};
 	_cleanup_error_ struct error err = {0};
+	struct qemu_machine machine;
 	struct vmm_vsock vsock = {0};
 
-	if (qemu_machine_read(argv[0], argv, &machine, &err) < 0 || !machine.type || !machine.why)
+	if (qemu_arguments_read(argv, &arguments, &err) < 0)
 		abort();
-	if (qemu_vsock_find(&launch, &vsock, &err) < 0 && err.code != VMCRED_USAGE)
+	for (size_t i = 0; i < arguments.count; i++) {
+		if (arguments.options[i].keys.count != arguments.options[i].values.count)
+			abort();
+	}
+	machine = qemu_machine_find(&arguments, argv[0]);
+	if (!machine.type || !machine.why)
 		abort();
-	error_clear(&err);
-	(void)qemu_arguments_read(argv, &list, NULL, &err);
-	free(vsock.socket);
+	qemu_vsock_find(&arguments, NULL, &vsock);
+	(void)qemu_strings_read(&arguments, &list, NULL, &err);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -46,7 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (char *newline; count < WORDS_MAX && (newline = strchr(line, '\n'));
 	     line = newline + 1) {
 		*newline = '\0';
-		/* Files of this machine are not part of the input. */
+		/* Files of this host are not part of the input. */
 		if (!strstr(line, "path=") && !strstr(line, "file=") && !strstr(line, "readconfig"))
 			argv[count++] = line;
 	}

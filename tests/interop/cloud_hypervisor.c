@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What vmcred knows of Cloud Hypervisor's command line, for cloud_hypervisor.py: without arguments,
- * every option and key of the tables, one a line; with a command line, what it becomes.
+ * The translation of Cloud Hypervisor's command line, for cloud_hypervisor_lines.py: without
+ * arguments it prints every option and key of the tables, one a line; with a command line, its
+ * translation.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
 #include "base/json.h"
-#include "vmm/cloud_hypervisor/config.h"
-#include "vmm/cloud_hypervisor/options.h"
+#include "vmm/cloud_hypervisor/cloud_hypervisor.h"
 
 static void scope_print(const struct option_scope *scope)
 {
@@ -47,8 +47,8 @@ static int translation_print(char *const *argv)
 		fprintf(stderr, "%s\n", line);
 		return err.code;
 	}
-	for (size_t i = 1; i < config.command.count; i++)
-		json_array_append_new(command, json_string(config.command.words[i]));
+	for (size_t i = 1; i < config.argv.count; i++)
+		json_array_append_new(command, json_string(config.argv.items[i]));
 	document = json_pack("{s:O, s:O}", "command", command, "vm", config.vm);
 	json_dumpf(document, stdout, JSON_SORT_KEYS);
 	return EXIT_SUCCESS;

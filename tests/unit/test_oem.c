@@ -42,7 +42,7 @@ static const struct {
 	{"\x7f", 1, OEM_BINARY, "io.systemd.credential.binary:NAME=fw=="},
 };
 
-static void a_value_that_text_cannot_carry_is_base64(void **state)
+static void a_value_that_cannot_be_text_becomes_base64(void **state)
 {
 	struct error err = {0};
 
@@ -67,8 +67,7 @@ static const struct {
 	{"a/b", "the credential name \"a/b\" has a '/' in it"},
 	{"a\nb", "the credential name \"a\\x0ab\" has a control character in it"},
 	{"..", "the credential name \"..\" is a folder's own name"},
-	{"a=b",
-	 "the credential name \"a=b\" has a '=' in it, which ends the name in an OEM string"},
+	{"a=b", "credential name \"a=b\" must not contain '=': an OEM string ends the name there"},
 };
 
 static void a_name_that_systemd_would_drop_is_an_error(void **state)
@@ -89,8 +88,8 @@ static const struct {
 	const char *text, *line;
 	size_t size;
 } bad_literals[] = {
-	{"", "platformOEMStrings: an OEM string is empty, which ends the table for its readers", 0},
-	{"a\0b", "platformOEMStrings: an OEM string has a NUL byte in it", 3},
+	{"", "platformOEMStrings: an OEM string is empty, which would end the table", 0},
+	{"a\0b", "platformOEMStrings: an OEM string contains a NUL byte", 3},
 	{"io.systemd.credential:NAME",
 	 "platformOEMStrings: an OEM string that starts with \"io.systemd.credential\" has no '='",
 	 26},
@@ -115,7 +114,7 @@ static void a_literal_that_would_not_arrive_is_an_error(void **state)
 	oem_list_destroy(&list);
 }
 
-static void a_literal_credential_is_known_by_its_name_and_size(void **state)
+static void the_name_and_size_of_a_literal_credential_are_found(void **state)
 {
 	struct oem_list list = {0};
 	struct error err = {0};
@@ -139,7 +138,7 @@ static void a_literal_credential_is_known_by_its_name_and_size(void **state)
 	oem_list_destroy(&list);
 }
 
-static void a_name_may_come_only_once_over_all_origins(void **state)
+static void a_duplicate_name_is_an_error_whatever_its_origins(void **state)
 {
 	const struct span literal = span_of_text("io.systemd.credential:A=1");
 	struct oem_list list = {0};
@@ -149,27 +148,26 @@ static void a_name_may_come_only_once_over_all_origins(void **state)
 	assert_success(oem_list_add_literal(&list, OEM_ARGUMENTS, literal, NULL, &err));
 	assert_error(
 		oem_list_add_literal(&list, OEM_STATIC, literal, NULL, &err), VMCRED_USAGE,
-		"the credential A comes twice, in the VMM's arguments and in "
-		"platformOEMStrings: the guest's systemd would take one and drop the other: rename "
-		"or remove one");
-	assert_error(oem_list_add_credential(&list, "A", span_of("2", 1), &err), VMCRED_USAGE,
-		     "the credential A comes twice, in the VMM's arguments and in credentialFiles: "
-		     "the guest's systemd would take one and drop the other: rename or remove one");
+		"duplicate credential A: in the VMM's arguments and in platformOEMStrings: rename "
+		"or remove one: systemd in the guest would use only the first");
+	assert_error(
+		oem_list_add_credential(&list, "A", span_of("2", 1), &err), VMCRED_USAGE,
+		"duplicate credential A: in the VMM's arguments and in credentialFiles: rename "
+		"or remove one: systemd in the guest would use only the first");
 	assert_success(oem_list_add_credential(&list, "B", span_of("2", 1), &err));
 	assert_error(oem_list_add_credential(&list, "B", span_of("3", 1), &err), VMCRED_USAGE,
-		     "the credential B comes twice, in credentialFiles and in credentialFiles: the "
-		     "guest's systemd would take one and drop the other: rename or remove one");
-	assert_success(oem_list_add_elsewhere(&list, "C", &err));
+		     "duplicate credential B: in credentialFiles and in credentialFiles: rename or "
+		     "remove one: systemd in the guest would use only the first");
+	assert_success(strings_add(&list.elsewhere, "C", &err));
 	assert_error(
 		oem_list_add_credential(&list, "C", span_of("3", 1), &err), VMCRED_USAGE,
-		"the credential C comes twice, in the VMM's arguments and in "
-		"credentialFiles: the guest's systemd would take one and drop the other: rename "
-		"or remove one");
+		"duplicate credential C: in the VMM's arguments and in credentialFiles: rename or "
+		"remove one: systemd in the guest would use only the first");
 	assert_int_equal(list.count, 2);
 	oem_list_destroy(&list);
 }
 
-static void a_secret_in_the_declaration_is_warned_about(void **state)
+static void a_secret_in_the_declaration_gives_a_warning(void **state)
 {
 	struct oem_list list = {0};
 	struct error err = {0};
@@ -184,22 +182,20 @@ static void a_secret_in_the_declaration_is_warned_about(void **state)
 	assert_success(oem_list_add_literal(
 		&list, OEM_STATIC, span_of_text("io.systemd.credential:KEY=hush"), &keeping, &err));
 	assert_string_equal(warned,
-			    "platformOEMStrings holds the credential KEY: whoever reads the "
-			    "declaration, in git or "
-			    "in the Nix store, reads its value: move it to credentialFiles");
+			    "platformOEMStrings contains the value of the credential KEY, which is "
+			    "readable in git and in the Nix store: move it to credentialFiles");
 	assert_success(oem_list_add_literal(&list, OEM_ARGUMENTS,
 					    span_of_text("\"io.systemd.credential:A=hush\""),
 					    &keeping, &err));
 	assert_string_equal(
 		warned,
-		"an OEM string in the VMM's arguments starts with a '\"', which stays part of "
-		"it: the guest's systemd ignores a credential that is written like that: leave "
-		"the quotes out");
+		"an OEM string in the VMM's arguments starts with '\"', which becomes part of it, "
+		"so that systemd in the guest ignores the credential: remove the quotes");
 	assert_success(oem_list_add_literal(&list, OEM_ARGUMENTS, span_of_text("\"A=b\""), &keeping,
 					    &err));
 	assert_string_equal(warned,
-			    "an OEM string in the VMM's arguments starts with a '\"', which stays "
-			    "part of it: leave the quotes out");
+			    "an OEM string in the VMM's arguments starts with '\"', which becomes "
+			    "part of it: remove the quotes");
 	warned[0] = '\0';
 	assert_success(oem_list_add_literal(&list, OEM_ARGUMENTS, span_of_text("A=\"b\""), &keeping,
 					    &err));
@@ -219,7 +215,7 @@ static void list_fill(struct oem_list *list, size_t size)
 	free(text);
 }
 
-static void a_table_takes_exactly_its_limit(void **state)
+static void a_table_of_the_largest_size_is_accepted(void **state)
 {
 	const size_t limit = oem_limit_max(OEM_LIMIT_TABLE);
 	struct oem_list list = {0};
@@ -235,14 +231,12 @@ static void a_table_takes_exactly_its_limit(void **state)
 	list_fill(&list, limit - 6);
 	assert_error(
 		oem_list_check(&list, &err), VMCRED_FAILED,
-		"the OEM strings need 61440 bytes of the SMBIOS table, and have 61439 (the whole "
-		"table has 64 KiB, and the hypervisor's own structures need some): the largest is "
-		"a "
-		"plain string with 61433 bytes");
+		"the OEM strings need 61440 bytes of the SMBIOS table; the limit is 61439 (64 KiB "
+		"minus space for the hypervisor): the largest is a plain string with 61433 bytes");
 	oem_list_destroy(&list);
 }
 
-static void a_table_takes_255_strings_and_not_256(void **state)
+static void a_table_holds_255_strings_but_not_256(void **state)
 {
 	struct oem_list list = {0};
 	struct error err = {0};
@@ -252,14 +246,12 @@ static void a_table_takes_255_strings_and_not_256(void **state)
 		list_fill(&list, 1);
 	assert_success(oem_list_check(&list, &err));
 	list_fill(&list, 1);
-	assert_error(
-		oem_list_check(&list, &err), VMCRED_FAILED,
-		"there are 256 OEM strings, and a table holds at most 255 (the count in an SMBIOS "
-		"Type 11 structure is one byte)");
+	assert_error(oem_list_check(&list, &err), VMCRED_FAILED,
+		     "256 OEM strings; an SMBIOS table holds at most 255");
 	oem_list_destroy(&list);
 }
 
-static void a_credential_takes_exactly_one_mebibyte(void **state)
+static void a_credential_of_one_mebibyte_is_accepted(void **state)
 {
 	struct oem_list list = {0};
 	struct error err = {0};
@@ -268,58 +260,56 @@ static void a_credential_takes_exactly_one_mebibyte(void **state)
 
 	(void)state;
 	assert_success(oem_list_add_credential(&list, "A", span_of(value, mebibyte), &err));
-	assert_error(
-		oem_list_add_credential(&list, "B", span_of(value, mebibyte + 1), &err),
-		VMCRED_FAILED,
-		"the credential B: the value has 1048577 bytes, and a credential may have 1048576 "
-		"(systemd's limit, systemd.exec(5))");
+	assert_error(oem_list_add_credential(&list, "B", span_of(value, mebibyte + 1), &err),
+		     VMCRED_FAILED,
+		     "credential B: the value has 1048577 bytes; the limit is 1048576 "
+		     "(systemd.exec(5))");
 	assert_int_equal(list.count, 1);
 	free(value);
 	oem_list_destroy(&list);
 }
 
-static void an_api_body_takes_exactly_51200_bytes(void **state)
+static void an_api_body_of_51200_bytes_is_accepted(void **state)
 {
 	struct error err = {0};
 
 	(void)state;
 	assert_success(oem_limit_check(OEM_LIMIT_API_BODY, 51200, &err));
-	assert_error(
-		oem_limit_check(OEM_LIMIT_API_BODY, 51201, &err), VMCRED_FAILED,
-		"the API request that carries the OEM strings has 51201 bytes, and may have 51200 "
-		"(Cloud Hypervisor refuses more up to v53; later versions take 4 MiB)");
+	assert_error(oem_limit_check(OEM_LIMIT_API_BODY, 51201, &err), VMCRED_FAILED,
+		     "the API request with the OEM strings has 51201 bytes; the limit of Cloud "
+		     "Hypervisor up to v53 is 51200 (later versions: 4 MiB)");
 }
 
 /* The declaration owns its texts, so they are not const. */
 #define TEXT(text) ((char[]){text})
 
-static char folder[] = "/tmp/vmcred-oem.XXXXXX";
+static char directory[] = "/tmp/vmcred-oem.XXXXXX";
 
-static int folder_make(void **state)
+static int directory_create(void **state)
 {
 	(void)state;
-	return mkdtemp(folder) ? 0 : -1;
+	return mkdtemp(directory) ? 0 : -1;
 }
 
-static int folder_remove(void **state)
+static int directory_remove(void **state)
 {
 	struct error err = {0};
 
 	(void)state;
-	return dir_remove_tree(AT_FDCWD, folder, false, &err);
+	return dir_remove_tree(AT_FDCWD, directory, false, &err);
 }
 
 static void credential_write(const char *name, const char *text)
 {
 	struct error err = {0};
-	int dirfd = dir_open(AT_FDCWD, folder, &err);
+	int dirfd = dir_open(AT_FDCWD, directory, &err);
 
 	assert_true(dirfd >= 0);
 	assert_success(file_replace(dirfd, name, span_of_text(text), 0400, &err));
 	close(dirfd);
 }
 
-static void strings_are_composed_in_the_order_arguments_static_runtime(void **state)
+static void strings_are_in_the_order_arguments_static_runtime(void **state)
 {
 	char *plain[] = {TEXT("ENVIRONMENT=test")};
 	struct config_credential_file files[] = {
@@ -341,14 +331,14 @@ static void strings_are_composed_in_the_order_arguments_static_runtime(void **st
 	credential_write("a", "alpha");
 	credential_write("b", "beta");
 	assert_success(oem_list_add_literal(&list, OEM_ARGUMENTS, span_of_text("ARG"), NULL, &err));
-	assert_success(oem_list_compose(&list, &vm, folder, NULL, &err));
+	assert_success(oem_list_compose(&list, &vm, directory, NULL, &err));
 	assert_int_equal(list.count, 4);
 	for (size_t i = 0; i < 4; i++)
 		assert_span_equal(secret_span(&list.strings[i].text), expected[i]);
 	oem_list_destroy(&list);
 }
 
-static void a_missing_credential_says_what_would_bring_it(void **state)
+static void the_error_for_a_missing_credential_names_the_unit_line(void **state)
 {
 	struct config_load load = {
 		.credential = TEXT("gone"), .generator = TEXT("g"), .file = TEXT("f")};
@@ -365,39 +355,36 @@ static void a_missing_credential_says_what_would_bring_it(void **state)
 	char expected[512];
 
 	(void)state;
-	snprintf(
-		expected, sizeof(expected),
-		"composing the OEM strings of vm: the credential HOST-GONE is missing: there is no "
-		"%s/gone: `vmcred units` gives microvm@vm.service the line "
-		"LoadCredential=gone:/run/secrets/vars/g/f",
-		folder);
-	assert_error(oem_list_compose(&list, &vm, folder, NULL, &err), VMCRED_MISSING, expected);
-	vm.load_count = 0;
-	snprintf(
-		expected, sizeof(expected),
-		"composing the OEM strings of vm: the credential HOST-GONE is missing: there is no "
-		"%s/gone: add gone to vms.vm.loadCredentials",
-		folder);
-	assert_error(oem_list_compose(&list, &vm, folder, NULL, &err), VMCRED_MISSING, expected);
-	file.optional = true;
-	assert_success(oem_list_compose(&list, &vm, folder, &keeping, &err));
 	snprintf(expected, sizeof(expected),
-		 "the optional credential HOST-GONE is left out: there is no %s/gone", folder);
+		 "composing the OEM strings of vm: credential HOST-GONE is missing: %s/gone does "
+		 "not exist: `vmcred units` adds LoadCredential=gone:/run/secrets/vars/g/f to "
+		 "microvm@vm.service",
+		 directory);
+	assert_error(oem_list_compose(&list, &vm, directory, NULL, &err), VMCRED_MISSING, expected);
+	vm.load_count = 0;
+	snprintf(expected, sizeof(expected),
+		 "composing the OEM strings of vm: credential HOST-GONE is missing: %s/gone does "
+		 "not exist: add gone to vms.vm.loadCredentials",
+		 directory);
+	assert_error(oem_list_compose(&list, &vm, directory, NULL, &err), VMCRED_MISSING, expected);
+	file.optional = true;
+	assert_success(oem_list_compose(&list, &vm, directory, &keeping, &err));
+	snprintf(expected, sizeof(expected),
+		 "optional credential HOST-GONE is skipped: %s/gone does not exist", directory);
 	assert_string_equal(warned, expected);
 	assert_int_equal(list.count, 0);
 	assert_success(oem_list_compose(&list, &vm, NULL, &keeping, &err));
-	assert_string_equal(warned, "the optional credential HOST-GONE is left out: "
+	assert_string_equal(warned, "optional credential HOST-GONE is skipped: "
 				    "$CREDENTIALS_DIRECTORY is not set");
 	file.optional = false;
 	assert_error(
 		oem_list_compose(&list, &vm, NULL, NULL, &err), VMCRED_USAGE,
-		"composing the OEM strings of vm: there is no folder of credentials: "
-		"$CREDENTIALS_DIRECTORY is not set: start it from a unit with LoadCredential=, or "
-		"give --credentials DIR");
+		"composing the OEM strings of vm: $CREDENTIALS_DIRECTORY is not set: start vmcred "
+		"from a unit with LoadCredential=, or give --credentials DIR");
 	oem_list_destroy(&list);
 }
 
-static void a_credential_is_never_read_from_outside_of_its_folder(void **state)
+static void a_credential_is_never_read_from_outside_its_directory(void **state)
 {
 	struct config_credential_file file = {.oem_name = TEXT("A"),
 					      .credential = TEXT("../../etc/passwd")};
@@ -408,29 +395,68 @@ static void a_credential_is_never_read_from_outside_of_its_folder(void **state)
 
 	(void)state;
 	assert_error(
-		oem_list_compose(&list, &vm, folder, NULL, &err), VMCRED_USAGE,
+		oem_list_compose(&list, &vm, directory, NULL, &err), VMCRED_USAGE,
 		"composing the OEM strings of vm: the credential name \"../../etc/passwd\" has a "
 		"'/' in it");
 	oem_list_destroy(&list);
 }
 
+#define SECRET "0123456789abcdefghijklmnopqrstuvwxyz!ABCDEFGHIJ"
+
+static void text_that_repeats_a_value_is_recognised(void **state)
+{
+	static const struct {
+		const char *value, *text;
+		bool found;
+	} cases[] = {
+		{"abcd", "xabcdx", true},
+		{"abcd", "abc d", false},
+		/* Too short to be specific. */
+		{"abc", "abc", false},
+		{SECRET, "is " SECRET "!", true},
+		{SECRET, "a b c", false},
+		/* 31 consecutive bytes of it; fewer may be missed. */
+		{SECRET, "\\n123456789abcdefghijklmnopqrstuv", true},
+		{SECRET, "ghijklmnopqrstuvwxyz!ABCDEFGHIJ", true},
+		{SECRET, "0123456789abcde", false},
+		{"v", "a PLAIN=string here", true},
+		{"v", "PLAIN = string", false},
+		{"v", "", false},
+	};
+	struct error err = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct oem_list list = {0};
+
+		assert_success(
+			oem_list_add_credential(&list, "K", span_of_text(cases[i].value), &err));
+		assert_success(oem_list_add_literal(&list, OEM_STATIC, span_of_text("PLAIN=string"),
+						    NULL, &err));
+		assert_int_equal(oem_list_is_quoted(&list, span_of_text(cases[i].text)),
+				 cases[i].found);
+		oem_list_destroy(&list);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_value_that_text_cannot_carry_is_base64),
+		cmocka_unit_test(a_value_that_cannot_be_text_becomes_base64),
 		cmocka_unit_test(a_name_that_systemd_would_drop_is_an_error),
 		cmocka_unit_test(a_literal_that_would_not_arrive_is_an_error),
-		cmocka_unit_test(a_literal_credential_is_known_by_its_name_and_size),
-		cmocka_unit_test(a_name_may_come_only_once_over_all_origins),
-		cmocka_unit_test(a_secret_in_the_declaration_is_warned_about),
-		cmocka_unit_test(a_table_takes_exactly_its_limit),
-		cmocka_unit_test(a_table_takes_255_strings_and_not_256),
-		cmocka_unit_test(a_credential_takes_exactly_one_mebibyte),
-		cmocka_unit_test(an_api_body_takes_exactly_51200_bytes),
-		cmocka_unit_test(strings_are_composed_in_the_order_arguments_static_runtime),
-		cmocka_unit_test(a_missing_credential_says_what_would_bring_it),
-		cmocka_unit_test(a_credential_is_never_read_from_outside_of_its_folder),
+		cmocka_unit_test(the_name_and_size_of_a_literal_credential_are_found),
+		cmocka_unit_test(a_duplicate_name_is_an_error_whatever_its_origins),
+		cmocka_unit_test(a_secret_in_the_declaration_gives_a_warning),
+		cmocka_unit_test(text_that_repeats_a_value_is_recognised),
+		cmocka_unit_test(a_table_of_the_largest_size_is_accepted),
+		cmocka_unit_test(a_table_holds_255_strings_but_not_256),
+		cmocka_unit_test(a_credential_of_one_mebibyte_is_accepted),
+		cmocka_unit_test(an_api_body_of_51200_bytes_is_accepted),
+		cmocka_unit_test(strings_are_in_the_order_arguments_static_runtime),
+		cmocka_unit_test(the_error_for_a_missing_credential_names_the_unit_line),
+		cmocka_unit_test(a_credential_is_never_read_from_outside_its_directory),
 	};
 
-	return cmocka_run_group_tests(tests, folder_make, folder_remove);
+	return cmocka_run_group_tests(tests, directory_create, directory_remove);
 }

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "vmm/cloud_hypervisor/api_client.h"
+#include "vmm/cloud_hypervisor/api.h"
 
 /* A peer that has already said what it will say. */
 struct peer {
@@ -196,9 +196,9 @@ static const struct {
 	{"HTTP/1.1 20", true, "the VMM closed its API without an answer"},
 	{"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n[", true,
 	 "the VMM closed its API without an answer"},
-	{"", false, "the VMM's API gave no whole answer within 1 seconds"},
+	{"", false, "the VMM's API did not answer within 1 s"},
 	{"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n[", false,
-	 "the VMM's API gave no whole answer within 1 seconds"},
+	 "the VMM's API did not answer within 1 s"},
 	{"SSH-2.0-x\r\n\r\n", false, "the answer of the VMM's API is not HTTP"},
 	{"HTTP/1.1 2x4 \r\n\r\n", false, "the answer of the VMM's API is not HTTP"},
 	{"HTTP/1.1 200 \r\nContent-Length: 1x\r\n\r\n[]", false,

@@ -9,11 +9,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "vmm/cloud_hypervisor/api_socket.h"
+#include "vmm/cloud_hypervisor/api.h"
 
-static void the_users_socket_is_the_owners_alone(void **state)
+static void the_socket_of_api_socket_is_private(void **state)
 {
-	char folder[] = "/tmp/vmcred-api.XXXXXX", path[64];
+	char directory[] = "/tmp/vmcred-api.XXXXXX", path[64];
 	struct api_socket first, second;
 	struct error err = {0};
 	struct stat status;
@@ -21,43 +21,43 @@ static void the_users_socket_is_the_owners_alone(void **state)
 	mode_t before = umask(0);
 
 	(void)state;
-	assert_non_null(mkdtemp(folder));
-	snprintf(path, sizeof(path), "%s/api", folder);
+	assert_non_null(mkdtemp(directory));
+	snprintf(path, sizeof(path), "%s/api", directory);
 	assert_success(api_socket_create(path, &first, &err));
 	assert_int_equal(lstat(path, &status), 0);
 	assert_int_equal(status.st_mode, S_IFSOCK | 0600);
-	snprintf(expected, sizeof(expected), "the socket %s is in use", path);
+	snprintf(expected, sizeof(expected), "socket %s is in use", path);
 	assert_error(api_socket_create(path, &second, &err), VMCRED_FAILED, expected);
-	/* A VMM that was killed leaves a socket that nobody listens on. */
+	/* A VMM that was killed leaves a stale socket. */
 	close(first.listener);
 	close(first.client);
 	free(first.path);
 	assert_success(api_socket_create(path, &second, &err));
 	api_socket_destroy(&second);
 	assert_int_equal(lstat(path, &status), -1);
-	/* Never removes what is no socket. */
+	/* A file that is not a socket is never removed. */
 	close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
-	snprintf(expected, sizeof(expected), "%s is there and is not a socket", path);
+	snprintf(expected, sizeof(expected), "%s exists and is not a socket", path);
 	assert_error(api_socket_create(path, &second, &err), VMCRED_FAILED, expected);
 	assert_int_equal(unlink(path), 0);
-	assert_int_equal(rmdir(folder), 0);
+	assert_int_equal(rmdir(directory), 0);
 	umask(before);
 }
 
-static void the_private_socket_is_connected_and_nowhere(void **state)
+static void a_private_socket_is_connected_and_has_no_file(void **state)
 {
-	char folder[] = "/tmp/vmcred-api.XXXXXX", buffer[4];
+	char directory[] = "/tmp/vmcred-api.XXXXXX", buffer[4];
 	struct api_socket socket;
 	struct error err = {0};
 	int server;
 
 	(void)state;
-	assert_non_null(mkdtemp(folder));
-	setenv("RUNTIME_DIRECTORY", folder, 1);
+	assert_non_null(mkdtemp(directory));
+	setenv("RUNTIME_DIRECTORY", directory, 1);
 	assert_success(api_socket_create(NULL, &socket, &err));
 	unsetenv("RUNTIME_DIRECTORY");
-	/* Empty: rmdir() would fail else. */
-	assert_int_equal(rmdir(folder), 0);
+	/* rmdir() succeeds only in an empty directory. */
+	assert_int_equal(rmdir(directory), 0);
 	server = accept4(socket.listener, NULL, NULL, SOCK_CLOEXEC);
 	assert_true(server >= 0);
 	assert_int_equal(write(socket.client, "ping", 4), 4);
@@ -76,12 +76,11 @@ static void a_path_that_is_too_long_for_a_socket_is_an_error(void **state)
 	memset(path, 'x', sizeof(path));
 	path[0] = '/';
 	path[sizeof(path) - 1] = '\0';
-	snprintf(expected, sizeof(expected), "the path of the socket, %s, is longer than 107 bytes",
-		 path);
+	snprintf(expected, sizeof(expected), "socket path %s is longer than 107 bytes", path);
 	assert_error(api_socket_create(path, &socket, &err), VMCRED_FAILED, expected);
 }
 
-/* A listening socket as a unit would hand it over: without FD_CLOEXEC. */
+/* A listening socket as a unit passes it: without FD_CLOEXEC. */
 static int listener_make(const char *path, socklen_t size, mode_t mode)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -100,22 +99,22 @@ static int listener_make(const char *path, socklen_t size, mode_t mode)
 	return fd;
 }
 
-static void an_inherited_socket_is_taken_and_its_file_left(void **state)
+static void an_inherited_socket_is_used_and_its_file_is_kept(void **state)
 {
-	char folder[] = "/tmp/vmcred-api.XXXXXX", path[64], word[32], buffer[4];
+	char directory[] = "/tmp/vmcred-api.XXXXXX", path[64], word[32], buffer[4];
 	struct api_socket socket;
 	struct error err = {0};
 	struct stat status;
 	int fd, server;
 
 	(void)state;
-	assert_non_null(mkdtemp(folder));
-	snprintf(path, sizeof(path), "%s/api", folder);
+	assert_non_null(mkdtemp(directory));
+	snprintf(path, sizeof(path), "%s/api", directory);
 	fd = listener_make(path, (socklen_t)strlen(path) + 1, 0600);
 	snprintf(word, sizeof(word), "fd=%d", fd);
 	assert_success(api_socket_create(word, &socket, &err));
 	assert_int_equal(socket.listener, fd);
-	/* Only the VMM gets it, from whoever starts that. */
+	/* Only the VMM inherits it, when it is started. */
 	assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
 	server = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
 	assert_int_equal(write(socket.client, "ping", 4), 4);
@@ -124,45 +123,43 @@ static void an_inherited_socket_is_taken_and_its_file_left(void **state)
 	api_socket_destroy(&socket);
 	assert_int_equal(lstat(path, &status), 0);
 	assert_int_equal(unlink(path), 0);
-	assert_int_equal(rmdir(folder), 0);
+	assert_int_equal(rmdir(directory), 0);
 }
 
 static void an_inherited_socket_that_others_can_open_is_refused(void **state)
 {
-	char folder[] = "/tmp/vmcred-api.XXXXXX", path[64], word[32], expected[512];
+	char directory[] = "/tmp/vmcred-api.XXXXXX", path[64], word[32], expected[512];
 	char abstract[64] = "";
 	struct api_socket socket;
 	struct error err = {0};
 	int fd;
 
 	(void)state;
-	assert_non_null(mkdtemp(folder));
-	snprintf(path, sizeof(path), "%s/api", folder);
+	assert_non_null(mkdtemp(directory));
+	snprintf(path, sizeof(path), "%s/api", directory);
 	fd = listener_make(path, (socklen_t)strlen(path) + 1, 0660);
 	snprintf(word, sizeof(word), "fd=%d", fd);
 	snprintf(expected, sizeof(expected),
-		 "the API socket %s: %s has mode 0660: others than its owner can connect and ask "
-		 "for "
-		 "the OEM strings: make it with mode 0600 (SocketMode=0600 in a socket unit)",
+		 "--api-socket %s: %s has mode 0660: other users can connect and read the OEM "
+		 "strings: create it with mode 0600 (SocketMode=0600 in a socket unit)",
 		 word, path);
 	assert_error(api_socket_create(word, &socket, &err), VMCRED_USAGE, expected);
 	close(fd);
 	assert_int_equal(unlink(path), 0);
-	assert_int_equal(rmdir(folder), 0);
+	assert_int_equal(rmdir(directory), 0);
 
 	snprintf(abstract + 1, sizeof(abstract) - 1, "vmcred-test-%d", (int)getpid());
 	fd = listener_make(abstract, (socklen_t)strlen(abstract + 1) + 1, 0600);
 	snprintf(word, sizeof(word), "fd=%d", fd);
 	snprintf(expected, sizeof(expected),
-		 "the API socket %s: its name is abstract: every process of this machine can "
-		 "connect "
-		 "and ask for the OEM strings",
+		 "--api-socket %s: its name is abstract: every process of this host can connect "
+		 "and read the OEM strings",
 		 word);
 	assert_error(api_socket_create(word, &socket, &err), VMCRED_USAGE, expected);
 	close(fd);
 }
 
-static void what_is_no_listening_socket_is_refused(void **state)
+static void a_descriptor_that_is_not_a_listening_socket_is_refused(void **state)
 {
 	int ends[2],
 		null = open("/dev/null", O_RDONLY); /* NOLINT(android-cloexec-open): inherited */
@@ -176,8 +173,8 @@ static void what_is_no_listening_socket_is_refused(void **state)
 	snprintf(words[2], sizeof(words[2]), "fd=%d", null);
 	snprintf(words[3], sizeof(words[3]), "fd=%d", ends[0]);
 	for (size_t i = 0; i < 4; i++) {
-		snprintf(expected, sizeof(expected), "the API socket %s: it is not a %s", words[i],
-			 i < 2 ? "descriptor" : "unix socket that listens");
+		snprintf(expected, sizeof(expected), "--api-socket %s: it is not a %s", words[i],
+			 i < 2 ? "descriptor" : "listening unix socket");
 		assert_error(api_socket_create(words[i], &created, &err), VMCRED_USAGE, expected);
 	}
 	close(null);
@@ -188,12 +185,12 @@ static void what_is_no_listening_socket_is_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_users_socket_is_the_owners_alone),
-		cmocka_unit_test(the_private_socket_is_connected_and_nowhere),
+		cmocka_unit_test(the_socket_of_api_socket_is_private),
+		cmocka_unit_test(a_private_socket_is_connected_and_has_no_file),
 		cmocka_unit_test(a_path_that_is_too_long_for_a_socket_is_an_error),
-		cmocka_unit_test(an_inherited_socket_is_taken_and_its_file_left),
+		cmocka_unit_test(an_inherited_socket_is_used_and_its_file_is_kept),
 		cmocka_unit_test(an_inherited_socket_that_others_can_open_is_refused),
-		cmocka_unit_test(what_is_no_listening_socket_is_refused),
+		cmocka_unit_test(a_descriptor_that_is_not_a_listening_socket_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-#include "vmm/cloud_hypervisor/config.h"
-#include "vmm/cloud_hypervisor/version.h"
+#include "vmm/cloud_hypervisor/cloud_hypervisor.h"
 
 #define WORDS(...) ((const char *const[]){"cloud-hypervisor", __VA_ARGS__, NULL})
 
@@ -44,7 +43,7 @@ static const struct {
 	{WORDS("--serial", "file=/tmp/x", "--console", "null,iommu=on", "--kernel", "/k"),
 	 "{\"console\": {\"iommu\": true, \"mode\": \"Null\"}, \"payload\": {\"kernel\": \"/k\"}, "
 	 "\"serial\": {\"file\": \"/tmp/x\", \"mode\": \"File\"}}"},
-	/* Cloud Hypervisor's own precedence where several are given. */
+	/* Cloud Hypervisor's own precedence of modes. */
 	{WORDS("--serial", "file=/tmp/x,tty", "--kernel", "/k"),
 	 "{\"payload\": {\"kernel\": \"/k\"}, \"serial\": {\"mode\": \"Tty\"}}"},
 	{WORDS("--disk", "path=/a,readonly=on", "path=\"/b,c\",image_type=qcow2", "--kernel", "/k",
@@ -100,95 +99,87 @@ static const struct {
 	const char *line;
 } refusals[] = {
 	{WORDS("--kernel", "/k", "--cpuz", "boot=1"),
-	 "--cpuz: it is not an option that vmcred can translate to the API: did you mean --cpus? "
-	 "What vmcred does not know can be given with --vm-config FILE"},
+	 "unknown option --cpuz: did you mean --cpus? If not, use --vm-config FILE"},
 	{WORDS("--kernel", "/k", "--no-such-option", "x"),
-	 "--no-such-option: it is not an option that vmcred can translate to the API: what vmcred "
-	 "does not know can be given with --vm-config FILE"},
+	 "unknown option --no-such-option: use --vm-config FILE"},
 	{WORDS("--kernel", "/k", "--cpus", "bot=1"),
-	 "--cpus: its key \"bot\" is not known: did you mean \"boot\"? What vmcred does not know "
-	 "can be given with --vm-config FILE"},
+	 "--cpus: unknown key \"bot\": did you mean \"boot\"? If not, use --vm-config FILE"},
 	{WORDS("--kernel", "/k", "--net", "tap=t,flux_capacitor=on"),
-	 "--net: its key \"flux_capacitor\" is not known: what vmcred does not know can be given "
-	 "with --vm-config FILE"},
+	 "--net: unknown key \"flux_capacitor\": use --vm-config FILE"},
 	{WORDS("--kernel", "/k", "--cpus", "boot=1, max=2"),
-	 "--cpus: its key \" max\" is not known: did you mean \"max\"? What vmcred does not know "
-	 "can be given with --vm-config FILE"},
-	{WORDS("--kernel", "/k", "--cpus", "boot"), "--cpus: its key \"boot\" needs a value"},
-	{WORDS("--kernel", "/k", "--cpus", "boot=two"), "--cpus: boot: two is not a number"},
-	{WORDS("--kernel", "/k", "--cpus", "boot=-1"), "--cpus: boot: -1 is not a number"},
+	 "--cpus: unknown key \" max\": did you mean \"max\"? If not, use --vm-config FILE"},
+	{WORDS("--kernel", "/k", "--cpus", "boot"), "--cpus: key \"boot\" needs a value"},
+	{WORDS("--kernel", "/k", "--cpus", "boot=two"), "--cpus: boot: \"two\" is not a number"},
+	{WORDS("--kernel", "/k", "--cpus", "boot=-1"), "--cpus: boot: \"-1\" is not a number"},
 	{WORDS("--kernel", "/k", "--cpus", "boot=4294967296"),
-	 "--cpus: boot: 4294967296 is too large: 4294967295 is the most"},
+	 "--cpus: boot: \"4294967296\" is too large: the maximum is 4294967295"},
 	{WORDS("--kernel", "/k", "--cpus", "topology=1:2:3"),
-	 "--cpus: topology: 1:2:3 is not threads:cores:dies:packages"},
+	 "--cpus: topology: \"1:2:3\" is not threads:cores:dies:packages"},
 	{WORDS("--kernel", "/k", "--cpus", "topology=1:2:3:4:5"),
-	 "--cpus: topology: 1:2:3:4:5 is not threads:cores:dies:packages"},
+	 "--cpus: topology: \"1:2:3:4:5\" is not threads:cores:dies:packages"},
 	{WORDS("--kernel", "/k", "--cpus", "features=[avx]"),
-	 "--cpus: features: avx is not one of its values"},
-	{WORDS("--kernel", "/k", "--cpus", "features=[]"), "--cpus: features: its list is empty"},
+	 "--cpus: features: unknown value \"avx\""},
+	{WORDS("--kernel", "/k", "--cpus", "features=[]"), "--cpus: features: empty list"},
 	{WORDS("--kernel", "/k", "--cpus", "profile=host"),
-	 "--cpus: profile: host is not one of its values"},
+	 "--cpus: profile: unknown value \"host\""},
 	{WORDS("--kernel", "/k", "--cpus", "affinity=0@1"),
-	 "--cpus: affinity: 0@1 is not a list in brackets"},
+	 "--cpus: affinity: \"0@1\" is not a list in brackets"},
 	{WORDS("--kernel", "/k", "--cpus", "affinity=[0]"),
-	 "--cpus: affinity: 0 is not a pair with one '@'"},
+	 "--cpus: affinity: \"0\" is not a pair A@B"},
 	{WORDS("--kernel", "/k", "--cpus", "affinity=[0@[1]@2]"),
-	 "--cpus: affinity: 0 is not a pair with one '@'"},
+	 "--cpus: affinity: \"0\" is not a pair A@B"},
 	{WORDS("--kernel", "/k", "--memory", "size=99999999999G"),
-	 "--memory: size: 99999999999 is too large: 8589934591 is the most"},
-	{WORDS("--kernel", "/k", "--memory", "size=M"), "--memory: size:  is not a number"},
+	 "--memory: size: \"99999999999\" is too large: the maximum is 8589934591"},
+	{WORDS("--kernel", "/k", "--memory", "size=M"), "--memory: size: \"\" is not a number"},
 	{WORDS("--kernel", "/k", "--memory", "shared=maybe"),
-	 "--memory: shared: maybe is neither on nor off"},
+	 "--memory: shared: \"maybe\" is not on or off"},
 	{WORDS("--kernel", "/k", "--memory", "shared=\"on\""),
-	 "--memory: shared: \"on\" is neither on nor off"},
-	{WORDS("--kernel", "/k", "--memory-zone", "size=1G"),
-	 "--memory-zone: its key \"id\" is missing"},
+	 "--memory: shared: \"\"on\"\" is not on or off"},
+	{WORDS("--kernel", "/k", "--memory-zone", "size=1G"), "--memory-zone: missing key \"id\""},
 	{WORDS("--kernel", "/k", "--disk", "path=/a,image_type=iso"),
-	 "--disk: image_type: iso is not one of its values"},
+	 "--disk: image_type: unknown value \"iso\""},
 	{WORDS("--kernel", "/k", "--fs", "tag=1234567890123456789012345678901234567,socket=/s"),
-	 "--fs: tag: 1234567890123456789012345678901234567 has more than 36 bytes"},
+	 "--fs: tag: \"1234567890123456789012345678901234567\" has more than 36 bytes"},
 	{WORDS("--kernel", "/k", "--platform", "iommu_segments=[1,]"),
-	 "--platform: iommu_segments:  is not a number"},
+	 "--platform: iommu_segments: \"\" is not a number"},
 	{WORDS("--kernel", "/k", "--platform", "iommu_segments=[3-1]"),
-	 "--platform: iommu_segments: 3-1 is not a range"},
+	 "--platform: iommu_segments: \"3-1\" is not a range"},
 	{WORDS("--kernel", "/k", "--numa", "guest_numa_id=0,cpus=0-70000"),
-	 "--numa: cpus: the range has too many numbers"},
-	{WORDS("--kernel", "/k", "--serial", "file="), "--serial: file: it needs a path"},
+	 "--numa: cpus: more than 65536 numbers"},
+	{WORDS("--kernel", "/k", "--serial", "file="), "--serial: file: missing path"},
 	{WORDS("--kernel", "/k", "--console", "iommu=on"),
-	 "--console: it needs a mode, such as off, tty or file=PATH"},
+	 "--console: missing mode, such as off, tty or file=PATH"},
 	{WORDS("--kernel", "/k", "--debug-console", "off,iobase=233"),
-	 "--debug-console: iobase: 233 is not a number that starts with 0x"},
+	 "--debug-console: iobase: \"233\" does not start with 0x"},
 	{WORDS("--kernel", "/k", "--generic-vhost-user",
 	       "device_type=35,socket=/s,queue_sizes=[1]"),
-	 "--generic-vhost-user: a device of type 35 cannot be another process's"},
+	 "--generic-vhost-user: device type 35 does not support vhost-user"},
 	{WORDS("--kernel", "/k", "--generic-vhost-user", "socket=/s,queue_sizes=[1]"),
-	 "--generic-vhost-user: its key \"device_type\" is missing"},
+	 "--generic-vhost-user: missing key \"device_type\""},
 	{WORDS("--kernel", "/k", "--generic-vhost-user", "device_type=09,socket=/s,queue_sizes=1"),
-	 "--generic-vhost-user: device_type: 09 is not one of its values"},
+	 "--generic-vhost-user: device_type: unknown value \"09\""},
 	{WORDS("--kernel", "/k", "--fw-cfg-config", "items=name=a"),
-	 "--fw-cfg-config: items: it is not a list in brackets"},
+	 "--fw-cfg-config: items: \"name=a\" is not a list in brackets"},
 	{WORDS("--kernel", "/k", "--fw-cfg-config", "items=[file=/f]"),
-	 "--fw-cfg-config: items: its key \"name\" is missing"},
-	{WORDS("--kernel", "/k", "--kernel", "/l"), "--kernel: it comes twice"},
-	{WORDS("--kernel", "/k", "--watchdog", "--watchdog"), "--watchdog: it comes twice"},
+	 "--fw-cfg-config: items: missing key \"name\""},
+	{WORDS("--kernel", "/k", "--kernel", "/l"), "--kernel: given twice"},
+	{WORDS("--kernel", "/k", "--watchdog", "--watchdog"), "--watchdog: given twice"},
 	{WORDS("--kernel", "/k", "--api-socket", "/a", "--api-socket", "/b"),
-	 "--api-socket: it comes twice"},
+	 "--api-socket: given twice"},
 	{WORDS("--kernel", "/k", "--platform", "oem_strings=[secret"),
-	 "--platform: its quotes or brackets do not match"},
+	 "--platform: unbalanced quotes or brackets"},
 	{WORDS("--kernel", "/k", "--platform", "oem_strings=[[secret]"),
-	 "--platform: its quotes or brackets do not match"},
-	{WORDS("--kernel", "/k", "--watchdog=on"), "--watchdog: it takes no value"},
-	{WORDS("--kernel", "--cmdline", "x"), "--kernel: it needs a value"},
-	{WORDS("--kernel"), "--kernel: it needs a value"},
-	{WORDS("--kernel", "/k", "stray"), "\"stray\" is not an option, nor the value of one"},
-	{WORDS("--kernel", "/k", "--disk=path=/a", "path=/b"),
-	 "\"path=/b\" is not an option, nor the value of one"},
-	{WORDS("--api-socket", "/s"),
-	 "there is no VM to start: --kernel and --firmware are both missing"},
-	{WORDS("--kernel", "/k", "--cmdline", "\xff"), "--cmdline: its value is not UTF-8"},
+	 "--platform: unbalanced quotes or brackets"},
+	{WORDS("--kernel", "/k", "--watchdog=on"), "--watchdog: takes no value"},
+	{WORDS("--kernel", "--cmdline", "x"), "--kernel: needs a value"},
+	{WORDS("--kernel"), "--kernel: needs a value"},
+	{WORDS("--kernel", "/k", "stray"), "unexpected argument \"stray\""},
+	{WORDS("--kernel", "/k", "--disk=path=/a", "path=/b"), "unexpected argument \"path=/b\""},
+	{WORDS("--api-socket", "/s"), "--kernel or --firmware is missing"},
+	{WORDS("--kernel", "/k", "--cmdline", "\xff"), "--cmdline: the value is not UTF-8"},
 };
 
-static void what_the_table_does_not_know_is_an_error_that_names_it(void **state)
+static void the_error_for_an_unknown_option_or_value_names_it(void **state)
 {
 	struct error err = {0};
 
@@ -217,9 +208,9 @@ static void options_of_the_vmm_stay_on_its_command_line(void **state)
 		     "--seccomp=log", "--no-shutdown", "--watchdog", "--log-format=-{msg}", "--rtc",
 		     "--pvpanic"),
 		&config, &err));
-	assert_int_equal(config.command.count, sizeof(expected) / sizeof(expected[0]));
-	for (size_t i = 0; i < config.command.count; i++)
-		assert_string_equal(config.command.words[i], expected[i]);
+	assert_int_equal(config.argv.count, sizeof(expected) / sizeof(expected[0]));
+	for (size_t i = 0; i < config.argv.count; i++)
+		assert_string_equal(config.argv.items[i], expected[i]);
 	assert_string_equal(config.api_socket, "/s");
 	assert_true(config.logs_config);
 	cloud_hypervisor_config_destroy(&config);
@@ -232,7 +223,7 @@ static const struct {
 	{"oem_strings=[a,b]", {"a", "b"}},
 	{"oem_strings=a", {"a"}},
 	{"oem_strings=[]", {NULL}},
-	/* As Cloud Hypervisor has it: quotes stay, and keep their comma together. */
+	/* As in Cloud Hypervisor: quotes stay, and their comma does not separate. */
 	{"oem_strings=[\"a,b\",c]", {"\"a,b\"", "c"}},
 	{"oem_strings=[a,[b,c],d]", {"a", "[b,c]", "d"}},
 	{"oem_strings=[io.systemd.credential:A=b=c]", {"io.systemd.credential:A=b=c"}},
@@ -252,7 +243,7 @@ static void oem_strings_are_split_as_cloud_hypervisor_does(void **state)
 			ARGV("--kernel", "/k", "--platform", lists[i].value), &config, &err));
 		for (; lists[i].strings[count]; count++) {
 			assert_true(count < config.oem_strings.count);
-			assert_string_equal(config.oem_strings.words[count],
+			assert_string_equal(config.oem_strings.items[count],
 					    lists[i].strings[count]);
 		}
 		assert_int_equal(config.oem_strings.count, count);
@@ -260,7 +251,7 @@ static void oem_strings_are_split_as_cloud_hypervisor_does(void **state)
 	}
 }
 
-static void the_body_holds_every_string_whole(void **state)
+static void the_body_contains_every_string_unchanged(void **state)
 {
 	static const char value[] = "quote\" back\\slash [x], \xc3\xbc";
 	struct cloud_hypervisor_config config = {0};
@@ -294,34 +285,34 @@ static size_t keys_count(const struct option_key *keys)
 	return count;
 }
 
-static void no_key_table_has_more_rows_than_are_read(void **state)
+static void no_key_table_is_larger_than_the_maximum(void **state)
 {
 	(void)state;
 	for (const struct option_row *row = cloud_hypervisor_options; row->name; row++)
 		assert_true(keys_count(row->keys) <= OPTION_KEYS_MAX);
 }
 
-#define OLD ": leave it out, or take a Cloud Hypervisor that has it"
+#define OLD ": remove it, or use a Cloud Hypervisor that supports it"
 
-/* What a program says of itself, asked for --rng id=r (v52) and --igvm (a feature). */
+/* Answers to vmm.ping for a command line with --rng id=r (v52) and --igvm (a feature). */
 static const struct {
 	const char *answer, *line;
 } pings[] = {
 	{"{\"version\": \"52.0.0\", \"features\": [\"kvm\", \"igvm\"]}", NULL},
 	{"{\"version\": \"52\", \"features\": [\"igvm\"]}", NULL},
 	{"{\"version\": \"51.2.0\", \"features\": [\"igvm\"]}",
-	 "--rng: Cloud Hypervisor v51.2 does not know its key \"id\": it came with v52.0" OLD},
+	 "--rng: Cloud Hypervisor v51.2 does not support key \"id\" (new in v52.0)" OLD},
 	{"{\"version\": \"54.0.0\", \"features\": []}",
-	 "--igvm: Cloud Hypervisor v54.0 does not know it: it was built without igvm" OLD},
+	 "--igvm: Cloud Hypervisor v54.0 does not support it (built without igvm)" OLD},
 	{"{\"version\": \"54.0.0\"}",
-	 "--igvm: Cloud Hypervisor v54.0 does not know it: it was built without igvm" OLD},
-	/* Nobody knows what this is. */
+	 "--igvm: Cloud Hypervisor v54.0 does not support it (built without igvm)" OLD},
+	/* Not a version. */
 	{"{\"version\": \"next\"}", NULL},
 	{"{\"version\": 51}", NULL},
 	{"[]", NULL},
 };
 
-static void what_a_version_does_not_know_is_an_error_that_names_it(void **state)
+static void the_error_for_an_unsupported_key_names_it(void **state)
 {
 	struct cloud_hypervisor_config config = {0};
 	struct error err = {0};
@@ -345,12 +336,12 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_command_line_becomes_a_vm_config),
-		cmocka_unit_test(what_the_table_does_not_know_is_an_error_that_names_it),
+		cmocka_unit_test(the_error_for_an_unknown_option_or_value_names_it),
 		cmocka_unit_test(options_of_the_vmm_stay_on_its_command_line),
 		cmocka_unit_test(oem_strings_are_split_as_cloud_hypervisor_does),
-		cmocka_unit_test(the_body_holds_every_string_whole),
-		cmocka_unit_test(no_key_table_has_more_rows_than_are_read),
-		cmocka_unit_test(what_a_version_does_not_know_is_an_error_that_names_it),
+		cmocka_unit_test(the_body_contains_every_string_unchanged),
+		cmocka_unit_test(no_key_table_is_larger_than_the_maximum),
+		cmocka_unit_test(the_error_for_an_unsupported_key_names_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

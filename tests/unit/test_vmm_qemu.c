@@ -6,10 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "vmm/handover.h"
-#include "vmm/qemu/arguments.h"
-#include "vmm/qemu/machine.h"
-#include "vmm/vmm.h"
+#include "vmm/driver.h"
+#include "vmm/qemu/qemu.h"
 
 #define WORDS(...) ((const char *const[]){"qemu-system-x86_64", __VA_ARGS__, NULL})
 
@@ -20,6 +18,27 @@ static char *const *argv_of(const char *const *words)
 }
 
 #define ARGV(...) argv_of(WORDS(__VA_ARGS__))
+
+/* Parses a command line and collects its OEM strings. */
+static int strings_read(char *const *argv, struct oem_list *list, struct error *err)
+{
+	_cleanup_qemu_arguments_ struct qemu_arguments arguments = {0};
+	int r = qemu_arguments_read(argv, &arguments, err);
+
+	return r < 0 ? r : qemu_strings_read(&arguments, list, NULL, err);
+}
+
+/* The vsock device of a command line. */
+static struct vmm_vsock vsock_of(char *const *argv, const char *daemon_socket)
+{
+	_cleanup_qemu_arguments_ struct qemu_arguments arguments = {0};
+	struct vmm_vsock vsock = {0};
+	struct error err = {0};
+
+	assert_success(qemu_arguments_read(argv, &arguments, &err));
+	qemu_vsock_find(&arguments, daemon_socket, &vsock);
+	return vsock;
+}
 
 static const struct {
 	const char *const *words;
@@ -32,12 +51,12 @@ static const struct {
 	{WORDS("-smbios", "type=11,value=a,,b,,,,c"), {"a,b,,c"}},
 	{WORDS("-smbios", "type=11,value=k=v"), {"k=v"}},
 	{WORDS("-smbios", "type=1,serial=s", "-smbios", "type=11,value=z"), {"z"}},
-	/* The value of another option is no option. */
+	/* An option's value is not an option. */
 	{WORDS("-smbios", "-smbios", "type=11,value=z"), {NULL}},
 	{WORDS("-smbios"), {NULL}},
 };
 
-static void oem_strings_are_read_off_the_command_line(void **state)
+static void oem_strings_of_the_command_line_are_found(void **state)
 {
 	struct error err = {0};
 
@@ -46,8 +65,7 @@ static void oem_strings_are_read_off_the_command_line(void **state)
 		struct oem_list list = {0};
 		size_t count = 0;
 
-		assert_success(
-			qemu_arguments_read(argv_of(command_lines[i].words), &list, NULL, &err));
+		assert_success(strings_read(argv_of(command_lines[i].words), &list, &err));
 		for (; command_lines[i].strings[count]; count++) {
 			assert_true(count < list.count);
 			assert_span_equal(secret_span(&list.strings[count].text),
@@ -58,20 +76,18 @@ static void oem_strings_are_read_off_the_command_line(void **state)
 	}
 }
 
-static void an_empty_value_is_an_error_since_it_would_end_the_table(void **state)
+static void an_empty_value_is_an_error(void **state)
 {
 	struct oem_list list = {0};
 	struct error err = {0};
 
 	(void)state;
-	assert_error(qemu_arguments_read(ARGV("-smbios", "type=11,value="), &list, NULL, &err),
-		     VMCRED_USAGE,
-		     "the VMM's arguments: an OEM string is empty, which ends the table for its "
-		     "readers");
+	assert_error(strings_read(ARGV("-smbios", "type=11,value="), &list, &err), VMCRED_USAGE,
+		     "the VMM's arguments: an OEM string is empty, which would end the table");
 	oem_list_destroy(&list);
 }
 
-static void a_string_in_a_file_counts_with_its_name(void **state)
+static void the_name_of_a_string_in_a_file_is_found(void **state)
 {
 	char path[] = "/tmp/vmcred-qemu.XXXXXX", option[128];
 	struct oem_list list = {0};
@@ -83,17 +99,17 @@ static void a_string_in_a_file_counts_with_its_name(void **state)
 	assert_int_equal(write(fd, "io.systemd.credential:A=1", 25), 25);
 	close(fd);
 	snprintf(option, sizeof(option), "type=11,path=%s", path);
-	assert_success(qemu_arguments_read(ARGV("-smbios", option), &list, NULL, &err));
+	assert_success(strings_read(ARGV("-smbios", option), &list, &err));
 	assert_string_equal(list.strings[0].name, "A");
 	oem_list_destroy(&list);
 	unlink(path);
-	/* What is not there is QEMU's to say. */
-	assert_success(qemu_arguments_read(ARGV("-smbios", option), &list, NULL, &err));
+	/* QEMU reports a missing file itself. */
+	assert_success(strings_read(ARGV("-smbios", option), &list, &err));
 	assert_int_equal(list.count, 0);
 	oem_list_destroy(&list);
 }
 
-static void a_credential_in_fw_cfg_takes_its_name(void **state)
+static void a_credential_in_fw_cfg_reserves_its_name(void **state)
 {
 	const char *const *const lines[] = {
 		WORDS("-fw_cfg", "name=opt/io.systemd.credentials/A,string=x"),
@@ -105,7 +121,7 @@ static void a_credential_in_fw_cfg_takes_its_name(void **state)
 	for (size_t i = 0; i < 2; i++) {
 		struct oem_list list = {0};
 
-		assert_success(qemu_arguments_read(argv_of(lines[i]), &list, NULL, &err));
+		assert_success(strings_read(argv_of(lines[i]), &list, &err));
 		assert_int_equal(oem_list_add_credential(&list, "A", span_of("1", 1), &err),
 				 -VMCRED_USAGE);
 		error_clear(&err);
@@ -117,7 +133,7 @@ static void a_credential_in_fw_cfg_takes_its_name(void **state)
 /* Lines with the program's own name. */
 #define LINE(...) ((const char *const[]){__VA_ARGS__, NULL})
 
-static void the_machine_decides_how_strings_reach_its_guest(void **state)
+static void the_machine_type_selects_the_transport(void **state)
 {
 	const struct {
 		const char *const *words;
@@ -150,12 +166,12 @@ static void the_machine_decides_how_strings_reach_its_guest(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
-		struct qemu_machine machine;
+		struct qemu_arguments arguments = {0};
 
-		assert_success(qemu_machine_read(lines[i].words[0], argv_of(lines[i].words),
-						 &machine, &err));
-		assert_int_equal(machine.transport, lines[i].transport);
-		qemu_machine_destroy(&machine);
+		assert_success(qemu_arguments_read(argv_of(lines[i].words), &arguments, &err));
+		assert_int_equal(qemu_machine_find(&arguments, lines[i].words[0]).transport,
+				 lines[i].transport);
+		qemu_arguments_destroy(&arguments);
 	}
 }
 
@@ -169,13 +185,12 @@ static void config_write(char *path, const char *text)
 	close(fd);
 }
 
-static void a_file_of_readconfig_counts_as_the_options_that_it_stands_for(void **state)
+static void a_file_of_readconfig_is_read_as_options(void **state)
 {
 	char path[] = "/tmp/vmcred-qemu.XXXXXX";
 	const char *const words[] = {"qemu-system-x86_64", "-readconfig", path, NULL};
-	struct vmm_launch launch = {.argv = argv_of(words)};
+	struct qemu_arguments arguments = {0};
 	struct oem_list list = {0};
-	struct qemu_machine machine;
 	struct vmm_vsock vsock = {0};
 	struct error err = {0};
 
@@ -185,18 +200,19 @@ static void a_file_of_readconfig_counts_as_the_options_that_it_stands_for(void *
 			   "[fw_cfg]\n\tname=\"opt/io.systemd.credentials/A,B\"\n string = \"x\"\n"
 			   "[smbios]\n type = \"11\"\n value = \"io.systemd.credential:C=d\"\n"
 			   "[device \"v\"]\n driver = \"vhost-vsock-pci\"\n guest-cid = \"7\"");
-	assert_success(qemu_machine_read(words[0], launch.argv, &machine, &err));
-	assert_int_equal(machine.transport, VMM_TRANSPORT_FW_CFG);
-	qemu_machine_destroy(&machine);
-	assert_success(qemu_vsock_find(&launch, &vsock, &err));
+	assert_success(qemu_arguments_read(argv_of(words), &arguments, &err));
+	/* The file is not needed any more. */
+	unlink(path);
+	assert_int_equal(qemu_machine_find(&arguments, words[0]).transport, VMM_TRANSPORT_FW_CFG);
+	qemu_vsock_find(&arguments, NULL, &vsock);
 	assert_int_equal(vsock.cid, 7);
-	assert_success(qemu_arguments_read(launch.argv, &list, NULL, &err));
-	assert_int_equal(list.elsewhere_count, 1);
-	assert_string_equal(list.elsewhere[0], "A,B");
-	/* QEMU reads such a section and does nothing with it. */
+	assert_success(qemu_strings_read(&arguments, &list, NULL, &err));
+	assert_int_equal(list.elsewhere.count, 1);
+	assert_string_equal(list.elsewhere.items[0], "A,B");
+	/* QEMU reads a section [smbios] and ignores it. */
 	assert_int_equal(list.count, 0);
 	oem_list_destroy(&list);
-	unlink(path);
+	qemu_arguments_destroy(&arguments);
 }
 
 static void oem_strings_of_a_structure_file_stop_the_launch(void **state)
@@ -209,19 +225,18 @@ static void oem_strings_of_a_structure_file_stop_the_launch(void **state)
 	config_write(path, "\x0b\x05");
 	snprintf(option, sizeof(option), "file=%s", path);
 	snprintf(expected, sizeof(expected),
-		 "-smbios file=%s holds OEM strings, and QEMU adds no others to such a file: give "
-		 "each as -smbios type=11,value=… or type=11,path=FILE",
+		 "-smbios file=%s contains OEM strings, and QEMU does not add others to them: use "
+		 "-smbios type=11,value=… or type=11,path=FILE for each",
 		 path);
-	assert_error(qemu_arguments_read(ARGV("-smbios", option), &list, NULL, &err), VMCRED_USAGE,
-		     expected);
+	assert_error(strings_read(ARGV("-smbios", option), &list, &err), VMCRED_USAGE, expected);
 	unlink(path);
 	config_write(strcpy(path, "/tmp/vmcred-qemu.XXXXXX"), "\x01\x05");
 	snprintf(option, sizeof(option), "file=%s", path);
-	assert_success(qemu_arguments_read(ARGV("-smbios", option), &list, NULL, &err));
+	assert_success(strings_read(ARGV("-smbios", option), &list, &err));
 	unlink(path);
 }
 
-static void the_vsock_device_is_found_in_each_form(void **state)
+static void the_vsock_device_is_found_in_every_form(void **state)
 {
 	const struct {
 		const char *const *words;
@@ -233,37 +248,30 @@ static void the_vsock_device_is_found_in_each_form(void **state)
 		{WORDS("-device", "{\"driver\":\"vhost-vsock-pci\",\"guest-cid\":11}"), 11},
 		{WORDS("-device", "vhost-vsock-ccw,guest-cid=4", "-device", "virtio-rng-pci"), 4},
 	};
-	struct error err = {0};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
-		struct vmm_launch launch = {.argv = argv_of(lines[i].words)};
-		struct vmm_vsock vsock = {0};
+		struct vmm_vsock vsock = vsock_of(argv_of(lines[i].words), NULL);
 
-		assert_success(qemu_vsock_find(&launch, &vsock, &err));
 		assert_int_equal(vsock.cid, lines[i].cid);
 		assert_null(vsock.socket);
 	}
 }
 
-static void the_socket_of_a_vsock_daemon_has_to_be_named(void **state)
+static void the_socket_of_a_vsock_daemon_must_be_named(void **state)
 {
-	struct vmm_launch launch = {.argv = ARGV("-device", "vhost-user-vsock-pci,chardev=c")};
-	struct vmm_vsock vsock = {0};
-	struct error err = {0};
+	char *const *argv = ARGV("-device", "vhost-user-vsock-pci,chardev=c");
+	struct vmm_vsock vsock = vsock_of(argv, NULL);
 
 	(void)state;
-	assert_error(qemu_vsock_find(&launch, &vsock, &err), VMCRED_USAGE,
-		     "--notify: where the vsock daemon has its socket is not in QEMU's arguments: "
-		     "name it with --vsock-socket");
-	launch.vsock_socket = "/run/v";
-	assert_success(qemu_vsock_find(&launch, &vsock, &err));
+	assert_true(vsock.socket_missing);
+	vsock = vsock_of(argv, "/run/v");
+	assert_false(vsock.socket_missing);
 	assert_string_equal(vsock.socket, "/run/v");
 	assert_int_not_equal(vsock.cid, 0);
-	free(vsock.socket);
 }
 
-static void a_handed_over_secret_can_be_read_once(void **state)
+static void a_secret_can_be_read_from_its_descriptor_once(void **state)
 {
 	static const size_t sizes[] = {0, 1, 4096, 4097, 65535, 65536};
 	char *content = malloc(65536), *got = malloc(65536), path[32];
@@ -272,7 +280,7 @@ static void a_handed_over_secret_can_be_read_once(void **state)
 	(void)state;
 	memset(content, 's', 65536);
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		int fd = handover_create(span_of(content, sizes[i]), &err), reader;
+		int fd = vmm_secret_fd(span_of(content, sizes[i]), &err), reader;
 		size_t used = 0;
 		ssize_t size;
 
@@ -293,7 +301,7 @@ static void a_handed_over_secret_can_be_read_once(void **state)
 	free(got);
 }
 
-static void a_program_is_known_by_its_name(void **state)
+static void a_program_is_recognised_by_its_name(void **state)
 {
 	static const struct {
 		const char *program, *driver;
@@ -309,32 +317,33 @@ static void a_program_is_known_by_its_name(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
-		const struct vmm_ops *ops = vmm_find(programs[i].program, &err);
+		struct vmm_launch launch = {.name = programs[i].program,
+					    .argv = ARGV("--kernel", "/k")};
 
-		assert_non_null(ops);
-		assert_string_equal(ops->name, programs[i].driver);
+		assert_success(vmm_prepare(&launch, &err));
+		assert_string_equal(launch.ops->name, programs[i].driver);
+		vmm_launch_destroy(&launch);
 	}
-	assert_null(vmm_find("/bin/firecracker", &err));
-	assert_error(-(int)err.code, VMCRED_USAGE,
-		     "firecracker is not a hypervisor that vmcred can start: it knows "
-		     "cloud-hypervisor*, qemu-system-*, qemu-kvm, kvm and systemd-vmspawn by their "
-		     "names");
+	assert_error(vmm_prepare(&(struct vmm_launch){.name = "/bin/firecracker"}, &err),
+		     VMCRED_USAGE,
+		     "unknown hypervisor \"firecracker\": known names are cloud-hypervisor*, "
+		     "qemu-system-*, qemu-kvm, kvm and systemd-vmspawn");
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(oem_strings_are_read_off_the_command_line),
-		cmocka_unit_test(an_empty_value_is_an_error_since_it_would_end_the_table),
-		cmocka_unit_test(a_string_in_a_file_counts_with_its_name),
-		cmocka_unit_test(a_credential_in_fw_cfg_takes_its_name),
-		cmocka_unit_test(the_machine_decides_how_strings_reach_its_guest),
-		cmocka_unit_test(a_file_of_readconfig_counts_as_the_options_that_it_stands_for),
+		cmocka_unit_test(oem_strings_of_the_command_line_are_found),
+		cmocka_unit_test(an_empty_value_is_an_error),
+		cmocka_unit_test(the_name_of_a_string_in_a_file_is_found),
+		cmocka_unit_test(a_credential_in_fw_cfg_reserves_its_name),
+		cmocka_unit_test(the_machine_type_selects_the_transport),
+		cmocka_unit_test(a_file_of_readconfig_is_read_as_options),
 		cmocka_unit_test(oem_strings_of_a_structure_file_stop_the_launch),
-		cmocka_unit_test(the_vsock_device_is_found_in_each_form),
-		cmocka_unit_test(the_socket_of_a_vsock_daemon_has_to_be_named),
-		cmocka_unit_test(a_handed_over_secret_can_be_read_once),
-		cmocka_unit_test(a_program_is_known_by_its_name),
+		cmocka_unit_test(the_vsock_device_is_found_in_every_form),
+		cmocka_unit_test(the_socket_of_a_vsock_daemon_must_be_named),
+		cmocka_unit_test(a_secret_can_be_read_from_its_descriptor_once),
+		cmocka_unit_test(a_program_is_recognised_by_its_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,16 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * vmcred-run: composes OEM strings, launches and supervises hypervisors, and generates units. It
- * links the core library alone: it cannot decrypt a document. The commands, one file each.
+ * links only the core library: it cannot decrypt a document. The commands, one file each.
  */
 #ifndef VMCRED_CLI_VMCRED_RUN_COMMANDS_H
 #define VMCRED_CLI_VMCRED_RUN_COMMANDS_H
 
 #include "cli/cli.h"
+#include "vmm/vmm.h"
 
 int command_compose(struct cli *cli, int argc, char **argv, struct error *err);
 int command_hypervisor(struct cli *cli, int argc, char **argv, struct error *err);
 int command_run(struct cli *cli, int argc, char **argv, struct error *err);
 int command_units(struct cli *cli, int argc, char **argv, struct error *err);
+
+/*
+ * Starts the hypervisor of a VM with its credentials from the directory `credentials` (or NULL).
+ * `argv` is its command line; empty: the declared one. `launch` has the user's options; its program
+ * and name may be NULL: argv[0]. Releases `config` before the VM starts. Returns the hypervisor's
+ * exit code, or does not return.
+ */
+int run_vm(struct config *config, const char *vm, char *const *argv, const char *credentials,
+	   struct vmm_launch *launch, struct error *err);
 
 #endif

@@ -8,19 +8,13 @@
 #include "cli/vmcred-run/commands.h"
 #include "vmm/vmm.h"
 
-struct composition {
-	const struct config_vm *vm;
-	struct oem_list list;
-	size_t body; /* of the hypervisor's API, 0 where there is none */
-};
-
 static const char *const encoding_names[] = {
 	[OEM_PLAIN] = "plain",
 	[OEM_TEXT] = "text",
 	[OEM_BINARY] = "binary",
 };
 
-/* A total and its limit; the rows that are printed. */
+/* A total and its limit. */
 struct total {
 	const char *name, *about;
 	size_t used;
@@ -29,10 +23,9 @@ struct total {
 
 #define TOTAL_COUNT 4
 
-static size_t totals_collect(const struct composition *composition,
-			     struct total totals[TOTAL_COUNT])
+static size_t totals_collect(const struct vmm_launch *launch, struct total totals[TOTAL_COUNT])
 {
-	const struct oem_list *list = &composition->list;
+	const struct oem_list *list = &launch->list;
 	size_t count = 0;
 
 	totals[count++] = (struct total){"strings", "strings", list->count, OEM_LIMIT_STRINGS};
@@ -40,9 +33,9 @@ static size_t totals_collect(const struct composition *composition,
 					 oem_list_table_size(list), OEM_LIMIT_TABLE};
 	totals[count++] = (struct total){"credentials", "bytes of credentials",
 					 oem_list_values_size(list), OEM_LIMIT_CREDENTIALS};
-	if (composition->body > 0)
+	if (launch->body_size > 0)
 		totals[count++] = (struct total){"apiBody", "bytes of the API request (up to v53)",
-						 composition->body, OEM_LIMIT_API_BODY};
+						 launch->body_size, OEM_LIMIT_API_BODY};
 	return count;
 }
 
@@ -51,11 +44,11 @@ static double percent(size_t part, size_t whole)
 	return 100.0 * (double)part / (double)whole;
 }
 
-static void text_print(const struct composition *composition)
+static void text_print(const struct vmm_launch *launch)
 {
-	const struct oem_list *list = &composition->list;
+	const struct oem_list *list = &launch->list;
 	struct total totals[TOTAL_COUNT];
-	size_t count = totals_collect(composition, totals);
+	size_t count = totals_collect(launch, totals);
 
 	printf("%-20s %-28s %-8s %8s %8s %7s\n", "ORIGIN", "CREDENTIAL", "ENCODING", "VALUE",
 	       "STRING", "TABLE");
@@ -88,16 +81,16 @@ static json_t *string_json(const struct oem_string *string)
 			 percent(string->text.size + 1, oem_limit_max(OEM_LIMIT_TABLE)));
 }
 
-static int json_print(const struct composition *composition, struct error *err)
+static int json_print(const char *vm, const struct vmm_launch *launch, struct error *err)
 {
 	_cleanup_json_ json_t *strings = json_array();
 	_cleanup_json_ json_t *sums = json_object();
 	_cleanup_json_ json_t *document = NULL;
 	struct total totals[TOTAL_COUNT];
-	size_t count = totals_collect(composition, totals);
+	size_t count = totals_collect(launch, totals);
 
-	for (size_t i = 0; i < composition->list.count; i++) {
-		if (json_array_append_new(strings, string_json(&composition->list.strings[i])) < 0)
+	for (size_t i = 0; i < launch->list.count; i++) {
+		if (json_array_append_new(strings, string_json(&launch->list.strings[i])) < 0)
 			return error_no_memory(err);
 	}
 	for (size_t i = 0; i < count; i++) {
@@ -111,62 +104,11 @@ static int json_print(const struct composition *composition, struct error *err)
 						  oem_limit_owner(totals[i].limit))) < 0)
 			return error_no_memory(err);
 	}
-	document = json_pack("{s:s, s:O, s:O}", "vm", composition->vm->name, "strings", strings,
-			     "totals", sums);
+	document = json_pack("{s:s, s:O, s:O}", "vm", vm, "strings", strings, "totals", sums);
 	if (!document || json_dumpf(document, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(4)) < 0)
 		return error_no_memory(err);
 	printf("\n");
 	return 0;
-}
-
-/*
- * What the command line adds and limits. Compose works without one; with a declared command or
- * words behind -- it says what `run` would.
- */
-static int composition_fill(struct composition *composition, struct cli *cli, char *const *argv,
-			    const char *credentials, const struct vmm_ops **ops, struct error *err)
-{
-	int r = 0;
-
-	*ops = NULL;
-	if (argv && argv[0]) {
-		*ops = vmm_find(argv[0], err);
-		if (!*ops)
-			return -(int)err->code;
-		r = vmm_arguments_read(*ops, argv, &composition->list, &cli->report, err);
-		if (r < 0)
-			return r;
-	}
-	return oem_list_compose(&composition->list, composition->vm, credentials, &cli->report,
-				err);
-}
-
-static int composition_print(struct composition *composition, struct cli *cli, char *const *argv,
-			     const struct vmm_ops *ops, struct error *err)
-{
-	const char *program = argv ? argv[0] : NULL;
-	const struct vmm_launch launch = {.program = program,
-					  .name = program,
-					  .argv = argv,
-					  .list = &composition->list,
-					  .report = &cli->report};
-	_cleanup_error_ struct error refused = {0};
-	int r = ops ? ops->check(&launch, &composition->body, &refused) : 0;
-	int printed = 0;
-
-	/* What does not fit is best seen in the table: print first, then fail. */
-	if (cli->json)
-		printed = json_print(composition, err);
-	else
-		text_print(composition);
-	if (printed < 0)
-		return printed;
-	printed = oem_list_check(&composition->list, err);
-	if (printed < 0 || r == 0)
-		return printed;
-	*err = refused;
-	refused = (struct error){0};
-	return r;
 }
 
 int command_compose(struct cli *cli, int argc, char **argv, struct error *err)
@@ -174,13 +116,13 @@ int command_compose(struct cli *cli, int argc, char **argv, struct error *err)
 	const char *credentials = getenv("CREDENTIALS_DIRECTORY");
 	const struct cli_option options[] = {
 		{"credentials", "DIR",
-		 "the folder of credentials (default: $CREDENTIALS_DIRECTORY)", &credentials},
+		 "directory of the credentials (default: $CREDENTIALS_DIRECTORY)", &credentials},
 		{0},
 	};
 	const struct cli_usage usage = {
 		.command = "compose",
 		.arguments = "VM [-- PROGRAM ARGUMENT...]",
-		.about = "Show the OEM strings that `vmcred run` would hand over: names, sizes and "
+		.about = "Show the OEM strings that `vmcred run` would pass on: names, sizes and "
 			 "their\n"
 			 "share of the limits, never values. Nothing is started.",
 		.options = options,
@@ -189,23 +131,40 @@ int command_compose(struct cli *cli, int argc, char **argv, struct error *err)
 		.arguments_max = -1,
 	};
 	_cleanup_config_ struct config config = {0};
-	struct composition composition = {0};
-	const struct vmm_ops *ops;
-	char *const *command;
-	int first, r = cli_parse(cli, &usage, argc, argv, &first, err);
+	_cleanup_vmm_launch_ struct vmm_launch launch = {.report = &cli->report};
+	_cleanup_error_ struct error refusal = {0};
+	const struct config_vm *vm;
+	int first, refused, r = cli_parse(cli, &usage, argc, argv, &first, err);
 
 	if (r != 0)
 		return r == CLI_HELPED ? 0 : r;
 	r = cli_start(cli, &config, NULL, err);
 	if (r < 0)
 		return r;
-	composition.vm = config_vm_get(&config, argv[first], err);
-	if (!composition.vm)
+	vm = config_vm_get(&config, argv[first], err);
+	if (!vm)
 		return -(int)err->code;
-	command = argv[first + 1] ? argv + first + 1 : composition.vm->command;
-	r = composition_fill(&composition, cli, command, credentials, &ops, err);
+	/* With a command line, given or declared, it shows what `run` would do with that. */
+	launch.argv = argv[first + 1] ? argv + first + 1 : vm->command;
+	if (launch.argv && launch.argv[0]) {
+		launch.program = launch.name = launch.argv[0];
+		r = vmm_prepare(&launch, err);
+	}
 	if (r == 0)
-		r = composition_print(&composition, cli, command, ops, err);
-	oem_list_destroy(&composition.list);
-	return r;
+		r = oem_list_compose(&launch.list, vm, credentials, &cli->report, err);
+	if (r < 0)
+		return r;
+	/* Printed first: the table shows best why something does not fit. */
+	refused = vmm_check(&launch, &refusal);
+	if (cli->json)
+		r = json_print(vm->name, &launch, err);
+	else
+		text_print(&launch);
+	if (r == 0)
+		r = oem_list_check(&launch.list, err);
+	if (r < 0 || refused == 0)
+		return r;
+	*err = refusal;
+	refusal = (struct error){0};
+	return refused;
 }

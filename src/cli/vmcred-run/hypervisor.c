@@ -1,39 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Called by a hypervisor's name: the real one runs, with the credentials of the VM that it is
- * called for. A runner script that knows nothing of vmcred is served by a link in the hypervisor's
- * place.
+ * Called by a hypervisor's name, through a link that replaces the hypervisor for a runner script
+ * that does not know vmcred: starts the real hypervisor with the credentials of its VM.
  *
- * The VM is the one that $VMCRED_VM names, or that of the systemd unit in which all this happens,
- * which the kernel tells. The declaration is the system's or $VMCRED_CONFIG: one of the working
- * directory, as for a command that somebody types, would let whoever owns that folder choose a
- * program to run.
+ * The VM is the one that $VMCRED_VM names, or the one of the systemd unit that the process runs in,
+ * according to the kernel. The declaration is the system's or $VMCRED_CONFIG, not ./vmcred.yaml:
+ * otherwise the owner of the working directory could choose a program to run.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/harden.h"
+#include "base/program.h"
 #include "cli/vmcred-run/commands.h"
-#include "cli/vmcred-run/hypervisor_find.h"
-#include "cli/vmcred-run/run.h"
 
-/* Set for the real program: whoever comes back with it goes round in circles. */
+/* Set for the real program: a call with this variable is a loop. */
 #define CALLED_VARIABLE "VMCRED_CALLED_AS"
+
+/* The path of the real program; wins over the declaration. */
+#define HYPERVISOR_VARIABLE "VMCRED_HYPERVISOR"
 
 #define CGROUP_SIZE_MAX ((size_t)64 * 1024)
 
-static bool is_one_of(const char *word, const char *const *list)
+static bool is_one_of(const char *text, const char *const *list)
 {
-	while (*list && strcmp(word, *list) != 0)
+	while (*list && strcmp(text, *list) != 0)
 		list++;
 	return *list;
 }
 
-/* "help" or "?", alone or behind a comma: `-device e1000,help`. */
+/* "help" or "?", alone or after a comma: `-device e1000,help`. */
 static bool asks_for_help(const char *value)
 {
 	const char *comma = strrchr(value, ',');
@@ -42,13 +44,13 @@ static bool asks_for_help(const char *value)
 	return strcmp(value, "help") == 0 || strcmp(value, "?") == 0;
 }
 
-/* Whether the arguments only ask the program something, and start no VM. */
-static bool is_question(char *const *argv)
+/* Whether the arguments only query the program and do not start a VM. */
+static bool only_queries(char *const *argv)
 {
-	/* Cloud Hypervisor's and QEMU's. */
+	/* Of Cloud Hypervisor and QEMU. */
 	static const char *const questions[] = {"--version", "-version", "-V", "--help",
 						"-help",     "-h",       NULL};
-	/* QEMU's options that take "help". */
+	/* QEMU's options that accept "help". */
 	static const char *const topics[] = {"accel",  "audiodev", "chardev", "cpu",     "d",
 					     "device", "display",  "M",       "machine", "net",
 					     "netdev", "nic",      "object",  "trace",   NULL};
@@ -65,8 +67,9 @@ static bool is_question(char *const *argv)
 	return false;
 }
 
-/* The path in the hierarchy that systemd manages: cgroups(7), "/proc/PID/cgroup". NULL: another
- * one's line. */
+/* The path in the hierarchy that systemd manages, or NULL if the line is of another one:
+ * cgroups(7),
+ * "/proc/PID/cgroup". */
 static const char *systemd_path(const char *line)
 {
 	const char *named = strstr(line, ":name=systemd:/");
@@ -76,7 +79,7 @@ static const char *systemd_path(const char *line)
 	return strncmp(line, "0::/", 4) == 0 ? line + 3 : NULL;
 }
 
-/* The VM of the unit that a cgroup is in, or NULL: the innermost one, the unit may have a tree. */
+/* The VM of the innermost unit of a cgroup's path, or NULL. */
 static const struct config_vm *cgroup_vm(const struct config *config, const char *path)
 {
 	const struct config_vm *vm = NULL;
@@ -92,7 +95,7 @@ static const struct config_vm *cgroup_vm(const struct config *config, const char
 	return vm;
 }
 
-/* The VM that this process is called for, or NULL. */
+/* The VM that this process starts, or NULL. */
 static const char *vm_find(const struct config *config)
 {
 	const char *wanted = getenv("VMCRED_VM");
@@ -102,7 +105,6 @@ static const char *vm_find(const struct config *config)
 
 	if (wanted && *wanted)
 		return wanted;
-	/* Without /proc nobody can tell. */
 	if (file_read_text(AT_FDCWD, "/proc/self/cgroup", CGROUP_SIZE_MAX, &cgroups, NULL,
 			   &ignored) < 0)
 		return NULL;
@@ -117,7 +119,7 @@ static const char *vm_find(const struct config *config)
 	return NULL;
 }
 
-/* Reads the declaration, if there is one. */
+/* Reads the declaration if it exists. */
 static int declaration_load(struct config *config, bool *is_there, struct error *err)
 {
 	const char *path = getenv("VMCRED_CONFIG");
@@ -130,56 +132,117 @@ static int declaration_load(struct config *config, bool *is_there, struct error 
 	return *is_there ? config_load_file(path, config, err) : 0;
 }
 
+enum candidate {
+	CANDIDATE_NONE,
+	CANDIDATE_VMCRED,
+	CANDIDATE_PROGRAM,
+};
+
+static enum candidate candidate_check(const char *path)
+{
+	struct stat self, other;
+
+	if (stat(path, &other) < 0 || !S_ISREG(other.st_mode) || access(path, X_OK) < 0)
+		return CANDIDATE_NONE;
+	return stat("/proc/self/exe", &self) == 0 && self.st_dev == other.st_dev &&
+			       self.st_ino == other.st_ino
+		       ? CANDIDATE_VMCRED
+		       : CANDIDATE_PROGRAM;
+}
+
+/* Programs before vmcred on $PATH are skipped: one may be a script of that name which called us. */
+static int candidate_take(const char *path, void *data)
+{
+	char **found = data;
+	enum candidate candidate = candidate_check(path);
+
+	if (candidate == CANDIDATE_PROGRAM && !*found)
+		*found = strdup(path);
+	if (candidate == CANDIDATE_VMCRED) {
+		free(*found);
+		*found = NULL;
+	}
+	return 0;
+}
+
+/*
+ * The real program: $VMCRED_HYPERVISOR, that of the declaration's `hypervisors`, or the next one of
+ * that name on $PATH after vmcred. Never vmcred itself, through any link. The caller frees `*path`.
+ */
+static int program_of(const struct config *config, const char *name, char **path, struct error *err)
+{
+	const char *named = getenv(HYPERVISOR_VARIABLE), *source = "$" HYPERVISOR_VARIABLE;
+	int r;
+
+	*path = NULL;
+	if (!named || !*named) {
+		named = config_hypervisor_path(config, name);
+		source = "hypervisors";
+	}
+	if (named) {
+		if (candidate_check(named) == CANDIDATE_VMCRED)
+			return error_set(err, VMCRED_USAGE, "%s: %s is vmcred itself", source,
+					 named);
+		if (candidate_check(named) == CANDIDATE_NONE)
+			return error_set(err, VMCRED_FAILED, "%s: %s is not executable", source,
+					 named);
+		*path = strdup(named);
+		return *path ? 0 : error_no_memory(err);
+	}
+	r = program_each(name, candidate_take, path, err);
+	if (r < 0 || *path)
+		return r;
+	error_set(err, VMCRED_FAILED, "no other %s on $PATH after vmcred", name);
+	return error_hint(err, "declare hypervisors: {%s: /PATH}", name);
+}
+
 static int plain_exec(const char *program, char **argv, struct error *err)
 {
 	execv(program, argv);
 	return error_set_errno(err, errno, "executing %s", program);
 }
 
-static int hypervisor_start(struct cli *cli, struct config *config, bool is_declared,
-			    const char *name, char **argv, struct error *err)
+int command_hypervisor(struct cli *cli, int argc, char **argv, struct error *err)
 {
+	const char *name = cli_called_name(argv), *called = getenv(CALLED_VARIABLE), *vm;
+	struct vmm_launch launch = {
+		.name = name, .stop_timeout_ms = VMM_STOP_TIMEOUT_MS, .report = &cli->report};
+	_cleanup_config_ struct config config = {0};
 	_cleanup_free_ char *program = NULL;
-	struct run_target target = {.argv = argv, .credentials = getenv("CREDENTIALS_DIRECTORY")};
-	int r = hypervisor_find(config, name, &program, err);
+	bool is_declared, is_query;
+	int r;
 
+	if (argc < 1)
+		return error_set(err, VMCRED_USAGE, "called without argv[0]");
+	if (called && strcmp(called, name) == 0) {
+		error_set(err, VMCRED_USAGE, "the %s that vmcred starts is vmcred again", name);
+		return error_hint(err, "declare hypervisors: {%s: /PATH}", name);
+	}
+	is_query = only_queries(argv);
+	r = declaration_load(&config, &is_declared, err);
+	/* A query does not depend on the declaration. */
+	if (r < 0 && is_query) {
+		error_clear(err);
+		r = 0;
+	}
+	if (r == 0)
+		r = program_of(&config, name, &program, err);
 	if (r == 0 && setenv(CALLED_VARIABLE, name, 1) < 0)
 		r = error_no_memory(err);
 	if (r < 0)
 		return r;
-	if (is_question(argv))
+	vm = is_query ? NULL : vm_find(&config);
+	if (!vm) {
+		if (!is_query)
+			report_message(&cli->report, REPORT_WARNING,
+				       "%s runs without credentials: %s", program,
+				       is_declared
+					       ? "it is not in the unit of a VM, and $VMCRED_VM "
+						 "is not set"
+					       : VMCRED_CONFIG_PATH " does not exist");
 		return plain_exec(program, argv, err);
-	target.program = program;
-	target.hypervisor = name;
-	target.vm = vm_find(config);
-	if (target.vm)
-		return run_target_start(cli, config, &target, err);
-	report_message(&cli->report, REPORT_WARNING, "%s runs without credentials: %s", program,
-		       is_declared ? "it is in no VM's unit, and $VMCRED_VM is not set"
-				   : "there is no declaration " VMCRED_CONFIG_PATH);
-	return plain_exec(program, argv, err);
-}
-
-int command_hypervisor(struct cli *cli, int argc, char **argv, struct error *err)
-{
-	const char *name = cli_called_name(argv), *called = getenv(CALLED_VARIABLE);
-	_cleanup_config_ struct config config = {0};
-	bool is_declared;
-	int r;
-
-	if (argc < 1)
-		return error_set(err, VMCRED_USAGE, "called with no argument, not even a name");
-	if (called && strcmp(called, name) == 0) {
-		error_set(err, VMCRED_USAGE, "what vmcred starts as %s is vmcred again", name);
-		return error_hint(err,
-				  "name the real one in the declaration: hypervisors: {%s: /PATH}",
-				  name);
 	}
-	r = declaration_load(&config, &is_declared, err);
-	/* A question does not depend on what is declared. */
-	if (r < 0 && is_question(argv)) {
-		error_clear(err);
-		r = 0;
-	}
-	return r < 0 ? r : hypervisor_start(cli, &config, is_declared, name, argv, err);
+	launch.program = program;
+	r = process_harden(CLI_LOCK_BYTES, &cli->report, err);
+	return r < 0 ? r : run_vm(&config, vm, argv, getenv("CREDENTIALS_DIRECTORY"), &launch, err);
 }

@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/directory.h"
 #include "base/file.h"
+#include "base/text.h"
 #include "cli/vmcred-run/commands.h"
 #include "config/config.h"
 
@@ -14,19 +15,18 @@
 static int dropin_write(const struct config *config, const struct config_vm *vm, const char *socket,
 			int output_dirfd, const char *output, struct error *err)
 {
-	_cleanup_free_ char *folder = NULL, *text = config_vm_dropin(config, vm, socket);
+	_cleanup_free_ char *directory = text_format("%s.d", vm->unit);
+	_cleanup_free_ char *text = config_vm_dropin(config, vm, socket);
 	_cleanup_close_ int dirfd = -1;
 	int r;
 
-	if (!text || asprintf(&folder, "%s.d", vm->unit) < 0) {
-		folder = NULL;
+	if (!text || !directory)
 		return error_no_memory(err);
-	}
-	dirfd = dir_make(output_dirfd, folder, 0755, err);
+	dirfd = dir_make(output_dirfd, directory, 0755, err);
 	if (dirfd < 0)
 		return dirfd;
 	r = file_replace(dirfd, DROPIN_NAME, span_of_text(text), 0644, err);
-	return r < 0 ? error_wrap(err, "writing %s/%s/%s", output, folder, DROPIN_NAME) : 0;
+	return r < 0 ? error_wrap(err, "writing %s/%s/%s", output, directory, DROPIN_NAME) : 0;
 }
 
 static int dropins_write(const struct config *config, const char *socket, const char *output,
@@ -52,26 +52,23 @@ static int dropins_print(const struct config *config, const char *socket, struct
 	return 0;
 }
 
-/*
- * Called by systemd as a generator, with the folders for normal, early and late units; see
- * systemd.generator(7). A machine without a declaration has nothing to generate.
- */
+/* systemd calls a generator with the directories for normal, early and late units;
+ * systemd.generator(7). Without a declaration there is nothing to generate. */
 static int generator_run(int argc, char **argv, struct error *err)
 {
 	_cleanup_config_ struct config config = {0};
 	int r;
 
 	if (argc != 4)
-		return error_set(err, VMCRED_USAGE,
-				 "a systemd generator is called with three folders");
+		return error_set(err, VMCRED_USAGE, "a systemd generator needs three directories");
 	if (access(VMCRED_CONFIG_PATH, F_OK) < 0)
 		return 0;
 	r = config_load_file(VMCRED_CONFIG_PATH, &config, err);
 	return r < 0 ? r : dropins_write(&config, NULL, argv[1], err);
 }
 
-/* Nobody reads a generator's standard error: systemd.generator(7). */
-static void generator_failed(const struct error *err)
+/* A generator's standard error is not logged: systemd.generator(7). */
+static void failure_log(const struct error *err)
 {
 	_cleanup_free_ char *line = error_line(err);
 	_cleanup_close_ int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -85,11 +82,11 @@ static int command_generator(int argc, char **argv, struct error *err)
 	int r = generator_run(argc, argv, err);
 
 	if (r < 0)
-		generator_failed(err);
+		failure_log(err);
 	return r;
 }
 
-/* It goes into a unit file as it is. */
+/* It is copied into a unit file. */
 static int socket_path_check(const char *path, struct error *err)
 {
 	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -98,7 +95,7 @@ static int socket_path_check(const char *path, struct error *err)
 	if (path[0] == '/' && path[strspn(path, letters)] == '\0')
 		return 0;
 	error_set(err, VMCRED_USAGE,
-		  "--socket \"%s\" is no absolute path of letters, digits and /._-", path);
+		  "--socket \"%s\" must be an absolute path of letters, digits and /._-", path);
 	return error_hint(err, "vmcred.socket listens on /run/vmcred/socket");
 }
 
@@ -115,11 +112,12 @@ int command_units(struct cli *cli, int argc, char **argv, struct error *err)
 {
 	const char *output = NULL, *socket = NULL;
 	const struct cli_option rows[] = {
-		{"output", "DIR", "write there, such as /run/systemd/system (default: print)",
+		{"output", "DIR", "write there, as in /run/systemd/system (default: print)",
 		 &output},
 		{"socket", "PATH",
-		 "let `vmcred serve` give all credentials, at PATH such as /run/vmcred/socket\n"
-		 "                         (default: as each VM's credentialSource says)",
+		 "load all credentials from the socket of `vmcred serve`, such as\n"
+		 "                         /run/vmcred/socket (default: by each VM's "
+		 "credentialSource)",
 		 &socket},
 		{0},
 	};
@@ -127,10 +125,10 @@ int command_units(struct cli *cli, int argc, char **argv, struct error *err)
 		.command = "units",
 		.arguments = "",
 		.about = "Write the drop-ins of the units microvm@VM.service: a LoadCredential= "
-			 "line for each entry\n"
-			 "of the VM's loadCredentials. systemd does it by itself at boot where the "
-			 "program is\n"
-			 "linked as vmcred-generator in its folder of generators.",
+			 "line for each\n"
+			 "entry of the VM's loadCredentials. systemd does that at boot if the "
+			 "program is linked\n"
+			 "as vmcred-generator in its directory of generators.",
 		.options = rows,
 	};
 	_cleanup_config_ struct config config = {0};

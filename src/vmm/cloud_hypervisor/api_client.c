@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vmm/cloud_hypervisor/api_client.h"
+#include "vmm/cloud_hypervisor/api.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -10,7 +10,6 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
-#include "vmm/words.h"
 
 /* An answer is an error message at most. */
 #define REPLY_SIZE_MAX ((size_t)256 * 1024)
@@ -24,7 +23,7 @@ static int socket_wait(const struct api_call *call, short events, int64_t deadli
 			{.fd = call->fd, .events = events},
 			{.fd = call->interrupts[0], .events = POLLIN},
 			{.fd = call->interrupts[1], .events = POLLIN},
-			call->words ? words_poll(call->words) : (struct pollfd){.fd = -1},
+			call->output ? stderr_relay_poll(call->output) : (struct pollfd){.fd = -1},
 		};
 		int64_t left = deadline - clock_now_ms();
 		int ready = left > 0 ? poll(fds, 4, (int)left) : 0;
@@ -35,15 +34,14 @@ static int socket_wait(const struct api_call *call, short events, int64_t deadli
 			return error_set_errno(err, errno, "waiting for the VMM's API");
 		if (ready == 0)
 			return error_set(err, VMCRED_FAILED,
-					 "the VMM's API gave no whole answer within %d seconds",
+					 "the VMM's API did not answer within %d s",
 					 call->timeout_ms / 1000);
-		/* The socket first: an answer that is there counts, even if the VMM has ended
-		 * since. */
+		/* First, because an answer counts even if the VMM has ended since. */
 		if (fds[0].revents)
 			return 0;
 		if (fds[1].revents || fds[2].revents)
 			return error_set(err, VMCRED_FAILED, "interrupted");
-		words_pass(call->words);
+		stderr_relay_forward(call->output);
 	}
 }
 
@@ -71,8 +69,7 @@ static ssize_t bytes_send_with_fds(const struct api_call *call, struct span byte
 	return sendmsg(call->fd, &message, MSG_NOSIGNAL);
 }
 
-/* `*closed` where the peer has closed: it may have answered before it did. The descriptors go with
- * the first bytes. */
+/* Sets `*closed` if the peer has closed the connection; it may have answered before. */
 static int bytes_send(const struct api_call *call, struct span bytes, bool with_fds,
 		      int64_t deadline, bool *closed, struct error *err)
 {
@@ -109,7 +106,7 @@ static int request_send(const struct api_call *call, int64_t deadline, struct er
 	int r;
 
 	if (length < 0 || (size_t)length >= sizeof(head))
-		return error_set(err, VMCRED_FAILED, "the resource's name is too long");
+		return error_set(err, VMCRED_FAILED, "the resource name is too long");
 	if (call->fd_count > API_DESCRIPTORS_MAX)
 		return error_set(err, VMCRED_FAILED, "%zu descriptors are too many for one message",
 				 call->fd_count);
@@ -118,7 +115,7 @@ static int request_send(const struct api_call *call, int64_t deadline, struct er
 	return r == 0 ? bytes_send(call, call->body, false, deadline, &closed, err) : r;
 }
 
-/* Reads some more bytes of the answer. */
+/* Reads more of the answer. */
 static int bytes_receive(const struct api_call *call, struct secret *received, int64_t deadline,
 			 struct error *err)
 {
@@ -150,7 +147,7 @@ static int reply_malformed(struct error *err)
 	return error_set(err, VMCRED_FAILED, "the answer of the VMM's API is not HTTP");
 }
 
-/* Three digits, then a space or the end: the reason phrase may be empty. */
+/* Three digits after the protocol; the reason phrase may be empty. */
 static int status_parse(struct span head, int *status, struct error *err)
 {
 	static const char protocol[] = "HTTP/1.1 ";
@@ -167,7 +164,7 @@ static int status_parse(struct span head, int *status, struct error *err)
 	return 0;
 }
 
-/* The value of Content-Length; without one there is no body. */
+/* The value of Content-Length; without it there is no body. */
 static int length_parse(struct span head, size_t *length, struct error *err)
 {
 	static const char name[] = "\r\ncontent-length:";

@@ -1,31 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vmm/cloud_hypervisor/config.h"
+#include "vmm/cloud_hypervisor/cloud_hypervisor.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/json.h"
-#include "vmm/cloud_hypervisor/file.h"
-#include "vmm/cloud_hypervisor/lists.h"
-#include "vmm/cloud_hypervisor/object.h"
-#include "vmm/cloud_hypervisor/syntax.h"
 #include "vmm/cloud_hypervisor/values.h"
-#include "vmm/cloud_hypervisor/version.h"
 
-/* The memory where --memory does not say it; the API wants a size. */
+/* What the API of the newest version accepts. */
+#define FILE_SIZE_MAX ((size_t)4 * 1024 * 1024)
+
+/* The default of --memory; the API requires a size. */
 #define MEMORY_SIZE_DEFAULT ((json_int_t)512 << 20)
 
-/* --platform's pairs are kept as they were, for a command line with literal OEM strings. */
+/* Keeps --platform's pairs for a command line with literal OEM strings. */
 static int platform_keep(struct cloud_hypervisor_config *config, const char *text,
 			 struct error *err)
 {
-	_cleanup_command_ struct command pieces = {0};
-	int r = option_text_blank(text) ? 0 : option_pieces_split(text, &pieces, err);
+	_cleanup_strings_ struct strings pieces = {0};
+	int r = option_pieces_split(text, &pieces, err);
 
 	for (size_t i = 0; i < pieces.count && r == 0; i++) {
-		if (strncmp(pieces.words[i], "oem_strings=", strlen("oem_strings=")) != 0)
-			r = command_add(&config->platform, pieces.words[i], err);
+		if (*pieces.items[i] &&
+		    strncmp(pieces.items[i], "oem_strings=", strlen("oem_strings=")) != 0)
+			r = strings_add(&config->platform, pieces.items[i], err);
 	}
 	return r;
 }
@@ -51,7 +51,7 @@ static int list_append(struct cloud_hypervisor_config *config, const struct opti
 static int text_keep(const char *text, char **kept, struct error *err)
 {
 	if (*kept)
-		return error_set(err, VMCRED_USAGE, "it comes twice");
+		return error_set(err, VMCRED_USAGE, "given twice");
 	*kept = strdup(text);
 	return *kept ? 0 : error_no_memory(err);
 }
@@ -65,23 +65,23 @@ static int api_socket_read(struct cloud_hypervisor_config *config, const char *t
 	return text_keep(text, &config->api_socket, err);
 }
 
-/* What stays on the VMM's own command line; a value with '-' in front cannot stand apart there. */
+/* Adds an option to the VMM's own command line; a value that starts with '-' must be attached. */
 static int option_stay(struct cloud_hypervisor_config *config, const struct option_row *row,
 		       const char *value, struct error *err)
 {
-	bool apart = value && value[0] != '-';
-	int r = value && !apart
-			? command_add_format(&config->command, err, "--%s=%s", row->name, value)
-			: command_add_format(&config->command, err, "--%s", row->name);
+	bool separate = value && value[0] != '-';
+	int r = value && !separate
+			? strings_add_format(&config->argv, err, "--%s=%s", row->name, value)
+			: strings_add_format(&config->argv, err, "--%s", row->name);
 
-	if (r == 0 && apart)
-		r = command_add(&config->command, value, err);
+	if (r == 0 && separate)
+		r = strings_add(&config->argv, value, err);
 	if (r == 0 && row->json)
 		r = option_member_put(config->vm, row->json, json_true(), err);
 	return r;
 }
 
-/* One value of one option that is the VM's. */
+/* One value of an option of the VM. */
 static int vm_option_read(struct cloud_hypervisor_config *config, const struct option_row *row,
 			  const char *value, struct error *err)
 {
@@ -93,7 +93,7 @@ static int vm_option_read(struct cloud_hypervisor_config *config, const struct o
 	if (row->form == OPTION_LIST)
 		return list_append(config, row, value, err);
 	if (option_member_get(config->vm, row->json))
-		return error_set(err, VMCRED_USAGE, "it comes twice");
+		return error_set(err, VMCRED_USAGE, "given twice");
 	if (row->form == OPTION_SWITCH)
 		json = json_true();
 	else if (row->form == OPTION_TEXT)
@@ -123,7 +123,7 @@ static int option_read(struct cloud_hypervisor_config *config, const struct opti
 		return api_socket_read(config, value, err);
 	case OPTION_RESTORE:
 		if (config->restores)
-			return error_set(err, VMCRED_USAGE, "it comes twice");
+			return error_set(err, VMCRED_USAGE, "given twice");
 		config->restores = true;
 		return option_stay(config, row, value, err);
 	case OPTION_VM_CONFIG:
@@ -148,46 +148,39 @@ static int option_reject(const char *name, struct error *err)
 {
 	const char *nearest = cloud_hypervisor_option_nearest(name);
 
-	error_set(err, VMCRED_USAGE, "it is not an option that vmcred can translate to the API");
-	if (nearest)
-		return error_hint(err,
-				  "did you mean --%s? What vmcred does not know can be given with "
-				  "--vm-config FILE",
-				  nearest);
-	return error_hint(err, "what vmcred does not know can be given with --vm-config FILE");
+	error_set(err, VMCRED_USAGE, "unknown option --%s", name);
+	return nearest ? error_hint(err, "did you mean --%s? If not, use --vm-config FILE", nearest)
+		       : error_hint(err, "use --vm-config FILE");
 }
 
-/* A lone '-' is a value, as clap has it. */
-static bool word_is_value(const char *word)
+/* To clap, a lone '-' is a value. */
+static bool is_value(const char *word)
 {
 	return word && (word[0] != '-' || word[1] == '\0');
 }
 
-/* Reads an option and the values behind it; moves `*argv` behind them. `name` is without '=' and
- * what follows. */
-static int option_take(struct cloud_hypervisor_config *config, const char *name,
+/* Reads an option and the values after it; moves `*argv` past them. `attached` is the value after
+ * '=', or NULL. */
+static int option_take(struct cloud_hypervisor_config *config, const struct option_row *row,
 		       const char *attached, char *const **argv, struct error *err)
 {
-	const struct option_row *row = cloud_hypervisor_option_find(name);
 	char *const *word = *argv;
 	int r;
 
-	if (!row)
-		return option_reject(name, err);
 	if (row->form == OPTION_REFUSED)
 		return error_set(err, VMCRED_USAGE, "%s", row->note);
 	if (!form_takes_value(row->form))
-		return attached ? error_set(err, VMCRED_USAGE, "it takes no value")
+		return attached ? error_set(err, VMCRED_USAGE, "takes no value")
 				: option_read(config, row, NULL, err);
 	if (attached)
 		return option_read(config, row, attached, err);
-	if (!word_is_value(*word))
+	if (!is_value(*word))
 		return row->form == OPTION_OBJECT_OR_BARE
 			       ? option_read(config, row, NULL, err)
-			       : error_set(err, VMCRED_USAGE, "it needs a value");
+			       : error_set(err, VMCRED_USAGE, "needs a value");
 	do {
 		r = option_read(config, row, *word++, err);
-	} while (r == 0 && row->form == OPTION_LIST && word_is_value(*word));
+	} while (r == 0 && row->form == OPTION_LIST && is_value(*word));
 	*argv = word;
 	return r;
 }
@@ -197,17 +190,18 @@ static int short_read(struct cloud_hypervisor_config *config, const char *word, 
 {
 	if (word[0] == '-' && word[1] == 'v' && strspn(word + 1, "v") == strlen(word + 1)) {
 		config->logs_config = true;
-		return command_add(&config->command, word, err);
+		return strings_add(&config->argv, word, err);
 	}
 	if (strcmp(word, "-h") == 0 || strcmp(word, "-V") == 0)
-		return error_set(err, VMCRED_USAGE, "%s: it starts no VM", word);
-	return error_set(err, VMCRED_USAGE, "\"%s\" is not an option, nor the value of one", word);
+		return error_set(err, VMCRED_USAGE, "%s: it does not start a VM", word);
+	return error_set(err, VMCRED_USAGE, "unexpected argument \"%s\"", word);
 }
 
 static int word_read(struct cloud_hypervisor_config *config, char *const **argv, struct error *err)
 {
 	const char *word = *(*argv)++;
 	_cleanup_free_ char *name = NULL;
+	const struct option_row *row;
 	size_t length;
 	int r;
 
@@ -217,11 +211,14 @@ static int word_read(struct cloud_hypervisor_config *config, char *const **argv,
 	name = strndup(word + 2, length);
 	if (!name)
 		return error_no_memory(err);
-	r = option_take(config, name, word[2 + length] ? word + 3 + length : NULL, argv, err);
+	row = cloud_hypervisor_option_find(name);
+	if (!row)
+		return option_reject(name, err);
+	r = option_take(config, row, word[2 + length] ? word + 3 + length : NULL, argv, err);
 	return r < 0 ? error_wrap(err, "--%s", name) : 0;
 }
 
-/* --memory-zone's zones belong to the memory, and take from it what they do not say. */
+/* --memory-zone's zones are part of the memory, and inherit `mergeable` from it. */
 static int memory_complete(struct cloud_hypervisor_config *config, struct error *err)
 {
 	json_t *zones = json_object_get(config->vm, MEMORY_ZONES_MEMBER);
@@ -244,39 +241,83 @@ static int memory_complete(struct cloud_hypervisor_config *config, struct error 
 	return option_member_put(config->vm, "memory.size", json_integer(MEMORY_SIZE_DEFAULT), err);
 }
 
-/* Two ways to say what VM to start, or none. */
+/* Moves the OEM strings of a file's VmConfig to the configuration's own. */
+static int oem_strings_move(struct cloud_hypervisor_config *config, struct error *err)
+{
+	json_t *platform = json_object_get(config->vm, "platform");
+	const json_t *strings = json_object_get(platform, "oem_strings");
+	bool valid = !strings || json_is_null(strings) || json_is_array(strings);
+	int r = 0;
+
+	for (size_t i = 0; i < json_array_size(strings) && valid && r == 0; i++) {
+		const char *text = json_string_value(json_array_get(strings, i));
+
+		valid = text != NULL;
+		r = text ? strings_add(&config->oem_strings, text, err) : 0;
+	}
+	if (!valid)
+		return error_set(err, VMCRED_USAGE,
+				 "platform.oem_strings must be a list of strings");
+	json_object_del(platform, "oem_strings");
+	return r;
+}
+
+/* Reads the file of --vm-config, which may be a pipe. */
+static int file_load(struct cloud_hypervisor_config *config, struct error *err)
+{
+	_cleanup_free_ char *text = NULL;
+	_cleanup_json_ json_t *vm = NULL;
+	size_t size = 0;
+	int r = file_read_text(AT_FDCWD, config->vm_config, FILE_SIZE_MAX, &text, &size, err);
+
+	/* VMCRED_MISSING is for what is declared. */
+	if (r == -VMCRED_MISSING)
+		err->code = VMCRED_USAGE;
+	if (r == 0)
+		r = json_parse(span_of(text, size), config->vm_config, &vm, err);
+	if (r < 0)
+		return -(int)err->code;
+	if (!json_is_object(json_object_get(vm, "payload"))) {
+		error_set(err, VMCRED_USAGE, "%s has no payload", config->vm_config);
+		return error_hint(err, "it must be a VmConfig for Cloud Hypervisor's vm.create: "
+				       "{\"payload\": {\"kernel\": …}, …}");
+	}
+	json_decref(config->vm);
+	config->vm = pointer_release(&vm);
+	return oem_strings_move(config, err);
+}
+
+/* The VM comes from the options, a file, or a snapshot, and never from two of them. */
 static int vm_complete(struct cloud_hypervisor_config *config, struct error *err)
 {
 	if (config->restores && (config->vm_option || config->vm_config)) {
 		error_set(err, VMCRED_USAGE, "--restore and --%s cannot be combined",
 			  config->vm_option ? config->vm_option : "vm-config");
-		return error_hint(err, "a restored VM has all that belongs to it");
+		return error_hint(err, "a restored VM has its own configuration");
 	}
 	if (config->vm_config && config->vm_option) {
 		error_set(err, VMCRED_USAGE, "--vm-config and --%s cannot be combined",
 			  config->vm_option);
-		return error_hint(err, "the file is the whole VM");
+		return error_hint(err, "the file must describe the whole VM");
 	}
 	if (config->restores)
 		return 0;
 	if (config->vm_config) {
-		int r = cloud_hypervisor_file_read(config, err);
+		int r = file_load(config, err);
 
 		return r < 0 ? error_wrap(err, "--vm-config") : 0;
 	}
 	if (!option_member_get(config->vm, "payload.kernel") &&
 	    !option_member_get(config->vm, "payload.firmware") &&
 	    !option_member_get(config->vm, "payload.igvm"))
-		return error_set(
-			err, VMCRED_USAGE,
-			"there is no VM to start: --kernel and --firmware are both missing");
+		return error_set(err, VMCRED_USAGE, "--kernel or --firmware is missing");
 	return memory_complete(config, err);
 }
 
 int cloud_hypervisor_config_read(char *const *argv, struct cloud_hypervisor_config *config,
 				 struct error *err)
 {
-	int r = command_add(&config->command, *argv++, err);
+	int r = strings_add(&config->argv, *argv++, err);
 
 	config->vm = json_object();
 	if (!config->vm)
@@ -289,11 +330,103 @@ int cloud_hypervisor_config_read(char *const *argv, struct cloud_hypervisor_conf
 void cloud_hypervisor_config_destroy(struct cloud_hypervisor_config *config)
 {
 	json_decref(config->vm);
-	command_destroy(&config->command);
-	command_destroy(&config->platform);
-	command_destroy(&config->oem_strings);
+	strings_destroy(&config->argv);
+	strings_destroy(&config->platform);
+	strings_destroy(&config->oem_strings);
+	secret_destroy(&config->body);
 	free(config->api_socket);
 	free(config->vm_config);
 	free(config->needs);
 	*config = (struct cloud_hypervisor_config){0};
+}
+
+/* Appends a public member, after a comma unless it is the first; without a value only its name. */
+static int member_append(struct secret *body, bool *first, const char *name, const json_t *value,
+			 struct error *err)
+{
+	int r = *first ? 0 : secret_append_text(body, ",", err);
+
+	*first = false;
+	if (r == 0)
+		r = json_append_string(body, span_of_text(name), err);
+	if (r == 0)
+		r = secret_append_text(body, ":", err);
+	return r == 0 && value ? json_append_value(body, value, JSON_COMPACT, err) : r;
+}
+
+static int oem_strings_append(struct secret *body, const struct oem_list *list, struct error *err)
+{
+	int r = secret_append_text(body, "[", err);
+
+	for (size_t i = 0; i < list->count && r == 0; i++) {
+		if (i > 0)
+			r = secret_append_text(body, ",", err);
+		if (r == 0)
+			r = json_append_string(body, secret_span(&list->strings[i].text), err);
+	}
+	return r == 0 ? secret_append_text(body, "]", err) : r;
+}
+
+static int platform_append(struct secret *body, bool *first, json_t *platform,
+			   const struct oem_list *list, struct error *err)
+{
+	bool inner_first = true;
+	const char *name;
+	json_t *value;
+	int r = member_append(body, first, "platform", NULL, err);
+
+	if (r == 0)
+		r = secret_append_text(body, "{", err);
+	json_object_foreach(platform, name, value)
+	{
+		if (r == 0)
+			r = member_append(body, &inner_first, name, value, err);
+	}
+	if (r == 0 && list->count > 0) {
+		r = member_append(body, &inner_first, "oem_strings", NULL, err);
+		if (r == 0)
+			r = oem_strings_append(body, list, err);
+	}
+	return r == 0 ? secret_append_text(body, "}", err) : r;
+}
+
+/* Appends the interfaces without descriptors. Even an empty list is sent: with --landlock the VM
+ * may open /dev/net/tun only because of it. */
+static int net_append(struct secret *body, bool *first, const json_t *net, size_t count,
+		      struct error *err)
+{
+	_cleanup_json_ json_t *first_ones = json_array();
+	int r = first_ones ? 0 : error_no_memory(err);
+
+	for (size_t i = 0; i < count && r == 0; i++) {
+		if (json_array_append(first_ones, json_array_get(net, i)) < 0)
+			r = error_no_memory(err);
+	}
+	return r == 0 ? member_append(body, first, "net", first_ones, err) : r;
+}
+
+int cloud_hypervisor_config_body(const struct cloud_hypervisor_config *config,
+				 const struct oem_list *list, struct secret *body,
+				 struct error *err)
+{
+	json_t *platform = json_object_get(config->vm, "platform");
+	const json_t *net = json_object_get(config->vm, "net");
+	size_t at_once = cloud_hypervisor_interfaces_at_once(config);
+	bool first = true;
+	const char *name;
+	json_t *value;
+	int r = secret_append_text(body, "{", err);
+
+	json_object_foreach(config->vm, name, value)
+	{
+		if (r < 0 || value == platform)
+			continue;
+		if (value == net && at_once < json_array_size(net))
+			r = net_append(body, &first, net, at_once, err);
+		else
+			r = member_append(body, &first, name, value, err);
+	}
+	if (r == 0 && (platform || list->count > 0))
+		r = platform_append(body, &first, platform, list, err);
+	return r == 0 ? secret_append_text(body, "}", err) : r;
 }

@@ -1,33 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vmm/cloud_hypervisor/object.h"
-
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/json.h"
-#include "vmm/cloud_hypervisor/syntax.h"
+#include "vmm/cloud_hypervisor/cloud_hypervisor.h"
 #include "vmm/cloud_hypervisor/values.h"
-#include "vmm/cloud_hypervisor/version.h"
+
+/* --vm-config passes on what the tables do not know. */
+#define HINT "use --vm-config FILE"
 
 static int key_reject(const struct option_key *keys, const char *name, struct error *err)
 {
 	const char *nearest = cloud_hypervisor_key_nearest(keys, name);
 
-	error_set(err, VMCRED_USAGE, "its key \"%s\" is not known", name);
-	if (nearest)
-		return error_hint(err,
-				  "did you mean \"%s\"? What vmcred does not know can be given "
-				  "with --vm-config FILE",
-				  nearest);
-	return error_hint(err, "what vmcred does not know can be given with --vm-config FILE");
+	error_set(err, VMCRED_USAGE, "unknown key \"%s\"", name);
+	return nearest ? error_hint(err, "did you mean \"%s\"? If not, " HINT, nearest)
+		       : error_hint(err, HINT);
 }
 
-/* Splits "key=value,…" into a value for each row of the table; the last one of a key counts. */
-static int pairs_read(const struct option_key *keys, const struct command *pieces,
+/* Splits "key=value,…" into a value for each row of the table; the last one of a key wins. */
+static int pairs_read(const struct option_key *keys, const struct strings *pieces,
 		      const char *values[OPTION_KEYS_MAX], struct error *err)
 {
 	for (size_t i = 0; i < pieces->count; i++) {
-		char *piece = pieces->words[i], *equals = strchr(piece, '=');
+		char *piece = pieces->items[i], *equals = strchr(piece, '=');
 		size_t row = 0;
 
 		if (equals)
@@ -37,13 +35,13 @@ static int pairs_read(const struct option_key *keys, const struct command *piece
 		if (!keys[row].name)
 			return key_reject(keys, piece, err);
 		if (!equals && keys[row].type != KEY_MODE)
-			return error_set(err, VMCRED_USAGE, "its key \"%s\" needs a value", piece);
+			return error_set(err, VMCRED_USAGE, "key \"%s\" needs a value", piece);
 		values[row] = equals ? option_text_trim(equals + 1) : "";
 	}
 	return 0;
 }
 
-/* The default of a key that the API wants and the command line does not. */
+/* The default of a key that the API requires and the command line does not. */
 static const char *value_absent(const struct option_key *keys, const struct option_key *key,
 				const char *const values[OPTION_KEYS_MAX])
 {
@@ -75,7 +73,7 @@ static int items_put(struct cloud_hypervisor_config *config, const struct option
 	if (r < 0 || !copy)
 		return r;
 	if (size < 2 || copy[0] != '[' || copy[size - 1] != ']')
-		return error_set(err, VMCRED_USAGE, "it is not a list in brackets");
+		return error_set(err, VMCRED_USAGE, "\"%s\" is not a list in brackets", value);
 	copy[size - 1] = '\0';
 	rest++;
 	while (rest && r == 0) {
@@ -89,7 +87,7 @@ static int items_put(struct cloud_hypervisor_config *config, const struct option
 	return r;
 }
 
-/* One key of an option; `value` may be its default, and `given` says whether it is not. */
+/* One key of an option; without `given` the value is its default. */
 static int key_read(struct cloud_hypervisor_config *config, const struct option_row *row,
 		    const struct option_key *key, const char *value, bool given, json_t *object,
 		    struct error *err)
@@ -111,12 +109,12 @@ static int keys_read(struct cloud_hypervisor_config *config, const struct option
 		     const struct option_key *keys, const char *text, json_t **object,
 		     struct error *err)
 {
-	_cleanup_command_ struct command pieces = {0};
+	_cleanup_strings_ struct strings pieces = {0};
 	_cleanup_json_ json_t *made = json_object();
 	const char *values[OPTION_KEYS_MAX] = {NULL};
 	int r = made ? 0 : error_no_memory(err);
 
-	if (r == 0 && !option_text_blank(text))
+	if (r == 0 && text[strspn(text, " \t\n\v\f\r")])
 		r = option_pieces_split(text, &pieces, err);
 	if (r == 0)
 		r = pairs_read(keys, &pieces, values, err);
@@ -130,7 +128,7 @@ static int keys_read(struct cloud_hypervisor_config *config, const struct option
 		if (value)
 			r = key_read(config, row, &keys[i], value, given, made, err);
 		else if (keys[i].required)
-			r = error_set(err, VMCRED_USAGE, "its key \"%s\" is missing", keys[i].name);
+			r = error_set(err, VMCRED_USAGE, "missing key \"%s\"", keys[i].name);
 	}
 	if (r == 0)
 		*object = pointer_release(&made);
@@ -154,10 +152,10 @@ int option_console_finish(json_t *object, struct error *err)
 {
 	if (json_object_get(object, "mode"))
 		return 0;
-	return error_set(err, VMCRED_USAGE, "it needs a mode, such as off, tty or file=PATH");
+	return error_set(err, VMCRED_USAGE, "missing mode, such as off, tty or file=PATH");
 }
 
-/* Without a size or a time to refill there is no limit, whatever else is given. */
+/* Without a size or a refill time there is no limit. */
 static int bucket_finish(json_t *limits, const char *name, struct error *err)
 {
 	json_t *bucket = json_object_get(limits, name);
@@ -199,7 +197,7 @@ int option_rate_limit_group_finish(json_t *object, struct error *err)
 
 int option_disk_finish(json_t *object, struct error *err)
 {
-	/* What another process serves has no format here. */
+	/* A disk of another process has no format here. */
 	if (json_object_get(object, "vhost_socket"))
 		json_object_del(object, "image_type");
 	return option_rate_limit_finish(object, err);
@@ -208,7 +206,7 @@ int option_disk_finish(json_t *object, struct error *err)
 int option_platform_finish(json_t *object, struct error *err)
 {
 	(void)err;
-	/* The new name wins, and in JSON both are the same member. */
+	/* The new names win; in JSON both are the same member. */
 	if (json_object_get(object, "system_serial_number"))
 		json_object_del(object, "serial_number");
 	if (json_object_get(object, "system_uuid"))
@@ -218,16 +216,94 @@ int option_platform_finish(json_t *object, struct error *err)
 
 int option_vhost_user_finish(json_t *object, struct error *err)
 {
-	static const int impossible[] = {23 /* iommu */, 35 /* watchdog */};
+	static const int unsupported[] = {23 /* iommu */, 35 /* watchdog */};
 	const json_t *type = json_object_get(object, "device_type");
 
 	if (!type)
-		return error_set(err, VMCRED_USAGE, "its key \"device_type\" is missing");
-	for (size_t i = 0; i < sizeof(impossible) / sizeof(impossible[0]); i++) {
-		if (json_integer_value(type) == impossible[i])
+		return error_set(err, VMCRED_USAGE, "missing key \"device_type\"");
+	for (size_t i = 0; i < sizeof(unsupported) / sizeof(unsupported[0]); i++) {
+		if (json_integer_value(type) == unsupported[i])
 			return error_set(err, VMCRED_USAGE,
-					 "a device of type %d cannot be another process's",
-					 impossible[i]);
+					 "device type %d does not support vhost-user",
+					 unsupported[i]);
 	}
 	return 0;
+}
+
+int cloud_hypervisor_need_add(struct cloud_hypervisor_config *config, const struct option_row *row,
+			      const struct option_key *key, struct error *err)
+{
+	const struct option_scope *scope = key ? &key->scope : &row->scope;
+	struct cloud_hypervisor_need *larger;
+
+	if (scope->since == 0 && scope->until == 0 && !scope->feature)
+		return 0;
+	larger = reallocarray(config->needs, config->need_count + 1, sizeof(*larger));
+	if (!larger)
+		return error_no_memory(err);
+	config->needs = larger;
+	larger[config->need_count++] = (struct cloud_hypervisor_need){row, key};
+	return 0;
+}
+
+/* "53.0.0" as CLOUD_HYPERVISOR_VERSION(); 0 if it has another form. */
+static int version_parse(const char *text)
+{
+	long major, minor = 0;
+	char *end;
+
+	if (!text)
+		return 0;
+	major = strtol(text, &end, 10);
+	if (*end == '.')
+		minor = strtol(end + 1, NULL, 10);
+	if (major < 1 || major > 9999 || minor < 0 || minor > 99)
+		return 0;
+	return CLOUD_HYPERVISOR_VERSION((int)major, (int)minor);
+}
+
+static bool features_have(const json_t *features, const char *name)
+{
+	for (size_t i = 0; i < json_array_size(features); i++) {
+		const char *feature = json_string_value(json_array_get(features, i));
+
+		if (feature && strcmp(feature, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int need_check(const struct cloud_hypervisor_need *need, int version, const json_t *features,
+		      struct error *err)
+{
+	const struct option_scope *scope = need->key ? &need->key->scope : &need->row->scope;
+	char why[64];
+
+	if (scope->since > version)
+		snprintf(why, sizeof(why), "new in v%d.%d", scope->since / 100, scope->since % 100);
+	else if (scope->until > 0 && scope->until < version)
+		snprintf(why, sizeof(why), "removed in v%d.0", scope->until / 100 + 1);
+	else if (scope->feature && !features_have(features, scope->feature))
+		snprintf(why, sizeof(why), "built without %s", scope->feature);
+	else
+		return 0;
+	error_set(err, VMCRED_USAGE, "Cloud Hypervisor v%d.%d does not support %s%s%s (%s)",
+		  version / 100, version % 100, need->key ? "key \"" : "it",
+		  need->key ? need->key->name : "", need->key ? "\"" : "", why);
+	error_hint(err, "remove it, or use a Cloud Hypervisor that supports it");
+	return error_wrap(err, "--%s", need->row->name);
+}
+
+int cloud_hypervisor_needs_check(const struct cloud_hypervisor_config *config, struct span answer,
+				 struct error *err)
+{
+	_cleanup_json_ json_t *ping = NULL;
+	int version, r = json_parse(answer, "the answer", &ping, err);
+
+	if (r < 0)
+		return r;
+	version = version_parse(json_string_value(json_object_get(ping, "version")));
+	for (size_t i = 0; i < config->need_count && r == 0 && version > 0; i++)
+		r = need_check(&config->needs[i], version, json_object_get(ping, "features"), err);
+	return r;
 }

@@ -1,17 +1,81 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vmm/qemu/arguments.h"
-
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/file.h"
-#include "vmm/qemu/readconfig.h"
+#include "base/json.h"
+#include "vmm/qemu/qemu.h"
 
-/* The value up to the next single comma, with doubled commas made one; moves `*rest` behind it. */
+/* A machine with a hundred devices has about 10 KiB. */
+#define READCONFIG_SIZE_MAX ((size_t)1024 * 1024)
+
+enum form {
+	FORM_SWITCH,
+	FORM_TEXT,
+	FORM_PAIRS,
+	FORM_FILE, /* -readconfig */
+};
+
+/* The options that are read. */
+static const struct row {
+	const char *given, *name;
+	enum form form;
+	const char *implied; /* the key of a first value without one */
+	bool is_group;       /* a section of -readconfig that has an effect in QEMU */
+} rows[] = {
+	{"smbios", "smbios", FORM_PAIRS, NULL, false},
+	{"fw_cfg", "fw_cfg", FORM_PAIRS, "name", true},
+	{"machine", "machine", FORM_PAIRS, "type", true},
+	{"M", "machine", FORM_PAIRS, "type", false},
+	{"device", "device", FORM_PAIRS, "driver", true},
+	{"drive", "drive", FORM_PAIRS, NULL, true},
+	{"bios", "bios", FORM_TEXT, NULL, false},
+	{"pflash", "pflash", FORM_TEXT, NULL, false},
+	{"readconfig", "readconfig", FORM_FILE, NULL, false},
+	{"daemonize", "daemonize", FORM_SWITCH, NULL, false},
+	{"runas", "runas", FORM_TEXT, NULL, false},
+	{"run-with", "run-with", FORM_TEXT, NULL, false},
+};
+
+static const struct row *row_find(const char *name)
+{
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (strcmp(rows[i].given, name) == 0)
+			return &rows[i];
+	}
+	return NULL;
+}
+
+static int option_add(struct qemu_arguments *arguments, const struct row *row, const char *value,
+		      struct error *err)
+{
+	struct qemu_option *larger =
+		reallocarray(arguments->options, arguments->count + 1, sizeof(*larger));
+
+	if (!larger)
+		return error_no_memory(err);
+	arguments->options = larger;
+	larger[arguments->count++] = (struct qemu_option){.name = row->name, .value = value};
+	return 0;
+}
+
+/* Adds a pair to the last option. Takes ownership of both texts. */
+static int pair_take(struct qemu_arguments *arguments, char *key, char *value, struct error *err)
+{
+	struct qemu_option *option = &arguments->options[arguments->count - 1];
+	int r = strings_take(&option->keys, key, err);
+
+	if (r == 0)
+		return strings_take(&option->values, value, err);
+	free(value);
+	return r;
+}
+
+/* The value up to the next single comma, with doubled commas replaced by one; moves `*rest` past
+ * it. */
 static char *value_take(const char **rest)
 {
 	char *value = malloc(strlen(*rest) + 1), *to = value;
@@ -29,238 +93,141 @@ static char *value_take(const char **rest)
 	return value;
 }
 
-/*
- * Takes a pair off the front of an option. A first word without '=' is the value of `implied`;
- * others are switches and come out with an empty value. 1: there was one, 0: the end. The caller
- * frees both.
- */
-static int pair_next(const char **rest, const char **implied, char **key, char **value,
-		     struct error *err)
+/* "key=value,…"; a key without '=' is a switch, with an empty value. */
+static int pairs_read(struct qemu_arguments *arguments, const char *implied, const char *text,
+		      struct error *err)
 {
-	size_t length = strcspn(*rest, "=,");
-	bool has_value = (*rest)[length] == '=';
-
-	*key = *value = NULL;
-	if (!**rest)
-		return 0;
-	if (!has_value && *implied) {
-		*key = strdup(*implied);
-	} else {
-		*key = strndup(*rest, length);
-		*rest += length + (has_value ? 1 : 0);
-	}
-	*implied = NULL;
-	*value = value_take(rest);
-	if (*key && *value)
-		return 1;
-	free(*key);
-	free(*value);
-	*key = *value = NULL;
-	return error_no_memory(err);
-}
-
-int qemu_pairs_visit(const char *option, const char *implied,
-		     int (*each)(void *data, const char *key, const char *value, struct error *err),
-		     void *data, struct error *err)
-{
-	const char *rest = option;
 	int r = 0;
 
-	while (r == 0) {
-		_cleanup_free_ char *key = NULL;
-		_cleanup_free_ char *value = NULL;
-		int found = pair_next(&rest, &implied, &key, &value, err);
+	for (bool first = true; *text && r == 0; first = false) {
+		size_t length = strcspn(text, "=,");
+		bool has_value = text[length] == '=';
+		char *key;
 
-		if (found <= 0 || !key || !value)
-			return found;
-		r = each(data, key, value, err);
+		if (!has_value && first && implied) {
+			key = strdup(implied);
+		} else {
+			key = strndup(text, length);
+			text += length + (has_value ? 1 : 0);
+		}
+		r = pair_take(arguments, key, value_take(&text), err);
 	}
 	return r;
 }
 
-struct reading {
-	struct oem_list *list;
-	const struct report *report;
-	unsigned long type; /* of the -smbios option that is read */
-};
-
-/* QEMU takes the type as strtoull() does. */
-static int smbios_type_note(void *data, const char *key, const char *value, struct error *err)
+/* The value of -device may be JSON. QEMU reports malformed JSON itself. */
+static int json_read(struct qemu_arguments *arguments, const char *text, struct error *err)
 {
-	struct reading *reading = data;
+	_cleanup_error_ struct error ignored = {0};
+	_cleanup_json_ json_t *object = NULL;
+	const char *key;
+	json_t *value;
+	int r = 0;
 
-	(void)err;
-	if (strcmp(key, "type") == 0)
-		reading->type = strtoul(value, NULL, 0);
-	return 0;
+	if (json_parse(span_of_text(text), "-device", &object, &ignored) < 0)
+		return 0;
+	json_object_foreach(object, key, value)
+	{
+		if (r == 0 && json_is_string(value))
+			r = pair_take(arguments, strdup(key), strdup(json_string_value(value)),
+				      err);
+		else if (r == 0 && json_is_integer(value))
+			r = pair_take(arguments, strdup(key),
+				      text_format("%lld", (long long)json_integer_value(value)),
+				      err);
+	}
+	return r;
 }
 
 /*
- * Looks at the file of an argument's OEM string, for its name and size. A pipe can be read only
- * once, so it is left for QEMU; a file that is not there is QEMU's to complain about.
+ * A file of sections, `[group "id"]`, with lines `key = "value"`. QEMU reports what is missing or
+ * malformed, and opens the file itself, so only a regular file is read here: a pipe would be empty
+ * for QEMU.
  */
-static int smbios_path_read(struct reading *reading, const char *path, struct error *err)
+static int readconfig_read(struct qemu_arguments *arguments, const char *path, struct error *err)
 {
-	_cleanup_secret_ struct secret text = {0};
+	_cleanup_error_ struct error ignored = {0};
+	_cleanup_free_ char *text = NULL;
+	bool in_section = false;
 	struct stat status;
-	int r;
-
-	if (stat(path, &status) < 0)
-		return 0;
-	if (!S_ISREG(status.st_mode)) {
-		report_message(reading->report, REPORT_WARNING,
-			       "%s is not a regular file: whether its OEM string repeats a "
-			       "credential's name is not checked",
-			       path);
-		return 0;
-	}
-	r = file_read_secret(AT_FDCWD, path, oem_limit_max(OEM_LIMIT_TABLE), &text, err);
-	if (r < 0)
-		return r;
-	return oem_list_add_literal(reading->list, OEM_ARGUMENTS, secret_span(&text),
-				    reading->report, err);
-}
-
-static int smbios_string_read(void *data, const char *key, const char *value, struct error *err)
-{
-	struct reading *reading = data;
-
-	if (strcmp(key, "path") == 0)
-		return smbios_path_read(reading, value, err);
-	if (strcmp(key, "value") == 0)
-		return oem_list_add_literal(reading->list, OEM_ARGUMENTS, span_of_text(value),
-					    reading->report, err);
-	return 0;
-}
-
-/* A whole structure from a file. Of type 11 QEMU takes one, or strings, and not both. */
-static int smbios_file_check(void *data, const char *key, const char *value, struct error *err)
-{
-	_cleanup_close_ int fd = -1;
-	uint8_t type;
-
-	(void)data;
-	if (strcmp(key, "file") != 0)
-		return 0;
-	fd = open(value, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0 || pread(fd, &type, 1, 0) != 1 || type != 11)
-		return 0;
-	error_set(err, VMCRED_USAGE,
-		  "-smbios file=%s holds OEM strings, and QEMU adds no others to such a file",
-		  value);
-	return error_hint(err, "give each as -smbios type=11,value=… or type=11,path=FILE");
-}
-
-static int smbios_read(struct reading *reading, const char *option, struct error *err)
-{
-	int r = qemu_pairs_visit(option, NULL, smbios_file_check, reading, err);
-
-	reading->type = 0;
-	if (r < 0)
-		return r;
-	r = qemu_pairs_visit(option, NULL, smbios_type_note, reading, err);
-	if (r < 0 || reading->type != 11)
-		return r;
-	return qemu_pairs_visit(option, NULL, smbios_string_read, reading, err);
-}
-
-static int fw_cfg_name_read(void *data, const char *key, const char *value, struct error *err)
-{
-	const struct reading *reading = data;
-	const size_t prefix = strlen(QEMU_FW_CFG_PREFIX);
-
-	if (strcmp(key, "name") != 0 || strncmp(value, QEMU_FW_CFG_PREFIX, prefix) != 0)
-		return 0;
-	return oem_list_add_elsewhere(reading->list, value + prefix, err);
-}
-
-/* The options that are read, and the groups of -readconfig that have an effect in QEMU. */
-static const struct {
-	const char *given;
-	const char *option;
-	bool has_value;
-	bool group;
-} options[] = {
-	{"smbios", "smbios", true, false}, /* a section [smbios] is read and never used */
-	{"fw_cfg", "fw_cfg", true, true},
-	{"machine", "machine", true, true},
-	{"M", "machine", true, false},
-	{"device", "device", true, true},
-	{"drive", "drive", true, true},
-	{"bios", "bios", true, false},
-	{"pflash", "pflash", true, false},
-	{"readconfig", "readconfig", true, false},
-	{"daemonize", "daemonize", false, false},
-	{"runas", "runas", true, false},
-	{"run-with", "run-with", true, false},
-};
-
-#define OPTION_COUNT (sizeof(options) / sizeof(options[0]))
-
-/* The row of an option that is given as -name or --name; OPTION_COUNT: none. */
-static size_t option_find(const char *word)
-{
-	size_t i = 0;
-
-	if (word[0] != '-')
-		return OPTION_COUNT;
-	word += word[1] == '-' ? 2 : 1;
-	while (i < OPTION_COUNT && strcmp(word, options[i].given) != 0)
-		i++;
-	return i;
-}
-
-struct visit {
-	int (*each)(void *data, const char *option, const char *value, struct error *err);
-	void *data;
-};
-
-static int group_visit(void *data, const char *group, const char *pairs, struct error *err)
-{
-	const struct visit *visit = data;
-
-	for (size_t i = 0; i < OPTION_COUNT; i++) {
-		if (options[i].group && strcmp(options[i].given, group) == 0)
-			return visit->each(visit->data, options[i].option, pairs, err);
-	}
-	return 0;
-}
-
-int qemu_options_visit(char *const *argv,
-		       int (*each)(void *data, const char *option, const char *value,
-				   struct error *err),
-		       void *data, struct error *err)
-{
-	struct visit visit = {.each = each, .data = data};
+	char *rest, *line;
 	int r = 0;
 
-	for (char *const *word = argv; *word && r == 0; word++) {
-		size_t i = option_find(*word);
+	if (stat(path, &status) < 0 || !S_ISREG(status.st_mode) ||
+	    file_read_text(AT_FDCWD, path, READCONFIG_SIZE_MAX, &text, NULL, &ignored) < 0)
+		return 0;
+	rest = text;
+	while (r == 0 && (line = strsep(&rest, "\n"))) {
+		const char *value;
+		size_t length;
 
-		if (i == OPTION_COUNT || (options[i].has_value && !word[1]))
-			continue;
-		word += options[i].has_value ? 1 : 0;
-		if (strcmp(options[i].option, "readconfig") == 0)
-			r = qemu_readconfig_visit(*word, group_visit, &visit, err);
-		else
-			r = each(data, options[i].option, options[i].has_value ? *word : "", err);
+		line += strspn(line, " \t\r");
+		length = strcspn(line, *line == '[' ? " \t\"]" : " \t=");
+		value = line + length + strspn(line + length, " \t\r");
+		if (*line == '[') {
+			const struct row *row;
+
+			line[length] = '\0';
+			row = row_find(line + 1);
+			in_section = row && row->is_group;
+			r = in_section ? option_add(arguments, row, "", err) : 0;
+		} else if (in_section && length > 0 && *value == '=') {
+			value += 1 + strspn(value + 1, " \t\r");
+			if (*value == '"')
+				r = pair_take(arguments, strndup(line, length),
+					      strndup(value + 1, strcspn(value + 1, "\"")), err);
+		}
 	}
 	return r;
 }
 
-static int option_read(void *data, const char *option, const char *value, struct error *err)
+int qemu_arguments_read(char *const *argv, struct qemu_arguments *arguments, struct error *err)
 {
-	if (strcmp(option, "smbios") == 0)
-		return smbios_read(data, value, err);
-	if (strcmp(option, "fw_cfg") == 0)
-		return qemu_pairs_visit(value, "name", fw_cfg_name_read, data, err);
-	return 0;
+	int r = 0;
+
+	for (char *const *word = argv + 1; r == 0 && *word; word++) {
+		const char *name = *word + (strncmp(*word, "--", 2) == 0 ? 2 : 1);
+		const struct row *row = **word == '-' ? row_find(name) : NULL;
+
+		if (!row || (row->form != FORM_SWITCH && !word[1]))
+			continue;
+		word += row->form != FORM_SWITCH ? 1 : 0;
+		if (row->form == FORM_FILE) {
+			r = readconfig_read(arguments, *word, err);
+			continue;
+		}
+		r = option_add(arguments, row, row->form == FORM_SWITCH ? "" : *word, err);
+		if (r == 0 && row->form == FORM_PAIRS)
+			r = **word == '{' ? json_read(arguments, *word, err)
+					  : pairs_read(arguments, row->implied, *word, err);
+	}
+	return r;
 }
 
-int qemu_arguments_read(char *const *argv, struct oem_list *list, const struct report *report,
-			struct error *err)
+void qemu_arguments_destroy(struct qemu_arguments *arguments)
 {
-	struct reading reading = {.list = list, .report = report};
+	for (size_t i = 0; i < arguments->count; i++) {
+		strings_destroy(&arguments->options[i].keys);
+		strings_destroy(&arguments->options[i].values);
+	}
+	free(arguments->options);
+	*arguments = (struct qemu_arguments){0};
+}
 
-	return qemu_options_visit(argv, option_read, &reading, err);
+bool qemu_arguments_have(const struct qemu_arguments *arguments, const char *name)
+{
+	for (size_t i = 0; i < arguments->count; i++) {
+		if (strcmp(arguments->options[i].name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+const char *qemu_option_get(const struct qemu_option *option, const char *key)
+{
+	for (size_t i = option->keys.count; i > 0; i--) {
+		if (strcmp(option->keys.items[i - 1], key) == 0)
+			return option->values.items[i - 1];
+	}
+	return NULL;
 }

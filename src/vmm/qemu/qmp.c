@@ -1,68 +1,56 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vmm/qemu/qmp.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "vmm/qemu/qemu.h"
 
-/* Touching all of a large guest's memory takes minutes. */
+/* Allocating all memory of a large guest takes minutes. */
 #define START_TIMEOUT_MS 600000
 
-/* The greeting and events have some hundred bytes. */
+/* The greeting and events have a few hundred bytes. */
 #define LINE_SIZE_MAX 8192
 
-/* A name that no user's option has. */
+/* A name that no user's option will have. */
 #define CHARDEV "vmcred-monitor"
 
-int qmp_create(int *ours, int *theirs, struct error *err)
+int qmp_open(struct qemu_command *command, int *monitor, struct error *err)
 {
 	int ends[2], r;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
-		return error_set_errno(err, errno, "making a socket");
-	if (fcntl(ends[0], F_SETFL, O_NONBLOCK) < 0) {
-		r = error_set_errno(err, errno, "making a socket");
-		close(ends[0]);
-		close(ends[1]);
-		return r;
-	}
-	*ours = ends[0];
-	*theirs = ends[1];
-	return 0;
+		return error_set_errno(err, errno, "creating a socket");
+	*monitor = ends[0];
+	r = qemu_command_keep(command, ends[1], err);
+	if (r == 0 && fcntl(ends[0], F_SETFL, O_NONBLOCK) < 0)
+		r = error_set_errno(err, errno, "creating a socket");
+	if (r == 0)
+		r = strings_add(&command->argv, "-chardev", err);
+	if (r == 0)
+		r = strings_add_format(&command->argv, err, "socket,id=" CHARDEV ",fd=%d", ends[1]);
+	if (r == 0)
+		r = strings_add(&command->argv, "-mon", err);
+	return r == 0 ? strings_add(&command->argv, "chardev=" CHARDEV ",mode=control", err) : r;
 }
 
-int qmp_command_add(struct command *command, int theirs, struct error *err)
-{
-	int r = command_add(command, "-chardev", err);
-
-	if (r == 0)
-		r = command_add_format(command, err, "socket,id=" CHARDEV ",fd=%d", theirs);
-	if (r == 0)
-		r = command_add(command, "-mon", err);
-	return r == 0 ? command_add(command, "chardev=" CHARDEV ",mode=control", err) : r;
-}
-
-int qmp_send(int fd, const char *command, struct error *err)
+int qmp_send(int monitor, const char *command, struct error *err)
 {
 	char line[128];
 	int length = snprintf(line, sizeof(line), "{\"execute\":\"%s\"}\n", command);
 
-	/* It is so short that a socket takes all of it or nothing. */
+	/* So short that the socket accepts all of it or nothing. */
 	if (length < 0 || (size_t)length >= sizeof(line) ||
-	    send(fd, line, (size_t)length, MSG_NOSIGNAL) != length)
+	    send(monitor, line, (size_t)length, MSG_NOSIGNAL) != length)
 		return error_set_errno(err, errno, "%s: writing to QEMU's monitor", command);
 	return 0;
 }
 
-/* Whether the line is an answer; the greeting and events are none. Negative: it says no. */
+/* Whether the line is an answer, unlike the greeting and events. Negative: it reports an error. */
 static int line_read(struct span line, struct error *err)
 {
 	_cleanup_json_ json_t *value = NULL;
@@ -82,7 +70,7 @@ struct lines {
 	size_t size;
 };
 
-/* Reads what is there. Positive: the answer has come. */
+/* Reads what is available. Positive: the answer has arrived. */
 static int lines_read(struct lines *lines, int fd, struct error *err)
 {
 	ssize_t got = recv(fd, lines->bytes + lines->size, sizeof(lines->bytes) - lines->size, 0);
@@ -103,22 +91,23 @@ static int lines_read(struct lines *lines, int fd, struct error *err)
 		lines->size -= size;
 	}
 	if (lines->size == sizeof(lines->bytes))
-		return error_set(err, VMCRED_FAILED, "a line of QEMU's monitor is too long");
+		return error_set(err, VMCRED_FAILED, "QEMU's monitor sent a line that is too long");
 	return 0;
 }
 
-int qmp_await(int fd, const struct child *child, struct words *words, struct error *err)
+int qmp_await(int monitor, const struct child *child, struct stderr_relay *output,
+	      struct error *err)
 {
 	int64_t deadline = clock_now_ms() + START_TIMEOUT_MS;
 	struct lines lines = {.size = 0};
-	int r = qmp_send(fd, "qmp_capabilities", err);
+	int r = qmp_send(monitor, "qmp_capabilities", err);
 
 	while (r == 0) {
 		struct pollfd fds[] = {
-			{.fd = fd, .events = POLLIN},
+			{.fd = monitor, .events = POLLIN},
 			{.fd = child->pid_fd, .events = POLLIN},
 			{.fd = child->signal_fd, .events = POLLIN},
-			words_poll(words),
+			stderr_relay_poll(output),
 		};
 		int64_t left = deadline - clock_now_ms();
 		int ready = left > 0 ? poll(fds, 4, (int)left) : 0;
@@ -127,11 +116,11 @@ int qmp_await(int fd, const struct child *child, struct words *words, struct err
 			continue;
 		if (ready <= 0)
 			return error_set(err, VMCRED_FAILED,
-					 "QEMU's monitor gave no answer within %d seconds",
+					 "QEMU's monitor did not answer within %d s",
 					 START_TIMEOUT_MS / 1000);
-		words_pass(words);
+		stderr_relay_forward(output);
 		if (fds[0].revents)
-			r = lines_read(&lines, fd, err);
+			r = lines_read(&lines, monitor, err);
 		else if (fds[1].revents || fds[2].revents)
 			r = error_set(err, VMCRED_FAILED, "interrupted");
 	}

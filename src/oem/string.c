@@ -5,16 +5,14 @@
 #include "base/name.h"
 #include "base/text.h"
 #include "oem/oem.h"
-#include "oem/oem_string.h"
 
 static const char prefix_text[] = "io.systemd.credential:";
 static const char prefix_binary[] = "io.systemd.credential.binary:";
 
 /*
- * Whether a value can be text. systemd takes any byte but NUL, but on the way are JSON (UTF-8
- * alone), dmidecode and other readers that show or cut control characters. Spaces at either end and
- * an empty value arrive as they are: nothing on the way trims, and the string itself is never
- * empty.
+ * Whether a value can be sent as text. systemd accepts any byte but NUL, but JSON carries only
+ * UTF-8, and dmidecode and other readers alter control characters. Spaces at either end and an
+ * empty value are preserved: nothing trims them, and the string itself is never empty.
  */
 static bool value_is_text(struct span value)
 {
@@ -25,20 +23,17 @@ static bool value_is_text(struct span value)
 	return utf8_valid(value);
 }
 
-/* The rules for a credential's name, and one more: in an OEM string the first '=' ends it. */
+/* A credential's name; in an OEM string it also must not contain '=', which ends it. */
 static int name_check(const char *name, struct error *err)
 {
 	int r = credential_name_check(name, err);
 
-	if (r < 0)
-		return r;
-	if (strchr(name, '='))
-		return error_set(
-			err, VMCRED_USAGE,
-			"the credential name \"%s\" has a '=' in it, which ends the name in an "
-			"OEM string",
-			name);
-	return 0;
+	if (r == 0 && strchr(name, '='))
+		r = error_set(err, VMCRED_USAGE,
+			      "credential name \"%s\" must not contain '=': an OEM string ends "
+			      "the name there",
+			      name);
+	return r;
 }
 
 int oem_string_encode(const char *name, struct span value, struct secret *out,
@@ -50,9 +45,9 @@ int oem_string_encode(const char *name, struct span value, struct secret *out,
 		return r;
 	r = oem_limit_check(OEM_LIMIT_CREDENTIAL, value.size, err);
 	if (r < 0)
-		return error_wrap(err, "the credential %s", name);
+		return error_wrap(err, "credential %s", name);
 	*encoding = value_is_text(value) ? OEM_TEXT : OEM_BINARY;
-	/* Reserved at once, so that no growing leaves the secret's pages behind to be wiped. */
+	/* All at once: growing would move the secret and wipe its old pages. */
 	r = secret_reserve(out,
 			   out->size + sizeof(prefix_binary) + strlen(name) + 1 +
 				   base64_encoded_size(value.size, BASE64_PADDED),
@@ -71,10 +66,8 @@ int oem_string_encode(const char *name, struct span value, struct secret *out,
 	return base64_encode_secret(value, BASE64_PADDED, out, err);
 }
 
-/*
- * The bytes that a literal's Base64 stands for. systemd (unbase64mem_full() of 252) skips white
- * space and takes the canonical form only, with its padding; it drops the credential otherwise.
- */
+/* As systemd (unbase64mem_full() of 252): white space is skipped, and only the canonical form with
+ * padding is accepted; it drops the credential otherwise. */
 static int base64_decode_literal(struct span text, struct secret *bytes, struct error *err)
 {
 	_cleanup_secret_ struct secret characters = {0};
@@ -100,9 +93,9 @@ int oem_literal_parse(struct span text, struct oem_literal *literal, struct erro
 		(struct oem_literal){.encoding = OEM_PLAIN, .value = text, .value_size = text.size};
 	if (text.size == 0)
 		return error_set(err, VMCRED_USAGE,
-				 "an OEM string is empty, which ends the table for its readers");
+				 "an OEM string is empty, which would end the table");
 	if (memchr(text.data, '\0', text.size))
-		return error_set(err, VMCRED_USAGE, "an OEM string has a NUL byte in it");
+		return error_set(err, VMCRED_USAGE, "an OEM string contains a NUL byte");
 	if (span_starts_with(text, binary))
 		start = binary.size;
 	else if (span_starts_with(text, plain))
@@ -111,7 +104,7 @@ int oem_literal_parse(struct span text, struct oem_literal *literal, struct erro
 		return 0;
 	equals = memchr(text.data + start, '=', text.size - start);
 	if (!equals)
-		/* Without '=' it is not known what is name and what is secret: neither is shown. */
+		/* Name and secret cannot be told apart, so neither is shown. */
 		return error_set(
 			err, VMCRED_USAGE,
 			"an OEM string that starts with \"io.systemd.credential\" has no '='");
@@ -131,11 +124,11 @@ int oem_literal_parse(struct span text, struct oem_literal *literal, struct erro
 		r = base64_decode_literal(literal->value, &bytes, err);
 		literal->value_size = bytes.size;
 		if (r == -VMCRED_FAILED) {
-			/* It is the caller's text that is wrong. */
+			/* The error is in the caller's text. */
 			err->code = VMCRED_USAGE;
 			r = error_wrap(err,
-				       "the guest's systemd would drop the credential %s, which "
-				       "says that it is Base64",
+				       "systemd in the guest would drop the credential %s: "
+				       "invalid Base64",
 				       name);
 		}
 	}

@@ -7,8 +7,7 @@
 #include <unistd.h>
 
 #include "vmm/notify.h"
-#include "vmm/quotation.h"
-#include "vmm/words.h"
+#include "vmm/stderr_relay.h"
 
 #define SECRET "0123456789abcdefghijklmnopqrstuvwxyz!ABCDEFGHIJ"
 
@@ -22,43 +21,11 @@ static void list_fill(struct oem_list *list, const char *value)
 		oem_list_add_literal(list, OEM_STATIC, span_of_text("PLAIN=string"), NULL, &err));
 }
 
-static void what_repeats_a_value_is_recognised(void **state)
-{
-	static const struct {
-		const char *value, *text;
-		bool found;
-	} cases[] = {
-		{"abcd", "xabcdx", true},
-		{"abcd", "abc d", false},
-		/* Too short to mean anything. */
-		{"abc", "abc", false},
-		{SECRET, "is " SECRET "!", true},
-		{SECRET, "a b c", false},
-		/* 31 bytes of it from any place; what is shorter may be missed. */
-		{SECRET, "\\n123456789abcdefghijklmnopqrstuv", true},
-		{SECRET, "ghijklmnopqrstuvwxyz!ABCDEFGHIJ", true},
-		{SECRET, "0123456789abcde", false},
-		{"v", "a PLAIN=string here", true},
-		{"v", "PLAIN = string", false},
-		{"v", "", false},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct oem_list list = {0};
-
-		list_fill(&list, cases[i].value);
-		assert_int_equal(quotation_found(span_of_text(cases[i].text), &list),
-				 cases[i].found);
-		oem_list_destroy(&list);
-	}
-}
-
 struct listener {
-	struct words words;
+	struct stderr_relay relay;
 	struct oem_list list;
 	int vmm;  /* the VMM's end */
-	int ours; /* where what is passed on can be read */
+	int ours; /* reads what is forwarded */
 	int to;
 };
 
@@ -76,19 +43,19 @@ static void listener_open(struct listener *listener)
 	struct error err = {0};
 	int ends[2];
 
-	*listener = (struct listener){.words = WORDS_NONE};
+	*listener = (struct listener){.relay = STDERR_RELAY_NONE};
 	list_fill(&listener->list, SECRET);
-	assert_success(
-		words_create(&listener->words, &listener->list, &quiet, &listener->vmm, &err));
+	assert_success(stderr_relay_create(&listener->relay, &listener->list, &quiet,
+					   &listener->vmm, &err));
 	assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
 	listener->ours = ends[0];
 	listener->to = ends[1];
-	listener->words.to = listener->to;
+	listener->relay.to = listener->to;
 }
 
 static void listener_close(struct listener *listener)
 {
-	words_destroy(&listener->words);
+	stderr_relay_destroy(&listener->relay);
 	oem_list_destroy(&listener->list);
 	if (listener->vmm >= 0)
 		close(listener->vmm);
@@ -108,28 +75,28 @@ static void say(const struct listener *listener, const char *text)
 		assert_string_equal(heard_size < 0 ? "" : heard, text);                \
 	} while (0)
 
-static void lines_are_passed_on_when_they_are_whole(void **state)
+static void complete_lines_are_forwarded(void **state)
 {
 	struct listener listener;
 
 	(void)state;
 	listener_open(&listener);
 	say(&listener, "one\ntw");
-	words_pass(&listener.words);
+	stderr_relay_forward(&listener.relay);
 	assert_heard(&listener, "one\n");
 	say(&listener, "o\n\nthree");
-	words_pass(&listener.words);
+	stderr_relay_forward(&listener.relay);
 	assert_heard(&listener, "two\n\n");
-	words_trust(&listener.words);
+	stderr_relay_trust(&listener.relay);
 	assert_heard(&listener, "three");
-	/* What comes now is not looked at. */
+	/* Not checked any more. */
 	say(&listener, SECRET);
-	words_pass(&listener.words);
+	stderr_relay_forward(&listener.relay);
 	assert_heard(&listener, SECRET);
 	listener_close(&listener);
 }
 
-static void a_line_that_repeats_a_secret_is_left_out_and_its_neighbours_are_not(void **state)
+static void only_the_line_that_repeats_a_secret_is_hidden(void **state)
 {
 	struct listener listener;
 	struct error err = {0};
@@ -137,16 +104,16 @@ static void a_line_that_repeats_a_secret_is_left_out_and_its_neighbours_are_not(
 	(void)state;
 	listener_open(&listener);
 	say(&listener, "one\nit is " SECRET "\ntwo\nand " SECRET);
-	words_pass(&listener.words);
-	words_finish(&listener.words);
+	stderr_relay_forward(&listener.relay);
+	stderr_relay_finish(&listener.relay);
 	assert_heard(&listener, "one\ntwo\n");
 	error_set(&err, VMCRED_FAILED, "it ended");
-	words_quote(&listener.words, &err);
-	assert_error(-(int)err.code, VMCRED_FAILED, "it ended: it said: one two");
+	stderr_relay_quote(&listener.relay, &err);
+	assert_error(-(int)err.code, VMCRED_FAILED, "it ended: its output: one two");
 	listener_close(&listener);
 }
 
-static void a_secret_that_comes_in_pieces_is_recognised(void **state)
+static void a_secret_that_arrives_in_pieces_is_recognised(void **state)
 {
 	struct listener listener;
 
@@ -154,15 +121,15 @@ static void a_secret_that_comes_in_pieces_is_recognised(void **state)
 	listener_open(&listener);
 	for (const char *c = SECRET; *c; c++) {
 		assert_int_equal(write(listener.vmm, c, 1), 1);
-		words_pass(&listener.words);
+		stderr_relay_forward(&listener.relay);
 	}
 	say(&listener, "\n");
-	words_pass(&listener.words);
+	stderr_relay_forward(&listener.relay);
 	assert_heard(&listener, "");
 	listener_close(&listener);
 }
 
-static void an_error_quotes_the_end_of_what_was_said_on_one_printable_line(void **state)
+static void an_error_quotes_the_end_of_the_output_on_one_printable_line(void **state)
 {
 	struct listener listener;
 	struct error err = {0};
@@ -170,21 +137,21 @@ static void an_error_quotes_the_end_of_what_was_said_on_one_printable_line(void 
 	(void)state;
 	listener_open(&listener);
 	error_set(&err, VMCRED_FAILED, "it ended");
-	words_quote(&listener.words, &err);
+	stderr_relay_quote(&listener.relay, &err);
 	assert_null(err.hint);
 	for (int i = 0; i < 400; i++)
 		say(&listener, "noise\n");
 	say(&listener, "\n \t the\n\n\tend\033[2J\n");
-	words_finish(&listener.words);
-	words_quote(&listener.words, &err);
-	assert_true(strlen(err.hint) <= WORDS_QUOTED_MAX + strlen("it said: "));
+	stderr_relay_finish(&listener.relay);
+	stderr_relay_quote(&listener.relay, &err);
+	assert_true(strlen(err.hint) <= STDERR_QUOTED_MAX + strlen("its output: "));
 	assert_non_null(strstr(err.hint, "noise noise the end?[2J"));
 	assert_string_equal(strstr(err.hint, "the end"), "the end?[2J");
 	error_clear(&err);
 	listener_close(&listener);
 }
 
-static void where_nothing_more_is_taken_nothing_is_lost(void **state)
+static void a_full_standard_error_loses_nothing(void **state)
 {
 	struct listener listener;
 	char filling[4096];
@@ -197,24 +164,24 @@ static void where_nothing_more_is_taken_nothing_is_lost(void **state)
 	while ((got = write(listener.to, filling, sizeof(filling))) > 0)
 		filled += (size_t)got;
 	for (; said < 9000; said += 6)
-		say(&listener, "words\n");
-	words_pass(&listener.words);
-	assert_int_equal(words_poll(&listener.words).fd, listener.to);
+		say(&listener, "lines\n");
+	stderr_relay_forward(&listener.relay);
+	assert_int_equal(stderr_relay_poll(&listener.relay).fd, listener.to);
 	while (heard < filled + said) {
 		got = read(listener.ours, filling, sizeof(filling));
 		assert_true(got > 0);
 		heard += (size_t)got;
-		words_pass(&listener.words);
+		stderr_relay_forward(&listener.relay);
 	}
-	assert_int_equal(words_poll(&listener.words).fd, listener.words.from);
+	assert_int_equal(stderr_relay_poll(&listener.relay).fd, listener.relay.from);
 	close(listener.vmm);
 	listener.vmm = -1;
-	words_pass(&listener.words);
-	assert_int_equal(words_poll(&listener.words).fd, -1);
+	stderr_relay_forward(&listener.relay);
+	assert_int_equal(stderr_relay_poll(&listener.relay).fd, -1);
 	listener_close(&listener);
 }
 
-static void a_line_without_end_is_left_out_and_takes_no_more_memory(void **state)
+static void a_line_without_end_is_hidden_and_uses_limited_memory(void **state)
 {
 	struct listener listener;
 	char filling[4096];
@@ -224,19 +191,19 @@ static void a_line_without_end_is_left_out_and_takes_no_more_memory(void **state
 	memset(filling, '-', sizeof(filling));
 	for (int i = 0; i < 1000; i++) {
 		assert_int_equal(write(listener.vmm, filling, sizeof(filling)), sizeof(filling));
-		words_pass(&listener.words);
+		stderr_relay_forward(&listener.relay);
 	}
-	assert_true(listener.words.held.capacity < (size_t)1024 * 1024);
+	assert_true(listener.relay.pending.capacity < (size_t)1024 * 1024);
 	say(&listener, "\nafter it\n");
-	words_pass(&listener.words);
+	stderr_relay_forward(&listener.relay);
 	assert_heard(&listener, "after it\n");
 	listener_close(&listener);
 }
 
-static void of_a_guests_message_only_some_fields_pass(void **state)
+static void only_permitted_fields_of_a_guests_message_are_forwarded(void **state)
 {
 	static const struct {
-		const char *message, *passes;
+		const char *message, *forwarded;
 	} cases[] = {
 		{"", ""},
 		{"READY=1", "READY=1"},
@@ -257,22 +224,20 @@ static void of_a_guests_message_only_some_fields_pass(void **state)
 		char out[NOTIFY_MESSAGE_MAX];
 		size_t size = notify_filter(span_of_text(cases[i].message), out);
 
-		assert_span_equal(span_of(out, size), cases[i].passes);
+		assert_span_equal(span_of(out, size), cases[i].forwarded);
 	}
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(what_repeats_a_value_is_recognised),
-		cmocka_unit_test(lines_are_passed_on_when_they_are_whole),
-		cmocka_unit_test(
-			a_line_that_repeats_a_secret_is_left_out_and_its_neighbours_are_not),
-		cmocka_unit_test(a_secret_that_comes_in_pieces_is_recognised),
-		cmocka_unit_test(an_error_quotes_the_end_of_what_was_said_on_one_printable_line),
-		cmocka_unit_test(where_nothing_more_is_taken_nothing_is_lost),
-		cmocka_unit_test(a_line_without_end_is_left_out_and_takes_no_more_memory),
-		cmocka_unit_test(of_a_guests_message_only_some_fields_pass),
+		cmocka_unit_test(complete_lines_are_forwarded),
+		cmocka_unit_test(only_the_line_that_repeats_a_secret_is_hidden),
+		cmocka_unit_test(a_secret_that_arrives_in_pieces_is_recognised),
+		cmocka_unit_test(an_error_quotes_the_end_of_the_output_on_one_printable_line),
+		cmocka_unit_test(a_full_standard_error_loses_nothing),
+		cmocka_unit_test(a_line_without_end_is_hidden_and_uses_limited_memory),
+		cmocka_unit_test(only_permitted_fields_of_a_guests_message_are_forwarded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

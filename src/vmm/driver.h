@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside vmm/: what a driver must do. A new hypervisor is such a struct and a row in vmm.c. */
+#ifndef VMCRED_VMM_DRIVER_H
+#define VMCRED_VMM_DRIVER_H
+
+#include "base/text.h"
+#include "vmm/notify.h"
+#include "vmm/vmm.h"
+
+struct vmm_ops {
+	const char *name;            /* for messages */
+	const char *const *programs; /* patterns (fnmatch(3)) for the program's name, then NULL */
+	bool is_supervisor; /* it notifies the service manager and stops its guest by itself */
+
+	/* Parses the command line into launch->prepared and launch->vsock, and adds its OEM strings
+	 * to the list. */
+	int (*prepare)(struct vmm_launch *launch, struct error *err);
+
+	/* Checks what the driver itself limits, with the whole list; sets launch->body_size. */
+	int (*check)(struct vmm_launch *launch, struct error *err);
+
+	/* As vmm_run(), after the checks. */
+	int (*start)(struct vmm_launch *launch, struct notify *notify, struct error *err);
+
+	void (*destroy)(void *prepared); /* `prepared` is never NULL */
+};
+
+extern const struct vmm_ops vmm_cloud_hypervisor;
+extern const struct vmm_ops vmm_qemu;
+extern const struct vmm_ops vmm_vmspawn;
+
+/* Wipes the list and becomes the VMM; returns only if that fails. */
+int vmm_exec(struct vmm_launch *launch, char *const *argv, struct error *err);
+
+/*
+ * A descriptor from which `content` can be read once, to its end, as /dev/fd/N: a full pipe. What
+ * was read is gone, though the program keeps the descriptor, and a pipe's pages are never swapped.
+ * If the system refuses a pipe of that size it is a sealed memory file. O_CLOEXEC, and above the
+ * standard descriptors.
+ */
+int vmm_secret_fd(struct span content, struct error *err);
+
+#endif
