@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The real Cloud Hypervisor, started by `vmcred run` and by itself, makes the same VM of the same command line."""
+"""The real Cloud Hypervisor makes the same VM of the same command line, with and without `vmcred run`."""
 import json
 import os
 import re
@@ -8,7 +8,7 @@ import socket
 import subprocess
 
 import harness
-from harness import equal, expect
+from harness import equal, expect, fails
 from cloud_hypervisor_vm import (Guest, comparable, kernel, need_cloud_hypervisor, private_network_enter, running,
                                  tap_queues)
 from vm import Vm, canary, children, in_view, stop
@@ -30,7 +30,7 @@ def command_line(folder):
 
 
 def launched(vm, *words, options=(), fds=()):
-    """These guests have no idea of a power button."""
+    """These guests ignore the power button."""
     if "--expose=argv" not in options:
         options = ("--stop-timeout=0", *options)
     return vm.start("cloud-hypervisor", *words, options=options, fds=fds)
@@ -45,7 +45,7 @@ def info_of(folder, process):
 
 
 def test_both_report_same_configuration_oem_strings_there(folder):
-    """both report the same configuration, and the OEM strings are there in order"""
+    """both report the same configuration, with the OEM strings in order"""
     need_cloud_hypervisor()
     vm = Vm(folder)
     words = [*command_line(folder), "--api-socket", folder / "api"]
@@ -58,7 +58,7 @@ def test_both_report_same_configuration_oem_strings_there(folder):
 
 
 def test_command_line_defaults_alone_makes_same_vm_too(folder):
-    """a command line with defaults alone makes the same VM, too"""
+    """a command line with only defaults makes the same VM too"""
     need_cloud_hypervisor()
     vm = Vm(folder)
     words = ["--kernel", kernel(folder / "kernel"), "--api-socket", folder / "api"]
@@ -82,7 +82,7 @@ def tun_count(pid):
 
 
 def interfaces_compare(folder, line, fds):
-    """Both ways to start it, and what each holds of taps; returns the VM."""
+    """Compares the VM and its tap descriptors for both ways to start it; returns the VM."""
     guest = Guest(folder)
     got = []
     for ours in (False, True):
@@ -99,7 +99,7 @@ def interfaces_compare(folder, line, fds):
 
 
 def test_interfaces_come_descriptors_same_ones_same_places(folder):
-    """interfaces that come as descriptors are the same ones, in the same places, and no descriptor is left over"""
+    """interfaces given as descriptors are the same, in the same order, and no descriptor leaks"""
     need_cloud_hypervisor()
     private_network_enter()
     two, one = tap_queues("two", 2), tap_queues("one", 1)
@@ -111,7 +111,7 @@ def test_interfaces_come_descriptors_same_ones_same_places(folder):
 
 
 def test_landlock_interface_behind_descriptors_can_still(folder):
-    """with --landlock an interface behind one with descriptors can still open its tap"""
+    """with --landlock an interface after one with descriptors can still open its tap"""
     need_cloud_hypervisor()
     private_network_enter()
     one = tap_queues("one", 1)
@@ -120,7 +120,7 @@ def test_landlock_interface_behind_descriptors_can_still(folder):
 
 
 def test_interface_whose_descriptors_do_not_fit_queues(folder):
-    """an interface whose descriptors do not fit its queues is refused in its own words"""
+    """an interface whose descriptors do not match its queues is refused with Cloud Hypervisor's error"""
     need_cloud_hypervisor()
     vm = Vm(folder)
     read_end, write_end = os.pipe()
@@ -135,7 +135,7 @@ def test_interface_whose_descriptors_do_not_fit_queues(folder):
 
 
 def test_vm_info_says_vm_vm_config_makes_same(folder):
-    """what vm.info says of a VM is a --vm-config that makes the same one"""
+    """the configuration of vm.info is a --vm-config that makes the same VM"""
     need_cloud_hypervisor()
     guest = Guest(folder)
     first, _ = guest.info("--kernel kernel --console off --cpus boot=2,max=4 --disk path=disk,readonly=on,bw_size=9,"
@@ -149,8 +149,8 @@ def test_vm_info_says_vm_vm_config_makes_same(folder):
 
 
 def test_without_strings_deliver_restore_program_own_kernel(folder):
-    """without strings to deliver --restore is the program's own, and with --kernel it is refused"""
-    """No snapshot is made: not every KVM can."""
+    """without strings to deliver --restore is passed on, and with --kernel it is refused"""
+    # No snapshot is made, because not every KVM supports it.
     need_cloud_hypervisor()
     vm = Vm(folder, "vms: {test-vm: {}}\n")
     words = ["--restore", f"source_url=file://{folder}/none,resume=on"]
@@ -162,14 +162,14 @@ def test_without_strings_deliver_restore_program_own_kernel(folder):
     equal(plain[0], 1)
     assert "Error restoring VM" in plain[2], plain
     equal(timeless(vm.run("cloud-hypervisor", *words)), plain)
-    # By itself the program takes no notice of --restore here.
+    # Without vmcred the program ignores --restore here.
     expect(vm.run("cloud-hypervisor", "--kernel", "/k", *words), 2, "",
            "vmcred: reading the command line of cloud-hypervisor: --restore and --kernel cannot be combined: a restored "
-           "VM has all that belongs to it\n")
+           "VM has its own configuration\n")
 
 
 def test_listening_socket_handed_over_api(folder):
-    """a listening socket that is handed over is its API's"""
+    """an inherited listening socket becomes its API's"""
     need_cloud_hypervisor()
     vm = Vm(folder)
     with socket.socket(socket.AF_UNIX) as listener:
@@ -184,7 +184,7 @@ def test_listening_socket_handed_over_api(folder):
 
 
 def test_nothing_view_holds_credential_while_runs(folder):
-    """nothing in view holds a credential while it runs"""
+    """no command line or environment contains a credential while it runs"""
     need_cloud_hypervisor()
     vm = Vm(folder)
     process = launched(vm, *command_line(folder), "--api-socket", folder / "api")
@@ -199,7 +199,7 @@ def test_nothing_view_holds_credential_while_runs(folder):
 
 
 def test_expose_argv_gets_strings_literal_arguments_same(folder):
-    """with --expose=argv it gets the strings as literal arguments, the same ones"""
+    """with --expose=argv it gets the same strings as literal arguments"""
     need_cloud_hypervisor()
     vm = Vm(folder)
     vm.api_key = "plain-7f0c1d3a5b"
@@ -214,7 +214,7 @@ def test_expose_argv_gets_strings_literal_arguments_same(folder):
 
 
 def test_v_log_does_hold_credentials_reason_why_needs_expose(folder):
-    """with -v its log does hold the credentials: the reason why that needs --expose=log"""
+    """with -v its log contains the credentials, which is why that needs --expose=log"""
     need_cloud_hypervisor()
     vm = Vm(folder)
     process = launched(vm, "-v", "--log-file", folder / "log", *command_line(folder), "--api-socket",
@@ -224,7 +224,7 @@ def test_v_log_does_hold_credentials_reason_why_needs_expose(folder):
 
 
 def test_largest_request_no_trouble_however_often(folder):
-    """the largest request is no trouble to it, however often"""
+    """the largest request succeeds every time"""
     need_cloud_hypervisor()
     vm = Vm(folder)
     (vm.credentials / "host-api-key").write_text("z" * 50800)
@@ -235,7 +235,7 @@ def test_largest_request_no_trouble_however_often(folder):
 
 
 def test_without_v_no_log_holds_them(folder):
-    """without -v no log of it holds them"""
+    """without -v its logs contain no credential"""
     need_cloud_hypervisor()
     vm = Vm(folder)
     process = launched(vm, "--log-file", folder / "log", *command_line(folder), "--api-socket",
@@ -246,19 +246,19 @@ def test_without_v_no_log_holds_them(folder):
 
 
 def test_refusal_arguments_comes_through(folder):
-    """its refusal of its arguments comes through"""
+    """its error for its arguments is shown"""
     need_cloud_hypervisor()
     result = Vm(folder).run("cloud-hypervisor", *command_line(folder), "--seccomp", "perhaps")
     expect(result, 1, "",
            "error: invalid value 'perhaps' for '--seccomp <seccomp>'\n"
            "  [possible values: true, false, log, errno]\n\nFor more information, try '--help'.\n"
-           "vmcred: starting cloud-hypervisor: it ended with exit code 2 before its VM was booted: it said: error: "
+           "vmcred: starting cloud-hypervisor: it exited with code 2 before its VM booted: its output: error: "
            "invalid value 'perhaps' for '--seccomp <seccomp>' [possible values: true, false, log, errno] For more "
            "information, try '--help'.\n")
 
 
 def test_refusal_vm_comes_through_own_words(folder):
-    """its refusal of a VM comes through in its own words"""
+    """its error for a VM is shown"""
     need_cloud_hypervisor()
     words = command_line(folder)
     words[1] = folder / "no-kernel"
@@ -273,7 +273,7 @@ def test_refusal_vm_comes_through_own_words(folder):
 
 
 def test_request_size_takes_taken_vmcred_refuses_next_larger(folder):
-    """a request of the size that it takes is taken, and vmcred refuses the next larger one"""
+    """a request of the largest size is accepted, and vmcred refuses a larger one"""
     need_cloud_hypervisor()
     vm = Vm(folder)
     words = ["--kernel", kernel(folder / "kernel"), "--console", "off", "--api-socket", folder / "api"]
@@ -289,8 +289,7 @@ def test_request_size_takes_taken_vmcred_refuses_next_larger(folder):
     equal(info["config"]["platform"]["oem_strings"], vm.oem_strings)
     (vm.credentials / "host-api-key").write_text("z" * (size + 1))
     result = vm.run("cloud-hypervisor", *words)
-    equal(result.code, 1)
-    assert "has 51201 bytes, and may have 51200" in result.err, result.err
+    fails(result, 1, 51201, 51200)
 
 
 harness.main()

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Command lines with something changed in them are taken and refused as the real Cloud Hypervisor does.
+"""Mutated command lines are accepted and refused as by the real Cloud Hypervisor.
 
-The lines of cloud_hypervisor_lines.json are the stock; quotes, brackets, spaces, signs, empty and repeated keys and
-other keys' values are put in, always the same ones. The program gets each line by itself; a second one, which waits for
-requests, gets what vmcred makes of it. Both log the configuration that they are to create a VM of, and nothing boots.
-MUTATIONS=N in the environment asks for more of them, MUTATIONS_SEED for others.
+The lines of cloud_hypervisor_lines.json are mutated with quotes, brackets, spaces, signs, empty and repeated keys and
+other keys' values, reproducibly. One program gets each line directly; a second one, which waits for requests, gets
+vmcred's translation. Both log the configuration of the VM, and nothing boots. MUTATIONS=N in the environment sets their
+number, MUTATIONS_SEED selects others.
 """
 import itertools
 import json
@@ -23,8 +23,8 @@ COUNT = int(os.environ.get("MUTATIONS", "250"))
 TRANSLATE = os.environ["VMCRED_CLOUD_HYPERVISOR"]
 REQUEST = re.compile(r"VmCreate (VmConfig .*?)\r?\n")
 
-# What is left out: sockets and terminals cannot be opened twice; landlock restricts the VMM for good; and a value that
-# the program does not look at, because another key makes it void, is looked at by vmcred.
+# Excluded: sockets and terminals cannot be opened twice; landlock restricts the VMM permanently; and the program ignores
+# a value that another key makes void, while vmcred checks it.
 LEFT_OUT = ("--serial socket", "--vsock", "pty", "--landlock", "--log-file", "--firmware", "--debug-console",
             "virtio_id=", "vhost_user=on,socket=vhost.sock,image_type")
 
@@ -44,7 +44,7 @@ CHANGES = {
 
 
 def mutated(generator, line):
-    """The line with one pair of one option changed, or None where it has none."""
+    """The line with one changed pair, or None if it has no pairs."""
     words = shlex.split(line)
     places = [i for i, word in enumerate(words) if i > 0 and "=" in word and not word.startswith("--")
               and words[i - 1] not in ("--kernel", "--cmdline")]
@@ -60,14 +60,14 @@ def mutated(generator, line):
 
 
 def comparable(text):
-    """Without random addresses, without OEM strings, and without what only a booted VM knows."""
+    """Without random addresses, OEM strings, and values that only a booted VM has."""
     text = re.sub(r"MacAddr \{[^}]*\}", "MacAddr", text)
     text = re.sub(r"oem_strings: (None|Some\(\[.*?\]\)), system", "system", text)
     return re.sub(r"(pvpanic: \w+), iommu: \w+,", r"\1,", text)
 
 
 def plain(folder, words):
-    """The configuration that the program makes of its command line, or None and why."""
+    """The program's configuration for its command line, or None and the reason."""
     log = folder / "log"
     log.write_bytes(b"")
     with subprocess.Popen(["cloud-hypervisor", "-v", "--log-file", log, *words], cwd=folder, stdin=subprocess.DEVNULL,
@@ -84,7 +84,7 @@ def plain(folder, words):
 
 
 class Waiting:
-    """A Cloud Hypervisor that is asked to create one VM after the other, and boots none."""
+    """A Cloud Hypervisor that creates one VM after the other and boots none."""
 
     def __init__(self, folder):
         self.folder, self.log = folder, folder / "log.api"
@@ -113,7 +113,7 @@ class Waiting:
 
 
 def agree(words, program, ours):
-    """Why they do not, or None."""
+    """The difference, or None."""
     if program[0] and ours[0]:
         differ = [pair for pair in itertools.zip_longest(program[0].split(", "), ours[0].split(", "))
                   if pair[0] != pair[1]]
@@ -122,13 +122,13 @@ def agree(words, program, ours):
         return f"only vmcred refuses it: {ours[1]}"
     if not ours[0]:
         return None
-    # What is wrong in its meaning the API says, when the VM is booted. Later versions than v53 take the spaces.
+    # The API reports semantic errors only at boot. Versions after v53 accept the spaces.
     if "validating configuration" in program[1] or any(re.search(r"@.*, ", word) for word in words):
         return None
-    return f"only vmcred takes it: {program[1]}"
+    return f"only vmcred accepts it: {program[1]}"
 
 
-@test(f"{COUNT} changed command lines are taken as the same VM, or refused, by both")
+@test(f"{COUNT} mutated command lines give the same VM, or are refused, by both")
 def test_case(folder):
     need_cloud_hypervisor()
     generator = random.Random(int(os.environ.get("MUTATIONS_SEED", "53")))
@@ -147,7 +147,7 @@ def test_case(folder):
             if reason := agree(words, program, ours):
                 failures.append(f"{shlex.join(words)}: {reason}")
     equal(failures, [])
-    # Neither all nor nothing.
+    # Neither all nor none.
     assert COUNT / 5 < taken < COUNT * 4 / 5, taken
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What listens behind the sockets of a command line, as far as a VMM speaks to it before its guest does: vhost-user
-devices and a TPM. Nothing of a device works.
+"""Servers for the sockets of a command line: vhost-user devices and a TPM, only as far as the VMM needs them before its
+guest runs. The devices do not work.
 """
 import contextlib
 import os
@@ -8,7 +8,7 @@ import socket
 import struct
 import threading
 
-# vhost-user protocol: requests that want an answer, and what it is. Features: VIRTIO_F_VERSION_1 and
+# vhost-user protocol: requests that need an answer, and the answer. Features: VIRTIO_F_VERSION_1 and
 # VHOST_USER_F_PROTOCOL_FEATURES; protocol features: MQ and CONFIG.
 VHOST_ANSWERS = {1: 1 << 32 | 1 << 30, 15: 1 << 0 | 1 << 9, 17: 8}
 VHOST_GET_CONFIG = 24
@@ -36,12 +36,12 @@ def vhost_user_serve(connection):
         connection.sendall(struct.pack("<III", request, VHOST_VERSION | VHOST_REPLY, len(payload)) + payload)
 
 
-# The control channel of swtpm (swtpm_ioctls(3)): of each command the size of what follows it, and its answer: a result,
-# and what more there is. Capabilities are all of them.
+# The control channel of swtpm (swtpm_ioctls(3)): for each command the size of its data, and its answer: a result and
+# further data. All capabilities are set.
 TPM_INIT, TPM_SET_DATAFD, TPM_SET_BUFFER_SIZE = 2, 16, 17
 TPM_COMMANDS = {1: (0, struct.pack(">Q", 0x1ffff)), TPM_INIT: (4, bytes(4)), 4: (0, bytes(8)),
                 TPM_SET_BUFFER_SIZE: (4, struct.pack(">IIII", 0, 4096, 4096, 4096))}
-# A TPM 2.0's answer to everything: done.
+# A TPM 2.0's answer to everything: success.
 TPM_ANSWER = struct.pack(">HII", 0x8001, 10, 0)
 
 
@@ -56,7 +56,7 @@ def tpm_serve(connection):
         if not data:
             return
         command, = struct.unpack(">I", data)
-        # One comes with every command, whatever it is.
+        # Every command comes with one.
         for fd in fds:
             if command == TPM_SET_DATAFD:
                 serve_aside(tpm_data_serve, socket.socket(fileno=fd))
@@ -77,7 +77,7 @@ def serve_aside(serve, connection):
 
 @contextlib.contextmanager
 def listening(path, serve):
-    """Serves every connection to a socket until it is left."""
+    """Serves every connection to a socket within the context."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen(8)

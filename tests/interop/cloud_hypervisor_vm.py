@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The real Cloud Hypervisor by its own command line and behind `vmcred run`, side by side."""
+"""The real Cloud Hypervisor with and without `vmcred run`, side by side."""
 import contextlib
 import ctypes
 import fcntl
@@ -18,7 +18,7 @@ from vm import Vm, api_get, stop, stopped_at_exit, wait_for
 
 
 def need_cloud_hypervisor():
-    """No package registry has it, so that a skip is allowed even where CI=true."""
+    """No package registry has it, so a skip is allowed even with CI=true."""
     if not shutil.which("cloud-hypervisor"):
         raise Skip("cloud-hypervisor is not on the PATH: get it from its releases page")
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
@@ -38,7 +38,7 @@ def kernel(path):
 
 
 def running(folder, process):
-    """What vm.info says once the VM runs; before that there is no socket, or no VM behind it."""
+    """The answer of vm.info once the VM runs; before that there is no socket, or no VM."""
     def ask():
         if process.poll() is not None:
             raise AssertionError(f"it ended with {process.returncode}: {(folder / 'err').read_text()}")
@@ -51,7 +51,7 @@ def running(folder, process):
     return wait_for("the VM", ask)
 
 
-# A network of its own for interfaces that a command line makes.
+# A private network for the interfaces of a command line.
 PRIVATE_NETWORK = ("unshare", "--net", "--")
 
 TUNSETIFF = 0x400454ca
@@ -59,7 +59,7 @@ IFF_TAP, IFF_MULTI_QUEUE, IFF_NO_PI, IFF_VNET_HDR = 0x0002, 0x0100, 0x1000, 0x40
 
 
 def tap_queues(name, count):
-    """Descriptors of a new tap interface, which goes when they are closed. For a process with a network of its own."""
+    """Descriptors of a new tap interface, which exists until they are closed. Needs a private network."""
     flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (IFF_MULTI_QUEUE if count > 1 else 0)
     need_device("/dev/net/tun")
     fds = []
@@ -70,18 +70,18 @@ def tap_queues(name, count):
 
 
 def private_network_enter():
-    """This process and its children see no other one from here on."""
+    """Moves this process and its children to a private network."""
     need_root()
     if ctypes.CDLL(None, use_errno=True).unshare(0x40000000) < 0:  # CLONE_NEWNET
         raise OSError(ctypes.get_errno(), "unshare")
 
 
 class Guest:
-    """A folder with all that the command lines name, which are run in it: their paths are relative."""
+    """A directory with the files of the command lines, which run in it: their paths are relative."""
 
     def __init__(self, folder):
         self.folder = folder
-        # No secrets here: the log is compared, too.
+        # No secrets, because the log is compared too.
         self.vm = Vm(folder, "vms: {test-vm: {platformOEMStrings: [OEM=1]}}\n")
         kernel(folder / "kernel")
         (folder / "initramfs").write_bytes(b"\0" * 512)
@@ -90,10 +90,10 @@ class Guest:
                 file.truncate(size)
 
     def start(self, words, ours, fds=()):
-        """Starts it by its own command line, or behind vmcred."""
+        """Starts it with or without vmcred."""
         prefix = []
         if ours:
-            # These guests have no idea of a power button.
+            # These guests ignore the power button.
             prefix = [harness.VMCRED, "run", "--stop-timeout=0", "test-vm", "--"]
         if any("tap=" in value for value in values(words, "net")):
             prefix = [*PRIVATE_NETWORK, *prefix]
@@ -124,7 +124,7 @@ class Guest:
         return both
 
     def sockets(self, words):
-        """The sockets of other processes that a line names, and who serves them."""
+        """The sockets of other processes in a line, and their servers."""
         for option, serve in (("fs", vhost_user_serve), ("disk", vhost_user_serve), ("net", vhost_user_serve),
                               ("generic-vhost-user", vhost_user_serve), ("tpm", tpm_serve)):
             for value in values(words, option):
@@ -132,7 +132,7 @@ class Guest:
                     yield self.folder / match[1], serve
 
     def logged(self, line, pattern):
-        """The configuration that both log; what comes of it does not matter."""
+        """The configurations that both log, whether they boot or not."""
         both = []
         for ours in (False, True):
             process = self.start(["-v", "--log-file", "log", *shlex.split(line)], ours)
@@ -167,13 +167,13 @@ def values(words, option):
 
 
 def comparable(info, words):
-    """Without OEM strings, and without what differs between two runs of the same line."""
+    """Without OEM strings and values that differ between two runs of the same line."""
     config = info["config"]
     (config.get("platform") or {}).pop("oem_strings", None)
-    # The OEM strings of vmcred need a platform, which a line without --platform has not.
+    # vmcred's OEM strings need a platform, which a line without --platform does not have.
     if not values(words, "platform"):
         config.pop("platform", None)
-    # The number of a pty is whatever is free.
+    # The number of a pty varies.
     for console in ("console", "serial", "debug_console"):
         if config[console]["mode"] == "Pty":
             config[console].pop("file", None)

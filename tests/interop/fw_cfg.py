@@ -38,7 +38,7 @@ def files_read(data):
 
 
 def test_every_credential_reaches_guest_machine_type_microvm(folder):
-    """every credential reaches a guest of the machine type microvm whole, as a fw_cfg file"""
+    """every credential reaches a guest of the machine type microvm unchanged, as a fw_cfg file"""
     need("qemu-system-x86_64")
     vm = Vm(folder, "vms: {test-vm: {credentialFiles: {HOST-API-KEY: host-api-key, HOST-TLS: host-tls, E: empty}}}\n")
     (vm.credentials / "empty").write_bytes(b"")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A runner script of microvm.nix's shape, with a link to vmcred in the place of the real hypervisor."""
+"""A runner script like microvm.nix's, with a link to vmcred instead of the real hypervisor."""
 import os
 import shlex
 import shutil
@@ -21,7 +21,7 @@ exec -a "microvm@test-vm" {program} {words} ${{runtime_args:-}}
 
 
 def start(vm, name, words, ours):
-    """The runner, with the real program in it or with a link to vmcred."""
+    """Starts the runner with the real program or a link to vmcred."""
     program = Path(shutil.which(name))
     if ours:
         program = vm.bin / name
@@ -51,7 +51,7 @@ def no_value_in_view(vm, pid):
 
 
 def test_cloud_hypervisor_makes_same_vm_runner_does_without(folder):
-    """Cloud Hypervisor makes the same VM as the runner does without vmcred, with the credentials in it"""
+    """Cloud Hypervisor makes the same VM as without vmcred, plus the credentials"""
     need_cloud_hypervisor()
     vm = Vm(folder)
     words = ["--cpus", "boot=1", "--watchdog", "--kernel", kernel(folder / "kernel"), "--cmdline", "console=ttyS0 panic=-1",
@@ -71,7 +71,7 @@ def test_cloud_hypervisor_makes_same_vm_runner_does_without(folder):
         for pid in (process.pid, *children(process.pid)):
             no_value_in_view(vm, pid)
     finally:
-        # The guest has no idea of a power button.
+        # The guest ignores the power button.
         process.kill()
         process.wait()
     equal(got["platform"].pop("oem_strings"), ["ARG=1", *vm.oem_strings])
