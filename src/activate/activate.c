@@ -1,144 +1,194 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "activate/activate.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "activate/active_list.h"
+#include "activate/generation.h"
 #include "base/cleanup.h"
 #include "base/directory.h"
 #include "base/path.h"
 #include "base/pool.h"
 #include "vars/vars.h"
 
-/* Links are in the folder of that name below the root. */
+/* The links are in this directory below the root. */
 #define RUN "/run/"
 
-/* Threads for fewer secrets would cost more than they spare. */
+/* With fewer secrets, starting threads takes more time than it saves. */
 #define TOGETHER_MIN 16
 
-struct decryption {
-	struct active_list *list;
-	int store_dirfd;
-	const struct age_identities *identities;
-	const char *machine;
+/* What a file of a generation is made from. */
+struct origin {
+	const struct config_generator *generator;
+	const struct config_file *file;
 };
 
-static int secret_decrypt(void *context, size_t index, struct error *err)
-{
-	const struct decryption *decryption = context;
-	const struct origin *origin = &decryption->list->origins[index];
-	const struct vars_location location = {
-		origin->generator->share ? NULL : decryption->machine,
-		origin->generator,
-		origin->file,
-	};
-	const struct sops_keyring keyring = {.identities = decryption->identities};
+struct activation {
+	const struct config *config;
+	const struct activate_options *options;
+	int store_dirfd;
+	const struct age_identities *identities;
+	struct generation_files files; /* owned: the secrets, then links */
+	struct origin *origins;        /* owned; of the secrets */
+	size_t secret_count;
+};
 
-	return vars_store_read(decryption->store_dirfd, &location, &keyring,
-			       &decryption->list->items[index].content, err);
+static void activation_release(struct activation *activation)
+{
+	generation_files_destroy(&activation->files);
+	free(activation->origins);
 }
 
-static int secrets_decrypt(int store_dirfd, const struct age_identities *identities,
-			   const char *machine, struct active_list *list, struct error *err)
+/* Only root can change owners; for others, as in a test's --root, everything is their own. */
+static int owner_set(struct generation_file *secret, const struct config_file *file,
+		     struct error *err)
 {
-	struct decryption decryption = {list, store_dirfd, identities, machine};
-	size_t failed;
+	int r = 0;
 
-	return pool_try(list->count, TOGETHER_MIN, secret_decrypt, &decryption, &failed, err);
+	if (geteuid() != 0)
+		return 0;
+	/* Early in the boot, names cannot be resolved yet. */
+	if (!config_owner_number(file->owner, &secret->uid))
+		r = owner_user_find(file->owner, &secret->uid, err);
+	if (r == 0 && !config_owner_number(file->group, &secret->gid))
+		r = owner_group_find(file->group, &secret->gid, err);
+	return r;
 }
 
-/* Adds names that the list does not have yet. */
-static int units_add(char ***list, char *const *units, struct error *err)
+/* Adds the generator's files that the phase has. */
+static int secrets_add(struct activation *activation, const struct config_generator *generator,
+		       struct error *err)
 {
-	for (; units && *units; units++) {
-		size_t count = config_texts_count(*list), same = 0;
-		char **larger;
+	for (size_t i = 0; i < generator->file_count; i++) {
+		const struct config_file *file = &generator->files[i];
+		struct generation_file *secret;
 
-		while (same < count && strcmp((*list)[same], *units) != 0)
-			same++;
-		if (same < count)
+		if (!file->deploy || file->needed_for != activation->options->needed_for)
 			continue;
-		larger = realloc(*list, (count + 2) * sizeof(char *));
-		if (!larger)
-			return error_no_memory(err);
-		*list = larger;
-		larger[count] = strdup(*units);
-		larger[count + 1] = NULL;
-		if (!larger[count])
-			return error_no_memory(err);
+		secret = generation_files_add(
+			&activation->files,
+			text_format("%s%s/%s", config_phase_get(file->needed_for)->prefix,
+				    generator->name, file->name),
+			err);
+		if (!secret)
+			return -(int)err->code;
+		secret->mode = file->mode;
+		activation->origins[activation->secret_count++] = (struct origin){generator, file};
+		if (owner_set(secret, file, err) < 0)
+			return error_wrap(err, "%s/%s", generator->name, file->name);
 	}
 	return 0;
 }
 
-static int units_collect(const struct active_list *list, struct activate_result *result,
+/*
+ * Adds links for programs that expect clan's paths: "shared/<generator>" and
+ * "per-machine/<machine>/<generator>". A generator with the name of such a directory has its own
+ * files there instead.
+ */
+static int clan_link_add(struct activation *activation, const struct config_generator *generator,
 			 struct error *err)
 {
+	const char *prefix = config_phase_get(activation->options->needed_for)->prefix;
+	struct generation_file *link;
+
+	if (config_generator_find(activation->config, generator->share ? "shared" : "per-machine"))
+		return 0;
+	link = generation_files_add(
+		&activation->files,
+		generator->share ? text_format("%sshared/%s", prefix, generator->name)
+				 : text_format("%sper-machine/%s/%s", prefix,
+					       activation->options->machine, generator->name),
+		err);
+	if (!link)
+		return -(int)err->code;
+	link->target = text_format("%s%s", generator->share ? "../" : "../../", generator->name);
+	return link->target ? 0 : error_no_memory(err);
+}
+
+/* Lists the files of the generation, secrets without their contents. */
+static int files_list(struct activation *activation, struct error *err)
+{
+	const struct config *config = activation->config;
+	size_t count = 0;
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < list->count; i++) {
-		if (!list->items[i].changed)
-			continue;
-		r = units_add(&result->restart_units, list->origins[i].file->restart_units, err);
-		if (r == 0)
-			r = units_add(&result->reload_units, list->origins[i].file->reload_units,
-				      err);
+	for (size_t i = 0; i < config->generator_count; i++)
+		count += config->generators[i].file_count;
+	activation->origins = calloc(count + 1, sizeof(*activation->origins));
+	if (!activation->origins)
+		return error_no_memory(err);
+	for (size_t i = 0; r == 0 && i < config->generator_count; i++) {
+		const struct config_generator *generator = &config->generators[i];
+
+		if (config_generator_is_for(generator, activation->options->machine))
+			r = secrets_add(activation, generator, err);
+	}
+	for (size_t i = 0; r == 0 && i < activation->secret_count; i++) {
+		const struct config_generator *generator = activation->origins[i].generator;
+
+		if (i == 0 || generator != activation->origins[i - 1].generator)
+			r = clan_link_add(activation, generator, err);
 	}
 	return r;
 }
 
-static int run_folder_open(const char *root, struct error *err)
+static int secret_decrypt(void *context, size_t index, struct error *err)
 {
-	_cleanup_free_ char *path = path_join(root ? root : "/", "run");
+	struct activation *activation = context;
+	const struct origin *origin = &activation->origins[index];
+	const struct vars_location location = {
+		origin->generator->share ? NULL : activation->options->machine,
+		origin->generator,
+		origin->file,
+	};
+	const struct sops_keyring keyring = {.identities = activation->identities};
 
-	if (!path)
-		return error_no_memory(err);
-	return dir_make(AT_FDCWD, path, 0755, err);
+	return vars_store_read(activation->store_dirfd, &location, &keyring,
+			       &activation->files.items[index].content, err);
 }
 
-/* Opens the folder and locks it: two runs at once would write the same generation. Released when it
- * is closed. */
-static int folder_open(int run_dirfd, const char *name, bool may_mount, struct error *err)
+static int units_add(struct strings *strings, char *const *units, struct error *err)
 {
-	_cleanup_close_ int fd = generation_folder_open(
-		run_dirfd, name, may_mount ? GENERATION_TMPFS : GENERATION_UNMOUNTED, err);
-	int r;
+	int r = 0;
 
-	if (fd < 0) {
-		if (!may_mount)
-			error_hint(err, "plaintext must not go to a disk: give a --root on tmpfs, "
-					"such as one below /run or /dev/shm");
-		return fd;
+	for (; r == 0 && units && *units; units++) {
+		if (!strings_contain(strings, *units))
+			r = strings_add(strings, *units, err);
 	}
-	r = dir_lock(fd, name, err);
-	return r < 0 ? r : fd_release(&fd);
+	return r;
 }
 
-/* Makes the generation the current one, if it is not. */
-static int list_activate(const struct generation_place *place, const struct active_list *list,
-			 struct activate_result *result, struct error *err)
+/* Switches to a new generation if anything differs from the current one. */
+static int generation_install(struct activation *activation, const struct generation_place *place,
+			      struct activate_result *result, struct error *err)
 {
 	int r;
 
-	result->secret_count = list->count;
+	result->secret_count = activation->secret_count;
 	result->generation = generation_current(place);
-	r = generation_compare(place, list->items, list->count + list->link_count, err);
+	r = generation_compare(place, &activation->files, err);
 	if (r < 0)
 		return r;
-	if (r == 0)
+	result->changed = r > 0;
+	if (!result->changed)
 		return generation_clean(place, result->generation, 1, err);
-	result->changed = true;
 	result->generation++;
-	r = generation_write(place, result->generation, list->items, list->count + list->link_count,
-			     err);
+	r = generation_write(place, result->generation, &activation->files, err);
 	if (r == 0)
 		r = generation_switch(place, result->generation, err);
 	if (r == 0)
 		r = generation_clean(place, result->generation, 1, err);
-	return r == 0 ? units_collect(list, result, err) : r;
+	for (size_t i = 0; r == 0 && i < activation->secret_count; i++) {
+		const struct config_file *file = activation->origins[i].file;
+
+		if (!activation->files.items[i].changed)
+			continue;
+		r = units_add(&result->restart_units, file->restart_units, err);
+		if (r == 0)
+			r = units_add(&result->reload_units, file->reload_units, err);
+	}
+	return r;
 }
 
 const char *activate_machine_choose(const struct config *config, const char *given,
@@ -159,50 +209,65 @@ int activate_machine(const struct config *config, int store_dirfd,
 		     const struct activate_options *options, const struct report *report,
 		     struct activate_result *result, struct error *err)
 {
-	__attribute__((cleanup(active_list_release))) struct active_list list = {0};
+	__attribute__((cleanup(activation_release))) struct activation activation = {
+		.config = config,
+		.options = options,
+		.store_dirfd = store_dirfd,
+		.identities = identities,
+	};
 	const struct config_phase *phase = config_phase_get(options->needed_for);
-	_cleanup_close_ int run_dirfd = -1, folder_dirfd = -1;
-	_cleanup_free_ char *folder = NULL;
-	struct generation_place place;
+	const char *link = phase->link + strlen(RUN);
+	const bool may_mount = !options->root && geteuid() == 0;
+	_cleanup_free_ char *run = path_join(options->root ? options->root : "/", "run");
+	_cleanup_free_ char *directory = text_format("%s.d", link);
+	_cleanup_close_ int run_dirfd = -1, dirfd = -1;
+	size_t failed;
 	int r;
 
 	*result = (struct activate_result){0};
+	if (!run || !directory)
+		return error_no_memory(err);
 	if (!config_machine_get(config, options->machine, err))
 		return -(int)err->code;
-	r = active_list_find(config, options, &list, err);
+	r = files_list(&activation, err);
 	if (r == 0)
-		r = secrets_decrypt(store_dirfd, identities, options->machine, &list, err);
+		r = pool_try(activation.secret_count, TOGETHER_MIN, secret_decrypt, &activation,
+			     &failed, err);
 	if (r < 0)
 		return r;
-	if (asprintf(&folder, "%s.d", phase->link + strlen(RUN)) < 0) {
-		folder = NULL;
-		return error_no_memory(err);
-	}
-	run_dirfd = run_folder_open(options->root, err);
+	run_dirfd = dir_make(AT_FDCWD, run, 0755, err);
 	if (run_dirfd < 0)
 		return run_dirfd;
-	folder_dirfd = folder_open(run_dirfd, folder, !options->root && geteuid() == 0, err);
-	if (folder_dirfd < 0)
-		return folder_dirfd;
-	place = (struct generation_place){
-		.dirfd = folder_dirfd,
-		.link_dirfd = run_dirfd,
-		.link_name = phase->link + strlen(RUN),
-		.target = folder,
-		.directory_gid = GENERATION_GROUP_OWN,
-	};
-	r = list_activate(&place, &list, result, err);
+	dirfd = generation_directory_open(run_dirfd, directory,
+					  may_mount ? GENERATION_TMPFS : GENERATION_UNMOUNTED, err);
+	if (dirfd < 0 && !may_mount)
+		error_hint(err, "plaintext must not be written to disk: use --root with a "
+				"directory below /run or /dev/shm");
+	if (dirfd < 0)
+		return dirfd;
+	/* Two runs at once would write the same generation. */
+	r = dir_lock(dirfd, directory, err);
+	if (r == 0)
+		r = generation_install(&activation,
+				       &(struct generation_place){
+					       .dirfd = dirfd,
+					       .link_dirfd = run_dirfd,
+					       .link_name = link,
+					       .target = directory,
+					       .directory_gid = GENERATION_GROUP_OWN,
+				       },
+				       result, err);
 	if (r == 0 && result->changed)
 		report_message(report, REPORT_INFO, "generation %u has %zu secrets of %s for %s",
-			       result->generation, list.count, options->machine, phase->name);
+			       result->generation, activation.secret_count, options->machine,
+			       phase->name);
 	return r;
 }
 
 void activate_result_release(struct activate_result *result)
 {
-	config_texts_free(result->restart_units);
-	config_texts_free(result->reload_units);
+	strings_destroy(&result->restart_units);
+	strings_destroy(&result->reload_units);
 	for (size_t i = 0; i < ACTIVATE_CHANGES; i++)
-		config_texts_free(result->changes[i]);
-	*result = (struct activate_result){0};
+		strings_destroy(&result->changes[i]);
 }

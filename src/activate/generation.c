@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,10 +15,59 @@
 #include "base/cleanup.h"
 #include "base/directory.h"
 #include "base/file.h"
+#include "base/text.h"
 
 #define DIGITS "0123456789"
 
-/* The number that a name is, 0 if it is none that vmcred or sops-nix would have given. */
+struct generation_file *generation_files_add(struct generation_files *files, char *path,
+					     struct error *err)
+{
+	struct generation_file *larger =
+		path ? reallocarray(files->items, files->count + 1, sizeof(*larger)) : NULL;
+
+	if (!larger) {
+		free(path);
+		error_no_memory(err);
+		return NULL;
+	}
+	files->items = larger;
+	larger += files->count++;
+	*larger = (struct generation_file){.path = path, .uid = geteuid(), .gid = getegid()};
+	return larger;
+}
+
+void generation_files_destroy(struct generation_files *files)
+{
+	for (size_t i = 0; i < files->count; i++) {
+		free(files->items[i].path);
+		free(files->items[i].target);
+		secret_destroy(&files->items[i].content);
+	}
+	free(files->items);
+	*files = (struct generation_files){0};
+}
+
+int owner_user_find(const char *name, uid_t *uid, struct error *err)
+{
+	const struct passwd *user = getpwnam(name);
+
+	if (!user)
+		return error_set(err, VMCRED_MISSING, "user \"%s\" does not exist", name);
+	*uid = user->pw_uid;
+	return 0;
+}
+
+int owner_group_find(const char *name, gid_t *gid, struct error *err)
+{
+	const struct group *group = getgrnam(name);
+
+	if (!group)
+		return error_set(err, VMCRED_MISSING, "group \"%s\" does not exist", name);
+	*gid = group->gr_gid;
+	return 0;
+}
+
+/* The number of a generation with this name; 0 if the name is not that of a generation. */
 static unsigned number_of(const char *name)
 {
 	size_t digits = strspn(name, DIGITS);
@@ -26,7 +77,7 @@ static unsigned number_of(const char *name)
 		       : 0;
 }
 
-/* However the link spells its way there. */
+/* Whether the link leads to a generation, whatever its path looks like. */
 static bool is_below(const struct generation_place *place)
 {
 	_cleanup_close_ int fd =
@@ -51,7 +102,7 @@ unsigned generation_current(const struct generation_place *place)
 	return number_of(slash ? slash + 1 : target);
 }
 
-static void link_compare(int generation_dirfd, struct active_file *file)
+static void link_compare(int generation_dirfd, struct generation_file *file)
 {
 	size_t size = strlen(file->target);
 	char found[PATH_MAX];
@@ -60,7 +111,7 @@ static void link_compare(int generation_dirfd, struct active_file *file)
 
 	if (length < 0)
 		return;
-	file->is_there = true;
+	file->exists = true;
 	if ((size_t)length != size || memcmp(found, file->target, size) != 0 ||
 	    fstatat(generation_dirfd, file->path, &status, AT_SYMLINK_NOFOLLOW) < 0)
 		return;
@@ -68,8 +119,7 @@ static void link_compare(int generation_dirfd, struct active_file *file)
 	file->changed = status.st_uid != file->uid || status.st_gid != file->gid;
 }
 
-/* Compares a file with what the current generation has there. */
-static void file_compare(int generation_dirfd, struct active_file *file)
+static void file_compare(int generation_dirfd, struct generation_file *file)
 {
 	_cleanup_secret_ struct secret content = {0};
 	_cleanup_error_ struct error ignored = {0};
@@ -79,8 +129,7 @@ static void file_compare(int generation_dirfd, struct active_file *file)
 
 	if (fd < 0 || fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
 		return;
-	file->is_there = true;
-	/* Of another size, it need not be read. */
+	file->exists = true;
 	if (status.st_size != (off_t)file->content.size ||
 	    secret_read(&content, fd, file->content.size + 1, file->path, &ignored) < 0 ||
 	    !secret_equal(secret_span(&content), secret_span(&file->content)))
@@ -90,7 +139,7 @@ static void file_compare(int generation_dirfd, struct active_file *file)
 			status.st_gid != file->gid;
 }
 
-/* Entries of a folder, all levels: how many are not folders. */
+/* The number of entries at all levels of a directory that are not directories. */
 static size_t files_count(int parent, const char *name)
 {
 	_cleanup_close_dir_ DIR *dir = dir_stream_open(parent, name);
@@ -104,50 +153,53 @@ static size_t files_count(int parent, const char *name)
 	return count;
 }
 
-int generation_compare(const struct generation_place *place, struct active_file *files,
-		       size_t count, struct error *err)
+int generation_compare(const struct generation_place *place, struct generation_files *files,
+		       struct error *err)
 {
 	_cleanup_close_ int dirfd =
 		openat(place->link_dirfd, place->link_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	bool differs = dirfd < 0 || generation_current(place) == 0;
 
-	/* What else stands there, a switch replaces. */
+	/* Anything else than a link is replaced by the switch. */
 	if (dirfd < 0 && errno != ENOENT && errno != ENOTDIR)
-		return error_set_errno(err, errno, "opening the current generation of secrets");
-	for (size_t i = 0; i < count; i++) {
-		files[i].changed = true;
-		if (dirfd >= 0 && files[i].target)
-			link_compare(dirfd, &files[i]);
+		return error_set_errno(err, errno, "opening the current generation");
+	for (size_t i = 0; i < files->count; i++) {
+		struct generation_file *file = &files->items[i];
+
+		file->changed = true;
+		if (dirfd >= 0 && file->target)
+			link_compare(dirfd, file);
 		else if (dirfd >= 0)
-			file_compare(dirfd, &files[i]);
-		differs = differs || files[i].changed;
+			file_compare(dirfd, file);
+		differs = differs || file->changed;
 	}
-	return differs || files_count(dirfd, ".") != count;
+	return differs || files_count(dirfd, ".") != files->count;
 }
 
-static int folder_own(int dirfd, const char *what, gid_t gid, struct error *err)
+static int directory_own(int dirfd, const char *what, gid_t gid, struct error *err)
 {
 	if (fchmod(dirfd, GENERATION_MODE) < 0)
 		return error_set_errno(err, errno, "setting the mode of %s", what);
 	if (gid != GENERATION_GROUP_OWN && fchown(dirfd, 0, gid) < 0)
-		return error_set_errno(err, errno, "giving %s to the group %u", what, gid);
+		return error_set_errno(err, errno, "changing the group of %s to %u", what, gid);
 	return 0;
 }
 
-/* Makes what of a path stands before its last '/'; returns the descriptor of that. */
+/* Creates the parent directories of a path; returns a descriptor of the last one. */
 static int parents_make(int generation_dirfd, const char *path, gid_t gid, struct error *err)
 {
-	_cleanup_free_ char *folder = strdup(path);
+	_cleanup_free_ char *directory = strdup(path);
 	int r = 0;
 
-	if (!folder)
+	if (!directory)
 		return error_no_memory(err);
-	for (char *slash = strchr(folder, '/'); r == 0 && slash; slash = strchr(slash + 1, '/')) {
+	for (char *slash = strchr(directory, '/'); r == 0 && slash;
+	     slash = strchr(slash + 1, '/')) {
 		_cleanup_close_ int dirfd = -1;
 
 		*slash = '\0';
-		dirfd = dir_make(generation_dirfd, folder, GENERATION_MODE, err);
-		r = dirfd < 0 ? dirfd : folder_own(dirfd, folder, gid, err);
+		dirfd = dir_make(generation_dirfd, directory, GENERATION_MODE, err);
+		r = dirfd < 0 ? dirfd : directory_own(dirfd, directory, gid, err);
 		if (r == 0 && !strchr(slash + 1, '/'))
 			return fd_release(&dirfd);
 		*slash = '/';
@@ -155,7 +207,7 @@ static int parents_make(int generation_dirfd, const char *path, gid_t gid, struc
 	return r < 0 ? r : dir_open(generation_dirfd, ".", err);
 }
 
-static int file_write(int generation_dirfd, const struct active_file *file, gid_t directory_gid,
+static int file_write(int generation_dirfd, const struct generation_file *file, gid_t directory_gid,
 		      struct error *err)
 {
 	_cleanup_close_ int dirfd = parents_make(generation_dirfd, file->path, directory_gid, err);
@@ -167,18 +219,18 @@ static int file_write(int generation_dirfd, const struct active_file *file, gid_
 	if (!file->target)
 		r = file_write_new(dirfd, name, secret_span(&file->content), file->mode, err);
 	else if (symlinkat(file->target, dirfd, name) < 0)
-		r = error_set_errno(err, errno, "making the link %s", file->path);
+		r = error_set_errno(err, errno, "creating the link %s", file->path);
 	if (r < 0)
 		return r;
 	if ((file->uid != geteuid() || file->gid != getegid()) &&
 	    fchownat(dirfd, name, file->uid, file->gid, AT_SYMLINK_NOFOLLOW) < 0)
-		return error_set_errno(err, errno, "giving %s to %u:%u", file->path, file->uid,
-				       file->gid);
+		return error_set_errno(err, errno, "changing the owner of %s to %u:%u", file->path,
+				       file->uid, file->gid);
 	return 0;
 }
 
 int generation_write(const struct generation_place *place, unsigned number,
-		     const struct active_file *files, size_t count, struct error *err)
+		     const struct generation_files *files, struct error *err)
 {
 	_cleanup_free_ char *temporary = NULL;
 	_cleanup_error_ struct error ignored = {0};
@@ -190,14 +242,14 @@ int generation_write(const struct generation_place *place, unsigned number,
 	dirfd = dir_make_temporary(place->dirfd, name, GENERATION_MODE, &temporary, err);
 	if (dirfd < 0)
 		return dirfd;
-	r = folder_own(dirfd, "the new generation", place->directory_gid, err);
-	for (size_t i = 0; r == 0 && i < count; i++)
-		r = file_write(dirfd, &files[i], place->directory_gid, err);
-	/* A folder of that number that the link does not point to is left over from a crash. */
+	r = directory_own(dirfd, "the new generation", place->directory_gid, err);
+	for (size_t i = 0; r == 0 && i < files->count; i++)
+		r = file_write(dirfd, &files->items[i], place->directory_gid, err);
+	/* A directory of this number is the leftover of a killed run. */
 	if (r == 0)
 		r = dir_remove_tree(place->dirfd, name, true, err);
 	if (r == 0 && renameat(place->dirfd, temporary, place->dirfd, name) < 0)
-		r = error_set_errno(err, errno, "putting generation %s in place", name);
+		r = error_set_errno(err, errno, "renaming generation %s", name);
 	if (r < 0) {
 		(void)dir_remove_tree(place->dirfd, temporary, true, &ignored);
 		return error_wrap(err, "writing generation %s", name);
@@ -205,8 +257,8 @@ int generation_write(const struct generation_place *place, unsigned number,
 	return 0;
 }
 
-/* Whether a name is one that dir_make_temporary() gave for a generation. */
-static bool is_half_written(const char *name)
+/* Whether the name is from dir_make_temporary() for a generation. */
+static bool is_incomplete(const char *name)
 {
 	return name[0] == '.' && strspn(name + 1, DIGITS) > 0 &&
 	       name[1 + strspn(name + 1, DIGITS)] == '.';
@@ -214,9 +266,7 @@ static bool is_half_written(const char *name)
 
 static char *link_temporary(const struct generation_place *place)
 {
-	char *temporary = NULL;
-
-	return asprintf(&temporary, ".%s.new", place->link_name) < 0 ? NULL : temporary;
+	return text_format(".%s.new", place->link_name);
 }
 
 int generation_clean(const struct generation_place *place, unsigned current, unsigned keep,
@@ -237,15 +287,15 @@ int generation_clean(const struct generation_place *place, unsigned current, uns
 		bool is_old =
 			number > 0 && number < current && keep > 0 && current - number >= keep;
 
-		/* One beyond is what a run that was killed could not switch to any more. */
-		if (is_old || number == current + 1 || is_half_written(entry))
+		/* The next number belongs to a run that was killed before the switch. */
+		if (is_old || number == current + 1 || is_incomplete(entry))
 			r = dir_remove_tree(place->dirfd, entry, true, err);
 	}
 	return r;
 }
 
-/* What is in memory is nobody's document; on a disk it might be. */
-static bool folder_gives_way(const struct generation_place *place)
+/* A directory in memory is disposable; one on disk may not be. */
+static bool is_replaceable(const struct generation_place *place)
 {
 	_cleanup_close_ int fd = openat(place->link_dirfd, place->link_name,
 					O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -258,47 +308,33 @@ static int link_place(const struct generation_place *place, const char *temporar
 {
 	int r = renameat(place->link_dirfd, temporary, place->link_dirfd, place->link_name);
 
-	if (r < 0 && errno == EISDIR && folder_gives_way(place)) {
+	if (r < 0 && errno == EISDIR && is_replaceable(place)) {
 		r = renameat2(place->link_dirfd, temporary, place->link_dirfd, place->link_name,
 			      RENAME_EXCHANGE);
 		if (r == 0)
 			return dir_remove_tree(place->link_dirfd, temporary, true, err);
 	} else if (r < 0 && errno == EISDIR) {
 		error_set_errno(err, EISDIR, "switching to the new generation");
-		return error_hint(err, "%s is a folder of something else: remove it",
-				  place->link_name);
+		return error_hint(err, "%s is a directory on disk: remove it", place->link_name);
 	}
 	return r < 0 ? error_set_errno(err, errno, "switching to the new generation") : 0;
 }
 
 int generation_switch(const struct generation_place *place, unsigned number, struct error *err)
 {
-	_cleanup_free_ char *target = NULL, *temporary = link_temporary(place);
+	_cleanup_free_ char *target = text_format("%s/%u", place->target, number);
+	_cleanup_free_ char *temporary = link_temporary(place);
 	int r;
 
-	if (asprintf(&target, "%s/%u", place->target, number) < 0) {
-		target = NULL;
-		return error_no_memory(err);
-	}
-	if (!temporary)
+	if (!target || !temporary)
 		return error_no_memory(err);
 	r = dir_remove_tree(place->link_dirfd, temporary, true, err);
 	if (r < 0)
-		return error_wrap(err, "removing a left-over %s", temporary);
+		return error_wrap(err, "removing the leftover %s", temporary);
 	if (symlinkat(target, place->link_dirfd, temporary) < 0)
-		return error_set_errno(err, errno, "making the link to generation %u", number);
+		return error_set_errno(err, errno, "creating the link to generation %u", number);
 	r = link_place(place, temporary, err);
 	if (r < 0)
 		(void)unlinkat(place->link_dirfd, temporary, 0);
 	return r;
-}
-
-void active_files_destroy(struct active_file *files, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		free(files[i].path);
-		free(files[i].target);
-		secret_destroy(&files[i].content);
-	}
-	free(files);
 }

@@ -10,9 +10,7 @@
 #include "base/directory.h"
 #include "base/file.h"
 
-/*
- * Mounts one on `dirfd`. The calls of the mount API, unlike mount(2), leave no line in the kernel's
- * log where a parameter is not known.
+/* Uses the new mount API: unlike mount(2), it does not write unknown parameters to the kernel log.
  */
 static int memory_mount_one(int dirfd, const char *type, const char *flag)
 {
@@ -31,7 +29,7 @@ static int memory_mount_one(int dirfd, const char *type, const char *flag)
 	return 0;
 }
 
-/* The best file system for secrets that the kernel has, the best one first. */
+/* Mounts the best file system for secrets that the kernel supports. */
 static int memory_mount(int dirfd, enum generation_mount mount)
 {
 	static const struct {
@@ -39,7 +37,7 @@ static int memory_mount(int dirfd, enum generation_mount mount)
 		bool only_tmpfs;
 	} choices[] = {
 		{"tmpfs", "noswap", true}, /* Linux 6.4 */
-		{"ramfs", NULL, false},    /* is never swapped either, but has no size limit */
+		{"ramfs", NULL, false},    /* never swapped either, but without a size limit */
 	};
 	int r = 0;
 
@@ -61,8 +59,8 @@ static bool is_own_mount(int fd, int parent_dirfd)
 	       status.st_dev != parent.st_dev;
 }
 
-int generation_folder_open(int parent_dirfd, const char *name, enum generation_mount mount,
-			   struct error *err)
+int generation_directory_open(int parent_dirfd, const char *name, enum generation_mount mount,
+			      struct error *err)
 {
 	_cleanup_close_ int fd = dir_make(parent_dirfd, name, GENERATION_MODE, err);
 
@@ -72,8 +70,7 @@ int generation_folder_open(int parent_dirfd, const char *name, enum generation_m
 	    (!is_own_mount(fd, parent_dirfd) || !fd_is_on_memory(fd))) {
 		int r = memory_mount(fd, mount);
 
-		/* In a container without the right to mount, /run itself will do where it is tmpfs.
-		 */
+		/* A container may not be allowed to mount; /run itself may be a tmpfs there. */
 		if (r < 0 && !fd_is_on_memory(fd))
 			return error_set_errno(err, -r, "mounting a memory file system on %s",
 					       name);
@@ -86,7 +83,7 @@ int generation_folder_open(int parent_dirfd, const char *name, enum generation_m
 	}
 	if (!fd_is_on_memory(fd))
 		return error_set(err, VMCRED_FAILED, "%s is not on a memory file system", name);
-	/* Whatever the umask was when it was made. */
+	/* Independent of the umask. */
 	if (fchmod(fd, GENERATION_MODE) < 0)
 		return error_set_errno(err, errno, "setting the mode of %s", name);
 	return fd_release(&fd);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""vmcred activate: what is where after it, and what stays when it fails."""
+"""vmcred activate: what it writes, and what a failure leaves unchanged."""
 import json
 import os
 import re
@@ -11,7 +11,7 @@ from harness import equal, expect, run, test, vmcred
 
 
 def tree(folder):
-    """Names, modes and contents, to compare before with after."""
+    """Names with modes, inodes and contents, to compare before and after."""
     found = {}
     for path in sorted(folder.rglob("*")):
         status = path.lstat()
@@ -20,8 +20,8 @@ def tree(folder):
     return found
 
 
-def test_activate_writes_each_secret_mode_into_generation_1(folder):
-    """activate writes each secret with its mode into generation 1, behind a link"""
+def test_first_generation(folder):
+    """activate writes each secret with its mode to generation 1, and a link to it"""
     example = Example(folder)
     expect(example.activate(), 0, "2 secrets in generation 1\nto restart: microvm@m.service\n", "")
     equal(os.readlink(example.root / "run/secrets"), "secrets.d/1")
@@ -32,8 +32,8 @@ def test_activate_writes_each_secret_mode_into_generation_1(folder):
         equal(stat.S_IMODE((example.root / "run" / path).stat().st_mode), 0o751, path)
 
 
-def test_where_nothing_changed_nothing_written_readers_keep(folder):
-    """where nothing changed, nothing is written and readers keep the same inodes"""
+def test_nothing_changed(folder):
+    """if nothing changed, nothing is written and all inodes stay the same"""
     example = Example(folder)
     expect(example.activate())
     before = tree(example.root)
@@ -41,8 +41,8 @@ def test_where_nothing_changed_nothing_written_readers_keep(folder):
     equal(tree(example.root), before)
 
 
-def test_changed_secret_makes_new_generation_old_gone(folder):
-    """a changed secret makes a new generation, and the old one is gone"""
+def test_changed_secret(folder):
+    """a changed secret creates a new generation, and the old one is removed"""
     example = Example(folder)
     expect(example.activate())
     expect(example.generate("--regenerate"))
@@ -58,8 +58,8 @@ def test_changed_secret_makes_new_generation_old_gone(folder):
     equal(example.active("one").read_text(), example.get("one").out)
 
 
-def test_changed_mode_alone_makes_new_generation(folder):
-    """a changed mode alone makes a new generation"""
+def test_changed_mode(folder):
+    """a changed mode alone creates a new generation"""
     example = Example(folder)
     expect(example.activate())
     example.config.write_text(DECLARATION.replace('"0440"', '"0400"'))
@@ -67,8 +67,8 @@ def test_changed_mode_alone_makes_new_generation(folder):
     equal(stat.S_IMODE(example.active("two").stat().st_mode), 0o400)
 
 
-def test_secret_no_longer_declared_not_deployed_disappears(folder):
-    """a secret that is no longer declared, or not deployed, disappears"""
+def test_undeclared_secret(folder):
+    """a secret that is no longer declared or deployed is removed"""
     example = Example(folder)
     expect(example.activate())
     example.config.write_text(DECLARATION.replace('two: {mode: "0440"}', "two: {deploy: false}"))
@@ -76,8 +76,8 @@ def test_secret_no_longer_declared_not_deployed_disappears(folder):
     equal(os.listdir(example.root / "run/secrets/vars/made"), ["one"])
 
 
-def test_root_disk_refused_plaintext_never_goes_there(folder):
-    """a root on a disk is refused: plaintext never goes there"""
+def test_root_on_disk(folder):
+    """--root on a disk is refused, and no plaintext is written there"""
     example = Example(folder)
     root = harness.SOURCE / "build" / "not-a-memory-file-system"
     root.mkdir(parents=True, exist_ok=True)
@@ -86,8 +86,8 @@ def test_root_disk_refused_plaintext_never_goes_there(folder):
             vmcred("activate", "--config", example.config, "--identity", example.identity, "--root", root),
             1,
             "",
-            "vmcred: secrets.d is not on a memory file system: plaintext must not go to a disk: "
-            "give a --root on tmpfs, such as one below /run or /dev/shm\n",
+            "vmcred: secrets.d is not on a memory file system: plaintext must not be written to disk: "
+            "use --root with a directory below /run or /dev/shm\n",
         )
         equal([str(path) for path in root.rglob("*") if path.is_file()], [])
     finally:
@@ -95,10 +95,10 @@ def test_root_disk_refused_plaintext_never_goes_there(folder):
 
 
 def unchanged(sentence, damage, code, message):
-    """After `damage(example)`, activation fails with the message, and the old generation stays as it was."""
+    """After `damage(example)`, activation fails with the message, and the old generation is unchanged."""
 
     @test(sentence)
-    def test_case(folder):
+    def test_unchanged(folder):
         example = Example(folder)
         expect(example.activate())
         expect(example.generate("--regenerate"))
@@ -122,17 +122,17 @@ def change(pattern, replacement):
 
 
 def column(example):
-    """Of the end of the cut document's last line, counted from 1."""
+    """The column after the last line of the truncated document, counted from 1."""
     return len(example.document("two").read_text().rsplit("\n", 1)[1]) + 1
 
 
 def flip(match):
-    """Another Base64 digit in the first place."""
+    """A different Base64 digit."""
     return match.group(1) + ("B" if match.group(2) == "A" else "A")
 
 
 unchanged(
-    "a document that is not there is an error, and the old generation stays",
+    "a missing document is an error, and the old generation stays",
     lambda example: example.document("two").unlink(),
     3,
     "opening PATH: No such file or directory: `vmcred generate m` makes it",
@@ -164,13 +164,13 @@ unchanged(
     "PATH: the value data was changed or moved: its tag does not match",
 )
 unchanged(
-    "a document with another time is an error, and the old generation stays",
+    "a document with a changed time is an error, and the old generation stays",
     change(r'("lastmodified": "2)(.)', lambda match: match.group(1) + "1"),
     4,
     "PATH: its MAC or its time was changed: the MAC's own tag does not match",
 )
 unchanged(
-    "a document that is cut off is an error, and the old generation stays",
+    "a truncated document is an error, and the old generation stays",
     lambda example: example.document("two").write_text(example.document("two").read_text()[:60]),
     1,
     lambda example: f"PATH is cut off: its JSON ends too early (line 2, column {column(example)})",
@@ -189,8 +189,8 @@ unchanged(
 )
 
 
-def test_identity_another_machine_opens_nothing_error_lists(folder):
-    """the identity of another machine opens nothing, and the error lists the keys of both sides"""
+def test_identity_of_another_machine(folder):
+    """the identity of another machine decrypts nothing, and the error lists its key and the recipients"""
     example = Example(folder)
     other = expect(vmcred("keygen", "--output", folder / "other"), 0, None, "").out
     tried = re.search("age1[a-z0-9]+", other).group()
@@ -202,8 +202,8 @@ def test_identity_another_machine_opens_nothing_error_lists(folder):
     assert not (example.root / "run").exists()
 
 
-def test_shared_generator_names_machines_those_alone_others(folder):
-    """a shared generator that names machines is for those alone: the others are activated without its files"""
+def test_shared_generator_with_machines(folder):
+    """the files of a shared generator with a list of machines are activated on these machines only"""
     example = Example(folder, """\
 machines: {m: {}, n: {}}
 generators:
@@ -223,8 +223,8 @@ generators:
     assert other.active("two", "some").read_text()
 
 
-def test_identity_file_others_can_read_refused_fix(folder):
-    """an identity file that others can read is refused with the fix"""
+def test_world_readable_identity(folder):
+    """a world-readable identity file is refused, and the error has the fix"""
     example = Example(folder)
     os.chmod(example.identity, 0o644)
     expect(
@@ -236,8 +236,8 @@ def test_identity_file_others_can_read_refused_fix(folder):
     )
 
 
-def test_identity_file_cannot_read_named(folder):
-    """an identity file that cannot be read is named"""
+def test_unreadable_identity(folder):
+    """an error names an unreadable identity file"""
     harness.need_root()
     example = Example(folder)
     result = run(
@@ -248,8 +248,8 @@ def test_identity_file_cannot_read_named(folder):
         "run as the user that owns it\n")
 
 
-def test_identity_file_not_there_named(folder):
-    """an identity file that is not there is named"""
+def test_missing_identity(folder):
+    """an error names a missing identity file"""
     example = Example(folder)
     example.identity.unlink()
     expect(
@@ -261,8 +261,8 @@ def test_identity_file_not_there_named(folder):
     )
 
 
-def test_without_root_own_secrets_mount_own_never_swapped(folder):
-    """without a root of its own, the secrets are on a mount of their own that is never swapped"""
+def test_mount(folder):
+    """without --root, the secrets are on a separate mount without swap"""
     harness.need_root()
     example = Example(folder)
     script = """
@@ -280,13 +280,13 @@ def test_without_root_own_secrets_mount_own_never_swapped(folder):
     assert kind.startswith("tmpfs vmcred") and "noswap" in kind if linux >= (6, 4) else kind.startswith("ramfs"), kind
 
 
-def test_where_mlock_refused_warning_says_work_done(folder):
-    """where mlock is refused, one warning says so, and the work is done"""
+def test_mlock_fails(folder):
+    """if mlock fails, commands succeed with one warning"""
     harness.need_root()
     example = Example(folder)
     program = program_for_all(folder)
     run("chown", "-R", f"{NOBODY}:{NOBODY}", folder)
-    # 128 KiB for each thread, where that is more.
+    # 128 KiB for each thread, if that is more.
     size = max(512, 128 * min(len(os.sched_getaffinity(0)), 16))
     for words, out in (
         (["generate", "--dry-run"], "nothing to do: all declared secrets exist\n"),

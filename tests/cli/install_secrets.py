@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""vmcred called as sops-install-secrets, and `vmcred activate MANIFEST`: what is where after it, and what stays when
-it fails."""
+"""vmcred called as sops-install-secrets, and `vmcred activate MANIFEST`: what they install, and what a failure leaves
+unchanged."""
 import json
 import os
 import re
@@ -22,8 +22,8 @@ def inodes(manifest):
     return {str(path): path.lstat().st_ino for path in sorted(manifest.run_folder.rglob("*"))}
 
 
-def test_secrets_all_formats_behind_link_modes_links_lead(folder):
-    """secrets of all formats are behind the link, with their modes, and links lead to them"""
+def test_secrets_of_all_formats(folder):
+    """secrets of all formats are in the current generation with their modes, and links lead to them"""
     manifest = ours(folder).add_all()
     expect(manifest.install(), 0, "", "")
     equal(os.readlink(manifest.run_folder / "secrets"), f"{manifest.run_folder}/secrets.d/1")
@@ -48,16 +48,16 @@ def test_secrets_all_formats_behind_link_modes_links_lead(folder):
     )  # fmt: skip
 
 
-def test_key_maps_json_document_found_yaml(folder):
-    """a key in maps of a JSON document is found as in YAML"""
+def test_key_in_json_maps(folder):
+    """a key in nested maps of a JSON document is found, as in YAML"""
     manifest = ours(folder)
     manifest.write("two.json", '{"outer": {"inner": "found"}}')
     expect(manifest.add("inner", "two.json", "outer/inner").install(), 0, "", "")
     equal(manifest.active("inner"), b"found")
 
 
-def test_templates_secrets_place_placeholders_value_never(folder):
-    """templates have the secrets in place of placeholders, and a value is never taken for one"""
+def test_templates(folder):
+    """placeholders in templates are replaced by secrets, and placeholders in secrets are not replaced"""
     manifest = ours(folder)
     manifest.add("one", "two.json", "plain").add("top", "one.yaml", "top")
     manifest.write("two.json", json.dumps({"plain": manifest.placeholder("top")}))
@@ -70,8 +70,8 @@ def test_templates_secrets_place_placeholders_value_never(folder):
     equal(manifest.active("rendered/filed"), rendered)
 
 
-def test_template_file_may_hold_any_bytes_modes_manifest(folder):
-    """a template's file may hold any bytes, and modes are the manifest's whatever the umask is"""
+def test_template_with_any_bytes(folder):
+    """a template's file may contain any bytes, and modes do not depend on the umask"""
     manifest = ours(folder).add("bin", "five.bin", mode="0666")
     manifest.add_template("bytes", "", file=str(folder / "bytes"), mode="0642")
     (folder / "bytes").write_bytes(b"\0\xff" + manifest.placeholder("bin").encode() + b"\0")
@@ -86,8 +86,8 @@ def test_template_file_may_hold_any_bytes_modes_manifest(folder):
     )  # fmt: skip
 
 
-def test_documents_opened_several_threads_at_once_each_them(folder):
-    """documents are opened by several threads at once, each of them by one"""
+def test_documents_are_opened_in_parallel(folder):
+    """several threads open documents at once, each document once"""
     manifest = ours(folder)
     for number in range(60):
         (folder / f"{number}.yaml").write_bytes((folder / "one.yaml").read_bytes())
@@ -100,8 +100,8 @@ def test_documents_opened_several_threads_at_once_each_them(folder):
     equal(len({thread for thread, _number in opens}) > 1, len(os.sched_getaffinity(0)) > 1)
 
 
-def test_where_nothing_changed_nothing_written_readers_keep(folder):
-    """where nothing changed, nothing is written and readers keep the same inodes"""
+def test_nothing_changed(folder):
+    """if nothing changed, nothing is written and all inodes stay the same"""
     manifest = ours(folder).add_all()
     manifest.add_template("t", manifest.placeholder("top"))
     expect(manifest.install(), 0, "", "")
@@ -110,8 +110,8 @@ def test_where_nothing_changed_nothing_written_readers_keep(folder):
     equal((inodes(manifest), manifest.tree()), before)
 
 
-def test_changed_template_removed_secret_make_new_generation(folder):
-    """a changed template and a removed secret make a new generation, and keepGenerations says how many stay"""
+def test_new_generations(folder):
+    """a changed template or a removed secret creates a new generation, and keepGenerations limits how many are kept"""
     manifest = ours(folder).add_all().add_template("t", "old")
     manifest.content["keepGenerations"] = 2
     for number in (1, 2, 3):
@@ -128,22 +128,22 @@ def test_changed_template_removed_secret_make_new_generation(folder):
     equal(manifest.generations(), ["3", "4", "5"])
 
 
-def test_reader_still_holds_old_generation_wiped_when(folder):
-    """what a reader still holds of an old generation is wiped when that is removed"""
+def test_old_generation_is_wiped(folder):
+    """files of a removed generation are wiped, also for a reader that has them open"""
     manifest = ours(folder).add("top", "one.yaml", "top").add_template("t", "text")
     expect(manifest.install(), 0, "", "")
-    with open(manifest.run_folder / "secrets/top", "rb") as held, open(manifest.run_folder / "secrets/rendered/t", "rb") as other:
+    with open(manifest.run_folder / "secrets/top", "rb") as reader, open(manifest.run_folder / "secrets/rendered/t", "rb") as other:
         manifest.secrets[0]["key"] = "nested/deep/key"
         expect(manifest.install(), 0, "", "")
-        equal((held.read(), other.read()), (bytes(len("first value")), bytes(len("text"))))
+        equal((reader.read(), other.read()), (bytes(len("first value")), bytes(len("text"))))
 
 
-def test_document_opened_once_however_many_secrets(folder):
-    """a document is opened once, however many secrets it has"""
+def test_document_is_opened_once(folder):
+    """a document with many secrets is opened once"""
     manifest = ours(folder)
     for number in range(20):
         manifest.add(f"s{number}", "one.yaml", "top")
-    # LeakSanitizer does not work where it is traced itself.
+    # LeakSanitizer does not work under strace.
     environment = {"ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:detect_leaks=0"}
     result = manifest.install(env=environment, prefix=(need("strace"), "-f", "-qq", "-e", "trace=openat", "-o", folder / "trace"))
     expect(result, 0, "", "")
@@ -151,10 +151,10 @@ def test_document_opened_once_however_many_secrets(folder):
 
 
 def unchanged(sentence, damage, code, message):
-    """After `damage(manifest)`, installing fails with the message, and the old generation stays as it was."""
+    """After `damage(manifest)`, installing fails with the message, and the old generation is unchanged."""
 
     @test(sentence)
-    def test_case(folder):
+    def test_unchanged(folder):
         manifest = ours(folder).add_all().add_template("t", "text")
         expect(manifest.install(), 0, "", "")
         manifest.content["templates"][0]["content"] = "other"
@@ -169,70 +169,70 @@ def first(**members):
 
 
 unchanged(
-    "a key that is not in a document is an error that names secret, file and key",
+    "a key missing in a document is an error that names secret, file and key",
     first(key="nested/lost/key"),
     3,
     "FOLDER/manifest.json: secret top: FOLDER/one.yaml: there is no key nested/lost",
 )
 unchanged(
-    "a key that leads through something else than a map is an error",
+    "a key that leads through a value that is not a map is an error",
     first(key="number/of"),
     1,
     "FOLDER/manifest.json: secret top: FOLDER/one.yaml: what is before the last key of number/of is no map",
 )
 unchanged(
-    "a mode that is none is an error",
+    "an invalid mode is an error",
     first(mode="0888"),
     1,
-    'FOLDER/manifest.json: secret top: mode "0888" is no octal number up to 777',
+    'FOLDER/manifest.json: secret top: mode "0888" is not an octal number up to 777',
 )
 unchanged(
-    "a name that leads out of the folder is an error",
+    "a name that leads out of the directory is an error",
     first(name="a/../../b"),
     1,
-    "FOLDER/manifest.json: secret a/../../b: its name is no path below a folder",
+    'FOLDER/manifest.json: secret a/../../b: the name must be a relative path without "." and ".."',
 )
 unchanged(
-    "a format that is none is an error",
+    "an unknown format is an error",
     first(format="toml"),
     1,
-    'FOLDER/manifest.json: secret top: there is no format "toml": it is yaml, json, dotenv, ini or binary',
+    'FOLDER/manifest.json: secret top: unknown format "toml": use yaml, json, dotenv, ini or binary',
 )
 unchanged(
-    "a document of two formats is an error",
+    "a document with two formats is an error",
     first(format="json"),
     1,
-    "FOLDER/manifest.json: secret deep/er says that FOLDER/one.yaml is yaml, and top that it is json",
+    "FOLDER/manifest.json: secret deep/er: FOLDER/one.yaml has the format yaml, but json for the secret top",
 )
 unchanged(
-    "a document that is not there is an error",
+    "a missing document is an error",
     first(sopsFile="/nowhere/one.yaml"),
     3,
     "FOLDER/manifest.json: secret top: opening /nowhere/one.yaml: No such file or directory",
 )
 unchanged(
-    "a secret without a placeholder is an error where there are templates",
+    "a secret without a placeholder is an error if there are templates",
     lambda manifest: manifest.content["placeholderBySecretName"].pop("top"),
     1,
-    "FOLDER/manifest.json: secret top: placeholderBySecretName has none for it",
+    "FOLDER/manifest.json: secret top: missing in placeholderBySecretName",
 )
 unchanged(
-    "gnupgHome beside an age key is an error",
+    "gnupgHome with an age key is an error",
     lambda manifest: manifest.content.update(gnupgHome="/nowhere"),
     1,
     "FOLDER/manifest.json: gnupgHome and ageKeyFile exclude each other",
 )
 unchanged(
-    "a link that cannot be made is an error",
+    "a link that cannot be created is an error",
     lambda manifest: (manifest.folder / "links/full/x").mkdir(parents=True)
     or manifest.secrets[1].update(path=str(manifest.folder / "links/full")),
     1,
-    "linking to deep/er: replacing the folder FOLDER/links/full: Directory not empty",
+    "creating the link for deep/er: replacing the directory FOLDER/links/full: Directory not empty",
 )
 
 
-def test_number_no_secret_although_sops_encrypts_like(folder):
-    """a number is no secret, although sops encrypts it like one"""
+def test_number_is_not_a_secret(folder):
+    """a number cannot be a secret, although sops encrypts numbers"""
     manifest = ours(folder).add("number", "one.yaml", "number")
     expect(
         manifest.install(), 1, "", f"vmcred: secret number: {folder}/one.yaml: number holds no string\n",
@@ -240,8 +240,8 @@ def test_number_no_secret_although_sops_encrypts_like(folder):
     equal(manifest.tree(), {})
 
 
-def test_check_mode_looks_at_manifest_at_documents_too(folder):
-    """-check-mode looks at the manifest, or at the documents too, and changes nothing"""
+def test_check_mode(folder):
+    """-check-mode checks the manifest, or also the documents, and changes nothing"""
     manifest = ours(folder).add_all()
     for mode in (["-check-mode", "manifest"], ["--check-mode=sopsfile"], ["-check-mode=manifest", "-ignore-passwd"]):
         expect(manifest.install(*mode), 0, "", "")
@@ -253,36 +253,36 @@ def test_check_mode_looks_at_manifest_at_documents_too(folder):
     equal(manifest.tree(), {})
 
 
-def test_flags_none_usage_errors_h_tells_there(folder):
-    """flags that are none are usage errors, and -h tells which there are"""
+def test_usage_errors(folder):
+    """unknown flags are usage errors, and -h lists the flags"""
     manifest = ours(folder)
-    hint = ": `sops-install-secrets -h` tells how it is used\n"
-    expect(manifest.install("-chekc-mode=off"), 2, "", "vmcred: there is no option -chekc-mode" + hint)
-    expect(manifest.install("-ignore-passwd=maybe"), 2, "", "vmcred: -ignore-passwd is true or false" + hint)
+    hint = ": see `sops-install-secrets -h`\n"
+    expect(manifest.install("-chekc-mode=off"), 2, "", "vmcred: unknown option -chekc-mode" + hint)
+    expect(manifest.install("-ignore-passwd=maybe"), 2, "", "vmcred: -ignore-passwd must be true or false" + hint)
     expect(
         manifest.install("-check-mode", "none"),
         2,
         "",
-        'vmcred: there is no check mode "none": it is manifest, sopsfile or off\n',
+        'vmcred: unknown check mode "none": use manifest, sopsfile or off\n',
     )
-    expect(manifest.install("another"), 2, "", "vmcred: one manifest is needed" + hint)
+    expect(manifest.install("another"), 2, "", "vmcred: expected one manifest" + hint)
     equal(manifest.install("-h").out.splitlines()[0], "Usage: sops-install-secrets [OPTION...] MANIFEST")
     expect(
         vmcred("activate", "--machine", "m", folder / "manifest.json"),
         2,
         "",
-        "vmcred: a manifest says itself what --machine, --needed-for, --identity and --root would: leave them out\n",
+        "vmcred: --machine, --needed-for, --identity and --root cannot be used with a manifest\n",
     )
     expect(
         vmcred("activate", "--ignore-passwd"),
         2,
         "",
-        "vmcred: --check-mode and --ignore-passwd are for a manifest: name its file\n",
+        "vmcred: --check-mode and --ignore-passwd need a manifest\n",
     )
 
 
-def test_disk_nothing_written_user_mode_needs_folder_memory(folder):
-    """on a disk nothing is written: user mode needs a folder in memory"""
+def test_user_mode_needs_a_memory_file_system(folder):
+    """in user mode nothing is written to a disk"""
     manifest = ours(folder).add_all()
     place = Path(tempfile.mkdtemp(prefix="vmcred-test.", dir=harness.SOURCE / "tests"))
     manifest.content["secretsMountPoint"] = str(place)
@@ -296,12 +296,12 @@ def test_disk_nothing_written_user_mode_needs_folder_memory(folder):
         1,
         "",
         f"vmcred: secretsMountPoint {place}: {place.name} is not on a memory file system: "
-        "plaintext must not go to a disk: secretsMountPoint is to be on a memory file system, such as XDG_RUNTIME_DIR\n",
+        "plaintext must not be written to disk: use a directory below $XDG_RUNTIME_DIR\n",
     )
 
 
-def test_root_secrets_mount_own_owners_nixos_lists_name(folder):
-    """as root, secrets are on a mount of their own with owners, and NixOS's lists name the units of what changed"""
+def test_system_mode(folder):
+    """as root, secrets are on a separate mount with their owners, and NixOS's lists contain the units of changed secrets"""
     need_root()
     manifest = ours(folder, system=True).add_all()
     manifest.content["logging"]["secretChanges"] = True
@@ -337,8 +337,8 @@ def test_root_secrets_mount_own_owners_nixos_lists_name(folder):
     )
 
 
-def test_systemctl_restarts_units_where_environment_says_no(folder):
-    """systemctl restarts the units where the environment says so, and no list is written"""
+def test_systemctl_restarts_units(folder):
+    """if requested in the environment, systemctl restarts the units and no list is written"""
     need_root()
     manifest = ours(folder, system=True).add_all()
     manifest.content["secretsMountPoint"], manifest.content["symlinkPath"] = "/run/secrets.d", "/run/secrets"

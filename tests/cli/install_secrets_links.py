@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The links that a manifest wants: what stands in their places, what stays where one cannot be made, and what goes with
-a secret."""
+"""The links of a manifest: what they replace, what a failure leaves unchanged, and when they are removed."""
 import json
 import os
 
@@ -19,8 +18,8 @@ def link_to(manifest, index, path):
     manifest.secrets[index]["path"] = str(path)
 
 
-def test_link_wanted_below_symlinkpath_each_generation_no(folder):
-    """a link that is wanted below symlinkPath is in each generation, and is no change by itself"""
+def test_link_below_symlinkpath(folder):
+    """a link below symlinkPath is in each generation, and does not cause a new one"""
     manifest = ours(folder)
     link_to(manifest, 0, manifest.run_folder / "secrets/other/name")
     expect(manifest.install(), 0, "", "")
@@ -35,8 +34,8 @@ def test_link_wanted_below_symlinkpath_each_generation_no(folder):
     equal(manifest.generations(), ["2"])
 
 
-def test_however_path_spells_secret_own_place_no_link_itself(folder):
-    """however a path spells the secret's own place, it is no link to itself"""
+def test_path_of_the_secret_itself(folder):
+    """a path that leads to the secret itself in another spelling is not linked"""
     manifest = ours(folder)
     link_to(manifest, 0, f"{manifest.run_folder}//x/.././secrets/top")
     manifest.content["symlinkPath"] = "%r/./secrets/"
@@ -45,16 +44,16 @@ def test_however_path_spells_secret_own_place_no_link_itself(folder):
     equal((manifest.run_folder / "secrets/top").resolve(), manifest.run_folder / "secrets.d/1/top")
 
 
-def test_two_place_error_names_both_whether_they_secrets(folder):
-    """two for one place are an error that names both, whether they are secrets, templates or links"""
+def test_duplicate_paths(folder):
+    """a duplicate path of secrets, templates or links is an error that names both"""
     manifest = ours(folder).add_template("t", "text")
     expect(manifest.install(), 0, "", "")
     before = manifest.tree()
     secrets = manifest.run_folder / "secrets"
     for index, member, value, message in (
-        (1, "name", "top", f"secret top: at {secrets}/top there is secret top already"),
-        (1, "path", f"{secrets}/top", f"secret plain: at {secrets}/top there is secret top already"),
-        (1, "name", "rendered/t", f"template t: at {secrets}/rendered/t there is secret rendered/t already"),
+        (1, "name", "top", f"secret top: {secrets}/top is already the path of secret top"),
+        (1, "path", f"{secrets}/top", f"secret plain: {secrets}/top is already the path of secret top"),
+        (1, "name", "rendered/t", f"template t: {secrets}/rendered/t is already the path of secret rendered/t"),
     ):
         content = json.dumps(manifest.content)
         manifest.secrets[index][member] = value
@@ -65,12 +64,12 @@ def test_two_place_error_names_both_whether_they_secrets(folder):
     link_to(manifest, 0, folder / "both")
     link_to(manifest, 1, folder / "both")
     expect(manifest.install(), 1, "",
-           f"vmcred: {folder}/manifest.json: secret plain: at {folder}/both there is secret top already\n")  # fmt: skip
+           f"vmcred: {folder}/manifest.json: secret plain: {folder}/both is already the path of secret top\n")  # fmt: skip
     equal(manifest.tree(), before)
 
 
-def test_where_link_cannot_put_place_all_places_they_old(folder):
-    """where one link cannot be put in place, all places have what they had, and the old generation is the current one"""
+def test_link_that_cannot_be_installed(folder):
+    """if one link cannot be installed, all places are restored, and the old generation is current"""
     need_root()
     manifest = ours(folder)
     expect(manifest.install(), 0, "", "")
@@ -82,7 +81,7 @@ def test_where_link_cannot_put_place_all_places_they_old(folder):
     (links / "empty/folder").mkdir()
     for number, path in enumerate(("file/a", "file/b", "empty/folder", "new/one", "blocked/mount")):
         manifest.add(f"more{number}", "one.yaml", "top", path=str(links / path))
-    # Nothing can be renamed over a mount point, which is found out at the last moment.
+    # Nothing can be renamed over a mount point: only the last step fails.
     (links / "blocked/mount").touch()
     before = tree(links), manifest.tree()
     script = f'mount --bind {links}/file/a {links}/blocked/mount && "$@"'
@@ -91,10 +90,10 @@ def test_where_link_cannot_put_place_all_places_they_old(folder):
         manifest.install(prefix=prefix),
         1,
         "",
-        f"vmcred: putting the link {links}/blocked/mount in place: Device or resource busy\n",
+        f"vmcred: installing the link {links}/blocked/mount: Device or resource busy\n",
     )
     after = tree(links)
-    # A folder for links is nothing that would be missed.
+    # The new directory for links may stay.
     equal(after.pop("new", None) is not None, True)
     record = manifest.run_folder / "secrets.d/.links"
     equal(json.loads(record.read_text())[str(links / "file/a")], f"{manifest.run_folder}/secrets/more0")
@@ -105,8 +104,8 @@ def test_where_link_cannot_put_place_all_places_they_old(folder):
     equal(sorted(path.name for path in links.rglob(".*")), [])
 
 
-def test_links_removed_secrets_templates_go_them_unless_they(folder):
-    """the links of removed secrets and templates go with them, unless they are somebody else's by now"""
+def test_links_of_removed_secrets(folder):
+    """the links of removed secrets and templates are removed, unless they have another target now"""
     manifest = ours(folder).add_template("t", "text", path=str(folder / "links/t"))
     for index, name in enumerate(("a", "b")):
         link_to(manifest, index, folder / "links" / name)
@@ -126,8 +125,8 @@ def test_links_removed_secrets_templates_go_them_unless_they(folder):
     equal(manifest.generations(), ["2"])
 
 
-def test_folder_where_symlinkpath_gives_way_memory_not_disk(folder):
-    """a folder where symlinkPath is to be gives way in memory, and not on a disk"""
+def test_directory_at_symlinkpath(folder):
+    """a directory at symlinkPath is replaced if it is in memory, but not on a disk"""
     manifest = ours(folder)
     (manifest.run_folder / "secrets/old/deep").mkdir(parents=True)
     (manifest.run_folder / "secrets/old/deep/file").write_text("plaintext")
@@ -144,7 +143,7 @@ def test_folder_where_symlinkpath_gives_way_memory_not_disk(folder):
             manifest.install(),
             1,
             "",
-            "vmcred: switching to the new generation: Is a directory: secrets is a folder of something else: remove it\n",
+            "vmcred: switching to the new generation: Is a directory: secrets is a directory on disk: remove it\n",
         )
         equal(sorted(path.name for path in place.iterdir()), ["secrets"])
         (place / "secrets").rmdir()
@@ -157,7 +156,7 @@ def test_folder_where_symlinkpath_gives_way_memory_not_disk(folder):
         place.rmdir()
     manifest.content["symlinkPath"] = "%r/secrets.d"
     place = f"{manifest.run_folder}/secrets.d"
-    message = f"symlinkPath {place} and secretsMountPoint {place} are one in the other"
+    message = f"symlinkPath {place} and secretsMountPoint {place} must not contain one another"
     expect(manifest.install(), 1, "", f"vmcred: {folder}/manifest.json: {message}\n")
 
 

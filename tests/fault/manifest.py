@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Activating a manifest, struck by every fault: the old secrets are behind the link or the new ones, whole; where a link
-belongs is what was there or the link; no file of NixOS's is half; and a second run repairs everything."""
+"""Installing a manifest with each possible fault: the old secrets or the new ones are active, all of them; each link or
+what it replaces exists; and a second run repairs everything."""
 import json
 import os
 import shutil
@@ -11,12 +11,12 @@ from faults import every_fault
 from harness import equal, expect
 from manifests import Manifest, personality
 
-# At every place that is changed there was a link to the old name, a file, an empty folder, or nothing.
+# The places of the links first have another link, a file, an empty directory or nothing.
 LINKS = ("kept", "file", "folder", "new")
 
 
 class Activation:
-    """A folder with a manifest whose first generation is active; `second()` describes the next one."""
+    """A directory with two manifests; the generation of the first one is active."""
 
     def __init__(self, folder):
         self.folder = Path(folder)
@@ -47,12 +47,12 @@ class Activation:
         return harness.run(*self.command(name))
 
     def active(self):
-        """Every file below the link."""
+        """All active files with their contents."""
         top = self.folder / "runtime/secrets"
         return {str(path.relative_to(top)): path.read_bytes() for path in top.rglob("*") if path.is_file()} if top.exists() else None
 
     def places(self):
-        """What is where the links belong; links are told by what they hold."""
+        """What is in the places of the links: a link's target, "folder", or a file's text."""
         found = {}
         for path in sorted((self.folder / "links").iterdir()):
             target = os.readlink(path) if path.is_symlink() else None
@@ -61,7 +61,7 @@ class Activation:
 
 
 def prepare(folder):
-    """Gives the folder, what is active before and after, and what is at the places before and after."""
+    """Installs the first manifest, and returns the activation."""
     activation = Activation(folder)
     activation.folder.mkdir()
     personality(activation.folder)
@@ -77,7 +77,7 @@ def relative(places, folder):
 
 
 def strike(folder, first, errors):
-    """Faults in the change from the first manifest to the second, or in the very first activation."""
+    """Injects faults into the change from the first manifest to the second, or with `first` into a first activation."""
     activation = prepare(folder / "a")
     old, old_places = activation.active(), relative(activation.places(), activation.folder)
     done = prepare(folder / "done")
@@ -87,7 +87,7 @@ def strike(folder, first, errors):
         old, old_places = None, {}
 
     def moved(copy):
-        """The copy's manifests have the copy's paths in them, and so has what is active in it."""
+        """Adapts the paths in a copy's manifests and links."""
         struck = Activation(copy)
         struck.write()
         if first:
@@ -120,20 +120,20 @@ def strike(folder, first, errors):
         expected = {name: text for name, text in new_places.items() if not first or name in (*LINKS, "t")}
         equal(relative(struck.places(), copy), expected, f"links of a second run after {fault}")
         left = sorted(path.name for path in (copy / "runtime/secrets.d").iterdir())
-        equal(len(left), 2, f"what is beside the generation after {fault}: {left}")
-        equal(sorted(path.name for path in (copy / "runtime").iterdir()), ["secrets", "secrets.d"], f"what is left after {fault}")
+        equal(len(left), 2, f"entries next to the generation after {fault}: {left}")
+        equal(sorted(path.name for path in (copy / "runtime").iterdir()), ["secrets", "secrets.d"], f"entries after {fault}")
 
     return every_fault(activation.folder, moved, check, errors=errors)
 
 
-def test_change_leaves_old_secrets_links_new_ones_after(folder):
-    """a change leaves the old secrets and links or the new ones after every fault, and a second run repairs"""
+def test_change(folder):
+    """after every fault in a change, the old or the new secrets and links are active, and a second run repairs the rest"""
     failed = strike(folder, False, ("EIO", "ENOSPC"))
     assert failed > 60, failed
 
 
-def test_first_activation_leaves_nothing_all_after_every(folder):
-    """a first activation leaves nothing or all after every fault, and a second run repairs"""
+def test_first_activation(folder):
+    """after every fault in a first activation, nothing or everything is active, and a second run repairs the rest"""
     failed = strike(folder, True, ("ENOSPC",))
     assert failed > 60, failed
 

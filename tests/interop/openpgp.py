@@ -144,8 +144,8 @@ def test_document_real_sops_encrypts_rsa_key_ssh_activated(folder):
         "ageKeyFile": None,
     }
     warnings = (
-        "vmcred: warning: a key of sshKeyPaths is not used: opening /nowhere/rsa: No such file or directory\n"
-        f"vmcred: warning: a key of sshKeyPaths is not used: {folder}/ed25519: it is an Ed25519 key, and only RSA keys "
+        "vmcred: warning: ignoring a key of sshKeyPaths: opening /nowhere/rsa: No such file or directory\n"
+        f"vmcred: warning: ignoring a key of sshKeyPaths: {folder}/ed25519: it is an Ed25519 key, and only RSA keys "
         "have a PGP key\n"
     )
     environment = {"GNUPGHOME": "/nowhere", "SOPS_GPG_EXEC": "/nowhere/gpg", "PATH": "/nowhere"}
@@ -158,7 +158,7 @@ def test_document_real_sops_encrypts_rsa_key_ssh_activated(folder):
         3,
         "",
         warnings
-        + f"vmcred: warning: a key of sshKeyPaths is not used: {key.path}: it is locked with a passphrase\n"
+        + f"vmcred: warning: ignoring a key of sshKeyPaths: {key.path}: it is locked with a passphrase\n"
         + f"vmcred: secret top: {folder}/one.yaml: no identity opens it: it is encrypted for pgp {key.fingerprint}; "
         f"tried: pgp {other.fingerprint}: use an identity of a recipient, or make the identity's public key a recipient "
         "and encrypt it again\n",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The real sops-install-secrets and ours on the same manifests, each in a /run of its own."""
+"""Runs the real sops-install-secrets and ours with the same manifests, each with its own /run."""
 import difflib
 import json
 import shutil
@@ -7,8 +7,8 @@ import shutil
 from harness import Skip, equal, expect, need, need_root, run
 from manifests import Manifest, personality
 
-# Where they may differ: beside the generations, the real one leaves a file with all age keys, and ours a record of links;
-# and the real one leaves links that lead nowhere.
+# Permitted differences: next to the generations, the real one leaves a file with all age keys, and ours a record of
+# links; and the real one leaves dangling links.
 SNAPSHOT = r"""
 snapshot() {
     (cd /run && find . ! -name age-keys.txt ! -name .links ! -xtype l -printf '%P %y %m %U %G %l\n' | sort)
@@ -17,7 +17,7 @@ snapshot() {
 }
 """
 
-# Tells whether a manifest was taken, and what it left. What was refused leaves more of the real one than of ours.
+# Prints whether a manifest was accepted, and then what was installed. After a refusal the real one leaves more files.
 TRY = """
 try() { taken=no; if $program "$@" >said 2>&1; then taken=yes; fi; echo "$*: $taken"; }
 clean() { rm -rf /run/secrets; while umount /run/secrets.d 2>/dev/null; do :; done; rmdir /run/secrets.d 2>/dev/null || :; }
@@ -32,7 +32,7 @@ def encrypt(path, format_, recipient):
 
 
 def real_program():
-    """No registry has the real one, so that even CI may lack it; it is built from sops-nix's sources."""
+    """The real one is in no registry, so it may be missing even in CI; it can be built from sops-nix's sources."""
     path = shutil.which("sops-install-secrets")
     if path:
         return path
@@ -40,7 +40,7 @@ def real_program():
 
 
 def each(folder, manifests, script, *options, env=None):
-    """Runs the script with the real program and with ours, called $program, in a /run of its own; gives both results."""
+    """Runs the script with the real program and with ours as $program, each with its own /run. Returns both results."""
     need_root()
     real, results = real_program(), []
     for name, content in manifests.items():
@@ -56,12 +56,12 @@ def each(folder, manifests, script, *options, env=None):
 
 
 def both(folder, manifests, script, *options, env=None):
-    """The same, where nothing but stderr may differ."""
+    """The same, but only stderr may differ."""
     results = each(folder, manifests, script, *options, env=env)
     lines = [result.out.splitlines() for result in results]
     if lines[0] != lines[1]:
         raise AssertionError("\n".join(difflib.unified_diff(*lines, "the real one", "ours", lineterm="", n=1)))
-    equal(results[1].code, results[0].code, "exit code of ours beside that of the real one")
+    equal(results[1].code, results[0].code, "exit code of ours, compared with the real one")
     return results
 
 

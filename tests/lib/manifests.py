@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A manifest of sops-nix with documents in all formats, for sops-install-secrets, ours or the real one."""
+"""A manifest of sops-nix with documents in all formats, for our sops-install-secrets or the real one."""
 import json
 import os
 import stat
@@ -17,7 +17,7 @@ DOCUMENTS = {
 }
 FORMATS = {"one.yaml": "yaml", "two.json": "json", "three.env": "dotenv", "four.ini": "ini", "five.bin": "binary"}
 
-# The program run with a /run of its own, which a NixOS at its first switch has; then what NixOS would find there.
+# Runs the program with an empty /run, as at NixOS's first switch; then prints the lists that NixOS would read.
 SCRIPT = """
 mount -t tmpfs run /run && mkdir /run/nixos || exit 99
 "$@"; code=$?
@@ -37,7 +37,7 @@ def tree(folder):
 
 
 class Manifest:
-    """In user mode, so that it needs no root, unless `system` is true. `folder` is on a memory file system."""
+    """In user mode, which does not need root, unless `system` is true. `folder` is on a memory file system."""
 
     def __init__(self, folder, program, system=False, encrypt=None):
         self.folder = Path(folder)
@@ -142,7 +142,7 @@ class Manifest:
         return run(*prefix, *(program or [self.program]), *options, path, env=environment)
 
     def install_system(self, *options, env=None):
-        """In a mount namespace. NixOS's lists come behind what is printed."""
+        """Installs in a mount namespace. NixOS's lists follow the output."""
         prefix = ("unshare", "--mount", "--propagation", "private", "sh", "-c", f"exec 3>&1; {SCRIPT}", "sh")
         return self.install(*options, env=env, prefix=prefix)
 
@@ -157,7 +157,7 @@ class Manifest:
 
 
 def personality(folder):
-    """vmcred under the name that sops-nix's modules call."""
+    """A link to vmcred with the name that sops-nix's modules call."""
     path = Path(folder) / "sops-install-secrets"
     if not path.is_symlink():
         path.symlink_to(Path(harness.VMCRED).resolve())

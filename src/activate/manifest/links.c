@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The links from where a secret is expected to where it is, outside of the generations. */
-#include "activate/manifest/manifest.h"
-
+/* The links outside the generations, from the path of an item to symlinkPath. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -11,14 +9,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "activate/manifest/model.h"
 #include "base/cleanup.h"
 #include "base/directory.h"
 
 enum link_state {
-	LINK_IDLE,     /* nothing is to be done, or it is done */
-	LINK_READY,    /* under its temporary name */
-	LINK_ADDED,    /* in place, where nothing was */
-	LINK_REPLACED, /* in place; what was there has the temporary name */
+	LINK_IDLE,     /* nothing to do, or done */
+	LINK_READY,    /* has its temporary name */
+	LINK_ADDED,    /* in its place, which was empty */
+	LINK_REPLACED, /* in its place; what was there has the temporary name */
 };
 
 struct manifest_link {
@@ -27,49 +26,12 @@ struct manifest_link {
 	enum link_state state;
 };
 
-bool manifest_is_below(const char *path, const char *folder)
-{
-	size_t size = strlen(folder);
-
-	return strncmp(path, folder, size) == 0 && path[size] == '/';
-}
-
-char *manifest_target(const struct manifest *manifest, size_t index)
-{
-	char *target = NULL;
-
-	if (asprintf(&target, "%s/%s%s", manifest->link_path,
-		     index < manifest->secret_count ? "" : MANIFEST_RENDERED "/",
-		     manifest->items[index].name) < 0)
-		return NULL;
-	return target;
-}
-
-/* Removes a file, a link or an empty folder; what is not there is no error. */
+/* Removes a file, link or empty directory. It need not exist. */
 static int entry_remove(const char *path)
 {
 	if (unlinkat(AT_FDCWD, path, 0) == 0 || errno == ENOENT)
 		return 0;
 	return errno == EISDIR ? unlinkat(AT_FDCWD, path, AT_REMOVEDIR) : -1;
-}
-
-void manifest_links_undo(struct manifest_links *links)
-{
-	/* Backwards, as they were put in place. */
-	for (size_t i = links->count; i > 0; i--) {
-		struct manifest_link *link = &links->items[i - 1];
-
-		if (link->state == LINK_ADDED)
-			(void)unlinkat(AT_FDCWD, link->path, 0);
-		/* A folder cannot take a link's place, as a file does. */
-		if (link->state == LINK_REPLACED &&
-		    renameat(AT_FDCWD, link->temporary, AT_FDCWD, link->path) < 0 &&
-		    unlinkat(AT_FDCWD, link->path, 0) == 0)
-			(void)renameat(AT_FDCWD, link->temporary, AT_FDCWD, link->path);
-		if (link->state == LINK_READY)
-			(void)unlinkat(AT_FDCWD, link->temporary, 0);
-		link->state = LINK_IDLE;
-	}
 }
 
 void manifest_links_keep(struct manifest_links *links)
@@ -83,9 +45,21 @@ void manifest_links_keep(struct manifest_links *links)
 
 void manifest_links_release(struct manifest_links *links)
 {
-	manifest_links_undo(links);
-	for (size_t i = 0; links->items && i < links->count; i++)
-		free(links->items[i].temporary);
+	/* In reverse order. */
+	for (size_t i = links->count; i > 0; i--) {
+		struct manifest_link *link = &links->items[i - 1];
+
+		if (link->state == LINK_ADDED)
+			(void)unlinkat(AT_FDCWD, link->path, 0);
+		/* A file can be renamed over a link, a directory cannot. */
+		if (link->state == LINK_REPLACED &&
+		    renameat(AT_FDCWD, link->temporary, AT_FDCWD, link->path) < 0 &&
+		    unlinkat(AT_FDCWD, link->path, 0) == 0)
+			(void)renameat(AT_FDCWD, link->temporary, AT_FDCWD, link->path);
+		if (link->state == LINK_READY)
+			(void)unlinkat(AT_FDCWD, link->temporary, 0);
+		free(link->temporary);
+	}
 	free(links->items);
 	*links = (struct manifest_links){0};
 }
@@ -102,19 +76,9 @@ static bool link_is_current(const struct manifest *manifest, const struct manife
 	       (manifest->user_mode || (status.st_uid == item->uid && status.st_gid == item->gid));
 }
 
-/* An empty folder gives way to a link, as for sops-nix. */
-static int folder_check(const char *path, struct error *err)
-{
-	_cleanup_close_dir_ DIR *dir = dir_stream_open(AT_FDCWD, path);
-
-	if (dir && dir_stream_next(dir))
-		return error_set_errno(err, ENOTEMPTY, "replacing the folder %s", path);
-	return 0;
-}
-
-/* The folder may be the user's own, who may put something else in the link's place meanwhile: that
- * is not given to anybody. */
-static int link_give(const char *path, uid_t uid, gid_t gid)
+/* Changes the owner of a link. Its directory may be writable by a user, who could replace the link
+ * by another file meanwhile, whose owner must not change. */
+static int link_own(const char *path, uid_t uid, gid_t gid)
 {
 	_cleanup_close_ int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	struct stat status;
@@ -132,72 +96,63 @@ static int link_prepare(const struct manifest *manifest, const struct manifest_i
 			const char *target, struct manifest_link *link, struct error *err)
 {
 	const char *slash = strrchr(item->path, '/');
-	_cleanup_free_ char *folder =
+	_cleanup_free_ char *directory =
 		strndup(item->path, slash > item->path ? (size_t)(slash - item->path) : 1);
 	_cleanup_close_ int dirfd = -1;
+	_cleanup_close_dir_ DIR *replaced = NULL;
 
 	link->path = item->path;
-	if (!folder)
+	link->temporary = directory ? text_format("%s/.%s.vmcred", directory, slash + 1) : NULL;
+	if (!link->temporary)
 		return error_no_memory(err);
-	if (asprintf(&link->temporary, "%s/.%s.vmcred", folder, slash + 1) < 0) {
-		link->temporary = NULL;
-		return error_no_memory(err);
-	}
-	/* One of that name was left by a run that was killed. */
+	/* The leftover of a killed run. */
 	if (entry_remove(link->temporary) < 0 && errno != ENOTDIR)
-		return error_set_errno(err, errno, "removing a left-over %s", link->temporary);
+		return error_set_errno(err, errno, "removing the leftover %s", link->temporary);
 	if (link_is_current(manifest, item, target))
 		return 0;
-	dirfd = dir_make(AT_FDCWD, folder, 0777, err);
+	dirfd = dir_make(AT_FDCWD, directory, 0777, err);
 	if (dirfd < 0)
 		return dirfd;
-	if (folder_check(item->path, err) < 0)
-		return -(int)err->code;
+	/* An empty directory is replaced, as by sops-nix. */
+	replaced = dir_stream_open(AT_FDCWD, item->path);
+	if (replaced && dir_stream_next(replaced))
+		return error_set_errno(err, ENOTEMPTY, "replacing the directory %s", item->path);
 	if (symlinkat(target, AT_FDCWD, link->temporary) < 0)
-		return error_set_errno(err, errno, "making a link in %s", folder);
+		return error_set_errno(err, errno, "creating a link in %s", directory);
 	link->state = LINK_READY;
-	if (!manifest->user_mode && link_give(link->temporary, item->uid, item->gid) < 0)
-		return error_set_errno(err, errno, "giving the link %s to %u:%u", item->path,
-				       item->uid, item->gid);
+	if (!manifest->user_mode && link_own(link->temporary, item->uid, item->gid) < 0)
+		return error_set_errno(err, errno, "changing the owner of the link %s to %u:%u",
+				       item->path, item->uid, item->gid);
 	return 0;
 }
 
 int manifest_links_prepare(const struct manifest *manifest, struct manifest_links *links,
 			   struct error *err)
 {
-	size_t count = manifest->secret_count + manifest->template_count;
-	int r = 0;
-
-	links->items = calloc(count + 1, sizeof(*links->items));
+	links->items = calloc(manifest->item_count + 1, sizeof(*links->items));
 	if (!links->items)
 		return error_no_memory(err);
-	for (size_t i = 0; r == 0 && i < count; i++) {
+	for (size_t i = 0; i < manifest->item_count; i++) {
 		const struct manifest_item *item = &manifest->items[i];
-		_cleanup_free_ char *target = manifest_target(manifest, i);
+		_cleanup_free_ char *target = manifest_target(manifest, item);
 
 		if (!target)
 			return error_no_memory(err);
 		if (manifest_is_below(item->path, manifest->link_path))
 			continue;
-		r = link_prepare(manifest, item, target, &links->items[links->count++], err);
-		if (r < 0)
-			return error_wrap(err, "linking to %s", item->name);
+		if (link_prepare(manifest, item, target, &links->items[links->count++], err) < 0)
+			return error_wrap(err, "creating the link for %s", item->name);
 	}
-	return r;
+	return 0;
 }
 
-/* For file systems that cannot exchange two names: for a moment there is nothing in place. */
+/* For file systems that cannot exchange two names: for a moment the place is empty. */
 static int exchange_slowly(const struct manifest_link *link)
 {
-	_cleanup_free_ char *old = NULL;
+	_cleanup_free_ char *old = text_format("%s-old", link->temporary);
 	int errnum;
 
-	if (asprintf(&old, "%s-old", link->temporary) < 0) {
-		old = NULL;
-		errno = ENOMEM;
-		return -1;
-	}
-	if (renameat(AT_FDCWD, link->path, AT_FDCWD, old) < 0)
+	if (!old || renameat(AT_FDCWD, link->path, AT_FDCWD, old) < 0)
 		return -1;
 	if (renameat(AT_FDCWD, link->temporary, AT_FDCWD, link->path) == 0)
 		return renameat(AT_FDCWD, old, AT_FDCWD, link->temporary);
@@ -230,8 +185,7 @@ int manifest_links_place(struct manifest_links *links, struct error *err)
 		struct manifest_link *link = &links->items[i];
 
 		if (link->state == LINK_READY && link_place(link) < 0)
-			return error_set_errno(err, errno, "putting the link %s in place",
-					       link->path);
+			return error_set_errno(err, errno, "installing the link %s", link->path);
 	}
 	return 0;
 }

@@ -1,292 +1,459 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A manifest as a whole, and what its members must have in common. */
-#include <grp.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "activate/manifest/manifest.h"
+#include "activate/manifest/model.h"
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/path.h"
 
 #define MANIFEST_SIZE_MAX ((size_t)64 * 1024 * 1024)
+#define TEMPLATE_SIZE_MAX ((size_t)16 * 1024 * 1024)
+#define MODE_MAX          0777
 
-/* sops-nix's formats; one that is not named is YAML. */
-static const struct sops_store *store_find(const json_t *object, const char *secret,
-					   struct error *err)
-{
-	const struct sops_store *store;
-	const char *format = NULL;
+/* A member of a JSON object, and where its value is stored: */
+enum member_type {
+	MEMBER_TEXT,          /* const char *; "" without a value */
+	MEMBER_OPTIONAL_TEXT, /* const char *; NULL without a value */
+	MEMBER_LIST,          /* const json_t *; NULL without a value */
+	MEMBER_TEXTS,         /* likewise, a list of strings */
+	MEMBER_NUMBER,        /* long; 0 without a value */
+	MEMBER_FLAG,          /* bool; false without a value */
+};
 
-	if (manifest_text(object, "format", "", &format, err) < 0)
-		return NULL;
-	store = sops_store_named(*format ? format : "yaml");
-	if (!store)
-		error_set(err, VMCRED_FAILED,
-			  "secret %s: there is no format \"%s\": it is yaml, json, dotenv, ini or "
-			  "binary",
-			  secret, format);
-	return store;
-}
+struct member {
+	const char *name;
+	enum member_type type;
+	size_t offset;
+	long max; /* of a number */
+};
 
-/* Finds the secret's document among those that are known, or adds it. `index` has their places. */
-static int document_find(struct manifest *manifest, const json_t *object,
-			 struct manifest_item *item, json_t *index, struct error *err)
-{
-	const struct sops_store *store = store_find(object, item->name, err);
-	struct manifest_document *document;
-	const char *path = NULL;
-	const json_t *known;
-
-	if (!store || manifest_text(object, "sopsFile", "", &path, err) < 0)
-		return -(int)err->code;
-	if (!*path)
-		return error_set(err, VMCRED_FAILED, "secret %s: there is no sopsFile", item->name);
-	known = json_object_get(index, path);
-	if (known) {
-		item->document = (size_t)json_integer_value(known);
-		document = &manifest->documents[item->document];
-		if (document->store == store)
-			return 0;
-		return error_set(err, VMCRED_FAILED,
-				 "secret %s says that %s is %s, and %s that it is %s", item->name,
-				 path, sops_store_name(store), document->first,
-				 sops_store_name(document->store));
+#define MANIFEST_MEMBER(name, type, field)                            \
+	{                                                             \
+		name, type, offsetof(struct manifest, field), INT_MAX \
 	}
-	item->document = manifest->document_count++;
-	manifest->documents[item->document] =
-		(struct manifest_document){.path = path, .store = store, .first = item->name};
-	if (json_object_set_new(index, path, json_integer((json_int_t)item->document)) < 0)
-		return error_no_memory(err);
+#define ITEM_MEMBER(name, type, field)                                             \
+	{                                                                          \
+		name, type, offsetof(struct manifest_item, field), UINT32_MAX - 1L \
+	}
+
+static const struct member manifest_members[] = {
+	MANIFEST_MEMBER("userMode", MEMBER_FLAG, user_mode),
+	MANIFEST_MEMBER("secretsMountPoint", MEMBER_TEXT, given_mount_point),
+	MANIFEST_MEMBER("symlinkPath", MEMBER_TEXT, given_link_path),
+	MANIFEST_MEMBER("keepGenerations", MEMBER_NUMBER, keep_generations),
+	MANIFEST_MEMBER("useTmpfs", MEMBER_FLAG, use_tmpfs),
+	MANIFEST_MEMBER("gnupgHome", MEMBER_TEXT, gnupg_home),
+	MANIFEST_MEMBER("ageKeyFile", MEMBER_TEXT, age_key_file),
+	MANIFEST_MEMBER("ageSshKeyPaths", MEMBER_TEXTS, age_ssh_keys),
+	MANIFEST_MEMBER("sshKeyPaths", MEMBER_TEXTS, ssh_keys),
+	MANIFEST_MEMBER("secrets", MEMBER_LIST, secrets),
+	MANIFEST_MEMBER("templates", MEMBER_LIST, templates),
+	{0},
+};
+
+static const struct member logging_members[] = {
+	MANIFEST_MEMBER("keyImport", MEMBER_FLAG, log_keys),
+	MANIFEST_MEMBER("secretChanges", MEMBER_FLAG, log_changes),
+	{0},
+};
+
+static const struct member item_members[] = {
+	ITEM_MEMBER("name", MEMBER_TEXT, name),
+	ITEM_MEMBER("mode", MEMBER_TEXT, given_mode),
+	ITEM_MEMBER("path", MEMBER_TEXT, given_path),
+	ITEM_MEMBER("owner", MEMBER_OPTIONAL_TEXT, owner),
+	ITEM_MEMBER("group", MEMBER_OPTIONAL_TEXT, group),
+	ITEM_MEMBER("uid", MEMBER_NUMBER, given_uid),
+	ITEM_MEMBER("gid", MEMBER_NUMBER, given_gid),
+	ITEM_MEMBER("restartUnits", MEMBER_TEXTS, restart_units),
+	ITEM_MEMBER("reloadUnits", MEMBER_TEXTS, reload_units),
+	ITEM_MEMBER("key", MEMBER_TEXT, key),
+	{0},
+};
+
+static const struct member secret_members[] = {
+	ITEM_MEMBER("format", MEMBER_TEXT, format),
+	ITEM_MEMBER("sopsFile", MEMBER_TEXT, sops_file),
+	{0},
+};
+
+static const struct member template_members[] = {
+	ITEM_MEMBER("content", MEMBER_TEXT, content),
+	ITEM_MEMBER("file", MEMBER_TEXT, file),
+	{0},
+};
+
+static int member_read(const struct member *member, const json_t *value, void *out,
+		       struct error *err)
+{
+	switch (member->type) {
+	case MEMBER_TEXT:
+	case MEMBER_OPTIONAL_TEXT:
+		if (value && !json_is_string(value))
+			return error_set(err, VMCRED_FAILED, "%s must be a string", member->name);
+		*(const char **)out = value                         ? json_string_value(value)
+				      : member->type == MEMBER_TEXT ? ""
+								    : NULL;
+		return 0;
+	case MEMBER_NUMBER:
+		if (value && (!json_is_integer(value) || json_integer_value(value) < 0 ||
+			      json_integer_value(value) > member->max))
+			return error_set(err, VMCRED_FAILED, "%s must be a number from 0 to %ld",
+					 member->name, member->max);
+		*(long *)out = (long)json_integer_value(value);
+		return 0;
+	case MEMBER_FLAG:
+		if (value && !json_is_boolean(value))
+			return error_set(err, VMCRED_FAILED, "%s must be true or false",
+					 member->name);
+		*(bool *)out = json_is_true(value);
+		return 0;
+	case MEMBER_LIST:
+	case MEMBER_TEXTS:
+		break;
+	}
+	if (value && !json_is_array(value))
+		return error_set(err, VMCRED_FAILED, "%s must be a list", member->name);
+	for (size_t i = 0; member->type == MEMBER_TEXTS && i < json_array_size(value); i++) {
+		if (!json_is_string(json_array_get(value, i)))
+			return error_set(err, VMCRED_FAILED, "%s must be a list of strings",
+					 member->name);
+	}
+	*(const json_t **)out = value;
 	return 0;
 }
 
-static int placeholder_find(const json_t *placeholders, struct manifest_item *item,
-			    struct error *err)
+/* null is the same as a missing member, as in Go. */
+static int members_read(const json_t *object, const struct member *members, void *out,
+			struct error *err)
 {
-	const char *text = json_string_value(json_object_get(placeholders, item->name));
-
-	if (!text || !*text)
-		return error_set(err, VMCRED_FAILED,
-				 "secret %s: placeholderBySecretName has none for it", item->name);
-	item->placeholder = strdup(text);
-	return item->placeholder ? 0 : error_no_memory(err);
-}
-
-static int items_read(struct manifest *manifest, const json_t *secrets, const json_t *templates,
-		      const struct manifest_options *options, struct error *err)
-{
-	_cleanup_json_ json_t *index = json_object();
-	const json_t *placeholders = json_object_get(manifest->root, "placeholderBySecretName");
-	size_t secret_count = json_array_size(secrets), template_count = json_array_size(templates);
 	int r = 0;
 
-	manifest->items = calloc(secret_count + template_count + 1, sizeof(*manifest->items));
+	for (; r == 0 && members->name; members++) {
+		const json_t *value = json_object_get(object, members->name);
+
+		r = member_read(members, json_is_null(value) ? NULL : value,
+				(char *)out + members->offset, err);
+	}
+	return r;
+}
+
+bool manifest_is_below(const char *path, const char *directory)
+{
+	size_t size = strlen(directory);
+
+	return strncmp(path, directory, size) == 0 && path[size] == '/';
+}
+
+char *manifest_target(const struct manifest *manifest, const struct manifest_item *item)
+{
+	const bool is_secret = item < manifest->items + manifest->secret_count;
+
+	return text_format("%s/%s%s", manifest->link_path, is_secret ? "" : MANIFEST_RENDERED "/",
+			   item->name);
+}
+
+/* A path in new memory, without "." and "//" if it is absolute. In user mode, %r is replaced by the
+ * runtime directory, and %% by %. */
+static int path_expand(const struct manifest *manifest, const char *path,
+		       const struct manifest_options *options, char **expanded, struct error *err)
+{
+	_cleanup_free_ char *text = NULL;
+	_cleanup_fclose_ FILE *stream = NULL;
+	size_t size = 0;
+
+	stream = open_memstream(&text, &size);
+	for (; stream && *path; path++) {
+		const bool is_escape =
+			manifest->user_mode && path[0] == '%' && (path[1] == 'r' || path[1] == '%');
+
+		path += is_escape;
+		if (is_escape && *path == 'r')
+			fputs(options->runtime_dir ? options->runtime_dir : "", stream);
+		else
+			fputc(*path, stream);
+	}
+	if (!stream || fflush(stream) != 0)
+		return error_no_memory(err);
+	*expanded = *text == '/' ? path_absolute(text) : strdup(text);
+	return *expanded ? 0 : error_no_memory(err);
+}
+
+/* Whether a name is a path below the generation: relative, with no part that is empty, "." or "..".
+ */
+static bool name_is_safe(const char *name)
+{
+	while (true) {
+		size_t size = strcspn(name, "/");
+
+		if (size == 0 || (size == 1 && name[0] == '.') ||
+		    (size == 2 && name[0] == '.' && name[1] == '.'))
+			return false;
+		if (name[size] == '\0')
+			return true;
+		name += size + 1;
+	}
+}
+
+static int mode_parse(const char *text, mode_t *mode, struct error *err)
+{
+	char *end = NULL;
+	unsigned long value;
+
+	errno = 0;
+	value = strtoul(text, &end, 8);
+	if (*text < '0' || *text > '7' || *end != '\0' || errno != 0 || value > MODE_MAX)
+		return error_set(err, VMCRED_FAILED, "mode \"%s\" is not an octal number up to %o",
+				 text, MODE_MAX);
+	*mode = (mode_t)value;
+	return 0;
+}
+
+/* Names have precedence over numbers. In user mode everything belongs to the user. */
+static int owner_find(const struct manifest *manifest, const struct manifest_options *options,
+		      struct manifest_item *item, struct error *err)
+{
+	int r = 0;
+
+	item->uid = manifest->user_mode ? geteuid() : 0;
+	item->gid = manifest->user_mode ? getegid() : 0;
+	if (manifest->user_mode || options->ignore_passwd || options->dry ||
+	    options->check != MANIFEST_INSTALL)
+		return 0;
+	item->uid = (uid_t)item->given_uid;
+	item->gid = (gid_t)item->given_gid;
+	if (item->owner)
+		r = owner_user_find(item->owner, &item->uid, err);
+	if (r == 0 && item->group)
+		r = owner_group_find(item->group, &item->gid, err);
+	return r;
+}
+
+static int item_check(const struct manifest *manifest, const struct manifest_options *options,
+		      struct manifest_item *item, struct error *err)
+{
+	int r;
+
+	if (!name_is_safe(item->name))
+		return error_set(err, VMCRED_FAILED,
+				 "the name must be a relative path without \".\" and \"..\"");
+	r = mode_parse(item->given_mode, &item->mode, err);
+	if (r == 0)
+		r = path_expand(manifest, item->given_path, options, &item->path, err);
+	if (r == 0 && options->check == MANIFEST_INSTALL && item->path[0] != '/')
+		r = error_set(err, VMCRED_FAILED, "path \"%s\" is not absolute", item->path);
+	return r < 0 ? r : owner_find(manifest, options, item, err);
+}
+
+static int template_text_read(struct manifest_item *item, struct error *err)
+{
+	if (*item->content)
+		return secret_append_text(&item->text, item->content, err);
+	if (!*item->file)
+		return error_set(err, VMCRED_FAILED, "missing content or file");
+	return file_read_secret(AT_FDCWD, item->file, TEMPLATE_SIZE_MAX, &item->text, err);
+}
+
+/* Finds the secret's document, or adds it. `index` maps paths to documents. */
+static int document_find(struct manifest *manifest, struct manifest_item *item, json_t *index,
+			 struct error *err)
+{
+	const struct sops_store *store = sops_store_named(*item->format ? item->format : "yaml");
+	const json_t *known = json_object_get(index, item->sops_file);
+	const struct manifest_document *document;
+
+	if (!store)
+		return error_set(err, VMCRED_FAILED,
+				 "unknown format \"%s\": use yaml, json, dotenv, ini or binary",
+				 item->format);
+	if (!*item->sops_file)
+		return error_set(err, VMCRED_FAILED, "missing sopsFile");
+	if (!known) {
+		item->document = manifest->document_count++;
+		manifest->documents[item->document] =
+			(struct manifest_document){item->sops_file, store, item->name, NULL};
+		return json_object_set_new(index, item->sops_file,
+					   json_integer((json_int_t)item->document)) < 0
+			       ? error_no_memory(err)
+			       : 0;
+	}
+	item->document = (size_t)json_integer_value(known);
+	document = &manifest->documents[item->document];
+	if (document->store == store)
+		return 0;
+	return error_set(err, VMCRED_FAILED, "%s has the format %s, but %s for the secret %s",
+			 document->path, sops_store_name(store), sops_store_name(document->store),
+			 document->first);
+}
+
+static int item_read(struct manifest *manifest, const struct manifest_options *options,
+		     const json_t *object, json_t *index, struct error *err)
+{
+	const json_t *placeholders = json_object_get(manifest->root, "placeholderBySecretName");
+	const bool is_secret = manifest->item_count < json_array_size(manifest->secrets);
+	struct manifest_item *item = &manifest->items[manifest->item_count++];
+	int r;
+
+	manifest->secret_count += is_secret;
+	if (!json_is_object(object))
+		return error_set(err, VMCRED_FAILED, "a %s must be an object",
+				 is_secret ? "secret" : "template");
+	r = members_read(object, item_members, item, err);
+	if (r == 0)
+		r = members_read(object, is_secret ? secret_members : template_members, item, err);
+	if (r == 0)
+		r = item_check(manifest, options, item, err);
+	if (r == 0)
+		r = is_secret ? document_find(manifest, item, index, err)
+			      : template_text_read(item, err);
+	if (r == 0 && is_secret && json_array_size(manifest->templates) > 0) {
+		item->placeholder = json_string_value(json_object_get(placeholders, item->name));
+		if (!item->placeholder || !*item->placeholder)
+			r = error_set(err, VMCRED_FAILED, "missing in placeholderBySecretName");
+	}
+	return r < 0 ? error_wrap(err, "%s %s", is_secret ? "secret" : "template",
+				  item->name && *item->name ? item->name : "?")
+		     : 0;
+}
+
+static int items_read(struct manifest *manifest, const struct manifest_options *options,
+		      struct error *err)
+{
+	_cleanup_json_ json_t *index = json_object();
+	const size_t secret_count = json_array_size(manifest->secrets);
+	const size_t count = secret_count + json_array_size(manifest->templates);
+	int r = 0;
+
+	manifest->items = calloc(count + 1, sizeof(*manifest->items));
 	manifest->documents = calloc(secret_count + 1, sizeof(*manifest->documents));
 	if (!manifest->items || !manifest->documents || !index)
 		return error_no_memory(err);
-	for (size_t i = 0; r == 0 && i < secret_count; i++) {
-		struct manifest_item *item = &manifest->items[manifest->secret_count++];
-		const json_t *object = json_array_get(secrets, i);
-
-		r = manifest_item_read(manifest, object, false, options, item, err);
-		if (r == 0)
-			r = document_find(manifest, object, item, index, err);
-		if (r == 0 && template_count > 0)
-			r = placeholder_find(placeholders, item, err);
-	}
-	for (size_t i = 0; r == 0 && i < template_count; i++)
-		r = manifest_item_read(
-			manifest, json_array_get(templates, i), true, options,
-			&manifest->items[manifest->secret_count + manifest->template_count++], err);
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = item_read(manifest, options,
+			      i < secret_count
+				      ? json_array_get(manifest->secrets, i)
+				      : json_array_get(manifest->templates, i - secret_count),
+			      index, err);
 	return r;
 }
 
-static int array_read(const json_t *root, const char *name, const json_t **array, struct error *err)
-{
-	const json_t *value = json_object_get(root, name);
-
-	if (value && !json_is_null(value) && !json_is_array(value))
-		return error_set(err, VMCRED_FAILED, "%s is no list", name);
-	*array = value;
-	return 0;
-}
-
-/* An absolute path of the manifest. */
-static int folder_read(const struct manifest *manifest, const char *name,
-		       const struct manifest_options *options, char **folder, struct error *err)
-{
-	const char *path = NULL;
-	int r = manifest_text(manifest->root, name, "", &path, err);
-
-	if (r < 0)
-		return r;
-	*folder = manifest_place(manifest, path, options);
-	if (!*folder)
-		return error_no_memory(err);
-	if (options->check == MANIFEST_INSTALL && ((*folder)[0] != '/' || (*folder)[1] == '\0'))
-		return error_set(err, VMCRED_FAILED, "%s is no absolute path of a folder", name);
-	return 0;
-}
-
-/* The link would replace the folder that it leads to. */
-static int folders_check(const struct manifest *manifest, struct error *err)
-{
-	const char *place = manifest->mount_point, *link = manifest->link_path;
-
-	if (*place == '/' && (strcmp(place, link) == 0 || manifest_is_below(place, link) ||
-			      manifest_is_below(link, place)))
-		return error_set(err, VMCRED_FAILED,
-				 "symlinkPath %s and secretsMountPoint %s are one in the other",
-				 link, place);
-	return 0;
-}
-
-static int settings_read(struct manifest *manifest, const struct manifest_options *options,
-			 struct error *err)
-{
-	const json_t *root = manifest->root, *logging = json_object_get(root, "logging");
-	long keep = 0;
-	int r = manifest_flag(root, "userMode", &manifest->user_mode, err);
-
-	if (r == 0 && manifest->user_mode && !options->runtime_dir &&
-	    options->check == MANIFEST_INSTALL) {
-		error_set(err, VMCRED_FAILED, "userMode needs a folder of the user's session");
-		return error_hint(err, "set XDG_RUNTIME_DIR");
-	}
-	if (r == 0)
-		r = folder_read(manifest, "secretsMountPoint", options, &manifest->mount_point,
-				err);
-	if (r == 0)
-		r = folder_read(manifest, "symlinkPath", options, &manifest->link_path, err);
-	if (r == 0)
-		r = folders_check(manifest, err);
-	if (r == 0)
-		r = manifest_number(root, "keepGenerations", INT_MAX, &keep, err);
-	if (r == 0)
-		r = manifest_flag(root, "useTmpfs", &manifest->use_tmpfs, err);
-	if (r == 0)
-		r = manifest_flag(logging, "keyImport", &manifest->log_keys, err);
-	if (r == 0)
-		r = manifest_flag(logging, "secretChanges", &manifest->log_changes, err);
-	manifest->keep_generations = (unsigned)keep;
-	return r;
-}
-
-static int keys_check(const struct manifest *manifest, struct error *err)
-{
-	const json_t *root = manifest->root, *list = NULL;
-	const char *home = NULL, *file = NULL;
-	size_t ssh_keys = 0;
-	int r = manifest_text(root, "gnupgHome", "", &home, err);
-
-	if (r == 0)
-		r = manifest_text(root, "ageKeyFile", "", &file, err);
-	if (r == 0)
-		r = manifest_texts(root, "ageSshKeyPaths", &list, err);
-	if (r == 0)
-		r = manifest_texts(root, "sshKeyPaths", &list, err);
-	ssh_keys = json_array_size(list);
-	if (r == 0 && *home && (ssh_keys > 0 || *file))
-		return error_set(err, VMCRED_FAILED, "gnupgHome and %s exclude each other",
-				 ssh_keys > 0 ? "sshKeyPaths" : "ageKeyFile");
-	return r;
-}
-
-/* The group that may search the folders: "keys" on NixOS. */
-static int folder_group_find(struct manifest *manifest, const struct manifest_options *options,
-			     struct error *err)
-{
-	const struct group *group;
-
-	manifest->directory_gid = manifest->user_mode ? GENERATION_GROUP_OWN : 0;
-	if (manifest->user_mode || options->ignore_passwd || options->check != MANIFEST_INSTALL)
-		return 0;
-	group = getgrnam("keys");
-	if (!group)
-		group = getgrnam("nogroup");
-	if (!group)
-		return error_set(err, VMCRED_MISSING,
-				 "there is no group \"keys\" for the folders, and no \"nogroup\"");
-	manifest->directory_gid = group->gr_gid;
-	return 0;
-}
-
-static int place_take(json_t *places, const char *path, const char *kind, const char *name,
-		      struct error *err)
+static int place_take(json_t *places, const char *path, const char *what, struct error *err)
 {
 	const char *other = json_string_value(json_object_get(places, path));
 
 	if (other)
-		return error_set(err, VMCRED_FAILED, "%s %s: at %s there is %s already", kind, name,
-				 path, other);
-	return json_object_set_new(places, path, json_sprintf("%s %s", kind, name)) < 0
-		       ? error_no_memory(err)
-		       : 0;
+		return error_set(err, VMCRED_FAILED, "%s: %s is already the path of %s", what, path,
+				 other);
+	return json_object_set_new(places, path, json_string(what)) < 0 ? error_no_memory(err) : 0;
 }
 
-/* Where two want the same place, one of them would be lost. */
+/* Two items in one place would overwrite each other. */
 static int places_check(const struct manifest *manifest, struct error *err)
 {
 	_cleanup_json_ json_t *places = json_object();
 	int r = places ? 0 : error_no_memory(err);
 
-	for (size_t i = 0; r == 0 && i < manifest->secret_count + manifest->template_count; i++) {
+	for (size_t i = 0; r == 0 && i < manifest->item_count; i++) {
 		const struct manifest_item *item = &manifest->items[i];
-		const char *kind = i < manifest->secret_count ? "secret" : "template";
-		_cleanup_free_ char *target = manifest_target(manifest, i);
+		_cleanup_free_ char *target = manifest_target(manifest, item);
+		_cleanup_free_ char *what = text_format(
+			"%s %s", i < manifest->secret_count ? "secret" : "template", item->name);
 
-		if (!target)
+		if (!target || !what)
 			return error_no_memory(err);
-		r = place_take(places, target, kind, item->name, err);
+		r = place_take(places, target, what, err);
 		if (r == 0 && *item->path == '/' && strcmp(target, item->path) != 0)
-			r = place_take(places, item->path, kind, item->name, err);
+			r = place_take(places, item->path, what, err);
 	}
 	return r;
 }
 
-/* Whether each document has what its secrets name. */
-static int documents_check(struct manifest *manifest, struct error *err)
+static int directory_read(const struct manifest *manifest, const struct manifest_options *options,
+			  const char *name, const char *given, char **path, struct error *err)
 {
-	int r = manifest_documents_read(manifest, err);
+	int r = path_expand(manifest, given, options, path, err);
 
-	for (size_t i = 0; r == 0 && i < manifest->secret_count; i++) {
-		const struct manifest_item *item = &manifest->items[i];
-		const struct manifest_document *document = &manifest->documents[item->document];
-		struct span ciphertext;
-
-		if (!*item->key || !manifest_has_keys(document->store))
-			continue;
-		r = sops_document_string(document->document, item->key, &ciphertext, err);
-		if (r < 0)
-			return error_wrap(err, "secret %s", item->name);
-	}
+	if (r == 0 && options->check == MANIFEST_INSTALL &&
+	    ((*path)[0] != '/' || (*path)[1] == '\0'))
+		return error_set(err, VMCRED_FAILED, "%s must be the absolute path of a directory",
+				 name);
 	return r;
+}
+
+static int settings_check(struct manifest *manifest, const struct manifest_options *options,
+			  struct error *err)
+{
+	const char *mount = NULL, *link = NULL;
+	int r;
+
+	if (manifest->user_mode && !options->runtime_dir && options->check == MANIFEST_INSTALL)
+		return error_set(err, VMCRED_FAILED, "userMode needs $XDG_RUNTIME_DIR");
+	r = directory_read(manifest, options, "secretsMountPoint", manifest->given_mount_point,
+			   &manifest->mount_point, err);
+	if (r == 0)
+		r = directory_read(manifest, options, "symlinkPath", manifest->given_link_path,
+				   &manifest->link_path, err);
+	if (r < 0)
+		return r;
+	mount = manifest->mount_point;
+	link = manifest->link_path;
+	if (*mount == '/' && (strcmp(mount, link) == 0 || manifest_is_below(mount, link) ||
+			      manifest_is_below(link, mount)))
+		return error_set(
+			err, VMCRED_FAILED,
+			"symlinkPath %s and secretsMountPoint %s must not contain one another",
+			link, mount);
+	if (*manifest->gnupg_home &&
+	    (json_array_size(manifest->ssh_keys) > 0 || *manifest->age_key_file))
+		return error_set(err, VMCRED_FAILED, "gnupgHome and %s exclude each other",
+				 json_array_size(manifest->ssh_keys) > 0 ? "sshKeyPaths"
+									 : "ageKeyFile");
+	return 0;
+}
+
+/* The group that may search the directories: "keys" on NixOS. */
+static int directory_group_find(struct manifest *manifest, const struct manifest_options *options,
+				struct error *err)
+{
+	_cleanup_error_ struct error ignored = {0};
+
+	manifest->directory_gid = manifest->user_mode ? GENERATION_GROUP_OWN : 0;
+	if (manifest->user_mode || options->ignore_passwd || options->check != MANIFEST_INSTALL)
+		return 0;
+	if (owner_group_find("keys", &manifest->directory_gid, &ignored) == 0)
+		return 0;
+	error_clear(&ignored);
+	if (owner_group_find("nogroup", &manifest->directory_gid, &ignored) == 0)
+		return 0;
+	return error_set(err, VMCRED_MISSING, "neither the group \"keys\" nor \"nogroup\" exists");
 }
 
 static int manifest_fill(struct manifest *manifest, const struct manifest_options *options,
 			 struct error *err)
 {
-	const json_t *secrets = NULL, *templates = NULL;
-	int r = json_is_object(manifest->root) ? 0
-					       : error_set(err, VMCRED_FAILED, "it is no object");
+	int r = json_is_object(manifest->root)
+			? members_read(manifest->root, manifest_members, manifest, err)
+			: error_set(err, VMCRED_FAILED, "not a JSON object");
 
 	if (r == 0)
-		r = settings_read(manifest, options, err);
+		r = members_read(json_object_get(manifest->root, "logging"), logging_members,
+				 manifest, err);
 	if (r == 0)
-		r = keys_check(manifest, err);
+		r = settings_check(manifest, options, err);
 	if (r == 0)
-		r = array_read(manifest->root, "secrets", &secrets, err);
-	if (r == 0)
-		r = array_read(manifest->root, "templates", &templates, err);
-	if (r == 0)
-		r = items_read(manifest, secrets, templates, options, err);
+		r = items_read(manifest, options, err);
 	if (r == 0)
 		r = places_check(manifest, err);
 	if (r == 0)
-		r = folder_group_find(manifest, options, err);
+		r = directory_group_find(manifest, options, err);
 	if (r == 0 && options->check != MANIFEST_CHECK)
-		r = documents_check(manifest, err);
+		r = manifest_documents_read(manifest, err);
 	return r;
 }
 
@@ -314,9 +481,12 @@ int manifest_read(const char *path, const struct manifest_options *options, stru
 
 const char *manifest_gnupg_home(const struct manifest *manifest)
 {
-	const char *home = json_string_value(json_object_get(manifest->root, "gnupgHome"));
+	return *manifest->gnupg_home ? manifest->gnupg_home : NULL;
+}
 
-	return home && *home ? home : NULL;
+bool manifest_has_age_keys(const struct manifest *manifest)
+{
+	return *manifest->age_key_file || json_array_size(manifest->age_ssh_keys) > 0;
 }
 
 void manifest_destroy(struct manifest **manifest)
@@ -326,12 +496,11 @@ void manifest_destroy(struct manifest **manifest)
 	*manifest = NULL;
 	if (!gone)
 		return;
-	for (size_t i = 0; gone->items && i < gone->secret_count + gone->template_count; i++) {
+	for (size_t i = 0; i < gone->item_count; i++) {
 		free(gone->items[i].path);
-		free(gone->items[i].placeholder);
 		secret_destroy(&gone->items[i].text);
 	}
-	for (size_t i = 0; gone->documents && i < gone->document_count; i++)
+	for (size_t i = 0; i < gone->document_count; i++)
 		sops_document_destroy(&gone->documents[i].document);
 	free(gone->items);
 	free(gone->documents);

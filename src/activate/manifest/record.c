@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which links lead to the secrets: a file beside the generations, so that the link of a secret that
- * is in the manifest no longer goes with it. It is JSON, each link with what it holds, and is lost
- * with the generations at a reboot.
+ * The record of the links outside the generations, so that a link is removed together with its
+ * secret. It is a JSON object, with the target of each link, next to the generations, and
+ * disappears with them at a reboot.
  */
-#include "activate/manifest/manifest.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -13,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "activate/manifest/model.h"
 #include "base/cleanup.h"
 #include "base/directory.h"
 #include "base/file.h"
@@ -20,7 +19,7 @@
 #define RECORD_NAME     ".links"
 #define RECORD_SIZE_MAX ((size_t)64 * 1024 * 1024)
 
-/* Without a record no link is known. One that cannot be read now is not forgotten. */
+/* Reads the record; it is empty if it does not exist. */
 static int record_read(int dirfd, json_t **record, struct error *err)
 {
 	_cleanup_free_ char *text = NULL;
@@ -31,11 +30,11 @@ static int record_read(int dirfd, json_t **record, struct error *err)
 	if (r < 0 && r != -(int)VMCRED_MISSING) {
 		*err = reason;
 		reason = (struct error){0};
-		return error_wrap(err, "reading which links there are");
+		return error_wrap(err, "reading the record of links");
 	}
 	if (r == 0)
 		(void)json_parse(span_of(text, size), RECORD_NAME, record, &reason);
-	/* Only somebody else can have written something else. */
+	/* Another program wrote something else. */
 	if (!json_is_object(*record)) {
 		json_decref(*record);
 		*record = json_object();
@@ -50,20 +49,21 @@ static int record_write(int dirfd, const json_t *record, struct error *err)
 
 	if (r == 0)
 		r = file_replace(dirfd, RECORD_NAME, secret_span(&text), 0600, err);
-	return r < 0 ? error_wrap(err, "writing which links there are") : 0;
+	return r < 0 ? error_wrap(err, "writing the record of links") : 0;
 }
 
+/* The record of the manifest's links. NULL without memory. */
 static json_t *record_make(const struct manifest *manifest)
 {
 	json_t *record = json_object();
 
-	for (size_t i = 0; record && i < manifest->secret_count + manifest->template_count; i++) {
-		_cleanup_free_ char *target = manifest_target(manifest, i);
+	for (size_t i = 0; record && i < manifest->item_count; i++) {
+		const struct manifest_item *item = &manifest->items[i];
+		_cleanup_free_ char *target = manifest_target(manifest, item);
 
-		if (manifest_is_below(manifest->items[i].path, manifest->link_path))
+		if (manifest_is_below(item->path, manifest->link_path))
 			continue;
-		if (!target ||
-		    json_object_set_new(record, manifest->items[i].path, json_string(target)) < 0) {
+		if (!target || json_object_set_new(record, item->path, json_string(target)) < 0) {
 			json_decref(record);
 			return NULL;
 		}
@@ -86,27 +86,27 @@ int manifest_record_add(const struct manifest *manifest, int dirfd, struct error
 	return json_equal(record, old) ? 0 : record_write(dirfd, record, err);
 }
 
-/* Only a link that still holds what it was made with. */
+/* Removes a link if it still has its target. */
 static int link_remove(const char *path, const char *target, struct error *err)
 {
 	const char *slash = strrchr(path, '/');
-	_cleanup_free_ char *folder = NULL;
+	_cleanup_free_ char *directory = NULL;
 	_cleanup_close_ int dirfd = -1;
 	char found[PATH_MAX];
 	ssize_t length;
 
 	if (!slash || !target)
 		return 0;
-	folder = strndup(path, slash > path ? (size_t)(slash - path) : 1);
-	if (!folder)
+	directory = strndup(path, slash > path ? (size_t)(slash - path) : 1);
+	if (!directory)
 		return error_no_memory(err);
-	dirfd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	dirfd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	length = dirfd < 0 ? -1 : readlinkat(dirfd, slash + 1, found, sizeof(found));
-	/* It is gone, or no link any more. */
+	/* It no longer exists, or is not a link. */
 	if (length < 0 && (errno == ENOENT || errno == ENOTDIR || errno == EINVAL))
 		return 0;
 	if (length < 0)
-		return error_set_errno(err, errno, "looking at the link %s", path);
+		return error_set_errno(err, errno, "reading the link %s", path);
 	if ((size_t)length != strlen(target) || memcmp(found, target, (size_t)length) != 0)
 		return 0;
 	if (unlinkat(dirfd, slash + 1, 0) < 0 && errno != ENOENT)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * vmcred: the store, activation, serving and inspection. One file for each command, and what the
- * commands share: the choice of the identity file, answers to prompts, re-encryption, output.
+ * commands share: the choice of the identity file, answers to prompts, re-encryption, manifests,
+ * output.
  */
 #ifndef VMCRED_CLI_VMCRED_COMMANDS_H
 #define VMCRED_CLI_VMCRED_COMMANDS_H
@@ -112,6 +113,23 @@ int cli_repair(struct cli *cli, const struct config *config, int store_dirfd, ch
  */
 int cli_location_find(const struct config *config, const char *machine, const char *name,
 		      struct vars_location *location, struct error *err);
+
+/* Installing a manifest of sops-nix: `vmcred activate MANIFEST` and sops-install-secrets. */
+struct cli_manifest {
+	const char *path;
+	const char *check_mode; /* the option's argument; NULL: "off" */
+	bool ignore_passwd;
+};
+
+/*
+ * Hardens the process, and installs the manifest or only checks it (then `*installed` is false).
+ * $NIXOS_ACTION and $SOPS_RESTART_UNITS_VIA_SYSTEMCTL have the same effect as for
+ * sops-install-secrets. Prints the changes if the manifest logs them. The caller releases the
+ * result.
+ */
+struct activate_result;
+int cli_manifest_install(struct cli *cli, const struct cli_manifest *manifest, bool *installed,
+			 struct activate_result *result, struct error *err);
 
 /*
  * Output. cli_main() reports that stdout could not be written.

@@ -1,43 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/vmcred/manifest.h"
-
-#include "cli/sops_keys.h"
-
-#include <errno.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "base/cleanup.h"
+#include "activate/manifest/manifest.h"
 #include "base/pool.h"
+#include "base/program.h"
+#include "cli/sops_keys.h"
+#include "cli/vmcred/commands.h"
 
-static const struct {
-	const char *name;
-	enum manifest_check check;
-} check_modes[] = {
-	{"off", MANIFEST_INSTALL},
-	{"manifest", MANIFEST_CHECK},
-	{"sopsfile", MANIFEST_CHECK_DOCUMENTS},
-};
-
-#define CHECK_MODES (sizeof(check_modes) / sizeof(check_modes[0]))
-
-static int check_mode_read(const char *text, enum manifest_check *check, struct error *err)
+static int check_mode_parse(const char *text, enum manifest_check *check, struct error *err)
 {
-	for (size_t i = 0; i < CHECK_MODES; i++) {
-		if (strcmp(text ? text : "off", check_modes[i].name) == 0) {
-			*check = check_modes[i].check;
+	static const char *const modes[] = {
+		[MANIFEST_INSTALL] = "off",
+		[MANIFEST_CHECK] = "manifest",
+		[MANIFEST_CHECK_DOCUMENTS] = "sopsfile",
+	};
+
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		if (strcmp(text ? text : "off", modes[i]) == 0) {
+			*check = (enum manifest_check)i;
 			return 0;
 		}
 	}
-	error_set(err, VMCRED_USAGE, "there is no check mode \"%s\"", text);
-	return error_hint(err, "it is manifest, sopsfile or off");
+	return error_set(err, VMCRED_USAGE,
+			 "unknown check mode \"%s\": use manifest, sopsfile or off", text);
 }
 
-/* What sops-nix prints, in its words. */
+/* Prints the same text as sops-nix. */
 static void changes_print(const struct activate_result *result, bool dry)
 {
 	static const struct {
@@ -52,61 +42,58 @@ static void changes_print(const struct activate_result *result, bool dry)
 	};
 
 	for (size_t i = 0; i < ACTIVATE_CHANGES; i++) {
-		char *const *names = result->changes[i];
+		const struct strings *names = &result->changes[i];
 
-		if (!names || !names[0])
+		if (names->count == 0)
 			continue;
 		printf("%s %s%s: %s", dry ? rows[i].dry_verb : rows[i].verb, rows[i].noun,
-		       names[1] ? "s" : "", names[0]);
-		while (*++names)
-			printf(", %s", *names);
+		       names->count > 1 ? "s" : "", names->items[0]);
+		for (size_t j = 1; j < names->count; j++)
+			printf(", %s", names->items[j]);
 		printf("\n");
 	}
 }
 
-/* `systemctl --no-block VERB UNIT...`: waiting would be for ever where this runs before the units
- * may start. */
-static int systemctl_run(const char *verb, char **units, struct error *err)
+/* --no-block: this may run before the units can start, so that waiting would never end. */
+static int systemctl_run(const char *verb, const struct strings *units, struct error *err)
 {
-	char program[] = "systemctl", no_block[] = "--no-block", action[32];
-	size_t count = config_texts_count(units);
-	_cleanup_free_ char **words = calloc(count + 4, sizeof(char *));
-	int status = 0, errnum;
+	_cleanup_strings_ struct strings argv = {0};
+	struct program program = {.file = "systemctl", .fds = PROGRAM_OUR_FDS};
 	pid_t pid;
+	int status, r;
 
-	if (count == 0)
+	if (units->count == 0)
 		return 0;
-	if (!words)
-		return error_no_memory(err);
-	snprintf(action, sizeof(action), "%s", verb);
-	words[0] = program;
-	words[1] = no_block;
-	words[2] = action;
-	memcpy(words + 3, units, count * sizeof(char *));
-	errnum = posix_spawnp(&pid, program, NULL, NULL, words, environ);
-	if (errnum != 0)
-		return error_set_errno(err, errnum, "starting systemctl");
-	while (waitpid(pid, &status, 0) < 0) {
-		if (errno != EINTR)
-			return error_set_errno(err, errno, "waiting for systemctl");
-	}
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		return error_set(err, VMCRED_FAILED, "`systemctl %s` failed", verb);
-	return 0;
+	r = strings_add(&argv, program.file, err);
+	if (r == 0)
+		r = strings_add(&argv, "--no-block", err);
+	if (r == 0)
+		r = strings_add(&argv, verb, err);
+	if (r == 0)
+		r = strings_add_all(&argv, units->items, err);
+	if (r < 0)
+		return r;
+	program.argv = argv.items;
+	r = program_start(&program, &pid, err);
+	if (r == 0)
+		r = program_wait(pid, &status, err);
+	if (r == 0)
+		r = program_status_check(status, "systemctl", err);
+	return r < 0 ? error_wrap(err, "%s", verb) : 0;
 }
 
 static int units_restart(const struct activate_result *result, bool dry, struct error *err)
 {
 	int r;
 
-	for (char **unit = result->restart_units; dry && unit && *unit; unit++)
-		fprintf(stderr, "would restart %s\n", *unit);
-	for (char **unit = result->reload_units; dry && unit && *unit; unit++)
-		fprintf(stderr, "would reload %s\n", *unit);
+	for (size_t i = 0; dry && i < result->restart_units.count; i++)
+		fprintf(stderr, "would restart %s\n", result->restart_units.items[i]);
+	for (size_t i = 0; dry && i < result->reload_units.count; i++)
+		fprintf(stderr, "would reload %s\n", result->reload_units.items[i]);
 	if (dry)
 		return 0;
-	r = systemctl_run("try-restart", result->restart_units, err);
-	return r < 0 ? r : systemctl_run("try-reload-or-restart", result->reload_units, err);
+	r = systemctl_run("try-restart", &result->restart_units, err);
+	return r < 0 ? r : systemctl_run("try-reload-or-restart", &result->reload_units, err);
 }
 
 static bool variable_is(const char *name, const char *value)
@@ -116,7 +103,7 @@ static bool variable_is(const char *name, const char *value)
 	return found && strcmp(found, value) == 0;
 }
 
-/* Where sops finds keys by itself, since sops-install-secrets opens documents as sops does. */
+/* The keys that sops finds without a manifest: sops-install-secrets tries them too. */
 static int user_keys_load(struct cli *cli, const struct manifest *manifest, struct sops_keys *keys,
 			  struct error *err)
 {
@@ -129,8 +116,8 @@ static int user_keys_load(struct cli *cli, const struct manifest *manifest, stru
 	return sops_keys_load(keys, &cli->report, NULL, err);
 }
 
-int cli_manifest_activate(struct cli *cli, const struct manifest_call *call, bool *installed,
-			  struct activate_result *result, struct error *err)
+int cli_manifest_install(struct cli *cli, const struct cli_manifest *call, bool *installed,
+			 struct activate_result *result, struct error *err)
 {
 	_cleanup_manifest_ struct manifest *manifest = NULL;
 	__attribute__((cleanup(sops_keys_destroy))) struct sops_keys keys = {0};
@@ -143,7 +130,7 @@ int cli_manifest_activate(struct cli *cli, const struct manifest_call *call, boo
 		.runtime_dir = getenv("XDG_RUNTIME_DIR"),
 		.gpg = gpg && *gpg ? gpg : "gpg",
 	};
-	int r = check_mode_read(call->check_mode, &options.check, err);
+	int r = check_mode_parse(call->check_mode, &options.check, err);
 
 	*installed = false;
 	cli->threads = pool_threads();
@@ -157,7 +144,7 @@ int cli_manifest_activate(struct cli *cli, const struct manifest_call *call, boo
 	if (r < 0)
 		return r;
 	options.identities = &keys.identities;
-	r = activate_manifest(manifest, &options, &cli->report, result, err);
+	r = manifest_install(manifest, &options, &cli->report, result, err);
 	if (r == -(int)VMCRED_MISSING && keys.failed)
 		return error_wrap(err, "%s", keys.failed);
 	if (r < 0)
@@ -166,4 +153,104 @@ int cli_manifest_activate(struct cli *cli, const struct manifest_call *call, boo
 	if (!cli->json)
 		changes_print(result, options.dry);
 	return by_systemctl ? units_restart(result, options.dry, err) : 0;
+}
+
+static void usage_print(void)
+{
+	printf("Usage: sops-install-secrets [OPTION...] MANIFEST\n\n"
+	       "Decrypt the secrets of a manifest.json of sops-nix, and install them.\n\nOptions:\n"
+	       "  -check-mode MODE       only check: the \"manifest\", or also the documents in it "
+	       "(\"sopsfile\");\n"
+	       "                         default \"off\"\n"
+	       "  -ignore-passwd         do not resolve users and groups: everything is root's\n");
+}
+
+static int usage_fail(struct error *err)
+{
+	return error_hint(err, "see `sops-install-secrets -h`");
+}
+
+/* The value in an argument "NAME=VALUE", "" in "NAME"; NULL for another flag. */
+static const char *flag_value(const char *argument, const char *name)
+{
+	size_t size = strlen(name);
+
+	if (strncmp(argument, name, size) != 0 || (argument[size] != '=' && argument[size] != '\0'))
+		return NULL;
+	return argument + size + (argument[size] == '=');
+}
+
+static int switch_parse(const char *value, bool *on, struct error *err)
+{
+	static const char *const values[2][7] = {
+		{"0", "f", "F", "false", "FALSE", "False"},
+		{"", "1", "t", "T", "true", "TRUE", "True"},
+	};
+
+	for (size_t i = 0; i < 2; i++) {
+		for (size_t j = 0; j < 7 && values[i][j]; j++) {
+			if (strcmp(value, values[i][j]) == 0) {
+				*on = i == 1;
+				return 0;
+			}
+		}
+	}
+	error_set(err, VMCRED_USAGE, "-ignore-passwd must be true or false");
+	return usage_fail(err);
+}
+
+/* Parses flags as Go's flag package does: one dash or two, a value after '=' or in the next
+ * argument. Returns CLI_HELPED after it printed the help. */
+static int flags_parse(int argc, char **argv, int *first, struct cli_manifest *call,
+		       struct error *err)
+{
+	int at = 1, r = 0;
+
+	for (; r == 0 && at < argc && argv[at][0] == '-' && argv[at][1] != '\0'; at++) {
+		const char *argument = argv[at] + 1 + (argv[at][1] == '-'), *value;
+
+		if (*argument == '\0') {
+			at++;
+			break;
+		}
+		if (strcmp(argument, "h") == 0 || strcmp(argument, "help") == 0) {
+			usage_print();
+			return CLI_HELPED;
+		}
+		value = flag_value(argument, "ignore-passwd");
+		if (value) {
+			r = switch_parse(value, &call->ignore_passwd, err);
+			continue;
+		}
+		value = flag_value(argument, "check-mode");
+		if (!value) {
+			error_set(err, VMCRED_USAGE, "unknown option -%.*s",
+				  (int)strcspn(argument, "="), argument);
+			return usage_fail(err);
+		}
+		if (!strchr(argument, '=') && ++at == argc) {
+			error_set(err, VMCRED_USAGE, "-check-mode needs an argument");
+			return usage_fail(err);
+		}
+		call->check_mode = strchr(argument, '=') ? value : argv[at];
+	}
+	*first = at;
+	return r;
+}
+
+int command_install_secrets(struct cli *cli, int argc, char **argv, struct error *err)
+{
+	_cleanup_activate_result_ struct activate_result result = {0};
+	struct cli_manifest call = {0};
+	bool installed;
+	int first = 0, r = flags_parse(argc, argv, &first, &call, err);
+
+	if (r != 0)
+		return r < 0 ? r : 0;
+	if (argc - first != 1) {
+		error_set(err, VMCRED_USAGE, "expected one manifest");
+		return usage_fail(err);
+	}
+	call.path = argv[first];
+	return cli_manifest_install(cli, &call, &installed, &result, err);
 }
