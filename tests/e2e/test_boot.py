@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real systemd host starts microvm@test-vm.service, and the guest's service gets every secret, byte for byte.
 
-What has arrived is compared with what the real sops decrypts, not with what vmcred says; then vmcred inspect has to
-come to the same result.
+The tests compare what arrived with what the real sops decrypts. vmcred inspect must report the same result.
 """
 import functools
 import json
@@ -26,7 +25,7 @@ def host():
 
 @functools.cache
 def booted():
-    """The host after one whole run of the VM; `seen` is what was looked at while the VM ran."""
+    """The host after a complete run of the VM; `seen` is what the tests recorded while the VM ran."""
     started = host()
     started.activate()
     equal(started.start_vm().code, 0, "exit code of systemctl start")
@@ -44,40 +43,40 @@ def booted():
 
 
 def inspect(machine, console, *options):
-    """vmcred inspect's result for what the guest has said on its console."""
+    """The result of vmcred inspect for this console output of the guest."""
     machine.checked("tee", "/run/console", stdin=console)
     return machine.run("vmcred", "inspect", "--config", CONFIG, "test-vm", "--identity", "/var/lib/vmcred/identity",
                        "--proof", "/run/console", *options)
 
 
-def test_real_sops_decrypts_every_generated_secret_generator(_folder):
-    """the real sops decrypts every generated secret to what the generator wrote"""
+def test_real_sops_decrypts_generated_secrets(_folder):
+    """the real sops decrypts each generated secret to the value that the generator wrote"""
     for name in SECRETS:
         equal(len(host().secret(name)), SIZES[name], f"size of {name}")
 
 
-def test_systemd_finds_no_fault_units(_folder):
-    """systemd finds no fault in the units"""
+def test_units_are_valid(_folder):
+    """systemd-analyze finds no error in the units"""
     units = [f"/etc/systemd/system/{unit}" for unit in ("vmcred-activate.service", "microvm@.service")]
     expect(host().run("systemd-analyze", "verify", "--man=no", *units), 0, "", "")
 
 
-def test_systemd_takes_each_line_vmcred_units_writes_unit(_folder):
-    """systemd takes each line that vmcred units writes for the unit"""
+def test_systemd_accepts_generated_lines(_folder):
+    """systemd accepts each line that vmcred units writes"""
     booted()
     expect(host().run("systemd-analyze", "verify", "--man=no", SERVICE), 0, "", "")
 
 
-def test_unit_loads_three_host_credentials_from_run_secrets(_folder):
-    """the unit loads the three host credentials from /run/secrets and nothing else"""
+def test_unit_loads_host_credentials(_folder):
+    """the unit loads exactly the three host credentials from /run/secrets"""
     booted()
     expected = [f"host-{name}:/run/secrets/vars/test-vm-secrets/{name}" for name in SECRETS]
     drop_in = booted().checked("systemctl", "cat", SERVICE).out
     equal(re.findall(r"^LoadCredential=(.*)$", drop_in, re.MULTILINE), expected, "LoadCredential= lines")
 
 
-def test_systemd_keeps_loaded_credentials_memory_file_system(_folder):
-    """systemd keeps the loaded credentials on a memory file system, for the unit's user alone"""
+def test_loaded_credentials_are_in_memory(_folder):
+    """systemd keeps the loaded credentials on a memory file system that only the unit's user can read"""
     seen = booted().seen
     if seen["filesystem"] not in ("ramfs", "tmpfs"):
         raise AssertionError(f"credentials are on {seen['filesystem']}")
@@ -86,26 +85,26 @@ def test_systemd_keeps_loaded_credentials_memory_file_system(_folder):
         equal((user, int(mode, 8) & ~stat.S_IRUSR), (seen["user"], 0), f"user and mode of {name}")
 
 
-def test_vmcred_compose_names_every_credential_vm_gets_shows(_folder):
-    """vmcred compose names every credential that the VM gets and shows no value"""
+def test_compose_lists_credentials_without_values(_folder):
+    """vmcred compose lists each credential of the VM and shows no value"""
     result = expect(booted().seen["compose"], 0)
     shown = re.findall(r"^(platformOEMStrings|credentialFiles) +(\S+) ", result.out, re.MULTILINE)
     equal(shown, [("platformOEMStrings", "-")] * 2
-          + [("credentialFiles", f"HOST-{name.upper()}") for name in SECRETS], f"what is shown in\n{result.out}\n")
+          + [("credentialFiles", f"HOST-{name.upper()}") for name in SECRETS], f"the list in\n{result.out}\n")
     for name in SECRETS:
         for line in host().secret(name).decode().splitlines():
             if line in result.out + result.err:
                 raise AssertionError(f"a line of {name} is shown")
 
 
-def test_hypervisor_may_not_leave_core_file(_folder):
-    """the hypervisor may not leave a core file"""
+def test_hypervisor_cannot_dump_core(_folder):
+    """the hypervisor cannot leave a core file"""
     limits = re.search(r"^Max core file size\s+(\S+)\s+(\S+)", booted().seen["limits"], re.MULTILINE)
     equal(limits.groups(), ("0", "0"), "limit of the core file's size")
 
 
 def define_arrival(name):
-    @test(f"the guest's service gets {name} whole")
+    @test(f"the guest's service receives all of {name}")
     def test_case(_folder):
         arrived = proofs(booted().guest_console)
         if name not in arrived:
@@ -118,40 +117,40 @@ for secret_name in SECRETS:
     define_arrival(secret_name)
 
 
-def test_dmidecode_guest_shows_static_oem_strings_order(_folder):
-    """dmidecode in the guest shows the static OEM strings, in their order"""
+def test_dmidecode_shows_static_strings(_folder):
+    """dmidecode in the guest shows the static OEM strings in their order"""
     shown = re.findall(r"^vmcred-proof: oem-string (.*?)\s*$", booted().guest_console, re.MULTILINE)
     equal(shown, ["ENVIRONMENT=test", "CLUSTER=example-host"], "static OEM strings")
 
 
-def test_unit_ends_well_when_guest_powers_off(_folder):
-    """the unit ends well when the guest powers off"""
+def test_unit_succeeds_when_guest_powers_off(_folder):
+    """the unit succeeds when the guest powers off"""
     equal(booted().guest_console.splitlines()[-1], f"{SERVICE}: Deactivated successfully.", "systemd's last word on it")
 
 
-def test_vmcred_inspect_sees_all_eight_stages_while_vm_runs(_folder):
-    """vmcred inspect sees all eight stages while the VM runs"""
+def test_inspect_reports_all_stages(_folder):
+    """vmcred inspect reports all eight stages as seen while the VM runs"""
     result = expect(booted().seen["inspect"], 0)
     states = [(stage["stage"], stage["state"]) for stage in json.loads(result.out)]
     equal(states, [(stage, "seen") for stage in STAGES], f"states in\n{result.out}\n")
 
 
-def test_vmcred_inspect_exits_4_where_digit_digest_differs(_folder):
-    """vmcred inspect exits with 4 where one digit of a digest differs"""
+def test_inspect_reports_wrong_digest(_folder):
+    """vmcred inspect exits with 4 if one digit of a digest differs"""
     console = booted().guest_console
     digest = proofs(console)["db-password"][1]
     other = ("0" if digest[0] != "0" else "1") + digest[1:]
     expect(inspect(booted(), console.replace(digest, other)), 4)
 
 
-def test_vmcred_inspect_exits_3_where_guest_not_proved(_folder):
-    """vmcred inspect exits with 3 where the guest has not proved a credential"""
+def test_inspect_reports_missing_proof(_folder):
+    """vmcred inspect exits with 3 if the guest has not proved a credential"""
     lines = booted().guest_console.splitlines(keepends=True)
     expect(inspect(booted(), "".join(line for line in lines if "credential api-key" not in line)), 3)
 
 
-def test_credential_systemd_does_not_load_stops_launch(_folder):
-    """a credential that systemd does not load stops the launch before the hypervisor starts, and is named"""
+def test_missing_credential_stops_launch(_folder):
+    """a credential that systemd does not load stops the launch before the hypervisor starts, and the error names it"""
     machine = booted()
     machine.drop_in("60-without", "[Service]\nLoadCredential=\n"
                     "LoadCredential=host-db-password:/run/secrets/vars/test-vm-secrets/db-password\n"
@@ -166,10 +165,10 @@ def test_credential_systemd_does_not_load_stops_launch(_folder):
         machine.drop_in("60-without", None)
 
 
-def test_optional_credential_whose_file_missing_warned_guest(_folder):
-    """an optional credential whose file is missing is warned of, and the guest starts without it"""
+def test_missing_optional_credential_is_a_warning(_folder):
+    """a missing optional credential is a warning, and the guest starts without it"""
     machine = booted()
-    # systemd adds to what the unit's own drop-in says: its SetCredential= stays.
+    # systemd adds drop-ins up: the SetCredential= of the unit's own drop-in stays.
     machine.drop_in("60-without", "[Service]\nLoadCredential=\n"
                     "LoadCredential=host-api-key:/run/secrets/vars/test-vm-secrets/api-key\n"
                     "LoadCredential=host-db-password:/run/secrets/vars/test-vm-secrets/db-password\n"

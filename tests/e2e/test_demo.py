@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""`make demo` does what it says, and leaves nothing behind, not even when it is interrupted."""
+"""`make demo` proves every secret and leaves nothing behind, even if it is interrupted."""
 import os
 import re
 import signal
@@ -17,7 +17,7 @@ ENVIRONMENT = CLEAN_ENVIRONMENT | BUILD_ENVIRONMENT | {"BUILD": str(Path(VMCRED)
 
 
 def leftovers():
-    """Private folders and processes of any demonstration."""
+    """Private directories and processes of any demo."""
     found = [str(path) for top in ("/run", "/dev/shm") for path in Path(top).glob("vmcred-demo.*")]
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -36,7 +36,7 @@ def start(*options):
 
 
 def define_whole_run(what, *options):
-    @test(f"the demonstration with {what} sees every stage and proves every secret")
+    @test(f"the demo with {what} sees every stage and proves every secret")
     def test_case(_folder):
         before = leftovers()
         process = start(*options)
@@ -45,15 +45,15 @@ def define_whole_run(what, *options):
         table = re.findall(r"^\d  (\S+) +(\S+) ", output, re.MULTILINE)
         equal(table, [(stage, "seen") for stage in STAGES], "vmcred inspect's table")
         equal(re.findall(r"^vmcred-proof: credential (\S+)", output, re.MULTILINE), list(SECRETS), "the guest's proofs")
-        equal(leftovers(), before, "what it leaves behind")
+        equal(leftovers(), before, "leftovers")
 
 
 define_whole_run("the generator script")
 define_whole_run("the built-in generators", "--builtin")
 
 
-def test_demonstration_interrupted_while_vm_runs_leaves_no(_folder):
-    """the demonstration, interrupted while the VM runs, leaves no folder and no process behind"""
+def test_interrupted_demo_leaves_nothing(_folder):
+    """a demo that is interrupted while the VM runs leaves no directory and no process"""
     before = leftovers()
     process = start()
     lines = []
@@ -64,7 +64,7 @@ def test_demonstration_interrupted_while_vm_runs_leaves_no(_folder):
     os.killpg(process.pid, signal.SIGINT)
     lines.append(process.communicate()[0])
     equal(process.returncode, 130, f"exit code, with the output\n{''.join(lines)}\n")
-    equal(leftovers(), before, "what it leaves behind")
+    equal(leftovers(), before, "leftovers")
 
 
 harness.main(with_host_services=True)

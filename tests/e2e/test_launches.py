@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Hundreds of launches, some ended at random moments, and nothing in view: not in a process, not in a file, not in a log.
+"""Hundreds of launches, some killed at random moments, expose nothing in a process, a file or a log.
 
-Usage: test_launches.py WATCH STEP STAND-IN LEAK ATTACK, the programs of this folder. $LAUNCHES_SEED repeats a run's random
-choices, which it prints. What the watcher must see is shown by a vmcred that leaks on purpose: the same program with a
-library in front of it (leak.c).
+Usage: test_launches.py WATCH STEP STAND-IN LEAK ATTACK, the programs of this directory. $LAUNCHES_SEED repeats the random
+choices of a run, which prints its seed. To show that the watcher works, vmcred is also run with a preloaded library that
+makes it leak (leak.c).
 """
 import atexit
 import functools
@@ -34,21 +34,21 @@ from watcher import Watch, disks
 WATCH, STEP, STAND_IN, LEAK, ATTACK = (str(Path(path).resolve()) for path in sys.argv[1:])
 SEED = int(os.environ.get("LAUNCHES_SEED", random.SystemRandom().randrange(1 << 32)))
 CHOICES = random.Random(SEED)
-# Drawn anew in each run, so that none is in a file from before; with what the forms encode and JSON does not escape.
+# New random values in each run, so that no older file contains them; they include characters that the encodings change.
 TOKENS = [f"{CHOICES.getrandbits(96):024x}" for _ in range(2)]
 API_KEY = f"canary/+ =&:%~é-{TOKENS[0]}"
 TLS = b"canary\n" + TOKENS[1].encode() + b"\n\0" + bytes(CHOICES.getrandbits(8) for _ in range(256))
 PATTERNS = canary.forms("api-key", API_KEY.encode()) | canary.forms("tls", TLS) | {
-    # What is left of a value that was cut.
+    # Part of a truncated value.
     name: pattern for token in TOKENS for name, pattern in canary.forms(f"part-{token[:2]}", token.encode()).items()}
 SIGNALS = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGQUIT, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-# An orderly end is not to be expected of these, but nothing secret may be left.
-# The private folder of the API's socket, while it has a name.
+# These do not clean up, but must leave nothing secret.
+# The private directory of the API socket, until it is removed.
 SOCKET_FOLDER = re.compile(r"/runtime/vmcred\.\w{6}(/api)?$")
 DEADLY = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT)
 BOOTED = b"the VM is booted\n"
 SUPERVISED = ("--supervise", "--stop-timeout=0")
-# What is started → how, and what it says once it runs.
+# Program → how to start it, and its output once it runs.
 STAND_INS = {
     "cloud-hypervisor": (SUPERVISED, ("cloud-hypervisor", "--kernel", "/k"), BOOTED),
     "qemu": (("--exec",), ("qemu-system-x86_64",), b"running\n"),
@@ -66,7 +66,7 @@ def environment(leak=None):
 
 
 class Launch:
-    """A `vmcred run` in a sandbox: its working folder on a disk, its credentials and its own folder in memory."""
+    """A `vmcred run` in a sandbox: its working directory is on a disk, its credentials and its private directory in memory."""
 
     def __init__(self, options, words, leak=None):
         self.output = b""
@@ -76,23 +76,23 @@ class Launch:
         self.pid = self.process.pid
 
     def _read(self):
-        """More of the output; empty at its end."""
+        """The next part of the output; empty at the end."""
         if not select.select([self.process.stdout], [], [], 60)[0]:
             os.killpg(self.pid, signal.SIGKILL)
-            raise AssertionError(f"no word for a minute after {self.output!r}")
+            raise AssertionError(f"no output for a minute after {self.output!r}")
         data = os.read(self.process.stdout.fileno(), 65536)
         self.output += data
         return data
 
     def comes_up(self, words):
-        """Reads the output up to these words; False where it ends before them."""
+        """Reads the output up to this text. Returns False if it ends before."""
         while words not in self.output:
             if not self._read():
                 return False
         return True
 
     def members(self):
-        """The processes of its session, itself included; none of them leaves it."""
+        """The processes of its session, including itself; none of them leaves it."""
         found = []
         for path in Path("/proc").glob("[0-9]*/stat"):
             try:
@@ -107,7 +107,7 @@ class Launch:
         os.kill(self.pid, number)
 
     def end(self):
-        """Waits for the end of all of its processes, and gives its exit code."""
+        """Waits until all of its processes have ended. Returns its exit code."""
         while self._read():
             continue
         code = self.process.wait(60)
@@ -116,11 +116,11 @@ class Launch:
 
 
 class Box:
-    """Where launches happen."""
+    """The sandbox of the launches."""
 
     def __init__(self, folder):
         need_root()
-        # Whatever else keeps core files away, vmcred has to do it itself.
+        # vmcred must prevent core files itself, so nothing else here does.
         resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         self.vm = Vm(folder / "vm")
         (self.vm.credentials / "host-api-key").write_bytes(API_KEY.encode())
@@ -129,7 +129,7 @@ class Box:
         self.guest = folder / "guest"
         for place in (self.bin, self.runtime, self.guest):
             place.mkdir()
-        # On a disk, wherever the tests run; a core file with a relative name would land here.
+        # On a disk. A core file with a relative name would appear here.
         self.work = Path(tempfile.mkdtemp(prefix="vmcred-launches.", dir="/var/tmp"))
         for name in ("cloud-hypervisor", "qemu-system-x86_64"):
             (self.bin / name).symlink_to(STAND_IN)
@@ -139,11 +139,11 @@ class Box:
         shutil.rmtree(self.vm.folder.parent)
 
     def watch(self):
-        """All disks, and where the sandbox is in memory."""
+        """All disks, and the sandbox's directories in memory."""
         return Watch(WATCH, PATTERNS, disks() + [self.vm.folder])
 
     def left(self):
-        """What a launch has left behind."""
+        """The files that a launch left."""
         return sorted(str(path) for top in (self.work, self.runtime) for path in top.rglob("*"))
 
     def clear(self):
@@ -164,7 +164,7 @@ def box():
 
 
 def real_ones():
-    """The real hypervisors with a guest of a few instructions, as far as they are here: as STAND_INS."""
+    """The installed real hypervisors with a guest of a few instructions, in the form of STAND_INS."""
     found = {}
     program = shutil.which("qemu-system-x86_64")
     if program:
@@ -181,7 +181,7 @@ def real_ones():
 
 
 class Storm:
-    """What hundreds of launches came to: how many of each kind, and what was wrong with one."""
+    """The result of hundreds of launches: the number of each kind, and the faults."""
 
     def __init__(self):
         self.kinds, self.ends, self.faults, self.memory = Counter(), Counter(), [], 0
@@ -192,7 +192,7 @@ class Storm:
         self.faults.append(f"launch {sum(self.kinds.values())}: {what}")
 
     def launch(self, watch, kind, what, wait=None):
-        """One launch; `wait`: seconds until it gets a signal, or None for one that is looked at and stopped."""
+        """One launch. `wait`: seconds until it receives a signal, or None to inspect and then stop it."""
         self.kinds[kind] += 1
         options, words, said = what
         launch = Launch(options, words)
@@ -213,7 +213,7 @@ class Storm:
         self.look_behind(kind, number, launch)
 
     def look(self, watch, launch):
-        """At a VM that runs: once at every process, and at all memory of vmcred, where that has stayed."""
+        """Inspects every process of a running VM, and all memory of vmcred if it still runs."""
         watch.round()
         if Path(f"/proc/{launch.pid}/comm").read_text() == "vmcred\n":
             size = watch.memory(launch.pid)
@@ -226,10 +226,10 @@ class Storm:
 
 
 def left(number, output):
-    """What a launch that a signal has ended leaves behind, or nothing."""
+    """The files that a launch killed by a signal leaves, if any."""
     core = box().work / "core"
     found = []
-    # Of a process that had not begun: its first word comes with the first credential.
+    # A process that had not started its work: it prints its first line with the first credential.
     if core.exists() and b"vmcred: " not in output:
         found += canary.search(PATTERNS, core.read_bytes(), "a file of [core]")
         core.unlink()
@@ -241,7 +241,7 @@ def left(number, output):
 
 
 def duration_of(options, words, said):
-    """How long a launch takes to come up, the median of a few."""
+    """The median time of a few launches until the VM runs."""
     times = []
     for _ in range(5):
         start = time.monotonic()
@@ -255,7 +255,7 @@ def duration_of(options, words, said):
 
 @functools.cache
 def storm():
-    """The launches under watch; whatever fails in them fails every test of them, but they happen once."""
+    """Runs all launches once, with the watcher. An error fails every test that uses them."""
     result = Storm()
     try:
         storm_run(result)
@@ -286,7 +286,7 @@ def define_storm(sentence, *kinds_of_fault):
     def test_case(_folder):
         assert storm().error is None, repr(storm().error)
         faults = [fault for fault in storm().faults if re.search("|".join(kinds_of_fault), fault)]
-        equal(faults, [], f"what was found (LAUNCHES_SEED={SEED})")
+        equal(faults, [], f"findings (LAUNCHES_SEED={SEED})")
 
 
 define_storm("through hundreds of launches no process shows a secret: arguments, environment, mappings, descriptors",
@@ -298,8 +298,8 @@ define_storm("no launch leaves a file behind, nor a core file once it has read a
 define_storm("every launch that nobody ends comes up", "come up")
 
 
-def test_watcher_lost_no_file_seen_hypervisors_vmcred(_folder):
-    """the watcher has lost no file, and has seen the hypervisors and vmcred"""
+def test_watcher_lost_no_file(_folder):
+    """the watcher lost no file and saw vmcred and the hypervisors"""
     watch = storm().watch
     assert watch, storm().error
     equal(watch.counts["lost"], 0, "lost events")
@@ -307,13 +307,13 @@ def test_watcher_lost_no_file_seen_hypervisors_vmcred(_folder):
     if missing:
         raise AssertionError(f"never seen: {missing}")
     if storm().memory < 50:
-        raise AssertionError(f"only {storm().memory} memories were looked at")
+        raise AssertionError(f"only {storm().memory} memories were searched")
 
 
-# From system call to system call: nothing is too short to be seen.
+# Stops at every system call, so that even the shortest leak is seen.
 
 def stepped(kind, number=0, stop=0, leak=None):
-    """A launch that ends by itself, or by a signal at one of its stops: findings, stops, exit status, output."""
+    """A launch that ends by itself, or by a signal at one of its stops. Returns findings, stops, exit status, output."""
     options, words, _ = STAND_INS[kind]
     patterns = "".join(f"{name} {pattern.hex()}\n" for name, pattern in PATTERNS.items()) + "\n"
     done = subprocess.run([STEP, str(int(number)), str(stop), *command_line(options, words)], cwd=box().work,
@@ -325,7 +325,7 @@ def stepped(kind, number=0, stop=0, leak=None):
     return found, stops, status, done.stderr
 
 
-def test_between_any_two_system_calls_launch_none_processes(_folder):
+def test_no_secret_between_system_calls(_folder):
     """between any two system calls of a launch, none of its processes shows a secret"""
     for kind in STAND_INS:
         found, stops, status, output = stepped(kind)
@@ -335,7 +335,7 @@ def test_between_any_two_system_calls_launch_none_processes(_folder):
 
 
 def define_ended(number):
-    @test(f"{number.name} between any two system calls of a launch leaves nothing in view and nothing behind")
+    @test(f"{number.name} between any two system calls of a launch exposes and leaves nothing")
     def test_case_2(_folder):
         faults, launches = [], 0
         with box().watch() as watch:
@@ -348,33 +348,33 @@ def define_ended(number):
                     faults += [f"{kind} at {stop}: {what}" for what in found]
         assert launches > 50, launches
         print(f"# {launches} launches ended by {number.name}, seed {SEED}")
-        equal(faults, [], f"what was found (LAUNCHES_SEED={SEED})")
+        equal(faults, [], f"findings (LAUNCHES_SEED={SEED})")
 
 
-# Every so many of some hundred stops; where it begins is random.
+# Every n-th of several hundred stops, from a random start.
 STRIDE = 12
 for deadly in (signal.SIGKILL, signal.SIGTERM):
     define_ended(deadly)
 
 
-def test_vmcred_leaks_time_between_two_system_calls_found(_folder):
-    """a vmcred that leaks for the time between two system calls is found out each time"""
+def test_leak_between_system_calls_is_found(_folder):
+    """a leak that lasts from one system call to the next is found each time"""
     for kind, form in itertools.product(STAND_INS, PATTERN_OF):
         found = {(name, where) for name, where, _ in stepped(kind, leak=("brief", form))[0]}
         if (PATTERN_OF[form], "fd") not in found:
             raise AssertionError(f"{kind}, {form}: not found, but {sorted(found)}")
 
 
-# The watcher sees what there is to see: a vmcred that leaks on purpose.
+# The watcher finds the leaks of a vmcred that leaks on purpose.
 
 PLACES = {
-    # Where it leaks → what the watcher calls it, the forms in which it can be there.
+    # Where it leaks → the watcher's name for it, and the possible encodings.
     "argv": ("cmdline", ("plain", "base64", "hex", "url")),
     "environ": ("environ", ("plain", "base64", "hex", "url")),
     "log": ("log", ("plain", "base64", "hex", "url")),
     "file": ("file", ("plain", "base64", "hex", "url")),
     "deleted": ("file", ("plain", "base64", "hex", "url")),
-    # A '/' can be in no file's name.
+    # A file name cannot contain a '/'.
     "name": ("name", ("hex", "url")),
     "memfd": ("fd", ("plain", "base64", "hex", "url")),
     "socket": ("unix", ("plain", "base64", "hex", "url")),
@@ -384,7 +384,7 @@ PATTERN_OF = {"plain": "api-key/raw", "base64": "api-key/base64+0", "hex": "api-
 
 
 def leaks_seen(place, form, kind):
-    """What was found of a launch that leaks: pattern and place."""
+    """The findings of a launch that leaks: pattern and place."""
     options, words, said = STAND_INS[kind]
     with box().watch() as watch:
         launch = Launch(options, words, leak=(place, form))
@@ -400,9 +400,9 @@ def leaks_seen(place, form, kind):
 
 
 def define_leak(place, where, forms):
-    @test(f"a vmcred that leaks ({place}) is found out each time, in each form: {', '.join(forms)}")
+    @test(f"a vmcred that leaks ({place}) is found each time, in each encoding: {', '.join(forms)}")
     def test_case_3(_folder):
-        # Nothing of vmcred is left where it has become the hypervisor.
+        # After the exec of the hypervisor, nothing of vmcred remains.
         kinds = [kind for kind in STAND_INS if place != "memory" or SUPERVISED == STAND_INS[kind][0]]
         for kind in kinds:
             for form in forms:
@@ -415,10 +415,10 @@ for leak_place, (seen_as, leak_forms) in PLACES.items():
     define_leak(leak_place, seen_as, leak_forms)
 
 
-# What the same user may do to it.
+# Attacks by the same user.
 
 def attacked(folder, leak=None):
-    """What each attempt of a debugger came to; everything runs as nobody."""
+    """The result of each attempt of a debugger; everything runs as nobody."""
     folder.chmod(0o755)
     place = Path(tempfile.mkdtemp(prefix="vmcred-launches.", dir="/var/tmp"))
     try:
@@ -444,7 +444,7 @@ ATTEMPTS = ("/proc/PID/mem", "/proc/PID/maps", "/proc/PID/environ", "/proc/PID/f
             "ptrace")
 
 
-def test_same_user_can_neither_attach_vmcred_nor_read_memory(folder):
+def test_same_user_cannot_read_vmcred(folder):
     """the same user can neither attach to vmcred nor read its memory, environment or descriptors, as gcore would"""
     need_root()
     equal(attacked(folder), "".join(
@@ -452,8 +452,8 @@ def test_same_user_can_neither_attach_vmcred_nor_read_memory(folder):
         for name in ATTEMPTS), "what each attempt came to")
 
 
-def test_all_succeeds_vmcred_stays_dumpable_purpose(folder):
-    """all of that succeeds with a vmcred that stays dumpable on purpose"""
+def test_same_user_can_read_dumpable_vmcred(folder):
+    """all of these attempts succeed if vmcred is made dumpable on purpose"""
     need_root()
     scope = Path("/proc/sys/kernel/yama/ptrace_scope")
     if scope.exists() and int(scope.read_text()) > 1:

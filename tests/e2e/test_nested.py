@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""A systemd host with KVM of its own starts microvm@test-vm.service with the real Cloud Hypervisor and the real QEMU.
+"""A systemd host with its own KVM starts microvm@test-vm.service with the real Cloud Hypervisor and the real QEMU.
 
 Usage: test_nested.py LEAK, the library of leak.c.
 
-The host is an emulated machine (machine.py). What needs a real service manager and a real hypervisor together is tested
-here: that the guest's service gets every secret, an orderly stop, and what the death of either process does to the other.
+The host is an emulated machine (machine.py). These tests need a real service manager and a real hypervisor together: the
+guest's service receives every secret, the VM stops in order, and each process ends when the other is killed.
 """
 import functools
 import json
@@ -17,16 +17,16 @@ import canary
 import harness
 from harness import Skip, equal, expect, test
 from host import CONFIG, EXAMPLE, SECRETS, SERVICE, digest_of, journal, proofs
-from machine import VM_FOLDER, Machine
+from machine import VM_DIRECTORY, Machine
 
 LEAK = sys.argv[1]
 STAGES = ("generate", "seal", "activate", "load", "compose", "launch", "receive", "prove")
-# What is looked at before the first start and after each stop; a socket, a file or a folder that is left shows here.
+# Listed before the first start and after each stop, to find a socket, file or directory that a launch leaves.
 PLACES = ("/run", "/tmp", "/var/tmp", "/dev/shm", "/var/lib/microvms", "/var/lib/private")
-# systemd's own, which come and go without us; the empty folder of all VMs' RuntimeDirectory= is among it.
+# Files of systemd, which come and go; one is the empty parent directory of the VMs' RuntimeDirectory=.
 NOT_OURS = re.compile(r"/run/(agent\.|log/|systemd/(journal/(streams|synced)|units|propagate|dynamic-uid d$)|udev/|vmcred d$)")
 KERNEL = "console=ttyS0 quiet loglevel=3 panic=-1 random.trust_cpu=on systemd.show_status=no vmcred.stay"
-VMLINUZ, INITRD = f"{VM_FOLDER}/vmlinuz", f"{VM_FOLDER}/initrd"
+VMLINUZ, INITRD = f"{VM_DIRECTORY}/vmlinuz", f"{VM_DIRECTORY}/initrd"
 
 COMMANDS = {
     "cloud-hypervisor": [
@@ -40,7 +40,7 @@ COMMANDS = {
 
 
 def once(function):
-    """Calls it once for the same arguments; an error is what each further call comes to, too."""
+    """Calls the function once for the same arguments. If it raises, so does each further call."""
     @functools.cache
     def outcome(*arguments):
         try:
@@ -67,14 +67,14 @@ def host():
 
 
 def files(machine):
-    """Every file, folder and socket in the places where a launch could leave one, and the sockets without a file."""
+    """Every file, directory and socket where a launch could leave one, and the sockets without a file."""
     found = machine.checked("find", *PLACES, "-printf", "%p %y\\n").out.splitlines()
     sockets = machine.checked("cut", "-d", " ", "-f", "8", "/proc/net/unix").out.splitlines()
     return {line for line in found + sockets if line and not NOT_OURS.match(line)}
 
 
 def declare(program):
-    """Makes it the VM's hypervisor in the declaration."""
+    """Declares it as the VM's hypervisor."""
     if program == "cloud-hypervisor" and not host().cloud_hypervisor:
         raise Skip("cloud-hypervisor is not installed, and in no package registry")
     text = (EXAMPLE / "vmcred.yaml").read_text()
@@ -90,7 +90,7 @@ def processes():
 
 
 def started(program):
-    """Starts the unit, and waits until its hypervisor has made a VM of KVM; gives the unit's processes."""
+    """Starts the unit and waits until its hypervisor has created a VM. Returns the unit's processes."""
     declare(program)
     expect(host().start_vm(), 0)
     script = "for i in $(seq 1000); do ls -l /proc/[0-9]*/fd | grep -q anon_inode:kvm-vm && exit; sleep 0.3; done; exit 1"
@@ -100,7 +100,7 @@ def started(program):
 
 
 def hypervisor_of(found, program):
-    # The kernel keeps 15 characters of a name.
+    # The kernel cuts names after 15 characters.
     return found[program[:15]]
 
 
@@ -112,7 +112,7 @@ def patterns():
 
 
 def left():
-    """Processes of the unit, any of ours, files, sockets, that were not there before."""
+    """New processes, files and sockets since before the first start."""
     names = host().run("sh", "-c", "cat /proc/[0-9]*/comm").out.splitlines()
     assert "systemd" in names, names
     ours = [name for name in names if name in ("vmcred", "cloud-hyperviso", "qemu-system-x86")]
@@ -121,7 +121,7 @@ def left():
 
 @once
 def booted(program):
-    """The unit after its guest has proved its secrets and was stopped; `seen` is what was looked at in between."""
+    """The unit after its guest proved its secrets and was stopped; `seen` is what the tests recorded in between."""
     machine = host()
     seen = {"processes": started(program)}
     console = machine.wait_proofs()
@@ -133,7 +133,7 @@ def booted(program):
     seen["descriptors"] = machine.run("sh", "-c", "ls -l /proc/$1/fd", "sh", pid).out
     seen["user"] = machine.checked("stat", "--format=%u", f"/proc/{pid}").out.strip()
     seen["unit user"] = machine.unit("UID")
-    # Whatever cannot be read belongs to a process that has gone meanwhile.
+    # A process whose files cannot be read has ended meanwhile.
     seen["view"] = machine.run("sh", "-c", "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ").out
     equal(machine.run("systemctl", "stop", SERVICE), harness.Result(0, "", ""), "systemctl stop")
     seen["result"] = [machine.unit(name) for name in ("Result", "ExecMainStatus", "ActiveState")]
@@ -142,14 +142,14 @@ def booted(program):
     return seen
 
 
-def test_host_systemd_kernel_own_kvm_root_group_kvm_alone(_folder):
-    """the host is systemd on a kernel of its own, and its KVM is for root and the group kvm alone"""
+def test_host_has_its_own_kernel_and_kvm(_folder):
+    """the host runs systemd on its own kernel, and only root and the group kvm may use its KVM"""
     equal(host().checked("cat", "/proc/1/comm").out, "systemd\n", "process 1")
     equal(host().checked("stat", "--format=%U %G %a", "/dev/kvm").out, "root kvm 660\n", "owner and mode of /dev/kvm")
 
 
 def define_arrival(program, name):
-    @test(f"behind {program} the guest's service gets {name} whole")
+    @test(f"with {program} the guest's service receives all of {name}")
     def test_case(_folder):
         console = booted(program)["console"]
         arrived = proofs(console)
@@ -160,7 +160,7 @@ def define_arrival(program, name):
 
 
 def define_boot(program):
-    @test(f"{program} runs the guest with KVM, as a user of its own")
+    @test(f"{program} runs the guest with KVM, as its own user")
     def test_case_2(_folder):
         seen = booted(program)
         if "anon_inode:kvm-vm" not in seen["descriptors"]:
@@ -172,18 +172,18 @@ def define_boot(program):
     for name in SECRETS:
         define_arrival(program, name)
 
-    @test(f"behind {program} dmidecode in the guest shows the static OEM strings, in their order")
+    @test(f"with {program} dmidecode in the guest shows the static OEM strings in their order")
     def test_case_3(_folder):
         shown = re.findall(r"^vmcred-proof: oem-string (.*?)\s*$", booted(program)["console"], re.MULTILINE)
         equal(shown, ["ENVIRONMENT=test", "CLUSTER=example-host"], "static OEM strings")
 
-    @test(f"behind {program} vmcred inspect sees all eight stages while the VM runs")
+    @test(f"with {program} vmcred inspect reports all eight stages as seen while the VM runs")
     def test_case_4(_folder):
         result = expect(booted(program)["inspect"], 0)
         states = [(stage["stage"], stage["state"]) for stage in json.loads(result.out)]
         equal(states, [(stage, "seen") for stage in STAGES], f"states in\n{result.out}\n")
 
-    @test(f"while {program} runs, no command line and no environment in the host holds a secret")
+    @test(f"while {program} runs, no command line or environment in the host contains a secret")
     def test_case_5(_folder):
         view = booted(program)["view"].encode("utf-8", "surrogateescape")
         for word in (program, "systemd-journald", "LISTEN_PID="):
@@ -193,16 +193,16 @@ def define_boot(program):
 
 
 def define_deaths(program):
-    @test(f"when {program} is killed, the unit fails with 128 and the signal's number, and nothing is left")
+    @test(f"when {program} is killed, the unit fails with 128 and the signal's number and leaves nothing")
     def test_case_6(_folder):
         found = started(program)
         expect(host().run("kill", "-KILL", hypervisor_of(found, program)), 0, "", "")
         ended("exit-code", "1", "137")
 
-    @test(f"when vmcred is killed, so is {program}, and the unit has failed")
+    @test(f"when vmcred is killed, {program} is killed too and the unit fails")
     def test_case_7(_folder):
         found = started(program)
-        # Else systemd would end what is left of the unit.
+        # Otherwise systemd would kill the rest of the unit.
         host().drop_in("60-alone", "[Service]\nKillMode=none\n")
         try:
             expect(host().run("kill", "-KILL", found["vmcred"]), 0, "", "")
@@ -213,7 +213,7 @@ def define_deaths(program):
 
 
 def ended(*how):
-    """Waits for the unit's end, and compares it and what is left."""
+    """Waits until the unit has ended. Compares its result and the leftovers."""
     host().wait_vm()
     equal(tuple(host().unit(name) for name in ("Result", "ExecMainCode", "ExecMainStatus")), how,
           "Result=, ExecMainCode= and ExecMainStatus= of the unit")
@@ -221,12 +221,12 @@ def ended(*how):
 
 
 def define_stop(program):
-    @test(f"stopping the unit shuts the guest of {program} down, service by service, and the unit ends well")
+    @test(f"stopping the unit shuts the guest of {program} down, service by service, and the unit succeeds")
     def test_case_8(_folder):
         seen = booted(program)
         lines = [line.strip() for line in seen["console"].splitlines()]
         if "demo.service: stopped" not in lines or not any("reboot: Power down" in line for line in lines):
-            raise AssertionError(f"the guest was cut off:\n{seen['console']}")
+            raise AssertionError(f"the guest was killed:\n{seen['console']}")
         equal(seen["result"], ["success", "0", "inactive"], "Result=, ExecMainStatus=, ActiveState=")
         equal(seen["left"], [], "what is left")
 
@@ -238,8 +238,8 @@ for hypervisor in COMMANDS:
     define_deaths(hypervisor)
 
 
-def test_when_unit_killed_failed_nothing_left(_folder):
-    """when the unit is killed, it has failed, and nothing is left"""
+def test_killed_unit_leaves_nothing(_folder):
+    """a killed unit has failed and leaves nothing"""
     started("qemu-system-x86_64")
     expect(host().run("systemctl", "kill", "--signal=KILL", SERVICE), 0, "", "")
     ended("signal", "2", "9")
@@ -250,11 +250,11 @@ LEAK_PLACE = "/usr/lib/leak.so"
 
 
 def crashed(signal, leak=None):
-    """A vmcred that crashes in a unit that allows core files, and another process that does; gives the core files."""
+    """Crashes vmcred and another process in units that allow core files. Returns the core files."""
     machine = host()
     machine.write("/usr/lib/core-handler", f"#!/bin/sh\nexec cat >{CORES}/$1\n")
     machine.checked("sh", "-c", f"chmod 755 /usr/lib/core-handler && rm -rf {CORES} && mkdir {CORES}")
-    # What coredumpctl(1) is made of: no limit of a process holds it back.
+    # A core handler, as systemd-coredump is: it ignores the limits of processes.
     machine.write("/proc/sys/kernel/core_pattern", "|/usr/lib/core-handler %e")
     environment = f"Environment=LD_PRELOAD={LEAK_PLACE} LEAK={leak}\n" if leak else ""
     machine.drop_in("60-cores", f"[Service]\nLimitCORE=infinity\n{environment}")
@@ -269,19 +269,19 @@ def crashed(signal, leak=None):
         machine.write("/proc/sys/kernel/core_pattern", "core")
 
 
-def test_vmcred_crashes_gives_nothing_kernel_core_handler(_folder):
-    """a vmcred that crashes gives nothing to the kernel's core handler, though its unit allows core files"""
+def test_crash_gives_no_core_to_handler(_folder):
+    """a crash of vmcred gives nothing to the kernel's core handler, although its unit allows core files"""
     equal(crashed("SEGV"), ("signal", ["sleep"]), "Result= of the unit, and core files")
 
 
-def test_vmcred_stays_dumpable_purpose_leaves_core_file(_folder):
-    """a vmcred that stays dumpable on purpose leaves a core file to the handler"""
+def test_dumpable_vmcred_leaves_a_core_file(_folder):
+    """a vmcred that is made dumpable on purpose leaves a core file to the handler"""
     host().write(LEAK_PLACE, Path(LEAK).read_bytes())
     equal(crashed("ABRT", "core"), ("core-dump", ["sleep", "vmcred"]), "Result= of the unit, and core files")
 
 
-def test_no_field_host_journal_holds_secret_whatever_stopped(_folder):
-    """no field of the host's journal holds a secret, whatever was stopped and killed"""
+def test_journal_holds_no_secret(_folder):
+    """no field of the host's journal contains a secret after all stops and kills"""
     entries = journal(host())
     if SERVICE.encode() not in entries or b"vmcred-proof: end" not in entries:
         raise AssertionError("the journal does not speak of the unit")

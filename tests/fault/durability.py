@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is renamed into place is on the disk before, and its new name after: a power cut finds the old or the new one.
+"""Files are synced before they are renamed into place, and the new name is synced after it: a power cut leaves the old file
+or the new one.
 
-The order of system calls is the claim, since no test can cut the power; strace(1) with paths for descriptors shows it.
+No test can cut the power, so these tests check the order of system calls, which strace(1) records with paths.
 """
 import re
 from pathlib import PurePath
@@ -14,7 +15,7 @@ CALL = re.compile(r"^(\w+)\((.*)\)\s+= (-?\d+)(?:<(.*)>)?")
 FD = re.compile(r"^(?:\d+|AT_FDCWD)<([^>]*)>")
 SECOND_FD = re.compile(r", (?:\d+|AT_FDCWD)<([^>]*)>")
 
-# With several threads a call may be in two lines, around others' calls.
+# With several threads, a call may be split into two lines around other calls.
 THREAD = re.compile(r"^(\d+) +(.*)$")
 BEGIN = re.compile(r"^(.*) <unfinished \.\.\.>$")
 END = re.compile(r"^<\.\.\. \w+ resumed>(.*)$")
@@ -22,21 +23,22 @@ TRACED = "openat,mkdirat,write,fsync,syncfs,symlinkat,renameat,renameat2,unlinka
 
 
 def lines(log):
-    """The calls as they end, and before that "sync begins" where others come in between: what those write is not synced."""
-    begun = {}
+    """The calls in the order in which they ended. "sync begins" marks the start of a syncfs during which other threads may
+    write: it does not sync these writes."""
+    started = {}
     for line in log.read_text(errors="replace").splitlines():
         thread, text = THREAD.match(line).groups()
         begin, end = BEGIN.match(text), END.match(text)
         if begin:
-            begun[thread] = begin.group(1)
+            started[thread] = begin.group(1)
             if text.startswith("syncfs"):
                 yield "sync begins"
         else:
-            yield begun.pop(thread) + end.group(1) if end else text
+            yield started.pop(thread) + end.group(1) if end else text
 
 
 def calls(folder, *command):
-    """The calls that succeeded: name, the first descriptor's path, all quoted names, and the result's path."""
+    """The successful calls: name, path of the first descriptor, all quoted names, path of the result, arguments."""
     need("strace")
     log = folder / "strace"
     expect(run("strace", "-f", "-qq", "-y", "-s", "256", "-o", log, "-e", f"trace={TRACED}", *command))
@@ -56,12 +58,12 @@ def is_below(entry, path):
 
 
 class Unsynced:
-    """What is not on the disk, as far as the calls tell, and what is wrong with that."""
+    """Follows the calls: which files are not on the disk yet, and which of them should be."""
 
     def __init__(self, store):
         self.store = str(store)
         self.dirty, self.renamed, self.problems = set(), set(), []
-        self.syncing = None  # while a syncfs is under way: what it brings to the disk
+        self.syncing = None  # during a syncfs: the files that it syncs
 
     def change(self, *paths):
         changed = {str(path) for path in paths if str(path).startswith(self.store)}
@@ -70,7 +72,7 @@ class Unsynced:
             self.syncing -= changed
 
     def make(self, path):
-        """A new file or folder, and the one that names it, unless the name is for the run alone."""
+        """A new file or directory, and its parent, unless its name is temporary."""
         path = PurePath(path)
         self.change(path, *([] if path.name.startswith(".vmcred-new.") else [path.parent]))
 
@@ -116,7 +118,7 @@ class Unsynced:
 
 
 def unsynced(folder, store, *command):
-    """What was not on the disk when it had to be."""
+    """The files that were not on the disk in time."""
     disk = Unsynced(store)
     for call in calls(folder, *command):
         disk.take(*call)
@@ -127,8 +129,8 @@ def unsynced(folder, store, *command):
     ]
 
 
-def test_generate_syncs_each_file_folder_before_rename_shows(folder):
-    """generate syncs each file and folder before the rename that shows them, and the name after it"""
+def test_generate_syncs_files_before_rename_and_name_after(folder):
+    """generate syncs each file and directory before it renames them into place, and the name afterwards"""
     store = folder / "store"
     store.mkdir()
     example = Example(store)
@@ -138,16 +140,16 @@ def test_generate_syncs_each_file_folder_before_rename_shows(folder):
     equal(unsynced(folder, store, *command), [])
 
 
-def test_first_generate_syncs_folders_makes_way_too(folder):
-    """the first generate syncs the folders that it makes on the way, too"""
+def test_first_generate_syncs_parent_directories(folder):
+    """the first generate also syncs the parent directories that it creates"""
     store = folder / "store"
     store.mkdir()
     example = Example(store, generate=False)
     equal(unsynced(folder, store, harness.VMCRED, "generate", "--config", example.config), [])
 
 
-def test_generate_syncs_many_generators_together_before(folder):
-    """generate syncs many generators together, before the first is shown and after the last"""
+def test_generate_syncs_many_generators_together(folder):
+    """generate syncs many generators together, before the first rename and after the last"""
     store = folder / "store"
     store.mkdir()
     fleet = Fleet(store, 200, "  g: {machines: ALL, files: {it: {}, other: {}}, kind: {it: uuid, other: uuid}}\n")
@@ -158,8 +160,8 @@ def test_generate_syncs_many_generators_together_before(folder):
     equal(unsynced(folder, store, *command, "--regenerate"), [])
 
 
-def test_keygen_syncs_machine_key_before_replaces_old_new(folder):
-    """keygen syncs the machine's key before it replaces the old one, and the new identity's name"""
+def test_keygen_syncs_key_and_identity(folder):
+    """keygen syncs the machine's key before it replaces the old one, and the name of the new identity"""
     store = folder / "store"
     store.mkdir()
     example = Example(store, generate=False)
@@ -170,8 +172,8 @@ def test_keygen_syncs_machine_key_before_replaces_old_new(folder):
     equal({str(store / "third"), str(store)} - synced, set(), "what keygen did not sync")
 
 
-def test_check_sees_file_not_synced(folder):
-    """the check sees a file that was not synced"""
+def test_unsynced_file_is_found(folder):
+    """this test finds a file that was not synced"""
     store = folder / "store"
     store.mkdir()
     problems = unsynced(folder, store, "python3", "-c", f"""

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A disk that is full, and a store that cannot be written, for real: a small memory file system, a read-only mount, and
-a user whose folder it is not. In mounts of the test's own."""
+"""A real full disk and a real unwritable store: a small memory file system, a read-only mount, and another user. Each test
+mounts them in its own namespace."""
 import ctypes
 import os
 import shutil
@@ -14,7 +14,7 @@ PAGE = 4096
 
 
 def own_mounts():
-    """From here on what is mounted is for this process and its children alone, and gone with them."""
+    """Enters a new mount namespace: its mounts are visible to this process and its children only, and end with them."""
     need_root()
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS) != 0:
         raise OSError(ctypes.get_errno(), "unshare")
@@ -22,7 +22,7 @@ def own_mounts():
 
 
 class Mounted:
-    """A folder with a file system on it, while it is needed."""
+    """A directory with a file system mounted on it."""
 
     def __init__(self, place, *options):
         place.mkdir(exist_ok=True)
@@ -37,14 +37,14 @@ class Mounted:
 
 
 def fill(folder, room):
-    """Leaves so many pages free."""
+    """Fills the file system so that `room` pages stay free."""
     with open(folder / "ballast", "wb") as ballast:
         free = os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize // PAGE
         ballast.write(bytes((free - room) * PAGE))
 
 
 def replace_key(example):
-    """Another key is the machine's: each secret has to be encrypted anew."""
+    """Gives the machine a new key, so that each secret must be re-encrypted."""
     expect(vmcred("keygen", "--config", example.config, "--machine", "m", "--force", "--output", example.folder / "new"))
 
 
@@ -56,7 +56,7 @@ COMMANDS = {
 
 
 def values(example):
-    """As one of the machine's identities opens them."""
+    """Both secrets, decrypted with one of the machine's identities."""
     found = []
     for file in ("one", "two"):
         for name in ("identity", "new"):
@@ -69,7 +69,7 @@ def values(example):
 
 
 def full_disk(verb):
-    @test(f"{verb} on a disk that gets full, after any number of pages, leaves what was there, and says so")
+    @test(f"{verb} on a disk that fills up after any number of pages reports it and leaves the old secrets")
     def test_case(folder):
         own_mounts()
         words, prepare = COMMANDS[verb]
@@ -89,9 +89,9 @@ def full_disk(verb):
                     failed += 1
                     equal(result.code, 1, f"exit code with room for {room} pages")
                     assert ": No space left on device: make room there, and run it again\n" in result.err, result.err
-                    equal(values(example), old, f"what is there after {room} pages")
+                    equal(values(example), old, f"the secrets after {room} pages")
                     left = sorted(path.name for path in disk.iterdir() if path.name.startswith("."))
-                    equal(left, [], f"what is left after {room} pages")
+                    equal(left, [], f"leftovers after {room} pages")
                 (disk / "ballast").unlink()
                 expect(vmcred(*command, cwd=disk, stdin="new value"))
                 expect(vmcred("check", "--config", example.config), 0, "all 2 files are as declared\n", "")
@@ -123,8 +123,8 @@ def everything(folder):
     return {str(path): path.read_bytes() if path.is_file() and not path.is_symlink() else None for path in folder.rglob("*")}
 
 
-def test_store_mounted_read_only_everything_can_read(folder):
-    """of a store that is mounted read-only everything can be read and activated, and each change is refused"""
+def test_read_only_store_can_be_read(folder):
+    """a store on a read-only mount can be read and activated, and every change fails"""
     own_mounts()
     (folder / "store").mkdir()
     example = Example(folder / "store")
@@ -143,8 +143,8 @@ def test_store_mounted_read_only_everything_can_read(folder):
     equal(everything(example.folder), before)
 
 
-def test_user_whose_store_not_can_read_public_each_change(folder):
-    """a user whose store it is not can read what is public, and each change is refused"""
+def test_other_user_can_read_public_data(folder):
+    """a user who does not own the store can read its public data, and every change fails"""
     own_mounts()
     program = program_for_all(folder)
     (folder / "store").mkdir(mode=0o755)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small declaration with its store, made by the program, for the tests that start from one."""
+"""A small declaration and its store, which vmcred generates, for tests that need one."""
 import shutil
 from pathlib import Path
 
@@ -33,7 +33,7 @@ vms:
 
 
 def by_script(script):
-    """The declaration of one machine, whose only secret a script makes."""
+    """The declaration of one machine with one secret, which this script generates."""
     lines = "".join(f"      {line}\n" for line in script.splitlines())
     return f"""\
 machines: {{m: {{}}}}
@@ -45,35 +45,35 @@ generators:
 {lines}"""
 
 
-def program_for_all(folder):
-    """A copy of the programs that any user can run, wherever they were built."""
-    folder.chmod(0o755)
+def program_for_all(directory):
+    """A copy of the programs that any user can run, even if the build directory is private."""
+    directory.chmod(0o755)
     for name in ("vmcred-run", "vmcred-sops"):
-        shutil.copy(Path(VMCRED).with_name(name), folder)
-    return shutil.copy(VMCRED, folder / "vmcred")
+        shutil.copy(Path(VMCRED).with_name(name), directory)
+    return shutil.copy(VMCRED, directory / "vmcred")
 
 
 class Example:
-    """`folder` must be on a memory file system: plaintext is activated below it."""
+    """`directory` must be on a memory file system, since plaintext is activated below it."""
 
-    def __init__(self, folder, declaration=DECLARATION, generate=True):
-        self._name(folder)
+    def __init__(self, directory, declaration=DECLARATION, generate=True):
+        self._name(directory)
         self.config.write_text(declaration)
         expect(vmcred("keygen", "--config", self.config, "--machine", "m", "--output", self.identity))
         if generate:
             expect(self.generate())
 
-    def _name(self, folder):
-        self.folder = Path(folder)
+    def _name(self, directory):
+        self.folder = Path(directory)
         self.config = self.folder / "vmcred.yaml"
         self.identity = self.folder / "identity"
         self.root = self.folder / "root"
 
     @classmethod
-    def at(cls, folder):
-        """One that is there already: a copy."""
+    def at(cls, directory):
+        """An example that already exists, such as a copy."""
         example = cls.__new__(cls)
-        example._name(folder)  # pylint: disable=protected-access
+        example._name(directory)  # pylint: disable=protected-access
         return example
 
     def document(self, file, generator="made", machine="m"):
@@ -100,11 +100,11 @@ class Example:
 
 
 class Fleet(Example):
-    """Many machines, m0, m1, …, with the same key. `generators` is the declaration's part of that name; ALL in it stands
-    for the list of all machines. Nothing is generated yet."""
+    """Many machines, m0, m1, …, with the same key; nothing is generated yet. `generators` is that section of the declaration,
+    in which ALL means the list of all machines."""
 
-    def __init__(self, folder, count, generators):  # pylint: disable=super-init-not-called
-        self._name(folder)
+    def __init__(self, directory, count, generators):  # pylint: disable=super-init-not-called
+        self._name(directory)
         self.machines = [f"m{number}" for number in range(count)]
         names = "".join(f"  {name}: {{}}\n" for name in self.machines)
         everyone = f"[{', '.join(self.machines)}]"
@@ -114,5 +114,5 @@ class Fleet(Example):
             shutil.copytree(self.folder / "sops/machines/m0", self.folder / "sops/machines" / name)
 
     def value(self, machine, name):
-        """What GENERATOR/FILE of the machine is, decrypted."""
+        """The machine's secret GENERATOR/FILE, decrypted."""
         return expect(vmcred("get", "--config", self.config, "--identity", self.identity, machine, name)).out

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A host that is a virtual machine: systemd on a kernel of its own, with KVM on an emulated processor that has SVM.
+"""A host that is a virtual machine: systemd on its own kernel, with KVM on an emulated processor that has SVM.
 
-QEMU emulates the machine (TCG), so that this runs wherever QEMU does. Its hypervisors are the real ones with real KVM.
+QEMU emulates the machine (TCG), so this runs wherever QEMU does. The hypervisors in it are real and use real KVM.
 """
 import base64
 import os
@@ -16,13 +16,13 @@ from harness import SOURCE, VMCRED, VMCRED_RUN, VMCRED_SOPS, Result, need
 from host import EXAMPLE, Host, built, checked, unit_text
 
 NESTED = SOURCE / "tests" / "e2e" / "nested"
-VM_FOLDER = "/var/lib/microvms/test-vm"
-# An emulated machine on a busy one takes its time.
+VM_DIRECTORY = "/var/lib/microvms/test-vm"
+# An emulated machine on a busy host is slow.
 TIMEOUT = 600
 
 
 class Machine(Host):
-    """The emulated host; where this machine has Cloud Hypervisor, it has the same."""
+    """The emulated host. It has this machine's Cloud Hypervisor, if there is one."""
 
     programs = Host.programs + ("qemu-system-x86_64",)
     interval = 1
@@ -52,20 +52,19 @@ class Machine(Host):
         connection.settimeout(TIMEOUT)
         self.stream = connection.makefile("rwb")
         self._answer()
-        # Read when it was booted.
+        # QEMU has read it.
         initrd.unlink()
 
     def _archive(self):
-        """What this test adds to the image: the programs, the units, the declaration, the identity, the guest."""
+        """A cpio archive of what the test adds to the image: programs, units, declaration, identity, guest."""
         top = self.folder / "top"
         guest = Path(built(EXAMPLE / "build-guest"))
         files = {
             **{f"usr/bin/{Path(program).name}": (program, 0o755) for program in (VMCRED, VMCRED_RUN, VMCRED_SOPS)},
-            f"{VM_FOLDER[1:]}/vmlinuz": (guest / "vmlinuz", 0o644),
-            f"{VM_FOLDER[1:]}/initrd": (guest / "initrd", 0o644),
+            f"{VM_DIRECTORY[1:]}/vmlinuz": (guest / "vmlinuz", 0o644),
+            f"{VM_DIRECTORY[1:]}/initrd": (guest / "initrd", 0o644),
             "var/lib/vmcred/identity": (self.identity, 0o600),
         }
-        # Parts of the program are where it is.
         for unit in ("vmcred-activate.service", "microvm@.service"):
             source = self.folder / unit
             source.write_text(unit_text(unit))
@@ -85,10 +84,10 @@ class Machine(Host):
         return packed
 
     def _answer(self):
-        """A line of the agent."""
+        """One line from the agent."""
         line = self.stream.readline().decode().split()
         if not line:
-            raise AssertionError("the host has gone:\n" + (self.folder / "console").read_text(errors="replace"))
+            raise AssertionError("the host ended:\n" + (self.folder / "console").read_text(errors="replace"))
         return line
 
     def run(self, *command, stdin=b""):

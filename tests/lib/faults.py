@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every fault that can strike a command, one run for each: strace(1) lets a system call fail or kills the program as it
-enters the call. The command works on a fresh copy of a folder each time, and a check looks at what is left."""
+"""Fault injection: runs a command once for each fault. strace(1) makes one system call fail, or kills the program as it
+enters the call. Each run works on a fresh copy of a directory, which a check then inspects."""
 import re
 import shutil
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness import CI, Skip, expect, need, run
 
-# What changes something, or waits until it is on the disk.
+# System calls that change something or sync it to disk.
 CHANGES = [
     "mkdirat", "write", "pwrite64", "fchmod", "fchmodat", "fchown", "fchownat", "fsync", "syncfs", "ftruncate",
     "linkat", "symlinkat", "renameat", "renameat2", "unlinkat", "mount", "umount2",
@@ -18,13 +18,13 @@ ERRORS = ["ENOSPC", "EIO", "EROFS"]
 
 GAVE_UP = re.compile(r"^strace: ptrace\(PTRACE_\w+,.*(Input/output error|No such process)$", re.M)
 
-# What strace -y prints: the process in front where there are several.
+# A line of strace -y; with several processes it starts with the process id.
 LINE = re.compile(r"^(?:(\d+) +)?(\w+)\(")
 
 
 @dataclass
 class Fault:
-    """A fault that struck: what it was, and how the command ended."""
+    """An injected fault, and how the command ended."""
 
     name: str
     code: int
@@ -42,26 +42,26 @@ def strace(options, command):
     need("strace")
     result = run("strace", "-qq", *options, *command)
     if re.search("^strace: .*(PTRACE|ptrace).*Operation not permitted", result.err, re.M) and not CI:
-        raise Skip("strace may not trace here")
+        raise Skip("strace is not allowed to trace")
     return result
 
 
 def kinds_of_fault(call, line, errors):
-    """A kill before a call that changes nothing leaves what the one before the next change leaves; and only what makes
-    something needs room for it."""
+    """Which faults to inject into a call. A kill before a call that changes nothing has the same effect as one before the next
+    change, and only calls that create something can run out of space."""
     if call in OPENS and "O_CREAT" not in line:
         return ["error=EIO"]
     return ["signal=KILL", *(f"error={error}" for error in errors)]
 
 
-# What is looked at and never changed: libraries, programs, the kernel's.
+# Paths that are only read: libraries, programs, the kernel's files.
 SYSTEM = re.compile(r'"/(lib|lib64|usr|bin|etc|proc|sys)/')
 
 
-def faults_of(folder, command, errors, follow, anywhere):
-    """(call, number, fault) for each call that has to do with the folder, or with anything that is not the system's;
-    the numbers are strace's, for one thread."""
-    log = Path(f"{folder}.strace")
+def faults_of(directory, command, errors, follow, anywhere):
+    """(call, number, fault) for each call on the directory, or, with `anywhere`, on any path but the system's. strace counts
+    the numbers for each thread."""
+    log = Path(f"{directory}.strace")
     calls = ",".join(CHANGES + OPENS)
     expect(strace([*(["-f"] if follow else []), "-y", "-s", "4096", "-o", log, "-e", f"trace={calls}"], command))
     numbers, found = {}, []
@@ -71,7 +71,7 @@ def faults_of(folder, command, errors, follow, anywhere):
             continue
         process, call = match.groups()
         number = numbers[process, call] = numbers.get((process, call), 0) + 1
-        if str(folder) in line or (anywhere and not SYSTEM.search(line)):
+        if str(directory) in line or (anywhere and not SYSTEM.search(line)):
             found += [(call, number, fault) for fault in kinds_of_fault(call, line, errors)]
     log.unlink()
     return list(dict.fromkeys(found))
@@ -84,33 +84,33 @@ def fresh(source, copy):
 
 
 def strike(call, number, fault, source, copy, command, follow):
-    """Runs the command on a fresh copy with the fault. strace gives up now and then where a process is killed just when
-    it looks: then nothing is known, and it is tried again."""
+    """Runs the command on a fresh copy with the fault. Now and then strace fails because the process was killed while it
+    attached; then the run is repeated."""
     options = [*(["-f"] if follow else []), "-o", "/dev/null", "-e", f"trace={call}"]
     for _attempt in range(5):
         words = command(fresh(source, copy))
         result = strace([*options, "-e", f"inject={call}:{fault}:when={number}"], words)
         if not GAVE_UP.search(result.err):
             break
-    # What it says of a process that is gone is no word of the command's.
+    # Not the command's output: strace reports processes that are gone.
     result.err = re.sub("^strace: .*\n?", "", result.err, flags=re.M)
     return result
 
 
 def every_fault(source, command, check, errors=tuple(ERRORS), follow=False, anywhere=False, codes=(1, 3)):
-    """Runs `command(folder)`, the words of a command, once for each fault on a copy of the folder `source`, and then
-    `check(folder, fault)`, which raises. With `follow` the program's threads and children are struck as well, with
-    `anywhere` what it does outside of the folder. Returns how many runs the faults made fail."""
+    """For each fault runs the command line `command(directory)` on a copy of the directory `source`, then calls
+    `check(directory, fault)`, which raises on an error. `follow` includes the program's threads and children, `anywhere` the
+    calls on paths outside the directory. Returns how many runs failed."""
     copy = Path(f"{source}-copy")
     failed = 0
     for call, number, fault in faults_of(fresh(source, copy), command(copy), errors, follow, anywhere):
         result = strike(call, number, fault, source, copy, command, follow)
         struck = Fault(f"{call} #{number} {fault}", result.code, result.err)
-        # What fails while it is cleaned up, or is looked for and need not be there, may be no failure.
+        # The command may succeed: a cleanup may fail, and an optional file may be unreadable.
         if result.code != 0:
             failed += 1
             if fault != "signal=KILL":
-                # Where every thread and child is struck at its own such write, the error's is, too.
+                # The fault may also hit the write of the error message, in another thread or child.
                 silent = follow and call == "write" and result.err == ""
                 struck.expect(silent or result.err.startswith("vmcred: "), "no error")
                 struck.expect(result.code in codes, "another exit code")

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""While the microVM starts and runs, no secret is in view: command lines, environments, logs, files.
+"""While the microVM starts and runs, no secret is exposed in a command line, an environment, a log or a file.
 
-Usage: test_nothing_in_view.py WATCHER, the program of watch/. The same watch over a start with
---expose=argv has to find every secret, so that a watcher that sees nothing does not pass for nothing to see.
+Usage: test_exposure.py WATCHER, the program of watch/. With --expose=argv the watcher must find every secret, which shows
+that it works.
 """
 import functools
 import os
@@ -20,7 +20,7 @@ from host import EXAMPLE, SECRETS, SERVICE, Container, journal, proofs
 from watcher import Watch
 
 WATCHER = sys.argv[1]
-# In these, and only in these, the secrets are supposed to be; all are memory file systems, for root or one user.
+# Secrets belong in these directories only. They are memory file systems, for root or one user.
 SECRET_PLACES = ("run/secrets.d", "run/secrets", "run/credentials", "var/lib/vmcred")
 VERBOSE = "[Service]\nExecStart=\nExecStart=/usr/bin/vmcred-run run -vv --config /etc/vmcred/vmcred.yaml test-vm\n"
 EXPOSED = VERBOSE.replace("run -vv", "run -vv --expose=argv")
@@ -56,7 +56,7 @@ def device_of(path):
 
 
 def search_files(top, since, skip=()):
-    """The patterns in the files below `top` that were written after `since`, and those files; other mounts apart."""
+    """Searches the files below `top` that were written after `since`, on that mount. Returns the findings and the files."""
     found, files_read = [], []
     device = os.stat(top).st_dev
     skipped = {os.path.join(top, place) for place in skip}
@@ -79,7 +79,7 @@ def search_files(top, since, skip=()):
 
 
 def search_host():
-    """The same for all of the host's file systems, the places of the secrets apart."""
+    """The same for all of the host's file systems, except where secrets belong."""
     found, files_read = [], []
     for top in ("", "tmp", "run", "dev/shm"):
         places = [os.path.relpath(place, top) for place in SECRET_PLACES] if top else SECRET_PLACES
@@ -90,7 +90,7 @@ def search_host():
 
 @functools.cache
 def verbose_run():
-    """One start of the VM at vmcred's highest verbosity, under watch from before the activation to the end."""
+    """One start of the VM at vmcred's highest verbosity, watched from before the activation until it has ended."""
     machine = host()
     patterns()
     with watched() as watch:
@@ -103,30 +103,30 @@ def verbose_run():
     return watch
 
 
-def test_no_command_line_environment_mapping_descriptor_any(_folder):
+def test_no_process_shows_a_secret(_folder):
     """no command line, environment, mapping or descriptor of any process shows a secret while the VM starts and runs"""
     watch = verbose_run()
     equal(watch.found, [], "places where the watcher found a secret")
 
 
-def test_watcher_looked_at_hypervisor_at_systemd_many_times(_folder):
-    """the watcher looked at the hypervisor and at systemd, many times"""
+def test_watcher_saw_hypervisor_and_systemd(_folder):
+    """the watcher inspected the hypervisor and systemd many times"""
     watch = verbose_run()
     missing = {"qemu-system-x86", "systemd"} - set(watch.seen)
     if missing or watch.counts["rounds"] < 50:
         raise AssertionError(f"not seen: {missing}; {watch.counts['rounds']} rounds")
 
 
-def test_no_line_vmcred_at_highest_verbosity_hypervisor(_folder):
-    """no line of vmcred at its highest verbosity, of the hypervisor or of the guest's console holds a secret"""
+def test_no_output_holds_a_secret(_folder):
+    """no output of vmcred at its highest verbosity, of the hypervisor or of the guest contains a secret"""
     console = verbose_run().console
     if not re.search(r"^vmcred: .*HOST-API-KEY", console, re.MULTILINE):
-        raise AssertionError(f"vmcred run -vv says nothing of HOST-API-KEY:\n{console}")
+        raise AssertionError(f"vmcred run -vv does not mention HOST-API-KEY:\n{console}")
     equal(search(console.encode(), "the unit's output"), [], "secrets found")
 
 
-def test_no_field_host_journal_holds_secret(_folder):
-    """no field of the host's journal holds a secret"""
+def test_journal_holds_no_secret(_folder):
+    """no field of the host's journal contains a secret"""
     verbose_run()
     entries = journal(host())
     if SERVICE.encode() not in entries:
@@ -134,17 +134,17 @@ def test_no_field_host_journal_holds_secret(_folder):
     equal(search(entries, "the journal"), [], "secrets found")
 
 
-def test_no_file_written_host_holds_secret_but_where_secrets(_folder):
-    """no file that was written in the host holds a secret, but where secrets belong"""
+def test_no_file_of_host_holds_a_secret(_folder):
+    """no file written in the host contains a secret, except where secrets belong"""
     verbose_run()
     found, files_read = search_host()
     equal(found, [], "secrets found")
     if not any(path.endswith("/system.journal") for path in files_read):
-        raise AssertionError(f"the journal's file is not among those that were looked at: {files_read}")
+        raise AssertionError(f"the journal's file was not searched: {files_read}")
 
 
-def test_search_host_files_finds_secret_written_there(_folder):
-    """the search of the host's files finds a secret that was written there"""
+def test_file_search_finds_a_secret(_folder):
+    """the search of the host's files finds a secret written there"""
     verbose_run()
     for place in ("var/lib/canary", "etc/canary", "tmp/canary", "run/canary", "dev/shm/canary"):
         file = host().root / place
@@ -155,8 +155,8 @@ def test_search_host_files_finds_secret_written_there(_folder):
             raise AssertionError(f"not found in {place}")
 
 
-def test_no_file_written_outside_host_holds_secret_example(_folder):
-    """no file that was written outside the host holds a secret: the example's folder, /tmp, the working folder"""
+def test_no_file_outside_host_holds_a_secret(_folder):
+    """no file written outside the host contains a secret: in the example's directory, /tmp or the working directory"""
     verbose_run()
     found = []
     for top in (host().example, Path(tempfile.gettempdir()), Path("/var/tmp"), Path.cwd(), EXAMPLE):
@@ -164,8 +164,8 @@ def test_no_file_written_outside_host_holds_secret_example(_folder):
     equal(found, [], "secrets found")
 
 
-def test_no_program_vmcred_run_calls_given_secret_any(folder):
-    """no program that vmcred run calls is given a secret, in any argument or variable of any execve"""
+def test_no_called_program_receives_a_secret(folder):
+    """no program that vmcred run calls receives a secret in an argument or variable of its execve"""
     strace = need("strace")
     credentials = folder / "credentials"
     credentials.mkdir(mode=0o700)
@@ -184,7 +184,7 @@ def test_no_program_vmcred_run_calls_given_secret_any(folder):
     equal(search((result.out + result.err).encode(), "the output"), [], "secrets found")
 
 
-def test_expose_argv_watcher_finds_every_secret_hypervisor(_folder):
+def test_expose_argv_is_found_and_warned_of(_folder):
     """with --expose=argv the watcher finds every secret in the hypervisor's command line, and vmcred warns of it"""
     verbose_run()
     machine = host()
@@ -203,8 +203,8 @@ def test_expose_argv_watcher_finds_every_secret_hypervisor(_folder):
         raise AssertionError(f"no warning of --expose=argv:\n{console}")
 
 
-def test_search_journal_finds_secret_logged(_folder):
-    """the search of the journal finds a secret that was logged"""
+def test_journal_search_finds_a_secret(_folder):
+    """the search of the journal finds a logged secret"""
     verbose_run()
     host().checked("systemd-cat", stdin=host().secret("db-password"))
     if "db-password/raw in the journal" not in search(journal(host()), "the journal"):

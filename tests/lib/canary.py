@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shapes in which a secret gives itself away, and the search for them. Findings are names, never values."""
+"""The encodings in which a secret may leak, and a search for them. Findings are names, never values."""
 import base64
 import json
 import re
 import urllib.parse
 
-# A shorter one would be found by chance.
+# A shorter pattern would match by chance.
 PATTERN_SIZE_MIN = 8
 
 
 def base64_cores(value):
-    """What of its Base64 does not depend on what stands before and behind it, wherever it begins."""
+    """The parts of its Base64 that do not depend on the surrounding bytes, for each alignment."""
     for shift in range(3):
         text = base64.b64encode(bytes(shift) + value)
         yield shift, text[(shift + 2) // 3 * 4:-4]
 
 
 def forms(name, value):
-    """Name → byte pattern: as it is, line by line, in hexadecimal, Base64, URL encoding and as a string of JSON."""
+    """Name → byte pattern: raw, each line, hexadecimal, Base64, URL-encoded and as a JSON string."""
     value = value.strip()
     patterns = {"raw": value, "hex": value.hex().encode(), "HEX": value.hex().upper().encode()}
     for number, line in enumerate(value.split(b"\n")):

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The watcher (watch/watch.c), running around a block."""
+"""Runs the watcher (e2e/watch/watch.c) while a block runs."""
 import re
 import subprocess
 from pathlib import Path
 
 from harness import equal
 
-# Nothing in these reaches a disk, or none of it is a file's content.
+# Their files are in memory, or have no content on a disk.
 MEMORY_FILE_SYSTEMS = {
     "autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts", "devtmpfs", "efivarfs",
     "fusectl", "hugetlbfs", "mqueue", "nsfs", "proc", "pstore", "ramfs", "rpc_pipefs", "securityfs", "selinuxfs",
@@ -25,7 +25,7 @@ def disks():
 
 
 class Watch:
-    """`patterns`: name → bytes. `found` are (name, kind, where); `seen` and the counts are its latest report's."""
+    """`patterns`: name → bytes. `found`: (name, kind, where). `seen` and `counts` belong to the latest report."""
 
     def __init__(self, program, patterns, paths=()):
         self.found, self.seen, self.counts = [], [], {}
@@ -36,7 +36,7 @@ class Watch:
         self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
         lines = "".join(f"{name} {pattern.hex()}\n" for name, pattern in self.patterns.items())
         self.process.stdin.write(lines + "\n")
-        equal(self.process.stdout.readline(), "ready\n", "the watcher's first word")
+        equal(self.process.stdout.readline(), "ready\n", "the watcher's first line")
         return self
 
     def __exit__(self, *_):
@@ -64,14 +64,14 @@ class Watch:
         return self.process.stdout.readline().strip()
 
     def round(self):
-        """A whole look at every process, begun after this call."""
+        """Inspects every process once, starting after this call."""
         equal(self.ask("round"), "round")
 
     def memory(self, pid):
-        """Searches a process's memory; gives its size."""
+        """Searches the memory of a process. Returns its size."""
         return int(self.ask(f"memory {pid}").removeprefix("memory "))
 
     def report(self):
-        """What was found since the last report."""
+        """The findings since the last report."""
         self.process.stdin.write("report\n")
         return self._read()

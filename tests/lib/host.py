@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The example, running: its secrets generated, its host booted, its microVM started.
+"""The running example: generated secrets, a booted host, a started microVM.
 
-Everything secret is below one folder on a memory file system, which close() removes, and in the host, whose files are
-all in memory and which ends with this process. The host is a container (examples/test-vm/run-host), or a virtual
-machine (machine.py).
+Secrets are only in one directory on a memory file system, which close() removes, and in the host, which keeps all files
+in memory and ends with this process. The host is a container (examples/test-vm/run-host) or a virtual machine
+(machine.py).
 """
 import atexit
 import hashlib
@@ -30,10 +30,10 @@ PROOF = re.compile(r"vmcred-proof: credential (\S+) salt=([0-9a-f]{32}) sha256=(
 
 
 class Host:
-    """A booted host with the example's declaration and secrets, not yet activated."""
+    """A booted host with the example's declaration and secrets, which are not yet activated."""
 
     programs = ("mmdebstrap", "cpio", "openssl")
-    # How often something is looked for that takes its time: an emulated host has better things to do.
+    # Seconds between two polls; polling slows an emulated host down.
     interval = 0.1
     patience = 180
 
@@ -64,31 +64,31 @@ class Host:
         raise NotImplementedError
 
     def run(self, *command, stdin=b""):
-        """Runs a command in the host, as its administrator would."""
+        """Runs a command in the host, as root."""
         raise NotImplementedError
 
     def checked(self, *command, **options):
         return succeeded(self.run(*command, **options))
 
     def secret(self, name):
-        """The plaintext, from the real sops."""
+        """The plaintext, as the real sops decrypts it."""
         sops = need("sops")
         return subprocess.run(
             [sops, "--decrypt", self.example / STORE / name / "secret"], check=True, capture_output=True,
             env={"PATH": "/usr/bin:/bin", "HOME": str(self.folder), "SOPS_AGE_KEY_FILE": str(self.identity)}).stdout
 
     def activate(self):
-        """Decrypts the secrets in the host, by its unit, and writes the VM's LoadCredential= lines."""
+        """Starts vmcred-activate.service in the host and writes the VM's LoadCredential= lines."""
         self.checked("systemctl", "start", "vmcred-activate.service")
         self.checked("vmcred", "units", "--config", CONFIG, "--output", DROPINS)
         self.checked("systemctl", "daemon-reload")
 
     def write(self, path, text):
-        """Writes a file in the host, in a new folder where need be."""
+        """Writes a file in the host; creates its directory if needed."""
         self.checked("sh", "-c", 'mkdir -p "${1%/*}" && cat >"$1"', "sh", path, stdin=text)
 
     def drop_in(self, name, text):
-        """Writes (or, without text, removes) a drop-in of the VM's unit."""
+        """Writes a drop-in of the VM's unit, or removes it if the text is None."""
         file = f"{DROPINS}/{SERVICE}.d/{name}.conf"
         if text is None:
             self.checked("rm", file)
@@ -106,14 +106,14 @@ class Host:
         return self.run("systemctl", "is-active", SERVICE).out.strip() in ("active", "activating", "deactivating")
 
     def wait_proofs(self):
-        """Waits for the last of the guest's proofs, behind which the VM runs on for a moment; gives its console."""
+        """Waits for the guest's last proof, after which the VM runs for another moment. Returns the console."""
         self._wait(lambda: "vmcred-proof: end" in self.console() or not self.is_vm_active())
         return self.console()
 
     def wait_vm(self):
-        """Waits until the unit has ended; gives its console of this start."""
+        """Waits until the unit has ended. Returns the console since its last start."""
         self._wait(lambda: not self.is_vm_active())
-        # systemd's last words may still be on their way.
+        # systemd's last messages may not be in the journal yet.
         self.checked("journalctl", "--sync")
         return self.console()
 
@@ -129,13 +129,13 @@ class Host:
         return self.checked("systemctl", "show", "--value", "--property", name, SERVICE).out.strip()
 
     def console(self):
-        """What the unit's latest start has said: vmcred, the hypervisor, the guest's console, systemd about it."""
+        """The journal since the unit's latest start: vmcred, the hypervisor, the guest's console, systemd."""
         return self.checked("journalctl", f"--unit={SERVICE}", f"--after-cursor={self.cursor}", "--output=cat",
                             "--all", "--no-pager").out
 
 
 class Container(Host):
-    """A host that is a container of systemd-nspawn."""
+    """A host that is a systemd-nspawn container."""
 
     programs = Host.programs + ("systemd-nspawn", "nsenter")
 
@@ -151,7 +151,7 @@ class Container(Host):
             raise AssertionError("the host did not boot:\n" + (self.folder / "console").read_text(errors="replace"))
 
     def _options(self):
-        """What else systemd-nspawn is told."""
+        """More options for systemd-nspawn."""
         return []
 
     def close(self):
@@ -163,7 +163,7 @@ class Container(Host):
 
     @property
     def root(self):
-        """The host's root folder, seen from outside."""
+        """The host's root directory, seen from outside."""
         return Path("/proc") / self.leader / "root"
 
     def run(self, *command, stdin=b""):
@@ -176,7 +176,7 @@ def unit_text(unit):
 
 
 def built(script):
-    """The folder of a script's result, which it keeps in ~/.cache/vmcred."""
+    """Runs a build script. Returns the directory of its result, which it keeps in ~/.cache/vmcred."""
     return checked(EXAMPLE / script, env=BUILD_ENVIRONMENT, timeout=500).out.strip()
 
 
@@ -191,7 +191,7 @@ def checked(*command, **options):
 
 
 def proofs(console):
-    """The guest's proofs on a console: name → (salt, digest)."""
+    """The guest's proofs in its console output: name → (salt, digest)."""
     return {name: (salt, digest) for name, salt, digest in PROOF.findall(console)}
 
 

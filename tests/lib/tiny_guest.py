@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Guests of a few instructions, which say `running` on the serial port and halt: a VM in milliseconds."""
+"""Guests of a few instructions that print `running` on the serial port and halt: a VM that boots in milliseconds."""
 import struct
 
 SAYS = b"running\n"
