@@ -1,12 +1,12 @@
 # vmcred itself: pkgs.callPackage ./nix/package.nix { }. Not tested: the project is built on Debian, without Nix.
-{ lib, stdenv, meson, ninja, pkg-config, scdoc, openssl, libxcrypt, pcre2, zlib, libfyaml, jansson }:
+{ lib, stdenv, meson, ninja, pkg-config, scdoc, openssl, libxcrypt, pcre2, zlib, jansson }:
 
 stdenv.mkDerivation {
   pname = "vmcred";
   version = "0.1.0";
   src = lib.cleanSource ../.;
   nativeBuildInputs = [ meson ninja pkg-config scdoc ];
-  buildInputs = [ openssl libxcrypt pcre2 zlib libfyaml jansson ];
+  buildInputs = [ openssl libxcrypt pcre2 zlib jansson ];
   mesonFlags = [ "-Dtests=false" ];
   meta = {
     description = "Deliver secrets to microVMs as systemd credentials";

@@ -2,58 +2,44 @@
 #include "cli/vmcred-sops/creation_rules.h"
 
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "cli/vmcred-sops/creation_rules_file.h"
 #include "regex/regex.h"
 
 #define FILE_NAME      ".sops.yaml"
 #define FILE_NAME_NEAR ".sops.yml"
 
-/* sops gives up there too (config/config.go). */
-#define FOLDERS_MAX 100
-
-/* How many folders there are from the current one up to the root, both counted. */
-static int folders_count(void)
-{
-	_cleanup_free_ char *here = getcwd(NULL, 0);
-	int count = 1;
-
-	if (!here)
-		return FOLDERS_MAX;
-	for (const char *at = here; count < FOLDERS_MAX && *at; at++)
-		count += at[0] == '/' && at[1] != '\0';
-	return count;
-}
+/* As in sops (config/config.go). */
+#define DIRECTORIES_MAX 100
 
 int sops_creation_rules_find(char **path, char **ignored, struct error *err)
 {
-	char folder[3 * FOLDERS_MAX + 1] = "";
-	int count = folders_count();
+	_cleanup_free_ char *here = getcwd(NULL, 0);
+	char up[3 * DIRECTORIES_MAX + 1] = "";
+	int count = here ? 1 : DIRECTORIES_MAX;
 
+	for (const char *at = here; at && count < DIRECTORIES_MAX && *at; at++)
+		count += at[0] == '/' && at[1] != '\0';
 	*path = NULL;
 	*ignored = NULL;
 	for (int i = 0; i < count; i++) {
-		_cleanup_free_ char *near = NULL;
+		_cleanup_free_ char *found = text_format("%s" FILE_NAME, up);
+		_cleanup_free_ char *near = text_format("%s" FILE_NAME_NEAR, up);
 
-		if (asprintf(path, "%s" FILE_NAME, folder) < 0) {
-			*path = NULL;
+		if (!found || !near)
 			return error_no_memory(err);
-		}
-		if (access(*path, F_OK) == 0)
+		if (access(found, F_OK) == 0) {
+			*path = pointer_release(&found);
 			return 1;
-		free(pointer_release(path));
-		if (asprintf(&near, "%s" FILE_NAME_NEAR, folder) < 0) {
-			near = NULL;
-			return error_no_memory(err);
 		}
 		if (!*ignored && access(near, F_OK) == 0)
 			*ignored = pointer_release(&near);
-		memcpy(folder + 3 * (size_t)i, "../", sizeof("../"));
+		memcpy(up + 3 * (size_t)i, "../", sizeof("../"));
 	}
 	return 0;
 }
@@ -63,16 +49,7 @@ const char *sops_creation_rules_path(const struct sops_creation_rules *rules)
 	return rules->path;
 }
 
-/* Behind the folder of the file, if the path is below it. */
-static const char *path_relative(const struct sops_creation_rules *rules, const char *path)
-{
-	size_t size = strlen(rules->folder);
-
-	/* The folder ends with '/'. */
-	return strncmp(path, rules->folder, size) == 0 ? path + size : path;
-}
-
-/* Returns 1 if the rule is for the path, else 0. */
+/* Returns 1 if the rule matches the path, else 0. */
 static int rule_matches(struct sops_creation_rule *rule, const char *path, struct error *err)
 {
 	int r = 0;
@@ -89,7 +66,10 @@ static int rule_matches(struct sops_creation_rule *rule, const char *path, struc
 int sops_creation_rules_match(struct sops_creation_rules *rules, const char *path,
 			      const struct sops_policy **policy, struct error *err)
 {
-	const char *relative = path_relative(rules, path);
+	size_t directory = strlen(rules->directory);
+	/* Relative to the directory of .sops.yaml, if the path is below it. */
+	const char *relative =
+		strncmp(path, rules->directory, directory) == 0 ? path + directory : path;
 
 	if (!rules->has_rules)
 		return 0;
@@ -101,25 +81,23 @@ int sops_creation_rules_match(struct sops_creation_rules *rules, const char *pat
 			continue;
 		if (r > 0 && rule->is_contradictory)
 			r = error_set(err, VMCRED_USAGE,
-				      "has more than one of encrypted_suffix, unencrypted_suffix, "
+				      "more than one of encrypted_suffix, unencrypted_suffix, "
 				      "encrypted_regex, unencrypted_regex, encrypted_comment_regex "
 				      "and unencrypted_comment_regex");
 		if (r < 0)
-			return error_wrap(err, "%s:%d: this creation rule", rules->path,
-					  rule->line);
+			return error_wrap(err, "%s:%d: creation rule", rules->path, rule->line);
 		*policy = &rule->policy;
 		return 1;
 	}
-	error_set(err, VMCRED_MISSING, "%s has no creation rule for %s", rules->path, relative);
-	return error_hint(err, "add one whose path_regex matches, or one without path_regex as the "
-			       "last");
+	error_set(err, VMCRED_MISSING, "%s: no creation rule matches %s", rules->path, relative);
+	return error_hint(err, "add a rule that matches, or a last rule without path_regex");
 }
 
 struct sops_format sops_creation_rules_format(const struct sops_creation_rules *rules,
 					      const struct sops_store *store)
 {
 	const char *name = sops_store_name(store);
-	/* To YAML, 0 columns are the same as nothing said; to JSON they are line breaks alone. */
+	/* For YAML, 0 columns is the default; for JSON it is line breaks without indentation. */
 	long none = strcmp(name, "yaml") == 0 ? 0 : -1;
 
 	for (size_t i = 0; i < SOPS_STORES_LAID_OUT; i++) {
@@ -142,7 +120,7 @@ void sops_creation_rules_destroy(struct sops_creation_rules **rules)
 		sops_policy_destroy(&gone->items[i].policy);
 	}
 	free(gone->items);
-	free(gone->folder);
+	free(gone->directory);
 	free(gone->path);
 	free(gone);
 	*rules = NULL;

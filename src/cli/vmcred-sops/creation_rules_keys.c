@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The keys of a creation rule: directly in it, or in groups that may be merged of others.
+ * The keys of a creation rule: directly in the rule, or in groups, which may merge others.
  */
-#include <libfyaml.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "cli/vmcred-sops/creation_rules_file.h"
-#include "cli/vmcred-sops/creation_rules_yaml.h"
 
-/* Groups merged into groups, and in all; an anchor that refers to itself has no end. */
+/* Limits for merged groups: an anchor that refers to itself never ends. */
 #define MERGE_DEPTH_MAX 32
 #define GROUPS_MAX      10000
 
-/* Adds the keys in a text with commas between them. */
+/* Adds the keys of a comma-separated text. */
 static int keys_split(struct sops_key_group *group, enum sops_key_type type, const char *text,
 		      struct error *err)
 {
@@ -26,7 +25,7 @@ static int keys_split(struct sops_key_group *group, enum sops_key_type type, con
 
 		while (end > start && strchr(" \t\r\n", end[-1]))
 			end--;
-		/* A comma at the end, or two in a row. */
+		/* Empty between two commas, or after the last one. */
 		if (end > start)
 			r = sops_key_group_add(group, type, span_of(start, (size_t)(end - start)),
 					       err);
@@ -37,34 +36,35 @@ static int keys_split(struct sops_key_group *group, enum sops_key_type type, con
 	return r;
 }
 
-/* The keys of one type directly in a rule: a text with commas, or a list of such texts. */
-static int keys_simple(struct rules_yaml_reader *reader, struct fy_node *node,
+static int text_keys_add(struct rules_reader *reader, const struct yaml_node *node,
+			 enum sops_key_type type, struct sops_key_group *group)
+{
+	_cleanup_free_ char *text = rules_text(reader, node);
+
+	return text ? keys_split(group, type, text, reader->err) : -(int)reader->err->code;
+}
+
+/* The keys of one type directly in a rule: a comma-separated text, or a list of such texts. */
+static int keys_simple(struct rules_reader *reader, const struct yaml_node *node,
 		       enum sops_key_type type, struct sops_key_group *group)
 {
-	struct fy_node *item;
-	void *iterator = NULL;
 	int r = 0;
 
-	if (fy_node_is_scalar(node)) {
-		_cleanup_free_ char *text = rules_yaml_text(reader, node);
-
-		return text ? keys_split(group, type, text, reader->err) : -(int)reader->err->code;
-	}
-	if (!fy_node_is_sequence(node))
-		return rules_yaml_reject(reader, node, "must be a text or a list of texts");
-	while (r == 0 && (item = fy_node_sequence_iterate(node, &iterator))) {
-		_cleanup_free_ char *text = rules_yaml_text(reader, item);
-
-		r = text ? keys_split(group, type, text, reader->err) : -(int)reader->err->code;
-	}
+	if (node->kind == YAML_SCALAR)
+		return text_keys_add(reader, node, type, group);
+	if (node->kind != YAML_SEQUENCE)
+		return rules_reject(reader, node, "must be a string or a list of strings");
+	for (const struct yaml_node *item = node + 1; r == 0 && item < yaml_end(node);
+	     item = yaml_end(item))
+		r = text_keys_add(reader, item, type, group);
 	return r;
 }
 
-/* In a key group some types are maps: which member sops shows, or the members that make it up. */
+/* In a key group some types are maps: the members that make up the key as sops shows it. */
 struct group_row {
 	const char *name;
 	enum sops_key_type type;
-	const char *members[3]; /* none: the key is a text */
+	const char *members[3]; /* none: the key is a string */
 };
 
 static const struct group_row group_rows[] = {
@@ -77,103 +77,84 @@ static const struct group_row group_rows[] = {
 	{"hc_vault", SOPS_KEY_HC_VAULT, {0}},
 };
 
-/* https://VAULT/keys/KEY/VERSION, as sops shows a key of Azure. */
-static int azure_join(char *const *members, char **text, struct error *err)
+static int key_map_add(struct rules_reader *reader, const struct yaml_node *node,
+		       const struct group_row *row, struct sops_key_group *group)
 {
-	size_t size = strlen(members[0]);
+	_cleanup_strings_ struct strings texts = {0};
+	_cleanup_free_ char *joined = NULL;
+	size_t size;
+	int r = rules_mapping_check(reader, node, "the key");
 
-	while (size > 0 && members[0][size - 1] == '/')
-		size--;
-	if (asprintf(text, "%.*s/keys/%s/%s", (int)size, members[0], members[1], members[2]) < 0) {
-		*text = NULL;
-		return error_no_memory(err);
+	for (size_t i = 0; r == 0 && i < 3; i++) {
+		const struct yaml_node *member =
+			row->members[i] ? rules_member(node, row->members[i]) : NULL;
+		char *text = member ? rules_text(reader, member) : strdup("");
+
+		r = member && !text ? -(int)reader->err->code
+				    : strings_take(&texts, text, reader->err);
 	}
-	return 0;
-}
-
-static int key_map(struct rules_yaml_reader *reader, struct fy_node *node,
-		   const struct group_row *row, struct sops_key_group *group)
-{
-	_cleanup_free_ char *first = NULL, *second = NULL, *third = NULL, *joined = NULL;
-	char **texts[3] = {&first, &second, &third};
-	int r = 0;
-
-	if (!fy_node_is_mapping(node))
-		return rules_yaml_reject(reader, node, "must be a mapping");
-	for (size_t i = 0; i < 3; i++) {
-		struct fy_node *member =
-			row->members[i] ? rules_yaml_member(node, row->members[i]) : NULL;
-
-		*texts[i] = member ? rules_yaml_text(reader, member) : strdup("");
-		if (!*texts[i])
-			return member ? -(int)reader->err->code : error_no_memory(reader->err);
-	}
-	if (row->members[1])
-		r = azure_join((char *const[]){first, second, third}, &joined, reader->err);
 	if (r < 0)
 		return r;
-	return sops_key_group_add(group, row->type, span_of_text(joined ? joined : first),
-				  reader->err);
+	if (!row->members[1])
+		return sops_key_group_add(group, row->type, span_of_text(texts.items[0]),
+					  reader->err);
+	/* https://VAULT/keys/KEY/VERSION, as sops shows a key of Azure. */
+	size = strlen(texts.items[0]);
+	while (size > 0 && texts.items[0][size - 1] == '/')
+		size--;
+	joined = text_format("%.*s/keys/%s/%s", (int)size, texts.items[0], texts.items[1],
+			     texts.items[2]);
+	return joined ? sops_key_group_add(group, row->type, span_of_text(joined), reader->err)
+		      : error_no_memory(reader->err);
 }
 
-static int keys_in_group(struct rules_yaml_reader *reader, struct fy_node *node,
+static int keys_in_group(struct rules_reader *reader, const struct yaml_node *node,
 			 const struct group_row *row, struct sops_key_group *group)
 {
-	struct fy_node *item;
-	void *iterator = NULL;
 	int r = 0;
 
-	if (!fy_node_is_sequence(node))
-		return rules_yaml_reject(reader, node, "must be a list");
-	while (r == 0 && (item = fy_node_sequence_iterate(node, &iterator))) {
-		item = rules_yaml_resolve(item);
-		if (row->members[0]) {
-			r = key_map(reader, item, row, group);
-		} else {
-			_cleanup_free_ char *text = rules_yaml_text(reader, item);
-
-			r = text ? keys_split(group, row->type, text, reader->err)
-				 : -(int)reader->err->code;
-		}
-	}
+	if (node->kind != YAML_SEQUENCE)
+		return rules_reject(reader, node, "must be a list");
+	for (const struct yaml_node *item = node + 1; r == 0 && item < yaml_end(node);
+	     item = yaml_end(item))
+		r = row->members[0] ? key_map_add(reader, yaml_target(item), row, group)
+				    : text_keys_add(reader, item, row->type, group);
 	return r;
 }
 
-static int group_read(struct rules_yaml_reader *reader, struct fy_node *node, int depth,
+static int group_read(struct rules_reader *reader, const struct yaml_node *node, int depth,
 		      struct sops_key_group *group)
 {
-	struct fy_node *merge, *item;
-	void *iterator = NULL;
-	int r = 0;
+	const struct yaml_node *merge;
+	int r;
 
-	node = rules_yaml_resolve(node);
-	if (rules_yaml_is_null(node))
+	node = yaml_target(node);
+	if (yaml_is_null(node))
 		return 0;
-	if (!fy_node_is_mapping(node))
-		return rules_yaml_reject(reader, node, "must be a mapping of keys");
 	if (depth > MERGE_DEPTH_MAX)
-		return rules_yaml_reject(reader, node, "is merged through more than %d groups",
-					 MERGE_DEPTH_MAX);
+		return rules_reject(reader, node, "groups are merged more than %d levels deep",
+				    MERGE_DEPTH_MAX);
 	if (reader->groups++ == GROUPS_MAX)
-		return rules_yaml_reject(reader, node, "there are more than %d groups in all",
-					 GROUPS_MAX);
-	merge = rules_yaml_member(node, "merge");
-	if (merge && !fy_node_is_sequence(merge))
-		return rules_yaml_reject(reader, merge, "merge must be a list of groups");
-	while (r == 0 && merge && (item = fy_node_sequence_iterate(merge, &iterator)))
+		return rules_reject(reader, node, "more than %d groups", GROUPS_MAX);
+	r = rules_mapping_check(reader, node, "a key group");
+	if (r < 0)
+		return r;
+	merge = rules_member(node, "merge");
+	if (merge && merge->kind != YAML_SEQUENCE)
+		return rules_reject(reader, merge, "merge must be a list of groups");
+	for (const struct yaml_node *item = merge ? merge + 1 : NULL;
+	     r == 0 && merge && item < yaml_end(merge); item = yaml_end(item))
 		r = group_read(reader, item, depth + 1, group);
 	for (size_t i = 0; r == 0 && i < sizeof(group_rows) / sizeof(group_rows[0]); i++) {
-		struct fy_node *keys = rules_yaml_member(node, group_rows[i].name);
+		const struct yaml_node *keys = rules_member(node, group_rows[i].name);
 
 		if (keys)
 			r = keys_in_group(reader, keys, &group_rows[i], group);
-		if (r < 0)
-			return r;
 	}
 	return r;
 }
 
-/* A key that is there twice, by itself and by a merge, counts once. */
+/* Adds the keys without duplicates, which merges cause. */
 static int group_add_unique(const struct sops_key_group *from, struct sops_key_group *group,
 			    struct error *err)
 {
@@ -192,16 +173,15 @@ static int group_add_unique(const struct sops_key_group *from, struct sops_key_g
 	return r;
 }
 
-static int groups_read(struct rules_yaml_reader *reader, struct fy_node *node,
+static int groups_read(struct rules_reader *reader, const struct yaml_node *node,
 		       struct sops_policy *policy)
 {
-	struct fy_node *item;
-	void *iterator = NULL;
 	int r = 0;
 
-	if (!fy_node_is_sequence(node))
-		return rules_yaml_reject(reader, node, "must be a list");
-	while (r == 0 && (item = fy_node_sequence_iterate(node, &iterator))) {
+	if (node->kind != YAML_SEQUENCE)
+		return rules_reject(reader, node, "must be a list");
+	for (const struct yaml_node *item = node + 1; r == 0 && item < yaml_end(node);
+	     item = yaml_end(item)) {
 		__attribute__((cleanup(sops_key_group_destroy))) struct sops_key_group merged = {0};
 		struct sops_key_group *group = sops_policy_group_add(policy, reader->err);
 
@@ -226,10 +206,10 @@ static const struct {
 	{"hc_vault_transit_uri", SOPS_KEY_HC_VAULT},
 };
 
-int rules_keys_read(struct rules_yaml_reader *reader, struct fy_node *node,
+int rules_keys_read(struct rules_reader *reader, const struct yaml_node *node,
 		    struct sops_policy *policy)
 {
-	struct fy_node *groups = rules_yaml_member(node, "key_groups");
+	const struct yaml_node *groups = rules_member(node, "key_groups");
 	struct sops_key_group *group;
 	int r = 0;
 
@@ -241,7 +221,7 @@ int rules_keys_read(struct rules_yaml_reader *reader, struct fy_node *node,
 	if (!group)
 		return -(int)reader->err->code;
 	for (size_t i = 0; r == 0 && i < sizeof(simple_rows) / sizeof(simple_rows[0]); i++) {
-		struct fy_node *keys = rules_yaml_member(node, simple_rows[i].name);
+		const struct yaml_node *keys = rules_member(node, simple_rows[i].name);
 
 		if (keys)
 			r = keys_simple(reader, keys, simple_rows[i].type, group);

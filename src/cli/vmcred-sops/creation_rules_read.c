@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * From YAML to structures, by tables: a row is a key, who reads it and where it goes. Types are
- * those that sops declares (config/config.go).
- */
-#include <libfyaml.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
-#include <stddef.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,9 +11,8 @@
 #include "base/file.h"
 #include "base/path.h"
 #include "cli/vmcred-sops/creation_rules_file.h"
-#include "cli/vmcred-sops/creation_rules_yaml.h"
 
-const typeof(sops_stores_laid_out[0]) sops_stores_laid_out[SOPS_STORES_LAID_OUT] = {
+const struct sops_store_layout sops_stores_laid_out[SOPS_STORES_LAID_OUT] = {
 	{"json", "json"},
 	{"json_binary", "binary"},
 	{"yaml", "yaml"},
@@ -24,17 +21,101 @@ const typeof(sops_stores_laid_out[0]) sops_stores_laid_out[SOPS_STORES_LAID_OUT]
 /* A rule of ten thousand keys takes less than 1 MiB. */
 #define FILE_SIZE_MAX ((size_t)16 * 1024 * 1024)
 
-/* More columns than anybody's screen has. */
+/* Wider than any screen. */
 #define INDENT_MAX 1000
 
-static int rule_encryption(struct rules_yaml_reader *reader, struct fy_node *node,
-			   struct sops_creation_rule *rule)
+int rules_reject(const struct rules_reader *reader, const struct yaml_node *node,
+		 const char *format, ...)
 {
-	struct fy_node *only = rules_yaml_member(node, "mac_only_encrypted");
+	_cleanup_free_ char *text = NULL;
+	va_list arguments;
+	int length;
+
+	va_start(arguments, format);
+	length = vasprintf(&text, format, arguments);
+	va_end(arguments);
+	if (length < 0) {
+		text = NULL;
+		return error_no_memory(reader->err);
+	}
+	return error_set(reader->err, VMCRED_USAGE, "%s:%u: %s", reader->yaml.name, node->line,
+			 text);
+}
+
+int rules_mapping_check(const struct rules_reader *reader, const struct yaml_node *node,
+			const char *what)
+{
+	if (node->kind != YAML_MAPPING)
+		return rules_reject(reader, node, "%s must be a mapping", what);
+	return yaml_mapping_check(&reader->yaml, node, reader->err);
+}
+
+const struct yaml_node *rules_member(const struct yaml_node *mapping, const char *key)
+{
+	const struct yaml_node *found = yaml_member(mapping, key);
+
+	return found && !yaml_is_null(found) ? found : NULL;
+}
+
+char *rules_text(const struct rules_reader *reader, const struct yaml_node *node)
+{
+	struct span text = yaml_target(node)->value;
+	char *copy = NULL;
+
+	if (yaml_target(node)->kind != YAML_SCALAR)
+		rules_reject(reader, node, "must be a string");
+	else if (!(copy = strndup((const char *)text.data, text.size)))
+		error_no_memory(reader->err);
+	return copy;
+}
+
+static int bool_read(const struct rules_reader *reader, const struct yaml_node *node, bool *value)
+{
+	/* go-yaml accepts the booleans of YAML 1.1 where a boolean is expected. */
+	static const char *const words[][2] = {
+		{"false", "true"}, {"False", "True"}, {"FALSE", "TRUE"}, {"no", "yes"},
+		{"No", "Yes"},     {"NO", "YES"},     {"off", "on"},     {"Off", "On"},
+		{"OFF", "ON"},     {"n", "y"},        {"N", "Y"},
+	};
+	_cleanup_free_ char *text = rules_text(reader, node);
+
+	if (!text)
+		return -(int)reader->err->code;
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		*value = strcmp(text, words[i][1]) == 0;
+		if (*value || strcmp(text, words[i][0]) == 0)
+			return 0;
+	}
+	return rules_reject(reader, node, "must be true or false, not \"%s\"", text);
+}
+
+static int number_read(const struct rules_reader *reader, const struct yaml_node *node, long least,
+		       long most, long *value)
+{
+	_cleanup_free_ char *text = rules_text(reader, node);
+	char *end;
+
+	if (!text)
+		return -(int)reader->err->code;
+	errno = 0;
+	*value = strtol(text, &end, 10);
+	if (errno != 0 || end == text || *end != '\0' || *value < least || *value > most ||
+	    node->quoted)
+		return rules_reject(reader, node, "must be an integer from %ld to %ld", least,
+				    most);
+	return 0;
+}
+
+/* What is encrypted; a rule with two such keys is contradictory. */
+static int selection_read(struct rules_reader *reader, const struct yaml_node *node,
+			  struct sops_creation_rule *rule)
+{
+	const struct yaml_node *only = rules_member(node, "mac_only_encrypted");
 
 	for (int i = SOPS_EVERYTHING + 1; i <= SOPS_ENCRYPTED_COMMENT_REGEX; i++) {
-		struct fy_node *member = rules_yaml_member(node, sops_rule_name((enum sops_rule)i));
-		_cleanup_free_ char *text = member ? rules_yaml_text(reader, member) : NULL;
+		const struct yaml_node *member =
+			rules_member(node, sops_rule_name((enum sops_rule)i));
+		_cleanup_free_ char *text = member ? rules_text(reader, member) : NULL;
 		int r;
 
 		if (member && !text)
@@ -47,119 +128,85 @@ static int rule_encryption(struct rules_yaml_reader *reader, struct fy_node *nod
 		if (r < 0 || rule->is_contradictory)
 			return r;
 	}
-	return only ? rules_yaml_bool(reader, only, &rule->policy.mac_only_encrypted) : 0;
+	return only ? bool_read(reader, only, &rule->policy.mac_only_encrypted) : 0;
 }
 
-static int rule_read(struct rules_yaml_reader *reader, struct fy_node *node,
+static int rule_read(struct rules_reader *reader, const struct yaml_node *node,
 		     struct sops_creation_rule *rule)
 {
-	struct fy_node *regex, *threshold;
+	const struct yaml_node *regex, *threshold;
 	long number = 0;
-	int r = 0;
+	int r;
 
-	node = rules_yaml_resolve(node);
-	rule->line = rules_yaml_line(node);
-	if (!fy_node_is_mapping(node))
-		return rules_yaml_is_null(node)
-			       ? 0
-			       : rules_yaml_reject(reader, node, "a rule must be a mapping");
-	regex = rules_yaml_member(node, "path_regex");
-	if (regex) {
-		rule->path_regex = rules_yaml_text(reader, regex);
-		if (!rule->path_regex)
-			return -(int)reader->err->code;
-	}
-	threshold = rules_yaml_member(node, "shamir_threshold");
+	node = yaml_target(node);
+	rule->line = (int)node->line;
+	if (yaml_is_null(node))
+		return 0;
+	r = rules_mapping_check(reader, node, "a rule");
+	if (r < 0)
+		return r;
+	regex = rules_member(node, "path_regex");
+	rule->path_regex = regex ? rules_text(reader, regex) : NULL;
+	if (regex && !rule->path_regex)
+		return -(int)reader->err->code;
+	threshold = rules_member(node, "shamir_threshold");
 	if (threshold)
-		r = rules_yaml_number(reader, threshold, 0, UCHAR_MAX, &number);
+		r = number_read(reader, threshold, 0, UCHAR_MAX, &number);
 	rule->policy.shamir_threshold = (unsigned int)number;
 	if (r == 0)
-		r = rule_encryption(reader, node, rule);
+		r = selection_read(reader, node, rule);
 	return r < 0 ? r : rules_keys_read(reader, node, &rule->policy);
 }
 
-static int rules_read(struct rules_yaml_reader *reader, struct fy_node *node,
-		      struct sops_creation_rules *rules)
-{
-	struct fy_node *item;
-	void *iterator = NULL;
-	int count, r = 0;
-
-	if (!fy_node_is_sequence(node))
-		return rules_yaml_reject(reader, node, "creation_rules must be a list");
-	rules->has_rules = true;
-	count = fy_node_sequence_item_count(node);
-	rules->items = calloc((size_t)count + 1, sizeof(*rules->items));
-	if (!rules->items)
-		return error_no_memory(reader->err);
-	while (r == 0 && (item = fy_node_sequence_iterate(node, &iterator)))
-		r = rule_read(reader, item, &rules->items[rules->count++]);
-	return r;
-}
-
-static int stores_read(struct rules_yaml_reader *reader, struct fy_node *node,
+static int stores_read(struct rules_reader *reader, const struct yaml_node *node,
 		       struct sops_creation_rules *rules)
 {
-	if (!fy_node_is_mapping(node))
-		return rules_yaml_reject(reader, node, "stores must be a mapping");
-	for (size_t i = 0; i < SOPS_STORES_LAID_OUT; i++) {
-		struct fy_node *store = rules_yaml_member(node, sops_stores_laid_out[i].name),
-			       *indent;
-		int r;
+	int r = rules_mapping_check(reader, node, "stores");
 
-		if (!store)
-			continue;
-		if (!fy_node_is_mapping(store))
-			return rules_yaml_reject(reader, store, "%s must be a mapping",
-						 sops_stores_laid_out[i].name);
-		indent = rules_yaml_member(store, "indent");
-		if (!indent)
-			continue;
-		r = rules_yaml_number(reader, indent, -1, INDENT_MAX, &rules->indents[i]);
-		if (r < 0)
-			return r;
+	for (size_t i = 0; r == 0 && i < SOPS_STORES_LAID_OUT; i++) {
+		const char *name = sops_stores_laid_out[i].name;
+		const struct yaml_node *store = rules_member(node, name), *indent;
+
+		r = store ? rules_mapping_check(reader, store, name) : 0;
+		indent = store && r == 0 ? rules_member(store, "indent") : NULL;
+		if (indent)
+			r = number_read(reader, indent, -1, INDENT_MAX, &rules->indents[i]);
 	}
-	return 0;
-}
-
-static int document_read(struct rules_yaml_reader *reader, struct fy_node *root,
-			 struct sops_creation_rules *rules)
-{
-	struct fy_node *creation, *stores;
-	int r = 0;
-
-	root = rules_yaml_resolve(root);
-	if (rules_yaml_is_null(root))
-		return 0;
-	if (!fy_node_is_mapping(root))
-		return rules_yaml_reject(reader, root, "must be a mapping with creation_rules");
-	creation = rules_yaml_member(root, "creation_rules");
-	stores = rules_yaml_member(root, "stores");
-	if (creation)
-		r = rules_read(reader, creation, rules);
-	if (r == 0 && stores)
-		r = stores_read(reader, stores, rules);
 	return r;
 }
 
-/* The absolute folder of a path, with '/' at its end. The caller frees it; NULL without memory. */
-static char *folder_of(const char *path)
+static int document_read(struct rules_reader *reader, struct sops_creation_rules *rules)
 {
-	char *folder = path_absolute(path);
+	const struct yaml_node *root = yaml_root(&reader->yaml), *list, *stores;
+	int r;
 
-	if (folder)
-		strrchr(folder, '/')[1] = '\0';
-	return folder;
+	if (!root || yaml_is_null(root))
+		return 0;
+	r = rules_mapping_check(reader, root, "the document");
+	if (r < 0)
+		return r;
+	list = rules_member(root, "creation_rules");
+	stores = rules_member(root, "stores");
+	if (list) {
+		if (list->kind != YAML_SEQUENCE)
+			return rules_reject(reader, list, "creation_rules must be a list");
+		rules->has_rules = true;
+		rules->items = calloc(yaml_count(list) + 1, sizeof(*rules->items));
+		if (!rules->items)
+			return error_no_memory(reader->err);
+		for (const struct yaml_node *item = list + 1; r == 0 && item < yaml_end(list);
+		     item = yaml_end(item))
+			r = rule_read(reader, item, &rules->items[rules->count++]);
+	}
+	return r == 0 && stores ? stores_read(reader, stores, rules) : r;
 }
 
 int sops_creation_rules_load(const char *path, struct sops_creation_rules **rules,
 			     struct error *err)
 {
-	__attribute__((cleanup(sops_creation_rules_destroy))) struct sops_creation_rules *made =
-		calloc(1, sizeof(*made));
-	struct rules_yaml_reader reader = {.path = path, .err = err};
-	_cleanup_free_ char *text = NULL;
-	size_t size = 0;
+	_cleanup_sops_creation_rules_ struct sops_creation_rules *made = calloc(1, sizeof(*made));
+	struct rules_reader reader = {.yaml = {.name = path, .invalid = VMCRED_USAGE}, .err = err};
+	struct secret text = {0};
 	int r;
 
 	if (!made)
@@ -167,18 +214,18 @@ int sops_creation_rules_load(const char *path, struct sops_creation_rules **rule
 	for (size_t i = 0; i < SOPS_STORES_LAID_OUT; i++)
 		made->indents[i] = -1;
 	made->path = strdup(path);
-	made->folder = folder_of(path);
-	if (!made->path || !made->folder)
+	made->directory = path_absolute(path);
+	if (!made->path || !made->directory)
 		return error_no_memory(err);
-	r = file_read_text(AT_FDCWD, path, FILE_SIZE_MAX, &text, &size, err);
+	strrchr(made->directory, '/')[1] = '\0';
+	r = file_read_secret(AT_FDCWD, path, FILE_SIZE_MAX, &text, err);
 	if (r == 0)
-		r = rules_yaml_open(&reader, text, size);
+		r = yaml_read(&reader.yaml, &text, err);
 	if (r == 0)
-		r = document_read(&reader, rules_yaml_root(&reader), made);
-	rules_yaml_close(&reader);
+		r = document_read(&reader, made);
+	yaml_destroy(&reader.yaml);
 	if (r < 0)
 		return r;
-	*rules = made;
-	made = NULL;
+	*rules = pointer_release(&made);
 	return 0;
 }
