@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The real dmidecode reads the table that QEMU built from the strings of `vmcred run`."""
+"""The real dmidecode reads a table that vmcred encoded, and the one that QEMU built from the strings of `vmcred run`."""
+import os
 import re
 import struct
+import subprocess
 import time
 
 import harness
 from harness import equal, expect, need
 from vm import Qmp, Vm, stop
+
+SMBIOS = os.environ["VMCRED_SMBIOS"]
 
 # Type 127, its length, its handle, and a set of no strings (DSP0134, 7.45).
 END_OF_TABLE = re.compile(rb"\x7f\x04..\0\0\Z", re.DOTALL)
@@ -64,6 +68,14 @@ def qemu_table(vm, *words):
         stop(process)
 
 
+def test_dmidecode_reads_strings_table_vmcred_encoded(folder):
+    """dmidecode reads the strings of a table that vmcred encoded"""
+    strings = ["io.systemd.credential:A=b,c\"[d]=e", "CLUSTER=example-host", " spaces ", "x" * 4000]
+    result = subprocess.run([SMBIOS, "encode", *strings], capture_output=True, check=True)
+    (folder / "dump").write_bytes(result.stdout)
+    equal(dmidecode_strings(folder / "dump"), strings)
+
+
 def test_every_string_reaches_qemu_guest_table_whole_order(folder):
     """every string reaches a QEMU guest's table unchanged, in the order arguments, static, runtime"""
     vm = Vm(folder)
@@ -71,6 +83,8 @@ def test_every_string_reaches_qemu_guest_table_whole_order(folder):
     expected = ["ARG=1,2"] + vm.oem_strings
     equal(dmidecode_strings(dump), [shown(string) for string in expected])
     assert b"\0".join(string.encode() for string in expected) + b"\0\0" in table
+    decoded = subprocess.run([SMBIOS, "decode"], input=table, capture_output=True, check=True)
+    equal(decoded.stdout.decode().split("\0"), expected + [""])
 
 
 def test_table_size_allowed_reaches_qemu_guest_whole(folder):
