@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inspect/inspect.h"
 
-#include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,8 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/path.h"
-#include "inspect/subject.h"
+#include "base/text.h"
+#include "inspect/stages.h"
 #include "oem/oem.h"
 #include "vars/vars.h"
 
@@ -30,65 +31,75 @@ static const char *const stage_names[INSPECT_STAGE_COUNT] = {
 	"generate", "seal", "activate", "load", "compose", "launch", "receive", "prove",
 };
 
-static void generate_look(const struct subject *subject, struct inspect_stage *stage)
+void stage_set(struct inspect_stage *stage, enum inspect_state state, const char *format, ...)
 {
-	size_t scripts = 0, kinds = 0, others = 0;
+	va_list arguments;
 
-	for (size_t i = 0; i < subject->count; i++) {
-		const struct subject_credential *credential = &subject->credentials[i];
+	free(stage->seen);
+	stage->state = state;
+	va_start(arguments, format);
+	if (vasprintf(&stage->seen, format, arguments) < 0)
+		stage->seen = NULL;
+	va_end(arguments);
+}
+
+static void generate_inspect(const struct inspection *inspection, struct inspect_stage *stage)
+{
+	size_t scripts = 0, builtins = 0, others = 0;
+
+	for (size_t i = 0; i < inspection->count; i++) {
+		const struct inspected *credential = &inspection->credentials[i];
 
 		if (!credential->load)
 			others++;
 		else if (credential->generator->script)
 			scripts++;
 		else
-			kinds++;
+			builtins++;
 	}
 	stage_set(stage, INSPECT_SEEN,
-		  "%zu secrets declared: %zu by a script, %zu built in, %zu from elsewhere",
-		  subject->count, scripts, kinds, others);
+		  "%zu secrets declared: %zu by scripts, %zu built in, %zu from elsewhere",
+		  inspection->count, scripts, builtins, others);
 }
 
-static void seal_look(const struct subject *subject, struct inspect_stage *stage)
+static void seal_inspect(const struct inspection *inspection, struct inspect_stage *stage)
 {
 	size_t sealed = 0, wanted = 0;
 
-	for (size_t i = 0; i < subject->count; i++) {
-		const struct subject_credential *credential = &subject->credentials[i];
+	for (size_t i = 0; i < inspection->count; i++) {
+		const struct inspected *credential = &inspection->credentials[i];
 
-		if (!credential->load)
-			continue;
-		wanted++;
-		sealed += credential->sealed;
-		if (credential->damaged) {
+		wanted += credential->load != NULL;
+		sealed += credential->is_sealed;
+		if (credential->is_damaged) {
 			stage_set(stage, INSPECT_WRONG, "the document of %s/%s was changed",
 				  credential->load->generator, credential->load->file);
 			return;
 		}
 	}
 	stage_set(stage, sealed < wanted ? INSPECT_MISSING : INSPECT_SEEN,
-		  "%zu of %zu SOPS documents open with the identity of %s, their MACs match",
-		  sealed, wanted, subject->machine);
+		  "%zu of %zu SOPS documents decrypted with the identity of %s; their MACs match",
+		  sealed, wanted, inspection->machine);
 }
 
-static char *below_root(const struct subject *subject, const char *path)
+/* An absolute path below the root directory, in new memory; NULL without. */
+static char *below_root(const struct inspection *inspection, const char *path)
 {
-	return path_join(subject->options->root ? subject->options->root : "/", path);
+	const char *root = inspection->options->root;
+
+	return path_join(root ? root : "/", path + 1);
 }
 
-/* Whether /run holds the value of the store, and not a disk. */
-static bool credential_is_active(const struct subject *subject,
-				 const struct subject_credential *credential, bool *on_disk)
+/* Whether /run has the same value as the store. */
+static bool is_active(const struct inspection *inspection, const struct inspected *credential,
+		      bool *on_disk)
 {
 	_cleanup_secret_ struct secret content = {0};
 	_cleanup_error_ struct error ignored = {0};
-	_cleanup_free_ char *path = NULL, *full = NULL;
-	_cleanup_close_ int fd = -1;
+	_cleanup_free_ char *path = config_load_path(credential->load);
+	_cleanup_free_ char *full = path ? below_root(inspection, path) : NULL;
+	_cleanup_close_ int fd = full ? file_open(AT_FDCWD, full, &ignored) : -1;
 
-	path = config_load_path(credential->load);
-	/* Without its first '/', below the root. */
-	full = path ? below_root(subject, path + 1) : NULL;
-	fd = full ? file_open(AT_FDCWD, full, &ignored) : -1;
 	if (fd < 0)
 		return false;
 	*on_disk = *on_disk || !fd_is_on_memory(fd);
@@ -96,152 +107,220 @@ static bool credential_is_active(const struct subject *subject,
 	       secret_equal(secret_span(&content), secret_span(&credential->value));
 }
 
-static bool is_loaded_from(const struct subject *subject, enum config_needed_for needed_for)
+/* The directories from which the VM's secrets are loaded, such as "/run/secrets". */
+static char *directories_text(const struct inspection *inspection)
 {
-	for (size_t i = 0; i < subject->count; i++) {
-		const struct config_load *load = subject->credentials[i].load;
+	bool is_used[CONFIG_PHASES] = {0};
+	char *text = NULL;
 
-		if (load && load->needed_for == needed_for)
-			return true;
+	for (size_t i = 0; i < inspection->count; i++) {
+		if (inspection->credentials[i].load)
+			is_used[inspection->credentials[i].load->needed_for] = true;
 	}
-	return false;
+	for (size_t i = 0; i < CONFIG_PHASES; i++) {
+		const char *link = config_phase_get((enum config_needed_for)i)->link;
+		char *longer;
+
+		if (!is_used[i])
+			continue;
+		longer = text ? text_format("%s, %s", text, link) : strdup(link);
+		free(text);
+		text = longer;
+	}
+	return text;
 }
 
-/* Where the VM's secrets are: "/run/secrets" or several such places. NULL without memory; the
- * caller frees it. */
-static char *places_text(const struct subject *subject)
+/* With the socket there are no files: the unit asks when it starts. */
+static void socket_inspect(const struct inspection *inspection, struct inspect_stage *stage)
 {
-	_cleanup_free_ char *text = NULL;
-	_cleanup_fclose_ FILE *stream = NULL;
-	size_t size = 0;
+	_cleanup_free_ char *path = below_root(inspection, CONFIG_SOCKET_PATH);
+	struct stat status;
 
-	stream = open_memstream(&text, &size);
-	for (size_t i = 0; stream && i < CONFIG_PHASES; i++) {
-		if (is_loaded_from(subject, (enum config_needed_for)i))
-			fprintf(stream, "%s%s", ftell(stream) > 0 ? ", " : "",
-				config_phase_get((enum config_needed_for)i)->link);
-	}
-	if (stream && ftell(stream) == 0)
-		fputs(CONFIG_SECRETS_LINK, stream);
-	if (!stream || fflush(stream) != 0)
-		return NULL;
-	fclose(stream);
-	stream = NULL;
-	return pointer_release(&text);
-}
-
-/* No file is made: the unit asks when it starts. */
-static void socket_look(const struct subject *subject, struct inspect_stage *stage)
-{
-	_cleanup_free_ char *path = below_root(subject, &CONFIG_SOCKET_PATH[1]);
-	struct stat found;
-
-	if (path && stat(path, &found) == 0 && S_ISSOCK(found.st_mode))
-		stage_set(stage, INSPECT_SEEN, "no file: %s gives %zu credentials to the unit",
-			  CONFIG_SOCKET_PATH, subject->vm->load_count);
+	if (path && stat(path, &status) == 0 && S_ISSOCK(status.st_mode))
+		stage_set(stage, INSPECT_SEEN,
+			  CONFIG_SOCKET_PATH " serves %zu credentials to the unit, without files",
+			  inspection->vm->load_count);
 	else
 		stage_set(stage, INSPECT_MISSING,
-			  "there is no " CONFIG_SOCKET_PATH ": vmcred.socket makes it");
+			  CONFIG_SOCKET_PATH " does not exist: start vmcred.socket");
 }
 
-static void activate_look(const struct subject *subject, struct inspect_stage *stage)
+static void activate_inspect(const struct inspection *inspection, struct inspect_stage *stage)
 {
-	_cleanup_free_ char *places = places_text(subject);
+	_cleanup_free_ char *found = directories_text(inspection);
+	const char *directories = found ? found : CONFIG_SECRETS_LINK;
 	size_t active = 0, wanted = 0;
 	bool on_disk = false;
 
-	if (subject->vm->source == CONFIG_SOURCE_SOCKET) {
-		socket_look(subject, stage);
+	if (inspection->vm->source == CONFIG_SOURCE_SOCKET) {
+		socket_inspect(inspection, stage);
 		return;
 	}
-
-	for (size_t i = 0; i < subject->count; i++) {
-		if (!subject->credentials[i].load)
+	for (size_t i = 0; i < inspection->count; i++) {
+		if (!inspection->credentials[i].load)
 			continue;
 		wanted++;
-		active += credential_is_active(subject, &subject->credentials[i], &on_disk);
+		active += is_active(inspection, &inspection->credentials[i], &on_disk);
 	}
 	if (on_disk)
-		stage_set(stage, INSPECT_WRONG, "%s is not on a memory file system",
-			  places ? places : CONFIG_SECRETS_LINK);
+		stage_set(stage, INSPECT_WRONG, "%s is not on a memory file system", directories);
 	else
 		stage_set(stage, active < wanted ? INSPECT_MISSING : INSPECT_SEEN,
-			  "%zu of %zu in %s with the store's value, in memory only", active, wanted,
-			  places ? places : CONFIG_SECRETS_LINK);
+			  "%zu of %zu in %s, in memory only, with the store's value", active,
+			  wanted, directories);
 }
 
-/* systemd's folder of a running unit's credentials; systemd.exec(5), "Credentials". */
-static void load_look(const struct subject *subject, struct inspect_stage *stage)
+/* systemd's directory with a running unit's credentials: systemd.exec(5), "Credentials". */
+static void load_inspect(const struct inspection *inspection, struct inspect_stage *stage)
 {
-	_cleanup_free_ char *path = NULL, *full = NULL;
-	_cleanup_close_ int dirfd = -1;
+	const struct config_vm *vm = inspection->vm;
+	_cleanup_free_ char *path = text_format("/run/credentials/%s", vm->unit);
+	_cleanup_free_ char *full = path ? below_root(inspection, path) : NULL;
+	_cleanup_close_ int dirfd = full ? open(full, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
 	size_t loaded = 0;
 
-	if (asprintf(&path, "run/credentials/%s", subject->vm->unit) < 0)
-		path = NULL;
-	full = path ? below_root(subject, path) : NULL;
-	dirfd = full ? open(full, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
 	if (dirfd < 0) {
 		stage_set(stage, INSPECT_UNSEEN,
-			  "%zu LoadCredential= lines; the unit is not running",
-			  subject->vm->load_count);
+			  "%zu LoadCredential= lines; the unit is not running", vm->load_count);
 		return;
 	}
-	for (size_t i = 0; i < subject->vm->load_count; i++) {
-		if (faccessat(dirfd, subject->vm->loads[i].credential, F_OK, 0) == 0)
-			loaded++;
-	}
-	stage_set(stage, loaded < subject->vm->load_count ? INSPECT_MISSING : INSPECT_SEEN,
-		  "%zu of %zu credentials in /%s", loaded, subject->vm->load_count, path);
+	for (size_t i = 0; i < vm->load_count; i++)
+		loaded += faccessat(dirfd, vm->loads[i].credential, F_OK, 0) == 0;
+	stage_set(stage, loaded < vm->load_count ? INSPECT_MISSING : INSPECT_SEEN,
+		  "%zu of %zu credentials in %s", loaded, vm->load_count, path);
 }
 
-/* The strings without those of the VMM's own arguments, which `vmcred compose` shows. */
-static int compose_look(const struct subject *subject, struct inspect_stage *stage,
-			struct error *err)
+/* Without the strings in the hypervisor's own arguments, which `vmcred compose` shows. */
+static int compose_inspect(const struct inspection *inspection, struct inspect_stage *stage,
+			   struct error *err)
 {
 	_cleanup_oem_list_ struct oem_list list = {0};
+	const struct config_vm *vm = inspection->vm;
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < subject->vm->oem_string_count; i++)
-		r = oem_list_add_literal(&list, OEM_STATIC,
-					 span_of_text(subject->vm->oem_strings[i]), NULL, err);
-	for (size_t i = 0; r == 0 && i < subject->count; i++) {
-		if (subject->credentials[i].sealed)
-			r = oem_list_add_credential(
-				&list, subject->credentials[i].declared->oem_name,
-				secret_span(&subject->credentials[i].value), err);
+	for (size_t i = 0; r == 0 && i < vm->oem_string_count; i++)
+		r = oem_list_add_literal(&list, OEM_STATIC, span_of_text(vm->oem_strings[i]), NULL,
+					 err);
+	for (size_t i = 0; r == 0 && i < inspection->count; i++) {
+		const struct inspected *credential = &inspection->credentials[i];
+
+		if (credential->is_sealed)
+			r = oem_list_add_credential(&list, credential->declared->oem_name,
+						    secret_span(&credential->value), err);
 	}
 	if (r == 0)
 		r = oem_list_check(&list, err);
-	if (r < 0)
-		return r;
-	stage_set(stage, INSPECT_SEEN, "%zu OEM strings, %zu of %zu bytes of the SMBIOS table",
-		  list.count, oem_list_table_size(&list), oem_limit_max(OEM_LIMIT_TABLE));
-	return 0;
+	if (r == 0)
+		stage_set(stage, INSPECT_SEEN,
+			  "%zu OEM strings, %zu of %zu bytes of the SMBIOS table", list.count,
+			  oem_list_table_size(&list), oem_limit_max(OEM_LIMIT_TABLE));
+	return r;
+}
+
+/* The machine of the options, or that of the VM's name, or the only one. */
+static int machine_choose(struct inspection *inspection, struct error *err)
+{
+	const struct config *config = inspection->config;
+
+	inspection->machine = inspection->options->machine;
+	if (inspection->machine)
+		return config_machine_get(config, inspection->machine, err) ? 0 : -(int)err->code;
+	if (config->machine_count == 1)
+		inspection->machine = config->machines[0].name;
+	else if (config_machine_find(config, inspection->vm->name))
+		inspection->machine = inspection->vm->name;
+	if (inspection->machine)
+		return 0;
+	error_set(err, VMCRED_USAGE, "%s declares no machine \"%s\"", config->path,
+		  inspection->vm->name);
+	return error_hint(err, "use --machine NAME to choose whose secrets the VM gets");
+}
+
+static const struct config_load *load_find(const struct config_vm *vm, const char *credential)
+{
+	for (size_t i = 0; i < vm->load_count; i++) {
+		if (strcmp(vm->loads[i].credential, credential) == 0)
+			return &vm->loads[i];
+	}
+	return NULL;
+}
+
+/* Decrypts a credential's secret, if it is from the store. */
+static int credential_read(const struct inspection *inspection,
+			   const struct age_identities *identities, struct inspected *credential,
+			   struct error *err)
+{
+	_cleanup_error_ struct error reason = {0};
+	const struct sops_keyring keyring = {.identities = identities};
+	struct vars_location location;
+	int r;
+
+	credential->load = load_find(inspection->vm, credential->declared->credential);
+	if (!credential->load)
+		return 0;
+	credential->generator =
+		config_generator_find(inspection->config, credential->load->generator);
+	location = (struct vars_location){
+		credential->generator->share ? NULL : inspection->machine,
+		credential->generator,
+		config_file_find(credential->generator, credential->load->file),
+	};
+	r = vars_store_read(inspection->store_dirfd, &location, &keyring, &credential->value,
+			    &reason);
+	credential->is_sealed = r == 0;
+	credential->is_damaged = r == -(int)VMCRED_INTEGRITY;
+	/* A missing or damaged document is a finding; another error stops the inspection. */
+	if (r == 0 || r == -(int)VMCRED_MISSING || r == -(int)VMCRED_INTEGRITY)
+		return 0;
+	return error_set(err, reason.code, "%s", reason.text);
+}
+
+static void inspection_release(struct inspection *inspection)
+{
+	for (size_t i = 0; i < inspection->count; i++)
+		secret_destroy(&inspection->credentials[i].value);
+	free(inspection->credentials);
 }
 
 int inspect_vm(const struct config *config, int store_dirfd,
 	       const struct age_identities *identities, const struct inspect_options *options,
 	       struct inspect_result *result, struct error *err)
 {
-	_cleanup_subject_ struct subject subject = {
-		.config = config, .store_dirfd = store_dirfd, .options = options};
-	int r = subject_open(&subject, identities, err);
+	__attribute__((cleanup(inspection_release))) struct inspection inspection = {
+		.config = config,
+		.options = options,
+		.store_dirfd = store_dirfd,
+	};
+	struct inspect_stage *stages = result->stages;
+	int r;
 
 	*result = (struct inspect_result){0};
 	for (size_t i = 0; i < INSPECT_STAGE_COUNT; i++)
-		result->stages[i].name = stage_names[i];
+		stages[i].name = stage_names[i];
+	inspection.vm = config_vm_get(config, options->vm, err);
+	if (!inspection.vm)
+		return -(int)err->code;
+	r = machine_choose(&inspection, err);
 	if (r < 0)
 		return r;
-	generate_look(&subject, &result->stages[GENERATE]);
-	seal_look(&subject, &result->stages[SEAL]);
-	activate_look(&subject, &result->stages[ACTIVATE]);
-	load_look(&subject, &result->stages[LOAD]);
-	launch_look(&subject, &result->stages[LAUNCH]);
-	r = compose_look(&subject, &result->stages[COMPOSE], err);
-	if (r == 0)
-		r = proof_look(&subject, &result->stages[RECEIVE], &result->stages[PROVE], err);
-	return r;
+	inspection.credentials =
+		calloc(inspection.vm->credential_file_count + 1, sizeof(*inspection.credentials));
+	if (!inspection.credentials)
+		return error_no_memory(err);
+	inspection.count = inspection.vm->credential_file_count;
+	for (size_t i = 0; r == 0 && i < inspection.count; i++) {
+		inspection.credentials[i].declared = &inspection.vm->credential_files[i];
+		r = credential_read(&inspection, identities, &inspection.credentials[i], err);
+	}
+	if (r < 0)
+		return r;
+	generate_inspect(&inspection, &stages[GENERATE]);
+	seal_inspect(&inspection, &stages[SEAL]);
+	activate_inspect(&inspection, &stages[ACTIVATE]);
+	load_inspect(&inspection, &stages[LOAD]);
+	launch_inspect(&inspection, &stages[LAUNCH]);
+	r = compose_inspect(&inspection, &stages[COMPOSE], err);
+	return r < 0 ? r : proofs_inspect(&inspection, &stages[RECEIVE], &stages[PROVE], err);
 }
 
 void inspect_result_release(struct inspect_result *result)

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What of a VM's secrets is where: one line for each stage of the flow, from what can be seen on
- * this machine now, and whether the guest's proofs match. Reads only. No value, and nothing that a
- * value could be guessed from, is in a line.
+ * Where a VM's secrets are: one line for each stage of the flow, from what is visible on this
+ * machine now, and whether the guest's proofs match. Only reads. No line contains a secret or
+ * anything from which it could be guessed.
  *
  * A proof is a line that a guest's service printed, "vmcred-proof: credential NAME salt=S
- * sha256=D", where D is the SHA-256 of the text S followed by the credential's bytes. The log that
- * it comes from is not trusted: a line that matches no credential of the VM is an integrity
- * failure.
+ * sha256=D", with D the SHA-256 of the text S and the credential's bytes. The guest's log is not
+ * trusted: a proof that matches no credential of the VM is an integrity failure.
  */
 #ifndef VMCRED_INSPECT_INSPECT_H
 #define VMCRED_INSPECT_INSPECT_H
@@ -20,23 +19,22 @@
 
 enum inspect_state {
 	INSPECT_SEEN,    /* as declared */
-	INSPECT_UNSEEN,  /* cannot be seen from here now, which is no failure */
-	INSPECT_MISSING, /* something declared is not there */
-	INSPECT_WRONG,   /* a value in view, or a digest that does not match */
+	INSPECT_UNSEEN,  /* not visible from here now, which is not a failure */
+	INSPECT_MISSING, /* something declared is missing */
+	INSPECT_WRONG, /* an exposed secret, a changed document, or a digest that does not match */
 };
 
 struct inspect_stage {
 	const char *name;
 	enum inspect_state state;
-	char *seen; /* owned */
+	char *seen; /* owned; what was found; NULL without memory */
 };
 
 struct inspect_options {
 	const char *vm;
-	const char *machine; /* whose secrets the VM's loadCredentials are; NULL: the VM's name, or
-				the only one */
+	const char *machine; /* whose secrets; NULL: that of the VM's name, or the only one */
 	const char *root;    /* NULL: "/" */
-	const char *proof;   /* a file with the guest's proof lines, or NULL */
+	const char *proof;   /* the guest's log with its proofs, or NULL */
 };
 
 struct inspect_result {
@@ -44,9 +42,8 @@ struct inspect_result {
 };
 
 /*
- * Looks at all stages. `identities` opens the store's documents. What is missing or wrong is in the
- * result, not an error; inspect_result_code() makes an exit code of it. The caller releases the
- * result.
+ * Inspects all stages. `identities` decrypt the documents of the store. Findings are in the result
+ * and not errors; inspect_result_code() makes an exit code of them. The caller releases the result.
  */
 int inspect_vm(const struct config *config, int store_dirfd,
 	       const struct age_identities *identities, const struct inspect_options *options,

@@ -279,10 +279,10 @@ def test_inspect_looks_each_secret_place_phase(folder):
 
     places = "/run/secrets, /run/secrets-for-users, /run/activation-secrets"
     expect(example.activate())
-    equal(seen(), ("missing", f"1 of 3 in {places} with the store's value, in memory only"))
+    equal(seen(), ("missing", f"1 of 3 in {places}, in memory only, with the store's value"))
     expect(activate(example, "users"))
     expect(activate(example, "activation"))
-    equal(seen(), ("seen", f"3 of 3 in {places} with the store's value, in memory only"))
+    equal(seen(), ("seen", f"3 of 3 in {places}, in memory only, with the store's value"))
 
 
 def test_an_unknown_phase_is_an_error_with_a_suggestion(folder):

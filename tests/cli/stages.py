@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""vmcred inspect: what is seen at each stage, and what a missing, changed or unproved secret says."""
+"""vmcred inspect: the findings of each stage, with all secrets in place or with missing, changed and unproved ones."""
 import hashlib
 import json
 import socket
@@ -9,15 +9,15 @@ from example import DECLARATION, Example
 from harness import equal, expect
 
 PROVED = """\
-#  STAGE     STATE    WHAT WAS SEEN
-1  generate  seen     2 secrets declared: 0 by a script, 2 built in, 0 from elsewhere
-2  seal      seen     2 of 2 SOPS documents open with the identity of m, their MACs match
-3  activate  seen     2 of 2 in /run/secrets with the store's value, in memory only
+#  STAGE     STATE    FINDING
+1  generate  seen     2 secrets declared: 0 by scripts, 2 built in, 0 from elsewhere
+2  seal      seen     2 of 2 SOPS documents decrypted with the identity of m; their MACs match
+3  activate  seen     2 of 2 in /run/secrets, in memory only, with the store's value
 4  load      unseen   2 LoadCredential= lines; the unit is not running
 5  compose   seen     3 OEM strings, 163 of 61439 bytes of the SMBIOS table
 6  launch    unseen   microvm@m.service is not running
 7  receive   seen     the guest's service got 2 credentials; dmidecode there shows 1 of 1 static strings
-8  prove     seen     2 salted digests of the guest match the host's
+8  prove     seen     2 salted digests from the guest match
 """
 
 
@@ -36,25 +36,25 @@ def stages(result):
     return {stage["stage"]: stage["state"] for stage in json.loads(result.out)}
 
 
-def test_when_all_place_proved_each_stage_says_seen(folder):
-    """when all is in place and proved, each stage says what was seen"""
+def test_everything_in_place(folder):
+    """with all secrets in place and proved, no stage has a fault"""
     example = Example(folder)
     expect(example.activate())
     log = console(folder, proof("one", example.get("one").out), proof("two", example.get("two").out))
     expect(example.inspect("--proof", log), 0, PROVED, "")
 
 
-def test_digest_matches_no_credential_integrity_failure(folder):
+def test_wrong_digest(folder):
     """a digest that matches no credential is an integrity failure"""
     example = Example(folder)
     expect(example.activate())
     log = console(folder, proof("one", example.get("one").out), proof("two", "another"))
     result = example.inspect("--proof", log)
-    expect(result, 4, None, "vmcred: m: a stage is wrong\n")
+    expect(result, 4, None, "vmcred: m: integrity check failed\n")
     assert result.out.endswith('8  prove     wrong    the guest\'s digest of "two" matches no credential\n'), result.out
 
 
-def test_required_credential_without_digest_missing_optional(folder):
+def test_missing_digest(folder):
     """a required credential without a digest is missing, an optional one is not"""
     example = Example(folder)
     expect(example.activate())
@@ -66,27 +66,27 @@ def test_required_credential_without_digest_missing_optional(folder):
     expect(example.inspect("--proof", log), 0, None, "")
 
 
-def test_digest_without_salt_proves_nothing(folder):
-    """a digest without a salt proves nothing"""
+def test_digest_without_salt(folder):
+    """a digest without a salt does not match"""
     example = Example(folder)
     expect(example.activate())
     log = console(folder, proof("one", example.get("one").out, ""), proof("two", example.get("two").out))
-    expect(example.inspect("--proof", log), 4, None, "vmcred: m: a stage is wrong\n")
+    expect(example.inspect("--proof", log), 4, None, "vmcred: m: integrity check failed\n")
 
 
-def test_without_activation_stage_missing_changed_document(folder):
-    """without activation the stage is missing; a changed document is wrong"""
+def test_missing_and_wrong_stages(folder):
+    """without activation its stage is missing; with a changed document its stage is wrong"""
     example = Example(folder)
     result = expect(example.inspect("--json"), 3, None, "vmcred: m: something declared is missing\n")
     equal(stages(result)["activate"], "missing")
     document = example.document("one")
     document.write_text(document.read_text().replace('"lastmodified": "2', '"lastmodified": "1'))
-    result = expect(example.inspect("--json"), 4, None, "vmcred: m: a stage is wrong\n")
+    result = expect(example.inspect("--json"), 4, None, "vmcred: m: integrity check failed\n")
     equal(stages(result)["seal"], "wrong")
 
 
-def test_activated_file_another_value_store_missing(folder):
-    """an activated file with another value than the store's is missing"""
+def test_stale_activation(folder):
+    """an activated file whose value differs from the store is missing"""
     example = Example(folder)
     expect(example.activate())
     expect(example.generate("--regenerate"))
@@ -94,8 +94,8 @@ def test_activated_file_another_value_store_missing(folder):
     equal(stages(result)["activate"], "missing")
 
 
-def test_no_value_inspect_prints_at_highest_verbosity(folder):
-    """no value is in what inspect prints, at the highest verbosity"""
+def test_no_secret_in_the_output(folder):
+    """inspect prints no secret, even at the highest verbosity"""
     example = Example(folder)
     expect(example.activate())
     values = [example.get(name).out for name in ("one", "two")]
@@ -104,17 +104,17 @@ def test_no_value_inspect_prints_at_highest_verbosity(folder):
             assert value not in result.out + result.err
 
 
-def test_vm_takes_credentials_from_socket_no_file_look_but(folder):
-    """a VM that takes its credentials from the socket has no file to look for, but needs the socket"""
+def test_credentials_from_the_socket(folder):
+    """a VM with credentials from the socket needs the socket and no files"""
     example = Example(folder, DECLARATION + "credentialSource: socket\n")
     lines = expect(example.inspect(), 3, None, "vmcred: m: something declared is missing\n").out.splitlines()
-    equal(lines[3], "3  activate  missing  there is no /run/vmcred/socket: vmcred.socket makes it")
+    equal(lines[3], "3  activate  missing  /run/vmcred/socket does not exist: start vmcred.socket")
     path = example.root / "run/vmcred/socket"
     path.parent.mkdir(parents=True)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
     lines = expect(example.inspect(), 0, None, "").out.splitlines()
-    equal(lines[3], "3  activate  seen     no file: /run/vmcred/socket gives 2 credentials to the unit")
+    equal(lines[3], "3  activate  seen     /run/vmcred/socket serves 2 credentials to the unit, without files")
 
 
 harness.main()

@@ -22,23 +22,11 @@ static void result_print_json(const struct inspect_result *result)
 
 static void result_print(const struct inspect_result *result)
 {
-	printf("#  %-9s %-8s %s\n", "STAGE", "STATE", "WHAT WAS SEEN");
+	printf("#  %-9s %-8s %s\n", "STAGE", "STATE", "FINDING");
 	for (size_t i = 0; i < INSPECT_STAGE_COUNT; i++)
 		printf("%zu  %-9s %-8s %s\n", i + 1, result->stages[i].name,
 		       inspect_state_name(result->stages[i].state),
 		       result->stages[i].seen ? result->stages[i].seen : "out of memory");
-}
-
-/* The findings as the command's own error, so that a script needs the exit code alone. */
-static int result_code(const struct inspect_result *result, const char *vm, struct error *err)
-{
-	enum vmcred_code code = inspect_result_code(result);
-
-	if (code == VMCRED_INTEGRITY)
-		return error_set(err, code, "%s: a stage is wrong", vm);
-	if (code == VMCRED_MISSING)
-		return error_set(err, code, "%s: something declared is missing", vm);
-	return 0;
 }
 
 int command_inspect(struct cli *cli, int argc, char **argv, struct error *err)
@@ -49,18 +37,18 @@ int command_inspect(struct cli *cli, int argc, char **argv, struct error *err)
 		{"identity", "FILE", CLI_IDENTITY_HELP, &identity},
 		{"machine", "NAME", "whose secrets the VM gets (default: the machine of its name)",
 		 &options.machine},
-		{"proof", "FILE", "the guest's console, with its proof lines", &options.proof},
-		{"root", "DIR", "look below DIR", &options.root},
+		{"proof", "FILE", "the guest's console log with its proofs", &options.proof},
+		{"root", "DIR", "inspect the files below DIR", &options.root},
 		{0},
 	};
 	const struct cli_usage usage = {
 		.command = "inspect",
 		.arguments = "VM",
-		.about = "Show for each stage what of a VM's secrets is there, and never a value. "
+		.about = "Show where a VM's secrets are, stage by stage, without their values. "
 			 "Exit code 3 if\n"
-			 "something declared is missing, 4 if a document was changed, a value is "
-			 "in view, or a\n"
-			 "digest that the guest printed is not that of a credential.",
+			 "something declared is missing; 4 if a document was changed, a secret is "
+			 "exposed, or a\n"
+			 "digest from the guest does not match.",
 		.options = rows,
 		.has_json = true,
 		.arguments_min = 1,
@@ -70,6 +58,7 @@ int command_inspect(struct cli *cli, int argc, char **argv, struct error *err)
 	_cleanup_config_ struct config config = {0};
 	__attribute__((cleanup(inspect_result_release))) struct inspect_result result = {0};
 	_cleanup_close_ int store_dirfd = -1;
+	enum vmcred_code code;
 	int first, r;
 
 	r = cli_parse(cli, &usage, argc, argv, &first, err);
@@ -87,5 +76,10 @@ int command_inspect(struct cli *cli, int argc, char **argv, struct error *err)
 		result_print_json(&result);
 	else
 		result_print(&result);
-	return result_code(&result, options.vm, err);
+	code = inspect_result_code(&result);
+	if (code == VMCRED_OK)
+		return 0;
+	return error_set(err, code, "%s: %s", options.vm,
+			 code == VMCRED_INTEGRITY ? "integrity check failed"
+						  : "something declared is missing");
 }

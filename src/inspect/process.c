@@ -1,8 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Looks at the processes of the VM's unit, as any user of the machine could look at them
- * with ps(1).
- */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,9 +7,9 @@
 #include "base/base64.h"
 #include "base/cleanup.h"
 #include "base/file.h"
-#include "inspect/subject.h"
+#include "inspect/stages.h"
 
-/* The kernel's own limit for arguments is far below. */
+/* The kernel's own limit for arguments is far below this. */
 #define PROC_FILE_SIZE_MAX ((size_t)16 * 1024 * 1024)
 
 static bool bytes_contain(const struct secret *bytes, struct span value)
@@ -22,8 +18,8 @@ static bool bytes_contain(const struct secret *bytes, struct span value)
 	       memmem(bytes->data, bytes->size, value.data, value.size);
 }
 
-/* In the clear or as Base64, whatever stands before it: the encoding's inner groups are looked for.
- */
+/* In plaintext or in Base64. The last group of Base64 depends on what follows, so it is not
+ * compared. */
 static bool value_is_in(const struct secret *bytes, struct span value)
 {
 	_cleanup_secret_ struct secret text = {0};
@@ -39,8 +35,8 @@ static bool value_is_in(const struct secret *bytes, struct span value)
 	       bytes_contain(bytes, secret_span(&text));
 }
 
-/* The file of a process that has a credential's value in it; NULL where none has, or it is gone. */
-static const char *process_leak(int process_dirfd, const struct subject *subject)
+/* The name of a process's file that contains a secret; NULL if none does or the process is gone. */
+static const char *process_leak(int process_dirfd, const struct inspection *inspection)
 {
 	static const char *const files[] = {"cmdline", "environ"};
 
@@ -51,15 +47,15 @@ static const char *process_leak(int process_dirfd, const struct subject *subject
 		if (file_read_secret(process_dirfd, files[i], PROC_FILE_SIZE_MAX, &content,
 				     &ignored) < 0)
 			continue;
-		for (size_t j = 0; j < subject->count; j++) {
-			if (value_is_in(&content, secret_span(&subject->credentials[j].value)))
+		for (size_t j = 0; j < inspection->count; j++) {
+			if (value_is_in(&content, secret_span(&inspection->credentials[j].value)))
 				return files[i];
 		}
 	}
 	return NULL;
 }
 
-/* Whether the process belongs to the unit: its cgroup ends with it, or is below it. */
+/* Whether the process belongs to the unit: its cgroup is the unit's or below it. */
 static bool process_is_of(int process_dirfd, const char *unit)
 {
 	_cleanup_free_ char *groups = NULL;
@@ -74,9 +70,9 @@ static bool process_is_of(int process_dirfd, const char *unit)
 	       (at[strlen(unit)] == '\n' || at[strlen(unit)] == '/');
 }
 
-void launch_look(const struct subject *subject, struct inspect_stage *stage)
+void launch_inspect(const struct inspection *inspection, struct inspect_stage *stage)
 {
-	const char *unit = subject->vm->unit;
+	const char *unit = inspection->vm->unit;
 	_cleanup_close_dir_ DIR *proc = opendir("/proc");
 	const struct dirent *entry;
 	size_t processes = 0;
@@ -96,9 +92,9 @@ void launch_look(const struct subject *subject, struct inspect_stage *stage)
 		if (process_dirfd < 0 || !process_is_of(process_dirfd, unit))
 			continue;
 		processes++;
-		leak = process_leak(process_dirfd, subject);
+		leak = process_leak(process_dirfd, inspection);
 		if (leak) {
-			stage_set(stage, INSPECT_WRONG, "process %s of %s has a value in its %s",
+			stage_set(stage, INSPECT_WRONG, "process %s of %s has a secret in its %s",
 				  entry->d_name, unit, leak);
 			return;
 		}
@@ -107,6 +103,6 @@ void launch_look(const struct subject *subject, struct inspect_stage *stage)
 		stage_set(stage, INSPECT_UNSEEN, "%s is not running", unit);
 	else
 		stage_set(stage, INSPECT_SEEN,
-			  "%s runs, %zu process%s, no value in cmdline or environ", unit, processes,
-			  processes == 1 ? "" : "es");
+			  "%s is running, %zu process%s, no secret in cmdline or environ", unit,
+			  processes, processes == 1 ? "" : "es");
 }

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The stages and what they are checked with: the VM, and the source and value of each credential.
+ * Inside inspect/ only. */
+#ifndef VMCRED_INSPECT_STAGES_H
+#define VMCRED_INSPECT_STAGES_H
+
+#include "base/secret.h"
+#include "inspect/inspect.h"
+
+struct inspected {
+	const struct config_credential_file *declared;
+	const struct config_load *load; /* NULL: not from the store */
+	const struct config_generator *generator;
+	struct secret value; /* from the store */
+	bool is_sealed;      /* the document exists and was decrypted */
+	bool is_damaged;     /* the document was changed */
+	bool is_proved;      /* a proof of the guest matches */
+};
+
+struct inspection {
+	const struct config *config;
+	const struct config_vm *vm;
+	const struct inspect_options *options;
+	const char *machine;
+	int store_dirfd;
+	struct inspected *credentials; /* owned */
+	size_t count;
+};
+
+/* Sets a stage's state and text. */
+void stage_set(struct inspect_stage *stage, enum inspect_state state, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* process.c: searches the command lines and environments of the unit's processes for secrets, as
+ * any user could with ps(1). */
+void launch_inspect(const struct inspection *inspection, struct inspect_stage *stage);
+
+/* proof.c: checks the proofs in the guest's log; marks the credentials with matching ones. */
+int proofs_inspect(const struct inspection *inspection, struct inspect_stage *receive,
+		   struct inspect_stage *prove, struct error *err);
+
+#endif
