@@ -4,12 +4,12 @@
 #include <endian.h>
 
 /*
- * Eight characters at a time, in the bytes of one number. Every byte is below 0x80, so that sums of
- * two bytes of which one is at most 0x80 stay within theirs.
+ * Eight characters at a time, in the bytes of one number. Every byte is below 0x80, so that adding
+ * up to 0x80 to it does not carry into the next one.
  */
 #define EACH(byte) ((byte)*0x0101010101010101U)
 
-/* 0xff in each byte that is at least `low`, else 0, without a branch. */
+/* 0xff in each byte that is at least `low`, 0 in the others, without a branch. */
 static uint64_t at_least(uint64_t bytes, uint64_t low)
 {
 	return ((bytes + EACH(0x80 - low)) & EACH(0x80)) / 0x80 * 0xff;
@@ -29,7 +29,7 @@ static uint64_t digits_encode(uint64_t digits)
 	       (at_least(digits, 63) & EACH('/' - '+' - 1));
 }
 
-/* Characters to digits; `*invalid` is not 0 if one of them is none. Sums are taken modulo 0x80. */
+/* Characters to digits; sets `*invalid` if one is not in the alphabet. Sums are modulo 0x80. */
 static uint64_t digits_decode(uint64_t characters, uint64_t *invalid)
 {
 	uint64_t bytes = characters & EACH(0x7f);
@@ -44,7 +44,7 @@ static uint64_t digits_decode(uint64_t characters, uint64_t *invalid)
 	return (bytes + shift) & EACH(0x3f);
 }
 
-/* Six bits in each of eight bytes, the first of which is the highest, to 48 bits; and back. */
+/* Eight bytes of six bits each, the most significant first, to 48 bits; and back. */
 static uint64_t digits_join(uint64_t digits)
 {
 	digits = (digits & 0x3f003f003f003f00) >> 2 | (digits & 0x003f003f003f003f);
@@ -59,12 +59,12 @@ static uint64_t digits_split(uint64_t bits)
 	return (bits & 0x0fc00fc00fc00fc0) << 2 | (bits & 0x003f003f003f003f);
 }
 
-/* Up to six bytes to eight characters; bytes that are missing count as 0. */
-static void group_encode(const uint8_t *bytes, size_t size, char out[8])
+/* Six bytes to eight characters. */
+static void group_encode(const uint8_t bytes[6], char out[8])
 {
 	uint64_t bits = 0;
 
-	memcpy(&bits, bytes, size);
+	memcpy(&bits, bytes, 6);
 	bits = htobe64(digits_encode(digits_split(be64toh(bits) >> 16)));
 	memcpy(out, &bits, sizeof(bits));
 }
@@ -91,17 +91,21 @@ size_t base64_encoded_size(size_t size, enum base64_form form)
 void base64_encode(struct span bytes, enum base64_form form, char *out)
 {
 	size_t written = 0, end = base64_encoded_size(bytes.size, form);
+	uint8_t rest[6] = {0};
 	char last[8];
 
-	for (; bytes.size >= 6; bytes = span_of(bytes.data + 6, bytes.size - 6)) {
-		group_encode(bytes.data, 6, out + written);
+	for (; bytes.size >= 6; bytes = span_skip(bytes, 6)) {
+		group_encode(bytes.data, out + written);
 		written += 8;
 	}
 	if (bytes.size == 0)
 		return;
-	group_encode(bytes.data, bytes.size, last);
+	for (size_t i = 0; i < bytes.size; i++)
+		rest[i] = bytes.data[i];
+	group_encode(rest, last);
 	memset(out + written, '=', end - written);
 	memcpy(out + written, last, base64_encoded_size(bytes.size, BASE64_UNPADDED));
+	memory_wipe(rest, sizeof(rest));
 	memory_wipe(last, sizeof(last));
 }
 
@@ -121,7 +125,7 @@ int base64_encode_secret(struct span bytes, enum base64_form form, struct secret
 	return 0;
 }
 
-/* Takes the padding off, so that both forms are decoded alike. */
+/* Removes the padding, so that both forms are decoded alike. */
 static int padding_strip(struct span *text, enum base64_form form, struct error *err)
 {
 	size_t padding = 0;
@@ -132,14 +136,13 @@ static int padding_strip(struct span *text, enum base64_form form, struct error 
 		if (padding > 0)
 			return error_set(err, VMCRED_FAILED, "the Base64 text has padding");
 	} else if (text->size % 4 != 0) {
-		return error_set(
-			err, VMCRED_FAILED,
-			"the Base64 text is %zu characters long, which is not a multiple of 4",
-			text->size);
+		return error_set(err, VMCRED_FAILED,
+				 "the Base64 text has %zu characters, which is not a multiple of 4",
+				 text->size);
 	}
 	text->size -= padding;
 	if (text->size % 4 == 1 || (padding > 0 && (text->size + padding) % 4 != 0))
-		return error_set(err, VMCRED_FAILED, "the Base64 text is cut off");
+		return error_set(err, VMCRED_FAILED, "the Base64 text is truncated");
 	return 0;
 }
 
@@ -153,11 +156,11 @@ int base64_decode(struct span text, enum base64_form form, uint8_t *out, size_t 
 
 	if (r < 0)
 		return r;
-	for (; text.size >= 8; text = span_of(text.data + 8, text.size - 8)) {
+	for (; text.size >= 8; text = span_skip(text, 8)) {
 		group_decode(text.data, out + used, &invalid);
 		used += 6;
 	}
-	/* What is missing are zeros, so that stray bits show in the byte behind the last. */
+	/* Padding with 'A', which is zero, leaves stray bits in the byte after the last. */
 	rest = text.size * 6 / 8;
 	memset(last, 'A', sizeof(last));
 	if (text.size > 0)
@@ -169,11 +172,10 @@ int base64_decode(struct span text, enum base64_form form, uint8_t *out, size_t 
 	r = bytes[rest];
 	memory_wipe(bytes, sizeof(bytes));
 	if (invalid)
-		return error_set(err, VMCRED_FAILED,
-				 "the Base64 text has a character in it that is not Base64");
+		return error_set(err, VMCRED_FAILED, "the Base64 text has an invalid character");
 	if (r)
 		return error_set(err, VMCRED_FAILED,
-				 "the Base64 text is not canonical: its last group has stray bits");
+				 "the Base64 text is not canonical: stray bits in the last group");
 	return 0;
 }
 

@@ -13,13 +13,7 @@
 
 #include "base/cleanup.h"
 
-/* Where the process is, and what a user names by its whole path, is not others' to decide. */
-static bool is_beneath(int dirfd, const char *path)
-{
-	return dirfd != AT_FDCWD && path[0] != '/';
-}
-
-/* Step by step, following no link at all: where there is no openat2(2), before Linux 5.6. */
+/* For Linux before 5.6, which has no openat2(2): opens step by step and follows no link at all. */
 static int steps_open(int dirfd, const char *path, int flags)
 {
 	_cleanup_free_ char *parts = strdup(path);
@@ -60,21 +54,21 @@ static int path_open(int dirfd, const char *path, int flags)
 
 	do {
 		fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
-		/* EAGAIN: something was renamed meanwhile, so the kernel cannot be sure. */
+		/* EAGAIN: a concurrent rename; the kernel cannot tell whether the path is safe. */
 	} while (fd < 0 && errno == EAGAIN);
 	return fd < 0 && errno == ENOSYS ? steps_open(dirfd, path, flags) : (int)fd;
 }
 
 int beneath_open(int dirfd, const char *path, int flags)
 {
-	const bool is_folder = flags & O_DIRECTORY;
+	const bool is_directory = flags & O_DIRECTORY;
 	_cleanup_close_ int fd = -1;
 	struct stat status;
 
-	if (!is_beneath(dirfd, path))
+	if (dirfd == AT_FDCWD || path[0] == '/')
 		return openat(dirfd, path, flags | O_CLOEXEC);
-	fd = path_open(dirfd, path, is_folder ? flags : flags | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0 || is_folder)
+	fd = path_open(dirfd, path, is_directory ? flags : flags | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0 || is_directory)
 		return fd_release(&fd);
 	if (fstat(fd, &status) < 0)
 		return -1;
@@ -88,11 +82,11 @@ int beneath_open(int dirfd, const char *path, int flags)
 int beneath_error(struct error *err, int errnum, const char *what, const char *path)
 {
 	if (errnum == EXDEV) {
-		error_set(err, VMCRED_FAILED, "%s %s: a link leads out of the folder that it is in",
+		error_set(err, VMCRED_FAILED, "%s %s: a symbolic link leads outside the directory",
 			  what, path);
-		return error_hint(err, "put a file or folder of its own in the link's place");
+		return error_hint(err, "replace the link with a regular file or directory");
 	}
 	if (errnum == ENOTSUP)
-		return error_set(err, VMCRED_FAILED, "%s %s: it is not a regular file", what, path);
+		return error_set(err, VMCRED_FAILED, "%s %s: not a regular file", what, path);
 	return error_set_errno(err, errnum, "%s %s", what, path);
 }

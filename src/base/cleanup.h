@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Cleanup attributes, written on the declaration: what a scope acquires it releases on every way
- * out.
- */
+/* Cleanup attributes for declarations: a scope releases what it acquires on every return. */
 #ifndef VMCRED_BASE_CLEANUP_H
 #define VMCRED_BASE_CLEANUP_H
 
@@ -39,7 +36,7 @@ static inline void cleanup_close_file(FILE **file)
 #define _cleanup_close_dir_ __attribute__((cleanup(cleanup_close_dir)))
 #define _cleanup_fclose_    __attribute__((cleanup(cleanup_close_file)))
 
-/* Hands the resource over to the caller: the scope no longer owns it. */
+/* Passes the resource to the caller: the scope no longer owns it. */
 static inline int fd_release(int *fd)
 {
 	int released = *fd;

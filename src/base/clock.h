@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Time for deadlines: it never goes back.
- */
+/* Monotonic time, for deadlines. */
 #ifndef VMCRED_BASE_CLOCK_H
 #define VMCRED_BASE_CLOCK_H
 
 #include <stdint.h>
 #include <time.h>
 
-/* Milliseconds since some point in the past. */
+/* Milliseconds since an arbitrary moment. */
 static inline int64_t clock_now_ms(void)
 {
 	struct timespec now;

@@ -2,7 +2,6 @@
 #include "base/directory.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -12,24 +11,13 @@
 
 #include "base/beneath.h"
 #include "base/cleanup.h"
+#include "base/text.h"
 
 int dir_open(int dirfd, const char *path, struct error *err)
 {
 	int fd = beneath_open(dirfd, path, O_RDONLY | O_DIRECTORY);
 
-	return fd < 0 ? beneath_error(err, errno, "opening the folder", path) : fd;
-}
-
-/* Makes a folder in `parent`, unless it is there; the name of a new one is brought to the disk. */
-static int dir_add(int parent, const char *name, mode_t mode)
-{
-	if (mkdirat(parent, name, mode) == 0) {
-		if (fsync(parent) < 0)
-			return -errno;
-	} else if (errno != EEXIST) {
-		return -errno;
-	}
-	return 0;
+	return fd < 0 ? beneath_error(err, errno, "opening", path) : fd;
 }
 
 int dir_make(int dirfd, const char *path, mode_t mode, struct error *err)
@@ -39,22 +27,23 @@ int dir_make(int dirfd, const char *path, mode_t mode, struct error *err)
 	const char *end = path;
 
 	if (fd < 0)
-		return error_set_errno(err, errno, "making the folder %s", path);
-	/* Each step is opened by its whole path, since it is from `dirfd` that no link may lead. */
+		return error_set_errno(err, errno, "creating %s", path);
+	/* Each step opens the path from `dirfd`, which links must not leave. */
 	while (*(end += strspn(end, "/"))) {
 		const size_t length = strcspn(end, "/");
 		_cleanup_free_ char *name = strndup(end, length),
 				    *whole = strndup(path, (size_t)(end - path) + length);
-		int next, r;
+		bool is_new;
+		int next;
 
 		if (!name || !whole)
 			return error_no_memory(err);
-		r = dir_add(fd, name, mode);
-		if (r < 0)
-			return error_set_errno(err, -r, "making the folder %s", path);
+		is_new = mkdirat(fd, name, mode) == 0;
+		if ((!is_new && errno != EEXIST) || (is_new && fsync(fd) < 0))
+			return error_set_errno(err, errno, "creating %s", path);
 		next = beneath_open(dirfd, whole, O_RDONLY | O_DIRECTORY);
 		if (next < 0)
-			return beneath_error(err, errno, "making the folder", path);
+			return beneath_error(err, errno, "creating", path);
 		close(fd);
 		fd = next;
 		end += length;
@@ -65,13 +54,11 @@ int dir_make(int dirfd, const char *path, mode_t mode, struct error *err)
 char *dir_temporary_name(const char *prefix)
 {
 	uint32_t random = 0;
-	char *name = NULL;
 
 	if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
 		return NULL;
-	if (asprintf(&name, ".%s.%08x", prefix, random) < 0)
-		return NULL;
-	return name;
+	/* Room for a long file name as the prefix. */
+	return text_format(".%.200s.%08x", prefix, random);
 }
 
 int dir_make_temporary(int dirfd, const char *prefix, mode_t mode, char **name, struct error *err)
@@ -85,7 +72,7 @@ int dir_make_temporary(int dirfd, const char *prefix, mode_t mode, char **name, 
 		if (mkdirat(dirfd, candidate, mode) < 0) {
 			if (errno == EEXIST)
 				continue;
-			return error_set_errno(err, errno, "making a temporary folder for %s",
+			return error_set_errno(err, errno, "creating a temporary directory for %s",
 					       prefix);
 		}
 		fd = dir_open(dirfd, candidate, err);
@@ -96,13 +83,18 @@ int dir_make_temporary(int dirfd, const char *prefix, mode_t mode, char **name, 
 		*name = pointer_release(&candidate);
 		return fd;
 	}
-	return error_set(err, VMCRED_FAILED, "no free name for a temporary folder for %s", prefix);
+	return error_set(err, VMCRED_FAILED, "no free name for a temporary directory for %s",
+			 prefix);
+}
+
+static int open_no_links(int dirfd, const char *name)
+{
+	return openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
 DIR *dir_stream_open(int dirfd, const char *name)
 {
-	_cleanup_close_ int fd =
-		openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_close_ int fd = open_no_links(dirfd, name);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 
 	/* The stream owns it now. */
@@ -132,8 +124,7 @@ int dir_each(int dirfd, const char *name,
 	     struct error *err)
 {
 	_Alignas(struct dirent64) char entries[8192];
-	_cleanup_close_ int fd =
-		openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_close_ int fd = open_no_links(dirfd, name);
 	ssize_t size = 0;
 	int r = 0;
 
@@ -162,23 +153,22 @@ int dir_lock(int dirfd, const char *what, struct error *err)
 
 int dir_sync(int dirfd, const char *what, struct error *err)
 {
-	if (fsync(dirfd) < 0)
-		return error_set_errno(err, errno, "syncing the folder of %s to the disk", what);
-	return 0;
+	return fsync(dirfd) < 0 ? error_set_errno(err, errno, "syncing the directory of %s", what)
+				: 0;
 }
 
-/* Overwrites a regular file in place; on a memory file system that is where its bytes are. */
+/* Overwrites a regular file in place. */
 static void file_wipe(int dirfd, const char *name)
 {
 	static const uint8_t zeroes[4096];
-	_cleanup_close_ int fd = -1;
+	const int flags = O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+	_cleanup_close_ int fd = openat(dirfd, name, flags);
 	struct stat status;
 	off_t done = 0;
 
-	fd = openat(dirfd, name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	/* A file whose mode refuses writing, for one who is not root. */
+	/* A read-only file, and the user is not root. */
 	if (fd < 0 && errno == EACCES && fchmodat(dirfd, name, S_IRUSR | S_IWUSR, 0) == 0)
-		fd = openat(dirfd, name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+		fd = openat(dirfd, name, flags);
 	if (fd < 0 || fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
 		return;
 	while (done < status.st_size) {
@@ -192,21 +182,34 @@ static void file_wipe(int dirfd, const char *name)
 	}
 }
 
-static int entries_remove(int fd, const char *name, const char *only, bool wipe, struct error *err);
-
-static int tree_entry_remove(int dirfd, const char *name, bool wipe, struct error *err)
+/* Removes the entries of a directory whose names start with `prefix`. */
+static int entries_remove(int fd, const char *name, const char *prefix, bool wipe,
+			  struct error *err)
 {
-	_cleanup_close_ int fd =
-		openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	int flags = 0, r;
+	_cleanup_close_dir_ DIR *dir = dir_stream_open(fd, ".");
+	const char *entry;
+	int r = 0;
 
-	/* What others made may have a mode that keeps its owner out, unless that is root. */
+	while (r == 0 && dir && (entry = dir_stream_next(dir))) {
+		if (strncmp(entry, prefix, strlen(prefix)) == 0)
+			r = dir_remove_tree(fd, entry, wipe, err);
+	}
+	return r == 0 && (!dir || errno != 0) ? error_set_errno(err, errno, "listing %s", name) : r;
+}
+
+int dir_remove_tree(int dirfd, const char *name, bool wipe, struct error *err)
+{
+	_cleanup_close_ int fd = open_no_links(dirfd, name);
+	int flags = 0;
+
+	/* A script may have made its directory inaccessible to its owner. */
 	if (fd < 0 && errno == EACCES && wipe && fchmodat(dirfd, name, S_IRWXU, 0) == 0)
-		fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		fd = open_no_links(dirfd, name);
 	if (fd < 0 && errno == ENOENT)
 		return 0;
 	if (fd >= 0) {
-		r = entries_remove(fd, name, "", wipe, err);
+		int r = entries_remove(fd, name, "", wipe, err);
+
 		if (r < 0)
 			return r;
 		flags = AT_REMOVEDIR;
@@ -214,47 +217,17 @@ static int tree_entry_remove(int dirfd, const char *name, bool wipe, struct erro
 		if (wipe)
 			file_wipe(dirfd, name);
 	} else {
-		return error_set_errno(err, errno, "opening %s to remove it", name);
+		return error_set_errno(err, errno, "removing %s", name);
 	}
 	if (unlinkat(dirfd, name, flags) < 0 && errno != ENOENT)
 		return error_set_errno(err, errno, "removing %s", name);
 	return 0;
 }
 
-/* Removes the entries of a folder whose names start with `only`. */
-static int entries_remove(int fd, const char *name, const char *only, bool wipe, struct error *err)
-{
-	_cleanup_close_dir_ DIR *dir = dir_stream_open(fd, ".");
-	const char *entry;
-
-	if (!dir)
-		return error_set_errno(err, errno, "listing %s", name);
-	while ((entry = dir_stream_next(dir))) {
-		int r;
-
-		if (strncmp(entry, only, strlen(only)) != 0)
-			continue;
-		r = tree_entry_remove(fd, entry, wipe, err);
-		if (r < 0)
-			return r;
-	}
-	if (errno != 0)
-		return error_set_errno(err, errno, "listing %s", name);
-	return 0;
-}
-
-int dir_remove_tree(int dirfd, const char *name, bool wipe, struct error *err)
-{
-	return tree_entry_remove(dirfd, name, wipe, err);
-}
-
 int dir_remove_temporaries(int dirfd, const char *prefix, bool wipe, struct error *err)
 {
-	_cleanup_free_ char *start = NULL;
+	_cleanup_free_ char *start = text_format(".%s.", prefix);
 
-	if (asprintf(&start, ".%s.", prefix) < 0) {
-		start = NULL;
-		return error_no_memory(err);
-	}
-	return entries_remove(dirfd, "left-over temporary folders", start, wipe, err);
+	return start ? entries_remove(dirfd, "temporary directories", start, wipe, err)
+		     : error_no_memory(err);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Folders: opened, made, listed, removed. As base/file.h has it for files, every descriptor is
- * O_CLOEXEC, a path is a folder descriptor (or AT_FDCWD) and a name, named in errors as given, and
- * in a descriptor's folder nothing is opened that leads out of it (base/beneath.h).
+ * Directories: open, create, list, remove. As in base/file.h, every descriptor is O_CLOEXEC, a path
+ * is a directory descriptor (or AT_FDCWD) and a name, errors name paths as given, and a path below
+ * a descriptor cannot lead outside it (base/beneath.h).
  */
 #ifndef VMCRED_BASE_DIRECTORY_H
 #define VMCRED_BASE_DIRECTORY_H
@@ -14,64 +14,64 @@
 
 #include "base/error.h"
 
-/* Opens a folder; returns its descriptor or a negative code. The caller closes it. */
+/* Opens a directory; returns its descriptor or a negative code. The caller closes it. */
 int dir_open(int dirfd, const char *path, struct error *err);
 
-/* The same, making the missing folders of the path with `mode` and syncing their names. */
+/* The same, but creates missing directories of the path with `mode` and syncs their parents. */
 int dir_make(int dirfd, const char *path, mode_t mode, struct error *err);
 
 /*
- * `.<prefix>.XXXXXXXX` with random hexadecimal digits, for what has no name of its own yet. Whoever
- * finds it taken asks again, so many times. NULL without memory; the caller frees it.
+ * `.<prefix>.XXXXXXXX` with random hexadecimal digits, for a temporary file or directory. The
+ * caller retries DIR_NAME_ATTEMPTS times if the name exists, and frees it. NULL without memory.
  */
 #define DIR_NAME_ATTEMPTS 16
 
 char *dir_temporary_name(const char *prefix);
 
 /*
- * Makes a folder with a fresh random name `.<prefix>.XXXXXXXX` in `dirfd` with `mode`; the name
- * goes to `*name` (the caller frees it). Returns its descriptor or a negative code.
+ * Creates a directory with a random name `.<prefix>.XXXXXXXX` in `dirfd` with `mode`; the name goes
+ * to `*name` (the caller frees it). Returns its descriptor or a negative code.
  */
 int dir_make_temporary(int dirfd, const char *prefix, mode_t mode, char **name, struct error *err);
 
 /*
- * Removes what dir_make_temporary() left for `prefix` in a run that was killed. The caller holds a
- * lock that keeps such runs apart.
+ * Removes the directories that dir_make_temporary() created for `prefix` in a process that was
+ * killed. The caller holds a lock that excludes running ones.
  */
 int dir_remove_temporaries(int dirfd, const char *prefix, bool wipe, struct error *err);
 
 /*
- * A stream over the entries of the folder `name` in `dirfd`, which is no link; NULL with errno set.
- * The caller closes it.
+ * A stream over the entries of the directory `name` in `dirfd`; a symbolic link is an error. NULL
+ * with errno set. The caller closes it.
  */
 DIR *dir_stream_open(int dirfd, const char *name);
 
 /*
- * The next entry's name, "." and ".." left out; NULL at the end, with errno 0, or after a failure.
- * Valid until the next call.
+ * The next entry's name, except "." and ".."; NULL at the end, with errno 0, or on failure. Valid
+ * until the next call.
  */
 const char *dir_stream_next(DIR *dir);
 
 /*
- * Calls `each` for each entry of the folder `name` in `dirfd`, which is no link, with "." and ".."
- * left out; a negative code ends it. For small folders that are read in great numbers: a stream
- * takes twice the system calls. VMCRED_MISSING: there is no such folder.
+ * Calls `each` for each entry of the directory `name` in `dirfd`, except "." and "..", until it
+ * returns a negative code; a symbolic link is an error. For large numbers of small directories: a
+ * stream needs twice the system calls. VMCRED_MISSING: the directory does not exist.
  */
 int dir_each(int dirfd, const char *name,
 	     int (*each)(void *context, const char *entry, struct error *err), void *context,
 	     struct error *err);
 
-/* Flushes a folder's entries to the disk. `what` names it in the error. */
+/* Syncs a directory's entries to the disk. `what` names it in the error. */
 int dir_sync(int dirfd, const char *what, struct error *err);
 
 /*
- * Removes `name` in `dirfd` with all below it, never following a link. With `wipe`, regular files
- * are overwritten before they are unlinked, which means something on a memory file system only.
- * What is not there is no error.
+ * Removes `name` in `dirfd` and everything below it; symbolic links are never followed. With
+ * `wipe`, regular files are overwritten first, which is effective only on a memory file system. A
+ * missing entry is not an error.
  */
 int dir_remove_tree(int dirfd, const char *name, bool wipe, struct error *err);
 
-/* Locks the folder for this process alone, until the descriptor is closed: waits for who has it. */
+/* Waits for an exclusive lock (flock(2)), which lasts until the descriptor is closed. */
 int dir_lock(int dirfd, const char *what, struct error *err);
 
 #endif

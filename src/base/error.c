@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
+
 static char no_memory_text[] = "out of memory";
 
 static void text_release(char *text)
@@ -14,26 +16,22 @@ static void text_release(char *text)
 		free(text);
 }
 
-__attribute__((format(printf, 1, 0))) static char *text_format(const char *format,
+__attribute__((format(printf, 1, 0))) static char *format_list(const char *format,
 							       va_list arguments)
 {
 	char *text = NULL;
 
-	if (vasprintf(&text, format, arguments) < 0)
-		return no_memory_text;
-	return text;
+	return vasprintf(&text, format, arguments) < 0 ? no_memory_text : text;
 }
 
 /* "first: second"; takes ownership of both. */
 static char *text_join(char *first, char *second)
 {
-	char *joined = NULL;
+	char *joined = text_format("%s: %s", first, second);
 
-	if (asprintf(&joined, "%s: %s", first, second) < 0)
-		joined = no_memory_text;
 	text_release(first);
 	text_release(second);
-	return joined;
+	return joined ? joined : no_memory_text;
 }
 
 int error_set(struct error *err, enum vmcred_code code, const char *format, ...)
@@ -43,43 +41,37 @@ int error_set(struct error *err, enum vmcred_code code, const char *format, ...)
 	error_clear(err);
 	err->code = code;
 	va_start(arguments, format);
-	err->text = text_format(format, arguments);
+	err->text = format_list(format, arguments);
 	va_end(arguments);
 	return -(int)code;
 }
 
-/* What mends those of which the system's words say too little. Others are the caller's to know. */
+/* Hints for errors that always have the same remedy. */
 static const char *hint_for(int errnum)
 {
-	static const struct {
-		int errnum;
-		const char *hint;
-	} hints[] = {
-		{ENOSPC, "make room there, and run it again"},
-		{EDQUOT, "make room there, and run it again"},
-		{EROFS, "it can be read here, and has to be changed where it is writable"},
-	};
-
-	for (size_t i = 0; i < sizeof(hints) / sizeof(hints[0]); i++) {
-		if (hints[i].errnum == errnum)
-			return hints[i].hint;
+	switch (errnum) {
+	case ENOSPC:
+	case EDQUOT:
+		return "free some space and try again";
+	case EROFS:
+		return "read-only here; change it where it is writable";
+	default:
+		return NULL;
 	}
-	return NULL;
 }
 
 int error_set_errno(struct error *err, int errnum, const char *format, ...)
 {
+	const char *hint = hint_for(errnum), *description = strerrordesc_np(errnum);
 	va_list arguments;
-	const char *hint;
 	char *reason;
 
 	error_clear(err);
 	err->code = errnum == ENOENT ? VMCRED_MISSING : VMCRED_FAILED;
 	va_start(arguments, format);
-	err->text = text_format(format, arguments);
+	err->text = format_list(format, arguments);
 	va_end(arguments);
-	hint = hint_for(errnum);
-	reason = strdup(strerrordesc_np(errnum) ? strerrordesc_np(errnum) : "unknown error");
+	reason = strdup(description ? description : "unknown error");
 	if (reason)
 		err->text = text_join(err->text, reason);
 	return hint ? error_hint(err, "%s", hint) : -(int)err->code;
@@ -90,7 +82,7 @@ int error_wrap(struct error *err, const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
-	err->text = text_join(text_format(format, arguments), err->text);
+	err->text = text_join(format_list(format, arguments), err->text);
 	va_end(arguments);
 	return -(int)err->code;
 }
@@ -101,7 +93,7 @@ int error_hint(struct error *err, const char *format, ...)
 
 	text_release(err->hint);
 	va_start(arguments, format);
-	err->hint = text_format(format, arguments);
+	err->hint = format_list(format, arguments);
 	va_end(arguments);
 	return -(int)err->code;
 }
@@ -114,14 +106,18 @@ int error_no_memory(struct error *err)
 	return -(int)VMCRED_FAILED;
 }
 
+int error_move(struct error *to, struct error *from)
+{
+	error_clear(to);
+	*to = *from;
+	*from = (struct error){0};
+	return -(int)to->code;
+}
+
 char *error_line(const struct error *err)
 {
-	char *line = NULL;
-	const char *text = err->text ? err->text : "no error";
-
-	if (asprintf(&line, "%s%s%s", text, err->hint ? ": " : "", err->hint ? err->hint : "") < 0)
-		return NULL;
-	return line;
+	return text_format("%s%s%s", err->text ? err->text : "no error", err->hint ? ": " : "",
+			   err->hint ? err->hint : "");
 }
 
 void error_clear(struct error *err)

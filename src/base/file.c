@@ -3,11 +3,9 @@
 
 #include <errno.h>
 #include <linux/magic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -38,11 +36,11 @@ int fd_write(int fd, struct span bytes, const char *what, struct error *err)
 }
 
 /*
- * Content and mode of a file that was just made. `what` is the name that the user knows. `like`,
- * unless it is NULL, is a file whose owner it gets; who may not give files away keeps it.
+ * Writes the content of a new file and sets its mode. It gets the owner of the file `like` (NULL:
+ * ours), as far as this user may give files away.
  */
 static int new_file_fill(int fd, struct span content, mode_t mode, const struct stat *like,
-			 const char *what, struct error *err)
+			 bool sync, const char *what, struct error *err)
 {
 	int r = fd_write(fd, content, what, err);
 
@@ -50,29 +48,26 @@ static int new_file_fill(int fd, struct span content, mode_t mode, const struct 
 		return r;
 	if (like && fchown(fd, like->st_uid, like->st_gid) < 0)
 		(void)!fchown(fd, (uid_t)-1, like->st_gid);
-	/* The mode at open() was cut by the umask. */
+	/* open(2) applies the umask, fchmod(2) does not. */
 	if (fchmod(fd, mode) < 0)
 		return error_set_errno(err, errno, "setting the mode of %s", what);
-	return 0;
+	return sync && fsync(fd) < 0 ? error_set_errno(err, errno, "syncing %s", what) : 0;
 }
 
-static int file_sync(int fd, const char *what, struct error *err)
+static int new_file_open(int dirfd, const char *name)
 {
-	return fsync(fd) < 0 ? error_set_errno(err, errno, "syncing %s to the disk", what) : 0;
+	return openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR);
 }
 
 static int new_file_write(int dirfd, const char *name, struct span content, mode_t mode, bool sync,
 			  struct error *err)
 {
-	_cleanup_close_ int fd =
-		openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR);
+	_cleanup_close_ int fd = new_file_open(dirfd, name);
 	int r;
 
 	if (fd < 0)
-		return error_set_errno(err, errno, "making %s", name);
-	r = new_file_fill(fd, content, mode, NULL, name, err);
-	if (r == 0 && sync)
-		r = file_sync(fd, name, err);
+		return error_set_errno(err, errno, "creating %s", name);
+	r = new_file_fill(fd, content, mode, NULL, sync, name, err);
 	if (r < 0)
 		(void)unlinkat(dirfd, name, 0);
 	return r;
@@ -89,34 +84,43 @@ int file_write_unsynced(int dirfd, const char *name, struct span content, mode_t
 	return new_file_write(dirfd, name, content, mode, false, err);
 }
 
-/* As file_write_temporary(); `like` as above, and `what` as well. */
+/* Creates `.<prefix>.XXXXXXXX`; returns its descriptor. */
+static int temporary_open(int dirfd, const char *prefix, const char *what, char **name,
+			  struct error *err)
+{
+	for (int attempt = 0; attempt < DIR_NAME_ATTEMPTS; attempt++) {
+		_cleanup_free_ char *candidate = dir_temporary_name(prefix);
+		int fd = candidate ? new_file_open(dirfd, candidate) : -1;
+
+		if (!candidate)
+			return error_no_memory(err);
+		if (fd >= 0) {
+			*name = pointer_release(&candidate);
+			return fd;
+		}
+		if (errno != EEXIST)
+			return error_set_errno(err, errno, "creating a temporary file for %s",
+					       what);
+	}
+	return error_set(err, VMCRED_FAILED, "no free name for a temporary file for %s", what);
+}
+
 static int temporary_write(int dirfd, const char *prefix, struct span content, mode_t mode,
 			   const struct stat *like, const char *what, char **name,
 			   struct error *err)
 {
-	for (int attempt = 0; attempt < DIR_NAME_ATTEMPTS; attempt++) {
-		_cleanup_free_ char *temporary = dir_temporary_name(prefix);
-		_cleanup_close_ int fd = -1;
-		int r;
+	_cleanup_free_ char *temporary = NULL;
+	_cleanup_close_ int fd = temporary_open(dirfd, prefix, what, &temporary, err);
+	int r;
 
-		if (!temporary)
-			return error_no_memory(err);
-		fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
-			    S_IRUSR | S_IWUSR);
-		if (fd < 0 && errno == EEXIST)
-			continue;
-		if (fd < 0)
-			return error_set_errno(err, errno, "making a temporary file for %s", what);
-		r = new_file_fill(fd, content, mode, like, what, err);
-		if (r == 0)
-			r = file_sync(fd, what, err);
-		if (r < 0)
-			(void)unlinkat(dirfd, temporary, 0);
-		else
-			*name = pointer_release(&temporary);
-		return r;
-	}
-	return error_set(err, VMCRED_FAILED, "no free name for a temporary file for %s", what);
+	if (fd < 0)
+		return fd;
+	r = new_file_fill(fd, content, mode, like, true, what, err);
+	if (r < 0)
+		(void)unlinkat(dirfd, temporary, 0);
+	else
+		*name = pointer_release(&temporary);
+	return r;
 }
 
 int file_write_temporary(int dirfd, const char *prefix, struct span content, mode_t mode,
@@ -135,7 +139,7 @@ static int replace(int dirfd, const char *name, struct span content, mode_t mode
 		return r;
 	if (renameat(dirfd, temporary, dirfd, name) == 0)
 		return dir_sync(dirfd, name, err);
-	error_set_errno(err, errno, "putting the new %s in place", name);
+	error_set_errno(err, errno, "replacing %s", name);
 	(void)unlinkat(dirfd, temporary, 0);
 	return -(int)err->code;
 }
@@ -163,49 +167,24 @@ int file_replace_keeping(const char *path, struct span content, struct error *er
 	return replace(dirfd, slash + 1, content, status.st_mode & 07777, &status, err);
 }
 
-static const char *name_of(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
-static int folder_open(const char *path, struct error *err)
-{
-	_cleanup_free_ char *folder = strndup(path, (size_t)(name_of(path) - path));
-
-	if (!folder)
-		return error_no_memory(err);
-	return dir_open(AT_FDCWD, *folder ? folder : ".", err);
-}
-
 int replacement_begin(struct replacement *replacement, const char *path, mode_t mode,
 		      struct error *err)
 {
-	uint64_t random = 0;
+	const char *name = basename(path);
+	_cleanup_free_ char *directory = strndup(path, (size_t)(name - path));
 
 	replacement->path = strdup(path);
-	replacement->dirfd = folder_open(path, err);
+	if (!directory || !replacement->path)
+		return error_no_memory(err);
+	replacement->dirfd = dir_open(AT_FDCWD, *directory ? directory : ".", err);
 	if (replacement->dirfd < 0)
 		return replacement->dirfd;
-	if (*name_of(path) == '\0')
-		return error_set(err, VMCRED_USAGE, "%s names no file", path);
-	/* 64 random bits: nobody else has the name. */
-	if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
-		return error_set_errno(err, errno, "getting random bytes from the kernel");
-	if (!replacement->path || asprintf(&replacement->temporary, ".%.200s.%016llx",
-					   name_of(path), (unsigned long long)random) < 0) {
-		replacement->temporary = NULL;
-		return error_no_memory(err);
-	}
-	replacement->fd = openat(replacement->dirfd, replacement->temporary,
-				 O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR);
-	if (replacement->fd < 0) {
-		int reason = errno;
-
-		free(pointer_release(&replacement->temporary));
-		return error_set_errno(err, reason, "making a temporary file for %s", path);
-	}
+	if (*name == '\0')
+		return error_set(err, VMCRED_USAGE, "%s is not a file name", path);
+	replacement->fd =
+		temporary_open(replacement->dirfd, name, path, &replacement->temporary, err);
+	if (replacement->fd < 0)
+		return replacement->fd;
 	if (fchmod(replacement->fd, mode) < 0)
 		return error_set_errno(err, errno, "setting the mode of %s", path);
 	return 0;
@@ -216,9 +195,8 @@ int replacement_finish(struct replacement *replacement, struct error *err)
 	if (fsync(replacement->fd) < 0)
 		return error_set_errno(err, errno, "writing %s", replacement->path);
 	if (renameat(replacement->dirfd, replacement->temporary, replacement->dirfd,
-		     name_of(replacement->path)) < 0)
-		return error_set_errno(err, errno, "putting the new %s in place",
-				       replacement->path);
+		     basename(replacement->path)) < 0)
+		return error_set_errno(err, errno, "replacing %s", replacement->path);
 	free(pointer_release(&replacement->temporary));
 	return dir_sync(replacement->dirfd, replacement->path, err);
 }
@@ -276,7 +254,7 @@ int file_read_text(int dirfd, const char *path, size_t size_max, char **text, si
 	}
 	content[used] = '\0';
 	if (memchr(content, '\0', used))
-		return error_set(err, VMCRED_USAGE, "%s is not a text file: it holds a NUL byte",
+		return error_set(err, VMCRED_USAGE, "%s is not a text file: it contains a NUL byte",
 				 path);
 	*text = pointer_release(&content);
 	if (size)
@@ -299,8 +277,8 @@ int memory_file_create(const char *name, struct span content, struct error *err)
 	int r;
 
 	if (fd < 0)
-		return error_set_errno(err, errno, "making the memory file %s", name);
-	/* It is opened again by path (/dev/fd/N): by its owner alone. */
+		return error_set_errno(err, errno, "creating the memory file %s", name);
+	/* Only the owner may open it again as /dev/fd/N. */
 	if (fchmod(fd, S_IRUSR) < 0)
 		return error_set_errno(err, errno, "setting the mode of the memory file %s", name);
 	r = fd_write(fd, content, name, err);

@@ -9,21 +9,11 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-/* Any non-zero byte: glibc fills freed memory with it (mallopt(3)), so parsers leave no plaintext.
- */
+/* Any non-zero byte: glibc overwrites freed memory with it (mallopt(3)), so that parsers leave no
+ * plaintext there. */
 #define FREED_MEMORY_FILL 0xA5
 
-static void lock_limit_raise(size_t lock_bytes)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_MEMLOCK, &limit) < 0 || limit.rlim_cur >= lock_bytes)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	(void)setrlimit(RLIMIT_MEMLOCK, &limit);
-}
-
-/* Tries with real pages: limits, capabilities and namespaces all have a say. */
+/* Locks real pages: limits, capabilities and namespaces all matter. Returns an errno. */
 static int lock_try(size_t lock_bytes)
 {
 	void *pages = mmap(NULL, lock_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -31,9 +21,7 @@ static int lock_try(size_t lock_bytes)
 
 	if (pages == MAP_FAILED)
 		return errno;
-	/* On inaccessible pages mlock() is charged but has nothing to fault in, and fails with
-	 * ENOMEM only after the limit was checked: mlock2() with MLOCK_ONFAULT needs no access at
-	 * all. */
+	/* mlock() fails on inaccessible pages, mlock2() with MLOCK_ONFAULT does not. */
 	if (mlock2(pages, lock_bytes, MLOCK_ONFAULT) < 0)
 		errnum = errno;
 	munmap(pages, lock_bytes);
@@ -43,20 +31,23 @@ static int lock_try(size_t lock_bytes)
 int process_harden(size_t lock_bytes, const struct report *report, struct error *err)
 {
 	const struct rlimit no_core = {0, 0};
+	struct rlimit limit;
 	int errnum;
 
 	mallopt(M_PERTURB, FREED_MEMORY_FILL);
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return error_set_errno(err, errno, "making the process not dumpable");
 	if (setrlimit(RLIMIT_CORE, &no_core) < 0)
-		return error_set_errno(err, errno, "turning core files off");
-	lock_limit_raise(lock_bytes);
+		return error_set_errno(err, errno, "disabling core files");
+	if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur < lock_bytes) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_MEMLOCK, &limit);
+	}
 	errnum = lock_try(lock_bytes);
 	if (errnum != 0)
-		report_message(
-			report, REPORT_WARNING,
-			"cannot lock %zu KiB of memory (%s): secrets may be written to swap: "
-			"raise LimitMEMLOCK= of the unit, or `ulimit -l`",
-			lock_bytes / 1024, strerrordesc_np(errnum));
+		report_message(report, REPORT_WARNING,
+			       "cannot lock %zu KiB of memory (%s): secrets may be written to "
+			       "swap: raise LimitMEMLOCK= of the unit, or `ulimit -l`",
+			       lock_bytes / 1024, strerrordesc_np(errnum));
 	return 0;
 }

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/json.h"
 
-#include <stdio.h>
-
-#include "base/cleanup.h"
 #include "base/merge_conflict.h"
 #include "base/text.h"
 
@@ -15,9 +12,8 @@ int json_append_string(struct secret *out, struct span text, struct error *err)
 	int r;
 
 	if (!utf8_valid(text))
-		return error_set(err, VMCRED_FAILED,
-				 "a text that is not UTF-8 cannot go into JSON");
-	/* The longest escape is six characters. */
+		return error_set(err, VMCRED_FAILED, "text is not UTF-8, which JSON requires");
+	/* The longest escape has six characters. */
 	if (__builtin_mul_overflow(text.size, (size_t)6, &room) ||
 	    __builtin_add_overflow(room, out->size + 2, &end))
 		return error_no_memory(err);
@@ -29,22 +25,14 @@ int json_append_string(struct secret *out, struct span text, struct error *err)
 	for (size_t i = 0; i < text.size; i++) {
 		uint8_t c = text.data[i];
 
-		if (c == '"' || c == '\\') {
+		if (c == '"' || c == '\\' || c == '\n') {
 			*to++ = '\\';
-			*to++ = c;
-		} else if (c == '\n') {
-			*to++ = '\\';
-			*to++ = 'n';
+			*to++ = c == '\n' ? 'n' : c;
 		} else if (c < 0x20) {
-			const uint8_t escape[] = {'\\',
-						  'u',
-						  '0',
-						  '0',
-						  (uint8_t)digits[c >> 4],
-						  (uint8_t)digits[c & 15]};
-
-			memcpy(to, escape, sizeof(escape));
-			to += sizeof(escape);
+			memcpy(to, "\\u00", 4);
+			to += 4;
+			*to++ = (uint8_t)digits[c >> 4];
+			*to++ = (uint8_t)digits[c & 15];
 		} else {
 			*to++ = c;
 		}
@@ -81,17 +69,16 @@ int json_parse(struct span text, const char *what, json_t **value, struct error 
 
 	if (text.size == 0)
 		return error_set(err, VMCRED_FAILED, "%s is empty", what);
-	/* jansson reads over a NUL between two tokens. */
+	/* jansson skips a NUL between two tokens. */
 	if (memchr(text.data, '\0', text.size))
-		return error_set(err, VMCRED_FAILED, "%s is not valid JSON: it holds a NUL byte",
+		return error_set(err, VMCRED_FAILED, "%s is not valid JSON: it contains a NUL byte",
 				 what);
 	*value = json_loadb((const char *)text.data, text.size,
 			    JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &reason);
 	if (!*value && merge_conflict_check(text, what, err) < 0)
 		return -(int)err->code;
 	if (!*value)
-		/* jansson's own text quotes the input, which could be a plaintext that was meant to
-		 * be encrypted: the place is enough. */
+		/* jansson's text would quote the input, which may be a plaintext secret. */
 		return error_set(err, VMCRED_FAILED, "%s is not valid JSON (line %d, column %d)",
 				 what, reason.line, reason.column);
 	return 0;

@@ -10,7 +10,7 @@
 
 #include "base/secret.h"
 
-/* A thread costs memory and is of no use without a processor; more would wait for the disk. */
+/* More threads than this would wait for the disk. */
 #define THREADS_MAX 16
 
 #define WATCH_MS 100
@@ -22,6 +22,8 @@ struct pool {
 	void *context;
 	pthread_mutex_t lock;
 	pthread_cond_t all_done;
+	pthread_t threads[THREADS_MAX];
+	size_t started;
 };
 
 static void *pool_work(void *argument)
@@ -35,7 +37,7 @@ static void *pool_work(void *argument)
 		pool->work(pool->context, index);
 		if (atomic_fetch_add(&pool->done, 1) + 1 < pool->count)
 			continue;
-		/* Who waits has the lock, or has not looked yet. */
+		/* With the lock, a waiting thread cannot miss the signal. */
 		pthread_mutex_lock(&pool->lock);
 		pthread_cond_signal(&pool->all_done);
 		pthread_mutex_unlock(&pool->lock);
@@ -54,50 +56,46 @@ size_t pool_threads(void)
 	return usable > THREADS_MAX ? THREADS_MAX : usable;
 }
 
-static size_t threads_wanted(size_t count)
+/* Starts one thread a processor, less those that the caller has; never more than there are jobs. */
+static void pool_start(struct pool *pool, size_t less)
 {
-	size_t usable = pool_threads();
-
-	return usable > count ? count : usable;
-}
-
-static size_t threads_start(struct pool *pool, pthread_t *threads, size_t wanted)
-{
+	size_t usable = pool_threads(), wanted = usable > pool->count ? pool->count : usable;
 	sigset_t all, before;
-	size_t started = 0;
 
-	/* Signals are the caller's. */
+	/* Signals go to the caller's threads. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	while (started < wanted && pthread_create(&threads[started], NULL, pool_work, pool) == 0)
-		started++;
+	while (pool->started + less < wanted &&
+	       pthread_create(&pool->threads[pool->started], NULL, pool_work, pool) == 0)
+		pool->started++;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return started;
 }
 
-static void threads_join(const pthread_t *threads, size_t started)
+static void pool_join(struct pool *pool)
 {
-	while (started > 0)
-		pthread_join(threads[--started], NULL);
+	while (pool->started > 0)
+		pthread_join(pool->threads[--pool->started], NULL);
+}
+
+static struct pool pool_of(size_t count, void (*work)(void *context, size_t index), void *context)
+{
+	return (struct pool){.count = count,
+			     .work = work,
+			     .context = context,
+			     .lock = PTHREAD_MUTEX_INITIALIZER,
+			     .all_done = PTHREAD_COND_INITIALIZER};
 }
 
 void pool_run(size_t count, void (*work)(void *context, size_t index), void *context)
 {
-	struct pool pool = {.count = count,
-			    .work = work,
-			    .context = context,
-			    .lock = PTHREAD_MUTEX_INITIALIZER,
-			    .all_done = PTHREAD_COND_INITIALIZER};
-	size_t wanted = threads_wanted(count);
-	pthread_t threads[THREADS_MAX];
-	/* The caller's thread is one of them. */
-	size_t started = threads_start(&pool, threads, wanted > 0 ? wanted - 1 : 0);
+	struct pool pool = pool_of(count, work, context);
 
+	pool_start(&pool, 1);
 	pool_work(&pool);
-	threads_join(threads, started);
+	pool_join(&pool);
 }
 
-/* Until all is done, or it is time to look. */
+/* Until all jobs are done or WATCH_MS have passed. */
 static void pool_wait(struct pool *pool)
 {
 	struct timespec until;
@@ -116,72 +114,60 @@ static void pool_wait(struct pool *pool)
 void pool_run_watched(size_t count, void (*work)(void *context, size_t index),
 		      void (*watch)(void *context, size_t done), void *context)
 {
-	struct pool pool = {.count = count,
-			    .work = work,
-			    .context = context,
-			    .lock = PTHREAD_MUTEX_INITIALIZER,
-			    .all_done = PTHREAD_COND_INITIALIZER};
-	pthread_t threads[THREADS_MAX];
-	size_t started = threads_start(&pool, threads, threads_wanted(count));
+	struct pool pool = pool_of(count, work, context);
 	size_t done;
 
-	for (size_t i = 0; started == 0 && i < count; i++) {
+	pool_start(&pool, 0);
+	for (size_t i = 0; pool.started == 0 && i < count; i++) {
 		watch(context, i);
 		work(context, i);
 	}
-	while (started > 0 && (done = atomic_load(&pool.done)) < count) {
+	while (pool.started > 0 && (done = atomic_load(&pool.done)) < count) {
 		watch(context, done);
 		pool_wait(&pool);
 	}
-	threads_join(threads, started);
+	pool_join(&pool);
 	watch(context, count);
 }
 
 struct attempts {
 	int (*work)(void *context, size_t index, struct error *err);
 	void *context;
-	struct error *failures; /* owned; one a piece */
-	size_t count;
+	struct error *errors; /* one for each job */
 };
 
-static void attempts_release(struct attempts *attempts)
-{
-	for (size_t i = 0; attempts->failures && i < attempts->count; i++)
-		error_clear(&attempts->failures[i]);
-	free(attempts->failures);
-}
-
-static void piece_try(void *context, size_t index)
+static void job_try(void *context, size_t index)
 {
 	const struct attempts *attempts = context;
 
-	(void)attempts->work(attempts->context, index, &attempts->failures[index]);
+	(void)attempts->work(attempts->context, index, &attempts->errors[index]);
 }
 
 int pool_try(size_t count, size_t together_min,
 	     int (*work)(void *context, size_t index, struct error *err), void *context,
 	     size_t *failed, struct error *err)
 {
-	__attribute__((cleanup(attempts_release))) struct attempts attempts = {
+	struct attempts attempts = {
 		.work = work,
 		.context = context,
-		.failures = calloc(count + 1, sizeof(*attempts.failures)),
-		.count = count,
+		.errors = calloc(count + 1, sizeof(struct error)),
 	};
+	int r = 0;
 
 	*failed = count;
-	if (!attempts.failures)
+	if (!attempts.errors)
 		return error_no_memory(err);
 	if (count >= together_min)
-		pool_run(count, piece_try, &attempts);
+		pool_run(count, job_try, &attempts);
 	for (size_t i = 0; count < together_min && i < count; i++)
-		piece_try(&attempts, i);
-	for (*failed = 0; *failed < count; ++*failed) {
-		if (attempts.failures[*failed].code == 0)
-			continue;
-		*err = attempts.failures[*failed];
-		attempts.failures[*failed] = (struct error){0};
-		return -(int)err->code;
+		job_try(&attempts, i);
+	for (size_t i = 0; i < count; i++) {
+		if (r == 0 && attempts.errors[i].code != 0) {
+			*failed = i;
+			r = error_move(err, &attempts.errors[i]);
+		}
+		error_clear(&attempts.errors[i]);
 	}
-	return 0;
+	free(attempts.errors);
+	return r;
 }

@@ -18,17 +18,16 @@ static size_t mapping_size(size_t capacity)
 	return capacity + 2 * page_size();
 }
 
-/* Larger ones are few; kept, they would be locked memory that nobody uses. */
+/* Larger pages are rare and would only be unused locked memory. */
 #define KEPT_SIZE_MAX ((size_t)16 * 1024)
 
-/* What the thread keeps for its next secrets, or NULL. One pointer fits into what each thread has
- * from its start, wherever this is loaded: no function has to be called to find it. */
+/* Initial-exec: one pointer always fits into the static TLS block, and needs no function call. */
 static _Thread_local struct secret_pages *pages_kept __attribute__((tls_model("initial-exec")));
 
 void secret_pages_keep(struct secret_pages *pages)
 {
 #ifdef __SANITIZE_ADDRESS__
-	/* Whoever uses a secret that was released shall meet no memory at all. */
+	/* Unmap released pages, to detect a use after release. */
 	(void)pages;
 #else
 	pages_kept = pages;
@@ -45,7 +44,7 @@ void secret_pages_release(struct secret_pages *pages)
 	}
 }
 
-/* The pages that were used last and are large enough, or NULL. */
+/* The most recently released pages that are large enough, or NULL. */
 static uint8_t *kept_take(size_t *capacity)
 {
 	struct secret_pages *pages = pages_kept;
@@ -98,8 +97,7 @@ static uint8_t *pages_map(size_t *capacity, struct error *err)
 		error_no_memory(err);
 		return NULL;
 	}
-	/* A refused lock is process_harden()'s to report; an old kernel without one of the hints is
-	 * fine. */
+	/* process_harden() reports a refused lock; old kernels may not know the advice. */
 	(void)mlock(mapping + page, usable);
 	(void)madvise(mapping + page, usable, MADV_DONTDUMP);
 	(void)madvise(mapping + page, usable, MADV_WIPEONFORK);
@@ -110,7 +108,7 @@ static uint8_t *pages_map(size_t *capacity, struct error *err)
 static void pages_unmap(uint8_t *data, size_t capacity)
 {
 	memory_wipe(data, capacity);
-	/* Unmapping unlocks. */
+	/* munmap(2) also unlocks. */
 	if (!kept_put(data, capacity))
 		munmap(data - page_size(), mapping_size(capacity));
 }
@@ -129,9 +127,7 @@ int secret_copy(struct secret *secret, struct span bytes, struct error *err)
 {
 	int r = secret_create(secret, bytes.size, err);
 
-	if (r < 0)
-		return r;
-	return secret_append(secret, bytes, err);
+	return r < 0 ? r : secret_append(secret, bytes, err);
 }
 
 int secret_reserve(struct secret *secret, size_t capacity, struct error *err)
@@ -140,7 +136,7 @@ int secret_reserve(struct secret *secret, size_t capacity, struct error *err)
 
 	if (secret->data && capacity <= secret->capacity)
 		return 0;
-	/* Doubling keeps a value that grows byte by byte linear. */
+	/* Doubling makes appending byte by byte take linear time. */
 	if (capacity < secret->capacity * 2)
 		capacity = secret->capacity * 2;
 	data = pages_map(&capacity, err);
@@ -176,7 +172,7 @@ int secret_append_text(struct secret *secret, const char *text, struct error *er
 	return secret_append(secret, span_of_text(text), err);
 }
 
-/* What is left of a regular file, so that its text is not moved while it grows; else 0. */
+/* The rest of a regular file, so that one reservation is enough; else 0. */
 static size_t size_expected(int fd, size_t size_max)
 {
 	struct stat status;

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Memory for secrets, the only place where they live inside the process.
+ * Memory for secrets, which exist nowhere else in the process.
  *
- * Each secret has its own pages between two guard pages, locked into RAM (mlock(2)), left out of
+ * Each secret has its own pages between two guard pages, locked into RAM (mlock(2)), excluded from
  * core dumps (MADV_DONTDUMP), not inherited by a child (MADV_WIPEONFORK) and overwritten before
- * they are released. Where the system refuses to lock, the secret is held all the same: a program
- * that could not start its VM because of RLIMIT_MEMLOCK would only send its user back to plaintext
- * files. process_harden() warns about it once, before the first secret is read.
+ * they are released. If the system refuses to lock them, the secret is stored anyway: a VM that
+ * does not start because of RLIMIT_MEMLOCK would only send its user back to plaintext files.
+ * process_harden() warns about it once, before the first secret is read.
  *
- * `_cleanup_secret_` on the declaration wipes a secret when it goes out of scope. A `struct secret`
- * cannot be printed: there is no function for it. Start with `struct secret s = {0}`, which is an
- * empty secret that owns nothing.
+ * `_cleanup_secret_` wipes a secret when it goes out of scope. A `struct secret` cannot be printed.
+ * `struct secret s = {0}` is an empty secret that owns nothing.
  */
 #ifndef VMCRED_BASE_SECRET_H
 #define VMCRED_BASE_SECRET_H
@@ -21,7 +20,7 @@
 struct secret {
 	uint8_t *data;   /* owned */
 	size_t size;     /* bytes in use */
-	size_t capacity; /* bytes that can be used without a new mapping */
+	size_t capacity; /* bytes available without a new mapping */
 };
 
 #define _cleanup_secret_ __attribute__((cleanup(secret_destroy)))
@@ -32,32 +31,32 @@ int secret_create(struct secret *secret, size_t capacity, struct error *err);
 /* A copy of `bytes` in secret memory. `*secret` must own nothing. */
 int secret_copy(struct secret *secret, struct span bytes, struct error *err);
 
-/* Makes room for at least `capacity` bytes; a move wipes the old pages. */
+/* Makes room for at least `capacity` bytes; if the secret moves, its old pages are wiped. */
 int secret_reserve(struct secret *secret, size_t capacity, struct error *err);
 
-/* Adds bytes at the end, growing as needed. `bytes` may not point into the secret itself. */
+/* Adds bytes at the end. `bytes` must not point into the secret itself. */
 int secret_append(struct secret *secret, struct span bytes, struct error *err);
 int secret_append_text(struct secret *secret, const char *text, struct error *err);
 
 /*
- * Reads a descriptor to its end, straight into secret memory. More than `size_max` bytes are an
- * error, and the secret is left empty. `what` names the source in the error.
+ * Reads a descriptor to its end, directly into secret memory. `what` names it in the error. On
+ * failure, such as more than `size_max` bytes, the secret is empty.
  */
 int secret_read(struct secret *secret, int fd, size_t size_max, const char *what,
 		struct error *err);
 
-/* Random bytes from the kernel (getrandom(2)) added at the end. */
+/* Adds random bytes from the kernel (getrandom(2)) at the end. */
 int secret_append_random(struct secret *secret, size_t size, struct error *err);
 
-/* Wipes what is in it and keeps its pages, for the next one. */
+/* Wipes the content and keeps the pages for reuse. */
 void secret_clear(struct secret *secret);
 
-/* Takes the pages over: `*to` must own nothing, `*from` owns nothing afterwards. */
+/* Moves the pages: `*to` must own nothing, `*from` owns nothing afterwards. */
 void secret_move(struct secret *to, struct secret *from);
 
 struct span secret_span(const struct secret *secret);
 
-/* Compares in a time that depends on the sizes alone. */
+/* Compares in a time that depends only on the sizes. */
 bool secret_equal(struct span a, struct span b);
 
 /* Wipes and releases; the secret is empty afterwards. */
@@ -66,9 +65,9 @@ void secret_destroy(struct secret *secret);
 #define SECRET_PAGES_KEPT_MAX 16
 
 /*
- * For a thread that makes and releases many secrets: making and locking pages takes longer than
- * encrypting what is in them. While it lives, the pages of the thread's released secrets, wiped as
- * ever, are kept for its next ones. Starts as {0}, on the thread's own stack.
+ * For a thread that creates and releases many secrets: mapping and locking pages takes longer than
+ * encrypting their content. While it is in use, the pages of released secrets, wiped as always, are
+ * kept for the thread's next ones. Starts as {0}, on the thread's own stack.
  */
 struct secret_pages {
 	struct {
@@ -78,12 +77,11 @@ struct secret_pages {
 	size_t count;
 };
 
-/* The calling thread's secrets use them, from now on to secret_pages_release(), which the same
- * thread calls. They have no others at that time. */
+/* Applies to the calling thread until it calls secret_pages_release(). Not nested. */
 void secret_pages_keep(struct secret_pages *pages);
 void secret_pages_release(struct secret_pages *pages);
 
-/* Overwrites memory that is not a `struct secret`, such as a stack buffer of a primitive. */
+/* Overwrites memory outside of a `struct secret`, such as a stack buffer. */
 void memory_wipe(void *data, size_t size);
 
 #endif

@@ -31,9 +31,9 @@ size_t utf8_encode(uint32_t code_point, uint8_t bytes[UTF8_SIZE_MAX])
 	return size;
 }
 
-/* Length of the well-formed sequence at the start of `bytes`, or 0. RFC 3629, section 4. */
-static size_t utf8_sequence(struct span bytes)
+size_t utf8_length(struct span bytes)
 {
+	/* RFC 3629, section 4: what the first two bytes may be. */
 	static const struct {
 		uint8_t first_low, first_high, second_low, second_high, length;
 	} forms[] = {
@@ -44,33 +44,29 @@ static size_t utf8_sequence(struct span bytes)
 		{0xf4, 0xf4, 0x80, 0x8f, 4},
 	};
 
-	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+	for (size_t i = 0; bytes.size > 0 && i < sizeof(forms) / sizeof(forms[0]); i++) {
+		size_t at = 1;
+
 		if (bytes.data[0] < forms[i].first_low || bytes.data[0] > forms[i].first_high)
 			continue;
-		if (bytes.size < forms[i].length)
+		if (bytes.size < forms[i].length ||
+		    (forms[i].length > 1 &&
+		     (bytes.data[1] < forms[i].second_low || bytes.data[1] > forms[i].second_high)))
 			return 0;
-		if (forms[i].length > 1 &&
-		    (bytes.data[1] < forms[i].second_low || bytes.data[1] > forms[i].second_high))
-			return 0;
-		for (size_t j = 2; j < forms[i].length; j++) {
-			if ((bytes.data[j] & 0xc0) != 0x80)
-				return 0;
-		}
-		return forms[i].length;
+		while (at < forms[i].length && (bytes.data[at] & 0xc0) == 0x80)
+			at++;
+		return at == forms[i].length ? at : 0;
 	}
 	return 0;
 }
 
 bool utf8_valid(struct span bytes)
 {
-	while (bytes.size > 0) {
-		size_t length = utf8_sequence(bytes);
+	size_t length = 0;
 
-		if (length == 0)
-			return false;
-		bytes = span_of(bytes.data + length, bytes.size - length);
-	}
-	return true;
+	while (bytes.size > 0 && (length = utf8_length(bytes)) > 0)
+		bytes = span_skip(bytes, length);
+	return bytes.size == 0;
 }
 
 int strings_take(struct strings *strings, char *text, struct error *err)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Public text in new memory, and lists of it. Secrets are never text: base/secret.h. */
+/* Public text in new memory, and lists of it. Secrets are never text (base/secret.h). */
 #ifndef VMCRED_BASE_TEXT_H
 #define VMCRED_BASE_TEXT_H
 
@@ -17,8 +17,11 @@ char *text_format(const char *format, ...) __attribute__((format(printf, 1, 2)))
 #define UTF8_SIZE_MAX 4
 size_t utf8_encode(uint32_t code_point, uint8_t bytes[UTF8_SIZE_MAX]);
 
-/* Whether the bytes are UTF-8 as RFC 3629 has it: no surrogates, no overlong forms, at most
- * U+10FFFF. */
+/* The length of the UTF-8 sequence at the start of `bytes`; 0 if it is not well-formed (RFC 3629:
+ * no surrogates, no overlong forms, at most U+10FFFF) or `bytes` is empty. */
+size_t utf8_length(struct span bytes);
+
+/* Whether all bytes are well-formed UTF-8. */
 bool utf8_valid(struct span bytes);
 
 /* Starts as {0}. Argument vectors and lists of names. */

@@ -11,10 +11,10 @@ from harness import equal, expect, test, vmcred
 BASE = "vars/per-machine/m/made"
 DECLARED = DECLARATION.replace('two: {mode: "0440"}', "two: {secret: false}").replace("    kind:", "    validation: 1\n    kind:")
 CHOOSE = (
-    "has merge-conflict markers: choose a side (`git checkout --ours` or `--theirs`), or put back what was there before "
+    "has merge-conflict markers: choose a side (`git checkout --ours` or `--theirs`) or restore the file from before "
     "the merge"
 )
-OUT = "a link leads out of the folder that it is in: put a file or folder of its own in the link's place"
+OUT = "a symbolic link leads outside the directory: replace the link with a regular file or directory"
 
 
 class Store(Example):
@@ -147,8 +147,8 @@ def test_side_link_git_puts_beside_ours_named_where(folder):
     """the other side's link that git puts beside ours is named, with where it is"""
     store = Store(folder)
     (store.base / "one/machines/m~HEAD").symlink_to("../../../../../../sops/machines/m")
-    error = (f"who may read {BASE}/one/secret: the machines name \"m~HEAD\" has a character in it that is not a letter, "
-             "a digit, '.', '_' or '-'")  # fmt: skip
+    error = (f"who may read {BASE}/one/secret: the machines name \"m~HEAD\" may only contain letters, digits, '.', '_' "
+             "and '-'")  # fmt: skip
     fails(store, {"check": error, "fix": error, "set one": error}, {"check": 2, "set one": 2})
     works(store, "list", "get one", "activate")
 
@@ -172,7 +172,7 @@ def test_file_where_folder_not_replaced(folder):
     folder_error = f"opening {BASE}/one: Not a directory: a file is where a folder has to be: move it away"
     fails(store, {"generate": looking, "regenerate": looking, "list": looking, "fix": folder_error,
                   "get one": f"opening {BASE}/one/secret: Not a directory",
-                  "set one": f"making the folder {BASE}/one: Not a directory"})  # fmt: skip
+                  "set one": f"creating {BASE}/one: Not a directory"})  # fmt: skip
     expect(store.verb("check"), 1, "", f"vmcred: warning: {looking.replace('one/secret', 'two/value')}\nvmcred: {folder_error}\n")
 
 
@@ -223,12 +223,12 @@ led_out(
     "nothing is written through a folder of a secret that leads outside",
     lambda store: moved(store.base / "one", store),
     {"get one": f"opening {BASE}/one/secret: {OUT}", "fix": f"opening {BASE}/one: {OUT}",
-     "check": f"opening {BASE}/one: {OUT}", "set one": f"making the folder {BASE}/one: {OUT}"},
+     "check": f"opening {BASE}/one: {OUT}", "set one": f"creating {BASE}/one: {OUT}"},
     ["list", "get two"],
 )  # fmt: skip
 MACHINE_OUTSIDE = {
-    "regenerate": f"writing {BASE}: opening the folder vars/per-machine/m: {OUT}",
-    "set one": f"making the folder {BASE}/one: {OUT}",
+    "regenerate": f"writing {BASE}: opening vars/per-machine/m: {OUT}",
+    "set one": f"creating {BASE}/one: {OUT}",
     "fix": f"opening {BASE}/one: {OUT}",
 }
 led_out(
@@ -246,7 +246,7 @@ led_out(
     lambda store: moved(store.folder / "sops", store),
     {"regenerate": f"made/one: opening sops/machines/m/key.json: {OUT}",
      "check": f"opening sops/machines/m/key.json: {OUT}",
-     "user": f"making the folder sops/users: {OUT}", "group": f"making the folder sops/groups/g/machines: {OUT}"},
+     "user": f"creating sops/users: {OUT}", "group": f"creating sops/groups/g/machines: {OUT}"},
     ["list", "get one", "get two"],
 )  # fmt: skip
 led_out(
@@ -259,7 +259,7 @@ led_out(
     "links in a circle are an error",
     lambda store: (shutil.rmtree(store.base / "one"), (store.base / "one").symlink_to("one")),
     {"get one": f"opening {BASE}/one/secret: Too many levels of symbolic links",
-     "set one": f"making the folder {BASE}/one: Too many levels of symbolic links"},
+     "set one": f"creating {BASE}/one: Too many levels of symbolic links"},
     ["get two"],
 )  # fmt: skip
 
@@ -290,10 +290,10 @@ def test_pipe_place_file_keeps_nobody_waiting(folder):
     for name in (f"{BASE}/one/secret", f"{BASE}/two/value", "sops/machines/m/key.json"):
         (store.folder / name).unlink()
         os.mkfifo(store.folder / name)
-    fails(store, {"get one": f"opening {BASE}/one/secret: it is not a regular file",
-                  "get two": f"opening {BASE}/two/value: it is not a regular file",
-                  "activate": f"opening {BASE}/one/secret: it is not a regular file",
-                  "regenerate": "made/one: opening sops/machines/m/key.json: it is not a regular file"})  # fmt: skip
+    fails(store, {"get one": f"opening {BASE}/one/secret: not a regular file",
+                  "get two": f"opening {BASE}/two/value: not a regular file",
+                  "activate": f"opening {BASE}/one/secret: not a regular file",
+                  "regenerate": "made/one: opening sops/machines/m/key.json: not a regular file"})  # fmt: skip
 
 
 def test_files_hundred_megabytes_refused_before_they_memory(folder):

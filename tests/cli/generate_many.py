@@ -147,8 +147,8 @@ def test_cannot_put_place_ends_run_rest_made_next(folder):
     (folder / "vars/per-machine").mkdir(parents=True)
     (folder / "vars/per-machine/m7").symlink_to("/nowhere/m7")
     result = fleet.generate()
-    expect(result, 1, err="vmcred: writing vars/per-machine/m7/secrets: opening the folder vars/per-machine/m7: a link leads "
-           "out of the folder that it is in: put a file or folder of its own in the link's place\n")  # fmt: skip
+    expect(result, 1, err="vmcred: writing vars/per-machine/m7/secrets: opening vars/per-machine/m7: a symbolic link "
+           "leads outside the directory: replace the link with a regular file or directory\n")  # fmt: skip
     equal(told_ones(result.out)[:7], [f"secrets for m{number}" for number in range(7)])
     equal(made_files(folder), (set(told_ones(result.out)), set()))
     (folder / "vars/per-machine/m7").unlink()

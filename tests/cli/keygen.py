@@ -112,7 +112,7 @@ def test_folder_not_there_error_names_file(folder):
         vmcred("keygen", "--output", folder / "no/identity"),
         code=3,
         out="",
-        err=f"vmcred: generating an identity: making {folder}/no/identity: No such file or directory\n",
+        err=f"vmcred: generating an identity: creating {folder}/no/identity: No such file or directory\n",
     )
 
 

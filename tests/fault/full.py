@@ -88,7 +88,7 @@ def full_disk(verb):
                 if result.code != 0:
                     failed += 1
                     equal(result.code, 1, f"exit code with room for {room} pages")
-                    assert ": No space left on device: make room there, and run it again\n" in result.err, result.err
+                    assert ": No space left on device: free some space and try again\n" in result.err, result.err
                     equal(values(example), old, f"the secrets after {room} pages")
                     left = sorted(path.name for path in disk.iterdir() if path.name.startswith("."))
                     equal(left, [], f"leftovers after {room} pages")
@@ -111,10 +111,10 @@ READING = {
 }
 KEY = "age1lggyhqrw2nlhcxprm67z43rta597azn8gknawjehu9d9dl0jq3yqqvfafg"
 WRITING = {
-    "generate": (["generate", "--regenerate"], "making the new files: making a temporary folder for vmcred-new"),
-    "set": (["set", "m", "made/one"], "making a temporary file for vars/per-machine/m/made/one/secret"),
-    "user": (["user", "add", "ada", "--age-key", KEY], "making the folder sops/users"),
-    "group": (["group", "add", "g", "--machine", "m"], "making the folder sops/groups/g/machines"),
+    "generate": (["generate", "--regenerate"], "making the new files: creating a temporary directory for vmcred-new"),
+    "set": (["set", "m", "made/one"], "creating a temporary file for vars/per-machine/m/made/one/secret"),
+    "user": (["user", "add", "ada", "--age-key", KEY], "creating sops/users"),
+    "group": (["group", "add", "g", "--machine", "m"], "creating sops/groups/g/machines"),
     "keygen": (["keygen", "--machine", "m", "--force", "--output", "/dev/null/x"], None),
 }
 
@@ -136,7 +136,7 @@ def test_read_only_store_can_be_read(folder):
             expect(vmcred(words[0], "--config", example.config, *words[1:], cwd=example.folder), 0, out, "")
         words = ["--config", example.config, "--identity", example.identity, "--root", folder / "host"]
         expect(vmcred("activate", *words), 0, "2 secrets in generation 1\nto restart: microvm@m.service\n", "")
-        hint = "Read-only file system: it can be read here, and has to be changed where it is writable"
+        hint = "Read-only file system: read-only here; change it where it is writable"
         for words, error in WRITING.values():
             result = vmcred(words[0], "--config", example.config, *words[1:], stdin="x")
             expect(result, 1, "", None if error is None else f"vmcred: {error}: {hint}\n")

@@ -18,7 +18,7 @@ static const struct {
 	{"foobar", "Zm9vYmFy", "Zm9vYmFy"},
 };
 
-static void the_vectors_of_the_rfc_encode_in_both_forms(void **state)
+static void rfc_4648_vectors_encode_with_and_without_padding(void **state)
 {
 	struct error err = {0};
 
@@ -37,7 +37,7 @@ static void the_vectors_of_the_rfc_encode_in_both_forms(void **state)
 	}
 }
 
-static void the_vectors_of_the_rfc_decode_in_both_forms(void **state)
+static void rfc_4648_vectors_decode_with_and_without_padding(void **state)
 {
 	struct error err = {0};
 
@@ -56,7 +56,7 @@ static void the_vectors_of_the_rfc_decode_in_both_forms(void **state)
 	}
 }
 
-static void every_byte_survives_the_round_trip_at_every_length(void **state)
+static void every_length_up_to_256_bytes_round_trips(void **state)
 {
 	uint8_t bytes[256];
 	struct error err = {0};
@@ -79,7 +79,7 @@ static void every_byte_survives_the_round_trip_at_every_length(void **state)
 	}
 }
 
-static void text_that_is_not_canonical_is_refused(void **state)
+static void non_canonical_text_is_an_error(void **state)
 {
 	static const struct {
 		const char *text;
@@ -87,23 +87,22 @@ static void text_that_is_not_canonical_is_refused(void **state)
 		const char *error;
 	} cases[] = {
 		{"Zg", BASE64_PADDED,
-		 "the Base64 text is 2 characters long, which is not a multiple of 4"},
+		 "the Base64 text has 2 characters, which is not a multiple of 4"},
 		{"Zg=", BASE64_PADDED,
-		 "the Base64 text is 3 characters long, which is not a multiple of 4"},
+		 "the Base64 text has 3 characters, which is not a multiple of 4"},
 		{"Zg==", BASE64_UNPADDED, "the Base64 text has padding"},
-		{"Z", BASE64_UNPADDED, "the Base64 text is cut off"},
+		{"Z", BASE64_UNPADDED, "the Base64 text is truncated"},
 		{"Zh==", BASE64_PADDED,
-		 "the Base64 text is not canonical: its last group has stray bits"},
+		 "the Base64 text is not canonical: stray bits in the last group"},
 		{"Zm9=", BASE64_PADDED,
-		 "the Base64 text is not canonical: its last group has stray bits"},
-		{"Zm 9", BASE64_PADDED, "the Base64 text has a character in it that is not Base64"},
+		 "the Base64 text is not canonical: stray bits in the last group"},
+		{"Zm 9", BASE64_PADDED, "the Base64 text has an invalid character"},
 		{"Zm9v\nZg==", BASE64_PADDED,
-		 "the Base64 text is 9 characters long, which is not a multiple of 4"},
-		{"Zm9-", BASE64_PADDED, "the Base64 text has a character in it that is not Base64"},
-		{"Z===", BASE64_PADDED, "the Base64 text has a character in it that is not Base64"},
-		{"====", BASE64_PADDED, "the Base64 text has a character in it that is not Base64"},
-		{"Zg==Zg==", BASE64_PADDED,
-		 "the Base64 text has a character in it that is not Base64"},
+		 "the Base64 text has 9 characters, which is not a multiple of 4"},
+		{"Zm9-", BASE64_PADDED, "the Base64 text has an invalid character"},
+		{"Z===", BASE64_PADDED, "the Base64 text has an invalid character"},
+		{"====", BASE64_PADDED, "the Base64 text has an invalid character"},
+		{"Zg==Zg==", BASE64_PADDED, "the Base64 text has an invalid character"},
 	};
 	struct error err = {0};
 
@@ -121,10 +120,10 @@ static void text_that_is_not_canonical_is_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_vectors_of_the_rfc_encode_in_both_forms),
-		cmocka_unit_test(the_vectors_of_the_rfc_decode_in_both_forms),
-		cmocka_unit_test(every_byte_survives_the_round_trip_at_every_length),
-		cmocka_unit_test(text_that_is_not_canonical_is_refused),
+		cmocka_unit_test(rfc_4648_vectors_encode_with_and_without_padding),
+		cmocka_unit_test(rfc_4648_vectors_decode_with_and_without_padding),
+		cmocka_unit_test(every_length_up_to_256_bytes_round_trips),
+		cmocka_unit_test(non_canonical_text_is_an_error),
 	};
 
 	return cmocka_run_group_tests_name("base64", tests, NULL, NULL);

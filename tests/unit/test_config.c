@@ -231,15 +231,14 @@ static void errors_have_the_line_the_path_and_a_suggestion(void **state)
 		{"vms:\n  a:\n    credentialFiles:\n      A: x\n      A: y\n",
 		 "vmcred.yaml:5: vms.a.credentialFiles: duplicate key \"A\""},
 		{"vms:\n  a:\n    credentialFiles:\n      'A:B': x\n",
-		 "vmcred.yaml:4: vms.a.credentialFiles.A:B: the credential name \"A:B\" has a ':' "
-		 "in it"},
+		 "vmcred.yaml:4: vms.a.credentialFiles.A:B: the credential name \"A:B\" contains "
+		 "':'"},
 		{"vms:\n  a:\n    credentialFiles:\n      A: x/y\n",
-		 "vmcred.yaml:4: vms.a.credentialFiles.A: the credential name \"x/y\" has a '/' in "
-		 "it"},
+		 "vmcred.yaml:4: vms.a.credentialFiles.A: the credential name \"x/y\" contains "
+		 "'/'"},
 		{"vms:\n  a:\n    credentialFiles:\n      A: \"x\\ty\"\n",
-		 "vmcred.yaml:4: vms.a.credentialFiles.A: the credential name \"x\\x09y\" has a "
-		 "control "
-		 "character in it"},
+		 "vmcred.yaml:4: vms.a.credentialFiles.A: the credential name \"x\\x09y\" contains "
+		 "a control character"},
 		{"vms:\n  a:\n    credentialFiles:\n      A: {optional: true}\n",
 		 "vmcred.yaml:4: vms.a.credentialFiles.A: missing key \"credential\""},
 		{"vms:\n  a:\n    credentialFiles:\n      A: {credential: x, optional: maybe}\n",
@@ -269,7 +268,7 @@ static void errors_have_the_line_the_path_and_a_suggestion(void **state)
 		 "    files: {file: {}}\n    script: x\nvms: {a: {loadCredentials: {x: g/flie}}}\n",
 		 "vmcred.yaml:7: x: undeclared file \"flie\": did you mean \"file\"?"},
 		{"machines: {../m: {}}\n",
-		 "vmcred.yaml:1: machines.../m: the machine name \"../m\" starts with a '.'"},
+		 "vmcred.yaml:1: machines.../m: the machine name \"../m\" starts with '.'"},
 		{GENERATOR "    files: {f: {}}\n",
 		 "vmcred.yaml:3: generators.g: neither a script nor a kind for \"f\""},
 		{GENERATOR "    files: {f: {}}\n    script: x\n    kind: {f: {hex: 1}}\n",

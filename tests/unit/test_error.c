@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-static void each_caller_adds_what_it_was_doing_in_front(void **state)
+static void each_caller_prepends_its_operation(void **state)
 {
 	struct error err = {0};
 
@@ -18,7 +18,7 @@ static void each_caller_adds_what_it_was_doing_in_front(void **state)
 		     "decrypting: vars/x/secret: the tag of \"data\" does not match: restore it");
 }
 
-static void a_file_that_is_not_there_has_the_code_missing(void **state)
+static void enoent_has_the_code_missing_and_other_errnos_failed(void **state)
 {
 	struct error err = {0};
 
@@ -29,7 +29,7 @@ static void a_file_that_is_not_there_has_the_code_missing(void **state)
 		     "opening x: Permission denied");
 }
 
-static void the_last_hint_wins(void **state)
+static void a_later_hint_replaces_an_earlier_one(void **state)
 {
 	struct error err = {0};
 
@@ -39,7 +39,7 @@ static void the_last_hint_wins(void **state)
 	assert_error(error_hint(&err, "second"), VMCRED_USAGE, "wrong: second");
 }
 
-static void an_error_without_memory_has_a_text_and_can_be_cleared(void **state)
+static void the_out_of_memory_error_has_a_text_and_can_be_cleared(void **state)
 {
 	struct error err = {0};
 
@@ -51,13 +51,26 @@ static void an_error_without_memory_has_a_text_and_can_be_cleared(void **state)
 	assert_null(err.text);
 }
 
+static void a_moved_error_keeps_its_text_and_hint(void **state)
+{
+	struct error err = {0}, from = {0};
+
+	(void)state;
+	error_set(&err, VMCRED_USAGE, "old");
+	error_set(&from, VMCRED_MISSING, "new");
+	error_hint(&from, "hint");
+	assert_error(error_move(&err, &from), VMCRED_MISSING, "new: hint");
+	assert_null(from.text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(each_caller_adds_what_it_was_doing_in_front),
-		cmocka_unit_test(a_file_that_is_not_there_has_the_code_missing),
-		cmocka_unit_test(the_last_hint_wins),
-		cmocka_unit_test(an_error_without_memory_has_a_text_and_can_be_cleared),
+		cmocka_unit_test(each_caller_prepends_its_operation),
+		cmocka_unit_test(enoent_has_the_code_missing_and_other_errnos_failed),
+		cmocka_unit_test(a_later_hint_replaces_an_earlier_one),
+		cmocka_unit_test(a_moved_error_keeps_its_text_and_hint),
+		cmocka_unit_test(the_out_of_memory_error_has_a_text_and_can_be_cleared),
 	};
 
 	return cmocka_run_group_tests_name("error", tests, NULL, NULL);

@@ -12,33 +12,34 @@
 #include "base/directory.h"
 #include "base/file.h"
 
-/* Each test gets an empty folder on a memory file system as *state. */
-struct folder {
+/* Each test gets an empty directory on a memory file system as *state. */
+struct directory {
 	char *name;
 	int parent, fd;
 };
 
-static int folder_make(void **state)
+static int directory_make(void **state)
 {
-	struct folder *folder = calloc(1, sizeof(*folder));
+	struct directory *directory = calloc(1, sizeof(*directory));
 	struct error err = {0};
 
-	folder->parent = dir_open(AT_FDCWD, "/dev/shm", &err);
-	folder->fd = dir_make_temporary(folder->parent, "vmcred-test", 0700, &folder->name, &err);
-	*state = folder;
-	return folder->fd < 0;
+	directory->parent = dir_open(AT_FDCWD, "/dev/shm", &err);
+	directory->fd =
+		dir_make_temporary(directory->parent, "vmcred-test", 0700, &directory->name, &err);
+	*state = directory;
+	return directory->fd < 0;
 }
 
-static int folder_remove(void **state)
+static int directory_remove(void **state)
 {
-	struct folder *folder = *state;
+	struct directory *directory = *state;
 	struct error err = {0};
-	int r = dir_remove_tree(folder->parent, folder->name, false, &err);
+	int r = dir_remove_tree(directory->parent, directory->name, false, &err);
 
-	close(folder->fd);
-	close(folder->parent);
-	free(folder->name);
-	free(folder);
+	close(directory->fd);
+	close(directory->parent);
+	free(directory->name);
+	free(directory);
 	return r;
 }
 
@@ -53,98 +54,98 @@ static size_t entries_count(int fd)
 	return count - 2;
 }
 
-static void replacing_a_file_changes_content_and_mode_and_leaves_no_other_file(void **state)
+static void replacing_a_file_changes_content_and_mode_and_leaves_no_temporary_file(void **state)
 {
-	const struct folder *folder = *state;
+	const struct directory *directory = *state;
 	struct error err = {0};
 	struct stat status;
 	char *text = NULL;
 
-	assert_success(file_replace(folder->fd, "f", span_of_text("old"), 0644, &err));
-	assert_success(file_replace(folder->fd, "f", span_of_text("new content"), 0400, &err));
-	assert_success(file_read_text(folder->fd, "f", 100, &text, NULL, &err));
+	assert_success(file_replace(directory->fd, "f", span_of_text("old"), 0644, &err));
+	assert_success(file_replace(directory->fd, "f", span_of_text("new content"), 0400, &err));
+	assert_success(file_read_text(directory->fd, "f", 100, &text, NULL, &err));
 	assert_string_equal(text, "new content");
-	assert_int_equal(fstatat(folder->fd, "f", &status, 0), 0);
+	assert_int_equal(fstatat(directory->fd, "f", &status, 0), 0);
 	assert_int_equal(status.st_mode & 07777, 0400);
-	assert_int_equal(entries_count(folder->fd), 1);
+	assert_int_equal(entries_count(directory->fd), 1);
 	free(text);
 }
 
-static void replacing_what_cannot_be_replaced_leaves_it_and_no_temporary_file(void **state)
+static void a_failed_replacement_leaves_no_temporary_file(void **state)
 {
-	const struct folder *folder = *state;
+	const struct directory *directory = *state;
 	struct error err = {0};
 
-	assert_int_equal(mkdirat(folder->fd, "f", 0700), 0);
-	assert_error(file_replace(folder->fd, "f", span_of_text("x"), 0600, &err), VMCRED_FAILED,
-		     "putting the new f in place: Is a directory");
-	assert_int_equal(entries_count(folder->fd), 1);
+	assert_int_equal(mkdirat(directory->fd, "f", 0700), 0);
+	assert_error(file_replace(directory->fd, "f", span_of_text("x"), 0600, &err), VMCRED_FAILED,
+		     "replacing f: Is a directory");
+	assert_int_equal(entries_count(directory->fd), 1);
 }
 
-static void a_new_file_never_replaces_one(void **state)
+static void writing_a_new_file_fails_if_it_exists(void **state)
 {
-	const struct folder *folder = *state;
+	const struct directory *directory = *state;
 	struct error err = {0};
 	char *text = NULL;
 
-	assert_success(file_write_new(folder->fd, "f", span_of_text("old"), 0600, &err));
-	assert_error(file_write_new(folder->fd, "f", span_of_text("new"), 0600, &err),
-		     VMCRED_FAILED, "making f: File exists");
-	assert_success(file_read_text(folder->fd, "f", 100, &text, NULL, &err));
+	assert_success(file_write_new(directory->fd, "f", span_of_text("old"), 0600, &err));
+	assert_error(file_write_new(directory->fd, "f", span_of_text("new"), 0600, &err),
+		     VMCRED_FAILED, "creating f: File exists");
+	assert_success(file_read_text(directory->fd, "f", 100, &text, NULL, &err));
 	assert_string_equal(text, "old");
 	free(text);
 }
 
-static void removing_a_tree_does_not_follow_links_out_of_it(void **state)
+static void removing_a_tree_does_not_follow_links(void **state)
 {
-	const struct folder *folder = *state;
+	const struct directory *directory = *state;
 	struct error err = {0};
 	int inner;
 
-	assert_success(file_write_new(folder->fd, "kept", span_of_text("kept"), 0600, &err));
-	inner = dir_make(folder->fd, "a/b/c", 0700, &err);
+	assert_success(file_write_new(directory->fd, "kept", span_of_text("kept"), 0600, &err));
+	inner = dir_make(directory->fd, "a/b/c", 0700, &err);
 	assert_true(inner >= 0);
 	assert_success(file_write_new(inner, "gone", span_of_text("x"), 0400, &err));
 	assert_int_equal(symlinkat("../../../kept", inner, "link"), 0);
 	assert_int_equal(symlinkat("../..", inner, "up"), 0);
 	close(inner);
-	assert_success(dir_remove_tree(folder->fd, "a", true, &err));
-	assert_int_equal(entries_count(folder->fd), 1);
-	assert_success(dir_remove_tree(folder->fd, "not-there", true, &err));
+	assert_success(dir_remove_tree(directory->fd, "a", true, &err));
+	assert_int_equal(entries_count(directory->fd), 1);
+	assert_success(dir_remove_tree(directory->fd, "not-there", true, &err));
 }
 
-static void wiping_overwrites_the_bytes_that_a_reader_still_holds(void **state)
+static void wiping_overwrites_a_file_that_is_still_open(void **state)
 {
-	const struct folder *folder = *state;
+	const struct directory *directory = *state;
 	struct error err = {0};
 	char read_back[6] = "";
 	int fd;
 
-	assert_success(file_write_new(folder->fd, "f", span_of_text("secret"), 0400, &err));
-	fd = openat(folder->fd, "f", O_RDONLY | O_CLOEXEC);
-	assert_success(dir_remove_tree(folder->fd, "f", true, &err));
+	assert_success(file_write_new(directory->fd, "f", span_of_text("secret"), 0400, &err));
+	fd = openat(directory->fd, "f", O_RDONLY | O_CLOEXEC);
+	assert_success(dir_remove_tree(directory->fd, "f", true, &err));
 	assert_int_equal(read(fd, read_back, sizeof(read_back)), sizeof(read_back));
 	assert_memory_equal(read_back, "\0\0\0\0\0\0", sizeof(read_back));
 	close(fd);
 }
 
-static void a_text_file_with_a_nul_or_over_its_limit_is_refused(void **state)
+static void a_text_file_with_a_nul_or_over_the_limit_is_an_error(void **state)
 {
-	const struct folder *folder = *state;
+	const struct directory *directory = *state;
 	struct error err = {0};
 	char *text = NULL;
 
-	assert_success(file_write_new(folder->fd, "nul", span_of("a\0b", 3), 0600, &err));
-	assert_error(file_read_text(folder->fd, "nul", 100, &text, NULL, &err), VMCRED_USAGE,
-		     "nul is not a text file: it holds a NUL byte");
-	assert_success(file_write_new(folder->fd, "long", span_of_text("12345"), 0600, &err));
-	assert_error(file_read_text(folder->fd, "long", 4, &text, NULL, &err), VMCRED_FAILED,
+	assert_success(file_write_new(directory->fd, "nul", span_of("a\0b", 3), 0600, &err));
+	assert_error(file_read_text(directory->fd, "nul", 100, &text, NULL, &err), VMCRED_USAGE,
+		     "nul is not a text file: it contains a NUL byte");
+	assert_success(file_write_new(directory->fd, "long", span_of_text("12345"), 0600, &err));
+	assert_error(file_read_text(directory->fd, "long", 4, &text, NULL, &err), VMCRED_FAILED,
 		     "long is larger than 4 bytes");
-	assert_success(file_read_text(folder->fd, "long", 5, &text, NULL, &err));
+	assert_success(file_read_text(directory->fd, "long", 5, &text, NULL, &err));
 	free(text);
 }
 
-static void a_memory_file_cannot_be_changed_and_is_for_its_owner_alone(void **state)
+static void a_memory_file_is_sealed_and_readable_only_for_its_owner(void **state)
 {
 	struct error err = {0};
 	char text[3], path[64];
@@ -170,31 +171,33 @@ static void a_memory_file_cannot_be_changed_and_is_for_its_owner_alone(void **st
 	close(fd);
 }
 
-static void memory_file_systems_are_told_from_disks(void **state)
+static void a_memory_file_system_is_detected(void **state)
 {
-	const struct folder *folder = *state;
+	const struct directory *directory = *state;
 	int proc = open("/proc", O_RDONLY | O_CLOEXEC);
 
-	assert_true(fd_is_on_memory(folder->fd));
+	assert_true(fd_is_on_memory(directory->fd));
 	assert_false(fd_is_on_memory(proc));
 	assert_false(fd_is_on_memory(-1));
 	close(proc);
 }
 
-#define test_in_folder(name) cmocka_unit_test_setup_teardown(name, folder_make, folder_remove)
+#define test_in_directory(name) \
+	cmocka_unit_test_setup_teardown(name, directory_make, directory_remove)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		test_in_folder(replacing_a_file_changes_content_and_mode_and_leaves_no_other_file),
-		test_in_folder(replacing_what_cannot_be_replaced_leaves_it_and_no_temporary_file),
-		test_in_folder(a_new_file_never_replaces_one),
-		test_in_folder(removing_a_tree_does_not_follow_links_out_of_it),
-		test_in_folder(wiping_overwrites_the_bytes_that_a_reader_still_holds),
-		test_in_folder(a_text_file_with_a_nul_or_over_its_limit_is_refused),
-		cmocka_unit_test(a_memory_file_cannot_be_changed_and_is_for_its_owner_alone),
-		test_in_folder(memory_file_systems_are_told_from_disks),
+		test_in_directory(
+			replacing_a_file_changes_content_and_mode_and_leaves_no_temporary_file),
+		test_in_directory(a_failed_replacement_leaves_no_temporary_file),
+		test_in_directory(writing_a_new_file_fails_if_it_exists),
+		test_in_directory(removing_a_tree_does_not_follow_links),
+		test_in_directory(wiping_overwrites_a_file_that_is_still_open),
+		test_in_directory(a_text_file_with_a_nul_or_over_the_limit_is_an_error),
+		cmocka_unit_test(a_memory_file_is_sealed_and_readable_only_for_its_owner),
+		test_in_directory(a_memory_file_system_is_detected),
 	};
 
-	return cmocka_run_group_tests_name("io", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("file", tests, NULL, NULL);
 }

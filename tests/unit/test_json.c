@@ -5,7 +5,7 @@
 
 #include "base/json.h"
 
-static void a_string_is_escaped_where_json_demands_it_and_nowhere_else(void **state)
+static void a_string_is_escaped_only_where_json_requires_it(void **state)
 {
 	static const struct {
 		const char *text;
@@ -32,7 +32,7 @@ static void a_string_is_escaped_where_json_demands_it_and_nowhere_else(void **st
 	}
 }
 
-static void what_is_not_utf8_does_not_go_into_json(void **state)
+static void text_that_is_not_utf8_is_an_error(void **state)
 {
 	static const char *const texts[] = {
 		"\x80", "\xc0\xaf", "\xe0\x80\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80",
@@ -45,12 +45,12 @@ static void what_is_not_utf8_does_not_go_into_json(void **state)
 		struct secret out = {0};
 
 		assert_error(json_append_string(&out, span_of_text(texts[i]), &err), VMCRED_FAILED,
-			     "a text that is not UTF-8 cannot go into JSON");
+			     "text is not UTF-8, which JSON requires");
 		secret_destroy(&out);
 	}
 }
 
-static void a_public_value_is_appended_to_what_is_there(void **state)
+static void a_public_value_is_appended_to_existing_text(void **state)
 {
 	struct error err = {0};
 	struct secret out = {0};
@@ -64,7 +64,7 @@ static void a_public_value_is_appended_to_what_is_there(void **state)
 	secret_destroy(&out);
 }
 
-static void what_is_not_json_is_refused_with_its_place_and_without_its_text(void **state)
+static void a_syntax_error_has_a_position_and_does_not_quote_the_input(void **state)
 {
 	static const struct {
 		const char *text;
@@ -75,7 +75,7 @@ static void what_is_not_json_is_refused_with_its_place_and_without_its_text(void
 		{"{\"a\": hunter2}", 14, "x is not valid JSON (line 1, column 12)"},
 		{"{\"a\": 1, \"a\": 2}", 16, "x is not valid JSON (line 1, column 12)"},
 		{"{} {}", 5, "x is not valid JSON (line 1, column 4)"},
-		{"{\0}", 3, "x is not valid JSON: it holds a NUL byte"},
+		{"{\0}", 3, "x is not valid JSON: it contains a NUL byte"},
 	};
 	struct error err = {0};
 
@@ -92,10 +92,10 @@ static void what_is_not_json_is_refused_with_its_place_and_without_its_text(void
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_string_is_escaped_where_json_demands_it_and_nowhere_else),
-		cmocka_unit_test(what_is_not_utf8_does_not_go_into_json),
-		cmocka_unit_test(a_public_value_is_appended_to_what_is_there),
-		cmocka_unit_test(what_is_not_json_is_refused_with_its_place_and_without_its_text),
+		cmocka_unit_test(a_string_is_escaped_only_where_json_requires_it),
+		cmocka_unit_test(text_that_is_not_utf8_is_an_error),
+		cmocka_unit_test(a_public_value_is_appended_to_existing_text),
+		cmocka_unit_test(a_syntax_error_has_a_position_and_does_not_quote_the_input),
 	};
 
 	return cmocka_run_group_tests_name("json", tests, NULL, NULL);

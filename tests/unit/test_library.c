@@ -52,7 +52,7 @@ static void a_wrong_name_is_an_error_object_with_code_and_text(void **state)
 	assert_null(text);
 	assert_int_equal(vmcred_error_code(error), VMCRED_USAGE);
 	assert_string_equal(vmcred_error_message(error),
-			    "the credential name \"A:B\" has a ':' in it");
+			    "the credential name \"A:B\" contains ':'");
 	vmcred_error_free(error);
 }
 

@@ -5,7 +5,7 @@
 
 #include "base/name.h"
 
-static void names_that_systemd_takes_are_taken(void **state)
+static void credential_names_that_systemd_accepts_are_valid(void **state)
 {
 	static const char *const names[] = {"a",   "HOST-API-KEY", "vmm.notify_socket",
 					    "..x", "a b",          "%i"};
@@ -20,20 +20,19 @@ static void names_that_systemd_takes_are_taken(void **state)
 	assert_success(credential_name_check(longest, &err));
 }
 
-static void names_that_systemd_refuses_are_refused_with_the_reason(void **state)
+static void credential_names_that_systemd_rejects_are_errors(void **state)
 {
 	static const struct {
 		const char *name, *error;
 	} cases[] = {
 		{"", "the credential name \"\" is empty"},
-		{".", "the credential name \".\" is a folder's own name"},
-		{"..", "the credential name \"..\" is a folder's own name"},
-		{"a/b", "the credential name \"a/b\" has a '/' in it"},
-		{"a:b", "the credential name \"a:b\" has a ':' in it"},
-		{"a\nb", "the credential name \"a\\x0ab\" has a control character in it"},
-		{"\x7f", "the credential name \"\\x7f\" has a control character in it"},
-		{"\xc3\xa4",
-		 "the credential name \"\\xc3\\xa4\" has a byte in it that is not ASCII"},
+		{".", "the credential name \".\" is a directory"},
+		{"..", "the credential name \"..\" is a directory"},
+		{"a/b", "the credential name \"a/b\" contains '/'"},
+		{"a:b", "the credential name \"a:b\" contains ':'"},
+		{"a\nb", "the credential name \"a\\x0ab\" contains a control character"},
+		{"\x7f", "the credential name \"\\x7f\" contains a control character"},
+		{"\xc3\xa4", "the credential name \"\\xc3\\xa4\" contains a non-ASCII byte"},
 	};
 	struct error err = {0};
 	char longer[CREDENTIAL_NAME_SIZE_MAX + 2];
@@ -49,17 +48,16 @@ static void names_that_systemd_refuses_are_refused_with_the_reason(void **state)
 	error_clear(&err);
 }
 
-static void a_store_name_cannot_leave_its_folder(void **state)
+static void a_store_name_cannot_escape_its_directory(void **state)
 {
 	static const struct {
 		const char *name, *error;
 	} cases[] = {
 		{"", "the machine name \"\" is empty"},
-		{"..", "the machine name \"..\" starts with a '.'"},
-		{".hidden", "the machine name \".hidden\" starts with a '.'"},
+		{"..", "the machine name \"..\" starts with '.'"},
+		{".hidden", "the machine name \".hidden\" starts with '.'"},
 		{"a/../b",
-		 "the machine name \"a/../b\" has a character in it that is not a letter, a "
-		 "digit, '.', '_' or '-'"},
+		 "the machine name \"a/../b\" may only contain letters, digits, '.', '_' and '-'"},
 	};
 	struct error err = {0};
 
@@ -70,7 +68,7 @@ static void a_store_name_cannot_leave_its_folder(void **state)
 	assert_success(store_name_check("machine", "test-vm_2.example", &err));
 }
 
-static void the_nearest_known_name_is_a_likely_typing_mistake_or_none(void **state)
+static void a_mistyped_name_gets_the_nearest_known_name(void **state)
 {
 	static const char *const known[] = {"loadCredentials", "credentialFiles", "command", NULL};
 	static const struct {
@@ -98,10 +96,10 @@ static void the_nearest_known_name_is_a_likely_typing_mistake_or_none(void **sta
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(names_that_systemd_takes_are_taken),
-		cmocka_unit_test(names_that_systemd_refuses_are_refused_with_the_reason),
-		cmocka_unit_test(a_store_name_cannot_leave_its_folder),
-		cmocka_unit_test(the_nearest_known_name_is_a_likely_typing_mistake_or_none),
+		cmocka_unit_test(credential_names_that_systemd_accepts_are_valid),
+		cmocka_unit_test(credential_names_that_systemd_rejects_are_errors),
+		cmocka_unit_test(a_store_name_cannot_escape_its_directory),
+		cmocka_unit_test(a_mistyped_name_gets_the_nearest_known_name),
 	};
 
 	return cmocka_run_group_tests_name("name", tests, NULL, NULL);

@@ -63,10 +63,10 @@ static const struct {
 	const char *name, *line;
 } bad_names[] = {
 	{"", "the credential name \"\" is empty"},
-	{"a:b", "the credential name \"a:b\" has a ':' in it"},
-	{"a/b", "the credential name \"a/b\" has a '/' in it"},
-	{"a\nb", "the credential name \"a\\x0ab\" has a control character in it"},
-	{"..", "the credential name \"..\" is a folder's own name"},
+	{"a:b", "the credential name \"a:b\" contains ':'"},
+	{"a/b", "the credential name \"a/b\" contains '/'"},
+	{"a\nb", "the credential name \"a\\x0ab\" contains a control character"},
+	{"..", "the credential name \"..\" is a directory"},
 	{"a=b", "credential name \"a=b\" must not contain '=': an OEM string ends the name there"},
 };
 
@@ -95,7 +95,7 @@ static const struct {
 	 26},
 	{"io.systemd.credential:=x", "platformOEMStrings: the credential name \"\" is empty", 24},
 	{"io.systemd.credential.binary:a:b=x",
-	 "platformOEMStrings: the credential name \"a:b\" has a ':' in it", 34},
+	 "platformOEMStrings: the credential name \"a:b\" contains ':'", 34},
 };
 
 static void a_literal_that_would_not_arrive_is_an_error(void **state)
@@ -394,10 +394,9 @@ static void a_credential_is_never_read_from_outside_its_directory(void **state)
 	struct error err = {0};
 
 	(void)state;
-	assert_error(
-		oem_list_compose(&list, &vm, directory, NULL, &err), VMCRED_USAGE,
-		"composing the OEM strings of vm: the credential name \"../../etc/passwd\" has a "
-		"'/' in it");
+	assert_error(oem_list_compose(&list, &vm, directory, NULL, &err), VMCRED_USAGE,
+		     "composing the OEM strings of vm: the credential name \"../../etc/passwd\" "
+		     "contains '/'");
 	oem_list_destroy(&list);
 }
 

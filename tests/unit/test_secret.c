@@ -12,8 +12,8 @@
 
 static const char canary[] = "canary-7f3a-of-the-secret-memory";
 
-/* The addresses at the start of a line of /proc/self/maps; what follows them, or NULL where it is
- * another line. */
+/* Parses the addresses at the start of a line of /proc/self/maps; returns what follows them, or
+ * NULL for any other line. */
 static const char *mapping_parse(const char *line, unsigned long *start, unsigned long *end)
 {
 	char *rest;
@@ -25,7 +25,7 @@ static const char *mapping_parse(const char *line, unsigned long *start, unsigne
 	return *rest == ' ' ? rest + 1 : NULL;
 }
 
-/* The flags of the mapping that holds `address`, from /proc/self/smaps. */
+/* The VmFlags of the mapping that contains `address`, from /proc/self/smaps. */
 static void mapping_flags(const void *address, char *flags, size_t size)
 {
 	FILE *maps = fopen("/proc/self/smaps", "re");
@@ -45,7 +45,7 @@ static void mapping_flags(const void *address, char *flags, size_t size)
 	fclose(maps);
 }
 
-static void secret_memory_is_locked_and_left_out_of_core_dumps_and_children(void **state)
+static void secret_pages_are_locked_and_excluded_from_core_dumps_and_children(void **state)
 {
 	struct error err = {0};
 	struct secret secret = {0};
@@ -54,7 +54,7 @@ static void secret_memory_is_locked_and_left_out_of_core_dumps_and_children(void
 	(void)state;
 	assert_success(secret_copy(&secret, span_of_text(canary), &err));
 	mapping_flags(secret.data, flags, sizeof(flags));
-#ifndef __SANITIZE_ADDRESS__                   /* which makes mlock() do nothing */
+#ifndef __SANITIZE_ADDRESS__                   /* where mlock() does nothing */
 	assert_non_null(strstr(flags, " lo")); /* locked */
 #endif
 	assert_non_null(strstr(flags, " dd")); /* do not dump */
@@ -62,7 +62,7 @@ static void secret_memory_is_locked_and_left_out_of_core_dumps_and_children(void
 	secret_destroy(&secret);
 }
 
-static void a_child_does_not_inherit_the_bytes(void **state)
+static void a_child_process_does_not_inherit_a_secret(void **state)
 {
 	struct error err = {0};
 	struct secret secret = {0};
@@ -80,7 +80,7 @@ static void a_child_does_not_inherit_the_bytes(void **state)
 }
 
 /* Runs in a child: reading a guard page kills. */
-static void the_pages_around_a_secret_cannot_be_touched(void **state)
+static void a_secret_has_guard_pages_on_both_sides(void **state)
 {
 	struct error err = {0};
 
@@ -106,7 +106,7 @@ static void the_pages_around_a_secret_cannot_be_touched(void **state)
 	}
 }
 
-static void a_destroyed_secret_gives_its_pages_back(void **state)
+static void destroying_a_secret_unmaps_its_pages(void **state)
 {
 	struct error err = {0};
 	struct secret secret = {0};
@@ -123,7 +123,7 @@ static void a_destroyed_secret_gives_its_pages_back(void **state)
 	assert_string_equal(flags, "");
 }
 
-static void pages_that_a_thread_keeps_are_wiped_used_again_and_given_back(void **state)
+static void kept_pages_are_wiped_reused_and_released(void **state)
 {
 	struct secret_pages pages = {0};
 	struct error err = {0};
@@ -154,7 +154,7 @@ static void pages_that_a_thread_keeps_are_wiped_used_again_and_given_back(void *
 	assert_int_equal(pages.count, 0);
 }
 
-static void a_secret_grows_byte_by_byte_and_keeps_its_bytes(void **state)
+static void a_secret_that_grows_byte_by_byte_keeps_its_content(void **state)
 {
 	struct error err = {0};
 	struct secret secret = {0};
@@ -171,7 +171,7 @@ static void a_secret_grows_byte_by_byte_and_keeps_its_bytes(void **state)
 	secret_destroy(&secret);
 }
 
-static void a_source_larger_than_its_limit_is_refused_and_leaves_nothing(void **state)
+static void reading_more_than_the_limit_fails_and_leaves_an_empty_secret(void **state)
 {
 	struct error err = {0};
 	struct secret secret = {0};
@@ -187,7 +187,7 @@ static void a_source_larger_than_its_limit_is_refused_and_leaves_nothing(void **
 	close(ends[0]);
 }
 
-static void a_source_of_exactly_its_limit_is_read(void **state)
+static void reading_exactly_the_limit_succeeds(void **state)
 {
 	struct error err = {0};
 	struct secret secret = {0};
@@ -203,7 +203,7 @@ static void a_source_of_exactly_its_limit_is_read(void **state)
 	close(ends[0]);
 }
 
-static void secrets_are_compared_whole(void **state)
+static void secrets_are_compared_completely(void **state)
 {
 	(void)state;
 	assert_true(secret_equal(span_of_text("abc"), span_of_text("abc")));
@@ -213,7 +213,7 @@ static void secrets_are_compared_whole(void **state)
 	assert_true(secret_equal(span_of_text(""), span_of_text("")));
 }
 
-static void a_size_that_overflows_is_out_of_memory(void **state)
+static void a_size_that_overflows_is_an_out_of_memory_error(void **state)
 {
 	struct error err = {0};
 	struct secret secret = {0};
@@ -224,7 +224,7 @@ static void a_size_that_overflows_is_out_of_memory(void **state)
 	assert_null(secret.data);
 }
 
-static void a_cleared_secret_keeps_its_pages_and_none_of_its_bytes(void **state)
+static void clearing_a_secret_wipes_it_and_keeps_its_pages(void **state)
 {
 	struct error err = {0};
 	struct secret secret = {0};
@@ -245,17 +245,17 @@ static void a_cleared_secret_keeps_its_pages_and_none_of_its_bytes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(secret_memory_is_locked_and_left_out_of_core_dumps_and_children),
-		cmocka_unit_test(a_child_does_not_inherit_the_bytes),
-		cmocka_unit_test(the_pages_around_a_secret_cannot_be_touched),
-		cmocka_unit_test(a_destroyed_secret_gives_its_pages_back),
-		cmocka_unit_test(pages_that_a_thread_keeps_are_wiped_used_again_and_given_back),
-		cmocka_unit_test(a_secret_grows_byte_by_byte_and_keeps_its_bytes),
-		cmocka_unit_test(a_source_larger_than_its_limit_is_refused_and_leaves_nothing),
-		cmocka_unit_test(a_source_of_exactly_its_limit_is_read),
-		cmocka_unit_test(secrets_are_compared_whole),
-		cmocka_unit_test(a_size_that_overflows_is_out_of_memory),
-		cmocka_unit_test(a_cleared_secret_keeps_its_pages_and_none_of_its_bytes),
+		cmocka_unit_test(secret_pages_are_locked_and_excluded_from_core_dumps_and_children),
+		cmocka_unit_test(a_child_process_does_not_inherit_a_secret),
+		cmocka_unit_test(a_secret_has_guard_pages_on_both_sides),
+		cmocka_unit_test(destroying_a_secret_unmaps_its_pages),
+		cmocka_unit_test(kept_pages_are_wiped_reused_and_released),
+		cmocka_unit_test(a_secret_that_grows_byte_by_byte_keeps_its_content),
+		cmocka_unit_test(reading_more_than_the_limit_fails_and_leaves_an_empty_secret),
+		cmocka_unit_test(reading_exactly_the_limit_succeeds),
+		cmocka_unit_test(secrets_are_compared_completely),
+		cmocka_unit_test(a_size_that_overflows_is_an_out_of_memory_error),
+		cmocka_unit_test(clearing_a_secret_wipes_it_and_keeps_its_pages),
 	};
 
 	return cmocka_run_group_tests_name("secret", tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Looks at the process's whole memory, so it runs without a tool that keeps copies of its own
- * there. */
+/* Searches the whole memory of the process, so it cannot run under valgrind or a sanitizer, which
+ * keep copies of their own. */
 #include "unit.h"
 
 #include <fcntl.h>
@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The addresses at the start of a line of /proc/self/maps; what follows them, or NULL where it is
- * another line. */
+/* Parses the addresses at the start of a line of /proc/self/maps; returns what follows them, or
+ * NULL for any other line. */
 static const char *mapping_parse(const char *line, unsigned long *start, unsigned long *end)
 {
 	char *rest;
@@ -21,7 +21,7 @@ static const char *mapping_parse(const char *line, unsigned long *start, unsigne
 	return *rest == ' ' ? rest + 1 : NULL;
 }
 
-/* How often the needle stands in the process's writable memory, read as a debugger would. */
+/* Counts the needle in the process's writable memory, read as a debugger would. */
 static int memory_occurrences(const char *needle, size_t size)
 {
 	FILE *maps = fopen("/proc/self/maps", "re");
@@ -45,7 +45,7 @@ static int memory_occurrences(const char *needle, size_t size)
 			     (found = memmem(found, sizeof(page) - (size_t)(found - page), needle,
 					     size));
 			     found++) {
-				/* The window that we read with does not count. */
+				/* Skip the buffer that we read into. */
 				if (at != (unsigned long)page / 4096 * 4096 &&
 				    at != (unsigned long)page / 4096 * 4096 + 4096)
 					count++;
@@ -58,7 +58,7 @@ static int memory_occurrences(const char *needle, size_t size)
 	return count;
 }
 
-static void no_byte_of_a_secret_stays_in_memory_after_it_was_destroyed(void **state)
+static void no_copy_of_a_destroyed_secret_remains_in_memory(void **state)
 {
 	struct error err = {0};
 	struct secret secret = {0}, moved = {0};
@@ -84,7 +84,7 @@ static void no_byte_of_a_secret_stays_in_memory_after_it_was_destroyed(void **st
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(no_byte_of_a_secret_stays_in_memory_after_it_was_destroyed),
+		cmocka_unit_test(no_copy_of_a_destroyed_secret_remains_in_memory),
 	};
 
 	return cmocka_run_group_tests_name("secret_memory", tests, NULL, NULL);

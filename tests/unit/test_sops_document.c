@@ -227,7 +227,7 @@ static void what_is_wrong_with_a_document_is_told(void **state)
 		{"\"mac\"", "\"max\"", VMCRED_INTEGRITY, "file: its MAC is missing"},
 		{"\"mac\": \"ENC[AES256_GCM,data:", "\"mac\": \"ENC[AES256_GCM,data:!",
 		 VMCRED_FAILED,
-		 "file: its MAC: its data: the Base64 text is 173 characters long, which is not a "
+		 "file: its MAC: its data: the Base64 text has 173 characters, which is not a "
 		 "multiple of 4"},
 		{"\"plain\"", "\"plane\"", VMCRED_INTEGRITY,
 		 "file: its MAC does not match: a value was added, removed or changed, or their "

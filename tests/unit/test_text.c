@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
+#include "unit.h"
 
-#include <cmocka.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "base/text.h"
@@ -29,6 +25,22 @@ static void utf8_encodes_each_length(void **state)
 		assert_int_equal(utf8_encode(cases[i].code_point, bytes), strlen(cases[i].bytes));
 		assert_string_equal((const char *)bytes, cases[i].bytes);
 	}
+}
+
+static void utf8_length_is_0_unless_the_sequence_is_well_formed(void **state)
+{
+	static const struct {
+		const char *bytes;
+		size_t length;
+	} cases[] = {
+		{"", 0},         {"a", 1},         {"\xc3\xa4z", 2},        {"\xe2\x82\xac", 3},
+		{"\xe2\x82", 0}, {"\xc0\xaf", 0},  {"\xed\xa0\x80", 0},     {"\xf4\x8f\xbf\xbf", 4},
+		{"\x80", 0},     {"\xe2\x82z", 0}, {"\xf4\x90\x80\x80", 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_int_equal(utf8_length(span_of_text(cases[i].bytes)), cases[i].length);
 }
 
 static void strings_are_null_terminated(void **state)
@@ -55,6 +67,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(utf8_encodes_each_length),
+		cmocka_unit_test(utf8_length_is_0_unless_the_sequence_is_well_formed),
 		cmocka_unit_test(strings_are_null_terminated),
 	};
 
