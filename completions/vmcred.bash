@@ -11,17 +11,17 @@ _vmcred_names() {
 	[[ -r $file ]] && sed -n "/^$1:/,/^[^ #]/s/^  \\([A-Za-z0-9][A-Za-z0-9._-]*\\):.*/\\1/p" "$file"
 }
 
-_vmcred_sops_verbs() {
-	vmcred sops --help 2>/dev/null | sed -n '/^Verbs:/,/^$/s/^  \([a-z-]*\).*/\1/p'
+_vmcred_sops_commands() {
+	vmcred sops --help 2>/dev/null | sed -n '/^Commands:/,/^$/s/^  \([a-z-]*\).*/\1/p'
 }
 
 _vmcred_sops_flags() {
-	# The program knows its flags: with a verb, those of the verb.
-	local verb=
-	[[ $1 =~ ^[a-z] ]] && verb=$1
-	[[ $verb == groups ]] && verb="groups $2"
-	# shellcheck disable=SC2086 # a verb may be two words
-	vmcred sops $verb --help 2>/dev/null | sed -n 's/^  \(--[a-z-]*\).*/\1/p'
+	# From the program: the flags of the command, if there is one.
+	local command=
+	[[ $1 =~ ^[a-z] ]] && command=$1
+	[[ $command == groups ]] && command="groups $2"
+	# shellcheck disable=SC2086 # a command may be two words
+	vmcred sops $command --help 2>/dev/null | sed -n 's/^  \(--[a-z-]*\).*/\1/p'
 }
 
 _vmcred() {
@@ -53,7 +53,7 @@ _vmcred() {
 			mapfile -t COMPREPLY < <(compgen -W "$(_vmcred_sops_flags "${COMP_WORDS[@]:2}")" -- "$cur")
 		else
 			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
-			((COMP_CWORD == 2)) && mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -W "$(_vmcred_sops_verbs)" -- "$cur")
+			((COMP_CWORD == 2)) && mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -W "$(_vmcred_sops_commands)" -- "$cur")
 		fi
 		return
 	fi

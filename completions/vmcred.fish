@@ -4,16 +4,16 @@ set -l commands keygen generate list get set check fix machine user group activa
 complete -c vmcred -f
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -l help -d "print the commands"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -l version -d "print the version"
-complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a keygen -d "make an age identity"
-complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a generate -d "make the declared secrets"
-complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a get -d "decrypt one secret"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a keygen -d "generate an age identity for a machine or a person"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a generate -d "generate the declared secrets that are missing"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a get -d "decrypt one secret to standard output"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a list -d "list the declared secrets"
-complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a set -d "put a value into the store"
-complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a check -d "check that all secrets are there"
-complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a fix -d "encrypt secrets to those who may read them"
-complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a machine -d "give a machine a key"
-complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a user -d "register a public key"
-complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a group -d "put members into groups"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a set -d "store a value, encrypted"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a check -d "check that all secrets exist and have the declared recipients"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a fix -d "re-encrypt secrets to their declared recipients"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a machine -d "add or remove a machine's key"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a user -d "add or remove a person's public key"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a group -d "manage groups of users and machines"
 complete -c vmcred -n "__fish_seen_subcommand_from machine user group" -a "add remove list"
 complete -c vmcred -n "__fish_seen_subcommand_from machine user" -l age-key -x
 complete -c vmcred -n "__fish_seen_subcommand_from user" -l pgp-key -x
@@ -22,19 +22,19 @@ complete -c vmcred -n "__fish_seen_subcommand_from machine user" -l force
 complete -c vmcred -n "__fish_seen_subcommand_from group" -l user -x
 complete -c vmcred -n "__fish_seen_subcommand_from group" -l machine -x
 complete -c vmcred -n "__fish_seen_subcommand_from set" -l file -rF
-complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a activate -d "decrypt a machine's secrets"
-complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a serve -d "give units their credentials"
-complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a units -d "write the units' drop-ins"
-complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a compose -d "show a VM's OEM strings"
-complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a run -d "start a VM's hypervisor"
-complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a inspect -d "show what is where"
-complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a sops -d "work with SOPS documents"
-complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a age -d "encrypt or decrypt a file"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a activate -d "decrypt a machine's secrets to /run/secrets"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a serve -d "serve LoadCredential= of the VMs' units from the store"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a units -d "write the LoadCredential= drop-ins of the VMs' units"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a compose -d "show a VM's OEM strings: names, sizes, limits, never values"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a run -d "start a VM's hypervisor with its credentials"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a inspect -d "show where a VM's secrets are, and check the guest's proofs"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a sops -d "edit SOPS documents with the commands and flags of sops"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a age -d "encrypt or decrypt a file with age"
 
-complete -c vmcred -n "__fish_seen_subcommand_from $commands" -l config -rF -d "the declaration"
+complete -c vmcred -n "__fish_seen_subcommand_from $commands" -l config -rF -d "declaration"
 complete -c vmcred -n "__fish_seen_subcommand_from keygen generate list check machine user group activate compose inspect" -l json -d "print JSON"
-complete -c vmcred -n "__fish_seen_subcommand_from $commands" -s v -l verbose -d "say what is done"
-complete -c vmcred -n "__fish_seen_subcommand_from $commands" -s h -l help -d "print the options"
+complete -c vmcred -n "__fish_seen_subcommand_from $commands" -s v -l verbose -d "report each step"
+complete -c vmcred -n "__fish_seen_subcommand_from $commands" -s h -l help -d "print this help"
 complete -c vmcred -n "__fish_seen_subcommand_from keygen units age" -l output -rF
 complete -c vmcred -n "__fish_seen_subcommand_from keygen activate serve inspect" -l machine -x
 complete -c vmcred -n "__fish_seen_subcommand_from keygen" -l force

@@ -70,38 +70,38 @@ def test_vmcred_run_1_each_option_run(_folder):
     equal(set(re.findall(r"^\*--([a-z_-]+)", page("vmcred-run").split("# OPTIONS OF RUN\n")[1].split("\n# ")[0], re.M)), options("run"))
 
 
-def sops_verbs():
+def sops_commands():
     text = expect(vmcred("sops", "--help"), 0, None, "").out
-    return re.findall(r"^  ([a-z]+(?:-[a-z]+)?(?: [a-z]+)?)  ", text.split("\nVerbs:\n")[1].split("\n\n")[0], re.M)
+    return re.findall(r"^  ([a-z]+(?:-[a-z]+)?(?: [a-z]+)?)  ", text.split("\nCommands:\n")[1].split("\n\n")[0], re.M)
 
 
-def sops_flags(*verb):
-    return set(re.findall(r"^  (--[a-z-]+)", expect(vmcred("sops", *verb, "--help"), 0, None, "").out, re.M))
+def sops_flags(*command):
+    return set(re.findall(r"^  (--[a-z-]+)", expect(vmcred("sops", *command, "--help"), 0, None, "").out, re.M))
 
 
-def test_vmcred_sops_1_each_verb_each_flag_sops_no_others(_folder):
-    """vmcred-sops(1) has each verb and each flag of sops, and no others"""
+def test_vmcred_sops_1_each_command_each_flag_sops_no_others(_folder):
+    """vmcred-sops(1) has each command and each flag of sops, and no others"""
     text = page("vmcred-sops")
-    verbs = sops_verbs()
-    assert len(verbs) == 15, verbs
+    names = sops_commands()
+    assert len(names) == 15, names
     flags = sops_flags()
-    for verb in set(verbs) - {"publish", "keyservice"}:
-        flags |= sops_flags(*verb.split())
-        assert re.search(rf"^\*{verb}\*", text, re.M), f"vmcred-sops(1) does not have the verb {verb}"
+    for name in set(names) - {"publish", "keyservice"}:
+        flags |= sops_flags(*name.split())
+        assert re.search(rf"^\*{name}\*", text, re.M), f"vmcred-sops(1) does not have the command {name}"
     documented = set(re.findall(r"\*(--[a-z-]+)\*", text.split("# FLAGS")[1].split("\n# ")[0]))
     equal(documented, flags)
 
 
-def test_completions_sops_prints_know_each_verb_each_flags(_folder):
-    """the completions that sops prints know each verb with each of its flags"""
+def test_completions_sops_prints_know_each_command_each_flags(_folder):
+    """the completions that sops prints know each command with each of its flags"""
     scripts = {shell: expect(vmcred("sops", "completion", shell), 0, None, "").out for shell in ("bash", "zsh", "fish")}
-    for verb in set(sops_verbs()) - {"publish", "keyservice", "groups add", "groups delete"}:
-        flags = sops_flags(verb)
+    for name in set(sops_commands()) - {"publish", "keyservice", "groups add", "groups delete"}:
+        flags = sops_flags(name)
         for shell in ("bash", "zsh"):
-            known = re.search(rf'^    {verb}\) flags="(.*)" ;;$', scripts[shell], re.M).group(1)
-            equal(set(known.split()), flags, f"{shell}: {verb}")
-        known = re.findall(rf"__fish_seen_subcommand_from {verb}' -l ([a-z-]+)", scripts["fish"])
-        equal({f"--{name}" for name in known}, flags, f"fish: {verb}")
+            known = re.search(rf'^    {name}\) flags="(.*)" ;;$', scripts[shell], re.M).group(1)
+            equal(set(known.split()), flags, f"{shell}: {name}")
+        known = re.findall(rf"__fish_seen_subcommand_from {name}' -l ([a-z-]+)", scripts["fish"])
+        equal({f"--{name}" for name in known}, flags, f"fish: {name}")
 
 
 def test_completions_offer_each_command_each_options(_folder):

@@ -63,37 +63,37 @@ def test_wrong_command_line_said_line_way_out(folder):
     """what is wrong with a command line is said in one line, with a way out"""
     documents = Documents(folder)
     for words, code, text in [
-        (["--nope"], 1, "sops: there is no flag --nope: --help lists the flags"),
-        (["decrypt", "--in-plac", "doc.json"], 1, "sops decrypt: there is no flag --in-plac: did you mean --in-place?"),
-        (["decrypt", "--output"], 1, "sops decrypt: --output needs a value"),
+        (["--nope"], 1, "sops: unknown flag --nope: --help lists the flags"),
+        (["decrypt", "--in-plac", "doc.json"], 1, "sops decrypt: unknown flag --in-plac: did you mean --in-place?"),
+        (["decrypt", "--output"], 1, "sops decrypt: flag --output requires a value"),
         (["decrypt", "-i=x", "doc.json"], 1, "sops decrypt: --in-place must be true or false"),
-        (["--indent", "x", "-d", "doc.json"], 1, "sops: --indent must be a whole number up to 255"),
+        (["--indent", "x", "-d", "doc.json"], 1, "sops: --indent must be an integer up to 255"),
         ([], 100, "no file given"),
-        (["decrypt", "nofile"], 100, "there is no file nofile"),
-        (["decrypt", "-i"], 8, "--in-place needs a file, not standard input"),
-        (["-d", "-i", "--output", "x", "doc.json"], 8, "--in-place and --output do not go together"),
-        (["encrypt", "key"], 1, "there is no key to encrypt key to: give --age RECIPIENT, or a .sops.yaml with a creation rule for it"),
+        (["decrypt", "nofile"], 100, "nofile does not exist"),
+        (["decrypt", "-i"], 8, "--in-place requires a file"),
+        (["-d", "-i", "--output", "x", "doc.json"], 8, "--in-place conflicts with --output"),
+        (["encrypt", "key"], 1, "no recipients for key: pass --age RECIPIENT, or add a creation rule to .sops.yaml"),
         (
             ["encrypt", "--age", documents.recipient],
             8,
-            "standard input has no name that tells its type and creation rule: give one with --filename-override NAME",
+            "standard input has no file name for its type and creation rule: pass --filename-override NAME",
         ),
-        (["decrypt", "--extract", "[a]", "doc.json"], 91, '--extract: "a]" is no part of a path: a path is spelt ["key"]["other"][0]'),
-        (["decrypt", "--decryption-order", "age,pgp,age", "doc.json"], 112, "--decryption-order names age twice"),
+        (["decrypt", "--extract", "[a]", "doc.json"], 91, '--extract: invalid path component "a]": a path must be ["key"]["other"][0]'),
+        (["decrypt", "--decryption-order", "age,pgp,age", "doc.json"], 112, "duplicate key type age in --decryption-order"),
         (
             ["encrypt", "--age", documents.recipient, "doc.json"],
             203,
-            "doc.json has a value at the top where sops keeps its metadata: if it is encrypted already, edit it with `sops "
-            'edit`; if not, rename its key "sops" or what begins with "sops_"',
+            "doc.json already has SOPS metadata at its top level: edit an encrypted file with `sops edit`; otherwise "
+            'rename its key "sops" or keys that begin with "sops_"',
         ),
-        (["publish", "doc.json"], 1, "publish is not supported: the program sops 3.13 of getsops has it"),
-        (["keyservice"], 1, "keyservice is not supported: the program sops 3.13 of getsops has it"),
-        (["updatekeys", "doc.json"], 1, "there is no .sops.yaml here or in a folder above: name it with --config FILE"),
+        (["publish", "doc.json"], 1, "publish is not supported: use getsops' sops 3.13"),
+        (["keyservice"], 1, "keyservice is not supported: use getsops' sops 3.13"),
+        (["updatekeys", "doc.json"], 1, "no .sops.yaml in this directory or its parents: pass --config FILE"),
         (["groups", "delete", "--file", "doc.json", "3"], 2, "doc.json has no key group 3: the last one is 0"),
-        (["groups", "delete", "--file", "doc.json", "0"], 1, "doc.json has one key group: without it, nobody could open it"),
-        (["exec-file", "--background", "doc.json", "true"], 1, "--background is not supported: the file is gone when sops ends"),
-        (["exec-file", "--filename", "../x", "doc.json", "true"], 1, "--filename must be a name without a folder"),
-        (["--enable-local-keyservice=false", "-d", "doc.json"], 1, "without the keys of this machine there are none: key services are not supported"),
+        (["groups", "delete", "--file", "doc.json", "0"], 1, "doc.json has only one key group: without it the file could not be decrypted"),
+        (["exec-file", "--background", "doc.json", "true"], 1, "--background is not supported: the file is removed when sops exits"),
+        (["exec-file", "--filename", "../x", "doc.json", "true"], 1, "--filename must be a name without a directory"),
+        (["--enable-local-keyservice=false", "-d", "doc.json"], 1, "--enable-local-keyservice=false leaves no keys: key services are not supported"),
         (["encrypt", "--kms", "arn:aws:kms:eu-west-1:1:key/x", "key"], 1, None),
     ]:
         result = documents.sops(*words)
@@ -185,8 +185,8 @@ def test_file_somebody_else_changes_meanwhile_stays_theirs(folder):
     env = documents.editor('cp theirs doc.json; sed -i s/1/7/ "$1"')
     result = documents.sops("edit", "doc.json", env=env)
     match = re.fullmatch(
-        r"vmcred: doc\.json was changed by somebody else meanwhile: your version is in (doc\.json\.edited\.\d+), encrypted: "
-        r"compare them with `sops decrypt`\n",
+        r"vmcred: doc\.json was changed by another process during the edit: your version, encrypted, is in (doc\.json\.edited\.\d+): "
+        r"compare with `sops decrypt`\n",
         result.err,
     )
     expect(result, 3, "")
@@ -204,7 +204,7 @@ def test_text_cannot_encrypted_changes_nothing_where_nobody(folder):
     documents = Documents(folder)
     for script in ("echo '{' > \"$1\"", ': > "$1"', 'echo \'{"sops": 1}\' > "$1"'):
         result = documents.sops("edit", "doc.json", env=documents.editor(script))
-        assert result.err.startswith("vmcred: doc.json was not changed: the edited text: "), result.err
+        assert result.err.startswith("vmcred: doc.json is unchanged: invalid edit: "), result.err
         equal((result.code > 0, result.out), (True, ""), script)
         documents.untouched()
 
@@ -241,7 +241,7 @@ def test_terminal_text_cannot_encrypted_goes_back_editor(folder):
     documents.before = documents.path.read_bytes()
     code, shown = on_terminal(documents, ["edit", "doc.json"], documents.editor('sed -i s/9/x/ "$1"'), [(b"give up.", b"\x03")])
     equal(code, 1, "exit code")
-    assert "doc.json was not changed: given up" in shown, shown
+    assert "doc.json is unchanged: edit cancelled" in shown, shown
     documents.untouched()
 
 
@@ -258,7 +258,7 @@ def test_editor_killed_sops_leaves_document_whole_next_run(folder):
     child.wait()
     os.kill(int((folder / "pid").read_text()), signal.SIGKILL)
     equal(len(list(documents.run_folder.iterdir())), 1, "folders that a kill -9 leaves")
-    expect(documents.sops("edit", "doc.json", env={"EDITOR": "true"}), 200, "", "vmcred: doc.json was not changed in the editor\n")
+    expect(documents.sops("edit", "doc.json", env={"EDITOR": "true"}), 200, "", "vmcred: doc.json is unchanged: the editor made no change\n")
     documents.untouched()
 
 
@@ -301,8 +301,8 @@ def test_exec_env_warns_environment_can_read_leaves_no(folder):
     (folder / "flat.json").write_text(json.dumps({"SECRET": CANARY}))
     expect(documents.sops("encrypt", "--age", documents.recipient, "-i", "flat.json"), 0, "", "")
     warning = (
-        "vmcred: warning: root, processes of the same user and everything that the command starts can read its "
-        "environment: exec-file hands secrets over without it\n"
+        "vmcred: warning: environment variables are visible to root, to processes of the same user and to all "
+        "descendants of the command: prefer exec-file\n"
     )
     expect(documents.sops("exec-env", "flat.json", 'echo "$SECRET"; cat /proc/$$/comm'), 0, f"{CANARY}\nsh\n", warning)
     for key in ("a=b", "a\0b"):
@@ -335,7 +335,7 @@ def test_many_files_encrypted_get_keys_at_once_failures_told(folder):
     result = documents.sops("encrypt", "-i", *names, "nofile")
     lines = result.err.splitlines()
     equal(lines[-2:], ["vmcred: 41 files: 39 encrypted", "vmcred: 2 of 41 files could not be encrypted"])
-    assert len(lines) == 4 and "many-7.json" in lines[0] and lines[1] == "vmcred: there is no file nofile", lines
+    assert len(lines) == 4 and "many-7.json" in lines[0] and lines[1] == "vmcred: nofile does not exist", lines
     expect(result, 1, "")
     equal((folder / "many-7.json").read_text(), "nonsense", "the file that failed")
     names.remove("many-7.json")
@@ -347,9 +347,9 @@ def test_many_files_encrypted_get_keys_at_once_failures_told(folder):
     result = documents.sops("updatekeys", "--yes", *names, "many-7.json")
     expect(result, 1)
     equal(result.err.splitlines()[-2:], ["vmcred: 40 files: 39 updated", "vmcred: 1 of 40 files could not be updated"])
-    shown = f"{{name}}: its keys change:\nGroup 1\n+++ {public}\n--- {documents.recipient}\n"
+    shown = f"{{name}}: changed keys:\nGroup 1\n+++ {public}\n--- {documents.recipient}\n"
     equal(result.out, "".join(shown.format(name=name) for name in names))
-    expect(documents.sops("updatekeys", "--yes", *names), 0, "", "vmcred: 39 files: 0 updated, 39 were so already\n")
+    expect(documents.sops("updatekeys", "--yes", *names), 0, "", "vmcred: 39 files: 0 updated, 39 unchanged\n")
     expect(documents.sops("decrypt", names[0]), 128, "")
     expect(documents.sops("decrypt", names[0], env={"SOPS_AGE_KEY_FILE": str(other)}), 0, PLAIN, "")
 
@@ -360,7 +360,7 @@ def test_terminal_difference_keys_asks_before_made(folder):
     other = folder / "other"
     public = expect(vmcred("keygen", "--output", other), 0).out.strip()
     (folder / ".sops.yaml").write_text(f"creation_rules:\n  - age: {documents.recipient},{public}\n")
-    code, shown = on_terminal(documents, ["updatekeys", "doc.json"], {}, [(b"(y/n): ", b"x\n"), (b"x\r\nChange them? (y/n): ", b"n\n")])
+    code, shown = on_terminal(documents, ["updatekeys", "doc.json"], {}, [(b"(y/n): ", b"x\n"), (b"x\r\nChange the keys? (y/n): ", b"n\n")])
     equal(code, 0, "exit code")
     documents.untouched()
     code, shown = on_terminal(documents, ["updatekeys", "doc.json"], {}, [(b"(y/n): ", b"y\n")])
@@ -418,7 +418,7 @@ def test_errors_in_sops_yaml_have_a_line(folder):
         documents.sops("encrypt", "--age", documents.recipient, "-i", "plain.json"),
         0,
         "",
-        "vmcred: warning: .sops.yml is not read: the file must be called .sops.yaml\n",
+        "vmcred: warning: ignoring .sops.yml: the file must be called .sops.yaml\n",
     )
 
 

@@ -1,24 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The document in the user's editor: a plaintext file in a private directory on a memory file
+ * system, wiped at the end. It has the document's name, so that the editor recognizes its type, and
+ * the editor's swap and backup files are in the same directory.
+ */
+#include <fcntl.h>
+#include <libgen.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/file.h"
-#include "cli/vmcred-sops/editor.h"
-#include "cli/vmcred-sops/encrypt.h"
-#include "cli/vmcred-sops/rules.h"
+#include "base/memory_directory.h"
+#include "base/path.h"
+#include "base/program.h"
+#include "base/text.h"
+#include "cli/vmcred-sops/commands.h"
 
-/* One file in the editor. */
 struct edit {
-	struct sops_call *call;
+	struct invocation *invocation;
 	struct sops_file file;
-	struct sops_document *document; /* owned; open */
+	struct sops_document *document; /* owned; decrypted */
 	bool is_new;
-	bool with_keys;            /* --show-master-keys */
-	struct sops_policy policy; /* owned; of a new file */
-	struct secret before;      /* the file as it was, to see whether somebody else changes it */
-	struct secret shown;       /* the text that the editor gets */
+	bool with_keys;                    /* --show-master-keys */
+	struct sops_policy policy;         /* owned; of a new file */
+	struct secret before;              /* the file's content, to detect other writers */
+	struct secret shown;               /* the plaintext for the editor */
+	struct memory_directory directory; /* owned */
+	char *name, *path;                 /* owned; of the plaintext file */
 };
 
 static void edit_destroy(struct edit *edit)
@@ -28,20 +40,23 @@ static void edit_destroy(struct edit *edit)
 	sops_policy_destroy(&edit->policy);
 	secret_destroy(&edit->before);
 	secret_destroy(&edit->shown);
+	memory_directory_remove(&edit->directory);
+	free(edit->name);
+	free(edit->path);
 }
 
-static int edit_open_new(struct edit *edit, struct error *err)
+static int new_document_create(struct edit *edit, struct error *err)
 {
-	struct sops_call *call = edit->call;
+	struct invocation *invocation = edit->invocation;
 	_cleanup_secret_ struct secret text = {0};
 	int r;
 
 	if (edit->with_keys)
-		return sops_fail(call, SOPS_EXIT_GENERIC, err,
-				 "--show-master-keys needs a file that is there");
-	r = sops_policy_choose(call, &edit->file, &edit->policy, err);
+		return fail(invocation, SOPS_EXIT_GENERIC, err,
+			    "--show-master-keys: %s does not exist", edit->file.name);
+	r = policy_choose(invocation, &edit->file, &edit->policy, err);
 	if (r == 0)
-		r = sops_call_keyring_prepare(call, err);
+		r = keyring_prepare(invocation, err);
 	if (r == 0)
 		r = secret_copy(&text, sops_store_example(edit->file.input), err);
 	return r < 0 ? r
@@ -49,91 +64,143 @@ static int edit_open_new(struct edit *edit, struct error *err)
 						&edit->document, err);
 }
 
+/* Opens the document, or creates it, and writes the plaintext file. */
 static int edit_open(struct edit *edit, struct error *err)
 {
-	struct sops_call *call = edit->call;
+	struct invocation *invocation = edit->invocation;
 	struct sops_file *file = &edit->file;
-	int r = sops_file_describe(call, call->words[0], file, err);
+	_cleanup_free_ char *copy = strdup(invocation->arguments[0]);
+	int r;
 
-	edit->is_new = access(call->words[0], F_OK) < 0;
+	if (!copy)
+		return error_no_memory(err);
+	r = sops_file_describe(invocation, invocation->arguments[0], file, err);
+	edit->is_new = access(invocation->arguments[0], F_OK) < 0;
 	if (r == 0 && edit->is_new)
-		r = edit_open_new(edit, err);
+		r = new_document_create(edit, err);
 	else if (r == 0)
-		r = sops_file_read(call, file, &edit->before, err);
+		r = sops_file_read(invocation, file, &edit->before, err);
 	if (r == 0 && !edit->is_new)
-		r = sops_file_open(call, file, &edit->document, err);
+		r = sops_file_open(invocation, file, &edit->document, err);
 	if (r < 0)
 		return r;
-	call->exit_code = SOPS_EXIT_TREE_UNWRITABLE;
-	return edit->with_keys ? sops_document_write_with_keys(edit->document, file->output,
-							       &file->format, &edit->shown, err)
-			       : sops_document_write(edit->document, file->output, &file->format,
-						     &edit->shown, err);
+	invocation->exit_code = SOPS_EXIT_TREE_UNWRITABLE;
+	r = edit->with_keys ? sops_document_write_with_keys(edit->document, file->output,
+							    &file->format, &edit->shown, err)
+			    : sops_document_write(edit->document, file->output, &file->format,
+						  &edit->shown, err);
+	if (r < 0)
+		return r;
+	invocation->exit_code = SOPS_EXIT_OUTPUT_UNWRITABLE;
+	r = memory_directory_make(&edit->directory, "the decrypted file", err);
+	if (r < 0)
+		return r;
+	edit->name = strdup(basename(copy));
+	edit->path = edit->name ? path_join(edit->directory.path, edit->name) : NULL;
+	if (!edit->path)
+		return error_no_memory(err);
+	return file_write_new(edit->directory.dirfd, edit->name, secret_span(&edit->shown),
+			      S_IRUSR | S_IWUSR, err);
 }
 
-/* Takes over what was edited, if it can be encrypted. */
-static int edit_accept(struct edit *edit, const struct secret *text, struct error *err)
+/* The command line of the editor, and the source of it. */
+static const char *editor_find(const char **source)
+{
+	static const char *const variables[] = {"SOPS_EDITOR", "EDITOR"};
+	static const char *const programs[] = {"vim", "nano", "vi"};
+
+	for (size_t i = 0; i < sizeof(variables) / sizeof(variables[0]); i++) {
+		const char *value = getenv(variables[i]);
+
+		*source = variables[i];
+		if (value && *value)
+			return value;
+	}
+	*source = "the editor";
+	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
+		_cleanup_error_ struct error ignored = {0};
+		_cleanup_free_ char *path = NULL;
+
+		if (program_find(programs[i], &path, &ignored) == 0)
+			return programs[i];
+	}
+	return NULL;
+}
+
+/* Runs the editor and reads the file again. */
+static int editor_run(const struct edit *edit, struct secret *text, struct error *err)
+{
+	_cleanup_strings_ struct strings argv = {0};
+	const char *source, *command = editor_find(&source);
+	int status = 0, r;
+
+	edit->invocation->exit_code = SOPS_EXIT_EDITOR;
+	if (!command) {
+		error_set(err, VMCRED_MISSING, "no editor: vim, nano and vi are not installed");
+		return error_hint(err, "set SOPS_EDITOR or EDITOR");
+	}
+	r = command_line_split(command, source, &argv, err);
+	if (r == 0)
+		r = strings_add(&argv, edit->path, err);
+	if (r == 0)
+		r = foreground_run(argv.items, &status, err);
+	if (r == 0)
+		r = program_status_check(status, argv.items[0], err);
+	if (r < 0)
+		return error_wrap(err, "running %s", source);
+	edit->invocation->exit_code = SOPS_EXIT_INPUT_UNREADABLE;
+	/* By its name: the editor may have replaced the file. */
+	return file_read_secret(edit->directory.dirfd, edit->name, SOPS_FILE_SIZE_MAX, text, err);
+}
+
+/* Replaces the document's content, if it can be encrypted. */
+static int edit_accept(const struct edit *edit, const struct secret *text, struct error *err)
 {
 	int r = sops_document_replace(edit->document, edit->file.input, text, edit->with_keys, err);
 
-	edit->call->exit_code = SOPS_EXIT_INPUT_UNREADABLE;
+	edit->invocation->exit_code = SOPS_EXIT_INPUT_UNREADABLE;
 	if (r == 0 && !edit->with_keys)
-		r = encrypt_check(edit->call, &edit->file, edit->document, err);
+		r = encryption_check(edit->invocation, &edit->file, edit->document, err);
 	return r;
 }
 
-/*
- * What is wrong with it is said, and the user goes back to the editor, or gives up. Returns 0 to go
- * back. Without somebody to ask, what is wrong is the end.
- */
-static int edit_again(struct edit *edit, struct error *err)
+/* Prints the error and returns 0 to edit again; fails if the user gives up or cannot be asked. */
+static int edit_again(const struct edit *edit, struct error *err)
 {
 	_cleanup_free_ char *line = NULL;
 
 	if (!isatty(STDIN_FILENO))
-		return error_wrap(err, "%s was not changed: the edited text", edit->file.name);
+		return error_wrap(err, "%s is unchanged: invalid edit", edit->file.name);
 	line = error_line(err);
 	fprintf(stderr, "vmcred: %s\n", line ? line : "out of memory");
 	error_clear(err);
-	if (foreground_line_wait("Press Enter to go back to the editor, Ctrl-C to give up. ") > 0)
+	if (foreground_line_wait("Press Enter to return to the editor, Ctrl-C to give up. ") > 0)
 		return 0;
 	fputc('\n', stderr);
-	return sops_fail(edit->call, SOPS_EXIT_GENERIC, err, "%s was not changed: given up",
-			 edit->file.name);
+	return fail(edit->invocation, SOPS_EXIT_GENERIC, err, "%s is unchanged: edit cancelled",
+		    edit->file.name);
 }
 
-static int edit_until_valid(struct edit *edit, struct error *err)
+static int edit_until_valid(const struct edit *edit, struct error *err)
 {
-	_cleanup_editor_ struct editor editor = EDITOR_NONE;
-	int r = 1;
-
-	edit->call->exit_code = SOPS_EXIT_OUTPUT_UNWRITABLE;
-	if (editor_open(&editor, edit->file.path, secret_span(&edit->shown), err) < 0)
-		return -(int)err->code;
-	while (r != 0) {
+	for (;;) {
 		_cleanup_secret_ struct secret text = {0};
+		int r = editor_run(edit, &text, err);
 
-		edit->call->exit_code = SOPS_EXIT_INPUT_UNREADABLE;
-		r = editor_run(&editor, &text, err);
-		if (r == -(int)VMCRED_MISSING)
-			edit->call->exit_code = SOPS_EXIT_EDITOR;
 		if (r < 0)
 			return r;
 		if (secret_equal(secret_span(&text), secret_span(&edit->shown)))
-			return sops_fail(edit->call, SOPS_EXIT_UNCHANGED, err,
-					 "%s was not changed in the editor", edit->file.name);
-		r = edit_accept(edit, &text, err);
-		if (r < 0) {
-			r = edit_again(edit, err);
-			if (r < 0)
-				return r;
-			r = 1;
-		}
+			return fail(edit->invocation, SOPS_EXIT_UNCHANGED, err,
+				    "%s is unchanged: the editor made no change", edit->file.name);
+		if (edit_accept(edit, &text, err) == 0)
+			return 0;
+		r = edit_again(edit, err);
+		if (r < 0)
+			return r;
 	}
-	return 0;
 }
 
-/* Whether the file is as it was before the editor was started. */
+/* Whether no other process wrote the file since it was opened. */
 static bool is_untouched(const struct edit *edit)
 {
 	_cleanup_error_ struct error ignored = {0};
@@ -146,58 +213,51 @@ static bool is_untouched(const struct edit *edit)
 	       secret_equal(secret_span(&now), secret_span(&edit->before));
 }
 
-/* Somebody else changed the file: theirs stays, the edit goes beside it, encrypted. */
-static int edit_save_beside(const struct edit *edit, struct span content, struct error *err)
+static int edit_write(const struct edit *edit, struct error *err)
 {
+	struct invocation *invocation = edit->invocation;
+	_cleanup_secret_ struct secret text = {0};
 	_cleanup_free_ char *path = NULL;
 	int r;
 
-	if (asprintf(&path, "%s.edited.%d", edit->file.path, (int)getpid()) < 0) {
-		path = NULL;
-		return error_no_memory(err);
-	}
-	r = sops_path_write(path, true, content, err);
-	if (r < 0)
-		return r;
-	error_set(err, VMCRED_FAILED, "%s was changed by somebody else meanwhile", edit->file.name);
-	return error_hint(err, "your version is in %s, encrypted: compare them with `sops decrypt`",
-			  path);
-}
-
-static int edit_write(struct edit *edit, struct error *err)
-{
-	struct sops_call *call = edit->call;
-	_cleanup_secret_ struct secret text = {0};
-	int r;
-
-	call->exit_code = SOPS_EXIT_ENCRYPTION;
+	invocation->exit_code = SOPS_EXIT_ENCRYPTION;
 	r = edit->is_new ? sops_document_encrypt(edit->document, &edit->policy,
-						 &call->keys->keyring, err)
+						 &invocation->keys->keyring, err)
 			 : sops_document_reencrypt(edit->document, err);
 	if (r < 0)
 		return r;
-	call->exit_code = SOPS_EXIT_TREE_UNWRITABLE;
+	invocation->exit_code = SOPS_EXIT_TREE_UNWRITABLE;
 	r = sops_document_write(edit->document, edit->file.output, &edit->file.format, &text, err);
-	call->exit_code = SOPS_EXIT_OUTPUT_UNWRITABLE;
+	invocation->exit_code = SOPS_EXIT_OUTPUT_UNWRITABLE;
 	if (r < 0)
 		return r;
-	if (!is_untouched(edit))
-		return edit_save_beside(edit, secret_span(&text), err);
-	return sops_path_write(edit->file.path, false, secret_span(&text), err);
+	if (is_untouched(edit))
+		return sops_path_write(edit->file.path, false, secret_span(&text), err);
+	/* Keep the version of the other writer. */
+	path = text_format("%s.edited.%d", edit->file.path, (int)getpid());
+	if (!path)
+		return error_no_memory(err);
+	r = sops_path_write(path, true, secret_span(&text), err);
+	if (r < 0)
+		return r;
+	error_set(err, VMCRED_FAILED, "%s was changed by another process during the edit",
+		  edit->file.name);
+	return error_hint(err, "your version, encrypted, is in %s: compare with `sops decrypt`",
+			  path);
 }
 
-int verb_edit(struct sops_call *call, struct error *err)
+int command_edit(struct invocation *invocation, struct error *err)
 {
 	__attribute__((cleanup(edit_destroy))) struct edit edit = {
-		.call = call,
-		.with_keys = sops_flag_is_on(&call->arguments, SOPS_FLAG_SHOW_MASTER_KEYS)};
-	int r;
+		.invocation = invocation,
+		.with_keys = flag_is_on(&invocation->flags, FLAG_SHOW_MASTER_KEYS),
+		.directory = MEMORY_DIRECTORY_NONE};
+	int r = file_argument_check(invocation, err);
 
-	if (call->word_count < 1)
-		return sops_fail(call, SOPS_EXIT_NO_FILE, err, "no file given");
-	sops_words_warn(call);
-	r = edit_open(&edit, err);
+	if (r == 0)
+		r = edit_open(&edit, err);
 	if (r == 0)
 		r = edit_until_valid(&edit, err);
+	memory_directory_remove(&edit.directory);
 	return r < 0 ? r : edit_write(&edit, err);
 }

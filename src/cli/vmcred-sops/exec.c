@@ -1,71 +1,89 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * exec-env and exec-file. exec-file gives the plaintext to the command in a private directory on a
+ * memory file system, wiped at the end: as a FIFO, fed once from secret memory, or as a file.
+ */
 #include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pthread.h>
+#include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/file.h"
+#include "base/memory_directory.h"
+#include "base/path.h"
 #include "base/program.h"
-#include "cli/vmcred-sops/exec_place.h"
-#include "cli/vmcred-sops/files.h"
-#include "cli/vmcred-sops/user.h"
+#include "cli/vmcred-sops/commands.h"
 
-/* The file and the command, and what both verbs do with them first. */
-static int exec_open(struct sops_call *call, struct sops_file *file,
-		     struct sops_document **document, struct error *err)
+#define FILE_NAME_DEFAULT "tmp-file" /* as in sops */
+
+static int document_open(struct invocation *invocation, struct sops_file *file,
+			 struct sops_document **document, struct error *err)
 {
 	int r;
 
-	if (call->word_count != 2)
-		return sops_fail(call, SOPS_EXIT_GENERIC, err,
-				 "needs a file and a command in one word");
-	r = sops_file_describe(call, call->words[0], file, err);
-	return r < 0 ? r : sops_file_open(call, file, document, err);
+	if (invocation->argument_count != 2)
+		return fail(invocation, SOPS_EXIT_GENERIC, err,
+			    "expected FILE and COMMAND, which is one argument");
+	r = sops_file_describe(invocation, invocation->arguments[0], file, err);
+	return r < 0 ? r : sops_file_open(invocation, file, document, err);
 }
 
-static int user_change(const struct sops_call *call, struct error *err)
+/* With --user: becomes that user, with its groups, HOME, USER and LOGNAME. */
+static int user_change(const struct invocation *invocation, struct error *err)
 {
-	const char *user = sops_flag_text(&call->arguments, SOPS_FLAG_USER);
+	const char *name = flag_text(&invocation->flags, FLAG_USER);
+	const struct passwd *user;
 
-	return user ? user_become(user, err) : 0;
-}
-
-/* How a shell that ended with this status makes sops end. */
-static int status_exit(struct sops_call *call, int status, struct error *err)
-{
-	if (status == 0)
+	if (!name)
 		return 0;
-	call->exit_code =
-		WIFEXITED(status) ? (enum sops_exit)WEXITSTATUS(status) : SOPS_EXIT_SIGNALLED;
-	return program_status_check(status, "the command", err);
+	errno = 0;
+	/* The process has one thread here. */
+	user = getpwnam(name); /* NOLINT(concurrency-mt-unsafe) */
+	if (!user && errno != 0)
+		return error_set_errno(err, errno, "finding user %s", name);
+	if (!user)
+		return error_set(err, VMCRED_FAILED, "user %s does not exist", name);
+	if (initgroups(name, user->pw_gid) < 0 ||
+	    setresgid(user->pw_gid, user->pw_gid, user->pw_gid) < 0 ||
+	    setresuid(user->pw_uid, user->pw_uid, user->pw_uid) < 0)
+		return error_set_errno(err, errno, "changing to user %s", name);
+	if (setenv("HOME", user->pw_dir, 1) < 0 || setenv("USER", user->pw_name, 1) < 0 ||
+	    setenv("LOGNAME", user->pw_name, 1) < 0)
+		return error_no_memory(err);
+	return 0;
 }
 
 /* Adds "KEY=value" and a NUL. */
 static int entry_add(void *context, struct span key, struct span value, struct error *err)
 {
+	const struct span parts[] = {key, span_of_text("="), value, span_of("", 1)};
 	struct secret *entries = context;
-	int r;
+	int r = 0;
 
 	if (memchr(key.data, '=', key.size) || memchr(key.data, '\0', key.size))
 		return error_set(err, VMCRED_FAILED,
-				 "the key %.*s cannot name a variable of the environment",
+				 "key %.*s is not a valid name of an environment variable",
 				 (int)key.size, (const char *)key.data);
 	if (value.size > 0 && memchr(value.data, '\0', value.size))
 		return error_set(err, VMCRED_FAILED,
-				 "the value of %.*s has a NUL byte in it, which an environment "
-				 "cannot hold",
+				 "value of %.*s contains a NUL byte, which an environment variable "
+				 "cannot",
 				 (int)key.size, (const char *)key.data);
-	r = secret_append(entries, key, err);
-	if (r == 0)
-		r = secret_append(entries, span_of_text("="), err);
-	if (r == 0)
-		r = secret_append(entries, value, err);
-	return r < 0 ? r : secret_append(entries, span_of("", 1), err);
+	for (size_t i = 0; r == 0 && i < sizeof(parts) / sizeof(parts[0]); i++)
+		r = secret_append(entries, parts[i], err);
+	return r;
 }
 
-static bool name_is_in(const char *entry, const struct secret *entries)
+static bool entries_have(const struct secret *entries, const char *entry)
 {
 	size_t length = strcspn(entry, "=") + 1;
 	const char *at = (const char *)entries->data, *end = at + entries->size;
@@ -77,21 +95,18 @@ static bool name_is_in(const char *entry, const struct secret *entries)
 	return false;
 }
 
-/* What --user sets is passed on with --pristine too. */
-static bool is_passed_on(const struct sops_call *call, const char *entry)
+/* With --pristine only the variables that --user set. */
+static bool is_inherited(const struct invocation *invocation, const char *entry)
 {
-	if (!sops_flag_is_on(&call->arguments, SOPS_FLAG_PRISTINE))
+	if (!flag_is_on(&invocation->flags, FLAG_PRISTINE))
 		return true;
-	return sops_flag_text(&call->arguments, SOPS_FLAG_USER) &&
+	return flag_text(&invocation->flags, FLAG_USER) &&
 	       (strncmp(entry, "HOME=", 5) == 0 || strncmp(entry, "USER=", 5) == 0 ||
 		strncmp(entry, "LOGNAME=", 8) == 0);
 }
 
-/*
- * The list of pointers for exec(2): what is passed on, and the secret entries, which win. The
- * caller frees the list. NULL without memory.
- */
-static char **environment_make(const struct sops_call *call, const struct secret *entries)
+/* Pointers to our environment and to the entries, which override it. The caller frees the list. */
+static char **environment_list(const struct invocation *invocation, const struct secret *entries)
 {
 	char *at = (char *)entries->data, *end = at + entries->size;
 	size_t count = 1, used = 0;
@@ -105,7 +120,7 @@ static char **environment_make(const struct sops_call *call, const struct secret
 	if (!list)
 		return NULL;
 	for (char **entry = environ; *entry; entry++) {
-		if (is_passed_on(call, *entry) && !name_is_in(*entry, entries))
+		if (is_inherited(invocation, *entry) && !entries_have(entries, *entry))
 			list[used++] = *entry;
 	}
 	for (; at < end; at += strlen(at) + 1)
@@ -113,105 +128,167 @@ static char **environment_make(const struct sops_call *call, const struct secret
 	return list;
 }
 
-/*
- * The command takes this process over, as with --same-process: nobody else is left who holds the
- * secrets, and how it ends is how we end.
- */
-int verb_exec_env(struct sops_call *call, struct error *err)
+/* Always replaces this process, as with --same-process: then no other process has the secrets, and
+ * the command's exit status is ours. */
+int command_exec_env(struct invocation *invocation, struct error *err)
 {
+	const bool background = flag_is_on(&invocation->flags, FLAG_BACKGROUND);
 	_cleanup_sops_document_ struct sops_document *document = NULL;
-	bool background = sops_flag_is_on(&call->arguments, SOPS_FLAG_BACKGROUND);
 	_cleanup_secret_ struct secret entries = {0};
 	_cleanup_sops_file_ struct sops_file file = {0};
 	_cleanup_free_ char **environment = NULL;
 	char shell[] = "/bin/sh", option[] = "-c";
-	struct program program;
+	char *argv[] = {shell, option, NULL, NULL};
+	struct program program = {.file = shell, .argv = argv, .fds = PROGRAM_OUR_FDS};
 	pid_t pid;
 	int r;
 
-	if (background && sops_flag_is_on(&call->arguments, SOPS_FLAG_SAME_PROCESS))
-		return sops_fail(call, SOPS_EXIT_CONFLICT, err,
-				 "--same-process and --background do not go together");
-	r = exec_open(call, &file, &document, err);
+	if (background && flag_is_on(&invocation->flags, FLAG_SAME_PROCESS))
+		return fail(invocation, SOPS_EXIT_CONFLICT, err,
+			    "--same-process conflicts with --background");
+	r = document_open(invocation, &file, &document, err);
 	if (r < 0)
 		return r;
-	call->exit_code = SOPS_EXIT_GENERIC;
+	invocation->exit_code = SOPS_EXIT_GENERIC;
 	r = sops_document_each(document, entry_add, &entries, err);
 	if (r == 0)
-		r = user_change(call, err);
+		r = user_change(invocation, err);
 	if (r < 0)
 		return r;
-	report_message(
-		&call->cli->report, REPORT_WARNING,
-		"root, processes of the same user and everything that the command starts can "
-		"read its environment: exec-file hands secrets over without it");
-	environment = environment_make(call, &entries);
+	report_message(&invocation->cli->report, REPORT_WARNING,
+		       "environment variables are visible to root, to processes of the same user "
+		       "and to all descendants of the command: prefer exec-file");
+	environment = environment_list(invocation, &entries);
 	if (!environment)
 		return error_no_memory(err);
-	program = (struct program){.file = shell,
-				   .argv = (char *const[]){shell, option, call->words[1], NULL},
-				   .environment = environment,
-				   .fds = PROGRAM_OUR_FDS};
+	argv[2] = invocation->arguments[1];
+	program.environment = environment;
 	if (background)
 		return program_start(&program, &pid, err);
-	execve(shell, program.argv, environment);
+	execve(shell, argv, environment);
 	return error_set_errno(err, errno, "starting %s", shell);
+}
+
+/* The plaintext file. Starts as {.directory = MEMORY_DIRECTORY_NONE}. */
+struct plaintext {
+	struct memory_directory directory;
+	char *path; /* owned */
+	struct secret text;
+	pthread_t writer; /* of the FIFO */
+	bool is_writing;
+};
+
+/* Waits for a reader and writes the text. Cancelled if there is no reader. */
+static void *fifo_write(void *argument)
+{
+	const struct plaintext *plaintext = argument;
+	_cleanup_error_ struct error ignored = {0};
+	int fd = open(plaintext->path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return NULL;
+	/* The reader may close early: SIGPIPE is blocked in this thread. */
+	(void)fd_write(fd, secret_span(&plaintext->text), plaintext->path, &ignored);
+	close(fd);
+	return NULL;
+}
+
+static int plaintext_create(struct plaintext *plaintext, const char *name, bool fifo,
+			    struct error *err)
+{
+	int r = memory_directory_make(&plaintext->directory, "the decrypted file", err);
+	sigset_t all, before;
+
+	if (r < 0)
+		return r;
+	plaintext->path = path_join(plaintext->directory.path, name);
+	if (!plaintext->path)
+		return error_no_memory(err);
+	if (!fifo)
+		return file_write_new(plaintext->directory.dirfd, name,
+				      secret_span(&plaintext->text), S_IRUSR | S_IWUSR, err);
+	if (mkfifoat(plaintext->directory.dirfd, name, S_IRUSR | S_IWUSR) < 0)
+		return error_set_errno(err, errno, "creating a FIFO");
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	r = pthread_create(&plaintext->writer, NULL, fifo_write, plaintext);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (r != 0)
+		return error_set_errno(err, r, "starting a thread");
+	plaintext->is_writing = true;
+	return 0;
+}
+
+static void plaintext_remove(struct plaintext *plaintext)
+{
+	if (plaintext->is_writing) {
+		(void)pthread_cancel(plaintext->writer);
+		(void)pthread_join(plaintext->writer, NULL);
+	}
+	memory_directory_remove(&plaintext->directory);
+	secret_destroy(&plaintext->text);
+	free(plaintext->path);
 }
 
 /* The command with each "{}" replaced. The caller frees it; NULL without memory. */
 static char *command_fill(const char *command, const char *path)
 {
-	_cleanup_fclose_ FILE *stream = NULL;
-	_cleanup_free_ char *filled = NULL;
+	char *filled = NULL;
 	const char *place;
 	size_t size = 0;
+	FILE *stream = open_memstream(&filled, &size);
 
-	stream = open_memstream(&filled, &size);
 	if (!stream)
 		return NULL;
 	for (; (place = strstr(command, "{}")); command = place + 2)
 		fprintf(stream, "%.*s%s", (int)(place - command), command, path);
 	fputs(command, stream);
-	if (fflush(stream) != 0 || ferror(stream))
+	if (fclose(stream) != 0) {
+		free(filled);
 		return NULL;
-	fclose(stream);
-	stream = NULL;
-	return pointer_release(&filled);
+	}
+	return filled;
 }
 
-int verb_exec_file(struct sops_call *call, struct error *err)
+int command_exec_file(struct invocation *invocation, struct error *err)
 {
-	const char *name = sops_flag_text(&call->arguments, SOPS_FLAG_FILENAME);
-	_cleanup_exec_place_ struct exec_place place = EXEC_PLACE_NONE;
+	__attribute__((cleanup(plaintext_remove))) struct plaintext plaintext = {
+		.directory = MEMORY_DIRECTORY_NONE};
+	const char *name = flag_text(&invocation->flags, FLAG_FILENAME);
 	_cleanup_sops_document_ struct sops_document *document = NULL;
 	_cleanup_sops_file_ struct sops_file file = {0};
-	_cleanup_secret_ struct secret text = {0};
 	_cleanup_free_ char *command = NULL;
 	char shell[] = "/bin/sh", option[] = "-c";
 	int status = 0, r;
 
-	if (sops_flag_is_on(&call->arguments, SOPS_FLAG_BACKGROUND))
+	if (flag_is_on(&invocation->flags, FLAG_BACKGROUND))
 		return error_set(err, VMCRED_USAGE,
-				 "--background is not supported: the file is gone when sops ends");
+				 "--background is not supported: the file is removed when sops "
+				 "exits");
 	if (name && (strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0))
-		return error_set(err, VMCRED_USAGE, "--filename must be a name without a folder");
-	r = exec_open(call, &file, &document, err);
+		return error_set(err, VMCRED_USAGE,
+				 "--filename must be a name without a directory");
+	r = document_open(invocation, &file, &document, err);
 	if (r < 0)
 		return r;
-	call->exit_code = SOPS_EXIT_TREE_UNWRITABLE;
-	r = sops_document_write(document, file.output, &file.format, &text, err);
+	invocation->exit_code = SOPS_EXIT_TREE_UNWRITABLE;
+	r = sops_document_write(document, file.output, &file.format, &plaintext.text, err);
 	if (r < 0)
 		return r;
-	call->exit_code = SOPS_EXIT_GENERIC;
-	r = user_change(call, err);
+	invocation->exit_code = SOPS_EXIT_GENERIC;
+	r = user_change(invocation, err);
 	if (r == 0)
-		r = exec_place_make(&place, name, &text,
-				    !sops_flag_is_on(&call->arguments, SOPS_FLAG_NO_FIFO), err);
+		r = plaintext_create(&plaintext, name ? name : FILE_NAME_DEFAULT,
+				     !flag_is_on(&invocation->flags, FLAG_NO_FIFO), err);
 	if (r < 0)
 		return r;
-	command = command_fill(call->words[1], place.path);
+	command = command_fill(invocation->arguments[1], plaintext.path);
 	if (!command)
 		return error_no_memory(err);
 	r = foreground_run((char *const[]){shell, option, command, NULL}, &status, err);
-	return r < 0 ? r : status_exit(call, status, err);
+	if (r < 0 || status == 0)
+		return r;
+	invocation->exit_code =
+		WIFEXITED(status) ? (enum sops_exit)WEXITSTATUS(status) : SOPS_EXIT_SIGNALLED;
+	return program_status_check(status, "the command", err);
 }

@@ -2,58 +2,80 @@
 #include "cli/vmcred-sops/flags.h"
 
 #include <errno.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cleanup.h"
 #include "base/name.h"
-#include "cli/vmcred-sops/flag_table.h"
+#include "base/text.h"
 
 /* Key groups are numbered by a byte (Shamir over GF(256)). */
 #define NUMBER_MAX 255
 
-void sops_arguments_destroy(struct sops_arguments *flags)
+enum flag_type {
+	TRUTH,
+	TEXT,
+	LIST, /* repeated, it replaces the value, but adds to that of `groups add` */
+	NUMBER,
+};
+
+static const struct row {
+	struct flag_about about;
+	enum flag_type type;
+	unsigned int commands; /* a set of enum command_id */
+} rows[FLAG_COUNT] = {
+#define FLAG(id, name, letter, type, commands, variable, argument, help) \
+	[FLAG_##id] = {{name, letter, variable, argument, help}, type, commands},
+#include "cli/vmcred-sops/flag_list.h"
+};
+
+const struct flag_about *flag_about(enum command_id command, enum flag flag)
 {
-	for (size_t i = 0; i < SOPS_FLAG_COUNT; i++)
+	return rows[flag].commands & command ? &rows[flag].about : NULL;
+}
+
+const char *flag_name(enum flag flag)
+{
+	return rows[flag].about.name;
+}
+
+void flags_destroy(struct flags *flags)
+{
+	for (size_t i = 0; i < FLAG_COUNT; i++)
 		free(flags->values[i]);
-	*flags = (struct sops_arguments){0};
+	*flags = (struct flags){0};
 }
 
-static bool flag_applies(const struct sops_flag_row *row, enum sops_verb_id verb)
+static bool name_is(const char *name, const char *argument, size_t length)
 {
-	return (row->verbs & (1U << verb)) != 0;
+	return name && strlen(name) == length && strncmp(name, argument, length) == 0;
 }
 
-/* The row whose name (or letter) the word is, up to '='; `word` is behind its dashes. */
-static int flag_find(enum sops_verb_id verb, const char *word)
+/* The flag with this name or letter, which ends at '='; -1: none. */
+static int flag_find(enum command_id command, const char *argument)
 {
-	size_t length = strcspn(word, "=");
+	const size_t length = strcspn(argument, "=");
 
-	for (int i = 0; i < SOPS_FLAG_COUNT; i++) {
-		const struct sops_flag_row *row = &sops_flag_table[i];
+	for (int i = 0; i < FLAG_COUNT; i++) {
+		const struct flag_about *about = flag_about(command, (enum flag)i);
 
-		if (!flag_applies(row, verb))
-			continue;
-		for (const char *const *name = row->names; name < row->names + 2 && *name; name++) {
-			if (strlen(*name) == length && strncmp(*name, word, length) == 0)
-				return i;
-		}
+		if (about && (name_is(about->name, argument, length) ||
+			      name_is(about->letter, argument, length)))
+			return i;
 	}
 	return -1;
 }
 
-/* Behind the one or two dashes of a flag, NULL for any other word. */
-static const char *flag_word(const char *word)
+/* The argument without its one or two dashes; NULL if it has none. */
+static const char *dashes_skip(const char *argument)
 {
-	if (word[0] != '-' || word[1] == '\0' || strcmp(word, "--") == 0)
+	if (argument[0] != '-' || argument[1] == '\0' || strcmp(argument, "--") == 0)
 		return NULL;
-	return word + (word[1] == '-' ? 2 : 1);
+	return argument + (argument[1] == '-' ? 2 : 1);
 }
 
 /* The truth values of Go's strconv.ParseBool. */
-static const char *truth_of(const char *text)
+static const char *truth_parse(const char *text)
 {
 	static const char *const on[] = {"1", "t", "T", "TRUE", "true", "True"};
 	static const char *const off[] = {"0", "f", "F", "FALSE", "false", "False"};
@@ -67,8 +89,8 @@ static const char *truth_of(const char *text)
 	return NULL;
 }
 
-/* Both numbers that there are, columns and key groups, are small; -1 is nothing said. */
-static bool is_number(const char *text)
+/* -1 is the same as no number. */
+static bool number_is_valid(const char *text)
 {
 	char *end;
 	long number;
@@ -78,174 +100,134 @@ static bool is_number(const char *text)
 	return errno == 0 && end != text && *end == '\0' && number >= -1 && number <= NUMBER_MAX;
 }
 
-/* `source` names the flag or the variable. The value may be a secret (--set) and is not shown. */
-static int value_take(enum sops_verb_id verb, struct sops_arguments *flags, int index,
-		      const char *value, const char *source, struct error *err)
+/* `source` is the flag or the variable. The value may be a secret (--set) and is not shown. */
+static int value_take(enum command_id command, struct flags *flags, int flag, const char *value,
+		      const char *source, struct error *err)
 {
-	const struct sops_flag_row *row = &sops_flag_table[index];
-	char **target = &flags->values[index], *taken = NULL;
+	const struct row *row = &rows[flag];
+	char **target = &flags->values[flag], *taken;
 
-	switch (row->kind) {
-	case SOPS_FLAG_TRUTH:
-		value = truth_of(value);
+	if (row->type == TRUTH) {
+		value = truth_parse(value);
 		if (!value)
 			return error_set(err, VMCRED_USAGE, "%s must be true or false", source);
-		break;
-	case SOPS_FLAG_WHOLE_NUMBER:
-		if (!is_number(value))
-			return error_set(err, VMCRED_USAGE, "%s must be a whole number up to %d",
-					 source, NUMBER_MAX);
-		break;
-	case SOPS_FLAG_TEXT:
-	case SOPS_FLAG_LIST:
-		break;
 	}
-	if (row->kind == SOPS_FLAG_LIST && *target && verb == SOPS_GROUPS_ADD_VERB) {
-		if (asprintf(&taken, "%s,%s", *target, value) < 0)
-			return error_no_memory(err);
-	} else {
-		taken = strdup(value);
-		if (!taken)
-			return error_no_memory(err);
-	}
+	if (row->type == NUMBER && !number_is_valid(value))
+		return error_set(err, VMCRED_USAGE, "%s must be an integer up to %d", source,
+				 NUMBER_MAX);
+	taken = row->type == LIST && *target && command == GROUPS_ADD
+			? text_format("%s,%s", *target, value)
+			: strdup(value);
+	if (!taken)
+		return error_no_memory(err);
 	free(*target);
 	*target = taken;
 	return 0;
 }
 
-static int flag_unknown(enum sops_verb_id verb, const char *word, struct error *err)
+static int flag_unknown(enum command_id command, const char *argument, struct error *err)
 {
-	const char *names[SOPS_FLAG_COUNT + 1] = {NULL};
+	const char *names[FLAG_COUNT + 1] = {NULL};
 	char name[64] = "";
 	const char *nearest;
 	size_t count = 0;
 
-	/* Behind '=' there may be anything, also a secret: not shown. */
-	snprintf(name, sizeof(name), "%.*s", (int)strcspn(word, "="), word);
-	for (size_t i = 0; i < SOPS_FLAG_COUNT; i++) {
-		if (flag_applies(&sops_flag_table[i], verb))
-			names[count++] = sops_flag_table[i].names[0];
+	/* What follows '=' may be a secret and is not shown. */
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(argument, "="), argument);
+	for (int i = 0; i < FLAG_COUNT; i++) {
+		if (flag_about(command, (enum flag)i))
+			names[count++] = flag_name((enum flag)i);
 	}
-	error_set(err, VMCRED_USAGE, "there is no flag --%s", name);
 	nearest = name_nearest(name, names);
-	if (nearest)
-		return error_hint(err, "did you mean --%s?", nearest);
-	return error_hint(err, "--help lists the flags");
+	error_set(err, VMCRED_USAGE, "unknown flag --%s", name);
+	return nearest ? error_hint(err, "did you mean --%s?", nearest)
+		       : error_hint(err, "--help lists the flags");
 }
 
-/* Reads the flag at `argv[at]`; returns the number of words that it takes. */
-static int flag_take(enum sops_verb_id verb, int argc, char **argv, int at,
-		     struct sops_arguments *flags, struct error *err)
+/* Reads the flag at `argv[at]`; returns the number of arguments that it takes. */
+static int flag_take(enum command_id command, int argc, char **argv, int at, struct flags *flags,
+		     struct error *err)
 {
-	const char *word = flag_word(argv[at]), *equals = strchr(word, '=');
-	int index = flag_find(verb, word), used = 1, r;
+	const char *argument = dashes_skip(argv[at]), *equals = strchr(argument, '=');
+	int flag = flag_find(command, argument), used = 1, r;
+	const char *value = "true";
 	char source[80];
-	const char *value;
 
-	if (index < 0)
-		return flag_unknown(verb, word, err);
-	snprintf(source, sizeof(source), "--%s", sops_flag_table[index].names[0]);
+	if (flag < 0)
+		return flag_unknown(command, argument, err);
+	snprintf(source, sizeof(source), "--%s", flag_name((enum flag)flag));
 	if (equals) {
 		value = equals + 1;
-	} else if (sops_flag_table[index].kind == SOPS_FLAG_TRUTH) {
-		value = "true";
-	} else if (at + 1 < argc) {
+	} else if (rows[flag].type != TRUTH) {
+		if (at + 1 == argc)
+			return error_set(err, VMCRED_USAGE, "flag %s requires a value", source);
 		value = argv[at + 1];
 		used = 2;
-	} else {
-		return error_set(err, VMCRED_USAGE, "%s needs a value", source);
 	}
-	r = value_take(verb, flags, index, value, source, err);
+	r = value_take(command, flags, flag, value, source, err);
 	return r < 0 ? r : used;
 }
 
-int sops_arguments_parse(enum sops_verb_id verb, int argc, char **argv,
-			 struct sops_arguments *flags, struct error *err)
+int flags_parse(enum command_id command, int argc, char **argv, struct flags *flags,
+		struct error *err)
 {
-	int words = 0, at = 0, r;
+	int count = 0, at = 0, r;
 
 	while (at < argc) {
-		const char *word = flag_word(argv[at]);
+		const char *argument = dashes_skip(argv[at]);
 
 		if (strcmp(argv[at], "--") == 0) {
 			at++;
 			break;
 		}
-		/* Behind the first other word, only known flags are flags: a value may begin with a
-		 * dash, and without a verb nothing there is one. */
-		if (!word || (words > 0 && (verb == SOPS_OLD_FORM || flag_find(verb, word) < 0))) {
-			argv[words++] = argv[at++];
-			if (verb == SOPS_OLD_FORM)
+		/* After the first argument only known flags are flags: a value may begin with a
+		 * dash. Without a command, nothing after it is a flag. */
+		if (!argument ||
+		    (count > 0 && (command == LEGACY || flag_find(command, argument) < 0))) {
+			argv[count++] = argv[at++];
+			if (command == LEGACY)
 				break;
 			continue;
 		}
-		r = flag_take(verb, argc, argv, at, flags, err);
+		r = flag_take(command, argc, argv, at, flags, err);
 		if (r < 0)
 			return r;
 		at += r;
 	}
 	while (at < argc)
-		argv[words++] = argv[at++];
-	return words;
+		argv[count++] = argv[at++];
+	return count;
 }
 
-int sops_arguments_environment(enum sops_verb_id verb, struct sops_arguments *flags,
-			       struct error *err)
+int flags_environment_read(enum command_id command, struct flags *flags, struct error *err)
 {
-	for (int i = 0; i < SOPS_FLAG_COUNT; i++) {
-		const struct sops_flag_row *row = &sops_flag_table[i];
-		const char *value;
-		int r;
+	int r = 0;
 
-		if (!row->variable || flags->values[i] || !flag_applies(row, verb))
-			continue;
-		/* A group is made of what is given for it. */
-		if (row->kind == SOPS_FLAG_LIST && verb == SOPS_GROUPS_ADD_VERB)
-			continue;
-		value = getenv(row->variable);
-		if (!value || *value == '\0')
-			continue;
-		r = value_take(verb, flags, i, value, row->variable, err);
-		if (r < 0)
-			return r;
+	for (int i = 0; r == 0 && i < FLAG_COUNT; i++) {
+		const struct flag_about *about = flag_about(command, (enum flag)i);
+		const char *value = about && about->variable ? getenv(about->variable) : NULL;
+
+		/* `groups add` takes keys from its flags only. */
+		if (value && *value && !flags->values[i] &&
+		    !(rows[i].type == LIST && command == GROUPS_ADD))
+			r = value_take(command, flags, i, value, about->variable, err);
 	}
-	return 0;
+	return r;
 }
 
-const char *sops_flag_text(const struct sops_arguments *flags, enum sops_flag flag)
+const char *flag_text(const struct flags *flags, enum flag flag)
 {
 	const char *value = flags->values[flag];
 
 	return value && *value ? value : NULL;
 }
 
-bool sops_flag_is_on(const struct sops_arguments *flags, enum sops_flag flag)
+bool flag_is_on(const struct flags *flags, enum flag flag)
 {
 	return flags->values[flag] && strcmp(flags->values[flag], "true") == 0;
 }
 
-long sops_flag_number(const struct sops_arguments *flags, enum sops_flag flag, long missing)
+long flag_number(const struct flags *flags, enum flag flag, long missing)
 {
 	return flags->values[flag] ? strtol(flags->values[flag], NULL, 0) : missing;
-}
-
-const char *sops_flag_name(enum sops_flag flag)
-{
-	return sops_flag_table[flag].names[0];
-}
-
-void sops_arguments_help(enum sops_verb_id verb)
-{
-	for (size_t i = 0; i < SOPS_FLAG_COUNT; i++) {
-		const struct sops_flag_row *row = &sops_flag_table[i];
-		char left[80];
-
-		if (!flag_applies(row, verb))
-			continue;
-		snprintf(left, sizeof(left), "--%s%s%s%s%s", row->names[0],
-			 row->names[1] ? ", -" : "", row->names[1] ? row->names[1] : "",
-			 row->argument ? " " : "", row->argument ? row->argument : "");
-		printf("  %-36s %s%s%s%s\n", left, row->help, row->variable ? " [$" : "",
-		       row->variable ? row->variable : "", row->variable ? "]" : "");
-	}
 }

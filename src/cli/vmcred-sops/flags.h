@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The flags of sops, one table for all verbs and for the old form without a verb. They are read as
- * sops reads them: -flag and --flag are the same, a value stands behind '=' or in the next word, a
- * truth value only behind '='. Behind a verb, known flags are taken wherever they stand, up to
- * "--"; without one, up to the first other word.
+ * The flags of sops, read as sops reads them: -flag and --flag are the same; a value follows '=' or
+ * is the next argument, a truth value only follows '='. After a command, known flags may stand
+ * anywhere before "--"; without a command, only before the first argument.
  */
 #ifndef VMCRED_CLI_VMCRED_SOPS_FLAGS_H
 #define VMCRED_CLI_VMCRED_SOPS_FLAGS_H
@@ -12,124 +11,69 @@
 
 #include "base/error.h"
 
-enum sops_verb_id {
-	SOPS_OLD_FORM, /* no verb: -d, -e, -r, -s, --set, or a file to edit */
-	SOPS_DECRYPT_VERB,
-	SOPS_ENCRYPT_VERB,
-	SOPS_EDIT_VERB,
-	SOPS_ROTATE_VERB,
-	SOPS_UPDATEKEYS_VERB,
-	SOPS_SET_VERB,
-	SOPS_UNSET_VERB,
-	SOPS_GROUPS_ADD_VERB,
-	SOPS_GROUPS_DELETE_VERB,
-	SOPS_FILESTATUS_VERB,
-	SOPS_EXEC_ENV_VERB,
-	SOPS_EXEC_FILE_VERB,
-	SOPS_COMPLETION_VERB,
-	SOPS_UNSUPPORTED_VERB, /* takes any flag, does nothing */
+/* The commands that take flags; bits of a set. */
+enum command_id {
+	NO_COMMAND = 0,
+	LEGACY = 1 << 0, /* the form without a command: -d, -e, -r, --set, or a file to edit */
+	DECRYPT = 1 << 1,
+	ENCRYPT = 1 << 2,
+	EDIT = 1 << 3,
+	ROTATE = 1 << 4,
+	UPDATEKEYS = 1 << 5,
+	SET = 1 << 6,
+	UNSET = 1 << 7,
+	GROUPS_ADD = 1 << 8,
+	GROUPS_DELETE = 1 << 9,
+	FILESTATUS = 1 << 10,
+	EXEC_ENV = 1 << 11,
+	EXEC_FILE = 1 << 12,
+	COMPLETION = 1 << 13,
 };
 
-enum sops_flag {
-	SOPS_FLAG_DECRYPT,
-	SOPS_FLAG_ENCRYPT,
-	SOPS_FLAG_ROTATE,
-	SOPS_FLAG_SET,
-	SOPS_FLAG_IN_PLACE,
-	SOPS_FLAG_OUTPUT,
-	SOPS_FLAG_EXTRACT,
-	SOPS_FLAG_INPUT_TYPE,
-	SOPS_FLAG_OUTPUT_TYPE,
-	SOPS_FLAG_FILENAME_OVERRIDE,
-	SOPS_FLAG_IGNORE_MAC,
-	SOPS_FLAG_DECRYPTION_ORDER,
-	SOPS_FLAG_INDENT,
-	SOPS_FLAG_CONFIG,
-	SOPS_FLAG_AGE,
-	SOPS_FLAG_PGP,
-	SOPS_FLAG_KMS,
-	SOPS_FLAG_AWS_PROFILE,
-	SOPS_FLAG_ENCRYPTION_CONTEXT,
-	SOPS_FLAG_GCP_KMS,
-	SOPS_FLAG_HCKMS,
-	SOPS_FLAG_AZURE_KV,
-	SOPS_FLAG_HC_VAULT_TRANSIT,
-	SOPS_FLAG_ADD_AGE,
-	SOPS_FLAG_ADD_PGP,
-	SOPS_FLAG_ADD_KMS,
-	SOPS_FLAG_ADD_GCP_KMS,
-	SOPS_FLAG_ADD_HCKMS,
-	SOPS_FLAG_ADD_AZURE_KV,
-	SOPS_FLAG_ADD_HC_VAULT_TRANSIT,
-	SOPS_FLAG_RM_AGE,
-	SOPS_FLAG_RM_PGP,
-	SOPS_FLAG_RM_KMS,
-	SOPS_FLAG_RM_GCP_KMS,
-	SOPS_FLAG_RM_HCKMS,
-	SOPS_FLAG_RM_AZURE_KV,
-	SOPS_FLAG_RM_HC_VAULT_TRANSIT,
-	SOPS_FLAG_UNENCRYPTED_SUFFIX,
-	SOPS_FLAG_ENCRYPTED_SUFFIX,
-	SOPS_FLAG_UNENCRYPTED_REGEX,
-	SOPS_FLAG_ENCRYPTED_REGEX,
-	SOPS_FLAG_UNENCRYPTED_COMMENT_REGEX,
-	SOPS_FLAG_ENCRYPTED_COMMENT_REGEX,
-	SOPS_FLAG_MAC_ONLY_ENCRYPTED,
-	SOPS_FLAG_SHAMIR_THRESHOLD,
-	SOPS_FLAG_SHOW_MASTER_KEYS,
-	SOPS_FLAG_VALUE_FILE,
-	SOPS_FLAG_VALUE_STDIN,
-	SOPS_FLAG_IDEMPOTENT,
-	SOPS_FLAG_YES,
-	SOPS_FLAG_FILE,
-	SOPS_FLAG_PRISTINE,
-	SOPS_FLAG_USER,
-	SOPS_FLAG_SAME_PROCESS,
-	SOPS_FLAG_BACKGROUND,
-	SOPS_FLAG_NO_FIFO,
-	SOPS_FLAG_FILENAME,
-	SOPS_FLAG_LOCAL_KEYSERVICE,
-	SOPS_FLAG_KEYSERVICE,
-	SOPS_FLAG_VERBOSE,
-	SOPS_FLAG_NO_VERSION_CHECK,
-	SOPS_FLAG_VERSION_CHECK,
-	SOPS_FLAG_VERSION,
-	SOPS_FLAG_HELP,
-	SOPS_FLAG_COUNT
+enum flag {
+#define FLAG(id, ...) FLAG_##id,
+#include "cli/vmcred-sops/flag_list.h"
+	FLAG_COUNT
 };
 
-/* What was given, by flag. Starts as {0}. */
-struct sops_arguments {
-	char *values[SOPS_FLAG_COUNT]; /* owned; NULL: not given; truth values as "true", "false" */
+/* A flag that the command takes, for help and completion. */
+struct flag_about {
+	const char *name, *letter; /* without dashes; the letter may be NULL */
+	const char *variable;      /* of the environment, or NULL */
+	const char *argument;      /* the name of its value; NULL: a truth value */
+	const char *help;
 };
 
-void sops_arguments_destroy(struct sops_arguments *flags);
-
-#define _cleanup_sops_arguments_ __attribute__((cleanup(sops_arguments_destroy)))
-
-/*
- * Takes the flags of a verb out of `argc` words behind it. The other words move to the front of
- * `argv`; returns their number. VMCRED_USAGE: a flag that is not known, a value that is missing or
- * none.
- */
-int sops_arguments_parse(enum sops_verb_id verb, int argc, char **argv,
-			 struct sops_arguments *flags, struct error *err);
-
-/* Takes the environment's variables for flags of the verb that are not given. */
-int sops_arguments_environment(enum sops_verb_id verb, struct sops_arguments *flags,
-			       struct error *err);
-
-/* The value, NULL where the flag is not given or given as empty: sops does not tell these apart. */
-const char *sops_flag_text(const struct sops_arguments *flags, enum sops_flag flag);
-bool sops_flag_is_on(const struct sops_arguments *flags, enum sops_flag flag);
-
-/* A number that was checked when it was parsed; `missing` where the flag is not given. */
-long sops_flag_number(const struct sops_arguments *flags, enum sops_flag flag, long missing);
+/* The flag, or NULL if the command does not take it. */
+const struct flag_about *flag_about(enum command_id command, enum flag flag);
 
 /* The flag's name without dashes. */
-const char *sops_flag_name(enum sops_flag flag);
+const char *flag_name(enum flag flag);
 
-/* Prints a line for each flag of the verb to stdout. */
-void sops_arguments_help(enum sops_verb_id verb);
+/* The values that were given. Starts as {0}. */
+struct flags {
+	char *values[FLAG_COUNT]; /* owned; NULL: not given; truth values as "true" or "false" */
+};
+
+void flags_destroy(struct flags *flags);
+
+#define _cleanup_flags_ __attribute__((cleanup(flags_destroy)))
+
+/*
+ * Takes the flags of a command out of its `argc` arguments. The others move to the front of `argv`;
+ * returns their number. VMCRED_USAGE: an unknown flag, a missing or a wrong value.
+ */
+int flags_parse(enum command_id command, int argc, char **argv, struct flags *flags,
+		struct error *err);
+
+/* Reads the variables of the environment for flags that are not given. */
+int flags_environment_read(enum command_id command, struct flags *flags, struct error *err);
+
+/* The value; NULL where the flag is not given or empty: sops makes no difference. */
+const char *flag_text(const struct flags *flags, enum flag flag);
+bool flag_is_on(const struct flags *flags, enum flag flag);
+
+/* A number, checked by flags_parse(); `missing` where the flag is not given. */
+long flag_number(const struct flags *flags, enum flag flag, long missing);
 
 #endif

@@ -14,7 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/program.h"
-#include "cli/vmcred-sops/call.h"
+#include "cli/vmcred-sops/commands.h"
 
 static void signals_block(sigset_t *blocked, sigset_t *before, bool child)
 {

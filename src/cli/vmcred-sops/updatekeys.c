@@ -7,20 +7,16 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "cli/vmcred-sops/many.h"
-#include "cli/vmcred-sops/rules.h"
+#include "cli/vmcred-sops/commands.h"
 
-#define COLOUR_ADDED   "\033[32m"
-#define COLOUR_REMOVED "\033[31m"
-#define COLOUR_NONE    "\033[0m"
-
+/* In green or red. */
 static void line_print(FILE *stream, bool coloured, const char *mark, const char *text)
 {
-	const char *colour = *mark == '+' ? COLOUR_ADDED : *mark == '-' ? COLOUR_REMOVED : "";
+	const char *colour = *mark == '+' ? "\033[32m" : *mark == '-' ? "\033[31m" : "";
 
 	if (!coloured)
 		colour = "";
-	fprintf(stream, "%s%s %s%s\n", colour, mark, text, *colour ? COLOUR_NONE : "");
+	fprintf(stream, "%s%s %s%s\n", colour, mark, text, *colour ? "\033[0m" : "");
 }
 
 static void threshold_print(FILE *stream, bool coloured, const struct sops_difference *difference)
@@ -40,14 +36,14 @@ static void threshold_print(FILE *stream, bool coloured, const struct sops_diffe
 		line_print(stream, coloured, "---", text);
 }
 
-/* The difference in the form that people know from sops. */
+/* In the format of sops. */
 static void difference_print(FILE *stream, bool coloured, const char *name,
 			     const struct sops_difference *difference)
 {
 	static const char *const marks[] = {
 		[SOPS_KEY_KEPT] = "   ", [SOPS_KEY_ADDED] = "+++", [SOPS_KEY_REMOVED] = "---"};
 
-	fprintf(stream, "%s: its keys change:\n", name);
+	fprintf(stream, "%s: changed keys:\n", name);
 	threshold_print(stream, coloured, difference);
 	for (size_t i = 0; i < difference->group_count; i++) {
 		const struct sops_group_difference *group = &difference->groups[i];
@@ -59,55 +55,55 @@ static void difference_print(FILE *stream, bool coloured, const char *name,
 	}
 }
 
-/* Asks on the terminal, or whatever standard input is, as sops does. Returns 1 for yes, 0 for no.
- */
+/* Asks on standard input, as sops does. Returns 1 for yes, 0 for no. */
 static int ask(struct error *err)
 {
 	for (;;) {
 		char answer[16];
 
-		fputs("Change them? (y/n): ", stdout);
+		fputs("Change the keys? (y/n): ", stdout);
 		fflush(stdout);
 		if (!fgets(answer, sizeof(answer), stdin))
 			return error_set(err, VMCRED_FAILED,
-					 "nobody answers: --yes makes the changes unasked");
+					 "no answer: pass --yes to skip the question");
 		answer[strcspn(answer, "\r\n")] = '\0';
 		if (strcmp(answer, "y") == 0 || strcmp(answer, "n") == 0)
 			return *answer == 'y';
 	}
 }
 
-static int job_prepare(struct sops_call *call, struct many_job *job, struct error *err)
+static int job_prepare(struct invocation *invocation, struct batch_job *job, struct error *err)
 {
 	const struct sops_policy *policy = NULL;
 	struct stat status;
 	int r;
 
-	call->exit_code = SOPS_EXIT_GENERIC;
+	invocation->exit_code = SOPS_EXIT_GENERIC;
 	if (stat(job->path, &status) < 0)
 		return error_set_errno(err, errno, "%s", job->path);
 	if (S_ISDIR(status.st_mode))
-		return error_set(err, VMCRED_USAGE, "%s is a folder", job->path);
-	r = sops_file_describe(call, job->path, &job->file, err);
-	/* It is written as it was read. */
+		return error_set(err, VMCRED_USAGE, "%s is a directory", job->path);
+	r = sops_file_describe(invocation, job->path, &job->file, err);
+	/* The format is kept. */
 	job->file.output = job->file.input;
 	if (r == 0)
-		r = sops_creation_rules_match(call->rules, job->file.rule_path, &policy, err);
+		r = sops_creation_rules_match(invocation->rules, job->file.rule_path, &policy, err);
 	if (r == 0)
 		return error_set(err, VMCRED_USAGE, "%s has no creation_rules",
-				 sops_creation_rules_path(call->rules));
+				 sops_creation_rules_path(invocation->rules));
 	return r < 0 ? r : sops_policy_copy(&job->policy, policy, err);
 }
 
-/* Shows the difference and asks, or keeps it for later. Returns 1 to go on, 0 to leave the file. */
-static int difference_show(const struct sops_call *call, struct many_job *job,
+/* Prints the difference and asks; with --yes, stores it in `job->output`. Returns 1 to continue, 0
+ * to leave the file unchanged. */
+static int difference_show(const struct invocation *invocation, struct batch_job *job,
 			   const struct sops_difference *difference, struct error *err)
 {
 	_cleanup_fclose_ FILE *stream = NULL;
 	size_t size = 0;
 	int r;
 
-	if (!sops_flag_is_on(&call->arguments, SOPS_FLAG_YES)) {
+	if (!flag_is_on(&invocation->flags, FLAG_YES)) {
 		difference_print(stdout, isatty(STDOUT_FILENO) == 1, job->path, difference);
 		r = ask(err);
 		job->unchanged = r == 0;
@@ -120,32 +116,33 @@ static int difference_show(const struct sops_call *call, struct many_job *job,
 	return 1;
 }
 
-static int keys_update(struct sops_call *call, struct many_job *job, struct sops_document *document,
-		       struct error *err)
+static int keys_update(struct invocation *invocation, struct batch_job *job,
+		       struct sops_document *document, struct error *err)
 {
-	bool is_alone = call->word_count == 1 || sops_keys_ask_commands();
-	/* For many files at once, all keys were loaded before. */
-	int r = is_alone ? sops_call_keys_load(call, document, err) : 0;
+	bool is_alone = invocation->argument_count == 1 || sops_keys_ask_commands();
+	/* For several files, all keys were loaded before. */
+	int r = is_alone ? keys_load(invocation, document, err) : 0;
 
 	if (r == 0)
-		r = sops_document_keys_update(document, &job->policy, 0, &call->keys->keyring, err);
+		r = sops_document_keys_update(document, &job->policy, 0, &invocation->keys->keyring,
+					      err);
 	if (r < 0) {
 		if (sops_document_failure(document) == SOPS_FAILED_KEY && r == -(int)VMCRED_MISSING)
-			call->exit_code = SOPS_EXIT_NO_KEY;
-		/* Once is enough for many files. */
-		if (call->exit_code == SOPS_EXIT_NO_KEY && call->word_count == 1)
-			sops_keys_explain(call->keys, err);
+			invocation->exit_code = SOPS_EXIT_NO_KEY;
+		/* For several files, command_updatekeys() adds it once. */
+		if (invocation->exit_code == SOPS_EXIT_NO_KEY && invocation->argument_count == 1)
+			sops_keys_explain(invocation->keys, err);
 		return r;
 	}
-	return sops_file_write(call, &job->file, document, true, false, err);
+	return sops_file_write(invocation, &job->file, document, true, false, err);
 }
 
-static int job_work(struct sops_call *call, struct many_job *job, struct error *err)
+static int job_work(struct invocation *invocation, struct batch_job *job, struct error *err)
 {
 	__attribute__((cleanup(sops_difference_destroy))) struct sops_difference difference = {0};
 	_cleanup_sops_document_ struct sops_document *document = NULL;
 	_cleanup_secret_ struct secret text = {0};
-	int r = sops_file_parse(call, &job->file, &text, &document, err);
+	int r = sops_file_parse(invocation, &job->file, &text, &document, err);
 
 	if (r == 0)
 		r = sops_document_keys_compare(document, &job->policy, 0, &difference, err);
@@ -154,54 +151,49 @@ static int job_work(struct sops_call *call, struct many_job *job, struct error *
 	job->unchanged = !difference.changed;
 	if (!difference.changed)
 		return 0;
-	r = difference_show(call, job, &difference, err);
-	return r <= 0 ? r : keys_update(call, job, document, err);
+	r = difference_show(invocation, job, &difference, err);
+	return r <= 0 ? r : keys_update(invocation, job, document, err);
 }
 
-static void job_free(struct many_job *job)
+/* The exit code is that of the file. */
+static int update_one(struct invocation *invocation, struct error *err)
 {
-	sops_file_destroy(&job->file);
-	sops_policy_destroy(&job->policy);
-	free(job->output);
-}
-
-/* One file has its own exit codes. */
-static int update_one(struct sops_call *call, struct error *err)
-{
-	__attribute__((cleanup(job_free))) struct many_job job = {.path = call->words[0]};
-	int r = job_prepare(call, &job, err);
+	__attribute__((cleanup(batch_job_destroy))) struct batch_job job = {
+		.path = invocation->arguments[0]};
+	int r = job_prepare(invocation, &job, err);
 
 	if (r == 0)
-		r = job_work(call, &job, err);
+		r = job_work(invocation, &job, err);
 	if (r == 0 && job.output)
 		fputs(job.output, stdout);
 	if (r == 0 && job.unchanged)
-		report_message(&call->cli->report, REPORT_INFO, "%s was left as it is", job.path);
+		report_message(&invocation->cli->report, REPORT_INFO, "%s: unchanged", job.path);
 	return r;
 }
 
-int verb_updatekeys(struct sops_call *call, struct error *err)
+int command_updatekeys(struct invocation *invocation, struct error *err)
 {
-	static const struct many_verb updated = {
+	static const struct batch batch = {
 		.done = "updated", .prepare = job_prepare, .work = job_work};
-	bool yes = sops_flag_is_on(&call->arguments, SOPS_FLAG_YES);
-	int r = sops_rules_load(call, err);
+	const bool yes = flag_is_on(&invocation->flags, FLAG_YES);
+	int r = rules_load(invocation, err);
 
 	if (r == 0) {
-		error_set(err, VMCRED_MISSING, "there is no .sops.yaml here or in a folder above");
-		return error_hint(err, "name it with --config FILE");
+		error_set(err, VMCRED_MISSING, "no .sops.yaml in this directory or its parents");
+		return error_hint(err, "pass --config FILE");
 	}
-	if (r > 0 && call->word_count < 1)
-		return sops_fail(call, SOPS_EXIT_NO_FILE, err, "no file given");
-	if (r > 0 && call->word_count == 1)
-		return update_one(call, err);
+	if (r > 0 && invocation->argument_count < 1)
+		return fail(invocation, SOPS_EXIT_NO_FILE, err, "no file given");
+	if (r > 0 && invocation->argument_count == 1)
+		return update_one(invocation, err);
 	if (r > 0)
-		r = sops_call_keys_load(call, NULL, err);
+		r = keys_load(invocation, NULL, err);
 	if (r < 0)
 		return r;
-	/* Commands are told whose key is wanted, which adds keys on the way. */
-	r = many_run(call, &updated, yes && !sops_keys_ask_commands(), err);
-	if (r < 0 && call->keys->identities.count == 0)
-		sops_keys_explain(call->keys, err);
+	/* Commands print keys for one recipient, so that keys are added while the files are read.
+	 */
+	r = batch_run(invocation, &batch, yes && !sops_keys_ask_commands(), err);
+	if (r < 0 && invocation->keys->identities.count == 0)
+		sops_keys_explain(invocation->keys, err);
 	return r;
 }
