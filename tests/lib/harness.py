@@ -13,6 +13,7 @@ need_default_paths().
 """
 import atexit
 import ctypes
+import mmap
 import os
 import shutil
 import signal
@@ -47,6 +48,9 @@ HOST_PATHS = (
 )  # fmt: skip
 CLONE_NEWNS = 0x20000
 MS_NOSUID, MS_NODEV, MS_REC, MS_PRIVATE = 2, 4, 0x4000, 0x40000
+
+# vmcred locks at least half of this, and warns if it cannot.
+LOCKED_SIZE = 1 << 20
 
 _tests = []
 _is_host_hidden = False
@@ -173,6 +177,14 @@ def hide_host(with_run=True):
     _is_host_hidden = with_run
 
 
+def can_lock_memory():
+    with mmap.mmap(-1, LOCKED_SIZE) as memory:
+        buffer = (ctypes.c_char * LOCKED_SIZE).from_buffer(memory)
+        locked = ctypes.CDLL(None).mlock(buffer, ctypes.c_size_t(LOCKED_SIZE)) == 0
+        del buffer
+        return locked
+
+
 def collected():
     """The tests of the program that runs: its functions test_*, then those registered with test()."""
     functions = vars(sys.modules["__main__"]).items()
@@ -186,6 +198,10 @@ def main(with_host_services=False):
     """Runs the program's tests. `with_host_services` keeps the host's /run, for tests that start containers."""
     failed = 0
     tests = collected()
+    if not can_lock_memory():
+        reason = "cannot lock 1 MiB of memory: raise `ulimit -l`, or give the container CAP_IPC_LOCK"
+        print(f"Bail out! {reason}" if CI else f"1..0 # SKIP {reason}")
+        sys.exit(1 if CI else 0)
     hide_host(with_run=not with_host_services)
     # A shell without job control ignores these signals in its background processes, and children inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
