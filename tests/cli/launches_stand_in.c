@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A hypervisor that starts in a millisecond: it answers every request on the descriptor of
- * --api-socket (`cloud-hypervisor`), or every line on that of its monitor (`qemu-system-*`), and
- * ends when it is asked to. With --cmdline or -append "refuse" it answers the first request with an
- * error, with "die" it exits at the first request.
+ * A hypervisor stand-in that starts in a millisecond: it answers every request on the descriptor of
+ * --api-socket (`cloud-hypervisor`), or every line on its monitor (`qemu-system-*`), and ends on
+ * request. With --cmdline or -append "refuse" it answers the first request with an error; with
+ * "die" it exits at the first request.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -33,7 +33,8 @@ static bool word_find(char *const *argv, const char *word)
 	return *argv != NULL;
 }
 
-/* Reads until `end`, and the body of Content-Length after it. False at the end of the connection. */
+/* Reads until `end`, and the body of Content-Length after it. False at the end of the connection.
+ */
 static bool request_read(int fd, const char *end)
 {
 	size_t size = 0, whole = 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * attack PROGRAM ARGUMENT...: starts a program, and once it says `running` does to it what a
- * debugger or gcore of the same user would. A line for each attempt: its name, and `succeeded` or
- * the error. The program is its child, which is what Yama's ptrace_scope (1) allows most to.
+ * attack PROGRAM ARGUMENT...: starts a program and, once it prints `running`, attacks it as a
+ * debugger or gcore of the same user would. Prints a line for each attempt: its name, and
+ * `succeeded` or the error. The program is a child, since Yama's ptrace_scope 1 allows most there.
  */
 #include <dirent.h>
 #include <err.h>
@@ -31,7 +31,7 @@ static int file_try(pid_t pid, const char *name)
 	return 0;
 }
 
-/* Attached to a process, one may read and write all of its memory; killed with us. */
+/* A tracer may read and write all memory. The process is killed when this program ends. */
 static int attach_try(pid_t pid)
 {
 	return ptrace(PTRACE_SEIZE, pid, NULL, NULL) < 0 ? errno : 0;
@@ -57,7 +57,8 @@ static int descriptors_try(pid_t pid)
 	return file_try(pid, "fd");
 }
 
-/* An address of ours may be none of the process: EFAULT comes only once it is allowed at all. */
+/* The address may not exist in the process: the call then fails with EFAULT, which shows that
+ * access is allowed. */
 static int copy_try(pid_t pid)
 {
 	char byte;
@@ -91,7 +92,7 @@ static const struct {
 	{"ptrace", attach_try},
 };
 
-/* The program, and the end of its output to read from. */
+/* The program, and the descriptor to read its output from. */
 static pid_t start(char **argv, int *output)
 {
 	int ends[2];

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A vmcred that leaks on purpose, for tests of what looks for leaks: preloaded (ld.so(8)) into the
- * program as it is, it takes the credential that the program is about to wipe and puts it where
- * $LEAK says, in the form that $LEAK_FORM says. The program itself has no such switch.
+ * Makes vmcred leak on purpose, to test the watcher. This library is preloaded (ld.so(8)) into the
+ * unchanged program. It intercepts the credential that the program is about to wipe and leaks it to
+ * $LEAK in the encoding $LEAK_FORM.
  *
  *	argv, environ	an argument or a variable of the hypervisor
  *	log		a line on standard error
- *	file		a file in the working folder; deleted: one that is removed at once
- *	name		the name of a folder there, removed at once
+ *	file		a file in the working directory; deleted: one that is removed at once
+ *	name		the name of a directory there, removed at once
  *	memfd, socket	the name of a memory file, or of an abstract socket
  *	brief		the same memory file, closed at once
  *	memory		nothing is wiped, and nothing is unmapped
@@ -84,7 +84,7 @@ static const struct {
 	void (*encode)(const unsigned char *value, size_t size, char *to);
 } forms[] = {{"plain", plain}, {"base64", base64}, {"hex", hex}, {"url", url}};
 
-/* The first credential that comes by, up to the end of its text. */
+/* The first credential that is wiped, up to the end of its text. */
 static void value_take(const char *text, size_t size)
 {
 	const char *equals = memchr(text, '=', size);
@@ -95,7 +95,7 @@ static void value_take(const char *text, size_t size)
 	value = (const unsigned char *)equals + 1;
 	size -= (size_t)(equals + 1 - text);
 	size = strnlen(equals + 1, size < VALUE_SIZE ? size : VALUE_SIZE);
-	/* In a request of JSON more follows. */
+	/* In a JSON request, more text follows. */
 	if (memchr(value, '"', size))
 		size = (size_t)((const unsigned char *)memchr(value, '"', size) - value);
 	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
@@ -162,9 +162,9 @@ static void wiped(void *data, size_t size)
 		wipe(data, size);
 }
 
-/* Under names of their own here, and under the C library's for the program. */
+/* With their own names here, and with the C library's names for the program. */
 EXPORTED void leak_wipe(void *data, size_t size) __asm__("explicit_bzero");
-/* What _FORTIFY_SOURCE makes of it. */
+/* The name that _FORTIFY_SOURCE uses. */
 EXPORTED void leak_wipe_checked(void *data, size_t size,
 				size_t room) __asm__("__explicit_bzero_chk");
 EXPORTED int leak_unmap(void *data, size_t size) __asm__("munmap");

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A hypervisor that takes what it is handed, says `running`, and waits for SIGTERM; started in a
- * millisecond, for tests of hundreds of launches. It answers every request on the socket
- * `--api-socket fd=N` with 204, and vmm.shutdown is the last; it reads each /dev/fd/N of its
- * arguments. With $STAND_IN_ENDS it ends instead of waiting.
+ * A hypervisor stand-in that starts in a millisecond, for tests with hundreds of launches. It
+ * answers every request on the socket `--api-socket fd=N` with 204, up to vmm.shutdown, and reads
+ * each /dev/fd/N of its arguments. Then it prints `running` and waits for SIGTERM, or ends at once
+ * if $STAND_IN_ENDS is set.
  */
 #include <err.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@
 
 static char request[REQUEST_SIZE_MAX + 1];
 
-/* True once the request is whole; the rest of the body is still to come else. */
+/* Whether the request is complete. */
 static bool request_is_whole(size_t size)
 {
 	const char *end = strstr(request, "\r\n\r\n"),
@@ -32,7 +32,7 @@ static bool request_is_whole(size_t size)
 	       (size_t)(end + 4 - request) + strtoul(length + strlen("content-length:"), NULL, 10);
 }
 
-/* One request; gives its first line, or NULL at the end of the connection. */
+/* Reads one request. Returns its first line, or NULL at the end of the connection. */
 static const char *request_read(int fd)
 {
 	size_t size = 0;

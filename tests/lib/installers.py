@@ -17,7 +17,7 @@ snapshot() {
 }
 """
 
-# Prints whether a manifest was accepted, and then what was installed. After a refusal the real one leaves more files.
+# Prints whether a manifest was accepted, and what was installed. After a refusal the real one leaves more files.
 TRY = """
 try() { taken=no; if $program "$@" >said 2>&1; then taken=yes; fi; echo "$*: $taken"; }
 clean() { rm -rf /run/secrets; while umount /run/secrets.d 2>/dev/null; do :; done; rmdir /run/secrets.d 2>/dev/null || :; }

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An RSA key of SSH as the OpenPGP key that ssh-to-pgp makes of it (RFC 4880): generated in 1970, with one name, signed by
-itself. What is here knows nothing of ours, and gpg takes it."""
+"""Converts an SSH RSA key to an OpenPGP key as ssh-to-pgp does (RFC 4880): created in 1970, one user ID, self-signed. It shares
+no code with vmcred, and gpg accepts the result."""
 import hashlib
 import struct
 
@@ -23,7 +23,7 @@ def subpackets(*entries):
 
 
 class SshPgpKey:
-    """Makes an SSH key `path` without a passphrase, in PEM, from which openssl signs."""
+    """Creates an SSH key `path` without a passphrase, in PEM format, so that openssl can sign with it."""
 
     def __init__(self, path, bits=2048):
         self.path = path
@@ -34,7 +34,7 @@ class SshPgpKey:
         self.fingerprint = hashlib.sha1(hashed).hexdigest().upper()
 
     def certificate(self):
-        """The public key, with its name and the signature of that, as gpg imports it."""
+        """The public key with its user ID and self-signature, in the form that gpg imports."""
         key_id = bytes.fromhex(self.fingerprint[-16:])
         head = b"\x04\x13\x01\x08" + subpackets((2, bytes(4)), (27, b"\x0f"), (25, b"\x01"))
         signed = b"\x99" + struct.pack(">H", len(self.public)) + self.public
@@ -49,7 +49,7 @@ class SshPgpKey:
         return packet(6, self.public) + packet(13, NAME) + packet(2, proof)
 
     def import_into(self, home):
-        """gpg encrypts to it from then on. No agent is needed for a public key."""
+        """Imports it, so that gpg can encrypt to it. A public key needs no agent."""
         home.mkdir(mode=0o700, exist_ok=True)
         words = ("--batch", "--quiet", "--no-autostart", "--import")
         expect(run(need("gpg"), *words, env={"GNUPGHOME": str(home)}, stdin=self.certificate()))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A declared VM with its folder of credentials, and ways to start it, for the tests of compose and run."""
+"""A declared VM with a directory of credentials, and ways to start it, for the tests of compose and run."""
 import atexit
 import base64
 import json
@@ -30,7 +30,7 @@ _started = []
 
 @atexit.register
 def _stop_all():
-    """A test that fails leaves nothing running."""
+    """Kills the processes of a failed test."""
     for process in _started:
         if process.poll() is None:
             process.kill()
@@ -47,13 +47,13 @@ CLOUD_HYPERVISOR = ("cloud-hypervisor", "--kernel", "/k", "--cpus", "boot=1", "-
 
 
 def canary(value):
-    """What may be nowhere in view: the value, and its Base64 as it looks at each offset in something longer."""
+    """What must not be exposed: the value, and its Base64 at each alignment."""
     data = value.encode()
     return [data] + [base64.b64encode(data[start:start + 12]) for start in range(3)]
 
 
 class Vm:
-    """`folder` gets vmcred.yaml, a folder of credentials and a folder for a PATH."""
+    """Creates vmcred.yaml, a directory of credentials and a directory for a PATH in `folder`."""
 
     api_key = "canary,\"[x]=é-7f0c1d3a5b"
     tls = "line 1\nend\n\0"
@@ -91,12 +91,12 @@ class Vm:
         return harness.vmcred("compose", "--credentials", self.credentials, "test-vm", *words, cwd=self.folder)
 
     def run(self, *words, options=(), stand_in=None, timeout=60):
-        """Runs to its end."""
+        """Runs it until it ends."""
         return harness.vmcred("run", "--credentials", self.credentials, *options, "test-vm", "--", *words,
                               cwd=self.folder, env=self.environment(stand_in), timeout=timeout)
 
     def start(self, *words, options=(), stand_in=None, fds=()):
-        """Starts and returns the process; its outputs go to the files out and err of the folder, `fds` it inherits."""
+        """Starts and returns the process, which inherits `fds`. Its output goes to the files out and err."""
         (self.folder / "record").unlink(missing_ok=True)
         with open(self.folder / "out", "wb") as out, open(self.folder / "err", "wb") as err:
             process = subprocess.Popen(
@@ -110,11 +110,11 @@ class Vm:
         return (self.folder / "err").read_text()
 
     def recorded(self):
-        """What the stand-in was started with and asked for."""
+        """The arguments and requests that the stand-in received."""
         return json.loads((self.folder / "record").read_text())
 
     def requested(self):
-        """The resources that it was asked for so far."""
+        """The resources of the requests so far."""
         if not (self.folder / "record").exists():
             return []
         return [request[1] for request in self.recorded()["requests"]]
@@ -130,7 +130,7 @@ def no_canary(data, value):
 
 
 def nothing_left(vm):
-    """No socket, no folder of one, no process of the launch."""
+    """Checks that no socket, no private directory and no process of the launch is left."""
     equal(sorted(path.name for path in vm.folder.iterdir()
                  if path.name not in ("record", "record.new", "out", "err")), ["bin", "credentials", "vmcred.yaml"])
 
@@ -145,7 +145,7 @@ def wait_for(what, condition, timeout=30):
 
 
 def stop(process):
-    """Ends a process that a test started, and gives its exit code."""
+    """Stops a process that a test started. Returns its exit code."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     try:
@@ -162,7 +162,7 @@ def children(pid):
 
 
 def in_view(pid):
-    """What other processes of this user see of one: its command line and its environment."""
+    """What other processes of this user can see of it: command line and environment."""
     view = Path(f"/proc/{pid}/cmdline").read_bytes()
     try:
         return view + Path(f"/proc/{pid}/environ").read_bytes()
@@ -182,7 +182,7 @@ def api_put(path, resource, body=None):
 
 
 def api_get(path, resource):
-    """GET of a VMM's API, decoded."""
+    """GET of a VMM's API. Returns the decoded JSON."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(20)
         client.connect(str(path))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Files, as fanotify(7) tells of them: each that was open for writing is searched when it is
- * closed, also where it has no name any more; and each new name is searched. Needs root.
+ * Files, found through fanotify(7): searches each file when a writer closes it, even after it was
+ * removed, and each new name. Needs root.
  */
 #include <err.h>
 #include <fcntl.h>
@@ -16,7 +16,7 @@
 #include "watch.h"
 
 #define CHUNK_SIZE    ((size_t)1024 * 1024)
-/* Of what others write meanwhile nobody needs more. */
+/* Enough for these tests; other programs may write larger files meanwhile. */
 #define FILE_SIZE_MAX ((off_t)64 * 1024 * 1024)
 #define EVENTS_SIZE   65536
 
@@ -43,8 +43,8 @@ static void file_search(int fd)
 	counts.files++;
 }
 
-/* FAN_REPORT_DFID_NAME: a file handle of the folder, and behind it the name. With names, the kernel
- * does not keep to the structures' alignment. */
+/* FAN_REPORT_DFID_NAME: a file handle of the directory, followed by the name. With names, the
+ * kernel does not align the structures. */
 static void name_search(const char *record, size_t room)
 {
 	struct fanotify_event_info_fid info;
@@ -116,7 +116,7 @@ void files_watch(char *const *paths)
 		if (fanotify_mark(written, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, FAN_CLOSE_WRITE,
 				  AT_FDCWD, *paths) < 0)
 			err(1, "watching %s", *paths);
-		/* File systems without file handles cannot tell names. */
+		/* File systems without file handles cannot report names. */
 		if (fanotify_mark(named, FAN_MARK_ADD | FAN_MARK_FILESYSTEM,
 				  FAN_CREATE | FAN_MOVED_TO | FAN_ONDIR, AT_FDCWD, *paths) < 0)
 			warn("no names of %s", *paths);

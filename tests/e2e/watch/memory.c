@@ -10,8 +10,8 @@
 
 #define CHUNK_SIZE ((size_t)1024 * 1024)
 
-/* Whatever cannot be read (guard pages, devices) holds nothing. Pieces overlap, so that a pattern
- * across two of them is found. */
+/* Skips what cannot be read (guard pages, devices). The pieces overlap, to find a pattern across
+ * two of them. */
 static size_t range_search(int memory, off_t start, off_t end, unsigned char *chunk)
 {
 	size_t kept = 0, total = 0;
@@ -54,7 +54,7 @@ size_t memory_search(int pid)
 		off_t from = (off_t)strtoull(line, &end, 16);
 		off_t to = *end == '-' ? (off_t)strtoull(end + 1, NULL, 16) : 0;
 
-		/* [vsyscall] is above what an off_t can say, and the same in every process. */
+		/* [vsyscall] is beyond the range of off_t, and the same in every process. */
 		if (from >= 0 && to > from)
 			total += range_search(memory, from, to, chunk);
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Many patterns in one pass: four bytes at each position are looked up in a small table of hashes,
- * and only where one is set are the patterns compared.
+ * Searches for many patterns in one pass: a small hash table of each pattern's first four bytes
+ * decides at which positions to compare the patterns.
  */
 #include <ctype.h>
 #include <err.h>
@@ -52,7 +52,7 @@ static void pattern_read(char *line)
 
 		pattern->bytes[pattern->size++] = (unsigned char)strtoul(digits, NULL, 16);
 	}
-	/* A shorter one would be found by chance. */
+	/* A shorter pattern would match by chance. */
 	if (pattern->size < 8 || pattern->size > PATTERN_SIZE_MAX)
 		errx(2, "pattern %s is too short or too long", pattern->name);
 	starts[hash_of(pattern->bytes)] = true;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What anyone, or the same user, sees of a process: its command line, its environment, the names of
- * what it has mapped, and what its descriptors point to. Sockets without a file have names too.
+ * What every user, or the same user, can see of a process: its command line, its environment, the
+ * names of its mappings, and the targets of its descriptors. Abstract sockets have names too.
  *
- * Young processes are looked at in every round, the others in every OLD_ROUNDS-th: hundreds of
- * daemons would leave no time for what starts and ends within milliseconds.
+ * Each round searches the new processes, and every OLD_ROUNDS-th round the others as well:
+ * otherwise hundreds of daemons would leave no time for processes that live for milliseconds.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -18,7 +18,7 @@
 
 #include "watch.h"
 
-/* A whole command line or environment can be as long as a quarter of the stack. */
+/* Command line and environment together may be as long as a quarter of the stack. */
 #define FILE_SIZE_MAX (8 * 1024 * 1024)
 #define YOUNG_SECONDS 10
 #define OLD_ROUNDS    32
@@ -32,8 +32,8 @@ static unsigned char buffer[FILE_SIZE_MAX];
 static time_t first_seen[PIDS_MAX];
 static unsigned int last_round[PIDS_MAX];
 
-/* Returns the number of bytes read to `buffer`; 0 where the process has gone, or is not ours to
- * look at. */
+/* Returns the number of bytes read to `buffer`, or 0 if the process has ended or may not be read.
+ */
 static size_t file_read(int dirfd, const char *name)
 {
 	int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC);
@@ -92,7 +92,7 @@ void process_search(const char *pid)
 	close(dirfd);
 }
 
-/* A number that was free in the round before belongs to a new process now. */
+/* A process id that was unused in the previous round belongs to a new process. */
 static bool is_due(long pid)
 {
 	unsigned int round = (unsigned int)counts.rounds;

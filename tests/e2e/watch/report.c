@@ -9,7 +9,7 @@
 
 #define LINES_MAX 4096
 
-/* Lines of the report, each once. */
+/* The lines of the report, without duplicates. */
 struct lines {
 	char *items[LINES_MAX];
 	size_t count;

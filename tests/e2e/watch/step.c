@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * step SIGNAL STOP PROGRAM ARGUMENT...: runs a program, and all that it starts, from system call to
- * system call (ptrace(2)), and looks at each of these processes before and after every one: what
- * others can see of a process changes nowhere else, so nothing is missed, however short it is.
+ * step SIGNAL STOP PROGRAM ARGUMENT...: runs a program and its children from system call to system
+ * call (ptrace(2)), and searches these processes before and after each one. What others can see of
+ * a process changes only in system calls, so even the shortest leak is found.
  *
- * At the stop of this number, counted from 1, the program gets the signal; 0 is none. Standard
- * input and output: as those of watch, without commands; the counts' `rounds` are the stops. Then
- * `status N`: the program's exit code, or 128 and its signal.
+ * Sends the signal at stop number STOP, counted from 1; 0 sends none. Standard input and output are
+ * those of watch, without commands; `rounds` in the counts is the number of stops. Then it prints
+ * `status N`: the program's exit code, or 128 plus its signal.
  */
 #include <err.h>
 #include <signal.h>
@@ -23,7 +23,7 @@
 #define OPTIONS                                                                                   \
 	(PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | \
 	 PTRACE_O_TRACEEXEC | PTRACE_O_EXITKILL)
-/* How PTRACE_O_TRACESYSGOOD marks a system call. */
+/* PTRACE_O_TRACESYSGOOD marks system calls with this bit. */
 #define SYSTEM_CALL_STOP (SIGTRAP | 0x80)
 
 static pid_t tracees[TRACEES_MAX];
@@ -65,7 +65,7 @@ static pid_t start(char **argv)
 	if (pid < 0)
 		err(1, "fork");
 	if (pid == 0) {
-		/* Its words are not part of this report. */
+		/* The program's output is not part of this report. */
 		dup2(STDERR_FILENO, STDOUT_FILENO);
 		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
 		raise(SIGSTOP);
@@ -79,7 +79,7 @@ static pid_t start(char **argv)
 	return pid;
 }
 
-/* A stop; gives the signal that the process goes on with. */
+/* Handles a stop. Returns the signal to deliver to the process. */
 static int stop_handle(int status, bool is_new)
 {
 	int number = WSTOPSIG(status);
@@ -89,13 +89,13 @@ static int stop_handle(int status, bool is_new)
 		tracees_search();
 		return 0;
 	}
-	/* An event, or the stop that a traced process begins with. */
+	/* An event, or the first stop of a traced process. */
 	if (status >> 16 || (is_new && number == SIGSTOP))
 		return 0;
 	return number;
 }
 
-/* To the end of all; gives the first one's status. */
+/* Runs until all processes have ended. Returns the status of the first. */
 static int run(pid_t first, int number, unsigned long stop)
 {
 	int result = 0, status;

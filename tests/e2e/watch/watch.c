@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * watch [PATH...]: looks for byte patterns in what the machine shows of its processes, over and
- * over again, and in all that is written on the file systems of these paths.
+ * watch [PATH...]: searches for byte patterns, continuously in everything /proc shows of the
+ * machine's processes, and in all files written on the file systems of these paths.
  *
- * Standard input: a line `NAME HEX` for each pattern, then an empty line; then commands, up to its
- * end. After the first round it says `ready`. Commands:
+ * Standard input: a line `NAME HEX` for each pattern, an empty line, then commands. It prints
+ * `ready` after the first round. Commands:
  *
- *	round		looks at all processes once more; says `round`
- *	memory PID	searches the memory of a process; says `memory` and the number of bytes
- *	report		says `found NAME KIND WHERE` for each pattern and place since the last
- *report, then `seen COMM` for each process name, `counts …`, `end`
+ *	round		searches all processes again; prints `round`
+ *	memory PID	searches the memory of a process; prints `memory` and the number of bytes
+ *	report		prints `found NAME KIND WHERE` for each pattern and place since the last
+ *			report, then `seen COMM` for each process name, `counts …` and `end`
  *
- * At the end of input it reports once more. The patterns themselves are never printed.
+ * It reports again at the end of the input. It never prints the patterns themselves.
  */
 #include <err.h>
 #include <poll.h>
