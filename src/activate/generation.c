@@ -82,10 +82,11 @@ static bool is_below(const struct generation_place *place)
 {
 	_cleanup_close_ int fd =
 		openat(place->link_dirfd, place->link_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct stat folder, parent;
+	struct stat directory, parent;
 
-	return fd >= 0 && fstatat(fd, "..", &parent, 0) == 0 && fstat(place->dirfd, &folder) == 0 &&
-	       parent.st_dev == folder.st_dev && parent.st_ino == folder.st_ino;
+	return fd >= 0 && fstatat(fd, "..", &parent, 0) == 0 &&
+	       fstat(place->dirfd, &directory) == 0 && parent.st_dev == directory.st_dev &&
+	       parent.st_ino == directory.st_ino;
 }
 
 unsigned generation_current(const struct generation_place *place)

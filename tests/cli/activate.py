@@ -10,19 +10,19 @@ from example import AS_NOBODY, DECLARATION, NOBODY, Example, program_for_all
 from harness import equal, expect, run, test, vmcred
 
 
-def tree(folder):
+def tree(directory):
     """Names with modes, inodes and contents, to compare before and after."""
     found = {}
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(directory.rglob("*")):
         status = path.lstat()
         content = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
-        found[str(path.relative_to(folder))] = (stat.S_IMODE(status.st_mode), status.st_ino, content)
+        found[str(path.relative_to(directory))] = (stat.S_IMODE(status.st_mode), status.st_ino, content)
     return found
 
 
-def test_first_generation(folder):
+def test_first_generation(directory):
     """activate writes each secret with its mode to generation 1, and a link to it"""
-    example = Example(folder)
+    example = Example(directory)
     expect(example.activate(), 0, "2 secrets in generation 1\nto restart: microvm@m.service\n", "")
     equal(os.readlink(example.root / "run/secrets"), "secrets.d/1")
     equal(example.active("one").read_text(), example.get("one").out)
@@ -32,18 +32,18 @@ def test_first_generation(folder):
         equal(stat.S_IMODE((example.root / "run" / path).stat().st_mode), 0o751, path)
 
 
-def test_nothing_changed(folder):
+def test_nothing_changed(directory):
     """if nothing changed, nothing is written and all inodes stay the same"""
-    example = Example(folder)
+    example = Example(directory)
     expect(example.activate())
     before = tree(example.root)
     expect(example.activate(), 0, "2 secrets in generation 1, unchanged\n", "")
     equal(tree(example.root), before)
 
 
-def test_changed_secret(folder):
+def test_changed_secret(directory):
     """a changed secret creates a new generation, and the old one is removed"""
-    example = Example(folder)
+    example = Example(directory)
     expect(example.activate())
     expect(example.generate("--regenerate"))
     result = json.loads(expect(example.activate("--json"), 0, None, "").out)
@@ -58,27 +58,27 @@ def test_changed_secret(folder):
     equal(example.active("one").read_text(), example.get("one").out)
 
 
-def test_changed_mode(folder):
+def test_changed_mode(directory):
     """a changed mode alone creates a new generation"""
-    example = Example(folder)
+    example = Example(directory)
     expect(example.activate())
     example.config.write_text(DECLARATION.replace('"0440"', '"0400"'))
     expect(example.activate(), 0, "2 secrets in generation 2\n", "")
     equal(stat.S_IMODE(example.active("two").stat().st_mode), 0o400)
 
 
-def test_undeclared_secret(folder):
+def test_undeclared_secret(directory):
     """a secret that is no longer declared or deployed is removed"""
-    example = Example(folder)
+    example = Example(directory)
     expect(example.activate())
     example.config.write_text(DECLARATION.replace('two: {mode: "0440"}', "two: {deploy: false}"))
     expect(example.activate(), 0, "1 secrets in generation 2\n", "")
     equal(os.listdir(example.root / "run/secrets/vars/made"), ["one"])
 
 
-def test_root_on_disk(folder):
+def test_root_on_disk(directory):
     """--root on a disk is refused, and no plaintext is written there"""
-    example = Example(folder)
+    example = Example(directory)
     root = harness.SOURCE / "build" / "not-a-memory-file-system"
     root.mkdir(parents=True, exist_ok=True)
     try:
@@ -98,8 +98,8 @@ def unchanged(sentence, damage, code, message):
     """After `damage(example)`, activation fails with the message, and the old generation is unchanged."""
 
     @test(sentence)
-    def test_unchanged(folder):
-        example = Example(folder)
+    def test_unchanged(directory):
+        example = Example(directory)
         expect(example.activate())
         expect(example.generate("--regenerate"))
         damage(example)
@@ -189,43 +189,43 @@ unchanged(
 )
 
 
-def test_identity_of_another_machine(folder):
+def test_identity_of_another_machine(directory):
     """the identity of another machine decrypts nothing, and the error lists its key and the recipients"""
-    example = Example(folder)
-    other = expect(vmcred("keygen", "--output", folder / "other"), 0, None, "").out
+    example = Example(directory)
+    other = expect(vmcred("keygen", "--output", directory / "other"), 0, None, "").out
     tried = re.search("age1[a-z0-9]+", other).group()
     has = re.search("age1[a-z0-9]+", example.document("one").read_text()).group()
-    result = vmcred("activate", "--config", example.config, "--identity", folder / "other", "--root", example.root)
+    result = vmcred("activate", "--config", example.config, "--identity", directory / "other", "--root", example.root)
     equal(result.code, 3)
     assert result.err.startswith("vmcred: vars/per-machine/m/made/one/secret: "), result.err
     assert has in result.err and tried in result.err, result.err
     assert not (example.root / "run").exists()
 
 
-def test_shared_generator_with_machines(folder):
+def test_shared_generator_with_machines(directory):
     """the files of a shared generator with a list of machines are activated on these machines only"""
-    example = Example(folder, """\
+    example = Example(directory, """\
 machines: {m: {}, n: {}}
 generators:
   all: {share: true, files: {one: {}}, kind: {one: {base64: 8}}}
   some: {share: true, machines: [n], files: {two: {}}, kind: {two: {base64: 8}}}
 """, generate=False)
-    other = Example.at(folder)
-    other.identity = folder / "other"
+    other = Example.at(directory)
+    other.identity = directory / "other"
     expect(vmcred("keygen", "--config", example.config, "--machine", "n", "--output", other.identity))
     expect(example.generate())
     expect(example.activate("--machine", "m"), 0, "1 secrets in generation 1\n", "")
     assert not example.active("two", "some").parent.exists()
     expect(vmcred("get", "--config", example.config, "--identity", example.identity, "m", "some/two"), 2, "",
            "vmcred: generator some is not for machine m\n")
-    other.root = folder / "other-root"
+    other.root = directory / "other-root"
     expect(other.activate("--machine", "n"), 0, "2 secrets in generation 1\n", "")
     assert other.active("two", "some").read_text()
 
 
-def test_world_readable_identity(folder):
+def test_world_readable_identity(directory):
     """a world-readable identity file is refused, and the error has the fix"""
-    example = Example(folder)
+    example = Example(directory)
     os.chmod(example.identity, 0o644)
     expect(
         example.activate(),
@@ -236,21 +236,21 @@ def test_world_readable_identity(folder):
     )
 
 
-def test_unreadable_identity(folder):
+def test_unreadable_identity(directory):
     """an error names an unreadable identity file"""
     harness.need_root()
-    example = Example(folder)
+    example = Example(directory)
     result = run(
-        *AS_NOBODY, program_for_all(folder),
+        *AS_NOBODY, program_for_all(directory),
         "get", "--config", example.config, "--identity", example.identity, "m", "made/one",
     )  # fmt: skip
     expect(result, 1, "", f"vmcred: reading the identity file: {example.identity}: Permission denied: "
         "run as the user that owns it\n")
 
 
-def test_missing_identity(folder):
+def test_missing_identity(directory):
     """an error names a missing identity file"""
-    example = Example(folder)
+    example = Example(directory)
     example.identity.unlink()
     expect(
         example.activate(),
@@ -261,10 +261,10 @@ def test_missing_identity(folder):
     )
 
 
-def test_mount(folder):
+def test_mount(directory):
     """without --root, the secrets are on a separate mount without swap"""
     harness.need_root()
-    example = Example(folder)
+    example = Example(directory)
     script = """
         mount -t tmpfs run /run && "$@" && "$@" && grep ' /run/secrets.d ' /proc/self/mountinfo
         stat -c %a /run/secrets.d && readlink /run/secrets
@@ -280,12 +280,12 @@ def test_mount(folder):
     assert kind.startswith("tmpfs vmcred") and "noswap" in kind if linux >= (6, 4) else kind.startswith("ramfs"), kind
 
 
-def test_mlock_fails(folder):
+def test_mlock_fails(directory):
     """if mlock fails, commands succeed with one warning"""
     harness.need_root()
-    example = Example(folder)
-    program = program_for_all(folder)
-    run("chown", "-R", f"{NOBODY}:{NOBODY}", folder)
+    example = Example(directory)
+    program = program_for_all(directory)
+    run("chown", "-R", f"{NOBODY}:{NOBODY}", directory)
     # 128 KiB for each thread, if that is more.
     size = max(512, 128 * min(len(os.sched_getaffinity(0)), 16))
     for words, out in (

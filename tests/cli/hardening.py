@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A process that holds secrets cannot be dumped or looked into, and has none left in its memory when it waits."""
+"""A process with secrets cannot be dumped or inspected, and keeps no secret in memory longer than needed."""
 import os
 import re
 import signal
@@ -21,17 +21,17 @@ def wait_for(condition, what, seconds=20):
         if found:
             return found
         time.sleep(0.01)
-    raise AssertionError(f"{what} did not come")
+    raise AssertionError(f"{what} did not appear")
 
 
-def as_nobody(folder, *command):
+def as_nobody(directory, *command):
     words = [*AS_NOBODY, *map(str, command)]
-    environment = harness.CLEAN_ENVIRONMENT | {"XDG_RUNTIME_DIR": str(folder)}
+    environment = harness.CLEAN_ENVIRONMENT | {"XDG_RUNTIME_DIR": str(directory)}
     return subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
 
 
 def children(pid):
-    """Of all its threads: any of them may have started one."""
+    """The child processes of all threads of a process."""
     found = []
     for path in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
@@ -41,13 +41,13 @@ def children(pid):
     return found
 
 
-def test_process_belongs_root_proc_dumps_no_core_same_user(folder):
-    """the process belongs to root in /proc, dumps no core, and the same user cannot read its memory"""
+def test_process_is_not_dumpable(directory):
+    """the process belongs to root in /proc, dumps no core, and its user cannot read its memory"""
     harness.need_root()
-    example = Example(folder, GENERATOR, generate=False)
-    program = program_for_all(folder)
-    harness.run("chown", "-R", f"{NOBODY}:{NOBODY}", folder)
-    process = as_nobody(folder, program, "generate", "--config", example.config)
+    example = Example(directory, GENERATOR, generate=False)
+    program = program_for_all(directory)
+    harness.run("chown", "-R", f"{NOBODY}:{NOBODY}", directory)
+    process = as_nobody(directory, program, "generate", "--config", example.config)
     try:
         wait_for(lambda: children(process.pid), "the script")
         status = open(f"/proc/{process.pid}/status", encoding="ascii").read()
@@ -55,59 +55,59 @@ def test_process_belongs_root_proc_dumps_no_core_same_user(folder):
         equal(os.stat(f"/proc/{process.pid}/environ").st_uid, 0, "owner of /proc/PID/environ")
         limits = open(f"/proc/{process.pid}/limits", encoding="ascii").read()
         assert re.search(r"^Max core file size +0 +0 ", limits, re.M), limits
-        look = as_nobody(folder, "head", "-c1", f"/proc/{process.pid}/environ")
-        equal(look.wait(), 1, "exit code of the same user's look")
+        look = as_nobody(directory, "head", "-c1", f"/proc/{process.pid}/environ")
+        equal(look.wait(), 1, "exit code of head, run by the same user")
         assert b"Permission denied" in look.stderr.read()
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
 
 
-def test_after_kill_9_middle_script_ends_too_next_run_wipes(folder):
-    """after a kill -9 in the middle the script ends too, and the next run wipes what it left in memory"""
+def test_killed_run_leaves_no_script(directory):
+    """after kill -9 the script ends too, and the next run wipes what it left in memory"""
     harness.need_root()
-    example = Example(folder, GENERATOR, generate=False)
-    # Root's scripts write to a file system that has no place; others' to a folder.
-    command = [*AS_NOBODY, program_for_all(folder), "generate", "--config", example.config]
-    environment = {"XDG_RUNTIME_DIR": str(folder)}
-    harness.run("chown", "-R", f"{NOBODY}:{NOBODY}", folder)
+    example = Example(directory, GENERATOR, generate=False)
+    # Scripts of other users than root write to a directory; root's have an unmounted file system.
+    command = [*AS_NOBODY, program_for_all(directory), "generate", "--config", example.config]
+    environment = {"XDG_RUNTIME_DIR": str(directory)}
+    harness.run("chown", "-R", f"{NOBODY}:{NOBODY}", directory)
     process = subprocess.Popen(command, env=harness.CLEAN_ENVIRONMENT | environment)
     child = wait_for(lambda: children(process.pid), "the script")[0]
-    wait_for(lambda: [path for path in folder.glob(".vmcred.*/out/one") if path.stat().st_size > 0], "its file")
+    wait_for(lambda: [path for path in directory.glob(".vmcred.*/out/one") if path.stat().st_size > 0], "its file")
     process.kill()
     process.wait()
-    equal(list(folder.glob("vars/**/secret")), [])
-    # The script dies with the one that would have read what it makes.
+    equal(list(directory.glob("vars/**/secret")), [])
+    # The script is killed with its parent.
     wait_for(lambda: not os.path.exists(f"/proc/{child}"), "the script's end")
-    left = [path.name for path in folder.iterdir() if path.name.startswith(".vmcred.")]
-    equal(len(left), 1, "folders that were left")
-    with open(folder / left[0] / "out" / "one", "rb") as held:
+    left = [path.name for path in directory.iterdir() if path.name.startswith(".vmcred.")]
+    equal(len(left), 1, "directories left")
+    with open(directory / left[0] / "out" / "one", "rb") as held:
         example.config.write_text(GENERATOR.replace("      sleep 30\n", ""))
         expect(harness.run(*command, env=environment))
-        equal(held.read(), b"\0\0", "what was left, as one sees it who still has it open")
-    equal([path.name for path in folder.iterdir() if path.name.startswith(".vmcred.")], [])
+        equal(held.read(), b"\0\0", "the wiped file, still open")
+    equal([path.name for path in directory.iterdir() if path.name.startswith(".vmcred.")], [])
 
 
-def test_killed_run_left_memory_wiped_next_even_if_runs_no(folder):
-    """what a killed run left in memory is wiped by the next one, even if that runs no script"""
-    example = Example(folder, GENERATOR.replace("sleep 30", "exec sleep 2"), generate=False)
-    environment = {"XDG_RUNTIME_DIR": str(folder)}
+def test_run_without_script_wipes_too(directory):
+    """the next run wipes what a killed run left in memory, even if it runs no script"""
+    example = Example(directory, GENERATOR.replace("sleep 30", "exec sleep 2"), generate=False)
+    environment = {"XDG_RUNTIME_DIR": str(directory)}
     command = [harness.VMCRED, "generate", "--config", example.config]
     process = subprocess.Popen([*command, "--no-sandbox"], env=harness.CLEAN_ENVIRONMENT | environment)
     keeper = wait_for(lambda: children(process.pid), "the script's keeper")[0]
-    left = wait_for(lambda: [path for path in folder.glob(".vmcred.*/out/one") if path.stat().st_size > 0], "its file")[0]
+    left = wait_for(lambda: [path for path in directory.glob(".vmcred.*/out/one") if path.stat().st_size > 0], "its file")[0]
     process.kill()
     process.wait()
     wait_for(lambda: not os.path.exists(f"/proc/{keeper}"), "the keeper's end")
     example.config.write_text(GENERATOR.split("    script:", maxsplit=1)[0] + "    kind: {one: uuid}\n")
     with open(left, "rb") as held:
         expect(harness.run(*command, env=environment), 0, "made for m: generated one\n", "")
-        equal(held.read(), b"\0\0", "what was left, as one sees it who still has it open")
-    equal([path.name for path in folder.iterdir() if path.name.startswith(".vmcred.")], [])
+        equal(held.read(), b"\0\0", "the wiped file, still open")
+    equal([path.name for path in directory.iterdir() if path.name.startswith(".vmcred.")], [])
 
 
 def occurrences(pid, needle):
-    """How often the bytes stand in the writable memory of a process."""
+    """The number of copies of the bytes in the writable memory of a process."""
     count = 0
     with open(f"/proc/{pid}/maps", encoding="ascii") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
         for line in maps:
@@ -122,12 +122,12 @@ def occurrences(pid, needle):
     return count
 
 
-def test_secret_printed_no_memory_process_but_pipe(folder):
-    """a secret that was printed is in no memory of the process but the pipe"""
+def test_no_secret_in_memory_after_printing(directory):
+    """after a secret was printed, the process has no copy of it in memory"""
     harness.need_root()
-    example = Example(folder)
+    example = Example(directory)
     value = example.get("one").out.encode()
-    # Held at its last system call, when everything should have been wiped.
+    # Stopped at its last system call, when everything should have been wiped.
     words = ["strace", "-qq", "-o", "/dev/null", "-e", "trace=exit_group", "-e", "inject=exit_group:delay_enter=8000000"]
     harness.need("strace")
     process = subprocess.Popen(
@@ -138,12 +138,12 @@ def test_secret_printed_no_memory_process_but_pipe(folder):
     try:
         equal(process.stdout.read(len(value)), value)
         child = wait_for(lambda: children(process.pid), "the program")[0]
-        # The pipe's other end is closed by the end alone, so wait until the call is entered.
+        # Wait until the last system call is entered.
         wait_for(lambda: open(f"/proc/{child}/syscall", encoding="ascii").read().startswith("231 "), "the last call")
         key = re.search(rb"AGE-SECRET-KEY-\S+", example.identity.read_bytes()).group()
         found = {what: occurrences(child, needle) for what, needle in [("value", value), ("identity", key)]}
         equal(found, {"value": 0, "identity": 0})
-        assert occurrences(child, b"made/one") > 0, "the memory could not be read at all"
+        assert occurrences(child, b"made/one") > 0, "the memory could not be read"
     finally:
         harness.run("pkill", "-KILL", "-P", process.pid)
         process.kill()

@@ -7,15 +7,15 @@ from harness import equal, expect, need_root, vmcred
 from manifests import Manifest, personality
 
 
-def ours(folder, **options):
-    return Manifest(folder, personality(folder), **options).add("top", "one.yaml", "top")
+def ours(directory, **options):
+    return Manifest(directory, personality(directory), **options).add("top", "one.yaml", "top")
 
 
-def test_keys_of_sops_are_tried_last(folder):
+def test_keys_of_sops_are_tried_last(directory):
     """keys that sops finds by itself are tried after those of the manifest, which replace SOPS_AGE_KEY_FILE"""
-    manifest = ours(folder)
-    expect(vmcred("keygen", "--output", folder / "other"))
-    manifest.content["ageKeyFile"] = str(folder / "other")
+    manifest = ours(directory)
+    expect(vmcred("keygen", "--output", directory / "other"))
+    manifest.content["ageKeyFile"] = str(directory / "other")
     key = next(line for line in manifest.identity.read_text().splitlines() if "SECRET" in line)
     expect(manifest.install(env={"SOPS_AGE_KEY_FILE": str(manifest.identity)}), 3, "")
     expect(manifest.install(env={"SOPS_AGE_KEY": key}), 0, "", "")
@@ -23,40 +23,40 @@ def test_keys_of_sops_are_tried_last(folder):
     manifest.content["ageKeyFile"] = None
     expect(manifest.install(env={"SOPS_AGE_KEY_FILE": str(manifest.identity)}), 0, "", "")
     manifest.secrets[0]["mode"] = "0400"
-    (folder / ".config/sops/age").mkdir(parents=True)
-    (folder / ".config/sops/age/keys.txt").write_text(key)
-    (folder / ".config/sops/age/keys.txt").chmod(0o600)
+    (directory / ".config/sops/age").mkdir(parents=True)
+    (directory / ".config/sops/age/keys.txt").write_text(key)
+    (directory / ".config/sops/age/keys.txt").chmod(0o600)
     expect(manifest.install(), 0, "", "")
     manifest.secrets[0]["mode"] = "0404"
-    (folder / ".config/sops/age/keys.txt").write_text("no key\n")
+    (directory / ".config/sops/age/keys.txt").write_text("no key\n")
     result = expect(manifest.install(), 3, "")
-    equal(f"{folder}/.config/sops/age/keys.txt" in result.err and "no key\n" not in result.err, True, result.err)
+    equal(f"{directory}/.config/sops/age/keys.txt" in result.err and "no key\n" not in result.err, True, result.err)
     equal(manifest.generations(), ["3"])
 
 
-def test_unusable_ssh_keys(folder):
+def test_unusable_ssh_keys(directory):
     """in sshKeyPaths, a missing key or one that is not an RSA key is a warning"""
-    manifest = ours(folder)
-    manifest.content["sshKeyPaths"] = [str(folder / "lost"), str(manifest.identity)]
+    manifest = ours(directory)
+    manifest.content["sshKeyPaths"] = [str(directory / "lost"), str(manifest.identity)]
     lines = expect(manifest.install(), 0, "").err.splitlines()
     equal(len(lines), 2, "number of warnings")
     for line, path in zip(lines, manifest.content["sshKeyPaths"]):
         assert line.startswith("vmcred: warning: ignoring a key of sshKeyPaths: ") and path in line, line
 
 
-def test_missing_user(folder):
+def test_missing_user(directory):
     """a missing user is an error, unless -ignore-passwd makes root the owner of everything"""
     need_root()
-    manifest = ours(folder, system=True)
+    manifest = ours(directory, system=True)
     manifest.secrets[0]["owner"] = "no-such-user"
     expect(
         manifest.install_system(),
         3,
         "",
-        f'vmcred: {folder}/manifest.json: secret top: user "no-such-user" does not exist\n',
+        f'vmcred: {directory}/manifest.json: secret top: user "no-such-user" does not exist\n',
     )
     expect(manifest.install_system("-ignore-passwd"), 0, "", "")
-    equal(os.readlink(folder / "runtime/secrets"), f"{folder}/runtime/secrets.d/1")
+    equal(os.readlink(directory / "runtime/secrets"), f"{directory}/runtime/secrets.d/1")
 
 
 harness.main()

@@ -8,8 +8,8 @@ from harness import equal, expect, need_root
 from manifests import Manifest, personality, tree
 
 
-def ours(folder, **options):
-    manifest = Manifest(folder, personality(folder), **options)
+def ours(directory, **options):
+    manifest = Manifest(directory, personality(directory), **options)
     manifest.add("top", "one.yaml", "top").add("plain", "two.json", "plain")
     return manifest
 
@@ -18,38 +18,38 @@ def link_to(manifest, index, path):
     manifest.secrets[index]["path"] = str(path)
 
 
-def test_link_below_symlinkpath(folder):
+def test_link_below_symlinkpath(directory):
     """a link below symlinkPath is in each generation, and does not cause a new one"""
-    manifest = ours(folder)
-    link_to(manifest, 0, manifest.run_folder / "secrets/other/name")
+    manifest = ours(directory)
+    link_to(manifest, 0, manifest.run_directory / "secrets/other/name")
     expect(manifest.install(), 0, "", "")
     equal(manifest.active("other/name"), b"first value")
-    before = tree(folder / "runtime")
+    before = tree(directory / "runtime")
     expect(manifest.install(), 0, "", "")
-    equal(tree(folder / "runtime"), before)
-    link_to(manifest, 0, manifest.run_folder / "secrets/third")
+    equal(tree(directory / "runtime"), before)
+    link_to(manifest, 0, manifest.run_directory / "secrets/third")
     expect(manifest.install(), 0, "", "")
     equal(manifest.active("third"), b"first value")
-    equal((manifest.run_folder / "secrets/other").exists(), False)
+    equal((manifest.run_directory / "secrets/other").exists(), False)
     equal(manifest.generations(), ["2"])
 
 
-def test_path_of_the_secret_itself(folder):
+def test_path_of_the_secret_itself(directory):
     """a path that leads to the secret itself in another spelling is not linked"""
-    manifest = ours(folder)
-    link_to(manifest, 0, f"{manifest.run_folder}//x/.././secrets/top")
+    manifest = ours(directory)
+    link_to(manifest, 0, f"{manifest.run_directory}//x/.././secrets/top")
     manifest.content["symlinkPath"] = "%r/./secrets/"
     expect(manifest.install(), 0, "", "")
     equal(manifest.active("top"), b"first value")
-    equal((manifest.run_folder / "secrets/top").resolve(), manifest.run_folder / "secrets.d/1/top")
+    equal((manifest.run_directory / "secrets/top").resolve(), manifest.run_directory / "secrets.d/1/top")
 
 
-def test_duplicate_paths(folder):
+def test_duplicate_paths(directory):
     """a duplicate path of secrets, templates or links is an error that names both"""
-    manifest = ours(folder).add_template("t", "text")
+    manifest = ours(directory).add_template("t", "text")
     expect(manifest.install(), 0, "", "")
     before = manifest.tree()
-    secrets = manifest.run_folder / "secrets"
+    secrets = manifest.run_directory / "secrets"
     for index, member, value, message in (
         (1, "name", "top", f"secret top: {secrets}/top is already the path of secret top"),
         (1, "path", f"{secrets}/top", f"secret plain: {secrets}/top is already the path of secret top"),
@@ -59,27 +59,27 @@ def test_duplicate_paths(folder):
         manifest.secrets[index][member] = value
         manifest.content["placeholderBySecretName"]["rendered/t"] = "<x>"
         for options in ((), ("-check-mode", "manifest")):
-            expect(manifest.install(*options), 1, "", f"vmcred: {folder}/manifest.json: {message}\n")
+            expect(manifest.install(*options), 1, "", f"vmcred: {directory}/manifest.json: {message}\n")
         manifest.content = json.loads(content)
-    link_to(manifest, 0, folder / "both")
-    link_to(manifest, 1, folder / "both")
+    link_to(manifest, 0, directory / "both")
+    link_to(manifest, 1, directory / "both")
     expect(manifest.install(), 1, "",
-           f"vmcred: {folder}/manifest.json: secret plain: {folder}/both is already the path of secret top\n")  # fmt: skip
+           f"vmcred: {directory}/manifest.json: secret plain: {directory}/both is already the path of secret top\n")  # fmt: skip
     equal(manifest.tree(), before)
 
 
-def test_link_that_cannot_be_installed(folder):
+def test_link_that_cannot_be_installed(directory):
     """if one link cannot be installed, all places are restored, and the old generation is current"""
     need_root()
-    manifest = ours(folder)
+    manifest = ours(directory)
     expect(manifest.install(), 0, "", "")
-    links = folder / "links"
+    links = directory / "links"
     for place in ("file", "empty", "full", "blocked"):
         (links / place).mkdir(parents=True)
     (links / "file/a").write_text("a file\n")
     (links / "file/b").symlink_to("/elsewhere")
-    (links / "empty/folder").mkdir()
-    for number, path in enumerate(("file/a", "file/b", "empty/folder", "new/one", "blocked/mount")):
+    (links / "empty/directory").mkdir()
+    for number, path in enumerate(("file/a", "file/b", "empty/directory", "new/one", "blocked/mount")):
         manifest.add(f"more{number}", "one.yaml", "top", path=str(links / path))
     # Nothing can be renamed over a mount point: only the last step fails.
     (links / "blocked/mount").touch()
@@ -95,45 +95,45 @@ def test_link_that_cannot_be_installed(folder):
     after = tree(links)
     # The new directory for links may stay.
     equal(after.pop("new", None) is not None, True)
-    record = manifest.run_folder / "secrets.d/.links"
-    equal(json.loads(record.read_text())[str(links / "file/a")], f"{manifest.run_folder}/secrets/more0")
+    record = manifest.run_directory / "secrets.d/.links"
+    equal(json.loads(record.read_text())[str(links / "file/a")], f"{manifest.run_directory}/secrets/more0")
     record.unlink()
     equal((after, manifest.tree()), before)
     expect(manifest.install(), 0, "", "")
-    equal((links / "empty/folder").read_text(), "first value")
+    equal((links / "empty/directory").read_text(), "first value")
     equal(sorted(path.name for path in links.rglob(".*")), [])
 
 
-def test_links_of_removed_secrets(folder):
+def test_links_of_removed_secrets(directory):
     """the links of removed secrets and templates are removed, unless they have another target now"""
-    manifest = ours(folder).add_template("t", "text", path=str(folder / "links/t"))
+    manifest = ours(directory).add_template("t", "text", path=str(directory / "links/t"))
     for index, name in enumerate(("a", "b")):
-        link_to(manifest, index, folder / "links" / name)
-    manifest.add("third", "one.yaml", "top", path=str(folder / "links/c"))
+        link_to(manifest, index, directory / "links" / name)
+    manifest.add("third", "one.yaml", "top", path=str(directory / "links/c"))
     expect(manifest.install(), 0, "", "")
-    equal(sorted(os.listdir(folder / "links")), ["a", "b", "c", "t"])
-    (folder / "links/b").unlink()
-    (folder / "links/b").symlink_to("/elsewhere")
+    equal(sorted(os.listdir(directory / "links")), ["a", "b", "c", "t"])
+    (directory / "links/b").unlink()
+    (directory / "links/b").symlink_to("/elsewhere")
     manifest.content["secrets"] = manifest.secrets[2:]
     manifest.content["templates"] = []
     expect(manifest.install(), 0, "", "")
-    equal(sorted(os.listdir(folder / "links")), ["b", "c"])
-    equal(os.readlink(folder / "links/b"), "/elsewhere")
-    link_to(manifest, 0, manifest.run_folder / "secrets/third")
+    equal(sorted(os.listdir(directory / "links")), ["b", "c"])
+    equal(os.readlink(directory / "links/b"), "/elsewhere")
+    link_to(manifest, 0, manifest.run_directory / "secrets/third")
     expect(manifest.install(), 0, "", "")
-    equal(sorted(os.listdir(folder / "links")), ["b"])
+    equal(sorted(os.listdir(directory / "links")), ["b"])
     equal(manifest.generations(), ["2"])
 
 
-def test_directory_at_symlinkpath(folder):
+def test_directory_at_symlinkpath(directory):
     """a directory at symlinkPath is replaced if it is in memory, but not on a disk"""
-    manifest = ours(folder)
-    (manifest.run_folder / "secrets/old/deep").mkdir(parents=True)
-    (manifest.run_folder / "secrets/old/deep/file").write_text("plaintext")
+    manifest = ours(directory)
+    (manifest.run_directory / "secrets/old/deep").mkdir(parents=True)
+    (manifest.run_directory / "secrets/old/deep/file").write_text("plaintext")
     expect(manifest.install(), 0, "", "")
-    equal(os.readlink(manifest.run_folder / "secrets"), f"{manifest.run_folder}/secrets.d/1")
-    equal(sorted(path.name for path in manifest.run_folder.iterdir()), ["secrets", "secrets.d"])
-    place = harness.SOURCE / "tests" / f".{folder.name}"
+    equal(os.readlink(manifest.run_directory / "secrets"), f"{manifest.run_directory}/secrets.d/1")
+    equal(sorted(path.name for path in manifest.run_directory.iterdir()), ["secrets", "secrets.d"])
+    place = harness.SOURCE / "tests" / f".{directory.name}"
     (place / "secrets").mkdir(parents=True)
     try:
         manifest.content["symlinkPath"] = str(place / "secrets")
@@ -155,9 +155,9 @@ def test_directory_at_symlinkpath(folder):
             (place / "secrets").rmdir()
         place.rmdir()
     manifest.content["symlinkPath"] = "%r/secrets.d"
-    place = f"{manifest.run_folder}/secrets.d"
+    place = f"{manifest.run_directory}/secrets.d"
     message = f"symlinkPath {place} and secretsMountPoint {place} must not contain one another"
-    expect(manifest.install(), 1, "", f"vmcred: {folder}/manifest.json: {message}\n")
+    expect(manifest.install(), 1, "", f"vmcred: {directory}/manifest.json: {message}\n")
 
 
 harness.main()

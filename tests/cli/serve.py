@@ -23,18 +23,18 @@ def warned(verb, credential, reason, unit=UNIT):
     return f"vmcred: warning: {verb} {credential} {'to' if verb == 'refused' else 'for'} {unit} (process N): {reason}"
 
 
-def test_unit_gets_its_credentials(folder):
+def test_unit_gets_its_credentials(directory):
     """a unit gets each credential of its VM, and the log names it without its value"""
-    example = Example(folder)
+    example = Example(directory)
     with serving(example) as server:
         for name in ("one", "two"):
             equal(server.get(UNIT, f"host-{name}"), value(example, name))
         equal(server.stop(), (0, [gave("host-one"), gave("host-two")]))
 
 
-def test_journal_lines_have_priorities(folder):
+def test_journal_lines_have_priorities(directory):
     """for the journal each line starts with its priority"""
-    with serving(Example(folder), journal=True) as server:
+    with serving(Example(directory), journal=True) as server:
         server.get(UNIT, "host-one")
         server.get(UNIT, "x")
         equal(server.stop(), (0, [f"<6>gave host-one to {UNIT} (process N)", f"<4>refused x to {UNIT} (process N): {NOT_LOADED}"]))
@@ -42,8 +42,8 @@ def test_journal_lines_have_priorities(folder):
 
 def define_refusal(sentence, words, log):
     @test(sentence)
-    def test_refusal(folder):
-        example = Example(folder)
+    def test_refusal(directory):
+        example = Example(directory)
         with serving(example) as server:
             refused(server.get(*words))
             equal(server.get(UNIT, "host-two"), value(example, "two"), "the next request's answer")
@@ -66,20 +66,20 @@ define_refusal(
     "VMs' units")
 
 
-def test_unnamed_peer_is_refused(folder):
+def test_unnamed_peer_is_refused(directory):
     """a peer without an address is refused"""
-    with serving(Example(folder)) as server:
+    with serving(Example(directory)) as server:
         asking = socket.socket(socket.AF_UNIX)
         asking.connect(server.path)
         refused(read(asking))
 
 
-def test_truncated_credential_name(folder):
+def test_truncated_credential_name(directory):
     """a credential whose name is truncated in the address is given only if the rest is unambiguous"""
     names = [letter * 100 for letter in "abb"]
     names[2] = names[2][:-1] + "c"
     loads = "".join(f"      {name}: made/{file}\n" for name, file in zip(names, ("one", "two", "two")))
-    example = Example(folder, re.sub(r"      host-one: (.|\n)*", loads, DECLARATION))
+    example = Example(directory, re.sub(r"      host-one: (.|\n)*", loads, DECLARATION))
     with serving(example) as server:
         equal(server.get(UNIT, names[0]), value(example, "one"))
         refused(server.get(UNIT, names[1]))
@@ -93,22 +93,22 @@ def test_truncated_credential_name(folder):
                  warned("refused", f"{'d' * cut}...", NOT_LOADED)]))
 
 
-def test_truncated_unit_name(folder):
+def test_truncated_unit_name(directory):
     """a unit whose name does not fit into the address is refused"""
     unit = f"{'u' * 100}.service"
-    example = Example(folder, DECLARATION.replace("  m:\n    load", f"  m:\n    unit: {unit}\n    load"))
+    example = Example(directory, DECLARATION.replace("  m:\n    load", f"  m:\n    unit: {unit}\n    load"))
     with serving(example) as server:
         refused(server.get(unit, "host-one"))
         equal(server.stop(), (0, ["vmcred: warning: refused process N: the unit's name is too long for the address of systemd's "
                                   "socket: use a unit with a shorter name"]))
 
 
-def test_user_other_than_root_gets_no_answer(folder):
+def test_user_other_than_root_gets_no_answer(directory):
     """a user other than root gets no answer, even if the socket's mode permits the connection"""
-    example = Example(folder)
-    folder.chmod(0o755)
+    example = Example(directory)
+    directory.chmod(0o755)
     with serving(example) as server:
-        server.folder.chmod(0o755)
+        server.directory.chmod(0o755)
         os.chmod(server.path, 0o666)
         script = (
             "import socket, sys; s = socket.socket(socket.AF_UNIX); "
@@ -118,9 +118,9 @@ def test_user_other_than_root_gets_no_answer(folder):
         equal(server.stop(), (0, ["vmcred: warning: turned away process N: user 65534 is not root"]))
 
 
-def test_thousand_simultaneous_requests(folder):
+def test_thousand_simultaneous_requests(directory):
     """a thousand simultaneous requests all get their credentials"""
-    example = Example(folder)
+    example = Example(directory)
     values = [value(example, "one"), value(example, "two")]
     with serving(example) as server:
         server.process.send_signal(signal.SIGSTOP)
@@ -132,9 +132,9 @@ def test_thousand_simultaneous_requests(folder):
         equal((code, len(lines), len(set(lines))), (0, 1000, 2))
 
 
-def test_refused_peers_that_do_not_read(folder):
+def test_refused_peers_that_do_not_read(directory):
     """hundreds of refused peers that do not read delay nobody"""
-    example = Example(folder)
+    example = Example(directory)
     with serving(example) as server:
         asking = [server.ask(UNIT, "nothing") for _ in range(400)]
         equal(server.get(UNIT, "host-one"), value(example, "one"))
@@ -142,9 +142,9 @@ def test_refused_peers_that_do_not_read(folder):
             refused(read(connection))
 
 
-def test_paused_reader(folder):
+def test_paused_reader(directory):
     """a reader that pauses delays nobody, and gets the rest when it continues"""
-    example = with_large(folder)
+    example = with_large(directory)
     with serving(example) as server:
         slow = server.ask(UNIT, "host-one")
         first = slow.recv(10)
@@ -152,9 +152,9 @@ def test_paused_reader(folder):
         equal(first + read(slow), LARGE)
 
 
-def test_reader_that_hangs_up(folder):
+def test_reader_that_hangs_up(directory):
     """a reader that hangs up midway is logged, and the next one is served"""
-    example = with_large(folder)
+    example = with_large(directory)
     with serving(example) as server:
         with server.ask(UNIT, "host-one") as asking:
             asking.recv(10)
@@ -164,9 +164,9 @@ def test_reader_that_hangs_up(folder):
             gave("host-two"), warned("did not finish", "host-one", "the peer closed the connection too early")]))
 
 
-def test_sigterm_completes_started_answers(folder):
+def test_sigterm_completes_started_answers(directory):
     """after SIGTERM a started answer is completed"""
-    with serving(with_large(folder)) as server:
+    with serving(with_large(directory)) as server:
         slow = server.ask(UNIT, "host-one")
         first = slow.recv(10)
         server.process.send_signal(signal.SIGTERM)
@@ -174,9 +174,9 @@ def test_sigterm_completes_started_answers(folder):
         equal(server.ended(), (0, [gave("host-one")]))
 
 
-def test_sigterm_completes_started_refusals(folder):
+def test_sigterm_completes_started_refusals(directory):
     """after SIGTERM a started refusal is completed"""
-    with serving(Example(folder)) as server:
+    with serving(Example(directory)) as server:
         slow = server.ask(UNIT, "nothing")
         first = slow.recv(10)
         server.process.send_signal(signal.SIGTERM)
@@ -184,9 +184,9 @@ def test_sigterm_completes_started_refusals(folder):
         equal(server.ended()[0], 0)
 
 
-def test_empty_secret(folder):
+def test_empty_secret(directory):
     """an empty secret is an empty credential"""
-    example = Example(folder)
+    example = Example(directory)
     expect(vmcred("set", "--config", example.config, "m", "made/one", stdin=b""))
     with serving(example) as server:
         equal(server.get(UNIT, "host-one"), b"")
@@ -194,8 +194,8 @@ def test_empty_secret(folder):
 
 def define_store_fault(sentence, damage):
     @test(sentence)
-    def test_store_fault(folder):
-        example = Example(folder)
+    def test_store_fault(directory):
+        example = Example(directory)
         with serving(example) as server:
             damage(example)
             refused(server.get(UNIT, "host-one"))
@@ -218,9 +218,9 @@ def changed(text):
     return text.replace("      host-one: made/one\n", "").replace("      HOST-ONE: host-one\n", "")
 
 
-def test_removed_credential_is_refused(folder):
+def test_removed_credential_is_refused(directory):
     """a credential removed from the declaration is refused at the next request"""
-    example = Example(folder)
+    example = Example(directory)
     with serving(example) as server:
         equal(server.get(UNIT, "host-one"), value(example, "one"))
         example.config.write_text(changed(DECLARATION))
@@ -228,9 +228,9 @@ def test_removed_credential_is_refused(folder):
         equal(server.stop()[1][1], f"vmcred: read {example.config}")
 
 
-def test_invalid_declaration_keeps_the_last_one(folder):
+def test_invalid_declaration_keeps_the_last_one(directory):
     """an invalid declaration is reported, and the last valid one is used"""
-    example = Example(folder)
+    example = Example(directory)
     with serving(example) as server:
         before = value(example, "one")
         server.get(UNIT, "host-two")
@@ -240,9 +240,9 @@ def test_invalid_declaration_keeps_the_last_one(folder):
         assert lines[1].startswith("vmcred: warning: keeping the version read before: "), lines
 
 
-def test_declaration_is_read_after_a_temporary_failure(folder):
+def test_declaration_is_read_after_a_temporary_failure(directory):
     """a changed declaration that could not be read for a while is used as soon as it can be read"""
-    example = Example(folder)
+    example = Example(directory)
     values = [value(example, "one"), value(example, "two")]
     with serving(example) as server:
         equal(server.get(UNIT, "host-one"), values[0])
@@ -259,9 +259,9 @@ def test_declaration_is_read_after_a_temporary_failure(folder):
         equal(server.get(UNIT, "host-one"), values[1])
 
 
-def test_secret_not_deployed_on_the_machine(folder):
+def test_secret_not_deployed_on_the_machine(directory):
     """a secret that is not deployed, or belongs to another machine, is refused"""
-    example = Example(folder, DECLARATION.replace("  m: {}\n", "  m: {}\n  n: {}\n", 1), generate=False)
+    example = Example(directory, DECLARATION.replace("  m: {}\n", "  m: {}\n  n: {}\n", 1), generate=False)
     expect(example.generate("m"))
     with serving(example, "--machine", "n") as server:
         refused(server.get(UNIT, "host-one"))
@@ -277,9 +277,9 @@ def other_lines(server):
     return [line for line in server.lines() if not line.startswith("vmcred: gave")]
 
 
-def test_replaced_identity(folder):
+def test_replaced_identity(directory):
     """a replaced identity is used for the next request, whether written in place or as a new file"""
-    example = Example(folder)
+    example = Example(directory)
     before = example.identity.read_bytes()
     with serving(example) as server:
         one = value(example, "one")
@@ -296,8 +296,8 @@ def test_replaced_identity(folder):
 
 def define_identity_fault(sentence, damage):
     @test(sentence)
-    def test_identity_fault(folder):
-        example = Example(folder)
+    def test_identity_fault(directory):
+        example = Example(directory)
         with serving(example) as server:
             two = value(example, "two")
             equal(server.get(UNIT, "host-two"), two)
@@ -316,14 +316,14 @@ define_identity_fault("a world-readable identity is reported once, and the one r
                       lambda example: example.identity.chmod(0o644))
 
 
-def test_optional_secret(folder):
+def test_optional_secret(directory):
     """an optional secret missing in the store is an empty credential with a warning; one that cannot be decrypted is refused"""
-    example = Example(folder)
+    example = Example(directory)
     with serving(example) as server:
         document = example.document("two")
-        document.rename(folder / "kept")
+        document.rename(directory / "kept")
         equal(server.get(UNIT, "host-two"), b"")
-        (folder / "kept").rename(document)
+        (directory / "kept").rename(document)
         example.identity.unlink()
         expect(vmcred("keygen", "--output", example.identity))
         refused(server.get(UNIT, "host-two"))
@@ -332,9 +332,9 @@ def test_optional_secret(folder):
         assert lines[2].startswith(warned("refused", "host-two", "")), lines
 
 
-def test_sighup_reads_everything_again(folder):
+def test_sighup_reads_everything_again(directory):
     """SIGHUP reads the declaration and the identity again"""
-    example = Example(folder)
+    example = Example(directory)
     with serving(example) as server:
         server.get(UNIT, "host-two")
         server.process.send_signal(signal.SIGHUP)
@@ -343,9 +343,9 @@ def test_sighup_reads_everything_again(folder):
             f"vmcred: read {example.identity}", f"vmcred: read {example.config}"])
 
 
-def test_idle_server_exits(folder):
+def test_idle_server_exits(directory):
     """without requests it exits with status 0 and no output"""
-    example = Example(folder)
+    example = Example(directory)
     with serving(example, idle="1") as server:
         equal(server.ended(), (0, []))
 
@@ -353,8 +353,8 @@ def test_idle_server_exits(folder):
 def define_late(sentence, damage, fix, mention, words=()):
     """The server starts whatever is wrong: if the service failed instead, the unit would have to wait."""
     @test(sentence)
-    def test_late(folder):
-        example = Example(folder)
+    def test_late(directory):
+        example = Example(directory)
         two = value(example, "two")
         kept = {path: path.read_bytes() for path in (example.identity, example.config)}
         damage(example)
@@ -363,7 +363,7 @@ def define_late(sentence, damage, fix, mention, words=()):
                 refused(server.get(UNIT, "host-two"))
             lines = server.lines()
             reason = lines[-1].removeprefix(warned("refused", "host-two", ""))
-            assert reason != lines[-1] and mention.replace("FOLDER", str(folder)) in reason, lines
+            assert reason != lines[-1] and mention.replace("DIRECTORY", str(directory)) in reason, lines
             reported = [] if words else [f"vmcred: warning: no credential can be served: {reason}"]
             equal(lines, reported + [lines[-1]] * 2)
             fix(example, kept)
@@ -379,12 +379,12 @@ define_late(
     "without a declaration it refuses with the reason until the declaration exists",
     lambda example: example.config.unlink(),
     lambda example, kept: example.config.write_bytes(kept[example.config]),
-    "FOLDER/vmcred.yaml")
+    "DIRECTORY/vmcred.yaml")
 define_late(
     "with an invalid declaration it refuses with the reason until the declaration is fixed",
     lambda example: example.config.write_text("machine: {}\n"),
     lambda example, kept: example.config.write_bytes(kept[example.config]),
-    "FOLDER/vmcred.yaml:1: ")
+    "DIRECTORY/vmcred.yaml:1: ")
 define_late(
     "for an undeclared machine it refuses with the reason until the machine is declared",
     lambda example: example.config.write_text("machines: {k: {}}\n"),
@@ -392,15 +392,15 @@ define_late(
     '"m"', words=("--machine", "m"))
 
 
-def test_invalid_idle_timeout(folder):
+def test_invalid_idle_timeout(directory):
     """an idle timeout that is not a number of seconds is an error"""
-    with serving(Example(folder), "--idle-timeout", "-1") as server:
+    with serving(Example(directory), "--idle-timeout", "-1") as server:
         equal(server.ended(), (2, ['vmcred: --idle-timeout must be 0 to 86400 seconds, not "-1"']))
 
 
-def test_started_by_hand(folder):
+def test_started_by_hand(directory):
     """started by hand it reports how to start it"""
-    example = Example(folder)
+    example = Example(directory)
     expect(vmcred("serve", "--config", example.config), 2, "",
            "vmcred: expected one socket from systemd: run `systemctl start vmcred.socket`; the first request starts vmcred serve\n")
 

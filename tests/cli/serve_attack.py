@@ -28,11 +28,11 @@ def vms(**units):
 
 def define_address(sentence, address):
     @test(sentence)
-    def test_address(folder):
-        example = Example(folder)
+    def test_address(directory):
+        example = Example(directory)
         with serving(example) as server:
             if callable(address):
-                refused(read(server.ask_from(address(folder))))
+                refused(read(server.ask_from(address(directory))))
             else:
                 refused(read(server.ask_from(address)))
             equal(server.get(UNIT, "host-two"), value(example, "two"), "the next request's answer")
@@ -44,7 +44,7 @@ def define_address(sentence, address):
 GOOD = f"/unit/{UNIT}/host-one"
 for case, name in {
         "an address chosen by the kernel is refused": b"",
-        "a file as the address is refused": lambda folder: str(folder / "peer"),
+        "a file as the address is refused": lambda directory: str(directory / "peer"),
         "an address of one NUL is refused": b"\0\0",
         "an address without a random number is refused": f"\0{GOOD}",
         "an address with capital letters in its random number is refused": f"\0AB{GOOD}",
@@ -72,17 +72,17 @@ for case, name in {
     define_address(case, name)
 
 
-def test_escaped_vm_name(folder):
+def test_escaped_vm_name(directory):
     """a unit whose instance is the escaped name of its VM gets its credential"""
-    example = Example(folder, vms(**{"a-b": None, "c": None}))
+    example = Example(directory, vms(**{"a-b": None, "c": None}))
     with serving(example) as server:
         for unit in ("microvm@a-b.service", "microvm@a\\x2db.service"):
             equal(server.get(unit, "key-a-b"), value(example, "one"))
 
 
-def test_vms_are_separate(folder):
+def test_vms_are_separate(directory):
     """two VMs do not get each other's credentials, even if one's name starts with the other's"""
-    example = Example(folder, vms(a=None, b=None, ab=None))
+    example = Example(directory, vms(a=None, b=None, ab=None))
     with serving(example) as server:
         equal(server.get("microvm@a.service", "key-a"), value(example, "one"))
         equal(server.get("microvm@b.service", "key-b"), value(example, "two"))
@@ -90,9 +90,9 @@ def test_vms_are_separate(folder):
             refused(server.get(f"microvm@{vm}.service", f"key-{other}"))
 
 
-def test_vm_with_explicit_unit(folder):
+def test_vm_with_explicit_unit(directory):
     """a VM with an explicit unit gets its credentials in that unit and not in its default unit"""
-    example = Example(folder, vms(a="foo@bar.service", b="microvm@a.service", c="plain.service"))
+    example = Example(directory, vms(a="foo@bar.service", b="microvm@a.service", c="plain.service"))
     with serving(example) as server:
         equal(server.get("foo@bar.service", "key-a"), value(example, "one"))
         equal(server.get("microvm@a.service", "key-b"), value(example, "two"))
@@ -102,21 +102,21 @@ def test_vm_with_explicit_unit(folder):
             refused(server.get(unit, f"key-{vm}"))
 
 
-def test_ambiguous_truncated_names(folder):
+def test_ambiguous_truncated_names(directory):
     """credentials whose names differ only after the end of the address are refused, even if one name is complete"""
     cut = 107 - len(f"/unit/{UNIT}/") - 16
     names = ["a" * cut, "a" * cut + "b", "c" * (cut - 1)]
     loads = "".join(f"      {name}: made/one\n" for name in names)
-    example = Example(folder, re.sub(r"      host-one: (.|\n)*", loads, DECLARATION))
+    example = Example(directory, re.sub(r"      host-one: (.|\n)*", loads, DECLARATION))
     with serving(example) as server:
         for name in names[:2]:
             refused(server.get(UNIT, name))
         equal(server.get(UNIT, names[2]), value(example, "one"))
 
 
-def test_secret_replaced_midway(folder):
+def test_secret_replaced_midway(directory):
     """a large credential whose secret is replaced while its peer pauses is refused, not a mix of both"""
-    example = with_large(folder)
+    example = with_large(directory)
     with serving(example) as server:
         paused = server.ask(UNIT, "host-one")
         # Enough others for the server to drop the plaintext of the first.
@@ -131,9 +131,9 @@ def test_secret_replaced_midway(folder):
         equal(server.stop()[1][1], f"vmcred: warning: refused host-one to {UNIT} (process N): the secret changed while it was sent")
 
 
-def test_peers_that_hang_up(folder):
+def test_peers_that_hang_up(directory):
     """peers that hang up at once or before they read leave no descriptors open"""
-    example = with_large(folder)
+    example = with_large(directory)
     with serving(example) as server:
         equal(server.get(UNIT, "host-two"), value(example, "two"))
         before = server.descriptors()
@@ -147,10 +147,10 @@ def test_peers_that_hang_up(folder):
         equal(server.descriptors(), before, "descriptors")
 
 
-def test_few_descriptors(folder):
+def test_few_descriptors(directory):
     """with few descriptors it accepts no more connections than it can, and continues when some are finished"""
     many_files()
-    example = Example(folder)
+    example = Example(directory)
     with serving(example, prefix=("prlimit", "--nofile=400")) as server:
         silent = [server.ask(UNIT, "nothing") for _ in range(500)]
         waits = server.ask(UNIT, "host-one")
@@ -160,10 +160,10 @@ def test_few_descriptors(folder):
         assert not any("accepting a connection" in line for line in server.lines()), server.lines()
 
 
-def test_request_during_shutdown(folder):
+def test_request_during_shutdown(directory):
     """a request during shutdown is answered by the next process"""
-    example = with_large(folder)
-    path = str(folder / "socket")
+    example = with_large(directory)
+    path = str(directory / "socket")
     kept = listening(path)
     with serving(example, listener=kept.dup()) as server:
         slow = server.ask(UNIT, "host-one")
@@ -178,9 +178,9 @@ def test_request_during_shutdown(folder):
     kept.close()
 
 
-def test_secret_replaced_repeatedly(folder):
+def test_secret_replaced_repeatedly(directory):
     """while a secret is replaced repeatedly, each answer is one of its values"""
-    example = Example(folder)
+    example = Example(directory)
     values = {number: f"value {number}".encode() * 100 for number in range(10)}
     expect(vmcred("set", "--config", example.config, "m", "made/one", stdin=values[0]))
     over = threading.Event()
@@ -203,9 +203,9 @@ def test_secret_replaced_repeatedly(folder):
     assert len(answers) > 1, "it was never replaced"
 
 
-def test_declaration_changed_within_a_clock_tick(folder):
+def test_declaration_changed_within_a_clock_tick(directory):
     """each of several changes of the declaration within a tick of the file system's clock is used for the next request"""
-    example = Example(folder)
+    example = Example(directory)
     values = [value(example, "one"), value(example, "two")]
     # The same file and size: only the times could differ.
     texts = [DECLARATION, DECLARATION.replace("host-one: made/one", "host-one: made/two")]
@@ -221,9 +221,9 @@ def too_large(size):
             "the credential's name; systemd accepts 1048576 for all credentials of a unit")
 
 
-def test_secret_above_systemd_limit(folder):
+def test_secret_above_systemd_limit(directory):
     """a secret that exceeds systemd's limit only with the credential's name is refused"""
-    example = Example(folder)
+    example = Example(directory)
     with serving(example) as server:
         for size in (1024 * 1024, len(LARGE) + 1):
             expect(vmcred("set", "--config", example.config, "m", "made/one", stdin=bytes([7] * size)))
@@ -234,13 +234,13 @@ def test_secret_above_systemd_limit(folder):
                                   f"vmcred: gave host-one to {UNIT} (process N)"]))
 
 
-def test_secret_above_store_limit(folder):
+def test_secret_above_store_limit(directory):
     """a secret larger than vmcred would store is refused"""
-    example = Example(folder)
-    plain = folder / "plain"
+    example = Example(directory)
+    plain = directory / "plain"
     plain.write_bytes(os.urandom(1024 * 1024 + 1))
     recipient = re.search(r"age1\w+", example.identity.read_text())[0]
-    done = run(need("sops"), "encrypt", "--age", recipient, "--input-type", "binary", plain, env={"HOME": str(folder)})
+    done = run(need("sops"), "encrypt", "--age", recipient, "--input-type", "binary", plain, env={"HOME": str(directory)})
     example.document("one").write_text(expect(done).out)
     with serving(example) as server:
         refused(server.get(UNIT, "host-one"))
@@ -249,9 +249,9 @@ def test_secret_above_store_limit(folder):
 
 def define_start(sentence, make, message, **inherited):
     @test(sentence)
-    def test_start(folder):
-        example = Example(folder)
-        kept, given = make(folder)
+    def test_start(directory):
+        example = Example(directory)
+        kept, given = make(directory)
         words = inheriting(VMCRED, "serve", "--config", example.config, "--identity", example.identity, **inherited)
         done = subprocess.run(words, stdin=given, capture_output=True, check=False, env=CLEAN_ENVIRONMENT, timeout=60)
         equal((done.returncode, done.stdout, done.stderr.decode()), (2, b"", f"vmcred: {message}\n"))
@@ -261,9 +261,9 @@ def define_start(sentence, make, message, **inherited):
 
 
 def bound(kind, family=socket.AF_UNIX):
-    def make(folder):
+    def make(directory):
         made = socket.socket(family, kind)
-        made.bind(str(folder / "s") if family == socket.AF_UNIX else ("127.0.0.1", 0))
+        made.bind(str(directory / "s") if family == socket.AF_UNIX else ("127.0.0.1", 0))
         if kind != socket.SOCK_DGRAM:
             made.listen()
         return None, made
@@ -278,13 +278,13 @@ define_start("with a TCP socket it reports the settings of the socket", bound(so
 define_start("with a datagram socket it reports the settings of the socket", bound(socket.SOCK_DGRAM), NO_LISTENER)
 define_start("with a packet socket it reports the settings of the socket", bound(socket.SOCK_SEQPACKET), NO_LISTENER)
 define_start("with a file instead of a socket it reports the settings of the socket",
-             lambda folder: (None, open(folder / "file", "w+b")), NO_LISTENER)
+             lambda directory: (None, open(directory / "file", "w+b")), NO_LISTENER)
 NO_SOCKET = ("expected one socket from systemd: run `systemctl start vmcred.socket`; the first request starts vmcred serve")
 TWO = {"copies": "3<&0 4<&0", "sockets": 2}
 
 
-def one_listener(folder):
-    return None, listening(str(folder / "s"))
+def one_listener(directory):
+    return None, listening(str(directory / "s"))
 
 
 define_start("with two sockets it fails", one_listener, NO_SOCKET, **TWO, names="vmcred.socket:other.socket")
@@ -299,8 +299,8 @@ define_start("with an impossible number of sockets it fails", one_listener, NO_S
 class Keeper:
     """systemd's end of $NOTIFY_SOCKET, which receives the descriptors to keep."""
 
-    def __init__(self, folder):
-        self.path = str(folder / "notify")
+    def __init__(self, directory):
+        self.path = str(directory / "notify")
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(self.path)
         self.socket.settimeout(60)
@@ -311,10 +311,10 @@ class Keeper:
         return descriptors[0]
 
 
-def test_killed_process_leaves_no_truncated_credential(folder):
+def test_killed_process_leaves_no_truncated_credential(directory):
     """if the process is killed midway, the next one makes the answer invalid instead of leaving it truncated"""
-    example = with_large(folder)
-    keeper, listener = Keeper(folder), listening(str(folder / "socket"))
+    example = with_large(directory)
+    keeper, listener = Keeper(directory), listening(str(directory / "socket"))
     with serving(example, listener=listener.dup(), notify=keeper.path) as server:
         asking = server.ask(UNIT, "host-one")
         first = asking.recv(1000)
@@ -332,10 +332,10 @@ def test_killed_process_leaves_no_truncated_credential(folder):
     listener.close()
 
 
-def test_systemd_keeps_each_connection(folder):
+def test_systemd_keeps_each_connection(directory):
     """systemd keeps each connection from before its answer, and an answered connection ends nevertheless"""
-    example = Example(folder)
-    keeper, listener = Keeper(folder), listening(str(folder / "socket"))
+    example = Example(directory)
+    keeper, listener = Keeper(directory), listening(str(directory / "socket"))
     with serving(example, listener=listener.dup(), notify=keeper.path) as server:
         equal(server.get(UNIT, "host-one"), value(example, "one"))
         kept = keeper.kept()

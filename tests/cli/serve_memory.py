@@ -8,10 +8,10 @@ from serving import LARGE, UNIT, many_files, read, refused, serving, value, with
 SECRET_MAX_KIB = 1024
 
 
-def test_silent_peers_of_a_large_credential(folder):
+def test_silent_peers_of_a_large_credential(directory):
     """a thousand peers that do not read a large credential need no memory, delay nobody, and can still read all of it"""
     many_files()
-    example = with_large(folder)
+    example = with_large(directory)
     two = value(example, "two")
     with serving(example) as server:
         equal(server.get(UNIT, "host-two"), two)
@@ -25,10 +25,10 @@ def test_silent_peers_of_a_large_credential(folder):
             equal(read(asking) == LARGE, True, "the whole credential")
 
 
-def test_silent_refused_peers(folder):
+def test_silent_refused_peers(directory):
     """ten thousand refused connections that do not read delay nobody"""
     many_files()
-    example = Example(folder)
+    example = Example(directory)
     with serving(example) as server:
         before = server.status("VmRSS")
         silent = [server.ask(UNIT, "nothing") for _ in range(10000)]

@@ -26,8 +26,8 @@ def proof(name, value, salt="5a17"):
     return f"[    1.0] vmcred-proof: credential {name} salt={salt} sha256={digest}\r\n"
 
 
-def console(folder, *lines):
-    path = folder / "console"
+def console(directory, *lines):
+    path = directory / "console"
     path.write_text("boot\r\n" + "".join(lines) + "vmcred-proof: oem-string ENVIRONMENT=test\r\nvmcred-proof: end\r\n")
     return path
 
@@ -36,47 +36,47 @@ def stages(result):
     return {stage["stage"]: stage["state"] for stage in json.loads(result.out)}
 
 
-def test_everything_in_place(folder):
+def test_everything_in_place(directory):
     """with all secrets in place and proved, no stage has a fault"""
-    example = Example(folder)
+    example = Example(directory)
     expect(example.activate())
-    log = console(folder, proof("one", example.get("one").out), proof("two", example.get("two").out))
+    log = console(directory, proof("one", example.get("one").out), proof("two", example.get("two").out))
     expect(example.inspect("--proof", log), 0, PROVED, "")
 
 
-def test_wrong_digest(folder):
+def test_wrong_digest(directory):
     """a digest that matches no credential is an integrity failure"""
-    example = Example(folder)
+    example = Example(directory)
     expect(example.activate())
-    log = console(folder, proof("one", example.get("one").out), proof("two", "another"))
+    log = console(directory, proof("one", example.get("one").out), proof("two", "another"))
     result = example.inspect("--proof", log)
     expect(result, 4, None, "vmcred: m: integrity check failed\n")
     assert result.out.endswith('8  prove     wrong    the guest\'s digest of "two" matches no credential\n'), result.out
 
 
-def test_missing_digest(folder):
+def test_missing_digest(directory):
     """a required credential without a digest is missing, an optional one is not"""
-    example = Example(folder)
+    example = Example(directory)
     expect(example.activate())
-    log = console(folder, proof("two", example.get("two").out))
+    log = console(directory, proof("two", example.get("two").out))
     result = example.inspect("--proof", log)
     expect(result, 3, None, "vmcred: m: something declared is missing\n")
     assert result.out.endswith("8  prove     missing  the guest sent no digest of HOST-ONE\n"), result.out
-    log = console(folder, proof("one", example.get("one").out))
+    log = console(directory, proof("one", example.get("one").out))
     expect(example.inspect("--proof", log), 0, None, "")
 
 
-def test_digest_without_salt(folder):
+def test_digest_without_salt(directory):
     """a digest without a salt does not match"""
-    example = Example(folder)
+    example = Example(directory)
     expect(example.activate())
-    log = console(folder, proof("one", example.get("one").out, ""), proof("two", example.get("two").out))
+    log = console(directory, proof("one", example.get("one").out, ""), proof("two", example.get("two").out))
     expect(example.inspect("--proof", log), 4, None, "vmcred: m: integrity check failed\n")
 
 
-def test_missing_and_wrong_stages(folder):
+def test_missing_and_wrong_stages(directory):
     """without activation its stage is missing; with a changed document its stage is wrong"""
-    example = Example(folder)
+    example = Example(directory)
     result = expect(example.inspect("--json"), 3, None, "vmcred: m: something declared is missing\n")
     equal(stages(result)["activate"], "missing")
     document = example.document("one")
@@ -85,18 +85,18 @@ def test_missing_and_wrong_stages(folder):
     equal(stages(result)["seal"], "wrong")
 
 
-def test_stale_activation(folder):
+def test_stale_activation(directory):
     """an activated file whose value differs from the store is missing"""
-    example = Example(folder)
+    example = Example(directory)
     expect(example.activate())
     expect(example.generate("--regenerate"))
     result = expect(example.inspect("--json"), 3, None, "vmcred: m: something declared is missing\n")
     equal(stages(result)["activate"], "missing")
 
 
-def test_no_secret_in_the_output(folder):
+def test_no_secret_in_the_output(directory):
     """inspect prints no secret, even at the highest verbosity"""
-    example = Example(folder)
+    example = Example(directory)
     expect(example.activate())
     values = [example.get(name).out for name in ("one", "two")]
     for result in (example.inspect("-vv"), example.inspect("-vv", "--json"), example.activate("-vv")):
@@ -104,9 +104,9 @@ def test_no_secret_in_the_output(folder):
             assert value not in result.out + result.err
 
 
-def test_credentials_from_the_socket(folder):
+def test_credentials_from_the_socket(directory):
     """a VM with credentials from the socket needs the socket and no files"""
-    example = Example(folder, DECLARATION + "credentialSource: socket\n")
+    example = Example(directory, DECLARATION + "credentialSource: socket\n")
     lines = expect(example.inspect(), 3, None, "vmcred: m: something declared is missing\n").out.splitlines()
     equal(lines[3], "3  activate  missing  /run/vmcred/socket does not exist: start vmcred.socket")
     path = example.root / "run/vmcred/socket"

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""A real systemd asks `vmcred serve` for its units' credentials: what they get, what they do not, and how that ends."""
+"""A real systemd asks `vmcred serve` for its units' credentials: what they get, what is refused, and what they do then."""
 import base64
 import hashlib
 import json
@@ -21,7 +21,7 @@ host = None
 
 
 def declare(machine, change):
-    """Writes the declaration anew; gives what it was."""
+    """Changes the declaration; returns the old text."""
     path = machine.example / "vmcred.yaml"
     before = path.read_text()
     path.write_text(change(before))
@@ -32,11 +32,11 @@ def booted():
     global host  # pylint: disable=global-statement
     if host is None:
         host = Container()
-        # systemd's own generator writes the drop-ins, from what the declaration says.
+        # The systemd generator writes the drop-ins according to the declaration.
         declare(host, lambda text: text + "credentialSource: socket\n")
         host.checked("mkdir", "-p", GENERATORS)
         host.checked("ln", "-s", "/usr/bin/vmcred-run", f"{GENERATORS}/vmcred-generator")
-        # In place of a VM: a service that says which credentials it has.
+        # Instead of a VM: a service that prints digests of its credentials.
         host.drop_in("90-show", f"[Service]\nType=oneshot\nDynamicUser=no\nExecStart=\nExecStart={SHOW}\n")
         host.checked("systemctl", "start", "vmcred.socket")
     return host
@@ -48,50 +48,50 @@ def unit_write(name, *lines):
     booted().checked("systemctl", "daemon-reload")
 
 
-def said(identifier, *fields):
-    """What vmcred.service, or a unit, has said."""
+def log(identifier, *fields):
+    """The log of vmcred.service or another unit."""
     return booted().checked("journalctl", f"--unit={identifier}", "--output=cat", "--no-pager", *fields).out
 
 
 def requests(**fields):
-    """The entries of requests with those fields."""
+    """The journal entries of requests with these fields."""
     lines = booted().checked("journalctl", "--output=json", "--no-pager", f"MESSAGE_ID={MESSAGE_ID}",
                              *(f"{key}={value}" for key, value in fields.items())).out.splitlines()
     return [json.loads(line) for line in lines]
 
 
 def refused(name, reason):
-    """The unit does not start, systemd says that it is for its credentials, and vmcred says why."""
+    """Checks that the unit fails because of its credentials, and that vmcred logs the reason."""
     result = booted().run("systemctl", "start", name)
     equal(result.code, 1, "exit code of systemctl")
     status = booted().checked("systemctl", "show", "--value", "--property=ExecMainStatus", name).out
     equal(status, "243\n", "the unit's exit status, EXIT_CREDENTIALS")
-    assert reason in said("vmcred.service"), said("vmcred.service")
-    # Whose administrator looks at the unit sees it as well.
-    assert reason in said(name), said(name)
+    assert reason in log("vmcred.service"), log("vmcred.service")
+    # The reason is in the unit's own log too.
+    assert reason in log(name), log(name)
 
 
-def test_vm_unit_credentials_byte_byte_no_file_secret(_folder):
-    """a VM's unit has its credentials, byte for byte, and no file of a secret is anywhere"""
+def test_unit_gets_its_credentials(_folder):
+    """a VM's unit gets its credentials, byte for byte, and no secret is in a file"""
     machine = booted()
     result = machine.start_vm()
-    equal(result.code, 0, f"systemctl start, with {machine.console()}{said('vmcred.service')}")
+    equal(result.code, 0, f"systemctl start, with {machine.console()}{log('vmcred.service')}")
     digests = "".join(f"{hashlib.sha256(machine.secret(name)).hexdigest()}  host-{name}\n" for name in SECRETS)
     assert digests in machine.console(), f"{digests}\n{machine.console()}"
-    equal(machine.run("ls", "/run/secrets", "/run/secrets.d").code, 2, "ls of what nobody activated")
+    equal(machine.run("ls", "/run/secrets", "/run/secrets.d").code, 2, "exit code of ls for secrets that are not activated")
 
 
-def test_generator_lines_name_socket_since_declaration_says(_folder):
-    """the generator's lines name the socket, since the declaration says so"""
+def test_generator_names_the_socket(_folder):
+    """the generator's lines name the socket, as declared"""
     lines = booted().checked("systemctl", "cat", SERVICE).out
     assert f"# /run/systemd/generator/{SERVICE}.d/50-vmcred.conf\n" in lines, lines
     for name in SECRETS:
         assert f"LoadCredential=host-{name}:{SOCKET}\n" in lines, lines
 
 
-def test_journal_says_got_at_priority_holds_no_value(_folder):
-    """the journal says who got what, at its priority, and holds no value"""
-    lines = said("vmcred.service", "--priority=info..info")
+def test_journal(_folder):
+    """the journal lists the answers with their priority, and contains no secret"""
+    lines = log("vmcred.service", "--priority=info..info")
     for name in SECRETS:
         assert f"gave host-{name} to {SERVICE} (process " in lines, lines
         fields = requests(VMCRED_RESULT="gave", VMCRED_UNIT=SERVICE, VMCRED_CREDENTIAL=f"host-{name}")
@@ -102,30 +102,30 @@ def test_journal_says_got_at_priority_holds_no_value(_folder):
         assert value.strip() not in whole and base64.b64encode(value)[:24] not in whole, f"{name} is in the journal"
 
 
-def test_unit_no_vm_runs_does_not_start_rather_start_empty(_folder):
-    """a unit that no VM runs in does not start, rather than start with an empty credential"""
+def test_unit_of_no_vm(_folder):
+    """a unit of no VM fails instead of starting with an empty credential"""
     unit_write("other.service", f"LoadCredential=host-api-key:{SOCKET}")
     refused("other.service", "refused host-api-key to other.service (process ")
 
 
-def test_vm_unit_asks_more_vm_given_does_not_start(_folder):
-    """a VM's unit that asks for more than its VM is given does not start"""
+def test_undeclared_credential(_folder):
+    """a VM's unit that asks for an undeclared credential fails"""
     booted().drop_in("95-more", f"[Service]\nLoadCredential=more:{SOCKET}\n")
     refused(SERVICE, f"refused more to {SERVICE} (process ")
     booted().drop_in("95-more", None)
     equal(booted().start_vm().code, 0, "systemctl start after it")
 
 
-def test_unit_whose_name_longer_address_does_not_start(_folder):
-    """a unit whose name is longer than an address does not start with a credential of another"""
+def test_long_unit_name(_folder):
+    """a unit whose name does not fit into an address fails instead of starting with another unit's credential"""
     name = f"{'long' * 30}.service"
     unit_write(name, f"LoadCredential=host-api-key:{SOCKET}")
     equal(booted().run("systemctl", "start", name).code, 1, "exit code of systemctl")
-    assert "sha256" not in said(name) and "host-api-key" not in said(name).replace("LoadCredential", ""), said(name)
+    assert "sha256" not in log(name) and "host-api-key" not in log(name).replace("LoadCredential", ""), log(name)
 
 
 def burst(name, secret, count, *lines):
-    """That many units, each of a VM of its own, that end well where their credential is the secret's value."""
+    """Declares `count` VMs with units that succeed if their credential has the secret's value."""
     machine = booted()
     units = [f"{name}@{number}.service" for number in range(count)]
     vms = "".join(f"  {name}-{number}:\n    unit: {unit}\n    loadCredentials: {{key: test-vm-secrets/{secret}}}\n"
@@ -139,19 +139,19 @@ def burst(name, secret, count, *lines):
     return units, before
 
 
-def test_thousand_units_start_at_once_all_theirs(_folder):
-    """a thousand units that start at once all have theirs"""
-    # Services that stay, so that their state says how it went.
+def test_thousand_units(_folder):
+    """a thousand units that start at once all get their credentials"""
+    # The services stay active, so that their state shows the result.
     units, before = burst("burst", "api-key", 1000, "RemainAfterExit=yes")
     result = booted().run("systemctl", "start", *units)
     declare(booted(), lambda _: before)
     equal(result.code, 0, f"systemctl start, with {result.err[:2000]}")
-    gave = set(line.split(" to ")[1].split()[0] for line in said("vmcred.service").splitlines() if "gave key to " in line)
-    equal(gave, set(units), "whom vmcred gave it to")
+    gave = set(line.split(" to ")[1].split()[0] for line in log("vmcred.service").splitlines() if "gave key to " in line)
+    equal(gave, set(units), "the units that got the credential")
 
 
-def test_while_vmcred_service_killed_again_again_no_unit(_folder):
-    """while vmcred.service is killed again and again, no unit starts with half a large credential"""
+def test_killed_service(_folder):
+    """while vmcred.service is killed repeatedly, no unit starts with a truncated credential"""
     machine = booted()
     document = machine.example / STORE / "db-password" / "secret"
     kept = document.read_bytes()
@@ -161,7 +161,7 @@ def test_while_vmcred_service_killed_again_again_no_unit(_folder):
     machine.checked("systemctl", "start", "--no-block", *units)
     kills = 0
     while "killed@" in machine.checked("systemctl", "list-jobs", "--no-legend").out:
-        # Not for ever: a busy host would never get further than to the next one.
+        # A limited number: a busy host would make no progress between the kills.
         if kills < 8:
             kills += machine.run("systemctl", "kill", "--signal=KILL", "vmcred.service").code == 0
         time.sleep(0.3)
@@ -173,21 +173,21 @@ def test_while_vmcred_service_killed_again_again_no_unit(_folder):
     assert kills > 2 and len(failed) < len(units) and interrupted, (kills, len(failed), len(interrupted))
 
 
-def test_vmcred_service_ends_status_0_when_told_starts_again(_folder):
-    """vmcred.service ends with status 0 when told to, and starts again when a unit asks"""
+def test_stopped_service(_folder):
+    """vmcred.service exits with status 0 when stopped, and starts again at the next request"""
     booted().checked("systemctl", "stop", "vmcred.service")
     equal(booted().checked("systemctl", "show", "--value", "--property=Result,ExecMainStatus", "vmcred.service").out.split(),
           ["success", "0"])
     equal(booted().start_vm().code, 0, "systemctl start")
 
 
-def test_identity_replaced_opens_asked_next_without_restart(_folder):
-    """an identity that was replaced opens what is asked next, without a restart"""
+def test_replaced_identity(_folder):
+    """a replaced identity is used for the next request without a restart"""
     machine = booted()
     machine.checked("systemctl", "restart", "vmcred.service")
     before = machine.identity.read_bytes()
     process = machine.checked("systemctl", "show", "--value", "--property=MainPID", "vmcred.service").out
-    # In place: the container sees this file, and not another one of its name.
+    # In place: the container sees this file, not a new one with its name.
     machine.identity.write_text("AGE-SECRET-KEY-1" + "Q" * 58 + "\n")
     machine.identity.write_bytes(run(VMCRED, "keygen").out.encode())
     equal(machine.start_vm().code, 1, "exit code of systemctl, with an identity that opens nothing")
@@ -196,8 +196,8 @@ def test_identity_replaced_opens_asked_next_without_restart(_folder):
     equal(machine.checked("systemctl", "show", "--value", "--property=MainPID", "vmcred.service").out, process, "the process")
 
 
-def test_optional_secret_not_store_does_not_keep_unit_from(_folder):
-    """an optional secret that is not in the store does not keep the unit from starting"""
+def test_optional_secret(_folder):
+    """an optional secret missing in the store does not keep the unit from starting"""
     machine = booted()
     document = machine.example / STORE / "jwt-secret" / "secret"
     kept = document.read_bytes()
@@ -209,46 +209,46 @@ def test_optional_secret_not_store_does_not_keep_unit_from(_folder):
     equal(len(requests(VMCRED_RESULT="left-out", VMCRED_CREDENTIAL="host-jwt-secret")), 1, "entries in the journal")
 
 
-def test_while_there_no_identity_may_use_units_fail_at_once(_folder):
-    """while there is no identity that it may use, units fail at once and say why, and start when there is one"""
+def test_unusable_identity(_folder):
+    """without a usable identity, units fail at once with the reason; with one, they start"""
     machine = booted()
     machine.checked("systemctl", "stop", "vmcred.service")
     machine.identity.chmod(0o644)
     refused(SERVICE, "gives others access to the secret key")
     machine.identity.chmod(0o600)
-    equal(machine.start_vm().code, 0, f"systemctl start, with {machine.console()}{said('vmcred.service')}")
+    equal(machine.start_vm().code, 0, f"systemctl start, with {machine.console()}{log('vmcred.service')}")
 
 
-def spoilt(code):
-    """In place of vmcred a program that ends at once."""
+def replace_program(code):
+    """Replaces vmcred by a program that exits at once."""
     booted().checked("systemctl", "stop", "vmcred.service", SERVICE)
-    booted().write(f"{DROPINS}/vmcred.service.d/50-spoilt.conf",
-                   f"[Service]\nExecStart=\nExecStart=/bin/sh -c 'echo spoilt {code}; exit {code}'\n")
+    booted().write(f"{DROPINS}/vmcred.service.d/50-failing.conf",
+                   f"[Service]\nExecStart=\nExecStart=/bin/sh -c 'echo failing {code}; exit {code}'\n")
     booted().checked("systemctl", "daemon-reload")
 
 
-def mended():
-    booted().checked("rm", f"{DROPINS}/vmcred.service.d/50-spoilt.conf")
+def restore_program():
+    booted().checked("rm", f"{DROPINS}/vmcred.service.d/50-failing.conf")
     booted().checked("systemctl", "daemon-reload")
 
 
-def test_unit_waits_while_vmcred_service_fails_restarted(_folder):
-    """a unit waits while vmcred.service fails, which is restarted and does not use up the socket, and has its credentials in the end"""
+def test_failing_service(_folder):
+    """a unit waits while vmcred.service fails and is restarted, and then gets its credentials; the socket stays active"""
     machine = booted()
     for code in (1, 2):
-        spoilt(code)
+        replace_program(code)
         machine.checked("systemctl", "start", "--no-block", SERVICE)
-        # Started by the socket without a pause, it would have failed by now: 20 starts within 2 seconds are too many.
+        # The socket without a pause would have reached its limit, 20 starts within 2 seconds, by now.
         end = time.monotonic() + 12
-        while time.monotonic() < end and said("vmcred.service").count(f"spoilt {code}") < 22:
+        while time.monotonic() < end and log("vmcred.service").count(f"failing {code}") < 22:
             equal(machine.run("systemctl", "is-active", "vmcred.socket").out, "active\n")
             time.sleep(machine.interval)
-        mended()
-        equal(machine.start_vm().code, 0, f"systemctl start, with {machine.console()}{said('vmcred.service')}")
+        restore_program()
+        equal(machine.start_vm().code, 0, f"systemctl start, with {machine.console()}{log('vmcred.service')}")
 
 
-def test_vmcred_service_may_do_little_systemd_rates_exposure(_folder):
-    """vmcred.service may do little: systemd rates its exposure as low"""
+def test_exposure(_folder):
+    """systemd rates the exposure of vmcred.service as low"""
     rated = booted().run("systemd-analyze", "security", "--threshold=15", "--no-pager", "vmcred.service")
     equal(rated.code, 0, f"exit code of systemd-analyze, with {rated.out}")
 

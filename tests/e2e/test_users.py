@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""A host whose boot creates a user with a password hash from the store: what is needed for users is there before them."""
+"""A host whose boot creates a user with a password hash from the store: the secrets for users are activated before."""
 import harness
 from harness import VMCRED, equal
 from host import Container, checked, unit_text
@@ -19,14 +19,14 @@ generators:
     files: {key: {owner: ada, group: ada}}
     kind: {key: {base64: 32}}
 """
-# systemd-sysusers(8) takes a user's hash from a credential. It runs at each boot here, whatever /etc is like.
+# systemd-sysusers(8) reads a user's hash from a credential. Here it runs at each boot, whatever the state of /etc.
 SYSUSERS = f"[Unit]\nConditionNeedsUpdate=\n[Service]\nLoadCredential=passwd.hashed-password.ada:{USERS}/vars/login/hash\n"
 
 host = None
 
 
 class UsersHost(Container):
-    """Its declaration has what is needed for users, and the unit is enabled, before it boots."""
+    """Before it boots, its declaration has secrets for users, and the unit is enabled."""
 
     def _declare(self):
         self.example.mkdir(mode=0o755)
@@ -70,8 +70,8 @@ def property_of(unit, name):
     return booted().checked("systemctl", "show", "--value", f"--property={name}", unit).out.strip()
 
 
-def test_boot_activates_needed_users_before_creates_them(_folder):
-    """the boot activates what is needed for users before it creates them, and the user has the hash of the store"""
+def test_users_are_created_after_activation(_folder):
+    """the boot activates the secrets for users before it creates them, and the user has the password hash of the store"""
     machine = booted()
     equal(property_of(UNIT, "Result,ActiveState").split(), ["success", "active"], machine.run("journalctl", f"--unit={UNIT}").out)
     ended, started = (
@@ -83,19 +83,19 @@ def test_boot_activates_needed_users_before_creates_them(_folder):
     equal(machine.checked("getent", "shadow", "ada").out.split(":")[1], machine.value("login/hash"))
 
 
-def test_nothing_else_activated_there_root_alone_mount_never(_folder):
-    """nothing else is activated, what is there is root's alone, on a mount that is never swapped"""
+def test_only_secrets_for_users(_folder):
+    """no other secrets are activated, and these belong to root, on a mount without swap"""
     machine = booted()
     equal(machine.checked("sh", "-c", "ls -d /run/*secrets*").out.split(), [USERS, f"{USERS}.d"])
     equal(machine.checked("stat", "-c", "%a %U %G", f"{USERS}/vars/login/hash").out, "400 root root\n")
     mount = machine.checked("findmnt", "--noheadings", "--output", "FSTYPE,OPTIONS", f"{USERS}.d").out
     assert mount.startswith("tmpfs") and "noswap" in mount or mount.startswith("ramfs"), mount
     assert all(option in mount for option in ("nosuid", "nodev", "noexec")), mount
-    equal(machine.run("ls", f"{USERS}/vars/login/password").code, 2, "ls of what is not deployed")
+    equal(machine.run("ls", f"{USERS}/vars/login/password").code, 2, "exit code of ls for a file that is not deployed")
 
 
-def test_reload_after_hash_changed_puts_new_there_services(_folder):
-    """a reload after the hash has changed puts the new one there, and services come after their users"""
+def test_reload_and_services(_folder):
+    """a reload activates a changed hash, and the secrets of services are activated after their users were created"""
     machine = booted()
     checked(VMCRED, "generate", "--config", machine.example / "vmcred.yaml", "--generator", "login", "--regenerate")
     machine.checked("systemctl", "reload", UNIT)

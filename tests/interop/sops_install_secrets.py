@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The real sops-install-secrets and ours, side by side on the same manifests: the same tree, modes, owners, links,
-lists of units and words."""
+"""The real sops-install-secrets and ours, side by side with the same manifests: the same tree, modes, owners, links,
+lists of units and output."""
 import copy
 import json
 import re
@@ -11,14 +11,14 @@ from installers import TRY, both, encrypt, one, real_program, system_manifest, t
 from manifests import Manifest, personality
 from ssh_pgp import SshPgpKey
 
-def full(folder):
-    manifest = system_manifest(folder).add_all()
+def full(directory):
+    manifest = system_manifest(directory).add_all()
     manifest.secrets[0].update(owner="nobody", gid=77)
     manifest.secrets[2].update(path="/run/links/to/whole", uid=5, group="nogroup")
-    (folder / "file").write_text(f"[x]\nsecret={manifest.placeholder('bin')}\n")
+    (directory / "file").write_text(f"[x]\nsecret={manifest.placeholder('bin')}\n")
     text = f"a={manifest.placeholder('top')}, {manifest.placeholder('plain')}{manifest.placeholder('plain')}"
     manifest.add_template("one", text, restartUnits=["t.service"], reloadUnits=["u.service"], owner="nobody")
-    manifest.add_template("filed/two", "", file=str(folder / "file"), path="/run/links/two", mode="0444")
+    manifest.add_template("filed/two", "", file=str(directory / "file"), path="/run/links/two", mode="0444")
     return manifest.content
 
 
@@ -33,11 +33,11 @@ def changed(content):
     return content
 
 
-def test_first_activation_change_leave_same_everything(folder):
-    """a first activation and a change leave the same of everything"""
-    content = full(folder)
+def test_first_activation_and_change(directory):
+    """a first activation and a change have the same results"""
+    content = full(directory)
     results = both(
-        folder,
+        directory,
         {"first": content, "second": changed(content)},
         "$program first; snapshot; $program second; snapshot; cat /run/nixos/*",
     )
@@ -45,49 +45,49 @@ def test_first_activation_change_leave_same_everything(folder):
         equal(line in results[0].out, True, line)
 
 
-def test_ramfs_kept_generations_no_logging_leave_same(folder):
-    """ramfs, kept generations, and no logging leave the same"""
-    content = full(folder) | {"useTmpfs": False, "keepGenerations": 2, "logging": {"keyImport": False, "secretChanges": False}}
+def test_ramfs_and_kept_generations(directory):
+    """with ramfs, kept generations and no logging, the results are the same"""
+    content = full(directory) | {"useTmpfs": False, "keepGenerations": 2, "logging": {"keyImport": False, "secretChanges": False}}
     results = both(
-        folder,
+        directory,
         {"first": content, "second": changed(content)},
         "for file in first second first second; do $program $file; snapshot; done; grep '' /run/nixos/*",
     )
     equal(" ramfs" in results[0].out and "secrets.d/3 d 751" in results[0].out, True, results[0].out)
 
 
-def test_dry_activation_tells_same_leaves_same_current(folder):
-    """a dry activation tells the same, and leaves the same current generation"""
-    content = full(folder)
+def test_dry_activation(directory):
+    """a dry activation reports the same changes, and leaves the same generation current"""
+    content = full(directory)
     results = both(
-        folder,
+        directory,
         {"first": content, "second": changed(content)},
         "$program first; NIXOS_ACTION=dry-activate $program second; readlink /run/secrets; grep '' /run/nixos/*",
     )
     equal("would modify secret: top\n" in results[0].out, True, results[0].out)
 
 
-def test_stood_where_link_belongs_replaced_same(folder):
-    """what stood where a link belongs is replaced the same"""
-    content = full(folder)
+def test_replaced_files(directory):
+    """files in the places of links are replaced the same"""
+    content = full(directory)
     both(
-        folder,
+        directory,
         {"first": content},
         "mkdir -p /run/links/two /run/links/to; echo old >/run/links/to/whole; $program first; snapshot",
     )
 
 
-def test_ignore_passwd_gives_same_root(folder):
-    """-ignore-passwd gives the same to root"""
-    content = full(folder)
+def test_ignore_passwd(directory):
+    """with -ignore-passwd the same files belong to root"""
+    content = full(directory)
     content["secrets"][0]["owner"] = "no-such-user"
-    results = both(folder, {"first": content}, "$program -ignore-passwd first; snapshot")
+    results = both(directory, {"first": content}, "$program -ignore-passwd first; snapshot")
     equal("secrets.d/1/top f 400 0 0" in results[0].out, True, results[0].out)
 
 
-def test_each_check_mode_takes_refuses_same(folder):
-    """each check mode takes and refuses the same"""
-    content = full(folder)
+def test_check_modes(directory):
+    """each check mode accepts and refuses the same manifests"""
+    content = full(directory)
     lost = json.loads(json.dumps(content))
     lost["secrets"][0]["key"] = "nested/lost"
     mode = json.loads(json.dumps(content))
@@ -98,7 +98,7 @@ def test_each_check_mode_takes_refuses_same(folder):
         'if $program -check-mode $mode $file; then echo "$mode $file: yes"; else echo "$mode $file: no"; fi\n'
         "done; done"
     )
-    results = both(folder, manifests, script)
+    results = both(directory, manifests, script)
     equal(
         results[0].out.splitlines(),
         [
@@ -108,61 +108,61 @@ def test_each_check_mode_takes_refuses_same(folder):
     )  # fmt: skip
 
 
-def test_user_mode_tree_below_user_folder_same(folder):
-    """in user mode the tree below the user's folder is the same"""
+def test_user_mode(directory):
+    """in user mode the tree below the user's directory is the same"""
     trees = []
-    for name, program in (("a", real_program()), ("b", personality(folder))):
-        (folder / name).mkdir()
-        manifest = Manifest(folder / name, program, encrypt=encrypt).add_all()
+    for name, program in (("a", real_program()), ("b", personality(directory))):
+        (directory / name).mkdir()
+        manifest = Manifest(directory / name, program, encrypt=encrypt).add_all()
         manifest.add_template("t", manifest.placeholder("plain"))
         expect(manifest.install(), 0, "", "")
         found = {path: entry for path, entry in manifest.tree().items() if not path.endswith(("age-keys.txt", ".links"))}
-        trees.append(json.dumps({p: [str(x) for x in e] for p, e in found.items()}).replace(f"{folder}/{name}/", "/"))
+        trees.append(json.dumps({p: [str(x) for x in e] for p, e in found.items()}).replace(f"{directory}/{name}/", "/"))
     equal(trees[1], trees[0])
 
 
-def test_ed25519_ssh_key_same_age_key_opens_encrypted_rsa(folder):
-    """an Ed25519 SSH key is the same age key, and opens what is encrypted to that; an RSA key is passed over"""
+def test_ssh_key_as_age_key(directory):
+    """an Ed25519 SSH key is converted to the same age key, which decrypts documents; an RSA key is ignored"""
     for kind in ("ed25519", "rsa"):
-        expect(run(need("ssh-keygen"), "-q", "-t", kind, "-N", "", "-f", folder / kind))
-    content = system_manifest(folder).content
-    content |= {"ageKeyFile": "", "ageSshKeyPaths": [str(folder / "rsa"), str(folder / "ed25519"), "/nowhere"]}
+        expect(run(need("ssh-keygen"), "-q", "-t", kind, "-N", "", "-f", directory / kind))
+    content = system_manifest(directory).content
+    content |= {"ageKeyFile": "", "ageSshKeyPaths": [str(directory / "rsa"), str(directory / "ed25519"), "/nowhere"]}
     content["logging"]["keyImport"] = True
-    results = both(folder, {"keys": content}, "$program keys")
+    results = both(directory, {"keys": content}, "$program keys")
     recipient = re.search(r"Imported \S+/ed25519 as age key with fingerprint (age1\S+)", results[0].err).group(1)
-    equal(f"vmcred: imported {folder}/ed25519 as age key {recipient}\n" in results[1].err, True, results[1].err)
-    manifest = system_manifest(folder)
+    equal(f"vmcred: imported {directory}/ed25519 as age key {recipient}\n" in results[1].err, True, results[1].err)
+    manifest = system_manifest(directory)
     manifest.write("one.yaml", "top: for the SSH key\n", recipient)
     manifest.content |= {"ageKeyFile": "", "ageSshKeyPaths": content["ageSshKeyPaths"]}
     manifest.add("top", "one.yaml", "top")
-    results = both(folder, {"keys": manifest.content}, "$program keys; snapshot; cat /run/secrets/top")
+    results = both(directory, {"keys": manifest.content}, "$program keys; snapshot; cat /run/secrets/top")
     equal(results[0].out.endswith("for the SSH key"), True, results[0].out)
 
 
-def test_rsa_key_ssh_same_pgp_key_opens_encrypted_no_rsa_key(folder):
-    """an RSA key of SSH is the same PGP key, and opens what is encrypted to that; what is no RSA key is passed over"""
-    key = SshPgpKey(folder / "rsa")
-    key.import_into(folder / "gnupg")
-    expect(run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "ed25519"))
-    manifest = system_manifest(folder)
+def test_ssh_key_as_pgp_key(directory):
+    """an RSA SSH key is converted to the same PGP key, which decrypts documents; other keys are ignored"""
+    key = SshPgpKey(directory / "rsa")
+    key.import_into(directory / "gnupg")
+    expect(run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", directory / "ed25519"))
+    manifest = system_manifest(directory)
     for name, text in (("one.yaml", "top: for the RSA key\n"), ("two.json", '{"plain": "in JSON"}')):
-        (folder / name).write_text(text)
-        expect(run(need("sops"), "encrypt", "--in-place", "--pgp", key.fingerprint, folder / name,
-                   env={"GNUPGHOME": str(folder / "gnupg")}))  # fmt: skip
-    manifest.content |= {"ageKeyFile": None, "sshKeyPaths": [str(folder / "ed25519"), "/nowhere", str(key.path)]}
+        (directory / name).write_text(text)
+        expect(run(need("sops"), "encrypt", "--in-place", "--pgp", key.fingerprint, directory / name,
+                   env={"GNUPGHOME": str(directory / "gnupg")}))  # fmt: skip
+    manifest.content |= {"ageKeyFile": None, "sshKeyPaths": [str(directory / "ed25519"), "/nowhere", str(key.path)]}
     manifest.content["logging"]["keyImport"] = True
     manifest.add("top", "one.yaml", "top").add("plain", "two.json", "plain")
-    # The real one tells on stdout of the keys that it imports.
+    # The real one reports the keys that it imports on stdout.
     script = f"$program keys >told; grep -c -i {key.fingerprint} told >&2 || :; snapshot; cat /run/secrets/top /run/secrets/plain"
-    results = both(folder, {"keys": manifest.content}, script)
+    results = both(directory, {"keys": manifest.content}, script)
     equal(results[0].out.endswith("for the RSA keyin JSON"), True, results[0].out)
     equal(results[0].err.endswith("1\n"), True, results[0].err)
     equal(f"vmcred: imported {key.path} as PGP key {key.fingerprint}\n" in results[1].err, True, results[1].err)
 
 
-def test_pgp_key_gnupghome_opens_same(folder):
-    """a PGP key of gnupgHome opens the same"""
-    home = folder / "gnupg"
+def test_gnupg_home(directory):
+    """a PGP key in gnupgHome decrypts the same documents"""
+    home = directory / "gnupg"
     home.mkdir(mode=0o700)
     environment = {"GNUPGHOME": str(home)}
     try:
@@ -179,20 +179,20 @@ def test_pgp_key_gnupghome_opens_same(folder):
                     "--in-place", path, env=environment)
             )  # fmt: skip
 
-        manifest = system_manifest(folder)
+        manifest = system_manifest(directory)
         manifest.encrypt = encrypt_pgp
         manifest.write("one.yaml", "top: for the PGP key\n")
         manifest.content |= {"ageKeyFile": "", "gnupgHome": str(home)}
         manifest.add("top", "one.yaml", "top")
-        results = both(folder, {"pgp": manifest.content}, "$program pgp; snapshot; cat /run/secrets/top")
+        results = both(directory, {"pgp": manifest.content}, "$program pgp; snapshot; cat /run/secrets/top")
         equal(results[0].out.endswith("for the PGP key"), True, results[0].out)
     finally:
         run(need("gpgconf"), "--kill", "all", env=environment)
 
 
-def test_nixos_lists_same_units_whatever_action_not_made(folder):
-    """NixOS's lists have the same units, whatever the action is, and are not made where NixOS has no folder for them"""
-    manifest = one(folder, restartUnits=["a.service", "b.service"], reloadUnits=["c.service"])
+def test_nixos_lists(directory):
+    """NixOS's lists have the same units for each action, and are not created without NixOS's directory"""
+    manifest = one(directory, restartUnits=["a.service", "b.service"], reloadUnits=["c.service"])
     manifest.add("plain", "two.json", "plain", restartUnits=["b.service"])
     manifest.add_template("t", "text", restartUnits=["t.service"], reloadUnits=["a.service", "u.service"])
     changed = copy.deepcopy(manifest.content)
@@ -213,31 +213,31 @@ def test_nixos_lists_same_units_whatever_action_not_made(folder):
         done
         rm -r /run/nixos; for v in first changed moved first; do $program $v; done; ls /run
     """
-    both(folder, manifests, script)
+    both(directory, manifests, script)
 
 
-def test_systemctl_called_same_words_dry_activation_says(folder):
-    """systemctl is called with the same words, or a dry activation says so"""
-    manifest = one(folder, restartUnits=["a.service", "b.service"], reloadUnits=["c.service"])
+def test_systemctl(directory):
+    """systemctl is called with the same arguments, and a dry activation reports the same units"""
+    manifest = one(directory, restartUnits=["a.service", "b.service"], reloadUnits=["c.service"])
     changed = copy.deepcopy(manifest.content)
     changed["secrets"][0]["key"] = "nested/deep/key"
-    (folder / "bin").mkdir()
-    (folder / "bin/systemctl").write_text(f'#!/bin/sh\necho "$@" >>/run/called\nexit $(cat {folder}/code)\n')
-    (folder / "bin/systemctl").chmod(0o755)
+    (directory / "bin").mkdir()
+    (directory / "bin/systemctl").write_text(f'#!/bin/sh\necho "$@" >>/run/called\nexit $(cat {directory}/code)\n')
+    (directory / "bin/systemctl").chmod(0o755)
     script = f"""{TRY}
-        export SOPS_RESTART_UNITS_VIA_SYSTEMCTL=1 PATH={folder}/bin:$PATH
-        echo 0 >{folder}/code; try first; try changed
+        export SOPS_RESTART_UNITS_VIA_SYSTEMCTL=1 PATH={directory}/bin:$PATH
+        echo 0 >{directory}/code; try first; try changed
         NIXOS_ACTION=dry-activate $program first 2>&1; cat /run/called; ls /run/nixos
-        echo 3 >{folder}/code; try first
+        echo 3 >{directory}/code; try first
     """
-    results = both(folder, {"first": manifest.content, "changed": changed}, script)
+    results = both(directory, {"first": manifest.content, "changed": changed}, script)
     equal(taken(results[0]), ["yes", "yes", "no"])
 
 
-def test_secrets_users_need_own_mount_link_root_leave_others(folder):
-    """secrets that users need have their own mount and link, are root's, and leave the others alone"""
-    manifest = one(folder).add_template("t", "text")
-    users = one(folder, owner="no-such-user", group="no-such-group", uid=5, gid=6)
+def test_secrets_for_users(directory):
+    """secrets for users have their own mount and link, belong to root, and do not affect the others"""
+    manifest = one(directory).add_template("t", "text")
+    users = one(directory, owner="no-such-user", group="no-such-group", uid=5, gid=6)
     users.content |= {"secretsMountPoint": "/run/secrets-for-users.d", "symlinkPath": "/run/secrets-for-users"}
     users.secrets[0]["path"] = "/run/secrets-for-users/top"
     users.add_template("login", "hash", owner="no-such-user", path="/run/secrets-for-users/rendered/login")
@@ -245,7 +245,7 @@ def test_secrets_users_need_own_mount_link_root_leave_others(folder):
     later["secrets"][0]["key"] = "nested/deep/key"
     mounts = "sed -n 's|.* \\(/run/secrets[^ ]* [^ ]*\\) .*- \\([a-z]*\\) .*|\\1 \\2|p' /proc/self/mountinfo"
     results = both(
-        folder,
+        directory,
         {"users": users.content, "others": manifest.content, "later": later},
         f"{TRY}try users; try -ignore-passwd users; try others; snapshot; {mounts}\n"
         f"try -ignore-passwd later; snapshot; try others; {mounts}",

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each member of a manifest, each flag and each variable: the real sops-install-secrets and ours make the same of it.
-What is refused by one is refused by the other."""
+"""Each member of a manifest, each flag and each variable has the same effect with the real sops-install-secrets and with
+ours. Both refuse the same values."""
 import copy
 import json
 import os
@@ -10,9 +10,9 @@ from harness import equal, expect, need, run, vmcred
 from installers import TRY, both, one, real_program, system_manifest, taken
 from manifests import personality
 
-def variants(folder, member, values, manifest=None):
-    """A manifest for each value of the first secret's member, or without it where the value is `...`."""
-    manifest = manifest or one(folder)
+def variants(directory, member, values, manifest=None):
+    """A manifest for each value of the first secret's member; without the member for the value `...`."""
+    manifest = manifest or one(directory)
     made = {}
     for number, value in enumerate(values):
         content = copy.deepcopy(manifest.content)
@@ -23,17 +23,17 @@ def variants(folder, member, values, manifest=None):
     return made
 
 
-def test_modes_read_octal_numbers_refused_files_them(folder):
-    """modes are read as octal numbers or refused, and files have them"""
+def test_modes(directory):
+    """modes are parsed as octal numbers or refused, and files have them"""
     values = ["0", "0400", "0777", "640", "1", "00000400", "", "8", "0o400", "-1", "+400", " 400", "400 ", "4x", None, ..., 400]
-    manifests = variants(folder, "mode", values)
+    manifests = variants(directory, "mode", values)
     script = f"{TRY}umask 0; for v in v*; do show $v; done"
-    equal(taken(both(folder, manifests, script)[0]), ["yes"] * 6 + ["no"] * 11)
+    equal(taken(both(directory, manifests, script)[0]), ["yes"] * 6 + ["no"] * 11)
 
 
-def test_owners_groups_looked_up_name_numbers_taken_they(folder):
-    """owners and groups are looked up by name, numbers are taken as they are, and links are theirs too"""
-    manifest = one(folder, path="/run/links/top", uid=4, gid=5)
+def test_owners(directory):
+    """owners and groups are resolved by name, numbers are used as they are, and links have the same owners"""
+    manifest = one(directory, path="/run/links/top", uid=4, gid=5)
     manifests = {"number": manifest.content}
     for name, members in {
         "name": {"owner": "daemon", "group": "adm"}, "owner": {"owner": "daemon"}, "group": {"group": "adm"},
@@ -43,7 +43,7 @@ def test_owners_groups_looked_up_name_numbers_taken_they(folder):
         manifests[name] = copy.deepcopy(manifest.content)
         manifests[name]["secrets"][0].update(members)
     script = f"{TRY}for v in {' '.join(manifests)}; do show $v; rm -rf /run/links; done; try -ignore-passwd nobody; snapshot"
-    results = both(folder, manifests, script)
+    results = both(directory, manifests, script)
     equal(taken(results[0]), ["yes"] * 4 + ["no"] * 5 + ["yes"] * 2)
     equal("secrets.d/1/top f 400 1 4 " in results[0].out, True, results[0].out)
 
@@ -95,21 +95,21 @@ GOOD = {
 }  # fmt: skip
 
 
-def test_each_kind_value_yaml_document_written_same_no(folder):
-    """each kind of value of a YAML document is written the same, or is no secret"""
-    manifest = one(folder)
+def test_yaml_values(directory):
+    """each kind of value of a YAML document is written the same, or refused"""
+    manifest = one(directory)
     manifest.write("one.yaml", PLAIN.lstrip())
-    manifests = variants(folder, "key", KEYS, manifest)
+    manifests = variants(directory, "key", KEYS, manifest)
     script = f"{TRY}for v in v*; do show $v; try -check-mode sopsfile $v; try -check-mode manifest $v; done"
-    results = both(folder, manifests, script)
+    results = both(directory, manifests, script)
     answers = taken(results[0])
     equal([key for key, answer in zip(KEYS, answers[::3]) if answer == "yes"], [key for key in KEYS if key in GOOD])
     equal(set(answers[2::3]), {"yes"})
 
 
-def test_each_kind_value_at_top_json_document_written_same(folder):
-    """each kind of value at the top of a JSON document is written the same, or is no secret"""
-    manifest = system_manifest(folder).add("plain", "two.json", "plain")
+def test_json_values(directory):
+    """each kind of value at the top of a JSON document is written the same, or refused"""
+    manifest = system_manifest(directory).add("plain", "two.json", "plain")
     values = {
         "text": "plain", "number": 7, "float": 1.5, "truth": False, "nothing": None, "empty": "", "list": ["a"],
         "map": {"inner": "x"}, "unicode": "\u00e4\u20ac\U0001f511 \t", "html": "<&>\u2028", "lines": "a\nb\n",
@@ -117,16 +117,16 @@ def test_each_kind_value_at_top_json_document_written_same(folder):
     }  # fmt: skip
     manifest.write("two.json", json.dumps(values))
     keys = [*values, "lost", "sops"]
-    manifests = variants(folder, "key", keys, manifest)
+    manifests = variants(directory, "key", keys, manifest)
     script = f"{TRY}for v in v*; do show $v; try -check-mode sopsfile $v; done"
     good = {"text", "empty", "unicode", "html", "lines", "open_unencrypted"}
-    equal([key for key, answer in zip(keys, taken(both(folder, manifests, script)[0])[::2]) if answer == "yes"],
+    equal([key for key, answer in zip(keys, taken(both(directory, manifests, script)[0])[::2]) if answer == "yes"],
           [key for key in keys if key in good])  # fmt: skip
 
 
-def test_whole_documents_each_format_written_same_key_none(folder):
-    """whole documents, of each format, are written the same; a key of what has none is not looked at"""
-    manifest = system_manifest(folder)
+def test_whole_documents(directory):
+    """whole documents of each format are written the same; keys are ignored in formats without keys"""
+    manifest = system_manifest(directory)
     manifest.write("two.json", '{"b": {"c": [1, 2.5, true, null]}, "a": "<&>"}')
     manifest.write("three.env", "# comment\nNAME=of dotenv\nEMPTY=\nQUOTED='x y'\n")
     manifest.write("four.ini", "; comment\n[section]\nname = of ini\nempty =\n[other]\nname = \"quoted\"\n")
@@ -135,48 +135,48 @@ def test_whole_documents_each_format_written_same_key_none(folder):
         manifest.add(f"whole/{document}", document)
     for document in ("three.env", "four.ini", "five.bin"):
         manifest.add(f"key/{document}", document, "no/such/key")
-    results = both(folder, {"all": manifest.content}, "$program all; snapshot; $program -check-mode sopsfile all")
+    results = both(directory, {"all": manifest.content}, "$program all; snapshot; $program -check-mode sopsfile all")
     equal(results[0].out.count("secrets.d/1/whole/"), 10, results[0].out)
 
 
-def test_format_not_said_yaml_document_does_not_refused(folder):
-    """a format that is not said is YAML, and one that the document does not have is refused"""
+def test_formats(directory):
+    """the default format is YAML, and a format that does not match the document is refused"""
     formats = ["yaml", ..., "", None, "json", "dotenv", "ini", "binary"]
-    manifests = variants(folder, "format", formats)
-    results = both(folder, manifests, f"{TRY}for v in v*; do show $v; try -check-mode sopsfile $v; done")
-    # A YAML document may be taken for dotenv or INI as it is looked at; it opens as neither.
+    manifests = variants(directory, "format", formats)
+    results = both(directory, manifests, f"{TRY}for v in v*; do show $v; try -check-mode sopsfile $v; done")
+    # -check-mode may accept a YAML document as dotenv or INI; installing it fails.
     equal(taken(results[0])[::2], ["yes"] * 4 + ["no"] * 4)
 
 
-def test_document_said_two_formats_refused(folder):
-    """one document said to be of two formats is refused"""
-    manifest = one(folder).add("again", "one.yaml", "top", format="json")
-    both(folder, {"two": manifest.content}, f"{TRY}show two; try -check-mode manifest two; try -check-mode sopsfile two")
+def test_two_formats(directory):
+    """a document with two formats is refused"""
+    manifest = one(directory).add("again", "one.yaml", "top", format="json")
+    both(directory, {"two": manifest.content}, f"{TRY}show two; try -check-mode manifest two; try -check-mode sopsfile two")
 
 
-def test_links_made_replace_may_replaced_whatever_place_path(folder):
-    """links are made, and replace what may be replaced, in whatever place a path says"""
+def test_link_paths(directory):
+    """links are created in any path, and replace the same kinds of files"""
     paths = {
         "/run/a/b/c": "", "/run/links/file": "echo old >/run/links/file", "/run/links/empty": "mkdir /run/links/empty",
         "/run/links/full": "mkdir -p /run/links/full/x", "/run/links/dangling": "ln -s /nowhere /run/links/dangling",
-        "/run/links/folder": "mkdir /run/links/x; ln -s x /run/links/folder",
+        "/run/links/directory": "mkdir /run/links/x; ln -s x /run/links/directory",
         "/run/links/through/it": "mkdir /run/links/y; ln -s y /run/links/through",
         "/run/links/file/below": "echo file >/run/links/file", "/run/links//./odd": "",
         "/run/secrets/top": "", "/run/secrets/other": "", "": "",
     }  # fmt: skip
-    manifests = variants(folder, "path", list(paths))
+    manifests = variants(directory, "path", list(paths))
     script = TRY + "".join(
         f"mkdir -p /run/links; {setup or ':'}; show v{number:02}; rm -rf /run/links /run/a\n"
         for number, setup in enumerate(paths.values())
     )
-    results = both(folder, manifests, script)
+    results = both(directory, manifests, script)
     equal(taken(results[0]), ["yes"] * 3 + ["no"] + ["yes"] * 3 + ["no"] + ["yes"] * 3 + ["no"])
 
 
-def test_symlinkpath_secretsmountpoint_made_parents_replace(folder):
-    """symlinkPath and secretsMountPoint are made with their parents, and replace or keep what is there"""
+def test_directories(directory):
+    """symlinkPath and secretsMountPoint are created with their parents, and replace or keep the same files"""
     def content(mount, link):
-        manifest = one(folder)
+        manifest = one(directory)
         manifest.content |= {"secretsMountPoint": mount, "symlinkPath": link}
         manifest.secrets[0]["path"] = f"{link}/top"
         return manifest.content
@@ -186,7 +186,7 @@ def test_symlinkpath_secretsmountpoint_made_parents_replace(folder):
         "plain": content("/run/secrets.d", "/run/secrets"),
     }
     both(
-        folder,
+        directory,
         manifests,
         f"""{TRY}
         try deep; cd /run; find . -name age-keys.txt -delete; find m l -printf '%p %y %m %U %G %l\\n' | sort; cd "$OLDPWD"
@@ -202,17 +202,17 @@ def test_symlinkpath_secretsmountpoint_made_parents_replace(folder):
     )
 
 
-def test_templates_text_file_any_mode_owner_any_place(folder):
-    """templates of a text or a file, with any mode and owner, in any place"""
-    manifest = one(folder).add("bin", "five.bin").add("plain", "two.json", "plain")
+def test_templates(directory):
+    """templates from a text or a file are rendered the same, with any mode and owner, in any path"""
+    manifest = one(directory).add("bin", "five.bin").add("plain", "two.json", "plain")
     places = [manifest.placeholder(name).encode() for name in ("bin", "top")]
-    (folder / "bytes").write_bytes(b"\0\xff<" + places[0] + b">\0" + places[1])
-    (folder / "empty").write_text("")
+    (directory / "bytes").write_bytes(b"\0\xff<" + places[0] + b">\0" + places[1])
+    (directory / "empty").write_text("")
     top = manifest.placeholder("top")
     manifest.add_template("text", f"{top}{top} <SOPS:{manifest.placeholder('plain')}", mode="0777", owner="daemon", gid=9)
-    manifest.add_template("both", "the text", file=str(folder / "bytes"), mode="0")
-    manifest.add_template("a/b/filed", "", file=str(folder / "bytes"), path="/run/links/filed", group="adm")
-    manifest.add_template("nothing", "", file=str(folder / "empty"), path="/run/secrets/other")
+    manifest.add_template("both", "the text", file=str(directory / "bytes"), mode="0")
+    manifest.add_template("a/b/filed", "", file=str(directory / "bytes"), path="/run/links/filed", group="adm")
+    manifest.add_template("nothing", "", file=str(directory / "empty"), path="/run/secrets/other")
     bad = {"lost": {"file": "/nowhere/file"}, "neither": {"file": ""}, "mode": {"mode": "9"}, "owner": {"owner": "no-such-user"}}
     manifests = {"all": manifest.content, "none": manifest.content | {"templates": None, "placeholderBySecretName": None}}
     for name, members in bad.items():
@@ -222,14 +222,14 @@ def test_templates_text_file_any_mode_owner_any_place(folder):
     del manifests["placeholder"]["placeholderBySecretName"]["plain"]
     names = " ".join([*bad, "placeholder"])
     script = f"{TRY}try all; snapshot; for v in {names}; do try $v; try -check-mode manifest $v; done; snapshot; show none"
-    results = both(folder, manifests, script)
+    results = both(directory, manifests, script)
     expected = ["yes"] + ["no"] * 6 + ["no", "yes"] + ["no"] * 2 + ["yes"]
     equal(taken(results[0]), expected)
 
 
-def test_keepgenerations_keeps_many_whatever_changes(folder):
-    """keepGenerations keeps as many, whatever changes"""
-    manifest = one(folder).add_template("t", "text")
+def test_keep_generations(directory):
+    """keepGenerations keeps the same generations"""
+    manifest = one(directory).add_template("t", "text")
     manifests = {}
     for keep in (0, 1, 3):
         for number in range(5):
@@ -237,12 +237,12 @@ def test_keepgenerations_keeps_many_whatever_changes(folder):
             content["templates"][0]["content"] = f"text {number}"
             manifests[f"k{keep}-{number}"] = content
     script = f"{TRY}for k in 0 1 3; do for n in 0 1 2 3 4; do try k$k-$n; ls /run/secrets.d | grep -v txt; done; show k$k-0; done"
-    both(folder, manifests, script)
+    both(directory, manifests, script)
 
 
-def test_flags_spelled_all_go_ways_refused_where_they_wrong(folder):
-    """flags are spelled in all of Go's ways, and refused where they are wrong"""
-    manifest = one(folder, owner="no-such-user")
+def test_flags(directory):
+    """flags are accepted in all of Go's spellings, and wrong ones are refused"""
+    manifest = one(directory, owner="no-such-user")
     script = TRY + "".join(
         f"try {words}\n"
         for words in (
@@ -252,12 +252,12 @@ def test_flags_spelled_all_go_ways_refused_where_they_wrong(folder):
             "-ignore-passwd -- m", "-no-such-flag m", "-h", "--help", "-ignore-passwd -check-mode=sopsfile m", "/nowhere/m",
         )
     )  # fmt: skip
-    both(folder, {"m": manifest.content}, script)
+    both(directory, {"m": manifest.content}, script)
 
 
-def test_no_manifest_lacks_more_known_taken_refused_alike(folder):
-    """what is no manifest, and what lacks or has more than is known, is taken or refused alike"""
-    content = one(folder).content
+def test_manifest_structure(directory):
+    """files that are not a manifest, and missing or unknown members, are accepted or refused the same"""
+    content = one(directory).content
     manifests = {
         "empty": "", "text": "x", "list": "[]", "object": "{}", "cut": json.dumps(content)[:-2],
         "more": content | {"unknown": {"a": 1}},
@@ -271,77 +271,77 @@ def test_no_manifest_lacks_more_known_taken_refused_alike(folder):
     manifests["unit"]["secrets"][0]["restartUnits"] = None
     del manifests["file"]["secrets"][0]["sopsFile"]
     names = [name for name in manifests if name not in ("object", "file")]
-    both(folder, manifests, f"{TRY}for v in {' '.join(names)}; do show $v; try -check-mode manifest $v; done; show file")
+    both(directory, manifests, f"{TRY}for v in {' '.join(names)}; do show $v; try -check-mode manifest $v; done; show file")
 
 
-def test_documents_keys_not_there_not_sops_changed_somebody(folder):
-    """documents and keys that are not there, not SOPS, changed, or for somebody else are refused, and the old secrets stay"""
-    manifest = one(folder).add("plain", "two.json", "plain")
+def test_bad_documents_and_keys(directory):
+    """missing, invalid, changed or undecryptable documents and keys are refused, and the old secrets stay"""
+    manifest = one(directory).add("plain", "two.json", "plain")
     manifests = {"good": copy.deepcopy(manifest.content)}
-    (folder / "text").write_text("top: plaintext\n")
-    (folder / "broken").write_text("{[\n")
-    damaged = (folder / "one.yaml").read_text().replace("ENC[AES256_GCM,data:", "ENC[AES256_GCM,data:AAAA")
-    (folder / "damaged").write_text(damaged)
+    (directory / "text").write_text("top: plaintext\n")
+    (directory / "broken").write_text("{[\n")
+    damaged = (directory / "one.yaml").read_text().replace("ENC[AES256_GCM,data:", "ENC[AES256_GCM,data:AAAA")
+    (directory / "damaged").write_text(damaged)
     for name in ("/nowhere/file", "text", "broken", "damaged"):
         content = copy.deepcopy(manifest.content)
-        content["secrets"][1] |= {"sopsFile": str(folder / name), "format": "yaml", "key": "top"}
+        content["secrets"][1] |= {"sopsFile": str(directory / name), "format": "yaml", "key": "top"}
         manifests[name.strip("/").replace("/", "-")] = content
-    expect(vmcred("keygen", "--output", folder / "other"))
-    (folder / "garbage").write_text("no key\n")
-    (folder / "garbage").chmod(0o600)
+    expect(vmcred("keygen", "--output", directory / "other"))
+    (directory / "garbage").write_text("no key\n")
+    (directory / "garbage").chmod(0o600)
     for name in ("/nowhere/key", "other", "garbage"):
-        manifests[name.strip("/").replace("/", "-") + "-key"] = manifest.content | {"ageKeyFile": str(folder / name)}
+        manifests[name.strip("/").replace("/", "-") + "-key"] = manifest.content | {"ageKeyFile": str(directory / name)}
     bad = " ".join(name for name in manifests if name != "good")
     script = f"{TRY}try good; for v in {bad}; do try $v; cat /run/secrets/top /run/secrets/plain; echo; done"
-    results = both(folder, manifests, script)
+    results = both(directory, manifests, script)
     equal(taken(results[0]), ["yes"] + ["no"] * (len(manifests) - 1))
 
 
-def test_age_keys_come_from_file_from_ssh_keys_from_both(folder):
-    """age keys come from a file, from SSH keys, from both, and from the environment where the manifest names none"""
-    expect(run(need("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", folder / "ed25519"))
-    expect(vmcred("keygen", "--output", folder / "other"))
-    content = one(folder).content
+def test_age_keys(directory):
+    """age keys come from a file, from SSH keys, from both, or from the environment if the manifest has none"""
+    expect(run(need("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", directory / "ed25519"))
+    expect(vmcred("keygen", "--output", directory / "other"))
+    content = one(directory).content
     key = content["ageKeyFile"]
     manifests = {
         "file": content,
-        "both": content | {"ageSshKeyPaths": [str(folder / "ed25519")]},
-        "ssh": content | {"ageKeyFile": None, "ageSshKeyPaths": [str(folder / "ed25519"), "/nowhere"]},
+        "both": content | {"ageSshKeyPaths": [str(directory / "ed25519")]},
+        "ssh": content | {"ageKeyFile": None, "ageSshKeyPaths": [str(directory / "ed25519"), "/nowhere"]},
         "none": content | {"ageKeyFile": None},
     }
     both(
-        folder,
+        directory,
         manifests,
         f"""{TRY}
         show file; show both; show ssh; show none
         export SOPS_AGE_KEY_FILE={key}; show none; show ssh
-        export SOPS_AGE_KEY_FILE={folder}/other; show none; show file
+        export SOPS_AGE_KEY_FILE={directory}/other; show none; show file
         unset SOPS_AGE_KEY_FILE; SOPS_AGE_KEY=$(grep SECRET {key}); export SOPS_AGE_KEY; show none; show ssh
         """,
     )
 
 
-def test_user_mode_r_session_folder_percent_sign_without(folder):
-    """in user mode %r is the session's folder, %% a percent sign, and without a session there is an error"""
+def test_user_mode_paths(directory):
+    """in user mode %r is the session's directory and %% a percent sign, and without a session there is an error"""
     results = []
-    for name, program in zip(("a", "b"), (real_program(), personality(folder))):
-        base = folder / name
+    for name, program in zip(("a", "b"), (real_program(), personality(directory))):
+        base = directory / name
         base.mkdir()
-        manifest = one(folder)
+        manifest = one(directory)
         manifest.content |= {"userMode": True, "secretsMountPoint": "%r/a%%r/secrets.d", "symlinkPath": "%r/%%/%%%r"}
         manifest.secrets[0]["path"] = f"{base}/x%r/top"
         manifest.content["templates"] = []
-        (folder / "user").write_text(json.dumps(manifest.content))
-        told = [
-            run(program, "user", cwd=folder, env={"XDG_RUNTIME_DIR": str(base)}),
-            run(program, "user", cwd=folder),
-            run(program, "-check-mode", "manifest", "user", cwd=folder),
+        (directory / "user").write_text(json.dumps(manifest.content))
+        results_of_program = [
+            run(program, "user", cwd=directory, env={"XDG_RUNTIME_DIR": str(base)}),
+            run(program, "user", cwd=directory),
+            run(program, "-check-mode", "manifest", "user", cwd=directory),
         ]
         found = sorted(
             (path.lstat().st_mode, str(path).replace(str(base), "BASE"), path.is_symlink() and os.readlink(path).count(str(base)))
             for path in base.rglob("*") if path.name not in ("age-keys.txt", ".links")
         )  # fmt: skip
-        results.append(([result.code == 0 for result in told], found))
+        results.append(([result.code == 0 for result in results_of_program], found))
     equal(results[1], results[0])
     equal(results[0][0], [True, False, True])
     equal(any(path == "BASE/a%r/secrets.d/1/top" for _mode, path, _target in results[0][1]), True, results[0][1])

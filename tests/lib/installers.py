@@ -39,25 +39,25 @@ def real_program():
     raise Skip("the real sops-install-secrets is not in PATH: `go build ./pkgs/sops-install-secrets` in a copy of sops-nix")
 
 
-def each(folder, manifests, script, *options, env=None):
+def each(directory, manifests, script, *options, env=None):
     """Runs the script with the real program and with ours as $program, each with its own /run. Returns both results."""
     need_root()
     real, results = real_program(), []
     for name, content in manifests.items():
-        (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
-    for program in (real, personality(folder)):
+        (directory / name).write_text(content if isinstance(content, str) else json.dumps(content))
+    for program in (real, personality(directory)):
         whole = f"umask 022\nmount -t tmpfs -o mode=755 run /run && mkdir /run/nixos || exit 99\n{SNAPSHOT}\n{script}"
         result = run(
             "unshare", "--mount", "--propagation", "private", "sh", "-euc", whole, "sh", *options,
-            env={"program": str(program), "HOME": str(folder)} | (env or {}), cwd=folder,
+            env={"program": str(program), "HOME": str(directory)} | (env or {}), cwd=directory,
         )  # fmt: skip
         results.append(result)
     return results
 
 
-def both(folder, manifests, script, *options, env=None):
+def both(directory, manifests, script, *options, env=None):
     """The same, but only stderr may differ."""
-    results = each(folder, manifests, script, *options, env=env)
+    results = each(directory, manifests, script, *options, env=env)
     lines = [result.out.splitlines() for result in results]
     if lines[0] != lines[1]:
         raise AssertionError("\n".join(difflib.unified_diff(*lines, "the real one", "ours", lineterm="", n=1)))
@@ -65,15 +65,15 @@ def both(folder, manifests, script, *options, env=None):
     return results
 
 
-def system_manifest(folder):
-    manifest = Manifest(folder, None, system=True, encrypt=encrypt)
+def system_manifest(directory):
+    manifest = Manifest(directory, None, system=True, encrypt=encrypt)
     manifest.content["secretsMountPoint"], manifest.content["symlinkPath"] = "/run/secrets.d", "/run/secrets"
     manifest.content["logging"]["secretChanges"] = True
     return manifest
 
 
-def one(folder, **members):
-    manifest = system_manifest(folder).add("top", "one.yaml", "top")
+def one(directory, **members):
+    manifest = system_manifest(directory).add("top", "one.yaml", "top")
     manifest.secrets[0].update(members)
     return manifest
 

@@ -26,35 +26,35 @@ exit $code
 """
 
 
-def tree(folder):
+def tree(directory):
     """Names with modes, owners and contents or targets."""
     found = {}
-    for path in sorted(Path(folder).rglob("*")):
+    for path in sorted(Path(directory).rglob("*")):
         status = path.lstat()
         content = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
-        found[str(path.relative_to(folder))] = (stat.filemode(status.st_mode), status.st_uid, status.st_gid, content)
+        found[str(path.relative_to(directory))] = (stat.filemode(status.st_mode), status.st_uid, status.st_gid, content)
     return found
 
 
 class Manifest:
-    """In user mode, which does not need root, unless `system` is true. `folder` is on a memory file system."""
+    """In user mode, which does not need root, unless `system` is true. `directory` is on a memory file system."""
 
-    def __init__(self, folder, program, system=False, encrypt=None):
-        self.folder = Path(folder)
+    def __init__(self, directory, program, system=False, encrypt=None):
+        self.directory = Path(directory)
         self.program = program
         self.system = system
         self.encrypt = encrypt or self.encrypt_ours
-        self.run_folder = self.folder / "runtime"
-        self.run_folder.mkdir(exist_ok=True)
-        self.identity = self.folder / "key.txt"
+        self.run_directory = self.directory / "runtime"
+        self.run_directory.mkdir(exist_ok=True)
+        self.identity = self.directory / "key.txt"
         if not self.identity.exists():
             expect(vmcred("keygen", "--output", self.identity))
         lines = self.identity.read_text().splitlines()
         self.recipient = next(line.split()[-1] for line in lines if "public key" in line)
         for name, text in DOCUMENTS.items():
-            if not (self.folder / name).exists():
+            if not (self.directory / name).exists():
                 self.write(name, text)
-        root = str(self.run_folder) if system else "%r"
+        root = str(self.run_directory) if system else "%r"
         self.content = {
             "secrets": [],
             "templates": [],
@@ -76,7 +76,7 @@ class Manifest:
                       "--age", recipient, "--in-place", path))  # fmt: skip
 
     def write(self, name, text, recipient=None):
-        path = self.folder / name
+        path = self.directory / name
         path.write_text(text)
         self.encrypt(path, FORMATS[name], recipient or self.recipient)
 
@@ -93,7 +93,7 @@ class Manifest:
             "uid": 0,
             "group": None,
             "gid": 0,
-            "sopsFile": str(self.folder / document),
+            "sopsFile": str(self.directory / document),
             "format": FORMATS[document],
             "mode": "0400",
             "restartUnits": [],
@@ -106,7 +106,7 @@ class Manifest:
     def add_all(self):
         self.add("top", "one.yaml", "top", restartUnits=["a.service", "b.service"])
         self.add("deep/er", "one.yaml", "nested/deep/key", mode="0440", reloadUnits=["c.service"])
-        self.add("whole", "one.yaml", path=str(self.folder / "links/whole"))
+        self.add("whole", "one.yaml", path=str(self.directory / "links/whole"))
         self.add("plain", "two.json", "plain", restartUnits=["a.service"])
         self.add("env", "three.env", "ignored", mode="0444")
         self.add("ini", "four.ini")
@@ -136,9 +136,9 @@ class Manifest:
         return self.content["placeholderBySecretName"][name]
 
     def install(self, *options, program=None, env=None, prefix=()):
-        path = self.folder / "manifest.json"
+        path = self.directory / "manifest.json"
         path.write_text(json.dumps(self.content))
-        environment = {"XDG_RUNTIME_DIR": str(self.run_folder), "HOME": str(self.folder)} | (env or {})
+        environment = {"XDG_RUNTIME_DIR": str(self.run_directory), "HOME": str(self.directory)} | (env or {})
         return run(*prefix, *(program or [self.program]), *options, path, env=environment)
 
     def install_system(self, *options, env=None):
@@ -147,18 +147,18 @@ class Manifest:
         return self.install(*options, env=env, prefix=prefix)
 
     def tree(self):
-        return tree(self.run_folder)
+        return tree(self.run_directory)
 
     def generations(self):
-        return sorted(path.name for path in (self.run_folder / "secrets.d").iterdir() if path.name.isdigit())
+        return sorted(path.name for path in (self.run_directory / "secrets.d").iterdir() if path.name.isdigit())
 
     def active(self, name):
-        return (self.run_folder / "secrets" / name).read_bytes()
+        return (self.run_directory / "secrets" / name).read_bytes()
 
 
-def personality(folder):
+def personality(directory):
     """A link to vmcred with the name that sops-nix's modules call."""
-    path = Path(folder) / "sops-install-secrets"
+    path = Path(directory) / "sops-install-secrets"
     if not path.is_symlink():
         path.symlink_to(Path(harness.VMCRED).resolve())
     return path

@@ -44,10 +44,10 @@ class Server:
     def __init__(self, example, *words, journal=False, idle="0", listener=None, prefix=(), kept=None, notify=None):
         need_root()
         # A new directory: a test may start several servers.
-        self.folder = Path(tempfile.mkdtemp(prefix="serve.", dir=example.folder))
-        self.path = listener.getsockname() if listener else str(self.folder / "socket")
+        self.directory = Path(tempfile.mkdtemp(prefix="serve.", dir=example.folder))
+        self.path = listener.getsockname() if listener else str(self.directory / "socket")
         listener = listener or listening(self.path)
-        self.log = open(self.folder / "log", "w+b")
+        self.log = open(self.directory / "log", "w+b")
         log = os.fstat(self.log.fileno())
         env = {"JOURNAL_STREAM": f"{log.st_dev}:{log.st_ino}"} if journal else {}
         serve = [*prefix, VMCRED, "serve", "--config", example.config, "--identity", example.identity, "--idle-timeout", idle]
@@ -123,8 +123,8 @@ def value(example, name):
     return example.get(name).out.encode()
 
 
-def with_large(folder):
+def with_large(directory):
     """The example, with a credential larger than the buffer of a socket."""
-    example = Example(folder)
+    example = Example(directory)
     expect(vmcred("set", "--config", example.config, "m", "made/one", stdin=LARGE))
     return example

@@ -53,6 +53,11 @@ struct manifest {
 	gid_t directory_gid;
 };
 
+/* members.c: reads the members of the manifest's JSON, and of a secret or template. */
+int manifest_members_read(struct manifest *manifest, struct error *err);
+int manifest_item_members_read(const json_t *object, bool is_secret, struct manifest_item *item,
+			       struct error *err);
+
 /* read.c: the path of an item below symlinkPath, in new memory; NULL without. */
 char *manifest_target(const struct manifest *manifest, const struct manifest_item *item);
 
