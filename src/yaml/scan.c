@@ -93,7 +93,7 @@ static int token_add(struct yaml_scanner *s, enum yaml_token_type type, struct y
 	return token_insert(s, -1, (struct yaml_token){.type = type, .mark = mark}, err);
 }
 
-/* Where a key may have begun, on this level of flows. */
+/* Where a key may begin, on this level of flows. */
 static struct yaml_simple_key *key_here(struct yaml_scanner *s)
 {
 	return &s->keys[s->flow_level];

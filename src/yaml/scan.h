@@ -70,7 +70,7 @@ int yaml_gathered_add(struct yaml_gathered *gathered, struct span text, struct e
 int yaml_gathered_take(struct yaml_gathered *gathered, size_t size, size_t skip,
 		       struct arena *texts, struct span *text, struct error *err);
 
-/* Where a key may have begun, if a colon follows. */
+/* Where a key may begin, if a colon follows. */
 struct yaml_simple_key {
 	bool possible, required;
 	size_t token_number;

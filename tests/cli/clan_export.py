@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A declaration that Nix prints of clan's generators, as vmcred.yaml(5) shows it: made, and where clan's users look."""
+"""clan's generators as Nix prints them (vmcred.yaml(5)) are generated, and activated at clan's paths."""
 import json
 import os
 
@@ -18,7 +18,7 @@ GENERATOR = {
 
 
 def export(inputs):
-    """What builtins.toJSON makes of it; `inputs` is where some of its scripts find their programs."""
+    """The output of builtins.toJSON; `inputs` are the runtimeInputs of some scripts."""
     generators = {
         "ca": {
             "share": True, "script": 'echo key > "$out"/key', "files": {"key": FILE},
@@ -41,23 +41,23 @@ def export(inputs):
     return json.dumps({"machines": {"m": {}}, "generators": {name: GENERATOR | it for name, it in generators.items()}})
 
 
-def generate(folder, inputs):
-    """With no program on the PATH, and what came of it."""
-    (folder / "token").write_text("the token's value")
-    example = Example(folder, export(inputs), generate=False)
-    words = ["--identity", example.identity, "--prompt", f"token=@{folder / 'token'}"]
+def generate(directory, inputs):
+    """The example and the result of generating its secrets, with an empty PATH."""
+    (directory / "token").write_text("the token's value")
+    example = Example(directory, export(inputs), generate=False)
+    words = ["--identity", example.identity, "--prompt", f"token=@{directory / 'token'}"]
     return example, example.generate(*words, env={"PATH": "/nonexistent"})
 
 
-def made(folder):
-    example, result = generate(folder, ["/nonexistent", "/usr"])
+def made(directory):
+    example, result = generate(directory, ["/nonexistent", "/usr"])
     expect(result)
     return example
 
 
-def test_all_declares_made_programs_names(folder):
-    """all that it declares is made, with the programs that it names"""
-    example = made(folder)
+def test_all_secrets_are_generated_with_the_programs_of_runtime_inputs(directory):
+    """all secrets are generated, with the programs of runtimeInputs"""
+    example = made(directory)
     expect(
         vmcred("list", "--config", example.config),
         0,
@@ -69,14 +69,14 @@ def test_all_declares_made_programs_names(folder):
     equal(example.get("token", "asked").out, "the token's value")
 
 
-def test_script_finds_no_program_only_others_name(folder):
-    """a script finds no program that only others name"""
-    _example, result = generate(folder, [])
+def test_a_script_without_runtime_inputs_does_not_find_those_of_others(directory):
+    """a script without runtimeInputs does not find the programs of other generators"""
+    _example, result = generate(directory, [])
     equal(result.code, 1)
     assert "md5sum" in result.err and "not found" in result.err, result.err
 
 
-# phase → clan's path of a file, its content, and of a link that leads there
+# For each phase: clan's path of a file, its content, and the target of the link in the path.
 PATHS = {
     "services": [
         ("secrets/vars/shared/ca/key", "key\n", "../ca"),
@@ -89,9 +89,9 @@ PATHS = {
 }
 
 
-def test_each_file_also_where_clan_path_leads_each_phase(folder):
-    """each file is also where clan's path leads, in each phase"""
-    example = made(folder)
+def test_each_file_is_also_at_the_path_of_clan(directory):
+    """each file is also at clan's path, in each phase"""
+    example = made(directory)
     for phase, rows in PATHS.items():
         expect(example.activate("--needed-for", phase))
         for path, content, target in rows:
@@ -101,25 +101,25 @@ def test_each_file_also_where_clan_path_leads_each_phase(folder):
     equal(sorted(os.listdir(example.root / "run/secrets/vars")), ["asked", "ca", "host", "per-machine", "shared"])
 
 
-def test_link_clan_gone_generator_made_anew_where_not(folder):
-    """a link of clan's is gone with its generator, and made anew where it is not what it was"""
-    example = made(folder)
+def test_links_for_clan_are_restored_and_removed_with_their_generators(directory):
+    """links for clan are restored if changed, and removed with their generators"""
+    example = made(directory)
     expect(example.activate(), 0, "3 secrets in generation 1\n", "")
     links = example.root / "run/secrets/vars/per-machine/m"
     (links / "asked").unlink()
-    (links / "asked").symlink_to(folder / "elsewhere")
-    (folder / "elsewhere").mkdir()
-    (folder / "elsewhere/file").touch()
+    (links / "asked").symlink_to(directory / "elsewhere")
+    (directory / "elsewhere").mkdir()
+    (directory / "elsewhere/file").touch()
     expect(example.activate(), 0, "3 secrets in generation 2\n", "")
     equal(os.readlink(links / "asked"), "../../asked")
-    equal(os.listdir(folder / "elsewhere"), ["file"])
+    equal(os.listdir(directory / "elsewhere"), ["file"])
     example.config.write_text(json.dumps({"machines": {"m": {}}, "generators": {}}))
     expect(example.activate(), 0, "0 secrets in generation 3\n", "")
     equal(list((example.root / "run/secrets/").iterdir()), [])
 
 
-def test_generator_called_like_clan_folder_others_files(folder):
-    """a generator that is called like clan's folder of others has its files there"""
+def test_a_generator_may_have_the_name_of_a_directory_of_clan(directory):
+    """a generator may be named like a directory of clan, and its files are there"""
     text = """\
 machines: {m: {}}
 generators:
@@ -127,7 +127,7 @@ generators:
   one: {share: true, files: {two: {}}, kind: {two: uuid}}
   per-machine: {machines: [m], files: {m: {}}, kind: {m: uuid}}
 """
-    example = Example(folder, text)
+    example = Example(directory, text)
     expect(example.activate(), 0, "3 secrets in generation 1\n", "")
     found = {str(path.relative_to(example.root)) for path in example.root.rglob("*") if not path.is_dir()}
     equal(found, {f"run/secrets.d/1/vars/{path}" for path in ("shared/one", "one/two", "per-machine/m")})

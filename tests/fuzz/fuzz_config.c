@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Declarations: whatever is accepted can be asked for all that is derived from it. */
+/* Declarations: text is rejected with VMCRED_USAGE, or everything can be derived from it. */
 #include <stdint.h>
 #include <stdlib.h>
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The YAML store: any text gives an error or a tree, and the tree is written as a document that is
- * read as the same values again. What is written twice is the same text: comments may move and join
- * when they are read, so that is so from the second time on where there are any.
+ * The YAML store: any text gives an error or a tree, and the tree is written as a document that reads
+ * back as the same values. Comments may move.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,7 +39,7 @@ static size_t next_value(const struct sops_tree *tree, size_t index)
 	return index;
 }
 
-/* Floats may look like integers, and times become what they are. */
+/* Floats may look like integers. */
 static bool may_become(const struct sops_node *a, const struct sops_node *b)
 {
 	if (a->kind == SOPS_FLOAT)
@@ -80,7 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (tree_read(span_of(data, size), &tree) < 0)
 		return 0;
 	tree_write(&tree, &text);
-	/* Without quotes, as sops writes this key, it merges. */
+	/* sops writes the key << without quotes, so that it merges. */
 	if (tree_read(secret_span(&text), &again) < 0) {
 		if (!has_merge(&tree))
 			abort();

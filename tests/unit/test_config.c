@@ -341,7 +341,7 @@ static void an_empty_declaration_declares_nothing(void **state)
 	}
 }
 
-/* Ten lists of ten aliases each, one made of the other. */
+/* Lists of ten aliases each, which repeat the list before. */
 static void aliases_are_followed_and_bounded(void **state)
 {
 	static const char bomb[] = "machines:\n"

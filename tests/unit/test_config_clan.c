@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Declarations that Nix prints of clan's generators. */
+/* clan's generators as Nix prints them. */
 #include "unit.h"
 
 #include <stdio.h>

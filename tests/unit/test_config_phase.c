@@ -63,7 +63,7 @@ static void a_credential_is_loaded_from_the_directory_of_its_files_phase(void **
 		       "LoadCredential=u:/run/secrets-for-users/vars/g/u\n"},
 		{NULL, "[Unit]\n[Service]\nLoadCredential=a:/run/activation-secrets/g/a\n"},
 		{NULL, "[Unit]\n[Service]\n"},
-		/* From a socket there is no difference. */
+		/* All phases use the same socket. */
 		{"/s", "[Unit]\n"
 		       "Wants=vmcred.socket\n"
 		       "After=vmcred.socket\n"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The YAML store by itself: what it makes of a document, as the real sops has it (the tests in
- * interop/ compare many more), and its limits.
+ * The YAML store: its output, which is that of the real sops (tests/interop/ compares many more
+ * documents), its errors and its limits.
  */
 #include "unit.h"
 
@@ -11,7 +11,7 @@
 #include "base/cleanup.h"
 #include "sops/stores/stores.h"
 
-/* Reads and writes again, as sops does with a document of which nothing is encrypted. */
+/* Reads and writes a document without encryption. */
 static int pass(struct span yaml, unsigned int indent, struct secret *out, struct error *err)
 {
 	_cleanup_secret_ struct secret text = {0};
@@ -24,7 +24,7 @@ static int pass(struct span yaml, unsigned int indent, struct secret *out, struc
 	return r < 0 ? r : sops_store_yaml.write(&tree, NULL, &format, out, err);
 }
 
-static void a_document_comes_out_as_sops_writes_it(void **state)
+static void a_document_is_written_as_sops_writes_it(void **state)
 {
 	static const struct {
 		const char *in, *out;
@@ -68,7 +68,7 @@ static void a_document_comes_out_as_sops_writes_it(void **state)
 	}
 }
 
-static void the_indentation_is_the_one_that_is_asked_for(void **state)
+static void the_indentation_follows_the_setting(void **state)
 {
 	static const struct {
 		unsigned int indent;
@@ -152,7 +152,7 @@ static void an_invalid_document_is_rejected_with_its_line(void **state)
 	}
 }
 
-/* `before`, `piece` as many times, and `after`. */
+/* Appends `before`, `count` times `piece`, and `after`. */
 static void repeat(struct secret *text, const char *before, const char *piece, size_t count,
 		   const char *after)
 {
@@ -189,8 +189,8 @@ static void nesting_has_a_limit(void **state)
 	secret_destroy(&out);
 }
 
-/* Each anchor holds the one before ten times: ten levels are 10^10 values. */
-static void a_bomb_of_aliases_is_refused(void **state)
+/* Each anchor repeats the one before it: ten levels expand exponentially. */
+static void exponential_aliases_are_rejected(void **state)
 {
 	char line[128];
 	struct secret text = {0}, out = {0};
@@ -209,8 +209,8 @@ static void a_bomb_of_aliases_is_refused(void **state)
 	secret_destroy(&out);
 }
 
-/* What would take hours if it were not linear. */
-static void large_documents_are_read_at_once(void **state)
+/* Quadratic time would take hours. */
+static void large_documents_are_read_in_linear_time(void **state)
 {
 	static const struct {
 		const char *before, *piece, *after;
@@ -252,7 +252,7 @@ static void large_documents_are_read_at_once(void **state)
 	}
 }
 
-static void many_keys_and_anchors_are_told_apart_at_once(void **state)
+static void many_keys_and_anchors_are_compared_in_linear_time(void **state)
 {
 	struct secret text = {0}, out = {0};
 	struct error err = {0};
@@ -307,7 +307,7 @@ static void single_values_are_written_as_sops_extracts_them(void **state)
 	secret_destroy(&text);
 }
 
-static void the_example_is_a_document_that_stays_as_it_is(void **state)
+static void the_example_is_written_unchanged(void **state)
 {
 	struct secret out = {0};
 	struct error err = {0};
@@ -321,15 +321,15 @@ static void the_example_is_a_document_that_stays_as_it_is(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_document_comes_out_as_sops_writes_it),
-		cmocka_unit_test(the_indentation_is_the_one_that_is_asked_for),
+		cmocka_unit_test(a_document_is_written_as_sops_writes_it),
+		cmocka_unit_test(the_indentation_follows_the_setting),
 		cmocka_unit_test(an_invalid_document_is_rejected_with_its_line),
 		cmocka_unit_test(nesting_has_a_limit),
-		cmocka_unit_test(a_bomb_of_aliases_is_refused),
-		cmocka_unit_test(large_documents_are_read_at_once),
-		cmocka_unit_test(many_keys_and_anchors_are_told_apart_at_once),
+		cmocka_unit_test(exponential_aliases_are_rejected),
+		cmocka_unit_test(large_documents_are_read_in_linear_time),
+		cmocka_unit_test(many_keys_and_anchors_are_compared_in_linear_time),
 		cmocka_unit_test(single_values_are_written_as_sops_extracts_them),
-		cmocka_unit_test(the_example_is_a_document_that_stays_as_it_is),
+		cmocka_unit_test(the_example_is_written_unchanged),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

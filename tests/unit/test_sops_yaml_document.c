@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Encrypted YAML documents that were damaged.
- */
+/* Damaged encrypted YAML documents. */
 #include "unit.h"
 
 #include <ctype.h>
@@ -11,8 +9,8 @@
 #include "sops/sops.h"
 #include "vectors.h"
 
-/* What SOPS does not authenticate is left out: comments, keys of what is not encrypted, and lists
- * around values, which a '-' would make. */
+/* Only what SOPS authenticates: no comments, no keys of unencrypted values, no lists around values,
+ * which an inserted '-' would add. */
 #define PLAIN                                                                                   \
 	"a: 12\nm:\n    b: true\n    n:\n        k: |\n            two\n            lines\nf: " \
 	"0.5\n"
@@ -89,7 +87,7 @@ static void every_cut_gives_an_error_or_the_exact_plaintext(void **state)
 
 	for (size_t i = 0; i < fixture->sealed.size; i++)
 		opened += opens_exactly(fixture, span_of(fixture->sealed.data, i));
-	/* What stands last is not needed to open it. */
+	/* The last lines are not needed to open it. */
 	assert_true(opened <=
 		    strlen("    unencrypted_suffix: _unencrypted\n    version: 3.13.2\n"));
 }
@@ -104,7 +102,7 @@ static void every_changed_byte_gives_an_error_or_the_exact_plaintext(void **stat
 	for (size_t i = 0; i < fixture->sealed.size; i++) {
 		uint8_t original = fixture->sealed.data[i];
 
-		/* Inside words a few of them will do. */
+		/* A sample is enough inside words. */
 		size_t step = isalnum(original) ? 17 : 1;
 
 		for (size_t j = i % step; j < 8 + strlen(variants); j += step) {

@@ -23,7 +23,7 @@ struct frame {
 	size_t node, next;
 	size_t comments; /* the first comment of the next entry */
 	int64_t indent;  /* around it */
-	bool begun;
+	bool started;
 	struct run line, foot; /* its own comments, announced at its end */
 };
 
@@ -349,13 +349,13 @@ static void entry_emit(struct writer *w)
 	};
 
 	/* Comments before the first entry were announced with the map or list. */
-	if (!is_map && frame->begun)
+	if (!is_map && frame->started)
 		around.head = before;
 	if (!is_map && after.end == end)
 		around.foot = after;
 	if (is_map)
-		key_emit(w, tree->nodes[index].key, frame->begun ? before : (struct run){0});
-	frame->begun = true;
+		key_emit(w, tree->nodes[index].key, frame->started ? before : (struct run){0});
+	frame->started = true;
 	frame->comments = after.begin;
 	frame->next = after.end;
 	node_emit(w, tree, index, &around);
@@ -369,8 +369,8 @@ static void metadata_emit(struct writer *w)
 	struct run before = {.tree = frame->tree, .begin = frame->comments, .end = frame->next};
 	struct surroundings around = {.place = YAML_AS_VALUE, .line = before};
 
-	key_emit(w, span_of_text(SOPS_METADATA_KEY), frame->begun ? before : (struct run){0});
-	frame->begun = true;
+	key_emit(w, span_of_text(SOPS_METADATA_KEY), frame->started ? before : (struct run){0});
+	frame->started = true;
 	frame->metadata = NULL;
 	frame->comments = frame->next;
 	container_emit(w, metadata, 0, NULL, &around);
