@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`vmcred age`: files of age on the command line, to and from the real age."""
+"""`vmcred age`, compared with the real age."""
 import os
 import stat
 
@@ -8,18 +8,18 @@ from harness import equal, expect, need, run, vmcred
 
 
 class Keys:
-    def __init__(self, folder):
-        self.identity, self.plain, self.file, self.out = (folder / name for name in ("key", "plain", "file", "out"))
+    def __init__(self, directory):
+        self.identity, self.plain, self.file, self.out = (directory / name for name in ("key", "plain", "file", "out"))
         expect(run(need("age-keygen"), "-o", self.identity))
         self.public = run(need("age-keygen"), "-y", self.identity).out.strip()
         self.plain.write_bytes(os.urandom(200000))
 
 
-def test_encrypted_keys_files_keys_opened_age_way_round(folder):
-    """what is encrypted to keys and to files of keys is opened by age, and the other way round"""
-    keys, other = Keys(folder), folder / "other"
+def test_age_decrypts_files_that_were_encrypted_to_keys_and_key_files_and_the_other(directory):
+    """age decrypts files that were encrypted to keys and key files, and the other way round"""
+    keys, other = Keys(directory), directory / "other"
     expect(run(need("age-keygen"), "-o", other))
-    team = folder / "team"
+    team = directory / "team"
     team.write_text(f"# the team\n{run(need('age-keygen'), '-y', other).out}")
     for form in ([], ["--armor"]):
         words = ["--recipient", keys.public, "--recipients", team, *form, "--input", keys.plain, "--output", keys.file]
@@ -36,33 +36,33 @@ def test_encrypted_keys_files_keys_opened_age_way_round(folder):
     equal(stat.S_IMODE(keys.out.stat().st_mode), 0o600, "mode")
 
 
-def test_filter_reads_standard_input_writes_standard_output(folder):
-    """a filter reads standard input and writes standard output, with the identity that is the default"""
-    keys = Keys(folder)
+def test_as_a_filter_it_reads_standard_input_and_writes_standard_output_with_the(directory):
+    """as a filter it reads standard input and writes standard output, with the default identity"""
+    keys = Keys(directory)
     text = vmcred("age", "encrypt", "--armor", "--recipient", keys.public, stdin=b"hello").out
     expect(vmcred("age", "decrypt", stdin=text, env={"SOPS_AGE_KEY_FILE": str(keys.identity)}), out="hello", err="")
 
 
-def test_where_fails_old_output_file_stays_nothing_left(folder):
-    """where it fails, the old output file stays, and nothing is left beside it"""
-    keys = Keys(folder)
+def test_after_a_failure_the_old_output_file_is_unchanged_and_no_other_file_is_left(directory):
+    """after a failure the old output file is unchanged and no other file is left"""
+    keys = Keys(directory)
     expect(vmcred("age", "encrypt", "--recipient", keys.public, "--input", keys.plain, "--output", keys.file))
     damaged = bytearray(keys.file.read_bytes())
     damaged[-1] ^= 1
     keys.file.write_bytes(damaged)
     keys.out.write_text("precious")
-    before = sorted(folder.iterdir())
+    before = sorted(directory.iterdir())
     words = ["--identity", keys.identity, "--input", keys.file, "--output", keys.out]
     expect(
         vmcred("age", "decrypt", *words), code=4, out="",
         err="vmcred: decrypting: a chunk of the age payload was changed or cut: its tag does not match\n",
     )  # fmt: skip
-    equal((keys.out.read_text(), sorted(folder.iterdir())), ("precious", before), "folder")
+    equal((keys.out.read_text(), sorted(directory.iterdir())), ("precious", before), "directory")
 
 
-def test_words_options_do_not_fit_refused(folder):
-    """words and options that do not fit are refused"""
-    keys = Keys(folder)
+def test_wrong_arguments_and_options_are_refused(directory):
+    """wrong arguments and options are refused"""
+    keys = Keys(directory)
     hint = ": pass --recipient, --recipients or --passphrase"
     for words, code, error in (
         ([], 2, "missing argument: expected encrypt|decrypt: see `vmcred age --help`"),
@@ -74,7 +74,7 @@ def test_words_options_do_not_fit_refused(folder):
         (["decrypt", "--passphrase", "--identity", "x"], 2, "decrypting: --passphrase conflicts with --identity"),
         (["encrypt", "--recipient", "hunter2"], 2, "encrypting: a recipient is not an age public key (age1…)"),
         (["encrypt", "--recipients", keys.identity], 2, f"encrypting: {keys.identity}: line 3 is not an age public key"),
-        (["decrypt", "--input", folder / "nothing"], 3, f"decrypting: opening {folder}/nothing: No such file or directory"),
+        (["decrypt", "--input", directory / "nothing"], 3, f"decrypting: opening {directory}/nothing: No such file or directory"),
     ):
         expect(vmcred("age", *words), code=code, out="", err=f"vmcred: {error}\n")
 

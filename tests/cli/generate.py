@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""vmcred generate and get: what is made, what is kept, and what each bad input says."""
+"""`vmcred generate` and `vmcred get`: the generated files, the files that are kept, and the error for each bad input."""
 import os
 import re
 import stat
@@ -23,20 +23,20 @@ def script(text):
     return SCRIPT % "".join(f"      {line}\n" for line in text.splitlines())
 
 
-def test_generate_makes_declared_clan_layout_second_run(folder):
-    """generate makes what is declared, in clan's layout, and a second run makes nothing"""
-    example = Example(folder, generate=False)
+def test_generate_stores_the_declared_secrets_in_clan_layout_and_a_second_run(directory):
+    """generate stores the declared secrets in clan's layout, and a second run generates nothing"""
+    example = Example(directory, generate=False)
     expect(example.generate("m"), 0, "made for m: generated one, two\n", "")
     expect(example.generate("m"), 0, "nothing to do: all declared secrets exist\n", "")
-    link = folder / "vars/per-machine/m/made/one/machines/m"
+    link = directory / "vars/per-machine/m/made/one/machines/m"
     equal(os.readlink(link), "../../../../../../sops/machines/m")
-    equal((link / "key.json").read_text(), (folder / "sops/machines/m/key.json").read_text())
-    equal(sorted(path.name for path in (folder / "vars/per-machine/m").iterdir()), ["made"])
+    equal((link / "key.json").read_text(), (directory / "sops/machines/m/key.json").read_text())
+    equal(sorted(path.name for path in (directory / "vars/per-machine/m").iterdir()), ["made"])
 
 
-def test_built_kinds_form_length_two_runs_differ(folder):
-    """built-in kinds have their form and length, and two runs differ"""
-    example = Example(folder)
+def test_built_in_kinds_have_their_format_and_length_and_two_runs_differ(directory):
+    """built-in kinds have their format and length, and two runs differ"""
+    example = Example(directory)
     one, two = example.get("one").out, example.get("two").out
     assert re.fullmatch(r"[A-Za-z0-9+/]{43}=", one), one
     assert re.fullmatch(r"[0-9a-f]{32}", two), two
@@ -44,45 +44,45 @@ def test_built_kinds_form_length_two_runs_differ(folder):
     assert example.get("one").out != one
 
 
-def test_dry_run_says_would_made_makes_nothing(folder):
-    """a dry run says what would be made, and makes nothing"""
-    example = Example(folder, generate=False)
+def test_a_dry_run_prints_what_would_be_generated_and_writes_nothing(directory):
+    """a dry run prints what would be generated and writes nothing"""
+    example = Example(directory, generate=False)
     expect(example.generate("--dry-run"), 0, "made for m: would generate one, two\n", "")
-    assert not (folder / "vars").exists()
+    assert not (directory / "vars").exists()
 
 
-def test_json_lists_made(folder):
-    """--json lists what was made"""
-    result = expect(Example(folder, generate=False).generate("--json"), 0, None, "")
+def test_json_lists_the_generated_files(directory):
+    """--json lists the generated files"""
+    result = expect(Example(directory, generate=False).generate("--json"), 0, None, "")
     equal(result.out.split(), '[ { "generator": "made", "machine": "m", "reason": "missing", "files": [ "one", "two" ] } ]'.split())
 
 
-def test_script_files_arrive_byte_byte_empty_every_byte(folder):
-    """a script's files arrive byte for byte, with an empty one and every byte"""
-    example = Example(folder, script("printf '' > $out/one\nhead -c 70000 /dev/zero | tr '\\0' '\\377' > \"$out/two\""))
+def test_the_files_of_a_script_are_stored_byte_for_byte_also_an_empty_file_and_one(directory):
+    """the files of a script are stored byte for byte, also an empty file and one with every byte value"""
+    example = Example(directory, script("printf '' > $out/one\nhead -c 70000 /dev/zero | tr '\\0' '\\377' > \"$out/two\""))
     expect(example.get("one"), 0, "", "")
     equal(example.get("two").out.encode("utf-8", "surrogateescape"), b"\xff" * 70000)
 
 
-def test_script_sees_clean_environment_out_gone_afterwards(folder):
-    """a script sees a clean environment and an $out that is gone afterwards"""
-    example = Example(folder, script("env | sed 's/=.*//' | sort > $out/one\necho $out > $out/two"), generate=False)
-    expect(example.generate(env={"LEAK": "x", "XDG_RUNTIME_DIR": str(folder)}))
+def test_a_script_gets_a_clean_environment_and_an_out_that_is_removed_afterwards(directory):
+    """a script gets a clean environment and an $out that is removed afterwards"""
+    example = Example(directory, script("env | sed 's/=.*//' | sort > $out/one\necho $out > $out/two"), generate=False)
+    expect(example.generate(env={"LEAK": "x", "XDG_RUNTIME_DIR": str(directory)}))
     # SHLVL, PWD and _ are bash's own.
     equal(example.get("one").out.split(), ["HOME", "PATH", "PWD", "SHLVL", "TMPDIR", "_", "in", "out"])
     equal(example.get("two").out, "/tmp/out\n")
-    expect(example.generate("--regenerate", "--no-sandbox", env={"XDG_RUNTIME_DIR": str(folder)}))
+    expect(example.generate("--regenerate", "--no-sandbox", env={"XDG_RUNTIME_DIR": str(directory)}))
     out = example.get("two").out.strip()
-    equal(os.path.dirname(os.path.dirname(out)), str(folder))
+    equal(os.path.dirname(os.path.dirname(out)), str(directory))
     assert not os.path.exists(os.path.dirname(out))
 
 
 def failing(sentence, text, message, code=1):
     @test(sentence)
-    def test_case(folder):
-        example = Example(folder, script(text), generate=False)
+    def test_case(directory):
+        example = Example(directory, script(text), generate=False)
         expect(example.generate(), code, "", f"vmcred: the script of the generator made: {message}\n")
-        assert not list(folder.glob("vars/per-machine/m/*")), "nothing may be half-written"
+        assert not list(directory.glob("vars/per-machine/m/*")), "nothing may be half-written"
 
 
 failing(
@@ -119,16 +119,16 @@ failing(
 )
 
 
-def test_script_leaves_running_killed_does_not_delay_end(folder):
-    """what a script leaves running is killed, and does not delay the end"""
-    example = Example(folder, script("sleep 61.25 &\necho 1 > $out/one\necho 1 > $out/two"), generate=False)
+def test_processes_that_a_script_leaves_running_are_killed_and_do_not_delay_the_run(directory):
+    """processes that a script leaves running are killed and do not delay the run"""
+    example = Example(directory, script("sleep 61.25 &\necho 1 > $out/one\necho 1 > $out/two"), generate=False)
     expect(example.generate(timeout=30))
     expect(harness.run("pgrep", "-f", "sleep 61.25"), 1)
 
 
-def test_generator_some_files_there_not_made_anew_without(folder):
-    """a generator with some of its files there is not made anew without being told to"""
-    example = Example(folder)
+def test_a_generator_with_some_existing_files_is_not_regenerated_without_regenerate(directory):
+    """a generator with some existing files is not regenerated without --regenerate"""
+    example = Example(directory)
     before = example.document("one").read_bytes()
     example.config.write_text(
         DECLARATION.replace('      two: {mode: "0440"}', '      two: {}\n      three: {}').replace(
@@ -146,10 +146,10 @@ def test_generator_some_files_there_not_made_anew_without(folder):
     expect(example.generate("--regenerate"), 0, "made for m: generated one, two, three\n", "")
 
 
-def test_machine_without_key_error_says_how_make(folder):
-    """a machine without a key is an error that says how to make one"""
-    example = Example(folder, generate=False)
-    (folder / "sops/machines/m/key.json").unlink()
+def test_a_machine_without_a_key_is_an_error_that_says_how_to_add_one(directory):
+    """a machine without a key is an error that says how to add one"""
+    example = Example(directory, generate=False)
+    (directory / "sops/machines/m/key.json").unlink()
     expect(
         example.generate(),
         3,
@@ -159,10 +159,10 @@ def test_machine_without_key_error_says_how_make(folder):
     )
 
 
-def test_clan_list_form_single_form_key_json_both_read(folder):
-    """clan's list form and single form of key.json are both read, and another type is named"""
-    example = Example(folder, generate=False)
-    key = folder / "sops/machines/m/key.json"
+def test_key_json_is_read_as_clan_list_and_as_a_single_key_another_key_type_is(directory):
+    """key.json is read as clan's list and as a single key; another key type is reported"""
+    example = Example(directory, generate=False)
+    key = directory / "sops/machines/m/key.json"
     public = re.search("age1[a-z0-9]+", key.read_text()).group()
     key.write_text(f'{{"publickey": "{public}", "type": "age"}}')
     expect(example.generate())
@@ -183,24 +183,24 @@ def test_clan_list_form_single_form_key_json_both_read(folder):
     )
 
 
-def test_shared_generator_sealed_all_machines_below_vars(folder):
-    """a shared generator is sealed for all machines, below vars/shared"""
+def test_a_shared_generator_is_encrypted_to_all_machines_below_vars_shared(directory):
+    """a shared generator is encrypted to all machines, below vars/shared"""
     declaration = DECLARATION.replace("    machines: [m]\n", "    share: true\n", 1)
-    example = Example(folder, declaration, generate=False)
+    example = Example(directory, declaration, generate=False)
     expect(example.generate(), 0, "made (shared): generated one, two\n", "")
-    equal(os.readlink(folder / "vars/shared/made/one/machines/m"), "../../../../../sops/machines/m")
+    equal(os.readlink(directory / "vars/shared/made/one/machines/m"), "../../../../../sops/machines/m")
     expect(example.get("one"), 0, None, "")
 
 
-def test_file_not_secret_stored_clear_value(folder):
-    """a file that is not secret is stored in the clear as `value`"""
-    example = Example(folder, DECLARATION.replace('two: {mode: "0440"}', "two: {secret: false}"))
-    equal(example.get("two").out, (folder / "vars/per-machine/m/made/two/value").read_text())
+def test_a_public_file_is_stored_in_plaintext_as_value(directory):
+    """a public file is stored in plaintext as `value`"""
+    example = Example(directory, DECLARATION.replace('two: {mode: "0440"}', "two: {secret: false}"))
+    equal(example.get("two").out, (directory / "vars/per-machine/m/made/two/value").read_text())
 
 
-def test_unknown_key_error_file_line_nearest_name(folder):
-    """an unknown key is an error with file, line and the nearest name"""
-    example = Example(folder)
+def test_an_unknown_key_is_an_error_with_the_file_the_line_and_the_nearest_known(directory):
+    """an unknown key is an error with the file, the line and the nearest known name"""
+    example = Example(directory)
     example.config.write_text(DECLARATION.replace("credentialFiles", "credentialFile"))
     expect(
         example.generate(),
@@ -210,26 +210,26 @@ def test_unknown_key_error_file_line_nearest_name(folder):
     )
 
 
-def test_without_declaration_error_says_where_looked(folder):
-    """without a declaration the error says where it was looked for"""
+def test_without_a_declaration_the_error_lists_the_searched_paths(directory):
+    """without a declaration the error lists the searched paths"""
     harness.need_default_paths()
     expect(
-        vmcred("generate", cwd=folder),
+        vmcred("generate", cwd=directory),
         2,
         "",
         "vmcred: declaration ./vmcred.yaml or /etc/vmcred/vmcred.yaml not found: create it, or use --config FILE\n",
     )
     expect(
-        vmcred("generate", "--config", "nowhere.yaml", cwd=folder),
+        vmcred("generate", "--config", "nowhere.yaml", cwd=directory),
         2,
         "",
         "vmcred: declaration nowhere.yaml not found: create it, or use --config FILE\n",
     )
 
 
-def test_unknown_machine_generator_command_option_named(folder):
-    """an unknown machine, generator, command and option are named with the nearest known one"""
-    example = Example(folder)
+def test_an_unknown_machine_generator_command_or_option_is_reported_with_the(directory):
+    """an unknown machine, generator, command or option is reported with the nearest known name"""
+    example = Example(directory)
     config = example.config
     expect(example.generate("n"), 2, "", f'vmcred: {config} declares no machine "n"\n')
     expect(example.generate("--generator", "mad"), 2, "", f'vmcred: {config} declares no generator "mad": did you mean "made"?\n')
@@ -249,21 +249,21 @@ def test_unknown_machine_generator_command_option_named(folder):
     expect(vmcred(), 2, "", "vmcred: no command given: `vmcred --help` lists the commands\n")
 
 
-def test_every_command_help_text_names_options(_folder):
-    """every command has a help text that names its options"""
+def test_the_help_of_every_command_lists_its_options(_directory):
+    """the help of every command lists its options"""
     listed = expect(vmcred("--help"), 0, None, "").out
     commands = re.findall(r"^  ([a-z]+) ", listed, re.M)
     assert len(commands) >= 8, commands
     for command in commands:
         text = expect(vmcred(command, "--help"), 0, None, "").out
-        words = "VERB [FLAG...]" if command == "sops" else "[OPTION...]"
+        words = "COMMAND [FLAG...]" if command == "sops" else "[OPTION...]"
         assert text.startswith(f"Usage: vmcred {command} {words}"), text
         assert "--config FILE" in text
 
 
-def test_key_file_made_owner_alone_never_replaced(folder):
-    """a key file is made for its owner alone and never replaced"""
-    example = Example(folder)
+def test_an_identity_file_is_readable_by_its_owner_only_and_never_replaced(directory):
+    """an identity file is readable by its owner only and never replaced"""
+    example = Example(directory)
     equal(stat.S_IMODE(example.identity.stat().st_mode), 0o600)
     before = example.identity.read_bytes()
     result = vmcred("keygen", "--output", example.identity)
@@ -271,12 +271,12 @@ def test_key_file_made_owner_alone_never_replaced(folder):
     equal(example.identity.read_bytes(), before)
 
 
-def test_machine_key_not_replaced_without_force(folder):
-    """a machine's other key is not replaced without --force"""
-    Example(folder)
-    before = (folder / "sops/machines/m/key.json").read_bytes()
-    config = ("--config", folder / "vmcred.yaml")
-    result = vmcred("keygen", *config, "--machine", "m", "--output", folder / "second")
+def test_a_registered_key_is_not_replaced_without_force(directory):
+    """a registered key is not replaced without --force"""
+    Example(directory)
+    before = (directory / "sops/machines/m/key.json").read_bytes()
+    config = ("--config", directory / "vmcred.yaml")
+    result = vmcred("keygen", *config, "--machine", "m", "--output", directory / "second")
     expect(
         result,
         1,
@@ -284,9 +284,9 @@ def test_machine_key_not_replaced_without_force(folder):
         "vmcred: registering the machine's key: the machine m has another key in sops/machines/m/key.json: "
         "--force replaces it; what is encrypted to the old key must then be encrypted anew\n",
     )
-    equal((folder / "sops/machines/m/key.json").read_bytes(), before)
-    assert not (folder / "second").exists(), "an identity that belongs to nothing must not stay"
-    expect(vmcred("keygen", *config, "--machine", "m", "--output", folder / "second", "--force"), 0, None, "")
+    equal((directory / "sops/machines/m/key.json").read_bytes(), before)
+    assert not (directory / "second").exists(), "an identity that belongs to nothing must not stay"
+    expect(vmcred("keygen", *config, "--machine", "m", "--output", directory / "second", "--force"), 0, None, "")
 
 
 harness.main()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What --help says is what the manual page and the completions know, and nothing is missing in any of them."""
+"""--help, the manual pages and the completions list the same commands and options."""
 import os
 import re
 from pathlib import Path
@@ -39,19 +39,19 @@ def options(command):
 
 
 def own_options(command):
-    """Those that are not shared with others."""
+    """Without the options that several commands share."""
     return options(command) - {"json"}
 
 
 def section(name, command):
-    """The command's part of a manual page's source."""
+    """The section of the command in the source of a manual page."""
     match = re.search(rf"^\*{command}\*.*?(?=^\*|^#)", page(name).split("# COMMANDS\n")[1], re.M | re.S)
     assert match, f"{name}(1) does not have the command {command}"
     return match.group()
 
 
-def test_manual_pages_list_each_command_and_option(_folder):
-    """the manual pages have each command with each of its options, and no others"""
+def test_the_manual_pages_list_each_command_and_option_and_no_others(_directory):
+    """the manual pages list each command and option, and no others"""
     equal(sorted(sum(PAGES.values(), [])), sorted(commands()))
     overview = page("vmcred")
     shared = re.search(r"^\tPrint the result as JSON\. These commands have it: (.*)\.$", overview, re.M).group(1)
@@ -65,8 +65,8 @@ def test_manual_pages_list_each_command_and_option(_folder):
             equal(documented, own_options(command), f"{name}(1): {command}")
 
 
-def test_vmcred_run_1_each_option_run(_folder):
-    """vmcred-run(1) has each option of run"""
+def test_vmcred_run_1_lists_each_option_of_run(_directory):
+    """vmcred-run(1) lists each option of run"""
     equal(set(re.findall(r"^\*--([a-z_-]+)", page("vmcred-run").split("# OPTIONS OF RUN\n")[1].split("\n# ")[0], re.M)), options("run"))
 
 
@@ -79,8 +79,8 @@ def sops_flags(*command):
     return set(re.findall(r"^  (--[a-z-]+)", expect(vmcred("sops", *command, "--help"), 0, None, "").out, re.M))
 
 
-def test_vmcred_sops_1_each_command_each_flag_sops_no_others(_folder):
-    """vmcred-sops(1) has each command and each flag of sops, and no others"""
+def test_vmcred_sops_1_lists_each_command_and_flag_and_no_others(_directory):
+    """vmcred-sops(1) lists each command and flag, and no others"""
     text = page("vmcred-sops")
     names = sops_commands()
     assert len(names) == 15, names
@@ -92,8 +92,8 @@ def test_vmcred_sops_1_each_command_each_flag_sops_no_others(_folder):
     equal(documented, flags)
 
 
-def test_completions_sops_prints_know_each_command_each_flags(_folder):
-    """the completions that sops prints know each command with each of its flags"""
+def test_the_completion_scripts_that_sops_prints_list_each_command_and_flag(_directory):
+    """the completion scripts that sops prints list each command and flag"""
     scripts = {shell: expect(vmcred("sops", "completion", shell), 0, None, "").out for shell in ("bash", "zsh", "fish")}
     for name in set(sops_commands()) - {"publish", "keyservice", "groups add", "groups delete"}:
         flags = sops_flags(name)
@@ -104,8 +104,8 @@ def test_completions_sops_prints_know_each_command_each_flags(_folder):
         equal({f"--{name}" for name in known}, flags, f"fish: {name}")
 
 
-def test_completions_offer_each_command_each_options(_folder):
-    """the completions offer each command with each of its options"""
+def test_the_completions_list_each_command_and_option(_directory):
+    """the completions list each command and option"""
     bash = (harness.SOURCE / "completions/vmcred.bash").read_text()
     fish = (harness.SOURCE / "completions/vmcred.fish").read_text()
     zsh = (harness.SOURCE / "completions/_vmcred").read_text()
@@ -126,9 +126,9 @@ def test_completions_offer_each_command_each_options(_folder):
         equal(set(re.findall(r"--([a-z-]+)\[", row)), own, f"zsh: {command}")
 
 
-def test_bash_completes_commands_options_declaration_names(folder):
-    """bash completes commands, options and the declaration's names"""
-    (folder / "vmcred.yaml").write_text("machines:\n  web: {}\n  db:\nvms:\n  vm-1: {}\n  vm-2:\n    command: [x]\n")
+def test_bash_completes_commands_options_and_names_from_the_declaration(directory):
+    """bash completes commands, options and names from the declaration"""
+    (directory / "vmcred.yaml").write_text("machines:\n  web: {}\n  db:\nvms:\n  vm-1: {}\n  vm-2:\n    command: [x]\n")
     script = f"""
         source {harness.SOURCE}/completions/vmcred.bash
         COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
@@ -148,12 +148,12 @@ def test_bash_completes_commands_options_declaration_names(folder):
     ]
     for words, expected in cases:
         path = f"{Path(harness.VMCRED).absolute().parent}:{os.environ['PATH']}"
-        result = expect(run("bash", "-c", script, "bash", *words, cwd=folder, env={"PATH": path}), 0, None, "")
+        result = expect(run("bash", "-c", script, "bash", *words, cwd=directory, env={"PATH": path}), 0, None, "")
         equal(result.out.split(), expected, " ".join(words))
 
 
-def test_version_library(_folder):
-    """the version is that of the library"""
+def test_version_prints_the_version_of_the_library(_directory):
+    """--version prints the version of the library"""
     expect(vmcred("--version"), 0, "vmcred 0.1.0\n", "")
 
 

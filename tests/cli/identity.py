@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The identity that opens a machine's secrets: in each form that age takes, and asked for at the terminal."""
+"""The identity that decrypts a machine's secrets: each format that age reads, and passphrases typed at the terminal."""
 import fcntl
 import json
 import os
@@ -15,10 +15,10 @@ from harness import VMCRED, equal, expect, need, run, vmcred
 
 
 class Machine(Example):
-    """A store whose machine has the public key of our choice."""
+    """A store whose machine has the given public key."""
 
-    def __init__(self, folder, public_key):
-        super().__init__(folder, generate=False)
+    def __init__(self, directory, public_key):
+        super().__init__(directory, generate=False)
         path = self.folder / "sops" / "machines" / "m" / "key.json"
         keys = json.loads(path.read_text())
         keys[0]["publickey"] = public_key
@@ -30,19 +30,19 @@ class Machine(Example):
 
 
 def failure(machine, path, public_key, reason):
-    """What is said where the identity cannot be used."""
+    """The error for an identity that cannot be used."""
     document = machine.document("one").relative_to(machine.folder)
     return f"vmcred: {document}: the key for {public_key} in its field sops.age: opening the SSH private key {path}: {reason}\n"
 
 
-def ssh_keygen(folder, *options, passphrase=""):
-    path = folder / "ssh_host_key"
+def ssh_keygen(directory, *options, passphrase=""):
+    path = directory / "ssh_host_key"
     expect(run(need("ssh-keygen"), "-q", "-N", passphrase, "-C", "root@host", "-f", path, *options))
-    return path, (folder / "ssh_host_key.pub").read_text().strip()
+    return path, (directory / "ssh_host_key.pub").read_text().strip()
 
 
 def get_at_terminal(words, answer):
-    """Types the answer when the program has asked; gives the exit code, both outputs, and what the terminal showed."""
+    """Types the answer to the program's question; returns the exit code, both outputs, and the text on the terminal."""
     ours, theirs = pty.openpty()
     shown = b""
 
@@ -76,10 +76,10 @@ def get_at_terminal(words, answer):
     return process.returncode, out, err.decode(), shown.decode()
 
 
-def test_ssh_key_host_opens_secrets(folder):
-    """the SSH key of a host opens its secrets"""
+def test_the_ssh_key_of_a_host_decrypts_its_secrets(directory):
+    """the SSH key of a host decrypts its secrets"""
     for options in (["-t", "ed25519"], ["-t", "rsa", "-b", "2048"]):
-        place = folder / options[1]
+        place = directory / options[1]
         place.mkdir()
         path, public_key = ssh_keygen(place, *options)
         machine = Machine(place, public_key)
@@ -88,53 +88,53 @@ def test_ssh_key_host_opens_secrets(folder):
         expect(vmcred(*machine.get_words(machine.identity)), code=3, out="")
 
 
-def test_encrypted_ssh_key_opens_them_passphrase_typed_not(folder):
-    """an encrypted SSH key opens them with the passphrase that is typed, which is not shown"""
-    path, public_key = ssh_keygen(folder, "-t", "ed25519", passphrase="correct horse")
-    machine = Machine(folder, public_key)
+def test_an_encrypted_ssh_key_decrypts_them_with_the_typed_passphrase_which_is_not(directory):
+    """an encrypted SSH key decrypts them with the typed passphrase, which is not shown"""
+    path, public_key = ssh_keygen(directory, "-t", "ed25519", passphrase="correct horse")
+    machine = Machine(directory, public_key)
     code, out, err, shown = get_at_terminal(machine.get_words(path), "correct horse")
     equal((code, err, len(out)), (0, "", 44), "result")
-    equal(shown, f"Passphrase of {path}: \r\n", "what the terminal shows")
+    equal(shown, f"Passphrase of {path}: \r\n", "the text on the terminal")
     code, out, err, _ = get_at_terminal(machine.get_words(path), "wrong")
     equal((code, out, err), (3, b"", failure(machine, path, public_key, "the passphrase is wrong")), "result")
 
 
-def test_passphrase_asked_once_whatever_number_secrets(folder):
-    """a passphrase is asked for once, whatever the number of secrets that are encrypted anew"""
-    path, public_key = ssh_keygen(folder, "-t", "ed25519", passphrase="correct horse")
+def test_a_passphrase_is_asked_for_once_however_many_secrets_are_re_encrypted(directory):
+    """a passphrase is asked for once, however many secrets are re-encrypted"""
+    path, public_key = ssh_keygen(directory, "-t", "ed25519", passphrase="correct horse")
     names = [f"m{number}" for number in range(100)]
     declaration = "machines: {" + ", ".join(f"{name}: {{}}" for name in ["m", *names]) + "}\n"
     declaration += "generators: {own: {files: {it: {deploy: false}}, kind: {it: {hex: 8}}, machines: [" + ", ".join(names) + "]}}\n"
-    example = Example(folder, declaration, generate=False)
-    bob = expect(vmcred("keygen", "--output", folder / "bob")).out.strip()
+    example = Example(directory, declaration, generate=False)
+    bob = expect(vmcred("keygen", "--output", directory / "bob")).out.strip()
     expect(vmcred("user", "add", "ada", "--age-key", public_key, "--config", example.config), 0, "", "")
     expect(example.generate())
     code, out, err, shown = get_at_terminal(
         ["user", "add", "bob", "--age-key", bob, "--identity", path, "--config", example.config], "correct horse")  # fmt: skip
     equal((code, err), (0, ""), "result")
-    equal(out.decode(), "".join(f"{name} own/it: 1 recipient to add, 0 to remove\n" for name in names), "what was done")
-    equal(shown, f"Passphrase of {path}: \r\n", "what the terminal shows")
+    equal(out.decode(), "".join(f"{name} own/it: 1 recipient to add, 0 to remove\n" for name in names), "the output")
+    equal(shown, f"Passphrase of {path}: \r\n", "the text on the terminal")
 
 
-def test_where_there_no_terminal_encrypted_ssh_key_error(folder):
-    """where there is no terminal, an encrypted SSH key is an error that says so"""
-    path, public_key = ssh_keygen(folder, "-t", "ed25519", passphrase="correct horse")
-    machine = Machine(folder, public_key)
+def test_without_a_terminal_an_encrypted_ssh_key_is_an_error_that_says_so(directory):
+    """without a terminal, an encrypted SSH key is an error that says so"""
+    path, public_key = ssh_keygen(directory, "-t", "ed25519", passphrase="correct horse")
+    machine = Machine(directory, public_key)
     result = run("setsid", "--wait", VMCRED, *machine.get_words(path))
     reason = "asking for its passphrase: no terminal to ask on"
     expect(result, code=3, out="", err=failure(machine, path, public_key, reason))
 
 
-def test_without_another_identity_person_own_taken_from(folder):
-    """without another identity a person's own is taken from where sops and clan keep it"""
+def test_without_another_identity_the_personal_one_of_sops_and_clan_is_used(directory):
+    """without another identity, the personal one of sops and clan is used"""
     harness.need_default_paths()
-    example = Example(folder)
+    example = Example(directory)
     words = ["get", "--config", example.config, "m", "made/one"]
     value = expect(example.get("one")).out
-    for variables, place in (({"HOME": str(folder)}, ".config"), ({"HOME": "/", "XDG_CONFIG_HOME": str(folder / "own")}, "own")):
+    for variables, place in (({"HOME": str(directory)}, ".config"), ({"HOME": "/", "XDG_CONFIG_HOME": str(directory / "own")}, "own")):
         expect(vmcred(*words, env=variables), 3, "",
                "vmcred: reading the identity file: /var/lib/vmcred/identity: No such file or directory: pass the identity file with --identity FILE\n")  # fmt: skip
-        keys = folder / place / "sops/age/keys.txt"
+        keys = directory / place / "sops/age/keys.txt"
         keys.parent.mkdir(parents=True)
         keys.write_text(example.identity.read_text())
         keys.chmod(0o600)

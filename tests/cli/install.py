@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `make install` puts where, and that a program builds against it with pkg-config alone."""
+"""`make install`: the installed files, and a program built with the flags of pkg-config alone."""
 import re
 from pathlib import Path
 
@@ -26,14 +26,14 @@ int main(void)
 """
 
 
-def installed(folder):
-    expect(run("meson", "install", "-C", BUILD, "--no-rebuild", "--quiet", "--destdir", folder))
-    return [path for path in folder.rglob("*") if path.is_file() or path.is_symlink()]
+def installed(directory):
+    expect(run("meson", "install", "-C", BUILD, "--no-rebuild", "--quiet", "--destdir", directory))
+    return [path for path in directory.rglob("*") if path.is_file() or path.is_symlink()]
 
 
-def test_program_library_header_pkg_config_file_units(folder):
-    """program, library, header, pkg-config file, units and completions are installed"""
-    names = {path.name for path in installed(folder)}
+def test_programs_library_header_pkg_config_file_units_and_completions_are(directory):
+    """programs, library, header, pkg-config file, units and completions are installed"""
+    names = {path.name for path in installed(directory)}
     wanted = {
         "vmcred", "vmcred-run", "vmcred-sops", "vmcred.h", "vmcred.pc", "libvmcred.a", "libvmcred.so", "libvmcred.so.0", "microvm@.service",
         "vmcred-activate.service", "vmcred-activate-users.service", "vmcred.service", "vmcred.socket", "vmcred-generator",
@@ -42,18 +42,18 @@ def test_program_library_header_pkg_config_file_units(folder):
     equal(wanted - names, set(), "missing files")
 
 
-def test_installed_units_run_installed_programs(folder):
+def test_installed_units_run_installed_programs(directory):
     """the installed units run the installed programs"""
-    paths = installed(folder)
-    programs = {f"/{path.relative_to(folder)}" for path in paths if path.parent.name == "bin"}
+    paths = installed(directory)
+    programs = {f"/{path.relative_to(directory)}" for path in paths if path.parent.name == "bin"}
     units = [path for path in paths if path.suffix == ".service"]
     started = re.findall(r"^Exec\w+=(/\S+)", "".join(path.read_text() for path in units), re.M)
     equal((len(units), set(started) - programs, len(started)), (4, set(), 6))
 
 
-def test_library_exports_header_declares_nothing_else(folder):
-    """the library exports what its header declares, and nothing else"""
-    library = next(path for path in installed(folder) if path.name == "libvmcred.so.0")
+def test_the_library_exports_the_functions_of_its_header_and_no_others(directory):
+    """the library exports the functions of its header and no others"""
+    library = next(path for path in installed(directory) if path.name == "libvmcred.so.0")
     symbols = expect(run("nm", "--dynamic", "--defined-only", library)).out
     exported = {line.split()[-1] for line in symbols.splitlines()}
     declared = set()
@@ -63,22 +63,22 @@ def test_library_exports_header_declares_nothing_else(folder):
     equal(exported, declared)
 
 
-def test_program_builds_pkg_config_flags_runs(folder):
-    """a program builds with pkg-config's flags, and runs"""
-    files = installed(folder)
+def test_a_program_builds_with_the_flags_of_pkg_config_and_runs(directory):
+    """a program builds with the flags of pkg-config and runs"""
+    files = installed(directory)
     pc = next(path for path in files if path.name == "vmcred.pc")
-    environment = {"PKG_CONFIG_PATH": str(pc.parent), "PKG_CONFIG_SYSROOT_DIR": str(folder)}
+    environment = {"PKG_CONFIG_PATH": str(pc.parent), "PKG_CONFIG_SYSROOT_DIR": str(directory)}
     flags = expect(run("pkg-config", "--cflags", "--libs", "vmcred", env=environment)).out.split()
-    source = folder / "program.c"
+    source = directory / "program.c"
     source.write_text(PROGRAM)
     library = next(path for path in files if path.name == "libvmcred.so.0").parent
-    expect(run("cc", "-Wall", "-Werror", "-o", folder / "program", source, *flags))
-    expect(run(folder / "program", env={"LD_LIBRARY_PATH": str(library)}), 0, "io.systemd.credential:NAME=value", "")
+    expect(run("cc", "-Wall", "-Werror", "-o", directory / "program", source, *flags))
+    expect(run(directory / "program", env={"LD_LIBRARY_PATH": str(library)}), 0, "io.systemd.credential:NAME=value", "")
 
 
-def test_installed_vmcred_executes_programs_beside_it(folder):
-    """an installed vmcred executes the programs that were installed with it, also below a DESTDIR"""
-    program = next(path for path in installed(folder) if path.name == "vmcred" and path.parent.name == "bin")
+def test_an_installed_vmcred_executes_the_programs_of_its_installation_also_below_a(directory):
+    """an installed vmcred executes the programs of its installation, also below a DESTDIR"""
+    program = next(path for path in installed(directory) if path.name == "vmcred" and path.parent.name == "bin")
     expect(run(program, "sops", "--version"), 0, "sops 3.13.2 (vmcred 0.1.0)\n", "")
     assert "Usage: vmcred run " in expect(run(program, "run", "--help")).out
     program.with_name("vmcred-sops").unlink()

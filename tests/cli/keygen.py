@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`vmcred keygen`: identity files as age-keygen makes them, and the registration of a machine's key."""
+"""`vmcred keygen`: identity files in the format of age-keygen, and the registration of a machine's key."""
 import json
 import re
 
@@ -18,37 +18,37 @@ def public_key(text):
     return match[1]
 
 
-def declare(folder, machines=("vm",)):
-    config = folder / "vmcred.yaml"
+def declare(directory, machines=("vm",)):
+    config = directory / "vmcred.yaml"
     config.write_text("machines:\n" + "".join(f"  {name}: {{}}\n" for name in machines))
     return config
 
 
-def test_identity_goes_stdout_public_key_stderr_age_keygen(_folder):
-    """the identity goes to stdout, and its public key to stderr, as with age-keygen"""
+def test_as_in_age_keygen_the_identity_goes_to_stdout_and_its_public_key_to_stderr(_directory):
+    """as in age-keygen, the identity goes to stdout and its public key to stderr"""
     result = vmcred("keygen")
     expect(result, err=f"Public key: {public_key(result.out)}\n")
 
 
-def test_age_keygen_reads_identity_file_finds_public_key(folder):
+def test_age_keygen_reads_identity_file_finds_public_key(directory):
     """age-keygen reads the identity file and finds the public key that was printed"""
-    path = folder / "identity"
+    path = directory / "identity"
     result = expect(vmcred("keygen", "--output", path), err="")
     equal(result.out, public_key(path.read_text()) + "\n", "printed key")
     equal(path.stat().st_mode & 0o7777, 0o600, "mode")
     expect(run(need("age-keygen"), "-y", path), out=result.out, err="")
 
 
-def test_two_identities_differ(_folder):
+def test_two_identities_differ(_directory):
     """two identities differ"""
     equal(vmcred("keygen").out == vmcred("keygen").out, False, "equality")
 
 
-def test_identity_file_never_overwritten_nor_link_followed(folder):
-    """an identity file is never overwritten, nor a link followed"""
-    path, link = folder / "identity", folder / "link"
+def test_an_identity_file_is_never_overwritten_and_a_link_is_not_followed(directory):
+    """an identity file is never overwritten, and a link is not followed"""
+    path, link = directory / "identity", directory / "link"
     path.write_text("precious")
-    link.symlink_to(folder / "nowhere")
+    link.symlink_to(directory / "nowhere")
     for target in (path, link):
         expect(
             vmcred("keygen", "--output", target),
@@ -58,61 +58,61 @@ def test_identity_file_never_overwritten_nor_link_followed(folder):
             "move it or choose another name\n",
         )
     equal(path.read_text(), "precious", "content")
-    equal((folder / "nowhere").exists(), False, "target of the link")
+    equal((directory / "nowhere").exists(), False, "target of the link")
 
 
-def test_machine_key_registered_clan_keeps_beside(folder):
-    """a machine's key is registered as clan keeps it, beside the declaration"""
-    config = declare(folder)
-    result = expect(vmcred("keygen", "--output", folder / "identity", "--machine", "vm", "--config", config), err="")
+def test_a_machine_key_is_registered_in_clan_format_next_to_the_declaration(directory):
+    """a machine's key is registered in clan's format next to the declaration"""
+    config = declare(directory)
+    result = expect(vmcred("keygen", "--output", directory / "identity", "--machine", "vm", "--config", config), err="")
     equal(
-        json.loads((folder / "sops/machines/vm/key.json").read_text()),
+        json.loads((directory / "sops/machines/vm/key.json").read_text()),
         [{"publickey": result.out.strip(), "type": "age"}],
         "key.json",
     )
 
 
-def test_another_key_machine_replaced_force_only_without_no(folder):
-    """another key of the machine is replaced with --force only, and without it no identity is left behind"""
-    config, key = declare(folder), folder / "sops/machines/vm/key.json"
-    expect(vmcred("keygen", "--output", folder / "one", "--machine", "vm", "--config", config))
+def test_a_registered_key_is_replaced_with_force_only_and_without_it_no_identity(directory):
+    """a registered key is replaced with --force only, and without it no identity file is left behind"""
+    config, key = declare(directory), directory / "sops/machines/vm/key.json"
+    expect(vmcred("keygen", "--output", directory / "one", "--machine", "vm", "--config", config))
     before = key.read_text()
     expect(
-        vmcred("keygen", "--output", folder / "two", "--machine", "vm", "--config", config),
+        vmcred("keygen", "--output", directory / "two", "--machine", "vm", "--config", config),
         code=1,
         out="",
         err="vmcred: registering the machine's key: the machine vm has another key in sops/machines/vm/key.json: "
         "--force replaces it; what is encrypted to the old key must then be encrypted anew\n",
     )
     equal(key.read_text(), before, "key.json")
-    equal((folder / "two").exists(), False, "second identity")
-    result = expect(vmcred("keygen", "--output", folder / "two", "--machine", "vm", "--force", "--config", config))
+    equal((directory / "two").exists(), False, "second identity")
+    result = expect(vmcred("keygen", "--output", directory / "two", "--machine", "vm", "--force", "--config", config))
     equal(json.loads(key.read_text())[0]["publickey"], result.out.strip(), "new key")
 
 
-def test_machine_not_declared_usage_error_before_anything(folder):
-    """a machine that is not declared is a usage error, before anything is written"""
-    config = declare(folder, ["test-vm"])
-    result = vmcred("keygen", "--output", folder / "identity", "--machine", "test-wm", "--config", config)
+def test_an_undeclared_machine_is_a_usage_error_before_anything_is_written(directory):
+    """an undeclared machine is a usage error before anything is written"""
+    config = declare(directory, ["test-vm"])
+    result = vmcred("keygen", "--output", directory / "identity", "--machine", "test-wm", "--config", config)
     equal(result.code, 2, "exit code")
-    equal(sorted(path.name for path in folder.iterdir()), ["vmcred.yaml"], "files")
+    equal(sorted(path.name for path in directory.iterdir()), ["vmcred.yaml"], "files")
 
 
-def test_json_tells_public_key_file_machine(folder):
-    """--json tells the public key, the file and the machine"""
-    path = folder / "identity"
+def test_json_prints_the_public_key_the_file_and_the_machine(directory):
+    """--json prints the public key, the file and the machine"""
+    path = directory / "identity"
     result = expect(vmcred("keygen", "--output", path, "--json"), err="")
     equal(json.loads(result.out), {"publicKey": public_key(path.read_text()), "file": str(path), "machine": None}, "JSON")
     expect(vmcred("keygen", "--json"), code=2, out="", err="vmcred: --json requires --output: stdout is for the identity\n")
 
 
-def test_folder_not_there_error_names_file(folder):
-    """a folder that is not there is an error that names the file"""
+def test_a_missing_directory_is_an_error_that_names_the_file(directory):
+    """a missing directory is an error that names the file"""
     expect(
-        vmcred("keygen", "--output", folder / "no/identity"),
+        vmcred("keygen", "--output", directory / "no/identity"),
         code=3,
         out="",
-        err=f"vmcred: generating an identity: creating {folder}/no/identity: No such file or directory\n",
+        err=f"vmcred: generating an identity: creating {directory}/no/identity: No such file or directory\n",
     )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Many secrets at once: what changes hands is worked on on all processors, and it looks as if it were one after the other."""
+"""Re-encryption of many secrets on all processors, with deterministic output."""
 import json
 import os
 
@@ -11,12 +11,12 @@ NAMES = [f"m{number:03}" for number in range(MACHINES)]
 
 
 class Store:
-    """Machines with two secrets each, of which the second is for users alone; ada is one."""
+    """Machines with two secrets each; the second is for users only. ada is a user."""
 
-    def __init__(self, folder, machines=MACHINES, generate=True):
-        self.folder = folder
+    def __init__(self, directory, machines=MACHINES, generate=True):
+        self.directory = directory
         names = NAMES[:machines]
-        self.config = folder / "vmcred.yaml"
+        self.config = directory / "vmcred.yaml"
         self.config.write_text(
             "machines: {" + ", ".join(f"{name}: {{}}" for name in names) + "}\n"
             "generators:\n  own:\n    machines: [" + ", ".join(names) + "]\n"
@@ -24,25 +24,25 @@ class Store:
         )  # fmt: skip
         self.keys = {name: self.keygen(name) for name in ("ada", "bob", "eve", "m")}
         for name in names:
-            (folder / "sops/machines" / name).mkdir(parents=True)
-            (folder / "sops/machines" / name / "key.json").write_text(json.dumps([{"publickey": self.keys["m"], "type": "age"}]))
+            (directory / "sops/machines" / name).mkdir(parents=True)
+            (directory / "sops/machines" / name / "key.json").write_text(json.dumps([{"publickey": self.keys["m"], "type": "age"}]))
         expect(self("user", "add", "ada", "--age-key", self.keys["ada"]), 0, "", "")
         if generate:
             expect(self("generate"), 0, None, "")
 
     def keygen(self, name):
-        return expect(vmcred("keygen", "--output", self.folder / name)).out.strip()
+        return expect(vmcred("keygen", "--output", self.directory / name)).out.strip()
 
     def __call__(self, command, *words, **options):
         return vmcred(command, "--config", self.config, *words, **options)
 
     def document(self, machine, file="it"):
-        return self.folder / "vars/per-machine" / machine / "own" / file / "secret"
+        return self.directory / "vars/per-machine" / machine / "own" / file / "secret"
 
     def state(self):
         """Of each document its bytes, its inode and when it was written."""
         return {path: (path.read_bytes(), path.stat().st_ino, path.stat().st_mtime_ns)
-                for path in self.folder.rglob("secret") if path.is_file()}  # fmt: skip
+                for path in self.directory.rglob("secret") if path.is_file()}  # fmt: skip
 
     def lines(self, text, files=("it", "kept"), machines=NAMES):
         return "".join(f"{name} own/{file}{text}\n" for name in machines for file in files)
@@ -55,19 +55,19 @@ def recipients(path):
 ADDED = ": 1 recipient to add, 0 to remove"
 
 
-def test_user_comes_told_each_file_declaration_order_all(folder):
-    """a user who comes is told for each file in the declaration's order, and all others open the same"""
-    store = Store(folder)
+def test_a_new_user_is_reported_for_each_file_in_declaration_order_and_the_others(directory):
+    """a new user is reported for each file in declaration order, and the others still decrypt the same values"""
+    store = Store(directory)
     before = store.state()
-    expect(store("user", "add", "bob", "--age-key", store.keys["bob"], "--identity", folder / "ada"), 0, store.lines(ADDED), "")
+    expect(store("user", "add", "bob", "--age-key", store.keys["bob"], "--identity", directory / "ada"), 0, store.lines(ADDED), "")
     for path, (document, _, _) in before.items():
         equal(recipients(path), sorted(recipients_of(document) + [store.keys["bob"]]), path)
         equal(json.loads(path.read_text())["data"], json.loads(document)["data"], path)
-    value = expect(store("get", "m123", "own/it", "--identity", folder / "m")).out
+    value = expect(store("get", "m123", "own/it", "--identity", directory / "m")).out
     for name in ("ada", "bob"):
-        expect(store("get", "m123", "own/it", "--identity", folder / name), 0, value, "")
+        expect(store("get", "m123", "own/it", "--identity", directory / name), 0, value, "")
     expect(store("check"), 0, f"all {2 * MACHINES} files are as declared\n", "")
-    expect(store("user", "remove", "bob", "--identity", folder / "bob"), 0,
+    expect(store("user", "remove", "bob", "--identity", directory / "bob"), 0,
            store.lines(": 0 recipients to add, 1 to remove"), "")  # fmt: skip
     equal({path: recipients(path) for path in before}, {path: sorted(recipients_of(was[0])) for path, was in before.items()})
 
@@ -76,9 +76,9 @@ def recipients_of(document):
     return [entry["recipient"] for entry in json.loads(document)["sops"]["age"]]
 
 
-def test_new_machine_user_group_does_not_concern_keeps_bytes(folder):
-    """what a new machine, user or group does not concern keeps its bytes, its inode and its time"""
-    store = Store(folder, 40)
+def test_files_that_a_new_machine_user_or_group_does_not_affect_keep_their_content(directory):
+    """files that a new machine, user or group does not affect keep their content, inode and time"""
+    store = Store(directory, 40)
     before = store.state()
 
     def changed():
@@ -87,42 +87,42 @@ def test_new_machine_user_group_does_not_concern_keeps_bytes(folder):
         before.update(now)
         return different
 
-    expect(store("fix", "--identity", folder / "ada"), 0, None, "")
+    expect(store("fix", "--identity", directory / "ada"), 0, None, "")
     equal(changed(), set())
-    expect(store("machine", "add", "m007", "--force", "--age-key", store.keys["eve"], "--identity", folder / "ada"), 0,
+    expect(store("machine", "add", "m007", "--force", "--age-key", store.keys["eve"], "--identity", directory / "ada"), 0,
            "m007 own/it: 1 recipient to add, 1 to remove\n", "")  # fmt: skip
     equal(changed(), {store.document("m007")})
-    # A second file is given to bob, another one to a group.
-    (folder / "sops/users/bob").mkdir()
+    # A link gives a second file to bob, and another one to a group.
+    (directory / "sops/users/bob").mkdir()
     given = store.document("m003", "kept").parent
     store.config.write_text("sops: {defaultGroups: [admins]}\n" + store.config.read_text())
-    expect(store("group", "add", "admins", "--user", "ada", "--identity", folder / "ada"), 0, None, "")
+    expect(store("group", "add", "admins", "--user", "ada", "--identity", directory / "ada"), 0, None, "")
     (given / "groups/few").symlink_to("../../../../../../sops/groups/few")
-    (folder / "sops/users/bob/key.json").write_text(json.dumps({"publickey": store.keys["bob"], "type": "age"}))
-    expect(store("group", "add", "few", "--user", "ada", "--identity", folder / "ada"), 0, None, "")
+    (directory / "sops/users/bob/key.json").write_text(json.dumps({"publickey": store.keys["bob"], "type": "age"}))
+    expect(store("group", "add", "few", "--user", "ada", "--identity", directory / "ada"), 0, None, "")
     changed()
-    expect(store("group", "add", "few", "--user", "bob", "--identity", folder / "ada"), 0,
+    expect(store("group", "add", "few", "--user", "bob", "--identity", directory / "ada"), 0,
            "m003 own/kept: 1 recipient to add, 0 to remove\n", "")  # fmt: skip
     equal(changed(), {store.document("m003", "kept")})
-    expect(store("group", "remove", "few", "--user", "bob", "--identity", folder / "ada"), 0,
+    expect(store("group", "remove", "few", "--user", "bob", "--identity", directory / "ada"), 0,
            "m003 own/kept: 0 recipients to add, 1 to remove\n", "")  # fmt: skip
     equal(changed(), {store.document("m003", "kept")})
 
 
-def test_cannot_opened_told_order_all_others_done(folder):
-    """what cannot be opened is told in order, and all others are done"""
-    store = Store(folder)
+def test_files_that_cannot_be_decrypted_are_reported_in_order_and_all_others_are_re(directory):
+    """files that cannot be decrypted are reported in order, and all others are re-encrypted"""
+    store = Store(directory)
     broken = [NAMES[number] for number in (2, 97, 150, 299)]
     for name in broken:
         store.document(name).write_text('{"data": "ENC[x]"}')
     locked = NAMES[200]
     expect(run(need("sops"), "rotate", "-i", "--input-type", "json", "--rm-age", store.keys["ada"], "--add-age", store.keys["eve"],
-               store.document(locked, "kept"), env={"SOPS_AGE_KEY_FILE": str(folder / "ada")}))  # fmt: skip
-    result = store("user", "add", "bob", "--age-key", store.keys["bob"], "--identity", folder / "ada")
+               store.document(locked, "kept"), env={"SOPS_AGE_KEY_FILE": str(directory / "ada")}))  # fmt: skip
+    result = store("user", "add", "bob", "--age-key", store.keys["bob"], "--identity", directory / "ada")
     equal(result.code, 1)
     warned = [line.split()[2].rstrip(":") for line in result.err.splitlines()[:-1]]
     places = sorted([(name, "it") for name in broken] + [(locked, "kept")])
-    equal(warned, [str(store.document(*place).relative_to(folder)) for place in places])
+    equal(warned, [str(store.document(*place).relative_to(directory)) for place in places])
     equal(result.err.splitlines()[-1], "vmcred: 5 secrets could not be re-encrypted")
     expected = [line for line in store.lines(ADDED).splitlines() if tuple(line.split(":")[0].split(" own/")) not in places]
     equal(result.out.splitlines(), expected)
@@ -130,9 +130,9 @@ def test_cannot_opened_told_order_all_others_done(folder):
         equal(store.document(name).read_text(), '{"data": "ENC[x]"}')
 
 
-def test_check_tells_order_found_could_not_read_first_last(folder):
-    """check tells in order what it found and what it could not read, the first last, on any number of processors"""
-    store = Store(folder)
+def test_check_reports_findings_in_order_and_read_failures_with_the_first_one_last(directory):
+    """check reports findings in order, and read failures with the first one last, on any number of processors"""
+    store = Store(directory)
     for name in ("m010", "m020", "m290"):
         store.document(name, "kept").unlink()
     for name in ("m030", "m150", "m299"):
@@ -146,21 +146,21 @@ def test_check_tells_order_found_could_not_read_first_last(folder):
     equal(one, whole)
 
 
-def test_without_identity_needs_none_done_up_first_file_does(folder):
-    """without an identity what needs none is done up to the first file that does, as on one processor"""
-    store = Store(folder)
+def test_without_an_identity_files_are_processed_up_to_the_first_that_needs_one_as(directory):
+    """without an identity, files are processed up to the first that needs one, as on one processor"""
+    store = Store(directory)
     for name in NAMES[:20]:
         users = store.document(name).parent / "users"
         (users / "ada").unlink()
-    # A link to nobody, behind the first file that has to be opened.
+    # A dangling link, after the first file that must be decrypted.
     (store.document("m200").parent / "users/nobody").symlink_to("nowhere")
     expect(run(need("sops"), "rotate", "-i", "--input-type", "json", "--add-age", store.keys["eve"], store.document("m100"),
-               env={"SOPS_AGE_KEY_FILE": str(folder / "ada")}))  # fmt: skip
-    result = expect(store("fix", "--identity", folder / "missing"), 3, store.lines(": links only", ("it",), NAMES[:20]))
-    equal(result.err, f"vmcred: reading the identity file: {folder}/missing: No such file or directory: "
+               env={"SOPS_AGE_KEY_FILE": str(directory / "ada")}))  # fmt: skip
+    result = expect(store("fix", "--identity", directory / "missing"), 3, store.lines(": links only", ("it",), NAMES[:20]))
+    equal(result.err, f"vmcred: reading the identity file: {directory}/missing: No such file or directory: "
                       "pass the identity file with --identity FILE\n")  # fmt: skip
     assert (store.document("m200").parent / "users/nobody").is_symlink()
-    expect(store("fix", "--identity", folder / "ada"), 0,
+    expect(store("fix", "--identity", directory / "ada"), 0,
            "m100 own/it: 0 recipients to add, 1 to remove\nm200 own/it: links only\n", "")  # fmt: skip
 
 

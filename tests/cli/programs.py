@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What starts a VM cannot decrypt: vmcred-run contains no such code, and vmcred executes it for run, compose and units."""
+"""The program that starts VMs cannot decrypt: vmcred-run has no such code, and vmcred executes it for run, compose and units."""
 import re
 import shutil
 from pathlib import Path
@@ -13,31 +13,31 @@ DECRYPTS = re.compile(r"^(age|bech32|bcrypt|blowfish|openpgp|pgp|sops|vars|activ
 
 
 def loaded(*words):
-    """The shared objects that a command loads, by their names, and its result."""
+    """The names of the shared objects that a command loads, and its result."""
     program = harness.VMCRED_RUN if words[0] in ("run", "compose", "units") else VMCRED
     result = run(program, *words, env={"LD_DEBUG": "files"})
     return {Path(name).name for name in re.findall(r"calling init: (\S+)", result.err)}, result
 
 
 def decrypting_symbols(program):
-    """What the program defines, or takes from a library, that can open a document."""
+    """The functions for decryption that the program defines or imports."""
     names = [line.split()[-1] for line in expect(run("nm", program)).out.splitlines()]
     assert "main" in names, "the program is stripped: nothing can be seen"
     return sorted(name for name in names if DECRYPTS.match(name))
 
 
-def test_vmcred_run_has_no_symbol_that_decrypts(_folder):
-    """vmcred-run defines no function that opens a document and imports none; vmcred does"""
+def test_vmcred_run_neither_defines_nor_imports_functions_for_decryption_vmcred(_directory):
+    """vmcred-run neither defines nor imports functions for decryption; vmcred does"""
     equal(decrypting_symbols(Path(VMCRED).with_name("vmcred-run")), [])
     found = decrypting_symbols(VMCRED)
     for name in ("age_decrypt", "sops_document_decrypt", "EVP_DecryptUpdate@OPENSSL_3.0.0"):
         assert any(symbol.startswith(name.split("@")[0]) for symbol in found), (name, found)
 
 
-def test_run_compose_units_load_no_libcrypto_nor(folder):
+def test_run_compose_units_load_no_libcrypto_nor(directory):
     """run, compose and units load neither libcrypto nor zlib nor PCRE2"""
-    example = Example(folder)
-    credentials, hypervisor = folder / "credentials", folder / "qemu-system-x86_64"
+    example = Example(directory)
+    credentials, hypervisor = directory / "credentials", directory / "qemu-system-x86_64"
     credentials.mkdir()
     for name in ("host-one", "host-two"):
         (credentials / name).write_text("value")
@@ -49,50 +49,50 @@ def test_run_compose_units_load_no_libcrypto_nor(folder):
         equal(result.code, 0, f"exit code of {words[0]}: {result.err}")
         assert "libc.so.6" in objects, objects
         equal({name for name in objects if re.search(r"crypt|libz|pcre", name)}, set(), f"what {words[0]} loads")
-    # The same look at what does load it.
+    # The same check for a command that loads it.
     objects, _result = loaded("get", "--config", example.config, "--identity", example.identity, "m", "made/one")
     assert "libcrypto.so.3" in objects, objects
 
 
-def test_program_that_is_missing_is_an_error(folder):
-    """without vmcred-run beside it vmcred reports the path that it tried, and does the rest"""
-    program = program_for_all(folder)
-    (folder / "vmcred-run").unlink()
+def test_without_vmcred_run_in_its_directory_vmcred_reports_the_path_that_it_tried(directory):
+    """without vmcred-run in its directory, vmcred reports the path that it tried, and does the rest"""
+    program = program_for_all(directory)
+    (directory / "vmcred-run").unlink()
     result = expect(run(program, "run", "m"), 1, "")
-    assert f"executing {folder}/vmcred-run: No such file or directory" in result.err, result.err
+    assert f"executing {directory}/vmcred-run: No such file or directory" in result.err, result.err
     expect(run(program, "--version"), 0, "vmcred 0.1.0\n", "")
 
 
-def test_path_and_working_directory_are_not_searched(folder):
-    """neither $PATH nor the working directory says where the other programs are"""
-    program = program_for_all(folder)
-    elsewhere = folder / "elsewhere"
+def test_the_other_programs_are_searched_for_neither_in_path_nor_in_the_working(directory):
+    """the other programs are searched for neither in $PATH nor in the working directory"""
+    program = program_for_all(directory)
+    elsewhere = directory / "elsewhere"
     elsewhere.mkdir()
-    shutil.move(folder / "vmcred-run", elsewhere)
+    shutil.move(directory / "vmcred-run", elsewhere)
     expect(run(program, "run", "--help", env={"PATH": f"{elsewhere}:/usr/bin:/bin"}, cwd=elsewhere), 1, "")
 
 
-def test_link_with_name_of_another_program_is_an_error(folder):
-    """vmcred called by a name that belongs to vmcred-run or vmcred-sops fails with the link to make instead"""
+def test_vmcred_called_by_a_name_of_vmcred_run_or_vmcred_sops_fails_with_the_link(directory):
+    """vmcred called by a name of vmcred-run or vmcred-sops fails with the link to create instead"""
     for name, program in (
         ("cloud-hypervisor", "vmcred-run"),
         ("qemu-system-x86_64", "vmcred-run"),
         ("vmcred-generator", "vmcred-run"),
         ("sops", "vmcred-sops"),
     ):
-        link = folder / name
+        link = directory / name
         link.symlink_to(VMCRED)
         expect(run(link, "--version"), 2, "", f"vmcred: called as {name}, but the link points to vmcred: "
                f"link to {program} instead: `ln -sf {program} {name}`\n")  # fmt: skip
 
 
-def test_setuid_program_does_not_use_its_directory(folder):
-    """with rights that its caller does not have, vmcred executes no program from beside it"""
+def test_as_a_setuid_program_vmcred_executes_no_program_from_its_directory(directory):
+    """as a setuid program, vmcred executes no program from its directory"""
     need_root()
-    program = program_for_all(folder)
-    # Real and effective user differ, as in a setuid program.
+    program = program_for_all(directory)
+    # Different real and effective users, as in a setuid program.
     result = expect(run("setpriv", f"--ruid={NOBODY}", program, "run", "--help"), None, None)
-    assert str(folder) not in result.err, result.err
+    assert str(directory) not in result.err, result.err
 
 
 harness.main()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far long work has come, on terminals of all sorts and where there is none. Frames are compared as a person sees
-them: a carriage return goes to the line's beginning, and the sequence behind it takes the line away."""
+"""The progress line on terminals of several kinds and without one. Frames are compared as they appear: a carriage
+return goes to the start of the line, and the sequence after it erases the line."""
 import fcntl
 import os
 import re
@@ -20,8 +20,8 @@ LINES = [f"g for m{number}: generated it" for number in range(6)]
 
 
 def at_terminal(*command, stdout_too=True, columns=80, term="xterm", env=None, cwd=None):
-    """Exit code, what came to the terminal, and what came to stdout where that is a pipe. The terminal is not the process's
-    own, so nobody else is in its foreground. With two processors the work takes as long as it is meant to."""
+    """Returns the exit code, the output on the terminal, and that on stdout if it is a pipe. The terminal is not the
+    controlling one, so there is no foreground job. With two processors the work takes a known time."""
     processors = ",".join(str(processor) for processor in sorted(os.sched_getaffinity(0))[:2])
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
@@ -48,7 +48,7 @@ def at_terminal(*command, stdout_too=True, columns=80, term="xterm", env=None, c
 
 
 def frames_and_screen(seen):
-    """What was drawn and taken away again, and the lines that stay."""
+    """The frames that were drawn and erased, and the remaining lines."""
     frames, screen = [], []
     for line in seen.split("\r\n"):
         *drawn, last = line.split(CLEAR)
@@ -57,85 +57,85 @@ def frames_and_screen(seen):
     return frames, screen
 
 
-def generate(folder, generators, *words, count=6, **options):
-    fleet = Fleet(folder, count, generators)
+def generate(directory, generators, *words, count=6, **options):
+    fleet = Fleet(directory, count, generators)
     return at_terminal(VMCRED, "generate", "--config", fleet.config, *words, **options)
 
 
-def test_long_work_draws_how_far_nothing_stays(folder):
-    """long work draws how far it is, and nothing of it stays"""
-    code, seen, _ = generate(folder, SLOW)
+def test_long_work_draws_its_progress_and_erases_it(directory):
+    """long work draws its progress and erases it"""
+    code, seen, _ = generate(directory, SLOW)
     frames, screen = frames_and_screen(seen)
     equal((code, screen), (0, [*LINES, ""]), "what stays")
     assert frames and all(FRAME.match(frame) for frame in frames), seen
     assert {int(frame.split("/")[0]) for frame in frames} & set(range(1, 6)), frames
 
 
-def test_printed_pipe_whole_alone_terminal_shows_how_far(folder):
-    """what is printed to a pipe is whole and alone, and the terminal shows how far it is"""
-    code, seen, out = generate(folder, SLOW, stdout_too=False)
+def test_output_to_a_pipe_is_complete_and_separate_and_the_terminal_shows_the(directory):
+    """output to a pipe is complete and separate, and the terminal shows the progress"""
+    code, seen, out = generate(directory, SLOW, stdout_too=False)
     frames, screen = frames_and_screen(seen)
     equal((code, screen, out), (0, [""], "".join(f"{line}\n" for line in LINES)))
     assert frames and all(FRAME.match(frame) for frame in frames), seen
 
 
-def test_where_stderr_no_terminal_nothing_drawn(folder):
-    """where stderr is no terminal nothing is drawn"""
-    fleet = Fleet(folder, 4, SLOW)
+def test_nothing_is_drawn_if_stderr_is_not_a_terminal(directory):
+    """nothing is drawn if stderr is not a terminal"""
+    fleet = Fleet(directory, 4, SLOW)
     expect(fleet.generate(), 0, "".join(f"{line}\n" for line in LINES[:4]), "")
 
 
-def test_terminal_cannot_draw_over_line_left_alone(folder):
-    """a terminal that cannot draw over a line is left alone"""
-    code, seen, _ = generate(folder, SLOW, term="dumb")
+def test_nothing_is_drawn_on_a_dumb_terminal(directory):
+    """nothing is drawn on a dumb terminal"""
+    code, seen, _ = generate(directory, SLOW, term="dumb")
     equal((code, seen), (0, "".join(f"{line}\r\n" for line in LINES)))
 
 
-def test_work_done_at_once_draws_nothing(folder):
-    """work that is done at once draws nothing"""
-    code, seen, _ = generate(folder, "  g: {machines: ALL, files: {it: {}}, kind: {it: uuid}}\n", count=3)
+def test_short_work_draws_nothing(directory):
+    """short work draws nothing"""
+    code, seen, _ = generate(directory, "  g: {machines: ALL, files: {it: {}}, kind: {it: uuid}}\n", count=3)
     equal((code, seen), (0, "".join(f"{line}\r\n" for line in LINES[:3])))
 
 
-def test_error_stands_line_own(folder):
-    """an error stands on a line of its own"""
+def test_an_error_is_on_its_own_line(directory):
+    """an error is on its own line"""
     failing = (
         SLOW.replace("ALL", "[m0, m1, m2, m3, m4]")
         + '  z: {machines: [m5], files: {it: {}}, script: "sleep 1; exit 7"}\n'
     )
-    code, seen, _ = generate(folder, failing)
+    code, seen, _ = generate(directory, failing)
     frames, screen = frames_and_screen(seen)
     equal((code, screen), (1, [*LINES[:5], "vmcred: the script of the generator z: it ended with exit code 7", ""]))
     assert frames, seen
 
 
-def test_narrow_terminal_line_cut_not_folded(folder):
-    """on a narrow terminal the line is cut, not folded"""
-    code, seen, _ = generate(folder, SLOW, columns=10, stdout_too=False)
+def test_on_a_narrow_terminal_the_line_is_truncated_not_wrapped(directory):
+    """on a narrow terminal the line is truncated, not wrapped"""
+    code, seen, _ = generate(directory, SLOW, columns=10, stdout_too=False)
     frames, screen = frames_and_screen(seen)
     equal((code, screen), (0, [""]))
     assert frames and all(len(frame) <= 9 for frame in frames), frames
 
 
-def test_job_background_terminal_draws_nothing(folder):
-    """a job in the background of its terminal draws nothing"""
-    fleet = Fleet(folder, 4, SLOW)
-    # The shell gives each job a process group of its own; setsid --ctty makes the terminal its own.
+def test_a_background_job_draws_nothing(directory):
+    """a background job draws nothing"""
+    fleet = Fleet(directory, 4, SLOW)
+    # The shell gives each job a process group; setsid --ctty makes the terminal its controlling terminal.
     script = f"set -m; {VMCRED} generate --config {fleet.config} & set +m; wait $!"
     code, seen, _ = at_terminal("setsid", "--ctty", "--wait", "bash", "-c", script)
     equal((code, seen), (0, "".join(f"{line}\r\n" for line in LINES[:4])))
 
 
-def test_many_sops_documents_draw_how_far_they_nothing_stays(folder):
-    """many SOPS documents draw how far they are, and nothing of it stays"""
-    gpg = folder / "gpg"
+def test_a_command_for_many_sops_documents_draws_its_progress_and_erases_it(directory):
+    """a command for many SOPS documents draws its progress and erases it"""
+    gpg = directory / "gpg"
     gpg.write_text("#!/bin/sh\ncat > /dev/null; sleep 0.4; echo sealed\n")
     gpg.chmod(0o755)
     names = [f"{number}.json" for number in range(6)]
     for name in names:
-        (folder / name).write_text('{"a": 1}')
+        (directory / name).write_text('{"a": 1}')
     words = [VMCRED, "sops", "encrypt", "--pgp", "00FF", "--in-place", *names]
-    code, seen, _ = at_terminal(*words, env={"SOPS_GPG_EXEC": str(gpg), "HOME": str(folder)}, cwd=folder)
+    code, seen, _ = at_terminal(*words, env={"SOPS_GPG_EXEC": str(gpg), "HOME": str(directory)}, cwd=directory)
     frames, screen = frames_and_screen(seen)
     equal((code, screen), (0, ["vmcred: 6 files: 6 encrypted", ""]), "what stays")
     assert frames and all(FRAME.match(frame) for frame in frames), seen

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`vmcred sops` from outside, without the real one: what it says, and its own promises on editing, files and commands."""
+"""`vmcred sops` without the real sops: its messages, and its own promises about editing, files and commands."""
 import json
 import os
 import pty
@@ -17,51 +17,51 @@ PLAIN = json.dumps({"a": CANARY, "b": [1, 2]}, indent="\t") + "\n"
 
 
 class Documents:
-    """A folder with a key, an encrypted document, and a memory file system for the program's own files."""
+    """A directory with a key, an encrypted document, and a memory file system for temporary files."""
 
-    def __init__(self, folder):
-        self.folder = folder
-        self.key = folder / "key"
+    def __init__(self, directory):
+        self.directory = directory
+        self.key = directory / "key"
         self.recipient = expect(vmcred("keygen", "--output", self.key), 0).out.strip()
-        self.run_folder = folder / "run"
-        self.run_folder.mkdir(mode=0o700)
-        self.env = {"SOPS_AGE_KEY_FILE": str(self.key), "XDG_RUNTIME_DIR": str(self.run_folder), "HOME": str(folder)}
-        self.path = folder / "doc.json"
+        self.run_directory = directory / "run"
+        self.run_directory.mkdir(mode=0o700)
+        self.env = {"SOPS_AGE_KEY_FILE": str(self.key), "XDG_RUNTIME_DIR": str(self.run_directory), "HOME": str(directory)}
+        self.path = directory / "doc.json"
         self.path.write_text(PLAIN)
         expect(self.sops("encrypt", "--age", self.recipient, "-i", "doc.json"), 0, "", "")
         self.before = self.path.read_bytes()
 
     def sops(self, *words, env=None, **options):
-        return vmcred("sops", *words, cwd=self.folder, env=self.env | (env or {}), **options)
+        return vmcred("sops", *words, cwd=self.directory, env=self.env | (env or {}), **options)
 
     def plaintext(self, path):
         return json.loads(expect(self.sops("decrypt", "--input-type", "json", "--output-type", "json", path), 0, None, "").out)
 
     def untouched(self):
         equal(self.path.read_bytes(), self.before, "the document")
-        equal(sorted(self.run_folder.iterdir()), [], "what is left on the memory file system")
+        equal(sorted(self.run_directory.iterdir()), [], "leftovers on the memory file system")
 
     def editor(self, script):
-        path = self.folder / "editor"
+        path = self.directory / "editor"
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
         return {"EDITOR": str(path)}
 
 
-def test_called_sops_sops_tells_version_where_programs_look(folder):
-    """called as sops, it is sops, and tells the version where programs look for it"""
-    (folder / "sops").symlink_to(Path(harness.VMCRED_SOPS).absolute())
+def test_called_as_sops_it_behaves_as_sops_and_prints_the_version_where_programs(directory):
+    """called as sops, it behaves as sops and prints the version where programs look for it"""
+    (directory / "sops").symlink_to(Path(harness.VMCRED_SOPS).absolute())
     version = "sops 3.13.2 (vmcred 0.1.0)\n"
     for words in (["--version"], ["-v"], ["--disable-version-check", "--version"], ["--check-for-updates", "--version"]):
-        expect(run(folder / "sops", *words), 0, version, "")
+        expect(run(directory / "sops", *words), 0, version, "")
         expect(vmcred("sops", *words), 0, version, "")
-    (folder / "plain.json").write_text(PLAIN)
-    expect(run(folder / "sops", "filestatus", folder / "plain.json"), 0, '{"encrypted":false}\n', "")
+    (directory / "plain.json").write_text(PLAIN)
+    expect(run(directory / "sops", "filestatus", directory / "plain.json"), 0, '{"encrypted":false}\n', "")
 
 
-def test_wrong_command_line_said_line_way_out(folder):
-    """what is wrong with a command line is said in one line, with a way out"""
-    documents = Documents(folder)
+def test_an_error_in_the_command_line_is_reported_in_one_line_with_a_hint(directory):
+    """an error in the command line is reported in one line with a hint"""
+    documents = Documents(directory)
     for words, code, text in [
         (["--nope"], 1, "sops: unknown flag --nope: --help lists the flags"),
         (["decrypt", "--in-plac", "doc.json"], 1, "sops decrypt: unknown flag --in-plac: did you mean --in-place?"),
@@ -103,9 +103,9 @@ def test_wrong_command_line_said_line_way_out(folder):
     documents.untouched()
 
 
-def test_key_type_not_supported_named_unless_another_key(folder):
-    """a key type that is not supported is named, unless another key opens the document"""
-    documents = Documents(folder)
+def test_an_unsupported_key_type_is_reported_unless_another_key_decrypts_the(directory):
+    """an unsupported key type is reported, unless another key decrypts the document"""
+    documents = Documents(directory)
     document = json.loads(documents.before)
     document["sops"]["kms"] = [
         {"arn": "arn:aws:kms:eu-west-1:1:key/x", "created_at": "2026-01-01T00:00:00Z", "enc": "AAAA", "aws_profile": ""}
@@ -118,28 +118,28 @@ def test_key_type_not_supported_named_unless_another_key(folder):
     assert "kms" in result.err and "arn:aws:kms:eu-west-1:1:key/x" in result.err, result.err
 
 
-def test_no_key_error_lists_recipients_tried_where_there(folder):
-    """no key: the error lists recipients, what was tried and where there was nothing"""
-    documents = Documents(folder)
-    other = folder / "other"
+def test_without_a_key_the_error_lists_the_recipients_the_tried_identities_and_the(directory):
+    """without a key, the error lists the recipients, the tried identities and the places without keys"""
+    documents = Documents(directory)
+    other = directory / "other"
     public = expect(vmcred("keygen", "--output", other), 0).out.strip()
     expect(
-        documents.sops("decrypt", "doc.json", env={"SOPS_AGE_KEY_FILE": str(other), "XDG_CONFIG_HOME": str(folder / "c")}),
+        documents.sops("decrypt", "doc.json", env={"SOPS_AGE_KEY_FILE": str(other), "XDG_CONFIG_HOME": str(directory / "c")}),
         128,
         "",
         f"vmcred: doc.json: no identity opens it: it is encrypted for {documents.recipient}; tried: {public}: found no keys in "
-        f"SOPS_AGE_KEY, {folder}/c/sops/age/keys.txt, SOPS_AGE_SSH_PRIVATE_KEY_FILE, {folder}/.ssh/id_ed25519, "
-        f"{folder}/.ssh/id_rsa, SOPS_AGE_KEY_CMD, SOPS_AGE_SSH_PRIVATE_KEY_CMD\n",
+        f"SOPS_AGE_KEY, {directory}/c/sops/age/keys.txt, SOPS_AGE_SSH_PRIVATE_KEY_FILE, {directory}/.ssh/id_ed25519, "
+        f"{directory}/.ssh/id_rsa, SOPS_AGE_KEY_CMD, SOPS_AGE_SSH_PRIVATE_KEY_CMD\n",
     )
 
 
-def test_no_error_no_message_holds_value_wherever_given(folder):
-    """no error and no message holds a value, wherever it was given"""
-    documents = Documents(folder)
-    (folder / "broken.json").write_text(f'{{"a": "{CANARY}", nonsense')
-    (folder / "broken.yaml").write_text(f"a: {CANARY}\n\tb: [\n")
-    (folder / "value").write_text(f'"{CANARY}')
-    (folder / ".sops.yaml").write_text(f"creation_rules:\n  - age: {documents.recipient}\n")
+def test_no_error_and_no_message_contains_a_value_wherever_it_was_given(directory):
+    """no error and no message contains a value, wherever it was given"""
+    documents = Documents(directory)
+    (directory / "broken.json").write_text(f'{{"a": "{CANARY}", nonsense')
+    (directory / "broken.yaml").write_text(f"a: {CANARY}\n\tb: [\n")
+    (directory / "value").write_text(f'"{CANARY}')
+    (directory / ".sops.yaml").write_text(f"creation_rules:\n  - age: {documents.recipient}\n")
     secret = (documents.key.read_text().splitlines())[-1]
     for words, options in [
         (["encrypt", "broken.json"], {}),
@@ -161,27 +161,27 @@ def test_no_error_no_message_holds_value_wherever_given(folder):
     documents.untouched()
 
 
-def test_editor_gets_plaintext_private_folder_memory_file(folder):
-    """the editor gets the plaintext in a private folder on a memory file system, of which nothing is left"""
-    documents = Documents(folder)
+def test_the_editor_gets_the_plaintext_in_a_private_directory_on_a_memory_file(directory):
+    """the editor gets the plaintext in a private directory on a memory file system, which is removed"""
+    documents = Documents(directory)
     env = documents.editor(
         'echo "$1" > seen; stat -c %a "$1" >> seen; stat -c %a "$(dirname "$1")" >> seen; cp "$1" shown; touch "$1~"; '
         'sed s/1/7/ "$1" > "$1.new"; mv "$1.new" "$1"'
     )
     expect(documents.sops("edit", "doc.json", env=env), 0, "", "")
-    path, mode, folder_mode = (folder / "seen").read_text().split()
-    assert path.startswith(f"{documents.run_folder}/.vmcred.") and path.endswith("/doc.json"), path
+    path, mode, folder_mode = (directory / "seen").read_text().split()
+    assert path.startswith(f"{documents.run_directory}/.vmcred.") and path.endswith("/doc.json"), path
     equal((mode, folder_mode), ("600", "700"), "modes")
-    equal((folder / "shown").read_text(), PLAIN, "what the editor got")
-    equal(sorted(documents.run_folder.iterdir()), [], "what is left")
+    equal((directory / "shown").read_text(), PLAIN, "the text in the editor")
+    equal(sorted(documents.run_directory.iterdir()), [], "leftovers")
     equal(documents.plaintext("doc.json")["b"], [7, 2])
 
 
-def test_file_somebody_else_changes_meanwhile_stays_theirs(folder):
-    """a file that somebody else changes meanwhile stays theirs, and the edit is kept beside it, encrypted"""
-    documents = Documents(folder)
+def test_a_file_that_another_process_changes_during_an_edit_is_kept_and_the_edit_is(directory):
+    """a file that another process changes during an edit is kept, and the edit is saved next to it, encrypted"""
+    documents = Documents(directory)
     other = documents.before.replace(b'"lastmodified"', b'"lastmodified" ')
-    (folder / "theirs").write_bytes(other)
+    (directory / "theirs").write_bytes(other)
     env = documents.editor('cp theirs doc.json; sed -i s/1/7/ "$1"')
     result = documents.sops("edit", "doc.json", env=env)
     match = re.fullmatch(
@@ -191,17 +191,17 @@ def test_file_somebody_else_changes_meanwhile_stays_theirs(folder):
     )
     expect(result, 3, "")
     assert match, result.err
-    equal(documents.path.read_bytes(), other, "their version")
-    assert CANARY.encode() not in (folder / match[1]).read_bytes()
+    equal(documents.path.read_bytes(), other, "the version of the other process")
+    assert CANARY.encode() not in (directory / match[1]).read_bytes()
     equal(documents.plaintext(match[1])["b"], [7, 2])
     result = documents.sops("edit", "--age", documents.recipient, "new.json", env=documents.editor('echo \'{"a": 1}\' > "$1"; touch new.json'))
     expect(result, 3, "")
-    equal((folder / "new.json").read_bytes(), b"", "the new file that is theirs")
+    equal((directory / "new.json").read_bytes(), b"", "the new file of the other process")
 
 
-def test_text_cannot_encrypted_changes_nothing_where_nobody(folder):
-    """a text that cannot be encrypted changes nothing where nobody can be asked"""
-    documents = Documents(folder)
+def test_without_a_terminal_an_invalid_edit_changes_nothing(directory):
+    """without a terminal, an invalid edit changes nothing"""
+    documents = Documents(directory)
     for script in ("echo '{' > \"$1\"", ': > "$1"', 'echo \'{"sops": 1}\' > "$1"'):
         result = documents.sops("edit", "doc.json", env=documents.editor(script))
         assert result.err.startswith("vmcred: doc.json is unchanged: invalid edit: "), result.err
@@ -210,10 +210,10 @@ def test_text_cannot_encrypted_changes_nothing_where_nobody(folder):
 
 
 def on_terminal(documents, words, env, answers):
-    """Runs it on a terminal and types each answer when its question is there; gives exit code and what was shown."""
+    """Runs it on a terminal and types each answer after its question; returns the exit code and the shown text."""
     pid, terminal = pty.fork()
     if pid == 0:
-        os.chdir(documents.folder)
+        os.chdir(documents.directory)
         os.execve(harness.VMCRED, [harness.VMCRED, "sops", *words], harness.CLEAN_ENVIRONMENT | documents.env | env)
     shown = b""
     while True:
@@ -230,14 +230,14 @@ def on_terminal(documents, words, env, answers):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()
 
 
-def test_terminal_text_cannot_encrypted_goes_back_editor(folder):
-    """on a terminal, a text that cannot be encrypted goes back to the editor until it can, or the user gives up"""
-    documents = Documents(folder)
+def test_on_a_terminal_an_invalid_edit_returns_to_the_editor_until_it_is_valid_or(directory):
+    """on a terminal, an invalid edit returns to the editor until it is valid or the user gives up"""
+    documents = Documents(directory)
     env = documents.editor('if [ -e second ]; then sed -i s/x/9/ "$1"; else touch second; sed -i s/1/x/ "$1"; fi')
     code, shown = on_terminal(documents, ["edit", "doc.json"], env, [(b"give up.", b"\n")])
     equal(code, 0, f"exit code: {shown}")
     equal(documents.plaintext("doc.json")["b"], [9, 2])
-    (folder / "second").unlink()
+    (directory / "second").unlink()
     documents.before = documents.path.read_bytes()
     code, shown = on_terminal(documents, ["edit", "doc.json"], documents.editor('sed -i s/9/x/ "$1"'), [(b"give up.", b"\x03")])
     equal(code, 1, "exit code")
@@ -245,32 +245,32 @@ def test_terminal_text_cannot_encrypted_goes_back_editor(folder):
     documents.untouched()
 
 
-def test_editor_killed_sops_leaves_document_whole_next_run(folder):
-    """an editor that is killed, or sops with it, leaves the document whole, and the next run wipes what was left"""
-    documents = Documents(folder)
+def test_after_an_editor_or_sops_too_is_killed_the_document_is_whole_and_the_next(directory):
+    """after an editor, or sops too, is killed the document is whole, and the next run wipes leftovers"""
+    documents = Documents(directory)
     expect(documents.sops("edit", "doc.json", env=documents.editor("kill -9 $$")), 201, "")
     documents.untouched()
     env = harness.CLEAN_ENVIRONMENT | documents.env | documents.editor("echo $$ > pid; exec sleep 60")
-    child = subprocess.Popen([harness.VMCRED, "sops", "edit", "doc.json"], cwd=folder, env=env)
-    while not ((folder / "pid").exists() and (folder / "pid").read_text().strip()):
+    child = subprocess.Popen([harness.VMCRED, "sops", "edit", "doc.json"], cwd=directory, env=env)
+    while not ((directory / "pid").exists() and (directory / "pid").read_text().strip()):
         time.sleep(0.01)
     child.kill()
     child.wait()
-    os.kill(int((folder / "pid").read_text()), signal.SIGKILL)
-    equal(len(list(documents.run_folder.iterdir())), 1, "folders that a kill -9 leaves")
+    os.kill(int((directory / "pid").read_text()), signal.SIGKILL)
+    equal(len(list(documents.run_directory.iterdir())), 1, "directories after kill -9")
     expect(documents.sops("edit", "doc.json", env={"EDITOR": "true"}), 200, "", "vmcred: doc.json is unchanged: the editor made no change\n")
     documents.untouched()
 
 
-def test_signal_asks_end_reaches_editor_command_memory_wiped(folder):
-    """a signal that asks to end reaches editor and command, and what was in memory is wiped"""
-    documents = Documents(folder)
-    started = folder / "started"
+def test_a_termination_signal_reaches_the_editor_and_the_command_and_the_plaintext(directory):
+    """a termination signal reaches the editor and the command, and the plaintext is wiped"""
+    documents = Documents(directory)
+    started = directory / "started"
     wait = f"trap 'exit 5' TERM; touch {started}; while :; do sleep 0.05; done"
     for words, code in [(["edit", "doc.json"], 201), (["exec-file", "--no-fifo", "doc.json", f"cat {{}} > copy; {wait}"], 5)]:
         started.unlink(missing_ok=True)
         env = harness.CLEAN_ENVIRONMENT | documents.env | documents.editor(wait)
-        child = subprocess.Popen([harness.VMCRED, "sops", *words], cwd=folder, env=env, stderr=subprocess.PIPE)
+        child = subprocess.Popen([harness.VMCRED, "sops", *words], cwd=directory, env=env, stderr=subprocess.PIPE)
         while not started.exists():
             time.sleep(0.01)
         child.terminate()
@@ -279,9 +279,9 @@ def test_signal_asks_end_reaches_editor_command_memory_wiped(folder):
         documents.untouched()
 
 
-def test_exec_file_leaves_nothing_behind_whether_file_read(folder):
-    """exec-file leaves nothing behind, whether its file is read, read twice or not at all"""
-    documents = Documents(folder)
+def test_exec_file_leaves_nothing_behind_whether_its_file_is_read_once_twice_or(directory):
+    """exec-file leaves nothing behind, whether its file is read once, twice or never"""
+    documents = Documents(directory)
     for words in [
         ["exec-file", "doc.json", "cat {} > copy"],
         ["exec-file", "doc.json", "true {}"],
@@ -295,10 +295,10 @@ def test_exec_file_leaves_nothing_behind_whether_file_read(folder):
     equal(result.out, "")
 
 
-def test_exec_env_warns_environment_can_read_leaves_no(folder):
-    """exec-env warns that an environment can be read, and leaves no process of its own"""
-    documents = Documents(folder)
-    (folder / "flat.json").write_text(json.dumps({"SECRET": CANARY}))
+def test_exec_env_warns_that_environments_are_readable_and_leaves_no_process_of_its(directory):
+    """exec-env warns that environments are readable, and leaves no process of its own"""
+    documents = Documents(directory)
+    (directory / "flat.json").write_text(json.dumps({"SECRET": CANARY}))
     expect(documents.sops("encrypt", "--age", documents.recipient, "-i", "flat.json"), 0, "", "")
     warning = (
         "vmcred: warning: environment variables are visible to root, to processes of the same user and to all "
@@ -306,44 +306,44 @@ def test_exec_env_warns_environment_can_read_leaves_no(folder):
     )
     expect(documents.sops("exec-env", "flat.json", 'echo "$SECRET"; cat /proc/$$/comm'), 0, f"{CANARY}\nsh\n", warning)
     for key in ("a=b", "a\0b"):
-        (folder / "odd.json").write_text(json.dumps({key: "x"}))
+        (directory / "odd.json").write_text(json.dumps({key: "x"}))
         expect(documents.sops("encrypt", "--age", documents.recipient, "-i", "odd.json"), 0, "", "")
         expect(documents.sops("exec-env", "odd.json", "true"), 1, "")
 
 
-def test_new_file_plaintext_owner_alone_there_keeps_mode(folder):
-    """a new file with plaintext is for its owner alone; one that is there keeps its mode"""
-    documents = Documents(folder)
+def test_a_new_plaintext_file_is_readable_by_its_owner_only_and_an_existing_one(directory):
+    """a new plaintext file is readable by its owner only, and an existing one keeps its mode"""
+    documents = Documents(directory)
     expect(documents.sops("decrypt", "--output", "plain", "doc.json"), 0, "", "")
-    equal(((folder / "plain").stat().st_mode & 0o777, (folder / "plain").read_text()), (0o600, PLAIN))
-    (folder / "there").write_text("")
-    (folder / "there").chmod(0o640)
+    equal(((directory / "plain").stat().st_mode & 0o777, (directory / "plain").read_text()), (0o600, PLAIN))
+    (directory / "there").write_text("")
+    (directory / "there").chmod(0o640)
     expect(documents.sops("decrypt", "--output", "there", "doc.json"), 0, "", "")
-    equal((folder / "there").stat().st_mode & 0o777, 0o640)
+    equal((directory / "there").stat().st_mode & 0o777, 0o640)
     expect(documents.sops("decrypt", "--output", "/dev/null", "doc.json"), 0, "", "")
     expect(documents.sops("decrypt", "--output", "nofolder/x", "doc.json"), 3, "")
 
 
-def test_many_files_encrypted_get_keys_at_once_failures_told(folder):
-    """many files are encrypted and get other keys at once, and the failures are told and counted"""
-    documents = Documents(folder)
+def test_many_files_are_encrypted_or_get_other_keys_in_one_run_and_failures_are(directory):
+    """many files are encrypted or get other keys in one run, and failures are reported and counted"""
+    documents = Documents(directory)
     names = [f"many-{number}.json" for number in range(40)]
     for name in names:
-        (folder / name).write_text(PLAIN)
-    (folder / "many-7.json").write_text("nonsense")
-    (folder / ".sops.yaml").write_text(f"creation_rules:\n  - age: {documents.recipient}\n")
+        (directory / name).write_text(PLAIN)
+    (directory / "many-7.json").write_text("nonsense")
+    (directory / ".sops.yaml").write_text(f"creation_rules:\n  - age: {documents.recipient}\n")
     result = documents.sops("encrypt", "-i", *names, "nofile")
     lines = result.err.splitlines()
     equal(lines[-2:], ["vmcred: 41 files: 39 encrypted", "vmcred: 2 of 41 files could not be encrypted"])
     assert len(lines) == 4 and "many-7.json" in lines[0] and lines[1] == "vmcred: nofile does not exist", lines
     expect(result, 1, "")
-    equal((folder / "many-7.json").read_text(), "nonsense", "the file that failed")
+    equal((directory / "many-7.json").read_text(), "nonsense", "the file that failed")
     names.remove("many-7.json")
     for name in names[:3]:
         equal(documents.plaintext(name)["a"], CANARY)
-    other = folder / "other"
+    other = directory / "other"
     public = expect(vmcred("keygen", "--output", other), 0).out.strip()
-    (folder / ".sops.yaml").write_text(f"creation_rules:\n  - age: {public}\n")
+    (directory / ".sops.yaml").write_text(f"creation_rules:\n  - age: {public}\n")
     result = documents.sops("updatekeys", "--yes", *names, "many-7.json")
     expect(result, 1)
     equal(result.err.splitlines()[-2:], ["vmcred: 40 files: 39 updated", "vmcred: 1 of 40 files could not be updated"])
@@ -354,12 +354,12 @@ def test_many_files_encrypted_get_keys_at_once_failures_told(folder):
     expect(documents.sops("decrypt", names[0], env={"SOPS_AGE_KEY_FILE": str(other)}), 0, PLAIN, "")
 
 
-def test_terminal_difference_keys_asks_before_made(folder):
-    """on a terminal, a difference of keys asks before it is made"""
-    documents = Documents(folder)
-    other = folder / "other"
+def test_on_a_terminal_updatekeys_asks_before_it_changes_keys(directory):
+    """on a terminal, updatekeys asks before it changes keys"""
+    documents = Documents(directory)
+    other = directory / "other"
     public = expect(vmcred("keygen", "--output", other), 0).out.strip()
-    (folder / ".sops.yaml").write_text(f"creation_rules:\n  - age: {documents.recipient},{public}\n")
+    (directory / ".sops.yaml").write_text(f"creation_rules:\n  - age: {documents.recipient},{public}\n")
     code, shown = on_terminal(documents, ["updatekeys", "doc.json"], {}, [(b"(y/n): ", b"x\n"), (b"x\r\nChange the keys? (y/n): ", b"n\n")])
     equal(code, 0, "exit code")
     documents.untouched()
@@ -369,12 +369,12 @@ def test_terminal_difference_keys_asks_before_made(folder):
     expect(documents.sops("decrypt", "doc.json", env={"SOPS_AGE_KEY_FILE": str(other)}), 0, PLAIN, "")
 
 
-def test_a_sops_yaml_with_exponential_aliases_is_read_or_rejected_quickly(folder):
+def test_a_sops_yaml_with_exponential_aliases_is_read_or_rejected_quickly(directory):
     """a .sops.yaml with exponential aliases is read or rejected quickly"""
-    documents = Documents(folder)
+    documents = Documents(directory)
     merges = "\n".join(f"a{n}: &a{n} {{merge: [{', '.join([f'*a{n - 1}'] * 10)}]}}" for n in range(1, 12))
     keys = "\n".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}], z: 1}}" for n in range(1, 14))
-    (folder / "plain.json").write_text(PLAIN)
+    (directory / "plain.json").write_text(PLAIN)
     no_key = "plain.json: there is no key to encrypt to, or a key group without one"
     for text, expected in [
         (f"a0: &a0 {{age: [x]}}\n{merges}\ncreation_rules:\n  - key_groups: [*a11]\n", ".sops.yaml:1: more than 10000 groups"),
@@ -383,13 +383,13 @@ def test_a_sops_yaml_with_exponential_aliases_is_read_or_rejected_quickly(folder
         ("creation_rules:\n  - &b\n    <<: *b\n", no_key),
         ("creation_rules: " + "[" * 100000, ".sops.yaml:1: not valid YAML: nested more than 10000 levels deep"),
     ]:
-        (folder / ".sops.yaml").write_text(text)
+        (directory / ".sops.yaml").write_text(text)
         expect(documents.sops("encrypt", "plain.json", timeout=20), 1, "", f"vmcred: {expected}\n")
 
 
-def test_errors_in_sops_yaml_have_a_line(folder):
+def test_errors_in_sops_yaml_have_a_line(directory):
     """errors in .sops.yaml have a line"""
-    documents = Documents(folder)
+    documents = Documents(directory)
     for text, expected in [
         ("creation_rules: x\n", ".sops.yaml:1: creation_rules must be a list"),
         ("creation_rules:\n  - x\n", ".sops.yaml:2: a rule must be a mapping"),
@@ -409,11 +409,11 @@ def test_errors_in_sops_yaml_have_a_line(folder):
             "unencrypted_regex, encrypted_comment_regex and unencrypted_comment_regex",
         ),
     ]:
-        (folder / ".sops.yaml").write_text(text)
-        (folder / "plain.json").write_text(PLAIN)
+        (directory / ".sops.yaml").write_text(text)
+        (directory / "plain.json").write_text(PLAIN)
         expect(documents.sops("encrypt", "-i", "plain.json"), 1, "", f"vmcred: {expected}\n")
-        equal((folder / "plain.json").read_text(), PLAIN)
-    (folder / ".sops.yaml").rename(folder / ".sops.yml")
+        equal((directory / "plain.json").read_text(), PLAIN)
+    (directory / ".sops.yaml").rename(directory / ".sops.yml")
     expect(
         documents.sops("encrypt", "--age", documents.recipient, "-i", "plain.json"),
         0,
