@@ -8,52 +8,61 @@
 
 #define OPTIONS_MAX 24
 
-enum {
-	SHARED_CONFIG = 256,
-	SHARED_JSON,
-	SHARED_VERBOSE,
-	SHARED_HELP,
-	OWN_FIRST
+/* The options of a command with those of all commands, and their form for getopt_long(3), which
+ * returns FIRST_VALUE for the first row. */
+#define FIRST_VALUE 256
+
+struct table {
+	const struct cli_usage *usage;
+	struct cli_option rows[OPTIONS_MAX];
+	struct option options[OPTIONS_MAX + 1];
+	size_t count;
 };
 
-static const struct {
-	const char *name;
-	const char *argument;
-	int value;
-	const char *help;
-} shared[] = {
-	{"config", "FILE", SHARED_CONFIG,
-	 "declaration (default: ./vmcred.yaml, then " VMCRED_CONFIG_PATH ")"},
-	{"json", NULL, SHARED_JSON, "print JSON"},
-	{"verbose", NULL, SHARED_VERBOSE, "report each step; twice for details (-v, -vv)"},
-	{"help", NULL, SHARED_HELP, "print this help (-h)"},
-};
-
-#define SHARED_COUNT (sizeof(shared) / sizeof(shared[0]))
-
-static bool shared_applies(const struct cli_usage *usage, size_t i)
+static void row_add(struct table *table, const struct cli_option *row)
 {
-	return shared[i].value != SHARED_JSON || usage->has_json;
+	table->options[table->count] = (struct option){
+		.name = row->name,
+		.has_arg = row->argument ? required_argument : no_argument,
+		.val = FIRST_VALUE + (int)table->count,
+	};
+	table->rows[table->count++] = *row;
 }
 
-static void option_print(const char *name, const char *argument, const char *help)
+static void table_fill(struct table *table, struct cli *cli)
 {
-	char left[64];
+	const struct cli_option shared[] = {
+		{"config", "FILE",
+		 "declaration (default: ./vmcred.yaml, then " VMCRED_CONFIG_PATH ")", &cli->config},
+		{"json", NULL, "print JSON", &cli->json},
+		{"verbose", NULL, "report each step; twice for details (-v, -vv)", NULL},
+		{"help", NULL, "print this help (-h)", NULL},
+	};
 
-	snprintf(left, sizeof(left), "--%s%s%s", name, argument ? " " : "",
-		 argument ? argument : "");
-	printf("  %-22s %s\n", left, help);
+	for (const struct cli_option *row = table->usage->options; row->name; row++)
+		row_add(table, row);
+	for (size_t i = 0; i < sizeof(shared) / sizeof(shared[0]); i++) {
+		if (shared[i].target != &cli->json || table->usage->has_json)
+			row_add(table, &shared[i]);
+	}
+	/* The two rows without a target have a letter instead. */
+	table->options[table->count - 2].val = 'v';
+	table->options[table->count - 1].val = 'h';
 }
 
-static void usage_print(const struct cli_usage *usage)
+static void help_print(const struct table *table)
 {
+	const struct cli_usage *usage = table->usage;
+
 	printf("Usage: vmcred %s [OPTION...]%s%s\n\n%s\n\nOptions:\n", usage->command,
 	       *usage->arguments ? " " : "", usage->arguments, usage->about);
-	for (const struct cli_option *option = usage->options; option->name; option++)
-		option_print(option->name, option->argument, option->help);
-	for (size_t i = 0; i < SHARED_COUNT; i++) {
-		if (shared_applies(usage, i))
-			option_print(shared[i].name, shared[i].argument, shared[i].help);
+	for (size_t i = 0; i < table->count; i++) {
+		const struct cli_option *row = &table->rows[i];
+		char left[64];
+
+		snprintf(left, sizeof(left), "--%s%s%s", row->name, row->argument ? " " : "",
+			 row->argument ? row->argument : "");
+		printf("  %-22s %s\n", left, row->help);
 	}
 }
 
@@ -63,69 +72,39 @@ static int hint_help(const struct cli_usage *usage, struct error *err)
 }
 
 /* The reason why getopt_long(3) returned `result`, '?' or ':'. */
-static int option_reject(const struct cli_usage *usage, const struct option *options, char **argv,
-			 int result, struct error *err)
+static int option_reject(const struct table *table, char **argv, int result, struct error *err)
 {
 	const char *names[OPTIONS_MAX + 1] = {NULL};
-	const char *argument = argv[optind - 1], *nearest;
+	const char *argument = argv[optind - 1], *nearest = NULL;
 	char name[64] = "";
 
+	/* What follows '=' may be a secret and is not shown. */
+	if (strncmp(argument, "--", 2) == 0)
+		snprintf(name, sizeof(name), "%.*s", (int)strcspn(argument + 2, "="), argument + 2);
+	for (size_t i = 0; i < table->count; i++)
+		names[i] = table->rows[i].name;
 	if (result == ':') {
 		error_set(err, VMCRED_USAGE, "option %s requires an argument", argument);
-		return hint_help(usage, err);
-	}
-	if (strncmp(argument, "--", 2) != 0) {
-		error_set(err, VMCRED_USAGE, "unknown option -%c", optopt);
-		return hint_help(usage, err);
-	}
-	/* What follows '=' may be a secret and is not shown. */
-	snprintf(name, sizeof(name), "%.*s", (int)strcspn(argument + 2, "="), argument + 2);
-	if (optopt != 0) {
+	} else if (*name && optopt != 0) {
 		error_set(err, VMCRED_USAGE, "option --%s takes no argument", name);
-		return hint_help(usage, err);
+	} else if (*name) {
+		error_set(err, VMCRED_USAGE, "unknown option --%s", name);
+		nearest = name_nearest(name, names);
+	} else {
+		error_set(err, VMCRED_USAGE, "unknown option -%c", optopt);
 	}
-	for (size_t i = 0; options[i].name; i++)
-		names[i] = options[i].name;
-	nearest = name_nearest(name, names);
-	error_set(err, VMCRED_USAGE, "unknown option --%s", name);
-	return nearest ? error_hint(err, "did you mean --%s?", nearest) : hint_help(usage, err);
-}
-
-static void options_collect(const struct cli_usage *usage, struct option *options)
-{
-	size_t count = 0;
-
-	for (; usage->options[count].name; count++)
-		options[count] = (struct option){
-			.name = usage->options[count].name,
-			.has_arg = usage->options[count].argument ? required_argument : no_argument,
-			.val = OWN_FIRST + (int)count,
-		};
-	for (size_t i = 0; i < SHARED_COUNT; i++) {
-		if (!shared_applies(usage, i))
-			continue;
-		options[count++] = (struct option){
-			.name = shared[i].name,
-			.has_arg = shared[i].argument ? required_argument : no_argument,
-			.val = shared[i].value,
-		};
-	}
-}
-
-static bool option_repeats(const struct cli_option *option)
-{
-	size_t length = strlen(option->argument);
-
-	return length > 3 && strcmp(option->argument + length - 3, "...") == 0;
+	return nearest ? error_hint(err, "did you mean --%s?", nearest)
+		       : hint_help(table->usage, err);
 }
 
 static int option_take(const struct cli_option *option, const char *argument, struct error *err)
 {
+	const size_t length = option->argument ? strlen(option->argument) : 0;
 	struct cli_texts *texts = option->target;
 
 	if (!option->argument) {
 		*(bool *)option->target = true;
-	} else if (!option_repeats(option)) {
+	} else if (length <= 3 || strcmp(option->argument + length - 3, "...") != 0) {
 		*(const char **)option->target = argument;
 	} else {
 		if (texts->count == CLI_TEXTS_MAX)
@@ -140,34 +119,26 @@ static int option_take(const struct cli_option *option, const char *argument, st
 int cli_parse(struct cli *cli, const struct cli_usage *usage, int argc, char **argv, int *first,
 	      struct error *err)
 {
-	struct option options[OPTIONS_MAX + 1] = {0};
+	struct table table = {.usage = usage};
 	int result;
 
-	options_collect(usage, options);
+	table_fill(&table, cli);
 	opterr = 0;
 	optind = 0;
-	while ((result = getopt_long(argc, argv, ":hv", options, NULL)) != -1) {
+	while ((result = getopt_long(argc, argv, ":hv", table.options, NULL)) != -1) {
 		switch (result) {
-		case SHARED_CONFIG:
-			cli->config = optarg;
-			break;
-		case SHARED_JSON:
-			cli->json = true;
-			break;
-		case SHARED_VERBOSE:
 		case 'v':
 			if (cli->report.level < REPORT_DEBUG)
 				cli->report.level++;
 			break;
-		case SHARED_HELP:
 		case 'h':
-			usage_print(usage);
+			help_print(&table);
 			return CLI_HELPED;
 		case '?':
 		case ':':
-			return option_reject(usage, options, argv, result, err);
+			return option_reject(&table, argv, result, err);
 		default:
-			if (option_take(&usage->options[result - OWN_FIRST], optarg, err) < 0)
+			if (option_take(&table.rows[result - FIRST_VALUE], optarg, err) < 0)
 				return -(int)err->code;
 		}
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `machine` and `user`: the same commands, add, remove and list, for two kinds of members. */
+/* `machine`, `user` and `group`: add, remove and list for machines and users, and their groups. */
 #include <stdio.h>
 #include <string.h>
 
@@ -12,12 +12,20 @@ struct member {
 	const char *name;
 	struct cli_texts age_keys, pgp_keys; /* machines have no PGP keys */
 	const char *group, *identity;
+	const char *user, *machine; /* the members of a group */
 	bool force;
 	struct config config;
 	int store_dirfd;
 };
 
-static int members_list(const struct cli *cli, const struct member *member, struct error *err)
+/* Add, remove and list. */
+struct operations {
+	int (*add)(struct cli *cli, const struct member *member, struct error *err);
+	int (*remove)(struct cli *cli, const struct member *member, struct error *err);
+	int (*list)(struct cli *cli, const struct member *member, struct error *err);
+};
+
+static int members_list(struct cli *cli, const struct member *member, struct error *err)
 {
 	_cleanup_json_ json_t *list = NULL;
 	char **names = NULL;
@@ -80,13 +88,14 @@ static int member_add(struct cli *cli, const struct member *member, struct error
 				   err);
 	if (r == 0)
 		r = vars_member_is_grouped(member->store_dirfd, member->type, member->name, err);
-	/* Only secrets of its own can gain a machine as a recipient, unless it is in a group. */
+	/* Outside of groups, a machine is a recipient of its own secrets only. */
 	return r < 0 ? r
 		     : cli_repair(cli, &member->config, member->store_dirfd,
 				  member->type == VARS_MACHINE && r == 0 ? machines : NULL, NULL,
 				  member->identity, &changed, err);
 }
 
+/* Removals re-encrypt first: an interrupted one can be repeated. */
 static int member_remove(struct cli *cli, const struct member *member, struct error *err)
 {
 	const struct vars_exclusion exclude = {.type = member->type, .name = member->name};
@@ -97,7 +106,6 @@ static int member_remove(struct cli *cli, const struct member *member, struct er
 		return error_set(err, VMCRED_USAGE,
 				 "machine %s is declared: remove it from %s first", member->name,
 				 member->config.path);
-	/* Re-encrypt first: an interrupted removal can be repeated. */
 	r = vars_member_check(member->store_dirfd, member->type, member->name, err);
 	if (r == 0)
 		r = cli_repair(cli, &member->config, member->store_dirfd, NULL, &exclude,
@@ -105,40 +113,95 @@ static int member_remove(struct cli *cli, const struct member *member, struct er
 	return r < 0 ? r : vars_member_remove(member->store_dirfd, member->type, member->name, err);
 }
 
-static int command_run(struct cli *cli, const struct member *member, const char *command,
-		       struct error *err)
+static int group_change(struct cli *cli, const struct member *group, bool add, struct error *err)
 {
-	if (strcmp(command, "list") == 0 && !member->name)
-		return members_list(cli, member, err);
-	if (strcmp(command, "list") != 0 && !member->name)
-		return error_set(err, VMCRED_USAGE, "%s requires a name", command);
-	if (strcmp(command, "add") == 0)
-		return member_add(cli, member, err);
-	if (strcmp(command, "remove") == 0)
-		return member_remove(cli, member, err);
-	return error_set(err, VMCRED_USAGE, "\"%s\" must be add NAME, remove NAME or list",
-			 command);
+	const enum vars_member_type type = group->user ? VARS_USER : VARS_MACHINE;
+	const char *name = group->user ? group->user : group->machine;
+	const struct vars_exclusion exclude = {type, name, group->name};
+	size_t changed;
+	int r;
+
+	if (!group->user == !group->machine)
+		return error_set(err, VMCRED_USAGE, "pass one member with --user or --machine");
+	r = add ? vars_group_add(group->store_dirfd, group->name, type, name, err)
+		: vars_group_member_check(group->store_dirfd, group->name, type, name, err);
+	if (r == 0)
+		r = cli_repair(cli, &group->config, group->store_dirfd, NULL, add ? NULL : &exclude,
+			       group->identity, &changed, err);
+	if (r == 0 && !add)
+		r = vars_group_remove(group->store_dirfd, group->name, type, name, err);
+	return r;
 }
 
-static int member_command(struct cli *cli, enum vars_member_type type, const char *about, int argc,
-			  char **argv, struct error *err)
+static int group_add(struct cli *cli, const struct member *group, struct error *err)
 {
-	_cleanup_close_ int store_dirfd = -1;
-	struct member member = {.type = type};
-	const struct cli_option options[] = {
-		{"age-key", "KEY...", "public key, as age1... or ssh-ed25519 ...",
-		 &member.age_keys},
-		{"group", "NAME", "add it to this group, too", &member.group},
-		{"force", NULL, "replace its registered key", &member.force},
-		{"identity", "FILE", CLI_IDENTITY_HELP, &member.identity},
-		type == VARS_USER
-			? (struct cli_option){"pgp-key", "FINGERPRINT...",
-					      "PGP key in gpg's keyring", &member.pgp_keys}
-			: (struct cli_option){0},
-		{0},
-	};
+	return group_change(cli, group, true, err);
+}
+
+static int group_remove(struct cli *cli, const struct member *group, struct error *err)
+{
+	return group_change(cli, group, false, err);
+}
+
+/* Prints the group's members of one type, or adds them to `object`. */
+static int group_members_list(const struct member *group, const char *name,
+			      enum vars_member_type type, json_t *object, struct error *err)
+{
+	char **members = NULL;
+	int r = vars_group_members(group->store_dirfd, name, type, &members, err);
+
+	if (r == 0 && object)
+		json_object_set_new(object, type == VARS_USER ? "users" : "machines",
+				    cli_json_texts(members));
+	for (char **member = members; r == 0 && !object && member && *member; member++)
+		printf("%s: %s %s\n", name, vars_member_type_name(type), *member);
+	config_texts_free(members);
+	return r;
+}
+
+static int groups_list(struct cli *cli, const struct member *group, struct error *err)
+{
+	_cleanup_json_ json_t *all = cli->json ? json_object() : NULL;
+	char **names = NULL;
+	int r = vars_members_list(group->store_dirfd, VARS_GROUP, &names, err);
+
+	for (char **name = names; r == 0 && name && *name; name++) {
+		json_t *members = all ? json_object() : NULL;
+
+		r = group_members_list(group, *name, VARS_MACHINE, members, err);
+		if (r == 0)
+			r = group_members_list(group, *name, VARS_USER, members, err);
+		if (members)
+			json_object_set_new(all, *name, members);
+	}
+	config_texts_free(names);
+	if (r == 0 && all)
+		cli_json_print(all);
+	return r;
+}
+
+static int operation_run(struct cli *cli, const struct member *member,
+			 const struct operations *operations, const char *name, struct error *err)
+{
+	const bool lists = strcmp(name, "list") == 0;
+
+	if (lists && !member->name)
+		return operations->list(cli, member, err);
+	if (!lists && !member->name)
+		return error_set(err, VMCRED_USAGE, "%s requires a name", name);
+	if (strcmp(name, "add") == 0)
+		return operations->add(cli, member, err);
+	if (strcmp(name, "remove") == 0)
+		return operations->remove(cli, member, err);
+	return error_set(err, VMCRED_USAGE, "\"%s\" must be add NAME, remove NAME or list", name);
+}
+
+static int member_command(struct cli *cli, struct member *member,
+			  const struct operations *operations, const struct cli_option *options,
+			  const char *about, int argc, char **argv, struct error *err)
+{
 	const struct cli_usage usage = {
-		.command = vars_member_type_name(type),
+		.command = vars_member_type_name(member->type),
 		.arguments = "add NAME | remove NAME | list",
 		.about = about,
 		.options = options,
@@ -146,25 +209,41 @@ static int member_command(struct cli *cli, enum vars_member_type type, const cha
 		.arguments_max = 2,
 		.has_json = true,
 	};
+	_cleanup_close_ int store_dirfd = -1;
 	int first, r = cli_parse(cli, &usage, argc, argv, &first, err);
 
 	if (r != 0)
 		return r;
-	member.name = first + 1 < argc ? argv[first + 1] : NULL;
-	r = cli_start(cli, &member.config, &store_dirfd, err);
-	member.store_dirfd = store_dirfd;
+	member->name = first + 1 < argc ? argv[first + 1] : NULL;
+	r = cli_start(cli, &member->config, &store_dirfd, err);
+	member->store_dirfd = store_dirfd;
 	if (r == 0)
 		r = vars_lock(store_dirfd, &cli->report, err);
 	if (r == 0)
-		r = command_run(cli, &member, argv[first], err);
-	config_destroy(&member.config);
+		r = operation_run(cli, member, operations, argv[first], err);
+	config_destroy(&member->config);
 	return r;
 }
 
+static const struct operations member_operations = {member_add, member_remove, members_list};
+
+#define AGE_KEY_HELP "public key, as age1... or ssh-ed25519 ..."
+#define GROUP_HELP   "add it to this group, too"
+#define FORCE_HELP   "replace its registered key"
+
 int command_machine(struct cli *cli, int argc, char **argv, struct error *err)
 {
+	struct member machine = {.type = VARS_MACHINE};
+	const struct cli_option options[] = {
+		{"age-key", "KEY...", AGE_KEY_HELP, &machine.age_keys},
+		{"group", "NAME", GROUP_HELP, &machine.group},
+		{"force", NULL, FORCE_HELP, &machine.force},
+		{"identity", "FILE", CLI_IDENTITY_HELP, &machine.identity},
+		{0},
+	};
+
 	return member_command(
-		cli, VARS_MACHINE,
+		cli, &machine, &member_operations, options,
 		"Register a declared machine's key, or remove a machine that is no longer "
 		"declared.\n"
 		"Without --age-key, generate a key and store it encrypted to the users. "
@@ -175,11 +254,41 @@ int command_machine(struct cli *cli, int argc, char **argv, struct error *err)
 
 int command_user(struct cli *cli, int argc, char **argv, struct error *err)
 {
+	struct member user = {.type = VARS_USER};
+	const struct cli_option options[] = {
+		{"age-key", "KEY...", AGE_KEY_HELP, &user.age_keys},
+		{"pgp-key", "FINGERPRINT...", "PGP key in gpg's keyring", &user.pgp_keys},
+		{"group", "NAME", GROUP_HELP, &user.group},
+		{"force", NULL, FORCE_HELP, &user.force},
+		{"identity", "FILE", CLI_IDENTITY_HELP, &user.identity},
+		{0},
+	};
+
 	return member_command(
-		cli, VARS_USER,
+		cli, &user, &member_operations, options,
 		"Register a person's public key, or remove it. All users can read all secrets, "
 		"unless the\n"
 		"declaration has default groups. Re-encrypts only the secrets whose recipients "
+		"change.",
+		argc, argv, err);
+}
+
+int command_group(struct cli *cli, int argc, char **argv, struct error *err)
+{
+	static const struct operations operations = {group_add, group_remove, groups_list};
+	struct member group = {.type = VARS_GROUP};
+	const struct cli_option options[] = {
+		{"user", "NAME", "the member", &group.user},
+		{"machine", "NAME", "the member", &group.machine},
+		{"identity", "FILE", CLI_IDENTITY_HELP, &group.identity},
+		{0},
+	};
+
+	return member_command(
+		cli, &group, &operations, options,
+		"Add a user or a machine to a group, or remove it. A group is created with its "
+		"first\n"
+		"member and removed with its last. Re-encrypts only the secrets whose recipients "
 		"change.",
 		argc, argv, err);
 }
