@@ -187,8 +187,8 @@ int reader_mapping(struct reader *reader, const struct yaml_node *node,
 static int entries_read(struct reader *reader, const struct yaml_node *node,
 			const struct reader_key *row, void *target)
 {
-	size_t *used = (size_t *)((char *)target + row->count_offset), count;
-	char **entries = (char **)((char *)target + row->offset);
+	size_t *used = (void *)((char *)target + row->count_offset), count;
+	char **entries = (void *)((char *)target + row->offset);
 	int r;
 
 	node = yaml_target(node);

@@ -42,8 +42,8 @@ def test_leaf_signed_authority_another_generator_openssl(folder):
     for address in "10.0.0.1", "::1":
         assert "does match" in run("openssl", "x509", "-in", leaf, "-noout", "-checkip", address).out
     assert "does NOT match" in run("openssl", "x509", "-in", leaf, "-noout", "-checkhost", "other.example").out
-    text = run("openssl", "x509", "-in", leaf, "-noout", "-subject", "-issuer").out
-    equal(text, "subject=CN = web\nissuer=CN = Our authority\n")
+    text = run("openssl", "x509", "-in", leaf, "-noout", "-subject", "-issuer", "-nameopt", "RFC2253").out
+    equal(text, "subject=CN=web\nissuer=CN=Our authority\n")
     key = here.get("key", generator="leaf").out
     public = run("openssl", "x509", "-in", leaf, "-noout", "-pubkey").out
     equal(run("openssl", "pkey", "-pubout", stdin=key).out, public)

@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import harness
-from harness import equal, expect, need, need_root
+from harness import equal, expect, need, need_root, run
 from vm import CLOUD_HYPERVISOR, Vm, api_get, children, in_view, no_canary, nothing_left, stop, wait_for
 
 QEMU = ("qemu-system-x86_64", "-accel", "tcg", "-display", "none", "-serial", "none", "-S", "-nodefaults")
@@ -337,8 +337,10 @@ def test_qemu_ends_supervising_vmcred_killed(folder):
 def test_qemu_changes_user_kernel_signal_does_not_outlast(folder):
     """a QEMU that changes its user, which resets the kernel's signal, ends if vmcred is killed"""
     need_root()
-    process, _ = running_qemu(Vm(folder), "-runas", "nobody")
-    qemu, = [pid for pid in children(process.pid) if b"-runas" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    # QEMU 10 no longer has -runas.
+    user = ("-run-with", "user=nobody") if "][user=" in run(need("qemu-system-x86_64"), "-help").out else ("-runas", "nobody")
+    process, _ = running_qemu(Vm(folder), *user)
+    qemu, = [pid for pid in children(process.pid) if user[0].encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
              and Path(f"/proc/{pid}/exe").resolve().name.startswith("qemu")]
     assert Path(f"/proc/{qemu}").stat().st_uid != 0
     process.kill()
