@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define ZLIB_CONST /* what it reads is const */
 
-#include "openpgp/inflate.h"
+#include "openpgp/packet.h"
 
 #include <limits.h>
 #include <stdalign.h>
 #include <stddef.h>
 #include <zlib.h>
 
-/* RFC 1951: no header around the stream, and the largest window that there is. */
+/* No header around the stream, and the largest window. */
 #define WINDOW_RAW (-15)
 
-/* zlib's state and its window, both of which hold plaintext: about 40 KiB. */
+/* zlib's state and window, which hold plaintext, need about 40 KiB. */
 #define ARENA_SIZE ((size_t)64 * 1024)
 
 #define PIECE_SIZE ((size_t)4096)
 
-/* All of it is released together, with the secret. */
 static voidpf arena_take(voidpf opaque, uInt items, uInt size)
 {
 	struct secret *arena = opaque;
@@ -41,7 +40,7 @@ static void stream_release(z_stream *stream)
 	(void)inflateEnd(stream);
 }
 
-/* Adds a piece, of `size_max` bytes at most. Returns 1 if there may be more. */
+/* Appends at most `size_max` bytes. Returns 1 if there may be more. */
 static int piece_read(z_stream *stream, size_t size_max, struct secret *out, struct error *err)
 {
 	const size_t room = size_max < PIECE_SIZE ? size_max : PIECE_SIZE;
@@ -58,14 +57,14 @@ static int piece_read(z_stream *stream, size_t size_max, struct secret *out, str
 	if (code == Z_STREAM_END)
 		return 0;
 	if (code == Z_BUF_ERROR && room == 0)
-		return error_set(err, VMCRED_FAILED, "it decompresses to more than %lu bytes",
+		return error_set(err, VMCRED_FAILED, "decompresses to more than %lu bytes",
 				 stream->total_out);
-	return error_set(err, VMCRED_FAILED, "its compressed data are damaged");
+	return error_set(err, VMCRED_FAILED, "compressed data is damaged");
 }
 
-int sops_inflate(struct span bytes, size_t size_max, struct secret *out, struct error *err)
+int pgp_inflate(struct span bytes, size_t size_max, struct secret *out, struct error *err)
 {
-	/* Released in the opposite order: the stream is in the arena. */
+	/* Released after the stream, whose memory it is. */
 	_cleanup_secret_ struct secret arena = {0};
 	__attribute__((cleanup(stream_release)))
 	z_stream stream = {.zalloc = arena_take, .zfree = arena_keep, .opaque = &arena};
@@ -73,7 +72,7 @@ int sops_inflate(struct span bytes, size_t size_max, struct secret *out, struct 
 	int r;
 
 	if (bytes.size > UINT_MAX)
-		return error_set(err, VMCRED_FAILED, "its compressed data are too large");
+		return error_set(err, VMCRED_FAILED, "compressed data is too large");
 	r = secret_create(&arena, ARENA_SIZE, err);
 	if (r < 0)
 		return r;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "openpgp/message.h"
+#include "openpgp/openpgp.h"
 
 #include <limits.h>
 
@@ -7,18 +7,18 @@
 #include <openssl/evp.h>
 
 #include "base/cleanup.h"
-#include "openpgp/inflate.h"
+#include "openpgp/packet.h"
 
 #define SHA1_SIZE 20
 
-/* Section 5.14: the digest's packet has two octets before it. */
+/* Section 5.14: two octets before the digest. */
 #define MDC_SIZE (2 + SHA1_SIZE)
 
 #define BLOCK_SIZE_MAX 16
 #define KEY_SIZE_MAX   32
 
-/* Section 9.2; those that libcrypto has without its legacy provider. A key without preferences, as
- * ssh-to-pgp's, gets TripleDES from gpg. */
+/* Section 9.2: what libcrypto has without its legacy provider. gpg uses TripleDES for a key without
+ * preferences, such as one by ssh-to-pgp. */
 static const struct cipher {
 	uint8_t id, key_size, block_size;
 	const char *name;
@@ -30,7 +30,7 @@ static const struct cipher {
 };
 
 struct session {
-	const struct cipher *cipher; /* NULL: it is not known yet */
+	const struct cipher *cipher; /* NULL while unknown */
 	struct secret key;
 };
 
@@ -41,13 +41,13 @@ static void session_release(struct session *session)
 
 static int unsupported(struct error *err, const char *what)
 {
-	error_set(err, VMCRED_FAILED, "the PGP message has %s, which is not supported", what);
-	return error_hint(err, "encrypt it again with gpg's defaults");
+	error_set(err, VMCRED_FAILED, "the PGP message uses %s, which is not supported", what);
+	return error_hint(err, "encrypt it again with the defaults of gpg");
 }
 
-static int changed(struct error *err)
+static int modified(struct error *err)
 {
-	return error_set(err, VMCRED_INTEGRITY, "the PGP message was changed");
+	return error_set(err, VMCRED_INTEGRITY, "the PGP message was modified");
 }
 
 /* Section 5.1: the cipher, its key, and the sum of the key's octets. */
@@ -60,21 +60,21 @@ static int session_read(struct session *session, struct span opened, struct erro
 		if (opened.size < 1 || opened.data[0] != ciphers[i].id)
 			continue;
 		if (opened.size != 1U + ciphers[i].key_size + 2U)
-			return changed(err);
+			return modified(err);
 		for (size_t at = 1; at < opened.size - 2; at++)
 			sum += opened.data[at];
 		if (opened.data[opened.size - 2] != (uint8_t)(sum >> 8) ||
 		    opened.data[opened.size - 1] != (uint8_t)sum)
-			return changed(err);
+			return modified(err);
 		r = secret_copy(&session->key, span_of(opened.data + 1, ciphers[i].key_size), err);
 		if (r == 0)
 			session->cipher = &ciphers[i];
 		return r;
 	}
-	return unsupported(err, "an old cipher");
+	return unsupported(err, "an unknown cipher");
 }
 
-/* The number of a session key packet, as long as the modulus: RSA's own form of it. */
+/* RSA takes the number of a session key packet padded to the length of the modulus. */
 static int rsa_open(const struct age_rsa_key *key, struct span number, struct secret *opened,
 		    struct error *err)
 {
@@ -84,25 +84,25 @@ static int rsa_open(const struct age_rsa_key *key, struct span number, struct se
 	int r = 0;
 
 	if (number.size < 2 || number.size - 2 > size || size - (number.size - 2) > sizeof(zeros))
-		return changed(err);
+		return modified(err);
 	r = secret_append(&ciphertext, span_of(zeros, size - (number.size - 2)), err);
 	if (r == 0)
 		r = secret_append(&ciphertext, span_of(number.data + 2, number.size - 2), err);
 	return r < 0 ? r : age_rsa_key_decrypt(key, secret_span(&ciphertext), opened, err);
 }
 
-/* Section 5.1: version 3, the key's ID (all zero: whose it is is not said), RSA. */
-static int session_try(const struct sops_pgp_keys *keys, struct span packet,
-		       struct session *session, struct error *err)
+/* Section 5.1: version 3, the key's ID (all zero: hidden), RSA. */
+static int session_try(const struct pgp_keys *keys, struct span packet, struct session *session,
+		       struct error *err)
 {
-	static const uint8_t anybody[PGP_KEY_ID_SIZE];
+	static const uint8_t hidden[PGP_KEY_ID_SIZE];
 	struct span id = span_of(packet.data + 1, PGP_KEY_ID_SIZE), number;
 	bool is_hidden;
 
 	if (packet.size < 2 + PGP_KEY_ID_SIZE || packet.data[0] != 3 ||
 	    packet.data[1 + PGP_KEY_ID_SIZE] < 1 || packet.data[1 + PGP_KEY_ID_SIZE] > 2)
 		return 0;
-	is_hidden = span_equal(id, span_of(anybody, sizeof(anybody)));
+	is_hidden = span_equal(id, span_of(hidden, sizeof(hidden)));
 	number = span_of(packet.data + 2 + PGP_KEY_ID_SIZE, packet.size - 2 - PGP_KEY_ID_SIZE);
 	for (size_t i = 0; i < keys->count && !session->cipher; i++) {
 		_cleanup_secret_ struct secret opened = {0};
@@ -146,7 +146,7 @@ static int cfb_decrypt(const struct session *session, struct span ciphertext,
 	return r;
 }
 
-/* Section 5.13: a random block, its last two octets once more, packets, and the digest of all. */
+/* Section 5.13: a random block, its last two octets again, packets, and the digest of all. */
 static int body_open(const struct session *session, struct span body, struct secret *plaintext,
 		     struct span *packets, struct error *err)
 {
@@ -156,7 +156,7 @@ static int body_open(const struct session *session, struct span body, struct sec
 	int r;
 
 	if (body.size < 1 + block + 2 + MDC_SIZE || body.data[0] != 1)
-		return changed(err);
+		return modified(err);
 	r = cfb_decrypt(session, span_of(body.data + 1, body.size - 1), plaintext, err);
 	if (r < 0)
 		return r;
@@ -171,12 +171,12 @@ static int body_open(const struct session *session, struct span body, struct sec
 	memory_wipe(digest, sizeof(digest));
 	if (!r || whole.data[whole.size - MDC_SIZE] != 0xd3 ||
 	    whole.data[whole.size - MDC_SIZE + 1] != SHA1_SIZE)
-		return changed(err);
+		return modified(err);
 	*packets = span_of(whole.data + block + 2, whole.size - block - 2 - MDC_SIZE);
 	return 0;
 }
 
-/* Section 5.9: a format, a file's name and a time stand before the data. */
+/* Section 5.9: a format, a file name and a time before the data. */
 static int literal_read(struct span packet, struct secret *plaintext, struct error *err)
 {
 	size_t head = packet.size < 2 ? 0 : (size_t)2 + packet.data[1] + 4;
@@ -194,15 +194,15 @@ static int compressed_read(struct span packet, struct secret *packets, struct er
 	if (packet.size >= 1 && packet.data[0] == 0)
 		return secret_append(packets, span_of(packet.data + 1, packet.size - 1), err);
 	if (packet.size < 3 || packet.data[0] > 2)
-		return unsupported(err, "a compression");
-	/* ZLIB (RFC 1950) is the same with two octets before it. */
+		return unsupported(err, "an unknown compression");
+	/* ZLIB (RFC 1950) has two octets more at its beginning. */
 	if (packet.data[0] == 2)
 		head += 2;
-	return sops_inflate(span_of(packet.data + head, packet.size - head), PGP_MESSAGE_SIZE_MAX,
-			    packets, err);
+	return pgp_inflate(span_of(packet.data + head, packet.size - head), PGP_MESSAGE_SIZE_MAX,
+			   packets, err);
 }
 
-/* What is in the message: literal data, perhaps compressed, perhaps with signatures around. */
+/* The content: literal data, possibly compressed, possibly with signatures around it. */
 static int content_read(struct span packets, bool is_compressed, struct secret *plaintext,
 			struct error *err)
 {
@@ -220,11 +220,11 @@ static int content_read(struct span packets, bool is_compressed, struct secret *
 		if (r < 0)
 			return r;
 	}
-	return unsupported(err, "no literal data");
+	return error_set(err, VMCRED_FAILED, "the PGP message has no literal data");
 }
 
-int pgp_message_open(const struct sops_pgp_keys *keys, struct span text, struct secret *plaintext,
-		     struct error *err)
+int pgp_message_decrypt(const struct pgp_keys *keys, struct span text, struct secret *plaintext,
+			struct error *err)
 {
 	__attribute__((cleanup(session_release))) struct session session = {0};
 	_cleanup_secret_ struct secret message = {0};
@@ -246,7 +246,7 @@ int pgp_message_open(const struct sops_pgp_keys *keys, struct span text, struct 
 		if (r < 0 || !session.cipher || tag == PGP_SESSION_KEY)
 			continue;
 		if (tag != PGP_ENCRYPTED)
-			return unsupported(err, "an encryption without a digest, or a new one");
+			return unsupported(err, "an encryption without a digest (MDC)");
 		r = body_open(&session, secret_span(&packet), &opened, &packets, err);
 		if (r == 0)
 			r = content_read(packets, false, plaintext, err);

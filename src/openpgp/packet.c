@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The outer forms of OpenPGP: armor (RFC 4880, section 6) and packets (section 4.2). */
+#include "openpgp/packet.h"
+
 #include "base/base64.h"
 #include "base/cleanup.h"
-#include "openpgp/message.h"
 
 #define ARMOR_BEGIN "-----BEGIN PGP MESSAGE-----"
 #define ARMOR_END   "-----END PGP MESSAGE-----"
@@ -12,7 +12,7 @@ static int malformed(struct error *err)
 	return error_set(err, VMCRED_FAILED, "the PGP message is malformed");
 }
 
-/* Takes a line off the text, without white space around it. */
+/* Takes a line, without trailing white space. */
 static bool line_take(struct span *text, struct span *line)
 {
 	const uint8_t *end = text->size ? memchr(text->data, '\n', text->size) : NULL;
@@ -46,7 +46,7 @@ int pgp_armor_decode(struct span text, struct secret *bytes, struct error *err)
 	while (r == 0) {
 		if (!line_take(&text, &line))
 			return malformed(err);
-		/* The checksum tells of accidents; the message's own digest tells of these too. */
+		/* The checksum is redundant: the message has a digest. */
 		if (span_starts_with(line, span_of_text("=")) ||
 		    span_equal(line, span_of_text(ARMOR_END)))
 			break;
@@ -110,7 +110,7 @@ int pgp_packet_take(struct span *bytes, unsigned *tag, struct secret *body, stru
 
 	if (!number_take(bytes, 1, &head) || (head & 0x80) == 0)
 		return malformed(err);
-	/* The old form (section 4.2.1): 1, 2 or 4 octets of length, or all that there is. */
+	/* The old form (section 4.2.1): 1, 2 or 4 octets of length, or up to the end. */
 	if ((head & 0x40) == 0) {
 		*tag = head >> 2 & 0xf;
 		if ((head & 3) == 3)

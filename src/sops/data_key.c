@@ -8,7 +8,6 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
-#include "openpgp/message.h"
 #include "sops/cipher.h"
 #include "sops/document.h"
 #include "sops/key.h"
@@ -103,8 +102,8 @@ static int pgp_try(const struct search *search, const struct sops_key *key, stru
 	int r = 0;
 
 	if (search->keyring->pgp_keys && search->keyring->pgp_keys->count > 0)
-		r = pgp_message_open(search->keyring->pgp_keys, span_of_text(sops_key_enc(key)),
-				     part, &err);
+		r = pgp_message_decrypt(search->keyring->pgp_keys, span_of_text(sops_key_enc(key)),
+					part, &err);
 	if (r > 0 && part_check(search, part, &err) == 0)
 		return 1;
 	if (r != 0)

@@ -47,7 +47,7 @@ static void groups_list(const struct sops_policy *policy, size_t opened, FILE *t
 static void tried_list(const struct sops_keyring *keyring, FILE *to)
 {
 	const struct age_identities *identities = keyring->identities;
-	const struct sops_pgp_keys *pgp_keys = keyring->pgp_keys;
+	const struct pgp_keys *pgp_keys = keyring->pgp_keys;
 	size_t count = identities ? identities->count : 0;
 	size_t pgp_count = pgp_keys ? pgp_keys->count : 0;
 
@@ -56,8 +56,7 @@ static void tried_list(const struct sops_keyring *keyring, FILE *to)
 		fprintf(to, "%s%s", i > 0 ? ", " : "",
 			age_identity_recipient(identities->items[i]));
 	for (size_t i = 0; i < pgp_count; i++)
-		fprintf(to, "%spgp %s", i + count > 0 ? ", " : "",
-			sops_pgp_key_fingerprint(pgp_keys, i));
+		fprintf(to, "%spgp %s", i + count > 0 ? ", " : "", pgp_keys->items[i].fingerprint);
 	if (count + pgp_count == 0)
 		fputs("none", to);
 }

@@ -26,6 +26,7 @@
 #include "base/error.h"
 #include "base/secret.h"
 #include "base/span.h"
+#include "openpgp/openpgp.h"
 
 /* The version that documents are written as: the one whose format this is. */
 #define SOPS_VERSION_WRITTEN "3.13.2"
@@ -149,27 +150,10 @@ int sops_policy_rule_set(struct sops_policy *policy, enum sops_rule rule, struct
 int sops_policy_copy(struct sops_policy *to, const struct sops_policy *from, struct error *err);
 void sops_policy_destroy(struct sops_policy *policy);
 
-/* RSA keys of SSH as PGP keys, which need no gpg. Starts as {0}. */
-struct sops_pgp_keys {
-	struct sops_pgp_key *items; /* owned */
-	size_t count;
-};
-
-/*
- * Adds the PGP key that an RSA key of SSH becomes by ssh-to-pgp. `text` is that of a private key
- * file without a passphrase, `what` names it. VMCRED_FAILED: it is something else.
- */
-int sops_pgp_keys_add_ssh(struct sops_pgp_keys *keys, struct span text, const char *what,
-			  struct error *err);
-
-/* The fingerprint of a key, as gpg writes it. Lives as long as the keys. */
-const char *sops_pgp_key_fingerprint(const struct sops_pgp_keys *keys, size_t index);
-void sops_pgp_keys_destroy(struct sops_pgp_keys *keys);
-
 /* Everything is borrowed. */
 struct sops_keyring {
 	const struct age_identities *identities; /* NULL: none */
-	const struct sops_pgp_keys *pgp_keys;    /* tried before gpg; NULL: none */
+	const struct pgp_keys *pgp_keys;         /* tried before gpg; NULL: none */
 	const char *gpg; /* the program; NULL: it is not tried. Looked up in PATH. */
 	/* Which types are tried first, and how many are named; those not named come last. NULL:
 	 * age, then PGP. */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an OpenPGP message is made of: armor, packets, DEFLATE. The digest is behind them in a whole
- * message, so they are given the bytes themselves.
+ * The layers of an OpenPGP message: armor, packets, DEFLATE. Each gets the bytes directly, because
+ * a whole message has a digest.
  */
 #include <stdlib.h>
 
-#include "openpgp/inflate.h"
-#include "openpgp/message.h"
+#include "openpgp/openpgp.h"
+#include "openpgp/packet.h"
 
 #define SIZE_MAX_INFLATED 65536
 
@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const struct sops_pgp_keys none = {0};
+	const struct pgp_keys none = {0};
 	_cleanup_secret_ struct secret bytes = {0}, inflated = {0}, opened = {0};
 	_cleanup_error_ struct error err = {0};
 	struct span rest = span_of(data, size);
@@ -22,9 +22,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int r = 0;
 
 	(void)pgp_armor_decode(rest, &bytes, &err);
-	if (pgp_message_open(&none, rest, &opened, &err) > 0 || opened.size > 0)
+	if (pgp_message_decrypt(&none, rest, &opened, &err) > 0 || opened.size > 0)
 		abort();
-	r = sops_inflate(rest, SIZE_MAX_INFLATED, &inflated, &err);
+	r = pgp_inflate(rest, SIZE_MAX_INFLATED, &inflated, &err);
 	if (inflated.size > SIZE_MAX_INFLATED || (r < 0 && inflated.size > 0))
 		abort();
 	r = 0;

@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The library's OpenPGP as filters from stdin to stdout, for the tests against gpg and zlib:
+ * Filters from stdin to stdout for the tests against gpg and zlib:
  *
- *     openpgp open KEY-FILE...      what is in the armored message
- *     openpgp inflate SIZE-MAX      what is in the DEFLATE stream
+ *     openpgp open KEY-FILE...      decrypts an armored message
+ *     openpgp inflate SIZE-MAX      decompresses a DEFLATE stream
  *
- * Exit code 9: the message is for none of the keys.
+ * Exit code 9: the message is encrypted to none of the keys.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/file.h"
-#include "openpgp/inflate.h"
-#include "openpgp/message.h"
+#include "openpgp/openpgp.h"
+#include "openpgp/packet.h"
 
 #define INPUT_SIZE_MAX ((size_t)64 * 1024 * 1024)
 
 static int open_message(int count, char **paths, struct span input, struct secret *output,
 			struct error *err)
 {
-	__attribute__((cleanup(sops_pgp_keys_destroy))) struct sops_pgp_keys keys = {0};
+	_cleanup_pgp_keys_ struct pgp_keys keys = {0};
 	int r = 0;
 
 	for (int i = 0; r == 0 && i < count; i++) {
@@ -28,10 +28,10 @@ static int open_message(int count, char **paths, struct span input, struct secre
 
 		r = file_read_secret(AT_FDCWD, paths[i], INPUT_SIZE_MAX, &text, err);
 		if (r == 0)
-			r = sops_pgp_keys_add_ssh(&keys, secret_span(&text), paths[i], err);
+			r = pgp_keys_add_ssh(&keys, secret_span(&text), paths[i], err);
 	}
 	if (r == 0)
-		r = pgp_message_open(&keys, input, output, err);
+		r = pgp_message_decrypt(&keys, input, output, err);
 	return r;
 }
 
@@ -45,7 +45,7 @@ int main(int argc, char **argv)
 	if (r == 0 && strcmp(argv[1], "open") == 0)
 		r = open_message(argc - 2, argv + 2, secret_span(&input), &output, &err);
 	else if (r == 0)
-		r = sops_inflate(secret_span(&input), strtoul(argv[2], NULL, 10), &output, &err) < 0
+		r = pgp_inflate(secret_span(&input), strtoul(argv[2], NULL, 10), &output, &err) < 0
 			    ? -(int)err.code
 			    : 1;
 	if (r == 0)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RSA keys of SSH as PGP keys: gpg and sops encrypt for them, vmcred opens that without gpg; and zlib compresses what
-vmcred decompresses."""
+"""vmcred decrypts without gpg what gpg and sops encrypt to PGP keys made of SSH RSA keys, and decompresses what zlib
+compresses."""
 import base64
 import os
 import random
@@ -13,7 +13,7 @@ from ssh_pgp import SshPgpKey
 
 OPENPGP = os.environ.get("VMCRED_OPENPGP", "build/tests/interop/openpgp")
 
-# Not in libcrypto's default provider; nothing has chosen them by itself for twenty years.
+# Not in libcrypto's default provider, and not a default of gpg for twenty years.
 OLD = ["IDEA", "CAST5", "BLOWFISH", "TWOFISH"]
 
 
@@ -38,8 +38,8 @@ def keys_make(folder, *names):
     return folder / "gnupg", keys
 
 
-def test_gpg_fingerprint_rsa_key_ssh_ours(folder):
-    """gpg's fingerprint of an RSA key of SSH is ours"""
+def test_fingerprint_is_the_one_of_gpg(folder):
+    """gpg and vmcred compute the same fingerprint for an SSH RSA key"""
     home, [key] = keys_make(folder, "rsa")
     lines = gpg(home, "--with-colons", "--list-keys").out.splitlines()
     equal([line.split(":")[9] for line in lines if line.startswith("fpr:")], [key.fingerprint])
@@ -48,8 +48,8 @@ def test_gpg_fingerprint_rsa_key_ssh_ours(folder):
     expect(manifest.install(), 0, "", f"vmcred: imported {key.path} as PGP key {key.fingerprint}\n")
 
 
-def test_gpg_encrypts_each_cipher_each_compression_opened(folder):
-    """what gpg encrypts with each cipher and each compression is opened, or the cipher is named too old"""
+def test_each_cipher_and_compression(folder):
+    """messages by gpg are decrypted for each cipher and compression, except for unsupported old ones"""
     home, [key] = keys_make(folder, "rsa")
     listing = gpg(home, "--with-colons", "--list-config", "ciphername").out
     ciphers = listing.strip().split(":")[2].split(";")
@@ -63,7 +63,7 @@ def test_gpg_encrypts_each_cipher_each_compression_opened(folder):
             if cipher in OLD:
                 expect(
                     result, 1, "",
-                    "the PGP message has an old cipher, which is not supported: encrypt it again with gpg's defaults\n",
+                    "the PGP message uses an unknown cipher, which is not supported: encrypt it again with the defaults of gpg\n",
                 )  # fmt: skip
             else:
                 expect(result, 0, None, "")
@@ -71,12 +71,12 @@ def test_gpg_encrypts_each_cipher_each_compression_opened(folder):
     message = encrypt(home, text, key, options=["--compress-algo", "BZIP2"])
     expect(
         opened(message, key), 1, "",
-        "the PGP message has a compression, which is not supported: encrypt it again with gpg's defaults\n",
+        "the PGP message uses an unknown compression, which is not supported: encrypt it again with the defaults of gpg\n",
     )  # fmt: skip
 
 
-def test_message_several_keys_keys_hides_opened_any_them_no(folder):
-    """a message for several keys, or for keys that it hides, is opened with any of them and with no other"""
+def test_several_recipients(folder):
+    """a message to several keys, hidden ones too, is decrypted with any of them and no other"""
     home, keys = keys_make(folder, "one", "two", "three")
     for options in ((), ("--throw-keyids",)):
         message = encrypt(home, b"shared", *keys[:2], options=options)
@@ -86,8 +86,8 @@ def test_message_several_keys_keys_hides_opened_any_them_no(folder):
         expect(opened(message, keys[2]), 9, "", "")
 
 
-def test_message_parts_size_gpg_did_not_know_put_together(folder):
-    """a message in parts, of a size that gpg did not know, is put together"""
+def test_partial_lengths(folder):
+    """a message with partial lengths is decrypted whole"""
     home, [key] = keys_make(folder, "rsa")
     text = random.Random(3).randbytes(100000)
     result = opened(encrypt(home, text, key), key)
@@ -95,8 +95,8 @@ def test_message_parts_size_gpg_did_not_know_put_together(folder):
     equal(result.out.encode("utf-8", "surrogateescape"), text)
 
 
-def test_whatever_octet_message_changed_cut_off_text_right(folder):
-    """whatever octet of a message is changed or cut off, the text is the right one or there is none"""
+def test_damaged_messages(folder):
+    """a message with any octet changed or cut off gives the right text or an error"""
     home, [key] = keys_make(folder, "rsa")
     head, body = encrypt(home, b"right", key).split("\n\n")
     raw = base64.b64decode(body.split("\n=")[0])
@@ -113,11 +113,11 @@ def test_whatever_octet_message_changed_cut_off_text_right(folder):
             equal(result.code == 0, result.out == "right", f"{place}: {result}")
     equal(4 in codes, True, codes)
     last = base64.b64encode(raw[:-1] + bytes([raw[-1] ^ 1])).decode()
-    expect(opened(f"{head}\n\n{last}\n=\n", key), 4, "", "the PGP message was changed\n")
+    expect(opened(f"{head}\n\n{last}\n=\n", key), 4, "", "the PGP message was modified\n")
 
 
-def test_message_without_digest_refused_whatever(folder):
-    """a message without a digest is refused, whatever is in it"""
+def test_message_without_digest(folder):
+    """a message without a digest is rejected"""
     home, [key] = keys_make(folder, "rsa")
     head, body = encrypt(home, b"text", key).split("\n\n")
     raw = bytearray(base64.b64decode(body.split("\n=")[0]))
@@ -125,13 +125,13 @@ def test_message_without_digest_refused_whatever(folder):
     raw[271] = 0xC9
     expect(
         opened(f"{head}\n\n{base64.b64encode(raw).decode()}\n=\n", key), 1, "",
-        "the PGP message has an encryption without a digest, or a new one, which is not supported: "
-        "encrypt it again with gpg's defaults\n",
+        "the PGP message uses an encryption without a digest (MDC), which is not supported: "
+        "encrypt it again with the defaults of gpg\n",
     )  # fmt: skip
 
 
-def test_document_real_sops_encrypts_rsa_key_ssh_activated(folder):
-    """a document that the real sops encrypts for an RSA key of SSH is activated without gpg, and by no other key"""
+def test_activation_of_a_document_by_sops(folder):
+    """a document encrypted by the real sops to an SSH RSA key is activated with that key only, without gpg"""
     home, [key, other] = keys_make(folder, "rsa", "other")
     manifest = Manifest(folder, personality(folder))
     (folder / "one.yaml").write_text("top: for the PGP key\n")
@@ -166,8 +166,8 @@ def test_document_real_sops_encrypts_rsa_key_ssh_activated(folder):
     equal(manifest.active("top"), b"for the PGP key")
 
 
-def test_zlib_compresses_any_way_decompressed(_folder):
-    """what zlib compresses in any way is decompressed"""
+def test_inflate_streams_of_zlib(_folder):
+    """streams by zlib of every level and strategy are decompressed"""
     chance = random.Random(5)
     words = [chance.randbytes(chance.randrange(1, 9)) for _ in range(40)]
     for text in (b"", b"x", bytes(70000), chance.randbytes(70000), b"".join(chance.choices(words, k=20000))):
@@ -179,11 +179,11 @@ def test_zlib_compresses_any_way_decompressed(_folder):
                 equal(result.out.encode("utf-8", "surrogateescape"), text, f"level {level}, strategy {strategy}")
 
 
-def test_damaged_endless_streams_errors_where_zlib_says(_folder):
-    """damaged and endless streams are errors where zlib says so, and nothing is written"""
+def test_inflate_damaged_streams(_folder):
+    """damaged and too long streams are errors where zlib reports one, and nothing is written"""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     stream = packer.compress(bytes(range(200)) * 9) + packer.flush()
-    expect(run(OPENPGP, "inflate", 1799, stdin=stream), 1, "", "it decompresses to more than 1799 bytes\n")
+    expect(run(OPENPGP, "inflate", 1799, stdin=stream), 1, "", "decompresses to more than 1799 bytes\n")
     chance = random.Random(6)
     refused = 0
     for _ in range(300):

@@ -29,10 +29,10 @@ static int age_key_add(struct manifest_keys *keys, struct span text, const char 
 static int pgp_key_add(struct manifest_keys *keys, struct span text, const char *path,
 		       const char **name, struct error *err)
 {
-	int r = sops_pgp_keys_add_ssh(&keys->pgp_keys, text, path, err);
+	int r = pgp_keys_add_ssh(&keys->pgp_keys, text, path, err);
 
 	if (r == 0)
-		*name = sops_pgp_key_fingerprint(&keys->pgp_keys, keys->pgp_keys.count - 1);
+		*name = keys->pgp_keys.items[keys->pgp_keys.count - 1].fingerprint;
 	return r;
 }
 
@@ -90,6 +90,6 @@ int manifest_keys_load(const struct manifest *manifest, const struct manifest_op
 void manifest_keys_release(struct manifest_keys *keys)
 {
 	age_identities_destroy(&keys->identities);
-	sops_pgp_keys_destroy(&keys->pgp_keys);
+	pgp_keys_destroy(&keys->pgp_keys);
 	free(keys->all.items);
 }

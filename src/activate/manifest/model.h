@@ -67,7 +67,7 @@ bool manifest_is_below(const char *path, const char *directory);
 /* The keys for a manifest's documents. Starts as {0}. */
 struct manifest_keys {
 	struct age_identities identities;
-	struct sops_pgp_keys pgp_keys;
+	struct pgp_keys pgp_keys;
 	struct age_identities all; /* these and the options'; only the array is owned */
 };
 

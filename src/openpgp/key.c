@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ssh-to-pgp's keys: the RSA key of SSH as an OpenPGP key of version 4 that was made at the
- * beginning of 1970, so that the same key always has the same fingerprint.
+ * An SSH RSA key becomes an OpenPGP key of version 4 that was created at the start of 1970, as by
+ * ssh-to-pgp, so that its fingerprint is always the same.
  */
+#include "openpgp/openpgp.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,7 +12,6 @@
 #include <openssl/evp.h>
 
 #include "base/cleanup.h"
-#include "openpgp/message.h"
 
 #define SHA1_SIZE 20
 
@@ -29,10 +30,10 @@ static int number_append(struct secret *out, struct span number, struct error *e
 	return r < 0 ? r : secret_append(out, number, err);
 }
 
-/* Section 12.2: the digest of the public key packet (section 5.5.2). The key's ID is its end. */
-static int fingerprint_compute(struct sops_pgp_key *key, struct error *err)
+/* Section 12.2: the digest of the public key packet (section 5.5.2) ends with the key's ID. */
+static int fingerprint_compute(struct pgp_key *key, struct error *err)
 {
-	/* 0x99 and two octets of length; version 4, made at second 0, RSA */
+	/* 0x99, two octets of length, version 4, creation time 0, RSA */
 	uint8_t head[] = {0x99, 0, 0, 4, 0, 0, 0, 0, 1}, digest[SHA1_SIZE];
 	_cleanup_secret_ struct secret packet = {0};
 	size_t size = sizeof(digest);
@@ -57,19 +58,17 @@ static int fingerprint_compute(struct sops_pgp_key *key, struct error *err)
 	return key->fingerprint ? 0 : error_no_memory(err);
 }
 
-int sops_pgp_keys_add_ssh(struct sops_pgp_keys *keys, struct span text, const char *what,
-			  struct error *err)
+int pgp_keys_add_ssh(struct pgp_keys *keys, struct span text, const char *what, struct error *err)
 {
-	struct sops_pgp_key *larger =
-		reallocarray(keys->items, keys->count + 1, sizeof(*keys->items));
-	struct sops_pgp_key *key;
+	struct pgp_key *larger = reallocarray(keys->items, keys->count + 1, sizeof(*keys->items));
+	struct pgp_key *key;
 	int r;
 
 	if (!larger)
 		return error_no_memory(err);
 	keys->items = larger;
 	key = &larger[keys->count];
-	*key = (struct sops_pgp_key){0};
+	*key = (struct pgp_key){0};
 	r = age_rsa_key_read(text, what, &key->rsa, err);
 	if (r == 0)
 		r = fingerprint_compute(key, err);
@@ -81,17 +80,12 @@ int sops_pgp_keys_add_ssh(struct sops_pgp_keys *keys, struct span text, const ch
 	return 0;
 }
 
-const char *sops_pgp_key_fingerprint(const struct sops_pgp_keys *keys, size_t index)
-{
-	return keys->items[index].fingerprint;
-}
-
-void sops_pgp_keys_destroy(struct sops_pgp_keys *keys)
+void pgp_keys_destroy(struct pgp_keys *keys)
 {
 	for (size_t i = 0; i < keys->count; i++) {
 		age_rsa_key_destroy(keys->items[i].rsa);
 		free(keys->items[i].fingerprint);
 	}
 	free(keys->items);
-	*keys = (struct sops_pgp_keys){0};
+	*keys = (struct pgp_keys){0};
 }
