@@ -39,11 +39,11 @@ static int part_decode(struct span part, const char *name, uint8_t *out, size_t 
 	size_t decoded_size = 0;
 
 	if (part.size != base64_encoded_size(size, BASE64_PADDED))
-		return error_set(err, VMCRED_FAILED, "its %s is not %zu bytes long", name, size);
+		return error_set(err, VMCRED_FAILED, "the %s must have %zu bytes", name, size);
 	if (base64_decode(part, BASE64_PADDED, decoded, &decoded_size, err) < 0)
-		return error_wrap(err, "its %s", name);
+		return error_wrap(err, "%s", name);
 	if (decoded_size != size)
-		return error_set(err, VMCRED_FAILED, "its %s is not %zu bytes long", name, size);
+		return error_set(err, VMCRED_FAILED, "the %s must have %zu bytes", name, size);
 	memcpy(out, decoded, size);
 	return 0;
 }
@@ -57,7 +57,7 @@ int sops_sealed_parse(struct span text, struct sops_sealed *sealed, struct error
 	    !part_take(&text, "iv:", ',', &nonce) || !part_take(&text, "tag:", ',', &tag) ||
 	    !part_take(&text, "type:", ']', &sealed->type) || text.size > 0)
 		return error_set(err, VMCRED_FAILED,
-				 "it is not of the form ENC[AES256_GCM,data:…,iv:…,tag:…,type:…]");
+				 "not of the form ENC[AES256_GCM,data:…,iv:…,tag:…,type:…]");
 	sealed->nonce_text = nonce.data;
 	r = part_decode(nonce, "iv", sealed->nonce, SOPS_NONCE_SIZE, err);
 	if (r == 0)
@@ -103,10 +103,9 @@ int sops_cipher_open(struct sops_cipher *cipher, const struct sops_sealed *seale
 	int r = base64_decode(sealed->data, BASE64_PADDED, data, size, err);
 
 	if (r < 0)
-		return error_wrap(err, "its data");
+		return error_wrap(err, "data");
 	if (*size > INT_MAX || additional.size > INT_MAX)
-		return error_set(err, VMCRED_FAILED, "it is %zu bytes long, which is too much",
-				 *size);
+		return error_set(err, VMCRED_FAILED, "too large (%zu bytes)", *size);
 	memcpy(tag, sealed->tag, sizeof(tag));
 	if (EVP_DecryptInit_ex2(cipher->context, NULL, NULL, sealed->nonce, NULL) != 1 ||
 	    EVP_DecryptUpdate(cipher->context, NULL, &written, additional.data,
@@ -205,7 +204,7 @@ int sops_cipher_seal(struct sops_cipher *cipher, struct span plaintext, const ch
 	if (r < 0)
 		return r;
 	if (plaintext.size > INT_MAX || additional.size > INT_MAX)
-		return error_set(err, VMCRED_FAILED, "a value of %zu bytes is too long to encrypt",
+		return error_set(err, VMCRED_FAILED, "value too large to encrypt (%zu bytes)",
 				 plaintext.size);
 	if (EVP_EncryptInit_ex2(cipher->context, NULL, NULL, nonce, NULL) != 1 ||
 	    EVP_EncryptUpdate(cipher->context, NULL, &written, additional.data,
@@ -225,5 +224,63 @@ int sops_cipher_seal(struct sops_cipher *cipher, struct span plaintext, const ch
 	text = text_write(text, type_label);
 	text = text_write(text, type);
 	*text = ']';
+	return 0;
+}
+
+/*
+ * What a MAC over encrypted values alone starts with, so that it never equals the other kind: the
+ * SHA-256 of "sops", a constant of the format (MACOnlyEncryptedInitialization in its sources).
+ */
+static const uint8_t only_encrypted_start[] = {
+	0x8a, 0x3f, 0xd2, 0xad, 0x54, 0xce, 0x66, 0x52, 0x7b, 0x10, 0x34,
+	0xf3, 0xd1, 0x47, 0xbe, 0x0b, 0x0b, 0x97, 0x5b, 0x3b, 0xf4, 0x4f,
+	0x72, 0xc6, 0xfd, 0xad, 0xec, 0x81, 0x76, 0xf2, 0x7d, 0x69,
+};
+
+int sops_mac_create(struct sops_mac *mac, bool only_encrypted, struct error *err)
+{
+	EVP_MD *digest = EVP_MD_fetch(NULL, "SHA512", NULL);
+	int done = 0;
+
+	mac->context = EVP_MD_CTX_new();
+	if (digest && mac->context)
+		done = EVP_DigestInit_ex2(mac->context, digest, NULL);
+	EVP_MD_free(digest);
+	if (done != 1) {
+		sops_mac_destroy(mac);
+		return sops_crypto_failed(err, "set up SHA-512");
+	}
+	if (only_encrypted)
+		return sops_mac_add(
+			mac, span_of(only_encrypted_start, sizeof(only_encrypted_start)), err);
+	return 0;
+}
+
+void sops_mac_destroy(struct sops_mac *mac)
+{
+	EVP_MD_CTX_free(mac->context);
+	mac->context = NULL;
+}
+
+int sops_mac_add(struct sops_mac *mac, struct span value, struct error *err)
+{
+	if (EVP_DigestUpdate(mac->context, value.data, value.size) != 1)
+		return sops_crypto_failed(err, "compute SHA-512");
+	return 0;
+}
+
+int sops_mac_finish(struct sops_mac *mac, uint8_t text[SOPS_MAC_TEXT_SIZE], struct error *err)
+{
+	static const char digits[] = "0123456789ABCDEF";
+	uint8_t digest[SOPS_MAC_TEXT_SIZE / 2];
+	unsigned int size = 0;
+
+	if (EVP_DigestFinal_ex(mac->context, digest, &size) != 1 || size != sizeof(digest))
+		return sops_crypto_failed(err, "compute SHA-512");
+	for (size_t i = 0; i < sizeof(digest); i++) {
+		text[2 * i] = (uint8_t)digits[digest[i] >> 4];
+		text[2 * i + 1] = (uint8_t)digits[digest[i] & 15];
+	}
+	memory_wipe(digest, sizeof(digest));
 	return 0;
 }

@@ -46,7 +46,7 @@ static int value_open(struct sops_walk *walk, size_t index, enum sops_kind *kind
 	int r = sops_sealed_parse(node->text, &sealed, err);
 
 	if (r == 0 && sops_kind_named(sealed.type, kind) < 0)
-		r = error_set(err, VMCRED_FAILED, "its type is not supported");
+		r = error_set(err, VMCRED_FAILED, "unsupported type");
 	if (r == 0)
 		r = sops_walk_path(walk, index, &path, err);
 	if (r == 0)
@@ -78,7 +78,8 @@ static int comment_decrypt(struct sops_walk *walk, size_t index, struct error *e
 	r = value_open(walk, index, &kind, err);
 	if (r == 0)
 		return sops_walk_invalid(walk, index, VMCRED_INTEGRITY,
-					 "was changed or moved: its tag does not match", err);
+					 "was modified or moved (authentication tag mismatch)",
+					 err);
 	if (r < 0)
 		return sops_walk_wrap(walk, index, err);
 	/* sops forgets that it stood behind a value. */
@@ -101,18 +102,19 @@ static int value_decrypt(struct sops_walk *walk, size_t index, struct error *err
 		return 0;
 	if (node->kind != SOPS_STRING || !is_sealed(node))
 		return sops_walk_invalid(walk, index, VMCRED_INTEGRITY,
-					 "is not encrypted, although the document's rule says so",
+					 "is not encrypted, but the document's rule requires it",
 					 err);
 	r = value_open(walk, index, &kind, err);
 	if (r < 0)
 		return sops_walk_wrap(walk, index, err);
 	if (r == 0)
 		return sops_walk_invalid(walk, index, VMCRED_INTEGRITY,
-					 "was changed or moved: its tag does not match", err);
+					 "was modified or moved (authentication tag mismatch)",
+					 err);
 	plaintext = node->text;
 	if (value_type(node, kind) < 0)
 		return sops_walk_invalid(walk, index, VMCRED_FAILED,
-					 "is not of the type that it is marked with", err);
+					 "does not have its declared type", err);
 	/* What would be encrypted as other bytes must not get the nonce again. */
 	if (!span_equal(sops_walk_bytes(walk, node), plaintext))
 		node->nonce = NULL;
@@ -140,7 +142,7 @@ static int values_decrypt(struct sops_walk *walk, struct error *err)
 
 static int mac_invalid(const struct sops_document *document, const char *reason, struct error *err)
 {
-	return error_set(err, VMCRED_INTEGRITY, "%s: its MAC %s", document->name, reason);
+	return error_set(err, VMCRED_INTEGRITY, "%s: the MAC %s", document->name, reason);
 }
 
 /* The metadata keeps the MAC as it is. */
@@ -158,10 +160,10 @@ static int mac_open(struct sops_document *document, struct sops_walk *walk, stru
 	if (r == 0)
 		r = sops_cipher_open(&walk->cipher, &sealed, last_modified, &size, err);
 	if (r < 0)
-		return error_wrap(err, "%s: its MAC", document->name);
+		return error_wrap(err, "%s: the MAC", document->name);
 	if (r == 0)
-		return mac_invalid(
-			document, "or its time was changed: the MAC's own tag does not match", err);
+		return mac_invalid(document,
+				   "or its time was modified (authentication tag mismatch)", err);
 	*mac = span_of(sealed.data.data, size);
 	return 0;
 }
@@ -178,10 +180,9 @@ static int mac_verify(struct sops_document *document, struct sops_walk *walk, st
 	if (r == 0)
 		r = sops_mac_finish(&walk->mac, computed, err);
 	if (r == 0 && !secret_equal(span_of(computed, sizeof(computed)), mac))
-		r = mac_invalid(
-			document,
-			"does not match: a value was added, removed or changed, or their order",
-			err);
+		r = mac_invalid(document,
+				"does not match: values were added, removed, changed or reordered",
+				err);
 	memory_wipe(computed, sizeof(computed));
 	return r;
 }
@@ -204,16 +205,18 @@ static int tree_decrypt(struct sops_document *document, unsigned int flags, stru
 int sops_document_decrypt(struct sops_document *document, const struct sops_keyring *keyring,
 			  unsigned int flags, struct error *err)
 {
-	int r;
+	int r = 0;
 
 	document->failure = SOPS_FAILED_OTHERWISE;
 	if (document->state == SOPS_OPEN)
 		return 0;
 	if (document->state == SOPS_BROKEN)
-		return error_set(err, VMCRED_FAILED, "%s: it could not be decrypted before",
+		return error_set(err, VMCRED_FAILED, "%s: decryption failed before",
 				 document->name);
 	document->failure = SOPS_FAILED_KEY;
-	r = sops_data_key_unwrap(document, keyring, err);
+	if (document->data_key.size == 0)
+		r = sops_data_key_unwrap(&document->metadata.policy, keyring, document->name,
+					 &document->data_key, err);
 	if (r < 0)
 		return r;
 	r = tree_decrypt(document, flags, err);

@@ -5,22 +5,6 @@
 
 #include "base/cleanup.h"
 #include "sops/cipher.h"
-#include "sops/key.h"
-
-const char *sops_store_name(const struct sops_store *store)
-{
-	return store->name;
-}
-
-bool sops_store_is_single_value(const struct sops_store *store)
-{
-	return store->single_value;
-}
-
-struct span sops_store_example(const struct sops_store *store)
-{
-	return span_of_text(store->example);
-}
 
 static struct sops_document *document_new(const char *what, struct error *err)
 {
@@ -44,7 +28,7 @@ static int metadata_read(const struct sops_store *store, struct sops_document *d
 
 	if (r == 0)
 		return error_set(err, VMCRED_FAILED,
-				 "%s is not a SOPS document: there is no key sops at its top",
+				 "%s is not a SOPS document: missing key \"sops\" at its top",
 				 document->name);
 	return r < 0 ? r
 		     : sops_metadata_read(&document->metadata_tree, document->name,
@@ -141,7 +125,7 @@ int sops_document_open_check(const struct sops_document *document, struct error 
 {
 	if (document->state == SOPS_OPEN)
 		return 0;
-	return error_set(err, VMCRED_FAILED, "%s: it is not decrypted", document->name);
+	return error_set(err, VMCRED_FAILED, "%s: not decrypted", document->name);
 }
 
 const struct sops_policy *sops_document_policy(const struct sops_document *document)
@@ -180,7 +164,8 @@ int sops_document_encrypt(struct sops_document *document, const struct sops_poli
 	if (r == 0)
 		r = data_key_new(document, err);
 	if (r == 0)
-		r = sops_data_key_wrap(document, keyring, false, err);
+		r = sops_data_key_wrap(&document->metadata.policy, keyring, document->name,
+				       secret_span(&document->data_key), false, err);
 	return r < 0 ? r : sops_document_seal(document, false, true, err);
 }
 
@@ -189,7 +174,7 @@ static int decrypted_check(const struct sops_document *document, struct error *e
 	int r = sops_document_open_check(document, err);
 
 	if (r == 0 && document->data_key.size == 0)
-		return error_set(err, VMCRED_FAILED, "%s: it was not encrypted before",
+		return error_set(err, VMCRED_FAILED, "%s: was not encrypted before",
 				 document->name);
 	return r;
 }
@@ -248,7 +233,8 @@ int sops_document_rotate(struct sops_document *document, const struct sops_keyri
 	if (r == 0)
 		r = data_key_new(document, err);
 	if (r == 0)
-		r = sops_data_key_wrap(document, keyring, false, err);
+		r = sops_data_key_wrap(&document->metadata.policy, keyring, document->name,
+				       secret_span(&document->data_key), false, err);
 	return r < 0 ? r : sops_document_seal(document, false, false, err);
 }
 
@@ -261,8 +247,7 @@ static int write_with_metadata(const struct sops_document *document, const struc
 
 	if (store->has_metadata(&document->tree))
 		return error_set(err, VMCRED_FAILED,
-				 "%s: a key of it begins as the metadata of an encrypted document "
-				 "does in the format %s",
+				 "%s: a key is reserved for the metadata of the format %s",
 				 document->name, store->name);
 	r = sops_metadata_tree(&document->metadata, &metadata, err);
 	if (r == 0)

@@ -2,9 +2,9 @@
 #ifndef VMCRED_SOPS_DOCUMENT_H
 #define VMCRED_SOPS_DOCUMENT_H
 
+#include "sops/keys/key.h"
 #include "sops/metadata.h"
 #include "sops/sops.h"
-#include "sops/stores/stores.h"
 #include "sops/tree.h"
 
 struct sops_document {
@@ -32,22 +32,6 @@ int sops_document_open_check(const struct sops_document *document, struct error 
 
 /* Keeps the nodes as they are for sops_document_seal(), before the first change. */
 int sops_document_remember(struct sops_document *document, struct error *err);
-
-/* data_key.c: unwraps the data key, if it is not known. */
-int sops_data_key_unwrap(struct sops_document *document, const struct sops_keyring *keyring,
-			 struct error *err);
-
-/*
- * data_key.c: wraps the document's data key, or shares of it, for the keys of its policy. A key
- * that cannot be used is left as it is with `keep_unsupported`, if it holds something.
- */
-int sops_data_key_wrap(struct sops_document *document, const struct sops_keyring *keyring,
-		       bool keep_unsupported, struct error *err);
-
-/* no_key.c: the error for a document that none of the keys opened, of whose groups `opened` were.
- */
-int sops_no_key(const struct sops_document *document, const struct sops_keyring *keyring,
-		size_t opened, struct error *err);
 
 /* encrypt.c: encrypts the values and makes a new MAC. `reuse_nonces`: the data key is the one that
  * they were encrypted with before. `strict`: the rule is new, and must be valid. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is done to an open document: a part of it is given out, set or taken out, or all of it is
- * replaced. The nodes as they were are kept, so that what stays is encrypted to the same text.
+ * Reading and changing an open document. The nodes before the first change are remembered, so that
+ * unchanged values get the same ciphertext.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,10 +24,10 @@ static int step_missing(const struct sops_document *document, const char *path,
 			const struct sops_step *step, struct error *err)
 {
 	if (step->key.data)
-		return error_set(err, VMCRED_MISSING, "%s: %s: there is no key %.*s",
+		return error_set(err, VMCRED_MISSING, "%s: %s: missing key \"%.*s\"",
 				 document->name, path, (int)step->key.size,
 				 (const char *)step->key.data);
-	return error_set(err, VMCRED_MISSING, "%s: %s: there is no item %zu", document->name, path,
+	return error_set(err, VMCRED_MISSING, "%s: %s: missing item %zu", document->name, path,
 			 step->position);
 }
 
@@ -40,7 +40,7 @@ static int first_document_check(const struct sops_document *document, struct err
 	return r;
 }
 
-/* Where a path leads to; VMCRED_MISSING if there is nothing. */
+/* The node at a path. VMCRED_MISSING: there is none. */
 static int node_find(const struct sops_document *document, const char *text,
 		     const struct sops_path *path, size_t *node, struct error *err)
 {
@@ -56,7 +56,7 @@ static int node_find(const struct sops_document *document, const char *text,
 	return 0;
 }
 
-/* A map is given out as a document of its own. */
+/* A map is written as a document. */
 static int map_write(const struct sops_document *document, size_t node,
 		     const struct sops_store *store, const struct sops_format *format,
 		     struct secret *out, struct error *err)
@@ -69,7 +69,7 @@ static int map_write(const struct sops_document *document, size_t node,
 		r = sops_tree_add(&tree, (struct sops_node){.kind = SOPS_LIST}, &root, err);
 	if (r == 0)
 		r = sops_tree_graft(&tree, root, 1, (struct span){0}, &map, 0, err);
-	/* The documents behind the first are given out too, as sops does. */
+	/* sops writes the other documents too. */
 	for (size_t i = document->tree.nodes[SOPS_FIRST_DOCUMENT].end;
 	     r == 0 && i < document->tree.count; i = document->tree.nodes[i].end) {
 		_cleanup_sops_tree_ struct sops_tree other = {0};
@@ -139,7 +139,7 @@ static bool subtree_equal(const struct sops_tree *a, size_t a_node, const struct
 	return true;
 }
 
-/* Puts maps and lists around the value for the steps that lead nowhere yet. */
+/* Wraps the value in maps and lists for the steps that do not exist yet. */
 static int value_wrap(struct sops_tree *value, const struct sops_path *path, size_t from,
 		      struct error *err)
 {
@@ -161,7 +161,7 @@ static int value_wrap(struct sops_tree *value, const struct sops_path *path, siz
 	return 0;
 }
 
-/* Keys come from the caller's text, and must live as long as the document. */
+/* The keys point into the caller's text, and must live as long as the document. */
 static int keys_keep(struct sops_document *document, struct sops_path *path, struct error *err)
 {
 	int r = 0;
@@ -174,7 +174,7 @@ static int keys_keep(struct sops_document *document, struct sops_path *path, str
 	return r;
 }
 
-/* Replaces `node` by the value, under the key that it has. */
+/* Replaces `node` by the value, under the same key. */
 static int node_replace(struct sops_document *document, size_t node, struct sops_tree *value,
 			struct error *err)
 {
@@ -189,7 +189,7 @@ static int node_replace(struct sops_document *document, size_t node, struct sops
 	return sops_tree_sweep(tree, err);
 }
 
-/* Goes as far as the path leads to something, and makes the rest. */
+/* Follows the path as far as it exists and creates the rest. */
 static int value_place(struct sops_document *document, const struct sops_path *path,
 		       struct sops_tree *value, bool *changed, struct error *err)
 {
@@ -202,7 +202,7 @@ static int value_place(struct sops_document *document, const struct sops_path *p
 			tree->nodes[node].kind == SOPS_MAP || tree->nodes[node].kind == SOPS_LIST;
 		int r;
 
-		/* What has no items gives way to what has. */
+		/* A scalar is replaced by a container. */
 		if (!container) {
 			r = value_wrap(value, path, i, err);
 			return r < 0 ? r : node_replace(document, node, value, err);
@@ -240,9 +240,8 @@ int sops_document_set(struct sops_document *document, const char *path, struct s
 		err->code = VMCRED_USAGE;
 		return -VMCRED_USAGE;
 	}
-	/* A number that stands alone goes through Go's encoding/json, which makes it a float; those
-	 * inside of a map go through the JSON store. One that a float cannot hold stays what it is,
-	 * where sops would change it. */
+	/* sops reads a single number with encoding/json, as a float, but numbers in a map with the
+	 * JSON store. An integer that a float cannot represent stays one; sops would change it. */
 	if (value.nodes[0].kind == SOPS_INT && sops_int_is_float(value.nodes[0].text))
 		value.nodes[0].kind = SOPS_FLOAT;
 	r = sops_document_remember(document, err);
@@ -271,7 +270,7 @@ int sops_document_unset(struct sops_document *document, const char *path, struct
 	return sops_tree_sweep(&document->tree, err);
 }
 
-/* The new tree's texts must live as long as the old ones, which may be needed for their nonces. */
+/* Keeps the old texts as well: their nonces may be needed. */
 static int tree_exchange(struct sops_document *document, struct sops_tree *tree, struct error *err)
 {
 	struct sops_tree *now = &document->tree;
@@ -305,7 +304,7 @@ int sops_document_replace(struct sops_document *document, const struct sops_stor
 	if (r == 0 && with_keys) {
 		r = store->metadata_take(&tree, document->name, &metadata_tree, err);
 		if (r == 0)
-			r = error_set(err, VMCRED_FAILED, "%s: its metadata is gone",
+			r = error_set(err, VMCRED_FAILED, "%s: the metadata was removed",
 				      document->name);
 		if (r > 0)
 			r = sops_metadata_read(&metadata_tree, document->name, &metadata, err);
@@ -341,9 +340,8 @@ int sops_document_each(const struct sops_document *document,
 			continue;
 		if (nodes[i].kind == SOPS_MAP || nodes[i].kind == SOPS_LIST)
 			return error_set(err, VMCRED_FAILED,
-					 "%s: the value %.*s has parts, and cannot be one text",
-					 document->name, (int)nodes[i].key.size,
-					 (const char *)nodes[i].key.data);
+					 "%s: the value %.*s is a map or a list", document->name,
+					 (int)nodes[i].key.size, (const char *)nodes[i].key.data);
 		r = sops_flat_text(&nodes[i], number, &text, err);
 		if (r == 0)
 			r = each(context, nodes[i].key, text, err);
@@ -352,23 +350,30 @@ int sops_document_each(const struct sops_document *document,
 	return r;
 }
 
-int sops_document_value(const struct sops_document *document, const char *key, struct span *value,
-			struct error *err)
+int sops_document_string(const struct sops_document *document, const char *keys, struct span *value,
+			 struct error *err)
 {
-	const struct sops_node *node;
-	size_t index;
-	int r = first_document_check(document, err);
+	const struct sops_tree *tree = &document->tree;
+	size_t node = SOPS_FIRST_DOCUMENT, size = 0;
 
-	if (r < 0)
-		return r;
-	index = sops_tree_child(&document->tree, SOPS_FIRST_DOCUMENT, span_of_text(key));
-	if (index == 0)
-		return error_set(err, VMCRED_MISSING, "%s: there is no key %s in it",
-				 document->name, key);
-	node = &document->tree.nodes[index];
-	if (node->kind != SOPS_STRING && node->kind != SOPS_BYTES)
-		return error_set(err, VMCRED_FAILED, "%s: the value %s is not a string",
-				 document->name, key);
-	*value = node->text;
+	if (document->state == SOPS_BROKEN)
+		return sops_document_open_check(document, err);
+	for (const char *at = keys;; at += size + 1) {
+		if (node >= tree->count || tree->nodes[node].kind != SOPS_MAP)
+			return error_set(err, VMCRED_FAILED, "%s: \"%.*s\" is not a map",
+					 document->name, at == keys ? 0 : (int)(at - keys) - 1,
+					 keys);
+		size = strcspn(at, "/");
+		node = sops_tree_child(tree, node, span_of(at, size));
+		if (node == 0)
+			return error_set(err, VMCRED_MISSING, "%s: missing key \"%.*s\"",
+					 document->name, (int)(at + size - keys), keys);
+		if (at[size] == '\0')
+			break;
+	}
+	if (tree->nodes[node].kind != SOPS_STRING && tree->nodes[node].kind != SOPS_BYTES)
+		return error_set(err, VMCRED_FAILED, "%s: \"%s\" is not a string", document->name,
+				 keys);
+	*value = tree->nodes[node].text;
 	return 0;
 }

@@ -42,8 +42,7 @@ static int value_encrypt(struct sops_walk *walk, size_t index, struct sops_reuse
 	    sops_rule_is_ambiguous(&walk->rule, text, err) != 0)
 		return sops_walk_invalid(
 			walk, index, VMCRED_FAILED,
-			"is encrypted to a text that the rule unencrypted_comment_regex matches, "
-			"so that it could not be decrypted",
+			"cannot be encrypted: unencrypted_comment_regex matches its ciphertext",
 			err);
 	if (r < 0)
 		return sops_walk_wrap(walk, index, err);

@@ -7,7 +7,6 @@
 
 #include "base/cleanup.h"
 #include "sops/document.h"
-#include "sops/key.h"
 
 static const struct sops_key_group no_keys = {0};
 
@@ -127,12 +126,13 @@ int sops_document_keys_update(struct sops_document *document, const struct sops_
 	struct sops_policy *before = &document->metadata.policy;
 	_cleanup_sops_policy_ struct sops_policy after = {0};
 	struct sops_policy old;
-	int r;
+	int r = 0;
 
 	document->failure = SOPS_FAILED_KEY;
 	if (document->state != SOPS_SEALED)
 		return error_set(err, VMCRED_FAILED, "%s: it is not encrypted", document->name);
-	r = sops_data_key_unwrap(document, keyring, err);
+	if (document->data_key.size == 0)
+		r = sops_data_key_unwrap(before, keyring, document->name, &document->data_key, err);
 	if (r == 0)
 		r = sops_policy_copy(&after, policy, err);
 	if (r == 0 && before->rule_text)
@@ -149,7 +149,8 @@ int sops_document_keys_update(struct sops_document *document, const struct sops_
 	old = *before;
 	*before = after;
 	after = old;
-	r = sops_data_key_wrap(document, keyring, true, err);
+	r = sops_data_key_wrap(before, keyring, document->name, secret_span(&document->data_key),
+			       true, err);
 	if (r < 0) {
 		old = *before;
 		*before = after;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
-#include "sops/key.h"
+#include "sops/keys/key.h"
 
 struct reader {
 	const struct sops_tree *tree;
@@ -16,8 +16,7 @@ struct reader {
 static int field_invalid(const struct reader *reader, const char *name, const char *reason,
 			 struct error *err)
 {
-	return error_set(err, VMCRED_FAILED, "%s: the field sops.%s %s", reader->what, name,
-			 reason);
+	return error_set(err, VMCRED_FAILED, "%s: sops.%s %s", reader->what, name, reason);
 }
 
 /* The index of a list that is there and not empty, or 0. */
@@ -56,7 +55,7 @@ static int keys_read(const struct reader *reader, size_t map, struct sops_key_gr
 				continue;
 			if (tree->nodes[i].kind != SOPS_MAP)
 				return field_invalid(reader, sops_key_type_name(type),
-						     "holds something else than maps", err);
+						     "contains an item that is not a map", err);
 			r = sops_key_read(tree, i, type, reader->what, &key, err);
 			if (r == 0)
 				r = sops_key_group_take(group, &key, err);
@@ -86,14 +85,13 @@ static int key_groups_read(const struct reader *reader, struct error *err)
 		if (reader->tree->nodes[i].kind == SOPS_COMMENT)
 			continue;
 		if (reader->tree->nodes[i].kind != SOPS_MAP)
-			return field_invalid(reader, "key_groups", "holds something else than maps",
-					     err);
+			return field_invalid(reader, "key_groups",
+					     "contains an item that is not a map", err);
 		group = sops_policy_group_add(policy, err);
 		r = group ? keys_read(reader, i, group, err) : -(int)err->code;
 	}
 	if (r == 0 && policy->group_count == 0)
-		return error_set(err, VMCRED_FAILED, "%s: there is no key in its field sops",
-				 reader->what);
+		return error_set(err, VMCRED_FAILED, "%s: sops contains no keys", reader->what);
 	return r;
 }
 
@@ -112,9 +110,9 @@ static int rule_read(const struct reader *reader, struct error *err)
 		if (!*text)
 			continue;
 		if (policy->rule_text)
-			return field_invalid(
-				reader, name,
-				"is a second rule on what is encrypted; there can be one", err);
+			return field_invalid(reader, name,
+					     "is a second encryption rule; only one is allowed",
+					     err);
 		policy->rule = rule;
 		policy->rule_text = pointer_release(&text);
 	}
@@ -145,7 +143,7 @@ static int boolean_read(const struct reader *reader, const char *name, bool *val
 		if (strcmp(text, no[i]) == 0)
 			return 0;
 	}
-	return field_invalid(reader, name, "is neither true nor false", err);
+	return field_invalid(reader, name, "is not a boolean", err);
 }
 
 static int threshold_read(const struct reader *reader, struct error *err)

@@ -5,7 +5,7 @@
  */
 #include <stdio.h>
 
-#include "sops/key.h"
+#include "sops/keys/key.h"
 #include "sops/metadata.h"
 
 struct builder {

@@ -7,11 +7,11 @@
 
 static int invalid(const char *text, struct error *err)
 {
-	error_set(err, VMCRED_USAGE, "%s is not a path", text);
-	return error_hint(err, "write it as [\"key\"][0][\"other key\"]");
+	error_set(err, VMCRED_USAGE, "invalid path %s", text);
+	return error_hint(err, "the form is [\"key\"][0][\"other key\"]");
 }
 
-/* Like sops, without escapes: a key holds no '['. */
+/* As in sops, there are no escapes, and a key cannot contain '['. */
 static int component_read(struct span component, struct sops_step *step)
 {
 	bool quoted =
@@ -38,9 +38,8 @@ int sops_path_read(const char *text, struct sops_path *path, struct error *err)
 	const char *at = text;
 	size_t count = 0;
 
-	/* No store could write such a key. */
 	if (!utf8_valid(span_of_text(text)))
-		return error_set(err, VMCRED_USAGE, "a path is not UTF-8");
+		return error_set(err, VMCRED_USAGE, "invalid path: not UTF-8");
 	for (const char *c = text; *c; c++)
 		count += *c == '[';
 	path->steps = calloc(count + 1, sizeof(*path->steps));
@@ -77,10 +76,10 @@ int sops_path_step(const struct sops_tree *tree, size_t container, const struct 
 	*child = 0;
 	if (node->kind == SOPS_MAP && !step->key.data)
 		return error_set(err, VMCRED_USAGE,
-				 "[%zu] is a position in a list, but there is a map", position);
+				 "[%zu] is a list position, but the value is a map", position);
 	if (node->kind == SOPS_LIST && step->key.data)
 		return error_set(err, VMCRED_USAGE,
-				 "[\"%.*s\"] is a key of a map, but there is a list",
+				 "[\"%.*s\"] is a map key, but the value is a list",
 				 (int)step->key.size, (const char *)step->key.data);
 	if (node->kind == SOPS_MAP)
 		*child = sops_tree_child(tree, container, step->key);

@@ -170,38 +170,6 @@ size_t sops_tree_child(const struct sops_tree *tree, size_t map, struct span key
 	return 0;
 }
 
-int sops_tree_path(const struct sops_tree *tree, size_t node, char **path, size_t *size,
-		   struct error *err)
-{
-	size_t length = 0;
-	char *to;
-
-	for (size_t i = node; i != 0; i = tree->nodes[i].parent) {
-		if (tree->nodes[i].key.data)
-			length += tree->nodes[i].key.size + 1;
-	}
-	/* The path of a value that is under no key is ":" all the same, as strings.Join() has it.
-	 */
-	*size = length > 0 ? length : 1;
-	*path = malloc(*size + 1);
-	if (!*path)
-		return error_no_memory(err);
-	to = *path + *size;
-	if (length == 0)
-		*--to = ':';
-	for (size_t i = node; i != 0; i = tree->nodes[i].parent) {
-		struct span key = tree->nodes[i].key;
-
-		if (!key.data)
-			continue;
-		*--to = ':';
-		to -= key.size;
-		if (key.size > 0)
-			memcpy(to, key.data, key.size);
-	}
-	return 0;
-}
-
 static size_t list_position(const struct sops_tree *tree, size_t node)
 {
 	size_t position = 0;

@@ -82,11 +82,6 @@ static inline int sops_tree_text_reserve(struct sops_tree *tree, size_t size, ui
 	return arena_reserve(&tree->texts, size, room, err);
 }
 
-static inline void sops_tree_text_trim(struct sops_tree *tree, size_t unused)
-{
-	arena_trim(&tree->texts, unused);
-}
-
 static inline int sops_tree_adopt(struct sops_tree *tree, struct secret *text, struct error *err)
 {
 	return arena_adopt(&tree->texts, text, err);
@@ -110,13 +105,6 @@ int sops_tree_copy(const struct sops_tree *tree, size_t node, struct sops_tree *
 
 /* The child of a map with this key, or 0: the first one, if there are several. */
 size_t sops_tree_child(const struct sops_tree *tree, size_t map, struct span key);
-
-/*
- * The path as SOPS authenticates it: each key on the way, followed by ':'. Positions in lists are
- * not part of it. The caller frees `*path`.
- */
-int sops_tree_path(const struct sops_tree *tree, size_t node, char **path, size_t *size,
-		   struct error *err);
 
 /* The path for an error's text, such as db.users[2]; never fails, NULL without memory. The caller
  * frees it. */

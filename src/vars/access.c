@@ -199,7 +199,7 @@ static int keys_unite(struct sops_key_group *keys, struct error *err)
 		places[i] = (struct place){&keys->keys[i], i};
 	qsort(places, keys->count, sizeof(*places), place_compare);
 	for (size_t i = 1; i < keys->count; i++)
-		again[places[i].at] = sops_key_equal(places[i].key, places[i - 1].key);
+		again[places[i].at] = sops_key_compare(places[i].key, places[i - 1].key) == 0;
 	for (size_t i = 0; i < keys->count; i++) {
 		if (!again[i])
 			keys->keys[kept++] = keys->keys[i];

@@ -170,7 +170,7 @@ static bool keys_are_registered(int store_dirfd, enum vars_member_type type, con
 		return false;
 	qsort(there.keys, there.count, sizeof(*there.keys), text_compare);
 	for (size_t i = 0; i < there.count; i++) {
-		if (!sops_key_equal(&there.keys[i], &sorted->keys[i]))
+		if (sops_key_compare(&there.keys[i], &sorted->keys[i]) != 0)
 			return false;
 	}
 	return true;

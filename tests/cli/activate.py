@@ -149,31 +149,31 @@ unchanged(
     "a document with a damaged MAC is an error, and the old generation stays",
     change(r'("mac": "ENC\[AES256_GCM,data:)(.)', flip),
     4,
-    "PATH: its MAC or its time was changed: the MAC's own tag does not match",
+    "PATH: the MAC or its time was modified (authentication tag mismatch)",
 )
 unchanged(
     "a document with a damaged tag is an error, and the old generation stays",
     change(r'("data": "ENC.*tag:)(.)', flip),
     4,
-    "PATH: the value data was changed or moved: its tag does not match",
+    "PATH: the value data was modified or moved (authentication tag mismatch)",
 )
 unchanged(
     "a document with a damaged value is an error, and the old generation stays",
     change(r'("data": "ENC\[AES256_GCM,data:)(.)', flip),
     4,
-    "PATH: the value data was changed or moved: its tag does not match",
+    "PATH: the value data was modified or moved (authentication tag mismatch)",
 )
 unchanged(
     "a document with a changed time is an error, and the old generation stays",
     change(r'("lastmodified": "2)(.)', lambda match: match.group(1) + "1"),
     4,
-    "PATH: its MAC or its time was changed: the MAC's own tag does not match",
+    "PATH: the MAC or its time was modified (authentication tag mismatch)",
 )
 unchanged(
     "a truncated document is an error, and the old generation stays",
     lambda example: example.document("two").write_text(example.document("two").read_text()[:60]),
     1,
-    lambda example: f"PATH is cut off: its JSON ends too early (line 2, column {column(example)})",
+    lambda example: f"PATH is truncated: unexpected end of JSON (line 2, column {column(example)})",
 )
 unchanged(
     "an empty document is an error, and the old generation stays",
@@ -185,7 +185,7 @@ unchanged(
     "a document whose value was replaced by plaintext is an error, and the old generation stays",
     change(r'"data": "ENC[^"]*"', '"data": "x"'),
     4,
-    "PATH: the value data is not encrypted, although the document's rule says so",
+    "PATH: the value data is not encrypted, but the document's rule requires it",
 )
 
 

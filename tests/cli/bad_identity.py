@@ -43,9 +43,8 @@ class Two(Example):
         """What is said of a secret for a machine, if the other machine's identity is tried."""
         for_whom, tried = (public_key(path) for path in (self.identity, self.other))
         return (
-            f"vars/per-machine/{machine}/{generator}/it/secret: no identity opens it: it is encrypted for {for_whom}; "
-            f"tried: {tried}: use an identity of a recipient, or make the identity's public key a recipient and encrypt "
-            "it again"
+            f"vars/per-machine/{machine}/{generator}/it/secret: no identity matches: it is encrypted to {for_whom}; "
+            f"tried: {tried}: use the identity of a recipient, or encrypt it to your public key as well"
         )
 
 

@@ -319,7 +319,7 @@ def test_documents_nested_without_end_empty_cut_off_errors(folder):
     for text, error in (
         ('{"data":' * 100000, f"{BASE}/one/secret is nested more than 10000 levels deep"),
         ("", f"{BASE}/one/secret is empty"),
-        (whole[:100], f"{BASE}/one/secret is cut off: its JSON ends too early (line 2, column 99)"),
+        (whole[:100], f"{BASE}/one/secret is truncated: unexpected end of JSON (line 2, column 99)"),
     ):
         secret.write_text(text)
         fails(store, {verb: error for verb in ("get one", "check", "fix", "activate")})

@@ -32,7 +32,7 @@ class Machine(Example):
 def failure(machine, path, public_key, reason):
     """The error for an identity that cannot be used."""
     document = machine.document("one").relative_to(machine.folder)
-    return f"vmcred: {document}: the key for {public_key} in its field sops.age: opening the SSH private key {path}: {reason}\n"
+    return f"vmcred: {document}: sops.age: the key for {public_key}: opening the SSH private key {path}: {reason}\n"
 
 
 def ssh_keygen(directory, *options, passphrase=""):

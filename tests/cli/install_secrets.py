@@ -172,13 +172,13 @@ unchanged(
     "a key missing in a document is an error that names secret, file and key",
     first(key="nested/lost/key"),
     3,
-    "DIRECTORY/manifest.json: secret top: DIRECTORY/one.yaml: there is no key nested/lost",
+    "DIRECTORY/manifest.json: secret top: DIRECTORY/one.yaml: missing key \"nested/lost\"",
 )
 unchanged(
     "a key that leads through a value that is not a map is an error",
     first(key="number/of"),
     1,
-    "DIRECTORY/manifest.json: secret top: DIRECTORY/one.yaml: what is before the last key of number/of is no map",
+    "DIRECTORY/manifest.json: secret top: DIRECTORY/one.yaml: \"number\" is not a map",
 )
 unchanged(
     "an invalid mode is an error",
@@ -235,7 +235,7 @@ def test_number_is_not_a_secret(directory):
     """a number cannot be a secret, although sops encrypts numbers"""
     manifest = ours(directory).add("number", "one.yaml", "number")
     expect(
-        manifest.install(), 1, "", f"vmcred: secret number: {directory}/one.yaml: number holds no string\n",
+        manifest.install(), 1, "", f"vmcred: secret number: {directory}/one.yaml: \"number\" is not a string\n",
     )  # fmt: skip
     equal(manifest.tree(), {})
 
@@ -247,7 +247,7 @@ def test_check_mode(directory):
         expect(manifest.install(*mode), 0, "", "")
     manifest.secrets[0].update(key="lost", owner="no-such-user")
     expect(manifest.install("-check-mode", "manifest"), 0, "", "")
-    message = f"vmcred: {directory}/manifest.json: secret top: {directory}/one.yaml: there is no key lost\n"
+    message = f"vmcred: {directory}/manifest.json: secret top: {directory}/one.yaml: missing key \"lost\"\n"
     expect(manifest.install("-check-mode", "sopsfile"), 3, "", message)
     expect(manifest.install("--check-mode", "sopsfile", program=COMMAND), 3, "", message)
     equal(manifest.tree(), {})

@@ -139,7 +139,7 @@ def test_check_reports_findings_in_order_and_read_failures_with_the_first_one_la
         store.document(name).write_text('{"data": "ENC[x]"}')
     whole = store("check")
     equal((whole.code, whole.out), (1, "".join(f"{name} own/kept is missing\n" for name in ("m010", "m020", "m290"))))
-    why = "is not a SOPS document: there is no key sops at its top"
+    why = "is not a SOPS document: missing key \"sops\" at its top"
     equal(whole.err, "".join(f"vmcred: {what}vars/per-machine/{name}/own/it/secret {why}\n" for what, name in
                              (("warning: ", "m150"), ("warning: ", "m299"), ("", "m030"))))  # fmt: skip
     one = run(need("taskset"), "-c", str(min(os.sched_getaffinity(0))), harness.VMCRED, "check", "--config", store.config)

@@ -127,7 +127,7 @@ def test_without_a_key_the_error_lists_the_recipients_the_tried_identities_and_t
         documents.sops("decrypt", "doc.json", env={"SOPS_AGE_KEY_FILE": str(other), "XDG_CONFIG_HOME": str(directory / "c")}),
         128,
         "",
-        f"vmcred: doc.json: no identity opens it: it is encrypted for {documents.recipient}; tried: {public}: found no keys in "
+        f"vmcred: doc.json: no identity matches: it is encrypted to {documents.recipient}; tried: {public}: found no keys in "
         f"SOPS_AGE_KEY, {directory}/c/sops/age/keys.txt, SOPS_AGE_SSH_PRIVATE_KEY_FILE, {directory}/.ssh/id_ed25519, "
         f"{directory}/.ssh/id_rsa, SOPS_AGE_KEY_CMD, SOPS_AGE_SSH_PRIVATE_KEY_CMD\n",
     )
@@ -375,7 +375,7 @@ def test_a_sops_yaml_with_exponential_aliases_is_read_or_rejected_quickly(direct
     merges = "\n".join(f"a{n}: &a{n} {{merge: [{', '.join([f'*a{n - 1}'] * 10)}]}}" for n in range(1, 12))
     keys = "\n".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}], z: 1}}" for n in range(1, 14))
     (directory / "plain.json").write_text(PLAIN)
-    no_key = "plain.json: there is no key to encrypt to, or a key group without one"
+    no_key = "plain.json: no keys to encrypt to, or an empty key group"
     for text, expected in [
         (f"a0: &a0 {{age: [x]}}\n{merges}\ncreation_rules:\n  - key_groups: [*a11]\n", ".sops.yaml:1: more than 10000 groups"),
         (f"a0: &a0 {{z: 1}}\n{keys}\ncreation_rules:\n  - *a13\n", no_key),

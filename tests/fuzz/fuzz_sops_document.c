@@ -38,7 +38,7 @@ static bool open_document(struct span data, const struct sops_keyring *keyring,
 		return true;
 	error_clear(&err);
 	/* No document that failed gives a value. */
-	if (sops_document_value(*document, SOPS_BINARY_KEY, &value, &err) == 0 ||
+	if (sops_document_string(*document, SOPS_BINARY_KEY, &value, &err) == 0 ||
 	    sops_document_reencrypt(*document, &err) == 0)
 		abort();
 	return false;

@@ -11,6 +11,7 @@
 #include "sops/stores/json.h"
 #include "sops/stores/number.h"
 #include "sops/stores/timestamp.h"
+#include "sops/walk.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -48,6 +49,8 @@ static void json_check(struct span input)
 	_cleanup_secret_ struct secret text = {0};
 	_cleanup_error_ struct error err = {0};
 	struct sops_tree tree = {0};
+	struct sops_walk walk = {.tree = &tree, .prefix_of = SIZE_MAX};
+	struct span path;
 	int verdict = judge(input), r;
 
 	if (secret_copy(&text, input, &err) < 0)
@@ -56,21 +59,20 @@ static void json_check(struct span input)
 	if (verdict >= 0 && (r == 0) != (verdict == 1))
 		abort();
 	for (size_t i = 0; r == 0 && i < tree.count; i++) {
-		char *path = NULL, *description = sops_tree_describe(&tree, i);
+		char *description = sops_tree_describe(&tree, i);
 		char number[SOPS_NUMBER_SIZE_MAX];
-		size_t size;
 
 		if (tree.nodes[i].end <= i || tree.nodes[i].end > tree.count || !description ||
-		    sops_tree_path(&tree, i, &path, &size, &err) < 0)
+		    sops_walk_path(&walk, i, &path, &err) < 0)
 			abort();
 		if (tree.nodes[i].kind == SOPS_FLOAT)
 			(void)sops_float_print(tree.nodes[i].text, SOPS_NUMBER_PLAIN, number);
 		free(description);
-		free(path);
 		/* The work for a path grows with the depth. */
 		if (i > 64)
 			break;
 	}
+	sops_walk_destroy(&walk);
 	sops_tree_destroy(&tree);
 }
 

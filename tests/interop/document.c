@@ -103,7 +103,7 @@ static int open_input(struct task *task, unsigned int flags, struct error *err)
 static int encrypt(struct task *task, struct error *err)
 {
 	_cleanup_sops_policy_ struct sops_policy policy = {0};
-	int r = policy_read(task->words, sops_store_is_single_value(task->input), &policy, err);
+	int r = policy_read(task->words, task->input->single_value, &policy, err);
 
 	if (r == 0)
 		r = sops_document_read_plain(task->input, &task->text, "stdin", &task->document,

@@ -159,9 +159,8 @@ def test_activation_of_a_document_by_sops(folder):
         "",
         warnings
         + f"vmcred: warning: ignoring a key of sshKeyPaths: {key.path}: it is locked with a passphrase\n"
-        + f"vmcred: secret top: {folder}/one.yaml: no identity opens it: it is encrypted for pgp {key.fingerprint}; "
-        f"tried: pgp {other.fingerprint}: use an identity of a recipient, or make the identity's public key a recipient "
-        "and encrypt it again\n",
+        + f"vmcred: secret top: {folder}/one.yaml: no identity matches: it is encrypted to pgp {key.fingerprint}; "
+        f"tried: pgp {other.fingerprint}: use the identity of a recipient, or encrypt it to your public key as well\n",
     )
     equal(manifest.active("top"), b"for the PGP key")
 

@@ -105,7 +105,7 @@ def test_each_several_recipients_opens_document_whoever(folder):
 
 
 def test_stranger_told_whom_document_encrypted_tried(folder):
-    """a stranger is told for whom a document is encrypted, and what was tried"""
+    """the error without a matching identity lists the recipients and the identities that were tried"""
     _, recipient = keygen(folder, "key")
     path, stranger = keygen(folder, "stranger")
     document = sops_encrypt(folder, [recipient], "plain", b"value", *BINARY)
@@ -113,8 +113,7 @@ def test_stranger_told_whom_document_encrypted_tried(folder):
         run(DOCUMENT, "decrypt", "binary", "binary", stdin=document, env={"SOPS_AGE_KEY_FILE": str(path)}),
         code=3,
         out="",
-        err=f"document: stdin: no identity opens it: it is encrypted for {recipient}; tried: {stranger}: use an "
-        "identity of a recipient, or make the identity's public key a recipient and encrypt it again\n",
+        err=f"document: stdin: no identity matches: it is encrypted to {recipient}; tried: {stranger}: use the identity of a recipient, or encrypt it to your public key as well\n",
     )
 
 
@@ -186,8 +185,8 @@ def test_value_changed_document_sops_integrity_error_names(folder):
         )
 
     users = document["db"]["users"]
-    tag = "was changed or moved: its tag does not match"
-    mac = "its MAC does not match: a value was added, removed or changed, or their order"
+    tag = "was modified or moved (authentication tag mismatch)"
+    mac = "the MAC does not match: values were added, removed, changed or reordered"
     first = users[1].index("data:") + len("data:")
     flipped = users[1][:first] + ("B" if users[1][first] == "A" else "A") + users[1][first + 1 :]
     refused(lambda d: d["db"].update(users=[users[0], flipped]), f"the value db.users[1] {tag}")
@@ -195,9 +194,9 @@ def test_value_changed_document_sops_integrity_error_names(folder):
     refused(lambda d: d["db"].update(users=users[:1]), mac)
     refused(lambda d: d.update(port_unencrypted=5433), mac)
     refused(lambda d: d.update(other=d["db"]), f"the value other.users[0] {tag}")
-    refused(lambda d: d["db"].update(extra="x"), "the value db.extra is not encrypted, although the document's rule says so")
+    refused(lambda d: d["db"].update(extra="x"), "the value db.extra is not encrypted, but the document's rule requires it")
     refused(lambda d: d["sops"].update(lastmodified="2001-01-01T00:00:00Z"),
-            "its MAC or its time was changed: the MAC's own tag does not match")
+            "the MAC or its time was modified (authentication tag mismatch)")
 
 
 @contextlib.contextmanager
@@ -245,14 +244,13 @@ def test_age_key_pgp_key_each_group_own_open_document(folder):
             run(DOCUMENT, "decrypt", "json", "json", stdin=document, env={"SOPS_AGE_KEY_FILE": str(key)}),
             code=3,
             out="",
-            err=f"document: stdin: 2 of its 3 key groups must be opened, but 1 could be: it is encrypted for group 1: {recipient}; "
-            f"for group 2: pgp {fingerprint}; for group 3: pgp {fingerprint}; tried: {recipient}: use an identity of a "
-            "recipient, or make the identity's public key a recipient and encrypt it again\n",
+            err=f"document: stdin: 2 of 3 key groups are required, but only 1 could be decrypted: it is encrypted to group 1: {recipient}; "
+            f"group 2: pgp {fingerprint}; group 3: pgp {fingerprint}; tried: {recipient}: use the identity of a recipient, or encrypt it to your public key as well\n",
         )
 
 
-def test_gpg_missing_fails_gives_nothing_told(folder):
-    """a gpg that is missing, fails or gives nothing is told of"""
+def test_gpg_failures(folder):
+    """a gpg that is missing, fails or returns no data is an error"""
     (folder / "fails").write_text("#!/bin/sh\necho 'no luck' >&2\nexit 2\n")
     (folder / "quiet").write_text("#!/bin/sh\ncat >/dev/null\n")
     (folder / "deaf").write_text("#!/bin/sh\nexec <&-\nexit 1\n")
@@ -260,17 +258,17 @@ def test_gpg_missing_fails_gives_nothing_told(folder):
         (folder / name).chmod(0o755)
     cases = {
         "fails": ("failed: no luck", 3),
-        "deaf": ("failed: it said nothing", 3),
-        "missing": ("is not installed", 3),
+        "deaf": ("failed: no error message", 3),
+        "missing": ("No such file or directory", 3),
     }
     for name, (reason, code) in cases.items():
         program = folder / name
-        words = f"the program {program} {reason}" if name == "missing" else f"{program} {reason}"
+        words = f"starting {program}: {reason}" if name == "missing" else f"{program} {reason}"
         expect(
             run(DOCUMENT, "encrypt", "json", "json", "pgp:00FF", stdin='{"a": 1}', env={"SOPS_GPG_EXEC": str(program)}),
             code=code,
             out="",
-            err=f"document: stdin: encrypting for the PGP key 00FF: {words}\n",
+            err=f"document: stdin: encrypting to the PGP key 00FF: {words}\n",
         )
     key, recipient = keygen(folder, "key")
     text = pipe(DOCUMENT, "encrypt", "json", "json", f"age:{recipient}", stdin=b'{"a": 1}').decode()
@@ -280,7 +278,7 @@ def test_gpg_missing_fails_gives_nothing_told(folder):
             env={"SOPS_GPG_EXEC": str(folder / "quiet")}),
         code=3,
         out="",
-        err=f"document: stdin: the key for 00FF in its field sops.pgp: {folder / 'quiet'} gives nothing\n",
+        err=f"document: stdin: sops.pgp: the key for 00FF: {folder / 'quiet'} returned no data\n",
     )
     # What cannot be opened with one key is opened with another.
     expect(

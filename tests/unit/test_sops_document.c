@@ -45,10 +45,11 @@ static int open_document(struct span text, const struct age_identities *identiti
 	return r < 0 ? r : sops_document_decrypt(*document, &keyring, 0, err);
 }
 
-static void a_binary_document_that_sops_wrote_gives_its_value(void **state)
+static void decrypt_binary_document_by_sops(void **state)
 {
 	_cleanup_sops_document_ struct sops_document *document = NULL;
 	const struct sops_policy *policy;
+	struct secret out = {0};
 	struct error err = {0};
 	struct span value;
 
@@ -58,21 +59,22 @@ static void a_binary_document_that_sops_wrote_gives_its_value(void **state)
 	assert_int_equal(policy->groups[0].count, 1);
 	assert_int_equal(policy->groups[0].keys[0].type, SOPS_KEY_AGE);
 	assert_string_equal(policy->groups[0].keys[0].text, VECTOR_RECIPIENT);
-	assert_error(sops_document_value(document, SOPS_BINARY_KEY, &value, &err), VMCRED_FAILED,
-		     "file: it is not decrypted");
+	assert_error(sops_document_extract(document, "[\"data\"]", sops_store_named("json"), NULL,
+					   &out, &err),
+		     VMCRED_FAILED, "file: not decrypted");
 	assert_success(sops_document_decrypt(
 		document, &(const struct sops_keyring){.identities = *state}, 0, &err));
 	assert_success(sops_document_decrypt(
 		document, &(const struct sops_keyring){.identities = *state}, 0, &err));
-	assert_success(sops_document_value(document, SOPS_BINARY_KEY, &value, &err));
+	assert_success(sops_document_string(document, SOPS_BINARY_KEY, &value, &err));
 	assert_span_equal(value, "hello");
-	assert_error(sops_document_value(document, "other", &value, &err), VMCRED_MISSING,
-		     "file: there is no key other in it");
-	assert_error(sops_document_value(document, "sops", &value, &err), VMCRED_MISSING,
-		     "file: there is no key sops in it");
+	assert_error(sops_document_string(document, "other", &value, &err), VMCRED_MISSING,
+		     "file: missing key \"other\"");
+	assert_error(sops_document_string(document, "sops", &value, &err), VMCRED_MISSING,
+		     "file: missing key \"sops\"");
 }
 
-static void a_tree_that_sops_wrote_is_printed_as_sops_does(void **state)
+static void write_prints_the_bytes_of_sops(void **state)
 {
 	_cleanup_sops_document_ struct sops_document *document = NULL;
 	struct secret out = {0};
@@ -86,12 +88,12 @@ static void a_tree_that_sops_wrote_is_printed_as_sops_does(void **state)
 		"{\n\t\"db\": {\n\t\t\"user\": \"admin\",\n\t\t\"port\": 5432,\n\t\t\"ratio\": "
 		"0.5,\n\t\t\"on\": true,\n\t\t\"tags\": [\n\t\t\t\"a\",\n\t\t\t\"\",\n\t\t\tnull\n"
 		"\t\t]\n\t},\n\t\"note_unencrypted\": \"plain\"\n}\n");
-	assert_error(sops_document_value(document, "db", &value, &err), VMCRED_FAILED,
-		     "file: the value db is not a string");
+	assert_error(sops_document_string(document, "db", &value, &err), VMCRED_FAILED,
+		     "file: \"db\" is not a string");
 	secret_destroy(&out);
 }
 
-static void a_document_of_an_old_sops_is_opened_and_keeps_its_version(void **state)
+static void decrypt_document_by_old_sops(void **state)
 {
 	_cleanup_sops_document_ struct sops_document *document = NULL;
 	struct secret plain = {0}, sealed = {0};
@@ -111,7 +113,7 @@ static void a_document_of_an_old_sops_is_opened_and_keeps_its_version(void **sta
 	secret_destroy(&sealed);
 }
 
-static void every_value_survives_the_round_trip(void **state)
+static void binary_round_trip(void **state)
 {
 	static const struct {
 		const char *bytes;
@@ -131,17 +133,17 @@ static void every_value_survives_the_round_trip(void **state)
 
 		assert_success(sops_binary_encrypt(plaintext, &keys, &nothing, &text, &err));
 		assert_success(open_document(secret_span(&text), *state, &document, &err));
-		assert_success(sops_document_value(document, SOPS_BINARY_KEY, &value, &err));
+		assert_success(sops_document_string(document, SOPS_BINARY_KEY, &value, &err));
 		assert_true(span_equal(value, plaintext));
 		secret_destroy(&text);
 	}
 	sops_key_group_destroy(&keys);
 	assert_error(
 		sops_binary_encrypt(span_of_text("x"), &keys, &nothing, &(struct secret){0}, &err),
-		VMCRED_USAGE, "there is no recipient to encrypt to");
+		VMCRED_USAGE, "no recipients");
 }
 
-static void no_cut_of_a_document_gives_a_value(void **state)
+static void decrypt_truncated_document(void **state)
 {
 	/* What ends behind the last brace is whole. */
 	size_t whole = strlen(vector_sops_binary) - 1;
@@ -157,7 +159,7 @@ static void no_cut_of_a_document_gives_a_value(void **state)
 	}
 }
 
-static void a_changed_byte_gives_an_error_or_the_exact_value(void **state)
+static void decrypt_document_with_a_changed_byte(void **state)
 {
 	char text[sizeof(vector_sops_binary)];
 	size_t errors = 0;
@@ -170,7 +172,7 @@ static void a_changed_byte_gives_an_error_or_the_exact_value(void **state)
 
 		text[i] = (char)(text[i] ^ 1 << i % 7);
 		if (open_document(span_of(text, sizeof(text) - 1), *state, &document, &err) < 0 ||
-		    sops_document_value(document, SOPS_BINARY_KEY, &value, &err) < 0)
+		    sops_document_string(document, SOPS_BINARY_KEY, &value, &err) < 0)
 			errors++;
 		else
 			assert_span_equal(value, "hello");
@@ -192,95 +194,84 @@ static char *replaced(const char *text, const char *from, const char *to)
 	return copy;
 }
 
-static void what_is_wrong_with_a_document_is_told(void **state)
+static void decrypt_reports_what_is_wrong(void **state)
 {
-#define NOT_FORM "it is not of the form ENC[AES256_GCM,data:…,iv:…,tag:…,type:…]"
+#define NOT_FORM "not of the form ENC[AES256_GCM,data:…,iv:…,tag:…,type:…]"
 	static const struct {
 		const char *from, *to;
 		enum vmcred_code code;
 		const char *message;
 	} cases[] = {
 		{"\"sops\"", "\"sopz\"", VMCRED_FAILED,
-		 "file is not a SOPS document: there is no key sops at its top"},
-		{"\"note_unencrypted\"", "\"sops\"", VMCRED_FAILED,
-		 "file: the key sops stands in it twice"},
+		 "file is not a SOPS document: missing key \"sops\" at its top"},
+		{"\"note_unencrypted\"", "\"sops\"", VMCRED_FAILED, "file: duplicate key \"sops\""},
 		{"\"age\": [\n\t\t\t{",
 		 "\"hckms\": [{\"key_id\": 0, \"created_at\": \"2026-01-01T00:00:00Z\",",
 		 VMCRED_MISSING,
-		 "file: no identity opens it: it is encrypted for hckms 0 (not supported); "
+		 "file: no identity matches: it is encrypted to hckms 0 (not supported); "
 		 "tried: " VECTOR_RECIPIENT
-		 ": use an identity of a recipient, or make the identity's public key a recipient "
-		 "and "
-		 "encrypt it again"},
-		{"\"age\"", "\"ags\"", VMCRED_FAILED, "file: there is no key in its field sops"},
+		 ": use the identity of a recipient, or encrypt it to your public key as well"},
+		{"\"age\"", "\"ags\"", VMCRED_FAILED, "file: sops contains no keys"},
 		{"\"enc\"", "\"end\"", VMCRED_FAILED,
-		 "file: the key for " VECTOR_RECIPIENT
-		 " in its field sops.age: its field enc is empty"},
+		 "file: sops.age: the key for " VECTOR_RECIPIENT ": the field enc is empty"},
 		{"-----BEGIN", "----BEGIN", VMCRED_FAILED,
-		 "file: the key for " VECTOR_RECIPIENT
-		 " in its field sops.age: the age armor is malformed: its first line is not "
+		 "file: sops.age: the key for " VECTOR_RECIPIENT
+		 ": the age armor is malformed: its first line is not "
 		 "\"-----BEGIN AGE ENCRYPTED FILE-----\""},
 		{"\"lastmodified\": \"2", "\"lastmodified\": \"3", VMCRED_INTEGRITY,
-		 "file: its MAC or its time was changed: the MAC's own tag does not match"},
+		 "file: the MAC or its time was modified (authentication tag mismatch)"},
 		{"\"lastmodified\": \"2", "\"lastmodified\": \"x", VMCRED_FAILED,
-		 "file: the field sops.lastmodified is not a time (RFC 3339)"},
-		{"\"mac\"", "\"max\"", VMCRED_INTEGRITY, "file: its MAC is missing"},
+		 "file: sops.lastmodified is not a time (RFC 3339)"},
+		{"\"mac\"", "\"max\"", VMCRED_INTEGRITY, "file: the MAC is missing"},
 		{"\"mac\": \"ENC[AES256_GCM,data:", "\"mac\": \"ENC[AES256_GCM,data:!",
 		 VMCRED_FAILED,
-		 "file: its MAC: its data: the Base64 text has 173 characters, which is not a "
+		 "file: the MAC: data: the Base64 text has 173 characters, which is not a "
 		 "multiple of 4"},
 		{"\"plain\"", "\"plane\"", VMCRED_INTEGRITY,
-		 "file: its MAC does not match: a value was added, removed or changed, or their "
-		 "order"},
+		 "file: the MAC does not match: values were added, removed, changed or reordered"},
 		{"\"note_unencrypted\"", "\"note\"", VMCRED_INTEGRITY,
-		 "file: the value note is not encrypted, although the document's rule says so"},
+		 "file: the value note is not encrypted, but the document's rule requires it"},
 		{"null", "1", VMCRED_INTEGRITY,
-		 "file: the value db.tags[2] is not encrypted, although the document's rule says "
-		 "so"},
+		 "file: the value db.tags[2] is not encrypted, but the document's rule requires "
+		 "it"},
 		{"\"user\"", "\"name\"", VMCRED_INTEGRITY,
-		 "file: the value db.name was changed or moved: its tag does not match"},
+		 "file: the value db.name was modified or moved (authentication tag mismatch)"},
 		{"type:str", "type:int", VMCRED_FAILED,
-		 "file: the value db.user is not of the type that it is marked with"},
+		 "file: the value db.user does not have its declared type"},
 		{"type:str", "type:comment", VMCRED_FAILED,
-		 "file: the value db.user is not of the type that it is marked with"},
+		 "file: the value db.user does not have its declared type"},
 		{"type:str", "type:strange", VMCRED_FAILED,
-		 "file: the value db.user: its type is not supported"},
+		 "file: the value db.user: unsupported type"},
 		{"ENC[AES256_GCM", "ENC[AES256_GCN", VMCRED_FAILED,
 		 "file: the value db.user: " NOT_FORM},
 		{"type:str]", "type:str] ", VMCRED_FAILED, "file: the value db.user: " NOT_FORM},
 		{",iv:", ",iv:AAAA", VMCRED_FAILED,
-		 "file: the value db.user: its iv is not 32 bytes long"},
+		 "file: the value db.user: the iv must have 32 bytes"},
 		{",tag:", ",tag:AAAA", VMCRED_FAILED,
-		 "file: the value db.user: its tag is not 16 bytes long"},
+		 "file: the value db.user: the tag must have 16 bytes"},
 		{"\"unencrypted_suffix\": \"_unencrypted\"", "\"encrypted_suffix\": \"user\"",
 		 VMCRED_INTEGRITY,
-		 "file: its MAC does not match: a value was added, removed or changed, or their "
-		 "order"},
+		 "file: the MAC does not match: values were added, removed, changed or reordered"},
 		{"\"unencrypted_suffix\": \"_unencrypted\"", "\"encrypted_regex\": \"(?i)\\\\pL\"",
 		 VMCRED_FAILED,
 		 "file: encrypted_regex: unsupported regular expression \"(?i)\\pL\": this "
 		 "Unicode property together with (?i)"},
 		{"\"unencrypted_suffix\"", "\"encrypted_suffix\": \"x\", \"unencrypted_suffix\"",
 		 VMCRED_FAILED,
-		 "file: the field sops.encrypted_suffix is a second rule on what is encrypted; "
-		 "there can "
-		 "be one"},
+		 "file: sops.encrypted_suffix is a second encryption rule; only one is allowed"},
 		{"\"version\"", "\"mac_only_encrypted\": true, \"version\"", VMCRED_INTEGRITY,
-		 "file: its MAC does not match: a value was added, removed or changed, or their "
-		 "order"},
+		 "file: the MAC does not match: values were added, removed, changed or reordered"},
 		{"\"version\"", "\"mac_only_encrypted\": \"yes\", \"version\"", VMCRED_FAILED,
-		 "file: the field sops.mac_only_encrypted is neither true nor false"},
+		 "file: sops.mac_only_encrypted is not a boolean"},
 		{"\"age\": [",
 		 "\"shamir_threshold\": 2, \"key_groups\": [{\"age\": []}, {\"pgp\": [{\"fp\": "
 		 "\"00\", "
 		 "\"created_at\": \"2026-01-01T00:00:00Z\"}]}, {}], \"agf\": [",
 		 VMCRED_MISSING,
-		 "file: 2 of its 3 key groups must be opened, but 0 could be: it is encrypted for "
-		 "group 1: nobody; for group 2: pgp 00; for group 3: nobody; "
+		 "file: 2 of 3 key groups are required, but only 0 could be decrypted: it is "
+		 "encrypted to group 1: no keys; group 2: pgp 00; group 3: no keys; "
 		 "tried: " VECTOR_RECIPIENT
-		 ": use an identity of a recipient, or make the identity's public key a recipient "
-		 "and "
-		 "encrypt it again"},
+		 ": use the identity of a recipient, or encrypt it to your public key as well"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -293,7 +284,7 @@ static void what_is_wrong_with_a_document_is_told(void **state)
 	}
 }
 
-static void a_document_of_one_key_group_and_with_a_foreign_key_is_opened(void **state)
+static void decrypt_with_a_key_of_an_unsupported_type(void **state)
 {
 	static const struct {
 		const char *from, *to;
@@ -314,28 +305,29 @@ static void a_document_of_one_key_group_and_with_a_foreign_key_is_opened(void **
 		struct span value;
 
 		assert_success(open_document(span_of_text(text), *state, &document, &err));
-		assert_success(sops_document_value(document, SOPS_BINARY_KEY, &value, &err));
+		assert_success(sops_document_string(document, SOPS_BINARY_KEY, &value, &err));
 		assert_span_equal(value, "hello");
 	}
 }
 
-static void a_document_that_failed_gives_no_value(void **state)
+static void failed_document_gives_no_value(void **state)
 {
 	_cleanup_sops_document_ struct sops_document *document = NULL;
 	_cleanup_free_ char *text = replaced(vector_sops_binary, "\"mac\"", "\"max\"");
 	struct error err = {0};
-	struct span value;
+	struct secret out = {0};
 
 	assert_error(open_document(span_of_text(text), *state, &document, &err), VMCRED_INTEGRITY,
-		     "file: its MAC is missing");
-	assert_error(sops_document_value(document, SOPS_BINARY_KEY, &value, &err), VMCRED_FAILED,
-		     "file: it is not decrypted");
+		     "file: the MAC is missing");
+	assert_error(sops_document_extract(document, "[\"data\"]", sops_store_named("json"), NULL,
+					   &out, &err),
+		     VMCRED_FAILED, "file: not decrypted");
 	assert_error(sops_document_decrypt(
 			     document, &(const struct sops_keyring){.identities = *state}, 0, &err),
-		     VMCRED_FAILED, "file: it could not be decrypted before");
+		     VMCRED_FAILED, "file: decryption failed before");
 }
 
-static void a_stranger_is_told_for_whom_it_is(void **state)
+static void decrypt_lists_the_recipients(void **state)
 {
 	_cleanup_sops_document_ struct sops_document *document = NULL;
 	struct age_identities other = {0}, none = {0};
@@ -343,11 +335,8 @@ static void a_stranger_is_told_for_whom_it_is(void **state)
 	char message[512];
 
 	(void)state;
-#define ENCRYPTED_FOR \
-	"file: no identity opens it: it is encrypted for " VECTOR_RECIPIENT "; tried: "
-#define HINT                                                                                   \
-	": use an identity of a recipient, or make the identity's public key a recipient and " \
-	"encrypt it again"
+#define ENCRYPTED_FOR "file: no identity matches: it is encrypted to " VECTOR_RECIPIENT "; tried: "
+#define HINT          ": use the identity of a recipient, or encrypt it to your public key as well"
 	assert_success(age_identities_generate(&other, &err));
 	snprintf(message, sizeof(message), ENCRYPTED_FOR "%s" HINT,
 		 age_identity_recipient(other.items[0]));
@@ -402,16 +391,16 @@ static void sealed_values_have_one_form(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_binary_document_that_sops_wrote_gives_its_value),
-		cmocka_unit_test(a_tree_that_sops_wrote_is_printed_as_sops_does),
-		cmocka_unit_test(a_document_of_an_old_sops_is_opened_and_keeps_its_version),
-		cmocka_unit_test(every_value_survives_the_round_trip),
-		cmocka_unit_test(no_cut_of_a_document_gives_a_value),
-		cmocka_unit_test(a_changed_byte_gives_an_error_or_the_exact_value),
-		cmocka_unit_test(what_is_wrong_with_a_document_is_told),
-		cmocka_unit_test(a_document_of_one_key_group_and_with_a_foreign_key_is_opened),
-		cmocka_unit_test(a_document_that_failed_gives_no_value),
-		cmocka_unit_test(a_stranger_is_told_for_whom_it_is),
+		cmocka_unit_test(decrypt_binary_document_by_sops),
+		cmocka_unit_test(write_prints_the_bytes_of_sops),
+		cmocka_unit_test(decrypt_document_by_old_sops),
+		cmocka_unit_test(binary_round_trip),
+		cmocka_unit_test(decrypt_truncated_document),
+		cmocka_unit_test(decrypt_document_with_a_changed_byte),
+		cmocka_unit_test(decrypt_reports_what_is_wrong),
+		cmocka_unit_test(decrypt_with_a_key_of_an_unsupported_type),
+		cmocka_unit_test(failed_document_gives_no_value),
+		cmocka_unit_test(decrypt_lists_the_recipients),
 		cmocka_unit_test(sealed_values_have_one_form),
 	};
 

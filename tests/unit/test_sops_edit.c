@@ -112,7 +112,7 @@ static int set(struct sops_document *document, const char *path, const char *val
 #define LIST "\"list\":[\"x\",true,{\"k\":\"v\"},\"x\"]"
 #define TAIL "\"none\":null,\"deep\":{\"er\":\"y\"},\"open_unencrypted\":0.5,\"empty\":\"\"}"
 
-static void a_value_is_set_where_the_path_leads(void **state)
+static void set_value(void **state)
 {
 	static const struct {
 		const char *path, *value, *result;
@@ -164,7 +164,7 @@ static void a_value_is_set_where_the_path_leads(void **state)
 	}
 }
 
-static void a_value_is_taken_out_where_the_path_leads(void **state)
+static void unset_value(void **state)
 {
 	static const struct {
 		const char *path, *result;
@@ -186,9 +186,9 @@ static void a_value_is_taken_out_where_the_path_leads(void **state)
 	}
 }
 
-static void a_path_that_leads_nowhere_is_told(void **state)
+static void invalid_paths(void **state)
 {
-#define NO_PATH(path) VMCRED_USAGE, path " is not a path: write it as [\"key\"][0][\"other key\"]"
+#define NO_PATH(path) VMCRED_USAGE, "invalid path " path ": the form is [\"key\"][0][\"other key\"]"
 	static const struct {
 		const char *path;
 		enum vmcred_code code;
@@ -202,13 +202,13 @@ static void a_path_that_leads_nowhere_is_told(void **state)
 		{"[-1]", NO_PATH("[-1]")},
 		{"[]", NO_PATH("[]")},
 		{"[\"a\"]x", NO_PATH("[\"a\"]x")},
-		{"[\"\xff\"]", VMCRED_USAGE, "a path is not UTF-8"},
-		{"[\"b\"]", VMCRED_MISSING, "file: [\"b\"]: there is no key b"},
-		{"[\"a\"][\"b\"]", VMCRED_MISSING, "file: [\"a\"][\"b\"]: there is no key b"},
-		{"[\"list\"][4]", VMCRED_MISSING, "file: [\"list\"][4]: there is no item 4"},
+		{"[\"\xff\"]", VMCRED_USAGE, "invalid path: not UTF-8"},
+		{"[\"b\"]", VMCRED_MISSING, "file: [\"b\"]: missing key \"b\""},
+		{"[\"a\"][\"b\"]", VMCRED_MISSING, "file: [\"a\"][\"b\"]: missing key \"b\""},
+		{"[\"list\"][4]", VMCRED_MISSING, "file: [\"list\"][4]: missing item 4"},
 		{"[\"list\"][\"k\"]", VMCRED_USAGE,
-		 "file: [\"list\"][\"k\"]: [\"k\"] is a key of a map, but there is a list"},
-		{"[0]", VMCRED_USAGE, "file: [0]: [0] is a position in a list, but there is a map"},
+		 "file: [\"list\"][\"k\"]: [\"k\"] is a map key, but the value is a list"},
+		{"[0]", VMCRED_USAGE, "file: [0]: [0] is a list position, but the value is a map"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -225,7 +225,7 @@ static void a_path_that_leads_nowhere_is_told(void **state)
 	}
 }
 
-static void what_is_no_json_is_not_set(void **state)
+static void set_rejects_invalid_json(void **state)
 {
 	static const char *const values[] = {"", "x", "1 2", "{", "'a'", "tru"};
 
@@ -288,7 +288,7 @@ static size_t edited_lines(const struct fixture *fixture, const char *path, cons
 	return lines_differing(secret_span(&before), secret_span(&after));
 }
 
-static void values_that_did_not_change_keep_their_ciphertext(void **state)
+static void reencrypt_keeps_ciphertext_of_unchanged_values(void **state)
 {
 	/* Those lines, and the MAC's. Equal values in one list keep each its own. */
 	assert_int_equal(edited_lines(*state, "[\"a\"]", "2", false), 2);
@@ -303,7 +303,7 @@ static void values_that_did_not_change_keep_their_ciphertext(void **state)
 	assert_true(edited_lines(*state, "[\"a\"]", "1", true) >= 7);
 }
 
-static void new_content_keeps_the_ciphertext_of_what_it_has_in_common(void **state)
+static void replace_keeps_ciphertext_of_unchanged_values(void **state)
 {
 	const struct fixture *fixture = *state;
 	_cleanup_secret_ struct secret before = {0}, after = {0}, text = {0}, bad = {0};
@@ -316,7 +316,7 @@ static void new_content_keeps_the_ciphertext_of_what_it_has_in_common(void **sta
 	assert_success(sops_document_decrypt(document, &fixture->keyring, 0, &err));
 	assert_success(secret_copy(&bad, span_of_text("{\"a\": "), &err));
 	assert_error(sops_document_replace(document, fixture->json, &bad, false, &err),
-		     VMCRED_FAILED, "file is cut off: its JSON ends too early (line 1, column 7)");
+		     VMCRED_FAILED, "file is truncated: unexpected end of JSON (line 1, column 7)");
 	now = written(fixture, document);
 	assert_string_equal(now, "{\"a\":1," LIST "," TAIL);
 	assert_success(secret_copy(
@@ -329,7 +329,7 @@ static void new_content_keeps_the_ciphertext_of_what_it_has_in_common(void **sta
 	assert_int_equal(lines_differing(secret_span(&before), secret_span(&after)), 4);
 }
 
-static void parts_are_given_out_as_sops_does(void **state)
+static void extract_prints_the_bytes_of_sops(void **state)
 {
 	static const struct {
 		const char *path, *result;
@@ -373,7 +373,7 @@ static bool opens_exactly(const struct fixture *fixture, struct span text, const
 }
 
 /* Keys of values that are not encrypted are not authenticated, so there are none here. */
-static void every_cut_and_changed_byte_gives_an_error_or_the_exact_plaintext(void **state)
+static void damaged_document_gives_an_error_or_the_plaintext(void **state)
 {
 	static const char plain[] = "{\"a\":12,\"l\":[true,\"x\"],\"f\":0.5}";
 	_cleanup_secret_ struct secret text = {0};
@@ -398,7 +398,7 @@ static void every_cut_and_changed_byte_gives_an_error_or_the_exact_plaintext(voi
 	assert_true(opened > 0 && opened < tried / 5);
 }
 
-static void keys_that_cannot_be_used_are_kept(void **state)
+static void unsupported_keys_are_preserved(void **state)
 {
 	const struct fixture *fixture = *state;
 	static const char kms[] =
@@ -441,11 +441,11 @@ static void keys_that_cannot_be_used_are_kept(void **state)
 	assert_success(sops_document_decrypt(document, &fixture->keyring, 0, &err));
 	assert_error(sops_document_rotate(document, &fixture->keyring, NULL, NULL, &err),
 		     VMCRED_USAGE,
-		     "file: keys of type kms are not supported, such as arn:x+r|a:,b:2|p: use age "
+		     "file: unsupported key type kms (arn:x+r|a:,b:2|p): use age "
 		     "or PGP keys, or sops itself");
 }
 
-static void the_difference_of_keys_is_told_group_by_group(void **state)
+static void keys_compare_lists_each_group(void **state)
 {
 	static const struct {
 		int change;
@@ -495,16 +495,16 @@ static void the_difference_of_keys_is_told_group_by_group(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_value_is_set_where_the_path_leads),
-		cmocka_unit_test(a_value_is_taken_out_where_the_path_leads),
-		cmocka_unit_test(a_path_that_leads_nowhere_is_told),
-		cmocka_unit_test(what_is_no_json_is_not_set),
-		cmocka_unit_test(values_that_did_not_change_keep_their_ciphertext),
-		cmocka_unit_test(new_content_keeps_the_ciphertext_of_what_it_has_in_common),
-		cmocka_unit_test(parts_are_given_out_as_sops_does),
-		cmocka_unit_test(every_cut_and_changed_byte_gives_an_error_or_the_exact_plaintext),
-		cmocka_unit_test(keys_that_cannot_be_used_are_kept),
-		cmocka_unit_test(the_difference_of_keys_is_told_group_by_group),
+		cmocka_unit_test(set_value),
+		cmocka_unit_test(unset_value),
+		cmocka_unit_test(invalid_paths),
+		cmocka_unit_test(set_rejects_invalid_json),
+		cmocka_unit_test(reencrypt_keeps_ciphertext_of_unchanged_values),
+		cmocka_unit_test(replace_keeps_ciphertext_of_unchanged_values),
+		cmocka_unit_test(extract_prints_the_bytes_of_sops),
+		cmocka_unit_test(damaged_document_gives_an_error_or_the_plaintext),
+		cmocka_unit_test(unsupported_keys_are_preserved),
+		cmocka_unit_test(keys_compare_lists_each_group),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -42,7 +42,7 @@ static void conversions_check(const struct sops_store *from, const struct sops_s
 #define CONVERSIONS_CHECK(from, to, cases) \
 	conversions_check(from, to, cases, sizeof(cases) / sizeof((cases)[0]))
 
-static void a_dotenv_file_is_written_as_it_was_read(void **state)
+static void dotenv_round_trip(void **state)
 {
 	static const struct conversion cases[] = {
 		{"", ""},
@@ -58,7 +58,7 @@ static void a_dotenv_file_is_written_as_it_was_read(void **state)
 	CONVERSIONS_CHECK(&sops_store_dotenv, &sops_store_dotenv, cases);
 }
 
-static void an_ini_file_is_written_as_sops_lays_it_out(void **state)
+static void ini_layout_of_sops(void **state)
 {
 	static const struct conversion cases[] = {
 		{"", ""},
@@ -103,40 +103,38 @@ static void values_of_other_stores_become_text(void **state)
 	CONVERSIONS_CHECK(&sops_store_json, &sops_store_ini, ini);
 }
 
-static void what_a_flat_store_cannot_hold_is_refused(void **state)
+static void write_rejects_what_a_flat_store_cannot_represent(void **state)
 {
 	static const struct {
 		const struct sops_store *from, *to;
 		const char *text, *line;
 	} cases[] = {
 		{&sops_store_dotenv, &sops_store_dotenv, "A=1\nsecret\n",
-		 "file: line 2 is not NAME=value: a comment begins with #"},
+		 "file: line 2: expected NAME=value: comments begin with #"},
 		{&sops_store_json, &sops_store_dotenv, "{\"a\":[1]}",
-		 "the value a cannot be in a dotenv file: it is a map or a list"},
+		 "the value a cannot be stored in a dotenv file: it is a map or a list"},
 		{&sops_store_json, &sops_store_ini, "{\"a\":1}",
-		 "the value a cannot be in an INI file: it is in no section"},
+		 "the value a cannot be stored in an INI file: it is not in a section"},
 		{&sops_store_json, &sops_store_ini, "{\"s\":{\"a\":{}}}",
-		 "the value a cannot be in an INI file: it is a map or a list"},
+		 "the value a cannot be stored in an INI file: it is a map or a list"},
 		{&sops_store_json, &sops_store_ini, "{\"s\":{\"\":1}}",
 		 "an INI file cannot have a key without a name"},
 		{&sops_store_json, &sops_store_ini, "{\"\":{}}",
 		 "an INI file cannot have a section without a name"},
 		{&sops_store_ini, &sops_store_ini, "[s\n",
-		 "file: line 1 begins a section whose name is not closed by ]"},
-		{&sops_store_ini, &sops_store_ini, "[]\n",
-		 "file: line 1 begins a section without a name"},
+		 "file: line 1: missing ] after a section name"},
+		{&sops_store_ini, &sops_store_ini, "[]\n", "file: line 1: section without a name"},
 		{&sops_store_ini, &sops_store_ini, "\nsecret\n",
-		 "file: line 2 is not NAME = value"},
-		{&sops_store_ini, &sops_store_ini, "=secret\n",
-		 "file: line 1 has no name before its value"},
+		 "file: line 2: expected NAME = value"},
+		{&sops_store_ini, &sops_store_ini, "=secret\n", "file: line 1: missing name"},
 		{&sops_store_ini, &sops_store_ini, "\"secret=1\n",
-		 "file: line 1 has a name whose quote is not closed"},
+		 "file: line 1: unterminated quote in a name"},
 		{&sops_store_ini, &sops_store_ini, "a=`secret\nb\n",
-		 "file: line 3 is behind a value whose quote is not closed"},
+		 "file: line 3: unterminated quote before this line"},
 		{&sops_store_ini, &sops_store_ini,
 		 "\xff\xfe"
 		 "a",
-		 "file is in UTF-16, not in UTF-8"},
+		 "file is UTF-16, not UTF-8"},
 	};
 
 	(void)state;
@@ -165,7 +163,7 @@ static void metadata_check(const struct sops_store *store, const char *text)
 	assert_span_equal(secret_span(&out), text);
 }
 
-static void metadata_survive_being_flattened(void **state)
+static void metadata_round_trip(void **state)
 {
 	(void)state;
 	metadata_check(
@@ -177,7 +175,7 @@ static void metadata_survive_being_flattened(void **state)
 		       "                  = m\n");
 }
 
-static void a_list_of_ten_and_more_keeps_its_order(void **state)
+static void lists_of_ten_and_more_keep_their_order(void **state)
 {
 	_cleanup_sops_tree_ struct sops_tree metadata = {0};
 	struct sops_flat_value values[12];
@@ -198,19 +196,19 @@ static void a_list_of_ten_and_more_keeps_its_order(void **state)
 	}
 }
 
-static void metadata_that_contradict_themselves_are_refused(void **state)
+static void contradictory_metadata(void **state)
 {
 	static const struct {
 		const char *paths[2], *line;
 	} cases[] = {
-		{{"a", "a"}, "file: its metadata \"a\" is there twice"},
-		{{"a", "a__map_b"}, "file: its metadata \"a__map_b\" lies below a value"},
+		{{"a", "a"}, "file: metadata \"a\" is a duplicate"},
+		{{"a", "a__map_b"}, "file: metadata \"a__map_b\" is inside a value"},
 		{{"a__list_0", "a__map_b"},
-		 "file: its metadata \"a__list_0\" is part of a list and of a map"},
+		 "file: metadata \"a__list_0\" is in a list and in a map"},
 		{{"a__list_0", "a__list_2"},
-		 "file: its metadata \"a__list_2\" stands behind a gap in its list"},
-		{{"b", "a__list_x"}, "file: its metadata \"a__list_x\" is not a path"},
-		{{"b", "a__list_"}, "file: its metadata \"a__list_\" is not a path"},
+		 "file: metadata \"a__list_2\" follows a gap in its list"},
+		{{"b", "a__list_x"}, "file: metadata \"a__list_x\" is not a valid path"},
+		{{"b", "a__list_"}, "file: metadata \"a__list_\" is not a valid path"},
 	};
 
 	(void)state;
@@ -230,13 +228,13 @@ static void metadata_that_contradict_themselves_are_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_dotenv_file_is_written_as_it_was_read),
-		cmocka_unit_test(an_ini_file_is_written_as_sops_lays_it_out),
+		cmocka_unit_test(dotenv_round_trip),
+		cmocka_unit_test(ini_layout_of_sops),
 		cmocka_unit_test(values_of_other_stores_become_text),
-		cmocka_unit_test(what_a_flat_store_cannot_hold_is_refused),
-		cmocka_unit_test(metadata_survive_being_flattened),
-		cmocka_unit_test(a_list_of_ten_and_more_keeps_its_order),
-		cmocka_unit_test(metadata_that_contradict_themselves_are_refused),
+		cmocka_unit_test(write_rejects_what_a_flat_store_cannot_represent),
+		cmocka_unit_test(metadata_round_trip),
+		cmocka_unit_test(lists_of_ten_and_more_keep_their_order),
+		cmocka_unit_test(contradictory_metadata),
 	};
 
 	return cmocka_run_group_tests_name("sops_flat", tests, NULL, NULL);

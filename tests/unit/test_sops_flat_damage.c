@@ -90,7 +90,7 @@ static bool opens_exactly(const struct fixture *fixture, size_t number, struct s
 	return true;
 }
 
-static void every_cut_gives_an_error_or_the_exact_plaintext(void **state)
+static void truncated_document_gives_an_error_or_the_plaintext(void **state)
 {
 	const struct fixture *fixture = *state;
 
@@ -105,7 +105,7 @@ static void every_cut_gives_an_error_or_the_exact_plaintext(void **state)
 	}
 }
 
-static void every_changed_byte_gives_an_error_or_the_exact_plaintext(void **state)
+static void changed_byte_gives_an_error_or_the_plaintext(void **state)
 {
 	static const char variants[] = "\"'\\[]:=; \n\r\t#`_0";
 	struct fixture *fixture = *state;
@@ -138,8 +138,8 @@ static void every_changed_byte_gives_an_error_or_the_exact_plaintext(void **stat
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_cut_gives_an_error_or_the_exact_plaintext),
-		cmocka_unit_test(every_changed_byte_gives_an_error_or_the_exact_plaintext),
+		cmocka_unit_test(truncated_document_gives_an_error_or_the_plaintext),
+		cmocka_unit_test(changed_byte_gives_an_error_or_the_plaintext),
 	};
 
 	return cmocka_run_group_tests_name("sops_flat_damage", tests, setup, teardown);

@@ -7,6 +7,7 @@
 #include "sops/stores/json.h"
 #include "sops/stores/number.h"
 #include "sops/stores/timestamp.h"
+#include "sops/walk.h"
 
 /* The tree in one line: each node's kind, key and text. */
 static void describe(const struct sops_tree *tree, char *out, size_t size)
@@ -32,7 +33,7 @@ static int parse(const char *json, struct secret *text, struct sops_tree *tree, 
 	return r < 0 ? r : sops_json_read(text, "file", tree, err);
 }
 
-static void a_document_becomes_nodes_in_its_order(void **state)
+static void read_keeps_the_order(void **state)
 {
 	static const struct {
 		const char *json, *tree;
@@ -68,9 +69,9 @@ static void a_document_becomes_nodes_in_its_order(void **state)
 	}
 }
 
-static void what_is_not_json_is_refused_with_its_place(void **state)
+static void read_reports_errors_with_line_and_column(void **state)
 {
-#define CUT "file is cut off: its JSON ends too early "
+#define CUT "file is truncated: unexpected end of JSON "
 #define BAD "file is not valid JSON "
 	static const struct {
 		const char *json, *message;
@@ -104,7 +105,7 @@ static void what_is_not_json_is_refused_with_its_place(void **state)
 		{"{\"a\":1]", BAD "(line 1, column 7)"},
 		{"{} x", BAD "(line 1, column 4)"},
 		{"{}{}", BAD "(line 1, column 3)"},
-		{"{\"a\":\"\xff\"}", "file is not valid JSON: it is not UTF-8"},
+		{"{\"a\":\"\xff\"}", "file is not valid JSON: not UTF-8"},
 	};
 
 	(void)state;
@@ -120,7 +121,7 @@ static void what_is_not_json_is_refused_with_its_place(void **state)
 	}
 }
 
-static void a_document_that_is_nested_without_end_is_refused(void **state)
+static void read_limits_nesting(void **state)
 {
 	static char json[32768] = "{\"a\":";
 	struct secret text = {0};
@@ -135,27 +136,30 @@ static void a_document_that_is_nested_without_end_is_refused(void **state)
 	secret_destroy(&text);
 }
 
-static void paths_name_keys_and_descriptions_positions_too(void **state)
+static void walk_path_omits_positions_and_describe_shows_them(void **state)
 {
 	struct secret text = {0};
 	struct sops_tree tree = {0};
 	struct error err = {0};
-	char *path, *description;
-	size_t size;
+	struct sops_walk walk = {0};
+	struct span path;
+	char *description;
 
 	(void)state;
 	assert_success(parse("{\"a\":{\"b\":[1,[2,{\"c\\n\":3}]]}}", &text, &tree, &err));
-	assert_success(sops_tree_path(&tree, 8, &path, &size, &err));
+	walk.tree = &tree;
+	walk.prefix_of = SIZE_MAX;
+	assert_success(sops_walk_path(&walk, 8, &path, &err));
 	description = sops_tree_describe(&tree, 8);
-	assert_span_equal(span_of(path, size), "a:b:c\n:");
+	assert_span_equal(path, "a:b:c\n:");
 	assert_string_equal(description, "a.b[1][1].c?");
-	free(path);
 	free(description);
+	sops_walk_destroy(&walk);
 	sops_tree_destroy(&tree);
 	secret_destroy(&text);
 }
 
-static void strings_are_escaped_as_sops_does(void **state)
+static void write_escapes_strings_like_sops(void **state)
 {
 	static const char plain[] = "\"\\/\b\f\n\r\t\x01\x7f<>&ü\u2028\u2029\u203a\xff\xe2\x80";
 	struct secret text = {0};
@@ -176,7 +180,7 @@ static void strings_are_escaped_as_sops_does(void **state)
 	secret_destroy(&text);
 }
 
-static void floats_are_printed_as_go_does(void **state)
+static void floats_are_printed_like_go(void **state)
 {
 	static const struct {
 		const char *text, *plain, *json;
@@ -215,7 +219,7 @@ static void floats_are_printed_as_go_does(void **state)
 	}
 }
 
-static void times_are_normalized_as_go_does_and_others_refused(void **state)
+static void times_are_normalized_like_go(void **state)
 {
 	static const struct {
 		const char *text, *normal;
@@ -258,13 +262,13 @@ static void times_are_normalized_as_go_does_and_others_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_document_becomes_nodes_in_its_order),
-		cmocka_unit_test(what_is_not_json_is_refused_with_its_place),
-		cmocka_unit_test(a_document_that_is_nested_without_end_is_refused),
-		cmocka_unit_test(paths_name_keys_and_descriptions_positions_too),
-		cmocka_unit_test(strings_are_escaped_as_sops_does),
-		cmocka_unit_test(floats_are_printed_as_go_does),
-		cmocka_unit_test(times_are_normalized_as_go_does_and_others_refused),
+		cmocka_unit_test(read_keeps_the_order),
+		cmocka_unit_test(read_reports_errors_with_line_and_column),
+		cmocka_unit_test(read_limits_nesting),
+		cmocka_unit_test(walk_path_omits_positions_and_describe_shows_them),
+		cmocka_unit_test(write_escapes_strings_like_sops),
+		cmocka_unit_test(floats_are_printed_like_go),
+		cmocka_unit_test(times_are_normalized_like_go),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

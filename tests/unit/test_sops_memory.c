@@ -71,7 +71,7 @@ static bool is_in_memory(const struct piece *piece)
 	return false;
 }
 
-static void secrets_are_found_while_they_live_and_not_afterwards(void **state)
+static void secrets_leave_no_copies_in_memory(void **state)
 {
 	_cleanup_sops_document_ struct sops_document *document = NULL;
 	const struct sops_keyring nothing = {0};
@@ -97,7 +97,7 @@ static void secrets_are_found_while_they_live_and_not_afterwards(void **state)
 		sops_document_read(sops_store_named("binary"), &text, "file", &document, &err));
 	assert_success(sops_document_decrypt(
 		document, &(const struct sops_keyring){.identities = &loaded}, 0, &err));
-	assert_success(sops_document_value(document, SOPS_BINARY_KEY, &found, &err));
+	assert_success(sops_document_string(document, SOPS_BINARY_KEY, &found, &err));
 	assert_true(span_equal(found, secret_span(&value)));
 	assert_success(sops_document_write(document, sops_store_named("json"), NULL, &plain, &err));
 	assert_true(is_in_memory(&value_piece));
@@ -118,7 +118,7 @@ static void secrets_are_found_while_they_live_and_not_afterwards(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(secrets_are_found_while_they_live_and_not_afterwards),
+		cmocka_unit_test(secrets_leave_no_copies_in_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
-#include "sops/shamir.h"
+#include "sops/keys/shamir.h"
 
 #define SECRET  "data key"
 #define GROUPS  5
@@ -42,7 +42,7 @@ static void subsets_check(const struct secret *shares)
 	}
 }
 
-static void shares_that_sops_made_give_the_secret(void **state)
+static void combine_shares_of_sops(void **state)
 {
 	struct secret shares[GROUPS] = {0};
 	struct error err = {0};
@@ -55,7 +55,7 @@ static void shares_that_sops_made_give_the_secret(void **state)
 	shares_free(shares, GROUPS);
 }
 
-static void any_shares_that_are_enough_give_the_secret_and_fewer_do_not(void **state)
+static void threshold_is_required_and_sufficient(void **state)
 {
 	struct secret shares[GROUPS] = {0};
 	struct error err = {0};
@@ -70,7 +70,7 @@ static void any_shares_that_are_enough_give_the_secret_and_fewer_do_not(void **s
 	shares_free(shares, GROUPS);
 }
 
-static void thresholds_that_make_no_sense_are_refused(void **state)
+static void split_rejects_invalid_thresholds(void **state)
 {
 	static const size_t cases[][2] = {{1, 1}, {3, 1}, {3, 0}, {2, 3}, {256, 2}};
 
@@ -86,7 +86,7 @@ static void thresholds_that_make_no_sense_are_refused(void **state)
 	}
 }
 
-static void shares_that_do_not_go_together_are_refused(void **state)
+static void combine_rejects_mismatched_shares(void **state)
 {
 	struct secret shares[2] = {0}, secret = {0};
 	struct error err = {0};
@@ -108,10 +108,10 @@ static void shares_that_do_not_go_together_are_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(shares_that_sops_made_give_the_secret),
-		cmocka_unit_test(any_shares_that_are_enough_give_the_secret_and_fewer_do_not),
-		cmocka_unit_test(thresholds_that_make_no_sense_are_refused),
-		cmocka_unit_test(shares_that_do_not_go_together_are_refused),
+		cmocka_unit_test(combine_shares_of_sops),
+		cmocka_unit_test(threshold_is_required_and_sufficient),
+		cmocka_unit_test(split_rejects_invalid_thresholds),
+		cmocka_unit_test(combine_rejects_mismatched_shares),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -159,8 +159,7 @@ static int document_find(struct manifest *manifest, struct manifest_item *item, 
 	if (document->store == store)
 		return 0;
 	return error_set(err, VMCRED_FAILED, "%s has the format %s, but %s for the secret %s",
-			 document->path, sops_store_name(store), sops_store_name(document->store),
-			 document->first);
+			 document->path, store->name, document->store->name, document->first);
 }
 
 static int item_read(struct manifest *manifest, const struct manifest_options *options,

@@ -96,7 +96,7 @@ int sops_creation_rules_match(struct sops_creation_rules *rules, const char *pat
 struct sops_format sops_creation_rules_format(const struct sops_creation_rules *rules,
 					      const struct sops_store *store)
 {
-	const char *name = sops_store_name(store);
+	const char *name = store->name;
 	/* For YAML, 0 columns is the default; for JSON it is line breaks without indentation. */
 	long none = strcmp(name, "yaml") == 0 ? 0 : -1;
 

@@ -58,7 +58,7 @@ static int new_document_create(struct edit *edit, struct error *err)
 	if (r == 0)
 		r = keyring_prepare(invocation, err);
 	if (r == 0)
-		r = secret_copy(&text, sops_store_example(edit->file.input), err);
+		r = secret_copy(&text, span_of_text(edit->file.input->example), err);
 	return r < 0 ? r
 		     : sops_document_read_plain(edit->file.input, &text, edit->file.name,
 						&edit->document, err);

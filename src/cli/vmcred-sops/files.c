@@ -49,7 +49,7 @@ static const struct sops_store *store_choose(const struct invocation *invocation
 
 static int layout_choose(struct invocation *invocation, struct sops_file *file, struct error *err)
 {
-	const char *store = sops_store_name(file->output);
+	const char *store = file->output->name;
 	const long indent = flag_number(&invocation->flags, FLAG_INDENT, -1);
 	const bool is_yaml = strcmp(store, "yaml") == 0;
 	int r;

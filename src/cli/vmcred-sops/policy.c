@@ -133,7 +133,7 @@ int policy_choose(struct invocation *invocation, const struct sops_file *file,
 	free(pointer_release(&policy->rule_text));
 	policy->rule = SOPS_EVERYTHING;
 	policy->mac_only_encrypted = false;
-	if (!sops_store_is_single_value(file->input))
+	if (!file->input->single_value)
 		return rule_choose(invocation, file, configured, policy, err);
 	single_value_warn(invocation, file, configured);
 	return 0;

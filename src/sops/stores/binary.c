@@ -39,8 +39,7 @@ static int plain_or_sealed_write(const struct sops_tree *tree, const struct sops
 		node = sops_tree_child(tree, SOPS_FIRST_DOCUMENT, span_of_text(SOPS_BINARY_KEY));
 	if (node == 0 || tree->nodes[node].kind != SOPS_STRING)
 		return error_set(err, VMCRED_FAILED,
-				 "there is no string under the key " SOPS_BINARY_KEY
-				 " at its top, as in an encrypted binary file");
+				 "missing string \"" SOPS_BINARY_KEY "\" of a binary document");
 	return secret_append(out, tree->nodes[node].text, err);
 }
 
@@ -48,7 +47,7 @@ static int no_value_write(const struct sops_tree *tree, size_t node,
 			  const struct sops_format *format, struct secret *out, struct error *err)
 {
 	(void)tree, (void)node, (void)format, (void)out;
-	return error_set(err, VMCRED_FAILED, "a binary file has no parts that could be extracted");
+	return error_set(err, VMCRED_FAILED, "a binary file has no parts to extract");
 }
 
 static const char *const suffixes[] = {NULL};
@@ -78,7 +77,7 @@ int sops_binary_encrypt(struct span plaintext, const struct sops_key_group *keys
 	int r;
 
 	if (keys->count == 0)
-		return error_set(err, VMCRED_USAGE, "there is no recipient to encrypt to");
+		return error_set(err, VMCRED_USAGE, "no recipients");
 	r = secret_copy(&text, plaintext, err);
 	if (r == 0)
 		r = sops_document_read_plain(&sops_store_binary, &text, "the value", &made, err);
@@ -100,6 +99,6 @@ int sops_binary_decrypt(struct span document, const char *what, const struct sop
 	if (r == 0)
 		r = sops_document_decrypt(read, keyring, 0, err);
 	if (r == 0)
-		r = sops_document_value(read, SOPS_BINARY_KEY, &value, err);
+		r = sops_document_string(read, SOPS_BINARY_KEY, &value, err);
 	return r < 0 ? r : secret_append(plaintext, value, err);
 }

@@ -41,8 +41,8 @@ static int line_read(struct sops_tree *tree, size_t map, uint8_t *line, size_t s
 		return sops_tree_add(tree, node, &index, err);
 	}
 	if (!equals) {
-		error_set(err, VMCRED_FAILED, "%s: line %zu is not NAME=value", what, number);
-		return error_hint(err, "a comment begins with #");
+		error_set(err, VMCRED_FAILED, "%s: line %zu: expected NAME=value", what, number);
+		return error_hint(err, "comments begin with #");
 	}
 	node.kind = SOPS_STRING;
 	node.key = span_of(line, (size_t)(equals - line));
@@ -139,7 +139,7 @@ static int line_write(const struct sops_node *node, struct secret *out, struct e
 	int r = sops_flat_text(node, buffer, &text, err);
 
 	if (r < 0)
-		return error_wrap(err, "the value %.*s cannot be in a dotenv file",
+		return error_wrap(err, "the value %.*s cannot be stored in a dotenv file",
 				  (int)node->key.size, (const char *)node->key.data);
 	if (node->kind == SOPS_COMMENT) {
 		r = secret_append_text(out, "#", err);
@@ -176,8 +176,8 @@ static int dotenv_write(const struct sops_tree *tree, const struct sops_tree *me
 	(void)format;
 	if (metadata && dotenv_has_metadata(tree))
 		return error_set(err, VMCRED_FAILED,
-				 "names with " METADATA_PREFIX " cannot be in an encrypted dotenv "
-				 "file: they are the metadata's");
+				 "names that begin with " METADATA_PREFIX
+				 " are reserved for the metadata");
 	r = lines_write(tree, SOPS_FIRST_DOCUMENT, out, err);
 	if (r < 0 || !metadata)
 		return r;
@@ -195,7 +195,7 @@ static int dotenv_write_value(const struct sops_tree *tree, size_t node,
 	(void)node;
 	(void)format;
 	(void)out;
-	return error_set(err, VMCRED_FAILED, "a dotenv file has no values but strings");
+	return error_set(err, VMCRED_FAILED, "a dotenv file has only strings");
 }
 
 const struct sops_store sops_store_dotenv = {

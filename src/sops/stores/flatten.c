@@ -119,7 +119,7 @@ struct builder {
 static int path_invalid(const struct builder *builder, struct span path, const char *reason,
 			struct error *err)
 {
-	return error_set(err, VMCRED_FAILED, "%s: its metadata \"%.*s\" %s", builder->what,
+	return error_set(err, VMCRED_FAILED, "%s: metadata \"%.*s\" %s", builder->what,
 			 (int)path.size, (const char *)path.data, reason);
 }
 
@@ -139,9 +139,9 @@ static int node_add(struct builder *builder, const struct path *path, size_t dep
 	int r;
 
 	if ((parent->kind == SOPS_LIST) != token->is_position)
-		return path_invalid(builder, value->path, "is part of a list and of a map", err);
+		return path_invalid(builder, value->path, "is in a list and in a map", err);
 	if (token->is_position && token->position != builder->sizes[depth])
-		return path_invalid(builder, value->path, "stands behind a gap in its list", err);
+		return path_invalid(builder, value->path, "follows a gap in its list", err);
 	builder->sizes[depth]++;
 	if (!token->is_position)
 		node.key = token->key;
@@ -165,9 +165,9 @@ static int value_place(struct builder *builder, const struct sops_flat_value *va
 	(void)path_read(value->path, &path);
 	common = path_common(&path, &builder->path);
 	if (builder->path.count > 0 && common == path.count)
-		return path_invalid(builder, value->path, "is there twice", err);
+		return path_invalid(builder, value->path, "is a duplicate", err);
 	if (builder->path.count > 0 && common == builder->path.count)
-		return path_invalid(builder, value->path, "lies below a value", err);
+		return path_invalid(builder, value->path, "is inside a value", err);
 	containers_close(builder, common + 1);
 	for (size_t depth = common; depth < path.count && r == 0; depth++)
 		r = node_add(builder, &path, depth, value, err);
@@ -185,7 +185,7 @@ int sops_unflatten(struct sops_flat_value *values, size_t count, const char *wha
 
 	for (size_t i = 0; i < count && r == 0; i++) {
 		if (!path_read(values[i].path, &path))
-			r = path_invalid(&builder, values[i].path, "is not a path", err);
+			r = path_invalid(&builder, values[i].path, "is not a valid path", err);
 	}
 	if (r < 0)
 		return r;
@@ -222,7 +222,7 @@ static int children_flatten(const struct sops_tree *metadata, size_t parent, str
 	int r = 0;
 
 	if (depth == DEPTH_MAX)
-		return error_set(err, VMCRED_FAILED, "the metadata is nested too deep");
+		return error_set(err, VMCRED_FAILED, "the metadata is nested too deeply");
 	for (size_t i = parent + 1; i < end && r == 0; i = metadata->nodes[i].end) {
 		const struct sops_node *node = &metadata->nodes[i];
 		struct sops_node value = *node;

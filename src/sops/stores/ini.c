@@ -60,7 +60,7 @@ static int ini_metadata_take(struct sops_tree *tree, const char *what, struct so
 			continue;
 		if (section != 0)
 			return error_set(err, VMCRED_FAILED,
-					 "%s: it has two sections " SOPS_METADATA_KEY, what);
+					 "%s: duplicate section [" SOPS_METADATA_KEY "]", what);
 		section = i;
 	}
 	if (section == 0)
@@ -82,16 +82,16 @@ static int sections_check(const struct sops_tree *tree, bool sealed, struct erro
 			continue;
 		if (node->kind != SOPS_MAP)
 			return error_set(err, VMCRED_FAILED,
-					 "the value %.*s cannot be in an INI file: it is in no "
-					 "section",
+					 "the value %.*s cannot be stored in an INI file: it is "
+					 "not in a section",
 					 (int)node->key.size, (const char *)node->key.data);
 		if (node->key.size == 0)
 			return error_set(err, VMCRED_FAILED,
 					 "an INI file cannot have a section without a name");
 		if (sealed && span_equal(node->key, span_of_text(SOPS_METADATA_KEY)))
 			return error_set(err, VMCRED_FAILED,
-					 "the section " SOPS_METADATA_KEY
-					 " cannot be in an encrypted file: it is the metadata's");
+					 "the section [" SOPS_METADATA_KEY
+					 "] is reserved for the metadata");
 	}
 	return 0;
 }

@@ -33,7 +33,7 @@ static void reader_destroy(struct reader *reader)
 
 static int invalid(const struct reader *reader, const char *reason, struct error *err)
 {
-	return error_set(err, VMCRED_FAILED, "%s: line %zu %s", reader->what, reader->line_number,
+	return error_set(err, VMCRED_FAILED, "%s: line %zu: %s", reader->what, reader->line_number,
 			 reason);
 }
 
@@ -142,17 +142,17 @@ static int name_read(const struct reader *reader, struct span line, struct span 
 
 		end = find_first(inner, quote);
 		if (end == inner.size)
-			return invalid(reader, "has a name whose quote is not closed", err);
+			return invalid(reader, "unterminated quote in a name", err);
 		*name = sops_space_trim(span_of(inner.data, end));
 		end += 2 * quote.size;
 	}
 	delimiter = end + find_any(span_from(line, end), INI_DELIMITERS);
 	if (delimiter == line.size)
-		return invalid(reader, "is not NAME = value", err);
+		return invalid(reader, "expected NAME = value", err);
 	if (quote.size == 0)
 		*name = sops_space_trim(span_of(line.data, delimiter));
 	if (name->size == 0)
-		return invalid(reader, "has no name before its value", err);
+		return invalid(reader, "missing name", err);
 	*rest = span_from(line, delimiter + 1);
 	return 0;
 }
@@ -166,7 +166,7 @@ static int lines_quoted_read(struct reader *reader, struct span *value, struct s
 		size_t position = find_last(next, quote);
 
 		if (next.size == 0)
-			return invalid(reader, "is behind a value whose quote is not closed", err);
+			return invalid(reader, "unterminated quote before this line", err);
 		if (position == next.size) {
 			value->size += next.size;
 			continue;
@@ -355,9 +355,9 @@ static int header_read(struct reader *reader, struct span line, struct error *er
 	int r;
 
 	if (close == line.size)
-		return invalid(reader, "begins a section whose name is not closed by ]", err);
+		return invalid(reader, "missing ] after a section name", err);
 	if (close == 1)
-		return invalid(reader, "begins a section without a name", err);
+		return invalid(reader, "section without a name", err);
 	r = section_close(reader, err);
 	reader->section = span_of(line.data + 1, close - 1);
 	if (r == 0)
@@ -392,7 +392,7 @@ static int byte_order_skip(struct reader *reader, struct error *err)
 		reader->at += 3;
 	else if (span_starts_with(text, span_of_text("\xff\xfe")) ||
 		 span_starts_with(text, span_of_text("\xfe\xff")))
-		return error_set(err, VMCRED_FAILED, "%s is in UTF-16, not in UTF-8", reader->what);
+		return error_set(err, VMCRED_FAILED, "%s is UTF-16, not UTF-8", reader->what);
 	return 0;
 }
 

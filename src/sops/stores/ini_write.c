@@ -111,7 +111,7 @@ static int key_write(const struct sops_node *node, struct span comment, size_t w
 	int r = sops_flat_text(node, buffer, &text, err);
 
 	if (r < 0)
-		return error_wrap(err, "the value %.*s cannot be in an INI file",
+		return error_wrap(err, "the value %.*s cannot be stored in an INI file",
 				  (int)node->key.size, (const char *)node->key.data);
 	if (escapes) {
 		r = escaped_copy(text, &escaped, err);
@@ -171,7 +171,7 @@ static int names_check(const struct sops_tree *tree, size_t map, size_t count, s
 	qsort(names, used, sizeof(*names), names_compare);
 	for (size_t i = 1; i < used; i++) {
 		if (span_equal(names[i - 1], names[i]))
-			return error_set(err, VMCRED_FAILED, "the key %.*s is there twice",
+			return error_set(err, VMCRED_FAILED, "duplicate key \"%.*s\"",
 					 (int)names[i].size, (const char *)names[i].data);
 	}
 	return 0;

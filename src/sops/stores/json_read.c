@@ -30,7 +30,7 @@ static int invalid(const struct reader *reader, struct error *err)
 		return -(int)err->code;
 	if (reader->at == reader->end)
 		return error_set(err, VMCRED_FAILED,
-				 "%s is cut off: its JSON ends too early (line %zu, column %zu)",
+				 "%s is truncated: unexpected end of JSON (line %zu, column %zu)",
 				 reader->what, line, column);
 	return error_set(err, VMCRED_FAILED, "%s is not valid JSON (line %zu, column %zu)",
 			 reader->what, line, column);
@@ -65,27 +65,6 @@ static int hex_read(struct reader *reader, uint32_t *value, struct error *err)
 	return 0;
 }
 
-static uint8_t *utf8_write(uint8_t *to, uint32_t c)
-{
-	if (c < 0x80) {
-		*to++ = (uint8_t)c;
-		return to;
-	}
-	if (c < 0x800) {
-		*to++ = (uint8_t)(0xc0 | c >> 6);
-	} else {
-		if (c < 0x10000) {
-			*to++ = (uint8_t)(0xe0 | c >> 12);
-		} else {
-			*to++ = (uint8_t)(0xf0 | c >> 18);
-			*to++ = (uint8_t)(0x80 | (c >> 12 & 0x3f));
-		}
-		*to++ = (uint8_t)(0x80 | (c >> 6 & 0x3f));
-	}
-	*to++ = (uint8_t)(0x80 | (c & 0x3f));
-	return to;
-}
-
 /* Behind "\u". Half a surrogate pair becomes U+FFFD, as in sops. */
 static int unicode_escape_read(struct reader *reader, uint8_t **to, struct error *err)
 {
@@ -109,7 +88,7 @@ static int unicode_escape_read(struct reader *reader, uint8_t **to, struct error
 	}
 	if (c >= 0xd800 && c < 0xe000)
 		c = 0xfffd;
-	*to = utf8_write(*to, c);
+	*to += utf8_encode(c, *to);
 	return 0;
 }
 
@@ -314,7 +293,7 @@ static int text_read(struct secret *text, const char *what, struct sops_tree *tr
 	int r;
 
 	if (!is_ascii(secret_span(text)) && !utf8_valid(secret_span(text)))
-		return error_set(err, VMCRED_FAILED, "%s is not valid JSON: it is not UTF-8", what);
+		return error_set(err, VMCRED_FAILED, "%s is not valid JSON: not UTF-8", what);
 	spaces_skip(&reader);
 	if (reader.at == reader.end)
 		return error_set(err, VMCRED_FAILED, "%s is empty", what);

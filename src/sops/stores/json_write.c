@@ -196,8 +196,7 @@ static int float_write(struct writer *writer, const struct sops_node *node, stru
 	int r;
 
 	if (size == 0)
-		return error_set(err, VMCRED_FAILED,
-				 "JSON has no number that is infinite or none at all");
+		return error_set(err, VMCRED_FAILED, "JSON cannot represent infinity or NaN");
 	r = secret_append(writer->out, span_of(text, size), err);
 	/* "-0" would be read as the integer 0, which the MAC does not hold. sops writes it, and
 	 * cannot read its document any more. */
@@ -314,8 +313,7 @@ int sops_json_write(const struct sops_tree *tree, const struct sops_tree *metada
 
 	writer.sealed = metadata != NULL;
 	if (tree->nodes[0].end <= SOPS_FIRST_DOCUMENT)
-		return error_set(err, VMCRED_FAILED,
-				 "there is no document in it, and JSON cannot be empty");
+		return error_set(err, VMCRED_FAILED, "no document, and JSON cannot be empty");
 	r = secret_reserve(out, out->size + sops_tree_size_estimate(tree, metadata, writer.indent),
 			   err);
 	if (r == 0)

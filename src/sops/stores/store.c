@@ -16,29 +16,18 @@ const struct sops_store *sops_store_named(const char *name)
 	return NULL;
 }
 
-static bool has_suffix(const char *path, const char *suffix)
+const struct sops_store *sops_store_for_path(const char *path)
 {
-	size_t path_size = strlen(path), suffix_size = strlen(suffix);
+	size_t size = strlen(path);
 
-	return path_size >= suffix_size && strcmp(path + path_size - suffix_size, suffix) == 0;
-}
-
-const struct sops_store *sops_store_for_suffix(const char *path)
-{
 	for (size_t i = 0; i < STORES; i++) {
 		for (const char *const *suffix = stores[i]->suffixes; *suffix; suffix++) {
-			if (has_suffix(path, *suffix))
+			if (size >= strlen(*suffix) &&
+			    strcmp(path + size - strlen(*suffix), *suffix) == 0)
 				return stores[i];
 		}
 	}
-	return NULL;
-}
-
-const struct sops_store *sops_store_for_path(const char *path)
-{
-	const struct sops_store *store = sops_store_for_suffix(path);
-
-	return store ? store : &sops_store_binary;
+	return &sops_store_binary;
 }
 
 bool sops_metadata_is_nested(const struct sops_tree *tree)
@@ -65,15 +54,15 @@ int sops_metadata_take_nested(struct sops_tree *tree, const char *what, struct s
 			if (map != SOPS_FIRST_DOCUMENT)
 				continue;
 			if (found)
-				return error_set(err, VMCRED_FAILED,
-						 "%s: the key sops stands in it twice", what);
+				return error_set(err, VMCRED_FAILED, "%s: duplicate key \"sops\"",
+						 what);
 			found = i;
 		}
 	}
 	if (!found)
 		return 0;
 	if (tree->nodes[found].kind != SOPS_MAP)
-		return error_set(err, VMCRED_FAILED, "%s: its field sops is not a map", what);
+		return error_set(err, VMCRED_FAILED, "%s: sops is not a map", what);
 	if (sops_tree_copy(tree, found, metadata, err) < 0 || sops_tree_sweep(tree, err) < 0)
 		return -(int)err->code;
 	return 1;

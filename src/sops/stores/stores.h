@@ -1,74 +1,84 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a format of documents must do: text to tree and back, byte for byte as sops 3.13 does it. A
- * store knows nothing of keys and encryption. Its text may be plaintext, so it works in secret
- * memory alone, with code of its own: parsing libraries keep copies on the ordinary heap.
+ * The text formats of documents: JSON, YAML, dotenv, INI and binary. A store converts text to a
+ * tree and back, byte for byte like sops 3.13. It knows nothing of keys and encryption. A text may
+ * be plaintext, so a store works in secret memory only, with its own code: parsing libraries leave
+ * copies on the heap.
  *
- * Every text is untrusted. A reader takes linear time, has named limits (SOPS_DEPTH_MAX and its
- * own) and refuses what it does not understand with an error that tells the line.
+ * Texts are untrusted. A reader takes linear time, has named limits (SOPS_DEPTH_MAX and its own)
+ * and reports syntax errors with the line.
  */
 #ifndef VMCRED_SOPS_STORES_STORES_H
 #define VMCRED_SOPS_STORES_STORES_H
 
 #include "base/error.h"
 #include "base/secret.h"
-#include "sops/sops.h"
 #include "sops/tree.h"
 
-/* The key of the metadata, and, followed by '_', the beginning of its keys in flat stores. */
+/* The key of the metadata. Its keys in flat stores begin with it and '_'. */
 #define SOPS_METADATA_KEY "sops"
+
+/* The binary store's only key. */
+#define SOPS_BINARY_KEY "data"
+
+/* The layout of a text (--indent; `stores` in .sops.yaml). */
+struct sops_format {
+	unsigned int indent; /* columns */
+	bool indent_given;   /* else the store's own */
+};
 
 struct sops_store {
 	const char *name;            /* as --input-type spells it */
 	const char *const *suffixes; /* of file names, NULL at the end */
-	bool single_value;           /* a document is one value, so there are no rules */
+	bool single_value;           /* the value is always encrypted: no rules */
 
-	/*
-	 * Reads a document into the empty tree: `read` an encrypted one, `read_plain` plaintext,
-	 * which is the same function where the store can tell nothing from it. All keys, those of
-	 * the metadata too, just as they stand. `text` may be changed and adopted. `what` names it.
-	 */
+	/* Read encrypted text, or plaintext, into the empty tree, the metadata like any other keys.
+	 * `text` may be modified and adopted. `what` names it in errors. */
 	int (*read)(struct secret *text, const char *what, struct sops_tree *tree,
 		    struct error *err);
 	int (*read_plain)(struct secret *text, const char *what, struct sops_tree *tree,
 			  struct error *err);
 
-	/* Whether there is something at the top that stands where the metadata belongs. */
+	/* Whether there is a value where the metadata belongs. */
 	bool (*has_metadata)(const struct sops_tree *tree);
 
 	/*
-	 * Takes the metadata out of `tree` into the empty `metadata`, whose node 0 becomes a map in
-	 * the shape that the JSON store has (age: [{recipient, enc}], …). Texts may lie in either's
-	 * memory. Flat stores unflatten here, and may leave numbers and booleans strings. Returns
-	 * 1, or 0 if there is none.
+	 * Moves the metadata from `tree` to the empty `metadata`, whose node 0 becomes a map as in
+	 * JSON (age: [{recipient, enc}], …). Texts may lie in the memory of either. Flat stores
+	 * unflatten here, and may leave numbers and booleans as strings. Returns 1, or 0 if there
+	 * is no metadata.
 	 */
 	int (*metadata_take)(struct sops_tree *tree, const char *what, struct sops_tree *metadata,
 			     struct error *err);
 
-	/*
-	 * Adds the document to `out`: with the metadata, a tree as above with all fields in sops's
-	 * order, or as plaintext where that is NULL. VMCRED_FAILED: the store cannot hold it.
-	 */
+	/* Appends the document, with the metadata unless it is NULL. VMCRED_FAILED: the format
+	 * cannot represent it. */
 	int (*write)(const struct sops_tree *tree, const struct sops_tree *metadata,
 		     const struct sops_format *format, struct secret *out, struct error *err);
 
-	/* Adds one value (no string: that is given out as it is) as `sops decrypt --extract` prints
-	 * it. */
+	/* Appends a value other than a string as `sops decrypt --extract` prints it. */
 	int (*write_value)(const struct sops_tree *tree, size_t node,
 			   const struct sops_format *format, struct secret *out, struct error *err);
 
-	const char *example; /* what `sops edit` puts into a new file */
+	const char *example; /* the content of a new file in `sops edit` */
 };
 
 extern const struct sops_store sops_store_binary, sops_store_dotenv, sops_store_ini,
 	sops_store_json, sops_store_yaml;
 
-/* Takes the map under "sops" at the top of each document: for stores with nested maps. */
+/* The store with this name, or NULL. */
+const struct sops_store *sops_store_named(const char *name);
+
+/* The store for a file name's suffix; the binary store for unknown ones. */
+const struct sops_store *sops_store_for_path(const char *path);
+
+/* metadata_take and has_metadata of stores with nested maps: the map "sops" at the top of each
+ * document. */
 int sops_metadata_take_nested(struct sops_tree *tree, const char *what, struct sops_tree *metadata,
 			      struct error *err);
 bool sops_metadata_is_nested(const struct sops_tree *tree);
 
-/* About the size of a document as text, so that it is written to memory that need not grow. */
+/* Estimates the size of a document as text, so that the memory for it need not grow. */
 size_t sops_tree_size_estimate(const struct sops_tree *tree, const struct sops_tree *metadata,
 			       size_t indent);
 

@@ -106,6 +106,6 @@ int sops_timestamp_now(char out[SOPS_TIMESTAMP_SIZE_MAX], struct error *err)
 	struct tm utc;
 
 	if (!gmtime_r(&now, &utc) || strftime(out, SOPS_TIMESTAMP_SIZE_MAX, "%FT%TZ", &utc) == 0)
-		return error_set(err, VMCRED_FAILED, "the system's clock shows no date");
+		return error_set(err, VMCRED_FAILED, "the system clock has no valid date");
 	return 0;
 }

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
-#include "sops/key.h"
+#include "sops/keys/key.h"
 
 static const char *const rule_names[] = {
 	[SOPS_EVERYTHING] = "",

@@ -5,8 +5,8 @@
  * the polynomials' values at one place, with the place behind them as the last byte. No table and
  * no branch depends on a secret.
  */
-#ifndef VMCRED_SOPS_SHAMIR_H
-#define VMCRED_SOPS_SHAMIR_H
+#ifndef VMCRED_SOPS_KEYS_SHAMIR_H
+#define VMCRED_SOPS_KEYS_SHAMIR_H
 
 #include "base/error.h"
 #include "base/secret.h"

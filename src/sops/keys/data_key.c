@@ -1,23 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The data key, which each of a document's keys holds wrapped; where there are several groups of
- * keys, the keys of a group hold its share. The document names the recipient of each, so the one
- * that belongs to an identity is tried first; the names are not authenticated, so all others are
- * tried after it.
+ * The data key, which each key of a document holds in wrapped form. A key names its recipient, so
+ * the keys for our identities are tried first. The names are not authenticated, so all other keys
+ * are tried after them.
  */
 #include <stdlib.h>
 
 #include "base/cleanup.h"
-#include "sops/cipher.h"
-#include "sops/document.h"
-#include "sops/key.h"
-#include "sops/pgp.h"
-#include "sops/shamir.h"
+#include "sops/keys/key.h"
+#include "sops/keys/shamir.h"
 
 struct search {
-	const struct sops_document *document;
+	const struct sops_policy *policy;
 	const struct sops_keyring *keyring;
-	struct error *failure; /* the first that is not just a key of somebody else */
+	const char *what;
+	struct error *failure; /* the first one, unless a key is merely somebody else's */
 };
 
 static int age_unwrap(const struct sops_key *key, const struct age_identities *identities,
@@ -28,7 +25,7 @@ static int age_unwrap(const struct sops_key *key, const struct age_identities *i
 	int r;
 
 	if (enc.size == 0)
-		return error_set(err, VMCRED_FAILED, "its field enc is empty");
+		return error_set(err, VMCRED_FAILED, "the field enc is empty");
 	r = age_armor_decode(enc, &file, err);
 	return r < 0 ? r : age_decrypt(secret_span(&file), identities, part, err);
 }
@@ -36,16 +33,17 @@ static int age_unwrap(const struct sops_key *key, const struct age_identities *i
 /* The data key, or a share, which has one byte more. */
 static int part_check(const struct search *search, struct secret *part, struct error *err)
 {
-	size_t size = SOPS_DATA_KEY_SIZE + (search->document->metadata.policy.group_count > 1);
+	size_t size = SOPS_DATA_KEY_SIZE + (search->policy->group_count > 1);
 
 	if (part->size == size)
 		return 0;
-	error_set(err, VMCRED_FAILED, "the data key is %zu bytes long, not %zu", part->size, size);
+	error_set(err, VMCRED_FAILED, "the data key has %zu bytes instead of %zu", part->size,
+		  size);
 	secret_destroy(part);
 	return -(int)err->code;
 }
 
-/* The identity that the key is for, according to its name, which may have a comment behind it. */
+/* The identity that the key names. A comment may follow the name. */
 static bool identity_find(const struct sops_key *key, const struct age_identities *identities,
 			  size_t *index)
 {
@@ -60,21 +58,21 @@ static bool identity_find(const struct sops_key *key, const struct age_identitie
 	return false;
 }
 
-/* Keeps the first failure. Returns 0: the search goes on. */
+/* Stores the first failure. Returns 0: the search continues. */
 static int failure_keep(const struct search *search, const struct sops_key *key, struct error *err)
 {
 	if (!search->failure->text) {
 		*search->failure = *err;
 		*err = (struct error){0};
-		error_wrap(search->failure, "%s: the key for %s in its field sops.%s",
-			   search->document->name, key->text, sops_key_type_name(key->type));
+		error_wrap(search->failure, "%s: sops.%s: the key for %s", search->what,
+			   sops_key_type_name(key->type), key->text);
 	}
 	error_clear(err);
 	return 0;
 }
 
-/* Returns 1 if the key gave the part. `named`: try those that are for one of the identities by
- * their names, else the others. */
+/* Returns 1 if the key gave the part. `named`: try the keys that name one of the identities, else
+ * the others. */
 static int age_try(const struct search *search, const struct sops_key *key, bool named,
 		   struct secret *part)
 {
@@ -110,7 +108,8 @@ static int pgp_try(const struct search *search, const struct sops_key *key, stru
 		return failure_keep(search, key, &err);
 	if (!search->keyring->gpg)
 		return 0;
-	if (pgp_decrypt(search->keyring->gpg, span_of_text(sops_key_enc(key)), part, &err) == 0 &&
+	if (sops_gpg_decrypt(search->keyring->gpg, span_of_text(sops_key_enc(key)), part, &err) ==
+		    0 &&
 	    part_check(search, part, &err) == 0)
 		return 1;
 	secret_destroy(part);
@@ -135,7 +134,7 @@ static int keys_try(const struct search *search, const struct sops_key_group *gr
 	return 0;
 }
 
-/* The types in the keyring's order; those that it does not name come last. Returns 1 or 0. */
+/* Tries the types in the keyring's order, then the others. Returns 1 or 0. */
 static int group_open(const struct search *search, const struct sops_key_group *group,
 		      struct secret *part)
 {
@@ -167,19 +166,19 @@ static void shares_destroy(struct secret **shares)
 	free(*shares);
 }
 
-/* As many groups as are needed, whichever they are. */
+/* Any groups will do, as many as the threshold. */
 static int shares_combine(const struct search *search, struct secret *data_key, struct error *err)
 {
 	__attribute__((cleanup(shares_destroy))) struct secret *shares =
 		calloc(SHAMIR_SHARES_MAX, sizeof(*shares));
-	const struct sops_policy *policy = &search->document->metadata.policy;
+	const struct sops_policy *policy = search->policy;
 	size_t needed = policy->shamir_threshold ? policy->shamir_threshold : policy->group_count;
 	size_t count = 0;
 	int r;
 
 	if (!shares)
 		return error_no_memory(err);
-	/* Two points are the least that a line can be put through. */
+	/* A line needs two points. */
 	if (needed < 2)
 		needed = 2;
 	for (size_t i = 0; i < policy->group_count && count < needed; i++)
@@ -187,32 +186,30 @@ static int shares_combine(const struct search *search, struct secret *data_key, 
 	if (count < needed)
 		return search->failure->text
 			       ? -(int)search->failure->code
-			       : sops_no_key(search->document, search->keyring, count, err);
+			       : sops_no_key(policy, search->keyring, search->what, count, err);
 	r = shamir_combine(shares, count, data_key, err);
-	return r < 0 ? error_wrap(err, "%s", search->document->name) : 0;
+	return r < 0 ? error_wrap(err, "%s", search->what) : 0;
 }
 
-int sops_data_key_unwrap(struct sops_document *document, const struct sops_keyring *keyring,
-			 struct error *err)
+int sops_data_key_unwrap(const struct sops_policy *policy, const struct sops_keyring *keyring,
+			 const char *what, struct secret *data_key, struct error *err)
 {
 	_cleanup_error_ struct error failure = {0};
 	const struct search search = {
-		.document = document,
+		.policy = policy,
 		.keyring = keyring,
+		.what = what,
 		.failure = &failure,
 	};
-	const struct sops_policy *policy = &document->metadata.policy;
 	int r = 0;
 
-	if (document->data_key.size > 0)
-		return 0;
 	if (policy->group_count > SHAMIR_SHARES_MAX)
-		return error_set(err, VMCRED_FAILED, "%s has more than %d key groups",
-				 document->name, SHAMIR_SHARES_MAX);
+		return error_set(err, VMCRED_FAILED, "%s has more than %d key groups", what,
+				 SHAMIR_SHARES_MAX);
 	if (policy->group_count > 1)
-		r = shares_combine(&search, &document->data_key, err);
-	else if (!group_open(&search, &policy->groups[0], &document->data_key))
-		r = failure.text ? -(int)failure.code : sops_no_key(document, keyring, 0, err);
+		r = shares_combine(&search, data_key, err);
+	else if (!group_open(&search, &policy->groups[0], data_key))
+		r = failure.text ? -(int)failure.code : sops_no_key(policy, keyring, what, 0, err);
 	if (r < 0 && !err->text) {
 		*err = failure;
 		failure = (struct error){0};
@@ -220,7 +217,7 @@ int sops_data_key_unwrap(struct sops_document *document, const struct sops_keyri
 	return r;
 }
 
-/* The one that is parsed already, or NULL. */
+/* NULL if it is not parsed already. */
 static struct age_recipient *const *recipient_find(const struct sops_keyring *keyring,
 						   const char *text)
 {
@@ -259,8 +256,8 @@ static int age_wrap(const char *recipient, const struct sops_keyring *keyring, s
 
 static int unsupported(const struct sops_key *key, struct error *err)
 {
-	error_set(err, VMCRED_USAGE, "keys of type %s are not supported, such as %s",
-		  sops_key_type_name(key->type), key->text);
+	error_set(err, VMCRED_USAGE, "unsupported key type %s (%s)", sops_key_type_name(key->type),
+		  key->text);
 	return error_hint(err, "use age or PGP keys, or sops itself");
 }
 
@@ -274,11 +271,10 @@ static int key_wrap(struct sops_key *key, const struct sops_keyring *keyring, st
 	if (key->type == SOPS_KEY_AGE)
 		r = age_wrap(key->text, keyring, part, &enc, err);
 	else if (key->type == SOPS_KEY_PGP && keyring->gpg)
-		r = pgp_encrypt(keyring->gpg, key->text, part, &enc, err);
+		r = sops_gpg_encrypt(keyring->gpg, key->text, part, &enc, err);
 	else if (key->type == SOPS_KEY_PGP)
 		r = error_set(err, VMCRED_MISSING,
-			      "the PGP key %s needs the program gpg, which may not be used here",
-			      key->text);
+			      "the PGP key %s requires gpg, which is not used here", key->text);
 	else if (keep_unsupported && *sops_key_enc(key))
 		return 0;
 	else
@@ -298,44 +294,40 @@ static int group_wrap(struct sops_key_group *group, const struct sops_keyring *k
 	int r = 0;
 
 	if (group->count == 0)
-		return error_set(err, VMCRED_USAGE,
-				 "there is no key to encrypt to, or a key group without one");
+		return error_set(err, VMCRED_USAGE, "no keys to encrypt to, or an empty key group");
 	for (size_t i = 0; r == 0 && i < group->count; i++)
 		r = key_wrap(&group->keys[i], keyring, part, keep_unsupported, err);
 	return r;
 }
 
-static int shares_wrap(struct sops_document *document, const struct sops_keyring *keyring,
-		       struct error *err)
+static int shares_wrap(struct sops_policy *policy, const struct sops_keyring *keyring,
+		       struct span data_key, struct error *err)
 {
 	__attribute__((cleanup(shares_destroy))) struct secret *shares =
 		calloc(SHAMIR_SHARES_MAX, sizeof(*shares));
-	struct sops_policy *policy = &document->metadata.policy;
 	int r;
 
 	if (!shares)
 		return error_no_memory(err);
 	if (policy->shamir_threshold == 0)
 		policy->shamir_threshold = (unsigned int)policy->group_count;
-	r = shamir_split(secret_span(&document->data_key), shares, policy->group_count,
-			 policy->shamir_threshold, err);
+	r = shamir_split(data_key, shares, policy->group_count, policy->shamir_threshold, err);
 	for (size_t i = 0; r == 0 && i < policy->group_count; i++)
 		r = group_wrap(&policy->groups[i], keyring, secret_span(&shares[i]), false, err);
 	return r;
 }
 
-int sops_data_key_wrap(struct sops_document *document, const struct sops_keyring *keyring,
-		       bool keep_unsupported, struct error *err)
+int sops_data_key_wrap(struct sops_policy *policy, const struct sops_keyring *keyring,
+		       const char *what, struct span data_key, bool keep_unsupported,
+		       struct error *err)
 {
-	struct sops_policy *policy = &document->metadata.policy;
 	int r;
 
 	if (policy->group_count == 0)
-		r = error_set(err, VMCRED_USAGE, "there is no key to encrypt to");
+		r = error_set(err, VMCRED_USAGE, "no keys to encrypt to");
 	else if (policy->group_count == 1)
-		r = group_wrap(&policy->groups[0], keyring, secret_span(&document->data_key),
-			       keep_unsupported, err);
+		r = group_wrap(&policy->groups[0], keyring, data_key, keep_unsupported, err);
 	else
-		r = shares_wrap(document, keyring, err);
-	return r < 0 ? error_wrap(err, "%s", document->name) : 0;
+		r = shares_wrap(policy, keyring, data_key, err);
+	return r < 0 ? error_wrap(err, "%s", what) : 0;
 }

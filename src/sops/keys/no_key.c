@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The error for a document that no key opens: for whom it is, and what was tried, so that its
- * reader sees what is missing.
- */
+/* The error for a document that no key decrypts lists its keys and the keys that were tried. */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
-#include "sops/document.h"
-#include "sops/key.h"
+#include "sops/keys/key.h"
 
 /* "age1…, pgp 85D7…, kms arn:… (not supported)" */
 static void keys_list(const struct sops_key_group *group, FILE *to)
@@ -25,21 +21,23 @@ static void keys_list(const struct sops_key_group *group, FILE *to)
 			fputs(" (not supported)", to);
 	}
 	if (group->count == 0)
-		fputs("nobody", to);
+		fputs("no keys", to);
 }
 
 static void groups_list(const struct sops_policy *policy, size_t opened, FILE *to)
 {
 	if (policy->group_count == 1) {
-		fputs("no identity opens it: it is encrypted for ", to);
+		fputs("no identity matches: it is encrypted to ", to);
 		keys_list(&policy->groups[0], to);
 		return;
 	}
-	fprintf(to, "%zu of its %zu key groups must be opened, but %zu could be: it is encrypted ",
+	fprintf(to,
+		"%zu of %zu key groups are required, but only %zu could be decrypted: it is "
+		"encrypted to ",
 		policy->shamir_threshold ? (size_t)policy->shamir_threshold : policy->group_count,
 		policy->group_count, opened);
 	for (size_t i = 0; i < policy->group_count; i++) {
-		fprintf(to, "%sfor group %zu: ", i > 0 ? "; " : "", i + 1);
+		fprintf(to, "%sgroup %zu: ", i > 0 ? "; " : "", i + 1);
 		keys_list(&policy->groups[i], to);
 	}
 }
@@ -61,7 +59,6 @@ static void tried_list(const struct sops_keyring *keyring, FILE *to)
 		fputs("none", to);
 }
 
-/* What a document says goes to a terminal as text alone. */
 static void control_characters_hide(char *text)
 {
 	for (; *text; text++) {
@@ -70,8 +67,8 @@ static void control_characters_hide(char *text)
 	}
 }
 
-int sops_no_key(const struct sops_document *document, const struct sops_keyring *keyring,
-		size_t opened, struct error *err)
+int sops_no_key(const struct sops_policy *policy, const struct sops_keyring *keyring,
+		const char *what, size_t opened, struct error *err)
 {
 	_cleanup_free_ char *text = NULL;
 	size_t size;
@@ -79,13 +76,12 @@ int sops_no_key(const struct sops_document *document, const struct sops_keyring 
 
 	if (!to)
 		return error_no_memory(err);
-	groups_list(&document->metadata.policy, opened, to);
+	groups_list(policy, opened, to);
 	tried_list(keyring, to);
 	if (fclose(to) != 0)
 		return error_no_memory(err);
 	control_characters_hide(text);
-	error_set(err, VMCRED_MISSING, "%s: %s", document->name, text);
-	return error_hint(err,
-			  "use an identity of a recipient, or make the identity's public key a "
-			  "recipient and encrypt it again");
+	error_set(err, VMCRED_MISSING, "%s: %s", what, text);
+	return error_hint(err, "use the identity of a recipient, or encrypt it to your public key "
+			       "as well");
 }

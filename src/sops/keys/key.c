@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "sops/key.h"
+#include "sops/keys/key.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,11 +99,6 @@ void sops_key_enc_set(struct sops_key *key, char *enc)
 	*field = enc;
 }
 
-bool sops_key_equal(const struct sops_key *a, const struct sops_key *b)
-{
-	return sops_key_compare(a, b) == 0;
-}
-
 int sops_key_compare(const struct sops_key *a, const struct sops_key *b)
 {
 	int order = strcmp(a->text, b->text);
@@ -124,7 +119,7 @@ void sops_key_destroy(struct sops_key *key)
 	*key = (struct sops_key){0};
 }
 
-/* A copy of NULL is NULL, which is no failure. */
+/* Copies NULL as NULL. */
 static bool text_copy(char **to, const char *from)
 {
 	*to = from ? strdup(from) : NULL;

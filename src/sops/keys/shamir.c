@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "sops/shamir.h"
+#include "sops/keys/shamir.h"
 
 #include "base/span.h"
 
@@ -48,8 +48,8 @@ int shamir_split(struct span secret, struct secret *shares, size_t count, size_t
 	if (threshold < 2 || threshold > count || count > SHAMIR_SHARES_MAX)
 		return error_set(
 			err, VMCRED_USAGE,
-			"the data key cannot be shared among %zu key groups so that %zu of "
-			"them open it: at least 2 must, and there can be at most %d",
+			"cannot share the data key among %zu key groups with threshold %zu: the "
+			"threshold must be at least 2, and at most %d groups are allowed",
 			count, threshold, SHAMIR_SHARES_MAX);
 	r = secret_append_random(&random, secret.size * degree, err);
 	for (size_t i = 0; r == 0 && i < count; i++) {

@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * A key as a document has it, which is a map of texts. The text that tells it from others is put
- * together as sops does.
- */
+/* A document's key is a map of texts. The key's own text is composed of them as in sops. */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
-#include "sops/key.h"
+#include "sops/keys/key.h"
 #include "sops/stores/number.h"
 #include "sops/stores/timestamp.h"
 
 static int field_invalid(const char *what, const char *name, const char *reason, struct error *err)
 {
-	return error_set(err, VMCRED_FAILED, "%s: the field sops.%s %s", what, name, reason);
+	return error_set(err, VMCRED_FAILED, "%s: sops.%s %s", what, name, reason);
 }
 
 int sops_field_read(const struct sops_tree *tree, size_t map, const char *name, const char *what,
@@ -31,7 +28,7 @@ int sops_field_read(const struct sops_tree *tree, size_t map, const char *name, 
 	else if (node->kind == SOPS_MAP || node->kind == SOPS_LIST)
 		return field_invalid(what, name, "is not a string", err);
 	if (value.size > 0 && memchr(value.data, 0, value.size))
-		return field_invalid(what, name, "holds a NUL byte", err);
+		return field_invalid(what, name, "contains a NUL byte", err);
 	*text = strndup((const char *)value.data, value.size);
 	return *text ? 0 : error_no_memory(err);
 }
@@ -54,7 +51,7 @@ static int context_order(const void *a, const void *b)
 		      ((const struct sops_context *)b)->name);
 }
 
-/* KMS keys may have a map of their own. */
+/* Only KMS keys have one. */
 static int context_read(const struct sops_tree *tree, size_t map, const char *what,
 			struct sops_key *key, struct error *err)
 {
@@ -73,8 +70,7 @@ static int context_read(const struct sops_tree *tree, size_t map, const char *wh
 	for (size_t i = context + 1; r == 0 && i < tree->nodes[context].end;
 	     i = tree->nodes[i].end) {
 		if (tree->nodes[i].kind == SOPS_MAP || tree->nodes[i].kind == SOPS_LIST)
-			return field_invalid(what, "kms.context", "holds something else than texts",
-					     err);
+			return field_invalid(what, "kms.context", "contains a map or a list", err);
 		if (tree->nodes[i].key.data)
 			r = context_add(key, &tree->nodes[i], err);
 	}
@@ -83,7 +79,7 @@ static int context_read(const struct sops_tree *tree, size_t map, const char *wh
 	return r;
 }
 
-/* Puts the text together after the pattern of its type. */
+/* Composes the text from the pattern of its type. */
 static char *text_compose(const struct sops_key *key, const char *pattern)
 {
 	char *text = NULL;
