@@ -8,6 +8,7 @@
 #include <openssl/err.h>
 
 #include "base/base64.h"
+#include "sops/keys/key.h"
 
 int sops_crypto_failed(struct error *err, const char *what)
 {

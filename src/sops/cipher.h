@@ -12,7 +12,6 @@
 #include "base/secret.h"
 #include "base/span.h"
 
-#define SOPS_DATA_KEY_SIZE 32 /* AES-256 */
 #define SOPS_NONCE_SIZE    32 /* not the usual 12 */
 #define SOPS_TAG_SIZE      16
 #define SOPS_MAC_TEXT_SIZE 128 /* SHA-512 in hexadecimal */

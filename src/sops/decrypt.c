@@ -4,7 +4,7 @@
  * is added to the MAC, which is compared at the end.
  */
 #include "sops/document.h"
-#include "sops/stores/number.h"
+#include "sops/tree/number.h"
 #include "sops/walk.h"
 
 /* Gives the decrypted text its kind; what sops would not have written is refused, never guessed. */

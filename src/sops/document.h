@@ -5,7 +5,7 @@
 #include "sops/keys/key.h"
 #include "sops/metadata.h"
 #include "sops/sops.h"
-#include "sops/tree.h"
+#include "sops/tree/tree.h"
 
 struct sops_document {
 	char *name; /* owned; for errors */

@@ -11,7 +11,7 @@
 #include "sops/path.h"
 #include "sops/stores/flat_text.h"
 #include "sops/stores/json.h"
-#include "sops/stores/number.h"
+#include "sops/tree/number.h"
 
 int sops_document_remember(struct sops_document *document, struct error *err)
 {

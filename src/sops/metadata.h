@@ -7,8 +7,8 @@
 #define VMCRED_SOPS_METADATA_H
 
 #include "sops/sops.h"
-#include "sops/stores/timestamp.h"
-#include "sops/tree.h"
+#include "sops/tree/timestamp.h"
+#include "sops/tree/tree.h"
 
 /* Starts as {0}. */
 struct sops_metadata {

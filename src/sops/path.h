@@ -3,7 +3,7 @@
 #ifndef VMCRED_SOPS_PATH_H
 #define VMCRED_SOPS_PATH_H
 
-#include "sops/tree.h"
+#include "sops/tree/tree.h"
 
 struct sops_step {
 	struct span key; /* data NULL: a position; points into the path's text */

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "sops/stores/number.h"
+#include "sops/tree/number.h"
 
 /* The next node with a key on the way up from `node`, or 0. */
 static size_t keyed(const struct sops_tree *tree, size_t node)

@@ -8,7 +8,7 @@
 #define VMCRED_SOPS_REUSE_H
 
 #include "base/error.h"
-#include "sops/tree.h"
+#include "sops/tree/tree.h"
 
 /* Starts as {.before = …}. */
 struct sops_reuse {

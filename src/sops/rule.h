@@ -9,7 +9,7 @@
 
 #include "regex/regex.h"
 #include "sops/sops.h"
-#include "sops/tree.h"
+#include "sops/tree/tree.h"
 
 /* Starts as {0}. */
 struct sops_rule_state {

@@ -8,8 +8,8 @@
 
 #include "sops/cipher.h"
 #include "sops/rule.h"
-#include "sops/stores/number.h"
-#include "sops/tree.h"
+#include "sops/tree/number.h"
+#include "sops/tree/tree.h"
 
 /* Starts as {0}. */
 struct sops_walk {

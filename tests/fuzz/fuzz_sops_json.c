@@ -9,8 +9,8 @@
 
 #include "sops/cipher.h"
 #include "sops/stores/json.h"
-#include "sops/stores/number.h"
-#include "sops/stores/timestamp.h"
+#include "sops/tree/number.h"
+#include "sops/tree/timestamp.h"
 #include "sops/walk.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "sops/stores/json.h"
-#include "sops/stores/number.h"
-#include "sops/stores/timestamp.h"
+#include "sops/tree/number.h"
+#include "sops/tree/timestamp.h"
 #include "sops/walk.h"
 
 /* The tree in one line: each node's kind, key and text. */

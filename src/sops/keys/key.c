@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
-#include "sops/stores/timestamp.h"
+#include "sops/tree/timestamp.h"
 
 /* stores/stores.go and each type's ToString() in sops's sources; fields in alphabetical order. */
 static const struct sops_key_type_row rows[SOPS_KEY_TYPES] = {

@@ -4,9 +4,10 @@
 #define VMCRED_SOPS_KEYS_KEY_H
 
 #include "base/secret.h"
-#include "sops/cipher.h"
 #include "sops/keys/keys.h"
-#include "sops/tree.h"
+#include "sops/tree/tree.h"
+
+#define SOPS_DATA_KEY_SIZE 32 /* AES-256 */
 
 enum sops_field_use {
 	SOPS_FIELD_TEXT,

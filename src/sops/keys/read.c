@@ -5,8 +5,8 @@
 
 #include "base/cleanup.h"
 #include "sops/keys/key.h"
-#include "sops/stores/number.h"
-#include "sops/stores/timestamp.h"
+#include "sops/tree/number.h"
+#include "sops/tree/timestamp.h"
 
 static int field_invalid(const char *what, const char *name, const char *reason, struct error *err)
 {

@@ -8,8 +8,8 @@
 
 #include "base/error.h"
 #include "base/span.h"
-#include "sops/stores/number.h"
-#include "sops/tree.h"
+#include "sops/tree/number.h"
+#include "sops/tree/tree.h"
 
 /*
  * A value as a flat store spells it (Go's fmt, and strconv.FormatFloat(…, 'G', -1, 64) with a

@@ -7,7 +7,7 @@
 #define VMCRED_SOPS_STORES_FLATTEN_H
 
 #include "base/error.h"
-#include "sops/tree.h"
+#include "sops/tree/tree.h"
 
 /*
  * Adds each value of the metadata, whose node 0 is a map, to the map `map` at the end of `flat`:

@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "base/secret.h"
-#include "sops/tree.h"
+#include "sops/tree/tree.h"
 
 #define INI_DEFAULT_SECTION "DEFAULT"
 #define INI_DELIMITERS      "=:"

@@ -3,7 +3,7 @@
 #include "base/merge_conflict.h"
 #include "base/text.h"
 #include "sops/stores/json.h"
-#include "sops/stores/number.h"
+#include "sops/tree/number.h"
 
 struct reader {
 	uint8_t *at, *end;

@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "sops/stores/json.h"
-#include "sops/stores/number.h"
+#include "sops/tree/number.h"
 
 #define ESCAPE_SIZE_MAX 6 /* \u0000 */
 

@@ -13,7 +13,7 @@
 
 #include "base/error.h"
 #include "base/secret.h"
-#include "sops/tree.h"
+#include "sops/tree/tree.h"
 
 /* The key of the metadata. Its keys in flat stores begin with it and '_'. */
 #define SOPS_METADATA_KEY "sops"

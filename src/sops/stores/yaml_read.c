@@ -7,8 +7,8 @@
 #include <stdlib.h>
 
 #include "base/base64.h"
-#include "sops/stores/number.h"
 #include "sops/stores/yaml.h"
+#include "sops/tree/number.h"
 
 /*
  * The part of a document that may come from aliases: nearly all of a small one, a tenth of a large

@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "sops/stores/number.h"
 #include "sops/stores/yaml.h"
+#include "sops/tree/number.h"
 
 /* Adjacent comments in the tree. */
 struct run {

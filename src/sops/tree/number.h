@@ -3,11 +3,11 @@
  * Numbers as Go reads and prints them. A document's MAC is over the printed form, so a digit more
  * or less is a MAC that does not match.
  */
-#ifndef VMCRED_SOPS_STORES_NUMBER_H
-#define VMCRED_SOPS_STORES_NUMBER_H
+#ifndef VMCRED_SOPS_TREE_NUMBER_H
+#define VMCRED_SOPS_TREE_NUMBER_H
 
 #include "base/span.h"
-#include "sops/tree.h"
+#include "sops/tree/tree.h"
 
 /* The longest: 324 digits behind "-0.", and the 17 that a double has. */
 #define SOPS_NUMBER_SIZE_MAX 352

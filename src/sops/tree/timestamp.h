@@ -3,8 +3,8 @@
  * Times as SOPS writes them (RFC 3339). `lastmodified` is the MAC's additional data, in the form in
  * which Go prints it again after having read it.
  */
-#ifndef VMCRED_SOPS_STORES_TIMESTAMP_H
-#define VMCRED_SOPS_STORES_TIMESTAMP_H
+#ifndef VMCRED_SOPS_TREE_TIMESTAMP_H
+#define VMCRED_SOPS_TREE_TIMESTAMP_H
 
 #include "base/error.h"
 #include "base/span.h"

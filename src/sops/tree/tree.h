@@ -11,8 +11,8 @@
  * reader copied there piece by piece, or into a whole text that was handed over and is decoded and
  * decrypted where it lies.
  */
-#ifndef VMCRED_SOPS_TREE_H
-#define VMCRED_SOPS_TREE_H
+#ifndef VMCRED_SOPS_TREE_TREE_H
+#define VMCRED_SOPS_TREE_TREE_H
 
 #include "base/arena.h"
 #include "base/error.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "sops/stores/number.h"
+#include "sops/tree/number.h"
 
 #include <locale.h>
 #include <math.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "sops/stores/timestamp.h"
+#include "sops/tree/timestamp.h"
 
 #include <stdio.h>
 #include <time.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "sops/tree.h"
+#include "sops/tree/tree.h"
 
 #include <stdio.h>
 #include <stdlib.h>
