@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The configuration that Cloud Hypervisor's API takes, at v53: its members, their types, and which it cannot do
-without. Written from vmm/src/vm_config.rs; strict where the real one ignores what it does not know.
+"""The configuration of Cloud Hypervisor's API at v53: its members, their types, and which are required. Written from
+vmm/src/vm_config.rs; strict where the real one ignores unknown members.
 
-A name with `!` is required. A set lists an enumeration's words, a range the numbers that a type holds, a list holds
-its items' form.
+A name with `!` is required. A set lists the words of an enumeration, a range the numbers of a type, a list contains
+the form of its items.
 """
 U8, U16, U32, U64 = (range(1 << bits) for bits in (8, 16, 32, 63))
 SWITCH = {False, True}
@@ -19,7 +19,7 @@ MODE = {"mode!": MODES, "file": str, "socket": str}
 ZONE = {"id!": str, "size!": U64, "file": str, "shared": SWITCH, "hugepages": SWITCH, "hugepage_size": U64,
         "host_numa_node": U32, "hotplug_size": U64, "hotplugged_size": U64, "prefault": SWITCH, "reserve": SWITCH,
         "mergeable": SWITCH}
-# Descriptors are no part of it: they come beside the request.
+# Descriptors are not part of it: they are sent with the request.
 NET = PCI | QUEUES | VHOST | {
     "tap": str, "ip": str, "mask": str, "mac": str, "host_mac": str, "mtu": U16, "vhost_mode": {"Client", "Server"},
     "rate_limiter_config": LIMITS, "offload_tso": SWITCH, "offload_ufo": SWITCH, "offload_csum": SWITCH}
@@ -87,7 +87,7 @@ def object_check(value, form, where):
 
 
 def check(value, form, where):
-    """Why `value` is not of that form, or None."""
+    """The reason why `value` does not have that form, or None."""
     if isinstance(form, dict):
         return object_check(value, form, where)
     if isinstance(form, list):

@@ -1,31 +1,30 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""A strict stand-in for cloud-hypervisor, for where the real one is not installed.
+"""A strict stand-in for cloud-hypervisor, for tests that need no real one.
 
-Tests link it as `cloud-hypervisor` into a folder of their PATH. It speaks as much of the API as vmcred uses, knows
-the configuration's members and their types (cloud_hypervisor_api.py; vm.create of anything else is a 400), takes
-descriptors where the real one does and nowhere else, keeps the limits of v53, and writes what it was asked to a
-file. $STAND_IN, a JSON object, makes it misbehave:
+Tests link it as `cloud-hypervisor` into a directory of their PATH. It implements the part of the API that vmcred uses,
+checks the configuration's members and types (cloud_hypervisor_api.py; vm.create of anything else is a 400), accepts
+descriptors only where the real one does, has the limits of v53, and records its requests in a file. $STAND_IN, a JSON
+object, makes it misbehave:
 
-    record     file for a JSON object: argv; inherited, what its descriptors above 2 are, but for the socket;
-               requests, of each its method, resource, body and, once it went out, the status of the answer;
-               descriptors, of each request what came along
-    version    what --version prints and vmm.ping says; after v53 it takes larger requests
-    features   what it was built with, as vmm.ping says
-    exit       exit code, at once after boot, instead of running until SIGTERM
-    die        exit code before it looks at its socket, with a line on stderr
+    record     file for a JSON object: argv; inherited, its descriptors above 2 without the socket; requests, each with
+               method, resource, body and, after the answer, its status; descriptors, those of each request
+    version    the output of --version and vmm.ping; after v53 it accepts larger requests
+    features   the build features of vmm.ping
+    exit       exit code right after boot, instead of running until SIGTERM
+    die        exit code before it reads its socket, with a line on stderr
     say        text for stderr at the start
-    chatter    [resource, N]: N lines on stderr before that is answered
-    status     {"vm.create": 500, …}: an error instead of an answer; "echo" puts the request into it
-    close      resource on which it closes the connection without an answer
+    chatter    [resource, N]: N lines on stderr before the answer
+    status     {"vm.create": 500, …}: an error instead of an answer; "echo" includes the request
+    close      resource for which it closes the connection without an answer
     delay      seconds before each answer
-    dribble    true: an answer goes out byte by byte
-    cut        resource whose answer ends in the middle, with the connection
+    dribble    true: answers are sent byte by byte
+    cut        resource for which it sends half of the answer and closes the connection
     garbage    resource whose answer is not HTTP
-    deaf       true: the guest does not listen to the power button
-    interrupted  exit code when SIGINT comes
-    stubborn   true: vmm.shutdown is answered and not done, SIGTERM is ignored
-    hang       resource that it never answers, deaf to SIGTERM
+    deaf       true: the guest ignores the power button
+    interrupted  exit code on SIGINT
+    stubborn   true: vmm.shutdown is answered and ignored, and so is SIGTERM
+    hang       resource that it never answers; ignores SIGTERM
 """
 import json
 import os
@@ -59,7 +58,7 @@ def arguments_read(argv):
 
 
 class Stream:
-    """Reads from a connection, and keeps the descriptors that came with the bytes."""
+    """Reads from a connection, and keeps the descriptors that arrive with the bytes."""
 
     def __init__(self, connection):
         self.connection, self.data, self.fds = connection, b"", []
@@ -101,7 +100,7 @@ def request_read(stream):
 
 
 def what_is(fd):
-    """A descriptor's file, as another process would know it again."""
+    """Identifies a descriptor's file across processes."""
     status = os.fstat(fd)
     return os.readlink(f"/proc/self/fd/{fd}").partition(":[")[0] + f" {status.st_dev}:{status.st_ino}"
 
@@ -128,7 +127,7 @@ def answer(state, method, resource, body, fds):
         return (500, json.dumps(["Error from API", body])) if status == "echo" else (
             status, json.dumps(["Error from API", f"The VM could not do {name}", "the cause"]))
     if fds and name != "vm.add-net":
-        return refusal("nobody asked for descriptors")
+        return refusal("unexpected descriptors")
     if body is None:
         return 400, json.dumps({"error": f"the limit of {BODY_MAX} bytes"})
     if name == "vm.create":
@@ -158,7 +157,7 @@ def answer(state, method, resource, body, fds):
 
 
 def answer_send(connection, name, status, body):
-    # With an empty reason phrase, as the real one has it.
+    # With an empty reason phrase, like the real one.
     text = f"HTTP/1.1 {status} \r\nServer: Cloud Hypervisor API\r\nConnection: keep-alive\r\n"
     if body is not None:
         text += f"Content-Type: application/json\r\nContent-Length: {len(body.encode())}\r\n"
@@ -179,7 +178,7 @@ INHERITED, DESCRIPTORS = [], []
 
 
 def inherited(listener):
-    """What somebody left open for us; the folder that is read is none of it."""
+    """The inherited descriptors, without that of the directory being read."""
     found = []
     for fd in map(int, os.listdir("/proc/self/fd")):
         try:
@@ -199,7 +198,7 @@ def record(requests):
 
 
 def request_serve(connection, stream, state, requests):
-    """One request and its answer; False where that was the connection's last."""
+    """Serves one request; returns False if it was the connection's last."""
     try:
         method, resource, body = request_read(stream)
     except ValueError:
@@ -216,7 +215,7 @@ def request_serve(connection, stream, state, requests):
         time.sleep(600)
     if BEHAVIOUR.get("chatter", [None])[0] == name:
         for _ in range(BEHAVIOUR["chatter"][1]):
-            os.write(2, b"the stand-in has much to say about this\n")
+            os.write(2, b"the stand-in prints a lot of output\n")
     status, reply = answer(state, method, resource, body, fds)
     answer_send(connection, name, status, reply)
     requests[-1].append(status)
@@ -236,7 +235,7 @@ def main():
     if "--restore" in sys.argv:
         record([])
         sys.exit(BEHAVIOUR.get("exit", 0))
-    # An exception could come while Python takes something down, and would be dropped there.
+    # An exception during Python's own cleanup would be ignored.
     if "interrupted" in BEHAVIOUR:
         signal.signal(signal.SIGINT, lambda *_: os._exit(BEHAVIOUR["interrupted"]))
     signal.signal(signal.SIGTERM, signal.SIG_IGN if BEHAVIOUR.get("stubborn") else lambda *_: os._exit(0))
@@ -251,7 +250,7 @@ def main():
 
 
 def serve(listener):
-    """One request after the other, on any number of connections, as the real one has it."""
+    """Serves one request at a time, on any number of connections, like the real one."""
     state, requests, streams = {}, [], {}
     while True:
         for ready in select.select([listener, *streams], [], [])[0]:

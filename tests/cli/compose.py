@@ -7,9 +7,9 @@ from harness import equal, expect, fails
 from vm import Vm, canary
 
 
-def test_compose_shows_names_origins_encodings_sizes_shares(folder):
+def test_compose_shows_names_origins_encodings_sizes_and_shares_and_no_value(directory):
     """compose shows names, origins, encodings, sizes and shares, and no value"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     expect(vm.compose("--", "qemu-system-x86_64", "-smbios", "type=11,value=ARG=1"), 0, """\
 ORIGIN               CREDENTIAL                   ENCODING    VALUE   STRING   TABLE
 the VMM's arguments  -                            plain           5        5    0.0%
@@ -24,9 +24,9 @@ credentialFiles      HOST-TLS                     binary         12       54    
 """, "")
 
 
-def test_compose_json_says_same_program(folder):
+def test_compose_json_prints_the_same_as_json(directory):
     """compose --json prints the same as JSON"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     result = expect(vm.compose("--json"), 0, None, "")
     document = json.loads(result.out)
     equal(document["vm"], "test-vm")
@@ -41,48 +41,48 @@ def test_compose_json_says_same_program(folder):
         assert form not in result.out.encode()
 
 
-def test_cloud_hypervisor_compose_also_measures_api_request(folder):
+def test_for_cloud_hypervisor_compose_also_measures_the_api_request(directory):
     """for Cloud Hypervisor compose also measures the API request"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     result = expect(vm.compose("--json", "--", "cloud-hypervisor", "--kernel", "/k"), 0, None, "")
     used = json.loads(result.out)["totals"]["apiBody"]
     equal((used["limit"], used["limitOf"]), (51200, "Cloud Hypervisor up to v53"))
     assert vm.table_size < used["used"] < vm.table_size + 100, used
 
 
-def test_does_not_fit_shown_error(folder):
+def test_a_list_that_does_not_fit_is_printed_and_is_an_error(directory):
     """a list that does not fit is printed, and is an error"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     (vm.credentials / "host-api-key").write_text("x" * 61440)
     result = expect(vm.compose(), 1)
     assert "61575 bytes" in result.err and "  100.1%\n" in result.out, result
 
 
-def test_without_folder_credentials_compose_says_where_they(folder):
+def test_without_a_directory_of_credentials_the_error_says_how_to_give_one(directory):
     """without a directory of credentials the error says how to give one"""
-    vm = Vm(folder)
-    fails(harness.vmcred("compose", "test-vm", cwd=folder), 2, "$CREDENTIALS_DIRECTORY", "--credentials DIR")
-    result = harness.vmcred("compose", "test-vm", "--json", cwd=folder,
+    vm = Vm(directory)
+    fails(harness.vmcred("compose", "test-vm", cwd=directory), 2, "$CREDENTIALS_DIRECTORY", "--credentials DIR")
+    result = harness.vmcred("compose", "test-vm", "--json", cwd=directory,
                             env={"CREDENTIALS_DIRECTORY": str(vm.credentials)})
     expect(result, 0, None, "")
 
 
-def test_credential_comes_twice_error_both_origins_whichever(folder):
+def test_a_duplicate_credential_is_an_error_that_names_both_origins(directory):
     """a duplicate credential is an error that names both origins"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     literal = "io.systemd.credential:HOST-API-KEY=x"
     fails(vm.compose("--", "qemu-system-x86_64", "-smbios", f"type=11,value={literal}"), 2, "HOST-API-KEY",
           "the VMM's arguments", "credentialFiles")
-    declared = (folder / "vmcred.yaml").read_text()
-    (folder / "vmcred.yaml").write_text(declared.replace("ENVIRONMENT=test", f'"{literal}"'))
+    declared = (directory / "vmcred.yaml").read_text()
+    (directory / "vmcred.yaml").write_text(declared.replace("ENVIRONMENT=test", f'"{literal}"'))
     result = vm.compose()
     equal(result.code, 2)
     assert "in platformOEMStrings and in credentialFiles" in result.err.splitlines()[-1], result.err
 
 
-def test_literal_credential_not_base64_says_error_without(folder):
+def test_a_literal_credential_with_invalid_base64_is_an_error_that_does_not_show(directory):
     """a literal credential with invalid Base64 is an error that does not show its value"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     # As systemd's own decoder.
     for value in ("c2VjcmV0", "c2Vj cmV0", "c2VjcmU=", ""):
         expect(vm.compose("--", "qemu-system-x86_64", "-smbios", f"type=11,value=io.systemd.credential.binary:A={value}"),
@@ -93,17 +93,17 @@ def test_literal_credential_not_base64_says_error_without(folder):
         assert value not in result.err, result.err
 
 
-def test_compose_names_nearest_vm(folder):
+def test_the_error_for_an_unknown_vm_names_the_nearest_one(directory):
     """the error for an unknown VM names the nearest one"""
-    Vm(folder)
-    result = harness.vmcred("compose", "test-wm", cwd=folder)
+    Vm(directory)
+    result = harness.vmcred("compose", "test-wm", cwd=directory)
     equal(result.code, 2)
     assert "test-vm" in result.err, result.err
 
 
-def test_without_folder_credentials_vm_only_optional_ones(folder):
+def test_without_a_directory_of_credentials_a_vm_with_only_optional_ones_is_composed(directory):
     """without a directory of credentials a VM with only optional ones is composed, with a warning for each"""
-    declaration = folder / "vmcred.yaml"
+    declaration = directory / "vmcred.yaml"
     declaration.write_text("vms: {v: {credentialFiles: {A: {credential: a, optional: true}}, platformOEMStrings: [X=1]}}\n")
     result = harness.vmcred("compose", "--config", declaration, "v", "--json")
     expect(result, 0, None,

@@ -53,29 +53,29 @@ exec -a "microvm@test-vm" {hypervisor} ${{runtime_args:-}}
 class Place(Vm):
     """A directory with vmcred under a hypervisor's name, one with the real program, and a declaration."""
 
-    def __init__(self, folder, name="qemu-system-x86_64", declaration=DECLARATION):
-        super().__init__(folder, declaration)
+    def __init__(self, directory, name="qemu-system-x86_64", declaration=DECLARATION):
+        super().__init__(directory, declaration)
         self.name = name
         self.link = self.bin / name
         self.link.symlink_to(harness.VMCRED_RUN)
-        (folder / "real").mkdir()
-        self.real = folder / "real" / name
-        (folder / "real.c").write_text(REAL)
-        expect(run("cc", "-o", self.real, folder / "real.c"))
+        (directory / "real").mkdir()
+        self.real = directory / "real" / name
+        (directory / "real.c").write_text(REAL)
+        expect(run("cc", "-o", self.real, directory / "real.c"))
 
     def call(self, *words, path=None, program=None, prefix=(), **environment):
         environment = {
-            "PATH": path or f"{self.bin}:{self.folder}/real:{os.environ['PATH']}",
-            "VMCRED_CONFIG": str(self.folder / "vmcred.yaml"),
+            "PATH": path or f"{self.bin}:{self.directory}/real:{os.environ['PATH']}",
+            "VMCRED_CONFIG": str(self.directory / "vmcred.yaml"),
             "CREDENTIALS_DIRECTORY": str(self.credentials),
         } | environment
         return run(*prefix, program or self.link, *words, env={k: v for k, v in environment.items() if v is not None})
 
     def in_cgroup(self, text, *words, **options):
         """Called in a cgroup with that /proc/PID/cgroup."""
-        (self.folder / "cgroup").write_text(text)
+        (self.directory / "cgroup").write_text(text)
         script = 'mount --bind "$1" /proc/$$/cgroup && shift && exec "$@"'
-        return self.call(*words, prefix=("unshare", "--mount", "sh", "-c", script, "sh", self.folder / "cgroup"), **options)
+        return self.call(*words, prefix=("unshare", "--mount", "sh", "-c", script, "sh", self.directory / "cgroup"), **options)
 
 
 def with_credentials(place, *words, name=None):
@@ -88,31 +88,31 @@ def with_credentials(place, *words, name=None):
 NO_VM = "runs without credentials: it is not in the unit of a VM, and $VMCRED_VM is not set"
 
 
-def test_vm_vmcred_vm_names_gets_credentials_all_arguments(folder):
+def test_vmcred_vm_names_the_vm(directory):
     """$VMCRED_VM names the VM; all arguments and the exit code are unchanged"""
-    place = Place(folder)
+    place = Place(directory)
     words = ["-m", "512", "-append", "a  b", ""]
     expect(place.call(*words, VMCRED_VM="test-vm", CODE="7"), 7, with_credentials(place, *words), "")
 
 
-def test_runner_script_another_argv_0_works_unchanged(folder):
+def test_a_runner_script_with_another_argv_0_works_unchanged(directory):
     """a runner script with another argv[0] works unchanged"""
-    place = Place(folder)
-    runner = folder / "microvm-run"
+    place = Place(directory)
+    runner = directory / "microvm-run"
     runner.write_text(RUNNER.format(hypervisor="qemu-system-x86_64 '-M' 'q35,accel=tcg' '-append' 'console=ttyS0 panic=-1'"))
     runner.chmod(0o755)
     words = ["-M", "q35,accel=tcg", "-append", "console=ttyS0 panic=-1", "-name", "from-script"]
     expect(place.call(program=runner, VMCRED_VM="test-vm"), 0, with_credentials(place, *words, name="microvm@test-vm"), "")
 
 
-def test_runner_script_cloud_hypervisor_works_unchanged(folder):
+def test_a_runner_script_of_cloud_hypervisor_works_unchanged_with_credentials(directory):
     """a runner script of Cloud Hypervisor works unchanged, with credentials only in the API"""
-    place = Place(folder, "cloud-hypervisor")
+    place = Place(directory, "cloud-hypervisor")
     place.link.unlink()
     environment = place.environment(stand_in={"exit": 3})
-    real = (place.bin / "cloud-hypervisor").rename(folder / "real" / "cloud-hypervisor")
+    real = (place.bin / "cloud-hypervisor").rename(directory / "real" / "cloud-hypervisor")
     place.link.symlink_to(harness.VMCRED_RUN)
-    runner = folder / "microvm-run"
+    runner = directory / "microvm-run"
     quoted = " ".join(f"'{word}'" for word in (*CLOUD_HYPERVISOR[1:], "--platform", "oem_strings=[ARG=1]"))
     runner.write_text(RUNNER.replace("-name from-script", "--rng src=/dev/urandom").format(hypervisor=f"{place.link} {quoted}"))
     runner.chmod(0o755)
@@ -124,10 +124,10 @@ def test_runner_script_cloud_hypervisor_works_unchanged(folder):
     ])  # fmt: skip
 
 
-def test_unit_microvm_service_vm_name_escaped_not_both_kinds(folder):
+def test_in_a_unit_microvm_name_service_it_is_that_vm_escaped_or_not_in_both(directory):
     """in a unit microvm@NAME.service it is that VM, escaped or not, in both versions of cgroups"""
     need_root()
-    place = Place(folder)
+    place = Place(directory)
     for cgroup in (
         "0::/system.slice/system-microvm.slice/microvm@test-vm.service\n",
         "0::/system.slice/microvm@test-vm.service/vmm\n",
@@ -140,65 +140,65 @@ def test_unit_microvm_service_vm_name_escaped_not_both_kinds(folder):
     )
 
 
-def test_vmcred_vm_goes_before_unit(folder):
+def test_vmcred_vm_wins_over_the_unit(directory):
     """$VMCRED_VM wins over the unit"""
     need_root()
-    place = Place(folder)
+    place = Place(directory)
     called = place.in_cgroup("0::/microvm@odd_vm.service\n", "-S", VMCRED_VM="test-vm")
     expect(called, 0, with_credentials(place, "-S"), "")
 
 
-def test_without_vm_plain_hypervisor_line_stderr(folder):
+def test_without_a_vm_the_hypervisor_runs_without_credentials_with_one_warning(directory):
     """without a VM the hypervisor runs without credentials, with one warning"""
     need_root()
-    place = Place(folder)
+    place = Place(directory)
     for cgroup in ("0::/\n", "0::/microvm@other.service\n", "0::/user.slice/test-vm.service\n", "3:pids:/microvm@test-vm.service\n"):
         called = place.in_cgroup(cgroup, "-S", CODE="9")
         expect(called, 9, f"{place.link}\n-S\n", f"vmcred: warning: {place.real} {NO_VM}\n")
 
 
-def test_without_declaration_plain_hypervisor_whatever_lies(folder):
+def test_without_a_declaration_the_hypervisor_runs_without_credentials_whatever(directory):
     """without a declaration the hypervisor runs without credentials, whatever is in the working directory"""
     harness.need_default_paths()
-    place = Place(folder)
-    called = run(place.link, "-S", cwd=folder, env={"PATH": f"{place.bin}:{folder}/real", "VMCRED_VM": ""})
+    place = Place(directory)
+    called = run(place.link, "-S", cwd=directory, env={"PATH": f"{place.bin}:{directory}/real", "VMCRED_VM": ""})
     expect(called, 0, f"{place.link}\n-S\n",
            f"vmcred: warning: {place.real} runs without credentials: /etc/vmcred/vmcred.yaml does not exist\n")
 
 
-def test_declaration_wrong_vm_not_declared_missing(folder):
+def test_an_invalid_declaration_an_unknown_vm_and_a_missing_credential_start_nothing(directory):
     """an invalid declaration, an unknown VM and a missing credential start nothing"""
-    place = Place(folder)
-    fails(place.call("-S", VMCRED_VM="tst-vm"), 2, folder / "vmcred.yaml", '"tst-vm"', '"test-vm"')
+    place = Place(directory)
+    fails(place.call("-S", VMCRED_VM="tst-vm"), 2, directory / "vmcred.yaml", '"tst-vm"', '"test-vm"')
     (place.credentials / "host-api-key").unlink()
     fails(place.call("-S", VMCRED_VM="test-vm"), 3, "HOST-API-KEY", place.credentials / "host-api-key")
-    (folder / "vmcred.yaml").write_text("vms: [\n")
+    (directory / "vmcred.yaml").write_text("vms: [\n")
     equal(place.call("-S").code, 2)
 
 
-def test_question_passed_silence_vm_unit_too_whatever(folder):
+def test_a_query_such_as_version_runs_the_plain_hypervisor_silently_whatever(directory):
     """a query such as --version runs the plain hypervisor silently, whatever is declared"""
-    place = Place(folder)
+    place = Place(directory)
     for words in (["--version"], ["-version"], ["-V"], ["--help"], ["-h"], ["-M", "help"], ["-device", "e1000,help"], ["-cpu", "?"]):
         expect(place.call(*words, VMCRED_VM="test-vm"), 0, "\n".join([str(place.link), *words]) + "\n", "")
-    (folder / "vmcred.yaml").write_text("vms: [\n")
+    (directory / "vmcred.yaml").write_text("vms: [\n")
     expect(place.call("--version", VMCRED_VM="test-vm"), 0, f"{place.link}\n--version\n", "")
 
 
-def test_only_looks_like_question_starts_vm_credentials(folder):
+def test_arguments_that_only_look_like_a_query_start_a_vm_with_its_credentials(directory):
     """arguments that only look like a query start a VM with its credentials"""
-    place = Place(folder)
+    place = Place(directory)
     for words in (["-append", "help"], ["-name", "?"], ["-append", "a -h"]):
         expect(place.call(*words, VMCRED_VM="test-vm"), 0, with_credentials(place, *words), "")
 
 
-def test_real_program_declared_before_path_vmcred_hypervisor(folder):
+def test_the_declared_program_wins_over_path_and_vmcred_hypervisor_over_both(directory):
     """the declared program wins over $PATH, and $VMCRED_HYPERVISOR over both"""
-    place = Place(folder)
-    declared, named = folder / "declared", folder / "named"
+    place = Place(directory)
+    declared, named = directory / "declared", directory / "named"
     shutil.copy(place.real, declared)
     shutil.copy(place.real, named)
-    with open(folder / "vmcred.yaml", "a", encoding="utf-8") as file:
+    with open(directory / "vmcred.yaml", "a", encoding="utf-8") as file:
         file.write(f"hypervisors: {{qemu-system-x86_64: {declared}}}\n")
     place.real.unlink()
     expect(place.call("-S", VMCRED_VM="test-vm"), 0, with_credentials(place, "-S"), "")
@@ -209,23 +209,23 @@ def test_real_program_declared_before_path_vmcred_hypervisor(folder):
     expect(place.call("-S"), 1, "", f"vmcred: hypervisors: {declared} is not executable\n")
 
 
-def test_never_starts_itself_not_another_link_not_from(folder):
+def test_it_never_starts_itself_not_through_another_link_a_script_of_that_name(directory):
     """it never starts itself: not through another link, a script of that name, or the declaration"""
-    place = Place(folder)
-    other = folder / "other"
+    place = Place(directory)
+    other = directory / "other"
     other.mkdir()
     (other / place.name).symlink_to(place.link)
-    path = f"{place.bin}:{other}:{folder}/real"
+    path = f"{place.bin}:{other}:{directory}/real"
     expect(place.call("-S", path=path), 0, f"{place.link}\n-S\n", f"vmcred: warning: {place.real} {NO_VM}\n")
     # A script of that name, before vmcred on $PATH, that calls vmcred.
-    script = folder / "script"
+    script = directory / "script"
     script.mkdir()
     (script / place.name).write_text(f'#!/bin/sh\nexec {place.link} "$@"\n')
     (script / place.name).chmod(0o755)
     called = place.call("-S", program=script / place.name, path=f"{script}:{path}")
     expect(called, 0, f"{place.link}\n-S\n", f"vmcred: warning: {place.real} {NO_VM}\n")
     # The same script after it.
-    called = place.call("-S", path=f"{place.bin}:{script}:{folder}/real")
+    called = place.call("-S", path=f"{place.bin}:{script}:{directory}/real")
     expect(called, 2, "", f"vmcred: warning: {script}/{place.name} {NO_VM}\n"
            f"vmcred: the {place.name} that vmcred starts is vmcred again: declare hypervisors: {{{place.name}: /PATH}}\n")
     expect(place.call("-S", VMCRED_HYPERVISOR=str(other / place.name)), 2, "",
@@ -235,11 +235,11 @@ def test_never_starts_itself_not_another_link_not_from(folder):
            f"vmcred: no other {place.name} on $PATH after vmcred: declare hypervisors: {{{place.name}: /PATH}}\n")
 
 
-def test_only_path_executed_decides_not_argv_0_caller_chose(folder):
+def test_only_the_executed_path_selects_the_personality_not_the_caller_argv_0(directory):
     """only the executed path selects the personality, not the caller's argv[0]"""
-    place = Place(folder)
+    place = Place(directory)
     expect(run("bash", "-c", f"exec -a cloud-hypervisor {harness.VMCRED} --version"), 0, "vmcred 0.1.0\n", "")
-    called = run("bash", "-c", f"exec -a vmcred {place.link} --version", env={"PATH": f"{place.bin}:{folder}/real:{os.environ['PATH']}"})
+    called = run("bash", "-c", f"exec -a vmcred {place.link} --version", env={"PATH": f"{place.bin}:{directory}/real:{os.environ['PATH']}"})
     expect(called, 0, "vmcred\n--version\n", "")
 
 

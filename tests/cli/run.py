@@ -7,7 +7,7 @@ import struct
 
 import harness
 from harness import equal, expect, fails, need
-from vm import CLOUD_HYPERVISOR, DECLARATION, Qmp, Vm, in_view, no_canary, nothing_left
+from vm import CLOUD_HYPERVISOR, DECLARATION, Qmp, Vm, visible_to_others, no_canary, nothing_left
 
 QEMU = ("qemu-system-x86_64", "-accel", "tcg", "-display", "none", "-serial", "none", "-S", "-nodefaults")
 
@@ -15,16 +15,16 @@ QEMU = ("qemu-system-x86_64", "-accel", "tcg", "-display", "none", "-serial", "n
 def qemu_with_monitor(vm, *words, options=()):
     """A QEMU that vmcred started, and its monitor."""
     need("qemu-system-x86_64")
-    path = vm.folder / "qmp"
+    path = vm.directory / "qmp"
     process = vm.start(*QEMU, "-qmp", f"unix:{path},server=on,wait=off", *words, options=options)
     return process, Qmp(path)
 
 
 # Bad inputs: nothing starts.
 
-def test_missing_credential_stops_launch_names_unit_line(folder):
+def test_a_missing_credential_stops_the_launch_and_the_error_names_the_unit_line(directory):
     """a missing credential stops the launch, and the error names the unit line that loads it"""
-    vm = Vm(folder, """\
+    vm = Vm(directory, """\
 machines: {m: {}}
 generators:
   secrets: {machines: [m], files: {api-key: {}}, kind: {api-key: {base64: 32}}}
@@ -38,39 +38,39 @@ vms:
           "LoadCredential=host-api-key:/run/secrets/vars/secrets/api-key")
 
 
-def test_missing_credential_nothing_declares_names_where(folder):
+def test_the_error_for_a_missing_credential_that_is_not_declared_says_where(directory):
     """the error for a missing credential that is not declared says where to declare it"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     (vm.credentials / "host-tls").unlink()
     fails(vm.run(*QEMU), 3, "HOST-TLS", vm.credentials / "host-tls", "vms.test-vm.loadCredentials")
 
 
-def test_missing_optional_credential_warning_vm_starts(folder):
+def test_a_missing_optional_credential_is_a_warning_and_the_vm_starts_without(directory):
     """a missing optional credential is a warning and the VM starts without it"""
-    vm = Vm(folder, DECLARATION.replace("HOST-TLS: host-tls", "HOST-TLS: {credential: host-tls, optional: true}"))
+    vm = Vm(directory, DECLARATION.replace("HOST-TLS: host-tls", "HOST-TLS: {credential: host-tls, optional: true}"))
     (vm.credentials / "host-tls").unlink()
     expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"exit": 0}), 0, "",
            f"vmcred: warning: optional credential HOST-TLS is skipped: {vm.credentials}/host-tls does not exist\n")
     assert "HOST-TLS" not in vm.recorded()["requests"][0][2]
 
 
-def test_unit_missing_optional_credential_left_out_only(folder):
+def test_the_placeholder_that_a_unit_loads_for_a_missing_optional_credential(directory):
     """the placeholder that a unit loads for a missing optional credential is skipped, and only if it is optional"""
     for number, content in enumerate((b"", b"\0absent")):
-        vm = Vm(folder / str(number),
+        vm = Vm(directory / str(number),
                 DECLARATION.replace("HOST-TLS: host-tls", "HOST-TLS: {credential: host-tls, optional: true}"))
         (vm.credentials / "host-tls").write_bytes(content)
         expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"exit": 0}), 0, "",
                f"vmcred: warning: optional credential HOST-TLS is skipped: {vm.credentials}/host-tls is empty\n")
         assert "HOST-TLS" not in vm.recorded()["requests"][0][2]
-        (vm.folder / "vmcred.yaml").write_text(DECLARATION)
+        (vm.directory / "vmcred.yaml").write_text(DECLARATION)
         expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"exit": 0}), 0, "", "")
         assert "HOST-TLS=" in vm.recorded()["requests"][0][2]
 
 
-def test_credential_arguments_too_stops_launch(folder):
+def test_a_credential_that_is_also_in_the_arguments_stops_the_launch(directory):
     """a credential that is also in the arguments stops the launch"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     mentions = ("HOST-API-KEY", "arguments", "credentialFiles")
     fails(vm.run(*QEMU, "-smbios", "type=11,value=io.systemd.credential:HOST-API-KEY=x"), 2, *mentions)
     fails(vm.run(*QEMU, "-fw_cfg", "name=opt/io.systemd.credentials/HOST-API-KEY,string=x"), 2, *mentions)
@@ -78,115 +78,115 @@ def test_credential_arguments_too_stops_launch(folder):
           2, *mentions)
 
 
-def test_name_systemd_would_drop_stops_launch(folder):
+def test_a_name_that_systemd_would_drop_stops_the_launch(directory):
     """a name that systemd would drop stops the launch"""
-    vm = Vm(folder, DECLARATION.replace("CLUSTER=example-host", '"io.systemd.credential:a/b=hush"'))
+    vm = Vm(directory, DECLARATION.replace("CLUSTER=example-host", '"io.systemd.credential:a/b=hush"'))
     fails(vm.run(*QEMU), 2, "test-vm", "platformOEMStrings", '"a/b"')
-    (folder / "vmcred.yaml").write_text(DECLARATION.replace("HOST-TLS", "HOST=TLS"))
+    (directory / "vmcred.yaml").write_text(DECLARATION.replace("HOST-TLS", "HOST=TLS"))
     fails(vm.run(*QEMU), 2, "test-vm", '"HOST=TLS"')
 
 
-def test_credential_declaration_itself_warned_about(folder):
+def test_a_credential_in_the_declaration_itself_gives_a_warning(directory):
     """a credential in the declaration itself gives a warning"""
-    vm = Vm(folder, DECLARATION.replace("CLUSTER=example-host", '"io.systemd.credential:KEY=hush"'))
+    vm = Vm(directory, DECLARATION.replace("CLUSTER=example-host", '"io.systemd.credential:KEY=hush"'))
     expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"exit": 0}), 0, "",
            "vmcred: warning: platformOEMStrings contains the value of the credential KEY, which is readable in git and "
            "in the Nix store: move it to credentialFiles\n")
 
 
-def test_argument_oem_string_quotes_warned_about(folder):
+def test_a_quoted_oem_string_in_an_argument_gives_a_warning(directory):
     """a quoted OEM string in an argument gives a warning"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     expect(vm.run(*CLOUD_HYPERVISOR, "--platform", 'oem_strings=["io.systemd.credential:A=b"]', stand_in={"exit": 0}),
            0, "", "vmcred: warning: an OEM string in the VMM's arguments starts with '\"', which becomes part of it, so "
                   "that systemd in the guest ignores the credential: remove the quotes\n")
 
 
-def test_oem_strings_too_large_table_stop_launch(folder):
+def test_oem_strings_that_are_too_large_for_the_table_stop_the_launch(directory):
     """OEM strings that are too large for the table stop the launch"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     (vm.credentials / "host-api-key").write_text("x" * 65536)
     fails(vm.run(*QEMU), 1, "preparing to start QEMU", 65671, 61439, "HOST-API-KEY with 65571 bytes")
 
 
-def test_256th_oem_string_stops_launch(folder):
+def test_a_256th_oem_string_stops_the_launch(directory):
     """a 256th OEM string stops the launch"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     arguments = [word for number in range(252) for word in ("-smbios", f"type=11,value=n{number}")]
     fails(vm.run(*QEMU, *arguments), 1, "preparing to start QEMU", 256, 255)
 
 
-def test_request_cloud_hypervisor_v53_would_refuse_stops(folder):
+def test_a_request_that_is_too_large_for_cloud_hypervisor_v53_stops_the_launch(directory):
     """a request that is too large for Cloud Hypervisor v53 stops the launch, and a later version gets it"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     (vm.credentials / "host-api-key").write_text("x" * 51000)
     result = vm.run(*CLOUD_HYPERVISOR, stand_in={"version": "cloud-hypervisor v53.0-dirty"})
     fails(result, 1, "preparing to start Cloud Hypervisor", 51281, 51200)
-    assert not (folder / "record").exists()
+    assert not (directory / "record").exists()
     expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"version": "cloud-hypervisor v54.0", "exit": 0}), 0, "", "")
     assert "x" * 51000 in vm.recorded()["requests"][0][2]
 
 
-def test_hypervisor_not_installed_named(folder):
+def test_the_error_for_a_hypervisor_that_is_not_installed_names(directory):
     """the error for a hypervisor that is not installed names it"""
-    vm = Vm(folder)
-    env = {"PATH": str(vm.bin), "RUNTIME_DIRECTORY": str(folder)}
+    vm = Vm(directory)
+    env = {"PATH": str(vm.bin), "RUNTIME_DIRECTORY": str(directory)}
     for program, hint in (("qemu-system-x86_64", ": no directory of $PATH contains it"), ("/nowhere/qemu-kvm", "")):
-        expect(harness.vmcred("run", "--credentials", vm.credentials, "test-vm", "--", program, cwd=folder, env=env), 1,
+        expect(harness.vmcred("run", "--credentials", vm.credentials, "test-vm", "--", program, cwd=directory, env=env), 1,
                "", f"vmcred: starting {program}: not found{hint}\n")
-    expect(harness.vmcred("run", "--credentials", vm.credentials, "test-vm", "--", *CLOUD_HYPERVISOR, cwd=folder,
+    expect(harness.vmcred("run", "--credentials", vm.credentials, "test-vm", "--", *CLOUD_HYPERVISOR, cwd=directory,
                           env=env), 1, "",
            "vmcred: starting cloud-hypervisor: not found: no directory of $PATH contains it\n")
     nothing_left(vm)
 
 
-def test_program_no_hypervisor_refused(folder):
+def test_a_program_that_is_not_a_hypervisor_is_refused(directory):
     """a program that is not a hypervisor is refused"""
-    fails(Vm(folder).run("/bin/sh", "-c", "true"), 2, '"sh"', "cloud-hypervisor*")
+    fails(Vm(directory).run("/bin/sh", "-c", "true"), 2, '"sh"', "cloud-hypervisor*")
 
 
-def test_without_command_line_given_declared_run_says_where(folder):
+def test_without_a_command_line_the_error_says_how_to_give_one(directory):
     """without a command line the error says how to give one"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     expect(vm.run(), 2, "", "vmcred: no command for test-vm: give it after --, or declare vms.test-vm.command\n")
 
 
-def test_words_behind_win_over_declared_command(folder):
+def test_the_command_line_after_wins_over_the_declared_one(directory):
     """the command line after -- wins over the declared one"""
-    vm = Vm(folder, DECLARATION + "    command: [/nowhere/qemu-kvm]\n")
+    vm = Vm(directory, DECLARATION + "    command: [/nowhere/qemu-kvm]\n")
     fails(vm.run(), 1, "/nowhere/qemu-kvm")
     expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"exit": 0}), 0, "", "")
 
 
-def test_option_cannot_translated_named_nearest(folder):
+def test_the_error_for_an_unknown_option_or_key_names_the_nearest_one(directory):
     """the error for an unknown option or key names the nearest one"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     fails(vm.run(*CLOUD_HYPERVISOR, "--disks", "path=/d", stand_in={}), 2, "cloud-hypervisor", "--disks", "did you mean --disk?")
     fails(vm.run(*CLOUD_HYPERVISOR, "--disk", "paht=/d", stand_in={}), 2, "--disk", '"paht"', 'did you mean "path"?')
 
 
-def test_expose_takes_argv_log_nothing_else(folder):
+def test_expose_accepts_only_argv_and_log(directory):
     """--expose accepts only argv and log"""
-    expect(Vm(folder).run(*QEMU, options=("--expose=env",)), 2, "",
+    expect(Vm(directory).run(*QEMU, options=("--expose=env",)), 2, "",
            "vmcred: unknown --expose \"env\": use argv, log or argv,log\n")
-    vm = Vm(folder / "both")
+    vm = Vm(directory / "both")
     fails(vm.run(*CLOUD_HYPERVISOR, options=("--expose=log,argv",), stand_in={}), 2, "HOST-API-KEY", "--expose=argv")
 
 
 # QEMU.
 
-def test_qemu_refusal_arguments_comes_through(folder):
+def test_qemu_own_error_for_its_arguments_is_shown(directory):
     """QEMU's own error for its arguments is shown"""
     need("qemu-system-x86_64")
-    expect(Vm(folder).run("qemu-system-x86_64", "-no-such-option"), 1, "",
+    expect(Vm(directory).run("qemu-system-x86_64", "-no-such-option"), 1, "",
            "qemu-system-x86_64: -no-such-option: invalid option\n")
 
 
-def test_neither_arguments_nor_environment_qemu_hold(folder):
+def test_neither_the_arguments_nor_the_environment_of_qemu_contain_a_credential(directory):
     """neither the arguments nor the environment of QEMU contain a credential"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     process, monitor = qemu_with_monitor(vm)
-    view = in_view(process.pid)
+    view = visible_to_others(process.pid)
     assert b"qemu-system-x86_64" in view and b"type=11,path=/dev/fd/" in view
     no_canary(view, vm.api_key)
     no_canary(view, vm.tls)
@@ -195,9 +195,9 @@ def test_neither_arguments_nor_environment_qemu_hold(folder):
     equal(vm.errors(), "")
 
 
-def test_qemu_read_can_read_from_no_descriptor_any_more(folder):
+def test_what_qemu_has_read_can_no_longer_be_read_from_its_descriptors(directory):
     """what QEMU has read can no longer be read from its descriptors"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     process, monitor = qemu_with_monitor(vm)
     for name in os.listdir(f"/proc/{process.pid}/fd"):
         target = os.readlink(f"/proc/{process.pid}/fd/{name}")
@@ -210,44 +210,44 @@ def test_qemu_read_can_read_from_no_descriptor_any_more(folder):
     equal(process.wait(20), 0)
 
 
-def test_expose_argv_credential_qemu_arguments_warning_says(folder):
+def test_with_expose_argv_the_credential_is_in_qemu_arguments_and_a_warning_says(directory):
     """with --expose=argv the credential is in QEMU's arguments, and a warning says so"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     process, monitor = qemu_with_monitor(vm, options=("--expose=argv",))
-    assert vm.api_key.replace(",", ",,").encode() in in_view(process.pid)
+    assert vm.api_key.replace(",", ",,").encode() in visible_to_others(process.pid)
     monitor("quit")
     equal(process.wait(20), 0)
     equal(vm.errors(), "vmcred: warning: --expose=argv: every user of this host can read the OEM strings in the "
                        "command line of QEMU\n")
 
 
-def test_machine_type_microvm_no_smbios_table_gets(folder):
+def test_the_machine_type_microvm_which_has_no_smbios_table_gets_credentials_as_fw(directory):
     """the machine type microvm, which has no SMBIOS table, gets credentials as fw_cfg files"""
-    vm = Vm(folder, DECLARATION.replace("    platformOEMStrings: [ENVIRONMENT=test, CLUSTER=example-host]\n", ""))
+    vm = Vm(directory, DECLARATION.replace("    platformOEMStrings: [ENVIRONMENT=test, CLUSTER=example-host]\n", ""))
     process, monitor = qemu_with_monitor(vm, "-M", "microvm")
-    view = in_view(process.pid)
+    view = visible_to_others(process.pid)
     assert b"name=opt/io.systemd.credentials/HOST-TLS,file=/dev/fd/" in view and b"type=11" not in view
     no_canary(view, vm.api_key)
     monitor("quit")
     equal(process.wait(20), 0)
 
 
-def test_machine_type_microvm_cannot_take_stops_launch(folder):
+def test_strings_that_the_machine_type_microvm_cannot_receive_stop_the_launch(directory):
     """strings that the machine type microvm cannot receive stop the launch"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     expect(vm.run(*QEMU, "-M", "microvm"), 2, "",
            "vmcred: preparing to start QEMU: machine type microvm has no SMBIOS table: fw_cfg carries only credentials, "
            "not plain OEM strings (platformOEMStrings): remove them, or use another machine type\n")
     name = "N" * 29
-    (folder / "vmcred.yaml").write_text(f"vms: {{test-vm: {{credentialFiles: {{{name}: host-tls}}}}}}\n")
+    (directory / "vmcred.yaml").write_text(f"vms: {{test-vm: {{credentialFiles: {{{name}: host-tls}}}}}}\n")
     expect(vm.run(*QEMU, "-M", "microvm"), 2, "",
            f"vmcred: preparing to start QEMU: machine type microvm has no SMBIOS table: credential name {name} has 29 "
            f"bytes; the limit with fw_cfg is 28: use a shorter name, or another machine type\n")
 
 
-def test_machine_type_another_architecture_decides_too(folder):
+def test_the_machine_types_of_other_architectures_select_the_transport_too(directory):
     """the machine types of other architectures select the transport too, and --transport overrides it"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     script = vm.bin / "qemu-system-aarch64"
     script.write_text("#!/bin/sh\necho \"$@\"\n")
     script.chmod(0o755)
@@ -284,11 +284,11 @@ class Opens:
         return sum(mask & self.IN_OPEN != 0 for mask in masks)
 
 
-def test_files_in_the_arguments_are_opened_once(folder):
+def test_each_file_in_qemu_arguments_is_opened_exactly_once_by_run_and_by_compose(directory):
     """each file in QEMU's arguments is opened exactly once by run and by compose"""
-    vm = Vm(folder, DECLARATION.replace("platformOEMStrings", "command: [qemu-system-x86_64]\n    platformOEMStrings"))
+    vm = Vm(directory, DECLARATION.replace("platformOEMStrings", "command: [qemu-system-x86_64]\n    platformOEMStrings"))
     (vm.bin / "qemu-system-x86_64").symlink_to("/bin/true")
-    config, string = folder / "machine.conf", folder / "string"
+    config, string = directory / "machine.conf", directory / "string"
     config.write_text('[device "v"]\n  driver = "vhost-vsock-pci"\n  guest-cid = "7"\n')
     string.write_text("io.systemd.credential:A=1")
     words = ("qemu-system-x86_64", "-readconfig", config, "-smbios", f"type=11,path={string}")
@@ -299,10 +299,10 @@ def test_files_in_the_arguments_are_opened_once(folder):
     equal([file.count() for file in opens], [1, 1])
 
 
-def test_more_credentials_qemu_slots_fw_cfg_make_more(folder):
+def test_for_more_credentials_than_qemu_has_fw_cfg_slots_it_gets_more_slots(directory):
     """for more credentials than QEMU has fw_cfg slots, it gets more slots"""
     names = "".join(f"N{number}: host-tls, " for number in range(100))
-    vm = Vm(folder, f"vms: {{test-vm: {{credentialFiles: {{{names}}}}}}}\n")
+    vm = Vm(directory, f"vms: {{test-vm: {{credentialFiles: {{{names}}}}}}}\n")
     process, monitor = qemu_with_monitor(vm, "-M", "microvm")
     equal(monitor("query-status")["status"], "prelaunch")
     monitor("quit")

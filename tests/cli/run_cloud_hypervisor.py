@@ -11,7 +11,7 @@ import time
 
 import harness
 from harness import equal, expect, fails, need_root, test
-from vm import CLOUD_HYPERVISOR, Vm, api_get, children, in_view, no_canary, nothing_left, stop, wait_for
+from vm import CLOUD_HYPERVISOR, Vm, api_get, children, visible_to_others, no_canary, nothing_left, stop, wait_for
 
 
 def running_cloud_hypervisor(vm, *words, options=(), stand_in=None):
@@ -21,63 +21,63 @@ def running_cloud_hypervisor(vm, *words, options=(), stand_in=None):
     return process, children(process.pid)[0]
 
 
-def test_cloud_hypervisor_gets_whole_list_order_through_api(folder):
+def test_cloud_hypervisor_receives_the_whole_list_in_order_and_only_through_its_api(directory):
     """Cloud Hypervisor receives the whole list in order, and only through its API"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     process, child = running_cloud_hypervisor(vm, "--platform", "num_pci_segments=2,oem_strings=[ARG=1]",
-                                              "--log-file", folder / "err2")
+                                              "--log-file", directory / "err2")
     record = vm.recorded()
     equal([request[:2] for request in record["requests"]], [["PUT", "/api/v1/vm.create"], ["PUT", "/api/v1/vm.boot"]])
     equal(json.loads(record["requests"][0][2]), {
         "payload": {"kernel": "/k"}, "cpus": {"boot_vcpus": 1, "max_vcpus": 1}, "console": {"mode": "Off"},
         "serial": {"mode": "Null"}, "platform": {"num_pci_segments": 2, "oem_strings": ["ARG=1"] + vm.oem_strings}})
     for pid in (process.pid, child):
-        no_canary(in_view(pid), vm.api_key)
-        no_canary(in_view(pid), vm.tls)
+        no_canary(visible_to_others(pid), vm.api_key)
+        no_canary(visible_to_others(pid), vm.tls)
     equal(stop(process), 0)
 
 
-def test_without_api_socket_nobody_else_can_reach_api_no(folder):
+def test_without_api_socket_the_api_socket_has_no_file_that_others_could_connect(directory):
     """without --api-socket the API's socket has no file that others could connect to"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     process, _ = running_cloud_hypervisor(vm)
     nothing_left(vm)
     equal(stop(process), 0)
 
 
-def test_socket_api_socket_owner_alone_stays_while_vm_runs(folder):
+def test_the_socket_of_api_socket_is_private_exists_while_the_vm_runs_and_is_removed(directory):
     """the socket of --api-socket is private, exists while the VM runs, and is removed after it"""
-    vm = Vm(folder)
-    process, _ = running_cloud_hypervisor(vm, "--api-socket", folder / "api")
-    mode = (folder / "api").stat().st_mode
+    vm = Vm(directory)
+    process, _ = running_cloud_hypervisor(vm, "--api-socket", directory / "api")
+    mode = (directory / "api").stat().st_mode
     equal((stat.S_ISSOCK(mode), stat.S_IMODE(mode)), (True, 0o600))
-    equal(api_get(folder / "api", "vm.info")["state"], "Running")
-    fails(vm.run(*CLOUD_HYPERVISOR, "--api-socket", folder / "api", stand_in={}), 1, "cloud-hypervisor", folder / "api")
+    equal(api_get(directory / "api", "vm.info")["state"], "Running")
+    fails(vm.run(*CLOUD_HYPERVISOR, "--api-socket", directory / "api", stand_in={}), 1, "cloud-hypervisor", directory / "api")
     equal(stop(process), 0)
     nothing_left(vm)
 
 
-def test_exit_code_vmm_vmcred_signal_number_comes_128(folder):
+def test_vmcred_returns_the_vmm_exit_code_or_128_n_after_signal_n(directory):
     """vmcred returns the VMM's exit code, or 128 + N after signal N"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"exit": 7}), 7, "", "")
     process, child = running_cloud_hypervisor(vm)
     os.kill(child, signal.SIGKILL)
     equal(process.wait(20), 128 + signal.SIGKILL)
 
 
-def test_signal_vmcred_reaches_vmm(folder):
+def test_a_signal_to_vmcred_reaches_the_vmm(directory):
     """a signal to vmcred reaches the VMM"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     for number, code in ((signal.SIGTERM, 0), (signal.SIGUSR1, 128 + signal.SIGUSR1), (signal.SIGHUP, 129)):
         process, _ = running_cloud_hypervisor(vm)
         process.send_signal(number)
         equal(process.wait(20), code)
 
 
-def test_vmm_does_not_outlive_vmcred_killed(folder):
+def test_the_vmm_does_not_outlive_a_vmcred_that_was_killed(directory):
     """the VMM does not outlive a vmcred that was killed"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     process, child = running_cloud_hypervisor(vm)
     process.kill()
     process.wait(20)
@@ -85,10 +85,10 @@ def test_vmm_does_not_outlive_vmcred_killed(folder):
              open(f"/proc/{child}/stat", encoding="utf-8").read().split()[2] == "Z")
 
 
-def test_after_vm_booted_vmcred_itself_holds_no_credential(folder):
+def test_once_the_vm_is_booted_vmcred_own_memory_contains_no_credential(directory):
     """once the VM is booted, vmcred's own memory contains no credential"""
     need_root()
-    vm = Vm(folder)
+    vm = Vm(directory)
     process, _ = running_cloud_hypervisor(vm, options=("-v",))
     wait_for("vmcred", lambda: "the VM is booted" in vm.errors())
     memory = bytearray()
@@ -120,26 +120,26 @@ FAILURES = {
 }
 
 for name, (behaviour, message) in FAILURES.items():
-    def failure(folder, behaviour=behaviour, message=message):
-        vm = Vm(folder)
-        result = vm.run(*CLOUD_HYPERVISOR, "--api-socket", folder / "api", stand_in=behaviour)
+    def failure(directory, behaviour=behaviour, message=message):
+        vm = Vm(directory)
+        result = vm.run(*CLOUD_HYPERVISOR, "--api-socket", directory / "api", stand_in=behaviour)
         fails(result, 1, "starting cloud-hypervisor", message)
         nothing_left(vm)
 
     test(f"if {name}, the launch fails with an error and leaves nothing")(failure)
 
 
-def test_answer_repeats_request_not_shown(folder):
+def test_an_answer_that_repeats_the_request_is_hidden(directory):
     """an answer that repeats the request is hidden"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"status": {"vm.create": "echo"}}), 1, "",
            "vmcred: starting cloud-hypervisor: creating the VM: the API refused it with status 500: its answer is hidden "
            "because it repeats an OEM string\n")
 
 
-def test_vmm_ends_before_vm_booted_words_stderr_error(folder):
+def test_a_vmm_that_exits_before_its_vm_is_booted_is_an_error_that_quotes_its_output(directory):
     """a VMM that exits before its VM is booted is an error that quotes its output"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"die": 9}), 1, "",
            "error: the stand-in refuses to start\n"
            "vmcred: starting cloud-hypervisor: it exited with code 9 before its VM booted: its output: error: the "
@@ -147,15 +147,15 @@ def test_vmm_ends_before_vm_booted_words_stderr_error(folder):
     nothing_left(vm)
 
 
-def test_slow_answers_come_byte_byte_waited(folder):
+def test_slow_answers_that_arrive_byte_by_byte_are_read(directory):
     """slow answers that arrive byte by byte are read"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"delay": 0.5, "dribble": True, "exit": 0}), 0, "", "")
 
 
-def test_launch_hangs_can_stopped_takes_vmm(folder):
+def test_a_launch_that_hangs_can_be_stopped_which_ends_the_vmm_too(directory):
     """a launch that hangs can be stopped, which ends the VMM too"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     process = vm.start(*CLOUD_HYPERVISOR, stand_in={"hang": "vm.create"})
     wait_for("vm.create", vm.requested)
     child = children(process.pid)[0]
@@ -167,21 +167,21 @@ def test_launch_hangs_can_stopped_takes_vmm(folder):
     equal(vm.errors(), "")
 
 
-def test_v_logs_whole_configuration_credential_needs_expose(folder):
+def test_with_v_which_logs_the_whole_configuration_a_credential_needs_expose_log(directory):
     """with -v, which logs the whole configuration, a credential needs --expose=log"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     expect(vm.run(*CLOUD_HYPERVISOR, "-v", stand_in={"exit": 0}), 2, "",
            "vmcred: preparing to start Cloud Hypervisor: -v logs the VM's configuration, including credentials: remove "
            "-v, or accept that with --expose=log\n")
     expect(vm.run(*CLOUD_HYPERVISOR, "-v", options=("--expose=log",), stand_in={"exit": 0}), 0, "",
            "vmcred: warning: --expose=log: the log of Cloud Hypervisor contains the OEM strings, including credentials\n")
-    (folder / "vmcred.yaml").write_text("vms: {test-vm: {platformOEMStrings: [PLAIN=1]}}\n")
+    (directory / "vmcred.yaml").write_text("vms: {test-vm: {platformOEMStrings: [PLAIN=1]}}\n")
     expect(vm.run(*CLOUD_HYPERVISOR, "-v", stand_in={"exit": 0}), 0, "", "")
 
 
-def test_v_vv_vmcred_say_done_without_value(folder):
+def test_v_and_vv_of_vmcred_log_each_step_without_a_value(directory):
     """-v and -vv of vmcred log each step without a value"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     result = vm.run(*CLOUD_HYPERVISOR, options=("-vv",), stand_in={"exit": 0})
     equal(result.code, 0)
     lines = [line for line in result.err.splitlines() if "as process" not in line]
@@ -192,9 +192,9 @@ def test_v_vv_vmcred_say_done_without_value(folder):
                   "vmcred: the VM is booted"])
 
 
-def test_expose_argv_refuses_cloud_hypervisor_command_line(folder):
+def test_expose_argv_refuses_what_cloud_hypervisor_command_line_cannot_carry(directory):
     """--expose=argv refuses what Cloud Hypervisor's command line cannot carry"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     for value, what in (("a,b", "contains ','"), ("[a]", "contains '['"), ("a ", "starts or ends with a space")):
         (vm.credentials / "host-api-key").write_text(value)
         expect(vm.run(*CLOUD_HYPERVISOR, options=("--expose=argv",), stand_in={}), 2, "",

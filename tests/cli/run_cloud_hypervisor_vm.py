@@ -62,9 +62,9 @@ def held(pid):
     return found
 
 
-def test_descriptors_interfaces_come_beside_request_order(folder):
+def test_descriptors_of_interfaces_are_sent_with_the_request_in_their_order(directory):
     """descriptors of interfaces are sent with the request in their order, and the interfaces keep theirs"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     with Pipes(3) as (one, two, three):
         process = vm.start(*CLOUD_HYPERVISOR, "--net", "tap=a", f"fd=[{two},{one}],num_queues=4,id=b",
                            "tap=c", f"id=d,fd={three}", fds=(one, two, three), stand_in={})
@@ -83,9 +83,9 @@ def test_descriptors_interfaces_come_beside_request_order(folder):
         equal(stop(process), 0)
 
 
-def test_interface_descriptors_alone_leaves_empty_list(folder):
+def test_for_a_single_interface_with_descriptors_vm_create_has_an_empty_list(directory):
     """for a single interface with descriptors vm.create has an empty list of interfaces"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     with Pipes(1) as (one,):
         process = vm.start(*CLOUD_HYPERVISOR, "--net", f"fd=[{one}],mac=02:00:00:00:00:01", fds=(one,), stand_in={})
         wait_for("vm.boot", vm.booted)
@@ -102,8 +102,8 @@ DESCRIPTORS = {
 }
 
 for name, (text, message) in DESCRIPTORS.items():
-    def refused(folder, text=text, message=message):
-        vm = Vm(folder)
+    def refused(directory, text=text, message=message):
+        vm = Vm(directory)
         with Pipes(1) as (one,):
             equal(failed(vm, *CLOUD_HYPERVISOR, "--net", text.format(one), fds=(one,)),
                   (2, f"vmcred: starting cloud-hypervisor: --net: {message.format(one)}{HINT}"))
@@ -112,51 +112,51 @@ for name, (text, message) in DESCRIPTORS.items():
     test(f"a descriptor {name} is refused before anything starts")(refused)
 
 
-def test_interface_vmm_refuses_named_place_nothing_left(folder):
+def test_the_error_for_an_interface_that_the_vmm_refuses_has_its_number_and_nothing(directory):
     """the error for an interface that the VMM refuses has its number, and nothing is left"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     with Pipes(1) as (one,):
         equal(failed(vm, *CLOUD_HYPERVISOR, "--net", "tap=a", f"fd=[{one}],num_queues=4", fds=(one,)),
               (1, "vmcred: starting cloud-hypervisor: adding interface 2: Error from API: 1 descriptors for 4 queues\n"))
     nothing_left(vm)
 
 
-def test_expose_argv_vmm_inherits_descriptors_command_line(folder):
+def test_with_expose_argv_the_vmm_inherits_the_descriptors_of_its_command_line(directory):
     """with --expose=argv the VMM inherits the descriptors of its command line"""
-    vm = Vm(folder, PLAIN)
-    (vm.bin / "cloud-hypervisor").write_text(f"#!/bin/sh\nls -l /proc/$$/fd >{folder}/listing\n")
+    vm = Vm(directory, PLAIN)
+    (vm.bin / "cloud-hypervisor").write_text(f"#!/bin/sh\nls -l /proc/$$/fd >{directory}/listing\n")
     (vm.bin / "cloud-hypervisor").chmod(0o755)
     with Pipes(1) as (one,):
         process = vm.start(*CLOUD_HYPERVISOR, "--net", f"fd=[{one}]", options=("--expose=argv",), fds=(one,))
         equal(process.wait(20), 0)
-        assert f" {one} -> pipe:" in (folder / "listing").read_text()
+        assert f" {one} -> pipe:" in (directory / "listing").read_text()
 
 
-def whole(folder, config):
-    path = folder / "vm.json"
+def whole(directory, config):
+    path = directory / "vm.json"
     path.write_text(config if isinstance(config, str) else json.dumps(config))
     return "cloud-hypervisor", "--vm-config", path
 
 
-def test_vm_config_gives_vm_oem_strings_added_own(folder):
+def test_the_vm_of_vm_config_is_sent_unchanged_with_the_oem_strings_added_to_its_own(directory):
     """the VM of --vm-config is sent unchanged, with the OEM strings added to its own"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     config = {"payload": {"kernel": "/k"}, "cpus": {"boot_vcpus": 2, "max_vcpus": 2},
               "platform": {"num_pci_segments": 2, "oem_strings": ["FILE=1"]}}
-    process = vm.start(*whole(folder, config), "--log-file", folder / "err2", stand_in={})
+    process = vm.start(*whole(directory, config), "--log-file", directory / "err2", stand_in={})
     wait_for("vm.boot", vm.booted)
     config["platform"]["oem_strings"] += vm.oem_strings
     equal(requests_of(vm)[0], ("PUT", "vm.create", config))
-    equal(vm.recorded()["argv"][:2], ["--log-file", str(folder / "err2")])
+    equal(vm.recorded()["argv"][:2], ["--log-file", str(directory / "err2")])
     equal(stop(process), 0)
 
 
-def test_descriptors_vm_config_sent_along_too(folder):
+def test_descriptors_of_a_vm_config_are_sent_too(directory):
     """descriptors of a --vm-config are sent too"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     with Pipes(1) as (one,):
         config = {"payload": {"kernel": "/k"}, "net": [{"tap": "a", "fds": None}, {"fds": [one]}, {"tap": "c"}]}
-        process = vm.start(*whole(folder, config), fds=(one,), stand_in={"status": {"vm.create": 204}})
+        process = vm.start(*whole(directory, config), fds=(one,), stand_in={"status": {"vm.create": 204}})
         wait_for("vm.add-net", lambda: len(vm.requested()) > 1)
         equal(requests_of(vm)[0][2]["net"], [{"tap": "a", "fds": None}])
         equal([what.split(" ")[1] for what in vm.recorded()["descriptors"][1]], [identity(one)])
@@ -174,20 +174,20 @@ FILES = {
 }
 
 for name, (content, message, code) in FILES.items():
-    def unusable(folder, content=content, message=message, code=code):
-        vm = Vm(folder)
-        words = whole(folder, content)
+    def unusable(directory, content=content, message=message, code=code):
+        vm = Vm(directory)
+        words = whole(directory, content)
         result = vm.run(*words, stand_in={})
         fails(result, code, "reading the command line of cloud-hypervisor: --vm-config: " + message.format(path=words[2]))
 
     test(f"a --vm-config that {name} is an error")(unusable)
 
 
-def test_vm_config_that_does_not_exist_or_fit_is_an_error(folder):
+def test_a_vm_config_that_does_not_exist_is_an_error_and_so_is_one_with_expose_argv(directory):
     """a --vm-config that does not exist is an error, and so is one with --expose=argv"""
-    vm = Vm(folder)
-    fails(vm.run("cloud-hypervisor", "--vm-config", folder / "none", stand_in={}), 2, "--vm-config", folder / "none")
-    expect(vm.run(*whole(folder, {"payload": {}}), options=("--expose=argv",), stand_in={}), 2, "",
+    vm = Vm(directory)
+    fails(vm.run("cloud-hypervisor", "--vm-config", directory / "none", stand_in={}), 2, "--vm-config", directory / "none")
+    expect(vm.run(*whole(directory, {"payload": {}}), options=("--expose=argv",), stand_in={}), 2, "",
            "vmcred: preparing to start Cloud Hypervisor: --expose=argv cannot be combined with --vm-config\n")
 
 
@@ -207,9 +207,9 @@ class ChangingFile:
                 json.dump({"payload": {"kernel": f"/kernel-{number}"}}, file)
 
 
-def test_vm_config_is_read_once_so_what_is_checked_boots(folder):
+def test_a_vm_config_is_read_exactly_once_so_that_the_vm_that_is_checked_is_the_vm(directory):
     """a --vm-config is read exactly once, so that the VM that is checked is the VM that boots"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     file = ChangingFile(vm.bin / "vm.json")
     words = ("cloud-hypervisor", "--vm-config", file.path)
     expect(vm.run(*words, stand_in={"exit": 0}), 0, "", "")
@@ -235,9 +235,9 @@ SHAPES = {
 }
 
 for name, (members, reason) in SHAPES.items():
-    def shape(folder, members=members, reason=reason):
-        vm = Vm(folder)
-        expect(vm.run(*whole(folder, {"payload": {"kernel": "/k"}} | members), stand_in={}), 1, "",
+    def shape(directory, members=members, reason=reason):
+        vm = Vm(directory)
+        expect(vm.run(*whole(directory, {"payload": {"kernel": "/k"}} | members), stand_in={}), 1, "",
                f"vmcred: starting cloud-hypervisor: creating the VM: Error from API: {reason}\n")
 
     test(f"the API's error for {name} is shown")(shape)
@@ -263,8 +263,8 @@ VERSIONS = [
 ]
 
 for version, features, words, option, what in VERSIONS:
-    def versioned(folder, version=version, features=features, words=words, option=option, what=what):
-        vm = Vm(folder)
+    def versioned(directory, version=version, features=features, words=words, option=option, what=what):
+        vm = Vm(directory)
         plain = [word for word in CLOUD_HYPERVISOR if option != "--serial" or word not in ("--serial", "null")]
         if words[0] == "--serial":
             plain = [word for word in CLOUD_HYPERVISOR if word not in ("--serial", "null")]
@@ -283,9 +283,9 @@ for version, features, words, option, what in VERSIONS:
     test(f"with {' '.join(words)}, Cloud Hypervisor {version} {supports}")(versioned)
 
 
-def test_every_version_knows_not_asked(folder):
+def test_the_version_is_not_requested_for_options_that_every_version_supports(directory):
     """the version is not requested for options that every version supports"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     process = vm.start(*CLOUD_HYPERVISOR, "--disk", "path=/d,readonly=on", "--platform", "uuid=u",
                        stand_in={"version": "cloud-hypervisor v50.0"})
     wait_for("vm.boot", vm.booted)
@@ -293,71 +293,71 @@ def test_every_version_knows_not_asked(folder):
     equal(stop(process), 0)
 
 
-def test_restored_vm_takes_no_credentials_no_strings_says(folder):
+def test_credentials_or_strings_for_a_restored_vm_are_an_error(directory):
     """credentials or strings for a restored VM are an error"""
     for name, declaration in (("a", None), ("b", PLAIN)):
-        vm = Vm(folder / name, *([declaration] if declaration else []))
+        vm = Vm(directory / name, *([declaration] if declaration else []))
         expect(vm.run("cloud-hypervisor", "--restore", "source_url=file:///s", stand_in={}), 2, "",
                "vmcred: preparing to start Cloud Hypervisor: --restore: a restored VM keeps the OEM strings of its "
                "snapshot and accepts no others: deliver credentials to a VM that is booted\n")
-        assert not (vm.folder / "record").exists()
+        assert not (vm.directory / "record").exists()
 
 
-def test_without_anything_deliver_vm_restored_same_command(folder):
+def test_without_strings_to_deliver_a_vm_is_restored_with_an_unchanged_command_line(directory):
     """without strings to deliver, a VM is restored with an unchanged command line"""
-    vm = Vm(folder, NOTHING)
-    words = ("--restore", "source_url=file:///s,prefault=on", "--api-socket", str(folder / "api"), "-v")
+    vm = Vm(directory, NOTHING)
+    words = ("--restore", "source_url=file:///s,prefault=on", "--api-socket", str(directory / "api"), "-v")
     expect(vm.run("cloud-hypervisor", *words, stand_in={"exit": 7}), 7, "", "")
     equal(vm.recorded()["argv"], list(words))
 
 
-def test_credential_arguments_declaration_both_error_says(folder):
+def test_a_credential_in_both_the_arguments_and_the_declaration_is_an_error(directory):
     """a credential in both the arguments and the declaration is an error"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     fails(vm.run(*CLOUD_HYPERVISOR, "--platform", "oem_strings=[io.systemd.credential:HOST-TLS=x]", stand_in={}), 2,
           "HOST-TLS", "arguments", "credentialFiles")
 
 
-def test_listening_socket_handed_over_used_file_stays(folder):
+def test_an_inherited_listening_socket_is_used_and_its_file_is_kept(directory):
     """an inherited listening socket is used, and its file is kept"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     with socket.socket(socket.AF_UNIX) as listener:
         os.fchmod(listener.fileno(), 0o600)
-        listener.bind(str(folder / "record.api"))
+        listener.bind(str(directory / "record.api"))
         listener.listen(4)
         fd = listener.fileno()
         process = vm.start(*CLOUD_HYPERVISOR, "--api-socket", f"fd={fd}", fds=(fd,), stand_in={})
         wait_for("vm.boot", vm.booted)
         equal(vm.recorded()["argv"][-2:], ["--api-socket", f"fd={fd}"])
         equal(vm.recorded()["inherited"], [])
-        equal(api_get(folder / "record.api", "vm.info")["state"], "Running")
+        equal(api_get(directory / "record.api", "vm.info")["state"], "Running")
         equal(stop(process), 0)
-    assert stat.S_ISSOCK((folder / "record.api").stat().st_mode)
+    assert stat.S_ISSOCK((directory / "record.api").stat().st_mode)
 
 
-def test_socket_others_can_open_refused_whoever_made(folder):
+def test_an_inherited_socket_that_other_users_can_open_is_refused(directory):
     """an inherited socket that other users can open is refused"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     with socket.socket(socket.AF_UNIX) as listener:
         before = os.umask(0)
-        listener.bind(str(folder / "record.api"))
+        listener.bind(str(directory / "record.api"))
         os.umask(before)
         listener.listen(4)
         fd = listener.fileno()
-        mode = stat.S_IMODE((folder / "record.api").stat().st_mode)
+        mode = stat.S_IMODE((directory / "record.api").stat().st_mode)
         code, errors = failed(vm, *CLOUD_HYPERVISOR, "--api-socket", f"fd={fd}", fds=(fd,))
         equal(code, 2)
-        assert f"fd={fd}: {folder}/record.api has mode {mode:04o}" in errors, errors
-    assert not (folder / "record").exists()
+        assert f"fd={fd}: {directory}/record.api has mode {mode:04o}" in errors, errors
+    assert not (directory / "record").exists()
 
 
-def test_api_socket_path_file_same_api_socket_file(folder):
+def test_api_socket_path_file_is_the_same_as_api_socket_file(directory):
     """--api-socket path=FILE is the same as --api-socket FILE"""
-    vm = Vm(folder)
-    process = vm.start(*CLOUD_HYPERVISOR, "--api-socket", f"path={folder}/api", stand_in={})
+    vm = Vm(directory)
+    process = vm.start(*CLOUD_HYPERVISOR, "--api-socket", f"path={directory}/api", stand_in={})
     wait_for("vm.boot", vm.booted)
-    equal(stat.S_IMODE((folder / "api").stat().st_mode), 0o600)
-    equal(api_get(folder / "api", "vm.info")["state"], "Running")
+    equal(stat.S_IMODE((directory / "api").stat().st_mode), 0o600)
+    equal(api_get(directory / "api", "vm.info")["state"], "Running")
     equal(stop(process), 0)
     nothing_left(vm)
 
@@ -374,8 +374,8 @@ BROKEN = {
 }
 
 for name, (behaviour, message) in BROKEN.items():
-    def broken(folder, behaviour=behaviour, message=message):
-        vm = Vm(folder)
+    def broken(directory, behaviour=behaviour, message=message):
+        vm = Vm(directory)
         with Pipes(1) as (one,):
             code, errors = failed(vm, *CLOUD_HYPERVISOR, "--rng", "src=/dev/urandom,id=r", "--net", f"fd=[{one}]",
                                   fds=(one,), stand_in=behaviour)

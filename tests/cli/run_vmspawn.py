@@ -21,7 +21,7 @@ loaded = dict(word[len(prefix):].split(":", 1) for word in options if word.start
 print(json.dumps({
     "words": [word for word in sys.argv[1:] if not word.startswith(prefix)],
     "credentials": {name: open(path, "rb").read().decode() for name, path in loaded.items()},
-    "folder": os.environ.get("TMPDIR"),
+    "directory": os.environ.get("TMPDIR"),
     "notify": os.environ.get("NOTIFY_SOCKET"),
     "cmdline": open("/proc/self/cmdline").read(),
 }))
@@ -30,8 +30,8 @@ sys.exit(5)
 
 
 class Spawned(Vm):
-    def __init__(self, folder):
-        super().__init__(folder)
+    def __init__(self, directory):
+        super().__init__(directory)
         self.program = self.bin / "systemd-vmspawn"
         self.program.write_text(STAND_IN)
         self.program.chmod(0o755)
@@ -39,13 +39,13 @@ class Spawned(Vm):
     def spawn(self, *words, options=(), version="systemd 258 (258.1-1)", env=None):
         return harness.vmcred(
             "run", "--credentials", self.credentials, *options, "test-vm", "--", "systemd-vmspawn", *words,
-            cwd=self.folder, env=self.environment() | {"VERSION_LINE": version} | (env or {}),
+            cwd=self.directory, env=self.environment() | {"VERSION_LINE": version} | (env or {}),
         )  # fmt: skip
 
 
-def test_gets_credentials_descriptors_public_strings(folder):
+def test_it_gets_credentials_as_descriptors_and_public_strings_as_arguments(directory):
     """it gets credentials as descriptors and public strings as arguments, before its own"""
-    vm = Spawned(folder)
+    vm = Spawned(directory)
     got = json.loads(expect(vm.spawn("-i", "image.raw", "systemd.unit=x"), 5, None, "").out)
     equal(got["words"],
           ["--smbios11=ENVIRONMENT=test", "--smbios11=CLUSTER=example-host", "-i", "image.raw", "systemd.unit=x"])
@@ -55,17 +55,17 @@ def test_gets_credentials_descriptors_public_strings(folder):
             assert form not in got["cmdline"].encode()
 
 
-def test_folder_files_memory_file_system_set_if(folder):
+def test_the_directory_for_its_files_is_on_a_memory_file_system_tmpdir(directory):
     """the directory for its files is on a memory file system: $TMPDIR if that is"""
-    vm = Spawned(folder)
-    places = {"RUNTIME_DIRECTORY": f"{folder}/bin:/elsewhere", "TMPDIR": "/proc"}
-    equal(json.loads(vm.spawn(env=places).out)["folder"], f"{folder}/bin")
-    equal(json.loads(vm.spawn(env=places | {"TMPDIR": str(folder)}).out)["folder"], str(folder))
+    vm = Spawned(directory)
+    places = {"RUNTIME_DIRECTORY": f"{directory}/bin:/elsewhere", "TMPDIR": "/proc"}
+    equal(json.loads(vm.spawn(env=places).out)["directory"], f"{directory}/bin")
+    equal(json.loads(vm.spawn(env=places | {"TMPDIR": str(directory)}).out)["directory"], str(directory))
 
 
-def test_version_puts_credentials_onto_qemu_command_line(folder):
+def test_a_version_that_puts_credentials_on_qemu_command_line_is_refused_without(directory):
     """a version that puts credentials on QEMU's command line is refused without --expose=argv"""
-    vm = Spawned(folder)
+    vm = Spawned(directory)
     hint = "upgrade it, start QEMU directly, or accept that with --expose=argv\n"
     for version in ("systemd 257 (257.9-1)", "systemd 255 (255.4)"):
         expect(vm.spawn(version=version), 1, "",
@@ -80,9 +80,9 @@ def test_version_puts_credentials_onto_qemu_command_line(folder):
     expect(vm.spawn(version="systemd 259~rc1 (259~rc1)"), 5, None, "")
 
 
-def test_credential_arguments_too_any_form_stops_launch(folder):
+def test_a_credential_that_is_also_in_its_arguments_in_any_form_stops_the_launch(directory):
     """a credential that is also in its arguments, in any form, stops the launch"""
-    vm = Spawned(folder)
+    vm = Spawned(directory)
     for words in (
         ["--load-credential=HOST-TLS:/x"],
         ["--set-credential", "HOST-TLS:x"],
@@ -94,9 +94,9 @@ def test_credential_arguments_too_any_form_stops_launch(folder):
     expect(vm.spawn("--", "--load-credential=HOST-TLS:/x"), 5, None, "")
 
 
-def test_table_measured_will_all_credentials_base64(folder):
+def test_the_size_of_the_table_is_checked_with_all_credentials_in_base64(directory):
     """the size of the table is checked with all credentials in Base64"""
-    vm = Spawned(folder)
+    vm = Spawned(directory)
     (vm.credentials / "host-api-key").write_text("x" * 50000)
     result = vm.spawn()
     equal((result.code, result.out), (1, ""))
@@ -105,9 +105,9 @@ def test_table_measured_will_all_credentials_base64(folder):
     expect(vm.spawn(), 5, None, "")
 
 
-def test_service_manager_own_business_end(folder):
+def test_it_notifies_the_service_manager_and_stops_its_vm_by_itself(directory):
     """it notifies the service manager and stops its VM by itself"""
-    vm = Spawned(folder)
+    vm = Spawned(directory)
     equal(json.loads(vm.spawn(env={"NOTIFY_SOCKET": "/nowhere"}).out)["notify"], "/nowhere")
     for option in ("--supervise", "--notify", "--stop-timeout=3"):
         expect(vm.spawn(options=(option,)), 2, "",
@@ -115,7 +115,7 @@ def test_service_manager_own_business_end(folder):
                "--stop-timeout\n")
 
 
-def test_without_memory_file_system_nothing_started(_folder):
+def test_without_a_memory_file_system_nothing_is_started(_directory):
     """without a memory file system nothing is started"""
     need_root()
     with tempfile.TemporaryDirectory(dir="/var/tmp") as place:

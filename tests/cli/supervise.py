@@ -11,7 +11,7 @@ from pathlib import Path
 
 import harness
 from harness import equal, expect, need, need_root, run
-from vm import CLOUD_HYPERVISOR, Vm, api_get, children, in_view, no_canary, nothing_left, stop, wait_for
+from vm import CLOUD_HYPERVISOR, Vm, api_get, children, visible_to_others, no_canary, nothing_left, stop, wait_for
 
 QEMU = ("qemu-system-x86_64", "-accel", "tcg", "-display", "none", "-serial", "none", "-S", "-nodefaults")
 BOOT = ["/api/v1/vm.create", "/api/v1/vm.boot"]
@@ -65,11 +65,11 @@ def says(vm):
 
 # Stopping.
 
-def test_sigterm_sigint_press_guest_power_button_exit_code(folder):
+def test_sigterm_and_sigint_press_the_guest_power_button_and_the_exit_code(directory):
     """SIGTERM and SIGINT press the guest's power button, and the exit code is the VMM's"""
     for number in (signal.SIGTERM, signal.SIGINT):
-        vm = Vm(folder / number.name)
-        process, child = running(vm, "--api-socket", vm.folder / "api")
+        vm = Vm(directory / number.name)
+        process, child = running(vm, "--api-socket", vm.directory / "api")
         process.send_signal(number)
         equal(process.wait(20), 0)
         equal(vm.requested(), BOOT + [POWER_BUTTON])
@@ -78,9 +78,9 @@ def test_sigterm_sigint_press_guest_power_button_exit_code(folder):
         nothing_left(vm)
 
 
-def test_guest_does_not_power_off_shut_down_after_stop(folder):
+def test_a_guest_that_does_not_power_off_is_shut_down_after_stop_timeout_and_at_once(directory):
     """a guest that does not power off is shut down after --stop-timeout, and at once if that is 0"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     process, _ = running(vm, options=("--stop-timeout=1",), stand_in={"deaf": True})
     process.send_signal(signal.SIGTERM)
     equal(process.wait(20), 0)
@@ -93,9 +93,9 @@ def test_guest_does_not_power_off_shut_down_after_stop(folder):
     equal(vm.errors(), "")
 
 
-def test_each_further_signal_takes_next_step_power_button(folder):
+def test_each_further_signal_takes_the_next_step_power_button_shutdown_sigkill(directory):
     """each further signal takes the next step: power button, shutdown, SIGKILL"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     process, child = running(vm, options=("-v",), stand_in={"deaf": True, "stubborn": True})
     process.send_signal(signal.SIGTERM)
     wait_for("the power button", lambda: POWER_BUTTON in vm.requested())
@@ -107,9 +107,9 @@ def test_each_further_signal_takes_next_step_power_button(folder):
     assert gone(child)
 
 
-def test_second_signal_waits_answer_first_asked(folder):
+def test_a_second_signal_waits_for_the_answer_to_the_first_one_request(directory):
     """a second signal waits for the answer to the first one's request"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     process, _ = running(vm, stand_in={"deaf": True, "delay": 0.5})
     process.send_signal(signal.SIGTERM)
     wait_for("the power button", lambda: POWER_BUTTON in vm.requested())
@@ -118,9 +118,9 @@ def test_second_signal_waits_answer_first_asked(folder):
     equal(vm.requested(), BOOT + [POWER_BUTTON, SHUTDOWN])
 
 
-def test_vmm_whose_api_does_not_answer_ended_sigterm(folder):
+def test_a_vmm_whose_api_does_not_answer_gets_sigterm(directory):
     """a VMM whose API does not answer gets SIGTERM"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     process, _ = running(vm, options=("-v",), stand_in={"close": "vm.power-button"})
     process.send_signal(signal.SIGTERM)
     equal(process.wait(20), 0)
@@ -129,18 +129,18 @@ def test_vmm_whose_api_does_not_answer_ended_sigterm(folder):
                      "asking the VMM to end"])
 
 
-def test_power_button_vmm_refuses_followed_shutdown_at_once(folder):
+def test_a_power_button_that_the_vmm_refuses_is_followed_by_the_shutdown_at_once(directory):
     """a power button that the VMM refuses is followed by the shutdown at once"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     process, _ = running(vm, stand_in={"status": {"vm.power-button": 500}})
     process.send_signal(signal.SIGTERM)
     equal(process.wait(20), 0)
     equal(vm.requested(), BOOT + [POWER_BUTTON, SHUTDOWN])
 
 
-def test_signals_passed(folder):
+def test_other_signals_are_forwarded(directory):
     """other signals are forwarded"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
         process, _ = running(vm)
         process.send_signal(number)
@@ -148,14 +148,14 @@ def test_signals_passed(folder):
         equal(vm.requested(), BOOT)
 
 
-def test_ctrl_c_reaches_vmm_from_terminal_vmcred_does_not(folder):
+def test_ctrl_c_reaches_the_vmm_from_the_terminal_and_vmcred_does_not_act(directory):
     """Ctrl-C reaches the VMM from the terminal, and vmcred does not act on it"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     ours, theirs = os.openpty()
     process = subprocess.Popen(
         # A session of its own, with the terminal as its controlling one.
         ["setsid", "--ctty", "--wait", harness.VMCRED, "run", "--credentials", vm.credentials, "test-vm", "--",
-         *CLOUD_HYPERVISOR], cwd=folder, env=harness.CLEAN_ENVIRONMENT | vm.environment({"interrupted": 5}),
+         *CLOUD_HYPERVISOR], cwd=directory, env=harness.CLEAN_ENVIRONMENT | vm.environment({"interrupted": 5}),
         stdin=theirs, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     os.close(theirs)
     wait_for("vm.boot", vm.booted)
@@ -165,23 +165,23 @@ def test_ctrl_c_reaches_vmm_from_terminal_vmcred_does_not(folder):
     equal(vm.requested(), BOOT)
 
 
-def test_user_connections_api_socket_leave_power_button_ours(folder):
+def test_a_user_connections_to_api_socket_do_not_block_vmcred_power_button(directory):
     """a user's connections to --api-socket do not block vmcred's power button"""
-    vm = Vm(folder)
-    process, _ = running(vm, "--api-socket", folder / "api")
+    vm = Vm(directory)
+    process, _ = running(vm, "--api-socket", directory / "api")
     others = [socket.socket(socket.AF_UNIX) for _ in range(8)]
     for other in others:
-        other.connect(str(folder / "api"))
-    equal(api_get(folder / "api", "vm.info")["state"], "Running")
-    (folder / "api").unlink()
+        other.connect(str(directory / "api"))
+    equal(api_get(directory / "api", "vm.info")["state"], "Running")
+    (directory / "api").unlink()
     process.send_signal(signal.SIGTERM)
     equal(process.wait(20), 0)
     equal(vm.requested()[-1], POWER_BUTTON)
 
 
-def test_stop_timeout_takes_whole_seconds_up_day(folder):
+def test_stop_timeout_accepts_whole_seconds_up_to_a_day(directory):
     """--stop-timeout accepts whole seconds up to a day"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     for word in ("", "-1", "1s", "86401", "99999999999999999999"):
         expect(vm.run(*CLOUD_HYPERVISOR, options=(f"--stop-timeout={word}",), stand_in={}), 2, "",
                f"vmcred: --stop-timeout \"{word}\" must be a number of seconds from 0 to 86400\n")
@@ -189,20 +189,20 @@ def test_stop_timeout_takes_whole_seconds_up_day(folder):
 
 # Neither outlives the other.
 
-def test_vmm_ends_vmcred_killed(folder):
+def test_the_vmm_ends_if_vmcred_is_killed(directory):
     """the VMM ends if vmcred is killed"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     process, child = running(vm)
     process.kill()
     equal(process.wait(20), -signal.SIGKILL)
     wait_for("the VMM's end", lambda: gone(child))
 
 
-def test_vmm_whose_program_capabilities_own_guard_ends(folder):
+def test_a_vmm_whose_program_has_its_own_capabilities_gets_a_guard_and_ends(directory):
     """a VMM whose program has its own capabilities gets a guard, and ends if vmcred is killed"""
     need_root()
-    python = folder / "python"
-    vm = Vm(folder / "vm")
+    python = directory / "python"
+    vm = Vm(directory / "vm")
     # The stand-in's interpreter is the program that is executed.
     python.write_bytes(Path("/proc/self/exe").resolve().read_bytes())
     python.chmod(0o755)
@@ -214,7 +214,7 @@ def test_vmm_whose_program_capabilities_own_guard_ends(folder):
     stand_in.chmod(0o755)
     shutil.copy(harness.SOURCE / "tests/cli/cloud_hypervisor_api.py", vm.bin)
     vm.environment = lambda stand_in=None, environment=vm.environment: environment(None) | {
-        "STAND_IN": f'{{"record": "{vm.folder}/record"}}', "RUNTIME_DIRECTORY": str(vm.folder)}
+        "STAND_IN": f'{{"record": "{vm.directory}/record"}}', "RUNTIME_DIRECTORY": str(vm.directory)}
     process, child = running(vm)
     guard, = set(wait_for("the guard", lambda: len(children(process.pid)) == 2 and children(process.pid))) - {child}
     equal(sorted(os.readlink(f"/proc/{guard}/fd/{name}") for name in os.listdir(f"/proc/{guard}/fd")),
@@ -230,9 +230,9 @@ def test_vmm_whose_program_capabilities_own_guard_ends(folder):
 
 # The VMM's output.
 
-def test_vmm_says_stderr_comes_through_before_vm_booted(folder):
+def test_the_vmm_stderr_is_forwarded_before_and_after_its_vm_is_booted(directory):
     """the VMM's stderr is forwarded before and after its VM is booted"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     process, child = running(vm, stand_in={"say": "a line\nno end"})
     wait_for("the words", lambda: vm.errors() == "a line\nno end")
     with open(f"/proc/{child}/fd/2", "wb") as words:
@@ -242,9 +242,9 @@ def test_vmm_says_stderr_comes_through_before_vm_booted(folder):
     equal(stop(process), 0)
 
 
-def test_before_vm_booted_line_vmm_repeats_credential_not(folder):
+def test_before_the_vm_is_booted_a_line_of_the_vmm_output_that_repeats_a_credential(directory):
     """before the VM is booted, a line of the VMM's output that repeats a credential is hidden"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     (vm.credentials / "host-api-key").write_text(value := "k" * 5 + "0123456789abcdefghijklmnopqrstuvwxyz-+")
     expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"say": f"one\nit is {value}, {value}\ntwo\n", "die": 3}), 1, "",
            "one\n"
@@ -257,18 +257,18 @@ def test_before_vm_booted_line_vmm_repeats_credential_not(folder):
     expect(result, 0, "", "vmcred: warning: a line of the VMM's output is hidden because it repeats an OEM string\n")
 
 
-def test_vmm_says_more_pipe_holds_while_vm_created_does_not(folder):
+def test_a_vmm_that_prints_more_than_a_pipe_holds_while_its_vm_is_created_does(directory):
     """a VMM that prints more than a pipe holds while its VM is created does not block"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     result = vm.run(*CLOUD_HYPERVISOR, stand_in={"chatter": ["vm.create", 20000], "exit": 0})
-    expect(result, 0, "", "the stand-in has much to say about this\n" * 20000)
+    expect(result, 0, "", "the stand-in prints a lot of output\n" * 20000)
 
 
-def test_stderr_nobody_reads_holds_up_neither_launch_nor(folder):
+def test_a_stderr_without_a_reader_blocks_neither_the_launch_nor_the_stop(directory):
     """a stderr without a reader blocks neither the launch nor the stop"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     process = subprocess.Popen(
-        [harness.VMCRED, "run", "--credentials", vm.credentials, "test-vm", "--", *CLOUD_HYPERVISOR], cwd=folder,
+        [harness.VMCRED, "run", "--credentials", vm.credentials, "test-vm", "--", *CLOUD_HYPERVISOR], cwd=directory,
         env=harness.CLEAN_ENVIRONMENT | vm.environment({"chatter": ["vm.power-button", 1000]}),
         stderr=subprocess.PIPE)
     wait_for("vm.boot", vm.booted)
@@ -279,28 +279,28 @@ def test_stderr_nobody_reads_holds_up_neither_launch_nor(folder):
 
 # QEMU.
 
-def test_supervised_qemu_gets_strings_without_user_monitor(folder):
+def test_a_supervised_qemu_gets_its_strings_as_usual_and_its_user_monitor_stays(directory):
     """a supervised QEMU gets its strings as usual, and its user's monitor stays"""
-    vm = Vm(folder)
-    process, child = running_qemu(vm, "-qmp", f"unix:{folder}/qmp,server=on,wait=off")
-    view = in_view(child)
+    vm = Vm(directory)
+    process, child = running_qemu(vm, "-qmp", f"unix:{directory}/qmp,server=on,wait=off")
+    view = visible_to_others(child)
     equal(view.count(b"type=11,path=/dev/fd/"), 4)
     for pid in (process.pid, child):
-        no_canary(in_view(pid), vm.api_key)
-    assert (folder / "qmp").is_socket()
+        no_canary(visible_to_others(pid), vm.api_key)
+    assert (directory / "qmp").is_socket()
     # vmcred itself can no longer read the pipes.
     targets = [os.readlink(f"/proc/{process.pid}/fd/{name}") for name in os.listdir(f"/proc/{process.pid}/fd")]
     equal(len([target for target in targets if target.startswith("pipe:")]), 1, targets)
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGINT)
     equal(process.wait(20), 0)
-    (folder / "qmp").unlink(missing_ok=True)
+    (directory / "qmp").unlink(missing_ok=True)
     nothing_left(vm)
 
 
-def test_sigterm_powers_supervised_qemu_guest_down_then(folder):
+def test_sigterm_powers_a_supervised_qemu_guest_down_then_quits(directory):
     """SIGTERM powers a supervised QEMU's guest down, then quits it"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     process, _ = running_qemu(vm, options=("--stop-timeout=1", "-v"))
     process.send_signal(signal.SIGTERM)
     equal(process.wait(20), 0)
@@ -308,9 +308,9 @@ def test_sigterm_powers_supervised_qemu_guest_down_then(folder):
                      "warning: the guest did not power off within 1 s", "asking the VMM to end"])
 
 
-def test_supervised_qemu_refuses_start_error_own_words(folder):
+def test_a_supervised_qemu_that_refuses_to_start_is_an_error_that_quotes_its_output(directory):
     """a supervised QEMU that refuses to start is an error that quotes its output"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     need("qemu-system-x86_64")
     words = "qemu-system-x86_64: -drive file=/nowhere: Could not open '/nowhere': No such file or directory"
     expect(vm.run(*QEMU, "-drive", "file=/nowhere", options=("--supervise",)), 1, "",
@@ -319,27 +319,27 @@ def test_supervised_qemu_refuses_start_error_own_words(folder):
     nothing_left(vm)
 
 
-def test_qemu_would_leave_parent_refused_stays(folder):
+def test_daemonize_is_refused_for_a_supervised_qemu(directory):
     """-daemonize is refused for a supervised QEMU"""
-    expect(Vm(folder).run(*QEMU, "-daemonize", options=("--supervise",)), 2, "",
+    expect(Vm(directory).run(*QEMU, "-daemonize", options=("--supervise",)), 2, "",
            "vmcred: preparing to start QEMU: -daemonize detaches QEMU from a supervising vmcred: remove -daemonize, or "
            "--supervise, --notify and --stop-timeout\n")
 
 
-def test_qemu_ends_supervising_vmcred_killed(folder):
+def test_qemu_ends_if_its_supervising_vmcred_is_killed(directory):
     """QEMU ends if its supervising vmcred is killed"""
-    process, child = running_qemu(Vm(folder))
+    process, child = running_qemu(Vm(directory))
     process.kill()
     process.wait(20)
     wait_for("QEMU's end", lambda: gone(child))
 
 
-def test_qemu_changes_user_kernel_signal_does_not_outlast(folder):
+def test_a_qemu_that_changes_its_user_which_resets_the_kernel_signal_ends_if_vmcred(directory):
     """a QEMU that changes its user, which resets the kernel's signal, ends if vmcred is killed"""
     need_root()
     # QEMU 10 no longer has -runas.
     user = ("-run-with", "user=nobody") if "][user=" in run(need("qemu-system-x86_64"), "-help").out else ("-runas", "nobody")
-    process, _ = running_qemu(Vm(folder), *user)
+    process, _ = running_qemu(Vm(directory), *user)
     qemu, = [pid for pid in children(process.pid) if user[0].encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
              and Path(f"/proc/{pid}/exe").resolve().name.startswith("qemu")]
     assert Path(f"/proc/{qemu}").stat().st_uid != 0
@@ -350,9 +350,9 @@ def test_qemu_changes_user_kernel_signal_does_not_outlast(folder):
 
 # Contradictory options.
 
-def test_words_say_both_vmcred_stays_does_not_refused(folder):
+def test_options_that_contradict_each_other_are_refused(directory):
     """options that contradict each other are refused"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     for option in ("--supervise", "--notify", "--stop-timeout=3"):
         expect(vm.run(*CLOUD_HYPERVISOR, options=("--exec", option), stand_in={}), 2, "",
                f"vmcred: --exec cannot be combined with {option.split('=')[0]}\n")

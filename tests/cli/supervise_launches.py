@@ -40,8 +40,8 @@ FORMS = [
 FAILING = ("refuse", "die")
 
 
-def prepared(folder):
-    vm = Vm(folder)
+def prepared(directory):
+    vm = Vm(directory)
     for name in (CH[0], QEMU[0]):
         (vm.bin / name).symlink_to(STAND_IN)
     return vm
@@ -50,7 +50,7 @@ def prepared(folder):
 def started(vm, form):
     options, words, _ = form
     return subprocess.Popen(
-        [harness.VMCRED, "run", "--credentials", vm.credentials, *options, "test-vm", "--", *words], cwd=vm.folder,
+        [harness.VMCRED, "run", "--credentials", vm.credentials, *options, "test-vm", "--", *words], cwd=vm.directory,
         env=harness.CLEAN_ENVIRONMENT | vm.environment() | {"NOTIFY_SOCKET": "/dev/null/x"} if "--notify" in options
         else harness.CLEAN_ENVIRONMENT | vm.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE)
@@ -101,13 +101,13 @@ def vmm(process, form):
 
 
 def left(vm):
-    return sorted(path.name for path in vm.folder.iterdir() if path.name not in ("bin", "credentials", "vmcred.yaml"))
+    return sorted(path.name for path in vm.directory.iterdir() if path.name not in ("bin", "credentials", "vmcred.yaml"))
 
 
 @test(f"{LAUNCHES} launches leave no process, no socket and no file")
-def test_case(folder):
+def test_case(directory):
     choices = random.Random(SEED)
-    vm, fds = prepared(folder), len(os.listdir("/proc/self/fd"))
+    vm, fds = prepared(directory), len(os.listdir("/proc/self/fd"))
     ends = {"asked": 0, "killed": 0, "failed": 0, "VMM killed": 0}
     for number in range(LAUNCHES):
         form = FORMS[number % len(FORMS)]
@@ -131,7 +131,7 @@ def test_case(folder):
         if how == "killed":
             # A vmcred that is killed cannot remove its files. The next start replaces the socket; a private directory
             # exists only for some system calls.
-            for path in vm.folder.glob("vmcred.??????"):
+            for path in vm.directory.glob("vmcred.??????"):
                 (path / "api").unlink(missing_ok=True)
                 path.rmdir()
             continue
@@ -154,9 +154,9 @@ def descriptors(pid):
     return sorted(re.match("[a-z]+", link).group() for link in links)
 
 
-def test_vmm_gets_standard_descriptors_those_needs_no(folder):
+def test_a_vmm_inherits_its_standard_descriptors_and_those_that_it_needs(directory):
     """a VMM inherits its standard descriptors and those that it needs, and no others"""
-    vm = prepared(folder)
+    vm = prepared(directory)
     # The API's listener and its connection, or a pipe for each string and the monitor.
     expected = {FORMS[0]: ["socket"] * 2, FORMS[1]: ["socket"] * 2, FORMS[4]: ["pipe"] * 4,
                 FORMS[5]: ["pipe"] * 4 + ["socket"]}

@@ -49,10 +49,10 @@ def memory(pid):
     return bytes(found)
 
 
-def test_search_finds_credentials_while_vm_booted_where_they(folder):
+def test_the_search_finds_the_credentials_while_they_are_still_needed_during_vm_boot(directory):
     """the search finds the credentials while they are still needed, during vm.boot"""
     need_root()
-    process = (vm := Vm(folder)).start(*CLOUD_HYPERVISOR, stand_in={"hang": "vm.boot"})
+    process = (vm := Vm(directory)).start(*CLOUD_HYPERVISOR, stand_in={"hang": "vm.boot"})
     wait_for("vm.boot", lambda: "/api/v1/vm.boot" in vm.requested())
     found = memory(process.pid)
     assert all(value.encode() in found for value in (vm.api_key, vm.oem_strings[3]))
@@ -61,17 +61,17 @@ def test_search_finds_credentials_while_vm_booted_where_they(folder):
 
 
 for hypervisor in HYPERVISORS:
-    def resident(folder, name=hypervisor):
-        process = booted(vm := Vm(folder, MANY), name)
+    def resident(directory, name=hypervisor):
+        process = booted(vm := Vm(directory, MANY), name)
         size = int(re.search(r"VmRSS:\s+(\d+) kB", status(process.pid)).group(1))
         assert size < RESIDENT_MAX, f"{size} KiB"
         process.kill()
         process.wait(20)
         assert vm
 
-    def empty(folder, name=hypervisor):
+    def empty(directory, name=hypervisor):
         need_root()
-        process = booted(vm := Vm(folder), name)
+        process = booted(vm := Vm(directory), name)
         found = memory(process.pid)
         assert b"test-vm" in found
         no_canary(found, vm.api_key)

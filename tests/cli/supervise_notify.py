@@ -21,13 +21,13 @@ STARTING = "STATUS=The VM is booted; its guest is starting."
 class NotifyVm(Vm):
     """A VM that is started with $NOTIFY_SOCKET, and that socket."""
 
-    def __init__(self, folder, declaration=DECLARATION, abstract=False):
-        super().__init__(folder, declaration)
+    def __init__(self, directory, declaration=DECLARATION, abstract=False):
+        super().__init__(directory, declaration)
         self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.address = f"@vmcred-test-{os.getpid()}-{id(self)}" if abstract else str(folder / "bin/notify")
+        self.address = f"@vmcred-test-{os.getpid()}-{id(self)}" if abstract else str(directory / "bin/notify")
         self.manager.bind(self.address.replace("@", "\0"))
         self.manager.settimeout(20)
-        self.vsock = folder / "bin/vsock"
+        self.vsock = directory / "bin/vsock"
 
     def environment(self, stand_in=None):
         return super().environment(stand_in) | {"NOTIFY_SOCKET": self.address}
@@ -69,10 +69,10 @@ class NotifyVm(Vm):
             equal(connection.recv(1), b"")
 
 
-def test_service_manager_hears_ready_1_when_vm_booted_at(folder):
+def test_the_service_manager_gets_ready_1_when_the_vm_is_booted_through_a_path(directory):
     """the service manager gets READY=1 when the VM is booted, through a path or an abstract name"""
     for abstract in (False, True):
-        vm = NotifyVm(folder / str(abstract), abstract=abstract)
+        vm = NotifyVm(directory / str(abstract), abstract=abstract)
         process = vm.started(vsock=False)
         equal(vm.heard(), BOOTED)
         equal(vm.credentials_sent(), [])
@@ -82,16 +82,16 @@ def test_service_manager_hears_ready_1_when_vm_booted_at(folder):
         assert vm.silent()
 
 
-def test_vm_not_booted_not_reported_ready(folder):
+def test_a_vm_that_is_not_booted_is_not_reported_as_ready(directory):
     """a VM that is not booted is not reported as ready"""
-    vm = NotifyVm(folder)
+    vm = NotifyVm(directory)
     equal(vm.run(*CLOUD_HYPERVISOR, stand_in={"status": {"vm.boot": 500}}).code, 1)
     assert vm.silent()
 
 
-def test_notify_guest_gets_address_ready_1_relayed_while(folder):
+def test_with_notify_the_guest_gets_an_address_and_its_ready_1_is_relayed_instead(directory):
     """with --notify the guest gets an address and its READY=1 is relayed instead of vmcred's own"""
-    vm = NotifyVm(folder)
+    vm = NotifyVm(directory)
     process = vm.started("--notify")
     equal(vm.credentials_sent(), ["io.systemd.credential:vmm.notify_socket=vsock-stream:2:8888"])
     equal(vm.heard(), STARTING)
@@ -112,9 +112,9 @@ REFUSED = ["MAINPID=1", "FDSTORE=1\nFDNAME=x", "WATCHDOG=1", "WATCHDOG=trigger",
            "STATUS=a\tb", "STATUS=\x7f", "STATUS=\x9b2J", b"STATUS=\xff", b"STATUS=a\0b", b"READY=1\0", b"\0READY=1"]
 
 
-def test_nothing_else_guest_says_reaches_service_manager(folder):
+def test_no_other_field_of_a_guest_message_reaches_the_service_manager_whatever(directory):
     """no other field of a guest's message reaches the service manager, whatever is next to it"""
-    vm = NotifyVm(folder)
+    vm = NotifyVm(directory)
     process = vm.started("--notify")
     equal(vm.heard(), STARTING)
     for message in REFUSED:
@@ -127,9 +127,9 @@ def test_nothing_else_guest_says_reaches_service_manager(folder):
     equal(stop(process), 0)
 
 
-def test_message_too_long_dropped_whole_4095_bytes_not(folder):
+def test_a_message_that_is_too_long_is_dropped_and_one_of_4095_bytes(directory):
     """a message that is too long is dropped, and one of 4095 bytes is not"""
-    vm = NotifyVm(folder)
+    vm = NotifyVm(directory)
     process = vm.started("--notify")
     equal(vm.heard(), STARTING)
     for size in (4096, 4097, 100000):
@@ -146,9 +146,9 @@ def test_message_too_long_dropped_whole_4095_bytes_not(folder):
     equal(stop(process), 0)
 
 
-def test_message_comes_pieces_whose_end_does_not_come_closed(folder):
+def test_a_message_in_pieces_is_relayed_as_one_and_a_connection_without_an_end(directory):
     """a message in pieces is relayed as one, and a connection without an end is closed"""
-    vm = NotifyVm(folder)
+    vm = NotifyVm(directory)
     process = vm.started("--notify")
     equal(vm.heard(), STARTING)
     with vm.guest(b"READ") as connection:
@@ -162,9 +162,9 @@ def test_message_comes_pieces_whose_end_does_not_come_closed(folder):
     equal(stop(process), 0)
 
 
-def test_guest_opens_connections_without_end_holds_up(folder):
+def test_a_guest_that_opens_endless_connections_blocks_neither_the_others_nor(directory):
     """a guest that opens endless connections blocks neither the others nor the stop"""
-    vm = NotifyVm(folder)
+    vm = NotifyVm(directory)
     process = vm.started("--notify")
     equal(vm.heard(), STARTING)
     held = []
@@ -187,9 +187,9 @@ def test_guest_opens_connections_without_end_holds_up(folder):
         connection.close()
 
 
-def test_guest_tells_much_heard_256_times_at_once_64_times(folder):
+def test_a_guest_may_send_256_messages_at_once_and_64_a_second_after_that_and_leaks(directory):
     """a guest may send 256 messages at once and 64 a second after that, and leaks no descriptors"""
-    vm = NotifyVm(folder)
+    vm = NotifyVm(directory)
     process = vm.started("--notify")
     equal(vm.heard(), STARTING)
     start = time.monotonic()
@@ -203,9 +203,9 @@ def test_guest_tells_much_heard_256_times_at_once_64_times(folder):
     equal(stop(process), 0)
 
 
-def test_service_manager_gone_warning_vm_runs(folder):
+def test_a_service_manager_that_is_gone_causes_a_warning_and_the_vm_runs(directory):
     """a service manager that is gone causes a warning, and the VM runs on"""
-    vm = NotifyVm(folder)
+    vm = NotifyVm(directory)
     process = vm.started("--notify")
     equal(vm.heard(), STARTING)
     vm.manager.close()
@@ -216,31 +216,31 @@ def test_service_manager_gone_warning_vm_runs(folder):
     equal(stop(process), 0)
 
 
-def test_credential_vmm_notify_socket_user_decides_where(folder):
+def test_a_user_credential_vmm_notify_socket_sets_vmcred_port_or_without_notify(directory):
     """a user's credential vmm.notify_socket sets vmcred's port, or without --notify leaves the relay to another program"""
     own = DECLARATION.replace("CLUSTER=example-host", '"io.systemd.credential:vmm.notify_socket=vsock-stream:2:9"')
-    vm = NotifyVm(folder / "relay", own)
+    vm = NotifyVm(directory / "relay", own)
     process = vm.started("--notify")
     equal(vm.credentials_sent(), ["io.systemd.credential:vmm.notify_socket=vsock-stream:2:9"])
     equal(vm.heard(), STARTING)
     vm.tell("READY=1", port=9)
     equal(vm.heard(), "READY=1")
     equal(stop(process), 0)
-    vm = NotifyVm(folder / "other", own)
+    vm = NotifyVm(directory / "other", own)
     process = vm.started()
     assert vm.silent()
     assert not os.path.exists(f"{vm.vsock}_9")
     equal(stop(process), 0)
-    vm = NotifyVm(folder / "bad", own.replace("2:9", "3:9"))
+    vm = NotifyVm(directory / "bad", own.replace("2:9", "3:9"))
     result = vm.run(*CLOUD_HYPERVISOR, "--vsock", f"cid=3,socket={vm.vsock}", options=("--notify",), stand_in={})
     equal((result.code, result.err.splitlines()[-1]),
           (2, "vmcred: preparing to start Cloud Hypervisor: --notify: credential vmm.notify_socket must be "
               "vsock-stream:2:PORT: remove the credential or --notify"))
 
 
-def test_notify_without_vsock_device_address_none_says(folder):
+def test_notify_without_a_vsock_device_or_with_an_invalid_address_is_an_error(directory):
     """--notify without a vsock device or with an invalid address is an error"""
-    vm = NotifyVm(folder)
+    vm = NotifyVm(directory)
     expect(vm.run(*CLOUD_HYPERVISOR, options=("--notify",), stand_in={}), 2, "",
            "vmcred: preparing to start Cloud Hypervisor: --notify: the VM has no vsock device: add one, or remove "
            "--notify\n")
@@ -250,20 +250,20 @@ def test_notify_without_vsock_device_address_none_says(folder):
            "start with '/' or '@' and have at most 107 bytes\n")
 
 
-def test_without_notify_socket_notify_nothing_do(folder):
+def test_without_notify_socket_notify_has_no_effect(directory):
     """without $NOTIFY_SOCKET --notify has no effect"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     expect(vm.run(*CLOUD_HYPERVISOR, options=("--notify",), stand_in={"exit": 0}), 0, "", "")
     assert "notify" not in vm.recorded()["requests"][0][2]
 
 
-def test_qemu_guest_gets_number_free_vsock_port_host_either(folder):
+def test_qemu_guest_gets_the_number_of_a_free_vsock_port_through_either_transport(directory):
     """QEMU's guest gets the number of a free vsock port through either transport"""
-    vm = NotifyVm(folder, "vms: {test-vm: {credentialFiles: {HOST-TLS: host-tls}}}\n")
+    vm = NotifyVm(directory, "vms: {test-vm: {credentialFiles: {HOST-TLS: host-tls}}}\n")
     # It reads its descriptors as QEMU would, and runs without a monitor.
     qemu = vm.bin / "qemu-system-x86_64"
     qemu.write_text(f"#!/bin/sh\nfor word; do\n\tcase $word in\n\t*path=*) cat \"${{word#*path=}}\"; echo ;;\n"
-                    f"\t*file=*) echo \"${{word%%,*}} $(cat \"${{word#*file=}}\")\" ;;\n\tesac\ndone >{folder}/bin/got\n"
+                    f"\t*file=*) echo \"${{word%%,*}} $(cat \"${{word#*file=}}\")\" ;;\n\tesac\ndone >{directory}/bin/got\n"
                     f"exit 5\n")
     qemu.chmod(0o755)
     for machine, form in (("pc", r"io.systemd.credential:vmm.notify_socket=vsock-stream:2:(\d+)\n"),
@@ -271,14 +271,14 @@ def test_qemu_guest_gets_number_free_vsock_port_host_either(folder):
         result = vm.run("qemu-system-x86_64", "-M", machine, "-device", "vhost-vsock-pci,guest-cid=7",
                         options=("--notify",))
         fails(result, 1, "qemu-system-x86_64", "code 5")
-        port, = re.findall(form, (folder / "bin/got").read_text())
+        port, = re.findall(form, (directory / "bin/got").read_text())
         assert 1023 < int(port) < 2**32 - 1
     assert vm.silent()
 
 
-def test_vsock_daemon_qemu_passes_relayed(folder):
+def test_messages_through_qemu_vsock_daemon_are_relayed(directory):
     """messages through QEMU's vsock daemon are relayed"""
-    vm = NotifyVm(folder)
+    vm = NotifyVm(directory)
     qemu = vm.bin / "qemu-system-x86_64"
     # As much of a monitor as is asked for: an answer to the first line.
     qemu.write_text("#!/usr/bin/env python3\nimport socket, sys\n"

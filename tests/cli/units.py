@@ -36,8 +36,8 @@ def made_from(path):
 
 
 class Declared:
-    def __init__(self, folder, text=DECLARATION):
-        self.path = folder / "vmcred.yaml"
+    def __init__(self, directory, text=DECLARATION):
+        self.path = directory / "vmcred.yaml"
         self.path.write_text(text)
 
     def units(self, *words):
@@ -50,81 +50,81 @@ class Declared:
 class Generator:
     """The program as systemd calls it, with the system's declaration."""
 
-    def __init__(self, folder, text):
+    def __init__(self, directory, text):
         need_root()
-        self.folder = folder
-        (folder / "etc" / "vmcred").mkdir(parents=True)
-        (folder / "etc" / "vmcred" / "vmcred.yaml").write_text(text)
-        (folder / "vmcred-generator").symlink_to(harness.VMCRED_RUN)
+        self.directory = directory
+        (directory / "etc" / "vmcred").mkdir(parents=True)
+        (directory / "etc" / "vmcred" / "vmcred.yaml").write_text(text)
+        (directory / "vmcred-generator").symlink_to(harness.VMCRED_RUN)
 
     def run(self):
         """A file in a private /dev replaces the kernel's log: not every container has a /dev/kmsg."""
-        (self.folder / "dev/shm").mkdir(parents=True)
-        (self.folder / "dev/kmsg").touch()
+        (self.directory / "dev/shm").mkdir(parents=True)
+        (self.directory / "dev/kmsg").touch()
         script = 'mount --bind "$1/etc" /etc && mount --bind /dev/shm "$1/dev/shm" && mount --rbind "$1/dev" /dev && exec "$1/vmcred-generator" "$1/normal" "$1/early" "$1/late"'
-        return run("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", self.folder)
+        return run("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", self.directory)
 
     def logged(self):
-        return re.sub(r"\[\d+\]", "[N]", (self.folder / "dev/kmsg").read_text())
+        return re.sub(r"\[\d+\]", "[N]", (self.directory / "dev/kmsg").read_text())
 
     def dropin(self, vm):
-        return (self.folder / f"normal/microvm@{vm}.service.d/50-vmcred.conf").read_text()
+        return (self.directory / f"normal/microvm@{vm}.service.d/50-vmcred.conf").read_text()
 
 
-def test_units_prints_drop_line_each_credential_writes_where(folder):
+def test_units_prints_a_drop_in_with_a_line_for_each_credential_or_writes(directory):
     """units prints a drop-in with a line for each credential, or writes it to --output"""
-    declared = Declared(folder)
+    declared = Declared(directory)
     expect(declared.units(), 0, declared.printed(m=FILES), "")
-    expect(declared.units("--output", folder / "units"), 0, "", "")
-    equal((folder / "units/microvm@m.service.d/50-vmcred.conf").read_text(), made_from(declared.path) + FILES)
+    expect(declared.units("--output", directory / "units"), 0, "", "")
+    equal((directory / "units/microvm@m.service.d/50-vmcred.conf").read_text(), made_from(declared.path) + FILES)
 
 
-def test_called_systemd_generator_writes_drop_ins_system(folder):
+def test_called_as_a_systemd_generator_it_writes_the_drop_ins_of_the_system(directory):
     """called as a systemd generator, it writes the drop-ins of the system's declaration into the first directory"""
-    generator = Generator(folder, DECLARATION)
+    generator = Generator(directory, DECLARATION)
     expect(generator.run(), 0, "", "")
     equal(generator.dropin("m"), made_from("/etc/vmcred/vmcred.yaml") + FILES)
-    equal(sorted(path.name for path in folder.iterdir()), ["dev", "etc", "normal", "vmcred-generator"])
+    equal(sorted(path.name for path in directory.iterdir()), ["dev", "etc", "normal", "vmcred-generator"])
     equal(generator.logged(), "")
 
 
-def test_generator_finds_fault_declaration_says_kernel_log(folder):
+def test_a_generator_logs_an_error_in_the_declaration_to_the_kernel_log_as_systemd(directory):
     """a generator logs an error in the declaration to the kernel's log, as systemd's generators do, and writes nothing"""
-    generator = Generator(folder, "credentialSource: file\n")
+    generator = Generator(directory, "credentialSource: file\n")
     message = '/etc/vmcred/vmcred.yaml:1: credentialSource: must be "files" or "socket", not "file"\n'
     expect(generator.run(), 2, "", f"vmcred: {message}")
     equal(generator.logged(), f"<3>vmcred-generator[N]: {message}")
-    equal(sorted(path.name for path in folder.iterdir()), ["dev", "etc", "vmcred-generator"])
+    equal(sorted(path.name for path in directory.iterdir()), ["dev", "etc", "vmcred-generator"])
 
 
-def test_credentialsource_socket_generator_lines_name_socket(folder):
+def test_with_credentialsource_socket_the_generator_lines_name_the_socket_and_a_vm(directory):
     """with credentialSource: socket the generator's lines name the socket, and a VM's own setting wins"""
-    generator = Generator(folder, f"credentialSource: socket\n{DECLARATION}{MORE}    credentialSource: files\n")
+    generator = Generator(directory, f"credentialSource: socket\n{DECLARATION}{MORE}    credentialSource: files\n")
     expect(generator.run(), 0, "", "")
     equal(generator.dropin("m"), made_from("/etc/vmcred/vmcred.yaml") + SOCKET)
     assert "LoadCredential=host-one:/run/secrets/vars/made/one\n" in generator.dropin("n"), generator.dropin("n")
 
 
-def test_vm_alone_can_take_credentials_from_socket(folder):
+def test_a_single_vm_can_load_its_credentials_from_the_socket(directory):
     """a single VM can load its credentials from the socket"""
-    declared = Declared(folder, DECLARATION + "    credentialSource: socket\n" + MORE)
+    declared = Declared(directory, DECLARATION + "    credentialSource: socket\n" + MORE)
     one = "".join(line + "\n" for line in FILES.splitlines() if "two" not in line)
     expect(declared.units(), 0, declared.printed(m=SOCKET, n=one), "")
 
 
-def test_called_systemd_generator_without_declaration_does(folder):
+def test_called_as_a_systemd_generator_without_a_declaration_it_does_nothing(directory):
     """called as a systemd generator without a declaration, it does nothing and succeeds"""
     harness.need_default_paths()
-    link = folder / "vmcred-generator"
+    link = directory / "vmcred-generator"
     link.symlink_to(harness.VMCRED_RUN)
-    done = subprocess.run([link, folder / "n", folder / "e", folder / "l"], capture_output=True, check=False)
+    done = subprocess.run([link, directory / "n", directory / "e", directory / "l"], capture_output=True, check=False)
     equal((done.returncode, done.stdout, done.stderr), (0, b"", b""))
-    assert not (folder / "n").exists()
+    assert not (directory / "n").exists()
 
 
-def test_units_socket_writes_lines_name_socket_all_vms(folder):
+def test_units_socket_writes_lines_that_name_the_socket_for_all_vms_and_rejects(directory):
     """units --socket writes lines that name the socket for all VMs, and rejects names that are too long for systemd"""
-    declared = Declared(folder)
+    declared = Declared(directory)
     expect(declared.units("--socket", "/run/vmcred/socket"), 0, declared.printed(m=SOCKET), "")
     expect(declared.units("--socket", "/x"), 0, declared.printed(m=SOCKET.replace("/run/vmcred/socket", "/x")), "")
     expect(declared.units("--socket", "x"), 2, "",
@@ -142,9 +142,9 @@ def test_units_socket_writes_lines_name_socket_all_vms(folder):
     expect(declared.units(), 0, None, "")
 
 
-def test_an_unknown_credential_source_is_an_error_with_its_line(folder):
+def test_an_unknown_credentialsource_is_an_error_with_its_line(directory):
     """an unknown credentialSource is an error with its line"""
-    declared = Declared(folder, "credentialSource: file\n")
+    declared = Declared(directory, "credentialSource: file\n")
     expect(declared.units(), 2, "",
            f'vmcred: {declared.path}:1: credentialSource: must be "files" or "socket", not "file"\n')
 

@@ -56,7 +56,7 @@ STAND_INS = {
 
 
 def command_line(options, words):
-    return [VMCRED, "run", "-vv", *options, "--config", box().vm.folder / "vmcred.yaml", "--credentials",
+    return [VMCRED, "run", "-vv", *options, "--config", box().vm.directory / "vmcred.yaml", "--credentials",
             box().vm.credentials, "test-vm", "--", *words]
 
 
@@ -136,11 +136,11 @@ class Box:
 
     def close(self):
         shutil.rmtree(self.work)
-        shutil.rmtree(self.vm.folder.parent)
+        shutil.rmtree(self.vm.directory.parent)
 
     def watch(self):
         """All disks, and the sandbox's directories in memory."""
-        return Watch(WATCH, PATTERNS, disks() + [self.vm.folder])
+        return Watch(WATCH, PATTERNS, disks() + [self.vm.directory])
 
     def left(self):
         """The files that a launch left."""
@@ -427,13 +427,13 @@ def attacked(folder, leak=None):
             shutil.copy(program, place)
         (place / "cloud-hypervisor").symlink_to("stand_in")
         vm = Vm(folder / f"attacked-{leak}")
-        harness.run("chown", "-R", f"{NOBODY}:{NOBODY}", vm.folder)
-        env = {"PATH": f"{place}:{os.environ['PATH']}", "RUNTIME_DIRECTORY": str(vm.folder)}
+        harness.run("chown", "-R", f"{NOBODY}:{NOBODY}", vm.directory)
+        env = {"PATH": f"{place}:{os.environ['PATH']}", "RUNTIME_DIRECTORY": str(vm.directory)}
         if leak:
             env |= {"LEAK": leak, "LD_PRELOAD": str(place / Path(LEAK).name)}
-        result = harness.run(*AS_NOBODY, place / "attack", place / "vmcred", "run", "--config", vm.folder / "vmcred.yaml",
+        result = harness.run(*AS_NOBODY, place / "attack", place / "vmcred", "run", "--config", vm.directory / "vmcred.yaml",
                              "--credentials", vm.credentials, "test-vm", "--", "cloud-hypervisor", "--kernel", "/k",
-                             env=env, cwd=vm.folder)
+                             env=env, cwd=vm.directory)
     finally:
         shutil.rmtree(place)
     equal((result.code, result.err), (0, ""), "exit code and stderr")

@@ -11,20 +11,20 @@ import harness
 from harness import equal, expect, fails
 from cloud_hypervisor_vm import (Guest, comparable, kernel, need_cloud_hypervisor, private_network_enter, running,
                                  tap_queues)
-from vm import Vm, canary, children, in_view, stop
+from vm import Vm, canary, children, visible_to_others, stop
 
 
-def command_line(folder):
-    disk = folder / "disk"
+def command_line(directory):
+    disk = directory / "disk"
     with open(disk, "wb") as file:
         file.truncate(1 << 20)
-    return ["--kernel", kernel(folder / "kernel"), "--cmdline", "console=ttyS0 quoted=\"a,b\"",
+    return ["--kernel", kernel(directory / "kernel"), "--cmdline", "console=ttyS0 quoted=\"a,b\"",
             "--cpus", "boot=1,max=2,nested=off", "--memory", "size=128M,shared=on,thp=off",
-            "--console", "off", "--serial", f"file={folder}/serial",
+            "--console", "off", "--serial", f"file={directory}/serial",
             "--disk", f"path={disk},readonly=on,image_type=raw,num_queues=1",
             f"path={disk},readonly=on,id=second,image_type=raw",
             "--rng", "src=/dev/urandom", "--watchdog", "--pvpanic",
-            "--balloon", "size=1M,deflate_on_oom=on", "--vsock", f"cid=3,socket={folder}/vsock",
+            "--balloon", "size=1M,deflate_on_oom=on", "--vsock", f"cid=3,socket={directory}/vsock",
             "--platform", "num_pci_segments=2,system_uuid=00112233-4455-6677-8899-aabbccddeeff,"
             "system_family=\"a,b\",oem_strings=[ARG=1,io.systemd.credential:vmm.notify_socket=vsock-stream:2:8888]"]
 
@@ -36,35 +36,35 @@ def launched(vm, *words, options=(), fds=()):
     return vm.start("cloud-hypervisor", *words, options=options, fds=fds)
 
 
-def info_of(folder, process):
+def info_of(directory, process):
     try:
-        return running(folder, process)
+        return running(directory, process)
     finally:
         stop(process)
-        (folder / "vsock").unlink(missing_ok=True)
+        (directory / "vsock").unlink(missing_ok=True)
 
 
-def test_both_report_same_configuration_oem_strings_there(folder):
+def test_both_report_the_same_configuration_with_the_oem_strings_in_order(directory):
     """both report the same configuration, with the OEM strings in order"""
     need_cloud_hypervisor()
-    vm = Vm(folder)
-    words = [*command_line(folder), "--api-socket", folder / "api"]
-    plain = info_of(folder, subprocess.Popen(["cloud-hypervisor", *words], cwd=folder, stderr=subprocess.DEVNULL))
-    ours = info_of(folder, launched(vm, *words))
+    vm = Vm(directory)
+    words = [*command_line(directory), "--api-socket", directory / "api"]
+    plain = info_of(directory, subprocess.Popen(["cloud-hypervisor", *words], cwd=directory, stderr=subprocess.DEVNULL))
+    ours = info_of(directory, launched(vm, *words))
     arguments = ["ARG=1", "io.systemd.credential:vmm.notify_socket=vsock-stream:2:8888"]
     equal(plain["config"]["platform"].pop("oem_strings"), arguments)
     equal(ours["config"]["platform"].pop("oem_strings"), arguments + vm.oem_strings)
     equal(ours["config"], plain["config"], "config")
 
 
-def test_command_line_defaults_alone_makes_same_vm_too(folder):
+def test_a_command_line_with_only_defaults_makes_the_same_vm_too(directory):
     """a command line with only defaults makes the same VM too"""
     need_cloud_hypervisor()
-    vm = Vm(folder)
-    words = ["--kernel", kernel(folder / "kernel"), "--api-socket", folder / "api"]
-    plain = info_of(folder, subprocess.Popen(["cloud-hypervisor", *words], cwd=folder, stderr=subprocess.DEVNULL,
+    vm = Vm(directory)
+    words = ["--kernel", kernel(directory / "kernel"), "--api-socket", directory / "api"]
+    plain = info_of(directory, subprocess.Popen(["cloud-hypervisor", *words], cwd=directory, stderr=subprocess.DEVNULL,
                                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL))
-    ours = info_of(folder, launched(vm, *words))
+    ours = info_of(directory, launched(vm, *words))
     equal(ours["config"].pop("platform")["oem_strings"], vm.oem_strings)
     plain["config"].pop("platform", None)
     equal(ours["config"], plain["config"], "config")
@@ -81,13 +81,13 @@ def tun_count(pid):
     return count
 
 
-def interfaces_compare(folder, line, fds):
+def interfaces_compare(directory, line, fds):
     """Compares the VM and its tap descriptors for both ways to start it; returns the VM."""
-    guest = Guest(folder)
+    guest = Guest(directory)
     got = []
     for ours in (False, True):
         process = guest.start(shlex.split(line), ours, fds=fds)
-        info = comparable(running(folder, process), shlex.split(line))
+        info = comparable(running(directory, process), shlex.split(line))
         got.append((info, tun_count([process.pid, *children(process.pid)][-1])))
         if ours:
             equal(tun_count(process.pid), 0)
@@ -98,33 +98,33 @@ def interfaces_compare(folder, line, fds):
     return got[1][0]["config"]
 
 
-def test_interfaces_come_descriptors_same_ones_same_places(folder):
+def test_interfaces_given_as_descriptors_are_the_same_in_the_same_order(directory):
     """interfaces given as descriptors are the same, in the same order, and no descriptor leaks"""
     need_cloud_hypervisor()
     private_network_enter()
     two, one = tap_queues("two", 2), tap_queues("one", 1)
     config = interfaces_compare(
-        folder, f"--kernel kernel --console off --cpus boot=2 --net tap=a,mac=02:00:00:00:00:01 "
+        directory, f"--kernel kernel --console off --cpus boot=2 --net tap=a,mac=02:00:00:00:00:01 "
                 f"fd=[{two[0]},{two[1]}],num_queues=4,mac=02:00:00:00:00:02,id=second tap=c,mac=02:00:00:00:00:03 "
                 f"fd={one[0]},mac=02:00:00:00:00:04 --api-socket api", (*two, *one))
     equal([interface["mac"] for interface in config["net"]], [f"02:00:00:00:00:0{number}" for number in range(1, 5)])
 
 
-def test_landlock_interface_behind_descriptors_can_still(folder):
+def test_with_landlock_an_interface_after_one_with_descriptors_can_still_open(directory):
     """with --landlock an interface after one with descriptors can still open its tap"""
     need_cloud_hypervisor()
     private_network_enter()
     one = tap_queues("one", 1)
-    interfaces_compare(folder, f"--kernel kernel --console off --landlock --net fd={one[0]},mac=02:00:00:00:00:01 "
+    interfaces_compare(directory, f"--kernel kernel --console off --landlock --net fd={one[0]},mac=02:00:00:00:00:01 "
                                f"tap=b,mac=02:00:00:00:00:02 --api-socket api", one)
 
 
-def test_interface_whose_descriptors_do_not_fit_queues(folder):
+def test_an_interface_whose_descriptors_do_not_match_its_queues_is_refused(directory):
     """an interface whose descriptors do not match its queues is refused with Cloud Hypervisor's error"""
     need_cloud_hypervisor()
-    vm = Vm(folder)
+    vm = Vm(directory)
     read_end, write_end = os.pipe()
-    process = launched(vm, "--kernel", kernel(folder / "kernel"), "--console", "off", "--net",
+    process = launched(vm, "--kernel", kernel(directory / "kernel"), "--console", "off", "--net",
                        f"fd=[{read_end}],num_queues=4", fds=(read_end,))
     equal((process.wait(20), vm.errors()),
           (1, "vmcred: starting cloud-hypervisor: adding interface 1: Error from API: The network device could not be added "
@@ -134,26 +134,26 @@ def test_interface_whose_descriptors_do_not_fit_queues(folder):
     os.close(write_end)
 
 
-def test_vm_info_says_vm_vm_config_makes_same(folder):
+def test_the_configuration_of_vm_info_is_a_vm_config_that_makes_the_same_vm(directory):
     """the configuration of vm.info is a --vm-config that makes the same VM"""
     need_cloud_hypervisor()
-    guest = Guest(folder)
+    guest = Guest(directory)
     first, _ = guest.info("--kernel kernel --console off --cpus boot=2,max=4 --disk path=disk,readonly=on,bw_size=9,"
                           "bw_refill_time=9 --pmem file=pmem,discard_writes=on --platform num_pci_segments=2 --watchdog")
-    (folder / "vm.json").write_text(json.dumps(first["config"]))
+    (directory / "vm.json").write_text(json.dumps(first["config"]))
     process = guest.start(["--vm-config", "vm.json", "--api-socket", "api"], True)
-    info = running(folder, process)
+    info = running(directory, process)
     stop(process)
     equal(info["config"]["platform"].pop("oem_strings"), ["OEM=1"])
     equal(info["config"], first["config"])
 
 
-def test_without_strings_deliver_restore_program_own_kernel(folder):
+def test_without_strings_to_deliver_restore_is_passed_on_and_with_kernel(directory):
     """without strings to deliver --restore is passed on, and with --kernel it is refused"""
     # No snapshot is made, because not every KVM supports it.
     need_cloud_hypervisor()
-    vm = Vm(folder, "vms: {test-vm: {}}\n")
-    words = ["--restore", f"source_url=file://{folder}/none,resume=on"]
+    vm = Vm(directory, "vms: {test-vm: {}}\n")
+    words = ["--restore", f"source_url=file://{directory}/none,resume=on"]
 
     def timeless(result):
         return result.code, result.out, re.sub(r"\d+\.\d+s", "TIME", result.err)
@@ -168,87 +168,87 @@ def test_without_strings_deliver_restore_program_own_kernel(folder):
            "VM has its own configuration\n")
 
 
-def test_listening_socket_handed_over_api(folder):
+def test_an_inherited_listening_socket_becomes_its_apis(directory):
     """an inherited listening socket becomes its API's"""
     need_cloud_hypervisor()
-    vm = Vm(folder)
+    vm = Vm(directory)
     with socket.socket(socket.AF_UNIX) as listener:
         os.fchmod(listener.fileno(), 0o600)
-        listener.bind(str(folder / "api"))
+        listener.bind(str(directory / "api"))
         listener.listen(4)
-        process = launched(vm, "--kernel", kernel(folder / "kernel"), "--console", "off", "--api-socket",
+        process = launched(vm, "--kernel", kernel(directory / "kernel"), "--console", "off", "--api-socket",
                            f"fd={listener.fileno()}", fds=(listener.fileno(),))
-        equal(running(folder, process)["config"]["platform"]["oem_strings"], vm.oem_strings)
+        equal(running(directory, process)["config"]["platform"]["oem_strings"], vm.oem_strings)
         equal(stop(process), 0)
-    assert (folder / "api").exists()
+    assert (directory / "api").exists()
 
 
-def test_nothing_view_holds_credential_while_runs(folder):
+def test_no_command_line_or_environment_contains_a_credential_while_it_runs(directory):
     """no command line or environment contains a credential while it runs"""
     need_cloud_hypervisor()
-    vm = Vm(folder)
-    process = launched(vm, *command_line(folder), "--api-socket", folder / "api")
-    running(folder, process)
+    vm = Vm(directory)
+    process = launched(vm, *command_line(directory), "--api-socket", directory / "api")
+    running(directory, process)
     pids = [process.pid, *children(process.pid)]
     equal(len(pids), 2)
     for pid in pids:
         for form in canary(vm.api_key) + canary(vm.tls):
-            assert form not in in_view(pid), pid
+            assert form not in visible_to_others(pid), pid
     equal(stop(process), 0)
-    equal((folder / "api").exists(), False)
+    equal((directory / "api").exists(), False)
 
 
-def test_expose_argv_gets_strings_literal_arguments_same(folder):
+def test_with_expose_argv_it_gets_the_same_strings_as_literal_arguments(directory):
     """with --expose=argv it gets the same strings as literal arguments"""
     need_cloud_hypervisor()
-    vm = Vm(folder)
+    vm = Vm(directory)
     vm.api_key = "plain-7f0c1d3a5b"
     (vm.credentials / "host-api-key").write_text(vm.api_key)
-    process = launched(vm, *command_line(folder), "--api-socket", folder / "api",
+    process = launched(vm, *command_line(directory), "--api-socket", directory / "api",
                        options=("--expose=argv",))
-    running(folder, process)
-    assert vm.api_key.encode() in in_view(process.pid)
-    platform = info_of(folder, process)["config"]["platform"]
+    running(directory, process)
+    assert vm.api_key.encode() in visible_to_others(process.pid)
+    platform = info_of(directory, process)["config"]["platform"]
     equal(platform["oem_strings"][2:], vm.oem_strings)
     equal(platform["system_family"], "a,b")
 
 
-def test_v_log_does_hold_credentials_reason_why_needs_expose(folder):
+def test_with_v_its_log_contains_the_credentials_which_is_why_that_needs_expose_log(directory):
     """with -v its log contains the credentials, which is why that needs --expose=log"""
     need_cloud_hypervisor()
-    vm = Vm(folder)
-    process = launched(vm, "-v", "--log-file", folder / "log", *command_line(folder), "--api-socket",
-                       folder / "api", options=("--expose=log",))
-    info_of(folder, process)
-    assert vm.oem_strings[3] in (folder / "log").read_text()
+    vm = Vm(directory)
+    process = launched(vm, "-v", "--log-file", directory / "log", *command_line(directory), "--api-socket",
+                       directory / "api", options=("--expose=log",))
+    info_of(directory, process)
+    assert vm.oem_strings[3] in (directory / "log").read_text()
 
 
-def test_largest_request_no_trouble_however_often(folder):
+def test_the_largest_request_succeeds_every_time(directory):
     """the largest request succeeds every time"""
     need_cloud_hypervisor()
-    vm = Vm(folder)
+    vm = Vm(directory)
     (vm.credentials / "host-api-key").write_text("z" * 50800)
-    words = ["--kernel", kernel(folder / "kernel"), "--console", "off", "--api-socket", folder / "api"]
+    words = ["--kernel", kernel(directory / "kernel"), "--console", "off", "--api-socket", directory / "api"]
     # Without MALLOC_TRIM_THRESHOLD_ in its environment it dies, or hangs, a few times in a hundred.
     for _ in range(40):
-        info_of(folder, launched(vm, *words))
+        info_of(directory, launched(vm, *words))
 
 
-def test_without_v_no_log_holds_them(folder):
+def test_without_v_its_logs_contain_no_credential(directory):
     """without -v its logs contain no credential"""
     need_cloud_hypervisor()
-    vm = Vm(folder)
-    process = launched(vm, "--log-file", folder / "log", *command_line(folder), "--api-socket",
-                       folder / "api")
-    info_of(folder, process)
+    vm = Vm(directory)
+    process = launched(vm, "--log-file", directory / "log", *command_line(directory), "--api-socket",
+                       directory / "api")
+    info_of(directory, process)
     for form in canary(vm.api_key) + canary(vm.tls):
-        assert form not in (folder / "log").read_bytes() + (folder / "err").read_bytes()
+        assert form not in (directory / "log").read_bytes() + (directory / "err").read_bytes()
 
 
-def test_refusal_arguments_comes_through(folder):
+def test_its_error_for_its_arguments_is_shown(directory):
     """its error for its arguments is shown"""
     need_cloud_hypervisor()
-    result = Vm(folder).run("cloud-hypervisor", *command_line(folder), "--seccomp", "perhaps")
+    result = Vm(directory).run("cloud-hypervisor", *command_line(directory), "--seccomp", "perhaps")
     expect(result, 1, "",
            "error: invalid value 'perhaps' for '--seccomp <seccomp>'\n"
            "  [possible values: true, false, log, errno]\n\nFor more information, try '--help'.\n"
@@ -257,26 +257,26 @@ def test_refusal_arguments_comes_through(folder):
            "information, try '--help'.\n")
 
 
-def test_refusal_vm_comes_through_own_words(folder):
+def test_its_error_for_a_vm_is_shown(directory):
     """its error for a VM is shown"""
     need_cloud_hypervisor()
-    words = command_line(folder)
-    words[1] = folder / "no-kernel"
-    vm = Vm(folder)
-    expect(vm.run("cloud-hypervisor", *words, "--log-file", folder / "log"), 1, "",
+    words = command_line(directory)
+    words[1] = directory / "no-kernel"
+    vm = Vm(directory)
+    expect(vm.run("cloud-hypervisor", *words, "--log-file", directory / "log"), 1, "",
            "vmcred: starting cloud-hypervisor: booting the VM: Error from API: The VM could not boot: Cannot open kernel "
            "file: No such file or directory (os error 2)\n")
     words[words.index("--memory") + 1] = "size=128M,shared=on,mergeable=on"
-    expect(vm.run("cloud-hypervisor", *words, "--log-file", folder / "log"), 1, "",
+    expect(vm.run("cloud-hypervisor", *words, "--log-file", directory / "log"), 1, "",
            "vmcred: starting cloud-hypervisor: booting the VM: Error from API: The VM could not boot: Failed to validate "
            "config: Invalid to set both 'mergeable' and 'shared' for memory\n")
 
 
-def test_request_size_takes_taken_vmcred_refuses_next_larger(folder):
+def test_a_request_of_the_largest_size_is_accepted_and_vmcred_refuses_a_larger_one(directory):
     """a request of the largest size is accepted, and vmcred refuses a larger one"""
     need_cloud_hypervisor()
-    vm = Vm(folder)
-    words = ["--kernel", kernel(folder / "kernel"), "--console", "off", "--api-socket", folder / "api"]
+    vm = Vm(directory)
+    words = ["--kernel", kernel(directory / "kernel"), "--console", "off", "--api-socket", directory / "api"]
 
     def body_size(size):
         (vm.credentials / "host-api-key").write_text("z" * size)
@@ -285,7 +285,7 @@ def test_request_size_takes_taken_vmcred_refuses_next_larger(folder):
     size = 1000 + 51200 - body_size(1000)["used"]
     equal(body_size(size)["used"], 51200)
     vm.api_key = "z" * size
-    info = info_of(folder, launched(vm, *words))
+    info = info_of(directory, launched(vm, *words))
     equal(info["config"]["platform"]["oem_strings"], vm.oem_strings)
     (vm.credentials / "host-api-key").write_text("z" * (size + 1))
     result = vm.run("cloud-hypervisor", *words)

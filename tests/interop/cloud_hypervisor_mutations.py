@@ -66,11 +66,11 @@ def comparable(text):
     return re.sub(r"(pvpanic: \w+), iommu: \w+,", r"\1,", text)
 
 
-def plain(folder, words):
+def plain(directory, words):
     """The program's configuration for its command line, or None and the reason."""
-    log = folder / "log"
+    log = directory / "log"
     log.write_bytes(b"")
-    with subprocess.Popen(["cloud-hypervisor", "-v", "--log-file", log, *words], cwd=folder, stdin=subprocess.DEVNULL,
+    with subprocess.Popen(["cloud-hypervisor", "-v", "--log-file", log, *words], cwd=directory, stdin=subprocess.DEVNULL,
                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         def seen():
             ended = process.poll() is not None
@@ -86,12 +86,12 @@ def plain(folder, words):
 class Waiting:
     """A Cloud Hypervisor that creates one VM after the other and boots none."""
 
-    def __init__(self, folder):
-        self.folder, self.log = folder, folder / "log.api"
+    def __init__(self, directory):
+        self.directory, self.log = directory, directory / "log.api"
         self.process = subprocess.Popen(  # pylint: disable=consider-using-with
-            ["cloud-hypervisor", "-v", "--log-file", self.log, "--api-socket", "api"], cwd=folder,
+            ["cloud-hypervisor", "-v", "--log-file", self.log, "--api-socket", "api"], cwd=directory,
             stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_for("its API", (folder / "api").exists)
+        wait_for("its API", (directory / "api").exists)
 
     def __enter__(self):
         return self
@@ -105,8 +105,8 @@ class Waiting:
         if result.code != 0:
             return None, result.err
         before = self.log.stat().st_size
-        answer = api_put(self.folder / "api", "vm.create", json.loads(result.out)["vm"])
-        api_put(self.folder / "api", "vm.delete")
+        answer = api_put(self.directory / "api", "vm.create", json.loads(result.out)["vm"])
+        api_put(self.directory / "api", "vm.delete")
         if not answer.startswith("HTTP/1.1 2"):
             return None, answer
         return comparable(REQUEST.search(self.log.read_bytes()[before:].decode(errors="replace"))[1]), None
@@ -129,20 +129,20 @@ def agree(words, program, ours):
 
 
 @test(f"{COUNT} mutated command lines give the same VM, or are refused, by both")
-def test_case(folder):
+def test_case(directory):
     need_cloud_hypervisor()
     generator = random.Random(int(os.environ.get("MUTATIONS_SEED", "53")))
     lines = json.loads((SOURCE / "tests/interop/cloud_hypervisor_lines.json").read_text())["lines"]
     stock = [line["line"] for line in lines
              if line["real"] != "sent" and not any(word in line["line"] for word in LEFT_OUT)]
-    Guest(folder)
+    Guest(directory)
     taken, failures = 0, []
-    with Waiting(folder) as waiting:
+    with Waiting(directory) as waiting:
         for _ in range(COUNT):
             words = mutated(generator, generator.choice(stock))
             if not words:
                 continue
-            program, ours = plain(folder, words), waiting.configuration(words)
+            program, ours = plain(directory, words), waiting.configuration(words)
             taken += bool(ours[0])
             if reason := agree(words, program, ours):
                 failures.append(f"{shlex.join(words)}: {reason}")

@@ -15,15 +15,15 @@ LOST = "No such file or directory (os error 2)"
 class RealVm(Vm):
     """A VM whose guest halts and ignores the power button."""
 
-    def __init__(self, folder):
+    def __init__(self, directory):
         need_cloud_hypervisor()
-        super().__init__(folder)
+        super().__init__(directory)
         self.words = ["cloud-hypervisor", "--kernel", kernel(self.bin / "kernel"), "--cpus", "boot=1", "--memory",
-                      "size=64M", "--serial", "null", "--console", "off", "--vsock", f"cid=3,socket={folder}/vsock"]
+                      "size=64M", "--serial", "null", "--console", "off", "--vsock", f"cid=3,socket={directory}/vsock"]
 
     def booted(self, *words, options=()):
-        process = self.start(*self.words, "--api-socket", self.folder / "api", *words, options=options)
-        running(self.folder, process)
+        process = self.start(*self.words, "--api-socket", self.directory / "api", *words, options=options)
+        running(self.directory, process)
         return process
 
 
@@ -36,9 +36,9 @@ def gone(pid):
         return True
 
 
-def test_sigterm_presses_real_power_button_follows_ends_real(folder):
+def test_sigterm_presses_the_real_power_button_and_the_next_step_ends_the_real_vmm(directory):
     """SIGTERM presses the real power button, and the next step ends the real VMM with 0 and leaves nothing"""
-    vm = RealVm(folder)
+    vm = RealVm(directory)
     process = vm.booted(options=("--stop-timeout=1", "-v"))
     wait_for("vmcred", lambda: "the VM is booted" in vm.errors())
     child, = children(process.pid)
@@ -52,16 +52,16 @@ def test_sigterm_presses_real_power_button_follows_ends_real(folder):
     nothing_left(vm)
 
 
-def test_nine_connections_real_api_leave_tenth_ours(folder):
+def test_nine_other_connections_to_the_real_api_do_not_block_the_tenth(directory):
     """nine other connections to the real API do not block the tenth, which is vmcred's"""
-    vm = RealVm(folder)
+    vm = RealVm(directory)
     process = vm.booted(options=("--stop-timeout=0", "-v"))
     others = []
     for _ in range(9):
         others.append(socket.socket(socket.AF_UNIX))
-        others[-1].connect(str(folder / "api"))
+        others[-1].connect(str(directory / "api"))
     with socket.socket(socket.AF_UNIX) as refused:
-        refused.connect(str(folder / "api"))
+        refused.connect(str(directory / "api"))
         assert b"Too many open connections" in refused.recv(4096)
     process.send_signal(signal.SIGTERM)
     equal(process.wait(30), 0)
@@ -69,9 +69,9 @@ def test_nine_connections_real_api_leave_tenth_ours(folder):
     assert vm.errors().endswith("vmcred: asking the VMM to end\n"), vm.errors()
 
 
-def test_real_vmm_refuses_when_starts_creates_boots_error(folder):
+def test_errors_of_the_real_vmm_when_it_starts_creates_or_boots_are_shown(directory):
     """errors of the real VMM when it starts, creates or boots are shown"""
-    vm = RealVm(folder)
+    vm = RealVm(directory)
     expect(vm.run(*vm.words, "--log-file", "/nowhere/log"), 1, "",
            f"Error: Cloud Hypervisor exited with the following chain of errors:\n  0: Error creating log file\n"
            f"  1: {LOST}\n"
@@ -89,9 +89,9 @@ def test_real_vmm_refuses_when_starts_creates_boots_error(folder):
     nothing_left(vm)
 
 
-def test_real_vmm_ends_vmcred_killed_killed_self_leaves_no(folder):
+def test_the_real_vmm_ends_if_vmcred_is_killed_and_no_socket_is_left_if_the_vmm(directory):
     """the real VMM ends if vmcred is killed, and no socket is left if the VMM is killed"""
-    vm = RealVm(folder)
+    vm = RealVm(directory)
     process = vm.booted()
     child, = children(process.pid)
     process.kill()

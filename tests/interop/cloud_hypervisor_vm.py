@@ -37,13 +37,13 @@ def kernel(path):
     return path
 
 
-def running(folder, process):
+def running(directory, process):
     """The answer of vm.info once the VM runs; before that there is no socket, or no VM."""
     def ask():
         if process.poll() is not None:
-            raise AssertionError(f"it ended with {process.returncode}: {(folder / 'err').read_text()}")
+            raise AssertionError(f"it ended with {process.returncode}: {(directory / 'err').read_text()}")
         try:
-            info = api_get(folder / "api", "vm.info")
+            info = api_get(directory / "api", "vm.info")
         except (FileNotFoundError, ConnectionRefusedError):
             return None
         return info if isinstance(info, dict) and info.get("state") == "Running" else None
@@ -79,14 +79,14 @@ def private_network_enter():
 class Guest:
     """A directory with the files of the command lines, which run in it: their paths are relative."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, directory):
+        self.directory = directory
         # No secrets, because the log is compared too.
-        self.vm = Vm(folder, "vms: {test-vm: {platformOEMStrings: [OEM=1]}}\n")
-        kernel(folder / "kernel")
-        (folder / "initramfs").write_bytes(b"\0" * 512)
+        self.vm = Vm(directory, "vms: {test-vm: {platformOEMStrings: [OEM=1]}}\n")
+        kernel(directory / "kernel")
+        (directory / "initramfs").write_bytes(b"\0" * 512)
         for name, size in (("disk", 1 << 20), ("pmem", 2 << 20), ("ram", 64 << 20)):
-            with open(folder / name, "wb") as file:
+            with open(directory / name, "wb") as file:
                 file.truncate(size)
 
     def start(self, words, ours, fds=()):
@@ -98,10 +98,10 @@ class Guest:
         if any("tap=" in value for value in values(words, "net")):
             prefix = [*PRIVATE_NETWORK, *prefix]
         for name in ("api", "vsock", "log", "serial", "console.sock", "serial.sock", "events"):
-            (self.folder / name).unlink(missing_ok=True)
-        with open(self.folder / "err", "wb") as err:
+            (self.directory / name).unlink(missing_ok=True)
+        with open(self.directory / "err", "wb") as err:
             return stopped_at_exit(subprocess.Popen(
-                [*map(str, prefix), "cloud-hypervisor", *words], cwd=self.folder, pass_fds=fds,
+                [*map(str, prefix), "cloud-hypervisor", *words], cwd=self.directory, pass_fds=fds,
                 env=harness.CLEAN_ENVIRONMENT | self.vm.environment(),
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err))
 
@@ -118,7 +118,7 @@ class Guest:
             for ours in (False, True):
                 process = self.start([*words, "--api-socket", "api"], ours, fds)
                 try:
-                    both.append(comparable(running(self.folder, process), words))
+                    both.append(comparable(running(self.directory, process), words))
                 finally:
                     stop(process)
         return both
@@ -129,7 +129,7 @@ class Guest:
                               ("generic-vhost-user", vhost_user_serve), ("tpm", tpm_serve)):
             for value in values(words, option):
                 for match in re.finditer(r"socket=([^,]*)", value):
-                    yield self.folder / match[1], serve
+                    yield self.directory / match[1], serve
 
     def logged(self, line, pattern):
         """The configurations that both log, whether they boot or not."""
@@ -138,10 +138,10 @@ class Guest:
             process = self.start(["-v", "--log-file", "log", *shlex.split(line)], ours)
 
             def config(process=process):
-                log = (self.folder / "log").read_text() if (self.folder / "log").exists() else ""
+                log = (self.directory / "log").read_text() if (self.directory / "log").exists() else ""
                 match = re.search(pattern, log)
                 if not match and process.poll() is not None:
-                    raise AssertionError(f"it ended with {process.returncode}: {(self.folder / 'err').read_text()}")
+                    raise AssertionError(f"it ended with {process.returncode}: {(self.directory / 'err').read_text()}")
                 return match and match[1]
 
             try:

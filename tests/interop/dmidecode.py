@@ -48,10 +48,10 @@ def qemu_table(vm, *words):
     """The SMBIOS table that the firmware has written to a guest's memory."""
     need("qemu-system-x86_64")
     process = vm.start("qemu-system-x86_64", "-accel", "tcg", "-display", "none", "-serial", "none", "-m", "64",
-                       "-nodefaults", "-qmp", f"unix:{vm.folder}/qmp,server=on,wait=off", *words)
+                       "-nodefaults", "-qmp", f"unix:{vm.directory}/qmp,server=on,wait=off", *words)
     try:
-        monitor = Qmp(vm.folder / "qmp")
-        image, dump = vm.folder / "memory", vm.folder / "dump"
+        monitor = Qmp(vm.directory / "qmp")
+        image, dump = vm.directory / "memory", vm.directory / "dump"
         end = time.monotonic() + 60
         while time.monotonic() < end:
             time.sleep(0.5)
@@ -68,17 +68,17 @@ def qemu_table(vm, *words):
         stop(process)
 
 
-def test_dmidecode_reads_strings_table_vmcred_encoded(folder):
+def test_dmidecode_reads_the_strings_of_a_table_that_vmcred_encoded(directory):
     """dmidecode reads the strings of a table that vmcred encoded"""
     strings = ["io.systemd.credential:A=b,c\"[d]=e", "CLUSTER=example-host", " spaces ", "x" * 4000]
     result = subprocess.run([SMBIOS, "encode", *strings], capture_output=True, check=True)
-    (folder / "dump").write_bytes(result.stdout)
-    equal(dmidecode_strings(folder / "dump"), strings)
+    (directory / "dump").write_bytes(result.stdout)
+    equal(dmidecode_strings(directory / "dump"), strings)
 
 
-def test_every_string_reaches_qemu_guest_table_whole_order(folder):
+def test_every_string_reaches_a_qemu_guest_table_unchanged_in_the_order_arguments(directory):
     """every string reaches a QEMU guest's table unchanged, in the order arguments, static, runtime"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     table, dump = qemu_table(vm, "-smbios", "type=11,value=ARG=1,,2")
     expected = ["ARG=1,2"] + vm.oem_strings
     equal(dmidecode_strings(dump), [shown(string) for string in expected])
@@ -87,9 +87,9 @@ def test_every_string_reaches_qemu_guest_table_whole_order(folder):
     equal(decoded.stdout.decode().split("\0"), expected + [""])
 
 
-def test_table_size_allowed_reaches_qemu_guest_whole(folder):
+def test_a_table_of_the_largest_allowed_size_reaches_a_qemu_guest_unchanged(directory):
     """a table of the largest allowed size reaches a QEMU guest unchanged"""
-    vm = Vm(folder)
+    vm = Vm(directory)
     # 61,439 bytes with all four strings.
     (vm.credentials / "host-api-key").write_text("y" * (61439 - vm.table_size + len(vm.api_key.encode())))
     table, dump = qemu_table(vm)

@@ -37,14 +37,14 @@ def files_read(data):
     return files
 
 
-def test_every_credential_reaches_guest_machine_type_microvm(folder):
+def test_every_credential_reaches_a_guest_of_the_machine_type_microvm_unchanged(directory):
     """every credential reaches a guest of the machine type microvm unchanged, as a fw_cfg file"""
     need("qemu-system-x86_64")
-    vm = Vm(folder, "vms: {test-vm: {credentialFiles: {HOST-API-KEY: host-api-key, HOST-TLS: host-tls, E: empty}}}\n")
+    vm = Vm(directory, "vms: {test-vm: {credentialFiles: {HOST-API-KEY: host-api-key, HOST-TLS: host-tls, E: empty}}}\n")
     (vm.credentials / "empty").write_bytes(b"")
-    console = folder / "console"
+    console = directory / "console"
     process = vm.start("qemu-system-x86_64", "-M", "microvm", "-accel", "tcg", "-nodefaults", "-display", "none",
-                       "-bios", rom(folder / "rom"), "-chardev", f"file,id=c,path={console}",
+                       "-bios", rom(directory / "rom"), "-chardev", f"file,id=c,path={console}",
                        "-device", "isa-debugcon,iobase=0xe9,chardev=c")
     try:
         size = DIRECTORY_SIZE + FILE_COUNT * FILE_SIZE

@@ -26,16 +26,16 @@ def start(vm, name, words, ours):
     if ours:
         program = vm.bin / name
         program.symlink_to(harness.VMCRED_RUN)
-    runner = vm.folder / f"microvm-run-{'ours' if ours else 'plain'}"
+    runner = vm.directory / f"microvm-run-{'ours' if ours else 'plain'}"
     runner.write_text(RUNNER.format(program=program, words=shlex.join(map(str, words))))
     runner.chmod(0o755)
     environment = harness.CLEAN_ENVIRONMENT | vm.environment() | {
         "VMCRED_VM": "test-vm",
-        "VMCRED_CONFIG": str(vm.folder / "vmcred.yaml"),
+        "VMCRED_CONFIG": str(vm.directory / "vmcred.yaml"),
         "CREDENTIALS_DIRECTORY": str(vm.credentials),
     }
-    with open(vm.folder / "err", "wb") as err:
-        return subprocess.Popen([runner], cwd=vm.folder, env=environment, stdin=subprocess.DEVNULL,
+    with open(vm.directory / "err", "wb") as err:
+        return subprocess.Popen([runner], cwd=vm.directory, env=environment, stdin=subprocess.DEVNULL,
                                 stdout=subprocess.DEVNULL, stderr=err)
 
 
@@ -43,33 +43,33 @@ def words_of(pid):
     return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[:-1]
 
 
-def no_value_in_view(vm, pid):
+def no_value_visible(vm, pid):
     view = Path(f"/proc/{pid}/cmdline").read_bytes()
     for value in (vm.api_key, vm.tls):
         for form in canary(value):
             assert form not in view, view
 
 
-def test_cloud_hypervisor_makes_same_vm_runner_does_without(folder):
+def test_cloud_hypervisor_makes_the_same_vm_as_without_vmcred_plus_the_credentials(directory):
     """Cloud Hypervisor makes the same VM as without vmcred, plus the credentials"""
     need_cloud_hypervisor()
-    vm = Vm(folder)
-    words = ["--cpus", "boot=1", "--watchdog", "--kernel", kernel(folder / "kernel"), "--cmdline", "console=ttyS0 panic=-1",
+    vm = Vm(directory)
+    words = ["--cpus", "boot=1", "--watchdog", "--kernel", kernel(directory / "kernel"), "--cmdline", "console=ttyS0 panic=-1",
              "--seccomp", "true", "--memory", "mergeable=on,size=128M",
              "--platform", "oem_strings=[ARG=1]", "--console", "null", "--serial", "null",
-             "--vsock", f"cid=3,socket={folder}/vsock", "--api-socket", folder / "api"]
+             "--vsock", f"cid=3,socket={directory}/vsock", "--api-socket", directory / "api"]
     plain = start(vm, "cloud-hypervisor", words, ours=False)
-    expected = running(folder, plain)["config"]
+    expected = running(directory, plain)["config"]
     stop(plain)
     for name in ("vsock", "api"):
-        (folder / name).unlink(missing_ok=True)
+        (directory / name).unlink(missing_ok=True)
     process = start(vm, "cloud-hypervisor", words, ours=True)
     try:
-        got = running(folder, process)["config"]
+        got = running(directory, process)["config"]
         equal(words_of(process.pid), ["microvm@test-vm", *map(str, words)])
         equal(words_of(children(process.pid)[0])[0], "microvm@test-vm")
         for pid in (process.pid, *children(process.pid)):
-            no_value_in_view(vm, pid)
+            no_value_visible(vm, pid)
     finally:
         # The guest ignores the power button.
         process.kill()
@@ -79,20 +79,20 @@ def test_cloud_hypervisor_makes_same_vm_runner_does_without(folder):
     equal(got, expected, "config")
 
 
-def test_qemu_gets_own_arguments_descriptor_each_string(folder):
+def test_qemu_gets_its_own_arguments_and_a_descriptor_for_each_string(directory):
     """QEMU gets its own arguments and a descriptor for each string"""
     need("qemu-system-x86_64")
-    vm = Vm(folder)
+    vm = Vm(directory)
     words = ["-name", "test-vm", "-M", "q35,accel=tcg", "-m", "64", "-nodefaults", "-display", "none", "-S",
-             "-qmp", f"unix:{folder}/qmp,server=on,wait=off"]
+             "-qmp", f"unix:{directory}/qmp,server=on,wait=off"]
     process = start(vm, "qemu-system-x86_64", words, ours=True)
     try:
-        equal(Qmp(folder / "qmp")("query-name"), {"name": "test-vm"})
+        equal(Qmp(directory / "qmp")("query-name"), {"name": "test-vm"})
         got = words_of(process.pid)
         equal(got[:len(words) + 1], ["microvm@test-vm", *words])
         equal([word.rstrip("0123456789") for word in got[len(words) + 1:]], ["-smbios", "type=11,path=/dev/fd/"] * 4)
         equal(os.readlink(f"/proc/{process.pid}/exe"), os.path.realpath(shutil.which("qemu-system-x86_64")))
-        no_value_in_view(vm, process.pid)
+        no_value_visible(vm, process.pid)
     finally:
         stop(process)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A declared VM with a directory of credentials, and ways to start it, for the tests of compose and run."""
+"""A declared VM with its directory of credentials, and functions to start it, for the tests of compose and run."""
 import atexit
 import base64
 import json
@@ -38,7 +38,7 @@ def _stop_all():
 
 
 def stopped_at_exit(process):
-    """Returns the process, which does not outlive the tests."""
+    """Returns the process, and ends it with the tests."""
     _started.append(process)
     return process
 
@@ -47,26 +47,26 @@ CLOUD_HYPERVISOR = ("cloud-hypervisor", "--kernel", "/k", "--cpus", "boot=1", "-
 
 
 def canary(value):
-    """What must not be exposed: the value, and its Base64 at each alignment."""
+    """The bytes that must not be visible: the value, and its Base64 at each offset within longer data."""
     data = value.encode()
     return [data] + [base64.b64encode(data[start:start + 12]) for start in range(3)]
 
 
 class Vm:
-    """Creates vmcred.yaml, a directory of credentials and a directory for a PATH in `folder`."""
+    """Creates vmcred.yaml, a directory of credentials and a directory for a PATH in `directory`."""
 
     api_key = "canary,\"[x]=é-7f0c1d3a5b"
     tls = "line 1\nend\n\0"
 
-    def __init__(self, folder, declaration=DECLARATION):
-        self.folder = folder
-        folder.mkdir(exist_ok=True)
-        (folder / "vmcred.yaml").write_text(declaration)
-        self.credentials = folder / "credentials"
+    def __init__(self, directory, declaration=DECLARATION):
+        self.directory = directory
+        directory.mkdir(exist_ok=True)
+        (directory / "vmcred.yaml").write_text(declaration)
+        self.credentials = directory / "credentials"
         self.credentials.mkdir()
         (self.credentials / "host-api-key").write_bytes(self.api_key.encode())
         (self.credentials / "host-tls").write_bytes(self.tls.encode())
-        self.bin = folder / "bin"
+        self.bin = directory / "bin"
         self.bin.mkdir()
 
     @property
@@ -79,48 +79,48 @@ class Vm:
         return 6 + sum(len(string.encode()) + 1 for string in self.oem_strings)
 
     def environment(self, stand_in=None):
-        env = {"PATH": f"{self.bin}:{os.environ['PATH']}", "RUNTIME_DIRECTORY": str(self.folder)}
+        env = {"PATH": f"{self.bin}:{os.environ['PATH']}", "RUNTIME_DIRECTORY": str(self.directory)}
         if stand_in is not None:
             link = self.bin / "cloud-hypervisor"
             if not link.is_symlink():
                 link.symlink_to(STAND_IN)
-            env["STAND_IN"] = json.dumps({"record": str(self.folder / "record")} | stand_in)
+            env["STAND_IN"] = json.dumps({"record": str(self.directory / "record")} | stand_in)
         return env
 
     def compose(self, *words):
-        return harness.vmcred("compose", "--credentials", self.credentials, "test-vm", *words, cwd=self.folder)
+        return harness.vmcred("compose", "--credentials", self.credentials, "test-vm", *words, cwd=self.directory)
 
     def run(self, *words, options=(), stand_in=None, timeout=60):
         """Runs it until it ends."""
         return harness.vmcred("run", "--credentials", self.credentials, *options, "test-vm", "--", *words,
-                              cwd=self.folder, env=self.environment(stand_in), timeout=timeout)
+                              cwd=self.directory, env=self.environment(stand_in), timeout=timeout)
 
     def start(self, *words, options=(), stand_in=None, fds=()):
-        """Starts and returns the process, which inherits `fds`. Its output goes to the files out and err."""
-        (self.folder / "record").unlink(missing_ok=True)
-        with open(self.folder / "out", "wb") as out, open(self.folder / "err", "wb") as err:
+        """Starts and returns the process, which inherits `fds`; its outputs go to the files out and err in the directory."""
+        (self.directory / "record").unlink(missing_ok=True)
+        with open(self.directory / "out", "wb") as out, open(self.directory / "err", "wb") as err:
             process = subprocess.Popen(
                 [harness.VMCRED, "run", "--credentials", str(self.credentials), *options, "test-vm", "--",
                  *map(str, words)],
-                cwd=self.folder, env=harness.CLEAN_ENVIRONMENT | self.environment(stand_in),
+                cwd=self.directory, env=harness.CLEAN_ENVIRONMENT | self.environment(stand_in),
                 stdin=subprocess.DEVNULL, stdout=out, stderr=err, pass_fds=fds)
         return stopped_at_exit(process)
 
     def errors(self):
-        return (self.folder / "err").read_text()
+        return (self.directory / "err").read_text()
 
     def recorded(self):
-        """The arguments and requests that the stand-in received."""
-        return json.loads((self.folder / "record").read_text())
+        """The stand-in's arguments and requests."""
+        return json.loads((self.directory / "record").read_text())
 
     def requested(self):
-        """The resources of the requests so far."""
-        if not (self.folder / "record").exists():
+        """The resources that were requested so far."""
+        if not (self.directory / "record").exists():
             return []
         return [request[1] for request in self.recorded()["requests"]]
 
     def booted(self):
-        """Whether the answer to vm.boot has gone out."""
+        """Whether vm.boot has been answered."""
         return "/api/v1/vm.boot" in self.requested() and len(self.recorded()["requests"][-1]) == 4
 
 
@@ -130,8 +130,8 @@ def no_canary(data, value):
 
 
 def nothing_left(vm):
-    """Checks that no socket, no private directory and no process of the launch is left."""
-    equal(sorted(path.name for path in vm.folder.iterdir()
+    """Checks that the launch left no socket and no directory."""
+    equal(sorted(path.name for path in vm.directory.iterdir()
                  if path.name not in ("record", "record.new", "out", "err")), ["bin", "credentials", "vmcred.yaml"])
 
 
@@ -139,13 +139,13 @@ def wait_for(what, condition, timeout=30):
     end = time.monotonic() + timeout
     while not (value := condition()):
         if time.monotonic() > end:
-            raise AssertionError(f"waited {timeout} seconds in vain for {what}")
+            raise AssertionError(f"{what} did not happen within {timeout} s")
         time.sleep(0.02)
     return value
 
 
 def stop(process):
-    """Stops a process that a test started. Returns its exit code."""
+    """Ends a process that a test started; returns its exit code."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     try:
@@ -161,17 +161,17 @@ def children(pid):
     return [int(word) for word in path.read_text().split()] if path.exists() else []
 
 
-def in_view(pid):
-    """What other processes of this user can see of it: command line and environment."""
+def visible_to_others(pid):
+    """The command line and environment of a process, as other processes of this user see them."""
     view = Path(f"/proc/{pid}/cmdline").read_bytes()
     try:
         return view + Path(f"/proc/{pid}/environ").read_bytes()
-    except PermissionError:  # a process that is not dumpable
+    except PermissionError:  # the process is not dumpable
         return view
 
 
 def api_put(path, resource, body=None):
-    """PUT to a VMM's API; returns the answer, which is short."""
+    """PUT to a VMM's API; returns the short answer."""
     data = json.dumps(body).encode() if body is not None else b""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(20)

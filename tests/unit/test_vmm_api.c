@@ -10,7 +10,7 @@
 
 #include "vmm/cloud_hypervisor/api.h"
 
-/* A peer that has already said what it will say. */
+/* A peer that has already sent its answer. */
 struct peer {
 	int client, server;
 };
@@ -86,7 +86,7 @@ static void an_answer_is_read_whatever_its_status(void **state)
 	}
 }
 
-/* Reads what is there, with the descriptors that came along. */
+/* Reads a message with its descriptors. */
 static size_t message_receive(int from, char *bytes, size_t size, int *fds)
 {
 	union {
@@ -112,7 +112,7 @@ static size_t message_receive(int from, char *bytes, size_t size, int *fds)
 	return count;
 }
 
-static void descriptors_go_with_the_request_in_their_order_and_stay_ours(void **state)
+static void descriptors_are_sent_in_order_and_stay_open(void **state)
 {
 	struct peer peer = peer_make("HTTP/1.1 204 \r\n\r\n", false);
 	int ours[] = {open("/dev/null", O_RDONLY | O_CLOEXEC),
@@ -207,7 +207,7 @@ static const struct {
 	 "the answer of the VMM's API is too large"},
 };
 
-static void an_answer_that_is_not_whole_is_an_error(void **state)
+static void an_incomplete_answer_is_an_error(void **state)
 {
 	struct error err = {0};
 
@@ -222,7 +222,7 @@ static void an_answer_that_is_not_whole_is_an_error(void **state)
 	}
 }
 
-static void waiting_ends_when_an_interrupt_comes(void **state)
+static void waiting_ends_on_an_interrupt(void **state)
 {
 	struct peer peer = peer_make("", false);
 	struct api_reply reply;
@@ -240,7 +240,7 @@ static void waiting_ends_when_an_interrupt_comes(void **state)
 	peer_close(&peer);
 }
 
-static void an_answer_to_a_request_that_was_not_read_still_counts(void **state)
+static void an_answer_to_an_unread_request_counts(void **state)
 {
 	const char refusal[] = "HTTP/1.1 400 \r\nContent-Length: 2\r\n\r\n[]";
 	struct peer peer = peer_make(refusal, false);
@@ -248,7 +248,7 @@ static void an_answer_to_a_request_that_was_not_read_still_counts(void **state)
 	struct error err = {0};
 
 	(void)state;
-	/* Gone before the request: sending fails with EPIPE, and the answer is there to be read. */
+	/* Closed before the request: sending fails with EPIPE, and the answer can still be read. */
 	close(peer.server);
 	assert_success(peer_call(&peer, &reply, &err));
 	assert_int_equal(reply.status, 400);
@@ -260,12 +260,12 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_answer_is_read_whatever_its_status),
-		cmocka_unit_test(descriptors_go_with_the_request_in_their_order_and_stay_ours),
+		cmocka_unit_test(descriptors_are_sent_in_order_and_stay_open),
 		cmocka_unit_test(too_many_descriptors_are_an_error),
 		cmocka_unit_test(a_request_may_have_another_method),
-		cmocka_unit_test(an_answer_that_is_not_whole_is_an_error),
-		cmocka_unit_test(waiting_ends_when_an_interrupt_comes),
-		cmocka_unit_test(an_answer_to_a_request_that_was_not_read_still_counts),
+		cmocka_unit_test(an_incomplete_answer_is_an_error),
+		cmocka_unit_test(waiting_ends_on_an_interrupt),
+		cmocka_unit_test(an_answer_to_an_unread_request_counts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
