@@ -47,17 +47,16 @@ struct cli_program {
 	const char *name;
 	const char *about; /* a paragraph for --help */
 	const struct cli_command *commands;
+	/* For a program without commands, which reads its arguments itself; else NULL. */
+	int (*run)(struct cli *cli, int argc, char **argv, struct error *err);
 	/* Names of links to the program, as patterns (fnmatch(3)), with the command that runs
 	 * instead; it gets the whole argv. `program`: the name belongs to that program. NULL: none.
 	 */
 	const struct cli_command *personalities;
 };
 
-/* The main() of a program with commands. Returns its exit code. */
+/* The main() of a program. Returns its exit code. */
 int cli_main(const struct cli_program *program, int argc, char **argv);
-
-/* The main() of a program that is one command. Returns its exit code. */
-int cli_main_command(const struct cli_command *command, int argc, char **argv);
 
 /* The name by which the program was called: the last component of the executed path. */
 const char *cli_called_name(char *const *argv);

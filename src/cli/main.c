@@ -123,7 +123,8 @@ static int program_run(const struct cli_program *program, struct cli *cli, int a
 		return error_hint(err, "link to %s instead: `ln -sf %s %s`", row->program,
 				  row->program, name);
 	}
-	return dispatch(program, cli, argc, argv, err);
+	return program->run ? program->run(cli, argc, argv, err)
+			    : dispatch(program, cli, argc, argv, err);
 }
 
 static void line_print(const struct report *report, enum report_level level, const char *text)
@@ -147,30 +148,14 @@ static int finish(struct cli *cli, int r, struct error *err)
 	return -r;
 }
 
-static void start(struct cli *cli)
-{
-	*cli = (struct cli){.report = {.level = REPORT_WARNING,
-				       .line = line_print,
-				       .progress = progress_show,
-				       .data = &cli->progress}};
-}
-
 int cli_main(const struct cli_program *program, int argc, char **argv)
 {
 	_cleanup_error_ struct error err = {0};
-	struct cli cli;
+	struct cli cli = {
+		.report = {.level = REPORT_WARNING, .line = line_print, .progress = progress_show}};
 
-	start(&cli);
+	cli.report.data = &cli.progress;
 	return finish(&cli, program_run(program, &cli, argc, argv, &err), &err);
-}
-
-int cli_main_command(const struct cli_command *command, int argc, char **argv)
-{
-	_cleanup_error_ struct error err = {0};
-	struct cli cli;
-
-	start(&cli);
-	return finish(&cli, command->run(&cli, argc, argv, &err), &err);
 }
 
 int cli_harden(const struct cli *cli, struct error *err)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verbs and flags: each command line does with our `sops` what it does with the real one."""
+"""Commands and flags: each command line has the same effect with `vmcred sops` and with the real sops."""
 import json
 
 import harness
@@ -9,17 +9,17 @@ from side_by_side import Peers
 ENCRYPTED = ["enc.yaml", "enc.json", "enc.env", "enc.ini", "enc.bin"]
 
 
-def test_every_store_decrypted_same_bytes_verb_old_form(folder):
-    """every store is decrypted to the same bytes, by the verb and by the old form"""
-    peers = Peers(folder)
+def test_every_store_is_decrypted_to_the_same_bytes_with_and_without_a_command(directory):
+    """every store is decrypted to the same bytes, with and without a command"""
+    peers = Peers(directory)
     for name in ENCRYPTED:
         peers.same("decrypt", name, code=0)
         peers.same("-d", name, code=0)
 
 
-def test_each_spelling_flag_does_same(folder):
-    """each spelling of a flag does the same"""
-    peers = Peers(folder)
+def test_each_spelling_of_a_flag_has_the_same_effect(directory):
+    """each spelling of a flag has the same effect"""
+    peers = Peers(directory)
     for words in [
         ("--decrypt", "enc.json"),
         ("-decrypt", "enc.json"),
@@ -44,9 +44,9 @@ def test_each_spelling_flag_does_same(folder):
         peers.same(*words, code=0)
 
 
-def test_flag_not_known_bad_value_missing_refused_same_code(folder):
-    """a flag that is not known, a bad value and a missing one are refused with the same code"""
-    peers = Peers(folder)
+def test_unknown_flags_bad_values_and_missing_values_are_refused_with_the_same_code(directory):
+    """unknown flags, bad values and missing values are refused with the same code"""
+    peers = Peers(directory)
     for words in [
         ("decrypt", "--nope", "enc.json"),
         ("-di", "enc.json"),
@@ -59,9 +59,9 @@ def test_flag_not_known_bad_value_missing_refused_same_code(folder):
         peers.same(*words, stdout=False, code=1)
 
 
-def test_words_flags_do_not_go_together_refused_same_code(folder):
-    """words and flags that do not go together are refused with the same code, and nothing is written"""
-    peers = Peers(folder)
+def test_conflicting_arguments_and_flags_are_refused_with_the_same_code_and_nothing(directory):
+    """conflicting arguments and flags are refused with the same code, and nothing is written"""
+    peers = Peers(directory)
     age = ("--age", peers.recipient)
     for words, code in [
         ((), 100),
@@ -130,9 +130,9 @@ def test_words_flags_do_not_go_together_refused_same_code(folder):
         peers.same(*words, code=code, stdout=False)
 
 
-def test_document_tampered_no_key_another_key_refused_same(folder):
-    """a document that was tampered with, has no key or another key is refused with the same code"""
-    peers = Peers(folder)
+def test_a_changed_document_and_one_without_our_key_are_refused_with_the_same_code(directory):
+    """a changed document, and one without our key, are refused with the same code"""
+    peers = Peers(directory)
 
     def tamper(place, what, by):
         text = (place / "enc.json").read_text()
@@ -148,9 +148,9 @@ def test_document_tampered_no_key_another_key_refused_same(folder):
     peers.same("set", "--ignore-mac", "enc.json", '["a"]', "1", prepare=lambda place: tamper(place, '"open"', '"shut"'), code=0)
 
 
-def test_standard_input_read_where_no_file_given(folder):
-    """standard input is read where no file is given"""
-    peers = Peers(folder)
+def test_without_a_file_standard_input_is_read(directory):
+    """without a file, standard input is read"""
+    peers = Peers(directory)
     encrypted = (peers.tree / "enc.json").read_bytes()
     json = ("--input-type", "json", "--output-type", "json")
     peers.same("decrypt", *json, stdin=encrypted, code=0)
@@ -160,9 +160,9 @@ def test_standard_input_read_where_no_file_given(folder):
     peers.same("encrypt", "--age", peers.recipient, "--filename-override", "x.yaml", stdin=b"a: 1\n", code=0)
 
 
-def test_encryption_gives_same_document_ciphertext_aside(folder):
-    """encryption gives the same document, ciphertext aside, for every store and rule, and sops opens it"""
-    peers = Peers(folder)
+def test_for_every_store_and_rule_encryption_gives_the_same_document_except_the(directory):
+    """for every store and rule, encryption gives the same document except the ciphertext, and sops decrypts it"""
+    peers = Peers(directory)
     age = ("--age", peers.recipient)
     for words in [
         *(("encrypt", *age, "-i", f"plain.{suffix}") for suffix in ("yaml", "json", "env", "ini", "bin")),
@@ -194,9 +194,9 @@ def test_encryption_gives_same_document_ciphertext_aside(folder):
 TYPES = ["json", "yaml", "dotenv", "ini", "binary"]
 
 
-def test_every_store_converted_every_refused_sops(folder):
-    """every store is converted to every other, or refused, as by sops"""
-    peers = Peers(folder)
+def test_as_in_sops_every_store_is_converted_to_every_other_or_refused(directory):
+    """as in sops, every store is converted to every other or refused"""
+    peers = Peers(directory)
     for kind in TYPES:
         for name in ENCRYPTED + ["enc-flat.yaml"]:
             peers.same("decrypt", "--output-type", kind, name)
@@ -212,17 +212,17 @@ def test_every_store_converted_every_refused_sops(folder):
         peers.same("exec-file", "--output-type", kind, "enc.json", "cat {}")
 
 
-def test_recipients_come_from_environment_where_no_flag(folder):
-    """recipients come from the environment where no flag names them"""
-    peers = Peers(folder)
+def test_without_a_flag_recipients_come_from_the_environment(directory):
+    """without a flag, recipients come from the environment"""
+    peers = Peers(directory)
     peers.same("encrypt", "-i", "plain.json", env={"SOPS_AGE_RECIPIENTS": peers.recipient}, code=0)
     peers.same("-e", "-i", "plain.json", env={"SOPS_AGE_RECIPIENTS": f"{peers.recipient},{peers.other}"}, code=0)
     peers.same("encrypt", "-i", "--age", peers.other, "plain.json", env={"SOPS_AGE_RECIPIENTS": peers.recipient}, code=0)
 
 
-def test_set_unset_leave_same_document_touch_no_line(folder):
-    """set and unset leave the same document, and touch no other line"""
-    peers = Peers(folder)
+def test_set_and_unset_write_the_same_document_and_change_no_other_line(directory):
+    """set and unset write the same document and change no other line"""
+    peers = Peers(directory)
     (peers.tree / "value").write_text('{"deep": [1, "x", null]}')
     cases = [
         ("set", '["a"]', '"new"'),
@@ -244,7 +244,7 @@ def test_set_unset_leave_same_document_touch_no_line(folder):
             _, place, their_place = peers.same(verb, name, *words, code=0)
             equal(peers.decrypt(place / name), peers.decrypt(their_place / name), f"{verb} {words}")
             changed = [
-                # The time changes with the second, whoever writes.
+                # The time of the change differs from second to second.
                 [
                     number
                     for number, line in enumerate((where / name).read_text().splitlines())
@@ -260,16 +260,16 @@ def test_set_unset_leave_same_document_touch_no_line(folder):
     peers.same("unset", "--idempotent", "enc.json", '["nope"]', code=0)
 
 
-def test_set_takes_list_too_sops_itself_does_not_sops_reads(folder):
-    """set takes a list too, which sops itself does not, and sops reads it"""
-    peers = Peers(folder)
+def test_set_accepts_a_list_unlike_sops_and_sops_reads_the_result(directory):
+    """set accepts a list, unlike sops, and sops reads the result"""
+    peers = Peers(directory)
     _, _, place = peers.one(peers.ours, ("set", "enc.json", '["a"]', '[1, "x", [null]]'), {}, b"", None, ".")
     equal(json.loads(peers.decrypt(place / "enc.json"))["a"], [1, "x", [None]])
 
 
-def test_idempotent_value_there_already_leaves_file(folder):
-    """with --idempotent, a value that is there already leaves the file untouched, byte for byte"""
-    peers = Peers(folder)
+def test_with_idempotent_setting_the_same_value_leaves_the_file_unchanged(directory):
+    """with --idempotent, setting the same value leaves the file unchanged"""
+    peers = Peers(directory)
     before = (peers.tree / "enc.json").read_bytes()
     for words in [("set", "--idempotent", "enc.json", '["a"]', '"one"'), ("unset", "--idempotent", "enc.json", '["nope"]')]:
         _, place, their_place = peers.same(*words, code=0)
@@ -277,9 +277,9 @@ def test_idempotent_value_there_already_leaves_file(folder):
         equal((their_place / "enc.json").read_bytes(), before, "theirs")
 
 
-def test_rotation_makes_new_data_key_changes_keys_sops_does(folder):
-    """rotation makes a new data key and changes the keys as sops does"""
-    peers = Peers(folder)
+def test_rotate_creates_a_new_data_key_and_changes_the_keys_as_sops_does(directory):
+    """rotate creates a new data key and changes the keys as sops does"""
+    peers = Peers(directory)
     for words, key in [
         (("rotate", "-i", "enc.json"), peers.key),
         (("-r", "-i", "enc.json"), peers.key),
@@ -296,13 +296,13 @@ def test_rotation_makes_new_data_key_changes_keys_sops_does(folder):
     peers.same("rotate", "-i", "--rm-age", peers.recipient, "enc.json", code=1)
 
 
-def test_groups_added_deleted_sops_takes_many_open_file(folder):
-    """groups are added and deleted as by sops, and it takes as many to open the file"""
-    peers = Peers(folder)
+def test_key_groups_are_added_and_deleted_as_by_sops_with_the_same_threshold(directory):
+    """key groups are added and deleted as by sops, with the same threshold"""
+    peers = Peers(directory)
     _, place, _ = peers.same("groups", "add", "-i", "--file", "enc.json", "--age", peers.other, code=0)
     two = (place / "enc.json").read_bytes()
     (peers.tree / "two.json").write_bytes(two)
-    both = folder / "both"
+    both = directory / "both"
     both.write_text(peers.key.read_text() + peers.other_key.read_text())
     peers.same("decrypt", "two.json", code=128)
     peers.same("decrypt", "two.json", env={"SOPS_AGE_KEY_FILE": str(both)}, code=0)
@@ -312,17 +312,17 @@ def test_groups_added_deleted_sops_takes_many_open_file(folder):
     peers.same("encrypt", "--age", peers.recipient, "--shamir-secret-sharing-threshold", "1", "-i", "plain.json", code=0)
 
 
-def test_filestatus_tells_same_every_file(folder):
-    """filestatus tells the same of every file"""
-    peers = Peers(folder)
+def test_filestatus_prints_the_same_for_every_file(directory):
+    """filestatus prints the same for every file"""
+    peers = Peers(directory)
     for name in ENCRYPTED + ["plain.yaml", "plain.json", "plain.env", "plain.ini", "plain.bin", "nofile"]:
         peers.same("filestatus", name)
     peers.same("filestatus", "--input-type", "json", "enc.json", code=0)
 
 
-def test_exec_env_runs_command_same_environment_ends_does(folder):
-    """exec-env runs the command with the same environment, and ends as it does"""
-    peers = Peers(folder)
+def test_exec_env_runs_the_command_with_the_same_environment_and_has_its_exit_code(directory):
+    """exec-env runs the command with the same environment and has its exit code"""
+    peers = Peers(directory)
     for words in [
         ("exec-env", "enc-flat.yaml", 'echo "$a|$b|$c|$d|$e"'),
         ("exec-env", "enc-flat.yaml", "exit 3"),
@@ -336,9 +336,9 @@ def test_exec_env_runs_command_same_environment_ends_does(folder):
         peers.same(*words, stdin=b"input\n", env={"a": "hidden", "OTHER": "stays"})
 
 
-def test_exec_file_runs_command_same_file_ends_does(folder):
-    """exec-file runs the command with the same file, and ends as it does"""
-    peers = Peers(folder)
+def test_exec_file_runs_the_command_with_the_same_file_and_has_its_exit_code(directory):
+    """exec-file runs the command with the same file and has its exit code"""
+    peers = Peers(directory)
     for words in [
         ("exec-file", "enc.json", "cat {}"),
         ("exec-file", "enc.json", "cat {}; exit 3"),
@@ -354,13 +354,13 @@ def test_exec_file_runs_command_same_file_ends_does(folder):
         peers.same(*words)
 
 
-def test_edit_writes_editor_makes_plaintext_leaves_does_not(folder):
-    """edit writes what the editor makes of the plaintext, leaves what it does not change, and ends as sops does"""
-    peers = Peers(folder)
+def test_edit_writes_the_edited_text_leaves_an_unchanged_file_alone_and_has_the(directory):
+    """edit writes the edited text, leaves an unchanged file alone, and has the exit codes of sops"""
+    peers = Peers(directory)
     for name in ENCRYPTED[:4]:
         _, place, their_place = peers.same("edit", name, env={"EDITOR": "sed -i s/one/three/"}, code=0)
         equal(peers.decrypt(place / name), peers.decrypt(their_place / name), name)
-    script = folder / "editor script"
+    script = directory / "editor script"
     script.write_text('#!/bin/sh\n[ "$1" = "an argument" ] || exit 9\nsed -i "s/one/four/" "$2"\n')
     script.chmod(0o755)
     peers.same("edit", "enc.json", env={"SOPS_EDITOR": f"'{script}' an\\ argument", "EDITOR": "false"}, code=0)
@@ -373,9 +373,9 @@ def test_edit_writes_editor_makes_plaintext_leaves_does_not(folder):
     peers.same("edit", "-s", "enc.json", env={"EDITOR": "sed -i s/one/three/"}, code=0)
 
 
-def test_edit_begins_new_file_example_makes_none_where_stays(folder):
-    """edit begins a new file with an example, and makes none where that stays as it is"""
-    peers = Peers(folder)
+def test_edit_starts_a_new_file_with_an_example_and_does_not_create_it_if_that_is(directory):
+    """edit starts a new file with an example, and does not create it if that is unchanged"""
+    peers = Peers(directory)
     for name in ("new.json", "new.yaml", "new.env", "new.ini", "new.bin"):
         peers.same("edit", "--age", peers.recipient, name, env={"EDITOR": "true"}, code=200)
     peers.same("edit", "--age", peers.recipient, "new.json", env={"EDITOR": f"cp {peers.tree}/plain.json"}, code=0)
@@ -383,9 +383,9 @@ def test_edit_begins_new_file_example_makes_none_where_stays(folder):
     peers.same("edit", "new.json", env={"EDITOR": "true"}, code=1)
 
 
-def test_link_followed_file_keeps_mode(folder):
-    """a link is followed, and a file keeps its mode"""
-    peers = Peers(folder)
+def test_a_link_is_followed_and_a_file_keeps_its_mode(directory):
+    """a link is followed and a file keeps its mode"""
+    peers = Peers(directory)
 
     def prepare(place):
         (place / "link.json").symlink_to("enc.json")

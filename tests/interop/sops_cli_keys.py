@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where keys come from: each source that sops knows opens a document with ours too, PGP through gpg among them."""
+"""Sources of keys: each source of sops decrypts a document with `vmcred sops` too, including PGP through gpg."""
 import os
 import tempfile
 
@@ -9,7 +9,7 @@ from side_by_side import Peers
 
 
 def without_keys(peers):
-    """No source at all; each case adds its own."""
+    """An environment without any source of keys."""
     peers.environment.pop("SOPS_AGE_KEY_FILE")
     return peers
 
@@ -18,9 +18,9 @@ def secret_line(path):
     return path.read_text().splitlines()[-1]
 
 
-def test_age_identities_found_every_variable_file_sops_looks(folder):
-    """age identities are found in every variable and file that sops looks into"""
-    peers = without_keys(Peers(folder))
+def test_age_identities_are_found_in_every_variable_and_file_that_sops_reads(directory):
+    """age identities are found in every variable and file that sops reads"""
+    peers = without_keys(Peers(directory))
     key = secret_line(peers.key)
     other = secret_line(peers.other_key)
     peers.same("decrypt", "enc.json", code=128)
@@ -31,29 +31,29 @@ def test_age_identities_found_every_variable_file_sops_looks(folder):
     peers.same("decrypt", "enc.json", env={"SOPS_AGE_KEY_FILE": str(peers.key)}, code=0)
     peers.same("decrypt", "enc.json", env={"SOPS_AGE_KEY_FILE": str(peers.other_key), "SOPS_AGE_KEY": key}, code=0)
     peers.same("decrypt", "enc.json", env={"SOPS_AGE_KEY_FILE": "/nonexistent", "SOPS_AGE_KEY": key}, code=0)
-    configuration = folder / "configuration" / "sops" / "age"
+    configuration = directory / "configuration" / "sops" / "age"
     configuration.mkdir(parents=True)
     (configuration / "keys.txt").write_text(peers.key.read_text())
-    peers.same("decrypt", "enc.json", env={"XDG_CONFIG_HOME": str(folder / "configuration")}, code=0)
+    peers.same("decrypt", "enc.json", env={"XDG_CONFIG_HOME": str(directory / "configuration")}, code=0)
     home = peers.home / ".config" / "sops" / "age"
     home.mkdir(parents=True)
     (home / "keys.txt").write_text(peers.key.read_text())
     peers.same("decrypt", "enc.json", code=0)
-    peers.same("decrypt", "enc.json", env={"XDG_CONFIG_HOME": str(folder / "empty")}, code=128)
+    peers.same("decrypt", "enc.json", env={"XDG_CONFIG_HOME": str(directory / "empty")}, code=128)
 
 
-def test_key_file_others_can_read_taken_warning_says_how(folder):
-    """a key file that others can read is taken, with a warning that says how to mend it"""
-    peers = Peers(folder)
+def test_a_key_file_that_others_can_read_is_used_with_a_warning_that_says_how_to(directory):
+    """a key file that others can read is used with a warning that says how to fix it"""
+    peers = Peers(directory)
     peers.key.chmod(0o644)
     said, _, _ = peers.same("decrypt", "enc.json", code=0)
     equal(said, f"vmcred: warning: key file {peers.key} is accessible to other users: chmod 600 {peers.key}\n", "warning")
 
 
-def test_commands_print_identities_told_recipient_split_into(folder):
-    """commands print identities, are told the recipient, and are split into words as by sops"""
-    peers = without_keys(Peers(folder))
-    script = folder / "a command"
+def test_commands_print_identities_get_the_recipient_and_are_split_into_arguments(directory):
+    """commands print identities, get the recipient, and are split into arguments as by sops"""
+    peers = without_keys(Peers(directory))
+    script = directory / "a command"
     script.write_text(f'#!/bin/sh\n[ "$1" = "two words" ] && [ "$SOPS_AGE_RECIPIENT" = {peers.recipient} ] && cat {peers.key}\n')
     script.chmod(0o755)
     for command, code in [
@@ -70,11 +70,11 @@ def test_commands_print_identities_told_recipient_split_into(folder):
         peers.same("decrypt", "enc.json", env={"SOPS_AGE_KEY_CMD": command}, code=code)
 
 
-def test_ssh_keys_open_documents_from_file_from_command_from(folder):
-    """SSH keys open documents, from a file, from a command and from ~/.ssh"""
-    peers = without_keys(Peers(folder))
+def test_ssh_keys_from_a_file_a_command_and_ssh_decrypt_documents(directory):
+    """SSH keys from a file, a command and ~/.ssh decrypt documents"""
+    peers = without_keys(Peers(directory))
     for kind in ("ed25519", "rsa"):
-        path = folder / f"id_{kind}"
+        path = directory / f"id_{kind}"
         expect(run(need("ssh-keygen"), "-q", "-t", kind, "-N", "", "-C", "", "-f", path))
         recipient = path.with_suffix(".pub").read_text().strip()
         peers.encrypt("plain.json", f"{kind}.json", "--age", recipient)
@@ -88,11 +88,11 @@ def test_ssh_keys_open_documents_from_file_from_command_from(folder):
         peers.same("decrypt", f"{kind}.json", code=0)
 
 
-def test_pgp_documents_written_read_through_gpg_keys(folder):
-    """PGP documents are written and read through gpg, with the keys that it has"""
-    peers = Peers(folder)
+def test_pgp_documents_are_written_and_read_through_gpg_with_its_keys(directory):
+    """PGP documents are written and read through gpg with its keys"""
+    peers = Peers(directory)
     gpg = need("gpg")
-    # The agent's socket has a short path.
+    # The path of the agent's socket must be short.
     with tempfile.TemporaryDirectory(prefix="vmcred-gpg.", dir="/dev/shm") as home:
         env = {"GNUPGHOME": home}
         made = run(gpg, "--batch", "--passphrase", "", "--quick-gen-key", "Test <test@example.org>", "default", "default", "never", env=env)
@@ -113,7 +113,7 @@ def test_pgp_documents_written_read_through_gpg_keys(folder):
                 peers.same("rotate", "-i", name, env=env, code=0)
                 peers.same("rotate", "-i", "--add-age", peers.recipient, name, env=env, code=0)
             peers.same("rotate", "-i", *("--add-pgp", fingerprint), "enc.json", env=env, code=0)
-            peers.same("decrypt", "pgp.json", env={"GNUPGHOME": str(folder / "nowhere")}, code=128)
+            peers.same("decrypt", "pgp.json", env={"GNUPGHOME": str(directory / "nowhere")}, code=128)
             peers.same("decrypt", "pgp.json", env=env | {"SOPS_GPG_EXEC": "/nonexistent/gpg"}, code=128)
             peers.same("decrypt", "pgp.json", env=env | {"SOPS_GPG_EXEC": gpg, "PATH": "/nonexistent"}, code=0)
             (peers.tree / ".sops.yaml").write_text(f"creation_rules:\n  - pgp: {fingerprint}\n    age: {peers.recipient}\n")

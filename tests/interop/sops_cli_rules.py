@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each rule of .sops.yaml: for the same file the same keys, the same rule and the same layout as with the real sops."""
+"""The rules of .sops.yaml: each file gets the same keys, rule and layout as with the real sops."""
 import harness
 from harness import equal
 from side_by_side import Peers
@@ -72,7 +72,7 @@ FILES = {
     "a wrong type in a rule for others": "creation_rules:\n  - path_regex: other\n    encrypted_regex: [x]\n  - age: $A\n",
 }
 
-# path_regex, and the file that is encrypted from the folder of .sops.yaml.
+# path_regex, and the file that is encrypted from the directory of .sops.yaml.
 PATHS = [
     (r"\.json$", "plain.json"),
     (r"\.yaml$", "plain.json"),
@@ -122,27 +122,27 @@ def encrypt_each(peers, table, name, stdout=True):
     (peers.tree / ".sops.yaml").unlink()
 
 
-def test_keys_key_groups_however_they_written_give_same(folder):
-    """keys and key groups, however they are written, give the same recipients"""
-    encrypt_each(Peers(folder), KEYS, "plain.json")
+def test_keys_and_key_groups_give_the_same_recipients_in_every_notation(directory):
+    """keys and key groups give the same recipients in every notation"""
+    encrypt_each(Peers(directory), KEYS, "plain.json")
 
 
-def test_encrypted_same_each_rule_json_yaml(folder):
-    """what is encrypted is the same for each rule, in JSON and in YAML"""
-    peers = Peers(folder)
+def test_each_rule_encrypts_the_same_values_in_json_and_yaml(directory):
+    """each rule encrypts the same values in JSON and YAML"""
+    peers = Peers(directory)
     encrypt_each(peers, RULES, "plain.json")
     encrypt_each(peers, RULES, "plain.yaml")
     encrypt_each(peers, RULES, "plain.bin")
 
 
-def test_file_odd_broken_taken_refused_sops(folder):
-    """a file that is odd or broken is taken or refused as by sops"""
-    encrypt_each(Peers(folder), FILES, "plain.json")
+def test_unusual_and_broken_files_are_accepted_or_refused_as_by_sops(directory):
+    """unusual and broken files are accepted or refused as by sops"""
+    encrypt_each(Peers(directory), FILES, "plain.json")
 
 
-def test_path_regex_sees_path_below_folder_sops_yaml_first(folder):
-    """path_regex sees the path below the folder of .sops.yaml, and the first rule that matches wins"""
-    peers = Peers(folder)
+def test_path_regex_matches_the_path_below_the_directory_of_sops_yaml_and_the_first(directory):
+    """path_regex matches the path below the directory of .sops.yaml, and the first match wins"""
+    peers = Peers(directory)
     (peers.tree / "sub" / "deep").mkdir(parents=True)
     for place in ("sub", "sub/deep"):
         (peers.tree / place / "plain.json").write_text('{"a": 1}')
@@ -157,9 +157,9 @@ def test_path_regex_sees_path_below_folder_sops_yaml_first(folder):
             raise AssertionError(f"{expression} on {path}: {error}") from error
 
 
-def test_sops_yaml_looked_from_current_folder_upwards(folder):
-    """.sops.yaml is looked for from the current folder upwards, and nowhere else"""
-    peers = Peers(folder)
+def test_sops_yaml_is_searched_from_the_working_directory_upwards_and_nowhere_else(directory):
+    """.sops.yaml is searched from the working directory upwards, and nowhere else"""
+    peers = Peers(directory)
     (peers.tree / "sub" / "deep").mkdir(parents=True)
     (peers.tree / "sub" / "deep" / "plain.json").write_text('{"a": 1}')
     rule = f"creation_rules:\n  - path_regex: deep/plain.json$\n    age: {peers.recipient}\n"
@@ -174,9 +174,9 @@ def test_sops_yaml_looked_from_current_folder_upwards(folder):
     peers.same("encrypt", "-i", "sub/deep/plain.json", code=1)
 
 
-def test_config_sops_config_name_file_paths_relative_where(folder):
-    """--config and SOPS_CONFIG name the file, and paths are relative to where it is"""
-    peers = Peers(folder)
+def test_config_and_sops_config_name_the_file_and_paths_are_relative_to_its(directory):
+    """--config and SOPS_CONFIG name the file, and paths are relative to its directory"""
+    peers = Peers(directory)
     (peers.tree / "sub").mkdir()
     (peers.tree / "sub" / "plain.json").write_text('{"a": 1}')
     rule = f"creation_rules:\n  - path_regex: ^plain.json$\n    age: {peers.recipient}\n"
@@ -188,9 +188,9 @@ def test_config_sops_config_name_file_paths_relative_where(folder):
     peers.same("--config", "nofile", "encrypt", "-i", "plain.json", code=1)
 
 
-def test_flags_win_over_sops_yaml_must_rule_all_same(folder):
-    """flags win over .sops.yaml, which must have a rule all the same"""
-    peers = Peers(folder)
+def test_flags_override_sops_yaml_which_must_still_have_a_rule(directory):
+    """flags override .sops.yaml, which must still have a rule"""
+    peers = Peers(directory)
     (peers.tree / ".sops.yaml").write_text(
         f"creation_rules:\n  - path_regex: json$\n    age: {peers.recipient}\n    encrypted_regex: a\n    shamir_threshold: 1\n"
     )
@@ -207,9 +207,9 @@ def test_flags_win_over_sops_yaml_must_rule_all_same(folder):
         peers.same(*words, env={"EDITOR": "sed -i s/one/three/"})
 
 
-def test_stores_documents_laid_out_sops_lays_them_out(folder):
-    """stores have documents laid out as sops lays them out"""
-    peers = Peers(folder)
+def test_stores_lay_documents_out_as_in_sops(directory):
+    """stores lay documents out as in sops"""
+    peers = Peers(directory)
     for sentence, text in STORES.items():
         (peers.tree / ".sops.yaml").write_text(text + f"creation_rules:\n  - age: {peers.recipient}\n")
         for name in ("plain.json", "plain.yaml", "plain.bin"):
@@ -221,9 +221,9 @@ def test_stores_documents_laid_out_sops_lays_them_out(folder):
                 raise AssertionError(f"{sentence}: {error}") from error
 
 
-def test_updatekeys_gives_files_keys_rules_tells_same_codes(folder):
-    """updatekeys gives files the keys of their rules, tells the same codes, and leaves what is right untouched"""
-    peers = Peers(folder)
+def test_updatekeys_gives_files_the_keys_of_their_rules_has_the_same_exit_codes_and(directory):
+    """updatekeys gives files the keys of their rules, has the same exit codes, and leaves correct files unchanged"""
+    peers = Peers(directory)
     (peers.tree / "sub").mkdir()
     cases = {
         "the same": "creation_rules:\n  - age: $A\n",

@@ -106,10 +106,10 @@ int sops_file_describe(struct invocation *invocation, const char *path, struct s
 		       struct error *err);
 void sops_file_destroy(struct sops_file *file);
 
-/* Whether the file exists; exit code 100 if not. */
+/* Fails with exit code 100 if the file does not exist. */
 int sops_file_require(struct invocation *invocation, const char *path, struct error *err);
 
-/* Whether the file is missing, which stat(2) alone tells from other failures. */
+/* Whether the file does not exist; false if stat(2) fails otherwise. */
 bool sops_path_is_missing(const char *path);
 
 /* Reads the whole file; exit code 2. */

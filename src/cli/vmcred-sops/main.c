@@ -247,8 +247,8 @@ static int sops_run(struct cli *cli, int argc, char **argv, struct error *err)
 
 int main(int argc, char **argv)
 {
-	static const struct cli_command command = {.run = sops_run};
+	static const struct cli_program program = {.name = "vmcred-sops", .run = sops_run};
 
 	libcrypto_start();
-	return cli_main_command(&command, argc, argv);
+	return cli_main(&program, argc, argv);
 }
