@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A store of many machines, each with three secrets, on a memory file system: generated and sealed by `vmcred generate`, against
+"""A store of many machines, each with three secrets, on a memory file system: made and sealed by `vmcred generate`, against
 vars_bare.c (argv[1]), which says what it does: libcrypto's primitives and the file system's calls alone, on as many
 threads. In turns, so that a slow moment hits both. The ratio of processor time is what other programs on the machine
 change least; where there are none, that of the time that passes is the same."""

@@ -53,7 +53,7 @@ static struct {
 	EVP_PKEY *recipient, *identity;
 } task;
 
-/* A thread's contexts: generated once. */
+/* A thread's contexts: made once. */
 struct worker {
 	EVP_PKEY_CTX *generation;
 	EVP_KDF_CTX *hkdf;

@@ -14,7 +14,7 @@ struct run {
 	size_t count;
 };
 
-void batch_job_destroy(struct batch_job *job)
+static void job_destroy(struct batch_job *job)
 {
 	sops_file_destroy(&job->file);
 	sops_policy_destroy(&job->policy);
@@ -25,7 +25,7 @@ void batch_job_destroy(struct batch_job *job)
 static void run_destroy(struct run *run)
 {
 	for (size_t i = 0; run->jobs && i < run->count; i++)
-		batch_job_destroy(&run->jobs[i]);
+		job_destroy(&run->jobs[i]);
 	free(run->jobs);
 }
 
@@ -53,6 +53,21 @@ static void progress_report(void *context, size_t done)
 	const struct run *run = context;
 
 	report_progress(&run->invocation->cli->report, done, run->count);
+}
+
+int batch_one(struct invocation *invocation, const struct batch *batch, const char *path,
+	      struct error *err)
+{
+	__attribute__((cleanup(job_destroy))) struct batch_job job = {.path = path};
+	int r = batch->prepare(invocation, &job, err);
+
+	if (r == 0)
+		r = batch->work(invocation, &job, err);
+	if (r == 0 && job.output)
+		fputs(job.output, stdout);
+	if (r == 0 && job.unchanged)
+		report_message(&invocation->cli->report, REPORT_INFO, "%s: unchanged", path);
+	return r;
 }
 
 int batch_run(struct invocation *invocation, const struct batch *batch, bool parallel,

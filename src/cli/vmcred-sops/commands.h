@@ -215,7 +215,11 @@ struct batch {
  */
 int batch_run(struct invocation *invocation, const struct batch *batch, bool parallel,
 	      struct error *err);
-void batch_job_destroy(struct batch_job *job);
+
+/* The same for one file, without a summary; `path` may be NULL: standard input. The exit code is
+ * that of the failed step. */
+int batch_one(struct invocation *invocation, const struct batch *batch, const char *path,
+	      struct error *err);
 
 /*
  * Runs a program from $PATH with our standard streams and environment to its end; `*status` is that

@@ -49,13 +49,12 @@ int command_encrypt(struct invocation *invocation, struct error *err)
 	static const struct batch batch = {
 		.done = "encrypted", .prepare = job_prepare, .work = job_work};
 	const bool in_place = flag_is_on(&invocation->flags, FLAG_IN_PLACE);
-	__attribute__((cleanup(batch_job_destroy))) struct batch_job job = {
-		.path = invocation->argument_count > 0 ? invocation->arguments[0] : NULL};
+	const char *path = invocation->argument_count > 0 ? invocation->arguments[0] : NULL;
 	int r;
 
-	if (!job.path && in_place)
+	if (!path && in_place)
 		return fail(invocation, SOPS_EXIT_CONFLICT, err, "--in-place requires a file");
-	if (!job.path && !flag_text(&invocation->flags, FLAG_FILENAME_OVERRIDE)) {
+	if (!path && !flag_text(&invocation->flags, FLAG_FILENAME_OVERRIDE)) {
 		fail(invocation, SOPS_EXIT_CONFLICT, err,
 		     "standard input has no file name for its type and creation rule");
 		return error_hint(err, "pass --filename-override NAME");
@@ -69,6 +68,5 @@ int command_encrypt(struct invocation *invocation, struct error *err)
 	if (in_place && invocation->argument_count > 1)
 		return batch_run(invocation, &batch, true, err);
 	extra_arguments_warn(invocation);
-	r = job_prepare(invocation, &job, err);
-	return r < 0 ? r : job_work(invocation, &job, err);
+	return batch_one(invocation, &batch, path, err);
 }

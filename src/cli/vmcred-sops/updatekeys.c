@@ -19,32 +19,25 @@ static void line_print(FILE *stream, bool coloured, const char *mark, const char
 	fprintf(stream, "%s%s %s%s\n", colour, mark, text, *colour ? "\033[0m" : "");
 }
 
-static void threshold_print(FILE *stream, bool coloured, const struct sops_difference *difference)
-{
-	char text[64];
-
-	if (difference->threshold_before == difference->threshold_after) {
-		if (difference->threshold_after > 0)
-			fprintf(stream, "shamir_threshold: %u\n", difference->threshold_after);
-		return;
-	}
-	snprintf(text, sizeof(text), "shamir_threshold: %u", difference->threshold_after);
-	if (difference->threshold_after > 0)
-		line_print(stream, coloured, "+++", text);
-	snprintf(text, sizeof(text), "shamir_threshold: %u", difference->threshold_before);
-	if (difference->threshold_before > 0)
-		line_print(stream, coloured, "---", text);
-}
-
 /* In the format of sops. */
 static void difference_print(FILE *stream, bool coloured, const char *name,
 			     const struct sops_difference *difference)
 {
 	static const char *const marks[] = {
 		[SOPS_KEY_KEPT] = "   ", [SOPS_KEY_ADDED] = "+++", [SOPS_KEY_REMOVED] = "---"};
+	const unsigned int before = difference->threshold_before;
+	const unsigned int after = difference->threshold_after;
+	char threshold[64];
 
 	fprintf(stream, "%s: changed keys:\n", name);
-	threshold_print(stream, coloured, difference);
+	snprintf(threshold, sizeof(threshold), "shamir_threshold: %u", after);
+	if (after > 0 && before == after)
+		fprintf(stream, "%s\n", threshold);
+	else if (after > 0)
+		line_print(stream, coloured, "+++", threshold);
+	snprintf(threshold, sizeof(threshold), "shamir_threshold: %u", before);
+	if (before > 0 && before != after)
+		line_print(stream, coloured, "---", threshold);
 	for (size_t i = 0; i < difference->group_count; i++) {
 		const struct sops_group_difference *group = &difference->groups[i];
 
@@ -155,22 +148,6 @@ static int job_work(struct invocation *invocation, struct batch_job *job, struct
 	return r <= 0 ? r : keys_update(invocation, job, document, err);
 }
 
-/* The exit code is that of the file. */
-static int update_one(struct invocation *invocation, struct error *err)
-{
-	__attribute__((cleanup(batch_job_destroy))) struct batch_job job = {
-		.path = invocation->arguments[0]};
-	int r = job_prepare(invocation, &job, err);
-
-	if (r == 0)
-		r = job_work(invocation, &job, err);
-	if (r == 0 && job.output)
-		fputs(job.output, stdout);
-	if (r == 0 && job.unchanged)
-		report_message(&invocation->cli->report, REPORT_INFO, "%s: unchanged", job.path);
-	return r;
-}
-
 int command_updatekeys(struct invocation *invocation, struct error *err)
 {
 	static const struct batch batch = {
@@ -185,13 +162,12 @@ int command_updatekeys(struct invocation *invocation, struct error *err)
 	if (r > 0 && invocation->argument_count < 1)
 		return fail(invocation, SOPS_EXIT_NO_FILE, err, "no file given");
 	if (r > 0 && invocation->argument_count == 1)
-		return update_one(invocation, err);
+		return batch_one(invocation, &batch, invocation->arguments[0], err);
 	if (r > 0)
 		r = keys_load(invocation, NULL, err);
 	if (r < 0)
 		return r;
-	/* Commands print keys for one recipient, so that keys are added while the files are read.
-	 */
+	/* Commands are run for one recipient at a time, which adds keys in between. */
 	r = batch_run(invocation, &batch, yes && !sops_keys_ask_commands(), err);
 	if (r < 0 && invocation->keys->identities.count == 0)
 		sops_keys_explain(invocation->keys, err);

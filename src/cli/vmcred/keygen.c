@@ -21,21 +21,6 @@ struct keygen {
 	bool force;
 };
 
-/* The machine must be declared: a mistyped name would register an unused key. */
-static int machine_check(const struct cli *cli, const char *machine, int *store_dirfd,
-			 struct error *err)
-{
-	_cleanup_config_ struct config config = {0};
-	_cleanup_free_ char *path = NULL;
-	int r = config_find(cli->config, &path, store_dirfd, err);
-
-	if (r == 0)
-		r = config_load_file(path, &config, err);
-	if (r == 0 && !config_machine_get(&config, machine, err))
-		r = -(int)err->code;
-	return r;
-}
-
 /* Syncs the file and its name before the key is registered: a lost identity cannot be recovered. */
 static int file_write(const char *path, struct span text, struct error *err)
 {
@@ -95,20 +80,23 @@ static void recipient_print(const struct cli *cli, const struct keygen *keygen,
 	cli_json_print(result);
 }
 
-static int keygen_run(const struct cli *cli, const struct keygen *keygen, struct error *err)
+static int keygen_run(struct cli *cli, const struct keygen *keygen, struct error *err)
 {
 	_cleanup_age_identities_ struct age_identities identities = {0};
+	_cleanup_config_ struct config config = {0};
 	_cleanup_close_ int store_dirfd = -1;
 	const char *recipient;
-	int r = 0;
+	int r = keygen->machine ? cli_start(cli, &config, &store_dirfd, err) : cli_harden(cli, err);
 
-	if (keygen->machine)
-		r = machine_check(cli, keygen->machine, &store_dirfd, err);
-	if (r == 0)
-		r = age_identities_generate(&identities, err);
+	/* A mistyped name would register an unused key. */
+	if (r == 0 && keygen->machine && !config_machine_get(&config, keygen->machine, err))
+		r = -(int)err->code;
+	if (r < 0)
+		return r;
+	r = age_identities_generate(&identities, err);
 	if (r == 0)
 		r = identity_write(keygen, identities.items[0], err);
-	if (r != 0)
+	if (r < 0)
 		return error_wrap(err, "generating an identity");
 	recipient = age_identity_recipient(identities.items[0]);
 	if (keygen->machine) {
@@ -158,8 +146,5 @@ int command_keygen(struct cli *cli, int argc, char **argv, struct error *err)
 	if (cli->json && !keygen.output)
 		return error_set(err, VMCRED_USAGE,
 				 "--json requires --output: stdout is for the identity");
-	r = cli_harden(cli, err);
-	if (r < 0)
-		return r;
 	return keygen_run(cli, &keygen, err);
 }

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -51,50 +50,39 @@ static const char *path_of(const char *given)
 	return strchr(given, '=') + 2;
 }
 
-static int text_check(const char *given, const struct config *config, struct error *err)
-{
-	const char *equals = strchr(given, '=');
-	int name_size = (int)strcspn(given, "=");
-
-	/* Without the '@' it is probably the answer itself, which is not shown. */
-	if (!equals || equals[1] != '@' || equals[2] == '\0') {
-		error_set(err, VMCRED_USAGE, "--prompt %.*s must be NAME=@FILE or NAME=@-",
-			  name_size, given);
-		return error_hint(err, "an answer on the command line is visible to all users of "
-				       "this host");
-	}
-	if (!is_declared(given, config))
-		return error_set(err, VMCRED_USAGE, "%s does not declare the prompt \"%.*s\"",
-				 config->path, name_size, given);
-	return 0;
-}
-
-/* Each prompt has one answer, and stdin holds one. */
-static int pair_check(const char *one, const char *other, struct error *err)
-{
-	size_t size = strcspn(one, "=");
-
-	if (strcspn(other, "=") == size && strncmp(one, other, size) == 0)
-		return error_set(err, VMCRED_USAGE, "duplicate --prompt %.*s", (int)size, one);
-	if (strcmp(path_of(one), "-") == 0 && strcmp(path_of(other), "-") == 0)
-		return error_set(err, VMCRED_USAGE,
-				 "standard input can answer one --prompt, not both %.*s and %.*s",
-				 (int)size, one, (int)strcspn(other, "="), other);
-	return 0;
-}
-
 int cli_answers_check(const struct cli_answers *answers, const struct config *config,
 		      struct error *err)
 {
-	const struct cli_texts *given = &answers->given;
-	int r = 0;
+	for (size_t i = 0; i < answers->given.count; i++) {
+		const char *given = answers->given.items[i], *equals = strchr(given, '=');
+		const int size = (int)strcspn(given, "=");
 
-	for (size_t i = 0; r == 0 && i < given->count; i++) {
-		r = text_check(given->items[i], config, err);
-		for (size_t j = 0; r == 0 && j < i; j++)
-			r = pair_check(given->items[j], given->items[i], err);
+		/* Without the '@' it is probably the answer itself, which is not shown. */
+		if (!equals || equals[1] != '@' || equals[2] == '\0') {
+			error_set(err, VMCRED_USAGE, "--prompt %.*s must be NAME=@FILE or NAME=@-",
+				  size, given);
+			return error_hint(err, "an answer on the command line is visible to all "
+					       "users of this host");
+		}
+		if (!is_declared(given, config))
+			return error_set(err, VMCRED_USAGE,
+					 "%s does not declare the prompt \"%.*s\"", config->path,
+					 size, given);
+		for (size_t j = 0; j < i; j++) {
+			const char *other = answers->given.items[j];
+			const int other_size = (int)strcspn(other, "=");
+
+			if (other_size == size && strncmp(other, given, (size_t)size) == 0)
+				return error_set(err, VMCRED_USAGE, "duplicate --prompt %.*s", size,
+						 given);
+			if (strcmp(path_of(other), "-") == 0 && strcmp(path_of(given), "-") == 0)
+				return error_set(err, VMCRED_USAGE,
+						 "standard input can answer one --prompt, not both "
+						 "%.*s and %.*s",
+						 other_size, other, size, given);
+		}
 	}
-	return r;
+	return 0;
 }
 
 static int file_answer(struct cli_answers *answers, size_t index,
