@@ -20,7 +20,7 @@ int program_each(const char *name, int (*each)(const char *path, void *data), vo
 	const char *directories = getenv("PATH");
 	int r = 0;
 
-	for (const char *at = directories ? directories : ""; r == 0 && *at;
+	for (const char *at = directories ? directories : PROGRAM_PATH_DEFAULT; r == 0 && *at;
 	     at += strspn(at, ":")) {
 		const size_t size = strcspn(at, ":");
 		_cleanup_free_ char *path = NULL;

@@ -13,6 +13,9 @@
 
 #include "base/error.h"
 
+/* What is searched if $PATH is not set. */
+#define PROGRAM_PATH_DEFAULT "/usr/local/bin:/usr/bin:/bin"
+
 /*
  * Calls `each` with the path of `name` in each absolute directory of $PATH, in order, whether the
  * file exists or not, until it returns other than 0; returns that. Relative directories are

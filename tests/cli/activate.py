@@ -135,7 +135,7 @@ unchanged(
     "a missing document is an error, and the old generation stays",
     lambda example: example.document("two").unlink(),
     3,
-    "opening PATH: No such file or directory: `vmcred generate m` makes it",
+    "opening PATH: No such file or directory: run `vmcred generate m`",
 )
 unchanged(
     "a document that is not JSON is an error, and the old generation stays",

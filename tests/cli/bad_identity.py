@@ -58,7 +58,7 @@ def test_identity_does_not_open_secret_get_activate_generate(folder):
            f"vmcred: {here.unopened('m', 'made')}\n")  # fmt: skip
     assert not (folder / "root/run").exists()
     expect(here.verb("generate", "m", "--generator", "later", "--regenerate", "--identity", here.other), 3, "",
-           f"vmcred: what the generator later depends on: {here.unopened('m', 'made')}\n")  # fmt: skip
+           f"vmcred: dependencies of the generator later: {here.unopened('m', 'made')}\n")  # fmt: skip
     equal(here.store(), before)
 
 
@@ -128,7 +128,7 @@ def unusable(how):
         expect(here.verb("get", *identity, "m", "made/it"), code, "", f"vmcred: {error}")
         expect(here.verb("activate", "--machine", "m", *identity, "--root", folder / "root"), code, "", f"vmcred: {error}")
         expect(here.verb("generate", "m", "--generator", "later", "--regenerate", *identity), code, "",
-               f"vmcred: what the generator later depends on: {error}")  # fmt: skip
+               f"vmcred: dependencies of the generator later: {error}")  # fmt: skip
         expect(here.verb("user", "add", "ada", "--age-key", key, *identity), code, "", f"vmcred: {error}")
         equal(here.store(), before)
         assert not (folder / "root/run").exists()

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scripts of generators that do what they should not: each is an error that names it, makes nothing, and leaves nothing
-behind, neither in the store nor in memory nor as a process. As root, and as a user whose own the files are."""
+"""Scripts that misbehave: each fails with an error that names the problem, and leaves nothing in the store, in memory or
+running. As root, and as the owner of the files."""
 import shutil
 
 import harness
 from example import AS_NOBODY, NOBODY, Example, by_script, program_for_all
 from harness import equal, expect, need_root, run, test
 
-ENDED = "it did not end within 2 seconds: --script-timeout gives it more"
+TOO_LONG = "the script did not end within 2 seconds: --script-timeout changes the limit"
+EXITED = "the script exited with code 1"
+NOT_WRITTEN = "the script did not write $out/one"
 
 
 def generate(here, as_root, program):
@@ -18,7 +20,7 @@ def generate(here, as_root, program):
 
 
 def users(folder, script):
-    """The example for root, and for a user to whom all of it belongs."""
+    """The example for root, and for a user who owns its files."""
     need_root()
     for as_root in (True, False):
         place = folder / ("root" if as_root else "nobody")
@@ -30,7 +32,7 @@ def users(folder, script):
             run("chown", "-R", f"{NOBODY}:{NOBODY}", place)
         yield as_root, here, generate(here, as_root, program)
         left = [str(path) for path in here.folder.iterdir() if path.name.startswith(".")]
-        equal(left, [], "what is left")
+        equal(left, [], "temporary files")
         shutil.rmtree(place)
 
 
@@ -39,7 +41,7 @@ def failing(sentence, script, message, message_of_user=None):
     def test_case(folder):
         for as_root, here, result in users(folder, script):
             said = message if as_root or message_of_user is None else message_of_user
-            expect(result, 1, "", f"vmcred: the script of the generator made: {said}\n")
+            expect(result, 1, "", f"vmcred: generator made: {said}\n")
             assert not (here.folder / "vars/per-machine/m/made").exists()
 
 
@@ -52,47 +54,47 @@ def working(sentence, script, value):
             expect(run("pgrep", "-f", "sleep 76.5"), 1)
 
 
-failing("a folder in the place of a file", "mkdir $out/one; echo x > $out/one/x", "$out/one is not a regular file")
-failing("a folder besides the files", "echo x > $out/one; mkdir -p $out/more/x",
-        "it wrote $out/more, which is not declared: add it to the generator's files, or have the script remove it")  # fmt: skip
-failing("a pipe, which would keep the reader waiting", "mkfifo $out/one", "$out/one is not a regular file")
+failing("a directory instead of a file", "mkdir $out/one; echo x > $out/one/x", "$out/one is not a regular file")
+failing("an undeclared directory", "echo x > $out/one; mkdir -p $out/more/x",
+        "the script wrote $out/more, which is not declared: declare it in the generator's files, or remove it")  # fmt: skip
+failing("a pipe, which would block the reader", "mkfifo $out/one", "$out/one is not a regular file")
 failing("a socket", "python3 -c 'import socket, os; socket.socket(socket.AF_UNIX).bind(os.environ[\"out\"] + \"/one\")'",
         "reading $out/one: No such device or address")  # fmt: skip
-failing("a device", "mknod $out/one c 1 3 2> /dev/null", "it ended with exit code 1")
-failing("another name of a file of the host", "ln /etc/passwd $out/one 2> /dev/null", "it ended with exit code 1")
+failing("a device", "mknod $out/one c 1 3 2> /dev/null", EXITED)
+failing("a hard link to a file of the host", "ln /etc/passwd $out/one 2> /dev/null", EXITED)
 failing("two megabytes", "head -c 2097152 /dev/zero > $out/one", "one is larger than 1048576 bytes")
-failing("two megabytes, whose beginning is printed", "yes hunter2-and-more | head -c 2097152 > $out/one || :; head -n 2 $out/one; exit 3",
-        "it ended with exit code 3: what it printed is not shown: a file in $out has more than 1048576 bytes, and could not be masked")  # fmt: skip
-failing("a folder $out that is gone", "rmdir $out", "it did not write $out/one")
-failing("a folder $out that leads elsewhere", "rmdir $out; ln -s /etc $out", "it did not write $out/one")
-failing("another folder in the place of $out", "mv $out $TMPDIR/x; mkdir $out; echo x > $out/one", "it did not write $out/one")
-failing("a script that stops itself", "kill -STOP $$", ENDED)
-failing("a script that does not end, and ignores who asks it to", "trap '' TERM INT HUP\nwhile :; do sleep 76.5; done", ENDED)
-failing("a script that kills what it can", "kill -9 -1 2> /dev/null", "it ended with exit code 1")
-failing("a script that kills its parent, which does not hear it", "kill -9 $PPID; sleep 76.5", ENDED)
+failing("two megabytes, of which the start is printed", "yes hunter2-and-more | head -c 2097152 > $out/one || :; head -n 2 $out/one; exit 3",
+        "the script exited with code 3: its output cannot be masked and is not shown: a file in $out is larger than 1048576 bytes")  # fmt: skip
+failing("a removed $out", "rmdir $out", NOT_WRITTEN)
+failing("a link instead of $out", "rmdir $out; ln -s /etc $out", NOT_WRITTEN)
+failing("another directory instead of $out", "mv $out $TMPDIR/x; mkdir $out; echo x > $out/one", NOT_WRITTEN)
+failing("a script that stops itself", "kill -STOP $$", TOO_LONG)
+failing("a script that ignores signals", "trap '' TERM INT HUP\nwhile :; do sleep 76.5; done", TOO_LONG)
+failing("a script that kills all processes", "kill -9 -1 2> /dev/null", EXITED)
+failing("a script that kills its parent, which is protected", "kill -9 $PPID; sleep 76.5", TOO_LONG)
 
 
-def test_modes_keep_user_out_own_files_there_root_error(folder):
-    """modes that keep the user out of his own files: what is there for root is an error for others, and wiped for both"""
+def test_unreadable_files(folder):
+    """files without permissions can be read by root only, and are wiped for both"""
     for as_root, _here, result in users(folder, "echo x > $out/one; mkdir $TMPDIR/d; echo x > $TMPDIR/d/x; chmod 000 $out/one $out $TMPDIR/d"):
         if as_root:
             expect(result, 0, "made for m: generated one\n", "")
         else:
-            expect(result, 1, "", "vmcred: the script of the generator made: reading $out/one: Permission denied\n")
+            expect(result, 1, "", "vmcred: generator made: reading $out/one: Permission denied\n")
 
 
-working("what is left running, in a session of its own and with the script's output open, is ended and not waited for",
+working("a background process in its own session with the script's output open is killed, not waited for",
         "setsid sleep 76.5 &\nsleep 76.5 &\necho x > $out/one", "x\n")  # fmt: skip
-working("what writes without end beside the script is ended with it", "yes & yes >&2 & sleep 0.2; echo x > $out/one", "x\n")
-working("a file that is written over and over is what it is at the end", "for i in 1 2 3; do echo $i > $out/one; done", "3\n")
+working("a background process with endless output is killed", "yes & yes >&2 & sleep 0.2; echo x > $out/one", "x\n")
+working("the last content of a file counts", "for i in 1 2 3; do echo $i > $out/one; done", "3\n")
 
 
-def test_without_end_both_outputs_script_fails_shows_end(folder):
-    """without end on both outputs, a script that fails shows the end of it"""
+def test_endless_output(folder):
+    """of an endless output the end is shown"""
     for _as_root, _here, result in users(folder, "yes & yes >&2 & sleep 0.2; exit 3"):
         equal(result.code, 1)
         first, *lines = result.err.splitlines()
-        equal(first, "vmcred: the script of the generator made: it ended with exit code 3: it printed:")
+        equal(first, "vmcred: generator made: the script exited with code 3: it printed:")
         equal(set(lines) - {"y", ""}, set())
         assert 1000 < len(lines) < 40000, len(lines)
 

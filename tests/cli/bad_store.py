@@ -78,8 +78,7 @@ def conflict(path):
     """As a merge leaves a file whose second line both sides have changed, or the end of its only one."""
     first, *rest = [f"{line}\n" for line in path.read_text().splitlines()]
     ours, theirs = "".join(rest) or "ours\n", "".join(rest) or "theirs\n"
-    path.write_text(f"{first}<<<<<<< HEAD\n{ours}||||||| base\n=======\n{theirs}>>>>>>> other\n")
-
+    path.write_text(f"{first}
 
 def test_declaration_merge_conflict_named_line_every_verb(folder):
     """a declaration with a merge conflict is named with its line by every verb"""
@@ -147,7 +146,8 @@ def test_side_link_git_puts_beside_ours_named_where(folder):
     """the other side's link that git puts beside ours is named, with where it is"""
     store = Store(folder)
     (store.base / "one/machines/m~HEAD").symlink_to("../../../../../../sops/machines/m")
-    error = (f"who may read {BASE}/one/secret: the machines name \"m~HEAD\" may only contain letters, digits, '.', '_' "
+<<<<<<< HEAD
+    error = (f"readers of {BASE}/one/secret: the machines name \"m~HEAD\" may only contain letters, digits, '.', '_' "
              "and '-'")  # fmt: skip
     fails(store, {"check": error, "fix": error, "set one": error}, {"check": 2, "set one": 2})
     works(store, "list", "get one", "activate")
@@ -168,8 +168,8 @@ def test_file_where_folder_not_replaced(folder):
     store = Store(folder)
     shutil.rmtree(store.base)
     store.base.write_text("what somebody else has made")
-    looking = f"looking for {BASE}/one/secret: Not a directory: a file is where a folder has to be: move it away"
-    folder_error = f"opening {BASE}/one: Not a directory: a file is where a folder has to be: move it away"
+    looking = f"{BASE}/one/secret: Not a directory: move away the file that has a directory's name"
+    folder_error = f"opening {BASE}/one: Not a directory: move away the file that has a directory's name"
     fails(store, {"generate": looking, "regenerate": looking, "list": looking, "fix": folder_error,
                   "get one": f"opening {BASE}/one/secret: Not a directory",
                   "set one": f"creating {BASE}/one: Not a directory"})  # fmt: skip
@@ -252,7 +252,7 @@ led_out(
 led_out(
     "no link is made or removed in a folder of links that leads outside",
     lambda store: moved(store.base / "one/machines", store),
-    {verb: f"who may read {BASE}/one/secret: listing machines: Not a directory" for verb in ("check", "fix", "set one")},
+    {verb: f"readers of {BASE}/one/secret: listing machines: Not a directory" for verb in ("check", "fix", "set one")},
     ["list", "get one", "get two", "activate"],
 )
 led_out(
@@ -337,9 +337,9 @@ def bad_key(sentence, text, error, code=1):
 
 KEY = "sops/machines/m/key.json"
 bad_key("an empty key.json is named", "", f"{KEY} is empty")
-bad_key("a key.json without a key is named", "[]", f"{KEY}: holds no key")
+bad_key("a key.json without a key is named", "[]", f"{KEY}: no keys")
 bad_key("a key.json of another form is named", '{"key": 1}',
-        f'{KEY}: an entry does not have the texts "publickey" and "type"')  # fmt: skip
+        f'{KEY}: missing string "publickey" or "type"')  # fmt: skip
 bad_key("a key.json with half a key is named", '[{"publickey": "age1xyz", "type": "age"}]',
         f'{KEY}: "age1xyz" is not an age public key: it is 7 characters long and not 62', 2)  # fmt: skip
 bad_key("a key.json that is nested without end is named", "[" * 60000, f"{KEY} is not valid JSON (line 1, column 2049)")

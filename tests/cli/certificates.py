@@ -114,16 +114,16 @@ def made(folder):
 
 
 for sentence, days_ago, days_left, word in (
-    ("a leaf that has expired is made anew, and told before", 20, -1, "it has expired"),
-    ("a leaf is made anew in its last thirty days", 335, 29.9, "it expires"),
-    ("a leaf is made anew in the last third of a short time", 7, 2.9, "it expires"),
+    ("a leaf that has expired is made anew, and told before", 20, -1, "expired"),
+    ("a leaf is made anew in its last thirty days", 335, 29.9, "expires"),
+    ("a leaf is made anew in the last third of a short time", 7, 2.9, "expires"),
 ):
 
     @test(sentence)
     def test_case(folder, days_ago=days_ago, days_left=days_left, word=word):
         here, ca = made(folder)
         end = signed(folder, folder / LEAF, days_ago, days_left, ca)
-        warning = f"vmcred: warning: leaf for m: its files are made anew for the certificate crt: {word} on {end}\n"
+        warning = f"vmcred: warning: leaf for m: regenerating its files because of the certificate crt: {word} on {end}\n"
         expect(
             vmcred("check", "--config", here.config), 3, f"m leaf/crt must be renewed ({word} on {end})\n",
             "vmcred: 1 of 4 files is not as declared: fix the first with `vmcred generate`\n",
@@ -151,7 +151,7 @@ def test_authority_expired_made_anew_signed(folder):
     end = signed(folder, folder / AUTHORITY, 10, -1, subject="/CN=Our authority")
     expect(
         here.generate(), 0, "ca (shared): generated ca.key, ca.crt\nleaf for m: generated key, crt\n",
-        f"vmcred: warning: ca: its files are made anew for the certificate ca.crt: it has expired on {end}\n",
+        f"vmcred: warning: ca: regenerating its files because of the certificate ca.crt: expired on {end}\n",
     )  # fmt: skip
     expect(run("openssl", "verify", "-CAfile", folder / AUTHORITY, folder / LEAF))
     expect(here.generate(), 0, "nothing to do: all declared secrets exist\n", "")
@@ -167,13 +167,13 @@ def test_leaf_whose_authority_another_certificate_now_found(folder):
     assert run("openssl", "verify", "-CAfile", folder / AUTHORITY, folder / LEAF).code != 0
     expect(
         vmcred("check", "--config", here.config), 3,
-        "m leaf/crt must be renewed (ca has another certificate than when it signed this one)\n",
+        "m leaf/crt must be renewed (ca has a new certificate, which did not sign this one)\n",
         "vmcred: 1 of 4 files is not as declared: fix the first with `vmcred generate`\n",
     )  # fmt: skip
     expect(
         here.generate("--identity", here.identity), 0, "leaf for m: generated key, crt\n",
-        "vmcred: warning: leaf for m: its files are made anew for the certificate crt: "
-        "ca has another certificate than when it signed this one\n",
+        "vmcred: warning: leaf for m: regenerating its files because of the certificate crt: "
+        "ca has a new certificate, which did not sign this one\n",
     )  # fmt: skip
     expect(run("openssl", "verify", "-CAfile", folder / AUTHORITY, folder / LEAF))
 

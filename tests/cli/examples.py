@@ -84,7 +84,7 @@ def test_change_example_validation_makes_script_file_anew(folder):
     config.write_text(config.read_text().replace("5432", "5433"))
     expect(
         vmcred("generate", "--config", config, "--identity", folder / "me"), 0, "database-url for web: generated url, host\n",
-        "vmcred: warning: database-url for web: its validation has changed, so its files are made anew\n",
+        "vmcred: warning: database-url for web: regenerating its files because its validation has changed\n",
     )  # fmt: skip
     assert get(config, "web", "database-url/url").endswith("@db.example:5433/web")
 

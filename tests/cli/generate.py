@@ -81,25 +81,25 @@ def failing(sentence, text, message, code=1):
     @test(sentence)
     def test_case(directory):
         example = Example(directory, script(text), generate=False)
-        expect(example.generate(), code, "", f"vmcred: the script of the generator made: {message}\n")
-        assert not list(directory.glob("vars/per-machine/m/*")), "nothing may be half-written"
+        expect(example.generate(), code, "", f"vmcred: generator made: {message}\n")
+        assert not list(directory.glob("vars/per-machine/m/*")), "incomplete files"
 
 
 failing(
     "a script that fails is an error with its output",
     "echo to stdout\necho to stderr >&2\nexit 7",
-    "it ended with exit code 7: it printed:\nto stdout\nto stderr",
+    "the script exited with code 7: it printed:\nto stdout\nto stderr",
 )
 failing(
     "what a failed script wrote to $out is masked in its output",
     "echo hunter2-the-secret > $out/one\ncat $out/one\nexit 1",
-    "it ended with exit code 1: it printed:\n******************",
+    "the script exited with code 1: it printed:\n******************",
 )
-failing("a script that does not write a declared file is an error", "echo 1 > $out/one", "it did not write $out/two")
+failing("a script that does not write a declared file is an error", "echo 1 > $out/one", "the script did not write $out/two")
 failing(
     "a script that writes a file that is not declared is an error",
     "echo 1 > $out/one\necho 1 > $out/two\necho 1 > $out/three",
-    "it wrote $out/three, which is not declared: add it to the generator's files, or have the script remove it",
+    "the script wrote $out/three, which is not declared: declare it in the generator's files, or remove it",
 )
 failing(
     "a script that writes more than systemd takes is an error",
@@ -111,11 +111,11 @@ failing(
     "ln -s /etc/hostname $out/one\necho 1 > $out/two",
     "reading $out/one: Too many levels of symbolic links",
 )
-failing("a script that is killed is an error", "kill -9 $$", "it was ended by the signal Killed")
+failing("a script that is killed is an error", "kill -9 $$", "the script was killed by SIGKILL")
 failing(
     "a step of a script that fails ends it: no empty secret is made",
     "false > $out/one\necho 1 > $out/two",
-    "it ended with exit code 1",
+    "the script exited with code 1",
 )
 
 
@@ -140,7 +140,7 @@ def test_a_generator_with_some_existing_files_is_not_regenerated_without_regener
         1,
         "",
         'vmcred: the generator made has some of its files, but not "three": '
-        "`vmcred generate --generator made --regenerate` makes all of them anew\n",
+        "`vmcred generate --generator made --regenerate` replaces all of them\n",
     )
     equal(example.document("one").read_bytes(), before)
     expect(example.generate("--regenerate"), 0, "made for m: generated one, two, three\n", "")
@@ -154,8 +154,8 @@ def test_a_machine_without_a_key_is_an_error_that_says_how_to_add_one(directory)
         example.generate(),
         3,
         "",
-        "vmcred: made/one: the machine m has no key: there is no sops/machines/m/key.json: "
-        "`vmcred keygen --machine m --output FILE` makes one\n",
+        "vmcred: made/one: the machine m has no key: sops/machines/m/key.json does not exist: "
+        "`vmcred keygen --machine m --output FILE` creates one\n",
     )
 
 
@@ -172,7 +172,7 @@ def test_key_json_is_read_as_clan_list_and_as_a_single_key_another_key_type_is(d
         example.generate("--regenerate"),
         1,
         "",
-        'vmcred: made/one: sops/machines/m/key.json: a key of type "kms" is not supported\n',
+        'vmcred: made/one: sops/machines/m/key.json: unsupported key type "kms"\n',
     )
     key.write_text("<<<<<<< HEAD\n")
     expect(
@@ -281,8 +281,8 @@ def test_a_registered_key_is_not_replaced_without_force(directory):
         result,
         1,
         "",
-        "vmcred: registering the machine's key: the machine m has another key in sops/machines/m/key.json: "
-        "--force replaces it; what is encrypted to the old key must then be encrypted anew\n",
+        "vmcred: registering the machine's key: the machine m has a different key in sops/machines/m/key.json: "
+        "--force replaces it; secrets encrypted to the old key must then be encrypted again\n",
     )
     equal((directory / "sops/machines/m/key.json").read_bytes(), before)
     assert not (directory / "second").exists(), "an identity that belongs to nothing must not stay"

@@ -129,7 +129,7 @@ def test_several_fail_first_plan_told_all_before_begun_there(folder):
     )
     fleet = Fleet(folder, 50, failing + SECRETS)
     result = fleet.generate()
-    expect(result, 1, err="vmcred: the script of the generator late: it ended with exit code 3: it printed:\nlate\n")
+    expect(result, 1, err="vmcred: generator late: the script exited with code 3: it printed:\nlate\n")
     ones = told_ones(result.out)
     equal(ones[:3], [f"secrets for m{number}" for number in range(3)])
     equal(ones, sorted(ones, key=lambda one: int(re.search(r"\d+$", one).group())))
@@ -172,7 +172,7 @@ def test_two_runs_at_same_time_make_each_file_once(folder):
 def test_run_waits_another_lock_says_once_does_work_then(folder):
     """a run that waits for another's lock says so once, and does its work then"""
     fleet = Fleet(folder, 2, SECRETS)
-    waits = "vmcred: warning: waiting for another vmcred that works on this store\n"
+    waits = "vmcred: warning: waiting for another vmcred that is using this store\n"
     for words, out in (
         (("generate",), lines(fleet, ("secrets", "a, b, c"))),
         (("fix",), "nothing to do: all secrets have their declared recipients\n"),

@@ -65,7 +65,7 @@ def test_file_store_generator_depends_decrypted_identity(folder):
     )  # fmt: skip
     expect(
         here.generate("--generator", "second", "--regenerate", "--identity", folder / "nowhere"),
-        3, "", f"vmcred: what the generator second depends on: reading the identity file: {folder}/nowhere: No such file or directory: "
+        3, "", f"vmcred: dependencies of the generator second: reading the identity file: {folder}/nowhere: No such file or directory: "
         "pass the identity file with --identity FILE\n",
     )  # fmt: skip
 
@@ -141,7 +141,7 @@ def test_change_validation_makes_files_anew_told_before(folder):
     equal(stored.read_text(), run("sha256sum", stdin='{"a":["x",true,null],"b":1,"t":"1"}').out.split()[0])
     expect(here.generate(), 0, "nothing to do: all declared secrets exist\n", "")
     here.config.write_text(here.config.read_text().replace("b: 1", "b: 2"))
-    warning = "vmcred: warning: g for m: its validation has changed, so its files are made anew\n"
+    warning = "vmcred: warning: g for m: regenerating its files because its validation has changed\n"
     expect(here.generate("--dry-run"), 0, "g for m: would generate it\n", warning)
     expect(here.generate(), 0, "g for m: generated it\n", warning)
     expect(here.generate(), 0, "nothing to do: all declared secrets exist\n", "")
@@ -274,7 +274,7 @@ def test_persisted_answer_store_not_asked_again_unless_new(folder):
     expect(result, 1, "", "vmcred: asking for g/name: no terminal to ask on: answer it with --prompt g/name=@FILE\n")
     expect(
         here.generate("--generator", "dep", "--regenerate", "--identity", folder / "nowhere"), 3, "",
-        f"vmcred: the answer to g/name that is in the store: reading the identity file: {folder}/nowhere: No such file or directory: "
+        f"vmcred: the stored answer to g/name: reading the identity file: {folder}/nowhere: No such file or directory: "
         "--prompt g/name=@FILE gives a new one\n",
     )  # fmt: skip
 

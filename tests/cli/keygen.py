@@ -81,8 +81,8 @@ def test_a_registered_key_is_replaced_with_force_only_and_without_it_no_identity
         vmcred("keygen", "--output", directory / "two", "--machine", "vm", "--config", config),
         code=1,
         out="",
-        err="vmcred: registering the machine's key: the machine vm has another key in sops/machines/vm/key.json: "
-        "--force replaces it; what is encrypted to the old key must then be encrypted anew\n",
+        err="vmcred: registering the machine's key: the machine vm has a different key in sops/machines/vm/key.json: "
+        "--force replaces it; secrets encrypted to the old key must then be encrypted again\n",
     )
     equal(key.read_text(), before, "key.json")
     equal((directory / "two").exists(), False, "second identity")

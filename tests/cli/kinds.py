@@ -87,7 +87,7 @@ def test_list_too_few_words_refused(folder):
         example(folder, "files: {it: {}}\nkind: {it: {passphrase: words}}").generate(),
         1,
         "",
-        "vmcred: making made/it: the list words has 2 different words: a passphrase needs a list of 1024 words or more\n",
+        "vmcred: creating made/it: the word list words has only 2 different words: at least 1024 are required\n",
     )
     (folder / "words").unlink()
     expect(example(folder / "x" if (folder / "x").mkdir() is None else None,
@@ -107,7 +107,7 @@ def test_word_list_twice_counts_once_comments_blanks_byte(folder):
     (folder / "words").rename(folder / "second" / "words")
     expect(
         example(folder / "second", "files: {it: {}}\nkind: {it: {passphrase: words}}").generate(), 1, "",
-        "vmcred: making made/it: the list words has 1023 different words: a passphrase needs a list of 1024 words or more\n",
+        "vmcred: creating made/it: the word list words has only 1023 different words: at least 1024 are required\n",
     )  # fmt: skip
 
 
@@ -144,7 +144,7 @@ def test_password_hash_prompt_not_stored_file_dependency(folder):
     equal(sorted(path.name for path in (folder / "vars/per-machine/m/made").iterdir()), ["it", "other"])
     (folder / "pass").write_text("\n")
     expect(here.generate("--generator", "made", "--regenerate", "--identity", here.identity, "--prompt", f"pass=@{folder}/pass"),
-           1, "", "vmcred: making made/it: the password is empty\n")  # fmt: skip
+           1, "", "vmcred: creating made/it: the password is empty\n")  # fmt: skip
 
 
 def test_rounds_hash_those_declared_openssl_computes_same(folder):

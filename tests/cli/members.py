@@ -96,8 +96,8 @@ def test_without_users_a_secret_that_is_not_deployed_has_no_recipients_and_is_no
     declaration = DECLARATION.replace("{m: {}, n: {}}", "{m: {}}").replace("[m, n]", "[m]")
     (directory / "vmcred.yaml").write_text(declaration)
     expect(store("generate"), 2, None,
-           "vmcred: own/kept: it would be for nobody: no machine gets it, and there is no user: "
-           "`vmcred user add NAME --age-key KEY` makes one\n")  # fmt: skip
+           "vmcred: own/kept: no recipients: it is not deployed and there are no users: "
+           "`vmcred user add NAME --age-key KEY` registers one\n")  # fmt: skip
     assert not (directory / "vars/per-machine").exists()
 
 
@@ -145,7 +145,7 @@ def test_a_removed_user_can_decrypt_nothing_and_is_in_no_group_or_link(directory
     equal([path for path in directory.rglob("bob") if path.is_symlink()], [])
     assert not (directory / "sops/groups/ops").exists()
     expect(store("user", "list"), 0, "ada\n", "")
-    expect(store("user", "remove", "bob"), 3, "", "vmcred: there is no user bob: no sops/users/bob\n")
+    expect(store("user", "remove", "bob"), 3, "", "vmcred: no user bob: sops/users/bob does not exist\n")
 
 
 def test_the_last_recipient_of_a_secret_cannot_be_removed(directory):
@@ -154,7 +154,7 @@ def test_the_last_recipient_of_a_secret_cannot_be_removed(directory):
     expect(store("generate"))
     result = store("user", "remove", "ada", "--identity", directory / "ada")
     equal(result.code, 1)
-    assert "vmcred: warning: vars/per-machine/m/own/kept/secret would be for nobody: " in result.err, result.err
+    assert "vmcred: warning: vars/per-machine/m/own/kept/secret: no recipients: " in result.err, result.err
     assert (directory / "sops/users/ada/key.json").exists()
     equal(store.readers(KEPT_M), ["ada"])
 
@@ -192,7 +192,7 @@ def test_with_default_groups_secrets_are_encrypted_to_the_members_and_re_encrypt
     expect(store("group", "remove", "admins", "--user", "ada", "--identity", directory / "bob"), 0, None, "")
     equal(store.readers(OWN_M), ["bob", "m", "n"])
     expect(store("group", "remove", "admins", "--user", "ada"), 3, "", "vmcred: the user ada is not in the group admins\n")
-    expect(store("group", "add", "admins", "--user", "zoe"), 3, "", "vmcred: there is no user zoe: no sops/users/zoe\n")
+    expect(store("group", "add", "admins", "--user", "zoe"), 3, "", "vmcred: no user zoe: sops/users/zoe does not exist\n")
     expect(store("check"), 0, "all 8 files are as declared\n", "")
 
 
@@ -230,10 +230,10 @@ def test_a_missing_default_group_is_an_error_that_says_how_to_create_it(director
     store = Store(directory, GROUPED, users=())
     expect(store("user", "add", "ada", "--age-key", store.keys["ada"]), 0, "", "")
     expect(store("generate", "m"), 3, "",
-           "vmcred: shared/it: the machine n has no key: there is no sops/machines/n/key.json: "
-           "`vmcred keygen --machine n --output FILE` makes one\n")  # fmt: skip
+           "vmcred: shared/it: the machine n has no key: sops/machines/n/key.json does not exist: "
+           "`vmcred keygen --machine n --output FILE` creates one\n")  # fmt: skip
     expect(store("machine", "add", "n"), 3, "",
-           "vmcred: there is no group admins: `vmcred group add admins --user NAME` makes it\n")  # fmt: skip
+           "vmcred: no group admins: `vmcred group add admins --user NAME` creates it\n")  # fmt: skip
 
 
 def test_check_reports_a_link_with_the_right_name_and_a_wrong_target_and_fix(directory):
@@ -272,7 +272,7 @@ def test_check_reports_a_machine_whose_key_is_missing_until_it_has_one_whatever_
     store = Store(directory)
     expect(store("generate"))
     shutil.rmtree(directory / "sops/machines/n")
-    missing = "n's key is missing (there is no sops/machines/n/key.json)\n"
+    missing = "n's key is missing (sops/machines/n/key.json does not exist)\n"
     readers = "does not have its declared recipients (0 recipients to add, 1 to remove)\n"
     expect(store("check"), 3, f"{missing}shared shared/it {readers}n own/it {readers}",
            "vmcred: 3 of 9 files are not as declared: fix the first with `vmcred machine add n`\n")  # fmt: skip
@@ -280,14 +280,14 @@ def test_check_reports_a_machine_whose_key_is_missing_until_it_has_one_whatever_
     expect(store("check"), 3, missing, "vmcred: 1 of 9 files is not as declared: fix the first with `vmcred machine add n`\n")
     listed = expect(store("check", "n", "--json"), 3, None, None)
     equal(json.loads(listed.out), [{"machine": "n", "generator": None, "file": None, "fault": "no-key",
-                                    "detail": "there is no sops/machines/n/key.json"}])  # fmt: skip
+                                    "detail": "sops/machines/n/key.json does not exist"}])  # fmt: skip
     expect(store("check", "m"), 0, "all 4 files are as declared\n", "")
     expect(store("machine", "add", "n", "--identity", directory / "ada"))
     expect(store("check"), 0, "all 8 files are as declared\n", "")
     (directory / "sops/machines/n/key.json").unlink()
     equal(store("check").err.splitlines()[-1],
-          "vmcred: the machine n has no key: there is no sops/machines/n/key.json: "
-          "`vmcred keygen --machine n --output FILE` makes one")  # fmt: skip
+          "vmcred: the machine n has no key: sops/machines/n/key.json does not exist: "
+          "`vmcred keygen --machine n --output FILE` creates one")  # fmt: skip
     # A machine without secrets needs no key.
     shutil.rmtree(directory / "sops/machines/n")
     (directory / "vmcred.yaml").write_text("machines: {m: {}, n: {}}\ngenerators: {own: {machines: [n], files: {kept: {deploy: false},"
@@ -338,7 +338,7 @@ def test_with_an_empty_list_of_default_groups_a_secret_is_encrypted_to_its_machi
     for user in ("ada", "bob"):
         expect(store("user", "add", user, "--age-key", store.keys[user]), 0, "", "")
     (directory / "vmcred.yaml").write_text("sops: {defaultGroups: []}\n" + DECLARATION)
-    stranger = ("vmcred: no user of the store has the key of the identity: with `defaultGroups: []` secrets are for the user "
+    stranger = ("vmcred: no user of the store has this identity's key: `defaultGroups: []` encrypts secrets to the user "
                 "who makes them: `vmcred user add NAME --age-key KEY` registers one\n")  # fmt: skip
     expect(store("machine", "add", "n", "--identity", directory / "eve"), 2, "", stranger)
     expect(store("machine", "add", "n", "--identity", directory / "bob"), 0, "", "")
@@ -422,13 +422,13 @@ def test_an_invalid_key_is_refused_and_so_is_a_different_key_of_the_same_user(di
     expect(store("user", "add", "../ada", "--age-key", store.keys["ada"]), 2, "")
     for none in ("0123", "g" * 40, "0" * 41, "0x" + "0" * 38, "--trusted-key", "ada@example.org"):
         expect(store("user", "add", "ada", "--pgp-key", none), 2, "",
-               f'vmcred: "{none}" is not a PGP key\'s fingerprint, 40 hexadecimal digits: `gpg --list-keys` shows it\n')  # fmt: skip
+               f'vmcred: "{none}" is not a PGP fingerprint, which has 40 hexadecimal digits: `gpg --list-keys` shows it\n')  # fmt: skip
     expect(store("machine", "add", "n", "--pgp-key", "0" * 40), 2, "")
     assert not (directory / "sops/users").exists()
     expect(store("user", "add", "ada", "--age-key", store.keys["ada"]), 0, "", "")
     expect(store("user", "add", "ada", "--age-key", store.keys["bob"]), 1, "",
-           "vmcred: the user ada has another key in sops/users/ada/key.json: --force replaces it; "
-           "what is encrypted to the old key must then be encrypted anew\n")  # fmt: skip
+           "vmcred: the user ada has a different key in sops/users/ada/key.json: --force replaces it; "
+           "secrets encrypted to the old key must then be encrypted again\n")  # fmt: skip
 
 
 def test_an_ssh_key_of_a_user_can_be_a_recipient(directory):

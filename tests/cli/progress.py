@@ -105,7 +105,7 @@ def test_an_error_is_on_its_own_line(directory):
     )
     code, seen, _ = generate(directory, failing)
     frames, screen = frames_and_screen(seen)
-    equal((code, screen), (1, [*LINES[:5], "vmcred: the script of the generator z: it ended with exit code 7", ""]))
+    equal((code, screen), (1, [*LINES[:5], "vmcred: generator z: the script exited with code 7", ""]))
     assert frames, seen
 
 

@@ -167,14 +167,14 @@ change(
 change(
     "a user who is removed half reads nothing that no link gives, and a second run takes the rest",
     lambda _store: ("user", "remove", "bob"),
-    done=(3, "vmcred: there is no user bob: no sops/users/bob\n"),
+    done=(3, "vmcred: no user bob: sops/users/bob does not exist\n"),
 )
 change(
     "a user of a group who is removed half is as one outside",
     lambda _store: ("user", "remove", "bob"),
     GROUPED,
     [lambda _store: ("group", "add", "admins", "--user", "bob")],
-    done=(3, "vmcred: there is no user bob: no sops/users/bob\n"),
+    done=(3, "vmcred: no user bob: sops/users/bob does not exist\n"),
 )
 change(
     "a group's new member reads nothing that is not the group's, and a second run gives the rest",
@@ -221,7 +221,7 @@ change(
     SHARED,
     edit=undeclare,
     machines=("m", "n"),
-    done=(3, "vmcred: there is no machine n: no sops/machines/n\n"),
+    done=(3, "vmcred: no machine n: sops/machines/n does not exist\n"),
     least=20,
 )
 

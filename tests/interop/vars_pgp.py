@@ -160,8 +160,8 @@ def test_pgp_key_gpg_does_not_named_user_file_nothing(folder):
         expect(store("user", "add", "ada", "--age-key", store.key("ada")), 0, "", "")
         expect(store("generate"))
         before = {path: path.read_bytes() for path in store.documents()}
-        why = (f"the PGP key {NOBODYS} of the user paula in sops/users/paula/key.json: gpg failed: gpg: error reading key: "
-               f"No public key: bring it to gpg, with `gpg --import FILE` or `gpg --recv-keys {NOBODYS}`\n")  # fmt: skip
+        why = (f"PGP key {NOBODYS} of the user paula in sops/users/paula/key.json: gpg failed: gpg: error reading key: "
+               f"No public key: import it: `gpg --import FILE` or `gpg --recv-keys {NOBODYS}`\n")  # fmt: skip
         files = ("vars/shared/shared/it/secret", "vars/per-machine/m/own/it/secret", "vars/per-machine/m/own/kept/secret")
         expect(store("user", "add", "paula", "--pgp-key", NOBODYS, "--identity", folder / "ada"), 1, "",
                "".join(f"vmcred: warning: {file}: {why}" for file in files) + "vmcred: 3 secrets could not be re-encrypted\n")  # fmt: skip
@@ -213,7 +213,7 @@ def test_whoever_key_gpg_alone_reads_store_makes_depends(folder):
         # The answer that is in the store is read from there when the declaration has changed.
         (folder / "vmcred.yaml").write_text(DECLARATION + DEPENDING.replace("!", "?"))
         expect(store("generate"), 0, "asked for m: generated it, word\n",
-               "vmcred: warning: asked for m: its validation has changed, so its files are made anew\n")  # fmt: skip
+               "vmcred: warning: asked for m: regenerating its files because its validation has changed\n")  # fmt: skip
         expect(store("get", "m", "asked/it"), 0, "kept?", "")
 
 
@@ -240,8 +240,8 @@ def test_store_without_default_groups_knows_makes_secret_key(folder):
         store = Store(folder, env)
         expect(run("gpg", "--batch", "--import", env=env, stdin=exported.out.encode()))
         (folder / "vmcred.yaml").write_text("sops: {defaultGroups: []}\n" + DECLARATION)
-        stranger = ("vmcred: no user of the store has the key of the identity: with `defaultGroups: []` secrets are for the user "
-                    "who makes them: `vmcred user add NAME --age-key KEY` registers one\n")  # fmt: skip
+        stranger = ("vmcred: no user of the store has this identity's key: `defaultGroups: []` encrypts secrets to the user "
+                    "who creates them: `vmcred user add NAME --age-key KEY` registers one\n")  # fmt: skip
         none = {"SOPS_AGE_KEY_FILE": str(folder / "none")}
         missing = (f"vmcred: reading the identity file: {folder}/none: No such file or directory: "
                    "pass the identity file with --identity FILE\n")  # fmt: skip

@@ -4,9 +4,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "vars/schedule.h"
+#include "vars/generate/schedule.h"
 
-/* A wait without end is a failure that the test shows. */
+/* An endless wait fails the test. */
 #define WAIT_SECONDS 20
 
 static const char declaration[] = "machines: {m: {}}\n"
@@ -54,17 +54,17 @@ static void fixture_release(struct fixture *fixture)
 	config_destroy(&fixture->config);
 }
 
-/* Takes the job that is due and stages it with values of its own. */
+/* Takes the next job and stages it with new values. */
 static void job_stage(struct schedule *schedule, size_t wanted)
 {
 	size_t index = JOBS;
 
 	assert_true(schedule_take(schedule, &index));
 	assert_int_equal(index, wanted);
-	schedule_stage(schedule, index, calloc(1, sizeof(struct vars_value)));
+	schedule_stage(schedule, index, calloc(1, sizeof(struct value)));
 }
 
-static void a_job_waits_for_what_it_depends_on_and_others_do_not(void **state)
+static void job_waits_for_its_dependencies_only(void **state)
 {
 	struct fixture fixture;
 	size_t first = JOBS, staged[SCHEDULE_STAGED_MAX];
@@ -74,7 +74,7 @@ static void a_job_waits_for_what_it_depends_on_and_others_do_not(void **state)
 	assert_true(schedule_take(&fixture.schedule, &first));
 	assert_int_equal(first, FIRST);
 	job_stage(&fixture.schedule, THIRD);
-	schedule_stage(&fixture.schedule, FIRST, calloc(1, sizeof(struct vars_value)));
+	schedule_stage(&fixture.schedule, FIRST, calloc(1, sizeof(struct value)));
 	assert_non_null(schedule_values(&fixture.schedule, FIRST));
 	job_stage(&fixture.schedule, SECOND);
 	assert_null(schedule_values(&fixture.schedule, FIRST));
@@ -82,7 +82,7 @@ static void a_job_waits_for_what_it_depends_on_and_others_do_not(void **state)
 	fixture_release(&fixture);
 }
 
-static void nobody_waits_for_what_was_made_and_is_not_shown(void **state)
+static void dependents_of_a_dropped_job_do_not_wait(void **state)
 {
 	struct fixture fixture;
 	struct error failure = {0}, err = {0};
@@ -95,8 +95,8 @@ static void nobody_waits_for_what_was_made_and_is_not_shown(void **state)
 	assert_int_equal(schedule_staged_take(&fixture.schedule, staged), 1);
 	error_set(&failure, VMCRED_FAILED, "the disk is full");
 	schedule_fail(&fixture.schedule, THIRD, &failure);
-	/* It is made behind the failure, before what depends on it was begun. */
-	schedule_stage(&fixture.schedule, first, calloc(1, sizeof(struct vars_value)));
+	/* It is staged after the failure, before its dependents were started. */
+	schedule_stage(&fixture.schedule, first, calloc(1, sizeof(struct value)));
 	assert_int_equal(schedule_staged_take(&fixture.schedule, staged), 1);
 	schedule_drop(&fixture.schedule, first);
 	alarm(WAIT_SECONDS);
@@ -109,8 +109,8 @@ static void nobody_waits_for_what_was_made_and_is_not_shown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_job_waits_for_what_it_depends_on_and_others_do_not),
-		cmocka_unit_test(nobody_waits_for_what_was_made_and_is_not_shown),
+		cmocka_unit_test(job_waits_for_its_dependencies_only),
+		cmocka_unit_test(dependents_of_a_dropped_job_do_not_wait),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

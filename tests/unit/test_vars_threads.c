@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Generators that run at the same time in one process, as `vmcred generate` has them. Under
- * ThreadSanitizer (-Db_sanitize=thread) this shows what they share. */
+/* Generators that run at the same time in one process, as in `vmcred generate`. ThreadSanitizer
+ * (-Db_sanitize=thread) reports what they share. */
 #include <pthread.h>
 #include <string.h>
 
 #include "unit.h"
-#include "vars/vars.h"
+#include "vars/generator.h"
 
 #define THREADS 6
 #define ROUNDS  3
@@ -37,21 +37,21 @@ static const char declaration[] =
 	"    machines: [m]\n"
 	"    files: {it: {}}\n"
 	"    script: |\n"
-	"      echo to nobody; tr a-z A-Z < /dev/null > $out/it; echo made >> $out/it\n";
+	"      echo unused; tr a-z A-Z < /dev/null > $out/it; echo made >> $out/it\n";
 
 struct runner {
 	const struct config *config;
 	int failures;
 };
 
-static int generator_run(const struct config *config, const char *name, struct vars_value *values)
+static int generator_run_named(const struct config *config, const char *name, struct value *values)
 {
 	const struct config_generator *generator = config_generator_find(config, name);
-	struct vars_inputs inputs = {.config = config, .store_dirfd = -1};
+	struct inputs inputs = {.config = config, .store_dirfd = -1};
 	_cleanup_error_ struct error err = {0};
-	int r = vars_generator_run(generator, &inputs, values, &err);
+	int r = generator_run(generator, &inputs, values, &err);
 
-	vars_inputs_destroy(&inputs);
+	inputs_destroy(&inputs);
 	return r;
 }
 
@@ -60,20 +60,21 @@ static void *runner_main(void *data)
 	struct runner *runner = data;
 
 	for (int round = 0; round < ROUNDS; round++) {
-		struct vars_value kinds[32] = {0}, script[1] = {0};
+		struct value kinds[32] = {0}, script[1] = {0};
 
-		if (generator_run(runner->config, "kinds", kinds) != 0 ||
-		    generator_run(runner->config, "script", script) != 0 ||
+		if (generator_run_named(runner->config, "kinds", kinds) != 0 ||
+		    generator_run_named(runner->config, "script", script) != 0 ||
 		    script[0].plaintext.size != strlen("made\n") ||
 		    memcmp(script[0].plaintext.data, "made\n", strlen("made\n")) != 0)
 			runner->failures++;
-		vars_values_release(kinds, sizeof(kinds) / sizeof(kinds[0]));
-		vars_values_release(script, 1);
+		for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+			secret_destroy(&kinds[i].plaintext);
+		secret_destroy(&script[0].plaintext);
 	}
 	return NULL;
 }
 
-static void generators_of_several_threads_do_not_disturb_each_other(void **state)
+static void generators_in_several_threads_are_independent(void **state)
 {
 	_cleanup_config_ struct config config = {0};
 	_cleanup_error_ struct error err = {0};
@@ -97,7 +98,7 @@ static void generators_of_several_threads_do_not_disturb_each_other(void **state
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(generators_of_several_threads_do_not_disturb_each_other),
+		cmocka_unit_test(generators_in_several_threads_are_independent),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -28,16 +28,15 @@ struct operations {
 static int members_list(struct cli *cli, const struct member *member, struct error *err)
 {
 	_cleanup_json_ json_t *list = NULL;
-	char **names = NULL;
+	_cleanup_strings_ struct strings names = {0};
 	int r = vars_members_list(member->store_dirfd, member->type, &names, err);
 
 	if (r == 0 && cli->json) {
-		list = cli_json_texts(names);
+		list = cli_json_texts(names.items);
 		cli_json_print(list);
 	}
-	for (char **name = names; r == 0 && !cli->json && name && *name; name++)
-		printf("%s\n", *name);
-	config_texts_free(names);
+	for (size_t i = 0; r == 0 && !cli->json && i < names.count; i++)
+		printf("%s\n", names.items[i]);
 	return r;
 }
 
@@ -147,34 +146,33 @@ static int group_remove(struct cli *cli, const struct member *group, struct erro
 static int group_members_list(const struct member *group, const char *name,
 			      enum vars_member_type type, json_t *object, struct error *err)
 {
-	char **members = NULL;
+	_cleanup_strings_ struct strings members = {0};
 	int r = vars_group_members(group->store_dirfd, name, type, &members, err);
 
 	if (r == 0 && object)
 		json_object_set_new(object, type == VARS_USER ? "users" : "machines",
-				    cli_json_texts(members));
-	for (char **member = members; r == 0 && !object && member && *member; member++)
-		printf("%s: %s %s\n", name, vars_member_type_name(type), *member);
-	config_texts_free(members);
+				    cli_json_texts(members.items));
+	for (size_t i = 0; r == 0 && !object && i < members.count; i++)
+		printf("%s: %s %s\n", name, vars_member_type_name(type), members.items[i]);
 	return r;
 }
 
 static int groups_list(struct cli *cli, const struct member *group, struct error *err)
 {
 	_cleanup_json_ json_t *all = cli->json ? json_object() : NULL;
-	char **names = NULL;
+	_cleanup_strings_ struct strings names = {0};
 	int r = vars_members_list(group->store_dirfd, VARS_GROUP, &names, err);
 
-	for (char **name = names; r == 0 && name && *name; name++) {
+	for (size_t i = 0; r == 0 && i < names.count; i++) {
+		const char *name = names.items[i];
 		json_t *members = all ? json_object() : NULL;
 
 		r = group_members_list(group, *name, VARS_MACHINE, members, err);
 		if (r == 0)
 			r = group_members_list(group, *name, VARS_USER, members, err);
 		if (members)
-			json_object_set_new(all, *name, members);
+			json_object_set_new(all, name, members);
 	}
-	config_texts_free(names);
 	if (r == 0 && all)
 		cli_json_print(all);
 	return r;

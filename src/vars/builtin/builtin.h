@@ -1,43 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The built-in kinds: each makes one file of a generator, and some its public half too, without a
- * shell, a process or plaintext outside of secret memory. A kind is a function and a row in kind.c.
- * Inside vars/ only.
+ * The built-in kinds. Each creates one file of a generator, and some also its public half, without
+ * a shell, a process or plaintext outside secret memory. A kind is a function and a row in
+ * builtin.c.
  */
 #ifndef VMCRED_VARS_BUILTIN_BUILTIN_H
 #define VMCRED_VARS_BUILTIN_BUILTIN_H
 
-#include "vars/vars.h"
+#include "vars/generator.h"
 
 struct kind_task {
 	const struct config_generator *generator;
-	const struct config_file *file; /* whose kind it is */
-	const struct vars_inputs *inputs;
-	const struct vars_value *values; /* of the generator; those that were made before */
+	const struct config_file *file; /* to create */
+	const struct inputs *inputs;
+	const struct value *values; /* of the generator; earlier kinds have created theirs */
 };
 
-/* Adds the file's content to `content`, and the public half, if it has one, to `public_half`. */
+/* Appends the file's content to `content`, and the public half, if it has one, to `public_half`. */
 typedef int (*kind_fn)(const struct kind_task *task, struct secret *content,
 		       struct secret *public_half, struct error *err);
 
-/* Makes all files that have a kind, and their public halves. */
-int kinds_run(const struct config_generator *generator, const struct vars_inputs *inputs,
-	      struct vars_value *values, struct error *err);
+/* Creates all files with a kind, and their public halves. */
+int builtin_run(const struct config_generator *generator, const struct inputs *inputs,
+		struct value *values, struct error *err);
 
-int kind_base64_make(const struct kind_task *task, struct secret *content,
+/* base64, base64url, hex, alphanumeric, pin, uuid, machine-id */
+int kind_random_make(const struct kind_task *task, struct secret *content,
 		     struct secret *public_half, struct error *err);
-int kind_base64url_make(const struct kind_task *task, struct secret *content,
-			struct secret *public_half, struct error *err);
-int kind_hex_make(const struct kind_task *task, struct secret *content, struct secret *public_half,
-		  struct error *err);
-int kind_alphanumeric_make(const struct kind_task *task, struct secret *content,
-			   struct secret *public_half, struct error *err);
-int kind_pin_make(const struct kind_task *task, struct secret *content, struct secret *public_half,
-		  struct error *err);
-int kind_uuid_make(const struct kind_task *task, struct secret *content, struct secret *public_half,
-		   struct error *err);
-int kind_machine_id_make(const struct kind_task *task, struct secret *content,
-			 struct secret *public_half, struct error *err);
 int kind_passphrase_make(const struct kind_task *task, struct secret *content,
 			 struct secret *public_half, struct error *err);
 int kind_password_hash_make(const struct kind_task *task, struct secret *content,
@@ -53,10 +42,13 @@ int kind_tls_make(const struct kind_task *task, struct secret *content, struct s
 int kind_jwt_make(const struct kind_task *task, struct secret *content, struct secret *public_half,
 		  struct error *err);
 
-/* The generator's file that is an authority's key, or NULL; there is one at most. */
+/* The generator's only file that is a certificate authority's key, or NULL. */
 const struct config_file *kind_tls_authority(const struct config_generator *generator);
 
-/* A number below `limit`, each equally likely. */
+/* A number below `limit`, uniformly distributed. */
 int random_below(uint32_t limit, uint32_t *number, struct error *err);
+
+/* Appends random bytes in Base64 for URLs (RFC 4648, section 5), without padding. */
+int random_append_base64url(size_t size, struct secret *out, struct error *err);
 
 #endif

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Kinds that are a key pair without parameters: age, WireGuard and JSON Web Tokens. */
+/* Key pairs without parameters: age, WireGuard and JSON Web Tokens. */
 #include <openssl/evp.h>
 #include <time.h>
 
 #include "base/base64.h"
 #include "vars/builtin/builtin.h"
-#include "vars/key.h"
+#include "vars/builtin/pem.h"
 
 #define X25519_SIZE 32
+#define HS256_SIZE  32 /* as long as the hash: RFC 7518, section 3.2 */
 
 int kind_age_key_make(const struct kind_task *task, struct secret *content,
 		      struct secret *public_half, struct error *err)
@@ -53,23 +54,19 @@ int kind_wireguard_make(const struct kind_task *task, struct secret *content,
 	return r < 0 ? r : line_append(span_of(public_key, size), public_half, err);
 }
 
-/*
- * HS256: a secret as long as the hash (RFC 7518, section 3.2), in the spelling that JSON Web Keys
- * have. EdDSA: an Ed25519 key (RFC 8037), PKCS #8 and SubjectPublicKeyInfo in PEM.
- */
+/* HS256: a secret, encoded as in JSON Web Keys. EdDSA: an Ed25519 key (RFC 8037), as PKCS #8 and
+ * SubjectPublicKeyInfo in PEM. */
 int kind_jwt_make(const struct kind_task *task, struct secret *content, struct secret *public_half,
 		  struct error *err)
 {
-	struct config_file file = {.builtin = {.size = 32}};
-	const struct kind_task secret_task = {.file = &file};
 	_cleanup_key_ EVP_PKEY *key = NULL;
 	int r;
 
 	if (task->file->builtin.algorithm == CONFIG_ALGORITHM_HS256)
-		return kind_base64url_make(&secret_task, content, public_half, err);
+		return random_append_base64url(HS256_SIZE, content, err);
 	key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
 	if (!key)
-		return key_failed(err, "make an Ed25519 key");
+		return key_failed(err, "create an Ed25519 key");
 	r = key_private_pem(key, content, err);
 	return r < 0 ? r : key_public_pem(key, public_half, err);
 }

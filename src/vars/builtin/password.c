@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Kinds for people: passphrases to type, and hashes of passwords for /etc/shadow. */
+/* Passphrases to type, and password hashes for /etc/shadow. */
 #include <crypt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,10 +8,10 @@
 #include "base/file.h"
 #include "vars/builtin/builtin.h"
 
-/* A large dictionary has a few MiB. */
+/* Large dictionaries have a few MiB. */
 #define LIST_SIZE_MAX ((size_t)16 * 1024 * 1024)
 
-/* With fewer words six of them are a password of 60 bits at most. */
+/* With fewer words, six of them have less than 60 bits. */
 #define LIST_WORDS_MIN 1024
 
 #define DEFAULT_SEPARATOR "-"
@@ -31,8 +31,7 @@ static bool is_blank(uint8_t character)
 	return character == ' ' || character == '\t' || character == '\r';
 }
 
-/* The last word of the line: lists for dice have the throw before it. Empty where it is a comment.
- */
+/* The last word of the line, because diceware lists start it with the dice. Empty for comments. */
 static struct span word_of_line(struct span line)
 {
 	size_t end = line.size, start;
@@ -49,14 +48,12 @@ static struct span word_of_line(struct span line)
 static int words_compare(const void *a, const void *b)
 {
 	const struct span *one = a, *other = b;
-	size_t size = one->size < other->size ? one->size : other->size;
-	int order = size > 0 ? memcmp(one->data, other->data, size) : 0;
 
-	return order != 0 ? order : (one->size > other->size) - (one->size < other->size);
+	return span_compare(*one, *other);
 }
 
-/* A word that stands there twice would be chosen twice as often. */
-static void words_unite(struct words *words)
+/* A duplicate word would be chosen twice as often. */
+static void duplicates_remove(struct words *words)
 {
 	size_t kept = 0;
 
@@ -71,11 +68,12 @@ static void words_unite(struct words *words)
 /* The words point into the text. */
 static int words_split(struct span text, struct words *words, struct error *err)
 {
-	static const char mark[] = "\xef\xbb\xbf"; /* some editors begin a file with it */
+	static const char byte_order_mark[] = "\xef\xbb\xbf"; /* of UTF-8 */
 	size_t lines = 1;
 
-	if (text.size >= strlen(mark) && memcmp(text.data, mark, strlen(mark)) == 0)
-		text = span_of(text.data + strlen(mark), text.size - strlen(mark));
+	if (span_starts_with(text, span_of_text(byte_order_mark)))
+		text = span_of(text.data + strlen(byte_order_mark),
+			       text.size - strlen(byte_order_mark));
 	for (size_t i = 0; i < text.size; i++)
 		lines += text.data[i] == '\n';
 	words->items = calloc(lines, sizeof(*words->items));
@@ -91,7 +89,7 @@ static int words_split(struct span text, struct words *words, struct error *err)
 		size += end ? 1 : 0;
 		text = span_of(text.data + size, text.size - size);
 	}
-	words_unite(words);
+	duplicates_remove(words);
 	return 0;
 }
 
@@ -128,16 +126,15 @@ int kind_passphrase_make(const struct kind_task *task, struct secret *content,
 	if (r < 0)
 		return r;
 	if (words.count < LIST_WORDS_MIN) {
-		error_set(err, VMCRED_FAILED, "the list %s has %zu different words", kind->list,
-			  words.count);
-		return error_hint(err, "a passphrase needs a list of %d words or more",
-				  LIST_WORDS_MIN);
+		error_set(err, VMCRED_FAILED, "the word list %s has only %zu different words",
+			  kind->list, words.count);
+		return error_hint(err, "at least %d are required", LIST_WORDS_MIN);
 	}
 	return words_append(&words, kind->size,
 			    kind->separator ? kind->separator : DEFAULT_SEPARATOR, content, err);
 }
 
-/* The password: a prompt's answer, a file of this generator, or one of a dependency. */
+/* A file of this generator, a prompt's answer, or a file of a dependency. */
 static int password_find(const struct kind_task *task, struct span *password, struct error *err)
 {
 	const char *source = task->file->builtin.source, *slash = strchr(source, '/');
@@ -149,10 +146,10 @@ static int password_find(const struct kind_task *task, struct span *password, st
 			return 0;
 		}
 	}
-	return vars_inputs_find(task->inputs, source, password, err);
+	return inputs_find(task->inputs, source, password, err);
 }
 
-/* As a C string, without the line break that ends a file. */
+/* As a C string, without a trailing newline. */
 static int password_copy(struct span password, struct secret *text, struct error *err)
 {
 	if (password.size > 0 && password.data[password.size - 1] == '\n')
@@ -161,7 +158,7 @@ static int password_copy(struct span password, struct secret *text, struct error
 		return error_set(err, VMCRED_FAILED, "the password is empty");
 	if (memchr(password.data, '\0', password.size) ||
 	    memchr(password.data, '\n', password.size))
-		return error_set(err, VMCRED_FAILED, "the password is more than one line of text");
+		return error_set(err, VMCRED_FAILED, "the password is not a single line of text");
 	if (password.size > CRYPT_MAX_PASSPHRASE_SIZE)
 		return error_set(err, VMCRED_FAILED, "the password is longer than %d bytes",
 				 CRYPT_MAX_PASSPHRASE_SIZE);
@@ -184,7 +181,7 @@ int kind_password_hash_make(const struct kind_task *task, struct secret *content
 	(void)public_half;
 	if (r == 0)
 		r = password_copy(password, &text, err);
-	/* crypt(3) keeps what it computes with in there. */
+	/* crypt(3) has plaintext in it. */
 	if (r == 0)
 		r = secret_reserve(&state, sizeof(struct crypt_data), err);
 	if (r < 0)
@@ -192,10 +189,11 @@ int kind_password_hash_make(const struct kind_task *task, struct secret *content
 	state.size = sizeof(struct crypt_data);
 	memory_wipe(state.data, state.size);
 	if (!crypt_gensalt_rn(prefix, task->file->builtin.size, NULL, 0, setting, sizeof(setting)))
-		return error_set(err, VMCRED_FAILED, "libcrypt makes no salt of the kind %s",
+		return error_set(err, VMCRED_FAILED, "libcrypt does not support the hash %s",
 				 prefix);
 	hash = crypt_rn((const char *)text.data, setting, state.data, (int)state.size);
 	if (!hash)
-		return error_set(err, VMCRED_FAILED, "libcrypt cannot hash it with %s", prefix);
+		return error_set(err, VMCRED_FAILED, "libcrypt failed to hash the password with %s",
+				 prefix);
 	return secret_append_text(content, hash, err);
 }

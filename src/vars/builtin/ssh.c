@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * SSH keys in OpenSSH's own form (PROTOCOL.key in its source), not encrypted: they are secrets of
- * the store already. The public half is a line as in authorized_keys.
+ * SSH keys in OpenSSH's format (PROTOCOL.key in its source), without a passphrase: the store
+ * encrypts them. The public half is a line for authorized_keys.
  */
 #include <arpa/inet.h>
 #include <openssl/bn.h>
@@ -11,10 +11,10 @@
 
 #include "base/base64.h"
 #include "vars/builtin/builtin.h"
-#include "vars/key.h"
+#include "vars/builtin/pem.h"
 
 #define ED25519_SIZE 32
-#define BLOCK_SIZE   8 /* what a private part without a cipher is padded to */
+#define BLOCK_SIZE   8 /* of the padding without a cipher */
 #define COLUMNS      70
 
 static int number_append(struct secret *out, uint32_t number, struct error *err)
@@ -59,7 +59,7 @@ static int parameter_append(const EVP_PKEY *key, const char *name, struct secret
 	BIGNUM *number = NULL;
 	int r = EVP_PKEY_get_bn_param(key, name, &number) == 1
 			? big_append(out, number, err)
-			: key_failed(err, "take an RSA key apart");
+			: key_failed(err, "export an RSA key");
 
 	BN_clear_free(number);
 	return r;
@@ -81,10 +81,10 @@ static int ed25519_public(const EVP_PKEY *key, uint8_t bytes[ED25519_SIZE], stru
 
 	return EVP_PKEY_get_raw_public_key(key, bytes, &size) == 1
 		       ? 0
-		       : key_failed(err, "take an Ed25519 key apart");
+		       : key_failed(err, "export an Ed25519 key");
 }
 
-/* The secret key is the seed and the public key behind it, as one string. */
+/* The secret key is one string: the seed, then the public key. */
 static int ed25519_private_append(const EVP_PKEY *key, struct secret *out, struct error *err)
 {
 	_cleanup_secret_ struct secret pair = {0};
@@ -97,7 +97,7 @@ static int ed25519_private_append(const EVP_PKEY *key, struct secret *out, struc
 	if (r < 0)
 		return r;
 	if (EVP_PKEY_get_raw_private_key(key, pair.data, &size) != 1)
-		return key_failed(err, "take an Ed25519 key apart");
+		return key_failed(err, "export an Ed25519 key");
 	pair.size = size;
 	r = secret_append(&pair, span_of(public_key, sizeof(public_key)), err);
 	if (r == 0)
@@ -105,7 +105,7 @@ static int ed25519_private_append(const EVP_PKEY *key, struct secret *out, struc
 	return r < 0 ? r : string_append(out, secret_span(&pair), err);
 }
 
-/* The public key as it is sent on the wire, with its type. */
+/* The public key in the wire format, with its type. */
 static int public_append(const EVP_PKEY *key, bool is_rsa, struct secret *out, struct error *err)
 {
 	static const char *const names[] = {OSSL_PKEY_PARAM_RSA_E, OSSL_PKEY_PARAM_RSA_N, NULL};
@@ -129,7 +129,7 @@ static int private_append(const EVP_PKEY *key, bool is_rsa, const char *comment,
 					    OSSL_PKEY_PARAM_RSA_FACTOR1,
 					    OSSL_PKEY_PARAM_RSA_FACTOR2,
 					    NULL};
-	/* The same number twice, by which a wrong passphrase would be noticed. */
+	/* The same number twice, which reveals a wrong passphrase. */
 	static const uint8_t check[8] = {0};
 	int r = secret_append(out, span_of(check, sizeof(check)), err);
 
@@ -191,7 +191,7 @@ int kind_ssh_key_make(const struct kind_task *task, struct secret *content,
 	_cleanup_secret_ struct secret public_key = {0}, private_part = {0};
 	_cleanup_key_ EVP_PKEY *key = is_rsa ? EVP_PKEY_Q_keygen(NULL, NULL, "RSA", kind->size)
 					     : EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-	int r = key ? 0 : key_failed(err, "make an SSH key");
+	int r = key ? 0 : key_failed(err, "create an SSH key");
 
 	if (r == 0)
 		r = public_append(key, is_rsa, &public_key, err);

@@ -1,30 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A key on P-256 and its certificate (RFC 5280): an authority, a leaf that an authority of another
- * generator signs, or one that signs itself. A leaf never outlives its authority.
+ * A P-256 key and its certificate (RFC 5280): an authority, a leaf signed by another generator's
+ * authority, or a self-signed one. A leaf does not outlive its authority.
  */
 #include <arpa/inet.h>
 #include <openssl/bn.h>
 #include <openssl/evp.h>
 #include <openssl/x509v3.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/cleanup.h"
 #include "vars/builtin/builtin.h"
-#include "vars/key.h"
+#include "vars/builtin/pem.h"
 
 #define SERIAL_BITS 159 /* positive, and at most 20 bytes: RFC 5280, section 4.1.2.2 */
 
-/* Clocks that are behind take a certificate that was just made. */
+/* So that hosts with slow clocks accept a new certificate. */
 #define BACKDATED_SECONDS 300
 
 struct issuer {
 	X509 *certificate; /* owned */
 	EVP_PKEY *key;     /* owned */
-	struct span chain; /* its certificate and those above it but the root, in PEM; borrowed */
+	struct span chain; /* its certificate and the intermediates, in PEM; borrowed */
 };
 
 static void issuer_destroy(struct issuer *issuer)
@@ -36,13 +34,9 @@ static void issuer_destroy(struct issuer *issuer)
 static int input_find(const struct kind_task *task, const char *generator, const char *file,
 		      struct span *value, struct error *err)
 {
-	_cleanup_free_ char *name = NULL;
+	_cleanup_free_ char *name = text_format("%s/%s", generator, file);
 
-	if (asprintf(&name, "%s/%s", generator, file) < 0) {
-		name = NULL;
-		return error_no_memory(err);
-	}
-	return vars_inputs_find(task->inputs, name, value, err);
+	return name ? inputs_find(task->inputs, name, value, err) : error_no_memory(err);
 }
 
 const struct config_file *kind_tls_authority(const struct config_generator *generator)
@@ -62,19 +56,19 @@ static int issuer_check(const struct kind_task *task, const struct issuer *issue
 	const char *name = task->file->builtin.issuer;
 
 	if (X509_check_ca(issuer->certificate) == 0)
-		return error_set(err, VMCRED_FAILED, "the certificate of %s may not sign others",
+		return error_set(err, VMCRED_FAILED, "the certificate of %s is not an authority's",
 				 name);
 	if (X509_check_private_key(issuer->certificate, issuer->key) != 1) {
 		key_failed(err, "");
 		return error_set(err, VMCRED_FAILED,
-				 "the key and the certificate of %s do not belong together", name);
+				 "the key and the certificate of %s do not match", name);
 	}
 	if (X509_cmp_current_time(X509_get0_notAfter(issuer->certificate)) <= 0) {
 		error_set(err, VMCRED_FAILED, "the certificate of the authority %s has expired",
 			  name);
 		return error_hint(err,
-				  "`vmcred generate --generator %s --regenerate` makes a new "
-				  "one, and all that it signs",
+				  "`vmcred generate --generator %s --regenerate` replaces it "
+				  "and all that it signed",
 				  name);
 	}
 	return 0;
@@ -88,7 +82,7 @@ static int issuer_read(const struct kind_task *task, struct issuer *issuer, stru
 	int r;
 
 	if (!authority)
-		return error_set(err, VMCRED_FAILED, "there is no authority in %s",
+		return error_set(err, VMCRED_FAILED, "the generator %s has no authority",
 				 task->file->builtin.issuer);
 	r = input_find(task, task->file->builtin.issuer, authority->name, &text, err);
 	if (r == 0)
@@ -98,11 +92,11 @@ static int issuer_read(const struct kind_task *task, struct issuer *issuer, stru
 			       &text, err);
 	if (r == 0)
 		r = certificate_read(text, &issuer->certificate, err);
-	/* Who checks a certificate has the root, and must be shown the others: RFC 8446, section
-	 * 4.4.2. */
+	/* Clients have the root and must be sent the intermediates: RFC 8446, section 4.4.2. */
 	if (r == 0 && X509_check_issued(issuer->certificate, issuer->certificate) != X509_V_OK)
 		issuer->chain = text;
-	return r < 0 ? error_wrap(err, "its issuer") : issuer_check(task, issuer, err);
+	return r < 0 ? error_wrap(err, "issuer %s", task->file->builtin.issuer)
+		     : issuer_check(task, issuer, err);
 }
 
 static bool serial_set(X509 *certificate)
@@ -121,7 +115,7 @@ static bool name_set(X509_NAME *name, const char *subject)
 					  -1, -1, 0) == 1;
 }
 
-/* From now for so many days, but no longer than the issuer. */
+/* From now for the given days, but no longer than the issuer. */
 static bool validity_set(X509 *certificate, size_t days, const X509 *issuer)
 {
 	const time_t now = time(NULL);
@@ -158,7 +152,7 @@ static bool is_address(const char *name)
 	return inet_pton(AF_INET, name, &address) == 1 || inet_pton(AF_INET6, name, &address) == 1;
 }
 
-/* Names that could say more than a name in OpenSSL's syntax were refused with the declaration. */
+/* The declaration accepts no names that are more than a name in OpenSSL's syntax. */
 static char *names_format(char *const *names)
 {
 	char *text = strdup("");
@@ -166,9 +160,8 @@ static char *names_format(char *const *names)
 	for (size_t i = 0; text && names[i]; i++) {
 		_cleanup_free_ char *before = text;
 
-		if (asprintf(&text, "%s%s%s:%s", before, i > 0 ? "," : "",
-			     is_address(names[i]) ? "IP" : "DNS", names[i]) < 0)
-			text = NULL;
+		text = text_format("%s%s%s:%s", before, i > 0 ? "," : "",
+				   is_address(names[i]) ? "IP" : "DNS", names[i]);
 	}
 	return text;
 }
@@ -214,7 +207,7 @@ static int certificate_make(const struct kind_task *task, EVP_PKEY *key,
 	    X509_set_issuer_name(certificate, X509_get_subject_name(signer)) != 1 ||
 	    !validity_set(certificate, kind->days, issuer->certificate) ||
 	    X509_set_pubkey(certificate, key) != 1 || !extensions_add(certificate, signer, kind))
-		return key_failed(err, "make the certificate");
+		return key_failed(err, "create the certificate");
 	r = names_add(certificate, signer, kind->names, err);
 	if (r < 0)
 		return r;
@@ -229,7 +222,7 @@ int kind_tls_make(const struct kind_task *task, struct secret *content, struct s
 	__attribute__((cleanup(issuer_destroy))) struct issuer issuer = {0};
 	_cleanup_key_ EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
 	_cleanup_certificate_ X509 *certificate = X509_new();
-	int r = key && certificate ? 0 : key_failed(err, "make a key");
+	int r = key && certificate ? 0 : key_failed(err, "create a key");
 
 	if (r == 0 && task->file->builtin.issuer)
 		r = issuer_read(task, &issuer, err);

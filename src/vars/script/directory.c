@@ -9,7 +9,7 @@
 #include "base/cleanup.h"
 #include "base/directory.h"
 
-/* A file system that nobody but who has the descriptor can reach. */
+/* A file system that only the holder of the descriptor can reach. */
 static int detached_mount(const char *type, const char *flag)
 {
 	_cleanup_close_ int context = fsopen(type, FSOPEN_CLOEXEC);
@@ -21,42 +21,37 @@ static int detached_mount(const char *type, const char *flag)
 	return fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
 }
 
-int script_directory_make(struct script_directory *folder, bool mountable, struct error *err)
+int script_directory_make(struct script_directory *directory, bool mountable, struct error *err)
 {
 	int r;
 
-	/* noswap: Linux 6.4. A ramfs is not swapped either. */
+	/* noswap needs Linux 6.4; ramfs is never swapped. */
 	if (mountable)
-		folder->mount = detached_mount("tmpfs", "noswap");
-	if (mountable && folder->mount < 0)
-		folder->mount = detached_mount("ramfs", NULL);
-	if (folder->mount >= 0) {
-		folder->dirfd = folder->mount;
+		directory->mount = detached_mount("tmpfs", "noswap");
+	if (mountable && directory->mount < 0)
+		directory->mount = detached_mount("ramfs", NULL);
+	if (directory->mount >= 0) {
+		directory->dirfd = directory->mount;
 		return 0;
 	}
-	r = memory_directory_make(&folder->memory, "the script's $out", err);
-	folder->dirfd = folder->memory.dirfd;
+	r = memory_directory_make(&directory->memory, "the script's $out", err);
+	directory->dirfd = directory->memory.dirfd;
 	return r;
 }
 
-static void mount_wipe(int dirfd)
+void script_directory_remove(struct script_directory *directory)
 {
-	_cleanup_close_dir_ DIR *dir = dir_stream_open(dirfd, ".");
-	const char *entry;
+	if (directory->mount >= 0) {
+		_cleanup_close_dir_ DIR *dir = dir_stream_open(directory->mount, ".");
+		const char *entry;
 
-	while (dir && (entry = dir_stream_next(dir))) {
-		_cleanup_error_ struct error ignored = {0};
+		while (dir && (entry = dir_stream_next(dir))) {
+			_cleanup_error_ struct error ignored = {0};
 
-		(void)dir_remove_tree(dirfd, entry, true, &ignored);
+			(void)dir_remove_tree(directory->mount, entry, true, &ignored);
+		}
+		close(directory->mount);
 	}
-}
-
-void script_directory_remove(struct script_directory *folder)
-{
-	if (folder->mount >= 0) {
-		mount_wipe(folder->mount);
-		close(folder->mount);
-	}
-	folder->mount = -1;
-	memory_directory_remove(&folder->memory);
+	directory->mount = -1;
+	memory_directory_remove(&directory->memory);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The folder that a script works in: a memory file system of its own that is never swapped and is
- * mounted nowhere but in the script's sandbox, or where that is not allowed a folder as other
- * programs have them (base/memory_directory.h). Inside vars/ only.
+ * The directory that a script works in: a memory file system that is never swapped and is mounted
+ * only in the script's sandbox or, where that is not allowed, a directory as for other programs
+ * (base/memory_directory.h).
  */
 #ifndef VMCRED_VARS_SCRIPT_DIRECTORY_H
 #define VMCRED_VARS_SCRIPT_DIRECTORY_H
@@ -12,9 +12,9 @@
 #include "base/memory_directory.h"
 
 struct script_directory {
-	struct memory_directory memory; /* owned; its path is NULL where there is a mount */
+	struct memory_directory memory; /* owned; its path is NULL if there is a mount */
 	int mount;                      /* owned, or -1 */
-	int dirfd;                      /* of whichever it is */
+	int dirfd;                      /* of either */
 };
 
 #define SCRIPT_DIRECTORY_NONE                                             \
@@ -24,10 +24,10 @@ struct script_directory {
 
 #define _cleanup_script_directory_ __attribute__((cleanup(script_directory_remove)))
 
-/* With `mountable` it may be a mount: who uses it has a mount namespace to put it into. */
-int script_directory_make(struct script_directory *folder, bool mountable, struct error *err);
+/* `mountable`: the script has a mount namespace. */
+int script_directory_make(struct script_directory *directory, bool mountable, struct error *err);
 
 /* Wipes and removes it. */
-void script_directory_remove(struct script_directory *folder);
+void script_directory_remove(struct script_directory *directory);
 
 #endif

@@ -7,10 +7,10 @@
 #include "base/base64.h"
 #include "base/cleanup.h"
 
-/* Masking shorter values would hide half the message and protect nothing. */
+/* Masking shorter values would hide most of the output and protect nothing. */
 #define MASK_SIZE_MIN 4
 
-/* The lines of base64(1) and of PEM, RFC 7468; and of xxd -p. */
+/* The line lengths of base64(1), PEM (RFC 7468) and `xxd -p`. */
 static const size_t base64_columns[] = {76, 64};
 #define XXD_COLUMNS 60
 
@@ -21,7 +21,7 @@ int mask_start(struct mask *mask, struct secret *output)
 	return mask->hidden ? 0 : -1;
 }
 
-/* A script that was ended may have printed the start of a value only. */
+/* A killed script may have printed only the start of a value. */
 static void start_hide(struct mask *mask, struct span value)
 {
 	const struct secret *output = mask->output;
@@ -61,8 +61,7 @@ static void pieces_hide(struct mask *mask, struct span text, size_t columns)
 	}
 }
 
-/* In one line or in several, and without its last digit, which what follows the value may change.
- */
+/* In one line or several, and without its last digit, which depends on what follows the value. */
 static void base64_text_hide(struct mask *mask, struct span text)
 {
 	for (size_t i = 0; i < sizeof(base64_columns) / sizeof(base64_columns[0]); i++)
@@ -107,13 +106,13 @@ static int hex_hide(struct mask *mask, struct span value, const char digits[16])
 	return 0;
 }
 
-/* As base64(1), openssl-enc(1), xxd(1) and the like print it. */
+/* As base64(1), openssl-enc(1) and xxd(1) print it. */
 static void encoded_hide(struct mask *mask, struct span value)
 {
 	if (value.size >= MASK_SIZE_MIN &&
 	    (base64_hide(mask, value) < 0 || hex_hide(mask, value, "0123456789abcdef") < 0 ||
 	     hex_hide(mask, value, "0123456789ABCDEF") < 0))
-		/* Without memory to look for it, nothing is shown. */
+		/* Without memory to search for it, everything is masked. */
 		memset(mask->hidden, true, mask->output->size);
 }
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Hides the values that are known in what a script printed. All of them are looked for before any
- * is hidden, so that one that is part of another does not save its rest. Inside vars/ only.
- */
+/* Masks known values in a script's output. All are searched before any is overwritten, so that one
+ * value within another does not leave the rest of it. */
 #ifndef VMCRED_VARS_SCRIPT_MASK_H
 #define VMCRED_VARS_SCRIPT_MASK_H
 
@@ -12,17 +10,16 @@
 
 struct mask {
 	struct secret *output; /* borrowed */
-	bool *hidden;          /* owned; for each byte of it */
+	bool *hidden;          /* owned; for each of its bytes */
 };
 
 /* Returns 0, or -1 without memory. */
 int mask_start(struct mask *mask, struct secret *output);
 
-/* A value as a whole, in base64 or in hexadecimal too, and each line of one that has several: a
- * script prints them one by one. */
+/* Finds a value, also in Base64 or hexadecimal, and each of its lines. */
 void mask_value(struct mask *mask, struct span value);
 
-/* Overwrites what was found. */
+/* Overwrites all that was found. */
 void mask_apply(struct mask *mask);
 void mask_destroy(struct mask *mask);
 

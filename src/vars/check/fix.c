@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Encrypting secrets to their readers: the data key is wrapped again for all of them; the value is
+ * not touched. If a run is killed, `check` shows what is left and the next run does it.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/pool.h"
+#include "vars/secrets/secrets.h"
+#include "vars/store/store.h"
+
+/* What to change in a secret, and the result. */
+struct change {
+	enum {
+		CHANGE_NOTHING,
+		CHANGE_LINKS,
+		CHANGE_DOCUMENT,
+	} what;
+	bool has_pgp;     /* the document has PGP recipients */
+	char *detail;     /* owned, or NULL */
+	struct error err; /* owned */
+};
+
+struct fixing {
+	const struct config *config;
+	int store_dirfd;
+	const struct vars_fix_options *options;
+	struct member_cache *cache;
+	struct sops_keyring keyring;
+	bool is_loaded;  /* the keyring */
+	bool is_open;    /* it has opened a document */
+	bool has_plugin; /* it has a key of an age plugin */
+	const struct report *report;
+	const struct vars_location *locations; /* of this batch */
+	struct change *changes;
+	size_t rest;        /* where the part of the batch for all threads starts */
+	size_t done, total; /* files of the run: before the batch, and all */
+};
+
+static int secret_load(const struct fixing *fixing, const struct vars_location *location,
+		       struct stored_secret *stored, struct error *err)
+{
+	int r = stored_secret_open(fixing->store_dirfd, location, false, stored, err);
+
+	if (r == 0)
+		r = stored_secret_read(stored, err);
+	return r < 0 ? r
+		     : stored_secret_find_readers(fixing->config, fixing->cache, location, NULL,
+						  stored, err);
+}
+
+static int secret_plan(const struct fixing *fixing, const struct vars_location *location,
+		       struct change *change, struct error *err)
+{
+	_cleanup_stored_secret_ struct stored_secret stored = STORED_SECRET_NONE;
+	int r = secret_load(fixing, location, &stored, err);
+
+	/* `generate` creates a missing one. */
+	if (r == -(int)VMCRED_MISSING && !stored.document) {
+		error_clear(err);
+		return 0;
+	}
+	if (r == 0)
+		r = stored_secret_compare(&stored, &change->detail, err);
+	if (r < 0 || !change->detail)
+		return r;
+	change->what =
+		stored.missing_keys > 0 || stored.extra_keys > 0 ? CHANGE_DOCUMENT : CHANGE_LINKS;
+	change->has_pgp = stored_secret_has_pgp(&stored);
+	if (stored.keys.count == 0) {
+		error_set(err, VMCRED_USAGE, "%s: no recipients", stored.path);
+		return error_hint(err, "register a user first: `vmcred user add`");
+	}
+	return readers_gpg_check(&stored.correct, fixing->cache, err) < 0
+		       ? error_wrap(err, "%s", stored.path)
+		       : 0;
+}
+
+static void file_plan(void *context, size_t index)
+{
+	const struct fixing *fixing = context;
+	const struct vars_location *location = &fixing->locations[index];
+	struct change *change = &fixing->changes[index];
+
+	if (location->generator && !location->file->secret)
+		return;
+	if (secret_plan(fixing, location, change, &change->err) < 0)
+		change->what = CHANGE_NOTHING;
+}
+
+/* The document for the correct readers; keys of unsupported types remain. */
+static int document_rewrite(const struct fixing *fixing, const struct stored_secret *stored,
+			    struct secret *document, struct error *err)
+{
+	const struct sops_policy *before = sops_document_policy(stored->document);
+	_cleanup_sops_policy_ struct sops_policy policy = {0};
+	struct sops_key_group *group = sops_policy_group_add(&policy, err);
+	int r = group ? 0 : -(int)err->code;
+
+	for (size_t i = 0; r == 0 && i < stored->keys.count; i++)
+		r = sops_key_group_add(group, stored->keys.keys[i].type,
+				       span_of_text(stored->keys.keys[i].text), err);
+	for (size_t i = 0; before->group_count == 1 && i < before->groups[0].count; i++) {
+		const struct sops_key *key = &before->groups[0].keys[i];
+
+		if (r == 0 && !sops_key_type_is_supported(key->type))
+			r = sops_key_group_add(group, key->type, span_of_text(key->text), err);
+	}
+	if (r == 0)
+		r = sops_document_keys_update(stored->document, &policy, 0, &fixing->keyring, err);
+	return r < 0 ? r
+		     : sops_document_write(stored->document, sops_store_named("binary"), NULL,
+					   document, err);
+}
+
+static int secret_fix(const struct fixing *fixing, const struct vars_location *location,
+		      const struct change *change, struct error *err)
+{
+	_cleanup_stored_secret_ struct stored_secret stored = STORED_SECRET_NONE;
+	_cleanup_secret_ struct secret document = {0};
+	int r = secret_load(fixing, location, &stored, err);
+
+	if (r == 0 && change->what == CHANGE_DOCUMENT)
+		r = document_rewrite(fixing, &stored, &document, err);
+	return r < 0 ? r
+		     : secret_write(fixing->store_dirfd, stored.dirfd, stored.path,
+				    store_links_up(location), &stored.correct,
+				    secret_span(&document), err);
+}
+
+static void file_fix(struct fixing *fixing, size_t index)
+{
+	struct change *change = &fixing->changes[index];
+
+	if (change->what != CHANGE_NOTHING)
+		(void)secret_fix(fixing, &fixing->locations[index], change, &change->err);
+}
+
+static void rest_fix(void *context, size_t index)
+{
+	struct fixing *fixing = context;
+
+	file_fix(fixing, fixing->rest + index);
+}
+
+static void rest_watch(void *context, size_t done)
+{
+	const struct fixing *fixing = context;
+
+	report_progress(fixing->report, fixing->done + fixing->rest + done, fixing->total);
+}
+
+/* Before the document at `index` is opened, which may have PGP recipients only. */
+static int identities_load(struct fixing *fixing, size_t index, struct error *err)
+{
+	const struct vars_fix_options *options = fixing->options;
+	const struct age_identities *loaded;
+	int r = keyring_load(fixing->changes[index].has_pgp, options->identities, options->data,
+			     &fixing->keyring, err);
+
+	if (r < 0)
+		return r;
+	fixing->is_loaded = true;
+	loaded = fixing->keyring.identities;
+	for (size_t i = 0; loaded && i < loaded->count; i++)
+		fixing->has_plugin |= age_identity_is_plugin(loaded->items[i]);
+	return 0;
+}
+
+/*
+ * Applies the planned changes and reports them. An identity, or gpg's key, may have a passphrase:
+ * until a first document is open, the calling thread works alone, so that the user is asked once;
+ * with the key of a plugin, always. If no identity can be loaded, the changes before the first
+ * document are still made.
+ */
+static int batch_fix(struct fixing *fixing, size_t count, struct error *err)
+{
+	const struct vars_fix_options *options = fixing->options;
+	size_t first = 0, i = 0;
+	int r = 0;
+
+	while (first < count && fixing->changes[first].what != CHANGE_DOCUMENT)
+		first++;
+	if (first < count && !fixing->is_loaded)
+		r = identities_load(fixing, first, err);
+	if (r < 0)
+		count = first;
+	for (; (first < count || r < 0) && i < count && (!fixing->is_open || fixing->has_plugin);
+	     i++) {
+		file_fix(fixing, i);
+		if (fixing->changes[i].what == CHANGE_DOCUMENT && !fixing->changes[i].err.text)
+			fixing->is_open = true;
+	}
+	fixing->rest = i;
+	pool_run_watched(count - i, rest_fix, rest_watch, fixing);
+	for (i = 0; i < count; i++) {
+		const struct change *change = &fixing->changes[i];
+
+		if (change->err.text)
+			options->failed(&fixing->locations[i], &change->err, options->data);
+		else if (change->what != CHANGE_NOTHING)
+			options->fixed(&fixing->locations[i], change->detail, options->data);
+	}
+	return r;
+}
+
+static int files_fix(struct fixing *fixing, const struct store_files *files, struct error *err)
+{
+	int r = 0;
+
+	fixing->total = files->count;
+	for (size_t at = 0; r == 0 && at < files->count; at += STORE_BATCH) {
+		const size_t left = files->count - at;
+		const size_t count = left < STORE_BATCH ? left : STORE_BATCH;
+
+		report_progress(fixing->report, at, files->count);
+		fixing->locations = &files->locations[at];
+		fixing->done = at;
+		memset(fixing->changes, 0, count * sizeof(*fixing->changes));
+		pool_run(count, file_plan, fixing);
+		r = batch_fix(fixing, count, err);
+		for (size_t i = 0; i < count; i++) {
+			free(fixing->changes[i].detail);
+			error_clear(&fixing->changes[i].err);
+		}
+	}
+	report_progress(fixing->report, files->count, files->count);
+	return r;
+}
+
+int vars_fix(const struct config *config, int store_dirfd, const struct vars_fix_options *options,
+	     const struct report *report, struct error *err)
+{
+	_cleanup_member_cache_ struct member_cache *cache = NULL;
+	_cleanup_store_files_ struct store_files files = {0};
+	_cleanup_free_ struct change *changes = calloc(STORE_BATCH, sizeof(*changes));
+	struct fixing fixing = {
+		.config = config,
+		.store_dirfd = store_dirfd,
+		.options = options,
+		.report = report,
+		.keyring = {.gpg = sops_gpg()},
+		.changes = changes,
+	};
+	int r = changes ? member_cache_create(store_dirfd, &options->exclude, &cache, err)
+			: error_no_memory(err);
+
+	fixing.cache = cache;
+	if (r == 0)
+		r = store_files_list(config, store_dirfd, options->machines, &files, err);
+	return r < 0 ? r : files_fix(&fixing, &files, err);
+}
