@@ -53,7 +53,7 @@ def test_many_generators_there_whole_not_at_all_when_disk(folder):
                         [harness.VMCRED, "generate", "--config", fleet.config])  # fmt: skip
         assert result.code != 0, fault
         if "EIO" in fault:
-            expect(result, 1, err="vmcred: syncing the store to the disk: Input/output error\n")
+            expect(result, 1, err="vmcred: syncing the store: Input/output error\n")
         made = [path.name for path in store.glob("vars/per-machine/*/g")]
         for name in ("it", "more"):
             equal(len(list(store.glob(f"vars/per-machine/*/g/{name}/secret"))), len(made), f"files after {fault}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The real clan and vmcred on the same repositories: what either of them makes or changes is right for the other."""
+"""The real clan and vmcred on the same repositories: what either creates or changes is correct for the other."""
 import json
 
 import harness
@@ -145,7 +145,7 @@ def test_store_vmcred_made_healthy_clan_nothing_generate(folder):
 
 
 def clan_changes(repository):
-    """Each verb of clan's that changes a store."""
+    """Each of clan's commands that changes a store."""
     yield ["vars", "set", "m1", "own/it"], {"stdin": "by clan"}
     yield ["vars", "set", "m2", "all/it"], {"stdin": "by clan", "who": "bob"}
     yield ["vars", "set", "m1", "own/open"], {"stdin": "by clan"}
@@ -159,14 +159,19 @@ def clan_changes(repository):
     yield ["vars", "generate", "--no-sandbox"], {}
 
 
-def test_clan_changes_store_vmcred_made_declared_vmcred(folder):
-    """what clan changes in a store that vmcred made is as declared for vmcred"""
+def test_clan_changes(folder):
+    """clan's changes of a store that vmcred created are correct for vmcred, but for the key of a removed machine"""
     for repository in repositories(folder):
         repository.fill_by_vmcred()
         for words, options in clan_changes(repository):
             repository.clan(*words, **options)
             try:
-                repository.healthy_for_vmcred()
+                if words[:3] == ["secrets", "machines", "remove"]:
+                    # The declaration still has the machine; the next `vars generate` creates a key for it.
+                    line = f"{words[3]}'s key is missing (sops/machines/{words[3]}/key.json does not exist)\n"
+                    expect(repository.vmcred("check"), 3, line)
+                else:
+                    repository.healthy_for_vmcred()
             except AssertionError as error:
                 raise AssertionError(f"after clan {' '.join(words)}") from error
         expect(repository.vmcred("get", "m1", "all/it"), 0, "shared", "")

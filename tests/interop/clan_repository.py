@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One declaration in the two forms that clan and vmcred take, and a repository for it that either of them may fill.
+"""One declaration in the formats of clan and vmcred, and a repository for it that either may fill.
 
-clan's own program runs, unchanged: its command line, its code for the store, git, sops and age. What stands in is `nix`
-(clan_nix.py), and a generator's script runs without clan's sandbox.
+clan itself runs unchanged, with git, sops and age. Only `nix` is replaced (clan_nix.py), and scripts run without clan's
+sandbox.
 """
 import base64
 import functools
@@ -56,33 +56,33 @@ GENERATORS = {
 
 @functools.cache
 def clan_python():
-    """The interpreter that clan needs."""
-    names = [os.environ.get("VMCRED_CLAN_PYTHON"), sys.executable, "python3", "python3.14", "python3.13", "python3.12"]
+    """An interpreter that can run clan."""
+    names = [os.environ.get("VMCRED_CLAN_PYTHON"), sys.executable, "python3", "python3.14", "python3.13"]
     for path in filter(None, (shutil.which(name) for name in names if name)):
-        if run(path, "-c", "import sys; sys.exit(sys.version_info < (3, 12))").code == 0:
+        if run(path, "-c", "import sys; sys.exit(sys.version_info < (3, 13))").code == 0:
             return path
-    raise Skip("clan needs Python 3.12 or newer: VMCRED_CLAN_PYTHON names one")
+    raise Skip("clan needs Python 3.13 or newer (typing.ReadOnly): set VMCRED_CLAN_PYTHON")
 
 
 @functools.cache
 def clan_source():
-    """No registry has clan, so that even CI may lack it. The folder to import it from, or "" where that is known."""
+    """The directory to import clan from, or "" if Python has it. Clan is in no registry, so that even CI may not have it."""
     source = os.environ.get("VMCRED_CLAN")
     if source:
         return str(Path(source) / "pkgs" / "clan-cli")
     if run(os.environ.get("VMCRED_CLAN_PYTHON", sys.executable), "-c", "import clan_cli").code == 0:
         return ""
-    raise Skip("VMCRED_CLAN names no folder of clan-core's source, and Python has no module clan_cli")
+    raise Skip("clan not found: set VMCRED_CLAN to a directory with clan-core's source")
 
 
 def validation_hash(value):
-    """That of the text which Nix's builtins.toJSON makes of it."""
+    """The hash of what Nix's builtins.toJSON prints."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return value and hashlib.sha256(text.encode()).hexdigest()
 
 
 class Repository:
-    """Without secrets in it so far. Everybody's identities are files of the folder `keys`."""
+    """Starts without secrets. The directory `keys` has the identities of all users and machines."""
 
     def __init__(self, folder, groups=(), generators=None):
         clan_source()
@@ -149,7 +149,7 @@ class Repository:
     # The two programs.
 
     def clan_each(self, commands):
-        """Runs pairs of words and options (`who`, `stdin`) in their order, and gives what each printed; none may fail."""
+        """Runs commands, each a pair of arguments and options (`who`, `stdin`), and returns their outputs; none may fail."""
         self._stand_in_write()
         requests = [
             {
@@ -163,7 +163,7 @@ class Repository:
         outputs = []
         for request, result in zip(requests, json.loads(expect(done).out), strict=True):
             if result["code"] != 0:
-                raise AssertionError(f"clan {' '.join(request['words'])} ended with {result['code']}\n{result['err']}")
+                raise AssertionError(f"clan {' '.join(request['words'])} exited with {result['code']}\n{result['err']}")
             outputs.append(base64.b64decode(result["out"]).decode("utf-8", "surrogateescape"))
         return outputs
 
@@ -187,7 +187,7 @@ class Repository:
             "XDG_RUNTIME_DIR": str(self.folder / "temporary"),
             "CLAN_DIR": str(self.root),
             "CLAN_NO_SELECT_DISK_CACHE": "1",
-            # As in a build of clan that brings these programs along: they come from $PATH.
+            # As in a packaged clan: these programs come from $PATH.
             "CLAN_PROVIDED_PACKAGES": "age:bash:git:gnupg:sops",
             "STAND_IN_FLAKE": str(self.folder / "flake.json"),
             "GNUPGHOME": str(self.folder / "gnupg"),
@@ -200,7 +200,7 @@ class Repository:
     def git(self, *words):
         return expect(run("git", "-C", self.root, *words, env=GIT_ENVIRONMENT)).out
 
-    # What either of them does, in the words of each.
+    # What either of them does.
 
     def fill_by_clan(self):
         users = [
@@ -231,14 +231,14 @@ class Repository:
         return self
 
     def commit(self):
-        """All that is there, so that a change shows."""
+        """Commits everything, so that changes can be seen."""
         self.git("add", "-A")
         self.git("commit", "--quiet", "--allow-empty", "-m", "all")
 
     def unchanged(self):
-        equal(self.git("status", "--short"), "", "what has changed")
+        equal(self.git("status", "--short"), "", "changes")
 
-    # What they say.
+    # What they report.
 
     def files(self):
         """Machine and name of each declared file."""
@@ -257,7 +257,7 @@ class Repository:
         return [(*file, value) for file, value in zip(files, values, strict=True)]
 
     def healthy_for_clan(self):
-        """clan misses nothing, would encrypt nothing anew, and does not, when told to mend it."""
+        """clan finds nothing missing, and fixing changes nothing."""
         self.commit()
         before = self.git("rev-parse", "HEAD")
         checks = [("vars", verb, machine) for machine in MACHINES for verb in ("check", "fix")]
