@@ -167,9 +167,9 @@ static int groups_list(struct cli *cli, const struct member *group, struct error
 		const char *name = names.items[i];
 		json_t *members = all ? json_object() : NULL;
 
-		r = group_members_list(group, *name, VARS_MACHINE, members, err);
+		r = group_members_list(group, name, VARS_MACHINE, members, err);
 		if (r == 0)
-			r = group_members_list(group, *name, VARS_USER, members, err);
+			r = group_members_list(group, name, VARS_USER, members, err);
 		if (members)
 			json_object_set_new(all, name, members);
 	}
