@@ -2,13 +2,11 @@
 #include "config/reader.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
 #include "base/name.h"
-#include "base/text.h"
 #include "config/schema.h"
 
 /* The largest table, and a limit for lists. */
@@ -31,37 +29,22 @@ int reader_wrap(struct reader *reader, const struct yaml_node *node)
 	return error_wrap(reader->err, "%s:%u", reader->path, node->line);
 }
 
-int reader_reject(struct reader *reader, const struct yaml_node *node, const char *format, ...)
+int reader_reject_text(struct reader *reader, const struct yaml_node *node, char *text)
 {
-	_cleanup_free_ char *text = NULL;
-	va_list arguments;
-	int length;
+	_cleanup_free_ char *owned = text;
 
-	va_start(arguments, format);
-	length = vasprintf(&text, format, arguments);
-	va_end(arguments);
-	if (length < 0) {
-		text = NULL;
+	if (!text)
 		return error_no_memory(reader->err);
-	}
 	error_set(reader->err, VMCRED_USAGE, "%s", text);
 	return reader_wrap(reader, node);
 }
 
-int reader_reject_line(struct reader *reader, int line, const char *format, ...)
+int reader_reject_line_text(struct reader *reader, int line, char *text)
 {
-	_cleanup_free_ char *text = NULL;
-	va_list arguments;
-	int length;
+	_cleanup_free_ char *owned = text;
 
-	va_start(arguments, format);
-	length = vasprintf(&text, format, arguments);
-	va_end(arguments);
-	if (length < 0) {
-		text = NULL;
-		return error_no_memory(reader->err);
-	}
-	return error_set(reader->err, VMCRED_USAGE, "%s:%d: %s", reader->path, line, text);
+	return text ? error_set(reader->err, VMCRED_USAGE, "%s:%d: %s", reader->path, line, text)
+		    : error_no_memory(reader->err);
 }
 
 int reader_hint_nearest(struct error *err, const char *name, const void *entries, size_t count,

@@ -6,6 +6,7 @@
 #ifndef VMCRED_CONFIG_READER_H
 #define VMCRED_CONFIG_READER_H
 
+#include "base/text.h"
 #include "config/config.h"
 #include "yaml/yaml.h"
 
@@ -70,15 +71,16 @@ reader_value reader_string, reader_bool, reader_strings;
 /* Accepts anything. */
 reader_value reader_ignore;
 
-/* VMCRED_USAGE: "FILE:LINE: WHERE: text". */
-int reader_reject(struct reader *reader, const struct yaml_node *node, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-/* The same for an error that is set. */
+/* Each returns VMCRED_USAGE: "FILE:LINE: WHERE: text" for a text, which it frees, or for an error
+ * that is set; "FILE:LINE: text". */
+int reader_reject_text(struct reader *reader, const struct yaml_node *node, char *text);
 int reader_wrap(struct reader *reader, const struct yaml_node *node);
+int reader_reject_line_text(struct reader *reader, int line, char *text);
 
-/* VMCRED_USAGE: "FILE:LINE: text". */
-int reader_reject_line(struct reader *reader, int line, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+/* The same with printf(3) arguments. */
+#define reader_reject(reader, node, ...) reader_reject_text(reader, node, text_format(__VA_ARGS__))
+#define reader_reject_line(reader, line, ...) \
+	reader_reject_line_text(reader, line, text_format(__VA_ARGS__))
 
 /* Adds "did you mean" to an error if there is an entry with a similar name. Each entry starts with
  * its name, a `char *`. Returns the error's code. */

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/text.h"
 #include "config/schema.h"
 
 #define TEMPLATE "microvm@"

@@ -3,7 +3,6 @@
 
 #include "base/cleanup.h"
 #include "base/name.h"
-#include "base/text.h"
 #include "config/schema.h"
 
 /* systemd's UNIT_NAME_MAX without its NUL. */

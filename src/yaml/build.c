@@ -84,8 +84,8 @@ static int comments_of(struct yaml_builder *b, uint32_t node, struct yaml_commen
 	struct yaml *yaml = b->yaml;
 
 	if (yaml->nodes[node].comments == 0) {
-		int r = yaml_array_grow(&yaml->comments, yaml->comment_count,
-					&yaml->comment_capacity, sizeof(*yaml->comments), err);
+		int r = array_grow(&yaml->comments, yaml->comment_count, &yaml->comment_capacity,
+				   sizeof(*yaml->comments), err);
 
 		if (r < 0)
 			return r;
@@ -147,8 +147,7 @@ static int node_add(struct yaml_builder *b, struct yaml_node node,
 {
 	struct yaml *yaml = b->yaml;
 	struct yaml_comments *kept;
-	int r = yaml_array_grow(&yaml->nodes, yaml->count, &yaml->capacity, sizeof(*yaml->nodes),
-				err);
+	int r = array_grow(&yaml->nodes, yaml->count, &yaml->capacity, sizeof(*yaml->nodes), err);
 
 	if (r < 0)
 		return r;
@@ -190,7 +189,7 @@ static int leaf_add(struct yaml_builder *b, struct yaml_node node,
 
 static int frame_push(struct yaml_builder *b, uint32_t node, struct error *err)
 {
-	int r = yaml_array_grow(&b->frames, b->depth, &b->frame_capacity, sizeof(*b->frames), err);
+	int r = array_grow(&b->frames, b->depth, &b->frame_capacity, sizeof(*b->frames), err);
 
 	if (r == 0)
 		b->frames[b->depth++] = (struct yaml_frame){.node = node};
@@ -408,8 +407,8 @@ int yaml_builder_directive(struct yaml_builder *b, const struct yaml_token *toke
 			return yaml_fail(b->yaml, token->mark.line + 1, "duplicate %TAG directive",
 					 err);
 	}
-	if (yaml_array_grow(&b->directives, b->directive_count, &b->directive_capacity,
-			    sizeof(*b->directives), err) < 0)
+	if (array_grow(&b->directives, b->directive_count, &b->directive_capacity,
+		       sizeof(*b->directives), err) < 0)
 		return -(int)err->code;
 	b->directives[b->directive_count++] =
 		(struct yaml_directive){.handle = token->value, .prefix = token->suffix};

@@ -18,8 +18,8 @@ static int comment_add(struct yaml_scanner *s, struct yaml_comment comment, stru
 
 	if (s->comment_head == s->comment_count)
 		s->comment_head = s->comment_count = 0;
-	r = yaml_array_grow(&s->comments, s->comment_count, &s->comment_capacity,
-			    sizeof(*s->comments), err);
+	r = array_grow(&s->comments, s->comment_count, &s->comment_capacity, sizeof(*s->comments),
+		       err);
 	if (r == 0)
 		s->comments[s->comment_count++] = comment;
 	return r;

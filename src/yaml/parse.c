@@ -14,10 +14,8 @@ enum state {
 	DOCUMENT_CONTENT,
 	DOCUMENT_END,
 	BLOCK_NODE,
-	BLOCK_SEQUENCE_FIRST,
 	BLOCK_SEQUENCE,
 	INDENTLESS_SEQUENCE,
-	BLOCK_MAPPING_FIRST_KEY,
 	BLOCK_MAPPING_KEY,
 	BLOCK_MAPPING_VALUE,
 	FLOW_SEQUENCE_FIRST,
@@ -55,7 +53,7 @@ static int skip_peek(struct machine *m, struct error *err)
 
 static int push(struct machine *m, enum state state, struct error *err)
 {
-	int r = yaml_array_grow(&m->states, m->count, &m->capacity, sizeof(*m->states), err);
+	int r = array_grow(&m->states, m->count, &m->capacity, sizeof(*m->states), err);
 
 	if (r == 0)
 		m->states[m->count++] = (uint8_t)state;
@@ -116,6 +114,9 @@ static int properties_parse(struct machine *m, struct yaml_properties *propertie
 static int collection_start(struct machine *m, const struct yaml_properties *properties,
 			    enum yaml_kind kind, bool flow, enum state state, struct error *err)
 {
+	/* Not a token of its own: the '-' of an indentless sequence. */
+	if (state != INDENTLESS_SEQUENCE)
+		yaml_scanner_skip(&m->builder->scanner);
 	m->state = state;
 	return yaml_builder_start(m->builder, kind, flow, properties, err);
 }
@@ -161,12 +162,12 @@ static int node_parse(struct machine *m, bool block, bool indentless, struct err
 	case YAML_BLOCK_SEQUENCE_START:
 		if (block)
 			return collection_start(m, &properties, YAML_SEQUENCE, false,
-						BLOCK_SEQUENCE_FIRST, err);
+						BLOCK_SEQUENCE, err);
 		break;
 	case YAML_BLOCK_MAPPING_START:
 		if (block)
 			return collection_start(m, &properties, YAML_MAPPING, false,
-						BLOCK_MAPPING_FIRST_KEY, err);
+						BLOCK_MAPPING_KEY, err);
 		break;
 	default:
 		break;
@@ -341,7 +342,6 @@ static int flow_sequence(struct machine *m, bool first, struct error *err)
 	if (m->token->type == YAML_KEY) {
 		struct yaml_properties none = {.line = m->token->mark.line, .no_comments = true};
 
-		yaml_scanner_skip(&m->builder->scanner);
 		return collection_start(m, &none, YAML_MAPPING, true, FLOW_PAIR_KEY, err);
 	}
 	if (m->token->type != YAML_FLOW_SEQUENCE_END)
@@ -383,12 +383,6 @@ static int flow_mapping_key(struct machine *m, bool first, struct error *err)
 	return r;
 }
 
-static int empty_value(struct machine *m, enum state after, struct error *err)
-{
-	m->state = after;
-	return empty_scalar(m, err);
-}
-
 /* One step, which depends on the current token. */
 static int step(struct machine *m, struct error *err)
 {
@@ -402,12 +396,10 @@ static int step(struct machine *m, struct error *err)
 		return document_end(m, err);
 	case BLOCK_NODE:
 		return node_parse(m, true, false, err);
-	case BLOCK_SEQUENCE_FIRST:
 	case BLOCK_SEQUENCE:
 		return block_sequence(m, false, err);
 	case INDENTLESS_SEQUENCE:
 		return block_sequence(m, true, err);
-	case BLOCK_MAPPING_FIRST_KEY:
 	case BLOCK_MAPPING_KEY:
 		return block_mapping_key(m, err);
 	case BLOCK_MAPPING_VALUE:
@@ -428,17 +420,12 @@ static int step(struct machine *m, struct error *err)
 	case FLOW_MAPPING_VALUE:
 		return value_parse(m, FLOW_MAPPING_ENDS, FLOW_MAPPING_KEY, false, err);
 	case FLOW_MAPPING_EMPTY_VALUE:
-		return empty_value(m, FLOW_MAPPING_KEY, err);
+		m->state = FLOW_MAPPING_KEY;
+		return empty_scalar(m, err);
 	case STREAM_ENDED:
 		break;
 	}
 	return 0;
-}
-
-static bool is_first(enum state state)
-{
-	return state == BLOCK_SEQUENCE_FIRST || state == BLOCK_MAPPING_FIRST_KEY ||
-	       state == FLOW_SEQUENCE_FIRST || state == FLOW_MAPPING_FIRST_KEY;
 }
 
 static int nodes_read(struct yaml *yaml, struct secret *text, struct error *err)
@@ -460,9 +447,6 @@ static int nodes_read(struct yaml *yaml, struct secret *text, struct error *err)
 		yaml_scanner_skip(&builder.scanner);
 	while (r == 0 && m.state != STREAM_ENDED) {
 		r = peek(&m, err);
-		/* The token that opened the collection. */
-		if (r == 0 && is_first(m.state))
-			r = skip_peek(&m, err);
 		if (r == 0)
 			r = step(&m, err);
 	}

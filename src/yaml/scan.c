@@ -25,7 +25,7 @@ int yaml_scanner_begin(struct yaml_scanner *s, struct secret *text, bool ascii, 
 		.indent = -1,
 		.simple_key_allowed = true,
 	};
-	if (yaml_array_grow(&s->keys, 0, &s->key_capacity, sizeof(*s->keys), err) < 0)
+	if (array_grow(&s->keys, 0, &s->key_capacity, sizeof(*s->keys), err) < 0)
 		return -(int)err->code;
 	s->keys[0] = (struct yaml_simple_key){0};
 	return 0;
@@ -76,8 +76,7 @@ static int token_insert(struct yaml_scanner *s, int64_t place, struct yaml_token
 		memmove(s->tokens, s->tokens + s->token_head, s->token_count * sizeof(*s->tokens));
 		s->token_head = 0;
 	}
-	r = yaml_array_grow(&s->tokens, s->token_count, &s->token_capacity, sizeof(*s->tokens),
-			    err);
+	r = array_grow(&s->tokens, s->token_count, &s->token_capacity, sizeof(*s->tokens), err);
 	if (r < 0)
 		return r;
 	at = place < 0 ? s->tokens + s->token_count : s->tokens + s->token_head + place;
@@ -99,34 +98,27 @@ static struct yaml_simple_key *key_here(struct yaml_scanner *s)
 	return &s->keys[s->flow_level];
 }
 
-static int colon_missing(struct yaml_scanner *s, const struct yaml_simple_key *key,
-			 struct error *err)
+/* It is not a key. */
+static int key_drop(struct yaml_scanner *s, struct yaml_simple_key *key, struct error *err)
 {
-	return yaml_fail(s->yaml, key->mark.line + 1, "missing ':' after a key", err);
+	if (key->possible && key->required)
+		return yaml_fail(s->yaml, key->mark.line + 1, "missing ':' after a key", err);
+	key->possible = false;
+	return 0;
 }
 
 /* Returns 1 if it may still turn out to be a key, because its line has not ended; else 0. */
 static int key_check(struct yaml_scanner *s, struct yaml_simple_key *key, struct error *err)
 {
-	if (!key->possible)
-		return 0;
-	if (key->mark.line == s->line &&
+	if (key->possible && key->mark.line == s->line &&
 	    key->mark.column + SIMPLE_KEY_SIZE_MAX >= yaml_scanner_column(s))
 		return 1;
-	if (key->required)
-		return colon_missing(s, key, err);
-	key->possible = false;
-	return 0;
+	return key_drop(s, key, err);
 }
 
 static int key_remove(struct yaml_scanner *s, struct error *err)
 {
-	struct yaml_simple_key *key = key_here(s);
-
-	if (key->possible && key->required)
-		return colon_missing(s, key, err);
-	key->possible = false;
-	return 0;
+	return key_drop(s, key_here(s), err);
 }
 
 static size_t next_token_number(const struct yaml_scanner *s)
@@ -161,8 +153,7 @@ static int indent_push(struct yaml_scanner *s, struct yaml_mark mark, int64_t nu
 		return 0;
 	if (s->indent_count >= YAML_DEPTH_MAX)
 		return nested_too_deep(s, err);
-	r = yaml_array_grow(&s->indents, s->indent_count, &s->indent_capacity, sizeof(*s->indents),
-			    err);
+	r = array_grow(&s->indents, s->indent_count, &s->indent_capacity, sizeof(*s->indents), err);
 	if (r < 0)
 		return r;
 	s->indents[s->indent_count++] = s->indent;
@@ -240,8 +231,8 @@ static int flow_start_fetch(struct yaml_scanner *s, struct error *err)
 	if (r == 0 && s->flow_level >= YAML_DEPTH_MAX)
 		r = nested_too_deep(s, err);
 	if (r == 0)
-		r = yaml_array_grow(&s->keys, s->flow_level + 1, &s->key_capacity, sizeof(*s->keys),
-				    err);
+		r = array_grow(&s->keys, s->flow_level + 1, &s->key_capacity, sizeof(*s->keys),
+			       err);
 	if (r < 0)
 		return r;
 	s->flow_level++;
@@ -346,56 +337,28 @@ static int block_scalar_fetch(struct yaml_scanner *s, struct error *err)
 
 static bool plain_may_begin(const struct yaml_scanner *s)
 {
-	switch (*s->at) {
-	case '-':
+	if (*s->at == '-')
 		return !yaml_is_blank(s->at + 1);
-	case '?':
-	case ':':
+	if (*s->at == '?' || *s->at == ':')
 		return s->flow_level == 0 && !yaml_is_blankz(s->at + 1);
-	case '@':
-	case '`':
-	case '%':
-	case '#':
-	case '|':
-	case '>':
-		return false;
-	default:
-		return !yaml_is_blankz(s->at);
-	}
+	return !yaml_is_blankz(s->at) && !strchr("@`%#|>", *s->at);
 }
 
 static int token_fetch(struct yaml_scanner *s, struct error *err)
 {
-	bool flow = s->flow_level > 0, alone = flow || yaml_is_blankz(s->at + 1);
+	bool flow = s->flow_level > 0, alone = yaml_is_blankz(s->at + 1);
+	uint8_t c = *s->at;
 
-	switch (*s->at) {
-	case '[':
-	case '{':
+	if (c == '[' || c == '{')
 		return flow_start_fetch(s, err);
-	case ']':
-	case '}':
-	case ',':
+	if (c == ']' || c == '}' || c == ',')
 		return flow_indicator_fetch(s, err);
-	case '-':
-		if (yaml_is_blankz(s->at + 1))
-			return block_indicator_fetch(s, err);
-		break;
-	case '?':
-		if (alone)
-			return block_indicator_fetch(s, err);
-		break;
-	case ':':
-		if (alone)
-			return value_fetch(s, err);
-		break;
-	case '|':
-	case '>':
-		if (!flow)
-			return block_scalar_fetch(s, err);
-		break;
-	default:
-		break;
-	}
+	if ((c == '-' && alone) || (c == '?' && (flow || alone)))
+		return block_indicator_fetch(s, err);
+	if (c == ':' && (flow || alone))
+		return value_fetch(s, err);
+	if ((c == '|' || c == '>') && !flow)
+		return block_scalar_fetch(s, err);
 	if (!plain_may_begin(s))
 		return yaml_scanner_fail(s, "unexpected character", err);
 	return content_fetch(s, err);

@@ -9,23 +9,6 @@
 /* Lines and node numbers have 32 bits. */
 #define TEXT_SIZE_MAX (UINT32_MAX - 1024)
 
-int yaml_array_grow(void *items, size_t count, size_t *capacity, size_t item_size,
-		    struct error *err)
-{
-	size_t more;
-	void *moved;
-
-	if (count < *capacity)
-		return 0;
-	more = *capacity ? *capacity * 2 : 32;
-	moved = reallocarray(*(void **)items, more, item_size);
-	if (!moved)
-		return error_no_memory(err);
-	*(void **)items = moved;
-	*capacity = more;
-	return 0;
-}
-
 bool yaml_is_printable(const uint8_t *at)
 {
 	if (at[0] < 0x80)

@@ -7,6 +7,7 @@
 #ifndef VMCRED_YAML_TEXT_H
 #define VMCRED_YAML_TEXT_H
 
+#include "base/array.h"
 #include "base/error.h"
 #include "base/secret.h"
 #include "base/span.h"
@@ -118,9 +119,5 @@ int yaml_text_prepare(struct secret *text, const struct yaml *yaml, bool *ascii,
 
 /* timestamp.c: reads a time in one of YAML's forms into YAML_TIME_SIZE_MAX + 1 bytes. */
 bool yaml_time_read(struct span text, char out[]);
-
-/* Makes room for one more item of an array. */
-int yaml_array_grow(void *items, size_t count, size_t *capacity, size_t item_size,
-		    struct error *err);
 
 #endif

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/text.h"
 #include "cli/vmcred-sops/creation_rules_file.h"
 #include "regex/regex.h"
 

@@ -4,6 +4,7 @@
 #ifndef VMCRED_CLI_VMCRED_SOPS_CREATION_RULES_FILE_H
 #define VMCRED_CLI_VMCRED_SOPS_CREATION_RULES_FILE_H
 
+#include "base/text.h"
 #include "cli/vmcred-sops/creation_rules.h"
 #include "yaml/yaml.h"
 
@@ -42,9 +43,9 @@ struct rules_reader {
 	struct error *err;
 };
 
-/* VMCRED_USAGE: "FILE:LINE: text". */
-int rules_reject(const struct rules_reader *reader, const struct yaml_node *node,
-		 const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* VMCRED_USAGE: "FILE:LINE: text". The first frees the text. */
+int rules_reject_text(const struct rules_reader *reader, const struct yaml_node *node, char *text);
+#define rules_reject(reader, node, ...) rules_reject_text(reader, node, text_format(__VA_ARGS__))
 
 /* VMCRED_USAGE: the node is not a mapping, "WHAT must be a mapping", or has a duplicate key. */
 int rules_mapping_check(const struct rules_reader *reader, const struct yaml_node *node,

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/text.h"
 #include "cli/vmcred-sops/creation_rules_file.h"
 
 /* Limits for merged groups: an anchor that refers to itself never ends. */

@@ -2,8 +2,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,22 +22,13 @@ const struct sops_store_layout sops_stores_laid_out[SOPS_STORES_LAID_OUT] = {
 /* Wider than any screen. */
 #define INDENT_MAX 1000
 
-int rules_reject(const struct rules_reader *reader, const struct yaml_node *node,
-		 const char *format, ...)
+int rules_reject_text(const struct rules_reader *reader, const struct yaml_node *node, char *text)
 {
-	_cleanup_free_ char *text = NULL;
-	va_list arguments;
-	int length;
+	_cleanup_free_ char *owned = text;
 
-	va_start(arguments, format);
-	length = vasprintf(&text, format, arguments);
-	va_end(arguments);
-	if (length < 0) {
-		text = NULL;
-		return error_no_memory(reader->err);
-	}
-	return error_set(reader->err, VMCRED_USAGE, "%s:%u: %s", reader->yaml.name, node->line,
-			 text);
+	return text ? error_set(reader->err, VMCRED_USAGE, "%s:%u: %s", reader->yaml.name,
+				node->line, text)
+		    : error_no_memory(reader->err);
 }
 
 int rules_mapping_check(const struct rules_reader *reader, const struct yaml_node *node,

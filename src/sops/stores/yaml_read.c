@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/base64.h"
 #include "sops/stores/yaml.h"
 #include "sops/tree/number.h"
@@ -250,20 +251,16 @@ static int key_read(struct copier *c, const struct yaml_node *key, struct span *
 
 static int frame_push(struct copier *c, struct frame frame, struct error *err)
 {
-	struct frame *frames = c->frames;
+	int r;
 
 	_Static_assert(SOPS_DEPTH_MAX == 10000, "the text says so");
 	if (c->depth > SOPS_DEPTH_MAX)
 		return fail(c, frame.node, "nested more than 10000 levels deep", err);
-	if (c->depth == c->capacity) {
-		c->capacity = c->capacity ? 2 * c->capacity : 32;
-		frames = reallocarray(frames, c->capacity, sizeof(*frames));
-		if (!frames)
-			return error_no_memory(err);
-		c->frames = frames;
-	}
+	r = array_grow(&c->frames, c->depth, &c->capacity, sizeof(*c->frames), err);
+	if (r < 0)
+		return r;
 	*flags_of(c, frame.node) |= OPEN;
-	frames[c->depth++] = frame;
+	c->frames[c->depth++] = frame;
 	return 0;
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "sops/stores/yaml.h"
 #include "sops/tree/number.h"
 
@@ -107,17 +108,9 @@ static void empty_emit(struct yaml_emitter *e, bool is_map, enum yaml_place plac
 
 static void frame_push(struct writer *w, struct frame frame)
 {
-	if (w->e.failed == 0 && w->depth == w->capacity) {
-		size_t capacity = w->capacity ? 2 * w->capacity : 32;
-		struct frame *frames = reallocarray(w->frames, capacity, sizeof(*frames));
-
-		if (frames) {
-			w->frames = frames;
-			w->capacity = capacity;
-		} else {
-			w->e.failed = error_no_memory(w->e.err);
-		}
-	}
+	if (w->e.failed == 0)
+		w->e.failed = array_grow(&w->frames, w->depth, &w->capacity, sizeof(*w->frames),
+					 w->e.err);
 	if (w->e.failed == 0)
 		w->frames[w->depth++] = frame;
 }
