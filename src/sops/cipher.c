@@ -16,7 +16,7 @@ int sops_crypto_failed(struct error *err, const char *what)
 	return error_set(err, VMCRED_FAILED, "libcrypto failed to %s", what);
 }
 
-/* Takes `label` and what follows it, up to `end`, off the text. */
+/* Takes `label` and the part after it, up to `end`. */
 static bool part_take(struct span *text, const char *label, char end, struct span *part)
 {
 	size_t length = strlen(label);
@@ -156,7 +156,7 @@ static int nonce_take(struct sops_cipher *cipher, uint8_t nonce[SOPS_NONCE_SIZE]
 		size_t count = cipher->nonces_many ? SOPS_NONCES : SOPS_NONCES_FIRST;
 		size_t size = count * SOPS_NONCE_SIZE, step = size < 256 ? size : 256;
 
-		/* At most 256 bytes come whole, whatever signals do (getrandom(2)). */
+		/* Up to 256 bytes are never interrupted by signals (getrandom(2)). */
 		for (size_t at = 0; at < size; at += step) {
 			if (getrandom(cipher->nonces + at, step, 0) != (ssize_t)step)
 				return error_set_errno(err, errno,
@@ -169,7 +169,7 @@ static int nonce_take(struct sops_cipher *cipher, uint8_t nonce[SOPS_NONCE_SIZE]
 	return 0;
 }
 
-/* Encrypts piece by piece, since what is encrypted is written as Base64. */
+/* Encrypts in pieces, because the ciphertext is written as Base64. */
 static int data_write(struct sops_cipher *cipher, struct span plaintext, uint8_t **to,
 		      struct error *err)
 {
@@ -228,10 +228,8 @@ int sops_cipher_seal(struct sops_cipher *cipher, struct span plaintext, const ch
 	return 0;
 }
 
-/*
- * What a MAC over encrypted values alone starts with, so that it never equals the other kind: the
- * SHA-256 of "sops", a constant of the format (MACOnlyEncryptedInitialization in its sources).
- */
+/* A MAC over encrypted values only starts with this, so that it differs from the other kind: the
+ * SHA-256 of "sops" (MACOnlyEncryptedInitialization in its sources). */
 static const uint8_t only_encrypted_start[] = {
 	0x8a, 0x3f, 0xd2, 0xad, 0x54, 0xce, 0x66, 0x52, 0x7b, 0x10, 0x34,
 	0xf3, 0xd1, 0x47, 0xbe, 0x0b, 0x0b, 0x97, 0x5b, 0x3b, 0xf4, 0x4f,

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * An encrypted value: ENC[AES256_GCM,data:…,iv:…,tag:…,type:…] with AES-256-GCM, a nonce of 32
- * bytes and the value's path as additional data; and the MAC over the values of a document.
- */
+/* Encrypted values, ENC[AES256_GCM,data:…,iv:…,tag:…,type:…]: AES-256-GCM with a nonce of 32 bytes
+ * and the value's path as additional data. And the MAC over a document's values. */
 #ifndef VMCRED_SOPS_CIPHER_H
 #define VMCRED_SOPS_CIPHER_H
 
@@ -16,7 +14,7 @@
 #define SOPS_TAG_SIZE      16
 #define SOPS_MAC_TEXT_SIZE 128 /* SHA-512 in hexadecimal */
 
-/* Sets the error for a call to libcrypto that failed, and empties libcrypto's list of errors. */
+/* Sets the error for a failed call to libcrypto, and clears libcrypto's error queue. */
 int sops_crypto_failed(struct error *err, const char *what);
 
 #define SOPS_NONCE_TEXT_SIZE 44 /* in Base64 */
@@ -30,8 +28,7 @@ struct sops_sealed {
 	uint8_t tag[SOPS_TAG_SIZE];
 };
 
-/* Takes an ENC[…] text apart; there is one strict form. VMCRED_FAILED: the error says what is
- * wrong. */
+/* Parses an ENC[…] text, which has one strict form. */
 int sops_sealed_parse(struct span text, struct sops_sealed *sealed, struct error *err);
 
 enum sops_direction {
@@ -39,12 +36,11 @@ enum sops_direction {
 	SOPS_DECRYPT
 };
 
-/* Random bytes are fetched for so many nonces at once: first for a document of one value, and its
- * MAC. */
+/* How many nonces are generated at once: at first for one value and the MAC. */
 #define SOPS_NONCES_FIRST 2
 #define SOPS_NONCES       32
 
-/* Starts as {0}. Any number of values under one data key. */
+/* Starts as {0}. For any number of values under one data key. */
 struct sops_cipher {
 	EVP_CIPHER_CTX *context; /* owned; libcrypto wipes the key in it */
 	uint8_t nonces[SOPS_NONCES * SOPS_NONCE_SIZE];
@@ -58,11 +54,8 @@ int sops_cipher_create(struct sops_cipher *cipher, struct span data_key,
 		       enum sops_direction direction, struct error *err);
 void sops_cipher_destroy(struct sops_cipher *cipher);
 
-/*
- * Decrypts in place: the plaintext replaces the beginning of `sealed->data`, which must be in
- * writable, secret memory; its size goes to `*size`. Returns 1, or 0 if the tag does not match:
- * then the data is wiped.
- */
+/* Decrypts in place: the plaintext replaces the start of `sealed->data`, which must be writable
+ * secret memory. Returns 1, or 0 if the tag does not match; then the data is wiped. */
 int sops_cipher_open(struct sops_cipher *cipher, const struct sops_sealed *sealed,
 		     struct span additional, size_t *size, struct error *err);
 
@@ -70,9 +63,9 @@ int sops_cipher_open(struct sops_cipher *cipher, const struct sops_sealed *seale
 size_t sops_sealed_size(size_t plaintext_size, const char *type);
 
 /*
- * Writes exactly that many characters to `text`. `plaintext` is not empty: sops leaves an empty
- * value as it is. `nonce_text` is the nonce that the same plaintext had with the same additional
- * data under the same key before, or NULL for a new one.
+ * Writes that many characters to `text`. `plaintext` is not empty, because sops does not encrypt
+ * empty values. `nonce_text`: the nonce of the same plaintext with the same additional data and
+ * key, or NULL for a new one.
  */
 int sops_cipher_seal(struct sops_cipher *cipher, struct span plaintext, const char *type,
 		     struct span additional, const uint8_t *nonce_text, uint8_t *text,
@@ -85,7 +78,7 @@ struct sops_mac {
 
 #define _cleanup_sops_mac_ __attribute__((cleanup(sops_mac_destroy)))
 
-/* `only_encrypted`: the document's MAC leaves out values that are not encrypted. */
+/* `only_encrypted`: the MAC omits values that are not encrypted. */
 int sops_mac_create(struct sops_mac *mac, bool only_encrypted, struct error *err);
 void sops_mac_destroy(struct sops_mac *mac);
 int sops_mac_add(struct sops_mac *mac, struct span value, struct error *err);

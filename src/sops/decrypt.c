@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Decryption: what the document's rule says is encrypted is decrypted where it lies, and each value
- * is added to the MAC, which is compared at the end.
- */
+/* Decrypts the values that the rule selects, in place, adds each value to the MAC and verifies it
+ * at the end. */
 #include "sops/document.h"
 #include "sops/tree/number.h"
 #include "sops/walk.h"
 
-/* Gives the decrypted text its kind; what sops would not have written is refused, never guessed. */
+/* Sets the kind of a decrypted text. Rejects what sops would not have written. */
 static int value_type(struct sops_node *node, enum sops_kind kind)
 {
-	/* sops makes an item of a comment that it encrypts in a list. It leaves it out of the MAC
-	 * then, but not when it decrypts, so that it does not open the document again. */
+	/* sops turns an encrypted comment in a list into an item. It omits the item from the MAC
+	 * when it encrypts, but not when it decrypts, so it cannot decrypt its own document. */
 	if (kind == SOPS_COMMENT && node->key.data)
 		return -1;
 	node->kind = kind;
@@ -63,8 +61,8 @@ static bool is_sealed(const struct sops_node *node)
 	return span_starts_with(node->text, span_of_text("ENC["));
 }
 
-/* One that is not encrypted, although it should be, is left as it is: old versions of sops did not
- * encrypt comments. The MAC does not hold them. */
+/* A comment that should be encrypted and is not stays as it is: old versions of sops did not
+ * encrypt comments. The MAC does not cover them. */
 static int comment_decrypt(struct sops_walk *walk, size_t index, struct error *err)
 {
 	struct sops_node *node = &walk->tree->nodes[index];
@@ -82,7 +80,7 @@ static int comment_decrypt(struct sops_walk *walk, size_t index, struct error *e
 					 err);
 	if (r < 0)
 		return sops_walk_wrap(walk, index, err);
-	/* sops forgets that it stood behind a value. */
+	/* sops forgets that it followed a value on its line. */
 	if (kind == SOPS_COMMENT)
 		node->inline_comment = false;
 	return 0;
@@ -115,7 +113,7 @@ static int value_decrypt(struct sops_walk *walk, size_t index, struct error *err
 	if (value_type(node, kind) < 0)
 		return sops_walk_invalid(walk, index, VMCRED_FAILED,
 					 "does not have its declared type", err);
-	/* What would be encrypted as other bytes must not get the nonce again. */
+	/* A value that would be encrypted as other bytes must not reuse the nonce. */
 	if (!span_equal(sops_walk_bytes(walk, node), plaintext))
 		node->nonce = NULL;
 	return 0;
@@ -145,7 +143,7 @@ static int mac_invalid(const struct sops_document *document, const char *reason,
 	return error_set(err, VMCRED_INTEGRITY, "%s: the MAC %s", document->name, reason);
 }
 
-/* The metadata keeps the MAC as it is. */
+/* The metadata keeps the encrypted MAC. */
 static int mac_open(struct sops_document *document, struct sops_walk *walk, struct span *mac,
 		    struct error *err)
 {
@@ -221,7 +219,7 @@ int sops_document_decrypt(struct sops_document *document, const struct sops_keyr
 		return r;
 	r = tree_decrypt(document, flags, err);
 	document->state = r < 0 ? SOPS_BROKEN : SOPS_OPEN;
-	/* What was decrypted before the failure must not be found. */
+	/* Values decrypted before the failure must not be readable. */
 	if (r < 0)
 		sops_document_break(document);
 	return r;

@@ -56,7 +56,7 @@ static int node_find(const struct sops_document *document, const char *text,
 	return 0;
 }
 
-/* A map is written as a document. */
+/* A map becomes a document. */
 static int map_write(const struct sops_document *document, size_t node,
 		     const struct sops_store *store, const struct sops_format *format,
 		     struct secret *out, struct error *err)

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Encryption: the values that the rule names become ENC[…] texts, and all are added to a new MAC. A
- * value that the document had before, at the same path, gets its old nonce, and with it the same
- * text, so that a file under version control changes where its values changed and nowhere else.
+ * Encrypts the values that the rule selects and computes a new MAC. A value that the document had
+ * before at the same path keeps its nonce, and so its ciphertext: a file under version control
+ * changes only where its values changed.
  */
 #include "sops/document.h"
 #include "sops/reuse.h"
 #include "sops/walk.h"
 
-/* Adds an ENC[…] text to the tree's memory. */
+/* Writes an ENC[…] text into the tree's memory. */
 static int text_seal(struct sops_walk *walk, struct span plaintext, const char *type,
 		     struct span additional, const uint8_t *nonce, struct span *text,
 		     struct error *err)
@@ -72,7 +72,7 @@ static int values_encrypt(struct sops_walk *walk, struct sops_reuse *reuse, stru
 	return r;
 }
 
-/* The new MAC, with the time now as its additional data. */
+/* Encrypts the MAC with the current time as additional data. */
 static int mac_seal(struct sops_walk *walk, struct sops_metadata *metadata, struct error *err)
 {
 	uint8_t mac[SOPS_MAC_TEXT_SIZE];

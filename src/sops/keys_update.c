@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * updatekeys: a document's groups of keys are replaced by those of a policy. Only the data key is
- * wrapped anew; its values are not looked at.
- */
+/* updatekeys: replaces a document's key groups by those of a policy. Only the data key is wrapped
+ * again; the values are not read. */
 #include <stdlib.h>
 
 #include "base/cleanup.h"
@@ -25,7 +23,7 @@ static const struct sops_key *key_find(const struct sops_key_group *group,
 	return NULL;
 }
 
-/* First what stays and then what comes, each in the policy's order, then what goes. */
+/* First the kept keys, then the added ones, in the policy's order, then the removed ones. */
 static int group_compare(const struct sops_key_group *ours, const struct sops_key_group *theirs,
 			 struct sops_group_difference *difference, struct error *err)
 {
@@ -95,7 +93,7 @@ void sops_difference_destroy(struct sops_difference *difference)
 	*difference = (struct sops_difference){0};
 }
 
-/* Keys that cannot be used here keep what they hold, which is the whole data key before and after.
+/* Keys of unsupported types keep their wrapped key: with one group it is always the whole data key.
  */
 static int unsupported_keep(const struct sops_policy *before, struct sops_policy *after,
 			    struct error *err)
@@ -144,8 +142,7 @@ int sops_document_keys_update(struct sops_document *document, const struct sops_
 		return r;
 	after.shamir_threshold = threshold_after(before, &after, threshold);
 	after.mac_only_encrypted = before->mac_only_encrypted;
-	/* What is not needed any more is destroyed as `after`: the old policy, or after a failure
-	 * the new one. */
+	/* `after` is destroyed: the old policy, or the new one after a failure. */
 	old = *before;
 	*before = after;
 	after = old;

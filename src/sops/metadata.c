@@ -19,7 +19,7 @@ static int field_invalid(const struct reader *reader, const char *name, const ch
 	return error_set(err, VMCRED_FAILED, "%s: sops.%s %s", reader->what, name, reason);
 }
 
-/* The index of a list that is there and not empty, or 0. */
+/* The index of a list that is not empty, or 0. */
 static int list_find(const struct reader *reader, size_t map, const char *name, size_t *list,
 		     struct error *err)
 {
@@ -36,7 +36,7 @@ static int list_find(const struct reader *reader, size_t map, const char *name, 
 	return 0;
 }
 
-/* The keys in a map, which is the metadata itself or a key group. */
+/* Reads the keys in a map: the metadata or a key group. */
 static int keys_read(const struct reader *reader, size_t map, struct sops_key_group *group,
 		     struct error *err)
 {
@@ -64,8 +64,7 @@ static int keys_read(const struct reader *reader, size_t map, struct sops_key_gr
 	return r;
 }
 
-/* Keys stand in the metadata itself; else in groups, each of which holds a share of the data key.
- */
+/* The keys are in the metadata itself, or in groups that hold shares of the data key. */
 static int key_groups_read(const struct reader *reader, struct error *err)
 {
 	struct sops_policy *policy = &reader->metadata->policy;
@@ -122,7 +121,7 @@ static int rule_read(const struct reader *reader, struct error *err)
 				    span_of_text(SOPS_DEFAULT_SUFFIX), err);
 }
 
-/* Flat stores write true and false as texts (strconv.ParseBool in Go reads them). */
+/* Flat stores write booleans as text (strconv.ParseBool in Go). */
 static int boolean_read(const struct reader *reader, const char *name, bool *value,
 			struct error *err)
 {

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The metadata as sops writes it: fields in alphabetical order, most of them only where they say
- * something (mapstructure's omitempty in stores/stores.go).
- */
+/* The metadata as sops writes it: fields in alphabetical order, most of them omitted if empty
+ * (stores/stores.go in its sources). */
 #include <stdio.h>
 
 #include "sops/keys/key.h"
@@ -70,7 +68,7 @@ static int key_add(const struct builder *builder, size_t list, const struct sops
 	for (size_t i = 0; r == 0 && fields[i].name; i++) {
 		bool empty = !key->fields[i] || !*key->fields[i];
 
-		/* Only KMS keys have one; its place is before their created_at. */
+		/* Only KMS keys have one, before their created_at. */
 		if (key->context_count > 0 && fields[i].use == SOPS_FIELD_TIME)
 			r = context_add(builder, map, key, err);
 		if (r == 0 && (fields[i].use != SOPS_FIELD_OPTIONAL || !empty))

@@ -27,7 +27,7 @@ static bool path_equal(const struct sops_tree *a, size_t a_node, const struct so
 	return a_node == b_node;
 }
 
-/* Unlike the value, they tell the two zeros apart, which are different texts. */
+/* Distinguishes 0 and -0, which are equal values but different texts. */
 static uint64_t float_bits(const struct sops_node *node)
 {
 	double value = sops_float_value(node->text);
@@ -46,7 +46,7 @@ static bool value_equal(const struct sops_node *a, const struct sops_node *b)
 	return float_bits(a) == float_bits(b);
 }
 
-/* FNV-1a. Texts that collide cost time and nothing else. */
+/* FNV-1a. Collisions only cost time. */
 static uint64_t hash_add(uint64_t hash, struct span bytes)
 {
 	for (size_t i = 0; i < bytes.size; i++)
@@ -54,7 +54,7 @@ static uint64_t hash_add(uint64_t hash, struct span bytes)
 	return hash;
 }
 
-/* Of the text, and of the path without its lists. Floats may be written differently. */
+/* Hashes the value, of a float independent of its spelling, and the path without list positions. */
 static uint64_t node_hash(const struct sops_tree *tree, size_t index)
 {
 	const struct sops_node *node = &tree->nodes[index];
@@ -72,7 +72,7 @@ static uint64_t node_hash(const struct sops_tree *tree, size_t index)
 	return hash ^ hash >> 32;
 }
 
-/* The slot that holds the value, or the free one where it belongs. */
+/* The slot of the value, or the free slot for it. */
 static size_t *slot_find(const struct sops_reuse *reuse, const struct sops_tree *tree, size_t node)
 {
 	size_t at = node_hash(tree, node) & (reuse->slot_count - 1);

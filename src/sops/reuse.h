@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The nonces of the values that a document had before it was edited. A nonce may be used again for
- * the same value at the same path alone: with another, AES-GCM would be broken. So a match is
- * compared byte for byte.
+ * The nonces of the values before a document was edited. A nonce may be reused only for the same
+ * value at the same path: with any other, AES-GCM would be broken. So matches are compared byte for
+ * byte.
  */
 #ifndef VMCRED_SOPS_REUSE_H
 #define VMCRED_SOPS_REUSE_H

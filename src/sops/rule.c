@@ -45,7 +45,7 @@ static int text_match(const struct sops_rule_state *rule, struct span text, stru
 	return rule->regex ? regex_match(rule->regex, text, err) : 0;
 }
 
-/* Whether the node's own key, if it has one, matches; a position in a list is not looked at. */
+/* Whether the node's own key matches. List items have none. */
 static int key_match(const struct sops_rule_state *rule, struct span key, struct error *err)
 {
 	if (!key.data)
@@ -55,10 +55,8 @@ static int key_match(const struct sops_rule_state *rule, struct span key, struct
 	return text_match(rule, key, err);
 }
 
-/*
- * Comments hold for the next item of their container and all in it, and for the comments between.
- * A comment that turns encryption on stays readable itself; one that turns it off does, too.
- */
+/* A comment that matches applies to the next item of its container, with everything in it, and to
+ * the comments before that item. The comment itself is never encrypted. */
 static int comments_decide(struct sops_rule_state *rule, struct sops_tree *tree, size_t index,
 			   struct error *err)
 {

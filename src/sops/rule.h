@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Which nodes of a tree are encrypted: the document's rule, applied on the walk from the first node
- * to the last. A decision is handed down from containers to what is in them, so that it costs the
- * same at every depth.
- */
+/* Applies the document's rule to the nodes of a tree, from the first to the last. Nodes inherit the
+ * decision for their container, so that it costs the same at every depth. */
 #ifndef VMCRED_SOPS_RULE_H
 #define VMCRED_SOPS_RULE_H
 
@@ -15,29 +12,26 @@
 struct sops_rule_state {
 	enum sops_rule rule;
 	struct span suffix;
-	struct regex *regex; /* owned; NULL where the expression is none: it never matches */
-	/* For rules on comments: whether one that matches stands before the next item of this
-	 * container. */
+	struct regex *regex; /* owned; NULL: an invalid expression, which never matches */
+	/* For comment rules: whether a comment before the next item of this container matches. */
 	size_t container;
 	bool comment_matched;
 };
 
 #define _cleanup_sops_rule_ __attribute__((cleanup(sops_rule_destroy)))
 
-/*
- * Prepares the rule of a policy, which must outlive it. sops takes an expression that is none for
- * one that never matches; with `strict`, it is an error.
- */
+/* Prepares the rule of a policy, which must outlive it. In sops an invalid expression never
+ * matches; with `strict` it is an error. */
 int sops_rule_prepare(struct sops_rule_state *rule, const struct sops_policy *policy, bool strict,
 		      struct error *err);
 void sops_rule_destroy(struct sops_rule_state *rule);
 
-/* Sets `encrypted` of the next node; must be called for all from 0 on. */
+/* Sets `encrypted` of a node. Must be called for each node in order. */
 int sops_rule_decide(struct sops_rule_state *rule, struct sops_tree *tree, size_t index,
 		     struct error *err);
 
-/* Whether a comment's text, as it is now, matches the expression for comments that turn encryption
- * off: such a text may not come out of encryption, since the rule would change with it. */
+/* Whether unencrypted_comment_regex matches the ciphertext of a comment, which would change what
+ * the rule selects. */
 int sops_rule_is_ambiguous(const struct sops_rule_state *rule, struct span comment,
 			   struct error *err);
 

@@ -18,7 +18,7 @@ static const struct {
 const char *sops_kind_name(enum sops_kind kind)
 {
 	for (size_t i = 0; i < KINDS; i++) {
-		/* sops encrypts bytes, which no store of its reads, as strings. */
+		/* sops encrypts bytes as strings. */
 		if (kinds[i].kind == kind && kind != SOPS_BYTES)
 			return kinds[i].name;
 	}
@@ -81,7 +81,7 @@ static int path_reserve(struct sops_walk *walk, size_t size, struct error *err)
 	return 0;
 }
 
-/* Values that follow each other are mostly in the same container, whose path is kept. */
+/* Successive values are mostly in the same container, whose path is cached. */
 static int prefix_set(struct sops_walk *walk, size_t container, struct error *err)
 {
 	const struct sops_node *nodes = walk->tree->nodes;
@@ -128,7 +128,7 @@ int sops_walk_path(struct sops_walk *walk, size_t index, struct span *path, stru
 		size += node->key.size;
 		walk->path[size++] = ':';
 	}
-	/* What is under no key at all has the path ":". */
+	/* The path of a value without any key is ":". */
 	if (size == 0)
 		walk->path[size++] = ':';
 	*path = span_of(walk->path, size);

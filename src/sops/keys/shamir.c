@@ -66,7 +66,7 @@ int shamir_split(struct span secret, struct secret *shares, size_t count, size_t
 	return r;
 }
 
-/* The place of a share is no secret. */
+/* The place of a share is public. */
 static uint8_t place(const struct secret *share)
 {
 	return share->data[share->size - 1];

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The binary store: a JSON document with the one key "data", whose value is the whole plaintext.
- */
+/* The binary store: a JSON document with the key "data", whose value is the whole plaintext. */
 #include "sops/document.h"
 #include "sops/stores/json.h"
 

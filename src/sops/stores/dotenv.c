@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The dotenv store: lines of NAME=value, and comments. There are no quotes and no escapes but "\n"
- * for a line break in a value, as in sops; so a backslash followed by an n cannot be kept, there as
- * here. Metadata are values with the prefix "sops_".
+ * The dotenv store: lines of NAME=value, and comments. Quotes have no meaning, and the only escape
+ * is "\n" for a line break in a value. As in sops, a backslash followed by an n is therefore not
+ * preserved. The names of metadata begin with "sops_".
  */
 #include <stdlib.h>
 
@@ -13,7 +13,7 @@
 
 #define METADATA_PREFIX SOPS_METADATA_KEY "_"
 
-/* Replaces each "\n" of a value by a line break, in place: it gets shorter. */
+/* Replaces each "\n" of a value by a line break, in place. */
 static struct span value_unescape(uint8_t *data, size_t size)
 {
 	uint8_t *to = data;

@@ -62,7 +62,7 @@ static bool is_narrow_space(uint8_t c)
 	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* The size of the white space character at one end, or 0. */
+/* The size of the white space character at an end, or 0. */
 static size_t space_size(struct span text, bool at_end)
 {
 	if (text.size == 0)

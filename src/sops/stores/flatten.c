@@ -9,10 +9,10 @@
 #define MAP_SEPARATOR  "__map_"
 #define LIST_SEPARATOR "__list_"
 
-/* key_groups[0].pgp[0].fp has five; no version of sops had more. */
+/* key_groups[0].pgp[0].fp has five. */
 #define DEPTH_MAX 16
 
-/* More items than any list of keys has, and little enough for an int. */
+/* More than any list of keys needs. */
 #define POSITION_DIGITS_MAX 8
 
 struct token {
@@ -48,7 +48,7 @@ static bool position_read(struct span text, unsigned long *position)
 	return true;
 }
 
-/* False: too deep, or what should be a position is not a number. */
+/* False: too deep, or an invalid position. */
 static bool path_read(struct span text, struct path *path)
 {
 	size_t at = 0;
@@ -92,7 +92,7 @@ static size_t path_common(const struct path *a, const struct path *b)
 	return i;
 }
 
-/* Both paths were read before. */
+/* Both paths are valid. */
 static int values_compare(const void *a, const void *b)
 {
 	const struct sops_flat_value *first = a, *second = b;
@@ -107,7 +107,7 @@ static int values_compare(const void *a, const void *b)
 	return token_compare(&left.tokens[common], &right.tokens[common]);
 }
 
-/* The tree while it grows: the containers that are open are the last path's. */
+/* The growing tree. The open containers are those of the last path. */
 struct builder {
 	struct sops_tree *tree;
 	const char *what;
@@ -198,7 +198,7 @@ int sops_unflatten(struct sops_flat_value *values, size_t count, const char *wha
 	return r;
 }
 
-/* Adds what a container or a value below it adds to a name. */
+/* Appends the part of a container or value to a name. */
 static int name_append(struct secret *name, const struct sops_node *node, bool at_top,
 		       unsigned long position, struct error *err)
 {
@@ -213,7 +213,7 @@ static int name_append(struct secret *name, const struct sops_node *node, bool a
 	return secret_append_text(name, digits, err);
 }
 
-/* Adds the values below `parent`, whose own name is `name`; a recursion as deep as metadata is. */
+/* Adds the values below `parent`, whose name is `name`. */
 static int children_flatten(const struct sops_tree *metadata, size_t parent, struct secret *name,
 			    size_t depth, struct sops_tree *flat, size_t map, struct error *err)
 {

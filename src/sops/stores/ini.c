@@ -10,7 +10,7 @@
 #include "sops/stores/json.h"
 #include "sops/stores/stores.h"
 
-/* Line breaks in metadata are written as "\n", which shortens in place; the text is the tree's. */
+/* Line breaks in metadata are written as "\n". */
 static int unescaped_copy(struct sops_tree *tree, struct span text, struct span *result,
 			  struct error *err)
 {
@@ -143,7 +143,7 @@ static int ini_write(const struct sops_tree *tree, const struct sops_tree *metad
 	return r == 0 && metadata ? metadata_write(metadata, place.first, out, err) : r;
 }
 
-/* An INI file has nothing but strings; what is printed in its form may come from another store. */
+/* An INI file has only strings, but the value may come from another store. */
 static int ini_write_value(const struct sops_tree *tree, size_t node,
 			   const struct sops_format *format, struct secret *out, struct error *err)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside the INI store: sections of keys with text values, each key and each section with at most
- * one comment. A tree of it is a document of maps, the first of them "DEFAULT" for what stands
- * before every header; the comment of a section is its first item, that of a key follows the key.
- * The language is that of Go's gopkg.in/ini.v1, which sops uses.
+ * The INI store, whose language is that of Go's gopkg.in/ini.v1, which sops uses: sections of keys
+ * with text values, each with at most one comment. The tree is a document of maps, the first one
+ * "DEFAULT" for keys before the first header. A section's comment is its first item, a key's
+ * comment follows the key.
  */
 #ifndef VMCRED_SOPS_STORES_INI_H
 #define VMCRED_SOPS_STORES_INI_H
@@ -15,16 +15,16 @@
 #define INI_DEFAULT_SECTION "DEFAULT"
 #define INI_DELIMITERS      "=:"
 
-/* sops_store.read of the store. */
+/* The store's read function. */
 int ini_read(struct secret *text, const char *what, struct sops_tree *tree, struct error *err);
 
-/* How a section is set. */
+/* How to write a section. */
 struct ini_place {
 	bool first, last; /* of the document */
-	bool escapes;     /* line breaks in values are written as "\n": metadata */
+	bool escapes;     /* write line breaks in values as "\n", for metadata */
 };
 
-/* Adds a section: the map `map` of the tree, under the name of its header. */
+/* Appends the map `map` of the tree as a section. */
 int ini_section_write(const struct sops_tree *tree, size_t map, struct span name,
 		      const struct ini_place *place, struct secret *out, struct error *err);
 

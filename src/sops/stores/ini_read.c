@@ -6,23 +6,23 @@
 #include "sops/stores/flat_text.h"
 #include "sops/stores/ini.h"
 
-/* A key of the section that is being read. */
+/* A key of the current section. */
 struct key {
 	struct span name, value, comment;
-	size_t order;  /* its place in the section */
-	bool replaced; /* the same name came before: that one has this one's value now */
+	size_t order;  /* its position in the section */
+	bool replaced; /* an earlier key of the same name has its value now */
 };
 
 struct reader {
-	uint8_t *start, *at, *end; /* the text; values are put together in place */
+	uint8_t *start, *at, *end; /* the text; values are joined in place */
 	size_t line_number;
 	const char *what;
 	struct sops_tree *tree;
-	struct secret comment; /* lines that belong to what comes next */
+	struct secret comment; /* of the next key or section */
 	struct span section, section_comment;
 	struct key *keys; /* owned */
 	size_t count, capacity;
-	size_t anonymous; /* keys named "-" so far */
+	size_t anonymous; /* number of keys named "-" */
 };
 
 static void reader_destroy(struct reader *reader)
@@ -52,7 +52,7 @@ static struct span span_from(struct span text, size_t from)
 	return span_of(text.data + from, text.size - from);
 }
 
-/* The first of some characters, or the size. */
+/* The position of the first of some characters, or the size. */
 static size_t find_any(struct span text, const char *characters)
 {
 	size_t i = 0;
@@ -80,7 +80,7 @@ static size_t find_last(struct span text, struct span needle)
 	return text.size;
 }
 
-/* Without the characters that make it a comment; those of further lines stay, as in sops. */
+/* Removes the comment marks of the first line only, as in sops. */
 static struct span comment_strip(struct span text)
 {
 	const char *marks = "";
@@ -94,10 +94,8 @@ static struct span comment_strip(struct span text)
 	return text;
 }
 
-/*
- * Empties the comment that was gathered and returns its text. Empty lines at its beginning are
- * dropped: sops crashes when it writes them.
- */
+/* Returns the collected comment and clears it. Leading empty lines are dropped, because sops
+ * crashes when it writes them. */
 static int comment_take(struct reader *reader, struct span *comment, struct error *err)
 {
 	struct span text = comment_strip(sops_space_trim(secret_span(&reader->comment)));
@@ -118,7 +116,7 @@ static int comment_add_from(struct reader *reader, struct span text, struct erro
 	return start < text.size ? secret_append(&reader->comment, span_from(text, start), err) : 0;
 }
 
-/* The quotes that a name or a value can begin with, which may hold anything, or an empty span. */
+/* The opening quote of a name or value that may span anything, or an empty span. */
 static struct span quote_find(struct span text, size_t triple_size_min)
 {
 	if (text.size >= triple_size_min && span_starts_with(text, span_of_text("\"\"\"")))
@@ -128,7 +126,7 @@ static struct span quote_find(struct span text, size_t triple_size_min)
 	return span_of(NULL, 0);
 }
 
-/* The name at the beginning of a line; `*rest` is what follows its delimiter. */
+/* Reads the name at the start of a line. `*rest` follows its delimiter. */
 static int name_read(const struct reader *reader, struct span line, struct span *name,
 		     struct span *rest, struct error *err)
 {
@@ -157,7 +155,7 @@ static int name_read(const struct reader *reader, struct span line, struct span 
 	return 0;
 }
 
-/* A value in quotes that goes on in the next lines; `value` is what the first one has of it. */
+/* Reads the further lines of a quoted value. */
 static int lines_quoted_read(struct reader *reader, struct span *value, struct span quote,
 			     struct error *err)
 {
@@ -181,7 +179,7 @@ static int lines_quoted_read(struct reader *reader, struct span *value, struct s
 	}
 }
 
-/* A value whose line ends with a backslash: the lines that follow are moved behind it. */
+/* After a backslash at the end of a line: appends the next lines to the value, in place. */
 static void lines_continued_read(struct reader *reader, struct span *value)
 {
 	uint8_t *start = reader->start + (value->data - reader->start), *to = start + value->size;
@@ -254,7 +252,7 @@ static int key_add(struct reader *reader, struct key key, struct error *err)
 	return 0;
 }
 
-/* A key without a name of its own, "-", gets the next number. */
+/* Keys named "-" are numbered. */
 static int name_number(struct reader *reader, struct span *name, struct error *err)
 {
 	char number[32];
@@ -286,7 +284,7 @@ static int names_compare(const void *a, const void *b)
 	return order != 0 ? order : (left->order > right->order) - (left->order < right->order);
 }
 
-/* A name that stands more than once has the place of the first, and the value of the last. */
+/* A duplicate name has the position of the first and the value of the last. */
 static int names_unite(struct reader *reader, struct error *err)
 {
 	_cleanup_free_ struct key **sorted = calloc(reader->count + 1, sizeof(struct key *));

@@ -29,7 +29,7 @@ static int append_quoted(struct secret *out, const char *quote, struct span text
 	return append_all(out, span_of_text(quote), text, span_of_text(quote), err);
 }
 
-/* A line of a comment; a section's keeps the white space that a key's loses. */
+/* `trims`: remove white space, which a section's comment keeps. */
 static int comment_line_write(struct span line, bool trims, struct secret *out, struct error *err)
 {
 	const bool is_marked = line.size > 0 && (line.data[0] == '#' || line.data[0] == ';');
@@ -129,7 +129,7 @@ static int key_write(const struct sops_node *node, struct span comment, size_t w
 	return r == 0 ? secret_append_text(out, "\n", err) : r;
 }
 
-/* What the names of a section's keys need, all aligned. */
+/* The width of a section's aligned names. */
 static size_t names_width(const struct sops_tree *tree, size_t map, size_t *count)
 {
 	size_t width = 0;
@@ -152,7 +152,7 @@ static int names_compare(const void *a, const void *b)
 	return span_compare(*(const struct span *)a, *(const struct span *)b);
 }
 
-/* An INI section has each name once; one of them would be lost. */
+/* A duplicate name would lose a value. */
 static int names_check(const struct sops_tree *tree, size_t map, size_t count, struct error *err)
 {
 	_cleanup_free_ struct span *names = calloc(count + 1, sizeof(*names));
@@ -177,7 +177,7 @@ static int names_check(const struct sops_tree *tree, size_t map, size_t count, s
 	return 0;
 }
 
-/* The last comment between a key and the next one: a key has but one. */
+/* The comment of a key: the last one before the next key. */
 static struct span comment_behind(const struct sops_tree *tree, size_t map, size_t key)
 {
 	struct span comment = {0};
@@ -206,7 +206,7 @@ int ini_section_write(const struct sops_tree *tree, size_t map, struct span name
 	if (r == 0 && has_comment && tree->nodes[map + 1].text.size > 0)
 		r = comment_write(tree->nodes[map + 1].text, false, out, err);
 	if (r == 0 && place->first && is_default(name)) {
-		/* It needs no header, and where it is empty nothing. */
+		/* The default section has no header. */
 		if (count == 0)
 			return 0;
 	} else if (r == 0) {

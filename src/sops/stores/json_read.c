@@ -10,7 +10,7 @@ struct reader {
 	const uint8_t *start;
 	const char *what;
 	struct sops_tree *tree;
-	size_t container; /* index of the innermost open one */
+	size_t container; /* index of the innermost open container */
 	size_t depth;
 };
 
@@ -65,7 +65,7 @@ static int hex_read(struct reader *reader, uint32_t *value, struct error *err)
 	return 0;
 }
 
-/* Behind "\u". Half a surrogate pair becomes U+FFFD, as in sops. */
+/* After "\u". Half a surrogate pair becomes U+FFFD, as in sops. */
 static int unicode_escape_read(struct reader *reader, uint8_t **to, struct error *err)
 {
 	uint32_t c, low;
@@ -110,7 +110,7 @@ static int escape_read(struct reader *reader, uint8_t **to, struct error *err)
 	return 0;
 }
 
-/* An escape is never shorter than what it stands for, so the string is decoded where it is. */
+/* Decodes in place: an escape is never shorter than its character. */
 static int string_read(struct reader *reader, struct span *string, struct error *err)
 {
 	uint8_t *begin = ++reader->at, *to;
@@ -184,7 +184,7 @@ static int scalar_read(struct reader *reader, struct sops_node *node, struct err
 	return 0;
 }
 
-/* Reads a value, or the opening bracket of a container, which becomes the innermost one. */
+/* Reads a scalar, or the opening bracket of a container. */
 static int value_read(struct reader *reader, struct span key, bool *opened, struct error *err)
 {
 	struct sops_node node = {.key = key, .parent = reader->container};
@@ -227,7 +227,7 @@ static int key_read(struct reader *reader, struct span *key, struct error *err)
 	return 0;
 }
 
-/* Reads to the bracket that closes the root. */
+/* Reads up to the closing bracket of the root. */
 static int containers_read(struct reader *reader, struct error *err)
 {
 	enum {
@@ -278,7 +278,7 @@ static bool is_ascii(struct span text)
 	return bits < 0x80;
 }
 
-/* Reads the one value that the text holds into the container that is open. */
+/* Reads the single value of a text. */
 static int text_read(struct secret *text, const char *what, struct sops_tree *tree,
 		     bool object_only, struct error *err)
 {

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * JSON as sops writes it, which is as Go's encoding/json does: one tab a level unless told
- * otherwise, and strings that are safe inside HTML.
- */
+/* JSON as sops writes it with Go's encoding/json: one tab per level by default, and strings that
+ * are safe in HTML. */
 #include "base/base64.h"
 #include "base/json.h"
 #include "base/text.h"
@@ -14,13 +12,13 @@
 struct writer {
 	struct secret *out;
 	size_t depth;
-	bool started; /* something was written in the innermost container */
+	bool started; /* the innermost container has an item */
 	char space;
-	size_t indent; /* spaces a level */
-	bool sealed;   /* it will be read again, and its MAC compared */
+	size_t indent; /* spaces per level */
+	bool sealed;   /* it has a MAC */
 };
 
-/* Length of the UTF-8 sequence at the start of `text`, or 0 if it is not a valid one. */
+/* The size of the UTF-8 sequence at the start of `text`, or 0 if it is invalid. */
 static size_t sequence_size(struct span text)
 {
 	uint8_t c = text.data[0];
@@ -58,7 +56,7 @@ static uint8_t *ascii_write(uint8_t *to, uint8_t c)
 
 #define BIT(c) (UINT64_C(1) << ((c) % 64))
 
-/* Characters that stand for themselves: nearly all there are. */
+/* Characters that need no escape. */
 static bool is_plain(uint8_t c)
 {
 	static const uint64_t plain[] = {
@@ -71,7 +69,7 @@ static bool is_plain(uint8_t c)
 	return (plain[c / 64] & BIT(c)) != 0;
 }
 
-/* Writes what is not plain at the start of `text`; `*taken` is its size. */
+/* Writes the character at the start of `text`, which is not plain. `*taken` is its size. */
 static uint8_t *special_write(uint8_t *to, struct span text, size_t *taken)
 {
 	size_t size = sequence_size(text);
@@ -103,7 +101,7 @@ static int string_append(struct secret *out, struct span text, struct error *err
 	uint8_t *to;
 	int r;
 
-	/* Room for escapes only if there are any: it would be six times the text. */
+	/* Reserves six times the size only for text with escapes. */
 	if (__builtin_mul_overflow(text.size - plain, (size_t)ESCAPE_SIZE_MAX, &room) ||
 	    __builtin_add_overflow(room, plain + out->size + 2, &end))
 		return error_no_memory(err);
@@ -198,8 +196,8 @@ static int float_write(struct writer *writer, const struct sops_node *node, stru
 	if (size == 0)
 		return error_set(err, VMCRED_FAILED, "JSON cannot represent infinity or NaN");
 	r = secret_append(writer->out, span_of(text, size), err);
-	/* "-0" would be read as the integer 0, which the MAC does not hold. sops writes it, and
-	 * cannot read its document any more. */
+	/* "-0" would be read as the integer 0, and the MAC would not match. sops writes it, and
+	 * cannot decrypt its document. */
 	if (r == 0 && writer->sealed && span_equal(span_of(text, size), span_of_text("-0")))
 		r = secret_append_text(writer->out, ".0", err);
 	memory_wipe(text, sizeof(text));
@@ -217,7 +215,7 @@ static int bytes_write(struct writer *writer, const struct sops_node *node, stru
 	return r;
 }
 
-/* Writes a value, or the bracket that opens it. */
+/* Writes a scalar, or the opening bracket of a container. */
 static int value_write(struct writer *writer, const struct sops_node *node, struct error *err)
 {
 	bool is_true;
@@ -262,7 +260,7 @@ static int metadata_write(struct writer *writer, const struct sops_tree *metadat
 	return r < 0 ? r : tree_write(writer, metadata, 0, NULL, err);
 }
 
-/* Writes the subtree without its key; the metadata becomes the last item of the root. */
+/* Writes the subtree without its key. The metadata becomes the last item of the root. */
 static int tree_write(struct writer *writer, const struct sops_tree *tree, size_t root,
 		      const struct sops_tree *metadata, struct error *err)
 {
@@ -304,7 +302,7 @@ static struct writer writer_for(const struct sops_format *format, struct secret 
 	};
 }
 
-/* A document is one object: of several, the first is written, as sops does. */
+/* Of several YAML documents only the first is written, as in sops. */
 int sops_json_write(const struct sops_tree *tree, const struct sops_tree *metadata,
 		    const struct sops_format *format, struct secret *out, struct error *err)
 {

@@ -36,7 +36,7 @@ bool sops_metadata_is_nested(const struct sops_tree *tree)
 	       sops_tree_child(tree, SOPS_FIRST_DOCUMENT, span_of_text(SOPS_METADATA_KEY)) != 0;
 }
 
-/* The metadata of the first document counts; what others hold is dropped, as in sops. */
+/* Uses the metadata of the first document and drops the others, as sops does. */
 int sops_metadata_take_nested(struct sops_tree *tree, const char *what, struct sops_tree *metadata,
 			      struct error *err)
 {
@@ -79,7 +79,7 @@ static size_t size_estimate(const struct sops_tree *tree, size_t depth, size_t i
 			open = tree->nodes[open].parent;
 			depth--;
 		}
-		/* Quotes, colon, space, comma, newline; and twice the indentation for brackets. */
+		/* Quotes, colon, space, comma, newline, and two indentations for brackets. */
 		size += node->key.size + node->text.size + 8 + depth * indent;
 		if (node->kind == SOPS_MAP || node->kind == SOPS_LIST) {
 			size += depth * indent + 4;

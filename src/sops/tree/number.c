@@ -8,12 +8,12 @@
 
 #include "base/secret.h"
 
-/* strconv's %G has an exponent from here on, where it prints the fewest digits that will do. */
+/* From here on strconv's 'G' with the fewest digits has an exponent. */
 #define FLAT_EXPONENT_MIN 6
 
-#define DIGITS_MAX 17 /* tell every double from every other */
+#define DIGITS_MAX 17 /* distinguish all doubles */
 
-/* A number is longer than this only if somebody padded it with zeros. */
+/* A longer number is padded with zeros. */
 #define TOKEN_SIZE_MAX 1024
 
 static size_t digits_count(struct span text, size_t from)
@@ -53,7 +53,7 @@ size_t sops_number_scan(struct span text)
 	return at;
 }
 
-/* Whether the digits, without leading zeros, are a number of at most 64 bits with a sign. */
+/* The digits have no leading zeros. */
 static bool fits_int64(struct span number)
 {
 	static const char positive[] = "9223372036854775807", negative[] = "9223372036854775808";
@@ -66,7 +66,7 @@ static bool fits_int64(struct span number)
 	return memcmp(digits.data, is_negative ? negative : positive, limit_size) <= 0;
 }
 
-/* Both run in the "C" locale, whose decimal point is a point. */
+/* Called in the "C" locale, whose decimal separator is a point. */
 static double text_to_double(struct span number)
 {
 	char text[TOKEN_SIZE_MAX + 1];
@@ -90,7 +90,7 @@ static double double_read(struct span number)
 	return value;
 }
 
-/* One more in the last digit of d.ddde±x. All nines are left: ten has fewer digits and was tried
+/* Increments the last digit of d.ddde±x. All nines stay: the sum has fewer digits and was tried
  * before. */
 static void digits_increment(char *text)
 {
@@ -108,8 +108,8 @@ static void digits_increment(char *text)
 }
 
 /*
- * The fewest digits that give this double again, as d.ddde±x. Above a power of two the doubles lie
- * twice as far apart as below it, so there the decimal above can do where the nearest one does not.
+ * Prints the fewest digits that give the same double, as d.ddde±x. Above a power of two, doubles
+ * are twice as far apart as below it, so the next decimal can work where the nearest one does not.
  */
 static void double_print_shortest(double value, char out[64])
 {
@@ -178,7 +178,7 @@ static size_t exponent_write(bool negative, const char *digits, int count, int e
 	return (size_t)length;
 }
 
-/* Go's 'G' form, whose exponent has two digits, or more; or the 'f' form with at least one decimal.
+/* Go's 'G' form, whose exponent has at least two digits, or the 'f' form with at least one decimal.
  */
 static size_t flat_write(bool negative, const char *digits, int count, int exponent, char *out)
 {

@@ -6,7 +6,7 @@
 
 #define SECONDS_SIZE (sizeof("2006-01-02T15:04:05") - 1)
 
-/* Whether the text follows a pattern, in which '0' stands for a digit. */
+/* Whether the text matches a pattern, in which '0' is any digit. */
 static bool follows(struct span text, const char *pattern)
 {
 	if (text.size != strlen(pattern))
@@ -92,7 +92,7 @@ int sops_time_check(struct span text)
 	if (text.size <= SECONDS_SIZE || !seconds_valid(span_of(text.data, SECONDS_SIZE)))
 		return -1;
 	zone = fraction_skip(span_of(text.data + SECONDS_SIZE, text.size - SECONDS_SIZE));
-	/* The point counts; nanoseconds without zeros at their end. */
+	/* A point and up to nine digits without trailing zeros. */
 	fraction = text.size - SECONDS_SIZE - zone.size;
 	if (!zone_valid(zone) || (zone.size > 1 && zone_is_zero(zone)) || fraction > 10 ||
 	    (fraction > 0 && zone.data[-1] == '0'))

@@ -74,7 +74,7 @@ static int nodes_shift(struct sops_tree *tree, size_t parent, size_t at, size_t 
 	for (size_t i = 0; i < at; i++) {
 		struct sops_node *node = &tree->nodes[i];
 
-		/* What ends at `at` grows only if the new nodes are inside of it. */
+		/* A container that ends at `at` grows only if it contains the new nodes. */
 		if (node->end > at || (node->end == at && is_ancestor(tree, parent, i)))
 			node->end += count;
 	}
@@ -112,7 +112,7 @@ int sops_tree_graft(struct sops_tree *tree, size_t parent, size_t index, struct 
 
 int sops_tree_sweep(struct sops_tree *tree, struct error *err)
 {
-	/* What each index becomes; one more for the ends. */
+	/* The new index of each node, and of the end. */
 	_cleanup_free_ size_t *moved = reallocarray(NULL, tree->count + 1, sizeof(*moved));
 	size_t count = 0, skip_to = 0;
 
@@ -202,7 +202,7 @@ char *sops_tree_describe(const struct sops_tree *tree, size_t node)
 		if (r < 0)
 			text = NULL;
 	}
-	/* Control characters in a key stay out of error texts. */
+	/* Keep control characters out of error texts. */
 	for (char *c = text; c && *c; c++) {
 		if ((uint8_t)*c < ' ' || *c == 0x7f)
 			*c = '?';

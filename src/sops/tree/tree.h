@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The tree of a document, whatever store it came from: an array of nodes in the order of the text,
- * so that walking all values in SOPS's order is a loop. A container's subtree is the range from the
- * node behind it to its `end`.
+ * A document's values: an array of nodes in document order, so that a loop visits all values in the
+ * order of SOPS. A container's subtree is the range from the next node to its `end`.
  *
- * Node 0 is the root, a list of documents, each of them a map: YAML may have any number, the other
- * stores have one. Neither the root nor a document adds anything to a value's path.
+ * Node 0 is the root, a list of documents, which are maps: any number in YAML, one in the other
+ * stores. Neither the root nor a document is part of a value's path.
  *
- * Keys and texts point into secret memory that the tree owns and that never moves: into what a
- * reader copied there piece by piece, or into a whole text that was handed over and is decoded and
- * decrypted where it lies.
+ * Keys and texts point into secret memory that the tree owns and that never moves: texts that a
+ * reader copied, or a whole text that was adopted and is decoded and decrypted in place.
  */
 #ifndef VMCRED_SOPS_TREE_TREE_H
 #define VMCRED_SOPS_TREE_TREE_H
@@ -18,35 +16,34 @@
 #include "base/error.h"
 #include "base/span.h"
 
-/* Levels below a document. Go's encoding/json gives up there too. Bounds the length of a path, and
- * with it the work per value. */
+/* Levels below a document, as in Go's encoding/json. Bounds the length of a path, and so the work
+ * per value. */
 #define SOPS_DEPTH_MAX 10000
 
 enum sops_kind {
 	SOPS_MAP,
 	SOPS_LIST,
 	SOPS_STRING,
-	SOPS_BYTES, /* a string that sops calls binary */
-	SOPS_TIME,  /* the text is as Go's time.Time prints it (RFC 3339, with fractions) */
-	SOPS_INT,   /* within 64 bits; the text is the canonical one */
-	SOPS_FLOAT, /* the text is a number as sops/number.h reads it */
-	SOPS_BOOL,  /* the text is "True" or "False", as sops encrypts it */
+	SOPS_BYTES, /* a YAML !!binary */
+	SOPS_TIME,  /* as Go's time.Time prints it (RFC 3339, with fractions) */
+	SOPS_INT,   /* within 64 bits; in canonical form */
+	SOPS_FLOAT, /* a number as number.h reads it */
+	SOPS_BOOL,  /* "True" or "False", as sops encrypts it */
 	SOPS_NULL,
-	SOPS_COMMENT, /* the text as sops keeps it, without '#'; stands in a map or a list, no key
-		       */
+	SOPS_COMMENT, /* without '#'; an item without a key */
 };
 
 struct sops_node {
 	enum sops_kind kind;
-	bool encrypted;      /* by the document's rules; set by the walk */
-	bool inline_comment; /* a comment behind a value, on its line */
+	bool encrypted;      /* according to the rule; set by the walk */
+	bool inline_comment; /* a comment after a value, on the same line */
 	bool removed;        /* until sops_tree_sweep() */
-	struct span key;     /* data is NULL for what is in a list and for a comment */
+	struct span key;     /* data is NULL for list items and comments */
 	struct span text;
 	size_t parent; /* index */
-	size_t end;    /* index behind the subtree; for a value, of the next node */
-	/* The 44 characters of the nonce that a decrypted value had, so that what did not change is
-	 * encrypted to the same text again; else NULL. */
+	size_t end;    /* index after the subtree */
+	/* The nonce text of a decrypted value, for encrypting it to the same text again; else NULL.
+	 */
 	const uint8_t *nonce;
 };
 
@@ -57,11 +54,10 @@ struct sops_tree {
 	struct arena texts;
 };
 
-/* Adds a node at the end; `*index` is its place. The caller sets its parent, and the ends of the
- * containers it is in. */
+/* Adds a node at the end. The caller sets its parent and updates the ends of its containers. */
 int sops_tree_add(struct sops_tree *tree, struct sops_node node, size_t *index, struct error *err);
 
-/* Adds root and one document, which is where most stores begin: nodes 0 and 1. */
+/* Adds the root and one document: nodes 0 and 1. */
 int sops_tree_begin(struct sops_tree *tree, struct error *err);
 #define SOPS_FIRST_DOCUMENT 1
 
@@ -88,26 +84,24 @@ static inline int sops_tree_adopt(struct sops_tree *tree, struct secret *text, s
 }
 
 /*
- * Puts a copy of the subtree `node` of another tree into `parent`, before the node that is at
- * `index` there, under `key` (data NULL for an item of a list). Takes the memory of the other
- * tree's texts over; its nodes stay.
+ * Inserts a copy of the subtree `node` of another tree into `parent` before `index`, with `key`
+ * (data NULL: a list item). Takes over the memory of the other tree's texts, but not its nodes.
  */
 int sops_tree_graft(struct sops_tree *tree, size_t parent, size_t index, struct span key,
 		    struct sops_tree *from, size_t node, struct error *err);
 
-/* Takes out every node that is marked as removed, with its subtree; texts stay in memory. */
+/* Deletes the nodes that are marked as removed, with their subtrees. Texts stay in memory. */
 int sops_tree_sweep(struct sops_tree *tree, struct error *err);
 
-/* Copies a node with its subtree, without its key, into the empty tree `to` as node 0; texts stay
- * where they are, in the memory of `tree`. */
+/* Copies a subtree, without its key, into the empty tree `to`. Texts stay in the memory of `tree`.
+ */
 int sops_tree_copy(const struct sops_tree *tree, size_t node, struct sops_tree *to,
 		   struct error *err);
 
-/* The child of a map with this key, or 0: the first one, if there are several. */
+/* The first child of a map with this key, or 0. */
 size_t sops_tree_child(const struct sops_tree *tree, size_t map, struct span key);
 
-/* The path for an error's text, such as db.users[2]; never fails, NULL without memory. The caller
- * frees it. */
+/* The path for error texts, such as db.users[2]. NULL without memory. The caller frees it. */
 char *sops_tree_describe(const struct sops_tree *tree, size_t node);
 
 #endif
