@@ -14,15 +14,14 @@
 #define BLOCK_WORDS (BLOCK_SIZE / 4)
 #define KEY_MAX     1024
 
-/* What a block begins as, encrypted this often, under a state that the key and the salt have gone
- * through this often. */
+/* The initial block; it is encrypted 64 times after 64 expansions of the state. */
 static const char block_start[] = "OxychromaticBlowfishSwatDynamite";
 #define ENCRYPTIONS 64
 #define EXPANSIONS  64
 
-/* All that depends on the passphrase, in one piece of secret memory. */
+/* Everything that depends on the passphrase, in one secret. */
 struct working {
-	struct blowfish start, state;
+	struct blowfish state;
 	uint8_t passphrase[DIGEST_SIZE], salt[DIGEST_SIZE];
 	uint8_t hash[BLOCK_SIZE], sum[BLOCK_SIZE];
 	uint32_t block[BLOCK_WORDS];
@@ -43,7 +42,7 @@ static void bcrypt_hash(struct working *w)
 	struct span passphrase = span_of(w->passphrase, DIGEST_SIZE),
 		    salt = span_of(w->salt, DIGEST_SIZE);
 
-	w->state = w->start;
+	memcpy(&w->state, blowfish_pi, sizeof(blowfish_pi));
 	blowfish_expand_salted(&w->state, passphrase, salt);
 	for (int i = 0; i < EXPANSIONS; i++) {
 		blowfish_expand(&w->state, salt);
@@ -59,12 +58,12 @@ static void bcrypt_hash(struct working *w)
 		for (size_t j = 0; j < BLOCK_WORDS; j += 2)
 			blowfish_encrypt(&w->state, w->block + j);
 	}
-	/* Little-endian, which bcrypt is nowhere else. */
+	/* Little-endian, unlike the rest of bcrypt. */
 	for (size_t i = 0; i < BLOCK_SIZE; i++)
 		w->hash[i] = (uint8_t)(w->block[i / 4] >> (8 * (i % 4)));
 }
 
-/* One block: PBKDF2 with bcrypt_hash() in the place of HMAC. */
+/* One block: PBKDF2 with bcrypt_hash() instead of HMAC. */
 static int block_derive(struct working *w, struct span salt, uint32_t number, uint32_t rounds,
 			struct error *err)
 {
@@ -106,11 +105,9 @@ int bcrypt_pbkdf(struct span passphrase, struct span salt, uint32_t rounds, uint
 	if (r < 0)
 		return r;
 	w = (struct working *)(void *)memory.data;
-	r = blowfish_start(&w->start, err);
-	if (r == 0)
-		r = digest(passphrase, w->passphrase, err);
-	/* The bytes of the blocks are dealt out like cards, so that each part of the key costs as
-	 * much as all of it. */
+	r = digest(passphrase, w->passphrase, err);
+	/* The blocks are interleaved byte by byte, so that a part of the key costs as much as all.
+	 */
 	for (size_t block = 0; r == 0 && block < blocks; block++) {
 		r = block_derive(w, salt, (uint32_t)block + 1, rounds, err);
 		for (size_t i = 0; r == 0 && i < BLOCK_SIZE && i * blocks + block < size; i++)

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bcrypt_pbkdf(3) as OpenSSH uses it to encrypt private keys with a passphrase. It is the one piece
- * of cryptography that neither libcrypto nor libcrypt has: libcrypto offers Blowfish without
- * bcrypt's slow key schedule, and crypt(3) has bcrypt for passwords alone, with another salt and
- * another constant. The hash on top, SHA-512, is libcrypto's.
+ * bcrypt_pbkdf(3), which OpenSSH uses to encrypt private keys with a passphrase. Neither libcrypto
+ * nor libcrypt has it: libcrypto's Blowfish lacks bcrypt's slow key schedule, and bcrypt of
+ * crypt(3) has another salt and another constant. SHA-512 is libcrypto's.
  */
 #ifndef VMCRED_AGE_SSH_BCRYPT_PBKDF_H
 #define VMCRED_AGE_SSH_BCRYPT_PBKDF_H

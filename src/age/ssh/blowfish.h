@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Blowfish (B. Schneier, 1993) with the key schedule that bcrypt makes slow (N. Provos and D.
- * Mazières, "A Future-Adaptable Password Scheme", 1999). Its tables are indexed by secret data, as
- * bcrypt demands: it is for keys that are derived on the machine of their owner.
+ * Blowfish (B. Schneier, 1993) with bcrypt's slow key schedule (N. Provos and D. Mazières, "A
+ * Future-Adaptable Password Scheme", 1999). Its tables are indexed by secret data, as bcrypt
+ * requires: use it only for keys that are derived on their owner's machine.
  */
 #ifndef VMCRED_AGE_SSH_BLOWFISH_H
 #define VMCRED_AGE_SSH_BLOWFISH_H
 
-#include "base/error.h"
 #include "base/span.h"
 
 #define BLOWFISH_ROUNDS  16
@@ -18,16 +17,18 @@ struct blowfish {
 	uint32_t boxes[4][256];
 };
 
-/* The state that every key schedule starts from: the first 33,344 bits of the fraction of pi. */
-int blowfish_start(struct blowfish *state, struct error *err);
+#define BLOWFISH_STATE_WORDS (sizeof(struct blowfish) / sizeof(uint32_t))
+
+/* The initial state of every key schedule. */
+extern const uint32_t blowfish_pi[BLOWFISH_STATE_WORDS];
 
 /* Encrypts one block of two words. */
 void blowfish_encrypt(const struct blowfish *state, uint32_t block[2]);
 
-/* Mixes a key into the state. It is a multiple of four bytes long. */
+/* Mixes a key into the state. Its size is a multiple of four bytes. */
 void blowfish_expand(struct blowfish *state, struct span key);
 
-/* The same with a salt, of such a size too. */
+/* The same with a salt, whose size is a multiple of four bytes too. */
 void blowfish_expand_salted(struct blowfish *state, struct span key, struct span salt);
 
 #endif
