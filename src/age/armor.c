@@ -17,7 +17,7 @@ static bool is_space(uint8_t c)
 static struct span spaces_strip_front(struct span text)
 {
 	while (text.size > 0 && is_space(text.data[0]))
-		text = span_of(text.data + 1, text.size - 1);
+		text = span_skip(text, 1);
 	return text;
 }
 
@@ -31,7 +31,7 @@ int age_armor_encode_lines(struct span part, struct secret *text, struct error *
 	size_t lines = part.size / AGE_ARMOR_LINE_BYTES + 1, end;
 	int r;
 
-	/* One reservation: growing line by line would move the text again and again. */
+	/* Reserve once instead of growing line by line. */
 	if (__builtin_mul_overflow(lines, (size_t)AGE_ARMOR_LINE_COLUMNS + 1, &end) ||
 	    __builtin_add_overflow(end, text->size, &end))
 		return error_no_memory(err);
@@ -44,7 +44,7 @@ int age_armor_encode_lines(struct span part, struct secret *text, struct error *
 		base64_encode(line, BASE64_PADDED, (char *)text->data + text->size);
 		text->size += base64_encoded_size(line.size, BASE64_PADDED);
 		text->data[text->size++] = '\n';
-		part = span_of(part.data + line.size, part.size - line.size);
+		part = span_skip(part, line.size);
 	}
 	return r;
 }
@@ -66,15 +66,15 @@ static int before_decode(struct age_armor_decoder *decoder, struct span line, st
 
 	decoder->whitespace += line.size - stripped.size;
 	if (decoder->whitespace > AGE_ARMOR_WHITESPACE_MAX)
-		return malformed(err, "there is too much white space before it");
+		return malformed(err, "too much white space before it");
 	if (stripped.size == 0) {
-		decoder->whitespace++; /* the LF */
+		decoder->whitespace++; /* the newline */
 		return 0;
 	}
 	if (stripped.data[stripped.size - 1] == '\r')
 		stripped.size--;
 	if (!span_equal(stripped, span_of_text(AGE_ARMOR_BEGIN)))
-		return malformed(err, "its first line is not \"" AGE_ARMOR_BEGIN "\"");
+		return malformed(err, "the first line is not \"" AGE_ARMOR_BEGIN "\"");
 	*decoder = (struct age_armor_decoder){.place = AGE_ARMOR_INSIDE};
 	return 0;
 }
@@ -85,11 +85,11 @@ static int inside_decode(struct age_armor_decoder *decoder, struct span line, st
 	if (line.size > 0 && line.data[line.size - 1] == '\r')
 		line.size--;
 	if (span_equal(line, span_of_text(AGE_ARMOR_END))) {
-		*decoder = (struct age_armor_decoder){.place = AGE_ARMOR_BEHIND};
+		*decoder = (struct age_armor_decoder){.place = AGE_ARMOR_AFTER};
 		return 0;
 	}
 	if (decoder->is_short_line)
-		return malformed(err, "a line before the last is not 64 characters long");
+		return malformed(err, "a line before the last one does not have 64 characters");
 	if (line.size == 0)
 		return malformed(err, "it has an empty line");
 	if (line.size > AGE_ARMOR_LINE_COLUMNS)
@@ -101,13 +101,13 @@ static int inside_decode(struct age_armor_decoder *decoder, struct span line, st
 	return 0;
 }
 
-static int behind_decode(struct age_armor_decoder *decoder, struct span line, struct error *err)
+static int after_decode(struct age_armor_decoder *decoder, struct span line, struct error *err)
 {
 	decoder->whitespace += line.size + 1;
 	if (decoder->whitespace > AGE_ARMOR_WHITESPACE_MAX)
-		return malformed(err, "there is too much behind it");
+		return malformed(err, "too much white space after it");
 	if (spaces_strip_front(line).size > 0)
-		return malformed(err, "there is something behind it");
+		return malformed(err, "text after it");
 	return 0;
 }
 
@@ -120,36 +120,32 @@ int age_armor_decode_line(struct age_armor_decoder *decoder, struct span line, s
 	case AGE_ARMOR_INSIDE:
 		return inside_decode(decoder, line, file, err);
 	default:
-		return behind_decode(decoder, line, err);
+		return after_decode(decoder, line, err);
 	}
 }
 
 int age_armor_decode_end(const struct age_armor_decoder *decoder, struct error *err)
 {
-	if (decoder->place == AGE_ARMOR_BEHIND)
+	if (decoder->place == AGE_ARMOR_AFTER)
 		return 0;
 	if (decoder->place == AGE_ARMOR_INSIDE)
-		return malformed(err, "it is cut off");
-	return malformed(err, "its first line is not \"" AGE_ARMOR_BEGIN "\"");
+		return malformed(err, "it is truncated");
+	return malformed(err, "the first line is not \"" AGE_ARMOR_BEGIN "\"");
 }
 
 int age_armor_decode(struct span text, struct secret *file, struct error *err)
 {
 	struct age_armor_decoder decoder = {0};
 	size_t start = file->size, room;
+	struct span line;
 	int r;
 
-	/* Its characters, to avoid growing line by line. */
+	/* Reserve once instead of growing line by line. */
 	if (__builtin_add_overflow(start, text.size, &room))
 		return error_no_memory(err);
 	r = secret_reserve(file, room, err);
-	while (r == 0 && text.size > 0) {
-		const uint8_t *newline = memchr(text.data, '\n', text.size);
-		size_t size = newline ? (size_t)(newline - text.data) : text.size;
-
-		r = age_armor_decode_line(&decoder, span_of(text.data, size), file, err);
-		text = span_of(text.data + size + !!newline, text.size - size - !!newline);
-	}
+	while (r == 0 && span_take_line(&text, &line))
+		r = age_armor_decode_line(&decoder, line, file, err);
 	if (r == 0)
 		r = age_armor_decode_end(&decoder, err);
 	if (r < 0)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ASCII armor (C2SP age.md, "ASCII armor"): PEM in its one strict form, with lines of 64 columns
- * and canonical Base64, so that nothing can hide in it. White space may stand before and behind.
- * Line by line, so that a text need not fit into memory.
+ * ASCII armor (C2SP age.md, "ASCII armor"): strict PEM with lines of 64 columns and canonical
+ * Base64, which has no room for hidden data. White space before and after it is allowed. The
+ * functions work line by line, for texts that do not fit into memory.
  */
 #ifndef VMCRED_AGE_ARMOR_H
 #define VMCRED_AGE_ARMOR_H
@@ -15,7 +15,7 @@
 #define AGE_ARMOR_END            "-----END AGE ENCRYPTED FILE-----"
 #define AGE_ARMOR_LINE_COLUMNS   64U
 #define AGE_ARMOR_LINE_BYTES     48U   /* in a full line */
-#define AGE_ARMOR_WHITESPACE_MAX 1024U /* what age tolerates on either side */
+#define AGE_ARMOR_WHITESPACE_MAX 1024U /* age's limit on either side */
 
 /* No line of a valid text is longer, white space included. */
 #define AGE_ARMOR_LINE_MAX (AGE_ARMOR_WHITESPACE_MAX + AGE_ARMOR_LINE_COLUMNS)
@@ -25,21 +25,21 @@ struct age_armor_decoder {
 	enum {
 		AGE_ARMOR_BEFORE,
 		AGE_ARMOR_INSIDE,
-		AGE_ARMOR_BEHIND
+		AGE_ARMOR_AFTER
 	} place;
 	size_t whitespace;  /* so far, on this side */
 	bool is_short_line; /* the last one was */
 };
 
-/* Takes a line without its LF; adds what it holds to `file`. */
+/* Decodes a line, without its newline, and adds the bytes to `file`. */
 int age_armor_decode_line(struct age_armor_decoder *decoder, struct span line, struct secret *file,
 			  struct error *err);
 
-/* After the last line. VMCRED_FAILED: the text is cut off. */
+/* Call it after the last line. VMCRED_FAILED: the text is truncated. */
 int age_armor_decode_end(const struct age_armor_decoder *decoder, struct error *err);
 
-/* Adds whole lines, and at the file's end the rest, without the first and the last line. `part` is
- * a multiple of AGE_ARMOR_LINE_BYTES except at the end. */
+/* Adds lines without the first and the last one of the armor. The size of `part` is a multiple of
+ * AGE_ARMOR_LINE_BYTES, except at the end of the file. */
 int age_armor_encode_lines(struct span part, struct secret *text, struct error *err);
 
 #endif

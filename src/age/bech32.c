@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "age/bech32.h"
 
-#include "base/secret.h"
+#include <stdlib.h>
 
 #define CHECKSUM_LENGTH 6
 
@@ -24,7 +24,7 @@ static char digit_encode(uint32_t value)
 	return (char)c;
 }
 
-/* The digit's value, or 32 and more. */
+/* The digit's value, or at least 32. */
 static uint32_t digit_decode(uint32_t c)
 {
 	uint32_t value = 0, found = 0;
@@ -51,77 +51,83 @@ static uint32_t checksum_step(uint32_t checksum, uint32_t value)
 	return checksum;
 }
 
-static uint32_t checksum_begin(const char *prefix)
+static uint32_t checksum_begin(struct span prefix)
 {
 	uint32_t checksum = 1;
 
-	for (const char *c = prefix; *c; c++)
-		checksum = checksum_step(checksum, (uint8_t)*c >> 5);
+	for (size_t i = 0; i < prefix.size; i++)
+		checksum = checksum_step(checksum, prefix.data[i] >> 5);
 	checksum = checksum_step(checksum, 0);
-	for (const char *c = prefix; *c; c++)
-		checksum = checksum_step(checksum, (uint8_t)*c & 31);
+	for (size_t i = 0; i < prefix.size; i++)
+		checksum = checksum_step(checksum, prefix.data[i] & 31);
 	return checksum;
 }
 
-size_t bech32_encoded_size(const char *prefix, size_t size)
+static size_t encoded_size(const char *prefix, size_t size)
 {
 	return strlen(prefix) + 1 + (size * 8 + 4) / 5 + CHECKSUM_LENGTH;
 }
 
-static void letters_raise(char *text, size_t size)
+/* Writes encoded_size() characters in lower case. */
+static void encode(const char *prefix, struct span bytes, char *out)
 {
-	for (size_t i = 0; i < size; i++) {
-		uint32_t c = (uint8_t)text[i];
-		/* The sign bits tell whether c is outside of 'a' to 'z'. */
-		uint32_t outside = ((c - 'a') | ('z' - c)) >> 31;
-
-		text[i] = (char)(c ^ ((outside ^ 1) << 5));
-	}
-}
-
-/* The next five bits; zeros fill the last digit up. */
-static uint32_t digit_take(struct span *bytes, uint32_t *bits, unsigned int *count)
-{
-	if (*count < 5) {
-		uint32_t next = 0;
-
-		if (bytes->size > 0) {
-			next = bytes->data[0];
-			*bytes = span_of(bytes->data + 1, bytes->size - 1);
-		}
-		*bits = *bits << 8 | next;
-		*count += 8;
-	}
-	*count -= 5;
-	return *bits >> *count & 31;
-}
-
-void bech32_encode(const char *prefix, struct span bytes, enum bech32_case letters, char *out)
-{
-	size_t digits = (bytes.size * 8 + 4) / 5;
-	uint32_t checksum = checksum_begin(prefix), bits = 0;
+	uint32_t checksum = checksum_begin(span_of_text(prefix)), bits = 0;
+	size_t digits = (bytes.size * 8 + 4) / 5, used = 0;
 	unsigned int count = 0;
-	char *to = out;
 
-	for (const char *c = prefix; *c; c++)
-		*to++ = *c;
-	*to++ = '1';
+	out = stpcpy(out, prefix);
+	*out++ = '1';
 	for (size_t i = 0; i < digits; i++) {
-		uint32_t value = digit_take(&bytes, &bits, &count);
+		uint32_t value;
 
+		/* Zeros fill the last digit. */
+		if (count < 5) {
+			bits = bits << 8 | (used < bytes.size ? bytes.data[used] : 0);
+			used++;
+			count += 8;
+		}
+		count -= 5;
+		value = bits >> count & 31;
 		checksum = checksum_step(checksum, value);
-		*to++ = digit_encode(value);
+		*out++ = digit_encode(value);
 	}
 	for (int i = 0; i < CHECKSUM_LENGTH; i++)
 		checksum = checksum_step(checksum, 0);
 	checksum ^= 1;
 	for (int i = 0; i < CHECKSUM_LENGTH; i++)
-		*to++ = digit_encode(checksum >> 5 * (CHECKSUM_LENGTH - 1 - i) & 31);
-	if (letters == BECH32_UPPER)
-		letters_raise(out, (size_t)(to - out));
+		*out++ = digit_encode(checksum >> 5 * (CHECKSUM_LENGTH - 1 - i) & 31);
 }
 
-/* Lower case of a letter that is in the wanted case; a letter in the other one becomes no digit. */
+char *bech32_encode(const char *prefix, struct span bytes)
+{
+	/* stpcpy(3) writes a NUL, and calloc(3) leaves one at the end. */
+	char *text = calloc(1, encoded_size(prefix, bytes.size) + 1);
+
+	if (text)
+		encode(prefix, bytes, text);
+	return text;
+}
+
+int bech32_encode_secret(const char *prefix, struct span bytes, struct secret *text,
+			 struct error *err)
+{
+	size_t size = encoded_size(prefix, bytes.size);
+	int r = secret_reserve(text, text->size + size, err);
+
+	if (r < 0)
+		return r;
+	encode(prefix, bytes, (char *)text->data + text->size);
+	for (size_t end = text->size + size; text->size < end; text->size++) {
+		uint32_t c = text->data[text->size];
+		/* The sign bits tell whether c is outside of 'a' to 'z'. */
+		uint32_t outside = ((c - 'a') | ('z' - c)) >> 31;
+
+		text->data[text->size] = (uint8_t)(c ^ (outside ^ 1) << 5);
+	}
+	return 0;
+}
+
+/* A letter of the wanted case in lower case; any other letter becomes an invalid character. */
 static uint32_t letter_lower(uint32_t c, enum bech32_case letters)
 {
 	uint32_t upper = ((c - 'A') | ('Z' - c)) >> 31 ^ 1,
@@ -132,32 +138,29 @@ static uint32_t letter_lower(uint32_t c, enum bech32_case letters)
 	return c + (upper << 8);
 }
 
-static int prefix_check(struct span text, const char *prefix, enum bech32_case letters,
-			struct error *err)
+/* Whether the text starts with the prefix and the separator. */
+static bool has_prefix(struct span text, const char *prefix, enum bech32_case letters)
 {
 	size_t length = strlen(prefix);
 
 	for (size_t i = 0; i < length; i++) {
 		if (i >= text.size || letter_lower(text.data[i], letters) != (uint8_t)prefix[i])
-			return error_set(err, VMCRED_FAILED, "it begins with something else");
+			return false;
 	}
-	if (length >= text.size || text.data[length] != '1')
-		return error_set(err, VMCRED_FAILED, "it begins with something else");
-	return 0;
+	return length < text.size && text.data[length] == '1';
 }
 
 int bech32_decode(struct span text, const char *prefix, enum bech32_case letters, uint8_t *out,
 		  size_t size, struct error *err)
 {
-	size_t start = strlen(prefix) + 1, end = bech32_encoded_size(prefix, size), used = 0;
-	uint32_t checksum = checksum_begin(prefix), invalid = 0, bits = 0;
+	size_t start = strlen(prefix) + 1, end = encoded_size(prefix, size), used = 0;
+	uint32_t checksum = checksum_begin(span_of_text(prefix)), invalid = 0, bits = 0;
 	unsigned int count = 0;
-	int r = prefix_check(text, prefix, letters, err);
 
-	if (r < 0)
-		return r;
+	if (!has_prefix(text, prefix, letters))
+		return error_set(err, VMCRED_FAILED, "wrong prefix");
 	if (text.size != end)
-		return error_set(err, VMCRED_FAILED, "it is %zu characters long and not %zu",
+		return error_set(err, VMCRED_FAILED, "it has %zu characters instead of %zu",
 				 text.size, end);
 	for (size_t i = start; i < end; i++) {
 		uint32_t value = digit_decode(letter_lower(text.data[i], letters));
@@ -174,48 +177,38 @@ int bech32_decode(struct span text, const char *prefix, enum bech32_case letters
 		}
 	}
 	if (invalid)
-		error_set(err, VMCRED_FAILED, "it has a character in it that a key cannot have");
+		error_set(err, VMCRED_FAILED, "it contains an invalid character");
 	else if (checksum != 1)
-		error_set(err, VMCRED_FAILED, "its checksum is wrong: it was mistyped");
+		error_set(err, VMCRED_FAILED, "wrong checksum, probably mistyped");
 	else if (bits & ((1U << count) - 1))
-		error_set(err, VMCRED_FAILED, "its last character has stray bits");
+		error_set(err, VMCRED_FAILED, "stray bits in its last character");
 	else
 		return 0;
 	memory_wipe(out, size);
 	return -(int)err->code;
 }
 
-/* The last '1' ends the prefix: the characters behind it include none. */
-static bool prefix_find(struct span text, size_t *prefix_size)
-{
-	size_t one = text.size;
-
-	while (one > 0 && text.data[one - 1] != '1')
-		one--;
-	/* Something on either side of it. */
-	if (one < 2 || text.size - one < CHECKSUM_LENGTH)
-		return false;
-	*prefix_size = one - 1;
-	return true;
-}
-
 int bech32_check(struct span text, enum bech32_case letters, size_t *prefix_size, struct error *err)
 {
 	uint32_t checksum = 1, invalid = 0, value = 0;
-	size_t bits;
+	size_t separator = text.size, bits;
 
-	if (!prefix_find(text, prefix_size))
+	/* The last '1' ends the prefix: it is not in the alphabet. */
+	while (separator > 0 && text.data[separator - 1] != '1')
+		separator--;
+	if (separator < 2 || text.size - separator < CHECKSUM_LENGTH)
 		return error_set(err, VMCRED_FAILED, "it is not Bech32");
+	*prefix_size = separator - 1;
 	for (size_t i = 0; i < *prefix_size; i++) {
 		value = letter_lower(text.data[i], letters);
-		/* Characters that are printable, and none of the other case (BIP 173). */
+		/* BIP 173: printable characters, in one case. */
 		invalid |= (value - 33) >> 31 | (126 - value) >> 31;
 		checksum = checksum_step(checksum, value >> 5 & 31);
 	}
 	checksum = checksum_step(checksum, 0);
 	for (size_t i = 0; i < *prefix_size; i++)
 		checksum = checksum_step(checksum, letter_lower(text.data[i], letters) & 31);
-	for (size_t i = *prefix_size + 1; i < text.size; i++) {
+	for (size_t i = separator; i < text.size; i++) {
 		uint32_t digit = digit_decode(letter_lower(text.data[i], letters));
 
 		invalid |= digit >> 5;
@@ -224,14 +217,12 @@ int bech32_check(struct span text, enum bech32_case letters, size_t *prefix_size
 			value = digit;
 	}
 	if (invalid)
-		return error_set(err, VMCRED_FAILED,
-				 "it has a character in it that a key cannot have");
+		return error_set(err, VMCRED_FAILED, "it contains an invalid character");
 	if (checksum != 1)
-		return error_set(err, VMCRED_FAILED, "its checksum is wrong: it was mistyped");
-	/* Less than a digit is left over, and is zero. */
-	bits = (text.size - *prefix_size - 1 - CHECKSUM_LENGTH) * 5 % 8;
-	if (bits >= 5 ||
-	    (text.size - *prefix_size - 1 > CHECKSUM_LENGTH && (value & ((1U << bits) - 1))))
-		return error_set(err, VMCRED_FAILED, "its last character has stray bits");
+		return error_set(err, VMCRED_FAILED, "wrong checksum, probably mistyped");
+	/* The remaining bits are fewer than a digit, and zero. */
+	bits = (text.size - separator - CHECKSUM_LENGTH) * 5 % 8;
+	if (bits >= 5 || (text.size - separator > CHECKSUM_LENGTH && (value & ((1U << bits) - 1))))
+		return error_set(err, VMCRED_FAILED, "stray bits in its last character");
 	return 0;
 }

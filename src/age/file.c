@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Whole age files in memory: a header and a payload.
- */
+/* Whole age files in memory: a header and a payload. */
 #include "age/age.h"
 #include "age/file_key.h"
 #include "age/header.h"
@@ -35,8 +33,7 @@ static int payload_write(struct span plaintext, struct span file_key, struct sec
 		r = age_stream_seal(&stream, chunk, last, file->data + file->size, err);
 		file->size += chunk.size + AGE_TAG_SIZE;
 		if (!last)
-			plaintext = span_of(plaintext.data + AGE_CHUNK_SIZE,
-					    plaintext.size - AGE_CHUNK_SIZE);
+			plaintext = span_skip(plaintext, AGE_CHUNK_SIZE);
 	}
 	return r;
 }
@@ -61,10 +58,9 @@ static int payload_read(struct span payload, struct span file_key, struct secret
 	int r;
 
 	if (payload.size < AGE_STREAM_NONCE_SIZE)
-		return error_set(err, VMCRED_INTEGRITY, "the age payload is cut off");
+		return error_set(err, VMCRED_INTEGRITY, "the age payload is truncated");
 	r = age_stream_create(&stream, file_key, payload.data, AGE_DECRYPT, err);
-	payload =
-		span_of(payload.data + AGE_STREAM_NONCE_SIZE, payload.size - AGE_STREAM_NONCE_SIZE);
+	payload = span_skip(payload, AGE_STREAM_NONCE_SIZE);
 	if (r == 0 && __builtin_add_overflow(plaintext->size, payload.size, &end))
 		r = error_no_memory(err);
 	if (r == 0)
@@ -79,10 +75,10 @@ static int payload_read(struct span payload, struct span file_key, struct secret
 				    plaintext->data + plaintext->size + written, err);
 		if (r == 0)
 			written += sealed.size - AGE_TAG_SIZE;
-		payload = span_of(payload.data + sealed.size, payload.size - sealed.size);
+		payload = span_skip(payload, sealed.size);
 	}
 	if (r < 0) {
-		/* What came before the bad chunk is genuine, but it is not the file. */
+		/* The chunks before the bad one are genuine, but not the whole file. */
 		if (written > 0)
 			memory_wipe(plaintext->data + plaintext->size, written);
 		return r;
@@ -102,6 +98,5 @@ int age_decrypt(struct span file, const struct age_identities *identities, struc
 		r = age_file_key_unwrap(&header, identities, &file_key, err);
 	if (r < 0)
 		return r;
-	return payload_read(span_of(file.data + header.size, file.size - header.size),
-			    secret_span(&file_key), plaintext, err);
+	return payload_read(span_skip(file, header.size), secret_span(&file_key), plaintext, err);
 }

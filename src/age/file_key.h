@@ -1,26 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The file key between a header and those who can open it: wrapped for each recipient, unwrapped by
- * the first identity that can.
- */
+/* Wraps a file key for each recipient, and unwraps it with the first identity that can. */
 #ifndef VMCRED_AGE_FILE_KEY_H
 #define VMCRED_AGE_FILE_KEY_H
 
 #include "age/age.h"
 #include "age/header.h"
 
-/* Makes a new file key and the header that holds it; the header is added to `file`. */
+/* Generates a file key and adds the header that contains it to `file`. */
 int age_file_key_create(const struct age_recipients *recipients, struct secret *file_key,
 			struct secret *file, struct error *err);
 
 /*
  * Returns 1 and the file key, AGE_FILE_KEY_SIZE bytes; 0 if no identity opens the file; or a
- * negative code as `unwrap` of age/keys.h does.
+ * negative code as from `unwrap` (age/keys.h).
  */
 int age_file_key_search(const struct age_header *header, const struct age_identities *identities,
 			uint8_t *file_key, struct error *err);
 
-/* The same, and with no identity that opens it an error; verifies the header's MAC. */
+/* The same, but an error if no identity opens the file. Verifies the header's MAC. */
 int age_file_key_unwrap(const struct age_header *header, const struct age_identities *identities,
 			struct secret *file_key, struct error *err);
 

@@ -1,35 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Age files from one descriptor to another, in constant memory: a few chunks at a time, and one
- * byte more to see whether there is another chunk, since the last one is marked.
+ * byte more, which shows whether a chunk is the last one.
  */
 #include "age/age.h"
+#include "age/descriptor.h"
 #include "age/file_key.h"
 #include "age/header.h"
-#include "age/plugin/descriptor.h"
 #include "age/stream.h"
 
-/* Chunks that are read at once: few enough for the cache, and enough to make system calls cheap. */
+/* Chunks to read at once: few enough for the cache, enough to make system calls cheap. */
 #define BATCH 4
 
-/* Ten thousand recipients of the largest kind, and what age itself never comes near to. */
+/* Ten thousand recipients of the largest type. */
 #define HEADER_SIZE_MAX ((size_t)16 * 1024 * 1024)
 
-/* How much of a header is read at first; then as much again. */
+/* Bytes of the header to read first; then it doubles. */
 #define HEADER_START 4096
 
-/* A payload on its way. */
 struct transfer {
 	struct age_input *input;
 	struct age_output *output;
 	struct age_stream stream;
 	struct secret in, out;
-	size_t in_chunk, out_chunk; /* sizes of a full one */
+	size_t in_chunk, out_chunk; /* sizes of a full chunk */
 	int (*chunk)(struct age_stream *stream, struct span chunk, bool last, uint8_t *out,
 		     struct error *err);
 };
 
-/* Seals or opens what was read, chunk by chunk, and writes what that gave. */
+/* Seals or opens the chunks that were read, and writes the result. */
 static int batch_run(struct transfer *t, size_t size, bool last, struct error *err)
 {
 	size_t at = 0, written = 0;
@@ -43,11 +42,11 @@ static int batch_run(struct transfer *t, size_t size, bool last, struct error *e
 			     t->out.data + written, err);
 		if (r == 0) {
 			at += part;
-			/* A chunk that could be opened is longer than its tag. */
+			/* A chunk that was opened is longer than its tag. */
 			written += part + t->out_chunk - t->in_chunk;
 		}
 	} while (r == 0 && at < size);
-	/* What was verified is handed out even if the next chunk is not genuine. */
+	/* Write verified chunks even if the next one is not genuine. */
 	if (written > 0) {
 		_cleanup_error_ struct error reason = {0};
 		int w = age_output_write(t->output, span_of(t->out.data, written),
@@ -115,7 +114,7 @@ int age_encrypt_stream(int in_fd, int out_fd, const struct age_recipients *recip
 	return r;
 }
 
-/* Whether the text holds a whole header: its last line begins with "---". */
+/* Whether the text contains a whole header; the last line starts with "---". */
 static bool header_is_whole(struct span text)
 {
 	static const char mac_start[] = "\n---";
@@ -124,7 +123,7 @@ static bool header_is_whole(struct span text)
 	return mac && memchr(mac + 1, '\n', text.size - (size_t)(mac + 1 - text.data));
 }
 
-/* Reads the header, and usually some of the payload, into `start`. */
+/* Reads the header, and usually a part of the payload, into `start`. */
 static int header_read(struct age_input *input, struct secret *start, struct error *err)
 {
 	static const char intro[] = "age-encryption.org/";
@@ -138,7 +137,7 @@ static int header_read(struct age_input *input, struct secret *start, struct err
 		if (r < 0)
 			return r;
 		start->size += got;
-		/* What is no age file need not be read on; the parser says what is wrong. */
+		/* Anything but an age file need not be read on; the parser reports it. */
 		if (got < step || header_is_whole(secret_span(start)) ||
 		    !span_starts_with(secret_span(start), span_of_text(intro)))
 			return 0;
@@ -149,7 +148,7 @@ static int header_read(struct age_input *input, struct secret *start, struct err
 	}
 }
 
-/* Gives back what was read too much: the input begins with it from then on. */
+/* Puts the part of the payload that was read with the header back into the input. */
 static int input_restart(struct age_input *input, struct span rest, struct error *err)
 {
 	_cleanup_secret_ struct secret joined = {0};
@@ -198,7 +197,7 @@ int age_decrypt_stream(int in_fd, int out_fd, const struct age_identities *ident
 	if (r == 0)
 		r = age_input_read(&input, nonce, sizeof(nonce), &got, err);
 	if (r == 0 && got < sizeof(nonce))
-		r = error_set(err, VMCRED_INTEGRITY, "the age payload is cut off");
+		r = error_set(err, VMCRED_INTEGRITY, "the age payload is truncated");
 	if (r == 0)
 		r = age_stream_create(&transfer.stream, secret_span(&file_key), nonce, AGE_DECRYPT,
 				      err);

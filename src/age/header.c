@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "age/header.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/base64.h"
@@ -18,20 +19,20 @@ static int malformed(struct error *err, const char *reason)
 	return error_set(err, VMCRED_FAILED, "the age header is malformed: %s", reason);
 }
 
-/* Takes a line, without its newline, off the text. */
+/* Removes a line from the text; it must end with a newline. */
 static int line_take(struct span *text, struct span *line, struct error *err)
 {
 	const uint8_t *end = text->size ? memchr(text->data, '\n', text->size) : NULL;
 
 	if (!end)
-		return malformed(err, "it is cut off");
+		return malformed(err, "it is truncated");
 	*line = span_of(text->data, (size_t)(end - text->data));
-	*text = span_of(end + 1, text->size - line->size - 1);
+	*text = span_skip(*text, line->size + 1);
 	return 0;
 }
 
-/* Words of visible ASCII characters with one space between them. */
-static bool words_valid(struct span line)
+/* Arguments of visible ASCII characters, separated by single spaces. */
+static bool arguments_valid(struct span line)
 {
 	uint8_t before = ' ';
 
@@ -45,7 +46,7 @@ static bool words_valid(struct span line)
 	return before != ' ';
 }
 
-/* The body: full lines, and one that is shorter, even if it is empty. */
+/* The body: full lines, and a shorter, possibly empty one. */
 static int body_parse(struct span *text, uint8_t *out, size_t *size, struct error *err)
 {
 	_cleanup_error_ struct error reason = {0};
@@ -96,10 +97,9 @@ int age_stanza_parse(struct span *text, uint8_t *body, struct age_stanza *stanza
 		return r;
 	if (!span_starts_with(line, prefix))
 		return malformed(err, "a stanza does not begin with \"-> \"");
-	stanza->line = span_of(line.data + prefix.size, line.size - prefix.size);
-	if (!words_valid(stanza->line))
-		return malformed(
-			err, "a stanza's first line does not hold words with one space between");
+	stanza->line = span_skip(line, prefix.size);
+	if (!arguments_valid(stanza->line))
+		return malformed(err, "a stanza's arguments are not separated by single spaces");
 	r = body_parse(text, body, &size, err);
 	stanza->body = span_of(body, size);
 	return r;
@@ -107,7 +107,7 @@ int age_stanza_parse(struct span *text, uint8_t *body, struct age_stanza *stanza
 
 static int mac_line_parse(struct span *text, uint8_t mac[AGE_HEADER_MAC_SIZE], struct error *err)
 {
-	/* A decoder's room for a MAC that is one group too long. */
+	/* Room for a MAC that is one group too long. */
 	uint8_t decoded[AGE_HEADER_MAC_SIZE + 8];
 	_cleanup_error_ struct error reason = {0};
 	struct span line = {0}, prefix = span_of_text(MAC_PREFIX " ");
@@ -117,19 +117,18 @@ static int mac_line_parse(struct span *text, uint8_t mac[AGE_HEADER_MAC_SIZE], s
 	if (r < 0)
 		return r;
 	if (!span_starts_with(line, prefix))
-		return malformed(err, "its last line is not \"--- \" and a MAC");
-	line = span_of(line.data + prefix.size, line.size - prefix.size);
+		return malformed(err, "the last line is not \"--- \" and a MAC");
+	line = span_skip(line, prefix.size);
 	if (line.size != base64_encoded_size(AGE_HEADER_MAC_SIZE, BASE64_UNPADDED) ||
 	    base64_decode(line, BASE64_UNPADDED, decoded, &size, &reason) < 0)
-		return malformed(err, "its MAC is not 32 bytes of canonical Base64");
+		return malformed(err, "the MAC is not 32 bytes of canonical Base64");
 	memcpy(mac, decoded, AGE_HEADER_MAC_SIZE);
 	return 0;
 }
 
 /*
- * Room for what a text of this many bytes can hold at most. The MAC's line is the first that begins
- * with
- * "---": no line of a body does, since '-' is not Base64.
+ * Allocates enough for the stanzas before the line of the MAC, which is the first that starts with
+ * "---": a body does not contain '-'.
  */
 static int header_allocate(struct span text, struct age_header *header, struct error *err)
 {
@@ -138,7 +137,7 @@ static int header_allocate(struct span text, struct age_header *header, struct e
 	size_t size, lines = 0;
 
 	if (!end)
-		return malformed(err, "it is cut off");
+		return malformed(err, "it is truncated");
 	size = (size_t)(end - text.data);
 	for (size_t i = 0; i < size; i++)
 		lines += text.data[i] == '\n';
@@ -158,8 +157,8 @@ int age_header_parse(struct span file, struct age_header *header, struct error *
 	if (!span_starts_with(file, span_of_text(VERSION_LINE "\n"))) {
 		if (span_starts_with(file, span_of_text("age-encryption.org/")))
 			return error_set(err, VMCRED_FAILED,
-					 "it is an age file of a version other than 1");
-		return error_set(err, VMCRED_FAILED, "it is not an age file");
+					 "unsupported age file version (only v1)");
+		return error_set(err, VMCRED_FAILED, "not an age file");
 	}
 	r = line_take(&text, &line, err);
 	if (r == 0)
@@ -177,7 +176,7 @@ int age_header_parse(struct span file, struct age_header *header, struct error *
 	if (r < 0)
 		return r;
 	if (header->count == 0)
-		return malformed(err, "it has no stanza");
+		return malformed(err, "no stanzas");
 	header->covered = span_of(file.data, (size_t)(text.data - file.data) + mac_prefix.size);
 	r = mac_line_parse(&text, header->mac, err);
 	header->size = (size_t)(text.data - file.data);
@@ -191,11 +190,11 @@ void age_header_destroy(struct age_header *header)
 	*header = (struct age_header){0};
 }
 
-struct span age_stanza_word(const struct age_stanza *stanza, size_t index)
+struct span age_stanza_argument(const struct age_stanza *stanza, size_t index)
 {
 	struct span rest = stanza->line;
 
-	for (;;) {
+	for (;; index--) {
 		const uint8_t *space = rest.size ? memchr(rest.data, ' ', rest.size) : NULL;
 		size_t size = space ? (size_t)(space - rest.data) : rest.size;
 
@@ -203,18 +202,47 @@ struct span age_stanza_word(const struct age_stanza *stanza, size_t index)
 			return span_of(rest.data, size);
 		if (!space)
 			return span_of(NULL, 0);
-		rest = span_of(space + 1, rest.size - size - 1);
-		index--;
+		rest = span_skip(rest, size + 1);
 	}
 }
 
-size_t age_stanza_word_count(const struct age_stanza *stanza)
+size_t age_stanza_argument_count(const struct age_stanza *stanza)
 {
 	size_t count = 1;
 
 	for (size_t i = 0; i < stanza->line.size; i++)
 		count += stanza->line.data[i] == ' ';
 	return count;
+}
+
+int age_stanza_malformed(const struct age_stanza *stanza, const char *problem, struct error *err)
+{
+	struct span type = age_stanza_argument(stanza, 0);
+
+	return error_set(err, VMCRED_FAILED, "the age header is malformed: %.*s stanza: %s",
+			 (int)type.size, (const char *)type.data, problem);
+}
+
+int age_stanza_decode(const struct age_stanza *stanza, size_t count, size_t index, const char *what,
+		      uint8_t *out, size_t size, struct error *err)
+{
+	_cleanup_error_ struct error reason = {0};
+	struct span text = age_stanza_argument(stanza, index);
+	size_t decoded = 0;
+	char problem[80];
+
+	if (age_stanza_argument_count(stanza) != count)
+		return age_stanza_malformed(stanza, "wrong number of arguments", err);
+	/* Text of this length decodes to `size` bytes. */
+	if (text.size != base64_encoded_size(size, BASE64_UNPADDED) ||
+	    base64_decode(text, BASE64_UNPADDED, out, &decoded, &reason) < 0) {
+		snprintf(problem, sizeof(problem), "the %s is not %zu bytes of canonical Base64",
+			 what, size);
+		return age_stanza_malformed(stanza, problem, err);
+	}
+	if (stanza->body.size != AGE_WRAPPED_SIZE)
+		return age_stanza_malformed(stanza, "the body is not 32 bytes long", err);
+	return 0;
 }
 
 int age_header_begin(struct secret *text, struct error *err)
@@ -239,7 +267,7 @@ int age_stanza_append(struct secret *text, const char *line, struct span body, s
 			r = secret_append_text(text, "\n", err);
 		if (part.size < LINE_BYTES)
 			break;
-		body = span_of(body.data + LINE_BYTES, body.size - LINE_BYTES);
+		body = span_skip(body, LINE_BYTES);
 	}
 	return r;
 }
@@ -281,6 +309,6 @@ int age_header_verify(const struct age_header *header, struct span file_key, str
 		return r;
 	if (!secret_equal(span_of(mac, sizeof(mac)), span_of(header->mac, sizeof(header->mac))))
 		return error_set(err, VMCRED_INTEGRITY,
-				 "the age header's MAC does not match: the header was changed");
+				 "the age header's MAC does not match: the header was modified");
 	return 0;
 }

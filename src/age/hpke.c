@@ -15,19 +15,26 @@ struct schedule {
 	uint8_t key[AGE_KEY_SIZE], nonce[AGE_NONCE_SIZE];
 };
 
+/* "HPKE-v1", the suite, a label and the input: what both labeled functions hash. */
+static int label_add(struct secret *labeled, const struct schedule *s, const char *label,
+		     struct span input, struct error *err)
+{
+	int r = secret_append_text(labeled, "HPKE-v1", err);
+
+	if (r == 0)
+		r = secret_append(labeled, span_of(s->suite, SUITE_SIZE), err);
+	if (r == 0)
+		r = secret_append_text(labeled, label, err);
+	return r < 0 ? r : secret_append(labeled, input, err);
+}
+
 /* Section 4: LabeledExtract. */
 static int labeled_extract(const struct schedule *s, struct span salt, const char *label,
 			   struct span material, uint8_t out[AGE_KEY_SIZE], struct error *err)
 {
 	_cleanup_secret_ struct secret labeled = {0};
-	int r = secret_append_text(&labeled, "HPKE-v1", err);
+	int r = label_add(&labeled, s, label, material, err);
 
-	if (r == 0)
-		r = secret_append(&labeled, span_of(s->suite, SUITE_SIZE), err);
-	if (r == 0)
-		r = secret_append_text(&labeled, label, err);
-	if (r == 0)
-		r = secret_append(&labeled, material, err);
 	return r < 0 ? r : age_hkdf_extract(salt, secret_span(&labeled), out, err);
 }
 
@@ -41,13 +48,7 @@ static int labeled_expand(const struct schedule *s, const uint8_t secret[AGE_KEY
 	int r = secret_append(&labeled, span_of(length, sizeof(length)), err);
 
 	if (r == 0)
-		r = secret_append_text(&labeled, "HPKE-v1", err);
-	if (r == 0)
-		r = secret_append(&labeled, span_of(s->suite, SUITE_SIZE), err);
-	if (r == 0)
-		r = secret_append_text(&labeled, label, err);
-	if (r == 0)
-		r = secret_append(&labeled, info, err);
+		r = label_add(&labeled, s, label, info, err);
 	return r < 0 ? r : age_hkdf_expand(secret, secret_span(&labeled), out, size, err);
 }
 
@@ -57,20 +58,13 @@ static int schedule_compute(struct schedule *s, uint16_t kem, struct span shared
 {
 	const struct span empty = span_of(NULL, 0);
 	uint8_t context[1 + 2 * AGE_KEY_SIZE] = {MODE_BASE}, secret[AGE_KEY_SIZE];
-	const uint8_t suite[SUITE_SIZE] = {'H',
-					   'P',
-					   'K',
-					   'E',
-					   (uint8_t)(kem >> 8),
-					   (uint8_t)kem,
-					   0,
-					   KDF_HKDF_SHA256,
-					   0,
-					   AEAD_CHACHA20_POLY1305};
+	const uint8_t identifiers[] = {(uint8_t)(kem >> 8),   (uint8_t)kem, 0, KDF_HKDF_SHA256, 0,
+				       AEAD_CHACHA20_POLY1305};
 	struct span whole = span_of(context, sizeof(context));
 	int r;
 
-	memcpy(s->suite, suite, SUITE_SIZE);
+	memcpy(s->suite, "HPKE", 4);
+	memcpy(s->suite + 4, identifiers, sizeof(identifiers));
 	r = labeled_extract(s, empty, "psk_id_hash", empty, context + 1, err);
 	if (r == 0)
 		r = labeled_extract(s, empty, "info_hash", span_of_text(info),
@@ -94,7 +88,7 @@ int hpke_seal(uint16_t kem, struct span shared_secret, const char *info, struct 
 
 	if (r == 0)
 		r = age_aead_create(&aead, s.key, AGE_ENCRYPT, err);
-	/* The first message: the sequence number, zero, leaves the nonce as it is. */
+	/* The sequence number of the first message is 0, so the base nonce is its nonce. */
 	if (r == 0)
 		r = age_aead_seal(&aead, s.nonce, file_key, sealed, err);
 	memory_wipe(&s, sizeof(s));

@@ -1,55 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Identity files in all forms that age takes. They hold the keys to everything, so one that others
- * can read is refused, not warned about; and no error quotes a line.
+ * Identity files in all forms that age accepts. They contain the keys to everything, so one that
+ * others can read is an error, not a warning; and no error quotes a line.
  */
+#include <endian.h>
 #include <errno.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
 #include <stdio.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
 
 #include "age/age.h"
-#include "age/identity_access.h"
 #include "age/keys.h"
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/text.h"
 
-#define IDENTITY_FILE_SIZE_MAX ((size_t)16 * 1024 * 1024) /* age's own limit */
-#define PUBLIC_FILE_SIZE_MAX   8192                       /* a line of sshd's own limit */
+#define IDENTITY_FILE_SIZE_MAX ((size_t)16 * 1024 * 1024) /* age's limit */
+#define PUBLIC_FILE_SIZE_MAX   8192                       /* sshd's limit for a line */
 
-/* Takes a line, without its end, off the text. */
-static struct span line_take(struct span *text)
-{
-	const uint8_t *end = memchr(text->data, '\n', text->size);
-	struct span line = span_of(text->data, end ? (size_t)(end - text->data) : text->size);
-	size_t taken = end ? line.size + 1 : line.size;
+#define ACL_NAME        "system.posix_acl_access"
+#define ACL_ENTRIES_MAX 64 /* more than any credential has */
 
-	*text = span_of(text->data + taken, text->size - taken);
-	if (line.size > 0 && line.data[line.size - 1] == '\r')
-		line.size--;
-	return line;
-}
-
-int age_identities_parse_lines(struct span text, const char *what,
-			       struct age_identities *identities, struct error *err)
-{
-	size_t before = identities->count, number = 0;
-
-	while (text.size > 0) {
-		struct span line = line_take(&text);
-
-		number++;
-		if (line.size == 0 || line.data[0] == '#')
-			continue;
-		if (age_identities_add(identities, line, err) < 0)
-			return error_wrap(err, "%s: line %zu", what, number);
-	}
-	if (identities->count == before) {
-		error_set(err, VMCRED_FAILED, "%s: there is no secret key in it", what);
-		return error_hint(err, "make one with `vmcred keygen --output FILE`");
-	}
-	return 0;
-}
-
-/* Makes the one identity that a whole file is; `public_text` is the text of the file beside it. */
+/* `public_text` is the text of the file with the suffix .pub beside it. */
 static int file_parse(struct span text, struct span public_text, const char *what,
 		      struct age_identities *identities, struct error *err)
 {
@@ -64,8 +39,8 @@ static int file_parse(struct span text, struct span public_text, const char *wha
 	else
 		return age_identities_parse_lines(text, what, identities, err);
 	if (r < 0)
-		return error_wrap(err, "%s", what);
-	return age_identities_take(identities, identity, err);
+		r = error_wrap(err, "%s", what);
+	return age_identities_take(identities, identity, r, err);
 }
 
 int age_identities_parse(struct span text, const char *what, struct age_identities *identities,
@@ -74,33 +49,61 @@ int age_identities_parse(struct span text, const char *what, struct age_identiti
 	return file_parse(text, span_of(NULL, 0), what, identities, err);
 }
 
-int age_recipients_parse(struct span text, const char *what, struct age_recipients *recipients,
-			 struct error *err)
+/*
+ * With an access control list, the group bits of a file's mode are only the list's mask (acl(5)).
+ * systemd grants a unit with User= access to its credentials by an entry for that user: the mode is
+ * then 0440 although no group can read the file.
+ */
+
+/* Whether an entry grants access only to the file's owner, or to us without writing. */
+static bool entry_is_harmless(const struct posix_acl_xattr_entry *entry)
 {
-	size_t before = recipients->count, number = 0;
+	uint16_t tag = le16toh(entry->e_tag), permissions = le16toh(entry->e_perm);
 
-	while (text.size > 0) {
-		struct span line = line_take(&text);
-		_cleanup_error_ struct error reason = {0};
-		int r;
+	/* The mask only removes permissions. */
+	if (tag == ACL_USER_OBJ || tag == ACL_MASK || permissions == 0)
+		return true;
+	return tag == ACL_USER && le32toh(entry->e_id) == geteuid() &&
+	       (permissions & ~ACL_READ) == 0;
+}
 
-		number++;
-		if (line.size == 0 || line.data[0] == '#')
-			continue;
-		r = age_recipients_add(recipients, line, &reason);
-		/* The reason quotes the line, and the file may be any file. */
-		if (r == -(int)VMCRED_USAGE)
-			return error_set(err, VMCRED_USAGE, "%s: line %zu is not an age public key",
-					 what, number);
-		if (r < 0) {
-			*err = reason;
-			reason = (struct error){0};
-			return error_wrap(err, "%s: line %zu", what, number);
-		}
+/* Whether there is a list that grants access only to the file's owner and us. */
+static bool list_is_harmless(int fd)
+{
+	struct {
+		struct posix_acl_xattr_header header;
+		struct posix_acl_xattr_entry entries[ACL_ENTRIES_MAX];
+	} list;
+	ssize_t size = fgetxattr(fd, ACL_NAME, &list, sizeof(list));
+	size_t count;
+
+	if (size < (ssize_t)sizeof(list.header) ||
+	    le32toh(list.header.a_version) != POSIX_ACL_XATTR_VERSION)
+		return false;
+	count = ((size_t)size - sizeof(list.header)) / sizeof(list.entries[0]);
+	for (size_t i = 0; i < count; i++) {
+		if (!entry_is_harmless(&list.entries[i]))
+			return false;
 	}
-	if (recipients->count == before)
-		return error_set(err, VMCRED_USAGE, "%s: there is no public key in it", what);
-	return 0;
+	return count > 0;
+}
+
+/* Checks that the file is a pipe, or a regular file that only its owner and we can access. */
+static int access_check(int fd, const char *path, struct error *err)
+{
+	struct stat status;
+
+	if (fstat(fd, &status) < 0)
+		return error_set_errno(err, errno, "%s", path);
+	if (S_ISFIFO(status.st_mode))
+		return 0;
+	if (!S_ISREG(status.st_mode))
+		return error_set(err, VMCRED_FAILED, "%s: not a regular file", path);
+	if ((status.st_mode & (S_IRWXG | S_IRWXO)) == 0 || list_is_harmless(fd))
+		return 0;
+	error_set(err, VMCRED_FAILED, "%s: mode %04o gives others access to the secret key", path,
+		  status.st_mode & ALLPERMS);
+	return error_hint(err, "chmod 600 %s", path);
 }
 
 static int file_read(int dirfd, const char *path, struct secret *text, struct error *err)
@@ -115,27 +118,14 @@ static int file_read(int dirfd, const char *path, struct secret *text, struct er
 		if (reason == EACCES)
 			return error_hint(err, "run as the user that owns it");
 		if (reason == ENOENT)
-			return error_hint(err, "make one with `vmcred keygen --output %s`", path);
+			return error_hint(err, "generate one with `vmcred keygen --output %s`",
+					  path);
 		return -(int)err->code;
 	}
-	r = age_identity_access_check(fd, path, err);
+	r = access_check(fd, path, err);
 	if (r < 0)
 		return r;
 	return secret_read(text, fd, IDENTITY_FILE_SIZE_MAX, path, err);
-}
-
-/* The file beside it whose name ends with .pub, if there is one that can be read. */
-static void public_file_read(int dirfd, const char *path, struct secret *text)
-{
-	_cleanup_error_ struct error reason = {0};
-	_cleanup_free_ char *public_path = NULL;
-
-	if (asprintf(&public_path, "%s.pub", path) < 0) {
-		public_path = NULL;
-		return;
-	}
-	if (file_read_secret(dirfd, public_path, PUBLIC_FILE_SIZE_MAX, text, &reason) < 0)
-		secret_destroy(text);
 }
 
 int age_identity_file_load(int dirfd, const char *path, struct age_identities *identities,
@@ -144,9 +134,15 @@ int age_identity_file_load(int dirfd, const char *path, struct age_identities *i
 	_cleanup_secret_ struct secret text = {0}, public_text = {0};
 	int r = file_read(dirfd, path, &text, err);
 
-	/* Only keys in PEM, which may be encrypted, ever need it. */
-	if (r == 0 && span_starts_with(secret_span(&text), span_of_text("-----BEGIN RSA ")))
-		public_file_read(dirfd, path, &public_text);
+	/* An encrypted PEM file does not contain its public key, so read it from the .pub file. */
+	if (r == 0 && span_starts_with(secret_span(&text), span_of_text("-----BEGIN RSA "))) {
+		_cleanup_error_ struct error ignored = {0};
+		_cleanup_free_ char *public_path = text_format("%s.pub", path);
+
+		if (public_path && file_read_secret(dirfd, public_path, PUBLIC_FILE_SIZE_MAX,
+						    &public_text, &ignored) < 0)
+			secret_destroy(&public_text);
+	}
 	if (r == 0)
 		r = file_parse(secret_span(&text), secret_span(&public_text), path, identities,
 			       err);
@@ -163,11 +159,11 @@ int age_identity_file_format(const struct age_identity *identity, time_t created
 	int r;
 
 	if (!gmtime_r(&created, &utc) || strftime(when, sizeof(when), "%FT%TZ", &utc) == 0)
-		return error_set(err, VMCRED_FAILED, "the system's clock shows no date");
+		return error_set(err, VMCRED_FAILED, "the system clock is invalid");
 	snprintf(comments, sizeof(comments), "# created: %s\n# public key: %s\n", when,
 		 age_identity_recipient(identity));
 	if (!identity->ops->encode)
-		return error_set(err, VMCRED_FAILED, "this identity has no form of one line");
+		return error_set(err, VMCRED_FAILED, "this identity has no one-line form");
 	r = secret_append_text(text, comments, err);
 	if (r == 0)
 		r = identity->ops->encode(identity, text, err);

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The lists of recipients and identities, and the tables of types, which are told apart by how a
- * key begins.
- */
+/* The lists of recipients and identities, and the tables of their types. */
 #include "age/keys.h"
 
 #include <stdlib.h>
 
 #include "age/age.h"
+#include "base/cleanup.h"
 #include "base/secret.h"
+#include "base/text.h"
 
-/* The first row that fits counts. */
 static const struct {
 	const char *prefix;
 	int (*parse)(struct span text, struct age_recipient **recipient, struct error *err);
@@ -32,49 +30,28 @@ static const struct {
 #define RECIPIENT_TYPES (sizeof(recipient_types) / sizeof(recipient_types[0]))
 #define IDENTITY_TYPES  (sizeof(identity_types) / sizeof(identity_types[0]))
 
-/* Whether a plugin's name stands between two '1': the characters of a key proper include none. */
-static bool is_plugin_recipient(struct span text)
-{
-	size_t start = strlen("age1");
-
-	return span_starts_with(text, span_of_text("age1")) &&
-	       memchr(text.data + start, '1', text.size - start) != NULL;
-}
-
-static int recipient_type_parse(struct span text, struct age_recipient **recipient,
-				struct error *err)
-{
-	for (size_t i = 0; i < RECIPIENT_TYPES; i++) {
-		if (!span_starts_with(text, span_of_text(recipient_types[i].prefix)))
-			continue;
-		if (i > 0 && is_plugin_recipient(text))
-			return age_plugin_recipient_parse(text, recipient, err);
-		return recipient_types[i].parse(text, recipient, err);
-	}
-	return error_set(err, VMCRED_FAILED, "it begins with neither age1 nor ssh-");
-}
-
+/* The types by prefix; a second '1' follows the name of a plugin, since no key contains a '1'. */
 static int recipient_parse(struct span text, struct age_recipient **recipient, struct error *err)
 {
-	int r;
+	size_t type = 0, prefix = 0;
 
-	/* Whatever it is, it might be a secret: not shown. */
+	for (; type < RECIPIENT_TYPES; type++) {
+		prefix = strlen(recipient_types[type].prefix);
+		if (span_starts_with(text, span_of_text(recipient_types[type].prefix)))
+			break;
+	}
+	/* Do not quote a secret key. */
 	if (span_starts_with(text, span_of_text("AGE-")))
 		return error_set(err, VMCRED_USAGE,
-				 "a secret key was given where a public key (age1…) belongs");
-	if (!span_starts_with(text, span_of_text("age1")) &&
-	    !span_starts_with(text, span_of_text("ssh-")))
+				 "secret key given instead of a public key (age1…)");
+	if (type == RECIPIENT_TYPES)
 		return error_set(err, VMCRED_USAGE, "a recipient is not an age public key (age1…)");
-	r = recipient_type_parse(text, recipient, err);
-	if (r == -(int)VMCRED_FAILED) {
-		err->code = VMCRED_USAGE;
-		return error_wrap(err, "\"%.*s\" is not an age public key", (int)text.size,
-				  (const char *)text.data);
-	}
-	return r;
+	if (recipient_types[type].parse == age_x25519_recipient_parse &&
+	    memchr(text.data + prefix, '1', text.size - prefix))
+		return age_plugin_recipient_parse(text, recipient, err);
+	return recipient_types[type].parse(text, recipient, err);
 }
 
-/* Without control characters, whose place is not in an error's text either. */
 static bool is_printable(struct span text)
 {
 	for (size_t i = 0; i < text.size; i++) {
@@ -84,41 +61,82 @@ static bool is_printable(struct span text)
 	return true;
 }
 
-/* Room for one more item. */
-static int list_grow(void **items, size_t count, struct error *err)
+/* Adds the recipient if `r` is 0, else destroys it. */
+static int recipients_take(struct age_recipients *recipients, struct age_recipient *recipient,
+			   int r, struct error *err)
 {
-	void *grown = reallocarray(*items, count + 1, sizeof(void *));
+	void *grown = r < 0 ? NULL
+			    : reallocarray(recipients->items, recipients->count + 1,
+					   sizeof(*recipients->items));
 
-	if (!grown)
-		return error_no_memory(err);
-	*items = grown;
+	if (!grown) {
+		if (recipient)
+			recipient->ops->destroy(recipient);
+		return r < 0 ? r : error_no_memory(err);
+	}
+	recipients->items = grown;
+	recipients->items[recipients->count++] = recipient;
+	recipient->prompt = recipients->prompt;
 	return 0;
 }
 
 int age_recipients_add(struct age_recipients *recipients, struct span text, struct error *err)
 {
-	int r = list_grow((void **)&recipients->items, recipients->count, err);
+	struct age_recipient *recipient = NULL;
+	int r;
 
-	if (r == 0 && !is_printable(text))
-		r = error_set(err, VMCRED_USAGE, "a recipient is not an age public key (age1…)");
-	if (r == 0)
-		r = recipient_parse(text, &recipients->items[recipients->count], err);
-	if (r == 0)
-		recipients->items[recipients->count++]->prompt = recipients->prompt;
-	return r;
+	if (!is_printable(text))
+		return error_set(err, VMCRED_USAGE, "a recipient is not an age public key (age1…)");
+	r = recipient_parse(text, &recipient, err);
+	if (r == -(int)VMCRED_FAILED) {
+		err->code = VMCRED_USAGE;
+		r = error_wrap(err, "\"%.*s\" is not an age public key", (int)text.size,
+			       (const char *)text.data);
+	}
+	if (r == 0) {
+		recipient->text = strndup((const char *)text.data, text.size);
+		if (!recipient->text)
+			r = error_no_memory(err);
+	}
+	return recipients_take(recipients, recipient, r, err);
 }
 
 int age_recipients_add_passphrase(struct age_recipients *recipients, struct span passphrase,
 				  unsigned int work_factor, struct error *err)
 {
-	int r = list_grow((void **)&recipients->items, recipients->count, err);
+	struct age_recipient *recipient = NULL;
+	int r = age_scrypt_recipient_create(passphrase, work_factor, &recipient, err);
 
-	if (r == 0)
-		r = age_scrypt_recipient_create(passphrase, work_factor,
-						&recipients->items[recipients->count], err);
-	if (r == 0)
-		recipients->items[recipients->count++]->prompt = recipients->prompt;
-	return r;
+	return recipients_take(recipients, recipient, r, err);
+}
+
+int age_recipients_parse(struct span text, const char *what, struct age_recipients *recipients,
+			 struct error *err)
+{
+	size_t before = recipients->count;
+	struct span line;
+
+	for (size_t number = 1; span_take_line(&text, &line); number++) {
+		_cleanup_error_ struct error reason = {0};
+		int r;
+
+		if (line.size > 0 && line.data[line.size - 1] == '\r')
+			line.size--;
+		if (line.size == 0 || line.data[0] == '#')
+			continue;
+		r = age_recipients_add(recipients, line, &reason);
+		/* The reason quotes the line, and the file may contain anything. */
+		if (r == -(int)VMCRED_USAGE)
+			return error_set(err, VMCRED_USAGE, "%s: line %zu is not an age public key",
+					 what, number);
+		if (r < 0) {
+			error_move(err, &reason);
+			return error_wrap(err, "%s: line %zu", what, number);
+		}
+	}
+	return recipients->count == before
+		       ? error_set(err, VMCRED_USAGE, "%s: contains no public key", what)
+		       : 0;
 }
 
 void age_recipient_free(struct age_recipient *recipient)
@@ -126,13 +144,6 @@ void age_recipient_free(struct age_recipient *recipient)
 	free(recipient->text);
 	free(recipient->group);
 	free(recipient);
-}
-
-void age_identity_free(struct age_identity *identity)
-{
-	free(identity->recipient);
-	free(identity->group);
-	free(identity);
 }
 
 void age_recipients_destroy(struct age_recipients *recipients)
@@ -148,41 +159,41 @@ const char *age_recipient_text(const struct age_recipient *recipient)
 	return recipient->text;
 }
 
-static int identity_parse(struct span text, struct age_identity **identity, struct error *err)
-{
-	for (size_t i = 0; i < IDENTITY_TYPES; i++) {
-		if (!span_starts_with(text, span_of_text(identity_types[i].prefix)))
-			continue;
-		if (identity_types[i].parse(text, identity, err) < 0)
-			return error_wrap(err, "the secret key is not valid");
-		return 0;
-	}
-	if (span_starts_with(text, span_of_text("age1")))
-		return error_set(err, VMCRED_FAILED,
-				 "it is a public key, where a secret key belongs");
-	return error_set(err, VMCRED_FAILED, "it is not an age secret key (AGE-SECRET-KEY-1…)");
-}
-
-int age_identities_take(struct age_identities *identities, struct age_identity *identity,
+int age_identities_take(struct age_identities *identities, struct age_identity *identity, int r,
 			struct error *err)
 {
-	int r = list_grow((void **)&identities->items, identities->count, err);
+	void *grown = r < 0 ? NULL
+			    : reallocarray(identities->items, identities->count + 1,
+					   sizeof(*identities->items));
 
-	if (r < 0) {
-		identity->ops->destroy(identity);
-		return r;
+	if (!grown) {
+		if (identity)
+			identity->ops->destroy(identity);
+		return r < 0 ? r : error_no_memory(err);
 	}
-	identity->prompt = identities->prompt;
+	identities->items = grown;
 	identities->items[identities->count++] = identity;
+	identity->prompt = identities->prompt;
 	return 0;
 }
 
 int age_identities_add(struct age_identities *identities, struct span text, struct error *err)
 {
 	struct age_identity *identity = NULL;
-	int r = identity_parse(text, &identity, err);
 
-	return identity ? age_identities_take(identities, identity, err) : r;
+	for (size_t i = 0; i < IDENTITY_TYPES; i++) {
+		int r;
+
+		if (!span_starts_with(text, span_of_text(identity_types[i].prefix)))
+			continue;
+		r = identity_types[i].parse(text, &identity, err);
+		if (r < 0)
+			r = error_wrap(err, "the secret key is not valid");
+		return age_identities_take(identities, identity, r, err);
+	}
+	if (span_starts_with(text, span_of_text("age1")))
+		return error_set(err, VMCRED_FAILED, "public key instead of a secret key");
+	return error_set(err, VMCRED_FAILED, "not an age secret key (AGE-SECRET-KEY-1…)");
 }
 
 int age_identities_add_passphrase(struct age_identities *identities, struct span passphrase,
@@ -191,7 +202,7 @@ int age_identities_add_passphrase(struct age_identities *identities, struct span
 	struct age_identity *identity = NULL;
 	int r = age_scrypt_identity_create(passphrase, "the file", &identity, err);
 
-	return identity ? age_identities_take(identities, identity, err) : r;
+	return age_identities_take(identities, identity, r, err);
 }
 
 int age_identities_generate(struct age_identities *identities, struct error *err)
@@ -199,7 +210,34 @@ int age_identities_generate(struct age_identities *identities, struct error *err
 	struct age_identity *identity = NULL;
 	int r = age_x25519_identity_generate(&identity, err);
 
-	return identity ? age_identities_take(identities, identity, err) : r;
+	return age_identities_take(identities, identity, r, err);
+}
+
+int age_identities_parse_lines(struct span text, const char *what,
+			       struct age_identities *identities, struct error *err)
+{
+	size_t before = identities->count;
+	struct span line;
+
+	for (size_t number = 1; span_take_line(&text, &line); number++) {
+		if (line.size > 0 && line.data[line.size - 1] == '\r')
+			line.size--;
+		if (line.size == 0 || line.data[0] == '#')
+			continue;
+		if (age_identities_add(identities, line, err) < 0)
+			return error_wrap(err, "%s: line %zu", what, number);
+	}
+	if (identities->count > before)
+		return 0;
+	error_set(err, VMCRED_FAILED, "%s: contains no secret key", what);
+	return error_hint(err, "generate one with `vmcred keygen --output FILE`");
+}
+
+void age_identity_free(struct age_identity *identity)
+{
+	free(identity->recipient);
+	free(identity->group);
+	free(identity);
 }
 
 void age_identities_destroy(struct age_identities *identities)
@@ -218,4 +256,21 @@ bool age_identity_is_plugin(const struct age_identity *identity)
 const char *age_identity_recipient(const struct age_identity *identity)
 {
 	return identity->recipient;
+}
+
+int age_passphrase_ask(const struct age_prompt *prompt, const char *what, struct secret *answer,
+		       struct error *err)
+{
+	_cleanup_free_ char *question = text_format("Passphrase of %s:", what);
+
+	if (!prompt || !prompt->ask)
+		return error_set(err, VMCRED_MISSING,
+				 "encrypted with a passphrase, and there is nobody to ask");
+	if (!question)
+		return error_no_memory(err);
+	if (prompt->ask(prompt->context, question, true, answer, err) < 0) {
+		err->code = VMCRED_MISSING;
+		return error_wrap(err, "asking for its passphrase");
+	}
+	return answer->size == 0 ? error_set(err, VMCRED_MISSING, "no passphrase given") : 0;
 }

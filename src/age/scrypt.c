@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The scrypt recipient type (C2SP age.md, "The scrypt recipient type"): the file key is encrypted
- * with a key that is derived from a passphrase. The work is the sender's choice, so a limit keeps a
- * file from costing its reader minutes and gigabytes.
+ * with a key that is derived from a passphrase. The sender chooses the work factor, so it is
+ * limited: a file must not cost its reader minutes and gigabytes.
  */
 #include <stdlib.h>
 
@@ -19,7 +19,7 @@
 #define LABEL       "age-encryption.org/v1/scrypt"
 #define SALT_SIZE   16
 
-/* age's own: a second when it encrypts; 4 GiB and some 15 seconds at most when it decrypts. */
+/* As in age: a second to encrypt; at most 4 GiB and about 15 seconds to decrypt. */
 #define WORK_FACTOR_DEFAULT 18
 #define WORK_FACTOR_MAX     22
 
@@ -31,8 +31,8 @@ struct scrypt_recipient {
 
 struct scrypt_identity {
 	struct age_identity base;
-	struct secret passphrase; /* empty: asked for */
-	char *what;               /* owned; what it opens */
+	struct secret passphrase; /* empty: ask for it */
+	char *what;               /* owned; what the passphrase opens, for the question */
 };
 
 /* age.md: r = 8, p = 1 */
@@ -65,8 +65,7 @@ static int wrapping_key_derive(struct span passphrase, const uint8_t salt[SALT_S
 	EVP_KDF_CTX_free(context);
 	EVP_KDF_free(kdf);
 	if (done != 1)
-		return age_crypto_failed(err, "derive a key from the passphrase (is there enough "
-					      "memory?)");
+		return age_crypto_failed(err, "derive a key from the passphrase (out of memory?)");
 	return 0;
 }
 
@@ -108,89 +107,59 @@ int age_scrypt_recipient_create(struct span passphrase, unsigned int work_factor
 				struct age_recipient **recipient, struct error *err)
 {
 	struct scrypt_recipient *new;
-	int r = 0;
 
 	if (passphrase.size == 0)
 		return error_set(err, VMCRED_USAGE, "the passphrase is empty");
 	if (work_factor > WORK_FACTOR_MAX)
 		return error_set(err, VMCRED_USAGE,
-				 "the work factor %u is over %d, which age does not open",
-				 work_factor, WORK_FACTOR_MAX);
+				 "the work factor %u is over %d, the maximum of age", work_factor,
+				 WORK_FACTOR_MAX);
 	new = calloc(1, sizeof(*new));
 	if (!new)
 		return error_no_memory(err);
+	*recipient = &new->base;
 	new->base.ops = &scrypt_recipient_ops;
 	new->work_factor = work_factor ? work_factor : WORK_FACTOR_DEFAULT;
 	new->base.text = strdup("<passphrase>");
-	if (!new->base.text)
-		r = error_no_memory(err);
-	if (r == 0)
-		r = secret_copy(&new->passphrase, passphrase, err);
-	if (r < 0) {
-		recipient_destroy(&new->base);
-		return r;
-	}
-	*recipient = &new->base;
-	return 0;
-}
-
-static int stanza_invalid(struct error *err, const char *reason)
-{
-	return error_set(err, VMCRED_FAILED,
-			 "the passphrase stanza of the age header is malformed: %s", reason);
+	return new->base.text ? secret_copy(&new->passphrase, passphrase, err)
+			      : error_no_memory(err);
 }
 
 /* Digits without a leading zero, up to the limit. */
-static int work_factor_parse(struct span text, unsigned int *work_factor, struct error *err)
+static int work_factor_parse(const struct age_stanza *stanza, unsigned int *work_factor,
+			     struct error *err)
 {
+	struct span text = age_stanza_argument(stanza, 2);
+	bool is_number = text.size > 0 && text.data[0] != '0';
+
 	*work_factor = 0;
-	if (text.size == 0 || text.data[0] == '0')
-		return stanza_invalid(err, "its work factor is not a number");
-	for (size_t i = 0; i < text.size; i++) {
-		if (text.data[i] < '0' || text.data[i] > '9')
-			return stanza_invalid(err, "its work factor is not a number");
-		*work_factor = *work_factor * 10 + (text.data[i] - '0');
-		if (*work_factor > WORK_FACTOR_MAX)
-			*work_factor = WORK_FACTOR_MAX + 1;
+	for (size_t i = 0; is_number && i < text.size; i++) {
+		is_number = text.data[i] >= '0' && text.data[i] <= '9';
+		if (*work_factor <= WORK_FACTOR_MAX)
+			*work_factor = *work_factor * 10 + (text.data[i] - '0');
 	}
+	if (!is_number)
+		return age_stanza_malformed(stanza, "the work factor is not a number", err);
 	if (*work_factor > WORK_FACTOR_MAX)
-		return error_set(err, VMCRED_FAILED,
-				 "the age file's work factor is over %d: it would take too long",
+		return error_set(err, VMCRED_FAILED, "the age file's work factor is over %d",
 				 WORK_FACTOR_MAX);
 	return 0;
 }
 
-static int stanza_parse(const struct age_stanza *stanza, uint8_t salt[SALT_SIZE],
-			unsigned int *work_factor, struct error *err)
+static int identity_unwrap(struct age_identity *base, const struct age_stanza *stanza,
+			   uint8_t *file_key, struct error *err)
 {
-	_cleanup_error_ struct error reason = {0};
-	struct span text = age_stanza_word(stanza, 1);
-	uint8_t decoded[SALT_SIZE + 4];
-	size_t size = 0;
-
-	if (age_stanza_word_count(stanza) != 3)
-		return stanza_invalid(err, "it must have two arguments");
-	if (text.size != base64_encoded_size(SALT_SIZE, BASE64_UNPADDED) ||
-	    base64_decode(text, BASE64_UNPADDED, decoded, &size, &reason) < 0)
-		return stanza_invalid(err, "its salt is not 16 bytes of canonical Base64");
-	memcpy(salt, decoded, SALT_SIZE);
-	if (stanza->body.size != AGE_WRAPPED_SIZE)
-		return stanza_invalid(err, "its body is not 32 bytes long");
-	return work_factor_parse(age_stanza_word(stanza, 2), work_factor, err);
-}
-
-static int stanza_unwrap(const struct scrypt_identity *identity, const struct age_stanza *stanza,
-			 uint8_t *file_key, struct error *err)
-{
+	const struct scrypt_identity *identity = (const struct scrypt_identity *)base;
 	uint8_t salt[SALT_SIZE], key[AGE_KEY_SIZE];
 	_cleanup_secret_ struct secret asked = {0};
 	struct span passphrase = secret_span(&identity->passphrase);
 	unsigned int work_factor = 0;
-	int r = stanza_parse(stanza, salt, &work_factor, err);
+	int r = age_stanza_decode(stanza, 3, 1, "salt", salt, SALT_SIZE, err);
 
+	if (r == 0)
+		r = work_factor_parse(stanza, &work_factor, err);
 	if (r == 0 && passphrase.size == 0) {
-		r = age_passphrase_ask(identity->base.prompt, "Passphrase of", identity->what,
-				       &asked, err);
+		r = age_passphrase_ask(identity->base.prompt, identity->what, &asked, err);
 		passphrase = secret_span(&asked);
 	}
 	if (r == 0)
@@ -198,18 +167,7 @@ static int stanza_unwrap(const struct scrypt_identity *identity, const struct ag
 	if (r == 0)
 		r = age_file_key_open(key, stanza->body, file_key, err);
 	memory_wipe(key, sizeof(key));
-	if (r == 0)
-		return error_set(err, VMCRED_MISSING, "the passphrase is wrong");
-	return r;
-}
-
-static int identity_unwrap(struct age_identity *base, const struct age_header *header,
-			   uint8_t *file_key, struct error *err)
-{
-	/* Elsewhere it is seen to that a passphrase stanza stands alone. */
-	if (!span_equal(age_stanza_word(&header->stanzas[0], 0), span_of_text(STANZA_TYPE)))
-		return 0;
-	return stanza_unwrap((struct scrypt_identity *)base, &header->stanzas[0], file_key, err);
+	return r == 0 ? error_set(err, VMCRED_MISSING, "wrong passphrase") : r;
 }
 
 static void identity_destroy(struct age_identity *base)
@@ -230,21 +188,15 @@ int age_scrypt_identity_create(struct span passphrase, const char *what,
 			       struct age_identity **identity, struct error *err)
 {
 	struct scrypt_identity *new = calloc(1, sizeof(*new));
-	int r = 0;
 
 	if (!new)
 		return error_no_memory(err);
+	*identity = &new->base;
 	new->base.ops = &scrypt_identity_ops;
+	new->base.stanza_type = STANZA_TYPE;
 	new->base.recipient = strdup("<passphrase>");
 	new->what = strdup(what);
 	if (!new->base.recipient || !new->what)
-		r = error_no_memory(err);
-	if (r == 0 && passphrase.size > 0)
-		r = secret_copy(&new->passphrase, passphrase, err);
-	if (r < 0) {
-		identity_destroy(&new->base);
-		return r;
-	}
-	*identity = &new->base;
-	return 0;
+		return error_no_memory(err);
+	return passphrase.size > 0 ? secret_copy(&new->passphrase, passphrase, err) : 0;
 }

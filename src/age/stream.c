@@ -24,7 +24,7 @@ void age_stream_destroy(struct age_stream *stream)
 
 static void chunk_next(struct age_stream *stream)
 {
-	/* 2^88 chunks do not fit anywhere: no overflow. */
+	/* It never overflows: no file has 2^88 chunks. */
 	for (size_t i = AGE_NONCE_SIZE - 1; i-- > 0;) {
 		if (++stream->nonce[i] != 0)
 			break;
@@ -45,7 +45,7 @@ int age_stream_seal(struct age_stream *stream, struct span chunk, bool last, uin
 
 static int cut_off(struct error *err)
 {
-	return error_set(err, VMCRED_INTEGRITY, "the age payload is cut off");
+	return error_set(err, VMCRED_INTEGRITY, "the age payload is truncated");
 }
 
 int age_stream_open(struct age_stream *stream, struct span sealed, bool last, uint8_t *out,
@@ -57,7 +57,7 @@ int age_stream_open(struct age_stream *stream, struct span sealed, bool last, ui
 		return cut_off(err);
 	if (sealed.size > AGE_SEALED_CHUNK_SIZE || (!last && sealed.size < AGE_SEALED_CHUNK_SIZE))
 		return error_set(err, VMCRED_INTEGRITY,
-				 "a chunk of the age payload has a wrong size");
+				 "a chunk of the age payload has the wrong size");
 	/* Only an empty file has an empty chunk (age.md, "Payload"). */
 	if (sealed.size == AGE_TAG_SIZE && !stream->first)
 		return error_set(err, VMCRED_INTEGRITY, "the age payload ends with an empty chunk");
@@ -65,8 +65,8 @@ int age_stream_open(struct age_stream *stream, struct span sealed, bool last, ui
 	r = age_aead_open(&stream->aead, stream->nonce, sealed, out, err);
 	chunk_next(stream);
 	if (r == 0)
-		return error_set(
-			err, VMCRED_INTEGRITY,
-			"a chunk of the age payload was changed or cut: its tag does not match");
+		return error_set(err, VMCRED_INTEGRITY,
+				 "the age payload was modified or truncated: the tag of a chunk "
+				 "does not match");
 	return r < 0 ? r : 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The payload of an age file (C2SP age.md, "Payload"): a nonce, then chunks of 64 KiB, each with
- * its own tag and its number in the nonce; the last one is marked, so that a cut between two chunks
- * shows. Chunk by chunk, so that a caller can read and write files that do not fit into memory.
+ * The payload of an age file (C2SP age.md, "Payload"): a nonce, then chunks of 64 KiB. Each chunk
+ * has its own tag, and its number in its nonce; a flag marks the last one, so that truncation is
+ * detected. Callers process chunk by chunk, for files that do not fit into memory.
  */
 #ifndef VMCRED_AGE_STREAM_H
 #define VMCRED_AGE_STREAM_H
@@ -30,14 +30,13 @@ int age_stream_create(struct age_stream *stream, struct span file_key,
 		      struct error *err);
 void age_stream_destroy(struct age_stream *stream);
 
-/* Seals the next chunk: AGE_CHUNK_SIZE bytes, or any number up to that, at least one, for the last.
- */
+/* Seals the next chunk: AGE_CHUNK_SIZE bytes, or fewer for the last one. */
 int age_stream_seal(struct age_stream *stream, struct span chunk, bool last, uint8_t *out,
 		    struct error *err);
 
 /*
  * Opens the next chunk; writes `sealed.size - AGE_TAG_SIZE` bytes. VMCRED_INTEGRITY: it is not the
- * chunk that belongs here, or not the last one where the payload ends.
+ * next chunk, or `last` is wrong.
  */
 int age_stream_open(struct age_stream *stream, struct span sealed, bool last, uint8_t *out,
 		    struct error *err);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The X25519 recipient type (C2SP age.md, "The X25519 recipient type"): a stanza holds an ephemeral
- * public key and the file key, encrypted with a key that is derived from the shared secret and both
- * public keys.
+ * The X25519 recipient type (C2SP age.md, "The X25519 recipient type"): a stanza contains an
+ * ephemeral public key, and the file key under a key that is derived from the shared secret and
+ * both public keys.
  */
 #include <stdlib.h>
 
@@ -11,7 +11,6 @@
 #include "age/keys.h"
 #include "age/primitives.h"
 #include "base/base64.h"
-#include "base/cleanup.h"
 
 #define STANZA_TYPE      "X25519"
 #define LABEL            "age-encryption.org/v1/X25519"
@@ -21,7 +20,7 @@
 struct x25519_recipient {
 	struct age_recipient base;
 	uint8_t public_key[X25519_KEY_SIZE];
-	struct x25519_peer *peer; /* owned; the same */
+	struct x25519_peer *peer; /* owned; the same key */
 };
 
 struct x25519_identity {
@@ -29,18 +28,6 @@ struct x25519_identity {
 	struct secret scalar;
 	uint8_t public_key[X25519_KEY_SIZE];
 };
-
-static char *recipient_encode(const uint8_t public_key[X25519_KEY_SIZE])
-{
-	size_t size = bech32_encoded_size(RECIPIENT_PREFIX, X25519_KEY_SIZE);
-	char *text = malloc(size + 1);
-
-	if (!text)
-		return NULL;
-	bech32_encode(RECIPIENT_PREFIX, span_of(public_key, X25519_KEY_SIZE), BECH32_LOWER, text);
-	text[size] = '\0';
-	return text;
-}
 
 static int recipient_wrap(const struct age_recipient *base, struct span file_key,
 			  struct secret *header, struct error *err)
@@ -57,7 +44,7 @@ static int recipient_wrap(const struct age_recipient *base, struct span file_key
 	r = x25519_exchange(secret_span(&scalar), recipient->peer, ephemeral_key, shared, err);
 	if (r == 0)
 		r = error_set(err, VMCRED_USAGE,
-			      "the recipient %s is a point of low order: nobody has its secret key",
+			      "the recipient %s is a point of low order: it has no secret key",
 			      base->text);
 	if (r > 0)
 		r = x25519_wrapping_key(shared, ephemeral_key, recipient->public_key, LABEL, key,
@@ -89,64 +76,33 @@ static const struct age_recipient_ops x25519_recipient_ops = {
 int age_x25519_recipient_parse(struct span text, struct age_recipient **recipient,
 			       struct error *err)
 {
-	uint8_t public_key[X25519_KEY_SIZE];
-	struct x25519_recipient *new;
-	int r = bech32_decode(text, RECIPIENT_PREFIX, BECH32_LOWER, public_key, sizeof(public_key),
-			      err);
+	struct x25519_recipient *new = calloc(1, sizeof(*new));
+	int r;
 
-	if (r < 0)
-		return r;
-	new = calloc(1, sizeof(*new));
 	if (!new)
 		return error_no_memory(err);
-	new->base.ops = &x25519_recipient_ops;
-	memcpy(new->public_key, public_key, sizeof(public_key));
-	new->base.text = recipient_encode(public_key);
-	new->peer = x25519_peer_create(public_key);
 	*recipient = &new->base;
-	if (!new->base.text || !new->peer) {
-		recipient_destroy(&new->base);
-		return error_no_memory(err);
-	}
-	return 0;
+	new->base.ops = &x25519_recipient_ops;
+	r = bech32_decode(text, RECIPIENT_PREFIX, BECH32_LOWER, new->public_key,
+			  sizeof(new->public_key), err);
+	if (r < 0)
+		return r;
+	new->peer = x25519_peer_create(new->public_key);
+	return new->peer ? 0 : error_no_memory(err);
 }
 
-static int stanza_invalid(struct error *err, const char *reason)
+static int identity_unwrap(struct age_identity *base, const struct age_stanza *stanza,
+			   uint8_t *file_key, struct error *err)
 {
-	return error_set(err, VMCRED_FAILED, "an X25519 stanza of the age header is malformed: %s",
-			 reason);
-}
-
-static int ephemeral_key_parse(const struct age_stanza *stanza, uint8_t out[X25519_KEY_SIZE],
-			       struct error *err)
-{
-	_cleanup_error_ struct error reason = {0};
-	struct span text = age_stanza_word(stanza, 1);
-	uint8_t decoded[X25519_KEY_SIZE + 4];
-	size_t size = 0;
-
-	if (age_stanza_word_count(stanza) != 2)
-		return stanza_invalid(err, "it must have one argument");
-	if (text.size != base64_encoded_size(X25519_KEY_SIZE, BASE64_UNPADDED) ||
-	    base64_decode(text, BASE64_UNPADDED, decoded, &size, &reason) < 0)
-		return stanza_invalid(err, "its public key is not 32 bytes of canonical Base64");
-	memcpy(out, decoded, X25519_KEY_SIZE);
-	if (stanza->body.size != AGE_WRAPPED_SIZE)
-		return stanza_invalid(err, "its body is not 32 bytes long");
-	return 0;
-}
-
-static int stanza_unwrap(const struct x25519_identity *identity, const struct age_stanza *stanza,
-			 uint8_t *file_key, struct error *err)
-{
+	const struct x25519_identity *identity = (const struct x25519_identity *)base;
 	uint8_t ephemeral_key[X25519_KEY_SIZE], shared[X25519_KEY_SIZE], key[AGE_KEY_SIZE];
-	int r = ephemeral_key_parse(stanza, ephemeral_key, err);
+	int r = age_stanza_decode(stanza, 2, 1, "public key", ephemeral_key, X25519_KEY_SIZE, err);
 
 	if (r == 0)
 		r = x25519_shared_secret(secret_span(&identity->scalar), identity->public_key,
 					 ephemeral_key, shared, err);
 	if (r == 0)
-		r = stanza_invalid(err, "its public key is a point of low order");
+		r = age_stanza_malformed(stanza, "the public key is a point of low order", err);
 	if (r > 0)
 		r = x25519_wrapping_key(shared, ephemeral_key, identity->public_key, LABEL, key,
 					err);
@@ -157,40 +113,16 @@ static int stanza_unwrap(const struct x25519_identity *identity, const struct ag
 	return r;
 }
 
-static int identity_unwrap(struct age_identity *base, const struct age_header *header,
-			   uint8_t *file_key, struct error *err)
-{
-	const struct x25519_identity *identity = (const struct x25519_identity *)base;
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < header->count; i++) {
-		const struct age_stanza *stanza = &header->stanzas[i];
-
-		if (span_equal(age_stanza_word(stanza, 0), span_of_text(STANZA_TYPE)))
-			r = stanza_unwrap(identity, stanza, file_key, err);
-	}
-	return r;
-}
-
 static int identity_encode(const struct age_identity *base, struct secret *text, struct error *err)
 {
 	const struct x25519_identity *identity = (const struct x25519_identity *)base;
-	size_t size = bech32_encoded_size(IDENTITY_PREFIX, X25519_KEY_SIZE);
-	int r = secret_reserve(text, text->size + size, err);
 
-	if (r < 0)
-		return r;
-	bech32_encode(IDENTITY_PREFIX, secret_span(&identity->scalar), BECH32_UPPER,
-		      (char *)text->data + text->size);
-	text->size += size;
-	return 0;
+	return bech32_encode_secret(IDENTITY_PREFIX, secret_span(&identity->scalar), text, err);
 }
 
 static void identity_destroy(struct age_identity *base)
 {
-	struct x25519_identity *identity = (struct x25519_identity *)base;
-
-	secret_destroy(&identity->scalar);
+	secret_destroy(&((struct x25519_identity *)base)->scalar);
 	age_identity_free(base);
 }
 
@@ -200,26 +132,24 @@ static const struct age_identity_ops x25519_identity_ops = {
 	.destroy = identity_destroy,
 };
 
-int age_x25519_identity_create(struct secret *scalar, struct age_identity **out, struct error *err)
+int age_x25519_identity_create(struct secret *scalar, struct age_identity **identity,
+			       struct error *err)
 {
-	struct x25519_identity *identity = calloc(1, sizeof(*identity));
+	struct x25519_identity *new = calloc(1, sizeof(*new));
 	int r;
 
-	if (!identity)
+	if (!new)
 		return error_no_memory(err);
-	identity->base.ops = &x25519_identity_ops;
-	secret_move(&identity->scalar, scalar);
-	r = x25519_public_key(secret_span(&identity->scalar), identity->public_key, err);
-	if (r == 0)
-		identity->base.recipient = recipient_encode(identity->public_key);
-	if (r == 0 && !identity->base.recipient)
-		r = error_no_memory(err);
-	if (r < 0) {
-		identity_destroy(&identity->base);
+	*identity = &new->base;
+	new->base.ops = &x25519_identity_ops;
+	new->base.stanza_type = STANZA_TYPE;
+	secret_move(&new->scalar, scalar);
+	r = x25519_public_key(secret_span(&new->scalar), new->public_key, err);
+	if (r < 0)
 		return r;
-	}
-	*out = &identity->base;
-	return 0;
+	new->base.recipient =
+		bech32_encode(RECIPIENT_PREFIX, span_of(new->public_key, X25519_KEY_SIZE));
+	return new->base.recipient ? 0 : error_no_memory(err);
 }
 
 int age_x25519_identity_parse(struct span text, struct age_identity **identity, struct error *err)
@@ -227,13 +157,11 @@ int age_x25519_identity_parse(struct span text, struct age_identity **identity, 
 	_cleanup_secret_ struct secret scalar = {0};
 	int r = secret_create(&scalar, X25519_KEY_SIZE, err);
 
-	if (r < 0)
-		return r;
-	r = bech32_decode(text, IDENTITY_PREFIX, BECH32_UPPER, scalar.data, X25519_KEY_SIZE, err);
-	if (r < 0)
-		return r;
+	if (r == 0)
+		r = bech32_decode(text, IDENTITY_PREFIX, BECH32_UPPER, scalar.data, X25519_KEY_SIZE,
+				  err);
 	scalar.size = X25519_KEY_SIZE;
-	return age_x25519_identity_create(&scalar, identity, err);
+	return r < 0 ? r : age_x25519_identity_create(&scalar, identity, err);
 }
 
 int age_x25519_identity_generate(struct age_identity **identity, struct error *err)
@@ -241,7 +169,5 @@ int age_x25519_identity_generate(struct age_identity **identity, struct error *e
 	_cleanup_secret_ struct secret scalar = {0};
 	int r = secret_append_random(&scalar, X25519_KEY_SIZE, err);
 
-	if (r < 0)
-		return r;
-	return age_x25519_identity_create(&scalar, identity, err);
+	return r < 0 ? r : age_x25519_identity_create(&scalar, identity, err);
 }

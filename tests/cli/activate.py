@@ -231,8 +231,8 @@ def test_world_readable_identity(directory):
         example.activate(),
         1,
         "",
-        f"vmcred: reading the identity file: {example.identity}: its mode 0644 gives others access "
-        f"to the secret key in it: chmod 600 {example.identity}\n",
+        f"vmcred: reading the identity file: {example.identity}: mode 0644 gives others access "
+        f"to the secret key: chmod 600 {example.identity}\n",
     )
 
 

@@ -55,7 +55,7 @@ def test_after_a_failure_the_old_output_file_is_unchanged_and_no_other_file_is_l
     words = ["--identity", keys.identity, "--input", keys.file, "--output", keys.out]
     expect(
         vmcred("age", "decrypt", *words), code=4, out="",
-        err="vmcred: decrypting: a chunk of the age payload was changed or cut: its tag does not match\n",
+        err="vmcred: decrypting: the age payload was modified or truncated: the tag of a chunk does not match\n",
     )  # fmt: skip
     equal((keys.out.read_text(), sorted(directory.iterdir())), ("precious", before), "directory")
 

@@ -102,14 +102,14 @@ def to_folder(path):
 
 
 UNUSABLE = {
-    "that its group can read": (lambda path: path.chmod(0o640), 1, "its mode 0640 gives others access to the secret key in it: chmod 600 {}"),
-    "that others can read": (lambda path: path.chmod(0o604), 1, "its mode 0604 gives others access to the secret key in it: chmod 600 {}"),
-    "that others can write": (lambda path: path.chmod(0o602), 1, "its mode 0602 gives others access to the secret key in it: chmod 600 {}"),
-    "that is a folder": (to_folder, 1, "it is not a regular file"),
-    "that is empty": (lambda path: remake(path, ""), 1, "there is no secret key in it: make one with `vmcred keygen --output FILE`"),
-    "of comments": (lambda path: remake(path, "# key\n"), 1, "there is no secret key in it: make one with `vmcred keygen --output FILE`"),
-    "of something else": (lambda path: remake(path, "# key\nhello\n"), 1, "line 2: it is not an age secret key (AGE-SECRET-KEY-1…)"),
-    "that is cut off": (lambda path: remake(path, "AGE-SECRET-KEY-1QQ\n"), 1, "line 1: the secret key is not valid: it is 18 characters long and not 74"),
+    "that its group can read": (lambda path: path.chmod(0o640), 1, "mode 0640 gives others access to the secret key: chmod 600 {}"),
+    "that others can read": (lambda path: path.chmod(0o604), 1, "mode 0604 gives others access to the secret key: chmod 600 {}"),
+    "that others can write": (lambda path: path.chmod(0o602), 1, "mode 0602 gives others access to the secret key: chmod 600 {}"),
+    "that is a folder": (to_folder, 1, "not a regular file"),
+    "that is empty": (lambda path: remake(path, ""), 1, "contains no secret key: generate one with `vmcred keygen --output FILE`"),
+    "of comments": (lambda path: remake(path, "# key\n"), 1, "contains no secret key: generate one with `vmcred keygen --output FILE`"),
+    "of something else": (lambda path: remake(path, "# key\nhello\n"), 1, "line 2: not an age secret key (AGE-SECRET-KEY-1…)"),
+    "that is cut off": (lambda path: remake(path, "AGE-SECRET-KEY-1QQ\n"), 1, "line 1: the secret key is not valid: it has 18 characters instead of 74"),
     "that is not there": (lambda path: path.unlink(), 3, "No such file or directory: pass the identity file with --identity FILE"),
 }  # fmt: skip
 

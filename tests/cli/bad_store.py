@@ -341,7 +341,7 @@ bad_key("a key.json without a key is named", "[]", f"{KEY}: no keys")
 bad_key("a key.json of another form is named", '{"key": 1}',
         f'{KEY}: missing string "publickey" or "type"')  # fmt: skip
 bad_key("a key.json with half a key is named", '[{"publickey": "age1xyz", "type": "age"}]',
-        f'{KEY}: "age1xyz" is not an age public key: it is 7 characters long and not 62', 2)  # fmt: skip
+        f'{KEY}: "age1xyz" is not an age public key: it has 7 characters instead of 62', 2)  # fmt: skip
 bad_key("a key.json that is nested without end is named", "[" * 60000, f"{KEY} is not valid JSON (line 1, column 2049)")
 
 harness.main()

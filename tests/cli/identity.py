@@ -96,7 +96,7 @@ def test_an_encrypted_ssh_key_decrypts_them_with_the_typed_passphrase_which_is_n
     equal((code, err, len(out)), (0, "", 44), "result")
     equal(shown, f"Passphrase of {path}: \r\n", "the text on the terminal")
     code, out, err, _ = get_at_terminal(machine.get_words(path), "wrong")
-    equal((code, out, err), (3, b"", failure(machine, path, public_key, "the passphrase is wrong")), "result")
+    equal((code, out, err), (3, b"", failure(machine, path, public_key, "wrong passphrase")), "result")
 
 
 def test_a_passphrase_is_asked_for_once_however_many_secrets_are_re_encrypted(directory):

@@ -135,7 +135,7 @@ def test_stream_cut_changed_gives_genuine_beginning_error(folder):
     plaintext = random.Random(10).randbytes(9 * 65536 + 100)
     file = pipe(need("age"), "-r", recipient, stdin=plaintext)
     start = len(file) - len(plaintext) - 10 * 16
-    cut, changed = "the age payload is cut off", "a chunk of the age payload was changed or cut: its tag does not match"
+    cut, changed = "the age payload is truncated", "the age payload was modified or truncated: the tag of a chunk does not match"
     cases = [
         (file[:-1], 9, changed),
         (file[: start + 5 * 65552], 4, changed),

@@ -145,8 +145,8 @@ def test_activation_of_a_document_by_sops(folder):
     }
     warnings = (
         "vmcred: warning: ignoring a key of sshKeyPaths: opening /nowhere/rsa: No such file or directory\n"
-        f"vmcred: warning: ignoring a key of sshKeyPaths: {folder}/ed25519: it is an Ed25519 key, and only RSA keys "
-        "have a PGP key\n"
+        f"vmcred: warning: ignoring a key of sshKeyPaths: {folder}/ed25519: only an RSA key can be used as a "
+        "PGP key, not an Ed25519 key\n"
     )
     environment = {"GNUPGHOME": "/nowhere", "SOPS_GPG_EXEC": "/nowhere/gpg", "PATH": "/nowhere"}
     expect(manifest.install(env=environment), 0, "", warnings)
@@ -158,7 +158,7 @@ def test_activation_of_a_document_by_sops(folder):
         3,
         "",
         warnings
-        + f"vmcred: warning: ignoring a key of sshKeyPaths: {key.path}: it is locked with a passphrase\n"
+        + f"vmcred: warning: ignoring a key of sshKeyPaths: {key.path}: it is encrypted with a passphrase\n"
         + f"vmcred: secret top: {folder}/one.yaml: no identity matches: it is encrypted to pgp {key.fingerprint}; "
         f"tried: pgp {other.fingerprint}: use the identity of a recipient, or encrypt it to your public key as well\n",
     )

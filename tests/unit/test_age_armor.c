@@ -11,7 +11,7 @@
 #define END   "-----END AGE ENCRYPTED FILE-----"
 #define FULL  "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
-static void what_age_armored_is_decoded_and_armored_to_the_same(void **state)
+static void armor_written_by_age_decodes_and_encodes_to_the_same(void **state)
 {
 	struct secret file = {0}, text = {0};
 	struct error err = {0};
@@ -26,7 +26,7 @@ static void what_age_armored_is_decoded_and_armored_to_the_same(void **state)
 	secret_destroy(&text);
 }
 
-static void every_size_survives_the_round_trip(void **state)
+static void every_size_round_trips(void **state)
 {
 	uint8_t bytes[200] = {0};
 	struct error err = {0};
@@ -43,7 +43,7 @@ static void every_size_survives_the_round_trip(void **state)
 	}
 }
 
-static void white_space_around_and_line_ends_of_windows_are_taken(void **state)
+static void surrounding_white_space_and_crlf_are_accepted(void **state)
 {
 	static const char *const texts[] = {
 		BEGIN "\nZm9v\n" END,
@@ -63,29 +63,29 @@ static void white_space_around_and_line_ends_of_windows_are_taken(void **state)
 	}
 }
 
-static void every_other_form_is_refused(void **state)
+static void malformed_armor_is_an_error(void **state)
 {
 #define MALFORMED "the age armor is malformed: "
-#define FIRST     MALFORMED "its first line is not \"" BEGIN "\""
+#define FIRST     MALFORMED "the first line is not \"" BEGIN "\""
 	static const struct {
 		const char *text, *message;
 	} cases[] = {
 		{"", FIRST},
 		{"x" BEGIN "\nZm9v\n" END "\n", FIRST},
 		{BEGIN " \nZm9v\n" END "\n", FIRST},
-		{BEGIN, MALFORMED "it is cut off"},
-		{BEGIN "\nZm9v\n", MALFORMED "it is cut off"},
+		{BEGIN, MALFORMED "it is truncated"},
+		{BEGIN "\nZm9v\n", MALFORMED "it is truncated"},
 		{BEGIN "\nZm9v\n" END "x\n",
-		 MALFORMED "a line before the last is not 64 characters long"},
+		 MALFORMED "a line before the last one does not have 64 characters"},
 		{BEGIN "\nZm9v\nZm9v\n" END "\n",
-		 MALFORMED "a line before the last is not 64 characters long"},
+		 MALFORMED "a line before the last one does not have 64 characters"},
 		{BEGIN "\n\nZm9v\n" END "\n", MALFORMED "it has an empty line"},
 		{BEGIN "\n" FULL "AAAA\n" END "\n",
 		 MALFORMED "a line is longer than 64 characters"},
 		{BEGIN "\nZm8\n" END "\n", MALFORMED "a line is not canonical Base64"},
 		{BEGIN "\nZm9=\n" END "\n", MALFORMED "a line is not canonical Base64"},
 		{BEGIN "\nZm 9v\n" END "\n", MALFORMED "a line is not canonical Base64"},
-		{BEGIN "\nZm9v\n" END "\nx", MALFORMED "there is something behind it"},
+		{BEGIN "\nZm9v\n" END "\nx", MALFORMED "text after it"},
 	};
 	struct secret file = {0};
 	struct error err = {0};
@@ -99,7 +99,7 @@ static void every_other_form_is_refused(void **state)
 	secret_destroy(&file);
 }
 
-static void endless_white_space_is_refused(void **state)
+static void too_much_white_space_is_an_error(void **state)
 {
 	static char text[4096];
 	struct secret file = {0};
@@ -109,20 +109,20 @@ static void endless_white_space_is_refused(void **state)
 	memset(text, ' ', sizeof(text));
 	text[2000 + snprintf(text + 2000, 200, "\n%s\n%s\n", BEGIN, END)] = ' ';
 	assert_error(age_armor_decode(span_of(text, 2200), &file, &err), VMCRED_FAILED,
-		     MALFORMED "there is too much white space before it");
+		     MALFORMED "too much white space before it");
 	assert_error(age_armor_decode(span_of(text + 2000, 2000), &file, &err), VMCRED_FAILED,
-		     MALFORMED "there is too much behind it");
+		     MALFORMED "too much white space after it");
 	secret_destroy(&file);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(what_age_armored_is_decoded_and_armored_to_the_same),
-		cmocka_unit_test(every_size_survives_the_round_trip),
-		cmocka_unit_test(white_space_around_and_line_ends_of_windows_are_taken),
-		cmocka_unit_test(every_other_form_is_refused),
-		cmocka_unit_test(endless_white_space_is_refused),
+		cmocka_unit_test(armor_written_by_age_decodes_and_encodes_to_the_same),
+		cmocka_unit_test(every_size_round_trips),
+		cmocka_unit_test(surrounding_white_space_and_crlf_are_accepted),
+		cmocka_unit_test(malformed_armor_is_an_error),
+		cmocka_unit_test(too_much_white_space_is_an_error),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,7 +14,7 @@ static int parse(const char *text, struct age_header *header, struct error *err)
 	return age_header_parse(span_of_text(text), header, err);
 }
 
-static void a_header_gives_its_stanzas_words_and_bodies(void **state)
+static void a_header_has_stanzas_with_arguments_and_bodies(void **state)
 {
 	static const char text[] = VERSION "-> one two three\nZm9v\n-> x\n" FULL "\n" MAC "payload";
 	struct age_header header = {0};
@@ -23,36 +23,35 @@ static void a_header_gives_its_stanzas_words_and_bodies(void **state)
 	(void)state;
 	assert_success(parse(text, &header, &err));
 	assert_int_equal(header.count, 2);
-	assert_int_equal(age_stanza_word_count(&header.stanzas[0]), 3);
-	assert_span_equal(age_stanza_word(&header.stanzas[0], 0), "one");
-	assert_span_equal(age_stanza_word(&header.stanzas[0], 2), "three");
-	assert_int_equal(age_stanza_word(&header.stanzas[0], 3).size, 0);
+	assert_int_equal(age_stanza_argument_count(&header.stanzas[0]), 3);
+	assert_span_equal(age_stanza_argument(&header.stanzas[0], 0), "one");
+	assert_span_equal(age_stanza_argument(&header.stanzas[0], 2), "three");
+	assert_int_equal(age_stanza_argument(&header.stanzas[0], 3).size, 0);
 	assert_span_equal(header.stanzas[0].body, "foo");
-	assert_span_equal(age_stanza_word(&header.stanzas[1], 0), "x");
+	assert_span_equal(age_stanza_argument(&header.stanzas[1], 0), "x");
 	assert_int_equal(header.stanzas[1].body.size, 48);
 	assert_int_equal(header.size, strlen(text) - strlen("payload"));
 	assert_int_equal(header.covered.size, header.size - strlen(MAC) + 3);
 	age_header_destroy(&header);
 }
 
-static void a_header_with_another_spelling_is_refused(void **state)
+static void a_non_canonical_header_is_an_error(void **state)
 {
 #define MALFORMED "the age header is malformed: "
 	static const struct {
 		const char *text, *message;
 	} cases[] = {
-		{"", "it is not an age file"},
-		{"age-encryption.org/v2\n", "it is an age file of a version other than 1"},
-		{"age-encryption.org/v1\r\n-> x\n\n" MAC,
-		 "it is an age file of a version other than 1"},
-		{VERSION, MALFORMED "it is cut off"},
-		{VERSION "-> x\n\n", MALFORMED "it is cut off"},
-		{VERSION "-> x\n\n---", MALFORMED "it is cut off"},
-		{VERSION MAC, MALFORMED "it has no stanza"},
+		{"", "not an age file"},
+		{"age-encryption.org/v2\n", "unsupported age file version (only v1)"},
+		{"age-encryption.org/v1\r\n-> x\n\n" MAC, "unsupported age file version (only v1)"},
+		{VERSION, MALFORMED "it is truncated"},
+		{VERSION "-> x\n\n", MALFORMED "it is truncated"},
+		{VERSION "-> x\n\n---", MALFORMED "it is truncated"},
+		{VERSION MAC, MALFORMED "no stanzas"},
 		{VERSION "->\n\n" MAC, MALFORMED "a stanza does not begin with \"-> \""},
 		{VERSION "x\n\n" MAC, MALFORMED "a stanza does not begin with \"-> \""},
 		{VERSION "\n-> x\n\n" MAC, MALFORMED "a stanza does not begin with \"-> \""},
-#define WORDS "a stanza's first line does not hold words with one space between"
+#define WORDS "a stanza's arguments are not separated by single spaces"
 		{VERSION "-> \n\n" MAC, MALFORMED WORDS},
 		{VERSION "-> x \n\n" MAC, MALFORMED WORDS},
 		{VERSION "->  x\n\n" MAC, MALFORMED WORDS},
@@ -72,11 +71,11 @@ static void a_header_with_another_spelling_is_refused(void **state)
 		 MALFORMED "a stanza does not begin with \"-> \""},
 		{VERSION "-> x\nA" FULL "\n" MAC,
 		 MALFORMED "a line of a stanza's body is too long"},
-#define LAST_LINE "its last line is not \"--- \" and a MAC"
+#define LAST_LINE "the last line is not \"--- \" and a MAC"
 		{VERSION "-> x\n\n---AAAA\n", MALFORMED LAST_LINE},
 		{VERSION "-> x\n\n---\n", MALFORMED LAST_LINE},
 		{VERSION "-> x\n\n----\n", MALFORMED LAST_LINE},
-#define MAC_BASE64 "its MAC is not 32 bytes of canonical Base64"
+#define MAC_BASE64 "the MAC is not 32 bytes of canonical Base64"
 		{VERSION "-> x\n\n--- \n", MALFORMED MAC_BASE64},
 		{VERSION "-> x\n\n--- AAAA\n", MALFORMED MAC_BASE64},
 		{VERSION "-> x\n\n--- AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB\n",
@@ -99,7 +98,7 @@ static void a_header_with_another_spelling_is_refused(void **state)
 	}
 }
 
-static void what_is_written_is_parsed_to_the_same(void **state)
+static void a_written_header_parses_to_the_same_stanzas(void **state)
 {
 	uint8_t body[150], key[AGE_FILE_KEY_SIZE] = {1};
 	struct error err = {0};
@@ -125,7 +124,7 @@ static void what_is_written_is_parsed_to_the_same(void **state)
 		key[0] ^= 1;
 		assert_error(age_header_verify(&header, span_of(key, sizeof(key)), &err),
 			     VMCRED_INTEGRITY,
-			     "the age header's MAC does not match: the header was changed");
+			     "the age header's MAC does not match: the header was modified");
 		key[0] ^= 1;
 		age_header_destroy(&header);
 		secret_destroy(&text);
@@ -135,9 +134,9 @@ static void what_is_written_is_parsed_to_the_same(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_header_gives_its_stanzas_words_and_bodies),
-		cmocka_unit_test(a_header_with_another_spelling_is_refused),
-		cmocka_unit_test(what_is_written_is_parsed_to_the_same),
+		cmocka_unit_test(a_header_has_stanzas_with_arguments_and_bodies),
+		cmocka_unit_test(a_non_canonical_header_is_an_error),
+		cmocka_unit_test(a_written_header_parses_to_the_same_stanzas),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

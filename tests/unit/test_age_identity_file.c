@@ -15,7 +15,7 @@
 #include "age/age.h"
 #include "vectors.h"
 
-static void comments_empty_lines_and_line_ends_of_windows_are_skipped(void **state)
+static void comments_empty_lines_and_crlf_are_skipped(void **state)
 {
 	static const char text[] =
 		"# made for a test\r\n\r\n" VECTOR_IDENTITY "\r\n\n#\n" VECTOR_IDENTITY;
@@ -30,32 +30,30 @@ static void comments_empty_lines_and_line_ends_of_windows_are_skipped(void **sta
 	age_identities_destroy(&identities);
 }
 
-static void an_error_names_the_file_and_the_line_and_never_the_text(void **state)
+static void an_error_names_the_file_and_line_and_never_quotes_the_text(void **state)
 {
-#define NONE "keys: there is no secret key in it: make one with `vmcred keygen --output FILE`"
+#define NONE "keys: contains no secret key: generate one with `vmcred keygen --output FILE`"
 	static const struct {
 		const char *text, *message;
 	} cases[] = {
 		{"", NONE},
 		{"# only a comment\n", NONE},
-		{"# one\nhunter2\n",
-		 "keys: line 2: it is not an age secret key (AGE-SECRET-KEY-1…)"},
+		{"# one\nhunter2\n", "keys: line 2: not an age secret key (AGE-SECRET-KEY-1…)"},
 		{" " VECTOR_IDENTITY "\n",
-		 "keys: line 1: it is not an age secret key (AGE-SECRET-KEY-1…)"},
+		 "keys: line 1: not an age secret key (AGE-SECRET-KEY-1…)"},
 		{"\n\nAGE-SECRET-KEY-1QQQQ\n",
-		 "keys: line 3: the secret key is not valid: it is 20 characters long and not 74"},
+		 "keys: line 3: the secret key is not valid: it has 20 characters instead of 74"},
 		{"AGE-SECRET-KEY-PQ-1QQQQ\n",
-		 "keys: line 1: the secret key is not valid: it is 23 characters long and not 77"},
+		 "keys: line 1: the secret key is not valid: it has 23 characters instead of 77"},
 		{"AGE-PLUGIN-YUBIKEY-1QQQQ\n",
 		 "keys: line 1: the secret key is not valid: it is not Bech32"},
 		{"-----BEGIN OPENSSH PRIVATE KEY-----\n", "keys: the PEM text is malformed"},
-		{"age-encryption.org/v1\n", "keys: the age header is malformed: it is cut off"},
+		{"age-encryption.org/v1\n", "keys: the age header is malformed: it is truncated"},
 		{"-----BEGIN AGE ENCRYPTED FILE-----\n",
-		 "keys: the age armor is malformed: it is cut off"},
+		 "keys: the age armor is malformed: it is truncated"},
 		{"age-encryption.org/v1\n-> x\n\n--- AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n",
-		 "keys: it is encrypted, but not with a passphrase"},
-		{VECTOR_RECIPIENT "\n",
-		 "keys: line 1: it is a public key, where a secret key belongs"},
+		 "keys: encrypted, but not with a passphrase"},
+		{VECTOR_RECIPIENT "\n", "keys: line 1: public key instead of a secret key"},
 	};
 	struct age_identities identities = {0};
 	struct error err = {0};
@@ -68,7 +66,7 @@ static void an_error_names_the_file_and_the_line_and_never_the_text(void **state
 	age_identities_destroy(&identities);
 }
 
-static void the_format_is_that_of_age_keygen(void **state)
+static void the_format_matches_age_keygen(void **state)
 {
 	struct age_identities identities = {0};
 	struct secret text = {0};
@@ -78,8 +76,8 @@ static void the_format_is_that_of_age_keygen(void **state)
 	assert_success(age_identities_add(&identities, span_of_text(VECTOR_IDENTITY), &err));
 	assert_success(age_identity_file_format(identities.items[0], 1136239445, &text, &err));
 	assert_span_equal(secret_span(&text),
-			  "# created: 2006-01-02T22:04:05Z\n"
-			  "# public key: " VECTOR_RECIPIENT "\n" VECTOR_IDENTITY "\n");
+			  "# created: 2006-01-02T22:04:05Z\n# public key: " VECTOR_RECIPIENT
+			  "\n" VECTOR_IDENTITY "\n");
 	age_identities_destroy(&identities);
 	secret_destroy(&text);
 }
@@ -89,7 +87,7 @@ struct folder {
 	int fd;
 };
 
-static int folder_make(void **state)
+static int directory_make(void **state)
 {
 	struct folder *folder = calloc(1, sizeof(*folder));
 
@@ -103,7 +101,7 @@ static int folder_make(void **state)
 	return folder->fd < 0 ? -1 : 0;
 }
 
-static int folder_remove(void **state)
+static int directory_remove(void **state)
 {
 	struct folder *folder = *state;
 
@@ -125,7 +123,7 @@ static void file_make(const struct folder *folder, mode_t mode)
 	close(fd);
 }
 
-static void a_file_of_its_owner_alone_is_loaded(void **state)
+static void a_file_that_only_its_owner_can_access_is_loaded(void **state)
 {
 	struct folder *folder = *state;
 	struct age_identities identities = {0};
@@ -137,7 +135,7 @@ static void a_file_of_its_owner_alone_is_loaded(void **state)
 	age_identities_destroy(&identities);
 }
 
-static void a_file_that_others_can_read_or_write_is_refused(void **state)
+static void a_file_that_others_can_read_or_write_is_an_error(void **state)
 {
 	struct folder *folder = *state;
 	struct age_identities identities = {0};
@@ -148,11 +146,10 @@ static void a_file_that_others_can_read_or_write_is_refused(void **state)
 		mode_t mode = 0600 | bit;
 
 		file_make(folder, mode);
-		snprintf(
-			message, sizeof(message),
-			"reading the identity file: keys: its mode %04o gives others access to the "
-			"secret key in it: chmod 600 keys",
-			mode);
+		snprintf(message, sizeof(message),
+			 "reading the identity file: keys: mode %04o gives others access to "
+			 "the secret key: chmod 600 keys",
+			 mode);
 		assert_error(age_identity_file_load(folder->fd, "keys", &identities, &err),
 			     VMCRED_FAILED, message);
 	}
@@ -194,7 +191,7 @@ static bool acl_set(const struct folder *folder, uint16_t tag, uint16_t permissi
 	return set;
 }
 
-static void a_credential_that_systemd_gave_to_our_user_is_loaded(void **state)
+static void a_systemd_credential_with_an_acl_for_our_user_is_loaded(void **state)
 {
 	struct folder *folder = *state;
 	struct age_identities identities = {0};
@@ -210,7 +207,7 @@ static void a_credential_that_systemd_gave_to_our_user_is_loaded(void **state)
 	age_identities_destroy(&identities);
 }
 
-static void a_list_that_lets_in_anybody_else_is_refused(void **state)
+static void an_acl_for_anybody_else_is_an_error(void **state)
 {
 	struct folder *folder = *state;
 	struct age_identities identities = {0};
@@ -231,49 +228,48 @@ static void a_list_that_lets_in_anybody_else_is_refused(void **state)
 			return;
 		assert_error(age_identity_file_load(folder->fd, "keys", &identities, &err),
 			     VMCRED_FAILED,
-			     "reading the identity file: keys: its mode 0440 gives others access "
-			     "to the secret key in it: chmod 600 keys");
+			     "reading the identity file: keys: mode 0440 gives others access to "
+			     "the secret key: chmod 600 keys");
 		assert_int_equal(unlinkat(folder->fd, "keys", 0), 0);
 	}
 	/* Our user may read, but not write. */
 	if (!acl_set(folder, ACL_USER, ACL_READ | ACL_WRITE, geteuid(), 0))
 		return;
 	assert_error(age_identity_file_load(folder->fd, "keys", &identities, &err), VMCRED_FAILED,
-		     "reading the identity file: keys: its mode 0460 gives others access to the "
-		     "secret key in it: chmod 600 keys");
+		     "reading the identity file: keys: mode 0460 gives others access to the secret "
+		     "key: chmod 600 keys");
 }
 
-static void a_file_that_is_missing_or_a_folder_is_told(void **state)
+static void a_missing_file_and_a_directory_are_errors(void **state)
 {
 	struct folder *folder = *state;
 	struct age_identities identities = {0};
 	struct error err = {0};
 
-	assert_error(
-		age_identity_file_load(folder->fd, "keys", &identities, &err), VMCRED_MISSING,
-		"reading the identity file: keys: No such file or directory: make one with `vmcred "
-		"keygen --output keys`");
+	assert_error(age_identity_file_load(folder->fd, "keys", &identities, &err), VMCRED_MISSING,
+		     "reading the identity file: keys: No such file or directory: generate one "
+		     "with `vmcred keygen --output keys`");
 	assert_error(age_identity_file_load(folder->fd, ".", &identities, &err), VMCRED_FAILED,
-		     "reading the identity file: .: it is not a regular file");
+		     "reading the identity file: .: not a regular file");
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(comments_empty_lines_and_line_ends_of_windows_are_skipped),
-		cmocka_unit_test(an_error_names_the_file_and_the_line_and_never_the_text),
-		cmocka_unit_test(the_format_is_that_of_age_keygen),
-		cmocka_unit_test_setup_teardown(a_file_of_its_owner_alone_is_loaded, folder_make,
-						folder_remove),
-		cmocka_unit_test_setup_teardown(a_file_that_others_can_read_or_write_is_refused,
-						folder_make, folder_remove),
+		cmocka_unit_test(comments_empty_lines_and_crlf_are_skipped),
+		cmocka_unit_test(an_error_names_the_file_and_line_and_never_quotes_the_text),
+		cmocka_unit_test(the_format_matches_age_keygen),
+		cmocka_unit_test_setup_teardown(a_file_that_only_its_owner_can_access_is_loaded,
+						directory_make, directory_remove),
+		cmocka_unit_test_setup_teardown(a_file_that_others_can_read_or_write_is_an_error,
+						directory_make, directory_remove),
 		cmocka_unit_test_setup_teardown(
-			a_credential_that_systemd_gave_to_our_user_is_loaded, folder_make,
-			folder_remove),
-		cmocka_unit_test_setup_teardown(a_list_that_lets_in_anybody_else_is_refused,
-						folder_make, folder_remove),
-		cmocka_unit_test_setup_teardown(a_file_that_is_missing_or_a_folder_is_told,
-						folder_make, folder_remove),
+			a_systemd_credential_with_an_acl_for_our_user_is_loaded, directory_make,
+			directory_remove),
+		cmocka_unit_test_setup_teardown(an_acl_for_anybody_else_is_an_error, directory_make,
+						directory_remove),
+		cmocka_unit_test_setup_teardown(a_missing_file_and_a_directory_are_errors,
+						directory_make, directory_remove),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -136,7 +136,7 @@ static void a_damaged_file_for_a_hybrid_key_gives_no_plaintext(void **state)
 }
 
 /* In armor, a change of white space may leave the file what it was. */
-static void a_damaged_armor_gives_the_plaintext_or_none(void **state)
+static void damaged_armor_gives_the_whole_plaintext_or_none(void **state)
 {
 	struct secret file = {0}, text = {0};
 	struct error err = {0};
@@ -196,7 +196,7 @@ static void damage_key(const char *public_key, const char *private_key, size_t s
 	pair_destroy(&pair);
 }
 
-static void a_damaged_ssh_key_opens_a_file_or_does_not(void **state)
+static void a_damaged_ssh_key_never_gives_a_wrong_plaintext(void **state)
 {
 	(void)state;
 	damage_key(SSH_ED25519_PUBLIC, ssh_ed25519_private, 1);
@@ -228,7 +228,7 @@ static void *threads_decrypt(void *argument)
 	return argument;
 }
 
-static void an_encrypted_key_is_asked_for_once_whoever_uses_it(void **state)
+static void the_passphrase_of_an_encrypted_key_is_asked_once_for_all_threads(void **state)
 {
 	const struct age_prompt prompt = {.context = (void *)PASSPHRASE, .ask = answer};
 	struct pair pair = {.identities.prompt = &prompt};
@@ -253,8 +253,7 @@ static void an_encrypted_key_is_asked_for_once_whoever_uses_it(void **state)
 	pair_destroy(&pair);
 }
 
-static void an_encrypted_identity_file_is_asked_for_once_and_again_after_a_wrong_answer(
-	void **state)
+static void a_wrong_passphrase_of_an_identity_file_is_asked_again(void **state)
 {
 	struct age_prompt prompt = {.context = (void *)"wrong", .ask = answer};
 	struct pair writer, pair = {.identities.prompt = &prompt};
@@ -273,8 +272,7 @@ static void an_encrypted_identity_file_is_asked_for_once_and_again_after_a_wrong
 	assert_success(age_recipients_add(&pair.recipients, span_of_text(VECTOR_RECIPIENT), &err));
 	assert_success(age_encrypt(span_of_text("hello"), &pair.recipients, &file, &err));
 	assert_error(age_decrypt(secret_span(&file), &pair.identities, &identity_file, &err),
-		     VMCRED_MISSING,
-		     "opening the encrypted identity file key: the passphrase is wrong");
+		     VMCRED_MISSING, "opening the encrypted identity file key: wrong passphrase");
 	prompt.context = (void *)PASSPHRASE;
 	assert_true(decrypts_to_hello(&pair, secret_span(&file)));
 	assert_true(decrypts_to_hello(&pair, secret_span(&file)));
@@ -285,14 +283,14 @@ static void an_encrypted_identity_file_is_asked_for_once_and_again_after_a_wrong
 	pair_destroy(&pair);
 }
 
-static void a_recipients_file_is_read_by_line_and_never_quoted(void **state)
+static void an_error_in_a_recipients_file_names_the_line_and_does_not_quote_it(void **state)
 {
 	static const struct {
 		const char *text;
 		enum vmcred_code code;
 		const char *message;
 	} cases[] = {
-		{"# nobody\n\n", VMCRED_USAGE, "team: there is no public key in it"},
+		{"# nobody\n\n", VMCRED_USAGE, "team: contains no public key"},
 		{SSH_RSA_PUBLIC "\nhunter2\n", VMCRED_USAGE,
 		 "team: line 2 is not an age public key"},
 		{VECTOR_IDENTITY "\n", VMCRED_USAGE, "team: line 1 is not an age public key"},
@@ -323,12 +321,12 @@ int main(void)
 		cmocka_unit_test(a_damaged_file_for_an_ssh_ed25519_key_gives_no_plaintext),
 		cmocka_unit_test(a_damaged_file_for_an_ssh_rsa_key_gives_no_plaintext),
 		cmocka_unit_test(a_damaged_file_for_a_hybrid_key_gives_no_plaintext),
-		cmocka_unit_test(a_damaged_armor_gives_the_plaintext_or_none),
-		cmocka_unit_test(a_damaged_ssh_key_opens_a_file_or_does_not),
-		cmocka_unit_test(an_encrypted_key_is_asked_for_once_whoever_uses_it),
+		cmocka_unit_test(damaged_armor_gives_the_whole_plaintext_or_none),
+		cmocka_unit_test(a_damaged_ssh_key_never_gives_a_wrong_plaintext),
+		cmocka_unit_test(the_passphrase_of_an_encrypted_key_is_asked_once_for_all_threads),
+		cmocka_unit_test(a_wrong_passphrase_of_an_identity_file_is_asked_again),
 		cmocka_unit_test(
-			an_encrypted_identity_file_is_asked_for_once_and_again_after_a_wrong_answer),
-		cmocka_unit_test(a_recipients_file_is_read_by_line_and_never_quoted),
+			an_error_in_a_recipients_file_names_the_line_and_does_not_quote_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

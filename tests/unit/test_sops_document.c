@@ -216,7 +216,7 @@ static void decrypt_reports_what_is_wrong(void **state)
 		 "file: sops.age: the key for " VECTOR_RECIPIENT ": the field enc is empty"},
 		{"-----BEGIN", "----BEGIN", VMCRED_FAILED,
 		 "file: sops.age: the key for " VECTOR_RECIPIENT
-		 ": the age armor is malformed: its first line is not "
+		 ": the age armor is malformed: the first line is not "
 		 "\"-----BEGIN AGE ENCRYPTED FILE-----\""},
 		{"\"lastmodified\": \"2", "\"lastmodified\": \"3", VMCRED_INTEGRITY,
 		 "file: the MAC or its time was modified (authentication tag mismatch)"},

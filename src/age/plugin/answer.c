@@ -1,37 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a plugin may ask of a person (C2SP age-plugin.md, the commands of either phase 2). Where
- * there is no person the answer is "fail", and the plugin decides what follows.
+ * The questions that a plugin may ask the user (C2SP age-plugin.md, the commands of phase 2).
+ * Without a user the answer is "fail", and the plugin decides how to continue.
  */
 #include <stdlib.h>
 
 #include "age/plugin/plugin.h"
 #include "base/base64.h"
 #include "base/cleanup.h"
+#include "base/text.h"
 
 #define TEXT_MAX 1000
 
 /* The number of bytes of the printable UTF-8 character at the start, or 0. */
 static size_t character_size(struct span bytes)
 {
-	uint8_t first = bytes.data[0];
-	size_t size = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+	const uint8_t *c = bytes.data;
+	size_t size = utf8_length(bytes);
 
-	if (first < ' ' || first == 0x7f || first > 0xf4 || size == 0 || size > bytes.size)
+	/* Control characters, C1 controls among them. */
+	if ((size == 1 && (*c < ' ' || *c == 0x7f)) || (c[0] == 0xc2 && size == 2 && c[1] < 0xa0))
 		return 0;
-	for (size_t i = 1; i < size; i++) {
-		if ((bytes.data[i] & 0xc0) != 0x80)
-			return 0;
-	}
-	/* C1 controls, overlong forms, surrogates, what is beyond Unicode, and characters that turn
-	 * a line's direction around. */
-	if ((first == 0xc2 && bytes.data[1] < 0xa0) || (first == 0xe0 && bytes.data[1] < 0xa0) ||
-	    (first == 0xed && bytes.data[1] >= 0xa0) || (first == 0xf0 && bytes.data[1] < 0x90) ||
-	    (first == 0xf4 && bytes.data[1] >= 0x90))
-		return 0;
-	if (first == 0xe2 &&
-	    ((bytes.data[1] == 0x80 && bytes.data[2] >= 0xa8 && bytes.data[2] <= 0xae) ||
-	     (bytes.data[1] == 0x81 && bytes.data[2] >= 0xa6 && bytes.data[2] <= 0xa9)))
+	/* Separators of lines and paragraphs, and characters that change the writing direction. */
+	if (size == 3 && c[0] == 0xe2 &&
+	    ((c[1] == 0x80 && c[2] >= 0xa8 && c[2] <= 0xae) ||
+	     (c[1] == 0x81 && c[2] >= 0xa6 && c[2] <= 0xa9)))
 		return 0;
 	return size;
 }
@@ -55,21 +48,18 @@ char *plugin_text(struct span bytes)
 			memcpy(to, bytes.data, size);
 			to += size;
 		}
-		bytes = span_of(bytes.data + size, bytes.size - size);
+		bytes = span_skip(bytes, size);
 	}
 	*to = '\0';
 	return text;
 }
 
-/* `plugin NAME: text`, in new memory. */
+/* "age-plugin-NAME: TEXT", in new memory. */
 static char *message_make(const struct plugin *plugin, struct span bytes)
 {
 	_cleanup_free_ char *text = plugin_text(bytes);
-	char *message;
 
-	if (!text || asprintf(&message, "age-plugin-%s: %s", plugin->name, text) < 0)
-		return NULL;
-	return message;
+	return text ? text_format("age-plugin-%s: %s", plugin->name, text) : NULL;
 }
 
 static int reply(struct plugin *plugin, const char *line, struct error *err)
@@ -116,13 +106,13 @@ static int public_request(struct plugin *plugin, const struct age_stanza *stanza
 	return value_request(plugin, stanza, false, err);
 }
 
-/* What an answer is called: an argument in Base64. NULL: it is not, or there is no memory. */
+/* The text of a choice, an argument in Base64; NULL if it is malformed or without memory. */
 static char *choice_read(const struct age_stanza *stanza, size_t index)
 {
 	_cleanup_error_ struct error reason = {0};
 	_cleanup_secret_ struct secret decoded = {0};
 
-	if (base64_decode_secret(age_stanza_word(stanza, index), BASE64_UNPADDED, &decoded,
+	if (base64_decode_secret(age_stanza_argument(stanza, index), BASE64_UNPADDED, &decoded,
 				 &reason) < 0)
 		return NULL;
 	return plugin_text(secret_span(&decoded));
@@ -131,7 +121,7 @@ static char *choice_read(const struct age_stanza *stanza, size_t index)
 static int confirm(struct plugin *plugin, const struct age_stanza *stanza, struct error *err)
 {
 	const struct age_prompt *prompt = plugin->prompt;
-	size_t words = age_stanza_word_count(stanza);
+	size_t words = age_stanza_argument_count(stanza);
 	_cleanup_free_ char *message = message_make(plugin, stanza->body), *yes = NULL, *no = NULL;
 	_cleanup_error_ struct error reason = {0};
 	int chosen;
@@ -141,7 +131,7 @@ static int confirm(struct plugin *plugin, const struct age_stanza *stanza, struc
 	if (words == 3)
 		no = choice_read(stanza, 2);
 	if (!message || !yes || (words == 3 && !no))
-		return error_set(err, VMCRED_FAILED, "its confirm command is malformed");
+		return error_set(err, VMCRED_FAILED, "malformed confirm command");
 	if (!prompt || !prompt->confirm)
 		return reply(plugin, "fail", err);
 	chosen = prompt->confirm(prompt->context, message, yes, no, &reason);
@@ -163,7 +153,7 @@ static const struct {
 int plugin_answer(struct plugin *plugin, const struct age_stanza *stanza, struct error *err)
 {
 	for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]); i++) {
-		if (span_equal(age_stanza_word(stanza, 0), span_of_text(questions[i].command)))
+		if (span_equal(age_stanza_argument(stanza, 0), span_of_text(questions[i].command)))
 			return questions[i].answer(plugin, stanza, err);
 	}
 	return reply(plugin, "unsupported", err);

@@ -12,17 +12,22 @@
 #include "age/bech32.h"
 #include "age/keys.h"
 #include "base/cleanup.h"
+#include "base/text.h"
 
 #define RECIPIENT_PREFIX "age1"
 #define IDENTITY_PREFIX  "AGE-PLUGIN-"
 
 struct plugin_identity {
 	struct age_identity base;
-	struct secret text; /* as a line: with a NUL */
+	struct secret text; /* NUL-terminated */
 };
 
-/* A stanza that means nothing, now and then, so that plugins keep ignoring what they do not know
- * ("Grease"). */
+static const char *text_of(const struct age_identity *identity)
+{
+	return (const char *)((const struct plugin_identity *)identity)->text.data;
+}
+
+/* Sends a random stanza now and then, so that plugins keep ignoring unknown ones ("Grease"). */
 static int grease_send(struct plugin *plugin, struct error *err)
 {
 	uint8_t random[4] = {0};
@@ -35,8 +40,8 @@ static int grease_send(struct plugin *plugin, struct error *err)
 }
 
 /* Sends `command text`. */
-static int word_send(struct plugin *plugin, const char *command, const char *text,
-		     struct error *err)
+static int argument_send(struct plugin *plugin, const char *command, const char *text,
+			 struct error *err)
 {
 	_cleanup_secret_ struct secret line = {0};
 	int r = secret_append_text(&line, command, err);
@@ -50,55 +55,58 @@ static int word_send(struct plugin *plugin, const char *command, const char *tex
 	return r;
 }
 
-static int done_send(struct plugin *plugin, struct error *err)
+static bool is_of_plugin(const char *group, const char *plugin)
 {
-	return plugin_send(plugin, "done", span_of(NULL, 0), err);
+	return group && strcmp(group, plugin) == 0;
 }
 
 static bool is_command(const struct age_stanza *stanza, const char *command)
 {
-	return span_equal(age_stanza_word(stanza, 0), span_of_text(command));
+	return span_equal(age_stanza_argument(stanza, 0), span_of_text(command));
 }
 
-/* Only one file is handled in a session: its index is 0. */
+/* A session handles one file, whose index is 0. */
 static bool is_for_file(const struct age_stanza *stanza)
 {
-	return span_equal(age_stanza_word(stanza, 1), span_of_text("0"));
+	return span_equal(age_stanza_argument(stanza, 1), span_of_text("0"));
 }
 
-static int recipients_send(struct plugin *plugin, const struct age_recipient *const *recipients,
-			   size_t count, struct span file_key, struct error *err)
+/* Sends the keys of the recipient `index` and all others of its plugin. */
+static int recipients_send(struct plugin *plugin, const struct age_recipients *recipients,
+			   size_t index, struct span file_key, struct error *err)
 {
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < count; i++)
-		r = word_send(plugin, "add-recipient", recipients[i]->text, err);
+	for (size_t i = index; r == 0 && i < recipients->count; i++) {
+		if (is_of_plugin(recipients->items[i]->group, plugin->name))
+			r = argument_send(plugin, "add-recipient", recipients->items[i]->text, err);
+	}
 	if (r == 0)
 		r = grease_send(plugin, err);
 	if (r == 0)
 		r = plugin_send(plugin, "wrap-file-key", file_key, err);
 	if (r == 0)
 		r = plugin_send(plugin, "extension-labels", span_of(NULL, 0), err);
-	return r < 0 ? r : done_send(plugin, err);
+	return r < 0 ? r : plugin_send(plugin, "done", span_of(NULL, 0), err);
 }
 
-/* What a recipient session gathers. */
+/* The results of a recipient session. */
 struct wrapping {
 	struct secret *header;
 	size_t stanzas;
-	char *labels; /* owned; NULL until they are sent */
+	char *labels; /* owned; NULL until received */
 };
 
-/* `recipient-stanza 0 TYPE ARGUMENT...`, the stanza for the header. */
+/* `recipient-stanza 0 TYPE ARGUMENT...`: a stanza for the header. */
 static int stanza_take(struct plugin *plugin, const struct age_stanza *stanza,
 		       struct wrapping *wrapping, struct error *err)
 {
 	_cleanup_free_ char *line = NULL;
-	struct span type = age_stanza_word(stanza, 2);
+	struct span type = age_stanza_argument(stanza, 2);
 	int r;
 
-	if (age_stanza_word_count(stanza) < 3 || !is_for_file(stanza))
-		return error_set(err, VMCRED_FAILED, "its recipient-stanza is malformed");
+	if (age_stanza_argument_count(stanza) < 3 || !is_for_file(stanza))
+		return error_set(err, VMCRED_FAILED, "malformed recipient-stanza");
 	line = strndup((const char *)type.data,
 		       (size_t)(stanza->line.data + stanza->line.size - type.data));
 	if (!line)
@@ -113,21 +121,21 @@ static int labels_compare(const void *a, const void *b)
 	return span_compare(*(const struct span *)a, *(const struct span *)b);
 }
 
-/* `labels LABEL...`: sorted, since they are a set. */
+/* `labels LABEL...`: sorted, because they are a set. */
 static int labels_take(struct plugin *plugin, const struct age_stanza *stanza,
 		       struct wrapping *wrapping, struct error *err)
 {
-	size_t count = age_stanza_word_count(stanza) - 1;
+	size_t count = age_stanza_argument_count(stanza) - 1;
 	_cleanup_free_ struct span *labels = calloc(count + 1, sizeof(*labels));
 	char *to;
 
 	if (wrapping->labels)
-		return error_set(err, VMCRED_FAILED, "it sent its labels twice");
+		return error_set(err, VMCRED_FAILED, "duplicate labels");
 	wrapping->labels = to = malloc(stanza->line.size + 1);
 	if (!labels || !to)
 		return error_no_memory(err);
 	for (size_t i = 0; i < count; i++)
-		labels[i] = age_stanza_word(stanza, i + 1);
+		labels[i] = age_stanza_argument(stanza, i + 1);
 	qsort(labels, count, sizeof(*labels), labels_compare);
 	for (size_t i = 0; i < count; i++) {
 		if (i > 0)
@@ -161,30 +169,34 @@ static int wrapping_receive(struct plugin *plugin, struct wrapping *wrapping, st
 			return r;
 	}
 	if (wrapping->stanzas == 0)
-		return error_set(err, VMCRED_FAILED, "it made no stanza");
+		return error_set(err, VMCRED_FAILED, "it returned no stanza");
 	return 0;
 }
 
-static int recipients_wrap(const struct age_recipient *const *recipients, size_t count,
+static int recipients_wrap(const struct age_recipients *recipients, size_t index,
 			   struct span file_key, struct secret *header, char **labels,
 			   struct error *err)
 {
+	const struct age_recipient *recipient = recipients->items[index];
 	_cleanup_plugin_ struct plugin plugin = {0};
 	struct wrapping wrapping = {.header = header};
-	int r = plugin_start(&plugin, recipients[0]->group, "recipient-v1", recipients[0]->prompt,
-			     err);
+	int r;
 
+	for (size_t i = 0; i < index; i++) {
+		if (is_of_plugin(recipients->items[i]->group, recipient->group))
+			return 0;
+	}
+	r = plugin_start(&plugin, recipient->group, "recipient-v1", recipient->prompt, err);
 	if (r == 0)
-		r = recipients_send(&plugin, recipients, count, file_key, err);
+		r = recipients_send(&plugin, recipients, index, file_key, err);
 	if (r == 0)
 		r = wrapping_receive(&plugin, &wrapping, err);
-	if (r == 0 && !wrapping.labels) {
-		wrapping.labels = strdup("");
-		if (!wrapping.labels)
-			r = error_no_memory(err);
-	}
 	*labels = wrapping.labels;
-	return r;
+	if (r < 0)
+		return error_wrap(err, "encrypting with the age plugin %s", recipient->group);
+	if (!*labels)
+		*labels = strdup("");
+	return *labels ? 0 : error_no_memory(err);
 }
 
 static const struct age_recipient_ops plugin_recipient_ops = {
@@ -192,47 +204,37 @@ static const struct age_recipient_ops plugin_recipient_ops = {
 	.destroy = age_recipient_free,
 };
 
-static int header_send(struct plugin *plugin, const struct age_header *header, struct error *err)
+static int identities_send(struct plugin *plugin, const struct age_identities *identities,
+			   size_t index, const struct age_header *header, struct error *err)
 {
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < header->count; i++) {
-		const struct age_stanza *stanza = &header->stanzas[i];
-		_cleanup_free_ char *line = NULL;
+	for (size_t i = index; r == 0 && i < identities->count; i++) {
+		const struct age_identity *identity = identities->items[i];
 
-		if (asprintf(&line, "recipient-stanza 0 %.*s", (int)stanza->line.size,
-			     (const char *)stanza->line.data) < 0) {
-			line = NULL;
-			return error_no_memory(err);
-		}
-		r = plugin_send(plugin, line, stanza->body, err);
+		if (is_of_plugin(identity->group, plugin->name))
+			r = argument_send(plugin, "add-identity", text_of(identity), err);
 	}
-	return r;
-}
-
-static int identities_send(struct plugin *plugin, struct age_identity *const *identities,
-			   size_t count, const struct age_header *header, struct error *err)
-{
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < count; i++)
-		r = word_send(plugin, "add-identity",
-			      (const char *)((struct plugin_identity *)identities[i])->text.data,
-			      err);
 	if (r == 0)
 		r = grease_send(plugin, err);
-	if (r == 0)
-		r = header_send(plugin, header, err);
-	return r < 0 ? r : done_send(plugin, err);
+	for (size_t i = 0; r == 0 && i < header->count; i++) {
+		const struct age_stanza *stanza = &header->stanzas[i];
+		_cleanup_free_ char *line =
+			text_format("recipient-stanza 0 %.*s", (int)stanza->line.size,
+				    (const char *)stanza->line.data);
+
+		r = line ? plugin_send(plugin, line, stanza->body, err) : error_no_memory(err);
+	}
+	return r < 0 ? r : plugin_send(plugin, "done", span_of(NULL, 0), err);
 }
 
 /* `file-key 0` */
 static int file_key_take(struct plugin *plugin, const struct age_stanza *stanza, bool *found,
 			 uint8_t *file_key, struct error *err)
 {
-	if (age_stanza_word_count(stanza) != 2 || !is_for_file(stanza) || *found ||
+	if (age_stanza_argument_count(stanza) != 2 || !is_for_file(stanza) || *found ||
 	    stanza->body.size != AGE_FILE_KEY_SIZE)
-		return error_set(err, VMCRED_FAILED, "its file-key is malformed");
+		return error_set(err, VMCRED_FAILED, "malformed file-key");
 	memcpy(file_key, stanza->body.data, AGE_FILE_KEY_SIZE);
 	*found = true;
 	return plugin_send(plugin, "ok", span_of(NULL, 0), err);
@@ -260,21 +262,26 @@ static int file_key_receive(struct plugin *plugin, uint8_t *file_key, struct err
 	}
 }
 
-static int identities_unwrap(struct age_identity *const *identities, size_t count,
+static int identities_unwrap(const struct age_identities *identities, size_t index,
 			     const struct age_header *header, uint8_t *file_key, struct error *err)
 {
+	const struct age_identity *identity = identities->items[index];
 	_cleanup_plugin_ struct plugin plugin = {0};
-	int r = plugin_start(&plugin, identities[0]->group, "identity-v1", identities[0]->prompt,
-			     err);
+	int r;
 
+	for (size_t i = 0; i < index; i++) {
+		if (is_of_plugin(identities->items[i]->group, identity->group))
+			return 0;
+	}
+	r = plugin_start(&plugin, identity->group, "identity-v1", identity->prompt, err);
 	if (r == 0)
-		r = identities_send(&plugin, identities, count, header, err);
+		r = identities_send(&plugin, identities, index, header, err);
 	if (r == 0)
 		r = file_key_receive(&plugin, file_key, err);
 	if (r < 0) {
 		/* Another identity may still open the file ("State machines"). */
 		err->code = VMCRED_MISSING;
-		return error_wrap(err, "the age plugin %s", identities[0]->group);
+		return error_wrap(err, "the age plugin %s", identity->group);
 	}
 	return r;
 }
@@ -298,11 +305,11 @@ static const struct age_identity_ops plugin_identity_ops = {
 	.destroy = identity_destroy,
 };
 
-/* The plugin's name, in lower case and new memory, of what stands between prefix and '1'. */
+/* The plugin's name in lower case, in new memory. */
 static int name_read(struct span text, char **name, struct error *err)
 {
 	if (text.size == 0)
-		return error_set(err, VMCRED_FAILED, "it names no plugin");
+		return error_set(err, VMCRED_FAILED, "missing plugin name");
 	*name = strndup((const char *)text.data, text.size);
 	if (!*name)
 		return error_no_memory(err);
@@ -310,7 +317,7 @@ static int name_read(struct span text, char **name, struct error *err)
 		if (*c >= 'A' && *c <= 'Z')
 			*c = (char)(*c | 0x20);
 		if ((*c < 'a' || *c > 'z') && (*c < '0' || *c > '9') && !strchr("+-._", *c))
-			return error_set(err, VMCRED_FAILED, "it names a plugin that cannot be");
+			return error_set(err, VMCRED_FAILED, "invalid plugin name");
 	}
 	return 0;
 }
@@ -318,7 +325,7 @@ static int name_read(struct span text, char **name, struct error *err)
 int age_plugin_recipient_parse(struct span text, struct age_recipient **recipient,
 			       struct error *err)
 {
-	struct age_recipient *new = calloc(1, sizeof(*new));
+	struct age_recipient *new = *recipient = calloc(1, sizeof(*new));
 	size_t start = strlen(RECIPIENT_PREFIX), prefix_size = 0;
 	int r;
 
@@ -326,21 +333,10 @@ int age_plugin_recipient_parse(struct span text, struct age_recipient **recipien
 		return error_no_memory(err);
 	new->ops = &plugin_recipient_ops;
 	r = bech32_check(text, BECH32_LOWER, &prefix_size, err);
-	if (r == 0)
-		r = name_read(
-			span_of(text.data + start, prefix_size > start ? prefix_size - start : 0),
-			&new->group, err);
-	if (r == 0) {
-		new->text = strndup((const char *)text.data, text.size);
-		if (!new->text)
-			r = error_no_memory(err);
-	}
-	if (r < 0) {
-		age_recipient_free(new);
+	if (r < 0)
 		return r;
-	}
-	*recipient = new;
-	return 0;
+	return name_read(span_of(text.data + start, prefix_size > start ? prefix_size - start : 0),
+			 &new->group, err);
 }
 
 int age_plugin_identity_parse(struct span text, struct age_identity **identity, struct error *err)
@@ -351,11 +347,12 @@ int age_plugin_identity_parse(struct span text, struct age_identity **identity, 
 
 	if (!new)
 		return error_no_memory(err);
+	*identity = &new->base;
 	new->base.ops = &plugin_identity_ops;
 	r = bech32_check(text, BECH32_UPPER, &prefix_size, err);
-	/* The prefix ends with a '-' behind the name. */
+	/* The prefix ends with a '-' after the name. */
 	if (r == 0 && (prefix_size <= start + 1 || text.data[prefix_size - 1] != '-'))
-		r = error_set(err, VMCRED_FAILED, "it names no plugin");
+		r = error_set(err, VMCRED_FAILED, "missing plugin name");
 	if (r == 0)
 		r = name_read(span_of(text.data + start, prefix_size - start - 1), &new->base.group,
 			      err);
@@ -363,15 +360,8 @@ int age_plugin_identity_parse(struct span text, struct age_identity **identity, 
 		r = secret_copy(&new->text, text, err);
 	if (r == 0)
 		r = secret_append(&new->text, span_of("", 1), err);
-	if (r == 0 &&
-	    asprintf(&new->base.recipient, "<key of age-plugin-%s>", new->base.group) < 0) {
-		new->base.recipient = NULL;
-		r = error_no_memory(err);
-	}
-	if (r < 0) {
-		identity_destroy(&new->base);
+	if (r < 0)
 		return r;
-	}
-	*identity = &new->base;
-	return 0;
+	new->base.recipient = text_format("<key of age-plugin-%s>", new->base.group);
+	return new->base.recipient ? 0 : error_no_memory(err);
 }

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Plugins of age (C2SP age-plugin.md): programs named age-plugin-NAME that wrap and unwrap file
- * keys, often with hardware, and talk in stanzas over their standard input and output.
+ * keys, often with hardware, and exchange stanzas over their standard input and output.
  *
- * A plugin is a program that the user has installed, and sees the file keys that it is for. It is
- * still kept from more: it is found on the absolute folders of PATH only and started without a
- * shell, with its standard error caught, the root folder as its working folder, and an environment
- * without SOPS_AGE_KEY. What it sends is limited in size, in number and in time, and what it says
- * to a person is stripped of control characters.
+ * A plugin is installed by the user and sees the file keys of its recipients, but nothing else: it
+ * is searched only in the absolute directories of PATH and started without a shell, with captured
+ * standard error, in the root directory, and without SOPS_AGE_KEY in its environment. Its messages
+ * are limited in size, number and time, and its texts are stripped of control characters.
  */
 #ifndef VMCRED_AGE_PLUGIN_PLUGIN_H
 #define VMCRED_AGE_PLUGIN_PLUGIN_H
@@ -21,16 +20,16 @@
 /* Starts as {0}. A running plugin. */
 struct plugin {
 	const char *name;
-	const struct age_prompt *prompt; /* of whom it asks; may be NULL */
+	const struct age_prompt *prompt; /* for its questions; may be NULL */
 	pid_t pid;
-	int in_fd, out_fd;      /* its standard input and output; -1 where there is none */
+	int in_fd, out_fd;      /* its standard input and output, or -1 */
 	int error_fd;           /* a memory file: its standard error */
 	struct secret received; /* what it sent */
-	size_t taken;           /* bytes of it that were taken as stanzas */
-	size_t stanzas;         /* how many these were */
+	size_t taken;           /* bytes of it that were consumed as stanzas */
+	size_t stanzas;         /* number of stanzas consumed */
 	struct secret body;     /* of the last one */
-	bool waited;            /* the person was told that it takes a while */
-	sigset_t signals;       /* the thread's signal mask before */
+	bool waited;            /* the user knows that we are waiting */
+	sigset_t signals;       /* the thread's previous signal mask */
 	bool pipe_pending;      /* a SIGPIPE was pending before */
 };
 
@@ -43,7 +42,7 @@ struct plugin {
 int plugin_start(struct plugin *plugin, const char *name, const char *machine,
 		 const struct age_prompt *prompt, struct error *err);
 
-/* Ends the session and waits for the process, which is killed if it does not go. */
+/* Ends the session and waits for the process; kills it if it does not exit. */
 void plugin_stop(struct plugin *plugin);
 
 /* Sends a stanza; `line` is its type and arguments. */
@@ -53,15 +52,15 @@ int plugin_send(struct plugin *plugin, const char *line, struct span body, struc
 int plugin_receive(struct plugin *plugin, struct age_stanza *stanza, struct error *err);
 
 /*
- * Answers what a plugin asks in either state machine (msg, confirm, request-secret,
- * request-public), and "unsupported" to what it does not know.
+ * Answers a plugin's question (msg, confirm, request-secret, request-public), or replies
+ * "unsupported" to an unknown one.
  */
 int plugin_answer(struct plugin *plugin, const struct age_stanza *stanza, struct error *err);
 
-/* The text of a stanza's body as it may be shown, in new memory; NULL without memory. */
+/* The printable text of a stanza's body, in new memory; NULL without memory. */
 char *plugin_text(struct span bytes);
 
-/* The error that a plugin reports; answers it. Always negative. */
+/* Acknowledges the error that a plugin reports, and sets it. Always negative. */
 int plugin_error(struct plugin *plugin, const struct age_stanza *stanza, struct error *err);
 
 #endif

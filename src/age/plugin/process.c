@@ -2,60 +2,34 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "age/plugin/plugin.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/program.h"
+#include "base/text.h"
 
-/* A person may have to find a key first; but a plugin that says nothing for this long is broken. */
+/* The user may have to fetch a token; a plugin that is silent for longer is broken. */
 #define SILENCE_MAX_MINUTES 10
 #define SILENCE_MAX_MS      ((int64_t)SILENCE_MAX_MINUTES * 60 * 1000)
 
-/* age tells its user after the same time. */
+/* As in age. */
 #define WAITING_MS 5000
 
 #define GOODBYE_MAX_MS  5000
 #define GOODBYE_STEP_MS 10
 
-/* No key needs more; a stanza of a hybrid recipient has 1,600 bytes. */
+/* Plenty: a stanza of a hybrid recipient has 1,600 bytes. */
 #define RECEIVED_SIZE_MAX ((size_t)1024 * 1024)
 #define STANZAS_MAX       10000
 
 #define ERROR_TEXT_MAX 400
 
-/* Finds the program, as execabs does: folders of PATH that are absolute. */
-static int program_find(const char *name, char **path, struct error *err)
-{
-	const char *folders = getenv("PATH");
-
-	while (folders && *folders) {
-		size_t size = strcspn(folders, ":");
-		struct stat status;
-
-		if (folders[0] == '/') {
-			if (asprintf(path, "%.*s/age-plugin-%s", (int)size, folders, name) < 0) {
-				*path = NULL;
-				return error_no_memory(err);
-			}
-			if (stat(*path, &status) == 0 && S_ISREG(status.st_mode) &&
-			    access(*path, X_OK) == 0)
-				return 0;
-			free(*path);
-			*path = NULL;
-		}
-		folders += size + (folders[size] == ':');
-	}
-	error_set(err, VMCRED_MISSING, "the program age-plugin-%s is not installed", name);
-	return error_hint(err, "put it into a folder of PATH");
-}
-
-/* The environment without what holds keys. The strings are not copied. */
+/* The environment without keys. The strings are not copied. */
 static char **environment_make(void)
 {
 	static const char secret[] = "SOPS_AGE_KEY=";
@@ -72,7 +46,7 @@ static char **environment_make(void)
 	return made;
 }
 
-/* A write to a plugin that is gone shall be an error, and not end the process. */
+/* Writing to a plugin that has exited must be an error, not kill the process. */
 static void pipe_signal_block(struct plugin *plugin)
 {
 	sigset_t pipe, pending;
@@ -96,73 +70,46 @@ static void pipe_signal_restore(struct plugin *plugin)
 	pthread_sigmask(SIG_SETMASK, &plugin->signals, NULL);
 }
 
-/* Gives the child its three descriptors, signals as a shell would, and the root folder. */
-static int process_spawn(struct plugin *plugin, const char *path, const char *machine, int in,
-			 int out)
-{
-	char option[64];
-	char *argv[] = {(char *)path, option, NULL};
-	_cleanup_free_ char **environment = environment_make();
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	sigset_t none, defaults;
-	int errnum;
-
-	if (!environment)
-		return ENOMEM;
-	snprintf(option, sizeof(option), "--age-plugin=%s", machine);
-	sigemptyset(&none);
-	sigemptyset(&defaults);
-	sigaddset(&defaults, SIGPIPE);
-	posix_spawn_file_actions_init(&actions);
-	posix_spawnattr_init(&attributes);
-	posix_spawnattr_setsigmask(&attributes, &none);
-	posix_spawnattr_setsigdefault(&attributes, &defaults);
-	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	errnum = posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
-	if (errnum == 0)
-		errnum = posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
-	if (errnum == 0)
-		errnum =
-			posix_spawn_file_actions_adddup2(&actions, plugin->error_fd, STDERR_FILENO);
-	if (errnum == 0)
-		errnum = posix_spawn_file_actions_addchdir_np(&actions, "/");
-	if (errnum == 0)
-		errnum = posix_spawn(&plugin->pid, path, &actions, &attributes, argv, environment);
-	posix_spawnattr_destroy(&attributes);
-	posix_spawn_file_actions_destroy(&actions);
-	return errnum;
-}
-
 int plugin_start(struct plugin *plugin, const char *name, const char *machine,
 		 const struct age_prompt *prompt, struct error *err)
 {
-	_cleanup_free_ char *path = NULL;
+	_cleanup_free_ char *file = text_format("age-plugin-%s", name), *path = NULL;
+	_cleanup_free_ char *option = text_format("--age-plugin=%s", machine);
+	_cleanup_free_ char **environment = environment_make();
 	_cleanup_close_ int child_in = -1, child_out = -1;
-	int in[2], out[2], r, errnum;
+	struct program program = {.environment = environment, .directory = "/"};
+	char *argv[3] = {NULL, option};
+	int in[2], out[2], r;
 
 	*plugin = (struct plugin){
 		.name = name, .prompt = prompt, .in_fd = -1, .out_fd = -1, .error_fd = -1};
 	pipe_signal_block(plugin);
-	r = program_find(name, &path, err);
-	if (!path)
-		return r;
+	if (!file || !option || !environment)
+		return error_no_memory(err);
+	r = program_find(file, &path, err);
+	if (r < 0) {
+		err->code = VMCRED_MISSING;
+		return -(int)err->code;
+	}
 	plugin->error_fd = memfd_create("age-plugin-stderr", MFD_CLOEXEC);
 	if (plugin->error_fd < 0 || pipe2(in, O_CLOEXEC) < 0)
-		return error_set_errno(err, errno, "making a pipe");
+		return error_set_errno(err, errno, "creating a pipe");
 	child_in = in[0];
 	plugin->in_fd = in[1];
 	if (pipe2(out, O_CLOEXEC) < 0)
-		return error_set_errno(err, errno, "making a pipe");
+		return error_set_errno(err, errno, "creating a pipe");
 	plugin->out_fd = out[0];
 	child_out = out[1];
-	/* Our end only: a plugin that does not read shall not hold us up for ever. */
+	/* Only our end: a plugin that does not read must not block us forever. */
 	if (fcntl(plugin->in_fd, F_SETFL, O_NONBLOCK) < 0)
 		return error_set_errno(err, errno, "setting up a pipe");
-	errnum = process_spawn(plugin, path, machine, child_in, child_out);
-	if (errnum != 0) {
+	program.file = argv[0] = path;
+	program.argv = argv;
+	program.fds[0] = child_in;
+	program.fds[1] = child_out;
+	program.fds[2] = plugin->error_fd;
+	if (program_start(&program, &plugin->pid, err) < 0) {
 		plugin->pid = 0;
-		error_set_errno(err, errnum, "starting %s", path);
 		err->code = VMCRED_MISSING;
 		return -(int)err->code;
 	}
@@ -171,7 +118,7 @@ int plugin_start(struct plugin *plugin, const char *name, const char *machine,
 
 static void process_end(pid_t pid)
 {
-	/* What age does, so that plugins expect it. */
+	/* As age does, so that plugins expect it. */
 	kill(pid, SIGINT);
 	for (int waited = 0; waited < GOODBYE_MAX_MS; waited += GOODBYE_STEP_MS) {
 		const struct timespec step = {.tv_nsec = GOODBYE_STEP_MS * 1000000L};
@@ -201,8 +148,8 @@ void plugin_stop(struct plugin *plugin)
 	*plugin = (struct plugin){0};
 }
 
-/* A plugin that ended too early: with the last line that it left on its standard error. */
-static int gone(struct plugin *plugin, struct error *err)
+/* The error for a plugin that exited early, with the last line of its standard error. */
+static int exited(struct plugin *plugin, struct error *err)
 {
 	char text[ERROR_TEXT_MAX + 1];
 	_cleanup_free_ char *shown = NULL;
@@ -214,26 +161,24 @@ static int gone(struct plugin *plugin, struct error *err)
 	while (size > 0 && (text[size - 1] == '\n' || text[size - 1] == '\r'))
 		size--;
 	if (size <= 0)
-		return error_set(err, VMCRED_MISSING, "it ended without an answer");
+		return error_set(err, VMCRED_MISSING, "it exited without an answer");
 	line = memrchr(text, '\n', (size_t)size);
 	line = line ? line + 1 : text;
 	shown = plugin_text(span_of(line, (size_t)(text + size - line)));
 	if (!shown)
 		return error_no_memory(err);
-	return error_set(err, VMCRED_MISSING, "it ended without an answer: %s", shown);
+	return error_set(err, VMCRED_MISSING, "it exited without an answer: %s", shown);
 }
 
 static void waiting_show(struct plugin *plugin)
 {
 	_cleanup_error_ struct error reason = {0};
-	_cleanup_free_ char *text = NULL;
+	_cleanup_free_ char *text = text_format("waiting for age-plugin-%s…", plugin->name);
 
 	if (plugin->waited || !plugin->prompt || !plugin->prompt->show)
 		return;
 	plugin->waited = true;
-	if (asprintf(&text, "waiting for age-plugin-%s…", plugin->name) < 0)
-		text = NULL;
-	else
+	if (text)
 		(void)plugin->prompt->show(plugin->prompt->context, text, &reason);
 }
 
@@ -249,7 +194,7 @@ static int ready_wait(struct plugin *plugin, int fd, short events, struct error 
 		int got;
 
 		if (passed >= SILENCE_MAX_MS)
-			return error_set(err, VMCRED_MISSING, "it has not answered for %d minutes",
+			return error_set(err, VMCRED_MISSING, "it did not answer within %d minutes",
 					 SILENCE_MAX_MINUTES);
 		got = poll(&one, 1, (int)(limit - passed));
 		if (got > 0)
@@ -274,12 +219,12 @@ int plugin_send(struct plugin *plugin, const char *line, struct span body, struc
 		else if (wrote < 0 && errno == EAGAIN)
 			r = ready_wait(plugin, plugin->in_fd, POLLOUT, err);
 		else if (wrote < 0 && errno != EINTR)
-			r = gone(plugin, err);
+			r = exited(plugin, err);
 	}
 	return r;
 }
 
-/* Forgets what was taken, and reads on. */
+/* Discards consumed bytes and reads more. */
 static int more_read(struct plugin *plugin, struct error *err)
 {
 	struct secret *received = &plugin->received;
@@ -305,7 +250,7 @@ static int more_read(struct plugin *plugin, struct error *err)
 	got = read(plugin->out_fd, received->data + received->size,
 		   received->capacity - received->size);
 	if (got == 0)
-		return gone(plugin, err);
+		return exited(plugin, err);
 	if (got < 0 && errno != EINTR)
 		return error_set_errno(err, errno, "reading from it");
 	received->size += got > 0 ? (size_t)got : 0;
@@ -319,12 +264,11 @@ int plugin_receive(struct plugin *plugin, struct age_stanza *stanza, struct erro
 	int r;
 
 	if (++plugin->stanzas > STANZAS_MAX)
-		return error_set(err, VMCRED_FAILED, "it goes on and on: over %d stanzas",
-				 STANZAS_MAX);
+		return error_set(err, VMCRED_FAILED, "it sent more than %d stanzas", STANZAS_MAX);
 	for (;;) {
 		text = secret_span(&plugin->received);
 		if (text.size > 0)
-			text = span_of(text.data + plugin->taken, text.size - plugin->taken);
+			text = span_skip(text, plugin->taken);
 		size = age_stanza_size(text);
 		if (size > 0)
 			break;
@@ -338,7 +282,7 @@ int plugin_receive(struct plugin *plugin, struct age_stanza *stanza, struct erro
 	r = secret_create(&plugin->body, AGE_STANZA_BODY_MAX(size), err);
 	if (r == 0 && age_stanza_parse(&text, plugin->body.data, stanza, err) < 0) {
 		error_clear(err);
-		r = error_set(err, VMCRED_FAILED, "it sent something that is not a stanza");
+		r = error_set(err, VMCRED_FAILED, "it sent a malformed stanza");
 	}
 	return r;
 }

@@ -20,7 +20,7 @@
 #define FIELD_PRIME "7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed"
 #define CURVE_D     "52036cee2b6ffe738cc740797779e89800700a4d4141d8ab75eb4dca135978a3"
 
-/* Public values only: nothing here has to take the same time for all. */
+/* Public values only: constant time is not needed. */
 struct field {
 	BN_CTX *context;
 	BIGNUM *prime, *one, *y, *u, *v, *d;
@@ -50,8 +50,8 @@ static void field_destroy(struct field *field)
 }
 
 /*
- * Whether there is an x with x² = (y² - 1) / (d y² + 1), that is, whether y is a point's (RFC 8032,
- * section 5.1.3). Negative: libcrypto failed.
+ * Whether y belongs to a point of the curve: whether there is an x with x² = (y² - 1) / (d y² + 1)
+ * (RFC 8032, section 5.1.3). Negative: libcrypto failed.
  */
 static int point_check(struct field *f)
 {
@@ -63,12 +63,12 @@ static int point_check(struct field *f)
 	    !BN_mod_sub(f->u, f->u, f->one, f->prime, f->context) ||
 	    !BN_mod_mul(f->u, f->u, f->v, f->prime, f->context))
 		return -1;
-	/* u / v is a square where u v is one. */
+	/* u / v is a square if u v is. */
 	symbol = BN_kronecker(f->u, f->prime, f->context);
 	return symbol < -1 ? -1 : symbol >= 0;
 }
 
-/* (1 + y) / (1 - y); of the neutral element, whose image is at infinity, zero. */
+/* (1 + y) / (1 - y); zero for the neutral element, which maps to infinity. */
 static bool map_compute(struct field *f, uint8_t out[X25519_KEY_SIZE])
 {
 	if (!BN_mod_add(f->u, f->one, f->y, f->prime, f->context) ||
@@ -104,30 +104,21 @@ static int montgomery_key(const struct ssh_public_key *key, uint8_t out[X25519_K
 	return 0;
 }
 
-/* The X25519 scalar of the key: the first half of the seed's digest (RFC 8032, section 5.1.5). */
-static int scalar_derive(struct span seed, struct secret *scalar, struct error *err)
+int ssh_ed25519_scalar(struct span seed, struct secret *scalar, struct error *err)
 {
 	size_t size = 0;
 	int r = secret_create(scalar, SHA512_SIZE, err);
 
 	if (r < 0)
 		return r;
+	/* The first half of the digest is the scalar. */
 	if (EVP_Q_digest(NULL, "SHA512", NULL, seed.data, seed.size, scalar->data, &size) != 1)
 		return age_crypto_failed(err, "compute a digest");
 	scalar->size = X25519_KEY_SIZE;
 	return 0;
 }
 
-int age_ssh_ed25519_convert(const struct ssh_private_key *key, struct age_identity **identity,
-			    struct error *err)
-{
-	_cleanup_secret_ struct secret scalar = {0};
-	int r = scalar_derive(key->seed, &scalar, err);
-
-	return r < 0 ? r : age_x25519_identity_create(&scalar, identity, err);
-}
-
-/* X25519 once more, with a scalar that is derived from the SSH key. */
+/* Another X25519, with a scalar that is derived from the SSH key. */
 static int tweak_apply(const struct ssh_public_key *key, uint8_t shared[X25519_KEY_SIZE],
 		       struct error *err)
 {
@@ -148,7 +139,7 @@ static int tweak_apply(const struct ssh_public_key *key, uint8_t shared[X25519_K
 	return r < 0 ? r : 0;
 }
 
-/* From the scalar on one side and the public key on the other to the key that wraps. */
+/* Derives the wrapping key from the scalar of one side and the public key of the other. */
 static int wrapping_key_derive(const struct ssh_public_key *key, struct span scalar,
 			       const uint8_t own_key[X25519_KEY_SIZE],
 			       const uint8_t peer_key[X25519_KEY_SIZE],
@@ -197,33 +188,15 @@ static int wrap(const struct ssh_public_key *key, struct span file_key, struct s
 	return age_stanza_append(header, line, span_of(wrapped, sizeof(wrapped)), err);
 }
 
-static int share_parse(const struct ssh_public_key *key, const struct age_stanza *stanza,
-		       uint8_t share[X25519_KEY_SIZE], struct error *err)
-{
-	_cleanup_error_ struct error reason = {0};
-	struct span text = age_stanza_word(stanza, 2);
-	uint8_t decoded[X25519_KEY_SIZE + 4];
-	size_t size = 0;
-
-	if (text.size != BASE64_32 ||
-	    base64_decode(text, BASE64_UNPADDED, decoded, &size, &reason) < 0)
-		return ssh_stanza_invalid(key, "its public key is not 32 bytes of canonical Base64",
-					  err);
-	memcpy(share, decoded, X25519_KEY_SIZE);
-	if (stanza->body.size != AGE_WRAPPED_SIZE)
-		return ssh_stanza_invalid(key, "its body is not 32 bytes long", err);
-	return 0;
-}
-
 static int unwrap(const struct ssh_public_key *public_key, const struct ssh_private_key *key,
 		  const struct age_stanza *stanza, uint8_t *file_key, struct error *err)
 {
 	uint8_t share[X25519_KEY_SIZE], own_key[X25519_KEY_SIZE], wrapping_key[AGE_KEY_SIZE];
 	_cleanup_secret_ struct secret scalar = {0};
-	int r = share_parse(public_key, stanza, share, err);
+	int r = age_stanza_decode(stanza, 3, 2, "public key", share, sizeof(share), err);
 
 	if (r == 0)
-		r = scalar_derive(key->seed, &scalar, err);
+		r = ssh_ed25519_scalar(key->seed, &scalar, err);
 	if (r == 0)
 		r = x25519_public_key(secret_span(&scalar), own_key, err);
 	if (r == 0)
@@ -233,9 +206,7 @@ static int unwrap(const struct ssh_public_key *public_key, const struct ssh_priv
 		r = age_file_key_open(wrapping_key, stanza->body, file_key, err);
 	memory_wipe(wrapping_key, sizeof(wrapping_key));
 	if (r == 0)
-		return error_set(err, VMCRED_FAILED,
-				 "the ssh-ed25519 stanza of the age header for this key was "
-				 "changed");
+		return age_stanza_malformed(stanza, "it was modified", err);
 	return r;
 }
 
@@ -247,7 +218,7 @@ static int check(const struct ssh_public_key *key, struct error *err)
 }
 
 const struct ssh_stanza_ops ssh_ed25519_stanza_ops = {
-	.words = 3,
+	.arguments = 3,
 	.wrap = wrap,
 	.unwrap = unwrap,
 	.check = check,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Private keys in PEM: what ssh-keygen wrote before 2018 and `openssl genpkey` writes. RSA in
- * PKCS#1 (RFC 8017, A.1.2), which may be encrypted as OpenSSL has always done it (RFC 1421's
- * headers), and RSA and Ed25519 in PKCS#8 (RFC 5958, RFC 8410).
+ * Private keys in PEM, from ssh-keygen before 2018 and `openssl genpkey`: RSA in PKCS#1 (RFC 8017,
+ * A.1.2), possibly encrypted with RFC 1421's headers, and RSA and Ed25519 in PKCS#8 (RFC 5958, RFC
+ * 8410).
  */
 #include <stdlib.h>
 
@@ -23,15 +23,11 @@ static int malformed(struct error *err)
 	return error_set(err, VMCRED_FAILED, "the PEM text is malformed");
 }
 
-/* Takes a line off the text, without its end. */
+/* Removes a line from the text, without its end and spaces before it. */
 static bool line_take(struct span *text, struct span *line)
 {
-	const uint8_t *end = text->size ? memchr(text->data, '\n', text->size) : NULL;
-
-	if (text->size == 0)
+	if (!span_take_line(text, line))
 		return false;
-	*line = span_of(text->data, end ? (size_t)(end - text->data) : text->size);
-	*text = span_of(text->data + line->size + !!end, text->size - line->size - !!end);
 	while (line->size > 0 &&
 	       (line->data[line->size - 1] == '\r' || line->data[line->size - 1] == ' '))
 		line->size--;
@@ -104,17 +100,17 @@ static bool der_take(struct span *bytes, uint8_t tag, struct span *contents)
 	if (bytes->size - at < size)
 		return false;
 	*contents = span_of(bytes->data + at, size);
-	*bytes = span_of(bytes->data + at + size, bytes->size - at - size);
+	*bytes = span_skip(*bytes, at + size);
 	return true;
 }
 
-/* A positive number, without the zero byte that its sign may need. */
+/* A positive number, without the leading zero byte of its sign. */
 static bool der_number(struct span *bytes, struct span *number)
 {
 	if (!der_take(bytes, DER_INTEGER, number) || number->size == 0 || number->data[0] >= 0x80)
 		return false;
 	if (number->data[0] == 0 && number->size > 1)
-		*number = span_of(number->data + 1, number->size - 1);
+		*number = span_skip(*number, 1);
 	return true;
 }
 
@@ -148,7 +144,7 @@ static int seed_parse(struct span body, const struct ssh_public_key *public_key,
 	return 0;
 }
 
-/* What PKCS#8 names an algorithm by, and what is behind the name. */
+/* The object identifiers of PKCS#8, and the parsers of their keys. */
 static const struct {
 	struct span name;
 	int (*body_parse)(struct span body, const struct ssh_public_key *public_key,
@@ -158,7 +154,7 @@ static const struct {
 	{{(const uint8_t *)"\x2b\x65\x70", 3}, seed_parse},
 };
 
-/* Replaces the body by what is inside of the PKCS#8 wrapping. */
+/* Replaces the body with the key in the PKCS#8 wrapping. */
 static int pkcs8_unwrap(struct ssh_private_file *file, struct error *err)
 {
 	_cleanup_secret_ struct secret outer = {0};
@@ -179,12 +175,12 @@ static int pkcs8_unwrap(struct ssh_private_file *file, struct error *err)
 		return secret_copy(&file->body, inner, err);
 	}
 	return error_set(err, VMCRED_FAILED,
-			 "the key is neither an Ed25519 nor an RSA key: age uses no other");
+			 "unsupported key type: age supports only Ed25519 and RSA keys");
 }
 
 static int wire_append(struct secret *wire, struct span bytes, bool is_number, struct error *err)
 {
-	/* A number whose first bit is set would be negative. */
+	/* A number with the first bit set would be negative. */
 	bool has_zero = is_number && bytes.size > 0 && bytes.data[0] >= 0x80;
 	size_t size = bytes.size + has_zero;
 	const uint8_t length[] = {(uint8_t)(size >> 24), (uint8_t)(size >> 16),
@@ -194,7 +190,7 @@ static int wire_append(struct secret *wire, struct span bytes, bool is_number, s
 	return r < 0 ? r : secret_append(wire, bytes, err);
 }
 
-/* The public key in SSH's form, of a private key that holds it or from which it is computed. */
+/* Reads or computes the public key of a private key, in SSH's form. */
 static int public_key_make(struct ssh_private_file *file, struct error *err)
 {
 	_cleanup_ssh_private_key_ struct ssh_private_key key = {0};
@@ -274,7 +270,7 @@ static int encryption_read(struct span headers, struct ssh_encryption *encryptio
 
 		if (!span_starts_with(line, prefix))
 			continue;
-		line = span_of(line.data + prefix.size, line.size - prefix.size);
+		line = span_skip(line, prefix.size);
 		comma = line.size ? memchr(line.data, ',', line.size) : NULL;
 		if (!comma)
 			return malformed(err);
@@ -288,8 +284,7 @@ static int encryption_read(struct span headers, struct ssh_encryption *encryptio
 			return iv_read(span_of(comma + 1, line.size - name.size - 1), encryption,
 				       err);
 		}
-		error_set(err, VMCRED_FAILED,
-			  "the private key is encrypted with a cipher that is not supported");
+		error_set(err, VMCRED_FAILED, "unsupported cipher of the encrypted private key");
 		return error_hint(err, "convert it with `ssh-keygen -p -f FILE`");
 	}
 	return 0;
@@ -302,12 +297,13 @@ static int public_text_read(struct span public_text, struct ssh_private_file *fi
 
 	if (!line_take(&public_text, &line)) {
 		error_set(err, VMCRED_FAILED,
-			  "the encrypted private key does not hold its public key, and there is no "
-			  "file beside it whose name ends with .pub");
+			  "the encrypted private key does not contain its public key, and there is "
+			  "no "
+			  ".pub file beside it");
 		return error_hint(err, "convert it with `ssh-keygen -p -f FILE`");
 	}
 	if (ssh_public_key_parse(line, &file->public_key, err) < 0)
-		return error_wrap(err, "reading the public key beside it");
+		return error_wrap(err, "reading the .pub file beside it");
 	return 0;
 }
 
@@ -320,7 +316,7 @@ int ssh_pem_parse(struct span text, struct span public_text, struct ssh_private_
 
 	if (!pkcs8 && !span_starts_with(text, span_of_text("-----BEGIN " LABEL_PKCS1 "-----")))
 		return error_set(err, VMCRED_FAILED,
-				 "it is not a private key that age uses (OpenSSH's format, or PEM "
+				 "not a private key that age supports (OpenSSH's format, or PEM "
 				 "with an RSA or Ed25519 key)");
 	r = ssh_pem_decode(text, pkcs8 ? LABEL_PKCS8 : LABEL_PKCS1, &headers, &file->body, err);
 	file->body_parse = pkcs1_parse;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * OpenSSH's private key files (PROTOCOL.key of its sources): the public key in the clear, and the
- * private key, encrypted or not, with a random number twice in front of it that shows whether it
- * was decrypted with the right passphrase.
+ * OpenSSH's private key files (PROTOCOL.key of its sources): the plaintext public key, and the
+ * private key, encrypted or not. It starts with the same random number twice, which shows whether
+ * the passphrase is right.
  */
 #include <limits.h>
 #include <openssl/err.h>
@@ -18,10 +18,10 @@
 #define MAGIC      "openssh-key-v1" /* and a NUL */
 #define BLOCK_SIZE 8                /* of padding, where there is no cipher */
 
-/* ssh-keygen writes 16 or 24 rounds; each takes milliseconds, and the file may be anybody's. */
+/* ssh-keygen uses 16 or 24 rounds; each takes milliseconds, and the file is untrusted. */
 #define ROUNDS_MAX 4096
 
-/* The ciphers of `ssh-keygen -Z` that are no AEAD. */
+/* The ciphers of `ssh-keygen -Z` except AEADs. */
 static const struct {
 	const char *name, *cipher;
 	uint8_t key_size, iv_size;
@@ -36,7 +36,7 @@ static int damaged(struct error *err)
 	return error_set(err, VMCRED_FAILED, "the SSH private key is damaged");
 }
 
-/* PROTOCOL.key, section 3: the numbers, in the order in which the file has them. */
+/* PROTOCOL.key, section 3: the numbers, in the order of the file. */
 static int rsa_parse(struct span *body, struct ssh_private_key *key)
 {
 	struct span coefficient;
@@ -61,7 +61,7 @@ static int ed25519_parse(struct span *body, const struct ssh_public_key *public_
 	       span_equal(span_of(pair.data + SSH_ED25519_KEY_SIZE, SSH_ED25519_KEY_SIZE), point);
 }
 
-/* What fills the last block: 1, 2, 3, … */
+/* The padding of the last block: 1, 2, 3, … */
 static bool padding_valid(struct span padding)
 {
 	for (size_t i = 0; i < padding.size; i++) {
@@ -81,7 +81,7 @@ static int body_parse(struct span body, const struct ssh_public_key *public_key,
 	if (!ssh_wire_uint32(&body, &check1) || !ssh_wire_uint32(&body, &check2))
 		return damaged(err);
 	if (check1 != check2)
-		return error_set(err, VMCRED_MISSING, "the passphrase is wrong");
+		return error_set(err, VMCRED_MISSING, "wrong passphrase");
 	if (!ssh_wire_string(&body, &type) ||
 	    !span_equal(type, span_of_text(ssh_key_type_name(public_key->type))))
 		return damaged(err);
@@ -102,8 +102,7 @@ static int cipher_find(struct span name, struct ssh_encryption *encryption, stru
 		encryption->iv_size = ciphers[i].iv_size;
 		return 0;
 	}
-	error_set(err, VMCRED_FAILED,
-		  "the SSH private key is encrypted with a cipher that is not supported");
+	error_set(err, VMCRED_FAILED, "unsupported cipher of the encrypted SSH private key");
 	return error_hint(err, "change it with `ssh-keygen -p -Z aes256-ctr -f FILE`");
 }
 
@@ -179,7 +178,7 @@ static int key_derive(const struct ssh_encryption *encryption, struct span passp
 	cipher = EVP_CIPHER_fetch(NULL, encryption->cipher, NULL);
 	if (!cipher || passphrase.size > INT_MAX)
 		return age_crypto_failed(err, "find the cipher of an SSH private key");
-	/* The IV is the salt, and stands in the file. */
+	/* The IV is the salt; both are in the file. */
 	done = EVP_BytesToKey(cipher, EVP_md5(), encryption->salt.data, passphrase.data,
 			      (int)passphrase.size, 1, key, NULL);
 	EVP_CIPHER_free(cipher);
@@ -201,7 +200,7 @@ static int body_decrypt(const struct ssh_encryption *encryption, struct secret *
 		EVP_DecryptInit_ex2(context, cipher, key, key + encryption->key_size, NULL) == 1;
 
 	if (ready) {
-		/* OpenSSH pads on its own, PEM as PKCS#7 does. */
+		/* PEM has PKCS#7 padding, OpenSSH its own. */
 		EVP_CIPHER_CTX_set_padding(context, encryption->rounds == 0);
 		done = EVP_DecryptUpdate(context, body->data, &size, body->data, (int)body->size) ==
 			       1 &&
@@ -231,7 +230,7 @@ static int body_unlock(const struct ssh_encryption *encryption, struct span pass
 		r = body_decrypt(encryption, body, key, err);
 	memory_wipe(key, sizeof(key));
 	if (r == 0)
-		return error_set(err, VMCRED_MISSING, "the passphrase is wrong");
+		return error_set(err, VMCRED_MISSING, "wrong passphrase");
 	return r < 0 ? r : 0;
 }
 

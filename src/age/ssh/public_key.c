@@ -9,14 +9,14 @@
 #include "base/base64.h"
 #include "base/cleanup.h"
 
-/* age's lower limit, and libcrypto's upper one */
+/* age's minimum and libcrypto's maximum */
 #define RSA_BYTES_MIN (2048 / 8)
 #define RSA_BYTES_MAX (16384 / 8)
 
-/* An RSA exponent of more is slow and nobody's (libcrypto: OPENSSL_RSA_MAX_PUBEXP_BITS). */
+/* libcrypto's limit for large moduli (OPENSSL_RSA_MAX_PUBEXP_BITS). */
 #define RSA_EXPONENT_BYTES_MAX 8
 
-/* A line with the largest key that is taken, and a comment: sshd's own limit. */
+/* sshd's limit for a line. */
 #define LINE_SIZE_MAX 8192
 
 static const char *const type_names[] = {
@@ -43,7 +43,7 @@ static int numbers_read(struct span wire, struct ssh_public_key *key, struct err
 		return malformed(err);
 	if (key->modulus.size < RSA_BYTES_MIN)
 		return error_set(err, VMCRED_FAILED,
-				 "the SSH RSA key has less than %d bits, and is too weak",
+				 "the SSH RSA key is too weak: it has less than %d bits",
 				 RSA_BYTES_MIN * 8);
 	if (key->modulus.size > RSA_BYTES_MAX || key->exponent.size > RSA_EXPONENT_BYTES_MAX)
 		return error_set(err, VMCRED_FAILED, "the SSH RSA key has more than %d bits",
@@ -93,22 +93,22 @@ int ssh_public_key_read(struct span wire, struct ssh_public_key *key, struct err
 		return r < 0 ? r : tag_compute(key, err);
 	}
 	return error_set(err, VMCRED_FAILED,
-			 "the SSH key is neither an Ed25519 nor an RSA key: age uses no other");
+			 "unsupported SSH key type: age supports only Ed25519 and RSA keys");
 }
 
-/* A word of a line, and the blanks behind it, off the line. */
-static struct span word_take(struct span *line)
+/* Removes a field and the blanks after it from the line. */
+static struct span field_take(struct span *line)
 {
-	struct span word = *line;
+	struct span field = *line;
 
-	for (word.size = 0; word.size < line->size; word.size++) {
-		if (line->data[word.size] == ' ' || line->data[word.size] == '\t')
+	for (field.size = 0; field.size < line->size; field.size++) {
+		if (line->data[field.size] == ' ' || line->data[field.size] == '\t')
 			break;
 	}
-	*line = span_of(line->data + word.size, line->size - word.size);
+	*line = span_of(line->data + field.size, line->size - field.size);
 	while (line->size > 0 && (line->data[0] == ' ' || line->data[0] == '\t'))
-		*line = span_of(line->data + 1, line->size - 1);
-	return word;
+		*line = span_skip(*line, 1);
+	return field;
 }
 
 int ssh_public_key_parse(struct span line, struct ssh_public_key *key, struct error *err)
@@ -121,8 +121,8 @@ int ssh_public_key_parse(struct span line, struct ssh_public_key *key, struct er
 
 	if (line.size > LINE_SIZE_MAX)
 		return malformed(err);
-	type = word_take(&line);
-	text = word_take(&line);
+	type = field_take(&line);
+	text = field_take(&line);
 	wire = malloc(text.size / 4 * 3 + 2);
 	if (!wire)
 		return error_no_memory(err);

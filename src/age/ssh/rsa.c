@@ -76,7 +76,7 @@ static EVP_PKEY *public_key_load(const struct ssh_public_key *public_key)
 
 static bool number_read(struct span bytes, BIGNUM **number)
 {
-	/* In libcrypto's secure heap where it has one, and with its slower, steadier arithmetic. */
+	/* In libcrypto's secure heap, if it has one, and with its constant-time arithmetic. */
 	*number = BN_secure_new();
 	if (!*number || bytes.size == 0 || !BN_bin2bn(bytes.data, (int)bytes.size, *number))
 		return false;
@@ -133,7 +133,7 @@ EVP_PKEY *ssh_rsa_private_key_load(const struct ssh_private_key *key)
 
 static int oaep_set(EVP_PKEY_CTX *context)
 {
-	/* libcrypto takes the label over. */
+	/* libcrypto takes ownership of the label. */
 	char *label = OPENSSL_strdup(LABEL);
 
 	if (!label || EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_OAEP_PADDING) != 1 ||
@@ -187,15 +187,14 @@ static int unwrap(const struct ssh_public_key *public_key, const struct ssh_priv
 	if (!ready)
 		return age_crypto_failed(err, "load an SSH RSA key");
 	if (done != 1 || size != AGE_FILE_KEY_SIZE)
-		return error_set(err, VMCRED_FAILED,
-				 "the ssh-rsa stanza of the age header for this key was changed");
+		return age_stanza_malformed(stanza, "it was modified", err);
 	memcpy(file_key, opened.data, AGE_FILE_KEY_SIZE);
 	return 1;
 }
 
 static int check(const struct ssh_public_key *public_key, struct error *err)
 {
-	/* An even modulus or exponent is no key, and libcrypto would find out late. */
+	/* An even modulus or exponent is invalid; libcrypto would report it late. */
 	if ((public_key->modulus.data[public_key->modulus.size - 1] & 1) == 0 ||
 	    (public_key->exponent.data[public_key->exponent.size - 1] & 1) == 0)
 		return error_set(err, VMCRED_FAILED, "the SSH RSA key is damaged");
@@ -203,7 +202,7 @@ static int check(const struct ssh_public_key *public_key, struct error *err)
 }
 
 const struct ssh_stanza_ops ssh_rsa_stanza_ops = {
-	.words = 2,
+	.arguments = 2,
 	.wrap = wrap,
 	.unwrap = unwrap,
 	.check = check,

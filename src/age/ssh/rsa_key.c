@@ -12,7 +12,7 @@
 
 struct age_rsa_key {
 	struct ssh_private_file file; /* has the public key */
-	EVP_PKEY *pair;               /* owned; in libcrypto's secure heap where it has one */
+	EVP_PKEY *pair;               /* owned; in libcrypto's secure heap, if it has one */
 };
 
 static int pair_load(struct age_rsa_key *key, struct error *err)
@@ -22,9 +22,9 @@ static int pair_load(struct age_rsa_key *key, struct error *err)
 
 	if (key->file.public_key.type != SSH_RSA)
 		return error_set(err, VMCRED_FAILED,
-				 "it is an Ed25519 key, and only RSA keys have a PGP key");
+				 "only an RSA key can be used as a PGP key, not an Ed25519 key");
 	if (key->file.encryption.cipher)
-		return error_set(err, VMCRED_FAILED, "it is locked with a passphrase");
+		return error_set(err, VMCRED_FAILED, "it is encrypted with a passphrase");
 	r = ssh_private_file_open(&key->file, span_of(NULL, 0), &numbers, err);
 	if (r < 0)
 		return r;
@@ -84,7 +84,7 @@ int age_rsa_key_decrypt(const struct age_rsa_key *key, struct span ciphertext,
 	if (!ready)
 		return age_crypto_failed(err, "use an SSH RSA key");
 	if (done != 1)
-		return error_set(err, VMCRED_FAILED, "it is not encrypted for this RSA key");
+		return error_set(err, VMCRED_FAILED, "not encrypted for this RSA key");
 	opened.size = size;
 	return secret_append(plaintext, secret_span(&opened), err);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * SSH keys as recipients and identities. An encrypted private key is decrypted when a stanza bears
- * its public key's tag, not before, and kept from then on.
+ * SSH keys as recipients and identities. An encrypted private key is decrypted when the first
+ * stanza with its public key's tag is found, and kept from then on.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -23,15 +23,9 @@ struct ssh_identity {
 	struct ssh_private_key key; /* once it is open */
 };
 
-const struct ssh_stanza_ops *ssh_stanza_ops_of(const struct ssh_public_key *key)
+static const struct ssh_stanza_ops *ops_of(const struct ssh_public_key *key)
 {
 	return key->type == SSH_RSA ? &ssh_rsa_stanza_ops : &ssh_ed25519_stanza_ops;
-}
-
-int ssh_stanza_invalid(const struct ssh_public_key *key, const char *reason, struct error *err)
-{
-	return error_set(err, VMCRED_FAILED, "an %s stanza of the age header is malformed: %s",
-			 ssh_key_type_name(key->type), reason);
 }
 
 static int recipient_wrap(const struct age_recipient *base, struct span file_key,
@@ -39,7 +33,7 @@ static int recipient_wrap(const struct age_recipient *base, struct span file_key
 {
 	const struct ssh_public_key *key = &((const struct ssh_recipient *)base)->key;
 
-	return ssh_stanza_ops_of(key)->wrap(key, file_key, header, err);
+	return ops_of(key)->wrap(key, file_key, header, err);
 }
 
 static void recipient_destroy(struct age_recipient *base)
@@ -60,32 +54,20 @@ int age_ssh_recipient_parse(struct span text, struct age_recipient **recipient, 
 
 	if (!new)
 		return error_no_memory(err);
+	*recipient = &new->base;
 	new->base.ops = &ssh_recipient_ops;
 	r = ssh_public_key_parse(text, &new->key, err);
-	if (r == 0)
-		r = ssh_stanza_ops_of(&new->key)->check(&new->key, err);
-	if (r == 0) {
-		new->base.text = strndup((const char *)text.data, text.size);
-		if (!new->base.text)
-			r = error_no_memory(err);
-	}
-	if (r < 0) {
-		recipient_destroy(&new->base);
-		return r;
-	}
-	*recipient = &new->base;
-	return 0;
+	return r < 0 ? r : ops_of(&new->key)->check(&new->key, err);
 }
 
-/* Called with the lock held. */
+/* The caller holds the lock. */
 static int key_open(struct ssh_identity *identity, struct error *err)
 {
 	_cleanup_secret_ struct secret passphrase = {0};
 	int r = 0;
 
 	if (identity->file.encryption.cipher)
-		r = age_passphrase_ask(identity->base.prompt, "Passphrase of", identity->what,
-				       &passphrase, err);
+		r = age_passphrase_ask(identity->base.prompt, identity->what, &passphrase, err);
 	if (r == 0)
 		r = ssh_private_file_open(&identity->file, secret_span(&passphrase), &identity->key,
 					  err);
@@ -93,43 +75,28 @@ static int key_open(struct ssh_identity *identity, struct error *err)
 		identity->is_open = true;
 		return 0;
 	}
-	/* It is the identity that cannot be used, not the file that it was to open. */
+	/* The identity is unusable; the file that it should open may be fine. */
 	err->code = VMCRED_MISSING;
 	return error_wrap(err, "opening the SSH private key %s", identity->what);
 }
 
-static int stanza_unwrap(struct ssh_identity *identity, const struct age_stanza *stanza,
-			 uint8_t *file_key, struct error *err)
+static int identity_unwrap(struct age_identity *base, const struct age_stanza *stanza,
+			   uint8_t *file_key, struct error *err)
 {
+	struct ssh_identity *identity = (struct ssh_identity *)base;
 	const struct ssh_public_key *key = &identity->file.public_key;
-	const struct ssh_stanza_ops *ops = ssh_stanza_ops_of(key);
+	const struct ssh_stanza_ops *ops = ops_of(key);
 	int r = 0;
 
-	if (age_stanza_word_count(stanza) != ops->words)
-		return ssh_stanza_invalid(key, "it has a wrong number of arguments", err);
-	if (!span_equal(age_stanza_word(stanza, 1), span_of_text(key->tag)))
+	if (age_stanza_argument_count(stanza) != ops->arguments)
+		return age_stanza_malformed(stanza, "wrong number of arguments", err);
+	if (!span_equal(age_stanza_argument(stanza, 1), span_of_text(key->tag)))
 		return 0;
 	pthread_mutex_lock(&identity->lock);
 	if (!identity->is_open)
 		r = key_open(identity, err);
 	pthread_mutex_unlock(&identity->lock);
-	if (r < 0)
-		return r;
-	return ops->unwrap(key, &identity->key, stanza, file_key, err);
-}
-
-static int identity_unwrap(struct age_identity *base, const struct age_header *header,
-			   uint8_t *file_key, struct error *err)
-{
-	struct ssh_identity *identity = (struct ssh_identity *)base;
-	struct span type = span_of_text(ssh_key_type_name(identity->file.public_key.type));
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < header->count; i++) {
-		if (span_equal(age_stanza_word(&header->stanzas[i], 0), type))
-			r = stanza_unwrap(identity, &header->stanzas[i], file_key, err);
-	}
-	return r;
+	return r < 0 ? r : ops->unwrap(key, &identity->key, stanza, file_key, err);
 }
 
 static void identity_destroy(struct age_identity *base)
@@ -156,21 +123,16 @@ int age_ssh_identity_parse(struct span text, struct span public_text, const char
 
 	if (!new)
 		return error_no_memory(err);
+	*identity = &new->base;
 	new->base.ops = &ssh_identity_ops;
 	pthread_mutex_init(&new->lock, NULL);
 	r = ssh_private_file_parse(text, public_text, &new->file, err);
-	if (r == 0) {
-		new->base.recipient = ssh_public_key_format(&new->file.public_key);
-		new->what = strdup(what);
-		if (!new->base.recipient || !new->what)
-			r = error_no_memory(err);
-	}
-	if (r < 0) {
-		identity_destroy(&new->base);
+	if (r < 0)
 		return r;
-	}
-	*identity = &new->base;
-	return 0;
+	new->base.stanza_type = ssh_key_type_name(new->file.public_key.type);
+	new->base.recipient = ssh_public_key_format(&new->file.public_key);
+	new->what = strdup(what);
+	return new->base.recipient &&new->what ? 0 : error_no_memory(err);
 }
 
 int age_identities_add_converted(struct age_identities *identities, struct span text,
@@ -178,18 +140,20 @@ int age_identities_add_converted(struct age_identities *identities, struct span 
 {
 	__attribute__((cleanup(ssh_private_file_destroy))) struct ssh_private_file file = {0};
 	_cleanup_ssh_private_key_ struct ssh_private_key key = {0};
+	_cleanup_secret_ struct secret scalar = {0};
 	struct age_identity *identity = NULL;
 	int r = ssh_private_file_parse(text, span_of(NULL, 0), &file, err);
 
 	if (r == 0 && file.public_key.type != SSH_ED25519)
 		r = error_set(err, VMCRED_FAILED,
-			      "it is an RSA key, and only Ed25519 keys have an "
-			      "age key");
+			      "only an Ed25519 key can be converted to an age key, not an RSA key");
 	if (r == 0)
 		r = ssh_private_file_open(&file, span_of(NULL, 0), &key, err);
 	if (r == 0)
-		r = age_ssh_ed25519_convert(&key, &identity, err);
+		r = ssh_ed25519_scalar(key.seed, &scalar, err);
+	if (r == 0)
+		r = age_x25519_identity_create(&scalar, &identity, err);
 	if (r < 0)
-		return error_wrap(err, "%s", what);
-	return age_identities_take(identities, identity, err);
+		r = error_wrap(err, "%s", what);
+	return age_identities_take(identities, identity, r, err);
 }

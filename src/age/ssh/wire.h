@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The data types of the SSH protocol (RFC 4251, section 5), read from a span that gets shorter.
+ * Reads the data types of the SSH protocol (RFC 4251, section 5) from the front of a span.
  */
 #ifndef VMCRED_AGE_SSH_WIRE_H
 #define VMCRED_AGE_SSH_WIRE_H
 
 #include "base/span.h"
 
-/* Each returns false if the bytes do not hold one. */
+/* Each returns false if the bytes are malformed. */
 static inline bool ssh_wire_take(struct span *bytes, size_t size, struct span *out)
 {
 	if (bytes->size < size)
 		return false;
 	*out = span_of(bytes->data, size);
-	*bytes = span_of(bytes->data + size, bytes->size - size);
+	*bytes = span_skip(*bytes, size);
 	return true;
 }
 
@@ -35,7 +35,7 @@ static inline bool ssh_wire_string(struct span *bytes, struct span *out)
 	return ssh_wire_uint32(bytes, &size) && ssh_wire_take(bytes, size, out);
 }
 
-/* A positive number, without the zero byte that its sign may need; one spelling for each. */
+/* A positive number in its only spelling, without the leading zero byte of its sign. */
 static inline bool ssh_wire_number(struct span *bytes, struct span *out)
 {
 	if (!ssh_wire_string(bytes, out) || out->size == 0 || out->data[0] >= 0x80)
@@ -44,7 +44,7 @@ static inline bool ssh_wire_number(struct span *bytes, struct span *out)
 		return true;
 	if (out->size < 2 || out->data[1] < 0x80)
 		return false;
-	*out = span_of(out->data + 1, out->size - 1);
+	*out = span_skip(*out, 1);
 	return true;
 }
 

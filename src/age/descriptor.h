@@ -1,28 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The bytes of an age file from and to a descriptor, through ASCII armor or not, a buffer at a
- * time.
- */
-#ifndef VMCRED_AGE_PLUGIN_DESCRIPTOR_H
-#define VMCRED_AGE_PLUGIN_DESCRIPTOR_H
+/* Buffered reading and writing of age files, armored or not. */
+#ifndef VMCRED_AGE_DESCRIPTOR_H
+#define VMCRED_AGE_DESCRIPTOR_H
 
 #include "age/armor.h"
 
 /* Starts as {.fd = …}. */
 struct age_input {
 	int fd;
-	struct secret raw; /* read, and not yet taken */
-	size_t taken;      /* bytes of it that were */
-	bool is_ended;     /* there is nothing behind it */
+	struct secret raw; /* bytes that were read */
+	size_t taken;      /* how many of them were consumed */
+	bool is_ended;     /* end of file */
 	bool is_armored;
 	struct age_armor_decoder decoder;
-	struct secret decoded; /* the same for what the armor holds */
+	struct secret decoded; /* the same for the decoded armor */
 	size_t decoded_taken;
 };
 
 #define _cleanup_age_input_ __attribute__((cleanup(age_input_destroy)))
 
-/* Looks whether the input is armored, which age_input_read() then undoes. */
+/* Detects armor, which age_input_read() then decodes. */
 int age_input_detect(struct age_input *input, struct error *err);
 
 /* Reads `size` bytes, or fewer at the end; stores how many. */
@@ -34,8 +31,8 @@ void age_input_destroy(struct age_input *input);
 struct age_output {
 	int fd;
 	bool is_armored;
-	bool is_begun;
-	struct secret pending; /* what does not fill a line */
+	bool is_started;
+	struct secret pending; /* less than a line */
 	struct secret text;
 };
 

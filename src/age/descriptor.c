@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "age/plugin/descriptor.h"
+#include "age/descriptor.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -9,7 +9,7 @@
 
 #define BUFFER_SIZE ((size_t)256 * 1024)
 
-/* Reads once; 0 bytes are the end. */
+/* Reads once; 0 bytes at the end. */
 static int read_some(int fd, uint8_t *out, size_t size, size_t *got, struct error *err)
 {
 	ssize_t r;
@@ -40,7 +40,7 @@ static int fully_read(struct age_input *input, uint8_t *out, size_t size, size_t
 	return r;
 }
 
-/* Moves what is left to the front, and fills the buffer. */
+/* Moves the rest to the front and fills the buffer. */
 static int raw_fill(struct age_input *input, struct error *err)
 {
 	size_t left = input->raw.size - input->taken, got = 0;
@@ -66,7 +66,7 @@ int age_input_detect(struct age_input *input, struct error *err)
 	return r;
 }
 
-/* Takes bytes that were read already. */
+/* Consumes bytes of a buffer. */
 static size_t buffer_take(const struct secret *buffer, size_t *taken, uint8_t *out, size_t size)
 {
 	size_t left = buffer->size - *taken;
@@ -79,7 +79,7 @@ static size_t buffer_take(const struct secret *buffer, size_t *taken, uint8_t *o
 	return size;
 }
 
-/* Decodes the lines of a buffer; the one that is not whole yet waits for the rest. */
+/* Decodes the complete lines of the buffer. */
 static int lines_decode(struct age_input *input, struct error *err)
 {
 	int r = 0;
@@ -151,9 +151,9 @@ static int armor_write(struct age_output *output, struct span bytes, bool at_end
 	int r = 0;
 
 	output->text.size = 0;
-	if (!output->is_begun)
+	if (!output->is_started)
 		r = secret_append_text(&output->text, AGE_ARMOR_BEGIN "\n", err);
-	output->is_begun = true;
+	output->is_started = true;
 	if (r == 0)
 		r = secret_append(&output->pending, bytes, err);
 	if (r < 0)
