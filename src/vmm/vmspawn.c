@@ -93,7 +93,8 @@ static int version_check(const char *program, struct error *err)
 		return 0;
 	if (version == 0)
 		error_set(err, VMCRED_FAILED,
-			  "unknown version; before %d credentials are on QEMU's command line",
+			  "unknown version; versions before %d put credentials on QEMU's command "
+			  "line",
 			  VERSION_WITH_FILES);
 	else
 		error_set(err, VMCRED_FAILED,

@@ -72,8 +72,8 @@ def test_a_version_that_puts_credentials_on_qemu_command_line_is_refused_without
                f"vmcred: preparing to start systemd-vmspawn: version {version.split()[1]} puts credentials on QEMU's "
                f"command line; 258 and later use files: {hint}")
     expect(vm.spawn(version="nothing"), 1, "",
-           "vmcred: preparing to start systemd-vmspawn: unknown version; before 258 credentials are on QEMU's command "
-           f"line: {hint}")
+           "vmcred: preparing to start systemd-vmspawn: unknown version; versions before 258 put credentials on "
+           f"QEMU's command line: {hint}")
     expect(vm.spawn(version="systemd 257 (257)", options=("--expose=argv",)), 5, None,
            "vmcred: warning: --expose=argv: every user of this host can read the OEM strings in the command line of "
            "systemd-vmspawn\n")

@@ -48,28 +48,26 @@ static bool asks_for_help(const char *value)
 static bool only_queries(char *const *argv)
 {
 	/* Of Cloud Hypervisor and QEMU. */
-	static const char *const questions[] = {"--version", "-version", "-V", "--help",
-						"-help",     "-h",       NULL};
+	static const char *const queries[] = {"--version", "-version", "-V", "--help",
+					      "-help",     "-h",       NULL};
 	/* QEMU's options that accept "help". */
 	static const char *const topics[] = {"accel",  "audiodev", "chardev", "cpu",     "d",
 					     "device", "display",  "M",       "machine", "net",
 					     "netdev", "nic",      "object",  "trace",   NULL};
 
-	for (char *const *word = argv + 1; *word; word++) {
-		const char *option = word[0] + strspn(word[0], "-");
+	for (char *const *argument = argv + 1; *argument; argument++) {
+		const char *option = argument[0] + strspn(argument[0], "-");
 
-		if (is_one_of(word[0], questions))
+		if (is_one_of(argument[0], queries))
 			return true;
-		if (option > word[0] && word[1] && is_one_of(option, topics) &&
-		    asks_for_help(word[1]))
+		if (option > argument[0] && argument[1] && is_one_of(option, topics) &&
+		    asks_for_help(argument[1]))
 			return true;
 	}
 	return false;
 }
 
-/* The path in the hierarchy that systemd manages, or NULL if the line is of another one:
- * cgroups(7),
- * "/proc/PID/cgroup". */
+/* The path in the hierarchy of systemd, or NULL for a line of another one: cgroups(7). */
 static const char *systemd_path(const char *line)
 {
 	const char *named = strstr(line, ":name=systemd:/");
@@ -120,16 +118,16 @@ static const char *vm_find(const struct config *config)
 }
 
 /* Reads the declaration if it exists. */
-static int declaration_load(struct config *config, bool *is_there, struct error *err)
+static int declaration_load(struct config *config, bool *exists, struct error *err)
 {
 	const char *path = getenv("VMCRED_CONFIG");
 
-	*is_there = true;
+	*exists = true;
 	if (!path || !*path) {
 		path = VMCRED_CONFIG_PATH;
-		*is_there = access(path, F_OK) == 0;
+		*exists = access(path, F_OK) == 0;
 	}
-	return *is_there ? config_load_file(path, config, err) : 0;
+	return *exists ? config_load_file(path, config, err) : 0;
 }
 
 enum candidate {

@@ -112,7 +112,7 @@ int command_units(struct cli *cli, int argc, char **argv, struct error *err)
 {
 	const char *output = NULL, *socket = NULL;
 	const struct cli_option rows[] = {
-		{"output", "DIR", "write there, as in /run/systemd/system (default: print)",
+		{"output", "DIR", "write there, such as /run/systemd/system (default: print)",
 		 &output},
 		{"socket", "PATH",
 		 "load all credentials from the socket of `vmcred serve`, such as\n"

@@ -140,11 +140,11 @@ static int literals_exec(struct vmm_launch *launch, struct error *err)
 	_cleanup_secret_ struct secret platform = {0};
 	int r = strings_add(&argv, launch->argv[0], err);
 
-	for (char *const *word = launch->argv + 1; r == 0 && *word; word++) {
-		if (strcmp(*word, "--platform") == 0 && word[1])
-			word++;
-		else if (strncmp(*word, "--platform=", strlen("--platform=")) != 0)
-			r = strings_add(&argv, *word, err);
+	for (char *const *argument = launch->argv + 1; r == 0 && *argument; argument++) {
+		if (strcmp(*argument, "--platform") == 0 && argument[1])
+			argument++;
+		else if (strncmp(*argument, "--platform=", strlen("--platform=")) != 0)
+			r = strings_add(&argv, *argument, err);
 	}
 	for (size_t i = 0; i < config->platform.count && r == 0; i++) {
 		r = secret_append_text(&platform, config->platform.items[i], err);

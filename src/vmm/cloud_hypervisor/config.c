@@ -56,15 +56,6 @@ static int text_keep(const char *text, char **kept, struct error *err)
 	return *kept ? 0 : error_no_memory(err);
 }
 
-/* "PATH", "path=PATH" or "fd=N". */
-static int api_socket_read(struct cloud_hypervisor_config *config, const char *text,
-			   struct error *err)
-{
-	if (strncmp(text, "path=", 5) == 0)
-		text += 5;
-	return text_keep(text, &config->api_socket, err);
-}
-
 /* Adds an option to the VMM's own command line; a value that starts with '-' must be attached. */
 static int option_stay(struct cloud_hypervisor_config *config, const struct option_row *row,
 		       const char *value, struct error *err)
@@ -120,7 +111,9 @@ static int option_read(struct cloud_hypervisor_config *config, const struct opti
 	case OPTION_STAYS_SWITCH:
 		return option_stay(config, row, value, err);
 	case OPTION_API_SOCKET:
-		return api_socket_read(config, value, err);
+		/* "PATH", "path=PATH" or "fd=N". */
+		value += strncmp(value, "path=", strlen("path=")) == 0 ? strlen("path=") : 0;
+		return text_keep(value, &config->api_socket, err);
 	case OPTION_RESTORE:
 		if (config->restores)
 			return error_set(err, VMCRED_USAGE, "given twice");
@@ -139,11 +132,6 @@ static int option_read(struct cloud_hypervisor_config *config, const struct opti
 	return vm_option_read(config, row, value, err);
 }
 
-static bool form_takes_value(enum option_form form)
-{
-	return form != OPTION_SWITCH && form != OPTION_STAYS_SWITCH;
-}
-
 static int option_reject(const char *name, struct error *err)
 {
 	const char *nearest = cloud_hypervisor_option_nearest(name);
@@ -154,9 +142,9 @@ static int option_reject(const char *name, struct error *err)
 }
 
 /* To clap, a lone '-' is a value. */
-static bool is_value(const char *word)
+static bool is_value(const char *argument)
 {
-	return word && (word[0] != '-' || word[1] == '\0');
+	return argument && (argument[0] != '-' || argument[1] == '\0');
 }
 
 /* Reads an option and the values after it; moves `*argv` past them. `attached` is the value after
@@ -164,57 +152,61 @@ static bool is_value(const char *word)
 static int option_take(struct cloud_hypervisor_config *config, const struct option_row *row,
 		       const char *attached, char *const **argv, struct error *err)
 {
-	char *const *word = *argv;
+	char *const *argument = *argv;
 	int r;
 
 	if (row->form == OPTION_REFUSED)
 		return error_set(err, VMCRED_USAGE, "%s", row->note);
-	if (!form_takes_value(row->form))
+	if (row->form == OPTION_SWITCH || row->form == OPTION_STAYS_SWITCH)
 		return attached ? error_set(err, VMCRED_USAGE, "takes no value")
 				: option_read(config, row, NULL, err);
 	if (attached)
 		return option_read(config, row, attached, err);
-	if (!is_value(*word))
+	if (!is_value(*argument))
 		return row->form == OPTION_OBJECT_OR_BARE
 			       ? option_read(config, row, NULL, err)
 			       : error_set(err, VMCRED_USAGE, "needs a value");
 	do {
-		r = option_read(config, row, *word++, err);
-	} while (r == 0 && row->form == OPTION_LIST && is_value(*word));
-	*argv = word;
+		r = option_read(config, row, *argument++, err);
+	} while (r == 0 && row->form == OPTION_LIST && is_value(*argument));
+	*argv = argument;
 	return r;
 }
 
 /* -v, -vv, …, -h and -V. */
-static int short_read(struct cloud_hypervisor_config *config, const char *word, struct error *err)
+static int short_read(struct cloud_hypervisor_config *config, const char *argument,
+		      struct error *err)
 {
-	if (word[0] == '-' && word[1] == 'v' && strspn(word + 1, "v") == strlen(word + 1)) {
+	if (argument[0] == '-' && argument[1] == 'v' &&
+	    strspn(argument + 1, "v") == strlen(argument + 1)) {
 		config->logs_config = true;
-		return strings_add(&config->argv, word, err);
+		return strings_add(&config->argv, argument, err);
 	}
-	if (strcmp(word, "-h") == 0 || strcmp(word, "-V") == 0)
-		return error_set(err, VMCRED_USAGE, "%s: it does not start a VM", word);
-	return error_set(err, VMCRED_USAGE, "unexpected argument \"%s\"", word);
+	if (strcmp(argument, "-h") == 0 || strcmp(argument, "-V") == 0)
+		return error_set(err, VMCRED_USAGE, "%s: it does not start a VM", argument);
+	return error_set(err, VMCRED_USAGE, "unexpected argument \"%s\"", argument);
 }
 
-static int word_read(struct cloud_hypervisor_config *config, char *const **argv, struct error *err)
+static int argument_read(struct cloud_hypervisor_config *config, char *const **argv,
+			 struct error *err)
 {
-	const char *word = *(*argv)++;
+	const char *argument = *(*argv)++;
 	_cleanup_free_ char *name = NULL;
 	const struct option_row *row;
 	size_t length;
 	int r;
 
-	if (strncmp(word, "--", 2) != 0 || !word[2])
-		return short_read(config, word, err);
-	length = strcspn(word + 2, "=");
-	name = strndup(word + 2, length);
+	if (strncmp(argument, "--", 2) != 0 || !argument[2])
+		return short_read(config, argument, err);
+	length = strcspn(argument + 2, "=");
+	name = strndup(argument + 2, length);
 	if (!name)
 		return error_no_memory(err);
 	row = cloud_hypervisor_option_find(name);
 	if (!row)
 		return option_reject(name, err);
-	r = option_take(config, row, word[2 + length] ? word + 3 + length : NULL, argv, err);
+	r = option_take(config, row, argument[2 + length] ? argument + 3 + length : NULL, argv,
+			err);
 	return r < 0 ? error_wrap(err, "--%s", name) : 0;
 }
 
@@ -323,7 +315,7 @@ int cloud_hypervisor_config_read(char *const *argv, struct cloud_hypervisor_conf
 	if (!config->vm)
 		return error_no_memory(err);
 	while (r == 0 && *argv)
-		r = word_read(config, &argv, err);
+		r = argument_read(config, &argv, err);
 	return r == 0 ? vm_complete(config, err) : r;
 }
 
@@ -354,19 +346,6 @@ static int member_append(struct secret *body, bool *first, const char *name, con
 	return r == 0 && value ? json_append_value(body, value, JSON_COMPACT, err) : r;
 }
 
-static int oem_strings_append(struct secret *body, const struct oem_list *list, struct error *err)
-{
-	int r = secret_append_text(body, "[", err);
-
-	for (size_t i = 0; i < list->count && r == 0; i++) {
-		if (i > 0)
-			r = secret_append_text(body, ",", err);
-		if (r == 0)
-			r = json_append_string(body, secret_span(&list->strings[i].text), err);
-	}
-	return r == 0 ? secret_append_text(body, "]", err) : r;
-}
-
 static int platform_append(struct secret *body, bool *first, json_t *platform,
 			   const struct oem_list *list, struct error *err)
 {
@@ -382,12 +361,14 @@ static int platform_append(struct secret *body, bool *first, json_t *platform,
 		if (r == 0)
 			r = member_append(body, &inner_first, name, value, err);
 	}
-	if (r == 0 && list->count > 0) {
+	if (r == 0 && list->count > 0)
 		r = member_append(body, &inner_first, "oem_strings", NULL, err);
+	for (size_t i = 0; i < list->count && r == 0; i++) {
+		r = secret_append_text(body, i > 0 ? "," : "[", err);
 		if (r == 0)
-			r = oem_strings_append(body, list, err);
+			r = json_append_string(body, secret_span(&list->strings[i].text), err);
 	}
-	return r == 0 ? secret_append_text(body, "}", err) : r;
+	return r == 0 ? secret_append_text(body, list->count > 0 ? "]}" : "}", err) : r;
 }
 
 /* Appends the interfaces without descriptors. Even an empty list is sent: with --landlock the VM

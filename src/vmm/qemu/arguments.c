@@ -185,21 +185,21 @@ int qemu_arguments_read(char *const *argv, struct qemu_arguments *arguments, str
 {
 	int r = 0;
 
-	for (char *const *word = argv + 1; r == 0 && *word; word++) {
-		const char *name = *word + (strncmp(*word, "--", 2) == 0 ? 2 : 1);
-		const struct row *row = **word == '-' ? row_find(name) : NULL;
+	for (char *const *argument = argv + 1; r == 0 && *argument; argument++) {
+		const char *name = *argument + (strncmp(*argument, "--", 2) == 0 ? 2 : 1);
+		const struct row *row = **argument == '-' ? row_find(name) : NULL;
 
-		if (!row || (row->form != FORM_SWITCH && !word[1]))
+		if (!row || (row->form != FORM_SWITCH && !argument[1]))
 			continue;
-		word += row->form != FORM_SWITCH ? 1 : 0;
+		argument += row->form != FORM_SWITCH ? 1 : 0;
 		if (row->form == FORM_FILE) {
-			r = readconfig_read(arguments, *word, err);
+			r = readconfig_read(arguments, *argument, err);
 			continue;
 		}
-		r = option_add(arguments, row, row->form == FORM_SWITCH ? "" : *word, err);
+		r = option_add(arguments, row, row->form == FORM_SWITCH ? "" : *argument, err);
 		if (r == 0 && row->form == FORM_PAIRS)
-			r = **word == '{' ? json_read(arguments, *word, err)
-					  : pairs_read(arguments, row->implied, *word, err);
+			r = **argument == '{' ? json_read(arguments, *argument, err)
+					      : pairs_read(arguments, row->implied, *argument, err);
 	}
 	return r;
 }
