@@ -16,7 +16,7 @@ ROUNDS = int(os.environ.get("BENCH_AGE_ROUNDS", "7"))
 
 
 def memory_peak(pid):
-    """MiB; of the program alone, since the count starts anew when it is started."""
+    """In MiB, of the program only: the kernel resets the count on execve."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024

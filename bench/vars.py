@@ -42,8 +42,8 @@ class Cost:
 
 
 def peak(pid, before):
-    """The highest that the kernel has seen of the process, or `before`, if it is gone. What wait4(2) tells of memory is that
-    of Python where there was less: the child began as a copy of it."""
+    """The peak memory of the process, or `before` if it has ended. wait4(2) is no help here: it reports at least the memory of
+    Python, of which the child was a copy."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
         return int(re.search(r"^VmHWM:\s+(\d+)", status, re.M).group(1)) / 1024
@@ -100,7 +100,7 @@ class Store:
 
 
 def bare(folder, machines):
-    """With `folder` its files are made there, and removed again."""
+    """Creates its files in `folder`, if given, and removes them."""
     words = [machines, FILES, RECIPIENTS, THREADS]
     if not folder:
         return measure(sys.argv[1], "-", *words)
@@ -147,9 +147,9 @@ def nothing_to_do(store):
 
 
 def memory_compare(store, whole, idle, small):
-    """At its highest, for all machines and for a tenth; and what of it is not the declaration, which a run with nothing to
-    make reads as well."""
-    print(f"  memory, and what of it is not the declaration's\n    {store.machines:7} machines {whole.memory:6.1f} MiB "
+    """Peak memory for all machines and for a tenth of them, in total and without the declaration, which is measured by a run
+    that generates nothing."""
+    print(f"  peak memory, and without the declaration\n    {store.machines:7} machines {whole.memory:6.1f} MiB "
           f"{whole.memory - idle.memory:6.1f} MiB")  # fmt: skip
     tenth, tenth_idle = small.run("generate"), small.run("generate")
     print(f"    {small.machines:7} machines {tenth.memory:6.1f} MiB {tenth.memory - tenth_idle.memory:6.1f} MiB", flush=True)

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The least that any program must do to make secrets for many machines and to seal them as SOPS
- * documents for age: libcrypto's primitives and the file system's calls, and nothing around them.
- * No tree, no parser, no locked memory, no check of anything.
+ * The minimum that any program must do to generate secrets for many machines and seal them as SOPS
+ * documents for age: the primitives of libcrypto and the system calls for files. No tree, no
+ * parser, no locked memory, no checks.
  *
- *     vars_bare FOLDER MACHINES FILES RECIPIENTS THREADS
+ *     vars_bare DIRECTORY MACHINES FILES RECIPIENTS THREADS
  *
  * For each file a random value and data key; for each recipient the age file of the data key: an
  * ephemeral X25519 key and the shared secret, HKDF and ChaCha20-Poly1305 of the stanza, HKDF and
  * HMAC of the header, HKDF and ChaCha20-Poly1305 of the payload; then AES-256-GCM of the value and
- * of the MAC, which is a SHA-512. With a FOLDER that is not "-": a machine's folder, in a temporary
- * one for the generator a folder, a document of the real one's size and two links for each file,
- * and the rename. One recipient's key is read for each machine.
+ * of the MAC, which is a SHA-512. Unless DIRECTORY is "-", it also creates a directory for each
+ * machine, a temporary one for the generator with a document of realistic size and two links for
+ * each file, and renames it. It reads one recipient's key for each machine.
  *
- * With "rewrap" as FOLDER there is no value and no file: each data key is taken out of what it is
- * wrapped in for one recipient, and wrapped for all of them.
+ * If DIRECTORY is "rewrap", it creates no value and no file: it unwraps each data key for one
+ * recipient and wraps it for all of them.
  *
  * Threads take machines in turn. Prints the seconds.
  */
@@ -326,7 +326,7 @@ int main(int argc, char **argv)
 	size_t thread_count;
 	double start;
 
-	must(argc == 6, "FOLDER MACHINES FILES RECIPIENTS THREADS");
+	must(argc == 6, "DIRECTORY MACHINES FILES RECIPIENTS THREADS");
 	task.rewrap = strcmp(argv[1], "rewrap") == 0;
 	task.folder = task.rewrap || strcmp(argv[1], "-") == 0 ? NULL : argv[1];
 	task.machines = number_read(argv[2], 10000000);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * age files. As it comes, the input is tried with an identity. Then as a header in front of which
- * stands a valid one's beginning, so that the fuzzer need not find the version line; whatever
- * parses must be written back to the very same bytes.
+ * age files. The input is decrypted as it is, and then parsed as the rest of a header after a valid
+ * beginning, so that the fuzzer need not find the version line. Writing a parsed header must give
+ * the same bytes.
  */
 #include <stdlib.h>
 

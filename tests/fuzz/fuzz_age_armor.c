@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Armor, and identity files, which are read by the same rules of lines. What decodes must encode to
- * the same text, white space around it and line ends aside.
+ * Armor, and identity files, which have the same rules for lines. Encoding what was decoded must
+ * give the same text, except for surrounding white space and line ends.
  */
 #include <stdlib.h>
 

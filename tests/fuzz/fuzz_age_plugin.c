@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a plugin sends: the input is its standard output. Whatever it says, what a person sees is
- * printable, and what is sent back is made of stanzas.
+ * A plugin's messages: the input is its standard output. The text for the user must be printable,
+ * and the answers must be stanzas.
  */
 #include <stdlib.h>
 #include <sys/mman.h>

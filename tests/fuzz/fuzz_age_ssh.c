@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * SSH keys: the input as a private key file in each form, with the framing put around it that the
- * fuzzer would not find, and as a public key. What parses is opened, and used.
+ * SSH keys: the input as a private key file in each format, with framing that the fuzzer would not
+ * find, and as a public key. A key that parses is opened and used.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,7 +45,7 @@ static void framed_try(const char *label, const char *headers, struct span bytes
 			      "LAxZDLF0P37u"));
 }
 
-/* A public key that is taken can be encrypted to, and has one spelling. */
+/* An accepted public key can be encrypted to, and has only one spelling. */
 static void public_key_try(struct span line)
 {
 	_cleanup_age_recipients_ struct age_recipients recipients = {0};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Regular expressions: the first byte tells how long the expression is, the rest is the text. What
- * was once decided must be decided again, and what an expression finds in a text it finds in a
- * longer one, unless it asks for an end.
+ * Regular expressions: the first byte is the length of the expression, the rest is the text. The
+ * same input must give the same result, and an expression that matches a text must match a longer
+ * one, unless it uses an anchor.
  */
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * SOPS documents: JSON, metadata, the wrapped data key, values. What opens must print, and no
- * document that failed may give a value. What opens is sealed and opened again.
+ * SOPS documents: JSON, metadata, the wrapped data key, values. A document that opens can be
+ * printed, sealed and opened again; one that fails yields no value.
  */
 #include <stdlib.h>
 
@@ -19,7 +19,7 @@ static void json_write(const struct sops_document *document, struct secret *out)
 		abort();
 }
 
-/* Reads and opens a document; returns whether that was possible. */
+/* Reads and opens a document. Returns whether it succeeded. */
 static bool open_document(struct span data, const struct sops_keyring *keyring,
 			  struct sops_document **document)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Edits of a document: lines of a path and, behind a tab, a JSON value to set there; without one,
- * what is there is taken out. The tree must stay one, and what is written must be read again as the
- * same.
+ * Edits of a document: each line has a path and, after a tab, the JSON value to set there; without
+ * a value the path is removed. The tree must stay valid, and reading what was written must give the
+ * same tree.
  */
 #include <stdlib.h>
 

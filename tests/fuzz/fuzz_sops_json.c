@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The parts of the SOPS code that take untrusted text, without the cryptography: JSON, numbers,
- * times and the ENC[…] form. jansson is the judge of what is JSON; it knows no NUL in a key and no
- * number that overflows.
+ * The SOPS code that reads untrusted text, without the cryptography: JSON, numbers, times and the
+ * ENC[…] format. jansson decides what is JSON, except for a NUL in a key and numbers that overflow.
  */
 #include <jansson.h>
 #include <stdlib.h>
@@ -15,7 +14,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* jansson's verdict: 1 JSON, 0 not, -1 it cannot tell. */
+/* jansson's result: 1 if it is JSON, 0 if not, -1 if jansson cannot decide. */
 static int judge(struct span text)
 {
 	json_error_t reason;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The YAML store: any text gives an error or a tree, and the tree is written as a document that reads
- * back as the same values. Comments may move.
+ * The YAML store: any text gives an error or a tree, and the tree is written as a document that
+ * reads back as the same values. Comments may move.
  */
 #include <stdio.h>
 #include <stdlib.h>
