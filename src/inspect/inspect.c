@@ -69,7 +69,9 @@ static void seal_inspect(const struct inspection *inspection, struct inspect_sta
 	for (size_t i = 0; i < inspection->count; i++) {
 		const struct inspected *credential = &inspection->credentials[i];
 
-		wanted += credential->load != NULL;
+		if (!credential->load)
+			continue;
+		wanted++;
 		sealed += credential->is_sealed;
 		if (credential->is_damaged) {
 			stage_set(stage, INSPECT_WRONG, "the document of %s/%s was changed",

@@ -50,10 +50,12 @@ static int path_expand(const struct manifest *manifest, const char *path,
 		else
 			fputc(*path, stream);
 	}
-	if (!stream || fflush(stream) != 0)
-		return error_no_memory(err);
-	*expanded = *text == '/' ? path_absolute(text) : strdup(text);
-	return *expanded ? 0 : error_no_memory(err);
+	if (stream && fflush(stream) == 0)
+		*expanded = *text == '/' ? path_absolute(text) : strdup(text);
+	if (*expanded)
+		return 0;
+	error_no_memory(err);
+	return -(int)VMCRED_FAILED;
 }
 
 /* Whether a name is a path below the generation: relative, with no part that is empty, "." or "..".
@@ -236,7 +238,7 @@ static int places_check(const struct manifest *manifest, struct error *err)
 		if (!target || !what)
 			return error_no_memory(err);
 		r = place_take(places, target, what, err);
-		if (r == 0 && *item->path == '/' && strcmp(target, item->path) != 0)
+		if (r == 0 && item->path && *item->path == '/' && strcmp(target, item->path) != 0)
 			r = place_take(places, item->path, what, err);
 	}
 	return r;
@@ -305,9 +307,11 @@ static int directory_group_find(struct manifest *manifest, const struct manifest
 static int manifest_fill(struct manifest *manifest, const struct manifest_options *options,
 			 struct error *err)
 {
-	int r = json_is_object(manifest->root) ? manifest_members_read(manifest, err)
-					       : error_set(err, VMCRED_FAILED, "not a JSON object");
+	int r;
 
+	if (!json_is_object(manifest->root))
+		return error_set(err, VMCRED_FAILED, "not a JSON object");
+	r = manifest_members_read(manifest, err);
 	if (r == 0)
 		r = settings_check(manifest, options, err);
 	if (r == 0)

@@ -28,8 +28,7 @@ static int record_read(int dirfd, json_t **record, struct error *err)
 	int r = file_read_text(dirfd, RECORD_NAME, RECORD_SIZE_MAX, &text, &size, &reason);
 
 	if (r < 0 && r != -(int)VMCRED_MISSING) {
-		*err = reason;
-		reason = (struct error){0};
+		error_move(err, &reason);
 		return error_wrap(err, "reading the record of links");
 	}
 	if (r == 0)

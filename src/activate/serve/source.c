@@ -120,8 +120,8 @@ static void update_report(const struct serve_source *source, int r, const char *
 		return;
 	}
 	/* The cause may disappear without a change of the file: it is read again next time. */
-	*watch = (struct serve_watch){.fault = *err};
-	*err = (struct error){0};
+	*watch = (struct serve_watch){0};
+	error_move(&watch->fault, err);
 	if (!before || !line || strcmp(line, before) != 0)
 		report_message(source->report, REPORT_WARNING, "%s: %s",
 			       had_one ? "keeping the version read before"

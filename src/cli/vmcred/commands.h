@@ -128,7 +128,7 @@ struct cli_manifest {
  * result.
  */
 struct activate_result;
-int cli_manifest_install(struct cli *cli, const struct cli_manifest *manifest, bool *installed,
+int cli_manifest_install(struct cli *cli, const struct cli_manifest *call, bool *installed,
 			 struct activate_result *result, struct error *err);
 
 /*
