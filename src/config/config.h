@@ -36,7 +36,7 @@ enum config_needed_for {
 #define CONFIG_PHASES 4
 
 struct config_phase {
-	const char *name;   /* as `neededFor` has it */
+	const char *name;   /* as in `neededFor` */
 	const char *link;   /* to the current generation in the directory "<link>.d" */
 	const char *prefix; /* of GENERATOR/FILE below that */
 	const char *unit;   /* activates it at boot, or NULL: no unit does */
@@ -152,7 +152,7 @@ struct config_name {
 	size_t index;
 };
 
-/* An entry of vms.<name>.loadCredentials: `credential: generator/file`. */
+/* An entry of vms.<name>.loadCredentials: `credential: GENERATOR/FILE`. */
 struct config_load {
 	char *credential;
 	char *generator;

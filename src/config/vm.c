@@ -91,7 +91,7 @@ int schema_source(struct reader *reader, const struct yaml_node *value, void *ta
 	enum config_source *source = target;
 	int r = reader_key_value(reader, &row, value, source);
 
-	/* Without CONFIG_SOURCE_DEFAULT. */
+	/* The first word is CONFIG_SOURCE_FILES. */
 	*source += 1;
 	return r;
 }

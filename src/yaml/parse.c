@@ -114,7 +114,7 @@ static int properties_parse(struct machine *m, struct yaml_properties *propertie
 static int collection_start(struct machine *m, const struct yaml_properties *properties,
 			    enum yaml_kind kind, bool flow, enum state state, struct error *err)
 {
-	/* Not a token of its own: the '-' of an indentless sequence. */
+	/* An indentless sequence has no token that opens it. */
 	if (state != INDENTLESS_SEQUENCE)
 		yaml_scanner_skip(&m->builder->scanner);
 	m->state = state;

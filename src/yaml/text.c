@@ -153,6 +153,7 @@ static bool is_plain_ascii(const struct secret *text)
 int yaml_text_prepare(struct secret *text, const struct yaml *yaml, bool *ascii, struct error *err)
 {
 	static const uint8_t padding[YAML_PADDING], mark[] = {0xef, 0xbb, 0xbf};
+	struct span rest, line;
 	int r = 0;
 
 	if (text->size > TEXT_SIZE_MAX)
@@ -164,12 +165,11 @@ int yaml_text_prepare(struct secret *text, const struct yaml *yaml, bool *ascii,
 	else if (span_starts_with(secret_span(text), span_of(mark, sizeof(mark))))
 		memmove(text->data, text->data + sizeof(mark), text->size -= sizeof(mark));
 	*ascii = is_plain_ascii(text);
-	for (size_t at = 0, end; r == 0 && !*ascii && at < text->size; at = end) {
-		const uint8_t *feed = memchr(text->data + at, '\n', text->size - at);
-
-		end = feed ? (size_t)(feed - text->data) + 1 : text->size;
-		if (!utf8_valid(span_of(text->data + at, end - at)))
-			return refuse(yaml, text, at, "not UTF-8", err);
+	rest = secret_span(text);
+	while (r == 0 && !*ascii && span_take_line(&rest, &line)) {
+		if (!utf8_valid(line))
+			return refuse(yaml, text, (size_t)(line.data - text->data), "not UTF-8",
+				      err);
 	}
 	/* Only with the padding is it safe to look ahead at the end. */
 	if (r == 0)

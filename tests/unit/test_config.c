@@ -80,7 +80,7 @@ static void a_declaration_is_read_in_order_with_defaults(void **state)
 	config_destroy(&config);
 }
 
-static void json_is_read_with_its_escapes(void **state)
+static void json_and_flow_collections_are_read_as_in_yaml_1_2(void **state)
 {
 	static const char text[] =
 		"{\"machines\":{\"m\":{}},\"generators\":{\"g\":{\"machines\":[\"m\"],\"files\":{"
@@ -94,6 +94,9 @@ static void json_is_read_with_its_escapes(void **state)
 	assert_success(load(text, &config, &err));
 	assert_string_equal(config.vms[0].oem_strings[0], "X=\"y\"");
 	assert_string_equal(config.vms[0].oem_strings[1], "a/b\xf0\x9f\x98\x80");
+	config_destroy(&config);
+	assert_success(load("vms: {v: {command: [curl, http://h/?a=b]}}\n", &config, &err));
+	assert_string_equal(config.vms[0].command[1], "http://h/?a=b");
 	config_destroy(&config);
 }
 
@@ -383,7 +386,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_declaration_is_read_in_order_with_defaults),
-		cmocka_unit_test(json_is_read_with_its_escapes),
+		cmocka_unit_test(json_and_flow_collections_are_read_as_in_yaml_1_2),
 		cmocka_unit_test(
 			the_drop_in_has_a_line_for_each_credential_with_specifiers_escaped),
 		cmocka_unit_test(a_generator_has_files_for_its_machines_and_a_shared_one_for_all),

@@ -74,10 +74,9 @@ static const struct yaml_comments *comments_of(const struct copier *c, const str
 static int comment_add(struct copier *c, size_t container, struct span text, bool is_inline,
 		       struct error *err)
 {
-	const uint8_t *at = text.data, *end = at + text.size;
+	struct span line;
 
-	while (at < end) {
-		const uint8_t *line_end = memchr(at, '\n', (size_t)(end - at));
+	while (span_take_line(&text, &line)) {
 		struct sops_node node = {
 			.kind = SOPS_COMMENT,
 			.inline_comment = is_inline,
@@ -85,12 +84,11 @@ static int comment_add(struct copier *c, size_t container, struct span text, boo
 		};
 		size_t index;
 
-		if (!line_end)
-			line_end = end;
-		node.text = span_of(at + 1, (size_t)(line_end - at - 1));
-		if (line_end > at && sops_tree_add(c->tree, node, &index, err) < 0)
+		if (line.size == 0)
+			continue;
+		node.text = span_skip(line, 1);
+		if (sops_tree_add(c->tree, node, &index, err) < 0)
 			return -(int)err->code;
-		at = line_end + 1;
 	}
 	return 0;
 }
