@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The same command line with the real sops and with ours, each in its own copy of the same tree: what it prints, how
-it ends and every file that it leaves are compared, with what is random or the time of day masked."""
+"""Runs the same command line with the real sops and with vmcred, each in its own copy of a tree, and compares output, exit
+code and all files, with random values and times masked."""
 import os
 import re
 import shutil
@@ -35,7 +35,7 @@ def mask(data):
 
 
 def tree_of(folder):
-    """Every file's masked content and mode."""
+    """Returns the masked content and mode of every file."""
     found = {}
     for path in sorted(folder.rglob("*")):
         if path.is_symlink():
@@ -46,7 +46,7 @@ def tree_of(folder):
 
 
 class Peers:
-    """A tree with an identity and documents by the real sops, of which each comparison gets two copies."""
+    """A tree with an identity and documents by the real sops. Each comparison gets two copies of it."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -76,7 +76,7 @@ class Peers:
         expect(done, 0, None, "")
 
     def one(self, program, words, env, stdin, prepare, cwd):
-        """Runs one of both in a fresh copy; gives exit code, masked output, tree and what it said."""
+        """Runs a program in a fresh copy; returns (exit code, masked stdout, tree), stderr and the copy."""
         place = Path(tempfile.mkdtemp(dir=self.folder)) / "tree"
         shutil.copytree(self.tree, place, symlinks=True)
         if prepare:
@@ -94,7 +94,7 @@ class Peers:
         return result, done.stderr.decode("utf-8", "replace"), place
 
     def same(self, *words, env=None, stdin=b"", prepare=None, cwd=".", stdout=True, files=True, code=None):
-        """Compares both; gives what ours said on stderr, the tree that it left, and the one that sops left."""
+        """Compares both programs; returns our stderr, our copy and the copy of sops."""
         theirs, their_words, their_place = self.one(self.sops, words, env or {}, stdin, prepare, cwd)
         ours, our_words, place = self.one(self.ours, words, env or {}, stdin, prepare, cwd)
         line = " ".join(str(word) for word in words)
@@ -111,12 +111,12 @@ class Peers:
         return our_words, place, their_place
 
     def decrypt(self, path, key=None):
-        """What the real sops makes of a file of ours."""
+        """Decrypts a file with the real sops."""
         done = run(self.sops, "decrypt", path, env=self.environment | ({"SOPS_AGE_KEY_FILE": str(key)} if key else {}))
         return expect(done, 0, None, "").out
 
     def decrypt_as(self, path, kind):
-        """The same for a file whose name does not tell its type."""
+        """Decrypts a file of a given type with the real sops."""
         kind = {"env": "dotenv", "bin": "binary"}.get(kind, kind)
         done = run(self.sops, "decrypt", "--input-type", kind, "--output-type", kind, path, env=self.environment)
         return expect(done, 0, None, "").out

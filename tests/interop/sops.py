@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The real sops reads what we write, and we read what it writes."""
+"""vmcred and the real sops read each other's documents."""
 import contextlib
 import json
 import os
@@ -26,14 +26,14 @@ VALUES = {
 
 
 def keygen(folder, name):
-    """A new identity file of the real age-keygen, and its public key."""
+    """Creates an identity file with the real age-keygen; returns it and its public key."""
     path = folder / name
     expect(run(need("age-keygen"), "-o", path))
     return path, run(need("age-keygen"), "-y", path).out.strip()
 
 
 def pipe(*command, stdin=b"", key=None):
-    """Runs a filter; gives the bytes that it wrote."""
+    """Runs a filter and returns its output as bytes."""
     environment = harness.CLEAN_ENVIRONMENT | ({"SOPS_AGE_KEY_FILE": str(key)} if key else {})
     done = subprocess.run(
         [str(word) for word in command],
@@ -60,7 +60,7 @@ def sops_decrypt(folder, key, name, content, *options):
 
 
 def test_sops_reads_every_binary_document_we_write_whatever(folder):
-    """sops reads every binary document that we write, whatever its bytes"""
+    """sops reads binary documents by vmcred with any bytes"""
     key, recipient = keygen(folder, "key")
     for name, value in VALUES.items():
         document = pipe(DOCUMENT, "encrypt", "binary", "binary", f"age:{recipient}", stdin=value)
@@ -68,7 +68,7 @@ def test_sops_reads_every_binary_document_we_write_whatever(folder):
 
 
 def test_we_read_every_binary_document_sops_writes_whatever(folder):
-    """we read every binary document that sops writes, whatever its bytes"""
+    """vmcred reads binary documents by sops with any bytes"""
     key, recipient = keygen(folder, "key")
     for name, value in VALUES.items():
         document = sops_encrypt(folder, [recipient], "plain", value, *BINARY)
@@ -76,13 +76,13 @@ def test_we_read_every_binary_document_sops_writes_whatever(folder):
 
 
 def test_document_we_write_layout_keys_white_space_sops(folder):
-    """a document that we write has the layout, the keys and the white space of one that sops writes"""
+    """documents by vmcred have the layout, keys and white space of those by sops"""
     recipients = [keygen(folder, f"key{number}")[1] for number in range(2)]
     ours = pipe(DOCUMENT, "encrypt", "binary", "binary", *(f"age:{one}" for one in recipients), stdin=b"value").decode()
     theirs = sops_encrypt(folder, recipients, "plain", b"value", *BINARY).decode()
 
     def skeleton(text):
-        """The text with what is random or the time of day cut out."""
+        """Masks random values and times."""
         document = json.loads(text)
         for key in document["sops"]["age"]:
             text = text.replace(json.dumps(key["enc"])[1:-1], "X" * len(key["enc"]))
@@ -94,7 +94,7 @@ def test_document_we_write_layout_keys_white_space_sops(folder):
 
 
 def test_each_several_recipients_opens_document_whoever(folder):
-    """each of several recipients opens a document, whoever wrote it"""
+    """each of several recipients decrypts documents by sops and vmcred"""
     keys = [keygen(folder, f"key{number}") for number in range(3)]
     recipients = [recipient for _, recipient in keys]
     ours = pipe(DOCUMENT, "encrypt", "binary", "binary", *(f"age:{one}" for one in recipients), stdin=b"value")
@@ -122,7 +122,7 @@ WORDS = ["", "a", "key", "über", "日本", "𝄞", "tab\there", 'quote"', "back
 
 
 def tree(source, depth):
-    """A random value of a document."""
+    """Returns a random value of a document."""
     kind = source.randrange(9 if depth > 0 else 7)
     if kind < 3:
         return "".join(source.choice(WORDS) for _ in range(source.randrange(4)))
@@ -157,7 +157,7 @@ RULES = [
 
 
 def test_random_trees_sops_encrypted_come_out_byte_byte_sops(folder):
-    """random trees that sops encrypted come out byte for byte as sops decrypts them"""
+    """random documents by sops are decrypted to the same bytes as by sops"""
     source = random.Random(42)
     key, recipient = keygen(folder, "key")
     for number in range(TREES):
@@ -169,7 +169,7 @@ def test_random_trees_sops_encrypted_come_out_byte_byte_sops(folder):
 
 
 def test_value_changed_document_sops_integrity_error_names(folder):
-    """a value that was changed in a document of sops is an integrity error that names the value"""
+    """a modified value in a document by sops is an integrity error that names the value"""
     key, recipient = keygen(folder, "key")
     content = {"db": {"users": ["root", "guest"]}, "port_unencrypted": 5432}
     document = json.loads(sops_encrypt(folder, [recipient], "plain.json", json.dumps(content).encode()))
@@ -201,7 +201,7 @@ def test_value_changed_document_sops_integrity_error_names(folder):
 
 @contextlib.contextmanager
 def gnupg(folder):
-    """A private keyring with a new key; gives its fingerprint and the environment. Its agent ends with it."""
+    """Creates a gpg keyring with a key; returns its fingerprint and the environment. The agent ends with the keyring."""
     home = folder / "gnupg"
     home.mkdir(mode=0o700)
     environment = {"GNUPGHOME": str(home), "SOPS_GPG_EXEC": need("gpg")}
@@ -215,7 +215,7 @@ def gnupg(folder):
 
 
 def test_we_encrypt_pgp_key_sops_decrypts_gpg_way_round(folder):
-    """what we encrypt for a PGP key sops decrypts with gpg, and the other way round"""
+    """sops and vmcred decrypt each other's documents with a PGP key"""
     content = json.dumps({"a": "x", "b": [1, True]})
     (folder / "plain.json").write_text(content)
     with gnupg(folder) as (fingerprint, environment):
@@ -231,7 +231,7 @@ def test_we_encrypt_pgp_key_sops_decrypts_gpg_way_round(folder):
 
 
 def test_age_key_pgp_key_each_group_own_open_document(folder):
-    """an age key and a PGP key, each in a group of its own, open a document together, and neither alone"""
+    """an age key and a PGP key in two groups decrypt a document together, and neither alone"""
     key, recipient = keygen(folder, "key")
     with gnupg(folder) as (fingerprint, environment):
         words = (f"age:{recipient}", "+", f"pgp:{fingerprint}", "+", f"pgp:{fingerprint}", "threshold=2")

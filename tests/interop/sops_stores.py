@@ -118,7 +118,7 @@ def ini_plain(source):
 
 @dataclass
 class Store:
-    """What is special about a store."""
+    """The properties of a store."""
 
     name: str
     plain: Callable
@@ -139,7 +139,7 @@ STORES = [
 
 @dataclass
 class Bench:
-    """A folder with a key, the store, and both programs."""
+    """A directory with a key, the store, and both programs."""
 
     folder: object
     store: Store
@@ -185,14 +185,14 @@ class Bench:
 
 
 def rounds(store, count=TREES):
-    """Seeds with the rule that each document gets; a failure names its seed."""
+    """Yields seeds and the rule for each document. A failure names its seed."""
     rules = [([], [])] if store.name == "binary" else RULES + (COMMENT_RULES if store.comments else [])
     for number in [int(SEED)] if SEED else range(count):
         yield number, random.Random(f"{store.name} {number}"), rules[number % len(rules)]
 
 
 def for_all(sentence, wanted=lambda store: True, count=TREES):
-    """A test for each store; the function gets the bench, a source of randomness, and the rule."""
+    """Defines a test for each store. The function gets the bench, a random generator and the rule."""
 
     def register(function):
         for store in filter(wanted, STORES):
@@ -242,7 +242,7 @@ def is_volatile(line):
 
 
 def changes(before, after):
-    """Where the lines differ: their numbers in the old text, and how many there are instead."""
+    """Returns the changed lines: their numbers in the old text and the number of new lines."""
     old, new = before.decode().splitlines(), after.decode().splitlines()
     found = []
     for kind, start, end, new_start, new_end in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
@@ -251,7 +251,7 @@ def changes(before, after):
     return found
 
 
-@for_all("a {} document that was opened and closed again differs in its MAC and time alone")
+@for_all("a {} document that is decrypted and encrypted again differs only in its MAC and time")
 def test_case_4(bench, source, rule):
     document = bench.sops_encrypt(bench.store.plain(source), rule[0])
     if bench.store.name == "yaml":
@@ -261,7 +261,7 @@ def test_case_4(bench, source, rule):
 
 
 def paths(tree, path=()):
-    """Every place in a tree, as steps."""
+    """Yields every path in a tree."""
     items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
     for step, item in items:
         if isinstance(step, str) and ("[" in step or '"' in step):
@@ -275,14 +275,14 @@ def spell(path):
 
 
 def places(bench, document, source, count):
-    """Random places in a document."""
+    """Returns random paths of a document."""
     tree = json.loads(bench.ours("decrypt", document, output="json"))
     everywhere = list(paths(tree))
     return source.sample(everywhere, min(count, len(everywhere)))
 
 
 def both_edit(bench, verb, document, *words):
-    """Lets both programs edit the same document; what they give, encrypted."""
+    """Edits the same document with both programs; returns both encrypted results."""
     path = bench.file(document, "edited")
     bench.done(need("sops"), verb, *bench.types()[:2], "--output-type", bench.store.name, path, *words)
     return bench.ours(verb, document, *words), path.read_bytes()

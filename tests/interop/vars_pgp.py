@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Users with PGP keys, as clan has them: gpg encrypts to them, and the real sops opens each file with gpg after each step."""
+"""Users with PGP keys, as in clan: the real sops decrypts each file with gpg after each step."""
 import json
 import os
 import tempfile
@@ -29,7 +29,7 @@ NOBODYS = "0123456789ABCDEF0123456789ABCDEF01234567"
 
 @contextmanager
 def gnupg(*people):
-    """A keyring with a key for each; gives its environment and their fingerprints."""
+    """Creates a keyring with a key for each name; returns its environment and the fingerprints."""
     # The agent's socket has a short path.
     with tempfile.TemporaryDirectory(prefix="vmcred-gpg.", dir="/dev/shm") as home:
         env = {"GNUPGHOME": home}
@@ -45,7 +45,7 @@ def gnupg(*people):
 
 
 class Store:
-    """The store of the machine m, whose key is its own, and of ada, who has a key of age."""
+    """The store of the machine m, which has its own key, and of ada, who has an age key."""
 
     def __init__(self, folder, env):
         self.folder = folder
@@ -65,7 +65,7 @@ class Store:
         return sorted(path for path in self.folder.rglob("secret") if path.is_file())
 
     def opened_by_gpg(self, path, env=None):
-        """What the real sops decrypts with gpg alone, or None."""
+        """Decrypts with the real sops and gpg only; returns None if that fails."""
         done = run(need("sops"), "decrypt", "--input-type", "json", "--output-type", "binary", path, env=self.env | (env or {}))
         return done.out if done.code == 0 else None
 
@@ -80,7 +80,7 @@ def metadata(path):
 
 
 def test_made_users_pgp_keys_too_key_json_clan(folder):
-    """what is made is for users with PGP keys too, and key.json is clan's"""
+    """generated secrets are encrypted to users with PGP keys too, and key.json has the form of clan"""
     with gnupg("paula", "quentin") as (env, fingerprints):
         store = Store(folder, env)
         expect(store("user", "add", "ada", "--age-key", store.key("ada")), 0, "", "")
@@ -105,7 +105,7 @@ def test_made_users_pgp_keys_too_key_json_clan(folder):
 
 
 def test_pgp_key_comes_later_opens_everything_goes_nothing(folder):
-    """a PGP key that comes later opens everything and one that goes nothing, and values stay what they are"""
+    """an added PGP key decrypts all secrets, a removed one none, and the values do not change"""
     with gnupg("paula", "quentin") as (env, fingerprints):
         store = Store(folder, env)
         expect(store("user", "add", "ada", "--age-key", store.key("ada")), 0, "", "")
@@ -132,7 +132,7 @@ def test_pgp_key_comes_later_opens_everything_goes_nothing(folder):
 
 
 def test_whoever_key_gpg_alone_administers_store_without(folder):
-    """whoever has a key in gpg alone administers a store without an identity"""
+    """a user whose only key is in gpg administers a store without an identity"""
     with gnupg("paula") as (env, fingerprints):
         store = Store(folder, env)
         expect(store("user", "add", "paula", "--pgp-key", fingerprints["paula"]), 0, "", "")
@@ -154,7 +154,7 @@ def test_whoever_key_gpg_alone_administers_store_without(folder):
 
 
 def test_pgp_key_gpg_does_not_named_user_file_nothing(folder):
-    """a PGP key that gpg does not have is named with its user and file, and nothing is written"""
+    """a PGP key that gpg does not have is an error that names the user and file, and nothing is written"""
     with gnupg("paula") as (env, _):
         store = Store(folder, env)
         expect(store("user", "add", "ada", "--age-key", store.key("ada")), 0, "", "")
@@ -172,7 +172,7 @@ def test_pgp_key_gpg_does_not_named_user_file_nothing(folder):
 
 
 def test_gpg_started_nothing_but_encrypted_pgp_key(folder):
-    """gpg is started for nothing but what is encrypted to a PGP key"""
+    """gpg is started only for secrets that are encrypted to a PGP key"""
     with gnupg("paula") as (env, fingerprints):
         store = Store(folder, env)
         none = {"SOPS_GPG_EXEC": "/nonexistent/gpg"}
@@ -195,7 +195,7 @@ def test_gpg_started_nothing_but_encrypted_pgp_key(folder):
 
 
 def test_whoever_key_gpg_alone_reads_store_makes_depends(folder):
-    """whoever has a key in gpg alone reads what is in the store and makes what depends on it"""
+    """a user whose only key is in gpg reads secrets and generates dependent ones"""
     with gnupg("paula") as (env, fingerprints):
         store = Store(folder, env)
         expect(store("user", "add", "paula", "--pgp-key", fingerprints["paula"]), 0, "", "")
@@ -218,7 +218,7 @@ def test_whoever_key_gpg_alone_reads_store_makes_depends(folder):
 
 
 def test_no_pgp_key_cannot_read_without_identity_gpg_not(folder):
-    """what is for no PGP key cannot be read without an identity, and gpg is not asked"""
+    """a secret without a PGP recipient cannot be read without an identity, and gpg is not started"""
     with gnupg("paula") as (env, fingerprints):
         store = Store(folder, env)
         expect(store("user", "add", "ada", "--age-key", store.key("ada")), 0, "", "")
@@ -234,7 +234,7 @@ def test_no_pgp_key_cannot_read_without_identity_gpg_not(folder):
 
 
 def test_store_without_default_groups_knows_makes_secret_key(folder):
-    """a store without default groups knows who makes a secret by the key in gpg"""
+    """without default groups, the key in gpg identifies the user who generates a secret"""
     with gnupg("paula") as (env, fingerprints), gnupg("quentin") as (others, more):
         exported = run(need("gpg"), "--export", "--armor", more["quentin"], env=others)
         store = Store(folder, env)
