@@ -102,8 +102,10 @@ int sops_document_extract(const struct sops_document *document, const char *path
 		return secret_append(out, node->text, err);
 	if (node->kind == SOPS_MAP)
 		r = map_write(document, index, store, format, out, err);
-	else
+	else if (store->write_value)
 		r = store->write_value(&document->tree, index, format, out, err);
+	else
+		r = error_set(err, VMCRED_FAILED, "the format has only strings");
 	return r < 0 ? error_wrap(err, "writing %s of %s as %s", path, document->name, store->name)
 		     : 0;
 }

@@ -125,21 +125,16 @@ static int rule_read(const struct reader *reader, struct error *err)
 static int boolean_read(const struct reader *reader, const char *name, bool *value,
 			struct error *err)
 {
-	static const char *const yes[] = {"True", "true", "TRUE", "t", "T", "1"};
-	static const char *const no[] = {"False", "false", "FALSE", "f", "F", "0", ""};
+	static const char *const texts[] = {"True",  "true",  "TRUE", "t", "T", "1", "False",
+					    "false", "FALSE", "f",    "F", "0", ""};
 	_cleanup_free_ char *text = NULL;
 	int r = sops_field_read(reader->tree, 0, name, reader->what, &text, err);
 
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++) {
-		*value = true;
-		if (strcmp(text, yes[i]) == 0)
-			return 0;
-	}
-	for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++) {
-		*value = false;
-		if (strcmp(text, no[i]) == 0)
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		*value = i < 6;
+		if (strcmp(text, texts[i]) == 0)
 			return 0;
 	}
 	return field_invalid(reader, name, "is not a boolean", err);

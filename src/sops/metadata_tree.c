@@ -9,10 +9,12 @@
 struct builder {
 	const struct sops_metadata *metadata;
 	struct sops_tree *tree;
+	int r; /* the first failure: nothing is added after it */
+	struct error *err;
 };
 
-static int node_add(const struct builder *builder, size_t parent, enum sops_kind kind,
-		    const char *key, struct span text, size_t *index, struct error *err)
+static size_t node_add(struct builder *builder, size_t parent, enum sops_kind kind, const char *key,
+		       struct span text)
 {
 	struct sops_node node = {
 		.kind = kind,
@@ -20,130 +22,109 @@ static int node_add(const struct builder *builder, size_t parent, enum sops_kind
 		.text = text,
 		.parent = parent,
 	};
+	size_t index = 0;
 
-	return sops_tree_add(builder->tree, node, index, err);
+	if (builder->r == 0)
+		builder->r = sops_tree_add(builder->tree, node, &index, builder->err);
+	return index;
 }
 
-static int string_add(const struct builder *builder, size_t parent, const char *key,
-		      const char *text, struct error *err)
+static size_t container_add(struct builder *builder, size_t parent, enum sops_kind kind,
+			    const char *key)
 {
-	size_t index;
-
-	return node_add(builder, parent, SOPS_STRING, key, span_of_text(text ? text : ""), &index,
-			err);
+	return node_add(builder, parent, kind, key, (struct span){0});
 }
 
-static void container_end(const struct builder *builder, size_t container)
+static void container_end(struct builder *builder, size_t container)
 {
-	builder->tree->nodes[container].end = builder->tree->count;
+	if (builder->r == 0)
+		builder->tree->nodes[container].end = builder->tree->count;
 }
 
-static int context_add(const struct builder *builder, size_t parent, const struct sops_key *key,
-		       struct error *err)
+static void string_add(struct builder *builder, size_t parent, const char *key, const char *text)
 {
-	size_t map, index;
-	int r = node_add(builder, parent, SOPS_MAP, "context", (struct span){0}, &map, err);
+	node_add(builder, parent, SOPS_STRING, key, span_of_text(text ? text : ""));
+}
 
-	for (size_t i = 0; r == 0 && i < key->context_count; i++) {
+static void context_add(struct builder *builder, size_t parent, const struct sops_key *key)
+{
+	size_t map = container_add(builder, parent, SOPS_MAP, "context");
+
+	for (size_t i = 0; i < key->context_count; i++) {
 		const struct sops_context *entry = &key->context[i];
 
 		if (entry->value)
-			r = string_add(builder, map, entry->name, entry->value, err);
+			string_add(builder, map, entry->name, entry->value);
 		else
-			r = node_add(builder, map, SOPS_NULL, entry->name, (struct span){0}, &index,
-				     err);
+			container_add(builder, map, SOPS_NULL, entry->name);
 	}
-	if (r == 0)
-		container_end(builder, map);
-	return r;
+	container_end(builder, map);
 }
 
-static int key_add(const struct builder *builder, size_t list, const struct sops_key *key,
-		   struct error *err)
+static void key_add(struct builder *builder, size_t list, const struct sops_key *key)
 {
 	const struct sops_field *fields = sops_key_type_row(key->type)->fields;
-	size_t map;
-	int r = node_add(builder, list, SOPS_MAP, NULL, (struct span){0}, &map, err);
+	size_t map = container_add(builder, list, SOPS_MAP, NULL);
 
-	for (size_t i = 0; r == 0 && fields[i].name; i++) {
+	for (size_t i = 0; fields[i].name; i++) {
 		bool empty = !key->fields[i] || !*key->fields[i];
 
 		/* Only KMS keys have one, before their created_at. */
 		if (key->context_count > 0 && fields[i].use == SOPS_FIELD_TIME)
-			r = context_add(builder, map, key, err);
-		if (r == 0 && (fields[i].use != SOPS_FIELD_OPTIONAL || !empty))
-			r = string_add(builder, map, fields[i].name, key->fields[i], err);
+			context_add(builder, map, key);
+		if (fields[i].use != SOPS_FIELD_OPTIONAL || !empty)
+			string_add(builder, map, fields[i].name, key->fields[i]);
 	}
-	if (r == 0)
-		container_end(builder, map);
-	return r;
+	container_end(builder, map);
 }
 
 /* The keys of one type in a group. */
-static int keys_add(const struct builder *builder, size_t parent,
-		    const struct sops_key_group *group, enum sops_key_type type, bool even_if_empty,
-		    struct error *err)
+static void keys_add(struct builder *builder, size_t parent, const struct sops_key_group *group,
+		     enum sops_key_type type, bool even_if_empty)
 {
 	size_t count = 0, list;
-	int r;
 
 	for (size_t i = 0; i < group->count; i++)
 		count += group->keys[i].type == type;
 	if (count == 0 && !even_if_empty)
-		return 0;
-	r = node_add(builder, parent, SOPS_LIST, sops_key_type_name(type), (struct span){0}, &list,
-		     err);
-	for (size_t i = 0; r == 0 && i < group->count; i++) {
+		return;
+	list = container_add(builder, parent, SOPS_LIST, sops_key_type_name(type));
+	for (size_t i = 0; i < group->count; i++) {
 		if (group->keys[i].type == type)
-			r = key_add(builder, list, &group->keys[i], err);
+			key_add(builder, list, &group->keys[i]);
 	}
-	if (r == 0)
-		container_end(builder, list);
-	return r;
+	container_end(builder, list);
 }
 
-static int group_add(const struct builder *builder, size_t list, const struct sops_key_group *group,
-		     struct error *err)
+static void groups_add(struct builder *builder, const struct sops_policy *policy)
 {
-	static const enum sops_key_type order[SOPS_KEY_TYPES] = {
+	static const enum sops_key_type types[SOPS_KEY_TYPES] = {
 		SOPS_KEY_AGE,   SOPS_KEY_AZURE_KV, SOPS_KEY_GCP_KMS, SOPS_KEY_HC_VAULT,
 		SOPS_KEY_HCKMS, SOPS_KEY_KMS,      SOPS_KEY_PGP,
 	};
-	size_t map;
-	int r = node_add(builder, list, SOPS_MAP, NULL, (struct span){0}, &map, err);
+	size_t list = container_add(builder, 0, SOPS_LIST, "key_groups");
 
-	for (size_t i = 0; r == 0 && i < SOPS_KEY_TYPES; i++)
-		r = keys_add(builder, map, group, order[i],
-			     sops_key_type_row(order[i])->always_in_group, err);
-	if (r == 0)
+	for (size_t i = 0; i < policy->group_count; i++) {
+		size_t map = container_add(builder, list, SOPS_MAP, NULL);
+
+		for (size_t j = 0; j < SOPS_KEY_TYPES; j++)
+			keys_add(builder, map, &policy->groups[i], types[j],
+				 sops_key_type_row(types[j])->always_in_group);
 		container_end(builder, map);
-	return r;
+	}
+	container_end(builder, list);
 }
 
-static int groups_add(const struct builder *builder, struct error *err)
-{
-	const struct sops_policy *policy = &builder->metadata->policy;
-	size_t list;
-	int r = node_add(builder, 0, SOPS_LIST, "key_groups", (struct span){0}, &list, err);
-
-	for (size_t i = 0; r == 0 && i < policy->group_count; i++)
-		r = group_add(builder, list, &policy->groups[i], err);
-	if (r == 0)
-		container_end(builder, list);
-	return r;
-}
-
-static int threshold_add(const struct builder *builder, struct error *err)
+static void threshold_add(struct builder *builder, unsigned int threshold)
 {
 	char text[16];
-	struct span kept;
-	size_t index;
-	int size = snprintf(text, sizeof(text), "%u", builder->metadata->policy.shamir_threshold);
-	int r = sops_tree_text(builder->tree, span_of(text, (size_t)size), &kept, err);
+	struct span kept = {0};
+	int size = snprintf(text, sizeof(text), "%u", threshold);
 
-	if (r == 0)
-		r = node_add(builder, 0, SOPS_INT, "shamir_threshold", kept, &index, err);
-	return r;
+	if (builder->r == 0)
+		builder->r = sops_tree_text(builder->tree, span_of(text, (size_t)size), &kept,
+					    builder->err);
+	node_add(builder, 0, SOPS_INT, "shamir_threshold", kept);
 }
 
 enum field {
@@ -182,52 +163,52 @@ static const struct {
 	{VERSION, 0},
 };
 
-static int field_add(const struct builder *builder, enum field field, unsigned int which,
-		     struct error *err)
+static void field_add(struct builder *builder, enum field field, unsigned int which)
 {
 	const struct sops_metadata *metadata = builder->metadata;
 	const struct sops_policy *policy = &metadata->policy;
-	size_t index;
 
 	switch (field) {
 	case KEYS:
-		return policy->group_count == 1
-			       ? keys_add(builder, 0, &policy->groups[0], which, false, err)
-			       : 0;
+		if (policy->group_count == 1)
+			keys_add(builder, 0, &policy->groups[0], which, false);
+		break;
 	case KEY_GROUPS:
-		return policy->group_count > 1 ? groups_add(builder, err) : 0;
+		if (policy->group_count > 1)
+			groups_add(builder, policy);
+		break;
 	case RULE:
-		return policy->rule == which && policy->rule_text
-			       ? string_add(builder, 0, sops_rule_name(which), policy->rule_text,
-					    err)
-			       : 0;
+		if (policy->rule == which && policy->rule_text)
+			string_add(builder, 0, sops_rule_name(which), policy->rule_text);
+		break;
 	case LAST_MODIFIED:
-		return string_add(builder, 0, "lastmodified", metadata->last_modified, err);
+		string_add(builder, 0, "lastmodified", metadata->last_modified);
+		break;
 	case MAC:
-		return node_add(builder, 0, SOPS_STRING, "mac", metadata->mac, &index, err);
+		node_add(builder, 0, SOPS_STRING, "mac", metadata->mac);
+		break;
 	case MAC_ONLY_ENCRYPTED:
-		return policy->mac_only_encrypted
-			       ? node_add(builder, 0, SOPS_BOOL, "mac_only_encrypted",
-					  span_of_text("True"), &index, err)
-			       : 0;
+		if (policy->mac_only_encrypted)
+			node_add(builder, 0, SOPS_BOOL, "mac_only_encrypted", span_of_text("True"));
+		break;
 	case THRESHOLD:
-		return policy->shamir_threshold ? threshold_add(builder, err) : 0;
+		if (policy->shamir_threshold)
+			threshold_add(builder, policy->shamir_threshold);
+		break;
 	case VERSION:
+		string_add(builder, 0, "version", metadata->version);
 		break;
 	}
-	return string_add(builder, 0, "version", metadata->version, err);
 }
 
 int sops_metadata_tree(const struct sops_metadata *metadata, struct sops_tree *tree,
 		       struct error *err)
 {
-	const struct builder builder = {.metadata = metadata, .tree = tree};
-	size_t root;
-	int r = node_add(&builder, 0, SOPS_MAP, NULL, (struct span){0}, &root, err);
+	struct builder builder = {.metadata = metadata, .tree = tree, .err = err};
+	size_t root = container_add(&builder, 0, SOPS_MAP, NULL);
 
-	for (size_t i = 0; r == 0 && i < sizeof(order) / sizeof(order[0]); i++)
-		r = field_add(&builder, order[i].field, order[i].which, err);
-	if (r == 0)
-		container_end(&builder, root);
-	return r;
+	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++)
+		field_add(&builder, order[i].field, order[i].which);
+	container_end(&builder, root);
+	return builder.r;
 }

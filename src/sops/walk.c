@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/text.h"
 
 static const struct {
 	const char *name;
@@ -149,24 +150,27 @@ int sops_walk_mac_add(struct sops_walk *walk, const struct sops_node *node, stru
 	return sops_mac_add(&walk->mac, sops_walk_bytes(walk, node), err);
 }
 
-int sops_walk_invalid(const struct sops_walk *walk, size_t index, enum vmcred_code code,
-		      const char *reason, struct error *err)
+/* The caller frees it. */
+static char *value_describe(const struct sops_walk *walk, size_t index)
 {
 	_cleanup_free_ char *path = sops_tree_describe(walk->tree, index);
 	bool comment = walk->tree->nodes[index].kind == SOPS_COMMENT;
 
-	if (!path)
-		return error_no_memory(err);
-	return error_set(err, code, "%s: the %s %s %s", walk->what, comment ? "comment" : "value",
-			 path, reason);
+	return path ? text_format("%s: the %s %s", walk->what, comment ? "comment" : "value", path)
+		    : NULL;
+}
+
+int sops_walk_invalid(const struct sops_walk *walk, size_t index, enum vmcred_code code,
+		      const char *reason, struct error *err)
+{
+	_cleanup_free_ char *value = value_describe(walk, index);
+
+	return value ? error_set(err, code, "%s %s", value, reason) : error_no_memory(err);
 }
 
 int sops_walk_wrap(const struct sops_walk *walk, size_t index, struct error *err)
 {
-	_cleanup_free_ char *path = sops_tree_describe(walk->tree, index);
-	bool comment = walk->tree->nodes[index].kind == SOPS_COMMENT;
+	_cleanup_free_ char *value = value_describe(walk, index);
 
-	if (!path)
-		return error_no_memory(err);
-	return error_wrap(err, "%s: the %s %s", walk->what, comment ? "comment" : "value", path);
+	return value ? error_wrap(err, "%s", value) : error_no_memory(err);
 }

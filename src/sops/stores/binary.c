@@ -41,13 +41,6 @@ static int plain_or_sealed_write(const struct sops_tree *tree, const struct sops
 	return secret_append(out, tree->nodes[node].text, err);
 }
 
-static int no_value_write(const struct sops_tree *tree, size_t node,
-			  const struct sops_format *format, struct secret *out, struct error *err)
-{
-	(void)tree, (void)node, (void)format, (void)out;
-	return error_set(err, VMCRED_FAILED, "a binary file has no parts to extract");
-}
-
 static const char *const suffixes[] = {NULL};
 
 const struct sops_store sops_store_binary = {
@@ -59,7 +52,6 @@ const struct sops_store sops_store_binary = {
 	.has_metadata = sops_metadata_is_nested,
 	.metadata_take = sops_metadata_take_nested,
 	.write = plain_or_sealed_write,
-	.write_value = no_value_write,
 	.example = "This text is encrypted when the editor ends.",
 };
 

@@ -187,17 +187,6 @@ static int dotenv_write(const struct sops_tree *tree, const struct sops_tree *me
 	return r == 0 ? lines_write(&flat, map, out, err) : r;
 }
 
-static int dotenv_write_value(const struct sops_tree *tree, size_t node,
-			      const struct sops_format *format, struct secret *out,
-			      struct error *err)
-{
-	(void)tree;
-	(void)node;
-	(void)format;
-	(void)out;
-	return error_set(err, VMCRED_FAILED, "a dotenv file has only strings");
-}
-
 const struct sops_store sops_store_dotenv = {
 	.name = "dotenv",
 	.suffixes = (const char *const[]){".env", NULL},
@@ -206,7 +195,6 @@ const struct sops_store sops_store_dotenv = {
 	.has_metadata = dotenv_has_metadata,
 	.metadata_take = dotenv_metadata_take,
 	.write = dotenv_write,
-	.write_value = dotenv_write_value,
 	.example = "# Edit this file; it is encrypted when you save it.\n"
 		   "NAME=value\n"
 		   "SEVERAL_LINES=first\\nsecond\n",

@@ -56,7 +56,8 @@ struct sops_store {
 	int (*write)(const struct sops_tree *tree, const struct sops_tree *metadata,
 		     const struct sops_format *format, struct secret *out, struct error *err);
 
-	/* Appends a value other than a string as `sops decrypt --extract` prints it. */
+	/* Appends a value other than a string as `sops decrypt --extract` prints it. NULL: there
+	 * are no such values. */
 	int (*write_value)(const struct sops_tree *tree, size_t node,
 			   const struct sops_format *format, struct secret *out, struct error *err);
 
