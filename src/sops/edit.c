@@ -9,7 +9,7 @@
 #include "base/cleanup.h"
 #include "sops/document.h"
 #include "sops/path.h"
-#include "sops/stores/flat_text.h"
+#include "sops/stores/flat.h"
 #include "sops/stores/json.h"
 #include "sops/tree/number.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "sops/rule.h"
+#include "sops/walk.h"
 
 #include <stdlib.h>
 

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "sops/stores/flatten.h"
+#include "sops/stores/flat.h"
 #include "sops/stores/stores.h"
 
 /* Reads a document of one store and writes it in another's form. */

@@ -7,8 +7,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
-#include "sops/stores/flat_text.h"
-#include "sops/stores/flatten.h"
+#include "sops/stores/flat.h"
 #include "sops/stores/stores.h"
 
 #define METADATA_PREFIX SOPS_METADATA_KEY "_"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "sops/stores/flat_text.h"
+#include "sops/stores/flat.h"
 
 #include <string.h>
 

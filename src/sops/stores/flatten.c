@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "sops/stores/flatten.h"
+#include "sops/stores/flat.h"
 
 #include <stdio.h>
 #include <stdlib.h>

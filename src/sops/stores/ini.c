@@ -5,8 +5,7 @@
 
 #include "base/base64.h"
 #include "base/cleanup.h"
-#include "sops/stores/flat_text.h"
-#include "sops/stores/flatten.h"
+#include "sops/stores/flat.h"
 #include "sops/stores/json.h"
 #include "sops/stores/stores.h"
 

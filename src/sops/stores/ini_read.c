@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
-#include "sops/stores/flat_text.h"
+#include "sops/stores/flat.h"
 #include "sops/stores/ini.h"
 
 /* A key of the current section. */

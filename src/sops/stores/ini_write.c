@@ -2,7 +2,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
-#include "sops/stores/flat_text.h"
+#include "sops/stores/flat.h"
 #include "sops/stores/ini.h"
 
 static bool holds_any(struct span text, const char *characters)
