@@ -217,48 +217,26 @@ int sops_data_key_unwrap(const struct sops_policy *policy, const struct sops_key
 	return r;
 }
 
-/* NULL if it is not parsed already. */
-static struct age_recipient *const *recipient_find(const struct sops_keyring *keyring,
-						   const char *text)
-{
-	const struct age_recipients *parsed = keyring->recipients;
-
-	for (size_t i = 0; parsed && i < parsed->count; i++) {
-		if (strcmp(age_recipient_text(parsed->items[i]), text) == 0)
-			return &parsed->items[i];
-	}
-	return NULL;
-}
-
-static int age_encrypt_one(const char *recipient, const struct sops_keyring *keyring,
-			   struct span part, struct secret *file, struct error *err)
-{
-	_cleanup_age_recipients_ struct age_recipients added = {.prompt = keyring->prompt};
-	struct age_recipient *const *parsed = recipient_find(keyring, recipient);
-	/* Borrowed. */
-	const struct age_recipients one = {(struct age_recipient **)parsed, 1, keyring->prompt};
-	int r;
-
-	if (parsed)
-		return age_encrypt(part, &one, file, err);
-	r = age_recipients_add(&added, span_of_text(recipient), err);
-	return r < 0 ? r : age_encrypt(part, &added, file, err);
-}
-
 static int age_wrap(const char *recipient, const struct sops_keyring *keyring, struct span part,
 		    struct secret *enc, struct error *err)
 {
+	_cleanup_age_recipients_ struct age_recipients added = {.prompt = keyring->prompt};
+	const struct age_recipients *parsed = keyring->recipients;
+	struct age_recipients one = {.prompt = keyring->prompt}; /* borrowed */
 	_cleanup_secret_ struct secret file = {0};
-	int r = age_encrypt_one(recipient, keyring, part, &file, err);
+	int r = 0;
 
+	for (size_t i = 0; parsed && one.count == 0 && i < parsed->count; i++) {
+		if (strcmp(age_recipient_text(parsed->items[i]), recipient) == 0) {
+			one.items = &parsed->items[i];
+			one.count = 1;
+		}
+	}
+	if (one.count == 0)
+		r = age_recipients_add(&added, span_of_text(recipient), err);
+	if (r == 0)
+		r = age_encrypt(part, one.count > 0 ? &one : &added, &file, err);
 	return r < 0 ? r : age_armor_encode(secret_span(&file), enc, err);
-}
-
-static int unsupported(const struct sops_key *key, struct error *err)
-{
-	error_set(err, VMCRED_USAGE, "unsupported key type %s (%s)", sops_key_type_name(key->type),
-		  key->text);
-	return error_hint(err, "use age or PGP keys, or sops itself");
 }
 
 static int key_wrap(struct sops_key *key, const struct sops_keyring *keyring, struct span part,
@@ -277,8 +255,11 @@ static int key_wrap(struct sops_key *key, const struct sops_keyring *keyring, st
 			      "the PGP key %s requires gpg, which is not used here", key->text);
 	else if (keep_unsupported && *sops_key_enc(key))
 		return 0;
-	else
-		r = unsupported(key, err);
+	else {
+		error_set(err, VMCRED_USAGE, "unsupported key type %s (%s)",
+			  sops_key_type_name(key->type), key->text);
+		r = error_hint(err, "use age or PGP keys, or sops itself");
+	}
 	if (r < 0)
 		return r;
 	text = strndup(enc.data ? (const char *)enc.data : "", enc.size);

@@ -33,18 +33,6 @@ int sops_field_read(const struct sops_tree *tree, size_t map, const char *name, 
 	return *text ? 0 : error_no_memory(err);
 }
 
-static int context_add(struct sops_key *key, const struct sops_node *node, struct error *err)
-{
-	struct sops_context *entry = &key->context[key->context_count++];
-
-	entry->name = strndup((const char *)node->key.data, node->key.size);
-	if (node->kind != SOPS_NULL)
-		entry->value = strndup((const char *)node->text.data, node->text.size);
-	if (!entry->name || (node->kind != SOPS_NULL && !entry->value))
-		return error_no_memory(err);
-	return 0;
-}
-
 static int context_order(const void *a, const void *b)
 {
 	return strcmp(((const struct sops_context *)a)->name,
@@ -56,7 +44,6 @@ static int context_read(const struct sops_tree *tree, size_t map, const char *wh
 			struct sops_key *key, struct error *err)
 {
 	size_t context = sops_tree_child(tree, map, span_of_text("context")), count = 0;
-	int r = 0;
 
 	if (context == 0 || tree->nodes[context].kind == SOPS_NULL)
 		return 0;
@@ -67,16 +54,23 @@ static int context_read(const struct sops_tree *tree, size_t map, const char *wh
 	key->context = calloc(count + 1, sizeof(*key->context));
 	if (!key->context)
 		return error_no_memory(err);
-	for (size_t i = context + 1; r == 0 && i < tree->nodes[context].end;
-	     i = tree->nodes[i].end) {
-		if (tree->nodes[i].kind == SOPS_MAP || tree->nodes[i].kind == SOPS_LIST)
+	for (size_t i = context + 1; i < tree->nodes[context].end; i = tree->nodes[i].end) {
+		const struct sops_node *node = &tree->nodes[i];
+		struct sops_context *entry;
+
+		if (node->kind == SOPS_MAP || node->kind == SOPS_LIST)
 			return field_invalid(what, "kms.context", "contains a map or a list", err);
-		if (tree->nodes[i].key.data)
-			r = context_add(key, &tree->nodes[i], err);
+		if (!node->key.data)
+			continue;
+		entry = &key->context[key->context_count++];
+		entry->name = strndup((const char *)node->key.data, node->key.size);
+		if (node->kind != SOPS_NULL)
+			entry->value = strndup((const char *)node->text.data, node->text.size);
+		if (!entry->name || (node->kind != SOPS_NULL && !entry->value))
+			return error_no_memory(err);
 	}
-	if (r == 0)
-		qsort(key->context, key->context_count, sizeof(*key->context), context_order);
-	return r;
+	qsort(key->context, key->context_count, sizeof(*key->context), context_order);
+	return 0;
 }
 
 /* Composes the text from the pattern of its type. */
