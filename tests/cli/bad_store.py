@@ -78,7 +78,8 @@ def conflict(path):
     """As a merge leaves a file whose second line both sides have changed, or the end of its only one."""
     first, *rest = [f"{line}\n" for line in path.read_text().splitlines()]
     ours, theirs = "".join(rest) or "ours\n", "".join(rest) or "theirs\n"
-    path.write_text(f"{first}
+    path.write_text(f"{first}<<<<<<< HEAD\n{ours}||||||| base\n=======\n{theirs}>>>>>>> other\n")
+
 
 def test_declaration_merge_conflict_named_line_every_verb(folder):
     """a declaration with a merge conflict is named with its line by every verb"""
@@ -146,7 +147,6 @@ def test_side_link_git_puts_beside_ours_named_where(folder):
     """the other side's link that git puts beside ours is named, with where it is"""
     store = Store(folder)
     (store.base / "one/machines/m~HEAD").symlink_to("../../../../../../sops/machines/m")
-<<<<<<< HEAD
     error = (f"readers of {BASE}/one/secret: the machines name \"m~HEAD\" may only contain letters, digits, '.', '_' "
              "and '-'")  # fmt: skip
     fails(store, {"check": error, "fix": error, "set one": error}, {"check": 2, "set one": 2})
