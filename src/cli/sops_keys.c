@@ -143,8 +143,10 @@ static void source_load(struct sops_keys *keys, const struct report *report,
 	switch (source->type) {
 	case SOURCE_CONFIG_FILE:
 		config = getenv("XDG_CONFIG_HOME");
-		if (!config || *config != '/')
-			config = below_home = home ? path_join(home, ".config") : NULL;
+		if (!config || *config != '/') {
+			below_home = home ? path_join(home, ".config") : NULL;
+			config = below_home;
+		}
 		file_below_load(keys, report, config, source->name);
 		return;
 	case SOURCE_HOME_FILE:

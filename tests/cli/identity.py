@@ -117,7 +117,7 @@ def test_a_passphrase_is_asked_for_once_however_many_secrets_are_re_encrypted(di
 
 
 def test_without_a_terminal_an_encrypted_ssh_key_is_an_error_that_says_so(directory):
-    """without a terminal, an encrypted SSH key is an error that says so"""
+    """without a terminal, an encrypted SSH key is an error"""
     path, public_key = ssh_keygen(directory, "-t", "ed25519", passphrase="correct horse")
     machine = Machine(directory, public_key)
     result = run("setsid", "--wait", VMCRED, *machine.get_words(path))

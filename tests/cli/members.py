@@ -53,7 +53,7 @@ class Store:
         return found
 
     def readers(self, path):
-        """The people and machines that the document says it is for, and for whom sops really opens it."""
+        """The users and machines that the document names as recipients, and those whose keys sops decrypts it with."""
         recipients = [entry["recipient"] for entry in json.loads((self.directory / path).read_text())["sops"]["age"]]
         known = {key: name for name, key in self.keys.items()}
         for machine in (self.directory / "sops/machines").iterdir():

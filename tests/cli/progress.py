@@ -21,7 +21,7 @@ LINES = [f"g for m{number}: generated it" for number in range(6)]
 
 def at_terminal(*command, stdout_too=True, columns=80, term="xterm", env=None, cwd=None):
     """Returns the exit code, the output on the terminal, and that on stdout if it is a pipe. The terminal is not the
-    controlling one, so there is no foreground job. With two processors the work takes a known time."""
+    controlling one, so no job is in its foreground. With two processors the work takes a known time."""
     processors = ",".join(str(processor) for processor in sorted(os.sched_getaffinity(0))[:2])
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))

@@ -29,9 +29,9 @@ KEYS = {
     "no groups": "creation_rules:\n  - key_groups: []\n    age: $A\n",
     "groups before keys": "creation_rules:\n  - key_groups:\n      - age: [$B]\n    age: $A\n",
     "a merged group": "creation_rules:\n  - key_groups:\n      - merge:\n          - age: [$A]\n          - age: [$B, $A]\n        age: [$B]\n",
-    "a group that is there twice": "creation_rules:\n  - key_groups:\n      - age: [$A, $A, $B]\n",
+    "a duplicate key in a group": "creation_rules:\n  - key_groups:\n      - age: [$A, $A, $B]\n",
     "a threshold of 1 for one group": "creation_rules:\n  - age: $A\n    shamir_threshold: 1\n",
-    "a threshold that is no number": "creation_rules:\n  - age: $A\n    shamir_threshold: x\n",
+    "a threshold that is not a number": "creation_rules:\n  - age: $A\n    shamir_threshold: x\n",
     "a quoted threshold": 'creation_rules:\n  - age: $A\n    shamir_threshold: "2"\n',
 }
 

@@ -178,7 +178,7 @@ struct plaintext {
 	bool is_writing;
 };
 
-/* Waits for a reader and writes the text. Cancelled if there is no reader. */
+/* Waits for a reader and writes the text. Cancelled when nothing reads it. */
 static void *fifo_write(void *argument)
 {
 	const struct plaintext *plaintext = argument;

@@ -33,7 +33,7 @@ int sops_file_require(struct invocation *invocation, const char *path, struct er
 		       : 0;
 }
 
-/* As in sops, an unknown type is no error. */
+/* As in sops, an unknown type is ignored. */
 static const struct sops_store *store_choose(const struct invocation *invocation, enum flag flag,
 					     const char *path)
 {

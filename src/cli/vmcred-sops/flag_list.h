@@ -97,9 +97,9 @@ FLAG(LOCAL_KEYSERVICE, "enable-local-keyservice", NULL, TRUTH, WITH_DATA_KEY,
 FLAG(KEYSERVICE, "keyservice", NULL, LIST, WITH_DATA_KEY, "SOPS_KEYSERVICE", "URI", UNSUPPORTED)
 FLAG(VERBOSE, "verbose", NULL, TRUTH, ALL_COMMANDS, NULL, NULL, "report each step")
 FLAG(NO_VERSION_CHECK, "disable-version-check", NULL, TRUTH, LEGACY, "SOPS_DISABLE_VERSION_CHECK",
-     NULL, "ignored: there is no version check")
+     NULL, "ignored: versions are not checked")
 FLAG(VERSION_CHECK, "check-for-updates", NULL, TRUTH, LEGACY, NULL, NULL,
-     "ignored: there is no version check")
+     "ignored: versions are not checked")
 FLAG(VERSION, "version", "v", TRUTH, LEGACY, NULL, NULL, "print the version")
 FLAG(HELP, "help", "h", TRUTH, ALL_COMMANDS, NULL, NULL, "print this help")
 

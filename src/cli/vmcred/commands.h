@@ -15,6 +15,8 @@
 #include "config/config.h"
 #include "vars/vars.h"
 
+struct activate_result;
+
 int command_age(struct cli *cli, int argc, char **argv, struct error *err);
 int command_activate(struct cli *cli, int argc, char **argv, struct error *err);
 int command_check(struct cli *cli, int argc, char **argv, struct error *err);
@@ -127,7 +129,6 @@ struct cli_manifest {
  * sops-install-secrets. Prints the changes if the manifest logs them. The caller releases the
  * result.
  */
-struct activate_result;
 int cli_manifest_install(struct cli *cli, const struct cli_manifest *call, bool *installed,
 			 struct activate_result *result, struct error *err);
 
