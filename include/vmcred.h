@@ -3,10 +3,10 @@
  * libvmcred: read secrets from SOPS documents and turn them into SMBIOS OEM strings.
  *
  * Every function that can fail returns 0, or a negative `enum vmcred_code`, and then stores an
- * error object through its last parameter. The caller owns what it receives and gives it back to
- * the matching `_free` function, which accepts NULL. Secrets are held in locked memory that is left
- * out of core dumps and wiped before it is released. The library keeps no global state and prints
- * nothing.
+ * error object through its last parameter. The caller owns each object and releases it with the
+ * matching `_free` function, which accepts NULL. Secrets are stored in locked memory that is
+ * excluded from core dumps and wiped before it is released. The library has no global state and
+ * prints nothing.
  */
 #ifndef VMCRED_H
 #define VMCRED_H
@@ -20,12 +20,12 @@ extern "C" {
 
 #define VMCRED_PUBLIC __attribute__((visibility("default")))
 
-/* What went wrong, as a class. The program's exit codes are the same numbers. */
+/* Classes of errors. The programs exit with the same numbers. */
 enum vmcred_code {
 	VMCRED_OK = 0,
-	VMCRED_FAILED = 1,    /* the system or an input refused */
-	VMCRED_USAGE = 2,     /* the caller's words or the declaration are wrong */
-	VMCRED_MISSING = 3,   /* something declared is not there */
+	VMCRED_FAILED = 1,    /* a system call or an input failed */
+	VMCRED_USAGE = 2,     /* wrong arguments or a wrong declaration */
+	VMCRED_MISSING = 3,   /* something declared is missing */
 	VMCRED_INTEGRITY = 4, /* a MAC, a tag or a digest does not match */
 };
 
@@ -37,7 +37,7 @@ VMCRED_PUBLIC const char *vmcred_version(void);
 
 /* The error's class, never VMCRED_OK. */
 VMCRED_PUBLIC enum vmcred_code vmcred_error_code(const struct vmcred_error *error);
-/* One line of text without a secret in it. Valid until the error is freed. */
+/* One line of text that contains no secret. Valid until the error is freed. */
 VMCRED_PUBLIC const char *vmcred_error_message(const struct vmcred_error *error);
 VMCRED_PUBLIC void vmcred_error_free(struct vmcred_error *error);
 
@@ -49,16 +49,16 @@ VMCRED_PUBLIC void vmcred_secret_free(struct vmcred_secret *secret);
 /*
  * Decrypts the value of a binary SOPS document (JSON with one key, `data`) with an age identity
  * file and verifies the document's MAC. VMCRED_MISSING: no identity in the file opens it.
- * VMCRED_INTEGRITY: it was changed after it was written.
+ * VMCRED_INTEGRITY: the document was modified.
  */
 VMCRED_PUBLIC int vmcred_sops_decrypt_file(const char *document_path, const char *identity_path,
 					   struct vmcred_secret **value,
 					   struct vmcred_error **error);
 
 /*
- * The SMBIOS Type 11 OEM string that hands a credential to the guest's systemd: text as
- * `io.systemd.credential:NAME=VALUE`, anything that text cannot carry as `.binary:` with Base64.
- * VMCRED_USAGE: the name is not one that systemd accepts, or the value is over 1 MiB. Source:
+ * The SMBIOS Type 11 OEM string that passes a credential to the guest's systemd:
+ * `io.systemd.credential:NAME=VALUE` for text, `io.systemd.credential.binary:` with Base64 for
+ * anything else. VMCRED_USAGE: systemd does not accept the name, or the value is over 1 MiB. See
  * systemd(1), "System credentials".
  */
 VMCRED_PUBLIC int vmcred_oem_string_create(const char *name, const void *value, size_t size,

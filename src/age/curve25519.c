@@ -29,7 +29,7 @@ int x25519_public_key(struct span scalar, uint8_t public_key[X25519_KEY_SIZE], s
 	return 0;
 }
 
-/* With the public key given, libcrypto need not compute it again. */
+/* Giving libcrypto the public key saves computing it again. */
 static EVP_PKEY *key_pair_load(struct span scalar, const uint8_t public_key[X25519_KEY_SIZE])
 {
 	EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, "X25519", NULL);
@@ -62,13 +62,13 @@ static int derive(EVP_PKEY *own, EVP_PKEY *peer, uint8_t shared[X25519_KEY_SIZE]
 	size_t size = X25519_KEY_SIZE;
 	int done = 0;
 
-	/* There is nothing to validate: any 32 bytes are a public key. */
+	/* No validation: any 32 bytes are a public key. */
 	if (!context || !peer || EVP_PKEY_derive_init(context) != 1 ||
 	    EVP_PKEY_derive_set_peer_ex(context, peer, 0) != 1) {
 		EVP_PKEY_CTX_free(context);
 		return age_crypto_failed(err, "set up X25519");
 	}
-	/* libcrypto refuses an all-zero result itself; it has no other reason to fail here. */
+	/* libcrypto fails here only if the result is all zeros. */
 	done = EVP_PKEY_derive(context, shared, &size);
 	EVP_PKEY_CTX_free(context);
 	if (done != 1)
@@ -89,7 +89,7 @@ int x25519_shared_secret(struct span scalar, const uint8_t own_key[X25519_KEY_SI
 
 struct x25519_peer {
 	uint8_t public_key[X25519_KEY_SIZE];
-	_Atomic(EVP_PKEY *) loaded; /* owned; NULL before it is first needed */
+	_Atomic(EVP_PKEY *) loaded; /* owned; NULL until first used */
 };
 
 struct x25519_peer *x25519_peer_create(const uint8_t public_key[X25519_KEY_SIZE])
@@ -108,7 +108,7 @@ void x25519_peer_destroy(struct x25519_peer *peer)
 	free(peer);
 }
 
-/* Stays the peer's. Where two threads load it at once, one's is kept. */
+/* The peer keeps it. If two threads load it at once, one copy is freed. */
 static EVP_PKEY *peer_load(struct x25519_peer *peer)
 {
 	EVP_PKEY *loaded = atomic_load(&peer->loaded), *before = NULL;

@@ -15,7 +15,7 @@ int age_crypto_failed(struct error *err, const char *what)
 	return error_set(err, VMCRED_FAILED, "libcrypto failed to %s", what);
 }
 
-/* HMAC-SHA-256 of two texts behind each other. */
+/* HMAC-SHA-256 of two concatenated texts. */
 static int mac_of_two(struct span key, struct span first, struct span second,
 		      uint8_t mac[AGE_KEY_SIZE], struct error *err)
 {
@@ -26,7 +26,7 @@ static int mac_of_two(struct span key, struct span first, struct span second,
 		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)"SHA256", 0),
 		OSSL_PARAM_construct_end(),
 	};
-	/* libcrypto takes a NULL key for none at all, and not for an empty one. */
+	/* libcrypto treats a NULL key as missing, not as empty. */
 	const uint8_t *key_data = key.size ? key.data : (const uint8_t *)"";
 	size_t size = 0;
 	bool done = context && EVP_MAC_init(context, key_data, key.size, digest) == 1 &&
@@ -44,7 +44,7 @@ int age_hmac(struct span key, struct span bytes, uint8_t mac[AGE_KEY_SIZE], stru
 	return mac_of_two(key, bytes, span_of(NULL, 0), mac, err);
 }
 
-/* The two steps take less time than libcrypto's own HKDF, of which every file needs several. */
+/* The two steps are faster than libcrypto's own HKDF, and every file needs several. */
 int age_hkdf(struct span secret, struct span salt, const char *label, uint8_t key[AGE_KEY_SIZE],
 	     struct error *err)
 {
@@ -57,7 +57,7 @@ int age_hkdf(struct span secret, struct span salt, const char *label, uint8_t ke
 	return r;
 }
 
-/* To HMAC, no salt is the same as the zeros that HKDF takes then (section 2.2). */
+/* HKDF replaces a missing salt with zeros (section 2.2), which HMAC treats as an empty key. */
 int age_hkdf_extract(struct span salt, struct span secret, uint8_t key[AGE_KEY_SIZE],
 		     struct error *err)
 {
@@ -69,7 +69,7 @@ int age_hkdf_expand(const uint8_t extracted[AGE_KEY_SIZE], struct span info, uin
 {
 	static const uint8_t number = 1;
 	uint8_t first[AGE_KEY_SIZE];
-	/* The one block that 32 bytes need (RFC 5869, section 2.3). */
+	/* 32 bytes need one block (RFC 5869, section 2.3). */
 	int r = mac_of_two(span_of(extracted, AGE_KEY_SIZE), info, span_of(&number, 1), first, err);
 
 	if (r == 0)
@@ -88,7 +88,7 @@ int age_aead_create(struct age_aead *aead, const uint8_t key[AGE_KEY_SIZE],
 	if (cipher && aead->context)
 		done = EVP_CipherInit_ex2(aead->context, cipher, key, NULL,
 					  direction == AGE_ENCRYPT, NULL);
-	/* The context holds its own reference. */
+	/* The context has its own reference. */
 	EVP_CIPHER_free(cipher);
 	if (done != 1) {
 		age_aead_destroy(aead);

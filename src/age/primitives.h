@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The three constructions that age builds on, over libcrypto: HKDF and HMAC with SHA-256, and
- * ChaCha20-Poly1305 without additional data.
+ * age's primitives, from libcrypto: HKDF and HMAC with SHA-256, and ChaCha20-Poly1305 without
+ * additional data.
  */
 #ifndef VMCRED_AGE_PRIMITIVES_H
 #define VMCRED_AGE_PRIMITIVES_H
@@ -15,14 +15,14 @@
 #define AGE_NONCE_SIZE 12
 #define AGE_TAG_SIZE   16
 
-/* Sets the error for a call to libcrypto that failed, and empties libcrypto's list of errors. */
+/* Sets the error for a failed libcrypto call and clears libcrypto's error queue. */
 int age_crypto_failed(struct error *err, const char *what);
 
 /* HKDF-SHA-256 (RFC 5869) with a label as its info; 32 bytes. The caller wipes `key`. */
 int age_hkdf(struct span secret, struct span salt, const char *label, uint8_t key[AGE_KEY_SIZE],
 	     struct error *err);
 
-/* HKDF's two steps, for what is not one derivation with a label. `size` is at most 32. */
+/* The two steps of HKDF. `size` is at most 32. */
 int age_hkdf_extract(struct span salt, struct span secret, uint8_t key[AGE_KEY_SIZE],
 		     struct error *err);
 int age_hkdf_expand(const uint8_t extracted[AGE_KEY_SIZE], struct span info, uint8_t *out,
@@ -51,8 +51,8 @@ int age_aead_seal(struct age_aead *aead, const uint8_t nonce[AGE_NONCE_SIZE], st
 		  uint8_t *out, struct error *err);
 
 /*
- * Writes `sealed.size - AGE_TAG_SIZE` bytes and returns 1. A tag that does not match is no error:
- * returns 0, and what was written is wiped.
+ * Writes `sealed.size - AGE_TAG_SIZE` bytes and returns 1. If the tag does not match, it wipes them
+ * and returns 0.
  */
 int age_aead_open(struct age_aead *aead, const uint8_t nonce[AGE_NONCE_SIZE], struct span sealed,
 		  uint8_t *out, struct error *err);
@@ -61,9 +61,9 @@ int age_aead_open(struct age_aead *aead, const uint8_t nonce[AGE_NONCE_SIZE], st
 #define AGE_WRAPPED_SIZE  (AGE_FILE_KEY_SIZE + AGE_TAG_SIZE)
 
 /*
- * A file key under a wrapping key, which is used once, so that the nonce is all zeros (age.md).
- * Opening returns 1, or 0 if `wrapped`, whose size the caller has checked, was not made with this
- * key.
+ * Encrypts a file key with a wrapping key, which is used once, so that the nonce is all zeros
+ * (age.md). age_file_key_open() returns 1, or 0 if `wrapped` belongs to another key; the caller has
+ * checked its size.
  */
 int age_file_key_seal(const uint8_t key[AGE_KEY_SIZE], struct span file_key,
 		      uint8_t wrapped[AGE_WRAPPED_SIZE], struct error *err);

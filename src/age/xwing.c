@@ -9,7 +9,7 @@
 #include "age/primitives.h"
 
 #define ALGORITHM "ML-KEM-768"
-#define SEED_NAME "seed" /* OSSL_PKEY_PARAM_ML_KEM_SEED, which the headers of 3.0 lack */
+#define SEED_NAME "seed" /* OSSL_PKEY_PARAM_ML_KEM_SEED, missing in the headers of 3.0 */
 
 /* The combiner's label: an X and a wing, in ASCII art. */
 #define XWING_LABEL \
@@ -134,7 +134,7 @@ static int mlkem_encapsulate(const uint8_t *public_key, uint8_t *ciphertext,
 
 	EVP_PKEY_CTX_free(context);
 	EVP_PKEY_free(key);
-	return done ? 0 : age_crypto_failed(err, "encapsulate with ML-KEM: the public key is none");
+	return done ? 0 : age_crypto_failed(err, "encapsulate with ML-KEM: invalid public key");
 }
 
 int xwing_encapsulate(const uint8_t public_key[XWING_PUBLIC_SIZE],

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * MLKEM768-X25519, which is X-Wing (draft-ietf-hpke-pq-03; draft-connolly-cfrg-xwing-kem): a shared
- * secret that holds as long as one of ML-KEM-768 (FIPS 203) and X25519 does. ML-KEM comes with
- * libcrypto 3.5; whether it is there is seen when it is used.
+ * secret that is secure if either ML-KEM-768 (FIPS 203) or X25519 is. ML-KEM needs libcrypto 3.5,
+ * which is checked at run time.
  */
 #ifndef VMCRED_AGE_XWING_H
 #define VMCRED_AGE_XWING_H
@@ -22,21 +22,20 @@
 #define XWING_CIPHERTEXT_SIZE (MLKEM_CIPHERTEXT_SIZE + X25519_KEY_SIZE)
 #define XWING_SHARED_SIZE     32
 
-/* Whether the linked libcrypto has ML-KEM; else sets an error that says what is needed:
- * VMCRED_MISSING. */
+/* VMCRED_MISSING: the linked libcrypto has no ML-KEM. */
 int mlkem_check(struct error *err);
 
-/* The public key that belongs to a seed. */
+/* The public key of a seed. */
 int xwing_public_key(struct span seed, uint8_t public_key[XWING_PUBLIC_SIZE], struct error *err);
 
-/* A new shared secret and what carries it. VMCRED_FAILED: the public key is none. */
+/* A new shared secret and its ciphertext. VMCRED_FAILED: the public key is invalid. */
 int xwing_encapsulate(const uint8_t public_key[XWING_PUBLIC_SIZE],
 		      uint8_t ciphertext[XWING_CIPHERTEXT_SIZE], uint8_t shared[XWING_SHARED_SIZE],
 		      struct error *err);
 
 /*
- * Returns 1 and the shared secret; 0 if the X25519 part of the ciphertext is of low order. A
- * ciphertext for another key gives another secret, not an error.
+ * Returns 1 and the shared secret, or 0 if the X25519 part of the ciphertext is of low order. A
+ * ciphertext for another key returns another secret, not an error.
  */
 int xwing_decapsulate(struct span seed, const uint8_t ciphertext[XWING_CIPHERTEXT_SIZE],
 		      uint8_t shared[XWING_SHARED_SIZE], struct error *err);

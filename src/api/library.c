@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * libvmcred's public functions: thin lines over the modules, with errors and secrets as objects
- * that the caller frees. What include/vmcred.h promises is the contract.
+ * libvmcred's public functions: thin wrappers whose errors and secrets are objects that the caller
+ * frees. The contract is include/vmcred.h.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -57,7 +57,7 @@ void vmcred_secret_free(struct vmcred_secret *secret)
 	free(secret);
 }
 
-/* Hands the result over: the secret after success, the error after failure. Returns the code. */
+/* Returns the secret on success and the error on failure. */
 static int result_give(int r, struct secret *from, struct vmcred_secret **secret, struct error *err,
 		       struct vmcred_error **error)
 {
@@ -72,8 +72,7 @@ static int result_give(int r, struct secret *from, struct vmcred_secret **secret
 	}
 	if (r < 0) {
 		secret_destroy(from);
-		/* Without memory for it there is no object; the functions above take NULL for that.
-		 */
+		/* Without memory there is no object; the functions above accept NULL. */
 		*error = calloc(1, sizeof(**error));
 		if (*error)
 			**error = (struct vmcred_error){.code = err->code,

@@ -20,7 +20,7 @@ def keygen(folder, name):
 
 
 def pipe(*command, stdin, code=0):
-    """Runs a filter; gives the bytes that it wrote."""
+    """Runs a filter and returns its output."""
     done = subprocess.run(
         [str(word) for word in command],
         input=stdin,
@@ -38,7 +38,7 @@ def plaintexts():
     return [source.randbytes(size) for size in SIZES]
 
 
-def test_age_opens_every_file_we_write_binary_armored(folder):
+def test_age_decrypts_our_files(folder):
     """age opens every file that we write, binary and armored"""
     path, recipient = keygen(folder, "key")
     for plaintext in plaintexts():
@@ -47,7 +47,7 @@ def test_age_opens_every_file_we_write_binary_armored(folder):
             equal(pipe(need("age"), "-d", "-i", path, stdin=file), plaintext, f"{verb} of {len(plaintext)} bytes")
 
 
-def test_we_open_every_file_age_writes_binary_armored(folder):
+def test_we_decrypt_files_of_age(folder):
     """we open every file that age writes, binary and armored"""
     path, recipient = keygen(folder, "key")
     for plaintext in plaintexts():
@@ -56,8 +56,8 @@ def test_we_open_every_file_age_writes_binary_armored(folder):
             equal(pipe(CRYPT, "age-decrypt", path, stdin=file), plaintext, f"{form} of {len(plaintext)} bytes")
 
 
-def test_each_several_recipients_opens_file_whoever_wrote(folder):
-    """each of several recipients opens a file, whoever wrote it, and a stranger does not"""
+def test_each_recipient_decrypts(folder):
+    """each recipient opens a file of either program, and nobody else does"""
     keys = [keygen(folder, f"key{number}") for number in range(4)]
     recipients = [recipient for _, recipient in keys]
     stranger, stranger_recipient = keygen(folder, "stranger")
@@ -78,8 +78,8 @@ def test_each_several_recipients_opens_file_whoever_wrote(folder):
     equal(stranger_recipient in recipients, False, "stranger")
 
 
-def test_identity_file_may_hold_several_keys_comments_empty(folder):
-    """an identity file may hold several keys, comments, empty lines and CR LF"""
+def test_identity_file_with_several_keys(folder):
+    """an identity file may contain several keys, comments, empty lines and CR LF"""
     keys = [keygen(folder, f"key{number}") for number in range(3)]
     lines = ["# three keys", ""]
     for path, _ in keys:
@@ -92,8 +92,8 @@ def test_identity_file_may_hold_several_keys_comments_empty(folder):
         equal(pipe(CRYPT, "age-decrypt", every, stdin=file), b"hello", "plaintext")
 
 
-def test_file_recipients_types_too_opened_x25519_identity(folder):
-    """a file for recipients of other types too is opened by the X25519 identity among them"""
+def test_x25519_identity_among_other_types(folder):
+    """an X25519 identity opens a file that also has recipients of other types"""
     path, recipient = keygen(folder, "key")
     ssh = folder / "ssh"
     expect(run(need("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", ssh))
@@ -102,7 +102,7 @@ def test_file_recipients_types_too_opened_x25519_identity(folder):
 
 
 def measured(verb, words, source, target):
-    """The most memory that the program used, in KiB."""
+    """The program's peak memory use, in KiB."""
     with open(source, "rb") as stdin, open(target, "wb") as stdout:
         process = subprocess.Popen(
             [CRYPT, verb, *(str(word) for word in words)],
@@ -117,8 +117,8 @@ def measured(verb, words, source, target):
     return peak
 
 
-def test_stream_any_size_takes_same_memory_under_8_mib(folder):
-    """a stream of any size takes the same memory, under 8 MiB"""
+def test_stream_memory_is_constant(folder):
+    """a stream of any size needs the same memory, under 8 MiB"""
     path, recipient = keygen(folder, "key")
     plain, file, opened = folder / "plain", folder / "file", folder / "opened"
     for size in (1 << 20, 96 << 20):
@@ -129,8 +129,8 @@ def test_stream_any_size_takes_same_memory_under_8_mib(folder):
             equal(opened.read_bytes() == plain.read_bytes(), True, "plaintext")
 
 
-def test_stream_cut_changed_gives_genuine_beginning_error(folder):
-    """a stream that is cut or changed gives the genuine beginning and an error, and a bad header nothing"""
+def test_damaged_stream(folder):
+    """a truncated or modified stream outputs its genuine beginning and an error; with a bad header, nothing"""
     path, recipient = keygen(folder, "key")
     plaintext = random.Random(10).randbytes(9 * 65536 + 100)
     file = pipe(need("age"), "-r", recipient, stdin=plaintext)
@@ -157,8 +157,8 @@ def test_stream_cut_changed_gives_genuine_beginning_error(folder):
             equal(done.returncode in (1, 3, 4), True, "exit code")
 
 
-def test_header_without_end_refused_not_read_into_memory(folder):
-    """a header without end is refused, and not read into memory for ever"""
+def test_endless_header(folder):
+    """an endless header is an error and is not read into memory"""
     path, _ = keygen(folder, "key")
     endless = b"age-encryption.org/v1\n-> x\n" + (b"A" * 64 + b"\n") * (40 << 20 >> 6)
     done = run(CRYPT, "age-stream-decrypt", path, stdin=endless)

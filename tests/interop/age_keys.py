@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every other type of key: SSH keys as ssh-keygen and openssl write them, passphrases, encrypted identity files and
-post-quantum keys. The real age opens what we write, and we open what it writes."""
+"""All other types of keys: SSH keys from ssh-keygen and openssl, passphrases, encrypted identity files and
+post-quantum keys. The real age opens our files, and we open files of age."""
 import os
 import random
 import subprocess
@@ -21,14 +21,14 @@ LACKING = (
 
 
 def plaintexts():
-    """Sizes around those of a chunk and of our batches, and random ones."""
+    """Sizes around the chunk size and our batch size, and random ones."""
     source = random.Random(SEED)
     sizes = [0, 1, 65535, 65536, 65537, 4 * 65536, 4 * 65536 + 1] + [source.randrange(1 << 19) for _ in range(3)]
     return [source.randbytes(size) for size in sizes]
 
 
 def crypt(*words, stdin=b"", answers=None, folder=None, code=0, err=""):
-    """Runs our filter; compares exit code and stderr, gives the bytes that it wrote."""
+    """Runs our filter, compares its exit code and stderr, and returns its output."""
     env = dict(harness.CLEAN_ENVIRONMENT)
     if answers is not None:
         path = folder / "answers"
@@ -63,7 +63,7 @@ def openssl(path, *words):
 
 
 def ssh_keys(folder):
-    """One key of each form that age takes, without a passphrase, and the line of its public half."""
+    """One key in each format that age accepts, without a passphrase, and its public key."""
     made = [
         ssh_keygen(folder / "ed25519", "-t", "ed25519"),
         ssh_keygen(folder / "rsa2048", "-t", "rsa", "-b", "2048"),
@@ -79,8 +79,8 @@ def ssh_keys(folder):
     return keys
 
 
-def test_age_opens_we_write_ssh_keys_every_form_any_size(folder):
-    """age opens what we write to SSH keys of every form, of any size, armored or not"""
+def test_age_decrypts_our_files_for_ssh_keys(folder):
+    """age opens our files for SSH keys in every format, of any size, armored or not"""
     for path, line in ssh_keys(folder):
         for number, plaintext in enumerate(plaintexts()):
             verb = ENCRYPT[number % len(ENCRYPT)]
@@ -88,8 +88,8 @@ def test_age_opens_we_write_ssh_keys_every_form_any_size(folder):
             equal(age("-d", "-i", path, stdin=file), plaintext, f"{verb} to {path.name}, {len(plaintext)} bytes")
 
 
-def test_we_open_age_writes_ssh_keys_every_form_any_size(folder):
-    """we open what age writes to SSH keys of every form, of any size, armored or not"""
+def test_we_decrypt_files_of_age_for_ssh_keys(folder):
+    """we open files of age for SSH keys in every format, of any size, armored or not"""
     for path, line in ssh_keys(folder):
         for number, plaintext in enumerate(plaintexts()):
             file = age(*(["-a"] if number % 2 else []), "-r", line, stdin=plaintext)
@@ -97,8 +97,8 @@ def test_we_open_age_writes_ssh_keys_every_form_any_size(folder):
                 equal(crypt(verb, path, stdin=file), plaintext, f"{verb} with {path.name}, {len(plaintext)} bytes")
 
 
-def test_public_key_ssh_key_ssh_keygen_finds(folder):
-    """the public key of an SSH key is the one that ssh-keygen finds"""
+def test_ssh_public_key(folder):
+    """the public key of an SSH key matches ssh-keygen's"""
     for path, _ in ssh_keys(folder):
         expected = " ".join(run(need("ssh-keygen"), "-y", "-f", path).out.split()[:2])
         # ssh-keygen reads no Ed25519 key from PKCS#8.
@@ -107,7 +107,7 @@ def test_public_key_ssh_key_ssh_keygen_finds(folder):
 
 
 def encrypted_ssh_keys(folder):
-    """Keys that are encrypted with the passphrase "päss wörd", by each cipher and derivation."""
+    """Keys encrypted with the passphrase "päss wörd", for each cipher and key derivation."""
     for cipher in ["aes256-ctr", "aes256-cbc", "aes192-ctr", "aes192-cbc", "aes128-ctr", "aes128-cbc"]:
         yield ssh_keygen(folder / cipher, "-t", "ed25519", "-Z", cipher, "-a", "4", passphrase="päss wörd")
     yield ssh_keygen(folder / "rounds", "-t", "ed25519", "-a", "37", passphrase="päss wörd")
@@ -121,8 +121,8 @@ def encrypted_ssh_keys(folder):
         yield path
 
 
-def test_ssh_key_encrypted_any_cipher_opens_file_passphrase(folder):
-    """an SSH key that is encrypted by any cipher opens a file with its passphrase, and with it alone"""
+def test_encrypted_ssh_keys(folder):
+    """an SSH key encrypted with any cipher opens a file only with its passphrase"""
     for path in encrypted_ssh_keys(folder):
         file = age("-r", public_line(path), stdin=b"hello")
         asked = f"secret: Passphrase of {path}:\n"
@@ -130,15 +130,15 @@ def test_ssh_key_encrypted_any_cipher_opens_file_passphrase(folder):
         equal(plaintext, b"hello", path.name)
 
 
-def test_age_opens_we_write_encrypted_ssh_key(folder):
-    """age opens what we write to an encrypted SSH key"""
+def test_age_decrypts_our_files_for_encrypted_ssh_keys(folder):
+    """age opens our files for an encrypted SSH key"""
     path = ssh_keygen(folder / "key", "-t", "ed25519", passphrase="secret")
     file = crypt("age-encrypt", public_line(path), stdin=b"hello")
     equal(age("-d", "-i", path, stdin=file, answers=["secret"]), b"hello", "plaintext")
 
 
-def test_no_passphrase_asked_key_file_not(folder):
-    """no passphrase is asked for a key that a file is not for"""
+def test_no_passphrase_for_another_key(folder):
+    """the passphrase of a key is not asked if the file is for another key"""
     path = ssh_keygen(folder / "key", "-t", "ed25519", passphrase="secret")
     other = ssh_keygen(folder / "other", "-t", "ed25519")
     file = age("-r", public_line(other), stdin=b"hello")
@@ -151,8 +151,8 @@ def test_no_passphrase_asked_key_file_not(folder):
         equal(plaintext, b"hello" if found else b"", "plaintext")
 
 
-def test_wrong_passphrase_nobody_ask_told_another_identity(folder):
-    """a wrong passphrase, and nobody to ask, are told; another identity is still tried"""
+def test_wrong_passphrase(folder):
+    """a wrong passphrase and a missing user are errors, but other identities are still tried"""
     path = ssh_keygen(folder / "key", "-t", "ed25519", "-a", "2", passphrase="secret")
     pem = ssh_keygen(folder / "pem", "-t", "rsa", "-b", "2048", "-m", "PEM", passphrase="secret")
     other = ssh_keygen(folder / "other", "-t", "rsa", "-b", "2048")
@@ -176,8 +176,8 @@ def test_wrong_passphrase_nobody_ask_told_another_identity(folder):
         equal(plaintext, b"hello", "plaintext")
 
 
-def test_pem_key_encrypted_needs_public_half_beside_says(folder):
-    """a PEM key that is encrypted needs its public half beside it, and says so"""
+def test_encrypted_pem_key_needs_public_key(folder):
+    """an encrypted PEM key without its .pub file is an error that names the file"""
     path = ssh_keygen(folder / "key", "-t", "rsa", "-b", "2048", "-m", "PEM", passphrase="secret")
     public = folder / "key.pub"
     reading = f"crypt: reading the identity file: {path}: "
@@ -191,8 +191,8 @@ def test_pem_key_encrypted_needs_public_half_beside_says(folder):
     )  # fmt: skip
 
 
-def test_keys_types_age_does_not_use_refused_name(folder):
-    """keys of types that age does not use are refused by name"""
+def test_unsupported_key_types(folder):
+    """keys of unsupported types are errors"""
     path = ssh_keygen(folder / "key", "-t", "ecdsa")
     ssh_keygen(folder / "small", "-t", "rsa", "-b", "1024")
     reading = f"crypt: reading the identity file: {folder}/"
@@ -210,8 +210,8 @@ def test_keys_types_age_does_not_use_refused_name(folder):
     )  # fmt: skip
 
 
-def test_age_opens_passphrase_we_encrypt_we_age_does(folder):
-    """age opens with a passphrase what we encrypt with it, and we what age does"""
+def test_passphrase_both_ways(folder):
+    """a file encrypted with a passphrase by age opens in ours, and the other way round"""
     plaintext = random.Random(SEED).randbytes(100000)
     asked = "secret: the new passphrase\n"
     for verb in ENCRYPT:
@@ -226,8 +226,8 @@ def test_age_opens_passphrase_we_encrypt_we_age_does(folder):
         equal(opened, plaintext, verb)
 
 
-def test_passphrase_stands_alone_not_empty_not_asked_where(folder):
-    """a passphrase stands alone, is not empty, and is not asked for where there is no use for it"""
+def test_passphrase_rules(folder):
+    """a passphrase is the only recipient, not empty, and asked for only if needed"""
     key = folder / "key"
     expect(run(need("age-keygen"), "-o", key))
     public = run(need("age-keygen"), "-y", key).out.strip()
@@ -252,8 +252,8 @@ def test_passphrase_stands_alone_not_empty_not_asked_where(folder):
     )  # fmt: skip
 
 
-def test_identity_file_age_encrypted_armored_not_opens_file(folder):
-    """an identity file that age encrypted, armored or not, opens a file with its passphrase"""
+def test_encrypted_identity_file(folder):
+    """an identity file encrypted by age, armored or not, opens a file with its passphrase"""
     first, second = folder / "first", folder / "second"
     for path in (first, second):
         expect(run(need("age-keygen"), "-o", path))
@@ -275,8 +275,8 @@ def test_identity_file_age_encrypted_armored_not_opens_file(folder):
         equal(crypt("age-recipients", path), b"<encrypted identity file>\n", "name")
 
 
-def test_age_opens_we_write_post_quantum_key_we_age_does_we(folder):
-    """age opens what we write to a post-quantum key, and we what age does; or we say what libcrypto lacks"""
+def test_post_quantum_keys(folder):
+    """post-quantum files work both ways with age, or an error names the missing libcrypto feature"""
     path = folder / "key"
     path.write_text(bech32.encode("age-secret-key-pq-", random.Random(SEED).randbytes(32)).upper() + "\n")
     path.chmod(0o600)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plugins of age: our client and the real age's with one plugin (age_plugin_test.py), which does what its keys say."""
+"""Plugins of age: our client and the real age with one plugin (age_plugin_test.py), whose keys tell it how to behave."""
 import base64
 import json
 import os
@@ -16,7 +16,7 @@ NONE = "crypt: no identity opens the age file\n"
 
 
 class Rig:
-    """The plugin on a PATH of its own, and keys for it."""
+    """The plugin in a PATH of its own, and keys for it."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -66,14 +66,14 @@ class Rig:
         return self.run(CRYPT, "age-decrypt", self.identities(*words), stdin=file, **options)
 
     def notes(self):
-        """What the plugin told since the last time, without its first line."""
+        """The plugin's new log lines, without the first one."""
         lines = self.log.read_text().splitlines()
         self.log.unlink()
         return [line for line in lines if not line.startswith("{")]
 
 
-def test_age_opens_through_plugin_we_encrypted_through_we(folder):
-    """age opens through a plugin what we encrypted through it, and we what age did"""
+def test_plugin_both_ways(folder):
+    """a file encrypted through a plugin by age opens in ours, and the other way round"""
     rig = Rig(folder)
     ours = rig.made("plain")
     equal(rig.run(need("age"), "-d", "-i", rig.identities("plain"), stdin=ours), (0, b"hello", ""), "age")
@@ -83,8 +83,8 @@ def test_age_opens_through_plugin_we_encrypted_through_we(folder):
         equal(rig.run(CRYPT, verb, rig.identities("plain"), stdin=theirs[1]), (0, b"hello", ""), verb)
 
 
-def test_all_keys_plugin_go_through_session_labels_asked(folder):
-    """all keys for a plugin go through one session, with labels asked for"""
+def test_one_session_for_all_keys(folder):
+    """all keys of a plugin share one session, which requests labels"""
     rig = Rig(folder)
     file = rig.made("one", "two", "three")
     equal(rig.notes(), ["wrap for 3 recipients, 1 keys", "labels True"], "notes")
@@ -94,8 +94,8 @@ def test_all_keys_plugin_go_through_session_labels_asked(folder):
     equal(rig.decrypt(file, "other"), (3, b"", NONE), "a stranger")
 
 
-def test_plugin_starts_root_folder_without_key_environment(folder):
-    """a plugin starts in the root folder, without a key in its environment, with the state machine as its argument"""
+def test_plugin_process(folder):
+    """a plugin starts in the root directory, with the state machine as argument and no key in its environment"""
     rig = Rig(folder)
     rig.decrypt(rig.made("plain"), "plain")
     starts = [json.loads(line) for line in rig.log.read_text().splitlines() if line.startswith("{")]
@@ -109,8 +109,8 @@ def test_plugin_starts_root_folder_without_key_environment(folder):
     )
 
 
-def test_plugin_asks_asked_either_state_machine_shown(folder):
-    """what a plugin asks is asked, in either state machine, and shown without control characters"""
+def test_plugin_questions(folder):
+    """a plugin's questions reach the user without control characters, in both state machines"""
     rig = Rig(folder)
     asked = "secret: age-plugin-test: PIN of “räd” ?[31m?\npublic: age-plugin-test: name?\n"
     code, file, err = rig.encrypt("ask", answers=["12 34", "ännchen"])
@@ -128,8 +128,8 @@ def test_plugin_asks_asked_either_state_machine_shown(folder):
     equal(rig.notes()[2:], ["message ok"], "answer")
 
 
-def test_where_there_nobody_ask_no_answer_plugin_told(folder):
-    """where there is nobody to ask, or no answer, the plugin is told so, and decides what follows"""
+def test_plugin_without_user(folder):
+    """without a user or an answer, the plugin gets a failure reply and decides how to continue"""
     rig = Rig(folder)
     for word, expected in (
         ("ask", ["secret fail", "public fail"]),
@@ -158,8 +158,8 @@ MISCHIEF = {
 }
 
 
-def test_plugin_fails_misbehaves_while_encrypts_stops_reason(folder):
-    """a plugin that fails or misbehaves while it encrypts stops that, with its reason"""
+def test_plugin_failure_when_encrypting(folder):
+    """encryption fails with the reason if a plugin fails or misbehaves"""
     rig = Rig(folder)
     expected = MISCHIEF | {
         "twice": "duplicate labels",
@@ -173,8 +173,8 @@ def test_plugin_fails_misbehaves_while_encrypts_stops_reason(folder):
         equal(code in (1, 3), True, word)
 
 
-def test_plugin_fails_misbehaves_while_decrypts_told_but(folder):
-    """a plugin that fails or misbehaves while it decrypts is told, but another identity is still tried"""
+def test_plugin_failure_when_decrypting(folder):
+    """other identities are still tried if a plugin fails or misbehaves in decryption"""
     rig = Rig(folder)
     key = folder / "key"
     harness.expect(harness.run(need("age-keygen"), "-o", key))
@@ -193,8 +193,8 @@ def test_plugin_fails_misbehaves_while_decrypts_told_but(folder):
         equal(rig.run(CRYPT, "age-decrypt", *words, stdin=both), (0, b"hello", ""), "another identity")
 
 
-def test_plugin_ends_before_read_anything_error_not_end_us(folder):
-    """a plugin that ends before it has read anything is an error, not the end of us"""
+def test_plugin_exits_early(folder):
+    """a plugin that exits before reading its input is an error and does not kill us"""
     rig = Rig(folder)
     broken = folder / "bin" / "age-plugin-broken"
     broken.write_text("#!/bin/sh\nexec <&-\necho broken >&2\nexit 1\n")
@@ -206,8 +206,8 @@ def test_plugin_ends_before_read_anything_error_not_end_us(folder):
     equal((code, out, err), (3, b"", expected), "result")
 
 
-def test_recipients_labels_do_not_go_into_file(folder):
-    """recipients with other labels do not go into one file"""
+def test_different_labels(folder):
+    """recipients with different labels cannot share a file"""
     rig = Rig(folder)
     code, out, err = rig.encrypt("labels")
     equal((code, err), (0, ""), "alone")
@@ -224,8 +224,8 @@ def test_recipients_labels_do_not_go_into_file(folder):
     )  # fmt: skip
 
 
-def test_plugin_looked_absolute_folders_path_alone_missing(folder):
-    """a plugin is looked for in absolute folders of PATH alone, and one that is missing is named"""
+def test_plugin_search(folder):
+    """a plugin is searched only in absolute directories of PATH, and a missing one is named"""
     rig = Rig(folder)
     file = rig.made("plain")
     missing = "age-plugin-test is not installed: no directory of $PATH contains it\n"
@@ -237,8 +237,8 @@ def test_plugin_looked_absolute_folders_path_alone_missing(folder):
         equal(found, (3, b"", DECRYPTING + missing), f"decrypting with PATH={path}")
 
 
-def test_names_no_plugin_can_refused(folder):
-    """names that no plugin can have are refused"""
+def test_invalid_plugin_names(folder):
+    """invalid plugin names are errors"""
     rig = Rig(folder)
     for name in ("a/b", "../x", "a b"):
         recipient = bech32.encode(f"age1{name}", b"x")
@@ -252,8 +252,8 @@ def test_names_no_plugin_can_refused(folder):
                "it contains an invalid character" in err), (1, True), name)  # fmt: skip
 
 
-def test_plugin_key_named_plugin(folder):
-    """a plugin's key is named by its plugin"""
+def test_plugin_key_description(folder):
+    """a plugin's key is described by the plugin's name"""
     rig = Rig(folder)
     equal(rig.run(CRYPT, "age-recipients", rig.identities("x")), (0, b"<key of age-plugin-test>\n", ""), "name")
 

@@ -47,7 +47,7 @@ def receive():
 
 
 def ask(*words, body=b""):
-    """A command, and the answer to it."""
+    """Sends a command and returns the reply."""
     send(*words, body=body)
     return receive()
 
@@ -62,7 +62,7 @@ def phase1():
 
 
 def note(text):
-    """Tells the test what happened."""
+    """Logs an event for the test."""
     path = os.environ.get("AGE_PLUGIN_TEST_LOG")
     if path:
         with open(path, "a", encoding="utf-8") as file:
@@ -83,7 +83,7 @@ def answer_text(answer):
 
 
 def converse(word, index):
-    """What a plugin does before it comes to the point. Returns false if that was all."""
+    """Behaves as the key says before the actual work. Returns false if nothing is left to do."""
     if word == "ask":
         note("secret " + answer_text(ask("request-secret", body="PIN of “räd”\n\x1b[31m?".encode())))
         note("public " + answer_text(ask("request-public", body=b"name?")))

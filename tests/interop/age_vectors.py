@@ -95,7 +95,7 @@ def decrypt(folder, verb, fields, file):
 
 
 def outcome(folder, verb, name, fields, file):
-    """What is wrong with our answer, None if nothing is, or "lacking"."""
+    """The difference from the expected result, None if there is none, or "lacking"."""
     done = decrypt(folder, verb, fields, file)
     if LACKING.fullmatch(done.stderr) and done.returncode == 3 and not done.stdout:
         return "lacking"
@@ -149,13 +149,13 @@ def run_all(folder, verb):
         raise AssertionError(f"left out, but not for want of ML-KEM: {' '.join(lacking)}")
 
 
-def test_every_vector_ends_demands_gives_no_byte_where(folder):
-    """every vector ends as it demands, and gives no byte where it demands an error"""
+def test_vectors(folder):
+    """every vector has the expected result, and no output on error"""
     run_all(folder, "age-decrypt")
 
 
-def test_every_vector_ends_demands_when_streamed_gives_no(folder):
-    """every vector ends as it demands when it is streamed, and gives no byte but genuine ones"""
+def test_streamed_vectors(folder):
+    """every vector has the expected result as a stream, with only genuine output"""
     run_all(folder, "age-stream-decrypt")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bech32 (BIP 173) without a limit of length, for keys that tests make up."""
+"""Bech32 (BIP 173) without a length limit, for invented keys."""
 ALPHABET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 GENERATOR = [0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3]
 
@@ -16,7 +16,7 @@ def checksum(values):
 
 
 def digits(data, width_in, width_out):
-    """Regroups bits; the last group is filled up with zeros going out, and left over ones are dropped coming in."""
+    """Regroups bits; pads the last group with zeros when encoding, drops leftover bits when decoding."""
     value, count, out = 0, 0, []
     for item in data:
         value, count = value << width_in | item, count + width_in
@@ -36,6 +36,6 @@ def encode(prefix, data):
 
 
 def decode(text):
-    """The data behind a prefix, which is trusted to be Bech32."""
+    """The data after the prefix of valid Bech32."""
     _, _, tail = text.lower().rpartition("1")
     return bytes(digits([ALPHABET.index(c) for c in tail[:-6]], 5, 8))

@@ -8,9 +8,9 @@
  *     crypt age-decrypt IDENTITY-FILE...    crypt age-stream-decrypt IDENTITY-FILE...
  *     crypt age-recipients IDENTITY-FILE...
  *
- * A word "passphrase" is a passphrase, as a recipient or as an identity. Questions are answered
- * with the lines of the file $CRYPT_ANSWERS, in order; without it there is nobody to ask. What was
- * asked and shown goes to stderr.
+ * The argument "passphrase" stands for a passphrase, as a recipient or as an identity. The lines of
+ * the file $CRYPT_ANSWERS answer questions, in order; without it there is nobody to ask. Questions
+ * and messages are printed to stderr.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +21,7 @@
 
 #define INPUT_SIZE_MAX ((size_t)256 * 1024 * 1024)
 
-/* The lines of $CRYPT_ANSWERS that are left. */
+/* The remaining lines of $CRYPT_ANSWERS. */
 struct answers {
 	FILE *file;
 };
@@ -80,7 +80,7 @@ static const struct age_prompt *prompt_find(void)
 	return answers.file ? &prompt : NULL;
 }
 
-/* scrypt at age's own pace would take each test a second. */
+/* With age's default work factor each test would take a second. */
 #define WORK_FACTOR 10
 
 static int recipients_read(char **words, struct age_recipients *recipients, struct error *err)
@@ -195,7 +195,8 @@ static int age_recipients_run(char **words, struct error *err)
 static const struct {
 	const char *name;
 	int (*run)(char **words, struct span in, struct secret *out, struct error *err);
-	int (*stream)(char **words, struct error *err); /* reads and writes itself */
+	int (*stream)(char **words,
+		      struct error *err); /* reads and writes the descriptors itself */
 } verbs[] = {
 	{"age-encrypt", age_encrypt_run, NULL},
 	{"age-armor", age_armor_run, NULL},

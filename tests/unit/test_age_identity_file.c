@@ -82,40 +82,40 @@ static void the_format_matches_age_keygen(void **state)
 	secret_destroy(&text);
 }
 
-struct folder {
+struct directory {
 	char path[64];
 	int fd;
 };
 
 static int directory_make(void **state)
 {
-	struct folder *folder = calloc(1, sizeof(*folder));
+	struct directory *directory = calloc(1, sizeof(*directory));
 
-	if (!folder)
+	if (!directory)
 		return -1;
-	strcpy(folder->path, "/tmp/vmcred-test.XXXXXX");
-	if (!mkdtemp(folder->path))
+	strcpy(directory->path, "/tmp/vmcred-test.XXXXXX");
+	if (!mkdtemp(directory->path))
 		return -1;
-	folder->fd = open(folder->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	*state = folder;
-	return folder->fd < 0 ? -1 : 0;
+	directory->fd = open(directory->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	*state = directory;
+	return directory->fd < 0 ? -1 : 0;
 }
 
 static int directory_remove(void **state)
 {
-	struct folder *folder = *state;
+	struct directory *directory = *state;
 
-	unlinkat(folder->fd, "keys", 0);
-	close(folder->fd);
-	rmdir(folder->path);
-	free(folder);
+	unlinkat(directory->fd, "keys", 0);
+	close(directory->fd);
+	rmdir(directory->path);
+	free(directory);
 	return 0;
 }
 
-static void file_make(const struct folder *folder, mode_t mode)
+static void file_make(const struct directory *directory, mode_t mode)
 {
 	static const char text[] = VECTOR_IDENTITY "\n";
-	int fd = openat(folder->fd, "keys", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	int fd = openat(directory->fd, "keys", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
@@ -125,19 +125,19 @@ static void file_make(const struct folder *folder, mode_t mode)
 
 static void a_file_that_only_its_owner_can_access_is_loaded(void **state)
 {
-	struct folder *folder = *state;
+	struct directory *directory = *state;
 	struct age_identities identities = {0};
 	struct error err = {0};
 
-	file_make(folder, 0600);
-	assert_success(age_identity_file_load(folder->fd, "keys", &identities, &err));
+	file_make(directory, 0600);
+	assert_success(age_identity_file_load(directory->fd, "keys", &identities, &err));
 	assert_int_equal(identities.count, 1);
 	age_identities_destroy(&identities);
 }
 
 static void a_file_that_others_can_read_or_write_is_an_error(void **state)
 {
-	struct folder *folder = *state;
+	struct directory *directory = *state;
 	struct age_identities identities = {0};
 	struct error err = {0};
 	char message[200];
@@ -145,20 +145,20 @@ static void a_file_that_others_can_read_or_write_is_an_error(void **state)
 	for (mode_t bit = 01; bit <= 040; bit <<= 1) {
 		mode_t mode = 0600 | bit;
 
-		file_make(folder, mode);
+		file_make(directory, mode);
 		snprintf(message, sizeof(message),
 			 "reading the identity file: keys: mode %04o gives others access to "
 			 "the secret key: chmod 600 keys",
 			 mode);
-		assert_error(age_identity_file_load(folder->fd, "keys", &identities, &err),
+		assert_error(age_identity_file_load(directory->fd, "keys", &identities, &err),
 			     VMCRED_FAILED, message);
 	}
 	assert_int_equal(identities.count, 0);
 }
 
 /* An access control list: the owner may read, then one more entry, then the mask, and others. */
-static bool acl_set(const struct folder *folder, uint16_t tag, uint16_t permissions, uint32_t id,
-		    uint16_t group_permissions)
+static bool acl_set(const struct directory *directory, uint16_t tag, uint16_t permissions,
+		    uint32_t id, uint16_t group_permissions)
 {
 	struct {
 		struct posix_acl_xattr_header header;
@@ -180,8 +180,8 @@ static bool acl_set(const struct folder *folder, uint16_t tag, uint16_t permissi
 		list.entries[1] = list.entries[2];
 		list.entries[2] = swap;
 	}
-	file_make(folder, 0400);
-	fd = openat(folder->fd, "keys", O_RDONLY | O_CLOEXEC);
+	file_make(directory, 0400);
+	fd = openat(directory->fd, "keys", O_RDONLY | O_CLOEXEC);
 	assert_true(fd >= 0);
 	set = fsetxattr(fd, "system.posix_acl_access", &list, sizeof(list), 0) == 0;
 	assert_true(set || errno == ENOTSUP);
@@ -193,23 +193,23 @@ static bool acl_set(const struct folder *folder, uint16_t tag, uint16_t permissi
 
 static void a_systemd_credential_with_an_acl_for_our_user_is_loaded(void **state)
 {
-	struct folder *folder = *state;
+	struct directory *directory = *state;
 	struct age_identities identities = {0};
 	struct error err = {0};
 	struct stat status;
 
-	if (!acl_set(folder, ACL_USER, ACL_READ, geteuid(), 0))
+	if (!acl_set(directory, ACL_USER, ACL_READ, geteuid(), 0))
 		return;
-	assert_int_equal(fstatat(folder->fd, "keys", &status, 0), 0);
+	assert_int_equal(fstatat(directory->fd, "keys", &status, 0), 0);
 	assert_int_equal(status.st_mode & ALLPERMS, 0440);
-	assert_success(age_identity_file_load(folder->fd, "keys", &identities, &err));
+	assert_success(age_identity_file_load(directory->fd, "keys", &identities, &err));
 	assert_int_equal(identities.count, 1);
 	age_identities_destroy(&identities);
 }
 
 static void an_acl_for_anybody_else_is_an_error(void **state)
 {
-	struct folder *folder = *state;
+	struct directory *directory = *state;
 	struct age_identities identities = {0};
 	struct error err = {0};
 	const struct {
@@ -223,33 +223,35 @@ static void an_acl_for_anybody_else_is_an_error(void **state)
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		if (!acl_set(folder, cases[i].tag, cases[i].permissions, cases[i].id,
+		if (!acl_set(directory, cases[i].tag, cases[i].permissions, cases[i].id,
 			     cases[i].group_permissions))
 			return;
-		assert_error(age_identity_file_load(folder->fd, "keys", &identities, &err),
+		assert_error(age_identity_file_load(directory->fd, "keys", &identities, &err),
 			     VMCRED_FAILED,
 			     "reading the identity file: keys: mode 0440 gives others access to "
 			     "the secret key: chmod 600 keys");
-		assert_int_equal(unlinkat(folder->fd, "keys", 0), 0);
+		assert_int_equal(unlinkat(directory->fd, "keys", 0), 0);
 	}
 	/* Our user may read, but not write. */
-	if (!acl_set(folder, ACL_USER, ACL_READ | ACL_WRITE, geteuid(), 0))
+	if (!acl_set(directory, ACL_USER, ACL_READ | ACL_WRITE, geteuid(), 0))
 		return;
-	assert_error(age_identity_file_load(folder->fd, "keys", &identities, &err), VMCRED_FAILED,
+	assert_error(age_identity_file_load(directory->fd, "keys", &identities, &err),
+		     VMCRED_FAILED,
 		     "reading the identity file: keys: mode 0460 gives others access to the secret "
 		     "key: chmod 600 keys");
 }
 
 static void a_missing_file_and_a_directory_are_errors(void **state)
 {
-	struct folder *folder = *state;
+	struct directory *directory = *state;
 	struct age_identities identities = {0};
 	struct error err = {0};
 
-	assert_error(age_identity_file_load(folder->fd, "keys", &identities, &err), VMCRED_MISSING,
+	assert_error(age_identity_file_load(directory->fd, "keys", &identities, &err),
+		     VMCRED_MISSING,
 		     "reading the identity file: keys: No such file or directory: generate one "
 		     "with `vmcred keygen --output keys`");
-	assert_error(age_identity_file_load(folder->fd, ".", &identities, &err), VMCRED_FAILED,
+	assert_error(age_identity_file_load(directory->fd, ".", &identities, &err), VMCRED_FAILED,
 		     "reading the identity file: .: not a regular file");
 }
 
