@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Regular expressions: the first byte is the length of the expression, the rest is the text. The
- * same input must give the same result, and an expression that matches a text must match a longer
- * one, unless it uses an anchor.
+ * result is always the same, and an expression that matches a text also matches a longer one,
+ * unless it has an anchor.
  */
 #include <stdlib.h>
 
@@ -12,8 +12,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Whether the expression may ask for the text's or a word's end or beginning. */
-static bool asks_for_places(struct span expression)
+/* Whether the expression may contain an anchor or a word boundary. */
+static bool may_have_anchors(struct span expression)
 {
 	for (size_t i = 0; i < expression.size; i++) {
 		if (expression.data[i] == '^' || expression.data[i] == '$' ||
@@ -41,14 +41,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	}
 	found = regex_match(regex, text, &err);
-	if (found < 0 || regex_match(regex, text, &err) != found)
+	if (found < 0 && (found != -VMCRED_FAILED || !err.text))
 		abort();
-	if (!found || asks_for_places(expression) || text.size == 0 || text.size > LONGER_MAX)
+	error_clear(&err);
+	if (regex_match(regex, text, &err) != found)
+		abort();
+	if (found <= 0 || may_have_anchors(expression) || text.size == 0 || text.size > LONGER_MAX)
 		return 0;
 	memcpy(longer + 1, text.data, text.size);
 	longer[text.size + 1] = 'x';
-	/* An 'x' behind half a character changes nothing: that is U+FFFD already. */
-	if (regex_match(regex, span_of(longer, text.size + 2), &err) != 1)
+	/* An 'x' after half a character changes nothing: that is U+FFFD already. */
+	found = regex_match(regex, span_of(longer, text.size + 2), &err);
+	if (found != 1 && found != -VMCRED_FAILED)
 		abort();
 	return 0;
 }
