@@ -303,7 +303,7 @@ static int set_translate(struct translator *to)
 		r = error_no_memory(to->err);
 	if (r < 0)
 		return r;
-	/* Without other members there is no first set, which may not be empty. */
+	/* Without other members the first set is omitted, because it must not be empty. */
 	if (negated_classes == 0)
 		item_write(to, "[%s%s]", negated ? "^" : "", members);
 	else

@@ -11,7 +11,7 @@ static int invalid(const char *text, struct error *err)
 	return error_hint(err, "the form is [\"key\"][0][\"other key\"]");
 }
 
-/* As in sops, there are no escapes, and a key cannot contain '['. */
+/* As in sops, a key cannot contain '[' or escapes. */
 static int component_read(struct span component, struct sops_step *step)
 {
 	bool quoted =

@@ -25,7 +25,7 @@ static bool open_document(struct span data, const struct sops_keyring *keyring,
 {
 	_cleanup_secret_ struct secret text = {0};
 	_cleanup_error_ struct error err = {0};
-	struct span value;
+	_cleanup_secret_ struct secret out = {0};
 
 	if (secret_copy(&text, data, &err) < 0)
 		abort();
@@ -37,8 +37,9 @@ static bool open_document(struct span data, const struct sops_keyring *keyring,
 	if (sops_document_decrypt(*document, keyring, 0, &err) == 0)
 		return true;
 	error_clear(&err);
-	/* No document that failed gives a value. */
-	if (sops_document_string(*document, SOPS_BINARY_KEY, &value, &err) == 0 ||
+	/* A document that cannot be decrypted gives no value. */
+	if (sops_document_extract(*document, "[\"data\"]", sops_store_named("json"), NULL, &out,
+				  &err) == 0 ||
 	    sops_document_reencrypt(*document, &err) == 0)
 		abort();
 	return false;
@@ -58,7 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!open_document(span_of(data, size), &keyring, &document))
 		return 0;
 	json_write(document, &plain);
-	/* Its own key sealed it, so that it opens again and holds the same. */
+	/* Encrypted under its own key: it can be decrypted again, to the same values. */
 	if (sops_document_reencrypt(document, &err) < 0)
 		abort();
 	json_write(document, &sealed);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The library's SOPS functions as a filter from stdin to stdout, for the tests against the real
+ * A filter from stdin to stdout for the tests against the real
  * sops. INPUT and OUTPUT are stores; the identity file is in SOPS_AGE_KEY_FILE, the program gpg in
  * SOPS_GPG_EXEC.
  *
@@ -51,7 +51,7 @@ static int key_add(struct sops_policy *policy, const char *word, struct error *e
 			return sops_key_group_add(&policy->groups[policy->group_count - 1], type,
 						  span_of_text(word + size + 1), err);
 	}
-	return error_set(err, VMCRED_USAGE, "%s is no word of a policy", word);
+	return error_set(err, VMCRED_USAGE, "unknown policy \"%s\"", word);
 }
 
 static int policy_word(struct sops_policy *policy, const char *word, struct error *err)
@@ -215,7 +215,8 @@ static int stores_find(struct task *task, const char *input, char *output, struc
 	task->input = sops_store_named(input);
 	task->output = sops_store_named(output);
 	if (!task->input || !task->output)
-		return error_set(err, VMCRED_USAGE, "there is no store %s or %s", input, output);
+		return error_set(err, VMCRED_USAGE, "unknown store \"%s\" or \"%s\"", input,
+				 output);
 	return 0;
 }
 
@@ -228,7 +229,7 @@ static int verb_run(char **argv, struct task *task, struct error *err)
 	while (i < VERBS && strcmp(argv[1], verbs[i].name) != 0)
 		i++;
 	if (i == VERBS)
-		return error_set(err, VMCRED_USAGE, "there is no verb %s", argv[1]);
+		return error_set(err, VMCRED_USAGE, "unknown command \"%s\"", argv[1]);
 	task->words = argv + 4;
 	task->keyring.gpg = getenv("SOPS_GPG_EXEC");
 	task->keyring.identities = &task->identities;

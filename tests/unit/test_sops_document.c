@@ -145,7 +145,7 @@ static void binary_round_trip(void **state)
 
 static void decrypt_truncated_document(void **state)
 {
-	/* What ends behind the last brace is whole. */
+	/* Only white space follows the last brace. */
 	size_t whole = strlen(vector_sops_binary) - 1;
 
 	for (size_t size = 0; size < whole; size++) {
@@ -179,7 +179,7 @@ static void decrypt_document_with_a_changed_byte(void **state)
 		error_clear(&err);
 		text[i] = vector_sops_binary[i];
 	}
-	/* What is left is white space, the version and the recipient's name. */
+	/* Only white space, the version and the recipient's name are not authenticated. */
 	assert_in_range(errors, strlen(vector_sops_binary) * 8 / 10, strlen(vector_sops_binary));
 }
 
@@ -293,7 +293,7 @@ static void decrypt_with_a_key_of_an_unsupported_type(void **state)
 		 "\"sops\": {\"pgp\": [{\"fp\": \"00\", \"enc\": \"\", \"created_at\": "
 		 "\"2026-01-01T00:00:00+01:00\"}], \"kms\": null,"},
 		{"\"version\"", "\"shamir_threshold\": 0, \"hc_vault\": [], \"version\""},
-		/* The name of a recipient is not authenticated, nor needed. */
+		/* The name of a recipient is not authenticated and not needed. */
 		{VECTOR_RECIPIENT, "age1somebodyelse"},
 	};
 
@@ -342,7 +342,7 @@ static void decrypt_lists_the_recipients(void **state)
 		 age_identity_recipient(other.items[0]));
 	assert_error(open_document(span_of_text(vector_sops_binary), &other, &document, &err),
 		     VMCRED_MISSING, message);
-	/* Nothing is broken by that: the right identity still opens it. */
+	/* The right identity still decrypts it. */
 	assert_error(sops_document_decrypt(
 			     document, &(const struct sops_keyring){.identities = &none}, 0, &err),
 		     VMCRED_MISSING, ENCRYPTED_FOR "none" HINT);

@@ -119,7 +119,7 @@ static void set_value(void **state)
 		bool changed;
 	} cases[] = {
 		{"[\"a\"]", "2", "{\"a\":2," LIST "," TAIL, true},
-		/* A float now, as sops makes it. */
+		/* A float now, as in sops. */
 		{"['a']", "1", "{\"a\":1," LIST "," TAIL, true},
 		{"[\"a\"]", "1.0", "{\"a\":1," LIST "," TAIL, true},
 		{"[\"a\"]", "9007199254740993", "{\"a\":9007199254740993," LIST "," TAIL, true},
@@ -131,7 +131,7 @@ static void set_value(void **state)
 		 true},
 		{"[\"list\"][9][\"n\"][3]", "7",
 		 "{\"a\":1,\"list\":[\"x\",true,{\"k\":\"v\"},\"x\",{\"n\":[7]}]," TAIL, true},
-		/* What has no items gives way. */
+		/* A scalar is replaced by a container. */
 		{"[\"a\"][\"b\"][0]", "7", "{\"a\":{\"b\":[7]}," LIST "," TAIL, true},
 		{"[\"none\"][\"b\"]", "7",
 		 "{\"a\":1," LIST ",\"none\":{\"b\":7},\"deep\":{\"er\":\"y\"},"
@@ -243,7 +243,7 @@ static void set_rejects_invalid_json(void **state)
 	}
 }
 
-/* The number of lines of two texts that differ, of as many lines. */
+/* The number of lines that differ in two texts with equally many lines. */
 static size_t lines_differing(struct span a, struct span b)
 {
 	_cleanup_free_ char *a_text = strndup((const char *)a.data, a.size);
@@ -290,13 +290,13 @@ static size_t edited_lines(const struct fixture *fixture, const char *path, cons
 
 static void reencrypt_keeps_ciphertext_of_unchanged_values(void **state)
 {
-	/* Those lines, and the MAC's. Equal values in one list keep each its own. */
+	/* Those lines and the MAC's. Equal values in a list keep their own nonces. */
 	assert_int_equal(edited_lines(*state, "[\"a\"]", "2", false), 2);
 	assert_int_equal(edited_lines(*state, "[\"deep\"][\"er\"]", "\"y\"", false), 1);
 	assert_int_equal(edited_lines(*state, "[\"list\"][0]", "\"y\"", false), 2);
 	/* A float is not an integer, although both are encrypted to the same bytes: the type. */
 	assert_int_equal(edited_lines(*state, "[\"a\"]", "1.0", false), 2);
-	/* A value that is put back under its path gets its nonce again. */
+	/* A value that is restored at its path gets its nonce again. */
 	assert_int_equal(edited_lines(*state, "[\"deep\"]", "{\"er\": \"y\"}", false), 1);
 	assert_int_equal(edited_lines(*state, "[\"deep\"]", "{\"er\": \"z\"}", false), 2);
 	/* a, three in the list and one below, deep, MAC, and the lines of a wrapped key. */
@@ -484,7 +484,7 @@ static void keys_compare_lists_each_group(void **state)
 	assert_success(sops_document_keys_compare(document, &none, 0, &difference, &err));
 	assert_int_equal(difference.groups[0].keys[0].change, SOPS_KEY_REMOVED);
 	sops_difference_destroy(&difference);
-	/* An update that fails leaves the document as it was. */
+	/* A failed update does not change the document. */
 	assert_int_equal(sops_document_keys_update(document, &policy, 2, &fixture->keyring, &err),
 			 -(int)VMCRED_MISSING);
 	error_clear(&err);

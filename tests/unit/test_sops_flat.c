@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The stores without nesting, dotenv and INI. What is expected is what sops 3.13 prints. */
+/* The stores without nesting, dotenv and INI. The expected texts are those of sops 3.13. */
 #include "unit.h"
 
 #include <stdio.h>
@@ -8,7 +8,7 @@
 #include "sops/stores/flat.h"
 #include "sops/stores/stores.h"
 
-/* Reads a document of one store and writes it in another's form. */
+/* Converts a document from one store to another. */
 static int convert(const struct sops_store *from, const struct sops_store *to, const char *text,
 		   struct secret *out, struct error *err)
 {

@@ -100,7 +100,7 @@ static void truncated_document_gives_an_error_or_the_plaintext(void **state)
 
 		for (size_t i = 0; i < sealed->size; i++)
 			opened += opens_exactly(fixture, number, span_of(sealed->data, i));
-		/* The version stands last, and is not needed to open it. */
+		/* The version is last, and not needed for decryption. */
 		assert_true(opened <= strlen("sops_version=3.13.2\n") + 8);
 	}
 }
@@ -117,7 +117,7 @@ static void changed_byte_gives_an_error_or_the_plaintext(void **state)
 		assert_true(opens_exactly(fixture, number, secret_span(sealed)));
 		for (size_t i = 0; i < sealed->size; i++) {
 			uint8_t original = sealed->data[i];
-			/* Inside words a few of them will do. */
+			/* A few of them are enough inside words. */
 			size_t step = isalnum(original) ? 11 : 1;
 
 			for (size_t j = i % step; j < 8 + strlen(variants); j += step) {
