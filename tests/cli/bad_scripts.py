@@ -19,16 +19,16 @@ def generate(here, as_root, program):
     return run(*AS_NOBODY, program, *words, env={"XDG_RUNTIME_DIR": str(here.folder)})
 
 
-def users(folder, script):
+def users(directory, script):
     """The example for root, and for a user who owns its files."""
     need_root()
     for as_root in (True, False):
-        place = folder / ("root" if as_root else "nobody")
+        place = directory / ("root" if as_root else "nobody")
         place.mkdir()
         here = Example(place, by_script(script), generate=False)
         program = None if as_root else program_for_all(place)
         if not as_root:
-            folder.chmod(0o755)
+            directory.chmod(0o755)
             run("chown", "-R", f"{NOBODY}:{NOBODY}", place)
         yield as_root, here, generate(here, as_root, program)
         left = [str(path) for path in here.folder.iterdir() if path.name.startswith(".")]
@@ -38,8 +38,8 @@ def users(folder, script):
 
 def failing(sentence, script, message, message_of_user=None):
     @test(sentence)
-    def test_case(folder):
-        for as_root, here, result in users(folder, script):
+    def test_case(directory):
+        for as_root, here, result in users(directory, script):
             said = message if as_root or message_of_user is None else message_of_user
             expect(result, 1, "", f"vmcred: generator made: {said}\n")
             assert not (here.folder / "vars/per-machine/m/made").exists()
@@ -47,8 +47,8 @@ def failing(sentence, script, message, message_of_user=None):
 
 def working(sentence, script, value):
     @test(sentence)
-    def test_case_2(folder):
-        for _as_root, here, result in users(folder, script):
+    def test_case_2(directory):
+        for _as_root, here, result in users(directory, script):
             expect(result, 0, "made for m: generated one\n", "")
             expect(here.get("one"), 0, value, "")
             expect(run("pgrep", "-f", "sleep 76.5"), 1)
@@ -74,9 +74,9 @@ failing("a script that kills all processes", "kill -9 -1 2> /dev/null", EXITED)
 failing("a script that kills its parent, which is protected", "kill -9 $PPID; sleep 76.5", TOO_LONG)
 
 
-def test_unreadable_files(folder):
+def test_unreadable_files(directory):
     """files without permissions can be read by root only, and are wiped for both"""
-    for as_root, _here, result in users(folder, "echo x > $out/one; mkdir $TMPDIR/d; echo x > $TMPDIR/d/x; chmod 000 $out/one $out $TMPDIR/d"):
+    for as_root, _here, result in users(directory, "echo x > $out/one; mkdir $TMPDIR/d; echo x > $TMPDIR/d/x; chmod 000 $out/one $out $TMPDIR/d"):
         if as_root:
             expect(result, 0, "made for m: generated one\n", "")
         else:
@@ -89,9 +89,9 @@ working("a background process with endless output is killed", "yes & yes >&2 & s
 working("the last content of a file counts", "for i in 1 2 3; do echo $i > $out/one; done", "3\n")
 
 
-def test_endless_output(folder):
+def test_endless_output(directory):
     """of an endless output the end is shown"""
-    for _as_root, _here, result in users(folder, "yes & yes >&2 & sleep 0.2; exit 3"):
+    for _as_root, _here, result in users(directory, "yes & yes >&2 & sleep 0.2; exit 3"):
         equal(result.code, 1)
         first, *lines = result.err.splitlines()
         equal(first, "vmcred: generator made: the script exited with code 3: it printed:")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What others may have put into a store: merges' left-overs, links that lead out of it, files that are no files, and
-documents of any size. Each verb names the file and the way out, or does not need it; nothing outside is touched."""
+"""A store with damage by others: merge conflicts, links that lead out of it, special files, and documents of any
+size. Each command names the file and the remedy, or does not need it; nothing outside is touched."""
 import os
 import shutil
 
@@ -20,12 +20,12 @@ OUT = "a symbolic link leads outside the directory: replace the link with a regu
 class Store(Example):
     """A store in which `one` is secret and `two` is public."""
 
-    def __init__(self, folder):
-        (folder / "store").mkdir()
-        (folder / "outside").mkdir()
-        (folder / "outside/victim").write_text("victim")
-        super().__init__(folder / "store", DECLARED)
-        self.outside = folder / "outside"
+    def __init__(self, directory):
+        (directory / "store").mkdir()
+        (directory / "outside").mkdir()
+        (directory / "outside/victim").write_text("victim")
+        super().__init__(directory / "store", DECLARED)
+        self.outside = directory / "outside"
         self.base = self.folder / BASE
 
     def verb(self, verb):
@@ -48,7 +48,7 @@ class Store(Example):
         return self.identity.read_text().split("public key: ")[1].split()[0]
 
     def contents(self):
-        """Everything below the test's folder, which no verb that fails may change."""
+        """Everything below the test's directory, which failing commands must not change."""
         found = {}
         for path in sorted(self.folder.parent.rglob("*")):
             kind = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
@@ -60,13 +60,13 @@ FIXED = "vmcred: 1 secret could not be re-encrypted\n"
 
 
 def fails(store, errors, codes=None):
-    """`errors` are verbs and what they say; a fix warns of each secret first. Nothing is changed by them."""
+    """Each command fails with its error and changes nothing; fix warns about each secret first."""
     before = store.contents()
     for verb, error in errors.items():
         result = store.verb(verb)
         line = f"vmcred: warning: {error}\n{FIXED}" if verb == "fix" else f"vmcred: {error}\n"
         equal((result.code, result.out, result.err), ((codes or {}).get(verb, 1), "", line), verb)
-    equal(store.contents(), before, "what is there")
+    equal(store.contents(), before, "the files")
 
 
 def works(store, *verbs):
@@ -75,66 +75,66 @@ def works(store, *verbs):
 
 
 def conflict(path):
-    """As a merge leaves a file whose second line both sides have changed, or the end of its only one."""
+    """Adds the conflict markers of a merge in which both sides changed the second line or the end."""
     first, *rest = [f"{line}\n" for line in path.read_text().splitlines()]
     ours, theirs = "".join(rest) or "ours\n", "".join(rest) or "theirs\n"
     path.write_text(f"{first}<<<<<<< HEAD\n{ours}||||||| base\n=======\n{theirs}>>>>>>> other\n")
 
 
-def test_declaration_merge_conflict_named_line_every_verb(folder):
-    """a declaration with a merge conflict is named with its line by every verb"""
-    store = Store(folder)
+def test_every_command_names_the_line_of_a_merge_conflict_in_the_declaration(directory):
+    """every command names the line of a merge conflict in the declaration"""
+    store = Store(directory)
     conflict(store.config)
     verbs = ("generate", "regenerate", "list", "get one", "check", "set one", "activate", "group")
     fails(store, {verb: f"{store.config}:2: {CHOOSE}" for verb in verbs})
     expect(store.verb("fix"), 1, "", f"vmcred: {store.config}:2: {CHOOSE}\n")
 
 
-def test_secret_merge_conflict_named_line_every_verb_opens(folder):
-    """a secret with a merge conflict is named with its line by every verb that opens it, and the others work"""
-    store = Store(folder)
+def test_commands_that_open_a_secret_name_the_line_of_its_merge_conflict_the(directory):
+    """commands that open a secret name the line of its merge conflict; the others work"""
+    store = Store(directory)
     conflict(store.base / "one/secret")
     fails(store, {verb: f"{BASE}/one/secret:2: {CHOOSE}" for verb in ("get one", "check", "fix", "activate")})
     works(store, "generate", "list", "get two")
 
 
-def test_public_value_merge_conflict_delivered_nobody(folder):
-    """a public value with a merge conflict is delivered to nobody"""
-    store = Store(folder)
+def test_a_public_value_with_a_merge_conflict_is_not_delivered(directory):
+    """a public value with a merge conflict is not delivered"""
+    store = Store(directory)
     conflict(store.base / "two/value")
     fails(store, {verb: f"{BASE}/two/value:2: {CHOOSE}" for verb in ("get two", "check", "activate")})
     works(store, "generate", "list", "get one", "fix")
 
 
-def test_public_value_lines_like_some_conflict(folder):
-    """a public value that has lines like some of a conflict's is what it is"""
-    store = Store(folder)
+def test_a_public_value_may_have_some_of_the_lines_of_a_conflict(directory):
+    """a public value may have some of the lines of a conflict"""
+    store = Store(directory)
     for text in ("=======\n", "<<<<<<< a\nb\n", ">>>>>>> a\n=======\n<<<<<<< b\n", "x <<<<<<< a\n=======\n>>>>>>> b\n"):
         (store.base / "two/value").write_text(text)
         expect(store.verb("get two"), 0, text, "")
     works(store, "check")
 
 
-def test_validation_hash_merge_conflict_makes_nothing_anew(folder):
-    """a validation's hash with a merge conflict makes nothing anew"""
-    store = Store(folder)
+def test_a_merge_conflict_in_the_validation_hash_regenerates_nothing(directory):
+    """a merge conflict in the validation hash regenerates nothing"""
+    store = Store(directory)
     conflict(store.base / ".validation-hash")
     fails(store, {verb: f"{BASE}/.validation-hash:2: {CHOOSE}" for verb in ("generate", "check")})
     works(store, "list", "get one", "get two", "fix", "activate", "regenerate", "check")
 
 
-def test_key_merge_conflict_named_line_where_something(folder):
-    """a key with a merge conflict is named with its line where something is encrypted to it"""
-    store = Store(folder)
+def test_commands_that_encrypt_to_a_key_name_the_line_of_its_merge_conflict(directory):
+    """commands that encrypt to a key name the line of its merge conflict"""
+    store = Store(directory)
     conflict(store.folder / "sops/machines/m/key.json")
     error = f"sops/machines/m/key.json:2: {CHOOSE}"
     fails(store, {"regenerate": f"made/one: {error}", "check": error, "fix": error, "set one": error})
     works(store, "generate", "list", "get one", "get two", "activate")
 
 
-def test_check_tells_every_file_cannot_read_wrong_others(folder):
-    """check tells every file that it cannot read, and what is wrong with the others"""
-    store = Store(folder)
+def test_check_reports_each_unreadable_file_and_the_faults_of_the_others(directory):
+    """check reports each unreadable file, and the faults of the others"""
+    store = Store(directory)
     conflict(store.base / "one/secret")
     conflict(store.base / "two/value")
     expect(store.verb("check"), 1, "", f"vmcred: warning: {BASE}/two/value:2: {CHOOSE}\n"
@@ -143,9 +143,9 @@ def test_check_tells_every_file_cannot_read_wrong_others(folder):
     expect(store.verb("check"), 1, "m made/two is missing\n", f"vmcred: {BASE}/one/secret:2: {CHOOSE}\n")
 
 
-def test_side_link_git_puts_beside_ours_named_where(folder):
-    """the other side's link that git puts beside ours is named, with where it is"""
-    store = Store(folder)
+def test_the_link_that_git_adds_for_the_other_side_of_a_merge_is_named(directory):
+    """the link that git adds for the other side of a merge is named"""
+    store = Store(directory)
     (store.base / "one/machines/m~HEAD").symlink_to("../../../../../../sops/machines/m")
     error = (f"readers of {BASE}/one/secret: the machines name \"m~HEAD\" may only contain letters, digits, '.', '_' "
              "and '-'")  # fmt: skip
@@ -153,9 +153,9 @@ def test_side_link_git_puts_beside_ours_named_where(folder):
     works(store, "list", "get one", "activate")
 
 
-def test_link_became_file_where_links_cannot_reader_name(folder):
-    """a link that became a file, where links cannot be, is the reader that its name says"""
-    store = Store(folder)
+def test_a_regular_file_counts_as_a_link_for_file_systems_without_links(directory):
+    """a regular file counts as a link, for file systems without links"""
+    store = Store(directory)
     link = store.base / "one/machines/m"
     target = os.readlink(link)
     link.unlink()
@@ -163,11 +163,11 @@ def test_link_became_file_where_links_cannot_reader_name(folder):
     works(store, "generate", "list", "get one", "check", "fix", "activate")
 
 
-def test_file_where_folder_not_replaced(folder):
-    """a file where a folder has to be is not replaced"""
-    store = Store(folder)
+def test_a_file_instead_of_a_directory_is_not_replaced(directory):
+    """a file instead of a directory is not replaced"""
+    store = Store(directory)
     shutil.rmtree(store.base)
-    store.base.write_text("what somebody else has made")
+    store.base.write_text("another file")
     looking = f"{BASE}/one/secret: Not a directory: move away the file that has a directory's name"
     folder_error = f"opening {BASE}/one: Not a directory: move away the file that has a directory's name"
     fails(store, {"generate": looking, "regenerate": looking, "list": looking, "fix": folder_error,
@@ -176,9 +176,9 @@ def test_file_where_folder_not_replaced(folder):
     expect(store.verb("check"), 1, "", f"vmcred: warning: {looking.replace('one/secret', 'two/value')}\nvmcred: {folder_error}\n")
 
 
-def test_folder_where_file_named(folder):
-    """a folder where a file has to be is named"""
-    store = Store(folder)
+def test_a_directory_instead_of_a_file_is_named(directory):
+    """a directory instead of a file is named"""
+    store = Store(directory)
     for name in ("one/secret", "two/value"):
         (store.base / name).unlink()
         (store.base / name).mkdir()
@@ -188,8 +188,8 @@ def test_folder_where_file_named(folder):
 
 def led_out(sentence, change, errors, working=()):
     @test(sentence)
-    def test_case(folder):
-        store = Store(folder)
+    def test_case(directory):
+        store = Store(directory)
         change(store)
         fails(store, errors)
         works(store, *working)
@@ -202,7 +202,7 @@ def replaced(path, target):
 
 
 def moved(path, store):
-    """The folder is outside now, and a link in its place."""
+    """Moves a directory out of the store and leaves a link."""
     shutil.move(path, store.outside / "moved")
     path.symlink_to(store.outside / "moved")
 
@@ -214,13 +214,13 @@ led_out(
     ["list", "get two", "generate", "regenerate", "get one"],
 )
 led_out(
-    "a public value that is a link to a file outside is delivered to nobody",
+    "a public value that is a link to a file outside is not delivered",
     lambda store: replaced(store.base / "two/value", "../../../../../../outside/victim"),
     {verb: f"opening {BASE}/two/value: {OUT}" for verb in ("get two", "activate", "check")},
     ["list", "get one", "regenerate", "get two"],
 )
 led_out(
-    "nothing is written through a folder of a secret that leads outside",
+    "nothing is written through a secret's directory that leads outside",
     lambda store: moved(store.base / "one", store),
     {"get one": f"opening {BASE}/one/secret: {OUT}", "fix": f"opening {BASE}/one: {OUT}",
      "check": f"opening {BASE}/one: {OUT}", "set one": f"creating {BASE}/one: {OUT}"},
@@ -232,17 +232,17 @@ MACHINE_OUTSIDE = {
     "fix": f"opening {BASE}/one: {OUT}",
 }
 led_out(
-    "nothing is made or written where a machine's folder leads outside",
+    "nothing is written if a machine's directory leads outside",
     lambda store: moved(store.base.parent, store),
     MACHINE_OUTSIDE,
 )
 led_out(
-    "nothing is made or written where the whole store leads outside",
+    "nothing is written if the whole store leads outside",
     lambda store: moved(store.folder / "vars", store),
     MACHINE_OUTSIDE,
 )
 led_out(
-    "no key is read or written where those who have keys are outside",
+    "no key is read or written if sops/ leads outside",
     lambda store: moved(store.folder / "sops", store),
     {"regenerate": f"made/one: opening sops/machines/m/key.json: {OUT}",
      "check": f"opening sops/machines/m/key.json: {OUT}",
@@ -250,13 +250,13 @@ led_out(
     ["list", "get one", "get two"],
 )  # fmt: skip
 led_out(
-    "no link is made or removed in a folder of links that leads outside",
+    "no link is changed in a directory of links that leads outside",
     lambda store: moved(store.base / "one/machines", store),
     {verb: f"readers of {BASE}/one/secret: listing machines: Not a directory" for verb in ("check", "fix", "set one")},
     ["list", "get one", "get two", "activate"],
 )
 led_out(
-    "links in a circle are an error",
+    "a cycle of links is an error",
     lambda store: (shutil.rmtree(store.base / "one"), (store.base / "one").symlink_to("one")),
     {"get one": f"opening {BASE}/one/secret: Too many levels of symbolic links",
      "set one": f"creating {BASE}/one: Too many levels of symbolic links"},
@@ -264,29 +264,29 @@ led_out(
 )  # fmt: skip
 
 
-def test_link_stays_store_followed_two_machines_may_share(folder):
-    """a link that stays in the store is followed: two machines may share a folder"""
-    store = Store(folder)
+def test_a_link_within_the_store_is_followed_two_machines_may_share_a(directory):
+    """a link within the store is followed: two machines may share a directory"""
+    store = Store(directory)
     shutil.move(store.base, store.folder / "elsewhere")
     store.base.symlink_to("../../../elsewhere")
     works(store, "list", "get one", "get two", "check", "set one", "activate")
     equal(store.verb("get one").out, "new")
 
 
-def test_name_declaration_cannot_lead_out_store(folder):
+def test_a_name_in_the_declaration_cannot_lead_out_of_the_store(directory):
     """a name in the declaration cannot lead out of the store"""
-    store = Store(folder)
+    store = Store(directory)
     for name in ("..", "a/b", "../m", ".hidden"):
         store.config.write_text(DECLARED.replace("made:", f'"{name}":').replace("made/", f"{name}/"))
         result = store.verb("regenerate")
         equal((result.code, result.out), (2, ""), name)
         assert result.err.startswith(f"vmcred: {store.config}:"), result.err
-    equal(sorted(path.name for path in folder.iterdir()), ["outside", "store"])
+    equal(sorted(path.name for path in directory.iterdir()), ["outside", "store"])
 
 
-def test_pipe_place_file_keeps_nobody_waiting(folder):
-    """a pipe in the place of a file keeps nobody waiting"""
-    store = Store(folder)
+def test_a_pipe_instead_of_a_file_does_not_block(directory):
+    """a pipe instead of a file does not block"""
+    store = Store(directory)
     for name in (f"{BASE}/one/secret", f"{BASE}/two/value", "sops/machines/m/key.json"):
         (store.folder / name).unlink()
         os.mkfifo(store.folder / name)
@@ -296,9 +296,9 @@ def test_pipe_place_file_keeps_nobody_waiting(folder):
                   "regenerate": "made/one: opening sops/machines/m/key.json: not a regular file"})  # fmt: skip
 
 
-def test_files_hundred_megabytes_refused_before_they_memory(folder):
-    """files of a hundred megabytes are refused before they are in memory"""
-    store = Store(folder)
+def test_files_of_a_hundred_megabytes_are_rejected_before_they_are_read(directory):
+    """files of a hundred megabytes are rejected before they are read"""
+    store = Store(directory)
     for name in (f"{BASE}/one/secret", f"{BASE}/two/value", "sops/machines/m/key.json"):
         os.truncate(store.folder / name, 100 << 20)
     errors = {
@@ -311,9 +311,9 @@ def test_files_hundred_megabytes_refused_before_they_memory(folder):
         expect(store.verb(verb), 1, "", f"vmcred: {error}\n")
 
 
-def test_documents_nested_without_end_empty_cut_off_errors(folder):
-    """documents that are nested without end, empty or cut off are errors"""
-    store = Store(folder)
+def test_endlessly_nested_empty_and_truncated_documents_are_errors(directory):
+    """endlessly nested, empty and truncated documents are errors"""
+    store = Store(directory)
     secret = store.base / "one/secret"
     whole = secret.read_text()
     for text, error in (
@@ -327,8 +327,8 @@ def test_documents_nested_without_end_empty_cut_off_errors(folder):
 
 def bad_key(sentence, text, error, code=1):
     @test(sentence)
-    def test_case_2(folder):
-        store = Store(folder)
+    def test_case_2(directory):
+        store = Store(directory)
         (store.folder / "sops/machines/m/key.json").write_text(text)
         said = {"regenerate": f"made/one: {error}", "check": error, "set one": error}
         fails(store, said, {verb: code for verb in said})
@@ -338,10 +338,10 @@ def bad_key(sentence, text, error, code=1):
 KEY = "sops/machines/m/key.json"
 bad_key("an empty key.json is named", "", f"{KEY} is empty")
 bad_key("a key.json without a key is named", "[]", f"{KEY}: no keys")
-bad_key("a key.json of another form is named", '{"key": 1}',
+bad_key("a key.json in another format is named", '{"key": 1}',
         f'{KEY}: missing string "publickey" or "type"')  # fmt: skip
 bad_key("a key.json with half a key is named", '[{"publickey": "age1xyz", "type": "age"}]',
         f'{KEY}: "age1xyz" is not an age public key: it has 7 characters instead of 62', 2)  # fmt: skip
-bad_key("a key.json that is nested without end is named", "[" * 60000, f"{KEY} is not valid JSON (line 1, column 2049)")
+bad_key("an endlessly nested key.json is named", "[" * 60000, f"{KEY} is not valid JSON (line 1, column 2049)")
 
 harness.main()

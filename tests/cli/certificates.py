@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kind tls: what openssl says of the certificates, and what happens when their time is over."""
+"""The kind tls: openssl verifies the certificates, and they are renewed in time."""
 import datetime
 
 import harness
@@ -21,19 +21,19 @@ generators:
 """
 
 
-def tls(folder, leaf_days, ca_days):
-    here = Example(folder, TLS % (leaf_days, ca_days), generate=False)
+def tls(directory, leaf_days, ca_days):
+    here = Example(directory, TLS % (leaf_days, ca_days), generate=False)
     # The authority's key is deployed nowhere: it is a person's.
     key = [line.split()[-1] for line in here.identity.read_text().splitlines() if "public key" in line][0]
     expect(vmcred("user", "add", "--config", here.config, "me", "--age-key", key))
     return here
 
 
-def test_leaf_signed_authority_another_generator_openssl(folder):
-    """a leaf is signed by the authority of another generator, and openssl verifies it"""
-    here = tls(folder, 30, 60)
+def test_openssl_verifies_a_leaf_that_another_generator_authority_signed(directory):
+    """openssl verifies a leaf that another generator's authority signed"""
+    here = tls(directory, 30, 60)
     expect(here.generate(), 0, "ca (shared): generated ca.key, ca.crt\nleaf for m: generated key, crt\n", "")
-    ca, leaf = folder / "vars/shared/ca/ca.crt/value", folder / "vars/per-machine/m/leaf/crt/value"
+    ca, leaf = directory / "vars/shared/ca/ca.crt/value", directory / "vars/per-machine/m/leaf/crt/value"
     for purpose in "sslserver", "sslclient":
         result = run("openssl", "verify", "-x509_strict", "-purpose", purpose, "-CAfile", ca, leaf)
         expect(result, 0, f"{leaf}: OK\n", "")
@@ -51,35 +51,35 @@ def test_leaf_signed_authority_another_generator_openssl(folder):
     assert run("openssl", "verify", "-purpose", "sslserver", "-CAfile", ca, "-partial_chain", ca).code != 0
 
 
-def test_leaf_never_outlives_authority(folder):
-    """a leaf never outlives its authority"""
-    expect(tls(folder, 300, 5).generate())
-    leaf = folder / "vars/per-machine/m/leaf/crt/value"
+def test_a_leaf_does_not_outlive_its_authority(directory):
+    """a leaf does not outlive its authority"""
+    expect(tls(directory, 300, 5).generate())
+    leaf = directory / "vars/per-machine/m/leaf/crt/value"
     expect(run("openssl", "x509", "-in", leaf, "-noout", "-checkend", 4 * 86400))
     assert run("openssl", "x509", "-in", leaf, "-noout", "-checkend", 5 * 86400).code == 1
 
 
-def test_new_authority_makes_new_leaves_new_leaf_leaves(folder):
-    """a new authority makes new leaves, a new leaf leaves the authority alone"""
-    here = tls(folder, 30, 60)
+def test_a_new_authority_renews_its_leaves_a_new_leaf_does_not_renew_the(directory):
+    """a new authority renews its leaves; a new leaf does not renew the authority"""
+    here = tls(directory, 30, 60)
     expect(here.generate())
     expect(
         here.generate("--generator", "ca", "--regenerate"),
         0, "ca (shared): generated ca.key, ca.crt\nleaf for m: generated key, crt\n", "",
     )  # fmt: skip
-    ca = (folder / "vars/shared/ca/ca.crt/value").read_text()
-    before = (folder / "vars/per-machine/m/leaf/crt/value").read_text()
+    ca = (directory / "vars/shared/ca/ca.crt/value").read_text()
+    before = (directory / "vars/per-machine/m/leaf/crt/value").read_text()
     expect(
         here.generate("--generator", "leaf", "--regenerate", "--identity", here.identity),
         0, "leaf for m: generated key, crt\n", "",
     )  # fmt: skip
-    assert (folder / "vars/per-machine/m/leaf/crt/value").read_text() != before
-    equal((folder / "vars/shared/ca/ca.crt/value").read_text(), ca)
+    assert (directory / "vars/per-machine/m/leaf/crt/value").read_text() != before
+    equal((directory / "vars/shared/ca/ca.crt/value").read_text(), ca)
 
 
-def signed(folder, leaf, days_ago, days_left, ca=None, subject="/CN=web"):
-    """Writes a certificate whose time began and ends when it is said, in place of one of the store."""
-    work = folder / "openssl"
+def signed(directory, leaf, days_ago, days_left, ca=None, subject="/CN=web"):
+    """Replaces a certificate of the store by one with the given validity."""
+    work = directory / "openssl"
     work.mkdir(exist_ok=True)
     (work / "config").write_text(
         f"[ca]\ndefault_ca=it\n[it]\ndatabase={work}/index\nnew_certs_dir={work}\nserial={work}/serial\npolicy=any\n"
@@ -105,24 +105,24 @@ def signed(folder, leaf, days_ago, days_left, ca=None, subject="/CN=web"):
 LEAF, AUTHORITY = "vars/per-machine/m/leaf/crt/value", "vars/shared/ca/ca.crt/value"
 
 
-def made(folder):
-    here = tls(folder, 365, 3650)
+def made(directory):
+    here = tls(directory, 365, 3650)
     expect(here.generate())
     expect(here.generate(), 0, "nothing to do: all declared secrets exist\n", "")
     key = here.get("ca.key", generator="ca").out
-    return here, (key, (folder / AUTHORITY).read_text())
+    return here, (key, (directory / AUTHORITY).read_text())
 
 
 for sentence, days_ago, days_left, word in (
-    ("a leaf that has expired is made anew, and told before", 20, -1, "expired"),
-    ("a leaf is made anew in its last thirty days", 335, 29.9, "expires"),
-    ("a leaf is made anew in the last third of a short time", 7, 2.9, "expires"),
+    ("an expired leaf is renewed, with a warning", 20, -1, "expired"),
+    ("a leaf is renewed in its last thirty days", 335, 29.9, "expires"),
+    ("a leaf with a short validity is renewed in its last third", 7, 2.9, "expires"),
 ):
 
     @test(sentence)
-    def test_case(folder, days_ago=days_ago, days_left=days_left, word=word):
-        here, ca = made(folder)
-        end = signed(folder, folder / LEAF, days_ago, days_left, ca)
+    def test_case(directory, days_ago=days_ago, days_left=days_left, word=word):
+        here, ca = made(directory)
+        end = signed(directory, directory / LEAF, days_ago, days_left, ca)
         warning = f"vmcred: warning: leaf for m: regenerating its files because of the certificate crt: {word} on {end}\n"
         expect(
             vmcred("check", "--config", here.config), 3, f"m leaf/crt must be renewed ({word} on {end})\n",
@@ -133,38 +133,38 @@ for sentence, days_ago, days_left, word in (
         assert '"reason": "expiry"' in result.out, result.out
         expect(here.generate("--identity", here.identity), 0, "leaf for m: generated key, crt\n", warning)
         expect(here.generate(), 0, "nothing to do: all declared secrets exist\n", "")
-        expect(run("openssl", "verify", "-CAfile", folder / AUTHORITY, folder / LEAF))
+        expect(run("openssl", "verify", "-CAfile", directory / AUTHORITY, directory / LEAF))
 
 
-def test_leaf_longer_go_left_alone(folder):
-    """a leaf that has longer to go is left alone"""
-    here, ca = made(folder)
+def test_a_leaf_that_is_valid_for_longer_is_kept(directory):
+    """a leaf that is valid for longer is kept"""
+    here, ca = made(directory)
     for days_ago, days_left in (334, 31), (5, 3):
-        signed(folder, folder / LEAF, days_ago, days_left, ca)
+        signed(directory, directory / LEAF, days_ago, days_left, ca)
         expect(here.generate(), 0, "nothing to do: all declared secrets exist\n", "")
         expect(vmcred("check", "--config", here.config), 0, "all 4 files are as declared\n", "")
 
 
-def test_authority_expired_made_anew_signed(folder):
-    """an authority that has expired is made anew, and so is what it signed"""
-    here, _ca = made(folder)
-    end = signed(folder, folder / AUTHORITY, 10, -1, subject="/CN=Our authority")
+def test_an_expired_authority_is_renewed_with_all_that_it_signed(directory):
+    """an expired authority is renewed with all that it signed"""
+    here, _ca = made(directory)
+    end = signed(directory, directory / AUTHORITY, 10, -1, subject="/CN=Our authority")
     expect(
         here.generate(), 0, "ca (shared): generated ca.key, ca.crt\nleaf for m: generated key, crt\n",
         f"vmcred: warning: ca: regenerating its files because of the certificate ca.crt: expired on {end}\n",
     )  # fmt: skip
-    expect(run("openssl", "verify", "-CAfile", folder / AUTHORITY, folder / LEAF))
+    expect(run("openssl", "verify", "-CAfile", directory / AUTHORITY, directory / LEAF))
     expect(here.generate(), 0, "nothing to do: all declared secrets exist\n", "")
 
 
-def test_leaf_whose_authority_another_certificate_now_found(folder):
-    """a leaf whose authority has another certificate by now is found and made anew"""
-    here, _ca = made(folder)
-    leaf = (folder / LEAF).read_text()
+def test_a_leaf_whose_authority_has_a_new_certificate_is_renewed(directory):
+    """a leaf whose authority has a new certificate is renewed"""
+    here, _ca = made(directory)
+    leaf = (directory / LEAF).read_text()
     expect(here.generate("--generator", "ca", "--regenerate"))
     # As where another person, or a run for another machine, made the authority anew.
-    (folder / LEAF).write_text(leaf)
-    assert run("openssl", "verify", "-CAfile", folder / AUTHORITY, folder / LEAF).code != 0
+    (directory / LEAF).write_text(leaf)
+    assert run("openssl", "verify", "-CAfile", directory / AUTHORITY, directory / LEAF).code != 0
     expect(
         vmcred("check", "--config", here.config), 3,
         "m leaf/crt must be renewed (ca has a new certificate, which did not sign this one)\n",
@@ -175,12 +175,12 @@ def test_leaf_whose_authority_another_certificate_now_found(folder):
         "vmcred: warning: leaf for m: regenerating its files because of the certificate crt: "
         "ca has a new certificate, which did not sign this one\n",
     )  # fmt: skip
-    expect(run("openssl", "verify", "-CAfile", folder / AUTHORITY, folder / LEAF))
+    expect(run("openssl", "verify", "-CAfile", directory / AUTHORITY, directory / LEAF))
 
 
-def test_behind_certificate_stand_those_between_root_openssl(folder):
-    """behind a certificate stand those between it and the root, and openssl verifies it with them"""
-    here = Example(folder, TLS % (30, 60) + """\
+def test_a_certificate_is_followed_by_its_intermediates_with_which_openssl(directory):
+    """a certificate is followed by its intermediates, with which openssl verifies it"""
+    here = Example(directory, TLS % (30, 60) + """\
   between:
     share: true
     dependencies: [ca]
@@ -195,11 +195,11 @@ def test_behind_certificate_stand_those_between_root_openssl(folder):
     key = [line.split()[-1] for line in here.identity.read_text().splitlines() if "public key" in line][0]
     expect(vmcred("user", "add", "--config", here.config, "me", "--age-key", key))
     expect(here.generate())
-    chain = folder / "vars/per-machine/m/below/crt/value"
+    chain = directory / "vars/per-machine/m/below/crt/value"
     equal(chain.read_text().count("BEGIN CERTIFICATE"), 2)
-    assert chain.read_text().endswith((folder / "vars/shared/between/b.crt/value").read_text())
-    equal((folder / "vars/shared/between/b.crt/value").read_text().count("BEGIN CERTIFICATE"), 1)
-    expect(run("openssl", "verify", "-x509_strict", "-purpose", "sslserver", "-CAfile", folder / AUTHORITY,
+    assert chain.read_text().endswith((directory / "vars/shared/between/b.crt/value").read_text())
+    equal((directory / "vars/shared/between/b.crt/value").read_text().count("BEGIN CERTIFICATE"), 1)
+    expect(run("openssl", "verify", "-x509_strict", "-purpose", "sslserver", "-CAfile", directory / AUTHORITY,
                "-untrusted", chain, chain), 0, f"{chain}: OK\n", "")  # fmt: skip
     expect(here.generate(), 0, "nothing to do: all declared secrets exist\n", "")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What generators get: from each other, from prompts, from `validation`."""
+"""The inputs of generators: dependencies, prompts and `validation`."""
 import hashlib
 import json
 import os
@@ -36,9 +36,9 @@ CHAIN = declaration(
 )  # fmt: skip
 
 
-def test_generator_sees_files_those_depends_whatever_order(folder):
-    """a generator sees the files of those it depends on, whatever their order in the declaration"""
-    here = Example(folder, CHAIN, generate=False)
+def test_a_generator_sees_its_dependencies_files_whatever_the_order_of_the(directory):
+    """a generator sees its dependencies' files, whatever the order of the declaration"""
+    here = Example(directory, CHAIN, generate=False)
     expect(
         here.generate(), 0, "first (shared): generated it, open\nsecond for m: generated it\nthird for m: generated it\n", ""
     )
@@ -46,34 +46,34 @@ def test_generator_sees_files_those_depends_whatever_order(folder):
     expect(here.generate(), 0, "nothing to do: all declared secrets exist\n", "")
 
 
-def test_depends_generator_made_anew_says_why(folder):
-    """what depends on a generator is made anew with it, and says why"""
-    here = Example(folder, CHAIN, generate=False)
+def test_dependents_of_a_generator_are_regenerated_with_it_and_json_has_the(directory):
+    """dependents of a generator are regenerated with it, and --json has the reason"""
+    here = Example(directory, CHAIN, generate=False)
     expect(here.generate())
     result = expect(here.generate("--generator", "first", "--regenerate", "--dry-run", "--json"), 0, None, "")
     reasons = [word for word in result.out.split('"') if word in ("regenerate", "dependency", "missing")]
     equal(reasons, ["regenerate", "dependency", "dependency"])
 
 
-def test_file_store_generator_depends_decrypted_identity(folder):
-    """a file of the store that a generator depends on is decrypted with the identity that is given"""
-    here = Example(folder, CHAIN, generate=False)
+def test_a_stored_dependency_is_decrypted_with_identity(directory):
+    """a stored dependency is decrypted with --identity"""
+    here = Example(directory, CHAIN, generate=False)
     expect(here.generate())
     expect(
         here.generate("--generator", "second", "--regenerate", "--identity", here.identity),
         0, "second for m: generated it\nthird for m: generated it\n", "",
     )  # fmt: skip
     expect(
-        here.generate("--generator", "second", "--regenerate", "--identity", folder / "nowhere"),
-        3, "", f"vmcred: dependencies of the generator second: reading the identity file: {folder}/nowhere: No such file or directory: "
+        here.generate("--generator", "second", "--regenerate", "--identity", directory / "nowhere"),
+        3, "", f"vmcred: dependencies of the generator second: reading the identity file: {directory}/nowhere: No such file or directory: "
         "pass the identity file with --identity FILE\n",
     )  # fmt: skip
 
 
-def test_dependency_named_twice_public_files_those_go_no(folder):
-    """a dependency that is named twice is one, and public files and those that go to no machine are seen"""
+def test_a_duplicate_dependency_counts_once_public_and_undeployed_files_are(directory):
+    """a duplicate dependency counts once; public and undeployed files are visible"""
     here = Example(
-        folder,
+        directory,
         declaration({
             "g": scripted("cat $in/dep/open $in/dep/kept > $out/it; ls $in $in/dep >> $out/it",
                           "machines: [m]\nfiles: {it: {}}\ndependencies: [dep, dep]"),
@@ -91,19 +91,19 @@ def test_dependency_named_twice_public_files_those_go_no(folder):
     expect(here.get("it", generator="g"), 0, text, "")
 
 
-def test_asked_generator_needs_missing_made_first(folder):
-    """asked for one generator, what it needs and is missing is made first"""
-    here = Example(folder, CHAIN, generate=False)
+def test_generator_generates_missing_dependencies_first(directory):
+    """--generator generates missing dependencies first"""
+    here = Example(directory, CHAIN, generate=False)
     expect(here.generate("--generator", "second"), 0,
            "first (shared): generated it, open\nsecond for m: generated it\nthird for m: generated it\n", "")  # fmt: skip
 
 
 def rejected(sentence, generators, message, machines="{m: {}}"):
     @test(sentence)
-    def test_case(folder):
-        (folder / "vmcred.yaml").write_text(declaration(generators, machines))
-        expect(vmcred("generate", cwd=folder), 2, "", f"vmcred: vmcred.yaml:{message}\n")
-        equal([path.name for path in folder.iterdir()], ["vmcred.yaml"])
+    def test_case(directory):
+        (directory / "vmcred.yaml").write_text(declaration(generators, machines))
+        expect(vmcred("generate", cwd=directory), 2, "", f"vmcred: vmcred.yaml:{message}\n")
+        equal([path.name for path in directory.iterdir()], ["vmcred.yaml"])
 
 
 KIND = "machines: [m]\nfiles: {it: {}}\nkind: {it: {hex: 4}}\n"
@@ -132,11 +132,11 @@ rejected(
 VALIDATED = scripted("echo once >> $out/it", "machines: [m]\nfiles: {it: {}}\nvalidation: {b: 1, a: [x, true, null], t: '1'}")
 
 
-def test_change_validation_makes_files_anew_told_before(folder):
-    """a change of `validation` makes the files anew, and is told before"""
-    here = Example(folder, declaration({"g": VALIDATED}), generate=False)
+def test_a_change_of_validation_regenerates_the_files_with_a_warning(directory):
+    """a change of `validation` regenerates the files, with a warning"""
+    here = Example(directory, declaration({"g": VALIDATED}), generate=False)
     expect(here.generate())
-    stored = folder / "vars/per-machine/m/g/.validation-hash"
+    stored = directory / "vars/per-machine/m/g/.validation-hash"
     # What Nix computes: builtins.hashString "sha256" (builtins.toJSON validation)
     equal(stored.read_text(), run("sha256sum", stdin='{"a":["x",true,null],"b":1,"t":"1"}').out.split()[0])
     expect(here.generate(), 0, "nothing to do: all declared secrets exist\n", "")
@@ -155,12 +155,12 @@ for value in (
     {"a": "\x01\x1b\x1f\x7f\x80\u2028\t\n\r\b\f\"\\/", "1": "1", "true": True},
 ):  # fmt: skip
 
-    @test(f"the hash of the validation {json.dumps(value)} is that of what Nix's toJSON prints")
-    def test_case_2(folder, value=value):
-        here = Example(folder, declaration({"g": KIND + f"validation: {json.dumps(value)}"}), generate=False)
+    @test(f"the hash of the validation {json.dumps(value)} is that of Nix's toJSON")
+    def test_case_2(directory, value=value):
+        here = Example(directory, declaration({"g": KIND + f"validation: {json.dumps(value)}"}), generate=False)
         expect(here.generate())
         text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        stored = (folder / "vars/per-machine/m/g/.validation-hash").read_text()
+        stored = (directory / "vars/per-machine/m/g/.validation-hash").read_text()
         equal(stored, hashlib.sha256(text.encode()).hexdigest())
         result = expect(vmcred("check", "--config", here.config), 0, None, "")
         here.config.write_text(here.config.read_text().replace("validation:", "validation: {x: 1} #"))
@@ -180,26 +180,26 @@ PROMPTED = declaration(
 )
 
 
-def prompted(folder):
-    here = Example(folder, PROMPTED, generate=False)
-    expect(vmcred("keygen", "--config", here.config, "--machine", "n", "--output", folder / "n"))
+def prompted(directory):
+    here = Example(directory, PROMPTED, generate=False)
+    expect(vmcred("keygen", "--config", here.config, "--machine", "n", "--output", directory / "n"))
     return here
 
 
-def test_prompts_answered_from_files_persisted_stored(folder):
-    """prompts are answered from files, and a persisted one is stored"""
-    here = prompted(folder)
-    (folder / "pass").write_text("hunter2\n")
-    (folder / "note").write_text("two\nlines\n")
-    words = ("--prompt", f"g/pass=@{folder}/pass", "--prompt", f"note=@{folder}/note", "--prompt", "name=@-")
+def test_files_answer_prompts_and_a_persisted_answer_is_stored(directory):
+    """files answer prompts, and a persisted answer is stored"""
+    here = prompted(directory)
+    (directory / "pass").write_text("hunter2\n")
+    (directory / "note").write_text("two\nlines\n")
+    words = ("--prompt", f"g/pass=@{directory}/pass", "--prompt", f"note=@{directory}/note", "--prompt", "name=@-")
     expect(here.generate(*words, stdin="Ada"), 0,
            "g for m: generated it, pass, note\ng for n: generated it, pass, note\n", "")  # fmt: skip
     equal([here.get(file, generator="g").out for file in ("it", "pass", "note")], ["Ada", "hunter2", "two\nlines\n"])
 
 
-def test_answer_command_line_refused_not_repeated(folder):
-    """an answer on the command line is refused, and not repeated"""
-    here = prompted(folder)
+def test_an_answer_on_the_command_line_is_an_error_that_does_not_repeat_it(directory):
+    """an answer on the command line is an error that does not repeat it"""
+    here = prompted(directory)
     expect(
         here.generate("--prompt", "pass=hunter2"), 2, "",
         "vmcred: --prompt pass must be NAME=@FILE or NAME=@-: an answer on the command line is visible to all users of "
@@ -216,25 +216,25 @@ TWO = declaration(
 )
 
 
-def test_answer_from_pipe_reaches_all_prompts_name_generator(folder):
-    """an answer from a pipe reaches all prompts of that name, and one for a generator goes before one for all"""
-    here = Example(folder, TWO, generate=False)
+def test_an_answer_from_a_pipe_is_used_for_all_prompts_of_that_name_one_for(directory):
+    """an answer from a pipe is used for all prompts of that name; one for a generator has precedence"""
+    here = Example(directory, TWO, generate=False)
     made = "g for m: generated it\nh for m: generated it\n"
     expect(here.generate("--prompt", "pass=@-", stdin="hunter2"), 0, made, "")
     equal([here.get("it", generator=name).out for name in "gh"], ["hunter2", "hunter2"])
-    os.mkfifo(folder / "fifo")
-    with subprocess.Popen(["sh", "-c", f"printf hunter3 > {folder}/fifo"]) as writer:
-        expect(here.generate("--regenerate", "--prompt", f"pass=@{folder}/fifo"), 0, made, "")
+    os.mkfifo(directory / "fifo")
+    with subprocess.Popen(["sh", "-c", f"printf hunter3 > {directory}/fifo"]) as writer:
+        expect(here.generate("--regenerate", "--prompt", f"pass=@{directory}/fifo"), 0, made, "")
         equal(writer.wait(), 0)
     equal([here.get("it", generator=name).out for name in "gh"], ["hunter3", "hunter3"])
-    (folder / "for-h").write_text("hunter4\n")
-    expect(here.generate("--regenerate", "--prompt", "pass=@-", "--prompt", f"h/pass=@{folder}/for-h", stdin="hunter5"), 0, made, "")
+    (directory / "for-h").write_text("hunter4\n")
+    expect(here.generate("--regenerate", "--prompt", "pass=@-", "--prompt", f"h/pass=@{directory}/for-h", stdin="hunter5"), 0, made, "")
     equal([here.get("it", generator=name).out for name in "gh"], ["hunter5", "hunter4"])
 
 
-def test_answer_given_twice_two_answers_from_standard_input(folder):
-    """an answer that is given twice, and two answers from standard input, are refused"""
-    here = Example(folder, TWO, generate=False)
+def test_a_duplicate_answer_and_two_answers_from_standard_input_are_errors(directory):
+    """a duplicate answer, and two answers from standard input, are errors"""
+    here = Example(directory, TWO, generate=False)
     expect(here.generate("--prompt", "pass=@a", "--prompt", "pass=@b"), 2, "", "vmcred: duplicate --prompt pass\n")
     expect(here.generate("--prompt", "g/pass=@-", "--prompt", "h/pass=@-"), 2, "",
            "vmcred: standard input can answer one --prompt, not both g/pass and h/pass\n")  # fmt: skip
@@ -250,13 +250,13 @@ KEPT = declaration(
 )  # fmt: skip
 
 
-def test_persisted_answer_store_not_asked_again_unless_new(folder):
-    """a persisted answer that is in the store is not asked for again, unless new files are asked for"""
-    here = Example(folder, KEPT, generate=False)
+def test_a_stored_answer_is_not_asked_for_again_unless_new_files_are(directory):
+    """a stored answer is not asked for again, unless new files are requested"""
+    here = Example(directory, KEPT, generate=False)
     # The same key for both machines: who makes the secrets anew can read all of them.
     expect(vmcred("machine", "add", "--config", here.config, "n", "--age-key", public_key(here)))
-    (folder / "name").write_text("Ada")
-    answer = ("--prompt", f"name=@{folder}/name")
+    (directory / "name").write_text("Ada")
+    answer = ("--prompt", f"name=@{directory}/name")
     expect(here.generate(*answer))
     # Each machine keeps its own.
     expect(vmcred("set", "--config", here.config, "--identity", here.identity, "n", "g/name", stdin="Eve"))
@@ -266,30 +266,30 @@ def test_persisted_answer_store_not_asked_again_unless_new(folder):
     for machine, name in ("m", "Ada"), ("n", "Eve"):
         for file, text in ("name", name), ("it", f"{name}dep\n"):
             expect(vmcred("get", "--config", here.config, "--identity", here.identity, machine, f"g/{file}"), 0, text, "")
-    (folder / "name").write_text("Bob")
+    (directory / "name").write_text("Bob")
     expect(here.generate(*again, *answer), 0, both, "")
     expect(here.get("it", generator="g"), 0, "Bobdep\n", "")
     result = run("setsid", "--wait", VMCRED, "generate", "--config", here.config, "--generator", "g", "--regenerate",
                  "--identity", here.identity)  # fmt: skip
     expect(result, 1, "", "vmcred: asking for g/name: no terminal to ask on: answer it with --prompt g/name=@FILE\n")
     expect(
-        here.generate("--generator", "dep", "--regenerate", "--identity", folder / "nowhere"), 3, "",
-        f"vmcred: the stored answer to g/name: reading the identity file: {folder}/nowhere: No such file or directory: "
+        here.generate("--generator", "dep", "--regenerate", "--identity", directory / "nowhere"), 3, "",
+        f"vmcred: the stored answer to g/name: reading the identity file: {directory}/nowhere: No such file or directory: "
         "--prompt g/name=@FILE gives a new one\n",
     )  # fmt: skip
 
 
-def test_without_terminal_without_answer_nothing_made(folder):
-    """without a terminal and without an answer nothing is made"""
-    here = prompted(folder)
+def test_without_a_terminal_or_an_answer_nothing_is_generated(directory):
+    """without a terminal or an answer nothing is generated"""
+    here = prompted(directory)
     result = run("setsid", "--wait", VMCRED, "generate", "--config", here.config)
     expect(result, 1, "", 'vmcred: asking for g/name: no terminal to ask on: '
            "answer it with --prompt g/name=@FILE\n")  # fmt: skip
-    assert not list(folder.glob("vars/per-machine/*/*"))
+    assert not list(directory.glob("vars/per-machine/*/*"))
 
 
 def at_terminal(command, conversation):
-    """Runs a command on a terminal of its own; each step waits for a text and types an answer."""
+    """Runs a command on its own terminal; each step waits for a text and types an answer."""
     pid, fd = pty.fork()
     if pid == 0:
         signal.alarm(60)  # kept over the exec: a conversation that does not come about ends
@@ -310,9 +310,9 @@ def at_terminal(command, conversation):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), rest
 
 
-def test_at_terminal_each_prompt_asked_once_all_machines(folder):
-    """at a terminal each prompt is asked once for all machines, and a hidden one is not shown"""
-    here = prompted(folder)
+def test_on_a_terminal_each_prompt_is_asked_once_for_all_machines_and_a(directory):
+    """on a terminal each prompt is asked once for all machines, and a hidden answer is not shown"""
+    here = prompted(directory)
     code, rest = at_terminal(
         [VMCRED, "generate", "--config", here.config],
         [
@@ -331,9 +331,9 @@ def test_at_terminal_each_prompt_asked_once_all_machines(folder):
     equal([here.get(file, generator="g").out for file in ("it", "pass", "note")], ["Ada", "hunter2", "two\nlines\n"])
 
 
-def test_at_terminal_erased_gone_letters_any_script_arrive(folder):
-    """at a terminal what is erased is gone, letters of any script arrive, and an empty answer is one"""
-    here = prompted(folder)
+def test_on_a_terminal_editing_non_ascii_letters_and_empty_answers_work(directory):
+    """on a terminal, editing, non-ASCII letters and empty answers work"""
+    here = prompted(directory)
     code, rest = at_terminal(
         [VMCRED, "generate", "--config", here.config],
         [
@@ -347,18 +347,18 @@ def test_at_terminal_erased_gone_letters_any_script_arrive(folder):
     equal([here.get(file, generator="g").out for file in ("it", "pass", "note")], ["Ada é€", "hunter2 ä", ""])
 
 
-def test_ctrl_d_without_answer_ends_run_nothing_made(folder):
-    """Ctrl-D without an answer ends the run, and nothing is made"""
-    here = prompted(folder)
+def test_ctrl_d_without_an_answer_ends_the_run_and_nothing_is_generated(directory):
+    """Ctrl-D without an answer ends the run, and nothing is generated"""
+    here = prompted(directory)
     code, rest = at_terminal([VMCRED, "generate", "--config", here.config], [(b"g/name, Your name: ", b"\x04")])
     equal(code, 1)
     assert b"asking for g/name: no answer given" in rest, rest
-    assert not list(folder.glob("vars/per-machine/*/*"))
+    assert not list(directory.glob("vars/per-machine/*/*"))
 
 
-def test_ctrl_c_at_hidden_prompt_ends_run_leaves_terminal(folder):
+def test_ctrl_c_at_a_hidden_prompt_ends_the_run_and_leaves_the_terminal_echo(directory):
     """Ctrl-C at a hidden prompt ends the run and leaves the terminal's echo on"""
-    here = prompted(folder)
+    here = prompted(directory)
     script = f"{VMCRED} generate --config {here.config}; echo code $?; stty -a | grep -o -- '-\\?echo ' "
     code, rest = at_terminal(
         ["sh", "-c", script], [(b"name, Your name: ", b"Ada\n"), (b"pass (hidden): ", b"hunter2\x03\n")]
@@ -366,7 +366,7 @@ def test_ctrl_c_at_hidden_prompt_ends_run_leaves_terminal(folder):
     equal(code, 0)
     assert b"code 1\r\necho" in rest and b'asking for g/pass: no answer given' in rest, rest
     assert b"hunter" not in rest, rest
-    assert not list(folder.glob("vars/per-machine/*/*"))
+    assert not list(directory.glob("vars/per-machine/*/*"))
 
 
 harness.main()

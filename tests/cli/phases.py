@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is needed for users, for activation and for partitioning has a place of its own, and is activated by itself."""
+"""Secrets for users, activation and partitioning have their own directories and are activated separately."""
 import json
 import os
 import re
@@ -44,31 +44,31 @@ PHASES = {
 }
 
 
-def example_of(folder):
-    return Example(folder, DECLARATION)
+def example_of(directory):
+    return Example(directory, DECLARATION)
 
 
 def activate(example, phase, *words):
     return example.activate("--needed-for", phase, *words)
 
 
-def files(folder):
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+def files(directory):
+    return {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()}
 
 
-def tree(folder):
-    """Names, inodes, times and contents, to compare before with after."""
+def tree(directory):
+    """Names, inodes, times and contents, for comparison."""
     found = {}
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(directory.rglob("*")):
         status = path.lstat()
         content = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
-        found[str(path.relative_to(folder))] = (status.st_mode, status.st_ino, status.st_mtime_ns, content)
+        found[str(path.relative_to(directory))] = (status.st_mode, status.st_ino, status.st_mtime_ns, content)
     return found
 
 
-def test_each_phase_own_files_own_place_activating_leaves(folder):
-    """each phase has its own files in its own place, and activating one leaves the others alone"""
-    example = example_of(folder)
+def test_each_phase_has_its_own_files_and_directory_and_is_activated_without(directory):
+    """each phase has its own files and directory, and is activated without the others"""
+    example = example_of(directory)
     done = set()
     for phase, (link, wanted) in PHASES.items():
         result = expect(activate(example, phase), 0, None, "")
@@ -89,16 +89,16 @@ def test_each_phase_own_files_own_place_activating_leaves(folder):
     equal(stat.S_IMODE((example.root / "run/secrets-for-users/vars/made/hash").stat().st_mode), 0o440)
 
 
-def test_without_needed_services_need(folder):
-    """without --needed-for it is what services need"""
-    example = example_of(folder)
+def test_needed_for_defaults_to_services(directory):
+    """--needed-for defaults to services"""
+    example = example_of(directory)
     expect(example.activate(), 0, "1 secrets in generation 1\nto restart: key.service\n", "")
     equal(sorted(os.listdir(example.root / "run")), ["secrets", "secrets.d"])
 
 
-def test_where_nothing_phase_changed_nothing_written_readers(folder):
-    """where nothing of a phase changed, nothing is written and readers keep the same inodes"""
-    example = example_of(folder)
+def test_without_changes_of_a_phase_nothing_is_written_and_inodes_remain(directory):
+    """without changes of a phase nothing is written, and inodes remain"""
+    example = example_of(directory)
     for phase in PHASES:
         expect(activate(example, phase))
     before = tree(example.root)
@@ -108,9 +108,9 @@ def test_where_nothing_phase_changed_nothing_written_readers(folder):
     equal(tree(example.root), before)
 
 
-def test_changed_secret_makes_new_generation_phase_alone(folder):
-    """a changed secret makes a new generation of its phase alone, whose units are named"""
-    example = example_of(folder)
+def test_a_changed_secret_creates_a_new_generation_of_its_phase_only_whose(directory):
+    """a changed secret creates a new generation of its phase only, whose units are reported"""
+    example = example_of(directory)
     for phase in PHASES:
         expect(activate(example, phase))
     before = tree(example.root / "run/secrets.d")
@@ -129,9 +129,9 @@ def test_changed_secret_makes_new_generation_phase_alone(folder):
     equal(tree(example.root / "run/secrets.d"), before)
 
 
-def test_old_generation_each_phase_wiped_sees_still_open(folder):
-    """an old generation of each phase is wiped, as one sees it who still has it open"""
-    example = example_of(folder)
+def test_each_phase_old_generation_is_wiped_as_seen_through_an_open(directory):
+    """each phase's old generation is wiped, as seen through an open descriptor"""
+    example = example_of(directory)
     for phase, (link, wanted) in PHASES.items():
         expect(activate(example, phase))
         path = sorted(wanted)[0]
@@ -141,9 +141,9 @@ def test_old_generation_each_phase_wiped_sees_still_open(folder):
             equal(held.read(), bytes(len(str(UUID(int=0)))), phase)
 
 
-def test_secret_needed_something_else_from_now_moves_there(folder):
-    """a secret that is needed for something else from now on moves there"""
-    example = example_of(folder)
+def test_a_secret_whose_phase_changes_moves_there(directory):
+    """a secret whose phase changes moves there"""
+    example = example_of(directory)
     expect(activate(example, "users"))
     example.config.write_text(DECLARATION.replace("neededFor: users, mode", "neededFor: services, mode"))
     expect(activate(example, "users"), 0, "1 secrets for users in generation 2\n", "")
@@ -152,9 +152,9 @@ def test_secret_needed_something_else_from_now_moves_there(folder):
     equal(files((example.root / "run/secrets").resolve()), {"vars/made/key", "vars/made/hash"})
 
 
-def test_phase_damaged_document_keeps_old_generation_does(folder):
-    """a phase with a damaged document keeps its old generation, and does not hinder the others"""
-    example = example_of(folder)
+def test_a_phase_with_a_damaged_document_keeps_its_old_generation_the_others(directory):
+    """a phase with a damaged document keeps its old generation; the others are activated"""
+    example = example_of(directory)
     expect(activate(example, "users"))
     expect(example.generate("--regenerate"))
     example.document("hash", "other").write_text("<<<<<<< HEAD\n")
@@ -169,9 +169,9 @@ def test_phase_damaged_document_keeps_old_generation_does(folder):
     expect(example.activate(), 0, "1 secrets in generation 1\nto restart: key.service\n", "")
 
 
-def test_root_disk_refused_each_phase_plaintext_never_goes(folder):
-    """a root on a disk is refused for each phase: plaintext never goes there"""
-    example = example_of(folder)
+def test_each_phase_rejects_a_root_on_a_disk(directory):
+    """each phase rejects a root on a disk"""
+    example = example_of(directory)
     root = harness.SOURCE / "build" / f"not-in-memory-{os.getpid()}"
     root.mkdir(parents=True, exist_ok=True)
     try:
@@ -186,14 +186,14 @@ def test_root_disk_refused_each_phase_plaintext_never_goes(folder):
         run("rm", "-r", root)
 
 
-def test_each_phase_mount_own_never_swapped_looks_nobody_up(folder):
-    """each phase has a mount of its own that is never swapped, and looks nobody up before there are users"""
+def test_each_phase_has_its_own_mount_that_is_never_swapped_and_numeric(directory):
+    """each phase has its own mount that is never swapped, and numeric owners need no user database"""
     harness.need_root()
     numbers = DECLARATION.replace("neededFor: users, mode", 'neededFor: users, owner: 1234, group: "77", mode')
-    example = Example(folder, numbers)
-    (folder / "nobody").touch()
+    example = Example(directory, numbers)
+    (directory / "nobody").touch()
     script = f"""
-        mount -t tmpfs run /run && for file in /etc/passwd /etc/group /etc/nsswitch.conf; do mount --bind {folder}/nobody $file; done
+        mount -t tmpfs run /run && for file in /etc/passwd /etc/group /etc/nsswitch.conf; do mount --bind {directory}/nobody $file; done
         for phase in {' '.join(PHASES)}; do "$@" --needed-for $phase || exit; done
         stat -c '%n %u %g' /run/secrets-for-users/vars/*/hash
         cat /proc/self/mountinfo
@@ -210,10 +210,10 @@ def test_each_phase_mount_own_never_swapped_looks_nobody_up(folder):
         assert kind.startswith("tmpfs vmcred") and "noswap" in kind if linux >= (6, 4) else kind.startswith("ramfs"), kind
 
 
-def test_person_identity_activates_needed_partitioning(folder):
-    """a person's identity activates what is needed for partitioning, before the machine has one of its own"""
-    example = Example(folder, DECLARATION, generate=False)
-    person = folder / "person"
+def test_a_user_identity_activates_the_secrets_for_partitioning_before_the(directory):
+    """a user's identity activates the secrets for partitioning, before the machine has its own"""
+    example = Example(directory, DECLARATION, generate=False)
+    person = directory / "person"
     key = expect(vmcred("keygen", "--output", person), 0, None, "").out.split()[-1]
     expect(vmcred("user", "add", "ada", "--config", example.config, "--age-key", key))
     expect(example.generate())
@@ -230,18 +230,18 @@ def test_person_identity_activates_needed_partitioning(folder):
     equal(disk.read_text(), example.get("disk").out)
 
 
-def test_owner_service_secret_may_number_too(folder):
-    """an owner of a service's secret may be a number too"""
+def test_the_owner_of_a_service_secret_may_be_a_number(directory):
+    """the owner of a service's secret may be a number"""
     harness.need_root()
-    example = Example(folder, DECLARATION.replace("key: {restart", "key: {owner: 4321, group: 0, restart"))
+    example = Example(directory, DECLARATION.replace("key: {restart", "key: {owner: 4321, group: 0, restart"))
     expect(example.activate())
     status = (example.root / "run/secrets/vars/made/key").stat()
     equal((status.st_uid, status.st_gid), (4321, 0))
 
 
-def test_units_name_path_each_credential_phase_activates(folder):
-    """units name the path of each credential's phase, and what activates it"""
-    example = example_of(folder)
+def test_units_have_the_path_of_each_credential_phase_and_the_unit_that(directory):
+    """units have the path of each credential's phase and the unit that activates it"""
+    example = example_of(directory)
     expect(
         vmcred("units", "--config", example.config),
         0,
@@ -256,9 +256,9 @@ def test_units_name_path_each_credential_phase_activates(folder):
     )
 
 
-def test_list_says_each_file_needed(folder):
-    """list says what each file is needed for"""
-    example = example_of(folder)
+def test_list_shows_each_file_phase(directory):
+    """list shows each file's phase"""
+    example = example_of(directory)
     result = json.loads(expect(vmcred("list", "--json", "--config", example.config), 0, None, "").out)
     equal(
         {f"{row['generator']}/{row['file']}": row["neededFor"] for row in result},
@@ -269,9 +269,9 @@ def test_list_says_each_file_needed(folder):
     )  # fmt: skip
 
 
-def test_inspect_looks_each_secret_place_phase(folder):
-    """inspect looks for each secret in the place of its phase"""
-    example = example_of(folder)
+def test_inspect_finds_each_secret_in_the_directory_of_its_phase(directory):
+    """inspect finds each secret in the directory of its phase"""
+    example = example_of(directory)
 
     def seen():
         stages = json.loads(example.inspect("--json").out)
@@ -285,9 +285,9 @@ def test_inspect_looks_each_secret_place_phase(folder):
     equal(seen(), ("seen", f"3 of 3 in {places}, in memory only, with the store's value"))
 
 
-def test_an_unknown_phase_is_an_error_with_a_suggestion(folder):
+def test_an_unknown_phase_is_an_error_with_a_suggestion(directory):
     """an unknown phase is an error with a suggestion"""
-    example = example_of(folder)
+    example = example_of(directory)
     expect(activate(example, "user"), 2, "", 'vmcred: --needed-for: unknown phase "user": did you mean "users"?\n')
     expect(
         activate(example, "boot"),

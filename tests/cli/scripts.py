@@ -24,8 +24,8 @@ def scripted(text, more="machines: [m]\nfiles: {it: {}}"):
     return more + "\nscript: |\n" + "".join(f"  {line}\n" for line in text.splitlines())
 
 
-def example(folder, text):
-    return Example(folder, declaration({"g": scripted(text)}), generate=False)
+def example(directory, text):
+    return Example(directory, declaration({"g": scripted(text)}), generate=False)
 
 
 # A process for which unshare(2) is refused, as in a container that allows no namespaces.
@@ -54,8 +54,8 @@ def sandboxed(sentence, text, out):
     for sandbox in SANDBOXES:
 
         @test(f"{sentence} ({sandbox})")
-        def test_case(folder, sandbox=sandbox):
-            here = example(folder, text)
+        def test_case(directory, sandbox=sandbox):
+            here = example(directory, text)
             expect(generate_with(sandbox, here), 0, "g for m: generated it\n", "")
             expect(here.get("it", generator="g"), 0, out, "")
 
@@ -82,28 +82,28 @@ sandboxed(
 )
 
 
-def test_no_sandbox(folder):
+def test_no_sandbox(directory):
     """without a sandbox a script sees the host's processes"""
-    here = example(folder, "set -- /proc/[0-9]*; [ $# -gt 3 ]; echo seen > $out/it")
+    here = example(directory, "set -- /proc/[0-9]*; [ $# -gt 3 ]; echo seen > $out/it")
     expect(here.generate("--no-sandbox"), 0, "g for m: generated it\n", "")
     expect(here.get("it", generator="g"), 0, "seen\n", "")
 
 
-def test_sandbox_of_a_user(folder):
+def test_sandbox_of_a_user(directory):
     """the sandbox works for a user who is not root"""
     need_root()
-    program = program_for_all(folder)
-    here = Example(folder, declaration({"g": scripted("id -u > $out/it")}), generate=False)
-    run("chown", "-R", f"{NOBODY}:{NOBODY}", folder)
-    expect(run(*AS_NOBODY, program, "generate", "--config", here.config, env={"XDG_RUNTIME_DIR": str(folder)}), 0,
+    program = program_for_all(directory)
+    here = Example(directory, declaration({"g": scripted("id -u > $out/it")}), generate=False)
+    run("chown", "-R", f"{NOBODY}:{NOBODY}", directory)
+    expect(run(*AS_NOBODY, program, "generate", "--config", here.config, env={"XDG_RUNTIME_DIR": str(directory)}), 0,
            "g for m: generated it\n", "")  # fmt: skip
     expect(here.get("it", generator="g"), 0, f"{NOBODY}\n", "")
 
 
-def test_time_limit(folder):
+def test_time_limit(directory):
     """a script that exceeds its time is killed with all that it started"""
     here = Example(
-        folder, declaration({"g": scripted("setsid sleep 71.5 & sleep 71.5")}), generate=False
+        directory, declaration({"g": scripted("setsid sleep 71.5 & sleep 71.5")}), generate=False
     )
     expect(
         here.generate("--script-timeout", "1"), 1, "",
@@ -113,10 +113,10 @@ def test_time_limit(folder):
     fails(here.generate("--script-timeout", "0"), 2, "--script-timeout", '"0"')
 
 
-def test_daemon_is_killed(folder):
+def test_daemon_is_killed(directory):
     """a daemon that a script leaves running is killed"""
     here = Example(
-        folder, declaration({"g": scripted("setsid sh -c 'sleep 72.5 &' </dev/null >/dev/null 2>&1\necho x > $out/it")}),
+        directory, declaration({"g": scripted("setsid sh -c 'sleep 72.5 &' </dev/null >/dev/null 2>&1\necho x > $out/it")}),
         generate=False,
     )  # fmt: skip
     expect(here.generate(timeout=30))
@@ -126,8 +126,8 @@ def test_daemon_is_killed(folder):
 for how, words, nap in ("", [], "73.5"), (" without a sandbox", ["--no-sandbox"], "74.5"):
 
     @test(f"the script of a killed run is killed{how}")
-    def test_case_2(folder, words=words, nap=nap):
-        here = example(folder, f"sleep {nap}")
+    def test_case_2(directory, words=words, nap=nap):
+        here = example(directory, f"sleep {nap}")
         with subprocess.Popen([VMCRED, "generate", "--config", str(here.config), *words], env=harness.CLEAN_ENVIRONMENT) as process:
             while run("pgrep", "-f", f"sleep {nap}").code != 0:
                 time.sleep(0.02)
@@ -139,10 +139,10 @@ for how, words, nap in ("", [], "73.5"), (" without a sandbox", ["--no-sandbox"]
         raise AssertionError("the script is still running")
 
 
-def test_inputs_are_masked(folder):
+def test_inputs_are_masked(directory):
     """a failing script's inputs are masked in its output"""
     here = Example(
-        folder,
+        directory,
         declaration({
             "g": scripted("cat $in/dep/it $prompts/pass; echo; exit 1",
                           "machines: [m]\nfiles: {it: {}}\ndependencies: [dep]\nprompts: {pass: {}}"),
@@ -150,29 +150,29 @@ def test_inputs_are_masked(folder):
         }),
         generate=False,
     )  # fmt: skip
-    (folder / "pass").write_text("prompted-secret")
-    result = here.generate("--prompt", f"pass=@{folder}/pass")
+    (directory / "pass").write_text("prompted-secret")
+    result = here.generate("--prompt", f"pass=@{directory}/pass")
     expect(result, 1, "dep for m: generated it\n",
            "vmcred: generator g: the script exited with code 1: it printed:\n"
            + "*" * 17 + "\n" + "*" * 15 + "\n")  # fmt: skip
 
 
-def test_own_tmp(folder):
+def test_own_tmp(directory):
     """a script's /tmp and /dev/shm are not the host's"""
     for sandbox in SANDBOXES:
-        (folder / sandbox).mkdir()
-        here = example(folder / sandbox, "touch /tmp/vmcred-was-here /dev/shm/vmcred-was-here; ls /tmp > $out/it")
+        (directory / sandbox).mkdir()
+        here = example(directory / sandbox, "touch /tmp/vmcred-was-here /dev/shm/vmcred-was-here; ls /tmp > $out/it")
         expect(generate_with(sandbox, here))
         equal(here.get("it", generator="g").out.split(), ["in", "out", "tmp", "vmcred-was-here"])
         for place in "/tmp", "/dev/shm":
             assert not os.path.exists(f"{place}/vmcred-was-here"), place
 
 
-def test_out_is_never_swapped(folder):
+def test_out_is_never_swapped(directory):
     """for root, $out is on a file system that is never swapped and not mounted on the host"""
     need_root()
     # By its number: the host may have mounted a file system on /tmp, too.
-    here = example(folder, "exec 9<$out; number=$(sed -n 's/^mnt_id:[[:space:]]*//p' /proc/self/fdinfo/9)\n"
+    here = example(directory, "exec 9<$out; number=$(sed -n 's/^mnt_id:[[:space:]]*//p' /proc/self/fdinfo/9)\n"
                            "grep \"^$number \" /proc/self/mountinfo > $out/it; cd $out/..; pwd >> $out/it")  # fmt: skip
     expect(here.generate())
     mount, place = here.get("it", generator="g").out.splitlines()
@@ -190,13 +190,13 @@ echo end >> $out/it
 """
 
 
-def test_no_sockets(folder):
+def test_no_sockets(directory):
     """a script reaches no socket of the host in /run, /tmp, /dev/shm or $XDG_RUNTIME_DIR, and no abstract one"""
     need("perl")
     # The last one is not hidden otherwise, and becomes $XDG_RUNTIME_DIR.
-    folders = [tempfile.mkdtemp(prefix="vmcred-test.", dir=place)
+    directories = [tempfile.mkdtemp(prefix="vmcred-test.", dir=place)
                for place in (("/run",) if os.geteuid() == 0 else ()) + ("/tmp", "/dev/shm", "/var/tmp")]  # fmt: skip
-    places = [f"{place}/s" for place in folders] + [f"@vmcred-test-{os.getpid()}"]
+    places = [f"{place}/s" for place in directories] + [f"@vmcred-test-{os.getpid()}"]
     sockets = []
     try:
         for place in places:
@@ -204,8 +204,8 @@ def test_no_sockets(folder):
             listener.bind(place.replace("@", "\0"))
             listener.listen(8)
             sockets.append(listener)
-        here = example(folder, CONNECT % " ".join(places))
-        environment = {"XDG_RUNTIME_DIR": folders[-1]}
+        here = example(directory, CONNECT % " ".join(places))
+        environment = {"XDG_RUNTIME_DIR": directories[-1]}
         for sandbox in SANDBOXES:
             expect(generate_with(sandbox, here, "--regenerate", env=environment))
             expect(here.get("it", generator="g"), 0, "end\n")
@@ -215,7 +215,7 @@ def test_no_sockets(folder):
     finally:
         for listener in sockets:
             listener.close()
-        for place in folders:
+        for place in directories:
             run("rm", "-r", place)
 
 
@@ -251,33 +251,33 @@ openssl req -x509 -newkey rsa:2048 -nodes -keyout $out/key -out $out/crt -days 3
 """
 
 
-def test_key_generators(folder):
+def test_key_generators(directory):
     """programs that generate keys work in the sandbox, for root and other users, and leave no agent running"""
     for program in "ssh-keygen", "wg", "age-keygen", "gpg", "gpg-agent", "openssl":
         need(program)
     need_root()
-    program = program_for_all(folder)
+    program = program_for_all(directory)
     files = "ssh, ssh.pub, wg, wg.pub, age, gpg, key, crt"
     more = "machines: [m]\nfiles: {%s}" % ", ".join(f"{file}: {{}}" for file in files.split(", "))
-    here = Example(folder, declaration({"g": scripted(PROGRAMS, more)}), generate=False)
+    here = Example(directory, declaration({"g": scripted(PROGRAMS, more)}), generate=False)
     expect(here.generate(), 0, f"g for m: generated {files}\n", "")
-    run("chown", "-R", f"{NOBODY}:{NOBODY}", folder)
+    run("chown", "-R", f"{NOBODY}:{NOBODY}", directory)
     expect(run(*AS_NOBODY, program, "generate", "--regenerate", "--config", here.config), 0, f"g for m: generated {files}\n", "")
     assert here.get("gpg", generator="g").out.startswith("-----BEGIN PGP PRIVATE KEY BLOCK-----\n")
     equal(run("wg", "pubkey", stdin=here.get("wg", generator="g").out).out, here.get("wg.pub", generator="g").out)
     expect(run("pgrep", "-f", "gpg-agent --homedir /tmp/tmp"), 1)
 
 
-def test_pipefail(folder):
+def test_pipefail(directory):
     """a failure within a pipeline fails the script, so that no empty secret is created"""
-    here = example(folder, "false | cat > $out/it")
+    here = example(directory, "false | cat > $out/it")
     expect(here.generate(), 1, "", "vmcred: generator g: the script exited with code 1\n")
 
 
-def test_without_bash(folder):
+def test_without_bash(directory):
     """without bash the system's shell runs the script"""
-    here = example(folder, "echo x > $out/it; echo $unset")
-    environment = {"PATH": str(folder)}
+    here = example(directory, "echo x > $out/it; echo $unset")
+    environment = {"PATH": str(directory)}
     result = here.generate(env=environment)
     equal((result.code, result.out), (1, ""))
     assert "unset" in result.err, result.err
@@ -286,39 +286,39 @@ def test_without_bash(folder):
     expect(here.get("it", generator="g"), 0, "x\n")
 
 
-def test_root_without_capabilities(folder):
+def test_root_without_capabilities(directory):
     """root without CAP_SYS_ADMIN creates the namespaces in a user namespace"""
     need_root()
-    here = example(folder, "id -u > $out/it; tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' ' >> $out/it")
+    here = example(directory, "id -u > $out/it; tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' ' >> $out/it")
     expect(run("setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin", VMCRED, "generate", "--config", here.config),
            0, "g for m: generated it\n", "")  # fmt: skip
     expect(here.get("it", generator="g"), 0, "0\nlo\n")
 
 
-def test_namespaces_refused(folder):
+def test_namespaces_refused(directory):
     """without namespaces and bubblewrap, the error names both remedies and nothing is written"""
-    (folder / "bin").mkdir()
-    here = example(folder, "echo x > $out/it")
+    (directory / "bin").mkdir()
+    here = example(directory, "echo x > $out/it")
     expect(
-        run(*SANDBOXES["bubblewrap"], VMCRED, "generate", "--config", here.config, env={"PATH": str(folder / "bin")}), 1, "",
+        run(*SANDBOXES["bubblewrap"], VMCRED, "generate", "--config", here.config, env={"PATH": str(directory / "bin")}), 1, "",
         "vmcred: generator g: creating a user namespace: Operation not permitted: install bubblewrap, or use --no-sandbox\n",
     )  # fmt: skip
-    assert not list(folder.glob("vars/per-machine/*/*"))
+    assert not list(directory.glob("vars/per-machine/*/*"))
     expect(generate_with("bubblewrap", here, "--no-sandbox"))
 
 
-def test_failure_in_bubblewrap(folder):
+def test_failure_in_bubblewrap(directory):
     """a script that fails in bubblewrap is reported like any other"""
-    here = example(folder, "echo hunter2-secret > $out/it; cat $out/it; exit 9")
+    here = example(directory, "echo hunter2-secret > $out/it; cat $out/it; exit 9")
     expect(generate_with("bubblewrap", here), 1, "",
            "vmcred: generator g: the script exited with code 9: it printed:\n**************\n")  # fmt: skip
 
 
 def shown(sentence, text, printed):
     @test(sentence)
-    def test_case_3(folder):
+    def test_case_3(directory):
         here = Example(
-            folder,
+            directory,
             declaration({
                 "g": scripted(text, "machines: [m]\nfiles: {it: {}}\ndependencies: [part, whole]"),
                 "part": scripted("echo hunter2 > $out/it"),
@@ -341,10 +341,10 @@ ENCODED = (
 )
 
 
-def test_encoded_values_are_masked(folder):
+def test_encoded_values_are_masked(directory):
     """a value that is printed in Base64 or hexadecimal is masked"""
     here = Example(
-        folder,
+        directory,
         declaration({
             "g": scripted(ENCODED, "machines: [m]\nfiles: {it: {}}\ndependencies: [part, whole]"),
             "part": scripted("echo hunter2 > $out/it"),
@@ -363,9 +363,9 @@ def test_encoded_values_are_masked(folder):
 shown("the start of a value at the end of the output is masked", "printf 'x hunter2-and'; exit 1", "x " + "*" * 11)
 
 
-def test_long_output(folder):
+def test_long_output(directory):
     """of a long output the end is shown, from the start of a line"""
-    here = example(folder, "for i in {10000..30000}; do echo line $i; done; exit 1")
+    here = example(directory, "for i in {10000..30000}; do echo line $i; done; exit 1")
     result = here.generate()
     equal(result.code, 1)
     lines = result.err.splitlines()[1:]
@@ -380,9 +380,9 @@ shown(
 )
 
 
-def test_broken_pipe(folder):
+def test_broken_pipe(directory):
     """the error of a broken pipe explains pipefail"""
-    here = example(folder, "yes | head -n 1 > $out/it")
+    here = example(directory, "yes | head -n 1 > $out/it")
     expect(here.generate(), 1, "",
            "vmcred: generator g: the script exited with code 141: a program in a pipeline was still writing when the next one "
            "ended, which is a failure with pipefail\n")  # fmt: skip

@@ -24,7 +24,7 @@ GROUPED = "sops: {defaultGroups: [admins]}\n" + DECLARATION
 
 @functools.lru_cache(maxsize=None)
 def sops_decrypt(document, identity):
-    """The value, by the real sops, or None. Most documents are seen many times."""
+    """The value that the real sops decrypts, or None. Cached: most documents are read many times."""
     done = run(need("sops"), "decrypt", "--input-type", "json", "--output-type", "binary", "/dev/stdin",
                stdin=document, env={"SOPS_AGE_KEY_FILE": str(identity)})  # fmt: skip
     return done.out if done.code == 0 else None
@@ -34,22 +34,22 @@ def recipients(document):
     return {entry["recipient"] for entry in json.loads(document)["sops"]["age"]}
 
 
-def names(folder):
-    return sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+def names(directory):
+    return sorted(entry.name for entry in directory.iterdir()) if directory.is_dir() else []
 
 
 class Store:
-    """A store in `folder`; the people's identities are beside it."""
+    """A store in `directory`; the users' identities are next to it."""
 
-    def __init__(self, folder):
-        self.folder = Path(folder)
+    def __init__(self, directory):
+        self.folder = Path(directory)
         self.identities = self.folder.parent / "identities"
 
     @classmethod
-    def make(cls, folder, declaration, users=("ada", "bob"), machines=("m",)):
-        (folder / "identities").mkdir()
-        (folder / "store").mkdir()
-        store = cls(folder / "store")
+    def make(cls, directory, declaration, users=("ada", "bob"), machines=("m",)):
+        (directory / "identities").mkdir()
+        (directory / "store").mkdir()
+        store = cls(directory / "store")
         (store.folder / "vmcred.yaml").write_text(declaration)
         for person in ("ada", "bob", "eve"):
             expect(vmcred("keygen", "--output", store.identities / person))
@@ -69,7 +69,7 @@ class Store:
         return [command, "--config", self.folder / "vmcred.yaml", *words, *more]
 
     def keys_of(self, kind, name):
-        """The public keys of a machine, a user or all of a group's members."""
+        """The public keys of a machine, a user or all members of a group."""
         if kind == "groups":
             group = self.folder / "sops/groups" / name
             return {key for of in ("machines", "users") for member in names(group / of) for key in self.keys_of(of, member)}
@@ -84,7 +84,7 @@ class Store:
         return sorted(path for path in self.folder.rglob("secret") if path.is_file())
 
     def before(self, reader):
-        """Each secret's value, and its readers where they are not those of its links: they may stay so for a while."""
+        """Each secret's value, and its readers if they are not those of its links, which is allowed for a while."""
         found = {}
         for path in self.documents():
             text = path.read_text()
@@ -93,7 +93,7 @@ class Store:
         return found
 
     def state(self, reader):
-        """All that is in the store, but for the documents' bytes: those give their readers and their value."""
+        """The whole store, with documents' readers and values instead of their bytes."""
         found = {}
         for path in sorted(self.folder.rglob("*")):
             name = str(path.relative_to(self.folder))
@@ -110,7 +110,7 @@ class Store:
 
 
 def whole(store, reader, fault, before):
-    """Each secret has its value, and no other readers than its links name."""
+    """Each secret has its value, and no readers without a link."""
     for path in store.documents():
         name = str(path.relative_to(store.folder))
         value = sops_decrypt(path.read_text(), store.identities / reader)
@@ -127,8 +127,8 @@ def change(sentence, words, declaration=DECLARATION, prepare=(), edit=None, read
     `done` when it is repeated."""
 
     @test(sentence)
-    def test_case(folder):
-        store = Store.make(folder, declaration, **options)
+    def test_case(directory):
+        store = Store.make(directory, declaration, **options)
         expect(vmcred(*store.words("generate")))
         for more in prepare:
             expect(vmcred(*store.words(*more(store), identity="ada")))
@@ -140,7 +140,7 @@ def change(sentence, words, declaration=DECLARATION, prepare=(), edit=None, read
             copied = Store(copy)
             return [harness.VMCRED, *copied.words(*words(copied), identity=reader)]
 
-        final = Store(fresh(store.folder, folder / "store-final"))
+        final = Store(fresh(store.folder, directory / "store-final"))
         expect(run(*command(final.folder)))
         expected = final.state(reader)
         assert expected != store.state(reader)
@@ -161,28 +161,28 @@ def change(sentence, words, declaration=DECLARATION, prepare=(), edit=None, read
 
 
 change(
-    "a user who is added half can read what links give, and a second run gives the rest",
+    "a half-added user reads what is linked, and a second run adds the rest",
     lambda store: ("user", "add", "eve", "--age-key", store.key("eve")),
 )
 change(
-    "a user who is removed half reads nothing that no link gives, and a second run takes the rest",
+    "a half-removed user reads nothing without a link, and a second run removes the rest",
     lambda _store: ("user", "remove", "bob"),
     done=(3, "vmcred: no user bob: sops/users/bob does not exist\n"),
 )
 change(
-    "a user of a group who is removed half is as one outside",
+    "a half-removed user of a group reads nothing without a link",
     lambda _store: ("user", "remove", "bob"),
     GROUPED,
     [lambda _store: ("group", "add", "admins", "--user", "bob")],
     done=(3, "vmcred: no user bob: sops/users/bob does not exist\n"),
 )
 change(
-    "a group's new member reads nothing that is not the group's, and a second run gives the rest",
+    "a new member of a group reads only the group's secrets, and a second run adds the rest",
     lambda _store: ("group", "add", "admins", "--user", "bob"),
     GROUPED,
 )
 change(
-    "a member that is taken out of its group half reads nothing as none, and a second run takes the rest",
+    "a half-removed member of a group reads only what the group reads, and a second run removes the rest",
     lambda _store: ("group", "remove", "admins", "--user", "bob"),
     GROUPED,
     [lambda _store: ("group", "add", "admins", "--user", "bob")],
@@ -192,12 +192,12 @@ change(
 
 
 def replace_key(store):
-    """As a merge may leave it: bob has another key, and his secrets do not know."""
+    """As after a merge: bob has another key, to which his secrets are not encrypted."""
     key = store.folder / "sops/users/bob/key.json"
     key.write_text(key.read_text().replace(store.key("bob"), store.key("eve")))
 
 
-change("a fix that is interrupted is half done in whole secrets, and the next one does the rest",
+change("an interrupted fix has changed complete secrets only, and the next one fixes the rest",
        lambda _store: ("fix",), edit=replace_key)  # fmt: skip
 
 SHARED = """\
@@ -216,7 +216,7 @@ def undeclare(store):
 
 
 change(
-    "a machine that is removed half reads nothing that no link gives, and a second run takes the rest",
+    "a half-removed machine reads nothing without a link, and a second run removes the rest",
     lambda _store: ("machine", "remove", "n"),
     SHARED,
     edit=undeclare,

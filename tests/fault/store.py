@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""No partial state: whatever system call fails or is the last one before a kill -9, the old state or the new one is
-there, whole, and a second run repairs."""
+"""No partial state: whichever system call fails or is the last before a kill -9, the old or the new state is complete,
+and a second run repairs."""
 import harness
 from example import Example, Fleet
 from faults import every_fault, strace
@@ -8,7 +8,7 @@ from harness import equal, expect
 
 
 def pair(example, where):
-    """Both values of the store, which must open."""
+    """Both values of the store, which must decrypt."""
     values = []
     for name in ("one", "two"):
         result = example.get(name)
@@ -18,11 +18,11 @@ def pair(example, where):
     return tuple(values)
 
 
-def test_generate_regenerate_leaves_old_secrets_new_ones(folder):
-    """generate --regenerate leaves the old secrets or the new ones, whole, after every fault, and a second run repairs"""
-    folder = folder / "store"
-    folder.mkdir()
-    old = pair(Example(folder), "the start")
+def test_after_every_fault_generate_regenerate_leaves_the_old_or_the_new(directory):
+    """after every fault generate --regenerate leaves the old or the new secrets complete, and a second run repairs"""
+    directory = directory / "store"
+    directory.mkdir()
+    old = pair(Example(directory), "the start")
 
     def check(copy, fault):
         example = Example.at(copy)
@@ -35,7 +35,7 @@ def test_generate_regenerate_leaves_old_secrets_new_ones(folder):
         assert pair(example, fault) != new
 
     struck = every_fault(
-        folder,
+        directory,
         lambda copy: [harness.VMCRED, "generate", "--config", copy / "vmcred.yaml", "--regenerate"],
         check,
         follow=True,
@@ -43,10 +43,10 @@ def test_generate_regenerate_leaves_old_secrets_new_ones(folder):
     assert struck > 60, struck
 
 
-def test_many_generators_there_whole_not_at_all_when_disk(folder):
-    """many generators are there whole or not at all when the disk fails as they are synced together, and a second run repairs"""
+def test_if_the_disk_fails_during_a_common_sync_each_of_many_generators_is(directory):
+    """if the disk fails during a common sync, each of many generators is complete or does not exist, and a second run repairs"""
     for number, fault in enumerate(["error=EIO:when=1", "signal=KILL:when=1", "error=EIO:when=2", "signal=KILL:when=2"]):
-        store = folder / str(number)
+        store = directory / str(number)
         store.mkdir()
         fleet = Fleet(store, 200, "  g: {machines: ALL, files: {it: {}, more: {}}, kind: {it: uuid, more: uuid}}\n")
         result = strace(["-f", "-o", "/dev/null", "-e", "trace=syncfs", "-e", f"inject=syncfs:{fault}"],
@@ -64,11 +64,11 @@ def test_many_generators_there_whole_not_at_all_when_disk(folder):
         equal([path.name for path in store.iterdir() if path.name.startswith(".")], [], f"what is left after {fault}")
 
 
-def test_activate_leaves_old_generation_new_whole_after(folder):
-    """activate leaves the old generation or the new one, whole, after every fault, and a second run repairs"""
-    folder = folder / "store"
-    folder.mkdir()
-    example = Example(folder)
+def test_after_every_fault_activate_leaves_the_old_or_the_new_generation(directory):
+    """after every fault activate leaves the old or the new generation complete, and a second run repairs"""
+    directory = directory / "store"
+    directory.mkdir()
+    example = Example(directory)
     expect(example.activate())
     old = tuple(example.active(name).read_text() for name in ("one", "two"))
     expect(example.generate("--regenerate"))
@@ -89,7 +89,7 @@ def test_activate_leaves_old_generation_new_whole_after(folder):
         words = ["--config", copy / "vmcred.yaml", "--identity", copy / "identity", "--root", copy / "root"]
         return [harness.VMCRED, "activate", *words]
 
-    struck = every_fault(folder, command, check)
+    struck = every_fault(directory, command, check)
     assert struck > 40, struck
 
 

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is made or set is there whole or not at all, after every fault, and the same command once more makes it so:
-scripts with dependencies, many machines at once, one value, machines' keys."""
+"""After every fault a value is stored completely or not at all, and a second run completes the work: scripts with dependencies, many machines at once, one value, machines' keys."""
 import json
 import os
 from pathlib import Path
@@ -28,30 +27,30 @@ generators:
 """
 
 
-def names(folder):
-    """Every name in the store, with links' targets; not what the documents hold."""
-    found = {str(path.relative_to(folder)): os.readlink(path) if path.is_symlink() else None
-             for path in Path(folder).rglob("*")}  # fmt: skip
+def names(directory):
+    """Every name in the store, with links' targets, without the documents' content."""
+    found = {str(path.relative_to(directory)): os.readlink(path) if path.is_symlink() else None
+             for path in Path(directory).rglob("*")}  # fmt: skip
     return dict(sorted(found.items()))
 
 
 def value(example, generator, file="it"):
-    """The value, or None where it is not there; anything else is a failure."""
+    """The value, or None if it does not exist; anything else is a failure."""
     result = example.get(file, generator=generator)
     assert result.code in (0, 3), result
     return result.out if result.code == 0 else None
 
 
-def copied(example, folder):
-    """What an undisturbed run would work on."""
-    return Example.at(fresh(example.folder, folder / "store-undisturbed"))
+def copied(example, directory):
+    """A copy for an undisturbed run."""
+    return Example.at(fresh(example.folder, directory / "store-undisturbed"))
 
 
 def scripts(sentence, *more, follow):
     @test(sentence)
-    def test_case(folder):
-        (folder / "store").mkdir()
-        example = Example(folder / "store", CHAIN, generate=False)
+    def test_case(directory):
+        (directory / "store").mkdir()
+        example = Example(directory / "store", CHAIN, generate=False)
         (example.folder / "run").mkdir(mode=0o700)
 
         def words(copy):
@@ -59,7 +58,7 @@ def scripts(sentence, *more, follow):
             command = [harness.VMCRED, "generate", "--config", copy / "vmcred.yaml", "--identity", copy / "identity"]
             return [*environment, *command, *more]
 
-        undisturbed = copied(example, folder)
+        undisturbed = copied(example, directory)
         expect(run(*words(undisturbed.folder)))
         expected = names(undisturbed.folder)
         assert not list((undisturbed.folder / "run/vmcred").glob("*")), expected
@@ -82,8 +81,8 @@ def scripts(sentence, *more, follow):
         assert struck >= 50, struck
 
 
-scripts("a script's generator is there whole or not at all after every fault in vmcred and in its sandbox", follow=True)
-scripts("without a sandbox too, and a second run wipes the script's files that a killed one left", "--no-sandbox", follow=False)  # fmt: skip
+scripts("after every fault in vmcred and its sandbox a script's generator is complete or does not exist", follow=True)
+scripts("also without a sandbox, and a second run wipes the script's files of a killed one", "--no-sandbox", follow=False)  # fmt: skip
 
 SINGLE = """\
 machines: {m: {}}
@@ -99,9 +98,9 @@ def setting(sentence, file, prepare, least):
     """Sets a file's value, in an example whose store `prepare` fills."""
 
     @test(sentence)
-    def test_case_2(folder):
-        (folder / "store").mkdir()
-        example = Example(folder / "store", SINGLE, generate=False)
+    def test_case_2(directory):
+        (directory / "store").mkdir()
+        example = Example(directory / "store", SINGLE, generate=False)
         prepare(example)
         (example.folder / "new").write_text("new")
         old = value(example, "made", file)
@@ -109,7 +108,7 @@ def setting(sentence, file, prepare, least):
         def words(copy):
             return [harness.VMCRED, "set", "--config", copy / "vmcred.yaml", "m", f"made/{file}", "--file", copy / "new"]
 
-        undisturbed = copied(example, folder)
+        undisturbed = copied(example, directory)
         expect(run(*words(undisturbed.folder)), 0, "", "")
         expected = names(undisturbed.folder)
 
@@ -127,10 +126,10 @@ def setting(sentence, file, prepare, least):
         assert struck >= least, struck
 
 
-setting("a value that is set in place of another is the old or the new one after every fault", "it",
+setting("after every fault a replaced value is the old or the new one", "it",
         lambda example: expect(example.generate()), 30)  # fmt: skip
-setting("a value that is set where there was none is not there or whole", "it", lambda _example: None, 50)
-setting("a public value that is set is the old or the new one", "open", lambda example: expect(example.generate()), 20)
+setting("after every fault a new value is complete or does not exist", "it", lambda _example: None, 50)
+setting("after every fault a replaced public value is the old or the new one", "open", lambda example: expect(example.generate()), 20)
 
 
 def public_key(identity):
@@ -142,24 +141,24 @@ def registered(store):
     return [entry["publickey"] for entry in json.loads(file.read_text())] if file.exists() else []
 
 
-def test_machine_given_key_none_store_keeps_users_after(folder):
-    """a machine that is given a key has none, or one that the store keeps for the users, after every fault"""
-    store = folder / "store"
+def test_after_every_fault_a_machine_has_no_key_or_one_whose_private_half(directory):
+    """after every fault a machine has no key, or one whose private half the users can decrypt"""
+    store = directory / "store"
     store.mkdir()
     (store / "vmcred.yaml").write_text(SINGLE)
-    expect(vmcred("keygen", "--output", folder / "ada"))
-    expect(vmcred("user", "--config", store / "vmcred.yaml", "add", "ada", "--age-key", public_key(folder / "ada")))
+    expect(vmcred("keygen", "--output", directory / "ada"))
+    expect(vmcred("user", "--config", store / "vmcred.yaml", "add", "ada", "--age-key", public_key(directory / "ada")))
 
     def words(copy):
         return [harness.VMCRED, "machine", "--config", copy / "vmcred.yaml", "add", "m"]
 
     def kept(copy):
         done = run(need("sops"), "decrypt", "--input-type", "json", "--output-type", "binary",
-                   copy / "sops/secrets/m-age.key/secret", env={"SOPS_AGE_KEY_FILE": str(folder / "ada")})  # fmt: skip
-        (folder / "kept").write_text(expect(done).out)
-        return [public_key(folder / "kept")]
+                   copy / "sops/secrets/m-age.key/secret", env={"SOPS_AGE_KEY_FILE": str(directory / "ada")})  # fmt: skip
+        (directory / "kept").write_text(expect(done).out)
+        return [public_key(directory / "kept")]
 
-    undisturbed = fresh(store, folder / "store-undisturbed")
+    undisturbed = fresh(store, directory / "store-undisturbed")
     expect(run(*words(undisturbed)), 0, "", "")
     expected = names(undisturbed)
 
@@ -176,9 +175,9 @@ def test_machine_given_key_none_store_keeps_users_after(folder):
     assert struck >= 50, struck
 
 
-def test_keygen_no_identity_file_whole_after_every_fault(folder):
-    """keygen has no identity file, or a whole one, after every fault, and registers none that is not in a file"""
-    store = folder / "store"
+def test_after_every_fault_keygen_identity_file_is_complete_or_does_not(directory):
+    """after every fault keygen's identity file is complete or does not exist, and no other key is registered"""
+    store = directory / "store"
     store.mkdir()
     (store / "vmcred.yaml").write_text(SINGLE)
 
@@ -212,12 +211,12 @@ generators:
 """ % (", ".join(f"m{number}: {{}}" for number in range(3)), ", ".join(f"m{number}" for number in range(3)))
 
 
-def test_many_machines_secrets_several_threads_make_each(folder):
-    """of many machines' secrets, which several threads make, each generator is there whole or not at all"""
-    store = folder / "store"
+def test_after_every_fault_in_several_threads_each_generator_is_complete_or(directory):
+    """after every fault in several threads each generator is complete or does not exist"""
+    store = directory / "store"
     store.mkdir()
     (store / "vmcred.yaml").write_text(MANY)
-    identity = folder / "ada"
+    identity = directory / "ada"
     expect(vmcred("keygen", "--output", identity))
     key = public_key(identity)
     expect(vmcred("user", "--config", store / "vmcred.yaml", "add", "ada", "--age-key", key))
@@ -227,7 +226,7 @@ def test_many_machines_secrets_several_threads_make_each(folder):
     def words(copy):
         return [harness.VMCRED, "generate", "--config", copy / "vmcred.yaml"]
 
-    undisturbed = fresh(store, folder / "store-undisturbed")
+    undisturbed = fresh(store, directory / "store-undisturbed")
     expect(run(*words(undisturbed)))
     expected = names(undisturbed)
 

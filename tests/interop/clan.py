@@ -11,20 +11,20 @@ from ssh_pgp import SshPgpKey
 GROUPINGS = ([], ["admins"])
 
 
-def repositories(folder):
+def repositories(directory):
     for groups in GROUPINGS:
-        yield Repository(folder / f"with-{len(groups)}", groups)
+        yield Repository(directory / f"with-{len(groups)}", groups)
 
 
-def test_repository_clan_made_declared_neither_generate_nor(folder):
-    """a repository that clan made is as declared, and neither generate nor fix has anything to do"""
-    for repository in repositories(folder):
+def test_a_repository_that_clan_created_is_as_declared_and_generate_and_fix(directory):
+    """a repository that clan created is as declared, and generate and fix do nothing"""
+    for repository in repositories(directory):
         repository.fill_by_clan().healthy_for_vmcred()
 
 
-def test_each_value_repository_clan_made_read_user_machine(folder):
-    """each value in a repository that clan made is read, by a user and by the machine with the key that clan keeps"""
-    for repository in repositories(folder):
+def test_users_and_machines_read_each_value_of_a_repository_that_clan(directory):
+    """users and machines read each value of a repository that clan created"""
+    for repository in repositories(directory):
         repository.fill_by_clan()
         for machine in ("m1", "m2"):
             key = repository.clan("secrets", "get", f"{machine}-age.key")
@@ -37,16 +37,16 @@ def test_each_value_repository_clan_made_read_user_machine(folder):
         repository.unchanged()
 
 
-def test_members_clan_registered_listed(folder):
+def test_members_that_clan_registered_are_listed(directory):
     """members that clan registered are listed"""
-    repository = Repository(folder).fill_by_clan()
+    repository = Repository(directory).fill_by_clan()
     expect(repository.vmcred("user", "list"), 0, "ada\nbob\n", "")
     expect(repository.vmcred("machine", "list"), 0, "m1\nm2\nm3\n", "")
     expect(repository.vmcred("group", "list"), 0, "admins: machine m3\nadmins: user ada\n", "")
 
 
 def changes(repository):
-    """Each verb of vmcred's that changes a store, with what it is called."""
+    """Each of vmcred's commands that changes a store: a name, a call, and the value that clan then reads."""
     yield "set", lambda: repository.vmcred("set", "m1", "own/it", stdin="set"), ("m1", "own/it", "set")
     yield "set shared", lambda: repository.vmcred("set", "m2", "all/it", stdin="\0\xff"), ("m1", "all/it", "\0\xff")
     yield "set open", lambda: repository.vmcred("set", "m1", "own/open", stdin="o"), ("m1", "own/open", "o")
@@ -58,9 +58,9 @@ def changes(repository):
     yield "machine add", lambda: repository.vmcred("machine", "add", "m1", "--force"), None
 
 
-def test_vmcred_changes_repository_clan_made_leaves_clan(folder):
-    """what vmcred changes in a repository that clan made leaves clan nothing to mend, and clan reads it"""
-    for repository in repositories(folder):
+def test_clan_reads_what_vmcred_changes_in_its_repository_and_has_nothing_to(directory):
+    """clan reads what vmcred changes in its repository, and has nothing to fix"""
+    for repository in repositories(directory):
         repository.fill_by_clan()
         for name, change, value in changes(repository):
             expect(change(), 0, None, "")
@@ -73,9 +73,9 @@ def test_vmcred_changes_repository_clan_made_leaves_clan(folder):
                 equal(repository.clan("vars", "get", *value[:2]), value[2], name)
 
 
-def test_clan_keeps_besides_whom_person_names_follows_them(folder):
-    """what clan keeps besides, for whom a person names, follows them when vmcred changes who is there"""
-    repository = Repository(folder).fill_by_clan()
+def test_secrets_without_a_generator_follow_their_readers_when_vmcred(directory):
+    """secrets without a generator follow their readers when vmcred changes the members"""
+    repository = Repository(directory).fill_by_clan()
     repository.clan("secrets", "set", "extra", "--user", "bob", "--machine", "m1", "--group", "admins", stdin="besides")
     repository.healthy_for_vmcred(files=20)
     expect(repository.vmcred("user", "remove", "bob"), 0, "sops/secrets/extra: 0 recipients to add, 2 to remove\n", "")
@@ -88,17 +88,17 @@ def test_clan_keeps_besides_whom_person_names_follows_them(folder):
 
 
 def pgp_readers(repository):
-    """How many of the documents are for a PGP key."""
+    """The number of documents with a PGP recipient."""
     documents = [json.loads(path.read_text()) for path in repository.root.glob("**/secret") if path.is_file()]
     return sum(bool(document["sops"].get("pgp")) for document in documents)
 
 
-def test_user_pgp_key_registered_either_among_readers_both(folder):
-    """a user with a PGP key, registered by either, is among the readers for both"""
+def test_both_encrypt_to_a_user_pgp_key_whichever_of_them_registered_it(directory):
+    """both encrypt to a user's PGP key, whichever of them registered it"""
     trees = []
     for number, by_clan in enumerate((True, False)):
-        repository = Repository(folder / str(number), ["admins"]).fill_by_clan()
-        key = SshPgpKey(folder / f"pat-{number}")
+        repository = Repository(directory / str(number), ["admins"]).fill_by_clan()
+        key = SshPgpKey(directory / f"pat-{number}")
         key.import_into(repository.folder / "gnupg")
         if by_clan:
             repository.clan("secrets", "users", "add", "pat", "--pgp-key", key.fingerprint)
@@ -116,9 +116,9 @@ def test_user_pgp_key_registered_either_among_readers_both(folder):
     equal(trees[0], trees[1], "key.json")
 
 
-def test_changed_validation_makes_same_files_anew_both(folder):
-    """a changed validation makes the same files anew for both"""
-    repository = Repository(folder).fill_by_clan()
+def test_a_changed_validation_regenerates_the_same_files_in_both(directory):
+    """a changed validation regenerates the same files in both"""
+    repository = Repository(directory).fill_by_clan()
     repository.generators["validated"]["validation"] = {"list": {"x": True}, "text": "é \" \\ </>"}
     repository.declare()
     result = expect(repository.vmcred("check"), 3)
@@ -129,9 +129,9 @@ def test_changed_validation_makes_same_files_anew_both(folder):
     repository.healthy_for_vmcred()
 
 
-def test_store_vmcred_made_healthy_clan_nothing_generate(folder):
-    """a store that vmcred made is healthy for clan, which has nothing to generate, lists its members and reads each value"""
-    for repository in repositories(folder):
+def test_clan_has_nothing_to_fix_or_generate_in_a_store_that_vmcred_created(directory):
+    """clan has nothing to fix or generate in a store that vmcred created, lists its members and reads its values"""
+    for repository in repositories(directory):
         repository.fill_by_vmcred().healthy_for_clan()
         before = repository.git("rev-parse", "HEAD")
         repository.clan("vars", "generate", "--no-sandbox")
@@ -159,9 +159,9 @@ def clan_changes(repository):
     yield ["vars", "generate", "--no-sandbox"], {}
 
 
-def test_clan_changes(folder):
+def test_clan_changes_of_a_store_that_vmcred_created_are_correct_for_vmcred(directory):
     """clan's changes of a store that vmcred created are correct for vmcred, but for the key of a removed machine"""
-    for repository in repositories(folder):
+    for repository in repositories(directory):
         repository.fill_by_vmcred()
         for words, options in clan_changes(repository):
             repository.clan(*words, **options)
@@ -178,7 +178,7 @@ def test_clan_changes(folder):
 
 
 def tree(repository):
-    """Path by path: a folder, where a link leads to, or what a file holds; of a document, its form and readers."""
+    """For each path: a directory, a link's target, or a file's content; of a document, its format and recipients."""
     machine_keys = {}
     for machine in MACHINES:
         machine_keys[json.loads((repository.root / f"sops/machines/{machine}/key.json").read_text())[0]["publickey"]] = machine
@@ -190,7 +190,7 @@ def tree(repository):
         if path.is_symlink():
             found[name] = ("link", str(path.readlink()))
         elif path.is_dir():
-            found[name] = "folder"
+            found[name] = "directory"
         else:
             text = path.read_text()
             for key, machine in machine_keys.items():
@@ -200,7 +200,7 @@ def tree(repository):
 
 
 def document_form(text):
-    """All but what differs each time it is encrypted; the order of the recipients says nothing."""
+    """All that does not differ between encryptions; the order of the recipients has no meaning."""
     document = json.loads(text)
     equal(text, json.dumps(document, indent="\t") + "\n", "a document's layout")
     readers = sorted(entry["recipient"] for entry in document["sops"]["age"])
@@ -208,17 +208,17 @@ def document_form(text):
 
 
 def without_writer(found):
-    """clan gives what it writes to whoever writes it, too, where there are default groups, of which that is one."""
+    """With default groups, clan also encrypts to the user who writes the secret."""
     secrets = [name.removesuffix("/secret") for name in found if name.endswith("/secret")]
     links = {f"{secret}/users{rest}" for secret in secrets for rest in ("", "/ada")}
     return {name: form for name, form in found.items() if name not in links}
 
 
-def test_vmcred_clan_make_same_declaration_same_name_name(folder):
-    """what vmcred and clan make of the same declaration is the same, name by name and byte by byte, but for ciphertext"""
+def test_vmcred_and_clan_create_the_same_files_from_the_same_declaration(directory):
+    """vmcred and clan create the same files from the same declaration, except for ciphertext"""
     for number, groups in enumerate(GROUPINGS):
         # A secret's value is random, and so is its size.
-        by_clan, by_vmcred = (Repository(folder / f"{number}-{name}", groups) for name in ("clan", "vmcred"))
+        by_clan, by_vmcred = (Repository(directory / f"{number}-{name}", groups) for name in ("clan", "vmcred"))
         for path in by_clan.keys.iterdir():
             (by_vmcred.keys / path.name).write_bytes(path.read_bytes())
         by_vmcred.public = by_clan.public

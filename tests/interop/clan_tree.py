@@ -32,10 +32,10 @@ PLUGIN = harness.SOURCE.resolve() / "tests/interop/age_plugin_test.py"
 
 
 class Tree:
-    """Who is there: the users ada (two keys) and bob, the machines web, db and old, and the group admins of ada."""
+    """Registers the users ada (two keys) and bob, the machines web, db and old, and the group admins with ada."""
 
-    def __init__(self, folder):
-        self.folder, self.root, self.keys, self.public = folder, folder / "store", folder / "keys", {}
+    def __init__(self, directory):
+        self.folder, self.root, self.keys, self.public = directory, directory / "store", directory / "keys", {}
         self.keys.mkdir()
         for name in ("ada", "ada-token", "bob", "eve", "web", "web-2", "db", "old"):
             expect(run(need("age-keygen"), "-o", self.keys / name))
@@ -48,7 +48,7 @@ class Tree:
         # As clan wrote it at first: one key that is no list.
         self.write("sops/machines/old/key.json", json.dumps({"publickey": self.public["old"], "type": "age"}))
         self.link("sops/groups/admins/users/ada", "../../../users/ada")
-        # A machine that has gone, from a group and as a folder that lists nobody.
+        # A machine that has gone, from a group and as a directory that lists nobody.
         self.link("sops/groups/admins/machines/gone", "../../../machines/gone")
         (self.root / "sops/groups/empty/users").mkdir(parents=True)
         for name in ("sops/users/.gitkeep", "vars/.gitkeep", "vars/per-machine/web/token/.DS_Store"):
@@ -85,7 +85,7 @@ class Tree:
         path.symlink_to(target)
 
     def secret(self, name, value, machines, up, groups=("admins",), users=()):
-        """A document of sops for them, and the links that say so."""
+        """Writes a document for the readers, with their links."""
         links = [("machines", who) for who in machines] + [("groups", who) for who in groups] + [("users", who) for who in users]
         for kind, who in links:
             self.link(f"{name}/{kind}/{who}", f"{up}/{kind}/{who}")
@@ -102,16 +102,16 @@ class Tree:
     # What the links say, and what sops finds.
 
     def wanted(self, name):
-        """Whose keys the links of a secret lead to; who is not there any more has none."""
-        folders = [path.resolve() for kind in ("machines", "users", "groups") for path in (self.root / name / kind).glob("*")]
-        for group in [folder for folder in folders if folder.parent.name == "groups"]:
-            folders += [path.resolve() for kind in ("machines", "users") for path in (group / kind).glob("*")]
-        keys = {key for folder in folders if (folder / "key.json").exists() for key in self.keys_of(folder)}
+        """The keys of a secret's readers; removed ones have none."""
+        directories = [path.resolve() for kind in ("machines", "users", "groups") for path in (self.root / name / kind).glob("*")]
+        for group in [directory for directory in directories if directory.parent.name == "groups"]:
+            directories += [path.resolve() for kind in ("machines", "users") for path in (group / kind).glob("*")]
+        keys = {key for directory in directories if (directory / "key.json").exists() for key in self.keys_of(directory)}
         return sorted(name for name, key in self.public.items() if key in keys)
 
     @staticmethod
-    def keys_of(folder):
-        keys = json.loads((folder / "key.json").read_text())
+    def keys_of(directory):
+        keys = json.loads((directory / "key.json").read_text())
         return [key["publickey"] for key in (keys if isinstance(keys, list) else [keys])]
 
     def opens(self, name, who):
@@ -120,7 +120,7 @@ class Tree:
         return done.out if done.code == 0 else None
 
     def holds(self, *, links=True):
-        """Each document opens for those that its links say, with the value that it should have, and for nobody else."""
+        """Each document decrypts to its value for its linked readers and nobody else."""
         documents = sorted(str(path.parent.relative_to(self.root)) for path in self.root.glob("**/secret") if path.is_file())
         equal(documents, sorted(self.values), "the documents that are there")
         for name in documents:
@@ -149,9 +149,9 @@ class Tree:
         return found
 
 
-def test_store_clan_years_left_behind_declared_each_value(folder):
-    """a store of clan's with what years left behind is as declared, and each value is read"""
-    tree = Tree(folder)
+def test_an_old_store_of_clan_is_as_declared_and_each_value_is_read(directory):
+    """an old store of clan is as declared, and each value is read"""
+    tree = Tree(directory)
     tree.is_fine()
     for machine in ("web", "db", "old"):
         expect(tree("get", machine, "token/it"), 0, f"{machine}'s token\n", "")
@@ -164,9 +164,9 @@ def test_store_clan_years_left_behind_declared_each_value(folder):
     expect(tree("machine", "list"), 0, "db\nold\nweb\n", "")
 
 
-def test_each_verb_leaves_store_sops_opens_each_document(folder):
-    """each verb leaves the store so that sops opens each document for whom its links name, and for nobody else"""
-    tree = Tree(folder)
+def test_after_each_command_sops_decrypts_each_document_for_its_linked(directory):
+    """after each command sops decrypts each document for its linked readers and nobody else"""
+    tree = Tree(directory)
     steps = [
         (["set", "web", "token/it"], {"stdin": "new"}, {"vars/per-machine/web/token/it": "new"}),
         (["set", "db", "ca/key"], {"stdin": ""}, {}),
@@ -190,9 +190,9 @@ def test_each_verb_leaves_store_sops_opens_each_document(folder):
             raise AssertionError(f"after {' '.join(words)}") from error
 
 
-def test_users_groups_machines_person_linked_hand_fix(folder):
-    """users, groups and machines that a person linked by hand: fix encrypts to users and groups, and takes out machines"""
-    tree = Tree(folder)
+def test_fix_encrypts_to_users_and_groups_that_were_linked_by_hand_and(directory):
+    """fix encrypts to users and groups that were linked by hand, and removes machines"""
+    tree = Tree(directory)
     base, up = "vars/per-machine/web/token/it", "../../../../../../sops"
     tree.link("sops/groups/ops/users/bob", "../../../users/bob")
     tree.link(f"{base}/users/bob", f"{up}/users/bob")
@@ -205,9 +205,9 @@ def test_users_groups_machines_person_linked_hand_fix(folder):
     tree.is_fine()
 
 
-def test_no_generator_makes_follows_those_whom_links_name(folder):
-    """what no generator makes follows those whom links name, whoever comes and goes"""
-    tree, name = Tree(folder), "sops/secrets/extra"
+def test_secrets_without_a_generator_follow_their_links_as_members_are_added(directory):
+    """secrets without a generator follow their links as members are added and removed"""
+    tree, name = Tree(directory), "sops/secrets/extra"
     tree.link(f"{name}/groups/admins", "../../../groups/admins")
     tree.link(f"{name}/machines/old", "../../../machines/old")
     expect(tree("check"), 3, "sops/secrets/extra does not have its declared recipients (3 recipients to add, 0 to remove)\n")
@@ -226,9 +226,9 @@ def test_no_generator_makes_follows_those_whom_links_name(folder):
     tree.is_fine()
 
 
-def test_link_counts_where_leads_same_place_another_path(folder):
-    """a link counts where it leads to the same place by another path"""
-    tree = Tree(folder)
+def test_a_link_may_lead_to_its_member_by_another_path(directory):
+    """a link may lead to its member by another path"""
+    tree = Tree(directory)
     for base, target in (("vars/per-machine/web/token/it", tree.root / "sops/machines/web"),
                          ("vars/per-machine/db/token/it", "../../../../../../vars/../sops/machines/db")):  # fmt: skip
         machine = base.split("/")[2]
@@ -237,9 +237,9 @@ def test_link_counts_where_leads_same_place_another_path(folder):
     tree.is_fine()
 
 
-def test_sops_wrote_into_documents_older_versions_stays_read(folder):
-    """what sops wrote into documents in its older versions stays, and is read"""
-    tree = Tree(folder)
+def test_fields_of_older_versions_of_sops_are_read_and_kept(directory):
+    """fields of older versions of sops are read and kept"""
+    tree = Tree(directory)
     path = tree.root / "vars/per-machine/web/token/it/secret"
     document = json.loads(path.read_text())
     document["sops"] = {"kms": None, "gcp_kms": None, "azure_kv": None, "hc_vault": None} | document["sops"]
@@ -251,10 +251,10 @@ def test_sops_wrote_into_documents_older_versions_stays_read(folder):
     tree.is_fine()
 
 
-def test_user_key_behind_plugin_age_among_recipients(folder):
-    """a user with a key behind a plugin of age is among the recipients"""
-    tree = Tree(folder)
-    programs = folder / "programs"
+def test_a_user_with_the_key_of_an_age_plugin_is_among_the_recipients(directory):
+    """a user with the key of an age plugin is among the recipients"""
+    tree = Tree(directory)
+    programs = directory / "programs"
     programs.mkdir()
     (programs / "age-plugin-test").write_text(f'#!/bin/sh\nexec {sys.executable} {PLUGIN} "$@"\n')
     (programs / "age-plugin-test").chmod(0o755)
@@ -274,9 +274,9 @@ def test_user_key_behind_plugin_age_among_recipients(folder):
     expect(done, 0, "web's token\n", "")
 
 
-def test_half_made_secret_empty_folder_links_stray_file_stop(folder):
-    """a half-made secret, an empty folder of links and a stray file stop nothing"""
-    tree = Tree(folder)
+def test_an_incomplete_secret_an_empty_directory_of_links_and_a_stray_file(directory):
+    """an incomplete secret, an empty directory of links and a stray file are no obstacle"""
+    tree = Tree(directory)
     # clan makes links before it encrypts: this is what it leaves behind where that fails.
     tree.link("sops/secrets/failed/users/bob", "../../../users/bob")
     (tree.root / "vars/per-machine/web/token/it/users").mkdir()

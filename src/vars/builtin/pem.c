@@ -116,12 +116,11 @@ int key_public_pem(const EVP_PKEY *key, struct secret *out, struct error *err)
 int key_private_read(struct span text, EVP_PKEY **key, struct error *err)
 {
 	_cleanup_secret_ struct secret der = {0};
-	const unsigned char *at;
 	int r = pem_read(text, LABEL_PRIVATE, &der, err);
+	const unsigned char *at = der.data;
 
 	if (r < 0)
 		return r;
-	at = der.data;
 	*key = d2i_AutoPrivateKey(NULL, &at, (long)der.size);
 	return *key ? 0 : key_failed(err, "read the private key");
 }
@@ -137,12 +136,11 @@ int certificate_pem(const X509 *certificate, struct secret *out, struct error *e
 int certificate_read(struct span text, X509 **certificate, struct error *err)
 {
 	_cleanup_secret_ struct secret der = {0};
-	const unsigned char *at;
 	int r = pem_read(text, LABEL_CERTIFICATE, &der, err);
+	const unsigned char *at = der.data;
 
 	if (r < 0)
 		return r;
-	at = der.data;
 	*certificate = d2i_X509(NULL, &at, (long)der.size);
 	return *certificate ? 0 : key_failed(err, "read the certificate");
 }

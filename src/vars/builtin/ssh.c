@@ -53,25 +53,19 @@ static int big_append(struct secret *out, const BIGNUM *number, struct error *er
 	return string_append(out, span_of(bytes.data + 1, size), err);
 }
 
-static int parameter_append(const EVP_PKEY *key, const char *name, struct secret *out,
-			    struct error *err)
-{
-	BIGNUM *number = NULL;
-	int r = EVP_PKEY_get_bn_param(key, name, &number) == 1
-			? big_append(out, number, err)
-			: key_failed(err, "export an RSA key");
-
-	BN_clear_free(number);
-	return r;
-}
-
 static int parameters_append(const EVP_PKEY *key, const char *const *names, struct secret *out,
 			     struct error *err)
 {
 	int r = 0;
 
-	for (; r == 0 && *names; names++)
-		r = parameter_append(key, *names, out, err);
+	for (; r == 0 && *names; names++) {
+		BIGNUM *number = NULL;
+
+		r = EVP_PKEY_get_bn_param(key, *names, &number) == 1
+			    ? big_append(out, number, err)
+			    : key_failed(err, "export an RSA key");
+		BN_clear_free(number);
+	}
 	return r;
 }
 
@@ -148,16 +142,13 @@ static int private_append(const EVP_PKEY *key, bool is_rsa, const char *comment,
 static int file_append(struct span public_key, struct span private_part, struct secret *out,
 		       struct error *err)
 {
-	static const char magic[] = "openssh-key-v1"; /* with its NUL */
+	static const char magic[] = "openssh-key-v1";                /* with its NUL */
+	static const char *const no_cipher[] = {"none", "none", ""}; /* key derivation, options */
 	_cleanup_secret_ struct secret bytes = {0};
 	int r = secret_append(&bytes, span_of(magic, sizeof(magic)), err);
 
-	if (r == 0)
-		r = text_append(&bytes, "none", err); /* cipher */
-	if (r == 0)
-		r = text_append(&bytes, "none", err); /* key derivation */
-	if (r == 0)
-		r = text_append(&bytes, "", err); /* its options */
+	for (size_t i = 0; r == 0 && i < sizeof(no_cipher) / sizeof(no_cipher[0]); i++)
+		r = text_append(&bytes, no_cipher[i], err);
 	if (r == 0)
 		r = number_append(&bytes, 1, err); /* keys */
 	if (r == 0)

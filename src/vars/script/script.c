@@ -4,19 +4,84 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/directory.h"
 #include "base/file.h"
+#include "base/memory_directory.h"
 #include "base/path.h"
 #include "base/program.h"
-#include "vars/script/directory.h"
 #include "vars/script/mask.h"
 #include "vars/script/process.h"
 
 #define SCRIPT_SECONDS_DEFAULT 600
+
+/* The directory that a script works in: a memory file system that is never swapped and is mounted
+ * only in the script's sandbox or, where that is not allowed, a directory as for other programs. */
+struct script_directory {
+	struct memory_directory memory; /* owned; its path is NULL if there is a mount */
+	int mount;                      /* owned, or -1 */
+	int dirfd;                      /* of either */
+};
+
+#define SCRIPT_DIRECTORY_NONE                                             \
+	{                                                                 \
+		.memory = MEMORY_DIRECTORY_NONE, .mount = -1, .dirfd = -1 \
+	}
+
+#define _cleanup_script_directory_ __attribute__((cleanup(script_directory_remove)))
+
+/* A file system that only the holder of the descriptor can reach. */
+static int detached_mount(const char *type, const char *flag)
+{
+	_cleanup_close_ int context = fsopen(type, FSOPEN_CLOEXEC);
+
+	if (context < 0 || fsconfig(context, FSCONFIG_SET_STRING, "mode", "0700", 0) < 0 ||
+	    (flag && fsconfig(context, FSCONFIG_SET_FLAG, flag, NULL, 0) < 0) ||
+	    fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return -1;
+	return fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+}
+
+/* `mountable`: the script has a mount namespace. */
+static int script_directory_make(struct script_directory *directory, bool mountable,
+				 struct error *err)
+{
+	int r;
+
+	/* noswap needs Linux 6.4; ramfs is never swapped. */
+	if (mountable)
+		directory->mount = detached_mount("tmpfs", "noswap");
+	if (mountable && directory->mount < 0)
+		directory->mount = detached_mount("ramfs", NULL);
+	if (directory->mount >= 0) {
+		directory->dirfd = directory->mount;
+		return 0;
+	}
+	r = memory_directory_make(&directory->memory, "the script's $out", err);
+	directory->dirfd = directory->memory.dirfd;
+	return r;
+}
+
+static void script_directory_remove(struct script_directory *directory)
+{
+	if (directory->mount >= 0) {
+		_cleanup_close_dir_ DIR *dir = dir_stream_open(directory->mount, ".");
+		const char *entry;
+
+		while (dir && (entry = dir_stream_next(dir))) {
+			_cleanup_error_ struct error ignored = {0};
+
+			(void)dir_remove_tree(directory->mount, entry, true, &ignored);
+		}
+		close(directory->mount);
+	}
+	directory->mount = -1;
+	memory_directory_remove(&directory->memory);
+}
 
 /* Masks all files of a directory, declared or not. */
 static void directory_mask(int dirfd, const char *name, struct mask *mask)

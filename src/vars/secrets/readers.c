@@ -145,8 +145,7 @@ static int duplicates_remove(struct sops_key_group *keys, struct error *err)
 		sorted[i] = &keys->keys[i];
 	qsort(sorted, keys->count, sizeof(*sorted), readers_keys_order);
 	for (size_t i = 1; i < keys->count; i++)
-		duplicate[sorted[i] - keys->keys] =
-			sops_key_compare(sorted[i], sorted[i - 1]) == 0;
+		duplicate[sorted[i] - keys->keys] = sops_key_compare(sorted[i], sorted[i - 1]) == 0;
 	for (size_t i = 0; i < keys->count; i++) {
 		if (!duplicate[i])
 			keys->keys[kept++] = keys->keys[i];

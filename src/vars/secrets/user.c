@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The user who runs the program: the keys that open secrets, and the user's name in the store. Age
- * keys are in identity files; PGP keys are in gpg, and a user with one needs no identity.
+ * The calling user: the keys that open secrets, and the user's name in the store. Age keys are in
+ * identity files; PGP keys are in gpg, and a user with one needs no identity.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -111,7 +111,7 @@ int vars_writer_find(const struct config *config, int store_dirfd, vars_identiti
 		r = vars_members_list(store_dirfd, VARS_USER, &users, err);
 		if (r == 0 && loaded == 0)
 			r = writer_search(store_dirfd, &users, own, writer, err);
-		/* gpg last: it has to be started. */
+		/* gpg last, because it must be started. */
 		if (r == 0)
 			r = writer_search(store_dirfd, &users, NULL, writer, err);
 		if (r < 0 || *writer)
