@@ -42,7 +42,7 @@ class Cost:
 
 
 def peak(pid, before):
-    """The peak memory of the process, or `before` if it has ended. wait4(2) is no help here: it reports at least the memory of
+    """The peak memory of the process, or `before` if it has ended. wait4(2) does not help: it reports at least the memory of
     Python, of which the child was a copy."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()

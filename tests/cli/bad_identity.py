@@ -53,7 +53,7 @@ def test_identity_does_not_open_secret_get_activate_generate(folder):
     here = Two(folder)
     before = here.store()
     expect(here.verb("get", "--identity", here.other, "m", "made/it"), 3, "", f"vmcred: {here.unopened('m', 'made')}\n")
-    # Both could not be opened: the first that is declared is told.
+    # Neither can be opened: the error names the first declared one.
     expect(here.verb("activate", "--machine", "m", "--identity", here.other, "--root", folder / "root"), 3, "",
            f"vmcred: {here.unopened('m', 'made')}\n")  # fmt: skip
     assert not (folder / "root/run").exists()
@@ -105,7 +105,7 @@ UNUSABLE = {
     "that its group can read": (lambda path: path.chmod(0o640), 1, "mode 0640 gives others access to the secret key: chmod 600 {}"),
     "that others can read": (lambda path: path.chmod(0o604), 1, "mode 0604 gives others access to the secret key: chmod 600 {}"),
     "that others can write": (lambda path: path.chmod(0o602), 1, "mode 0602 gives others access to the secret key: chmod 600 {}"),
-    "that is a folder": (to_folder, 1, "not a regular file"),
+    "that is a directory": (to_folder, 1, "not a regular file"),
     "that is empty": (lambda path: remake(path, ""), 1, "contains no secret key: generate one with `vmcred keygen --output FILE`"),
     "of comments": (lambda path: remake(path, "# key\n"), 1, "contains no secret key: generate one with `vmcred keygen --output FILE`"),
     "of something else": (lambda path: remake(path, "# key\nhello\n"), 1, "line 2: not an age secret key (AGE-SECRET-KEY-1…)"),

@@ -101,4 +101,4 @@ def check(value, form, where):
     if form is str:
         return None if isinstance(value, str) else f"{where} is not a string"
     return None if any(value is word or value == word and isinstance(value, str) for word in form) \
-        else f"{where} is not one of its words"
+        else f"{where} is not an allowed value"

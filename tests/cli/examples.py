@@ -77,8 +77,8 @@ def test_example_generated_declared_afterwards_files_names(folder):
         equal(vmcred("get", "--config", config, "--identity", folder / machine, machine, file).code, 3)
 
 
-def test_change_example_validation_makes_script_file_anew(folder):
-    """a change of the example's validation makes its script's file anew, without asking again"""
+def test_changed_validation_regenerates_file(folder):
+    """a changed validation in the example regenerates its script's file without asking again"""
     config = prepared(folder)
     expect(vmcred("generate", "--config", config, *answers(folder)))
     config.write_text(config.read_text().replace("5432", "5433"))

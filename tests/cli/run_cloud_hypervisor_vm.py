@@ -228,8 +228,8 @@ SHAPES = {
     "a number that is a word": ({"cpus": {"boot_vcpus": "1", "max_vcpus": 1}},
                                 "config.cpus.boot_vcpus is not such a number"),
     "a number that is too large": ({"disks": [{"queue_size": 65536}]}, "config.disks.queue_size is not such a number"),
-    "a switch that is a number": ({"watchdog": 1}, "config.watchdog is not one of its words"),
-    "a word that is not in the enumeration": ({"serial": {"mode": "off"}}, "config.serial.mode is not one of its words"),
+    "a switch that is a number": ({"watchdog": 1}, "config.watchdog is not an allowed value"),
+    "a word that is not in the enumeration": ({"serial": {"mode": "off"}}, "config.serial.mode is not an allowed value"),
     "a list that is an object": ({"net": {}}, "config.net is not a list"),
     "an object without a required member": ({"vsock": {"cid": 3}}, "config.vsock has no socket"),
 }

@@ -41,7 +41,7 @@ def main(words):
     elif "config" in words and "show" in words:
         print(json.dumps({"system": {"value": "x86_64-linux"}}))
     else:
-        sys.exit(f"this is no nix, and cannot do: {' '.join(words)}")
+        sys.exit(f"not a real nix: unsupported command: {' '.join(words)}")
 
 
 main(sys.argv[1:])

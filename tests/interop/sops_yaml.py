@@ -60,7 +60,7 @@ DOCUMENTS = {
     )
     + "\n",
     "tags": "a: !!str 12\nb: !!int '12'\nc: !!float 3\nd: !x y\ne: !!binary aGVs\n  bG8=\nf: ! 12\ng: ! '12'\nh: !!str\ni: !<tag:yaml.org,2002:str> 1\nj: !!set {k: }\nk: !!bool true\n",
-    "bytes that are no text": "a: !!binary gIGC\nb: !!binary " + "gIGC" * 30 + "\n",
+    "bytes that are not text": "a: !!binary gIGC\nb: !!binary " + "gIGC" * 30 + "\n",
     "tags with handles": "%TAG !e! tag:yaml.org,2002:\n---\na: !e!str 12\nb: !e!int '7'\n",
     "flows": "a: {b: 1, c: {d: [], e: {}}, f: [[], {}, [1, [2]]], 'g': , h}\ni: [a: b, ? c : d, e]\n",
     "lists in lists": "a:\n- - 1\n  - - 2\n    - 3\n- b: 1\n  c: 2\n-\n  - x\n-\nd:\n    - 1\n",
@@ -110,7 +110,7 @@ BROKEN = {
 
 
 class Bench:
-    """A folder with a key, and both programs."""
+    """A directory with a key, and both programs."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -243,7 +243,7 @@ def test_strings_sops_loses_when_writes_them_keep_values(folder):
         expected = bench.ours("decrypt", written, output="json")
         equal(bench.sops("decrypt", written, "--output-type", "json"), expected, f"what sops reads of {text!r}")
         again = bench.our_encrypt(bench.ours("decrypt", written)[1])
-        equal(skeleton(again[1]), skeleton(written), f"{text!r} once more")
+        equal(skeleton(again[1]), skeleton(written), f"{text!r} again")
 
 
 def test_document_sops_encrypted_comments_lists_opens(folder):

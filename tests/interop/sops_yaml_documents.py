@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random YAML documents with whatever YAML has: comments in odd places, flows, blocks, anchors, tags, all kinds of scalars.
 
-Each document comes from its seed alone. Many are no YAML: whether they are is one of the things to find out.
+Each document depends on its seed only. Many are not valid YAML, and both programs must agree on which.
 """
 import random
 
@@ -135,7 +135,7 @@ class Maker:
         return brackets[0] + self.flow_gap() + text + self.flow_gap() + brackets[1]
 
     def value(self, indent, depth):
-        """What stands behind a colon or a dash."""
+        """The value after a colon or a dash."""
         kind = self.source.randrange(20)
         if kind < 11 or depth == 0:
             if self.anchors and self.chance(0.08):

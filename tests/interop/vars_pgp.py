@@ -143,7 +143,7 @@ def test_whoever_key_gpg_alone_administers_store_without(folder):
             equal(store.value(path, "eve"), store.opened_by_gpg(path), path)
         expect(store("set", "m", "own/kept", stdin=b"new"), 0, "", "")
         equal(store.opened_by_gpg(folder / "vars/per-machine/m/own/kept/secret"), "new")
-        # What sops wrote for fewer is found and mended.
+        # A document that sops wrote for fewer recipients is found and fixed.
         path = folder / "vars/shared/shared/it/secret"
         expect(run("sops", "rotate", "-i", "--input-type", "json", "--rm-age", store.key("eve"), path, env=store.env))
         expect(store("check"), 3,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What changed, and the units that are to be restarted or reloaded. */
+/* Finds what changed, and the units to restart or reload. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

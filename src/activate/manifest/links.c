@@ -17,7 +17,7 @@ enum link_state {
 	LINK_IDLE,     /* nothing to do, or done */
 	LINK_READY,    /* has its temporary name */
 	LINK_ADDED,    /* in its place, which was empty */
-	LINK_REPLACED, /* in its place; what was there has the temporary name */
+	LINK_REPLACED, /* in its place; the previous file has the temporary name */
 };
 
 struct manifest_link {

@@ -90,7 +90,8 @@ static int private_create(struct api_socket *result, struct error *err)
 	return r;
 }
 
-/* A user who may write to a socket's file may connect to it; to an abstract name everybody may. */
+/* Write permission on a socket file is permission to connect; an abstract name has no permissions.
+ */
 static int owner_only_check(const struct sockaddr_un *address, socklen_t size, struct error *err)
 {
 	struct stat status;
