@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import harness
-from harness import equal, expect, run
+from harness import equal, expect, need, run
 
 BUILD = Path(harness.VMCRED).parent
 
@@ -40,6 +40,14 @@ def test_programs_library_header_pkg_config_file_units_and_completions_are(direc
         "vmcred.fish", "_vmcred",
     }  # fmt: skip
     equal(wanted - names, set(), "missing files")
+
+
+def test_each_manual_page_is_installed(directory):
+    """each manual page in docs/ is installed"""
+    need("scdoc")
+    names = {path.name for path in installed(directory)}
+    pages = {path.stem for path in (harness.SOURCE / "docs").glob("*.scd")}
+    equal(pages - names, set(), "missing pages")
 
 
 def test_installed_units_run_installed_programs(directory):
