@@ -13,7 +13,7 @@ ORDER = [
 ]  # fmt: skip
 
 # Allowed by the order and forbidden all the same: what starts a VM never opens a document.
-FORBIDDEN = {("vmm", "sops"), ("vmm", "age"), ("vmm", "vars"), ("vmm", "activate"), ("oem", "sops"), ("oem", "age")}
+FORBIDDEN = {(module, other) for module in ("vmm", "oem") for other in ("age", "sops", "vars", "activate")}
 
 FILES_MAX = 40
 
