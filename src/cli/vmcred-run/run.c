@@ -116,7 +116,8 @@ int command_run(struct cli *cli, int argc, char **argv, struct error *err)
 	const struct cli_option options[] = {
 		{"credentials", "DIR",
 		 "directory of the credentials (default: $CREDENTIALS_DIRECTORY)", &credentials},
-		{"exec", NULL, "become the hypervisor (QEMU only, and the default there)", &exec},
+		{"exec", NULL,
+		 "replace vmcred with the hypervisor (default; not for Cloud Hypervisor)", &exec},
 		{"expose", "WHERE",
 		 "allow OEM strings to be visible in: argv, log, or both (argv,log)", &expose},
 		{"notify", NULL, "relay the guest's sd_notify messages to $NOTIFY_SOCKET",

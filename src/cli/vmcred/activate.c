@@ -64,9 +64,9 @@ int command_activate(struct cli *cli, int argc, char **argv, struct error *err)
 			 ", on a memory file system, as a new\n"
 			 "generation that replaces the old one atomically. If nothing changed, "
 			 "nothing is written.\n"
-			 "Other phases have other directories; see vmcred.yaml(5). With a "
-			 "MANIFEST, install that\n"
-			 "manifest.json of sops-nix.",
+			 "Other phases have other directories; see vmcred-activate(1). With a "
+			 "MANIFEST, install\n"
+			 "the secrets of that manifest.json of sops-nix.",
 		.options = rows,
 		.has_json = true,
 	};
