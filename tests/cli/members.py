@@ -339,7 +339,7 @@ def test_with_an_empty_list_of_default_groups_a_secret_is_encrypted_to_its_machi
         expect(store("user", "add", user, "--age-key", store.keys[user]), 0, "", "")
     (directory / "vmcred.yaml").write_text("sops: {defaultGroups: []}\n" + DECLARATION)
     stranger = ("vmcred: no user of the store has this identity's key: `defaultGroups: []` encrypts secrets to the user "
-                "who makes them: `vmcred user add NAME --age-key KEY` registers one\n")  # fmt: skip
+                "who creates them: `vmcred user add NAME --age-key KEY` registers one\n")  # fmt: skip
     expect(store("machine", "add", "n", "--identity", directory / "eve"), 2, "", stranger)
     expect(store("machine", "add", "n", "--identity", directory / "bob"), 0, "", "")
     equal(store.readers(KEY_N), ["bob"])
