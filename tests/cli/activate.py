@@ -7,7 +7,7 @@ import stat
 
 import harness
 from example import AS_NOBODY, DECLARATION, NOBODY, Example, program_for_all
-from harness import equal, expect, run, test, vmcred
+from harness import equal, expect, fails, run, test, vmcred
 
 
 def tree(directory):
@@ -227,13 +227,7 @@ def test_world_readable_identity(directory):
     """a world-readable identity file is refused, and the error has the fix"""
     example = Example(directory)
     os.chmod(example.identity, 0o644)
-    expect(
-        example.activate(),
-        1,
-        "",
-        f"vmcred: reading the identity file: {example.identity}: mode 0644 gives others access "
-        f"to the secret key: chmod 600 {example.identity}\n",
-    )
+    fails(example.activate(), 1, "0644", f"chmod 600 {example.identity}")
 
 
 def test_unreadable_identity(directory):
@@ -252,13 +246,7 @@ def test_missing_identity(directory):
     """an error names a missing identity file"""
     example = Example(directory)
     example.identity.unlink()
-    expect(
-        example.activate(),
-        3,
-        "",
-        f"vmcred: reading the identity file: {example.identity}: No such file or directory: "
-        "pass the identity file with --identity FILE\n",
-    )
+    fails(example.activate(), 3, example.identity, "--identity")
 
 
 def test_mount(directory):
@@ -288,20 +276,17 @@ def test_mlock_fails(directory):
     run("chown", "-R", f"{NOBODY}:{NOBODY}", directory)
     # 128 KiB for each thread, if that is more.
     size = max(512, 128 * min(len(os.sched_getaffinity(0)), 16))
-    for words, out in (
-        (["generate", "--dry-run"], "nothing to do: all declared secrets exist\n"),
-        (["check"], "all 2 files are as declared\n"),
-        (["fix", "--identity", example.identity], "nothing to do: all secrets have their declared recipients\n"),
-        (
-            ["activate", "--identity", example.identity, "--root", example.root],
-            "2 secrets in generation 1\nto restart: microvm@m.service\n",
-        ),
+    for words in (
+        ["generate", "--dry-run"],
+        ["check"],
+        ["fix", "--identity", example.identity],
+        ["activate", "--identity", example.identity, "--root", example.root],
     ):
         result = run(*AS_NOBODY, "prlimit", "--memlock=0:0", program, *words, "--config", example.config)
         expect(
             result,
             0,
-            out,
+            None,
             f"vmcred: warning: cannot lock {size} KiB of memory (Operation not permitted): secrets may be written to "
             "swap: raise LimitMEMLOCK= of the unit, or `ulimit -l`\n",
         )

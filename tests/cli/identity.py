@@ -11,7 +11,7 @@ import time
 
 import harness
 from example import Example
-from harness import VMCRED, equal, expect, need, run, vmcred
+from harness import VMCRED, Result, equal, expect, fails, need, run, vmcred
 
 
 class Machine(Example):
@@ -27,12 +27,6 @@ class Machine(Example):
 
     def get_words(self, identity):
         return ["get", "--config", self.config, "--identity", identity, "m", "made/one"]
-
-
-def failure(machine, path, public_key, reason):
-    """The error for an identity that cannot be used."""
-    document = machine.document("one").relative_to(machine.folder)
-    return f"vmcred: {document}: sops.age: the key for {public_key}: opening the SSH private key {path}: {reason}\n"
 
 
 def ssh_keygen(directory, *options, passphrase=""):
@@ -96,7 +90,7 @@ def test_an_encrypted_ssh_key_decrypts_them_with_the_typed_passphrase_which_is_n
     equal((code, err, len(out)), (0, "", 44), "result")
     equal(shown, f"Passphrase of {path}: \r\n", "the text on the terminal")
     code, out, err, _ = get_at_terminal(machine.get_words(path), "wrong")
-    equal((code, out, err), (3, b"", failure(machine, path, public_key, "wrong passphrase")), "result")
+    fails(Result(code, out.decode(), err), 3, machine.document("one").relative_to(machine.folder), public_key, path, "wrong")
 
 
 def test_a_passphrase_is_asked_for_once_however_many_secrets_are_re_encrypted(directory):
@@ -121,8 +115,7 @@ def test_without_a_terminal_an_encrypted_ssh_key_is_an_error_that_says_so(direct
     path, public_key = ssh_keygen(directory, "-t", "ed25519", passphrase="correct horse")
     machine = Machine(directory, public_key)
     result = run("setsid", "--wait", VMCRED, *machine.get_words(path))
-    reason = "asking for its passphrase: no terminal to ask on"
-    expect(result, code=3, out="", err=failure(machine, path, public_key, reason))
+    fails(result, 3, machine.document("one").relative_to(machine.folder), public_key, path, "terminal")
 
 
 def test_without_another_identity_the_personal_one_of_sops_and_clan_is_used(directory):
@@ -132,8 +125,7 @@ def test_without_another_identity_the_personal_one_of_sops_and_clan_is_used(dire
     words = ["get", "--config", example.config, "m", "made/one"]
     value = expect(example.get("one")).out
     for variables, place in (({"HOME": str(directory)}, ".config"), ({"HOME": "/", "XDG_CONFIG_HOME": str(directory / "own")}, "own")):
-        expect(vmcred(*words, env=variables), 3, "",
-               "vmcred: reading the identity file: /var/lib/vmcred/identity: No such file or directory: pass the identity file with --identity FILE\n")  # fmt: skip
+        fails(vmcred(*words, env=variables), 3, "/var/lib/vmcred/identity", "--identity")
         keys = directory / place / "sops/age/keys.txt"
         keys.parent.mkdir(parents=True)
         keys.write_text(example.identity.read_text())

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import harness
-from harness import VMCRED, equal, expect, need, need_root, test, vmcred
+from harness import VMCRED, equal, expect, fails, need, need_root, test, vmcred
 from manifests import DOCUMENTS, Manifest, personality
 
 COMMAND = [VMCRED, "activate"]
@@ -291,13 +291,7 @@ def test_user_mode_needs_a_memory_file_system(directory):
         equal(list(os.scandir(place)), [])
     finally:
         os.rmdir(place)
-    expect(
-        result,
-        1,
-        "",
-        f"vmcred: secretsMountPoint {place}: {place.name} is not on a memory file system: "
-        "plaintext must not be written to disk: use a directory below $XDG_RUNTIME_DIR\n",
-    )
+    fails(result, 1, f"secretsMountPoint {place}", "memory file system", "$XDG_RUNTIME_DIR")
 
 
 def test_system_mode(directory):

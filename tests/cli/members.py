@@ -5,7 +5,7 @@ import shutil
 
 import harness
 from example import Example
-from harness import equal, expect, need, run, vmcred
+from harness import equal, expect, need, run, succeeds, vmcred
 
 DECLARATION = """\
 machines: {m: {}, n: {}}
@@ -130,7 +130,7 @@ def test_a_user_who_is_added_later_can_decrypt_all_secrets_and_the_values_stay_t
         assert "eve" in store.readers(path), path
         # The ciphertext of the values is the same: only the data key is encrypted to one more recipient.
         equal(json.loads((directory / path).read_text())["data"], value)
-    expect(store("check"), 0, "all 8 files are as declared\n", "")
+    succeeds(store("check"), "all 8 files")
 
 
 def test_a_removed_user_can_decrypt_nothing_and_is_in_no_group_or_link(directory):
@@ -193,7 +193,7 @@ def test_with_default_groups_secrets_are_encrypted_to_the_members_and_re_encrypt
     equal(store.readers(OWN_M), ["bob", "m", "n"])
     expect(store("group", "remove", "admins", "--user", "ada"), 3, "", "vmcred: the user ada is not in the group admins\n")
     expect(store("group", "add", "admins", "--user", "zoe"), 3, "", "vmcred: no user zoe: sops/users/zoe does not exist\n")
-    expect(store("check"), 0, "all 8 files are as declared\n", "")
+    succeeds(store("check"), "all 8 files")
 
 
 def test_a_removed_user_cannot_decrypt_the_secrets_of_their_former_groups(directory):
@@ -208,7 +208,7 @@ def test_a_removed_user_cannot_decrypt_the_secrets_of_their_former_groups(direct
     expect(store("user", "remove", "bob", "--identity", directory / "ada"), 0, None, "")
     for path in store.documents():
         assert "bob" not in store.readers(path), path
-    expect(store("check"), 0, "all 8 files are as declared\n", "")
+    succeeds(store("check"), "all 8 files")
 
 
 def test_a_group_dangling_link_to_a_removed_machine_is_ignored(directory):
@@ -222,7 +222,7 @@ def test_a_group_dangling_link_to_a_removed_machine_is_ignored(directory):
     expect(store("generate"))
     equal(store.readers(OWN_M), ["ada", "m"])
     expect(store("fix", "--identity", directory / "ada"), 0, "n's key: links only\n", "")
-    expect(store("check"), 0, "all 8 files are as declared\n", "")
+    succeeds(store("check"), "all 8 files")
 
 
 def test_a_missing_default_group_is_an_error_that_says_how_to_create_it(directory):
@@ -281,9 +281,9 @@ def test_check_reports_a_machine_whose_key_is_missing_until_it_has_one_whatever_
     listed = expect(store("check", "n", "--json"), 3, None, None)
     equal(json.loads(listed.out), [{"machine": "n", "generator": None, "file": None, "fault": "no-key",
                                     "detail": "sops/machines/n/key.json does not exist"}])  # fmt: skip
-    expect(store("check", "m"), 0, "all 4 files are as declared\n", "")
+    succeeds(store("check", "m"), "all 4 files")
     expect(store("machine", "add", "n", "--identity", directory / "ada"))
-    expect(store("check"), 0, "all 8 files are as declared\n", "")
+    succeeds(store("check"), "all 8 files")
     (directory / "sops/machines/n/key.json").unlink()
     equal(store("check").err.splitlines()[-1],
           "vmcred: the machine n has no key: sops/machines/n/key.json does not exist: "
@@ -292,7 +292,7 @@ def test_check_reports_a_machine_whose_key_is_missing_until_it_has_one_whatever_
     shutil.rmtree(directory / "sops/machines/n")
     (directory / "vmcred.yaml").write_text("machines: {m: {}, n: {}}\ngenerators: {own: {machines: [n], files: {kept: {deploy: false},"
                                         " open: {secret: false}}, kind: {kept: {hex: 8}, open: {hex: 4}}}}\n")  # fmt: skip
-    expect(store("check", "n"), 0, "all 3 files are as declared\n", "")
+    succeeds(store("check", "n"), "all 3 files")
 
 
 def given_to_bob(directory):
@@ -348,10 +348,10 @@ def test_with_an_empty_list_of_default_groups_a_secret_is_encrypted_to_its_machi
     equal(store.readers(OWN_M), ["ada", "m"])
     equal(store.readers(KEPT_M), ["ada"])
     equal(store.links(SHARED), {"machines": ["m", "n"], "users": ["ada"]})
-    expect(store("check"), 0, "all 8 files are as declared\n", "")
+    succeeds(store("check"), "all 8 files")
     expect(store("set", "m", "own/it", "--identity", directory / "bob", stdin="by bob"), 0, "", "")
     equal(store.readers(OWN_M), ["ada", "bob", "m"])
-    expect(store("fix"), 0, "nothing to do: all secrets have their declared recipients\n", "")
+    succeeds(store("fix"), "nothing to do")
 
 
 def test_a_machine_that_is_removed_from_the_declaration_loses_shared_secrets(directory):
@@ -375,7 +375,7 @@ def test_check_reports_missing_changed_and_expired_secrets_with_exit_code_3(dire
     (directory / "vars/per-machine/n/own/kept/secret").unlink()
     expect(store("check"), 3, "n own/kept is missing\nn own/open is missing\n",
            "vmcred: 2 of 8 files are not as declared: fix the first with `vmcred generate`\n")  # fmt: skip
-    expect(store("check", "m"), 0, "all 4 files are as declared\n", "")
+    succeeds(store("check", "m"), "all 4 files")
     result = expect(store("check", "--json"), 3)
     equal([(entry["machine"], entry["file"], entry["fault"]) for entry in json.loads(result.out)],
           [("n", "kept", "missing"), ("n", "open", "missing")])  # fmt: skip
@@ -404,7 +404,7 @@ def test_set_replaces_a_value_with_any_bytes_for_the_same_recipients(directory):
     (directory / "new").write_text("public")
     expect(store("set", "n", "own/open", "--file", directory / "new"), 0, "", "")
     equal((directory / "vars/per-machine/n/own/open/value").read_text(), "public")
-    expect(store("check"), 0, "all 8 files are as declared\n", "")
+    succeeds(store("check"), "all 8 files")
     expect(store("set", "m", "own/none"), 2, "", f'vmcred: {directory}/vmcred.yaml does not declare the secret "own/none"\n')
     expect(store("set", "m", "own/it", stdin=b"x" * (1024 * 1024 + 1)), 1, "",
            "vmcred: standard input is larger than 1048576 bytes\n")  # fmt: skip
@@ -439,7 +439,7 @@ def test_an_ssh_key_of_a_user_can_be_a_recipient(directory):
     expect(store("machine", "add", "n"), 0, "", "")
     expect(store("generate"))
     expect(store("get", "--identity", directory / "ssh", "m", "own/kept"), 0)
-    expect(store("check"), 0, "all 8 files are as declared\n", "")
+    succeeds(store("check"), "all 8 files")
 
 
 harness.main()

@@ -4,7 +4,7 @@ import json
 import os
 
 import harness
-from harness import equal, expect, need, run, vmcred
+from harness import equal, expect, need, run, succeeds, vmcred
 
 MACHINES = 300
 NAMES = [f"m{number:03}" for number in range(MACHINES)]
@@ -66,7 +66,7 @@ def test_a_new_user_is_reported_for_each_file_in_declaration_order_and_the_other
     value = expect(store("get", "m123", "own/it", "--identity", directory / "m")).out
     for name in ("ada", "bob"):
         expect(store("get", "m123", "own/it", "--identity", directory / name), 0, value, "")
-    expect(store("check"), 0, f"all {2 * MACHINES} files are as declared\n", "")
+    succeeds(store("check"), f"all {2 * MACHINES} files")
     expect(store("user", "remove", "bob", "--identity", directory / "bob"), 0,
            store.lines(": 0 recipients to add, 1 to remove"), "")  # fmt: skip
     equal({path: recipients(path) for path in before}, {path: sorted(recipients_of(was[0])) for path, was in before.items()})
@@ -157,8 +157,7 @@ def test_without_an_identity_files_are_processed_up_to_the_first_that_needs_one_
     expect(run(need("sops"), "rotate", "-i", "--input-type", "json", "--add-age", store.keys["eve"], store.document("m100"),
                env={"SOPS_AGE_KEY_FILE": str(directory / "ada")}))  # fmt: skip
     result = expect(store("fix", "--identity", directory / "missing"), 3, store.lines(": links only", ("it",), NAMES[:20]))
-    equal(result.err, f"vmcred: reading the identity file: {directory}/missing: No such file or directory: "
-                      "pass the identity file with --identity FILE\n")  # fmt: skip
+    equal((result.err.count("\n"), str(directory / "missing") in result.err), (1, True), result.err)
     assert (store.document("m200").parent / "users/nobody").is_symlink()
     expect(store("fix", "--identity", directory / "ada"), 0,
            "m100 own/it: 0 recipients to add, 1 to remove\nm200 own/it: links only\n", "")  # fmt: skip

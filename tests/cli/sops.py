@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import harness
-from harness import equal, expect, run, vmcred
+from harness import equal, expect, fails, run, vmcred
 
 CANARY = "correct-horse-battery-staple"
 PLAIN = json.dumps({"a": CANARY, "b": [1, 2]}, indent="\t") + "\n"
@@ -123,14 +123,10 @@ def test_without_a_key_the_error_lists_the_recipients_the_tried_identities_and_t
     documents = Documents(directory)
     other = directory / "other"
     public = expect(vmcred("keygen", "--output", other), 0).out.strip()
-    expect(
-        documents.sops("decrypt", "doc.json", env={"SOPS_AGE_KEY_FILE": str(other), "XDG_CONFIG_HOME": str(directory / "c")}),
-        128,
-        "",
-        f"vmcred: doc.json: no identity matches: it is encrypted to {documents.recipient}; tried: {public}: found no keys in "
-        f"SOPS_AGE_KEY, {directory}/c/sops/age/keys.txt, SOPS_AGE_SSH_PRIVATE_KEY_FILE, {directory}/.ssh/id_ed25519, "
-        f"{directory}/.ssh/id_rsa, SOPS_AGE_KEY_CMD, SOPS_AGE_SSH_PRIVATE_KEY_CMD\n",
-    )
+    environment = {"SOPS_AGE_KEY_FILE": str(other), "XDG_CONFIG_HOME": str(directory / "c")}
+    fails(documents.sops("decrypt", "doc.json", env=environment), 128, "doc.json: ", f"{documents.recipient}; ", f"{public}: ",
+          f": found no keys in SOPS_AGE_KEY, {directory}/c/sops/age/keys.txt, SOPS_AGE_SSH_PRIVATE_KEY_FILE, "
+          f"{directory}/.ssh/id_ed25519, {directory}/.ssh/id_rsa, SOPS_AGE_KEY_CMD, SOPS_AGE_SSH_PRIVATE_KEY_CMD\n")
 
 
 def test_no_error_and_no_message_contains_a_value_wherever_it_was_given(directory):

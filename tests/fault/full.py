@@ -7,7 +7,7 @@ import shutil
 
 import harness
 from example import AS_NOBODY, Example, program_for_all
-from harness import equal, expect, need_root, run, test, vmcred
+from harness import equal, expect, fails, need_root, run, succeeds, test, vmcred
 
 CLONE_NEWNS = 0x20000
 PAGE = 4096
@@ -94,7 +94,7 @@ def full_disk(verb):
                     equal(left, [], f"leftovers after {room} pages")
                 (disk / "ballast").unlink()
                 expect(vmcred(*command, cwd=disk, stdin="new value"))
-                expect(vmcred("check", "--config", example.config), 0, "all 2 files are as declared\n", "")
+                succeeds(vmcred("check", "--config", example.config), "all 2 files")
                 assert len(values(example)) == 2
         assert 1 <= failed < 12, f"{failed} of 12 sizes were too small"
 
@@ -105,9 +105,9 @@ for name in COMMANDS:
 READING = {
     "list": (["list"], "m made/one\nm made/two\n"),
     "get": (["get", "--identity", "identity", "m", "made/one"], None),
-    "check": (["check"], "all 2 files are as declared\n"),
-    "generate": (["generate"], "nothing to do: all declared secrets exist\n"),
-    "fix": (["fix"], "nothing to do: all secrets have their declared recipients\n"),
+    "check": (["check"], None),
+    "generate": (["generate"], None),
+    "fix": (["fix"], None),
 }
 KEY = "age1lggyhqrw2nlhcxprm67z43rta597azn8gknawjehu9d9dl0jq3yqqvfafg"
 WRITING = {
@@ -153,8 +153,8 @@ def test_other_user_can_read_public_data(folder):
     for verb in ("list", "check", "generate", "fix"):
         words, out = READING[verb]
         expect(run(*AS_NOBODY, program, words[0], "--config", example.config, *words[1:]), 0, out, "")
-    expect(run(*AS_NOBODY, program, "get", "--config", example.config, "--identity", example.identity, "m", "made/one"), 1, "",
-           f"vmcred: reading the identity file: {example.identity}: Permission denied: run as the user that owns it\n")  # fmt: skip
+    fails(run(*AS_NOBODY, program, "get", "--config", example.config, "--identity", example.identity, "m", "made/one"), 1,
+          example.identity, "Permission denied")  # fmt: skip
     for words, error in WRITING.values():
         result = run(*AS_NOBODY, program, words[0], "--config", example.config, *words[1:], stdin="x")
         expect(result, 1, "", None if error is None else f"vmcred: {error}: Permission denied\n")

@@ -45,9 +45,8 @@ def test_sigterm_presses_the_real_power_button_and_the_next_step_ends_the_real_v
     process.send_signal(signal.SIGTERM)
     equal(process.wait(30), 0)
     said = [line for line in vm.errors().splitlines() if line.startswith("vmcred: ")]
-    equal(said[-4:], ["vmcred: the VM is booted", "vmcred: asking the guest to power off",
-                      "vmcred: warning: the guest did not power off within 1 s",
-                      "vmcred: asking the VMM to end"])
+    for line, step in zip(said[-4:], ("booted", "the guest", "within 1 s", "the VMM"), strict=True):
+        assert step in line, said
     assert gone(child)
     nothing_left(vm)
 
@@ -66,7 +65,7 @@ def test_nine_other_connections_to_the_real_api_do_not_block_the_tenth(directory
     process.send_signal(signal.SIGTERM)
     equal(process.wait(30), 0)
     equal([line for line in vm.errors().splitlines() if "api/v1" in line], [])
-    assert vm.errors().endswith("vmcred: asking the VMM to end\n"), vm.errors()
+    assert "the VMM" in vm.errors().splitlines()[-1], vm.errors()
 
 
 def test_errors_of_the_real_vmm_when_it_starts_creates_or_boots_are_shown(directory):

@@ -152,16 +152,12 @@ def test_activation_of_a_document_by_sops(folder):
     expect(manifest.install(env=environment), 0, "", warnings)
     equal(manifest.active("top"), b"for the PGP key")
     expect(run("ssh-keygen", "-q", "-p", "-N", "locked", "-f", key.path))
-    result = manifest.install(env=environment)
-    expect(
-        result,
-        3,
-        "",
-        warnings
-        + f"vmcred: warning: ignoring a key of sshKeyPaths: {key.path}: it is encrypted with a passphrase\n"
-        + f"vmcred: secret top: {folder}/one.yaml: no identity matches: it is encrypted to pgp {key.fingerprint}; "
-        f"tried: pgp {other.fingerprint}: use the identity of a recipient, or encrypt it to your public key as well\n",
-    )
+    result = expect(manifest.install(env=environment), 3, "")
+    lines = result.err.splitlines(keepends=True)
+    warnings += f"vmcred: warning: ignoring a key of sshKeyPaths: {key.path}: it is encrypted with a passphrase\n"
+    equal("".join(lines[:-1]), warnings)
+    for name in (f"{folder}/one.yaml", key.fingerprint, other.fingerprint):
+        assert name in lines[-1], lines[-1]
     equal(manifest.active("top"), b"for the PGP key")
 
 

@@ -123,6 +123,15 @@ def fails(result, code, *mentions):
     return result
 
 
+def succeeds(result, *mentions):
+    """Expects success, one line on stdout and nothing on stderr. `mentions` are what the line must name."""
+    expect(result, 0, None, "")
+    equal((result.out.count("\n"), result.out[-1:]), (1, "\n"), f"form of the output {result.out!r}")
+    for mention in mentions:
+        assert str(mention) in result.out, f"{mention!r} is not in {result.out!r}"
+    return result
+
+
 def need(program):
     """The path of a peer program. Without it the test is skipped with a message, or fails if CI=true."""
     path = shutil.which(program)
