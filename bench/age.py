@@ -63,16 +63,16 @@ def compare(title, runs):
     print(flush=True)
 
 
-def bench(folder):
+def bench(directory):
     crypt, age = sys.argv[1], shutil.which("age")
     if not age:
         print("age is not installed and is not measured against: tools/install-deps --test")
         return
     version = subprocess.run([age, "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    key = folder / "key"
+    key = directory / "key"
     subprocess.run(["age-keygen", "-o", key], check=True, capture_output=True)
     public = subprocess.run(["age-keygen", "-y", key], check=True, capture_output=True, text=True).stdout.strip()
-    plain, out = folder / "plain", folder / "out"
+    plain, out = directory / "plain", directory / "out"
     with open(plain, "wb") as file:
         block = os.urandom(1 << 20)
         for _ in range(MIB):
@@ -81,7 +81,7 @@ def bench(folder):
         what = "armored" if armor else "binary"
         ours = [crypt, "age-stream-armor" if armor else "age-stream", public]
         theirs = [age, *(["-a"] if armor else []), "-r", public]
-        files = {name: folder / name for name in ("age", "vmcred")}
+        files = {name: directory / name for name in ("age", "vmcred")}
         compare(
             f"Encrypting, {what}",
             {f"age {version}": (theirs, plain, files["age"]), "vmcred": (ours, plain, files["vmcred"])},
@@ -91,8 +91,8 @@ def bench(folder):
 
 
 def main():
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        bench(Path(folder))
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        bench(Path(directory))
 
 
 main()

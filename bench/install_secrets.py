@@ -30,38 +30,38 @@ def memory_peak(pid):
 
 
 class Bench:
-    def __init__(self, folder, real):
-        self.folder = folder
-        self.manifest = Manifest(folder, None)
-        self.programs = {"sops-install-secrets": real, "vmcred": str(personality(folder))}
-        self.environment = os.environ | {"HOME": str(folder)}
+    def __init__(self, directory, real):
+        self.directory = directory
+        self.manifest = Manifest(directory, None)
+        self.programs = {"sops-install-secrets": real, "vmcred": str(personality(directory))}
+        self.environment = os.environ | {"HOME": str(directory)}
 
     def documents(self):
         """One secret in each of many documents, which is as sops-nix's users have them when they are many."""
         for number in range(COUNT):
             name = f"{number}.yaml"
-            (self.folder / name).write_text(f"value: a secret value of some forty characters {number}\n")
+            (self.directory / name).write_text(f"value: a secret value of some forty characters {number}\n")
             self.add(name, "value", number)
-        names = [self.folder / f"{number}.yaml" for number in range(COUNT)]
+        names = [self.directory / f"{number}.yaml" for number in range(COUNT)]
         expect(run(VMCRED, "sops", "encrypt", "--age", self.manifest.recipient, "--in-place", *names))
 
     def keys(self):
         """Many secrets in one document."""
         lines = [f"key{number}: a secret value of some forty characters {number}\n" for number in range(COUNT)]
-        (self.folder / "all.yaml").write_text("".join(lines))
-        expect(run(VMCRED, "sops", "encrypt", "--age", self.manifest.recipient, "--in-place", self.folder / "all.yaml"))
+        (self.directory / "all.yaml").write_text("".join(lines))
+        expect(run(VMCRED, "sops", "encrypt", "--age", self.manifest.recipient, "--in-place", self.directory / "all.yaml"))
         for number in range(COUNT):
             self.add("all.yaml", f"key{number}", number)
 
     def add(self, document, key, number):
-        self.manifest.add(f"s{number}", "one.yaml", key, sopsFile=str(self.folder / document))
+        self.manifest.add(f"s{number}", "one.yaml", key, sopsFile=str(self.directory / document))
 
     def measure(self, name, runtime, fresh):
         """Seconds, and the most memory in MiB."""
         if fresh:
             shutil.rmtree(runtime, ignore_errors=True)
             runtime.mkdir()
-        command = [self.programs[name], self.folder / "manifest.json"]
+        command = [self.programs[name], self.directory / "manifest.json"]
         environment = self.environment | {"XDG_RUNTIME_DIR": str(runtime)}
         peak, before = 0, time.perf_counter()
         with subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL) as process:
@@ -75,13 +75,13 @@ class Bench:
 
     def compare(self, title, slow):
         """`slow`: the real one runs once for each line, and what it left is what has not changed."""
-        (self.folder / "manifest.json").write_text(json.dumps(self.manifest.content))
+        (self.directory / "manifest.json").write_text(json.dumps(self.manifest.content))
         for what, fresh in (("from nothing", True), ("nothing changed", False)):
             results = {name: [] for name in self.programs}
             for number in range(ROUNDS):
                 for name in self.programs:
                     if number == 0 or name == "vmcred" or not slow:
-                        results[name].append(self.measure(name, self.folder / f"runtime-{name}", fresh))
+                        results[name].append(self.measure(name, self.directory / f"runtime-{name}", fresh))
             self.show(f"{title}, {what}", results)
 
     def show(self, title, results):

@@ -46,16 +46,16 @@ def tree(count):
 
 
 class Bench:
-    def __init__(self, folder):
-        self.folder = folder
-        self.key = folder / "key"
+    def __init__(self, directory):
+        self.directory = directory
+        self.key = directory / "key"
         expect(run("age-keygen", "-o", self.key))
         self.recipient = run("age-keygen", "-y", self.key).out.strip()
         self.environment = os.environ | {"SOPS_AGE_KEY_FILE": str(self.key)}
 
     def encrypted(self, name, content):
         """A file, encrypted by us."""
-        path = self.folder / name
+        path = self.directory / name
         path.write_text(json.dumps(content))
         expect(vmcred("sops", "encrypt", "--age", self.recipient, "--in-place", path))
         return path
@@ -100,9 +100,9 @@ class Bench:
         names = [f"f{number}" for number in range(1000)]
         files, kinds = "".join(f"      {name}: {{}}\n" for name in names), "".join(f"      {name}: {{hex: 16}}\n" for name in names)
         declaration = f"machines:\n  m: {{}}\ngenerators:\n  made:\n    machines: [m]\n    files:\n{files}    kind:\n{kinds}"
-        folder = self.folder / "many"
-        folder.mkdir()
-        example = Example(folder, declaration)
+        directory = self.directory / "many"
+        directory.mkdir()
+        example = Example(directory, declaration)
         environment = os.environ | {"SOPS_AGE_KEY_FILE": str(example.identity)}
         secret = example.document("f0")
         some = " ".join(["sops decrypt --input-type binary --output-type binary", str(secret), "&&"] * 10)
@@ -114,9 +114,9 @@ class Bench:
 
     def updatekeys(self):
         """Files by the hundred, from one recipient to two and back."""
-        expect(run("age-keygen", "-o", self.folder / "other"))
-        other = run("age-keygen", "-y", self.folder / "other").out.strip()
-        one, two = self.folder / "one.yaml", self.folder / "two.yaml"
+        expect(run("age-keygen", "-o", self.directory / "other"))
+        other = run("age-keygen", "-y", self.directory / "other").out.strip()
+        one, two = self.directory / "one.yaml", self.directory / "two.yaml"
         one.write_text(f"creation_rules: [{{age: {self.recipient}}}]\n")
         two.write_text(f"creation_rules: [{{age: '{self.recipient},{other}'}}]\n")
         files = [self.encrypted(f"u{number}.json", {"key": "value"}) for number in range(500)]
@@ -139,8 +139,8 @@ class Bench:
 def main():
     if not shutil.which("sops") or not shutil.which("age-keygen"):
         sys.exit("sops and age are not installed, and there is nothing to compare with: tools/install-deps --test")
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        bench = Bench(Path(folder))
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        bench = Bench(Path(directory))
         for measure in (bench.one, bench.large, bench.growth, bench.many, bench.updatekeys):
             measure()
 

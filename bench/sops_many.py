@@ -18,9 +18,9 @@ ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 QUIET = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
-def seconds(command, folder, environment):
+def seconds(command, directory, environment):
     start = time.perf_counter()
-    subprocess.run([str(word) for word in command], cwd=folder, env=environment, check=True, **QUIET)
+    subprocess.run([str(word) for word in command], cwd=directory, env=environment, check=True, **QUIET)
     return time.perf_counter() - start
 
 
@@ -29,19 +29,19 @@ def keygen(path):
     return done.stdout.strip()
 
 
-def fill(folder, names, content):
+def fill(directory, names, content):
     for name in names:
-        (folder / name).write_bytes(content)
+        (directory / name).write_bytes(content)
 
 
-def compare(title, folder, environment, names, content, ours, theirs):
+def compare(title, directory, environment, names, content, ours, theirs):
     """`content` is in each file before each round."""
     times = {"ours": [], "theirs": []}
     for _ in range(ROUNDS):
-        fill(folder, names, content)
-        times["ours"].append(seconds([VMCRED_SOPS, *ours, *names], folder, environment))
-        fill(folder, names[:SAMPLE], content)
-        sample = sum(seconds([*theirs, name], folder, environment) for name in names[:SAMPLE])
+        fill(directory, names, content)
+        times["ours"].append(seconds([VMCRED_SOPS, *ours, *names], directory, environment))
+        fill(directory, names[:SAMPLE], content)
+        sample = sum(seconds([*theirs, name], directory, environment) for name in names[:SAMPLE])
         times["theirs"].append(sample / SAMPLE * len(names))
     middle = {name: statistics.median(values) for name, values in times.items()}
     ratios = sorted(ours / theirs for ours, theirs in zip(times["ours"], times["theirs"]))
@@ -60,20 +60,20 @@ def main():
         sys.exit(77)
     # On a memory file system for both: ours syncs each file to the disk, sops does not.
     with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
-        folder = Path(name)
-        keys = [keygen(folder / key) for key in ("key", "other")]
-        environment = os.environ | {"SOPS_AGE_KEY_FILE": str(folder / "key"), "HOME": name}
+        directory = Path(name)
+        keys = [keygen(directory / key) for key in ("key", "other")]
+        environment = os.environ | {"SOPS_AGE_KEY_FILE": str(directory / "key"), "HOME": name}
         names = [f"{number}.json" for number in range(FILES)]
         plain = b'{"value": "correct horse battery staple"}\n'
-        (folder / ".sops.yaml").write_text(f"creation_rules:\n  - age: {keys[0]}\n")
-        compare(f"encrypt --in-place of {FILES} files", folder, environment, names, plain, ["encrypt", "-i"], [sops, "encrypt", "-i"])
-        (folder / "one.json").write_bytes(plain)
-        seconds([sops, "encrypt", "-i", "one.json"], folder, environment)
-        sealed = (folder / "one.json").read_bytes()
-        (folder / ".sops.yaml").write_text(f"creation_rules:\n  - age: {keys[0]},{keys[1]}\n")
+        (directory / ".sops.yaml").write_text(f"creation_rules:\n  - age: {keys[0]}\n")
+        compare(f"encrypt --in-place of {FILES} files", directory, environment, names, plain, ["encrypt", "-i"], [sops, "encrypt", "-i"])
+        (directory / "one.json").write_bytes(plain)
+        seconds([sops, "encrypt", "-i", "one.json"], directory, environment)
+        sealed = (directory / "one.json").read_bytes()
+        (directory / ".sops.yaml").write_text(f"creation_rules:\n  - age: {keys[0]},{keys[1]}\n")
         compare(
             f"updatekeys of {FILES} files, one recipient more",
-            folder, environment, names, sealed, ["updatekeys", "-y"], [sops, "updatekeys", "-y"],
+            directory, environment, names, sealed, ["updatekeys", "-y"], [sops, "updatekeys", "-y"],
         )  # fmt: skip
 
 

@@ -52,8 +52,8 @@ def compare(title, commands, environment, measure=milliseconds):
     print(flush=True)
 
 
-def document(folder):
-    example = Example(folder)
+def document(directory):
+    example = Example(directory)
     environment = os.environ | {"SOPS_AGE_KEY_FILE": str(example.identity)}
     path = example.document("one")
     commands = {
@@ -70,8 +70,8 @@ def document(folder):
         ]  # fmt: skip
     if shutil.which("age"):
         public = expect_public(example)
-        subprocess.run(["age", "-r", public, "-o", folder / "file.age"], input=b"x" * 44, check=True)
-        commands["age -d"] = ["age", "-d", "-i", example.identity, folder / "file.age"]
+        subprocess.run(["age", "-r", public, "-o", directory / "file.age"], input=b"x" * 44, check=True)
+        commands["age -d"] = ["age", "-d", "-i", example.identity, directory / "file.age"]
     compare("Decrypting one value, the whole process", commands, environment)
 
 
@@ -79,27 +79,27 @@ def expect_public(example):
     return next(line for line in example.identity.read_text().splitlines() if "public key" in line).split()[-1]
 
 
-def declare(folder):
+def declare(directory):
     """A VM with three credentials; the options of `vmcred run` for it."""
-    credentials = folder / "credentials"
+    credentials = directory / "credentials"
     credentials.mkdir()
     names = ["host-one", "host-two", "host-three"]
     for name in names:
         (credentials / name).write_text("c2VjcmV0LXZhbHVlLW9mLWZvcnR5LWZvdXItYnl0ZXM=")
     mapping = "".join(f"      {name.upper()}: {name}\n" for name in names)
-    (folder / "vmcred.yaml").write_text(f"vms:\n  vm:\n    credentialFiles:\n{mapping}    command: [qemu-system-x86_64]\n")
-    return ["--config", folder / "vmcred.yaml", "--credentials", credentials, "vm"]
+    (directory / "vmcred.yaml").write_text(f"vms:\n  vm:\n    credentialFiles:\n{mapping}    command: [qemu-system-x86_64]\n")
+    return ["--config", directory / "vmcred.yaml", "--credentials", credentials, "vm"]
 
 
-def launch(folder):
+def launch(directory):
     """Up to the hypervisor's first instruction: what has QEMU's name ends there."""
-    options = declare(folder)
-    programs = folder / "bin"
+    options = declare(directory)
+    programs = directory / "bin"
     programs.mkdir()
     shutil.copy(sys.argv[2], programs / "qemu-system-x86_64")
     environment = os.environ | {
         "PATH": f"{programs}:{os.environ['PATH']}",
-        "CREDENTIALS_DIRECTORY": str(folder / "credentials"),
+        "CREDENTIALS_DIRECTORY": str(directory / "credentials"),
     }
     commands = {
         "bare hypervisor": [programs / "qemu-system-x86_64"],
@@ -109,7 +109,7 @@ def launch(folder):
         "bash wrapper, $(cat FILE)": '$(cat "$CREDENTIALS_DIRECTORY/$name")',
         "bash wrapper, $(< FILE)": '$(< "$CREDENTIALS_DIRECTORY/$name")',
     }.items():
-        wrapper = folder / f"wrapper-{len(commands)}"
+        wrapper = directory / f"wrapper-{len(commands)}"
         wrapper.write_text(WRAPPER.format(read_value=read_value))
         wrapper.chmod(0o755)
         commands[title] = [wrapper]
@@ -135,9 +135,9 @@ def milliseconds_to_boot(command, environment):
     return taken
 
 
-def boot(folder):
+def boot(directory):
     """The real Cloud Hypervisor, up to vm.boot; what it boots need not run."""
-    options = declare(folder)
+    options = declare(directory)
     program = shutil.which("cloud-hypervisor")
     kernels = sorted(Path("/boot").glob("vmlinuz*")) + sorted(
         (Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "vmcred").glob("guest-*/vmlinuz")
@@ -153,8 +153,8 @@ def boot(folder):
 
 def main():
     for measure in (document, launch, boot):
-        with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-            measure(Path(folder))
+        with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+            measure(Path(directory))
 
 
 main()

@@ -75,20 +75,20 @@ def keygen(path):
 class Store:
     """The declaration and the public keys; nothing is generated yet. Many machines share a key, which changes nothing."""
 
-    def __init__(self, folder, machines):
-        self.folder, self.machines = folder, machines
-        self.config = folder / "vmcred.yaml"
-        self.identity = folder / "admin"
+    def __init__(self, directory, machines):
+        self.directory, self.machines = directory, machines
+        self.config = directory / "vmcred.yaml"
+        self.identity = directory / "admin"
         names = [f"m{number}" for number in range(machines)]
         declared = "machines:\n" + "".join(f"  {name}: {{}}\n" for name in names)
         self.config.write_text(declared + GENERATORS.format(machines=", ".join(names)))
-        keys = [keygen(folder / f"key-{number}") for number in range(16)]
+        keys = [keygen(directory / f"key-{number}") for number in range(16)]
         for number, name in enumerate(names):
             self.register("machines", name, keys[number % len(keys)])
         self.register("users", "admin", keygen(self.identity))
 
     def register(self, kind, name, key):
-        member = self.folder / "sops" / kind / name
+        member = self.directory / "sops" / kind / name
         member.mkdir(parents=True)
         (member / "key.json").write_text(json.dumps([{"publickey": key, "type": "age"}]))
 
@@ -96,19 +96,19 @@ class Store:
         return measure(VMCRED, command, "--config", self.config, *words)
 
     def empty(self):
-        shutil.rmtree(self.folder / "vars", ignore_errors=True)
+        shutil.rmtree(self.directory / "vars", ignore_errors=True)
 
 
-def bare(folder, machines):
-    """Creates its files in `folder`, if given, and removes them."""
+def bare(directory, machines):
+    """Creates its files in `directory`, if given, and removes them."""
     words = [machines, FILES, RECIPIENTS, THREADS]
-    if not folder:
+    if not directory:
         return measure(sys.argv[1], "-", *words)
-    folder.mkdir()
+    directory.mkdir()
     try:
-        return measure(sys.argv[1], folder, *words)
+        return measure(sys.argv[1], directory, *words)
     finally:
-        shutil.rmtree(folder)
+        shutil.rmtree(directory)
 
 
 def median(costs):
@@ -120,13 +120,13 @@ def show(name, cost, files):
           f"of them busy {cost.processor / files * 1e6:6.1f} µs a file {cost.memory:6.1f} MiB", flush=True)  # fmt: skip
 
 
-def generate(store, folder):
+def generate(store, directory):
     """Making and sealing all of it, against the bare primitives."""
     costs = {"bare primitives": [], "bare primitives, files written": [], "vmcred generate": []}
     for _ in range(ROUNDS):
         store.empty()
         costs["bare primitives"].append(bare(None, store.machines))
-        costs["bare primitives, files written"].append(bare(folder / "bare", store.machines))
+        costs["bare primitives, files written"].append(bare(directory / "bare", store.machines))
         costs["vmcred generate"].append(store.run("generate"))
     files = store.machines * FILES
     print(f"{store.machines} machines, {files} secrets for {RECIPIENTS} recipients each, medians of {ROUNDS}")
@@ -176,15 +176,15 @@ def check(store):
 
 def main():
     with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
-        folder = Path(name)
+        directory = Path(name)
         for part in ("store", "small"):
-            (folder / part).mkdir()
-        store = Store(folder / "store", MACHINES)
-        whole = generate(store, folder)
+            (directory / part).mkdir()
+        store = Store(directory / "store", MACHINES)
+        whole = generate(store, directory)
         idle = nothing_to_do(store)
-        memory_compare(store, whole, idle, Store(folder / "small", max(MACHINES // 10, 1)))
+        memory_compare(store, whole, idle, Store(directory / "small", max(MACHINES // 10, 1)))
         check(store)
-        admin_add(store, keygen(folder / "other"))
+        admin_add(store, keygen(directory / "other"))
 
 
 main()

@@ -42,7 +42,7 @@
 #define RECIPIENTS_MAX 100
 
 static struct {
-	const char *folder; /* NULL: no files */
+	const char *directory; /* NULL: no files */
 	bool rewrap;
 	size_t machines, files, recipients;
 	atomic_size_t next;
@@ -237,7 +237,7 @@ static void key_read(const char *machine)
 	char path[4096], text[4096];
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/%s.json", task.folder, machine);
+	snprintf(path, sizeof(path), "%s/%s.json", task.directory, machine);
 	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
 	(void)close(fd);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -250,15 +250,15 @@ static void machine_do(struct worker *worker, size_t index)
 	int dirfd;
 
 	snprintf(machine, sizeof(machine), "m%zu", index);
-	if (!task.folder) {
+	if (!task.directory) {
 		for (size_t i = 0; i < task.files; i++)
 			task.rewrap ? document_rewrap(worker) : document_make(worker);
 		return;
 	}
 	key_read(machine);
-	snprintf(path, sizeof(path), "%s/%s", task.folder, machine);
+	snprintf(path, sizeof(path), "%s/%s", task.directory, machine);
 	must(mkdir(path, 0755) == 0, "mkdir");
-	snprintf(path, sizeof(path), "%s/.new.%s", task.folder, machine);
+	snprintf(path, sizeof(path), "%s/.new.%s", task.directory, machine);
 	must(mkdir(path, 0755) == 0, "mkdir");
 	dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	must(dirfd >= 0, "open");
@@ -267,7 +267,7 @@ static void machine_do(struct worker *worker, size_t index)
 		file_write(worker, dirfd, i);
 	}
 	(void)close(dirfd);
-	snprintf(final, sizeof(final), "%s/%s/secrets", task.folder, machine);
+	snprintf(final, sizeof(final), "%s/%s/secrets", task.directory, machine);
 	must(rename(path, final) == 0, "rename");
 }
 
@@ -328,7 +328,7 @@ int main(int argc, char **argv)
 
 	must(argc == 6, "DIRECTORY MACHINES FILES RECIPIENTS THREADS");
 	task.rewrap = strcmp(argv[1], "rewrap") == 0;
-	task.folder = task.rewrap || strcmp(argv[1], "-") == 0 ? NULL : argv[1];
+	task.directory = task.rewrap || strcmp(argv[1], "-") == 0 ? NULL : argv[1];
 	task.machines = number_read(argv[2], 10000000);
 	task.files = number_read(argv[3], 1000);
 	task.recipients = number_read(argv[4], RECIPIENTS_MAX);

@@ -15,7 +15,7 @@ class Keys:
         self.plain.write_bytes(os.urandom(200000))
 
 
-def test_age_decrypts_files_that_were_encrypted_to_keys_and_key_files_and_the_other(directory):
+def test_age_and_vmcred_decrypt_each_others_files(directory):
     """age decrypts files that were encrypted to keys and key files, and the other way round"""
     keys, other = Keys(directory), directory / "other"
     expect(run(need("age-keygen"), "-o", other))
@@ -36,14 +36,14 @@ def test_age_decrypts_files_that_were_encrypted_to_keys_and_key_files_and_the_ot
     equal(stat.S_IMODE(keys.out.stat().st_mode), 0o600, "mode")
 
 
-def test_as_a_filter_it_reads_standard_input_and_writes_standard_output_with_the(directory):
+def test_filter_with_default_identity(directory):
     """as a filter it reads standard input and writes standard output, with the default identity"""
     keys = Keys(directory)
     text = vmcred("age", "encrypt", "--armor", "--recipient", keys.public, stdin=b"hello").out
     expect(vmcred("age", "decrypt", stdin=text, env={"SOPS_AGE_KEY_FILE": str(keys.identity)}), out="hello", err="")
 
 
-def test_after_a_failure_the_old_output_file_is_unchanged_and_no_other_file_is_left(directory):
+def test_failure_leaves_the_output_file_unchanged(directory):
     """after a failure the old output file is unchanged and no other file is left"""
     keys = Keys(directory)
     expect(vmcred("age", "encrypt", "--recipient", keys.public, "--input", keys.plain, "--output", keys.file))
@@ -57,7 +57,7 @@ def test_after_a_failure_the_old_output_file_is_unchanged_and_no_other_file_is_l
     equal((keys.out.read_text(), sorted(directory.iterdir())), ("precious", before), "directory")
 
 
-def test_wrong_arguments_and_options_are_refused(directory):
+def test_wrong_arguments_are_refused(directory):
     """wrong arguments and options are refused"""
     keys = Keys(directory)
     hint = ": pass --recipient, --recipients or --passphrase"

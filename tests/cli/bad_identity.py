@@ -27,9 +27,9 @@ def public_key(identity):
 class Two(Example):
     """A store of two machines; each has an identity of its own."""
 
-    def __init__(self, folder):
-        super().__init__(folder, DECLARATION, generate=False)
-        self.other = folder / "other"
+    def __init__(self, directory):
+        super().__init__(directory, DECLARATION, generate=False)
+        self.other = directory / "other"
         expect(vmcred("keygen", "--config", self.config, "--machine", "n", "--output", self.other))
         expect(self.generate())
 
@@ -37,7 +37,7 @@ class Two(Example):
         return vmcred(command, "--config", self.config, *words)
 
     def store(self):
-        return {str(path): path.read_bytes() for path in self.folder.glob("vars/**/secret")}
+        return {str(path): path.read_bytes() for path in self.directory.glob("vars/**/secret")}
 
     def unopened(self, machine, generator):
         """What is said of a secret for a machine, if the other machine's identity is tried."""
@@ -48,25 +48,25 @@ class Two(Example):
         )
 
 
-def test_identity_does_not_open_secret_get_activate_generate(folder):
+def test_wrong_identity_is_an_error_that_names_the_secret(directory):
     """an identity that does not open a secret: get, activate and generate name it, and change nothing"""
-    here = Two(folder)
+    here = Two(directory)
     before = here.store()
     expect(here.verb("get", "--identity", here.other, "m", "made/it"), 3, "", f"vmcred: {here.unopened('m', 'made')}\n")
     # Neither can be opened: the error names the first declared one.
-    expect(here.verb("activate", "--machine", "m", "--identity", here.other, "--root", folder / "root"), 3, "",
+    expect(here.verb("activate", "--machine", "m", "--identity", here.other, "--root", directory / "root"), 3, "",
            f"vmcred: {here.unopened('m', 'made')}\n")  # fmt: skip
-    assert not (folder / "root/run").exists()
+    assert not (directory / "root/run").exists()
     expect(here.verb("generate", "m", "--generator", "later", "--regenerate", "--identity", here.other), 3, "",
            f"vmcred: dependencies of the generator later: {here.unopened('m', 'made')}\n")  # fmt: skip
     equal(here.store(), before)
 
 
-def test_identity_opens_some_secrets_fix_does_those_names(folder):
+def test_fix_re_encrypts_what_the_identity_decrypts(directory):
     """an identity that opens some secrets: fix does those, names each of the others, and another identity does them"""
-    here = Two(folder)
-    expect(vmcred("keygen", "--output", folder / "ada"))
-    result = here.verb("user", "add", "ada", "--age-key", public_key(folder / "ada"), "--identity", here.other)
+    here = Two(directory)
+    expect(vmcred("keygen", "--output", directory / "ada"))
+    result = here.verb("user", "add", "ada", "--age-key", public_key(directory / "ada"), "--identity", here.other)
     warnings = "".join(f"vmcred: warning: {here.unopened('m', generator)}\n" for generator in ("made", "later"))
     failed = "vmcred: 2 secrets could not be re-encrypted\n"
     expect(result, 1, "n made/it: 1 recipient to add, 0 to remove\nn later/it: 1 recipient to add, 0 to remove\n",
@@ -79,13 +79,13 @@ def test_identity_opens_some_secrets_fix_does_those_names(folder):
     expect(here.verb("fix", "--identity", here.identity), 0,
            "m made/it: 1 recipient to add, 0 to remove\nm later/it: 1 recipient to add, 0 to remove\n", "")  # fmt: skip
     for machine in ("m", "n"):
-        expect(here.verb("get", "--identity", folder / "ada", machine, "later/it"), 0, None, "")
+        expect(here.verb("get", "--identity", directory / "ada", machine, "later/it"), 0, None, "")
 
 
-def test_several_identities_file_each_secret_takes_opens(folder):
+def test_identity_file_with_several_identities(directory):
     """of several identities in one file each secret takes the one that opens it"""
-    here = Two(folder)
-    both = folder / "both"
+    here = Two(directory)
+    both = directory / "both"
     both.write_text(here.other.read_text() + here.identity.read_text())
     both.chmod(0o600)
     for machine in ("m", "n"):
@@ -96,7 +96,7 @@ def remake(path, text):
     path.write_text(text)
 
 
-def to_folder(path):
+def to_directory(path):
     path.unlink()
     path.mkdir()
 
@@ -105,7 +105,7 @@ UNUSABLE = {
     "that its group can read": (lambda path: path.chmod(0o640), 1, "mode 0640 gives others access to the secret key: chmod 600 {}"),
     "that others can read": (lambda path: path.chmod(0o604), 1, "mode 0604 gives others access to the secret key: chmod 600 {}"),
     "that others can write": (lambda path: path.chmod(0o602), 1, "mode 0602 gives others access to the secret key: chmod 600 {}"),
-    "that is a directory": (to_folder, 1, "not a regular file"),
+    "that is a directory": (to_directory, 1, "not a regular file"),
     "that is empty": (lambda path: remake(path, ""), 1, "contains no secret key: generate one with `vmcred keygen --output FILE`"),
     "of comments": (lambda path: remake(path, "# key\n"), 1, "contains no secret key: generate one with `vmcred keygen --output FILE`"),
     "of something else": (lambda path: remake(path, "# key\nhello\n"), 1, "line 2: not an age secret key (AGE-SECRET-KEY-1…)"),
@@ -116,22 +116,22 @@ UNUSABLE = {
 
 def unusable(how):
     @test(f"an identity file {how} is named by every verb that opens something, and nothing is changed")
-    def test_case(folder):
+    def test_unusable(directory):
         spoil, code, reason = UNUSABLE[how]
-        here = Two(folder)
-        expect(vmcred("keygen", "--output", folder / "ada"))
-        key = public_key(folder / "ada")
+        here = Two(directory)
+        expect(vmcred("keygen", "--output", directory / "ada"))
+        key = public_key(directory / "ada")
         before = here.store()
         spoil(here.identity)
         error = f"reading the identity file: {here.identity}: {reason.format(here.identity)}\n"
         identity = ("--identity", here.identity)
         expect(here.verb("get", *identity, "m", "made/it"), code, "", f"vmcred: {error}")
-        expect(here.verb("activate", "--machine", "m", *identity, "--root", folder / "root"), code, "", f"vmcred: {error}")
+        expect(here.verb("activate", "--machine", "m", *identity, "--root", directory / "root"), code, "", f"vmcred: {error}")
         expect(here.verb("generate", "m", "--generator", "later", "--regenerate", *identity), code, "",
                f"vmcred: dependencies of the generator later: {error}")  # fmt: skip
         expect(here.verb("user", "add", "ada", "--age-key", key, *identity), code, "", f"vmcred: {error}")
         equal(here.store(), before)
-        assert not (folder / "root/run").exists()
+        assert not (directory / "root/run").exists()
 
 
 for case in UNUSABLE:

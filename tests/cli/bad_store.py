@@ -26,7 +26,7 @@ class Store(Example):
         (directory / "outside/victim").write_text("victim")
         super().__init__(directory / "store", DECLARED)
         self.outside = directory / "outside"
-        self.base = self.folder / BASE
+        self.base = self.directory / BASE
 
     def verb(self, verb):
         words = {
@@ -50,9 +50,9 @@ class Store(Example):
     def contents(self):
         """Everything below the test's directory, which failing commands must not change."""
         found = {}
-        for path in sorted(self.folder.parent.rglob("*")):
+        for path in sorted(self.directory.parent.rglob("*")):
             kind = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
-            found[str(path.relative_to(self.folder.parent))] = kind
+            found[str(path.relative_to(self.directory.parent))] = kind
         return found
 
 
@@ -81,7 +81,7 @@ def conflict(path):
     path.write_text(f"{first}<<<<<<< HEAD\n{ours}||||||| base\n=======\n{theirs}>>>>>>> other\n")
 
 
-def test_every_command_names_the_line_of_a_merge_conflict_in_the_declaration(directory):
+def test_merge_conflict_in_the_declaration(directory):
     """every command names the line of a merge conflict in the declaration"""
     store = Store(directory)
     conflict(store.config)
@@ -90,7 +90,7 @@ def test_every_command_names_the_line_of_a_merge_conflict_in_the_declaration(dir
     expect(store.verb("fix"), 1, "", f"vmcred: {store.config}:2: {CHOOSE}\n")
 
 
-def test_commands_that_open_a_secret_name_the_line_of_its_merge_conflict_the(directory):
+def test_merge_conflict_in_a_secret(directory):
     """commands that open a secret name the line of its merge conflict; the others work"""
     store = Store(directory)
     conflict(store.base / "one/secret")
@@ -98,7 +98,7 @@ def test_commands_that_open_a_secret_name_the_line_of_its_merge_conflict_the(dir
     works(store, "generate", "list", "get two")
 
 
-def test_a_public_value_with_a_merge_conflict_is_not_delivered(directory):
+def test_merge_conflict_in_a_public_value(directory):
     """a public value with a merge conflict is not delivered"""
     store = Store(directory)
     conflict(store.base / "two/value")
@@ -106,7 +106,7 @@ def test_a_public_value_with_a_merge_conflict_is_not_delivered(directory):
     works(store, "generate", "list", "get one", "fix")
 
 
-def test_a_public_value_may_have_some_of_the_lines_of_a_conflict(directory):
+def test_part_of_a_merge_conflict_in_a_public_value(directory):
     """a public value may have some of the lines of a conflict"""
     store = Store(directory)
     for text in ("=======\n", "<<<<<<< a\nb\n", ">>>>>>> a\n=======\n<<<<<<< b\n", "x <<<<<<< a\n=======\n>>>>>>> b\n"):
@@ -115,7 +115,7 @@ def test_a_public_value_may_have_some_of_the_lines_of_a_conflict(directory):
     works(store, "check")
 
 
-def test_a_merge_conflict_in_the_validation_hash_regenerates_nothing(directory):
+def test_merge_conflict_in_the_validation_hash(directory):
     """a merge conflict in the validation hash regenerates nothing"""
     store = Store(directory)
     conflict(store.base / ".validation-hash")
@@ -123,16 +123,16 @@ def test_a_merge_conflict_in_the_validation_hash_regenerates_nothing(directory):
     works(store, "list", "get one", "get two", "fix", "activate", "regenerate", "check")
 
 
-def test_commands_that_encrypt_to_a_key_name_the_line_of_its_merge_conflict(directory):
+def test_merge_conflict_in_a_key(directory):
     """commands that encrypt to a key name the line of its merge conflict"""
     store = Store(directory)
-    conflict(store.folder / "sops/machines/m/key.json")
+    conflict(store.directory / "sops/machines/m/key.json")
     error = f"sops/machines/m/key.json:2: {CHOOSE}"
     fails(store, {"regenerate": f"made/one: {error}", "check": error, "fix": error, "set one": error})
     works(store, "generate", "list", "get one", "get two", "activate")
 
 
-def test_check_reports_each_unreadable_file_and_the_faults_of_the_others(directory):
+def test_check_reports_each_unreadable_file(directory):
     """check reports each unreadable file, and the faults of the others"""
     store = Store(directory)
     conflict(store.base / "one/secret")
@@ -143,7 +143,7 @@ def test_check_reports_each_unreadable_file_and_the_faults_of_the_others(directo
     expect(store.verb("check"), 1, "m made/two is missing\n", f"vmcred: {BASE}/one/secret:2: {CHOOSE}\n")
 
 
-def test_the_link_that_git_adds_for_the_other_side_of_a_merge_is_named(directory):
+def test_link_of_the_other_side_of_a_merge(directory):
     """the link that git adds for the other side of a merge is named"""
     store = Store(directory)
     (store.base / "one/machines/m~HEAD").symlink_to("../../../../../../sops/machines/m")
@@ -153,7 +153,7 @@ def test_the_link_that_git_adds_for_the_other_side_of_a_merge_is_named(directory
     works(store, "list", "get one", "activate")
 
 
-def test_a_regular_file_counts_as_a_link_for_file_systems_without_links(directory):
+def test_regular_file_counts_as_a_link(directory):
     """a regular file counts as a link, for file systems without links"""
     store = Store(directory)
     link = store.base / "one/machines/m"
@@ -163,20 +163,20 @@ def test_a_regular_file_counts_as_a_link_for_file_systems_without_links(director
     works(store, "generate", "list", "get one", "check", "fix", "activate")
 
 
-def test_a_file_instead_of_a_directory_is_not_replaced(directory):
+def test_file_instead_of_a_directory_is_not_replaced(directory):
     """a file instead of a directory is not replaced"""
     store = Store(directory)
     shutil.rmtree(store.base)
     store.base.write_text("another file")
     looking = f"{BASE}/one/secret: Not a directory: move away the file that has a directory's name"
-    folder_error = f"opening {BASE}/one: Not a directory: move away the file that has a directory's name"
-    fails(store, {"generate": looking, "regenerate": looking, "list": looking, "fix": folder_error,
+    directory_error = f"opening {BASE}/one: Not a directory: move away the file that has a directory's name"
+    fails(store, {"generate": looking, "regenerate": looking, "list": looking, "fix": directory_error,
                   "get one": f"opening {BASE}/one/secret: Not a directory",
                   "set one": f"creating {BASE}/one: Not a directory"})  # fmt: skip
-    expect(store.verb("check"), 1, "", f"vmcred: warning: {looking.replace('one/secret', 'two/value')}\nvmcred: {folder_error}\n")
+    expect(store.verb("check"), 1, "", f"vmcred: warning: {looking.replace('one/secret', 'two/value')}\nvmcred: {directory_error}\n")
 
 
-def test_a_directory_instead_of_a_file_is_named(directory):
+def test_directory_instead_of_a_file_is_named(directory):
     """a directory instead of a file is named"""
     store = Store(directory)
     for name in ("one/secret", "two/value"):
@@ -188,7 +188,7 @@ def test_a_directory_instead_of_a_file_is_named(directory):
 
 def led_out(sentence, change, errors, working=()):
     @test(sentence)
-    def test_case(directory):
+    def test_led_out(directory):
         store = Store(directory)
         change(store)
         fails(store, errors)
@@ -238,12 +238,12 @@ led_out(
 )
 led_out(
     "nothing is written if the whole store leads outside",
-    lambda store: moved(store.folder / "vars", store),
+    lambda store: moved(store.directory / "vars", store),
     MACHINE_OUTSIDE,
 )
 led_out(
     "no key is read or written if sops/ leads outside",
-    lambda store: moved(store.folder / "sops", store),
+    lambda store: moved(store.directory / "sops", store),
     {"regenerate": f"made/one: opening sops/machines/m/key.json: {OUT}",
      "check": f"opening sops/machines/m/key.json: {OUT}",
      "user": f"creating sops/users: {OUT}", "group": f"creating sops/groups/g/machines: {OUT}"},
@@ -264,16 +264,16 @@ led_out(
 )  # fmt: skip
 
 
-def test_a_link_within_the_store_is_followed_two_machines_may_share_a(directory):
+def test_link_within_the_store_is_followed(directory):
     """a link within the store is followed: two machines may share a directory"""
     store = Store(directory)
-    shutil.move(store.base, store.folder / "elsewhere")
+    shutil.move(store.base, store.directory / "elsewhere")
     store.base.symlink_to("../../../elsewhere")
     works(store, "list", "get one", "get two", "check", "set one", "activate")
     equal(store.verb("get one").out, "new")
 
 
-def test_a_name_in_the_declaration_cannot_lead_out_of_the_store(directory):
+def test_declared_names_stay_in_the_store(directory):
     """a name in the declaration cannot lead out of the store"""
     store = Store(directory)
     for name in ("..", "a/b", "../m", ".hidden"):
@@ -284,23 +284,23 @@ def test_a_name_in_the_declaration_cannot_lead_out_of_the_store(directory):
     equal(sorted(path.name for path in directory.iterdir()), ["outside", "store"])
 
 
-def test_a_pipe_instead_of_a_file_does_not_block(directory):
+def test_pipe_instead_of_a_file_does_not_block(directory):
     """a pipe instead of a file does not block"""
     store = Store(directory)
     for name in (f"{BASE}/one/secret", f"{BASE}/two/value", "sops/machines/m/key.json"):
-        (store.folder / name).unlink()
-        os.mkfifo(store.folder / name)
+        (store.directory / name).unlink()
+        os.mkfifo(store.directory / name)
     fails(store, {"get one": f"opening {BASE}/one/secret: not a regular file",
                   "get two": f"opening {BASE}/two/value: not a regular file",
                   "activate": f"opening {BASE}/one/secret: not a regular file",
                   "regenerate": "made/one: opening sops/machines/m/key.json: not a regular file"})  # fmt: skip
 
 
-def test_files_of_a_hundred_megabytes_are_rejected_before_they_are_read(directory):
+def test_huge_files_are_rejected_unread(directory):
     """files of a hundred megabytes are rejected before they are read"""
     store = Store(directory)
     for name in (f"{BASE}/one/secret", f"{BASE}/two/value", "sops/machines/m/key.json"):
-        os.truncate(store.folder / name, 100 << 20)
+        os.truncate(store.directory / name, 100 << 20)
     errors = {
         "get one": f"{BASE}/one/secret is larger than 4194304 bytes",
         "get two": f"{BASE}/two/value is larger than 4194304 bytes",
@@ -311,7 +311,7 @@ def test_files_of_a_hundred_megabytes_are_rejected_before_they_are_read(director
         expect(store.verb(verb), 1, "", f"vmcred: {error}\n")
 
 
-def test_endlessly_nested_empty_and_truncated_documents_are_errors(directory):
+def test_malformed_documents_are_errors(directory):
     """endlessly nested, empty and truncated documents are errors"""
     store = Store(directory)
     secret = store.base / "one/secret"
@@ -327,9 +327,9 @@ def test_endlessly_nested_empty_and_truncated_documents_are_errors(directory):
 
 def bad_key(sentence, text, error, code=1):
     @test(sentence)
-    def test_case_2(directory):
+    def test_bad_key(directory):
         store = Store(directory)
-        (store.folder / "sops/machines/m/key.json").write_text(text)
+        (store.directory / "sops/machines/m/key.json").write_text(text)
         said = {"regenerate": f"made/one: {error}", "check": error, "set one": error}
         fails(store, said, {verb: code for verb in said})
         works(store, "generate", "list", "get one", "activate")

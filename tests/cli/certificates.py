@@ -4,7 +4,7 @@ import datetime
 
 import harness
 from example import Example
-from harness import equal, expect, run, test, vmcred
+from harness import equal, expect, run, succeeds, test, vmcred
 
 TLS = """\
 machines: {m: {}}
@@ -29,7 +29,7 @@ def tls(directory, leaf_days, ca_days):
     return here
 
 
-def test_openssl_verifies_a_leaf_that_another_generator_authority_signed(directory):
+def test_openssl_verifies_a_leaf(directory):
     """openssl verifies a leaf that another generator's authority signed"""
     here = tls(directory, 30, 60)
     expect(here.generate(), 0, "ca (shared): generated ca.key, ca.crt\nleaf for m: generated key, crt\n", "")
@@ -51,7 +51,7 @@ def test_openssl_verifies_a_leaf_that_another_generator_authority_signed(directo
     assert run("openssl", "verify", "-purpose", "sslserver", "-CAfile", ca, "-partial_chain", ca).code != 0
 
 
-def test_a_leaf_does_not_outlive_its_authority(directory):
+def test_leaf_does_not_outlive_its_authority(directory):
     """a leaf does not outlive its authority"""
     expect(tls(directory, 300, 5).generate())
     leaf = directory / "vars/per-machine/m/leaf/crt/value"
@@ -59,7 +59,7 @@ def test_a_leaf_does_not_outlive_its_authority(directory):
     assert run("openssl", "x509", "-in", leaf, "-noout", "-checkend", 5 * 86400).code == 1
 
 
-def test_a_new_authority_renews_its_leaves_a_new_leaf_does_not_renew_the(directory):
+def test_new_authority_renews_its_leaves(directory):
     """a new authority renews its leaves; a new leaf does not renew the authority"""
     here = tls(directory, 30, 60)
     expect(here.generate())
@@ -108,7 +108,7 @@ LEAF, AUTHORITY = "vars/per-machine/m/leaf/crt/value", "vars/shared/ca/ca.crt/va
 def made(directory):
     here = tls(directory, 365, 3650)
     expect(here.generate())
-    expect(here.generate(), 0, "nothing to do: all declared secrets exist\n", "")
+    succeeds(here.generate(), "nothing to do")
     key = here.get("ca.key", generator="ca").out
     return here, (key, (directory / AUTHORITY).read_text())
 
@@ -120,7 +120,7 @@ for sentence, days_ago, days_left, word in (
 ):
 
     @test(sentence)
-    def test_case(directory, days_ago=days_ago, days_left=days_left, word=word):
+    def test_renewal(directory, days_ago=days_ago, days_left=days_left, word=word):
         here, ca = made(directory)
         end = signed(directory, directory / LEAF, days_ago, days_left, ca)
         warning = f"vmcred: warning: leaf for m: regenerating its files because of the certificate crt: {word} on {end}\n"
@@ -132,20 +132,20 @@ for sentence, days_ago, days_left, word in (
         result = here.generate("--dry-run", "--json")
         assert '"reason": "expiry"' in result.out, result.out
         expect(here.generate("--identity", here.identity), 0, "leaf for m: generated key, crt\n", warning)
-        expect(here.generate(), 0, "nothing to do: all declared secrets exist\n", "")
+        succeeds(here.generate(), "nothing to do")
         expect(run("openssl", "verify", "-CAfile", directory / AUTHORITY, directory / LEAF))
 
 
-def test_a_leaf_that_is_valid_for_longer_is_kept(directory):
+def test_valid_leaf_is_kept(directory):
     """a leaf that is valid for longer is kept"""
     here, ca = made(directory)
     for days_ago, days_left in (334, 31), (5, 3):
         signed(directory, directory / LEAF, days_ago, days_left, ca)
-        expect(here.generate(), 0, "nothing to do: all declared secrets exist\n", "")
-        expect(vmcred("check", "--config", here.config), 0, "all 4 files are as declared\n", "")
+        succeeds(here.generate(), "nothing to do")
+        succeeds(vmcred("check", "--config", here.config), "all 4 files")
 
 
-def test_an_expired_authority_is_renewed_with_all_that_it_signed(directory):
+def test_expired_authority_is_renewed(directory):
     """an expired authority is renewed with all that it signed"""
     here, _ca = made(directory)
     end = signed(directory, directory / AUTHORITY, 10, -1, subject="/CN=Our authority")
@@ -154,10 +154,10 @@ def test_an_expired_authority_is_renewed_with_all_that_it_signed(directory):
         f"vmcred: warning: ca: regenerating its files because of the certificate ca.crt: expired on {end}\n",
     )  # fmt: skip
     expect(run("openssl", "verify", "-CAfile", directory / AUTHORITY, directory / LEAF))
-    expect(here.generate(), 0, "nothing to do: all declared secrets exist\n", "")
+    succeeds(here.generate(), "nothing to do")
 
 
-def test_a_leaf_whose_authority_has_a_new_certificate_is_renewed(directory):
+def test_leaf_of_a_renewed_authority_is_renewed(directory):
     """a leaf whose authority has a new certificate is renewed"""
     here, _ca = made(directory)
     leaf = (directory / LEAF).read_text()
@@ -178,7 +178,7 @@ def test_a_leaf_whose_authority_has_a_new_certificate_is_renewed(directory):
     expect(run("openssl", "verify", "-CAfile", directory / AUTHORITY, directory / LEAF))
 
 
-def test_a_certificate_is_followed_by_its_intermediates_with_which_openssl(directory):
+def test_certificate_is_followed_by_intermediates(directory):
     """a certificate is followed by its intermediates, with which openssl verifies it"""
     here = Example(directory, TLS % (30, 60) + """\
   between:
@@ -201,7 +201,7 @@ def test_a_certificate_is_followed_by_its_intermediates_with_which_openssl(direc
     equal((directory / "vars/shared/between/b.crt/value").read_text().count("BEGIN CERTIFICATE"), 1)
     expect(run("openssl", "verify", "-x509_strict", "-purpose", "sslserver", "-CAfile", directory / AUTHORITY,
                "-untrusted", chain, chain), 0, f"{chain}: OK\n", "")  # fmt: skip
-    expect(here.generate(), 0, "nothing to do: all declared secrets exist\n", "")
+    succeeds(here.generate(), "nothing to do")
 
 
 harness.main()

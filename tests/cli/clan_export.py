@@ -55,7 +55,7 @@ def made(directory):
     return example
 
 
-def test_all_secrets_are_generated_with_the_programs_of_runtime_inputs(directory):
+def test_scripts_find_programs_of_runtime_inputs(directory):
     """all secrets are generated, with the programs of runtimeInputs"""
     example = made(directory)
     expect(
@@ -69,7 +69,7 @@ def test_all_secrets_are_generated_with_the_programs_of_runtime_inputs(directory
     equal(example.get("token", "asked").out, "the token's value")
 
 
-def test_a_script_without_runtime_inputs_does_not_find_those_of_others(directory):
+def test_scripts_do_not_find_programs_of_others(directory):
     """a script without runtimeInputs does not find the programs of other generators"""
     _example, result = generate(directory, [])
     equal(result.code, 1)
@@ -89,7 +89,7 @@ PATHS = {
 }
 
 
-def test_each_file_is_also_at_the_path_of_clan(directory):
+def test_each_file_is_at_clan_path(directory):
     """each file is also at clan's path, in each phase"""
     example = made(directory)
     for phase, rows in PATHS.items():
@@ -101,7 +101,7 @@ def test_each_file_is_also_at_the_path_of_clan(directory):
     equal(sorted(os.listdir(example.root / "run/secrets/vars")), ["asked", "ca", "host", "per-machine", "shared"])
 
 
-def test_links_for_clan_are_restored_and_removed_with_their_generators(directory):
+def test_links_for_clan_are_restored(directory):
     """links for clan are restored if changed, and removed with their generators"""
     example = made(directory)
     expect(example.activate(), 0, "3 secrets in generation 1\n", "")
@@ -118,8 +118,8 @@ def test_links_for_clan_are_restored_and_removed_with_their_generators(directory
     equal(list((example.root / "run/secrets/").iterdir()), [])
 
 
-def test_a_generator_may_have_the_name_of_a_directory_of_clan(directory):
-    """a generator may be named like a directory of clan, and its files are there"""
+def test_generator_named_like_a_directory_of_clan(directory):
+    """a generator may have the name of one of clan's directories"""
     text = """\
 machines: {m: {}}
 generators:

@@ -7,7 +7,7 @@ from harness import equal, expect, fails
 from vm import Vm, canary
 
 
-def test_compose_shows_names_origins_encodings_sizes_and_shares_and_no_value(directory):
+def test_compose_shows_no_value(directory):
     """compose shows names, origins, encodings, sizes and shares, and no value"""
     vm = Vm(directory)
     expect(vm.compose("--", "qemu-system-x86_64", "-smbios", "type=11,value=ARG=1"), 0, """\
@@ -24,7 +24,7 @@ credentialFiles      HOST-TLS                     binary         12       54    
 """, "")
 
 
-def test_compose_json_prints_the_same_as_json(directory):
+def test_compose_json(directory):
     """compose --json prints the same as JSON"""
     vm = Vm(directory)
     result = expect(vm.compose("--json"), 0, None, "")
@@ -41,7 +41,7 @@ def test_compose_json_prints_the_same_as_json(directory):
         assert form not in result.out.encode()
 
 
-def test_for_cloud_hypervisor_compose_also_measures_the_api_request(directory):
+def test_compose_measures_the_api_request(directory):
     """for Cloud Hypervisor compose also measures the API request"""
     vm = Vm(directory)
     result = expect(vm.compose("--json", "--", "cloud-hypervisor", "--kernel", "/k"), 0, None, "")
@@ -50,7 +50,7 @@ def test_for_cloud_hypervisor_compose_also_measures_the_api_request(directory):
     assert vm.table_size < used["used"] < vm.table_size + 100, used
 
 
-def test_a_list_that_does_not_fit_is_printed_and_is_an_error(directory):
+def test_too_large_list_is_printed_and_is_an_error(directory):
     """a list that does not fit is printed, and is an error"""
     vm = Vm(directory)
     (vm.credentials / "host-api-key").write_text("x" * 61440)
@@ -58,7 +58,7 @@ def test_a_list_that_does_not_fit_is_printed_and_is_an_error(directory):
     assert "61575 bytes" in result.err and "  100.1%\n" in result.out, result
 
 
-def test_without_a_directory_of_credentials_the_error_says_how_to_give_one(directory):
+def test_missing_credentials_directory(directory):
     """without a directory of credentials the error says how to give one"""
     vm = Vm(directory)
     fails(harness.vmcred("compose", "test-vm", cwd=directory), 2, "$CREDENTIALS_DIRECTORY", "--credentials DIR")
@@ -67,7 +67,7 @@ def test_without_a_directory_of_credentials_the_error_says_how_to_give_one(direc
     expect(result, 0, None, "")
 
 
-def test_a_duplicate_credential_is_an_error_that_names_both_origins(directory):
+def test_duplicate_credential_is_an_error(directory):
     """a duplicate credential is an error that names both origins"""
     vm = Vm(directory)
     literal = "io.systemd.credential:HOST-API-KEY=x"
@@ -80,7 +80,7 @@ def test_a_duplicate_credential_is_an_error_that_names_both_origins(directory):
     assert "in platformOEMStrings and in credentialFiles" in result.err.splitlines()[-1], result.err
 
 
-def test_a_literal_credential_with_invalid_base64_is_an_error_that_does_not_show(directory):
+def test_invalid_base64_is_not_shown(directory):
     """a literal credential with invalid Base64 is an error that does not show its value"""
     vm = Vm(directory)
     # As systemd's own decoder.
@@ -93,7 +93,7 @@ def test_a_literal_credential_with_invalid_base64_is_an_error_that_does_not_show
         assert value not in result.err, result.err
 
 
-def test_the_error_for_an_unknown_vm_names_the_nearest_one(directory):
+def test_unknown_vm_gets_a_suggestion(directory):
     """the error for an unknown VM names the nearest one"""
     Vm(directory)
     result = harness.vmcred("compose", "test-wm", cwd=directory)
@@ -101,7 +101,7 @@ def test_the_error_for_an_unknown_vm_names_the_nearest_one(directory):
     assert "test-vm" in result.err, result.err
 
 
-def test_without_a_directory_of_credentials_a_vm_with_only_optional_ones_is_composed(directory):
+def test_optional_credentials_need_no_directory(directory):
     """without a directory of credentials a VM with only optional ones is composed, with a warning for each"""
     declaration = directory / "vmcred.yaml"
     declaration.write_text("vms: {v: {credentialFiles: {A: {credential: a, optional: true}}, platformOEMStrings: [X=1]}}\n")

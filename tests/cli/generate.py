@@ -23,7 +23,7 @@ def script(text):
     return SCRIPT % "".join(f"      {line}\n" for line in text.splitlines())
 
 
-def test_generate_stores_the_declared_secrets_in_clan_layout_and_a_second_run(directory):
+def test_second_run_generates_nothing(directory):
     """generate stores the declared secrets in clan's layout, and a second run generates nothing"""
     example = Example(directory, generate=False)
     expect(example.generate("m"), 0, "made for m: generated one, two\n", "")
@@ -34,7 +34,7 @@ def test_generate_stores_the_declared_secrets_in_clan_layout_and_a_second_run(di
     equal(sorted(path.name for path in (directory / "vars/per-machine/m").iterdir()), ["made"])
 
 
-def test_built_in_kinds_have_their_format_and_length_and_two_runs_differ(directory):
+def test_built_in_kinds_are_random_and_have_their_format(directory):
     """built-in kinds have their format and length, and two runs differ"""
     example = Example(directory)
     one, two = example.get("one").out, example.get("two").out
@@ -44,7 +44,7 @@ def test_built_in_kinds_have_their_format_and_length_and_two_runs_differ(directo
     assert example.get("one").out != one
 
 
-def test_a_dry_run_prints_what_would_be_generated_and_writes_nothing(directory):
+def test_dry_run_writes_nothing(directory):
     """a dry run prints what would be generated and writes nothing"""
     example = Example(directory, generate=False)
     expect(example.generate("--dry-run"), 0, "made for m: would generate one, two\n", "")
@@ -57,14 +57,14 @@ def test_json_lists_the_generated_files(directory):
     equal(result.out.split(), '[ { "generator": "made", "machine": "m", "reason": "missing", "files": [ "one", "two" ] } ]'.split())
 
 
-def test_the_files_of_a_script_are_stored_byte_for_byte_also_an_empty_file_and_one(directory):
+def test_files_of_a_script_are_stored_byte_for_byte(directory):
     """the files of a script are stored byte for byte, also an empty file and one with every byte value"""
     example = Example(directory, script("printf '' > $out/one\nhead -c 70000 /dev/zero | tr '\\0' '\\377' > \"$out/two\""))
     expect(example.get("one"), 0, "", "")
     equal(example.get("two").out.encode("utf-8", "surrogateescape"), b"\xff" * 70000)
 
 
-def test_a_script_gets_a_clean_environment_and_an_out_that_is_removed_afterwards(directory):
+def test_script_gets_a_clean_environment(directory):
     """a script gets a clean environment and an $out that is removed afterwards"""
     example = Example(directory, script("env | sed 's/=.*//' | sort > $out/one\necho $out > $out/two"), generate=False)
     expect(example.generate(env={"LEAK": "x", "XDG_RUNTIME_DIR": str(directory)}))
@@ -79,7 +79,7 @@ def test_a_script_gets_a_clean_environment_and_an_out_that_is_removed_afterwards
 
 def failing(sentence, text, message, code=1):
     @test(sentence)
-    def test_case(directory):
+    def test_failing(directory):
         example = Example(directory, script(text), generate=False)
         expect(example.generate(), code, "", f"vmcred: generator made: {message}\n")
         assert not list(directory.glob("vars/per-machine/m/*")), "incomplete files"
@@ -119,14 +119,14 @@ failing(
 )
 
 
-def test_processes_that_a_script_leaves_running_are_killed_and_do_not_delay_the_run(directory):
+def test_processes_of_a_script_are_killed(directory):
     """processes that a script leaves running are killed and do not delay the run"""
     example = Example(directory, script("sleep 61.25 &\necho 1 > $out/one\necho 1 > $out/two"), generate=False)
     expect(example.generate(timeout=30))
     expect(harness.run("pgrep", "-f", "sleep 61.25"), 1)
 
 
-def test_a_generator_with_some_existing_files_is_not_regenerated_without_regenerate(directory):
+def test_incomplete_generator_is_not_regenerated(directory):
     """a generator with some existing files is not regenerated without --regenerate"""
     example = Example(directory)
     before = example.document("one").read_bytes()
@@ -146,7 +146,7 @@ def test_a_generator_with_some_existing_files_is_not_regenerated_without_regener
     expect(example.generate("--regenerate"), 0, "made for m: generated one, two, three\n", "")
 
 
-def test_a_machine_without_a_key_is_an_error_that_says_how_to_add_one(directory):
+def test_machine_without_a_key_is_an_error(directory):
     """a machine without a key is an error that says how to add one"""
     example = Example(directory, generate=False)
     (directory / "sops/machines/m/key.json").unlink()
@@ -159,7 +159,7 @@ def test_a_machine_without_a_key_is_an_error_that_says_how_to_add_one(directory)
     )
 
 
-def test_key_json_is_read_as_clan_list_and_as_a_single_key_another_key_type_is(directory):
+def test_key_json_may_be_a_list_or_a_single_key(directory):
     """key.json is read as clan's list and as a single key; another key type is reported"""
     example = Example(directory, generate=False)
     key = directory / "sops/machines/m/key.json"
@@ -183,7 +183,7 @@ def test_key_json_is_read_as_clan_list_and_as_a_single_key_another_key_type_is(d
     )
 
 
-def test_a_shared_generator_is_encrypted_to_all_machines_below_vars_shared(directory):
+def test_shared_generator_is_encrypted_to_all_machines(directory):
     """a shared generator is encrypted to all machines, below vars/shared"""
     declaration = DECLARATION.replace("    machines: [m]\n", "    share: true\n", 1)
     example = Example(directory, declaration, generate=False)
@@ -192,13 +192,13 @@ def test_a_shared_generator_is_encrypted_to_all_machines_below_vars_shared(direc
     expect(example.get("one"), 0, None, "")
 
 
-def test_a_public_file_is_stored_in_plaintext_as_value(directory):
+def test_public_file_is_stored_in_plaintext(directory):
     """a public file is stored in plaintext as `value`"""
     example = Example(directory, DECLARATION.replace('two: {mode: "0440"}', "two: {secret: false}"))
     equal(example.get("two").out, (directory / "vars/per-machine/m/made/two/value").read_text())
 
 
-def test_an_unknown_key_is_an_error_with_the_file_the_line_and_the_nearest_known(directory):
+def test_unknown_key_gets_a_suggestion(directory):
     """an unknown key is an error with the file, the line and the nearest known name"""
     example = Example(directory)
     example.config.write_text(DECLARATION.replace("credentialFiles", "credentialFile"))
@@ -210,7 +210,7 @@ def test_an_unknown_key_is_an_error_with_the_file_the_line_and_the_nearest_known
     )
 
 
-def test_without_a_declaration_the_error_lists_the_searched_paths(directory):
+def test_missing_declaration_lists_searched_paths(directory):
     """without a declaration the error lists the searched paths"""
     harness.need_default_paths()
     expect(
@@ -227,7 +227,7 @@ def test_without_a_declaration_the_error_lists_the_searched_paths(directory):
     )
 
 
-def test_an_unknown_machine_generator_command_or_option_is_reported_with_the(directory):
+def test_unknown_names_get_suggestions(directory):
     """an unknown machine, generator, command or option is reported with the nearest known name"""
     example = Example(directory)
     config = example.config
@@ -249,7 +249,7 @@ def test_an_unknown_machine_generator_command_or_option_is_reported_with_the(dir
     expect(vmcred(), 2, "", "vmcred: no command given: `vmcred --help` lists the commands\n")
 
 
-def test_the_help_of_every_command_lists_its_options(_directory):
+def test_help_lists_options_of_every_command(_directory):
     """the help of every command lists its options"""
     listed = expect(vmcred("--help"), 0, None, "").out
     commands = re.findall(r"^  ([a-z]+) ", listed, re.M)
@@ -261,7 +261,7 @@ def test_the_help_of_every_command_lists_its_options(_directory):
         assert "--config FILE" in text
 
 
-def test_an_identity_file_is_readable_by_its_owner_only_and_never_replaced(directory):
+def test_identity_file_is_private_and_never_replaced(directory):
     """an identity file is readable by its owner only and never replaced"""
     example = Example(directory)
     equal(stat.S_IMODE(example.identity.stat().st_mode), 0o600)
@@ -271,7 +271,7 @@ def test_an_identity_file_is_readable_by_its_owner_only_and_never_replaced(direc
     equal(example.identity.read_bytes(), before)
 
 
-def test_a_registered_key_is_not_replaced_without_force(directory):
+def test_registered_key_is_not_replaced_without_force(directory):
     """a registered key is not replaced without --force"""
     Example(directory)
     before = (directory / "sops/machines/m/key.json").read_bytes()

@@ -64,7 +64,7 @@ def test_process_is_not_dumpable(directory):
 
 
 def test_killed_run_leaves_no_script(directory):
-    """after kill -9 the script ends too, and the next run wipes what it left in memory"""
+    """after kill -9 the script ends too, and the next run wipes its leftovers in memory"""
     harness.need_root()
     example = Example(directory, GENERATOR, generate=False)
     # Scripts of other users than root write to a directory; root's have an unmounted file system.
@@ -89,7 +89,7 @@ def test_killed_run_leaves_no_script(directory):
 
 
 def test_run_without_script_wipes_too(directory):
-    """the next run wipes what a killed run left in memory, even if it runs no script"""
+    """a run wipes the leftovers of a killed run in memory, even if it runs no script"""
     example = Example(directory, GENERATOR.replace("sleep 30", "exec sleep 2"), generate=False)
     environment = {"XDG_RUNTIME_DIR": str(directory)}
     command = [harness.VMCRED, "generate", "--config", example.config]

@@ -50,7 +50,7 @@ def section(name, command):
     return match.group()
 
 
-def test_the_manual_pages_list_each_command_and_option_and_no_others(_directory):
+def test_manual_pages_list_each_command_and_option(_directory):
     """the manual pages list each command and option, and no others"""
     equal(sorted(sum(PAGES.values(), [])), sorted(commands()))
     overview = page("vmcred")
@@ -65,7 +65,7 @@ def test_the_manual_pages_list_each_command_and_option_and_no_others(_directory)
             equal(documented, own_options(command), f"{name}(1): {command}")
 
 
-def test_vmcred_run_1_lists_each_option_of_run(_directory):
+def test_vmcred_run_1_lists_each_option(_directory):
     """vmcred-run(1) lists each option of run"""
     equal(set(re.findall(r"^\*--([a-z_-]+)", page("vmcred-run").split("# OPTIONS OF RUN\n")[1].split("\n# ")[0], re.M)), options("run"))
 
@@ -79,7 +79,7 @@ def sops_flags(*command):
     return set(re.findall(r"^  (--[a-z-]+)", expect(vmcred("sops", *command, "--help"), 0, None, "").out, re.M))
 
 
-def test_vmcred_sops_1_lists_each_command_and_flag_and_no_others(_directory):
+def test_vmcred_sops_1_lists_each_command_and_flag(_directory):
     """vmcred-sops(1) lists each command and flag, and no others"""
     text = page("vmcred-sops")
     names = sops_commands()
@@ -92,7 +92,7 @@ def test_vmcred_sops_1_lists_each_command_and_flag_and_no_others(_directory):
     equal(documented, flags)
 
 
-def test_the_completion_scripts_that_sops_prints_list_each_command_and_flag(_directory):
+def test_sops_completions_list_each_command_and_flag(_directory):
     """the completion scripts that sops prints list each command and flag"""
     scripts = {shell: expect(vmcred("sops", "completion", shell), 0, None, "").out for shell in ("bash", "zsh", "fish")}
     for name in set(sops_commands()) - {"publish", "keyservice", "groups add", "groups delete"}:
@@ -104,7 +104,7 @@ def test_the_completion_scripts_that_sops_prints_list_each_command_and_flag(_dir
         equal({f"--{name}" for name in known}, flags, f"fish: {name}")
 
 
-def test_the_completions_list_each_command_and_option(_directory):
+def test_completions_list_each_command_and_option(_directory):
     """the completions list each command and option"""
     bash = (harness.SOURCE / "completions/vmcred.bash").read_text()
     fish = (harness.SOURCE / "completions/vmcred.fish").read_text()
@@ -126,7 +126,7 @@ def test_the_completions_list_each_command_and_option(_directory):
         equal(set(re.findall(r"--([a-z-]+)\[", row)), own, f"zsh: {command}")
 
 
-def test_bash_completes_commands_options_and_names_from_the_declaration(directory):
+def test_bash_completes_commands_options_and_names(directory):
     """bash completes commands, options and names from the declaration"""
     (directory / "vmcred.yaml").write_text("machines:\n  web: {}\n  db:\nvms:\n  vm-1: {}\n  vm-2:\n    command: [x]\n")
     script = f"""
@@ -152,7 +152,7 @@ def test_bash_completes_commands_options_and_names_from_the_declaration(director
         equal(result.out.split(), expected, " ".join(words))
 
 
-def test_version_prints_the_version_of_the_library(_directory):
+def test_version_is_the_version_of_the_library(_directory):
     """--version prints the version of the library"""
     expect(vmcred("--version"), 0, "vmcred 0.1.0\n", "")
 

@@ -19,7 +19,7 @@ class Machine(Example):
 
     def __init__(self, directory, public_key):
         super().__init__(directory, generate=False)
-        path = self.folder / "sops" / "machines" / "m" / "key.json"
+        path = self.directory / "sops" / "machines" / "m" / "key.json"
         keys = json.loads(path.read_text())
         keys[0]["publickey"] = public_key
         path.write_text(json.dumps(keys))
@@ -70,7 +70,7 @@ def get_at_terminal(words, answer):
     return process.returncode, out, err.decode(), shown.decode()
 
 
-def test_the_ssh_key_of_a_host_decrypts_its_secrets(directory):
+def test_ssh_host_key_decrypts_secrets(directory):
     """the SSH key of a host decrypts its secrets"""
     for options in (["-t", "ed25519"], ["-t", "rsa", "-b", "2048"]):
         place = directory / options[1]
@@ -82,7 +82,7 @@ def test_the_ssh_key_of_a_host_decrypts_its_secrets(directory):
         expect(vmcred(*machine.get_words(machine.identity)), code=3, out="")
 
 
-def test_an_encrypted_ssh_key_decrypts_them_with_the_typed_passphrase_which_is_not(directory):
+def test_typed_passphrase_is_not_shown(directory):
     """an encrypted SSH key decrypts them with the typed passphrase, which is not shown"""
     path, public_key = ssh_keygen(directory, "-t", "ed25519", passphrase="correct horse")
     machine = Machine(directory, public_key)
@@ -90,10 +90,10 @@ def test_an_encrypted_ssh_key_decrypts_them_with_the_typed_passphrase_which_is_n
     equal((code, err, len(out)), (0, "", 44), "result")
     equal(shown, f"Passphrase of {path}: \r\n", "the text on the terminal")
     code, out, err, _ = get_at_terminal(machine.get_words(path), "wrong")
-    fails(Result(code, out.decode(), err), 3, machine.document("one").relative_to(machine.folder), public_key, path, "wrong")
+    fails(Result(code, out.decode(), err), 3, machine.document("one").relative_to(machine.directory), public_key, path, "wrong")
 
 
-def test_a_passphrase_is_asked_for_once_however_many_secrets_are_re_encrypted(directory):
+def test_passphrase_is_asked_for_once(directory):
     """a passphrase is asked for once, however many secrets are re-encrypted"""
     path, public_key = ssh_keygen(directory, "-t", "ed25519", passphrase="correct horse")
     names = [f"m{number}" for number in range(100)]
@@ -110,15 +110,15 @@ def test_a_passphrase_is_asked_for_once_however_many_secrets_are_re_encrypted(di
     equal(shown, f"Passphrase of {path}: \r\n", "the text on the terminal")
 
 
-def test_without_a_terminal_an_encrypted_ssh_key_is_an_error_that_says_so(directory):
+def test_encrypted_ssh_key_needs_a_terminal(directory):
     """without a terminal, an encrypted SSH key is an error"""
     path, public_key = ssh_keygen(directory, "-t", "ed25519", passphrase="correct horse")
     machine = Machine(directory, public_key)
     result = run("setsid", "--wait", VMCRED, *machine.get_words(path))
-    fails(result, 3, machine.document("one").relative_to(machine.folder), public_key, path, "terminal")
+    fails(result, 3, machine.document("one").relative_to(machine.directory), public_key, path, "terminal")
 
 
-def test_without_another_identity_the_personal_one_of_sops_and_clan_is_used(directory):
+def test_personal_identity_of_sops_is_the_default(directory):
     """without another identity, the personal one of sops and clan is used"""
     harness.need_default_paths()
     example = Example(directory)

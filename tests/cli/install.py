@@ -31,7 +31,7 @@ def installed(directory):
     return [path for path in directory.rglob("*") if path.is_file() or path.is_symlink()]
 
 
-def test_programs_library_header_pkg_config_file_units_and_completions_are(directory):
+def test_everything_is_installed(directory):
     """programs, library, header, pkg-config file, units and completions are installed"""
     names = {path.name for path in installed(directory)}
     wanted = {
@@ -59,7 +59,7 @@ def test_installed_units_run_installed_programs(directory):
     equal((len(units), set(started) - programs, len(started)), (4, set(), 6))
 
 
-def test_the_library_exports_the_functions_of_its_header_and_no_others(directory):
+def test_library_exports_only_the_functions_of_its_header(directory):
     """the library exports the functions of its header and no others"""
     library = next(path for path in installed(directory) if path.name == "libvmcred.so.0")
     symbols = expect(run("nm", "--dynamic", "--defined-only", library)).out
@@ -71,7 +71,7 @@ def test_the_library_exports_the_functions_of_its_header_and_no_others(directory
     equal(exported, declared)
 
 
-def test_a_program_builds_with_the_flags_of_pkg_config_and_runs(directory):
+def test_program_builds_with_flags_of_pkg_config(directory):
     """a program builds with the flags of pkg-config and runs"""
     files = installed(directory)
     pc = next(path for path in files if path.name == "vmcred.pc")
@@ -84,7 +84,7 @@ def test_a_program_builds_with_the_flags_of_pkg_config_and_runs(directory):
     expect(run(directory / "program", env={"LD_LIBRARY_PATH": str(library)}), 0, "io.systemd.credential:NAME=value", "")
 
 
-def test_an_installed_vmcred_executes_the_programs_of_its_installation_also_below_a(directory):
+def test_installed_vmcred_executes_installed_programs(directory):
     """an installed vmcred executes the programs of its installation, also below a DESTDIR"""
     program = next(path for path in installed(directory) if path.name == "vmcred" and path.parent.name == "bin")
     expect(run(program, "sops", "--version"), 0, "sops 3.13.2 (vmcred 0.1.0)\n", "")

@@ -24,13 +24,13 @@ def declare(directory, machines=("vm",)):
     return config
 
 
-def test_as_in_age_keygen_the_identity_goes_to_stdout_and_its_public_key_to_stderr(_directory):
+def test_identity_on_stdout_and_public_key_on_stderr(_directory):
     """as in age-keygen, the identity goes to stdout and its public key to stderr"""
     result = vmcred("keygen")
     expect(result, err=f"Public key: {public_key(result.out)}\n")
 
 
-def test_age_keygen_reads_identity_file_finds_public_key(directory):
+def test_age_keygen_finds_the_same_public_key(directory):
     """age-keygen reads the identity file and finds the public key that was printed"""
     path = directory / "identity"
     result = expect(vmcred("keygen", "--output", path), err="")
@@ -44,7 +44,7 @@ def test_two_identities_differ(_directory):
     equal(vmcred("keygen").out == vmcred("keygen").out, False, "equality")
 
 
-def test_an_identity_file_is_never_overwritten_and_a_link_is_not_followed(directory):
+def test_identity_file_is_never_overwritten(directory):
     """an identity file is never overwritten, and a link is not followed"""
     path, link = directory / "identity", directory / "link"
     path.write_text("precious")
@@ -61,7 +61,7 @@ def test_an_identity_file_is_never_overwritten_and_a_link_is_not_followed(direct
     equal((directory / "nowhere").exists(), False, "target of the link")
 
 
-def test_a_machine_key_is_registered_in_clan_format_next_to_the_declaration(directory):
+def test_machine_key_is_registered_in_clan_format(directory):
     """a machine's key is registered in clan's format next to the declaration"""
     config = declare(directory)
     result = expect(vmcred("keygen", "--output", directory / "identity", "--machine", "vm", "--config", config), err="")
@@ -72,8 +72,8 @@ def test_a_machine_key_is_registered_in_clan_format_next_to_the_declaration(dire
     )
 
 
-def test_a_registered_key_is_replaced_with_force_only_and_without_it_no_identity(directory):
-    """a registered key is replaced with --force only, and without it no identity file is left behind"""
+def test_registered_key_is_replaced_only_with_force(directory):
+    """a registered key is replaced with --force only, and without it no new identity file remains"""
     config, key = declare(directory), directory / "sops/machines/vm/key.json"
     expect(vmcred("keygen", "--output", directory / "one", "--machine", "vm", "--config", config))
     before = key.read_text()
@@ -90,7 +90,7 @@ def test_a_registered_key_is_replaced_with_force_only_and_without_it_no_identity
     equal(json.loads(key.read_text())[0]["publickey"], result.out.strip(), "new key")
 
 
-def test_an_undeclared_machine_is_a_usage_error_before_anything_is_written(directory):
+def test_undeclared_machine_is_a_usage_error(directory):
     """an undeclared machine is a usage error before anything is written"""
     config = declare(directory, ["test-vm"])
     result = vmcred("keygen", "--output", directory / "identity", "--machine", "test-wm", "--config", config)
@@ -98,7 +98,7 @@ def test_an_undeclared_machine_is_a_usage_error_before_anything_is_written(direc
     equal(sorted(path.name for path in directory.iterdir()), ["vmcred.yaml"], "files")
 
 
-def test_json_prints_the_public_key_the_file_and_the_machine(directory):
+def test_json_prints_key_file_and_machine(directory):
     """--json prints the public key, the file and the machine"""
     path = directory / "identity"
     result = expect(vmcred("keygen", "--output", path, "--json"), err="")
@@ -106,7 +106,7 @@ def test_json_prints_the_public_key_the_file_and_the_machine(directory):
     expect(vmcred("keygen", "--json"), code=2, out="", err="vmcred: --json requires --output: stdout is for the identity\n")
 
 
-def test_a_missing_directory_is_an_error_that_names_the_file(directory):
+def test_missing_directory_is_an_error(directory):
     """a missing directory is an error that names the file"""
     expect(
         vmcred("keygen", "--output", directory / "no/identity"),

@@ -51,12 +51,12 @@ for kind, pattern in {
 }.items():
 
     @test(f"the kind {kind} has its format")
-    def test_case(directory, kind=kind, pattern=pattern):
+    def test_form(directory, kind=kind, pattern=pattern):
         content = one(directory, kind)
         assert re.fullmatch(pattern, content), content
 
 
-def test_the_characters_of_an_alphabet_are_uniformly_distributed(directory):
+def test_characters_are_uniformly_distributed(directory):
     """the characters of an alphabet are uniformly distributed"""
     for kind, size in ("alphanumeric", 62), ("pin", 10):
         content = one(directory / kind if (directory / kind).mkdir() is None else None, "{%s: 1000}" % kind)
@@ -67,7 +67,7 @@ def test_the_characters_of_an_alphabet_are_uniformly_distributed(directory):
         assert max(counts) < 4 * 1000 / size + 10, counts
 
 
-def test_a_passphrase_consists_of_words_of_the_list_chosen_independently(directory):
+def test_passphrase_consists_of_random_words(directory):
     """a passphrase consists of words of the list, chosen independently"""
     words = [f"word{number}" for number in range(2000)]
     (directory / "words").write_text("".join(f"{11111 + i}\t{word}\n" for i, word in enumerate(words)) + "\n")
@@ -80,7 +80,7 @@ def test_a_passphrase_consists_of_words_of_the_list_chosen_independently(directo
     equal(len(phrase.split("-")), 6)
 
 
-def test_a_word_list_that_is_too_short_is_an_error(directory):
+def test_too_short_word_list_is_an_error(directory):
     """a word list that is too short is an error"""
     (directory / "words").write_text("a\nb\n")
     expect(
@@ -94,7 +94,7 @@ def test_a_word_list_that_is_too_short_is_an_error(directory):
                    "files: {it: {}}\nkind: {it: {passphrase: words}}").generate(), 3, "")  # fmt: skip
 
 
-def test_duplicate_words_count_once_comments_blanks_a_byte_order_mark_and(directory):
+def test_duplicate_words_count_once(directory):
     """duplicate words count once; comments, blanks, a byte order mark and line ends are ignored"""
     words = [f"w{number}" for number in range(1100)]
     text = "\ufeff# a comment\r\n\r\n  \t\r\n" + "".join(f"{word} \r\n" for word in words + words)
@@ -111,7 +111,7 @@ def test_duplicate_words_count_once_comments_blanks_a_byte_order_mark_and(direct
     )  # fmt: skip
 
 
-def test_a_password_hash_is_that_of_crypt_3(directory):
+def test_password_hash_is_that_of_crypt_3(directory):
     """a password hash is that of crypt(3)"""
     password, yescrypt, sha512, prompted = made(
         directory,
@@ -127,7 +127,7 @@ def test_a_password_hash_is_that_of_crypt_3(directory):
         equal(run("perl", "-e", "print crypt($ARGV[0], $ARGV[1])", password, hashed).out, hashed)
 
 
-def test_the_password_can_be_a_prompt_that_is_not_stored_or_a_dependency(directory):
+def test_password_from_a_prompt_or_a_dependency(directory):
     """the password can be a prompt that is not stored, or a dependency's file"""
     (directory / "pass").write_text("hunter2\n")
     here = Example(
@@ -147,7 +147,7 @@ def test_the_password_can_be_a_prompt_that_is_not_stored_or_a_dependency(directo
            1, "", "vmcred: creating made/it: the password is empty\n")  # fmt: skip
 
 
-def test_a_hash_has_the_declared_rounds_and_openssl_computes_the_same(directory):
+def test_password_hash_has_the_declared_rounds(directory):
     """a hash has the declared rounds, and openssl computes the same"""
     password, yescrypt, rounds, default = made(
         directory,
@@ -165,7 +165,7 @@ def test_a_hash_has_the_declared_rounds_and_openssl_computes_the_same(directory)
         equal(run("openssl", "passwd", "-6", "-salt", salt, password).out, hashed + "\n")
 
 
-def test_ssh_keygen_reads_ed25519_and_rsa_keys_and_computes_the_same_public(directory):
+def test_ssh_keygen_reads_ssh_keys(directory):
     """ssh-keygen reads Ed25519 and RSA keys and computes the same public halves"""
     keygen = need("ssh-keygen")
     _, ed, _, rsa = made(
@@ -191,8 +191,8 @@ def test_ssh_keygen_reads_ed25519_and_rsa_keys_and_computes_the_same_public(dire
         signature.unlink()
 
 
-def test_an_age_key_decrypts_what_its_public_half_encrypts(directory):
-    """an age key decrypts what its public half encrypts"""
+def test_age_key_decrypts(directory):
+    """an age key decrypts a file that is encrypted to its public key"""
     age = need("age")
     _, public = made(
         directory, "files: {key: {}, pub: {secret: false}}\nkind: {key: {age-key: pub}}", "key", "pub"
@@ -201,7 +201,7 @@ def test_an_age_key_decrypts_what_its_public_half_encrypts(directory):
     expect(run(age, "-d", "-i", directory / "key", stdin=encrypted), 0, "text")
 
 
-def test_a_wireguard_key_is_clamped_and_wg_computes_the_same_public_half(directory):
+def test_wg_computes_the_same_public_key(directory):
     """a WireGuard key is clamped, and wg computes the same public half"""
     wg = need("wg")
     key, public = made(
@@ -212,7 +212,7 @@ def test_a_wireguard_key_is_clamped_and_wg_computes_the_same_public_half(directo
     equal(run(wg, "pubkey", stdin=key).out, public)
 
 
-def test_the_halves_of_an_eddsa_key_for_json_web_tokens_match(directory):
+def test_halves_of_an_eddsa_key_match(directory):
     """the halves of an EdDSA key for JSON Web Tokens match"""
     _, public = made(
         directory,
@@ -225,7 +225,7 @@ def test_the_halves_of_an_eddsa_key_for_json_web_tokens_match(directory):
 
 def rejected(sentence, text, message, more=""):
     @test(sentence)
-    def test_case_2(directory):
+    def test_rejected(directory):
         (directory / "vmcred.yaml").write_text(
             "machines: {m: {}}\ngenerators:\n" + more + "  g:\n    machines: [m]\n"
             + "".join(f"    {line}\n" for line in text.splitlines())
@@ -317,7 +317,7 @@ refused("a certificate's validity is limited", "{tls: {certificate: p, days: 366
         '6: generators.g.it.days: must be an integer from 1 to 36600, not "36601"')  # fmt: skip
 
 
-def test_openssl_finds_each_form_of_a_name_in_the_certificate(directory):
+def test_openssl_finds_each_form_of_a_name(directory):
     """openssl finds each form of a name in the certificate"""
     names = ["a", "a.example", "*.a.example", "xn--bcher-kva.example", "_acme.a-b.example", "1.example", "10.0.0.1", "fe80::1", "a" * 63]
     _, certificate = made(

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recipients: machines, users and groups, and the re-encryption of secrets when they change. The real sops reads the secrets after each step."""
+"""Recipients: machines, users and groups, and the re-encryption of secrets when they change. The real sops reads the
+secrets after each step."""
 import json
 import shutil
 
@@ -70,7 +71,7 @@ SHARED, OWN_M, OWN_N = "vars/shared/shared/it/secret", "vars/per-machine/m/own/i
 KEPT_M, KEY_N = "vars/per-machine/m/own/kept/secret", "sops/secrets/n-age.key/secret"
 
 
-def test_a_new_secret_is_encrypted_to_its_machines_and_all_users_with_the_same(directory):
+def test_new_secret_is_encrypted_to_machines_and_users(directory):
     """a new secret is encrypted to its machines and all users, with the same links as clan's"""
     store = Store(directory)
     expect(store("generate"))
@@ -81,7 +82,7 @@ def test_a_new_secret_is_encrypted_to_its_machines_and_all_users_with_the_same(d
     expect(store("check"), 0, "all 8 files are as declared\n", "")
 
 
-def test_a_secret_that_is_not_deployed_is_encrypted_to_users_only(directory):
+def test_undeployed_secret_is_encrypted_to_users_only(directory):
     """a secret that is not deployed is encrypted to users only"""
     store = Store(directory)
     expect(store("generate"))
@@ -89,7 +90,7 @@ def test_a_secret_that_is_not_deployed_is_encrypted_to_users_only(directory):
     equal(store.links(KEPT_M), {"users": ["ada", "bob"]})
 
 
-def test_without_users_a_secret_that_is_not_deployed_has_no_recipients_and_is_not(directory):
+def test_undeployed_secret_without_users_is_not_written(directory):
     """without users, a secret that is not deployed has no recipients and is not written"""
     store = Store(directory, users=())
     expect(store("generate", "m"), 3, "")
@@ -101,7 +102,7 @@ def test_without_users_a_secret_that_is_not_deployed_has_no_recipients_and_is_no
     assert not (directory / "vars/per-machine").exists()
 
 
-def test_a_machine_identity_in_the_store_is_encrypted_to_the_users_and_decrypts_the(directory):
+def test_machine_identity_in_the_store(directory):
     """a machine's identity in the store is encrypted to the users and decrypts the machine's secrets"""
     store = Store(directory)
     expect(store("generate"))
@@ -118,7 +119,7 @@ def test_a_machine_identity_in_the_store_is_encrypted_to_the_users_and_decrypts_
     equal((directory / KEY_N).read_bytes(), before)
 
 
-def test_a_user_who_is_added_later_can_decrypt_all_secrets_and_the_values_stay_the(directory):
+def test_added_user_decrypts_all_secrets(directory):
     """a user who is added later can decrypt all secrets, and the values stay the same"""
     store = Store(directory)
     expect(store("generate"))
@@ -133,7 +134,7 @@ def test_a_user_who_is_added_later_can_decrypt_all_secrets_and_the_values_stay_t
     succeeds(store("check"), "all 8 files")
 
 
-def test_a_removed_user_can_decrypt_nothing_and_is_in_no_group_or_link(directory):
+def test_removed_user_decrypts_nothing(directory):
     """a removed user can decrypt nothing and is in no group or link"""
     store = Store(directory)
     expect(store("generate"))
@@ -148,7 +149,7 @@ def test_a_removed_user_can_decrypt_nothing_and_is_in_no_group_or_link(directory
     expect(store("user", "remove", "bob"), 3, "", "vmcred: no user bob: sops/users/bob does not exist\n")
 
 
-def test_the_last_recipient_of_a_secret_cannot_be_removed(directory):
+def test_last_recipient_cannot_be_removed(directory):
     """the last recipient of a secret cannot be removed"""
     store = Store(directory, users=("ada",))
     expect(store("generate"))
@@ -159,7 +160,7 @@ def test_the_last_recipient_of_a_secret_cannot_be_removed(directory):
     equal(store.readers(KEPT_M), ["ada"])
 
 
-def test_an_identity_that_decrypts_nothing_changes_nothing(directory):
+def test_wrong_identity_changes_nothing(directory):
     """an identity that decrypts nothing changes nothing"""
     store = Store(directory)
     expect(store("generate"))
@@ -174,7 +175,7 @@ def test_an_identity_that_decrypts_nothing_changes_nothing(directory):
 GROUPED = "sops: {defaultGroups: [admins]}\n" + DECLARATION
 
 
-def test_with_default_groups_secrets_are_encrypted_to_the_members_and_re_encrypted(directory):
+def test_default_groups(directory):
     """with default groups, secrets are encrypted to the members and re-encrypted when they change"""
     (directory / "vmcred.yaml").write_text(DECLARATION)
     store = Store(directory)
@@ -196,7 +197,7 @@ def test_with_default_groups_secrets_are_encrypted_to_the_members_and_re_encrypt
     succeeds(store("check"), "all 8 files")
 
 
-def test_a_removed_user_cannot_decrypt_the_secrets_of_their_former_groups(directory):
+def test_removed_user_loses_secrets_of_groups(directory):
     """a removed user cannot decrypt the secrets of their former groups"""
     (directory / "vmcred.yaml").write_text(DECLARATION)
     store = Store(directory)
@@ -211,7 +212,7 @@ def test_a_removed_user_cannot_decrypt_the_secrets_of_their_former_groups(direct
     succeeds(store("check"), "all 8 files")
 
 
-def test_a_group_dangling_link_to_a_removed_machine_is_ignored(directory):
+def test_dangling_link_in_a_group_is_ignored(directory):
     """a group's dangling link to a removed machine is ignored"""
     (directory / "vmcred.yaml").write_text(DECLARATION)
     store = Store(directory)
@@ -225,7 +226,7 @@ def test_a_group_dangling_link_to_a_removed_machine_is_ignored(directory):
     succeeds(store("check"), "all 8 files")
 
 
-def test_a_missing_default_group_is_an_error_that_says_how_to_create_it(directory):
+def test_missing_default_group_is_an_error(directory):
     """a missing default group is an error that says how to create it"""
     store = Store(directory, GROUPED, users=())
     expect(store("user", "add", "ada", "--age-key", store.keys["ada"]), 0, "", "")
@@ -236,7 +237,7 @@ def test_a_missing_default_group_is_an_error_that_says_how_to_create_it(director
            "vmcred: no group admins: `vmcred group add admins --user NAME` creates it\n")  # fmt: skip
 
 
-def test_check_reports_a_link_with_the_right_name_and_a_wrong_target_and_fix(directory):
+def test_fix_corrects_a_link_with_a_wrong_target(directory):
     """check reports a link with the right name and a wrong target, and fix corrects it"""
     store = Store(directory)
     expect(store("generate"))
@@ -267,8 +268,8 @@ def test_check_reports_a_link_with_the_right_name_and_a_wrong_target_and_fix(dir
     equal({path: (directory / path).read_bytes() for path in store.documents()}, before)
 
 
-def test_check_reports_a_machine_whose_key_is_missing_until_it_has_one_whatever_fix(directory):
-    """check reports a machine whose key is missing until it has one, whatever fix does"""
+def test_check_reports_a_machine_without_a_key(directory):
+    """check reports a machine without a key until it has one, also after fix"""
     store = Store(directory)
     expect(store("generate"))
     shutil.rmtree(directory / "sops/machines/n")
@@ -307,7 +308,7 @@ def given_to_bob(directory):
     return store, users
 
 
-def test_a_user_with_a_link_to_a_secret_keeps_access_and_a_dangling_link_gives_none(directory):
+def test_user_link_to_a_secret_gives_access(directory):
     """a user with a link to a secret keeps access, and a dangling link gives none"""
     store, users = given_to_bob(directory)
     (users / "gone").symlink_to("../../../../../../sops/users/gone")
@@ -323,7 +324,7 @@ def test_a_user_with_a_link_to_a_secret_keeps_access_and_a_dangling_link_gives_n
            "nothing to do: all secrets have their declared recipients\n", "")  # fmt: skip
 
 
-def test_a_regenerated_secret_is_also_encrypted_to_the_users_with_links(directory):
+def test_regenerated_secret_keeps_users_with_links(directory):
     """a regenerated secret is also encrypted to the users with links"""
     store, _ = given_to_bob(directory)
     expect(store("generate", "m", "--generator", "own", "--regenerate"), 0, "own for m: generated it, kept, open\n", "")
@@ -332,7 +333,7 @@ def test_a_regenerated_secret_is_also_encrypted_to_the_users_with_links(director
     equal(store.readers(KEPT_M), ["ada"])
 
 
-def test_with_an_empty_list_of_default_groups_a_secret_is_encrypted_to_its_machines(directory):
+def test_empty_default_groups_encrypt_to_the_creator(directory):
     """with an empty list of default groups, a secret is encrypted to its machines and its creator"""
     store = Store(directory, users=())
     for user in ("ada", "bob"):
@@ -354,7 +355,7 @@ def test_with_an_empty_list_of_default_groups_a_secret_is_encrypted_to_its_machi
     succeeds(store("fix"), "nothing to do")
 
 
-def test_a_machine_that_is_removed_from_the_declaration_loses_shared_secrets(directory):
+def test_undeclared_machine_loses_shared_secrets(directory):
     """a machine that is removed from the declaration loses shared secrets"""
     store = Store(directory)
     expect(store("generate"))
@@ -367,7 +368,7 @@ def test_a_machine_that_is_removed_from_the_declaration_loses_shared_secrets(dir
     expect(store("machine", "list"), 0, "m\n", "")
 
 
-def test_check_reports_missing_changed_and_expired_secrets_with_exit_code_3(directory):
+def test_check_exits_with_3(directory):
     """check reports missing, changed and expired secrets with exit code 3"""
     store = Store(directory)
     expect(store("generate"))
@@ -392,7 +393,7 @@ def test_list_prints_all_declared_secrets(directory):
     expect(store("list", "x"), 2, "", f'vmcred: {directory}/vmcred.yaml declares no machine "x"\n')
 
 
-def test_set_replaces_a_value_with_any_bytes_for_the_same_recipients(directory):
+def test_set_replaces_a_value_for_the_same_recipients(directory):
     """set replaces a value, with any bytes, for the same recipients"""
     store = Store(directory)
     expect(store("generate"))
@@ -410,7 +411,7 @@ def test_set_replaces_a_value_with_any_bytes_for_the_same_recipients(directory):
            "vmcred: standard input is larger than 1048576 bytes\n")  # fmt: skip
 
 
-def test_an_invalid_key_is_refused_and_so_is_a_different_key_of_the_same_user(directory):
+def test_invalid_and_different_keys_are_refused(directory):
     """an invalid key is refused, and so is a different key of the same user without --force"""
     store = Store(directory, users=())
     result = expect(store("user", "add", "ada", "--age-key", "age1x"), 2, "")
@@ -431,7 +432,7 @@ def test_an_invalid_key_is_refused_and_so_is_a_different_key_of_the_same_user(di
            "secrets encrypted to the old key must then be encrypted again\n")  # fmt: skip
 
 
-def test_an_ssh_key_of_a_user_can_be_a_recipient(directory):
+def test_ssh_key_of_a_user_is_a_recipient(directory):
     """an SSH key of a user can be a recipient"""
     store = Store(directory, users=())
     expect(run(need("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-C", "ada@home", "-f", directory / "ssh"))

@@ -55,7 +55,7 @@ def recipients(path):
 ADDED = ": 1 recipient to add, 0 to remove"
 
 
-def test_a_new_user_is_reported_for_each_file_in_declaration_order_and_the_others(directory):
+def test_new_user_is_reported_in_declaration_order(directory):
     """a new user is reported for each file in declaration order, and the others still decrypt the same values"""
     store = Store(directory)
     before = store.state()
@@ -76,7 +76,7 @@ def recipients_of(document):
     return [entry["recipient"] for entry in json.loads(document)["sops"]["age"]]
 
 
-def test_files_that_a_new_machine_user_or_group_does_not_affect_keep_their_content(directory):
+def test_unaffected_files_stay_the_same(directory):
     """files that a new machine, user or group does not affect keep their content, inode and time"""
     store = Store(directory, 40)
     before = store.state()
@@ -109,7 +109,7 @@ def test_files_that_a_new_machine_user_or_group_does_not_affect_keep_their_conte
     equal(changed(), {store.document("m003", "kept")})
 
 
-def test_files_that_cannot_be_decrypted_are_reported_in_order_and_all_others_are_re(directory):
+def test_undecryptable_files_are_reported_in_order(directory):
     """files that cannot be decrypted are reported in order, and all others are re-encrypted"""
     store = Store(directory)
     broken = [NAMES[number] for number in (2, 97, 150, 299)]
@@ -130,7 +130,7 @@ def test_files_that_cannot_be_decrypted_are_reported_in_order_and_all_others_are
         equal(store.document(name).read_text(), '{"data": "ENC[x]"}')
 
 
-def test_check_reports_findings_in_order_and_read_failures_with_the_first_one_last(directory):
+def test_check_reports_findings_in_order(directory):
     """check reports findings in order, and read failures with the first one last, on any number of processors"""
     store = Store(directory)
     for name in ("m010", "m020", "m290"):
@@ -146,7 +146,7 @@ def test_check_reports_findings_in_order_and_read_failures_with_the_first_one_la
     equal(one, whole)
 
 
-def test_without_an_identity_files_are_processed_up_to_the_first_that_needs_one_as(directory):
+def test_missing_identity_stops_at_the_first_such_file(directory):
     """without an identity, files are processed up to the first that needs one, as on one processor"""
     store = Store(directory)
     for name in NAMES[:20]:

@@ -95,7 +95,7 @@ def test_vmcred_vm_names_the_vm(directory):
     expect(place.call(*words, VMCRED_VM="test-vm", CODE="7"), 7, with_credentials(place, *words), "")
 
 
-def test_a_runner_script_with_another_argv_0_works_unchanged(directory):
+def test_runner_script_with_another_argv_0(directory):
     """a runner script with another argv[0] works unchanged"""
     place = Place(directory)
     runner = directory / "microvm-run"
@@ -105,7 +105,7 @@ def test_a_runner_script_with_another_argv_0_works_unchanged(directory):
     expect(place.call(program=runner, VMCRED_VM="test-vm"), 0, with_credentials(place, *words, name="microvm@test-vm"), "")
 
 
-def test_a_runner_script_of_cloud_hypervisor_works_unchanged_with_credentials(directory):
+def test_runner_script_of_cloud_hypervisor(directory):
     """a runner script of Cloud Hypervisor works unchanged, with credentials only in the API"""
     place = Place(directory, "cloud-hypervisor")
     place.link.unlink()
@@ -124,7 +124,7 @@ def test_a_runner_script_of_cloud_hypervisor_works_unchanged_with_credentials(di
     ])  # fmt: skip
 
 
-def test_in_a_unit_microvm_name_service_it_is_that_vm_escaped_or_not_in_both(directory):
+def test_unit_name_selects_the_vm(directory):
     """in a unit microvm@NAME.service it is that VM, escaped or not, in both versions of cgroups"""
     need_root()
     place = Place(directory)
@@ -148,7 +148,7 @@ def test_vmcred_vm_wins_over_the_unit(directory):
     expect(called, 0, with_credentials(place, "-S"), "")
 
 
-def test_without_a_vm_the_hypervisor_runs_without_credentials_with_one_warning(directory):
+def test_without_a_vm_there_is_one_warning(directory):
     """without a VM the hypervisor runs without credentials, with one warning"""
     need_root()
     place = Place(directory)
@@ -157,7 +157,7 @@ def test_without_a_vm_the_hypervisor_runs_without_credentials_with_one_warning(d
         expect(called, 9, f"{place.link}\n-S\n", f"vmcred: warning: {place.real} {NO_VM}\n")
 
 
-def test_without_a_declaration_the_hypervisor_runs_without_credentials_whatever(directory):
+def test_without_a_declaration_there_are_no_credentials(directory):
     """without a declaration the hypervisor runs without credentials, whatever is in the working directory"""
     harness.need_default_paths()
     place = Place(directory)
@@ -166,7 +166,7 @@ def test_without_a_declaration_the_hypervisor_runs_without_credentials_whatever(
            f"vmcred: warning: {place.real} runs without credentials: /etc/vmcred/vmcred.yaml does not exist\n")
 
 
-def test_an_invalid_declaration_an_unknown_vm_and_a_missing_credential_start_nothing(directory):
+def test_errors_start_nothing(directory):
     """an invalid declaration, an unknown VM and a missing credential start nothing"""
     place = Place(directory)
     fails(place.call("-S", VMCRED_VM="tst-vm"), 2, directory / "vmcred.yaml", '"tst-vm"', '"test-vm"')
@@ -176,7 +176,7 @@ def test_an_invalid_declaration_an_unknown_vm_and_a_missing_credential_start_not
     equal(place.call("-S").code, 2)
 
 
-def test_a_query_such_as_version_runs_the_plain_hypervisor_silently_whatever(directory):
+def test_query_runs_the_plain_hypervisor(directory):
     """a query such as --version runs the plain hypervisor silently, whatever is declared"""
     place = Place(directory)
     for words in (["--version"], ["-version"], ["-V"], ["--help"], ["-h"], ["-M", "help"], ["-device", "e1000,help"], ["-cpu", "?"]):
@@ -185,14 +185,14 @@ def test_a_query_such_as_version_runs_the_plain_hypervisor_silently_whatever(dir
     expect(place.call("--version", VMCRED_VM="test-vm"), 0, f"{place.link}\n--version\n", "")
 
 
-def test_arguments_that_only_look_like_a_query_start_a_vm_with_its_credentials(directory):
+def test_arguments_like_a_query_start_a_vm(directory):
     """arguments that only look like a query start a VM with its credentials"""
     place = Place(directory)
     for words in (["-append", "help"], ["-name", "?"], ["-append", "a -h"]):
         expect(place.call(*words, VMCRED_VM="test-vm"), 0, with_credentials(place, *words), "")
 
 
-def test_the_declared_program_wins_over_path_and_vmcred_hypervisor_over_both(directory):
+def test_precedence_of_programs(directory):
     """the declared program wins over $PATH, and $VMCRED_HYPERVISOR over both"""
     place = Place(directory)
     declared, named = directory / "declared", directory / "named"
@@ -209,7 +209,7 @@ def test_the_declared_program_wins_over_path_and_vmcred_hypervisor_over_both(dir
     expect(place.call("-S"), 1, "", f"vmcred: hypervisors: {declared} is not executable\n")
 
 
-def test_it_never_starts_itself_not_through_another_link_a_script_of_that_name(directory):
+def test_vmcred_never_starts_itself(directory):
     """it never starts itself: not through another link, a script of that name, or the declaration"""
     place = Place(directory)
     other = directory / "other"
@@ -235,7 +235,7 @@ def test_it_never_starts_itself_not_through_another_link_a_script_of_that_name(d
            f"vmcred: no other {place.name} on $PATH after vmcred: declare hypervisors: {{{place.name}: /PATH}}\n")
 
 
-def test_only_the_executed_path_selects_the_personality_not_the_caller_argv_0(directory):
+def test_argv_0_does_not_select_the_personality(directory):
     """only the executed path selects the personality, not the caller's argv[0]"""
     place = Place(directory)
     expect(run("bash", "-c", f"exec -a cloud-hypervisor {harness.VMCRED} --version"), 0, "vmcred 0.1.0\n", "")

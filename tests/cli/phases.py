@@ -66,7 +66,7 @@ def tree(directory):
     return found
 
 
-def test_each_phase_has_its_own_files_and_directory_and_is_activated_without(directory):
+def test_each_phase_is_activated_separately(directory):
     """each phase has its own files and directory, and is activated without the others"""
     example = example_of(directory)
     done = set()
@@ -96,7 +96,7 @@ def test_needed_for_defaults_to_services(directory):
     equal(sorted(os.listdir(example.root / "run")), ["secrets", "secrets.d"])
 
 
-def test_without_changes_of_a_phase_nothing_is_written_and_inodes_remain(directory):
+def test_unchanged_phase_keeps_its_inodes(directory):
     """without changes of a phase nothing is written, and inodes remain"""
     example = example_of(directory)
     for phase in PHASES:
@@ -108,7 +108,7 @@ def test_without_changes_of_a_phase_nothing_is_written_and_inodes_remain(directo
     equal(tree(example.root), before)
 
 
-def test_a_changed_secret_creates_a_new_generation_of_its_phase_only_whose(directory):
+def test_changed_secret_affects_only_its_phase(directory):
     """a changed secret creates a new generation of its phase only, whose units are reported"""
     example = example_of(directory)
     for phase in PHASES:
@@ -129,7 +129,7 @@ def test_a_changed_secret_creates_a_new_generation_of_its_phase_only_whose(direc
     equal(tree(example.root / "run/secrets.d"), before)
 
 
-def test_each_phase_old_generation_is_wiped_as_seen_through_an_open(directory):
+def test_old_generation_of_each_phase_is_wiped(directory):
     """each phase's old generation is wiped, as seen through an open descriptor"""
     example = example_of(directory)
     for phase, (link, wanted) in PHASES.items():
@@ -152,7 +152,7 @@ def test_a_secret_whose_phase_changes_moves_there(directory):
     equal(files((example.root / "run/secrets").resolve()), {"vars/made/key", "vars/made/hash"})
 
 
-def test_a_phase_with_a_damaged_document_keeps_its_old_generation_the_others(directory):
+def test_damaged_document_affects_only_its_phase(directory):
     """a phase with a damaged document keeps its old generation; the others are activated"""
     example = example_of(directory)
     expect(activate(example, "users"))
@@ -186,7 +186,7 @@ def test_each_phase_rejects_a_root_on_a_disk(directory):
         run("rm", "-r", root)
 
 
-def test_each_phase_has_its_own_mount_that_is_never_swapped_and_numeric(directory):
+def test_each_phase_has_its_own_mount(directory):
     """each phase has its own mount that is never swapped, and numeric owners need no user database"""
     harness.need_root()
     numbers = DECLARATION.replace("neededFor: users, mode", 'neededFor: users, owner: 1234, group: "77", mode')
@@ -210,7 +210,7 @@ def test_each_phase_has_its_own_mount_that_is_never_swapped_and_numeric(director
         assert kind.startswith("tmpfs vmcred") and "noswap" in kind if linux >= (6, 4) else kind.startswith("ramfs"), kind
 
 
-def test_a_user_identity_activates_the_secrets_for_partitioning_before_the(directory):
+def test_user_identity_activates_partitioning_secrets(directory):
     """a user's identity activates the secrets for partitioning, before the machine has its own"""
     example = Example(directory, DECLARATION, generate=False)
     person = directory / "person"
@@ -239,7 +239,7 @@ def test_the_owner_of_a_service_secret_may_be_a_number(directory):
     equal((status.st_uid, status.st_gid), (4321, 0))
 
 
-def test_units_have_the_path_of_each_credential_phase_and_the_unit_that(directory):
+def test_units_have_the_paths_of_phases(directory):
     """units have the path of each credential's phase and the unit that activates it"""
     example = example_of(directory)
     expect(
@@ -269,7 +269,7 @@ def test_list_shows_each_file_phase(directory):
     )  # fmt: skip
 
 
-def test_inspect_finds_each_secret_in_the_directory_of_its_phase(directory):
+def test_inspect_finds_secrets_of_each_phase(directory):
     """inspect finds each secret in the directory of its phase"""
     example = example_of(directory)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import harness
 from example import NOBODY, Example, program_for_all
-from harness import VMCRED, equal, expect, need_root, run, vmcred
+from harness import VMCRED, equal, expect, need_root, run
 
 # What opens encrypted documents: the prefixes of our modules' functions, and the libraries.
 DECRYPTS = re.compile(r"^(age|bech32|bcrypt|blowfish|openpgp|pgp|sops|vars|activate|serve|EVP|RSA|inflate|crypt)_")
@@ -26,7 +26,7 @@ def decrypting_symbols(program):
     return sorted(name for name in names if DECRYPTS.match(name))
 
 
-def test_vmcred_run_neither_defines_nor_imports_functions_for_decryption_vmcred(_directory):
+def test_vmcred_run_has_no_functions_for_decryption(_directory):
     """vmcred-run neither defines nor imports functions for decryption; vmcred does"""
     equal(decrypting_symbols(Path(VMCRED).with_name("vmcred-run")), [])
     found = decrypting_symbols(VMCRED)
@@ -34,7 +34,7 @@ def test_vmcred_run_neither_defines_nor_imports_functions_for_decryption_vmcred(
         assert any(symbol.startswith(name.split("@")[0]) for symbol in found), (name, found)
 
 
-def test_run_compose_units_load_no_libcrypto_nor(directory):
+def test_vmcred_run_loads_no_libcrypto(directory):
     """run, compose and units load neither libcrypto nor zlib nor PCRE2"""
     example = Example(directory)
     credentials, hypervisor = directory / "credentials", directory / "qemu-system-x86_64"
@@ -54,7 +54,7 @@ def test_run_compose_units_load_no_libcrypto_nor(directory):
     assert "libcrypto.so.3" in objects, objects
 
 
-def test_without_vmcred_run_in_its_directory_vmcred_reports_the_path_that_it_tried(directory):
+def test_missing_vmcred_run_is_reported_with_its_path(directory):
     """without vmcred-run in its directory, vmcred reports the path that it tried, and does the rest"""
     program = program_for_all(directory)
     (directory / "vmcred-run").unlink()
@@ -63,7 +63,7 @@ def test_without_vmcred_run_in_its_directory_vmcred_reports_the_path_that_it_tri
     expect(run(program, "--version"), 0, "vmcred 0.1.0\n", "")
 
 
-def test_the_other_programs_are_searched_for_neither_in_path_nor_in_the_working(directory):
+def test_programs_are_not_searched_in_path(directory):
     """the other programs are searched for neither in $PATH nor in the working directory"""
     program = program_for_all(directory)
     elsewhere = directory / "elsewhere"
@@ -72,7 +72,7 @@ def test_the_other_programs_are_searched_for_neither_in_path_nor_in_the_working(
     expect(run(program, "run", "--help", env={"PATH": f"{elsewhere}:/usr/bin:/bin"}, cwd=elsewhere), 1, "")
 
 
-def test_vmcred_called_by_a_name_of_vmcred_run_or_vmcred_sops_fails_with_the_link(directory):
+def test_wrong_link_is_an_error_with_the_right_one(directory):
     """vmcred called by a name of vmcred-run or vmcred-sops fails with the link to create instead"""
     for name, program in (
         ("cloud-hypervisor", "vmcred-run"),
@@ -86,7 +86,7 @@ def test_vmcred_called_by_a_name_of_vmcred_run_or_vmcred_sops_fails_with_the_lin
                f"link to {program} instead: `ln -sf {program} {name}`\n")  # fmt: skip
 
 
-def test_as_a_setuid_program_vmcred_executes_no_program_from_its_directory(directory):
+def test_setuid_vmcred_executes_no_program(directory):
     """as a setuid program, vmcred executes no program from its directory"""
     need_root()
     program = program_for_all(directory)

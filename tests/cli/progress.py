@@ -71,7 +71,7 @@ def test_long_work_draws_its_progress_and_erases_it(directory):
     assert {int(frame.split("/")[0]) for frame in frames} & set(range(1, 6)), frames
 
 
-def test_output_to_a_pipe_is_complete_and_separate_and_the_terminal_shows_the(directory):
+def test_progress_is_on_the_terminal_and_output_in_the_pipe(directory):
     """output to a pipe is complete and separate, and the terminal shows the progress"""
     code, seen, out = generate(directory, SLOW, stdout_too=False)
     frames, screen = frames_and_screen(seen)
@@ -79,13 +79,13 @@ def test_output_to_a_pipe_is_complete_and_separate_and_the_terminal_shows_the(di
     assert frames and all(FRAME.match(frame) for frame in frames), seen
 
 
-def test_nothing_is_drawn_if_stderr_is_not_a_terminal(directory):
+def test_no_progress_without_a_terminal(directory):
     """nothing is drawn if stderr is not a terminal"""
     fleet = Fleet(directory, 4, SLOW)
     expect(fleet.generate(), 0, "".join(f"{line}\n" for line in LINES[:4]), "")
 
 
-def test_nothing_is_drawn_on_a_dumb_terminal(directory):
+def test_no_progress_on_a_dumb_terminal(directory):
     """nothing is drawn on a dumb terminal"""
     code, seen, _ = generate(directory, SLOW, term="dumb")
     equal((code, seen), (0, "".join(f"{line}\r\n" for line in LINES)))
@@ -109,7 +109,7 @@ def test_an_error_is_on_its_own_line(directory):
     assert frames, seen
 
 
-def test_on_a_narrow_terminal_the_line_is_truncated_not_wrapped(directory):
+def test_line_is_truncated_on_a_narrow_terminal(directory):
     """on a narrow terminal the line is truncated, not wrapped"""
     code, seen, _ = generate(directory, SLOW, columns=10, stdout_too=False)
     frames, screen = frames_and_screen(seen)
@@ -117,7 +117,7 @@ def test_on_a_narrow_terminal_the_line_is_truncated_not_wrapped(directory):
     assert frames and all(len(frame) <= 9 for frame in frames), frames
 
 
-def test_a_background_job_draws_nothing(directory):
+def test_background_job_draws_nothing(directory):
     """a background job draws nothing"""
     fleet = Fleet(directory, 4, SLOW)
     # The shell gives each job a process group; setsid --ctty makes the terminal its controlling terminal.
@@ -126,7 +126,7 @@ def test_a_background_job_draws_nothing(directory):
     equal((code, seen), (0, "".join(f"{line}\r\n" for line in LINES[:4])))
 
 
-def test_a_command_for_many_sops_documents_draws_its_progress_and_erases_it(directory):
+def test_progress_of_many_sops_documents(directory):
     """a command for many SOPS documents draws its progress and erases it"""
     gpg = directory / "gpg"
     gpg.write_text("#!/bin/sh\ncat > /dev/null; sleep 0.4; echo sealed\n")

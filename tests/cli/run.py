@@ -22,7 +22,7 @@ def qemu_with_monitor(vm, *words, options=()):
 
 # Bad inputs: nothing starts.
 
-def test_a_missing_credential_stops_the_launch_and_the_error_names_the_unit_line(directory):
+def test_missing_credential_stops_the_launch(directory):
     """a missing credential stops the launch, and the error names the unit line that loads it"""
     vm = Vm(directory, """\
 machines: {m: {}}
@@ -38,14 +38,14 @@ vms:
           "LoadCredential=host-api-key:/run/secrets/vars/secrets/api-key")
 
 
-def test_the_error_for_a_missing_credential_that_is_not_declared_says_where(directory):
+def test_undeclared_credential_says_where_to_declare_it(directory):
     """the error for a missing credential that is not declared says where to declare it"""
     vm = Vm(directory)
     (vm.credentials / "host-tls").unlink()
     fails(vm.run(*QEMU), 3, "HOST-TLS", vm.credentials / "host-tls", "vms.test-vm.loadCredentials")
 
 
-def test_a_missing_optional_credential_is_a_warning_and_the_vm_starts_without(directory):
+def test_missing_optional_credential_is_a_warning(directory):
     """a missing optional credential is a warning and the VM starts without it"""
     vm = Vm(directory, DECLARATION.replace("HOST-TLS: host-tls", "HOST-TLS: {credential: host-tls, optional: true}"))
     (vm.credentials / "host-tls").unlink()
@@ -54,7 +54,7 @@ def test_a_missing_optional_credential_is_a_warning_and_the_vm_starts_without(di
     assert "HOST-TLS" not in vm.recorded()["requests"][0][2]
 
 
-def test_the_placeholder_that_a_unit_loads_for_a_missing_optional_credential(directory):
+def test_placeholder_of_an_optional_credential_is_skipped(directory):
     """the placeholder that a unit loads for a missing optional credential is skipped, and only if it is optional"""
     for number, content in enumerate((b"", b"\0absent")):
         vm = Vm(directory / str(number),
@@ -68,7 +68,7 @@ def test_the_placeholder_that_a_unit_loads_for_a_missing_optional_credential(dir
         assert "HOST-TLS=" in vm.recorded()["requests"][0][2]
 
 
-def test_a_credential_that_is_also_in_the_arguments_stops_the_launch(directory):
+def test_credential_in_arguments_too_stops_the_launch(directory):
     """a credential that is also in the arguments stops the launch"""
     vm = Vm(directory)
     mentions = ("HOST-API-KEY", "arguments", "credentialFiles")
@@ -78,7 +78,7 @@ def test_a_credential_that_is_also_in_the_arguments_stops_the_launch(directory):
           2, *mentions)
 
 
-def test_a_name_that_systemd_would_drop_stops_the_launch(directory):
+def test_invalid_name_for_systemd_stops_the_launch(directory):
     """a name that systemd would drop stops the launch"""
     vm = Vm(directory, DECLARATION.replace("CLUSTER=example-host", '"io.systemd.credential:a/b=hush"'))
     fails(vm.run(*QEMU), 2, "test-vm", "platformOEMStrings", '"a/b"')
@@ -86,7 +86,7 @@ def test_a_name_that_systemd_would_drop_stops_the_launch(directory):
     fails(vm.run(*QEMU), 2, "test-vm", '"HOST=TLS"')
 
 
-def test_a_credential_in_the_declaration_itself_gives_a_warning(directory):
+def test_credential_in_the_declaration_is_a_warning(directory):
     """a credential in the declaration itself gives a warning"""
     vm = Vm(directory, DECLARATION.replace("CLUSTER=example-host", '"io.systemd.credential:KEY=hush"'))
     expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"exit": 0}), 0, "",
@@ -94,7 +94,7 @@ def test_a_credential_in_the_declaration_itself_gives_a_warning(directory):
            "in the Nix store: move it to credentialFiles\n")
 
 
-def test_a_quoted_oem_string_in_an_argument_gives_a_warning(directory):
+def test_quoted_oem_string_is_a_warning(directory):
     """a quoted OEM string in an argument gives a warning"""
     vm = Vm(directory)
     expect(vm.run(*CLOUD_HYPERVISOR, "--platform", 'oem_strings=["io.systemd.credential:A=b"]', stand_in={"exit": 0}),
@@ -102,21 +102,21 @@ def test_a_quoted_oem_string_in_an_argument_gives_a_warning(directory):
                   "that systemd in the guest ignores the credential: remove the quotes\n")
 
 
-def test_oem_strings_that_are_too_large_for_the_table_stop_the_launch(directory):
+def test_too_large_oem_strings_stop_the_launch(directory):
     """OEM strings that are too large for the table stop the launch"""
     vm = Vm(directory)
     (vm.credentials / "host-api-key").write_text("x" * 65536)
     fails(vm.run(*QEMU), 1, "preparing to start QEMU", 65671, 61439, "HOST-API-KEY with 65571 bytes")
 
 
-def test_a_256th_oem_string_stops_the_launch(directory):
+def test_256th_oem_string_stops_the_launch(directory):
     """a 256th OEM string stops the launch"""
     vm = Vm(directory)
     arguments = [word for number in range(252) for word in ("-smbios", f"type=11,value=n{number}")]
     fails(vm.run(*QEMU, *arguments), 1, "preparing to start QEMU", 256, 255)
 
 
-def test_a_request_that_is_too_large_for_cloud_hypervisor_v53_stops_the_launch(directory):
+def test_too_large_request_stops_the_launch(directory):
     """a request that is too large for Cloud Hypervisor v53 stops the launch, and a later version gets it"""
     vm = Vm(directory)
     (vm.credentials / "host-api-key").write_text("x" * 51000)
@@ -127,7 +127,7 @@ def test_a_request_that_is_too_large_for_cloud_hypervisor_v53_stops_the_launch(d
     assert "x" * 51000 in vm.recorded()["requests"][0][2]
 
 
-def test_the_error_for_a_hypervisor_that_is_not_installed_names(directory):
+def test_missing_hypervisor_is_named(directory):
     """the error for a hypervisor that is not installed names it"""
     vm = Vm(directory)
     env = {"PATH": str(vm.bin), "RUNTIME_DIRECTORY": str(directory)}
@@ -139,25 +139,25 @@ def test_the_error_for_a_hypervisor_that_is_not_installed_names(directory):
     nothing_left(vm)
 
 
-def test_a_program_that_is_not_a_hypervisor_is_refused(directory):
+def test_program_that_is_not_a_hypervisor_is_refused(directory):
     """a program that is not a hypervisor is refused"""
     fails(Vm(directory).run("/bin/sh", "-c", "true"), 2, '"sh"', "cloud-hypervisor*")
 
 
-def test_without_a_command_line_the_error_says_how_to_give_one(directory):
+def test_missing_command_line_is_an_error(directory):
     """without a command line the error says how to give one"""
     vm = Vm(directory)
     expect(vm.run(), 2, "", "vmcred: no command for test-vm: give it after --, or declare vms.test-vm.command\n")
 
 
-def test_the_command_line_after_wins_over_the_declared_one(directory):
+def test_given_command_line_wins_over_the_declared_one(directory):
     """the command line after -- wins over the declared one"""
     vm = Vm(directory, DECLARATION + "    command: [/nowhere/qemu-kvm]\n")
     fails(vm.run(), 1, "/nowhere/qemu-kvm")
     expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"exit": 0}), 0, "", "")
 
 
-def test_the_error_for_an_unknown_option_or_key_names_the_nearest_one(directory):
+def test_unknown_option_gets_a_suggestion(directory):
     """the error for an unknown option or key names the nearest one"""
     vm = Vm(directory)
     fails(vm.run(*CLOUD_HYPERVISOR, "--disks", "path=/d", stand_in={}), 2, "cloud-hypervisor", "--disks", "did you mean --disk?")
@@ -174,14 +174,14 @@ def test_expose_accepts_only_argv_and_log(directory):
 
 # QEMU.
 
-def test_qemu_own_error_for_its_arguments_is_shown(directory):
+def test_error_of_qemu_is_shown(directory):
     """QEMU's own error for its arguments is shown"""
     need("qemu-system-x86_64")
     expect(Vm(directory).run("qemu-system-x86_64", "-no-such-option"), 1, "",
            "qemu-system-x86_64: -no-such-option: invalid option\n")
 
 
-def test_neither_the_arguments_nor_the_environment_of_qemu_contain_a_credential(directory):
+def test_no_credential_in_arguments_or_environment(directory):
     """neither the arguments nor the environment of QEMU contain a credential"""
     vm = Vm(directory)
     process, monitor = qemu_with_monitor(vm)
@@ -194,8 +194,8 @@ def test_neither_the_arguments_nor_the_environment_of_qemu_contain_a_credential(
     equal(vm.errors(), "")
 
 
-def test_what_qemu_has_read_can_no_longer_be_read_from_its_descriptors(directory):
-    """what QEMU has read can no longer be read from its descriptors"""
+def test_descriptors_are_empty_after_qemu_read_them(directory):
+    """a credential that QEMU has read is no longer readable through its descriptors"""
     vm = Vm(directory)
     process, monitor = qemu_with_monitor(vm)
     for name in os.listdir(f"/proc/{process.pid}/fd"):
@@ -209,7 +209,7 @@ def test_what_qemu_has_read_can_no_longer_be_read_from_its_descriptors(directory
     equal(process.wait(20), 0)
 
 
-def test_with_expose_argv_the_credential_is_in_qemu_arguments_and_a_warning_says(directory):
+def test_expose_argv_puts_credentials_in_arguments(directory):
     """with --expose=argv the credential is in QEMU's arguments, and a warning says so"""
     vm = Vm(directory)
     process, monitor = qemu_with_monitor(vm, options=("--expose=argv",))
@@ -220,7 +220,7 @@ def test_with_expose_argv_the_credential_is_in_qemu_arguments_and_a_warning_says
                        "command line of QEMU\n")
 
 
-def test_the_machine_type_microvm_which_has_no_smbios_table_gets_credentials_as_fw(directory):
+def test_microvm_gets_fw_cfg_files(directory):
     """the machine type microvm, which has no SMBIOS table, gets credentials as fw_cfg files"""
     vm = Vm(directory, DECLARATION.replace("    platformOEMStrings: [ENVIRONMENT=test, CLUSTER=example-host]\n", ""))
     process, monitor = qemu_with_monitor(vm, "-M", "microvm")
@@ -231,7 +231,7 @@ def test_the_machine_type_microvm_which_has_no_smbios_table_gets_credentials_as_
     equal(process.wait(20), 0)
 
 
-def test_strings_that_the_machine_type_microvm_cannot_receive_stop_the_launch(directory):
+def test_strings_without_fw_cfg_name_stop_the_launch(directory):
     """strings that the machine type microvm cannot receive stop the launch"""
     vm = Vm(directory)
     expect(vm.run(*QEMU, "-M", "microvm"), 2, "",
@@ -244,7 +244,7 @@ def test_strings_that_the_machine_type_microvm_cannot_receive_stop_the_launch(di
            f"bytes; the limit with fw_cfg is 28: use a shorter name, or another machine type\n")
 
 
-def test_the_machine_types_of_other_architectures_select_the_transport_too(directory):
+def test_machine_types_select_the_transport(directory):
     """the machine types of other architectures select the transport too, and --transport overrides it"""
     vm = Vm(directory)
     script = vm.bin / "qemu-system-aarch64"
@@ -283,7 +283,7 @@ class Opens:
         return sum(mask & self.IN_OPEN != 0 for mask in masks)
 
 
-def test_each_file_in_qemu_arguments_is_opened_exactly_once_by_run_and_by_compose(directory):
+def test_each_file_in_arguments_is_opened_once(directory):
     """each file in QEMU's arguments is opened exactly once by run and by compose"""
     vm = Vm(directory, DECLARATION.replace("platformOEMStrings", "command: [qemu-system-x86_64]\n    platformOEMStrings"))
     (vm.bin / "qemu-system-x86_64").symlink_to("/bin/true")
@@ -298,7 +298,7 @@ def test_each_file_in_qemu_arguments_is_opened_exactly_once_by_run_and_by_compos
     equal([file.count() for file in opens], [1, 1])
 
 
-def test_for_more_credentials_than_qemu_has_fw_cfg_slots_it_gets_more_slots(directory):
+def test_many_credentials_get_more_fw_cfg_slots(directory):
     """for more credentials than QEMU has fw_cfg slots, it gets more slots"""
     names = "".join(f"N{number}: host-tls, " for number in range(100))
     vm = Vm(directory, f"vms: {{test-vm: {{credentialFiles: {{{names}}}}}}}\n")

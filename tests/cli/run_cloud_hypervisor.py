@@ -21,7 +21,7 @@ def running_cloud_hypervisor(vm, *words, options=(), stand_in=None):
     return process, children(process.pid)[0]
 
 
-def test_cloud_hypervisor_receives_the_whole_list_in_order_and_only_through_its_api(directory):
+def test_credentials_go_only_through_the_api(directory):
     """Cloud Hypervisor receives the whole list in order, and only through its API"""
     vm = Vm(directory)
     process, child = running_cloud_hypervisor(vm, "--platform", "num_pci_segments=2,oem_strings=[ARG=1]",
@@ -37,7 +37,7 @@ def test_cloud_hypervisor_receives_the_whole_list_in_order_and_only_through_its_
     equal(stop(process), 0)
 
 
-def test_without_api_socket_the_api_socket_has_no_file_that_others_could_connect(directory):
+def test_default_api_socket_has_no_file(directory):
     """without --api-socket the API's socket has no file that others could connect to"""
     vm = Vm(directory)
     process, _ = running_cloud_hypervisor(vm)
@@ -45,7 +45,7 @@ def test_without_api_socket_the_api_socket_has_no_file_that_others_could_connect
     equal(stop(process), 0)
 
 
-def test_the_socket_of_api_socket_is_private_exists_while_the_vm_runs_and_is_removed(directory):
+def test_socket_of_api_socket_is_private_and_removed(directory):
     """the socket of --api-socket is private, exists while the VM runs, and is removed after it"""
     vm = Vm(directory)
     process, _ = running_cloud_hypervisor(vm, "--api-socket", directory / "api")
@@ -57,7 +57,7 @@ def test_the_socket_of_api_socket_is_private_exists_while_the_vm_runs_and_is_rem
     nothing_left(vm)
 
 
-def test_vmcred_returns_the_vmm_exit_code_or_128_n_after_signal_n(directory):
+def test_exit_code_is_that_of_the_vmm(directory):
     """vmcred returns the VMM's exit code, or 128 + N after signal N"""
     vm = Vm(directory)
     expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"exit": 7}), 7, "", "")
@@ -66,7 +66,7 @@ def test_vmcred_returns_the_vmm_exit_code_or_128_n_after_signal_n(directory):
     equal(process.wait(20), 128 + signal.SIGKILL)
 
 
-def test_a_signal_to_vmcred_reaches_the_vmm(directory):
+def test_signal_reaches_the_vmm(directory):
     """a signal to vmcred reaches the VMM"""
     vm = Vm(directory)
     for number, code in ((signal.SIGTERM, 0), (signal.SIGUSR1, 128 + signal.SIGUSR1), (signal.SIGHUP, 129)):
@@ -75,7 +75,7 @@ def test_a_signal_to_vmcred_reaches_the_vmm(directory):
         equal(process.wait(20), code)
 
 
-def test_the_vmm_does_not_outlive_a_vmcred_that_was_killed(directory):
+def test_vmm_does_not_outlive_vmcred(directory):
     """the VMM does not outlive a vmcred that was killed"""
     vm = Vm(directory)
     process, child = running_cloud_hypervisor(vm)
@@ -85,7 +85,7 @@ def test_the_vmm_does_not_outlive_a_vmcred_that_was_killed(directory):
              open(f"/proc/{child}/stat", encoding="utf-8").read().split()[2] == "Z")
 
 
-def test_once_the_vm_is_booted_vmcred_own_memory_contains_no_credential(directory):
+def test_no_credential_in_memory_after_boot(directory):
     """once the VM is booted, vmcred's own memory contains no credential"""
     need_root()
     vm = Vm(directory)
@@ -129,7 +129,7 @@ for name, (behaviour, message) in FAILURES.items():
     test(f"if {name}, the launch fails with an error and leaves nothing")(failure)
 
 
-def test_an_answer_that_repeats_the_request_is_hidden(directory):
+def test_answer_that_repeats_the_request_is_hidden(directory):
     """an answer that repeats the request is hidden"""
     vm = Vm(directory)
     expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"status": {"vm.create": "echo"}}), 1, "",
@@ -137,7 +137,7 @@ def test_an_answer_that_repeats_the_request_is_hidden(directory):
            "because it repeats an OEM string\n")
 
 
-def test_a_vmm_that_exits_before_its_vm_is_booted_is_an_error_that_quotes_its_output(directory):
+def test_early_exit_of_the_vmm_is_an_error(directory):
     """a VMM that exits before its VM is booted is an error that quotes its output"""
     vm = Vm(directory)
     expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"die": 9}), 1, "",
@@ -147,13 +147,13 @@ def test_a_vmm_that_exits_before_its_vm_is_booted_is_an_error_that_quotes_its_ou
     nothing_left(vm)
 
 
-def test_slow_answers_that_arrive_byte_by_byte_are_read(directory):
+def test_slow_answers_are_read(directory):
     """slow answers that arrive byte by byte are read"""
     vm = Vm(directory)
     expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"delay": 0.5, "dribble": True, "exit": 0}), 0, "", "")
 
 
-def test_a_launch_that_hangs_can_be_stopped_which_ends_the_vmm_too(directory):
+def test_hanging_launch_can_be_stopped(directory):
     """a launch that hangs can be stopped, which ends the VMM too"""
     vm = Vm(directory)
     process = vm.start(*CLOUD_HYPERVISOR, stand_in={"hang": "vm.create"})
@@ -167,7 +167,7 @@ def test_a_launch_that_hangs_can_be_stopped_which_ends_the_vmm_too(directory):
     equal(vm.errors(), "")
 
 
-def test_with_v_which_logs_the_whole_configuration_a_credential_needs_expose_log(directory):
+def test_vmm_option_v_needs_expose_log(directory):
     """with -v, which logs the whole configuration, a credential needs --expose=log"""
     vm = Vm(directory)
     expect(vm.run(*CLOUD_HYPERVISOR, "-v", stand_in={"exit": 0}), 2, "",
@@ -179,7 +179,7 @@ def test_with_v_which_logs_the_whole_configuration_a_credential_needs_expose_log
     expect(vm.run(*CLOUD_HYPERVISOR, "-v", stand_in={"exit": 0}), 0, "", "")
 
 
-def test_v_and_vv_of_vmcred_log_each_step_without_a_value(directory):
+def test_log_has_each_step_and_no_value(directory):
     """-v and -vv of vmcred log each step without a value"""
     vm = Vm(directory)
     result = vm.run(*CLOUD_HYPERVISOR, options=("-vv",), stand_in={"exit": 0})
@@ -192,8 +192,8 @@ def test_v_and_vv_of_vmcred_log_each_step_without_a_value(directory):
                   "vmcred: the VM is booted"])
 
 
-def test_expose_argv_refuses_what_cloud_hypervisor_command_line_cannot_carry(directory):
-    """--expose=argv refuses what Cloud Hypervisor's command line cannot carry"""
+def test_expose_argv_refuses_unsupported_strings(directory):
+    """--expose=argv refuses strings that Cloud Hypervisor's command line cannot contain"""
     vm = Vm(directory)
     for value, what in (("a,b", "contains ','"), ("[a]", "contains '['"), ("a ", "starts or ends with a space")):
         (vm.credentials / "host-api-key").write_text(value)

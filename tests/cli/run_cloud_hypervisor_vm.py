@@ -62,7 +62,7 @@ def held(pid):
     return found
 
 
-def test_descriptors_of_interfaces_are_sent_with_the_request_in_their_order(directory):
+def test_descriptors_of_interfaces_are_sent_in_order(directory):
     """descriptors of interfaces are sent with the request in their order, and the interfaces keep theirs"""
     vm = Vm(directory)
     with Pipes(3) as (one, two, three):
@@ -83,7 +83,7 @@ def test_descriptors_of_interfaces_are_sent_with_the_request_in_their_order(dire
         equal(stop(process), 0)
 
 
-def test_for_a_single_interface_with_descriptors_vm_create_has_an_empty_list(directory):
+def test_single_interface_with_descriptors(directory):
     """for a single interface with descriptors vm.create has an empty list of interfaces"""
     vm = Vm(directory)
     with Pipes(1) as (one,):
@@ -112,7 +112,7 @@ for name, (text, message) in DESCRIPTORS.items():
     test(f"a descriptor {name} is refused before anything starts")(refused)
 
 
-def test_the_error_for_an_interface_that_the_vmm_refuses_has_its_number_and_nothing(directory):
+def test_refused_interface_is_an_error_with_its_number(directory):
     """the error for an interface that the VMM refuses has its number, and nothing is left"""
     vm = Vm(directory)
     with Pipes(1) as (one,):
@@ -121,7 +121,7 @@ def test_the_error_for_an_interface_that_the_vmm_refuses_has_its_number_and_noth
     nothing_left(vm)
 
 
-def test_with_expose_argv_the_vmm_inherits_the_descriptors_of_its_command_line(directory):
+def test_expose_argv_inherits_descriptors(directory):
     """with --expose=argv the VMM inherits the descriptors of its command line"""
     vm = Vm(directory, PLAIN)
     (vm.bin / "cloud-hypervisor").write_text(f"#!/bin/sh\nls -l /proc/$$/fd >{directory}/listing\n")
@@ -138,7 +138,7 @@ def whole(directory, config):
     return "cloud-hypervisor", "--vm-config", path
 
 
-def test_the_vm_of_vm_config_is_sent_unchanged_with_the_oem_strings_added_to_its_own(directory):
+def test_vm_config_is_sent_with_added_oem_strings(directory):
     """the VM of --vm-config is sent unchanged, with the OEM strings added to its own"""
     vm = Vm(directory)
     config = {"payload": {"kernel": "/k"}, "cpus": {"boot_vcpus": 2, "max_vcpus": 2},
@@ -151,7 +151,7 @@ def test_the_vm_of_vm_config_is_sent_unchanged_with_the_oem_strings_added_to_its
     equal(stop(process), 0)
 
 
-def test_descriptors_of_a_vm_config_are_sent_too(directory):
+def test_descriptors_of_a_vm_config_are_sent(directory):
     """descriptors of a --vm-config are sent too"""
     vm = Vm(directory)
     with Pipes(1) as (one,):
@@ -183,7 +183,7 @@ for name, (content, message, code) in FILES.items():
     test(f"a --vm-config that {name} is an error")(unusable)
 
 
-def test_a_vm_config_that_does_not_exist_is_an_error_and_so_is_one_with_expose_argv(directory):
+def test_missing_vm_config_is_an_error(directory):
     """a --vm-config that does not exist is an error, and so is one with --expose=argv"""
     vm = Vm(directory)
     fails(vm.run("cloud-hypervisor", "--vm-config", directory / "none", stand_in={}), 2, "--vm-config", directory / "none")
@@ -207,7 +207,7 @@ class ChangingFile:
                 json.dump({"payload": {"kernel": f"/kernel-{number}"}}, file)
 
 
-def test_a_vm_config_is_read_exactly_once_so_that_the_vm_that_is_checked_is_the_vm(directory):
+def test_vm_config_is_read_once(directory):
     """a --vm-config is read exactly once, so that the VM that is checked is the VM that boots"""
     vm = Vm(directory)
     file = ChangingFile(vm.bin / "vm.json")
@@ -283,7 +283,7 @@ for version, features, words, option, what in VERSIONS:
     test(f"with {' '.join(words)}, Cloud Hypervisor {version} {supports}")(versioned)
 
 
-def test_the_version_is_not_requested_for_options_that_every_version_supports(directory):
+def test_version_is_requested_only_if_needed(directory):
     """the version is not requested for options that every version supports"""
     vm = Vm(directory)
     process = vm.start(*CLOUD_HYPERVISOR, "--disk", "path=/d,readonly=on", "--platform", "uuid=u",
@@ -293,7 +293,7 @@ def test_the_version_is_not_requested_for_options_that_every_version_supports(di
     equal(stop(process), 0)
 
 
-def test_credentials_or_strings_for_a_restored_vm_are_an_error(directory):
+def test_strings_for_a_restored_vm_are_an_error(directory):
     """credentials or strings for a restored VM are an error"""
     for name, declaration in (("a", None), ("b", PLAIN)):
         vm = Vm(directory / name, *([declaration] if declaration else []))
@@ -303,7 +303,7 @@ def test_credentials_or_strings_for_a_restored_vm_are_an_error(directory):
         assert not (vm.directory / "record").exists()
 
 
-def test_without_strings_to_deliver_a_vm_is_restored_with_an_unchanged_command_line(directory):
+def test_restore_without_strings_is_unchanged(directory):
     """without strings to deliver, a VM is restored with an unchanged command line"""
     vm = Vm(directory, NOTHING)
     words = ("--restore", "source_url=file:///s,prefault=on", "--api-socket", str(directory / "api"), "-v")
@@ -311,14 +311,14 @@ def test_without_strings_to_deliver_a_vm_is_restored_with_an_unchanged_command_l
     equal(vm.recorded()["argv"], list(words))
 
 
-def test_a_credential_in_both_the_arguments_and_the_declaration_is_an_error(directory):
+def test_duplicate_of_a_credential_in_arguments(directory):
     """a credential in both the arguments and the declaration is an error"""
     vm = Vm(directory)
     fails(vm.run(*CLOUD_HYPERVISOR, "--platform", "oem_strings=[io.systemd.credential:HOST-TLS=x]", stand_in={}), 2,
           "HOST-TLS", "arguments", "credentialFiles")
 
 
-def test_an_inherited_listening_socket_is_used_and_its_file_is_kept(directory):
+def test_inherited_listening_socket_is_used(directory):
     """an inherited listening socket is used, and its file is kept"""
     vm = Vm(directory)
     with socket.socket(socket.AF_UNIX) as listener:
@@ -335,7 +335,7 @@ def test_an_inherited_listening_socket_is_used_and_its_file_is_kept(directory):
     assert stat.S_ISSOCK((directory / "record.api").stat().st_mode)
 
 
-def test_an_inherited_socket_that_other_users_can_open_is_refused(directory):
+def test_public_inherited_socket_is_refused(directory):
     """an inherited socket that other users can open is refused"""
     vm = Vm(directory)
     with socket.socket(socket.AF_UNIX) as listener:
@@ -351,7 +351,7 @@ def test_an_inherited_socket_that_other_users_can_open_is_refused(directory):
     assert not (directory / "record").exists()
 
 
-def test_api_socket_path_file_is_the_same_as_api_socket_file(directory):
+def test_api_socket_accepts_path(directory):
     """--api-socket path=FILE is the same as --api-socket FILE"""
     vm = Vm(directory)
     process = vm.start(*CLOUD_HYPERVISOR, "--api-socket", f"path={directory}/api", stand_in={})

@@ -43,7 +43,7 @@ class Spawned(Vm):
         )  # fmt: skip
 
 
-def test_it_gets_credentials_as_descriptors_and_public_strings_as_arguments(directory):
+def test_credentials_are_descriptors(directory):
     """it gets credentials as descriptors and public strings as arguments, before its own"""
     vm = Spawned(directory)
     got = json.loads(expect(vm.spawn("-i", "image.raw", "systemd.unit=x"), 5, None, "").out)
@@ -55,7 +55,7 @@ def test_it_gets_credentials_as_descriptors_and_public_strings_as_arguments(dire
             assert form not in got["cmdline"].encode()
 
 
-def test_the_directory_for_its_files_is_on_a_memory_file_system_tmpdir(directory):
+def test_files_are_on_a_memory_file_system(directory):
     """the directory for its files is on a memory file system: $TMPDIR if that is"""
     vm = Spawned(directory)
     places = {"RUNTIME_DIRECTORY": f"{directory}/bin:/elsewhere", "TMPDIR": "/proc"}
@@ -63,7 +63,7 @@ def test_the_directory_for_its_files_is_on_a_memory_file_system_tmpdir(directory
     equal(json.loads(vm.spawn(env=places | {"TMPDIR": str(directory)}).out)["directory"], str(directory))
 
 
-def test_a_version_that_puts_credentials_on_qemu_command_line_is_refused_without(directory):
+def test_old_version_needs_expose_argv(directory):
     """a version that puts credentials on QEMU's command line is refused without --expose=argv"""
     vm = Spawned(directory)
     hint = "upgrade it, start QEMU directly, or accept that with --expose=argv\n"
@@ -80,7 +80,7 @@ def test_a_version_that_puts_credentials_on_qemu_command_line_is_refused_without
     expect(vm.spawn(version="systemd 259~rc1 (259~rc1)"), 5, None, "")
 
 
-def test_a_credential_that_is_also_in_its_arguments_in_any_form_stops_the_launch(directory):
+def test_credential_in_arguments_too_stops_the_launch(directory):
     """a credential that is also in its arguments, in any form, stops the launch"""
     vm = Spawned(directory)
     for words in (
@@ -94,7 +94,7 @@ def test_a_credential_that_is_also_in_its_arguments_in_any_form_stops_the_launch
     expect(vm.spawn("--", "--load-credential=HOST-TLS:/x"), 5, None, "")
 
 
-def test_the_size_of_the_table_is_checked_with_all_credentials_in_base64(directory):
+def test_table_size_is_checked_in_base64(directory):
     """the size of the table is checked with all credentials in Base64"""
     vm = Spawned(directory)
     (vm.credentials / "host-api-key").write_text("x" * 50000)
@@ -105,7 +105,7 @@ def test_the_size_of_the_table_is_checked_with_all_credentials_in_base64(directo
     expect(vm.spawn(), 5, None, "")
 
 
-def test_it_notifies_the_service_manager_and_stops_its_vm_by_itself(directory):
+def test_vmspawn_notifies_and_stops_by_itself(directory):
     """it notifies the service manager and stops its VM by itself"""
     vm = Spawned(directory)
     equal(json.loads(vm.spawn(env={"NOTIFY_SOCKET": "/nowhere"}).out)["notify"], "/nowhere")

@@ -54,7 +54,7 @@ def sandboxed(sentence, text, out):
     for sandbox in SANDBOXES:
 
         @test(f"{sentence} ({sandbox})")
-        def test_case(directory, sandbox=sandbox):
+        def test_sandboxed(directory, sandbox=sandbox):
             here = example(directory, text)
             expect(generate_with(sandbox, here), 0, "g for m: generated it\n", "")
             expect(here.get("it", generator="g"), 0, out, "")
@@ -126,7 +126,7 @@ def test_daemon_is_killed(directory):
 for how, words, nap in ("", [], "73.5"), (" without a sandbox", ["--no-sandbox"], "74.5"):
 
     @test(f"the script of a killed run is killed{how}")
-    def test_case_2(directory, words=words, nap=nap):
+    def test_killed_run(directory, words=words, nap=nap):
         here = example(directory, f"sleep {nap}")
         with subprocess.Popen([VMCRED, "generate", "--config", str(here.config), *words], env=harness.CLEAN_ENVIRONMENT) as process:
             while run("pgrep", "-f", f"sleep {nap}").code != 0:
@@ -316,7 +316,7 @@ def test_failure_in_bubblewrap(directory):
 
 def shown(sentence, text, printed):
     @test(sentence)
-    def test_case_3(directory):
+    def test_masked_output(directory):
         here = Example(
             directory,
             declaration({

@@ -48,7 +48,7 @@ class Documents:
         return {"EDITOR": str(path)}
 
 
-def test_called_as_sops_it_behaves_as_sops_and_prints_the_version_where_programs(directory):
+def test_called_as_sops_it_prints_the_version(directory):
     """called as sops, it behaves as sops and prints the version where programs look for it"""
     (directory / "sops").symlink_to(Path(harness.VMCRED_SOPS).absolute())
     version = "sops 3.13.2 (vmcred 0.1.0)\n"
@@ -59,7 +59,7 @@ def test_called_as_sops_it_behaves_as_sops_and_prints_the_version_where_programs
     expect(run(directory / "sops", "filestatus", directory / "plain.json"), 0, '{"encrypted":false}\n', "")
 
 
-def test_an_error_in_the_command_line_is_reported_in_one_line_with_a_hint(directory):
+def test_command_line_error_is_one_line(directory):
     """an error in the command line is reported in one line with a hint"""
     documents = Documents(directory)
     for words, code, text in [
@@ -103,7 +103,7 @@ def test_an_error_in_the_command_line_is_reported_in_one_line_with_a_hint(direct
     documents.untouched()
 
 
-def test_an_unsupported_key_type_is_reported_unless_another_key_decrypts_the(directory):
+def test_unsupported_key_type_is_reported_if_needed(directory):
     """an unsupported key type is reported, unless another key decrypts the document"""
     documents = Documents(directory)
     document = json.loads(documents.before)
@@ -118,7 +118,7 @@ def test_an_unsupported_key_type_is_reported_unless_another_key_decrypts_the(dir
     assert "kms" in result.err and "arn:aws:kms:eu-west-1:1:key/x" in result.err, result.err
 
 
-def test_without_a_key_the_error_lists_the_recipients_the_tried_identities_and_the(directory):
+def test_wrong_key_error_lists_recipients_and_identities(directory):
     """without a key, the error lists the recipients, the tried identities and the places without keys"""
     documents = Documents(directory)
     other = directory / "other"
@@ -129,7 +129,7 @@ def test_without_a_key_the_error_lists_the_recipients_the_tried_identities_and_t
           f"{directory}/.ssh/id_ed25519, {directory}/.ssh/id_rsa, SOPS_AGE_KEY_CMD, SOPS_AGE_SSH_PRIVATE_KEY_CMD\n")
 
 
-def test_no_error_and_no_message_contains_a_value_wherever_it_was_given(directory):
+def test_no_message_contains_a_value(directory):
     """no error and no message contains a value, wherever it was given"""
     documents = Documents(directory)
     (directory / "broken.json").write_text(f'{{"a": "{CANARY}", nonsense')
@@ -157,7 +157,7 @@ def test_no_error_and_no_message_contains_a_value_wherever_it_was_given(director
     documents.untouched()
 
 
-def test_the_editor_gets_the_plaintext_in_a_private_directory_on_a_memory_file(directory):
+def test_editor_gets_plaintext_in_memory(directory):
     """the editor gets the plaintext in a private directory on a memory file system, which is removed"""
     documents = Documents(directory)
     env = documents.editor(
@@ -165,15 +165,15 @@ def test_the_editor_gets_the_plaintext_in_a_private_directory_on_a_memory_file(d
         'sed s/1/7/ "$1" > "$1.new"; mv "$1.new" "$1"'
     )
     expect(documents.sops("edit", "doc.json", env=env), 0, "", "")
-    path, mode, folder_mode = (directory / "seen").read_text().split()
+    path, mode, directory_mode = (directory / "seen").read_text().split()
     assert path.startswith(f"{documents.run_directory}/.vmcred.") and path.endswith("/doc.json"), path
-    equal((mode, folder_mode), ("600", "700"), "modes")
+    equal((mode, directory_mode), ("600", "700"), "modes")
     equal((directory / "shown").read_text(), PLAIN, "the text in the editor")
     equal(sorted(documents.run_directory.iterdir()), [], "leftovers")
     equal(documents.plaintext("doc.json")["b"], [7, 2])
 
 
-def test_a_file_that_another_process_changes_during_an_edit_is_kept_and_the_edit_is(directory):
+def test_file_changed_during_an_edit_is_kept(directory):
     """a file that another process changes during an edit is kept, and the edit is saved next to it, encrypted"""
     documents = Documents(directory)
     other = documents.before.replace(b'"lastmodified"', b'"lastmodified" ')
@@ -195,7 +195,7 @@ def test_a_file_that_another_process_changes_during_an_edit_is_kept_and_the_edit
     equal((directory / "new.json").read_bytes(), b"", "the new file of the other process")
 
 
-def test_without_a_terminal_an_invalid_edit_changes_nothing(directory):
+def test_invalid_edit_without_a_terminal_changes_nothing(directory):
     """without a terminal, an invalid edit changes nothing"""
     documents = Documents(directory)
     for script in ("echo '{' > \"$1\"", ': > "$1"', 'echo \'{"sops": 1}\' > "$1"'):
@@ -226,7 +226,7 @@ def on_terminal(documents, words, env, answers):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()
 
 
-def test_on_a_terminal_an_invalid_edit_returns_to_the_editor_until_it_is_valid_or(directory):
+def test_invalid_edit_returns_to_the_editor(directory):
     """on a terminal, an invalid edit returns to the editor until it is valid or the user gives up"""
     documents = Documents(directory)
     env = documents.editor('if [ -e second ]; then sed -i s/x/9/ "$1"; else touch second; sed -i s/1/x/ "$1"; fi')
@@ -241,7 +241,7 @@ def test_on_a_terminal_an_invalid_edit_returns_to_the_editor_until_it_is_valid_o
     documents.untouched()
 
 
-def test_after_an_editor_or_sops_too_is_killed_the_document_is_whole_and_the_next(directory):
+def test_killed_edit_leaves_the_document_whole(directory):
     """after an editor, or sops too, is killed the document is whole, and the next run wipes leftovers"""
     documents = Documents(directory)
     expect(documents.sops("edit", "doc.json", env=documents.editor("kill -9 $$")), 201, "")
@@ -258,7 +258,7 @@ def test_after_an_editor_or_sops_too_is_killed_the_document_is_whole_and_the_nex
     documents.untouched()
 
 
-def test_a_termination_signal_reaches_the_editor_and_the_command_and_the_plaintext(directory):
+def test_termination_signal_wipes_plaintext(directory):
     """a termination signal reaches the editor and the command, and the plaintext is wiped"""
     documents = Documents(directory)
     started = directory / "started"
@@ -275,7 +275,7 @@ def test_a_termination_signal_reaches_the_editor_and_the_command_and_the_plainte
         documents.untouched()
 
 
-def test_exec_file_leaves_nothing_behind_whether_its_file_is_read_once_twice_or(directory):
+def test_exec_file_leaves_nothing(directory):
     """exec-file leaves nothing behind, whether its file is read once, twice or never"""
     documents = Documents(directory)
     for words in [
@@ -291,7 +291,7 @@ def test_exec_file_leaves_nothing_behind_whether_its_file_is_read_once_twice_or(
     equal(result.out, "")
 
 
-def test_exec_env_warns_that_environments_are_readable_and_leaves_no_process_of_its(directory):
+def test_exec_env_warns_and_leaves_no_process(directory):
     """exec-env warns that environments are readable, and leaves no process of its own"""
     documents = Documents(directory)
     (directory / "flat.json").write_text(json.dumps({"SECRET": CANARY}))
@@ -307,7 +307,7 @@ def test_exec_env_warns_that_environments_are_readable_and_leaves_no_process_of_
         expect(documents.sops("exec-env", "odd.json", "true"), 1, "")
 
 
-def test_a_new_plaintext_file_is_readable_by_its_owner_only_and_an_existing_one(directory):
+def test_new_plaintext_file_is_private(directory):
     """a new plaintext file is readable by its owner only, and an existing one keeps its mode"""
     documents = Documents(directory)
     expect(documents.sops("decrypt", "--output", "plain", "doc.json"), 0, "", "")
@@ -317,10 +317,10 @@ def test_a_new_plaintext_file_is_readable_by_its_owner_only_and_an_existing_one(
     expect(documents.sops("decrypt", "--output", "there", "doc.json"), 0, "", "")
     equal((directory / "there").stat().st_mode & 0o777, 0o640)
     expect(documents.sops("decrypt", "--output", "/dev/null", "doc.json"), 0, "", "")
-    expect(documents.sops("decrypt", "--output", "nofolder/x", "doc.json"), 3, "")
+    expect(documents.sops("decrypt", "--output", "nowhere/x", "doc.json"), 3, "")
 
 
-def test_many_files_are_encrypted_or_get_other_keys_in_one_run_and_failures_are(directory):
+def test_many_files_in_one_run(directory):
     """many files are encrypted or get other keys in one run, and failures are reported and counted"""
     documents = Documents(directory)
     names = [f"many-{number}.json" for number in range(40)]
@@ -350,7 +350,7 @@ def test_many_files_are_encrypted_or_get_other_keys_in_one_run_and_failures_are(
     expect(documents.sops("decrypt", names[0], env={"SOPS_AGE_KEY_FILE": str(other)}), 0, PLAIN, "")
 
 
-def test_on_a_terminal_updatekeys_asks_before_it_changes_keys(directory):
+def test_updatekeys_asks_before_it_changes_keys(directory):
     """on a terminal, updatekeys asks before it changes keys"""
     documents = Documents(directory)
     other = directory / "other"
@@ -365,7 +365,7 @@ def test_on_a_terminal_updatekeys_asks_before_it_changes_keys(directory):
     expect(documents.sops("decrypt", "doc.json", env={"SOPS_AGE_KEY_FILE": str(other)}), 0, PLAIN, "")
 
 
-def test_a_sops_yaml_with_exponential_aliases_is_read_or_rejected_quickly(directory):
+def test_exponential_aliases_in_sops_yaml_are_fast(directory):
     """a .sops.yaml with exponential aliases is read or rejected quickly"""
     documents = Documents(directory)
     merges = "\n".join(f"a{n}: &a{n} {{merge: [{', '.join([f'*a{n - 1}'] * 10)}]}}" for n in range(1, 12))

@@ -65,7 +65,7 @@ def says(vm):
 
 # Stopping.
 
-def test_sigterm_and_sigint_press_the_guest_power_button_and_the_exit_code(directory):
+def test_sigterm_and_sigint_press_the_power_button(directory):
     """SIGTERM and SIGINT press the guest's power button, and the exit code is the VMM's"""
     for number in (signal.SIGTERM, signal.SIGINT):
         vm = Vm(directory / number.name)
@@ -78,7 +78,7 @@ def test_sigterm_and_sigint_press_the_guest_power_button_and_the_exit_code(direc
         nothing_left(vm)
 
 
-def test_a_guest_that_does_not_power_off_is_shut_down_after_stop_timeout_and_at_once(directory):
+def test_guest_is_shut_down_after_stop_timeout(directory):
     """a guest that does not power off is shut down after --stop-timeout, and at once if that is 0"""
     vm = Vm(directory)
     process, _ = running(vm, options=("--stop-timeout=1",), stand_in={"deaf": True})
@@ -93,7 +93,7 @@ def test_a_guest_that_does_not_power_off_is_shut_down_after_stop_timeout_and_at_
     equal(vm.errors(), "")
 
 
-def test_each_further_signal_takes_the_next_step_power_button_shutdown_sigkill(directory):
+def test_each_signal_takes_the_next_step(directory):
     """each further signal takes the next step: power button, shutdown, SIGKILL"""
     vm = Vm(directory)
     process, child = running(vm, options=("-v",), stand_in={"deaf": True, "stubborn": True})
@@ -107,7 +107,7 @@ def test_each_further_signal_takes_the_next_step_power_button_shutdown_sigkill(d
     assert gone(child)
 
 
-def test_a_second_signal_waits_for_the_answer_to_the_first_one_request(directory):
+def test_second_signal_waits_for_the_first_answer(directory):
     """a second signal waits for the answer to the first one's request"""
     vm = Vm(directory)
     process, _ = running(vm, stand_in={"deaf": True, "delay": 0.5})
@@ -118,7 +118,7 @@ def test_a_second_signal_waits_for_the_answer_to_the_first_one_request(directory
     equal(vm.requested(), BOOT + [POWER_BUTTON, SHUTDOWN])
 
 
-def test_a_vmm_whose_api_does_not_answer_gets_sigterm(directory):
+def test_silent_vmm_gets_sigterm(directory):
     """a VMM whose API does not answer gets SIGTERM"""
     vm = Vm(directory)
     process, _ = running(vm, options=("-v",), stand_in={"close": "vm.power-button"})
@@ -129,7 +129,7 @@ def test_a_vmm_whose_api_does_not_answer_gets_sigterm(directory):
                      "asking the VMM to end"])
 
 
-def test_a_power_button_that_the_vmm_refuses_is_followed_by_the_shutdown_at_once(directory):
+def test_refused_power_button_is_followed_by_shutdown(directory):
     """a power button that the VMM refuses is followed by the shutdown at once"""
     vm = Vm(directory)
     process, _ = running(vm, stand_in={"status": {"vm.power-button": 500}})
@@ -148,7 +148,7 @@ def test_other_signals_are_forwarded(directory):
         equal(vm.requested(), BOOT)
 
 
-def test_ctrl_c_reaches_the_vmm_from_the_terminal_and_vmcred_does_not_act(directory):
+def test_ctrl_c_reaches_the_vmm_from_the_terminal(directory):
     """Ctrl-C reaches the VMM from the terminal, and vmcred does not act on it"""
     vm = Vm(directory)
     ours, theirs = os.openpty()
@@ -165,7 +165,7 @@ def test_ctrl_c_reaches_the_vmm_from_the_terminal_and_vmcred_does_not_act(direct
     equal(vm.requested(), BOOT)
 
 
-def test_a_user_connections_to_api_socket_do_not_block_vmcred_power_button(directory):
+def test_user_connections_do_not_block_the_power_button(directory):
     """a user's connections to --api-socket do not block vmcred's power button"""
     vm = Vm(directory)
     process, _ = running(vm, "--api-socket", directory / "api")
@@ -179,7 +179,7 @@ def test_a_user_connections_to_api_socket_do_not_block_vmcred_power_button(direc
     equal(vm.requested()[-1], POWER_BUTTON)
 
 
-def test_stop_timeout_accepts_whole_seconds_up_to_a_day(directory):
+def test_stop_timeout_accepts_seconds_up_to_a_day(directory):
     """--stop-timeout accepts whole seconds up to a day"""
     vm = Vm(directory)
     for word in ("", "-1", "1s", "86401", "99999999999999999999"):
@@ -189,7 +189,7 @@ def test_stop_timeout_accepts_whole_seconds_up_to_a_day(directory):
 
 # Neither outlives the other.
 
-def test_the_vmm_ends_if_vmcred_is_killed(directory):
+def test_vmm_ends_if_vmcred_is_killed(directory):
     """the VMM ends if vmcred is killed"""
     vm = Vm(directory)
     process, child = running(vm)
@@ -198,7 +198,7 @@ def test_the_vmm_ends_if_vmcred_is_killed(directory):
     wait_for("the VMM's end", lambda: gone(child))
 
 
-def test_a_vmm_whose_program_has_its_own_capabilities_gets_a_guard_and_ends(directory):
+def test_vmm_with_capabilities_gets_a_guard(directory):
     """a VMM whose program has its own capabilities gets a guard, and ends if vmcred is killed"""
     need_root()
     python = directory / "python"
@@ -230,7 +230,7 @@ def test_a_vmm_whose_program_has_its_own_capabilities_gets_a_guard_and_ends(dire
 
 # The VMM's output.
 
-def test_the_vmm_stderr_is_forwarded_before_and_after_its_vm_is_booted(directory):
+def test_stderr_of_the_vmm_is_forwarded(directory):
     """the VMM's stderr is forwarded before and after its VM is booted"""
     vm = Vm(directory)
     process, child = running(vm, stand_in={"say": "a line\nno end"})
@@ -242,7 +242,7 @@ def test_the_vmm_stderr_is_forwarded_before_and_after_its_vm_is_booted(directory
     equal(stop(process), 0)
 
 
-def test_before_the_vm_is_booted_a_line_of_the_vmm_output_that_repeats_a_credential(directory):
+def test_output_with_a_credential_is_hidden(directory):
     """before the VM is booted, a line of the VMM's output that repeats a credential is hidden"""
     vm = Vm(directory)
     (vm.credentials / "host-api-key").write_text(value := "k" * 5 + "0123456789abcdefghijklmnopqrstuvwxyz-+")
@@ -257,14 +257,14 @@ def test_before_the_vm_is_booted_a_line_of_the_vmm_output_that_repeats_a_credent
     expect(result, 0, "", "vmcred: warning: a line of the VMM's output is hidden because it repeats an OEM string\n")
 
 
-def test_a_vmm_that_prints_more_than_a_pipe_holds_while_its_vm_is_created_does(directory):
+def test_long_output_does_not_block_the_vmm(directory):
     """a VMM that prints more than a pipe holds while its VM is created does not block"""
     vm = Vm(directory)
     result = vm.run(*CLOUD_HYPERVISOR, stand_in={"chatter": ["vm.create", 20000], "exit": 0})
     expect(result, 0, "", "the stand-in prints a lot of output\n" * 20000)
 
 
-def test_a_stderr_without_a_reader_blocks_neither_the_launch_nor_the_stop(directory):
+def test_stderr_without_a_reader_does_not_block(directory):
     """a stderr without a reader blocks neither the launch nor the stop"""
     vm = Vm(directory)
     process = subprocess.Popen(
@@ -279,7 +279,7 @@ def test_a_stderr_without_a_reader_blocks_neither_the_launch_nor_the_stop(direct
 
 # QEMU.
 
-def test_a_supervised_qemu_gets_its_strings_as_usual_and_its_user_monitor_stays(directory):
+def test_supervised_qemu_gets_strings_and_keeps_its_monitor(directory):
     """a supervised QEMU gets its strings as usual, and its user's monitor stays"""
     vm = Vm(directory)
     process, child = running_qemu(vm, "-qmp", f"unix:{directory}/qmp,server=on,wait=off")
@@ -298,7 +298,7 @@ def test_a_supervised_qemu_gets_its_strings_as_usual_and_its_user_monitor_stays(
     nothing_left(vm)
 
 
-def test_sigterm_powers_a_supervised_qemu_guest_down_then_quits(directory):
+def test_sigterm_powers_down_supervised_qemu(directory):
     """SIGTERM powers a supervised QEMU's guest down, then quits it"""
     vm = Vm(directory)
     process, _ = running_qemu(vm, options=("--stop-timeout=1", "-v"))
@@ -308,7 +308,7 @@ def test_sigterm_powers_a_supervised_qemu_guest_down_then_quits(directory):
                      "warning: the guest did not power off within 1 s", "asking the VMM to end"])
 
 
-def test_a_supervised_qemu_that_refuses_to_start_is_an_error_that_quotes_its_output(directory):
+def test_supervised_qemu_that_does_not_start(directory):
     """a supervised QEMU that refuses to start is an error that quotes its output"""
     vm = Vm(directory)
     need("qemu-system-x86_64")
@@ -319,14 +319,14 @@ def test_a_supervised_qemu_that_refuses_to_start_is_an_error_that_quotes_its_out
     nothing_left(vm)
 
 
-def test_daemonize_is_refused_for_a_supervised_qemu(directory):
+def test_daemonize_is_refused_for_supervised_qemu(directory):
     """-daemonize is refused for a supervised QEMU"""
     expect(Vm(directory).run(*QEMU, "-daemonize", options=("--supervise",)), 2, "",
            "vmcred: preparing to start QEMU: -daemonize detaches QEMU from a supervising vmcred: remove -daemonize, or "
            "--supervise, --notify and --stop-timeout\n")
 
 
-def test_qemu_ends_if_its_supervising_vmcred_is_killed(directory):
+def test_qemu_ends_if_vmcred_is_killed(directory):
     """QEMU ends if its supervising vmcred is killed"""
     process, child = running_qemu(Vm(directory))
     process.kill()
@@ -334,7 +334,7 @@ def test_qemu_ends_if_its_supervising_vmcred_is_killed(directory):
     wait_for("QEMU's end", lambda: gone(child))
 
 
-def test_a_qemu_that_changes_its_user_which_resets_the_kernel_signal_ends_if_vmcred(directory):
+def test_qemu_with_another_user_ends_if_vmcred_is_killed(directory):
     """a QEMU that changes its user, which resets the kernel's signal, ends if vmcred is killed"""
     need_root()
     # QEMU 10 no longer has -runas.
@@ -350,7 +350,7 @@ def test_a_qemu_that_changes_its_user_which_resets_the_kernel_signal_ends_if_vmc
 
 # Contradictory options.
 
-def test_options_that_contradict_each_other_are_refused(directory):
+def test_conflicting_options_are_refused(directory):
     """options that contradict each other are refused"""
     vm = Vm(directory)
     for option in ("--supervise", "--notify", "--stop-timeout=3"):

@@ -105,7 +105,7 @@ def left(vm):
 
 
 @test(f"{LAUNCHES} launches leave no process, no socket and no file")
-def test_case(directory):
+def test_launches_leave_nothing(directory):
     choices = random.Random(SEED)
     vm, fds = prepared(directory), len(os.listdir("/proc/self/fd"))
     ends = {"asked": 0, "killed": 0, "failed": 0, "VMM killed": 0}
@@ -154,7 +154,7 @@ def descriptors(pid):
     return sorted(re.match("[a-z]+", link).group() for link in links)
 
 
-def test_a_vmm_inherits_its_standard_descriptors_and_those_that_it_needs(directory):
+def test_vmm_inherits_only_needed_descriptors(directory):
     """a VMM inherits its standard descriptors and those that it needs, and no others"""
     vm = prepared(directory)
     # The API's listener and its connection, or a pipe for each string and the monitor.

@@ -49,7 +49,7 @@ def memory(pid):
     return bytes(found)
 
 
-def test_the_search_finds_the_credentials_while_they_are_still_needed_during_vm_boot(directory):
+def test_search_finds_credentials_during_vm_boot(directory):
     """the search finds the credentials while they are still needed, during vm.boot"""
     need_root()
     process = (vm := Vm(directory)).start(*CLOUD_HYPERVISOR, stand_in={"hang": "vm.boot"})

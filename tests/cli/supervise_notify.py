@@ -12,7 +12,7 @@ import stat
 import time
 
 from harness import equal, expect, fails, main
-from vm import CLOUD_HYPERVISOR, DECLARATION, Vm, children, nothing_left, stop, wait_for
+from vm import CLOUD_HYPERVISOR, DECLARATION, Vm, children, stop, wait_for
 
 BOOTED = "READY=1\nSTATUS=The VM is booted."
 STARTING = "STATUS=The VM is booted; its guest is starting."
@@ -69,7 +69,7 @@ class NotifyVm(Vm):
             equal(connection.recv(1), b"")
 
 
-def test_the_service_manager_gets_ready_1_when_the_vm_is_booted_through_a_path(directory):
+def test_ready_is_sent_when_the_vm_is_booted(directory):
     """the service manager gets READY=1 when the VM is booted, through a path or an abstract name"""
     for abstract in (False, True):
         vm = NotifyVm(directory / str(abstract), abstract=abstract)
@@ -82,14 +82,14 @@ def test_the_service_manager_gets_ready_1_when_the_vm_is_booted_through_a_path(d
         assert vm.silent()
 
 
-def test_a_vm_that_is_not_booted_is_not_reported_as_ready(directory):
+def test_unbooted_vm_is_not_ready(directory):
     """a VM that is not booted is not reported as ready"""
     vm = NotifyVm(directory)
     equal(vm.run(*CLOUD_HYPERVISOR, stand_in={"status": {"vm.boot": 500}}).code, 1)
     assert vm.silent()
 
 
-def test_with_notify_the_guest_gets_an_address_and_its_ready_1_is_relayed_instead(directory):
+def test_notify_relays_the_guest_ready(directory):
     """with --notify the guest gets an address and its READY=1 is relayed instead of vmcred's own"""
     vm = NotifyVm(directory)
     process = vm.started("--notify")
@@ -112,7 +112,7 @@ REFUSED = ["MAINPID=1", "FDSTORE=1\nFDNAME=x", "WATCHDOG=1", "WATCHDOG=trigger",
            "STATUS=a\tb", "STATUS=\x7f", "STATUS=\x9b2J", b"STATUS=\xff", b"STATUS=a\0b", b"READY=1\0", b"\0READY=1"]
 
 
-def test_no_other_field_of_a_guest_message_reaches_the_service_manager_whatever(directory):
+def test_other_fields_of_a_message_are_dropped(directory):
     """no other field of a guest's message reaches the service manager, whatever is next to it"""
     vm = NotifyVm(directory)
     process = vm.started("--notify")
@@ -127,7 +127,7 @@ def test_no_other_field_of_a_guest_message_reaches_the_service_manager_whatever(
     equal(stop(process), 0)
 
 
-def test_a_message_that_is_too_long_is_dropped_and_one_of_4095_bytes(directory):
+def test_too_long_message_is_dropped(directory):
     """a message that is too long is dropped, and one of 4095 bytes is not"""
     vm = NotifyVm(directory)
     process = vm.started("--notify")
@@ -146,7 +146,7 @@ def test_a_message_that_is_too_long_is_dropped_and_one_of_4095_bytes(directory):
     equal(stop(process), 0)
 
 
-def test_a_message_in_pieces_is_relayed_as_one_and_a_connection_without_an_end(directory):
+def test_message_in_pieces_is_relayed_as_one(directory):
     """a message in pieces is relayed as one, and a connection without an end is closed"""
     vm = NotifyVm(directory)
     process = vm.started("--notify")
@@ -162,7 +162,7 @@ def test_a_message_in_pieces_is_relayed_as_one_and_a_connection_without_an_end(d
     equal(stop(process), 0)
 
 
-def test_a_guest_that_opens_endless_connections_blocks_neither_the_others_nor(directory):
+def test_endless_connections_do_not_block(directory):
     """a guest that opens endless connections blocks neither the others nor the stop"""
     vm = NotifyVm(directory)
     process = vm.started("--notify")
@@ -187,7 +187,7 @@ def test_a_guest_that_opens_endless_connections_blocks_neither_the_others_nor(di
         connection.close()
 
 
-def test_a_guest_may_send_256_messages_at_once_and_64_a_second_after_that_and_leaks(directory):
+def test_rate_of_messages_is_limited(directory):
     """a guest may send 256 messages at once and 64 a second after that, and leaks no descriptors"""
     vm = NotifyVm(directory)
     process = vm.started("--notify")
@@ -203,7 +203,7 @@ def test_a_guest_may_send_256_messages_at_once_and_64_a_second_after_that_and_le
     equal(stop(process), 0)
 
 
-def test_a_service_manager_that_is_gone_causes_a_warning_and_the_vm_runs(directory):
+def test_missing_service_manager_is_a_warning(directory):
     """a service manager that is gone causes a warning, and the VM runs on"""
     vm = NotifyVm(directory)
     process = vm.started("--notify")
@@ -216,7 +216,7 @@ def test_a_service_manager_that_is_gone_causes_a_warning_and_the_vm_runs(directo
     equal(stop(process), 0)
 
 
-def test_a_user_credential_vmm_notify_socket_sets_vmcred_port_or_without_notify(directory):
+def test_credential_vmm_notify_socket_sets_the_port(directory):
     """a user's credential vmm.notify_socket sets vmcred's port, or without --notify leaves the relay to another program"""
     own = DECLARATION.replace("CLUSTER=example-host", '"io.systemd.credential:vmm.notify_socket=vsock-stream:2:9"')
     vm = NotifyVm(directory / "relay", own)
@@ -238,7 +238,7 @@ def test_a_user_credential_vmm_notify_socket_sets_vmcred_port_or_without_notify(
               "vsock-stream:2:PORT: remove the credential or --notify"))
 
 
-def test_notify_without_a_vsock_device_or_with_an_invalid_address_is_an_error(directory):
+def test_notify_without_vsock_is_an_error(directory):
     """--notify without a vsock device or with an invalid address is an error"""
     vm = NotifyVm(directory)
     expect(vm.run(*CLOUD_HYPERVISOR, options=("--notify",), stand_in={}), 2, "",
@@ -250,14 +250,14 @@ def test_notify_without_a_vsock_device_or_with_an_invalid_address_is_an_error(di
            "start with '/' or '@' and have at most 107 bytes\n")
 
 
-def test_without_notify_socket_notify_has_no_effect(directory):
+def test_notify_needs_notify_socket(directory):
     """without $NOTIFY_SOCKET --notify has no effect"""
     vm = Vm(directory)
     expect(vm.run(*CLOUD_HYPERVISOR, options=("--notify",), stand_in={"exit": 0}), 0, "", "")
     assert "notify" not in vm.recorded()["requests"][0][2]
 
 
-def test_qemu_guest_gets_the_number_of_a_free_vsock_port_through_either_transport(directory):
+def test_qemu_guest_gets_a_free_vsock_port(directory):
     """QEMU's guest gets the number of a free vsock port through either transport"""
     vm = NotifyVm(directory, "vms: {test-vm: {credentialFiles: {HOST-TLS: host-tls}}}\n")
     # It reads its descriptors as QEMU would, and runs without a monitor.
@@ -276,7 +276,7 @@ def test_qemu_guest_gets_the_number_of_a_free_vsock_port_through_either_transpor
     assert vm.silent()
 
 
-def test_messages_through_qemu_vsock_daemon_are_relayed(directory):
+def test_messages_through_vsock_daemon_are_relayed(directory):
     """messages through QEMU's vsock daemon are relayed"""
     vm = NotifyVm(directory)
     qemu = vm.bin / "qemu-system-x86_64"

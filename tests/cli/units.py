@@ -71,7 +71,7 @@ class Generator:
         return (self.directory / f"normal/microvm@{vm}.service.d/50-vmcred.conf").read_text()
 
 
-def test_units_prints_a_drop_in_with_a_line_for_each_credential_or_writes(directory):
+def test_drop_in_is_printed_or_written(directory):
     """units prints a drop-in with a line for each credential, or writes it to --output"""
     declared = Declared(directory)
     expect(declared.units(), 0, declared.printed(m=FILES), "")
@@ -79,7 +79,7 @@ def test_units_prints_a_drop_in_with_a_line_for_each_credential_or_writes(direct
     equal((directory / "units/microvm@m.service.d/50-vmcred.conf").read_text(), made_from(declared.path) + FILES)
 
 
-def test_called_as_a_systemd_generator_it_writes_the_drop_ins_of_the_system(directory):
+def test_systemd_generator_writes_drop_ins(directory):
     """called as a systemd generator, it writes the drop-ins of the system's declaration into the first directory"""
     generator = Generator(directory, DECLARATION)
     expect(generator.run(), 0, "", "")
@@ -88,7 +88,7 @@ def test_called_as_a_systemd_generator_it_writes_the_drop_ins_of_the_system(dire
     equal(generator.logged(), "")
 
 
-def test_a_generator_logs_an_error_in_the_declaration_to_the_kernel_log_as_systemd(directory):
+def test_systemd_generator_logs_errors_to_the_kernel_log(directory):
     """a generator logs an error in the declaration to the kernel's log, as systemd's generators do, and writes nothing"""
     generator = Generator(directory, "credentialSource: file\n")
     message = '/etc/vmcred/vmcred.yaml:1: credentialSource: must be "files" or "socket", not "file"\n'
@@ -97,7 +97,7 @@ def test_a_generator_logs_an_error_in_the_declaration_to_the_kernel_log_as_syste
     equal(sorted(path.name for path in directory.iterdir()), ["dev", "etc", "vmcred-generator"])
 
 
-def test_with_credentialsource_socket_the_generator_lines_name_the_socket_and_a_vm(directory):
+def test_credential_source_socket(directory):
     """with credentialSource: socket the generator's lines name the socket, and a VM's own setting wins"""
     generator = Generator(directory, f"credentialSource: socket\n{DECLARATION}{MORE}    credentialSource: files\n")
     expect(generator.run(), 0, "", "")
@@ -105,14 +105,14 @@ def test_with_credentialsource_socket_the_generator_lines_name_the_socket_and_a_
     assert "LoadCredential=host-one:/run/secrets/vars/made/one\n" in generator.dropin("n"), generator.dropin("n")
 
 
-def test_a_single_vm_can_load_its_credentials_from_the_socket(directory):
+def test_credential_source_of_a_single_vm(directory):
     """a single VM can load its credentials from the socket"""
     declared = Declared(directory, DECLARATION + "    credentialSource: socket\n" + MORE)
     one = "".join(line + "\n" for line in FILES.splitlines() if "two" not in line)
     expect(declared.units(), 0, declared.printed(m=SOCKET, n=one), "")
 
 
-def test_called_as_a_systemd_generator_without_a_declaration_it_does_nothing(directory):
+def test_systemd_generator_without_a_declaration(directory):
     """called as a systemd generator without a declaration, it does nothing and succeeds"""
     harness.need_default_paths()
     link = directory / "vmcred-generator"
@@ -122,7 +122,7 @@ def test_called_as_a_systemd_generator_without_a_declaration_it_does_nothing(dir
     assert not (directory / "n").exists()
 
 
-def test_units_socket_writes_lines_that_name_the_socket_for_all_vms_and_rejects(directory):
+def test_units_socket_names_the_socket(directory):
     """units --socket writes lines that name the socket for all VMs, and rejects names that are too long for systemd"""
     declared = Declared(directory)
     expect(declared.units("--socket", "/run/vmcred/socket"), 0, declared.printed(m=SOCKET), "")
@@ -142,7 +142,7 @@ def test_units_socket_writes_lines_that_name_the_socket_for_all_vms_and_rejects(
     expect(declared.units(), 0, None, "")
 
 
-def test_an_unknown_credentialsource_is_an_error_with_its_line(directory):
+def test_unknown_credential_source_is_an_error(directory):
     """an unknown credentialSource is an error with its line"""
     declared = Declared(directory, "credentialSource: file\n")
     expect(declared.units(), 2, "",

@@ -49,25 +49,25 @@ def inspect(machine, console, *options):
                        "--proof", "/run/console", *options)
 
 
-def test_real_sops_decrypts_generated_secrets(_folder):
+def test_real_sops_decrypts_generated_secrets(_directory):
     """the real sops decrypts each generated secret to the value that the generator wrote"""
     for name in SECRETS:
         equal(len(host().secret(name)), SIZES[name], f"size of {name}")
 
 
-def test_units_are_valid(_folder):
+def test_units_are_valid(_directory):
     """systemd-analyze finds no error in the units"""
     units = [f"/etc/systemd/system/{unit}" for unit in ("vmcred-activate.service", "microvm@.service")]
     expect(host().run("systemd-analyze", "verify", "--man=no", *units), 0, "", "")
 
 
-def test_systemd_accepts_generated_lines(_folder):
+def test_systemd_accepts_generated_lines(_directory):
     """systemd accepts each line that vmcred units writes"""
     booted()
     expect(host().run("systemd-analyze", "verify", "--man=no", SERVICE), 0, "", "")
 
 
-def test_unit_loads_host_credentials(_folder):
+def test_unit_loads_host_credentials(_directory):
     """the unit loads exactly the three host credentials from /run/secrets"""
     booted()
     expected = [f"host-{name}:/run/secrets/vars/test-vm-secrets/{name}" for name in SECRETS]
@@ -75,7 +75,7 @@ def test_unit_loads_host_credentials(_folder):
     equal(re.findall(r"^LoadCredential=(.*)$", drop_in, re.MULTILINE), expected, "LoadCredential= lines")
 
 
-def test_loaded_credentials_are_in_memory(_folder):
+def test_loaded_credentials_are_in_memory(_directory):
     """systemd keeps the loaded credentials on a memory file system that only the unit's user can read"""
     seen = booted().seen
     if seen["filesystem"] not in ("ramfs", "tmpfs"):
@@ -85,7 +85,7 @@ def test_loaded_credentials_are_in_memory(_folder):
         equal((user, int(mode, 8) & ~stat.S_IRUSR), (seen["user"], 0), f"user and mode of {name}")
 
 
-def test_compose_lists_credentials_without_values(_folder):
+def test_compose_lists_credentials_without_values(_directory):
     """vmcred compose lists each credential of the VM and shows no value"""
     result = expect(booted().seen["compose"], 0)
     shown = re.findall(r"^(platformOEMStrings|credentialFiles) +(\S+) ", result.out, re.MULTILINE)
@@ -97,7 +97,7 @@ def test_compose_lists_credentials_without_values(_folder):
                 raise AssertionError(f"a line of {name} is shown")
 
 
-def test_hypervisor_cannot_dump_core(_folder):
+def test_hypervisor_cannot_dump_core(_directory):
     """the hypervisor cannot leave a core file"""
     limits = re.search(r"^Max core file size\s+(\S+)\s+(\S+)", booted().seen["limits"], re.MULTILINE)
     equal(limits.groups(), ("0", "0"), "limit of the core file's size")
@@ -105,7 +105,7 @@ def test_hypervisor_cannot_dump_core(_folder):
 
 def define_arrival(name):
     @test(f"the guest's service receives all of {name}")
-    def test_case(_folder):
+    def test_service_receives_credential(_directory):
         arrived = proofs(booted().guest_console)
         if name not in arrived:
             raise AssertionError(f"no proof of {name} on the guest's console:\n{booted().guest_console}")
@@ -117,25 +117,25 @@ for secret_name in SECRETS:
     define_arrival(secret_name)
 
 
-def test_dmidecode_shows_static_strings(_folder):
+def test_dmidecode_shows_static_strings(_directory):
     """dmidecode in the guest shows the static OEM strings in their order"""
     shown = re.findall(r"^vmcred-proof: oem-string (.*?)\s*$", booted().guest_console, re.MULTILINE)
     equal(shown, ["ENVIRONMENT=test", "CLUSTER=example-host"], "static OEM strings")
 
 
-def test_unit_succeeds_when_guest_powers_off(_folder):
+def test_unit_succeeds_when_guest_powers_off(_directory):
     """the unit succeeds when the guest powers off"""
     equal(booted().guest_console.splitlines()[-1], f"{SERVICE}: Deactivated successfully.", "systemd's last word on it")
 
 
-def test_inspect_reports_all_stages(_folder):
+def test_inspect_reports_all_stages(_directory):
     """vmcred inspect reports all eight stages as seen while the VM runs"""
     result = expect(booted().seen["inspect"], 0)
     states = [(stage["stage"], stage["state"]) for stage in json.loads(result.out)]
     equal(states, [(stage, "seen") for stage in STAGES], f"states in\n{result.out}\n")
 
 
-def test_inspect_reports_wrong_digest(_folder):
+def test_inspect_reports_wrong_digest(_directory):
     """vmcred inspect exits with 4 if one digit of a digest differs"""
     console = booted().guest_console
     digest = proofs(console)["db-password"][1]
@@ -143,13 +143,13 @@ def test_inspect_reports_wrong_digest(_folder):
     expect(inspect(booted(), console.replace(digest, other)), 4)
 
 
-def test_inspect_reports_missing_proof(_folder):
+def test_inspect_reports_missing_proof(_directory):
     """vmcred inspect exits with 3 if the guest has not proved a credential"""
     lines = booted().guest_console.splitlines(keepends=True)
     expect(inspect(booted(), "".join(line for line in lines if "credential api-key" not in line)), 3)
 
 
-def test_missing_credential_stops_launch(_folder):
+def test_missing_credential_stops_launch(_directory):
     """a credential that systemd does not load stops the launch before the hypervisor starts, and the error names it"""
     machine = booted()
     machine.drop_in("60-without", "[Service]\nLoadCredential=\n"
@@ -165,7 +165,7 @@ def test_missing_credential_stops_launch(_folder):
         machine.drop_in("60-without", None)
 
 
-def test_missing_optional_credential_is_a_warning(_folder):
+def test_missing_optional_credential_is_a_warning(_directory):
     """a missing optional credential is a warning, and the guest starts without it"""
     machine = booted()
     # systemd adds drop-ins up: the SetCredential= of the unit's own drop-in stays.

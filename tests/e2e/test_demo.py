@@ -37,7 +37,7 @@ def start(*options):
 
 def define_whole_run(what, *options):
     @test(f"the demo with {what} sees every stage and proves every secret")
-    def test_case(_folder):
+    def test_demo(_directory):
         before = leftovers()
         process = start(*options)
         output = process.communicate()[0]
@@ -52,7 +52,7 @@ define_whole_run("the generator script")
 define_whole_run("the built-in generators", "--builtin")
 
 
-def test_interrupted_demo_leaves_nothing(_folder):
+def test_interrupted_demo_leaves_nothing(_directory):
     """a demo that is interrupted while the VM runs leaves no directory and no process"""
     before = leftovers()
     process = start()

@@ -60,12 +60,12 @@ def search_files(top, since, skip=()):
     found, files_read = [], []
     device = os.stat(top).st_dev
     skipped = {os.path.join(top, place) for place in skip}
-    for folder, folders, files in os.walk(top):
+    for directory, directories, files in os.walk(top):
         # Not os.path.ismount(): it would follow /proc/PID/root out of the host.
-        folders[:] = [name for name in folders if os.path.join(folder, name) not in skipped
-                      and device_of(os.path.join(folder, name)) == device]
+        directories[:] = [name for name in directories if os.path.join(directory, name) not in skipped
+                      and device_of(os.path.join(directory, name)) == device]
         for name in files:
-            path = os.path.join(folder, name)
+            path = os.path.join(directory, name)
             try:
                 state = os.lstat(path)
                 if not os.path.isfile(path) or os.path.islink(path) or state.st_ctime < since:
@@ -103,13 +103,13 @@ def verbose_run():
     return watch
 
 
-def test_no_process_shows_a_secret(_folder):
+def test_no_process_shows_a_secret(_directory):
     """no command line, environment, mapping or descriptor of any process shows a secret while the VM starts and runs"""
     watch = verbose_run()
     equal(watch.found, [], "places where the watcher found a secret")
 
 
-def test_watcher_saw_hypervisor_and_systemd(_folder):
+def test_watcher_saw_hypervisor_and_systemd(_directory):
     """the watcher inspected the hypervisor and systemd many times"""
     watch = verbose_run()
     missing = {"qemu-system-x86", "systemd"} - set(watch.seen)
@@ -117,7 +117,7 @@ def test_watcher_saw_hypervisor_and_systemd(_folder):
         raise AssertionError(f"not seen: {missing}; {watch.counts['rounds']} rounds")
 
 
-def test_no_output_holds_a_secret(_folder):
+def test_no_output_holds_a_secret(_directory):
     """no output of vmcred at its highest verbosity, of the hypervisor or of the guest contains a secret"""
     console = verbose_run().console
     if not re.search(r"^vmcred: .*HOST-API-KEY", console, re.MULTILINE):
@@ -125,7 +125,7 @@ def test_no_output_holds_a_secret(_folder):
     equal(search(console.encode(), "the unit's output"), [], "secrets found")
 
 
-def test_journal_holds_no_secret(_folder):
+def test_journal_holds_no_secret(_directory):
     """no field of the host's journal contains a secret"""
     verbose_run()
     entries = journal(host())
@@ -134,7 +134,7 @@ def test_journal_holds_no_secret(_folder):
     equal(search(entries, "the journal"), [], "secrets found")
 
 
-def test_no_file_of_host_holds_a_secret(_folder):
+def test_no_file_of_host_holds_a_secret(_directory):
     """no file written in the host contains a secret, except where secrets belong"""
     verbose_run()
     found, files_read = search_host()
@@ -143,7 +143,7 @@ def test_no_file_of_host_holds_a_secret(_folder):
         raise AssertionError(f"the journal's file was not searched: {files_read}")
 
 
-def test_file_search_finds_a_secret(_folder):
+def test_file_search_finds_a_secret(_directory):
     """the search of the host's files finds a secret written there"""
     verbose_run()
     for place in ("var/lib/canary", "etc/canary", "tmp/canary", "run/canary", "dev/shm/canary"):
@@ -155,7 +155,7 @@ def test_file_search_finds_a_secret(_folder):
             raise AssertionError(f"not found in {place}")
 
 
-def test_no_file_outside_host_holds_a_secret(_folder):
+def test_no_file_outside_host_holds_a_secret(_directory):
     """no file written outside the host contains a secret: in the example's directory, /tmp or the working directory"""
     verbose_run()
     found = []
@@ -164,14 +164,14 @@ def test_no_file_outside_host_holds_a_secret(_folder):
     equal(found, [], "secrets found")
 
 
-def test_no_called_program_receives_a_secret(folder):
+def test_no_called_program_receives_a_secret(directory):
     """no program that vmcred run calls receives a secret in an argument or variable of its execve"""
     strace = need("strace")
-    credentials = folder / "credentials"
+    credentials = directory / "credentials"
     credentials.mkdir(mode=0o700)
     for name in SECRETS:
         (credentials / f"host-{name}").write_bytes(host().secret(name))
-    log = folder / "strace"
+    log = directory / "strace"
     result = run(strace, "--follow-forks", "--trace=execve,execveat", "--no-abbrev", "--string-limit=1000000",
                  f"--output={log}", VMCRED, "run", "-vv", "--config", host().example / "vmcred.yaml", "test-vm",
                  "--", shutil.which("qemu-system-x86_64") or need("qemu-system-x86_64"), "-version",
@@ -184,7 +184,7 @@ def test_no_called_program_receives_a_secret(folder):
     equal(search((result.out + result.err).encode(), "the output"), [], "secrets found")
 
 
-def test_expose_argv_is_found_and_warned_of(_folder):
+def test_watcher_finds_exposed_arguments(_directory):
     """with --expose=argv the watcher finds every secret in the hypervisor's command line, and vmcred warns of it"""
     verbose_run()
     machine = host()
@@ -203,7 +203,7 @@ def test_expose_argv_is_found_and_warned_of(_folder):
         raise AssertionError(f"no warning of --expose=argv:\n{console}")
 
 
-def test_journal_search_finds_a_secret(_folder):
+def test_journal_search_finds_a_secret(_directory):
     """the search of the journal finds a logged secret"""
     verbose_run()
     host().checked("systemd-cat", stdin=host().secret("db-password"))

@@ -118,15 +118,15 @@ class Launch:
 class Box:
     """The sandbox of the launches."""
 
-    def __init__(self, folder):
+    def __init__(self, directory):
         need_root()
         # vmcred must prevent core files itself, so nothing else here does.
         resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        self.vm = Vm(folder / "vm")
+        self.vm = Vm(directory / "vm")
         (self.vm.credentials / "host-api-key").write_bytes(API_KEY.encode())
         (self.vm.credentials / "host-tls").write_bytes(TLS)
-        self.bin, self.runtime = folder / "bin", folder / "runtime"
-        self.guest = folder / "guest"
+        self.bin, self.runtime = directory / "bin", directory / "runtime"
+        self.guest = directory / "guest"
         for place in (self.bin, self.runtime, self.guest):
             place.mkdir()
         # On a disk. A core file with a relative name would appear here.
@@ -283,7 +283,7 @@ def storm_run(result):
 
 def define_storm(sentence, *kinds_of_fault):
     @test(sentence)
-    def test_case(_folder):
+    def test_storm(_directory):
         assert storm().error is None, repr(storm().error)
         faults = [fault for fault in storm().faults if re.search("|".join(kinds_of_fault), fault)]
         equal(faults, [], f"findings (LAUNCHES_SEED={SEED})")
@@ -298,7 +298,7 @@ define_storm("no launch leaves a file behind, nor a core file once it has read a
 define_storm("every launch that nobody ends comes up", "come up")
 
 
-def test_watcher_lost_no_file(_folder):
+def test_watcher_lost_no_file(_directory):
     """the watcher lost no file and saw vmcred and the hypervisors"""
     watch = storm().watch
     assert watch, storm().error
@@ -325,7 +325,7 @@ def stepped(kind, number=0, stop=0, leak=None):
     return found, stops, status, done.stderr
 
 
-def test_no_secret_between_system_calls(_folder):
+def test_no_secret_between_system_calls(_directory):
     """between any two system calls of a launch, none of its processes shows a secret"""
     for kind in STAND_INS:
         found, stops, status, output = stepped(kind)
@@ -336,7 +336,7 @@ def test_no_secret_between_system_calls(_folder):
 
 def define_ended(number):
     @test(f"{number.name} between any two system calls of a launch exposes and leaves nothing")
-    def test_case_2(_folder):
+    def test_ended(_directory):
         faults, launches = [], 0
         with box().watch() as watch:
             for kind in STAND_INS:
@@ -357,7 +357,7 @@ for deadly in (signal.SIGKILL, signal.SIGTERM):
     define_ended(deadly)
 
 
-def test_leak_between_system_calls_is_found(_folder):
+def test_leak_between_system_calls_is_found(_directory):
     """a leak that lasts from one system call to the next is found each time"""
     for kind, form in itertools.product(STAND_INS, PATTERN_OF):
         found = {(name, where) for name, where, _ in stepped(kind, leak=("brief", form))[0]}
@@ -401,7 +401,7 @@ def leaks_seen(place, form, kind):
 
 def define_leak(place, where, forms):
     @test(f"a vmcred that leaks ({place}) is found each time, in each encoding: {', '.join(forms)}")
-    def test_case_3(_folder):
+    def test_leak(_directory):
         # After the exec of the hypervisor, nothing of vmcred remains.
         kinds = [kind for kind in STAND_INS if place != "memory" or SUPERVISED == STAND_INS[kind][0]]
         for kind in kinds:
@@ -417,16 +417,16 @@ for leak_place, (seen_as, leak_forms) in PLACES.items():
 
 # Attacks by the same user.
 
-def attacked(folder, leak=None):
+def attacked(directory, leak=None):
     """The result of each attempt of a debugger; everything runs as nobody."""
-    folder.chmod(0o755)
+    directory.chmod(0o755)
     place = Path(tempfile.mkdtemp(prefix="vmcred-launches.", dir="/var/tmp"))
     try:
         place.chmod(0o755)
         for program in (VMCRED, STAND_IN, LEAK, ATTACK):
             shutil.copy(program, place)
         (place / "cloud-hypervisor").symlink_to("stand_in")
-        vm = Vm(folder / f"attacked-{leak}")
+        vm = Vm(directory / f"attacked-{leak}")
         harness.run("chown", "-R", f"{NOBODY}:{NOBODY}", vm.directory)
         env = {"PATH": f"{place}:{os.environ['PATH']}", "RUNTIME_DIRECTORY": str(vm.directory)}
         if leak:
@@ -444,21 +444,21 @@ ATTEMPTS = ("/proc/PID/mem", "/proc/PID/maps", "/proc/PID/environ", "/proc/PID/f
             "ptrace")
 
 
-def test_same_user_cannot_read_vmcred(folder):
+def test_same_user_cannot_read_vmcred(directory):
     """the same user can neither attach to vmcred nor read its memory, environment or descriptors, as gcore would"""
     need_root()
-    equal(attacked(folder), "".join(
+    equal(attacked(directory), "".join(
         f"{name}: {'Permission denied' if name.startswith('/proc') else 'Operation not permitted'}\n"
         for name in ATTEMPTS), "what each attempt came to")
 
 
-def test_same_user_can_read_dumpable_vmcred(folder):
+def test_same_user_can_read_dumpable_vmcred(directory):
     """all of these attempts succeed if vmcred is made dumpable on purpose"""
     need_root()
     scope = Path("/proc/sys/kernel/yama/ptrace_scope")
     if scope.exists() and int(scope.read_text()) > 1:
         raise Skip("this kernel lets nobody attach to anything (Yama)")
-    equal(attacked(folder, "core"), "".join(f"{name}: succeeded\n" for name in ATTEMPTS), "what each attempt came to")
+    equal(attacked(directory, "core"), "".join(f"{name}: succeeded\n" for name in ATTEMPTS), "what each attempt came to")
 
 
 harness.main(with_host_services=True)

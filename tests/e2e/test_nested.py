@@ -142,7 +142,7 @@ def booted(program):
     return seen
 
 
-def test_host_has_its_own_kernel_and_kvm(_folder):
+def test_host_has_its_own_kernel_and_kvm(_directory):
     """the host runs systemd on its own kernel, and only root and the group kvm may use its KVM"""
     equal(host().checked("cat", "/proc/1/comm").out, "systemd\n", "process 1")
     equal(host().checked("stat", "--format=%U %G %a", "/dev/kvm").out, "root kvm 660\n", "owner and mode of /dev/kvm")
@@ -150,7 +150,7 @@ def test_host_has_its_own_kernel_and_kvm(_folder):
 
 def define_arrival(program, name):
     @test(f"with {program} the guest's service receives all of {name}")
-    def test_case(_folder):
+    def test_service_receives_credential(_directory):
         console = booted(program)["console"]
         arrived = proofs(console)
         if name not in arrived:
@@ -161,7 +161,7 @@ def define_arrival(program, name):
 
 def define_boot(program):
     @test(f"{program} runs the guest with KVM, as its own user")
-    def test_case_2(_folder):
+    def test_own_user(_directory):
         seen = booted(program)
         if "anon_inode:kvm-vm" not in seen["descriptors"]:
             raise AssertionError(f"no VM of KVM among its descriptors:\n{seen['descriptors']}")
@@ -173,18 +173,18 @@ def define_boot(program):
         define_arrival(program, name)
 
     @test(f"with {program} dmidecode in the guest shows the static OEM strings in their order")
-    def test_case_3(_folder):
+    def test_dmidecode(_directory):
         shown = re.findall(r"^vmcred-proof: oem-string (.*?)\s*$", booted(program)["console"], re.MULTILINE)
         equal(shown, ["ENVIRONMENT=test", "CLUSTER=example-host"], "static OEM strings")
 
     @test(f"with {program} vmcred inspect reports all eight stages as seen while the VM runs")
-    def test_case_4(_folder):
+    def test_inspect(_directory):
         result = expect(booted(program)["inspect"], 0)
         states = [(stage["stage"], stage["state"]) for stage in json.loads(result.out)]
         equal(states, [(stage, "seen") for stage in STAGES], f"states in\n{result.out}\n")
 
     @test(f"while {program} runs, no command line or environment in the host contains a secret")
-    def test_case_5(_folder):
+    def test_no_secret_in_command_lines(_directory):
         view = booted(program)["view"].encode("utf-8", "surrogateescape")
         for word in (program, "systemd-journald", "LISTEN_PID="):
             if word.encode() not in view:
@@ -194,13 +194,13 @@ def define_boot(program):
 
 def define_deaths(program):
     @test(f"when {program} is killed, the unit fails with 128 and the signal's number and leaves nothing")
-    def test_case_6(_folder):
+    def test_killed_hypervisor(_directory):
         found = started(program)
         expect(host().run("kill", "-KILL", hypervisor_of(found, program)), 0, "", "")
         ended("exit-code", "1", "137")
 
     @test(f"when vmcred is killed, {program} is killed too and the unit fails")
-    def test_case_7(_folder):
+    def test_killed_vmcred(_directory):
         found = started(program)
         # Otherwise systemd would kill the rest of the unit.
         host().drop_in("60-alone", "[Service]\nKillMode=none\n")
@@ -222,7 +222,7 @@ def ended(*how):
 
 def define_stop(program):
     @test(f"stopping the unit shuts the guest of {program} down, service by service, and the unit succeeds")
-    def test_case_8(_folder):
+    def test_stop(_directory):
         seen = booted(program)
         lines = [line.strip() for line in seen["console"].splitlines()]
         if "demo.service: stopped" not in lines or not any("reboot: Power down" in line for line in lines):
@@ -238,7 +238,7 @@ for hypervisor in COMMANDS:
     define_deaths(hypervisor)
 
 
-def test_killed_unit_leaves_nothing(_folder):
+def test_killed_unit_leaves_nothing(_directory):
     """a killed unit has failed and leaves nothing"""
     started("qemu-system-x86_64")
     expect(host().run("systemctl", "kill", "--signal=KILL", SERVICE), 0, "", "")
@@ -269,18 +269,18 @@ def crashed(signal, leak=None):
         machine.write("/proc/sys/kernel/core_pattern", "core")
 
 
-def test_crash_gives_no_core_to_handler(_folder):
+def test_crash_gives_no_core_to_handler(_directory):
     """a crash of vmcred gives nothing to the kernel's core handler, although its unit allows core files"""
     equal(crashed("SEGV"), ("signal", ["sleep"]), "Result= of the unit, and core files")
 
 
-def test_dumpable_vmcred_leaves_a_core_file(_folder):
+def test_dumpable_vmcred_leaves_a_core_file(_directory):
     """a vmcred that is made dumpable on purpose leaves a core file to the handler"""
     host().write(LEAK_PLACE, Path(LEAK).read_bytes())
     equal(crashed("ABRT", "core"), ("core-dump", ["sleep", "vmcred"]), "Result= of the unit, and core files")
 
 
-def test_journal_holds_no_secret(_folder):
+def test_journal_holds_no_secret(_directory):
     """no field of the host's journal contains a secret after all stops and kills"""
     entries = journal(host())
     if SERVICE.encode() not in entries or b"vmcred-proof: end" not in entries:

@@ -71,7 +71,7 @@ def refused(name, reason):
     assert reason in log(name), log(name)
 
 
-def test_unit_gets_its_credentials(_folder):
+def test_unit_gets_its_credentials(_directory):
     """a VM's unit gets its credentials, byte for byte, and no secret is in a file"""
     machine = booted()
     result = machine.start_vm()
@@ -81,7 +81,7 @@ def test_unit_gets_its_credentials(_folder):
     equal(machine.run("ls", "/run/secrets", "/run/secrets.d").code, 2, "exit code of ls for secrets that are not activated")
 
 
-def test_generator_names_the_socket(_folder):
+def test_generator_names_the_socket(_directory):
     """the generator's lines name the socket, as declared"""
     lines = booted().checked("systemctl", "cat", SERVICE).out
     assert f"# /run/systemd/generator/{SERVICE}.d/50-vmcred.conf\n" in lines, lines
@@ -89,7 +89,7 @@ def test_generator_names_the_socket(_folder):
         assert f"LoadCredential=host-{name}:{SOCKET}\n" in lines, lines
 
 
-def test_journal(_folder):
+def test_journal(_directory):
     """the journal lists the answers with their priority, and contains no secret"""
     lines = log("vmcred.service", "--priority=info..info")
     for name in SECRETS:
@@ -102,13 +102,13 @@ def test_journal(_folder):
         assert value.strip() not in whole and base64.b64encode(value)[:24] not in whole, f"{name} is in the journal"
 
 
-def test_unit_of_no_vm(_folder):
+def test_unit_of_no_vm(_directory):
     """a unit of no VM fails instead of starting with an empty credential"""
     unit_write("other.service", f"LoadCredential=host-api-key:{SOCKET}")
     refused("other.service", "refused host-api-key to other.service (process ")
 
 
-def test_undeclared_credential(_folder):
+def test_undeclared_credential(_directory):
     """a VM's unit that asks for an undeclared credential fails"""
     booted().drop_in("95-more", f"[Service]\nLoadCredential=more:{SOCKET}\n")
     refused(SERVICE, f"refused more to {SERVICE} (process ")
@@ -116,7 +116,7 @@ def test_undeclared_credential(_folder):
     equal(booted().start_vm().code, 0, "systemctl start after it")
 
 
-def test_long_unit_name(_folder):
+def test_long_unit_name(_directory):
     """a unit whose name does not fit into an address fails instead of starting with another unit's credential"""
     name = f"{'long' * 30}.service"
     unit_write(name, f"LoadCredential=host-api-key:{SOCKET}")
@@ -139,7 +139,7 @@ def burst(name, secret, count, *lines):
     return units, before
 
 
-def test_thousand_units(_folder):
+def test_thousand_units(_directory):
     """a thousand units that start at once all get their credentials"""
     # The services stay active, so that their state shows the result.
     units, before = burst("burst", "api-key", 1000, "RemainAfterExit=yes")
@@ -150,7 +150,7 @@ def test_thousand_units(_folder):
     equal(gave, set(units), "the units that got the credential")
 
 
-def test_killed_service(_folder):
+def test_killed_service(_directory):
     """while vmcred.service is killed repeatedly, no unit starts with a truncated credential"""
     machine = booted()
     document = machine.example / STORE / "db-password" / "secret"
@@ -173,7 +173,7 @@ def test_killed_service(_folder):
     assert kills > 2 and len(failed) < len(units) and interrupted, (kills, len(failed), len(interrupted))
 
 
-def test_stopped_service(_folder):
+def test_stopped_service(_directory):
     """vmcred.service exits with status 0 when stopped, and starts again at the next request"""
     booted().checked("systemctl", "stop", "vmcred.service")
     equal(booted().checked("systemctl", "show", "--value", "--property=Result,ExecMainStatus", "vmcred.service").out.split(),
@@ -181,7 +181,7 @@ def test_stopped_service(_folder):
     equal(booted().start_vm().code, 0, "systemctl start")
 
 
-def test_replaced_identity(_folder):
+def test_replaced_identity(_directory):
     """a replaced identity is used for the next request without a restart"""
     machine = booted()
     machine.checked("systemctl", "restart", "vmcred.service")
@@ -197,7 +197,7 @@ def test_replaced_identity(_folder):
     equal(refusals[-1]["_PID"], answers[-1]["_PID"], "the process that answered")
 
 
-def test_optional_secret(_folder):
+def test_optional_secret(_directory):
     """an optional secret missing in the store does not keep the unit from starting"""
     machine = booted()
     document = machine.example / STORE / "jwt-secret" / "secret"
@@ -210,7 +210,7 @@ def test_optional_secret(_folder):
     equal(len(requests(VMCRED_RESULT="left-out", VMCRED_CREDENTIAL="host-jwt-secret")), 1, "entries in the journal")
 
 
-def test_unusable_identity(_folder):
+def test_unusable_identity(_directory):
     """without a usable identity, units fail at once with the reason; with one, they start"""
     machine = booted()
     machine.checked("systemctl", "stop", "vmcred.service")
@@ -233,7 +233,7 @@ def restore_program():
     booted().checked("systemctl", "daemon-reload")
 
 
-def test_failing_service(_folder):
+def test_failing_service(_directory):
     """a unit waits while vmcred.service fails and is restarted, and then gets its credentials; the socket stays active"""
     machine = booted()
     for code in (1, 2):
@@ -248,7 +248,7 @@ def test_failing_service(_folder):
         equal(machine.start_vm().code, 0, f"systemctl start, with {machine.console()}{log('vmcred.service')}")
 
 
-def test_exposure(_folder):
+def test_exposure(_directory):
     """systemd rates the exposure of vmcred.service as low"""
     rated = booted().run("systemd-analyze", "security", "--threshold=15", "--no-pager", "vmcred.service")
     equal(rated.code, 0, f"exit code of systemd-analyze, with {rated.out}")

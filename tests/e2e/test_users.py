@@ -33,29 +33,29 @@ class UsersHost(Container):
         config = self.example / "vmcred.yaml"
         config.write_text(DECLARATION)
         checked(VMCRED, "keygen", "--config", config, "--machine", "example-host", "--output", self.identity)
-        checked(VMCRED, "keygen", "--output", self.folder / "admin")
-        key = next(word for word in (self.folder / "admin").read_text().split() if word.startswith("age1"))
+        checked(VMCRED, "keygen", "--output", self.directory / "admin")
+        key = next(word for word in (self.directory / "admin").read_text().split() if word.startswith("age1"))
         checked(VMCRED, "user", "add", "admin", "--config", config, "--age-key", key)
         checked(VMCRED, "generate", "--config", config)
 
     def _options(self):
-        units = self.folder / "root/etc/systemd/system"
+        units = self.directory / "root/etc/systemd/system"
         (units / "systemd-sysusers.service.d").mkdir(parents=True)
         (units / "systemd-sysusers.service.d/ada.conf").write_text(SYSUSERS)
         (units / UNIT).write_text(unit_text(UNIT))
-        checked("systemctl", "--root", self.folder / "root", "enable", UNIT)
-        (self.folder / "ada.conf").write_text("u ada - - /\n")
+        checked("systemctl", "--root", self.directory / "root", "enable", UNIT)
+        (self.directory / "ada.conf").write_text("u ada - - /\n")
         binds = {
             units / UNIT: f"/etc/systemd/system/{UNIT}",
             units / "sysinit.target.wants": "/etc/systemd/system/sysinit.target.wants",
             units / "systemd-sysusers.service.d": "/etc/systemd/system/systemd-sysusers.service.d",
-            self.folder / "ada.conf": "/etc/sysusers.d/ada.conf",
+            self.directory / "ada.conf": "/etc/sysusers.d/ada.conf",
         }
         return [f"--bind-ro={source}:{target}" for source, target in binds.items()]
 
     def value(self, secret):
         return checked(
-            VMCRED, "get", "--config", self.example / "vmcred.yaml", "--identity", self.folder / "admin", "example-host", secret
+            VMCRED, "get", "--config", self.example / "vmcred.yaml", "--identity", self.directory / "admin", "example-host", secret
         ).out
 
 
@@ -70,7 +70,7 @@ def property_of(unit, name):
     return booted().checked("systemctl", "show", "--value", f"--property={name}", unit).out.strip()
 
 
-def test_users_are_created_after_activation(_folder):
+def test_users_are_created_after_activation(_directory):
     """the boot activates the secrets for users before it creates them, and the user has the password hash of the store"""
     machine = booted()
     equal(property_of(UNIT, "Result,ActiveState").split(), ["success", "active"], machine.run("journalctl", f"--unit={UNIT}").out)
@@ -83,7 +83,7 @@ def test_users_are_created_after_activation(_folder):
     equal(machine.checked("getent", "shadow", "ada").out.split(":")[1], machine.value("login/hash"))
 
 
-def test_only_secrets_for_users(_folder):
+def test_only_secrets_for_users(_directory):
     """no other secrets are activated, and these belong to root, on a mount without swap"""
     machine = booted()
     equal(machine.checked("sh", "-c", "ls -d /run/*secrets*").out.split(), [USERS, f"{USERS}.d"])
@@ -94,7 +94,7 @@ def test_only_secrets_for_users(_folder):
     equal(machine.run("ls", f"{USERS}/vars/login/password").code, 2, "exit code of ls for a file that is not deployed")
 
 
-def test_reload_and_services(_folder):
+def test_reload_and_services(_directory):
     """a reload activates a changed hash, and the secrets of services are activated after their users were created"""
     machine = booted()
     checked(VMCRED, "generate", "--config", machine.example / "vmcred.yaml", "--generator", "login", "--regenerate")

@@ -37,10 +37,10 @@ def lines(log):
             yield started.pop(thread) + end.group(1) if end else text
 
 
-def calls(folder, *command):
+def calls(directory, *command):
     """The successful calls: name, path of the first descriptor, all quoted names, path of the result, arguments."""
     need("strace")
-    log = folder / "strace"
+    log = directory / "strace"
     expect(run("strace", "-f", "-qq", "-y", "-s", "256", "-o", log, "-e", f"trace={TRACED}", *command))
     for line in lines(log):
         match = CALL.match(line)
@@ -86,12 +86,12 @@ class Unsynced:
         self.renamed -= done
         self.syncing = None
 
-    def rename(self, moved, folder):
+    def rename(self, moved, directory):
         self.problems += sorted(f"{entry} when {moved} was renamed" for entry in self.dirty if is_below(entry, moved))
         self.forget(moved)
-        self.renamed.add(folder)
+        self.renamed.add(directory)
         if self.syncing:
-            self.syncing.discard(folder)
+            self.syncing.discard(directory)
 
     def forget(self, path):
         self.dirty = {entry for entry in self.dirty if not is_below(entry, path)}
@@ -117,10 +117,10 @@ class Unsynced:
             self.rename(str(PurePath(path) / names[0]), SECOND_FD.search(arguments).group(1))
 
 
-def unsynced(folder, store, *command):
+def unsynced(directory, store, *command):
     """The files that were not on the disk in time."""
     disk = Unsynced(store)
-    for call in calls(folder, *command):
+    for call in calls(directory, *command):
         disk.take(*call)
     return [
         *disk.problems,
@@ -129,54 +129,54 @@ def unsynced(folder, store, *command):
     ]
 
 
-def test_generate_syncs_files_before_rename_and_name_after(folder):
+def test_generate_syncs_files_before_rename_and_name_after(directory):
     """generate syncs each file and directory before it renames them into place, and the name afterwards"""
-    store = folder / "store"
+    store = directory / "store"
     store.mkdir()
     example = Example(store)
     command = [harness.VMCRED, "generate", "--config", example.config, "--regenerate"]
-    seen = [name for name, *_ in calls(folder, *command)]
+    seen = [name for name, *_ in calls(directory, *command)]
     assert seen.count("fsync") >= 8 and "renameat2" in seen and "syncfs" not in seen, seen
-    equal(unsynced(folder, store, *command), [])
+    equal(unsynced(directory, store, *command), [])
 
 
-def test_first_generate_syncs_parent_directories(folder):
+def test_first_generate_syncs_parent_directories(directory):
     """the first generate also syncs the parent directories that it creates"""
-    store = folder / "store"
+    store = directory / "store"
     store.mkdir()
     example = Example(store, generate=False)
-    equal(unsynced(folder, store, harness.VMCRED, "generate", "--config", example.config), [])
+    equal(unsynced(directory, store, harness.VMCRED, "generate", "--config", example.config), [])
 
 
-def test_generate_syncs_many_generators_together(folder):
+def test_generate_syncs_many_generators_together(directory):
     """generate syncs many generators together, before the first rename and after the last"""
-    store = folder / "store"
+    store = directory / "store"
     store.mkdir()
     fleet = Fleet(store, 200, "  g: {machines: ALL, files: {it: {}, other: {}}, kind: {it: uuid, other: uuid}}\n")
     command = [harness.VMCRED, "generate", "--config", fleet.config]
-    equal(unsynced(folder, store, *command), [])
-    seen = [name for name, *_ in calls(folder, *command, "--regenerate")]
+    equal(unsynced(directory, store, *command), [])
+    seen = [name for name, *_ in calls(directory, *command, "--regenerate")]
     assert 2 <= seen.count("syncfs") < 100 and seen.count("renameat2") == 200, (seen.count("syncfs"), seen.count("renameat2"))
-    equal(unsynced(folder, store, *command, "--regenerate"), [])
+    equal(unsynced(directory, store, *command, "--regenerate"), [])
 
 
-def test_keygen_syncs_key_and_identity(folder):
+def test_keygen_syncs_key_and_identity(directory):
     """keygen syncs the machine's key before it replaces the old one, and the name of the new identity"""
-    store = folder / "store"
+    store = directory / "store"
     store.mkdir()
     example = Example(store, generate=False)
     new = store / "second"
     command = [harness.VMCRED, "keygen", "--config", example.config, "--machine", "m", "--force", "--output"]
-    equal(unsynced(folder, store, *command, new), [])
-    synced = {path for name, path, *_ in calls(folder, *command, store / "third") if name == "fsync"}
+    equal(unsynced(directory, store, *command, new), [])
+    synced = {path for name, path, *_ in calls(directory, *command, store / "third") if name == "fsync"}
     equal({str(store / "third"), str(store)} - synced, set(), "what keygen did not sync")
 
 
-def test_unsynced_file_is_found(folder):
+def test_unsynced_file_is_found(directory):
     """this test finds a file that was not synced"""
-    store = folder / "store"
+    store = directory / "store"
     store.mkdir()
-    problems = unsynced(folder, store, "python3", "-c", f"""
+    problems = unsynced(directory, store, "python3", "-c", f"""
 import os
 fd = os.open({str(store)!r}, os.O_RDONLY)
 file = os.open(".new", os.O_WRONLY | os.O_CREAT, dir_fd=fd)

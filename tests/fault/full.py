@@ -36,16 +36,16 @@ class Mounted:
         expect(run("umount", "--lazy", self.place))
 
 
-def fill(folder, room):
+def fill(directory, room):
     """Fills the file system so that `room` pages stay free."""
-    with open(folder / "ballast", "wb") as ballast:
-        free = os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize // PAGE
+    with open(directory / "ballast", "wb") as ballast:
+        free = os.statvfs(directory).f_bavail * os.statvfs(directory).f_frsize // PAGE
         ballast.write(bytes((free - room) * PAGE))
 
 
 def replace_key(example):
     """Gives the machine a new key, so that each secret must be re-encrypted."""
-    expect(vmcred("keygen", "--config", example.config, "--machine", "m", "--force", "--output", example.folder / "new"))
+    expect(vmcred("keygen", "--config", example.config, "--machine", "m", "--force", "--output", example.directory / "new"))
 
 
 COMMANDS = {
@@ -60,7 +60,7 @@ def values(example):
     found = []
     for file in ("one", "two"):
         for name in ("identity", "new"):
-            result = vmcred("get", "--config", example.config, "--identity", example.folder / name, "m", f"made/{file}")
+            result = vmcred("get", "--config", example.config, "--identity", example.directory / name, "m", f"made/{file}")
             if result.code == 0:
                 found.append(result.out)
                 break
@@ -70,17 +70,17 @@ def values(example):
 
 def full_disk(verb):
     @test(f"{verb} on a disk that fills up after any number of pages reports it and leaves the old secrets")
-    def test_case(folder):
+    def test_full_disk(directory):
         own_mounts()
         words, prepare = COMMANDS[verb]
-        (folder / "store").mkdir()
-        source = Example(folder / "store")
+        (directory / "store").mkdir()
+        source = Example(directory / "store")
         prepare(source)
         old = values(source)
         failed = 0
         for room in range(0, 12):
-            with Mounted(folder / "disk", "-t", "tmpfs", "-o", "size=256k", "tmpfs") as disk:
-                shutil.copytree(source.folder, disk, symlinks=True, dirs_exist_ok=True)
+            with Mounted(directory / "disk", "-t", "tmpfs", "-o", "size=256k", "tmpfs") as disk:
+                shutil.copytree(source.directory, disk, symlinks=True, dirs_exist_ok=True)
                 fill(disk, room)
                 example = Example.at(disk)
                 command = [words[0], "--config", example.config, *words[1:]]
@@ -119,37 +119,37 @@ WRITING = {
 }
 
 
-def everything(folder):
-    return {str(path): path.read_bytes() if path.is_file() and not path.is_symlink() else None for path in folder.rglob("*")}
+def everything(directory):
+    return {str(path): path.read_bytes() if path.is_file() and not path.is_symlink() else None for path in directory.rglob("*")}
 
 
-def test_read_only_store_can_be_read(folder):
+def test_read_only_store_can_be_read(directory):
     """a store on a read-only mount can be read and activated, and every change fails"""
     own_mounts()
-    (folder / "store").mkdir()
-    example = Example(folder / "store")
-    (folder / "host").mkdir()
-    before = everything(example.folder)
-    with Mounted(example.folder, "--bind", example.folder):
-        expect(run("mount", "-o", "remount,bind,ro", example.folder))
+    (directory / "store").mkdir()
+    example = Example(directory / "store")
+    (directory / "host").mkdir()
+    before = everything(example.directory)
+    with Mounted(example.directory, "--bind", example.directory):
+        expect(run("mount", "-o", "remount,bind,ro", example.directory))
         for words, out in READING.values():
-            expect(vmcred(words[0], "--config", example.config, *words[1:], cwd=example.folder), 0, out, "")
-        words = ["--config", example.config, "--identity", example.identity, "--root", folder / "host"]
+            expect(vmcred(words[0], "--config", example.config, *words[1:], cwd=example.directory), 0, out, "")
+        words = ["--config", example.config, "--identity", example.identity, "--root", directory / "host"]
         expect(vmcred("activate", *words), 0, "2 secrets in generation 1\nto restart: microvm@m.service\n", "")
         hint = "Read-only file system: read-only here; change it where it is writable"
         for words, error in WRITING.values():
             result = vmcred(words[0], "--config", example.config, *words[1:], stdin="x")
             expect(result, 1, "", None if error is None else f"vmcred: {error}: {hint}\n")
-    equal(everything(example.folder), before)
+    equal(everything(example.directory), before)
 
 
-def test_other_user_can_read_public_data(folder):
+def test_other_user_can_read_public_data(directory):
     """a user who does not own the store can read its public data, and every change fails"""
     own_mounts()
-    program = program_for_all(folder)
-    (folder / "store").mkdir(mode=0o755)
-    example = Example(folder / "store")
-    before = everything(example.folder)
+    program = program_for_all(directory)
+    (directory / "store").mkdir(mode=0o755)
+    example = Example(directory / "store")
+    before = everything(example.directory)
     for verb in ("list", "check", "generate", "fix"):
         words, out = READING[verb]
         expect(run(*AS_NOBODY, program, words[0], "--config", example.config, *words[1:]), 0, out, "")
@@ -158,7 +158,7 @@ def test_other_user_can_read_public_data(folder):
     for words, error in WRITING.values():
         result = run(*AS_NOBODY, program, words[0], "--config", example.config, *words[1:], stdin="x")
         expect(result, 1, "", None if error is None else f"vmcred: {error}: Permission denied\n")
-    equal(everything(example.folder), before)
+    equal(everything(example.directory), before)
 
 
 harness.main()

@@ -42,15 +42,15 @@ class Store:
     """A store in `directory`; the users' identities are next to it."""
 
     def __init__(self, directory):
-        self.folder = Path(directory)
-        self.identities = self.folder.parent / "identities"
+        self.directory = Path(directory)
+        self.identities = self.directory.parent / "identities"
 
     @classmethod
     def make(cls, directory, declaration, users=("ada", "bob"), machines=("m",)):
         (directory / "identities").mkdir()
         (directory / "store").mkdir()
         store = cls(directory / "store")
-        (store.folder / "vmcred.yaml").write_text(declaration)
+        (store.directory / "vmcred.yaml").write_text(declaration)
         for person in ("ada", "bob", "eve"):
             expect(vmcred("keygen", "--output", store.identities / person))
         for user in users:
@@ -66,14 +66,14 @@ class Store:
 
     def words(self, command, *words, identity=None):
         more = ["--identity", self.identities / identity] if identity else []
-        return [command, "--config", self.folder / "vmcred.yaml", *words, *more]
+        return [command, "--config", self.directory / "vmcred.yaml", *words, *more]
 
     def keys_of(self, kind, name):
         """The public keys of a machine, a user or all members of a group."""
         if kind == "groups":
-            group = self.folder / "sops/groups" / name
+            group = self.directory / "sops/groups" / name
             return {key for of in ("machines", "users") for member in names(group / of) for key in self.keys_of(of, member)}
-        file = self.folder / "sops" / kind / name / "key.json"
+        file = self.directory / "sops" / kind / name / "key.json"
         return {entry["publickey"] for entry in json.loads(file.read_text())} if file.exists() else set()
 
     def linked(self, document):
@@ -81,7 +81,7 @@ class Store:
         return {key for kind in kinds for name in names(document.parent / kind) for key in self.keys_of(kind, name)}
 
     def documents(self):
-        return sorted(path for path in self.folder.rglob("secret") if path.is_file())
+        return sorted(path for path in self.directory.rglob("secret") if path.is_file())
 
     def before(self, reader):
         """Each secret's value, and its readers if they are not those of its links, which is allowed for a while."""
@@ -89,14 +89,14 @@ class Store:
         for path in self.documents():
             text = path.read_text()
             wrong = recipients(text) if not recipients(text) <= self.linked(path) else None
-            found[str(path.relative_to(self.folder))] = sops_decrypt(text, self.identities / reader), wrong
+            found[str(path.relative_to(self.directory))] = sops_decrypt(text, self.identities / reader), wrong
         return found
 
     def state(self, reader):
         """The whole store, with documents' readers and values instead of their bytes."""
         found = {}
-        for path in sorted(self.folder.rglob("*")):
-            name = str(path.relative_to(self.folder))
+        for path in sorted(self.directory.rglob("*")):
+            name = str(path.relative_to(self.directory))
             if path.is_symlink():
                 found[name] = os.readlink(path)
             elif path.is_dir():
@@ -112,7 +112,7 @@ class Store:
 def whole(store, reader, fault, before):
     """Each secret has its value, and no readers without a link."""
     for path in store.documents():
-        name = str(path.relative_to(store.folder))
+        name = str(path.relative_to(store.directory))
         value = sops_decrypt(path.read_text(), store.identities / reader)
         fault.expect(value is not None, f"{reader} cannot open {name}")
         had, wrong = before.get(name, (value, None))
@@ -127,7 +127,7 @@ def change(sentence, words, declaration=DECLARATION, prepare=(), edit=None, read
     `done` when it is repeated."""
 
     @test(sentence)
-    def test_case(directory):
+    def test_change(directory):
         store = Store.make(directory, declaration, **options)
         expect(vmcred(*store.words("generate")))
         for more in prepare:
@@ -140,12 +140,12 @@ def change(sentence, words, declaration=DECLARATION, prepare=(), edit=None, read
             copied = Store(copy)
             return [harness.VMCRED, *copied.words(*words(copied), identity=reader)]
 
-        final = Store(fresh(store.folder, directory / "store-final"))
-        expect(run(*command(final.folder)))
+        final = Store(fresh(store.directory, directory / "store-final"))
+        expect(run(*command(final.directory)))
         expected = final.state(reader)
         assert expected != store.state(reader)
         whole(final, reader, Fault("nothing", 0, ""), before)
-        shutil.rmtree(final.folder)
+        shutil.rmtree(final.directory)
 
         def check(copy, fault):
             copied = Store(copy)
@@ -156,7 +156,7 @@ def change(sentence, words, declaration=DECLARATION, prepare=(), edit=None, read
             fault.expect(again.code == 0 or (again.code, again.err) == done, f"the second run: {again}")
             equal(copied.state(reader), expected, f"the store when it was run again after {fault}")
 
-        struck = every_fault(store.folder, command, check)
+        struck = every_fault(store.directory, command, check)
         assert struck >= least, struck
 
 
@@ -193,7 +193,7 @@ change(
 
 def replace_key(store):
     """As after a merge: bob has another key, to which his secrets are not encrypted."""
-    key = store.folder / "sops/users/bob/key.json"
+    key = store.directory / "sops/users/bob/key.json"
     key.write_text(key.read_text().replace(store.key("bob"), store.key("eve")))
 
 
@@ -211,7 +211,7 @@ generators:
 
 
 def undeclare(store):
-    config = store.folder / "vmcred.yaml"
+    config = store.directory / "vmcred.yaml"
     config.write_text(config.read_text().replace("n: {}", ""))
 
 

@@ -18,7 +18,7 @@ def pair(example, where):
     return tuple(values)
 
 
-def test_after_every_fault_generate_regenerate_leaves_the_old_or_the_new(directory):
+def test_regenerate_leaves_old_or_new_secrets(directory):
     """after every fault generate --regenerate leaves the old or the new secrets complete, and a second run repairs"""
     directory = directory / "store"
     directory.mkdir()
@@ -43,7 +43,7 @@ def test_after_every_fault_generate_regenerate_leaves_the_old_or_the_new(directo
     assert struck > 60, struck
 
 
-def test_if_the_disk_fails_during_a_common_sync_each_of_many_generators_is(directory):
+def test_common_sync_leaves_complete_generators(directory):
     """if the disk fails during a common sync, each of many generators is complete or does not exist, and a second run repairs"""
     for number, fault in enumerate(["error=EIO:when=1", "signal=KILL:when=1", "error=EIO:when=2", "signal=KILL:when=2"]):
         store = directory / str(number)
@@ -64,7 +64,7 @@ def test_if_the_disk_fails_during_a_common_sync_each_of_many_generators_is(direc
         equal([path.name for path in store.iterdir() if path.name.startswith(".")], [], f"what is left after {fault}")
 
 
-def test_after_every_fault_activate_leaves_the_old_or_the_new_generation(directory):
+def test_activate_leaves_old_or_new_generation(directory):
     """after every fault activate leaves the old or the new generation complete, and a second run repairs"""
     directory = directory / "store"
     directory.mkdir()

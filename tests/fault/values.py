@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""After every fault a value is stored completely or not at all, and a second run completes the work: scripts with dependencies, many machines at once, one value, machines' keys."""
+"""After every fault a value is stored completely or not at all, and a second run completes the work: scripts with
+dependencies, many machines at once, one value, machines' keys."""
 import json
 import os
 from pathlib import Path
@@ -43,15 +44,15 @@ def value(example, generator, file="it"):
 
 def copied(example, directory):
     """A copy for an undisturbed run."""
-    return Example.at(fresh(example.folder, directory / "store-undisturbed"))
+    return Example.at(fresh(example.directory, directory / "store-undisturbed"))
 
 
 def scripts(sentence, *more, follow):
     @test(sentence)
-    def test_case(directory):
+    def test_script(directory):
         (directory / "store").mkdir()
         example = Example(directory / "store", CHAIN, generate=False)
-        (example.folder / "run").mkdir(mode=0o700)
+        (example.directory / "run").mkdir(mode=0o700)
 
         def words(copy):
             environment = ["env", f"XDG_RUNTIME_DIR={copy}/run"]
@@ -59,9 +60,9 @@ def scripts(sentence, *more, follow):
             return [*environment, *command, *more]
 
         undisturbed = copied(example, directory)
-        expect(run(*words(undisturbed.folder)))
-        expected = names(undisturbed.folder)
-        assert not list((undisturbed.folder / "run/vmcred").glob("*")), expected
+        expect(run(*words(undisturbed.directory)))
+        expected = names(undisturbed.directory)
+        assert not list((undisturbed.directory / "run/vmcred").glob("*")), expected
 
         def check(copy, fault):
             here = Example.at(copy)
@@ -77,7 +78,7 @@ def scripts(sentence, *more, follow):
             equal(value(here, "second"), f"{value(here, 'first')}second\n", f"the second run after {fault}")
             equal(names(copy), expected, f"the store after a second run after {fault}")
 
-        struck = every_fault(example.folder, words, check, errors=["ENOSPC"], follow=follow, anywhere=True)
+        struck = every_fault(example.directory, words, check, errors=["ENOSPC"], follow=follow, anywhere=True)
         assert struck >= 50, struck
 
 
@@ -98,19 +99,19 @@ def setting(sentence, file, prepare, least):
     """Sets a file's value, in an example whose store `prepare` fills."""
 
     @test(sentence)
-    def test_case_2(directory):
+    def test_setting(directory):
         (directory / "store").mkdir()
         example = Example(directory / "store", SINGLE, generate=False)
         prepare(example)
-        (example.folder / "new").write_text("new")
+        (example.directory / "new").write_text("new")
         old = value(example, "made", file)
 
         def words(copy):
             return [harness.VMCRED, "set", "--config", copy / "vmcred.yaml", "m", f"made/{file}", "--file", copy / "new"]
 
         undisturbed = copied(example, directory)
-        expect(run(*words(undisturbed.folder)), 0, "", "")
-        expected = names(undisturbed.folder)
+        expect(run(*words(undisturbed.directory)), 0, "", "")
+        expected = names(undisturbed.directory)
 
         def check(copy, fault):
             here = Example.at(copy)
@@ -122,7 +123,7 @@ def setting(sentence, file, prepare, least):
             equal(value(here, "made", file), "new", f"a second run after {fault}")
             equal(names(copy), expected, f"the store after a second run after {fault}")
 
-        struck = every_fault(example.folder, words, check)
+        struck = every_fault(example.directory, words, check)
         assert struck >= least, struck
 
 
@@ -141,7 +142,7 @@ def registered(store):
     return [entry["publickey"] for entry in json.loads(file.read_text())] if file.exists() else []
 
 
-def test_after_every_fault_a_machine_has_no_key_or_one_whose_private_half(directory):
+def test_machine_has_no_key_or_a_stored_one(directory):
     """after every fault a machine has no key, or one whose private half the users can decrypt"""
     store = directory / "store"
     store.mkdir()
@@ -175,7 +176,7 @@ def test_after_every_fault_a_machine_has_no_key_or_one_whose_private_half(direct
     assert struck >= 50, struck
 
 
-def test_after_every_fault_keygen_identity_file_is_complete_or_does_not(directory):
+def test_keygen_leaves_no_incomplete_identity(directory):
     """after every fault keygen's identity file is complete or does not exist, and no other key is registered"""
     store = directory / "store"
     store.mkdir()
@@ -211,7 +212,7 @@ generators:
 """ % (", ".join(f"m{number}: {{}}" for number in range(3)), ", ".join(f"m{number}" for number in range(3)))
 
 
-def test_after_every_fault_in_several_threads_each_generator_is_complete_or(directory):
+def test_threads_leave_complete_generators(directory):
     """after every fault in several threads each generator is complete or does not exist"""
     store = directory / "store"
     store.mkdir()

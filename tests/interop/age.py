@@ -12,9 +12,9 @@ CRYPT = os.environ.get("VMCRED_CRYPT", "build/tests/interop/crypt")
 SIZES = [0, 1, 31, 65535, 65536, 65537, 131072, 200000]
 
 
-def keygen(folder, name):
+def keygen(directory, name):
     """A new identity file of the real age-keygen, and its public key."""
-    path = folder / name
+    path = directory / name
     expect(run(need("age-keygen"), "-o", path))
     return path, run(need("age-keygen"), "-y", path).out.strip()
 
@@ -38,29 +38,29 @@ def plaintexts():
     return [source.randbytes(size) for size in SIZES]
 
 
-def test_age_decrypts_our_files(folder):
+def test_age_decrypts_our_files(directory):
     """age opens every file that we write, binary and armored"""
-    path, recipient = keygen(folder, "key")
+    path, recipient = keygen(directory, "key")
     for plaintext in plaintexts():
         for verb in ("age-encrypt", "age-armor"):
             file = pipe(CRYPT, verb, recipient, stdin=plaintext)
             equal(pipe(need("age"), "-d", "-i", path, stdin=file), plaintext, f"{verb} of {len(plaintext)} bytes")
 
 
-def test_we_decrypt_files_of_age(folder):
+def test_we_decrypt_files_of_age(directory):
     """we open every file that age writes, binary and armored"""
-    path, recipient = keygen(folder, "key")
+    path, recipient = keygen(directory, "key")
     for plaintext in plaintexts():
         for form in ([], ["-a"]):
             file = pipe(need("age"), *form, "-r", recipient, stdin=plaintext)
             equal(pipe(CRYPT, "age-decrypt", path, stdin=file), plaintext, f"{form} of {len(plaintext)} bytes")
 
 
-def test_each_recipient_decrypts(folder):
+def test_each_recipient_decrypts(directory):
     """each recipient opens a file of either program, and nobody else does"""
-    keys = [keygen(folder, f"key{number}") for number in range(4)]
+    keys = [keygen(directory, f"key{number}") for number in range(4)]
     recipients = [recipient for _, recipient in keys]
-    stranger, stranger_recipient = keygen(folder, "stranger")
+    stranger, stranger_recipient = keygen(directory, "stranger")
     plaintext = random.Random(8).randbytes(1000)
     ours = pipe(CRYPT, "age-encrypt", *recipients, stdin=plaintext)
     options = [word for recipient in recipients for word in ("-r", recipient)]
@@ -78,13 +78,13 @@ def test_each_recipient_decrypts(folder):
     equal(stranger_recipient in recipients, False, "stranger")
 
 
-def test_identity_file_with_several_keys(folder):
+def test_identity_file_with_several_keys(directory):
     """an identity file may contain several keys, comments, empty lines and CR LF"""
-    keys = [keygen(folder, f"key{number}") for number in range(3)]
+    keys = [keygen(directory, f"key{number}") for number in range(3)]
     lines = ["# three keys", ""]
     for path, _ in keys:
         lines += path.read_text().splitlines() + [""]
-    every = folder / "every"
+    every = directory / "every"
     every.write_bytes("\r\n".join(lines).encode())
     every.chmod(0o600)
     for _, recipient in keys:
@@ -92,10 +92,10 @@ def test_identity_file_with_several_keys(folder):
         equal(pipe(CRYPT, "age-decrypt", every, stdin=file), b"hello", "plaintext")
 
 
-def test_x25519_identity_among_other_types(folder):
+def test_x25519_identity_among_other_types(directory):
     """an X25519 identity opens a file that also has recipients of other types"""
-    path, recipient = keygen(folder, "key")
-    ssh = folder / "ssh"
+    path, recipient = keygen(directory, "key")
+    ssh = directory / "ssh"
     expect(run(need("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", ssh))
     file = pipe(need("age"), "-R", f"{ssh}.pub", "-r", recipient, stdin=b"hello")
     equal(pipe(CRYPT, "age-decrypt", path, stdin=file), b"hello", "plaintext")
@@ -117,10 +117,10 @@ def measured(verb, words, source, target):
     return peak
 
 
-def test_stream_memory_is_constant(folder):
+def test_stream_memory_is_constant(directory):
     """a stream of any size needs the same memory, under 8 MiB"""
-    path, recipient = keygen(folder, "key")
-    plain, file, opened = folder / "plain", folder / "file", folder / "opened"
+    path, recipient = keygen(directory, "key")
+    plain, file, opened = directory / "plain", directory / "file", directory / "opened"
     for size in (1 << 20, 96 << 20):
         plain.write_bytes(random.Random(9).randbytes(1 << 20) * (size >> 20))
         for verb in ("age-stream", "age-stream-armor"):
@@ -129,9 +129,9 @@ def test_stream_memory_is_constant(folder):
             equal(opened.read_bytes() == plain.read_bytes(), True, "plaintext")
 
 
-def test_damaged_stream(folder):
+def test_damaged_stream(directory):
     """a truncated or modified stream outputs its genuine beginning and an error; with a bad header, nothing"""
-    path, recipient = keygen(folder, "key")
+    path, recipient = keygen(directory, "key")
     plaintext = random.Random(10).randbytes(9 * 65536 + 100)
     file = pipe(need("age"), "-r", recipient, stdin=plaintext)
     start = len(file) - len(plaintext) - 10 * 16
@@ -157,9 +157,9 @@ def test_damaged_stream(folder):
             equal(done.returncode in (1, 3, 4), True, "exit code")
 
 
-def test_endless_header(folder):
+def test_endless_header(directory):
     """an endless header is an error and is not read into memory"""
-    path, _ = keygen(folder, "key")
+    path, _ = keygen(directory, "key")
     endless = b"age-encryption.org/v1\n-> x\n" + (b"A" * 64 + b"\n") * (40 << 20 >> 6)
     done = run(CRYPT, "age-stream-decrypt", path, stdin=endless)
     expect(done, code=1, out="", err="crypt: the age header is larger than 16777216 bytes\n")

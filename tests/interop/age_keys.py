@@ -27,11 +27,11 @@ def plaintexts():
     return [source.randbytes(size) for size in sizes]
 
 
-def crypt(*words, stdin=b"", answers=None, folder=None, code=0, err=""):
+def crypt(*words, stdin=b"", answers=None, directory=None, code=0, err=""):
     """Runs our filter, compares its exit code and stderr (None: any error), and returns its output."""
     env = dict(harness.CLEAN_ENVIRONMENT)
     if answers is not None:
-        path = folder / "answers"
+        path = directory / "answers"
         path.write_text("".join(answer + "\n" for answer in answers))
         env["CRYPT_ANSWERS"] = str(path)
     done = subprocess.run(
@@ -62,124 +62,124 @@ def openssl(path, *words):
     return path
 
 
-def ssh_keys(folder):
+def ssh_keys(directory):
     """One key in each format that age accepts, without a passphrase, and its public key."""
     made = [
-        ssh_keygen(folder / "ed25519", "-t", "ed25519"),
-        ssh_keygen(folder / "rsa2048", "-t", "rsa", "-b", "2048"),
-        ssh_keygen(folder / "rsa3072", "-t", "rsa", "-b", "3072"),
-        ssh_keygen(folder / "rsapem", "-t", "rsa", "-b", "2048", "-m", "PEM"),
+        ssh_keygen(directory / "ed25519", "-t", "ed25519"),
+        ssh_keygen(directory / "rsa2048", "-t", "rsa", "-b", "2048"),
+        ssh_keygen(directory / "rsa3072", "-t", "rsa", "-b", "3072"),
+        ssh_keygen(directory / "rsapem", "-t", "rsa", "-b", "2048", "-m", "PEM"),
     ]
     keys = [(path, public_line(path)) for path in made]
     for path in [
-        openssl(folder / "pkcs8ed25519", "genpkey", "-algorithm", "ed25519"),
-        openssl(folder / "pkcs8rsa", "genpkey", "-algorithm", "rsa", "-pkeyopt", "rsa_keygen_bits:2048"),
+        openssl(directory / "pkcs8ed25519", "genpkey", "-algorithm", "ed25519"),
+        openssl(directory / "pkcs8rsa", "genpkey", "-algorithm", "rsa", "-pkeyopt", "rsa_keygen_bits:2048"),
     ]:
         keys.append((path, crypt("age-recipients", path).decode().strip()))
     return keys
 
 
-def test_age_decrypts_our_files_for_ssh_keys(folder):
+def test_age_decrypts_our_files_for_ssh_keys(directory):
     """age opens our files for SSH keys in every format, of any size, armored or not"""
-    for path, line in ssh_keys(folder):
+    for path, line in ssh_keys(directory):
         for number, plaintext in enumerate(plaintexts()):
             verb = ENCRYPT[number % len(ENCRYPT)]
             file = crypt(verb, line, stdin=plaintext)
             equal(age("-d", "-i", path, stdin=file), plaintext, f"{verb} to {path.name}, {len(plaintext)} bytes")
 
 
-def test_we_decrypt_files_of_age_for_ssh_keys(folder):
+def test_we_decrypt_files_of_age_for_ssh_keys(directory):
     """we open files of age for SSH keys in every format, of any size, armored or not"""
-    for path, line in ssh_keys(folder):
+    for path, line in ssh_keys(directory):
         for number, plaintext in enumerate(plaintexts()):
             file = age(*(["-a"] if number % 2 else []), "-r", line, stdin=plaintext)
             for verb in DECRYPT:
                 equal(crypt(verb, path, stdin=file), plaintext, f"{verb} with {path.name}, {len(plaintext)} bytes")
 
 
-def test_ssh_public_key(folder):
+def test_ssh_public_key(directory):
     """the public key of an SSH key matches ssh-keygen's"""
-    for path, _ in ssh_keys(folder):
+    for path, _ in ssh_keys(directory):
         expected = " ".join(run(need("ssh-keygen"), "-y", "-f", path).out.split()[:2])
         # ssh-keygen reads no Ed25519 key from PKCS#8.
         if expected:
             equal(crypt("age-recipients", path).decode(), expected + "\n", path.name)
 
 
-def encrypted_ssh_keys(folder):
+def encrypted_ssh_keys(directory):
     """Keys encrypted with the passphrase "päss wörd", for each cipher and key derivation."""
     for cipher in ["aes256-ctr", "aes256-cbc", "aes192-ctr", "aes192-cbc", "aes128-ctr", "aes128-cbc"]:
-        yield ssh_keygen(folder / cipher, "-t", "ed25519", "-Z", cipher, "-a", "4", passphrase="päss wörd")
-    yield ssh_keygen(folder / "rounds", "-t", "ed25519", "-a", "37", passphrase="päss wörd")
-    yield ssh_keygen(folder / "rsa", "-t", "rsa", "-b", "2048", passphrase="päss wörd")
-    plain = ssh_keygen(folder / "plain", "-t", "rsa", "-b", "2048", "-m", "PEM")
+        yield ssh_keygen(directory / cipher, "-t", "ed25519", "-Z", cipher, "-a", "4", passphrase="päss wörd")
+    yield ssh_keygen(directory / "rounds", "-t", "ed25519", "-a", "37", passphrase="päss wörd")
+    yield ssh_keygen(directory / "rsa", "-t", "rsa", "-b", "2048", passphrase="päss wörd")
+    plain = ssh_keygen(directory / "plain", "-t", "rsa", "-b", "2048", "-m", "PEM")
     for cipher in ["aes128", "aes192", "aes256", "des3"]:
         path = openssl(
-            folder / cipher, "rsa", "-in", plain, "-traditional", f"-{cipher}", "-passout", "pass:päss wörd"
+            directory / cipher, "rsa", "-in", plain, "-traditional", f"-{cipher}", "-passout", "pass:päss wörd"
         )
         path.with_name(path.name + ".pub").write_text(public_line(plain) + "\n")
         yield path
 
 
-def test_encrypted_ssh_keys(folder):
+def test_encrypted_ssh_keys(directory):
     """an SSH key encrypted with any cipher opens a file only with its passphrase"""
-    for path in encrypted_ssh_keys(folder):
+    for path in encrypted_ssh_keys(directory):
         file = age("-r", public_line(path), stdin=b"hello")
         asked = f"secret: Passphrase of {path}:\n"
-        plaintext = crypt("age-decrypt", path, stdin=file, answers=["päss wörd"], folder=folder, err=asked)
+        plaintext = crypt("age-decrypt", path, stdin=file, answers=["päss wörd"], directory=directory, err=asked)
         equal(plaintext, b"hello", path.name)
 
 
-def test_age_decrypts_our_files_for_encrypted_ssh_keys(folder):
+def test_age_decrypts_our_files_for_encrypted_ssh_keys(directory):
     """age opens our files for an encrypted SSH key"""
-    path = ssh_keygen(folder / "key", "-t", "ed25519", passphrase="secret")
+    path = ssh_keygen(directory / "key", "-t", "ed25519", passphrase="secret")
     file = crypt("age-encrypt", public_line(path), stdin=b"hello")
     equal(age("-d", "-i", path, stdin=file, answers=["secret"]), b"hello", "plaintext")
 
 
-def test_no_passphrase_for_another_key(folder):
+def test_no_passphrase_for_another_key(directory):
     """the passphrase of a key is not asked if the file is for another key"""
-    path = ssh_keygen(folder / "key", "-t", "ed25519", passphrase="secret")
-    other = ssh_keygen(folder / "other", "-t", "ed25519")
+    path = ssh_keygen(directory / "key", "-t", "ed25519", passphrase="secret")
+    other = ssh_keygen(directory / "other", "-t", "ed25519")
     file = age("-r", public_line(other), stdin=b"hello")
     for words in ([path], [path, other], [other, path]):
         found = other in words
         plaintext = crypt(
-            "age-decrypt", *words, stdin=file, answers=[], folder=folder, code=0 if found else 3,
+            "age-decrypt", *words, stdin=file, answers=[], directory=directory, code=0 if found else 3,
             err="" if found else None,
         )  # fmt: skip
         equal(plaintext, b"hello" if found else b"", "plaintext")
 
 
-def test_wrong_passphrase(folder):
+def test_wrong_passphrase(directory):
     """a wrong passphrase and a missing user are errors, but other identities are still tried"""
-    path = ssh_keygen(folder / "key", "-t", "ed25519", "-a", "2", passphrase="secret")
-    pem = ssh_keygen(folder / "pem", "-t", "rsa", "-b", "2048", "-m", "PEM", passphrase="secret")
-    other = ssh_keygen(folder / "other", "-t", "rsa", "-b", "2048")
+    path = ssh_keygen(directory / "key", "-t", "ed25519", "-a", "2", passphrase="secret")
+    pem = ssh_keygen(directory / "pem", "-t", "rsa", "-b", "2048", "-m", "PEM", passphrase="secret")
+    other = ssh_keygen(directory / "other", "-t", "rsa", "-b", "2048")
     for key in (path, pem):
         file = age("-r", public_line(key), "-r", public_line(other), stdin=b"hello")
         asked = f"secret: Passphrase of {key}:\n"
         opening = f"crypt: opening the SSH private key {key}: "
         crypt(
-            "age-decrypt", key, stdin=file, answers=["wrong"], folder=folder, code=3,
+            "age-decrypt", key, stdin=file, answers=["wrong"], directory=directory, code=3,
             err=f"{asked}{opening}wrong passphrase\n",
         )  # fmt: skip
         crypt(
-            "age-decrypt", key, stdin=file, answers=[""], folder=folder, code=3,
+            "age-decrypt", key, stdin=file, answers=[""], directory=directory, code=3,
             err=f"{asked}{opening}no passphrase given\n",
         )  # fmt: skip
         crypt(
             "age-decrypt", key, stdin=file, code=3,
             err=f"{opening}encrypted with a passphrase, and there is nobody to ask\n",
         )  # fmt: skip
-        plaintext = crypt("age-decrypt", key, other, stdin=file, answers=["wrong"], folder=folder, err=asked)
+        plaintext = crypt("age-decrypt", key, other, stdin=file, answers=["wrong"], directory=directory, err=asked)
         equal(plaintext, b"hello", "plaintext")
 
 
-def test_encrypted_pem_key_needs_public_key(folder):
+def test_encrypted_pem_key_needs_public_key(directory):
     """an encrypted PEM key without its .pub file is an error that names the file"""
-    path = ssh_keygen(folder / "key", "-t", "rsa", "-b", "2048", "-m", "PEM", passphrase="secret")
-    public = folder / "key.pub"
+    path = ssh_keygen(directory / "key", "-t", "rsa", "-b", "2048", "-m", "PEM", passphrase="secret")
+    public = directory / "key.pub"
     reading = f"crypt: reading the identity file: {path}: "
     public.write_text("ssh-rsa AAAA\n")
     crypt("age-recipients", path, code=1, err=f"{reading}reading the .pub file beside it: the SSH public key is damaged\n")
@@ -191,93 +191,93 @@ def test_encrypted_pem_key_needs_public_key(folder):
     )  # fmt: skip
 
 
-def test_unsupported_key_types(folder):
+def test_unsupported_key_types(directory):
     """keys of unsupported types are errors"""
-    path = ssh_keygen(folder / "key", "-t", "ecdsa")
-    ssh_keygen(folder / "small", "-t", "rsa", "-b", "1024")
-    reading = f"crypt: reading the identity file: {folder}/"
+    path = ssh_keygen(directory / "key", "-t", "ecdsa")
+    ssh_keygen(directory / "small", "-t", "rsa", "-b", "1024")
+    reading = f"crypt: reading the identity file: {directory}/"
     neither = "unsupported SSH key type: age supports only Ed25519 and RSA keys\n"
     crypt("age-recipients", path, code=1, err=f"{reading}key: {neither}")
     crypt("age-encrypt", public_line(path), code=2, err=None)
     crypt(
-        "age-recipients", folder / "small", code=1,
+        "age-recipients", directory / "small", code=1,
         err=f"{reading}small: the SSH RSA key is too weak: it has less than 2048 bits\n",
     )  # fmt: skip
-    ec = openssl(folder / "ec", "genpkey", "-algorithm", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
+    ec = openssl(directory / "ec", "genpkey", "-algorithm", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
     crypt(
         "age-recipients", ec, code=1,
         err=f"{reading}ec: unsupported key type: age supports only Ed25519 and RSA keys\n",
     )  # fmt: skip
 
 
-def test_passphrase_both_ways(folder):
+def test_passphrase_both_ways(directory):
     """a file encrypted with a passphrase by age opens in ours, and the other way round"""
     plaintext = random.Random(SEED).randbytes(100000)
     asked = "secret: the new passphrase\n"
     for verb in ENCRYPT:
-        file = crypt(verb, "passphrase", stdin=plaintext, answers=["corréct horse"], folder=folder, err=asked)
+        file = crypt(verb, "passphrase", stdin=plaintext, answers=["corréct horse"], directory=directory, err=asked)
         equal(age("-d", stdin=file, answers=["corréct horse"]), plaintext, verb)
     file = age("-p", "-a", stdin=plaintext, answers=["corréct horse", "corréct horse"])
     for verb in DECRYPT:
         opened = crypt(
-            verb, "passphrase", stdin=file, answers=["corréct horse"], folder=folder,
+            verb, "passphrase", stdin=file, answers=["corréct horse"], directory=directory,
             err="secret: Passphrase of the file:\n",
         )  # fmt: skip
         equal(opened, plaintext, verb)
 
 
-def test_passphrase_rules(folder):
+def test_passphrase_rules(directory):
     """a passphrase is the only recipient, not empty, and asked for only if needed"""
-    key = folder / "key"
+    key = directory / "key"
     expect(run(need("age-keygen"), "-o", key))
     public = run(need("age-keygen"), "-y", key).out.strip()
     asked = "secret: the new passphrase\n"
     crypt(
-        "age-encrypt", "passphrase", public, answers=["x"], folder=folder, code=2,
+        "age-encrypt", "passphrase", public, answers=["x"], directory=directory, code=2,
         err=f"{asked}crypt: a passphrase cannot be combined with another recipient\n",
     )  # fmt: skip
     crypt(
-        "age-encrypt", "passphrase", answers=[""], folder=folder, code=2,
+        "age-encrypt", "passphrase", answers=[""], directory=directory, code=2,
         err=f"{asked}crypt: the passphrase is empty\n",
     )  # fmt: skip
     file = age("-r", public, stdin=b"hello")
     crypt(
-        "age-decrypt", "passphrase", stdin=file, answers=[], folder=folder, code=3,
+        "age-decrypt", "passphrase", stdin=file, answers=[], directory=directory, code=3,
         err=None,
     )  # fmt: skip
-    file = crypt("age-encrypt", "passphrase", answers=["x"], folder=folder, err=asked)
+    file = crypt("age-encrypt", "passphrase", answers=["x"], directory=directory, err=asked)
     crypt(
-        "age-decrypt", "passphrase", stdin=file, answers=["y"], folder=folder, code=3,
+        "age-decrypt", "passphrase", stdin=file, answers=["y"], directory=directory, code=3,
         err="secret: Passphrase of the file:\ncrypt: wrong passphrase\n",
     )  # fmt: skip
 
 
-def test_encrypted_identity_file(folder):
+def test_encrypted_identity_file(directory):
     """an identity file encrypted by age, armored or not, opens a file with its passphrase"""
-    first, second = folder / "first", folder / "second"
+    first, second = directory / "first", directory / "second"
     for path in (first, second):
         expect(run(need("age-keygen"), "-o", path))
     file = age("-r", run(need("age-keygen"), "-y", second).out.strip(), stdin=b"hello")
     for options in (["-p"], ["-p", "-a"]):
-        path = folder / "encrypted"
+        path = directory / "encrypted"
         path.write_bytes(
             age(*options, stdin=first.read_bytes() + second.read_bytes(), answers=["secret", "secret"])
         )
         path.chmod(0o600)
         asked = f"secret: Passphrase of {path}:\n"
-        opened = crypt("age-decrypt", path, stdin=file, answers=["secret"], folder=folder, err=asked)
+        opened = crypt("age-decrypt", path, stdin=file, answers=["secret"], directory=directory, err=asked)
         equal(opened, b"hello", "plaintext")
         equal(age("-d", "-i", path, stdin=file, answers=["secret"]), b"hello", "plaintext of age")
         crypt(
-            "age-decrypt", path, stdin=file, answers=["wrong"], folder=folder, code=3,
+            "age-decrypt", path, stdin=file, answers=["wrong"], directory=directory, code=3,
             err=f"{asked}crypt: opening the encrypted identity file {path}: wrong passphrase\n",
         )  # fmt: skip
         equal(crypt("age-recipients", path), b"<encrypted identity file>\n", "name")
 
 
-def test_post_quantum_keys(folder):
+def test_post_quantum_keys(directory):
     """post-quantum files work both ways with age, or an error names the missing libcrypto feature"""
-    path = folder / "key"
+    path = directory / "key"
     path.write_text(bech32.encode("age-secret-key-pq-", random.Random(SEED).randbytes(32)).upper() + "\n")
     path.chmod(0o600)
     public = crypt("age-recipients", path).decode().strip()

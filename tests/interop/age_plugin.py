@@ -17,10 +17,10 @@ PLUGIN = harness.SOURCE.resolve() / "tests/interop/age_plugin_test.py"
 class Rig:
     """The plugin in a PATH of its own, and keys for it."""
 
-    def __init__(self, folder):
-        self.folder = folder
-        self.log = folder / "log"
-        programs = folder / "bin"
+    def __init__(self, directory):
+        self.directory = directory
+        self.log = directory / "log"
+        programs = directory / "bin"
         programs.mkdir()
         start = programs / "age-plugin-test"
         start.write_text(f"#!/bin/sh\nexec {sys.executable} {PLUGIN} \"$@\"\n")
@@ -35,7 +35,7 @@ class Rig:
         return bech32.encode("age1test", word.encode())
 
     def identities(self, *words):
-        path = self.folder / "identities"
+        path = self.directory / "identities"
         path.write_text("".join(bech32.encode("age-plugin-test-", word.encode()).upper() + "\n" for word in words))
         path.chmod(0o600)
         return path
@@ -43,7 +43,7 @@ class Rig:
     def run(self, *words, stdin=b"", answers=None, env=None, cwd=None):
         environment = dict(self.env) | (env or {})
         if answers is not None:
-            path = self.folder / "answers"
+            path = self.directory / "answers"
             path.write_text("".join(answer + "\n" for answer in answers))
             environment["CRYPT_ANSWERS"] = str(path)
         done = subprocess.run(
@@ -71,9 +71,9 @@ class Rig:
         return [line for line in lines if not line.startswith("{")]
 
 
-def test_plugin_both_ways(folder):
+def test_plugin_both_ways(directory):
     """a file encrypted through a plugin by age opens in ours, and the other way round"""
-    rig = Rig(folder)
+    rig = Rig(directory)
     ours = rig.made("plain")
     equal(rig.run(need("age"), "-d", "-i", rig.identities("plain"), stdin=ours), (0, b"hello", ""), "age")
     theirs = rig.run(need("age"), "-r", rig.recipient("plain"), stdin=b"hello")
@@ -82,9 +82,9 @@ def test_plugin_both_ways(folder):
         equal(rig.run(CRYPT, verb, rig.identities("plain"), stdin=theirs[1]), (0, b"hello", ""), verb)
 
 
-def test_one_session_for_all_keys(folder):
+def test_one_session_for_all_keys(directory):
     """all keys of a plugin share one session, which requests labels"""
-    rig = Rig(folder)
+    rig = Rig(directory)
     file = rig.made("one", "two", "three")
     equal(rig.notes(), ["wrap for 3 recipients, 1 keys", "labels True"], "notes")
     for word in ("one", "two", "three"):
@@ -93,9 +93,9 @@ def test_one_session_for_all_keys(folder):
     equal(rig.decrypt(file, "other")[:2], (3, b""), "a stranger")
 
 
-def test_plugin_process(folder):
+def test_plugin_process(directory):
     """a plugin starts in the root directory, with the state machine as argument and no key in its environment"""
-    rig = Rig(folder)
+    rig = Rig(directory)
     rig.decrypt(rig.made("plain"), "plain")
     starts = [json.loads(line) for line in rig.log.read_text().splitlines() if line.startswith("{")]
     equal(
@@ -108,9 +108,9 @@ def test_plugin_process(folder):
     )
 
 
-def test_plugin_questions(folder):
+def test_plugin_questions(directory):
     """a plugin's questions reach the user without control characters, in both state machines"""
-    rig = Rig(folder)
+    rig = Rig(directory)
     asked = "secret: age-plugin-test: PIN of “räd” ?[31m?\npublic: age-plugin-test: name?\n"
     code, file, err = rig.encrypt("ask", answers=["12 34", "ännchen"])
     equal((code, err), (0, asked), "encrypting")
@@ -127,9 +127,9 @@ def test_plugin_questions(folder):
     equal(rig.notes()[2:], ["message ok"], "answer")
 
 
-def test_plugin_without_user(folder):
+def test_plugin_without_user(directory):
     """without a user or an answer, the plugin gets a failure reply and decides how to continue"""
-    rig = Rig(folder)
+    rig = Rig(directory)
     for word, expected in (
         ("ask", ["secret fail", "public fail"]),
         ("confirm", ["confirm fail", "confirm fail"]),
@@ -157,9 +157,9 @@ MISCHIEF = {
 }
 
 
-def test_plugin_failure_when_encrypting(folder):
+def test_plugin_failure_when_encrypting(directory):
     """encryption fails with the reason if a plugin fails or misbehaves"""
-    rig = Rig(folder)
+    rig = Rig(directory)
     expected = MISCHIEF | {
         "twice": "duplicate labels",
         "short": "malformed recipient-stanza",
@@ -172,10 +172,10 @@ def test_plugin_failure_when_encrypting(folder):
         equal(code in (1, 3), True, word)
 
 
-def test_plugin_failure_when_decrypting(folder):
+def test_plugin_failure_when_decrypting(directory):
     """other identities are still tried if a plugin fails or misbehaves in decryption"""
-    rig = Rig(folder)
-    key = folder / "key"
+    rig = Rig(directory)
+    key = directory / "key"
     harness.expect(harness.run(need("age-keygen"), "-o", key))
     public = harness.run(need("age-keygen"), "-y", key).out.strip()
     expected = MISCHIEF | {
@@ -192,10 +192,10 @@ def test_plugin_failure_when_decrypting(folder):
         equal(rig.run(CRYPT, "age-decrypt", *words, stdin=both), (0, b"hello", ""), "another identity")
 
 
-def test_plugin_exits_early(folder):
+def test_plugin_exits_early(directory):
     """a plugin that exits before reading its input is an error and does not kill us"""
-    rig = Rig(folder)
-    broken = folder / "bin" / "age-plugin-broken"
+    rig = Rig(directory)
+    broken = directory / "bin" / "age-plugin-broken"
     broken.write_text("#!/bin/sh\nexec <&-\necho broken >&2\nexit 1\n")
     broken.chmod(0o755)
     # More than a pipe holds, so that it cannot just be left there.
@@ -205,13 +205,13 @@ def test_plugin_exits_early(folder):
     equal((code, out, err), (3, b"", expected), "result")
 
 
-def test_different_labels(folder):
+def test_different_labels(directory):
     """recipients with different labels cannot share a file"""
-    rig = Rig(folder)
+    rig = Rig(directory)
     code, out, err = rig.encrypt("labels")
     equal((code, err), (0, ""), "alone")
     equal(rig.decrypt(out, "labels"), (0, b"hello", ""), "alone")
-    key = folder / "key"
+    key = directory / "key"
     harness.expect(harness.run(need("age-keygen"), "-o", key))
     public = harness.run(need("age-keygen"), "-y", key).out.strip()
     code, out, err = rig.run(CRYPT, "age-encrypt", rig.recipient("labels"), public, stdin=b"hello")
@@ -223,35 +223,35 @@ def test_different_labels(folder):
     )  # fmt: skip
 
 
-def test_plugin_search(folder):
+def test_plugin_search(directory):
     """a plugin is searched only in absolute directories of PATH, and a missing one is named"""
-    rig = Rig(folder)
+    rig = Rig(directory)
     file = rig.made("plain")
-    for path in ("/usr/bin:/bin", "", "bin", f":{folder}/nowhere:."):
+    for path in ("/usr/bin:/bin", "", "bin", f":{directory}/nowhere:."):
         env = {"PATH": path}
-        code, out, err = rig.run(os.path.abspath(CRYPT), "age-encrypt", rig.recipient("plain"), env=env, cwd=folder)
+        code, out, err = rig.run(os.path.abspath(CRYPT), "age-encrypt", rig.recipient("plain"), env=env, cwd=directory)
         equal((code, out, "age-plugin-test" in err), (3, b"", True), f"encrypting with PATH={path}")
-        code, out, err = rig.run(os.path.abspath(CRYPT), "age-decrypt", rig.identities("plain"), stdin=file, env=env, cwd=folder)
+        code, out, err = rig.run(os.path.abspath(CRYPT), "age-decrypt", rig.identities("plain"), stdin=file, env=env, cwd=directory)
         equal((code, out, "age-plugin-test" in err), (3, b"", True), f"decrypting with PATH={path}")
 
 
-def test_invalid_plugin_names(folder):
+def test_invalid_plugin_names(directory):
     """invalid plugin names are errors"""
-    rig = Rig(folder)
+    rig = Rig(directory)
     for name in ("a/b", "../x", "a b"):
         recipient = bech32.encode(f"age1{name}", b"x")
         code, _, err = rig.run(CRYPT, "age-encrypt", recipient)
         equal((code, "age public key" in err), (2, True), name)
-        path = folder / "identity"
+        path = directory / "identity"
         path.write_text(bech32.encode(f"age-plugin-{name}-", b"x").upper() + "\n")
         path.chmod(0o600)
         code, _, err = rig.run(CRYPT, "age-recipients", path)
         equal((code, str(path) in err), (1, True), name)
 
 
-def test_plugin_key_description(folder):
+def test_plugin_key_description(directory):
     """a plugin's key is described by the plugin's name"""
-    rig = Rig(folder)
+    rig = Rig(directory)
     equal(rig.run(CRYPT, "age-recipients", rig.identities("x")), (0, b"<key of age-plugin-test>\n", ""), "name")
 
 

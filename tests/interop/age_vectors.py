@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The test vectors that all implementations of age share (C2SP CCTV, the npm package cctv-age).
 
-The package is fetched once and kept in a cache folder; where that is not possible the test is skipped, or fails where
+The package is fetched once and kept in a cache directory; where that is not possible the test is skipped, or fails where
 CI=true. Every vector is run, in memory and as a stream. Those that end at what the linked libcrypto lacks are named.
 """
 import base64
@@ -12,7 +12,6 @@ import subprocess
 import tarfile
 import tempfile
 import zlib
-from pathlib import Path
 
 import harness
 from harness import CACHE, Skip, need
@@ -76,27 +75,27 @@ LACKING = re.compile(
 )
 
 
-def decrypt(folder, verb, fields, file):
-    identities = folder / "identities"
+def decrypt(directory, verb, fields, file):
+    identities = directory / "identities"
     values = [value for key, value in fields if key == "identity"]
     identities.write_text("".join(value + "\n" for value in values))
     identities.chmod(0o600)
     passphrases = [value for key, value in fields if key == "passphrase"]
-    (folder / "answers").write_text("".join(value + "\n" for value in passphrases))
+    (directory / "answers").write_text("".join(value + "\n" for value in passphrases))
     words = ["passphrase"] * len(passphrases) + ([identities] if values else [])
     return subprocess.run(
         [CRYPT, verb, *words],
         input=file,
-        env=harness.CLEAN_ENVIRONMENT | {"CRYPT_ANSWERS": str(folder / "answers")},
+        env=harness.CLEAN_ENVIRONMENT | {"CRYPT_ANSWERS": str(directory / "answers")},
         capture_output=True,
         check=False,
         timeout=60,
     )
 
 
-def outcome(folder, verb, name, fields, file):
+def outcome(directory, verb, name, fields, file):
     """The difference from the expected result, None if there is none, or "lacking"."""
-    done = decrypt(folder, verb, fields, file)
+    done = decrypt(directory, verb, fields, file)
     if LACKING.fullmatch(done.stderr) and done.returncode == 3 and not done.stdout:
         return "lacking"
     fields = dict(fields)
@@ -127,7 +126,7 @@ def all_genuine(plaintext, fields, file):
     return peer.stdout.startswith(plaintext)
 
 
-def run_all(folder, verb):
+def run_all(directory, verb):
     failed, lacking, tried = [], [], 0
     for name, fields, file in vectors():
         # Whoever calls us says whether a file is armored; age and we see it for ourselves.
@@ -135,7 +134,7 @@ def run_all(folder, verb):
             failed.append(f"{name}: armor where none is expected")
             continue
         tried += 1
-        wrong = outcome(folder, verb, name, fields, file)
+        wrong = outcome(directory, verb, name, fields, file)
         if wrong == "lacking":
             lacking.append(name)
         elif wrong:
@@ -149,14 +148,14 @@ def run_all(folder, verb):
         raise AssertionError(f"left out, but not for want of ML-KEM: {' '.join(lacking)}")
 
 
-def test_vectors(folder):
+def test_vectors(directory):
     """every vector has the expected result, and no output on error"""
-    run_all(folder, "age-decrypt")
+    run_all(directory, "age-decrypt")
 
 
-def test_streamed_vectors(folder):
+def test_streamed_vectors(directory):
     """every vector has the expected result as a stream, with only genuine output"""
-    run_all(folder, "age-stream-decrypt")
+    run_all(directory, "age-stream-decrypt")
 
 
 if __name__ == "__main__":

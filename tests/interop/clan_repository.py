@@ -84,14 +84,14 @@ def validation_hash(value):
 class Repository:
     """Starts without secrets. The directory `keys` has the identities of all users and machines."""
 
-    def __init__(self, folder, groups=(), generators=None):
+    def __init__(self, directory, groups=(), generators=None):
         clan_source()
         clan_python()
-        self.folder, self.groups = Path(folder), list(groups)
+        self.directory, self.groups = Path(directory), list(groups)
         self.generators = generators or json.loads(json.dumps(GENERATORS))
-        self.root, self.keys = self.folder / "repository", self.folder / "keys"
+        self.root, self.keys = self.directory / "repository", self.directory / "keys"
         for name in ("repository", "keys", "bin", "scripts", "temporary"):
-            (self.folder / name).mkdir(parents=True)
+            (self.directory / name).mkdir(parents=True)
         self.public = {}
         for name in ("ada", "bob", "bob-2", "eve", "m3"):
             expect(run(need("age-keygen"), "-o", self.keys / name))
@@ -106,7 +106,7 @@ class Repository:
         machines = {name: {} for name in MACHINES}
         declaration = {"machines": machines, "generators": self.generators, "sops": {"defaultGroups": self.groups}}
         (self.root / "vmcred.yaml").write_text(json.dumps(declaration, indent=1))
-        (self.folder / "flake.json").write_text(json.dumps(self._flake()))
+        (self.directory / "flake.json").write_text(json.dumps(self._flake()))
 
     def _flake(self):
         inventory = {"machines": {name: {"name": name, "tags": []} for name in MACHINES}, "instances": {}, "meta": {"name": "c"}}
@@ -134,7 +134,7 @@ class Repository:
         return {"config": {"clan": {"core": {"vars": variables, "sops": {"defaultGroups": self.groups}}}}}
 
     def _flake_generator(self, name, generator):
-        script = self.folder / "scripts" / name
+        script = self.directory / "scripts" / name
         script.write_text(f"#!/bin/sh -eu\n{generator['script']}\n")
         script.chmod(0o755)
         return {
@@ -171,7 +171,7 @@ class Repository:
         return self.clan_each([(words, options)])[0]
 
     def _stand_in_write(self):
-        stand_in = self.folder / "bin" / "nix"
+        stand_in = self.directory / "bin" / "nix"
         if not stand_in.exists():
             stand_in.write_text(f'#!/bin/sh\nexec {clan_python()} -S {HERE / "clan_nix.py"} "$@"\n')
             stand_in.chmod(0o755)
@@ -179,22 +179,22 @@ class Repository:
     def _clan_environment(self):
         need("sops")
         return {
-            "PATH": f"{self.folder}/bin:{os.environ['PATH']}",
+            "PATH": f"{self.directory}/bin:{os.environ['PATH']}",
             "PYTHONPATH": clan_source(),
-            "PYTHONPYCACHEPREFIX": str(self.folder / "pycache"),
-            "HOME": str(self.folder),
-            "TMPDIR": str(self.folder / "temporary"),
-            "XDG_RUNTIME_DIR": str(self.folder / "temporary"),
+            "PYTHONPYCACHEPREFIX": str(self.directory / "pycache"),
+            "HOME": str(self.directory),
+            "TMPDIR": str(self.directory / "temporary"),
+            "XDG_RUNTIME_DIR": str(self.directory / "temporary"),
             "CLAN_DIR": str(self.root),
             "CLAN_NO_SELECT_DISK_CACHE": "1",
             # As in a packaged clan: these programs come from $PATH.
             "CLAN_PROVIDED_PACKAGES": "age:bash:git:gnupg:sops",
-            "STAND_IN_FLAKE": str(self.folder / "flake.json"),
-            "GNUPGHOME": str(self.folder / "gnupg"),
+            "STAND_IN_FLAKE": str(self.directory / "flake.json"),
+            "GNUPGHOME": str(self.directory / "gnupg"),
         } | GIT_ENVIRONMENT
 
     def vmcred(self, *words, who="ada", **options):
-        environment = {"SOPS_AGE_KEY_FILE": str(self.keys / who), "GNUPGHOME": str(self.folder / "gnupg")}
+        environment = {"SOPS_AGE_KEY_FILE": str(self.keys / who), "GNUPGHOME": str(self.directory / "gnupg")}
         return vmcred(*words, cwd=self.root, env=environment, **options)
 
     def git(self, *words):

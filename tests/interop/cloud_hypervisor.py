@@ -44,7 +44,7 @@ def info_of(directory, process):
         (directory / "vsock").unlink(missing_ok=True)
 
 
-def test_both_report_the_same_configuration_with_the_oem_strings_in_order(directory):
+def test_same_configuration_with_oem_strings(directory):
     """both report the same configuration, with the OEM strings in order"""
     need_cloud_hypervisor()
     vm = Vm(directory)
@@ -57,7 +57,7 @@ def test_both_report_the_same_configuration_with_the_oem_strings_in_order(direct
     equal(ours["config"], plain["config"], "config")
 
 
-def test_a_command_line_with_only_defaults_makes_the_same_vm_too(directory):
+def test_defaults_make_the_same_vm(directory):
     """a command line with only defaults makes the same VM too"""
     need_cloud_hypervisor()
     vm = Vm(directory)
@@ -98,7 +98,7 @@ def interfaces_compare(directory, line, fds):
     return got[1][0]["config"]
 
 
-def test_interfaces_given_as_descriptors_are_the_same_in_the_same_order(directory):
+def test_interfaces_given_as_descriptors(directory):
     """interfaces given as descriptors are the same, in the same order, and no descriptor leaks"""
     need_cloud_hypervisor()
     private_network_enter()
@@ -110,7 +110,7 @@ def test_interfaces_given_as_descriptors_are_the_same_in_the_same_order(director
     equal([interface["mac"] for interface in config["net"]], [f"02:00:00:00:00:0{number}" for number in range(1, 5)])
 
 
-def test_with_landlock_an_interface_after_one_with_descriptors_can_still_open(directory):
+def test_landlock_permits_taps_after_descriptors(directory):
     """with --landlock an interface after one with descriptors can still open its tap"""
     need_cloud_hypervisor()
     private_network_enter()
@@ -119,7 +119,7 @@ def test_with_landlock_an_interface_after_one_with_descriptors_can_still_open(di
                                f"tap=b,mac=02:00:00:00:00:02 --api-socket api", one)
 
 
-def test_an_interface_whose_descriptors_do_not_match_its_queues_is_refused(directory):
+def test_wrong_number_of_descriptors_is_refused(directory):
     """an interface whose descriptors do not match its queues is refused with Cloud Hypervisor's error"""
     need_cloud_hypervisor()
     vm = Vm(directory)
@@ -134,7 +134,7 @@ def test_an_interface_whose_descriptors_do_not_match_its_queues_is_refused(direc
     os.close(write_end)
 
 
-def test_the_configuration_of_vm_info_is_a_vm_config_that_makes_the_same_vm(directory):
+def test_vm_info_is_a_valid_vm_config(directory):
     """the configuration of vm.info is a --vm-config that makes the same VM"""
     need_cloud_hypervisor()
     guest = Guest(directory)
@@ -148,7 +148,7 @@ def test_the_configuration_of_vm_info_is_a_vm_config_that_makes_the_same_vm(dire
     equal(info["config"], first["config"])
 
 
-def test_without_strings_to_deliver_restore_is_passed_on_and_with_kernel(directory):
+def test_restore_is_passed_on_without_strings(directory):
     """without strings to deliver --restore is passed on, and with --kernel it is refused"""
     # No snapshot is made, because not every KVM supports it.
     need_cloud_hypervisor()
@@ -168,7 +168,7 @@ def test_without_strings_to_deliver_restore_is_passed_on_and_with_kernel(directo
            "VM has its own configuration\n")
 
 
-def test_an_inherited_listening_socket_becomes_its_apis(directory):
+def test_inherited_socket_becomes_the_api_socket(directory):
     """an inherited listening socket becomes its API's"""
     need_cloud_hypervisor()
     vm = Vm(directory)
@@ -183,7 +183,7 @@ def test_an_inherited_listening_socket_becomes_its_apis(directory):
     assert (directory / "api").exists()
 
 
-def test_no_command_line_or_environment_contains_a_credential_while_it_runs(directory):
+def test_no_credential_in_command_lines(directory):
     """no command line or environment contains a credential while it runs"""
     need_cloud_hypervisor()
     vm = Vm(directory)
@@ -198,7 +198,7 @@ def test_no_command_line_or_environment_contains_a_credential_while_it_runs(dire
     equal((directory / "api").exists(), False)
 
 
-def test_with_expose_argv_it_gets_the_same_strings_as_literal_arguments(directory):
+def test_expose_argv_gives_the_same_strings(directory):
     """with --expose=argv it gets the same strings as literal arguments"""
     need_cloud_hypervisor()
     vm = Vm(directory)
@@ -213,7 +213,7 @@ def test_with_expose_argv_it_gets_the_same_strings_as_literal_arguments(director
     equal(platform["system_family"], "a,b")
 
 
-def test_with_v_its_log_contains_the_credentials_which_is_why_that_needs_expose_log(directory):
+def test_log_with_v_contains_the_credentials(directory):
     """with -v its log contains the credentials, which is why that needs --expose=log"""
     need_cloud_hypervisor()
     vm = Vm(directory)
@@ -223,7 +223,7 @@ def test_with_v_its_log_contains_the_credentials_which_is_why_that_needs_expose_
     assert vm.oem_strings[3] in (directory / "log").read_text()
 
 
-def test_the_largest_request_succeeds_every_time(directory):
+def test_largest_request_succeeds_every_time(directory):
     """the largest request succeeds every time"""
     need_cloud_hypervisor()
     vm = Vm(directory)
@@ -234,7 +234,7 @@ def test_the_largest_request_succeeds_every_time(directory):
         info_of(directory, launched(vm, *words))
 
 
-def test_without_v_its_logs_contain_no_credential(directory):
+def test_log_without_v_contains_no_credential(directory):
     """without -v its logs contain no credential"""
     need_cloud_hypervisor()
     vm = Vm(directory)
@@ -245,7 +245,7 @@ def test_without_v_its_logs_contain_no_credential(directory):
         assert form not in (directory / "log").read_bytes() + (directory / "err").read_bytes()
 
 
-def test_its_error_for_its_arguments_is_shown(directory):
+def test_error_for_arguments_is_shown(directory):
     """its error for its arguments is shown"""
     need_cloud_hypervisor()
     result = Vm(directory).run("cloud-hypervisor", *command_line(directory), "--seccomp", "perhaps")
@@ -257,7 +257,7 @@ def test_its_error_for_its_arguments_is_shown(directory):
            "information, try '--help'.\n")
 
 
-def test_its_error_for_a_vm_is_shown(directory):
+def test_error_for_a_vm_is_shown(directory):
     """its error for a VM is shown"""
     need_cloud_hypervisor()
     words = command_line(directory)
@@ -272,7 +272,7 @@ def test_its_error_for_a_vm_is_shown(directory):
            "config: Invalid to set both 'mergeable' and 'shared' for memory\n")
 
 
-def test_a_request_of_the_largest_size_is_accepted_and_vmcred_refuses_a_larger_one(directory):
+def test_larger_request_than_accepted_is_refused(directory):
     """a request of the largest size is accepted, and vmcred refuses a larger one"""
     need_cloud_hypervisor()
     vm = Vm(directory)

@@ -58,7 +58,7 @@ ROWS = [line.split("\t") for line in harness.run(TRANSLATE).out.splitlines()]
 KEYED = {row[0].split(" ")[0] for row in ROWS if " " in row[0]}
 
 
-def test_each_row_of_the_tables_is_used_in_a_command_line_or_in_one_that_is_refused(_directory):
+def test_each_row_of_the_tables_is_used(_directory):
     """each row of the tables is used in a command line, or in one that is refused"""
     exercised = set().union(*(used(line["line"]) for line in LINES["lines"] + LINES["refused"]))
     equal(sorted({row[0] for row in ROWS} - exercised), [])
@@ -73,14 +73,14 @@ def test_each_command_line_gives_the_recorded_request(_directory):
     equal(got, LINES["lines"])
 
 
-def test_the_error_for_each_refused_line_names_its_option(_directory):
+def test_error_for_a_refused_line_names_its_option(_directory):
     """the error for each refused line names its option"""
     for line in LINES["refused"]:
         result = expect(harness.run(TRANSLATE, *words_of(line["line"])), 2, "")
         assert line["names"] in result.err, (line, result.err)
 
 
-def test_each_request_has_the_form_that_the_strict_stand_in_of_the_other_tests(_directory):
+def test_stand_in_accepts_each_request(_directory):
     """each request has the form that the strict stand-in of the other tests requires"""
     for line in LINES["lines"]:
         if line["real"] in SENTENCES:
@@ -100,7 +100,7 @@ def record(lines):
     FILE.write_text('{"lines": [\n' + ",\n".join(text) + '],\n "refused": [\n' + refused + "]}\n")
 
 
-def test_the_tables_have_every_option_and_key_of_the_program_own_help(_directory):
+def test_tables_have_every_option_of_the_help(_directory):
     """the tables have every option and key of the program's own help"""
     if not shutil.which("cloud-hypervisor"):
         raise Skip("cloud-hypervisor is not on the PATH")

@@ -129,7 +129,7 @@ def agree(words, program, ours):
 
 
 @test(f"{COUNT} mutated command lines give the same VM, or are refused, by both")
-def test_case(directory):
+def test_mutated_command_lines(directory):
     need_cloud_hypervisor()
     generator = random.Random(int(os.environ.get("MUTATIONS_SEED", "53")))
     lines = json.loads((SOURCE / "tests/interop/cloud_hypervisor_lines.json").read_text())["lines"]

@@ -36,7 +36,7 @@ def gone(pid):
         return True
 
 
-def test_sigterm_presses_the_real_power_button_and_the_next_step_ends_the_real_vmm(directory):
+def test_sigterm_presses_the_real_power_button(directory):
     """SIGTERM presses the real power button, and the next step ends the real VMM with 0 and leaves nothing"""
     vm = RealVm(directory)
     process = vm.booted(options=("--stop-timeout=1", "-v"))
@@ -51,7 +51,7 @@ def test_sigterm_presses_the_real_power_button_and_the_next_step_ends_the_real_v
     nothing_left(vm)
 
 
-def test_nine_other_connections_to_the_real_api_do_not_block_the_tenth(directory):
+def test_nine_other_connections_do_not_block(directory):
     """nine other connections to the real API do not block the tenth, which is vmcred's"""
     vm = RealVm(directory)
     process = vm.booted(options=("--stop-timeout=0", "-v"))
@@ -68,7 +68,7 @@ def test_nine_other_connections_to_the_real_api_do_not_block_the_tenth(directory
     assert "the VMM" in vm.errors().splitlines()[-1], vm.errors()
 
 
-def test_errors_of_the_real_vmm_when_it_starts_creates_or_boots_are_shown(directory):
+def test_errors_of_the_real_vmm_are_shown(directory):
     """errors of the real VMM when it starts, creates or boots are shown"""
     vm = RealVm(directory)
     expect(vm.run(*vm.words, "--log-file", "/nowhere/log"), 1, "",
@@ -88,7 +88,7 @@ def test_errors_of_the_real_vmm_when_it_starts_creates_or_boots_are_shown(direct
     nothing_left(vm)
 
 
-def test_the_real_vmm_ends_if_vmcred_is_killed_and_no_socket_is_left_if_the_vmm(directory):
+def test_real_vmm_ends_if_vmcred_is_killed(directory):
     """the real VMM ends if vmcred is killed, and no socket is left if the VMM is killed"""
     vm = RealVm(directory)
     process = vm.booted()

@@ -68,7 +68,7 @@ def qemu_table(vm, *words):
         stop(process)
 
 
-def test_dmidecode_reads_the_strings_of_a_table_that_vmcred_encoded(directory):
+def test_dmidecode_reads_an_encoded_table(directory):
     """dmidecode reads the strings of a table that vmcred encoded"""
     strings = ["io.systemd.credential:A=b,c\"[d]=e", "CLUSTER=example-host", " spaces ", "x" * 4000]
     result = subprocess.run([SMBIOS, "encode", *strings], capture_output=True, check=True)
@@ -76,7 +76,7 @@ def test_dmidecode_reads_the_strings_of_a_table_that_vmcred_encoded(directory):
     equal(dmidecode_strings(directory / "dump"), strings)
 
 
-def test_every_string_reaches_a_qemu_guest_table_unchanged_in_the_order_arguments(directory):
+def test_strings_reach_a_qemu_guest_in_order(directory):
     """every string reaches a QEMU guest's table unchanged, in the order arguments, static, runtime"""
     vm = Vm(directory)
     table, dump = qemu_table(vm, "-smbios", "type=11,value=ARG=1,,2")
@@ -87,7 +87,7 @@ def test_every_string_reaches_a_qemu_guest_table_unchanged_in_the_order_argument
     equal(decoded.stdout.decode().split("\0"), expected + [""])
 
 
-def test_a_table_of_the_largest_allowed_size_reaches_a_qemu_guest_unchanged(directory):
+def test_largest_table_reaches_a_qemu_guest(directory):
     """a table of the largest allowed size reaches a QEMU guest unchanged"""
     vm = Vm(directory)
     # 61,439 bytes with all four strings.

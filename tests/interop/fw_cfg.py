@@ -37,7 +37,7 @@ def files_read(data):
     return files
 
 
-def test_every_credential_reaches_a_guest_of_the_machine_type_microvm_unchanged(directory):
+def test_every_credential_reaches_a_microvm_guest(directory):
     """every credential reaches a guest of the machine type microvm unchanged, as a fw_cfg file"""
     need("qemu-system-x86_64")
     vm = Vm(directory, "vms: {test-vm: {credentialFiles: {HOST-API-KEY: host-api-key, HOST-TLS: host-tls, E: empty}}}\n")

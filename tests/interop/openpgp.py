@@ -31,26 +31,26 @@ def opened(message, *keys):
     return run(OPENPGP, "open", *[key.path for key in keys], stdin=message)
 
 
-def keys_make(folder, *names):
-    keys = [SshPgpKey(folder / name) for name in names]
+def keys_make(directory, *names):
+    keys = [SshPgpKey(directory / name) for name in names]
     for key in keys:
-        key.import_into(folder / "gnupg")
-    return folder / "gnupg", keys
+        key.import_into(directory / "gnupg")
+    return directory / "gnupg", keys
 
 
-def test_fingerprint_is_the_one_of_gpg(folder):
+def test_fingerprint_is_the_one_of_gpg(directory):
     """gpg and vmcred compute the same fingerprint for an SSH RSA key"""
-    home, [key] = keys_make(folder, "rsa")
+    home, [key] = keys_make(directory, "rsa")
     lines = gpg(home, "--with-colons", "--list-keys").out.splitlines()
     equal([line.split(":")[9] for line in lines if line.startswith("fpr:")], [key.fingerprint])
-    manifest = Manifest(folder, personality(folder)).add("top", "one.yaml", "top")
+    manifest = Manifest(directory, personality(directory)).add("top", "one.yaml", "top")
     manifest.content |= {"sshKeyPaths": [str(key.path)], "logging": {"keyImport": True}}
     expect(manifest.install(), 0, "", f"vmcred: imported {key.path} as PGP key {key.fingerprint}\n")
 
 
-def test_each_cipher_and_compression(folder):
+def test_each_cipher_and_compression(directory):
     """messages by gpg are decrypted for each cipher and compression, except for unsupported old ones"""
-    home, [key] = keys_make(folder, "rsa")
+    home, [key] = keys_make(directory, "rsa")
     listing = gpg(home, "--with-colons", "--list-config", "ciphername").out
     ciphers = listing.strip().split(":")[2].split(";")
     equal("AES256" in ciphers and "3DES" in ciphers, True, listing)
@@ -75,9 +75,9 @@ def test_each_cipher_and_compression(folder):
     )  # fmt: skip
 
 
-def test_several_recipients(folder):
+def test_several_recipients(directory):
     """a message to several keys, hidden ones too, is decrypted with any of them and no other"""
-    home, keys = keys_make(folder, "one", "two", "three")
+    home, keys = keys_make(directory, "one", "two", "three")
     for options in ((), ("--throw-keyids",)):
         message = encrypt(home, b"shared", *keys[:2], options=options)
         for key in keys[:2]:
@@ -86,18 +86,18 @@ def test_several_recipients(folder):
         expect(opened(message, keys[2]), 9, "", "")
 
 
-def test_partial_lengths(folder):
+def test_partial_lengths(directory):
     """a message with partial lengths is decrypted whole"""
-    home, [key] = keys_make(folder, "rsa")
+    home, [key] = keys_make(directory, "rsa")
     text = random.Random(3).randbytes(100000)
     result = opened(encrypt(home, text, key), key)
     expect(result, 0, None, "")
     equal(result.out.encode("utf-8", "surrogateescape"), text)
 
 
-def test_damaged_messages(folder):
+def test_damaged_messages(directory):
     """a message with any octet changed or cut off gives the right text or an error"""
-    home, [key] = keys_make(folder, "rsa")
+    home, [key] = keys_make(directory, "rsa")
     head, body = encrypt(home, b"right", key).split("\n\n")
     raw = base64.b64decode(body.split("\n=")[0])
     chance = random.Random(4)
@@ -116,9 +116,9 @@ def test_damaged_messages(folder):
     expect(opened(f"{head}\n\n{last}\n=\n", key), 4, "", "the PGP message was modified\n")
 
 
-def test_message_without_digest(folder):
+def test_message_without_digest(directory):
     """a message without a digest is rejected"""
-    home, [key] = keys_make(folder, "rsa")
+    home, [key] = keys_make(directory, "rsa")
     head, body = encrypt(home, b"text", key).split("\n\n")
     raw = bytearray(base64.b64decode(body.split("\n=")[0]))
     equal(raw[271], 0xD2)
@@ -130,22 +130,22 @@ def test_message_without_digest(folder):
     )  # fmt: skip
 
 
-def test_activation_of_a_document_by_sops(folder):
+def test_activation_of_a_document_by_sops(directory):
     """a document encrypted by the real sops to an SSH RSA key is activated with that key only, without gpg"""
-    home, [key, other] = keys_make(folder, "rsa", "other")
-    manifest = Manifest(folder, personality(folder))
-    (folder / "one.yaml").write_text("top: for the PGP key\n")
-    expect(run(need("sops"), "encrypt", "--in-place", "--pgp", key.fingerprint, folder / "one.yaml",
+    home, [key, other] = keys_make(directory, "rsa", "other")
+    manifest = Manifest(directory, personality(directory))
+    (directory / "one.yaml").write_text("top: for the PGP key\n")
+    expect(run(need("sops"), "encrypt", "--in-place", "--pgp", key.fingerprint, directory / "one.yaml",
                env={"GNUPGHOME": str(home)}))  # fmt: skip
     manifest.add("top", "one.yaml", "top")
-    expect(run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "ed25519"))
+    expect(run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", directory / "ed25519"))
     manifest.content |= {
-        "sshKeyPaths": ["/nowhere/rsa", str(folder / "ed25519"), str(other.path), str(key.path)],
+        "sshKeyPaths": ["/nowhere/rsa", str(directory / "ed25519"), str(other.path), str(key.path)],
         "ageKeyFile": None,
     }
     warnings = (
         "vmcred: warning: ignoring a key of sshKeyPaths: opening /nowhere/rsa: No such file or directory\n"
-        f"vmcred: warning: ignoring a key of sshKeyPaths: {folder}/ed25519: only an RSA key can be used as a "
+        f"vmcred: warning: ignoring a key of sshKeyPaths: {directory}/ed25519: only an RSA key can be used as a "
         "PGP key, not an Ed25519 key\n"
     )
     environment = {"GNUPGHOME": "/nowhere", "SOPS_GPG_EXEC": "/nowhere/gpg", "PATH": "/nowhere"}
@@ -156,12 +156,12 @@ def test_activation_of_a_document_by_sops(folder):
     lines = result.err.splitlines(keepends=True)
     warnings += f"vmcred: warning: ignoring a key of sshKeyPaths: {key.path}: it is encrypted with a passphrase\n"
     equal("".join(lines[:-1]), warnings)
-    for name in (f"{folder}/one.yaml", key.fingerprint, other.fingerprint):
+    for name in (f"{directory}/one.yaml", key.fingerprint, other.fingerprint):
         assert name in lines[-1], lines[-1]
     equal(manifest.active("top"), b"for the PGP key")
 
 
-def test_inflate_streams_of_zlib(_folder):
+def test_inflate_streams_of_zlib(_directory):
     """streams by zlib of every level and strategy are decompressed"""
     chance = random.Random(5)
     words = [chance.randbytes(chance.randrange(1, 9)) for _ in range(40)]
@@ -174,7 +174,7 @@ def test_inflate_streams_of_zlib(_folder):
                 equal(result.out.encode("utf-8", "surrogateescape"), text, f"level {level}, strategy {strategy}")
 
 
-def test_inflate_damaged_streams(_folder):
+def test_inflate_damaged_streams(_directory):
     """damaged and too long streams are errors where zlib reports one, and nothing is written"""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     stream = packer.compress(bytes(range(200)) * 9) + packer.flush()

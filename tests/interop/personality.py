@@ -50,7 +50,7 @@ def no_value_visible(vm, pid):
             assert form not in view, view
 
 
-def test_cloud_hypervisor_makes_the_same_vm_as_without_vmcred_plus_the_credentials(directory):
+def test_cloud_hypervisor_makes_the_same_vm(directory):
     """Cloud Hypervisor makes the same VM as without vmcred, plus the credentials"""
     need_cloud_hypervisor()
     vm = Vm(directory)
@@ -79,7 +79,7 @@ def test_cloud_hypervisor_makes_the_same_vm_as_without_vmcred_plus_the_credentia
     equal(got, expected, "config")
 
 
-def test_qemu_gets_its_own_arguments_and_a_descriptor_for_each_string(directory):
+def test_qemu_gets_a_descriptor_for_each_string(directory):
     """QEMU gets its own arguments and a descriptor for each string"""
     need("qemu-system-x86_64")
     vm = Vm(directory)

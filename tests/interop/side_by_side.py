@@ -34,29 +34,29 @@ def mask(data):
     return text
 
 
-def tree_of(folder):
+def tree_of(directory):
     """Returns the masked content and mode of every file."""
     found = {}
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(directory.rglob("*")):
         if path.is_symlink():
-            found[str(path.relative_to(folder))] = ("link", os.readlink(path))
+            found[str(path.relative_to(directory))] = ("link", os.readlink(path))
         elif path.is_file():
-            found[str(path.relative_to(folder))] = (mask(path.read_bytes()), oct(path.stat().st_mode & 0o777))
+            found[str(path.relative_to(directory))] = (mask(path.read_bytes()), oct(path.stat().st_mode & 0o777))
     return found
 
 
 class Peers:
     """A tree with an identity and documents by the real sops. Each comparison gets two copies of it."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, directory):
+        self.directory = directory
         self.sops = need("sops")
-        self.tree = folder / "tree"
+        self.tree = directory / "tree"
         self.tree.mkdir()
-        (folder / "bin").mkdir()
-        self.ours = folder / "bin" / "sops"
+        (directory / "bin").mkdir()
+        self.ours = directory / "bin" / "sops"
         self.ours.symlink_to(Path(harness.VMCRED_SOPS).absolute())
-        self.home = folder / "home"
+        self.home = directory / "home"
         self.home.mkdir()
         self.key, self.recipient = self.keygen("key")
         self.other_key, self.other = self.keygen("other")
@@ -66,7 +66,7 @@ class Peers:
             self.encrypt(name, name.replace("plain", "enc") if "plain" in name else f"enc-{name}")
 
     def keygen(self, name):
-        path = self.folder / name
+        path = self.directory / name
         expect(run(need("age-keygen"), "-o", path))
         return path, run(need("age-keygen"), "-y", path).out.strip()
 
@@ -77,7 +77,7 @@ class Peers:
 
     def one(self, program, words, env, stdin, prepare, cwd):
         """Runs a program in a fresh copy; returns (exit code, masked stdout, tree), stderr and the copy."""
-        place = Path(tempfile.mkdtemp(dir=self.folder)) / "tree"
+        place = Path(tempfile.mkdtemp(dir=self.directory)) / "tree"
         shutil.copytree(self.tree, place, symlinks=True)
         if prepare:
             prepare(place)

@@ -25,9 +25,9 @@ VALUES = {
 }
 
 
-def keygen(folder, name):
+def keygen(directory, name):
     """Creates an identity file with the real age-keygen; returns it and its public key."""
-    path = folder / name
+    path = directory / name
     expect(run(need("age-keygen"), "-o", path))
     return path, run(need("age-keygen"), "-y", path).out.strip()
 
@@ -47,39 +47,39 @@ def pipe(*command, stdin=b"", key=None):
     return done.stdout
 
 
-def sops_encrypt(folder, recipients, name, content, *options):
-    path = folder / name
+def sops_encrypt(directory, recipients, name, content, *options):
+    path = directory / name
     path.write_bytes(content)
     return pipe(need("sops"), "--encrypt", "--age", ",".join(recipients), *options, path)
 
 
-def sops_decrypt(folder, key, name, content, *options):
-    path = folder / name
+def sops_decrypt(directory, key, name, content, *options):
+    path = directory / name
     path.write_bytes(content)
     return pipe(need("sops"), "decrypt", *options, path, key=key)
 
 
-def test_sops_reads_every_binary_document_we_write_whatever(folder):
+def test_sops_reads_our_binary_documents(directory):
     """sops reads binary documents by vmcred with any bytes"""
-    key, recipient = keygen(folder, "key")
+    key, recipient = keygen(directory, "key")
     for name, value in VALUES.items():
         document = pipe(DOCUMENT, "encrypt", "binary", "binary", f"age:{recipient}", stdin=value)
-        equal(sops_decrypt(folder, key, "secret", document, *BINARY_BACK), value, name)
+        equal(sops_decrypt(directory, key, "secret", document, *BINARY_BACK), value, name)
 
 
-def test_we_read_every_binary_document_sops_writes_whatever(folder):
+def test_we_read_binary_documents_of_sops(directory):
     """vmcred reads binary documents by sops with any bytes"""
-    key, recipient = keygen(folder, "key")
+    key, recipient = keygen(directory, "key")
     for name, value in VALUES.items():
-        document = sops_encrypt(folder, [recipient], "plain", value, *BINARY)
+        document = sops_encrypt(directory, [recipient], "plain", value, *BINARY)
         equal(pipe(DOCUMENT, "decrypt", "binary", "binary", stdin=document, key=key), value, name)
 
 
-def test_document_we_write_layout_keys_white_space_sops(folder):
+def test_documents_have_the_layout_of_sops(directory):
     """documents by vmcred have the layout, keys and white space of those by sops"""
-    recipients = [keygen(folder, f"key{number}")[1] for number in range(2)]
+    recipients = [keygen(directory, f"key{number}")[1] for number in range(2)]
     ours = pipe(DOCUMENT, "encrypt", "binary", "binary", *(f"age:{one}" for one in recipients), stdin=b"value").decode()
-    theirs = sops_encrypt(folder, recipients, "plain", b"value", *BINARY).decode()
+    theirs = sops_encrypt(directory, recipients, "plain", b"value", *BINARY).decode()
 
     def skeleton(text):
         """Masks random values and times."""
@@ -93,22 +93,22 @@ def test_document_we_write_layout_keys_white_space_sops(folder):
     equal(skeleton(ours), skeleton(theirs), "layout")
 
 
-def test_each_several_recipients_opens_document_whoever(folder):
+def test_each_recipient_decrypts(directory):
     """each of several recipients decrypts documents by sops and vmcred"""
-    keys = [keygen(folder, f"key{number}") for number in range(3)]
+    keys = [keygen(directory, f"key{number}") for number in range(3)]
     recipients = [recipient for _, recipient in keys]
     ours = pipe(DOCUMENT, "encrypt", "binary", "binary", *(f"age:{one}" for one in recipients), stdin=b"value")
-    theirs = sops_encrypt(folder, recipients, "plain", b"value", *BINARY)
+    theirs = sops_encrypt(directory, recipients, "plain", b"value", *BINARY)
     for path, _ in keys:
-        equal(sops_decrypt(folder, path, "secret", ours, *BINARY_BACK), b"value", "ours")
+        equal(sops_decrypt(directory, path, "secret", ours, *BINARY_BACK), b"value", "ours")
         equal(pipe(DOCUMENT, "decrypt", "binary", "binary", stdin=theirs, key=path), b"value", "theirs")
 
 
-def test_stranger_told_whom_document_encrypted_tried(folder):
+def test_error_lists_recipients_and_identities(directory):
     """the error without a matching identity lists the recipients and the identities that were tried"""
-    _, recipient = keygen(folder, "key")
-    path, stranger = keygen(folder, "stranger")
-    document = sops_encrypt(folder, [recipient], "plain", b"value", *BINARY)
+    _, recipient = keygen(directory, "key")
+    path, stranger = keygen(directory, "stranger")
+    document = sops_encrypt(directory, [recipient], "plain", b"value", *BINARY)
     result = expect(run(DOCUMENT, "decrypt", "binary", "binary", stdin=document, env={"SOPS_AGE_KEY_FILE": str(path)}), 3, "")
     equal((recipient in result.err, stranger in result.err), (True, True), result.err)
 
@@ -152,23 +152,23 @@ RULES = [
 ]
 
 
-def test_random_trees_sops_encrypted_come_out_byte_byte_sops(folder):
+def test_random_documents_of_sops(directory):
     """random documents by sops are decrypted to the same bytes as by sops"""
     source = random.Random(42)
-    key, recipient = keygen(folder, "key")
+    key, recipient = keygen(directory, "key")
     for number in range(TREES):
         content = json.dumps(branch(source, 4), ensure_ascii=source.choice([True, False])).encode()
         rule = RULES[number % len(RULES)]
-        document = sops_encrypt(folder, [recipient], "plain.json", content, *rule)
-        expected = sops_decrypt(folder, key, "secret.json", document)
+        document = sops_encrypt(directory, [recipient], "plain.json", content, *rule)
+        expected = sops_decrypt(directory, key, "secret.json", document)
         equal(pipe(DOCUMENT, "decrypt", "json", "json", stdin=document, key=key), expected, f"tree {number}, rule {rule}")
 
 
-def test_value_changed_document_sops_integrity_error_names(folder):
+def test_modified_value_is_an_integrity_error(directory):
     """a modified value in a document by sops is an integrity error that names the value"""
-    key, recipient = keygen(folder, "key")
+    key, recipient = keygen(directory, "key")
     content = {"db": {"users": ["root", "guest"]}, "port_unencrypted": 5432}
-    document = json.loads(sops_encrypt(folder, [recipient], "plain.json", json.dumps(content).encode()))
+    document = json.loads(sops_encrypt(directory, [recipient], "plain.json", json.dumps(content).encode()))
 
     def refused(change, message):
         changed = json.loads(json.dumps(document))
@@ -196,9 +196,9 @@ def test_value_changed_document_sops_integrity_error_names(folder):
 
 
 @contextlib.contextmanager
-def gnupg(folder):
+def gnupg(directory):
     """Creates a gpg keyring with a key; returns its fingerprint and the environment. The agent ends with the keyring."""
-    home = folder / "gnupg"
+    home = directory / "gnupg"
     home.mkdir(mode=0o700)
     environment = {"GNUPGHOME": str(home), "SOPS_GPG_EXEC": need("gpg")}
     quiet = ("--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", "")
@@ -210,15 +210,15 @@ def gnupg(folder):
         run("gpgconf", "--kill", "all", env=environment)
 
 
-def test_we_encrypt_pgp_key_sops_decrypts_gpg_way_round(folder):
+def test_pgp_documents_both_ways(directory):
     """sops and vmcred decrypt each other's documents with a PGP key"""
     content = json.dumps({"a": "x", "b": [1, True]})
-    (folder / "plain.json").write_text(content)
-    with gnupg(folder) as (fingerprint, environment):
+    (directory / "plain.json").write_text(content)
+    with gnupg(directory) as (fingerprint, environment):
         ours = expect(run(DOCUMENT, "encrypt", "json", "json", f"pgp:{fingerprint}", stdin=content, env=environment)).out
-        theirs = expect(run(need("sops"), "encrypt", "--pgp", fingerprint, folder / "plain.json", env=environment)).out
-        (folder / "ours.json").write_text(ours)
-        expected = expect(run(need("sops"), "decrypt", folder / "ours.json", env=environment), err="").out
+        theirs = expect(run(need("sops"), "encrypt", "--pgp", fingerprint, directory / "plain.json", env=environment)).out
+        (directory / "ours.json").write_text(ours)
+        expected = expect(run(need("sops"), "decrypt", directory / "ours.json", env=environment), err="").out
         expect(run(DOCUMENT, "decrypt", "json", "json", stdin=theirs, env=environment), out=expected, err="")
         keys = [json.loads(text)["sops"]["pgp"][0] for text in (ours, theirs)]
         equal([sorted(key) for key in keys], [["created_at", "enc", "fp"]] * 2, "fields")
@@ -226,35 +226,35 @@ def test_we_encrypt_pgp_key_sops_decrypts_gpg_way_round(folder):
         equal([key["enc"].split("\n")[-1] for key in keys], ["-----END PGP MESSAGE-----"] * 2, "last lines")
 
 
-def test_age_key_pgp_key_each_group_own_open_document(folder):
+def test_key_groups_of_age_and_pgp(directory):
     """an age key and a PGP key in two groups decrypt a document together, and neither alone"""
-    key, recipient = keygen(folder, "key")
-    with gnupg(folder) as (fingerprint, environment):
+    key, recipient = keygen(directory, "key")
+    with gnupg(directory) as (fingerprint, environment):
         words = (f"age:{recipient}", "+", f"pgp:{fingerprint}", "+", f"pgp:{fingerprint}", "threshold=2")
         with_key = environment | {"SOPS_AGE_KEY_FILE": str(key)}
         document = expect(run(DOCUMENT, "encrypt", "json", "json", *words, stdin='{"a": 1}', env=environment)).out
-        (folder / "file.json").write_text(document)
-        expected = expect(run(need("sops"), "decrypt", folder / "file.json", env=with_key)).out
+        (directory / "file.json").write_text(document)
+        expected = expect(run(need("sops"), "decrypt", directory / "file.json", env=with_key)).out
         expect(run(DOCUMENT, "decrypt", "json", "json", stdin=document, env=with_key), out=expected, err="")
         result = expect(run(DOCUMENT, "decrypt", "json", "json", stdin=document, env={"SOPS_AGE_KEY_FILE": str(key)}), 3, "")
         for part in ("2 of 3", "only 1", f"group 1: {recipient}; group 2: pgp {fingerprint}; group 3: pgp {fingerprint}; "):
             assert part in result.err, result.err
 
 
-def test_gpg_failures(folder):
+def test_gpg_failures(directory):
     """a gpg that is missing, fails or returns no data is an error"""
-    (folder / "fails").write_text("#!/bin/sh\necho 'no luck' >&2\nexit 2\n")
-    (folder / "quiet").write_text("#!/bin/sh\ncat >/dev/null\n")
-    (folder / "deaf").write_text("#!/bin/sh\nexec <&-\nexit 1\n")
+    (directory / "fails").write_text("#!/bin/sh\necho 'no luck' >&2\nexit 2\n")
+    (directory / "quiet").write_text("#!/bin/sh\ncat >/dev/null\n")
+    (directory / "deaf").write_text("#!/bin/sh\nexec <&-\nexit 1\n")
     for name in ("fails", "quiet", "deaf"):
-        (folder / name).chmod(0o755)
+        (directory / name).chmod(0o755)
     cases = {
         "fails": ("failed: no luck", 3),
         "deaf": ("failed: no error message", 3),
         "missing": ("No such file or directory", 3),
     }
     for name, (reason, code) in cases.items():
-        program = folder / name
+        program = directory / name
         words = f"starting {program}: {reason}" if name == "missing" else f"{program} {reason}"
         expect(
             run(DOCUMENT, "encrypt", "json", "json", "pgp:00FF", stdin='{"a": 1}', env={"SOPS_GPG_EXEC": str(program)}),
@@ -262,20 +262,20 @@ def test_gpg_failures(folder):
             out="",
             err=f"document: stdin: encrypting to the PGP key 00FF: {words}\n",
         )
-    key, recipient = keygen(folder, "key")
+    key, recipient = keygen(directory, "key")
     text = pipe(DOCUMENT, "encrypt", "json", "json", f"age:{recipient}", stdin=b'{"a": 1}').decode()
     pgp = '"sops": {"pgp": [{"fp": "00FF", "enc": "x", "created_at": "2026-01-01T00:00:00Z"}],'
     expect(
         run(DOCUMENT, "decrypt", "json", "json", stdin=text.replace('"age"', '"no"').replace('"sops": {', pgp),
-            env={"SOPS_GPG_EXEC": str(folder / "quiet")}),
+            env={"SOPS_GPG_EXEC": str(directory / "quiet")}),
         code=3,
         out="",
-        err=f"document: stdin: sops.pgp: the key for 00FF: {folder / 'quiet'} returned no data\n",
+        err=f"document: stdin: sops.pgp: the key for 00FF: {directory / 'quiet'} returned no data\n",
     )
     # What cannot be opened with one key is opened with another.
     expect(
         run(DOCUMENT, "decrypt", "json", "json", stdin=text.replace('"sops": {', pgp),
-            env={"SOPS_GPG_EXEC": str(folder / "fails"), "SOPS_AGE_KEY_FILE": str(key)}),
+            env={"SOPS_GPG_EXEC": str(directory / "fails"), "SOPS_AGE_KEY_FILE": str(key)}),
         out='{\n\t"a": 1\n}\n',
         err="",
     )

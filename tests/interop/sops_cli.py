@@ -9,7 +9,7 @@ from side_by_side import Peers
 ENCRYPTED = ["enc.yaml", "enc.json", "enc.env", "enc.ini", "enc.bin"]
 
 
-def test_every_store_is_decrypted_to_the_same_bytes_with_and_without_a_command(directory):
+def test_every_store_is_decrypted_to_the_same_bytes(directory):
     """every store is decrypted to the same bytes, with and without a command"""
     peers = Peers(directory)
     for name in ENCRYPTED:
@@ -44,7 +44,7 @@ def test_each_spelling_of_a_flag_has_the_same_effect(directory):
         peers.same(*words, code=0)
 
 
-def test_unknown_flags_bad_values_and_missing_values_are_refused_with_the_same_code(directory):
+def test_wrong_flags_are_refused_with_the_same_code(directory):
     """unknown flags, bad values and missing values are refused with the same code"""
     peers = Peers(directory)
     for words in [
@@ -59,7 +59,7 @@ def test_unknown_flags_bad_values_and_missing_values_are_refused_with_the_same_c
         peers.same(*words, stdout=False, code=1)
 
 
-def test_conflicting_arguments_and_flags_are_refused_with_the_same_code_and_nothing(directory):
+def test_conflicting_flags_are_refused_with_the_same_code(directory):
     """conflicting arguments and flags are refused with the same code, and nothing is written"""
     peers = Peers(directory)
     age = ("--age", peers.recipient)
@@ -130,7 +130,7 @@ def test_conflicting_arguments_and_flags_are_refused_with_the_same_code_and_noth
         peers.same(*words, code=code, stdout=False)
 
 
-def test_a_changed_document_and_one_without_our_key_are_refused_with_the_same_code(directory):
+def test_undecryptable_documents_have_the_same_code(directory):
     """a changed document, and one without our key, are refused with the same code"""
     peers = Peers(directory)
 
@@ -148,7 +148,7 @@ def test_a_changed_document_and_one_without_our_key_are_refused_with_the_same_co
     peers.same("set", "--ignore-mac", "enc.json", '["a"]', "1", prepare=lambda place: tamper(place, '"open"', '"shut"'), code=0)
 
 
-def test_without_a_file_standard_input_is_read(directory):
+def test_standard_input_is_the_default(directory):
     """without a file, standard input is read"""
     peers = Peers(directory)
     encrypted = (peers.tree / "enc.json").read_bytes()
@@ -160,7 +160,7 @@ def test_without_a_file_standard_input_is_read(directory):
     peers.same("encrypt", "--age", peers.recipient, "--filename-override", "x.yaml", stdin=b"a: 1\n", code=0)
 
 
-def test_for_every_store_and_rule_encryption_gives_the_same_document_except_the(directory):
+def test_encryption_gives_the_same_document(directory):
     """for every store and rule, encryption gives the same document except the ciphertext, and sops decrypts it"""
     peers = Peers(directory)
     age = ("--age", peers.recipient)
@@ -194,7 +194,7 @@ def test_for_every_store_and_rule_encryption_gives_the_same_document_except_the(
 TYPES = ["json", "yaml", "dotenv", "ini", "binary"]
 
 
-def test_as_in_sops_every_store_is_converted_to_every_other_or_refused(directory):
+def test_stores_are_converted_as_in_sops(directory):
     """as in sops, every store is converted to every other or refused"""
     peers = Peers(directory)
     for kind in TYPES:
@@ -212,7 +212,7 @@ def test_as_in_sops_every_store_is_converted_to_every_other_or_refused(directory
         peers.same("exec-file", "--output-type", kind, "enc.json", "cat {}")
 
 
-def test_without_a_flag_recipients_come_from_the_environment(directory):
+def test_recipients_come_from_the_environment(directory):
     """without a flag, recipients come from the environment"""
     peers = Peers(directory)
     peers.same("encrypt", "-i", "plain.json", env={"SOPS_AGE_RECIPIENTS": peers.recipient}, code=0)
@@ -220,7 +220,7 @@ def test_without_a_flag_recipients_come_from_the_environment(directory):
     peers.same("encrypt", "-i", "--age", peers.other, "plain.json", env={"SOPS_AGE_RECIPIENTS": peers.recipient}, code=0)
 
 
-def test_set_and_unset_write_the_same_document_and_change_no_other_line(directory):
+def test_set_and_unset_write_the_same_document(directory):
     """set and unset write the same document and change no other line"""
     peers = Peers(directory)
     (peers.tree / "value").write_text('{"deep": [1, "x", null]}')
@@ -260,14 +260,14 @@ def test_set_and_unset_write_the_same_document_and_change_no_other_line(director
     peers.same("unset", "--idempotent", "enc.json", '["nope"]', code=0)
 
 
-def test_set_accepts_a_list_unlike_sops_and_sops_reads_the_result(directory):
+def test_set_accepts_a_list(directory):
     """set accepts a list, unlike sops, and sops reads the result"""
     peers = Peers(directory)
     _, _, place = peers.one(peers.ours, ("set", "enc.json", '["a"]', '[1, "x", [null]]'), {}, b"", None, ".")
     equal(json.loads(peers.decrypt(place / "enc.json"))["a"], [1, "x", [None]])
 
 
-def test_with_idempotent_setting_the_same_value_leaves_the_file_unchanged(directory):
+def test_idempotent_set_leaves_the_file_unchanged(directory):
     """with --idempotent, setting the same value leaves the file unchanged"""
     peers = Peers(directory)
     before = (peers.tree / "enc.json").read_bytes()
@@ -277,7 +277,7 @@ def test_with_idempotent_setting_the_same_value_leaves_the_file_unchanged(direct
         equal((their_place / "enc.json").read_bytes(), before, "theirs")
 
 
-def test_rotate_creates_a_new_data_key_and_changes_the_keys_as_sops_does(directory):
+def test_rotate_creates_a_new_data_key(directory):
     """rotate creates a new data key and changes the keys as sops does"""
     peers = Peers(directory)
     for words, key in [
@@ -296,7 +296,7 @@ def test_rotate_creates_a_new_data_key_and_changes_the_keys_as_sops_does(directo
     peers.same("rotate", "-i", "--rm-age", peers.recipient, "enc.json", code=1)
 
 
-def test_key_groups_are_added_and_deleted_as_by_sops_with_the_same_threshold(directory):
+def test_key_groups_are_added_and_deleted(directory):
     """key groups are added and deleted as by sops, with the same threshold"""
     peers = Peers(directory)
     _, place, _ = peers.same("groups", "add", "-i", "--file", "enc.json", "--age", peers.other, code=0)
@@ -312,7 +312,7 @@ def test_key_groups_are_added_and_deleted_as_by_sops_with_the_same_threshold(dir
     peers.same("encrypt", "--age", peers.recipient, "--shamir-secret-sharing-threshold", "1", "-i", "plain.json", code=0)
 
 
-def test_filestatus_prints_the_same_for_every_file(directory):
+def test_filestatus_prints_the_same(directory):
     """filestatus prints the same for every file"""
     peers = Peers(directory)
     for name in ENCRYPTED + ["plain.yaml", "plain.json", "plain.env", "plain.ini", "plain.bin", "nofile"]:
@@ -320,7 +320,7 @@ def test_filestatus_prints_the_same_for_every_file(directory):
     peers.same("filestatus", "--input-type", "json", "enc.json", code=0)
 
 
-def test_exec_env_runs_the_command_with_the_same_environment_and_has_its_exit_code(directory):
+def test_exec_env_sets_the_same_environment(directory):
     """exec-env runs the command with the same environment and has its exit code"""
     peers = Peers(directory)
     for words in [
@@ -336,7 +336,7 @@ def test_exec_env_runs_the_command_with_the_same_environment_and_has_its_exit_co
         peers.same(*words, stdin=b"input\n", env={"a": "hidden", "OTHER": "stays"})
 
 
-def test_exec_file_runs_the_command_with_the_same_file_and_has_its_exit_code(directory):
+def test_exec_file_gives_the_same_file(directory):
     """exec-file runs the command with the same file and has its exit code"""
     peers = Peers(directory)
     for words in [
@@ -354,7 +354,7 @@ def test_exec_file_runs_the_command_with_the_same_file_and_has_its_exit_code(dir
         peers.same(*words)
 
 
-def test_edit_writes_the_edited_text_leaves_an_unchanged_file_alone_and_has_the(directory):
+def test_edit_writes_the_edited_text(directory):
     """edit writes the edited text, leaves an unchanged file alone, and has the exit codes of sops"""
     peers = Peers(directory)
     for name in ENCRYPTED[:4]:
@@ -373,7 +373,7 @@ def test_edit_writes_the_edited_text_leaves_an_unchanged_file_alone_and_has_the(
     peers.same("edit", "-s", "enc.json", env={"EDITOR": "sed -i s/one/three/"}, code=0)
 
 
-def test_edit_starts_a_new_file_with_an_example_and_does_not_create_it_if_that_is(directory):
+def test_edit_starts_a_new_file_with_an_example(directory):
     """edit starts a new file with an example, and does not create it if that is unchanged"""
     peers = Peers(directory)
     for name in ("new.json", "new.yaml", "new.env", "new.ini", "new.bin"):
@@ -383,7 +383,7 @@ def test_edit_starts_a_new_file_with_an_example_and_does_not_create_it_if_that_i
     peers.same("edit", "new.json", env={"EDITOR": "true"}, code=1)
 
 
-def test_a_link_is_followed_and_a_file_keeps_its_mode(directory):
+def test_link_is_followed_and_mode_is_kept(directory):
     """a link is followed and a file keeps its mode"""
     peers = Peers(directory)
 

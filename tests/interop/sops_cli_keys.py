@@ -18,7 +18,7 @@ def secret_line(path):
     return path.read_text().splitlines()[-1]
 
 
-def test_age_identities_are_found_in_every_variable_and_file_that_sops_reads(directory):
+def test_age_identities_of_sops_are_found(directory):
     """age identities are found in every variable and file that sops reads"""
     peers = without_keys(Peers(directory))
     key = secret_line(peers.key)
@@ -42,7 +42,7 @@ def test_age_identities_are_found_in_every_variable_and_file_that_sops_reads(dir
     peers.same("decrypt", "enc.json", env={"XDG_CONFIG_HOME": str(directory / "empty")}, code=128)
 
 
-def test_a_key_file_that_others_can_read_is_used_with_a_warning_that_says_how_to(directory):
+def test_world_readable_key_file_is_a_warning(directory):
     """a key file that others can read is used with a warning that says how to fix it"""
     peers = Peers(directory)
     peers.key.chmod(0o644)
@@ -50,7 +50,7 @@ def test_a_key_file_that_others_can_read_is_used_with_a_warning_that_says_how_to
     equal(said, f"vmcred: warning: key file {peers.key} is accessible to other users: chmod 600 {peers.key}\n", "warning")
 
 
-def test_commands_print_identities_get_the_recipient_and_are_split_into_arguments(directory):
+def test_commands_print_identities(directory):
     """commands print identities, get the recipient, and are split into arguments as by sops"""
     peers = without_keys(Peers(directory))
     script = directory / "a command"
@@ -70,7 +70,7 @@ def test_commands_print_identities_get_the_recipient_and_are_split_into_argument
         peers.same("decrypt", "enc.json", env={"SOPS_AGE_KEY_CMD": command}, code=code)
 
 
-def test_ssh_keys_from_a_file_a_command_and_ssh_decrypt_documents(directory):
+def test_ssh_keys_decrypt_documents(directory):
     """SSH keys from a file, a command and ~/.ssh decrypt documents"""
     peers = without_keys(Peers(directory))
     for kind in ("ed25519", "rsa"):
@@ -88,7 +88,7 @@ def test_ssh_keys_from_a_file_a_command_and_ssh_decrypt_documents(directory):
         peers.same("decrypt", f"{kind}.json", code=0)
 
 
-def test_pgp_documents_are_written_and_read_through_gpg_with_its_keys(directory):
+def test_pgp_documents_use_gpg(directory):
     """PGP documents are written and read through gpg with its keys"""
     peers = Peers(directory)
     gpg = need("gpg")

@@ -122,12 +122,12 @@ def encrypt_each(peers, table, name, stdout=True):
     (peers.tree / ".sops.yaml").unlink()
 
 
-def test_keys_and_key_groups_give_the_same_recipients_in_every_notation(directory):
+def test_every_notation_gives_the_same_recipients(directory):
     """keys and key groups give the same recipients in every notation"""
     encrypt_each(Peers(directory), KEYS, "plain.json")
 
 
-def test_each_rule_encrypts_the_same_values_in_json_and_yaml(directory):
+def test_rules_encrypt_the_same_values(directory):
     """each rule encrypts the same values in JSON and YAML"""
     peers = Peers(directory)
     encrypt_each(peers, RULES, "plain.json")
@@ -135,12 +135,12 @@ def test_each_rule_encrypts_the_same_values_in_json_and_yaml(directory):
     encrypt_each(peers, RULES, "plain.bin")
 
 
-def test_unusual_and_broken_files_are_accepted_or_refused_as_by_sops(directory):
+def test_broken_files_are_refused_as_by_sops(directory):
     """unusual and broken files are accepted or refused as by sops"""
     encrypt_each(Peers(directory), FILES, "plain.json")
 
 
-def test_path_regex_matches_the_path_below_the_directory_of_sops_yaml_and_the_first(directory):
+def test_path_regex_matches_the_relative_path(directory):
     """path_regex matches the path below the directory of .sops.yaml, and the first match wins"""
     peers = Peers(directory)
     (peers.tree / "sub" / "deep").mkdir(parents=True)
@@ -157,7 +157,7 @@ def test_path_regex_matches_the_path_below_the_directory_of_sops_yaml_and_the_fi
             raise AssertionError(f"{expression} on {path}: {error}") from error
 
 
-def test_sops_yaml_is_searched_from_the_working_directory_upwards_and_nowhere_else(directory):
+def test_sops_yaml_is_searched_upwards(directory):
     """.sops.yaml is searched from the working directory upwards, and nowhere else"""
     peers = Peers(directory)
     (peers.tree / "sub" / "deep").mkdir(parents=True)
@@ -174,7 +174,7 @@ def test_sops_yaml_is_searched_from_the_working_directory_upwards_and_nowhere_el
     peers.same("encrypt", "-i", "sub/deep/plain.json", code=1)
 
 
-def test_config_and_sops_config_name_the_file_and_paths_are_relative_to_its(directory):
+def test_config_and_sops_config_name_the_file(directory):
     """--config and SOPS_CONFIG name the file, and paths are relative to its directory"""
     peers = Peers(directory)
     (peers.tree / "sub").mkdir()
@@ -188,7 +188,7 @@ def test_config_and_sops_config_name_the_file_and_paths_are_relative_to_its(dire
     peers.same("--config", "nofile", "encrypt", "-i", "plain.json", code=1)
 
 
-def test_flags_override_sops_yaml_which_must_still_have_a_rule(directory):
+def test_flags_override_sops_yaml(directory):
     """flags override .sops.yaml, which must still have a rule"""
     peers = Peers(directory)
     (peers.tree / ".sops.yaml").write_text(
@@ -207,7 +207,7 @@ def test_flags_override_sops_yaml_which_must_still_have_a_rule(directory):
         peers.same(*words, env={"EDITOR": "sed -i s/one/three/"})
 
 
-def test_stores_lay_documents_out_as_in_sops(directory):
+def test_stores_have_the_layout_of_sops(directory):
     """stores lay documents out as in sops"""
     peers = Peers(directory)
     for sentence, text in STORES.items():
@@ -221,7 +221,7 @@ def test_stores_lay_documents_out_as_in_sops(directory):
                 raise AssertionError(f"{sentence}: {error}") from error
 
 
-def test_updatekeys_gives_files_the_keys_of_their_rules_has_the_same_exit_codes_and(directory):
+def test_updatekeys_gives_files_the_keys_of_their_rules(directory):
     """updatekeys gives files the keys of their rules, has the same exit codes, and leaves correct files unchanged"""
     peers = Peers(directory)
     (peers.tree / "sub").mkdir()

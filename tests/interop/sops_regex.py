@@ -37,23 +37,23 @@ REJECTED = [
 UNSUPPORTED = ["(?i)\\p{Lu}", "(?i)\\p{Greek}", "a*(?i)*", "\\p{Letter}", "\\x{d800}"]
 
 
-def peers_with_keys(folder):
-    peers = Peers(folder)
+def peers_with_keys(directory):
+    peers = Peers(directory)
     (peers.tree / "keys.json").write_text(json.dumps({key: "value" for key in KEYS}))
     return peers
 
 
-def test_accepted_expressions_select_the_same_keys(folder):
+def test_accepted_expressions_select_the_same_keys(directory):
     """accepted expressions encrypt the same keys"""
-    peers = peers_with_keys(folder)
+    peers = peers_with_keys(directory)
     for expression in ACCEPTED:
         flag = "--unencrypted-regex" if len(expression) % 2 else "--encrypted-regex"
         peers.same("encrypt", flag, expression, "--age", peers.recipient, "keys.json", code=0)
 
 
-def test_rejected_expressions_match_nothing_in_sops(folder):
+def test_rejected_expressions_match_nothing_in_sops(directory):
     """expressions that sops ignores are an error when encrypting"""
-    peers = peers_with_keys(folder)
+    peers = peers_with_keys(directory)
     plain = json.loads((peers.tree / "keys.json").read_text())
     for expression in REJECTED:
         words = ("encrypt", "--encrypted-regex", expression, "--age", peers.recipient, "keys.json")
@@ -62,9 +62,9 @@ def test_rejected_expressions_match_nothing_in_sops(folder):
         fails(run(peers.ours, *words, cwd=peers.tree, env=peers.environment), 1, "encrypted_regex", expression)
 
 
-def test_unsupported_expressions_are_an_error(folder):
+def test_unsupported_expressions_are_an_error(directory):
     """expressions that only sops supports are an error that quotes them"""
-    peers = peers_with_keys(folder)
+    peers = peers_with_keys(directory)
     for expression in UNSUPPORTED:
         words = ("encrypt", "--encrypted-regex", expression, "--age", peers.recipient, "keys.json")
         fails(run(peers.ours, *words, cwd=peers.tree, env=peers.environment), 1, "unsupported", expression)

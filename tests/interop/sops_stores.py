@@ -141,13 +141,13 @@ STORES = [
 class Bench:
     """A directory with a key, the store, and both programs."""
 
-    folder: object
+    directory: object
     store: Store
     key: str = ""
     recipient: str = ""
 
     def __post_init__(self):
-        self.key = self.folder / "key"
+        self.key = self.directory / "key"
         expect(run(need("age-keygen"), "-o", self.key))
         self.recipient = run(need("age-keygen"), "-y", self.key).out.strip()
 
@@ -167,7 +167,7 @@ class Bench:
         return self.done(DOCUMENT, verb, self.store.name, output or self.store.name, *words, stdin=text)
 
     def file(self, text, name="file"):
-        path = self.folder / name
+        path = self.directory / name
         path.write_bytes(text)
         return path
 
@@ -197,8 +197,8 @@ def for_all(sentence, wanted=lambda store: True, count=TREES):
     def register(function):
         for store in filter(wanted, STORES):
 
-            def body(folder, store=store):
-                bench = Bench(folder, store)
+            def body(directory, store=store):
+                bench = Bench(directory, store)
                 for seed, source, rule in rounds(store, count):
                     try:
                         function(bench, source, rule)
@@ -211,14 +211,14 @@ def for_all(sentence, wanted=lambda store: True, count=TREES):
     return register
 
 
-@for_all("random {} documents that sops encrypted come out byte for byte as sops decrypts them")
-def test_case(bench, source, rule):
+@for_all("random {} documents of sops are decrypted to the same bytes as by sops")
+def test_decryption(bench, source, rule):
     document = bench.sops_encrypt(bench.store.plain(source), rule[0])
     equal(bench.ours("decrypt", document), bench.sops_decrypt(document), "plaintext")
 
 
-@for_all("random {} documents that we encrypted come out of sops as if it had encrypted them")
-def test_case_2(bench, source, rule):
+@for_all("sops decrypts our random {} documents like its own")
+def test_encryption(bench, source, rule):
     plain = bench.store.plain(source)
     document = bench.our_encrypt(plain, rule[1])
     expected = bench.sops_decrypt(bench.sops_encrypt(plain, rule[0]))
@@ -226,8 +226,8 @@ def test_case_2(bench, source, rule):
     equal(bench.ours("decrypt", document), expected, "what we decrypt")
 
 
-@for_all("a {} document in another format is the one that sops writes", lambda store: store.outputs, max(TREES // 4, 4))
-def test_case_3(bench, source, rule):
+@for_all("a {} document is converted to the same bytes as by sops", lambda store: store.outputs, max(TREES // 4, 4))
+def test_conversion(bench, source, rule):
     document = bench.sops_encrypt(bench.store.plain(source), rule[0])
     for output in bench.store.outputs:
         equal(bench.ours("decrypt", document, output=output), bench.sops_decrypt(document, output), output)
@@ -252,10 +252,10 @@ def changes(before, after):
 
 
 @for_all("a {} document that is decrypted and encrypted again differs only in its MAC and time")
-def test_case_4(bench, source, rule):
+def test_encryption_again(bench, source, rule):
     document = bench.sops_encrypt(bench.store.plain(source), rule[0])
     if bench.store.name == "yaml":
-        # A comment behind a value stands before it once it was decrypted, with sops, too.
+        # Decryption moves a comment after a value before it, as in sops.
         document = bench.ours("again", document)
     equal(changes(document, bench.ours("again", document)), [], "changed lines")
 
@@ -288,9 +288,9 @@ def both_edit(bench, verb, document, *words):
     return bench.ours(verb, document, *words), path.read_bytes()
 
 
-@for_all("a value set in a {} document is what sops reads, and changes the lines that sops changes", lambda store: store.edits,
+@for_all("set changes the same value and lines of a {} document as sops", lambda store: store.edits,
          max(TREES // 2, 4))  # fmt: skip
-def test_case_5(bench, source, rule):
+def test_set(bench, source, rule):
     document = bench.sops_encrypt(bench.store.plain(source), rule[0])
     for path in places(bench, document, source, 3):
         if bench.store.name != "json" or source.randrange(2):
@@ -303,9 +303,9 @@ def test_case_5(bench, source, rule):
         equal(changes(document, ours), changes(document, theirs), f"lines after set {spelt} {content}")
 
 
-@for_all("a value taken out of a {} document is gone for sops, and changes the lines that sops changes", lambda store: store.edits,
+@for_all("unset changes the same value and lines of a {} document as sops", lambda store: store.edits,
          max(TREES // 4, 4))  # fmt: skip
-def test_case_6(bench, source, rule):
+def test_unset(bench, source, rule):
     document = bench.sops_encrypt(bench.store.plain(source), rule[0])
     for path in places(bench, document, source, 3):
         ours, theirs = both_edit(bench, "unset", document, spell(path))
@@ -313,8 +313,8 @@ def test_case_6(bench, source, rule):
         equal(changes(document, ours), changes(document, theirs), f"lines after unset {spell(path)}")
 
 
-@for_all("what is extracted from a {} document is what sops extracts", lambda store: store.edits, max(TREES // 4, 4))
-def test_case_7(bench, source, rule):
+@for_all("extract prints the same part of a {} document as sops", lambda store: store.edits, max(TREES // 4, 4))
+def test_extract(bench, source, rule):
     document = bench.sops_encrypt(bench.store.plain(source), rule[0])
     for path in places(bench, document, source, 5):
         theirs = bench.filter(need("sops"), "decrypt", "--extract", spell(path), *bench.types(), bench.file(document))
@@ -322,8 +322,8 @@ def test_case_7(bench, source, rule):
         equal(ours[:2] if theirs[0] == 0 else ours[0] != 0, theirs[:2] if theirs[0] == 0 else True, spell(path))
 
 
-@for_all("a {} document whose keys we rotated or updated is what sops reads", count=max(TREES // 4, 4))
-def test_case_8(bench, source, rule):
+@for_all("sops decrypts a {} document after rotate and updatekeys", count=max(TREES // 4, 4))
+def test_rotate_and_updatekeys(bench, source, rule):
     document = bench.sops_encrypt(bench.store.plain(source), rule[0])
     expected = bench.sops_decrypt(document)
     equal(bench.sops_decrypt(bench.ours("rotate", document)), expected, "after rotate")

@@ -112,9 +112,9 @@ BROKEN = {
 class Bench:
     """A directory with a key, and both programs."""
 
-    def __init__(self, folder):
-        self.folder = folder
-        self.key = folder / "key"
+    def __init__(self, directory):
+        self.directory = directory
+        self.key = directory / "key"
         expect(run(need("age-keygen"), "-o", self.key))
         self.recipient = run(need("age-keygen"), "-y", self.key).out.strip()
 
@@ -126,7 +126,7 @@ class Bench:
         return done.returncode, done.stdout, done.stderr.decode()
 
     def sops(self, verb, text, *flags):
-        path = self.folder / "file.yaml"
+        path = self.directory / "file.yaml"
         path.write_bytes(text)
         return self.filter(need("sops"), verb, *flags, path)
 
@@ -158,9 +158,9 @@ def compare(bench, text, *flags, output="yaml"):
     equal((back[0] == 0, back[1]), (expected[0] == 0, expected[1]), f"what is left of {text!r}; {back[2]}{expected[2]}")
 
 
-def test_each_construct_yaml_comes_out_from_sops(folder):
+def test_constructs_of_yaml(directory):
     """each construct of YAML comes out as from sops"""
-    bench = Bench(folder)
+    bench = Bench(directory)
     for name, text in DOCUMENTS.items():
         try:
             compare(bench, text.encode())
@@ -176,9 +176,9 @@ def good(bench, seeds):
             yield seed, text
 
 
-def test_random_documents_come_out_from_sops(folder):
+def test_random_documents(directory):
     """random documents come out as from sops"""
-    bench = Bench(folder)
+    bench = Bench(directory)
     texts = list(good(bench, [int(SEED)] if SEED else range(COUNT)))
     for start in range(0, len(texts), BATCH):
         batch = texts[start : start + BATCH]
@@ -193,9 +193,9 @@ def test_random_documents_come_out_from_sops(folder):
             raise AssertionError(f"seeds {[seed for seed, _ in batch]} together: {reason}") from reason
 
 
-def test_exactly_the_random_documents_that_sops_rejects_are_rejected(folder):
+def test_same_random_documents_are_rejected(directory):
     """exactly the random documents that sops rejects are rejected"""
-    bench = Bench(folder)
+    bench = Bench(directory)
     seeds = [int(SEED)] if SEED else range(10**6, 10**6 + COUNT)
     taken = {seed for seed, _ in good(bench, seeds)}
     # Those that are good are compared above; here sops has its say about some of the others.
@@ -204,9 +204,9 @@ def test_exactly_the_random_documents_that_sops_rejects_are_rejected(folder):
         equal(bench.sops_encrypt(text)[0] != 0, True, f"VMCRED_SEED={seed}: whether sops refuses {text!r}")
 
 
-def test_invalid_documents_are_rejected_with_a_line_as_sops_rejects_them(folder):
+def test_invalid_documents_are_rejected_with_a_line(directory):
     """invalid documents are rejected with a line number, and sops rejects them too"""
-    bench = Bench(folder)
+    bench = Bench(directory)
     for name, (text, line) in BROKEN.items():
         code, out, err = bench.our_encrypt(text.encode())
         equal((code, out), (1, b""), f"{name}: exit code and stdout")
@@ -214,17 +214,17 @@ def test_invalid_documents_are_rejected_with_a_line_as_sops_rejects_them(folder)
         equal(bench.sops_encrypt(text.encode())[0] != 0, True, f"{name}: whether sops refuses it")
 
 
-def test_every_indentation_sops(folder):
+def test_indentation_of_sops(directory):
     """every indentation is the one of sops"""
-    bench = Bench(folder)
+    bench = Bench(directory)
     text = sops_yaml_documents.make(7) + b"\n---\n" + DOCUMENTS["lists in lists"].encode() + b"z: |\n  a\n  b\n"
     for indent in (1, 2, 3, 8, 9, 12):
         compare(bench, text, "--indent", str(indent), output=f"yaml:{indent}")
 
 
-def test_utf_16_read_sops_reads(folder):
+def test_utf_16(directory):
     """UTF-16 is read as sops reads it"""
-    bench = Bench(folder)
+    bench = Bench(directory)
     text = "a: é€\U0001f600 # c\nb: [x, y]\n"
     for encoding in ("utf-16-le", "utf-16-be"):
         compare(bench, ("\ufeff" + text).encode(encoding))
@@ -234,9 +234,9 @@ def test_utf_16_read_sops_reads(folder):
 LOST_BY_SOPS = ["a: \"\\tx\\ny\"\n", "a: [\"\\n x\"]\n", "a: [{b: \"  x\\ny\"}]\n", "a:\n- |\n\n  x\n"]  # fmt: skip
 
 
-def test_strings_sops_loses_when_writes_them_keep_values(folder):
+def test_strings_that_sops_loses_are_kept(directory):
     """strings that sops loses when it writes them keep their values, and sops reads them"""
-    bench = Bench(folder)
+    bench = Bench(directory)
     for text in LOST_BY_SOPS:
         code, written, err = bench.our_encrypt(text.encode())
         equal((code, err), (0, ""), f"{text!r}")
@@ -246,9 +246,9 @@ def test_strings_sops_loses_when_writes_them_keep_values(folder):
         equal(skeleton(again[1]), skeleton(written), f"{text!r} again")
 
 
-def test_document_sops_encrypted_comments_lists_opens(folder):
+def test_encrypted_comments_in_lists(directory):
     """a document in which sops encrypted comments in lists opens, although sops does not open it again"""
-    bench = Bench(folder)
+    bench = Bench(directory)
     text = b"a:\n    # secret\n    - 1\n    - 2\n# of b\nb: 3\n"
     code, written, err = bench.sops("encrypt", text, "--age", bench.recipient)
     equal((code, err), (0, ""), "sops encrypt")
@@ -258,9 +258,9 @@ def test_document_sops_encrypted_comments_lists_opens(folder):
     equal(bench.sops("decrypt", sealed), (0, text, ""), "what sops makes of ours")
 
 
-def test_sops_takes_loses_later_documents_we_refuse(folder):
-    """what sops takes and loses in later documents we refuse"""
-    bench = Bench(folder)
+def test_later_documents_that_sops_loses_are_refused(directory):
+    """ours refuses values in later documents that sops accepts and loses"""
+    bench = Bench(directory)
     for text in ("a: 1\n---\nb: !!int x\n", "a: 1\n---\nb: !!binary x\n"):
         equal(bench.our_encrypt(text.encode())[0], 1, f"exit code for {text!r}")
         code, out, _ = bench.sops_encrypt(text.encode())

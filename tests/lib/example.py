@@ -64,10 +64,10 @@ class Example:
             expect(self.generate())
 
     def _name(self, directory):
-        self.folder = Path(directory)
-        self.config = self.folder / "vmcred.yaml"
-        self.identity = self.folder / "identity"
-        self.root = self.folder / "root"
+        self.directory = Path(directory)
+        self.config = self.directory / "vmcred.yaml"
+        self.identity = self.directory / "identity"
+        self.root = self.directory / "root"
 
     @classmethod
     def at(cls, directory):
@@ -77,7 +77,7 @@ class Example:
         return example
 
     def document(self, file, generator="made", machine="m"):
-        return self.folder / "vars" / "per-machine" / machine / generator / file / "secret"
+        return self.directory / "vars" / "per-machine" / machine / generator / file / "secret"
 
     def active(self, file, generator="made"):
         return self.root / "run" / "secrets" / "vars" / generator / file
@@ -111,7 +111,7 @@ class Fleet(Example):
         self.config.write_text(f"machines:\n{names}generators:\n{generators.replace('ALL', everyone)}")
         expect(vmcred("keygen", "--config", self.config, "--machine", "m0", "--output", self.identity))
         for name in self.machines[1:]:
-            shutil.copytree(self.folder / "sops/machines/m0", self.folder / "sops/machines" / name)
+            shutil.copytree(self.directory / "sops/machines/m0", self.directory / "sops/machines" / name)
 
     def value(self, machine, name):
         """The machine's secret GENERATOR/FILE, decrypted."""

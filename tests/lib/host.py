@@ -41,12 +41,12 @@ class Host:
         need_root()
         for program in self.programs:
             need(program)
-        self.folder = Path(tempfile.mkdtemp(prefix="vmcred-e2e.", dir="/dev/shm"))
+        self.directory = Path(tempfile.mkdtemp(prefix="vmcred-e2e.", dir="/dev/shm"))
         self.process = None
         atexit.register(self.close)
         self.started = time.time()
-        self.example = self.folder / "example"
-        self.identity = self.folder / "identity"
+        self.example = self.directory / "example"
+        self.identity = self.directory / "identity"
         self._declare()
         self._boot()
 
@@ -75,7 +75,7 @@ class Host:
         sops = need("sops")
         return subprocess.run(
             [sops, "--decrypt", self.example / STORE / name / "secret"], check=True, capture_output=True,
-            env={"PATH": "/usr/bin:/bin", "HOME": str(self.folder), "SOPS_AGE_KEY_FILE": str(self.identity)}).stdout
+            env={"PATH": "/usr/bin:/bin", "HOME": str(self.directory), "SOPS_AGE_KEY_FILE": str(self.identity)}).stdout
 
     def activate(self):
         """Starts vmcred-activate.service in the host and writes the VM's LoadCredential= lines."""
@@ -141,14 +141,14 @@ class Container(Host):
 
     def _boot(self):
         root, guest = built("build-host"), built("build-guest")
-        console = open(self.folder / "console", "wb")
+        console = open(self.directory / "console", "wb")
         self.process = subprocess.Popen(
             [EXAMPLE / "run-host", "--root", root, "--guest", guest, "--vmcred", Path(VMCRED).resolve(),
              "--example", self.example, "--identity", self.identity, "--", *self._options()],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=console, text=True)
         self.leader = self.process.stdout.readline().strip()
         if not self.leader:
-            raise AssertionError("the host did not boot:\n" + (self.folder / "console").read_text(errors="replace"))
+            raise AssertionError("the host did not boot:\n" + (self.directory / "console").read_text(errors="replace"))
 
     def _options(self):
         """More options for systemd-nspawn."""
@@ -159,7 +159,7 @@ class Container(Host):
             self.process.stdin.close()
             self.process.wait()
             self.process = None
-        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.directory, ignore_errors=True)
 
     @property
     def root(self):

@@ -9,11 +9,10 @@ import shlex
 import shutil
 import socket
 import subprocess
-import time
 from pathlib import Path
 
-from harness import SOURCE, VMCRED, VMCRED_RUN, VMCRED_SOPS, Result, need
-from host import EXAMPLE, Host, built, checked, unit_text
+from harness import SOURCE, VMCRED, VMCRED_RUN, VMCRED_SOPS, Result
+from host import EXAMPLE, Host, built, unit_text
 
 NESTED = SOURCE / "tests" / "e2e" / "nested"
 VM_DIRECTORY = "/var/lib/microvms/test-vm"
@@ -31,11 +30,11 @@ class Machine(Host):
     def _boot(self):
         self.cloud_hypervisor = shutil.which("cloud-hypervisor")
         image = Path(built(NESTED / "build-image"))
-        initrd = self.folder / "initrd"
+        initrd = self.directory / "initrd"
         with open(initrd, "wb") as out:
             subprocess.run(["cat", image / "initrd", "-"], input=self._archive(), stdout=out, check=True)
         agent = socket.socket(socket.AF_UNIX)
-        agent.bind(str(self.folder / "agent"))
+        agent.bind(str(self.directory / "agent"))
         agent.listen()
         agent.settimeout(TIMEOUT)
         self.process = subprocess.Popen(
@@ -43,10 +42,10 @@ class Machine(Host):
              "-smp", "2", "-m", "4096", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
              "-kernel", image / "vmlinuz", "-initrd", initrd,
              "-append", "console=ttyS0 loglevel=4 panic=-1 systemd.getty_auto=no systemd.show_status=no",
-             "-serial", f"file:{self.folder}/console", "-device", "virtio-serial-pci",
-             "-chardev", f"socket,id=agent,path={self.folder}/agent",
+             "-serial", f"file:{self.directory}/console", "-device", "virtio-serial-pci",
+             "-chardev", f"socket,id=agent,path={self.directory}/agent",
              "-device", "virtserialport,chardev=agent,name=vmcred.agent"],
-            stdin=subprocess.DEVNULL, stderr=open(self.folder / "qemu", "wb"))
+            stdin=subprocess.DEVNULL, stderr=open(self.directory / "qemu", "wb"))
         connection, _ = agent.accept()
         agent.close()
         connection.settimeout(TIMEOUT)
@@ -57,7 +56,7 @@ class Machine(Host):
 
     def _archive(self):
         """A cpio archive of what the test adds to the image: programs, units, declaration, identity, guest."""
-        top = self.folder / "top"
+        top = self.directory / "top"
         guest = Path(built(EXAMPLE / "build-guest"))
         files = {
             **{f"usr/bin/{Path(program).name}": (program, 0o755) for program in (VMCRED, VMCRED_RUN, VMCRED_SOPS)},
@@ -66,7 +65,7 @@ class Machine(Host):
             "var/lib/vmcred/identity": (self.identity, 0o600),
         }
         for unit in ("vmcred-activate.service", "microvm@.service"):
-            source = self.folder / unit
+            source = self.directory / unit
             source.write_text(unit_text(unit))
             files[f"etc/systemd/system/{unit}"] = (source, 0o644)
         if self.cloud_hypervisor:
@@ -87,7 +86,7 @@ class Machine(Host):
         """One line from the agent."""
         line = self.stream.readline().decode().split()
         if not line:
-            raise AssertionError("the host ended:\n" + (self.folder / "console").read_text(errors="replace"))
+            raise AssertionError("the host ended:\n" + (self.directory / "console").read_text(errors="replace"))
         return line
 
     def run(self, *command, stdin=b""):
@@ -104,4 +103,4 @@ class Machine(Host):
             self.process.kill()
             self.process.wait()
             self.process = None
-        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.directory, ignore_errors=True)

@@ -44,7 +44,7 @@ class Server:
     def __init__(self, example, *words, journal=False, idle="0", listener=None, prefix=(), kept=None, notify=None):
         need_root()
         # A new directory: a test may start several servers.
-        self.directory = Path(tempfile.mkdtemp(prefix="serve.", dir=example.folder))
+        self.directory = Path(tempfile.mkdtemp(prefix="serve.", dir=example.directory))
         self.path = listener.getsockname() if listener else str(self.directory / "socket")
         listener = listener or listening(self.path)
         self.log = open(self.directory / "log", "w+b")

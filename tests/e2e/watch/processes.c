@@ -51,22 +51,22 @@ static size_t file_read(int dirfd, const char *name)
 static void descriptors_search(int pid_dirfd, const char *comm)
 {
 	int dirfd = openat(pid_dirfd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *folder = dirfd < 0 ? NULL : fdopendir(dirfd);
+	DIR *directory = dirfd < 0 ? NULL : fdopendir(dirfd);
 	struct dirent *entry;
 	char target[PATTERN_SIZE_MAX];
 
-	if (!folder) {
+	if (!directory) {
 		if (dirfd >= 0)
 			close(dirfd);
 		return;
 	}
-	while ((entry = readdir(folder))) {
+	while ((entry = readdir(directory))) {
 		ssize_t size = readlinkat(dirfd, entry->d_name, target, sizeof(target));
 
 		if (size > 0)
 			search(target, (size_t)size, "fd", comm);
 	}
-	closedir(folder);
+	closedir(directory);
 }
 
 void process_search(const char *pid)
