@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Large files through age's format, between files on a memory file system: our library (argv[1] is
 tests/interop/crypt.c) and the real age in turns; throughput and ratio of medians, with the middle half, processor time,
-and the most memory. Where the machine is busy with other work, the processor time tells more."""
+and the most memory. On a busy machine the processor time is more meaningful."""
 import os
 import shutil
 import statistics

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Manifests of sops-nix, with the real sops-install-secrets and ours: many documents, and one with many keys; from
-nothing, and where nothing has changed. In turns, so that a slow moment hits both; the ratio of medians, with the spread of
-the middle half, and the most memory. The real one decrypts a document once for each of its keys, which takes minutes: there
-it runs once."""
+nothing, and without changes. In turns, so that a slow moment affects both; the ratio of medians, with the middle half, and
+the peak memory. The real one decrypts a document once for each of its keys, which takes minutes: there it runs once."""
 import json
 import os
 import shutil
@@ -74,7 +73,7 @@ class Bench:
         return taken, peak
 
     def compare(self, title, slow):
-        """`slow`: the real one runs once for each line, and what it left is what has not changed."""
+        """`slow`: the real one runs once for each line, and its result is the unchanged state."""
         (self.directory / "manifest.json").write_text(json.dumps(self.manifest.content))
         for what, fresh in (("from nothing", True), ("nothing changed", False)):
             results = {name: [] for name in self.programs}

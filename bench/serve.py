@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A thousand units that start at the same moment, each asking `vmcred serve` for a secret of its own, or all for the same
-one; beside it, the same secrets activated as files, and one `vmcred get` for each. In turns; medians with the spread of all
-rounds. What systemd does to start a unit is not in it: hundreds of times more."""
+one; for comparison, the same secrets activated as files, and one `vmcred get` for each. In turns; medians with the spread of all
+rounds. The work of systemd to start a unit is not included: it takes hundreds of times longer."""
 import os
 import select
 import statistics

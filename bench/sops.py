@@ -78,8 +78,8 @@ class Bench:
         compare(f"10,000 values, {path.stat().st_size / 1e6:.1f} MB", commands, self.environment)
 
     def growth(self):
-        """Each in a process of its own, whose largest size the kernel tells; it is never less than that of Python,
-        which starts it."""
+        """Each in its own process, whose peak memory the kernel reports; it is never less than that of Python, which starts
+        it."""
         print(f"How decryption grows\n  {'values':>9} {'document':>11} {'time':>11} {'per value':>11} {'memory':>11} {'/ document':>10}")
         for count in VALUES:
             path = self.encrypted(f"{count}.json", tree(count))

@@ -92,7 +92,7 @@ def declare(directory):
 
 
 def launch(directory):
-    """Up to the hypervisor's first instruction: what has QEMU's name ends there."""
+    """Up to the hypervisor's first instruction: a program named like QEMU exits there."""
     options = declare(directory)
     programs = directory / "bin"
     programs.mkdir()
@@ -136,7 +136,7 @@ def milliseconds_to_boot(command, environment):
 
 
 def boot(directory):
-    """The real Cloud Hypervisor, up to vm.boot; what it boots need not run."""
+    """The real Cloud Hypervisor, up to vm.boot; the guest need not run."""
     options = declare(directory)
     program = shutil.which("cloud-hypervisor")
     kernels = sorted(Path("/boot").glob("vmlinuz*")) + sorted(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""vmcred activate: what it writes, and what a failure leaves unchanged."""
+"""vmcred activate: the files that it writes, and the state after a failure."""
 import json
 import os
 import re

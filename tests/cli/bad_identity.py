@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Identities that cannot be used, and those that open only some of what is asked for: the file, the secret and the way
-out are named, and nothing else is changed."""
+"""Unusable identities, and identities that decrypt only some secrets: errors name the file, the secret and the remedy, and
+nothing else changes."""
 import harness
 from example import Example
 from harness import equal, expect, need, run, test, vmcred
@@ -40,7 +40,7 @@ class Two(Example):
         return {str(path): path.read_bytes() for path in self.directory.glob("vars/**/secret")}
 
     def unopened(self, machine, generator):
-        """What is said of a secret for a machine, if the other machine's identity is tried."""
+        """The error for a machine's secret and the other machine's identity."""
         for_whom, tried = (public_key(path) for path in (self.identity, self.other))
         return (
             f"vars/per-machine/{machine}/{generator}/it/secret: no identity matches: it is encrypted to {for_whom}; "
@@ -83,7 +83,7 @@ def test_fix_re_encrypts_what_the_identity_decrypts(directory):
 
 
 def test_identity_file_with_several_identities(directory):
-    """of several identities in one file each secret takes the one that opens it"""
+    """with several identities in one file, each secret is decrypted with the right one"""
     here = Two(directory)
     both = directory / "both"
     both.write_text(here.other.read_text() + here.identity.read_text())
@@ -101,16 +101,17 @@ def to_directory(path):
     path.mkdir()
 
 
+NO_KEY = "contains no secret key: generate one with `vmcred keygen --output FILE`"
 UNUSABLE = {
     "that its group can read": (lambda path: path.chmod(0o640), 1, "mode 0640 gives others access to the secret key: chmod 600 {}"),
     "that others can read": (lambda path: path.chmod(0o604), 1, "mode 0604 gives others access to the secret key: chmod 600 {}"),
     "that others can write": (lambda path: path.chmod(0o602), 1, "mode 0602 gives others access to the secret key: chmod 600 {}"),
     "that is a directory": (to_directory, 1, "not a regular file"),
-    "that is empty": (lambda path: remake(path, ""), 1, "contains no secret key: generate one with `vmcred keygen --output FILE`"),
-    "of comments": (lambda path: remake(path, "# key\n"), 1, "contains no secret key: generate one with `vmcred keygen --output FILE`"),
+    "that is empty": (lambda path: remake(path, ""), 1, NO_KEY),
+    "of comments": (lambda path: remake(path, "# key\n"), 1, NO_KEY),
     "of something else": (lambda path: remake(path, "# key\nhello\n"), 1, "line 2: not an age secret key (AGE-SECRET-KEY-1…)"),
     "that is cut off": (lambda path: remake(path, "AGE-SECRET-KEY-1QQ\n"), 1, "line 1: the secret key is not valid: it has 18 characters instead of 74"),
-    "that is not there": (lambda path: path.unlink(), 3, "No such file or directory: pass the identity file with --identity FILE"),
+    "that is missing": (lambda path: path.unlink(), 3, "No such file or directory: pass the identity file with --identity FILE"),
 }  # fmt: skip
 
 

@@ -162,7 +162,7 @@ def test_leaf_of_a_renewed_authority_is_renewed(directory):
     here, _ca = made(directory)
     leaf = (directory / LEAF).read_text()
     expect(here.generate("--generator", "ca", "--regenerate"))
-    # As where another person, or a run for another machine, made the authority anew.
+    # As if another user, or a run for another machine, had renewed the authority.
     (directory / LEAF).write_text(leaf)
     assert run("openssl", "verify", "-CAfile", directory / AUTHORITY, directory / LEAF).code != 0
     expect(

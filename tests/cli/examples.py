@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""examples/generators: what a new user reads first is generated and used."""
+"""examples/generators, which new users read first: it is generated and used."""
 import re
 import shutil
 
@@ -72,7 +72,7 @@ def test_example_is_generated(directory):
     leaf = directory / "vars/per-machine/web/certificate/tls.crt/value"
     expect(run("openssl", "verify", "-x509_strict", "-purpose", "sslserver", "-untrusted", leaf,
                "-CAfile", directory / "vars/shared/ca/ca.crt/value", leaf), 0, f"{leaf}: OK\n", "")  # fmt: skip
-    # What the comments say of who gets what.
+    # The recipients that the comments name.
     for machine, file in ("web", "ca/ca.key"), ("web", "root-password/password"), ("db", "recovery/passphrase"):
         equal(vmcred("get", "--config", config, "--identity", directory / machine, machine, file).code, 3)
 

@@ -68,7 +68,7 @@ def test_dependent_file_of_each_machine(directory):
         equal(shared, fleet.value("m0", "root/it") + "all\n")
         for machine in fleet.machines:
             equal(fleet.value(machine, "last/it"), fleet.value(machine, "first/it") + shared)
-    # Now they are in the store, and one of them is made anew.
+    # Now they are in the store, and one of them is regenerated.
     before = [fleet.value(machine, "first/it") for machine in fleet.machines]
     expect(fleet.generate("--generator", "last", "--regenerate", "--identity", fleet.identity), 0, lines(fleet, ("last", "it")), "")
     equal([fleet.value(machine, "last/it") for machine in fleet.machines], [value + shared for value in before])

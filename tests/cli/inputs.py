@@ -250,7 +250,7 @@ KEPT = declaration(
 def test_stored_answer_is_used_again(directory):
     """a stored answer is not asked for again, unless new files are requested"""
     here = Example(directory, KEPT, generate=False)
-    # The same key for both machines: who makes the secrets anew can read all of them.
+    # Both machines have the same key, which can decrypt all secrets to regenerate them.
     expect(vmcred("machine", "add", "--config", here.config, "n", "--age-key", public_key(here)))
     (directory / "name").write_text("Ada")
     answer = ("--prompt", f"name=@{directory}/name")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make install`: the installed files, and a program built with the flags of pkg-config alone."""
+"""`make install`: the installed files, and a program built with the flags of pkg-config."""
 import re
 from pathlib import Path
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""vmcred called as sops-install-secrets, and `vmcred activate MANIFEST`: what they install, and what a failure leaves
-unchanged."""
+"""vmcred called as sops-install-secrets, and `vmcred activate MANIFEST`: the installed files, and the state after a
+failure."""
 import json
 import os
 import re

@@ -306,7 +306,7 @@ rejected("another generator's password must exist",
 
 for name in ("a,DNS:b", "", "a b", "a..b", ".a", "a.", "-a.example", "a-.example", "*", "*.example", "a.*.example", "*a.b.example",
              "10.0.0.256", "1.2.3", "::g", "a" * 64 + ".example", ".".join(["a" * 60] * 5), "email:a@b", "a/b"):  # fmt: skip
-    refused(f'"{name[:20]}" is no name for a certificate', '{tls: {certificate: p, names: ["%s"]}}' % name,
+    refused(f'"{name[:20]}" is not a name for a certificate', '{tls: {certificate: p, names: ["%s"]}}' % name,
             f'6: generators.g.it: "{name}" is not a DNS name or an address')  # fmt: skip
 refused("non-ASCII names must be in IDNA form", '{tls: {certificate: p, names: ["b\u00fccher.example"]}}',
         '6: generators.g.it: "b\u00fccher.example" is not a DNS name or an address: write an internationalized '

@@ -35,7 +35,7 @@ vms:
     credentialFiles: {KEY: key, HASH: hash, HOST: host}
 """
 
-# phase → the link below run/, what is there
+# phase → the link below run/ and its contents
 PHASES = {
     "services": ("secrets", {"vars/made/key"}),
     "users": ("secrets-for-users", {"vars/made/hash", "vars/other/hash"}),

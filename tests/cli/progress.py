@@ -39,7 +39,7 @@ def at_terminal(*command, stdout_too=True, columns=80, term="xterm", env=None, c
         try:
             while piece := os.read(ours, 4096):
                 seen += piece
-        except OSError:  # nobody has the other end any more
+        except OSError:  # the other end is closed
             pass
         os.close(ours)
         out = b"" if stdout_too else process.stdout.read()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""vmcred run with Cloud Hypervisor: what it receives, what is visible, and what a failed launch leaves.
+"""vmcred run with Cloud Hypervisor: its requests, the exposure of credentials, and failed launches.
 
 Cloud Hypervisor is a strict stand-in here (cloud_hypervisor_stand_in.py); interop/cloud_hypervisor.py uses the real one.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""vmcred serve: which unit gets which credential, and what happens to other requests. Connects as systemd does."""
+"""vmcred serve: the credentials of each unit, and the refusal of other requests. Connects as systemd does."""
 import os
 import re
 import resource
@@ -38,6 +38,9 @@ def test_journal_lines_have_priorities(directory):
         server.get(UNIT, "host-one")
         server.get(UNIT, "x")
         equal(server.stop(), (0, [f"<6>gave host-one to {UNIT} (process N)", f"<4>refused x to {UNIT} (process N): {NOT_LOADED}"]))
+
+
+KEEPING = "vmcred: warning: keeping the version read before: "
 
 
 def define_refusal(sentence, words, log):
@@ -133,7 +136,7 @@ def test_thousand_simultaneous_requests(directory):
 
 
 def test_refused_peers_that_do_not_read(directory):
-    """hundreds of refused peers that do not read delay nobody"""
+    """hundreds of refused peers that do not read do not delay others"""
     example = Example(directory)
     with serving(example) as server:
         asking = [server.ask(UNIT, "nothing") for _ in range(400)]
@@ -143,7 +146,7 @@ def test_refused_peers_that_do_not_read(directory):
 
 
 def test_paused_reader(directory):
-    """a reader that pauses delays nobody, and gets the rest when it continues"""
+    """a reader that pauses does not delay others, and gets the rest when it continues"""
     example = with_large(directory)
     with serving(example) as server:
         slow = server.ask(UNIT, "host-one")
@@ -237,7 +240,7 @@ def test_invalid_declaration_keeps_the_last_one(directory):
         example.config.write_text("machines: [")
         equal(server.get(UNIT, "host-one"), before)
         lines = server.stop()[1]
-        assert lines[1].startswith("vmcred: warning: keeping the version read before: "), lines
+        assert lines[1].startswith(KEEPING), lines
 
 
 def test_declaration_is_read_after_a_temporary_failure(directory):
@@ -306,7 +309,7 @@ def define_identity_fault(sentence, damage):
                 equal(server.get(UNIT, "host-two"), two)
             lines = other_lines(server)
             equal(len(lines), 1, f"number of warnings in {lines}")
-            assert lines[0].startswith("vmcred: warning: keeping the version read before: "), lines
+            assert lines[0].startswith(KEEPING), lines
             assert str(example.identity) in lines[0], lines
 
 

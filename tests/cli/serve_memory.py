@@ -9,7 +9,7 @@ SECRET_MAX_KIB = 1024
 
 
 def test_silent_peers_of_a_large_credential(directory):
-    """a thousand peers that do not read a large credential need no memory, delay nobody, and can still read all of it"""
+    """a thousand peers that do not read a large credential need no memory, do not delay others, and can still read all of it"""
     many_files()
     example = with_large(directory)
     two = value(example, "two")
@@ -26,7 +26,7 @@ def test_silent_peers_of_a_large_credential(directory):
 
 
 def test_silent_refused_peers(directory):
-    """ten thousand refused connections that do not read delay nobody"""
+    """ten thousand refused connections that do not read do not delay others"""
     many_files()
     example = Example(directory)
     with serving(example) as server:

@@ -276,7 +276,7 @@ def test_termination_signal_wipes_plaintext(directory):
 
 
 def test_exec_file_leaves_nothing(directory):
-    """exec-file leaves nothing behind, whether its file is read once, twice or never"""
+    """exec-file leaves no file, whether its file is read once, twice or never"""
     documents = Documents(directory)
     for words in [
         ["exec-file", "doc.json", "cat {} > copy"],

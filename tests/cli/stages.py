@@ -36,6 +36,9 @@ def stages(result):
     return {stage["stage"]: stage["state"] for stage in json.loads(result.out)}
 
 
+MISSING, WRONG = "vmcred: m: something declared is missing\n", "vmcred: m: integrity check failed\n"
+
+
 def test_everything_in_place(directory):
     """with all secrets in place and proved, no stage has a fault"""
     example = Example(directory)
@@ -50,7 +53,7 @@ def test_wrong_digest(directory):
     expect(example.activate())
     log = console(directory, proof("one", example.get("one").out), proof("two", "another"))
     result = example.inspect("--proof", log)
-    expect(result, 4, None, "vmcred: m: integrity check failed\n")
+    expect(result, 4, None, WRONG)
     assert result.out.endswith('8  prove     wrong    the guest\'s digest of "two" matches no credential\n'), result.out
 
 
@@ -60,7 +63,7 @@ def test_missing_digest(directory):
     expect(example.activate())
     log = console(directory, proof("two", example.get("two").out))
     result = example.inspect("--proof", log)
-    expect(result, 3, None, "vmcred: m: something declared is missing\n")
+    expect(result, 3, None, MISSING)
     assert result.out.endswith("8  prove     missing  the guest sent no digest of HOST-ONE\n"), result.out
     log = console(directory, proof("one", example.get("one").out))
     expect(example.inspect("--proof", log), 0, None, "")
@@ -71,17 +74,17 @@ def test_digest_without_salt(directory):
     example = Example(directory)
     expect(example.activate())
     log = console(directory, proof("one", example.get("one").out, ""), proof("two", example.get("two").out))
-    expect(example.inspect("--proof", log), 4, None, "vmcred: m: integrity check failed\n")
+    expect(example.inspect("--proof", log), 4, None, WRONG)
 
 
 def test_missing_and_wrong_stages(directory):
     """without activation its stage is missing; with a changed document its stage is wrong"""
     example = Example(directory)
-    result = expect(example.inspect("--json"), 3, None, "vmcred: m: something declared is missing\n")
+    result = expect(example.inspect("--json"), 3, None, MISSING)
     equal(stages(result)["activate"], "missing")
     document = example.document("one")
     document.write_text(document.read_text().replace('"lastmodified": "2', '"lastmodified": "1'))
-    result = expect(example.inspect("--json"), 4, None, "vmcred: m: integrity check failed\n")
+    result = expect(example.inspect("--json"), 4, None, WRONG)
     equal(stages(result)["seal"], "wrong")
 
 
@@ -90,7 +93,7 @@ def test_stale_activation(directory):
     example = Example(directory)
     expect(example.activate())
     expect(example.generate("--regenerate"))
-    result = expect(example.inspect("--json"), 3, None, "vmcred: m: something declared is missing\n")
+    result = expect(example.inspect("--json"), 3, None, MISSING)
     equal(stages(result)["activate"], "missing")
 
 
@@ -107,7 +110,7 @@ def test_no_secret_in_the_output(directory):
 def test_credentials_from_the_socket(directory):
     """a VM with credentials from the socket needs the socket and no files"""
     example = Example(directory, DECLARATION + "credentialSource: socket\n")
-    lines = expect(example.inspect(), 3, None, "vmcred: m: something declared is missing\n").out.splitlines()
+    lines = expect(example.inspect(), 3, None, MISSING).out.splitlines()
     equal(lines[3], "3  activate  missing  /run/vmcred/socket does not exist: start vmcred.socket")
     path = example.root / "run/vmcred/socket"
     path.parent.mkdir(parents=True)

@@ -16,6 +16,7 @@ from vm import CLOUD_HYPERVISOR, Vm, api_get, children, visible_to_others, no_ca
 QEMU = ("qemu-system-x86_64", "-accel", "tcg", "-display", "none", "-serial", "none", "-S", "-nodefaults")
 BOOT = ["/api/v1/vm.create", "/api/v1/vm.boot"]
 POWER_BUTTON, SHUTDOWN = "/api/v1/vm.power-button", "/api/v1/vmm.shutdown"
+STEPS = ("the VM is booted", "asking the guest to power off", "asking the VMM to end", "killing the VMM")
 
 
 _vmms = []
@@ -47,7 +48,7 @@ def running(vm, *words, options=(), stand_in=None):
 def running_qemu(vm, *words, options=("--supervise", "-v"), program=QEMU):
     need("qemu-system-x86_64")
     process = vm.start(*program, *words, options=options)
-    wait_for("QEMU", lambda: "the VM is booted" in vm.errors())
+    wait_for("QEMU", lambda: STEPS[0] in vm.errors())
     return process, child_of(process)
 
 
@@ -103,7 +104,7 @@ def test_each_signal_takes_the_next_step(directory):
     wait_for("the shutdown", lambda: SHUTDOWN in vm.requested())
     process.send_signal(signal.SIGINT)
     equal(process.wait(20), 128 + signal.SIGKILL)
-    equal(says(vm), ["the VM is booted", "asking the guest to power off", "asking the VMM to end", "killing the VMM"])
+    equal(says(vm), list(STEPS))
     assert gone(child)
 
 
@@ -124,9 +125,7 @@ def test_silent_vmm_gets_sigterm(directory):
     process, _ = running(vm, options=("-v",), stand_in={"close": "vm.power-button"})
     process.send_signal(signal.SIGTERM)
     equal(process.wait(20), 0)
-    equal(says(vm), ["the VM is booted",
-                     "/api/v1/vm.power-button: the VMM closed its API without an answer",
-                     "asking the VMM to end"])
+    equal(says(vm), [STEPS[0], "/api/v1/vm.power-button: the VMM closed its API without an answer", STEPS[2]])
 
 
 def test_refused_power_button_is_followed_by_shutdown(directory):
@@ -246,15 +245,14 @@ def test_output_with_a_credential_is_hidden(directory):
     """before the VM is booted, a line of the VMM's output that repeats a credential is hidden"""
     vm = Vm(directory)
     (vm.credentials / "host-api-key").write_text(value := "k" * 5 + "0123456789abcdefghijklmnopqrstuvwxyz-+")
+    hidden = "vmcred: warning: a line of the VMM's output is hidden because it repeats an OEM string\n"
     expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"say": f"one\nit is {value}, {value}\ntwo\n", "die": 3}), 1, "",
-           "one\n"
-           "vmcred: warning: a line of the VMM's output is hidden because it repeats an OEM string\n"
-           "two\nerror: the stand-in refuses to start\n"
+           f"one\n{hidden}two\nerror: the stand-in refuses to start\n"
            "vmcred: starting cloud-hypervisor: it exited with code 3 before its VM booted: its output: one two error: the "
            "stand-in refuses to start\n")
     # Even if only part of it is repeated.
     result = vm.run(*CLOUD_HYPERVISOR, stand_in={"say": f"it is {value[3:34]}…", "exit": 0})
-    expect(result, 0, "", "vmcred: warning: a line of the VMM's output is hidden because it repeats an OEM string\n")
+    expect(result, 0, "", hidden)
 
 
 def test_long_output_does_not_block_the_vmm(directory):
@@ -304,8 +302,7 @@ def test_sigterm_powers_down_supervised_qemu(directory):
     process, _ = running_qemu(vm, options=("--stop-timeout=1", "-v"))
     process.send_signal(signal.SIGTERM)
     equal(process.wait(20), 0)
-    equal(says(vm), ["the VM is booted", "asking the guest to power off",
-                     "warning: the guest did not power off within 1 s", "asking the VMM to end"])
+    equal(says(vm), [*STEPS[:2], "warning: the guest did not power off within 1 s", STEPS[2]])
 
 
 def test_supervised_qemu_that_does_not_start(directory):

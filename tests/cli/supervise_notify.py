@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What vmcred run reports to the service manager, for itself and for the guest.
+"""Notifications of vmcred run to the service manager, its own and the guest's.
 
 Connections to the unix socket of the host's vsock port play the guest.
 """

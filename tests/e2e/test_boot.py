@@ -25,7 +25,7 @@ def host():
 
 @functools.cache
 def booted():
-    """The host after a complete run of the VM; `seen` is what the tests recorded while the VM ran."""
+    """The host after a complete run of the VM; `seen` has the records of the tests while the VM ran."""
     started = host()
     started.activate()
     equal(started.start_vm().code, 0, "exit code of systemctl start")

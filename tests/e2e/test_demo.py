@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""`make demo` proves every secret and leaves nothing behind, even if it is interrupted."""
+"""`make demo` proves every secret and leaves nothing, even if it is interrupted."""
 import os
 import re
 import signal

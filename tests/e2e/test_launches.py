@@ -294,8 +294,8 @@ define_storm("through hundreds of launches no process shows a secret: arguments,
 define_storm("through hundreds of launches no file that is written, and no name of one, holds a secret", " file ", " name ")
 define_storm("no line of vmcred at its highest verbosity holds a secret", "the log")
 define_storm("while its VM runs, no memory of vmcred holds a secret", "memory")
-define_storm("no launch leaves a file behind, nor a core file once it has read a secret, whatever ended it", r"\[")
-define_storm("every launch that nobody ends comes up", "come up")
+define_storm("no launch leaves a file, or a core file after it has read a secret, however it ended", r"\[")
+define_storm("every launch that is not interrupted succeeds", "come up")
 
 
 def test_watcher_lost_no_file(_directory):
@@ -457,7 +457,7 @@ def test_same_user_can_read_dumpable_vmcred(directory):
     need_root()
     scope = Path("/proc/sys/kernel/yama/ptrace_scope")
     if scope.exists() and int(scope.read_text()) > 1:
-        raise Skip("this kernel lets nobody attach to anything (Yama)")
+        raise Skip("this kernel forbids attaching to processes (Yama)")
     equal(attacked(directory, "core"), "".join(f"{name}: succeeded\n" for name in ATTEMPTS), "what each attempt came to")
 
 

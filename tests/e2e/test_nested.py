@@ -121,7 +121,7 @@ def left():
 
 @once
 def booted(program):
-    """The unit after its guest proved its secrets and was stopped; `seen` is what the tests recorded in between."""
+    """The unit after its guest proved its secrets and was stopped; `seen` has the records of the tests."""
     machine = host()
     seen = {"processes": started(program)}
     console = machine.wait_proofs()

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""A real systemd asks `vmcred serve` for its units' credentials: what they get, what is refused, and what they do then."""
+"""A real systemd asks `vmcred serve` for its units' credentials, and its units start or fail accordingly."""
 import base64
 import hashlib
 import json

@@ -52,7 +52,7 @@ class Activation:
         return {str(path.relative_to(top)): path.read_bytes() for path in top.rglob("*") if path.is_file()} if top.exists() else None
 
     def places(self):
-        """What is in the places of the links: a link's target, "directory", or a file's text."""
+        """The state of each link: its target, "directory", or a file's text."""
         found = {}
         for path in sorted((self.directory / "links").iterdir()):
             target = os.readlink(path) if path.is_symlink() else None

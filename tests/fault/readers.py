@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may read what, in the middle of a change: after every fault each secret opens, for those alone whom its links name,
-and the same command once more leaves what an undisturbed one would have left. The real sops opens the secrets."""
+"""The readers of secrets during a change: after every fault only the linked readers can decrypt each secret, and repeating the
+command has the result of an uninterrupted one. The real sops decrypts the secrets."""
 import functools
 import json
 import os
@@ -118,13 +118,13 @@ def whole(store, reader, fault, before):
         had, wrong = before.get(name, (value, None))
         fault.expect(had == value, f"{name} has another value")
         now = recipients(path.read_text())
-        fault.expect(now <= store.linked(path) or now == wrong, f"{name} is open to somebody whom no link names")
+        fault.expect(now <= store.linked(path) or now == wrong, f"{name} can be decrypted by a reader without a link")
 
 
 def change(sentence, words, declaration=DECLARATION, prepare=(), edit=None, reader="ada", done=None, least=40, **options):
-    """`words` are the command's, after `prepare`'s commands and then `edit(store)`; `options` are the store's. `reader`
-    may read everything before and after. A run that was interrupted after its work may end with the exit code and error
-    `done` when it is repeated."""
+    """Runs the command `words` after the commands of `prepare` and `edit(store)`, with the store's `options`. `reader` can
+    decrypt everything before and after. If the interrupted run had finished its work, the second one may end with the exit
+    code and error `done`."""
 
     @test(sentence)
     def test_change(directory):

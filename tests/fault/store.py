@@ -57,7 +57,7 @@ def test_common_sync_leaves_complete_generators(directory):
         made = [path.name for path in store.glob("vars/per-machine/*/g")]
         for name in ("it", "more"):
             equal(len(list(store.glob(f"vars/per-machine/*/g/{name}/secret"))), len(made), f"files after {fault}")
-        # What was told is there; what is there may not have been told yet.
+        # Reported files exist; existing files may not have been reported yet.
         assert len(result.out.splitlines()) <= len(made) < 200, fault
         expect(fleet.generate())
         equal(len(list(store.glob("vars/per-machine/*/g/more/secret"))), 200)

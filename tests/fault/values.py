@@ -164,7 +164,7 @@ def test_machine_has_no_key_or_a_stored_one(directory):
     expected = names(undisturbed)
 
     def check(copy, fault):
-        fault.expect(registered(copy) == [] or registered(copy) == kept(copy), "a key that nobody has")
+        fault.expect(registered(copy) == [] or registered(copy) == kept(copy), "a registered key without a private half")
         fault.expect(fault.code != 0 or registered(copy), "a success without a key")
         before = registered(copy)
         expect(run(*words(copy)), 0, "", "")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The real age and age-keygen read what we write, and we read what they write."""
+"""We and the real age and age-keygen read each other's files."""
 import os
 import random
 import subprocess

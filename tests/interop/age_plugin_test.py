@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""A plugin of age for tests, installed as age-plugin-test. What it does is what the data of its recipients and
-identities says, a word such as "plain" or "ask"; it keeps nothing secret.
+"""A plugin of age for tests, installed as age-plugin-test. The data of its recipients and identities
+selects its behavior, with a word such as "plain" or "ask"; it protects nothing.
 
-Written from the protocol's text (C2SP age-plugin.md) and not from our client, which it is to test.
+Written from the specification (C2SP age-plugin.md) and not from our client, which it tests.
 """
 import base64
 import hashlib
@@ -104,7 +104,7 @@ def converse(word, index):
     elif word == "vanish":
         sys.exit(0)
     elif word == "garbage":
-        sys.stdout.write("this is no stanza\n\n")
+        sys.stdout.write("this is not a stanza\n\n")
         sys.stdout.flush()
         time.sleep(60)
     elif word == "flood":
@@ -170,7 +170,7 @@ def main():
     note(json.dumps({"argv": sys.argv[1:], "cwd": os.getcwd(), "SOPS_AGE_KEY": os.environ.get("SOPS_AGE_KEY")}))
     machines = {"--age-plugin=recipient-v1": recipient_machine, "--age-plugin=identity-v1": identity_machine}
     machines[sys.argv[1]](phase1())
-    # Whoever started us closes our input, and tells us to go.
+    # The parent process closes our input and signals us to exit.
     try:
         sys.stdin.read()
     except KeyboardInterrupt:

@@ -104,11 +104,11 @@ def outcome(directory, verb, name, fields, file):
     if done.returncode == 0:
         return None if hashlib.sha256(done.stdout).hexdigest() == fields["payload"] else "another payload"
     if done.stdout and (verb != "age-stream-decrypt" or "payload" not in fields):
-        return f"{len(done.stdout)} bytes in spite of the error"
-    # A stream has handed out genuine chunks before the bad one: the vector's digest is that of all there are. We look
-    # one byte ahead, and hold a chunk back where that shows that it is not the last one as it claims.
+        return f"{len(done.stdout)} bytes despite the error"
+    # A stream outputs genuine chunks before the bad one; the vector's digest covers all of them. We read one byte ahead and
+    # do not output a chunk that claims to be the last one but is not.
     if not all_genuine(done.stdout, fields, file):
-        return f"{len(done.stdout)} bytes that are no beginning of the genuine ones"
+        return f"{len(done.stdout)} bytes that are not a prefix of the genuine ones"
     return None
 
 
@@ -122,14 +122,14 @@ def all_genuine(plaintext, fields, file):
             [need("age"), "-d", "-i", identities.name], input=file, capture_output=True, check=False, timeout=60
         )
     if hashlib.sha256(peer.stdout).hexdigest() != fields["payload"]:
-        raise AssertionError("age itself does not hand out what the vector wants")
+        raise AssertionError("age does not output what the vector expects")
     return peer.stdout.startswith(plaintext)
 
 
 def run_all(directory, verb):
     failed, lacking, tried = [], [], 0
     for name, fields, file in vectors():
-        # Whoever calls us says whether a file is armored; age and we see it for ourselves.
+        # A vector may not say that its file is armored; age and we detect it.
         if dict(fields).get("armored") != "yes" and file.lstrip().startswith(b"-----BEGIN"):
             failed.append(f"{name}: armor where none is expected")
             continue

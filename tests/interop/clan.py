@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The real clan and vmcred on the same repositories: what either creates or changes is correct for the other."""
+"""The real clan and vmcred on the same repositories: the changes of either are correct for the other."""
 import json
 
 import harness

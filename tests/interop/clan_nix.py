@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stands in for the program `nix`, so that the real clan runs where there is none.
+"""Stands in for the program `nix`, so that the real clan runs without Nix.
 
-clan asks it for nothing but values of the flake: what is declared. Those come from the JSON file in $STAND_IN_FLAKE, by
-the selectors that stand in the expression which clan wants built. Anything else is an error.
+clan only requests declared values of the flake. They come from the JSON file in $STAND_IN_FLAKE, by the selectors in the
+expression that clan builds. Anything else is an error.
 """
 import json
 import os
@@ -12,7 +12,7 @@ import tempfile
 
 
 def selected(value, selectors):
-    """What clan's selectors pick: a name, a name that may be missing, some names, or all."""
+    """The values that clan's selectors pick: a name, a name that may be missing, some names, or all."""
     if not selectors:
         return value
     kind, name, rest = selectors[0]["type"], selectors[0].get("value"), selectors[1:]

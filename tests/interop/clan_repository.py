@@ -76,7 +76,7 @@ def clan_source():
 
 
 def validation_hash(value):
-    """The hash of what Nix's builtins.toJSON prints."""
+    """The hash of the output of Nix's builtins.toJSON."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return value and hashlib.sha256(text.encode()).hexdigest()
 

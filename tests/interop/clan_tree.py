@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A store in clan's shape that neither clan nor vmcred made, but sops, age and plain files, with what clan leaves behind
-in one after years. vmcred reads and writes it; after each verb the real sops opens each document for those that it is
-for, and for nobody else."""
+"""A store in clan's layout, created with sops, age and plain files, with leftovers as in a store that clan has used for
+years. vmcred reads and changes it; after each command the real sops decrypts each document for its recipients only."""
 import json
 import os
 import shutil
@@ -45,10 +44,10 @@ class Tree:
         self.register("users/bob", "bob")
         self.register("machines/web", "web")
         self.register("machines/db", "db")
-        # As clan wrote it at first: one key that is no list.
+        # As early versions of clan wrote it: one key instead of a list.
         self.write("sops/machines/old/key.json", json.dumps({"publickey": self.public["old"], "type": "age"}))
         self.link("sops/groups/admins/users/ada", "../../../users/ada")
-        # A machine that has gone, from a group and as a directory that lists nobody.
+        # A removed machine, in a group and as a directory without readers.
         self.link("sops/groups/admins/machines/gone", "../../../machines/gone")
         (self.root / "sops/groups/empty/users").mkdir(parents=True)
         for name in ("sops/users/.gitkeep", "vars/.gitkeep", "vars/per-machine/web/token/.DS_Store"):
@@ -277,7 +276,7 @@ def test_user_with_a_plugin_key_is_a_recipient(directory):
 def test_stray_files_are_no_obstacle(directory):
     """an incomplete secret, an empty directory of links and a stray file do not stop any command"""
     tree = Tree(directory)
-    # clan makes links before it encrypts: this is what it leaves behind where that fails.
+    # clan creates links before it encrypts: these are its leftovers if that fails.
     tree.link("sops/secrets/failed/users/bob", "../../../users/bob")
     (tree.root / "vars/per-machine/web/token/it/users").mkdir()
     tree.write("vars/per-machine/web/token/README.md", "somebody's notes")

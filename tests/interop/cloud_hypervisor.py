@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The real Cloud Hypervisor makes the same VM of the same command line, with and without `vmcred run`."""
+"""The real Cloud Hypervisor creates the same VM from the same command line with and without `vmcred run`."""
 import json
 import os
 import re
@@ -58,7 +58,7 @@ def test_same_configuration_with_oem_strings(directory):
 
 
 def test_defaults_make_the_same_vm(directory):
-    """a command line with only defaults makes the same VM too"""
+    """a command line with only defaults creates the same VM too"""
     need_cloud_hypervisor()
     vm = Vm(directory)
     words = ["--kernel", kernel(directory / "kernel"), "--api-socket", directory / "api"]
@@ -135,7 +135,7 @@ def test_wrong_number_of_descriptors_is_refused(directory):
 
 
 def test_vm_info_is_a_valid_vm_config(directory):
-    """the configuration of vm.info is a --vm-config that makes the same VM"""
+    """the configuration of vm.info is a --vm-config that creates the same VM"""
     need_cloud_hypervisor()
     guest = Guest(directory)
     first, _ = guest.info("--kernel kernel --console off --cpus boot=2,max=4 --disk path=disk,readonly=on,bw_size=9,"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The real Cloud Hypervisor under `vmcred run`: how it is stopped, and what a failed launch leaves."""
+"""The real Cloud Hypervisor under `vmcred run`: stopping it, and failed launches."""
 import os
 import signal
 import socket

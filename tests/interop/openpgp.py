@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""vmcred decrypts without gpg what gpg and sops encrypt to PGP keys made of SSH RSA keys, and decompresses what zlib
-compresses."""
+"""Without gpg, vmcred decrypts messages of gpg and sops to PGP keys converted from SSH RSA keys, and decompresses streams of
+zlib."""
 import base64
 import os
 import random
@@ -48,6 +48,10 @@ def test_fingerprint_is_the_one_of_gpg(directory):
     expect(manifest.install(), 0, "", f"vmcred: imported {key.path} as PGP key {key.fingerprint}\n")
 
 
+def unsupported(feature):
+    return f"the PGP message uses an {feature}, which is not supported: encrypt it again with the defaults of gpg\n"
+
+
 def test_each_cipher_and_compression(directory):
     """messages by gpg are decrypted for each cipher and compression, except for unsupported old ones"""
     home, [key] = keys_make(directory, "rsa")
@@ -61,18 +65,12 @@ def test_each_cipher_and_compression(directory):
             message = encrypt(home, text, key, options=options)
             result = opened(message, key)
             if cipher in OLD:
-                expect(
-                    result, 1, "",
-                    "the PGP message uses an unknown cipher, which is not supported: encrypt it again with the defaults of gpg\n",
-                )  # fmt: skip
+                expect(result, 1, "", unsupported("unknown cipher"))
             else:
                 expect(result, 0, None, "")
                 equal(result.out.encode("utf-8", "surrogateescape"), text, f"{cipher} {compression}")
     message = encrypt(home, text, key, options=["--compress-algo", "BZIP2"])
-    expect(
-        opened(message, key), 1, "",
-        "the PGP message uses an unknown compression, which is not supported: encrypt it again with the defaults of gpg\n",
-    )  # fmt: skip
+    expect(opened(message, key), 1, "", unsupported("unknown compression"))
 
 
 def test_several_recipients(directory):
@@ -123,11 +121,8 @@ def test_message_without_digest(directory):
     raw = bytearray(base64.b64decode(body.split("\n=")[0]))
     equal(raw[271], 0xD2)
     raw[271] = 0xC9
-    expect(
-        opened(f"{head}\n\n{base64.b64encode(raw).decode()}\n=\n", key), 1, "",
-        "the PGP message uses an encryption without a digest (MDC), which is not supported: "
-        "encrypt it again with the defaults of gpg\n",
-    )  # fmt: skip
+    result = opened(f"{head}\n\n{base64.b64encode(raw).decode()}\n=\n", key)
+    expect(result, 1, "", unsupported("encryption without a digest (MDC)"))
 
 
 def test_activation_of_a_document_by_sops(directory):

@@ -51,7 +51,7 @@ def no_value_visible(vm, pid):
 
 
 def test_cloud_hypervisor_makes_the_same_vm(directory):
-    """Cloud Hypervisor makes the same VM as without vmcred, plus the credentials"""
+    """Cloud Hypervisor creates the same VM as without vmcred, plus the credentials"""
     need_cloud_hypervisor()
     vm = Vm(directory)
     words = ["--cpus", "boot=1", "--watchdog", "--kernel", kernel(directory / "kernel"), "--cmdline", "console=ttyS0 panic=-1",

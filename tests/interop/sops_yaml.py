@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""YAML against the real sops: what it makes of a document is what we make of it, byte for byte, and what it refuses we refuse.
+"""YAML against the real sops: both write the same bytes for a document, or both refuse it.
 
 VMCRED_SEED=N tries the random document N alone; VMCRED_YAML=N tries N of them (400, in batches of a few documents each,
 since every start of sops takes its time).
@@ -26,14 +26,14 @@ DOCUMENTS = {
         "# top\n\n# head of a\na: 1 # line of a\n# foot of a\n\n# head of b\nb:\n  # in b\n  c: 1 # line of c\n  # foot of c\n# dedented\nd: 2\n# end\n"
     ),
     "comments in lists": "a:\n  # first\n  - 1 # one\n  # between\n\n  - 2\n  # foot\n# dedented\nb: 1\n",
-    "comments behind dashes": "a:\n- # one\n  b: 1\n- # two\n  - x\n-\n  # three\n  c: 1\n",
-    "comments behind keys": "a: # of a\n  b: # of b\n    c: 1\nd: # of d\n- 1\ne: # of e\n  text\n",
+    "comments after dashes": "a:\n- # one\n  b: 1\n- # two\n  - x\n-\n  # three\n  c: 1\n",
+    "comments after keys": "a: # of a\n  b: # of b\n    c: 1\nd: # of d\n- 1\ne: # of e\n  text\n",
     "comments in flows": "a: [1, # one\n  2 # two\n  # own\n  ] # end\nb: { # open\n  c: 1, # c\n  # own\n  d: 2 }\n",
     "comments of block scalars": "a: | # of a\n  text\n# foot\n\nb: >- # of b\n  text\n# end\n",
     "comments without a space": "#a\n#\n##\na: 1 #b\n",
     "comments at odd columns": "a:\n  b: 1\n # x\n   # y\n# z\n  # w\nc: 2\n",
     "comments between documents": "# one\na: 1\n# two\n---\n# three\nb: 2\n# four\n...\n# five\n---\n# six\nc: 3\n",
-    "comments behind directives": "%YAML 1.1 # version\n---\na: 1 # b\n",
+    "comments after directives": "%YAML 1.1 # version\n---\na: 1 # b\n",
     "a document of comments between others": "a: 1\n---\n# only\n---\nb: 1\n",
     "several documents": "---\na: 1\n--- # x\nb: 2\n...\n---\n---\n{}\n",
     "an empty document": "---\n",
@@ -141,19 +141,19 @@ class Bench:
 
 
 def skeleton(text):
-    """A document without what is different every time."""
+    """A document without the parts that differ in each encryption."""
     text = re.sub(rb"(-----BEGIN AGE[^-]*-----\n)[^-]*", rb"\1", text)
     return re.sub(rb"(lastmodified|mac): .*", rb"\1", text)
 
 
 def compare(bench, text, *flags, output="yaml"):
-    """Both programs encrypt the document; what they give is the same, and both give the same back."""
+    """Both programs encrypt the document to the same structure, and decrypt it to the same document."""
     theirs, ours = bench.sops_encrypt(text, *flags), bench.our_encrypt(text, output)
     equal(ours[0] == 0, theirs[0] == 0, f"whether {text!r} is good YAML; {ours[2]}{theirs[2]}")
     if theirs[0] != 0:
         return
     equal(skeleton(ours[1]), skeleton(theirs[1]), f"what becomes of {text!r}")
-    # Where sops cannot open what it wrote (-0.0 becomes an integer, which the MAC tells), we cannot either.
+    # If sops cannot decrypt its own document (-0.0 becomes an integer, which changes the MAC), neither can we.
     back, expected = bench.ours("decrypt", theirs[1], output=output), bench.sops("decrypt", ours[1], *flags)
     equal((back[0] == 0, back[1]), (expected[0] == 0, expected[1]), f"what is left of {text!r}; {back[2]}{expected[2]}")
 
@@ -252,7 +252,7 @@ def test_encrypted_comments_in_lists(directory):
     text = b"a:\n    # secret\n    - 1\n    - 2\n# of b\nb: 3\n"
     code, written, err = bench.sops("encrypt", text, "--age", bench.recipient)
     equal((code, err), (0, ""), "sops encrypt")
-    equal(bench.sops("decrypt", written)[0], 51, "exit code of sops decrypt, which tells a wrong MAC")
+    equal(bench.sops("decrypt", written)[0], 51, "exit code of sops decrypt, for a wrong MAC")
     equal(bench.ours("decrypt", written), (0, text, ""), "what we make of it")
     sealed = bench.ours("encrypt", text, f"age:{bench.recipient}")[1]
     equal(bench.sops("decrypt", sealed), (0, text, ""), "what sops makes of ours")

@@ -105,9 +105,9 @@ class Maker:
                 text += " " * column + "#" + self.choice(" c", " comment ", "x", " a: b ", " é") + str(self.count) + "\n"
         return text
 
-    def behind(self):
+    def comment_after(self):
         self.count += 1
-        return f" # behind {self.count}" if self.chance(0.15) else ""
+        return f" # after {self.count}" if self.chance(0.15) else ""
 
     def properties(self):
         text = ""
@@ -139,12 +139,12 @@ class Maker:
         kind = self.source.randrange(20)
         if kind < 11 or depth == 0:
             if self.anchors and self.chance(0.08):
-                return f" {self.alias()}{self.behind()}\n"
+                return f" {self.alias()}{self.comment_after()}\n"
             text = self.scalar(indent)
-            return f" {self.properties()}{text}" + ("" if text[:1] in ("|", ">") else self.behind()) + "\n"
+            return f" {self.properties()}{text}" + ("" if text[:1] in ("|", ">") else self.comment_after()) + "\n"
         if kind < 13:
-            return f" {self.properties()}{self.flow(2)}{self.behind()}\n"
-        head = f" {self.properties()}".rstrip() + self.behind() + "\n"
+            return f" {self.properties()}{self.flow(2)}{self.comment_after()}\n"
+        head = f" {self.properties()}".rstrip() + self.comment_after() + "\n"
         if kind < 17:
             return head + self.map(indent + self.choice(1, 2, 2, 4), depth - 1)
         return head + self.list(indent + self.choice(0, 2, 2, 4), depth - 1)
@@ -184,7 +184,7 @@ def make(seed):
 class UniqueMaker(Maker):
     """Documents in which no two values are equal: sops gives those with the same path one nonce, we leave each its own.
 
-    There are no comments in lists: sops does not open a document again in which it encrypted one.
+    Lists have no comments: sops cannot decrypt its documents with such comments.
     """
 
     lists = 0
@@ -192,8 +192,8 @@ class UniqueMaker(Maker):
     def comments(self, indent, probability=0.2):
         return "" if self.lists else super().comments(indent, probability)
 
-    def behind(self):
-        return "" if self.lists else super().behind()
+    def comment_after(self):
+        return "" if self.lists else super().comment_after()
 
     def flow_gap(self):
         return ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs a program that asks at its terminal: it gets one of its own, into which the answers are typed beforehand."""
+"""Runs a program that prompts on its terminal: it gets its own terminal, with the answers typed in advance."""
 import fcntl
 import os
 import pty
@@ -11,7 +11,7 @@ from harness import Result
 
 
 def run_at_terminal(*command, stdin=b"", answers=(), env=None):
-    """The result; `out` is bytes. What the program says at the terminal is thrown away."""
+    """The result; `out` is bytes. The program's output on the terminal is discarded."""
     ours, theirs = pty.openpty()
 
     def take_terminal():

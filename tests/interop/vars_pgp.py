@@ -252,7 +252,7 @@ def test_key_in_gpg_identifies_the_creator(directory):
             equal(metadata(path)[1], [fingerprints["paula"]], path)
         expect(store("set", "m", "own/kept", stdin=b"new"), 0, "", "")
         expect(store("get", "m", "own/kept"), 0, "new", "")
-        # Who has an identity as well is who that is, before gpg is asked.
+        # An identity takes precedence over the keys in gpg.
         expect(store("user", "add", "ada", "--age-key", store.key("ada")), 0, "", "")
         expect(store("set", "m", "own/kept", "--identity", directory / "ada", stdin=b"ada's",
                      env={"SOPS_GPG_EXEC": need("gpg")}), 0, "", "")  # fmt: skip

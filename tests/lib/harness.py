@@ -157,7 +157,7 @@ def need_root():
 
 
 def need_default_paths():
-    """For a test that depends on what is not at vmcred's default paths: they must be hidden, or not exist."""
+    """For a test that needs vmcred's default paths to be hidden or not to exist."""
     found = None if _is_host_hidden else next(filter(os.path.lexists, HOST_PATHS), None)
     if found and CI:
         raise AssertionError(f"{found} exists, and CI=true allows no skips")

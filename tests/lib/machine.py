@@ -55,7 +55,7 @@ class Machine(Host):
         initrd.unlink()
 
     def _archive(self):
-        """A cpio archive of what the test adds to the image: programs, units, declaration, identity, guest."""
+        """A cpio archive of the test's additions to the image: programs, units, declaration, identity, guest."""
         top = self.directory / "top"
         guest = Path(built(EXAMPLE / "build-guest"))
         files = {
