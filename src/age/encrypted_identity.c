@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An identity file that age encrypted with a passphrase. Nothing in it names its recipients, so it
- * is decrypted for the first file to open; its identities are kept from then on.
+ * is decrypted for the first file to open, and its identities are kept.
  */
 #include <pthread.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * SSH keys as recipients and identities. An encrypted private key is decrypted when the first
- * stanza with its public key's tag is found, and kept from then on.
+ * stanza with its public key's tag is found, and then kept.
  */
 #include <pthread.h>
 #include <stdlib.h>
