@@ -286,7 +286,7 @@ def at_terminal(command, conversation):
     """Runs a command on its own terminal; each step waits for a text and types an answer."""
     pid, fd = pty.fork()
     if pid == 0:
-        signal.alarm(60)  # kept over the exec: a conversation that does not come about ends
+        signal.alarm(60)  # kept over the exec: ends a conversation that hangs
         os.execvpe(str(command[0]), [str(word) for word in command], harness.CLEAN_ENVIRONMENT)
     seen = b""
     for wait_for, typed in conversation:

@@ -27,7 +27,7 @@ import canary
 import harness
 import tiny_guest
 from example import AS_NOBODY, NOBODY
-from harness import CLEAN_ENVIRONMENT, VMCRED, Skip, equal, need_root, test
+from harness import CLEAN_ENVIRONMENT, VMCRED_RUN, Skip, equal, need_root, test
 from vm import Vm, wait_for
 from watcher import Watch, disks
 
@@ -56,7 +56,7 @@ STAND_INS = {
 
 
 def command_line(options, words):
-    return [VMCRED, "run", "-vv", *options, "--config", box().vm.directory / "vmcred.yaml", "--credentials",
+    return [VMCRED_RUN, "run", "-vv", *options, "--config", box().vm.directory / "vmcred.yaml", "--credentials",
             box().vm.credentials, "test-vm", "--", *words]
 
 
@@ -215,7 +215,7 @@ class Storm:
     def look(self, watch, launch):
         """Inspects every process of a running VM, and all memory of vmcred if it still runs."""
         watch.round()
-        if Path(f"/proc/{launch.pid}/comm").read_text() == "vmcred\n":
+        if Path(f"/proc/{launch.pid}/comm").read_text() == "vmcred-run\n":
             size = watch.memory(launch.pid)
             self.memory += 1
             if size < 1 << 20:
@@ -303,7 +303,7 @@ def test_watcher_lost_no_file(_directory):
     watch = storm().watch
     assert watch, storm().error
     equal(watch.counts["lost"], 0, "lost events")
-    missing = {"vmcred", "cloud-hyperviso", "qemu-system-x86"} - set(watch.seen)
+    missing = {"vmcred-run", "cloud-hyperviso", "qemu-system-x86"} - set(watch.seen)
     if missing:
         raise AssertionError(f"never seen: {missing}")
     if storm().memory < 50:
@@ -423,7 +423,7 @@ def attacked(directory, leak=None):
     place = Path(tempfile.mkdtemp(prefix="vmcred-launches.", dir="/var/tmp"))
     try:
         place.chmod(0o755)
-        for program in (VMCRED, STAND_IN, LEAK, ATTACK):
+        for program in (VMCRED_RUN, STAND_IN, LEAK, ATTACK):
             shutil.copy(program, place)
         (place / "cloud-hypervisor").symlink_to("stand_in")
         vm = Vm(directory / f"attacked-{leak}")
@@ -431,7 +431,7 @@ def attacked(directory, leak=None):
         env = {"PATH": f"{place}:{os.environ['PATH']}", "RUNTIME_DIRECTORY": str(vm.directory)}
         if leak:
             env |= {"LEAK": leak, "LD_PRELOAD": str(place / Path(LEAK).name)}
-        result = harness.run(*AS_NOBODY, place / "attack", place / "vmcred", "run", "--config", vm.directory / "vmcred.yaml",
+        result = harness.run(*AS_NOBODY, place / "attack", place / "vmcred-run", "run", "--config", vm.directory / "vmcred.yaml",
                              "--credentials", vm.credentials, "test-vm", "--", "cloud-hypervisor", "--kernel", "/k",
                              env=env, cwd=vm.directory)
     finally:
