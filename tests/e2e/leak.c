@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Makes vmcred leak on purpose, to test the watcher. This library is preloaded (ld.so(8)) into the
- * unchanged program. It intercepts the credential that the program is about to wipe and leaks it to
- * $LEAK in the encoding $LEAK_FORM.
+ * unchanged program. It intercepts the credential host-api-key when the program reads it, and leaks
+ * it to $LEAK in the encoding $LEAK_FORM.
  *
  *	argv, environ	an argument or a variable of the hypervisor
  *	log		a line on standard error
@@ -29,7 +29,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define PREFIX        "io.systemd.credential:"
+#define CREDENTIAL    "/host-api-key"
 #define VALUE_SIZE    64
 #define EXPORTED      __attribute__((visibility("default")))
 #define ARGUMENTS_MAX 256
@@ -84,23 +84,12 @@ static const struct {
 	void (*encode)(const unsigned char *value, size_t size, char *to);
 } forms[] = {{"plain", plain}, {"base64", base64}, {"hex", hex}, {"url", url}};
 
-/* The first credential that is wiped, up to the end of its text. */
-static void value_take(const char *text, size_t size)
+static void value_take(const unsigned char *value, size_t size)
 {
-	const char *equals = memchr(text, '=', size);
-	const unsigned char *value;
+	const char *wanted = getenv("LEAK_FORM");
 
-	if (!equals)
-		return;
-	value = (const unsigned char *)equals + 1;
-	size -= (size_t)(equals + 1 - text);
-	size = strnlen(equals + 1, size < VALUE_SIZE ? size : VALUE_SIZE);
-	/* In a JSON request, more text follows. */
-	if (memchr(value, '"', size))
-		size = (size_t)((const unsigned char *)memchr(value, '"', size) - value);
+	size = size < VALUE_SIZE ? size : VALUE_SIZE;
 	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
-		const char *wanted = getenv("LEAK_FORM");
-
 		if (wanted && strcmp(wanted, forms[i].name) == 0)
 			forms[i].encode(value, size, leaked);
 	}
@@ -151,15 +140,26 @@ static void *next(const char *name)
 
 static void wiped(void *data, size_t size)
 {
-	char *text = memmem(data, size, PREFIX, strlen(PREFIX));
 	void (*wipe)(void *, size_t) = next("explicit_bzero");
 
-	if (text && !leaked[0]) {
-		value_take(text, size - (size_t)(text - (char *)data));
-		leak();
-	}
 	if (!leaks_to("memory"))
 		wipe(data, size);
+}
+
+static void was_read(int fd, const void *data, ssize_t size)
+{
+	char link[64], path[4096];
+	ssize_t length;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	length = size > 0 && !leaked[0] ? readlink(link, path, sizeof(path) - 1) : -1;
+	if (length < (ssize_t)strlen(CREDENTIAL))
+		return;
+	path[length] = '\0';
+	if (strcmp(path + length - strlen(CREDENTIAL), CREDENTIAL) != 0)
+		return;
+	value_take(data, (size_t)size);
+	leak();
 }
 
 /* With their own names here, and with the C library's names for the program. */
@@ -167,6 +167,9 @@ EXPORTED void leak_wipe(void *data, size_t size) __asm__("explicit_bzero");
 /* The name that _FORTIFY_SOURCE uses. */
 EXPORTED void leak_wipe_checked(void *data, size_t size,
 				size_t room) __asm__("__explicit_bzero_chk");
+EXPORTED ssize_t leak_read(int fd, void *data, size_t size) __asm__("read");
+EXPORTED ssize_t leak_read_checked(int fd, void *data, size_t size,
+				   size_t room) __asm__("__read_chk");
 EXPORTED int leak_unmap(void *data, size_t size) __asm__("munmap");
 EXPORTED int leak_prctl(int option, ...) __asm__("prctl");
 EXPORTED int leak_limit(int resource, const struct rlimit *limit) __asm__("setrlimit");
@@ -181,6 +184,21 @@ void leak_wipe_checked(void *data, size_t size, size_t room)
 {
 	(void)room;
 	wiped(data, size);
+}
+
+ssize_t leak_read(int fd, void *data, size_t size)
+{
+	ssize_t (*call)(int, void *, size_t) = next("read");
+	ssize_t got = call(fd, data, size);
+
+	was_read(fd, data, got);
+	return got;
+}
+
+ssize_t leak_read_checked(int fd, void *data, size_t size, size_t room)
+{
+	(void)room;
+	return leak_read(fd, data, size);
 }
 
 int leak_unmap(void *data, size_t size)
