@@ -249,19 +249,23 @@ def main():
     serve(listener)
 
 
+# A signal that arrives just before a blocking call is handled after it.
+POLL = 0.1
+
+
 def serve(listener):
     """Serves one request at a time, on any number of connections, like the real one."""
     state, requests, streams = {}, [], {}
     while True:
-        for ready in select.select([listener, *streams], [], [])[0]:
+        for ready in select.select([listener, *streams], [], [], POLL)[0]:
             if ready is listener:
                 connection = listener.accept()[0]
                 streams[connection] = Stream(connection)
             elif not request_serve(ready, streams[ready], state, requests):
                 del streams[ready]
                 ready.close()
-                if BEHAVIOUR.get("close"):
-                    time.sleep(600)
+                while BEHAVIOUR.get("close"):
+                    time.sleep(POLL)
 
 
 main()
