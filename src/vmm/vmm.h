@@ -5,9 +5,9 @@
  *
  * A launch parses the command line, and every file in it, once. What is checked is what starts:
  *
- *     vmm_prepare(&launch, err)              parse the command line, add its OEM strings to the
- * list oem_list_compose(&launch.list, ...)    add those of the declaration, and the credentials
- *     vmm_run(&launch, err)                  check everything, start, wipe the list
+ *     vmm_prepare(&launch, err)             parse the command line, add its OEM strings
+ *     oem_list_compose(&launch.list, ...)   add the declaration's strings and the credentials
+ *     vmm_run(&launch, err)                 check everything, start, wipe the list
  *     vmm_launch_destroy(&launch)
  *
  * While a VM runs vmcred stays as the small parent of its VMM (supervise.h), or becomes the VMM by
