@@ -9,8 +9,8 @@
  *   second, a small part of the time that systemd needs to start as many units.
  * - A unit never starts with an empty or truncated credential: what cannot be sent whole makes it
  *   fail (answer.h), also after this process was killed (socket.c).
- * - A slow reader delays nobody and costs no memory: there is one thread with poll(2), and
- * plaintext for one waiting answer at most.
+ * - A slow reader delays nobody and costs no memory: there is one thread with poll(2), and the
+ *   plaintext of one waiting answer at most.
  * - The declaration and the identity are read again when they have changed (source.h).
  */
 #ifndef VMCRED_ACTIVATE_SERVE_SERVE_H
