@@ -19,9 +19,9 @@ static void text_release(char *text)
 __attribute__((format(printf, 1, 0))) static char *format_list(const char *format,
 							       va_list arguments)
 {
-	char *text = NULL;
+	char *text = text_format_list(format, arguments);
 
-	return vasprintf(&text, format, arguments) < 0 ? no_memory_text : text;
+	return text ? text : no_memory_text;
 }
 
 /* "first: second"; takes ownership of both. */

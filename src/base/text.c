@@ -1,21 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/text.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-char *text_format(const char *format, ...)
+char *text_format_list(const char *format, va_list arguments)
 {
 	char *text = NULL;
+
+	return vasprintf(&text, format, arguments) < 0 ? NULL : text;
+}
+
+char *text_format(const char *format, ...)
+{
 	va_list arguments;
-	int length;
+	char *text;
 
 	va_start(arguments, format);
-	length = vasprintf(&text, format, arguments);
+	text = text_format_list(format, arguments);
 	va_end(arguments);
-	return length < 0 ? NULL : text;
+	return text;
 }
 
 size_t utf8_encode(uint32_t code_point, uint8_t bytes[UTF8_SIZE_MAX])
@@ -91,14 +96,13 @@ int strings_add(struct strings *strings, const char *text, struct error *err)
 
 int strings_add_format(struct strings *strings, struct error *err, const char *format, ...)
 {
-	char *text = NULL;
 	va_list arguments;
-	int length;
+	char *text;
 
 	va_start(arguments, format);
-	length = vasprintf(&text, format, arguments);
+	text = text_format_list(format, arguments);
 	va_end(arguments);
-	return strings_take(strings, length < 0 ? NULL : text, err);
+	return strings_take(strings, text, err);
 }
 
 int strings_add_all(struct strings *strings, char *const *texts, struct error *err)

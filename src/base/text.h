@@ -3,6 +3,7 @@
 #ifndef VMCRED_BASE_TEXT_H
 #define VMCRED_BASE_TEXT_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,6 +13,7 @@
 
 /* As asprintf(3), but returns the text, or NULL without memory. The caller frees it. */
 char *text_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
+char *text_format_list(const char *format, va_list arguments) __attribute__((format(printf, 1, 0)));
 
 /* Writes the UTF-8 encoding (RFC 3629) of a code point up to U+10FFFF; returns its length. */
 #define UTF8_SIZE_MAX 4
