@@ -9,7 +9,9 @@ guest's service receives every secret, the VM stops in order, and each process e
 """
 import functools
 import json
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -17,9 +19,10 @@ import canary
 import harness
 from harness import Skip, equal, expect, test
 from host import CONFIG, EXAMPLE, SECRETS, SERVICE, digest_of, journal, proofs
-from machine import VM_DIRECTORY, Machine
+from machine import EXIT_HUNG, VM_DIRECTORY, Machine
 
 LEAK = sys.argv[1]
+ATTEMPTS = 3
 STAGES = ("generate", "seal", "activate", "load", "compose", "launch", "receive", "prove")
 # Listed before the first start and after each stop, to find a socket, file or directory that a launch leaves.
 PLACES = ("/run", "/tmp", "/var/tmp", "/dev/shm", "/var/lib/microvms", "/var/lib/private")
@@ -289,4 +292,18 @@ def test_journal_holds_no_secret(_directory):
     equal(canary.search(patterns(), entries, "the journal"), [], "secrets found")
 
 
-harness.main(with_host_services=True)
+def main():
+    """Repeats everything on a new host if QEMU's emulation of SVM loses an interrupt and the host hangs."""
+    if "NESTED_ATTEMPT" in os.environ:
+        harness.main(with_host_services=True)
+    for attempt in range(ATTEMPTS):
+        done = subprocess.run([sys.executable, *sys.argv], env=os.environ | {"NESTED_ATTEMPT": str(attempt)},
+                              stdout=subprocess.PIPE, check=False)
+        if done.returncode != EXIT_HUNG:
+            break
+        print(f"# attempt {attempt + 1} of {ATTEMPTS}: the emulated host hung", flush=True)
+    sys.stdout.buffer.write(done.stdout)
+    sys.exit(done.returncode)
+
+
+main()

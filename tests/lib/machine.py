@@ -5,10 +5,13 @@ QEMU emulates the machine (TCG), so this runs wherever QEMU does. The hypervisor
 """
 import base64
 import os
+import re
 import shlex
 import shutil
 import socket
 import subprocess
+import threading
+import time
 from pathlib import Path
 
 from harness import SOURCE, VMCRED, VMCRED_RUN, VMCRED_SOPS, Result
@@ -18,6 +21,10 @@ NESTED = SOURCE / "tests" / "e2e" / "nested"
 VM_DIRECTORY = "/var/lib/microvms/test-vm"
 # An emulated machine on a busy host is slow.
 TIMEOUT = 600
+# A processor that waits for a lost interrupt never recovers; one of a busy host is late by less.
+STUCK = re.compile(r"soft lockup - CPU#\d+ stuck for (\d+)s")
+STUCK_SECONDS = 90
+EXIT_HUNG = 75
 
 
 class Machine(Host):
@@ -46,6 +53,7 @@ class Machine(Host):
              "-chardev", f"socket,id=agent,path={self.directory}/agent",
              "-device", "virtserialport,chardev=agent,name=vmcred.agent"],
             stdin=subprocess.DEVNULL, stderr=open(self.directory / "qemu", "wb"))
+        threading.Thread(target=self._watch, daemon=True).start()
         connection, _ = agent.accept()
         agent.close()
         connection.settimeout(TIMEOUT)
@@ -53,6 +61,18 @@ class Machine(Host):
         self._answer()
         # QEMU has read it.
         initrd.unlink()
+
+    def _watch(self):
+        """Ends the test program with EXIT_HUNG if an emulated processor is stuck."""
+        while self.process:
+            time.sleep(5)
+            try:
+                stuck = STUCK.findall((self.directory / "console").read_text(errors="replace"))
+            except OSError:
+                return
+            if any(int(seconds) >= STUCK_SECONDS for seconds in stuck):
+                shutil.rmtree(self.directory, ignore_errors=True)
+                os._exit(EXIT_HUNG)
 
     def _archive(self):
         """A cpio archive of the test's additions to the image: programs, units, declaration, identity, guest."""
