@@ -31,20 +31,20 @@ int reader_wrap(struct reader *reader, const struct yaml_node *node)
 
 int reader_reject_text(struct reader *reader, const struct yaml_node *node, char *text)
 {
-	_cleanup_free_ char *owned = text;
-
 	if (!text)
 		return error_no_memory(reader->err);
 	error_set(reader->err, VMCRED_USAGE, "%s", text);
+	free(text);
 	return reader_wrap(reader, node);
 }
 
 int reader_reject_line_text(struct reader *reader, int line, char *text)
 {
-	_cleanup_free_ char *owned = text;
+	int r = text ? error_set(reader->err, VMCRED_USAGE, "%s:%d: %s", reader->path, line, text)
+		     : error_no_memory(reader->err);
 
-	return text ? error_set(reader->err, VMCRED_USAGE, "%s:%d: %s", reader->path, line, text)
-		    : error_no_memory(reader->err);
+	free(text);
+	return r;
 }
 
 int reader_hint_nearest(struct error *err, const char *name, const void *entries, size_t count,

@@ -158,7 +158,7 @@ static int document_find(struct manifest *manifest, struct manifest_item *item, 
 	}
 	item->document = (size_t)json_integer_value(known);
 	document = &manifest->documents[item->document];
-	if (document->store == store)
+	if (!document->store || document->store == store)
 		return 0;
 	return error_set(err, VMCRED_FAILED, "%s has the format %s, but %s for the secret %s",
 			 document->path, store->name, document->store->name, document->first);

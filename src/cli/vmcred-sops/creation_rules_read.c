@@ -24,11 +24,12 @@ const struct sops_store_layout sops_stores_laid_out[SOPS_STORES_LAID_OUT] = {
 
 int rules_reject_text(const struct rules_reader *reader, const struct yaml_node *node, char *text)
 {
-	_cleanup_free_ char *owned = text;
+	int r = text ? error_set(reader->err, VMCRED_USAGE, "%s:%u: %s", reader->yaml.name,
+				 node->line, text)
+		     : error_no_memory(reader->err);
 
-	return text ? error_set(reader->err, VMCRED_USAGE, "%s:%u: %s", reader->yaml.name,
-				node->line, text)
-		    : error_no_memory(reader->err);
+	free(text);
+	return r;
 }
 
 int rules_mapping_check(const struct rules_reader *reader, const struct yaml_node *node,
