@@ -65,9 +65,9 @@ static bool is_printable(struct span text)
 static int recipients_take(struct age_recipients *recipients, struct age_recipient *recipient,
 			   int r, struct error *err)
 {
-	void *grown = r < 0 ? NULL
-			    : reallocarray(recipients->items, recipients->count + 1,
-					   sizeof(*recipients->items));
+	void *grown = r < 0 || !recipient ? NULL
+					  : reallocarray(recipients->items, recipients->count + 1,
+							 sizeof(void *));
 
 	if (!grown) {
 		if (recipient)
@@ -93,7 +93,7 @@ int age_recipients_add(struct age_recipients *recipients, struct span text, stru
 		r = error_wrap(err, "\"%.*s\" is not an age public key", (int)text.size,
 			       (const char *)text.data);
 	}
-	if (r == 0) {
+	if (r == 0 && recipient) {
 		recipient->text = strndup((const char *)text.data, text.size);
 		if (!recipient->text)
 			r = error_no_memory(err);
@@ -162,9 +162,9 @@ const char *age_recipient_text(const struct age_recipient *recipient)
 int age_identities_take(struct age_identities *identities, struct age_identity *identity, int r,
 			struct error *err)
 {
-	void *grown = r < 0 ? NULL
-			    : reallocarray(identities->items, identities->count + 1,
-					   sizeof(*identities->items));
+	void *grown = r < 0 || !identity ? NULL
+					 : reallocarray(identities->items, identities->count + 1,
+							sizeof(void *));
 
 	if (!grown) {
 		if (identity)
