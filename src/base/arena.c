@@ -27,13 +27,17 @@ int arena_reserve(struct arena *arena, size_t size, uint8_t **room, struct error
 	if (!chunk || chunk->capacity - chunk->size < size) {
 		_cleanup_secret_ struct secret added = {0};
 		size_t capacity = chunk ? chunk->capacity * 2 : CHUNK_SIZE_MIN;
+		int r;
 
 		if (capacity > CHUNK_SIZE_MAX)
 			capacity = CHUNK_SIZE_MAX;
 		if (capacity < size)
 			capacity = size;
-		if (secret_create(&added, capacity, err) < 0 || arena_adopt(arena, &added, err) < 0)
-			return -(int)err->code;
+		r = secret_create(&added, capacity, err);
+		if (r == 0)
+			r = arena_adopt(arena, &added, err);
+		if (r < 0)
+			return r;
 		arena->filling = arena->count;
 		chunk = &arena->chunks[arena->filling - 1];
 	}

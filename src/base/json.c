@@ -7,6 +7,7 @@
 int json_append_string(struct secret *out, struct span text, struct error *err)
 {
 	static const char digits[] = "0123456789abcdef";
+	static const uint8_t escape[] = {'\\', 'u', '0', '0'};
 	size_t room, end;
 	uint8_t *to;
 	int r;
@@ -29,8 +30,8 @@ int json_append_string(struct secret *out, struct span text, struct error *err)
 			*to++ = '\\';
 			*to++ = c == '\n' ? 'n' : c;
 		} else if (c < 0x20) {
-			memcpy(to, "\\u00", 4);
-			to += 4;
+			memcpy(to, escape, sizeof(escape));
+			to += sizeof(escape);
 			*to++ = (uint8_t)digits[c >> 4];
 			*to++ = (uint8_t)digits[c & 15];
 		} else {

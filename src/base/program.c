@@ -134,7 +134,7 @@ int program_version(const char *file, const char *prefix)
 	size_t used = 0;
 	int ends[2], status;
 	ssize_t got;
-	pid_t pid;
+	pid_t pid = 0;
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return 0;

@@ -126,7 +126,7 @@ static int escape_take(struct translator *to, uint32_t *c)
 		size_t digits = 0;
 
 		for (; (braced || digits < 2) && *to->at; digits++) {
-			char lower = *to->at | 0x20;
+			char lower = (char)(*to->at | 0x20);
 
 			if (!is_digit(*to->at) && (lower < 'a' || lower > 'f'))
 				break;
@@ -222,7 +222,7 @@ static int property_take(struct translator *to, bool negated, char property[48])
 			continue;
 		if (!is_letter(*at) || size == sizeof(name) - 1)
 			return unsupported(to, "unknown Unicode property");
-		name[size++] = *at | 0x20;
+		name[size++] = (char)(*at | 0x20);
 	}
 	if (size == 0)
 		return invalid(to, "missing Unicode property");

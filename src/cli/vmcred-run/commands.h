@@ -20,7 +20,7 @@ int command_units(struct cli *cli, int argc, char **argv, struct error *err);
  * and name may be NULL: argv[0]. Releases `config` before the VM starts. Returns the hypervisor's
  * exit code, or does not return.
  */
-int run_vm(struct config *config, const char *vm, char *const *argv, const char *credentials,
+int run_vm(struct config *config, const char *name, char *const *argv, const char *credentials,
 	   struct vmm_launch *launch, struct error *err);
 
 #endif

@@ -77,8 +77,11 @@ int run_vm(struct config *config, const char *name, char *const *argv, const cha
 {
 	const struct config_vm *vm = config_vm_get(config, name, err);
 	_cleanup_strings_ struct strings command = {0};
-	int r = vm ? standard_descriptors_open(err) : -(int)err->code;
+	int r;
 
+	if (!vm)
+		return -(int)err->code;
+	r = standard_descriptors_open(err);
 	if (r < 0)
 		return r;
 	if (!argv[0])
