@@ -84,13 +84,13 @@ static void script_directory_remove(struct script_directory *directory)
 }
 
 /* Masks all files of a directory, declared or not. */
-static void directory_mask(int dirfd, const char *name, struct mask *mask)
+static void directory_mask(int dirfd, const char *parent, struct mask *mask)
 {
-	_cleanup_close_dir_ DIR *dir = dir_stream_open(dirfd, name);
+	_cleanup_close_dir_ DIR *dir = dir_stream_open(dirfd, parent);
 	const char *entry;
 
 	while (dir && (entry = dir_stream_next(dir))) {
-		_cleanup_free_ char *path = path_join(name, entry);
+		_cleanup_free_ char *path = path_join(parent, entry);
 		_cleanup_error_ struct error ignored = {0};
 		_cleanup_secret_ struct secret value = {0};
 

@@ -135,7 +135,7 @@ int readers_keys_order(const void *a, const void *b)
 /* Removes duplicates; the first of each stays where it is. */
 static int duplicates_remove(struct sops_key_group *keys, struct error *err)
 {
-	_cleanup_free_ const struct sops_key **sorted = calloc(keys->count + 1, sizeof(*sorted));
+	_cleanup_free_ const struct sops_key **sorted = calloc(keys->count + 1, sizeof(void *));
 	_cleanup_free_ bool *duplicate = calloc(keys->count + 1, sizeof(*duplicate));
 	size_t kept = 0;
 
@@ -143,7 +143,7 @@ static int duplicates_remove(struct sops_key_group *keys, struct error *err)
 		return error_no_memory(err);
 	for (size_t i = 0; i < keys->count; i++)
 		sorted[i] = &keys->keys[i];
-	qsort(sorted, keys->count, sizeof(*sorted), readers_keys_order);
+	qsort(sorted, keys->count, sizeof(void *), readers_keys_order);
 	for (size_t i = 1; i < keys->count; i++)
 		duplicate[sorted[i] - keys->keys] = sops_key_compare(sorted[i], sorted[i - 1]) == 0;
 	for (size_t i = 0; i < keys->count; i++) {

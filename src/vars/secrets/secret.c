@@ -154,20 +154,20 @@ static int keys_compare(struct stored_secret *stored, struct error *err)
 	const struct sops_policy *policy = sops_document_policy(stored->document);
 	_cleanup_free_ const struct sops_key **actual = NULL;
 	_cleanup_free_ const struct sops_key **correct =
-		calloc(stored->keys.count + 1, sizeof(*correct));
+		calloc(stored->keys.count + 1, sizeof(void *));
 	size_t actual_count = 0, correct_count;
 
 	for (size_t i = 0; i < policy->group_count; i++)
 		actual_count += policy->groups[i].count;
-	actual = calloc(actual_count + 1, sizeof(*actual));
+	actual = calloc(actual_count + 1, sizeof(void *));
 	if (!actual || !correct)
 		return error_no_memory(err);
 	actual_count = 0;
 	for (size_t i = 0; i < policy->group_count; i++)
 		actual_count += keys_gather(&policy->groups[i], actual + actual_count);
 	correct_count = keys_gather(&stored->keys, correct);
-	qsort(actual, actual_count, sizeof(*actual), readers_keys_order);
-	qsort(correct, correct_count, sizeof(*correct), readers_keys_order);
+	qsort(actual, actual_count, sizeof(void *), readers_keys_order);
+	qsort(correct, correct_count, sizeof(void *), readers_keys_order);
 	stored->missing_keys = keys_missing(correct, correct_count, actual, actual_count);
 	stored->extra_keys = keys_missing(actual, actual_count, correct, correct_count);
 	/* With several groups each key opens only a share. */
