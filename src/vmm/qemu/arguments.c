@@ -22,22 +22,22 @@ enum form {
 /* The options that are read. */
 static const struct row {
 	const char *given, *name;
-	enum form form;
 	const char *implied; /* the key of a first value without one */
-	bool is_group;       /* a section of -readconfig that has an effect in QEMU */
+	enum form form;
+	bool is_group; /* a section of -readconfig that has an effect in QEMU */
 } rows[] = {
-	{"smbios", "smbios", FORM_PAIRS, NULL, false},
-	{"fw_cfg", "fw_cfg", FORM_PAIRS, "name", true},
-	{"machine", "machine", FORM_PAIRS, "type", true},
-	{"M", "machine", FORM_PAIRS, "type", false},
-	{"device", "device", FORM_PAIRS, "driver", true},
-	{"drive", "drive", FORM_PAIRS, NULL, true},
-	{"bios", "bios", FORM_TEXT, NULL, false},
-	{"pflash", "pflash", FORM_TEXT, NULL, false},
-	{"readconfig", "readconfig", FORM_FILE, NULL, false},
-	{"daemonize", "daemonize", FORM_SWITCH, NULL, false},
-	{"runas", "runas", FORM_TEXT, NULL, false},
-	{"run-with", "run-with", FORM_TEXT, NULL, false},
+	{"smbios", "smbios", NULL, FORM_PAIRS, false},
+	{"fw_cfg", "fw_cfg", "name", FORM_PAIRS, true},
+	{"machine", "machine", "type", FORM_PAIRS, true},
+	{"M", "machine", "type", FORM_PAIRS, false},
+	{"device", "device", "driver", FORM_PAIRS, true},
+	{"drive", "drive", NULL, FORM_PAIRS, true},
+	{"bios", "bios", NULL, FORM_TEXT, false},
+	{"pflash", "pflash", NULL, FORM_TEXT, false},
+	{"readconfig", "readconfig", NULL, FORM_FILE, false},
+	{"daemonize", "daemonize", NULL, FORM_SWITCH, false},
+	{"runas", "runas", NULL, FORM_TEXT, false},
+	{"run-with", "run-with", NULL, FORM_TEXT, false},
 };
 
 static const struct row *row_find(const char *name)
