@@ -148,11 +148,11 @@ static void wiped(void *data, size_t size)
 
 static void was_read(int fd, const void *data, ssize_t size)
 {
-	char link[64], path[4096];
+	char descriptor[64], path[4096];
 	ssize_t length;
 
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	length = size > 0 && !leaked[0] ? readlink(link, path, sizeof(path) - 1) : -1;
+	snprintf(descriptor, sizeof(descriptor), "/proc/self/fd/%d", fd);
+	length = size > 0 && !leaked[0] ? readlink(descriptor, path, sizeof(path) - 1) : -1;
 	if (length < (ssize_t)strlen(CREDENTIAL))
 		return;
 	path[length] = '\0';
