@@ -148,15 +148,15 @@ static void wiped(void *data, size_t size)
 
 static void was_read(int fd, const void *data, ssize_t size)
 {
-	char descriptor[64], path[4096];
+	char descriptor[64], target[4096];
 	ssize_t length;
 
 	snprintf(descriptor, sizeof(descriptor), "/proc/self/fd/%d", fd);
-	length = size > 0 && !leaked[0] ? readlink(descriptor, path, sizeof(path) - 1) : -1;
+	length = size > 0 && !leaked[0] ? readlink(descriptor, target, sizeof(target) - 1) : -1;
 	if (length < (ssize_t)strlen(CREDENTIAL))
 		return;
-	path[length] = '\0';
-	if (strcmp(path + length - strlen(CREDENTIAL), CREDENTIAL) != 0)
+	target[length] = '\0';
+	if (strcmp(target + length - strlen(CREDENTIAL), CREDENTIAL) != 0)
 		return;
 	value_take(data, (size_t)size);
 	leak();
