@@ -2,22 +2,23 @@
 #include "base/report.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
+
+#include "base/text.h"
 
 void report_message(const struct report *report, enum report_level level, const char *format, ...)
 {
 	va_list arguments;
-	char *text = NULL;
+	char *text;
 
 	if (!report || level > report->level)
 		return;
 	va_start(arguments, format);
-	if (vasprintf(&text, format, arguments) >= 0) {
-		report->line(report, level, text);
-		free(text);
-	}
+	text = text_format_list(format, arguments);
 	va_end(arguments);
+	if (text)
+		report->line(report, level, text);
+	free(text);
 }
 
 void report_progress(const struct report *report, size_t done, size_t total)

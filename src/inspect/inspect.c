@@ -38,8 +38,7 @@ void stage_set(struct inspect_stage *stage, enum inspect_state state, const char
 	free(stage->seen);
 	stage->state = state;
 	va_start(arguments, format);
-	if (vasprintf(&stage->seen, format, arguments) < 0)
-		stage->seen = NULL;
+	stage->seen = text_format_list(format, arguments);
 	va_end(arguments);
 }
 
