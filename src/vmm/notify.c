@@ -12,6 +12,7 @@
 #include "base/text.h"
 
 #define CREDENTIAL "vmm.notify_socket"
+#define READY      "READY=1"
 
 /* vsock(7): the host's address, in systemd's notation for a stream. */
 #define HOST_ADDRESS "vsock-stream:2:"
@@ -19,25 +20,88 @@
 /* Any port will do for a unix socket: each VM has its own. */
 #define UNIX_PORT 8888
 
-void notify_send(const struct notify *notify, const char *message)
+/* Whether the manager took it; otherwise its queue is full, and it is polled for. */
+static bool message_send(const struct notify *notify, const char *message)
 {
-	if (notify->fd >= 0 &&
-	    sendto(notify->fd, message, strlen(message), MSG_NOSIGNAL,
-		   (const struct sockaddr *)&notify->manager, notify->manager_size) < 0)
-		report_message(notify->report, REPORT_WARNING,
-			       "sending a message to the service manager: %s",
-			       strerrordesc_np(errno));
+	const struct sockaddr *manager = (const struct sockaddr *)&notify->manager;
+
+	if (sendto(notify->fd, message, strlen(message), MSG_NOSIGNAL, manager,
+		   notify->manager_size) >= 0)
+		return true;
+	/* Only the socket of a connection can be polled for room in the peer's queue: unix(7). */
+	if (errno == EAGAIN && connect(notify->fd, manager, notify->manager_size) == 0)
+		return false;
+	report_message(notify->report, REPORT_WARNING,
+		       "sending a message to the service manager: %s", strerrordesc_np(errno));
+	return true;
 }
 
-void notify_booted(const struct notify *notify)
+void notify_flush(struct notify *notify, int timeout_ms)
+{
+	struct pollfd room = {.fd = notify->fd, .events = POLLOUT};
+
+	while (notify->waiting) {
+		int ready = poll(&room, 1, timeout_ms);
+
+		if (ready == 0)
+			return;
+		if (ready > 0 && message_send(notify, notify->waiting)) {
+			free(notify->waiting);
+			notify->waiting = NULL;
+		}
+	}
+}
+
+/* Whether a message, one field a line, has exactly that field. */
+static bool has_field(const char *message, const char *field)
+{
+	size_t size = strlen(field);
+
+	while (message && (strncmp(message, field, size) != 0 ||
+			   (message[size] != '\n' && message[size] != '\0'))) {
+		message = strchr(message, '\n');
+		message += message ? 1 : 0;
+	}
+	return message;
+}
+
+/* The latest message replaces one that still waits, but for its READY=1. */
+static void message_keep(struct notify *notify, const char *message)
+{
+	bool is_lost =
+		notify->waiting && has_field(notify->waiting, READY) && !has_field(message, READY);
+	char *kept = text_format("%s%s", is_lost ? READY "\n" : "", message);
+
+	if (!kept)
+		return;
+	free(notify->waiting);
+	notify->waiting = kept;
+}
+
+void notify_send(struct notify *notify, const char *message)
+{
+	if (notify->fd < 0)
+		return;
+	notify_flush(notify, 0);
+	if (notify->waiting || !message_send(notify, message))
+		message_keep(notify, message);
+}
+
+void notify_exec(struct notify *notify)
+{
+	notify_send(notify, READY);
+	notify_flush(notify, -1);
+}
+
+void notify_booted(struct notify *notify)
 {
 	notify_send(notify, notify->guest_reports
 				    ? "STATUS=The VM is booted; its guest is starting."
-				    : "READY=1\nSTATUS=The VM is booted.");
+				    : READY "\nSTATUS=The VM is booted.");
 }
 
 /* Permitted fields: '=' at the end permits any value, '*' any name that starts so. */
-static const char *const allowed[] = {"READY=1", "STATUS=", "X_SYSTEMD_*"};
+static const char *const allowed[] = {READY, "STATUS=", "X_SYSTEMD_*"};
 
 static size_t name_size(struct span field)
 {
@@ -202,6 +266,7 @@ void notify_destroy(struct notify *notify)
 	for (size_t i = 0; notify->connections && i < NOTIFY_CONNECTIONS_MAX; i++)
 		cleanup_close_fd(&notify->connections[i].fd);
 	free(notify->connections);
+	free(notify->waiting);
 	cleanup_close_fd(&notify->listener);
 	cleanup_close_fd(&notify->fd);
 	if (notify->path)

@@ -25,7 +25,7 @@
 #define NOTIFY_MESSAGE_MAX 4096
 
 #define NOTIFY_CONNECTIONS_MAX 8
-#define NOTIFY_POLL_MAX        (NOTIFY_CONNECTIONS_MAX + 1)
+#define NOTIFY_POLL_MAX        (NOTIFY_CONNECTIONS_MAX + 2)
 
 struct notify_connection {
 	int fd;           /* -1: free */
@@ -38,6 +38,7 @@ struct notify {
 	int fd;                     /* a datagram socket; -1: there is no service manager */
 	struct sockaddr_un manager; /* $NOTIFY_SOCKET */
 	socklen_t manager_size;
+	char *waiting;      /* a message that the manager's queue had no room for, or NULL; owned */
 	bool guest_reports; /* the guest sends READY=1, not we */
 	const struct report *report;
 
@@ -66,11 +67,22 @@ struct notify {
  */
 int notify_prepare(struct notify *notify, struct vmm_launch *launch, struct error *err);
 
-/* Sends our own message. A failure is a warning. */
-void notify_send(const struct notify *notify, const char *message);
+/*
+ * Sends a message. A failure is a warning. If the manager's queue is full, the message is kept
+ * until notify_relay() or notify_flush() can send it, or a later one replaces all of it but
+ * READY=1.
+ */
+void notify_send(struct notify *notify, const char *message);
+
+/* Waits for room in the manager's queue for a kept message; -1: as long as it takes. */
+void notify_flush(struct notify *notify, int timeout_ms);
+
+/* Reports readiness before this process becomes the VMM: waits, as sd_notify(3) does, because
+ * nobody could send it later. */
+void notify_exec(struct notify *notify);
 
 /* Reports that the VM is booted, which makes the unit ready unless the guest reports that. */
-void notify_booted(const struct notify *notify);
+void notify_booted(struct notify *notify);
 
 /* Writes the permitted fields of a guest's message to `out`, which is as large; returns their size.
  */
@@ -83,7 +95,7 @@ int notify_listen(struct notify *notify, const struct vmm_vsock *vsock, uint32_t
 /* Sets rows for poll(2) and lowers the time of the next call. Returns the number of rows. */
 size_t notify_poll(struct notify *notify, struct pollfd *fds, int64_t *deadline);
 
-/* Accepts, reads and forwards what is available. Does not wait. */
+/* Accepts, reads and forwards what is available, and sends a kept message. Does not wait. */
 void notify_relay(struct notify *notify);
 
 void notify_destroy(struct notify *notify);

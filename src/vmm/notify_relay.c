@@ -119,8 +119,10 @@ size_t notify_poll(struct notify *notify, struct pollfd *fds, int64_t *deadline)
 {
 	size_t count = 0;
 
+	if (notify->waiting)
+		fds[count++] = (struct pollfd){.fd = notify->fd, .events = POLLOUT};
 	if (notify->listener < 0)
-		return 0;
+		return count;
 	allowance_count(notify, clock_now_ms());
 	if (notify->allowance <= 0)
 		deadline_lower(deadline, notify->allowance_at + 1000 / ALLOWANCE_PER_SECOND + 1);
@@ -168,7 +170,7 @@ static void connections_accept(struct notify *notify, int64_t now)
 	}
 }
 
-static void connection_end(const struct notify *notify, struct notify_connection *connection,
+static void connection_end(struct notify *notify, struct notify_connection *connection,
 			   bool complete)
 {
 	char message[NOTIFY_MESSAGE_MAX + 1];
@@ -188,7 +190,7 @@ static void connection_end(const struct notify *notify, struct notify_connection
 }
 
 /* Whether the connection is still open. */
-static bool connection_read(const struct notify *notify, struct notify_connection *connection,
+static bool connection_read(struct notify *notify, struct notify_connection *connection,
 			    int64_t now)
 {
 	for (;;) {
@@ -212,6 +214,7 @@ void notify_relay(struct notify *notify)
 {
 	int64_t now = clock_now_ms();
 
+	notify_flush(notify, 0);
 	if (notify->listener < 0)
 		return;
 	connections_accept(notify, now);

@@ -20,6 +20,9 @@
  * soon. */
 #define END_TIMEOUT_MS 1000
 
+/* How long a full queue of the service manager may delay our end. */
+#define FLUSH_TIMEOUT_MS 10000
+
 enum step {
 	STEP_NONE,
 	STEP_POWER_OFF,
@@ -182,5 +185,6 @@ int supervise(const struct supervision *supervision)
 	}
 	code = child_reap(supervision->child);
 	stderr_relay_finish(supervision->output);
+	notify_flush(supervision->notify, FLUSH_TIMEOUT_MS);
 	return code;
 }

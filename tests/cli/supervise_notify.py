@@ -89,6 +89,65 @@ def test_unbooted_vm_is_not_ready(directory):
     assert vm.silent()
 
 
+def fill(vm):
+    """Fills the manager's queue, as a service manager that is busy does. Returns the number of messages in it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.setblocking(False)
+        for number in range(100000):
+            try:
+                other.sendto(b"", vm.address.replace("@", "\0"))
+            except BlockingIOError:
+                return number
+    raise AssertionError("the queue has no limit")
+
+
+def drained(vm, messages):
+    for _ in range(messages):
+        equal(vm.heard(), "")
+
+
+def test_ready_waits_for_a_full_manager(directory):
+    """READY=1 is kept while the service manager's queue is full, also that of a VM that has ended or becomes vmcred"""
+    vm = NotifyVm(directory / "supervised")
+    for ends in (False, True):
+        messages = fill(vm)
+        process = vm.started(vsock=False, stand_in={"exit": 0} if ends else {})
+        if ends:
+            wait_for("the VM's end", lambda p=process: not children(p.pid))
+        drained(vm, messages)
+        equal(vm.heard(), BOOTED)
+        equal(process.wait(20) if ends else stop(process), 0)
+        assert vm.silent()
+    vm = NotifyVm(directory / "exec")
+    qemu = vm.bin / "qemu-system-x86_64"
+    qemu.write_text("#!/bin/sh\nexit 5\n")
+    qemu.chmod(0o755)
+    messages = fill(vm)
+    process = vm.start("qemu-system-x86_64")
+    drained(vm, messages)
+    equal(vm.heard(), "READY=1")
+    equal(process.wait(20), 5)
+
+
+def test_guest_ready_waits_for_a_full_manager(directory):
+    """a guest's READY=1 is kept while the service manager's queue is full, with its latest message, and delays no guest"""
+    vm = NotifyVm(directory)
+    process = vm.started("--notify")
+    equal(vm.heard(), STARTING)
+    messages = fill(vm)
+    vm.tell("STATUS=Nearly ready.")
+    vm.tell("READY=1\nSTATUS=Ready.")
+    vm.tell("X_SYSTEMD_UNIT_ACTIVE=a.target")
+    vm.tell("STATUS=Later.")
+    vm.tell("IGNORED=1")  # answered after all others were handled
+    drained(vm, messages)
+    equal(vm.heard(), "READY=1\nSTATUS=Later.")
+    vm.tell("STATUS=Even later.")
+    equal(vm.heard(), "STATUS=Even later.")
+    equal(stop(process), 0)
+    equal(vm.errors(), "")
+
+
 def test_notify_relays_the_guest_ready(directory):
     """with --notify the guest gets an address and its READY=1 is relayed instead of vmcred's own"""
     vm = NotifyVm(directory)

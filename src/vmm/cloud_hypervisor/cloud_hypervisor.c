@@ -175,7 +175,7 @@ static int cloud_hypervisor_start(struct vmm_launch *launch, struct notify *noti
 
 	if (!config->restores && !(launch->expose & VMM_EXPOSE_ARGV))
 		return cloud_hypervisor_boot(launch, config, notify, err);
-	notify_send(notify, "READY=1");
+	notify_exec(notify);
 	return launch->list.count > 0 ? literals_exec(launch, err)
 				      : vmm_exec(launch, launch->argv, err);
 }

@@ -206,7 +206,7 @@ static int qemu_start(struct vmm_launch *launch, struct notify *notify, struct e
 		if (fcntl(command.fds[i], F_SETFD, 0) < 0)
 			return error_set_errno(err, errno, "passing a descriptor on");
 	}
-	notify_send(notify, "READY=1");
+	notify_exec(notify);
 	return vmm_exec(launch, command.argv.items, err);
 }
 
