@@ -6,14 +6,12 @@
 #include <unistd.h>
 
 #include "activate/generation.h"
+#include "activate/trusted.h"
 #include "base/cleanup.h"
 #include "base/directory.h"
 #include "base/path.h"
 #include "base/pool.h"
 #include "vars/vars.h"
-
-/* The links are in this directory below the root. */
-#define RUN "/run/"
 
 /* With fewer secrets, starting threads takes more time than it saves. */
 #define TOGETHER_MIN 16
@@ -216,16 +214,16 @@ int activate_machine(const struct config *config, int store_dirfd,
 		.identities = identities,
 	};
 	const struct config_phase *phase = config_phase_get(options->needed_for);
-	const char *link = phase->link + strlen(RUN);
+	const char *link = NULL;
 	const bool may_mount = !options->root && geteuid() == 0;
-	_cleanup_free_ char *run = path_join(options->root ? options->root : "/", "run");
-	_cleanup_free_ char *directory = text_format("%s.d", link);
+	_cleanup_free_ char *path = path_join(options->root ? options->root : "/", phase->link + 1);
+	_cleanup_free_ char *directory = text_format("%s.d", basename(phase->link));
 	_cleanup_close_ int run_dirfd = -1, dirfd = -1;
 	size_t failed;
 	int r;
 
 	*result = (struct activate_result){0};
-	if (!run || !directory)
+	if (!path || !directory)
 		return error_no_memory(err);
 	if (!config_machine_get(config, options->machine, err))
 		return -(int)err->code;
@@ -235,7 +233,7 @@ int activate_machine(const struct config *config, int store_dirfd,
 			     &failed, err);
 	if (r < 0)
 		return r;
-	run_dirfd = dir_make(AT_FDCWD, run, 0755, err);
+	run_dirfd = trusted_parent_open(path, 0755, &link, NULL, err);
 	if (run_dirfd < 0)
 		return run_dirfd;
 	dirfd = generation_directory_open(run_dirfd, directory,

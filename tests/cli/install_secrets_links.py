@@ -4,7 +4,7 @@ import json
 import os
 
 import harness
-from harness import equal, expect, need_root
+from harness import equal, expect, fails, need_root
 from manifests import Manifest, personality, tree
 
 
@@ -158,6 +158,78 @@ def test_directory_at_symlinkpath(directory):
     place = f"{manifest.run_directory}/secrets.d"
     message = f"symlinkPath {place} and secretsMountPoint {place} must not contain one another"
     expect(manifest.install(), 1, "", f"vmcred: {directory}/manifest.json: {message}\n")
+
+
+USER = 4000
+
+
+def test_parent_replaced_by_a_link_of_its_owner(directory):
+    """a user who replaces a parent directory by a link makes root neither change, remove nor read files elsewhere"""
+    need_root()
+    home, host = directory / "home", directory / "host"
+    manifest = Manifest(directory, personality(directory), system=True)
+    place = home / "config/key"
+    (home / "config").mkdir(parents=True)
+    host.mkdir()
+    for path in (home, home / "config"):
+        os.chown(path, USER, USER)
+    manifest.add("top", "one.yaml", "top").add("plain", "two.json", "plain", path=str(place), uid=USER, gid=USER)
+    expect(manifest.install(), 0, "", "")
+    equal(place.read_text(), "of JSON")
+    # A new link: the file of that name elsewhere stays.
+    (host / "key").write_text("of the host")
+    (home / "config").rename(home / "old")
+    (home / "config").symlink_to(host)
+    os.lchown(home / "config", USER, USER)
+    before = tree(host)
+    warning = (
+        f"vmcred: warning: creating the link for plain: opening {home}/config: a symbolic link of another user "
+        "leads elsewhere: replace the link with a directory\n"
+    )
+    manifest.write("one.yaml", "top: second value\n")
+    expect(manifest.install(), 0, "", warning)
+    equal(tree(host), before)
+    equal(manifest.active("top"), b"second value", "the other secrets are installed")
+    # The same with a link of root that the user renamed.
+    (home / "config").unlink()
+    (home / "config").symlink_to(host)
+    expect(manifest.install(), 0, "", warning)
+    equal(tree(host), before)
+    # A link that the user may have: to their own directory.
+    (home / "config").unlink()
+    (home / "config").symlink_to("own")
+    os.lchown(home / "config", USER, USER)
+    (home / "own").mkdir()
+    os.chown(home / "own", USER, USER)
+    expect(manifest.install(), 0, "", "")
+    equal((home / "own/key").read_text(), "of JSON")
+    # A removed link: one with the same target elsewhere stays.
+    (host / "key").unlink()
+    (host / "key").symlink_to(os.readlink(home / "own/key"))
+    (home / "config").unlink()
+    (home / "config").symlink_to(host)
+    os.lchown(home / "config", USER, USER)
+    del manifest.secrets[1]
+    expect(manifest.install(), 0, "", "")
+    equal(os.path.lexists(host / "key"), True)
+    # A template is not read from elsewhere.
+    (host / "template").write_text("secret of the host")
+    manifest.add_template("t", "", file=str(home / "config/template"))
+    fails(manifest.install(), 1, home / "config/template", "symbolic link")
+
+
+def test_directory_of_a_user_who_prevents_a_link(directory):
+    """a user who prevents the link in their directory does not prevent the other secrets"""
+    need_root()
+    manifest = Manifest(directory, personality(directory), system=True)
+    (directory / "home/key/full").mkdir(parents=True)
+    os.chown(directory / "home", USER, USER)
+    manifest.add("top", "one.yaml", "top").add("plain", "two.json", "plain", path=str(directory / "home/key"))
+    result = expect(manifest.install(), 0, "")
+    assert "warning: creating the link for plain" in result.err, result.err
+    equal(manifest.active("top"), b"first value")
+    os.chown(directory / "home", 0, 0)
+    fails(manifest.install(), 1, directory / "home/key", "not empty")
 
 
 harness.main()

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "activate/manifest/model.h"
+#include "activate/trusted.h"
 #include "base/cleanup.h"
 #include "base/directory.h"
 
@@ -48,24 +49,12 @@ static int files_list(const struct manifest *manifest, struct generation_files *
 	return r;
 }
 
-/* Opens the parent directory of a path, creating it with `mode`. Returns its descriptor. */
-static int parent_open(const char *path, mode_t mode, const char **name, struct error *err)
-{
-	const char *slash = strrchr(path, '/');
-	_cleanup_free_ char *directory = strndup(path, slash > path ? (size_t)(slash - path) : 1);
-
-	if (!directory)
-		return error_no_memory(err);
-	*name = slash + 1;
-	return dir_make(AT_FDCWD, directory, mode, err);
-}
-
 /* Opens and locks secretsMountPoint: two runs at once would write the same generation. */
 static int mount_point_open(const struct manifest *manifest, struct error *err)
 {
 	const char *name = NULL;
 	_cleanup_close_ int parent_dirfd =
-		parent_open(manifest->mount_point, GENERATION_MODE, &name, err);
+		trusted_parent_open(manifest->mount_point, GENERATION_MODE, &name, NULL, err);
 	_cleanup_close_ int fd = -1;
 	int r;
 
@@ -119,16 +108,16 @@ static int dry_run(const struct manifest *manifest, const struct manifest_option
  * generations, and units are listed, so that a run that is killed has listed them.
  */
 static int generation_enter(const struct manifest *manifest, const struct manifest_options *options,
-			    const struct generation_place *place,
+			    const struct generation_place *place, const struct report *report,
 			    const struct activate_result *result, struct error *err)
 {
 	__attribute__((cleanup(manifest_links_release))) struct manifest_links links = {0};
-	int r = manifest_links_prepare(manifest, &links, err);
+	int r = manifest_links_prepare(manifest, report, &links, err);
 
 	if (r == 0)
 		r = manifest_record_add(manifest, place->dirfd, err);
 	if (r == 0)
-		r = manifest_links_place(&links, err);
+		r = manifest_links_place(&links, report, err);
 	if (r == 0 && options->list_units)
 		r = manifest_units_list(result, false, err);
 	if (r == 0 && result->changed)
@@ -140,8 +129,9 @@ static int generation_enter(const struct manifest *manifest, const struct manife
 
 static int generation_install(const struct manifest *manifest,
 			      const struct manifest_options *options,
-			      const struct generation_place *place, struct generation_files *files,
-			      struct activate_result *result, struct error *err)
+			      const struct generation_place *place, const struct report *report,
+			      struct generation_files *files, struct activate_result *result,
+			      struct error *err)
 {
 	_cleanup_error_ struct error ignored = {0};
 	int r = generation_compare(place, files, err);
@@ -154,7 +144,7 @@ static int generation_install(const struct manifest *manifest,
 	if (r == 0 && result->changed)
 		r = generation_write(place, ++result->generation, files, err);
 	if (r == 0)
-		r = generation_enter(manifest, options, place, result, err);
+		r = generation_enter(manifest, options, place, report, result, err);
 	/* Remove a generation that is not current. */
 	if (r < 0) {
 		(void)generation_clean(place, generation_current(place), 0, &ignored);
@@ -192,7 +182,8 @@ int manifest_install(struct manifest *manifest, const struct manifest_options *o
 	if (dirfd < 0)
 		return dirfd;
 	place.link_dirfd = link_dirfd =
-		parent_open(manifest->link_path, 0755, &place.link_name, err);
-	return link_dirfd < 0 ? link_dirfd
-			      : generation_install(manifest, options, &place, &files, result, err);
+		trusted_parent_open(manifest->link_path, 0755, &place.link_name, NULL, err);
+	return link_dirfd < 0
+		       ? link_dirfd
+		       : generation_install(manifest, options, &place, report, &files, result, err);
 }

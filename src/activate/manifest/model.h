@@ -101,13 +101,17 @@ struct manifest_links {
 /*
  * links.c: creates the links that are missing or different under temporary names next to their
  * places, then renames them. After a failure before manifest_links_keep(), manifest_links_release()
- * restores all places.
+ * restores all places. What another user can prevent is reported as a warning.
  */
-int manifest_links_prepare(const struct manifest *manifest, struct manifest_links *links,
-			   struct error *err);
-int manifest_links_place(struct manifest_links *links, struct error *err);
+int manifest_links_prepare(const struct manifest *manifest, const struct report *report,
+			   struct manifest_links *links, struct error *err);
+int manifest_links_place(struct manifest_links *links, const struct report *report,
+			 struct error *err);
 void manifest_links_keep(struct manifest_links *links);
 void manifest_links_release(struct manifest_links *links);
+
+/* links.c: whether a descriptor, opened with O_PATH and O_NOFOLLOW, is a link to `target`. */
+bool manifest_link_leads_to(int link_fd, const char *target);
 
 /* record.c: adds the manifest's links to the record; removes recorded links that it does not have.
  * `dirfd` is the directory of the generations. */

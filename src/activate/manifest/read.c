@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "activate/manifest/model.h"
+#include "activate/trusted.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/path.h"
@@ -126,11 +127,15 @@ static int item_check(const struct manifest *manifest, const struct manifest_opt
 
 static int template_text_read(struct manifest_item *item, struct error *err)
 {
+	_cleanup_close_ int fd = -1;
+
 	if (*item->content)
 		return secret_append_text(&item->text, item->content, err);
 	if (!*item->file)
 		return error_set(err, VMCRED_FAILED, "missing content or file");
-	return file_read_secret(AT_FDCWD, item->file, TEMPLATE_SIZE_MAX, &item->text, err);
+	/* A user must not get another file's content by way of a link. */
+	fd = trusted_file_open(item->file, err);
+	return fd < 0 ? fd : secret_read(&item->text, fd, TEMPLATE_SIZE_MAX, item->file, err);
 }
 
 /* Finds the secret's document, or adds it. `index` maps paths to documents. */

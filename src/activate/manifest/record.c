@@ -6,12 +6,11 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "activate/manifest/model.h"
+#include "activate/trusted.h"
 #include "base/cleanup.h"
 #include "base/directory.h"
 #include "base/file.h"
@@ -85,30 +84,25 @@ int manifest_record_add(const struct manifest *manifest, int dirfd, struct error
 	return json_equal(record, old) ? 0 : record_write(dirfd, record, err);
 }
 
-/* Removes a link if it still has its target. */
+/* Removes a link if it still has its target. A link that another user moved is theirs. */
 static int link_remove(const char *path, const char *target, struct error *err)
 {
-	const char *slash = strrchr(path, '/');
-	_cleanup_free_ char *directory = NULL;
-	_cleanup_close_ int dirfd = -1;
-	char found[PATH_MAX];
-	ssize_t length;
+	_cleanup_error_ struct error reason = {0};
+	_cleanup_close_ int dirfd = -1, fd = -1;
+	bool is_foreign = false;
+	const char *name = NULL;
 
-	if (!slash || !target)
+	if (!target)
 		return 0;
-	directory = strndup(path, slash > path ? (size_t)(slash - path) : 1);
-	if (!directory)
-		return error_no_memory(err);
-	dirfd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	length = dirfd < 0 ? -1 : readlinkat(dirfd, slash + 1, found, sizeof(found));
-	/* It no longer exists, or is not a link. */
-	if (length < 0 && (errno == ENOENT || errno == ENOTDIR || errno == EINVAL))
-		return 0;
-	if (length < 0)
+	dirfd = trusted_parent_open(path, 0, &name, &is_foreign, &reason);
+	if (dirfd < 0)
+		return is_foreign || reason.code == VMCRED_MISSING ? 0 : error_move(err, &reason);
+	fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 && errno != ENOENT)
 		return error_set_errno(err, errno, "reading the link %s", path);
-	if ((size_t)length != strlen(target) || memcmp(found, target, (size_t)length) != 0)
+	if (fd < 0 || !manifest_link_leads_to(fd, target))
 		return 0;
-	if (unlinkat(dirfd, slash + 1, 0) < 0 && errno != ENOENT)
+	if (unlinkat(dirfd, name, 0) < 0 && errno != ENOENT)
 		return error_set_errno(err, errno, "removing the link %s", path);
 	return 0;
 }
