@@ -150,8 +150,9 @@ static bool peer_is_the_guest(const struct notify *notify, const struct sockaddr
 static void connections_accept(struct notify *notify, int64_t now)
 {
 	struct notify_connection *connection;
+	int left = BACKLOG; /* strangers use no allowance */
 
-	while (notify->allowance > 0 && (connection = connection_free(notify))) {
+	while (left-- > 0 && notify->allowance > 0 && (connection = connection_free(notify))) {
 		struct sockaddr_storage peer = {0};
 		socklen_t size = sizeof(peer);
 		int fd = accept4(notify->listener, (struct sockaddr *)&peer, &size,
@@ -159,11 +160,11 @@ static void connections_accept(struct notify *notify, int64_t now)
 
 		if (fd < 0)
 			return;
-		notify->allowance--;
 		if (!peer_is_the_guest(notify, &peer)) {
 			close(fd);
 			continue;
 		}
+		notify->allowance--;
 		connection->fd = fd;
 		connection->size = 0;
 		connection->deadline = now + CONNECTION_MS;

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "vmm/notify.h"
 #include "vmm/stderr_relay.h"
 
 #define SECRET "0123456789abcdefghijklmnopqrstuvwxyz!ABCDEFGHIJ"
@@ -200,34 +199,6 @@ static void a_line_without_end_is_hidden_and_uses_limited_memory(void **state)
 	listener_close(&listener);
 }
 
-static void only_permitted_fields_of_a_guests_message_are_forwarded(void **state)
-{
-	static const struct {
-		const char *message, *forwarded;
-	} cases[] = {
-		{"", ""},
-		{"READY=1", "READY=1"},
-		{"READY=1\n", "READY=1"},
-		{"STATUS=a b=c\nMAINPID=1\nREADY=1", "STATUS=a b=c\nREADY=1"},
-		{"\n\nX_SYSTEMD_UNIT_ACTIVE=a\n\n", "X_SYSTEMD_UNIT_ACTIVE=a"},
-		{"STATUS=\n", "STATUS="},
-		{"STATUS=a\rMAINPID=2", ""},
-		{"FDSTORE=1\nFDNAME=READY=1", ""},
-		{"STATUS=\xc3\xa9\xe2\x80\xa6", "STATUS=\xc3\xa9\xe2\x80\xa6"},
-		{"STATUS=\xc2\x9b", ""},
-		{"STATUS=\xe9", ""},
-		{"READY=12\nREADY=1x\nREADY=", ""},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		char out[NOTIFY_MESSAGE_MAX];
-		size_t size = notify_filter(span_of_text(cases[i].message), out);
-
-		assert_span_equal(span_of(out, size), cases[i].forwarded);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -237,7 +208,6 @@ int main(void)
 		cmocka_unit_test(an_error_quotes_the_end_of_the_output_on_one_printable_line),
 		cmocka_unit_test(a_full_standard_error_loses_nothing),
 		cmocka_unit_test(a_line_without_end_is_hidden_and_uses_limited_memory),
-		cmocka_unit_test(only_permitted_fields_of_a_guests_message_are_forwarded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
