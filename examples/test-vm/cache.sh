@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# Sourced by the scripts that build Debian roots. It keeps what they build; an interrupted build leaves nothing.
+# Sourced by the scripts that build Debian roots. It keeps what they build; an interrupted or failed build leaves nothing.
+
+# Callers use `$(cached ...)`: a failed build must end it there too.
+set -e
+shopt -s inherit_errexit
 
 # shellcheck disable=SC2034 # the scripts that source this file use it
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/vmcred

@@ -180,7 +180,7 @@ static void decrypt_document_with_a_changed_byte(void **state)
 		text[i] = vector_sops_binary[i];
 	}
 	/* Only white space, the version and the recipient's name are not authenticated. */
-	assert_in_range(errors, strlen(vector_sops_binary) * 8 / 10, strlen(vector_sops_binary));
+	assert_true(errors >= strlen(vector_sops_binary) * 8 / 10 && errors <= strlen(vector_sops_binary));
 }
 
 /* A copy of the text with one piece replaced; the caller frees it. */
