@@ -43,7 +43,7 @@ _vmcred() {
 		[serve]="--machine --identity --idle-timeout"
 		[units]="--output --socket"
 		[compose]="--credentials --json"
-		[run]="--credentials --exec --expose --notify --stop-timeout --supervise --transport --vsock-socket"
+		[run]="--credentials --exec --expose --notify --ready-target --stop-timeout --supervise --transport --vsock-socket"
 		[age]="--recipient --recipients --identity --passphrase --armor --input --output"
 		[inspect]="--identity --machine --proof --root --json"
 	)

@@ -55,6 +55,7 @@ complete -c vmcred -n "__fish_seen_subcommand_from inspect" -l proof -rF
 complete -c vmcred -n "__fish_seen_subcommand_from compose run" -l credentials -rF
 complete -c vmcred -n "__fish_seen_subcommand_from run" -l expose -xa "argv log"
 complete -c vmcred -n "__fish_seen_subcommand_from run" -l exec -d "become the hypervisor"
+complete -c vmcred -n "__fish_seen_subcommand_from run" -l ready-target -x -d "the guest is ready when it reaches this target"
 complete -c vmcred -n "__fish_seen_subcommand_from run" -l notify -d "relay the guest's messages"
 complete -c vmcred -n "__fish_seen_subcommand_from run" -l stop-timeout -x
 complete -c vmcred -n "__fish_seen_subcommand_from run" -l supervise -d "stay as its parent"

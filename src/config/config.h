@@ -186,7 +186,8 @@ struct config_vm {
 	size_t credential_file_count;
 	char **oem_strings; /* platformOEMStrings */
 	size_t oem_string_count;
-	char **command; /* the VMM's argv, NULL-terminated, or NULL */
+	char *ready_target; /* a unit of the guest, or NULL */
+	char **command;     /* the VMM's argv, NULL-terminated, or NULL */
 	int line;
 };
 
@@ -217,6 +218,9 @@ struct config {
 /* Release and count a NULL-terminated list of owned texts, which may be NULL. */
 void config_texts_free(char **texts);
 size_t config_texts_count(char *const *texts);
+
+/* Whether it is a unit's name (systemd.unit(5)) that ends with `suffix`, such as ".service". */
+bool config_is_unit(const char *name, const char *suffix);
 
 #define _cleanup_config_ __attribute__((cleanup(config_destroy)))
 

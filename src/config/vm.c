@@ -62,26 +62,37 @@ static int read_credential_file(struct reader *reader, const char *name,
 	return r;
 }
 
-/* systemd.unit(5), "unit names": it becomes the name of a directory. */
-static int read_unit(struct reader *reader, const struct yaml_node *value, void *target)
+bool config_is_unit(const char *name, const char *suffix)
 {
-	static const char suffix[] = ".service";
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
 				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 				      "0123456789:_.\\@-";
-	int r = reader_string(reader, value, target);
-	const char *unit = *(char **)target;
-	size_t length;
+	size_t length = strlen(name), end = strlen(suffix);
 
-	if (r < 0)
-		return r;
-	length = strlen(unit);
-	if (length < sizeof(suffix) || length > UNIT_NAME_SIZE_MAX || unit[0] == '.' ||
-	    strcmp(unit + length + 1 - sizeof(suffix), suffix) != 0 ||
-	    strspn(unit, allowed) != length)
-		return reader_reject(reader, value,
-				     "must be the name of a .service unit, not \"%s\"", unit);
-	return 0;
+	return length > end && length <= UNIT_NAME_SIZE_MAX && name[0] != '.' &&
+	       strcmp(name + length - end, suffix) == 0 && name[strspn(name, allowed)] == '\0';
+}
+
+static int read_unit_name(struct reader *reader, const struct yaml_node *value, const char *suffix,
+			  char **name)
+{
+	int r = reader_string(reader, value, name);
+
+	return r < 0 || config_is_unit(*name, suffix)
+		       ? r
+		       : reader_reject(reader, value, "must be the name of a %s unit, not \"%s\"",
+				       suffix, *name);
+}
+
+/* It becomes the name of a directory. */
+static int read_unit(struct reader *reader, const struct yaml_node *value, void *target)
+{
+	return read_unit_name(reader, value, ".service", target);
+}
+
+static int read_target(struct reader *reader, const struct yaml_node *value, void *target)
+{
+	return read_unit_name(reader, value, ".target", target);
 }
 
 int schema_source(struct reader *reader, const struct yaml_node *value, void *target)
@@ -106,6 +117,7 @@ int schema_vm(struct reader *reader, const char *name, const struct yaml_node *k
 		READER_KEY("platformOEMStrings", reader_strings, struct config_vm, oem_strings),
 		READER_KEY("command", reader_strings, struct config_vm, command),
 		READER_KEY("unit", read_unit, struct config_vm, unit),
+		READER_KEY("readyTarget", read_target, struct config_vm, ready_target),
 		READER_KEY("credentialSource", schema_source, struct config_vm, source),
 		{0},
 	};

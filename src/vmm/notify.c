@@ -12,10 +12,11 @@
 #include "base/text.h"
 
 #define CREDENTIAL "vmm.notify_socket"
-#define READY      "READY=1"
 
 /* vsock(7): the host's address, in systemd's notation for a stream. */
 #define HOST_ADDRESS "vsock-stream:2:"
+
+#define DEFAULT_TARGET "multi-user.target"
 
 /* Any port will do for a unix socket: each VM has its own. */
 #define UNIX_PORT 8888
@@ -52,8 +53,7 @@ void notify_flush(struct notify *notify, int timeout_ms)
 	}
 }
 
-/* Whether a message, one field a line, has exactly that field. */
-static bool has_field(const char *message, const char *field)
+bool notify_has_field(const char *message, const char *field)
 {
 	size_t size = strlen(field);
 
@@ -65,12 +65,12 @@ static bool has_field(const char *message, const char *field)
 	return message;
 }
 
-/* The latest message replaces one that still waits, but for its READY=1. */
+/* The latest message replaces one that still waits, but for its NOTIFY_READY=1. */
 static void message_keep(struct notify *notify, const char *message)
 {
-	bool is_lost =
-		notify->waiting && has_field(notify->waiting, READY) && !has_field(message, READY);
-	char *kept = text_format("%s%s", is_lost ? READY "\n" : "", message);
+	bool is_lost = notify->waiting && notify_has_field(notify->waiting, NOTIFY_READY) &&
+		       !notify_has_field(message, NOTIFY_READY);
+	char *kept = text_format("%s%s", is_lost ? NOTIFY_READY "\n" : "", message);
 
 	if (!kept)
 		return;
@@ -89,7 +89,7 @@ void notify_send(struct notify *notify, const char *message)
 
 void notify_exec(struct notify *notify)
 {
-	notify_send(notify, READY);
+	notify_send(notify, NOTIFY_READY);
 	notify_flush(notify, -1);
 }
 
@@ -97,11 +97,11 @@ void notify_booted(struct notify *notify)
 {
 	notify_send(notify, notify->guest_reports
 				    ? "STATUS=The VM is booted; its guest is starting."
-				    : READY "\nSTATUS=The VM is booted.");
+				    : NOTIFY_READY "\nSTATUS=The VM is booted.");
 }
 
 /* Permitted fields: '=' at the end permits any value, '*' any name that starts so. */
-static const char *const allowed[] = {READY, "STATUS=", "X_SYSTEMD_*"};
+static const char *const allowed[] = {NOTIFY_READY, "STATUS=", "X_SYSTEMD_*"};
 
 static size_t name_size(struct span field)
 {
@@ -210,9 +210,11 @@ static int credential_port(const struct oem_string *string, uint32_t *port, stru
 	return error_hint(err, "remove the credential or --notify");
 }
 
-static int guest_listen(struct notify *notify, const struct vmm_vsock *vsock,
+static int guest_listen(struct notify *notify, const struct vmm_launch *launch,
 			const struct oem_string *given, struct oem_list *list, struct error *err)
 {
+	const struct vmm_vsock *vsock = &launch->vsock;
+	const char *ready_target = launch->ready_target;
 	uint32_t port = vsock->socket ? UNIX_PORT : 0;
 	char value[64];
 	int r = 0;
@@ -232,6 +234,10 @@ static int guest_listen(struct notify *notify, const struct vmm_vsock *vsock,
 		r = notify_listen(notify, vsock, port, err);
 	if (r < 0)
 		return r;
+	notify->ready_field = text_format("X_SYSTEMD_UNIT_ACTIVE=%s",
+					  ready_target ? ready_target : DEFAULT_TARGET);
+	if (!notify->ready_field)
+		return error_no_memory(err);
 	notify->guest_reports = true;
 	if (given)
 		return 0;
@@ -258,7 +264,7 @@ int notify_prepare(struct notify *notify, struct vmm_launch *launch, struct erro
 	unsetenv("NOTIFY_SOCKET");
 	if (r < 0 || !launch->guest_reports)
 		return r;
-	return guest_listen(notify, &launch->vsock, given, list, err);
+	return guest_listen(notify, launch, given, list, err);
 }
 
 void notify_destroy(struct notify *notify)
@@ -267,6 +273,7 @@ void notify_destroy(struct notify *notify)
 		cleanup_close_fd(&notify->connections[i].fd);
 	free(notify->connections);
 	free(notify->waiting);
+	free(notify->ready_field);
 	cleanup_close_fd(&notify->listener);
 	cleanup_close_fd(&notify->fd);
 	if (notify->path)

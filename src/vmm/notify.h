@@ -9,6 +9,9 @@
  *
  * The guest is not trusted. Only READY=1, STATUS= and X_SYSTEMD_*= without control characters are
  * forwarded: nothing that names a process, a descriptor, a watchdog or another state of the unit.
+ * A target that the guest has reached counts as READY=1, because Cloud Hypervisor up to v53 may
+ * lose that message: it answers the reset of a closed connection with a reset, which ends systemd's
+ * next connection from the same port.
  * The size, duration, number and rate of connections are limited, and nothing here blocks.
  */
 #ifndef VMCRED_VMM_NOTIFY_H
@@ -20,6 +23,8 @@
 
 #include "base/report.h"
 #include "vmm/vmm.h"
+
+#define NOTIFY_READY "READY=1"
 
 /* systemd reads no more of a message: NOTIFY_BUFFER_MAX in its sources. */
 #define NOTIFY_MESSAGE_MAX 4096
@@ -40,6 +45,7 @@ struct notify {
 	socklen_t manager_size;
 	char *waiting;      /* a message that the manager's queue had no room for, or NULL; owned */
 	bool guest_reports; /* the guest sends READY=1, not we */
+	char *ready_field;  /* a guest's message with it counts as READY=1, too; owned, or NULL */
 	const struct report *report;
 
 	int listener; /* for the guest; -1: none */
@@ -87,6 +93,9 @@ void notify_booted(struct notify *notify);
 /* Writes the permitted fields of a guest's message to `out`, which is as large; returns their size.
  */
 size_t notify_filter(struct span message, char *out);
+
+/* Whether a message, one field a line, has exactly that field. */
+bool notify_has_field(const char *message, const char *field);
 
 /* Listens for the guest on `port`, or, if that is 0, on a free one; sets notify->port. */
 int notify_listen(struct notify *notify, const struct vmm_vsock *vsock, uint32_t port,

@@ -174,7 +174,8 @@ static void connections_accept(struct notify *notify, int64_t now)
 static void connection_end(struct notify *notify, struct notify_connection *connection,
 			   bool complete)
 {
-	char message[NOTIFY_MESSAGE_MAX + 1];
+	static const char ready[] = "\n" NOTIFY_READY;
+	char message[NOTIFY_MESSAGE_MAX + sizeof(ready)];
 	size_t size = 0;
 
 	/* First, because the guest's PID 1 waits for it. */
@@ -184,6 +185,9 @@ static void connection_end(struct notify *notify, struct notify_connection *conn
 	message[size] = '\0';
 	if (size > 0) {
 		report_message(notify->report, REPORT_DEBUG, "message from the guest: %s", message);
+		if (notify->ready_field && notify_has_field(message, notify->ready_field) &&
+		    !notify_has_field(message, NOTIFY_READY))
+			memcpy(message + size, ready, sizeof(ready));
 		notify_send(notify, message);
 	} else if (connection->size > 0) {
 		report_message(notify->report, REPORT_DEBUG, "dropped a message from the guest");

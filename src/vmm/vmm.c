@@ -75,7 +75,8 @@ int vmm_run(struct vmm_launch *launch, struct error *err)
 		r = notify_prepare(&notify, launch, err);
 	} else if (launch->parent == VMM_PARENT_STAYS || launch->guest_reports) {
 		r = error_set(err, VMCRED_USAGE, "it supervises its VM itself");
-		error_hint(err, "remove --supervise, --notify and --stop-timeout");
+		error_hint(err, "remove --supervise, --notify, --ready-target (readyTarget) and "
+				"--stop-timeout");
 	}
 	if (r == 0)
 		r = oem_list_check(&launch->list, err);

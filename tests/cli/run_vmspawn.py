@@ -109,10 +109,10 @@ def test_vmspawn_notifies_and_stops_by_itself(directory):
     """it notifies the service manager and stops its VM by itself"""
     vm = Spawned(directory)
     equal(json.loads(vm.spawn(env={"NOTIFY_SOCKET": "/nowhere"}).out)["notify"], "/nowhere")
-    for option in ("--supervise", "--notify", "--stop-timeout=3"):
+    for option in ("--supervise", "--notify", "--ready-target=a.target", "--stop-timeout=3"):
         expect(vm.spawn(options=(option,)), 2, "",
-               "vmcred: preparing to start systemd-vmspawn: it supervises its VM itself: remove --supervise, --notify and "
-               "--stop-timeout\n")
+               "vmcred: preparing to start systemd-vmspawn: it supervises its VM itself: remove --supervise, --notify, "
+               "--ready-target (readyTarget) and --stop-timeout\n")
 
 
 def test_without_a_memory_file_system_nothing_is_started(_directory):

@@ -164,6 +164,43 @@ def test_notify_relays_the_guest_ready(directory):
     equal(vm.errors(), "")
 
 
+def test_target_counts_as_ready(directory):
+    """multi-user.target, the target of --ready-target or that of readyTarget counts as READY=1, and no other does"""
+    declared = DECLARATION + "    readyTarget: app.target\n"
+    for number, (declaration, options, target, other) in enumerate((
+            (DECLARATION, ("--notify",), "multi-user.target", "multi-user.targets"),
+            (DECLARATION, ("--ready-target=a-b@1.target",), "a-b@1.target", "multi-user.target"),
+            (declared, (), "app.target", "multi-user.target"),
+            (declared, ("--ready-target=a.target",), "a.target", "app.target"))):
+        vm = NotifyVm(directory / str(number), declaration)
+        process = vm.started(*options)
+        equal(vm.heard(), STARTING)
+        for ignored in (f"X_SYSTEMD_UNIT_ACTIVE={other}", f"X_SYSTEMD_UNIT_INACTIVE={target}", f"STATUS={target}"):
+            vm.tell(ignored)
+            equal(vm.heard(), ignored)
+        active = f"X_SYSTEMD_UNIT_ACTIVE={target}"
+        vm.tell(f"STATUS=x\n{active}\nX_SYSTEMD_MARK=1")
+        equal(vm.heard(), f"STATUS=x\n{active}\nX_SYSTEMD_MARK=1\nREADY=1")
+        # The largest message that is not dropped.
+        vm.tell(f"{active}\nSTATUS=".ljust(4095, "x"))
+        equal(vm.heard(), f"{active}\nSTATUS=".ljust(4095, "x") + "\nREADY=1")
+        equal(stop(process), 0)
+
+
+def test_bad_ready_target_is_an_error(directory):
+    """a ready target that is not a target, or that contradicts --exec, is an error"""
+    vm = NotifyVm(directory / "option")
+    for name in ("", ".target", "multi-user", "a b.target", "a.service"):
+        expect(vm.run(*CLOUD_HYPERVISOR, options=(f"--ready-target={name}",), stand_in={}), 2, "",
+               f'vmcred: --ready-target "{name}" must be the name of a .target unit\n')
+    fails(vm.run("qemu-system-x86_64", options=("--exec", "--ready-target=a.target")), 2, "--exec", "--ready-target")
+    vm = NotifyVm(directory / "declared", DECLARATION + "    readyTarget: app.target\n")
+    expect(vm.run("qemu-system-x86_64", options=("--exec",)), 2, "",
+           "vmcred: --exec cannot be combined with readyTarget\n")
+    vm = NotifyVm(directory / "bad", DECLARATION + "    readyTarget: app\n")
+    fails(vm.run(*CLOUD_HYPERVISOR, stand_in={}), 2, "readyTarget", "app")
+
+
 REFUSED = ["MAINPID=1", "FDSTORE=1\nFDNAME=x", "WATCHDOG=1", "WATCHDOG=trigger", "NOTIFYACCESS=all", "STOPPING=1",
            "RELOADING=1\nMONOTONIC_USEC=1", "EXTEND_TIMEOUT_USEC=99999999", "BARRIER=1", "BUSERROR=x", "ERRNO=5",
            "READY=0", "READY=11", "READY=1 ", " READY=1", "ready=1", "STATUS", "XSTATUS=a", "X_SYSTEMD_=a",

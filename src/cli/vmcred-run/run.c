@@ -45,6 +45,32 @@ static int stop_timeout_parse(const char *text, int *timeout_ms, struct error *e
 	return 0;
 }
 
+static int ready_target_check(const char *target, struct error *err)
+{
+	return config_is_unit(target, ".target")
+		       ? 0
+		       : error_set(err, VMCRED_USAGE,
+				   "--ready-target \"%s\" must be the name of a .target unit",
+				   target);
+}
+
+/* A declared target does what --ready-target does. */
+static int ready_target_declared(struct vmm_launch *launch, const char *target, char **copy,
+				 struct error *err)
+{
+	if (!target || launch->ready_target)
+		return 0;
+	if (launch->parent == VMM_PARENT_EXEC)
+		return error_set(err, VMCRED_USAGE, "--exec cannot be combined with readyTarget");
+	*copy = strdup(target);
+	if (!*copy)
+		return error_no_memory(err);
+	launch->parent = VMM_PARENT_STAYS;
+	launch->guest_reports = true;
+	launch->ready_target = *copy;
+	return 0;
+}
+
 static int transport_parse(const char *text, enum vmm_transport *transport, struct error *err)
 {
 	if (strcmp(text, "smbios") == 0)
@@ -77,6 +103,7 @@ int run_vm(struct config *config, const char *name, char *const *argv, const cha
 {
 	const struct config_vm *vm = config_vm_get(config, name, err);
 	_cleanup_strings_ struct strings command = {0};
+	_cleanup_free_ char *ready_target = NULL;
 	int r;
 
 	if (!vm)
@@ -90,8 +117,10 @@ int run_vm(struct config *config, const char *name, char *const *argv, const cha
 		error_set(err, VMCRED_USAGE, "no command for %s", name);
 		return error_hint(err, "give it after --, or declare vms.%s.command", name);
 	}
-	/* A copy, because it may belong to the declaration. */
+	/* Copies, because they may belong to the declaration. */
 	r = strings_add_all(&command, argv, err);
+	if (r == 0)
+		r = ready_target_declared(launch, vm->ready_target, &ready_target, err);
 	if (r < 0)
 		return r;
 	launch->argv = command.items;
@@ -125,6 +154,10 @@ int command_run(struct cli *cli, int argc, char **argv, struct error *err)
 		 "allow OEM strings to be visible in: argv, log, or both (argv,log)", &expose},
 		{"notify", NULL, "relay the guest's sd_notify messages to $NOTIFY_SOCKET",
 		 &launch.guest_reports},
+		{"ready-target", "TARGET",
+		 "with --notify, the guest is ready when it reaches this target,\n"
+		 "                         too (default: multi-user.target)",
+		 &launch.ready_target},
 		{"stop-timeout", "SECONDS",
 		 "time for the guest to power off on SIGTERM (default: 60)", &stop_timeout},
 		{"supervise", NULL, "stay as the hypervisor's parent (Cloud Hypervisor: always)",
@@ -155,12 +188,16 @@ int command_run(struct cli *cli, int argc, char **argv, struct error *err)
 		return r == CLI_HELPED ? 0 : r;
 	stays = supervise              ? "--supervise"
 		: launch.guest_reports ? "--notify"
+		: launch.ready_target  ? "--ready-target"
 		: stop_timeout         ? "--stop-timeout"
 				       : NULL;
 	if (exec && stays)
 		return error_set(err, VMCRED_USAGE, "--exec cannot be combined with %s", stays);
 	launch.parent = exec ? VMM_PARENT_EXEC : stays ? VMM_PARENT_STAYS : VMM_PARENT_DEFAULT;
+	launch.guest_reports = launch.guest_reports || launch.ready_target;
 	r = expose_parse(expose, &launch.expose, err);
+	if (r == 0 && launch.ready_target)
+		r = ready_target_check(launch.ready_target, err);
 	if (r == 0 && stop_timeout)
 		r = stop_timeout_parse(stop_timeout, &launch.stop_timeout_ms, err);
 	if (r == 0 && transport)
