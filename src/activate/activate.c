@@ -6,11 +6,11 @@
 #include <unistd.h>
 
 #include "activate/generation.h"
-#include "activate/trusted.h"
 #include "base/cleanup.h"
 #include "base/directory.h"
 #include "base/path.h"
 #include "base/pool.h"
+#include "base/trusted/trusted.h"
 #include "vars/vars.h"
 
 /* With fewer secrets, starting threads takes more time than it saves. */

@@ -35,39 +35,34 @@ int fd_write(int fd, struct span bytes, const char *what, struct error *err)
 	return 0;
 }
 
-/*
- * Writes the content of a new file and sets its mode. It gets the owner of the file `like` (NULL:
- * ours), as far as this user may give files away.
- */
-static int new_file_fill(int fd, struct span content, mode_t mode, const struct stat *like,
-			 bool sync, const char *what, struct error *err)
+/* Writes the content of a new file and sets its mode. */
+static int new_file_fill(int fd, struct span content, mode_t mode, bool sync, const char *what,
+			 struct error *err)
 {
 	int r = fd_write(fd, content, what, err);
 
 	if (r < 0)
 		return r;
-	if (like && fchown(fd, like->st_uid, like->st_gid) < 0)
-		(void)!fchown(fd, (uid_t)-1, like->st_gid);
 	/* open(2) applies the umask, fchmod(2) does not. */
 	if (fchmod(fd, mode) < 0)
 		return error_set_errno(err, errno, "setting the mode of %s", what);
 	return sync && fsync(fd) < 0 ? error_set_errno(err, errno, "syncing %s", what) : 0;
 }
 
-static int new_file_open(int dirfd, const char *name)
+static int new_file_open(int dirfd, const char *name, mode_t mode)
 {
-	return openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR);
+	return openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
 }
 
 static int new_file_write(int dirfd, const char *name, struct span content, mode_t mode, bool sync,
 			  struct error *err)
 {
-	_cleanup_close_ int fd = new_file_open(dirfd, name);
+	_cleanup_close_ int fd = new_file_open(dirfd, name, S_IRUSR | S_IWUSR);
 	int r;
 
 	if (fd < 0)
 		return error_set_errno(err, errno, "creating %s", name);
-	r = new_file_fill(fd, content, mode, NULL, sync, name, err);
+	r = new_file_fill(fd, content, mode, sync, name, err);
 	if (r < 0)
 		(void)unlinkat(dirfd, name, 0);
 	return r;
@@ -84,13 +79,12 @@ int file_write_unsynced(int dirfd, const char *name, struct span content, mode_t
 	return new_file_write(dirfd, name, content, mode, false, err);
 }
 
-/* Creates `.<prefix>.XXXXXXXX`; returns its descriptor. */
-static int temporary_open(int dirfd, const char *prefix, const char *what, char **name,
-			  struct error *err)
+int file_open_temporary(int dirfd, const char *prefix, mode_t mode, const char *what, char **name,
+			struct error *err)
 {
 	for (int attempt = 0; attempt < DIR_NAME_ATTEMPTS; attempt++) {
 		_cleanup_free_ char *candidate = dir_temporary_name(prefix);
-		int fd = candidate ? new_file_open(dirfd, candidate) : -1;
+		int fd = candidate ? new_file_open(dirfd, candidate, mode) : -1;
 
 		if (!candidate)
 			return error_no_memory(err);
@@ -105,17 +99,17 @@ static int temporary_open(int dirfd, const char *prefix, const char *what, char 
 	return error_set(err, VMCRED_FAILED, "no free name for a temporary file for %s", what);
 }
 
-static int temporary_write(int dirfd, const char *prefix, struct span content, mode_t mode,
-			   const struct stat *like, const char *what, char **name,
-			   struct error *err)
+int file_write_temporary(int dirfd, const char *prefix, struct span content, mode_t mode,
+			 const char *what, char **name, struct error *err)
 {
 	_cleanup_free_ char *temporary = NULL;
-	_cleanup_close_ int fd = temporary_open(dirfd, prefix, what, &temporary, err);
+	_cleanup_close_ int fd =
+		file_open_temporary(dirfd, prefix, S_IRUSR | S_IWUSR, what, &temporary, err);
 	int r;
 
 	if (fd < 0)
 		return fd;
-	r = new_file_fill(fd, content, mode, like, true, what, err);
+	r = new_file_fill(fd, content, mode, true, what, err);
 	if (r < 0)
 		(void)unlinkat(dirfd, temporary, 0);
 	else
@@ -123,17 +117,10 @@ static int temporary_write(int dirfd, const char *prefix, struct span content, m
 	return r;
 }
 
-int file_write_temporary(int dirfd, const char *prefix, struct span content, mode_t mode,
-			 const char *what, char **name, struct error *err)
-{
-	return temporary_write(dirfd, prefix, content, mode, NULL, what, name, err);
-}
-
-static int replace(int dirfd, const char *name, struct span content, mode_t mode,
-		   const struct stat *like, struct error *err)
+int file_replace(int dirfd, const char *name, struct span content, mode_t mode, struct error *err)
 {
 	_cleanup_free_ char *temporary = NULL;
-	int r = temporary_write(dirfd, name, content, mode, like, name, &temporary, err);
+	int r = file_write_temporary(dirfd, name, content, mode, name, &temporary, err);
 
 	if (r < 0)
 		return r;
@@ -142,74 +129,6 @@ static int replace(int dirfd, const char *name, struct span content, mode_t mode
 	error_set_errno(err, errno, "replacing %s", name);
 	(void)unlinkat(dirfd, temporary, 0);
 	return -(int)err->code;
-}
-
-int file_replace(int dirfd, const char *name, struct span content, mode_t mode, struct error *err)
-{
-	return replace(dirfd, name, content, mode, NULL, err);
-}
-
-int file_replace_keeping(const char *path, struct span content, struct error *err)
-{
-	_cleanup_free_ char *real = realpath(path, NULL);
-	char *slash = real ? strrchr(real, '/') : NULL;
-	_cleanup_close_ int dirfd = -1;
-	struct stat status;
-
-	if (!slash || stat(real, &status) < 0)
-		return error_set_errno(err, errno, "replacing %s", path);
-	if (!S_ISREG(status.st_mode))
-		return error_set(err, VMCRED_USAGE, "%s is not a regular file", path);
-	*slash = '\0';
-	dirfd = dir_open(AT_FDCWD, *real ? real : "/", err);
-	if (dirfd < 0)
-		return dirfd;
-	return replace(dirfd, slash + 1, content, status.st_mode & 07777, &status, err);
-}
-
-int replacement_begin(struct replacement *replacement, const char *path, mode_t mode,
-		      struct error *err)
-{
-	const char *name = basename(path);
-	_cleanup_free_ char *directory = strndup(path, (size_t)(name - path));
-
-	replacement->path = strdup(path);
-	if (!directory || !replacement->path)
-		return error_no_memory(err);
-	replacement->dirfd = dir_open(AT_FDCWD, *directory ? directory : ".", err);
-	if (replacement->dirfd < 0)
-		return replacement->dirfd;
-	if (*name == '\0')
-		return error_set(err, VMCRED_USAGE, "%s is not a file name", path);
-	replacement->fd =
-		temporary_open(replacement->dirfd, name, path, &replacement->temporary, err);
-	if (replacement->fd < 0)
-		return replacement->fd;
-	if (fchmod(replacement->fd, mode) < 0)
-		return error_set_errno(err, errno, "setting the mode of %s", path);
-	return 0;
-}
-
-int replacement_finish(struct replacement *replacement, struct error *err)
-{
-	if (fsync(replacement->fd) < 0)
-		return error_set_errno(err, errno, "writing %s", replacement->path);
-	if (renameat(replacement->dirfd, replacement->temporary, replacement->dirfd,
-		     basename(replacement->path)) < 0)
-		return error_set_errno(err, errno, "replacing %s", replacement->path);
-	free(pointer_release(&replacement->temporary));
-	return dir_sync(replacement->dirfd, replacement->path, err);
-}
-
-void replacement_abandon(struct replacement *replacement)
-{
-	if (replacement->temporary)
-		(void)unlinkat(replacement->dirfd, replacement->temporary, 0);
-	cleanup_close_fd(&replacement->fd);
-	cleanup_close_fd(&replacement->dirfd);
-	free(replacement->temporary);
-	free(replacement->path);
-	*replacement = (struct replacement)REPLACEMENT_NONE;
 }
 
 int file_read_secret(int dirfd, const char *path, size_t size_max, struct secret *content,

@@ -32,47 +32,20 @@ int file_write_unsynced(int dirfd, const char *name, struct span content, mode_t
 			struct error *err);
 
 /*
- * Creates a file with a random name `.<prefix>.XXXXXXXX` in `dirfd`, writes and syncs it; the name
- * goes to `*name` (the caller frees it). `what` is its final name, for the error.
+ * Creates a file with a random name `.<prefix>.XXXXXXXX` in `dirfd`, with `mode` less the umask;
+ * the name goes to `*name` (the caller frees it). `what` is its final name, for the error. Returns
+ * its descriptor or a negative code.
  */
+int file_open_temporary(int dirfd, const char *prefix, mode_t mode, const char *what, char **name,
+			struct error *err);
+
+/* Creates such a file with exactly `mode`, writes and syncs it. */
 int file_write_temporary(int dirfd, const char *prefix, struct span content, mode_t mode,
 			 const char *what, char **name, struct error *err);
 
-/* Replaces or creates `name` in `dirfd` atomically. */
+/* Replaces or creates `name` in `dirfd` atomically. For a path that a user names, see
+ * base/trusted/output.h. */
 int file_replace(int dirfd, const char *name, struct span content, mode_t mode, struct error *err);
-
-/*
- * Replaces the file at `path`, following symbolic links, and keeps its mode, and its owner and
- * group as far as this user may set them. VMCRED_USAGE: it is not a regular file.
- */
-int file_replace_keeping(const char *path, struct span content, struct error *err);
-
-/*
- * Replaces a file with content that does not fit into memory: the caller writes to a descriptor.
- * The old file stays until replacement_finish(), and a failure leaves no temporary file.
- */
-struct replacement {
-	int fd;          /* owned; write here */
-	int dirfd;       /* owned */
-	char *path;      /* owned; as given */
-	char *temporary; /* owned; the name in the directory; NULL once it is renamed */
-};
-
-#define REPLACEMENT_NONE              \
-	{                             \
-		.fd = -1, .dirfd = -1 \
-	}
-#define _cleanup_replacement_ __attribute__((cleanup(replacement_abandon)))
-
-/* `*replacement` is REPLACEMENT_NONE. The new file has `mode`. */
-int replacement_begin(struct replacement *replacement, const char *path, mode_t mode,
-		      struct error *err);
-
-/* Renames the new file over the old one. */
-int replacement_finish(struct replacement *replacement, struct error *err);
-
-/* Removes the temporary file unless it was renamed, and releases everything. */
-void replacement_abandon(struct replacement *replacement);
 
 /* Reads a file to its end into secret memory; over `size_max` bytes is an error. */
 int file_read_secret(int dirfd, const char *path, size_t size_max, struct secret *content,

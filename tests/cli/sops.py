@@ -307,15 +307,15 @@ def test_exec_env_warns_and_leaves_no_process(directory):
         expect(documents.sops("exec-env", "odd.json", "true"), 1, "")
 
 
-def test_new_plaintext_file_is_private(directory):
-    """a new plaintext file is readable by its owner only, and an existing one keeps its mode"""
+def test_plaintext_file_is_private(directory):
+    """a file with plaintext is readable by its owner only, whatever its mode was before"""
     documents = Documents(directory)
     expect(documents.sops("decrypt", "--output", "plain", "doc.json"), 0, "", "")
     equal(((directory / "plain").stat().st_mode & 0o777, (directory / "plain").read_text()), (0o600, PLAIN))
     (directory / "there").write_text("")
     (directory / "there").chmod(0o640)
     expect(documents.sops("decrypt", "--output", "there", "doc.json"), 0, "", "")
-    equal((directory / "there").stat().st_mode & 0o777, 0o640)
+    equal((directory / "there").stat().st_mode & 0o777, 0o600)
     expect(documents.sops("decrypt", "--output", "/dev/null", "doc.json"), 0, "", "")
     expect(documents.sops("decrypt", "--output", "nowhere/x", "doc.json"), 3, "")
 

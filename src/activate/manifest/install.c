@@ -5,9 +5,9 @@
 #include <unistd.h>
 
 #include "activate/manifest/model.h"
-#include "activate/trusted.h"
 #include "base/cleanup.h"
 #include "base/directory.h"
+#include "base/trusted/trusted.h"
 
 static int file_add(struct generation_files *files, const struct manifest_item *item,
 		    const char *path, const char *target, struct error *err)

@@ -14,9 +14,9 @@
 #include <unistd.h>
 
 #include "activate/manifest/model.h"
-#include "activate/trusted.h"
 #include "base/cleanup.h"
 #include "base/directory.h"
+#include "base/trusted/trusted.h"
 
 enum link_state {
 	LINK_IDLE,     /* nothing to do, or done */

@@ -7,10 +7,10 @@
 #include <unistd.h>
 
 #include "activate/manifest/model.h"
-#include "activate/trusted.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/path.h"
+#include "base/trusted/trusted.h"
 
 #define MANIFEST_SIZE_MAX ((size_t)64 * 1024 * 1024)
 #define TEMPLATE_SIZE_MAX ((size_t)16 * 1024 * 1024)

@@ -10,10 +10,10 @@
 #include <unistd.h>
 
 #include "activate/manifest/model.h"
-#include "activate/trusted.h"
 #include "base/cleanup.h"
 #include "base/directory.h"
 #include "base/file.h"
+#include "base/trusted/trusted.h"
 
 #define RECORD_NAME     ".links"
 #define RECORD_SIZE_MAX ((size_t)64 * 1024 * 1024)

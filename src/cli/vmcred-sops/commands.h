@@ -8,6 +8,7 @@
 #ifndef VMCRED_CLI_VMCRED_SOPS_COMMANDS_H
 #define VMCRED_CLI_VMCRED_SOPS_COMMANDS_H
 
+#include "base/trusted/output.h"
 #include "cli/cli.h"
 #include "cli/sops_keys.h"
 #include "cli/vmcred-sops/creation_rules.h"
@@ -130,16 +131,12 @@ int sops_output_check(struct invocation *invocation, struct error *err);
 
 /* Writes the document to the file itself, --output or standard output; exit codes 3 and 4. */
 int sops_file_write(struct invocation *invocation, const struct sops_file *file,
-		    const struct sops_document *document, bool in_place, bool plaintext,
-		    struct error *err);
+		    const struct sops_document *document, bool in_place,
+		    enum output_content content, struct error *err);
 
 /* The same for bytes. */
 int sops_output_write(struct invocation *invocation, const struct sops_file *file, bool in_place,
-		      bool plaintext, struct span content, struct error *err);
-
-/* Creates a file, replaces a regular one and keeps its mode, or writes to a special file.
- * `plaintext`: a new file is readable by its owner only. */
-int sops_path_write(const char *path, bool plaintext, struct span content, struct error *err);
+		      enum output_content content, struct span text, struct error *err);
 
 /* Re-encrypts the values and writes the document to its file. */
 int sops_file_rewrite(struct invocation *invocation, const struct sops_file *file,

@@ -26,12 +26,14 @@ int command_decrypt(struct invocation *invocation, struct error *err)
 	if (r < 0)
 		return r;
 	if (!extract)
-		return sops_file_write(invocation, &file, document, in_place, true, err);
+		return sops_file_write(invocation, &file, document, in_place, OUTPUT_PLAINTEXT,
+				       err);
 	r = sops_document_extract(document, extract, file.output, &file.format, &text, err);
 	/* The part does not exist, or the store cannot represent it. */
 	invocation->exit_code =
 		r == -(int)VMCRED_MISSING ? SOPS_EXIT_GENERIC : SOPS_EXIT_TREE_UNWRITABLE;
 	if (r < 0)
 		return error_wrap(err, "%s: --extract", file.name);
-	return sops_output_write(invocation, &file, in_place, true, secret_span(&text), err);
+	return sops_output_write(invocation, &file, in_place, OUTPUT_PLAINTEXT, secret_span(&text),
+				 err);
 }

@@ -14,10 +14,10 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
-#include "base/memory_directory.h"
 #include "base/path.h"
 #include "base/program.h"
 #include "base/text.h"
+#include "base/trusted/memory_directory.h"
 #include "cli/vmcred-sops/commands.h"
 
 struct edit {
@@ -232,12 +232,12 @@ static int edit_write(const struct edit *edit, struct error *err)
 	if (r < 0)
 		return r;
 	if (is_untouched(edit))
-		return sops_path_write(edit->file.path, false, secret_span(&text), err);
+		return output_write(edit->file.path, OUTPUT_CIPHERTEXT, secret_span(&text), err);
 	/* Keep the version of the other writer. */
 	path = text_format("%s.edited.%d", edit->file.path, (int)getpid());
 	if (!path)
 		return error_no_memory(err);
-	r = sops_path_write(path, true, secret_span(&text), err);
+	r = output_write(path, OUTPUT_PLAINTEXT, secret_span(&text), err);
 	if (r < 0)
 		return r;
 	error_set(err, VMCRED_FAILED, "%s was changed by another process during the edit",

@@ -41,7 +41,9 @@ static int job_work(struct invocation *invocation, struct batch_job *job, struct
 		return r;
 	invocation->exit_code = SOPS_EXIT_GENERIC;
 	r = sops_document_encrypt(document, &job->policy, &invocation->keys->keyring, err);
-	return r < 0 ? r : sops_file_write(invocation, &job->file, document, in_place, false, err);
+	return r < 0 ? r
+		     : sops_file_write(invocation, &job->file, document, in_place,
+				       OUTPUT_CIPHERTEXT, err);
 }
 
 int command_encrypt(struct invocation *invocation, struct error *err)

@@ -18,9 +18,9 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
-#include "base/memory_directory.h"
 #include "base/path.h"
 #include "base/program.h"
+#include "base/trusted/memory_directory.h"
 #include "cli/vmcred-sops/commands.h"
 
 #define FILE_NAME_DEFAULT "tmp-file" /* as in sops */

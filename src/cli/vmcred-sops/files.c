@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/directory.h"
 #include "base/file.h"
 #include "base/path.h"
 #include "cli/vmcred-sops/commands.h"
@@ -133,31 +131,6 @@ int sops_file_open(struct invocation *invocation, const struct sops_file *file,
 	return r;
 }
 
-int sops_path_write(const char *path, bool plaintext, struct span content, struct error *err)
-{
-	_cleanup_free_ char *directory = strdup(path), *base = strdup(path);
-	_cleanup_close_ int fd = -1;
-	struct stat status;
-	mode_t mask;
-
-	if (!directory || !base)
-		return error_no_memory(err);
-	if (stat(path, &status) == 0) {
-		if (S_ISREG(status.st_mode))
-			return file_replace_keeping(path, content, err);
-		fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
-		if (fd < 0)
-			return error_set_errno(err, errno, "opening %s", path);
-		return fd_write(fd, content, path, err);
-	}
-	fd = dir_open(AT_FDCWD, dirname(directory), err);
-	if (fd < 0)
-		return fd;
-	mask = umask(0);
-	umask(mask);
-	return file_replace(fd, basename(base), content, plaintext ? 0600 : 0666 & ~mask, err);
-}
-
 int sops_output_check(struct invocation *invocation, struct error *err)
 {
 	if (flag_is_on(&invocation->flags, FLAG_IN_PLACE) &&
@@ -168,23 +141,21 @@ int sops_output_check(struct invocation *invocation, struct error *err)
 }
 
 int sops_output_write(struct invocation *invocation, const struct sops_file *file, bool in_place,
-		      bool plaintext, struct span content, struct error *err)
+		      enum output_content content, struct span text, struct error *err)
 {
-	const char *output = flag_text(&invocation->flags, FLAG_OUTPUT);
+	const char *output = in_place ? file->path : flag_text(&invocation->flags, FLAG_OUTPUT);
 
 	invocation->exit_code = SOPS_EXIT_OUTPUT_UNWRITABLE;
-	if (in_place)
-		return file_replace_keeping(file->path, content, err);
 	if (output)
-		return sops_path_write(output, plaintext, content, err);
+		return output_write(output, content, text, err);
 	invocation->exit_code = SOPS_EXIT_GENERIC;
 	/* Straight to the descriptor: stdio would keep a copy in its buffer. */
-	return fd_write(STDOUT_FILENO, content, "standard output", err);
+	return fd_write(STDOUT_FILENO, text, "standard output", err);
 }
 
 int sops_file_write(struct invocation *invocation, const struct sops_file *file,
-		    const struct sops_document *document, bool in_place, bool plaintext,
-		    struct error *err)
+		    const struct sops_document *document, bool in_place,
+		    enum output_content content, struct error *err)
 {
 	_cleanup_secret_ struct secret text = {0};
 	int r;
@@ -193,7 +164,7 @@ int sops_file_write(struct invocation *invocation, const struct sops_file *file,
 	r = sops_document_write(document, file->output, &file->format, &text, err);
 	if (r < 0)
 		return r;
-	return sops_output_write(invocation, file, in_place, plaintext, secret_span(&text), err);
+	return sops_output_write(invocation, file, in_place, content, secret_span(&text), err);
 }
 
 int sops_file_rewrite(struct invocation *invocation, const struct sops_file *file,
@@ -203,5 +174,6 @@ int sops_file_rewrite(struct invocation *invocation, const struct sops_file *fil
 
 	invocation->exit_code = SOPS_EXIT_ENCRYPTION;
 	r = sops_document_reencrypt(document, err);
-	return r < 0 ? r : sops_file_write(invocation, file, document, true, false, err);
+	return r < 0 ? r
+		     : sops_file_write(invocation, file, document, true, OUTPUT_CIPHERTEXT, err);
 }

@@ -36,7 +36,9 @@ static int groups_write(struct invocation *invocation, const struct sops_file *f
 				      &invocation->keys->keyring, err);
 	if (r == -(int)VMCRED_MISSING && invocation->keys->identities.count == 0)
 		sops_keys_explain(invocation->keys, err);
-	return r < 0 ? r : sops_file_write(invocation, file, document, in_place, false, err);
+	return r < 0 ? r
+		     : sops_file_write(invocation, file, document, in_place, OUTPUT_CIPHERTEXT,
+				       err);
 }
 
 /* The given threshold replaces that of the document. */

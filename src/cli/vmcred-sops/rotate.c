@@ -27,5 +27,7 @@ int command_rotate(struct invocation *invocation, struct error *err)
 		return r;
 	invocation->exit_code = SOPS_EXIT_GENERIC;
 	r = sops_document_rotate(document, &invocation->keys->keyring, &add, &remove, err);
-	return r < 0 ? r : sops_file_write(invocation, &file, document, in_place, false, err);
+	return r < 0 ? r
+		     : sops_file_write(invocation, &file, document, in_place, OUTPUT_CIPHERTEXT,
+				       err);
 }

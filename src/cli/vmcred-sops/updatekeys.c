@@ -127,7 +127,7 @@ static int keys_update(struct invocation *invocation, struct batch_job *job,
 			sops_keys_explain(invocation->keys, err);
 		return r;
 	}
-	return sops_file_write(invocation, &job->file, document, true, false, err);
+	return sops_file_write(invocation, &job->file, document, true, OUTPUT_CIPHERTEXT, err);
 }
 
 static int job_work(struct invocation *invocation, struct batch_job *job, struct error *err)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "age/age.h"
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/trusted/output.h"
 #include "cli/terminal.h"
 #include "cli/vmcred/commands.h"
 
@@ -94,16 +94,16 @@ static int decrypt(const struct age_options *options, int in, int out, struct er
 static const struct direction {
 	const char *name, *doing;
 	int (*run)(const struct age_options *options, int in, int out, struct error *err);
-	mode_t mode; /* of the output file */
+	enum output_content output;
 } directions[] = {
-	{"encrypt", "encrypting", encrypt, S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH},
-	{"decrypt", "decrypting", decrypt, S_IRUSR | S_IWUSR},
+	{"encrypt", "encrypting", encrypt, OUTPUT_CIPHERTEXT},
+	{"decrypt", "decrypting", decrypt, OUTPUT_PLAINTEXT},
 };
 
 static int direction_run(const struct direction *direction, const struct age_options *options,
 			 struct error *err)
 {
-	_cleanup_replacement_ struct replacement replacement = REPLACEMENT_NONE;
+	_cleanup_output_ struct output output = OUTPUT_NONE;
 	_cleanup_close_ int input = -1;
 	int out = STDOUT_FILENO, r = 0;
 
@@ -113,13 +113,13 @@ static int direction_run(const struct direction *direction, const struct age_opt
 			return input;
 	}
 	if (options->output) {
-		r = replacement_begin(&replacement, options->output, direction->mode, err);
-		out = replacement.fd;
+		r = output_begin(&output, options->output, direction->output, err);
+		out = output.fd;
 	}
 	if (r == 0)
 		r = direction->run(options, options->input ? input : STDIN_FILENO, out, err);
 	if (r == 0 && options->output)
-		r = replacement_finish(&replacement, err);
+		r = output_finish(&output, err);
 	return r;
 }
 

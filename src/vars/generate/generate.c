@@ -9,8 +9,8 @@
 #include <sys/file.h>
 
 #include "base/cleanup.h"
-#include "base/memory_directory.h"
 #include "base/pool.h"
+#include "base/trusted/memory_directory.h"
 #include "vars/generate/jobs.h"
 
 static void run_destroy(struct run *run)

@@ -11,9 +11,9 @@
 #include "base/cleanup.h"
 #include "base/directory.h"
 #include "base/file.h"
-#include "base/memory_directory.h"
 #include "base/path.h"
 #include "base/program.h"
+#include "base/trusted/memory_directory.h"
 #include "vars/script/mask.h"
 #include "vars/script/process.h"
 

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "activate/trusted.h"
+#include "base/trusted/trusted.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -23,6 +26,8 @@ struct walk {
 	bool is_foreign; /* another user controls a part of it */
 	bool is_bound;   /* a link of another user was followed: must end at something of theirs */
 	uid_t owner;     /* that user */
+
+	struct trusted_target *target; /* NULL: the last part must exist, too */
 };
 
 static void walk_release(struct walk *walk)
@@ -46,9 +51,12 @@ static int walk_begin(struct walk *walk, struct error *err)
 	return walk->fd < 0 ? error_set_errno(err, errno, "opening %s", walk->path) : 0;
 }
 
+/* Nothing protects from the owner of "/": root, who may have another number in a namespace. */
 static bool is_ours(uid_t uid)
 {
-	return uid == 0 || uid == geteuid();
+	struct stat root;
+
+	return uid == 0 || uid == geteuid() || (stat("/", &root) == 0 && uid == root.st_uid);
 }
 
 /* Whether others can rename entries of the directory. A user's own group has no other members. */
@@ -65,6 +73,21 @@ static int walk_refuse(const struct walk *walk, struct error *err)
 	error_set(err, VMCRED_FAILED, "opening %s: a symbolic link of another user leads elsewhere",
 		  walk->path);
 	return error_hint(err, "replace the link with a directory");
+}
+
+/* Whether another user created the file in a directory with the sticky bit. */
+static bool is_planted(const struct stat *directory, const struct stat *file)
+{
+	return (directory->st_mode & S_ISVTX) && (directory->st_mode & (S_IWGRP | S_IWOTH)) &&
+	       file->st_uid != directory->st_uid && file->st_uid != geteuid();
+}
+
+static int planted_refuse(const struct walk *walk, const struct stat *status, struct error *err)
+{
+	error_set(err, VMCRED_FAILED,
+		  "opening %s: user %u created it in a directory that others can write to",
+		  walk->path, status->st_uid);
+	return error_hint(err, "choose another path");
 }
 
 /* Follows the link `name`, opened as `fd`. */
@@ -110,11 +133,31 @@ static int directory_make(const struct walk *walk, const char *name, mode_t mode
 	return fd < 0 || fsync(fd) < 0 ? error_set_errno(err, errno, "creating %s", walk->path) : 0;
 }
 
+/* A link in /proc, such as /proc/self/fd/1, leads to a descriptor and not to a path. */
+static bool is_magic(int fd)
+{
+	struct statfs status;
+
+	return fstatfs(fd, &status) == 0 && status.f_type == PROC_SUPER_MAGIC;
+}
+
+/* Ends the walk at the last part of the path, unless it is a link. `*fd` is -1 if it does not
+ * exist. */
+static bool target_take(struct walk *walk, char **name, int *fd, const struct stat *status)
+{
+	if (*fd >= 0 && S_ISLNK(status->st_mode) && !is_magic(*fd))
+		return false;
+	walk->target->name = pointer_release(name);
+	walk->target->fd = fd_release(fd);
+	return true;
+}
+
 /* Takes the next part of the path. Returns 1 at the end, else 0. */
 static int walk_step(struct walk *walk, mode_t mode, struct error *err)
 {
 	char *part = walk->rest + strspn(walk->rest, "/");
 	const size_t length = strcspn(part, "/");
+	const bool is_target = walk->target && part[length + strspn(part + length, "/")] == '\0';
 	_cleanup_free_ char *name = strndup(part, length);
 	_cleanup_close_ int fd = -1;
 	struct stat directory, status;
@@ -124,6 +167,8 @@ static int walk_step(struct walk *walk, mode_t mode, struct error *err)
 	if (length == 0)
 		return 1;
 	fd = openat(walk->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT && is_target)
+		return target_take(walk, &name, &fd, NULL);
 	if (fd < 0 && errno == ENOENT && mode != 0)
 		return directory_make(walk, name, mode, err);
 	if (fd < 0 && errno == ENOTDIR)
@@ -131,6 +176,10 @@ static int walk_step(struct walk *walk, mode_t mode, struct error *err)
 				 strerrordesc_np(ENOTDIR));
 	if (fd < 0 || fstat(fd, &status) < 0 || fstat(walk->fd, &directory) < 0)
 		return error_set_errno(err, errno, "opening %s", walk->path);
+	if ((is_target || S_ISLNK(status.st_mode)) && is_planted(&directory, &status))
+		return planted_refuse(walk, &status, err);
+	if (is_target && target_take(walk, &name, &fd, &status))
+		return 1;
 	memmove(walk->rest, part + length, strlen(part + length) + 1);
 	if (S_ISLNK(status.st_mode))
 		return link_follow(walk, &directory, fd, status.st_uid, err);
@@ -149,6 +198,7 @@ static int walk_all(struct walk *walk, mode_t mode, struct error *err)
 		r = walk_step(walk, mode, err);
 	if (r < 0)
 		return r;
+	/* That user may replace everything in a directory of theirs. */
 	if (walk->is_bound &&
 	    (fstat(walk->fd, &status) < 0 || status.st_uid != walk->owner || walk->owner == NOBODY))
 		return walk_refuse(walk, err);
@@ -173,20 +223,54 @@ int trusted_parent_open(const char *path, mode_t mode, const char **name, bool *
 	return fd;
 }
 
+/* Opens again what is open with O_PATH. */
+static int reopen(int fd, int flags, const char *path, struct error *err)
+{
+	char link[32];
+	int opened;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	opened = open(link, flags | O_NOCTTY | O_CLOEXEC);
+	return opened < 0 ? error_set_errno(err, errno, "opening %s", path) : opened;
+}
+
 int trusted_file_open(const char *path, struct error *err)
 {
 	__attribute__((cleanup(walk_release))) struct walk walk = {.path = path, .fd = -1};
 	_cleanup_close_ int fd = walk_all(&walk, 0, err);
-	_cleanup_free_ char *again = text_format("/proc/self/fd/%d", fd);
 	struct stat status;
-	int opened;
 
 	if (fd < 0)
-		return -(int)err->code;
-	if (!again)
-		return error_no_memory(err);
+		return fd;
 	if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
 		return error_set(err, VMCRED_FAILED, "opening %s: not a regular file", path);
-	opened = open(again, O_RDONLY | O_NOCTTY | O_CLOEXEC);
-	return opened < 0 ? error_set_errno(err, errno, "opening %s", path) : opened;
+	return reopen(fd, O_RDONLY, path, err);
+}
+
+int trusted_target_open(const char *path, struct trusted_target *target, struct error *err)
+{
+	__attribute__((cleanup(walk_release))) struct walk walk = {
+		.path = path, .fd = -1, .target = target};
+
+	target->dirfd = walk_all(&walk, 0, err);
+	if (target->dirfd < 0)
+		return target->dirfd;
+	/* Only a directory can have that name. */
+	if (!target->name || path[strlen(path) - 1] == '/')
+		return error_set_errno(err, EISDIR, "opening %s", path);
+	return 0;
+}
+
+int trusted_target_reopen(const struct trusted_target *target, int flags, const char *path,
+			  struct error *err)
+{
+	return reopen(target->fd, flags, path, err);
+}
+
+void trusted_target_release(struct trusted_target *target)
+{
+	cleanup_close_fd(&target->dirfd);
+	cleanup_close_fd(&target->fd);
+	free(target->name);
+	*target = (struct trusted_target)TRUSTED_TARGET_NONE;
 }

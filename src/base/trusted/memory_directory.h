@@ -4,8 +4,8 @@
  * file (a script's $out, the document in an editor). It is locked (flock(2)) while its process
  * runs, and wiped afterwards. If the process is killed, the next one wipes it.
  */
-#ifndef VMCRED_BASE_MEMORY_DIRECTORY_H
-#define VMCRED_BASE_MEMORY_DIRECTORY_H
+#ifndef VMCRED_BASE_TRUSTED_MEMORY_DIRECTORY_H
+#define VMCRED_BASE_TRUSTED_MEMORY_DIRECTORY_H
 
 #include "base/error.h"
 

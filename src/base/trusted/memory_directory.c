@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/memory_directory.h"
+#include "base/trusted/memory_directory.h"
 
 #include <fcntl.h>
 #include <string.h>
