@@ -3,15 +3,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/path.h"
 #include "base/text.h"
 
 int program_each(const char *name, int (*each)(const char *path, void *data), void *data,
@@ -64,6 +68,17 @@ int program_find(const char *name, char **path, struct error *err)
 	return error_hint(err, "no directory of $PATH contains it");
 }
 
+char *program_sibling(const char *name)
+{
+	char self[PATH_MAX];
+	const ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	if (length <= 0 || getauxval(AT_SECURE))
+		return path_join(VMCRED_BINDIR, name);
+	self[length] = '\0';
+	return path_join(dirname(self), name);
+}
+
 static int spawn(const struct program *program, pid_t *pid)
 {
 	posix_spawn_file_actions_t actions;
@@ -79,9 +94,15 @@ static int spawn(const struct program *program, pid_t *pid)
 	posix_spawnattr_init(&attributes);
 	posix_spawnattr_setsigmask(&attributes, &none);
 	posix_spawnattr_setsigdefault(&attributes, &defaults);
-	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	posix_spawnattr_setflags(&attributes,
+				 (short)(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+					 (program->new_session ? POSIX_SPAWN_SETSID : 0)));
 	for (int fd = 0; errnum == 0 && fd < 3; fd++)
 		errnum = posix_spawn_file_actions_adddup2(&actions, program->fds[fd], fd);
+	/* Copying a descriptor to itself clears its O_CLOEXEC. */
+	for (size_t i = 0; errnum == 0 && i < program->inherited_count; i++)
+		errnum = posix_spawn_file_actions_adddup2(&actions, program->inherited[i],
+							  program->inherited[i]);
 	if (errnum == 0 && program->directory)
 		errnum = posix_spawn_file_actions_addchdir_np(&actions, program->directory);
 	if (errnum == 0)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Other programs: found on $PATH, started without a shell, waited for. A started program has an
- * empty signal mask, the default action for SIGPIPE, and no descriptor but its standard ones
- * (everything else is O_CLOEXEC). posix_spawn(3) is used, not fork(2): no copy of this process's
- * memory, with secrets in it, ever exists.
+ * empty signal mask, the default action for SIGPIPE, and no descriptor but its standard ones and
+ * those that it is given (everything else is O_CLOEXEC). posix_spawn(3) is used, not fork(2): no
+ * copy of this process's memory, with secrets in it, ever exists.
  */
 #ifndef VMCRED_BASE_PROGRAM_H
 #define VMCRED_BASE_PROGRAM_H
@@ -28,12 +28,23 @@ int program_each(const char *name, int (*each)(const char *path, void *data), vo
  * a '/'. The caller frees `*path`. VMCRED_FAILED: not found. */
 int program_find(const char *name, char **path, struct error *err);
 
+/*
+ * The path of another program of this installation: in the directory of this program's file, which
+ * works in a build directory and below DESTDIR, and never from $PATH. A setuid program can be
+ * linked into any directory by its caller, so there the directory is not trusted. The caller frees
+ * it; NULL without memory.
+ */
+char *program_sibling(const char *name);
+
 struct program {
 	const char *file;         /* a path, or a name for $PATH (execvp(3)) */
 	char *const *argv;        /* NULL-terminated */
 	char *const *environment; /* NULL: ours */
 	const char *directory;    /* the working directory; NULL: ours */
 	int fds[3];               /* standard input, output and error; 0, 1 and 2 are ours */
+	const int *inherited;     /* more descriptors, all above 2, which keep their numbers */
+	size_t inherited_count;
+	bool new_session; /* without our terminal; its process group is the process's number */
 };
 
 #define PROGRAM_OUR_FDS \

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fnmatch.h>
-#include <libgen.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -11,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/harden.h"
 #include "base/name.h"
+#include "base/program.h"
 #include "cli/cli.h"
 
 #define COMMANDS_MAX 32
@@ -41,22 +40,12 @@ static int command_unknown(const struct cli_program *program, const char *name, 
 	return error_hint(err, "`%s --help` lists the commands", program->name);
 }
 
-/*
- * Executes another program of this installation from the directory of this program's file, which
- * works in a build directory and below DESTDIR, and never from $PATH. A setuid program can be
- * linked into any directory by its caller, so there the directory is not trusted.
- */
 static int sibling_exec(const char *name, char **argv, struct error *err)
 {
-	char self[PATH_MAX], path[PATH_MAX + NAME_MAX];
-	const ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	const char *directory = VMCRED_BINDIR;
+	_cleanup_free_ char *path = program_sibling(name);
 
-	if (length > 0 && !getauxval(AT_SECURE)) {
-		self[length] = '\0';
-		directory = dirname(self);
-	}
-	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	if (!path)
+		return error_no_memory(err);
 	execv(path, argv);
 	error_set(err, VMCRED_FAILED, "executing %s: %s", path, strerrordesc_np(errno));
 	return error_hint(err, "install all programs of vmcred together");

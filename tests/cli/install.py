@@ -35,7 +35,7 @@ def test_everything_is_installed(directory):
     """programs, library, header, pkg-config file, units and completions are installed"""
     names = {path.name for path in installed(directory)}
     wanted = {
-        "vmcred", "vmcred-run", "vmcred-sops", "vmcred.h", "vmcred.pc", "libvmcred.a", "libvmcred.so", "libvmcred.so.0", "microvm@.service",
+        "vmcred", "vmcred-run", "vmcred-sops", "vmcred-sandbox", "vmcred.h", "vmcred.pc", "libvmcred.a", "libvmcred.so", "libvmcred.so.0", "microvm@.service",
         "vmcred-activate.service", "vmcred-activate-users.service", "vmcred.service", "vmcred.socket", "vmcred-generator",
         "vmcred.fish", "_vmcred",
     }  # fmt: skip

@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 
 import harness
-from example import NOBODY, Example, program_for_all
-from harness import VMCRED, equal, expect, need_root, run
+from example import NOBODY, Example, by_script, program_for_all
+from harness import VMCRED, equal, expect, fails, need_root, run
 
 # What opens encrypted documents: the prefixes of our modules' functions, and the libraries.
 DECRYPTS = re.compile(r"^(age|bech32|bcrypt|blowfish|openpgp|pgp|sops|vars|activate|serve|EVP|RSA|inflate|crypt)_")
@@ -54,12 +54,14 @@ def test_vmcred_run_loads_no_libcrypto(directory):
     assert "libcrypto.so.3" in objects, objects
 
 
-def test_missing_vmcred_run_is_reported_with_its_path(directory):
-    """without vmcred-run in its directory, vmcred reports the path that it tried, and does the rest"""
+def test_missing_program_is_reported_with_its_path(directory):
+    """without another program in its directory, vmcred reports the path that it tried, and does the rest"""
     program = program_for_all(directory)
     (directory / "vmcred-run").unlink()
-    result = expect(run(program, "run", "m"), 1, "")
-    assert f"executing {directory}/vmcred-run: No such file or directory" in result.err, result.err
+    fails(run(program, "run", "m"), 1, f"executing {directory}/vmcred-run: No such file or directory")
+    (directory / "vmcred-sandbox").unlink()
+    here = Example(directory, by_script("echo x > $out/one"), generate=False)
+    fails(run(program, "generate", "--config", here.config), 1, f"starting {directory}/vmcred-sandbox: No such file or directory")
     expect(run(program, "--version"), 0, "vmcred 0.1.0\n", "")
 
 

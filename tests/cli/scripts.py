@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scripts of generators: the shell, the sandbox, the time limit, and the output of a script that fails."""
 import os
+import platform
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 import harness
 from example import AS_NOBODY, NOBODY, Example, program_for_all
@@ -180,43 +182,123 @@ def test_out_is_never_swapped(directory):
     equal(place, "/tmp")
 
 
-CONNECT = """\
+REACH = """\
 for place in %s; do
-  if perl -MSocket -e 'socket(S, PF_UNIX, SOCK_STREAM, 0); connect(S, pack_sockaddr_un($ARGV[0] =~ s/^@/\\0/r)) or exit 1' "$place"
-  then echo "$place" >> $out/it
-  fi
+  case $place in
+    */fifo) (exec 9<> $place) 2> /dev/null ;;
+    */file) cat $place ;;
+    *) perl -MSocket -e 'socket(S, PF_UNIX, SOCK_STREAM, 0); connect(S, pack_sockaddr_un($ARGV[0] =~ s/^@/\\0/r)) or exit 1' $place ;;
+  esac > /dev/null 2>&1 && echo $place >> $out/it
 done
 echo end >> $out/it
 """
 
 
-def test_no_sockets(directory):
-    """a script reaches no socket of the host in /run, /tmp, /dev/shm or $XDG_RUNTIME_DIR, and no abstract one"""
+def test_nothing_of_the_host_is_reached(directory):
+    """a script reaches no file, FIFO or socket of the host's services and users, and no abstract socket"""
     need("perl")
-    # The last one is not hidden otherwise, and becomes $XDG_RUNTIME_DIR.
-    directories = [tempfile.mkdtemp(prefix="vmcred-test.", dir=place)
-               for place in (("/run",) if os.geteuid() == 0 else ()) + ("/tmp", "/dev/shm", "/var/tmp")]  # fmt: skip
-    places = [f"{place}/s" for place in directories] + [f"@vmcred-test-{os.getpid()}"]
+    parents = ("/tmp", "/dev/shm", "/var/tmp") + (("/run", "/root", "/srv", "/var/lib", "/mnt") if os.geteuid() == 0 else ())
+    directories = [tempfile.mkdtemp(prefix="vmcred-test.", dir=parent) for parent in parents]
+    places = [f"@vmcred-test-{os.getpid()}"]
     sockets = []
     try:
+        for place in directories:
+            os.mkfifo(f"{place}/fifo")
+            (Path(place) / "file").write_text("an identity")
+            places += [f"{place}/socket", f"{place}/fifo", f"{place}/file"]
         for place in places:
-            listener = socket.socket(socket.AF_UNIX)
-            listener.bind(place.replace("@", "\0"))
-            listener.listen(8)
-            sockets.append(listener)
-        here = example(directory, CONNECT % " ".join(places))
-        environment = {"XDG_RUNTIME_DIR": directories[-1]}
+            if place[0] == "@" or place.endswith("/socket"):
+                listener = socket.socket(socket.AF_UNIX)
+                listener.bind(place.replace("@", "\0"))
+                listener.listen(8)
+                sockets.append(listener)
+        here = example(directory, REACH % " ".join(places))
         for sandbox in SANDBOXES:
-            expect(generate_with(sandbox, here, "--regenerate", env=environment))
+            expect(generate_with(sandbox, here, "--regenerate"))
             expect(here.get("it", generator="g"), 0, "end\n")
         # Without a sandbox it reaches them.
-        expect(here.generate("--no-sandbox", "--regenerate", env=environment))
+        expect(here.generate("--no-sandbox", "--regenerate"))
         expect(here.get("it", generator="g"), 0, "\n".join(places) + "\nend\n")
     finally:
         for listener in sockets:
             listener.close()
         for place in directories:
             run("rm", "-r", place)
+
+
+def test_program_elsewhere(directory):
+    """a script runs programs in a directory of $PATH below a home directory, and sees no other file there"""
+    home = Path(tempfile.mkdtemp(prefix="vmcred-test.", dir="/var/tmp"))
+    try:
+        (home / "private").write_text("")
+        (home / ".local/bin").mkdir(parents=True)
+        program = home / ".local/bin/made-here"
+        program.write_text("#!/bin/sh\necho made-here\n")
+        program.chmod(0o755)
+        here = example(directory, f"made-here > $out/it; ls -A {home} >> $out/it")
+        path = f"{harness.CLEAN_ENVIRONMENT['PATH']}:{home}/.local//bin"
+        for sandbox in SANDBOXES:
+            expect(generate_with(sandbox, here, "--regenerate", env={"PATH": path}))
+            expect(here.get("it", generator="g"), 0, "made-here\n.local\n")
+    finally:
+        run("rm", "-r", home)
+
+
+def test_nothing_of_vmcred_is_reached(directory):
+    """a script finds neither vmcred's environment nor its memory in a process that it sees, also if a user runs it"""
+    need_root()
+    program = program_for_all(directory)
+    find = "for file in /proc/[0-9]*/environ /proc/[0-9]*/maps; do tr '\\0' '\\n' < $file; done 2> /dev/null | " \
+           "grep -oE '^SOPS_AGE_KEY|libcrypto' | sort -u > $out/it || :"  # fmt: skip
+    here = Example(directory, declaration({"g": scripted(find)}), generate=False)
+    environment = {"SOPS_AGE_KEY": "AGE-SECRET-KEY-1", "XDG_RUNTIME_DIR": str(directory)}
+    for user in [], AS_NOBODY:
+        if user:
+            run("chown", "-R", f"{NOBODY}:{NOBODY}", directory)
+        for sandbox in SANDBOXES.values():
+            expect(run(*user, *sandbox, program, "generate", "--regenerate", "--config", here.config, env=environment), 0,
+                   "g for m: generated it\n", "")  # fmt: skip
+            expect(here.get("it", generator="g"), 0, "")
+
+
+# Their numbers on x86_64; those from 424 on are the same on each architecture.
+REFUSED_CALLS = {
+    "add_key": 248, "request_key": 249, "keyctl": 250, "kcmp": 312, "pidfd_getfd": 438, "process_madvise": 440,
+    "process_vm_readv": 310, "process_vm_writev": 311, "ptrace": 101, "clone3": 435, "setns": 308, "unshare": 272, "bpf": 321,
+    "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "perf_event_open": 298, "userfaultfd": 323,
+    "modify_ldt": 154, "fanotify_init": 300, "syslog": 103, "x32's getpid": 0x40000000 + 39, "a new one": 463,
+}  # fmt: skip
+REFUSED_CALLS_ON_AARCH64 = {
+    "add_key": 217, "request_key": 218, "keyctl": 219, "kcmp": 272, "process_vm_readv": 270, "process_vm_writev": 271,
+    "ptrace": 117, "setns": 268, "unshare": 97, "bpf": 280, "perf_event_open": 241, "userfaultfd": 282, "modify_ldt": None,
+    "fanotify_init": 262, "syslog": 116, "x32's getpid": None,
+}  # fmt: skip
+IS_AARCH64 = platform.machine() == "aarch64"
+SYSTEM_CALLS = """\
+perl -MErrno -e 'while (@ARGV) { my ($name, $number) = splice(@ARGV, 0, 2); $! = 0; syscall(0 + $number, 0, 0, 0, 0, 0);
+  print "$name: $!\\n" unless $!{ENOSYS} } ' %s >> $out/it
+perl -MErrno -e '$! = 0; syscall(%d, 0x10000000 | 17, 0, 0, 0, 0); print "clone: $!\\n" unless $!{EPERM}' >> $out/it
+"""
+sandboxed(
+    "a script can use no keyrings, no other process and no new namespace",
+    SYSTEM_CALLS
+    % (
+        " ".join(
+            f'"{name}" {number}'
+            for name, number in (REFUSED_CALLS | (REFUSED_CALLS_ON_AARCH64 if IS_AARCH64 else {})).items()
+            if number is not None
+        ),
+        220 if IS_AARCH64 else 56,
+    ),
+    "",
+)
+# AF_UNIX, AF_INET, AF_INET6 and NETLINK_ROUTE are left; not NETLINK_GENERIC, and no other family, such as AF_VSOCK.
+sandboxed(
+    "a script creates no socket except for local and Internet addresses",
+    "perl -e 'for my $family (0 .. 63) { for my $protocol ($family == 16 ? (0, 16) : 0) {\n"
+    "  for my $type (1, 2, 3, 5) { if (socket(S, $family, $type, $protocol)) { print \"$family $protocol\\n\"; last } } } }' > $out/it",
+    "1 0\n2 0\n10 0\n16 0\n",
+)
 
 
 sandboxed(
@@ -234,11 +316,17 @@ sandboxed(
 sandboxed("a script has a temporary home", "mkdir ~/.config; echo > ~/.config/x; ls $HOME/.config > $out/it", "x\n")
 sandboxed("a script's standard input is empty", "cat > $out/it; echo end >> $out/it", "end\n")
 sandboxed("a script's files are readable by its user only", "touch $out/it; stat -c %a $out/it > $out/it", "600\n")
-sandboxed(
-    "a script has only the standard descriptors",
-    "ls /proc/self/fd | tr '\\n' ' ' > $out/it",  # ls has 3
-    "0 1 2 3 ",
-)
+
+
+def test_descriptors(directory):
+    """a script has the standard descriptors only, whichever vmcred starts with"""
+    here = example(directory, "ls /proc/self/fd | tr '\\n' ' ' > $out/it")  # ls has 3
+    for redirections in "3</etc/passwd 9</", "<&-", ">&-", "2>&-", "<&- >&- 2>&-":
+        for sandbox in SANDBOXES.values():
+            shell = ["sh", "-c", f'exec "$@" {redirections}', "sh"]
+            run(*shell, *sandbox, VMCRED, "generate", "--regenerate", "--config", here.config)
+            expect(here.get("it", generator="g"), 0, "0 1 2 3 ", "")
+            here.document("it", generator="g").unlink()
 
 
 PROGRAMS = """\

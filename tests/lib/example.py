@@ -48,7 +48,7 @@ generators:
 def program_for_all(directory):
     """A copy of the programs that any user can run, even if the build directory is private."""
     directory.chmod(0o755)
-    for name in ("vmcred-run", "vmcred-sops"):
+    for name in ("vmcred-run", "vmcred-sops", "vmcred-sandbox"):
         shutil.copy(Path(VMCRED).with_name(name), directory)
     return shutil.copy(VMCRED, directory / "vmcred")
 

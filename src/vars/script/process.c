@@ -12,7 +12,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/program.h"
-#include "vars/script/supervisor.h"
+#include "base/text.h"
 
 /* Enough for a person; only the end is kept. */
 #define OUTPUT_MAX ((size_t)64 * 1024)
@@ -87,18 +87,21 @@ static int output_drain(struct output *output, struct error *err)
 
 static int report_read(int fd, bool *refused, struct error *err)
 {
-	struct supervisor_report report;
+	struct sandbox_report report;
 	ssize_t got;
 
 	do {
 		got = read(fd, &report, sizeof(report));
 	} while (got < 0 && errno == EINTR);
 	if (got != (ssize_t)sizeof(report))
-		return error_set(err, VMCRED_FAILED, "the script's supervisor was killed");
+		return error_set(err, VMCRED_FAILED, "vmcred-sandbox was killed");
 	report.failed[sizeof(report.failed) - 1] = '\0';
 	*refused = report.refused != 0;
 	if (report.failed[0]) {
-		error_set_errno(err, report.errnum, "%s", report.failed);
+		if (report.errnum != 0)
+			error_set_errno(err, report.errnum, "%s", report.failed);
+		else
+			error_set(err, VMCRED_FAILED, "%s", report.failed);
 		return *refused ? error_hint(err, "install bubblewrap, or use --no-sandbox")
 				: -(int)err->code;
 	}
@@ -146,63 +149,111 @@ static int report_wait(int reports, struct output *output, unsigned int seconds_
 	}
 }
 
-/* The descriptors are the caller's, also after an error. */
-static int supervisor_start(struct supervisor *supervisor, int *reports, int *output, pid_t *pid,
+/* The variables of the script, which is the whole environment. */
+static int environment_make(const struct script_process *process, struct strings *environment,
 			    struct error *err)
 {
-	pid_t parent = getpid();
-	int ends[2];
+	static const struct {
+		const char *name, *path;
+	} variables[] = {
+		/* A temporary home, for programs that need one, such as gpg. */
+		{"HOME", "/tmp"}, {"TMPDIR", "/tmp"},      {"in", "/in"},
+		{"out", "/out"},  {"prompts", "/prompts"}, /* last */
+	};
+	const size_t count = sizeof(variables) / sizeof(variables[0]) - !process->has_prompts;
+	const char *directory =
+		process->sandbox == SANDBOX_NONE ? process->directory : SANDBOX_DIRECTORY;
+	const char *path = getenv("PATH");
+	int r = strings_add_format(environment, err, "PATH=%s", path ? path : PROGRAM_PATH_DEFAULT);
 
-	if (pipe2(ends, O_CLOEXEC) < 0)
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = strings_add_format(environment, err, "%s=%s%s", variables[i].name, directory,
+				       variables[i].path);
+	return r;
+}
+
+/* In the order of `enum sandbox_argument`. */
+static int arguments_make(const struct script_process *process, int reports,
+			  struct strings *arguments, struct error *err)
+{
+	int r = strings_add(arguments, SANDBOX_PROGRAM, err);
+
+	if (r == 0)
+		r = strings_add_format(arguments, err, "%d", process->sandbox);
+	if (r == 0)
+		r = strings_add_format(arguments, err, "%d", getpid());
+	if (r == 0)
+		r = strings_add_format(arguments, err, "%d", reports);
+	if (r == 0)
+		r = strings_add_format(arguments, err, "%d", process->mount);
+	if (r == 0)
+		r = strings_add(arguments, process->directory ? process->directory : "", err);
+	return r < 0 ? r : strings_add(arguments, process->script, err);
+}
+
+static int sandbox_start(const struct script_process *process, int output, int reports, pid_t *pid,
+			 struct error *err)
+{
+	_cleanup_close_ int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	_cleanup_strings_ struct strings arguments = {0}, environment = {0};
+	_cleanup_free_ char *path = program_sibling(SANDBOX_PROGRAM);
+	const int inherited[] = {reports, process->mount};
+	struct program program = {
+		.file = path,
+		.fds = {null, output, output},
+		.inherited = inherited,
+		.inherited_count = process->mount < 0 ? 1 : 2,
+		.new_session = true,
+	};
+	int r = path ? 0 : error_no_memory(err);
+
+	if (r == 0)
+		r = arguments_make(process, reports, &arguments, err);
+	if (r == 0)
+		r = environment_make(process, &environment, err);
+	program.argv = arguments.items;
+	program.environment = environment.items;
+	if (r < 0 || program_start(&program, pid, err) == 0)
+		return r;
+	err->code = VMCRED_FAILED;
+	return error_hint(err, "install all programs of vmcred together");
+}
+
+/* Both are above the standard descriptors, of which any may be closed in this process. */
+static int pipe_make(int *reader, int *writer, struct error *err)
+{
+	int low[2];
+
+	if (pipe2(low, O_CLOEXEC) < 0)
 		return error_set_errno(err, errno, "creating a pipe");
-	*output = ends[0];
-	supervisor->output = ends[1];
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return error_set_errno(err, errno, "creating a pipe");
-	*reports = ends[0];
-	supervisor->reports = ends[1];
-	*pid = fork();
-	if (*pid < 0)
-		return error_set_errno(err, errno, "starting the script");
-	if (*pid == 0)
-		supervisor_run(supervisor, parent);
-	/* In both processes, because either may be first. */
-	(void)setpgid(*pid, *pid);
-	return 0;
+	*reader = fcntl(low[0], F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	*writer = fcntl(low[1], F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	close(low[0]);
+	close(low[1]);
+	return *reader < 0 || *writer < 0 ? error_set_errno(err, EMFILE, "creating a pipe") : 0;
 }
 
 int script_process_run(const struct script_process *process, struct secret *output, bool *refused,
 		       struct error *err)
 {
-	_cleanup_policy_ struct policy policy = {0};
-	_cleanup_script_command_ struct script_command command = {0};
-	_cleanup_close_ int reader = -1, reports = -1;
-	struct supervisor supervisor = {
-		.process = process,
-		.command = &command,
-		.namespaces = {.policy = &policy,
-			       .directory = process->directory,
-			       .mount = process->mount},
-		.output = -1,
-		.reports = -1,
-	};
+	_cleanup_close_ int output_reader = -1, output_writer = -1;
+	_cleanup_close_ int reports_reader = -1, reports_writer = -1;
 	struct output kept = {.text = output};
-	int status, r = policy_make(&policy, err);
+	int status, r = pipe_make(&output_reader, &output_writer, err);
 	pid_t pid = -1;
 
 	*refused = false;
-	namespaces_prepare(&supervisor.namespaces);
 	if (r == 0)
-		r = script_command_make(&command, process, &policy, err);
+		r = pipe_make(&reports_reader, &reports_writer, err);
 	if (r == 0)
-		r = supervisor_start(&supervisor, &reports, &reader, &pid, err);
-	/* A reader sees the end of a pipe only when nobody can write to it. */
-	cleanup_close_fd(&supervisor.output);
-	cleanup_close_fd(&supervisor.reports);
+		r = sandbox_start(process, output_writer, reports_writer, &pid, err);
 	if (r < 0)
 		return r;
-	kept.fd = reader;
-	r = report_wait(reports, &kept, process->seconds_max, refused, err);
+	/* A reader sees the end of a pipe only when nobody can write to it. */
+	close(fd_release(&output_writer));
+	close(fd_release(&reports_writer));
+	kept.fd = output_reader;
+	r = report_wait(reports_reader, &kept, process->seconds_max, refused, err);
 	(void)kill(-pid, SIGKILL);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		continue;

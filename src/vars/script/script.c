@@ -34,16 +34,18 @@ struct script_directory {
 
 #define _cleanup_script_directory_ __attribute__((cleanup(script_directory_remove)))
 
-/* A file system that only the holder of the descriptor can reach. */
+/* A file system that only the holder of the descriptor can reach. The descriptor is above the
+ * standard ones, of which any may be closed in this process. */
 static int detached_mount(const char *type, const char *flag)
 {
-	_cleanup_close_ int context = fsopen(type, FSOPEN_CLOEXEC);
+	_cleanup_close_ int context = fsopen(type, FSOPEN_CLOEXEC), mount = -1;
 
 	if (context < 0 || fsconfig(context, FSCONFIG_SET_STRING, "mode", "0700", 0) < 0 ||
 	    (flag && fsconfig(context, FSCONFIG_SET_FLAG, flag, NULL, 0) < 0) ||
 	    fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
 		return -1;
-	return fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+	mount = fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+	return mount < 0 ? -1 : fcntl(mount, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 }
 
 /* `mountable`: the script has a mount namespace. */
@@ -207,7 +209,7 @@ static int input_write(int dirfd, const struct input *input, struct error *err)
 }
 
 static int script_run_in(const struct config_generator *generator, const struct inputs *inputs,
-			 const struct script_directory *directory, enum script_sandbox sandbox,
+			 const struct script_directory *directory, enum sandbox_kind sandbox,
 			 struct value *values, bool *refused, struct error *err)
 {
 	const struct script_process process = {
@@ -238,7 +240,7 @@ static int script_run_in(const struct config_generator *generator, const struct 
 }
 
 static int script_try(const struct config_generator *generator, const struct inputs *inputs,
-		      enum script_sandbox sandbox, struct value *values, bool *refused,
+		      enum sandbox_kind sandbox, struct value *values, bool *refused,
 		      struct error *err)
 {
 	_cleanup_script_directory_ struct script_directory directory = SCRIPT_DIRECTORY_NONE;
