@@ -2,14 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/cleanup.h"
+#include "base/repetition.h"
 #include "oem/oem.h"
-
-/* A shorter value would match any text. */
-#define QUOTED_SIZE_MIN 4
-
-/* Messages cut what they quote, and escape some characters: any whole block counts. */
-#define QUOTED_BLOCK_SIZE 16
 
 const char *oem_origin_name(enum oem_origin origin)
 {
@@ -148,29 +144,35 @@ int oem_list_add_literal(struct oem_list *list, enum oem_origin origin, struct s
 	return list_append(list, &string, err);
 }
 
-static bool value_is_in(struct span text, struct span value)
+/* The value as it is in the string: Base64 for OEM_BINARY. */
+static struct span value_text(const struct oem_string *string)
 {
-	size_t block = value.size < QUOTED_BLOCK_SIZE ? value.size : QUOTED_BLOCK_SIZE;
+	struct span text = secret_span(&string->text);
+	const uint8_t *equals = memchr(text.data, '=', text.size);
 
-	if (value.size < QUOTED_SIZE_MIN || text.size == 0)
-		return false;
-	for (size_t at = 0; at + block <= value.size; at += block) {
-		if (memmem(text.data, text.size, value.data + at, block))
-			return true;
-	}
-	return false;
+	return equals ? span_skip(text, (size_t)(equals + 1 - text.data)) : text;
 }
 
 bool oem_list_is_quoted(const struct oem_list *list, struct span text)
 {
-	for (size_t i = 0; i < list->count; i++) {
-		struct span value = secret_span(&list->strings[i].text);
-		const uint8_t *equals = memchr(value.data, '=', value.size);
+	_cleanup_error_ struct error ignored = {0};
+	_cleanup_secret_ struct secret decoded = {0};
+	_cleanup_free_ struct span *values = calloc(list->count + 1, 2 * sizeof(*values));
+	size_t count = 0;
 
-		if (equals && list->strings[i].name)
-			value = span_of(equals + 1, value.size - (size_t)(equals + 1 - value.data));
-		if (value_is_in(text, value))
-			return true;
+	/* Its size now, because the spans must stay valid. */
+	if (!values || secret_reserve(&decoded, oem_list_table_size(list) + 1, &ignored) < 0)
+		return true;
+	for (size_t i = 0; i < list->count; i++) {
+		const struct oem_string *string = &list->strings[i];
+		size_t start = decoded.size;
+
+		if (string->encoding == OEM_PLAIN)
+			continue;
+		values[count++] = value_text(string);
+		if (string->encoding == OEM_BINARY &&
+		    base64_decode_secret(values[count - 1], BASE64_PADDED, &decoded, &ignored) == 0)
+			values[count++] = span_of(decoded.data + start, decoded.size - start);
 	}
-	return false;
+	return count > 0 && repetition_found(text, values, count);
 }

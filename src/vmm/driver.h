@@ -29,6 +29,10 @@ extern const struct vmm_ops vmm_cloud_hypervisor;
 extern const struct vmm_ops vmm_qemu;
 extern const struct vmm_ops vmm_vmspawn;
 
+/* The list whose credentials the VMM's output and answers must not repeat: an empty one with
+ * VMM_EXPOSE_LOG. */
+const struct oem_list *vmm_hidden_list(const struct vmm_launch *launch);
+
 /* Wipes the list and becomes the VMM; returns only if that fails. */
 int vmm_exec(struct vmm_launch *launch, char *const *argv, struct error *err);
 

@@ -16,7 +16,7 @@
 #define FINISH_TIMEOUT_MS 1000
 
 /* A longer line is hidden, because it cannot be checked as a whole. */
-#define LINE_SIZE_MAX ((size_t)256 * 1024)
+#define LINE_SIZE_MAX ((size_t)64 * 1024)
 
 int stderr_relay_create(struct stderr_relay *relay, const struct oem_list *list,
 			const struct report *report, int *child_end, struct error *err)
@@ -92,22 +92,46 @@ static void pending_write(struct stderr_relay *relay)
 	}
 }
 
+/* Whether the line repeats a credential, of which the lines before it may have the start. */
+static bool line_repeats(const struct stderr_relay *relay, struct span line)
+{
+	_cleanup_error_ struct error ignored = {0};
+	_cleanup_secret_ struct secret text = {0};
+
+	return secret_copy(&text, span_of(relay->before, relay->before_size), &ignored) < 0 ||
+	       secret_append(&text, line, &ignored) < 0 ||
+	       oem_list_is_quoted(relay->list, secret_span(&text));
+}
+
+static void before_keep(struct stderr_relay *relay, struct span line)
+{
+	size_t size = line.size < STDERR_BEFORE_MAX ? line.size : STDERR_BEFORE_MAX;
+	size_t kept = relay->before_size < STDERR_BEFORE_MAX - size ? relay->before_size
+								    : STDERR_BEFORE_MAX - size;
+
+	memmove(relay->before, relay->before + relay->before_size - kept, kept);
+	memcpy(relay->before + kept, line.data + line.size - size, size);
+	relay->before_size = kept + size;
+}
+
 /* Checks the line of that size after the checked bytes. */
 static void line_check(struct stderr_relay *relay, size_t size)
 {
 	struct span line = span_of(relay->pending.data + relay->checked, size);
 
-	if (relay->list && oem_list_is_quoted(relay->list, line)) {
+	if (relay->list && line_repeats(relay, line)) {
 		/* Written first, so that the warning replaces the line. */
 		pending_write(relay);
 		report_message(relay->report, REPORT_WARNING,
-			       "a line of the VMM's output is hidden because it repeats an OEM "
-			       "string");
+			       "a line of the VMM's output is hidden because it repeats a "
+			       "credential; --expose=log shows it");
 		pending_remove(relay, relay->checked, size);
 		return;
 	}
-	if (relay->list)
+	if (relay->list) {
+		before_keep(relay, line);
 		quoted_add(relay, line);
+	}
 	relay->checked += size;
 }
 

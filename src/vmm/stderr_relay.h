@@ -2,11 +2,11 @@
 /*
  * Inside vmm/: forwards a VMM's standard error to ours.
  *
- * Until the VM is booted each line is checked: a line that repeats an OEM string is replaced by a
- * warning, and the last lines are kept for the error of a launch that fails. A running program's
- * standard error cannot be replaced, so its output still goes through our pipe after that; then
- * bytes are forwarded as they arrive and nothing is kept. If our own standard error is full, the
- * VMM waits as it would without us, and we do not.
+ * Until the VM is booted each line is checked: a line that repeats a credential, alone or together
+ * with the lines before it, is replaced by a warning, and the last lines are kept for the error of
+ * a launch that fails. A running program's standard error cannot be replaced, so its output still
+ * goes through our pipe after that; then bytes are forwarded as they arrive and nothing is kept. If
+ * our own standard error is full, the VMM waits as it would without us, and we do not.
  */
 #ifndef VMCRED_VMM_STDERR_RELAY_H
 #define VMCRED_VMM_STDERR_RELAY_H
@@ -18,14 +18,19 @@
 
 #define STDERR_QUOTED_MAX 1000
 
+/* More than eight escaped bytes, however they are escaped: base/repetition.h. */
+#define STDERR_BEFORE_MAX 256
+
 struct stderr_relay {
 	int from;                    /* non-blocking; -1: none, or at its end */
 	int to;                      /* not owned */
 	const struct oem_list *list; /* must not be repeated; NULL: lines are not checked */
 	const struct report *report;
-	struct secret pending;          /* read and not forwarded yet */
-	bool skipping;                  /* the rest of a line that is hidden */
-	size_t checked;                 /* of `pending`: complete lines that may be forwarded */
+	struct secret pending;             /* read and not forwarded yet */
+	bool skipping;                     /* the rest of a line that is hidden */
+	size_t checked;                    /* of `pending`: complete lines that may be forwarded */
+	uint8_t before[STDERR_BEFORE_MAX]; /* the end of what was checked */
+	size_t before_size;
 	char quoted[STDERR_QUOTED_MAX]; /* the end of what was forwarded, on one line */
 	size_t quoted_size;
 };

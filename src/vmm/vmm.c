@@ -97,6 +97,13 @@ void vmm_launch_destroy(struct vmm_launch *launch)
 	oem_list_destroy(&launch->list);
 }
 
+const struct oem_list *vmm_hidden_list(const struct vmm_launch *launch)
+{
+	static const struct oem_list nothing = {0};
+
+	return launch->expose & VMM_EXPOSE_LOG ? &nothing : &launch->list;
+}
+
 int vmm_exec(struct vmm_launch *launch, char *const *argv, struct error *err)
 {
 	report_message(launch->report, REPORT_INFO, "executing %s", launch->program);

@@ -14,7 +14,7 @@
  * exec: enum vmm_parent.
  *
  * Trusted: the command line and the environment, which are the user's. Not trusted: the
- * hypervisor's answers, which are shown only if they contain none of the strings. No secret is put
+ * hypervisor's answers, which are shown only if they repeat no credential. No secret is put
  * into an argument or the environment, unless the user set VMM_EXPOSE_ARGV.
  */
 #ifndef VMCRED_VMM_VMM_H
@@ -30,7 +30,7 @@
 /* What the user allows to be exposed. */
 enum vmm_expose {
 	VMM_EXPOSE_ARGV = 1 << 0, /* OEM strings as literal arguments */
-	VMM_EXPOSE_LOG = 1 << 1,  /* OEM strings in a log that the VMM was asked to write */
+	VMM_EXPOSE_LOG = 1 << 1,  /* OEM strings in what the VMM prints, answers and logs */
 };
 
 /* What this process does after it has started the VMM. */

@@ -15,7 +15,7 @@ object, makes it misbehave:
     die        exit code before it reads its socket, with a line on stderr
     say        text for stderr at the start
     chatter    [resource, N]: N lines on stderr before the answer
-    status     {"vm.create": 500, …}: an error instead of an answer; "echo" includes the request
+    status     {"vm.create": 500, …}: an error instead of an answer; "echo" includes the request; [500, BODY] sends that
     close      resource for which it closes the connection without an answer
     delay      seconds before each answer
     dribble    true: answers are sent byte by byte
@@ -124,6 +124,8 @@ def answer(state, method, resource, body, fds):
     name = resource.removeprefix("/api/v1/")
     if name in BEHAVIOUR.get("status", {}):
         status = BEHAVIOUR["status"][name]
+        if isinstance(status, list):
+            return tuple(status)
         return (500, json.dumps(["Error from API", body])) if status == "echo" else (
             status, json.dumps(["Error from API", f"The VM could not do {name}", "the cause"]))
     if fds and name != "vm.add-net":

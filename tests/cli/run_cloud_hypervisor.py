@@ -3,11 +3,14 @@
 
 Cloud Hypervisor is a strict stand-in here (cloud_hypervisor_stand_in.py); interop/cloud_hypervisor.py uses the real one.
 """
+import base64
 import json
 import os
+import shlex
 import signal
 import stat
 import time
+import urllib.parse
 
 import harness
 from harness import equal, expect, fails, need_root, test
@@ -129,12 +132,33 @@ for name, (behaviour, message) in FAILURES.items():
     test(f"if {name}, the launch fails with an error and leaves nothing")(failure)
 
 
+HIDDEN = ("vmcred: starting cloud-hypervisor: creating the VM: the API refused it with status 500: its answer is hidden "
+          "because it repeats a credential; --expose=log shows it\n")
+
+
 def test_answer_that_repeats_the_request_is_hidden(directory):
     """an answer that repeats the request is hidden"""
     vm = Vm(directory)
-    expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"status": {"vm.create": "echo"}}), 1, "",
-           "vmcred: starting cloud-hypervisor: creating the VM: the API refused it with status 500: its answer is hidden "
-           "because it repeats an OEM string\n")
+    expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"status": {"vm.create": "echo"}}), 1, "", HIDDEN)
+
+
+def test_answer_with_an_escaped_secret_is_hidden(directory):
+    """an answer that repeats eight bytes of a credential in any form is hidden, and --expose=log shows it"""
+    vm = Vm(directory)
+    secret = 'pa"ss\\wo\'rd\n é1/ü'
+    (vm.credentials / "host-api-key").write_text(secret)
+    data = secret.encode()
+    forms = [secret, secret[1:9], json.dumps(secret), json.dumps(json.dumps(secret)), json.dumps(secret, ensure_ascii=False),
+             repr(secret), repr(data), str(list(data)), shlex.quote(secret), urllib.parse.quote(secret, safe=""),
+             urllib.parse.quote_plus(secret), data.hex(), data.hex(" ").upper(),
+             *(base64.b64encode(b"xyz"[:offset] + data).decode() for offset in range(3))]
+    for form in forms:
+        body = json.dumps(["Error from API", f"bad value {form} here"])
+        expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"status": {"vm.create": [500, body]}}), 1, "", HIDDEN)
+    body = json.dumps(["Error from API", f"bad value {json.dumps(secret)}\n\nStack backtrace:\n 0: main"])
+    result = vm.run(*CLOUD_HYPERVISOR, options=("--expose=log",), stand_in={"status": {"vm.create": [500, body]}})
+    equal((result.code, result.err.splitlines()[-1]),
+          (1, f"vmcred: starting cloud-hypervisor: creating the VM: Error from API: bad value {json.dumps(secret)}"))
 
 
 def test_early_exit_of_the_vmm_is_an_error(directory):

@@ -3,12 +3,14 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "vmm/cloud_hypervisor/api.h"
 #include "vmm/cloud_hypervisor/cloud_hypervisor.h"
+#include "vmm/driver.h"
 #include "vmm/supervise.h"
 #include "vmm/unix_socket.h"
 
@@ -109,7 +111,7 @@ static int vmm_start(struct vmm *vmm, struct error *err)
 	struct child_command start = {.program = vmm->launch->program,
 				      .inherited = &vmm->socket.listener,
 				      .inherited_count = 1};
-	int r = stderr_relay_create(&vmm->output, &vmm->launch->list, vmm->launch->report,
+	int r = stderr_relay_create(&vmm->output, vmm_hidden_list(vmm->launch), vmm->launch->report,
 				    &error_fd, err);
 
 	if (r == 0)
@@ -136,25 +138,28 @@ static int vmm_start(struct vmm *vmm, struct error *err)
 }
 
 /* An answer that is an error: a JSON list of messages, from the outermost to the cause. */
-static int reply_reject(const struct api_reply *reply, const struct oem_list *list,
+static int reply_reject(const struct api_reply *reply, const struct oem_list *hidden,
 			struct error *err)
 {
 	_cleanup_error_ struct error ignored = {0};
 	_cleanup_json_ json_t *messages = NULL;
 
 	error_set(err, VMCRED_FAILED, "the API refused it with status %d", reply->status);
-	if (oem_list_is_quoted(list, secret_span(&reply->body)))
-		return error_hint(err, "its answer is hidden because it repeats an OEM string");
+	if (oem_list_is_quoted(hidden, secret_span(&reply->body)))
+		return error_hint(err, "its answer is hidden because it repeats a credential; "
+				       "--expose=log shows it");
 	if (json_parse(secret_span(&reply->body), "the answer", &messages, &ignored) < 0)
 		return error_hint(err, "it gave no reason");
 	/* The cause first: error_wrap() puts each outer message before it. */
 	for (size_t i = json_array_size(messages); i > 0; i--) {
 		const char *text = json_string_value(json_array_get(messages, i - 1));
+		/* More lines are a backtrace. */
+		int size = text ? (int)strcspn(text, "\n") : 0;
 
 		if (text && i == json_array_size(messages))
-			error_set(err, VMCRED_FAILED, "%s", text);
+			error_set(err, VMCRED_FAILED, "%.*s", size, text);
 		else if (text)
-			error_wrap(err, "%s", text);
+			error_wrap(err, "%.*s", size, text);
 	}
 	return -(int)err->code;
 }
@@ -172,7 +177,7 @@ static int request(struct vmm *vmm, struct api_call call, struct secret *answer,
 	call.timeout_ms = call.timeout_ms > 0 ? call.timeout_ms : CREATE_TIMEOUT_MS;
 	r = api_call(&call, &reply, err);
 	if (r == 0 && reply.status / 100 != 2)
-		r = reply_reject(&reply, &vmm->launch->list, err);
+		r = reply_reject(&reply, vmm_hidden_list(vmm->launch), err);
 	if (r < 0)
 		return r;
 	report_message(vmm->launch->report, REPORT_DEBUG, "%s: status %d", call.resource,
