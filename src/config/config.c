@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/directory.h"
+#include "base/trusted/trusted.h"
 #include "config/schema.h"
 
 void config_texts_free(char **texts)
@@ -111,8 +112,13 @@ int config_find(const char *given, char **path, int *dirfd, struct error *err)
 	_cleanup_free_ char *found = NULL, *directory = NULL;
 	int fd;
 
+	if (!given && access(here, F_OK) == 0) {
+		given = here;
+		if (trusted_found_check(here, err) < 0)
+			return -(int)err->code;
+	}
 	if (!given)
-		given = access(here, F_OK) == 0 ? here : VMCRED_CONFIG_PATH;
+		given = VMCRED_CONFIG_PATH;
 	if (access(given, F_OK) < 0) {
 		error_set(err, VMCRED_USAGE, "declaration %s%s not found",
 			  strcmp(given, VMCRED_CONFIG_PATH) == 0 ? "./vmcred.yaml or " : "", given);

@@ -225,7 +225,8 @@ bool config_is_unit(const char *name, const char *suffix);
 #define _cleanup_config_ __attribute__((cleanup(config_destroy)))
 
 /*
- * Finds the declaration: `given`, or else ./vmcred.yaml, or the system's. Sets `*path` (the caller
+ * Finds the declaration: `given`, or else ./vmcred.yaml, which must be trusted
+ * (trusted_found_check()), or the system's. Sets `*path` (the caller
  * frees it) and a descriptor of its directory (the caller closes it), which is the root of the
  * store; either may be NULL.
  */

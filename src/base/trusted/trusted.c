@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <linux/magic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -245,6 +246,40 @@ int trusted_file_open(const char *path, struct error *err)
 	if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
 		return error_set(err, VMCRED_FAILED, "opening %s: not a regular file", path);
 	return reopen(fd, O_RDONLY, path, err);
+}
+
+/* Whether the user may become root anyway. As in git, only root believes the variable. */
+static bool is_sudo_user(uid_t uid)
+{
+	const char *text = geteuid() == 0 ? getenv("SUDO_UID") : NULL;
+	char *end;
+
+	return text && *text >= '0' && *text <= '9' && strtoul(text, &end, 10) == uid &&
+	       *end == '\0';
+}
+
+int trusted_found_check(const char *path, struct error *err)
+{
+	const char *last = basename(path);
+	_cleanup_free_ char *directory =
+		last == path ? strdup(".") : strndup(path, (size_t)(last - path));
+	struct stat statuses[3]; /* the directory, the file, and what it leads to if it is a link */
+
+	if (!directory)
+		return error_no_memory(err);
+	if (stat(directory, &statuses[0]) < 0 || lstat(path, &statuses[1]) < 0 ||
+	    stat(path, &statuses[2]) < 0)
+		return error_set_errno(err, errno, "%s", path);
+	for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++) {
+		const uid_t owner = statuses[i].st_uid;
+
+		if (is_ours(owner) || is_sudo_user(owner))
+			continue;
+		error_set(err, VMCRED_USAGE, "%s%s belongs to user %u, who is neither you nor root",
+			  i == 0 ? "the directory of " : "", path, owner);
+		return error_hint(err, "use --config %s if you trust that user", path);
+	}
+	return 0;
 }
 
 int trusted_target_open(const char *path, struct trusted_target *target, struct error *err)

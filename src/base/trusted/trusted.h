@@ -26,6 +26,13 @@ int trusted_parent_open(const char *path, mode_t mode, const char **name, bool *
 /* Opens a regular file for reading; returns its descriptor or a negative code. */
 int trusted_file_open(const char *path, struct error *err);
 
+/*
+ * Refuses a file that nobody named, such as ./vmcred.yaml, unless it and its directory belong to
+ * this process's user or root: whoever owns them says what vmcred does. With sudo they may also
+ * belong to the user who called it. VMCRED_USAGE; the hint is --config.
+ */
+int trusted_found_check(const char *path, struct error *err);
+
 /* What a path leads to, for a command that writes there. */
 struct trusted_target {
 	int dirfd;  /* owned; opened with O_PATH */

@@ -162,8 +162,9 @@ int flag_keys_read(const struct invocation *invocation, enum key_flags which,
 		   struct sops_key_group *group, struct error *err);
 
 /* Loads --config or the nearest .sops.yaml into `invocation->rules`, once. Returns 1; 0 if there is
- * none. */
-int rules_load(struct invocation *invocation, struct error *err);
+ * none. Another user's .sops.yaml (trusted_found_check()) must not choose recipients: it is an
+ * error, but ignored `for_layout`. */
+int rules_load(struct invocation *invocation, bool for_layout, struct error *err);
 
 /* The recipients of a new document and the values to encrypt: by the flags, else by .sops.yaml.
  * Exit code 8: contradictory rules. */

@@ -54,7 +54,7 @@ static int layout_choose(struct invocation *invocation, struct sops_file *file, 
 
 	if (!is_yaml && strcmp(store, "json") != 0 && strcmp(store, "binary") != 0)
 		return 0;
-	r = rules_load(invocation, err);
+	r = rules_load(invocation, true, err);
 	if (r > 0)
 		file->format = sops_creation_rules_format(invocation->rules, file->output);
 	/* For YAML, 0 is the same as no --indent. */

@@ -101,7 +101,7 @@ int command_legacy(struct invocation *invocation, struct error *err)
 	/* As in sops, a creation rule must match, although it is not used. */
 	r = sops_file_describe(invocation, invocation->arguments[0], &file, err);
 	if (r == 0)
-		r = rules_load(invocation, err);
+		r = rules_load(invocation, false, err);
 	if (r > 0)
 		r = sops_creation_rules_match(invocation->rules, file.rule_path, &ignored, err);
 	return r < 0 ? r : mode->run(invocation, err);

@@ -2,9 +2,10 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/trusted/trusted.h"
 #include "cli/vmcred-sops/commands.h"
 
-int rules_load(struct invocation *invocation, struct error *err)
+int rules_load(struct invocation *invocation, bool for_layout, struct error *err)
 {
 	const char *path = flag_text(&invocation->flags, FLAG_CONFIG);
 	_cleanup_free_ char *found = NULL, *ignored = NULL;
@@ -19,6 +20,12 @@ int rules_load(struct invocation *invocation, struct error *err)
 	if (ignored)
 		report_message(&invocation->cli->report, REPORT_WARNING,
 			       "ignoring %s: the file must be called .sops.yaml", ignored);
+	if (found && trusted_found_check(found, err) < 0) {
+		if (!for_layout)
+			return -(int)err->code;
+		error_clear(err);
+		return 0;
+	}
 	if (r > 0 && sops_creation_rules_load(path, &invocation->rules, err) < 0)
 		r = -(int)err->code;
 	invocation->rules_searched = r >= 0;
@@ -123,7 +130,7 @@ int policy_choose(struct invocation *invocation, const struct sops_file *file,
 	int r;
 
 	invocation->exit_code = SOPS_EXIT_GENERIC;
-	r = rules_load(invocation, err);
+	r = rules_load(invocation, false, err);
 	if (r > 0)
 		r = sops_creation_rules_match(invocation->rules, file->rule_path, &configured, err);
 	if (r >= 0)

@@ -153,7 +153,7 @@ int command_updatekeys(struct invocation *invocation, struct error *err)
 	static const struct batch batch = {
 		.done = "updated", .prepare = job_prepare, .work = job_work};
 	const bool yes = flag_is_on(&invocation->flags, FLAG_YES);
-	int r = rules_load(invocation, err);
+	int r = rules_load(invocation, false, err);
 
 	if (r == 0) {
 		error_set(err, VMCRED_MISSING, "no .sops.yaml in this directory or its parents");
