@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/repetition.h"
 #include "forms.h"
+#include "oem/repetition.h"
 #include "vmm/stderr_relay.h"
 
 #define SECRET "0123456789abcdefghijklmnopqrstuvwxyz!ABCDEFGHIJ"
