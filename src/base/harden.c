@@ -2,16 +2,11 @@
 #include "base/harden.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-
-/* Any non-zero byte: glibc overwrites freed memory with it (mallopt(3)), so that parsers leave no
- * plaintext there. */
-#define FREED_MEMORY_FILL 0xA5
 
 /* Locks real pages: limits, capabilities and namespaces all matter. Returns an errno. */
 static int lock_try(size_t lock_bytes)
@@ -34,7 +29,6 @@ int process_harden(size_t lock_bytes, const struct report *report, struct error 
 	struct rlimit limit;
 	int errnum;
 
-	mallopt(M_PERTURB, FREED_MEMORY_FILL);
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return error_set_errno(err, errno, "making the process not dumpable");
 	if (setrlimit(RLIMIT_CORE, &no_core) < 0)

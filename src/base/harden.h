@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Hardens a process before it reads its first secret: not dumpable (no core file, no ptrace by the
- * same user, /proc/PID owned by root), freed heap memory overwritten, and a check that enough
- * memory can be locked. cli/ calls it once; the library changes no process-wide state.
+ * same user, /proc/PID owned by root), and a check that enough memory can be locked. cli/ calls it
+ * once; the library changes no process-wide state.
  */
 #ifndef VMCRED_BASE_HARDEN_H
 #define VMCRED_BASE_HARDEN_H

@@ -2,6 +2,7 @@
 """vmcred serve with many peers that do not read: the memory they need."""
 import harness
 from example import Example
+from exit_memory import writable_memory
 from harness import equal
 from serving import LARGE, UNIT, many_files, read, refused, serving, value, with_large
 
@@ -37,6 +38,20 @@ def test_silent_refused_peers(directory):
         assert grown < 40 * 1024, f"{grown} KiB"
         refused(read(silent[0]))
         refused(read(silent[-1]))
+
+
+def test_memory_after_an_answer(directory):
+    """a server that waits has no part of a credential that it gave in memory"""
+    example = Example(directory)
+    with serving(example) as server:
+        secrets = [value(example, name) for name in ("one", "two")]
+        for name, secret in zip(("one", "two"), secrets):
+            equal(server.get(UNIT, f"host-{name}"), secret)
+        refused(read(server.ask(UNIT, "nothing")))
+        found = b"".join(writable_memory(server.process.pid).values())
+        assert b"host-one" in found
+        for secret in secrets:
+            equal([at for at in range(len(secret) - 9) if secret[at:at + 10] in found], [])
 
 
 harness.main()

@@ -106,7 +106,7 @@ static int link_follow(struct walk *walk, const struct stat *directory, int fd, 
 		return error_set_errno(err, length < 0 ? errno : ELOOP, "opening %s", walk->path);
 	target[length] = '\0';
 	if (owner != NOBODY || is_shared(directory)) {
-		/* Nothing belongs to nobody, so the walk cannot end. */
+		/* No file has the owner NOBODY: the walk fails at its end. */
 		walk->owner = !walk->is_bound || walk->owner == owner ? owner : NOBODY;
 		walk->is_foreign = walk->is_bound = true;
 	}
