@@ -73,6 +73,7 @@ static void vm_release(struct config_vm *vm)
 	free(vm->credential_files);
 	config_texts_free(vm->oem_strings);
 	config_texts_free(vm->command);
+	free(vm->entry);
 	free(vm->unit);
 	free(vm->ready_target);
 	free(vm->name);

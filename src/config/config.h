@@ -188,6 +188,7 @@ struct config_vm {
 	size_t oem_string_count;
 	char *ready_target; /* a unit of the guest, or NULL */
 	char **command;     /* the VMM's argv, NULL-terminated, or NULL */
+	char *entry; /* what a launch needs, as a declaration; NULL: too large, or not wanted */
 	int line;
 };
 
@@ -235,9 +236,28 @@ int config_find(const char *given, char **path, int *dirfd, struct error *err);
 /* Reads and checks a declaration. VMCRED_USAGE, with file and line: it is invalid. */
 int config_load_file(const char *path, struct config *config, struct error *err);
 
+/* The same, and sets the `entry` of each VM, for config_vm_dropin(). */
+int config_load_file_entries(const char *path, struct config *config, struct error *err);
+
 /* The same from text; `path` is for errors. */
 int config_load_text(const char *text, size_t size, const char *path, struct config *config,
 		     struct error *err);
+
+/*
+ * The credential with a VM's entry. It is in the same drop-in as the VM's other credentials, so
+ * that a launch uses what belongs to them, and takes the same time however many VMs are declared.
+ * The name is reserved.
+ */
+#define CONFIG_ENTRY_CREDENTIAL "vmcred.vm"
+
+/*
+ * Reads the entry in `credentials`, a unit's $CREDENTIALS_DIRECTORY or NULL. Returns 1, or 0 if
+ * there is none. It is trusted like the declaration: systemd copied it from a drop-in that root
+ * wrote into a directory that is read-only, and readable by root and the unit only. A caller who
+ * sets the variable to another directory can start nothing that they could not start without
+ * vmcred.
+ */
+int config_load_entry(const char *credentials, struct config *config, struct error *err);
 
 void config_destroy(struct config *config);
 

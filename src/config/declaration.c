@@ -29,6 +29,8 @@ int schema_credential_name(struct reader *reader, const char *name, const struct
 {
 	if (credential_name_check(name, reader->err) < 0)
 		return reader_wrap(reader, node);
+	if (strcmp(name, CONFIG_ENTRY_CREDENTIAL) == 0)
+		return reader_reject(reader, node, "the credential name \"%s\" is reserved", name);
 	free(*copy);
 	*copy = strdup(name);
 	return *copy ? 0 : error_no_memory(reader->err);
@@ -183,7 +185,7 @@ static int document_read(const struct yaml *yaml, struct reader *reader, struct 
 }
 
 /* The text owns nothing afterwards. */
-static int text_load(struct secret *text, const char *path, struct config *config,
+static int text_load(struct secret *text, const char *path, bool entries, struct config *config,
 		     struct error *err)
 {
 	_cleanup_yaml_ struct yaml yaml = {.name = path, .invalid = VMCRED_USAGE};
@@ -199,6 +201,8 @@ static int text_load(struct secret *text, const char *path, struct config *confi
 	reader.nodes_left = 4 * yaml.count + ALIASED_NODES_MAX;
 	if (r == 0)
 		r = document_read(&yaml, &reader, config);
+	if (r == 0 && entries && config->vm_count > 0)
+		schema_entries(yaml_root(&yaml), config);
 	secret_destroy(text);
 	if (r < 0)
 		config_destroy(config);
@@ -211,13 +215,23 @@ int config_load_text(const char *text, size_t size, const char *path, struct con
 	struct secret copy = {0};
 	int r = secret_copy(&copy, span_of(text, size), err);
 
-	return r < 0 ? r : text_load(&copy, path, config, err);
+	return r < 0 ? r : text_load(&copy, path, true, config, err);
 }
 
-int config_load_file(const char *path, struct config *config, struct error *err)
+static int file_load(const char *path, bool entries, struct config *config, struct error *err)
 {
 	struct secret text = {0};
 	int r = file_read_secret(AT_FDCWD, path, DECLARATION_SIZE_MAX, &text, err);
 
-	return r < 0 ? r : text_load(&text, path, config, err);
+	return r < 0 ? r : text_load(&text, path, entries, config, err);
+}
+
+int config_load_file(const char *path, struct config *config, struct error *err)
+{
+	return file_load(path, false, config, err);
+}
+
+int config_load_file_entries(const char *path, struct config *config, struct error *err)
+{
+	return file_load(path, true, config, err);
 }

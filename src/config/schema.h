@@ -42,6 +42,9 @@ int schema_names_sort(struct config *config, struct error *err);
  * VMCRED_USAGE: an undeclared name, or a dependency cycle. */
 int schema_dependencies(struct reader *reader, struct config *config);
 
+/* entry.c: sets the `entry` of each VM. */
+void schema_entries(const struct yaml_node *root, struct config *config);
+
 /* unit.c: whether the VM's unit is microvm@<name>.service. */
 bool schema_vm_has_default_unit(const struct config_vm *vm);
 

@@ -200,6 +200,17 @@ static int load_print(FILE *stream, const struct config_vm *vm, const struct con
 	return 0;
 }
 
+/* The value has no specifiers, but C's escapes. */
+static void entry_print(FILE *stream, const char *entry)
+{
+	fprintf(stream, "SetCredential=" CONFIG_ENTRY_CREDENTIAL ":");
+	for (; *entry; entry++) {
+		fputs(*entry == '\\' ? "\\" : "", stream);
+		fputc(*entry, stream);
+	}
+	fputc('\n', stream);
+}
+
 char *config_vm_dropin(const struct config *config, const struct config_vm *vm, const char *socket)
 {
 	_cleanup_free_ char *text = NULL;
@@ -219,6 +230,8 @@ char *config_vm_dropin(const struct config *config, const struct config_vm *vm, 
 		if (load_print(stream, vm, &vm->loads[i], from) < 0)
 			return NULL;
 	}
+	if (vm->entry)
+		entry_print(stream, vm->entry);
 	if (fflush(stream) != 0 || ferror(stream))
 		return NULL;
 	fclose(stream);

@@ -166,6 +166,26 @@ def test_without_a_declaration_there_are_no_credentials(directory):
            f"vmcred: warning: {place.real} runs without credentials: /etc/vmcred/vmcred.yaml does not exist\n")
 
 
+def test_entry_of_the_unit_replaces_the_declaration(directory):
+    """in a unit the VM's entry is enough, with the program that it declares; $VMCRED_CONFIG wins over it"""
+    need_root()
+    place = Place(directory)
+    declared = directory / "declared"
+    shutil.copy(place.real, declared)
+    (place.credentials / "vmcred.vm").write_text(json.dumps({
+        "hypervisors": {place.name: str(declared)},
+        "vms": {"test-vm": {"credentialFiles": {"HOST-API-KEY": "host-api-key"}, "platformOEMStrings": ["ENVIRONMENT=test"]}},
+    }))  # fmt: skip
+    place.real.unlink()
+    unit = "0::/system.slice/microvm@test-vm.service\n"
+    expect(place.in_cgroup(unit, "-S", VMCRED_CONFIG=None), 0, with_credentials(place, "-S"), "")
+    called = place.in_cgroup("0::/microvm@other.service\n", "-S", VMCRED_CONFIG=None)
+    expect(called, 0, f"{place.link}\n-S\n", f"vmcred: warning: {declared} {NO_VM}\n")
+    fails(place.in_cgroup(unit, "-S", VMCRED_CONFIG=None, VMCRED_VM="odd_vm"), 2, place.credentials / "vmcred.vm", '"odd_vm"')
+    (directory / "vmcred.yaml").write_text("vms: [\n")
+    fails(place.in_cgroup(unit, "-S"), 2, directory / "vmcred.yaml")
+
+
 def test_errors_start_nothing(directory):
     """an invalid declaration, an unknown VM and a missing credential start nothing"""
     place = Place(directory)

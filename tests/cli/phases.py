@@ -251,7 +251,8 @@ def test_units_have_the_paths_of_phases(directory):
         "After=vmcred-activate.service vmcred-activate-users.service\n[Service]\n"
         "LoadCredential=key:/run/secrets/vars/made/key\n"
         "LoadCredential=hash:/run/secrets-for-users/vars/made/hash\n"
-        "LoadCredential=host:/run/activation-secrets/made/host\n",
+        "LoadCredential=host:/run/activation-secrets/made/host\n"
+        'SetCredential=vmcred.vm:{"vms":{"m":{"credentialFiles":{"KEY":key,"HASH":hash,"HOST":host}}}}\n',
         "",
     )
 

@@ -17,6 +17,10 @@ LoadCredential=host-one:/run/secrets/vars/made/one
 LoadCredential=host-two:/run/secrets/vars/made/two
 SetCredential=host-two:\\x00absent
 """
+ENTRY = """\
+SetCredential=vmcred.vm:{"vms":{"m":{"credentialFiles":{"HOST-ONE":"host-one","HOST-TWO":{"credential":"host-two","optional":true}},\
+"platformOEMStrings":["ENVIRONMENT=test"]}}}
+"""
 SOCKET = """\
 [Unit]
 Wants=vmcred.socket
@@ -74,16 +78,16 @@ class Generator:
 def test_drop_in_is_printed_or_written(directory):
     """units prints a drop-in with a line for each credential, or writes it to --output"""
     declared = Declared(directory)
-    expect(declared.units(), 0, declared.printed(m=FILES), "")
+    expect(declared.units(), 0, declared.printed(m=FILES + ENTRY), "")
     expect(declared.units("--output", directory / "units"), 0, "", "")
-    equal((directory / "units/microvm@m.service.d/50-vmcred.conf").read_text(), made_from(declared.path) + FILES)
+    equal((directory / "units/microvm@m.service.d/50-vmcred.conf").read_text(), made_from(declared.path) + FILES + ENTRY)
 
 
 def test_systemd_generator_writes_drop_ins(directory):
     """called as a systemd generator, it writes the drop-ins of the system's declaration into the first directory"""
     generator = Generator(directory, DECLARATION)
     expect(generator.run(), 0, "", "")
-    equal(generator.dropin("m"), made_from("/etc/vmcred/vmcred.yaml") + FILES)
+    equal(generator.dropin("m"), made_from("/etc/vmcred/vmcred.yaml") + FILES + ENTRY)
     equal(sorted(path.name for path in directory.iterdir()), ["dev", "etc", "normal", "vmcred-generator"])
     equal(generator.logged(), "")
 
@@ -101,7 +105,7 @@ def test_credential_source_socket(directory):
     """with credentialSource: socket the generator's lines name the socket, and a VM's own setting wins"""
     generator = Generator(directory, f"credentialSource: socket\n{DECLARATION}{MORE}    credentialSource: files\n")
     expect(generator.run(), 0, "", "")
-    equal(generator.dropin("m"), made_from("/etc/vmcred/vmcred.yaml") + SOCKET)
+    equal(generator.dropin("m"), made_from("/etc/vmcred/vmcred.yaml") + SOCKET + ENTRY)
     assert "LoadCredential=host-one:/run/secrets/vars/made/one\n" in generator.dropin("n"), generator.dropin("n")
 
 
@@ -109,7 +113,9 @@ def test_credential_source_of_a_single_vm(directory):
     """a single VM can load its credentials from the socket"""
     declared = Declared(directory, DECLARATION + "    credentialSource: socket\n" + MORE)
     one = "".join(line + "\n" for line in FILES.splitlines() if "two" not in line)
-    expect(declared.units(), 0, declared.printed(m=SOCKET, n=one), "")
+    expect(declared.units(), 0, declared.printed(
+        m=SOCKET + ENTRY.replace("]", '],"credentialSource":socket'),
+        n=one + 'SetCredential=vmcred.vm:{"vms":{"n":{}}}\n'), "")
 
 
 def test_systemd_generator_without_a_declaration(directory):
@@ -125,8 +131,8 @@ def test_systemd_generator_without_a_declaration(directory):
 def test_units_socket_names_the_socket(directory):
     """units --socket writes lines that name the socket for all VMs, and rejects names that are too long for systemd"""
     declared = Declared(directory)
-    expect(declared.units("--socket", "/run/vmcred/socket"), 0, declared.printed(m=SOCKET), "")
-    expect(declared.units("--socket", "/x"), 0, declared.printed(m=SOCKET.replace("/run/vmcred/socket", "/x")), "")
+    expect(declared.units("--socket", "/run/vmcred/socket"), 0, declared.printed(m=SOCKET + ENTRY), "")
+    expect(declared.units("--socket", "/x"), 0, declared.printed(m=SOCKET.replace("/run/vmcred/socket", "/x") + ENTRY), "")
     expect(declared.units("--socket", "x"), 2, "",
            'vmcred: --socket "x" must be an absolute path of letters, digits and /._-: vmcred.socket listens on '
            "/run/vmcred/socket\n")

@@ -25,10 +25,17 @@ def host():
 
 @functools.cache
 def booted():
-    """The host after a complete run of the VM; `seen` has the records of the tests while the VM ran."""
+    """The host after a complete run of the VM; `seen` has the records of the tests while the VM ran. The declaration is
+    damaged while the VM starts: the unit has what a launch needs."""
     started = host()
     started.activate()
-    equal(started.start_vm().code, 0, "exit code of systemctl start")
+    declaration = started.example / "vmcred.yaml"
+    whole = declaration.read_text()
+    declaration.write_text("vms: [damaged\n")
+    damaged = started.run("vmcred", "compose", "--config", CONFIG, "test-vm").code
+    code = started.start_vm().code
+    declaration.write_text(whole)
+    equal((damaged, code), (2, 0), "exit codes of compose with the declaration and of systemctl start")
     credentials = f"/run/credentials/{SERVICE}"
     started.seen = {
         "user": started.unit("UID"),

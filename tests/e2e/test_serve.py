@@ -116,6 +116,23 @@ def test_undeclared_credential(_directory):
     equal(booted().start_vm().code, 0, "systemctl start after it")
 
 
+def test_entry_arrives_with_any_characters(_directory):
+    """systemd gives a unit the entry of its VM, byte for byte, beside credentials from the socket"""
+    machine = booted()
+    strings = ['A="quoted" \\n', "B=%i %%", "C=line\nbreak", "D=\u00e9\u2028", "E=" + "x" * 30000, "F=end\\"]
+    declared = json.dumps({"loadCredentials": {"key": "test-vm-secrets/api-key"}, "platformOEMStrings": strings})
+    before = declare(machine, lambda text: text.replace("\nvms:\n", f"\nvms:\n  odd: {declared}\n"))
+    machine.write(f"{DROPINS}/microvm@odd.service.d/90-show.conf", "[Service]\nType=oneshot\nDynamicUser=no\nExecStart=\n"
+                  "ExecStart=/usr/bin/vmcred-run compose %i\nExecStart=/bin/sh -c 'cat $CREDENTIALS_DIRECTORY/vmcred.vm'\n")
+    machine.checked("systemctl", "daemon-reload")
+    code = machine.run("systemctl", "start", "microvm@odd.service").code
+    declare(machine, lambda _: before)
+    lines = log("microvm@odd.service").splitlines()
+    equal(code, 0, f"exit code of systemctl start, with {lines}")
+    equal([json.loads(line) for line in lines if line.startswith('{"vms"')], [{"vms": {"odd": {"platformOEMStrings": strings}}}])
+    assert any("strings, 2." in line for line in lines), lines
+
+
 def test_long_unit_name(_directory):
     """a unit whose name does not fit into an address fails instead of starting with another unit's credential"""
     name = f"{'long' * 30}.service"

@@ -116,7 +116,12 @@ static void the_drop_in_has_a_line_for_each_credential_with_specifiers_escaped(v
 			    "After=vmcred-activate.service\n"
 			    "[Service]\n"
 			    "LoadCredential=host-api-key:/run/secrets/vars/made/api-key\n"
-			    "LoadCredential=host%%token:/run/secrets/vars/random/token\n");
+			    "LoadCredential=host%%token:/run/secrets/vars/random/token\n"
+			    "SetCredential=vmcred.vm:{\"vms\":{\"test-vm\":{\"credentialFiles\":{"
+			    "\"HOST-API-KEY\":\"host-api-key\",\"HOST-JWT\":{\"credential\":"
+			    "\"host-jwt\",\"optional\":true}},\"platformOEMStrings\":["
+			    "\"ENVIRONMENT=test\",\"a, b\"],\"command\":[\"qemu-system-x86_64\","
+			    "\"-m\",512]}}}\n");
 	free(text);
 	text = config_vm_load_line(&config.vms[0], "host-api-key");
 	assert_string_equal(text, "LoadCredential=host-api-key:/run/secrets/vars/made/api-key");

@@ -78,9 +78,12 @@ static void a_credential_is_loaded_from_the_directory_of_its_files_phase(void **
 	(void)state;
 	assert_success(load(text, &config, &err));
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		const struct config_vm *vm = &config.vms[cases[i].socket ? 0 : i];
-		char *dropin = config_vm_dropin(&config, vm, cases[i].socket);
+		struct config_vm *vm = &config.vms[cases[i].socket ? 0 : i];
+		char *dropin;
 
+		free(vm->entry);
+		vm->entry = NULL;
+		dropin = config_vm_dropin(&config, vm, cases[i].socket);
 		assert_non_null(dropin);
 		assert_string_equal(strchr(dropin, '\n') + 1, cases[i].dropin);
 		free(dropin);

@@ -14,6 +14,10 @@ int command_hypervisor(struct cli *cli, int argc, char **argv, struct error *err
 int command_run(struct cli *cli, int argc, char **argv, struct error *err);
 int command_units(struct cli *cli, int argc, char **argv, struct error *err);
 
+/* Hardens the process, and reads the declaration: --config, the entry of the unit's VM
+ * (config/config.h), or the one that cli_start() finds. */
+int launch_declaration_load(struct cli *cli, struct config *config, struct error *err);
+
 /*
  * Starts the hypervisor of a VM with its credentials from the directory `credentials` (or NULL).
  * `argv` is its command line; empty: the declared one. `launch` has the user's options; its program

@@ -138,7 +138,7 @@ int command_compose(struct cli *cli, int argc, char **argv, struct error *err)
 
 	if (r != 0)
 		return r == CLI_HELPED ? 0 : r;
-	r = cli_start(cli, &config, NULL, err);
+	r = launch_declaration_load(cli, &config, err);
 	if (r < 0)
 		return r;
 	vm = config_vm_get(&config, argv[first], err);

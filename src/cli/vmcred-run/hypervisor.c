@@ -4,8 +4,9 @@
  * that does not know vmcred: starts the real hypervisor with the credentials of its VM.
  *
  * The VM is the one that $VMCRED_VM names, or the one of the systemd unit that the process runs in,
- * according to the kernel. The declaration is the system's or $VMCRED_CONFIG, not ./vmcred.yaml:
- * otherwise the owner of the working directory could choose a program to run.
+ * according to the kernel. The declaration is $VMCRED_CONFIG, the entry of the unit's VM or the
+ * system's, not ./vmcred.yaml: otherwise the owner of the working directory could choose a program
+ * to run.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -117,17 +118,20 @@ static const char *vm_find(const struct config *config)
 	return NULL;
 }
 
-/* Reads the declaration if it exists. */
+/* Reads the declaration, or the entry of the unit's VM, if it exists. */
 static int declaration_load(struct config *config, bool *exists, struct error *err)
 {
 	const char *path = getenv("VMCRED_CONFIG");
+	int r;
 
 	*exists = true;
-	if (!path || !*path) {
-		path = VMCRED_CONFIG_PATH;
-		*exists = access(path, F_OK) == 0;
-	}
-	return *exists ? config_load_file(path, config, err) : 0;
+	if (path && *path)
+		return config_load_file(path, config, err);
+	r = config_load_entry(getenv("CREDENTIALS_DIRECTORY"), config, err);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	*exists = access(VMCRED_CONFIG_PATH, F_OK) == 0;
+	return *exists ? config_load_file(VMCRED_CONFIG_PATH, config, err) : 0;
 }
 
 enum candidate {

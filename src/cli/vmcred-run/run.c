@@ -98,6 +98,19 @@ static int standard_descriptors_open(struct error *err)
 	return 0;
 }
 
+int launch_declaration_load(struct cli *cli, struct config *config, struct error *err)
+{
+	_cleanup_free_ char *path = NULL;
+	int r = cli_harden(cli, err);
+
+	if (r == 0 && !cli->config)
+		r = config_load_entry(getenv("CREDENTIALS_DIRECTORY"), config, err);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = config_find(cli->config, &path, NULL, err);
+	return r < 0 ? r : config_load_file(path, config, err);
+}
+
 int run_vm(struct config *config, const char *name, char *const *argv, const char *credentials,
 	   struct vmm_launch *launch, struct error *err)
 {
@@ -203,7 +216,7 @@ int command_run(struct cli *cli, int argc, char **argv, struct error *err)
 	if (r == 0 && transport)
 		r = transport_parse(transport, &launch.transport, err);
 	if (r == 0)
-		r = cli_start(cli, &config, NULL, err);
+		r = launch_declaration_load(cli, &config, err);
 	return r < 0 ? r
 		     : run_vm(&config, argv[first], argv + first + 1, credentials, &launch, err);
 }

@@ -63,7 +63,7 @@ static int generator_run(int argc, char **argv, struct error *err)
 		return error_set(err, VMCRED_USAGE, "a systemd generator needs three directories");
 	if (access(VMCRED_CONFIG_PATH, F_OK) < 0)
 		return 0;
-	r = config_load_file(VMCRED_CONFIG_PATH, &config, err);
+	r = config_load_file_entries(VMCRED_CONFIG_PATH, &config, err);
 	return r < 0 ? r : dropins_write(&config, NULL, argv[1], err);
 }
 
@@ -132,6 +132,7 @@ int command_units(struct cli *cli, int argc, char **argv, struct error *err)
 		.options = rows,
 	};
 	_cleanup_config_ struct config config = {0};
+	_cleanup_free_ char *path = NULL;
 	int first, r;
 
 	if (strcmp(argv[0], "units") != 0)
@@ -139,7 +140,9 @@ int command_units(struct cli *cli, int argc, char **argv, struct error *err)
 	r = cli_parse(cli, &usage, argc, argv, &first, err);
 	if (r != 0)
 		return r < 0 ? r : 0;
-	r = cli_start(cli, &config, NULL, err);
+	r = config_find(cli->config, &path, NULL, err);
+	if (r == 0)
+		r = config_load_file_entries(path, &config, err);
 	if (r < 0)
 		return r;
 	if (socket)

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The declaration of a single VM on one line, for its unit. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "config/schema.h"
+
+/* systemd reads lines of up to 1 MiB, and has as much for all credentials of a unit. */
+#define ENTRY_SIZE_MAX ((size_t)256 * 1024)
+
+static int text_print(FILE *stream, struct span text)
+{
+	_cleanup_json_ json_t *string = json_stringn((const char *)text.data, text.size);
+
+	return string ? json_dumpf(string, stream, JSON_ENCODE_ANY | JSON_ENSURE_ASCII) : -1;
+}
+
+/* What is plain stays plain: 0x10 may be a number or a text. */
+static int scalar_print(FILE *stream, const struct yaml_node *scalar)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyz"
+				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789._+~";
+
+	if (scalar->quoted)
+		return text_print(stream, scalar->value);
+	for (size_t i = 0; i < scalar->value.size; i++) {
+		if (!strchr(plain, scalar->value.data[i]))
+			return text_print(stream, scalar->value);
+	}
+	return fwrite(scalar->value.data, 1, scalar->value.size, stream) == scalar->value.size ? 0
+											       : -1;
+}
+
+/*
+ * Prints YAML that is read as the same node; `without` is a key of it to leave out, or NULL.
+ * Aliases are repeated, up to the limit.
+ */
+static int node_print(FILE *stream, const struct yaml_node *node, const char *without)
+{
+	const struct yaml_node *end;
+	bool mapping, any = false;
+	int r = 0;
+
+	node = yaml_target(node);
+	if (ftell(stream) > (long)ENTRY_SIZE_MAX)
+		return -1;
+	if (node->kind == YAML_SCALAR)
+		return scalar_print(stream, node);
+	mapping = node->kind == YAML_MAPPING;
+	end = yaml_end(node);
+	fputc(mapping ? '{' : '[', stream);
+	for (const struct yaml_node *child = node + 1; r == 0 && child < end;
+	     child = yaml_end(child)) {
+		const struct span key = yaml_target(child)->value;
+
+		child = mapping ? yaml_end(child) : child;
+		if (without && span_equal(key, span_of_text(without)))
+			continue;
+		fputs(any ? "," : "", stream);
+		any = true;
+		r = mapping ? text_print(stream, key) : 0;
+		fputs(mapping ? ":" : "", stream);
+		if (r == 0)
+			r = node_print(stream, child, NULL);
+	}
+	fputc(mapping ? '}' : ']', stream);
+	return r;
+}
+
+/* NULL: too large, or out of memory. */
+static char *entry_text(const struct yaml_node *hypervisors, const struct yaml_node *name,
+			const struct yaml_node *vm)
+{
+	_cleanup_free_ char *text = NULL;
+	_cleanup_fclose_ FILE *stream = NULL;
+	size_t size = 0;
+	int r = 0;
+
+	stream = open_memstream(&text, &size);
+	if (!stream)
+		return NULL;
+	fputs("{", stream);
+	if (hypervisors) {
+		fputs("\"hypervisors\":", stream);
+		r = node_print(stream, hypervisors, NULL);
+		fputs(",", stream);
+	}
+	fputs("\"vms\":{", stream);
+	if (r == 0)
+		r = text_print(stream, yaml_target(name)->value);
+	fputs(":", stream);
+	/* loadCredentials would need the generators; they are lines of the unit anyway. */
+	if (r == 0)
+		r = node_print(stream, vm, "loadCredentials");
+	fputs("}}", stream);
+	if (r < 0 || fflush(stream) != 0 || ferror(stream) || size > ENTRY_SIZE_MAX)
+		return NULL;
+	fclose(stream);
+	stream = NULL;
+	return pointer_release(&text);
+}
+
+void schema_entries(const struct yaml_node *root, struct config *config)
+{
+	const struct yaml_node *hypervisors = yaml_member(root, "hypervisors");
+	const struct yaml_node *vms = yaml_member(root, "vms"), *key = vms + 1;
+
+	for (size_t i = 0; i < config->vm_count; i++, key = yaml_end(yaml_end(key)))
+		config->vms[i].entry = entry_text(hypervisors, key, yaml_end(key));
+}
+
+int config_load_entry(const char *credentials, struct config *config, struct error *err)
+{
+	_cleanup_free_ char *path = NULL;
+	int r;
+
+	if (!credentials)
+		return 0;
+	path = text_format("%s/%s", credentials, CONFIG_ENTRY_CREDENTIAL);
+	if (!path)
+		return error_no_memory(err);
+	if (access(path, F_OK) < 0 && errno == ENOENT)
+		return 0;
+	r = config_load_file(path, config, err);
+	return r < 0 ? r : 1;
+}
