@@ -7,7 +7,7 @@ import struct
 
 import harness
 from harness import equal, expect, fails, need
-from vm import CLOUD_HYPERVISOR, DECLARATION, Qmp, Vm, visible_to_others, no_canary, nothing_left
+from vm import CLOUD_HYPERVISOR, DECLARATION, ChangingFile, Qmp, Vm, children, visible_to_others, no_canary, nothing_left
 
 QEMU = ("qemu-system-x86_64", "-accel", "tcg", "-display", "none", "-serial", "none", "-S", "-nodefaults")
 
@@ -296,6 +296,38 @@ def test_each_file_in_arguments_is_opened_once(directory):
     equal([file.count() for file in opens], [1, 1])
     expect(vm.compose("--", *words), 0, None, "")
     equal([file.count() for file in opens], [1, 1])
+
+
+def test_qemu_boots_the_configuration_that_is_checked(directory):
+    """QEMU gets what vmcred has read from a file of -readconfig, also if the file changes at each open"""
+    declaration = "vms: {test-vm: {credentialFiles: {HOST-TLS: host-tls}}}\n"
+    for options in ((), ("--supervise",)):
+        vm = Vm(directory / f"vm{len(options)}", declaration)
+        file = ChangingFile(vm.bin / "machine.conf", lambda number: f'[machine]\n  type = "{"q35" if number % 2 else "microvm"}"\n')
+        words = ("qemu-system-x86_64", "-nodefaults", "-display", "none", "-S", "-accel", "tcg", "-readconfig", file.path)
+        for transport, machine in ((b"-smbios", "pc-q35"), (b"-fw_cfg", "microvm")):
+            socket = vm.directory / "qmp"
+            process = vm.start(*words, "-qmp", f"unix:{socket},server=on,wait=off", options=options)
+            monitor = Qmp(socket)
+            qemu = children(process.pid)[0] if options else process.pid
+            view = visible_to_others(qemu)
+            assert transport in view and b"machine.conf" not in view, view
+            found = monitor("qom-get", path="/machine", property="type")
+            assert found.startswith(machine), found
+            monitor("quit")
+            equal(process.wait(20), 0)
+            socket.unlink(missing_ok=True)
+
+
+def test_missing_readconfig_is_an_error(directory):
+    """a file of -readconfig that does not exist, is not text or is too large is an error"""
+    vm = Vm(directory)
+    path = directory / "machine.conf"
+    expect(vm.run(*QEMU, "-readconfig", path), 2, "",
+           f"vmcred: reading the command line of qemu-system-x86_64: -readconfig: opening {path}: No such file or directory\n")
+    for content in (b"\0", b"#" * ((1 << 20) + 1)):
+        path.write_bytes(content)
+        fails(vm.run(*QEMU, "-readconfig", path), 2 if content == b"\0" else 1, "-readconfig", path)
 
 
 def test_many_credentials_get_more_fw_cfg_slots(directory):

@@ -2,16 +2,14 @@
 """vmcred run with a strict stand-in for Cloud Hypervisor: descriptors, versions, sockets, --vm-config, restored VMs, and
 an API that misbehaves. interop/cloud_hypervisor_lines.py tests the translation of each option.
 """
-import itertools
 import json
 import os
 import socket
 import stat
-import threading
 
 import harness
 from harness import equal, expect, fails, test
-from vm import CLOUD_HYPERVISOR, Vm, api_get, nothing_left, stop, wait_for
+from vm import ChangingFile, CLOUD_HYPERVISOR, Vm, api_get, nothing_left, stop, wait_for
 
 PLAIN = "vms: {test-vm: {platformOEMStrings: [PLAIN=1]}}\n"
 NOTHING = "vms: {test-vm: {}}\n"
@@ -191,26 +189,10 @@ def test_missing_vm_config_is_an_error(directory):
            "vmcred: preparing to start Cloud Hypervisor: --expose=argv cannot be combined with --vm-config\n")
 
 
-class ChangingFile:
-    """A file with a different VM each time it is opened: a pipe, which the next one replaces."""
-
-    def __init__(self, path):
-        self.path = path
-        os.mkfifo(path)
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        for number in itertools.count(1):
-            with open(self.path, "w", encoding="utf-8") as file:
-                self.path.unlink()
-                os.mkfifo(self.path)
-                json.dump({"payload": {"kernel": f"/kernel-{number}"}}, file)
-
-
 def test_vm_config_is_read_once(directory):
     """a --vm-config is read exactly once, so that the VM that is checked is the VM that boots"""
     vm = Vm(directory)
-    file = ChangingFile(vm.bin / "vm.json")
+    file = ChangingFile(vm.bin / "vm.json", lambda number: json.dumps({"payload": {"kernel": f"/kernel-{number}"}}))
     words = ("cloud-hypervisor", "--vm-config", file.path)
     expect(vm.run(*words, stand_in={"exit": 0}), 0, "", "")
     equal(requests_of(vm)[0][2]["payload"], {"kernel": "/kernel-1"})

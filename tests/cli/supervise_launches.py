@@ -157,9 +157,9 @@ def descriptors(pid):
 def test_vmm_inherits_only_needed_descriptors(directory):
     """a VMM inherits its standard descriptors and those that it needs, and no others"""
     vm = prepared(directory)
-    # The API's listener and its connection, or a pipe for each string and the monitor.
+    # The API's listener and its connection, or a pipe for each string, the monitor and its configuration.
     expected = {FORMS[0]: ["socket"] * 2, FORMS[1]: ["socket"] * 2, FORMS[4]: ["pipe"] * 4,
-                FORMS[5]: ["pipe"] * 4 + ["socket"]}
+                FORMS[5]: ["pipe"] * 5 + ["socket"]}
     for form, kinds in expected.items():
         process = started(vm, form)
         wait_for("the VMM", lambda: is_booted(process, form))

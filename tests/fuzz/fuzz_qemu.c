@@ -21,8 +21,9 @@ static void line_read(char **argv)
 	struct qemu_machine machine;
 	struct vmm_vsock vsock = {0};
 
+	/* A file with a NUL byte is refused. */
 	if (qemu_arguments_read(argv, &arguments, &err) < 0)
-		abort();
+		return;
 	for (size_t i = 0; i < arguments.count; i++) {
 		if (arguments.options[i].keys.count != arguments.options[i].values.count)
 			abort();

@@ -1,20 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Guests of a few instructions that print `running` on the serial port and halt: a VM that boots in milliseconds."""
+"""Guests of a few instructions that print `running` on the serial port, and then halt or answer keys: a VM that boots in
+milliseconds."""
 import struct
 
 SAYS = b"running\n"
 SERIAL_PORT = 0x3f8
 HALT = b"\xfa\xf4\xeb\xfd"  # cli; again: hlt; jmp again
+# Answers each byte with (byte | 0x40) + 1 (`b` for `a`, `D` for Ctrl-C), which is not what an echo would be.
+# again: mov dx, LINE_STATUS; in al, dx; test al, 1; jz again; mov dx, PORT; in al, dx; or al, 0x40; inc al; out dx, al;
+# jmp again
+ANSWER = b"\xba\xfd\x03\xec\xa8\x01\x74\xf8\xba\xf8\x03\xec\x0c\x40\xfe\xc0\xee\xeb\xed"
 
 
-def _say(operand_size):
+def _say(operand_size, then=HALT):
     code = operand_size + b"\xba" + struct.pack("<H", SERIAL_PORT)  # mov dx, PORT
-    return code + b"".join(b"\xb0" + bytes([byte]) + b"\xee" for byte in SAYS) + HALT  # mov al, BYTE; out dx, al
+    return code + b"".join(b"\xb0" + bytes([byte]) + b"\xee" for byte in SAYS) + then  # mov al, BYTE; out dx, al
 
 
-def rom(path):
+def rom(path, then=HALT):
     """A firmware for QEMU (-bios): the processor starts in 16-bit mode, 16 bytes below its end."""
-    path.write_bytes(_say(b"").ljust(0xfff0, b"\0") + b"\xe9\x0d\x00".ljust(16, b"\0"))
+    path.write_bytes(_say(b"", then).ljust(0xfff0, b"\0") + b"\xe9\x0d\x00".ljust(16, b"\0"))
     return path
 
 

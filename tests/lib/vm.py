@@ -2,11 +2,13 @@
 """A declared VM with its directory of credentials, and functions to start it, for the tests of compose and run."""
 import atexit
 import base64
+import itertools
 import json
 import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -195,6 +197,23 @@ def api_get(path, resource):
         while len(body) < int(lengths[0]):
             body += client.recv(65536)
         return json.loads(body)
+
+
+class ChangingFile:
+    """A file with other content each time it is opened, content(1) first: a pipe, which the next one replaces."""
+
+    def __init__(self, path, content):
+        self.path = path
+        self.content = content
+        os.mkfifo(path)
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        for number in itertools.count(1):
+            with open(self.path, "w", encoding="utf-8") as file:
+                self.path.unlink()
+                os.mkfifo(self.path)
+                file.write(self.content(number))
 
 
 class Qmp:

@@ -145,7 +145,6 @@ static void the_machine_type_selects_the_transport(void **state)
 		{WORDS("-machine", "acpi=on,type=microvm"), VMM_TRANSPORT_FW_CFG},
 		{WORDS("--machine", "microvm", "-machine", "type=pc"), VMM_TRANSPORT_SMBIOS},
 		{WORDS("-machine", "accel=tcg"), VMM_TRANSPORT_SMBIOS},
-		{WORDS("-readconfig", "/nowhere"), VMM_TRANSPORT_SMBIOS},
 		{LINE("/usr/bin/qemu-system-i386"), VMM_TRANSPORT_SMBIOS},
 		{LINE("qemu-system-aarch64", "-M", "virt"), VMM_TRANSPORT_FW_CFG},
 		{LINE("qemu-system-aarch64", "-M", "virt-7.2", "-kernel", "k"),

@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -140,23 +139,14 @@ static int json_read(struct qemu_arguments *arguments, const char *text, struct 
 }
 
 /*
- * A file of sections, `[group "id"]`, with lines `key = "value"`. QEMU reports what is missing or
- * malformed, and opens the file itself, so only a regular file is read here: a pipe would be empty
- * for QEMU.
+ * A file of sections, `[group "id"]`, with lines `key = "value"`. QEMU reports malformed lines.
  */
-static int readconfig_read(struct qemu_arguments *arguments, const char *path, struct error *err)
+static int sections_read(struct qemu_arguments *arguments, char *text, struct error *err)
 {
-	_cleanup_error_ struct error ignored = {0};
-	_cleanup_free_ char *text = NULL;
 	bool in_section = false;
-	struct stat status;
-	char *rest, *line;
+	char *rest = text, *line;
 	int r = 0;
 
-	if (stat(path, &status) < 0 || !S_ISREG(status.st_mode) ||
-	    file_read_text(AT_FDCWD, path, READCONFIG_SIZE_MAX, &text, NULL, &ignored) < 0)
-		return 0;
-	rest = text;
 	while (r == 0 && (line = strsep(&rest, "\n"))) {
 		const char *value;
 		size_t length;
@@ -181,6 +171,32 @@ static int readconfig_read(struct qemu_arguments *arguments, const char *path, s
 	return r;
 }
 
+/* `index` is that of the path in argv. */
+static int file_read(struct qemu_arguments *arguments, size_t index, const char *path,
+		     struct error *err)
+{
+	struct qemu_file *larger =
+		reallocarray(arguments->files, arguments->file_count + 1, sizeof(*larger));
+	_cleanup_free_ char *text = NULL;
+	struct qemu_file *file;
+	int r;
+
+	if (!larger)
+		return error_no_memory(err);
+	arguments->files = larger;
+	file = &larger[arguments->file_count];
+	*file = (struct qemu_file){.argument = index};
+	r = file_read_text(AT_FDCWD, path, READCONFIG_SIZE_MAX, &file->text, NULL, err);
+	/* VMCRED_MISSING is for what is declared. */
+	if (r == -VMCRED_MISSING)
+		err->code = VMCRED_USAGE;
+	if (r < 0)
+		return error_wrap(err, "-readconfig");
+	arguments->file_count++;
+	text = strdup(file->text);
+	return text ? sections_read(arguments, text, err) : error_no_memory(err);
+}
+
 int qemu_arguments_read(char *const *argv, struct qemu_arguments *arguments, struct error *err)
 {
 	int r = 0;
@@ -193,7 +209,7 @@ int qemu_arguments_read(char *const *argv, struct qemu_arguments *arguments, str
 			continue;
 		argument += row->form != FORM_SWITCH ? 1 : 0;
 		if (row->form == FORM_FILE) {
-			r = readconfig_read(arguments, *argument, err);
+			r = file_read(arguments, (size_t)(argument - argv), *argument, err);
 			continue;
 		}
 		r = option_add(arguments, row, row->form == FORM_SWITCH ? "" : *argument, err);
@@ -210,6 +226,9 @@ void qemu_arguments_destroy(struct qemu_arguments *arguments)
 		strings_destroy(&arguments->options[i].keys);
 		strings_destroy(&arguments->options[i].values);
 	}
+	for (size_t i = 0; i < arguments->file_count; i++)
+		free(arguments->files[i].text);
+	free(arguments->files);
 	free(arguments->options);
 	*arguments = (struct qemu_arguments){0};
 }

@@ -191,11 +191,30 @@ static int qemu_supervise(struct vmm_launch *launch, struct qemu_command *comman
 	return r;
 }
 
+/* Replaces the paths of files that were read. */
+static int files_replace(struct qemu_command *command, const struct qemu_arguments *arguments,
+			 struct error *err)
+{
+	for (size_t i = 0; i < arguments->file_count; i++) {
+		const struct qemu_file *file = &arguments->files[i];
+		char *path = qemu_command_add_file(command, span_of_text(file->text), err);
+
+		if (!path)
+			return -(int)err->code;
+		free(command->argv.items[file->argument]);
+		command->argv.items[file->argument] = path;
+	}
+	return 0;
+}
+
 static int qemu_start(struct vmm_launch *launch, struct notify *notify, struct error *err)
 {
+	const struct qemu *qemu = launch->prepared;
 	_cleanup_qemu_command_ struct qemu_command command = {0};
 	int r = strings_add_all(&command.argv, launch->argv, err);
 
+	if (r == 0)
+		r = files_replace(&command, &qemu->arguments, err);
 	if (r == 0)
 		r = qemu_command_add_strings(&command, launch, transport_of(launch), err);
 	if (r < 0)

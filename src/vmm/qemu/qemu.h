@@ -32,9 +32,17 @@ struct qemu_option {
 	struct strings keys, values; /* its key=value pairs, in order */
 };
 
+/* A file of -readconfig. QEMU gets what was read and checked, not the file. */
+struct qemu_file {
+	size_t argument; /* its index in argv */
+	char *text;      /* owned */
+};
+
 struct qemu_arguments {
 	struct qemu_option *options; /* owned */
 	size_t count;
+	struct qemu_file *files; /* owned */
+	size_t file_count;
 };
 
 #define _cleanup_qemu_arguments_ __attribute__((cleanup(qemu_arguments_destroy)))
@@ -76,6 +84,9 @@ struct qemu_command {
 /* Adds a descriptor, even on failure. */
 int qemu_command_keep(struct qemu_command *command, int fd, struct error *err);
 void qemu_command_destroy(struct qemu_command *command);
+
+/* Adds a descriptor with `content`, and returns its path, which the caller frees, or NULL. */
+char *qemu_command_add_file(struct qemu_command *command, struct span content, struct error *err);
 
 /* Adds all strings of the list except those of the command line. */
 int qemu_command_add_strings(struct qemu_command *command, const struct vmm_launch *launch,

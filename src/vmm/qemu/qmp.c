@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "vmm/qemu/qemu.h"
@@ -19,8 +20,17 @@
 /* A name that no user's option will have. */
 #define CHARDEV "vmcred-monitor"
 
+/*
+ * A monitor in a file of -readconfig. -mon, -qmp and -monitor would switch off QEMU's default
+ * monitor, which is what makes Ctrl-C reach the guest and Ctrl-A work with -nographic.
+ */
+static const char config[] = "[mon \"" CHARDEV "\"]\n"
+			     "  chardev = \"" CHARDEV "\"\n"
+			     "  mode = \"control\"\n";
+
 int qmp_open(struct qemu_command *command, int *monitor, struct error *err)
 {
+	_cleanup_free_ char *path = NULL;
 	int ends[2], r;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
@@ -34,8 +44,11 @@ int qmp_open(struct qemu_command *command, int *monitor, struct error *err)
 	if (r == 0)
 		r = strings_add_format(&command->argv, err, "socket,id=" CHARDEV ",fd=%d", ends[1]);
 	if (r == 0)
-		r = strings_add(&command->argv, "-mon", err);
-	return r == 0 ? strings_add(&command->argv, "chardev=" CHARDEV ",mode=control", err) : r;
+		r = strings_add(&command->argv, "-readconfig", err);
+	if (r < 0)
+		return r;
+	path = qemu_command_add_file(command, span_of_text(config), err);
+	return path ? strings_add(&command->argv, path, err) : -(int)err->code;
 }
 
 int qmp_send(int monitor, const char *command, struct error *err)

@@ -135,16 +135,27 @@ static int value_add(struct qemu_command *command, struct span text, struct erro
 	return strings_add_format(&command->argv, err, "type=11,value=%s", value);
 }
 
+char *qemu_command_add_file(struct qemu_command *command, struct span content, struct error *err)
+{
+	int fd = vmm_secret_fd(content, err);
+	char *path = NULL;
+
+	if (fd >= 0 && qemu_command_keep(command, fd, err) == 0) {
+		path = text_format("/dev/fd/%d", fd);
+		if (!path)
+			error_no_memory(err);
+	}
+	return path;
+}
+
 /* Adds the option with the path of a descriptor that contains `content`. */
 static int fd_add(struct qemu_command *command, const char *option, const char *before,
 		  struct span content, struct error *err)
 {
-	int fd = vmm_secret_fd(content, err);
-	int r = fd < 0 ? fd : qemu_command_keep(command, fd, err);
+	_cleanup_free_ char *path = qemu_command_add_file(command, content, err);
+	int r = path ? strings_add(&command->argv, option, err) : -(int)err->code;
 
-	if (r == 0)
-		r = strings_add(&command->argv, option, err);
-	return r < 0 ? r : strings_add_format(&command->argv, err, "%s/dev/fd/%d", before, fd);
+	return r < 0 ? r : strings_add_format(&command->argv, err, "%s%s", before, path);
 }
 
 /* The credential's decoded value as a fw_cfg file. */
