@@ -150,6 +150,30 @@ static void child_close(struct child *child)
 	*child = CHILD_NONE;
 }
 
+static void terminals_save(struct child *child)
+{
+	for (int fd = STDIN_FILENO; fd <= STDOUT_FILENO; fd++) {
+		struct child_terminal *terminal = &child->terminals[fd];
+
+		terminal->flags = fcntl(fd, F_GETFL);
+		terminal->exists = terminal->flags >= 0 && tcgetattr(fd, &terminal->modes) == 0;
+	}
+}
+
+static void terminals_restore(const struct child *child)
+{
+	for (int fd = STDIN_FILENO; fd <= STDOUT_FILENO; fd++) {
+		const struct child_terminal *terminal = &child->terminals[fd];
+		pid_t foreground = terminal->exists ? tcgetpgrp(fd) : -1;
+
+		/* In the background it is another program's, and SIGTTOU would stop us. */
+		if (!terminal->exists || (foreground >= 0 && foreground != getpgrp()))
+			continue;
+		fcntl(fd, F_SETFL, terminal->flags);
+		tcsetattr(fd, TCSANOW, &terminal->modes);
+	}
+}
+
 int child_start(struct child *child, const struct child_command *command, struct error *err)
 {
 	_cleanup_close_ int report = -1;
@@ -157,6 +181,7 @@ int child_start(struct child *child, const struct child_command *command, struct
 	ssize_t got;
 
 	*child = CHILD_NONE;
+	terminals_save(child);
 	r = child_fork(child, command, &report, err);
 	if (r < 0) {
 		child_close(child);
@@ -206,6 +231,7 @@ int child_reap(struct child *child)
 
 	while (waitpid(child->pid, &status, 0) < 0 && errno == EINTR)
 		continue;
+	terminals_restore(child);
 	if (child->guard >= 0) {
 		kill(child->guard, SIGKILL);
 		while (waitpid(child->guard, NULL, 0) < 0 && errno == EINTR)

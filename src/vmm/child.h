@@ -13,14 +13,23 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
+#include <termios.h>
 
 #include "base/error.h"
+
+/* A terminal that the VMM may make raw and non-blocking. One that is killed does not undo that. */
+struct child_terminal {
+	bool exists;
+	int flags; /* of open files: fcntl(2) */
+	struct termios modes;
+};
 
 struct child {
 	pid_t pid;
 	int pid_fd;    /* readable once the child has ended */
 	int signal_fd; /* readable when this process received a signal to handle */
 	pid_t guard;   /* or -1 */
+	struct child_terminal terminals[2]; /* on standard input and output */
 };
 
 #define CHILD_NONE                                                    \
@@ -50,7 +59,7 @@ bool child_end_await(const struct child *child, int timeout_ms);
  */
 int child_signal(const struct child *child, bool *from_terminal);
 
-/* Waits for its end. Returns its exit code, or 128 + N after signal N. */
+/* Waits for its end and restores the terminal. Returns its exit code, or 128 + N after signal N. */
 int child_reap(struct child *child);
 
 /* Ends it with SIGTERM, so that it can restore the terminal, and soon with SIGKILL. Returns as

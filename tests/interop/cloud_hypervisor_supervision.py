@@ -8,6 +8,7 @@ from pathlib import Path
 from cloud_hypervisor_vm import kernel, need_cloud_hypervisor, running
 from harness import equal, expect, main
 from vm import Vm, children, nothing_left, wait_for
+from vm_terminal import Terminal
 
 LOST = "No such file or directory (os error 2)"
 
@@ -48,6 +49,19 @@ def test_sigterm_presses_the_real_power_button(directory):
     for line, step in zip(said[-4:], ("booted", "the guest", "within 1 s", "the VMM"), strict=True):
         assert step in line, said
     assert gone(child)
+    nothing_left(vm)
+
+
+def test_killed_vmm_leaves_no_raw_terminal(directory):
+    """a real VMM with --serial tty that is killed does not leave its terminal raw or non-blocking"""
+    vm = RealVm(directory)
+    words = [word if word != "null" else "tty" for word in vm.words]
+    terminal = Terminal(vm, *words, supervised=True)
+    wait_for("the terminal", terminal.is_raw)
+    os.kill(terminal.running(), signal.SIGKILL)
+    terminal.ends(128 + signal.SIGKILL)
+    terminal.restored()
+    terminal.close()
     nothing_left(vm)
 
 
