@@ -19,7 +19,7 @@ import canary
 import harness
 from harness import Skip, equal, expect, test
 from host import CONFIG, EXAMPLE, SECRETS, SERVICE, digest_of, journal, proofs
-from machine import EXIT_HUNG, VM_DIRECTORY, Machine
+from machine import EXIT_HUNG, GUESTS, VM_DIRECTORY, Machine
 
 LEAK = sys.argv[1]
 ATTEMPTS = 3
@@ -39,6 +39,12 @@ COMMANDS = {
         "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
         "-machine", "q35,dump-guest-core=off", "-accel", "kvm", "-cpu", "host", "-m", "256", "-kernel", VMLINUZ,
         "-initrd", INITRD, "-append", KERNEL, "-serial", "stdio"],
+}
+
+# The vsock devices of guests that notify.
+VSOCK = {
+    "cloud-hypervisor": ["--vsock", "cid=3,socket=/run/vmcred/test-vm/vsock"],
+    "qemu-system-x86_64": ["-device", "vhost-vsock-pci,guest-cid=3"],
 }
 
 
@@ -76,12 +82,12 @@ def files(machine):
     return {line for line in found + sockets if line and not NOT_OURS.match(line)}
 
 
-def declare(program):
-    """Declares it as the VM's hypervisor."""
+def declare(program, suite="bookworm", arguments=()):
+    """Declares it as the VM's hypervisor, with the guest of that Debian release."""
     if program == "cloud-hypervisor" and not host().cloud_hypervisor:
         raise Skip("cloud-hypervisor is not installed, and in no package registry")
     text = (EXAMPLE / "vmcred.yaml").read_text()
-    command = json.dumps(COMMANDS[program])
+    command = json.dumps([*COMMANDS[program], *arguments]).replace(VM_DIRECTORY, GUESTS[suite])
     host().write(CONFIG, text[:text.index("    command:")] + f"    command: {command}\n")
 
 
@@ -234,8 +240,29 @@ def define_stop(program):
         equal(seen["left"], [], "what is left")
 
 
+def define_readiness(program):
+    @test(f"with {program} --notify makes the unit active when its guest's systemd 257 reports that it is ready")
+    def test_guest_readiness(_directory):
+        declare(program, "trixie", VSOCK[program])
+        host().drop_in("60-notify", "[Service]\nTimeoutStartSec=480\nExecStart=\nExecStart=/usr/bin/vmcred-run run -vv "
+                       f"--notify --config {CONFIG} %i\n")
+        try:
+            expect(host().start_vm(), 0, "", "")
+            equal(host().unit("ActiveState"), "active")
+            heard = re.findall(r"message from the guest: (.*)", host().console())
+            # Cloud Hypervisor v53 often loses the first one.
+            assert {"READY=1", "X_SYSTEMD_UNIT_ACTIVE=multi-user.target"} & set(heard), heard
+            expect(host().run("systemctl", "stop", SERVICE), 0, "", "")
+        finally:
+            host().run("systemctl", "kill", "--signal=KILL", SERVICE)
+            host().drop_in("60-notify", None)
+        equal(left(), [], "what is left")
+
+
 for hypervisor in COMMANDS:
     define_boot(hypervisor)
+for hypervisor in COMMANDS:
+    define_readiness(hypervisor)
 for hypervisor in COMMANDS:
     define_stop(hypervisor)
     define_deaths(hypervisor)

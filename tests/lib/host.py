@@ -175,9 +175,9 @@ def unit_text(unit):
     return (SOURCE / "units" / f"{unit}.in").read_text().replace("@bindir@", "/usr/bin")
 
 
-def built(script):
+def built(script, *arguments):
     """Runs a build script. Returns the directory of its result, which it keeps in ~/.cache/vmcred."""
-    return checked(EXAMPLE / script, env=BUILD_ENVIRONMENT, timeout=500).out.strip()
+    return checked(EXAMPLE / script, *arguments, env=BUILD_ENVIRONMENT, timeout=500).out.strip()
 
 
 def succeeded(result):

@@ -19,6 +19,8 @@ from host import EXAMPLE, Host, built, unit_text
 
 NESTED = SOURCE / "tests" / "e2e" / "nested"
 VM_DIRECTORY = "/var/lib/microvms/test-vm"
+# The example's guest, and one whose systemd notifies its host: Debian release -> directory.
+GUESTS = {"bookworm": VM_DIRECTORY, "trixie": "/var/lib/microvms/trixie"}
 # An emulated machine on a busy host is slow.
 TIMEOUT = 600
 # A processor that waits for a lost interrupt never recovers; one of a busy host is late by less.
@@ -77,13 +79,13 @@ class Machine(Host):
     def _archive(self):
         """A cpio archive of the test's additions to the image: programs, units, declaration, identity, guest."""
         top = self.directory / "top"
-        guest = Path(built(EXAMPLE / "build-guest"))
         files = {
             **{f"usr/bin/{Path(program).name}": (program, 0o755) for program in (VMCRED, VMCRED_RUN, VMCRED_SOPS)},
-            f"{VM_DIRECTORY[1:]}/vmlinuz": (guest / "vmlinuz", 0o644),
-            f"{VM_DIRECTORY[1:]}/initrd": (guest / "initrd", 0o644),
             "var/lib/vmcred/identity": (self.identity, 0o600),
         }
+        for suite, directory in GUESTS.items():
+            guest = Path(built("build-guest", suite))
+            files |= {f"{directory[1:]}/{name}": (guest / name, 0o644) for name in ("vmlinuz", "initrd")}
         for unit in ("vmcred-activate.service", "microvm@.service"):
             source = self.directory / unit
             source.write_text(unit_text(unit))
