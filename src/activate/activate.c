@@ -7,7 +7,7 @@
 
 #include "activate/generation.h"
 #include "base/cleanup.h"
-#include "base/directory.h"
+#include "base/lock.h"
 #include "base/path.h"
 #include "base/pool.h"
 #include "base/trusted/trusted.h"
@@ -219,6 +219,7 @@ int activate_machine(const struct config *config, int store_dirfd,
 	_cleanup_free_ char *path = path_join(options->root ? options->root : "/", phase->link + 1);
 	_cleanup_free_ char *directory = text_format("%s.d", basename(phase->link));
 	_cleanup_close_ int run_dirfd = -1, dirfd = -1;
+	_cleanup_lock_ struct lock lock = LOCK_NONE;
 	size_t failed;
 	int r;
 
@@ -244,7 +245,7 @@ int activate_machine(const struct config *config, int store_dirfd,
 	if (dirfd < 0)
 		return dirfd;
 	/* Two runs at once would write the same generation. */
-	r = dir_lock(dirfd, directory, err);
+	r = lock_take(&lock, dirfd, true, directory, err);
 	if (r == 0)
 		r = generation_install(&activation,
 				       &(struct generation_place){

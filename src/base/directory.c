@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -140,15 +139,6 @@ int dir_each(int dirfd, const char *name,
 		}
 	}
 	return size < 0 ? error_set_errno(err, errno, "listing %s", name) : r;
-}
-
-int dir_lock(int dirfd, const char *what, struct error *err)
-{
-	while (flock(dirfd, LOCK_EX) < 0) {
-		if (errno != EINTR)
-			return error_set_errno(err, errno, "locking %s", what);
-	}
-	return 0;
 }
 
 int dir_sync(int dirfd, const char *what, struct error *err)

@@ -71,7 +71,4 @@ int dir_sync(int dirfd, const char *what, struct error *err);
  */
 int dir_remove_tree(int dirfd, const char *name, bool wipe, struct error *err);
 
-/* Waits for an exclusive lock (flock(2)), which lasts until the descriptor is closed. */
-int dir_lock(int dirfd, const char *what, struct error *err);
-
 #endif

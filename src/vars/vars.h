@@ -23,6 +23,7 @@
 #define VMCRED_VARS_VARS_H
 
 #include "age/age.h"
+#include "base/lock.h"
 #include "base/report.h"
 #include "base/secret.h"
 #include "base/text.h"
@@ -68,9 +69,9 @@ typedef int (*vars_each_fn)(const struct vars_location *location, void *data, st
 int vars_each(const struct config *config, char *const *machines, vars_each_fn each, void *data,
 	      struct error *err);
 
-/* Locks the store until its descriptor is closed; waits for another process, with a warning.
- * Removes the temporary files of a killed run. */
-int vars_lock(int store_dirfd, const struct report *report, struct error *err);
+/* Locks the store; waits for another process, with a warning. Removes the temporary files of a
+ * killed run. */
+int vars_lock(struct lock *lock, int store_dirfd, const struct report *report, struct error *err);
 
 /* Encrypts a value to the readers of the file and to `writer` (vars_writer_find(); may be NULL) and
  * stores it. The caller holds the lock. */

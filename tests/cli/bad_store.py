@@ -163,6 +163,22 @@ def test_regular_file_counts_as_a_link(directory):
     works(store, "generate", "list", "get one", "check", "fix", "activate")
 
 
+def test_new_directory_is_not_created_outside(directory):
+    """generate creates no directory through a link that leads outside, whichever part of the path it is"""
+    store = Store(directory)
+    for machine, path in (("m", "vars"), ("m", "vars/per-machine"), ("m", BASE[: BASE.rindex("/")]), (None, "vars"), (None, "vars/shared")):
+        parent = f"vars/per-machine/{machine}" if machine else "vars/shared"
+        shutil.rmtree(store.directory / "vars")
+        store.config.write_text(DECLARED if machine else DECLARED.replace("    files:", "    share: true\n    files:", 1))
+        link = store.directory / path
+        link.parent.mkdir(parents=True, exist_ok=True)
+        for target in store.outside, store.outside / "nothing":
+            link.symlink_to(target)
+            fails(store, {"generate": f"writing {parent}/made: opening {parent}: {OUT}"})
+            link.unlink()
+        works(store, "generate")
+
+
 def test_file_instead_of_a_directory_is_not_replaced(directory):
     """a file instead of a directory is not replaced"""
     store = Store(directory)

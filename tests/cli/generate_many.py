@@ -7,10 +7,11 @@ import re
 import select
 import signal
 import subprocess
+import sys
 import time
 
 import harness
-from example import AS_NOBODY, NOBODY, Example, Fleet, program_for_all
+from example import AS_NOBODY, NOBODY, Example, Fleet, by_script, program_for_all
 from harness import VMCRED, Skip, equal, expect, fails, need_root, run, succeeds, test, vmcred
 
 SECRETS = "  secrets: {machines: ALL, files: {a: {}, b: {}, c: {}}, kind: {a: {hex: 16}, b: uuid, c: {base64: 24}}}\n"
@@ -179,7 +180,7 @@ def test_waiting_for_the_lock_is_reported_once(directory):
         (("machine", "list"), "".join(f"{name}\n" for name in fleet.machines)),
         (("group", "list"), ""),
     ):
-        lock = os.open(directory, os.O_RDONLY)
+        lock = os.open(directory / ".vmcred.lock", os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
         with subprocess.Popen([VMCRED, *words, "--config", str(fleet.config)], env=harness.CLEAN_ENVIRONMENT,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:  # fmt: skip
@@ -190,6 +191,65 @@ def test_waiting_for_the_lock_is_reported_once(directory):
         equal((said, is_over), (waits, None))
         equal((process.returncode, told_err.decode()), (0, ""))
         equal(told_out.decode() if out is not None else None, out)
+
+
+HOLD = """
+import fcntl, os, sys, time
+for path in sys.argv[1:]:
+    fcntl.flock(os.open(path, os.O_RDONLY), fcntl.LOCK_EX)
+print("locked", flush=True)
+time.sleep(600)
+"""
+
+
+def test_reader_cannot_hold_the_lock(directory):
+    """a user who can only read the store or the generations cannot block those who write there"""
+    need_root()
+    directory.chmod(0o755)
+    here = Example(directory)
+    expect(here.activate())
+    # The group of this directory can list it, as `keys` on NixOS.
+    generations = here.root / "run/secrets.d"
+    command = ["setpriv", f"--reuid={NOBODY}", "--regid=0", "--clear-groups", sys.executable, "-c", HOLD, directory, generations]
+    with subprocess.Popen(command, env=harness.CLEAN_ENVIRONMENT, stdout=subprocess.PIPE) as holder:
+        try:
+            equal(holder.stdout.readline(), b"locked\n")
+            options = {"timeout": 20, "stdin": "new"}
+            expect(here.generate("--regenerate", **options), 0, None, "")
+            for command in ("set", "m", "made/one"), ("fix", "--identity", here.identity), ("group", "list"):
+                expect(vmcred(command[0], "--config", here.config, *command[1:], **options), 0, None, "")
+            expect(here.activate(timeout=20), 0, None, "")
+        finally:
+            holder.kill()
+    equal([path for path in directory.rglob("*.lock")], [])
+
+
+def test_lock_file_is_private(directory):
+    """only those who can write to the store can open its lock file, and the next run removes that of a killed one"""
+    here = Example(directory, by_script("sleep 75.5"), generate=False)
+    lock = directory / ".vmcred.lock"
+    for mode, expected in (0o755, 0o600), (0o775, 0o660), (0o777, 0o666):
+        directory.chmod(mode)
+        with subprocess.Popen([VMCRED, "generate", "--config", str(here.config)], env=harness.CLEAN_ENVIRONMENT) as process:
+            while run("pgrep", "-f", "sleep 75.5").code != 0:
+                time.sleep(0.02)
+            equal(oct(lock.stat().st_mode & 0o777), oct(expected))
+            process.kill()
+        assert lock.exists()
+        expect(vmcred("machine", "list", "--config", here.config), 0, "m\n", "")
+        assert not lock.exists()
+    lock.symlink_to(directory / "elsewhere")
+    fails(vmcred("machine", "list", "--config", here.config), 1, "the store", ".vmcred.lock")
+    assert not (directory / "elsewhere").exists()
+
+
+def test_unwritable_store_is_not_locked(directory):
+    """a user who can read the store lists its members"""
+    need_root()
+    here = Example(directory)
+    program = program_for_all(directory)
+    expect(run(*AS_NOBODY, program, "machine", "list", "--config", here.config), 0, "m\n", "")
+    fails(run(*AS_NOBODY, program, "generate", "--regenerate", "--config", here.config), 1, "Permission denied")
 
 
 def test_results_are_the_same_without_threads(directory):

@@ -6,7 +6,7 @@
 
 #include "activate/manifest/model.h"
 #include "base/cleanup.h"
-#include "base/directory.h"
+#include "base/lock.h"
 #include "base/trusted/trusted.h"
 
 static int file_add(struct generation_files *files, const struct manifest_item *item,
@@ -50,7 +50,7 @@ static int files_list(const struct manifest *manifest, struct generation_files *
 }
 
 /* Opens and locks secretsMountPoint: two runs at once would write the same generation. */
-static int mount_point_open(const struct manifest *manifest, struct error *err)
+static int mount_point_open(const struct manifest *manifest, struct lock *lock, struct error *err)
 {
 	const char *name = NULL;
 	_cleanup_close_ int parent_dirfd =
@@ -73,7 +73,7 @@ static int mount_point_open(const struct manifest *manifest, struct error *err)
 	if (!manifest->user_mode && fchown(fd, 0, manifest->directory_gid) < 0)
 		return error_set_errno(err, errno, "changing the group of %s to %u",
 				       manifest->mount_point, manifest->directory_gid);
-	r = dir_lock(fd, manifest->mount_point, err);
+	r = lock_take(lock, fd, true, manifest->mount_point, err);
 	return r < 0 ? r : fd_release(&fd);
 }
 
@@ -162,6 +162,7 @@ int manifest_install(struct manifest *manifest, const struct manifest_options *o
 	_cleanup_generation_files_ struct generation_files files = {0};
 	__attribute__((cleanup(manifest_keys_release))) struct manifest_keys keys = {0};
 	_cleanup_close_ int dirfd = -1, link_dirfd = -1;
+	_cleanup_lock_ struct lock lock = LOCK_NONE;
 	struct generation_place place = {
 		.target = manifest->mount_point,
 		.directory_gid = manifest->directory_gid,
@@ -178,7 +179,7 @@ int manifest_install(struct manifest *manifest, const struct manifest_options *o
 		return r;
 	if (options->dry)
 		return dry_run(manifest, options, &files, result, err);
-	place.dirfd = dirfd = mount_point_open(manifest, err);
+	place.dirfd = dirfd = mount_point_open(manifest, &lock, err);
 	if (dirfd < 0)
 		return dirfd;
 	place.link_dirfd = link_dirfd =

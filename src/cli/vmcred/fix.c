@@ -24,6 +24,7 @@ int command_fix(struct cli *cli, int argc, char **argv, struct error *err)
 	};
 	_cleanup_config_ struct config config = {0};
 	_cleanup_close_ int store_dirfd = -1;
+	_cleanup_lock_ struct lock lock = LOCK_NONE;
 	size_t changed = 0;
 	int first, r = cli_parse(cli, &usage, argc, argv, &first, err);
 
@@ -32,7 +33,7 @@ int command_fix(struct cli *cli, int argc, char **argv, struct error *err)
 	cli->threads = pool_threads();
 	r = cli_start(cli, &config, &store_dirfd, err);
 	if (r == 0)
-		r = vars_lock(store_dirfd, &cli->report, err);
+		r = vars_lock(&lock, store_dirfd, &cli->report, err);
 	if (r == 0)
 		r = cli_repair(cli, &config, store_dirfd, first < argc ? argv + first : NULL, NULL,
 			       identity, &changed, err);

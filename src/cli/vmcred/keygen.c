@@ -85,6 +85,7 @@ static int keygen_run(struct cli *cli, const struct keygen *keygen, struct error
 	_cleanup_age_identities_ struct age_identities identities = {0};
 	_cleanup_config_ struct config config = {0};
 	_cleanup_close_ int store_dirfd = -1;
+	_cleanup_lock_ struct lock lock = LOCK_NONE;
 	const char *recipient;
 	int r = keygen->machine ? cli_start(cli, &config, &store_dirfd, err) : cli_harden(cli, err);
 
@@ -100,7 +101,7 @@ static int keygen_run(struct cli *cli, const struct keygen *keygen, struct error
 		return error_wrap(err, "generating an identity");
 	recipient = age_identity_recipient(identities.items[0]);
 	if (keygen->machine) {
-		r = vars_lock(store_dirfd, &cli->report, err);
+		r = vars_lock(&lock, store_dirfd, &cli->report, err);
 		if (r == 0)
 			r = vars_machine_key_add(store_dirfd, keygen->machine, recipient,
 						 keygen->force, err);

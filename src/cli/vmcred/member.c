@@ -208,6 +208,7 @@ static int member_command(struct cli *cli, struct member *member,
 		.has_json = true,
 	};
 	_cleanup_close_ int store_dirfd = -1;
+	_cleanup_lock_ struct lock lock = LOCK_NONE;
 	int first, r = cli_parse(cli, &usage, argc, argv, &first, err);
 
 	if (r != 0)
@@ -216,7 +217,7 @@ static int member_command(struct cli *cli, struct member *member,
 	r = cli_start(cli, &member->config, &store_dirfd, err);
 	member->store_dirfd = store_dirfd;
 	if (r == 0)
-		r = vars_lock(store_dirfd, &cli->report, err);
+		r = vars_lock(&lock, store_dirfd, &cli->report, err);
 	if (r == 0)
 		r = operation_run(cli, member, operations, argv[first], err);
 	config_destroy(&member->config);

@@ -44,6 +44,7 @@ int command_set(struct cli *cli, int argc, char **argv, struct error *err)
 	_cleanup_config_ struct config config = {0};
 	_cleanup_secret_ struct secret value = {0};
 	_cleanup_close_ int store_dirfd = -1;
+	_cleanup_lock_ struct lock lock = LOCK_NONE;
 	_cleanup_free_ char *writer = NULL;
 	struct vars_location location = {0};
 	int first, r = cli_parse(cli, &usage, argc, argv, &first, err);
@@ -56,7 +57,7 @@ int command_set(struct cli *cli, int argc, char **argv, struct error *err)
 	if (r == 0)
 		r = value_read(path, argv[first + 1], &value, err);
 	if (r == 0)
-		r = vars_lock(store_dirfd, &cli->report, err);
+		r = vars_lock(&lock, store_dirfd, &cli->report, err);
 	if (r == 0 && location.file->secret)
 		r = cli_writer_find(&config, store_dirfd, identity, &writer, err);
 	return r < 0 ? r

@@ -6,7 +6,6 @@
  * scratch.
  */
 #include <stdlib.h>
-#include <sys/file.h>
 
 #include "base/cleanup.h"
 #include "base/pool.h"
@@ -172,11 +171,8 @@ int vars_generate(const struct config *config, int store_dirfd,
 		  const struct vars_generate_options *options, const struct report *report,
 		  struct error *err)
 {
-	int r = vars_lock(store_dirfd, report, err);
+	_cleanup_lock_ struct lock lock = LOCK_NONE;
+	int r = vars_lock(&lock, store_dirfd, report, err);
 
-	if (r < 0)
-		return r;
-	r = locked_generate(config, store_dirfd, options, report, err);
-	(void)flock(store_dirfd, LOCK_UN);
-	return r;
+	return r < 0 ? r : locked_generate(config, store_dirfd, options, report, err);
 }

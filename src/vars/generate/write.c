@@ -209,24 +209,40 @@ static int files_write(const struct writing *writing, const struct value *values
 	return r;
 }
 
+/* Its last part is synced when the files are published. */
+static int parent_make(int store_dirfd, const char *parent, struct error *err)
+{
+	const char *name = strrchr(parent, '/');
+	_cleanup_free_ char *above = strndup(parent, (size_t)(name - parent));
+	_cleanup_close_ int dirfd = above ? dir_make(store_dirfd, above, 0755, err) : -1;
+
+	if (!above)
+		return error_no_memory(err);
+	if (dirfd < 0)
+		return dirfd;
+	if (mkdirat(dirfd, name + 1, 0755) < 0 && errno != EEXIST)
+		return error_set_errno(err, errno, "creating %s", parent);
+	return dir_open(store_dirfd, parent, err);
+}
+
 /* Opens the directory of the machine's generators, and creates it if necessary. */
 static int parent_open(struct writing *writing, struct error *err)
 {
 	const struct vars_job *job = writing->staged->job;
 	_cleanup_free_ char *parent = store_generators_path(job->machine);
 	const int store_dirfd = writing->staging->store_dirfd;
-	bool is_new;
 
 	if (!parent)
 		return error_no_memory(err);
-	is_new = mkdirat(store_dirfd, parent, 0755) == 0;
-	writing->parent_dirfd = !is_new && errno == ENOENT
-					? dir_make(store_dirfd, parent, 0755, err)
-					: dir_open(store_dirfd, parent, err);
+	writing->parent_dirfd = dir_open(store_dirfd, parent, err);
+	if (writing->parent_dirfd == -(int)VMCRED_MISSING) {
+		error_clear(err);
+		writing->parent_dirfd = parent_make(store_dirfd, parent, err);
+	}
 	if (writing->parent_dirfd < 0)
 		return writing->parent_dirfd;
-	writing->is_new =
-		is_new || faccessat(writing->parent_dirfd, job->generator->name, F_OK, 0) < 0;
+	writing->is_new = faccessat(writing->parent_dirfd, job->generator->name, F_OK,
+				    AT_SYMLINK_NOFOLLOW) < 0;
 	return 0;
 }
 

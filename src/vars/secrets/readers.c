@@ -97,7 +97,7 @@ int readers_add_linked(int dirfd, const char *directory, struct member_cache *ca
 	int r;
 
 	if (secret_dirfd < 0)
-		return errno == ENOENT ? 0 : error_set_errno(err, errno, "opening %s", directory);
+		return errno == ENOENT ? 0 : beneath_error(err, errno, "opening", directory);
 	r = readers_read(secret_dirfd, &actual, err);
 	if (r == 0)
 		r = readers_add_existing(&actual, VARS_USER, cache, readers, err);

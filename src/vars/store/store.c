@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -113,15 +112,14 @@ int store_names_list(int dirfd, const char *directory, struct strings *names, st
 	return r;
 }
 
-int vars_lock(int store_dirfd, const struct report *report, struct error *err)
+int vars_lock(struct lock *lock, int store_dirfd, const struct report *report, struct error *err)
 {
-	int r = 0;
+	int r = lock_take(lock, store_dirfd, false, "the store", err);
 
-	if (flock(store_dirfd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno == EWOULDBLOCK)
-			report_message(report, REPORT_WARNING,
-				       "waiting for another vmcred that is using this store");
-		r = dir_lock(store_dirfd, "the store", err);
+	if (r > 0) {
+		report_message(report, REPORT_WARNING,
+			       "waiting for another vmcred that is using this store");
+		r = lock_take(lock, store_dirfd, true, "the store", err);
 	}
 	return r < 0 ? r : store_clean(store_dirfd, err);
 }
