@@ -164,6 +164,8 @@ def test_without_a_declaration_there_are_no_credentials(directory):
     called = run(place.link, "-S", cwd=directory, env={"PATH": f"{place.bin}:{directory}/real", "VMCRED_VM": ""})
     expect(called, 0, f"{place.link}\n-S\n",
            f"vmcred: warning: {place.real} runs without credentials: /etc/vmcred/vmcred.yaml does not exist\n")
+    called = run(place.link, "-S", cwd=directory, env={"PATH": f"{place.bin}:{directory}/real", "VMCRED_VM": "test-vm"})
+    expect(called, 2, "", 'vmcred: $VMCRED_VM is "test-vm", but /etc/vmcred/vmcred.yaml does not exist: create it, or set VMCRED_CONFIG\n')
 
 
 def test_entry_of_the_unit_replaces_the_declaration(directory):

@@ -86,11 +86,14 @@ def run(*command, env=None, stdin=b"", cwd=None, timeout=120):
         timeout=timeout,
         check=False,
     )
-    return Result(
+    result = Result(
         done.returncode,
         done.stdout.decode("utf-8", "surrogateescape"),
         done.stderr.decode("utf-8", "surrogateescape"),
     )
+    # What printf(3) makes of a missing text.
+    assert "(null)" not in result.out + result.err, result
+    return result
 
 
 def vmcred(*arguments, **options):

@@ -244,6 +244,11 @@ int command_hypervisor(struct cli *cli, int argc, char **argv, struct error *err
 					       : VMCRED_CONFIG_PATH " does not exist");
 		return plain_exec(program, argv, err);
 	}
+	if (!is_declared) {
+		error_set(err, VMCRED_USAGE,
+			  "$VMCRED_VM is \"%s\", but " VMCRED_CONFIG_PATH " does not exist", vm);
+		return error_hint(err, "create it, or set VMCRED_CONFIG");
+	}
 	launch.program = program;
 	r = process_harden(CLI_LOCK_BYTES, &cli->report, err);
 	return r < 0 ? r : run_vm(&config, vm, argv, getenv("CREDENTIALS_DIRECTORY"), &launch, err);
