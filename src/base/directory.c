@@ -147,8 +147,8 @@ int dir_sync(int dirfd, const char *what, struct error *err)
 				: 0;
 }
 
-/* Overwrites a regular file in place. */
-static void file_wipe(int dirfd, const char *name)
+/* Overwrites a regular file in place, but not its holes. Returns 0, or -1 with errno set. */
+static int file_wipe(int dirfd, const char *name)
 {
 	static const uint8_t zeroes[4096];
 	const int flags = O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
@@ -159,65 +159,155 @@ static void file_wipe(int dirfd, const char *name)
 	/* A read-only file, and the user is not root. */
 	if (fd < 0 && errno == EACCES && fchmodat(dirfd, name, S_IRUSR | S_IWUSR, 0) == 0)
 		fd = openat(dirfd, name, flags);
-	if (fd < 0 || fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
-		return;
-	while (done < status.st_size) {
+	if (fd < 0 || fstat(fd, &status) < 0)
+		return -1;
+	while ((done = lseek(fd, done, SEEK_DATA)) >= 0 && done < status.st_size) {
 		size_t left = (size_t)(status.st_size - done);
 		ssize_t wrote =
 			pwrite(fd, zeroes, left < sizeof(zeroes) ? left : sizeof(zeroes), done);
 
-		if (wrote <= 0)
-			return;
+		if (wrote < 0)
+			return -1;
 		done += wrote;
 	}
+	return done >= 0 || errno == ENXIO ? 0 : -1;
 }
 
-/* Removes the entries of a directory whose names start with `prefix`. */
-static int entries_remove(int fd, const char *name, const char *prefix, bool wipe,
-			  struct error *err)
-{
-	_cleanup_close_dir_ DIR *dir = dir_stream_open(fd, ".");
-	const char *entry;
-	int r = 0;
+/* A removal goes on after a failure. */
+struct removal {
+	bool wipe;
+	int root;          /* the directory that is emptied */
+	bool is_raised;    /* directories were moved to it */
+	struct error *err; /* the first failure */
+};
 
-	while (r == 0 && dir && (entry = dir_stream_next(dir))) {
-		if (strncmp(entry, prefix, strlen(prefix)) == 0)
-			r = dir_remove_tree(fd, entry, wipe, err);
-	}
-	return r == 0 && (!dir || errno != 0) ? error_set_errno(err, errno, "listing %s", name) : r;
+static void removal_fail(const struct removal *removal, const char *what, const char *name)
+{
+	if (!removal->err->code)
+		error_set_errno(removal->err, errno, "%s %s", what, name);
 }
 
-int dir_remove_tree(int dirfd, const char *name, bool wipe, struct error *err)
+/* Opens a directory whose entries will be removed. */
+static int removal_open(int dirfd, const char *name, bool wipe)
 {
-	_cleanup_close_ int fd = open_no_links(dirfd, name);
-	int flags = 0;
+	int fd = open_no_links(dirfd, name);
 
 	/* A script may have made its directory inaccessible to its owner. */
 	if (fd < 0 && errno == EACCES && wipe && fchmodat(dirfd, name, S_IRWXU, 0) == 0)
 		fd = open_no_links(dirfd, name);
-	if (fd < 0 && errno == ENOENT)
-		return 0;
-	if (fd >= 0) {
-		int r = entries_remove(fd, name, "", wipe, err);
+	if (fd >= 0 && wipe && fchmod(fd, S_IRWXU) < 0)
+		close(fd_release(&fd));
+	return fd;
+}
 
-		if (r < 0)
-			return r;
-		flags = AT_REMOVEDIR;
-	} else if (errno == ENOTDIR || errno == ELOOP) {
-		if (wipe)
-			file_wipe(dirfd, name);
-	} else {
-		return error_set_errno(err, errno, "removing %s", name);
+static void file_remove(const struct removal *removal, int dirfd, const char *name, mode_t mode)
+{
+	if (removal->wipe && S_ISREG(mode) && file_wipe(dirfd, name) < 0 && errno != ENOENT)
+		removal_fail(removal, "wiping", name);
+	if (unlinkat(dirfd, name, 0) < 0 && errno != ENOENT)
+		removal_fail(removal, "removing", name);
+}
+
+/* Moves a directory up to the root, under a new name. */
+static void directory_raise(struct removal *removal, int dirfd, const char *name)
+{
+	for (int attempt = 0; attempt < DIR_NAME_ATTEMPTS; attempt++) {
+		_cleanup_free_ char *raised = dir_temporary_name("removed");
+
+		if (!raised)
+			break;
+		if (renameat(dirfd, name, removal->root, raised) == 0) {
+			removal->is_raised = true;
+			return;
+		}
+		/* Its ".." changes, so it must be writable. */
+		if (errno == EACCES ? !removal->wipe || fchmodat(dirfd, name, S_IRWXU, 0) < 0
+				    : errno != ENOTEMPTY && errno != EEXIST)
+			break;
 	}
-	if (unlinkat(dirfd, name, flags) < 0 && errno != ENOENT)
-		return error_set_errno(err, errno, "removing %s", name);
-	return 0;
+	removal_fail(removal, "removing", name);
+}
+
+/*
+ * Removes the entries of a directory. Directories below those of the root are moved to the root, so
+ * that a tree of any depth needs few descriptors and little stack.
+ */
+static void entries_remove(struct removal *removal, int fd)
+{
+	_cleanup_close_dir_ DIR *dir = dir_stream_open(fd, ".");
+	const char *name;
+
+	while (dir && (name = dir_stream_next(dir))) {
+		_cleanup_close_ int sub = -1;
+		struct stat status;
+
+		if (fstatat(fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0) {
+			if (errno != ENOENT)
+				removal_fail(removal, "removing", name);
+		} else if (!S_ISDIR(status.st_mode)) {
+			file_remove(removal, fd, name, status.st_mode);
+		} else if (fd != removal->root) {
+			directory_raise(removal, fd, name);
+		} else {
+			sub = removal_open(fd, name, removal->wipe);
+			if (sub >= 0)
+				entries_remove(removal, sub);
+			if ((sub < 0 || unlinkat(fd, name, AT_REMOVEDIR) < 0) && errno != ENOENT)
+				removal_fail(removal, "removing", name);
+		}
+	}
+	if (!dir || errno != 0)
+		removal_fail(removal, "listing", "a directory");
+}
+
+int dir_empty(int dirfd, bool wipe, struct error *err)
+{
+	_cleanup_error_ struct error failure = {0};
+	struct removal removal = {.wipe = wipe, .root = dirfd, .is_raised = true, .err = &failure};
+
+	while (removal.is_raised) {
+		removal.is_raised = false;
+		entries_remove(&removal, dirfd);
+	}
+	return failure.code ? error_move(err, &failure) : 0;
+}
+
+int dir_remove_tree(int dirfd, const char *name, bool wipe, struct error *err)
+{
+	_cleanup_error_ struct error failure = {0};
+	const struct removal removal = {.wipe = wipe, .root = -1, .err = &failure};
+	_cleanup_close_ int fd = -1;
+	struct stat status;
+
+	if (fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) < 0) {
+		if (errno != ENOENT)
+			removal_fail(&removal, "removing", name);
+	} else if (!S_ISDIR(status.st_mode)) {
+		file_remove(&removal, dirfd, name, status.st_mode);
+	} else {
+		fd = removal_open(dirfd, name, wipe);
+		if (fd >= 0)
+			(void)dir_empty(fd, wipe, &failure);
+		if ((fd < 0 || unlinkat(dirfd, name, AT_REMOVEDIR) < 0) && errno != ENOENT)
+			removal_fail(&removal, "removing", name);
+	}
+	return failure.code ? error_move(err, &failure) : 0;
 }
 
 int dir_remove_temporaries(int dirfd, const char *prefix, bool wipe, struct error *err)
 {
 	_cleanup_free_ char *start = text_format(".%s.", prefix);
+	_cleanup_close_dir_ DIR *dir = dir_stream_open(dirfd, ".");
+	const char *entry;
+	int r = 0;
 
-	return start ? entries_remove(dirfd, "temporary directories", start, wipe, err)
-		     : error_no_memory(err);
+	if (!start)
+		return error_no_memory(err);
+	while (r == 0 && dir && (entry = dir_stream_next(dir))) {
+		if (strncmp(entry, start, strlen(start)) == 0)
+			r = dir_remove_tree(dirfd, entry, wipe, err);
+	}
+	return r == 0 && (!dir || errno != 0)
+		       ? error_set_errno(err, errno, "listing temporary directories")
+		       : r;
 }

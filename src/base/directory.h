@@ -65,10 +65,14 @@ int dir_each(int dirfd, const char *name,
 int dir_sync(int dirfd, const char *what, struct error *err);
 
 /*
- * Removes `name` in `dirfd` and everything below it; symbolic links are never followed. With
- * `wipe`, regular files are overwritten first, which is effective only on a memory file system. A
- * missing entry is not an error.
+ * Removes everything in a directory; symbolic links are never followed. With `wipe`, regular files
+ * are overwritten first, which is effective only on a memory file system. After a failure it goes
+ * on with the rest; the error is the first one.
  */
+int dir_empty(int dirfd, bool wipe, struct error *err);
+
+/* The same for `name` in `dirfd`, a file or directory, and everything below it. A missing entry is
+ * not an error. */
 int dir_remove_tree(int dirfd, const char *name, bool wipe, struct error *err);
 
 #endif

@@ -114,6 +114,21 @@ int error_move(struct error *to, struct error *from)
 	return -(int)to->code;
 }
 
+int error_add(struct error *err, struct error *cleanup)
+{
+	char *line;
+
+	if (!cleanup->code)
+		return -(int)err->code;
+	if (!err->code)
+		return error_move(err, cleanup);
+	line = error_line(cleanup);
+	error_wrap(err, "%s; before that", line ? line : cleanup->text);
+	free(line);
+	error_clear(cleanup);
+	return -(int)err->code;
+}
+
 char *error_line(const struct error *err)
 {
 	return text_format("%s%s%s", err->text ? err->text : "no error", err->hint ? ": " : "",

@@ -45,6 +45,10 @@ int error_hint(struct error *err, const char *format, ...)
 /* The out-of-memory error. It allocates nothing. */
 int error_no_memory(struct error *err);
 
+/* Adds the error of a cleanup, which is cleared; an earlier error stays. Returns -code, 0 if
+ * neither is set. */
+int error_add(struct error *err, struct error *cleanup);
+
 /* Moves an error; `*to` is cleared first. Returns -code. */
 int error_move(struct error *to, struct error *from);
 

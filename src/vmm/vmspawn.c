@@ -17,6 +17,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/program.h"
+#include "base/trusted/trusted.h"
 #include "vmm/driver.h"
 
 #define VERSION_WITH_FILES 258
@@ -132,9 +133,11 @@ static int vmspawn_check(struct vmm_launch *launch, struct error *err)
 	return version_check(launch->program, err);
 }
 
+/* The files are named in it: others must not be able to replace them. */
 static bool is_memory_directory(const char *path)
 {
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_error_ struct error ignored = {0};
+	_cleanup_close_ int fd = trusted_directory_open(path, &ignored);
 
 	return fd >= 0 && fd_is_on_memory(fd) && faccessat(fd, ".", W_OK | X_OK, AT_EACCESS) == 0;
 }

@@ -56,11 +56,16 @@ def test_credentials_are_descriptors(directory):
 
 
 def test_files_are_on_a_memory_file_system(directory):
-    """the directory for its files is on a memory file system: $TMPDIR if that is"""
+    """the directory for its files is on a memory file system: $TMPDIR if that is, and others cannot replace files there"""
     vm = Spawned(directory)
     places = {"RUNTIME_DIRECTORY": f"{directory}/bin:/elsewhere", "TMPDIR": "/proc"}
     equal(json.loads(vm.spawn(env=places).out)["directory"], f"{directory}/bin")
     equal(json.loads(vm.spawn(env=places | {"TMPDIR": str(directory)}).out)["directory"], str(directory))
+    shared = directory / "shared"
+    shared.mkdir()
+    for mode, taken in ((0o777, directory / "bin"), (0o770, directory / "bin"), (0o1777, shared)):
+        shared.chmod(mode)
+        equal(json.loads(vm.spawn(env=places | {"TMPDIR": str(shared)}).out)["directory"], str(taken), oct(mode))
 
 
 def test_old_version_needs_expose_argv(directory):

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -39,7 +40,22 @@ class Documents:
 
     def untouched(self):
         equal(self.path.read_bytes(), self.before, "the document")
+        self.wiped()
+
+    def wiped(self):
         equal(sorted(self.run_directory.iterdir()), [], "leftovers on the memory file system")
+
+    def kept(self, result, name="doc.json"):
+        """The text of a failed edit, which is where the error says. Removes it."""
+        match = re.search(r": your text, not encrypted, is in (\S+): use it in the next edit, then remove the directory\n$", result.err)
+        assert match, result.err
+        path = Path(match[1])
+        equal([*path.parent.iterdir()], [path], "the directory")
+        equal((path.name, path.parent.parent, path.stat().st_mode & 0o777), (name, self.run_directory, 0o600))
+        equal(path.parent.stat().st_mode & 0o777, 0o700)
+        text = path.read_text()
+        shutil.rmtree(path.parent)
+        return text
 
     def editor(self, script):
         path = self.directory / "editor"
@@ -154,6 +170,8 @@ def test_no_message_contains_a_value(directory):
         result = documents.sops(*words, **options)
         for text in (CANARY, secret[:-1]):
             assert text not in result.err and text not in result.out, (words, result)
+        if words[0] == "edit":
+            documents.kept(result)
     documents.untouched()
 
 
@@ -195,14 +213,29 @@ def test_file_changed_during_an_edit_is_kept(directory):
     equal((directory / "new.json").read_bytes(), b"", "the new file of the other process")
 
 
-def test_invalid_edit_without_a_terminal_changes_nothing(directory):
-    """without a terminal, an invalid edit changes nothing"""
+def test_invalid_edit_without_a_terminal_keeps_the_text(directory):
+    """without a terminal, an invalid edit changes nothing, and the text stays in memory where the error says"""
     documents = Documents(directory)
-    for script in ("echo '{' > \"$1\"", ': > "$1"', 'echo \'{"sops": 1}\' > "$1"'):
-        result = documents.sops("edit", "doc.json", env=documents.editor(script))
+    for text in ("{\n", "", '{"sops": 1}\n'):
+        (directory / "text").write_text(text)
+        result = documents.sops("edit", "doc.json", env=documents.editor('umask 0; cp text "$1.new"; mv "$1.new" "$1"'))
         assert result.err.startswith("vmcred: doc.json is unchanged: invalid edit: "), result.err
-        equal((result.code > 0, result.out), (True, ""), script)
+        equal((result.code > 0, result.out), (True, ""), text)
+        # Another run, which wipes leftovers, does not wipe it.
+        expect(documents.sops("exec-file", "doc.json", "true"), 0, "", "")
+        equal(documents.kept(result), text)
         documents.untouched()
+
+
+def test_edit_that_cannot_be_written_keeps_the_text(directory):
+    """if the document cannot be written after an edit, the text stays in memory where the error says"""
+    documents = Documents(directory)
+    os.mkdir(directory / "place")
+    shutil.copy(documents.path, directory / "place")
+    result = documents.sops("edit", "place/doc.json", env=documents.editor('sed -i s/1/7/ "$1"; rm -r place'))
+    expect(result, 3, "")
+    equal(documents.kept(result), PLAIN.replace("1", "7"))
+    documents.untouched()
 
 
 def on_terminal(documents, words, env, answers):

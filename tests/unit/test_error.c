@@ -63,6 +63,26 @@ static void a_moved_error_keeps_its_text_and_hint(void **state)
 	assert_null(from.text);
 }
 
+static void the_error_of_a_cleanup_stands_before_the_first_error(void **state)
+{
+	struct error err = {0}, cleanup = {0};
+
+	(void)state;
+	assert_int_equal(error_add(&err, &cleanup), 0);
+	error_set(&cleanup, VMCRED_FAILED, "wiping it");
+	assert_int_equal(error_add(&err, &cleanup), -VMCRED_FAILED);
+	assert_null(cleanup.text);
+	error_clear(&err);
+	error_set(&err, VMCRED_MISSING, "no editor");
+	error_hint(&err, "install one");
+	assert_int_equal(error_add(&err, &cleanup), -VMCRED_MISSING);
+	error_set(&cleanup, VMCRED_FAILED, "it moved");
+	error_hint(&cleanup, "look for it");
+	assert_error(error_add(&err, &cleanup), VMCRED_MISSING,
+		     "it moved: look for it; before that: no editor: install one");
+	assert_null(cleanup.text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -70,6 +90,7 @@ int main(void)
 		cmocka_unit_test(enoent_has_the_code_missing_and_other_errnos_failed),
 		cmocka_unit_test(a_later_hint_replaces_an_earlier_one),
 		cmocka_unit_test(a_moved_error_keeps_its_text_and_hint),
+		cmocka_unit_test(the_error_of_a_cleanup_stands_before_the_first_error),
 		cmocka_unit_test(the_out_of_memory_error_has_a_text_and_can_be_cleared),
 	};
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -64,6 +66,27 @@ static void a_private_socket_is_connected_and_has_no_file(void **state)
 	assert_int_equal(read(server, buffer, 4), 4);
 	close(server);
 	api_socket_destroy(&socket);
+}
+
+static void a_private_socket_is_not_created_where_others_can_replace_it(void **state)
+{
+	char directory[] = "/tmp/vmcred-api.XXXXXX", event[256];
+	int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	struct api_socket socket;
+	struct error err = {0};
+
+	(void)state;
+	assert_non_null(mkdtemp(directory));
+	assert_int_equal(chmod(directory, 0777), 0);
+	assert_true(inotify_add_watch(watch, directory, IN_CREATE) >= 0);
+	setenv("RUNTIME_DIRECTORY", directory, 1);
+	assert_success(api_socket_create(NULL, &socket, &err));
+	unsetenv("RUNTIME_DIRECTORY");
+	assert_int_equal(read(watch, event, sizeof(event)), -1);
+	assert_int_equal(errno, EAGAIN);
+	api_socket_destroy(&socket);
+	close(watch);
+	assert_int_equal(rmdir(directory), 0);
 }
 
 static void a_path_that_is_too_long_for_a_socket_is_an_error(void **state)
@@ -187,6 +210,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_socket_of_api_socket_is_private),
 		cmocka_unit_test(a_private_socket_is_connected_and_has_no_file),
+		cmocka_unit_test(a_private_socket_is_not_created_where_others_can_replace_it),
 		cmocka_unit_test(a_path_that_is_too_long_for_a_socket_is_an_error),
 		cmocka_unit_test(an_inherited_socket_is_used_and_its_file_is_kept),
 		cmocka_unit_test(an_inherited_socket_that_others_can_open_is_refused),

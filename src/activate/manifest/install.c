@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "activate/manifest/model.h"
@@ -53,9 +54,11 @@ static int files_list(const struct manifest *manifest, struct generation_files *
 static int mount_point_open(const struct manifest *manifest, struct lock *lock, struct error *err)
 {
 	const char *name = NULL;
-	_cleanup_close_ int parent_dirfd =
-		trusted_parent_open(manifest->mount_point, GENERATION_MODE, &name, NULL, err);
+	bool is_foreign = false;
+	_cleanup_close_ int parent_dirfd = trusted_parent_open(
+		manifest->mount_point, GENERATION_MODE, &name, &is_foreign, err);
 	_cleanup_close_ int fd = -1;
+	struct stat status;
 	int r;
 
 	if (parent_dirfd < 0)
@@ -70,6 +73,13 @@ static int mount_point_open(const struct manifest *manifest, struct lock *lock, 
 				"$XDG_RUNTIME_DIR");
 	if (fd < 0)
 		return error_wrap(err, "secretsMountPoint %s", manifest->mount_point);
+	/* After `su`, $XDG_RUNTIME_DIR may be another user's. */
+	if (manifest->user_mode &&
+	    (is_foreign || fstat(fd, &status) < 0 || status.st_uid != geteuid())) {
+		error_set(err, VMCRED_FAILED, "secretsMountPoint %s: other users can change it",
+			  manifest->mount_point);
+		return error_hint(err, "set XDG_RUNTIME_DIR to a directory of your own");
+	}
 	if (!manifest->user_mode && fchown(fd, 0, manifest->directory_gid) < 0)
 		return error_set_errno(err, errno, "changing the group of %s to %u",
 				       manifest->mount_point, manifest->directory_gid);

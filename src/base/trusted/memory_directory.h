@@ -23,14 +23,20 @@ struct memory_directory {
 
 /*
  * Creates it in the first of $XDG_RUNTIME_DIR, /run and /dev/shm that is a writable memory file
- * system. `what` names its purpose in the error.
+ * system where other users cannot rename it. `what` names its purpose in the error.
  */
 int memory_directory_make(struct memory_directory *directory, const char *what, struct error *err);
 
 /* Wipes the directories of processes that were killed, as memory_directory_make() does too. */
 void memory_directory_clean(void);
 
-/* Wipes and removes it. */
-void memory_directory_remove(struct memory_directory *directory);
+/*
+ * Wipes and removes it; nothing if it was not created. Fails also if another process moved or
+ * removed it meanwhile. A failure is added to an error that is already set: see error_add().
+ */
+int memory_directory_remove(struct memory_directory *directory, struct error *err);
+
+/* Leaves it to the user under another name: no process wipes it. The caller frees `*path`. */
+int memory_directory_keep(struct memory_directory *directory, char **path, struct error *err);
 
 #endif

@@ -52,7 +52,7 @@ static int walk_begin(struct walk *walk, struct error *err)
 	return walk->fd < 0 ? error_set_errno(err, errno, "opening %s", walk->path) : 0;
 }
 
-/* Nothing protects from the owner of "/": root, who may have another number in a namespace. */
+/* The owner of "/" is root, also where a user namespace shows another number. */
 static bool is_ours(uid_t uid)
 {
 	struct stat root;
@@ -232,6 +232,24 @@ static int reopen(int fd, int flags, const char *path, struct error *err)
 
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	opened = open(link, flags | O_NOCTTY | O_CLOEXEC);
+	return opened < 0 ? error_set_errno(err, errno, "opening %s", path) : opened;
+}
+
+int trusted_directory_open(const char *path, struct error *err)
+{
+	__attribute__((cleanup(walk_release))) struct walk walk = {.path = path, .fd = -1};
+	_cleanup_close_ int fd = walk_all(&walk, 0, err);
+	struct stat status;
+	int opened;
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &status) < 0)
+		return error_set_errno(err, errno, "opening %s", path);
+	if (walk.is_foreign ||
+	    ((status.st_mode & (S_IWGRP | S_IWOTH)) && !(status.st_mode & S_ISVTX)))
+		return error_set(err, VMCRED_FAILED, "opening %s: other users can change it", path);
+	opened = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return opened < 0 ? error_set_errno(err, errno, "opening %s", path) : opened;
 }
 

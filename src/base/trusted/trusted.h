@@ -23,6 +23,13 @@
 int trusted_parent_open(const char *path, mode_t mode, const char **name, bool *is_foreign,
 			struct error *err);
 
+/*
+ * Opens a directory where other users cannot rename, remove or replace what this user creates: it
+ * and its parents belong to root or this user, and who else can write there is restricted by the
+ * sticky bit. Returns its descriptor or a negative code.
+ */
+int trusted_directory_open(const char *path, struct error *err);
+
 /* Opens a regular file for reading; returns its descriptor or a negative code. */
 int trusted_file_open(const char *path, struct error *err);
 

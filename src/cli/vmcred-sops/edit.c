@@ -4,6 +4,7 @@
  * system, wiped at the end. It has the document's name, so that the editor recognizes its type, and
  * the editor's swap and backup files are in the same directory.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
 #include <stdio.h>
@@ -31,6 +32,7 @@ struct edit {
 	struct secret shown;               /* the plaintext for the editor */
 	struct memory_directory directory; /* owned */
 	char *name, *path;                 /* owned; of the plaintext file */
+	bool is_kept;                      /* the text is worth keeping after a failure */
 };
 
 static void edit_destroy(struct edit *edit)
@@ -40,7 +42,6 @@ static void edit_destroy(struct edit *edit)
 	sops_policy_destroy(&edit->policy);
 	secret_destroy(&edit->before);
 	secret_destroy(&edit->shown);
-	memory_directory_remove(&edit->directory);
 	free(edit->name);
 	free(edit->path);
 }
@@ -165,12 +166,14 @@ static int edit_accept(const struct edit *edit, const struct secret *text, struc
 }
 
 /* Prints the error and returns 0 to edit again; fails if the user gives up or cannot be asked. */
-static int edit_again(const struct edit *edit, struct error *err)
+static int edit_again(struct edit *edit, struct error *err)
 {
 	_cleanup_free_ char *line = NULL;
 
-	if (!isatty(STDIN_FILENO))
+	if (!isatty(STDIN_FILENO)) {
+		edit->is_kept = true;
 		return error_wrap(err, "%s is unchanged: invalid edit", edit->file.name);
+	}
 	line = error_line(err);
 	fprintf(stderr, "vmcred: %s\n", line ? line : "out of memory");
 	error_clear(err);
@@ -181,7 +184,7 @@ static int edit_again(const struct edit *edit, struct error *err)
 		    edit->file.name);
 }
 
-static int edit_until_valid(const struct edit *edit, struct error *err)
+static int edit_until_valid(struct edit *edit, struct error *err)
 {
 	for (;;) {
 		_cleanup_secret_ struct secret text = {0};
@@ -213,13 +216,14 @@ static bool is_untouched(const struct edit *edit)
 	       secret_equal(secret_span(&now), secret_span(&edit->before));
 }
 
-static int edit_write(const struct edit *edit, struct error *err)
+static int edit_write(struct edit *edit, struct error *err)
 {
 	struct invocation *invocation = edit->invocation;
 	_cleanup_secret_ struct secret text = {0};
 	_cleanup_free_ char *path = NULL;
 	int r;
 
+	edit->is_kept = true;
 	invocation->exit_code = SOPS_EXIT_ENCRYPTION;
 	r = edit->is_new ? sops_document_encrypt(edit->document, &edit->policy,
 						 &invocation->keys->keyring, err)
@@ -240,10 +244,30 @@ static int edit_write(const struct edit *edit, struct error *err)
 	r = output_write(path, OUTPUT_PLAINTEXT, secret_span(&text), err);
 	if (r < 0)
 		return r;
+	edit->is_kept = false;
 	error_set(err, VMCRED_FAILED, "%s was changed by another process during the edit",
 		  edit->file.name);
 	return error_hint(err, "your version, encrypted, is in %s: compare with `sops decrypt`",
 			  path);
+}
+
+/* Leaves the text of a failed edit to the user. */
+static int edit_keep(struct edit *edit, struct error *err)
+{
+	_cleanup_free_ char *directory = NULL;
+	struct error failure = {0};
+
+	/* The editor may have created another file. */
+	if (fchmodat(edit->directory.dirfd, edit->name, S_IRUSR | S_IWUSR, 0) < 0)
+		error_set_errno(&failure, errno, "keeping %s", edit->path);
+	else
+		(void)memory_directory_keep(&edit->directory, &directory, &failure);
+	if (!directory)
+		return error_add(err, &failure);
+	return error_hint(err,
+			  "your text, not encrypted, is in %s/%s: use it in the next edit, then "
+			  "remove the directory",
+			  directory, edit->name);
 }
 
 int command_edit(struct invocation *invocation, struct error *err)
@@ -258,6 +282,9 @@ int command_edit(struct invocation *invocation, struct error *err)
 		r = edit_open(&edit, err);
 	if (r == 0)
 		r = edit_until_valid(&edit, err);
-	memory_directory_remove(&edit.directory);
-	return r < 0 ? r : edit_write(&edit, err);
+	if (r == 0)
+		r = edit_write(&edit, err);
+	if (r < 0 && edit.is_kept)
+		(void)edit_keep(&edit, err);
+	return memory_directory_remove(&edit.directory, err);
 }

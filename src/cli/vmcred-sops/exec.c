@@ -219,15 +219,15 @@ static int plaintext_create(struct plaintext *plaintext, const char *name, bool 
 	return 0;
 }
 
-static void plaintext_remove(struct plaintext *plaintext)
+static int plaintext_remove(struct plaintext *plaintext, struct error *err)
 {
 	if (plaintext->is_writing) {
 		(void)pthread_cancel(plaintext->writer);
 		(void)pthread_join(plaintext->writer, NULL);
 	}
-	memory_directory_remove(&plaintext->directory);
 	secret_destroy(&plaintext->text);
 	free(plaintext->path);
+	return memory_directory_remove(&plaintext->directory, err);
 }
 
 /* The command with each "{}" replaced. The caller frees it; NULL without memory. */
@@ -250,15 +250,29 @@ static char *command_fill(const char *command, const char *path)
 	return filled;
 }
 
+/* Returns 0 with the command's status, also if it is an error. */
+static int plaintext_pass(struct invocation *invocation, struct plaintext *plaintext,
+			  const char *name, int *status, struct error *err)
+{
+	const bool is_fifo = !flag_is_on(&invocation->flags, FLAG_NO_FIFO);
+	char shell[] = "/bin/sh", option[] = "-c";
+	_cleanup_free_ char *command = NULL;
+	int r = plaintext_create(plaintext, name, is_fifo, err);
+
+	if (r < 0)
+		return r;
+	command = command_fill(invocation->arguments[1], plaintext->path);
+	if (!command)
+		return error_no_memory(err);
+	return foreground_run((char *const[]){shell, option, command, NULL}, status, err);
+}
+
 int command_exec_file(struct invocation *invocation, struct error *err)
 {
-	__attribute__((cleanup(plaintext_remove))) struct plaintext plaintext = {
-		.directory = MEMORY_DIRECTORY_NONE};
+	struct plaintext plaintext = {.directory = MEMORY_DIRECTORY_NONE};
 	const char *name = flag_text(&invocation->flags, FLAG_FILENAME);
 	_cleanup_sops_document_ struct sops_document *document = NULL;
 	_cleanup_sops_file_ struct sops_file file = {0};
-	_cleanup_free_ char *command = NULL;
-	char shell[] = "/bin/sh", option[] = "-c";
 	int status = 0, r;
 
 	if (flag_is_on(&invocation->flags, FLAG_BACKGROUND))
@@ -273,22 +287,17 @@ int command_exec_file(struct invocation *invocation, struct error *err)
 		return r;
 	invocation->exit_code = SOPS_EXIT_TREE_UNWRITABLE;
 	r = sops_document_write(document, file.output, &file.format, &plaintext.text, err);
-	if (r < 0)
-		return r;
-	invocation->exit_code = SOPS_EXIT_GENERIC;
-	r = user_change(invocation, err);
+	if (r == 0) {
+		invocation->exit_code = SOPS_EXIT_GENERIC;
+		r = user_change(invocation, err);
+	}
 	if (r == 0)
-		r = plaintext_create(&plaintext, name ? name : FILE_NAME_DEFAULT,
-				     !flag_is_on(&invocation->flags, FLAG_NO_FIFO), err);
-	if (r < 0)
-		return r;
-	command = command_fill(invocation->arguments[1], plaintext.path);
-	if (!command)
-		return error_no_memory(err);
-	r = foreground_run((char *const[]){shell, option, command, NULL}, &status, err);
-	if (r < 0 || status == 0)
-		return r;
-	invocation->exit_code =
-		WIFEXITED(status) ? (enum sops_exit)WEXITSTATUS(status) : SOPS_EXIT_SIGNALLED;
-	return program_status_check(status, "the command", err);
+		r = plaintext_pass(invocation, &plaintext, name ? name : FILE_NAME_DEFAULT, &status,
+				   err);
+	if (r == 0 && status != 0) {
+		invocation->exit_code = WIFEXITED(status) ? (enum sops_exit)WEXITSTATUS(status)
+							  : SOPS_EXIT_SIGNALLED;
+		(void)program_status_check(status, "the command", err);
+	}
+	return plaintext_remove(&plaintext, err);
 }

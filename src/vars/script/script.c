@@ -32,8 +32,6 @@ struct script_directory {
 		.memory = MEMORY_DIRECTORY_NONE, .mount = -1, .dirfd = -1 \
 	}
 
-#define _cleanup_script_directory_ __attribute__((cleanup(script_directory_remove)))
-
 /* A file system that only the holder of the descriptor can reach. The descriptor is above the
  * standard ones, of which any may be closed in this process. */
 static int detached_mount(const char *type, const char *flag)
@@ -68,21 +66,17 @@ static int script_directory_make(struct script_directory *directory, bool mounta
 	return r;
 }
 
-static void script_directory_remove(struct script_directory *directory)
+/* As memory_directory_remove(). */
+static int script_directory_remove(struct script_directory *directory, struct error *err)
 {
-	if (directory->mount >= 0) {
-		_cleanup_close_dir_ DIR *dir = dir_stream_open(directory->mount, ".");
-		const char *entry;
+	struct error failure = {0};
 
-		while (dir && (entry = dir_stream_next(dir))) {
-			_cleanup_error_ struct error ignored = {0};
-
-			(void)dir_remove_tree(directory->mount, entry, true, &ignored);
-		}
-		close(directory->mount);
-	}
-	directory->mount = -1;
-	memory_directory_remove(&directory->memory);
+	if (directory->mount < 0)
+		return memory_directory_remove(&directory->memory, err);
+	if (dir_empty(directory->mount, true, &failure) < 0)
+		(void)error_wrap(&failure, "wiping the script's directory");
+	close(directory->mount);
+	return error_add(err, &failure);
 }
 
 /* Masks all files of a directory, declared or not. */
@@ -243,11 +237,11 @@ static int script_try(const struct config_generator *generator, const struct inp
 		      enum sandbox_kind sandbox, struct value *values, bool *refused,
 		      struct error *err)
 {
-	_cleanup_script_directory_ struct script_directory directory = SCRIPT_DIRECTORY_NONE;
-	int r = script_directory_make(&directory, sandbox == SANDBOX_NAMESPACES, err);
+	struct script_directory directory = SCRIPT_DIRECTORY_NONE;
 
-	return r < 0 ? r
-		     : script_run_in(generator, inputs, &directory, sandbox, values, refused, err);
+	if (script_directory_make(&directory, sandbox == SANDBOX_NAMESPACES, err) == 0)
+		(void)script_run_in(generator, inputs, &directory, sandbox, values, refused, err);
+	return script_directory_remove(&directory, err);
 }
 
 int script_run(const struct config_generator *generator, const struct inputs *inputs,

@@ -8,8 +8,8 @@
 #include "base/file.h"
 #include "vars/store/store.h"
 
-/* Temporary names are `.vmcred-new.XXXXXXXX`, different from those of base/memory_directory.c,
- * which removes all that it finds. */
+/* Temporary names are `.vmcred-new.XXXXXXXX`, different from those of
+ * base/trusted/memory_directory.c, which removes all that it finds. */
 #define PREFIX "vmcred-new"
 
 int store_clean(int store_dirfd, struct error *err)

@@ -15,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "base/trusted/trusted.h"
 #include "vmm/unix_socket.h"
 
 /* Connections that may wait; the VMM accepts one at a time. */
@@ -47,22 +48,25 @@ static int ends_open(const char *path, struct api_socket *result, struct error *
 	return 0;
 }
 
-/* A new private directory, in the first place where that works. */
+/* A new private directory, in the first place where that works and others cannot replace it. */
 static char *directory_create(void)
 {
 	const char *places[] = {getenv("RUNTIME_DIRECTORY"), "/run", getenv("XDG_RUNTIME_DIR"),
 				"/tmp"};
 
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		char *path = NULL;
+		_cleanup_error_ struct error ignored = {0};
+		_cleanup_free_ char *place = NULL, *path = NULL;
+		_cleanup_close_ int fd = -1;
 
 		if (!places[i] || places[i][0] != '/')
 			continue;
 		/* $RUNTIME_DIRECTORY is a list separated by ':', systemd.exec(5). */
-		path = text_format("%.*s/vmcred.XXXXXX", (int)strcspn(places[i], ":"), places[i]);
+		place = strndup(places[i], strcspn(places[i], ":"));
+		fd = place ? trusted_directory_open(place, &ignored) : -1;
+		path = fd < 0 ? NULL : text_format("%s/vmcred.XXXXXX", place);
 		if (path && mkdtemp(path))
-			return path;
-		free(path);
+			return pointer_release(&path);
 	}
 	return NULL;
 }
