@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/text.h"
 
 static char no_memory_text[] = "out of memory";
@@ -131,8 +132,12 @@ int error_add(struct error *err, struct error *cleanup)
 
 char *error_line(const struct error *err)
 {
-	return text_format("%s%s%s", err->text ? err->text : "no error", err->hint ? ": " : "",
-			   err->hint ? err->hint : "");
+	/* It may quote foreign text, which must not add a line of its own. */
+	_cleanup_free_ char *text =
+		text_visible(span_of_text(err->text ? err->text : "no error"), false);
+
+	return text ? text_format("%s%s%s", text, err->hint ? ": " : "", err->hint ? err->hint : "")
+		    : NULL;
 }
 
 void error_clear(struct error *err)

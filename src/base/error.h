@@ -52,7 +52,8 @@ int error_add(struct error *err, struct error *cleanup);
 /* Moves an error; `*to` is cleared first. Returns -code. */
 int error_move(struct error *to, struct error *from);
 
-/* Text and hint in one new line; NULL without memory. The caller frees it. */
+/* Text and hint in one new line; NULL without memory. The caller frees it. Only a hint can have
+ * more lines. */
 char *error_line(const struct error *err);
 
 void error_clear(struct error *err);

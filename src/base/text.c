@@ -74,6 +74,60 @@ bool utf8_valid(struct span bytes)
 	return bytes.size == 0;
 }
 
+/* Control characters (Unicode, Cc), line and paragraph separators, and bidirectional formatting
+ * (UAX #9, section 2). */
+static bool is_obeyed(uint32_t code_point)
+{
+	static const struct {
+		uint32_t first, last;
+	} ranges[] = {{0x00, 0x1f},     {0x7f, 0x9f},     {0x61c, 0x61c},
+		      {0x200e, 0x200f}, {0x2028, 0x202e}, {0x2066, 0x2069}};
+
+	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+		if (code_point >= ranges[i].first && code_point <= ranges[i].last)
+			return true;
+	}
+	return false;
+}
+
+static uint32_t utf8_decode(const uint8_t *bytes, size_t length)
+{
+	uint32_t code_point = length == 1 ? bytes[0] : bytes[0] & (0xffU >> (length + 1));
+
+	for (size_t i = 1; i < length; i++)
+		code_point = code_point << 6 | (bytes[i] & 0x3f);
+	return code_point;
+}
+
+char *text_visible(struct span text, bool lines)
+{
+	static const size_t escape_size = sizeof("\\u001b") - 1;
+	size_t size_max = 0;
+	char *visible, *to;
+
+	if (__builtin_mul_overflow(text.size, escape_size, &size_max) || size_max == SIZE_MAX)
+		return NULL;
+	visible = to = malloc(size_max + 1);
+	while (visible && text.size > 0) {
+		size_t length = utf8_length(text);
+		uint32_t code_point = utf8_decode(text.data, length);
+
+		if (length == 0) {
+			to += sprintf(to, "\\x%02x", text.data[0]);
+			length = 1;
+		} else if (is_obeyed(code_point) && code_point != '\t' &&
+			   (code_point != '\n' || !lines)) {
+			to += sprintf(to, "\\u%04x", code_point);
+		} else {
+			to = mempcpy(to, text.data, length);
+		}
+		text = span_skip(text, length);
+	}
+	if (visible)
+		*to = '\0';
+	return visible;
+}
+
 int strings_take(struct strings *strings, char *text, struct error *err)
 {
 	char **larger =

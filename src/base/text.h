@@ -26,6 +26,13 @@ size_t utf8_length(struct span bytes);
 /* Whether all bytes are well-formed UTF-8. */
 bool utf8_valid(struct span bytes);
 
+/*
+ * The text with what a terminal would obey or hide as "\u001b": control characters, and those that
+ * change the direction of text. Bytes that are not UTF-8 become "\x9b". Tabs stay, and so do line
+ * breaks if `lines`. NULL without memory; the caller frees it.
+ */
+char *text_visible(struct span text, bool lines);
+
 /* Starts as {0}. Argument vectors and lists of names. */
 struct strings {
 	char **items; /* owned; NULL-terminated once there is one, else NULL */

@@ -11,6 +11,7 @@
 #include "base/name.h"
 #include "base/program.h"
 #include "cli/cli.h"
+#include "cli/stream.h"
 
 #define COMMANDS_MAX 32
 
@@ -142,9 +143,11 @@ int cli_main(const struct cli_program *program, int argc, char **argv)
 	_cleanup_error_ struct error err = {0};
 	struct cli cli = {
 		.report = {.level = REPORT_WARNING, .line = line_print, .progress = progress_show}};
+	int r;
 
 	cli.report.data = &cli.progress;
-	return finish(&cli, program_run(program, &cli, argc, argv, &err), &err);
+	r = streams_protect(&err);
+	return finish(&cli, r < 0 ? r : program_run(program, &cli, argc, argv, &err), &err);
 }
 
 int cli_harden(const struct cli *cli, struct error *err)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/text.h"
 
 #define LINE_SIZE_MAX 4096
 
@@ -56,6 +57,14 @@ static int answer_read(int fd, bool lines, int stop, struct secret *answer, stru
 	return r;
 }
 
+/* A question may quote a declaration or an age plugin. */
+static void question_print(int fd, const char *before, const char *text)
+{
+	_cleanup_free_ char *visible = text_visible(span_of_text(text), true);
+
+	dprintf(fd, "%s%s ", before, visible ? visible : "");
+}
+
 /*
  * Signals are blocked until echo is restored. Echo is off before the question appears, and input
  * typed before that is discarded.
@@ -82,7 +91,7 @@ static int answer_read_hidden(int fd, const struct terminal_question *question,
 	if (tcsetattr(fd, TCSAFLUSH, &silent) < 0) {
 		r = error_set_errno(err, errno, "turning off echo");
 	} else {
-		dprintf(fd, "%s%s ", before_it, question->text);
+		question_print(fd, before_it, question->text);
 		r = answer_read(fd, question->lines, before.c_cc[VINTR], answer, err);
 	}
 	(void)tcsetattr(fd, TCSAFLUSH, &before);
@@ -100,7 +109,7 @@ static int answer_ask(const struct terminal_question *question, const char *befo
 		return fd;
 	if (question->hidden)
 		return answer_read_hidden(fd, question, before, answer, err);
-	dprintf(fd, "%s%s ", before, question->text);
+	question_print(fd, before, question->text);
 	return answer_read(fd, question->lines, -1, answer, err);
 }
 

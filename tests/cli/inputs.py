@@ -325,6 +325,16 @@ def test_prompt_is_asked_once_for_all_machines(directory):
     equal([here.get(file, generator="g").out for file in ("it", "pass", "note")], ["Ada", "hunter2", "two\nlines\n"])
 
 
+def test_control_characters_of_a_prompt(directory):
+    """control characters of a prompt's description are visible on the terminal"""
+    here = prompted(directory)
+    here.config.write_text(here.config.read_text().replace("Your name", r'"Your\e[2J\x9b\u202e name"'))
+    code, rest = at_terminal(
+        [VMCRED, "generate", "--config", here.config], [(rb"g/name, Your\u001b[2J\u009b\u202e name: ", b"\x04")]
+    )
+    equal(code, 1, rest)
+
+
 def test_editing_an_answer_on_a_terminal(directory):
     """on a terminal, editing, non-ASCII letters and empty answers work"""
     here = prompted(directory)

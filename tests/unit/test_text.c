@@ -43,6 +43,37 @@ static void utf8_length_is_0_unless_the_sequence_is_well_formed(void **state)
 		assert_int_equal(utf8_length(span_of_text(cases[i].bytes)), cases[i].length);
 }
 
+static void what_a_terminal_would_obey_is_visible(void **state)
+{
+	static const struct {
+		const char *text, *visible;
+		bool lines;
+	} cases[] = {
+		{"", "", false},
+		{"caf\xc3\xa9 \xe2\x82\xac\t1", "caf\xc3\xa9 \xe2\x82\xac\t1", false},
+		{"a\nb\r", "a\\u000ab\\u000d", false},
+		{"a\nb\r", "a\nb\\u000d", true},
+		{"\x1b]0;t\x07\x7f", "\\u001b]0;t\\u0007\\u007f", true},
+		{"\xc2\x9b"
+		 "1m\xc2\xa0",
+		 "\\u009b"
+		 "1m\xc2\xa0",
+		 true},
+		{"\xe2\x80\xae\xe2\x81\xa6\xd8\x9c", "\\u202e\\u2066\\u061c", true},
+		{"\x9b"
+		 "1m \xe2\x82",
+		 "\\x9b1m \\xe2\\x82", true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		_cleanup_free_ char *visible =
+			text_visible(span_of_text(cases[i].text), cases[i].lines);
+
+		assert_string_equal(visible, cases[i].visible);
+	}
+}
+
 static void strings_are_null_terminated(void **state)
 {
 	char *const more[] = {(char *)"c", (char *)"d", NULL};
@@ -68,6 +99,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(utf8_encodes_each_length),
 		cmocka_unit_test(utf8_length_is_0_unless_the_sequence_is_well_formed),
+		cmocka_unit_test(what_a_terminal_would_obey_is_visible),
 		cmocka_unit_test(strings_are_null_terminated),
 	};
 
