@@ -112,8 +112,9 @@ def test_directory_that_vanished_is_reported(directory):
 def test_failed_wipe_is_reported_and_the_rest_is_wiped(directory):
     """a file that cannot be overwritten is reported by name; the other files are wiped"""
     document = Document(directory)
-    command = "d=$(dirname {}); cp $(command -v sleep) $d/busy; ln {} %s/link; $d/busy 60 < /dev/null > /dev/null 2>&1 & echo $!"
-    result = document.pass_to(command % directory)
+    command = f"""d=$(dirname {{}}); cp $(command -v sleep) $d/busy; ln {{}} {directory}/link
+        $d/busy 60 < /dev/null > /dev/null 2>&1 & until [ $(readlink /proc/$!/exe) = $d/busy ]; do :; done; echo $!"""
+    result = document.pass_to(command)
     os.kill(int(result.out), 9)
     assert result.code != 0 and ": wiping busy: Text file busy\n" in result.err, result
     assert result.err.startswith(f"vmcred: wiping the plaintext in {document.place}/.vmcred."), result
