@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """`vmcred keygen`: identity files in the format of age-keygen, and the registration of a machine's key."""
+import fcntl
 import json
 import re
+import subprocess
+import time
 
 import harness
 from harness import equal, expect, need, run, vmcred
@@ -88,6 +91,26 @@ def test_registered_key_is_replaced_only_with_force(directory):
     equal((directory / "two").exists(), False, "second identity")
     result = expect(vmcred("keygen", "--output", directory / "two", "--machine", "vm", "--force", "--config", config))
     equal(json.loads(key.read_text())[0]["publickey"], result.out.strip(), "new key")
+
+
+def test_failure_removes_no_other_file(directory):
+    """if the directory of the output is replaced meanwhile, a failure does not remove the file of that name there"""
+    config, place = declare(directory), directory / "place"
+    expect(vmcred("keygen", "--output", directory / "one", "--machine", "vm", "--config", config))
+    place.mkdir()
+    with open(directory / ".vmcred.lock", "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        words = ["keygen", "--output", place / "two", "--machine", "vm", "--config", config]
+        with subprocess.Popen([harness.VMCRED, *words], env=harness.CLEAN_ENVIRONMENT, stderr=subprocess.PIPE) as keygen:
+            while not (place / "two").exists():
+                time.sleep(0.01)
+            place.rename(directory / "moved")
+            place.mkdir()
+            (place / "two").write_text("precious")
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            assert b"the machine vm has a different key" in keygen.communicate()[1]
+    equal((place / "two").read_text(), "precious")
+    equal(list((directory / "moved").iterdir()), [], "the identity that was not registered")
 
 
 def test_undeclared_machine_is_a_usage_error(directory):

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
 #include <jansson.h>
 #include <libgen.h>
 #include <stdio.h>
@@ -19,30 +20,33 @@ struct keygen {
 	const char *output;
 	const char *machine;
 	bool force;
+	int dirfd; /* of the output: if its path changes meanwhile, no other file is removed */
 };
 
-/* Syncs the file and its name before the key is registered: a lost identity cannot be recovered. */
-static int file_write(const char *path, struct span text, struct error *err)
+static void file_remove(const struct keygen *keygen)
 {
-	_cleanup_free_ char *copy = strdup(path);
-	_cleanup_close_ int dirfd = -1;
+	const char *slash = strrchr(keygen->output, '/');
+
+	(void)unlinkat(keygen->dirfd, slash ? slash + 1 : keygen->output, 0);
+}
+
+/* Syncs the file and its name before the key is registered: a lost identity cannot be recovered. */
+static int file_write(const struct keygen *keygen, struct span text, struct error *err)
+{
 	int r;
 
-	if (!copy)
-		return error_no_memory(err);
-	if (faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+	if (faccessat(AT_FDCWD, keygen->output, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
 		error_set(err, VMCRED_FAILED, "%s exists; identity files are never overwritten",
-			  path);
+			  keygen->output);
 		return error_hint(err, "move it or choose another name");
 	}
-	r = file_write_new(AT_FDCWD, path, text, S_IRUSR | S_IWUSR, err);
+	r = file_write_new(AT_FDCWD, keygen->output, text, S_IRUSR | S_IWUSR, err);
 	if (r < 0)
 		return r;
-	dirfd = dir_open(AT_FDCWD, dirname(copy), err);
-	r = dirfd < 0 ? dirfd : dir_sync(dirfd, path, err);
+	r = dir_sync(keygen->dirfd, keygen->output, err);
 	/* Nothing is encrypted to it yet. */
 	if (r < 0)
-		(void)unlink(path);
+		file_remove(keygen);
 	return r;
 }
 
@@ -55,7 +59,7 @@ static int identity_write(const struct keygen *keygen, const struct age_identity
 	if (r < 0)
 		return r;
 	if (keygen->output)
-		return file_write(keygen->output, secret_span(&text), err);
+		return file_write(keygen, secret_span(&text), err);
 	/* Straight to the descriptor: stdio would keep a copy in its buffer. */
 	return fd_write(STDOUT_FILENO, secret_span(&text), "standard output", err);
 }
@@ -78,6 +82,14 @@ static void recipient_print(const struct cli *cli, const struct keygen *keygen,
 	result = json_pack("{s:s, s:s, s:s?}", "publicKey", recipient, "file", keygen->output,
 			   "machine", keygen->machine);
 	cli_json_print(result);
+}
+
+/* Opens the directory of the output file. Where it cannot, the file cannot be created. */
+static int directory_open(const char *path)
+{
+	_cleanup_free_ char *directory = strdup(path);
+
+	return directory ? open(dirname(directory), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 }
 
 static int keygen_run(struct cli *cli, const struct keygen *keygen, struct error *err)
@@ -108,7 +120,7 @@ static int keygen_run(struct cli *cli, const struct keygen *keygen, struct error
 		/* An identity without a registered key would only block the next attempt. */
 		if (r < 0 && keygen->output &&
 		    !vars_machine_key_is(store_dirfd, keygen->machine, recipient))
-			(void)unlink(keygen->output);
+			file_remove(keygen);
 		if (r < 0)
 			return error_wrap(err, "registering the machine's key");
 	}
@@ -137,6 +149,7 @@ int command_keygen(struct cli *cli, int argc, char **argv, struct error *err)
 		.options = options,
 		.has_json = true,
 	};
+	_cleanup_close_ int dirfd = -1;
 	int first, r = cli_parse(cli, &usage, argc, argv, &first, err);
 
 	if (r != 0)
@@ -147,5 +160,8 @@ int command_keygen(struct cli *cli, int argc, char **argv, struct error *err)
 	if (cli->json && !keygen.output)
 		return error_set(err, VMCRED_USAGE,
 				 "--json requires --output: stdout is for the identity");
+	if (keygen.output)
+		dirfd = directory_open(keygen.output);
+	keygen.dirfd = dirfd;
 	return keygen_run(cli, &keygen, err);
 }
