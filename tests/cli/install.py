@@ -8,6 +8,14 @@ from harness import equal, expect, need, run
 
 BUILD = Path(harness.VMCRED).parent
 
+# Tenths, as systemd-analyze accepts them. What is left is what the services are for:
+EXPOSURES = {
+    "microvm@.service": 17,  # devices, sockets of the network and a hypervisor that generates code
+    "vmcred-activate.service": 13,  # root that gives files to their owners, and documents below /home
+    "vmcred-activate-users.service": 12,
+    "vmcred.service": 10,  # root that reads files of others
+}
+
 PROGRAM = """
 #include <stdio.h>
 #include <vmcred.h>
@@ -37,7 +45,7 @@ def test_everything_is_installed(directory):
     wanted = {
         "vmcred", "vmcred-run", "vmcred-sops", "vmcred-sandbox", "vmcred.h", "vmcred.pc", "libvmcred.a", "libvmcred.so", "libvmcred.so.0", "microvm@.service",
         "vmcred-activate.service", "vmcred-activate-users.service", "vmcred.service", "vmcred.socket", "vmcred-generator",
-        "vmcred.fish", "_vmcred",
+        "run-secrets.d.mount", r"run-secrets\x2dfor\x2dusers.d.mount", "vmcred.fish", "_vmcred",
     }  # fmt: skip
     equal(wanted - names, set(), "missing files")
 
@@ -55,8 +63,18 @@ def test_installed_units_run_installed_programs(directory):
     paths = installed(directory)
     programs = {f"/{path.relative_to(directory)}" for path in paths if path.parent.name == "bin"}
     units = [path for path in paths if path.suffix == ".service"]
-    started = re.findall(r"^Exec\w+=(/\S+)", "".join(path.read_text() for path in units), re.M)
+    started = re.findall(r"^Exec\w+=(/\S+/vmcred\S*)", "".join(path.read_text() for path in units), re.M)
     equal((len(units), set(started) - programs, len(started)), (4, set(), 6))
+
+
+def test_installed_units_are_sandboxed(directory):
+    """systemd rates the exposure of each installed service no higher than what its function needs"""
+    need("systemd-analyze")
+    services = {path.name: path for path in installed(directory) if path.suffix == ".service"}
+    equal(sorted(services), sorted(EXPOSURES))
+    for name, most in EXPOSURES.items():
+        rated = run("systemd-analyze", "security", "--offline=true", f"--threshold={most}", "--no-pager", services[name])
+        equal(rated.code, 0, f"exit code of systemd-analyze, with {rated.out[-100:]}{rated.err}")
 
 
 def test_library_exports_only_the_functions_of_its_header(directory):

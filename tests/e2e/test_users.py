@@ -3,7 +3,7 @@
 """A host whose boot creates a user with a password hash from the store: the secrets for users are activated before."""
 import harness
 from harness import VMCRED, equal
-from host import Container, checked, unit_text
+from host import UNITS, Container, checked, units
 
 UNIT = "vmcred-activate-users.service"
 USERS = "/run/secrets-for-users"
@@ -39,16 +39,17 @@ class UsersHost(Container):
         checked(VMCRED, "generate", "--config", config)
 
     def _options(self):
-        units = self.directory / "root/etc/systemd/system"
-        (units / "systemd-sysusers.service.d").mkdir(parents=True)
-        (units / "systemd-sysusers.service.d/ada.conf").write_text(SYSUSERS)
-        (units / UNIT).write_text(unit_text(UNIT))
-        checked("systemctl", "--root", self.directory / "root", "enable", UNIT)
+        root = self.directory / "root"
+        etc = root / "etc/systemd/system"
+        (etc / "systemd-sysusers.service.d").mkdir(parents=True)
+        (etc / "systemd-sysusers.service.d/ada.conf").write_text(SYSUSERS)
+        (root / UNITS[1:]).mkdir(parents=True)
+        (root / UNITS[1:] / UNIT).write_text(units()[UNIT])
+        checked("systemctl", "--root", root, "enable", UNIT)
         (self.directory / "ada.conf").write_text("u ada - - /\n")
         binds = {
-            units / UNIT: f"/etc/systemd/system/{UNIT}",
-            units / "sysinit.target.wants": "/etc/systemd/system/sysinit.target.wants",
-            units / "systemd-sysusers.service.d": "/etc/systemd/system/systemd-sysusers.service.d",
+            etc / "sysinit.target.wants": "/etc/systemd/system/sysinit.target.wants",
+            etc / "systemd-sysusers.service.d": "/etc/systemd/system/systemd-sysusers.service.d",
             self.directory / "ada.conf": "/etc/sysusers.d/ada.conf",
         }
         return [f"--bind-ro={source}:{target}" for source, target in binds.items()]

@@ -22,6 +22,7 @@ STORE = "vars/per-machine/example-host/test-vm-secrets"
 CONFIG = "/etc/vmcred/vmcred.yaml"
 SERVICE = "microvm@test-vm.service"
 DROPINS = "/run/systemd/system"
+UNITS = "/usr/local/lib/systemd/system"
 SECRETS = ("api-key", "db-password", "jwt-secret")
 # For the scripts that build the guest and the host, as for `make demo`.
 BUILD_ENVIRONMENT = {"XDG_CACHE_HOME": str(CACHE.parent)} | {
@@ -170,9 +171,17 @@ class Container(Host):
         return run("nsenter", "--target", self.leader, "--all", "--", *command, stdin=stdin)
 
 
-def unit_text(unit):
-    """The unit file, made from its template for programs in /usr/bin."""
-    return (SOURCE / "units" / f"{unit}.in").read_text().replace("@bindir@", "/usr/bin")
+def units():
+    """The units as they are installed, for programs in /usr/bin: name → text."""
+    directory = SOURCE / "units"
+    services = {path.stem: path.read_text().replace("@bindir@", "/usr/bin") for path in directory.glob("*.service.in")}
+    mount = (directory / "secrets.mount.in").read_text()
+    mounts = {
+        name: mount.replace("@directory@", where) for name, where in (
+            ("run-secrets.d.mount", "/run/secrets.d"), (r"run-secrets\x2dfor\x2dusers.d.mount", "/run/secrets-for-users.d"),
+        )
+    }  # fmt: skip
+    return services | mounts
 
 
 def built(script, *arguments):

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from harness import SOURCE, VMCRED, VMCRED_RUN, VMCRED_SOPS, Result
-from host import EXAMPLE, Host, built, unit_text
+from host import EXAMPLE, Host, built, units
 
 NESTED = SOURCE / "tests" / "e2e" / "nested"
 VM_DIRECTORY = "/var/lib/microvms/test-vm"
@@ -86,9 +86,9 @@ class Machine(Host):
         for suite, directory in GUESTS.items():
             guest = Path(built("build-guest", suite))
             files |= {f"{directory[1:]}/{name}": (guest / name, 0o644) for name in ("vmlinuz", "initrd")}
-        for unit in ("vmcred-activate.service", "microvm@.service"):
+        for unit, text in units().items():
             source = self.directory / unit
-            source.write_text(unit_text(unit))
+            source.write_text(text)
             files[f"etc/systemd/system/{unit}"] = (source, 0o644)
         if self.cloud_hypervisor:
             files["usr/bin/cloud-hypervisor"] = (self.cloud_hypervisor, 0o755)
