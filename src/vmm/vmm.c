@@ -66,6 +66,19 @@ static void exposure_warn(const struct vmm_launch *launch)
 			       launch->ops->name);
 }
 
+/* systemd since 254; src/core/import-creds.c. The static strings arrive. */
+static void confidential_warn(const struct vmm_launch *launch)
+{
+	bool has_credential = false;
+
+	for (size_t i = 0; i < launch->list.count; i++)
+		has_credential = has_credential || launch->list.strings[i].name;
+	if (launch->is_confidential && has_credential)
+		report_message(launch->report, REPORT_WARNING,
+			       "systemd in the guest of a confidential VM ignores credentials from "
+			       "the host");
+}
+
 int vmm_run(struct vmm_launch *launch, struct error *err)
 {
 	_cleanup_notify_ struct notify notify = NOTIFY_NONE;
@@ -85,6 +98,7 @@ int vmm_run(struct vmm_launch *launch, struct error *err)
 	if (r < 0)
 		return error_wrap(err, "preparing to start %s", launch->ops->name);
 	exposure_warn(launch);
+	confidential_warn(launch);
 	r = launch->ops->start(launch, &notify, err);
 	return r < 0 ? error_wrap(err, "starting %s", launch->program) : r;
 }

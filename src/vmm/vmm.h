@@ -78,6 +78,7 @@ struct vmm_launch {
 	const struct vmm_ops *ops;
 	void *prepared; /* the driver's: the parsed command line */
 	struct vmm_vsock vsock;
+	bool is_confidential; /* the guest does not trust the host */
 
 	size_t body_size; /* set by vmm_check(): bytes of the API request, 0 without an API */
 };

@@ -254,14 +254,43 @@ def test_machine_types_select_the_transport(directory):
         (vm.bin / link).symlink_to(script)
     fails(vm.run("qemu-system-aarch64", "-M", "virt"), 2, "machine type virt has an SMBIOS table only with firmware")
     expect(vm.run("qemu-system-s390x", "-M", "s390-ccw-virtio"), 2, "",
-           "vmcred: preparing to start QEMU: cannot deliver OEM strings to machine type \"s390-ccw-virtio\" of "
-           "qemu-system-s390x: choose --transport=smbios or --transport=fw_cfg if it has one\n")
+           "vmcred: preparing to start QEMU: cannot deliver OEM strings: machine type \"s390-ccw-virtio\" of "
+           "qemu-system-s390x is not known to have an SMBIOS table: choose --transport=smbios or --transport=fw_cfg if it has one\n")
     for words in (("qemu-system-aarch64", "-M", "virt", "-bios", "f"), ("qemu-system-s390x", "-M", "x")):
         out = expect(vm.run(*words, options=("--transport=smbios",)), 0, None, "").out
         equal(re.sub("fd/[0-9]+", "fd/N", out), " ".join(words[1:]) + " -smbios type=11,path=/dev/fd/N" * 4 + "\n")
     fails(vm.run("qemu-system-x86_64", options=("--transport=fw_cfg",)), 2, "--transport=fw_cfg", "platformOEMStrings")
     expect(vm.run("qemu-system-x86_64", options=("--transport=ftp",)), 2, "",
            "vmcred: unknown --transport \"ftp\": use smbios or fw_cfg\n")
+
+
+def test_strings_for_a_restored_qemu_are_an_error(directory):
+    """credentials or strings for a VM that QEMU restores or receives are an error, and without any the VM starts"""
+    vm = Vm(directory)
+    script = vm.bin / "qemu-system-x86_64"
+    script.write_text("#!/bin/sh\necho \"$@\"\n")
+    script.chmod(0o755)
+    expect(vm.run("qemu-system-x86_64", "-incoming", "defer"), 2, "",
+           "vmcred: preparing to start QEMU: -incoming: the VM keeps the OEM strings with which it was booted and accepts no "
+           "others: deliver credentials to a VM that is booted\n")
+    fails(vm.run("qemu-system-x86_64", "--loadvm", "snapshot"), 2, "-loadvm")
+    (directory / "vmcred.yaml").write_text("vms: {test-vm: {platformOEMStrings: [A=b]}}\n")
+    fails(vm.run("qemu-system-x86_64", "-loadvm", "snapshot"), 2, "-loadvm")
+    (directory / "vmcred.yaml").write_text("vms: {test-vm: {}}\n")
+    expect(vm.run("qemu-system-x86_64", "-loadvm", "snapshot"), 0, "-loadvm snapshot\n", "")
+
+
+def test_confidential_vm_is_a_warning(directory):
+    """credentials for a confidential VM cause a warning, since systemd ignores them there; other strings do not"""
+    vm = Vm(directory)
+    script = vm.bin / "qemu-system-x86_64"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    for option in ("confidential-guest-support=sev0", "memory-encryption=sev0"):
+        expect(vm.run("qemu-system-x86_64", "-M", f"q35,{option}"), 0, "",
+               "vmcred: warning: systemd in the guest of a confidential VM ignores credentials from the host\n")
+    (directory / "vmcred.yaml").write_text("vms: {test-vm: {platformOEMStrings: [A=b]}}\n")
+    expect(vm.run("qemu-system-x86_64", "-M", "q35,confidential-guest-support=sev0"), 0, "", "")
 
 
 class Opens:

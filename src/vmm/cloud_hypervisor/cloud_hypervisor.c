@@ -21,7 +21,7 @@ static void cloud_hypervisor_destroy(void *prepared)
 static int cloud_hypervisor_prepare(struct vmm_launch *launch, struct error *err)
 {
 	struct cloud_hypervisor_config *config = calloc(1, sizeof(*config));
-	const json_t *vsock;
+	const json_t *platform, *vsock;
 	int r;
 
 	if (!config)
@@ -32,6 +32,9 @@ static int cloud_hypervisor_prepare(struct vmm_launch *launch, struct error *err
 		r = oem_list_add_literal(&launch->list, OEM_ARGUMENTS,
 					 span_of_text(config->oem_strings.items[i]), launch->report,
 					 err);
+	platform = json_object_get(config->vm, "platform");
+	launch->is_confidential = json_is_true(json_object_get(platform, "sev_snp")) ||
+				  json_is_true(json_object_get(platform, "tdx"));
 	vsock = json_object_get(config->vm, "vsock");
 	launch->vsock.socket = json_string_value(json_object_get(vsock, "socket"));
 	if (launch->vsock.socket)

@@ -12,24 +12,29 @@
  * Whether a guest can read an SMBIOS table. On x86 QEMU's own firmware (SeaBIOS) provides it;
  * elsewhere the kernel gets it only from UEFI (Linux, drivers/firmware/dmi_scan.c), so a kernel
  * that is booted directly has none. fw_cfg is in the ACPI or device tree of the machines that have
- * it, and is read by the module qemu_fw_cfg.
+ * it, and is read by the module qemu_fw_cfg. An older QEMU that lacks fw_cfg on riscv (7.1 and 7.2)
+ * or SMBIOS on loongarch64 refuses the option itself. tests/interop/qemu_machines.py compares this
+ * table with every machine type of the programs that are installed.
  */
 static const struct {
 	const char *program; /* patterns, fnmatch(3) */
 	const char *machine;
 	enum vmm_transport transport;
 	bool by_firmware; /* SMBIOS if there is firmware */
+	bool by_acpi;     /* the guest finds fw_cfg through ACPI alone */
 	const char *why;
 } machines[] = {
-	{"qemu-system-@(x86_64|i386)", "microvm*", VMM_TRANSPORT_FW_CFG, false,
+	{"qemu-system-@(x86_64|i386)", "microvm*", VMM_TRANSPORT_FW_CFG, false, true,
 	 "has no SMBIOS table"},
-	{"qemu-system-@(x86_64|i386)", "*", VMM_TRANSPORT_SMBIOS, false, ""},
-	{"qemu-system-@(aarch64|arm|loongarch64)", "virt*", VMM_TRANSPORT_FW_CFG, true,
+	{"qemu-system-@(x86_64|i386)", "pc-@(i440fx|q35)-@(1.*|2.0)", VMM_TRANSPORT_DEFAULT, false,
+	 false, "has no OEM strings in its SMBIOS table"},
+	{"qemu-system-@(x86_64|i386)", "@(|pc|q35|pc-@(i440fx|q35)-*|ubuntu*)",
+	 VMM_TRANSPORT_SMBIOS, false, false, ""},
+	{"qemu-system-@(aarch64|arm|loongarch64)", "virt*", VMM_TRANSPORT_FW_CFG, true, false,
 	 "has an SMBIOS table only with firmware"},
-	/* SMBIOS since QEMU 9.0; fw_cfg in all versions. */
-	{"qemu-system-riscv@(64|32)", "virt*", VMM_TRANSPORT_FW_CFG, false,
+	{"qemu-system-riscv@(64|32)", "virt*", VMM_TRANSPORT_FW_CFG, false, false,
 	 "has no SMBIOS table before QEMU 9.0"},
-	{"*", "*", VMM_TRANSPORT_DEFAULT, false, "has no SMBIOS table"},
+	{"*", "*", VMM_TRANSPORT_DEFAULT, false, false, "is not known to have an SMBIOS table"},
 };
 
 /* qemu-kvm and kvm emulate the architecture of the host. */
@@ -54,7 +59,7 @@ struct qemu_machine qemu_machine_find(const struct qemu_arguments *arguments, co
 {
 	const char *slash = strrchr(program, '/'), *name = slash ? slash + 1 : program;
 	struct qemu_machine machine = {.type = ""};
-	bool has_firmware = false;
+	bool has_firmware = false, has_acpi = true;
 	size_t row = 0;
 
 	for (size_t i = 0; i < arguments->count; i++) {
@@ -66,22 +71,34 @@ struct qemu_machine qemu_machine_find(const struct qemu_arguments *arguments, co
 		} else if (strcmp(option->name, "machine") == 0) {
 			const char *type = qemu_option_get(option, "type");
 
+			const char *acpi = qemu_option_get(option, "acpi");
+
 			machine.type = type ? type : machine.type;
+			has_acpi = acpi ? strcmp(acpi, "off") != 0 : has_acpi;
 			has_firmware = has_firmware || machine_has_pflash(option);
+			if (qemu_option_get(option, "confidential-guest-support") ||
+			    qemu_option_get(option, "memory-encryption"))
+				machine.is_confidential = true;
 		} else if (strcmp(option->name, "pflash") == 0 ||
 			   (strcmp(option->name, "drive") == 0 && interface &&
 			    strcmp(interface, "pflash") == 0)) {
 			has_firmware = true;
+		} else if (strcmp(option->name, "no-acpi") == 0) {
+			has_acpi = false;
 		}
 	}
 	if (strcmp(name, "qemu-kvm") == 0 || strcmp(name, "kvm") == 0)
 		name = NATIVE;
 	while (fnmatch(machines[row].program, name, FNM_EXTMATCH) != 0 ||
-	       fnmatch(machines[row].machine, machine.type, 0) != 0)
+	       fnmatch(machines[row].machine, machine.type, FNM_EXTMATCH) != 0)
 		row++;
 	machine.why = machines[row].why;
 	machine.transport = machines[row].by_firmware && has_firmware ? VMM_TRANSPORT_SMBIOS
 								      : machines[row].transport;
+	if (machines[row].by_acpi && !has_acpi) {
+		machine.transport = VMM_TRANSPORT_DEFAULT;
+		machine.why = "needs ACPI for its guest to find fw_cfg";
+	}
 	return machine;
 }
 

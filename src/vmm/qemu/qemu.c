@@ -38,6 +38,7 @@ static int qemu_prepare(struct vmm_launch *launch, struct error *err)
 	if (r < 0)
 		return r;
 	qemu->machine = qemu_machine_find(&qemu->arguments, launch->name);
+	launch->is_confidential = qemu->machine.is_confidential;
 	qemu_vsock_find(&qemu->arguments, launch->vsock_socket, &launch->vsock);
 	return 0;
 }
@@ -80,6 +81,7 @@ static int qemu_check(struct vmm_launch *launch, struct error *err)
 {
 	const struct qemu *qemu = launch->prepared;
 	enum vmm_transport transport = transport_of(launch);
+	const char *continued = NULL;
 	int r = 0;
 
 	if (launch->parent == VMM_PARENT_STAYS &&
@@ -88,16 +90,27 @@ static int qemu_check(struct vmm_launch *launch, struct error *err)
 		return error_hint(err, "remove -daemonize, or --supervise, --notify and "
 				       "--stop-timeout");
 	}
+	/* QEMU replaces the guest's memory, with its SMBIOS table and fw_cfg, by another VM's. */
+	if (qemu_arguments_have(&qemu->arguments, "incoming"))
+		continued = "incoming";
+	else if (qemu_arguments_have(&qemu->arguments, "loadvm"))
+		continued = "loadvm";
 	for (size_t i = 0; i < launch->list.count && r == 0; i++) {
 		const struct oem_string *string = &launch->list.strings[i];
 
 		if (string->origin == OEM_ARGUMENTS)
 			continue;
-		if (transport == VMM_TRANSPORT_DEFAULT) {
+		if (continued) {
+			error_set(err, VMCRED_USAGE,
+				  "-%s: the VM keeps the OEM strings with which it was booted and "
+				  "accepts no others",
+				  continued);
+			r = error_hint(err, "deliver credentials to a VM that is booted");
+		} else if (transport == VMM_TRANSPORT_DEFAULT) {
 			/* The VM would start, and its guest would get nothing. */
 			error_set(err, VMCRED_USAGE,
-				  "cannot deliver OEM strings to machine type \"%s\" of %s",
-				  qemu->machine.type, launch->program);
+				  "cannot deliver OEM strings: machine type \"%s\" of %s %s",
+				  qemu->machine.type, launch->program, qemu->machine.why);
 			r = error_hint(err, "choose --transport=smbios or --transport=fw_cfg if "
 					    "it has one");
 		} else if (transport == VMM_TRANSPORT_FW_CFG) {

@@ -59,6 +59,7 @@ struct qemu_machine {
 	enum vmm_transport transport; /* VMM_TRANSPORT_DEFAULT: no way is known to work */
 	const char *why;              /* why it is not SMBIOS, as a phrase after the type */
 	const char *type;             /* borrowed; "" if the command line has none */
+	bool is_confidential;
 };
 
 /* `program` names the architecture. */
