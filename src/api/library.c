@@ -95,7 +95,8 @@ static int document_decrypt(const char *document_path, const char *identity_path
 	if (r == 0)
 		r = file_read_secret(AT_FDCWD, document_path, VARS_DOCUMENT_SIZE_MAX, &text, err);
 	return r < 0 ? r
-		     : sops_binary_decrypt(secret_span(&text), document_path, &keyring, value, err);
+		     : sops_binary_decrypt(secret_span(&text), document_path, NULL, &keyring, value,
+					   err);
 }
 
 int vmcred_sops_decrypt_file(const char *document_path, const char *identity_path,

@@ -180,14 +180,28 @@ int sops_document_each(const struct sops_document *document,
 int sops_document_string(const struct sops_document *document, const char *keys, struct span *value,
 			 struct error *err);
 
-/* Appends to `document` the document that `sops encrypt --input-type binary --output-type json`
- * makes of the bytes. */
-int sops_binary_encrypt(struct span plaintext, const struct sops_key_group *keys,
+/*
+ * Appends to `document` the document that `sops encrypt --input-type binary --output-type json`
+ * makes of the bytes. `name`, unless it is NULL, is encrypted beside them under SOPS_NAME_KEY,
+ * which sops ignores: a document that was copied to another name is then rejected.
+ */
+int sops_binary_encrypt(struct span plaintext, const char *name, const struct sops_key_group *keys,
 			const struct sops_keyring *keyring, struct secret *document,
 			struct error *err);
 
-/* Reads, decrypts and verifies such a document and appends its bytes to `plaintext`. */
-int sops_binary_decrypt(struct span document, const char *what, const struct sops_keyring *keyring,
-			struct secret *plaintext, struct error *err);
+/* Reads, decrypts and verifies such a document and appends its bytes to `plaintext`.
+ * VMCRED_INTEGRITY: it is bound to another name than `name` (NULL: not checked), or has values
+ * besides. One without a name is accepted. */
+int sops_binary_decrypt(struct span document, const char *what, const char *name,
+			const struct sops_keyring *keyring, struct secret *plaintext,
+			struct error *err);
+
+/* Whether a document, which may be sealed, has a name. */
+bool sops_binary_has_name(const struct sops_document *document);
+
+/* Adds the name to a sealed document that has none, under the same data key. VMCRED_INTEGRITY: as
+ * above. */
+int sops_binary_bind(struct sops_document *document, const char *name,
+		     const struct sops_keyring *keyring, struct error *err);
 
 #endif

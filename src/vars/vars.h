@@ -157,6 +157,7 @@ enum vars_fault {
 	VARS_FAULT_READERS,  /* wrong recipients, or wrong links */
 	VARS_FAULT_EXPIRED,  /* a certificate has expired, or will soon */
 	VARS_FAULT_NO_KEY,   /* the location's machine has no key; not about a file */
+	VARS_FAULT_NO_NAME,  /* not bound to its name: it could be another secret's */
 };
 
 /* Called for each file that was checked, and each machine without a key. `detail` is a text for
@@ -190,6 +191,7 @@ struct vars_exclusion {
 struct vars_fix_options {
 	char *const *machines; /* NULL-terminated names; NULL: all */
 	struct vars_exclusion exclude;
+	bool bind; /* also bind secrets to their names, which are not */
 
 	/* Called once, by the calling thread, before the first secret is opened. */
 	vars_identities_fn identities;

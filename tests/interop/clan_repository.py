@@ -9,6 +9,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -266,6 +267,9 @@ class Repository:
         self.unchanged()
 
     def healthy_for_vmcred(self, files=19):
+        """Secrets that clan has written are bound to their names once; then there is nothing to fix."""
+        fixed = expect(self.vmcred("fix"), 0, None, "").out
+        assert fixed.startswith("nothing to do") or set(re.findall(": (.*)\n", fixed)) == {"bound to its name"}, fixed
         self.commit()
         succeeds(self.vmcred("check"), f"all {files} files")
         succeeds(self.vmcred("fix"), "nothing to do")

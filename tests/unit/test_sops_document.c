@@ -131,16 +131,16 @@ static void binary_round_trip(void **state)
 		struct span plaintext = span_of(cases[i].bytes, cases[i].size), value;
 		struct secret text = {0};
 
-		assert_success(sops_binary_encrypt(plaintext, &keys, &nothing, &text, &err));
+		assert_success(sops_binary_encrypt(plaintext, NULL, &keys, &nothing, &text, &err));
 		assert_success(open_document(secret_span(&text), *state, &document, &err));
 		assert_success(sops_document_string(document, SOPS_BINARY_KEY, &value, &err));
 		assert_true(span_equal(value, plaintext));
 		secret_destroy(&text);
 	}
 	sops_key_group_destroy(&keys);
-	assert_error(
-		sops_binary_encrypt(span_of_text("x"), &keys, &nothing, &(struct secret){0}, &err),
-		VMCRED_USAGE, "no recipients");
+	assert_error(sops_binary_encrypt(span_of_text("x"), NULL, &keys, &nothing,
+					 &(struct secret){0}, &err),
+		     VMCRED_USAGE, "no recipients");
 }
 
 static void decrypt_truncated_document(void **state)
@@ -180,7 +180,8 @@ static void decrypt_document_with_a_changed_byte(void **state)
 		text[i] = vector_sops_binary[i];
 	}
 	/* Only white space, the version and the recipient's name are not authenticated. */
-	assert_true(errors >= strlen(vector_sops_binary) * 8 / 10 && errors <= strlen(vector_sops_binary));
+	assert_true(errors >= strlen(vector_sops_binary) * 8 / 10 &&
+		    errors <= strlen(vector_sops_binary));
 }
 
 /* A copy of the text with one piece replaced; the caller frees it. */

@@ -91,7 +91,8 @@ static void secrets_leave_no_copies_in_memory(void **state)
 	assert_success(sops_key_group_add(&keys, SOPS_KEY_AGE,
 					  span_of_text(age_identity_recipient(identities.items[0])),
 					  &err));
-	assert_success(sops_binary_encrypt(secret_span(&value), &keys, &nothing, &text, &err));
+	assert_success(
+		sops_binary_encrypt(secret_span(&value), NULL, &keys, &nothing, &text, &err));
 	assert_success(age_identities_parse(secret_span(&key), "keys", &loaded, &err));
 	assert_success(
 		sops_document_read(sops_store_named("binary"), &text, "file", &document, &err));

@@ -18,11 +18,12 @@ static const struct {
 	[VARS_FAULT_READERS] = {"readers", "does not have its declared recipients", "vmcred fix"},
 	[VARS_FAULT_EXPIRED] = {"expired", "must be renewed", "vmcred generate"},
 	[VARS_FAULT_NO_KEY] = {"no-key", "is missing", "vmcred machine add"},
+	[VARS_FAULT_NO_NAME] = {"no-name", "", ""}, /* never fails the check */
 };
 
 struct checking {
 	json_t *list; /* NULL: lines */
-	size_t checked, found;
+	size_t checked, found, unnamed;
 	enum vars_fault first; /* the first one found */
 	const char *machine;   /* of the first, if it is a missing key; else NULL */
 };
@@ -38,7 +39,11 @@ static void fault_print(const struct vars_location *location, enum vars_fault fa
 	checking->checked++;
 	if (fault == VARS_FAULT_NONE)
 		return;
-	if (checking->found++ == 0) {
+	if (fault == VARS_FAULT_NO_NAME) {
+		checking->unnamed++;
+		if (!checking->list)
+			return;
+	} else if (checking->found++ == 0) {
 		checking->first = fault;
 		checking->machine = fault == VARS_FAULT_NO_KEY ? location->machine : NULL;
 	}
@@ -89,6 +94,10 @@ int command_check(struct cli *cli, int argc, char **argv, struct error *err)
 		return r;
 	if (list)
 		cli_json_print(list);
+	if (checking.unnamed > 0)
+		report_message(&cli->report, REPORT_WARNING,
+			       "not bound to their names: %zu of %zu files: run `vmcred fix`",
+			       checking.unnamed, checking.checked);
 	if (checking.found == 0) {
 		if (!list)
 			printf("all %zu files are as declared\n", checking.checked);

@@ -101,13 +101,13 @@ void cli_answers_destroy(struct cli_answers *answers);
 /*
  * Encrypts secrets of the machines (NULL: all) to their declared recipients, as `fix` does and
  * every command that changes who they are. Prints a line for each changed secret. `exclude` may
- * be NULL. `identity` is --identity, or NULL; the file is read when the first secret must be
- * decrypted. A secret that fails is a warning and does not stop the others; the error covers all of
- * them.
+ * be NULL; `bind` as in vars_fix_options. `identity` is --identity, or NULL; the file is read when
+ * the first secret must be decrypted. A secret that fails is a warning and does not stop the
+ * others; the error covers all of them.
  */
 int cli_repair(struct cli *cli, const struct config *config, int store_dirfd, char *const *machines,
-	       const struct vars_exclusion *exclude, const char *identity, size_t *changed,
-	       struct error *err);
+	       const struct vars_exclusion *exclude, bool bind, const char *identity,
+	       size_t *changed, struct error *err);
 
 /*
  * Finds the declared file GENERATOR/FILE of a machine. VMCRED_USAGE: it is not declared, or not for

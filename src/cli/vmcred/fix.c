@@ -18,7 +18,8 @@ int command_fix(struct cli *cli, int argc, char **argv, struct error *err)
 		.about = "Re-encrypt secrets whose recipients differ from the declared ones: their "
 			 "machines, the\n"
 			 "default groups (without any: all users), and readers added to single "
-			 "secrets.",
+			 "secrets.\n"
+			 "Bind secrets of other tools to their names.",
 		.options = options,
 		.arguments_max = -1,
 	};
@@ -36,7 +37,7 @@ int command_fix(struct cli *cli, int argc, char **argv, struct error *err)
 		r = vars_lock(&lock, store_dirfd, &cli->report, err);
 	if (r == 0)
 		r = cli_repair(cli, &config, store_dirfd, first < argc ? argv + first : NULL, NULL,
-			       identity, &changed, err);
+			       true, identity, &changed, err);
 	if (r == 0 && changed == 0)
 		printf("nothing to do: all secrets have their declared recipients\n");
 	return r;

@@ -91,7 +91,7 @@ static int member_add(struct cli *cli, const struct member *member, struct error
 	return r < 0 ? r
 		     : cli_repair(cli, &member->config, member->store_dirfd,
 				  member->type == VARS_MACHINE && r == 0 ? machines : NULL, NULL,
-				  member->identity, &changed, err);
+				  false, member->identity, &changed, err);
 }
 
 /* Removals re-encrypt first: an interrupted one can be repeated. */
@@ -107,7 +107,7 @@ static int member_remove(struct cli *cli, const struct member *member, struct er
 				 member->config.path);
 	r = vars_member_check(member->store_dirfd, member->type, member->name, err);
 	if (r == 0)
-		r = cli_repair(cli, &member->config, member->store_dirfd, NULL, &exclude,
+		r = cli_repair(cli, &member->config, member->store_dirfd, NULL, &exclude, false,
 			       member->identity, &changed, err);
 	return r < 0 ? r : vars_member_remove(member->store_dirfd, member->type, member->name, err);
 }
@@ -126,7 +126,7 @@ static int group_change(struct cli *cli, const struct member *group, bool add, s
 		: vars_group_member_check(group->store_dirfd, group->name, type, name, err);
 	if (r == 0)
 		r = cli_repair(cli, &group->config, group->store_dirfd, NULL, add ? NULL : &exclude,
-			       group->identity, &changed, err);
+			       false, group->identity, &changed, err);
 	if (r == 0 && !add)
 		r = vars_group_remove(group->store_dirfd, group->name, type, name, err);
 	return r;

@@ -38,13 +38,14 @@ static void failure_print(const struct vars_location *location, const struct err
 }
 
 int cli_repair(struct cli *cli, const struct config *config, int store_dirfd, char *const *machines,
-	       const struct vars_exclusion *exclude, const char *identity, size_t *changed,
-	       struct error *err)
+	       const struct vars_exclusion *exclude, bool bind, const char *identity,
+	       size_t *changed, struct error *err)
 {
 	struct repair repair = {.report = &cli->report, .identity.path = identity};
 	const struct vars_fix_options options = {
 		.machines = machines,
 		.exclude = exclude ? *exclude : (struct vars_exclusion){0},
+		.bind = bind,
 		.identities = identities_get,
 		.fixed = fixed_print,
 		.failed = failure_print,

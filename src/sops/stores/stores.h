@@ -18,8 +18,10 @@
 /* The key of the metadata. Its keys in flat stores begin with it and '_'. */
 #define SOPS_METADATA_KEY "sops"
 
-/* The binary store's only key. */
+/* The binary store's only key for sops, and ours for the name of a secret (sops_binary_encrypt()).
+ */
 #define SOPS_BINARY_KEY "data"
+#define SOPS_NAME_KEY   "vmcred_name"
 
 /* The layout of a text (--indent; `stores` in .sops.yaml). */
 struct sops_format {

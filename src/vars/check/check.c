@@ -64,6 +64,8 @@ static int secret_check(const struct checking *checking, const struct vars_locat
 		r = stored_secret_compare(&stored, &finding->detail, err);
 	if (finding->detail)
 		finding->fault = VARS_FAULT_READERS;
+	else if (r == 0 && !sops_binary_has_name(stored.document))
+		finding->fault = VARS_FAULT_NO_NAME;
 	return r;
 }
 

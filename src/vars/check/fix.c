@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Encrypting secrets to their readers: the data key is wrapped again for all of them; the value is
- * not touched. If a run is killed, `check` shows what is left and the next run does it.
+ * Encrypting secrets to their readers: the data key is wrapped again for all of them. The value is
+ * not touched, unless the secret must be bound to its name. If a run is killed, `check` shows what
+ * is left and the next run does it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,8 @@ struct change {
 		CHANGE_LINKS,
 		CHANGE_DOCUMENT,
 	} what;
+	bool bind;        /* the document gets its name, */
+	bool only_bind;   /* and nothing else changes */
 	bool has_pgp;     /* the document has PGP recipients */
 	char *detail;     /* owned, or NULL */
 	struct error err; /* owned */
@@ -51,6 +54,18 @@ static int secret_load(const struct fixing *fixing, const struct vars_location *
 						  stored, err);
 }
 
+static int bind_plan(struct change *change, struct error *err)
+{
+	char *both = text_format("%s%sbound to its name", change->detail ? change->detail : "",
+				 change->detail ? "; " : "");
+
+	change->only_bind = !change->detail;
+	free(change->detail);
+	change->detail = both;
+	change->bind = true;
+	return both ? 0 : error_no_memory(err);
+}
+
 static int secret_plan(const struct fixing *fixing, const struct vars_location *location,
 		       struct change *change, struct error *err)
 {
@@ -64,10 +79,13 @@ static int secret_plan(const struct fixing *fixing, const struct vars_location *
 	}
 	if (r == 0)
 		r = stored_secret_compare(&stored, &change->detail, err);
+	if (r == 0 && fixing->options->bind && !sops_binary_has_name(stored.document))
+		r = bind_plan(change, err);
 	if (r < 0 || !change->detail)
 		return r;
-	change->what =
-		stored.missing_keys > 0 || stored.extra_keys > 0 ? CHANGE_DOCUMENT : CHANGE_LINKS;
+	change->what = change->bind || stored.missing_keys > 0 || stored.extra_keys > 0
+			       ? CHANGE_DOCUMENT
+			       : CHANGE_LINKS;
 	change->has_pgp = stored_secret_has_pgp(&stored);
 	if (stored.keys.count == 0) {
 		error_set(err, VMCRED_USAGE, "%s: no recipients", stored.path);
@@ -116,12 +134,20 @@ static int document_rewrite(const struct fixing *fixing, const struct stored_sec
 }
 
 static int secret_fix(const struct fixing *fixing, const struct vars_location *location,
-		      const struct change *change, struct error *err)
+		      struct change *change, struct error *err)
 {
 	_cleanup_stored_secret_ struct stored_secret stored = STORED_SECRET_NONE;
 	_cleanup_secret_ struct secret document = {0};
 	int r = secret_load(fixing, location, &stored, err);
 
+	if (r == 0 && change->bind)
+		r = sops_binary_bind(stored.document, stored.path, &fixing->keyring, err);
+	/* Somebody who can read it will bind it. */
+	if (r == -(int)VMCRED_MISSING && change->only_bind) {
+		error_clear(err);
+		change->what = CHANGE_NOTHING;
+		return 0;
+	}
 	if (r == 0 && change->what == CHANGE_DOCUMENT)
 		r = document_rewrite(fixing, &stored, &document, err);
 	return r < 0 ? r

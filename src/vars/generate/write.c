@@ -163,13 +163,15 @@ static int secret_value_write(const struct writing *writing, int dirfd, const st
 	__attribute__((cleanup(audience_destroy))) struct audience own = {0};
 	_cleanup_secret_ struct secret document = {0};
 	struct sops_keyring keyring = {.gpg = sops_gpg()};
-	const struct audience *audience;
-	int r = file_audience(writing, value->file, &own, &audience, err);
+	_cleanup_free_ char *path = vars_location_path(&location);
+	const struct audience *audience = NULL;
+	int r = path ? file_audience(writing, value->file, &own, &audience, err)
+		     : error_no_memory(err);
 
 	if (r < 0)
 		return r;
 	keyring.recipients = &audience->parsed;
-	r = sops_binary_encrypt(secret_span(&value->plaintext), &audience->keys, &keyring,
+	r = sops_binary_encrypt(secret_span(&value->plaintext), path, &audience->keys, &keyring,
 				&document, err);
 	if (r == 0)
 		r = content_write(dirfd, value->file, secret_span(&document), err);

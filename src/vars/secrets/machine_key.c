@@ -40,9 +40,9 @@ static int private_key_write(const struct config *config, int store_dirfd, const
 				  "store",
 				  machine);
 	}
-	r = sops_binary_encrypt(plaintext, &keys, &keyring, &document, err);
+	r = stored_secret_open(store_dirfd, &location, true, &stored, err);
 	if (r == 0)
-		r = stored_secret_open(store_dirfd, &location, true, &stored, err);
+		r = sops_binary_encrypt(plaintext, stored.path, &keys, &keyring, &document, err);
 	return r < 0 ? r
 		     : secret_write(store_dirfd, stored.dirfd, stored.path,
 				    store_links_up(&location), &readers, secret_span(&document),

@@ -25,7 +25,8 @@ int vars_set(const struct config *config, int store_dirfd, const struct vars_loc
 	if (r == 0 && readers_gpg_check(&stored.correct, cache, err) < 0)
 		r = error_wrap(err, "%s", stored.path);
 	if (r == 0)
-		r = sops_binary_encrypt(plaintext, &stored.keys, &keyring, &document, err);
+		r = sops_binary_encrypt(plaintext, stored.path, &stored.keys, &keyring, &document,
+					err);
 	return r < 0 ? r
 		     : secret_write(store_dirfd, stored.dirfd, stored.path,
 				    store_links_up(location), &stored.correct,

@@ -69,7 +69,7 @@ int vars_store_read(int store_dirfd, const struct vars_location *location,
 	if (r < 0)
 		return r;
 	if (location->file->secret)
-		return sops_binary_decrypt(secret_span(&text), path, keyring, value, err);
+		return sops_binary_decrypt(secret_span(&text), path, path, keyring, value, err);
 	/* A public value may be any bytes; nothing else would notice conflict markers in it. */
 	r = merge_conflict_check(secret_span(&text), path, err);
 	if (r == 0)
