@@ -135,6 +135,25 @@ static int mapping_begin(struct reader *reader, const struct yaml_node *node)
 	return 1;
 }
 
+/* Longer keys are rare. */
+#define NAME_SIZE_MAX 64
+
+/* A key's text, in `buffer` if it fits, else in memory of `*owned`. */
+static const char *key_text(struct reader *reader, const struct yaml_node *key, const char *what,
+			    char buffer[NAME_SIZE_MAX], char **owned)
+{
+	const struct yaml_node *scalar = yaml_target(key);
+	const size_t size = scalar->value.size;
+
+	if (scalar->kind != YAML_SCALAR || size == 0 || size >= NAME_SIZE_MAX ||
+	    memchr(scalar->value.data, '\0', size) || reader->nodes_left == 0)
+		return *owned = scalar_text(reader, key, what);
+	reader->nodes_left--;
+	memcpy(buffer, scalar->value.data, size);
+	buffer[size] = '\0';
+	return buffer;
+}
+
 int reader_mapping(struct reader *reader, const struct yaml_node *node,
 		   const struct reader_key *keys, void *target)
 {
@@ -146,8 +165,10 @@ int reader_mapping(struct reader *reader, const struct yaml_node *node,
 		return r;
 	for (const struct yaml_node *key = node + 1; key < yaml_end(node);
 	     key = yaml_end(yaml_end(key))) {
-		_cleanup_free_ char *name =
-			scalar_text(reader, key, "a mapping with names as keys");
+		_cleanup_free_ char *owned = NULL;
+		char buffer[NAME_SIZE_MAX];
+		const char *name =
+			key_text(reader, key, "a mapping with names as keys", buffer, &owned);
 		struct reader_where here = {reader->where, name};
 		const struct reader_key *row = keys;
 
@@ -186,7 +207,9 @@ static int entries_read(struct reader *reader, const struct yaml_node *node,
 		return error_no_memory(reader->err);
 	for (const struct yaml_node *key = node + 1; key < yaml_end(node);
 	     key = yaml_end(yaml_end(key))) {
-		_cleanup_free_ char *name = scalar_text(reader, key, "a mapping of names");
+		_cleanup_free_ char *owned = NULL;
+		char buffer[NAME_SIZE_MAX];
+		const char *name = key_text(reader, key, "a mapping of names", buffer, &owned);
 		struct reader_where here = {reader->where, name};
 
 		if (!name)

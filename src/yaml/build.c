@@ -2,6 +2,7 @@
 #include "yaml/parse.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 void yaml_builder_destroy(struct yaml_builder *b)
 {
@@ -142,12 +143,27 @@ static int child_end(struct yaml_builder *b, uint32_t child, struct error *err)
 	return foot_set(b, frame->key, foot, err);
 }
 
+/* Pages of their own: they grow without being copied. A node has spans of texts, but no text. */
+static int nodes_grow(struct yaml *yaml, struct error *err)
+{
+	size_t size = yaml->capacity * sizeof(*yaml->nodes), more = size ? 2 * size : 65536;
+	void *nodes =
+		size ? mremap(yaml->nodes, size, more, MREMAP_MAYMOVE)
+		     : mmap(NULL, more, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (nodes == MAP_FAILED)
+		return error_no_memory(err);
+	yaml->nodes = nodes;
+	yaml->capacity = more / sizeof(*yaml->nodes);
+	return 0;
+}
+
 static int node_add(struct yaml_builder *b, struct yaml_node node,
 		    const struct yaml_comments *comments, uint32_t *index, struct error *err)
 {
 	struct yaml *yaml = b->yaml;
 	struct yaml_comments *kept;
-	int r = array_grow(&yaml->nodes, yaml->count, &yaml->capacity, sizeof(*yaml->nodes), err);
+	int r = yaml->count < yaml->capacity ? 0 : nodes_grow(yaml, err);
 
 	if (r < 0)
 		return r;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Walking nodes, and go-yaml's checks of mappings. */
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "yaml/parse.h"
 
@@ -18,7 +19,8 @@ int yaml_fail(const struct yaml *yaml, int64_t line, const char *problem, struct
 
 void yaml_destroy(struct yaml *yaml)
 {
-	free(yaml->nodes);
+	if (yaml->nodes)
+		munmap(yaml->nodes, yaml->capacity * sizeof(*yaml->nodes));
 	free(yaml->comments);
 	arena_destroy(&yaml->texts);
 	*yaml = (struct yaml){0};

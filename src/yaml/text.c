@@ -143,9 +143,11 @@ static bool is_plain_ascii(const struct secret *text)
 				continue;
 			}
 		}
-		if (*at >= 0x7f || (*at < ' ' && *at != '\n' && *at != '\t'))
-			return false;
-		at++;
+		/* Most often a line break: the other bytes of the word need not be read again. */
+		for (const uint8_t *word_end = end - at >= 8 ? at + 8 : end; at < word_end; at++) {
+			if (*at >= 0x7f || (*at < ' ' && *at != '\n' && *at != '\t'))
+				return false;
+		}
 	}
 	return true;
 }
