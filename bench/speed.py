@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole processes, measured in turns so that a slow moment hits all of them; the ratio of medians, with the spread of
-the middle half. argv[1] and argv[2] are the bare programs, bare.c and first.c."""
+"""Decrypting a value, and starting a hypervisor, beside the real programs. argv[1] and argv[2] are the bare programs, bare.c
+and first.c."""
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -12,9 +11,7 @@ from pathlib import Path
 
 from example import Example
 from harness import VMCRED, VMCRED_RUN, VMCRED_SOPS
-
-ROUNDS = int(os.environ.get("BENCH_ROUNDS", "60"))
-NULL = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+from turns import NULL, compare
 
 # What a runner script does where the hypervisor reads no files; `read_value` is how it reads one.
 WRAPPER = """#!/bin/bash
@@ -25,31 +22,6 @@ for name in host-one host-two host-three; do
 done
 exec qemu-system-x86_64 $strings
 """
-
-
-def milliseconds(command, environment):
-    """From before the fork until the process has ended."""
-    start = time.perf_counter()
-    subprocess.run(command, env=environment, check=True, **NULL)
-    return (time.perf_counter() - start) * 1000
-
-
-def compare(title, commands, environment, measure=milliseconds):
-    """The first command is the yardstick."""
-    times = {name: [] for name in commands}
-    for name, command in commands.items():
-        measure(command, environment)
-    for _ in range(ROUNDS):
-        for name, command in commands.items():
-            times[name].append(measure(command, environment))
-    print(f"{title}\n{'':2}{'':34} {'median':>9} {'middle half':>18} {'more':>10} {'ratio':>7}")
-    first = statistics.median(next(iter(times.values())))
-    for name, values in times.items():
-        low, middle, high = statistics.quantiles(values, n=4)
-        print(
-            f"{'':2}{name:34} {middle:6.2f} ms {low:8.2f} - {high:5.2f} ms {middle - first:7.2f} ms {middle / first:6.2f}x"
-        )
-    print(flush=True)
 
 
 def document(directory):

@@ -82,10 +82,11 @@ def conflict(path):
 
 
 def test_merge_conflict_in_the_declaration(directory):
-    """every command names the line of a merge conflict in the declaration"""
+    """every command that needs the declaration names the line of a merge conflict in it"""
     store = Store(directory)
     conflict(store.config)
-    verbs = ("generate", "regenerate", "list", "get one", "check", "set one", "activate", "group")
+    works(store, "get one")
+    verbs = ("generate", "regenerate", "list", "check", "set one", "activate", "group")
     fails(store, {verb: f"{store.config}:2: {CHOOSE}" for verb in verbs})
     expect(store.verb("fix"), 1, "", f"vmcred: {store.config}:2: {CHOOSE}\n")
 
