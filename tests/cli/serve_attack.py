@@ -147,6 +147,22 @@ def test_peers_that_hang_up(directory):
         equal(server.descriptors(), before, "descriptors")
 
 
+def test_no_decryption_for_a_peer_that_hung_up(directory):
+    """the secret of a peer that hung up before its turn is not read"""
+    example = Example(directory)
+    with serving(example) as server:
+        refused(server.get(UNIT, "nothing"))
+        server.process.send_signal(signal.SIGSTOP)
+        for _ in range(100):
+            server.ask(UNIT, "host-one").close()
+        example.document("one").write_text("not a document")
+        server.process.send_signal(signal.SIGCONT)
+        refused(server.get(UNIT, "host-one"))
+        _, lines = server.stop()
+    equal(sum("the peer closed the connection too early" in line for line in lines), 100)
+    equal(sum("refused host-one" in line for line in lines), 1, "readings of the document")
+
+
 def test_few_descriptors(directory):
     """with few descriptors it accepts no more connections than it can, and continues when some are finished"""
     many_files()

@@ -107,6 +107,13 @@ static int value_read(struct server *server, struct serve_answer *answer, struct
 	return r;
 }
 
+static bool has_hung_up(int fd)
+{
+	struct pollfd polled = {.fd = fd};
+
+	return poll(&polled, 1, 0) == 1 && (polled.revents & (POLLHUP | POLLERR));
+}
+
 /* Sends what the socket's buffer holds, 208 KiB by default. Returns whether the answer has ended.
  */
 static bool answer_advance(struct server *server, struct serve_answer *answer)
@@ -116,6 +123,11 @@ static bool answer_advance(struct server *server, struct serve_answer *answer)
 	const bool has_value = server->value_fd == answer->fd;
 	enum serve_progress progress;
 
+	/* Decrypt nothing for a peer that is gone. */
+	if (has_hung_up(answer->fd)) {
+		answer_end(server, answer, false);
+		return true;
+	}
 	if (!answer->is_refused && !has_value && value_read(server, answer, &fresh, &err) < 0)
 		answer_refuse(server, answer, &err);
 	progress = serve_answer_send(answer, secret_span(has_value ? &server->value : &fresh));
