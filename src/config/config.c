@@ -76,6 +76,7 @@ static void vm_release(struct config_vm *vm)
 	free(vm->entry);
 	free(vm->unit);
 	free(vm->ready_target);
+	free(vm->vm_config);
 	free(vm->name);
 }
 

@@ -187,6 +187,7 @@ struct config_vm {
 	char **oem_strings; /* platformOEMStrings */
 	size_t oem_string_count;
 	char *ready_target; /* a unit of the guest, or NULL */
+	char *vm_config;    /* vmConfig in JSON, or NULL */
 	char **command;     /* the VMM's argv, NULL-terminated, or NULL */
 	char *entry; /* what a launch needs, as a declaration; NULL: too large, or not wanted */
 	int line;

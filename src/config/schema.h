@@ -9,7 +9,7 @@
 /* generator.c, prompt.c, vm.c: the entries of `generators`, `prompts` and `vms`. */
 reader_entry schema_generator, schema_prompt, schema_vm;
 
-/* `credentialSource` and `validation`. */
+/* `credentialSource`; `validation`, any value as JSON. */
 reader_value schema_source, schema_validation;
 
 /* clan.c: the name of an entry, which must equal the one that `*target` has already; `display`,

@@ -95,6 +95,13 @@ static int read_target(struct reader *reader, const struct yaml_node *value, voi
 	return read_unit_name(reader, value, ".target", target);
 }
 
+static int read_vm_config(struct reader *reader, const struct yaml_node *value, void *target)
+{
+	return yaml_target(value)->kind == YAML_MAPPING
+		       ? schema_validation(reader, value, target)
+		       : reader_reject(reader, value, "must be a mapping");
+}
+
 int schema_source(struct reader *reader, const struct yaml_node *value, void *target)
 {
 	static const char *const words[] = {"files", "socket", NULL};
@@ -118,6 +125,7 @@ int schema_vm(struct reader *reader, const char *name, const struct yaml_node *k
 		READER_KEY("command", reader_strings, struct config_vm, command),
 		READER_KEY("unit", read_unit, struct config_vm, unit),
 		READER_KEY("readyTarget", read_target, struct config_vm, ready_target),
+		READER_KEY("vmConfig", read_vm_config, struct config_vm, vm_config),
 		READER_KEY("credentialSource", schema_source, struct config_vm, source),
 		{0},
 	};

@@ -43,7 +43,9 @@ int vmm_prepare(struct vmm_launch *launch, struct error *err)
 	launch->ops = driver_find(launch->name, err);
 	if (!launch->ops)
 		return -(int)err->code;
-	r = launch->ops->prepare(launch, err);
+	r = launch->vm_config && launch->ops != &vmm_cloud_hypervisor
+		    ? error_set(err, VMCRED_USAGE, "vmConfig is only for Cloud Hypervisor")
+		    : launch->ops->prepare(launch, err);
 	return r < 0 ? error_wrap(err, "reading the command line of %s", launch->argv[0]) : 0;
 }
 

@@ -69,6 +69,7 @@ struct vmm_launch {
 	int stop_timeout_ms;      /* 0: the guest is not asked to power off */
 	bool guest_reports;       /* the guest's own READY=1 goes to $NOTIFY_SOCKET */
 	const char *ready_target; /* a unit of the guest whose start counts as READY=1; or NULL */
+	const char *vm_config;    /* merged into Cloud Hypervisor's VmConfig: JSON, or NULL */
 	const char *vsock_socket; /* the socket of QEMU's vsock daemon, or NULL */
 	const struct report *report;
 

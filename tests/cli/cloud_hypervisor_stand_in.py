@@ -24,6 +24,7 @@ object, makes it misbehave:
     deaf       true: the guest ignores the power button
     interrupted  exit code on SIGINT
     stubborn   true: vmm.shutdown is answered and ignored, and so is SIGTERM
+    unknown    member of the VM that this build does not know: "drop" ignores it, as the real one does, "keep" knows it
     hang       resource that it never answers; ignores SIGTERM
 """
 import json
@@ -134,10 +135,18 @@ def answer(state, method, resource, body, fds):
         return 400, json.dumps({"error": f"the limit of {BODY_MAX} bytes"})
     if name == "vm.create":
         config = json.loads(body)
+        kept = {}
+        for member, fate in BEHAVIOUR.get("unknown", {}).items():
+            if member in config:
+                kept |= {member: config.pop(member)} if fate == "keep" else {}
+                config.pop(member, None)
         reason = check(config, VM_CONFIG, "config")
         if reason:
             return refusal(reason)
-        state["config"] = config
+        state["config"] = config | kept
+        return 204, None
+    if name == "vm.delete" and "config" in state and not state.get("booted"):
+        del state["config"]
         return 204, None
     if name == "vmm.ping" and method == "GET":
         return 200, json.dumps({"build_version": "v" + NUMBER, "version": NUMBER + ".0", "pid": os.getpid(),

@@ -9,7 +9,7 @@ import stat
 
 import harness
 from harness import equal, expect, fails, test
-from vm import ChangingFile, CLOUD_HYPERVISOR, Vm, api_get, nothing_left, stop, wait_for
+from vm import ChangingFile, CLOUD_HYPERVISOR, DECLARATION, Vm, api_get, nothing_left, stop, wait_for
 
 PLAIN = "vms: {test-vm: {platformOEMStrings: [PLAIN=1]}}\n"
 NOTHING = "vms: {test-vm: {}}\n"
@@ -187,6 +187,51 @@ def test_missing_vm_config_is_an_error(directory):
     fails(vm.run("cloud-hypervisor", "--vm-config", directory / "none", stand_in={}), 2, "--vm-config", directory / "none")
     expect(vm.run(*whole(directory, {"payload": {}}), options=("--expose=argv",), stand_in={}), 2, "",
            "vmcred: preparing to start Cloud Hypervisor: --expose=argv cannot be combined with --vm-config\n")
+
+
+MERGED = DECLARATION + "    vmConfig: {gpu: [{socket: /s}], cpus: {features: {amx: true}}, watchdog: true}\n"
+PATCH = {"cpus": {"boot_vcpus": 3, "max_vcpus": 4}, "watchdog": False, "serial": None}
+
+
+def test_merged_members(directory):
+    """the declared vmConfig and then --vm-config-merge are merged into the VM's options, once the VMM proved to know them"""
+    vm = Vm(directory, MERGED)
+    process = vm.start(*CLOUD_HYPERVISOR, "--vm-config-merge", json.dumps(PATCH), stand_in={"unknown": {"gpu": "keep"}})
+    wait_for("vm.boot", vm.booted)
+    config = {"payload": {"kernel": "/k"}, "console": {"mode": "Off"}, "gpu": [{"socket": "/s"}], "watchdog": False,
+              "cpus": {"boot_vcpus": 3, "max_vcpus": 4, "features": {"amx": True}}}
+    equal(requests_of(vm), [
+        ("PUT", "vm.create", config), ("GET", "vm.info", None), ("PUT", "vm.delete", None),
+        ("PUT", "vm.create", config | {"platform": {"oem_strings": vm.oem_strings}}), ("PUT", "vm.boot", None)])
+    equal(stop(process), 0)
+
+
+def test_ignored_member(directory):
+    """a merged member that the VMM ignores is an error, and the VMM gets no credential"""
+    vm = Vm(directory, MERGED)
+    expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"unknown": {"gpu": "drop"}}), 2, "",
+           "vmcred: starting cloud-hypervisor: merging the VM's configuration: gpu: Cloud Hypervisor ignores it: check its "
+           "name, and whether this program supports it\n")
+    assert "oem_strings" not in (directory / "record").read_text()
+
+
+def test_unusable_merge(directory):
+    """a merge that is not an object, has OEM strings or cannot apply is an error, and nothing is started"""
+    vm = Vm(directory)
+    for patch, mention in (("[]", "--vm-config-merge: must be a JSON object"), ("{", "--vm-config-merge: the patch"),
+                           ('{"a": 1, "a": 2}', "--vm-config-merge: the patch"), ('{"platform": 1}', "platform"),
+                           ('{"platform": {"oem_strings": null}}', "platform.oem_strings"),
+                           ('{"platform": {"oem_strings": ["x"]}}', "platform.oem_strings")):
+        fails(vm.run(*CLOUD_HYPERVISOR, "--vm-config-merge", patch, stand_in={}), 2, mention)
+    fails(vm.run("cloud-hypervisor", "--restore", "source_url=file:///s", "--vm-config-merge", "{}", stand_in={}), 2,
+          "--restore", "--vm-config-merge")
+    fails(vm.run(*CLOUD_HYPERVISOR, "--vm-config-merge", "{}", options=("--expose=argv",), stand_in={}), 2, "--expose=argv",
+          "--vm-config-merge")
+    (directory / "vmcred.yaml").write_text(MERGED)
+    fails(vm.run("qemu-system-x86_64", "-S"), 2, "vmConfig", "Cloud Hypervisor")
+    (directory / "vmcred.yaml").write_text(DECLARATION + "    vmConfig: [1]\n")
+    fails(vm.run(*CLOUD_HYPERVISOR, stand_in={}), 2, "vms.test-vm.vmConfig", "mapping")
+    assert not (directory / "record").exists()
 
 
 def test_vm_config_is_read_once(directory):

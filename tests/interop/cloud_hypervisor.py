@@ -148,6 +148,19 @@ def test_vm_info_is_a_valid_vm_config(directory):
     equal(info["config"], first["config"])
 
 
+def test_merged_configuration(directory):
+    """the real program starts the merged VM, and a member that it ignores is an error"""
+    need_cloud_hypervisor()
+    guest = Guest(directory)
+    merge = ["--vm-config-merge", '{"watchdog": true, "cpus": {"max_vcpus": 4}}']
+    process = guest.start(["--kernel", "kernel", "--console", "off", "--cpus", "boot=2", "--api-socket", "api", *merge], True)
+    config = running(directory, process)["config"]
+    stop(process)
+    equal((config["watchdog"], config["cpus"]["max_vcpus"], config["platform"]["oem_strings"]), (True, 4, ["OEM=1"]))
+    process = guest.start(["--kernel", "kernel", "--console", "off", "--vm-config-merge", '{"gpu": [{"socket": "s"}]}'], True)
+    equal(process.wait(60), 2)
+
+
 def test_restore_is_passed_on_without_strings(directory):
     """without strings to deliver --restore is passed on, and with --kernel it is refused"""
     # No snapshot is made, because not every KVM supports it.

@@ -226,7 +226,7 @@ static void errors_have_the_line_the_path_and_a_suggestion(void **state)
 		{"vms: {a: {zebra: 1}}\n",
 		 "vmcred.yaml:1: vms.a: unknown key \"zebra\": known keys: "
 		 "loadCredentials, credentialFiles, platformOEMStrings, command, unit, "
-		 "readyTarget, credentialSource"},
+		 "readyTarget, vmConfig, credentialSource"},
 		{"%YAML 1.2\n---\nvms: {}\n",
 		 "vmcred.yaml:1: not valid YAML: %YAML version must be 1.1"},
 		{"machines: *nowhere\n", "vmcred.yaml:1: not valid YAML: undefined alias"},

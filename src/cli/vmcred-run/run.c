@@ -137,6 +137,7 @@ int run_vm(struct config *config, const char *name, char *const *argv, const cha
 	if (r < 0)
 		return r;
 	launch->argv = command.items;
+	launch->vm_config = vm->vm_config;
 	if (!launch->program)
 		launch->program = launch->argv[0];
 	if (!launch->name)

@@ -203,6 +203,34 @@ static int needs_check(struct vmm *vmm, struct error *err)
 	return cloud_hypervisor_needs_check(vmm->config, secret_span(&answer), err);
 }
 
+/*
+ * Whether the VMM knows all merged members, which it would ignore otherwise. It is asked before it
+ * gets the OEM strings, because its answer repeats the configuration.
+ */
+static int merge_check(struct vmm *vmm, struct error *err)
+{
+	const struct api_call info = {.method = "GET", .resource = "/api/v1/vm.info"};
+	const struct api_call drop = {.resource = "/api/v1/vm.delete"};
+	struct api_call create = {.resource = "/api/v1/vm.create"};
+	_cleanup_secret_ struct secret body = {0};
+	_cleanup_secret_ struct secret answer = {0};
+	int r;
+
+	if (!vmm->config->merged)
+		return 0;
+	r = cloud_hypervisor_config_body(vmm->config, &(struct oem_list){0}, &body, err);
+	create.body = secret_span(&body);
+	if (r == 0)
+		r = request(vmm, create, NULL, err);
+	if (r == 0)
+		r = request(vmm, info, &answer, err);
+	if (r == 0)
+		r = cloud_hypervisor_merge_check(vmm->config, secret_span(&answer), err);
+	if (r == 0)
+		r = request(vmm, drop, NULL, err);
+	return r < 0 ? error_wrap(err, "merging the VM's configuration") : 0;
+}
+
 /* Adds an interface with its descriptors. */
 static int interface_add(struct vmm *vmm, const json_t *interface, struct error *err)
 {
@@ -234,6 +262,8 @@ static int vm_boot(struct vmm *vmm, struct error *err)
 	const json_t *net = json_object_get(vmm->config->vm, "net");
 	int r = needs_check(vmm, err);
 
+	if (r == 0)
+		r = merge_check(vmm, err);
 	if (r == 0 && request(vmm, create, NULL, err) < 0)
 		r = error_wrap(err, "creating the VM");
 	for (size_t i = cloud_hypervisor_interfaces_at_once(vmm->config);

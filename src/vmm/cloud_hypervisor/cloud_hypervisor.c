@@ -27,6 +27,7 @@ static int cloud_hypervisor_prepare(struct vmm_launch *launch, struct error *err
 	if (!config)
 		return error_no_memory(err);
 	launch->prepared = config;
+	config->vm_config_declared = launch->vm_config;
 	r = cloud_hypervisor_config_read(launch->argv, config, err);
 	for (size_t i = 0; i < config->oem_strings.count && r == 0; i++)
 		r = oem_list_add_literal(&launch->list, OEM_ARGUMENTS,
@@ -89,9 +90,11 @@ static int options_check(const struct vmm_launch *launch, struct error *err)
 		return error_set(err, VMCRED_USAGE,
 				 "--expose=argv cannot be combined with --supervise, --notify or "
 				 "--stop-timeout");
-	if (by_argv && config->vm_config)
-		return error_set(err, VMCRED_USAGE,
-				 "--expose=argv cannot be combined with --vm-config");
+	if (by_argv && (config->vm_config || config->merged))
+		return error_set(err, VMCRED_USAGE, "--expose=argv cannot be combined with %s",
+				 config->vm_config         ? "--vm-config"
+				 : config->vm_config_merge ? "--vm-config-merge"
+							   : "vmConfig");
 	if (config->logs_config && list_has_secrets(&launch->list) &&
 	    !(launch->expose & VMM_EXPOSE_LOG)) {
 		error_set(err, VMCRED_USAGE,

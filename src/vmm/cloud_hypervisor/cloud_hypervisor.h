@@ -6,9 +6,10 @@
  * configuration with the OEM strings, and stays as its parent.
  *
  * An option or a key that the tables do not know is an error that names it: a guess would start a
- * different VM. For these there is --vm-config FILE, an option of vmcred's own among the
- * hypervisor's: a file with a VmConfig as the API accepts it, whose OEM strings are as public as
- * the file is.
+ * different VM. For these there are two options of vmcred's own among the hypervisor's.
+ * --vm-config-merge JSON adds members to the VmConfig, as the declaration's vmConfig does; the VMM
+ * must know them. --vm-config FILE is a whole VmConfig as the API accepts it, whose OEM strings are
+ * as public as the file is.
  *
  * Specifications: vmm/src/api/openapi/cloud-hypervisor.yaml and the sources that options.h names.
  */
@@ -31,12 +32,15 @@ struct cloud_hypervisor_need {
 };
 
 struct cloud_hypervisor_config {
-	json_t *vm;                 /* VmConfig without the OEM strings: public */
-	struct strings argv;        /* the program and the options that stay its arguments */
-	struct strings platform;    /* --platform's key=value pairs except oem_strings */
-	struct strings oem_strings; /* those of --platform, or of the file */
-	char *api_socket;           /* the path of --api-socket, or "fd=N", or NULL */
-	char *vm_config;            /* the file of --vm-config, or NULL */
+	json_t *vm;                     /* VmConfig without the OEM strings: public */
+	struct strings argv;            /* the program and the options that stay its arguments */
+	struct strings platform;        /* --platform's key=value pairs except oem_strings */
+	struct strings oem_strings;     /* those of --platform, or of the file */
+	char *api_socket;               /* the path of --api-socket, or "fd=N", or NULL */
+	char *vm_config;                /* the file of --vm-config, or NULL */
+	char *vm_config_merge;          /* --vm-config-merge, or NULL */
+	const char *vm_config_declared; /* vmConfig, in JSON, or NULL; borrowed */
+	json_t *merged;                 /* both, or NULL */
 	const char *vm_option; /* the first option of the VM, or NULL; borrowed from the table */
 	bool restores;         /* --restore */
 	bool logs_config;      /* -v: the VMM would log its configuration */
@@ -56,6 +60,16 @@ void cloud_hypervisor_config_destroy(struct cloud_hypervisor_config *config);
  * added to the configuration instead. */
 int option_object_read(struct cloud_hypervisor_config *config, const struct option_row *row,
 		       const char *text, json_t **object, struct error *err);
+
+/* Merges a patch in JSON into the configuration, if there is one. VMCRED_USAGE: it is not an
+ * object, or has OEM strings. `what` names it. */
+int cloud_hypervisor_merge(struct cloud_hypervisor_config *config, const char *text,
+			   const char *what, struct error *err);
+
+/* Whether the program that gave this answer to vm.info knows all merged members: its API ignores
+ * others. VMCRED_USAGE names the one that it does not know. */
+int cloud_hypervisor_merge_check(const struct cloud_hypervisor_config *config, struct span answer,
+				 struct error *err);
 
 /* Adds a used row, unless every version supports it. */
 int cloud_hypervisor_need_add(struct cloud_hypervisor_config *config, const struct option_row *row,

@@ -121,6 +121,8 @@ static int option_read(struct cloud_hypervisor_config *config, const struct opti
 		return option_stay(config, row, value, err);
 	case OPTION_VM_CONFIG:
 		return text_keep(value, &config->vm_config, err);
+	case OPTION_VM_CONFIG_MERGE:
+		return text_keep(value, &config->vm_config_merge, err);
 	case OPTION_REFUSED:
 	case OPTION_TEXT:
 	case OPTION_SWITCH:
@@ -137,8 +139,9 @@ static int option_reject(const char *name, struct error *err)
 	const char *nearest = cloud_hypervisor_option_nearest(name);
 
 	error_set(err, VMCRED_USAGE, "unknown option --%s", name);
-	return nearest ? error_hint(err, "did you mean --%s? If not, use --vm-config FILE", nearest)
-		       : error_hint(err, "use --vm-config FILE");
+	return nearest ? error_hint(err, "did you mean --%s? If not, use --vm-config-merge JSON",
+				    nearest)
+		       : error_hint(err, "use --vm-config-merge JSON");
 }
 
 /* To clap, a lone '-' is a value. */
@@ -279,12 +282,27 @@ static int file_load(struct cloud_hypervisor_config *config, struct error *err)
 	return oem_strings_move(config, err);
 }
 
+#define MERGE_OPTION "--vm-config-merge"
+
+/* The name of what is merged into the configuration, or NULL. */
+static const char *merges(const struct cloud_hypervisor_config *config)
+{
+	return config->vm_config_merge      ? MERGE_OPTION
+	       : config->vm_config_declared ? "vmConfig"
+					    : NULL;
+}
+
 /* The VM comes from the options, a file, or a snapshot, and never from two of them. */
 static int vm_complete(struct cloud_hypervisor_config *config, struct error *err)
 {
-	if (config->restores && (config->vm_option || config->vm_config)) {
-		error_set(err, VMCRED_USAGE, "--restore and --%s cannot be combined",
-			  config->vm_option ? config->vm_option : "vm-config");
+	int r;
+
+	if (config->restores && (config->vm_option || config->vm_config || merges(config))) {
+		error_set(err, VMCRED_USAGE, "--restore and %s%s cannot be combined",
+			  config->vm_option || config->vm_config ? "--" : "",
+			  config->vm_option   ? config->vm_option
+			  : config->vm_config ? "vm-config"
+					      : merges(config));
 		return error_hint(err, "a restored VM has its own configuration");
 	}
 	if (config->vm_config && config->vm_option) {
@@ -294,16 +312,21 @@ static int vm_complete(struct cloud_hypervisor_config *config, struct error *err
 	}
 	if (config->restores)
 		return 0;
-	if (config->vm_config) {
-		int r = file_load(config, err);
-
-		return r < 0 ? error_wrap(err, "--vm-config") : 0;
-	}
-	if (!option_member_get(config->vm, "payload.kernel") &&
+	if (config->vm_config && file_load(config, err) < 0)
+		return error_wrap(err, "--vm-config");
+	r = config->vm_config ? 0 : memory_complete(config, err);
+	if (r == 0)
+		r = cloud_hypervisor_merge(config, config->vm_config_declared, "vmConfig", err);
+	if (r == 0)
+		r = cloud_hypervisor_merge(config, config->vm_config_merge, MERGE_OPTION, err);
+	if (r < 0)
+		return r;
+	if (!config->vm_config && !json_object_get(config->merged, "payload") &&
+	    !option_member_get(config->vm, "payload.kernel") &&
 	    !option_member_get(config->vm, "payload.firmware") &&
 	    !option_member_get(config->vm, "payload.igvm"))
 		return error_set(err, VMCRED_USAGE, "--kernel or --firmware is missing");
-	return memory_complete(config, err);
+	return 0;
 }
 
 int cloud_hypervisor_config_read(char *const *argv, struct cloud_hypervisor_config *config,
@@ -328,86 +351,8 @@ void cloud_hypervisor_config_destroy(struct cloud_hypervisor_config *config)
 	secret_destroy(&config->body);
 	free(config->api_socket);
 	free(config->vm_config);
+	free(config->vm_config_merge);
+	json_decref(config->merged);
 	free(config->needs);
 	*config = (struct cloud_hypervisor_config){0};
-}
-
-/* Appends a public member, after a comma unless it is the first; without a value only its name. */
-static int member_append(struct secret *body, bool *first, const char *name, const json_t *value,
-			 struct error *err)
-{
-	int r = *first ? 0 : secret_append_text(body, ",", err);
-
-	*first = false;
-	if (r == 0)
-		r = json_append_string(body, span_of_text(name), err);
-	if (r == 0)
-		r = secret_append_text(body, ":", err);
-	return r == 0 && value ? json_append_value(body, value, JSON_COMPACT, err) : r;
-}
-
-static int platform_append(struct secret *body, bool *first, json_t *platform,
-			   const struct oem_list *list, struct error *err)
-{
-	bool inner_first = true;
-	const char *name;
-	json_t *value;
-	int r = member_append(body, first, "platform", NULL, err);
-
-	if (r == 0)
-		r = secret_append_text(body, "{", err);
-	json_object_foreach(platform, name, value)
-	{
-		if (r == 0)
-			r = member_append(body, &inner_first, name, value, err);
-	}
-	if (r == 0 && list->count > 0)
-		r = member_append(body, &inner_first, "oem_strings", NULL, err);
-	for (size_t i = 0; i < list->count && r == 0; i++) {
-		r = secret_append_text(body, i > 0 ? "," : "[", err);
-		if (r == 0)
-			r = json_append_string(body, secret_span(&list->strings[i].text), err);
-	}
-	return r == 0 ? secret_append_text(body, list->count > 0 ? "]}" : "}", err) : r;
-}
-
-/* Appends the interfaces without descriptors. Even an empty list is sent: with --landlock the VM
- * may open /dev/net/tun only because of it. */
-static int net_append(struct secret *body, bool *first, const json_t *net, size_t count,
-		      struct error *err)
-{
-	_cleanup_json_ json_t *first_ones = json_array();
-	int r = first_ones ? 0 : error_no_memory(err);
-
-	for (size_t i = 0; i < count && r == 0; i++) {
-		if (json_array_append(first_ones, json_array_get(net, i)) < 0)
-			r = error_no_memory(err);
-	}
-	return r == 0 ? member_append(body, first, "net", first_ones, err) : r;
-}
-
-int cloud_hypervisor_config_body(const struct cloud_hypervisor_config *config,
-				 const struct oem_list *list, struct secret *body,
-				 struct error *err)
-{
-	json_t *platform = json_object_get(config->vm, "platform");
-	const json_t *net = json_object_get(config->vm, "net");
-	size_t at_once = cloud_hypervisor_interfaces_at_once(config);
-	bool first = true;
-	const char *name;
-	json_t *value;
-	int r = secret_append_text(body, "{", err);
-
-	json_object_foreach(config->vm, name, value)
-	{
-		if (r < 0 || value == platform)
-			continue;
-		if (value == net && at_once < json_array_size(net))
-			r = net_append(body, &first, net, at_once, err);
-		else
-			r = member_append(body, &first, name, value, err);
-	}
-	if (r == 0 && (platform || list->count > 0))
-		r = platform_append(body, &first, platform, list, err);
-	return r == 0 ? secret_append_text(body, "}", err) : r;
 }

@@ -8,8 +8,8 @@
 #include "vmm/cloud_hypervisor/cloud_hypervisor.h"
 #include "vmm/cloud_hypervisor/values.h"
 
-/* --vm-config passes on what the tables do not know. */
-#define HINT "use --vm-config FILE"
+/* It passes on what the tables do not know. */
+#define HINT "use --vm-config-merge JSON"
 
 static int key_reject(const struct option_key *keys, const char *name, struct error *err)
 {

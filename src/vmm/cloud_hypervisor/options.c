@@ -476,6 +476,7 @@ const struct option_row cloud_hypervisor_options[] = {
 	ROW("vdpa", OPTION_LIST, .json = "vdpa", KEYS(vdpa)),
 	ROW("version", OPTION_REFUSED, .note = "it does not start a VM"),
 	ROW("vm-config", OPTION_VM_CONFIG),
+	ROW("vm-config-merge", OPTION_VM_CONFIG_MERGE),
 	ROW("vsock", OPTION_OBJECT, .json = "vsock", KEYS(vsock)),
 	ROW("watchdog", OPTION_SWITCH, .json = "watchdog"),
 	{0},

@@ -23,12 +23,13 @@ enum option_form {
 	OPTION_API_SOCKET,   /* the VMM's, but vmcred creates the socket */
 	OPTION_RESTORE,      /* the VMM's, instead of a VM */
 	OPTION_VM_CONFIG,    /* vmcred's own: a file with a VmConfig, instead of the VM's options */
-	OPTION_REFUSED,      /* cannot be translated; `note` is the reason */
-	OPTION_TEXT,         /* the VM's: the value is a string */
-	OPTION_SWITCH,       /* the VM's: true */
-	OPTION_OBJECT,       /* the VM's: key=value,… */
-	OPTION_OBJECT_OR_BARE, /* the same, or no value */
-	OPTION_LIST,           /* the VM's: any number of key=value,… */
+	OPTION_VM_CONFIG_MERGE, /* vmcred's own: JSON that is merged into the VmConfig */
+	OPTION_REFUSED,         /* cannot be translated; `note` is the reason */
+	OPTION_TEXT,            /* the VM's: the value is a string */
+	OPTION_SWITCH,          /* the VM's: true */
+	OPTION_OBJECT,          /* the VM's: key=value,… */
+	OPTION_OBJECT_OR_BARE,  /* the same, or no value */
+	OPTION_LIST,            /* the VM's: any number of key=value,… */
 };
 
 enum key_type {
