@@ -61,25 +61,26 @@ static bool is_sealed(const struct sops_node *node)
 	return span_starts_with(node->text, span_of_text("ENC["));
 }
 
-/* A comment that should be encrypted and is not stays as it is: old versions of sops did not
- * encrypt comments. The MAC does not cover them. */
+/* The MAC does not cover comments. As in sops, one that does not decrypt, because it was changed,
+ * moved or never encrypted, stays as it is. */
 static int comment_decrypt(struct sops_walk *walk, size_t index, struct error *err)
 {
 	struct sops_node *node = &walk->tree->nodes[index];
+	struct span ciphertext = node->text;
 	_cleanup_error_ struct error ignored = {0};
-	struct sops_sealed sealed;
 	enum sops_kind kind;
-	int r;
 
-	if (!is_sealed(node) || sops_sealed_parse(node->text, &sealed, &ignored) < 0)
+	if (!is_sealed(node))
 		return 0;
-	r = value_open(walk, index, &kind, err);
-	if (r == 0)
-		return sops_walk_invalid(walk, index, VMCRED_INTEGRITY,
-					 "was modified or moved (authentication tag mismatch)",
-					 err);
-	if (r < 0)
-		return sops_walk_wrap(walk, index, err);
+	/* Decryption in place destroys the ciphertext, also on failure. */
+	if (sops_tree_text(walk->tree, ciphertext, &node->text, err) < 0)
+		return -(int)err->code;
+	if (value_open(walk, index, &kind, &ignored) <= 0) {
+		node->text = ciphertext;
+		if (node->encrypted && walk->comments_kept++ == 0)
+			walk->comment_kept = index;
+		return 0;
+	}
 	/* sops forgets that it followed a value on its line. */
 	if (kind == SOPS_COMMENT)
 		node->inline_comment = false;
@@ -130,7 +131,8 @@ static int values_decrypt(struct sops_walk *walk, struct error *err)
 		r = sops_rule_decide(&walk->rule, tree, i, err);
 		if (node->kind == SOPS_MAP || node->kind == SOPS_LIST || node->kind == SOPS_NULL)
 			continue;
-		if (r == 0 && node->encrypted)
+		/* A comment may have moved to where nothing is encrypted. */
+		if (r == 0 && (node->encrypted || node->kind == SOPS_COMMENT))
 			r = value_decrypt(walk, i, err);
 		if (r == 0)
 			r = sops_walk_mac_add(walk, node, err);
@@ -194,6 +196,8 @@ static int tree_decrypt(struct sops_document *document, unsigned int flags, stru
 	document->failure = SOPS_FAILED_VALUE;
 	if (r == 0)
 		r = values_decrypt(&walk, err);
+	document->comments_kept = walk.comments_kept;
+	document->comment_kept = walk.comment_kept;
 	if (r < 0)
 		return r;
 	document->failure = SOPS_FAILED_MAC;

@@ -255,13 +255,28 @@ static int write_with_metadata(const struct sops_document *document, const struc
 	return r < 0 ? error_wrap(err, "writing %s as %s", document->name, store->name) : 0;
 }
 
-int sops_document_write(const struct sops_document *document, const struct sops_store *store,
+static int sealed_write(struct sops_document *document, const struct sops_store *store,
+			const struct sops_format *format, struct secret *out, struct error *err)
+{
+	const size_t begin = out->size;
+	int r = write_with_metadata(document, store, format, out, err);
+
+	if (r == 0)
+		r = sops_document_comments_settle(
+			document, store, span_of(out->data + begin, out->size - begin), err);
+	if (r <= 0)
+		return r;
+	out->size = begin;
+	return write_with_metadata(document, store, format, out, err);
+}
+
+int sops_document_write(struct sops_document *document, const struct sops_store *store,
 			const struct sops_format *format, struct secret *out, struct error *err)
 {
 	int r;
 
 	if (document->state == SOPS_SEALED)
-		return write_with_metadata(document, store, format, out, err);
+		return sealed_write(document, store, format, out, err);
 	r = sops_document_open_check(document, err);
 	if (r < 0)
 		return r;

@@ -21,6 +21,7 @@ struct sops_document {
 		SOPS_BROKEN
 	} state;
 	enum sops_failure failure;
+	size_t comments_kept, comment_kept; /* not decrypted: how many, and the first one's node */
 };
 
 /* Wipes decrypted values and makes the document unreadable. */
@@ -36,5 +37,10 @@ int sops_document_remember(struct sops_document *document, struct error *err);
  * changed. `strict`: the rule is new and must be valid. */
 int sops_document_seal(struct sops_document *document, bool reuse_nonces, bool strict,
 		       struct error *err);
+
+/* comments.c: encrypts the comments of a sealed document with the paths that they have in `text`,
+ * which was written from it. Returns 1 if it must be written again, 0 if nothing changed. */
+int sops_document_comments_settle(struct sops_document *document, const struct sops_store *store,
+				  struct span text, struct error *err);
 
 #endif

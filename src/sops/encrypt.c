@@ -139,21 +139,6 @@ static void reuse_destroy(struct reuse *reuse)
 	free(reuse->slots);
 }
 
-/* Writes an ENC[…] text into the tree's memory. */
-static int text_seal(struct sops_walk *walk, struct span plaintext, const char *type,
-		     struct span additional, const uint8_t *nonce, struct span *text,
-		     struct error *err)
-{
-	size_t size = sops_sealed_size(plaintext.size, type);
-	uint8_t *room = NULL;
-	int r = sops_tree_text_reserve(walk->tree, size, &room, err);
-
-	if (r == 0)
-		r = sops_cipher_seal(&walk->cipher, plaintext, type, additional, nonce, room, err);
-	*text = span_of(room, size);
-	return r;
-}
-
 static int value_encrypt(struct sops_walk *walk, size_t index, struct reuse *reuse,
 			 struct error *err)
 {
@@ -167,8 +152,8 @@ static int value_encrypt(struct sops_walk *walk, size_t index, struct reuse *reu
 	if (r == 0 && reuse && !node->nonce)
 		r = nonce_find(reuse, walk->tree, index, &node->nonce, err);
 	if (r == 0)
-		r = text_seal(walk, bytes, sops_kind_name(node->kind), path,
-			      reuse ? node->nonce : NULL, &text, err);
+		r = sops_walk_seal(walk, bytes, sops_kind_name(node->kind), path,
+				   reuse ? node->nonce : NULL, &text, err);
 	if (r == 0 && node->kind == SOPS_COMMENT &&
 	    sops_rule_is_ambiguous(&walk->rule, text, err) != 0)
 		return sops_walk_invalid(
@@ -181,10 +166,26 @@ static int value_encrypt(struct sops_walk *walk, size_t index, struct reuse *reu
 	node->nonce = NULL;
 	if (node->kind != SOPS_COMMENT)
 		node->kind = SOPS_STRING;
+	/* sops makes it an item of the list, which it decrypts to a comment on a line of its own.
+	 */
+	else if (walk->tree->nodes[node->parent].kind == SOPS_LIST)
+		node->inline_comment = false;
 	return 0;
 }
 
-static int values_encrypt(struct sops_walk *walk, struct reuse *reuse, struct error *err)
+/* A comment that decryption kept. */
+static bool is_kept(const struct sops_node *node)
+{
+	_cleanup_error_ struct error ignored = {0};
+	struct sops_sealed sealed;
+
+	return node->kind == SOPS_COMMENT && !node->nonce &&
+	       sops_sealed_parse(node->text, &sealed, &ignored) == 0;
+}
+
+/* `again`: the document was encrypted before. */
+static int values_encrypt(struct sops_walk *walk, struct reuse *reuse, bool again,
+			  struct error *err)
 {
 	struct sops_tree *tree = walk->tree;
 	int r = 0;
@@ -197,7 +198,12 @@ static int values_encrypt(struct sops_walk *walk, struct reuse *reuse, struct er
 		    node->kind == SOPS_NULL)
 			continue;
 		r = sops_walk_mac_add(walk, node, err);
-		if (r == 0 && node->encrypted)
+		/* An encrypted comment that moved to where nothing is encrypted stays encrypted. */
+		if (r == 0 && node->kind == SOPS_COMMENT && reuse && !node->nonce)
+			r = nonce_find(reuse, tree, i, &node->nonce, err);
+		if (r == 0 && node->kind == SOPS_COMMENT && node->nonce)
+			node->encrypted = true;
+		if (r == 0 && node->encrypted && !(again && is_kept(node)))
 			r = value_encrypt(walk, i, reuse, err);
 	}
 	return r;
@@ -212,8 +218,9 @@ static int mac_seal(struct sops_walk *walk, struct sops_metadata *metadata, stru
 	if (r == 0)
 		r = sops_mac_finish(&walk->mac, mac, err);
 	if (r == 0)
-		r = text_seal(walk, span_of(mac, sizeof(mac)), "str",
-			      span_of_text(metadata->last_modified), NULL, &metadata->mac, err);
+		r = sops_walk_seal(walk, span_of(mac, sizeof(mac)), "str",
+				   span_of_text(metadata->last_modified), NULL, &metadata->mac,
+				   err);
 	memory_wipe(mac, sizeof(mac));
 	return r;
 }
@@ -228,7 +235,7 @@ int sops_document_seal(struct sops_document *document, bool reuse_nonces, bool s
 
 	document->failure = SOPS_FAILED_VALUE;
 	if (r == 0)
-		r = values_encrypt(&walk, reuse_nonces ? &reuse : NULL, err);
+		r = values_encrypt(&walk, reuse_nonces ? &reuse : NULL, !strict, err);
 	if (r == 0)
 		r = mac_seal(&walk, &document->metadata, err);
 	document->state = r < 0 ? SOPS_BROKEN : SOPS_SEALED;

@@ -18,6 +18,7 @@
 #define VMCRED_SOPS_SOPS_H
 
 #include "base/error.h"
+#include "base/report.h"
 #include "base/secret.h"
 #include "base/span.h"
 #include "sops/keys/keys.h"
@@ -84,6 +85,11 @@ enum sops_failure sops_document_failure(const struct sops_document *document);
 int sops_document_decrypt(struct sops_document *document, const struct sops_keyring *keyring,
 			  unsigned int flags, struct error *err);
 
+/* Warns of comments that decryption left as they are, because they were changed or moved. The MAC
+ * does not cover comments, so nothing else tells. */
+void sops_document_comments_report(const struct sops_document *document,
+				   const struct report *report);
+
 /* Encrypts an open document under a new data key, wrapped for the keys of the policy, which is
  * copied. VMCRED_USAGE: no keys, or a key whose type is not supported. */
 int sops_document_encrypt(struct sops_document *document, const struct sops_policy *policy,
@@ -135,7 +141,7 @@ int sops_document_keys_update(struct sops_document *document, const struct sops_
 
 /* Appends the document as text: encrypted while sealed, plaintext while open. `format` may be
  * NULL. */
-int sops_document_write(const struct sops_document *document, const struct sops_store *store,
+int sops_document_write(struct sops_document *document, const struct sops_store *store,
 			const struct sops_format *format, struct secret *out, struct error *err);
 
 /* Appends an open document with its metadata, for `edit --show-master-keys`. */

@@ -136,6 +136,21 @@ int sops_walk_path(struct sops_walk *walk, size_t index, struct span *path, stru
 	return 0;
 }
 
+int sops_walk_seal(struct sops_walk *walk, struct span plaintext, const char *type,
+		   struct span additional, const uint8_t *nonce_text, struct span *text,
+		   struct error *err)
+{
+	size_t size = sops_sealed_size(plaintext.size, type);
+	uint8_t *room = NULL;
+	int r = sops_tree_text_reserve(walk->tree, size, &room, err);
+
+	if (r == 0)
+		r = sops_cipher_seal(&walk->cipher, plaintext, type, additional, nonce_text, room,
+				     err);
+	*text = span_of(room, size);
+	return r;
+}
+
 struct span sops_walk_bytes(struct sops_walk *walk, const struct sops_node *node)
 {
 	if (node->kind != SOPS_FLOAT)

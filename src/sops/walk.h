@@ -50,6 +50,7 @@ struct sops_walk {
 	char *path; /* owned */
 	size_t path_capacity, prefix_size, prefix_of;
 	char number[SOPS_NUMBER_SIZE_MAX];
+	size_t comments_kept, comment_kept; /* not decrypted: how many, and the first one */
 };
 
 #define _cleanup_sops_walk_ __attribute__((cleanup(sops_walk_destroy)))
@@ -62,6 +63,11 @@ void sops_walk_destroy(struct sops_walk *walk);
 
 /* The path of a node as additional data; valid until the next call. */
 int sops_walk_path(struct sops_walk *walk, size_t index, struct span *path, struct error *err);
+
+/* Encrypts to an ENC[…] text in the tree's memory. `nonce_text` as for sops_cipher_seal(). */
+int sops_walk_seal(struct sops_walk *walk, struct span plaintext, const char *type,
+		   struct span additional, const uint8_t *nonce_text, struct span *text,
+		   struct error *err);
 
 /* The bytes of a value for encryption and MAC; valid until the next call. */
 struct span sops_walk_bytes(struct sops_walk *walk, const struct sops_node *node);

@@ -48,6 +48,17 @@ def test_secrets_of_all_formats(directory):
     )  # fmt: skip
 
 
+def test_damaged_comment_is_a_warning(directory):
+    """a document in which a comment was changed is installed, with a warning"""
+    manifest = ours(directory)
+    manifest.write("one.yaml", "# comment\ntop: first value\n")
+    path = directory / "one.yaml"
+    path.write_text(path.read_text().replace("#ENC[AES256_GCM,data:", "#ENC[AES256_GCM,data:AAAA"))
+    result = expect(manifest.add("top", "one.yaml", "top").install(), 0, "")
+    equal((str(path) in result.err, result.err.count("\n")), (True, 1), result.err)
+    equal(manifest.active("top"), b"first value")
+
+
 def test_key_in_json_maps(directory):
     """a key in nested maps of a JSON document is found, as in YAML"""
     manifest = ours(directory)

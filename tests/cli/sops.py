@@ -340,6 +340,41 @@ def test_exec_env_warns_and_leaves_no_process(directory):
         expect(documents.sops("exec-env", "odd.json", "true"), 1, "")
 
 
+# A comment in another map than it was in, and one that was changed, as a merge may do it.
+COMMENTED = {
+    "moved.yaml": ("a: x\nb:\n    # one\n    c: 2\n", r"(b:\n) +(#.*\n)", r"\2\1", "[1]"),
+    "changed.yaml": ("a: x\nb:\n    # one\n    c: 2\n", r"#ENC\[AES256_GCM,data:", "#ENC[AES256_GCM,data:AAAA", "b[0]"),
+    "cut.yaml": ("a: x\n# one\nb: 2\n", r"#(ENC.{20}).*", r"#\1", "[1]"),
+    "changed.env": ("a=x\n# one\nb=2\n", r"#ENC\[AES256_GCM,data:", "#ENC[AES256_GCM,data:AAAA", "[1]"),
+    "changed.ini": ("[s]\n; one\na = x\n", r"; ENC\[AES256_GCM,data:", "; ENC[AES256_GCM,data:AAAA", "s[1]"),
+}
+
+
+def test_comment_that_does_not_decrypt_is_kept(directory):
+    """a comment that was changed or moved stays encrypted, with a warning, and everything else works"""
+    documents = Documents(directory)
+    for name, (text, found, replaced, place) in COMMENTED.items():
+        path = directory / name
+        path.write_text(text)
+        expect(documents.sops("encrypt", "--age", documents.recipient, "-i", name), 0, "", "")
+        sealed = path.read_text()
+        path.write_text(re.sub(found, replaced, sealed))
+        assert path.read_text() != sealed, sealed
+        warning = f"vmcred: warning: {name}: comments that were changed or moved stay encrypted (1, the first is {place})\n"
+        kept = re.search(r"[#;] ?(ENC.*)", path.read_text())[1]
+        opened = expect(documents.sops("decrypt", name), 0, None, warning)
+        equal(re.sub(r"[#;] ?ENC.*\n", "", opened.out).split(), re.sub(r"[#;] one\n", "", text).split(), f"values of {name}")
+        equal(opened.out.count(kept), 1, f"the comment in {opened.out}")
+        key = '["s"]["a"]' if name.endswith(".ini") else '["a"]'
+        expect(documents.sops("decrypt", "--extract", key, name), 0, "x", warning)
+        if name == "cut.yaml":
+            continue  # not a ciphertext any more
+        expect(documents.sops("set", name, key, '"y"'), 0, "", warning)
+        expect(documents.sops("rotate", "-i", name), 0, "", warning)
+        equal(path.read_text().count(kept), 1, f"the comment after set and rotate in {name}")
+        expect(documents.sops("decrypt", "--extract", key, name), 0, "y", warning)
+
+
 def test_plaintext_file_is_private(directory):
     """a file with plaintext is readable by its owner only, whatever its mode was before"""
     documents = Documents(directory)

@@ -11,7 +11,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void json_write(const struct sops_document *document, struct secret *out)
+static void json_write(struct sops_document *document, struct secret *out)
 {
 	_cleanup_error_ struct error err = {0};
 

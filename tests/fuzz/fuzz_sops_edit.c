@@ -26,7 +26,7 @@ static void tree_check(const struct sops_tree *tree)
 		abort();
 }
 
-static void document_write(const struct sops_document *document, struct secret *out)
+static void document_write(struct sops_document *document, struct secret *out)
 {
 	_cleanup_error_ struct error err = {0};
 

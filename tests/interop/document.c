@@ -9,6 +9,11 @@
  *     document extract INPUT OUTPUT PATH          document unset INPUT OUTPUT PATH
  *     document set INPUT OUTPUT PATH VALUE        document edit INPUT OUTPUT FILE
  *     document again INPUT OUTPUT                 document force INPUT OUTPUT
+ *     document round INPUT OUTPUT POLICY...
+ *
+ * `round` reads any number of texts that end with NUL. For each it writes its comments, the
+ * encrypted text, what it decrypts to, and what that decrypts to when it was encrypted again, each
+ * with a NUL. A text that cannot be encrypted gives empty ones. Warnings are failures.
  *
  * A word of a policy is TYPE:KEY, such as age:age1…, "+" for the next group, threshold=N,
  * mac_only_encrypted, or RULE=TEXT. An output store may have an indentation: json:2.
@@ -18,7 +23,7 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
-#include "sops/sops.h"
+#include "sops/document.h"
 
 #define INPUT_SIZE_MAX ((size_t)1024 * 1024 * 1024)
 
@@ -190,6 +195,96 @@ static int edit(struct task *task, struct error *err)
 	return r < 0 ? r : sops_document_reencrypt(task->document, err);
 }
 
+static void line_keep(const struct report *report, enum report_level level, const char *text)
+{
+	(void)level;
+	error_set(report->data, VMCRED_INTEGRITY, "%s", text);
+}
+
+/* Decrypts the text `from`, and encrypts it again if `again`. */
+static int text_round(struct task *task, struct span from, bool again, struct secret *to,
+		      struct error *err)
+{
+	_cleanup_sops_document_ struct sops_document *document = NULL;
+	_cleanup_error_ struct error warning = {0};
+	_cleanup_secret_ struct secret text = {0};
+	const struct report report = {.line = line_keep, .data = &warning};
+	int r = secret_copy(&text, from, err);
+
+	if (r == 0)
+		r = sops_document_read(task->input, &text, "stdin", &document, err);
+	if (r == 0)
+		r = sops_document_decrypt(document, &task->keyring, 0, err);
+	if (r == 0)
+		sops_document_comments_report(document, &report);
+	if (warning.text)
+		return error_move(err, &warning);
+	if (r == 0 && again)
+		r = sops_document_reencrypt(document, err);
+	return r < 0 ? r : sops_document_write(document, task->output, &task->format, to, err);
+}
+
+static int text_encrypt(struct task *task, const struct sops_policy *policy, struct secret *text,
+			struct secret *comments, struct secret *to, struct error *err)
+{
+	_cleanup_sops_document_ struct sops_document *document = NULL;
+	int r = sops_document_read_plain(task->input, text, "stdin", &document, err);
+
+	for (size_t i = 0; r == 0 && i < document->tree.count; i++) {
+		if (document->tree.nodes[i].kind != SOPS_COMMENT)
+			continue;
+		r = secret_append(comments, document->tree.nodes[i].text, err);
+		if (r == 0)
+			r = secret_append_text(comments, "\n", err);
+	}
+	if (r == 0)
+		r = sops_document_encrypt(document, policy, &task->keyring, err);
+	return r < 0 ? r : sops_document_write(document, task->output, &task->format, to, err);
+}
+
+static int round_one(struct task *task, const struct sops_policy *policy, struct span text,
+		     struct error *err)
+{
+	struct secret texts[4] = {0};
+	_cleanup_secret_ struct secret copy = {0}, sealed = {0};
+	_cleanup_error_ struct error ignored = {0};
+	int r = secret_copy(&copy, text, err);
+
+	if (r == 0 && text_encrypt(task, policy, &copy, &texts[0], &texts[1], &ignored) == 0) {
+		r = text_round(task, secret_span(&texts[1]), false, &texts[2], err);
+		if (r == 0)
+			r = text_round(task, secret_span(&texts[1]), true, &sealed, err);
+		if (r == 0)
+			r = text_round(task, secret_span(&sealed), false, &texts[3], err);
+	}
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		if (r == 0)
+			r = secret_append(&task->out, secret_span(&texts[i]), err);
+		if (r == 0)
+			r = secret_append(&task->out, span_of("", 1), err);
+		secret_destroy(&texts[i]);
+	}
+	return r;
+}
+
+static int round_all(struct task *task, struct error *err)
+{
+	_cleanup_sops_policy_ struct sops_policy policy = {0};
+	int r = policy_read(task->words, task->input->single_value, &policy, err);
+
+	for (size_t at = 0; r == 0 && at < task->text.size;) {
+		const uint8_t *text = task->text.data + at;
+		const uint8_t *end = memchr(text, 0, task->text.size - at);
+		const size_t size = end ? (size_t)(end - text) : task->text.size - at;
+
+		r = round_one(task, &policy, span_of(text, size), err);
+		if (r < 0)
+			error_wrap(err, "%.*s", (int)size, (const char *)text);
+		at += size + 1;
+	}
+	return r;
+}
+
 static const struct {
 	const char *name;
 	int (*run)(struct task *task, struct error *err);
@@ -198,7 +293,7 @@ static const struct {
 	{"encrypt", encrypt, false}, {"decrypt", decrypt, false}, {"force", force, false},
 	{"again", again, false},     {"rotate", rotate, false},   {"updatekeys", updatekeys, false},
 	{"extract", extract, true},  {"set", set, false},         {"unset", unset, false},
-	{"edit", edit, false},
+	{"edit", edit, false},       {"round", round_all, true},
 };
 
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))

@@ -234,3 +234,56 @@ class UniqueMaker(Maker):
 def make_unique(source):
     """One document for everyday use, as bytes."""
     return UniqueMaker(source.randrange(10**9)).document().encode()
+
+
+class CommentedMaker(Maker):
+    """Documents with comments wherever YAML allows them, each with a number of its own: `# c7`."""
+
+    def comment(self):
+        self.count += 1
+        return self.choice("# c", "#c", "#  c", "## c") + str(self.count)
+
+    def comments(self, indent, probability=0.5):
+        text = ""
+        while self.chance(probability):
+            column = indent if self.chance(0.6) else self.source.randrange(9)
+            text += "\n" if self.chance(0.25) else " " * column + self.comment() + "\n"
+        return text
+
+    def comment_after(self):
+        return " " + self.comment() if self.chance(0.4) else ""
+
+    def flow_gap(self):
+        if self.chance(0.5):
+            return ""
+        return self.choice(" ", "\n      ", f" {self.comment()}\n      ", f"\n      {self.comment()}\n      ")
+
+    def block(self, indent):
+        """Indented so far that no comment after it becomes its text."""
+        pad = " " * (indent + 9)
+        return self.choice("|", ">") + self.choice("", "-", "+") + self.comment_after() + f"\n{pad}text\n\n{pad}# text"
+
+    def scalar(self, indent, flow=False):
+        kind = self.source.randrange(8)
+        if kind == 0 and not flow:
+            return self.block(indent)
+        if kind == 1 and not flow:
+            return ""
+        if kind == 2:
+            quote = self.choice("", "'", '"')
+            return f"{quote}on\n{' ' * (indent + 4)}two lines{quote}"
+        return self.choice("x", "12", "true", "null", '"#"', "'it''s'", "[]", "{}")
+
+    def key(self, ending=""):
+        self.count += 1
+        return f"k{self.count}{self.choice('', '', '', '_unencrypted')}{ending}"
+
+    def document(self):
+        text = super().document()
+        while self.chance(0.15):
+            text += "---" + self.comment_after() + "\n" + super().document()
+        return text
+
+
+def make_commented(seed):
+    return CommentedMaker(seed).document().encode()

@@ -72,7 +72,7 @@ static struct sops_document *sealed_read(const struct fixture *fixture, struct s
 }
 
 /* The document as JSON without white space outside of strings, which has none here. */
-static char *written(const struct fixture *fixture, const struct sops_document *document)
+static char *written(const struct fixture *fixture, struct sops_document *document)
 {
 	const struct sops_format format = {.indent_given = true};
 	struct secret out = {0};

@@ -144,7 +144,7 @@ static int template_render(const struct manifest *manifest, const struct manifes
 }
 
 int manifest_decrypt(struct manifest *manifest, const struct manifest_keys *keys, const char *gpg,
-		     struct generation_file *files, struct error *err)
+		     const struct report *report, struct generation_file *files, struct error *err)
 {
 	/* If SSH keys are used as PGP keys, they are the only PGP keys, as for sops-nix. */
 	const struct sops_keyring keyring = {
@@ -154,6 +154,8 @@ int manifest_decrypt(struct manifest *manifest, const struct manifest_keys *keys
 	};
 	int r = documents_each(manifest, &keyring, document_decrypt, err);
 
+	for (size_t i = 0; r == 0 && i < manifest->document_count; i++)
+		sops_document_comments_report(manifest->documents[i].document, report);
 	for (size_t i = 0; r == 0 && i < manifest->item_count; i++) {
 		if (i < manifest->secret_count)
 			r = secret_extract(manifest, &manifest->items[i], &files[i].content, err);

@@ -184,7 +184,7 @@ int manifest_install(struct manifest *manifest, const struct manifest_options *o
 	if (r == 0)
 		r = files_list(manifest, &files, err);
 	if (r == 0)
-		r = manifest_decrypt(manifest, &keys, options->gpg, files.items, err);
+		r = manifest_decrypt(manifest, &keys, options->gpg, report, files.items, err);
 	if (r < 0)
 		return r;
 	if (options->dry)

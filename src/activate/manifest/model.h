@@ -81,7 +81,7 @@ int manifest_documents_read(struct manifest *manifest, struct error *err);
 
 /* decrypt.c: decrypts the documents, and sets the content of each item's file. */
 int manifest_decrypt(struct manifest *manifest, const struct manifest_keys *keys, const char *gpg,
-		     struct generation_file *files, struct error *err);
+		     const struct report *report, struct generation_file *files, struct error *err);
 
 /* changes.c: collects the units and names of the changed items in the result. `files` starts with
  * the items' files. */

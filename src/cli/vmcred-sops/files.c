@@ -124,7 +124,9 @@ int sops_file_open(struct invocation *invocation, const struct sops_file *file,
 		return r;
 	r = sops_document_decrypt(*document, &invocation->keys->keyring,
 				  ignore_mac ? SOPS_IGNORE_MAC : 0, err);
-	if (r < 0)
+	if (r == 0)
+		sops_document_comments_report(*document, &invocation->cli->report);
+	else
 		invocation->exit_code = exits[sops_document_failure(*document)];
 	if (r < 0 && invocation->exit_code == SOPS_EXIT_NO_KEY)
 		sops_keys_explain(invocation->keys, err);
@@ -154,7 +156,7 @@ int sops_output_write(struct invocation *invocation, const struct sops_file *fil
 }
 
 int sops_file_write(struct invocation *invocation, const struct sops_file *file,
-		    const struct sops_document *document, bool in_place,
+		    struct sops_document *document, bool in_place,
 		    enum output_content content, struct error *err)
 {
 	_cleanup_secret_ struct secret text = {0};

@@ -44,30 +44,9 @@ static void run_add(struct yaml_emitter *e, struct secret *comment, struct run r
 	}
 }
 
-static bool run_has(struct run run, bool is_inline)
-{
-	for (size_t i = run.begin; i < run.end; i++) {
-		if (run.tree->nodes[i].inline_comment == is_inline)
-			return true;
-	}
-	return false;
-}
-
-/* Announces comments of a kind, if there are any, which replace those announced before. */
-static void announce(struct yaml_emitter *e, struct secret *comment, struct run run, bool is_inline)
-{
-	if (!run_has(run, is_inline))
-		return;
-	comment->size = 0;
-	run_add(e, comment, run, is_inline);
-}
-
 /* All comments, inline ones last. */
-static void announce_all(struct yaml_emitter *e, struct secret *comment, struct run run)
+static void run_add_all(struct yaml_emitter *e, struct secret *comment, struct run run)
 {
-	if (run.begin >= run.end)
-		return;
-	comment->size = 0;
 	run_add(e, comment, run, false);
 	run_add(e, comment, run, true);
 }
@@ -139,7 +118,8 @@ static void key_line_emit(struct yaml_emitter *e, bool is_scalar)
 	e->key_line = line;
 }
 
-/* Writes what comes before a node; its head comments are announced. */
+/* Writes what comes before a node; its head comments are announced. An empty map or list is like a
+ * scalar: after a line break, its brackets would not be indented. */
 static void place_emit(struct yaml_emitter *e, enum yaml_place place, bool is_scalar)
 {
 	if (place == YAML_AT_ROOT || place == YAML_AS_ITEM)
@@ -159,6 +139,8 @@ static void container_emit(struct writer *w, const struct sops_tree *tree, size_
 	const struct sops_node *node = &tree->nodes[index];
 	struct run own = run_from(tree, index + 1, node->end);
 	bool is_empty = own.end == node->end && !metadata;
+	/* Between the braces of {}, where sops writes them, comments would be lost. */
+	bool is_braces = is_empty && node->kind == SOPS_MAP && around->place == YAML_AS_VALUE;
 	struct frame frame = {
 		.tree = tree,
 		.metadata = metadata,
@@ -169,26 +151,41 @@ static void container_emit(struct writer *w, const struct sops_tree *tree, size_
 		.foot = around->foot,
 	};
 
-	if (run_has(around->head, false) || run_has(own, false) ||
-	    (is_empty && own.begin < own.end)) {
-		e->head.size = 0;
-		run_add(e, &e->head, around->head, false);
+	run_add(e, &e->head, around->head, false);
+	if (!is_braces)
 		run_add(e, &e->head, own, false);
-		if (is_empty)
-			run_add(e, &e->head, own, true);
-	}
-	place_emit(e, around->place, false);
-	yaml_emit_line_comment(e);
-	yaml_emit_foot(e);
+	if (!is_braces && is_empty)
+		run_add(e, &e->head, own, true);
+	place_emit(e, around->place, is_empty);
 	if (is_empty) {
-		announce(e, &e->line, around->line, true);
-		announce_all(e, &e->foot, around->foot);
+		if (is_braces)
+			run_add_all(e, &e->line, own);
+		run_add(e, &e->line, around->line, true);
+		run_add_all(e, &e->foot, around->foot);
 		empty_emit(e, node->kind == SOPS_MAP, around->place);
 		return;
 	}
+	yaml_emit_line_comment(e);
+	yaml_emit_foot(e);
 	frame.indent = e->indent;
 	yaml_emit_deeper(e, false, around->place);
 	frame_push(w, frame);
+}
+
+/* After the header of a block scalar, a second line would be text. */
+static void line_comment_cut(struct yaml_emitter *e)
+{
+	const uint8_t *end = e->line.size > 0 ? memchr(e->line.data, '\n', e->line.size) : NULL;
+	size_t size = end ? (size_t)(end - e->line.data) : e->line.size;
+
+	if (!end || e->failed < 0)
+		return;
+	if (e->foot.size > 0)
+		e->failed = secret_append_text(&e->foot, "\n", e->err);
+	if (e->failed == 0)
+		e->failed =
+			secret_append(&e->foot, span_of(end + 1, e->line.size - size - 1), e->err);
+	e->line.size = size;
 }
 
 static void scalar_emit(struct writer *w, const struct yaml_written *written,
@@ -196,10 +193,12 @@ static void scalar_emit(struct writer *w, const struct yaml_written *written,
 {
 	struct yaml_emitter *e = &w->e;
 
-	announce(e, &e->head, around->head, false);
-	announce(e, &e->line, around->line, true);
-	announce_all(e, &e->foot, around->foot);
+	run_add(e, &e->head, around->head, false);
+	run_add(e, &e->line, around->line, true);
+	run_add_all(e, &e->foot, around->foot);
 	place_emit(e, around->place, true);
+	if (written->style == YAML_LITERAL)
+		line_comment_cut(e);
 	yaml_emit_scalar(e, written, around->place);
 	yaml_emit_line_comment(e);
 	yaml_emit_foot(e);
@@ -212,12 +211,13 @@ static void bytes_emit(struct writer *w, struct span bytes, const struct surroun
 	const struct surroundings item = {.place = YAML_AS_ITEM};
 	int64_t before = e->indent;
 
-	announce(e, &e->head, around->head, false);
-	place_emit(e, around->place, false);
-	yaml_emit_line_comment(e);
-	yaml_emit_foot(e);
-	if (bytes.size > 0)
+	run_add(e, &e->head, around->head, false);
+	place_emit(e, around->place, bytes.size == 0);
+	if (bytes.size > 0) {
+		yaml_emit_line_comment(e);
+		yaml_emit_foot(e);
 		yaml_emit_deeper(e, false, around->place);
+	}
 	for (size_t i = 0; i < bytes.size; i++) {
 		char text[4];
 		int size = snprintf(text, sizeof(text), "%u", bytes.data[i]);
@@ -226,8 +226,8 @@ static void bytes_emit(struct writer *w, struct span bytes, const struct surroun
 		scalar_emit(w, &written, &item);
 		memory_wipe(text, sizeof(text));
 	}
-	announce(e, &e->line, around->line, true);
-	announce_all(e, &e->foot, around->foot);
+	run_add(e, &e->line, around->line, true);
+	run_add_all(e, &e->foot, around->foot);
 	if (bytes.size == 0)
 		empty_emit(e, false, around->place);
 	e->indent = before;
@@ -303,7 +303,7 @@ static void key_emit(struct writer *w, struct span key, struct run head)
 	struct yaml_emitter *e = &w->e;
 	bool simple;
 
-	announce(e, &e->head, head, false);
+	run_add(e, &e->head, head, false);
 	if (e->failed == 0)
 		e->failed = yaml_written_string(&written, key, e->err);
 	if (e->failed < 0)
@@ -362,6 +362,9 @@ static void metadata_emit(struct writer *w)
 	struct run before = {.tree = frame->tree, .begin = frame->comments, .end = frame->next};
 	struct surroundings around = {.place = YAML_AS_VALUE, .line = before};
 
+	/* Not yet written comments would be lost in the metadata. */
+	yaml_emit_line_comment(&w->e);
+	yaml_emit_foot(&w->e);
 	key_emit(w, span_of_text(SOPS_METADATA_KEY), frame->started ? before : (struct run){0});
 	frame->started = true;
 	frame->metadata = NULL;
@@ -376,10 +379,15 @@ static void frame_end(struct writer *w)
 	struct yaml_emitter *e = &w->e;
 	struct frame frame = w->frames[--w->depth];
 
-	announce(e, &e->line, frame.line, true);
-	announce_all(e, &e->foot, frame.foot);
+	run_add(e, &e->line, frame.line, true);
+	run_add_all(e, &e->foot, frame.foot);
 	if (frame.tree->nodes[frame.node].kind == SOPS_MAP) {
-		announce_all(e, &e->tail, (struct run){frame.tree, frame.comments, frame.next});
+		/* Comments of an empty list that ends the map come first. */
+		if (frame.comments < frame.next && e->head.size > 0 && e->tail.size == 0) {
+			secret_destroy(&e->tail);
+			secret_move(&e->tail, &e->head);
+		}
+		run_add_all(e, &e->tail, (struct run){frame.tree, frame.comments, frame.next});
 		yaml_emit_head(e);
 	}
 	e->indent = frame.indent;
