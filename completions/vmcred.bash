@@ -33,7 +33,7 @@ _vmcred() {
 		[generate]="--generator --regenerate --dry-run --prompt --identity --no-sandbox --script-timeout --json"
 		[list]="--json"
 		[get]="--identity"
-		[set]="--file --identity"
+		[set]="--file --identity --allow-empty"
 		[check]="--json"
 		[fix]="--identity"
 		[machine]="--age-key --group --force --identity --json"

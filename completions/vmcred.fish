@@ -22,6 +22,7 @@ complete -c vmcred -n "__fish_seen_subcommand_from machine user" -l force
 complete -c vmcred -n "__fish_seen_subcommand_from group" -l user -x
 complete -c vmcred -n "__fish_seen_subcommand_from group" -l machine -x
 complete -c vmcred -n "__fish_seen_subcommand_from set" -l file -rF
+complete -c vmcred -n "__fish_seen_subcommand_from set" -l allow-empty
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a activate -d "decrypt a machine's secrets to /run/secrets"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a serve -d "serve LoadCredential= of the VMs' units from the store"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a units -d "write the LoadCredential= drop-ins of the VMs' units"

@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import harness
-from harness import equal, expect, need, run, vmcred
+from harness import equal, expect, fails, need, run, vmcred
 
 IDENTITY = re.compile(
     r"# created: \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\n# public key: (age1[0-9a-z]{58})\nAGE-SECRET-KEY-1[0-9A-Z]{58}\n"
@@ -129,14 +129,30 @@ def test_json_prints_key_file_and_machine(directory):
     expect(vmcred("keygen", "--json"), code=2, out="", err="vmcred: --json requires --output: stdout is for the identity\n")
 
 
-def test_missing_directory_is_an_error(directory):
-    """a missing directory is an error that names the file"""
-    expect(
-        vmcred("keygen", "--output", directory / "no/identity"),
-        code=3,
-        out="",
-        err=f"vmcred: generating an identity: creating {directory}/no/identity: No such file or directory\n",
-    )
+def test_missing_directory_is_created(directory):
+    """a missing directory is created, for its owner only; a file in its place is an error"""
+    expect(vmcred("keygen", "--output", directory / "new/deep/identity"), err="")
+    equal([(directory / path).stat().st_mode & 0o777 for path in ("new", "new/deep", "new/deep/identity")], [0o700, 0o700, 0o600])
+    (directory / "file").write_text("")
+    fails(vmcred("keygen", "--output", directory / "file/identity"), 1, directory / "file")
+
+
+def test_identity_in_a_git_work_tree_is_refused(directory):
+    """an identity is not written into a git work tree, at any depth, unless git ignores the file"""
+    tree = directory / "tree"
+    declare_in = tree / "deep/er"
+    declare_in.mkdir(parents=True)
+    expect(run(need("git"), "init", "--quiet", tree))
+    for path in (tree / "host1", declare_in / "host1"):
+        expect(vmcred("keygen", "--output", path), 1, "",
+               f"vmcred: generating an identity: {path} is in the git work tree {tree}, which must not contain identities: "
+               "choose another place, such as /var/lib/vmcred/identity on the machine, or a name that git ignores\n")  # fmt: skip
+        assert not path.exists(), path
+    fails(vmcred("keygen", "--output", "host1", cwd=declare_in), 1, tree)
+    fails(vmcred("keygen", "--output", tree / "host1", env={"PATH": "/nowhere"}), 1, tree)
+    (tree / ".gitignore").write_text("*.key\n")
+    expect(vmcred("keygen", "--output", declare_in / "host1.key"), err="")
+    expect(vmcred("keygen", "--output", "host2.key", cwd=declare_in), err="")
 
 
 if __name__ == "__main__":

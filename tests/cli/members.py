@@ -6,7 +6,7 @@ import shutil
 
 import harness
 from example import Example
-from harness import equal, expect, need, run, succeeds, vmcred
+from harness import equal, expect, fails, need, run, succeeds, vmcred
 
 DECLARATION = """\
 machines: {m: {}, n: {}}
@@ -402,6 +402,10 @@ def test_set_replaces_a_value_for_the_same_recipients(directory):
     equal(store.readers(OWN_M), ["ada", "bob", "m"])
     got = store("get", "--identity", directory / "ada", "m", "own/it")
     equal(got.out.encode("utf-8", "surrogateescape"), value)
+    fails(store("set", "m", "own/it"), 1, "empty", "--allow-empty")
+    equal(store("get", "--identity", directory / "ada", "m", "own/it").out, got.out)
+    expect(store("set", "m", "own/it", "--allow-empty"), 0, "", "")
+    expect(store("get", "--identity", directory / "ada", "m", "own/it"), 0, "", "")
     (directory / "new").write_text("public")
     expect(store("set", "n", "own/open", "--file", directory / "new"), 0, "", "")
     equal((directory / "vars/per-machine/n/own/open/value").read_text(), "public")

@@ -190,7 +190,7 @@ def test_sigterm_completes_started_refusals(directory):
 def test_empty_secret(directory):
     """an empty secret is an empty credential"""
     example = Example(directory)
-    expect(vmcred("set", "--config", example.config, "m", "made/one", stdin=b""))
+    expect(vmcred("set", "--config", example.config, "m", "made/one", "--allow-empty"))
     with serving(example) as server:
         equal(server.get(UNIT, "host-one"), b"")
 

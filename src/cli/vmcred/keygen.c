@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <libgen.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -12,6 +14,8 @@
 #include "base/directory.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/path.h"
+#include "base/program.h"
 #include "cli/vmcred/commands.h"
 #include "config/config.h"
 #include "vars/vars.h"
@@ -30,11 +34,63 @@ static void file_remove(const struct keygen *keygen)
 	(void)unlinkat(keygen->dirfd, slash ? slash + 1 : keygen->output, 0);
 }
 
+/* Whether git ignores the file; if git cannot be asked, it does not. */
+static bool is_ignored(const char *directory, const char *name)
+{
+	_cleanup_error_ struct error ignored = {0};
+	_cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	const char *const arguments[] = {"git", "check-ignore", "--quiet", "--", name, NULL};
+	const struct program git = {
+		.file = "git",
+		.argv = (char *const *)arguments, /* only read */
+		.directory = directory,
+		.fds = {null, null, null},
+	};
+	int status = 0;
+	pid_t pid;
+
+	return null >= 0 && program_start(&git, &pid, &ignored) == 0 &&
+	       program_wait(pid, &status, &ignored) == 0 &&
+	       program_status_check(status, "git", &ignored) == 0;
+}
+
+/* Fails for a file in a git work tree, where `git add` would pick up the identity, unless it is
+ * ignored. */
+static int git_check(const char *path, struct error *err)
+{
+	_cleanup_free_ char *copy = strdup(path), *directory = NULL, *up = NULL;
+	const char *slash = strrchr(path, '/');
+
+	directory = copy ? realpath(dirname(copy), NULL) : NULL;
+	up = directory ? strdup(directory) : NULL;
+	if (!up)
+		return copy && errno != ENOMEM ? 0 : error_no_memory(err);
+	for (;; *strrchr(up, '/') = '\0') {
+		_cleanup_free_ char *git = path_join(up, ".git");
+
+		if (!git)
+			return error_no_memory(err);
+		if (faccessat(AT_FDCWD, git, F_OK, 0) == 0)
+			break;
+		if (!strchr(up, '/'))
+			return 0;
+	}
+	if (is_ignored(directory, slash ? slash + 1 : path))
+		return 0;
+	error_set(err, VMCRED_FAILED,
+		  "%s is in the git work tree %s, which must not contain identities", path, up);
+	return error_hint(err,
+			  "choose another place, such as /var/lib/vmcred/identity on the machine, "
+			  "or a name that git ignores");
+}
+
 /* Syncs the file and its name before the key is registered: a lost identity cannot be recovered. */
 static int file_write(const struct keygen *keygen, struct span text, struct error *err)
 {
-	int r;
+	int r = git_check(keygen->output, err);
 
+	if (r < 0)
+		return r;
 	if (faccessat(AT_FDCWD, keygen->output, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
 		error_set(err, VMCRED_FAILED, "%s exists; identity files are never overwritten",
 			  keygen->output);
@@ -84,12 +140,12 @@ static void recipient_print(const struct cli *cli, const struct keygen *keygen,
 	cli_json_print(result);
 }
 
-/* Opens the directory of the output file. Where it cannot, the file cannot be created. */
-static int directory_open(const char *path)
+/* Opens the directory of the output file, and creates it if necessary. */
+static int directory_open(const char *path, struct error *err)
 {
 	_cleanup_free_ char *directory = strdup(path);
 
-	return directory ? open(dirname(directory), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	return directory ? dir_make(AT_FDCWD, dirname(directory), 0700, err) : error_no_memory(err);
 }
 
 static int keygen_run(struct cli *cli, const struct keygen *keygen, struct error *err)
@@ -160,8 +216,11 @@ int command_keygen(struct cli *cli, int argc, char **argv, struct error *err)
 	if (cli->json && !keygen.output)
 		return error_set(err, VMCRED_USAGE,
 				 "--json requires --output: stdout is for the identity");
-	if (keygen.output)
-		dirfd = directory_open(keygen.output);
+	if (keygen.output) {
+		dirfd = directory_open(keygen.output, err);
+		if (dirfd < 0)
+			return error_wrap(err, "generating an identity");
+	}
 	keygen.dirfd = dirfd;
 	return keygen_run(cli, &keygen, err);
 }

@@ -27,9 +27,11 @@ static int value_read(const char *path, const char *name, struct secret *value, 
 int command_set(struct cli *cli, int argc, char **argv, struct error *err)
 {
 	const char *path = NULL, *identity = NULL;
+	bool allow_empty = false;
 	const struct cli_option options[] = {
 		{"file", "FILE", "file with the value (default: stdin)", &path},
 		{"identity", "FILE", CLI_IDENTITY_HELP, &identity},
+		{"allow-empty", NULL, "store an empty value", &allow_empty},
 		{0},
 	};
 	const struct cli_usage usage = {
@@ -56,6 +58,10 @@ int command_set(struct cli *cli, int argc, char **argv, struct error *err)
 		r = cli_location_find(&config, argv[first], argv[first + 1], &location, err);
 	if (r == 0)
 		r = value_read(path, argv[first + 1], &value, err);
+	/* As of a command in a pipe that has failed. */
+	if (r == 0 && value.size == 0 && !allow_empty)
+		r = error_set(err, VMCRED_FAILED,
+			      "the value is empty: use --allow-empty to store it");
 	if (r == 0)
 		r = vars_lock(&lock, store_dirfd, &cli->report, err);
 	if (r == 0 && location.file->secret)
