@@ -55,29 +55,88 @@ static const char *process_leak(int process_dirfd, const struct inspection *insp
 	return NULL;
 }
 
+/* The cgroup's path in the next line, or NULL after the last one: cgroups(7). */
+static const char *cgroup_next(char **lines)
+{
+	const char *line = strsep(lines, "\n"), *controllers = line ? strchr(line, ':') : NULL;
+	const char *path = controllers ? strchr(controllers + 1, ':') : NULL;
+
+	return path ? path + 1 : line;
+}
+
+/* The cgroup of the system's manager: that of process 1 above init.scope. "" for the root, and
+ * without systemd. The caller frees it. */
+static char *manager_cgroup(int proc_dirfd)
+{
+	static const char scope[] = "/init.scope";
+	_cleanup_error_ struct error ignored = {0};
+	_cleanup_free_ char *groups = NULL;
+	char *rest;
+	const char *path;
+
+	if (file_read_text(proc_dirfd, "1/cgroup", PROC_FILE_SIZE_MAX, &groups, NULL, &ignored) < 0)
+		return strdup("");
+	rest = groups;
+	while ((path = cgroup_next(&rest))) {
+		size_t length = strlen(path);
+
+		if (length >= strlen(scope) && strcmp(path + length - strlen(scope), scope) == 0)
+			return strndup(path, length - strlen(scope));
+	}
+	return strdup("");
+}
+
+/* Whether only slices are between the manager's cgroup and the unit's, or one below it. A user's
+ * manager and a container are in a service or a scope, and name the cgroups below it as they like.
+ */
+static bool cgroup_is_of(const char *path, const char *manager, const char *unit)
+{
+	static const char slice[] = ".slice";
+
+	if (strncmp(path, manager, strlen(manager)) != 0)
+		return false;
+	path += strlen(manager);
+	while (*path == '/') {
+		size_t length = strcspn(++path, "/");
+
+		if (length == strlen(unit) && strncmp(path, unit, length) == 0)
+			return true;
+		if (length < strlen(slice) ||
+		    strncmp(path + length - strlen(slice), slice, strlen(slice)) != 0)
+			return false;
+		path += length;
+	}
+	return false;
+}
+
 /* Whether the process belongs to the unit: its cgroup is the unit's or below it. */
-static bool process_is_of(int process_dirfd, const char *unit)
+static bool process_is_of(int process_dirfd, const char *manager, const char *unit)
 {
 	_cleanup_free_ char *groups = NULL;
 	_cleanup_error_ struct error ignored = {0};
-	const char *at;
+	char *rest;
+	const char *path;
 
 	if (file_read_text(process_dirfd, "cgroup", PROC_FILE_SIZE_MAX, &groups, NULL, &ignored) <
 	    0)
 		return false;
-	at = strstr(groups, unit);
-	return at && at > groups && at[-1] == '/' &&
-	       (at[strlen(unit)] == '\n' || at[strlen(unit)] == '/');
+	rest = groups;
+	while ((path = cgroup_next(&rest))) {
+		if (cgroup_is_of(path, manager, unit))
+			return true;
+	}
+	return false;
 }
 
 void launch_inspect(const struct inspection *inspection, struct inspect_stage *stage)
 {
 	const char *unit = inspection->vm->unit;
 	_cleanup_close_dir_ DIR *proc = opendir("/proc");
+	_cleanup_free_ char *manager = proc ? manager_cgroup(dirfd(proc)) : NULL;
 	const struct dirent *entry;
 	size_t processes = 0;
 
-	if (!proc) {
+	if (!proc || !manager) {
 		stage_set(stage, INSPECT_UNSEEN, "/proc cannot be read");
 		return;
 	}
@@ -89,7 +148,7 @@ void launch_inspect(const struct inspection *inspection, struct inspect_stage *s
 			continue;
 		process_dirfd =
 			openat(dirfd(proc), entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (process_dirfd < 0 || !process_is_of(process_dirfd, unit))
+		if (process_dirfd < 0 || !process_is_of(process_dirfd, manager, unit))
 			continue;
 		processes++;
 		leak = process_leak(process_dirfd, inspection);

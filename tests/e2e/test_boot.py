@@ -155,6 +155,28 @@ def test_inspect_reports_missing_proof(_directory):
     expect(inspect(booted(), "".join(line for line in lines if "credential api-key" not in line)), 3)
 
 
+# Runs in a cgroup that has the name of the VM's unit, below a service that may create cgroups.
+IMPOSTOR = r"""
+top=/sys/fs/cgroup; [ ! -d $top/systemd ] || top=$top/systemd
+own=$(sed -n -e 's/^[0-9]*:name=systemd://p' -e '$s/^0:://p' /proc/self/cgroup | head -n 1)
+mkdir "$top$own/$1" && echo $$ >"$top$own/$1/cgroup.procs" && exec sleep 600
+"""
+
+
+def test_cgroup_elsewhere_is_not_the_unit(_directory):
+    """a process whose cgroup only has the name of the VM's unit is not one of the VM's"""
+    machine = booted()
+    machine.write("/run/impostor", IMPOSTOR)
+    machine.checked("systemd-run", "--unit=impostor", "--property=Delegate=yes", "sh", "/run/impostor", SERVICE)
+    try:
+        script = "for i in $(seq 100); do grep -qs impostor.service/$1 /proc/[0-9]*/cgroup && exit; sleep 0.1; done; exit 1"
+        expect(machine.run("sh", "-c", script, "sh", SERVICE), 0)
+        launch = json.loads(inspect(machine, booted().guest_console, "--json").out)[STAGES.index("launch")]
+        equal(launch["state"], "unseen", f"state of {launch}")
+    finally:
+        machine.run("systemctl", "kill", "--signal=KILL", "impostor")
+
+
 def test_missing_credential_stops_launch(_directory):
     """a credential that systemd does not load stops the launch before the hypervisor starts, and the error names it"""
     machine = booted()

@@ -26,8 +26,8 @@ ATTEMPTS = 3
 STAGES = ("generate", "seal", "activate", "load", "compose", "launch", "receive", "prove")
 # Listed before the first start and after each stop, to find a socket, file or directory that a launch leaves.
 PLACES = ("/run", "/tmp", "/var/tmp", "/dev/shm", "/var/lib/microvms", "/var/lib/private")
-# Files of systemd, which come and go; one is the empty parent directory of the VMs' RuntimeDirectory=.
-NOT_OURS = re.compile(r"/run/(agent\.|log/|systemd/(journal/(streams|synced)|units|propagate|dynamic-uid d$)|udev/|vmcred d$)")
+# Files of systemd, which come and go; two are the empty parent directories of the VMs' RuntimeDirectory=.
+NOT_OURS = re.compile(r"/run/(agent\.|log/|systemd/(journal/(streams|synced)|units|propagate|dynamic-uid d$)|udev/|vmcred(/vms)? d$)")
 KERNEL = "console=ttyS0 quiet loglevel=3 panic=-1 random.trust_cpu=on systemd.show_status=no vmcred.stay"
 VMLINUZ, INITRD = f"{VM_DIRECTORY}/vmlinuz", f"{VM_DIRECTORY}/initrd"
 
@@ -43,7 +43,7 @@ COMMANDS = {
 
 # The vsock devices of guests that notify.
 VSOCK = {
-    "cloud-hypervisor": ["--vsock", "cid=3,socket=/run/vmcred/test-vm/vsock"],
+    "cloud-hypervisor": ["--vsock", "cid=3,socket=/run/vmcred/vms/test-vm/vsock"],
     "qemu-system-x86_64": ["-device", "vhost-vsock-pci,guest-cid=3"],
 }
 

@@ -265,4 +265,11 @@ def test_failing_service(_directory):
         equal(machine.start_vm().code, 0, f"systemctl start, with {machine.console()}{log('vmcred.service')}")
 
 
+def test_vm_named_socket(_directory):
+    """a unit of a VM named socket does not remove the socket, even if it does not start"""
+    equal(booted().run("systemctl", "start", "microvm@socket.service").code, 1, "exit code of systemctl")
+    booted().checked("test", "-S", SOCKET)
+    equal(booted().start_vm().code, 0, "systemctl start of another VM's unit")
+
+
 harness.main(with_host_services=True)
