@@ -4,6 +4,8 @@ wiped, and what is reported if that fails."""
 import json
 import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import harness
@@ -132,6 +134,21 @@ for number in range(3000):
     os.chmod("f", 0)
     os.chmod("..", 0o500 if number % 2 else 0)
 """
+
+
+def test_leftover_that_cannot_be_wiped_is_reported(directory):
+    """what a killed run left and cannot be wiped is reported in a warning, and the command works"""
+    document = Document(directory)
+    left = document.place / ".vmcred.01234567"
+    left.mkdir()
+    busy = left / "busy"
+    shutil.copy(shutil.which("sleep"), busy)
+    with subprocess.Popen([busy, "60"]) as program:
+        result = document.pass_to("cat {}")
+        program.kill()
+    expect(result, 0, None, f"vmcred: warning: wiping the plaintext that a killed run left in {left}: wiping busy: Text file busy\n")
+    assert SECRET in result.out
+    document.wiped()
 
 
 def test_deep_directories_are_wiped(directory):

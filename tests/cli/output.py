@@ -243,6 +243,20 @@ def test_standard_output_of_another_user(directory):
         other.kill()
 
 
+def test_output_in_a_user_namespace(directory):
+    """in a user namespace, where root's devices and directories have another owner, files and devices are written to"""
+    need_root()
+    place = Place(directory)
+    by_nobody(place.key, 0o600)
+    words = [program_for_all(directory), "age", "decrypt", "--identity", place.key, "--input", place.file, "--output"]
+    for path in ("/dev/null", "/dev/stdout", place.shared / "file"):
+        result = run(*AS_NOBODY, "unshare", "--user", "--map-root-user", *words, path)
+        if "unshare failed" in result.err and not harness.CI:
+            raise harness.Skip("user namespaces are not allowed")
+        expect(result, 0, SECRET if path == "/dev/stdout" else "", "")
+    equal(owner_and_mode(place.shared / "file"), (NOBODY, 0o600))
+
+
 def test_document_that_is_a_mount_point_is_changed(directory):
     """a document that is a mount point is changed in place, but never becomes plaintext"""
     own_mounts()

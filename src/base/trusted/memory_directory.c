@@ -39,13 +39,13 @@ static int parent_open(const char *parent)
 }
 
 /* Wipes the directories that nobody has locked: their processes were killed. */
-static void left_overs_remove(int parent_dirfd)
+static void left_overs_remove(int parent_dirfd, const char *parent, const struct report *report)
 {
 	_cleanup_close_dir_ DIR *dir = dir_stream_open(parent_dirfd, ".");
 	const char *name;
 
 	while (dir && (name = dir_stream_next(dir))) {
-		_cleanup_error_ struct error ignored = {0};
+		_cleanup_error_ struct error failure = {0};
 		_cleanup_close_ int dirfd = -1;
 		struct stat status;
 
@@ -53,12 +53,15 @@ static void left_overs_remove(int parent_dirfd)
 			continue;
 		dirfd = openat(parent_dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (dirfd >= 0 && fstat(dirfd, &status) == 0 && status.st_uid == geteuid() &&
-		    flock(dirfd, LOCK_EX | LOCK_NB) == 0)
-			(void)dir_remove_tree(parent_dirfd, name, true, &ignored);
+		    flock(dirfd, LOCK_EX | LOCK_NB) == 0 &&
+		    dir_remove_tree(parent_dirfd, name, true, &failure) < 0)
+			report_message(report, REPORT_WARNING,
+				       "wiping the plaintext that a killed run left in %s/%s: %s",
+				       parent, name, failure.text);
 	}
 }
 
-void memory_directory_clean(void)
+void memory_directory_clean(const struct report *report)
 {
 	const char *parents[PARENTS];
 
@@ -67,7 +70,7 @@ void memory_directory_clean(void)
 		_cleanup_close_ int dirfd = parent_open(parents[i]);
 
 		if (dirfd >= 0)
-			left_overs_remove(dirfd);
+			left_overs_remove(dirfd, parents[i], report);
 	}
 }
 
@@ -107,14 +110,15 @@ static void directory_release(struct memory_directory *directory)
 }
 
 /* Creates and locks it in `parent`. Returns 1, or 0 if that is impossible. */
-static int parent_try(struct memory_directory *directory, const char *parent, struct error *err)
+static int parent_try(struct memory_directory *directory, const char *parent,
+		      const struct report *report, struct error *err)
 {
 	int r = 0;
 
 	directory->parent_dirfd = parent_open(parent);
 	if (directory->parent_dirfd < 0)
 		return 0;
-	left_overs_remove(directory->parent_dirfd);
+	left_overs_remove(directory->parent_dirfd, parent, report);
 	for (int attempt = 0; r == 0 && attempt < DIR_NAME_ATTEMPTS; attempt++) {
 		_cleanup_error_ struct error reason = {0};
 
@@ -128,13 +132,14 @@ static int parent_try(struct memory_directory *directory, const char *parent, st
 	return directory->path ? 1 : error_no_memory(err);
 }
 
-int memory_directory_make(struct memory_directory *directory, const char *what, struct error *err)
+int memory_directory_make(struct memory_directory *directory, const char *what,
+			  const struct report *report, struct error *err)
 {
 	const char *parents[PARENTS];
 
 	parents_list(parents);
 	for (size_t i = 0; i < PARENTS; i++) {
-		int r = parent_try(directory, parents[i], err);
+		int r = parent_try(directory, parents[i], report, err);
 
 		if (r != 0)
 			return r < 0 ? r : 0;

@@ -8,6 +8,7 @@
 #define VMCRED_BASE_TRUSTED_MEMORY_DIRECTORY_H
 
 #include "base/error.h"
+#include "base/report.h"
 
 struct memory_directory {
 	char *name;       /* owned */
@@ -25,10 +26,12 @@ struct memory_directory {
  * Creates it in the first of $XDG_RUNTIME_DIR, /run and /dev/shm that is a writable memory file
  * system where other users cannot rename it. `what` names its purpose in the error.
  */
-int memory_directory_make(struct memory_directory *directory, const char *what, struct error *err);
+int memory_directory_make(struct memory_directory *directory, const char *what,
+			  const struct report *report, struct error *err);
 
-/* Wipes the directories of processes that were killed, as memory_directory_make() does too. */
-void memory_directory_clean(void);
+/* Wipes the directories of processes that were killed, as memory_directory_make() does too. What
+ * cannot be wiped is reported; `report` may be NULL. */
+void memory_directory_clean(const struct report *report);
 
 /*
  * Wipes and removes it; nothing if it was not created. Fails also if another process moved or

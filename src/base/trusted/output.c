@@ -37,7 +37,7 @@ static int special_open(const struct output *output, const struct stat *status, 
 {
 	const bool is_device = S_ISCHR(status->st_mode) || S_ISBLK(status->st_mode);
 
-	if (status->st_uid != geteuid() && !(is_device && status->st_uid == 0)) {
+	if (status->st_uid != geteuid() && !(is_device && trusted_user_is_ours(status->st_uid))) {
 		error_set(err, VMCRED_FAILED,
 			  "opening %s: it is not a regular file, and belongs to user %u",
 			  output->path, status->st_uid);

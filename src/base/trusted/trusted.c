@@ -53,7 +53,7 @@ static int walk_begin(struct walk *walk, struct error *err)
 }
 
 /* The owner of "/" is root, also where a user namespace shows another number. */
-static bool is_ours(uid_t uid)
+bool trusted_user_is_ours(uid_t uid)
 {
 	struct stat root;
 
@@ -95,9 +95,9 @@ static int planted_refuse(const struct walk *walk, const struct stat *status, st
 static int link_follow(struct walk *walk, const struct stat *directory, int fd, uid_t link_owner,
 		       struct error *err)
 {
-	uid_t owner = !is_ours(link_owner)          ? link_owner
-		      : !is_ours(directory->st_uid) ? directory->st_uid
-						    : NOBODY;
+	uid_t owner = !trusted_user_is_ours(link_owner)          ? link_owner
+		      : !trusted_user_is_ours(directory->st_uid) ? directory->st_uid
+								 : NOBODY;
 	char target[PATH_MAX];
 	ssize_t length = readlinkat(fd, "", target, sizeof(target) - 1);
 	char *rest;
@@ -184,7 +184,8 @@ static int walk_step(struct walk *walk, mode_t mode, struct error *err)
 	memmove(walk->rest, part + length, strlen(part + length) + 1);
 	if (S_ISLNK(status.st_mode))
 		return link_follow(walk, &directory, fd, status.st_uid, err);
-	walk->is_foreign = walk->is_foreign || !is_ours(status.st_uid) || is_shared(&directory);
+	walk->is_foreign =
+		walk->is_foreign || !trusted_user_is_ours(status.st_uid) || is_shared(&directory);
 	walk_enter(walk, fd_release(&fd));
 	return 0;
 }
@@ -291,7 +292,7 @@ int trusted_found_check(const char *path, struct error *err)
 	for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++) {
 		const uid_t owner = statuses[i].st_uid;
 
-		if (is_ours(owner) || is_sudo_user(owner))
+		if (trusted_user_is_ours(owner) || is_sudo_user(owner))
 			continue;
 		error_set(err, VMCRED_USAGE, "%s%s belongs to user %u, who is neither you nor root",
 			  i == 0 ? "the directory of " : "", path, owner);

@@ -14,6 +14,9 @@
 
 #include "base/error.h"
 
+/* Whether the user is root or this process's user. */
+bool trusted_user_is_ours(uid_t uid);
+
 /*
  * Opens the parent directory of a path with O_PATH; returns its descriptor or a negative code.
  * `name` becomes the last part of the path. Missing directories are created with `mode` and synced;

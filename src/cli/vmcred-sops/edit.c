@@ -93,7 +93,8 @@ static int edit_open(struct edit *edit, struct error *err)
 	if (r < 0)
 		return r;
 	invocation->exit_code = SOPS_EXIT_OUTPUT_UNWRITABLE;
-	r = memory_directory_make(&edit->directory, "the decrypted file", err);
+	r = memory_directory_make(&edit->directory, "the decrypted file", &invocation->cli->report,
+				  err);
 	if (r < 0)
 		return r;
 	edit->name = strdup(basename(copy));

@@ -194,9 +194,9 @@ static void *fifo_write(void *argument)
 }
 
 static int plaintext_create(struct plaintext *plaintext, const char *name, bool fifo,
-			    struct error *err)
+			    const struct report *report, struct error *err)
 {
-	int r = memory_directory_make(&plaintext->directory, "the decrypted file", err);
+	int r = memory_directory_make(&plaintext->directory, "the decrypted file", report, err);
 	sigset_t all, before;
 
 	if (r < 0)
@@ -257,7 +257,7 @@ static int plaintext_pass(struct invocation *invocation, struct plaintext *plain
 	const bool is_fifo = !flag_is_on(&invocation->flags, FLAG_NO_FIFO);
 	char shell[] = "/bin/sh", option[] = "-c";
 	_cleanup_free_ char *command = NULL;
-	int r = plaintext_create(plaintext, name, is_fifo, err);
+	int r = plaintext_create(plaintext, name, is_fifo, &invocation->cli->report, err);
 
 	if (r < 0)
 		return r;

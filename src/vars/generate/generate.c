@@ -162,7 +162,7 @@ static int locked_generate(const struct config *config, int store_dirfd,
 
 	/* Plaintext of a killed run, even if no script runs now. */
 	if (!options->dry_run)
-		memory_directory_clean();
+		memory_directory_clean(report);
 	r = plan_make(config, store_dirfd, options, report, &run.plan, err);
 	return r < 0 ? r : plan_run(&run, err);
 }

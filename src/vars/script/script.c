@@ -61,7 +61,7 @@ static int script_directory_make(struct script_directory *directory, bool mounta
 		directory->dirfd = directory->mount;
 		return 0;
 	}
-	r = memory_directory_make(&directory->memory, "the script's $out", err);
+	r = memory_directory_make(&directory->memory, "the script's $out", NULL, err);
 	directory->dirfd = directory->memory.dirfd;
 	return r;
 }
