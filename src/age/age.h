@@ -21,6 +21,7 @@
 #include <time.h>
 
 #include "base/error.h"
+#include "base/report.h"
 #include "base/secret.h"
 #include "base/span.h"
 
@@ -51,11 +52,12 @@ struct age_recipients {
 	const struct age_prompt *prompt; /* for later additions; NULL: nobody to ask */
 };
 
-/* Starts as {0}, or with .prompt set. */
+/* Starts as {0}, or with .prompt and .report set. */
 struct age_identities {
 	struct age_identity **items; /* owned, and each of them */
 	size_t count;
 	const struct age_prompt *prompt; /* for later additions; NULL: nobody to ask */
+	const struct report *report;     /* for warnings about files; NULL: none */
 };
 
 #define _cleanup_age_recipients_ __attribute__((cleanup(age_recipients_destroy)))
@@ -131,12 +133,17 @@ int age_identities_parse(struct span text, const char *what, struct age_identiti
 			 struct error *err);
 
 /*
- * The same for a file, which must be a pipe, or a regular file that group and others can neither
- * read nor write. As for systemd's credentials, an access control list may allow this user to read
- * it. VMCRED_MISSING: it does not exist.
+ * The same for a file, which must be a pipe, or a regular file that passes age_identity_fd_check().
+ * VMCRED_MISSING: it does not exist.
  */
 int age_identity_file_load(int dirfd, const char *path, struct age_identities *identities,
 			   struct error *err);
+
+/*
+ * Checks who can access a key file: an error if group or others can write it, and a warning if they
+ * can read it. As for systemd's credentials, an access control list may allow this user to read it.
+ */
+int age_identity_fd_check(int fd, const char *path, const struct report *report, struct error *err);
 
 /* The text of an identity file as age-keygen(1) writes it, created at `created`. Adds to `text`. */
 int age_identity_file_format(const struct age_identity *identity, time_t created,

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Identity files in all forms that age accepts. They contain the keys to everything, so one that
- * others can read is an error, not a warning; and no error quotes a line.
+ * Identity files in all forms that age accepts. No error quotes a line.
  */
 #include <endian.h>
 #include <errno.h>
@@ -55,59 +54,66 @@ int age_identities_parse(struct span text, const char *what, struct age_identiti
  * then 0440 although no group can read the file.
  */
 
-/* Whether an entry grants access only to the file's owner, or to us without writing. */
-static bool entry_is_harmless(const struct posix_acl_xattr_entry *entry)
+/* The permissions that an entry grants to others, or to us beyond reading. */
+static unsigned entry_permissions(const struct posix_acl_xattr_entry *entry)
 {
-	uint16_t tag = le16toh(entry->e_tag), permissions = le16toh(entry->e_perm);
+	const unsigned tag = le16toh(entry->e_tag), permissions = le16toh(entry->e_perm);
 
 	/* The mask only removes permissions. */
-	if (tag == ACL_USER_OBJ || tag == ACL_MASK || permissions == 0)
-		return true;
-	return tag == ACL_USER && le32toh(entry->e_id) == geteuid() &&
-	       (permissions & ~ACL_READ) == 0;
+	if (tag == ACL_USER_OBJ || tag == ACL_MASK)
+		return 0;
+	return tag == ACL_USER && le32toh(entry->e_id) == geteuid() ? permissions & ~ACL_READ
+								    : permissions;
 }
 
-/* Whether there is a list that grants access only to the file's owner and us. */
-static bool list_is_harmless(int fd)
+/* The permissions of others, as ACL_READ, ACL_WRITE and ACL_EXECUTE. */
+static unsigned others_permissions(int fd, mode_t mode)
 {
 	struct {
 		struct posix_acl_xattr_header header;
 		struct posix_acl_xattr_entry entries[ACL_ENTRIES_MAX];
 	} list;
-	ssize_t size = fgetxattr(fd, ACL_NAME, &list, sizeof(list));
-	size_t count;
+	ssize_t size;
+	unsigned permissions = 0;
 
-	if (size < (ssize_t)sizeof(list.header) ||
+	if ((mode & (S_IRWXG | S_IRWXO)) == 0)
+		return 0;
+	size = fgetxattr(fd, ACL_NAME, &list, sizeof(list));
+	if (size <= (ssize_t)sizeof(list.header) ||
 	    le32toh(list.header.a_version) != POSIX_ACL_XATTR_VERSION)
-		return false;
-	count = ((size_t)size - sizeof(list.header)) / sizeof(list.entries[0]);
-	for (size_t i = 0; i < count; i++) {
-		if (!entry_is_harmless(&list.entries[i]))
-			return false;
-	}
-	return count > 0;
+		return (mode >> 3 | mode) & S_IRWXO;
+	size = (size - (ssize_t)sizeof(list.header)) / (ssize_t)sizeof(list.entries[0]);
+	for (ssize_t i = 0; i < size; i++)
+		permissions |= entry_permissions(&list.entries[i]);
+	return permissions;
 }
 
-/* Checks that the file is a pipe, or a regular file that only its owner and we can access. */
-static int access_check(int fd, const char *path, struct error *err)
+int age_identity_fd_check(int fd, const char *path, const struct report *report, struct error *err)
 {
+	unsigned permissions;
 	struct stat status;
 
 	if (fstat(fd, &status) < 0)
 		return error_set_errno(err, errno, "%s", path);
-	if (S_ISFIFO(status.st_mode))
-		return 0;
 	if (!S_ISREG(status.st_mode))
-		return error_set(err, VMCRED_FAILED, "%s: not a regular file", path);
-	if ((status.st_mode & (S_IRWXG | S_IRWXO)) == 0 || list_is_harmless(fd))
 		return 0;
-	error_set(err, VMCRED_FAILED, "%s: mode %04o gives others access to the secret key", path,
-		  status.st_mode & ALLPERMS);
-	return error_hint(err, "chmod 600 %s", path);
+	permissions = others_permissions(fd, status.st_mode);
+	if (permissions & ACL_WRITE) {
+		error_set(err, VMCRED_FAILED, "%s: mode %04o lets other users change the key", path,
+			  status.st_mode & ALLPERMS);
+		return error_hint(err, "chmod 600 %s", path);
+	}
+	if (permissions)
+		report_message(report, REPORT_WARNING,
+			       "key file %s is accessible to other users: chmod 600 %s", path,
+			       path);
+	return 0;
 }
 
-static int file_read(int dirfd, const char *path, struct secret *text, struct error *err)
+static int file_read(int dirfd, const char *path, const struct report *report, struct secret *text,
+		     struct error *err)
 {
+	struct stat status;
 	_cleanup_close_ int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	int r;
 
@@ -122,7 +128,9 @@ static int file_read(int dirfd, const char *path, struct secret *text, struct er
 					  path);
 		return -(int)err->code;
 	}
-	r = access_check(fd, path, err);
+	if (fstat(fd, &status) == 0 && !S_ISREG(status.st_mode) && !S_ISFIFO(status.st_mode))
+		return error_set(err, VMCRED_FAILED, "%s: not a regular file", path);
+	r = age_identity_fd_check(fd, path, report, err);
 	if (r < 0)
 		return r;
 	return secret_read(text, fd, IDENTITY_FILE_SIZE_MAX, path, err);
@@ -132,7 +140,7 @@ int age_identity_file_load(int dirfd, const char *path, struct age_identities *i
 			   struct error *err)
 {
 	_cleanup_secret_ struct secret text = {0}, public_text = {0};
-	int r = file_read(dirfd, path, &text, err);
+	int r = file_read(dirfd, path, identities->report, &text, err);
 
 	/* An encrypted PEM file does not contain its public key, so read it from the .pub file. */
 	if (r == 0 && span_starts_with(secret_span(&text), span_of_text("-----BEGIN RSA "))) {

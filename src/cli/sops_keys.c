@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -100,7 +99,6 @@ static void file_load(struct sops_keys *keys, const struct report *report, const
 	_cleanup_error_ struct error reason = {0};
 	_cleanup_secret_ struct secret text = {0};
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	struct stat status;
 	int r;
 
 	if (fd < 0 && errno == ENOENT && strcmp(name, path) == 0) {
@@ -112,13 +110,9 @@ static void file_load(struct sops_keys *keys, const struct report *report, const
 		failure_note(keys, name, &reason);
 		return;
 	}
-	/* sops accepts a key file of any mode. */
-	if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
-	    (status.st_mode & (S_IRWXG | S_IRWXO)) != 0)
-		report_message(report, REPORT_WARNING,
-			       "key file %s is accessible to other users: chmod 600 %s", path,
-			       path);
-	r = secret_read(&text, fd, KEYS_SIZE_MAX, path, &reason);
+	r = age_identity_fd_check(fd, path, report, &reason);
+	if (r == 0)
+		r = secret_read(&text, fd, KEYS_SIZE_MAX, path, &reason);
 	if (r == 0)
 		r = age_identities_parse(secret_span(&text), path, &keys->identities, &reason);
 	if (r < 0)

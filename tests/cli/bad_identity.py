@@ -103,9 +103,8 @@ def to_directory(path):
 
 NO_KEY = "contains no secret key: generate one with `vmcred keygen --output FILE`"
 UNUSABLE = {
-    "that its group can read": (lambda path: path.chmod(0o640), 1, "mode 0640 gives others access to the secret key: chmod 600 {}"),
-    "that others can read": (lambda path: path.chmod(0o604), 1, "mode 0604 gives others access to the secret key: chmod 600 {}"),
-    "that others can write": (lambda path: path.chmod(0o602), 1, "mode 0602 gives others access to the secret key: chmod 600 {}"),
+    "that its group can write": (lambda path: path.chmod(0o660), 1, "mode 0660 lets other users change the key: chmod 600 {}"),
+    "that others can write": (lambda path: path.chmod(0o602), 1, "mode 0602 lets other users change the key: chmod 600 {}"),
     "that is a directory": (to_directory, 1, "not a regular file"),
     "that is empty": (lambda path: remake(path, ""), 1, NO_KEY),
     "of comments": (lambda path: remake(path, "# key\n"), 1, NO_KEY),

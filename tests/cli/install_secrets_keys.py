@@ -3,7 +3,7 @@
 import os
 
 import harness
-from harness import equal, expect, need_root, vmcred
+from harness import equal, expect, fails, need_root, vmcred
 from manifests import Manifest, personality
 
 
@@ -42,6 +42,17 @@ def test_unusable_ssh_keys(directory):
     equal(len(lines), 2, "number of warnings")
     for line, path in zip(lines, manifest.content["sshKeyPaths"]):
         assert line.startswith("vmcred: warning: ignoring a key of sshKeyPaths: ") and path in line, line
+
+
+def test_readable_age_key_file(directory):
+    """an ageKeyFile that others can read is a warning, and the secrets are installed; one that they can write is an error"""
+    manifest = ours(directory)
+    manifest.identity.chmod(0o644)
+    result = expect(manifest.install(), 0, "")
+    equal(result.err, f"vmcred: warning: key file {manifest.identity} is accessible to other users: chmod 600 {manifest.identity}\n")
+    equal(manifest.active("top"), b"first value")
+    manifest.identity.chmod(0o622)
+    fails(manifest.install(), 1, manifest.identity, "0622")
 
 
 def test_missing_user(directory):

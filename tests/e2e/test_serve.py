@@ -231,8 +231,8 @@ def test_unusable_identity(_directory):
     """without a usable identity, units fail at once with the reason; with one, they start"""
     machine = booted()
     machine.checked("systemctl", "stop", "vmcred.service")
-    machine.identity.chmod(0o644)
-    refused(SERVICE, "gives others access to the secret key")
+    machine.identity.chmod(0o666)
+    refused(SERVICE, "lets other users change the key")
     machine.identity.chmod(0o600)
     equal(machine.start_vm().code, 0, f"systemctl start, with {machine.console()}{log('vmcred.service')}")
 

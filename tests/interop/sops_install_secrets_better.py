@@ -163,11 +163,10 @@ def test_trailing_slashes(directory):
     outputs(directory, {"m": content}, "try m; cat /run/secrets/top 2>/dev/null || :", "no", "yes first value")
 
 
-def test_world_readable_age_key(directory):
-    """a world-readable age key is an error of ours"""
+def test_world_writable_age_key(directory):
+    """an age key that others can write is an error of ours"""
     content = one(directory).content
-    expect(vmcred("keygen", "--output", directory / "other"))
-    (directory / "key.txt").chmod(0o644)
+    (directory / "key.txt").chmod(0o666)
     outputs(directory, {"m": content}, "try m", "yes", "no")
 
 

@@ -135,25 +135,54 @@ static void a_file_that_only_its_owner_can_access_is_loaded(void **state)
 	age_identities_destroy(&identities);
 }
 
-static void a_file_that_others_can_read_or_write_is_an_error(void **state)
+static void a_file_that_others_can_write_is_an_error(void **state)
 {
 	struct directory *directory = *state;
 	struct age_identities identities = {0};
 	struct error err = {0};
 	char message[200];
 
-	for (mode_t bit = 01; bit <= 040; bit <<= 1) {
+	for (mode_t bit = 02; bit <= 020; bit <<= 3) {
 		mode_t mode = 0600 | bit;
 
 		file_make(directory, mode);
 		snprintf(message, sizeof(message),
-			 "reading the identity file: keys: mode %04o gives others access to "
-			 "the secret key: chmod 600 keys",
+			 "reading the identity file: keys: mode %04o lets other users change the "
+			 "key: chmod 600 keys",
 			 mode);
 		assert_error(age_identity_file_load(directory->fd, "keys", &identities, &err),
 			     VMCRED_FAILED, message);
 	}
 	assert_int_equal(identities.count, 0);
+}
+
+static size_t warning_count;
+
+static void warning_count_up(const struct report *report, enum report_level level, const char *text)
+{
+	(void)report;
+	assert_int_equal(level, REPORT_WARNING);
+	assert_string_equal(text, "key file keys is accessible to other users: chmod 600 keys");
+	warning_count++;
+}
+
+static const struct report warnings = {.level = REPORT_WARNING, .line = warning_count_up};
+
+static void a_file_that_others_can_read_is_a_warning(void **state)
+{
+	struct directory *directory = *state;
+	struct error err = {0};
+
+	warning_count = 0;
+	for (mode_t bit = 04; bit <= 040; bit <<= 3) {
+		struct age_identities identities = {.report = &warnings};
+
+		file_make(directory, 0600 | bit);
+		assert_success(age_identity_file_load(directory->fd, "keys", &identities, &err));
+		assert_int_equal(identities.count, 1);
+		age_identities_destroy(&identities);
+	}
+	assert_int_equal(warning_count, 2);
 }
 
 /* An access control list: the owner may read, then one more entry, then the mask, and others. */
@@ -207,38 +236,45 @@ static void a_systemd_credential_with_an_acl_for_our_user_is_loaded(void **state
 	age_identities_destroy(&identities);
 }
 
-static void an_acl_for_anybody_else_is_an_error(void **state)
+static void an_acl_for_anybody_else_is_a_warning_or_an_error(void **state)
 {
 	struct directory *directory = *state;
-	struct age_identities identities = {0};
 	struct error err = {0};
 	const struct {
 		uint16_t tag, permissions;
 		uint32_t id;
 		uint16_t group_permissions;
+		bool is_error;
 	} cases[] = {
-		{ACL_USER, ACL_READ, geteuid() + 1, 0},
-		{ACL_USER, ACL_READ, geteuid(), ACL_READ},
-		{ACL_GROUP, ACL_READ, getegid(), 0},
+		{ACL_USER, ACL_READ, geteuid() + 1, 0, false},
+		{ACL_USER, ACL_READ, geteuid(), ACL_READ, false},
+		{ACL_GROUP, ACL_READ, getegid(), 0, false},
+		{ACL_USER, ACL_READ | ACL_WRITE, geteuid() + 1, 0, true},
+		/* Our user may read, but not write. */
+		{ACL_USER, ACL_READ | ACL_WRITE, geteuid(), 0, true},
 	};
 
+	warning_count = 0;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct age_identities identities = {.report = &warnings};
+
 		if (!acl_set(directory, cases[i].tag, cases[i].permissions, cases[i].id,
 			     cases[i].group_permissions))
 			return;
-		assert_error(age_identity_file_load(directory->fd, "keys", &identities, &err),
-			     VMCRED_FAILED,
-			     "reading the identity file: keys: mode 0440 gives others access to "
-			     "the secret key: chmod 600 keys");
+		if (cases[i].is_error)
+			assert_error(
+				age_identity_file_load(directory->fd, "keys", &identities, &err),
+				VMCRED_FAILED,
+				"reading the identity file: keys: mode 0460 lets other users "
+				"change "
+				"the key: chmod 600 keys");
+		else
+			assert_success(
+				age_identity_file_load(directory->fd, "keys", &identities, &err));
+		age_identities_destroy(&identities);
 		assert_int_equal(unlinkat(directory->fd, "keys", 0), 0);
 	}
-	/* Our user may read, but not write. */
-	if (!acl_set(directory, ACL_USER, ACL_READ | ACL_WRITE, geteuid(), 0))
-		return;
-	assert_error(age_identity_file_load(directory->fd, "keys", &identities, &err),
-		     VMCRED_FAILED,
-		     "reading the identity file: keys: mode 0460 gives others access to the secret "
-		     "key: chmod 600 keys");
+	assert_int_equal(warning_count, 3);
 }
 
 static void a_missing_file_and_a_directory_are_errors(void **state)
@@ -263,13 +299,15 @@ int main(void)
 		cmocka_unit_test(the_format_matches_age_keygen),
 		cmocka_unit_test_setup_teardown(a_file_that_only_its_owner_can_access_is_loaded,
 						directory_make, directory_remove),
-		cmocka_unit_test_setup_teardown(a_file_that_others_can_read_or_write_is_an_error,
+		cmocka_unit_test_setup_teardown(a_file_that_others_can_write_is_an_error,
+						directory_make, directory_remove),
+		cmocka_unit_test_setup_teardown(a_file_that_others_can_read_is_a_warning,
 						directory_make, directory_remove),
 		cmocka_unit_test_setup_teardown(
 			a_systemd_credential_with_an_acl_for_our_user_is_loaded, directory_make,
 			directory_remove),
-		cmocka_unit_test_setup_teardown(an_acl_for_anybody_else_is_an_error, directory_make,
-						directory_remove),
+		cmocka_unit_test_setup_teardown(an_acl_for_anybody_else_is_a_warning_or_an_error,
+						directory_make, directory_remove),
 		cmocka_unit_test_setup_teardown(a_missing_file_and_a_directory_are_errors,
 						directory_make, directory_remove),
 	};

@@ -72,6 +72,7 @@ int manifest_keys_load(const struct manifest *manifest, const struct manifest_op
 	import.level = manifest->log_keys ? REPORT_INFO : REPORT_WARNING;
 	ssh_keys_add(manifest->age_ssh_keys, &age, &import, keys);
 	ssh_keys_add(manifest->ssh_keys, &pgp, &import, keys);
+	keys->identities.report = report;
 	if (*manifest->age_key_file)
 		r = age_identity_file_load(AT_FDCWD, manifest->age_key_file, &keys->identities,
 					   err);

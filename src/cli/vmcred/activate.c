@@ -105,7 +105,7 @@ int command_activate(struct cli *cli, int argc, char **argv, struct error *err)
 	options.machine = activate_machine_choose(&config, options.machine, err);
 	if (!options.machine)
 		return -(int)err->code;
-	r = cli_identities_load(identity, &identities, err);
+	r = cli_identities_load(identity, &cli->report, &identities, err);
 	if (r == 0)
 		r = activate_machine(&config, store_dirfd, &identities, &options, &cli->report,
 				     &result, err);

@@ -15,6 +15,7 @@
 
 struct age_options {
 	struct cli_texts recipients, recipient_files, identities;
+	const struct report *report;
 	const char *input, *output;
 	bool armor, passphrase;
 };
@@ -74,10 +75,11 @@ static int identities_read(const struct age_options *options, struct age_identit
 	int r = 0;
 
 	identities->prompt = &terminal_prompt;
+	identities->report = options->report;
 	if (options->passphrase)
 		return age_identities_add_passphrase(identities, span_of(NULL, 0), err);
 	if (options->identities.count == 0)
-		return cli_identities_load(NULL, identities, err);
+		return cli_identities_load(NULL, options->report, identities, err);
 	for (size_t i = 0; r == 0 && i < options->identities.count; i++)
 		r = age_identity_file_load(AT_FDCWD, options->identities.items[i], identities, err);
 	return r;
@@ -143,7 +145,7 @@ static int options_check(const struct direction *direction, const struct age_opt
 
 int command_age(struct cli *cli, int argc, char **argv, struct error *err)
 {
-	struct age_options options = {0};
+	struct age_options options = {.report = &cli->report};
 	const struct cli_option options_table[] = {
 		{"recipient", "KEY...", "public key to encrypt to", &options.recipients},
 		{"recipients", "FILE...", "file of public keys to encrypt to, one per line",

@@ -52,11 +52,13 @@ int command_user(struct cli *cli, int argc, char **argv, struct error *err);
 const char *cli_machine_identity_path(const char *given);
 
 /* Loads `given`, or the first readable default. */
-int cli_identities_load(const char *given, struct age_identities *identities, struct error *err);
+int cli_identities_load(const char *given, const struct report *report,
+			struct age_identities *identities, struct error *err);
 
 /* The same when the identities are first needed. Starts with `path`: --identity, or NULL. */
 struct cli_identity {
 	const char *path;
+	const struct report *report;
 	struct age_identities identities; /* the caller destroys them */
 };
 
@@ -64,8 +66,8 @@ struct cli_identity {
 int cli_identity_get(const struct age_identities **identities, void *data, struct error *err);
 
 /* vars_writer_find() with that identity. */
-int cli_writer_find(const struct config *config, int store_dirfd, const char *given, char **writer,
-		    struct error *err);
+int cli_writer_find(const struct config *config, int store_dirfd, const char *given,
+		    const struct report *report, char **writer, struct error *err);
 
 /*
  * Answers to the prompts of generators: from files named with --prompt, else from the terminal.

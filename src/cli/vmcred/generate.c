@@ -118,7 +118,8 @@ static int generate(struct cli *cli, struct vars_generate_options *options,
 
 int command_generate(struct cli *cli, int argc, char **argv, struct error *err)
 {
-	struct generation generation = {.progress = &cli->progress};
+	struct generation generation = {.progress = &cli->progress,
+					.identity.report = &cli->report};
 	struct vars_generate_options options = {.generated = generated,
 						.answered = answered,
 						.ask = ask,

@@ -93,7 +93,7 @@ static int location_find(struct cli *cli, const char *machine, const char *name,
 
 int command_get(struct cli *cli, int argc, char **argv, struct error *err)
 {
-	struct cli_identity identity = {0};
+	struct cli_identity identity = {.report = &cli->report};
 	const struct cli_option options[] = {
 		{"identity", "FILE", CLI_IDENTITY_HELP, &identity.path},
 		{0},

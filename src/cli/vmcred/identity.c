@@ -32,7 +32,8 @@ const char *cli_machine_identity_path(const char *given)
 	return path ? path : CLI_IDENTITY_PATH;
 }
 
-int cli_identities_load(const char *given, struct age_identities *identities, struct error *err)
+int cli_identities_load(const char *given, const struct report *report,
+			struct age_identities *identities, struct error *err)
 {
 	const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
 	const char *path = machine_path(given);
@@ -41,6 +42,7 @@ int cli_identities_load(const char *given, struct age_identities *identities, st
 
 	/* Keys may be encrypted with a passphrase; a plugin may ask for a PIN. */
 	identities->prompt = &terminal_prompt;
+	identities->report = report;
 	if (!path && config && *config)
 		personal = text_format("%s/" PERSONAL_NAME, config);
 	else if (!path && home && *home)
@@ -60,13 +62,14 @@ int cli_identity_get(const struct age_identities **identities, void *data, struc
 	*identities = &identity->identities;
 	return identity->identities.count > 0
 		       ? 0
-		       : cli_identities_load(identity->path, &identity->identities, err);
+		       : cli_identities_load(identity->path, identity->report,
+					     &identity->identities, err);
 }
 
-int cli_writer_find(const struct config *config, int store_dirfd, const char *given, char **writer,
-		    struct error *err)
+int cli_writer_find(const struct config *config, int store_dirfd, const char *given,
+		    const struct report *report, char **writer, struct error *err)
 {
-	struct cli_identity identity = {.path = given};
+	struct cli_identity identity = {.path = given, .report = report};
 	int r = vars_writer_find(config, store_dirfd, cli_identity_get, &identity, writer, err);
 
 	age_identities_destroy(&identity.identities);

@@ -68,7 +68,7 @@ int command_inspect(struct cli *cli, int argc, char **argv, struct error *err)
 	options.vm = argv[first];
 	r = cli_start(cli, &config, &store_dirfd, err);
 	if (r == 0)
-		r = cli_identities_load(identity, &identities, err);
+		r = cli_identities_load(identity, &cli->report, &identities, err);
 	if (r == 0)
 		r = inspect_vm(&config, store_dirfd, &identities, &options, &result, err);
 	if (r < 0)

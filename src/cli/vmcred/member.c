@@ -41,7 +41,7 @@ static int members_list(struct cli *cli, const struct member *member, struct err
 }
 
 /* Registers the given public keys, or generates a machine's key. */
-static int key_register(const struct member *member, struct error *err)
+static int key_register(const struct member *member, const struct report *report, struct error *err)
 {
 	_cleanup_sops_key_group_ struct sops_key_group keys = {0};
 	_cleanup_free_ char *writer = NULL;
@@ -61,7 +61,8 @@ static int key_register(const struct member *member, struct error *err)
 		return error_hint(err, "pass --age-key KEY (see `vmcred keygen`) or --pgp-key "
 				       "FINGERPRINT");
 	}
-	r = cli_writer_find(&member->config, member->store_dirfd, member->identity, &writer, err);
+	r = cli_writer_find(&member->config, member->store_dirfd, member->identity, report, &writer,
+			    err);
 	return r < 0 ? r
 		     : vars_machine_key_make(&member->config, member->store_dirfd, member->name,
 					     writer, member->force, err);
@@ -81,7 +82,7 @@ static int member_add(struct cli *cli, const struct member *member, struct error
 			return -(int)err->code;
 		machines[0] = machine->name;
 	}
-	r = key_register(member, err);
+	r = key_register(member, &cli->report, err);
 	if (r == 0 && member->group)
 		r = vars_group_add(member->store_dirfd, member->group, member->type, member->name,
 				   err);

@@ -41,7 +41,8 @@ int cli_repair(struct cli *cli, const struct config *config, int store_dirfd, ch
 	       const struct vars_exclusion *exclude, bool bind, const char *identity,
 	       size_t *changed, struct error *err)
 {
-	struct repair repair = {.report = &cli->report, .identity.path = identity};
+	struct repair repair = {.report = &cli->report,
+				.identity = {.path = identity, .report = &cli->report}};
 	const struct vars_fix_options options = {
 		.machines = machines,
 		.exclude = exclude ? *exclude : (struct vars_exclusion){0},

@@ -65,7 +65,7 @@ int command_set(struct cli *cli, int argc, char **argv, struct error *err)
 	if (r == 0)
 		r = vars_lock(&lock, store_dirfd, &cli->report, err);
 	if (r == 0 && location.file->secret)
-		r = cli_writer_find(&config, store_dirfd, identity, &writer, err);
+		r = cli_writer_find(&config, store_dirfd, identity, &cli->report, &writer, err);
 	return r < 0 ? r
 		     : vars_set(&config, store_dirfd, &location, writer, secret_span(&value), err);
 }
