@@ -3,13 +3,11 @@
 
 #include <stdlib.h>
 
-int array_grow(void *items, size_t count, size_t *capacity, size_t item_size, struct error *err)
+int array_enlarge(void *items, size_t *capacity, size_t item_size, struct error *err)
 {
 	size_t more = *capacity ? *capacity * 2 : 32;
 	void *moved;
 
-	if (count < *capacity)
-		return 0;
 	moved = reallocarray(*(void **)items, more, item_size);
 	if (!moved)
 		return error_no_memory(err);

@@ -6,10 +6,17 @@
 
 #include "base/error.h"
 
+/* Doubles the capacity of an array; for array_grow(). */
+int array_enlarge(void *items, size_t *capacity, size_t item_size, struct error *err);
+
 /*
  * Makes room for one more item in an array of `count` items. `items` is the address of the pointer
  * to the array, which starts as NULL with a capacity of 0; the caller frees it.
  */
-int array_grow(void *items, size_t count, size_t *capacity, size_t item_size, struct error *err);
+static inline int array_grow(void *items, size_t count, size_t *capacity, size_t item_size,
+			     struct error *err)
+{
+	return count < *capacity ? 0 : array_enlarge(items, capacity, item_size, err);
+}
 
 #endif

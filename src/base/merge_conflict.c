@@ -13,6 +13,8 @@ int merge_conflict_check(struct span text, const char *path, struct error *err)
 	size_t found = 0, number = 0, first = 0;
 	struct span line;
 
+	if (text.size == 0 || !memmem(text.data, text.size, markers[0], strlen(markers[0])))
+		return 0;
 	while (found < MARKERS && span_take_line(&text, &line)) {
 		struct span marker = span_of_text(markers[found]);
 		uint8_t next = line.size > marker.size ? line.data[marker.size] : ' ';

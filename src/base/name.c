@@ -51,6 +51,9 @@ int credential_name_check(const char *name, struct error *err)
 	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
 		return name_reject(what, name, "is a directory", err);
 	for (const unsigned char *c = (const unsigned char *)name; *c; c++) {
+		/* Most characters are letters, and a declaration may have very many names. */
+		if (*c > ':' && *c < 0x7f)
+			continue;
 		if (*c == '/')
 			return name_reject(what, name, "contains '/'", err);
 		if (*c == ':')

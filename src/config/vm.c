@@ -24,10 +24,10 @@ static int read_load(struct reader *reader, const char *name, const struct yaml_
 	if (!slash || slash == source || !slash[1] || strchr(slash + 1, '/'))
 		return reader_reject(reader, value, "must be GENERATOR/FILE, not \"%s\"", source);
 	*slash = '\0';
-	load->generator = strdup(source);
 	load->file = strdup(slash + 1);
+	load->generator = pointer_release(&source);
 	load->line = (int)value->line;
-	return load->generator && load->file ? 0 : error_no_memory(reader->err);
+	return load->file ? 0 : error_no_memory(reader->err);
 }
 
 static int read_credential_name(struct reader *reader, const struct yaml_node *value, void *target)

@@ -57,8 +57,12 @@ static int take(struct yaml_builder *b, struct yaml_gathered *from, struct span 
 
 static int comments_take(struct yaml_builder *b, struct yaml_comments *comments, struct error *err)
 {
-	int r = take(b, &b->head, &comments->head, err);
+	int r;
 
+	/* Most nodes have none. */
+	if (b->head.text.size + b->line.text.size + b->foot.text.size + b->stem.size == 0)
+		return 0;
+	r = take(b, &b->head, &comments->head, err);
 	if (r == 0)
 		r = take(b, &b->line, &comments->line, err);
 	if (r == 0)

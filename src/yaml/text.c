@@ -119,37 +119,28 @@ bool yaml_is_ascii(struct span text)
 	return true;
 }
 
-/* Whether one of eight ASCII bytes is below a space or is DEL. */
-static bool has_control(uint64_t word)
+static bool is_plain(uint8_t c)
 {
-	uint64_t low = (word - ALL(' ')) & ~word & ALL(0x80);
-	uint64_t not_delete = word ^ ALL(0x7f);
-
-	return (low | ((not_delete - ALL(1)) & ~not_delete & ALL(0x80))) != 0;
+	return (c >= ' ' && c < 0x7f) || c == '\n' || c == '\t';
 }
 
 static bool is_plain_ascii(const struct secret *text)
 {
 	const uint8_t *at = text->data, *end = at + text->size;
 
-	while (at < end) {
-		if (end - at >= 8) {
-			uint64_t word = eight_bytes(at);
+	/* A fixed number of bytes without a branch becomes vector instructions. */
+	for (; end - at >= 64; at += 64) {
+		uint8_t wrong = 0;
 
-			if (word & ALL(0x80))
-				return false;
-			if (!has_control(word)) {
-				at += 8;
-				continue;
-			}
-		}
-		/* Most often a line break: the other bytes of the word need not be read again. */
-		for (const uint8_t *word_end = end - at >= 8 ? at + 8 : end; at < word_end; at++) {
-			if (*at >= 0x7f || (*at < ' ' && *at != '\n' && *at != '\t'))
-				return false;
-		}
+		for (size_t i = 0; i < 64; i++)
+			wrong |= (uint8_t)((at[i] >= 0x7f) |
+					   ((at[i] < ' ') & (at[i] != '\n') & (at[i] != '\t')));
+		if (wrong)
+			return false;
 	}
-	return true;
+	while (at < end && is_plain(*at))
+		at++;
+	return at == end;
 }
 
 int yaml_text_prepare(struct secret *text, const struct yaml *yaml, bool *ascii, struct error *err)

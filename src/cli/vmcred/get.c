@@ -41,8 +41,8 @@ static int is_linked(int store_dirfd, const struct vars_location *location, cons
 }
 
 /*
- * Finds the secret in the store. Returns 1, or 0 if only the declaration can tell: it is not there,
- * it is public, or it is there for the machine alone and for several.
+ * Finds the secret in the store. Returns 1, or 0 if only the declaration can tell: the secret does
+ * not exist, is public, or exists both for this machine and shared.
  */
 static int stored_find(int store_dirfd, const char *machine, const char *name,
 		       struct stored *stored, struct vars_location *location, struct error *err)
