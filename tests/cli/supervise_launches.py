@@ -65,16 +65,24 @@ def _stop_all():
             os.waitpid(pid, 0)
 
 
-def orphans_reap():
+def described(pid):
+    """What a process is, and what it waits for."""
+    words, status, where = (Path(f"/proc/{pid}/{name}").read_text(errors="replace") for name in ("cmdline", "status", "wchan"))
+    return f"{words.split(chr(0))}, {re.findall('(State.*|...Pnd.*)', status)}, in {where}"
+
+
+def orphans_reap(what):
     """Waits for all adopted orphans."""
     deadline = time.monotonic() + 20
     while True:
+        # Before the look: this process may have been the one that had to wait.
+        is_late = time.monotonic() > deadline
         try:
             pid, _ = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
             return
         if pid == 0:
-            assert time.monotonic() < deadline, f"process {children(os.getpid())} is left (VMCRED_SEED={SEED})"
+            assert not is_late, f"a process is left by {what}: {[described(pid) for pid in children(os.getpid())]}"
             time.sleep(0.001)
 
 
@@ -124,7 +132,7 @@ def test_launches_leave_nothing(directory):
             wait_for(what, lambda p=process, f=form: is_booted(p, f))
             os.kill(vmm(process, form), signal.SIGKILL)
         _, error = process.communicate(timeout=30)
-        orphans_reap()
+        orphans_reap(what)
         ends[how] += 1
         if how == "failed":
             equal((process.returncode, len(error.splitlines())), (form[2], 1), what)
@@ -142,7 +150,7 @@ def test_launches_leave_nothing(directory):
         wait_for("the last one", lambda: is_booted(process, form))
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=30)
-        orphans_reap()
+        orphans_reap("the last launch")
     equal(left(vm), [])
     equal(len(os.listdir("/proc/self/fd")), fds)
     assert min(ends.values()) > LAUNCHES // 20, ends

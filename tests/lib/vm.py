@@ -139,11 +139,14 @@ def nothing_left(vm):
 
 def wait_for(what, condition, timeout=30):
     end = time.monotonic() + timeout
-    while not (value := condition()):
-        if time.monotonic() > end:
+    while True:
+        # Before the look: on a busy machine this process may have been the one that had to wait.
+        is_late = time.monotonic() > end
+        if value := condition():
+            return value
+        if is_late:
             raise AssertionError(f"{what} did not happen within {timeout} s")
         time.sleep(0.02)
-    return value
 
 
 def stop(process):
