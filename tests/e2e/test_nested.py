@@ -89,6 +89,8 @@ def declare(program, suite="bookworm", arguments=()):
     text = (EXAMPLE / "vmcred.yaml").read_text()
     command = json.dumps([*COMMANDS[program], *arguments]).replace(VM_DIRECTORY, GUESTS[suite])
     host().write(CONFIG, text[:text.index("    command:")] + f"    command: {command}\n")
+    # The unit's drop-in contains the VM's entry.
+    host().activate()
 
 
 def processes():
@@ -245,7 +247,7 @@ def define_readiness(program):
     def test_guest_readiness(_directory):
         declare(program, "trixie", VSOCK[program])
         host().drop_in("60-notify", "[Service]\nTimeoutStartSec=480\nExecStart=\nExecStart=/usr/bin/vmcred-run run -vv "
-                       f"--notify --config {CONFIG} %i\n")
+                       "--notify %i\n")
         try:
             expect(host().start_vm(), 0, "", "")
             equal(host().unit("ActiveState"), "active")
