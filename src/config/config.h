@@ -332,6 +332,9 @@ char *config_vm_load_line(const struct config_vm *vm, const char *credential);
 /* VMCRED_USAGE: the names are too long for a socket. */
 int config_vm_socket_check(const struct config_vm *vm, struct error *err);
 
+/* The first line of each drop-in, with the declaration's path. */
+#define CONFIG_DROPIN_HEADER "# Made by `vmcred units` from %s; changes here are lost.\n"
+
 /*
  * The drop-in for the VM's unit: a [Service] section with all its LoadCredential= lines, and a
  * [Unit] section that wants the units that provide them. If `socket` is not NULL, it replaces the

@@ -221,7 +221,7 @@ char *config_vm_dropin(const struct config *config, const struct config_vm *vm, 
 	stream = open_memstream(&text, &size);
 	if (!stream)
 		return NULL;
-	fprintf(stream, "# Made by `vmcred units` from %s; changes here are lost.\n", config->path);
+	fprintf(stream, CONFIG_DROPIN_HEADER, config->path);
 	fprintf(stream, "[Unit]\n");
 	order_print(stream, vm, from, "Wants");
 	order_print(stream, vm, from, "After");

@@ -22,18 +22,25 @@
 #define UNIX_PORT 8888
 
 /* Whether the manager took it; otherwise its queue is full, and it is polled for. */
-static bool message_send(const struct notify *notify, const char *message)
+static bool message_send(struct notify *notify, const char *message)
 {
 	const struct sockaddr *manager = (const struct sockaddr *)&notify->manager;
 
 	if (sendto(notify->fd, message, strlen(message), MSG_NOSIGNAL, manager,
-		   notify->manager_size) >= 0)
+		   notify->manager_size) >= 0) {
+		notify->failure = 0;
 		return true;
+	}
 	/* Only the socket of a connection can be polled for room in the peer's queue: unix(7). */
 	if (errno == EAGAIN && connect(notify->fd, manager, notify->manager_size) == 0)
 		return false;
-	report_message(notify->report, REPORT_WARNING,
-		       "sending a message to the service manager: %s", strerrordesc_np(errno));
+	/* Once, because a guest may send any number of messages. */
+	if (errno != notify->failure) {
+		notify->failure = errno;
+		report_message(notify->report, REPORT_WARNING,
+			       "sending a message to the service manager: %s",
+			       strerrordesc_np(notify->failure));
+	}
 	return true;
 }
 

@@ -43,6 +43,7 @@ struct notify {
 	int fd;                     /* a datagram socket; -1: there is no service manager */
 	struct sockaddr_un manager; /* $NOTIFY_SOCKET */
 	socklen_t manager_size;
+	int failure;        /* errno of the last message, which was reported; 0: none */
 	char *waiting;      /* a message that the manager's queue had no room for, or NULL; owned */
 	bool guest_reports; /* the guest sends READY=1, not we */
 	char *ready_field;  /* a guest's message with it counts as READY=1, too; owned, or NULL */

@@ -32,8 +32,16 @@ static const struct vmm_ops *driver_find(const char *program, struct error *err)
 	}
 	error_set(err, VMCRED_USAGE, "unknown hypervisor \"%s\"", name);
 	error_hint(err, "known names are cloud-hypervisor*, qemu-system-*, qemu-kvm, kvm and "
-			"systemd-vmspawn");
+			"systemd-vmspawn; for a script, see CALLED BY A HYPERVISOR'S NAME in "
+			"vmcred-run(1)");
 	return NULL;
+}
+
+bool vmm_is_known(const char *name)
+{
+	_cleanup_error_ struct error ignored = {0};
+
+	return driver_find(name, &ignored);
 }
 
 int vmm_prepare(struct vmm_launch *launch, struct error *err)

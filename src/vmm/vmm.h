@@ -86,6 +86,9 @@ struct vmm_launch {
 
 #define _cleanup_vmm_launch_ __attribute__((cleanup(vmm_launch_destroy)))
 
+/* Whether a program of that name or path has a driver. */
+bool vmm_is_known(const char *name);
+
 /*
  * Selects the driver, parses the command line, and adds its OEM strings to the list. VMCRED_USAGE:
  * an unknown program, or arguments that the driver does not know. Nothing is started.

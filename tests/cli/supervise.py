@@ -280,6 +280,17 @@ def test_stderr_without_a_reader_does_not_block(directory):
 
 # QEMU.
 
+def test_query_runs_the_plain_hypervisor(directory):
+    """a query such as -version or -M help gets the hypervisor's own answer and exit code, with --supervise too"""
+    need("qemu-system-x86_64")
+    vm = Vm(directory)
+    for words in (["-version"], ["-help"], ["-M", "help"]):
+        plain = run("qemu-system-x86_64", *words)
+        for options in ((), ("--supervise",)):
+            expect(vm.run("qemu-system-x86_64", *words, options=options), 0, plain.out, plain.err)
+    expect(vm.run("cloud-hypervisor", "--version", stand_in={}), 0, "cloud-hypervisor v53.0\n", "")
+
+
 def test_supervised_qemu_gets_strings_and_keeps_its_monitor(directory):
     """a supervised QEMU gets its strings as usual, and its user's monitor stays"""
     vm = Vm(directory)

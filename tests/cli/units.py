@@ -83,6 +83,24 @@ def test_drop_in_is_printed_or_written(directory):
     equal((directory / "units/microvm@m.service.d/50-vmcred.conf").read_text(), made_from(declared.path) + FILES + ENTRY)
 
 
+def test_drop_in_of_a_removed_vm(directory):
+    """units --output removes the drop-ins of VMs that its declaration has no more, and nothing else"""
+    declared = Declared(directory)
+    output = directory / "units"
+    expect(declared.units("--output", output), 0, "", "")
+    stale, foreign = output / "microvm@old.service.d", output / "microvm@other.service.d"
+    for path, text in ((stale, made_from(declared.path)), (foreign, made_from("/another.yaml"))):
+        path.mkdir()
+        (path / "50-vmcred.conf").write_text(text + FILES)
+    (output / "microvm@used.service.d").mkdir()
+    (output / "microvm@used.service.d/50-vmcred.conf").write_text(made_from(declared.path))
+    (output / "microvm@used.service.d/mine.conf").write_text("")
+    expect(declared.units("--output", output), 0, "", "")
+    equal(sorted(str(path.relative_to(output)) for path in output.glob("*/*")),
+          ["microvm@m.service.d/50-vmcred.conf", "microvm@other.service.d/50-vmcred.conf", "microvm@used.service.d/mine.conf"])
+    assert not stale.exists()
+
+
 def test_systemd_generator_writes_drop_ins(directory):
     """called as a systemd generator, it writes the drop-ins of the system's declaration into the first directory"""
     generator = Generator(directory, DECLARATION)

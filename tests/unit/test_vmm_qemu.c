@@ -335,7 +335,8 @@ static void a_program_is_recognised_by_its_name(void **state)
 	assert_error(vmm_prepare(&(struct vmm_launch){.name = "/bin/firecracker"}, &err),
 		     VMCRED_USAGE,
 		     "unknown hypervisor \"firecracker\": known names are cloud-hypervisor*, "
-		     "qemu-system-*, qemu-kvm, kvm and systemd-vmspawn");
+		     "qemu-system-*, qemu-kvm, kvm and systemd-vmspawn; for a script, see CALLED "
+		     "BY A HYPERVISOR'S NAME in vmcred-run(1)");
 }
 
 int main(void)

@@ -18,6 +18,12 @@ int command_units(struct cli *cli, int argc, char **argv, struct error *err);
  * (config/config.h), or the one that cli_start() finds. */
 int launch_declaration_load(struct cli *cli, struct config *config, struct error *err);
 
+/* Whether the arguments only query a hypervisor (--version, -M help) and do not start a VM. */
+bool hypervisor_is_query(char *const *argv);
+
+/* Becomes the hypervisor without vmcred. Returns only if that fails. */
+int hypervisor_exec(const char *program, char *const *argv, struct error *err);
+
 /*
  * Starts the hypervisor of a VM with its credentials from the directory `credentials` (or NULL).
  * `argv` is its command line; empty: the declared one. `launch` has the user's options; its program

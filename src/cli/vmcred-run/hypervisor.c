@@ -45,8 +45,7 @@ static bool asks_for_help(const char *value)
 	return strcmp(value, "help") == 0 || strcmp(value, "?") == 0;
 }
 
-/* Whether the arguments only query the program and do not start a VM. */
-static bool only_queries(char *const *argv)
+bool hypervisor_is_query(char *const *argv)
 {
 	/* Of Cloud Hypervisor and QEMU. */
 	static const char *const queries[] = {"--version", "-version", "-V", "--help",
@@ -198,9 +197,9 @@ static int program_of(const struct config *config, const char *name, char **path
 	return error_hint(err, "declare hypervisors: {%s: /PATH}", name);
 }
 
-static int plain_exec(const char *program, char **argv, struct error *err)
+int hypervisor_exec(const char *program, char *const *argv, struct error *err)
 {
-	execv(program, argv);
+	execvp(program, argv);
 	return error_set_errno(err, errno, "executing %s", program);
 }
 
@@ -220,7 +219,7 @@ int command_hypervisor(struct cli *cli, int argc, char **argv, struct error *err
 		error_set(err, VMCRED_USAGE, "the %s that vmcred starts is vmcred again", name);
 		return error_hint(err, "declare hypervisors: {%s: /PATH}", name);
 	}
-	is_query = only_queries(argv);
+	is_query = hypervisor_is_query(argv);
 	r = declaration_load(&config, &is_declared, err);
 	/* A query does not depend on the declaration. */
 	if (r < 0 && is_query) {
@@ -242,7 +241,7 @@ int command_hypervisor(struct cli *cli, int argc, char **argv, struct error *err
 					       ? "it is not in the unit of a VM, and $VMCRED_VM "
 						 "is not set"
 					       : VMCRED_CONFIG_PATH " does not exist");
-		return plain_exec(program, argv, err);
+		return hypervisor_exec(program, argv, err);
 	}
 	if (!is_declared) {
 		error_set(err, VMCRED_USAGE,

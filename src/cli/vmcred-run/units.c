@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/directory.h"
 #include "base/file.h"
+#include "base/path.h"
 #include "base/text.h"
 #include "cli/vmcred-run/commands.h"
 #include "config/config.h"
 
 #define DROPIN_NAME "50-vmcred.conf"
+
+/* All lines of one: systemd has 1 MiB for a unit's credentials. */
+#define DROPIN_SIZE_MAX ((size_t)4 * 1024 * 1024)
 
 static int dropin_write(const struct config *config, const struct config_vm *vm, const char *socket,
 			int output_dirfd, const char *output, struct error *err)
@@ -29,6 +35,50 @@ static int dropin_write(const struct config *config, const struct config_vm *vm,
 	return r < 0 ? error_wrap(err, "writing %s/%s/%s", output, directory, DROPIN_NAME) : 0;
 }
 
+static bool is_declared(const struct config *config, const char *directory)
+{
+	for (size_t i = 0; i < config->vm_count; i++) {
+		size_t size = strlen(config->vms[i].unit);
+
+		if (strncmp(directory, config->vms[i].unit, size) == 0 &&
+		    strcmp(directory + size, ".d") == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Removes the drop-in of a VM that this declaration does not have any more. */
+static int stale_remove(const struct config *config, int output_dirfd, const char *directory,
+			struct error *err)
+{
+	_cleanup_error_ struct error ignored = {0};
+	_cleanup_free_ char *path = path_join(directory, DROPIN_NAME), *text = NULL;
+	_cleanup_free_ char *header = text_format(CONFIG_DROPIN_HEADER, config->path);
+
+	if (!path || !header)
+		return error_no_memory(err);
+	if (fnmatch("*.service.d", directory, 0) != 0 || is_declared(config, directory) ||
+	    file_read_text(output_dirfd, path, DROPIN_SIZE_MAX, &text, NULL, &ignored) < 0 ||
+	    strncmp(text, header, strlen(header)) != 0)
+		return 0;
+	if (unlinkat(output_dirfd, path, 0) < 0)
+		return error_set_errno(err, errno, "removing %s", path);
+	/* Others may have drop-ins there. */
+	(void)unlinkat(output_dirfd, directory, AT_REMOVEDIR);
+	return 0;
+}
+
+static int dropins_clean(const struct config *config, int dirfd, struct error *err)
+{
+	_cleanup_close_dir_ DIR *dir = dir_stream_open(dirfd, ".");
+	const char *entry;
+	int r = dir ? 0 : error_set_errno(err, errno, "reading the directory");
+
+	while (r == 0 && (entry = dir_stream_next(dir)))
+		r = stale_remove(config, dirfd, entry, err);
+	return r;
+}
+
 static int dropins_write(const struct config *config, const char *socket, const char *output,
 			 struct error *err)
 {
@@ -37,6 +87,8 @@ static int dropins_write(const struct config *config, const char *socket, const 
 
 	for (size_t i = 0; r == 0 && i < config->vm_count; i++)
 		r = dropin_write(config, &config->vms[i], socket, dirfd, output, err);
+	if (r == 0 && dropins_clean(config, dirfd, err) < 0)
+		r = error_wrap(err, "%s", output);
 	return r;
 }
 
