@@ -3,7 +3,7 @@
 """A host whose boot creates a user with a password hash from the store: the secrets for users are activated before."""
 import harness
 from harness import VMCRED, equal
-from host import UNITS, Container, checked, units
+from host import DROPINS, UNITS, Container, checked, units
 
 UNIT = "vmcred-activate-users.service"
 USERS = "/run/secrets-for-users"
@@ -21,6 +21,18 @@ generators:
 """
 # systemd-sysusers(8) reads a user's hash from a credential. Here it runs at each boot, whatever the state of /etc.
 SYSUSERS = f"[Unit]\nConditionNeedsUpdate=\n[Service]\nLoadCredential=passwd.hashed-password.ada:{USERS}/vars/login/hash\n"
+
+# An age plugin that reports whether it sees a device (age's C2SP plugin protocol, identity-v1).
+PLUGIN = """\
+#!/bin/sh
+while read -r line && [ "$line" != "-> done" ]; do :; done
+[ -c /dev/net/tun ] && seen=device || seen=nothing
+printf -- '-> msg\\n%s\\n' "$(printf %s "sees $seen" | base64 | tr -d =)"
+read -r line
+"""
+PLUGIN_IDENTITY = "AGE-PLUGIN-DEVICE-10QYYX0P5\n"
+# As in vmcred-activate(1).
+PLUGIN_DROPIN = "[Service]\nPrivateDevices=no\nDeviceAllow=/dev/net/tun rw\n"
 
 host = None
 
@@ -103,6 +115,25 @@ def test_reload_and_services(_directory):
     equal(machine.checked("cat", f"{USERS}/vars/login/hash").out, machine.value("login/hash"))
     machine.checked("systemctl", "start", "vmcred-activate.service")
     equal(machine.checked("stat", "-c", "%a %U %G", "/run/secrets/vars/service/key").out, "400 ada ada\n")
+
+
+def test_age_plugin_in_the_sandbox(_directory):
+    """an age plugin runs in the sandbox of the unit, and sees a device only with the documented drop-in"""
+    machine = booted()
+    before = machine.identity.read_bytes()
+    # In place: the container sees this file, not a new one with its name.
+    machine.identity.write_text(PLUGIN_IDENTITY)
+    machine.write("/usr/local/bin/age-plugin-device", PLUGIN)
+    machine.checked("chmod", "755", "/usr/local/bin/age-plugin-device")
+    try:
+        for seen in ("nothing", "device"):
+            equal(machine.run("systemctl", "restart", UNIT).code, 1, "exit code of systemctl")
+            log = machine.checked("journalctl", f"--unit={UNIT}", "--output=cat", "--no-pager").out
+            assert f"sees {seen}" in log, log
+            machine.write(f"{DROPINS}/{UNIT}.d/plugin.conf", PLUGIN_DROPIN)
+            machine.checked("systemctl", "daemon-reload")
+    finally:
+        machine.identity.write_bytes(before)
 
 
 harness.main(with_host_services=True)
