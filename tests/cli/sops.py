@@ -340,6 +340,21 @@ def test_exec_env_warns_and_leaves_no_process(directory):
         expect(documents.sops("exec-env", "odd.json", "true"), 1, "")
 
 
+def test_document_needs_a_version(directory):
+    """a document is opened only if its metadata have a semantic version, as in sops"""
+    documents = Documents(directory)
+    for version, code in (("3.2.0", 0), ("3.13.2-rc.1", 0), ("1.0", 1), ("3.13.2.1", 1), ("03.1.2", 1), ("", 1)):
+        documents.path.write_bytes(documents.before.replace(b'"version": "3.13.2"', f'"version": "{version}"'.encode()))
+        result = documents.sops("decrypt", "doc.json")
+        if code == 0:
+            expect(result, 0, PLAIN, "")
+        else:
+            fails(result, code, "doc.json", f'version "{version}"')
+    documents.path.write_bytes(re.sub(rb',\s*"version": "3.13.2"', b"", documents.before))
+    error = 'doc.json: invalid version "" in its metadata: set it to that of sops, such as 3.13.2'
+    expect(documents.sops("decrypt", "doc.json"), 1, "", f"vmcred: {error}\n")
+
+
 # A comment in another map than it was in, and one that was changed, as a merge may do it.
 COMMENTED = {
     "moved.yaml": ("a: x\nb:\n    # one\n    c: 2\n", r"(b:\n) +(#.*\n)", r"\2\1", "[1]"),

@@ -131,8 +131,8 @@ int sops_output_check(struct invocation *invocation, struct error *err);
 
 /* Writes the document to the file itself, --output or standard output; exit codes 3 and 4. */
 int sops_file_write(struct invocation *invocation, const struct sops_file *file,
-		    struct sops_document *document, bool in_place,
-		    enum output_content content, struct error *err);
+		    struct sops_document *document, bool in_place, enum output_content content,
+		    struct error *err);
 
 /* The same for bytes. */
 int sops_output_write(struct invocation *invocation, const struct sops_file *file, bool in_place,

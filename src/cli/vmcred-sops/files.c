@@ -102,6 +102,35 @@ int sops_file_parse(struct invocation *invocation, const struct sops_file *file,
 	return sops_document_read(file->input, text, file->name, document, err);
 }
 
+/* Three numbers with dots, and what may follow them in a semantic version. */
+static bool is_version(const char *text)
+{
+	static const char digits[] = "0123456789";
+
+	for (int part = 0; part < 3; part++) {
+		size_t size = strspn(text, digits);
+
+		if (size == 0 || (size > 1 && *text == '0') || (part < 2 && text[size] != '.'))
+			return false;
+		text += part < 2 ? size + 1 : size;
+	}
+	/* The terminating NUL is found, too. */
+	return strchr("-+", *text) != NULL;
+}
+
+/* As sops does, which needs it for documents of old versions. */
+static int version_check(const struct sops_file *file, const struct sops_document *document,
+			 struct error *err)
+{
+	const char *version = sops_document_version(document);
+
+	if (is_version(version))
+		return 0;
+	error_set(err, VMCRED_FAILED, "%s: invalid version \"%s\" in its metadata", file->name,
+		  version);
+	return error_hint(err, "set it to that of sops, such as 3.13.2");
+}
+
 int sops_file_open(struct invocation *invocation, const struct sops_file *file,
 		   struct sops_document **document, struct error *err)
 {
@@ -118,6 +147,8 @@ int sops_file_open(struct invocation *invocation, const struct sops_file *file,
 
 	if (r == 0)
 		r = sops_file_parse(invocation, file, &text, document, err);
+	if (r == 0)
+		r = version_check(file, *document, err);
 	if (r == 0)
 		r = keys_load(invocation, *document, err);
 	if (r < 0)
@@ -156,8 +187,8 @@ int sops_output_write(struct invocation *invocation, const struct sops_file *fil
 }
 
 int sops_file_write(struct invocation *invocation, const struct sops_file *file,
-		    struct sops_document *document, bool in_place,
-		    enum output_content content, struct error *err)
+		    struct sops_document *document, bool in_place, enum output_content content,
+		    struct error *err)
 {
 	_cleanup_secret_ struct secret text = {0};
 	int r;
