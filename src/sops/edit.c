@@ -373,7 +373,8 @@ int sops_document_string(const struct sops_document *document, const char *keys,
 		if (at[size] == '\0')
 			break;
 	}
-	if (tree->nodes[node].kind != SOPS_STRING && tree->nodes[node].kind != SOPS_BYTES)
+	if (tree->nodes[node].kind != SOPS_STRING && tree->nodes[node].kind != SOPS_BYTES &&
+	    tree->nodes[node].kind != SOPS_TIME)
 		return error_set(err, VMCRED_FAILED, "%s: \"%s\" is not a string", document->name,
 				 keys);
 	*value = tree->nodes[node].text;

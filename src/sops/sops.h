@@ -180,8 +180,9 @@ int sops_document_each(const struct sops_document *document,
 		       void *context, struct error *err);
 
 /*
- * The string at keys joined with '/', as sops-nix writes the place of a secret; its ciphertext
- * while the document is sealed. VMCRED_MISSING: no such key. VMCRED_FAILED: not a string.
+ * The string or time at keys joined with '/', as sops-nix writes the place of a secret; its
+ * ciphertext while the document is sealed. VMCRED_MISSING: no such key. VMCRED_FAILED: not a
+ * string.
  */
 int sops_document_string(const struct sops_document *document, const char *keys, struct span *value,
 			 struct error *err);

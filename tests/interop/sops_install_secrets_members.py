@@ -75,6 +75,8 @@ word: "yes"
 old: "0o17"
 time: "12:30:45"
 day: "2001-02-03"
+date: 2001-02-03
+moment_unencrypted: 2001-02-03T04:05:06+07:00
 tilde: "~"
 spaces: "  around  "
 newlines: "\\n\\n"
@@ -86,12 +88,12 @@ count_unencrypted: 5
 KEYS = [
     "text", "number", "float", "truth", "nothing", "empty", "list", "map", "map/inner", "map/deeper/leaf", "map/deeper",
     "map/list", "map/list/0", "map/lost", "map/lost/more", "text/more", "lines", "folded", "unicode", "word", "old", "time",
-    "day", "tilde", "spaces", "newlines", "quotes", "5", "open_unencrypted", "count_unencrypted", "lost", "sops",
+    "day", "date", "moment_unencrypted", "tilde", "spaces", "newlines", "quotes", "5", "open_unencrypted", "count_unencrypted", "lost", "sops",
     "/text", "text/", "map//inner",
 ]  # fmt: skip
 GOOD = {
-    "text", "empty", "map/inner", "map/deeper/leaf", "lines", "folded", "unicode", "word", "old", "time", "day", "tilde",
-    "spaces", "newlines", "quotes", "5", "open_unencrypted",
+    "text", "empty", "map/inner", "map/deeper/leaf", "lines", "folded", "unicode", "word", "old", "time", "day", "date", "tilde",
+    "spaces", "newlines", "quotes", "5", "open_unencrypted", "moment_unencrypted",
 }  # fmt: skip
 
 
