@@ -414,14 +414,12 @@ int sops_yaml_tree_fill(const struct yaml *yaml, struct sops_tree *tree, struct 
 		.flags = calloc(yaml->count + 1, 1),
 		.first_document = true,
 	};
-	const struct yaml_node *end = yaml->nodes + yaml->count;
 	size_t root;
 	int r = c.flags ? sops_tree_add(tree, (struct sops_node){.kind = SOPS_LIST}, &root, err)
 			: error_no_memory(err);
 
-	for (const struct yaml_node *node = yaml->nodes; r == 0 && node < end;
-	     node = yaml_end(node)) {
-		r = document_copy(&c, node, err);
+	for (size_t i = 0; r == 0 && i < yaml->count; i += yaml->nodes[i].size) {
+		r = document_copy(&c, &yaml->nodes[i], err);
 		c.first_document = false;
 	}
 	if (r == 0)
