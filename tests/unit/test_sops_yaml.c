@@ -152,6 +152,24 @@ static void an_invalid_document_is_rejected_with_its_line(void **state)
 	}
 }
 
+static void a_control_character_is_found_at_every_position(void **state)
+{
+	char text[200];
+
+	(void)state;
+	for (size_t i = 3; i < sizeof(text); i++) {
+		struct secret out = {0};
+		struct error err = {0};
+
+		memset(text, 'x', sizeof(text));
+		memcpy(text, "a: ", 3);
+		text[i] = i % 2 ? '\x01' : '\x7f';
+		assert_error(pass(span_of(text, sizeof(text)), 0, &out, &err), VMCRED_FAILED,
+			     AT("1") "control character");
+		secret_destroy(&out);
+	}
+}
+
 /* Appends `before`, `count` times `piece`, and `after`. */
 static void repeat(struct secret *text, const char *before, const char *piece, size_t count,
 		   const char *after)
@@ -324,6 +342,7 @@ int main(void)
 		cmocka_unit_test(a_document_is_written_as_sops_writes_it),
 		cmocka_unit_test(the_indentation_follows_the_setting),
 		cmocka_unit_test(an_invalid_document_is_rejected_with_its_line),
+		cmocka_unit_test(a_control_character_is_found_at_every_position),
 		cmocka_unit_test(nesting_has_a_limit),
 		cmocka_unit_test(exponential_aliases_are_rejected),
 		cmocka_unit_test(large_documents_are_read_in_linear_time),
