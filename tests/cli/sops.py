@@ -324,16 +324,33 @@ def test_exec_file_leaves_nothing(directory):
     equal(result.out, "")
 
 
-def test_exec_env_warns_and_leaves_no_process(directory):
-    """exec-env warns that environments are readable, and leaves no process of its own"""
+def test_errors_name_the_file_once(directory):
+    """an error about a key names the file once"""
+    documents = Documents(directory)
+    for words in (["decrypt", "--extract", '["x"]', "doc.json"], ["unset", "doc.json", '["x"]'],
+                  ["decrypt", "--output-type", "dotenv", "--extract", '["x"]', "doc.json"]):  # fmt: skip
+        result = fails(documents.sops(*words), 1, "doc.json")
+        equal(result.err.count("doc.json"), 1, result.err)
+
+
+def test_updatekeys_of_a_current_file(directory):
+    """updatekeys says that a file has its keys already"""
+    documents = Documents(directory)
+    (directory / ".sops.yaml").write_text(f"creation_rules:\n  - age: {documents.recipient}\n")
+    expect(documents.sops("updatekeys", "doc.json"), 0, "", "vmcred: doc.json: unchanged\n")
+
+
+def test_exec_env_leaves_no_process(directory):
+    """exec-env leaves no process of its own; with --verbose it says that environments are readable"""
     documents = Documents(directory)
     (directory / "flat.json").write_text(json.dumps({"SECRET": CANARY}))
     expect(documents.sops("encrypt", "--age", documents.recipient, "-i", "flat.json"), 0, "", "")
     warning = (
-        "vmcred: warning: environment variables are visible to root, to processes of the same user and to all "
+        "vmcred: environment variables are visible to root, to processes of the same user and to all "
         "descendants of the command: prefer exec-file\n"
     )
-    expect(documents.sops("exec-env", "flat.json", 'echo "$SECRET"; cat /proc/$$/comm'), 0, f"{CANARY}\nsh\n", warning)
+    expect(documents.sops("exec-env", "flat.json", 'echo "$SECRET"; cat /proc/$$/comm'), 0, f"{CANARY}\nsh\n", "")
+    assert warning in expect(documents.sops("exec-env", "--verbose", "flat.json", "true"), 0, "").err
     for key in ("a=b", "a\0b"):
         (directory / "odd.json").write_text(json.dumps({key: "x"}))
         expect(documents.sops("encrypt", "--age", documents.recipient, "-i", "odd.json"), 0, "", "")

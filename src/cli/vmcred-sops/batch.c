@@ -66,7 +66,7 @@ int batch_one(struct invocation *invocation, const struct batch *batch, const ch
 	if (r == 0 && job.output)
 		fputs(job.output, stdout);
 	if (r == 0 && job.unchanged)
-		report_message(&invocation->cli->report, REPORT_INFO, "%s: unchanged", path);
+		fprintf(stderr, "vmcred: %s: unchanged\n", path);
 	return r;
 }
 

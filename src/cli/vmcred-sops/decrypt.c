@@ -33,7 +33,7 @@ int command_decrypt(struct invocation *invocation, struct error *err)
 	invocation->exit_code =
 		r == -(int)VMCRED_MISSING ? SOPS_EXIT_GENERIC : SOPS_EXIT_TREE_UNWRITABLE;
 	if (r < 0)
-		return error_wrap(err, "%s: --extract", file.name);
+		return error_wrap(err, "--extract");
 	return sops_output_write(invocation, &file, in_place, OUTPUT_PLAINTEXT, secret_span(&text),
 				 err);
 }

@@ -155,7 +155,7 @@ int command_exec_env(struct invocation *invocation, struct error *err)
 		r = user_change(invocation, err);
 	if (r < 0)
 		return r;
-	report_message(&invocation->cli->report, REPORT_WARNING,
+	report_message(&invocation->cli->report, REPORT_INFO,
 		       "environment variables are visible to root, to processes of the same user "
 		       "and to all descendants of the command: prefer exec-file");
 	environment = environment_list(invocation, &entries);

@@ -107,7 +107,5 @@ int command_unset(struct invocation *invocation, struct error *err)
 		error_clear(err);
 		return 0;
 	}
-	if (r < 0)
-		return error_wrap(err, "%s", file.name);
-	return sops_file_rewrite(invocation, &file, document, err);
+	return r < 0 ? r : sops_file_rewrite(invocation, &file, document, err);
 }
