@@ -173,6 +173,8 @@ static int file_wipe(int dirfd, const char *name)
 	return done >= 0 || errno == ENXIO ? 0 : -1;
 }
 
+#define DEPTH_MAX 16 /* more than trees usually have */
+
 /* A removal goes on after a failure. */
 struct removal {
 	bool wipe;
@@ -229,10 +231,10 @@ static void directory_raise(struct removal *removal, int dirfd, const char *name
 }
 
 /*
- * Removes the entries of a directory. Directories below those of the root are moved to the root, so
- * that a tree of any depth needs few descriptors and little stack.
+ * Removes the entries of a directory. Directories at DEPTH_MAX are moved to the root, so that a
+ * tree of any depth needs few descriptors and little stack.
  */
-static void entries_remove(struct removal *removal, int fd)
+static void entries_remove(struct removal *removal, int fd, unsigned depth)
 {
 	_cleanup_close_dir_ DIR *dir = dir_stream_open(fd, ".");
 	const char *name;
@@ -246,12 +248,12 @@ static void entries_remove(struct removal *removal, int fd)
 				removal_fail(removal, "removing", name);
 		} else if (!S_ISDIR(status.st_mode)) {
 			file_remove(removal, fd, name, status.st_mode);
-		} else if (fd != removal->root) {
+		} else if (depth == DEPTH_MAX) {
 			directory_raise(removal, fd, name);
 		} else {
 			sub = removal_open(fd, name, removal->wipe);
 			if (sub >= 0)
-				entries_remove(removal, sub);
+				entries_remove(removal, sub, depth + 1);
 			if ((sub < 0 || unlinkat(fd, name, AT_REMOVEDIR) < 0) && errno != ENOENT)
 				removal_fail(removal, "removing", name);
 		}
@@ -267,7 +269,7 @@ int dir_empty(int dirfd, bool wipe, struct error *err)
 
 	while (removal.is_raised) {
 		removal.is_raised = false;
-		entries_remove(&removal, dirfd);
+		entries_remove(&removal, dirfd, 0);
 	}
 	return failure.code ? error_move(err, &failure) : 0;
 }

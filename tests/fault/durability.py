@@ -74,7 +74,7 @@ class Unsynced:
     def make(self, path):
         """A new file or directory, and its parent, unless its name is temporary."""
         path = PurePath(path)
-        self.change(path, *([] if path.name.startswith(".vmcred-new.") else [path.parent]))
+        self.change(path, *([] if path.name.startswith((".vmcred-new.", ".vmcred.lock")) else [path.parent]))
 
     def sync(self, path):
         self.dirty.discard(path)
