@@ -32,7 +32,7 @@ def test_declaration_of_another_user(directory):
     os.chown(here.config, NOBODY, NOBODY)
     expect(
         run(VMCRED, "list", cwd=here.directory), 2, "",
-        f"vmcred: vmcred.yaml belongs to user {NOBODY}, who is neither you nor root: use --config vmcred.yaml if you trust that user\n",
+        f"vmcred: vmcred.yaml belongs to user {NOBODY}, not to you or root: use --config vmcred.yaml if you trust that user\n",
     )  # fmt: skip
     os.chown(here.config, 0, 0)
     for _what in given_away(directory, "vmcred.yaml"):

@@ -106,7 +106,8 @@ def test_passphrase_is_asked_for_once(directory):
     code, out, err, shown = get_at_terminal(
         ["user", "add", "bob", "--age-key", bob, "--identity", path, "--config", example.config], "correct horse")  # fmt: skip
     equal((code, err), (0, ""), "result")
-    equal(out.decode(), "".join(f"{name} own/it: 1 recipient to add, 0 to remove\n" for name in names), "the output")
+    added = f"own/it: 1 recipient to add, 0 to remove: + user bob {bob}\n"
+    equal(out.decode(), "".join(f"{name} {added}" for name in names), "the output")
     equal(shown, f"Passphrase of {path}: \r\n", "the text on the terminal")
 
 

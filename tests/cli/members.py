@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recipients: machines, users and groups, and the re-encryption of secrets when they change. The real sops reads the
 secrets after each step."""
+import fcntl
 import json
+import os
 import shutil
+import subprocess
+from pathlib import Path
 
 import harness
-from example import Example
-from harness import equal, expect, fails, need, run, succeeds, vmcred
+from example import Example, without_recipients
+from harness import VMCRED, equal, expect, fails, need, need_root, run, succeeds, vmcred
 
 DECLARATION = """\
 machines: {m: {}, n: {}}
@@ -38,7 +42,7 @@ class Store:
             expect(self("machine", "add", "n"), 0, "", "")
 
     def __call__(self, command, *words, **options):
-        return vmcred(command, "--config", self.directory / "vmcred.yaml", *words, **options)
+        return without_recipients(vmcred(command, "--config", self.directory / "vmcred.yaml", *words, **options))
 
     def documents(self):
         return sorted(str(path.relative_to(self.directory)) for path in self.directory.rglob("secret") if path.is_file())
@@ -166,10 +170,36 @@ def test_wrong_identity_changes_nothing(directory):
     expect(store("generate"))
     before = {path: (directory / path).read_bytes() for path in store.documents()}
     result = store("user", "remove", "bob", "--identity", directory / "eve")
-    equal((result.code, result.out), (1, ""))
+    equal((result.code, result.out.count(": 0 recipients to add, 1 to remove\n")), (1, len(before)))
     assert result.err.endswith(f"vmcred: {len(before)} secrets could not be re-encrypted\n"), result.err
     equal({path: (directory / path).read_bytes() for path in store.documents()}, before)
     assert (directory / "sops/users/bob").exists()
+
+
+def test_recipients_are_named(directory):
+    """check and fix name the recipients that they add and remove; fix does so before it encrypts anything to them"""
+    need_root()
+    store = Store(directory, DECLARATION.replace("deploy: false", "deploy: true"))
+    expect(store("generate"))
+    config = ["--config", directory / "vmcred.yaml", "m"]
+    # As somebody who can write to the repository, and has no key.
+    (directory / "sops/users/bob/key.json").write_text(json.dumps([{"publickey": store.keys["eve"], "type": "age"}]))
+    differs = f"1 recipient to add, 1 to remove: + user bob {store.keys['eve']}, - {store.keys['bob']}"
+    result = vmcred("check", *config)
+    equal((result.code, result.out.splitlines()[0]), (3, f"shared shared/it does not have its declared recipients ({differs})"))
+    before = (directory / SHARED).read_bytes()
+    read_fd, write_fd = os.pipe()
+    os.write(write_fd, bytes(fcntl.fcntl(write_fd, fcntl.F_GETPIPE_SZ)))
+    with subprocess.Popen([VMCRED, "fix", *config, "--identity", directory / "ada"], env=harness.CLEAN_ENVIRONMENT,
+                          stdout=write_fd) as process, open(read_fd, encoding="ascii") as output:  # fmt: skip
+        os.close(write_fd)
+        # It waits in write(1, ...), because the pipe is full.
+        while Path(f"/proc/{process.pid}/syscall").read_text().split()[:2] not in (["1", "0x1"], ["64", "0x1"]):
+            assert process.poll() is None
+        equal((directory / SHARED).read_bytes(), before)
+        lines = output.read().lstrip("\0").splitlines()
+    equal((process.returncode, lines[0]), (0, f"shared shared/it: {differs}"))
+    equal(store.readers(SHARED), ["ada", "eve", "m", "n"])
 
 
 GROUPED = "sops: {defaultGroups: [admins]}\n" + DECLARATION

@@ -14,6 +14,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from example import without_recipients
 from harness import Skip, equal, expect, need, run, succeeds, vmcred
 
 HERE = Path(__file__).resolve().parent
@@ -196,7 +197,7 @@ class Repository:
 
     def vmcred(self, *words, who="ada", **options):
         environment = {"SOPS_AGE_KEY_FILE": str(self.keys / who), "GNUPGHOME": str(self.directory / "gnupg")}
-        return vmcred(*words, cwd=self.root, env=environment, **options)
+        return without_recipients(vmcred(*words, cwd=self.root, env=environment, **options))
 
     def git(self, *words):
         return expect(run("git", "-C", self.root, *words, env=GIT_ENVIRONMENT)).out

@@ -9,6 +9,7 @@ import sys
 
 import bech32
 import harness
+from example import without_recipients
 from harness import equal, expect, need, run, succeeds, vmcred
 
 DECLARATION = """\
@@ -71,7 +72,7 @@ class Tree:
         self.secret("sops/secrets/extra", "extra", ["web"], "../../..", groups=[], users=["bob"])
 
     def __call__(self, command, *words, who="ada", **options):
-        return vmcred(command, *words, cwd=self.root, env={"SOPS_AGE_KEY_FILE": str(self.keys / who)}, **options)
+        return without_recipients(vmcred(command, *words, cwd=self.root, env={"SOPS_AGE_KEY_FILE": str(self.keys / who)}, **options))
 
     def write(self, name, text):
         path = self.root / name

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import harness
+from example import without_recipients
 from harness import equal, expect, fails, need, run, succeeds, vmcred
 
 DECLARATION = """\
@@ -59,7 +60,7 @@ class Store:
         return run("age-keygen", "-y", self.directory / name).out.strip()
 
     def __call__(self, command, *words, env=None, **options):
-        return vmcred(command, "--config", self.directory / "vmcred.yaml", *words, env=self.env | (env or {}), **options)
+        return without_recipients(vmcred(command, "--config", self.directory / "vmcred.yaml", *words, env=self.env | (env or {}), **options))
 
     def documents(self):
         return sorted(path for path in self.directory.rglob("secret") if path.is_file())

@@ -294,7 +294,7 @@ int trusted_found_check(const char *path, struct error *err)
 
 		if (trusted_user_is_ours(owner) || is_sudo_user(owner))
 			continue;
-		error_set(err, VMCRED_USAGE, "%s%s belongs to user %u, who is neither you nor root",
+		error_set(err, VMCRED_USAGE, "%s%s belongs to user %u, not to you or root",
 			  i == 0 ? "the directory of " : "", path, owner);
 		return error_hint(err, "use --config %s if you trust that user", path);
 	}

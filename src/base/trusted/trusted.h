@@ -38,7 +38,7 @@ int trusted_file_open(const char *path, struct error *err);
 
 /*
  * Refuses a file that nobody named, such as ./vmcred.yaml, unless it and its directory belong to
- * this process's user or root: whoever owns them says what vmcred does. With sudo they may also
+ * this process's user or root: their owner decides what vmcred does. With sudo they may also
  * belong to the user who called it. VMCRED_USAGE; the hint is --config.
  */
 int trusted_found_check(const char *path, struct error *err);

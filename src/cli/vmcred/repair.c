@@ -17,13 +17,14 @@ static int identities_get(const struct age_identities **identities, void *data, 
 	return cli_identity_get(identities, &repair->identity, err);
 }
 
-static void fixed_print(const struct vars_location *location, const char *detail, void *data)
+static void change_print(const struct vars_location *location, const char *detail, void *data)
 {
 	struct repair *repair = data;
 
 	repair->changed++;
 	cli_location_print(location);
 	printf(": %s\n", detail);
+	(void)fflush(stdout);
 }
 
 static void failure_print(const struct vars_location *location, const struct error *reason,
@@ -48,7 +49,7 @@ int cli_repair(struct cli *cli, const struct config *config, int store_dirfd, ch
 		.exclude = exclude ? *exclude : (struct vars_exclusion){0},
 		.bind = bind,
 		.identities = identities_get,
-		.fixed = fixed_print,
+		.fixing = change_print,
 		.failed = failure_print,
 		.data = &repair,
 	};

@@ -61,7 +61,7 @@ static int secret_check(const struct checking *checking, const struct vars_locat
 	r = stored_secret_find_readers(checking->config, checking->cache, location, NULL, &stored,
 				       err);
 	if (r == 0)
-		r = stored_secret_compare(&stored, &finding->detail, err);
+		r = stored_secret_compare(&stored, checking->cache, &finding->detail, err);
 	if (finding->detail)
 		finding->fault = VARS_FAULT_READERS;
 	else if (r == 0 && !sops_binary_has_name(stored.document))

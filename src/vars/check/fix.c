@@ -78,7 +78,7 @@ static int secret_plan(const struct fixing *fixing, const struct vars_location *
 		return 0;
 	}
 	if (r == 0)
-		r = stored_secret_compare(&stored, &change->detail, err);
+		r = stored_secret_compare(&stored, fixing->cache, &change->detail, err);
 	if (r == 0 && fixing->options->bind && !sops_binary_has_name(stored.document))
 		r = bind_plan(change, err);
 	if (r < 0 || !change->detail)
@@ -196,7 +196,7 @@ static int identities_load(struct fixing *fixing, size_t index, struct error *er
 }
 
 /*
- * Applies the planned changes and reports them. An identity, or gpg's key, may have a passphrase:
+ * Reports the planned changes and applies them. An identity, or gpg's key, may have a passphrase:
  * until a first document is open, the calling thread works alone, so that the user is asked once;
  * with the key of a plugin, always. If no identity can be loaded, the changes before the first
  * document are still made.
@@ -213,6 +213,12 @@ static int batch_fix(struct fixing *fixing, size_t count, struct error *err)
 		r = identities_load(fixing, first, err);
 	if (r < 0)
 		count = first;
+	/* Before anything is encrypted to a recipient that the user does not know. */
+	for (size_t j = 0; j < count; j++) {
+		if (fixing->changes[j].what != CHANGE_NOTHING)
+			options->fixing(&fixing->locations[j], fixing->changes[j].detail,
+					options->data);
+	}
 	for (; (first < count || r < 0) && i < count && (!fixing->is_open || fixing->has_plugin);
 	     i++) {
 		file_fix(fixing, i);
@@ -226,8 +232,6 @@ static int batch_fix(struct fixing *fixing, size_t count, struct error *err)
 
 		if (change->err.text)
 			options->failed(&fixing->locations[i], &change->err, options->data);
-		else if (change->what != CHANGE_NOTHING)
-			options->fixed(&fixing->locations[i], change->detail, options->data);
 	}
 	return r;
 }

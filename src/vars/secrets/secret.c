@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -133,9 +134,10 @@ static size_t keys_gather(const struct sops_key_group *group, const struct sops_
 	return count;
 }
 
-/* How many of the sorted keys `a` are not in `b`. */
+/* Moves those of the sorted keys `a` that are not in `b` to the start of `missing`; returns how
+ * many. */
 static size_t keys_missing(const struct sops_key **a, size_t a_count, const struct sops_key **b,
-			   size_t b_count)
+			   size_t b_count, const struct sops_key **missing_keys)
 {
 	size_t missing = 0, j = 0;
 
@@ -144,15 +146,43 @@ static size_t keys_missing(const struct sops_key **a, size_t a_count, const stru
 			continue;
 		while (j < b_count && sops_key_compare(b[j], a[i]) < 0)
 			j++;
-		missing += j == b_count || sops_key_compare(b[j], a[i]) != 0;
+		if (j == b_count || sops_key_compare(b[j], a[i]) != 0)
+			missing_keys[missing++] = a[i];
 	}
 	return missing;
 }
 
-static int keys_compare(struct stored_secret *stored, struct error *err)
+/* The reader whose key it is, such as "user ada "; for a group's members the group. */
+static void owner_print(FILE *stream, const struct stored_secret *stored,
+			struct member_cache *cache, const struct sops_key *key)
+{
+	for (int i = 0; i < VARS_MEMBER_TYPES; i++) {
+		const enum vars_member_type type = (enum vars_member_type)i;
+		const struct strings *names = &stored->correct.names[i];
+
+		for (size_t j = 0; j < names->count; j++) {
+			const struct sops_key_group *own = NULL;
+			_cleanup_error_ struct error ignored = {0};
+
+			if (member_cache_keys(cache, type, names->items[j], &own, &ignored) < 0)
+				continue;
+			for (size_t k = 0; k < own->count; k++) {
+				if (sops_key_compare(&own->keys[k], key) != 0)
+					continue;
+				fprintf(stream, "%s %s ", vars_member_type_name(type),
+					names->items[j]);
+				return;
+			}
+		}
+	}
+}
+
+/* The keys by which the document differs: who replaced a key.json must not remain unnoticed. */
+static int difference_print(FILE *stream, struct stored_secret *stored, struct member_cache *cache,
+			    struct error *err)
 {
 	const struct sops_policy *policy = sops_document_policy(stored->document);
-	_cleanup_free_ const struct sops_key **actual = NULL;
+	_cleanup_free_ const struct sops_key **actual = NULL, **found = NULL;
 	_cleanup_free_ const struct sops_key **correct =
 		calloc(stored->keys.count + 1, sizeof(void *));
 	size_t actual_count = 0, correct_count;
@@ -160,7 +190,8 @@ static int keys_compare(struct stored_secret *stored, struct error *err)
 	for (size_t i = 0; i < policy->group_count; i++)
 		actual_count += policy->groups[i].count;
 	actual = calloc(actual_count + 1, sizeof(void *));
-	if (!actual || !correct)
+	found = calloc(actual_count + stored->keys.count + 1, sizeof(void *));
+	if (!actual || !correct || !found)
 		return error_no_memory(err);
 	actual_count = 0;
 	for (size_t i = 0; i < policy->group_count; i++)
@@ -168,26 +199,43 @@ static int keys_compare(struct stored_secret *stored, struct error *err)
 	correct_count = keys_gather(&stored->keys, correct);
 	qsort(actual, actual_count, sizeof(void *), readers_keys_order);
 	qsort(correct, correct_count, sizeof(void *), readers_keys_order);
-	stored->missing_keys = keys_missing(correct, correct_count, actual, actual_count);
-	stored->extra_keys = keys_missing(actual, actual_count, correct, correct_count);
 	/* With several groups each key opens only a share. */
-	if (policy->group_count > 1)
-		stored->missing_keys = correct_count;
+	stored->missing_keys = keys_missing(correct, correct_count, actual,
+					    policy->group_count > 1 ? 0 : actual_count, found);
+	stored->extra_keys = keys_missing(actual, actual_count, correct, correct_count,
+					  found + stored->missing_keys);
+	if (stored->missing_keys + stored->extra_keys == 0)
+		return 0;
+	fprintf(stream, "%zu recipient%s to add, %zu to remove", stored->missing_keys,
+		stored->missing_keys == 1 ? "" : "s", stored->extra_keys);
+	for (size_t i = 0; i < stored->missing_keys + stored->extra_keys; i++) {
+		fprintf(stream, "%s %c ", i == 0 ? ":" : ",", i < stored->missing_keys ? '+' : '-');
+		if (i < stored->missing_keys)
+			owner_print(stream, stored, cache, found[i]);
+		fprintf(stream, "%s", found[i]->text);
+	}
 	return 0;
 }
 
-int stored_secret_compare(struct stored_secret *stored, char **difference, struct error *err)
+int stored_secret_compare(struct stored_secret *stored, struct member_cache *cache,
+			  char **difference, struct error *err)
 {
-	int r = keys_compare(stored, err);
+	char *text = NULL;
+	size_t size;
+	FILE *stream = open_memstream(&text, &size);
+	int r = stream ? difference_print(stream, stored, cache, err) : 0;
 
 	*difference = NULL;
-	if (r < 0)
-		return r;
-	if (stored->missing_keys > 0 || stored->extra_keys > 0)
-		*difference =
-			text_format("%zu recipient%s to add, %zu to remove", stored->missing_keys,
-				    stored->missing_keys == 1 ? "" : "s", stored->extra_keys);
-	else if (stored->wrong_link)
+	if (!stream || fclose(stream) != 0 || r < 0) {
+		free(text);
+		return r < 0 ? r : error_no_memory(err);
+	}
+	if (*text) {
+		*difference = text;
+		return 0;
+	}
+	free(text);
+	if (stored->wrong_link)
 		*difference = text_format("links only: %s leads elsewhere", stored->wrong_link);
 	else if (!readers_equal(&stored->actual, &stored->correct))
 		*difference = strdup("links only");

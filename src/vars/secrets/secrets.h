@@ -109,8 +109,9 @@ int stored_secret_find_readers(const struct config *config, struct member_cache 
 			       struct stored_secret *stored, struct error *err);
 
 /* Compares them with the document and the links. `*difference` is a text for the user, which the
- * caller frees, or NULL. */
-int stored_secret_compare(struct stored_secret *stored, char **difference, struct error *err);
+ * caller frees, or NULL; it names the recipients to add and to remove. */
+int stored_secret_compare(struct stored_secret *stored, struct member_cache *cache,
+			  char **difference, struct error *err);
 
 void stored_secret_destroy(struct stored_secret *stored);
 
