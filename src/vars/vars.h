@@ -196,7 +196,8 @@ struct vars_fix_options {
 	/* Called once, by the calling thread, before the first secret is opened. */
 	vars_identities_fn identities;
 
-	/* Called for each secret before it is changed; `detail` is a text for the user. */
+	/* Called for each secret before it is changed, or after it was only bound to its name;
+	 * `detail` is a text for the user. */
 	void (*fixing)(const struct vars_location *location, const char *detail, void *data);
 
 	/* Called for each secret that could not be changed; the others are still fixed. */

@@ -215,9 +215,10 @@ static int batch_fix(struct fixing *fixing, size_t count, struct error *err)
 		count = first;
 	/* Before anything is encrypted to a recipient that the user does not know. */
 	for (size_t j = 0; j < count; j++) {
-		if (fixing->changes[j].what != CHANGE_NOTHING)
-			options->fixing(&fixing->locations[j], fixing->changes[j].detail,
-					options->data);
+		const struct change *change = &fixing->changes[j];
+
+		if (change->what != CHANGE_NOTHING && !change->only_bind)
+			options->fixing(&fixing->locations[j], change->detail, options->data);
 	}
 	for (; (first < count || r < 0) && i < count && (!fixing->is_open || fixing->has_plugin);
 	     i++) {
@@ -232,6 +233,8 @@ static int batch_fix(struct fixing *fixing, size_t count, struct error *err)
 
 		if (change->err.text)
 			options->failed(&fixing->locations[i], &change->err, options->data);
+		else if (change->what != CHANGE_NOTHING && change->only_bind)
+			options->fixing(&fixing->locations[i], change->detail, options->data);
 	}
 	return r;
 }
