@@ -238,7 +238,7 @@ static int flags_parse(int argc, char **argv, int *first, struct cli_manifest *c
 	return r;
 }
 
-int command_install_secrets(struct cli *cli, int argc, char **argv, struct error *err)
+static int manifest_install_given(struct cli *cli, int argc, char **argv, struct error *err)
 {
 	_cleanup_activate_result_ struct activate_result result = {0};
 	struct cli_manifest call = {0};
@@ -253,4 +253,10 @@ int command_install_secrets(struct cli *cli, int argc, char **argv, struct error
 	}
 	call.path = argv[first];
 	return cli_manifest_install(cli, &call, &installed, &result, err);
+}
+
+/* As the original's, the exit status of each failure is 1. */
+int command_install_secrets(struct cli *cli, int argc, char **argv, struct error *err)
+{
+	return manifest_install_given(cli, argc, argv, err) < 0 ? -(int)VMCRED_FAILED : 0;
 }
