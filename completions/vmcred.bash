@@ -30,7 +30,7 @@ _vmcred() {
 	local shared="--config --verbose --help"
 	local -A options=(
 		[keygen]="--output --machine --force --json"
-		[generate]="--generator --regenerate --dry-run --prompt --identity --no-sandbox --script-timeout --json"
+		[generate]="--generator --regenerate --all --dry-run --prompt --identity --no-sandbox --script-timeout --json"
 		[list]="--json"
 		[get]="--identity"
 		[set]="--file --identity --allow-empty"

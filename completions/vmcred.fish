@@ -41,6 +41,7 @@ complete -c vmcred -n "__fish_seen_subcommand_from keygen activate serve inspect
 complete -c vmcred -n "__fish_seen_subcommand_from keygen" -l force
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l generator -x
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l regenerate
+complete -c vmcred -n "__fish_seen_subcommand_from generate" -l all
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l dry-run
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l prompt -x
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l no-sandbox

@@ -45,7 +45,7 @@ def test_changed_secret(directory):
     """a changed secret creates a new generation, and the old one is removed"""
     example = Example(directory)
     expect(example.activate())
-    expect(example.generate("--regenerate"))
+    expect(example.generate("--regenerate", "--all"))
     result = json.loads(expect(example.activate("--json"), 0, None, "").out)
     equal(
         result,
@@ -101,7 +101,7 @@ def unchanged(sentence, damage, code, message):
     def test_unchanged(directory):
         example = Example(directory)
         expect(example.activate())
-        expect(example.generate("--regenerate"))
+        expect(example.generate("--regenerate", "--all"))
         damage(example)
         before = tree(example.root)
         path = "vars/per-machine/m/made/two/secret"

@@ -31,7 +31,7 @@ class Store(Example):
     def verb(self, verb):
         words = {
             "generate": ["generate"],
-            "regenerate": ["generate", "--regenerate"],
+            "regenerate": ["generate", "--regenerate", "--all"],
             "list": ["list"],
             "get one": ["get", "--identity", self.identity, "m", "made/one"],
             "get two": ["get", "--identity", self.identity, "m", "made/two"],

@@ -40,8 +40,19 @@ def test_built_in_kinds_are_random_and_have_their_format(directory):
     one, two = example.get("one").out, example.get("two").out
     assert re.fullmatch(r"[A-Za-z0-9+/]{43}=", one), one
     assert re.fullmatch(r"[0-9a-f]{32}", two), two
-    expect(example.generate("--regenerate"), 0, "made for m: generated one, two\n", "")
+    expect(example.generate("--regenerate", "--all"), 0, "made for m: generated one, two\n", "")
     assert example.get("one").out != one
+
+
+def test_regenerating_everything_must_be_confirmed(directory):
+    """--regenerate without a machine or generator changes nothing unless --all confirms it"""
+    example = Example(directory)
+    before = example.get("one").out
+    expect(example.generate("--regenerate"), 2, "", "vmcred: --regenerate replaces all secrets: name machines or "
+           "--generator, or confirm with --all\n")  # fmt: skip
+    expect(example.generate("--regenerate", "--dry-run"), 0, "made for m: would generate one, two\n", "")
+    equal(example.get("one").out, before)
+    expect(example.generate("m", "--regenerate"), 0, "made for m: generated one, two\n", "")
 
 
 def test_dry_run_writes_nothing(directory):
@@ -71,7 +82,7 @@ def test_script_gets_a_clean_environment(directory):
     # SHLVL, PWD and _ are bash's own.
     equal(example.get("one").out.split(), ["HOME", "PATH", "PWD", "SHLVL", "TMPDIR", "_", "in", "out"])
     equal(example.get("two").out, "/tmp/out\n")
-    expect(example.generate("--regenerate", "--no-sandbox", env={"XDG_RUNTIME_DIR": str(directory)}))
+    expect(example.generate("--regenerate", "--all", "--no-sandbox", env={"XDG_RUNTIME_DIR": str(directory)}))
     out = example.get("two").out.strip()
     equal(os.path.dirname(os.path.dirname(out)), str(directory))
     assert not os.path.exists(os.path.dirname(out))
@@ -143,7 +154,7 @@ def test_incomplete_generator_is_not_regenerated(directory):
         "`vmcred generate --generator made --regenerate` replaces all of them\n",
     )
     equal(example.document("one").read_bytes(), before)
-    expect(example.generate("--regenerate"), 0, "made for m: generated one, two, three\n", "")
+    expect(example.generate("--regenerate", "--all"), 0, "made for m: generated one, two, three\n", "")
 
 
 def test_machine_without_a_key_is_an_error(directory):
@@ -169,14 +180,14 @@ def test_key_json_may_be_a_list_or_a_single_key(directory):
     expect(example.get("one"), 0, None, "")
     key.write_text('[{"publickey": "FBC7B9E2A4F9289AC0C1D4843D16CEE4A27381B4", "type": "kms"}]')
     expect(
-        example.generate("--regenerate"),
+        example.generate("--regenerate", "--all"),
         1,
         "",
         'vmcred: made/one: sops/machines/m/key.json: unsupported key type "kms"\n',
     )
     key.write_text("<<<<<<< HEAD\n")
     expect(
-        example.generate("--regenerate"),
+        example.generate("--regenerate", "--all"),
         1,
         "",
         "vmcred: made/one: sops/machines/m/key.json is not valid JSON (line 1, column 1)\n",

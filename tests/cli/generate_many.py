@@ -63,7 +63,7 @@ def test_dependent_file_of_each_machine(directory):
         "  root: {share: true, files: {it: {}}, kind: {it: {hex: 16}}}\n",
     )  # fmt: skip
     made = told([None], "root", "it") + told([None], "all", "it") + lines(fleet, ("first", "it"), ("last", "it"))
-    for words in ((), ("--regenerate",)):
+    for words in ((), ("--regenerate", "--all")):
         expect(fleet.generate(*words), 0, made, "")
         shared = fleet.value("m0", "all/it")
         equal(shared, fleet.value("m0", "root/it") + "all\n")
@@ -104,7 +104,7 @@ def test_lines_are_in_the_order_of_the_plan(directory):
         + told(names[4:5], "slow", "it") + told(names[4:], "secrets", "a, b, c")
     )  # fmt: skip
     expect(fleet.generate(), 0, expected, "")
-    listed = json.loads(expect(fleet.generate("--regenerate", "--json")).out)
+    listed = json.loads(expect(fleet.generate("--regenerate", "--all", "--json")).out)
     equal("".join(told([made["machine"]], made["generator"], ", ".join(made["files"])) for made in listed), expected)
 
 
@@ -215,7 +215,7 @@ def test_reader_cannot_hold_the_lock(directory):
         try:
             equal(holder.stdout.readline(), b"locked\n")
             options = {"timeout": 20, "stdin": "new"}
-            expect(here.generate("--regenerate", **options), 0, None, "")
+            expect(here.generate("--regenerate", "--all", **options), 0, None, "")
             for command in ("set", "m", "made/one"), ("fix", "--identity", here.identity), ("group", "list"):
                 expect(vmcred(command[0], "--config", here.config, *command[1:], **options), 0, None, "")
             expect(here.activate(timeout=20), 0, None, "")
@@ -249,7 +249,7 @@ def test_unwritable_store_is_not_locked(directory):
     here = Example(directory)
     program = program_for_all(directory)
     expect(run(*AS_NOBODY, program, "machine", "list", "--config", here.config), 0, "m\n", "")
-    fails(run(*AS_NOBODY, program, "generate", "--regenerate", "--config", here.config), 1, "Permission denied")
+    fails(run(*AS_NOBODY, program, "generate", "--regenerate", "--all", "--config", here.config), 1, "Permission denied")
 
 
 def test_results_are_the_same_without_threads(directory):

@@ -221,11 +221,11 @@ def test_answer_from_a_pipe(directory):
     equal([here.get("it", generator=name).out for name in "gh"], ["hunter2", "hunter2"])
     os.mkfifo(directory / "fifo")
     with subprocess.Popen(["sh", "-c", f"printf hunter3 > {directory}/fifo"]) as writer:
-        expect(here.generate("--regenerate", "--prompt", f"pass=@{directory}/fifo"), 0, made, "")
+        expect(here.generate("--regenerate", "--all", "--prompt", f"pass=@{directory}/fifo"), 0, made, "")
         equal(writer.wait(), 0)
     equal([here.get("it", generator=name).out for name in "gh"], ["hunter3", "hunter3"])
     (directory / "for-h").write_text("hunter4\n")
-    expect(here.generate("--regenerate", "--prompt", "pass=@-", "--prompt", f"h/pass=@{directory}/for-h", stdin="hunter5"), 0, made, "")
+    expect(here.generate("--regenerate", "--all", "--prompt", "pass=@-", "--prompt", f"h/pass=@{directory}/for-h", stdin="hunter5"), 0, made, "")
     equal([here.get("it", generator=name).out for name in "gh"], ["hunter5", "hunter4"])
 
 

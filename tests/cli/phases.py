@@ -156,7 +156,7 @@ def test_damaged_document_affects_only_its_phase(directory):
     """a phase with a damaged document keeps its old generation; the others are activated"""
     example = example_of(directory)
     expect(activate(example, "users"))
-    expect(example.generate("--regenerate"))
+    expect(example.generate("--regenerate", "--all"))
     example.document("hash", "other").write_text("<<<<<<< HEAD\n")
     before = tree(example.root)
     expect(

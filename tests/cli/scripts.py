@@ -214,10 +214,10 @@ def test_nothing_of_the_host_is_reached(directory):
                 sockets.append(listener)
         here = example(directory, REACH % " ".join(places))
         for sandbox in SANDBOXES:
-            expect(generate_with(sandbox, here, "--regenerate"))
+            expect(generate_with(sandbox, here, "--regenerate", "--all"))
             expect(here.get("it", generator="g"), 0, "end\n")
         # Without a sandbox it reaches them.
-        expect(here.generate("--no-sandbox", "--regenerate"))
+        expect(here.generate("--no-sandbox", "--regenerate", "--all"))
         expect(here.get("it", generator="g"), 0, "\n".join(places) + "\nend\n")
     finally:
         for listener in sockets:
@@ -238,7 +238,7 @@ def test_program_elsewhere(directory):
         here = example(directory, f"made-here > $out/it; ls -A {home} >> $out/it")
         path = f"{harness.CLEAN_ENVIRONMENT['PATH']}:{home}/.local//bin"
         for sandbox in SANDBOXES:
-            expect(generate_with(sandbox, here, "--regenerate", env={"PATH": path}))
+            expect(generate_with(sandbox, here, "--regenerate", "--all", env={"PATH": path}))
             expect(here.get("it", generator="g"), 0, "made-here\n.local\n")
     finally:
         run("rm", "-r", home)
@@ -256,7 +256,7 @@ def test_nothing_of_vmcred_is_reached(directory):
         if user:
             run("chown", "-R", f"{NOBODY}:{NOBODY}", directory)
         for sandbox in SANDBOXES.values():
-            expect(run(*user, *sandbox, program, "generate", "--regenerate", "--config", here.config, env=environment), 0,
+            expect(run(*user, *sandbox, program, "generate", "--regenerate", "--all", "--config", here.config, env=environment), 0,
                    "g for m: generated it\n", "")  # fmt: skip
             expect(here.get("it", generator="g"), 0, "")
 
@@ -324,7 +324,7 @@ def test_descriptors(directory):
     for redirections in "3</etc/passwd 9</", "<&-", ">&-", "2>&-", "<&- >&- 2>&-":
         for sandbox in SANDBOXES.values():
             shell = ["sh", "-c", f'exec "$@" {redirections}', "sh"]
-            run(*shell, *sandbox, VMCRED, "generate", "--regenerate", "--config", here.config)
+            run(*shell, *sandbox, VMCRED, "generate", "--regenerate", "--all", "--config", here.config)
             expect(here.get("it", generator="g"), 0, "0 1 2 3 ", "")
             here.document("it", generator="g").unlink()
 
@@ -350,7 +350,7 @@ def test_key_generators(directory):
     here = Example(directory, declaration({"g": scripted(PROGRAMS, more)}), generate=False)
     expect(here.generate(), 0, f"g for m: generated {files}\n", "")
     run("chown", "-R", f"{NOBODY}:{NOBODY}", directory)
-    expect(run(*AS_NOBODY, program, "generate", "--regenerate", "--config", here.config), 0, f"g for m: generated {files}\n", "")
+    expect(run(*AS_NOBODY, program, "generate", "--regenerate", "--all", "--config", here.config), 0, f"g for m: generated {files}\n", "")
     assert here.get("gpg", generator="g").out.startswith("-----BEGIN PGP PRIVATE KEY BLOCK-----\n")
     equal(run("wg", "pubkey", stdin=here.get("wg", generator="g").out).out, here.get("wg.pub", generator="g").out)
     expect(run("pgrep", "-f", "gpg-agent --homedir /tmp/tmp"), 1)

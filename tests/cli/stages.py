@@ -92,7 +92,7 @@ def test_stale_activation(directory):
     """an activated file whose value differs from the store is missing"""
     example = Example(directory)
     expect(example.activate())
-    expect(example.generate("--regenerate"))
+    expect(example.generate("--regenerate", "--all"))
     result = expect(example.inspect("--json"), 3, None, MISSING)
     equal(stages(result)["activate"], "missing")
 

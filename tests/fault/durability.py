@@ -134,7 +134,7 @@ def test_generate_syncs_files_before_rename_and_name_after(directory):
     store = directory / "store"
     store.mkdir()
     example = Example(store)
-    command = [harness.VMCRED, "generate", "--config", example.config, "--regenerate"]
+    command = [harness.VMCRED, "generate", "--config", example.config, "--regenerate", "--all"]
     seen = [name for name, *_ in calls(directory, *command)]
     assert seen.count("fsync") >= 8 and "renameat2" in seen and "syncfs" not in seen, seen
     equal(unsynced(directory, store, *command), [])
@@ -155,9 +155,9 @@ def test_generate_syncs_many_generators_together(directory):
     fleet = Fleet(store, 200, "  g: {machines: ALL, files: {it: {}, other: {}}, kind: {it: uuid, other: uuid}}\n")
     command = [harness.VMCRED, "generate", "--config", fleet.config]
     equal(unsynced(directory, store, *command), [])
-    seen = [name for name, *_ in calls(directory, *command, "--regenerate")]
+    seen = [name for name, *_ in calls(directory, *command, "--regenerate", "--all")]
     assert 2 <= seen.count("syncfs") < 100 and seen.count("renameat2") == 200, (seen.count("syncfs"), seen.count("renameat2"))
-    equal(unsynced(directory, store, *command, "--regenerate"), [])
+    equal(unsynced(directory, store, *command, "--regenerate", "--all"), [])
 
 
 def test_keygen_syncs_key_and_identity(directory):

@@ -49,7 +49,7 @@ def replace_key(example):
 
 
 COMMANDS = {
-    "generate --regenerate": (["generate", "--regenerate"], lambda example: None),
+    "generate --regenerate": (["generate", "--regenerate", "--all"], lambda example: None),
     "set": (["set", "m", "made/one"], lambda example: None),
     "fix": (["fix", "--identity", "identity"], replace_key),
 }
@@ -111,7 +111,7 @@ READING = {
 }
 KEY = "age1lggyhqrw2nlhcxprm67z43rta597azn8gknawjehu9d9dl0jq3yqqvfafg"
 WRITING = {
-    "generate": (["generate", "--regenerate"], "creating the staging directory: creating a temporary directory for vmcred-new"),
+    "generate": (["generate", "--regenerate", "--all"], "creating the staging directory: creating a temporary directory for vmcred-new"),
     "set": (["set", "m", "made/one"], "creating a temporary file for vars/per-machine/m/made/one/secret"),
     "user": (["user", "add", "ada", "--age-key", KEY], "creating sops/users"),
     "group": (["group", "add", "g", "--machine", "m"], "creating sops/groups/g/machines"),

@@ -29,14 +29,14 @@ def test_regenerate_leaves_old_or_new_secrets(directory):
         new = pair(example, fault)
         fault.expect(new == old or (new[0] != old[0] and new[1] != old[1]), "a mixture of old and new")
         fault.expect(fault.code != 0 or new != old, "a success without new secrets")
-        expect(example.generate("--regenerate"))
+        expect(example.generate("--regenerate", "--all"))
         left = [path.name for path in (copy / "vars/per-machine/m").iterdir()]
         equal(left, ["made"], f"what is left after {fault}")
         assert pair(example, fault) != new
 
     struck = every_fault(
         directory,
-        lambda copy: [harness.VMCRED, "generate", "--config", copy / "vmcred.yaml", "--regenerate"],
+        lambda copy: [harness.VMCRED, "generate", "--config", copy / "vmcred.yaml", "--regenerate", "--all"],
         check,
         follow=True,
     )
@@ -71,7 +71,7 @@ def test_activate_leaves_old_or_new_generation(directory):
     example = Example(directory)
     expect(example.activate())
     old = tuple(example.active(name).read_text() for name in ("one", "two"))
-    expect(example.generate("--regenerate"))
+    expect(example.generate("--regenerate", "--all"))
     new = pair(example, "the start")
 
     def check(copy, fault):

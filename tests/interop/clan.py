@@ -52,7 +52,7 @@ def changes(repository):
     yield "set open", lambda: repository.vmcred("set", "m1", "own/open", stdin="o"), ("m1", "own/open", "o")
     yield "user add", lambda: repository.vmcred("user", "add", "eve", "--age-key", repository.public["eve"]), None
     yield "group add", lambda: repository.vmcred("group", "add", "admins", "--user", "eve"), None
-    yield "regenerate", lambda: repository.vmcred("generate", "--regenerate"), ("m1", "own/kept", "kept")
+    yield "regenerate", lambda: repository.vmcred("generate", "--regenerate", "--all"), ("m1", "own/kept", "kept")
     yield "group remove", lambda: repository.vmcred("group", "remove", "admins", "--machine", "m3"), None
     yield "user remove", lambda: repository.vmcred("user", "remove", "eve"), None
     yield "machine add", lambda: repository.vmcred("machine", "add", "m1", "--force"), None

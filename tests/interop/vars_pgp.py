@@ -166,7 +166,7 @@ def test_missing_pgp_key_is_an_error(directory):
         files = ("vars/shared/shared/it/secret", "vars/per-machine/m/own/it/secret", "vars/per-machine/m/own/kept/secret")
         expect(store("user", "add", "paula", "--pgp-key", NOBODYS, "--identity", directory / "ada"), 1, "",
                "".join(f"vmcred: warning: {file}: {why}" for file in files) + "vmcred: 3 secrets could not be re-encrypted\n")  # fmt: skip
-        expect(store("generate", "--regenerate"), 3, "", f"vmcred: shared/it: {why}")
+        expect(store("generate", "--regenerate", "--all"), 3, "", f"vmcred: shared/it: {why}")
         expect(store("set", "m", "own/it", stdin=b"x"), 3, "", f"vmcred: vars/per-machine/m/own/it/secret: {why}")
         expect(store("machine", "add", "m", "--force"), 3, "", f"vmcred: {why}")
         equal({path: path.read_bytes() for path in store.documents()}, before)
@@ -189,7 +189,7 @@ def test_gpg_is_started_only_if_needed(directory):
             expect(store(*command, env=counted))
         assert not calls.exists(), calls.read_text()
         # Whether it has the key is asked once, then each file's data key is encrypted by one call.
-        expect(store("generate", "--regenerate", env=counted))
+        expect(store("generate", "--regenerate", "--all", env=counted))
         kinds = ["list" if "--list-keys" in line else "encrypt" if "--encrypt" in line else line
                  for line in Path(calls).read_text().splitlines()]  # fmt: skip
         equal((kinds[0], sorted(kinds)), ("list", ["encrypt"] * 3 + ["list"]))

@@ -126,10 +126,12 @@ int command_generate(struct cli *cli, int argc, char **argv, struct error *err)
 						.identities = identities_get,
 						.data = &generation};
 	const char *seconds = NULL;
+	bool all = false;
 	const struct cli_option rows[] = {
 		{"generator", "NAME", "only this generator and its dependencies",
 		 &options.generator},
 		{"regenerate", NULL, "regenerate existing secrets", &options.regenerate},
+		{"all", NULL, "confirm --regenerate for all secrets", &all},
 		{"dry-run", NULL, "only print what would be generated", &options.dry_run},
 		{"prompt", "NAME=@FILE...", CLI_PROMPT_HELP, &generation.answers.given},
 		{"identity", "FILE", CLI_IDENTITY_HELP, &generation.identity.path},
@@ -154,6 +156,12 @@ int command_generate(struct cli *cli, int argc, char **argv, struct error *err)
 		return r;
 	if (first < argc)
 		options.machines = argv + first;
+	if (options.regenerate && !options.generator && !options.machines && !options.dry_run &&
+	    !all)
+		return error_set(
+			err, VMCRED_USAGE,
+			"--regenerate replaces all secrets: name machines or --generator, or "
+			"confirm with --all");
 	r = seconds_read(seconds, &options.script_seconds, err);
 	if (r == 0)
 		r = generate(cli, &options, &generation, err);
