@@ -2,8 +2,8 @@
 /*
  * The lock of a directory that one process at a time may change. flock(2) on the directory itself
  * would let everyone who can read it block the others for ever. So the lock is on a file in it,
- * which only those can open who may write to the directory. The file exists while it is locked; one
- * that a killed process leaves is used again.
+ * with the directory's write permissions. The file exists while it is locked; one that a killed
+ * process leaves is used again.
  */
 #ifndef VMCRED_BASE_LOCK_H
 #define VMCRED_BASE_LOCK_H

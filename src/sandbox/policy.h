@@ -3,8 +3,8 @@
  * What a sandboxed script can see: one policy for both implementations.
  *
  * A script has an empty, read-only root directory with the host's programs in it, its own directory
- * as /tmp, harmless devices, and its own processes. It does not have the sockets, FIFOs and files of
- * services and users in /run, /var or home directories, such as identities; nor the network with
+ * as /tmp, harmless devices, and its own processes. It does not have the sockets, FIFOs and files
+ * of services and users in /run, /var or home directories, such as identities; nor the network with
  * its abstract sockets, nor any capability.
  */
 #ifndef VMCRED_SANDBOX_POLICY_H

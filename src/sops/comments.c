@@ -87,7 +87,7 @@ static size_t comment_find(struct settling *settling, struct span text)
 static int comment_settle(struct settling *settling, size_t from, size_t to, struct error *err)
 {
 	struct sops_node *node = &settling->document.tree->nodes[from];
-	struct span before, after, plaintext;
+	struct span before, after = {0}, plaintext;
 	int r = sops_walk_path(&settling->document, from, &before, err);
 
 	if (r == 0)

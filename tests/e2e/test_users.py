@@ -23,8 +23,7 @@ generators:
 SYSUSERS = f"[Unit]\nConditionNeedsUpdate=\n[Service]\nLoadCredential=passwd.hashed-password.ada:{USERS}/vars/login/hash\n"
 
 # An age plugin that reports whether it sees a device (age's C2SP plugin protocol, identity-v1).
-PLUGIN = """\
-#!/bin/sh
+PLUGIN = """#!/bin/sh
 while read -r line && [ "$line" != "-> done" ]; do :; done
 [ -c /dev/net/tun ] && seen=device || seen=nothing
 printf -- '-> msg\\n%s\\n' "$(printf %s "sees $seen" | base64 | tr -d =)"

@@ -162,7 +162,9 @@ static void a_control_character_is_found_at_every_position(void **state)
 		struct error err = {0};
 
 		memset(text, 'x', sizeof(text));
-		memcpy(text, "a: ", 3);
+		text[0] = 'a';
+		text[1] = ':';
+		text[2] = ' ';
 		text[i] = i % 2 ? '\x01' : '\x7f';
 		assert_error(pass(span_of(text, sizeof(text)), 0, &out, &err), VMCRED_FAILED,
 			     AT("1") "control character");

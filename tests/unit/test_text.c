@@ -59,7 +59,8 @@ static void what_a_terminal_would_obey_is_visible(void **state)
 		 "\\u009b"
 		 "1m\xc2\xa0",
 		 true},
-		{"\xe2\x80\xae\xe2\x81\xa6\xd8\x9c", "\\u202e\\u2066\\u061c", true},
+		{"\xe2\x80\xae\xe2\x80\xac\xe2\x81\xa6\xe2\x81\xa9\xd8\x9c",
+		 "\\u202e\\u202c\\u2066\\u2069\\u061c", true},
 		{"\x9b"
 		 "1m \xe2\x82",
 		 "\\x9b1m \\xe2\\x82", true},

@@ -142,15 +142,12 @@ static bool is_magic(int fd)
 	return fstatfs(fd, &status) == 0 && status.f_type == PROC_SUPER_MAGIC;
 }
 
-/* Ends the walk at the last part of the path, unless it is a link. `*fd` is -1 if it does not
- * exist. */
-static bool target_take(struct walk *walk, char **name, int *fd, const struct stat *status)
+/* Ends the walk at the last part of the path. `*fd` is -1 if it does not exist. */
+static int target_take(struct walk *walk, char **name, int *fd)
 {
-	if (*fd >= 0 && S_ISLNK(status->st_mode) && !is_magic(*fd))
-		return false;
 	walk->target->name = pointer_release(name);
 	walk->target->fd = fd_release(fd);
-	return true;
+	return 1;
 }
 
 /* Takes the next part of the path. Returns 1 at the end, else 0. */
@@ -169,7 +166,7 @@ static int walk_step(struct walk *walk, mode_t mode, struct error *err)
 		return 1;
 	fd = openat(walk->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT && is_target)
-		return target_take(walk, &name, &fd, NULL);
+		return target_take(walk, &name, &fd);
 	if (fd < 0 && errno == ENOENT && mode != 0)
 		return directory_make(walk, name, mode, err);
 	if (fd < 0 && errno == ENOTDIR)
@@ -179,8 +176,8 @@ static int walk_step(struct walk *walk, mode_t mode, struct error *err)
 		return error_set_errno(err, errno, "opening %s", walk->path);
 	if ((is_target || S_ISLNK(status.st_mode)) && is_planted(&directory, &status))
 		return planted_refuse(walk, &status, err);
-	if (is_target && target_take(walk, &name, &fd, &status))
-		return 1;
+	if (is_target && !(S_ISLNK(status.st_mode) && !is_magic(fd)))
+		return target_take(walk, &name, &fd);
 	memmove(walk->rest, part + length, strlen(part + length) + 1);
 	if (S_ISLNK(status.st_mode))
 		return link_follow(walk, &directory, fd, status.st_uid, err);

@@ -155,8 +155,8 @@ static int vmm_start(struct vmm *vmm, struct vmm_launch *launch, struct qemu_com
 	int r = qmp_open(command, &vmm->monitor, err);
 
 	if (r == 0)
-		r = stderr_relay_create(&vmm->output, vmm_hidden_list(launch), launch->report, &error_fd,
-					err);
+		r = stderr_relay_create(&vmm->output, vmm_hidden_list(launch), launch->report,
+					&error_fd, err);
 	if (r < 0)
 		return r;
 	start.argv = command->argv.items;
