@@ -224,10 +224,14 @@ generators:
 
 
 def test_world_readable_identity(directory):
-    """a world-readable identity file is refused, and the error has the fix"""
+    """a world-readable identity file is a warning, a world-writable one is refused, and both messages have the fix"""
     example = Example(directory)
     os.chmod(example.identity, 0o644)
-    fails(example.activate(), 1, "0644", f"chmod 600 {example.identity}")
+    warned = expect(example.activate(), 0, None, None).err
+    equal(warned.count("\n"), 1, "number of warnings")
+    assert f"chmod 600 {example.identity}" in warned, warned
+    os.chmod(example.identity, 0o646)
+    fails(example.activate(), 1, "0646", f"chmod 600 {example.identity}")
 
 
 def test_unreadable_identity(directory):

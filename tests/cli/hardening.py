@@ -79,7 +79,7 @@ def test_killed_run_leaves_no_script(directory):
     equal(list(directory.glob("vars/**/secret")), [])
     # The script is killed with its parent.
     wait_for(lambda: not os.path.exists(f"/proc/{child}"), "the script's end")
-    left = [path.name for path in directory.iterdir() if path.name.startswith(".vmcred.")]
+    left = [path.name for path in directory.iterdir() if path.name.startswith(".vmcred.") and path.is_dir()]
     equal(len(left), 1, "directories left")
     with open(directory / left[0] / "out" / "one", "rb") as held:
         example.config.write_text(GENERATOR.replace("      sleep 30\n", ""))

@@ -315,8 +315,20 @@ def define_identity_fault(sentence, damage):
 
 define_identity_fault("a missing identity is reported once, and the one read before is used",
                       lambda example: example.identity.unlink())
-define_identity_fault("a world-readable identity is reported once, and the one read before is used",
-                      lambda example: example.identity.chmod(0o644))
+define_identity_fault("a world-writable identity is reported once, and the one read before is used",
+                      lambda example: example.identity.chmod(0o646))
+
+
+def test_world_readable_identity_is_one_warning(directory):
+    """a world-readable identity is used, with one warning"""
+    example = Example(directory)
+    with serving(example) as server:
+        two = value(example, "two")
+        equal(server.get(UNIT, "host-two"), two)
+        example.identity.chmod(0o644)
+        for _ in range(3):
+            equal(server.get(UNIT, "host-two"), two)
+        equal(len([line for line in other_lines(server) if f"chmod 600 {example.identity}" in line]), 1, "number of warnings")
 
 
 def test_optional_secret(directory):

@@ -196,7 +196,7 @@ def test_plugin_exits_early(directory):
     """a plugin that exits before reading its input is an error and does not kill us"""
     rig = Rig(directory)
     broken = directory / "bin" / "age-plugin-broken"
-    broken.write_text("#!/bin/sh\nexec <&-\necho broken >&2\nexit 1\n")
+    broken.write_text("#!/bin/sh\nexec <&-\nsleep 0.1\necho broken >&2\nexit 1\n")
     broken.chmod(0o755)
     # More than a pipe holds, so that it cannot just be left there.
     recipients = [bech32.encode("age1broken", bytes(500)) for _ in range(200)]

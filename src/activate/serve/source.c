@@ -82,8 +82,8 @@ static int declaration_update(struct serve_source *source, bool force, struct er
 /* Returns 1 if the identities were read and had changed, else 0. */
 static int identity_update(struct serve_source *source, bool force, struct error *err)
 {
-	/* {0}: nobody can be asked for a passphrase. */
-	_cleanup_age_identities_ struct age_identities identities = {.report = source->report};
+	/* Nobody can be asked for a passphrase. */
+	_cleanup_age_identities_ struct age_identities identities = {0};
 	const char *path = source->options->identity;
 	enum serve_change change = SERVE_CHANGED;
 	struct stat file;
@@ -93,6 +93,8 @@ static int identity_update(struct serve_source *source, bool force, struct error
 		change = serve_watch_check(&source->identity_watch, &file);
 	if (change == SERVE_SAME && !force)
 		return 0;
+	/* What was reported is not repeated while the file might have changed again. */
+	identities.report = force || change == SERVE_CHANGED ? source->report : NULL;
 	r = age_identity_file_load(AT_FDCWD, path, &identities, err);
 	if (r == -(int)VMCRED_MISSING)
 		error_hint(err, "name the machine's identity file with --identity FILE");

@@ -116,18 +116,26 @@ int plugin_start(struct plugin *plugin, const char *name, const char *machine,
 	return 0;
 }
 
-static void process_end(pid_t pid)
+/* Whether the process ends within GOODBYE_MAX_MS. */
+static bool process_has_ended(pid_t pid)
 {
-	/* As age does, so that plugins expect it. */
-	kill(pid, SIGINT);
 	for (int waited = 0; waited < GOODBYE_MAX_MS; waited += GOODBYE_STEP_MS) {
 		const struct timespec step = {.tv_nsec = GOODBYE_STEP_MS * 1000000L};
 		pid_t ended = waitpid(pid, NULL, WNOHANG);
 
 		if (ended == pid || (ended < 0 && errno != EINTR))
-			return;
+			return true;
 		nanosleep(&step, NULL);
 	}
+	return false;
+}
+
+static void process_end(pid_t pid)
+{
+	/* As age does, so that plugins expect it. */
+	kill(pid, SIGINT);
+	if (process_has_ended(pid))
+		return;
 	kill(pid, SIGKILL);
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
@@ -153,11 +161,16 @@ static int exited(struct plugin *plugin, struct error *err)
 {
 	char text[ERROR_TEXT_MAX + 1];
 	_cleanup_free_ char *shown = NULL;
-	off_t end = lseek(plugin->error_fd, 0, SEEK_END);
-	off_t start = end > ERROR_TEXT_MAX ? end - ERROR_TEXT_MAX : 0;
-	ssize_t size = pread(plugin->error_fd, text, ERROR_TEXT_MAX, start);
+	off_t end, start;
+	ssize_t size;
 	char *line;
 
+	/* It may have closed its pipes first, and print the reason now. */
+	if (process_has_ended(plugin->pid))
+		plugin->pid = 0;
+	end = lseek(plugin->error_fd, 0, SEEK_END);
+	start = end > ERROR_TEXT_MAX ? end - ERROR_TEXT_MAX : 0;
+	size = pread(plugin->error_fd, text, ERROR_TEXT_MAX, start);
 	while (size > 0 && (text[size - 1] == '\n' || text[size - 1] == '\r'))
 		size--;
 	if (size <= 0)
