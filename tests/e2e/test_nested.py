@@ -251,7 +251,8 @@ def define_readiness(program):
         try:
             expect(host().start_vm(), 0, "", "")
             equal(host().unit("ActiveState"), "active")
-            heard = re.findall(r"message from the guest: (.*)", host().console())
+            messages = re.findall(r"message from the guest: (.*)", host().console())
+            heard = [line for message in messages for line in message.split("\\u000a")]
             # Cloud Hypervisor v53 often loses the first one.
             assert {"READY=1", "X_SYSTEMD_UNIT_ACTIVE=multi-user.target"} & set(heard), heard
             expect(host().run("systemctl", "stop", SERVICE), 0, "", "")

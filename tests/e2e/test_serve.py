@@ -163,7 +163,7 @@ def test_thousand_units(_directory):
     result = booted().run("systemctl", "start", *units)
     declare(booted(), lambda _: before)
     equal(result.code, 0, f"systemctl start, with {result.err[:2000]}")
-    gave = set(line.split(" to ")[1].split()[0] for line in log("vmcred.service").splitlines() if "gave key to " in line)
+    gave = set(line.split(" to ")[1].split()[0] for line in log("vmcred.service").splitlines() if "gave key to burst@" in line)
     equal(gave, set(units), "the units that got the credential")
 
 
