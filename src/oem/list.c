@@ -5,7 +5,7 @@
 #include "base/base64.h"
 #include "base/cleanup.h"
 #include "oem/oem.h"
-#include "oem/repetition.h"
+#include "base/repetition/repetition.h"
 
 const char *oem_origin_name(enum oem_origin origin)
 {

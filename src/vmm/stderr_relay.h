@@ -18,7 +18,7 @@
 
 #define STDERR_QUOTED_MAX 1000
 
-/* More than eight escaped bytes, however they are escaped: oem/repetition.h. */
+/* More than eight escaped bytes, however they are escaped: base/repetition/repetition.h. */
 #define STDERR_BEFORE_MAX 256
 
 struct stderr_relay {

@@ -67,7 +67,7 @@ failing("a device", "mknod $out/one c 1 3 2> /dev/null", EXITED)
 failing("a hard link to a file of the host", "ln /etc/passwd $out/one 2> /dev/null", EXITED)
 failing("two megabytes", "head -c 2097152 /dev/zero > $out/one", "one is larger than 1048576 bytes")
 failing("two megabytes, of which the start is printed", "yes hunter2-and-more | head -c 2097152 > $out/one || :; head -n 2 $out/one; exit 3",
-        "the script exited with code 3: its output cannot be masked and is not shown: a file in $out is larger than 1048576 bytes")  # fmt: skip
+        "the script exited with code 3: its output cannot be checked for secrets and is not shown: a file in $out is larger than 1048576 bytes")  # fmt: skip
 failing("a removed $out", "rmdir $out", NOT_WRITTEN)
 failing("a link instead of $out", "rmdir $out; ln -s /etc $out", NOT_WRITTEN)
 failing("another directory instead of $out", "mv $out $TMPDIR/x; mkdir $out; echo x > $out/one", NOT_WRITTEN)

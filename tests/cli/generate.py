@@ -102,9 +102,9 @@ failing(
     "the script exited with code 7: it printed:\nto stdout\nto stderr",
 )
 failing(
-    "what a failed script wrote to $out is masked in its output",
+    "what a failed script wrote to $out is hidden in its output",
     "echo hunter2-the-secret > $out/one\ncat $out/one\nexit 1",
-    "the script exited with code 1: it printed:\n******************",
+    "the script exited with code 1: it printed:\n(hidden: repeats a secret)",
 )
 failing("a script that does not write a declared file is an error", "echo 1 > $out/one", "the script did not write $out/two")
 failing(

@@ -2,7 +2,7 @@
 #include "unit.h"
 
 #include "forms.h"
-#include "oem/repetition.h"
+#include "base/repetition/repetition.h"
 
 static void a_secret_of_any_kind_is_found_in_every_form(void **state)
 {

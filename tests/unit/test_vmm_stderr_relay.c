@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "forms.h"
-#include "oem/repetition.h"
+#include "base/repetition/repetition.h"
 #include "vmm/stderr_relay.h"
 
 #define SECRET "0123456789abcdefghijklmnopqrstuvwxyz!ABCDEFGHIJ"

@@ -3,21 +3,25 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/directory.h"
 #include "base/file.h"
 #include "base/path.h"
 #include "base/program.h"
+#include "base/repetition/repetition.h"
 #include "base/trusted/memory_directory.h"
-#include "vars/script/mask.h"
 #include "vars/script/process.h"
 
 #define SCRIPT_SECONDS_DEFAULT 600
+
+#define HIDDEN_LINES "(hidden: repeats a secret)\n"
 
 /* The directory that a script works in: a memory file system that is never swapped and is mounted
  * only in the script's sandbox or, where that is not allowed, a directory as for other programs. */
@@ -79,24 +83,112 @@ static int script_directory_remove(struct script_directory *directory, struct er
 	return error_add(err, &failure);
 }
 
-/* Masks all files of a directory, declared or not. */
-static void directory_mask(int dirfd, const char *parent, struct mask *mask)
+/* The values that a script's output must not repeat. Starts as {0}. */
+struct known {
+	struct secret *files; /* owned */
+	size_t file_count, file_capacity;
+	struct span *values; /* owned; they point into the files and the script's inputs */
+	size_t value_count, value_capacity;
+};
+
+static void known_destroy(struct known *known)
+{
+	for (size_t i = 0; i < known->file_count; i++)
+		secret_destroy(&known->files[i]);
+	free(known->files);
+	free(known->values);
+}
+
+static int value_add(struct known *known, struct span value, struct error *err)
+{
+	int r = array_grow(&known->values, known->value_count, &known->value_capacity,
+			   sizeof(*known->values), err);
+
+	if (r == 0)
+		known->values[known->value_count++] = value;
+	return r;
+}
+
+/* Adds a value, and its lines, which may be too short to be found as a part of it. */
+static int value_add_lines(struct known *known, struct span value, struct error *err)
+{
+	int r = value_add(known, value, err);
+
+	while (r == 0 && value.size > 0) {
+		const uint8_t *end = memchr(value.data, '\n', value.size);
+		size_t size = end ? (size_t)(end - value.data) : value.size;
+
+		r = value_add(known, span_of(value.data, size), err);
+		value = span_skip(value, end ? size + 1 : size);
+	}
+	return r;
+}
+
+/* Adds all files of a directory, declared or not. */
+static int directory_add(struct known *known, int dirfd, const char *parent, struct error *err)
 {
 	_cleanup_close_dir_ DIR *dir = dir_stream_open(dirfd, parent);
 	const char *entry;
+	int r = 0;
 
-	while (dir && (entry = dir_stream_next(dir))) {
+	while (r == 0 && dir && (entry = dir_stream_next(dir))) {
 		_cleanup_free_ char *path = path_join(parent, entry);
 		_cleanup_error_ struct error ignored = {0};
 		_cleanup_secret_ struct secret value = {0};
 
-		if (path &&
-		    file_read_secret(dirfd, path, VARS_SECRET_SIZE_MAX, &value, &ignored) == 0)
-			mask_value(mask, secret_span(&value));
+		if (!path)
+			return error_no_memory(err);
+		if (file_read_secret(dirfd, path, VARS_SECRET_SIZE_MAX, &value, &ignored) < 0)
+			continue;
+		r = array_grow(&known->files, known->file_count, &known->file_capacity,
+			       sizeof(*known->files), err);
+		if (r < 0)
+			return r;
+		known->files[known->file_count] = (struct secret){0};
+		secret_move(&known->files[known->file_count++], &value);
+		r = value_add_lines(known, secret_span(&known->files[known->file_count - 1]), err);
 	}
+	return r;
 }
 
-/* Whether $out has a file that is too large to be masked. */
+static bool is_repetition(const struct known *known, struct span text)
+{
+	return repetition_found(text, known->values, known->value_count);
+}
+
+/* Replaces the lines that repeat a value, and everything if that is not enough. */
+static int lines_hide(const struct known *known, struct secret *output, struct error *err)
+{
+	_cleanup_secret_ struct secret shown = {0};
+	struct span text = secret_span(output);
+	bool hidden = false;
+	int r = 0;
+
+	while (r == 0 && text.size > 0) {
+		const uint8_t *end = memchr(text.data, '\n', text.size);
+		struct span line =
+			span_of(text.data, end ? (size_t)(end - text.data) + 1 : text.size);
+		bool was_hidden = hidden;
+
+		hidden = is_repetition(known, line);
+		if (!hidden)
+			r = secret_append(&shown, line, err);
+		else if (!was_hidden)
+			r = secret_append_text(&shown, HIDDEN_LINES, err);
+		text = span_skip(text, line.size);
+	}
+	if (r == 0 && is_repetition(known, secret_span(&shown))) {
+		shown.size = 0;
+		r = secret_append_text(&shown, HIDDEN_LINES, err);
+	}
+	if (r == 0) {
+		secret_destroy(output);
+		secret_move(output, &shown);
+	}
+	return r;
+}
+
+/* Whether $out has a file that is too large to be searched for. */
 static bool out_is_large(int dirfd)
 {
 	_cleanup_close_dir_ DIR *dir = dir_stream_open(dirfd, "out");
@@ -114,30 +206,32 @@ static bool out_is_large(int dirfd)
 	return false;
 }
 
-/* Adds the script's output to the error, with the known values masked. */
+/* Adds the script's output to the error, without the lines that repeat a value. */
 static int output_show(const struct inputs *inputs, int dirfd, struct secret *output,
 		       struct error *err)
 {
-	__attribute__((cleanup(mask_destroy))) struct mask mask = {0};
+	__attribute__((cleanup(known_destroy))) struct known known = {0};
+	_cleanup_error_ struct error failure = {0};
+	int r;
 
 	if (output->size == 0)
 		return -(int)err->code;
 	if (out_is_large(dirfd))
 		return error_hint(err,
-				  "its output cannot be masked and is not shown: a file in $out "
-				  "is larger than %zu bytes",
+				  "its output cannot be checked for secrets and is not shown: a "
+				  "file in $out is larger than %zu bytes",
 				  VARS_SECRET_SIZE_MAX);
-	/* Without memory to mask, nothing is shown. */
-	if (mask_start(&mask, output) < 0)
-		return -(int)err->code;
-	directory_mask(dirfd, "out", &mask);
-	directory_mask(dirfd, "tmp", &mask);
-	for (size_t i = 0; i < inputs->count; i++)
-		mask_value(&mask, secret_span(&inputs->items[i].value));
-	mask_apply(&mask);
+	r = directory_add(&known, dirfd, "out", &failure);
+	if (r == 0)
+		r = directory_add(&known, dirfd, "tmp", &failure);
+	for (size_t i = 0; r == 0 && i < inputs->count; i++)
+		r = value_add_lines(&known, secret_span(&inputs->items[i].value), &failure);
+	if (r == 0 && is_repetition(&known, secret_span(output)))
+		r = lines_hide(&known, output, &failure);
 	while (output->size > 0 && output->data[output->size - 1] == '\n')
 		output->size--;
-	if (output->size > 0)
+	/* Without memory to check it, nothing is shown. */
+	if (r == 0 && output->size > 0)
 		error_hint(err, "it printed:\n%.*s", (int)output->size, (const char *)output->data);
 	return -(int)err->code;
 }

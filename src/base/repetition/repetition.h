@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside oem/: whether text of another program repeats a secret that the program knows. It is
+ * Whether text of another program repeats a secret that the program knows. It is
  * compared as it is and in every form in which programs usually print data: escaped (JSON, Rust, C,
  * shell), percent-encoded, in hex, as a list of numbers, in Base64 from any offset, several of
  * these one after the other, and without regard to case, white space and punctuation. That protects
  * from a program that quotes what it got, not from one that hides it on purpose.
  */
-#ifndef VMCRED_OEM_REPETITION_H
-#define VMCRED_OEM_REPETITION_H
+#ifndef VMCRED_BASE_REPETITION_REPETITION_H
+#define VMCRED_BASE_REPETITION_REPETITION_H
 
 #include "base/span.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "oem/repetition.h"
+#include "base/repetition/repetition.h"
 
 #include <ctype.h>
 #include <stdlib.h>
