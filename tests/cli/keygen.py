@@ -130,7 +130,7 @@ def test_json_prints_key_file_and_machine(directory):
 
 
 def test_missing_directory_is_created(directory):
-    """a missing directory is created, for its owner only; a file in its place is an error"""
+    """a missing directory is created, for its owner only; a file with its name is an error"""
     expect(vmcred("keygen", "--output", directory / "new/deep/identity"), err="")
     equal([(directory / path).stat().st_mode & 0o777 for path in ("new", "new/deep", "new/deep/identity")], [0o700, 0o700, 0o600])
     (directory / "file").write_text("")
