@@ -4,8 +4,8 @@
 
 #include "base/base64.h"
 #include "base/cleanup.h"
-#include "oem/oem.h"
 #include "base/repetition/repetition.h"
+#include "oem/oem.h"
 
 const char *oem_origin_name(enum oem_origin origin)
 {

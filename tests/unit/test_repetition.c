@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
-#include "forms.h"
 #include "base/repetition/repetition.h"
+#include "forms.h"
 
 static void a_secret_of_any_kind_is_found_in_every_form(void **state)
 {

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "forms.h"
 #include "base/repetition/repetition.h"
+#include "forms.h"
 #include "vmm/stderr_relay.h"
 
 #define SECRET "0123456789abcdefghijklmnopqrstuvwxyz!ABCDEFGHIJ"
