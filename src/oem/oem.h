@@ -83,8 +83,8 @@ int oem_list_add_credential(struct oem_list *list, const char *name, struct span
 int oem_list_add_literal(struct oem_list *list, enum oem_origin origin, struct span text,
 			 const struct report *report, struct error *err);
 
-/* Whether `text` repeats the value of a credential or part of it, in any form: base/repetition/repetition.h.
- * Strings that are not credentials are public. */
+/* Whether `text` repeats the value of a credential or part of it, in any form:
+ * base/repetition/repetition.h. Strings that are not credentials are public. */
 bool oem_list_is_quoted(const struct oem_list *list, struct span text);
 
 /*
