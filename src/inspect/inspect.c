@@ -42,6 +42,23 @@ void stage_set(struct inspect_stage *stage, enum inspect_state state, const char
 	va_end(arguments);
 }
 
+void stage_add(struct inspect_stage *stage, const char *format, ...)
+{
+	_cleanup_free_ char *before = stage->seen, *more = NULL;
+	va_list arguments;
+
+	va_start(arguments, format);
+	more = text_format_list(format, arguments);
+	va_end(arguments);
+	stage->seen = before && more ? text_format("%s%s", before, more) : NULL;
+}
+
+void stage_add_name(struct inspect_stage *stage, const char *what, const char *name, size_t *count)
+{
+	stage_add(stage, *count == 0 ? "; %s: %s" : ", %.0s%s", what, name);
+	(*count)++;
+}
+
 static void generate_inspect(const struct inspection *inspection, struct inspect_stage *stage)
 {
 	size_t scripts = 0, builtins = 0, others = 0;
@@ -61,6 +78,25 @@ static void generate_inspect(const struct inspection *inspection, struct inspect
 		  inspection->count, scripts, builtins, others);
 }
 
+bool inspected_is_absent(const struct inspected *credential)
+{
+	return credential->load && credential->declared->optional && !credential->is_sealed &&
+	       !credential->is_damaged;
+}
+
+/* Adds the optional credentials whose secret does not exist; returns how many. */
+static size_t absent_add(const struct inspection *inspection, struct inspect_stage *stage)
+{
+	size_t absent = 0;
+
+	for (size_t i = 0; i < inspection->count; i++) {
+		if (inspected_is_absent(&inspection->credentials[i]))
+			stage_add_name(stage, "optional and absent",
+				       inspection->credentials[i].declared->credential, &absent);
+	}
+	return absent;
+}
+
 static void seal_inspect(const struct inspection *inspection, struct inspect_stage *stage)
 {
 	size_t sealed = 0, wanted = 0;
@@ -78,9 +114,11 @@ static void seal_inspect(const struct inspection *inspection, struct inspect_sta
 			return;
 		}
 	}
-	stage_set(stage, sealed < wanted ? INSPECT_MISSING : INSPECT_SEEN,
+	stage_set(stage, INSPECT_SEEN,
 		  "%zu of %zu SOPS documents decrypted with the identity of %s; their MACs match",
 		  sealed, wanted, inspection->machine);
+	if (sealed + absent_add(inspection, stage) < wanted)
+		stage->state = INSPECT_MISSING;
 }
 
 /* An absolute path below the root directory, in new memory; NULL without. */
@@ -91,9 +129,9 @@ static char *below_root(const struct inspection *inspection, const char *path)
 	return path_join(root ? root : "/", path + 1);
 }
 
-/* Whether /run has the same value as the store. */
-static bool is_active(const struct inspection *inspection, const struct inspected *credential,
-		      bool *on_disk)
+/* Whether /run has the same value as the store, or another one. */
+static enum inspect_state active_state(const struct inspection *inspection,
+				       const struct inspected *credential, bool *on_disk)
 {
 	_cleanup_secret_ struct secret content = {0};
 	_cleanup_error_ struct error ignored = {0};
@@ -102,10 +140,14 @@ static bool is_active(const struct inspection *inspection, const struct inspecte
 	_cleanup_close_ int fd = full ? file_open(AT_FDCWD, full, &ignored) : -1;
 
 	if (fd < 0)
-		return false;
+		return INSPECT_MISSING;
 	*on_disk = *on_disk || !fd_is_on_memory(fd);
-	return secret_read(&content, fd, VARS_SECRET_SIZE_MAX, full, &ignored) == 0 &&
-	       secret_equal(secret_span(&content), secret_span(&credential->value));
+	if (!credential->is_sealed)
+		return inspected_is_absent(credential) ? INSPECT_STALE : INSPECT_MISSING;
+	if (secret_read(&content, fd, VARS_SECRET_SIZE_MAX, full, &ignored) < 0)
+		return INSPECT_MISSING;
+	return secret_equal(secret_span(&content), secret_span(&credential->value)) ? INSPECT_SEEN
+										    : INSPECT_STALE;
 }
 
 /* The directories from which the VM's secrets are loaded, such as "/run/secrets". */
@@ -150,7 +192,7 @@ static void activate_inspect(const struct inspection *inspection, struct inspect
 {
 	_cleanup_free_ char *found = directories_text(inspection);
 	const char *directories = found ? found : CONFIG_SECRETS_LINK;
-	size_t active = 0, wanted = 0;
+	size_t active = 0, stale = 0, wanted = 0;
 	bool on_disk = false;
 
 	if (inspection->vm->source == CONFIG_SOURCE_SOCKET) {
@@ -158,37 +200,29 @@ static void activate_inspect(const struct inspection *inspection, struct inspect
 		return;
 	}
 	for (size_t i = 0; i < inspection->count; i++) {
-		if (!inspection->credentials[i].load)
+		struct inspected *credential = &inspection->credentials[i];
+
+		if (!credential->load)
 			continue;
 		wanted++;
-		active += is_active(inspection, &inspection->credentials[i], &on_disk);
+		credential->active = active_state(inspection, credential, &on_disk);
+		active += credential->active == INSPECT_SEEN;
 	}
-	if (on_disk)
+	if (on_disk) {
 		stage_set(stage, INSPECT_WRONG, "%s is not on a memory file system", directories);
-	else
-		stage_set(stage, active < wanted ? INSPECT_MISSING : INSPECT_SEEN,
-			  "%zu of %zu in %s, in memory only, with the store's value", active,
-			  wanted, directories);
-}
-
-/* systemd's directory with a running unit's credentials: systemd.exec(5), "Credentials". */
-static void load_inspect(const struct inspection *inspection, struct inspect_stage *stage)
-{
-	const struct config_vm *vm = inspection->vm;
-	_cleanup_free_ char *path = text_format("/run/credentials/%s", vm->unit);
-	_cleanup_free_ char *full = path ? below_root(inspection, path) : NULL;
-	_cleanup_close_ int dirfd = full ? open(full, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
-	size_t loaded = 0;
-
-	if (dirfd < 0) {
-		stage_set(stage, INSPECT_UNSEEN,
-			  "%zu LoadCredential= lines; the unit is not running", vm->load_count);
 		return;
 	}
-	for (size_t i = 0; i < vm->load_count; i++)
-		loaded += faccessat(dirfd, vm->loads[i].credential, F_OK, 0) == 0;
-	stage_set(stage, loaded < vm->load_count ? INSPECT_MISSING : INSPECT_SEEN,
-		  "%zu of %zu credentials in %s", loaded, vm->load_count, path);
+	stage_set(stage, INSPECT_SEEN, "%zu of %zu in %s, in memory only, with the store's value",
+		  active, wanted, directories);
+	for (size_t i = 0; i < inspection->count; i++) {
+		if (inspection->credentials[i].active == INSPECT_STALE)
+			stage_add_name(stage, "stale",
+				       inspection->credentials[i].declared->credential, &stale);
+	}
+	if (absent_add(inspection, stage) + active < wanted)
+		stage->state = INSPECT_MISSING;
+	if (stale > 0)
+		stage->state = INSPECT_STALE;
 }
 
 /* Without the strings in the hypervisor's own arguments, which `vmcred compose` shows. */
@@ -278,9 +312,13 @@ static int credential_read(const struct inspection *inspection,
 
 static void inspection_release(struct inspection *inspection)
 {
-	for (size_t i = 0; i < inspection->count; i++)
+	for (size_t i = 0; i < inspection->count; i++) {
 		secret_destroy(&inspection->credentials[i].value);
+		secret_destroy(&inspection->credentials[i].stale);
+	}
 	free(inspection->credentials);
+	free(inspection->loads);
+	loaded_release(&inspection->loaded);
 }
 
 int inspect_vm(const struct config *config, int store_dirfd,
@@ -291,6 +329,7 @@ int inspect_vm(const struct config *config, int store_dirfd,
 		.config = config,
 		.options = options,
 		.store_dirfd = store_dirfd,
+		.loaded.dirfd = -1,
 	};
 	struct inspect_stage *stages = result->stages;
 	int r;
@@ -318,10 +357,15 @@ int inspect_vm(const struct config *config, int store_dirfd,
 	generate_inspect(&inspection, &stages[GENERATE]);
 	seal_inspect(&inspection, &stages[SEAL]);
 	activate_inspect(&inspection, &stages[ACTIVATE]);
-	load_inspect(&inspection, &stages[LOAD]);
+	r = load_inspect(&inspection, &stages[LOAD], err);
+	if (r == 0)
+		r = compose_inspect(&inspection, &stages[COMPOSE], err);
 	launch_inspect(&inspection, &stages[LAUNCH]);
-	r = compose_inspect(&inspection, &stages[COMPOSE], err);
-	return r < 0 ? r : proofs_inspect(&inspection, &stages[RECEIVE], &stages[PROVE], err);
+	if (r == 0)
+		r = proofs_inspect(&inspection, &stages[RECEIVE], &stages[PROVE], err);
+	for (size_t i = LAUNCH; r == 0 && i <= PROVE; i++)
+		stale_add(&inspection, &stages[i]);
+	return r;
 }
 
 void inspect_result_release(struct inspect_result *result)
@@ -331,22 +375,20 @@ void inspect_result_release(struct inspect_result *result)
 	*result = (struct inspect_result){0};
 }
 
-enum vmcred_code inspect_result_code(const struct inspect_result *result)
+enum inspect_state inspect_result_worst(const struct inspect_result *result)
 {
-	enum vmcred_code code = VMCRED_OK;
+	enum inspect_state worst = INSPECT_SEEN;
 
 	for (size_t i = 0; i < INSPECT_STAGE_COUNT; i++) {
-		if (result->stages[i].state == INSPECT_WRONG)
-			return VMCRED_INTEGRITY;
-		if (result->stages[i].state == INSPECT_MISSING)
-			code = VMCRED_MISSING;
+		if (result->stages[i].state > worst)
+			worst = result->stages[i].state;
 	}
-	return code;
+	return worst;
 }
 
 const char *inspect_state_name(enum inspect_state state)
 {
-	static const char *const names[] = {"seen", "unseen", "missing", "wrong"};
+	static const char *const names[] = {"seen", "unseen", "missing", "stale", "wrong"};
 
 	return names[state];
 }

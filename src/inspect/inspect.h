@@ -7,6 +7,9 @@
  * A proof is a line that a guest's service printed, "vmcred-proof: credential NAME salt=S
  * sha256=D", with D the SHA-256 of the text S and the credential's bytes. The guest's log is not
  * trusted: a proof that matches no credential of the VM is an integrity failure.
+ *
+ * A running VM has the values that its unit loaded when it started. They are stale if the store, or
+ * what was activated since, has others.
  */
 #ifndef VMCRED_INSPECT_INSPECT_H
 #define VMCRED_INSPECT_INSPECT_H
@@ -21,6 +24,7 @@ enum inspect_state {
 	INSPECT_SEEN,    /* as declared */
 	INSPECT_UNSEEN,  /* not visible from here now, which is not a failure */
 	INSPECT_MISSING, /* something declared is missing */
+	INSPECT_STALE,   /* an old value is in use */
 	INSPECT_WRONG, /* an exposed secret, a changed document, or a digest that does not match */
 };
 
@@ -43,7 +47,7 @@ struct inspect_result {
 
 /*
  * Inspects all stages. `identities` decrypt the documents of the store. Findings are in the result
- * and not errors; inspect_result_code() makes an exit code of them. The caller releases the result.
+ * and not errors. The caller releases the result.
  */
 int inspect_vm(const struct config *config, int store_dirfd,
 	       const struct age_identities *identities, const struct inspect_options *options,
@@ -51,10 +55,37 @@ int inspect_vm(const struct config *config, int store_dirfd,
 
 void inspect_result_release(struct inspect_result *result);
 
-/* VMCRED_INTEGRITY if a stage is wrong, else VMCRED_MISSING if one is missing, else VMCRED_OK. */
-enum vmcred_code inspect_result_code(const struct inspect_result *result);
+/* The worst state of a stage, in the order of the enum. */
+enum inspect_state inspect_result_worst(const struct inspect_result *result);
 
-/* "seen", "unseen", "missing", "wrong". */
+/* "seen", "unseen", "missing", "stale", "wrong". */
 const char *inspect_state_name(enum inspect_state state);
+
+/* A unit as systemd shows it: systemctl(1). Times are those of CLOCK_MONOTONIC, in microseconds; 0:
+ * never. */
+#define INSPECT_WORD_SIZE 32
+
+struct inspect_unit {
+	char load[INSPECT_WORD_SIZE];   /* such as "loaded", "not-found"; "" if unknown */
+	char active[INSPECT_WORD_SIZE]; /* such as "active", "failed" */
+	char sub[INSPECT_WORD_SIZE];    /* such as "running", "auto-restart" */
+	int64_t started_us;             /* the last start */
+	int64_t changed_us;             /* the last change of `active` */
+};
+
+/* What a unit has of a declared credential. */
+enum inspect_loaded {
+	INSPECT_LOADED_CURRENT, /* the value it would get now */
+	INSPECT_LOADED_READY,   /* nothing: it does not run; it will get the value */
+	INSPECT_LOADED_ABSENT,  /* nothing: the credential is optional, and has no value */
+	INSPECT_LOADED_UNKNOWN, /* the caller cannot know */
+	INSPECT_LOADED_MISSING, /* nothing, or the next start would fail */
+	INSPECT_LOADED_STALE,   /* another value */
+};
+
+#define INSPECT_LOADED_STATES 6
+
+/* "current", "ready", "absent", "unknown", "missing", "stale". */
+const char *inspect_loaded_name(enum inspect_loaded state);
 
 #endif

@@ -48,7 +48,10 @@ static const char *process_leak(int process_dirfd, const struct inspection *insp
 				     &ignored) < 0)
 			continue;
 		for (size_t j = 0; j < inspection->count; j++) {
-			if (value_is_in(&content, secret_span(&inspection->credentials[j].value)))
+			const struct inspected *credential = &inspection->credentials[j];
+
+			if (value_is_in(&content, secret_span(&credential->value)) ||
+			    value_is_in(&content, secret_span(&credential->stale)))
 				return files[i];
 		}
 	}

@@ -5,16 +5,18 @@
 #define VMCRED_INSPECT_STAGES_H
 
 #include "base/secret.h"
-#include "inspect/inspect.h"
+#include "inspect/credentials.h"
 
 struct inspected {
 	const struct config_credential_file *declared;
 	const struct config_load *load; /* NULL: not from the store */
 	const struct config_generator *generator;
-	struct secret value; /* from the store */
-	bool is_sealed;      /* the document exists and was decrypted */
-	bool is_damaged;     /* the document was changed */
-	bool is_proved;      /* a proof of the guest matches */
+	struct secret value;       /* from the store */
+	struct secret stale;       /* what the unit has instead, if that could be read */
+	bool is_sealed;            /* the document exists and was decrypted */
+	bool is_damaged;           /* the document was changed */
+	bool is_proved;            /* a proof of the guest matches */
+	enum inspect_state active; /* the file in /run */
 };
 
 struct inspection {
@@ -25,11 +27,30 @@ struct inspection {
 	int store_dirfd;
 	struct inspected *credentials; /* owned */
 	size_t count;
+	struct inspect_unit unit;
+	struct loaded loaded;       /* owned */
+	enum inspect_loaded *loads; /* owned; for each of the VM's loadCredentials */
 };
 
 /* Sets a stage's state and text. */
 void stage_set(struct inspect_stage *stage, enum inspect_state state, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* Adds to the text of a stage. */
+void stage_add(struct inspect_stage *stage, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* Adds a name to a list "; WHAT: NAME, NAME"; counts the names. */
+void stage_add_name(struct inspect_stage *stage, const char *what, const char *name, size_t *count);
+
+/* Whether it is optional, and its secret is not in the store. */
+bool inspected_is_absent(const struct inspected *credential);
+
+/* load.c: compares the unit's credentials with the store. */
+int load_inspect(struct inspection *inspection, struct inspect_stage *stage, struct error *err);
+
+/* Adds the stale credentials to a later stage, which has them too. */
+void stale_add(const struct inspection *inspection, struct inspect_stage *stage);
 
 /* process.c: searches the command lines and environments of the unit's processes for secrets, as
  * any user could with ps(1). */

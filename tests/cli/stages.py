@@ -6,7 +6,8 @@ import socket
 
 import harness
 from example import DECLARATION, Example
-from harness import equal, expect
+from harness import equal, expect, vmcred
+from systemctl import Systemctl
 
 PROVED = """\
 #  STAGE     STATE    FINDING
@@ -36,7 +37,22 @@ def stages(result):
     return {stage["stage"]: stage["state"] for stage in json.loads(result.out)}
 
 
+UNIT = "microvm@m.service"
 MISSING, WRONG = "vmcred: m: something declared is missing\n", "vmcred: m: integrity check failed\n"
+STALE = "vmcred: m: an old value is in use\n"
+
+# With one changed after the unit started.
+RUNNING_STALE = """\
+#  STAGE     STATE    FINDING
+1  generate  seen     2 secrets declared: 0 by scripts, 2 built in, 0 from elsewhere
+2  seal      seen     2 of 2 SOPS documents decrypted with the identity of m; their MACs match
+3  activate  seen     2 of 2 in /run/secrets, in memory only, with the store's value
+4  load      stale    1 of 2 credentials in /run/credentials/microvm@m.service, with the store's value; stale: host-one: restart microvm@m.service
+5  compose   seen     3 OEM strings, 130 of 61439 bytes of the SMBIOS table
+6  launch    stale    microvm@m.service is not running; started before a change of: host-one
+7  receive   stale    the guest's service got 2 credentials; dmidecode there shows 1 of 1 static strings; started before a change of: host-one
+8  prove     stale    2 salted digests from the guest match; started before a change of: host-one
+"""
 
 
 def test_everything_in_place(directory):
@@ -89,12 +105,108 @@ def test_missing_and_wrong_stages(directory):
 
 
 def test_stale_activation(directory):
-    """an activated file whose value differs from the store is missing"""
+    """an activated file whose value differs from the store is stale"""
     example = Example(directory)
     expect(example.activate())
     expect(example.generate("--regenerate", "--all"))
-    result = expect(example.inspect("--json"), 3, None, MISSING)
-    equal(stages(result)["activate"], "missing")
+    result = expect(example.inspect("--json"), 4, None, STALE)
+    equal(stages(result)["activate"], "stale")
+
+
+def running(directory):
+    """An example whose unit runs, and has loaded what is activated."""
+    example, systemctl = Example(directory), Systemctl(directory)
+    expect(example.activate())
+    systemctl.unit(UNIT)
+    loaded(example).mkdir(parents=True)
+    for name in ("one", "two"):
+        (loaded(example) / f"host-{name}").write_text(example.get(name).out)
+    return example, systemctl
+
+
+def loaded(example):
+    return example.root / "run/credentials" / UNIT
+
+
+def rotate(example, name):
+    """Changes a secret in the store and activates it; returns the old and the new value."""
+    before = example.get(name).out
+    expect(vmcred("set", "--config", example.config, "m", f"made/{name}", stdin="a new value"))
+    expect(example.activate())
+    return before, "a new value"
+
+
+def state_of(example, systemctl, stage, code):
+    found = json.loads(expect(example.inspect("--json", env=systemctl.env), code).out)
+    return next((row["state"], row["seen"]) for row in found if row["stage"] == stage)
+
+
+def test_loaded_values(directory):
+    """a running unit with the store's values has no fault, and systemctl is called once"""
+    example, systemctl = running(directory)
+    text = f"2 of 2 credentials in /run/credentials/{UNIT}, with the store's value"
+    equal(state_of(example, systemctl, "load", 0), ("seen", text))
+    equal(len(systemctl.calls()), 1)
+
+
+def test_stale_value(directory):
+    """a unit that started before a secret changed is stale, and so are the guest and its proof of the old value"""
+    example, systemctl = running(directory)
+    log = console(directory, proof("one", example.get("one").out), proof("two", example.get("two").out))
+    before, after = rotate(example, "one")
+    result = expect(example.inspect("--proof", log, env=systemctl.env), 4, RUNNING_STALE, STALE)
+    assert before not in result.out and after not in result.out
+    (loaded(example) / "host-one").write_text(after)
+    equal(state_of(example, systemctl, "load", 0)[0], "seen")
+
+
+def test_stale_value_without_systemd(directory):
+    """where systemctl fails, the values of a unit's directory of credentials are compared"""
+    example, systemctl = running(directory)
+    systemctl.fail()
+    rotate(example, "one")
+    equal(state_of(example, systemctl, "load", 4)[0], "stale")
+
+
+def test_old_value_is_no_proof_of_the_new_one(directory):
+    """with a stale unit, a digest of neither value is an integrity failure"""
+    example, systemctl = running(directory)
+    rotate(example, "one")
+    log = console(directory, proof("one", "another"), proof("two", example.get("two").out))
+    result = expect(example.inspect("--proof", log, "--json", env=systemctl.env), 4, None, WRONG)
+    equal(stages(result)["prove"], "wrong")
+
+
+def test_stopped_unit_is_not_stale(directory):
+    """a unit that waits for its next start has no stale value"""
+    example, systemctl = running(directory)
+    systemctl.unit(UNIT, "activating", "auto-restart")
+    rotate(example, "one")
+    equal(state_of(example, systemctl, "load", 0), ("unseen", "2 LoadCredential= lines; the unit is not running"))
+
+
+def test_credential_declared_after_the_start(directory):
+    """a credential that the running unit has not loaded is missing"""
+    example, systemctl = running(directory)
+    (loaded(example) / "host-two").unlink()
+    text = f"1 of 2 credentials in /run/credentials/{UNIT}, with the store's value; missing: host-two"
+    equal(state_of(example, systemctl, "load", 3), ("missing", text))
+
+
+def test_optional_credential_without_a_secret(directory):
+    """an optional credential without a secret is reported as such, and is not missing"""
+    example, systemctl = running(directory)
+    (loaded(example) / "host-two").write_bytes(b"\0absent")
+    equal(state_of(example, systemctl, "load", 4)[0], "stale")
+    example.document("two").unlink()
+    example.active("two").unlink()
+    result = expect(example.inspect("--json", env=systemctl.env), 0)
+    for stage in ("seal", "activate", "load"):
+        text = next(row["seen"] for row in json.loads(result.out) if row["stage"] == stage)
+        assert text.endswith("; optional and absent: host-two"), text
+    equal({row["state"] for row in json.loads(result.out)}, {"seen", "unseen"})
+    (loaded(example) / "host-two").write_bytes(b"old")
+    equal(state_of(example, systemctl, "load", 4)[0], "stale")
 
 
 def test_no_secret_in_the_output(directory):

@@ -47,9 +47,9 @@ int command_inspect(struct cli *cli, int argc, char **argv, struct error *err)
 		.arguments = "VM",
 		.about = "Show where a VM's secrets are, stage by stage, without their values. "
 			 "Exit code 3 if\n"
-			 "something declared is missing; 4 if a document was changed, a secret is "
-			 "exposed, or a\n"
-			 "digest from the guest does not match.",
+			 "something declared is missing; 4 if an old value is in use, a document "
+			 "was changed, a\n"
+			 "secret is exposed, or a digest from the guest does not match.",
 		.options = rows,
 		.has_json = true,
 		.arguments_min = 1,
@@ -59,7 +59,6 @@ int command_inspect(struct cli *cli, int argc, char **argv, struct error *err)
 	_cleanup_config_ struct config config = {0};
 	__attribute__((cleanup(inspect_result_release))) struct inspect_result result = {0};
 	_cleanup_close_ int store_dirfd = -1;
-	enum vmcred_code code;
 	int first, r;
 
 	r = cli_parse(cli, &usage, argc, argv, &first, err);
@@ -77,10 +76,17 @@ int command_inspect(struct cli *cli, int argc, char **argv, struct error *err)
 		result_print_json(&result);
 	else
 		result_print(&result);
-	code = inspect_result_code(&result);
-	if (code == VMCRED_OK)
-		return 0;
-	return error_set(err, code, "%s: %s", options.vm,
-			 code == VMCRED_INTEGRITY ? "integrity check failed"
-						  : "something declared is missing");
+	switch (inspect_result_worst(&result)) {
+	case INSPECT_WRONG:
+		return error_set(err, VMCRED_INTEGRITY, "%s: integrity check failed", options.vm);
+	case INSPECT_STALE:
+		return error_set(err, VMCRED_INTEGRITY, "%s: an old value is in use", options.vm);
+	case INSPECT_MISSING:
+		return error_set(err, VMCRED_MISSING, "%s: something declared is missing",
+				 options.vm);
+	case INSPECT_SEEN:
+	case INSPECT_UNSEEN:
+		break;
+	}
+	return 0;
 }
