@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "activate/generation.h"
+#include "activate/activation.h"
 #include "base/cleanup.h"
 #include "base/lock.h"
 #include "base/path.h"
@@ -16,26 +16,11 @@
 /* With fewer secrets, starting threads takes more time than it saves. */
 #define TOGETHER_MIN 16
 
-/* What a file of a generation is made from. */
-struct origin {
-	const struct config_generator *generator;
-	const struct config_file *file;
-};
-
-struct activation {
-	const struct config *config;
-	const struct activate_options *options;
-	int store_dirfd;
-	const struct age_identities *identities;
-	struct generation_files files; /* owned: the secrets, then links */
-	struct origin *origins;        /* owned; of the secrets */
-	size_t secret_count;
-};
-
 static void activation_release(struct activation *activation)
 {
 	generation_files_destroy(&activation->files);
 	free(activation->origins);
+	activation_record_release(&activation->previous);
 }
 
 /* Only root can change owners; for others, as in a test's --root, everything is their own. */
@@ -72,7 +57,8 @@ static int secrets_add(struct activation *activation, const struct config_genera
 		if (!secret)
 			return -(int)err->code;
 		secret->mode = file->mode;
-		activation->origins[activation->secret_count++] = (struct origin){generator, file};
+		activation->origins[activation->secret_count++] =
+			(struct activation_origin){generator, file};
 		if (owner_set(secret, file, err) < 0)
 			return error_wrap(err, "%s/%s", generator->name, file->name);
 	}
@@ -134,7 +120,7 @@ static int files_list(struct activation *activation, struct error *err)
 static int secret_decrypt(void *context, size_t index, struct error *err)
 {
 	struct activation *activation = context;
-	const struct origin *origin = &activation->origins[index];
+	const struct activation_origin *origin = &activation->origins[index];
 	const struct vars_location location = {
 		origin->generator->share ? NULL : activation->options->machine,
 		origin->generator,
@@ -146,17 +132,6 @@ static int secret_decrypt(void *context, size_t index, struct error *err)
 			       &activation->files.items[index].content, err);
 }
 
-static int units_add(struct strings *strings, char *const *units, struct error *err)
-{
-	int r = 0;
-
-	for (; r == 0 && units && *units; units++) {
-		if (!strings_contain(strings, *units))
-			r = strings_add(strings, *units, err);
-	}
-	return r;
-}
-
 /* Switches to a new generation if anything differs from the current one. */
 static int generation_install(struct activation *activation, const struct generation_place *place,
 			      struct activate_result *result, struct error *err)
@@ -164,7 +139,7 @@ static int generation_install(struct activation *activation, const struct genera
 	int r;
 
 	result->secret_count = activation->secret_count;
-	result->generation = generation_current(place);
+	result->generation = activation->generation_before = generation_current(place);
 	r = generation_compare(place, &activation->files, err);
 	if (r < 0)
 		return r;
@@ -177,16 +152,49 @@ static int generation_install(struct activation *activation, const struct genera
 		r = generation_switch(place, result->generation, err);
 	if (r == 0)
 		r = generation_clean(place, result->generation, 1, err);
-	for (size_t i = 0; r == 0 && i < activation->secret_count; i++) {
-		const struct config_file *file = activation->origins[i].file;
-
-		if (!activation->files.items[i].changed)
-			continue;
-		r = units_add(&result->restart_units, file->restart_units, err);
-		if (r == 0)
-			r = units_add(&result->reload_units, file->reload_units, err);
-	}
 	return r;
+}
+
+/* A record that cannot be used is replaced: it must not keep secrets from being activated. */
+static int previous_read(struct activation *activation, const struct report *report,
+			 struct error *err)
+{
+	_cleanup_error_ struct error reason = {0};
+	_cleanup_free_ char *line = NULL;
+	const struct activate_options *options = activation->options;
+	int r = activation_record_read(options->root, options->needed_for, &activation->previous,
+				       &reason);
+
+	if (r == 0 || r == -(int)VMCRED_MISSING)
+		return 0;
+	activation_record_release(&activation->previous);
+	line = error_line(&reason);
+	if (!line)
+		return error_no_memory(err);
+	report_message(report, REPORT_WARNING,
+		       "%s: units that were to be restarted before are not known", line);
+	return 0;
+}
+
+/* Installs the generation, and writes the record of what that changed. */
+static int generation_install_recorded(struct activation *activation,
+				       const struct generation_place *place,
+				       const struct report *report, struct activate_result *result,
+				       struct error *err)
+{
+	/* Before anything is written: later failures would lose what changed. */
+	_cleanup_close_ int dirfd =
+		activation_record_directory_open(activation->options->root, err);
+	_cleanup_lock_ struct lock lock = LOCK_NONE;
+	int r = dirfd < 0 ? dirfd : lock_take(&lock, dirfd, true, "the activation records", err);
+
+	if (r == 0)
+		r = previous_read(activation, report, err);
+	if (r == 0)
+		r = generation_install(activation, place, result, err);
+	if (r == 0)
+		r = activation_record_make(activation, result->generation, &result->record, err);
+	return r < 0 ? r : activation_record_write(dirfd, &result->record, err);
 }
 
 const char *activate_machine_choose(const struct config *config, const char *given,
@@ -247,15 +255,15 @@ int activate_machine(const struct config *config, int store_dirfd,
 	/* Two runs at once would write the same generation. */
 	r = lock_take(&lock, dirfd, true, directory, err);
 	if (r == 0)
-		r = generation_install(&activation,
-				       &(struct generation_place){
-					       .dirfd = dirfd,
-					       .link_dirfd = run_dirfd,
-					       .link_name = link,
-					       .target = directory,
-					       .directory_gid = GENERATION_GROUP_OWN,
-				       },
-				       result, err);
+		r = generation_install_recorded(&activation,
+						&(struct generation_place){
+							.dirfd = dirfd,
+							.link_dirfd = run_dirfd,
+							.link_name = link,
+							.target = directory,
+							.directory_gid = GENERATION_GROUP_OWN,
+						},
+						report, result, err);
 	if (r == 0 && result->changed)
 		report_message(report, REPORT_INFO, "generation %u has %zu secrets of %s for %s",
 			       result->generation, activation.secret_count, options->machine,
@@ -265,6 +273,7 @@ int activate_machine(const struct config *config, int store_dirfd,
 
 void activate_result_release(struct activate_result *result)
 {
+	activation_record_release(&result->record);
 	strings_destroy(&result->restart_units);
 	strings_destroy(&result->reload_units);
 	for (size_t i = 0; i < ACTIVATE_CHANGES; i++)

@@ -10,20 +10,23 @@
  *
  * All secrets are decrypted and checked before anything is written. A new generation is complete
  * before one rename switches the link to it; then the old ones are wiped and removed. If nothing
- * changed, nothing is written. So a unit that starts at any moment sees one complete generation.
+ * changed, only the record is written. So a unit that starts at any moment sees one complete
+ * generation.
  *
  * Without a root directory, /run/secrets.d is a mount of its own: tmpfs without swap (Linux 6.4),
  * else ramfs; nosuid, nodev and noexec. A root directory (for tests and images) must be on a memory
  * file system: plaintext is never written to disk.
  *
- * The directories have doors of their own: serve/serve.h serves credentials without files,
- * manifest/manifest.h installs the manifests of sops-nix.
+ * The directories have doors of their own: record/record.h is the record of the last activation,
+ * serve/serve.h serves credentials without files, manifest/manifest.h installs the manifests of
+ * sops-nix.
  */
 #ifndef VMCRED_ACTIVATE_ACTIVATE_H
 #define VMCRED_ACTIVATE_ACTIVATE_H
 
 #include <stdbool.h>
 
+#include "activate/record/record.h"
 #include "age/age.h"
 #include "base/error.h"
 #include "base/report.h"
@@ -52,7 +55,8 @@ struct activate_result {
 	bool changed;        /* a new generation was written, or would be */
 	unsigned generation; /* the current one */
 	size_t secret_count;
-	struct strings restart_units, reload_units; /* of the secrets that changed */
+	struct activation_record record; /* with the units that are pending; not for a manifest */
+	struct strings restart_units, reload_units; /* of a manifest's secrets that changed */
 	struct strings changes[ACTIVATE_CHANGES]; /* sorted names; for a manifest that logs them */
 };
 

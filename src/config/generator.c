@@ -34,6 +34,20 @@ static int read_owner(struct reader *reader, const struct yaml_node *value, void
 	return r;
 }
 
+/* They become arguments of systemctl, which completes a name without a suffix. */
+static int read_units(struct reader *reader, const struct yaml_node *value, void *target)
+{
+	int r = reader_strings(reader, value, target);
+	char *const *units = *(char ***)target;
+
+	for (; r == 0 && units && *units; units++) {
+		if (!config_is_unit(*units, ""))
+			r = reader_reject(reader, value, "\"%s\" is not the name of a unit",
+					  *units);
+	}
+	return r;
+}
+
 /* Before the phase of the services there may be no users, and clan and sops-nix require root to own
  * the files. */
 static int file_phase_check(struct reader *reader, const struct config_file *file,
@@ -78,8 +92,8 @@ static int read_file(struct reader *reader, const char *name, const struct yaml_
 		READER_KEY("group", read_owner, struct config_file, group),
 		READER_KEY("mode", read_mode, struct config_file, mode),
 		READER_WORD("neededFor", config_phase_names, struct config_file, needed_for),
-		READER_KEY("restartUnits", reader_strings, struct config_file, restart_units),
-		READER_KEY("reloadUnits", reader_strings, struct config_file, reload_units),
+		READER_KEY("restartUnits", read_units, struct config_file, restart_units),
+		READER_KEY("reloadUnits", read_units, struct config_file, reload_units),
 		{0},
 	};
 	struct config_file *file = entry;

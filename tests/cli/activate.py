@@ -11,9 +11,11 @@ from harness import equal, expect, fails, run, test, vmcred
 
 
 def tree(directory):
-    """Names with modes, inodes and contents, to compare before and after."""
+    """Names with modes, inodes and contents, to compare before and after; without the records of activations."""
     found = {}
     for path in sorted(directory.rglob("*")):
+        if "vmcred" in path.relative_to(directory).parts:
+            continue
         status = path.lstat()
         content = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
         found[str(path.relative_to(directory))] = (stat.S_IMODE(status.st_mode), status.st_ino, content)
@@ -23,7 +25,7 @@ def tree(directory):
 def test_first_generation(directory):
     """activate writes each secret with its mode to generation 1, and a link to it"""
     example = Example(directory)
-    expect(example.activate(), 0, "2 secrets in generation 1\nto restart: microvm@m.service\n", "")
+    expect(example.activate(), 0, "2 secrets in generation 1\n", "")
     equal(os.readlink(example.root / "run/secrets"), "secrets.d/1")
     equal(example.active("one").read_text(), example.get("one").out)
     equal(stat.S_IMODE(example.active("one").stat().st_mode), 0o400)
@@ -33,7 +35,7 @@ def test_first_generation(directory):
 
 
 def test_nothing_changed(directory):
-    """if nothing changed, nothing is written and all inodes stay the same"""
+    """if nothing changed, no secret is written and all inodes stay the same"""
     example = Example(directory)
     expect(example.activate())
     before = tree(example.root)
@@ -264,9 +266,9 @@ def test_mount(directory):
     words = [harness.VMCRED, "activate", "--config", example.config, "--identity", example.identity]
     result = expect(run("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *words), 0, None, "")
     lines = result.out.splitlines()
-    equal(lines[:3], ["2 secrets in generation 1", "to restart: microvm@m.service", "2 secrets in generation 1, unchanged"])
-    equal(lines[4:], ["751", "secrets.d/1"])
-    options, kind = re.search(r" /run/secrets.d (\S+) .*- (\S+ \S+ \S+)$", lines[3]).groups()
+    equal(lines[:2], ["2 secrets in generation 1", "2 secrets in generation 1, unchanged"])
+    equal(lines[3:], ["751", "secrets.d/1"])
+    options, kind = re.search(r" /run/secrets.d (\S+) .*- (\S+ \S+ \S+)$", lines[2]).groups()
     equal({"nosuid", "nodev", "noexec"} - set(options.split(",")), set())
     linux = tuple(int(number) for number in os.uname().release.split(".")[:2])
     assert kind.startswith("tmpfs vmcred") and "noswap" in kind if linux >= (6, 4) else kind.startswith("ramfs"), kind

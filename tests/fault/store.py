@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """No partial state: whichever system call fails or is the last before a kill -9, the old or the new state is complete,
 and a second run repairs."""
+import os
+
 import harness
 from example import Example, Fleet
 from faults import every_fault, strace
@@ -65,7 +67,7 @@ def test_common_sync_leaves_complete_generators(directory):
 
 
 def test_activate_leaves_old_or_new_generation(directory):
-    """after every fault activate leaves the old or the new generation complete, and a second run repairs"""
+    """after every fault activate leaves the old or the new generation complete, and a second run repairs and lists its units"""
     directory = directory / "store"
     directory.mkdir()
     example = Example(directory)
@@ -83,7 +85,9 @@ def test_activate_leaves_old_or_new_generation(directory):
         equal(tuple(example.active(name).read_text() for name in ("one", "two")), new, f"a second run after {fault}")
         left = sorted(path.name for path in (copy / "root/run/secrets.d").iterdir())
         equal(len(left), 1, f"generations after {fault}: {left}")
-        equal(sorted(path.name for path in (copy / "root/run").iterdir()), ["secrets", "secrets.d"], f"after {fault}")
+        equal(sorted(path.name for path in (copy / "root/run").iterdir()), ["secrets", "secrets.d", "vmcred"], f"after {fault}")
+        equal(os.listdir(copy / "root/run/vmcred/activation"), ["services.json"], f"records after {fault}")
+        equal(list(example.record()["pending"]), ["microvm@m.service"], f"pending units after {fault}")
 
     def command(copy):
         words = ["--config", copy / "vmcred.yaml", "--identity", copy / "identity", "--root", copy / "root"]

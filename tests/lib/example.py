@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A small declaration and its store, which vmcred generates, for tests that need one."""
+import json
 import re
 import shutil
 from pathlib import Path
@@ -90,6 +91,13 @@ class Example:
 
     def active(self, file, generator="made"):
         return self.root / "run" / "secrets" / "vars" / generator / file
+
+    def record(self, phase="services"):
+        """The record of the phase's last activation."""
+        return json.loads((self.root / "run/vmcred/activation" / f"{phase}.json").read_text())
+
+    def set(self, file, value, generator="made"):
+        expect(vmcred("set", "--config", self.config, "m", f"{generator}/{file}", stdin=value))
 
     def generate(self, *words, **options):
         return vmcred("generate", "--config", self.config, *words, **options)

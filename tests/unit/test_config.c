@@ -295,6 +295,11 @@ static void errors_have_the_line_the_path_and_a_suggestion(void **state)
 		 "vmcred.yaml:5: generators.g.files.f.mode: must be an octal file mode such as "
 		 "\"0400\", not "
 		 "\"0999\""},
+		{GENERATOR "    files: {f: {restartUnits: [a.service, b c]}}\n    script: x\n",
+		 "vmcred.yaml:5: generators.g.files.f.restartUnits: \"b c\" is not the name of a "
+		 "unit"},
+		{GENERATOR "    files: {f: {reloadUnits: ['']}}\n    script: x\n",
+		 "vmcred.yaml:5: generators.g.files.f.reloadUnits: \"\" is not the name of a unit"},
 		{GENERATOR "    files: {f: {}}\n    script: x\n    prompts: {p: {type: x}}\n",
 		 "vmcred.yaml:7: generators.g.prompts.p.type: must be \"line\", \"hidden\", "
 		 "\"multiline\" or \"multiline-hidden\", not \"x\""},

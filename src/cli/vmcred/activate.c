@@ -11,6 +11,20 @@
 #include "cli/vmcred/commands.h"
 #include "config/config.h"
 
+/* Lists the units that are pending. */
+static int units_list(struct activate_result *result, struct error *err)
+{
+	const struct activation_record *record = &result->record;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < record->pending_count; i++)
+		r = strings_add(record->pending[i].action == ACTIVATION_RESTART
+					? &result->restart_units
+					: &result->reload_units,
+				record->pending[i].unit, err);
+	return r;
+}
+
 /* `phase`: NULL for a manifest, which has none. */
 static void result_print(const struct cli *cli, const char *phase,
 			 const struct activate_result *result)
@@ -109,6 +123,8 @@ int command_activate(struct cli *cli, int argc, char **argv, struct error *err)
 	if (r == 0)
 		r = activate_machine(&config, store_dirfd, &identities, &options, &cli->report,
 				     &result, err);
+	if (r == 0)
+		r = units_list(&result, err);
 	if (r == 0)
 		result_print(cli, config_phase_get(options.needed_for)->name, &result);
 	return r;

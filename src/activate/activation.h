@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One activation of a machine's phase. Inside activate/ only. */
+#ifndef VMCRED_ACTIVATE_ACTIVATION_H
+#define VMCRED_ACTIVATE_ACTIVATION_H
+
+#include "activate/activate.h"
+#include "activate/generation.h"
+#include "activate/record/record.h"
+
+/* What a file of a generation is made from. */
+struct activation_origin {
+	const struct config_generator *generator;
+	const struct config_file *file;
+};
+
+struct activation {
+	const struct config *config;
+	const struct activate_options *options;
+	int store_dirfd;
+	const struct age_identities *identities;
+	struct generation_files files;     /* owned: the secrets, then links */
+	struct activation_origin *origins; /* owned; of the secrets */
+	size_t secret_count;
+	unsigned generation_before;        /* 0: none */
+	struct activation_record previous; /* owned; without a machine: there is none */
+};
+
+/*
+ * Makes the record of an activation that has compared its files with the previous generation.
+ * `generation` is the current one now. Units that use a changed secret are added to those that are
+ * pending already. The first activation since the boot adds none: services start after it.
+ */
+int activation_record_make(const struct activation *activation, unsigned generation,
+			   struct activation_record *record, struct error *err);
+
+#endif

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* When each secret last changed, and which units use one that changed. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "activate/activation.h"
+#include "base/cleanup.h"
+
+static bool texts_contain(char *const *texts, const char *text)
+{
+	for (; texts && *texts; texts++) {
+		if (strcmp(*texts, text) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int units_add(struct activation_record *record, char *const *units,
+		     enum activation_action action, struct error *err)
+{
+	int r = 0;
+
+	for (; r == 0 && units && *units; units++)
+		r = activation_record_pending_add(record, *units, action, record->activated, err);
+	return r;
+}
+
+static bool vm_loads(const struct config_vm *vm, const struct activation_origin *origin)
+{
+	for (size_t i = 0; i < vm->load_count; i++) {
+		if (strcmp(vm->loads[i].generator, origin->generator->name) == 0 &&
+		    strcmp(vm->loads[i].file, origin->file->name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Adds the units of the VMs that load the secret. One that the declaration reloads was added. */
+static int vms_add(const struct activation *activation, const struct activation_origin *origin,
+		   struct activation_record *record, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < activation->config->vm_count; i++) {
+		const struct config_vm *vm = &activation->config->vms[i];
+
+		if (vm_loads(vm, origin) && !texts_contain(origin->file->reload_units, vm->unit))
+			r = activation_record_pending_add(record, vm->unit, ACTIVATION_RESTART,
+							  record->activated, err);
+	}
+	return r;
+}
+
+static int secret_add(const struct activation *activation, size_t index, bool is_first,
+		      struct activation_record *record, struct error *err)
+{
+	const struct activation_record *previous = &activation->previous;
+	const struct activation_origin *origin = &activation->origins[index];
+	const struct generation_file *file = &activation->files.items[index];
+	_cleanup_free_ char *name =
+		text_format("%s/%s", origin->generator->name, origin->file->name);
+	/* A run that was killed before it wrote its record may have changed any secret. */
+	const bool is_unknown =
+		previous->machine && previous->generation != activation->generation_before;
+	const bool has_new_value = is_unknown || !file->has_content;
+	const struct activation_secret *known;
+	int r;
+
+	if (!name)
+		return error_no_memory(err);
+	/* The order is the same unless the declaration changed. */
+	known = index < previous->secret_count && strcmp(previous->secrets[index].name, name) == 0
+			? &previous->secrets[index]
+			: activation_record_secret_find(previous, name);
+	r = activation_record_secret_add(
+		record, name, known && !has_new_value ? known->changed : record->activated, err);
+	if (r < 0 || is_first || !(has_new_value || file->changed))
+		return r;
+	r = units_add(record, origin->file->restart_units, ACTIVATION_RESTART, err);
+	if (r == 0)
+		r = units_add(record, origin->file->reload_units, ACTIVATION_RELOAD, err);
+	/* A VM receives the value, but not the mode of the file. */
+	return r == 0 && has_new_value ? vms_add(activation, origin, record, err) : r;
+}
+
+int activation_record_make(const struct activation *activation, unsigned generation,
+			   struct activation_record *record, struct error *err)
+{
+	const struct activation_record *previous = &activation->previous;
+	const bool is_first = !previous->machine && activation->generation_before == 0;
+	int r = 0;
+
+	*record = (struct activation_record){
+		.machine = strdup(activation->options->machine),
+		.phase = activation->options->needed_for,
+		.generation = generation,
+		.activated = activation_time_now(),
+	};
+	if (!record->machine)
+		return error_no_memory(err);
+	for (size_t i = 0; r == 0 && i < previous->pending_count; i++) {
+		const struct activation_pending *pending = &previous->pending[i];
+
+		r = activation_record_pending_add(record, pending->unit, pending->action,
+						  pending->since, err);
+		if (r == 0)
+			record->pending[i].attempted = pending->attempted;
+	}
+	for (size_t i = 0; r == 0 && i < activation->secret_count; i++)
+		r = secret_add(activation, i, is_first, record, err);
+	return r;
+}

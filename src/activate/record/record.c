@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "activate/record/record.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+void activation_record_release(struct activation_record *record)
+{
+	for (size_t i = 0; i < record->secret_count; i++)
+		free(record->secrets[i].name);
+	for (size_t i = 0; i < record->failure_count; i++) {
+		free(record->failures[i].name);
+		free(record->failures[i].reason);
+	}
+	for (size_t i = 0; i < record->pending_count; i++)
+		free(record->pending[i].unit);
+	free(record->machine);
+	free(record->secrets);
+	free(record->failures);
+	free(record->pending);
+	*record = (struct activation_record){0};
+}
+
+struct activation_time activation_time_now(void)
+{
+	struct timespec realtime, monotonic;
+
+	clock_gettime(CLOCK_REALTIME, &realtime);
+	clock_gettime(CLOCK_MONOTONIC, &monotonic);
+	return (struct activation_time){
+		.realtime = realtime.tv_sec,
+		.monotonic = (int64_t)monotonic.tv_sec * 1000000 + monotonic.tv_nsec / 1000,
+	};
+}
+
+int activation_record_secret_add(struct activation_record *record, const char *name,
+				 struct activation_time changed, struct error *err)
+{
+	struct activation_secret *larger =
+		reallocarray(record->secrets, record->secret_count + 1, sizeof(*larger));
+
+	if (!larger)
+		return error_no_memory(err);
+	record->secrets = larger;
+	larger[record->secret_count] = (struct activation_secret){strdup(name), changed};
+	return larger[record->secret_count++].name ? 0 : error_no_memory(err);
+}
+
+int activation_record_failure_add(struct activation_record *record, const char *name,
+				  const char *reason, struct error *err)
+{
+	struct activation_failure *larger =
+		reallocarray(record->failures, record->failure_count + 1, sizeof(*larger));
+
+	if (!larger)
+		return error_no_memory(err);
+	record->failures = larger;
+	larger += record->failure_count++;
+	*larger = (struct activation_failure){strdup(name), strdup(reason)};
+	return larger->name && larger->reason ? 0 : error_no_memory(err);
+}
+
+int activation_record_pending_add(struct activation_record *record, const char *unit,
+				  enum activation_action action, struct activation_time since,
+				  struct error *err)
+{
+	struct activation_pending *larger;
+
+	for (size_t i = 0; i < record->pending_count; i++) {
+		struct activation_pending *pending = &record->pending[i];
+
+		if (strcmp(pending->unit, unit) != 0)
+			continue;
+		pending->since = since;
+		if (action == ACTIVATION_RESTART)
+			pending->action = action;
+		return 0;
+	}
+	larger = reallocarray(record->pending, record->pending_count + 1, sizeof(*larger));
+	if (!larger)
+		return error_no_memory(err);
+	record->pending = larger;
+	larger += record->pending_count++;
+	*larger = (struct activation_pending){strdup(unit), action, since, false};
+	return larger->unit ? 0 : error_no_memory(err);
+}
+
+const struct activation_secret *activation_record_secret_find(
+	const struct activation_record *record, const char *name)
+{
+	for (size_t i = 0; i < record->secret_count; i++) {
+		if (strcmp(record->secrets[i].name, name) == 0)
+			return &record->secrets[i];
+	}
+	return NULL;
+}
