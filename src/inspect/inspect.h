@@ -17,6 +17,7 @@
 #include "age/age.h"
 #include "base/error.h"
 #include "config/config.h"
+#include "vars/vars.h"
 
 #define INSPECT_STAGE_COUNT 8
 
@@ -87,5 +88,30 @@ enum inspect_loaded {
 
 /* "current", "ready", "absent", "unknown", "missing", "stale". */
 const char *inspect_loaded_name(enum inspect_loaded state);
+
+/*
+ * Whether the values of the store can be delivered to the VMs that load them, by the limits of
+ * `compose`. Keeps their sizes, never their bytes. A value that was not added does not count, nor
+ * do the strings and limits of a hypervisor.
+ */
+struct inspect_delivery;
+
+/* NULL without memory. The caller destroys it. */
+struct inspect_delivery *inspect_delivery_create(void);
+
+/* Adds a value. By any thread. */
+void inspect_delivery_add(struct inspect_delivery *delivery, const struct vars_location *location,
+			  struct span value);
+
+/* Called for each VM that cannot get its values on a machine (of the location; NULL: on any). The
+ * location is that of the largest value. */
+typedef void (*inspect_refused_fn)(const struct vars_location *location, const struct config_vm *vm,
+				   const struct error *reason, void *data);
+
+int inspect_delivery_check(struct inspect_delivery *delivery, const struct config *config,
+			   inspect_refused_fn refused, void *data, struct error *err);
+
+/* Accepts a pointer to NULL. */
+void inspect_delivery_destroy(struct inspect_delivery **delivery);
 
 #endif
