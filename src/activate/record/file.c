@@ -210,6 +210,8 @@ int activation_record_read(const char *root, enum config_needed_for phase,
 		r = json_parse(secret_span(&text), path, &value, err);
 	if (r == 0)
 		r = record_parse(record, value, err);
+	if (r == 0)
+		r = activation_record_sort(record, err);
 	return r > 0 ? error_set(err, VMCRED_FAILED, "%s is not a record of an activation", path)
 		     : r;
 }

@@ -17,6 +17,7 @@ void activation_record_release(struct activation_record *record)
 		free(record->pending[i].unit);
 	free(record->machine);
 	free(record->secrets);
+	free(record->by_name);
 	free(record->failures);
 	free(record->pending);
 	*record = (struct activation_record){0};
@@ -86,12 +87,32 @@ int activation_record_pending_add(struct activation_record *record, const char *
 	return larger->unit ? 0 : error_no_memory(err);
 }
 
+static int names_compare(const void *a, const void *b)
+{
+	const struct config_name *left = a, *right = b;
+
+	return strcmp(left->name, right->name);
+}
+
+int activation_record_sort(struct activation_record *record, struct error *err)
+{
+	record->by_name = calloc(record->secret_count + 1, sizeof(*record->by_name));
+	if (!record->by_name)
+		return error_no_memory(err);
+	for (size_t i = 0; i < record->secret_count; i++)
+		record->by_name[i] = (struct config_name){record->secrets[i].name, i};
+	qsort(record->by_name, record->secret_count, sizeof(*record->by_name), names_compare);
+	return 0;
+}
+
 const struct activation_secret *activation_record_secret_find(
 	const struct activation_record *record, const char *name)
 {
-	for (size_t i = 0; i < record->secret_count; i++) {
-		if (strcmp(record->secrets[i].name, name) == 0)
-			return &record->secrets[i];
-	}
-	return NULL;
+	const struct config_name key = {.name = name};
+	const struct config_name *found =
+		record->by_name ? bsearch(&key, record->by_name, record->secret_count,
+					  sizeof(*record->by_name), names_compare)
+				: NULL;
+
+	return found ? &record->secrets[found->index] : NULL;
 }

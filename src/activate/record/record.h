@@ -59,6 +59,7 @@ struct activation_record {
 	struct activation_time activated;  /* the last time, whether anything changed or not */
 	struct activation_secret *secrets; /* owned, as are the others */
 	size_t secret_count;
+	struct config_name *by_name; /* sorted; of a record that was read */
 	struct activation_failure *failures;
 	size_t failure_count;
 	struct activation_pending *pending;
@@ -71,6 +72,9 @@ void activation_record_release(struct activation_record *record);
 
 struct activation_time activation_time_now(void);
 
+/* Sorts the secrets for activation_record_secret_find(); none is added after it. */
+int activation_record_sort(struct activation_record *record, struct error *err);
+
 /* These copy the names. A unit that is already pending gets the new time, and is restarted if
  * either time asks for that. */
 int activation_record_secret_add(struct activation_record *record, const char *name,
@@ -81,7 +85,7 @@ int activation_record_pending_add(struct activation_record *record, const char *
 				  enum activation_action action, struct activation_time since,
 				  struct error *err);
 
-/* The entry of that name, or NULL. */
+/* The entry of that name in a record that was read, or NULL. */
 const struct activation_secret *activation_record_secret_find(
 	const struct activation_record *record, const char *name);
 
