@@ -26,7 +26,7 @@ _vmcred_sops_flags() {
 
 _vmcred() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]}
-	local commands="keygen generate list get set check fix machine user group activate serve units compose run inspect sops age"
+	local commands="keygen generate list get set check fix machine user group activate serve units compose run status inspect sops age"
 	local shared="--config --verbose --help"
 	local -A options=(
 		[keygen]="--output --machine --force --json"
@@ -34,7 +34,7 @@ _vmcred() {
 		[list]="--json"
 		[get]="--identity"
 		[set]="--file --identity --allow-empty"
-		[check]="--decrypt --identity --json"
+		[check]="--json"
 		[fix]="--identity"
 		[machine]="--age-key --group --force --identity --json"
 		[user]="--age-key --pgp-key --group --force --identity --json"
@@ -45,6 +45,7 @@ _vmcred() {
 		[compose]="--credentials --json"
 		[run]="--credentials --exec --expose --notify --ready-target --stop-timeout --supervise --transport --vsock-socket"
 		[age]="--recipient --recipients --identity --passphrase --armor --input --output"
+		[status]="--root --json"
 		[inspect]="--identity --machine --proof --root --json"
 	)
 	COMPREPLY=()
@@ -80,7 +81,7 @@ _vmcred() {
 		generate | list | get | set | check | fix) mapfile -t COMPREPLY < <(compgen -W "$(_vmcred_names machines)" -- "$cur") ;;
 		age) mapfile -t COMPREPLY < <(compgen -W "encrypt decrypt" -- "$cur") ;;
 		activate) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
-		compose | run | inspect) mapfile -t COMPREPLY < <(compgen -W "$(_vmcred_names vms)" -- "$cur") ;;
+		compose | run | status | inspect) mapfile -t COMPREPLY < <(compgen -W "$(_vmcred_names vms)" -- "$cur") ;;
 		esac
 		;;
 	esac

@@ -1,5 +1,5 @@
 # fish completion for vmcred
-set -l commands keygen generate list get set check fix machine user group activate serve units compose run inspect sops age
+set -l commands keygen generate list get set check fix machine user group activate serve units compose run status inspect sops age
 
 complete -c vmcred -f
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -l help -d "print the commands"
@@ -28,12 +28,13 @@ complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a serve -d "s
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a units -d "write the LoadCredential= drop-ins of the VMs' units"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a compose -d "show a VM's OEM strings: names, sizes, limits, never values"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a run -d "start a VM's hypervisor with its credentials"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a status -d "show which VMs run with old, missing or current secrets"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a inspect -d "show where a VM's secrets are, and check the guest's proofs"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a sops -d "edit SOPS documents with the commands and flags of sops"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a age -d "encrypt or decrypt a file with age"
 
 complete -c vmcred -n "__fish_seen_subcommand_from $commands" -l config -rF -d "declaration"
-complete -c vmcred -n "__fish_seen_subcommand_from keygen generate list check machine user group activate compose inspect" -l json -d "print JSON"
+complete -c vmcred -n "__fish_seen_subcommand_from keygen generate list check machine user group activate compose status inspect" -l json -d "print JSON"
 complete -c vmcred -n "__fish_seen_subcommand_from $commands" -s v -l verbose -d "report each step"
 complete -c vmcred -n "__fish_seen_subcommand_from $commands" -s h -l help -d "print this help"
 complete -c vmcred -n "__fish_seen_subcommand_from keygen units age" -l output -rF
@@ -46,10 +47,9 @@ complete -c vmcred -n "__fish_seen_subcommand_from generate" -l dry-run
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l prompt -x
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l no-sandbox
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l script-timeout -x
-complete -c vmcred -n "__fish_seen_subcommand_from generate get set check fix machine user group activate serve inspect age" -l identity -rF
-complete -c vmcred -n "__fish_seen_subcommand_from activate inspect" -l root -rF
+complete -c vmcred -n "__fish_seen_subcommand_from generate get set fix machine user group activate serve inspect age" -l identity -rF
+complete -c vmcred -n "__fish_seen_subcommand_from activate status inspect" -l root -rF
 complete -c vmcred -n "__fish_seen_subcommand_from activate" -l needed-for -xa "services users activation partitioning"
-complete -c vmcred -n "__fish_seen_subcommand_from check" -l decrypt -d "also decrypt each secret that the identity opens"
 complete -c vmcred -n "__fish_seen_subcommand_from activate" -l check-mode -xa "manifest sopsfile off"
 complete -c vmcred -n "__fish_seen_subcommand_from activate" -l ignore-passwd
 complete -c vmcred -n "__fish_seen_subcommand_from serve" -l idle-timeout -x

@@ -11,6 +11,31 @@
 #include "base/text.h"
 #include "vars/vars.h"
 
+int records_read(const char *root, struct activation_record records[CONFIG_PHASES],
+		 struct error *err)
+{
+	for (size_t i = 0; i < CONFIG_PHASES; i++) {
+		int r = activation_record_read(root, (enum config_needed_for)i, &records[i], err);
+
+		if (r == -(int)VMCRED_MISSING)
+			error_clear(err);
+		else if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+const struct activation_secret *record_find(const struct activation_record records[CONFIG_PHASES],
+					    const struct config_vm *vm,
+					    const struct config_load *load)
+{
+	_cleanup_free_ char *name = text_format("%s/%s", load->generator, load->file);
+
+	return name && vm->source == CONFIG_SOURCE_FILES
+		       ? activation_record_secret_find(&records[load->needed_for], name)
+		       : NULL;
+}
+
 int loaded_open(const char *root, const struct config_vm *vm, const struct inspect_unit *unit,
 		struct loaded *loaded, struct error *err)
 {
@@ -33,14 +58,11 @@ void loaded_release(struct loaded *loaded)
 	*loaded = (struct loaded){.dirfd = -1};
 }
 
-bool loaded_is_running(const struct loaded *loaded)
+bool inspect_unit_is_running(const struct inspect_unit *unit)
 {
 	static const char *const running[] = {"active", "reloading", "refreshing", "activating",
 					      "deactivating"};
-	const struct inspect_unit *unit = loaded->unit;
 
-	if (!unit->active[0])
-		return loaded->dirfd >= 0;
 	/* systemd waits before the next start. */
 	if (strncmp(unit->sub, "auto-restart", strlen("auto-restart")) == 0)
 		return false;
@@ -49,6 +71,11 @@ bool loaded_is_running(const struct loaded *loaded)
 			return true;
 	}
 	return false;
+}
+
+bool loaded_is_running(const struct loaded *loaded)
+{
+	return loaded->unit->active[0] ? inspect_unit_is_running(loaded->unit) : loaded->dirfd >= 0;
 }
 
 enum loaded_found loaded_read(const struct loaded *loaded, const char *credential,
@@ -92,6 +119,8 @@ enum inspect_loaded loaded_compare(const struct loaded *loaded, const struct con
 	const bool is_optional = config_vm_is_optional(loaded->vm, load->credential);
 	const bool is_gone = source->is_known && !source->exists;
 
+	if (source->is_elsewhere && !loaded_is_running(loaded))
+		return INSPECT_LOADED_ELSEWHERE;
 	if (is_gone && !is_optional)
 		return INSPECT_LOADED_MISSING;
 	if (!loaded_is_running(loaded))
@@ -109,4 +138,12 @@ enum inspect_loaded loaded_compare(const struct loaded *loaded, const struct con
 	if (is_optional && value_is_absent(value))
 		return source->is_known && !is_gone ? INSPECT_LOADED_STALE : INSPECT_LOADED_ABSENT;
 	return is_gone ? INSPECT_LOADED_STALE : times_compare(loaded, source);
+}
+
+const char *inspect_loaded_name(enum inspect_loaded state)
+{
+	static const char *const names[INSPECT_LOADED_STATES] = {
+		"current", "ready", "absent", "elsewhere", "unknown", "missing", "stale"};
+
+	return names[state];
 }

@@ -11,7 +11,18 @@
 
 /* units.c: reads the state of all units with one call of systemctl(1). VMCRED_FAILED: it cannot be
  * run, for example because systemd is not the init system. */
-int units_read(char *const *names, size_t count, struct inspect_unit *units, struct error *err);
+int units_read(const char *const *names, size_t count, struct inspect_unit *units,
+	       struct error *err);
+
+/* Reads the record of each phase; one that was not activated has no machine. */
+int records_read(const char *root, struct activation_record records[CONFIG_PHASES],
+		 struct error *err);
+
+/* The record of a VM's secret. NULL: not recorded, or not activated because the socket serves it.
+ */
+const struct activation_secret *record_find(const struct activation_record records[CONFIG_PHASES],
+					    const struct config_vm *vm,
+					    const struct config_load *load);
 
 /* A VM's unit with systemd's directory of its credentials: systemd.exec(5), "Credentials". */
 struct loaded {
@@ -47,6 +58,7 @@ enum loaded_found loaded_read(const struct loaded *loaded, const char *credentia
 struct loaded_source {
 	bool is_known; /* whether it exists */
 	bool exists;
+	bool is_elsewhere;          /* it does not exist, and is not for this machine */
 	const struct secret *value; /* NULL: unknown */
 	int64_t changed_us;         /* the last change of the value: CLOCK_MONOTONIC; 0: unknown */
 };

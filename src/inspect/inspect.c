@@ -319,6 +319,8 @@ static void inspection_release(struct inspection *inspection)
 	free(inspection->credentials);
 	free(inspection->loads);
 	loaded_release(&inspection->loaded);
+	for (size_t i = 0; i < CONFIG_PHASES; i++)
+		activation_record_release(&inspection->records[i]);
 }
 
 int inspect_vm(const struct config *config, int store_dirfd,

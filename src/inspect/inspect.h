@@ -14,10 +14,11 @@
 #ifndef VMCRED_INSPECT_INSPECT_H
 #define VMCRED_INSPECT_INSPECT_H
 
+#include "activate/record/record.h"
 #include "age/age.h"
 #include "base/error.h"
+#include "base/report.h"
 #include "config/config.h"
-#include "vars/vars.h"
 
 #define INSPECT_STAGE_COUNT 8
 
@@ -74,44 +75,75 @@ struct inspect_unit {
 	int64_t changed_us;             /* the last change of `active` */
 };
 
+/* Whether it runs, or is being started or stopped: it may have credentials. */
+bool inspect_unit_is_running(const struct inspect_unit *unit);
+
 /* What a unit has of a declared credential. */
 enum inspect_loaded {
-	INSPECT_LOADED_CURRENT, /* the value it would get now */
-	INSPECT_LOADED_READY,   /* nothing: it does not run; it will get the value */
-	INSPECT_LOADED_ABSENT,  /* nothing: the credential is optional, and has no value */
-	INSPECT_LOADED_UNKNOWN, /* the caller cannot know */
-	INSPECT_LOADED_MISSING, /* nothing, or the next start would fail */
-	INSPECT_LOADED_STALE,   /* another value */
+	INSPECT_LOADED_CURRENT,   /* the value it would get now */
+	INSPECT_LOADED_READY,     /* nothing: it does not run; it will get the value */
+	INSPECT_LOADED_ABSENT,    /* nothing: the credential is optional, and has no value */
+	INSPECT_LOADED_ELSEWHERE, /* nothing: it does not run, and the secret is another machine's
+				   */
+	INSPECT_LOADED_UNKNOWN,   /* the caller cannot know */
+	INSPECT_LOADED_MISSING,   /* nothing, or the next start would fail */
+	INSPECT_LOADED_STALE,     /* another value */
 };
 
-#define INSPECT_LOADED_STATES 6
+#define INSPECT_LOADED_STATES 7
 
-/* "current", "ready", "absent", "unknown", "missing", "stale". */
+/* "current", "ready", "absent", "elsewhere", "unknown", "missing", "stale". */
 const char *inspect_loaded_name(enum inspect_loaded state);
 
 /*
- * Whether the values of the store can be delivered to the VMs that load them, by the limits of
- * `compose`. Keeps their sizes, never their bytes. A value that was not added does not count, nor
- * do the strings and limits of a hypervisor.
+ * The whole host: the last activation, and each VM's unit with its credentials. It is for everybody
+ * and needs neither the store nor an identity: root compares the values that a unit has loaded with
+ * the activated ones; others compare the times of the unit's start and of the last change.
  */
-struct inspect_delivery;
 
-/* NULL without memory. The caller destroys it. */
-struct inspect_delivery *inspect_delivery_create(void);
+struct inspect_credential {
+	const struct config_load *load;
+	enum inspect_loaded state;
+	bool is_activated;                      /* a file exists */
+	const struct activation_secret *secret; /* its record, or NULL */
+};
 
-/* Adds a value. By any thread. */
-void inspect_delivery_add(struct inspect_delivery *delivery, const struct vars_location *location,
-			  struct span value);
+struct inspect_host_vm {
+	const struct config_vm *vm;
+	const struct inspect_unit *unit;
+	struct inspect_credential *credentials; /* for each of its loadCredentials */
+};
 
-/* Called for each VM that cannot get its values on a machine (of the location; NULL: on any). The
- * location is that of the largest value. */
-typedef void (*inspect_refused_fn)(const struct vars_location *location, const struct config_vm *vm,
-				   const struct error *reason, void *data);
+/* A unit that has not been restarted or reloaded since a secret changed. */
+struct inspect_pending {
+	const struct activation_pending *pending;
+	const struct inspect_unit *unit;
+};
 
-int inspect_delivery_check(struct inspect_delivery *delivery, const struct config *config,
-			   inspect_refused_fn refused, void *data, struct error *err);
+/* Starts as {0}. Borrows the declaration. */
+struct inspect_host {
+	struct activation_record records[CONFIG_PHASES]; /* without a machine: not activated */
+	struct inspect_host_vm *vms;                     /* owned, as are the others */
+	size_t vm_count;
+	struct inspect_pending *pending;
+	size_t pending_count;
+	size_t counts[INSPECT_LOADED_STATES]; /* of all credentials */
+	struct error units_error;             /* why the state of the units is unknown, or empty */
+	/* What the others point to: */
+	struct inspect_credential *credentials;
+	struct inspect_unit *units;
+	const char **unit_names; /* sorted */
+	size_t unit_count;
+};
 
-/* Accepts a pointer to NULL. */
-void inspect_delivery_destroy(struct inspect_delivery **delivery);
+/* `vms`: the names of those to inspect, NULL-terminated; NULL: all. That the state of the units is
+ * unknown is not an error here. The caller releases `*host` in any case. */
+int inspect_host(const struct config *config, char *const *vms, const char *root,
+		 const struct report *report, struct inspect_host *host, struct error *err);
+
+void inspect_host_release(struct inspect_host *host);
+
+/* What CLOCK_REALTIME showed, in seconds, when CLOCK_MONOTONIC showed this many microseconds. */
+int64_t inspect_realtime(int64_t monotonic_us);
 
 #endif

@@ -22,7 +22,9 @@ static enum inspect_loaded load_compare(const struct inspection *inspection,
 	struct inspected *credential = inspected_find(inspection, load);
 	_cleanup_secret_ struct secret value = {0};
 	enum loaded_found found = loaded_read(&inspection->loaded, load->credential, &value);
-	struct loaded_source source = {0};
+	const struct activation_secret *secret =
+		record_find(inspection->records, inspection->vm, load);
+	struct loaded_source source = {.changed_us = secret ? secret->changed.monotonic : 0};
 	enum inspect_loaded state;
 
 	if (credential) {
@@ -59,8 +61,11 @@ int load_inspect(struct inspection *inspection, struct inspect_stage *stage, str
 	int r;
 
 	/* Without systemd, the directory of the credentials says whether the unit runs. */
-	(void)units_read(&vm->unit, 1, &inspection->unit, &ignored);
-	r = loaded_open(inspection->options->root, vm, &inspection->unit, &inspection->loaded, err);
+	(void)units_read((const char *const *)&vm->unit, 1, &inspection->unit, &ignored);
+	r = records_read(inspection->options->root, inspection->records, err);
+	if (r == 0)
+		r = loaded_open(inspection->options->root, vm, &inspection->unit,
+				&inspection->loaded, err);
 	if (r < 0)
 		return r;
 	inspection->loads = calloc(vm->load_count + 1, sizeof(*inspection->loads));

@@ -28,7 +28,8 @@ struct inspection {
 	struct inspected *credentials; /* owned */
 	size_t count;
 	struct inspect_unit unit;
-	struct loaded loaded;       /* owned */
+	struct loaded loaded;                            /* owned */
+	struct activation_record records[CONFIG_PHASES]; /* owned */
 	enum inspect_loaded *loads; /* owned; for each of the VM's loadCredentials */
 };
 

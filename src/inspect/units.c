@@ -87,7 +87,8 @@ static int systemctl_start(struct strings *argv, FILE **output, pid_t *pid, stru
 	return program_start(&program, pid, err);
 }
 
-int units_read(char *const *names, size_t count, struct inspect_unit *units, struct error *err)
+int units_read(const char *const *names, size_t count, struct inspect_unit *units,
+	       struct error *err)
 {
 	static const char properties[] = "--property=LoadState,ActiveState,SubState,"
 					 "InactiveExitTimestampMonotonic,"

@@ -14,7 +14,7 @@ PAGES = {
     "vmcred-store": ["keygen", "generate", "list", "get", "set", "check", "fix", "machine", "user", "group"],
     "vmcred-activate": ["activate", "serve"],
     "vmcred-run": ["units", "compose", "run"],
-    "vmcred-inspect": ["inspect"],
+    "vmcred-inspect": ["status", "inspect"],
     "vmcred-age": ["age"],
     "vmcred-sops": ["sops"],
 }

@@ -2,12 +2,13 @@
 """vmcred inspect: the findings of each stage, with all secrets in place or with missing, changed and unproved ones."""
 import hashlib
 import json
+import os
 import socket
 
 import harness
-from example import DECLARATION, Example
-from harness import equal, expect, vmcred
-from systemctl import Systemctl
+from example import AS_NOBODY, DECLARATION, NOBODY, Example, program_for_all
+from harness import equal, expect, need_root, run, vmcred
+from systemctl import Systemctl, now_us
 
 PROVED = """\
 #  STAGE     STATE    FINDING
@@ -166,6 +167,25 @@ def test_stale_value_without_systemd(directory):
     systemctl.fail()
     rotate(example, "one")
     equal(state_of(example, systemctl, "load", 4)[0], "stale")
+
+
+def test_stale_by_time(directory):
+    """where the unit's values are not readable, its start is compared with the last change of each secret"""
+    need_root()
+    program = program_for_all(directory)
+    example, systemctl = running(directory)
+    systemctl.unit(UNIT, started=now_us())
+    rotate(example, "one")
+    for path in (directory, *directory.rglob("*")):
+        os.chown(path, NOBODY, NOBODY)
+    os.chown(loaded(example), 0, 0)
+    loaded(example).chmod(0o500)
+    result = run(*AS_NOBODY, program, "inspect", "--config", example.config, "--identity", example.identity, "--root", example.root,
+                 "m", env=systemctl.env)
+    lines = expect(result, 4, None, STALE).out.splitlines()
+    equal(lines[4], f"4  load      stale    1 of 2 credentials in /run/credentials/{UNIT}, which only root can read: compared by time; "
+          f"stale: host-one: restart {UNIT}")
+    assert lines[6].endswith("; started before a change of: host-one"), lines
 
 
 def test_old_value_is_no_proof_of_the_new_one(directory):

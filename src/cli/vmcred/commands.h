@@ -31,6 +31,7 @@ int command_list(struct cli *cli, int argc, char **argv, struct error *err);
 int command_machine(struct cli *cli, int argc, char **argv, struct error *err);
 int command_serve(struct cli *cli, int argc, char **argv, struct error *err);
 int command_set(struct cli *cli, int argc, char **argv, struct error *err);
+int command_status(struct cli *cli, int argc, char **argv, struct error *err);
 int command_user(struct cli *cli, int argc, char **argv, struct error *err);
 
 /*
@@ -138,8 +139,7 @@ int cli_manifest_install(struct cli *cli, const struct cli_manifest *call, bool 
  * Output. cli_main() reports that stdout could not be written.
  */
 
-/* "MACHINE GENERATOR/FILE" or "shared GENERATOR/FILE". The caller frees it; NULL without memory. */
-char *cli_location_text(const struct vars_location *location);
+/* Prints "MACHINE GENERATOR/FILE" or "shared GENERATOR/FILE". */
 void cli_location_print(const struct vars_location *location);
 
 /* Prints a value to stdout, indented, with a final newline. */

@@ -107,12 +107,13 @@ static int generate(struct cli *cli, struct vars_generate_options *options,
 		r = cli_answers_check(&generation->answers, &config, err);
 	if (r == 0)
 		r = vars_generate(&config, store_dirfd, options, &cli->report, err);
-	/* After a failure, too: what was stored before it is new. */
-	if (list && (r == 0 || generation->count > 0))
+	if (r < 0)
+		return r;
+	if (list)
 		cli_json_print(list);
-	else if (r == 0 && generation->count == 0)
+	else if (generation->count == 0)
 		printf("nothing to do: all declared secrets exist\n");
-	return r;
+	return 0;
 }
 
 int command_generate(struct cli *cli, int argc, char **argv, struct error *err)

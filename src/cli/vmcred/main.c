@@ -20,6 +20,8 @@ static const struct cli_command commands[] = {
 	{"compose", "show a VM's OEM strings: names, sizes, limits, never values",
 	 .program = "vmcred-run"},
 	{"run", "start a VM's hypervisor with its credentials", .program = "vmcred-run"},
+	{"status", "show which VMs run with old, missing or current secrets",
+	 .run = command_status},
 	{"inspect", "show where a VM's secrets are, and check the guest's proofs",
 	 .run = command_inspect},
 	{"sops", "edit SOPS documents with the commands and flags of sops",

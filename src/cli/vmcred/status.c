@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "cli/vmcred/commands.h"
+#include "config/config.h"
+#include "inspect/inspect.h"
+
+#define TIME_SIZE sizeof("2006-01-02T15:04:05Z")
+
+/* Local time for people, UTC for programs. "-" or NULL: never. */
+static const char *time_text(int64_t realtime, bool is_utc, char text[TIME_SIZE])
+{
+	const time_t seconds = realtime;
+	struct tm parts;
+
+	if (realtime <= 0 || !(is_utc ? gmtime_r(&seconds, &parts) : localtime_r(&seconds, &parts)))
+		return is_utc ? NULL : "-";
+	return strftime(text, TIME_SIZE, is_utc ? "%FT%TZ" : "%F %T", &parts) > 0 ? text : "-";
+}
+
+/* When the unit was started, or when it stopped. */
+static int64_t unit_since(const struct inspect_unit *unit)
+{
+	const int64_t since_us =
+		inspect_unit_is_running(unit) ? unit->started_us : unit->changed_us;
+
+	return since_us > 0 ? inspect_realtime(since_us) : 0;
+}
+
+static const char *unit_text(const struct inspect_unit *unit)
+{
+	if (!unit->active[0])
+		return "unknown";
+	/* A unit without a file is not only inactive. */
+	return strcmp(unit->active, "inactive") == 0 && strcmp(unit->load, "loaded") != 0
+		       ? unit->load
+		       : unit->active;
+}
+
+static json_t *record_json(const struct activation_record *record)
+{
+	json_t *failed = json_array();
+	char activated[TIME_SIZE];
+
+	for (size_t i = 0; i < record->failure_count; i++)
+		json_array_append_new(failed,
+				      json_pack("{s:s, s:s}", "secret", record->failures[i].name,
+						"reason", record->failures[i].reason));
+	return json_pack("{s:s, s:s, s:I, s:s?, s:i, s:o}", "neededFor",
+			 config_phase_get(record->phase)->name, "machine", record->machine,
+			 "generation", (json_int_t)record->generation, "activated",
+			 time_text(record->activated.realtime, true, activated), "secrets",
+			 (int)record->secret_count, "failed", failed);
+}
+
+static json_t *vm_json(const struct inspect_host_vm *vm)
+{
+	json_t *credentials = json_array();
+	char since[TIME_SIZE], changed[TIME_SIZE];
+
+	for (size_t i = 0; i < vm->vm->load_count; i++) {
+		const struct inspect_credential *credential = &vm->credentials[i];
+		const struct config_load *load = credential->load;
+
+		json_array_append_new(
+			credentials,
+			json_pack("{s:s, s:s, s:s, s:s, s:s?}", "credential", load->credential,
+				  "generator", load->generator, "file", load->file, "state",
+				  inspect_loaded_name(credential->state), "changed",
+				  credential->secret
+					  ? time_text(credential->secret->changed.realtime, true,
+						      changed)
+					  : NULL));
+	}
+	return json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:o}", "vm", vm->vm->name, "unit",
+			 vm->vm->unit, "state", unit_text(vm->unit), "subState",
+			 vm->unit->sub[0] ? vm->unit->sub : NULL, "since",
+			 time_text(unit_since(vm->unit), true, since), "credentials", credentials);
+}
+
+static void host_print_json(const struct inspect_host *host)
+{
+	json_t *activations = json_array(), *pending = json_array(), *vms = json_array();
+	_cleanup_json_ json_t *object = NULL;
+	char since[TIME_SIZE];
+
+	for (size_t i = 0; i < CONFIG_PHASES; i++) {
+		if (host->records[i].machine)
+			json_array_append_new(activations, record_json(&host->records[i]));
+	}
+	for (size_t i = 0; i < host->pending_count; i++) {
+		const struct activation_pending *one = host->pending[i].pending;
+
+		json_array_append_new(pending,
+				      json_pack("{s:s, s:s, s:s?}", "unit", one->unit, "action",
+						activation_action_name(one->action), "since",
+						time_text(one->since.realtime, true, since)));
+	}
+	for (size_t i = 0; i < host->vm_count; i++)
+		json_array_append_new(vms, vm_json(&host->vms[i]));
+	object = json_pack("{s:o, s:o, s:o}", "activations", activations, "pending", pending, "vms",
+			   vms);
+	cli_json_print(object);
+}
+
+static void records_print(const struct inspect_host *host)
+{
+	size_t count = 0;
+	char activated[TIME_SIZE];
+
+	for (size_t i = 0; i < CONFIG_PHASES; i++) {
+		const struct activation_record *record = &host->records[i];
+
+		if (!record->machine)
+			continue;
+		printf("%s: %zu secrets for %s in generation %u, activated %s\n", record->machine,
+		       record->secret_count, config_phase_get(record->phase)->name,
+		       record->generation, time_text(record->activated.realtime, false, activated));
+		for (size_t j = 0; j < record->failure_count; j++)
+			printf("failed: %s: %s\n", record->failures[j].name,
+			       record->failures[j].reason);
+		count++;
+	}
+	if (count == 0)
+		printf("no secrets were activated since the boot\n");
+}
+
+/* "2 current, 1 stale" */
+static void counts_print(const struct inspect_host_vm *vm)
+{
+	size_t counts[INSPECT_LOADED_STATES] = {0};
+	const char *separator = "";
+
+	for (size_t i = 0; i < vm->vm->load_count; i++)
+		counts[vm->credentials[i].state]++;
+	for (size_t i = 0; i < INSPECT_LOADED_STATES; i++) {
+		if (counts[i] == 0)
+			continue;
+		printf("%s%zu %s", separator, counts[i],
+		       inspect_loaded_name((enum inspect_loaded)i));
+		separator = ", ";
+	}
+	printf("%s\n", *separator ? "" : "-");
+}
+
+static void table_print(const struct inspect_host *host)
+{
+	int width = (int)strlen("VM");
+	char since[TIME_SIZE];
+
+	for (size_t i = 0; i < host->vm_count; i++) {
+		const int length = (int)strlen(host->vms[i].vm->name);
+
+		width = length > width ? length : width;
+	}
+	if (host->vm_count > 0)
+		printf("\n%-*s  %-12s  %-19s  %s\n", width, "VM", "STATE", "SINCE", "CREDENTIALS");
+	for (size_t i = 0; i < host->vm_count; i++) {
+		const struct inspect_host_vm *vm = &host->vms[i];
+
+		printf("%-*s  %-12s  %-19s  ", width, vm->vm->name, unit_text(vm->unit),
+		       time_text(unit_since(vm->unit), false, since));
+		counts_print(vm);
+	}
+}
+
+static void credential_print(const struct inspect_host_vm *vm,
+			     const struct inspect_credential *credential)
+{
+	const struct config_load *load = credential->load;
+	char changed[TIME_SIZE];
+
+	printf("%s: %s is %s", vm->vm->name, load->credential,
+	       inspect_loaded_name(credential->state));
+	if (credential->state == INSPECT_LOADED_STALE && credential->secret)
+		printf(": %s/%s changed %s", load->generator, load->file,
+		       time_text(credential->secret->changed.realtime, false, changed));
+	else if (credential->state == INSPECT_LOADED_MISSING && !credential->is_activated)
+		printf(": %s/%s is not activated", load->generator, load->file);
+	else if (credential->state == INSPECT_LOADED_MISSING)
+		printf(": %s was started without it", vm->vm->unit);
+	printf("\n");
+}
+
+/* What is not as it should be. */
+static void findings_print(const struct inspect_host *host)
+{
+	char since[TIME_SIZE];
+
+	size_t findings = host->pending_count;
+
+	for (size_t i = INSPECT_LOADED_UNKNOWN; i < INSPECT_LOADED_STATES; i++)
+		findings += host->counts[i];
+	if (findings > 0)
+		printf("\n");
+	if (host->counts[INSPECT_LOADED_UNKNOWN] > 0)
+		printf("unknown: compare with the store: `vmcred inspect VM`\n");
+	for (size_t i = 0; i < host->vm_count; i++) {
+		const struct inspect_host_vm *vm = &host->vms[i];
+
+		for (size_t j = 0; j < vm->vm->load_count; j++) {
+			if (vm->credentials[j].state >= INSPECT_LOADED_MISSING)
+				credential_print(vm, &vm->credentials[j]);
+		}
+	}
+	for (size_t i = 0; i < host->pending_count; i++) {
+		const struct activation_pending *pending = host->pending[i].pending;
+
+		printf("to %s: %s, since %s\n", activation_action_name(pending->action),
+		       pending->unit, time_text(pending->since.realtime, false, since));
+	}
+}
+
+/* Without a declaration, there is still the activation to show. */
+static int declaration_read(struct cli *cli, bool is_needed, struct config *config,
+			    struct error *err)
+{
+	_cleanup_free_ char *path = NULL;
+	int r = cli_harden(cli, err);
+
+	if (r == 0)
+		r = config_find(cli->config, &path, NULL, err);
+	if (r == 0)
+		return config_load_file(path, config, err);
+	if (r == -(int)VMCRED_USAGE && !is_needed && !cli->config &&
+	    access("vmcred.yaml", F_OK) < 0) {
+		error_clear(err);
+		return 0;
+	}
+	return r;
+}
+
+static int host_check(struct inspect_host *host, bool is_whole, struct error *err)
+{
+	size_t missing = host->counts[INSPECT_LOADED_MISSING];
+
+	for (size_t i = 0; is_whole && i < CONFIG_PHASES; i++)
+		missing += host->records[i].failure_count;
+	if (host->units_error.text) {
+		error_move(err, &host->units_error);
+		return error_wrap(err, "the state of the units is unknown");
+	}
+	if (host->counts[INSPECT_LOADED_STALE] + host->pending_count > 0) {
+		error_set(err, VMCRED_INTEGRITY, "old values are in use");
+		return error_hint(err, "restart or reload the units");
+	}
+	return missing > 0 ? error_set(err, VMCRED_MISSING, "something declared is missing") : 0;
+}
+
+int command_status(struct cli *cli, int argc, char **argv, struct error *err)
+{
+	const char *root = NULL;
+	const struct cli_option rows[] = {
+		{"root", "DIR", "inspect the files below DIR", &root},
+		{0},
+	};
+	const struct cli_usage usage = {
+		.command = "status",
+		.arguments = "[VM...]",
+		.about = "Show the last activation and, for each VM, its unit and whether it runs "
+			 "with the\n"
+			 "activated secrets. Needs no identity. Root compares the values, others "
+			 "the "
+			 "times. Exit\n"
+			 "code 3 if something declared is missing; 4 if an old value is in use.",
+		.options = rows,
+		.has_json = true,
+		.arguments_max = -1,
+	};
+	_cleanup_config_ struct config config = {0};
+	__attribute__((cleanup(inspect_host_release))) struct inspect_host host = {0};
+	char **vms = NULL;
+	int first, r = cli_parse(cli, &usage, argc, argv, &first, err);
+
+	if (r != 0)
+		return r;
+	if (first < argc)
+		vms = argv + first;
+	r = declaration_read(cli, vms, &config, err);
+	if (r == 0)
+		r = inspect_host(&config, vms, root, &cli->report, &host, err);
+	if (r < 0)
+		return r;
+	if (cli->json) {
+		host_print_json(&host);
+	} else {
+		records_print(&host);
+		table_print(&host);
+		findings_print(&host);
+	}
+	return host_check(&host, !vms, err);
+}

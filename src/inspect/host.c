@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "base/path.h"
+#include "base/text.h"
+#include "inspect/credentials.h"
+#include "vars/vars.h"
+
+static int vms_choose(const struct config *config, char *const *names, struct inspect_host *host,
+		      struct error *err)
+{
+	size_t credentials = 0;
+
+	host->vm_count = names ? config_texts_count(names) : config->vm_count;
+	host->vms = calloc(host->vm_count + 1, sizeof(*host->vms));
+	if (!host->vms)
+		return error_no_memory(err);
+	for (size_t i = 0; i < host->vm_count; i++) {
+		host->vms[i].vm = names ? config_vm_get(config, names[i], err) : &config->vms[i];
+		if (!host->vms[i].vm)
+			return -(int)err->code;
+		credentials += host->vms[i].vm->load_count;
+	}
+	host->credentials = calloc(credentials + 1, sizeof(*host->credentials));
+	if (!host->credentials)
+		return error_no_memory(err);
+	credentials = 0;
+	for (size_t i = 0; i < host->vm_count; i++) {
+		host->vms[i].credentials = host->credentials + credentials;
+		credentials += host->vms[i].vm->load_count;
+	}
+	return 0;
+}
+
+static int names_compare(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static const struct inspect_unit *unit_find(const struct inspect_host *host, const char *name)
+{
+	const char *const *found = bsearch(&name, host->unit_names, host->unit_count,
+					   sizeof(*host->unit_names), names_compare);
+
+	return found ? &host->units[found - host->unit_names] : NULL;
+}
+
+/* Reads the state of each unit once: those of the VMs, and those that records name. */
+static int host_units_read(struct inspect_host *host, struct error *err)
+{
+	size_t count = host->vm_count, unique = 0;
+
+	for (size_t i = 0; i < CONFIG_PHASES; i++)
+		count += host->records[i].pending_count;
+	host->unit_names = calloc(count + 1, sizeof(*host->unit_names));
+	host->units = calloc(count + 1, sizeof(*host->units));
+	if (!host->unit_names || !host->units)
+		return error_no_memory(err);
+	count = 0;
+	for (size_t i = 0; i < host->vm_count; i++)
+		host->unit_names[count++] = host->vms[i].vm->unit;
+	for (size_t i = 0; i < CONFIG_PHASES; i++) {
+		for (size_t j = 0; j < host->records[i].pending_count; j++)
+			host->unit_names[count++] = host->records[i].pending[j].unit;
+	}
+	qsort(host->unit_names, count, sizeof(*host->unit_names), names_compare);
+	for (size_t i = 0; i < count; i++) {
+		if (unique == 0 || strcmp(host->unit_names[i], host->unit_names[unique - 1]) != 0)
+			host->unit_names[unique++] = host->unit_names[i];
+	}
+	host->unit_count = unique;
+	for (size_t i = 0; i < host->vm_count; i++)
+		host->vms[i].unit = unit_find(host, host->vms[i].vm->unit);
+	(void)units_read(host->unit_names, unique, host->units, &host->units_error);
+	return 0;
+}
+
+/* Whether the unit still has what it had before the secret changed, as far as known. */
+static bool is_pending(const struct activation_pending *pending, const struct inspect_unit *unit)
+{
+	const int64_t done_us =
+		pending->action == ACTIVATION_RELOAD ? unit->changed_us : unit->started_us;
+
+	if (!unit->active[0])
+		return true;
+	return inspect_unit_is_running(unit) && done_us <= pending->since.monotonic;
+}
+
+static bool is_chosen(const struct inspect_host *host, const char *unit)
+{
+	for (size_t i = 0; i < host->vm_count; i++) {
+		if (strcmp(host->vms[i].vm->unit, unit) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* With `chosen_only`, those of the chosen VMs. */
+static int pending_find(struct inspect_host *host, bool chosen_only, struct error *err)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < CONFIG_PHASES; i++)
+		count += host->records[i].pending_count;
+	host->pending = calloc(count + 1, sizeof(*host->pending));
+	if (!host->pending)
+		return error_no_memory(err);
+	for (size_t i = 0; i < CONFIG_PHASES; i++) {
+		for (size_t j = 0; j < host->records[i].pending_count; j++) {
+			const struct activation_pending *pending = &host->records[i].pending[j];
+			const struct inspect_unit *unit = unit_find(host, pending->unit);
+
+			if (is_pending(pending, unit) &&
+			    !(chosen_only && !is_chosen(host, pending->unit)))
+				host->pending[host->pending_count++] =
+					(struct inspect_pending){pending, unit};
+		}
+	}
+	return 0;
+}
+
+/* Reads what the unit would load from /run/secrets: the value if `with_value`, else only whether it
+ * exists. */
+static int source_read(const char *root, const struct config_load *load, bool with_value,
+		       struct secret *value, struct loaded_source *source, struct error *err)
+{
+	_cleanup_free_ char *path = config_load_path(load);
+	_cleanup_free_ char *full = path ? path_join(root ? root : "/", path + 1) : NULL;
+	_cleanup_error_ struct error ignored = {0};
+	_cleanup_close_ int fd = -1;
+	struct stat status;
+
+	if (!full)
+		return error_no_memory(err);
+	source->exists = stat(full, &status) == 0;
+	source->is_known = source->exists || errno == ENOENT || errno == ENOTDIR;
+	if (!with_value || !source->exists)
+		return 0;
+	fd = open(full, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0 && secret_read(value, fd, VARS_SECRET_SIZE_MAX, path, &ignored) == 0)
+		source->value = value;
+	return 0;
+}
+
+static int credential_inspect(const struct config *config, const char *root,
+			      const struct loaded *loaded, const struct inspect_host *host,
+			      struct inspect_credential *credential, struct error *err)
+{
+	const struct config_load *load = credential->load;
+	const struct activation_record *record = &host->records[load->needed_for];
+	const struct config_generator *generator = config_generator_find(config, load->generator);
+	_cleanup_secret_ struct secret value = {0}, wanted = {0};
+	struct loaded_source source = {0};
+	enum loaded_found found = LOADED_NOTHING;
+	int r = 0;
+
+	if (loaded_is_running(loaded))
+		found = loaded_read(loaded, load->credential, &value);
+	/* What the socket would give is in the store only. */
+	if (loaded->vm->source == CONFIG_SOURCE_FILES)
+		r = source_read(root, load, found == LOADED_VALUE, &wanted, &source, err);
+	credential->secret = record_find(host->records, loaded->vm, load);
+	if (credential->secret)
+		source.changed_us = credential->secret->changed.monotonic;
+	source.is_elsewhere = record->machine && source.is_known && !source.exists &&
+			      !config_generator_is_for(generator, record->machine);
+	credential->is_activated = source.exists;
+	credential->state = loaded_compare(loaded, load, found, &value, &source);
+	return r;
+}
+
+static int vm_inspect(const struct config *config, const char *root, struct inspect_host *host,
+		      const struct inspect_host_vm *vm, struct error *err)
+{
+	_cleanup_loaded_ struct loaded loaded = {.dirfd = -1};
+	int r = loaded_open(root, vm->vm, vm->unit, &loaded, err);
+
+	for (size_t i = 0; r == 0 && i < vm->vm->load_count; i++) {
+		vm->credentials[i].load = &vm->vm->loads[i];
+		r = credential_inspect(config, root, &loaded, host, &vm->credentials[i], err);
+		host->counts[vm->credentials[i].state]++;
+	}
+	return r;
+}
+
+int inspect_host(const struct config *config, char *const *vms, const char *root,
+		 const struct report *report, struct inspect_host *host, struct error *err)
+{
+	struct secret_pages pages = {0};
+	int r = records_read(root, host->records, err);
+
+	if (r == 0)
+		r = vms_choose(config, vms, host, err);
+	if (r == 0)
+		r = host_units_read(host, err);
+	if (r == 0)
+		r = pending_find(host, vms, err);
+	secret_pages_keep(&pages);
+	for (size_t i = 0; r == 0 && i < host->vm_count; i++) {
+		report_progress(report, i, host->vm_count);
+		r = vm_inspect(config, root, host, &host->vms[i], err);
+	}
+	secret_pages_release(&pages);
+	return r;
+}
+
+void inspect_host_release(struct inspect_host *host)
+{
+	for (size_t i = 0; i < CONFIG_PHASES; i++)
+		activation_record_release(&host->records[i]);
+	free(host->vms);
+	free(host->pending);
+	free(host->credentials);
+	free(host->units);
+	free(host->unit_names);
+	error_clear(&host->units_error);
+	*host = (struct inspect_host){0};
+}
+
+int64_t inspect_realtime(int64_t monotonic_us)
+{
+	struct timespec real, monotonic;
+	int64_t ago_us;
+
+	clock_gettime(CLOCK_REALTIME, &real);
+	clock_gettime(CLOCK_MONOTONIC, &monotonic);
+	ago_us = (int64_t)monotonic.tv_sec * 1000000 + monotonic.tv_nsec / 1000 - monotonic_us;
+	return ((int64_t)real.tv_sec * 1000000 + real.tv_nsec / 1000 - ago_us) / 1000000;
+}

@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: Apache-2.0
+"""vmcred status: the last activation, and which VMs run with old, missing or current secrets."""
+import json
+import os
+import re
+
+import harness
+from example import AS_NOBODY, DECLARATION, Example, program_for_all
+from harness import equal, expect, fails, need_default_paths, need_root, run, vmcred
+from systemctl import Systemctl, now_us
+
+UNIT, OTHER = "microvm@m.service", "microvm@other.service"
+TWO_VMS = DECLARATION + """\
+  other:
+    loadCredentials: {host-one: made/one}
+"""
+TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
+
+CURRENT = """\
+m: 2 secrets for services in generation 1, activated TIME
+
+VM     STATE         SINCE                CREDENTIALS
+m      active        TIME  2 current
+other  inactive      -                    1 ready
+"""
+
+STALE = """\
+m: 2 secrets for services in generation 2, activated TIME
+
+VM     STATE         SINCE                CREDENTIALS
+m      active        TIME  1 current, 1 stale
+other  inactive      -                    1 ready
+
+m: host-one is stale: made/one changed TIME
+to restart: microvm@m.service, since TIME
+"""
+
+OLD, MISSING = "vmcred: old values are in use: restart or reload the units\n", "vmcred: something declared is missing\n"
+
+
+class Host:
+    """A host whose VM m was started after the activation."""
+
+    def __init__(self, directory, declaration=TWO_VMS):
+        self.example, self.systemctl = Example(directory, declaration), Systemctl(directory)
+        expect(self.example.activate())
+        self.systemctl.unit(OTHER, "inactive", "dead")
+        self.start(UNIT)
+
+    def start(self, unit):
+        """As systemd would."""
+        self.systemctl.unit(unit, started=now_us())
+        self.loaded(unit).mkdir(parents=True, exist_ok=True)
+        for name in ("one", "two"):
+            (self.loaded(unit) / f"host-{name}").write_bytes(self.example.active(name).read_bytes())
+
+    def loaded(self, unit=UNIT):
+        return self.example.root / "run/credentials" / unit
+
+    def rotate(self, name, value="a new value"):
+        expect(vmcred("set", "--config", self.example.config, "m", f"made/{name}", stdin=value))
+        expect(self.example.activate())
+
+    def status(self, *words, program=None, cwd=None):
+        command = program or [harness.VMCRED]
+        return run(*command, "status", "--config", self.example.config, "--root", self.example.root, *words, cwd=cwd,
+                   env=self.systemctl.env)
+
+    def states(self, code, vm="m", **options):
+        """The state of each credential of a VM."""
+        vms = json.loads(expect(self.status("--json", **options), code).out)["vms"]
+        row = next(row for row in vms if row["vm"] == vm)
+        return {one["credential"].removeprefix("host-"): one["state"] for one in row["credentials"]}
+
+
+def timeless(result):
+    result.out = TIME.sub("TIME", result.out)
+    return result
+
+
+def test_current(directory):
+    """a unit with the activated values is current, one that does not run is ready, and the exit code is 0"""
+    expect(timeless(Host(directory).status()), 0, CURRENT, "")
+
+
+def test_stale(directory):
+    """a unit with an old value is stale until it is restarted, and the exit code is 4"""
+    host = Host(directory)
+    old = host.example.get("one").out
+    host.rotate("one")
+    result = expect(timeless(host.status()), 4, STALE, OLD)
+    assert old not in result.out and "a new value" not in result.out
+    host.start(UNIT)
+    equal(host.states(0), {"one": "current", "two": "current"})
+
+
+def test_times(directory):
+    """JSON has the times of the activation, of the unit's start and of each secret's change"""
+    host = Host(directory)
+    host.rotate("one")
+    found = json.loads(expect(host.status("--json"), 4).out)
+    equal(list(found), ["activations", "pending", "vms"])
+    activation, vm = found["activations"][0], found["vms"][0]
+    equal({key: activation[key] for key in ("neededFor", "machine", "generation", "secrets", "failed")},
+          {"neededFor": "services", "machine": "m", "generation": 2, "secrets": 2, "failed": []})
+    one, two = vm["credentials"]
+    equal((vm["unit"], vm["state"], vm["subState"]), (UNIT, "active", "running"))
+    equal((one["generator"], one["file"], one["state"], two["state"]), ("made", "one", "stale", "current"))
+    times = [two["changed"], vm["since"], one["changed"], activation["activated"]]
+    equal(times, sorted(times))
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", time) for time in times), times
+    equal(found["pending"], [{"unit": UNIT, "action": "restart", "since": one["changed"]}])
+    equal(found["vms"][1]["since"], None)
+
+
+def test_same_value_again(directory):
+    """for root, the values decide whether a credential is stale, not the times"""
+    host = Host(directory)
+    value = host.example.get("one").out
+    host.rotate("one")
+    host.rotate("one", value)
+    equal(host.states(4), {"one": "current", "two": "current"})
+
+
+def as_nobody(directory):
+    need_root()
+    return [*AS_NOBODY, program_for_all(directory)]
+
+
+def hide(host):
+    """As on a host, where only root can read what a unit has loaded."""
+    host.example.root.chmod(0o755)
+    for path in (host.loaded().parent.parent, host.loaded().parent):
+        path.chmod(0o755)
+    host.loaded().chmod(0o500)
+    for path in host.loaded().iterdir():
+        path.chmod(0o400)
+
+
+def test_ordinary_user(directory):
+    """an ordinary user sees which credentials changed after the unit's start, without errors"""
+    program = as_nobody(directory)
+    host = Host(directory)
+    hide(host)
+    expect(timeless(host.status(program=program)), 0, CURRENT, "")
+    host.rotate("one")
+    expect(timeless(host.status(program=program)), 4, STALE, OLD)
+    host.systemctl.unit(UNIT, started=now_us())
+    equal(host.states(0, program=program), {"one": "current", "two": "current"})
+
+
+def test_ordinary_user_without_a_record(directory):
+    """without a record of the changes, an ordinary user's states are unknown, and inspect is suggested"""
+    program = as_nobody(directory)
+    host = Host(directory)
+    hide(host)
+    (host.example.root / "run/vmcred/activation/services.json").unlink()
+    result = expect(host.status(program=program), 0, None, "")
+    assert result.out.startswith("no secrets were activated since the boot\n\n"), result.out
+    assert "2 unknown\n" in result.out and "`vmcred inspect VM`" in result.out, result.out
+    equal(host.states(0), {"one": "current", "two": "current"})
+
+
+def test_missing(directory):
+    """what a unit did not load, or will not find when it starts, is missing, and the exit code is 3"""
+    host = Host(directory)
+    (host.loaded() / "host-two").unlink()
+    equal(host.states(3), {"one": "current", "two": "missing"})
+    result = expect(host.status(), 3, None, MISSING)
+    assert result.out.endswith(f"\nm: host-two is missing: {UNIT} was started without it\n"), result.out
+    host.start(UNIT)
+    host.example.active("one").unlink()
+    equal(host.states(3, "other"), {"one": "missing"})
+    result = expect(host.status(), 3, None, MISSING)
+    assert result.out.endswith("\nother: host-one is missing: made/one is not activated\n"), result.out
+
+
+def test_optional_and_absent(directory):
+    """an optional credential without a secret is absent, and stale once it has one"""
+    host = Host(directory)
+    value = host.example.active("two").read_bytes()
+    host.example.active("two").unlink()
+    (host.loaded() / "host-two").write_bytes(b"\0absent")
+    equal(host.states(0), {"one": "current", "two": "absent"})
+    host.systemctl.unit(UNIT, "failed", "failed")
+    equal(host.states(0), {"one": "ready", "two": "absent"})
+    host.systemctl.unit(UNIT)
+    host.example.active("two").write_bytes(value)
+    equal(host.states(4), {"one": "current", "two": "stale"})
+
+
+def test_secret_of_another_machine(directory):
+    """a VM that does not run here, and whose secret is another machine's, does not fail"""
+    declaration = TWO_VMS.replace("m: {}", "m: {}\n  n: {}", 1).replace("made:\n", """far:
+    machines: [n]
+    files: {key: {}}
+    kind: {key: {hex: 16}}
+  made:
+""", 1).replace("made/one}", "far/key}")
+    (directory / "n").mkdir()
+    host = Host.__new__(Host)
+    host.example, host.systemctl = Example(directory, declaration, generate=False), Systemctl(directory)
+    expect(vmcred("keygen", "--config", host.example.config, "--machine", "n", "--output", directory / "n/identity"))
+    expect(host.example.generate())
+    expect(host.example.activate("--machine", "m"))
+    host.start(UNIT)
+    equal(host.states(0, "other"), {"one": "elsewhere"})
+    host.systemctl.unit(OTHER)
+    equal(host.states(3, "other"), {"one": "missing"})
+
+
+def test_socket(directory):
+    """credentials from the socket are unknown, since only the store has their values"""
+    host = Host(directory, DECLARATION + "credentialSource: socket\n")
+    equal(host.states(0), {"one": "unknown", "two": "unknown"})
+    (host.loaded() / "host-two").write_bytes(b"")
+    equal(host.states(0), {"one": "unknown", "two": "absent"})
+
+
+def test_pending_units(directory):
+    """a unit is listed until it is restarted, or reloaded where that is declared"""
+    host = Host(directory, TWO_VMS.replace("restartUnits: [microvm@m.service]", "restartUnits: [a.service], reloadUnits: [b.service]"))
+    for unit in ("a.service", "b.service"):
+        host.systemctl.unit(unit, started=now_us())
+
+    def pending(code):
+        return [(row["action"], row["unit"]) for row in json.loads(expect(host.status("--json"), code).out)["pending"]]
+
+    host.rotate("one")
+    host.start(UNIT)
+    equal(sorted(pending(4)), [("reload", "b.service"), ("restart", "a.service")])
+    host.systemctl.unit("a.service", started=1, changed=now_us())
+    host.systemctl.unit("b.service", started=1, changed=now_us())
+    equal(pending(4), [("restart", "a.service")])
+    host.systemctl.unit("a.service", "inactive", "dead")
+    equal(pending(0), [])
+
+
+def test_failed_secret(directory):
+    """a secret that the last activation could not decrypt is listed, and the exit code is 3"""
+    host = Host(directory)
+    path = host.example.root / "run/vmcred/activation/services.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"failed": {"made/one": "its document was changed"}}))
+    result = expect(host.status(), 3, None, MISSING)
+    assert "\nfailed: made/one: its document was changed\n" in result.out, result.out
+    found = json.loads(expect(host.status("--json"), 3).out)
+    equal(found["activations"][0]["failed"], [{"secret": "made/one", "reason": "its document was changed"}])
+
+
+def test_record_that_others_can_change(directory):
+    """a record that other users can change is refused"""
+    host = Host(directory)
+    path = host.example.root / "run/vmcred/activation/services.json"
+    path.chmod(0o666)
+    fails(host.status(), 1, path, "other users")
+
+
+def test_chosen_vms(directory):
+    """with names, only these VMs are shown, and decide the exit code"""
+    host = Host(directory)
+    host.rotate("one")
+    lines = expect(host.status("other"), 0, None, "").out.splitlines()
+    equal([line.split()[0] for line in lines[2:]], ["VM", "other"])
+    expect(host.status("m", "other"), 4)
+    fails(host.status("othe"), 2, '"othe"', 'did you mean "other"?')
+
+
+def test_without_systemd(directory):
+    """where systemctl fails, the rest is shown, and the error says why"""
+    host = Host(directory)
+    host.systemctl.fail()
+    error = "vmcred: the state of the units is unknown: systemctl exited with code 1"
+    result = expect(timeless(host.status()), 1)
+    assert result.err.startswith(error) and result.err.count("\n") == 1, result.err
+    assert "\nm      unknown       -                    2 current\n" in result.out, result.out
+    equal(json.loads(host.status("--json").out)["vms"][0]["state"], "unknown")
+
+
+def test_incomplete_answer(directory):
+    """an answer of systemctl with fewer units than asked for is an error, not another unit's state"""
+    host = Host(directory)
+    program = host.systemctl.directory / "bin/systemctl"
+    program.write_text("#!/bin/sh\necho ActiveState=active\n")
+    result = expect(host.status(), 1)
+    assert "systemctl described 1 of 2 units" in result.err, result.err
+    equal(result.out.count(" unknown "), 2)
+
+
+def test_without_a_declaration(directory):
+    """without a declaration, the activation is shown; with names, it is missing"""
+    need_default_paths()
+    host = Host(directory)
+    (directory / "empty").mkdir()
+    words = ("--root", host.example.root)
+    result = vmcred("status", *words, cwd=directory / "empty", env=host.systemctl.env)
+    expect(timeless(result), 0, "m: 2 secrets for services in generation 1, activated TIME\n", "")
+    fails(vmcred("status", *words, "m", cwd=directory / "empty"), 2, "vmcred.yaml")
+    equal(os.path.exists(host.systemctl.directory / "calls"), False, "whether systemctl was called")
+
+
+def test_thousand_vms(directory):
+    """a thousand VMs are shown with one call of systemctl"""
+    vms = "".join(f"  vm-{number}:\n    loadCredentials: {{host-one: made/one, host-two: made/two}}\n" for number in range(1000))
+    host = Host(directory, DECLARATION + vms)
+    for number in range(1000):
+        host.start(f"microvm@vm-{number}.service")
+    host.rotate("one")
+    result = expect(host.status(), 4)
+    equal(result.out.count("1 current, 1 stale"), 1001)
+    equal(len(host.systemctl.calls()), 1)
+
+
+harness.main()
