@@ -34,7 +34,7 @@ _vmcred() {
 		[list]="--json"
 		[get]="--identity"
 		[set]="--file --identity --allow-empty"
-		[check]="--json"
+		[check]="--decrypt --identity --json"
 		[fix]="--identity"
 		[machine]="--age-key --group --force --identity --json"
 		[user]="--age-key --pgp-key --group --force --identity --json"

@@ -47,9 +47,10 @@ complete -c vmcred -n "__fish_seen_subcommand_from generate" -l dry-run
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l prompt -x
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l no-sandbox
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l script-timeout -x
-complete -c vmcred -n "__fish_seen_subcommand_from generate get set fix machine user group activate serve inspect age" -l identity -rF
+complete -c vmcred -n "__fish_seen_subcommand_from generate get set check fix machine user group activate serve inspect age" -l identity -rF
 complete -c vmcred -n "__fish_seen_subcommand_from activate status inspect" -l root -rF
 complete -c vmcred -n "__fish_seen_subcommand_from activate" -l needed-for -xa "services users activation partitioning"
+complete -c vmcred -n "__fish_seen_subcommand_from check" -l decrypt -d "also decrypt each secret that the identity opens"
 complete -c vmcred -n "__fish_seen_subcommand_from activate" -l check-mode -xa "manifest sopsfile off"
 complete -c vmcred -n "__fish_seen_subcommand_from activate" -l ignore-passwd
 complete -c vmcred -n "__fish_seen_subcommand_from serve" -l idle-timeout -x

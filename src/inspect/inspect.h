@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "base/report.h"
 #include "config/config.h"
+#include "vars/vars.h"
 
 #define INSPECT_STAGE_COUNT 8
 
@@ -145,5 +146,30 @@ void inspect_host_release(struct inspect_host *host);
 
 /* What CLOCK_REALTIME showed, in seconds, when CLOCK_MONOTONIC showed this many microseconds. */
 int64_t inspect_realtime(int64_t monotonic_us);
+
+/*
+ * Whether the values of the store can be delivered to the VMs that load them, by the limits of
+ * `compose`. Keeps their sizes, never their bytes. A value that was not added does not count, nor
+ * do the strings and limits of a hypervisor.
+ */
+struct inspect_delivery;
+
+/* NULL without memory. The caller destroys it. */
+struct inspect_delivery *inspect_delivery_create(void);
+
+/* Adds a value. By any thread. */
+void inspect_delivery_add(struct inspect_delivery *delivery, const struct vars_location *location,
+			  struct span value);
+
+/* Called for each VM that cannot get its values on a machine (of the location; NULL: on any). The
+ * location is that of the largest value. */
+typedef void (*inspect_refused_fn)(const struct vars_location *location, const struct config_vm *vm,
+				   const struct error *reason, void *data);
+
+int inspect_delivery_check(struct inspect_delivery *delivery, const struct config *config,
+			   inspect_refused_fn refused, void *data, struct error *err);
+
+/* Accepts a pointer to NULL. */
+void inspect_delivery_destroy(struct inspect_delivery **delivery);
 
 #endif

@@ -82,6 +82,25 @@ int oem_list_add_credential(struct oem_list *list, const char *name, struct span
 	return list_append(list, &string, err);
 }
 
+int oem_list_add_size(struct oem_list *list, const char *name, size_t value_size,
+		      size_t string_size, struct error *err)
+{
+	struct oem_string string = {
+		.origin = OEM_RUNTIME,
+		.name = strdup(name),
+		.text = {.size = string_size + strlen(name)},
+		.value_size = value_size,
+	};
+
+	if (!string.name)
+		return error_no_memory(err);
+	if (name_check_unique(list, name, OEM_RUNTIME, err) < 0) {
+		free(string.name);
+		return -(int)err->code;
+	}
+	return list_append(list, &string, err);
+}
+
 /* Credentials that tell how to reach or name a guest and are not secret: microvm.nix puts the first
  * of them on every command line. See systemd.system-credentials(7). */
 static bool name_is_public(const char *name)

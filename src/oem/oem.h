@@ -78,6 +78,13 @@ int oem_string_value(const struct oem_string *string, struct secret *value, stru
 int oem_list_add_credential(struct oem_list *list, const char *name, struct span value,
 			    struct error *err);
 
+/* Bytes of the OEM string of a credential with that value, without its name. */
+size_t oem_string_size(struct span value);
+
+/* Adds a credential of which only the sizes are known, for oem_list_check(). */
+int oem_list_add_size(struct oem_list *list, const char *name, size_t value_size,
+		      size_t string_size, struct error *err);
+
 /* Adds a string as it is, and finds its name if it is a credential. VMCRED_USAGE: as
  * oem_literal_parse(), or a duplicate name. */
 int oem_list_add_literal(struct oem_list *list, enum oem_origin origin, struct span text,

@@ -81,6 +81,14 @@ static int base64_decode_literal(struct span text, struct secret *bytes, struct 
 		     : base64_decode_secret(secret_span(&characters), BASE64_PADDED, bytes, err);
 }
 
+size_t oem_string_size(struct span value)
+{
+	/* The NUL of a prefix stands for the '='. */
+	return value_is_text(value)
+		       ? sizeof(prefix_text) + value.size
+		       : sizeof(prefix_binary) + base64_encoded_size(value.size, BASE64_PADDED);
+}
+
 int oem_literal_parse(struct span text, struct oem_literal *literal, struct error *err)
 {
 	const struct span binary = span_of_text(prefix_binary), plain = span_of_text(prefix_text);

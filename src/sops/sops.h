@@ -196,9 +196,13 @@ int sops_binary_encrypt(struct span plaintext, const char *name, const struct so
 			const struct sops_keyring *keyring, struct secret *document,
 			struct error *err);
 
-/* Reads, decrypts and verifies such a document and appends its bytes to `plaintext`.
- * VMCRED_INTEGRITY: it is bound to another name than `name` (NULL: not checked), or has values
- * besides. One without a name is accepted. */
+/* Decrypts and verifies such a document; `*value` points into it. VMCRED_INTEGRITY: it is bound to
+ * another name than `name` (NULL: not checked), or has values besides. One without a name is
+ * accepted. */
+int sops_binary_open(struct sops_document *document, const char *name,
+		     const struct sops_keyring *keyring, struct span *value, struct error *err);
+
+/* Reads and opens a document, and appends its bytes to `plaintext`. */
 int sops_binary_decrypt(struct span document, const char *what, const char *name,
 			const struct sops_keyring *keyring, struct secret *plaintext,
 			struct error *err);

@@ -160,18 +160,46 @@ enum vars_fault {
 	VARS_FAULT_NO_NAME,  /* not bound to its name: it could be another secret's */
 };
 
-/* Called for each file that was checked, and each machine without a key. `detail` is a text for
- * the user, or NULL. */
-typedef void (*vars_checked_fn)(const struct vars_location *location, enum vars_fault fault,
-				const char *detail, void *data);
+/* The result of opening a secret. */
+enum vars_opening {
+	VARS_OPENING_NONE, /* not tried */
+	VARS_OPENED,
+	VARS_CLOSED, /* it is not encrypted to one of the user's keys */
+};
+
+/* The result for a file, or for a machine without a key. */
+struct vars_finding {
+	enum vars_fault fault;
+	const char *detail; /* for the user, or NULL */
+	enum vars_opening opening;
+	const struct error *failure; /* the reason why the file could not be checked, or NULL */
+};
+
+struct vars_check_options {
+	char *const *machines; /* NULL-terminated names; NULL: all */
+
+	/* Called in order, by the calling thread. */
+	void (*checked)(const struct vars_location *location, const struct vars_finding *finding,
+			void *data);
+
+	/* Opens each secret with these identities and gpg. Called once, by the calling thread,
+	 * before the first secret is opened. NULL: nothing is decrypted. */
+	vars_identities_fn identities;
+
+	/* Called by any thread with each value that was opened or is public, if `identities` is
+	 * set. */
+	void (*opened)(const struct vars_location *location, struct span value, void *data);
+
+	void *data;
+};
 
 /*
- * Checks the files of vars_each(), then sops/secrets. Decrypts nothing. Uses all processors;
- * `checked` is called in order, by the calling thread. A file that cannot be checked does not stop
- * the others: the first such error is returned, the others are reported as warnings.
+ * Checks the files of vars_each(), then sops/secrets. Uses all processors. A file that cannot be
+ * checked does not stop the others. Fails only if nothing can be checked.
  */
-int vars_check(const struct config *config, int store_dirfd, char *const *machines,
-	       vars_checked_fn checked, void *data, const struct report *report, struct error *err);
+int vars_check(const struct config *config, int store_dirfd,
+	       const struct vars_check_options *options, const struct report *report,
+	       struct error *err);
 
 enum vars_member_type {
 	VARS_MACHINE,

@@ -87,6 +87,7 @@ def test_vars(directory):
     values, options = [CANARY, secret_key(example.identity)], {"cwd": directory}
     clean(values, VMCRED, "generate", "--prompt", f"it=@{directory}/prompt", **options)
     clean(values, VMCRED, "get", "--identity", "identity", "m", "made/one", **options)
+    clean(values, VMCRED, "check", "--decrypt", "--identity", "identity", **options)
     clean(values, VMCRED, "set", "--identity", "identity", "m", "made/one", stdin=CANARY.encode(), **options)
     clean(values, VMCRED, "fix", "--identity", "identity", **options)
     for _ in range(2):

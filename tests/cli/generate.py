@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`vmcred generate` and `vmcred get`: the generated files, the files that are kept, and the error for each bad input."""
+import json
 import os
 import re
 import stat
@@ -66,6 +67,15 @@ def test_json_lists_the_generated_files(directory):
     """--json lists the generated files"""
     result = expect(Example(directory, generate=False).generate("--json"), 0, None, "")
     equal(result.out.split(), '[ { "generator": "made", "machine": "m", "reason": "missing", "files": [ "one", "two" ] } ]'.split())
+
+
+def test_json_lists_the_files_stored_before_a_failure(directory):
+    """--json lists the files that were stored before a generator failed"""
+    failing = "  later: {machines: [m], dependencies: [made], files: {it: {}}, script: 'exit 7'}\n"
+    example = Example(directory, DECLARATION.replace("vms:\n", f"{failing}vms:\n"), generate=False)
+    result = expect(example.generate("--json"), 1, None, None)
+    equal([item["generator"] for item in json.loads(result.out)], ["made"])
+    expect(example.generate("--json"), 3, "", None)
 
 
 def test_files_of_a_script_are_stored_byte_for_byte(directory):

@@ -310,8 +310,8 @@ def test_check_reports_a_machine_without_a_key(directory):
     expect(store("fix", "--identity", directory / "ada"))
     expect(store("check"), 3, missing, "vmcred: 1 of 9 files is not as declared: fix the first with `vmcred machine add n`\n")
     listed = expect(store("check", "n", "--json"), 3, None, None)
-    equal(json.loads(listed.out), [{"machine": "n", "generator": None, "file": None, "fault": "no-key",
-                                    "detail": "sops/machines/n/key.json does not exist"}])  # fmt: skip
+    equal(json.loads(listed.out), [{"severity": "error", "machine": "n", "generator": None, "file": None, "fault": "no-key",
+                                    "detail": "sops/machines/n/key.json does not exist", "message": missing.strip()}])  # fmt: skip
     succeeds(store("check", "m"), "all 4 files")
     expect(store("machine", "add", "n", "--identity", directory / "ada"))
     succeeds(store("check"), "all 8 files")

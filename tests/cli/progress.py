@@ -142,4 +142,30 @@ def test_progress_of_many_sops_documents(directory):
     assert {int(frame.split("/")[0]) for frame in frames} & set(range(1, 6)), frames
 
 
+GPG = """#!/bin/sh
+case "$1" in -d) sleep 1; exit 2 ;; esac
+cat > /dev/null; echo sealed
+"""
+
+
+def test_progress_is_erased_before_each_line(directory):
+    """check --decrypt draws its progress while a passphrase is waited for, and erases it before each line"""
+    count = 600  # more than are checked at once
+    fleet = Fleet(directory, count, "  g: {machines: ALL, files: {it: {}}, kind: {it: uuid}}\n")
+    gpg = directory / "gpg"
+    gpg.write_text(GPG)
+    gpg.chmod(0o755)
+    environment = {"SOPS_GPG_EXEC": str(gpg), "HOME": str(directory)}
+    expect(fleet.generate())
+    secret = directory / "vars/per-machine/m0/g/it/secret"
+    secret.write_text("x")
+    expect(harness.vmcred("sops", "encrypt", "--pgp", "00FF", "--input-type", "binary", "--in-place", secret, env=environment))
+    (directory / "vars/per-machine/m9/g/it/secret").unlink()
+    words = [VMCRED, "check", "--decrypt", "--config", fleet.config, "--identity", fleet.identity]
+    code, seen, _ = at_terminal(*words, env=environment)
+    frames, screen = frames_and_screen(seen)
+    equal((code, screen[0].split(" (")[0], screen[1]), (3, "m0 g/it does not have its declared recipients", "m9 g/it is missing"))
+    assert frames and all(FRAME.match(frame) for frame in frames), frames
+
+
 harness.main()

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/pool.h"
 #include "cli/vmcred/commands.h"
+#include "inspect/inspect.h"
 
 /* A fault in JSON and in text, and the command that fixes it. */
 static const struct {
@@ -18,58 +21,226 @@ static const struct {
 	[VARS_FAULT_READERS] = {"readers", "does not have its declared recipients", "vmcred fix"},
 	[VARS_FAULT_EXPIRED] = {"expired", "must be renewed", "vmcred generate"},
 	[VARS_FAULT_NO_KEY] = {"no-key", "is missing", "vmcred machine add"},
-	[VARS_FAULT_NO_NAME] = {"no-name", "", ""}, /* never fails the check */
+	/* Never fails the check. */
+	[VARS_FAULT_NO_NAME] = {"no-name", "is not bound to its name", ""},
 };
 
 struct checking {
+	struct cli *cli;
 	json_t *list; /* NULL: lines */
-	size_t checked, found, unnamed;
+	struct cli_identity identity;
+	struct inspect_delivery *delivery; /* owned; NULL: nothing is decrypted */
+	size_t checked, found, unnamed, opened, closed;
 	enum vars_fault first; /* the first one found */
 	const char *machine;   /* of the first, if it is a missing key; else NULL */
+	struct error failure;  /* owned; the first, or the first with VMCRED_INTEGRITY */
+	char *last_line;       /* owned; of the last failure */
 };
 
-static void fault_print(const struct vars_location *location, enum vars_fault fault,
-			const char *detail, void *data)
+static void checking_destroy(struct checking *checking)
 {
-	struct checking *checking = data;
-	/* A secret in sops/secrets has no generator, and a machine's own key no file either. */
-	const char *generator = location->generator ? location->generator->name : NULL;
-	const char *file = location->file ? location->file->name : NULL;
+	age_identities_destroy(&checking->identity.identities);
+	inspect_delivery_destroy(&checking->delivery);
+	error_clear(&checking->failure);
+	free(checking->last_line);
+}
 
-	checking->checked++;
-	if (fault == VARS_FAULT_NONE)
+/* Adds a finding to the JSON list. `location` may be NULL. */
+static void finding_add(const struct checking *checking, const char *severity,
+			const struct vars_location *location, const char *fault, const char *detail,
+			const char *message)
+{
+	static const struct vars_location nothing = {0};
+	const struct vars_location *at = location ? location : &nothing;
+
+	/* A secret in sops/secrets has no generator, and a machine's own key no file either. */
+	json_array_append_new(checking->list,
+			      json_pack("{s:s, s:s?, s:s?, s:s?, s:s, s:s?, s:s}", "severity",
+					severity, "machine", at->machine, "generator",
+					at->generator ? at->generator->name : NULL, "file",
+					at->file ? at->file->name : NULL, "fault", fault, "detail",
+					detail, "message", message));
+}
+
+/* The most important failure is returned at the end; the others are warnings, unless they repeat
+ * the previous one, as when one bad file affects many. */
+static void failure_add(struct checking *checking, const struct vars_location *location,
+			const char *fault, const struct error *failure)
+{
+	_cleanup_free_ char *line = error_line(failure);
+	struct error *first = &checking->failure;
+
+	if (!line)
 		return;
-	if (fault == VARS_FAULT_NO_NAME) {
+	if (checking->list)
+		finding_add(checking, "error", location, fault, NULL, line);
+	if (!first->text || (failure->code == VMCRED_INTEGRITY && first->code != failure->code)) {
+		_cleanup_free_ char *before = first->text ? error_line(first) : NULL;
+
+		error_set(first, failure->code, "%s", failure->text);
+		if (failure->hint)
+			error_hint(first, "%s", failure->hint);
+		if (before && !checking->list)
+			report_message(&checking->cli->report, REPORT_WARNING, "%s", before);
+	} else if (!checking->list &&
+		   !(checking->last_line && strcmp(line, checking->last_line) == 0)) {
+		report_message(&checking->cli->report, REPORT_WARNING, "%s", line);
+	}
+	free(checking->last_line);
+	checking->last_line = pointer_release(&line);
+}
+
+static void fault_add(struct checking *checking, const struct vars_location *location,
+		      enum vars_fault fault, const char *detail)
+{
+	const bool is_wrong = fault != VARS_FAULT_NO_NAME;
+	_cleanup_free_ char *name = cli_location_text(location);
+	_cleanup_free_ char *line =
+		name ? text_format("%s %s%s%s%s", name, faults[fault].text, detail ? " (" : "",
+				   detail ? detail : "", detail ? ")" : "")
+		     : NULL;
+
+	if (!is_wrong) {
 		checking->unnamed++;
-		if (!checking->list)
-			return;
 	} else if (checking->found++ == 0) {
 		checking->first = fault;
 		checking->machine = fault == VARS_FAULT_NO_KEY ? location->machine : NULL;
 	}
+	if (!line)
+		return;
 	if (checking->list) {
-		json_array_append_new(checking->list,
-				      json_pack("{s:s?, s:s?, s:s?, s:s, s:s?}", "machine",
-						location->machine, "generator", generator, "file",
-						file, "fault", faults[fault].name, "detail",
-						detail));
+		finding_add(checking, is_wrong ? "error" : "warning", location, faults[fault].name,
+			    detail, line);
+	} else if (is_wrong) {
+		progress_clear(&checking->cli->progress);
+		printf("%s\n", line);
+	}
+}
+
+static void closed_add(struct checking *checking, const struct vars_location *location)
+{
+	_cleanup_free_ char *name = cli_location_text(location);
+	_cleanup_free_ char *line =
+		name ? text_format("%s is not encrypted to this identity", name) : NULL;
+
+	checking->closed++;
+	if (checking->list && line)
+		finding_add(checking, "info", location, "not-decrypted", NULL, line);
+}
+
+static void file_checked(const struct vars_location *location, const struct vars_finding *finding,
+			 void *data)
+{
+	struct checking *checking = data;
+
+	if (finding->failure) {
+		failure_add(checking, location,
+			    finding->failure->code == VMCRED_INTEGRITY ? "damaged" : "unreadable",
+			    finding->failure);
 		return;
 	}
-	cli_location_print(location);
-	printf(" %s%s%s%s\n", faults[fault].text, detail ? " (" : "", detail ? detail : "",
-	       detail ? ")" : "");
+	checking->checked++;
+	checking->opened += finding->opening == VARS_OPENED;
+	if (finding->fault != VARS_FAULT_NONE)
+		fault_add(checking, location, finding->fault, finding->detail);
+	if (finding->opening == VARS_CLOSED)
+		closed_add(checking, location);
+}
+
+static void value_opened(const struct vars_location *location, struct span value, void *data)
+{
+	const struct checking *checking = data;
+
+	inspect_delivery_add(checking->delivery, location, value);
+}
+
+static void value_refused(const struct vars_location *location, const struct config_vm *vm,
+			  const struct error *reason, void *data)
+{
+	_cleanup_free_ char *name = location->file ? cli_location_text(location) : NULL;
+	_cleanup_error_ struct error failure = {0};
+
+	error_set(&failure, reason->code, "%s%scannot be delivered to the VM %s: %s",
+		  name ? name : "", name ? " " : "", vm->name, reason->text);
+	if (reason->hint)
+		error_hint(&failure, "%s", reason->hint);
+	failure_add(data, location, "undeliverable", &failure);
+}
+
+static int identities_get(const struct age_identities **identities, void *data, struct error *err)
+{
+	struct checking *checking = data;
+
+	return cli_identity_get(identities, &checking->identity, err);
+}
+
+static int store_check(struct checking *checking, const struct config *config, int store_dirfd,
+		       char *const *machines, struct error *err)
+{
+	const struct vars_check_options options = {
+		.machines = machines,
+		.checked = file_checked,
+		.identities = checking->delivery ? identities_get : NULL,
+		.opened = value_opened,
+		.data = checking,
+	};
+	int r = vars_check(config, store_dirfd, &options, &checking->cli->report, err);
+
+	return r < 0 || !checking->delivery ? r
+					    : inspect_delivery_check(checking->delivery, config,
+								     value_refused, checking, err);
+}
+
+/* Prints the totals. Returns the most important result. */
+static int checking_end(struct checking *checking, struct error *err)
+{
+	if (checking->unnamed > 0)
+		report_message(&checking->cli->report, REPORT_WARNING,
+			       "not bound to their names: %zu of %zu files: run `vmcred fix`",
+			       checking->unnamed, checking->checked);
+	if (!checking->list && !checking->failure.text && checking->found == 0)
+		printf("all %zu files are as declared\n", checking->checked);
+	if (!checking->list && checking->closed > 0)
+		printf("decrypted %zu of %zu secrets: the others are not encrypted to this "
+		       "identity\n",
+		       checking->opened, checking->opened + checking->closed);
+	else if (!checking->list && checking->opened > 0)
+		printf("decrypted %zu secret%s\n", checking->opened,
+		       checking->opened == 1 ? "" : "s");
+	if (checking->failure.text)
+		return error_move(err, &checking->failure);
+	if (checking->closed > 0 && checking->opened == 0) {
+		error_set(err, VMCRED_MISSING, "no secret is encrypted to this identity");
+		return error_hint(err, "pass that of a recipient with --identity FILE");
+	}
+	if (checking->found == 0)
+		return 0;
+	error_set(err, VMCRED_MISSING, "%zu of %zu files %s not as declared", checking->found,
+		  checking->checked, checking->found == 1 ? "is" : "are");
+	return error_hint(err, "fix the first with `%s%s%s`", faults[checking->first].command,
+			  checking->machine ? " " : "", checking->machine ? checking->machine : "");
 }
 
 int command_check(struct cli *cli, int argc, char **argv, struct error *err)
 {
-	const struct cli_option options[] = {{0}};
+	bool decrypt = false;
+	__attribute__((cleanup(checking_destroy))) struct checking checking = {
+		.cli = cli, .identity = {.report = &cli->report}};
+	const struct cli_option options[] = {
+		{"decrypt", NULL, "also decrypt each secret that the identity opens", &decrypt},
+		{"identity", "FILE", CLI_IDENTITY_HELP, &checking.identity.path},
+		{0},
+	};
 	const struct cli_usage usage = {
 		.command = "check",
 		.arguments = "[MACHINE...]",
 		.about = "Check that the store has every declared secret, up to date and encrypted "
 			 "to its\n"
-			 "declared recipients. Decrypts nothing. Exit code 3: a secret is not as "
-			 "declared.",
+			 "declared recipients. Exit code 3: a secret is not as declared. With "
+			 "--decrypt, also\n"
+			 "check that the secrets were not changed and can be delivered to the VMs. "
+			 "Exit code 4:\n"
+			 "a secret was changed.",
 		.options = options,
 		.has_json = true,
 		.arguments_max = -1,
@@ -77,34 +248,27 @@ int command_check(struct cli *cli, int argc, char **argv, struct error *err)
 	_cleanup_config_ struct config config = {0};
 	_cleanup_close_ int store_dirfd = -1;
 	_cleanup_json_ json_t *list = NULL;
-	struct checking checking;
 	int first, r = cli_parse(cli, &usage, argc, argv, &first, err);
 
 	if (r != 0)
 		return r;
+	if (checking.identity.path && !decrypt)
+		return error_set(err, VMCRED_USAGE, "--identity requires --decrypt");
+	checking.delivery = decrypt ? inspect_delivery_create() : NULL;
+	checking.list = list = cli->json ? json_array() : NULL;
+	if ((decrypt && !checking.delivery) || (cli->json && !list))
+		return error_no_memory(err);
 	cli->threads = pool_threads();
 	r = cli_start(cli, &config, &store_dirfd, err);
-	if (r < 0)
-		return r;
-	list = cli->json ? json_array() : NULL;
-	checking = (struct checking){.list = list};
-	r = vars_check(&config, store_dirfd, first < argc ? argv + first : NULL, fault_print,
-		       &checking, &cli->report, err);
-	if (r < 0)
-		return r;
+	if (r == 0)
+		r = store_check(&checking, &config, store_dirfd, first < argc ? argv + first : NULL,
+				err);
+	if (r < 0 && list) {
+		_cleanup_free_ char *line = error_line(err);
+
+		finding_add(&checking, "error", NULL, "failed", NULL, line ? line : err->text);
+	}
 	if (list)
 		cli_json_print(list);
-	if (checking.unnamed > 0)
-		report_message(&cli->report, REPORT_WARNING,
-			       "not bound to their names: %zu of %zu files: run `vmcred fix`",
-			       checking.unnamed, checking.checked);
-	if (checking.found == 0) {
-		if (!list)
-			printf("all %zu files are as declared\n", checking.checked);
-		return 0;
-	}
-	error_set(err, VMCRED_MISSING, "%zu of %zu files %s not as declared", checking.found,
-		  checking.checked, checking.found == 1 ? "is" : "are");
-	return error_hint(err, "fix the first with `%s%s%s`", faults[checking.first].command,
-			  checking.machine ? " " : "", checking.machine ? checking.machine : "");
+	return r < 0 ? r : checking_end(&checking, err);
 }

@@ -139,7 +139,8 @@ int cli_manifest_install(struct cli *cli, const struct cli_manifest *call, bool 
  * Output. cli_main() reports that stdout could not be written.
  */
 
-/* Prints "MACHINE GENERATOR/FILE" or "shared GENERATOR/FILE". */
+/* "MACHINE GENERATOR/FILE" or "shared GENERATOR/FILE". The caller frees it; NULL without memory. */
+char *cli_location_text(const struct vars_location *location);
 void cli_location_print(const struct vars_location *location);
 
 /* Prints a value to stdout, indented, with a final newline. */

@@ -107,13 +107,12 @@ static int generate(struct cli *cli, struct vars_generate_options *options,
 		r = cli_answers_check(&generation->answers, &config, err);
 	if (r == 0)
 		r = vars_generate(&config, store_dirfd, options, &cli->report, err);
-	if (r < 0)
-		return r;
-	if (list)
+	/* After a failure, too: what was stored before it is new. */
+	if (list && (r == 0 || generation->count > 0))
 		cli_json_print(list);
-	else if (generation->count == 0)
+	else if (r == 0 && generation->count == 0)
 		printf("nothing to do: all declared secrets exist\n");
-	return 0;
+	return r;
 }
 
 int command_generate(struct cli *cli, int argc, char **argv, struct error *err)

@@ -31,15 +31,20 @@ int cli_location_find(const struct config *config, const char *machine, const ch
 	return 0;
 }
 
-void cli_location_print(const struct vars_location *location)
+char *cli_location_text(const struct vars_location *location)
 {
 	if (location->generator)
-		printf("%s %s/%s", location->machine ? location->machine : "shared",
-		       location->generator->name, location->file->name);
-	else if (location->machine)
-		printf("%s's key", location->machine);
-	else
-		printf("sops/secrets/%s", location->file->name);
+		return text_format("%s %s/%s", location->machine ? location->machine : "shared",
+				   location->generator->name, location->file->name);
+	return location->machine ? text_format("%s's key", location->machine)
+				 : text_format("sops/secrets/%s", location->file->name);
+}
+
+void cli_location_print(const struct vars_location *location)
+{
+	_cleanup_free_ char *text = cli_location_text(location);
+
+	printf("%s", text ? text : "");
 }
 
 void cli_json_print(const json_t *value)

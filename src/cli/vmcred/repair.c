@@ -5,7 +5,7 @@
 #include "cli/vmcred/commands.h"
 
 struct repair {
-	const struct report *report;
+	struct cli *cli;
 	struct cli_identity identity;
 	size_t changed, failed;
 };
@@ -22,6 +22,7 @@ static void change_print(const struct vars_location *location, const char *detai
 	struct repair *repair = data;
 
 	repair->changed++;
+	progress_clear(&repair->cli->progress);
 	cli_location_print(location);
 	printf(": %s\n", detail);
 	(void)fflush(stdout);
@@ -35,15 +36,14 @@ static void failure_print(const struct vars_location *location, const struct err
 
 	(void)location;
 	repair->failed++;
-	report_message(repair->report, REPORT_WARNING, "%s", line ? line : "out of memory");
+	report_message(&repair->cli->report, REPORT_WARNING, "%s", line ? line : "out of memory");
 }
 
 int cli_repair(struct cli *cli, const struct config *config, int store_dirfd, char *const *machines,
 	       const struct vars_exclusion *exclude, bool bind, const char *identity,
 	       size_t *changed, struct error *err)
 {
-	struct repair repair = {.report = &cli->report,
-				.identity = {.path = identity, .report = &cli->report}};
+	struct repair repair = {.cli = cli, .identity = {.path = identity, .report = &cli->report}};
 	const struct vars_fix_options options = {
 		.machines = machines,
 		.exclude = exclude ? *exclude : (struct vars_exclusion){0},

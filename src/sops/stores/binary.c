@@ -129,6 +129,16 @@ static int name_check(const struct sops_document *document, const char *name, st
 	return error_hint(err, "restore the file, or store the value again with `vmcred set`");
 }
 
+int sops_binary_open(struct sops_document *document, const char *name,
+		     const struct sops_keyring *keyring, struct span *value, struct error *err)
+{
+	int r = sops_document_decrypt(document, keyring, 0, err);
+
+	if (r == 0 && name)
+		r = name_check(document, name, err);
+	return r < 0 ? r : sops_document_string(document, SOPS_BINARY_KEY, value, err);
+}
+
 int sops_binary_decrypt(struct span document, const char *what, const char *name,
 			const struct sops_keyring *keyring, struct secret *plaintext,
 			struct error *err)
@@ -141,11 +151,7 @@ int sops_binary_decrypt(struct span document, const char *what, const char *name
 	if (r == 0)
 		r = sops_document_read(&sops_store_binary, &text, what, &read, err);
 	if (r == 0)
-		r = sops_document_decrypt(read, keyring, 0, err);
-	if (r == 0 && name)
-		r = name_check(read, name, err);
-	if (r == 0)
-		r = sops_document_string(read, SOPS_BINARY_KEY, &value, err);
+		r = sops_binary_open(read, name, keyring, &value, err);
 	return r < 0 ? r : secret_append(plaintext, value, err);
 }
 

@@ -10,8 +10,9 @@
 #include "vars/store/store.h"
 
 /* The result for one file. */
-struct finding {
+struct result {
 	enum vars_fault fault;
+	enum vars_opening opening;
 	char *detail;     /* owned, or NULL */
 	struct error err; /* owned; set if the file could not be checked */
 };
@@ -19,30 +20,87 @@ struct finding {
 struct checking {
 	const struct config *config;
 	int store_dirfd;
-	struct member_cache *cache;
-	const struct vars_location *locations; /* of this batch */
-	struct finding *findings;
-	vars_checked_fn checked;
-	void *data;
+	const struct vars_check_options *options;
 	const struct report *report;
-	struct error failure; /* owned; the first */
-	char *last_line;      /* owned; of the last failure */
+	struct member_cache *cache;
+	struct opener opener;
+	struct error unloaded;                 /* owned; there are no keys to open secrets */
+	const struct vars_location *locations; /* of this batch */
+	struct result *results;
+	size_t done, total; /* files of the run: before the batch, and all */
 };
 
 static int validation_check(const struct checking *checking, const struct vars_location *location,
-			    struct finding *finding, struct error *err)
+			    struct result *result, struct error *err)
 {
 	int r = location->generator ? validation_changed(checking->store_dirfd, location->machine,
 							 location->generator, err)
 				    : 0;
 
 	if (r > 0)
-		finding->fault = VARS_FAULT_OUTDATED;
+		result->fault = VARS_FAULT_OUTDATED;
 	return r < 0 ? r : 0;
 }
 
-static int secret_check(const struct checking *checking, const struct vars_location *location,
-			struct finding *finding, struct error *err)
+static int secret_compare(const struct checking *checking, const struct vars_location *location,
+			  struct stored_secret *stored, struct result *result, struct error *err)
+{
+	int r = validation_check(checking, location, result, err);
+
+	if (r < 0 || result->fault != VARS_FAULT_NONE)
+		return r;
+	r = stored_secret_find_readers(checking->config, checking->cache, location, NULL, stored,
+				       err);
+	if (r == 0)
+		r = stored_secret_compare(stored, checking->cache, &result->detail, err);
+	if (result->detail)
+		result->fault = VARS_FAULT_READERS;
+	else if (r == 0 && !sops_binary_has_name(stored->document))
+		result->fault = VARS_FAULT_NO_NAME;
+	return r;
+}
+
+/* Whether no key opens the document because it is not encrypted to any of them, rather than because
+ * of its own damage or a wrong passphrase. */
+static bool is_closed(const struct opener *opener, const struct sops_document *document)
+{
+	const struct sops_policy *policy = sops_document_policy(document);
+	const struct age_identities *identities = opener->keyring.identities;
+
+	for (size_t i = 0; identities && i < policy->group_count; i++) {
+		if (keys_include_identity(&policy->groups[i], identities))
+			return false;
+	}
+	return sops_document_failure(document) == SOPS_FAILED_KEY;
+}
+
+static int secret_open(struct checking *checking, const struct vars_location *location,
+		       struct stored_secret *stored, struct result *result, struct error *err)
+{
+	struct opener *opener = &checking->opener;
+	struct span value = {0};
+	int r = opener_load(opener, stored_secret_has_pgp(stored), &checking->unloaded);
+
+	if (r < 0)
+		return r;
+	r = sops_binary_open(stored->document, stored->path, &opener->keyring, &value, err);
+	if (r == -(int)VMCRED_MISSING && is_closed(opener, stored->document)) {
+		error_clear(err);
+		result->opening = VARS_CLOSED;
+		return 0;
+	}
+	if (r < 0)
+		return r;
+	result->opening = VARS_OPENED;
+	/* Not by several threads: opener_run(). */
+	if (!opener->is_open)
+		opener->is_open = true;
+	checking->options->opened(location, value, checking->options->data);
+	return 0;
+}
+
+static int secret_check(struct checking *checking, const struct vars_location *location,
+			struct result *result, struct error *err)
 {
 	_cleanup_stored_secret_ struct stored_secret stored = STORED_SECRET_NONE;
 	int r = stored_secret_open(checking->store_dirfd, location, false, &stored, err);
@@ -51,73 +109,60 @@ static int secret_check(const struct checking *checking, const struct vars_locat
 		r = stored_secret_read(&stored, err);
 	if (r == -(int)VMCRED_MISSING) {
 		error_clear(err);
-		finding->fault = VARS_FAULT_MISSING;
+		result->fault = VARS_FAULT_MISSING;
 		return 0;
 	}
 	if (r == 0)
-		r = validation_check(checking, location, finding, err);
-	if (r < 0 || finding->fault != VARS_FAULT_NONE)
-		return r;
-	r = stored_secret_find_readers(checking->config, checking->cache, location, NULL, &stored,
-				       err);
-	if (r == 0)
-		r = stored_secret_compare(&stored, checking->cache, &finding->detail, err);
-	if (finding->detail)
-		finding->fault = VARS_FAULT_READERS;
-	else if (r == 0 && !sops_binary_has_name(stored.document))
-		finding->fault = VARS_FAULT_NO_NAME;
-	return r;
+		r = secret_compare(checking, location, &stored, result, err);
+	return r < 0 || !checking->options->identities
+		       ? r
+		       : secret_open(checking, location, &stored, result, err);
 }
 
 static int value_check(const struct checking *checking, const struct vars_location *location,
-		       struct finding *finding, struct error *err)
+		       struct result *result, struct error *err)
 {
 	_cleanup_secret_ struct secret value = {0};
 	int r = vars_store_has(checking->store_dirfd, location, err);
 
 	if (r == 0)
-		finding->fault = VARS_FAULT_MISSING;
+		result->fault = VARS_FAULT_MISSING;
 	if (r <= 0)
 		return r;
 	/* It can be read, and has no conflict markers. */
 	r = vars_store_read(checking->store_dirfd, location, NULL, &value, err);
+	if (r == 0 && checking->options->identities)
+		checking->options->opened(location, secret_span(&value), checking->options->data);
 	if (r == 0)
-		r = validation_check(checking, location, finding, err);
-	if (r < 0 || finding->fault != VARS_FAULT_NONE)
+		r = validation_check(checking, location, result, err);
+	if (r < 0 || result->fault != VARS_FAULT_NONE)
 		return r;
-	r = certificate_check(checking->config, checking->store_dirfd, location, &finding->detail,
+	r = certificate_check(checking->config, checking->store_dirfd, location, &result->detail,
 			      err);
 	if (r == 1)
-		finding->fault = VARS_FAULT_EXPIRED;
+		result->fault = VARS_FAULT_EXPIRED;
 	return r < 0 ? r : 0;
 }
 
 static void file_check(void *context, size_t index)
 {
-	const struct checking *checking = context;
+	struct checking *checking = context;
 	const struct vars_location *location = &checking->locations[index];
-	struct finding *finding = &checking->findings[index];
+	struct result *result = &checking->results[index];
 
+	if (checking->unloaded.text)
+		return;
 	if (location->generator && !location->file->secret)
-		(void)value_check(checking, location, finding, &finding->err);
+		(void)value_check(checking, location, result, &result->err);
 	else
-		(void)secret_check(checking, location, finding, &finding->err);
+		(void)secret_check(checking, location, result, &result->err);
 }
 
-/* The first failure is returned at the end; the others are reported, unless they repeat the
- * previous one, as when one bad file affects many. */
-static void failure_report(struct checking *checking, struct finding *finding)
+static void files_watch(void *context, size_t done)
 {
-	_cleanup_free_ char *line = error_line(&finding->err);
+	const struct checking *checking = context;
 
-	if (!checking->failure.text) {
-		checking->failure = finding->err;
-		finding->err = (struct error){0};
-	} else if (line && !(checking->last_line && strcmp(line, checking->last_line) == 0)) {
-		report_message(checking->report, REPORT_WARNING, "%s", line);
-	}
-	free(checking->last_line);
-	checking->last_line = pointer_release(&line);
+	report_progress(checking->report, checking->done + done, checking->total);
 }
 
 static bool has_deployed_secret(const struct config_generator *generator)
@@ -159,7 +204,9 @@ static int machine_check(const struct checking *checking, const struct config_ma
 	detail = text_format("sops/machines/%s/key.json does not exist", machine->name);
 	if (!detail)
 		return error_no_memory(err);
-	checking->checked(&location, VARS_FAULT_NO_KEY, detail, checking->data);
+	checking->options->checked(
+		&location, &(struct vars_finding){.fault = VARS_FAULT_NO_KEY, .detail = detail},
+		checking->options->data);
 	return 0;
 }
 
@@ -178,55 +225,66 @@ static int machines_check(const struct checking *checking, char *const *names, s
 static void batch_check(struct checking *checking, const struct vars_location *locations,
 			size_t count)
 {
-	checking->locations = locations;
-	memset(checking->findings, 0, count * sizeof(*checking->findings));
-	pool_run(count, file_check, checking);
-	for (size_t i = 0; i < count; i++) {
-		struct finding *finding = &checking->findings[i];
+	const struct vars_check_options *options = checking->options;
 
-		if (finding->err.text)
-			failure_report(checking, finding);
-		else
-			checking->checked(&locations[i], finding->fault, finding->detail,
-					  checking->data);
-		free(finding->detail);
-		error_clear(&finding->err);
+	checking->locations = locations;
+	memset(checking->results, 0, count * sizeof(*checking->results));
+	opener_run(&checking->opener, options->identities, count, file_check, files_watch,
+		   checking);
+	for (size_t i = 0; i < count; i++) {
+		struct result *result = &checking->results[i];
+		const struct vars_finding finding = {
+			.fault = result->fault,
+			.detail = result->detail,
+			.opening = result->opening,
+			.failure = result->err.text ? &result->err : NULL,
+		};
+
+		if (!checking->unloaded.text)
+			options->checked(&locations[i], &finding, options->data);
+		free(result->detail);
+		error_clear(&result->err);
 	}
 }
 
-int vars_check(const struct config *config, int store_dirfd, char *const *machines,
-	       vars_checked_fn checked, void *data, const struct report *report, struct error *err)
+static int files_check(struct checking *checking, const struct store_files *files,
+		       struct error *err)
+{
+	checking->total = files->count;
+	for (; checking->done < files->count; checking->done += STORE_BATCH) {
+		const size_t left = files->count - checking->done;
+
+		batch_check(checking, &files->locations[checking->done],
+			    left < STORE_BATCH ? left : STORE_BATCH);
+		if (checking->unloaded.text)
+			return error_move(err, &checking->unloaded);
+	}
+	report_progress(checking->report, files->count, files->count);
+	return 0;
+}
+
+int vars_check(const struct config *config, int store_dirfd,
+	       const struct vars_check_options *options, const struct report *report,
+	       struct error *err)
 {
 	_cleanup_member_cache_ struct member_cache *cache = NULL;
 	_cleanup_store_files_ struct store_files files = {0};
-	_cleanup_free_ struct finding *findings = calloc(STORE_BATCH, sizeof(*findings));
-	struct checking checking = {.config = config,
-				    .store_dirfd = store_dirfd,
-				    .findings = findings,
-				    .checked = checked,
-				    .data = data,
-				    .report = report};
-	int r = findings ? member_cache_create(store_dirfd, NULL, &cache, err)
-			 : error_no_memory(err);
+	_cleanup_free_ struct result *results = calloc(STORE_BATCH, sizeof(*results));
+	struct checking checking = {
+		.config = config,
+		.store_dirfd = store_dirfd,
+		.options = options,
+		.report = report,
+		.opener = {.identities = options->identities, .data = options->data},
+		.results = results,
+	};
+	int r = results ? member_cache_create(store_dirfd, NULL, &cache, err)
+			: error_no_memory(err);
 
 	checking.cache = cache;
 	if (r == 0)
-		r = store_files_list(config, store_dirfd, machines, &files, err);
+		r = store_files_list(config, store_dirfd, options->machines, &files, err);
 	if (r == 0)
-		r = machines_check(&checking, machines, err);
-	for (size_t at = 0; r == 0 && at < files.count; at += STORE_BATCH) {
-		const size_t left = files.count - at;
-
-		report_progress(report, at, files.count);
-		batch_check(&checking, &files.locations[at],
-			    left < STORE_BATCH ? left : STORE_BATCH);
-	}
-	report_progress(report, files.count, files.count);
-	free(checking.last_line);
-	if (r == 0 && checking.failure.text) {
-		*err = checking.failure;
-		return -(int)err->code;
-	}
-	error_clear(&checking.failure);
-	return r;
+		r = machines_check(&checking, options->machines, err);
+	return r < 0 ? r : files_check(&checking, &files, err);
 }

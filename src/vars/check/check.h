@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whether the store is as declared, and correcting it. Nothing is decrypted to find out: a
+ * Whether the store is as declared, and correcting it. Nothing needs to be decrypted to find out: a
  * document's recipients are readable. Fixing encrypts only the data key again, as `sops updatekeys`
  * does; `generate` replaces outdated values.
  */
@@ -26,5 +26,28 @@ int validation_changed(int store_dirfd, const char *machine,
  */
 int certificate_check(const struct config *config, int store_dirfd,
 		      const struct vars_location *location, char **detail, struct error *err);
+
+/*
+ * The user's keys in a run over many documents, loaded when the first must be opened. Starts as
+ * {.identities = …, .data = …}. An identity, or gpg's key, may have a passphrase: until a first
+ * document is open, the calling thread works alone, so that the user is asked once; with the key of
+ * a plugin, always.
+ */
+struct opener {
+	vars_identities_fn identities;
+	void *data;
+	struct sops_keyring keyring; /* set by opener_load() */
+	bool is_loaded;
+	bool is_open; /* the caller's: it has opened a document */
+	bool has_plugin;
+};
+
+/* Before a document is opened, which may have PGP recipients only. */
+int opener_load(struct opener *opener, bool has_pgp, struct error *err);
+
+/* As pool_run_watched(). `opens`: the work may open documents. */
+void opener_run(const struct opener *opener, bool opens, size_t count,
+		void (*work)(void *context, size_t index),
+		void (*watch)(void *context, size_t done), void *context);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/pool.h"
+#include "vars/check/check.h"
 #include "vars/secrets/secrets.h"
 #include "vars/store/store.h"
 
@@ -31,14 +32,10 @@ struct fixing {
 	int store_dirfd;
 	const struct vars_fix_options *options;
 	struct member_cache *cache;
-	struct sops_keyring keyring;
-	bool is_loaded;  /* the keyring */
-	bool is_open;    /* it has opened a document */
-	bool has_plugin; /* it has a key of an age plugin */
+	struct opener opener;
 	const struct report *report;
 	const struct vars_location *locations; /* of this batch */
 	struct change *changes;
-	size_t rest;        /* where the part of the batch for all threads starts */
 	size_t done, total; /* files of the run: before the batch, and all */
 };
 
@@ -127,7 +124,8 @@ static int document_rewrite(const struct fixing *fixing, const struct stored_sec
 			r = sops_key_group_add(group, key->type, span_of_text(key->text), err);
 	}
 	if (r == 0)
-		r = sops_document_keys_update(stored->document, &policy, 0, &fixing->keyring, err);
+		r = sops_document_keys_update(stored->document, &policy, 0, &fixing->opener.keyring,
+					      err);
 	return r < 0 ? r
 		     : sops_document_write(stored->document, sops_store_named("binary"), NULL,
 					   document, err);
@@ -141,7 +139,7 @@ static int secret_fix(const struct fixing *fixing, const struct vars_location *l
 	int r = secret_load(fixing, location, &stored, err);
 
 	if (r == 0 && change->bind)
-		r = sops_binary_bind(stored.document, stored.path, &fixing->keyring, err);
+		r = sops_binary_bind(stored.document, stored.path, &fixing->opener.keyring, err);
 	/* Somebody who can read it will bind it. */
 	if (r == -(int)VMCRED_MISSING && change->only_bind) {
 		error_clear(err);
@@ -156,61 +154,38 @@ static int secret_fix(const struct fixing *fixing, const struct vars_location *l
 				    secret_span(&document), err);
 }
 
-static void file_fix(struct fixing *fixing, size_t index)
-{
-	struct change *change = &fixing->changes[index];
-
-	if (change->what != CHANGE_NOTHING)
-		(void)secret_fix(fixing, &fixing->locations[index], change, &change->err);
-}
-
-static void rest_fix(void *context, size_t index)
+static void file_fix(void *context, size_t index)
 {
 	struct fixing *fixing = context;
+	struct change *change = &fixing->changes[index];
 
-	file_fix(fixing, fixing->rest + index);
+	if (change->what == CHANGE_NOTHING)
+		return;
+	(void)secret_fix(fixing, &fixing->locations[index], change, &change->err);
+	/* Not by several threads: opener_run(). */
+	if (change->what == CHANGE_DOCUMENT && !change->err.text && !fixing->opener.is_open)
+		fixing->opener.is_open = true;
 }
 
-static void rest_watch(void *context, size_t done)
+static void files_watch(void *context, size_t done)
 {
 	const struct fixing *fixing = context;
 
-	report_progress(fixing->report, fixing->done + fixing->rest + done, fixing->total);
+	report_progress(fixing->report, fixing->done + done, fixing->total);
 }
 
-/* Before the document at `index` is opened, which may have PGP recipients only. */
-static int identities_load(struct fixing *fixing, size_t index, struct error *err)
-{
-	const struct vars_fix_options *options = fixing->options;
-	const struct age_identities *loaded;
-	int r = keyring_load(fixing->changes[index].has_pgp, options->identities, options->data,
-			     &fixing->keyring, err);
-
-	if (r < 0)
-		return r;
-	fixing->is_loaded = true;
-	loaded = fixing->keyring.identities;
-	for (size_t i = 0; loaded && i < loaded->count; i++)
-		fixing->has_plugin |= age_identity_is_plugin(loaded->items[i]);
-	return 0;
-}
-
-/*
- * Reports the planned changes and applies them. An identity, or gpg's key, may have a passphrase:
- * until a first document is open, the calling thread works alone, so that the user is asked once;
- * with the key of a plugin, always. If no identity can be loaded, the changes before the first
- * document are still made.
- */
+/* Reports the planned changes and applies them. If no identity can be loaded, the changes before
+ * the first document are still made. */
 static int batch_fix(struct fixing *fixing, size_t count, struct error *err)
 {
 	const struct vars_fix_options *options = fixing->options;
-	size_t first = 0, i = 0;
+	size_t first = 0;
 	int r = 0;
 
 	while (first < count && fixing->changes[first].what != CHANGE_DOCUMENT)
 		first++;
-	if (first < count && !fixing->is_loaded)
-		r = identities_load(fixing, first, err);
+	if (first < count)
+		r = opener_load(&fixing->opener, fixing->changes[first].has_pgp, err);
 	if (r < 0)
 		count = first;
 	/* Before anything is encrypted to a recipient that the user does not know. */
@@ -220,15 +195,8 @@ static int batch_fix(struct fixing *fixing, size_t count, struct error *err)
 		if (change->what != CHANGE_NOTHING && !change->only_bind)
 			options->fixing(&fixing->locations[j], change->detail, options->data);
 	}
-	for (; (first < count || r < 0) && i < count && (!fixing->is_open || fixing->has_plugin);
-	     i++) {
-		file_fix(fixing, i);
-		if (fixing->changes[i].what == CHANGE_DOCUMENT && !fixing->changes[i].err.text)
-			fixing->is_open = true;
-	}
-	fixing->rest = i;
-	pool_run_watched(count - i, rest_fix, rest_watch, fixing);
-	for (i = 0; i < count; i++) {
+	opener_run(&fixing->opener, first < count, count, file_fix, files_watch, fixing);
+	for (size_t i = 0; i < count; i++) {
 		const struct change *change = &fixing->changes[i];
 
 		if (change->err.text)
@@ -274,7 +242,9 @@ int vars_fix(const struct config *config, int store_dirfd, const struct vars_fix
 		.store_dirfd = store_dirfd,
 		.options = options,
 		.report = report,
-		.keyring = {.gpg = sops_gpg()},
+		.opener = {.identities = options->identities,
+			   .data = options->data,
+			   .keyring = {.gpg = sops_gpg()}},
 		.changes = changes,
 	};
 	int r = changes ? member_cache_create(store_dirfd, &options->exclude, &cache, err)

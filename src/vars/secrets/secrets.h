@@ -115,6 +115,10 @@ int stored_secret_compare(struct stored_secret *stored, struct member_cache *cac
 
 void stored_secret_destroy(struct stored_secret *stored);
 
+/* Whether the public half of an identity is among the keys. */
+bool keys_include_identity(const struct sops_key_group *keys,
+			   const struct age_identities *identities);
+
 /* As vars_keyring_load(), if it is known whether the document has PGP recipients. */
 int keyring_load(bool has_pgp, vars_identities_fn identities, void *data,
 		 struct sops_keyring *keyring, struct error *err);

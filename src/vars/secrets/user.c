@@ -48,8 +48,8 @@ int vars_keyring_load(int store_dirfd, const struct vars_location *location,
 	return 0;
 }
 
-static bool user_has_identity(const struct sops_key_group *keys,
-			      const struct age_identities *identities)
+bool keys_include_identity(const struct sops_key_group *keys,
+			   const struct age_identities *identities)
 {
 	for (size_t i = 0; i < keys->count; i++) {
 		for (size_t j = 0; j < identities->count; j++) {
@@ -86,7 +86,7 @@ static int writer_search(int store_dirfd, const struct strings *users,
 
 		if (r < 0)
 			return r;
-		if (!(identities ? user_has_identity(&keys, identities) : gpg_has_key(&keys)))
+		if (!(identities ? keys_include_identity(&keys, identities) : gpg_has_key(&keys)))
 			continue;
 		*writer = strdup(users->items[i]);
 		if (!*writer)
