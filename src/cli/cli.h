@@ -26,6 +26,7 @@ struct cli {
 	struct progress progress; /* drawn by the report; cleared before output */
 	const char *config;       /* --config; NULL: config_find() searches the defaults */
 	bool json;                /* --json */
+	unsigned int load;        /* of enum config_flag, for cli_start() */
 	size_t threads;           /* how many hold secrets at once, for cli_harden(); 0: one */
 };
 

@@ -165,5 +165,5 @@ int cli_start(struct cli *cli, struct config *config, int *store_dirfd, struct e
 
 	if (r == 0)
 		r = config_find(cli->config, &path, store_dirfd, err);
-	return r < 0 ? r : config_load_file(path, config, err);
+	return r < 0 ? r : config_load_file_as(path, cli->load, config, err);
 }

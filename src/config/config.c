@@ -58,7 +58,7 @@ static void generator_release(struct config_generator *generator)
 	free(generator->name);
 }
 
-static void vm_release(struct config_vm *vm)
+void schema_loads_release(struct config_vm *vm)
 {
 	for (size_t i = 0; i < vm->load_count; i++) {
 		free(vm->loads[i].credential);
@@ -66,6 +66,13 @@ static void vm_release(struct config_vm *vm)
 		free(vm->loads[i].file);
 	}
 	free(vm->loads);
+	vm->loads = NULL;
+	vm->load_count = 0;
+}
+
+static void vm_release(struct config_vm *vm)
+{
+	schema_loads_release(vm);
 	for (size_t i = 0; i < vm->credential_file_count; i++) {
 		free(vm->credential_files[i].oem_name);
 		free(vm->credential_files[i].credential);
@@ -74,6 +81,7 @@ static void vm_release(struct config_vm *vm)
 	config_texts_free(vm->oem_strings);
 	config_texts_free(vm->command);
 	free(vm->entry);
+	free(vm->problem);
 	free(vm->unit);
 	free(vm->ready_target);
 	free(vm->vm_config);
@@ -189,8 +197,12 @@ const struct config_vm *config_vm_get(const struct config *config, const char *n
 				      struct error *err)
 {
 	for (size_t i = 0; i < config->vm_count; i++) {
-		if (strcmp(config->vms[i].name, name) == 0)
+		if (strcmp(config->vms[i].name, name) != 0)
+			continue;
+		if (!config->vms[i].problem)
 			return &config->vms[i];
+		error_set(err, VMCRED_USAGE, "%s", config->vms[i].problem);
+		return NULL;
 	}
 	undeclared(config, "VM", name, config->vms, config->vm_count, sizeof(*config->vms), err);
 	return NULL;

@@ -189,7 +189,8 @@ struct config_vm {
 	char *ready_target; /* a unit of the guest, or NULL */
 	char *vm_config;    /* vmConfig in JSON, or NULL */
 	char **command;     /* the VMM's argv, NULL-terminated, or NULL */
-	char *entry; /* what a launch needs, as a declaration; NULL: too large, or not wanted */
+	char *entry;   /* what a launch needs, as a declaration; NULL: too large, or not wanted */
+	char *problem; /* with CONFIG_LENIENT: why only name, unit and loads can be used; or NULL */
 	int line;
 };
 
@@ -237,8 +238,16 @@ int config_find(const char *given, char **path, int *dirfd, struct error *err);
 /* Reads and checks a declaration. VMCRED_USAGE, with file and line: it is invalid. */
 int config_load_file(const char *path, struct config *config, struct error *err);
 
-/* The same, and sets the `entry` of each VM, for config_vm_dropin(). */
-int config_load_file_entries(const char *path, struct config *config, struct error *err);
+enum config_flag {
+	CONFIG_ENTRIES = 1 << 0, /* set the `entry` of each VM, for config_vm_dropin() */
+	/* For what runs at boot or serves many VMs: an error in the entry of a VM concerns only
+	 * that VM. config_vm_get() returns it. */
+	CONFIG_LENIENT = 1 << 1,
+};
+
+/* The same; `flags` are of enum config_flag. */
+int config_load_file_as(const char *path, unsigned int flags, struct config *config,
+			struct error *err);
 
 /* The same from text; `path` is for errors. */
 int config_load_text(const char *text, size_t size, const char *path, struct config *config,

@@ -114,28 +114,6 @@ static int load_check(struct reader *reader, const struct config *config, struct
 	return error_hint(reader->err, "use a file with another neededFor");
 }
 
-/*
- * Two VMs must not have the same unit: their credentials could not be told apart. Default names
- * differ, so only the others are compared: a declaration may have very many VMs.
- */
-static int units_check(struct reader *reader, const struct config *config)
-{
-	for (size_t i = 0; i < config->vm_count; i++) {
-		for (size_t j = 0;
-		     !schema_vm_has_default_unit(&config->vms[i]) && j < config->vm_count; j++) {
-			const struct config_vm *first = &config->vms[i < j ? i : j],
-					       *second = &config->vms[i < j ? j : i];
-
-			if (i == j || strcmp(first->unit, second->unit) != 0)
-				continue;
-			return reader_reject_line(reader, second->line,
-						  "vms.%s: same unit %s as %s", second->name,
-						  second->unit, first->name);
-		}
-	}
-	return 0;
-}
-
 /* systemd would only report "Protocol error" or "Invalid argument" when the unit starts. */
 static int source_check(struct reader *reader, const struct config *config, struct config_vm *vm)
 {
@@ -146,6 +124,43 @@ static int source_check(struct reader *reader, const struct config *config, stru
 	if (vm->source == CONFIG_SOURCE_SOCKET && config_vm_socket_check(vm, reader->err) < 0)
 		return error_wrap(reader->err, "%s:%d: vms.%s", reader->path, vm->line, vm->name);
 	return 0;
+}
+
+static int vm_check(struct reader *reader, const struct config *config, struct config_vm *vm)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < vm->load_count; i++)
+		r = load_check(reader, config, &vm->loads[i]);
+	if (r == 0)
+		r = source_check(reader, config, vm);
+	return r < 0 ? schema_vm_fail(reader, vm) : 0;
+}
+
+/*
+ * Two VMs must not have the same unit: their credentials could not be told apart. Default names
+ * differ, so only the others are compared: a declaration may have very many VMs.
+ */
+static int units_check(struct reader *reader, struct config *config)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < config->vm_count; i++) {
+		for (size_t j = 0;
+		     r == 0 && !schema_vm_has_default_unit(&config->vms[i]) && j < config->vm_count;
+		     j++) {
+			struct config_vm *first = &config->vms[i < j ? i : j],
+					 *second = &config->vms[i < j ? j : i];
+
+			if (i == j || first->problem || second->problem ||
+			    strcmp(first->unit, second->unit) != 0)
+				continue;
+			reader_reject_line(reader, second->line, "vms.%s: same unit %s as %s",
+					   second->name, second->unit, first->name);
+			r = schema_vm_fail(reader, second);
+		}
+	}
+	return r;
 }
 
 static int document_read(const struct yaml *yaml, struct reader *reader, struct config *config)
@@ -174,22 +189,18 @@ static int document_read(const struct yaml *yaml, struct reader *reader, struct 
 	if (r == 0)
 		r = schema_dependencies(reader, config);
 	for (size_t i = 0; r == 0 && i < config->vm_count; i++) {
-		for (size_t j = 0; r == 0 && j < config->vms[i].load_count; j++)
-			r = load_check(reader, config, &config->vms[i].loads[j]);
+		if (!config->vms[i].problem)
+			r = vm_check(reader, config, &config->vms[i]);
 	}
-	if (r == 0)
-		r = units_check(reader, config);
-	for (size_t i = 0; r == 0 && i < config->vm_count; i++)
-		r = source_check(reader, config, &config->vms[i]);
-	return r;
+	return r < 0 ? r : units_check(reader, config);
 }
 
 /* The text owns nothing afterwards. */
-static int text_load(struct secret *text, const char *path, bool entries, struct config *config,
-		     struct error *err)
+static int text_load(struct secret *text, const char *path, unsigned int flags,
+		     struct config *config, struct error *err)
 {
 	_cleanup_yaml_ struct yaml yaml = {.name = path, .invalid = VMCRED_USAGE};
-	struct reader reader = {.path = path, .err = err};
+	struct reader reader = {.path = path, .lenient = (flags & CONFIG_LENIENT) != 0, .err = err};
 	int r;
 
 	*config = (struct config){.path = strdup(path)};
@@ -201,7 +212,7 @@ static int text_load(struct secret *text, const char *path, bool entries, struct
 	reader.nodes_left = 4 * yaml.count + ALIASED_NODES_MAX;
 	if (r == 0)
 		r = document_read(&yaml, &reader, config);
-	if (r == 0 && entries && config->vm_count > 0)
+	if (r == 0 && (flags & CONFIG_ENTRIES) && config->vm_count > 0)
 		schema_entries(yaml_root(&yaml), config);
 	secret_destroy(text);
 	if (r < 0)
@@ -215,23 +226,19 @@ int config_load_text(const char *text, size_t size, const char *path, struct con
 	struct secret copy = {0};
 	int r = secret_copy(&copy, span_of(text, size), err);
 
-	return r < 0 ? r : text_load(&copy, path, true, config, err);
+	return r < 0 ? r : text_load(&copy, path, CONFIG_ENTRIES, config, err);
 }
 
-static int file_load(const char *path, bool entries, struct config *config, struct error *err)
+int config_load_file_as(const char *path, unsigned int flags, struct config *config,
+			struct error *err)
 {
 	struct secret text = {0};
 	int r = file_read_secret(AT_FDCWD, path, DECLARATION_SIZE_MAX, &text, err);
 
-	return r < 0 ? r : text_load(&text, path, entries, config, err);
+	return r < 0 ? r : text_load(&text, path, flags, config, err);
 }
 
 int config_load_file(const char *path, struct config *config, struct error *err)
 {
-	return file_load(path, false, config, err);
-}
-
-int config_load_file_entries(const char *path, struct config *config, struct error *err)
-{
-	return file_load(path, true, config, err);
+	return config_load_file_as(path, 0, config, err);
 }

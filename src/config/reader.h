@@ -17,6 +17,7 @@ struct reader {
 		const char *name;
 	} * where;         /* the key that is being read, with those around it */
 	size_t nodes_left; /* that may still be read: aliases could repeat them endlessly */
+	bool lenient;      /* CONFIG_LENIENT */
 	struct error *err;
 };
 

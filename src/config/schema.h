@@ -42,6 +42,13 @@ int schema_names_sort(struct config *config, struct error *err);
  * VMCRED_USAGE: an undeclared name, or a dependency cycle. */
 int schema_dependencies(struct reader *reader, struct config *config);
 
+/* vm.c: with CONFIG_LENIENT, makes the error that is set the VM's problem and returns 0; else
+ * returns its code. */
+int schema_vm_fail(struct reader *reader, struct config_vm *vm);
+
+/* config.c */
+void schema_loads_release(struct config_vm *vm);
+
 /* entry.c: sets the `entry` of each VM. */
 void schema_entries(const struct yaml_node *root, struct config *config);
 

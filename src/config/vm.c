@@ -114,11 +114,13 @@ int schema_source(struct reader *reader, const struct yaml_node *value, void *ta
 	return r;
 }
 
-int schema_vm(struct reader *reader, const char *name, const struct yaml_node *key,
-	      const struct yaml_node *value, void *entry)
+#define LOADS_KEY READER_ENTRIES("loadCredentials", read_load, struct config_vm, loads, load_count)
+
+static int vm_read(struct reader *reader, const char *name, const struct yaml_node *key,
+		   const struct yaml_node *value, struct config_vm *vm)
 {
 	static const struct reader_key keys[] = {
-		READER_ENTRIES("loadCredentials", read_load, struct config_vm, loads, load_count),
+		LOADS_KEY,
 		READER_ENTRIES("credentialFiles", read_credential_file, struct config_vm,
 			       credential_files, credential_file_count),
 		READER_KEY("platformOEMStrings", reader_strings, struct config_vm, oem_strings),
@@ -129,7 +131,6 @@ int schema_vm(struct reader *reader, const char *name, const struct yaml_node *k
 		READER_KEY("credentialSource", schema_source, struct config_vm, source),
 		{0},
 	};
-	struct config_vm *vm = entry;
 	int r = schema_store_name(reader, "VM", name, key, &vm->name);
 
 	if (r < 0)
@@ -142,4 +143,53 @@ int schema_vm(struct reader *reader, const char *name, const struct yaml_node *k
 	if (r == 0 && !vm->unit)
 		vm->unit = text_format("microvm@%s.service", vm->name);
 	return r < 0 || vm->unit ? r : error_no_memory(reader->err);
+}
+
+int schema_vm_fail(struct reader *reader, struct config_vm *vm)
+{
+	if (!reader->lenient || reader->err->code != VMCRED_USAGE)
+		return -(int)reader->err->code;
+	free(vm->problem);
+	vm->problem = error_line(reader->err);
+	error_clear(reader->err);
+	return vm->problem ? 0 : error_no_memory(reader->err);
+}
+
+/* Of a VM with a problem, its unit and its credentials are used as far as they can be read: its
+ * unit may still have an earlier drop-in. */
+static int vm_salvage(struct reader *reader, const char *name, const struct yaml_node *value,
+		      struct config_vm *vm)
+{
+	static const struct reader_key loads_key = LOADS_KEY;
+	const struct yaml_node *entry = yaml_target(value);
+	const struct yaml_node *unit = yaml_member(entry, "unit");
+	const struct yaml_node *loads = yaml_member(entry, loads_key.name);
+
+	schema_loads_release(vm);
+	free(vm->unit);
+	vm->unit = NULL;
+	if (loads && reader_key_value(reader, &loads_key, loads, vm) < 0)
+		schema_loads_release(vm);
+	error_clear(reader->err);
+	if (unit && read_unit(reader, unit, &vm->unit) < 0) {
+		free(vm->unit);
+		vm->unit = NULL;
+	}
+	error_clear(reader->err);
+	if (!vm->unit)
+		vm->unit = text_format("microvm@%s.service", name);
+	if (!vm->name)
+		vm->name = strdup(name);
+	return vm->name && vm->unit ? 0 : error_no_memory(reader->err);
+}
+
+int schema_vm(struct reader *reader, const char *name, const struct yaml_node *key,
+	      const struct yaml_node *value, void *entry)
+{
+	struct config_vm *vm = entry;
+	int r = vm_read(reader, name, key, value, vm);
+
+	if (r < 0)
+		r = schema_vm_fail(reader, vm);
+	return r < 0 || !vm->problem ? r : vm_salvage(reader, name, value, vm);
 }

@@ -34,6 +34,13 @@ def test_first_generation(directory):
         equal(stat.S_IMODE((example.root / "run" / path).stat().st_mode), 0o751, path)
 
 
+def test_error_in_the_entry_of_a_vm(directory):
+    """an error in the entry of a VM does not stop the activation"""
+    example = Example(directory)
+    example.config.write_text(example.config.read_text() + "  n: {comand: [x]}\n")
+    expect(example.activate(), 0, None, "")
+
+
 def test_nothing_changed(directory):
     """if nothing changed, no secret is written and all inodes stay the same"""
     example = Example(directory)

@@ -13,6 +13,7 @@ EXPOSURES = {
     "microvm@.service": 17,  # devices, sockets of the network and a hypervisor that generates code
     "vmcred-activate.service": 13,  # root that gives files to their owners, and documents below /home
     "vmcred-activate-users.service": 12,
+    "vmcred-units.service": 8,
     "vmcred.service": 10,  # root that reads files of others
 }
 
@@ -45,7 +46,7 @@ def test_everything_is_installed(directory):
     wanted = {
         "vmcred", "vmcred-run", "vmcred-sops", "vmcred-sandbox", "vmcred.h", "vmcred.pc", "libvmcred.a", "libvmcred.so", "libvmcred.so.0", "microvm@.service",
         "vmcred-activate.service", "vmcred-activate-users.service", "vmcred.service", "vmcred.socket", "vmcred-generator",
-        "run-secrets.d.mount", r"run-secrets\x2dfor\x2dusers.d.mount", "vmcred.fish", "_vmcred",
+        "vmcred-units.path", "vmcred-units.service", "run-secrets.d.mount", r"run-secrets\x2dfor\x2dusers.d.mount", "vmcred.fish", "_vmcred",
     }  # fmt: skip
     equal(wanted - names, set(), "missing files")
 
@@ -64,7 +65,7 @@ def test_installed_units_run_installed_programs(directory):
     programs = {f"/{path.relative_to(directory)}" for path in paths if path.parent.name == "bin"}
     units = [path for path in paths if path.suffix == ".service"]
     started = re.findall(r"^Exec\w+=(/\S+/vmcred\S*)", "".join(path.read_text() for path in units), re.M)
-    equal((len(units), set(started) - programs, len(started)), (4, set(), 6))
+    equal((len(units), set(started) - programs, len(started)), (5, set(), 6))
 
 
 def test_installed_units_are_sandboxed(directory):

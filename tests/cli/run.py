@@ -6,7 +6,7 @@ import re
 import struct
 
 import harness
-from harness import equal, expect, fails, need
+from harness import equal, expect, fails, need, vmcred
 from vm import CLOUD_HYPERVISOR, DECLARATION, ChangingFile, Qmp, Vm, children, visible_to_others, no_canary, nothing_left
 
 QEMU = ("qemu-system-x86_64", "-accel", "tcg", "-display", "none", "-serial", "none", "-S", "-nodefaults")
@@ -43,6 +43,14 @@ def test_undeclared_credential_says_where_to_declare_it(directory):
     vm = Vm(directory)
     (vm.credentials / "host-tls").unlink()
     fails(vm.run(*QEMU), 3, "HOST-TLS", vm.credentials / "host-tls", "vms.test-vm.loadCredentials")
+
+
+def test_error_in_the_entry_of_a_vm(directory):
+    """an error in the entry of a VM stops that VM and no other"""
+    broken = "  other: {comand: [x], platformOEMStrings: [A=1]}\n"
+    vm = Vm(directory, DECLARATION + broken)
+    expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"exit": 0}), 0, "", "")
+    fails(vmcred("run", "--config", directory / "vmcred.yaml", "other", "--", *CLOUD_HYPERVISOR), 2, "vms.other", '"command"')
 
 
 def test_missing_optional_credential_is_a_warning(directory):

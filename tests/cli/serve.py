@@ -243,6 +243,22 @@ def test_invalid_declaration_keeps_the_last_one(directory):
         assert lines[1].startswith(KEEPING), lines
 
 
+def test_error_in_the_entry_of_a_vm(directory):
+    """with an error in the entry of one VM, the others get their credentials, and that VM those that are still declared"""
+    broken = "  n:\n    comand: [x]\n    loadCredentials: {host-one: made/one}\n  o:\n    loadCredentials: {host-one: one}\n"
+    example = Example(directory, DECLARATION)
+    example.config.write_text(DECLARATION + broken)
+    with serving(example) as server:
+        for unit in (UNIT, "microvm@n.service"):
+            equal(server.get(unit, "host-one"), value(example, "one"))
+        for unit in ("microvm@n.service", "microvm@o.service"):
+            refused(server.get(unit, "host-two"))
+        code, lines = server.stop()
+        equal((code, len(lines)), (0, 4))
+        assert 'vms.n: unknown key "comand"' in lines[2], lines
+        assert "vms.o.loadCredentials.host-one: must be GENERATOR/FILE" in lines[3], lines
+
+
 def test_declaration_is_read_after_a_temporary_failure(directory):
     """a changed declaration that could not be read for a while is used as soon as it can be read"""
     example = Example(directory)

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """vmcred units and vmcred-generator: the drop-ins that load the credentials of a VM's unit."""
 import re
+import shutil
 import subprocess
 
 import harness
 from example import DECLARATION
-from harness import equal, expect, need_root, run, vmcred
+from harness import equal, expect, fails, need_root, run, vmcred
 
 UNIT = "microvm@m.service"
 FILES = """\
@@ -62,11 +63,19 @@ class Generator:
         (directory / "vmcred-generator").symlink_to(harness.VMCRED_RUN)
 
     def run(self):
-        """A file in a private /dev replaces the kernel's log: not every container has a /dev/kmsg."""
-        (self.directory / "dev/shm").mkdir(parents=True)
-        (self.directory / "dev/kmsg").touch()
-        script = 'mount --bind "$1/etc" /etc && mount --bind /dev/shm "$1/dev/shm" && mount --rbind "$1/dev" /dev && exec "$1/vmcred-generator" "$1/normal" "$1/early" "$1/late"'
+        """A file in a private /dev replaces the kernel's log: not every container has a /dev/kmsg. systemd removes what
+        the generators wrote before it runs them again."""
+        shutil.rmtree(self.directory / "normal", ignore_errors=True)
+        for name in ("dev/shm", "run", "lib"):
+            (self.directory / name).mkdir(parents=True, exist_ok=True)
+        (self.directory / "dev/kmsg").write_text("")
+        script = ('mount --bind "$1/etc" /etc && mount --bind /dev/shm "$1/dev/shm" && mount --rbind "$1/dev" /dev && '
+                  'mount --bind "$1/run" /run && mount --bind "$1/lib" /var/lib && '
+                  'exec "$1/vmcred-generator" "$1/normal" "$1/early" "$1/late"')
         return run("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", self.directory)
+
+    def declare(self, text):
+        (self.directory / "etc/vmcred/vmcred.yaml").write_text(text)
 
     def logged(self):
         return re.sub(r"\[\d+\]", "[N]", (self.directory / "dev/kmsg").read_text())
@@ -106,17 +115,91 @@ def test_systemd_generator_writes_drop_ins(directory):
     generator = Generator(directory, DECLARATION)
     expect(generator.run(), 0, "", "")
     equal(generator.dropin("m"), made_from("/etc/vmcred/vmcred.yaml") + FILES + ENTRY)
-    equal(sorted(path.name for path in directory.iterdir()), ["dev", "etc", "normal", "vmcred-generator"])
+    equal(sorted(path.name for path in (directory / "normal").iterdir()), ["microvm@m.service.d", "multi-user.target.wants"])
+    assert not (directory / "early").exists() and not (directory / "late").exists()
     equal(generator.logged(), "")
 
 
 def test_systemd_generator_logs_errors_to_the_kernel_log(directory):
-    """a generator logs an error in the declaration to the kernel's log, as systemd's generators do, and writes nothing"""
+    """a generator logs an error in the declaration to the kernel's log, as systemd's generators do, and writes no drop-in"""
     generator = Generator(directory, "credentialSource: file\n")
     message = '/etc/vmcred/vmcred.yaml:1: credentialSource: must be "files" or "socket", not "file"\n'
     expect(generator.run(), 2, "", f"vmcred: {message}")
     equal(generator.logged(), f"<3>vmcred-generator[N]: {message}")
-    equal(sorted(path.name for path in directory.iterdir()), ["dev", "etc", "vmcred-generator"])
+    equal(list((directory / "normal").iterdir()), [])
+
+
+def broken_at(line, problem):
+    return f"/etc/vmcred/vmcred.yaml:{line}: {problem}"
+
+
+def described(problem):
+    return f"[Unit]\nDescription=MicroVM m (last good declaration; {problem})\n"
+
+
+def test_error_in_the_entry_of_a_vm(directory):
+    """an error in the entry of one VM leaves the others alone; that VM's unit keeps its last good drop-in, and says why"""
+    generator = Generator(directory, DECLARATION)
+    expect(generator.run(), 0, "", "")
+    good = generator.dropin("m")
+    line = DECLARATION.count("\n") + 1
+    problem = broken_at(line, 'vms.m: unknown key "comand": did you mean "command"?')
+    # More than once: systemd removes the drop-ins before each run.
+    for new in ("n", "o"):
+        generator.declare(f"{DECLARATION}    comand: [a]\n{MORE.replace('n:', f'{new}:')}")
+        expect(generator.run(), 2, "", f"vmcred: {problem}\n")
+        equal(generator.dropin("m"), good + described(problem))
+        equal(generator.logged(), f"<3>vmcred-generator[N]: {UNIT} keeps its last good drop-in: {problem}\n")
+        assert "LoadCredential=host-one:" in generator.dropin(new)
+    assert not (directory / "normal/microvm@n.service.d").exists(), "a drop-in of a removed VM"
+    generator.declare(DECLARATION)
+    expect(generator.run(), 0, "", "")
+    equal(generator.dropin("m"), good)
+
+
+def test_error_in_the_entry_of_a_new_vm(directory):
+    """a VM whose first entry has an error has no drop-in, the others have theirs, and both errors are logged"""
+    two = f"{MORE}    unit: n\n  p:\n    loadCredentials: {{host-one: made/none}}\n"
+    generator = Generator(directory, DECLARATION + two)
+    expect(generator.run(), 2, "", None)
+    equal(sorted(path.parent.name for path in directory.glob("normal/*.d/*")), [f"{UNIT}.d"])
+    logged = generator.logged().splitlines()
+    equal([line.split(": ")[1] for line in logged], ["microvm@n.service has no drop-in", "microvm@p.service has no drop-in"])
+    assert 'vms.n.unit: must be the name of a .service unit, not "n"' in logged[0], logged
+    assert 'host-one: undeclared file "none"' in logged[1], logged
+
+
+def test_error_in_the_name_of_a_unit(directory):
+    """a VM whose unit's name has an error keeps the drop-in of its unit, which another VM may take over"""
+    unit = "    unit: web.service\n"
+    generator = Generator(directory, DECLARATION + unit)
+    expect(generator.run(), 0, "", "")
+    generator.declare(DECLARATION + "    unit: web\n")
+    expect(generator.run(), 2, "", None)
+    equal([path.parent.name for path in directory.glob("normal/*.d/*")], ["web.service.d"])
+    generator.declare(DECLARATION + "    unit: web\n" + MORE + unit)
+    expect(generator.run(), 2, "", None)
+    assert '"vms":{"n":' in (directory / "normal/web.service.d/50-vmcred.conf").read_text()
+
+
+def test_error_outside_the_entries_of_vms(directory):
+    """with any other error all VMs keep their last good drop-ins, also at the next boot"""
+    generator = Generator(directory, DECLARATION + MORE)
+    expect(generator.run(), 0, "", "")
+    good = generator.dropin("m")
+    generator.declare("vms: [\n")
+    result = fails(generator.run(), 2, "/etc/vmcred/vmcred.yaml:", "keeping the last good drop-ins of all VMs (2)")
+    equal(generator.logged(), f"<3>vmcred-generator[N]: {result.err[len('vmcred: '):]}")
+    problem = result.err.split("(2): ")[1].strip()
+    equal(generator.dropin("m"), good + described(problem))
+    # vmcred-units.service copies the file; /run is empty after a boot.
+    (directory / "lib/vmcred").mkdir()
+    (directory / "run/vmcred/units.json").rename(directory / "lib/vmcred/units.json")
+    fails(generator.run(), 2, "(2)")
+    equal(generator.dropin("m"), good + described(problem))
+    (directory / "lib/vmcred/units.json").write_text("{")
+    fails(generator.run(), 2, problem)
+    equal(list((directory / "normal").iterdir()), [])
 
 
 def test_credential_source_socket(directory):

@@ -185,7 +185,8 @@ def units():
             ("run-secrets.d.mount", "/run/secrets.d"), (r"run-secrets\x2dfor\x2dusers.d.mount", "/run/secrets-for-users.d"),
         )
     }  # fmt: skip
-    return services | mounts
+    others = {path.name: path.read_text() for path in directory.iterdir() if path.suffix in (".service", ".socket", ".path")}
+    return services | mounts | others
 
 
 def built(script, *arguments):

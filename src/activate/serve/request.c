@@ -96,6 +96,8 @@ static int load_find(const struct config_vm *vm, const struct serve_address *add
 	}
 	if (count == 1)
 		return 0;
+	if (vm->problem)
+		return error_set(err, VMCRED_USAGE, "%s", vm->problem);
 	if (count == 0)
 		return error_set(err, VMCRED_USAGE, "not in loadCredentials of the VM %s",
 				 vm->name);

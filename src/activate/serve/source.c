@@ -67,7 +67,7 @@ static int declaration_update(struct serve_source *source, bool force, struct er
 	source->directory = directory;
 	if (change == SERVE_SAME)
 		return 0;
-	r = config_load_file(path, &config, err);
+	r = config_load_file_as(path, CONFIG_LENIENT, &config, err);
 	if (r < 0)
 		return r;
 	config_destroy(&source->config);

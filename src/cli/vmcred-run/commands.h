@@ -10,6 +10,7 @@
 #include "vmm/vmm.h"
 
 int command_compose(struct cli *cli, int argc, char **argv, struct error *err);
+int command_generator(struct cli *cli, int argc, char **argv, struct error *err);
 int command_hypervisor(struct cli *cli, int argc, char **argv, struct error *err);
 int command_run(struct cli *cli, int argc, char **argv, struct error *err);
 int command_units(struct cli *cli, int argc, char **argv, struct error *err);
@@ -17,6 +18,10 @@ int command_units(struct cli *cli, int argc, char **argv, struct error *err);
 /* Hardens the process, and reads the declaration: --config, the entry of the unit's VM
  * (config/config.h), or the one that cli_start() finds. */
 int launch_declaration_load(struct cli *cli, struct config *config, struct error *err);
+
+/* Writes the drop-in of a unit below the directory `output`, which is `dirfd`. */
+int unit_dropin_write(int dirfd, const char *output, const char *unit, const char *text,
+		      struct error *err);
 
 /* Whether the arguments only query a hypervisor (--version, -M help) and do not start a VM. */
 bool hypervisor_is_query(char *const *argv);

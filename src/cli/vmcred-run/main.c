@@ -11,7 +11,7 @@ static const struct cli_command commands[] = {
 
 static const struct cli_command personalities[] = {
 	/* systemd calls a generator by its path, with three directories: systemd.generator(7). */
-	{.name = "vmcred-generator", .run = command_units},
+	{.name = "vmcred-generator", .run = command_generator},
 	{.name = "cloud-hypervisor", .run = command_hypervisor},
 	{.name = "qemu-system-*", .run = command_hypervisor},
 	{0},

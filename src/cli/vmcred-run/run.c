@@ -108,7 +108,7 @@ int launch_declaration_load(struct cli *cli, struct config *config, struct error
 	if (r != 0)
 		return r < 0 ? r : 0;
 	r = config_find(cli->config, &path, NULL, err);
-	return r < 0 ? r : config_load_file(path, config, err);
+	return r < 0 ? r : config_load_file_as(path, CONFIG_LENIENT, config, err);
 }
 
 int run_vm(struct config *config, const char *name, char *const *argv, const char *credentials,

@@ -18,21 +18,18 @@
 /* All lines of one: systemd has 1 MiB for a unit's credentials. */
 #define DROPIN_SIZE_MAX ((size_t)4 * 1024 * 1024)
 
-static int dropin_write(const struct config *config, const struct config_vm *vm, const char *socket,
-			int output_dirfd, const char *output, struct error *err)
+int unit_dropin_write(int dirfd, const char *output, const char *unit, const char *text,
+		      struct error *err)
 {
-	_cleanup_free_ char *directory = text_format("%s.d", vm->unit);
-	_cleanup_free_ char *text = config_vm_dropin(config, vm, socket);
-	_cleanup_close_ int dirfd = -1;
+	_cleanup_free_ char *name = text_format("%s.d", unit);
+	_cleanup_close_ int dropins =
+		name ? dir_make(dirfd, name, 0755, err) : error_no_memory(err);
 	int r;
 
-	if (!text || !directory)
-		return error_no_memory(err);
-	dirfd = dir_make(output_dirfd, directory, 0755, err);
-	if (dirfd < 0)
-		return dirfd;
-	r = file_replace(dirfd, DROPIN_NAME, span_of_text(text), 0644, err);
-	return r < 0 ? error_wrap(err, "writing %s/%s/%s", output, directory, DROPIN_NAME) : 0;
+	if (dropins < 0)
+		return dropins;
+	r = file_replace(dropins, DROPIN_NAME, span_of_text(text), 0644, err);
+	return r < 0 ? error_wrap(err, "writing %s/%s/%s", output, name, DROPIN_NAME) : 0;
 }
 
 static bool is_declared(const struct config *config, const char *directory)
@@ -85,8 +82,12 @@ static int dropins_write(const struct config *config, const char *socket, const 
 	_cleanup_close_ int dirfd = dir_make(AT_FDCWD, output, 0755, err);
 	int r = dirfd < 0 ? dirfd : 0;
 
-	for (size_t i = 0; r == 0 && i < config->vm_count; i++)
-		r = dropin_write(config, &config->vms[i], socket, dirfd, output, err);
+	for (size_t i = 0; r == 0 && i < config->vm_count; i++) {
+		_cleanup_free_ char *text = config_vm_dropin(config, &config->vms[i], socket);
+
+		r = text ? unit_dropin_write(dirfd, output, config->vms[i].unit, text, err)
+			 : error_no_memory(err);
+	}
 	if (r == 0 && dropins_clean(config, dirfd, err) < 0)
 		r = error_wrap(err, "%s", output);
 	return r;
@@ -102,40 +103,6 @@ static int dropins_print(const struct config *config, const char *socket, struct
 		printf("# %s.d/" DROPIN_NAME "\n%s", config->vms[i].unit, text);
 	}
 	return 0;
-}
-
-/* systemd calls a generator with the directories for normal, early and late units;
- * systemd.generator(7). Without a declaration there is nothing to generate. */
-static int generator_run(int argc, char **argv, struct error *err)
-{
-	_cleanup_config_ struct config config = {0};
-	int r;
-
-	if (argc != 4)
-		return error_set(err, VMCRED_USAGE, "a systemd generator needs three directories");
-	if (access(VMCRED_CONFIG_PATH, F_OK) < 0)
-		return 0;
-	r = config_load_file_entries(VMCRED_CONFIG_PATH, &config, err);
-	return r < 0 ? r : dropins_write(&config, NULL, argv[1], err);
-}
-
-/* A generator's standard error is not logged: systemd.generator(7). */
-static void failure_log(const struct error *err)
-{
-	_cleanup_free_ char *line = error_line(err);
-	_cleanup_close_ int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-
-	if (fd >= 0 && line)
-		(void)dprintf(fd, "<3>vmcred-generator[%d]: %s\n", (int)getpid(), line);
-}
-
-static int command_generator(int argc, char **argv, struct error *err)
-{
-	int r = generator_run(argc, argv, err);
-
-	if (r < 0)
-		failure_log(err);
-	return r;
 }
 
 /* It is copied into a unit file. */
@@ -187,14 +154,12 @@ int command_units(struct cli *cli, int argc, char **argv, struct error *err)
 	_cleanup_free_ char *path = NULL;
 	int first, r;
 
-	if (strcmp(argv[0], "units") != 0)
-		return command_generator(argc, argv, err);
 	r = cli_parse(cli, &usage, argc, argv, &first, err);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	r = config_find(cli->config, &path, NULL, err);
 	if (r == 0)
-		r = config_load_file_entries(path, &config, err);
+		r = config_load_file_as(path, CONFIG_ENTRIES, &config, err);
 	if (r < 0)
 		return r;
 	if (socket)
