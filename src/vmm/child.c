@@ -181,6 +181,7 @@ int child_start(struct child *child, const struct child_command *command, struct
 	ssize_t got;
 
 	*child = CHILD_NONE;
+	child->program = command->program;
 	terminals_save(child);
 	r = child_fork(child, command, &report, err);
 	if (r < 0) {
@@ -238,7 +239,7 @@ int child_reap(struct child *child)
 			continue;
 	}
 	child_close(child);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	return status;
 }
 
 int child_stop(struct child *child)

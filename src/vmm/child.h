@@ -25,6 +25,7 @@ struct child_terminal {
 };
 
 struct child {
+	const char *program; /* borrowed from the command */
 	pid_t pid;
 	int pid_fd;    /* readable once the child has ended */
 	int signal_fd; /* readable when this process received a signal to handle */
@@ -59,7 +60,7 @@ bool child_end_await(const struct child *child, int timeout_ms);
  */
 int child_signal(const struct child *child, bool *from_terminal);
 
-/* Waits for its end and restores the terminal. Returns its exit code, or 128 + N after signal N. */
+/* Waits for its end and restores the terminal. Returns its status: waitpid(2). */
 int child_reap(struct child *child);
 
 /* Ends it with SIGTERM, so that it can restore the terminal, and soon with SIGKILL. Returns as

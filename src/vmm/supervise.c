@@ -5,9 +5,11 @@
 #include <limits.h>
 #include <malloc.h>
 #include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/program.h"
 
 /* A guest that is not listening yet misses the power button, so it is pressed again. */
 #define PRESS_AGAIN_MS 10000
@@ -41,8 +43,9 @@ int supervise_abandon(struct child *child, struct stderr_relay *output, int conn
 {
 	struct pollfd closed = {.fd = connection, .events = POLLRDHUP};
 	bool ended = child_end_await(child, poll(&closed, 1, 0) > 0 ? END_TIMEOUT_MS : 0);
+	_cleanup_error_ struct error reason = {0};
 	int number = child_signal(child, NULL);
-	int code = child_stop(child);
+	int status = child_stop(child);
 
 	stderr_relay_finish(output);
 	if (number != 0) {
@@ -51,7 +54,9 @@ int supervise_abandon(struct child *child, struct stderr_relay *output, int conn
 	}
 	if (!ended)
 		return -(int)err->code;
-	error_set(err, VMCRED_FAILED, "it exited with code %d before its VM booted", code);
+	if (program_status_check(status, "it", &reason) == 0)
+		error_set(&reason, VMCRED_FAILED, "it exited with code 0");
+	error_set(err, VMCRED_FAILED, "%s before its VM booted", reason.text);
 	stderr_relay_quote(output, err);
 	return -(int)err->code;
 }
@@ -151,10 +156,27 @@ static int timeout_until(int64_t deadline)
 	return left <= 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
 }
 
+/* The exit code for a VMM that ended. A signal that killed it is reported, unless it was ours. */
+static int end_report(const struct supervision *supervision, const char *program,
+		      const struct stopping *stopping, int status)
+{
+	_cleanup_error_ struct error killed = {0};
+	int number;
+
+	if (WIFEXITED(status))
+		return WEXITSTATUS(status);
+	number = WTERMSIG(status);
+	(void)program_status_check(status, program, &killed);
+	if (stopping->step < STEP_QUIT || (number != SIGTERM && number != SIGKILL))
+		report_message(supervision->report, REPORT_WARNING, "%s", killed.text);
+	return 128 + number;
+}
+
 int supervise(const struct supervision *supervision)
 {
 	struct stopping stopping = {.deadline = INT64_MAX, .again = INT64_MAX};
-	int discard = supervision->discard, code;
+	const char *program = supervision->child->program;
+	int discard = supervision->discard, status;
 	bool ended = false;
 
 	report_message(supervision->report, REPORT_INFO, "the VM is booted");
@@ -183,8 +205,8 @@ int supervise(const struct supervision *supervision)
 		signals_handle(supervision, &stopping);
 		deadlines_handle(supervision, &stopping);
 	}
-	code = child_reap(supervision->child);
+	status = child_reap(supervision->child);
 	stderr_relay_finish(supervision->output);
 	notify_flush(supervision->notify, FLUSH_TIMEOUT_MS);
-	return code;
+	return end_report(supervision, program, &stopping, status);
 }

@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import harness
-from harness import equal, expect, need, need_root, run
+from harness import equal, expect, fails, need, need_root, run
 from vm import CLOUD_HYPERVISOR, Vm, api_get, children, visible_to_others, no_canary, nothing_left, stop, wait_for
 
 QEMU = ("qemu-system-x86_64", "-accel", "tcg", "-display", "none", "-serial", "none", "-S", "-nodefaults")
@@ -145,6 +145,20 @@ def test_other_signals_are_forwarded(directory):
         process.send_signal(number)
         equal(process.wait(20), 128 + number)
         equal(vm.requested(), BOOT)
+
+
+def test_killed_vmm_is_reported(directory):
+    """a VMM that a signal killed is reported with its name, before and after the boot"""
+    vm = Vm(directory)
+    for run_one, name in ((running, "cloud-hypervisor"), (running_qemu, QEMU[0])):
+        process, child = run_one(vm)
+        os.kill(child, signal.SIGSEGV)
+        equal(process.wait(20), 128 + signal.SIGSEGV)
+        equal(vm.errors().splitlines()[-1], f"vmcred: warning: {name} was killed by SIGSEGV")
+    crashing = directory / QEMU[0]
+    crashing.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    crashing.chmod(0o755)
+    fails(vm.run(crashing, *QEMU[1:], options=("--supervise",)), 1, crashing, "killed by SIGSEGV before its VM booted")
 
 
 def test_ctrl_c_reaches_the_vmm_from_the_terminal(directory):

@@ -6,7 +6,8 @@
  * An error in the declaration must not stop VMs that ran before it: a VM with an error in its entry
  * gets its last good drop-in, and with any other error all VMs do. The last good ones are in /run.
  * A generator must not write anywhere else: other file systems may not be mounted yet, and systemd
- * makes them read-only for it. vmcred-units.service copies them for the next boot.
+ * makes them read-only for it. vmcred-units.path starts a service that copies them for the next
+ * boot.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -25,6 +26,7 @@
 /* A VM's name → {"unit": NAME, "dropin": TEXT}. */
 #define GOOD_DIRECTORY "/run/vmcred"
 #define GOOD_NAME      "units.json"
+#define GOOD_CHANGED   "units.changed" /* exists until it was copied */
 #define GOOD_COPY      "/var/lib/vmcred/" GOOD_NAME
 #define GOOD_SIZE_MAX  ((size_t)256 * 1024 * 1024)
 
@@ -72,10 +74,12 @@ static int good_save(const struct generator *generator, struct error *err)
 	if (!text)
 		return error_no_memory(err);
 	dirfd = dir_make(AT_FDCWD, GOOD_DIRECTORY, 0755, err);
-	return dirfd < 0 ? dirfd : file_replace(dirfd, GOOD_NAME, span_of_text(text), 0644, err);
+	if (dirfd < 0 || file_replace(dirfd, GOOD_NAME, span_of_text(text), 0644, err) < 0)
+		return -(int)err->code;
+	return file_replace(dirfd, GOOD_CHANGED, span_of_text(""), 0644, err);
 }
 
-/* vmcred-units.service, which needs no enabling then. */
+/* Needs no `systemctl enable` then. */
 static int copy_want(const struct generator *generator, struct error *err)
 {
 	static const char target[] = "multi-user.target.wants";
@@ -83,8 +87,7 @@ static int copy_want(const struct generator *generator, struct error *err)
 
 	if (dirfd < 0)
 		return dirfd;
-	if (symlinkat("../vmcred-units.service", dirfd, "vmcred-units.service") < 0 &&
-	    errno != EEXIST)
+	if (symlinkat("../vmcred-units.path", dirfd, "vmcred-units.path") < 0 && errno != EEXIST)
 		return error_set_errno(err, errno, "creating a link in %s/%s", generator->output,
 				       target);
 	return 0;

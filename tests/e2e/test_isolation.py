@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""On a booted host, a fault of one VM stays with that VM: an error in its entry, a crash."""
+import time
+
+import harness
+from harness import equal
+from host import CONFIG, DROPINS, Container
+
+GENERATORS = "/run/systemd/system-generators"
+LAST_GOOD = "/var/lib/vmcred/units.json"
+# A paused VM.
+COMMAND = "command: [qemu-system-x86_64, -accel, tcg, -display, none, -serial, none, -nodefaults, -S]"
+ENTRY = f"    loadCredentials: {{key: test-vm-secrets/api-key}}\n    credentialFiles: {{KEY: key}}\n    {COMMAND}\n"
+
+host = None
+
+
+def booted():
+    global host  # pylint: disable=global-statement
+    if host is None:
+        host = Container()
+        host.checked("mkdir", "-p", GENERATORS)
+        host.checked("ln", "-s", "/usr/bin/vmcred-run", f"{GENERATORS}/vmcred-generator")
+        host.checked("systemctl", "start", "vmcred-units.path")
+        # A paused guest does not power off.
+        host.write(f"{DROPINS}/microvm@.service.d/60-stop.conf",
+                   "[Service]\nExecStart=\nExecStart=/usr/bin/vmcred-run run --supervise --stop-timeout=0 %i\n")
+        host.text = (host.example / "vmcred.yaml").read_text()
+    return host
+
+
+def declare(**entries):
+    """Declares VMs, and lets the generator write their drop-ins."""
+    machine = booted()
+    vms = "".join(f"  {name}:\n{entry}" for name, entry in entries.items())
+    (machine.example / "vmcred.yaml").write_text(machine.text.replace("\nvms:\n", f"\nvms:\n{vms}"))
+    machine.checked("systemctl", "daemon-reload")
+
+
+def unit_of(name):
+    return f"microvm@{name}.service"
+
+
+def states(*names):
+    return [booted().run("systemctl", "is-active", unit_of(name)).out.strip() for name in names]
+
+
+def shown(name, what):
+    return booted().checked("systemctl", "show", "--value", f"--property={what}", unit_of(name)).out.strip()
+
+
+def log(name):
+    return booted().checked("journalctl", f"--unit={unit_of(name)}", "--output=cat", "--no-pager").out
+
+
+def wait(what, condition):
+    end = time.monotonic() + booted().patience
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"not in time: {what}")
+        time.sleep(booted().interval)
+
+
+def test_error_in_the_entry_of_a_vm(_directory):
+    """after a boot with an error in the entry of a VM, the others and the last good version of that VM start"""
+    machine = booted()
+    declare(fine=ENTRY, typo=ENTRY)
+    wait("the copy of the drop-ins", lambda: machine.run("grep", "-q", '"typo"', LAST_GOOD).code == 0)
+    # As after a boot.
+    machine.checked("rm", "/run/vmcred/units.json")
+    declare(fine=ENTRY, typo=ENTRY.replace("command", "comand"), fresh=ENTRY.replace("command", "comand"))
+    results = [machine.run("systemctl", "start", unit_of(name)).code for name in ("fine", "typo", "fresh")]
+    equal(results, [0, 0, 1], f"exit codes of systemctl, with {log('typo')}{log('fresh')}")
+    equal(states("fine", "typo", "fresh"), ["active", "active", "failed"])
+    problem = 'unknown key "comand": did you mean "command"?'
+    assert f"vms.typo: {problem}" in machine.run("systemctl", "status", unit_of("typo")).out
+    assert f"{CONFIG}:" in log("fresh") and f"vms.fresh: {problem}" in log("fresh"), log("fresh")
+    equal((shown("fresh", "ExecMainStatus"), shown("fresh", "NRestarts")), ("2", "0"), "status and restarts")
+    machine.checked("systemctl", "stop", unit_of("fine"), unit_of("typo"))
+
+
+def test_unreadable_declaration(_directory):
+    """with a declaration that cannot be read, all VMs start with their last good version"""
+    machine = booted()
+    declare(fine=ENTRY)
+    machine.checked("systemctl", "start", unit_of("fine"))
+    machine.checked("systemctl", "stop", unit_of("fine"))
+    (machine.example / "vmcred.yaml").write_text("vms: [\n")
+    machine.checked("systemctl", "daemon-reload")
+    equal(machine.run("systemctl", "start", unit_of("fine")).code, 0, f"exit code of systemctl, with {log('fine')}")
+    assert f"{CONFIG}:" in shown("fine", "Description"), shown("fine", "Description")
+    machine.checked("systemctl", "stop", unit_of("fine"))
+
+
+def test_crashed_hypervisor(_directory):
+    """a hypervisor that crashed is named in the journal and started again; one that was stopped is not"""
+    machine = booted()
+    declare(fine=ENTRY)
+    machine.checked("systemctl", "start", unit_of("fine"))
+    main = shown("fine", "MainPID")
+    machine.checked("sh", "-c", f"kill -SEGV $(cat /proc/{main}/task/{main}/children)")
+    wait("the restart", lambda: shown("fine", "NRestarts") == "1" and states("fine") == ["active"])
+    assert "qemu-system-x86_64 was killed by SIGSEGV" in log("fine"), log("fine")
+    machine.checked("systemctl", "stop", unit_of("fine"))
+    equal((states("fine"), shown("fine", "Result"), shown("fine", "SubState")), (["inactive"], "success", "dead"))
+
+
+harness.main(with_host_services=True)
