@@ -62,7 +62,8 @@ class Unsynced:
 
     def __init__(self, store):
         self.store = str(store)
-        self.dirty, self.renamed, self.problems = set(), set(), []
+        self.dirty, self.problems = set(), []
+        self.renamed = set()  # (directory, new path)
         self.syncing = None  # during a syncfs: the files that it syncs
 
     def change(self, *paths):
@@ -78,7 +79,7 @@ class Unsynced:
 
     def sync(self, path):
         self.dirty.discard(path)
-        self.renamed.discard(path)
+        self.renamed = {(directory, entry) for directory, entry in self.renamed if directory != path}
 
     def sync_all(self):
         done = self.dirty | self.renamed if self.syncing is None else self.syncing
@@ -86,15 +87,16 @@ class Unsynced:
         self.renamed -= done
         self.syncing = None
 
-    def rename(self, moved, directory):
+    def rename(self, moved, target):
         self.problems += sorted(f"{entry} when {moved} was renamed" for entry in self.dirty if is_below(entry, moved))
         self.forget(moved)
-        self.renamed.add(directory)
+        self.renamed.add((str(PurePath(target).parent), target))
         if self.syncing:
-            self.syncing.discard(directory)
+            self.syncing.discard((str(PurePath(target).parent), target))
 
     def forget(self, path):
         self.dirty = {entry for entry in self.dirty if not is_below(entry, path)}
+        self.renamed = {(directory, entry) for directory, entry in self.renamed if not is_below(entry, path)}
 
     def take(self, name, path, names, result, arguments):
         if name == "openat" and "O_CREAT" in arguments and result:
@@ -114,7 +116,7 @@ class Unsynced:
         elif name == "unlinkat":
             self.forget(str(PurePath(path) / names[0]))
         elif name in ("renameat", "renameat2"):
-            self.rename(str(PurePath(path) / names[0]), SECOND_FD.search(arguments).group(1))
+            self.rename(str(PurePath(path) / names[0]), str(PurePath(SECOND_FD.search(arguments).group(1)) / names[1]))
 
 
 def unsynced(directory, store, *command):
@@ -124,9 +126,12 @@ def unsynced(directory, store, *command):
         disk.take(*call)
     return [
         *disk.problems,
-        *sorted(f"{path} after a rename in it" for path in disk.renamed),
+        *sorted(f"{path} after a rename in it" for path in {directory for directory, _ in disk.renamed}),
         *sorted(f"{path} at the end" for path in disk.dirty),
     ]
+
+
+FLEET = "  g: {machines: ALL, files: {it: {}, other: {}}, kind: {it: uuid, other: uuid}}\n"
 
 
 def test_generate_syncs_files_before_rename_and_name_after(directory):
@@ -152,12 +157,49 @@ def test_generate_syncs_many_generators_together(directory):
     """generate syncs many generators together, before the first rename and after the last"""
     store = directory / "store"
     store.mkdir()
-    fleet = Fleet(store, 200, "  g: {machines: ALL, files: {it: {}, other: {}}, kind: {it: uuid, other: uuid}}\n")
+    fleet = Fleet(store, 200, FLEET)
     command = [harness.VMCRED, "generate", "--config", fleet.config]
     equal(unsynced(directory, store, *command), [])
     seen = [name for name, *_ in calls(directory, *command, "--regenerate", "--all")]
     assert 2 <= seen.count("syncfs") < 100 and seen.count("renameat2") == 200, (seen.count("syncfs"), seen.count("renameat2"))
     equal(unsynced(directory, store, *command, "--regenerate", "--all"), [])
+
+
+def person(store, name):
+    """A new identity beside the store, and its public key."""
+    identity = store.parent / name
+    return identity, expect(run(harness.VMCRED, "keygen", "--output", identity)).out.split()[-1]
+
+
+def test_a_user_is_added_and_removed_in_few_secrets_one_by_one(directory):
+    """re-encrypting few secrets syncs each document and its links, before the rename and after it"""
+    store = directory / "store"
+    store.mkdir()
+    example = Example(store)
+    words = ["--config", example.config, "--identity", example.identity]
+    _, key = person(store, "ada")
+    add = [harness.VMCRED, "user", "add", "ada", "--age-key", key, *words]
+    remove = [harness.VMCRED, "user", "remove", "ada", *words]
+    equal(unsynced(directory, store, *add), [])
+    equal(unsynced(directory, store, *remove), [])
+    seen = [name for name, *_ in calls(directory, *add)]
+    assert seen.count("fsync") >= 8 and "syncfs" not in seen, seen
+
+
+def test_a_user_is_added_and_removed_in_many_secrets_together(directory):
+    """re-encrypting many secrets syncs all documents and links together, before the first rename and after the last"""
+    store = directory / "store"
+    store.mkdir()
+    fleet = Fleet(store, 300, FLEET)
+    expect(fleet.generate())
+    words = ["--config", fleet.config, "--identity", fleet.identity]
+    _, key = person(store, "ada")
+    add = [harness.VMCRED, "user", "add", "ada", "--age-key", key, *words]
+    remove = [harness.VMCRED, "user", "remove", "ada", *words]
+    equal(unsynced(directory, store, *add), [])
+    equal(unsynced(directory, store, *remove), [])
+    seen = [name for name, *_ in calls(directory, *add)]
+    assert seen.count("renameat") >= 600 and seen.count("syncfs") == 4 and seen.count("fsync") < 20, seen
 
 
 def test_keygen_syncs_key_and_identity(directory):

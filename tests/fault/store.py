@@ -5,8 +5,8 @@ import os
 
 import harness
 from example import Example, Fleet
-from faults import every_fault, strace
-from harness import equal, expect
+from faults import every_fault, fresh, strace
+from harness import equal, expect, run, vmcred
 
 
 def pair(example, where):
@@ -64,6 +64,33 @@ def test_common_sync_leaves_complete_generators(directory):
         expect(fleet.generate())
         equal(len(list(store.glob("vars/per-machine/*/g/more/secret"))), 200)
         equal([path.name for path in store.iterdir() if path.name.startswith(".")], [], f"what is left after {fault}")
+
+
+def test_common_sync_of_readers_leaves_complete_secrets(directory):
+    """if the disk fails while many secrets are re-encrypted, all stay readable, none without a link, and a second run ends it"""
+    (directory / "store").mkdir()
+    fleet = Fleet(directory / "store", 300, "  g: {machines: ALL, files: {it: {}, more: {}}, kind: {it: uuid, more: uuid}}\n")
+    expect(fleet.generate())
+    key = expect(vmcred("keygen", "--output", directory / "ada")).out.split()[-1]
+    for call, fault in (
+        *(("syncfs", f"error=EIO:when={number}") for number in range(1, 5)),
+        *(("syncfs", f"signal=KILL:when={number}") for number in range(1, 5)),
+        ("renameat", "signal=KILL:when=100"), ("symlinkat", "signal=KILL:when=100"), ("symlinkat", "error=EIO:when=100"),
+    ):  # fmt: skip
+        store = Fleet.at(fresh(fleet.directory, directory / "copy"))
+        words = ["--config", store.config, "--identity", store.identity]
+        add = [harness.VMCRED, "user", "add", "ada", "--age-key", key, *words]
+        result = strace(["-f", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:{fault}"], add)
+        assert result.code != 0, fault
+        checked = vmcred("check", "--decrypt", *words)
+        assert "decrypted 600 secrets\n" in checked.out, (call, fault, checked)
+        for path in store.directory.glob("vars/per-machine/*/g/*/secret"):
+            assert key not in path.read_text() or (path.parent / "users/ada").is_symlink(), (call, fault, path)
+        if "EIO" in fault and call == "syncfs":
+            equal((result.code, result.err.splitlines()[-1]), (1, "vmcred: syncing the store: Input/output error"))
+        expect(run(*add))
+        expect(vmcred("check", "--decrypt", *words), 0, "all 600 files are as declared\ndecrypted 600 secrets\n", "")
+        equal([path.name for path in store.directory.iterdir() if path.name.startswith(".")], [], f"what is left after {fault}")
 
 
 def test_activate_leaves_old_or_new_generation(directory):

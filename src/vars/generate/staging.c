@@ -1,32 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Files are on the disk before they are published, and their names afterwards: at any moment of a
- * power cut, either the old files are there or the new ones. For few jobs each file is synced; for
- * many, one syncfs(2) is faster, on file systems where it is as reliable.
+ * power cut, either the old files are there or the new ones.
  */
 #include "vars/generate/staging.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/directory.h"
 #include "vars/store/store.h"
-
-/* syncfs() also waits for the writes of other programs, so it must be worth it. */
-#define TOGETHER_MIN 8
-
-/* Where syncfs() writes content and names to the disk. Network file systems may only send them. */
-static const unsigned long local_types[] = {
-	EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC,       BTRFS_SUPER_MAGIC,
-	F2FS_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC,
-};
 
 int staging_begin(struct staging *staging, struct error *err)
 {
@@ -65,18 +53,12 @@ int staged_error_wrap(const struct staged *staged, struct error *err)
 static int together_sync(int store_dirfd, size_t count, struct error *err)
 {
 	_cleanup_close_ int dirfd = dir_open(store_dirfd, "vars", err);
-	struct statfs status;
 
 	if (dirfd < 0)
 		return dirfd;
-	if (count < TOGETHER_MIN || fstatfs(dirfd, &status) < 0)
+	if (!store_syncs_together(dirfd, count))
 		return 0;
-	for (size_t i = 0; i < sizeof(local_types) / sizeof(local_types[0]); i++) {
-		if ((unsigned long)status.f_type == local_types[i])
-			return syncfs(dirfd) < 0 ? error_set_errno(err, errno, "syncing the store")
-						 : 1;
-	}
-	return 0;
+	return store_sync(dirfd, err) < 0 ? -(int)err->code : 1;
 }
 
 /* A file, or a directory after its entries. A link is nothing but its name. */

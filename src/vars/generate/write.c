@@ -98,7 +98,6 @@ static int file_audience(const struct writing *writing, const struct config_file
 {
 	_cleanup_readers_ struct readers linked = {0};
 	_cleanup_free_ char *directory = NULL;
-	bool is_declared = true;
 	int r;
 
 	*audience = &writing->audiences[file->deploy];
@@ -109,13 +108,7 @@ static int file_audience(const struct writing *writing, const struct config_file
 		return error_no_memory(err);
 	r = readers_add_linked(writing->parent_dirfd, directory, writing->staging->cache, &linked,
 			       err);
-	for (int type = 0; type < VARS_MEMBER_TYPES; type++) {
-		for (size_t i = 0; is_declared && i < linked.names[type].count; i++)
-			is_declared =
-				readers_include(&(*audience)->readers, (enum vars_member_type)type,
-						linked.names[type].items[i]);
-	}
-	if (r < 0 || is_declared)
+	if (r < 0 || readers_are_within(&linked, &(*audience)->readers))
 		return r;
 	*audience = own;
 	return audience_find(writing, file->deploy, &linked, own, err);

@@ -95,30 +95,46 @@ int link_write(int secret_dirfd, int dirfd, const char *up, enum vars_member_typ
 	return r < 0 ? error_set_errno(err, errno, "creating the link %s/%s", directory, name) : 0;
 }
 
-static int links_add(int secret_dirfd, const char *up, const struct readers *readers,
-		     struct error *err)
+/* Adds those of one type that are not in `known`. */
+static int type_links_add(int secret_dirfd, const char *up, enum vars_member_type type,
+			  const struct readers *readers, const struct readers *known, bool sync,
+			  struct error *err)
+{
+	const char *directory = members_directory(type);
+	const struct strings *names = &readers->names[type];
+	_cleanup_close_ int dirfd = -1;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < names->count; i++) {
+		if (known && readers_include(known, type, names->items[i]))
+			continue;
+		if (dirfd < 0 && mkdirat(secret_dirfd, directory, 0755) == 0)
+			r = sync ? dir_sync(secret_dirfd, directory, err) : 0;
+		else if (dirfd < 0 && errno != EEXIST)
+			return error_set_errno(err, errno, "creating %s", directory);
+		if (r == 0 && dirfd < 0) {
+			dirfd = dir_open(secret_dirfd, directory, err);
+			r = dirfd < 0 ? dirfd : 0;
+		}
+		if (r == 0)
+			r = link_write(secret_dirfd, dirfd, up, type, names->items[i], err);
+	}
+	return r < 0 || dirfd < 0 || !sync ? r : dir_sync(dirfd, directory, err);
+}
+
+int links_add(int secret_dirfd, const char *up, const struct readers *readers,
+	      const struct readers *known, bool sync, struct error *err)
 {
 	int r = 0;
 
-	for (int i = 0; r == 0 && i < VARS_MEMBER_TYPES; i++) {
-		const enum vars_member_type type = (enum vars_member_type)i;
-		const struct strings *names = &readers->names[i];
-		_cleanup_close_ int dirfd = -1;
-
-		if (names->count == 0)
-			continue;
-		dirfd = dir_make(secret_dirfd, members_directory(type), 0755, err);
-		r = dirfd < 0 ? dirfd : 0;
-		for (size_t j = 0; r == 0 && j < names->count; j++)
-			r = link_write(secret_dirfd, dirfd, up, type, names->items[j], err);
-		if (r == 0)
-			r = dir_sync(dirfd, members_directory(type), err);
-	}
+	for (int type = 0; r == 0 && type < VARS_MEMBER_TYPES; type++)
+		r = type_links_add(secret_dirfd, up, (enum vars_member_type)type, readers, known,
+				   sync, err);
 	return r;
 }
 
-static int links_remove(int secret_dirfd, enum vars_member_type type, const struct readers *readers,
-			struct error *err)
+static int type_links_remove(int secret_dirfd, enum vars_member_type type,
+			     const struct readers *readers, struct error *err)
 {
 	const char *directory = members_directory(type);
 	_cleanup_strings_ struct strings names = {0};
@@ -141,14 +157,21 @@ static int links_remove(int secret_dirfd, enum vars_member_type type, const stru
 	return r;
 }
 
+int links_remove(int secret_dirfd, const struct readers *readers, struct error *err)
+{
+	int r = 0;
+
+	for (int type = 0; r == 0 && type < VARS_MEMBER_TYPES; type++)
+		r = type_links_remove(secret_dirfd, (enum vars_member_type)type, readers, err);
+	return r;
+}
+
 int secret_write(int store_dirfd, int secret_dirfd, const char *path, const char *up,
 		 const struct readers *readers, struct span document, struct error *err)
 {
-	int r = links_add(secret_dirfd, up, readers, err);
+	int r = links_add(secret_dirfd, up, readers, NULL, true, err);
 
 	if (r == 0 && document.size > 0)
 		r = store_file_replace(store_dirfd, secret_dirfd, "secret", path, document, err);
-	for (int type = 0; r == 0 && type < VARS_MEMBER_TYPES; type++)
-		r = links_remove(secret_dirfd, (enum vars_member_type)type, readers, err);
-	return r;
+	return r < 0 ? r : links_remove(secret_dirfd, readers, err);
 }

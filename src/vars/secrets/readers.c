@@ -104,13 +104,13 @@ int readers_add_linked(int dirfd, const char *directory, struct member_cache *ca
 	return r < 0 ? r : readers_add_existing(&actual, VARS_GROUP, cache, readers, err);
 }
 
-bool readers_equal(const struct readers *a, const struct readers *b)
+bool readers_are_within(const struct readers *some, const struct readers *all)
 {
-	for (int type = 0; type < VARS_MEMBER_TYPES; type++) {
-		if (a->names[type].count != b->names[type].count)
-			return false;
-		for (size_t i = 0; i < a->names[type].count; i++) {
-			if (strcmp(a->names[type].items[i], b->names[type].items[i]) != 0)
+	for (int i = 0; i < VARS_MEMBER_TYPES; i++) {
+		const enum vars_member_type type = (enum vars_member_type)i;
+
+		for (size_t j = 0; j < some->names[i].count; j++) {
+			if (!readers_include(all, type, some->names[i].items[j]))
 				return false;
 		}
 	}

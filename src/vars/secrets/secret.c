@@ -13,13 +13,18 @@
 #include "vars/secrets/secrets.h"
 #include "vars/store/store.h"
 
+void stored_secret_close(struct stored_secret *stored)
+{
+	cleanup_close_fd(&stored->dirfd);
+	stored->dirfd = -1;
+	sops_document_destroy(&stored->document);
+}
+
 void stored_secret_destroy(struct stored_secret *stored)
 {
-	if (stored->dirfd >= 0)
-		close(stored->dirfd);
+	stored_secret_close(stored);
 	free(stored->path);
 	free(stored->wrong_link);
-	sops_document_destroy(&stored->document);
 	readers_destroy(&stored->actual);
 	readers_destroy(&stored->correct);
 	readers_keys_release(&stored->keys);
@@ -30,7 +35,8 @@ int stored_secret_open(int store_dirfd, const struct vars_location *location, bo
 {
 	_cleanup_free_ char *directory = NULL;
 
-	stored->path = vars_location_path(location);
+	if (!stored->path)
+		stored->path = vars_location_path(location);
 	directory = stored->path ? strdup(stored->path) : NULL;
 	if (!directory)
 		return error_no_memory(err);
@@ -237,7 +243,8 @@ int stored_secret_compare(struct stored_secret *stored, struct member_cache *cac
 	free(text);
 	if (stored->wrong_link)
 		*difference = text_format("links only: %s leads elsewhere", stored->wrong_link);
-	else if (!readers_equal(&stored->actual, &stored->correct))
+	else if (!readers_are_within(&stored->actual, &stored->correct) ||
+		 !readers_are_within(&stored->correct, &stored->actual))
 		*difference = strdup("links only");
 	else
 		return 0;

@@ -39,7 +39,7 @@ int readers_add_existing(const struct readers *from, enum vars_member_type type,
 int readers_add_linked(int dirfd, const char *directory, struct member_cache *cache,
 		       struct readers *readers, struct error *err);
 
-bool readers_equal(const struct readers *a, const struct readers *b);
+bool readers_are_within(const struct readers *some, const struct readers *all);
 bool readers_include(const struct readers *readers, enum vars_member_type type, const char *name);
 void readers_destroy(struct readers *readers);
 
@@ -67,6 +67,14 @@ int readers_gpg_check(const struct readers *readers, struct member_cache *cache,
  */
 int secret_write(int store_dirfd, int secret_dirfd, const char *path, const char *up,
 		 const struct readers *readers, struct span document, struct error *err);
+
+/* Its steps, for many secrets that are synced together. Adds the links to the readers; those in
+ * `known` (NULL: none) are correct already. */
+int links_add(int secret_dirfd, const char *up, const struct readers *readers,
+	      const struct readers *known, bool sync, struct error *err);
+
+/* Removes the links to others. */
+int links_remove(int secret_dirfd, const struct readers *readers, struct error *err);
 
 /* Follows the links that are in both sets. `*wrong`, which the caller frees: the first that leads
  * to another member or nowhere, such as "users/bob". */
@@ -113,6 +121,8 @@ int stored_secret_find_readers(const struct config *config, struct member_cache 
 int stored_secret_compare(struct stored_secret *stored, struct member_cache *cache,
 			  char **difference, struct error *err);
 
+/* Closes the directory and the document, which can be opened again, and keeps the rest. */
+void stored_secret_close(struct stored_secret *stored);
 void stored_secret_destroy(struct stored_secret *stored);
 
 /* Whether the public half of an identity is among the keys. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <linux/magic.h>
 #include <stdio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -30,6 +32,33 @@ int store_file_replace(int store_dirfd, int dirfd, const char *name, const char 
 	error_set_errno(err, errno, "replacing %s", path);
 	(void)unlinkat(store_dirfd, temporary, 0);
 	return -(int)err->code;
+}
+
+/* syncfs() also waits for the writes of other programs, so it must be worth it. */
+#define TOGETHER_MIN 8
+
+/* Where syncfs() writes content and names to the disk. Network file systems may only send them. */
+static const unsigned long local_types[] = {
+	EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC,       BTRFS_SUPER_MAGIC,
+	F2FS_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC,
+};
+
+bool store_syncs_together(int dirfd, size_t count)
+{
+	struct statfs status;
+
+	if (count < TOGETHER_MIN || fstatfs(dirfd, &status) < 0)
+		return false;
+	for (size_t i = 0; i < sizeof(local_types) / sizeof(local_types[0]); i++) {
+		if ((unsigned long)status.f_type == local_types[i])
+			return true;
+	}
+	return false;
+}
+
+int store_sync(int dirfd, struct error *err)
+{
+	return syncfs(dirfd) < 0 ? error_set_errno(err, errno, "syncing the store") : 0;
 }
 
 int store_directory_begin(int store_dirfd, const char *what, char **temporary, struct error *err)

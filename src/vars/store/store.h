@@ -36,6 +36,13 @@ int store_clean(int store_dirfd, struct error *err);
 int store_file_replace(int store_dirfd, int dirfd, const char *name, const char *path,
 		       struct span content, struct error *err);
 
+/* Whether so many changes are better synced by one store_sync() than one by one: few are not, nor
+ * are files on a file system where it is less reliable. */
+bool store_syncs_together(int dirfd, size_t count);
+
+/* Syncs the file system of `dirfd`. */
+int store_sync(int dirfd, struct error *err);
+
 /* Creates a temporary directory, in which `what` is prepared. Returns its descriptor; the caller
  * frees `*temporary` after store_directory_commit() or store_directory_discard(). */
 int store_directory_begin(int store_dirfd, const char *what, char **temporary, struct error *err);
