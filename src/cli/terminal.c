@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/text.h"
 
 #define LINE_SIZE_MAX 4096
@@ -66,8 +67,9 @@ static void question_print(int fd, const char *before, const char *text)
 }
 
 /*
- * Signals are blocked until echo is restored. Echo is off before the question appears, and input
- * typed before that is discarded.
+ * Signals are blocked until echo is restored. Echo is off before the question appears. What a
+ * person typed ahead is part of the answer, as for age and ssh, so no change of the settings
+ * flushes the input.
  */
 static int answer_read_hidden(int fd, const struct terminal_question *question,
 			      const char *before_it, struct secret *answer, struct error *err)
@@ -88,13 +90,13 @@ static int answer_read_hidden(int fd, const struct terminal_question *question,
 	silent.c_lflag |= ICANON;
 	/* Ctrl-C ends the line, so that read(2) returns and answer_read() sees it. */
 	silent.c_cc[VEOL] = before.c_cc[VINTR];
-	if (tcsetattr(fd, TCSAFLUSH, &silent) < 0) {
+	if (tcsetattr(fd, TCSADRAIN, &silent) < 0) {
 		r = error_set_errno(err, errno, "turning off echo");
 	} else {
 		question_print(fd, before_it, question->text);
 		r = answer_read(fd, question->lines, before.c_cc[VINTR], answer, err);
 	}
-	(void)tcsetattr(fd, TCSAFLUSH, &before);
+	(void)tcsetattr(fd, TCSADRAIN, &before);
 	sigprocmask(SIG_SETMASK, &unblocked, NULL);
 	(void)!write(fd, "\n", 1);
 	return r;
@@ -127,6 +129,18 @@ int terminal_ask(const struct terminal_question *question, struct secret *answer
 			return secret_append(answer, secret_span(&first), err);
 		fprintf(stderr, "vmcred: the answers differ, try again\n");
 	}
+}
+
+int terminal_show(const char *before, const struct secret *text, struct error *err)
+{
+	_cleanup_close_ int fd = terminal_open(err);
+	int r = fd;
+
+	if (r >= 0)
+		r = fd_write(fd, span_of_text(before), "the terminal", err);
+	if (r == 0)
+		r = fd_write(fd, secret_span(text), "the terminal", err);
+	return r == 0 ? fd_write(fd, span_of_text("\n"), "the terminal", err) : r;
 }
 
 static int ask(void *context, const char *question, bool hidden, struct secret *answer,

@@ -26,7 +26,10 @@ struct terminal_question {
 int terminal_ask(const struct terminal_question *question, struct secret *answer,
 		 struct error *err);
 
-/* The same for age. */
+/* Shows a secret on the terminal, after the text `before`, and nowhere else. */
+int terminal_show(const char *before, const struct secret *text, struct error *err);
+
+/* Questions of age. */
 extern const struct age_prompt terminal_prompt;
 
 #endif

@@ -10,6 +10,7 @@ import subprocess
 import harness
 from example import Example
 from harness import VMCRED, equal, expect, fails, run, succeeds, test, vmcred
+from terminal import run_at_terminal
 
 
 def declaration(generators, machines="{m: {}}"):
@@ -349,6 +350,19 @@ def test_editing_an_answer_on_a_terminal(directory):
     )
     equal(code, 0, rest)
     equal([here.get(file, generator="g").out for file in ("it", "pass", "note")], ["Ada é€", "hunter2 ä", ""])
+
+
+def test_answers_that_are_typed_ahead(directory):
+    """answers that are typed before the questions appear are used, hidden ones and the value of `vmcred set` too"""
+    here = prompted(directory)
+    answers = ["Ada", "hunter2", "hunter2", "two", "lines", "\x04"]
+    done = run_at_terminal(VMCRED, "generate", "--config", here.config, answers=answers)
+    equal((done.code, done.err), (0, ""))
+    equal([here.get(file, generator="g").out for file in ("it", "pass", "note")], ["Ada", "hunter2", "two\nlines\n"])
+    words = ["set", "--config", here.config, "--identity", here.identity, "m", "g/pass"]
+    done = run_at_terminal(VMCRED, *words, stdin=None, answers=["hunter4", "hunter4"])
+    equal((done.code, done.err), (0, ""))
+    equal(here.get("pass", generator="g").out, "hunter4")
 
 
 def test_ctrl_d_ends_the_run(directory):
