@@ -44,7 +44,7 @@ _vmcred() {
 		[units]="--output --socket"
 		[compose]="--credentials --json"
 		[run]="--credentials --exec --expose --notify --ready-target --stop-timeout --supervise --transport --vsock-socket"
-		[age]="--recipient --recipients --identity --passphrase --armor --input --output"
+		[age]="--encrypt --decrypt --recipient --recipients-file --identity --passphrase --armor --output --version"
 		[status]="--root --json"
 		[inspect]="--identity --machine --proof --root --json"
 	)
@@ -63,7 +63,7 @@ _vmcred() {
 		return
 	fi
 	case $prev in
-	--config | --output | --input | --recipients | --identity | --proof | --socket | --vsock-socket) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+	--config | --output | --recipients-file | --identity | --proof | --socket | --vsock-socket) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
 	--root | --credentials) mapfile -t COMPREPLY < <(compgen -d -- "$cur") ;;
 	--machine) mapfile -t COMPREPLY < <(compgen -W "$(_vmcred_names machines)" -- "$cur") ;;
 	--generator) mapfile -t COMPREPLY < <(compgen -W "$(_vmcred_names generators)" -- "$cur") ;;
@@ -79,8 +79,7 @@ _vmcred() {
 		case $command in
 		machine | user | group) mapfile -t COMPREPLY < <(compgen -W "add remove list" -- "$cur") ;;
 		generate | list | get | set | check | fix) mapfile -t COMPREPLY < <(compgen -W "$(_vmcred_names machines)" -- "$cur") ;;
-		age) mapfile -t COMPREPLY < <(compgen -W "encrypt decrypt" -- "$cur") ;;
-		activate) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+		activate | age) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
 		compose | run | status | inspect) mapfile -t COMPREPLY < <(compgen -W "$(_vmcred_names vms)" -- "$cur") ;;
 		esac
 		;;

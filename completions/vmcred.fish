@@ -31,13 +31,13 @@ complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a run -d "sta
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a status -d "show which VMs run with old, missing or current secrets"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a inspect -d "show where a VM's secrets are, and check the guest's proofs"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a sops -d "edit SOPS documents with the commands and flags of sops"
-complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a age -d "encrypt or decrypt a file with age"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a age -d "encrypt or decrypt a file, with the command line of age"
 
 complete -c vmcred -n "__fish_seen_subcommand_from $commands" -l config -rF -d "declaration"
 complete -c vmcred -n "__fish_seen_subcommand_from keygen generate list check machine user group activate compose status inspect" -l json -d "print JSON"
 complete -c vmcred -n "__fish_seen_subcommand_from $commands" -s v -l verbose -d "report each step"
 complete -c vmcred -n "__fish_seen_subcommand_from $commands" -s h -l help -d "print this help"
-complete -c vmcred -n "__fish_seen_subcommand_from keygen units age" -l output -rF
+complete -c vmcred -n "__fish_seen_subcommand_from keygen units" -l output -rF
 complete -c vmcred -n "__fish_seen_subcommand_from keygen activate serve inspect" -l machine -x
 complete -c vmcred -n "__fish_seen_subcommand_from keygen" -l force
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l generator -x
@@ -47,7 +47,7 @@ complete -c vmcred -n "__fish_seen_subcommand_from generate" -l dry-run
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l prompt -x
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l no-sandbox
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l script-timeout -x
-complete -c vmcred -n "__fish_seen_subcommand_from generate get set check fix machine user group activate serve inspect age" -l identity -rF
+complete -c vmcred -n "__fish_seen_subcommand_from generate get set check fix machine user group activate serve inspect" -l identity -rF
 complete -c vmcred -n "__fish_seen_subcommand_from activate status inspect" -l root -rF
 complete -c vmcred -n "__fish_seen_subcommand_from activate" -l needed-for -xa "services users activation partitioning"
 complete -c vmcred -n "__fish_seen_subcommand_from check" -l decrypt -d "also decrypt each secret that the identity opens"
@@ -65,11 +65,16 @@ complete -c vmcred -n "__fish_seen_subcommand_from run" -l stop-timeout -x
 complete -c vmcred -n "__fish_seen_subcommand_from run" -l supervise -d "stay as its parent"
 complete -c vmcred -n "__fish_seen_subcommand_from run" -l transport -xa "smbios fw_cfg"
 complete -c vmcred -n "__fish_seen_subcommand_from run" -l vsock-socket -rF
-complete -c vmcred -n "__fish_seen_subcommand_from age" -a "encrypt decrypt"
-complete -c vmcred -n "__fish_seen_subcommand_from age" -l recipient -x
-complete -c vmcred -n "__fish_seen_subcommand_from age" -l recipients -rF
-complete -c vmcred -n "__fish_seen_subcommand_from age" -l passphrase
-complete -c vmcred -n "__fish_seen_subcommand_from age" -l armor
-complete -c vmcred -n "__fish_seen_subcommand_from age" -l input -rF
+complete -c vmcred -n "__fish_seen_subcommand_from age" -s e -l encrypt
+complete -c vmcred -n "__fish_seen_subcommand_from age" -s d -l decrypt
+complete -c vmcred -n "__fish_seen_subcommand_from age" -s r -l recipient -x
+complete -c vmcred -n "__fish_seen_subcommand_from age" -s R -l recipients-file -rF
+complete -c vmcred -n "__fish_seen_subcommand_from age" -s i -l identity -rF
+complete -c vmcred -n "__fish_seen_subcommand_from age" -s j -x -d "plugin"
+complete -c vmcred -n "__fish_seen_subcommand_from age" -s p -l passphrase
+complete -c vmcred -n "__fish_seen_subcommand_from age" -s a -l armor
+complete -c vmcred -n "__fish_seen_subcommand_from age" -s o -l output -rF
+complete -c vmcred -n "__fish_seen_subcommand_from age" -l version -d "print the version"
+complete -c vmcred -n "__fish_seen_subcommand_from age" -F
 complete -c vmcred -n "__fish_seen_subcommand_from sops" -F -a "(vmcred sops --help 2>/dev/null | string match -rg '^  ([a-z-]+) ')"
 complete -c vmcred -n "__fish_seen_subcommand_from sops" -a "(vmcred (commandline -opc)[2..3] --help 2>/dev/null | string match -rg '^  (--[a-z-]+)')"

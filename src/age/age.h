@@ -45,11 +45,12 @@ struct age_prompt {
 	int (*show)(void *context, const char *message, struct error *err);
 };
 
-/* Starts as {0}, or with .prompt set. */
+/* Starts as {0}, or with .prompt and .report set. */
 struct age_recipients {
 	struct age_recipient **items; /* owned, and each of them */
 	size_t count;
 	const struct age_prompt *prompt; /* for later additions; NULL: nobody to ask */
+	const struct report *report;     /* for warnings about files; NULL: none */
 };
 
 /* Starts as {0}, or with .prompt and .report set. */
@@ -79,8 +80,16 @@ int age_recipients_add_passphrase(struct age_recipients *recipients, struct span
 				  unsigned int work_factor, struct error *err);
 
 /*
+ * Adds the public keys of identities. An encrypted identity file is decrypted for that; a plugin
+ * encrypts with the identity itself.
+ */
+int age_recipients_add_identities(struct age_recipients *recipients,
+				  const struct age_identities *identities, struct error *err);
+
+/*
  * Adds the public keys in a text, one a line, with comments and empty lines as in an identity file.
- * `what` names the text. Errors name it and the line, and never quote the line.
+ * An SSH key that age does not support is a warning. `what` names the text. Errors name it and the
+ * line, and never quote the line.
  */
 int age_recipients_parse(struct span text, const char *what, struct age_recipients *recipients,
 			 struct error *err);
@@ -107,8 +116,18 @@ int age_identities_add_converted(struct age_identities *identities, struct span 
 int age_identities_add_passphrase(struct age_identities *identities, struct span passphrase,
 				  struct error *err);
 
-/* Adds a new random X25519 identity. */
-int age_identities_generate(struct age_identities *identities, struct error *err);
+/* Adds the identity of a plugin that needs no data. VMCRED_FAILED: not the name of a plugin. */
+int age_identities_add_plugin(struct age_identities *identities, const char *name,
+			      struct error *err);
+
+enum age_key_type {
+	AGE_X25519,
+	AGE_HYBRID, /* post-quantum; VMCRED_MISSING if libcrypto does not support it */
+};
+
+/* Adds a new random identity. */
+int age_identities_generate(struct age_identities *identities, enum age_key_type type,
+			    struct error *err);
 void age_identities_destroy(struct age_identities *identities);
 
 /*

@@ -43,17 +43,33 @@ static int identities_open(struct encrypted_identity *identity, struct error *er
 	return error_wrap(err, "opening the encrypted identity file %s", identity->what);
 }
 
-static int identity_unwrap(const struct age_identities *identities, size_t index,
-			   const struct age_header *header, uint8_t *file_key, struct error *err)
+static int identity_open(struct encrypted_identity *identity, struct error *err)
 {
-	struct encrypted_identity *identity = (struct encrypted_identity *)identities->items[index];
 	int r = 0;
 
 	pthread_mutex_lock(&identity->lock);
 	if (identity->identities.count == 0)
 		r = identities_open(identity, err);
 	pthread_mutex_unlock(&identity->lock);
+	return r;
+}
+
+static int identity_unwrap(const struct age_identities *identities, size_t index,
+			   const struct age_header *header, uint8_t *file_key, struct error *err)
+{
+	struct encrypted_identity *identity = (struct encrypted_identity *)identities->items[index];
+	int r = identity_open(identity, err);
+
 	return r < 0 ? r : age_file_key_search(header, &identity->identities, file_key, err);
+}
+
+static int identity_recipients(struct age_identity *base, struct age_recipients *recipients,
+			       struct error *err)
+{
+	struct encrypted_identity *identity = (struct encrypted_identity *)base;
+	int r = identity_open(identity, err);
+
+	return r < 0 ? r : age_recipients_add_identities(recipients, &identity->identities, err);
 }
 
 static void identity_destroy(struct age_identity *base)
@@ -69,6 +85,7 @@ static void identity_destroy(struct age_identity *base)
 
 static const struct age_identity_ops encrypted_identity_ops = {
 	.unwrap_group = identity_unwrap,
+	.recipients = identity_recipients,
 	.destroy = identity_destroy,
 };
 

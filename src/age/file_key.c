@@ -107,6 +107,30 @@ int age_file_key_search(const struct age_header *header, const struct age_identi
 	return r == 0 ? unusable : r;
 }
 
+/* The reason why no identity opens the file. */
+static int mismatch_report(const struct age_header *header, const struct age_identities *identities,
+			   struct error *err)
+{
+	const struct span scrypt = span_of_text("scrypt");
+	bool are_passphrases = identities->count > 0;
+
+	for (size_t i = 0; i < identities->count; i++) {
+		const char *type = identities->items[i]->stanza_type;
+
+		are_passphrases &= type && span_equal(span_of_text(type), scrypt);
+	}
+	if (are_passphrases) {
+		error_set(err, VMCRED_MISSING,
+			  "the file is not passphrase-encrypted, identities are required");
+	} else if (span_equal(age_stanza_argument(&header->stanzas[0], 0), scrypt)) {
+		error_set(err, VMCRED_MISSING,
+			  "the file is passphrase-encrypted but identities were specified");
+	} else {
+		error_set(err, VMCRED_MISSING, "no identity matched any of the recipients");
+	}
+	return -(int)err->code;
+}
+
 int age_file_key_unwrap(const struct age_header *header, const struct age_identities *identities,
 			struct secret *file_key, struct error *err)
 {
@@ -117,7 +141,7 @@ int age_file_key_unwrap(const struct age_header *header, const struct age_identi
 	if (r < 0)
 		return r;
 	if (r == 0)
-		return error_set(err, VMCRED_MISSING, "no identity opens the age file");
+		return mismatch_report(header, identities, err);
 	file_key->size = AGE_FILE_KEY_SIZE;
 	return age_header_verify(header, secret_span(file_key), err);
 }

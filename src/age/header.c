@@ -158,7 +158,9 @@ int age_header_parse(struct span file, struct age_header *header, struct error *
 		if (span_starts_with(file, span_of_text("age-encryption.org/")))
 			return error_set(err, VMCRED_FAILED,
 					 "unsupported age file version (only v1)");
-		return error_set(err, VMCRED_FAILED, "not an age file");
+		return error_set(err, VMCRED_FAILED,
+				 file.size > 0 ? "not an age file"
+					       : "not an age file: it is empty");
 	}
 	r = line_take(&text, &line, err);
 	if (r == 0)

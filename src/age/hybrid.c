@@ -105,6 +105,14 @@ static int identity_encode(const struct age_identity *base, struct secret *text,
 	return bech32_encode_secret(IDENTITY_PREFIX, secret_span(&identity->seed), text, err);
 }
 
+static int identity_recipients(struct age_identity *base, struct age_recipients *recipients,
+			       struct error *err)
+{
+	int r = mlkem_check(err);
+
+	return r < 0 ? r : age_recipients_add(recipients, span_of_text(base->recipient), err);
+}
+
 static void identity_destroy(struct age_identity *base)
 {
 	secret_destroy(&((struct hybrid_identity *)base)->seed);
@@ -113,11 +121,13 @@ static void identity_destroy(struct age_identity *base)
 
 static const struct age_identity_ops hybrid_identity_ops = {
 	.unwrap = identity_unwrap,
+	.recipients = identity_recipients,
 	.encode = identity_encode,
 	.destroy = identity_destroy,
 };
 
-int age_hybrid_identity_parse(struct span text, struct age_identity **identity, struct error *err)
+/* Takes the seed. */
+static int identity_create(struct secret *seed, struct age_identity **identity, struct error *err)
 {
 	_cleanup_error_ struct error no_mlkem = {0};
 	struct hybrid_identity *new = calloc(1, sizeof(*new));
@@ -129,13 +139,7 @@ int age_hybrid_identity_parse(struct span text, struct age_identity **identity, 
 	*identity = &new->base;
 	new->base.ops = &hybrid_identity_ops;
 	new->base.stanza_type = STANZA_TYPE;
-	r = secret_create(&new->seed, XWING_SEED_SIZE, err);
-	if (r == 0)
-		r = bech32_decode(text, IDENTITY_PREFIX, BECH32_UPPER, new->seed.data,
-				  XWING_SEED_SIZE, err);
-	if (r < 0)
-		return r;
-	new->seed.size = XWING_SEED_SIZE;
+	secret_move(&new->seed, seed);
 	if (mlkem_check(&no_mlkem) < 0) {
 		new->base.recipient = strdup("<post-quantum key>");
 	} else {
@@ -146,4 +150,26 @@ int age_hybrid_identity_parse(struct span text, struct age_identity **identity, 
 			bech32_encode(RECIPIENT_PREFIX, span_of(public_key, sizeof(public_key)));
 	}
 	return new->base.recipient ? 0 : error_no_memory(err);
+}
+
+int age_hybrid_identity_parse(struct span text, struct age_identity **identity, struct error *err)
+{
+	_cleanup_secret_ struct secret seed = {0};
+	int r = secret_create(&seed, XWING_SEED_SIZE, err);
+
+	if (r == 0)
+		r = bech32_decode(text, IDENTITY_PREFIX, BECH32_UPPER, seed.data, XWING_SEED_SIZE,
+				  err);
+	seed.size = XWING_SEED_SIZE;
+	return r < 0 ? r : identity_create(&seed, identity, err);
+}
+
+int age_hybrid_identity_generate(struct age_identity **identity, struct error *err)
+{
+	_cleanup_secret_ struct secret seed = {0};
+	int r = mlkem_check(err);
+
+	if (r == 0)
+		r = secret_append_random(&seed, XWING_SEED_SIZE, err);
+	return r < 0 ? r : identity_create(&seed, identity, err);
 }

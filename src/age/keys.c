@@ -61,9 +61,8 @@ static bool is_printable(struct span text)
 	return true;
 }
 
-/* Adds the recipient if `r` is 0, else destroys it. */
-static int recipients_take(struct age_recipients *recipients, struct age_recipient *recipient,
-			   int r, struct error *err)
+int age_recipients_take(struct age_recipients *recipients, struct age_recipient *recipient, int r,
+			struct error *err)
 {
 	void *grown = r < 0 || !recipient ? NULL
 					  : reallocarray(recipients->items, recipients->count + 1,
@@ -98,7 +97,23 @@ int age_recipients_add(struct age_recipients *recipients, struct span text, stru
 		if (!recipient->text)
 			r = error_no_memory(err);
 	}
-	return recipients_take(recipients, recipient, r, err);
+	return age_recipients_take(recipients, recipient, r, err);
+}
+
+int age_recipients_add_identities(struct age_recipients *recipients,
+				  const struct age_identities *identities, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < identities->count; i++) {
+		struct age_identity *identity = identities->items[i];
+
+		r = identity->ops->recipients
+			    ? identity->ops->recipients(identity, recipients, err)
+			    : age_recipients_add(recipients, span_of_text(identity->recipient),
+						 err);
+	}
+	return r;
 }
 
 int age_recipients_add_passphrase(struct age_recipients *recipients, struct span passphrase,
@@ -107,14 +122,14 @@ int age_recipients_add_passphrase(struct age_recipients *recipients, struct span
 	struct age_recipient *recipient = NULL;
 	int r = age_scrypt_recipient_create(passphrase, work_factor, &recipient, err);
 
-	return recipients_take(recipients, recipient, r, err);
+	return age_recipients_take(recipients, recipient, r, err);
 }
 
 int age_recipients_parse(struct span text, const char *what, struct age_recipients *recipients,
 			 struct error *err)
 {
 	size_t before = recipients->count;
-	struct span line;
+	struct span line, type;
 
 	for (size_t number = 1; span_take_line(&text, &line); number++) {
 		_cleanup_error_ struct error reason = {0};
@@ -125,6 +140,13 @@ int age_recipients_parse(struct span text, const char *what, struct age_recipien
 		if (line.size == 0 || line.data[0] == '#')
 			continue;
 		r = age_recipients_add(recipients, line, &reason);
+		/* As in a file of authorized keys. */
+		if (r == -(int)VMCRED_USAGE && age_ssh_is_public_key(line, &type)) {
+			report_message(recipients->report, REPORT_WARNING,
+				       "%s: line %zu: ignoring unsupported SSH key of type %.*s",
+				       what, number, (int)type.size, (const char *)type.data);
+			continue;
+		}
 		/* The reason quotes the line, and the file may contain anything. */
 		if (r == -(int)VMCRED_USAGE)
 			return error_set(err, VMCRED_USAGE, "%s: line %zu is not an age public key",
@@ -205,10 +227,12 @@ int age_identities_add_passphrase(struct age_identities *identities, struct span
 	return age_identities_take(identities, identity, r, err);
 }
 
-int age_identities_generate(struct age_identities *identities, struct error *err)
+int age_identities_generate(struct age_identities *identities, enum age_key_type type,
+			    struct error *err)
 {
 	struct age_identity *identity = NULL;
-	int r = age_x25519_identity_generate(&identity, err);
+	int r = type == AGE_HYBRID ? age_hybrid_identity_generate(&identity, err)
+				   : age_x25519_identity_generate(&identity, err);
 
 	return age_identities_take(identities, identity, r, err);
 }
@@ -261,7 +285,7 @@ const char *age_identity_recipient(const struct age_identity *identity)
 int age_passphrase_ask(const struct age_prompt *prompt, const char *what, struct secret *answer,
 		       struct error *err)
 {
-	_cleanup_free_ char *question = text_format("Passphrase of %s:", what);
+	_cleanup_free_ char *question = text_format("Enter passphrase for %s:", what);
 
 	if (!prompt || !prompt->ask)
 		return error_set(err, VMCRED_MISSING,

@@ -50,6 +50,9 @@ struct age_identity_ops {
 	 * others with the same `group`, if it is the first of them. */
 	int (*unwrap_group)(const struct age_identities *identities, size_t index,
 			    const struct age_header *header, uint8_t *file_key, struct error *err);
+	/* Adds the identity's recipients; NULL: its public key is the only one. */
+	int (*recipients)(struct age_identity *identity, struct age_recipients *recipients,
+			  struct error *err);
 	/* Adds the secret key as one line of text; NULL: the type has no such form. */
 	int (*encode)(const struct age_identity *identity, struct secret *text, struct error *err);
 	void (*destroy)(struct age_identity *identity);
@@ -89,6 +92,7 @@ int age_x25519_identity_create(struct secret *scalar, struct age_identity **iden
 int age_hybrid_recipient_parse(struct span text, struct age_recipient **recipient,
 			       struct error *err);
 int age_hybrid_identity_parse(struct span text, struct age_identity **identity, struct error *err);
+int age_hybrid_identity_generate(struct age_identity **identity, struct error *err);
 
 /* scrypt.c (age.md, "The scrypt recipient type"). An identity with an empty passphrase asks for the
  * passphrase of `what`. */
@@ -102,6 +106,9 @@ int age_scrypt_identity_create(struct span passphrase, const char *what,
 int age_ssh_recipient_parse(struct span text, struct age_recipient **recipient, struct error *err);
 int age_ssh_identity_parse(struct span text, struct span public_text, const char *what,
 			   struct age_identity **identity, struct error *err);
+
+/* Whether a line is an SSH public key of any type, also of one that age does not support. */
+bool age_ssh_is_public_key(struct span line, struct span *type);
 
 /* encrypted_identity.c: an identity file that age encrypted with a passphrase, armored or not. */
 int age_encrypted_identity_create(struct span file, const char *what,
@@ -118,6 +125,10 @@ int age_plugin_identity_parse(struct span text, struct age_identity **identity, 
  */
 int age_passphrase_ask(const struct age_prompt *prompt, const char *what, struct secret *answer,
 		       struct error *err);
+
+/* The same as age_identities_take(), for a recipient. */
+int age_recipients_take(struct age_recipients *recipients, struct age_recipient *recipient, int r,
+			struct error *err);
 
 /*
  * Adds the identity to the list, with the list's prompt, if `r` is 0; else destroys it. Returns `r`

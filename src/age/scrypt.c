@@ -167,7 +167,7 @@ static int identity_unwrap(struct age_identity *base, const struct age_stanza *s
 	if (r == 0)
 		r = age_file_key_open(key, stanza->body, file_key, err);
 	memory_wipe(key, sizeof(key));
-	return r == 0 ? error_set(err, VMCRED_MISSING, "wrong passphrase") : r;
+	return r == 0 ? error_set(err, VMCRED_MISSING, "incorrect passphrase") : r;
 }
 
 static void identity_destroy(struct age_identity *base)

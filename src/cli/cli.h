@@ -67,12 +67,16 @@ const char *cli_called_name(char *const *argv);
 
 struct cli_texts {
 	const char *items[CLI_TEXTS_MAX];
+	const char *names[CLI_TEXTS_MAX]; /* of the option that gave the item */
 	size_t count;
 };
 
-/* An option; a table of them ends with a row without a name. */
+/*
+ * An option; a table of them ends with a row without a name. In a table with letters, one dash is
+ * as good as two, as for programs in Go.
+ */
 struct cli_option {
-	const char *name;     /* without the dashes */
+	const char *name;     /* without the dashes; "o, output" has a letter, too */
 	const char *argument; /* its name in --help; NULL for a switch */
 	const char *help;
 	/* `bool *` for a switch, `struct cli_texts *` where the argument's name ends with "...",
@@ -87,6 +91,7 @@ struct cli_usage {
 	const struct cli_option *options;
 	int arguments_min, arguments_max; /* arguments_max < 0: no limit */
 	bool has_json;                    /* --json is an option */
+	bool is_link;                     /* `command` is the name of a link, not of a command */
 };
 
 /*

@@ -15,17 +15,40 @@
 struct table {
 	const struct cli_usage *usage;
 	struct cli_option rows[OPTIONS_MAX];
-	struct option options[OPTIONS_MAX + 1];
 	size_t count;
+	struct option options[2 * OPTIONS_MAX + 1];
+	size_t options_count;
+	char letters[OPTIONS_MAX][2];
+	bool has_letters;
 };
 
-static void row_add(struct table *table, const struct cli_option *row)
+static bool has_letter(const struct cli_option *row)
 {
-	table->options[table->count] = (struct option){
-		.name = row->name,
+	return row->name[1] == ',';
+}
+
+static const char *long_name(const struct cli_option *row)
+{
+	return has_letter(row) ? row->name + strlen("o, ") : row->name;
+}
+
+static void name_add(struct table *table, const struct cli_option *row, const char *name)
+{
+	table->options[table->options_count++] = (struct option){
+		.name = name,
 		.has_arg = row->argument ? required_argument : no_argument,
 		.val = FIRST_VALUE + (int)table->count,
 	};
+}
+
+static void row_add(struct table *table, const struct cli_option *row)
+{
+	name_add(table, row, long_name(row));
+	if (has_letter(row)) {
+		table->letters[table->count][0] = row->name[0];
+		name_add(table, row, table->letters[table->count]);
+		table->has_letters = true;
+	}
 	table->rows[table->count++] = *row;
 }
 
@@ -46,29 +69,32 @@ static void table_fill(struct table *table, struct cli *cli)
 			row_add(table, &shared[i]);
 	}
 	/* The two rows without a target have a letter instead. */
-	table->options[table->count - 2].val = 'v';
-	table->options[table->count - 1].val = 'h';
+	table->options[table->options_count - 2].val = 'v';
+	table->options[table->options_count - 1].val = 'h';
 }
 
 static void help_print(const struct table *table)
 {
 	const struct cli_usage *usage = table->usage;
 
-	printf("Usage: vmcred %s [OPTION...]%s%s\n\n%s\n\nOptions:\n", usage->command,
-	       *usage->arguments ? " " : "", usage->arguments, usage->about);
+	printf("Usage: %s%s [OPTION...]%s%s\n\n%s\n\nOptions:\n", usage->is_link ? "" : "vmcred ",
+	       usage->command, *usage->arguments ? " " : "", usage->arguments, usage->about);
 	for (size_t i = 0; i < table->count; i++) {
 		const struct cli_option *row = &table->rows[i];
 		char left[64];
 
-		snprintf(left, sizeof(left), "--%s%s%s", row->name, row->argument ? " " : "",
-			 row->argument ? row->argument : "");
-		printf("  %-22s %s\n", left, row->help);
+		snprintf(left, sizeof(left), "%s%.*s%s%s%s%s", has_letter(row) ? "-" : "",
+			 has_letter(row) ? 3 : 0, row->name,
+			 strlen(long_name(row)) > 1 ? "--" : "-", long_name(row),
+			 row->argument ? " " : "", row->argument ? row->argument : "");
+		printf("  %-*s %s\n", table->has_letters ? 32 : 22, left, row->help);
 	}
 }
 
 static int hint_help(const struct cli_usage *usage, struct error *err)
 {
-	return error_hint(err, "see `vmcred %s --help`", usage->command);
+	return error_hint(err, "see `%s%s --help`", usage->is_link ? "" : "vmcred ",
+			  usage->command);
 }
 
 /* The reason why getopt_long(3) returned `result`, '?' or ':'. */
@@ -76,13 +102,16 @@ static int option_reject(const struct table *table, char **argv, int result, str
 {
 	const char *names[OPTIONS_MAX + 1] = {NULL};
 	const char *argument = argv[optind - 1], *nearest = NULL;
+	const size_t dashes = strspn(argument, "-");
 	char name[64] = "";
 
-	/* What follows '=' may be a secret and is not shown. */
-	if (strncmp(argument, "--", 2) == 0)
-		snprintf(name, sizeof(name), "%.*s", (int)strcspn(argument + 2, "="), argument + 2);
+	/* What follows '=' may be a secret and is not shown. After one dash, getopt_long_only(3)
+	 * reports a name without a letter. */
+	if (strncmp(argument, "--", 2) == 0 || optopt == 0 || optopt >= FIRST_VALUE)
+		snprintf(name, sizeof(name), "%.*s", (int)strcspn(argument + dashes, "="),
+			 argument + dashes);
 	for (size_t i = 0; i < table->count; i++)
-		names[i] = table->rows[i].name;
+		names[i] = long_name(&table->rows[i]);
 	if (result == ':') {
 		error_set(err, VMCRED_USAGE, "option %s requires an argument", argument);
 	} else if (*name && optopt != 0) {
@@ -109,8 +138,9 @@ static int option_take(const struct cli_option *option, const char *argument, st
 	} else {
 		if (texts->count == CLI_TEXTS_MAX)
 			return error_set(err, VMCRED_USAGE,
-					 "option --%s is given more than %d times", option->name,
-					 CLI_TEXTS_MAX);
+					 "option --%s is given more than %d times",
+					 long_name(option), CLI_TEXTS_MAX);
+		texts->names[texts->count] = option->name;
 		texts->items[texts->count++] = argument;
 	}
 	return 0;
@@ -120,12 +150,14 @@ int cli_parse(struct cli *cli, const struct cli_usage *usage, int argc, char **a
 	      struct error *err)
 {
 	struct table table = {.usage = usage};
+	int (*next)(int, char *const *, const char *, const struct option *, int *);
 	int result;
 
 	table_fill(&table, cli);
+	next = table.has_letters ? getopt_long_only : getopt_long;
 	opterr = 0;
 	optind = 0;
-	while ((result = getopt_long(argc, argv, ":hv", table.options, NULL)) != -1) {
+	while ((result = next(argc, argv, ":hv", table.options, NULL)) != -1) {
 		switch (result) {
 		case 'v':
 			if (cli->report.level < REPORT_DEBUG)

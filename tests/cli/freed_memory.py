@@ -117,8 +117,8 @@ def test_ssh_keys(directory):
         expect(run(need("ssh-keygen"), "-q", "-t", kind, "-N", "", "-f", key))
         text = "".join(key.read_text().splitlines()[1:-1])
         sealed = directory / f"{kind}.age"
-        clean([CANARY], VMCRED, "age", "encrypt", "--recipients", f"{key}.pub", "--output", sealed, "--input", directory / "plain")
-        clean([CANARY, text[len(text) // 2:-16]], VMCRED, "age", "decrypt", "--identity", key, "--input", sealed)
+        clean([CANARY], VMCRED, "age", "-R", f"{key}.pub", "-o", sealed, directory / "plain")
+        clean([CANARY, text[len(text) // 2:-16]], VMCRED, "age", "-d", "-i", key, sealed)
 
 
 harness.main()

@@ -33,7 +33,7 @@ def commands():
 def options(command):
     text = expect(vmcred(command, "--help"), 0, None, "").out
     assert text.startswith(f"Usage: vmcred {command} [OPTION...]"), text
-    found = set(re.findall(r"^  --([a-z-]+)", text, re.M))
+    found = set(re.findall(r"^  (?:-[a-zA-Z], )?--([a-z-]+)", text, re.M))
     assert SHARED <= found, text
     return found - SHARED
 
@@ -118,12 +118,12 @@ def test_completions_list_each_command_and_option(_directory):
         json = "--json" in re.search(rf'\[{command}\]="(.*)"', bash).group(1)
         equal(json, "json" in options(command), f"bash: {command} --json")
         equal(set(re.search(rf'\[{command}\]="(.*)"', bash).group(1).replace("--", "").split()) - {"json"}, own, f"bash: {command}")
-        seen = re.findall(r'__fish_seen_subcommand_from ([a-z ]+)" -l ([a-z-]+)', fish)
+        seen = re.findall(r'__fish_seen_subcommand_from ([a-z ]+)"(?: -s [a-zA-Z])? -l ([a-z-]+)', fish)
         equal({option for names, option in seen if command in names.split()} - {"json"}, own, f"fish: {command}")
         row = re.search(rf"^{command}\)(.*?);;", zsh, re.M | re.S).group(1)
         for name in ("identity", "root", "credentials", "machine"):
             row = row.replace(f"${name}", f"--{name}[")
-        equal(set(re.findall(r"--([a-z-]+)\[", row)), own, f"zsh: {command}")
+        equal(set(re.findall(r"--([a-z-]+)(?:\[|}'\[)", row)), own, f"zsh: {command}")
 
 
 def test_bash_completes_commands_options_and_names(directory):

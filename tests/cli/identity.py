@@ -88,9 +88,9 @@ def test_typed_passphrase_is_not_shown(directory):
     machine = Machine(directory, public_key)
     code, out, err, shown = get_at_terminal(machine.get_words(path), "correct horse")
     equal((code, err, len(out)), (0, "", 44), "result")
-    equal(shown, f"Passphrase of {path}: \r\n", "the text on the terminal")
+    equal(shown, f"Enter passphrase for {path}: \r\n", "the text on the terminal")
     code, out, err, _ = get_at_terminal(machine.get_words(path), "wrong")
-    fails(Result(code, out.decode(), err), 3, machine.document("one").relative_to(machine.directory), public_key, path, "wrong")
+    fails(Result(code, out.decode(), err), 3, machine.document("one").relative_to(machine.directory), public_key, path, "passphrase")
 
 
 def test_passphrase_is_asked_for_once(directory):
@@ -108,7 +108,7 @@ def test_passphrase_is_asked_for_once(directory):
     equal((code, err), (0, ""), "result")
     added = f"own/it: 1 recipient to add, 0 to remove: + user bob {bob}\n"
     equal(out.decode(), "".join(f"{name} {added}" for name in names), "the output")
-    equal(shown, f"Passphrase of {path}: \r\n", "the text on the terminal")
+    equal(shown, f"Enter passphrase for {path}: \r\n", "the text on the terminal")
 
 
 def test_encrypted_ssh_key_needs_a_terminal(directory):

@@ -51,6 +51,12 @@ def test_everything_is_installed(directory):
     equal(wanted - names, set(), "missing files")
 
 
+def test_no_other_program_is_replaced(directory):
+    """no program is installed with the name of another one, such as age or sops: the user creates links"""
+    programs = {path.name for path in installed(directory) if path.parent.name == "bin"}
+    equal({name for name in programs if not re.fullmatch("vmcred(-[a-z]+)?", name)}, set())
+
+
 def test_each_manual_page_is_installed(directory):
     """each manual page in docs/ is installed"""
     need("scdoc")

@@ -57,7 +57,7 @@ def test_identity_file_is_never_overwritten(directory):
             vmcred("keygen", "--output", target),
             code=1,
             out="",
-            err=f"vmcred: generating an identity: {target} exists; identity files are never overwritten: "
+            err=f"vmcred: generating an identity: {target} exists; key files are never overwritten: "
             "move it or choose another name\n",
         )
     equal(path.read_text(), "precious", "content")

@@ -27,7 +27,7 @@ class Place:
         self.document, self.file = directory / "doc.json", directory / "file.age"
         self.document.write_text(json.dumps({"a": SECRET}))
         expect(self.sops("encrypt", "--age", self.recipient, "-i", self.document), 0, "", "")
-        expect(vmcred("age", "encrypt", "--recipient", self.recipient, "--output", self.file, stdin=SECRET), 0, "", "")
+        expect(vmcred("age", "-r", self.recipient, "-o", self.file, stdin=SECRET), 0, "", "")
         self.shared = directory / "shared"
         self.shared.mkdir()
         self.shared.chmod(0o1777)
@@ -40,14 +40,14 @@ class Place:
         return {
             "decrypt": lambda path: self.sops("decrypt", "--output", path, self.document),
             "decrypt --extract": lambda path: self.sops("decrypt", "--extract", '["a"]', "--output", path, self.document),
-            "age decrypt": lambda path: vmcred("age", "decrypt", "--identity", self.key, "--input", self.file, "--output", path),
+            "age decrypt": lambda path: vmcred("age", "-d", "-i", self.key, "-o", path, self.file),
         }
 
     def ciphertext_writers(self):
         return {
             "encrypt": lambda path: self.sops("encrypt", "--age", self.recipient, "--output", path, self.key),
             "rotate": lambda path: self.sops("rotate", "--output", path, self.document),
-            "age encrypt": lambda path: vmcred("age", "encrypt", "--recipient", self.recipient, "--output", path, stdin=SECRET),
+            "age encrypt": lambda path: vmcred("age", "-r", self.recipient, "-o", path, stdin=SECRET),
         }
 
     def in_place_writers(self):
@@ -228,7 +228,7 @@ def test_standard_output_of_another_user(directory):
     place = Place(directory)
     by_nobody(place.key, 0o600)
     program = program_for_all(directory)
-    words = [*AS_NOBODY, program, "age", "decrypt", "--identity", place.key, "--input", place.file, "--output", "/dev/stdout"]
+    words = [*AS_NOBODY, program, "age", "-d", "-i", place.key, "-o", "/dev/stdout", place.file]
     expect(run(*words), 0, SECRET, "")
     with open(directory / "log", "wb") as log:
         log.write(b"before\n")
@@ -238,7 +238,7 @@ def test_standard_output_of_another_user(directory):
     equal(owner_and_mode(directory / "log")[0], 0)
     by_nobody(place.shared, 0o1777)
     with subprocess.Popen(["sleep", "60"], stdout=subprocess.PIPE) as other:
-        words = ["age", "decrypt", "--identity", place.key, "--input", place.file, "--output", f"/proc/{other.pid}/fd/1"]
+        words = ["age", "-d", "-i", place.key, place.file, "-o", f"/proc/{other.pid}/fd/1"]
         fails(vmcred(*words), 1, f"/proc/{other.pid}/fd/1", "another process")
         other.kill()
 
@@ -248,7 +248,7 @@ def test_output_in_a_user_namespace(directory):
     need_root()
     place = Place(directory)
     by_nobody(place.key, 0o600)
-    words = [program_for_all(directory), "age", "decrypt", "--identity", place.key, "--input", place.file, "--output"]
+    words = [program_for_all(directory), "age", "-d", "-i", place.key, place.file, "-o"]
     for path in ("/dev/null", "/dev/stdout", place.shared / "file"):
         result = run(*AS_NOBODY, "unshare", "--user", "--map-root-user", *words, path)
         if "unshare failed" in result.err and not harness.CI:

@@ -73,7 +73,7 @@ def test_each_recipient_decrypts(directory):
         run(CRYPT, "age-decrypt", stranger, stdin=theirs),
         code=3,
         out="",
-        err="crypt: no identity opens the age file\n",
+        err="crypt: no identity matched any of the recipients\n",
     )
     equal(stranger_recipient in recipients, False, "stranger")
 

@@ -125,7 +125,7 @@ def test_encrypted_ssh_keys(directory):
     """an SSH key encrypted with any cipher opens a file only with its passphrase"""
     for path in encrypted_ssh_keys(directory):
         file = age("-r", public_line(path), stdin=b"hello")
-        asked = f"secret: Passphrase of {path}:\n"
+        asked = f"secret: Enter passphrase for {path}:\n"
         plaintext = crypt("age-decrypt", path, stdin=file, answers=["päss wörd"], directory=directory, err=asked)
         equal(plaintext, b"hello", path.name)
 
@@ -158,11 +158,11 @@ def test_wrong_passphrase(directory):
     other = ssh_keygen(directory / "other", "-t", "rsa", "-b", "2048")
     for key in (path, pem):
         file = age("-r", public_line(key), "-r", public_line(other), stdin=b"hello")
-        asked = f"secret: Passphrase of {key}:\n"
+        asked = f"secret: Enter passphrase for {key}:\n"
         opening = f"crypt: opening the SSH private key {key}: "
         crypt(
             "age-decrypt", key, stdin=file, answers=["wrong"], directory=directory, code=3,
-            err=f"{asked}{opening}wrong passphrase\n",
+            err=f"{asked}{opening}incorrect passphrase\n",
         )  # fmt: skip
         crypt(
             "age-decrypt", key, stdin=file, answers=[""], directory=directory, code=3,
@@ -221,7 +221,7 @@ def test_passphrase_both_ways(directory):
     for verb in DECRYPT:
         opened = crypt(
             verb, "passphrase", stdin=file, answers=["corréct horse"], directory=directory,
-            err="secret: Passphrase of the file:\n",
+            err="secret: Enter passphrase for the file:\n",
         )  # fmt: skip
         equal(opened, plaintext, verb)
 
@@ -248,7 +248,7 @@ def test_passphrase_rules(directory):
     file = crypt("age-encrypt", "passphrase", answers=["x"], directory=directory, err=asked)
     crypt(
         "age-decrypt", "passphrase", stdin=file, answers=["y"], directory=directory, code=3,
-        err="secret: Passphrase of the file:\ncrypt: wrong passphrase\n",
+        err="secret: Enter passphrase for the file:\ncrypt: incorrect passphrase\n",
     )  # fmt: skip
 
 
@@ -264,13 +264,13 @@ def test_encrypted_identity_file(directory):
             age(*options, stdin=first.read_bytes() + second.read_bytes(), answers=["secret", "secret"])
         )
         path.chmod(0o600)
-        asked = f"secret: Passphrase of {path}:\n"
+        asked = f"secret: Enter passphrase for {path}:\n"
         opened = crypt("age-decrypt", path, stdin=file, answers=["secret"], directory=directory, err=asked)
         equal(opened, b"hello", "plaintext")
         equal(age("-d", "-i", path, stdin=file, answers=["secret"]), b"hello", "plaintext of age")
         crypt(
             "age-decrypt", path, stdin=file, answers=["wrong"], directory=directory, code=3,
-            err=f"{asked}crypt: opening the encrypted identity file {path}: wrong passphrase\n",
+            err=f"{asked}crypt: opening the encrypted identity file {path}: incorrect passphrase\n",
         )  # fmt: skip
         equal(crypt("age-recipients", path), b"<encrypted identity file>\n", "name")
 

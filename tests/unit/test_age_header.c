@@ -41,7 +41,7 @@ static void a_non_canonical_header_is_an_error(void **state)
 	static const struct {
 		const char *text, *message;
 	} cases[] = {
-		{"", "not an age file"},
+		{"", "not an age file: it is empty"},
 		{"age-encryption.org/v2\n", "unsupported age file version (only v1)"},
 		{"age-encryption.org/v1\r\n-> x\n\n" MAC, "unsupported age file version (only v1)"},
 		{VERSION, MALFORMED "it is truncated"},

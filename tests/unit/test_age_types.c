@@ -209,7 +209,7 @@ static int answer_count;
 static int answer(void *context, const char *question, bool hidden, struct secret *answered,
 		  struct error *err)
 {
-	assert_string_equal(question, "Passphrase of key:");
+	assert_string_equal(question, "Enter passphrase for key:");
 	assert_true(hidden);
 	__atomic_add_fetch(&answer_count, 1, __ATOMIC_RELAXED);
 	return secret_append_text(answered, context, err);
@@ -272,7 +272,8 @@ static void a_wrong_passphrase_of_an_identity_file_is_asked_again(void **state)
 	assert_success(age_recipients_add(&pair.recipients, span_of_text(VECTOR_RECIPIENT), &err));
 	assert_success(age_encrypt(span_of_text("hello"), &pair.recipients, &file, &err));
 	assert_error(age_decrypt(secret_span(&file), &pair.identities, &identity_file, &err),
-		     VMCRED_MISSING, "opening the encrypted identity file key: wrong passphrase");
+		     VMCRED_MISSING,
+		     "opening the encrypted identity file key: incorrect passphrase");
 	prompt.context = (void *)PASSPHRASE;
 	assert_true(decrypts_to_hello(&pair, secret_span(&file)));
 	assert_true(decrypts_to_hello(&pair, secret_span(&file)));

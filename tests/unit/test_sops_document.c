@@ -338,7 +338,7 @@ static void decrypt_lists_the_recipients(void **state)
 	(void)state;
 #define ENCRYPTED_FOR "file: no identity matches: it is encrypted to " VECTOR_RECIPIENT "; tried: "
 #define HINT          ": use the identity of a recipient, or encrypt it to your public key as well"
-	assert_success(age_identities_generate(&other, &err));
+	assert_success(age_identities_generate(&other, AGE_X25519, &err));
 	snprintf(message, sizeof(message), ENCRYPTED_FOR "%s" HINT,
 		 age_identity_recipient(other.items[0]));
 	assert_error(open_document(span_of_text(vector_sops_binary), &other, &document, &err),

@@ -85,7 +85,7 @@ static void secrets_leave_no_copies_in_memory(void **state)
 	(void)state;
 	assert_success(secret_append_random(&value, 64, &err));
 	value_piece = piece_of(secret_span(&value), 20);
-	assert_success(age_identities_generate(&identities, &err));
+	assert_success(age_identities_generate(&identities, AGE_X25519, &err));
 	assert_success(age_identity_file_format(identities.items[0], 0, &key, &err));
 	key_piece = piece_of(secret_span(&key), key.size - 40);
 	assert_success(sops_key_group_add(&keys, SOPS_KEY_AGE,

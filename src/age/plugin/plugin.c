@@ -17,6 +17,11 @@
 #define RECIPIENT_PREFIX "age1"
 #define IDENTITY_PREFIX  "AGE-PLUGIN-"
 
+struct plugin_recipient {
+	struct age_recipient base;
+	struct secret identity; /* NUL-terminated; empty: base.text is the key */
+};
+
 struct plugin_identity {
 	struct age_identity base;
 	struct secret text; /* NUL-terminated */
@@ -78,8 +83,16 @@ static int recipients_send(struct plugin *plugin, const struct age_recipients *r
 	int r = 0;
 
 	for (size_t i = index; r == 0 && i < recipients->count; i++) {
-		if (is_of_plugin(recipients->items[i]->group, plugin->name))
-			r = argument_send(plugin, "add-recipient", recipients->items[i]->text, err);
+		const struct age_recipient *recipient = recipients->items[i];
+		const struct secret *identity =
+			&((const struct plugin_recipient *)recipient)->identity;
+
+		if (!is_of_plugin(recipient->group, plugin->name))
+			continue;
+		r = identity->size > 0
+			    ? argument_send(plugin, "add-identity", (const char *)identity->data,
+					    err)
+			    : argument_send(plugin, "add-recipient", recipient->text, err);
 	}
 	if (r == 0)
 		r = grease_send(plugin, err);
@@ -199,9 +212,15 @@ static int recipients_wrap(const struct age_recipients *recipients, size_t index
 	return *labels ? 0 : error_no_memory(err);
 }
 
+static void recipient_destroy(struct age_recipient *base)
+{
+	secret_destroy(&((struct plugin_recipient *)base)->identity);
+	age_recipient_free(base);
+}
+
 static const struct age_recipient_ops plugin_recipient_ops = {
 	.wrap_group = recipients_wrap,
-	.destroy = age_recipient_free,
+	.destroy = recipient_destroy,
 };
 
 static int identities_send(struct plugin *plugin, const struct age_identities *identities,
@@ -293,6 +312,24 @@ static int identity_encode(const struct age_identity *base, struct secret *text,
 	return secret_append(text, span_of(own->data, own->size - 1), err);
 }
 
+/* The plugin derives the public key, which only it knows. */
+static int identity_recipients(struct age_identity *base, struct age_recipients *recipients,
+			       struct error *err)
+{
+	const struct secret *own = &((const struct plugin_identity *)base)->text;
+	struct plugin_recipient *new = calloc(1, sizeof(*new));
+	int r;
+
+	if (!new)
+		return error_no_memory(err);
+	new->base.ops = &plugin_recipient_ops;
+	new->base.text = strdup(base->recipient);
+	new->base.group = strdup(base->group);
+	r = new->base.text &&new->base.group ? secret_copy(&new->identity, secret_span(own), err)
+					     : error_no_memory(err);
+	return age_recipients_take(recipients, &new->base, r, err);
+}
+
 static void identity_destroy(struct age_identity *base)
 {
 	secret_destroy(&((struct plugin_identity *)base)->text);
@@ -301,6 +338,7 @@ static void identity_destroy(struct age_identity *base)
 
 static const struct age_identity_ops plugin_identity_ops = {
 	.unwrap_group = identities_unwrap,
+	.recipients = identity_recipients,
 	.encode = identity_encode,
 	.destroy = identity_destroy,
 };
@@ -325,18 +363,19 @@ static int name_read(struct span text, char **name, struct error *err)
 int age_plugin_recipient_parse(struct span text, struct age_recipient **recipient,
 			       struct error *err)
 {
-	struct age_recipient *new = *recipient = calloc(1, sizeof(*new));
+	struct plugin_recipient *new = calloc(1, sizeof(*new));
 	size_t start = strlen(RECIPIENT_PREFIX), prefix_size = 0;
 	int r;
 
 	if (!new)
 		return error_no_memory(err);
-	new->ops = &plugin_recipient_ops;
+	*recipient = &new->base;
+	new->base.ops = &plugin_recipient_ops;
 	r = bech32_check(text, BECH32_LOWER, &prefix_size, err);
 	if (r < 0)
 		return r;
 	return name_read(span_of(text.data + start, prefix_size > start ? prefix_size - start : 0),
-			 &new->group, err);
+			 &new->base.group, err);
 }
 
 int age_plugin_identity_parse(struct span text, struct age_identity **identity, struct error *err)
@@ -364,4 +403,19 @@ int age_plugin_identity_parse(struct span text, struct age_identity **identity, 
 		return r;
 	new->base.recipient = text_format("<key of age-plugin-%s>", new->base.group);
 	return new->base.recipient ? 0 : error_no_memory(err);
+}
+
+int age_identities_add_plugin(struct age_identities *identities, const char *name,
+			      struct error *err)
+{
+	_cleanup_free_ char *prefix = NULL, *checked = NULL;
+	_cleanup_secret_ struct secret text = {0};
+	int r = name_read(span_of_text(name), &checked, err);
+
+	if (r == 0)
+		prefix = text_format("age-plugin-%s-", checked);
+	if (r == 0)
+		r = prefix ? bech32_encode_secret(prefix, span_of(NULL, 0), &text, err)
+			   : error_no_memory(err);
+	return r < 0 ? r : age_identities_add(identities, secret_span(&text), err);
 }

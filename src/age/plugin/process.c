@@ -89,7 +89,7 @@ int plugin_start(struct plugin *plugin, const char *name, const char *machine,
 	r = program_find(file, &path, err);
 	if (r < 0) {
 		err->code = VMCRED_MISSING;
-		return -(int)err->code;
+		return error_hint(err, "https://age-encryption.org/awesome#plugins lists plugins");
 	}
 	plugin->error_fd = memfd_create("age-plugin-stderr", MFD_CLOEXEC);
 	if (plugin->error_fd < 0 || pipe2(in, O_CLOEXEC) < 0)

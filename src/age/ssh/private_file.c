@@ -81,7 +81,7 @@ static int body_parse(struct span body, const struct ssh_public_key *public_key,
 	if (!ssh_wire_uint32(&body, &check1) || !ssh_wire_uint32(&body, &check2))
 		return damaged(err);
 	if (check1 != check2)
-		return error_set(err, VMCRED_MISSING, "wrong passphrase");
+		return error_set(err, VMCRED_MISSING, "incorrect passphrase");
 	if (!ssh_wire_string(&body, &type) ||
 	    !span_equal(type, span_of_text(ssh_key_type_name(public_key->type))))
 		return damaged(err);
@@ -230,7 +230,7 @@ static int body_unlock(const struct ssh_encryption *encryption, struct span pass
 		r = body_decrypt(encryption, body, key, err);
 	memory_wipe(key, sizeof(key));
 	if (r == 0)
-		return error_set(err, VMCRED_MISSING, "wrong passphrase");
+		return error_set(err, VMCRED_MISSING, "incorrect passphrase");
 	return r < 0 ? r : 0;
 }
 
@@ -248,8 +248,7 @@ int ssh_private_file_open(const struct ssh_private_file *file, struct span passp
 	if (r == 0 && file->public_key.type == SSH_RSA &&
 	    (!span_equal(key->modulus, file->public_key.modulus) ||
 	     !span_equal(key->exponent, file->public_key.exponent)))
-		r = error_set(err, VMCRED_FAILED,
-			      "the SSH private key does not belong to its public key");
+		r = error_set(err, VMCRED_FAILED, "mismatched private and public SSH key");
 	if (r < 0)
 		ssh_private_key_destroy(key);
 	return r;

@@ -3,6 +3,7 @@
 
 #include <openssl/evp.h>
 
+#include "age/keys.h"
 #include "age/primitives.h"
 #include "age/ssh/key.h"
 #include "age/ssh/wire.h"
@@ -111,23 +112,45 @@ static struct span field_take(struct span *line)
 	return field;
 }
 
-int ssh_public_key_parse(struct span line, struct ssh_public_key *key, struct error *err)
+/* The caller frees `*wire`. */
+static int line_decode(struct span line, struct span *type, uint8_t **wire, size_t *size,
+		       struct error *err)
 {
 	_cleanup_error_ struct error reason = {0};
-	_cleanup_free_ uint8_t *wire = NULL;
-	struct span type, text;
-	size_t size = 0;
-	int r;
+	struct span text;
 
 	if (line.size > LINE_SIZE_MAX)
 		return malformed(err);
-	type = field_take(&line);
+	*type = field_take(&line);
 	text = field_take(&line);
-	wire = malloc(text.size / 4 * 3 + 2);
-	if (!wire)
+	*wire = malloc(text.size / 4 * 3 + 2);
+	if (!*wire)
 		return error_no_memory(err);
-	if (base64_decode(text, BASE64_PADDED, wire, &size, &reason) < 0)
-		return malformed(err);
+	return base64_decode(text, BASE64_PADDED, *wire, size, &reason) < 0 ? malformed(err) : 0;
+}
+
+bool age_ssh_is_public_key(struct span line, struct span *type)
+{
+	_cleanup_error_ struct error reason = {0};
+	_cleanup_free_ uint8_t *wire = NULL;
+	struct span rest, named;
+	size_t size = 0;
+
+	if (line_decode(line, type, &wire, &size, &reason) < 0)
+		return false;
+	rest = span_of(wire, size);
+	return ssh_wire_string(&rest, &named) && span_equal(named, *type);
+}
+
+int ssh_public_key_parse(struct span line, struct ssh_public_key *key, struct error *err)
+{
+	_cleanup_free_ uint8_t *wire = NULL;
+	struct span type;
+	size_t size = 0;
+	int r = line_decode(line, &type, &wire, &size, err);
+
+	if (r < 0)
+		return r;
 	r = ssh_public_key_read(span_of(wire, size), key, err);
 	if (r == 0 && !span_equal(type, span_of_text(type_names[key->type])))
 		return malformed(err);

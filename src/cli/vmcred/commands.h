@@ -18,6 +18,7 @@
 struct activate_result;
 
 int command_age(struct cli *cli, int argc, char **argv, struct error *err);
+int command_age_keygen(struct cli *cli, int argc, char **argv, struct error *err);
 int command_activate(struct cli *cli, int argc, char **argv, struct error *err);
 int command_check(struct cli *cli, int argc, char **argv, struct error *err);
 int command_fix(struct cli *cli, int argc, char **argv, struct error *err);
@@ -51,6 +52,9 @@ int command_user(struct cli *cli, int argc, char **argv, struct error *err);
 
 /* `given`, or the first readable default of a machine. */
 const char *cli_machine_identity_path(const char *given);
+
+/* Loads an identity file from standard input. */
+int cli_identities_read(struct age_identities *identities, struct error *err);
 
 /* Loads `given`, or the first readable default. */
 int cli_identities_load(const char *given, const struct report *report,
@@ -134,6 +138,9 @@ struct cli_manifest {
  */
 int cli_manifest_install(struct cli *cli, const struct cli_manifest *call, bool *installed,
 			 struct activate_result *result, struct error *err);
+
+/* For `age --version` and `age-keygen --version`. */
+void cli_age_version_print(void);
 
 /*
  * Output. cli_main() reports that stdout could not be written.

@@ -10,6 +10,8 @@
 
 #define PERSONAL_NAME "sops/age/keys.txt"
 
+#define IDENTITY_FILE_SIZE_MAX ((size_t)16 * 1024 * 1024) /* age's limit */
+
 static const char *const machine_paths[] = {CLI_IDENTITY_PATH, CLI_IDENTITY_PATH_SOPS_NIX};
 
 /* The path of `given`, $SOPS_AGE_KEY_FILE, or a machine's readable identity; NULL: none. */
@@ -30,6 +32,15 @@ const char *cli_machine_identity_path(const char *given)
 	const char *path = machine_path(given);
 
 	return path ? path : CLI_IDENTITY_PATH;
+}
+
+int cli_identities_read(struct age_identities *identities, struct error *err)
+{
+	static const char what[] = "standard input";
+	_cleanup_secret_ struct secret text = {0};
+	int r = secret_read(&text, STDIN_FILENO, IDENTITY_FILE_SIZE_MAX, what, err);
+
+	return r < 0 ? r : age_identities_parse(secret_span(&text), what, identities, err);
 }
 
 int cli_identities_load(const char *given, const struct report *report,

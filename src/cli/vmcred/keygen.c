@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #include "base/json.h"
 #include "base/path.h"
 #include "base/program.h"
+#include "cli/terminal.h"
 #include "cli/vmcred/commands.h"
 #include "config/config.h"
 #include "vars/vars.h"
@@ -24,6 +26,8 @@ struct keygen {
 	const char *output;
 	const char *machine;
 	bool force;
+	bool is_age; /* called as age-keygen */
+	enum age_key_type type;
 	int dirfd; /* of the output: if its path changes meanwhile, no other file is removed */
 };
 
@@ -87,12 +91,12 @@ static int git_check(const char *path, struct error *err)
 /* Syncs the file and its name before the key is registered: a lost identity cannot be recovered. */
 static int file_write(const struct keygen *keygen, struct span text, struct error *err)
 {
-	int r = git_check(keygen->output, err);
+	int r = keygen->is_age ? 0 : git_check(keygen->output, err);
 
 	if (r < 0)
 		return r;
 	if (faccessat(AT_FDCWD, keygen->output, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
-		error_set(err, VMCRED_FAILED, "%s exists; identity files are never overwritten",
+		error_set(err, VMCRED_FAILED, "%s exists; key files are never overwritten",
 			  keygen->output);
 		return error_hint(err, "move it or choose another name");
 	}
@@ -106,16 +110,21 @@ static int file_write(const struct keygen *keygen, struct span text, struct erro
 	return r;
 }
 
-static int identity_write(const struct keygen *keygen, const struct age_identity *identity,
-			  struct error *err)
+static int identity_write(const struct cli *cli, const struct keygen *keygen,
+			  const struct age_identity *identity, struct error *err)
 {
 	_cleanup_secret_ struct secret text = {0};
+	struct stat status;
 	int r = age_identity_file_format(identity, time(NULL), &text, err);
 
 	if (r < 0)
 		return r;
 	if (keygen->output)
 		return file_write(keygen, secret_span(&text), err);
+	if (fstat(STDOUT_FILENO, &status) == 0 && S_ISREG(status.st_mode) &&
+	    status.st_mode & S_IROTH)
+		report_message(&cli->report, REPORT_WARNING,
+			       "writing a secret key to a world-readable file");
 	/* Straight to the descriptor: stdio would keep a copy in its buffer. */
 	return fd_write(STDOUT_FILENO, secret_span(&text), "standard output", err);
 }
@@ -125,9 +134,9 @@ static void recipient_print(const struct cli *cli, const struct keygen *keygen,
 {
 	_cleanup_json_ json_t *result = NULL;
 
-	if (!keygen->output) {
-		/* As age-keygen does; a terminal shows it in the comment. */
-		if (!isatty(STDOUT_FILENO))
+	if (!keygen->output || keygen->is_age) {
+		/* A terminal shows it in the comment. */
+		if (keygen->output || !isatty(STDOUT_FILENO))
 			fprintf(stderr, "Public key: %s\n", recipient);
 		return;
 	}
@@ -162,9 +171,9 @@ static int keygen_run(struct cli *cli, const struct keygen *keygen, struct error
 		r = -(int)err->code;
 	if (r < 0)
 		return r;
-	r = age_identities_generate(&identities, err);
+	r = age_identities_generate(&identities, keygen->type, err);
 	if (r == 0)
-		r = identity_write(keygen, identities.items[0], err);
+		r = identity_write(cli, keygen, identities.items[0], err);
 	if (r < 0)
 		return error_wrap(err, "generating an identity");
 	recipient = age_identity_recipient(identities.items[0]);
@@ -223,4 +232,83 @@ int command_keygen(struct cli *cli, int argc, char **argv, struct error *err)
 	}
 	keygen.dirfd = dirfd;
 	return keygen_run(cli, &keygen, err);
+}
+
+/* age-keygen -y: the public keys of an identity file, one a line. */
+static int recipients_print(const struct cli *cli, const struct keygen *keygen, const char *input,
+			    struct error *err)
+{
+	_cleanup_age_identities_ struct age_identities identities = {.prompt = &terminal_prompt,
+								     .report = &cli->report};
+	_cleanup_age_recipients_ struct age_recipients recipients = {.prompt = &terminal_prompt};
+	_cleanup_secret_ struct secret text = {0};
+	int r = input ? age_identity_file_load(AT_FDCWD, input, &identities, err)
+		      : cli_identities_read(&identities, err);
+
+	if (r == 0)
+		r = age_recipients_add_identities(&recipients, &identities, err);
+	for (size_t i = 0; r == 0 && i < recipients.count; i++) {
+		const char *recipient = age_recipient_text(recipients.items[i]);
+
+		if (*recipient == '<')
+			return error_set(err, VMCRED_FAILED, "the public key of %s is unknown",
+					 recipient);
+		r = secret_append_text(&text, recipient, err);
+		if (r == 0)
+			r = secret_append_text(&text, "\n", err);
+	}
+	if (r < 0)
+		return r;
+	return keygen->output ? file_write(keygen, secret_span(&text), err)
+			      : fd_write(STDOUT_FILENO, secret_span(&text), "standard output", err);
+}
+
+int command_age_keygen(struct cli *cli, int argc, char **argv, struct error *err)
+{
+	struct keygen keygen = {.is_age = true};
+	bool postquantum = false, converts = false, version = false;
+	const struct cli_option options[] = {
+		{"pq", NULL, "generate a post-quantum key", &postquantum},
+		{"o, output", "FILE", "new file (default: stdout)", &keygen.output},
+		{"y", NULL, "print the public keys of an identity file", &converts},
+		{"version", NULL, "print the version", &version},
+		{0},
+	};
+	const struct cli_usage usage = {
+		.command = "age-keygen",
+		.arguments = "[INPUT]",
+		.about = "Generate an age identity, or print the public keys of INPUT with -y.",
+		.options = options,
+		.arguments_max = 1,
+		.is_link = true,
+	};
+	_cleanup_close_ int dirfd = -1;
+	const char *input = NULL;
+	int first, r = cli_parse(cli, &usage, argc, argv, &first, err);
+
+	if (r != 0)
+		return r;
+	if (version) {
+		cli_age_version_print();
+		return 0;
+	}
+	if (first < argc && strcmp(argv[first], "-") != 0)
+		input = argv[first];
+	if (first < argc && !converts)
+		return error_set(err, VMCRED_USAGE, "too many arguments: INPUT is for -y");
+	if (postquantum && converts)
+		return error_set(err, VMCRED_USAGE, "-pq cannot be combined with -y");
+	if (keygen.output) {
+		dirfd = directory_open(keygen.output, err);
+		if (dirfd < 0)
+			return error_wrap(err, "age-keygen");
+	}
+	keygen.dirfd = dirfd;
+	keygen.type = postquantum ? AGE_HYBRID : AGE_X25519;
+	if (!converts)
+		return keygen_run(cli, &keygen, err);
+	r = cli_harden(cli, err);
+	if (r == 0)
+		r = recipients_print(cli, &keygen, input, err);
+	return r < 0 ? error_wrap(err, "age-keygen") : 0;
 }

@@ -26,7 +26,7 @@ static const struct cli_command commands[] = {
 	 .run = command_inspect},
 	{"sops", "edit SOPS documents with the commands and flags of sops",
 	 .program = "vmcred-sops", .is_whole_program = true},
-	{"age", "encrypt or decrypt a file with age", .run = command_age},
+	{"age", "encrypt or decrypt a file, with the command line of age", .run = command_age},
 	{0},
 };
 
@@ -36,6 +36,8 @@ static const struct cli_command personalities[] = {
 	{.name = "qemu-system-*", .program = "vmcred-run"},
 	{.name = "vmcred-generator", .program = "vmcred-run"},
 	{.name = "sops", .program = "vmcred-sops"},
+	{.name = "age", .run = command_age},
+	{.name = "age-keygen", .run = command_age_keygen},
 	{0},
 };
 

@@ -14,7 +14,7 @@ int kind_age_key_make(const struct kind_task *task, struct secret *content,
 		      struct secret *public_half, struct error *err)
 {
 	_cleanup_age_identities_ struct age_identities identities = {0};
-	int r = age_identities_generate(&identities, err);
+	int r = age_identities_generate(&identities, AGE_X25519, err);
 
 	(void)task;
 	if (r == 0)

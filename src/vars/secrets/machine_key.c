@@ -65,7 +65,7 @@ int vars_machine_key_make(const struct config *config, int store_dirfd, const ch
 		r = 0;
 	}
 	if (r == 0)
-		r = age_identities_generate(&identities, err);
+		r = age_identities_generate(&identities, AGE_X25519, err);
 	if (r == 0)
 		r = age_identity_file_format(identities.items[0], time(NULL), &text, err);
 	/* The private half first: nobody could use a public key without it. */
