@@ -138,8 +138,10 @@ def hide(host):
 
 
 def test_ordinary_user(directory):
-    """an ordinary user sees which credentials changed after the unit's start, without errors"""
+    """an ordinary user sees which credentials changed after the unit's start, without errors, and locks no memory"""
     program = as_nobody(directory)
+    program.insert(-1, "prlimit")
+    program.insert(-1, "--memlock=0:0")
     host = Host(directory)
     hide(host)
     expect(timeless(host.status(program=program)), 0, CURRENT, "")
@@ -274,6 +276,10 @@ def test_without_systemd(directory):
     assert result.err.startswith(error) and result.err.count("\n") == 1, result.err
     assert "\nm      unknown       -                    2 current\n" in result.out, result.out
     equal(json.loads(host.status("--json").out)["vms"][0]["state"], "unknown")
+    (directory / "empty").mkdir()
+    host.systemctl.env = {"PATH": str(directory / "empty")}
+    result = expect(host.status(), 1)
+    assert "the state of the units is unknown: starting systemctl: " in result.err, result.err
 
 
 def test_incomplete_answer(directory):

@@ -76,6 +76,19 @@ def test_rotated_secret(_directory):
     equal(inspected(0)["load"], "seen")
 
 
+def test_exposed_old_value(_directory):
+    """an old value in the unit's command line is exposed, though the store has another one"""
+    machine = booted()
+    machine.drop_in("95-exposed", """[Service]\nExecStart=\nExecStart=/bin/sh -c 'exec sh -c "sleep infinity; :" """
+                    """"$(cat $CREDENTIALS_DIRECTORY/host-api-key)"'\n""")
+    machine.checked("systemctl", "restart", SERVICE)
+    rotate("api-key")
+    equal(inspected(4)["launch"], "wrong")
+    machine.drop_in("95-exposed", None)
+    machine.checked("systemctl", "restart", SERVICE)
+    equal(inspected(0)["launch"], "seen")
+
+
 def test_automatic_restart(_directory):
     """after an automatic restart, the unit is current again"""
     machine = booted()

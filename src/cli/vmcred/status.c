@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/harden.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "cli/vmcred/commands.h"
@@ -223,7 +224,8 @@ static int declaration_read(struct cli *cli, bool is_needed, struct config *conf
 			    struct error *err)
 {
 	_cleanup_free_ char *path = NULL;
-	int r = cli_harden(cli, err);
+	/* Others than root read no secret, and need no warning that they cannot lock memory. */
+	int r = geteuid() == 0 ? cli_harden(cli, err) : process_harden(CLI_LOCK_BYTES, NULL, err);
 
 	if (r == 0)
 		r = config_find(cli->config, &path, NULL, err);
@@ -245,6 +247,8 @@ static int host_check(struct inspect_host *host, bool is_whole, struct error *er
 		missing += host->records[i].failure_count;
 	if (host->units_error.text) {
 		error_move(err, &host->units_error);
+		/* Also if systemctl is missing: VMCRED_MISSING is for what is declared. */
+		err->code = VMCRED_FAILED;
 		return error_wrap(err, "the state of the units is unknown");
 	}
 	if (host->counts[INSPECT_LOADED_STALE] + host->pending_count > 0) {
