@@ -73,13 +73,22 @@ int sops_document_read_plain(const struct sops_store *store, struct secret *text
 int sops_document_is_encrypted(const struct sops_store *store, struct secret *text,
 			       const char *what, struct error *err)
 {
-	_cleanup_sops_tree_ struct sops_tree tree = {0}, metadata = {0};
+	_cleanup_sops_tree_ struct sops_tree tree = {0}, taken_metadata = {0};
 	_cleanup_secret_ struct secret taken = {0};
+	struct sops_metadata metadata = {0};
 	int r;
 
 	secret_move(&taken, text);
 	r = store->read(&taken, what, &tree, err);
-	return r < 0 ? r : store->metadata_take(&tree, what, &metadata, err);
+	if (r == 0)
+		r = store->metadata_take(&tree, what, &taken_metadata, err);
+	if (r <= 0)
+		return r;
+	r = sops_metadata_read(&taken_metadata, what, &metadata, err);
+	if (r == 0)
+		r = metadata.mac.size > 0 && metadata.version && *metadata.version;
+	sops_metadata_destroy(&metadata);
+	return r;
 }
 
 bool sops_document_has_metadata(const struct sops_document *document,

@@ -131,8 +131,10 @@ int sops_document_keys_update(struct sops_document *document, const struct sops_
 		return error_set(err, VMCRED_FAILED, "%s: it is not encrypted", document->name);
 	if (document->data_key.size == 0)
 		r = sops_data_key_unwrap(before, keyring, document->name, &document->data_key, err);
-	if (r == 0)
-		r = sops_policy_copy(&after, policy, err);
+	if (r < 0)
+		return r;
+	document->failure = SOPS_FAILED_OTHERWISE;
+	r = sops_policy_copy(&after, policy, err);
 	if (r == 0 && before->rule_text)
 		r = sops_policy_rule_set(&after, before->rule, span_of_text(before->rule_text),
 					 err);

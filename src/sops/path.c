@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/text.h"
+#include "sops/sops.h"
 
 static int invalid(const char *text, struct error *err)
 {
@@ -59,6 +60,13 @@ int sops_path_read(const char *text, struct sops_path *path, struct error *err)
 		at = next;
 	}
 	return path->count > 0 ? 0 : invalid(text, err);
+}
+
+int sops_path_check(const char *text, struct error *err)
+{
+	_cleanup_sops_path_ struct sops_path ignored = {0};
+
+	return sops_path_read(text, &ignored, err);
 }
 
 void sops_path_destroy(struct sops_path *path)

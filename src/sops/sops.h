@@ -38,11 +38,13 @@ struct sops_document;
 int sops_document_read(const struct sops_store *store, struct secret *text, const char *what,
 		       struct sops_document **document, struct error *err);
 
-/* Reads plaintext, which is open from the start. VMCRED_FAILED: not in the store's format. */
+/* Reads plaintext, which is open from the start. VMCRED_FAILED: not in the store's format.
+ * VMCRED_USAGE: a YAML key that is not a string, which SOPS documents cannot have. */
 int sops_document_read_plain(const struct sops_store *store, struct secret *text, const char *what,
 			     struct sops_document **document, struct error *err);
 
-/* Returns 1 if a text is an encrypted document, 0 if it is another text in the store's format. */
+/* Returns 1 if a text is an encrypted document, with a MAC and a version in its metadata, 0 if it
+ * is another text in the store's format. VMCRED_FAILED: damaged metadata. */
 int sops_document_is_encrypted(const struct sops_store *store, struct secret *text,
 			       const char *what, struct error *err);
 
@@ -157,7 +159,12 @@ int sops_document_replace(struct sops_document *document, const struct sops_stor
 /*
  * Paths are those of sops: ["key"]['other'][0]. Positions count comments. A path starts in the
  * first YAML document.
- *
+ */
+
+/* VMCRED_USAGE: not a path. */
+int sops_path_check(const char *path, struct error *err);
+
+/*
  * Appends the value at the path as `sops decrypt --extract` prints it. VMCRED_MISSING: no value.
  */
 int sops_document_extract(const struct sops_document *document, const char *path,

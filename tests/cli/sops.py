@@ -94,7 +94,7 @@ def test_command_line_error_is_one_line(directory):
             8,
             "standard input has no file name for its type and creation rule: pass --filename-override NAME",
         ),
-        (["decrypt", "--extract", "[a]", "doc.json"], 91, '--extract: invalid path component "a]": a path must be ["key"]["other"][0]'),
+        (["decrypt", "--extract", "[a]", "doc.json"], 91, '--extract: invalid path [a]: the form is ["key"][0]["other key"]'),
         (["decrypt", "--decryption-order", "age,pgp,age", "doc.json"], 112, "duplicate key type age in --decryption-order"),
         (
             ["encrypt", "--age", documents.recipient, "doc.json"],
@@ -219,7 +219,7 @@ def test_invalid_edit_without_a_terminal_keeps_the_text(directory):
     for text in ("{\n", "", '{"sops": 1}\n'):
         (directory / "text").write_text(text)
         result = documents.sops("edit", "doc.json", env=documents.editor('umask 0; cp text "$1.new"; mv "$1.new" "$1"'))
-        assert result.err.startswith("vmcred: doc.json is unchanged: invalid edit: "), result.err
+        assert result.err.startswith("vmcred: the file is unchanged: invalid edit: "), result.err
         equal((result.code > 0, result.out), (True, ""), text)
         # Another run, which wipes leftovers, does not wipe it.
         expect(documents.sops("exec-file", "doc.json", "true"), 0, "", "")

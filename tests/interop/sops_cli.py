@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands and flags: each command line has the same effect with `vmcred sops` and with the real sops."""
 import json
+import re
 
 import harness
-from harness import equal
+from harness import equal, run
 from side_by_side import Peers
 
 ENCRYPTED = ["enc.yaml", "enc.json", "enc.env", "enc.ini", "enc.bin"]
@@ -94,6 +95,8 @@ def test_conflicting_flags_are_refused_with_the_same_code(directory):
         (("encrypt", *age, "--encrypted-suffix", "a", "--unencrypted-suffix", "b", "plain.json"), 8),
         (("decrypt", "--extract", "a", "enc.json"), 91),
         (("decrypt", "--extract", "[a]", "enc.json"), 91),
+        (("decrypt", "--extract", '["b"][99999999999999999999]', "enc.json"), 91),
+        (("unset", "enc.json", '["b"][99999999999999999999]'), 7),
         (("decrypt", "--extract", '["nope"]', "enc.json"), 1),
         (("decrypt", "--extract", '["b"][9]', "enc.json"), 1),
         (("decrypt", "--extract", '["a"][0]', "enc.json"), 1),
@@ -127,8 +130,91 @@ def test_conflicting_flags_are_refused_with_the_same_code(directory):
         (("exec-file", "enc.json"), 1),
         (("exec-env", "--same-process", "--background", "enc.json", "true"), 8),
         (("publish", "enc.json"), 1),
+        (("groups", "help"), 0),
+        (("groups", "h"), 0),
     ]:
         peers.same(*words, code=code, stdout=False)
+
+
+BROKEN = {
+    "x.yaml": ["", "# only\n", "a: [1", "- 1\n", "text", "1: x\n", "a: {b: [{true: x}]}\n", "a: 1\na: 2\n", "sops: 1\n", "a: \0\n", "a: *x\n"],
+    "x.json": ["", "{", "[1]", "1", '{"a":1,}', '{"sops":1}', '{"a":"\x01"}'],
+    "x.env": ["a", "sops_x=1", "sops_mac=1\nsops_version=1"],
+    "x.ini": ["[x", "[a]\nb", "[sops]\na=1"],
+    "x.bin": ["", "{}"],
+}  # fmt: skip
+
+
+def test_broken_input_is_refused_with_the_same_code(directory):
+    """each command refuses each broken or unencrypted file with the same code, and names it once"""
+    peers = Peers(directory)
+    age = ("--age", peers.recipient)
+    (peers.tree / ".sops.yaml").write_text(f"creation_rules:\n  - age: {peers.other}\n")
+    for name, texts in BROKEN.items():
+        for number, text in enumerate(texts):
+            lines = [("encrypt", *age, name), ("decrypt", name), ("filestatus", name)]
+            if number == 0:
+                lines += [("rotate", name), ("set", name, '["a"]', "1"), ("unset", name, '["a"]'), ("edit", name), (name,)]
+                lines += [("exec-env", name, "true"), ("exec-file", name, "true"), ("groups", "add", "-f", name, *age)]
+                lines += [("groups", "delete", "-f", name, "0"), ("updatekeys", "-y", name), ("-r", name), ("--set", '["a"] 1', name)]
+            for words in lines:
+                said, _, _ = peers.same(*words, prepare=lambda place: (place / name).write_text(text), env={"EDITOR": "true"})
+                assert said.count(name) <= 1, f"{words} on {text!r}: {said!r}"
+
+
+# Damages of a document, and those of its metadata.
+DAMAGED = [
+    (r'"mac": "[^"]*",', ""),
+    (r'"mac": "[^"]*"', '"mac": ""'),
+    (r'"mac": "[^"]*"', '"mac": "x"'),
+    (r'"version": "[^"]*"', '"version": ""'),
+    (r'"version": "[^"]*"', '"version": "x"'),
+    (r'"lastmodified": "[^"]*"', '"lastmodified": "x"'),
+    (r'"lastmodified": "[^"]*"', '"lastmodified": "2020-01-01T00:00:00Z"'),
+    (r'"age": \[.*?\n\t\t\]', '"age": []'),
+    (r'"age": \[.*?\n\t\t\]', '"age": 5'),
+    (r'"enc": "[^"]*"', '"enc": "x"'),
+    (r'"enc": "[^"]*"', '"enc": ""'),
+    (r'"a": "ENC[^"]*"', '"a": "x"'),
+    (r'"a": "ENC[^"]*"', '"a": 5'),
+    (r"type:str\]", "type:foo]"),
+    (r'"a":', '"z":'),
+    (r'"unencrypted_suffix": "[^"]*"', '"shamir_threshold": "x"'),
+    (r'"unencrypted_suffix": "[^"]*"', '"unencrypted_suffix": "x", "encrypted_regex": "y"'),
+]
+
+
+def test_damaged_documents_are_refused_with_the_same_code(directory):
+    """each command refuses, or accepts, each damaged document with the same code, and names it once"""
+    peers = Peers(directory)
+    (peers.tree / ".sops.yaml").write_text(f"creation_rules:\n  - age: {peers.other}\n")
+    for what, by in DAMAGED:
+
+        def damage(place, what=what, by=by):
+            text = (place / "enc.json").read_text()
+            changed = re.sub(what, by, text, count=1, flags=re.S)
+            assert changed != text, what
+            (place / "enc.json").write_text(changed)
+
+        for words in [
+            ("decrypt", "enc.json"),
+            ("decrypt", "--ignore-mac", "enc.json"),
+            ("rotate", "enc.json"),
+            ("set", "enc.json", '["a"]', "1"),
+            ("edit", "enc.json"),
+            ("exec-file", "enc.json", "cat {}"),
+            ("updatekeys", "-y", "enc.json"),
+            ("filestatus", "enc.json"),
+        ]:
+            said, _, _ = peers.same(*words, prepare=damage, env={"EDITOR": "true"}, stdout=words[0] != "updatekeys", files=False)
+            assert said.count("enc.json") <= 1, f"{words} after {by}: {said!r}"
+
+
+def test_keys_of_a_new_file_are_tried_before_the_editor(directory):
+    """keys of a new file that cannot be used are refused before the editor starts"""
+    peers = Peers(directory)
+    for flags in [("--pgp", "0" * 40), ("--kms", "nonsense"), ("--gcp-kms", "nonsense")]:
+        peers.same("edit", *flags, "new.json", env={"EDITOR": "touch edited; false"}, code=128)
 
 
 def test_undecryptable_documents_have_the_same_code(directory):
@@ -331,6 +417,7 @@ def test_exec_env_sets_the_same_environment(directory):
         ("exec-env", "--pristine", "enc-flat.yaml", "env | grep -v ^PWD= | grep -v ^_= | grep -v ^SHLVL= | sort"),
         ("exec-env", "enc.env", 'echo "$a|$b|$c_unencrypted"'),
         ("exec-env", "enc-flat.yaml", "cat"),
+        ("exec-env", "--background", "enc-flat.yaml", "cat; echo discarded"),
         ("exec-env", "enc.json", "true"),
         ("exec-env", "nofile", "true"),
     ]:
@@ -397,6 +484,18 @@ def test_link_is_followed_and_mode_is_kept(directory):
     peers.same("decrypt", "-i", "link.json", prepare=lambda place: prepare(place, 0o600), code=0)
     peers.same("rotate", "-i", "link.json", prepare=prepare, code=0)
     peers.same("edit", "link.json", env={"EDITOR": "sed -i s/one/three/"}, prepare=prepare, code=0)
+
+
+def test_completion_scripts_of_sops_work(directory):
+    """a completion script of sops gets the commands, and the flags that a command has"""
+    peers = Peers(directory)
+    for words in [(), ("groups",), ("decrypt",), ("decrypt", "file")]:
+        theirs, ours = (run(program, *words, "--generate-bash-completion").out.split() for program in (peers.sops, peers.ours))
+        equal(set(ours) ^ set(theirs) - {"h", "help", "publish", "keyservice"}, set(), str(words))
+    for words in [("-",), ("decrypt", "--i"), ("groups", "add", "--")]:
+        theirs, ours = (run(program, *words, "--generate-bash-completion").out.split() for program in (peers.sops, peers.ours))
+        missing = {flag for flag in theirs if flag.startswith("--")} - set(ours)
+        equal(missing, set(), str(words))
 
 
 harness.main()

@@ -82,6 +82,10 @@ int command_exec_file(struct invocation *invocation, struct error *err);
 int command_completion(struct invocation *invocation, struct error *err);
 int command_legacy(struct invocation *invocation, struct error *err);
 
+/* Prints what may follow these arguments, one a line: sops prints it for completion scripts.
+ * `found`: the command that they name, or NULL. */
+void candidates_print(const struct sops_command *found, int argc, char *const *argv);
+
 /* Requires an argument and warns that only the first one is used. */
 int file_argument_check(struct invocation *invocation, struct error *err);
 void extra_arguments_warn(const struct invocation *invocation);

@@ -23,6 +23,23 @@ static bool is_first(const struct sops_command *command)
 	return command == sops_commands || strcmp(command[-1].name, command->name) != 0;
 }
 
+void candidates_print(const struct sops_command *found, int argc, char *const *argv)
+{
+	const bool flag = argc > 0 && *argv[argc - 1] == '-';
+
+	for (int i = 0; flag && i < FLAG_COUNT; i++) {
+		if (flag_about(found ? found->id : LEGACY, (enum flag)i))
+			printf("--%s\n", flag_name((enum flag)i));
+	}
+	for (const struct sops_command *command = sops_commands; !flag && command->name;
+	     command++) {
+		if (argc == 0 && command->run && is_first(command))
+			printf("%s\n", command->name);
+		if (argc == 1 && command->second && strcmp(command->name, argv[0]) == 0)
+			printf("%s\n", command->second);
+	}
+}
+
 static void command_names_print(void)
 {
 	for (const struct sops_command *command = sops_commands; command->name; command++) {

@@ -29,9 +29,9 @@ int command_decrypt(struct invocation *invocation, struct error *err)
 		return sops_file_write(invocation, &file, document, in_place, OUTPUT_PLAINTEXT,
 				       err);
 	r = sops_document_extract(document, extract, file.output, &file.format, &text, err);
-	/* The part does not exist, or the store cannot represent it. */
+	/* The store cannot represent the part, or it does not exist. */
 	invocation->exit_code =
-		r == -(int)VMCRED_MISSING ? SOPS_EXIT_GENERIC : SOPS_EXIT_TREE_UNWRITABLE;
+		r == -(int)VMCRED_FAILED ? SOPS_EXIT_TREE_UNWRITABLE : SOPS_EXIT_GENERIC;
 	if (r < 0)
 		return error_wrap(err, "--extract");
 	return sops_output_write(invocation, &file, in_place, OUTPUT_PLAINTEXT, secret_span(&text),

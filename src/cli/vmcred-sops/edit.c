@@ -46,10 +46,20 @@ static void edit_destroy(struct edit *edit)
 	free(edit->path);
 }
 
+static int example_read(const struct edit *edit, struct sops_document **document, struct error *err)
+{
+	_cleanup_secret_ struct secret text = {0};
+	int r = secret_copy(&text, span_of_text(edit->file.input->example), err);
+
+	return r < 0 ? r
+		     : sops_document_read_plain(edit->file.input, &text, edit->file.name, document,
+						err);
+}
+
 static int new_document_create(struct edit *edit, struct error *err)
 {
 	struct invocation *invocation = edit->invocation;
-	_cleanup_secret_ struct secret text = {0};
+	_cleanup_sops_document_ struct sops_document *trial = NULL;
 	int r;
 
 	if (edit->with_keys)
@@ -59,10 +69,13 @@ static int new_document_create(struct edit *edit, struct error *err)
 	if (r == 0)
 		r = keyring_prepare(invocation, err);
 	if (r == 0)
-		r = secret_copy(&text, span_of_text(edit->file.input->example), err);
-	return r < 0 ? r
-		     : sops_document_read_plain(edit->file.input, &text, edit->file.name,
-						&edit->document, err);
+		r = example_read(edit, &trial, err);
+	if (r < 0)
+		return r;
+	/* Before the user types: the keys must work. */
+	invocation->exit_code = SOPS_EXIT_NO_KEY;
+	r = sops_document_encrypt(trial, &edit->policy, &invocation->keys->keyring, err);
+	return r < 0 ? r : example_read(edit, &edit->document, err);
 }
 
 /* Opens the document, or creates it, and writes the plaintext file. */
@@ -160,7 +173,8 @@ static int edit_accept(const struct edit *edit, const struct secret *text, struc
 {
 	int r = sops_document_replace(edit->document, edit->file.input, text, edit->with_keys, err);
 
-	edit->invocation->exit_code = SOPS_EXIT_INPUT_UNREADABLE;
+	edit->invocation->exit_code =
+		r == -VMCRED_USAGE ? SOPS_EXIT_ENCRYPTION : SOPS_EXIT_INPUT_UNREADABLE;
 	if (r == 0 && !edit->with_keys)
 		r = encryption_check(edit->invocation, &edit->file, edit->document, err);
 	return r;
@@ -173,7 +187,7 @@ static int edit_again(struct edit *edit, struct error *err)
 
 	if (!isatty(STDIN_FILENO)) {
 		edit->is_kept = true;
-		return error_wrap(err, "%s is unchanged: invalid edit", edit->file.name);
+		return error_wrap(err, "the file is unchanged: invalid edit");
 	}
 	line = error_line(err);
 	fprintf(stderr, "vmcred: %s\n", line ? line : "out of memory");

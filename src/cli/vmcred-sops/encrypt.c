@@ -35,6 +35,8 @@ static int job_work(struct invocation *invocation, struct batch_job *job, struct
 	if (r == 0)
 		r = sops_document_read_plain(job->file.input, &text, job->file.name, &document,
 					     err);
+	if (r == -VMCRED_USAGE)
+		invocation->exit_code = SOPS_EXIT_ENCRYPTION;
 	if (r == 0)
 		r = encryption_check(invocation, &job->file, document, err);
 	if (r < 0)

@@ -139,7 +139,8 @@ int command_exec_env(struct invocation *invocation, struct error *err)
 	_cleanup_free_ char **environment = NULL;
 	char shell[] = "/bin/sh", option[] = "-c";
 	char *argv[] = {shell, option, NULL, NULL};
-	struct program program = {.file = shell, .argv = argv, .fds = PROGRAM_OUR_FDS};
+	struct program program = {.file = shell, .argv = argv};
+	_cleanup_close_ int null = -1;
 	pid_t pid;
 	int r;
 
@@ -163,8 +164,14 @@ int command_exec_env(struct invocation *invocation, struct error *err)
 		return error_no_memory(err);
 	argv[2] = invocation->arguments[1];
 	program.environment = environment;
-	if (background)
+	if (background) {
+		/* A caller that reads our output must not wait for the command. */
+		null = open("/dev/null", O_RDWR | O_CLOEXEC);
+		if (null < 0)
+			return error_set_errno(err, errno, "opening /dev/null");
+		memcpy(program.fds, (int[]){null, null, null}, sizeof(program.fds));
 		return program_start(&program, &pid, err);
+	}
 	execve(shell, argv, environment);
 	return error_set_errno(err, errno, "starting %s", shell);
 }

@@ -16,10 +16,13 @@ int command_filestatus(struct invocation *invocation, struct error *err)
 		r = sops_file_read(invocation, &file, &text, err);
 	/* sops has one exit code for all failures of this command. */
 	invocation->exit_code = SOPS_EXIT_GENERIC;
-	if (r == 0)
-		r = sops_document_is_encrypted(file.input, &text, file.name, err);
 	if (r < 0)
 		return r;
+	r = sops_document_is_encrypted(file.input, &text, file.name, err);
+	if (r < 0 && r != -VMCRED_USAGE)
+		return r;
+	/* A YAML file that cannot be encrypted is not encrypted. */
+	error_clear(err);
 	printf("{\"encrypted\":%s}\n", r > 0 ? "true" : "false");
 	return 0;
 }

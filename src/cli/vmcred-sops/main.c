@@ -179,11 +179,16 @@ static int command_call(struct invocation *invocation, const struct sops_command
 	return command_run(invocation, command->id, command->run, err);
 }
 
+static bool is_help(const char *argument)
+{
+	return strcmp(argument, "help") == 0 || strcmp(argument, "h") == 0;
+}
+
 static int dispatch(struct invocation *invocation, int argc, char **argv, struct error *err)
 {
 	const char *name = argc > 0 ? argv[0] : "", *second = argc > 1 ? argv[1] : NULL;
 	const struct sops_command *command = command_find(name, second);
-	const bool helps = strcmp(name, "help") == 0 || strcmp(name, "h") == 0;
+	const bool helps = is_help(name);
 
 	if (command)
 		return command_call(invocation, command, argc - (command->second ? 2 : 1),
@@ -204,7 +209,7 @@ static int dispatch(struct invocation *invocation, int argc, char **argv, struct
 		return 0;
 	}
 	if (is_family(name)) {
-		if (second && *second != '-')
+		if (second && *second != '-' && !is_help(second))
 			return fail(invocation, SOPS_EXIT_NO_SUCH_TOPIC, err,
 				    "unknown command \"%s %s\"", name, second);
 		commands_help(name);
@@ -227,8 +232,13 @@ static int sops_run(struct cli *cli, int argc, char **argv, struct error *err)
 	struct sops_keys keys = {0};
 	__attribute__((cleanup(invocation_destroy))) struct invocation invocation = {
 		.cli = cli, .keys = &keys, .exit_code = SOPS_EXIT_GENERIC};
-	int r = flags_parse(LEGACY, argc - 1, argv + 1, &invocation.flags, err);
+	int r;
 
+	if (argc > 1 && strcmp(argv[argc - 1], "--generate-bash-completion") == 0) {
+		candidates_print(command_find(argv[1], argv[2]), argc - 2, argv + 1);
+		return 0;
+	}
+	r = flags_parse(LEGACY, argc - 1, argv + 1, &invocation.flags, err);
 	if (r < 0) {
 		error_wrap(err, "sops");
 	} else if (flag_is_on(&invocation.flags, FLAG_HELP)) {

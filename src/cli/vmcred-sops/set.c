@@ -1,37 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "cli/vmcred-sops/commands.h"
 
-/* Whether the text between two brackets is quoted, or an integer. */
-static bool component_is_valid(const char *text, size_t size)
-{
-	const size_t sign = size > 0 && (*text == '-' || *text == '+') ? 1 : 0;
-
-	if (size > 0 && (*text == '"' || *text == '\''))
-		return size >= 2;
-	return size > sign && strspn(text + sign, "0123456789") >= size - sign;
-}
-
 int tree_path_check(struct invocation *invocation, const char *path, enum sops_exit code,
 		    const char *what, struct error *err)
 {
-	while (*path) {
-		size_t size;
+	int r = sops_path_check(path, err);
 
-		path += strspn(path, "[");
-		size = strcspn(path, "[");
-		if (size > 0 && (path[size - 1] != ']' || !component_is_valid(path, size - 1))) {
-			fail(invocation, code, err, "%s: invalid path component \"%.*s\"", what,
-			     (int)size, path);
-			return error_hint(err, "a path must be [\"key\"][\"other\"][0]");
-		}
-		path += size;
-	}
-	return 0;
+	if (r == 0)
+		return 0;
+	invocation->exit_code = code;
+	return error_wrap(err, "%s", what);
 }
 
 int value_set(struct invocation *invocation, const char *name, const char *path,
@@ -49,7 +31,7 @@ int value_set(struct invocation *invocation, const char *name, const char *path,
 	invocation->exit_code = SOPS_EXIT_SET_FORMAT;
 	r = sops_document_set(document, path, value, &changed, err);
 	if (r < 0)
-		return error_wrap(err, "%s", file.name);
+		return r;
 	if (!changed && flag_is_on(&invocation->flags, FLAG_IDEMPOTENT)) {
 		report_message(&invocation->cli->report, REPORT_INFO, "%s: unchanged", file.name);
 		return 0;

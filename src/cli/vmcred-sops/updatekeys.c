@@ -120,7 +120,7 @@ static int keys_update(struct invocation *invocation, struct batch_job *job,
 		r = sops_document_keys_update(document, &job->policy, 0, &invocation->keys->keyring,
 					      err);
 	if (r < 0) {
-		if (sops_document_failure(document) == SOPS_FAILED_KEY && r == -(int)VMCRED_MISSING)
+		if (sops_document_failure(document) == SOPS_FAILED_KEY)
 			invocation->exit_code = SOPS_EXIT_NO_KEY;
 		/* For several files, command_updatekeys() adds it once. */
 		if (invocation->exit_code == SOPS_EXIT_NO_KEY && invocation->argument_count == 1)

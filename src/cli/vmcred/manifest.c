@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "activate/manifest/manifest.h"
 #include "base/pool.h"
@@ -58,7 +59,8 @@ static void changes_print(const struct activate_result *result, bool dry)
 static int systemctl_run(const char *verb, const struct strings *units, struct error *err)
 {
 	_cleanup_strings_ struct strings argv = {0};
-	struct program program = {.file = "systemctl", .fds = PROGRAM_OUR_FDS};
+	struct program program = {.file = "systemctl",
+				  .fds = {STDIN_FILENO, STDERR_FILENO, STDERR_FILENO}};
 	pid_t pid;
 	int status, r;
 

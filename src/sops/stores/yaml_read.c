@@ -238,8 +238,11 @@ static int key_read(struct copier *c, const struct yaml_node *key, struct span *
 	if (node->kind != YAML_SCALAR)
 		return fail(c, key, "a key must not be a map or a list", err);
 	r = scalar_read(c, node, &value, err);
-	if (r == 0 && value.kind != SOPS_STRING)
-		r = fail(c, key, "a key must be a string: write it in quotes", err);
+	if (r == 0 && value.kind != SOPS_STRING) {
+		fail(c, key, "a key must be a string: write it in quotes", err);
+		err->code = VMCRED_USAGE;
+		r = -VMCRED_USAGE;
+	}
 	*text = value.text;
 	/* An empty key is not NULL. */
 	if (!text->data)
