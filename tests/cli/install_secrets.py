@@ -333,7 +333,7 @@ def test_system_mode(directory):
 
 
 def test_systemctl_restarts_units(directory):
-    """if requested in the environment, systemctl restarts the units and no list is written"""
+    """if requested in the environment, systemctl restarts the units, with its output on stderr, and no list is written"""
     need_root()
     manifest = ours(directory, system=True).add_all()
     manifest.content["secretsMountPoint"], manifest.content["symlinkPath"] = "/run/secrets.d", "/run/secrets"
@@ -353,8 +353,9 @@ def test_systemctl_restarts_units(directory):
             prefix=prefix, env={"SOPS_RESTART_UNITS_VIA_SYSTEMCTL": "1", "PATH": f"{directory}:{os.environ['PATH']}"}
         ),
         0,
+        "",
+        "would restart a.service\nwould restart b.service\nwould reload c.service\n"
         "systemctl --no-block try-restart a.service b.service\nsystemctl --no-block try-reload-or-restart c.service\n",
-        "would restart a.service\nwould restart b.service\nwould reload c.service\n",
     )
 
 
