@@ -98,14 +98,12 @@ static void an_invalid_document_is_rejected_with_its_line(void **state)
 #define AT(line) "file:" line ": not valid YAML: "
 	static const struct {
 		const char *yaml, *message;
-		enum vmcred_code code; /* 0: VMCRED_FAILED */
 	} cases[] = {
 		{"# x\n", "file: no YAML document, only comments or empty lines"},
 		{"- a\n", AT("1") "the document must be a map"},
 		{"x\n", AT("1") "the document must be a map"},
 		{"a: 1\na: 2\n", AT("2") "duplicate key"},
-		{"a: 1\n2: 3\n", AT("2") "a key must be a string: write it in quotes",
-		 VMCRED_USAGE},
+		{"a: 1\n2: 3\n", AT("2") "a key must be a string: write it in quotes"},
 		{"? [a]\n: 1\n", AT("1") "a key must not be a map or a list"},
 		{"a: 1\n---\nb: !!int x\n", AT("3") "a value does not have the type of its tag"},
 		{"a: 9223372036854775808\n", AT("1") "an integer does not fit into 64 bits"},
@@ -148,8 +146,11 @@ static void an_invalid_document_is_rejected_with_its_line(void **state)
 		struct secret out = {0};
 		struct error err = {0};
 
+		/* Valid YAML, but not for SOPS. */
+		bool valid = strstr(cases[i].message, "a key must be a string") != NULL;
+
 		assert_error(pass(span_of_text(cases[i].yaml), 0, &out, &err),
-			     cases[i].code ? cases[i].code : VMCRED_FAILED, cases[i].message);
+			     valid ? VMCRED_USAGE : VMCRED_FAILED, cases[i].message);
 		secret_destroy(&out);
 	}
 }
