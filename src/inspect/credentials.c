@@ -20,7 +20,7 @@ int records_read(const char *root, struct activation_record records[CONFIG_PHASE
 		if (r == -(int)VMCRED_MISSING)
 			error_clear(err);
 		else if (r < 0)
-			return r;
+			return error_hint(err, "run `vmcred activate` to replace it");
 	}
 	return 0;
 }

@@ -52,7 +52,8 @@ class Host:
         self.systemctl.unit(unit, started=now_us())
         self.loaded(unit).mkdir(parents=True, exist_ok=True)
         for name in ("one", "two"):
-            (self.loaded(unit) / f"host-{name}").write_bytes(self.example.active(name).read_bytes())
+            if self.example.active(name).exists():
+                (self.loaded(unit) / f"host-{name}").write_bytes(self.example.active(name).read_bytes())
 
     def loaded(self, unit=UNIT):
         return self.example.root / "run/credentials" / unit
@@ -238,6 +239,35 @@ def test_pending_units(directory):
     equal(pending(0), [])
 
 
+def test_unreadable_declaration(directory):
+    """an ordinary user who cannot read the declaration sees the activation"""
+    program = as_nobody(directory)
+    host = Host(directory)
+    hide(host)
+    for mode, out in ((0o600, CURRENT.split("\n\n", maxsplit=1)[0] + "\nno declaration to read: VMs are not shown\n"), (0o644, CURRENT)):
+        host.example.config.chmod(mode)
+        result = run(*program, "status", "--root", host.example.root, cwd=directory, env=host.systemctl.env)
+        expect(timeless(result), 0, out, "")
+    host.example.config.chmod(0o600)
+    fails(run(*program, "status", "m", cwd=directory), 1, "vmcred.yaml")
+
+
+def test_secrets_of_each_phase(directory):
+    """the changes of each phase are known"""
+    host = Host(directory, TWO_VMS.replace('two: {mode: "0440"}', "two: {neededFor: activation}"))
+    equal(host.states(3, vm="m")["two"], "missing")
+    expect(host.example.activate("--needed-for", "activation"))
+    path = host.example.root / "run/activation-secrets/made/two"
+    (host.loaded() / "host-two").write_bytes(path.read_bytes())
+    equal(host.states(0), {"one": "current", "two": "current"})
+    expect(vmcred("set", "--config", host.example.config, "m", "made/two", stdin="a new value"))
+    expect(host.example.activate("--needed-for", "activation"))
+    equal(host.states(4), {"one": "current", "two": "stale"})
+    found = json.loads(host.status("--json").out)
+    equal([row["neededFor"] for row in found["activations"]], ["services", "activation"])
+    assert found["vms"][0]["credentials"][1]["changed"] is not None
+
+
 def test_failed_secret(directory):
     """a secret that the last activation could not decrypt is listed, and the exit code is 3"""
     host = Host(directory)
@@ -254,7 +284,7 @@ def test_record_that_others_can_change(directory):
     host = Host(directory)
     path = host.example.root / "run/vmcred/activation/services.json"
     path.chmod(0o666)
-    fails(host.status(), 1, path, "other users")
+    fails(host.status(), 1, path, "other users", "`vmcred activate`")
 
 
 def test_chosen_vms(directory):
@@ -299,7 +329,8 @@ def test_without_a_declaration(directory):
     (directory / "empty").mkdir()
     words = ("--root", host.example.root)
     result = vmcred("status", *words, cwd=directory / "empty", env=host.systemctl.env)
-    expect(timeless(result), 0, "m: 2 secrets for services in generation 1, activated TIME\n", "")
+    text = "m: 2 secrets for services in generation 1, activated TIME\nno declaration to read: VMs are not shown\n"
+    expect(timeless(result), 0, text, "")
     fails(vmcred("status", *words, "m", cwd=directory / "empty"), 2, "vmcred.yaml")
     equal(os.path.exists(host.systemctl.directory / "calls"), False, "whether systemctl was called")
 

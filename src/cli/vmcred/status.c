@@ -151,7 +151,7 @@ static void counts_print(const struct inspect_host_vm *vm)
 	printf("%s\n", *separator ? "" : "-");
 }
 
-static void table_print(const struct inspect_host *host)
+static void table_print(const struct inspect_host *host, bool is_declared)
 {
 	int width = (int)strlen("VM");
 	char since[TIME_SIZE];
@@ -161,6 +161,8 @@ static void table_print(const struct inspect_host *host)
 
 		width = length > width ? length : width;
 	}
+	if (!is_declared)
+		printf("no declaration to read: VMs are not shown\n");
 	if (host->vm_count > 0)
 		printf("\n%-*s  %-12s  %-19s  %s\n", width, "VM", "STATE", "SINCE", "CREDENTIALS");
 	for (size_t i = 0; i < host->vm_count; i++) {
@@ -219,7 +221,7 @@ static void findings_print(const struct inspect_host *host)
 	}
 }
 
-/* Without a declaration, there is still the activation to show. */
+/* Without a declaration that the user can read, there is still the activation to show. */
 static int declaration_read(struct cli *cli, bool is_needed, struct config *config,
 			    struct error *err)
 {
@@ -227,16 +229,16 @@ static int declaration_read(struct cli *cli, bool is_needed, struct config *conf
 	/* Others than root read no secret, and need no warning that they cannot lock memory. */
 	int r = geteuid() == 0 ? cli_harden(cli, err) : process_harden(CLI_LOCK_BYTES, NULL, err);
 
-	if (r == 0)
-		r = config_find(cli->config, &path, NULL, err);
-	if (r == 0)
-		return config_load_file(path, config, err);
-	if (r == -(int)VMCRED_USAGE && !is_needed && !cli->config &&
-	    access("vmcred.yaml", F_OK) < 0) {
+	if (r < 0)
+		return r;
+	r = config_find(cli->config, &path, NULL, err);
+	if (!is_needed && !cli->config && r == 0 && access(path, R_OK) < 0)
+		return 0;
+	if (!is_needed && !cli->config && r < 0 && access("vmcred.yaml", F_OK) < 0) {
 		error_clear(err);
 		return 0;
 	}
-	return r;
+	return r < 0 ? r : config_load_file(path, config, err);
 }
 
 static int host_check(struct inspect_host *host, bool is_whole, struct error *err)
@@ -296,7 +298,7 @@ int command_status(struct cli *cli, int argc, char **argv, struct error *err)
 		host_print_json(&host);
 	} else {
 		records_print(&host);
-		table_print(&host);
+		table_print(&host, config.path);
 		findings_print(&host);
 	}
 	return host_check(&host, !vms, err);
