@@ -14,8 +14,11 @@
  * that is booted directly has none. fw_cfg is in the ACPI or device tree of the machines that have
  * it, and is read by the module qemu_fw_cfg. An older QEMU that lacks fw_cfg on riscv (7.1 and 7.2)
  * or SMBIOS on loongarch64 refuses the option itself. tests/interop/qemu_machines.py compares this
- * table with every machine type of the programs that are installed.
+ * table with every machine type of the programs that are installed. Debian 13 also has links with
+ * its own names of the architectures.
  */
+#define X86 "qemu-system-@(x86_64|amd64|i386)"
+
 static const struct {
 	const char *program; /* patterns, fnmatch(3) */
 	const char *machine;
@@ -24,14 +27,12 @@ static const struct {
 	bool by_acpi;     /* the guest finds fw_cfg through ACPI alone */
 	const char *why;
 } machines[] = {
-	{"qemu-system-@(x86_64|i386)", "microvm*", VMM_TRANSPORT_FW_CFG, false, true,
-	 "has no SMBIOS table"},
-	{"qemu-system-@(x86_64|i386)", "pc-@(i440fx|q35)-@(1.*|2.0)", VMM_TRANSPORT_DEFAULT, false,
-	 false, "has no OEM strings in its SMBIOS table"},
-	{"qemu-system-@(x86_64|i386)", "@(|pc|q35|pc-@(i440fx|q35)-*|ubuntu*)",
-	 VMM_TRANSPORT_SMBIOS, false, false, ""},
-	{"qemu-system-@(aarch64|arm|loongarch64)", "virt*", VMM_TRANSPORT_FW_CFG, true, false,
-	 "has an SMBIOS table only with firmware"},
+	{X86 "?(-microvm)", "microvm*", VMM_TRANSPORT_FW_CFG, false, true, "has no SMBIOS table"},
+	{X86, "pc-@(i440fx|q35)-@(1.*|2.0)", VMM_TRANSPORT_DEFAULT, false, false,
+	 "has no OEM strings in its SMBIOS table"},
+	{X86, "@(|pc|q35|pc-@(i440fx|q35)-*|ubuntu*)", VMM_TRANSPORT_SMBIOS, false, false, ""},
+	{"qemu-system-@(aarch64|arm64|arm|armel|armhf|loongarch64|loong64)", "virt*",
+	 VMM_TRANSPORT_FW_CFG, true, false, "has an SMBIOS table only with firmware"},
 	{"qemu-system-riscv@(64|32)", "virt*", VMM_TRANSPORT_FW_CFG, false, false,
 	 "has no SMBIOS table before QEMU 9.0"},
 	{"*", "*", VMM_TRANSPORT_DEFAULT, false, false, "is not known to have an SMBIOS table"},
