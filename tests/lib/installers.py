@@ -40,13 +40,16 @@ def real_program():
 
 
 def each(directory, manifests, script, *options, env=None):
-    """Runs the script with the real program and with ours as $program, each with its own /run. Returns both results."""
+    """Runs the script with the real program and with ours as $program, each with its own /run. Returns both results.
+
+    Debian 13's umount makes /run/mount if there is something to unmount.
+    """
     need_root()
     real, results = real_program(), []
     for name, content in manifests.items():
         (directory / name).write_text(content if isinstance(content, str) else json.dumps(content))
     for program in (real, personality(directory)):
-        whole = f"umask 022\nmount -t tmpfs -o mode=755 run /run && mkdir /run/nixos || exit 99\n{SNAPSHOT}\n{script}"
+        whole = f"umask 022\nmount -t tmpfs -o mode=755 run /run && mkdir /run/nixos /run/mount || exit 99\n{SNAPSHOT}\n{script}"
         result = run(
             "unshare", "--mount", "--propagation", "private", "sh", "-euc", whole, "sh", *options,
             env={"program": str(program), "HOME": str(directory)} | (env or {}), cwd=directory,
