@@ -215,9 +215,10 @@ def main(with_host_services=False):
         print(f"Bail out! {reason}" if CI else f"1..0 # SKIP {reason}")
         sys.exit(1 if CI else 0)
     hide_host(with_run=not with_host_services)
-    # A shell without job control ignores these signals in its background processes, and children inherit that.
+    # A shell without job control ignores the first two in its background processes, nohup the third; children inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     print(f"1..{len(tests)}" if tests else "1..0 # SKIP no test matches")
     for number, (sentence, function) in enumerate(tests, 1):
         sentence = sentence.replace("#", "\\#")
