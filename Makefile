@@ -37,10 +37,13 @@ fuzz: ## each fuzzer for a minute (FUZZ_SECONDS=60)
 install: all ## install (DESTDIR works; MESON_OPTIONS=--prefix=DIR at the first build)
 	@meson install -C $(BUILD)
 
+uninstall: ## remove what `make install` installed
+	@ninja -C $(BUILD) uninstall
+
 clean: ## remove the build directories
 	@rm -rf $(BUILD) $(BUILD)-*
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
 
-.PHONY: all demo test bench lint fmt sanitize fuzz install clean help
+.PHONY: all demo test bench lint fmt sanitize fuzz install uninstall clean help

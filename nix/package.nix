@@ -3,7 +3,7 @@
 
 stdenv.mkDerivation {
   pname = "vmcred";
-  version = "0.1.0";
+  version = lib.trim (builtins.readFile ../VERSION);
   src = lib.cleanSource ../.;
   nativeBuildInputs = [ meson ninja pkg-config scdoc ];
   buildInputs = [ openssl libxcrypt pcre2 zlib jansson ];

@@ -154,7 +154,7 @@ def test_bash_completes_commands_options_and_names(directory):
 
 def test_version_is_the_version_of_the_library(_directory):
     """--version prints the version of the library"""
-    expect(vmcred("--version"), 0, "vmcred 0.1.0\n", "")
+    expect(vmcred("--version"), 0, f"vmcred {harness.VERSION}\n", "")
 
 
 harness.main()

@@ -46,7 +46,7 @@ def test_everything_is_installed(directory):
     wanted = {
         "vmcred", "vmcred-run", "vmcred-sops", "vmcred-sandbox", "vmcred.h", "vmcred.pc", "libvmcred.a", "libvmcred.so", "libvmcred.so.0", "microvm@.service",
         "vmcred-activate.service", "vmcred-activate-users.service", "vmcred.service", "vmcred.socket", "vmcred-generator",
-        "vmcred-units.path", "vmcred-units.service", "run-secrets.d.mount", r"run-secrets\x2dfor\x2dusers.d.mount", "vmcred.fish", "_vmcred",
+        "vmcred-units.path", "vmcred-units.service", "run-secrets.d.mount", r"run-secrets\x2dfor\x2dusers.d.mount", "vmcred.fish", "_vmcred", "vmcred.conf",
     }  # fmt: skip
     equal(wanted - names, set(), "missing files")
 
@@ -112,7 +112,7 @@ def test_program_builds_with_flags_of_pkg_config(directory):
 def test_installed_vmcred_executes_installed_programs(directory):
     """an installed vmcred executes the programs of its installation, also below a DESTDIR"""
     program = next(path for path in installed(directory) if path.name == "vmcred" and path.parent.name == "bin")
-    expect(run(program, "sops", "--version"), 0, "sops 3.13.2 (vmcred 0.1.0)\n", "")
+    expect(run(program, "sops", "--version"), 0, f"sops 3.13.2 (vmcred {harness.VERSION})\n", "")
     assert "Usage: vmcred run " in expect(run(program, "run", "--help")).out
     program.with_name("vmcred-sops").unlink()
     expect(run(program, "sops", "--version"), 1, "")

@@ -260,7 +260,7 @@ def test_vmcred_never_starts_itself(directory):
 def test_argv_0_does_not_select_the_personality(directory):
     """only the executed path selects the personality, not the caller's argv[0]"""
     place = Place(directory)
-    expect(run("bash", "-c", f"exec -a cloud-hypervisor {harness.VMCRED} --version"), 0, "vmcred 0.1.0\n", "")
+    expect(run("bash", "-c", f"exec -a cloud-hypervisor {harness.VMCRED} --version"), 0, f"vmcred {harness.VERSION}\n", "")
     called = run("bash", "-c", f"exec -a vmcred {place.link} --version", env={"PATH": f"{place.bin}:{directory}/real:{os.environ['PATH']}"})
     expect(called, 0, "vmcred\n--version\n", "")
 

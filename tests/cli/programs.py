@@ -62,7 +62,7 @@ def test_missing_program_is_reported_with_its_path(directory):
     (directory / "vmcred-sandbox").unlink()
     here = Example(directory, by_script("echo x > $out/one"), generate=False)
     fails(run(program, "generate", "--config", here.config), 1, f"starting {directory}/vmcred-sandbox: No such file or directory")
-    expect(run(program, "--version"), 0, "vmcred 0.1.0\n", "")
+    expect(run(program, "--version"), 0, f"vmcred {harness.VERSION}\n", "")
 
 
 def test_programs_are_not_searched_in_path(directory):

@@ -67,7 +67,7 @@ class Documents:
 def test_called_as_sops_it_prints_the_version(directory):
     """called as sops, it behaves as sops and prints the version where programs look for it"""
     (directory / "sops").symlink_to(Path(harness.VMCRED_SOPS).absolute())
-    version = "sops 3.13.2 (vmcred 0.1.0)\n"
+    version = f"sops 3.13.2 (vmcred {harness.VERSION})\n"
     for words in (["--version"], ["-v"], ["--disable-version-check", "--version"], ["--check-for-updates", "--version"]):
         expect(run(directory / "sops", *words), 0, version, "")
         expect(vmcred("sops", *words), 0, version, "")

@@ -27,6 +27,7 @@ from pathlib import Path
 VMCRED = os.path.abspath(os.environ.get("VMCRED", "build/vmcred"))
 VMCRED_RUN, VMCRED_SOPS = VMCRED + "-run", VMCRED + "-sops"
 SOURCE = Path(os.environ.get("VMCRED_SOURCE", ".")).absolute()
+VERSION = (SOURCE / "VERSION").read_text().strip()
 CI = os.environ.get("CI") == "true"
 
 # What tools/install-deps and the examples keep between runs.
