@@ -39,7 +39,7 @@ _vmcred() {
 		[machine]="--age-key --group --force --identity --json"
 		[user]="--age-key --pgp-key --group --force --identity --json"
 		[group]="--user --machine --identity --json"
-		[activate]="--machine --needed-for --identity --root --check-mode --ignore-passwd --json"
+		[activate]="--machine --needed-for --identity --root --restart --restart-pending --dry-run --check-mode --ignore-passwd --json"
 		[serve]="--machine --identity --idle-timeout"
 		[units]="--output --socket"
 		[compose]="--credentials --json"

@@ -43,7 +43,7 @@ complete -c vmcred -n "__fish_seen_subcommand_from keygen" -l force
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l generator -x
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l regenerate
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l all
-complete -c vmcred -n "__fish_seen_subcommand_from generate" -l dry-run
+complete -c vmcred -n "__fish_seen_subcommand_from generate activate" -l dry-run
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l prompt -x
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l no-sandbox
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l script-timeout -x
@@ -51,6 +51,8 @@ complete -c vmcred -n "__fish_seen_subcommand_from generate get set check fix ma
 complete -c vmcred -n "__fish_seen_subcommand_from activate status inspect" -l root -rF
 complete -c vmcred -n "__fish_seen_subcommand_from activate" -l needed-for -xa "services users activation partitioning"
 complete -c vmcred -n "__fish_seen_subcommand_from check" -l decrypt -d "also decrypt each secret that the identity opens"
+complete -c vmcred -n "__fish_seen_subcommand_from activate" -l restart
+complete -c vmcred -n "__fish_seen_subcommand_from activate" -l restart-pending
 complete -c vmcred -n "__fish_seen_subcommand_from activate" -l check-mode -xa "manifest sopsfile off"
 complete -c vmcred -n "__fish_seen_subcommand_from activate" -l ignore-passwd
 complete -c vmcred -n "__fish_seen_subcommand_from serve" -l idle-timeout -x

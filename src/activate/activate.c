@@ -155,27 +155,6 @@ static int generation_install(struct activation *activation, const struct genera
 	return r;
 }
 
-/* A record that cannot be used is replaced: it must not keep secrets from being activated. */
-static int previous_read(struct activation *activation, const struct report *report,
-			 struct error *err)
-{
-	_cleanup_error_ struct error reason = {0};
-	_cleanup_free_ char *line = NULL;
-	const struct activate_options *options = activation->options;
-	int r = activation_record_read(options->root, options->needed_for, &activation->previous,
-				       &reason);
-
-	if (r == 0 || r == -(int)VMCRED_MISSING)
-		return 0;
-	activation_record_release(&activation->previous);
-	line = error_line(&reason);
-	if (!line)
-		return error_no_memory(err);
-	report_message(report, REPORT_WARNING,
-		       "%s: units that were to be restarted before are not known", line);
-	return 0;
-}
-
 /* Installs the generation, and writes the record of what that changed. */
 static int generation_install_recorded(struct activation *activation,
 				       const struct generation_place *place,
@@ -189,7 +168,7 @@ static int generation_install_recorded(struct activation *activation,
 	int r = dirfd < 0 ? dirfd : lock_take(&lock, dirfd, true, "the activation records", err);
 
 	if (r == 0)
-		r = previous_read(activation, report, err);
+		r = activation_previous_read(activation, report, err);
 	if (r == 0)
 		r = generation_install(activation, place, result, err);
 	if (r == 0)
@@ -242,6 +221,8 @@ int activate_machine(const struct config *config, int store_dirfd,
 			     &failed, err);
 	if (r < 0)
 		return r;
+	if (options->dry)
+		return activation_preview(&activation, path, directory, report, result, err);
 	run_dirfd = trusted_parent_open(path, 0755, &link, NULL, err);
 	if (run_dirfd < 0)
 		return run_dirfd;

@@ -37,6 +37,7 @@ struct activate_options {
 	const char *machine;
 	const char *root; /* NULL: "/" */
 	enum config_needed_for needed_for;
+	bool dry; /* writes nothing, not even a directory */
 };
 
 /* The changes that sops-nix can log, of secrets and of rendered templates. */
@@ -57,7 +58,8 @@ struct activate_result {
 	size_t secret_count;
 	struct activation_record record; /* with the units that are pending; not for a manifest */
 	struct strings restart_units, reload_units; /* of a manifest's secrets that changed */
-	struct strings changes[ACTIVATE_CHANGES]; /* sorted names; for a manifest that logs them */
+	/* Sorted names; of a manifest that logs them, or what a dry activation would change. */
+	struct strings changes[ACTIVATE_CHANGES];
 };
 
 #define _cleanup_activate_result_ __attribute__((cleanup(activate_result_release)))

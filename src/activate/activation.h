@@ -25,6 +25,11 @@ struct activation {
 	struct activation_record previous; /* owned; without a machine: there is none */
 };
 
+/* Reads the previous record. One that cannot be used is a warning: it must not keep secrets from
+ * being activated. */
+int activation_previous_read(struct activation *activation, const struct report *report,
+			     struct error *err);
+
 /*
  * Makes the record of an activation that has compared its files with the previous generation.
  * `generation` is the current one now. Units that use a changed secret are added to those that are
@@ -32,5 +37,11 @@ struct activation {
  */
 int activation_record_make(const struct activation *activation, unsigned generation,
 			   struct activation_record *record, struct error *err);
+
+/* Instead of installing the generation, reports what that would change. `path` is that of the link,
+ * `directory` the name of the directory of the generations beside it. */
+int activation_preview(struct activation *activation, const char *path, const char *directory,
+		       const struct report *report, struct activate_result *result,
+		       struct error *err);
 
 #endif

@@ -35,7 +35,8 @@ static bool vm_loads(const struct config_vm *vm, const struct activation_origin 
 	return false;
 }
 
-/* Adds the units of the VMs that load the secret. One that the declaration reloads was added. */
+/* Adds the units of the VMs that load the secret. One that the declaration reloads was added. A VM
+ * with a problem may have no valid unit. */
 static int vms_add(const struct activation *activation, const struct activation_origin *origin,
 		   struct activation_record *record, struct error *err)
 {
@@ -44,7 +45,8 @@ static int vms_add(const struct activation *activation, const struct activation_
 	for (size_t i = 0; r == 0 && i < activation->config->vm_count; i++) {
 		const struct config_vm *vm = &activation->config->vms[i];
 
-		if (vm_loads(vm, origin) && !texts_contain(origin->file->reload_units, vm->unit))
+		if (vm_loads(vm, origin) && config_is_unit(vm->unit, "") &&
+		    !texts_contain(origin->file->reload_units, vm->unit))
 			r = activation_record_pending_add(record, vm->unit, ACTIVATION_RESTART,
 							  record->activated, err);
 	}
@@ -81,6 +83,26 @@ static int secret_add(const struct activation *activation, size_t index, bool is
 		r = units_add(record, origin->file->reload_units, ACTIVATION_RELOAD, err);
 	/* A VM receives the value, but not the mode of the file. */
 	return r == 0 && has_new_value ? vms_add(activation, origin, record, err) : r;
+}
+
+int activation_previous_read(struct activation *activation, const struct report *report,
+			     struct error *err)
+{
+	_cleanup_error_ struct error reason = {0};
+	_cleanup_free_ char *line = NULL;
+	const struct activate_options *options = activation->options;
+	int r = activation_record_read(options->root, options->needed_for, &activation->previous,
+				       &reason);
+
+	if (r == 0 || r == -(int)VMCRED_MISSING)
+		return 0;
+	activation_record_release(&activation->previous);
+	line = error_line(&reason);
+	if (!line)
+		return error_no_memory(err);
+	report_message(report, REPORT_WARNING,
+		       "%s: units that were to be restarted before are not known", line);
+	return 0;
 }
 
 int activation_record_make(const struct activation *activation, unsigned generation,

@@ -68,8 +68,11 @@ bool config_is_unit(const char *name, const char *suffix)
 				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 				      "0123456789:_.\\@-";
 	size_t length = strlen(name), end = strlen(suffix);
+	const char *at = strrchr(name, '@');
 
-	return length > end && length <= UNIT_NAME_SIZE_MAX && name[0] != '.' &&
+	/* With "-", it would be an option of systemctl; after "@", a template has no instance. */
+	return length > end && length <= UNIT_NAME_SIZE_MAX && !strchr(".-@", name[0]) &&
+	       !(at && (at[1] == '\0' || at + 1 == strrchr(name, '.'))) &&
 	       strcmp(name + length - end, suffix) == 0 && name[strspn(name, allowed)] == '\0';
 }
 

@@ -9,11 +9,6 @@
 #include "base/secret.h"
 #include "inspect/inspect.h"
 
-/* units.c: reads the state of all units with one call of systemctl(1). VMCRED_FAILED: it cannot be
- * run, for example because systemd is not the init system. */
-int units_read(const char *const *names, size_t count, struct inspect_unit *units,
-	       struct error *err);
-
 /* Reads the record of each phase; one that was not activated has no machine. */
 int records_read(const char *root, struct activation_record records[CONFIG_PHASES],
 		 struct error *err);

@@ -72,9 +72,15 @@ struct inspect_unit {
 	char load[INSPECT_WORD_SIZE];   /* such as "loaded", "not-found"; "" if unknown */
 	char active[INSPECT_WORD_SIZE]; /* such as "active", "failed" */
 	char sub[INSPECT_WORD_SIZE];    /* such as "running", "auto-restart" */
+	bool has_job;                   /* systemd is starting, stopping or reloading it, or will */
 	int64_t started_us;             /* the last start */
 	int64_t changed_us;             /* the last change of `active` */
 };
+
+/* Reads the state of all units with one call of systemctl(1). VMCRED_FAILED: it cannot be run, for
+ * example because systemd is not the init system. */
+int units_read(const char *const *names, size_t count, struct inspect_unit *units,
+	       struct error *err);
 
 /* Whether it runs, or is being started or stopped: it may have credentials. */
 bool inspect_unit_is_running(const struct inspect_unit *unit);

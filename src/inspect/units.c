@@ -46,6 +46,9 @@ static void property_take(struct inspect_unit *unit, const char *line)
 		else
 			*properties[i].time_us = strtoll(line + length, NULL, 10);
 	}
+	/* The job's number. */
+	if (strncmp(line, "Job=", 4) == 0)
+		unit->has_job = strtoul(line + 4, NULL, 10) > 0;
 }
 
 /* Reads the units, one after the other with an empty line between two, in the order of the
@@ -90,7 +93,7 @@ static int systemctl_start(struct strings *argv, FILE **output, pid_t *pid, stru
 int units_read(const char *const *names, size_t count, struct inspect_unit *units,
 	       struct error *err)
 {
-	static const char properties[] = "--property=LoadState,ActiveState,SubState,"
+	static const char properties[] = "--property=LoadState,ActiveState,SubState,Job,"
 					 "InactiveExitTimestampMonotonic,"
 					 "StateChangeTimestampMonotonic";
 	static const char *const words[] = {"systemctl", "show", properties, "--"};

@@ -272,7 +272,8 @@ def test_usage_errors(directory):
         vmcred("activate", "--machine", "m", directory / "manifest.json"),
         2,
         "",
-        "vmcred: --machine, --needed-for, --identity and --root cannot be used with a manifest\n",
+        "vmcred: --machine, --needed-for, --identity, --root, --restart, --restart-pending and --dry-run cannot be used with a "
+        "manifest\n",
     )
     expect(
         vmcred("activate", "--ignore-passwd"),

@@ -105,6 +105,33 @@ int activation_record_sort(struct activation_record *record, struct error *err)
 	return 0;
 }
 
+void activation_record_pending_remove(struct activation_record *record, size_t index)
+{
+	free(record->pending[index].unit);
+	record->pending_count--;
+	memmove(&record->pending[index], &record->pending[index + 1],
+		(record->pending_count - index) * sizeof(*record->pending));
+}
+
+bool activation_pending_is_done(const struct activation_pending *pending, const char *active_state,
+				bool has_job, int64_t started_us)
+{
+	const bool has_failed = strcmp(active_state, "failed") == 0;
+
+	if (!*active_state)
+		return false;
+	/* Between the two halves of a restart it is inactive, too. */
+	if (strcmp(active_state, "inactive") == 0)
+		return !has_job;
+	/* A unit that failed by itself is not ours to start; one that failed after our restart is.
+	 */
+	if (has_failed && !pending->attempted)
+		return true;
+	if (pending->attempted && (has_failed || strcmp(active_state, "activating") == 0))
+		return false;
+	return started_us >= pending->since.monotonic;
+}
+
 const struct activation_secret *activation_record_secret_find(
 	const struct activation_record *record, const char *name)
 {
@@ -115,4 +142,14 @@ const struct activation_secret *activation_record_secret_find(
 				: NULL;
 
 	return found ? &record->secrets[found->index] : NULL;
+}
+
+const struct activation_pending *activation_record_pending_find(
+	const struct activation_record *record, const char *unit)
+{
+	for (size_t i = 0; i < record->pending_count; i++) {
+		if (strcmp(record->pending[i].unit, unit) == 0)
+			return &record->pending[i];
+	}
+	return NULL;
 }

@@ -48,7 +48,7 @@ struct activation_pending {
 	char *unit; /* owned */
 	enum activation_action action;
 	struct activation_time since; /* what starts later has the new values */
-	bool attempted;               /* vmcred asked systemd to restart it */
+	bool attempted;               /* vmcred asked systemd to restart it, at any time */
 };
 
 /* Starts as {0}. */
@@ -85,9 +85,22 @@ int activation_record_pending_add(struct activation_record *record, const char *
 				  enum activation_action action, struct activation_time since,
 				  struct error *err);
 
+void activation_record_pending_remove(struct activation_record *record, size_t index);
+
+/*
+ * Whether the unit needs nothing more: it started after the change, or does not run. A unit that
+ * vmcred asked systemd to restart must also have become active. `active_state` is systemd's
+ * ActiveState, "" if unknown, `has_job` whether there is a Job, and `started_us` is
+ * InactiveExitTimestampMonotonic.
+ */
+bool activation_pending_is_done(const struct activation_pending *pending, const char *active_state,
+				bool has_job, int64_t started_us);
+
 /* The entry of that name in a record that was read, or NULL. */
 const struct activation_secret *activation_record_secret_find(
 	const struct activation_record *record, const char *name);
+const struct activation_pending *activation_record_pending_find(
+	const struct activation_record *record, const char *unit);
 
 /* The name of an action in the record: "restart" or "reload". */
 const char *activation_action_name(enum activation_action action);

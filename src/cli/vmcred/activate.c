@@ -25,49 +25,228 @@ static int units_list(struct activate_result *result, struct error *err)
 	return r;
 }
 
-/* `phase`: NULL for a manifest, which has none. */
-static void result_print(const struct cli *cli, const char *phase,
-			 const struct activate_result *result)
-{
-	if (cli->json) {
-		_cleanup_json_ json_t *object =
-			json_pack("{s:s*, s:b, s:i, s:i, s:o, s:o}", "neededFor", phase, "changed",
-				  result->changed, "generation", (int)result->generation, "secrets",
-				  (int)result->secret_count, "restartUnits",
-				  cli_json_texts(result->restart_units.items), "reloadUnits",
-				  cli_json_texts(result->reload_units.items));
+/* What to print. */
+struct outcome {
+	const struct activate_result *result;
+	const char *phase;                    /* NULL for a manifest, which has none */
+	const struct cli_restarted *restarts; /* NULL: not requested */
+	bool dry;
+};
 
-		cli_json_print(object);
+static void outcome_print_json(const struct outcome *outcome)
+{
+	const struct activate_result *result = outcome->result;
+	_cleanup_json_ json_t *object =
+		json_pack("{s:s*, s:b, s:i, s:i, s:o, s:o}", "neededFor", outcome->phase, "changed",
+			  result->changed, "generation", (int)result->generation, "secrets",
+			  (int)result->secret_count, "restartUnits",
+			  cli_json_texts(result->restart_units.items), "reloadUnits",
+			  cli_json_texts(result->reload_units.items));
+	_cleanup_json_ json_t *more = NULL;
+
+	if (outcome->restarts)
+		more = json_pack("{s:o, s:o}", "restarted",
+				 cli_json_texts(outcome->restarts->restarted.items), "reloaded",
+				 cli_json_texts(outcome->restarts->reloaded.items));
+	else if (outcome->dry)
+		more = json_pack("{s:b, s:o, s:o, s:o}", "dryRun", true, "added",
+				 cli_json_texts(result->changes[ACTIVATE_ADDED].items), "modified",
+				 cli_json_texts(result->changes[ACTIVATE_MODIFIED].items),
+				 "removed",
+				 cli_json_texts(result->changes[ACTIVATE_REMOVED].items));
+	if (more)
+		json_object_update(object, more);
+	cli_json_print(object);
+}
+
+static void units_print(const char *what, const struct strings *units)
+{
+	for (size_t i = 0; i < units->count; i++)
+		printf("%s: %s\n", what, units->items[i]);
+}
+
+static void outcome_print(const struct cli *cli, const struct outcome *outcome)
+{
+	const struct activate_result *result = outcome->result;
+	const char *phase = outcome->phase;
+
+	if (cli->json) {
+		outcome_print_json(outcome);
 		return;
 	}
 	/* The default phase is not mentioned. */
 	if (phase && strcmp(phase, config_phase_get(CONFIG_SERVICES)->name) == 0)
 		phase = NULL;
-	printf("%zu secrets%s%s in generation %u%s\n", result->secret_count, phase ? " for " : "",
-	       phase ? phase : "", result->generation, result->changed ? "" : ", unchanged");
-	for (size_t i = 0; i < result->restart_units.count; i++)
-		printf("to restart: %s\n", result->restart_units.items[i]);
-	for (size_t i = 0; i < result->reload_units.count; i++)
-		printf("to reload: %s\n", result->reload_units.items[i]);
+	printf("%zu secrets%s%s %sin generation %u%s\n", result->secret_count, phase ? " for " : "",
+	       phase ? phase : "", outcome->dry && result->changed ? "would be " : "",
+	       result->generation, result->changed ? "" : ", unchanged");
+	if (outcome->dry)
+		cli_changes_print(result, true);
+	if (outcome->restarts) {
+		units_print("restarted", &outcome->restarts->restarted);
+		units_print("reloaded", &outcome->restarts->reloaded);
+	}
+	units_print(outcome->dry ? "would restart" : "to restart", &result->restart_units);
+	units_print(outcome->dry ? "would reload" : "to reload", &result->reload_units);
+}
+
+/* Prints what was requested and not waited for. */
+static void requests_print(const struct cli *cli, const struct cli_restarted *restarts)
+{
+	if (cli->json) {
+		_cleanup_json_ json_t *object = json_pack(
+			"{s:o, s:o}", "restarting", cli_json_texts(restarts->restarted.items),
+			"reloading", cli_json_texts(restarts->reloaded.items));
+
+		cli_json_print(object);
+		return;
+	}
+	units_print("restarting", &restarts->restarted);
+	units_print("reloading", &restarts->reloaded);
+}
+
+static int restarts_check(const struct cli_restarted *restarts, struct error *err)
+{
+	_cleanup_free_ char *names = NULL;
+
+	for (size_t i = 0; i < restarts->failed.count; i++) {
+		_cleanup_free_ char *before = names;
+
+		names = text_format("%s%s%s", before ? before : "", before ? " " : "",
+				    restarts->failed.items[i]);
+		if (!names)
+			return error_no_memory(err);
+	}
+	if (!names)
+		return 0;
+	error_set(err, VMCRED_FAILED, "restarting units: %s still use old values", names);
+	return error_hint(err, "see `systemctl status %s`", names);
+}
+
+/* The options. */
+struct call {
+	struct activate_options options;
+	struct cli_manifest manifest;
+	const char *identity, *needed_for;
+	bool restarts, only_restarts;
+};
+
+static int call_check(const struct call *call, struct error *err)
+{
+	const bool names_files = call->options.machine || call->identity || call->options.root;
+	const bool restarts = call->restarts || call->only_restarts;
+
+	if (call->manifest.path &&
+	    (names_files || call->needed_for || restarts || call->options.dry))
+		return error_set(err, VMCRED_USAGE,
+				 "--machine, --needed-for, --identity, --root, --restart, "
+				 "--restart-pending and --dry-run cannot be used with a manifest");
+	if (!call->manifest.path && (call->manifest.check_mode || call->manifest.ignore_passwd))
+		return error_set(err, VMCRED_USAGE,
+				 "--check-mode and --ignore-passwd need a manifest");
+	if (call->only_restarts && (names_files || call->restarts || call->options.dry))
+		return error_set(err, VMCRED_USAGE,
+				 "--restart-pending can be used with --needed-for only");
+	if (call->restarts && call->options.root) {
+		error_set(err, VMCRED_USAGE, "--restart cannot be used with --root");
+		return error_hint(err, "it restarts units of the running system");
+	}
+	if (call->options.dry && !call->options.root && geteuid() != 0) {
+		error_set(err, VMCRED_FAILED, "--dry-run compares files that only root can read");
+		return error_hint(err, "run as root");
+	}
+	return 0;
+}
+
+static int manifest_activate(struct cli *cli, const struct cli_manifest *manifest,
+			     struct error *err)
+{
+	_cleanup_activate_result_ struct activate_result result = {0};
+	const struct outcome outcome = {.result = &result};
+	bool installed;
+	int r = cli_manifest_install(cli, manifest, &installed, &result, err);
+
+	if (r == 0 && installed)
+		outcome_print(cli, &outcome);
+	return r;
+}
+
+/* For vmcred-activate.service: it cannot wait for a unit that must start after it. */
+static int pending_request(struct cli *cli, enum config_needed_for phase, struct error *err)
+{
+	_cleanup_activation_record_ struct activation_record record = {.phase = phase};
+	_cleanup_cli_restarted_ struct cli_restarted restarts = {0};
+	int r = cli_harden(cli, err);
+
+	if (r == 0)
+		r = cli_pending_restart(&record, false, &restarts, err);
+	if (r == 0)
+		requests_print(cli, &restarts);
+	return r;
+}
+
+static int machine_activate(struct cli *cli, struct call *call, struct error *err)
+{
+	struct activate_options *options = &call->options;
+	_cleanup_age_identities_ struct age_identities identities = {0};
+	_cleanup_config_ struct config config = {0};
+	_cleanup_activate_result_ struct activate_result result = {0};
+	_cleanup_cli_restarted_ struct cli_restarted restarts = {0};
+	const struct outcome outcome = {
+		.result = &result,
+		.phase = config_phase_get(options->needed_for)->name,
+		.restarts = call->restarts && !options->dry ? &restarts : NULL,
+		.dry = options->dry,
+	};
+	_cleanup_close_ int store_dirfd = -1;
+	int r;
+
+	cli->threads = pool_threads();
+	/* An error in a VM must not keep the secrets from being activated. */
+	cli->load = CONFIG_LENIENT;
+	r = cli_start(cli, &config, &store_dirfd, err);
+	if (r < 0)
+		return r;
+	options->machine = activate_machine_choose(&config, options->machine, err);
+	if (!options->machine)
+		return -(int)err->code;
+	r = cli_identities_load(call->identity, &cli->report, &identities, err);
+	if (r == 0)
+		r = activate_machine(&config, store_dirfd, &identities, options, &cli->report,
+				     &result, err);
+	if (r < 0)
+		return r;
+	/* The units of this system do not use what is below another root. */
+	if (outcome.restarts)
+		r = cli_pending_restart(&result.record, true, &restarts, err);
+	else if (!options->root)
+		r = cli_pending_look(&result.record, options->dry, err);
+	if (units_list(&result, err) < 0)
+		return -(int)err->code;
+	outcome_print(cli, &outcome);
+	return r < 0 ? r : restarts_check(&restarts, err);
 }
 
 int command_activate(struct cli *cli, int argc, char **argv, struct error *err)
 {
-	struct activate_options options = {0};
-	struct cli_manifest call = {0};
-	const char *identity = NULL, *needed_for = NULL;
+	struct call call = {0};
 	const struct cli_option rows[] = {
 		{"machine", "NAME", "whose secrets (default: the only machine declared)",
-		 &options.machine},
+		 &call.options.machine},
 		{"needed-for", "PHASE", "services (default), users, activation or partitioning",
-		 &needed_for},
-		{"identity", "FILE", CLI_IDENTITY_HELP, &identity},
+		 &call.needed_for},
+		{"identity", "FILE", CLI_IDENTITY_HELP, &call.identity},
 		{"root", "DIR", "write below DIR, which must be on a memory file system",
-		 &options.root},
+		 &call.options.root},
+		{"restart", NULL, "then restart or reload the units that use old values, and wait",
+		 &call.restarts},
+		{"restart-pending", NULL, "activate nothing; only request these restarts",
+		 &call.only_restarts},
+		{"dry-run", NULL, "print what would change, and write nothing", &call.options.dry},
 		{"check-mode", "MODE", "only check the manifest: manifest, sopsfile or off",
-		 &call.check_mode},
+		 &call.manifest.check_mode},
 		{"ignore-passwd", NULL, "with a manifest: everything is root's",
-		 &call.ignore_passwd},
+		 &call.manifest.ignore_passwd},
 		{0},
 	};
 	const struct cli_usage usage = {
@@ -76,58 +255,31 @@ int command_activate(struct cli *cli, int argc, char **argv, struct error *err)
 		.arguments_max = 1,
 		.about = "Decrypt a machine's secrets to " CONFIG_SECRETS_LINK
 			 ", on a memory file system, as a new\n"
-			 "generation that replaces the old one atomically. If nothing changed, "
-			 "nothing is written.\n"
-			 "Other phases have other directories; see vmcred-activate(1). With a "
-			 "MANIFEST, install\n"
-			 "the secrets of that manifest.json of sops-nix.",
+			 "generation that replaces the old one atomically. If nothing changed, the "
+			 "old one stays.\n"
+			 "Units that still use old values are listed, or restarted with --restart. "
+			 "Other phases\n"
+			 "have other directories; see vmcred-activate(1). With a MANIFEST, install "
+			 "the secrets of\n"
+			 "that manifest.json of sops-nix.",
 		.options = rows,
 		.has_json = true,
 	};
-	_cleanup_age_identities_ struct age_identities identities = {0};
-	_cleanup_config_ struct config config = {0};
-	_cleanup_activate_result_ struct activate_result result = {0};
-	_cleanup_close_ int store_dirfd = -1;
-	bool installed;
 	int first, r;
 
 	r = cli_parse(cli, &usage, argc, argv, &first, err);
 	if (r != 0)
 		return r < 0 ? r : 0;
-	call.path = first < argc ? argv[first] : NULL;
-	if (call.path && (options.machine || options.root || identity || needed_for))
-		return error_set(err, VMCRED_USAGE,
-				 "--machine, --needed-for, --identity and --root cannot be used "
-				 "with a manifest");
-	if (!call.path && (call.check_mode || call.ignore_passwd))
-		return error_set(err, VMCRED_USAGE,
-				 "--check-mode and --ignore-passwd need a manifest");
-	if (call.path) {
-		r = cli_manifest_install(cli, &call, &installed, &result, err);
-		if (r == 0 && installed)
-			result_print(cli, NULL, &result);
+	call.manifest.path = first < argc ? argv[first] : NULL;
+	r = call_check(&call, err);
+	if (r < 0)
 		return r;
-	}
-	if (needed_for)
-		r = config_phase_find(needed_for, &options.needed_for, err);
+	if (call.manifest.path)
+		return manifest_activate(cli, &call.manifest, err);
+	if (call.needed_for)
+		r = config_phase_find(call.needed_for, &call.options.needed_for, err);
 	if (r < 0)
 		return error_wrap(err, "--needed-for");
-	cli->threads = pool_threads();
-	/* The VMs make no difference. */
-	cli->load = CONFIG_LENIENT;
-	r = cli_start(cli, &config, &store_dirfd, err);
-	if (r < 0)
-		return r;
-	options.machine = activate_machine_choose(&config, options.machine, err);
-	if (!options.machine)
-		return -(int)err->code;
-	r = cli_identities_load(identity, &cli->report, &identities, err);
-	if (r == 0)
-		r = activate_machine(&config, store_dirfd, &identities, &options, &cli->report,
-				     &result, err);
-	if (r == 0)
-		r = units_list(&result, err);
-	if (r == 0)
-		result_print(cli, config_phase_get(options.needed_for)->name, &result);
-	return r;
+	return call.only_restarts ? pending_request(cli, call.options.needed_for, err)
+				  : machine_activate(cli, &call, err);
 }

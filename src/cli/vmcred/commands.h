@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 
+#include "activate/record/record.h"
 #include "age/age.h"
 #include "base/secret.h"
 #include "cli/cli.h"
@@ -138,6 +139,38 @@ struct cli_manifest {
  */
 int cli_manifest_install(struct cli *cli, const struct cli_manifest *call, bool *installed,
 			 struct activate_result *result, struct error *err);
+
+/* Prints what was changed, or with `dry` would be. */
+void cli_changes_print(const struct activate_result *result, bool dry);
+
+/* Runs systemctl; nothing without units. `waits`: until systemd has done it. */
+int cli_systemctl(const char *verb, bool waits, const struct strings *units, struct error *err);
+
+/*
+ * Units that are pending (activate/record/record.h), of the phase of the record.
+ */
+
+/* Removes units that need nothing more from the record, and unless `dry` from the one on disk.
+ * Where systemd cannot be asked, all stay. */
+int cli_pending_look(struct activation_record *record, bool dry, struct error *err);
+
+/* What cli_pending_restart() did. Starts as {0}. */
+struct cli_restarted {
+	struct strings restarted, reloaded;
+	struct strings failed;
+};
+
+#define _cleanup_cli_restarted_ __attribute__((cleanup(cli_restarted_release)))
+
+/*
+ * Restarts and reloads the units, and updates the record on disk. `record` becomes that record.
+ * With `waits`, what failed stays pending. Otherwise restarts are only requested: a unit is pending
+ * until a later call finds that it was restarted, and systemd's success for a reload is enough.
+ */
+int cli_pending_restart(struct activation_record *record, bool waits, struct cli_restarted *result,
+			struct error *err);
+
+void cli_restarted_release(struct cli_restarted *result);
 
 /* For `age --version` and `age-keygen --version`. */
 void cli_age_version_print(void);

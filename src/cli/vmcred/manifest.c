@@ -2,11 +2,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "activate/manifest/manifest.h"
 #include "base/pool.h"
-#include "base/program.h"
 #include "cli/sops_keys.h"
 #include "cli/vmcred/commands.h"
 
@@ -29,7 +27,7 @@ static int check_mode_parse(const char *text, enum manifest_check *check, struct
 }
 
 /* Prints the same text as sops-nix. */
-static void changes_print(const struct activate_result *result, bool dry)
+void cli_changes_print(const struct activate_result *result, bool dry)
 {
 	static const struct {
 		const char *verb, *dry_verb, *noun;
@@ -55,35 +53,6 @@ static void changes_print(const struct activate_result *result, bool dry)
 	}
 }
 
-/* --no-block: this may run before the units can start, so that waiting would never end. */
-static int systemctl_run(const char *verb, const struct strings *units, struct error *err)
-{
-	_cleanup_strings_ struct strings argv = {0};
-	struct program program = {.file = "systemctl",
-				  .fds = {STDIN_FILENO, STDERR_FILENO, STDERR_FILENO}};
-	pid_t pid;
-	int status, r;
-
-	if (units->count == 0)
-		return 0;
-	r = strings_add(&argv, program.file, err);
-	if (r == 0)
-		r = strings_add(&argv, "--no-block", err);
-	if (r == 0)
-		r = strings_add(&argv, verb, err);
-	if (r == 0)
-		r = strings_add_all(&argv, units->items, err);
-	if (r < 0)
-		return r;
-	program.argv = argv.items;
-	r = program_start(&program, &pid, err);
-	if (r == 0)
-		r = program_wait(pid, &status, err);
-	if (r == 0)
-		r = program_status_check(status, "systemctl", err);
-	return r < 0 ? error_wrap(err, "%s", verb) : 0;
-}
-
 static int units_restart(const struct activate_result *result, bool dry, struct error *err)
 {
 	int r;
@@ -94,8 +63,10 @@ static int units_restart(const struct activate_result *result, bool dry, struct 
 		fprintf(stderr, "would reload %s\n", result->reload_units.items[i]);
 	if (dry)
 		return 0;
-	r = systemctl_run("try-restart", &result->restart_units, err);
-	return r < 0 ? r : systemctl_run("try-reload-or-restart", &result->reload_units, err);
+	/* This may run before the units can start, so that waiting would never end. */
+	r = cli_systemctl("try-restart", false, &result->restart_units, err);
+	return r < 0 ? r
+		     : cli_systemctl("try-reload-or-restart", false, &result->reload_units, err);
 }
 
 static bool variable_is(const char *name, const char *value)
@@ -153,7 +124,7 @@ int cli_manifest_install(struct cli *cli, const struct cli_manifest *call, bool 
 		return r;
 	*installed = true;
 	if (!cli->json)
-		changes_print(result, options.dry);
+		cli_changes_print(result, options.dry);
 	return by_systemctl ? units_restart(result, options.dry, err) : 0;
 }
 
