@@ -81,17 +81,6 @@ static int host_units_read(struct inspect_host *host, struct error *err)
 	return 0;
 }
 
-/* Whether the unit still has what it had before the secret changed, as far as known. */
-static bool is_pending(const struct activation_pending *pending, const struct inspect_unit *unit)
-{
-	const int64_t done_us =
-		pending->action == ACTIVATION_RELOAD ? unit->changed_us : unit->started_us;
-
-	if (!unit->active[0])
-		return true;
-	return inspect_unit_is_running(unit) && done_us <= pending->since.monotonic;
-}
-
 static bool is_chosen(const struct inspect_host *host, const char *unit)
 {
 	for (size_t i = 0; i < host->vm_count; i++) {
@@ -116,7 +105,8 @@ static int pending_find(struct inspect_host *host, bool chosen_only, struct erro
 			const struct activation_pending *pending = &host->records[i].pending[j];
 			const struct inspect_unit *unit = unit_find(host, pending->unit);
 
-			if (is_pending(pending, unit) &&
+			if (!activation_pending_is_done(pending, unit->active, unit->has_job,
+							unit->started_us) &&
 			    !(chosen_only && !is_chosen(host, pending->unit)))
 				host->pending[host->pending_count++] =
 					(struct inspect_pending){pending, unit};
