@@ -131,6 +131,19 @@ def test_a_killed_activation_loses_no_unit(directory):
     equal(example.record()["secrets"]["made/one"], example.record()["activated"])
 
 
+def test_units_of_vms_with_errors(directory):
+    """a VM with an error in the declaration waits for a restart too, unless it has no valid unit"""
+    example = Example(directory)
+    expect(example.activate())
+    example.set("one", "another")
+    text = example.config.read_text()
+    example.config.write_text(f"{text}  a b:\n    loadCredentials: {{one: made/one}}\n".replace("vms:\n  m:\n", "vms:\n  m:\n    odd: 1\n"))
+    expect(example.activate(), 0, None, None)
+    equal(units(example), {"microvm@m.service": "restart"})
+    expect(example.activate(), 0, None, None)
+    equal(units(example), {"microvm@m.service": "restart"})
+
+
 def test_an_unusable_record_is_replaced(directory):
     """an activation replaces a record that is damaged or that others can write to, with a warning"""
     example = Example(directory)
