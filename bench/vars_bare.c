@@ -11,10 +11,10 @@
  * HMAC of the header, HKDF and ChaCha20-Poly1305 of the payload; then AES-256-GCM of the value and
  * of the MAC, which is a SHA-512. Unless DIRECTORY is "-", it also creates a directory for each
  * machine, a temporary one for the generator with a document of realistic size and two links for
- * each file, and renames it. It reads one recipient's key for each machine.
+ * each file, renames it, and syncs all at the end. It reads one recipient's key for each machine.
  *
  * If DIRECTORY is "rewrap", it creates no value and no file: it unwraps each data key for one
- * recipient and wraps it for all of them.
+ * recipient and wraps it for all RECIPIENTS, which may be none.
  *
  * Threads take machines in turn. Prints the seconds.
  */
@@ -304,6 +304,14 @@ static void *work(void *argument)
 	return NULL;
 }
 
+static void files_sync(void)
+{
+	int dirfd = open(task.directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	must(dirfd >= 0 && syncfs(dirfd) == 0, "syncfs");
+	(void)close(dirfd);
+}
+
 static double seconds_now(void)
 {
 	struct timespec now;
@@ -312,11 +320,11 @@ static double seconds_now(void)
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-static size_t number_read(const char *text, size_t most)
+static size_t number_read(const char *text, size_t least, size_t most)
 {
 	unsigned long number = strtoul(text, NULL, 10);
 
-	must(number > 0 && number <= most, text);
+	must(number >= least && number <= most, text);
 	return number;
 }
 
@@ -329,10 +337,10 @@ int main(int argc, char **argv)
 	must(argc == 6, "DIRECTORY MACHINES FILES RECIPIENTS THREADS");
 	task.rewrap = strcmp(argv[1], "rewrap") == 0;
 	task.directory = task.rewrap || strcmp(argv[1], "-") == 0 ? NULL : argv[1];
-	task.machines = number_read(argv[2], 10000000);
-	task.files = number_read(argv[3], 1000);
-	task.recipients = number_read(argv[4], RECIPIENTS_MAX);
-	thread_count = number_read(argv[5], THREADS_MAX);
+	task.machines = number_read(argv[2], 1, 10000000);
+	task.files = number_read(argv[3], 1, 1000);
+	task.recipients = number_read(argv[4], 0, RECIPIENTS_MAX);
+	thread_count = number_read(argv[5], 1, THREADS_MAX);
 	start = seconds_now();
 	task.hkdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
 	task.hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
@@ -348,6 +356,8 @@ int main(int argc, char **argv)
 		must(pthread_create(&threads[i], NULL, work, NULL) == 0, "thread");
 	for (size_t i = 0; i < thread_count; i++)
 		pthread_join(threads[i], NULL);
+	if (task.directory)
+		files_sync();
 	printf("%.3f\n", seconds_now() - start);
 	EVP_PKEY_free(task.recipient);
 	EVP_PKEY_free(task.identity);
