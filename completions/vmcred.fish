@@ -34,7 +34,7 @@ complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a sops -d "ed
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a age -d "encrypt or decrypt a file, with the command line of age"
 
 complete -c vmcred -n "__fish_seen_subcommand_from $commands" -l config -rF -d "declaration"
-complete -c vmcred -n "__fish_seen_subcommand_from keygen generate list check machine user group activate compose status inspect" -l json -d "print JSON"
+complete -c vmcred -n "__fish_seen_subcommand_from keygen generate list check fix machine user group activate compose status inspect" -l json -d "print JSON"
 complete -c vmcred -n "__fish_seen_subcommand_from $commands" -s v -l verbose -d "report each step"
 complete -c vmcred -n "__fish_seen_subcommand_from $commands" -s h -l help -d "print this help"
 complete -c vmcred -n "__fish_seen_subcommand_from keygen units" -l output -rF
@@ -43,7 +43,7 @@ complete -c vmcred -n "__fish_seen_subcommand_from keygen" -l force
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l generator -x
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l regenerate
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l all
-complete -c vmcred -n "__fish_seen_subcommand_from generate activate" -l dry-run
+complete -c vmcred -n "__fish_seen_subcommand_from generate fix machine user group activate" -l dry-run
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l prompt -x
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l no-sandbox
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l script-timeout -x

@@ -117,6 +117,18 @@ static int unsupported_keep(const struct sops_policy *before, struct sops_policy
 	return 0;
 }
 
+int sops_document_key_open(struct sops_document *document, const struct sops_keyring *keyring,
+			   struct error *err)
+{
+	document->failure = SOPS_FAILED_KEY;
+	if (document->state != SOPS_SEALED)
+		return error_set(err, VMCRED_FAILED, "%s: it is not encrypted", document->name);
+	return document->data_key.size > 0
+		       ? 0
+		       : sops_data_key_unwrap(&document->metadata.policy, keyring, document->name,
+					      &document->data_key, err);
+}
+
 int sops_document_keys_update(struct sops_document *document, const struct sops_policy *policy,
 			      unsigned int threshold, const struct sops_keyring *keyring,
 			      struct error *err)
@@ -124,13 +136,8 @@ int sops_document_keys_update(struct sops_document *document, const struct sops_
 	struct sops_policy *before = &document->metadata.policy;
 	_cleanup_sops_policy_ struct sops_policy after = {0};
 	struct sops_policy old;
-	int r = 0;
+	int r = sops_document_key_open(document, keyring, err);
 
-	document->failure = SOPS_FAILED_KEY;
-	if (document->state != SOPS_SEALED)
-		return error_set(err, VMCRED_FAILED, "%s: it is not encrypted", document->name);
-	if (document->data_key.size == 0)
-		r = sops_data_key_unwrap(before, keyring, document->name, &document->data_key, err);
 	if (r < 0)
 		return r;
 	document->failure = SOPS_FAILED_OTHERWISE;

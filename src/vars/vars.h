@@ -209,24 +209,46 @@ enum vars_member_type {
 
 #define VARS_MEMBER_TYPES 3
 
-/* A member that no longer counts because it is about to be removed. */
-struct vars_exclusion {
+/* A planned change of the members of the store: checked before it is made. */
+struct vars_member_change {
 	enum vars_member_type type;
-	const char *name;  /* NULL: nobody */
-	const char *group; /* removed only from this group; NULL: from the store */
+	const char *name;
+	const char *group;                 /* of its membership in this group only; or NULL */
+	const struct sops_key_group *keys; /* its new keys; NULL: none change */
+	bool removed;                      /* from the group, or from the store; else it is added */
+	bool is_new_key;                   /* vars_machine_key_make() stores its private half */
+};
+
+/* What vars_fix() will do with a secret. */
+struct vars_fix_change {
+	const struct vars_location *location;
+	const char *detail;                    /* a text for the user */
+	const struct strings *added, *removed; /* recipients, such as "user ada age1..." */
 };
 
 struct vars_fix_options {
 	char *const *machines; /* NULL-terminated names; NULL: all */
-	struct vars_exclusion exclude;
-	bool bind; /* also bind secrets to their names, which are not */
+
+	/*
+	 * The members are those after these changes, which `commit` makes. If a member or a key is
+	 * removed, only the secrets that it reads are changed, and nothing at all, nor `commit`
+	 * called, unless each of them can be changed.
+	 */
+	const struct vars_member_change *members;
+	size_t member_count;
+
+	bool bind;    /* also bind secrets to their names, which are not */
+	bool dry_run; /* only find out what would be done, and whether it would fail */
 
 	/* Called once, by the calling thread, before the first secret is opened. */
 	vars_identities_fn identities;
 
-	/* Called for each secret before it is changed, or after it was only bound to its name;
-	 * `detail` is a text for the user. */
-	void (*fixing)(const struct vars_location *location, const char *detail, void *data);
+	/* Called once, before the first secret is changed, also with `dry_run`; may be NULL.
+	 * `readable`: how many secrets a removed member is still linked to. */
+	int (*commit)(size_t readable, void *data, struct error *err);
+
+	/* Called for each secret before it is changed, or after it was only bound to its name. */
+	void (*fixing)(const struct vars_fix_change *change, void *data);
 
 	/* Called for each secret that could not be changed; the others are still fixed. */
 	void (*failed)(const struct vars_location *location, const struct error *reason,
@@ -237,9 +259,10 @@ struct vars_fix_options {
 
 /*
  * Encrypts each secret, and each machine's own key, to its readers (the declared ones and those of
- * its links) and corrects the links. Correct ones are not touched. Uses all processors; the
- * functions are called in the order of vars_check(), by the calling thread. Fails only if nothing
- * can be fixed, such as without identities. The caller holds the lock.
+ * its links) and corrects the links. Correct ones are not touched. A secret that users read keeps
+ * one of them. Uses all processors; the functions are called in the order of vars_check(), by the
+ * calling thread. Fails only if nothing can be fixed, such as without identities. The caller holds
+ * the lock, unless it is a dry run.
  */
 int vars_fix(const struct config *config, int store_dirfd, const struct vars_fix_options *options,
 	     const struct report *report, struct error *err);
@@ -255,13 +278,25 @@ int vars_members_list(int store_dirfd, enum vars_member_type type, struct string
 int vars_member_check(int store_dirfd, enum vars_member_type type, const char *name,
 		      struct error *err);
 
-/* Removes it, also from its groups. VMCRED_MISSING: it does not exist. */
-int vars_member_remove(int store_dirfd, enum vars_member_type type, const char *name,
-		       struct error *err);
+/*
+ * Adds the paths in the store that belong to a machine or user only: its own directory to `own`,
+ * which makes it a member; to `others` its links in groups and, of a machine, its private key and
+ * its secrets.
+ */
+int vars_member_paths(int store_dirfd, enum vars_member_type type, const char *name,
+		      struct strings *own, struct strings *others, struct error *err);
+
+/* Removes a path of the store in one step, and directories that this leaves empty. */
+int vars_path_remove(int store_dirfd, const char *path, struct error *err);
 
 /* Adds a public key: an age recipient, or a PGP fingerprint. VMCRED_USAGE: it is not one. */
 int vars_key_add(struct sops_key_group *keys, enum sops_key_type type, const char *text,
 		 struct error *err);
+
+/* Whether the keys must be registered: 1, 0 if they are, or a negative code, such as if others are
+ * and `force` is false. */
+int vars_member_keys_check(int store_dirfd, enum vars_member_type type, const char *name,
+			   const struct sops_key_group *keys, bool force, struct error *err);
 
 /* Registers the public keys of a machine or user. Different ones are replaced only with `force`. */
 int vars_member_keys_write(int store_dirfd, enum vars_member_type type, const char *name,
@@ -272,16 +307,17 @@ int vars_machine_key_add(int store_dirfd, const char *machine, const char *publi
 /* Whether exactly this key is registered for the machine. */
 bool vars_machine_key_is(int store_dirfd, const char *machine, const char *public_key);
 
-/* Creates a key for a machine that has none, or with `force` a new one. The private half is stored,
- * encrypted to the users and to `writer` (may be NULL). VMCRED_USAGE: there are none. */
-int vars_machine_key_make(const struct config *config, int store_dirfd, const char *machine,
-			  const char *writer, bool force, struct error *err);
+/* Whether a key is registered for the machine: 1, 0, or a negative code. */
+int vars_machine_has_key(int store_dirfd, const char *machine, struct error *err);
 
-/* Adds a machine or user to a group, which is created if necessary, or removes it. */
+/* Registers a new key for a machine. The private half is stored, encrypted to the users and to
+ * `writer` (may be NULL). VMCRED_USAGE: there are none. `key` may be NULL to check only that. */
+int vars_machine_key_make(const struct config *config, int store_dirfd, const char *machine,
+			  const char *writer, const struct age_identity *key, struct error *err);
+
+/* Adds a machine or user to a group, which is created if necessary. */
 int vars_group_add(int store_dirfd, const char *group, enum vars_member_type type, const char *name,
 		   struct error *err);
-int vars_group_remove(int store_dirfd, const char *group, enum vars_member_type type,
-		      const char *name, struct error *err);
 
 /* VMCRED_MISSING: it is not in the group. */
 int vars_group_member_check(int store_dirfd, const char *group, enum vars_member_type type,

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import harness
-from example import Example, without_recipients
+from example import Example, unchanged, without_recipients
 from harness import VMCRED, equal, expect, fails, need, need_root, run, succeeds, vmcred
 
 DECLARATION = """\
@@ -153,27 +153,86 @@ def test_removed_user_decrypts_nothing(directory):
     expect(store("user", "remove", "bob"), 3, "", "vmcred: no user bob: sops/users/bob does not exist\n")
 
 
-def test_last_recipient_cannot_be_removed(directory):
-    """the last recipient of a secret cannot be removed"""
+def test_last_reader_cannot_be_removed(directory):
+    """the last user who reads a secret cannot be removed, and nothing changes; the error names the secrets"""
     store = Store(directory, users=("ada",))
     expect(store("generate"))
-    result = store("user", "remove", "ada", "--identity", directory / "ada")
-    equal(result.code, 1)
-    assert "vmcred: warning: vars/per-machine/m/own/kept/secret: no recipients: " in result.err, result.err
+    words = ("user", "remove", "ada", "--identity", directory / "ada")
+    expect(unchanged(directory / "vars", lambda: store(*words)), 1, "",
+           "vmcred: removing the user ada: no user could read 6 secrets: vars/shared/shared/it/secret, "
+           "vars/per-machine/m/own/it/secret, vars/per-machine/m/own/kept/secret and 3 more: "
+           "give another user access first: `vmcred user add` or `vmcred group add`\n")  # fmt: skip
     assert (directory / "sops/users/ada/key.json").exists()
     equal(store.readers(KEPT_M), ["ada"])
+    # Without secrets nobody loses anything.
+    for name in ("vars", "sops/secrets"):
+        shutil.rmtree(directory / name)
+    expect(store("user", "remove", "ada"), 0, "sops/users/ada: to remove\n", "")
+
+
+def test_last_user_of_a_group_cannot_be_removed(directory):
+    """the last user of a group cannot be removed from it if the group reads secrets, nor its last member if it is a default group"""
+    (directory / "vmcred.yaml").write_text(DECLARATION)
+    store = Store(directory)
+    expect(store("group", "add", "admins", "--user", "ada"), 0, "", "")
+    (directory / "vmcred.yaml").write_text(GROUPED)
+    shutil.rmtree(directory / "sops/secrets")
+    remove = ("group", "remove", "admins", "--user", "ada", "--identity", directory / "ada")
+    for words in (remove, ("user", "remove", "ada", "--identity", directory / "ada")):
+        fails(unchanged(directory / "sops", lambda words=words: store(*words)), 1, "admins", "vmcred.yaml", "vmcred group add admins")
+    expect(store("group", "add", "admins", "--machine", "n"), 0, "", "")
+    expect(store("generate"))
+    fails(unchanged(directory / "vars", lambda: store(*remove)), 1, "removing the user ada from the group admins", "5 secrets", SHARED)
+    expect(store("group", "add", "admins", "--user", "bob", "--identity", directory / "ada"), 0, None, "")
+    expect(store(*remove), 0, None, "")
+    equal(store.readers(OWN_M), ["bob", "m", "n"])
+
+
+def test_fix_leaves_the_last_reader(directory):
+    """fix does not take a secret from its last user either, such as after a bad merge"""
+    store = Store(directory, users=("ada",))
+    expect(store("generate"))
+    shutil.rmtree(directory / "sops/users/ada")
+    result = unchanged(directory / "vars", lambda: store("fix", "--identity", directory / "ada"))
+    equal((result.code, result.out, len(result.err.splitlines())), (1, "", 7))
+    assert "vmcred: warning: vars/per-machine/m/own/it/secret: no user could read it: " in result.err, result.err
 
 
 def test_wrong_identity_changes_nothing(directory):
-    """an identity that decrypts nothing changes nothing"""
+    """an identity that cannot open one of the secrets changes nothing"""
     store = Store(directory)
     expect(store("generate"))
-    before = {path: (directory / path).read_bytes() for path in store.documents()}
-    result = store("user", "remove", "bob", "--identity", directory / "eve")
-    equal((result.code, result.out.count(": 0 recipients to add, 1 to remove\n")), (1, len(before)))
-    assert result.err.endswith(f"vmcred: {len(before)} secrets could not be re-encrypted\n"), result.err
-    equal({path: (directory / path).read_bytes() for path in store.documents()}, before)
+    count = len(store.documents())
+    result = unchanged(directory / "vars", lambda: store("user", "remove", "bob", "--identity", directory / "eve"))
+    fails(result, 1, f"removing the user bob: {count} secrets", SHARED, OWN_M, f"and {count - 3} more")
+    # One that ada cannot open, after many that she can.
+    expect(run(need("sops"), "rotate", "-i", "--input-type", "json", "--rm-age", store.keys["ada"], "--add-age", store.keys["eve"],
+               directory / OWN_N, env={"SOPS_AGE_KEY_FILE": str(directory / "ada")}))  # fmt: skip
+    result = unchanged(directory / "vars", lambda: store("user", "remove", "bob", "--identity", directory / "ada"))
+    fails(result, 1, "removing the user bob: 1 secret", OWN_N)
     assert (directory / "sops/users/bob").exists()
+    # It is no obstacle to the removal of somebody who does not read it.
+    expect(run(need("sops"), "rotate", "-i", "--input-type", "json", "--rm-age", store.keys["bob"], directory / OWN_N,
+               env={"SOPS_AGE_KEY_FILE": str(directory / "bob")}))  # fmt: skip
+    (directory / OWN_N).with_name("users").joinpath("bob").unlink()
+    result = expect(store("user", "remove", "bob", "--identity", directory / "ada"), 0, None, "")
+    assert "n own/it" not in result.out, result.out
+    assert "bob" not in store.readers(SHARED)
+
+
+def test_replaced_key_is_lost_only_if_all_secrets_follow(directory):
+    """--force replaces a key only if all secrets that the old one opens can be re-encrypted"""
+    store = Store(directory)
+    expect(store("generate"))
+    for words in (("machine", "add", "n", "--force"), ("user", "add", "bob", "--force", "--age-key", store.keys["eve"])):
+        for tree in (directory / "sops", directory / "vars"):
+            result = unchanged(tree, lambda words=words: store(*words, "--identity", directory / "eve"))
+            fails(result, 1, "re-encrypted", SHARED)
+    expect(store("machine", "add", "n", "--force", "--identity", directory / "ada"), 0, None, "")
+    equal(store.readers(OWN_N), ["ada", "bob", "n"])
+    expect(store("user", "add", "bob", "--force", "--age-key", store.keys["eve"], "--identity", directory / "ada"), 0, None, "")
+    equal(store.readers(OWN_M), ["ada", "eve", "m"])
+    succeeds(store("check"), "all 8 files")
 
 
 def test_recipients_are_named(directory):
@@ -393,7 +452,10 @@ def test_undeclared_machine_loses_shared_secrets(directory):
            f"vmcred: machine n is declared: remove it from {directory}/vmcred.yaml first\n")  # fmt: skip
     (directory / "vmcred.yaml").write_text(DECLARATION.replace("{m: {}, n: {}}", "{m: {}}").replace("[m, n]", "[m]"))
     expect(store("machine", "remove", "n", "--identity", directory / "ada"), 0,
+           "sops/machines/n: to remove\nsops/secrets/n-age.key: to remove\nvars/per-machine/n: to remove\n"
            "shared shared/it: 0 recipients to add, 1 to remove\n", "")  # fmt: skip
+    for name in ("sops/machines/n", "sops/secrets", "vars/per-machine/n"):
+        equal((directory / name).exists(), name == "sops/secrets", name)
     equal(store.readers(SHARED), ["ada", "bob", "m"])
     expect(store("machine", "list"), 0, "m\n", "")
 

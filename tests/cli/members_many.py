@@ -69,7 +69,7 @@ def test_new_user_is_reported_in_declaration_order(directory):
         expect(store("get", "m123", "own/it", "--identity", directory / name), 0, value, "")
     succeeds(store("check"), f"all {2 * MACHINES} files")
     expect(store("user", "remove", "bob", "--identity", directory / "bob"), 0,
-           store.lines(": 0 recipients to add, 1 to remove"), "")  # fmt: skip
+           "sops/users/bob: to remove\n" + store.lines(": 0 recipients to add, 1 to remove"), "")  # fmt: skip
     equal({path: recipients(path) for path in before}, {path: sorted(recipients_of(was[0])) for path, was in before.items()})
 
 
@@ -106,7 +106,7 @@ def test_unaffected_files_stay_the_same(directory):
            "m003 own/kept: 1 recipient to add, 0 to remove\n", "")  # fmt: skip
     equal(changed(), {store.document("m003", "kept")})
     expect(store("group", "remove", "few", "--user", "bob", "--identity", directory / "ada"), 0,
-           "m003 own/kept: 0 recipients to add, 1 to remove\n", "")  # fmt: skip
+           "sops/groups/few/users/bob: to remove\nm003 own/kept: 0 recipients to add, 1 to remove\n", "")  # fmt: skip
     equal(changed(), {store.document("m003", "kept")})
 
 

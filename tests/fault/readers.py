@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The readers of secrets during a change: after every fault only the linked readers can decrypt each secret, and repeating the
-command has the result of an uninterrupted one. The real sops decrypts the secrets."""
+"""The readers of secrets during a change: after every fault only the linked readers can decrypt each secret, or those who could
+before; a removed member never comes back; and repeating the command has the result of an uninterrupted one. The real sops
+decrypts the secrets."""
 import functools
 import json
 import os
@@ -81,15 +82,15 @@ class Store:
         return {key for kind in kinds for name in names(document.parent / kind) for key in self.keys_of(kind, name)}
 
     def documents(self):
-        return sorted(path for path in self.directory.rglob("secret") if path.is_file())
+        found = sorted(path for path in self.directory.rglob("secret") if path.is_file())
+        return [path for path in found if not path.relative_to(self.directory).parts[0].startswith(".vmcred-new.")]
 
     def before(self, reader):
-        """Each secret's value, and its readers if they are not those of its links, which is allowed for a while."""
+        """Each secret's value, and its readers, which it may keep for a while although the store has removed them."""
         found = {}
         for path in self.documents():
             text = path.read_text()
-            wrong = recipients(text) if not recipients(text) <= self.linked(path) else None
-            found[str(path.relative_to(self.directory))] = sops_decrypt(text, self.identities / reader), wrong
+            found[str(path.relative_to(self.directory))] = sops_decrypt(text, self.identities / reader), recipients(text)
         return found
 
     def state(self, reader):
@@ -110,21 +111,38 @@ class Store:
 
 
 def whole(store, reader, fault, before):
-    """Each secret has its value, and no readers without a link."""
+    """Each secret has its value, and no new readers without a link."""
     for path in store.documents():
         name = str(path.relative_to(store.directory))
         value = sops_decrypt(path.read_text(), store.identities / reader)
         fault.expect(value is not None, f"{reader} cannot open {name}")
-        had, wrong = before.get(name, (value, None))
+        had, readers = before.get(name, (value, set()))
         fault.expect(had == value, f"{name} has another value")
         now = recipients(path.read_text())
-        fault.expect(now <= store.linked(path) or now == wrong, f"{name} can be decrypted by a reader without a link")
+        fault.expect(now <= store.linked(path) or now == readers, f"{name} can be decrypted by a reader without a link")
 
 
-def change(sentence, words, declaration=DECLARATION, prepare=(), edit=None, reader="ada", done=None, least=40, **options):
+def removed_stays_removed(copied, removed, before, fault):
+    """As long as the store has the path `removed`, whose owner had these keys, the owner has lost no secret, which `fix` would
+    give back; afterwards `fix` takes all secrets away."""
+    path, keys = removed
+    if (copied.directory / path).is_symlink() or (copied.directory / path).exists():
+        for document in copied.documents():
+            name = str(document.relative_to(copied.directory))
+            fault.expect(recipients(document.read_text()) == before[name][1], f"{name} is lost and would be given back")
+        return
+    fixed = Store(fresh(copied.directory, copied.directory.with_name("store-fixed")))
+    result = vmcred(*fixed.words("fix", identity="ada"))
+    fault.expect(result.code == 0, f"fix: {result}")
+    for document in fixed.documents():
+        fault.expect(not keys & recipients(document.read_text()), f"fix gives {document} back")
+    shutil.rmtree(fixed.directory)
+
+
+def change(sentence, words, declaration=DECLARATION, prepare=(), edit=None, reader="ada", done=None, least=40, removed=None, **options):
     """Runs the command `words` after the commands of `prepare` and `edit(store)`, with the store's `options`. `reader` can
     decrypt everything before and after. If the interrupted run had finished its work, the second one may end with the exit
-    code and error `done`."""
+    code and error `done`. `removed` is the path whose removal must last, and its owner, such as ("users", "bob")."""
 
     @test(sentence)
     def test_change(directory):
@@ -135,6 +153,7 @@ def change(sentence, words, declaration=DECLARATION, prepare=(), edit=None, read
         if edit:
             edit(store)
         before = store.before(reader)
+        lost = removed and (removed[0], store.keys_of(*removed[1]))
 
         def command(copy):
             copied = Store(copy)
@@ -152,6 +171,8 @@ def change(sentence, words, declaration=DECLARATION, prepare=(), edit=None, read
             whole(copied, reader, fault, before)
             checked = vmcred(*copied.words("check"))
             fault.expect(checked.code in (0, 3) and (checked.code == 0 or checked.out), f"check: {checked}")
+            if lost:
+                removed_stays_removed(copied, lost, before, fault)
             again = run(*command(copy))
             fault.expect(again.code == 0 or (again.code, again.err) == done, f"the second run: {again}")
             equal(copied.state(reader), expected, f"the store when it was run again after {fault}")
@@ -165,15 +186,17 @@ change(
     lambda store: ("user", "add", "eve", "--age-key", store.key("eve")),
 )
 change(
-    "a half-removed user reads nothing without a link, and a second run removes the rest",
+    "a half-removed user never comes back: fix, or a second run, removes the rest",
     lambda _store: ("user", "remove", "bob"),
+    removed=("sops/users/bob", ("users", "bob")),
     done=(3, "vmcred: no user bob: sops/users/bob does not exist\n"),
 )
 change(
-    "a half-removed user of a group reads nothing without a link",
+    "a half-removed user of a group never comes back",
     lambda _store: ("user", "remove", "bob"),
     GROUPED,
     [lambda _store: ("group", "add", "admins", "--user", "bob")],
+    removed=("sops/users/bob", ("users", "bob")),
     done=(3, "vmcred: no user bob: sops/users/bob does not exist\n"),
 )
 change(
@@ -182,11 +205,13 @@ change(
     GROUPED,
 )
 change(
-    "a half-removed member of a group reads only what the group reads, and a second run removes the rest",
+    "a half-removed member of a group never comes back: fix, or a second run, removes the rest",
     lambda _store: ("group", "remove", "admins", "--user", "bob"),
     GROUPED,
     [lambda _store: ("group", "add", "admins", "--user", "bob")],
+    removed=("sops/groups/admins/users/bob", ("users", "bob")),
     done=(3, "vmcred: the user bob is not in the group admins\n"),
+    least=30,
 )
 
 
@@ -216,11 +241,12 @@ def undeclare(store):
 
 
 change(
-    "a half-removed machine reads nothing without a link, and a second run removes the rest",
+    "a half-removed machine never comes back, and a second run removes the rest",
     lambda _store: ("machine", "remove", "n"),
     SHARED,
     edit=undeclare,
     machines=("m", "n"),
+    removed=("sops/machines/n", ("machines", "n")),
     done=(3, "vmcred: no machine n: sops/machines/n does not exist\n"),
     least=20,
 )

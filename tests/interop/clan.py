@@ -78,7 +78,8 @@ def test_secrets_without_a_generator_follow_members(directory):
     repository = Repository(directory).fill_by_clan()
     repository.clan("secrets", "set", "extra", "--user", "bob", "--machine", "m1", "--group", "admins", stdin="besides")
     repository.healthy_for_vmcred(files=20)
-    expect(repository.vmcred("user", "remove", "bob"), 0, "sops/secrets/extra: 0 recipients to add, 2 to remove\n", "")
+    expect(repository.vmcred("user", "remove", "bob"), 0,
+               "sops/users/bob: to remove\nsops/secrets/extra: 0 recipients to add, 2 to remove\n", "")  # fmt: skip
     repository.healthy_for_clan()
     expect(repository.vmcred("machine", "add", "m1", "--force"), 0, None, "")
     expect(repository.vmcred("group", "add", "admins", "--machine", "m2"), 0, None, "")

@@ -227,7 +227,8 @@ def test_secrets_without_a_generator_follow_links(directory):
     expect(tree("fix", who="bob"), 0, "sops/secrets/extra: 3 recipients to add, 0 to remove; bound to its name\n", "")
     equal(tree.wanted(name), ["ada", "ada-token", "bob", "old", "web"])
     tree.is_fine()
-    expect(tree("user", "remove", "bob"), 0, "sops/secrets/extra: 0 recipients to add, 1 to remove\n", "")
+    expect(tree("user", "remove", "bob"), 0,
+           "sops/users/bob: to remove\nsops/secrets/extra: 0 recipients to add, 1 to remove\n", "")  # fmt: skip
     equal(tree.wanted(name), ["ada", "ada-token", "old", "web"])
     tree.is_fine()
     expect(tree("machine", "add", "old", "--age-key", tree.public["eve"], "--force"))

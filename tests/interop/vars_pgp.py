@@ -124,6 +124,7 @@ def test_added_and_removed_pgp_key(directory):
                               "--pgp-key", fingerprints["quentin"], "--identity", directory / "ada"))  # fmt: skip
         equal(len(result.out.splitlines()), 3)
         expect(store("user", "remove", "paula", "--identity", directory / "ada"), 0,
+               "sops/users/paula: to remove\n"
                "shared shared/it: 0 recipients to add, 2 to remove\nm own/it: 0 recipients to add, 2 to remove\n"
                "m own/kept: 0 recipients to add, 2 to remove\n", "")  # fmt: skip
         for path in values:

@@ -5,7 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
-from harness import VMCRED, Result, expect, vmcred
+from harness import VMCRED, Result, equal, expect, vmcred
 
 NOBODY = 65534
 AS_NOBODY = [
@@ -40,6 +40,18 @@ RECIPIENTS = re.compile(r'( to remove): [+-] [^();\n"]*')  # also in JSON
 def without_recipients(result):
     """Without the recipients that check and fix name, for tests that only count them."""
     return Result(result.code, RECIPIENTS.sub(r"\1", result.out), result.err)
+
+
+def unchanged(directory, command):
+    """Runs a command that must not change anything: no content, no inode, no time."""
+    def state():
+        entries = [directory, *sorted(directory.rglob("*"))]
+        return [(path, path.lstat().st_ino, path.lstat().st_mtime_ns, path.read_bytes() if path.is_file() else None) for path in entries]
+
+    before = state()
+    result = command()
+    equal(state(), before)
+    return result
 
 
 def by_script(script):

@@ -106,16 +106,35 @@ int cli_answer(struct cli_answers *answers, const struct config_generator *gener
 
 void cli_answers_destroy(struct cli_answers *answers);
 
+/* A change of the store that ends with encrypting secrets to their recipients. Starts as {0}. */
+struct cli_change {
+	char *const *machines; /* encrypt only their secrets; NULL: all */
+	const struct vars_member_change *members;
+	size_t member_count;
+	struct strings added, removed; /* owned; paths to add, and to remove first, */
+	struct strings removed_last;   /* owned; and when all secrets are encrypted */
+	bool bind;                     /* as in vars_fix_options */
+	bool dry_run;                  /* print all of it, change nothing */
+	const char *identity;          /* --identity, or NULL; read when it is first needed */
+
+	/* Adds what `added` names, unless it is a dry run; may be NULL. `linked` as in
+	 * vars_fix_options. */
+	int (*commit)(size_t linked, void *data, struct error *err);
+	void *data;
+};
+
+void cli_change_destroy(struct cli_change *change);
+#define _cleanup_cli_change_ __attribute__((cleanup(cli_change_destroy)))
+
+#define CLI_DRY_RUN_HELP "only print what would be changed"
+
 /*
- * Encrypts secrets of the machines (NULL: all) to their declared recipients, as `fix` does and
- * every command that changes who they are. Prints a line for each changed secret. `exclude` may
- * be NULL; `bind` as in vars_fix_options. `identity` is --identity, or NULL; the file is read when
- * the first secret must be decrypted. A secret that fails is a warning and does not stop the
- * others; the error covers all of them.
+ * Checks, prints and makes a change: a line, or with --json an object, for each path and each
+ * secret. `nothing` is printed if nothing changes; may be NULL. A secret that fails is a warning
+ * and does not stop the others; the error covers all of them.
  */
-int cli_repair(struct cli *cli, const struct config *config, int store_dirfd, char *const *machines,
-	       const struct vars_exclusion *exclude, bool bind, const char *identity,
-	       size_t *changed, struct error *err);
+int cli_change_make(struct cli *cli, const struct config *config, int store_dirfd,
+		    const struct cli_change *change, const char *nothing, struct error *err);
 
 /*
  * Finds the declared file GENERATOR/FILE of a machine. VMCRED_USAGE: it is not declared, or not for

@@ -5,18 +5,7 @@
 
 #include "base/cleanup.h"
 #include "base/json.h"
-#include "cli/vmcred/commands.h"
-
-struct member {
-	enum vars_member_type type;
-	const char *name;
-	struct cli_texts age_keys, pgp_keys; /* machines have no PGP keys */
-	const char *group, *identity;
-	const char *user, *machine; /* the members of a group */
-	bool force;
-	struct config config;
-	int store_dirfd;
-};
+#include "cli/vmcred/member.h"
 
 /* Add, remove and list. */
 struct operations {
@@ -38,109 +27,6 @@ static int members_list(struct cli *cli, const struct member *member, struct err
 	for (size_t i = 0; r == 0 && !cli->json && i < names.count; i++)
 		printf("%s\n", names.items[i]);
 	return r;
-}
-
-/* Registers the given public keys, or generates a machine's key. */
-static int key_register(const struct member *member, const struct report *report, struct error *err)
-{
-	_cleanup_sops_key_group_ struct sops_key_group keys = {0};
-	_cleanup_free_ char *writer = NULL;
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < member->age_keys.count; i++)
-		r = vars_key_add(&keys, SOPS_KEY_AGE, member->age_keys.items[i], err);
-	for (size_t i = 0; r == 0 && i < member->pgp_keys.count; i++)
-		r = vars_key_add(&keys, SOPS_KEY_PGP, member->pgp_keys.items[i], err);
-	if (r < 0)
-		return r;
-	if (keys.count > 0)
-		return vars_member_keys_write(member->store_dirfd, member->type, member->name,
-					      &keys, member->force, err);
-	if (member->type == VARS_USER) {
-		error_set(err, VMCRED_USAGE, "user add requires a public key");
-		return error_hint(err, "pass --age-key KEY (see `vmcred keygen`) or --pgp-key "
-				       "FINGERPRINT");
-	}
-	r = cli_writer_find(&member->config, member->store_dirfd, member->identity, report, &writer,
-			    err);
-	return r < 0 ? r
-		     : vars_machine_key_make(&member->config, member->store_dirfd, member->name,
-					     writer, member->force, err);
-}
-
-static int member_add(struct cli *cli, const struct member *member, struct error *err)
-{
-	char *machines[] = {NULL, NULL};
-	size_t changed;
-	int r;
-
-	if (member->type == VARS_MACHINE) {
-		const struct config_machine *machine =
-			config_machine_get(&member->config, member->name, err);
-
-		if (!machine)
-			return -(int)err->code;
-		machines[0] = machine->name;
-	}
-	r = key_register(member, &cli->report, err);
-	if (r == 0 && member->group)
-		r = vars_group_add(member->store_dirfd, member->group, member->type, member->name,
-				   err);
-	if (r == 0)
-		r = vars_member_is_grouped(member->store_dirfd, member->type, member->name, err);
-	/* Outside of groups, a machine is a recipient of its own secrets only. */
-	return r < 0 ? r
-		     : cli_repair(cli, &member->config, member->store_dirfd,
-				  member->type == VARS_MACHINE && r == 0 ? machines : NULL, NULL,
-				  false, member->identity, &changed, err);
-}
-
-/* Removals re-encrypt first: an interrupted one can be repeated. */
-static int member_remove(struct cli *cli, const struct member *member, struct error *err)
-{
-	const struct vars_exclusion exclude = {.type = member->type, .name = member->name};
-	size_t changed;
-	int r;
-
-	if (member->type == VARS_MACHINE && config_machine_find(&member->config, member->name))
-		return error_set(err, VMCRED_USAGE,
-				 "machine %s is declared: remove it from %s first", member->name,
-				 member->config.path);
-	r = vars_member_check(member->store_dirfd, member->type, member->name, err);
-	if (r == 0)
-		r = cli_repair(cli, &member->config, member->store_dirfd, NULL, &exclude, false,
-			       member->identity, &changed, err);
-	return r < 0 ? r : vars_member_remove(member->store_dirfd, member->type, member->name, err);
-}
-
-static int group_change(struct cli *cli, const struct member *group, bool add, struct error *err)
-{
-	const enum vars_member_type type = group->user ? VARS_USER : VARS_MACHINE;
-	const char *name = group->user ? group->user : group->machine;
-	const struct vars_exclusion exclude = {type, name, group->name};
-	size_t changed;
-	int r;
-
-	if (!group->user == !group->machine)
-		return error_set(err, VMCRED_USAGE, "pass one member with --user or --machine");
-	r = add ? vars_group_add(group->store_dirfd, group->name, type, name, err)
-		: vars_group_member_check(group->store_dirfd, group->name, type, name, err);
-	if (r == 0)
-		r = cli_repair(cli, &group->config, group->store_dirfd, NULL, add ? NULL : &exclude,
-			       false, group->identity, &changed, err);
-	if (r == 0 && !add)
-		r = vars_group_remove(group->store_dirfd, group->name, type, name, err);
-	return r;
-}
-
-static int group_add(struct cli *cli, const struct member *group, struct error *err)
-{
-	return group_change(cli, group, true, err);
-}
-
-static int group_remove(struct cli *cli, const struct member *group, struct error *err)
-{
-	return group_change(cli, group, false, err);
 }
 
 /* Prints the group's members of one type, or adds them to `object`. */
@@ -217,7 +103,7 @@ static int member_command(struct cli *cli, struct member *member,
 	member->name = first + 1 < argc ? argv[first + 1] : NULL;
 	r = cli_start(cli, &member->config, &store_dirfd, err);
 	member->store_dirfd = store_dirfd;
-	if (r == 0)
+	if (r == 0 && !member->dry_run)
 		r = vars_lock(&lock, store_dirfd, &cli->report, err);
 	if (r == 0)
 		r = operation_run(cli, member, operations, argv[first], err);
@@ -238,6 +124,7 @@ int command_machine(struct cli *cli, int argc, char **argv, struct error *err)
 		{"age-key", "KEY...", AGE_KEY_HELP, &machine.age_keys},
 		{"group", "NAME", GROUP_HELP, &machine.group},
 		{"force", NULL, FORCE_HELP, &machine.force},
+		{"dry-run", NULL, CLI_DRY_RUN_HELP, &machine.dry_run},
 		{"identity", "FILE", CLI_IDENTITY_HELP, &machine.identity},
 		{0},
 	};
@@ -260,6 +147,7 @@ int command_user(struct cli *cli, int argc, char **argv, struct error *err)
 		{"pgp-key", "FINGERPRINT...", "PGP key in gpg's keyring", &user.pgp_keys},
 		{"group", "NAME", GROUP_HELP, &user.group},
 		{"force", NULL, FORCE_HELP, &user.force},
+		{"dry-run", NULL, CLI_DRY_RUN_HELP, &user.dry_run},
 		{"identity", "FILE", CLI_IDENTITY_HELP, &user.identity},
 		{0},
 	};
@@ -280,6 +168,7 @@ int command_group(struct cli *cli, int argc, char **argv, struct error *err)
 	const struct cli_option options[] = {
 		{"user", "NAME", "the member", &group.user},
 		{"machine", "NAME", "the member", &group.machine},
+		{"dry-run", NULL, CLI_DRY_RUN_HELP, &group.dry_run},
 		{"identity", "FILE", CLI_IDENTITY_HELP, &group.identity},
 		{0},
 	};

@@ -278,7 +278,7 @@ int vars_check(const struct config *config, int store_dirfd,
 		.opener = {.identities = options->identities, .data = options->data},
 		.results = results,
 	};
-	int r = results ? member_cache_create(store_dirfd, NULL, &cache, err)
+	int r = results ? member_cache_create(store_dirfd, NULL, 0, &cache, err)
 			: error_no_memory(err);
 
 	checking.cache = cache;

@@ -13,110 +13,13 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/pool.h"
-#include "vars/check/check.h"
-#include "vars/secrets/secrets.h"
-#include "vars/store/store.h"
+#include "vars/check/fixing.h"
+
+/* A removal plans, prepares and writes all files; other runs do it at once. */
+#define REMOVAL_STEPS 3
 
 /* Its number in the batch, which names its document in the staging directory. */
 #define STAGED_NAME_SIZE 24
-
-/* What to change in a secret, and the result. */
-struct change {
-	enum {
-		CHANGE_NOTHING,
-		CHANGE_LINKS,
-		CHANGE_DOCUMENT,
-	} what;
-	struct stored_secret stored; /* owned; closed between the steps */
-	bool bind;                   /* the document gets its name, */
-	bool only_bind;              /* and nothing else changes */
-	bool has_pgp;                /* the document has PGP recipients */
-	bool is_staged;              /* the new document is in the staging directory */
-	char *detail;                /* owned, or NULL */
-	struct error err;            /* owned */
-};
-
-struct fixing {
-	const struct config *config;
-	int store_dirfd;
-	const struct vars_fix_options *options;
-	struct member_cache *cache;
-	struct opener opener;
-	const struct report *report;
-	const struct vars_location *locations; /* of this batch */
-	struct change *changes;
-	bool is_together;   /* the batch is synced as a whole */
-	char *staging_name; /* owned; of the directory for its new documents */
-	int staging_dirfd;  /* owned */
-	size_t done, total; /* files of the run: before the batch, and all */
-};
-
-static int secret_load(const struct fixing *fixing, const struct vars_location *location,
-		       struct stored_secret *stored, struct error *err)
-{
-	int r = stored_secret_open(fixing->store_dirfd, location, false, stored, err);
-
-	return r < 0 ? r : stored_secret_read(stored, err);
-}
-
-static int bind_plan(struct change *change, struct error *err)
-{
-	char *both = text_format("%s%sbound to its name", change->detail ? change->detail : "",
-				 change->detail ? "; " : "");
-
-	change->only_bind = !change->detail;
-	free(change->detail);
-	change->detail = both;
-	change->bind = true;
-	return both ? 0 : error_no_memory(err);
-}
-
-static int secret_plan(const struct fixing *fixing, const struct vars_location *location,
-		       struct change *change, struct error *err)
-{
-	struct stored_secret *stored = &change->stored;
-	int r = secret_load(fixing, location, stored, err);
-
-	/* `generate` creates a missing one. */
-	if (r == -(int)VMCRED_MISSING && !stored->document) {
-		error_clear(err);
-		return 0;
-	}
-	if (r == 0)
-		r = stored_secret_find_readers(fixing->config, fixing->cache, location, NULL,
-					       stored, err);
-	if (r == 0)
-		r = stored_secret_compare(stored, fixing->cache, &change->detail, err);
-	if (r == 0 && fixing->options->bind && !sops_binary_has_name(stored->document))
-		r = bind_plan(change, err);
-	if (r < 0 || !change->detail)
-		return r;
-	change->what = change->bind || stored->missing_keys > 0 || stored->extra_keys > 0
-			       ? CHANGE_DOCUMENT
-			       : CHANGE_LINKS;
-	change->has_pgp = stored_secret_has_pgp(stored);
-	if (stored->keys.count == 0) {
-		error_set(err, VMCRED_USAGE, "%s: no recipients", stored->path);
-		return error_hint(err, "register a user first: `vmcred user add`");
-	}
-	return readers_gpg_check(&stored->correct, fixing->cache, err) < 0
-		       ? error_wrap(err, "%s", stored->path)
-		       : 0;
-}
-
-static void file_plan(void *context, size_t index)
-{
-	const struct fixing *fixing = context;
-	const struct vars_location *location = &fixing->locations[index];
-	struct change *change = &fixing->changes[index];
-
-	change->stored = (struct stored_secret)STORED_SECRET_NONE;
-	if (location->generator && !location->file->secret)
-		return;
-	if (secret_plan(fixing, location, change, &change->err) < 0)
-		change->what = CHANGE_NOTHING;
-	stored_secret_close(&change->stored);
-}
 
 /* The document for the correct readers; keys of unsupported types remain. */
 static int document_rewrite(const struct fixing *fixing, const struct stored_secret *stored,
@@ -164,15 +67,14 @@ static int secret_stage(const struct fixing *fixing, size_t index, const char *u
 	return r < 0 ? error_wrap(err, "%s", stored->path) : 0;
 }
 
-static int secret_fix(const struct fixing *fixing, size_t index, struct error *err)
+/* Makes the new document, or in a dry run only finds out whether the old one can be opened. */
+static int secret_prepare(const struct fixing *fixing, struct change *change,
+			  struct secret *document, struct error *err)
 {
-	const struct vars_location *location = &fixing->locations[index];
-	struct change *change = &fixing->changes[index];
-	struct stored_secret *stored = &change->stored;
-	_cleanup_secret_ struct secret document = {0};
-	int r = secret_load(fixing, location, stored, err);
+	const struct stored_secret *stored = &change->stored;
+	int r = 0;
 
-	if (r == 0 && change->bind)
+	if (change->bind)
 		r = sops_binary_bind(stored->document, stored->path, &fixing->opener.keyring, err);
 	/* Somebody who can read it will bind it. */
 	if (r == -(int)VMCRED_MISSING && change->only_bind) {
@@ -180,15 +82,49 @@ static int secret_fix(const struct fixing *fixing, size_t index, struct error *e
 		change->what = CHANGE_NOTHING;
 		return 0;
 	}
-	if (r == 0 && change->what == CHANGE_DOCUMENT)
-		r = document_rewrite(fixing, stored, &document, err);
-	if (r < 0)
+	if (r < 0 || change->what != CHANGE_DOCUMENT)
 		return r;
-	return fixing->is_together ? secret_stage(fixing, index, store_links_up(location),
-						  secret_span(&document), err)
-				   : secret_write(fixing->store_dirfd, stored->dirfd, stored->path,
-						  store_links_up(location), &stored->correct,
-						  secret_span(&document), err);
+	return fixing->options->dry_run
+		       ? sops_document_key_open(stored->document, &fixing->opener.keyring, err)
+		       : document_rewrite(fixing, stored, document, err);
+}
+
+/* Until all documents of a removal are prepared. */
+static int document_keep(const struct secret *document, struct change *change, struct error *err)
+{
+	const struct span text = secret_span(document);
+
+	change->document = malloc(text.size + 1);
+	if (!change->document)
+		return error_no_memory(err);
+	memcpy(change->document, text.data, text.size);
+	change->document_size = text.size;
+	return 0;
+}
+
+static int secret_fix(const struct fixing *fixing, size_t index, struct error *err)
+{
+	const struct vars_location *location = &fixing->locations[index];
+	struct change *change = &fixing->changes[index];
+	struct stored_secret *stored = &change->stored;
+	_cleanup_secret_ struct secret document = {0};
+	struct span text;
+	int r = fixing->prepares
+			? secret_load(fixing, location, stored, err)
+			: stored_secret_open(fixing->store_dirfd, location, false, stored, err);
+
+	if (r == 0 && fixing->prepares)
+		r = secret_prepare(fixing, change, &document, err);
+	if (r == 0 && !fixing->writes && document.size > 0)
+		r = document_keep(&document, change, err);
+	if (r < 0 || !fixing->writes || change->what == CHANGE_NOTHING)
+		return r;
+	text = fixing->prepares ? secret_span(&document)
+				: span_of(change->document, change->document_size);
+	return fixing->is_together
+		       ? secret_stage(fixing, index, store_links_up(location), text, err)
+		       : secret_write(fixing->store_dirfd, stored->dirfd, stored->path,
+				      store_links_up(location), &stored->correct, text, err);
 }
 
 static void file_fix(void *context, size_t index)
@@ -196,7 +132,7 @@ static void file_fix(void *context, size_t index)
 	struct fixing *fixing = context;
 	struct change *change = &fixing->changes[index];
 
-	if (change->what == CHANGE_NOTHING)
+	if (change->what == CHANGE_NOTHING || change->err.text)
 		return;
 	(void)secret_fix(fixing, index, &change->err);
 	stored_secret_close(&change->stored);
@@ -273,81 +209,197 @@ static int batch_begin(struct fixing *fixing, size_t count, struct error *err)
 	return fixing->staging_dirfd < 0 ? fixing->staging_dirfd : 0;
 }
 
-static int batch_apply(struct fixing *fixing, size_t count, bool opens, struct error *err)
+static size_t document_find(const struct fixing *fixing, size_t count)
 {
-	int r = batch_begin(fixing, count, err);
+	size_t i = 0;
+
+	while (i < count && fixing->changes[i].what != CHANGE_DOCUMENT)
+		i++;
+	return i;
+}
+
+/* Prepares or writes the changes of the batch, or both. */
+static int batch_apply(struct fixing *fixing, size_t count, struct error *err)
+{
+	const bool opens = fixing->prepares && document_find(fixing, count) < count;
+	int r = fixing->writes ? batch_begin(fixing, count, err) : 0;
 
 	if (r < 0)
 		return r;
 	opener_run(&fixing->opener, opens, count, file_fix, files_watch, fixing);
-	return fixing->is_together ? batch_place(fixing, count, err) : 0;
+	return fixing->writes && fixing->is_together ? batch_place(fixing, count, err) : 0;
 }
 
-/* Reports the planned changes and applies them. If no identity can be loaded, the changes before
- * the first document are still made. */
-static int batch_fix(struct fixing *fixing, size_t count, struct error *err)
+/* Before anything is encrypted to a recipient that the user does not know. */
+static void changes_report(const struct fixing *fixing, size_t count, bool only_bind)
 {
-	const struct vars_fix_options *options = fixing->options;
-	_cleanup_error_ struct error unloaded = {0};
-	size_t first = 0;
-	int r;
-
-	while (first < count && fixing->changes[first].what != CHANGE_DOCUMENT)
-		first++;
-	if (first < count &&
-	    opener_load(&fixing->opener, fixing->changes[first].has_pgp, &unloaded) < 0)
-		count = first;
-	/* Before anything is encrypted to a recipient that the user does not know. */
 	for (size_t i = 0; i < count; i++) {
 		const struct change *change = &fixing->changes[i];
+		const struct vars_fix_change reported = {&fixing->locations[i], change->detail,
+							 &change->stored.added,
+							 &change->stored.removed};
 
-		if (change->what != CHANGE_NOTHING && !change->only_bind)
-			options->fixing(&fixing->locations[i], change->detail, options->data);
+		if (change->what != CHANGE_NOTHING && change->only_bind == only_bind &&
+		    !(only_bind && change->err.text))
+			fixing->options->fixing(&reported, fixing->options->data);
 	}
-	r = batch_apply(fixing, count, first < count, err);
+}
+
+static void failures_report(const struct fixing *fixing, size_t count)
+{
+	const struct vars_fix_options *options = fixing->options;
+
 	for (size_t i = 0; i < count; i++) {
 		const struct change *change = &fixing->changes[i];
 
 		if (change->err.text)
 			options->failed(&fixing->locations[i], &change->err, options->data);
-		else if (r == 0 && change->what != CHANGE_NOTHING && change->only_bind)
-			options->fixing(&fixing->locations[i], change->detail, options->data);
 	}
+}
+
+/* Reports the planned changes and makes them. If no identity can be loaded, the changes before the
+ * first document are still made. */
+static int batch_fix(struct fixing *fixing, size_t count, struct error *err)
+{
+	const size_t first = document_find(fixing, count);
+	_cleanup_error_ struct error unloaded = {0};
+	int r;
+
+	if (first < count &&
+	    opener_load(&fixing->opener, fixing->changes[first].has_pgp, &unloaded) < 0)
+		count = first;
+	changes_report(fixing, count, false);
+	r = batch_apply(fixing, count, err);
+	failures_report(fixing, count);
+	if (r == 0)
+		changes_report(fixing, count, true);
 	return r == 0 && unloaded.text ? error_move(err, &unloaded) : r;
 }
 
-static int files_fix(struct fixing *fixing, const struct store_files *files, struct error *err)
+/* The batch that starts at a file; `before` steps are done for all files. Returns its size. */
+static size_t batch_set(struct fixing *fixing, size_t at, size_t before)
+{
+	const size_t left = fixing->files.count - at;
+
+	fixing->locations = &fixing->files.locations[at];
+	fixing->changes = &fixing->all[at];
+	fixing->done = before * fixing->files.count + at;
+	report_progress(fixing->report, fixing->done, fixing->total);
+	return left < STORE_BATCH ? left : STORE_BATCH;
+}
+
+static int commit(const struct fixing *fixing, size_t linked, struct error *err)
+{
+	const struct vars_fix_options *options = fixing->options;
+
+	return options->commit ? options->commit(linked, options->data, err) : 0;
+}
+
+static int files_fix(struct fixing *fixing, struct error *err)
+{
+	int r = commit(fixing, 0, err);
+
+	fixing->prepares = true;
+	fixing->writes = !fixing->options->dry_run;
+	for (size_t at = 0; r == 0 && at < fixing->files.count; at += STORE_BATCH) {
+		const size_t count = batch_set(fixing, at, 0);
+
+		pool_run(count, file_plan, fixing);
+		r = batch_fix(fixing, count, err);
+		for (size_t i = 0; i < count; i++)
+			change_destroy(&fixing->changes[i]);
+	}
+	return r;
+}
+
+/* Returns how many changed secrets link to a removed member. If it is gone already, and none does,
+ * there is nothing to continue. */
+static size_t removal_plan(struct fixing *fixing)
+{
+	size_t linked = 0;
+
+	for (size_t at = 0; at < fixing->files.count; at += STORE_BATCH) {
+		const size_t count = batch_set(fixing, at, 0);
+
+		pool_run(count, file_plan, fixing);
+	}
+	for (size_t i = 0; i < fixing->files.count; i++)
+		linked += fixing->all[i].is_linked;
+	for (size_t i = 0; linked == 0 && fixing->has_unknown && i < fixing->files.count; i++)
+		change_destroy(&fixing->all[i]);
+	return linked;
+}
+
+static int removal_prepare(struct fixing *fixing, struct error *err)
 {
 	int r = 0;
 
-	fixing->total = files->count;
-	for (size_t at = 0; r == 0 && at < files->count; at += STORE_BATCH) {
-		const size_t left = files->count - at;
-		const size_t count = left < STORE_BATCH ? left : STORE_BATCH;
+	fixing->prepares = true;
+	for (size_t at = 0; r == 0 && at < fixing->files.count; at += STORE_BATCH) {
+		const size_t count = batch_set(fixing, at, 1), first = document_find(fixing, count);
 
-		report_progress(fixing->report, at, files->count);
-		fixing->locations = &files->locations[at];
-		fixing->done = at;
-		memset(fixing->changes, 0, count * sizeof(*fixing->changes));
-		pool_run(count, file_plan, fixing);
-		r = batch_fix(fixing, count, err);
-		for (size_t i = 0; i < count; i++) {
-			stored_secret_destroy(&fixing->changes[i].stored);
-			free(fixing->changes[i].detail);
-			error_clear(&fixing->changes[i].err);
-		}
+		if (first < count)
+			r = opener_load(&fixing->opener, fixing->changes[first].has_pgp, err);
+		if (r == 0)
+			r = batch_apply(fixing, count, err);
 	}
-	report_progress(fixing->report, files->count, files->count);
+	return r < 0 ? r : removal_failure(fixing, err);
+}
+
+static int removal_write(struct fixing *fixing, struct error *err)
+{
+	int r = 0;
+
+	fixing->prepares = false;
+	fixing->writes = true;
+	for (size_t at = 0; r == 0 && at < fixing->files.count; at += STORE_BATCH) {
+		const size_t count = batch_set(fixing, at, 2);
+
+		r = batch_apply(fixing, count, err);
+		failures_report(fixing, count);
+	}
 	return r;
+}
+
+/* All documents are made before the member is removed, and written after that: then an interrupted
+ * run has not left the member in the store, and `fix` does the rest. */
+static int removal_fix(struct fixing *fixing, struct error *err)
+{
+	const size_t linked = removal_plan(fixing);
+	int r = removal_check(fixing, err);
+
+	if (r == 0)
+		r = removal_failure(fixing, err);
+	if (r == 0)
+		r = removal_prepare(fixing, err);
+	if (r == 0)
+		r = commit(fixing, linked, err);
+	if (r < 0)
+		return r;
+	for (size_t at = 0; at < fixing->files.count; at += STORE_BATCH)
+		changes_report(fixing, batch_set(fixing, at, 2), false);
+	return fixing->options->dry_run ? 0 : removal_write(fixing, err);
+}
+
+static void fixing_destroy(struct fixing *fixing)
+{
+	for (size_t i = 0; fixing->all && i < fixing->files.count; i++)
+		change_destroy(&fixing->all[i]);
+	free(fixing->all);
+	sops_key_group_destroy(&fixing->lost_keys);
+	strings_destroy(&fixing->lost_groups);
+	store_files_destroy(&fixing->files);
+	member_cache_destroy(&fixing->cache);
+	if (fixing->staging_name)
+		store_directory_discard(fixing->store_dirfd, fixing->staging_name);
+	free(fixing->staging_name);
+	cleanup_close_fd(&fixing->staging_dirfd);
 }
 
 int vars_fix(const struct config *config, int store_dirfd, const struct vars_fix_options *options,
 	     const struct report *report, struct error *err)
 {
-	_cleanup_member_cache_ struct member_cache *cache = NULL;
-	_cleanup_store_files_ struct store_files files = {0};
-	_cleanup_free_ struct change *changes = calloc(STORE_BATCH, sizeof(*changes));
-	struct fixing fixing = {
+	__attribute__((cleanup(fixing_destroy))) struct fixing fixing = {
 		.config = config,
 		.store_dirfd = store_dirfd,
 		.options = options,
@@ -355,20 +407,24 @@ int vars_fix(const struct config *config, int store_dirfd, const struct vars_fix
 		.opener = {.identities = options->identities,
 			   .data = options->data,
 			   .keyring = {.gpg = sops_gpg()}},
-		.changes = changes,
 		.staging_dirfd = -1,
 	};
-	int r = changes ? member_cache_create(store_dirfd, &options->exclude, &cache, err)
-			: error_no_memory(err);
+	int r = member_cache_create(store_dirfd, options->members, options->member_count,
+				    &fixing.cache, err);
 
-	fixing.cache = cache;
 	if (r == 0)
-		r = store_files_list(config, store_dirfd, options->machines, &files, err);
+		r = store_files_list(config, store_dirfd, options->machines, &fixing.files, err);
 	if (r == 0)
-		r = files_fix(&fixing, &files, err);
-	if (fixing.staging_name)
-		store_directory_discard(store_dirfd, fixing.staging_name);
-	free(fixing.staging_name);
-	cleanup_close_fd(&fixing.staging_dirfd);
+		r = removal_find(&fixing, err);
+	if (r < 0)
+		return r;
+	fixing.all = calloc(fixing.files.count + 1, sizeof(*fixing.all));
+	if (!fixing.all)
+		return error_no_memory(err);
+	for (size_t i = 0; i < fixing.files.count; i++)
+		fixing.all[i].stored = (struct stored_secret)STORED_SECRET_NONE;
+	fixing.total = fixing.removes ? REMOVAL_STEPS * fixing.files.count : fixing.files.count;
+	r = fixing.removes ? removal_fix(&fixing, err) : files_fix(&fixing, err);
+	report_progress(report, fixing.total, fixing.total);
 	return r;
 }

@@ -18,7 +18,7 @@
 
 int staging_begin(struct staging *staging, struct error *err)
 {
-	int r = member_cache_create(staging->store_dirfd, NULL, &staging->cache, err);
+	int r = member_cache_create(staging->store_dirfd, NULL, 0, &staging->cache, err);
 
 	if (r < 0)
 		return r;

@@ -165,8 +165,56 @@ static int member_create(int store_dirfd, enum vars_member_type type, const char
 	return error_wrap(err, "creating %s/%s", parent, name);
 }
 
-static int sorted_keys_write(int store_dirfd, enum vars_member_type type, const char *name,
+/* Sorted as clan sorts them. The list is the caller's, the keys are borrowed. */
+static int keys_sort(const struct sops_key_group *keys, struct sops_key_group *sorted,
+		     struct error *err)
+{
+	sorted->keys = calloc(keys->count + 1, sizeof(*sorted->keys));
+	if (!sorted->keys)
+		return error_no_memory(err);
+	memcpy(sorted->keys, keys->keys, keys->count * sizeof(*keys->keys));
+	sorted->count = keys->count;
+	qsort(sorted->keys, sorted->count, sizeof(*sorted->keys), text_compare);
+	return 0;
+}
+
+static int sorted_keys_check(int store_dirfd, enum vars_member_type type, const char *name,
 			     const struct sops_key_group *sorted, bool force, struct error *err)
+{
+	_cleanup_free_ char *path =
+		text_format("sops/%s/%s/key.json", members_directory(type), name);
+	int r = store_name_check(vars_member_type_name(type), name, err);
+
+	if (r < 0)
+		return r;
+	if (!path)
+		return error_no_memory(err);
+	if (faccessat(store_dirfd, path, F_OK, 0) < 0)
+		return 1;
+	if (keys_are_registered(store_dirfd, type, name, sorted))
+		return 0;
+	if (force)
+		return 1;
+	error_set(err, VMCRED_FAILED, "the %s %s has a different key in %s",
+		  vars_member_type_name(type), name, path);
+	return error_hint(err, "--force replaces it; secrets encrypted to the old key must then be "
+			       "encrypted again");
+}
+
+int vars_member_keys_check(int store_dirfd, enum vars_member_type type, const char *name,
+			   const struct sops_key_group *keys, bool force, struct error *err)
+{
+	struct sops_key_group sorted = {0};
+	int r = keys_sort(keys, &sorted, err);
+
+	if (r == 0)
+		r = sorted_keys_check(store_dirfd, type, name, &sorted, force, err);
+	free(sorted.keys);
+	return r;
+}
+
+static int sorted_keys_write(int store_dirfd, enum vars_member_type type, const char *name,
+			     const struct sops_key_group *sorted, struct error *err)
 {
 	_cleanup_free_ char *text = NULL;
 	_cleanup_free_ char *directory = text_format("sops/%s/%s", members_directory(type), name);
@@ -178,14 +226,6 @@ static int sorted_keys_write(int store_dirfd, enum vars_member_type type, const 
 	dirfd = beneath_open(store_dirfd, directory, O_RDONLY | O_DIRECTORY);
 	if (dirfd < 0 || faccessat(dirfd, "key.json", F_OK, 0) < 0)
 		return member_create(store_dirfd, type, name, span_of_text(text), err);
-	if (keys_are_registered(store_dirfd, type, name, sorted))
-		return 0;
-	if (!force) {
-		error_set(err, VMCRED_FAILED, "the %s %s has a different key in %s/key.json",
-			  vars_member_type_name(type), name, directory);
-		return error_hint(err, "--force replaces it; secrets encrypted to the old key must "
-				       "then be encrypted again");
-	}
 	return store_file_replace(store_dirfd, dirfd, "key.json", directory, span_of_text(text),
 				  err);
 }
@@ -193,20 +233,13 @@ static int sorted_keys_write(int store_dirfd, enum vars_member_type type, const 
 int vars_member_keys_write(int store_dirfd, enum vars_member_type type, const char *name,
 			   const struct sops_key_group *keys, bool force, struct error *err)
 {
-	/* Sorted as clan sorts them. */
-	struct sops_key_group sorted = {
-		.keys = calloc(keys->count + 1, sizeof(*sorted.keys)),
-		.count = keys->count,
-	};
-	int r = store_name_check(vars_member_type_name(type), name, err);
+	struct sops_key_group sorted = {0};
+	int r = keys_sort(keys, &sorted, err);
 
-	if (r == 0 && !sorted.keys)
-		r = error_no_memory(err);
-	if (r == 0) {
-		memcpy(sorted.keys, keys->keys, keys->count * sizeof(*keys->keys));
-		qsort(sorted.keys, sorted.count, sizeof(*sorted.keys), text_compare);
-		r = sorted_keys_write(store_dirfd, type, name, &sorted, force, err);
-	}
+	if (r == 0)
+		r = sorted_keys_check(store_dirfd, type, name, &sorted, force, err);
+	if (r > 0)
+		r = sorted_keys_write(store_dirfd, type, name, &sorted, err);
 	free(sorted.keys);
 	return r;
 }
@@ -229,4 +262,17 @@ bool vars_machine_key_is(int store_dirfd, const char *machine, const char *publi
 
 	return vars_key_add(&keys, SOPS_KEY_AGE, public_key, &ignored) == 0 &&
 	       keys_are_registered(store_dirfd, VARS_MACHINE, machine, &keys);
+}
+
+int vars_machine_has_key(int store_dirfd, const char *machine, struct error *err)
+{
+	_cleanup_sops_key_group_ struct sops_key_group keys = {0};
+	int r = store_name_check("machine", machine, err);
+
+	if (r == 0)
+		r = member_keys_read(store_dirfd, VARS_MACHINE, machine, &keys, err);
+	if (r != -(int)VMCRED_MISSING)
+		return r < 0 ? r : 1;
+	error_clear(err);
+	return 0;
 }

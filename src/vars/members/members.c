@@ -110,30 +110,6 @@ int vars_group_member_check(int store_dirfd, const char *group, enum vars_member
 			       : error_set_errno(err, errno, "%s", path);
 }
 
-int vars_group_remove(int store_dirfd, const char *group, enum vars_member_type type,
-		      const char *name, struct error *err)
-{
-	_cleanup_free_ char *directory = group_path(group, type);
-	_cleanup_free_ char *whole = text_format("sops/groups/%s", group);
-	_cleanup_close_ int dirfd = -1;
-	int r = vars_group_member_check(store_dirfd, group, type, name, err);
-
-	if (r < 0)
-		return r;
-	if (!directory || !whole)
-		return error_no_memory(err);
-	dirfd = dir_open(store_dirfd, directory, err);
-	if (dirfd < 0)
-		return dirfd;
-	if (unlinkat(dirfd, name, 0) < 0)
-		return error_set_errno(err, errno, "removing %s/%s", directory, name);
-	/* As in clan, there are no empty directories. */
-	if (unlinkat(store_dirfd, directory, AT_REMOVEDIR) < 0)
-		return dir_sync(dirfd, directory, err);
-	(void)unlinkat(store_dirfd, whole, AT_REMOVEDIR);
-	return 0;
-}
-
 int vars_member_is_grouped(int store_dirfd, enum vars_member_type type, const char *name,
 			   struct error *err)
 {
@@ -150,35 +126,35 @@ int vars_member_is_grouped(int store_dirfd, enum vars_member_type type, const ch
 	return r;
 }
 
-static int groups_leave(int store_dirfd, enum vars_member_type type, const char *name,
-			struct error *err)
+static int path_add(int store_dirfd, struct strings *paths, char *path, struct error *err)
 {
-	_cleanup_strings_ struct strings groups = {0};
-	int r = vars_members_list(store_dirfd, VARS_GROUP, &groups, err);
+	_cleanup_free_ char *new = path;
 
-	for (size_t i = 0; r == 0 && i < groups.count; i++) {
-		r = vars_group_remove(store_dirfd, groups.items[i], type, name, err);
-		if (r == -(int)VMCRED_MISSING) {
-			error_clear(err);
-			r = 0;
-		}
-	}
-	return r;
+	if (!new)
+		return error_no_memory(err);
+	return faccessat(store_dirfd, new, F_OK, AT_SYMLINK_NOFOLLOW) < 0
+		       ? 0
+		       : strings_take(paths, pointer_release(&new), err);
 }
 
-int vars_member_remove(int store_dirfd, enum vars_member_type type, const char *name,
-		       struct error *err)
+int vars_member_paths(int store_dirfd, enum vars_member_type type, const char *name,
+		      struct strings *own, struct strings *others, struct error *err)
 {
-	_cleanup_free_ char *directory = text_format("sops/%s", types[type].directory);
-	_cleanup_close_ int dirfd = -1;
-	int r = vars_member_check(store_dirfd, type, name, err);
+	const char *directory = types[type].directory;
+	_cleanup_strings_ struct strings groups = {0};
+	int r = store_name_check(types[type].name, name, err);
 
-	if (r == 0 && type != VARS_GROUP)
-		r = groups_leave(store_dirfd, type, name, err);
-	if (r < 0)
+	if (r == 0)
+		r = path_add(store_dirfd, own, text_format("sops/%s/%s", directory, name), err);
+	if (r == 0)
+		r = vars_members_list(store_dirfd, VARS_GROUP, &groups, err);
+	for (size_t i = 0; r == 0 && i < groups.count; i++)
+		r = path_add(store_dirfd, others,
+			     text_format("sops/groups/%s/%s/%s", groups.items[i], directory, name),
+			     err);
+	if (r < 0 || type != VARS_MACHINE)
 		return r;
-	if (!directory)
-		return error_no_memory(err);
-	dirfd = dir_open(store_dirfd, directory, err);
-	return dirfd < 0 ? dirfd : store_directory_remove(store_dirfd, dirfd, name, err);
+	r = path_add(store_dirfd, others,
+		     text_format("sops/secrets/%s" STORE_MACHINE_KEY_SUFFIX, name), err);
+	return r < 0 ? r : path_add(store_dirfd, others, store_generators_path(name), err);
 }

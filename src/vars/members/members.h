@@ -18,6 +18,16 @@ int member_keys_read(int store_dirfd, enum vars_member_type type, const char *na
 /* Sets the error for a member without a key, or a group that does not exist. */
 int member_no_key(enum vars_member_type type, const char *name, struct error *err);
 
+/* Which machine or user of the store has a key. Unreadable keys have no owner. */
+struct key_owners;
+
+int key_owners_read(int store_dirfd, struct key_owners **owners, struct error *err);
+void key_owners_destroy(struct key_owners **owners);
+
+/* The owner's name and type; NULL: none. */
+const char *key_owners_find(const struct key_owners *owners, const struct sops_key *key,
+			    enum vars_member_type *type);
+
 /*
  * The members of the store and their keys, each read when it is first needed and then kept, because
  * a run over many secrets needs the same ones again and again. Later changes of the store are not
@@ -27,8 +37,8 @@ struct member_cache;
 
 #define _cleanup_member_cache_ __attribute__((cleanup(member_cache_destroy)))
 
-/* `store_dirfd` and `exclude`, which may be NULL, are borrowed. */
-int member_cache_create(int store_dirfd, const struct vars_exclusion *exclude,
+/* `store_dirfd` and `changes` are borrowed. The members are those after the changes. */
+int member_cache_create(int store_dirfd, const struct vars_member_change *changes, size_t count,
 			struct member_cache **cache, struct error *err);
 
 /* Accepts a pointer to NULL; sets it to NULL. */
@@ -42,6 +52,15 @@ int member_cache_names(struct member_cache *cache, enum vars_member_type type,
  * code. */
 int member_cache_has(struct member_cache *cache, enum vars_member_type type, const char *name,
 		     struct error *err);
+
+/* Whether the group has a user, or with `before` had one before the changes: 1, 0, or a negative
+ * code. */
+int member_cache_has_user(struct member_cache *cache, const char *group, bool before,
+			  struct error *err);
+
+/* The machine or user with the key before the changes; `*name` is NULL if there is none. */
+int member_cache_owner(struct member_cache *cache, const struct sops_key *key,
+		       enum vars_member_type *type, const char **name, struct error *err);
 
 /*
  * The keys of a machine or user, or of all members of a group. Links to deleted members, which clan

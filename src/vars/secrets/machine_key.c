@@ -10,10 +10,14 @@
 #include "vars/secrets/secrets.h"
 #include "vars/store/store.h"
 
-/* Encrypts it to the users and the writer, and stores it. */
+/* Encrypts it to the users and the writer, and stores it. Without it, only checks the readers. */
 static int private_key_write(const struct config *config, int store_dirfd, const char *machine,
-			     const char *writer, struct span plaintext, struct error *err)
+			     const char *writer, const struct sops_key_group *public_keys,
+			     struct span plaintext, struct error *err)
 {
+	/* It may be in a default group. */
+	const struct vars_member_change change = {
+		.type = VARS_MACHINE, .name = machine, .keys = public_keys};
 	const struct vars_location location = {.machine = machine};
 	const struct sops_keyring keyring = {.gpg = sops_gpg()};
 	_cleanup_stored_secret_ struct stored_secret stored = STORED_SECRET_NONE;
@@ -21,7 +25,7 @@ static int private_key_write(const struct config *config, int store_dirfd, const
 	_cleanup_readers_keys_ struct sops_key_group keys = {0};
 	_cleanup_member_cache_ struct member_cache *cache = NULL;
 	_cleanup_secret_ struct secret document = {0};
-	int r = member_cache_create(store_dirfd, NULL, &cache, err);
+	int r = member_cache_create(store_dirfd, &change, public_keys->count > 0, &cache, err);
 
 	if (r == 0)
 		r = readers_add_declared(config, cache, NULL, writer, &readers, err);
@@ -40,6 +44,8 @@ static int private_key_write(const struct config *config, int store_dirfd, const
 				  "store",
 				  machine);
 	}
+	if (plaintext.size == 0)
+		return 0;
 	r = stored_secret_open(store_dirfd, &location, true, &stored, err);
 	if (r == 0)
 		r = sops_binary_encrypt(plaintext, stored.path, &keys, &keyring, &document, err);
@@ -50,30 +56,21 @@ static int private_key_write(const struct config *config, int store_dirfd, const
 }
 
 int vars_machine_key_make(const struct config *config, int store_dirfd, const char *machine,
-			  const char *writer, bool force, struct error *err)
+			  const char *writer, const struct age_identity *key, struct error *err)
 {
-	_cleanup_sops_key_group_ struct sops_key_group registered = {0};
-	_cleanup_age_identities_ struct age_identities identities = {0};
+	_cleanup_sops_key_group_ struct sops_key_group public_keys = {0};
 	_cleanup_secret_ struct secret text = {0};
 	int r = store_name_check("machine", machine, err);
 
-	if (r == 0 && !force) {
-		r = member_keys_read(store_dirfd, VARS_MACHINE, machine, &registered, err);
-		if (r != -(int)VMCRED_MISSING)
-			return r;
-		error_clear(err);
-		r = 0;
-	}
-	if (r == 0)
-		r = age_identities_generate(&identities, AGE_X25519, err);
-	if (r == 0)
-		r = age_identity_file_format(identities.items[0], time(NULL), &text, err);
+	if (r == 0 && key)
+		r = vars_key_add(&public_keys, SOPS_KEY_AGE, age_identity_recipient(key), err);
+	if (r == 0 && key)
+		r = age_identity_file_format(key, time(NULL), &text, err);
 	/* The private half first: nobody could use a public key without it. */
 	if (r == 0)
-		r = private_key_write(config, store_dirfd, machine, writer, secret_span(&text),
-				      err);
-	if (r == 0)
-		r = vars_machine_key_add(store_dirfd, machine,
-					 age_identity_recipient(identities.items[0]), force, err);
-	return r;
+		r = private_key_write(config, store_dirfd, machine, writer, &public_keys,
+				      secret_span(&text), err);
+	return r < 0 || !key ? r
+			     : vars_machine_key_add(store_dirfd, machine,
+						    age_identity_recipient(key), true, err);
 }

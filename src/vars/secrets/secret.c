@@ -25,6 +25,8 @@ void stored_secret_destroy(struct stored_secret *stored)
 	stored_secret_close(stored);
 	free(stored->path);
 	free(stored->wrong_link);
+	strings_destroy(&stored->added);
+	strings_destroy(&stored->removed);
 	readers_destroy(&stored->actual);
 	readers_destroy(&stored->correct);
 	readers_keys_release(&stored->keys);
@@ -158,9 +160,9 @@ static size_t keys_missing(const struct sops_key **a, size_t a_count, const stru
 	return missing;
 }
 
-/* The reader whose key it is, such as "user ada "; for a group's members the group. */
-static void owner_print(FILE *stream, const struct stored_secret *stored,
-			struct member_cache *cache, const struct sops_key *key)
+/* With the reader whose key it is, such as "user ada age1..."; for a group's members the group. */
+static int added_name(struct stored_secret *stored, struct member_cache *cache,
+		      const struct sops_key *key, struct error *err)
 {
 	for (int i = 0; i < VARS_MEMBER_TYPES; i++) {
 		const enum vars_member_type type = (enum vars_member_type)i;
@@ -173,25 +175,39 @@ static void owner_print(FILE *stream, const struct stored_secret *stored,
 			if (member_cache_keys(cache, type, names->items[j], &own, &ignored) < 0)
 				continue;
 			for (size_t k = 0; k < own->count; k++) {
-				if (sops_key_compare(&own->keys[k], key) != 0)
-					continue;
-				fprintf(stream, "%s %s ", vars_member_type_name(type),
-					names->items[j]);
-				return;
+				if (sops_key_compare(&own->keys[k], key) == 0)
+					return strings_add_format(&stored->added, err, "%s %s %s",
+								  vars_member_type_name(type),
+								  names->items[j], key->text);
 			}
 		}
 	}
+	return strings_add(&stored->added, key->text, err);
+}
+
+static int removed_name(struct stored_secret *stored, struct member_cache *cache,
+			const struct sops_key *key, struct error *err)
+{
+	enum vars_member_type type = VARS_USER;
+	const char *name = NULL;
+	int r = member_cache_owner(cache, key, &type, &name, err);
+
+	if (r == 0 && name)
+		return strings_add_format(&stored->removed, err, "%s %s %s",
+					  vars_member_type_name(type), name, key->text);
+	return r < 0 ? r : strings_add(&stored->removed, key->text, err);
 }
 
 /* The keys by which the document differs: who replaced a key.json must not remain unnoticed. */
-static int difference_print(FILE *stream, struct stored_secret *stored, struct member_cache *cache,
-			    struct error *err)
+static int difference_find(struct stored_secret *stored, struct member_cache *cache,
+			   struct error *err)
 {
 	const struct sops_policy *policy = sops_document_policy(stored->document);
 	_cleanup_free_ const struct sops_key **actual = NULL, **found = NULL;
 	_cleanup_free_ const struct sops_key **correct =
 		calloc(stored->keys.count + 1, sizeof(void *));
-	size_t actual_count = 0, correct_count;
+	size_t actual_count = 0, correct_count, missing, extra;
+	int r = 0;
 
 	for (size_t i = 0; i < policy->group_count; i++)
 		actual_count += policy->groups[i].count;
@@ -206,21 +222,25 @@ static int difference_print(FILE *stream, struct stored_secret *stored, struct m
 	qsort(actual, actual_count, sizeof(void *), readers_keys_order);
 	qsort(correct, correct_count, sizeof(void *), readers_keys_order);
 	/* With several groups each key opens only a share. */
-	stored->missing_keys = keys_missing(correct, correct_count, actual,
-					    policy->group_count > 1 ? 0 : actual_count, found);
-	stored->extra_keys = keys_missing(actual, actual_count, correct, correct_count,
-					  found + stored->missing_keys);
-	if (stored->missing_keys + stored->extra_keys == 0)
-		return 0;
-	fprintf(stream, "%zu recipient%s to add, %zu to remove", stored->missing_keys,
-		stored->missing_keys == 1 ? "" : "s", stored->extra_keys);
-	for (size_t i = 0; i < stored->missing_keys + stored->extra_keys; i++) {
-		fprintf(stream, "%s %c ", i == 0 ? ":" : ",", i < stored->missing_keys ? '+' : '-');
-		if (i < stored->missing_keys)
-			owner_print(stream, stored, cache, found[i]);
-		fprintf(stream, "%s", found[i]->text);
-	}
-	return 0;
+	missing = keys_missing(correct, correct_count, actual,
+			       policy->group_count > 1 ? 0 : actual_count, found);
+	extra = keys_missing(actual, actual_count, correct, correct_count, found + missing);
+	for (size_t i = 0; r == 0 && i < missing; i++)
+		r = added_name(stored, cache, found[i], err);
+	for (size_t i = 0; r == 0 && i < extra; i++)
+		r = removed_name(stored, cache, found[missing + i], err);
+	return r;
+}
+
+static void recipients_print(FILE *stream, const struct stored_secret *stored)
+{
+	const size_t added = stored->added.count, removed = stored->removed.count;
+
+	fprintf(stream, "%zu recipient%s to add, %zu to remove", added, added == 1 ? "" : "s",
+		removed);
+	for (size_t i = 0; i < added + removed; i++)
+		fprintf(stream, "%s %c %s", i == 0 ? ":" : ",", i < added ? '+' : '-',
+			i < added ? stored->added.items[i] : stored->removed.items[i - added]);
 }
 
 int stored_secret_compare(struct stored_secret *stored, struct member_cache *cache,
@@ -228,25 +248,28 @@ int stored_secret_compare(struct stored_secret *stored, struct member_cache *cac
 {
 	char *text = NULL;
 	size_t size;
-	FILE *stream = open_memstream(&text, &size);
-	int r = stream ? difference_print(stream, stored, cache, err) : 0;
+	FILE *stream;
+	int r = difference_find(stored, cache, err);
 
 	*difference = NULL;
-	if (!stream || fclose(stream) != 0 || r < 0) {
-		free(text);
-		return r < 0 ? r : error_no_memory(err);
-	}
-	if (*text) {
+	if (r < 0)
+		return r;
+	if (stored->added.count + stored->removed.count > 0) {
+		stream = open_memstream(&text, &size);
+		if (stream)
+			recipients_print(stream, stored);
+		if (!stream || fclose(stream) != 0) {
+			free(text);
+			return error_no_memory(err);
+		}
 		*difference = text;
+	} else if (stored->wrong_link) {
+		*difference = text_format("links only: %s leads elsewhere", stored->wrong_link);
+	} else if (!readers_are_within(&stored->actual, &stored->correct) ||
+		   !readers_are_within(&stored->correct, &stored->actual)) {
+		*difference = strdup("links only");
+	} else {
 		return 0;
 	}
-	free(text);
-	if (stored->wrong_link)
-		*difference = text_format("links only: %s leads elsewhere", stored->wrong_link);
-	else if (!readers_are_within(&stored->actual, &stored->correct) ||
-		 !readers_are_within(&stored->correct, &stored->actual))
-		*difference = strdup("links only");
-	else
-		return 0;
 	return *difference ? 0 : error_no_memory(err);
 }

@@ -87,13 +87,13 @@ int link_write(int secret_dirfd, int dirfd, const char *up, enum vars_member_typ
 
 /* Starts as STORED_SECRET_NONE. */
 struct stored_secret {
-	int dirfd;                       /* owned; the secret's directory */
-	char *path;                      /* owned; of the document, for errors */
-	struct sops_document *document;  /* owned; NULL until it is read */
-	struct readers actual, correct;  /* owned */
-	char *wrong_link;                /* owned; links_check() */
-	struct sops_key_group keys;      /* of the correct readers; readers_keys() */
-	size_t missing_keys, extra_keys; /* in the document; stored_secret_compare() */
+	int dirfd;                      /* owned; the secret's directory */
+	char *path;                     /* owned; of the document, for errors */
+	struct sops_document *document; /* owned; NULL until it is read */
+	struct readers actual, correct; /* owned */
+	char *wrong_link;               /* owned; links_check() */
+	struct sops_key_group keys;     /* of the correct readers; readers_keys() */
+	struct strings added, removed;  /* owned; recipients, by stored_secret_compare() */
 };
 
 #define STORED_SECRET_NONE  \

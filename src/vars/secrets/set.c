@@ -17,7 +17,7 @@ int vars_set(const struct config *config, int store_dirfd, const struct vars_loc
 	if (!location->file->secret)
 		return store_file_replace(store_dirfd, stored.dirfd, "value", stored.path,
 					  plaintext, err);
-	r = member_cache_create(store_dirfd, NULL, &cache, err);
+	r = member_cache_create(store_dirfd, NULL, 0, &cache, err);
 	if (r == 0)
 		r = stored_secret_find_readers(config, cache, location, writer, &stored, err);
 	if (r == 0 && stored.keys.count == 0)

@@ -2,6 +2,8 @@
 #include <errno.h>
 #include <linux/magic.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -97,7 +99,7 @@ void store_directory_discard(int store_dirfd, const char *temporary)
 	(void)dir_remove_tree(store_dirfd, temporary, false, &ignored);
 }
 
-int store_directory_remove(int store_dirfd, int dirfd, const char *name, struct error *err)
+static int entry_remove(int store_dirfd, int dirfd, const char *name, struct error *err)
 {
 	_cleanup_free_ char *temporary = NULL;
 	_cleanup_close_ int empty = store_directory_begin(store_dirfd, name, &temporary, err);
@@ -114,4 +116,36 @@ int store_directory_remove(int store_dirfd, int dirfd, const char *name, struct 
 	}
 	r = dir_sync(dirfd, name, err);
 	return r < 0 ? r : dir_remove_tree(store_dirfd, temporary, false, err);
+}
+
+/* The path's last slash; NULL if the directory before it is one of the store's own, such as
+ * sops/users. */
+static char *parent_end(char *path)
+{
+	char *slash = strrchr(path, '/'), *first = strchr(path, '/');
+
+	return slash && slash != first && memchr(first + 1, '/', (size_t)(slash - first)) ? slash
+											  : NULL;
+}
+
+int vars_path_remove(int store_dirfd, const char *path, struct error *err)
+{
+	_cleanup_free_ char *directory = strdup(path);
+	_cleanup_close_ int dirfd = -1;
+	char *slash = directory ? strrchr(directory, '/') : NULL;
+	int r;
+
+	if (!directory)
+		return error_no_memory(err);
+	if (slash)
+		*slash = '\0';
+	dirfd = dir_open(store_dirfd, slash ? directory : ".", err);
+	if (dirfd < 0)
+		return dirfd;
+	r = entry_remove(store_dirfd, dirfd, slash ? slash + 1 : path, err);
+	/* As in clan, there are no empty directories. */
+	while (r == 0 && slash && (slash = parent_end(directory)) &&
+	       unlinkat(store_dirfd, directory, AT_REMOVEDIR) == 0)
+		*slash = '\0';
+	return r;
 }

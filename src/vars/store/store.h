@@ -57,9 +57,6 @@ void store_directory_discard(int store_dirfd, const char *temporary);
 int store_rename(int old_dirfd, const char *old_name, int dirfd, const char *name, bool *replaced,
 		 struct error *err);
 
-/* Removes the directory `name` from `dirfd`, in one step. */
-int store_directory_remove(int store_dirfd, int dirfd, const char *name, struct error *err);
-
 /* How many files are processed in parallel before the results are reported. */
 #define STORE_BATCH ((size_t)512)
 

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/name.h"
+#include "cli/vmcred/member.h"
+
+/* What `add` registers. */
+struct addition {
+	const struct member *member;
+	struct sops_key_group keys;      /* owned; none if they are registered already */
+	bool is_new_key;                 /* of a machine, */
+	struct age_identities generated; /* owned; which a dry run does not generate */
+	char *writer;                    /* owned, or NULL */
+};
+
+static void addition_destroy(struct addition *addition)
+{
+	sops_key_group_destroy(&addition->keys);
+	age_identities_destroy(&addition->generated);
+	free(addition->writer);
+}
+
+static int machine_key_generate(struct addition *addition, const struct report *report,
+				struct error *err)
+{
+	const struct member *member = addition->member;
+	const char *public_key = "(new key)";
+	int r = member->force ? store_name_check("machine", member->name, err)
+			      : vars_machine_has_key(member->store_dirfd, member->name, err);
+
+	if (r != 0)
+		return r < 0 ? r : 0;
+	addition->is_new_key = true;
+	r = cli_writer_find(&member->config, member->store_dirfd, member->identity, report,
+			    &addition->writer, err);
+	if (r == 0)
+		r = vars_machine_key_make(&member->config, member->store_dirfd, member->name,
+					  addition->writer, NULL, err);
+	if (r == 0 && !member->dry_run)
+		r = age_identities_generate(&addition->generated, AGE_X25519, err);
+	if (r == 0 && !member->dry_run)
+		public_key = age_identity_recipient(addition->generated.items[0]);
+	return r < 0 ? r
+		     : sops_key_group_add(&addition->keys, SOPS_KEY_AGE, span_of_text(public_key),
+					  err);
+}
+
+/* The given public keys, or a generated one. */
+static int keys_find(struct addition *addition, const struct report *report, struct error *err)
+{
+	const struct member *member = addition->member;
+	struct sops_key_group *keys = &addition->keys;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < member->age_keys.count; i++)
+		r = vars_key_add(keys, SOPS_KEY_AGE, member->age_keys.items[i], err);
+	for (size_t i = 0; r == 0 && i < member->pgp_keys.count; i++)
+		r = vars_key_add(keys, SOPS_KEY_PGP, member->pgp_keys.items[i], err);
+	if (r < 0)
+		return r;
+	if (keys->count > 0) {
+		r = vars_member_keys_check(member->store_dirfd, member->type, member->name, keys,
+					   member->force, err);
+		if (r == 0)
+			sops_key_group_destroy(keys);
+		return r < 0 ? r : 0;
+	}
+	if (member->type == VARS_MACHINE)
+		return machine_key_generate(addition, report, err);
+	error_set(err, VMCRED_USAGE, "user add requires a public key");
+	return error_hint(err, "pass --age-key KEY (see `vmcred keygen`) or --pgp-key FINGERPRINT");
+}
+
+static int addition_commit(size_t linked, void *data, struct error *err)
+{
+	const struct addition *addition = data;
+	const struct member *member = addition->member;
+	int r = 0;
+
+	(void)linked;
+	if (member->dry_run)
+		return 0;
+	if (addition->is_new_key)
+		r = vars_machine_key_make(&member->config, member->store_dirfd, member->name,
+					  addition->writer, addition->generated.items[0], err);
+	else if (addition->keys.count > 0)
+		r = vars_member_keys_write(member->store_dirfd, member->type, member->name,
+					   &addition->keys, member->force, err);
+	return r < 0 || !member->group ? r
+				       : vars_group_add(member->store_dirfd, member->group,
+							member->type, member->name, err);
+}
+
+/* Adds the path of the link that makes it a member of the group, unless it exists. */
+static int group_path_add(int store_dirfd, const char *group, enum vars_member_type type,
+			  const char *name, struct strings *paths, struct error *err)
+{
+	int r = vars_group_member_check(store_dirfd, group, type, name, err);
+
+	if (r != -(int)VMCRED_MISSING)
+		return r;
+	error_clear(err);
+	return strings_add_format(paths, err, "sops/groups/%s/%ss/%s", group,
+				  vars_member_type_name(type), name);
+}
+
+static int addition_paths(const struct addition *addition, struct strings *paths, struct error *err)
+{
+	const struct member *member = addition->member;
+	int r = 0;
+
+	if (addition->is_new_key)
+		r = strings_add_format(paths, err, "sops/secrets/%s-age.key/secret", member->name);
+	if (r == 0 && addition->keys.count > 0)
+		r = strings_add_format(paths, err, "sops/%ss/%s/key.json",
+				       vars_member_type_name(member->type), member->name);
+	return r < 0 || !member->group ? r
+				       : group_path_add(member->store_dirfd, member->group,
+							member->type, member->name, paths, err);
+}
+
+int member_add(struct cli *cli, const struct member *member, struct error *err)
+{
+	__attribute__((cleanup(addition_destroy))) struct addition addition = {.member = member};
+	char *machines[] = {(char *)member->name, NULL}; /* only read */
+	struct vars_member_change changes[2] = {{.type = member->type, .name = member->name}};
+	_cleanup_cli_change_ struct cli_change change = {
+		.members = changes,
+		.dry_run = member->dry_run,
+		.identity = member->identity,
+		.commit = addition_commit,
+		.data = &addition,
+	};
+	int r;
+
+	if (member->type == VARS_MACHINE && !config_machine_get(&member->config, member->name, err))
+		return -(int)err->code;
+	r = keys_find(&addition, &cli->report, err);
+	if (r == 0)
+		r = addition_paths(&addition, &change.added, err);
+	if (r == 0)
+		r = vars_member_is_grouped(member->store_dirfd, member->type, member->name, err);
+	if (r < 0)
+		return r;
+	/* Outside of groups, a machine is a recipient of its own secrets only. */
+	if (member->type == VARS_MACHINE && r == 0 && !member->group)
+		change.machines = machines;
+	changes[0].keys = &addition.keys;
+	changes[0].is_new_key = addition.is_new_key;
+	change.member_count = addition.keys.count > 0;
+	if (member->group)
+		changes[change.member_count++] = (struct vars_member_change){
+			.type = member->type, .name = member->name, .group = member->group};
+	return cli_change_make(cli, &member->config, member->store_dirfd, &change, NULL, err);
+}
+
+struct joining {
+	const struct member *group;
+	struct vars_member_change member;
+};
+
+static int joining_commit(size_t linked, void *data, struct error *err)
+{
+	const struct joining *joining = data;
+	const struct member *group = joining->group;
+
+	(void)linked;
+	return group->dry_run ? 0
+			      : vars_group_add(group->store_dirfd, group->name,
+					       joining->member.type, joining->member.name, err);
+}
+
+int group_add(struct cli *cli, const struct member *group, struct error *err)
+{
+	struct joining joining = {.group = group};
+	_cleanup_cli_change_ struct cli_change change = {
+		.members = &joining.member,
+		.member_count = 1,
+		.dry_run = group->dry_run,
+		.identity = group->identity,
+		.commit = joining_commit,
+		.data = &joining,
+	};
+	int r = group_member_find(group, &joining.member, err);
+
+	if (r == 0)
+		r = store_name_check("group", group->name, err);
+	if (r == 0)
+		r = vars_member_check(group->store_dirfd, joining.member.type, joining.member.name,
+				      err);
+	if (r == 0)
+		r = group_path_add(group->store_dirfd, group->name, joining.member.type,
+				   joining.member.name, &change.added, err);
+	return r < 0 ? r
+		     : cli_change_make(cli, &group->config, group->store_dirfd, &change, NULL, err);
+}
