@@ -211,7 +211,7 @@ def test_wrong_identity_changes_nothing(directory):
     result = unchanged(directory / "vars", lambda: store("user", "remove", "bob", "--identity", directory / "ada"))
     fails(result, 1, "removing the user bob: 1 secret", OWN_N)
     assert (directory / "sops/users/bob").exists()
-    # It is no obstacle to the removal of somebody who does not read it.
+    # It does not prevent the removal of a user without access to it.
     expect(run(need("sops"), "rotate", "-i", "--input-type", "json", "--rm-age", store.keys["bob"], directory / OWN_N,
                env={"SOPS_AGE_KEY_FILE": str(directory / "bob")}))  # fmt: skip
     (directory / OWN_N).with_name("users").joinpath("bob").unlink()
