@@ -289,6 +289,17 @@ def test_record_that_others_can_change(directory):
     fails(host.status(), 1, path, "other users", "`vmcred activate`")
 
 
+def test_error_in_a_vm(directory):
+    """an error in the declaration of one VM is listed, and the other VMs are shown; the exit code is 2"""
+    host = Host(directory)
+    host.example.config.write_text(host.example.config.read_text() + "    platformOEMStrings: 1\n")
+    result = expect(host.status(), 2, None, "vmcred: the declaration has errors\n")
+    assert "  2 current\n" in result.out and "\nother: " in result.out and "vmcred.yaml:" in result.out, result.out
+    vms = json.loads(expect(host.status("--json"), 2).out)["vms"]
+    assert vms[0]["problem"] is None and "platformOEMStrings" in vms[1]["problem"], vms
+    expect(host.status("m"), 0)
+
+
 def test_chosen_vms(directory):
     """with names, only these VMs are shown, and decide the exit code"""
     host = Host(directory)

@@ -80,10 +80,11 @@ static json_t *vm_json(const struct inspect_host_vm *vm)
 						      changed)
 					  : NULL));
 	}
-	return json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:o}", "vm", vm->vm->name, "unit",
+	return json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:s?, s:o}", "vm", vm->vm->name, "unit",
 			 vm->vm->unit, "state", unit_text(vm->unit), "subState",
 			 vm->unit->sub[0] ? vm->unit->sub : NULL, "since",
-			 time_text(unit_since(vm->unit), true, since), "credentials", credentials);
+			 time_text(unit_since(vm->unit), true, since), "problem", vm->vm->problem,
+			 "credentials", credentials);
 }
 
 static void host_print_json(const struct inspect_host *host)
@@ -192,12 +193,21 @@ static void credential_print(const struct inspect_host_vm *vm,
 	printf("\n");
 }
 
+/* How many VMs have an error in the declaration. */
+static size_t problems_count(const struct inspect_host *host)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < host->vm_count; i++)
+		count += host->vms[i].vm->problem != NULL;
+	return count;
+}
+
 /* What is not as it should be. */
 static void findings_print(const struct inspect_host *host)
 {
+	size_t findings = host->pending_count + problems_count(host);
 	char since[TIME_SIZE];
-
-	size_t findings = host->pending_count;
 
 	for (size_t i = INSPECT_LOADED_UNKNOWN; i < INSPECT_LOADED_STATES; i++)
 		findings += host->counts[i];
@@ -208,6 +218,8 @@ static void findings_print(const struct inspect_host *host)
 	for (size_t i = 0; i < host->vm_count; i++) {
 		const struct inspect_host_vm *vm = &host->vms[i];
 
+		if (vm->vm->problem)
+			printf("%s: %s\n", vm->vm->name, vm->vm->problem);
 		for (size_t j = 0; j < vm->vm->load_count; j++) {
 			if (vm->credentials[j].state >= INSPECT_LOADED_MISSING)
 				credential_print(vm, &vm->credentials[j]);
@@ -238,7 +250,7 @@ static int declaration_read(struct cli *cli, bool is_needed, struct config *conf
 		error_clear(err);
 		return 0;
 	}
-	return r < 0 ? r : config_load_file(path, config, err);
+	return r < 0 ? r : config_load_file_as(path, CONFIG_LENIENT, config, err);
 }
 
 static int host_check(struct inspect_host *host, bool is_whole, struct error *err)
@@ -257,7 +269,11 @@ static int host_check(struct inspect_host *host, bool is_whole, struct error *er
 		error_set(err, VMCRED_INTEGRITY, "old values are in use");
 		return error_hint(err, "restart or reload the units");
 	}
-	return missing > 0 ? error_set(err, VMCRED_MISSING, "something declared is missing") : 0;
+	if (missing > 0)
+		return error_set(err, VMCRED_MISSING, "something declared is missing");
+	if (problems_count(host) > 0)
+		return error_set(err, VMCRED_USAGE, "the declaration has errors");
+	return 0;
 }
 
 int command_status(struct cli *cli, int argc, char **argv, struct error *err)
