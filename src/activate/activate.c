@@ -18,6 +18,7 @@
 
 static void activation_release(struct activation *activation)
 {
+	activation_failures_release(activation);
 	generation_files_destroy(&activation->files);
 	free(activation->origins);
 	activation_record_release(&activation->previous);
@@ -45,6 +46,7 @@ static int secrets_add(struct activation *activation, const struct config_genera
 {
 	for (size_t i = 0; i < generator->file_count; i++) {
 		const struct config_file *file = &generator->files[i];
+		struct activation_origin *origin;
 		struct generation_file *secret;
 
 		if (!file->deploy || file->needed_for != activation->options->needed_for)
@@ -57,10 +59,9 @@ static int secrets_add(struct activation *activation, const struct config_genera
 		if (!secret)
 			return -(int)err->code;
 		secret->mode = file->mode;
-		activation->origins[activation->secret_count++] =
-			(struct activation_origin){generator, file};
-		if (owner_set(secret, file, err) < 0)
-			return error_wrap(err, "%s/%s", generator->name, file->name);
+		origin = &activation->origins[activation->secret_count++];
+		*origin = (struct activation_origin){.generator = generator, .file = file};
+		(void)owner_set(secret, file, &origin->problem);
 	}
 	return 0;
 }
@@ -117,10 +118,10 @@ static int files_list(struct activation *activation, struct error *err)
 	return r;
 }
 
-static int secret_decrypt(void *context, size_t index, struct error *err)
+static void secret_decrypt(void *context, size_t index)
 {
 	struct activation *activation = context;
-	const struct activation_origin *origin = &activation->origins[index];
+	struct activation_origin *origin = &activation->origins[index];
 	const struct vars_location location = {
 		origin->generator->share ? NULL : activation->options->machine,
 		origin->generator,
@@ -128,18 +129,32 @@ static int secret_decrypt(void *context, size_t index, struct error *err)
 	};
 	const struct sops_keyring keyring = {.identities = activation->identities};
 
-	return vars_store_read(activation->store_dirfd, &location, &keyring,
-			       &activation->files.items[index].content, err);
+	if (origin->problem.code == 0)
+		(void)vars_store_read(activation->store_dirfd, &location, &keyring,
+				      &activation->files.items[index].content, &origin->problem);
+}
+
+static void secrets_decrypt(struct activation *activation)
+{
+	const size_t count = activation->secret_count;
+
+	if (count >= TOGETHER_MIN)
+		pool_run(count, secret_decrypt, activation);
+	for (size_t i = 0; count < TOGETHER_MIN && i < count; i++)
+		secret_decrypt(activation, i);
 }
 
 /* Switches to a new generation if anything differs from the current one. */
 static int generation_install(struct activation *activation, const struct generation_place *place,
 			      struct activate_result *result, struct error *err)
 {
-	int r;
+	int r = activation_failures_settle(activation, place, err);
 
 	result->secret_count = activation->secret_count;
 	result->generation = activation->generation_before = generation_current(place);
+	/* An empty generation would be of no use. */
+	if (r < 0 || (activation->secret_count == 0 && activation->failed_count > 0))
+		return r;
 	r = generation_compare(place, &activation->files, err);
 	if (r < 0)
 		return r;
@@ -207,7 +222,6 @@ int activate_machine(const struct config *config, int store_dirfd,
 	_cleanup_free_ char *directory = text_format("%s.d", basename(phase->link));
 	_cleanup_close_ int run_dirfd = -1, dirfd = -1;
 	_cleanup_lock_ struct lock lock = LOCK_NONE;
-	size_t failed;
 	int r;
 
 	*result = (struct activate_result){0};
@@ -216,13 +230,13 @@ int activate_machine(const struct config *config, int store_dirfd,
 	if (!config_machine_get(config, options->machine, err))
 		return -(int)err->code;
 	r = files_list(&activation, err);
-	if (r == 0)
-		r = pool_try(activation.secret_count, TOGETHER_MIN, secret_decrypt, &activation,
-			     &failed, err);
 	if (r < 0)
 		return r;
-	if (options->dry)
-		return activation_preview(&activation, path, directory, report, result, err);
+	secrets_decrypt(&activation);
+	if (options->dry) {
+		r = activation_preview(&activation, path, directory, report, result, err);
+		return r < 0 ? r : activation_failures_report(&activation, report, result, err);
+	}
 	run_dirfd = trusted_parent_open(path, 0755, &link, NULL, err);
 	if (run_dirfd < 0)
 		return run_dirfd;
@@ -249,11 +263,12 @@ int activate_machine(const struct config *config, int store_dirfd,
 		report_message(report, REPORT_INFO, "generation %u has %zu secrets of %s for %s",
 			       result->generation, activation.secret_count, options->machine,
 			       phase->name);
-	return r;
+	return r < 0 ? r : activation_failures_report(&activation, report, result, err);
 }
 
 void activate_result_release(struct activate_result *result)
 {
+	error_clear(&result->failure);
 	activation_record_release(&result->record);
 	strings_destroy(&result->restart_units);
 	strings_destroy(&result->reload_units);

@@ -8,10 +8,11 @@
  * The other phases (config_phase_get()) have directories of their own, such as
  * /run/secrets-for-users.d, and are activated separately.
  *
- * All secrets are decrypted and checked before anything is written. A new generation is complete
- * before one rename switches the link to it; then the old ones are wiped and removed. If nothing
- * changed, only the record is written. So a unit that starts at any moment sees one complete
- * generation.
+ * All secrets are decrypted and checked before anything is written. One that cannot be decrypted
+ * stops no other: its file stays as in the previous generation, or is missing. A new generation is
+ * complete before one rename switches the link to it; then the old ones are wiped and removed. If
+ * nothing changed, only the record is written. So a unit that starts at any moment sees one
+ * complete generation.
  *
  * Without a root directory, /run/secrets.d is a mount of its own: tmpfs without swap (Linux 6.4),
  * else ramfs; nosuid, nodev and noexec. A root directory (for tests and images) must be on a memory
@@ -56,6 +57,7 @@ struct activate_result {
 	bool changed;        /* a new generation was written, or would be */
 	unsigned generation; /* the current one */
 	size_t secret_count;
+	struct error failure;            /* of a secret, while others were activated */
 	struct activation_record record; /* with the units that are pending; not for a manifest */
 	struct strings restart_units, reload_units; /* of a manifest's secrets that changed */
 	/* Sorted names; of a manifest that logs them, or what a dry activation would change. */
@@ -72,9 +74,10 @@ const char *activate_machine_choose(const struct config *config, const char *giv
 				    struct error *err);
 
 /*
- * Activates. VMCRED_MISSING: a declared secret is not in the store, or cannot be decrypted with the
- * identities. VMCRED_INTEGRITY: a document was changed. After a failure the old generation is
- * current. The caller releases the result.
+ * Activates. Returns 0 if only some secrets failed: `result->failure` is the worst reason, and the
+ * record has all. VMCRED_MISSING: a declared secret is not in the store, or cannot be decrypted
+ * with the identities. VMCRED_INTEGRITY: a document was changed. After an error the old generation
+ * is current. The caller releases the result in any case.
  */
 int activate_machine(const struct config *config, int store_dirfd,
 		     const struct age_identities *identities,

@@ -11,6 +11,14 @@
 struct activation_origin {
 	const struct config_generator *generator;
 	const struct config_file *file;
+	struct error problem; /* owned; why the secret has no new value */
+};
+
+/* A secret that could not be activated. */
+struct activation_failed {
+	char *name; /* owned; GENERATOR/FILE */
+	struct error problem;
+	bool is_kept; /* the file of the previous generation is in the new one */
 };
 
 struct activation {
@@ -21,6 +29,8 @@ struct activation {
 	struct generation_files files;     /* owned: the secrets, then links */
 	struct activation_origin *origins; /* owned; of the secrets */
 	size_t secret_count;
+	struct activation_failed *failed; /* owned */
+	size_t failed_count;
 	unsigned generation_before;        /* 0: none */
 	struct activation_record previous; /* owned; without a machine: there is none */
 };
@@ -29,6 +39,20 @@ struct activation {
  * being activated. */
 int activation_previous_read(struct activation *activation, const struct report *report,
 			     struct error *err);
+
+/*
+ * Completes the files of secrets with a problem from the generation at `place` (its link_dirfd may
+ * be -1). The others are removed from the lists. What failed is in `failed` then.
+ */
+int activation_failures_settle(struct activation *activation, const struct generation_place *place,
+			       struct error *err);
+
+/* Reports what failed; the worst is `result->failure`, or if nothing was activated, the first is
+ * the error. */
+int activation_failures_report(struct activation *activation, const struct report *report,
+			       struct activate_result *result, struct error *err);
+
+void activation_failures_release(struct activation *activation);
 
 /*
  * Makes the record of an activation that has compared its files with the previous generation.

@@ -130,5 +130,12 @@ int activation_record_make(const struct activation *activation, unsigned generat
 	}
 	for (size_t i = 0; r == 0 && i < activation->secret_count; i++)
 		r = secret_add(activation, i, is_first, record, err);
+	for (size_t i = 0; r == 0 && i < activation->failed_count; i++) {
+		_cleanup_free_ char *reason = error_line(&activation->failed[i].problem);
+
+		r = reason ? activation_record_failure_add(record, activation->failed[i].name,
+							   reason, err)
+			   : error_no_memory(err);
+	}
 	return r;
 }

@@ -74,9 +74,14 @@ int activation_preview(struct activation *activation, const char *path, const ch
 		return r;
 	if (place_open(path, &place, &missing) == 0) {
 		activation->generation_before = generation_current(&place);
+		r = activation_failures_settle(activation, &place, err);
+		if (r < 0)
+			return r;
 		differs = generation_compare(&place, &activation->files, err);
 	} else if (missing.code != VMCRED_MISSING) {
 		return error_move(err, &missing);
+	} else if (activation_failures_settle(activation, &place, err) < 0) {
+		return -(int)err->code;
 	}
 	if (differs < 0)
 		return differs;

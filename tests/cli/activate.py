@@ -60,7 +60,7 @@ def test_changed_secret(directory):
         result,
         {
             "neededFor": "services", "changed": True, "generation": 2, "secrets": 2,
-            "restartUnits": ["microvm@m.service"], "reloadUnits": [],
+            "restartUnits": ["microvm@m.service"], "reloadUnits": [], "failed": {},
         },
     )  # fmt: skip
     equal(os.listdir(example.root / "run/secrets.d"), ["2"])
@@ -103,20 +103,57 @@ def test_root_on_disk(directory):
         run("rm", "-r", root)
 
 
-def unchanged(sentence, damage, code, message):
-    """After `damage(example)`, activation fails with the message, and the old generation is unchanged."""
+def kept(sentence, damage, code, message):
+    """After `damage(example)`, the secret keeps its old file, the other one is activated, and the error has the message."""
 
     @test(sentence)
-    def test_unchanged(directory):
+    def test_kept(directory):
         example = Example(directory)
         expect(example.activate())
         expect(example.generate("--regenerate", "--all"))
         damage(example)
-        before = tree(example.root)
+        before = example.active("two").read_bytes(), example.active("two").stat().st_mode
         path = "vars/per-machine/m/made/two/secret"
-        expected = message(example) if callable(message) else message
-        expect(example.activate(), code, "", f"vmcred: {expected.replace('PATH', path)}\n")
-        equal(tree(example.root), before)
+        expected = (message(example) if callable(message) else message).replace("PATH", path)
+        expect(example.activate(), code, "2 secrets in generation 2\nto restart: microvm@m.service\n",
+               f"vmcred: made/two keeps its previous value: {expected}\n")
+        equal((example.active("two").read_bytes(), example.active("two").stat().st_mode), before)
+        equal(example.active("one").read_text(), example.get("one").out)
+        equal(failed(example), {"made/two": expected})
+        example.generate("--regenerate", "--all")
+        expect(example.activate(), 0, None, "")
+        equal((failed(example), example.active("two").read_text()), ({}, example.get("two").out))
+
+
+def failed(example):
+    return json.loads((example.root / "run/vmcred/activation/services.json").read_text())["failed"]
+
+
+def test_secrets_that_fail_in_the_first_activation(directory):
+    """of several secrets that fail, each is named, the worst is the error, and only their files are missing"""
+    declaration = DECLARATION.replace("two: {hex: 16}}", "two: {hex: 16}, three: {hex: 16}}").replace(
+        '      two: {mode: "0440"}\n', '      two: {mode: "0440"}\n      three: {}\n')
+    example = Example(directory, declaration)
+    example.document("one").unlink()
+    change(r'("data": "ENC.*tag:)(.)', flip)(example)
+    result = expect(example.activate("--json"), 4, None, None)
+    lines = result.err.splitlines()
+    equal([line.partition(" is not activated: ")[0] for line in lines], ["vmcred: warning: made/one", "vmcred: made/two"])
+    answer = json.loads(result.out)
+    equal((answer["secrets"], answer["failed"]), (1, failed(example)))
+    equal(sorted(answer["failed"]), ["made/one", "made/two"])
+    equal([path.name for path in example.active("three").parent.iterdir()], ["three"])
+    # Nothing else changed meanwhile.
+    expect(example.activate(), 4, "1 secrets in generation 1, unchanged\n", None)
+
+
+def test_secret_of_an_unknown_user(directory):
+    """a secret whose owner does not exist stops no other"""
+    harness.need_root()
+    example = Example(directory)
+    example.config.write_text(DECLARATION.replace('two: {mode: "0440"}', "two: {owner: nobody-knows}"))
+    expect(example.activate(), 3, None, 'vmcred: made/two is not activated: user "nobody-knows" does not exist\n')
+    equal([path.name for path in example.active("one").parent.iterdir()], ["one"])
 
 
 def change(pattern, replacement):
@@ -140,58 +177,58 @@ def flip(match):
     return match.group(1) + ("B" if match.group(2) == "A" else "A")
 
 
-unchanged(
-    "a missing document is an error, and the old generation stays",
+kept(
+    "a missing document is an error, and the old value stays",
     lambda example: example.document("two").unlink(),
     3,
     "opening PATH: No such file or directory: run `vmcred generate m`",
 )
-unchanged(
-    "a document that is not JSON is an error, and the old generation stays",
+kept(
+    "a document that is not JSON is an error, and the old value stays",
     lambda example: example.document("two").write_text("<<<<<<< HEAD\n"),
     1,
     "PATH is not a JSON object",
 )
 
 
-unchanged(
-    "a document with a damaged MAC is an error, and the old generation stays",
+kept(
+    "a document with a damaged MAC is an error, and the old value stays",
     change(r'("mac": "ENC\[AES256_GCM,data:)(.)', flip),
     4,
     "PATH: the MAC or its time was modified (authentication tag mismatch)",
 )
-unchanged(
-    "a document with a damaged tag is an error, and the old generation stays",
+kept(
+    "a document with a damaged tag is an error, and the old value stays",
     change(r'("data": "ENC.*tag:)(.)', flip),
     4,
     "PATH: the value data was modified or moved (authentication tag mismatch)",
 )
-unchanged(
-    "a document with a damaged value is an error, and the old generation stays",
+kept(
+    "a document with a damaged value is an error, and the old value stays",
     change(r'("data": "ENC\[AES256_GCM,data:)(.)', flip),
     4,
     "PATH: the value data was modified or moved (authentication tag mismatch)",
 )
-unchanged(
-    "a document with a changed time is an error, and the old generation stays",
+kept(
+    "a document with a changed time is an error, and the old value stays",
     change(r'("lastmodified": "2)(.)', lambda match: match.group(1) + "1"),
     4,
     "PATH: the MAC or its time was modified (authentication tag mismatch)",
 )
-unchanged(
-    "a truncated document is an error, and the old generation stays",
+kept(
+    "a truncated document is an error, and the old value stays",
     lambda example: example.document("two").write_text(example.document("two").read_text()[:60]),
     1,
     lambda example: f"PATH is truncated: unexpected end of JSON (line 2, column {column(example)})",
 )
-unchanged(
-    "an empty document is an error, and the old generation stays",
+kept(
+    "an empty document is an error, and the old value stays",
     lambda example: example.document("two").write_text(""),
     1,
     "PATH is empty",
 )
-unchanged(
-    "a document whose value was replaced by plaintext is an error, and the old generation stays",
+kept(
+    "a document whose value was replaced by plaintext is an error, and the old value stays",
     change(r'"data": "ENC[^"]*"', '"data": "x"'),
     4,
     "PATH: the value data is not encrypted, but the document's rule requires it",
@@ -208,7 +245,8 @@ def test_identity_of_another_machine(directory):
     equal(result.code, 3)
     assert result.err.startswith("vmcred: vars/per-machine/m/made/one/secret: "), result.err
     assert has in result.err and tried in result.err, result.err
-    assert not (example.root / "run").exists()
+    assert not (example.root / "run/secrets").exists()
+    equal(sorted(failed(example)), ["made/one", "made/two"])
 
 
 def test_shared_generator_with_machines(directory):

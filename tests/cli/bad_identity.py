@@ -56,7 +56,7 @@ def test_wrong_identity_is_an_error_that_names_the_secret(directory):
     # Neither can be opened: the error names the first declared one.
     expect(here.verb("activate", "--machine", "m", "--identity", here.other, "--root", directory / "root"), 3, "",
            f"vmcred: {here.unopened('m', 'made')}\n")  # fmt: skip
-    assert not (directory / "root/run").exists()
+    assert not (directory / "root/run/secrets").exists()
     expect(here.verb("generate", "m", "--generator", "later", "--regenerate", "--identity", here.other), 3, "",
            f"vmcred: dependencies of the generator later: {here.unopened('m', 'made')}\n")  # fmt: skip
     equal(here.store(), before)

@@ -252,7 +252,7 @@ def test_restart_json(directory):
         result,
         {
             "neededFor": "services", "changed": True, "generation": 2, "secrets": 2, "restartUnits": ["b.service"],
-            "reloadUnits": [], "restarted": ["a.service"], "reloaded": ["c.service"],
+            "reloadUnits": [], "failed": {}, "restarted": ["a.service"], "reloaded": ["c.service"],
         },
     )  # fmt: skip
 
@@ -423,7 +423,7 @@ def test_dry_run(directory):
         {
             "neededFor": "services", "changed": True, "generation": 2, "secrets": 1, "dryRun": True, "added": [],
             "modified": ["made/one"], "removed": ["made/two"], "restartUnits": ["a.service", "b.service"],
-            "reloadUnits": ["c.service"],
+            "reloadUnits": ["c.service"], "failed": {},
         },
     )  # fmt: skip
     equal(state_of(example.root), before)

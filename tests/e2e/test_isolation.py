@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""On a booted host, a fault of one VM stays with that VM: an error in its entry, a crash."""
+"""On a booted host, a fault of one VM stays with that VM: an error in its entry, a crash, a damaged secret."""
+import re
 import time
 
 import harness
 from harness import equal
-from host import CONFIG, DROPINS, Container
+from host import CONFIG, DROPINS, STORE, Container
 
 GENERATORS = "/run/systemd/system-generators"
 LAST_GOOD = "/var/lib/vmcred/units.json"
@@ -104,6 +105,41 @@ def test_crashed_hypervisor(_directory):
     assert "qemu-system-x86_64 was killed by SIGSEGV" in log("fine"), log("fine")
     machine.checked("systemctl", "stop", unit_of("fine"))
     equal((states("fine"), shown("fine", "Result"), shown("fine", "SubState")), (["inactive"], "success", "dead"))
+
+
+def damage(text):
+    """Changes a byte of the ciphertext."""
+    return re.sub(r'("data": "ENC.*?data:)(.)', lambda match: match.group(1) + ("B" if match.group(2) == "A" else "A"), text)
+
+
+def test_damaged_secret(_directory):
+    """after a boot with a damaged secret, the VM that loads it fails and its journal has the reason; the other VM starts"""
+    machine = booted()
+    document = machine.example / STORE / "db-password" / "secret"
+    whole = document.read_text()
+    document.write_text(damage(whole))
+    machine.checked("sh", "-c", "umount /run/secrets.d; rm -rf /run/secrets /run/secrets.d /run/vmcred/activation")
+    machine.run("systemctl", "stop", "vmcred-activate.service")
+    declare(fine=ENTRY, bad=ENTRY.replace("api-key", "db-password"))
+    results = [machine.run("systemctl", "start", unit_of(name)).code for name in ("fine", "bad")]
+    equal(results, [0, 1], f"exit codes of systemctl, with {log('fine')}{log('bad')}")
+    reason = "credential key: test-vm-secrets/db-password is not activated: "
+    assert reason in log("bad") and "was modified" in log("bad"), log("bad")
+    assert reason not in log("fine"), log("fine")
+    equal(machine.run("systemctl", "is-active", "vmcred-activate.service").out, "failed\n")
+    machine.checked("systemctl", "stop", unit_of("fine"), unit_of("bad"))
+    # The secret's old value stays.
+    document.write_text(whole)
+    machine.checked("systemctl", "restart", "vmcred-activate.service")
+    machine.checked("systemctl", "start", unit_of("bad"))
+    machine.checked("systemctl", "stop", unit_of("bad"))
+    document.write_text(damage(whole))
+    equal(machine.run("systemctl", "reload", "vmcred-activate.service").code, 1, "exit code of systemctl reload")
+    machine.checked("systemctl", "start", unit_of("bad"))
+    assert "credential key: test-vm-secrets/db-password keeps its previous value: " in log("bad"), log("bad")
+    machine.checked("systemctl", "stop", unit_of("bad"))
+    document.write_text(whole)
+    machine.checked("systemctl", "reload-or-restart", "vmcred-activate.service")
 
 
 harness.main(with_host_services=True)

@@ -15,8 +15,8 @@ int command_hypervisor(struct cli *cli, int argc, char **argv, struct error *err
 int command_run(struct cli *cli, int argc, char **argv, struct error *err);
 int command_units(struct cli *cli, int argc, char **argv, struct error *err);
 
-/* Hardens the process, and reads the declaration: --config, the entry of the unit's VM
- * (config/config.h), or the one that cli_start() finds. */
+/* Hardens the process, and reads the declaration as cli->load says: --config, the entry of the
+ * unit's VM (config/config.h), or the one that cli_start() finds. */
 int launch_declaration_load(struct cli *cli, struct config *config, struct error *err);
 
 /* Writes the drop-in of a unit below the directory `output`, which is `dirfd`. */

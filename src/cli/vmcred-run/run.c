@@ -108,7 +108,7 @@ int launch_declaration_load(struct cli *cli, struct config *config, struct error
 	if (r != 0)
 		return r < 0 ? r : 0;
 	r = config_find(cli->config, &path, NULL, err);
-	return r < 0 ? r : config_load_file_as(path, CONFIG_LENIENT, config, err);
+	return r < 0 ? r : config_load_file_as(path, cli->load, config, err);
 }
 
 int run_vm(struct config *config, const char *name, char *const *argv, const char *credentials,
@@ -218,6 +218,7 @@ int command_run(struct cli *cli, int argc, char **argv, struct error *err)
 		r = stop_timeout_parse(stop_timeout, &launch.stop_timeout_ms, err);
 	if (r == 0 && transport)
 		r = transport_parse(transport, &launch.transport, err);
+	cli->load = CONFIG_LENIENT;
 	if (r == 0)
 		r = launch_declaration_load(cli, &config, err);
 	return r < 0 ? r

@@ -42,8 +42,13 @@ static void outcome_print_json(const struct outcome *outcome)
 			  (int)result->secret_count, "restartUnits",
 			  cli_json_texts(result->restart_units.items), "reloadUnits",
 			  cli_json_texts(result->reload_units.items));
-	_cleanup_json_ json_t *more = NULL;
+	_cleanup_json_ json_t *more = NULL, *failed = json_object();
 
+	for (size_t i = 0; i < result->record.failure_count; i++)
+		json_object_set_new(failed, result->record.failures[i].name,
+				    json_string(result->record.failures[i].reason));
+	if (outcome->phase)
+		json_object_set(object, "failed", failed);
 	if (outcome->restarts)
 		more = json_pack("{s:o, s:o}", "restarted",
 				 cli_json_texts(outcome->restarts->restarted.items), "reloaded",
@@ -185,6 +190,61 @@ static int pending_request(struct cli *cli, enum config_needed_for phase, struct
 	return r;
 }
 
+static bool is_activated(const struct activation_record *record, const char *name)
+{
+	for (size_t i = 0; i < record->secret_count; i++) {
+		if (strcmp(record->secrets[i].name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool load_is_of(const struct config_load *load, const char *secret)
+{
+	const size_t size = strlen(load->generator);
+
+	return strncmp(secret, load->generator, size) == 0 && secret[size] == '/' &&
+	       strcmp(secret + size + 1, load->file) == 0;
+}
+
+/* systemd would only say "Failed to set up credentials" when the unit starts. */
+static void credential_log(const struct config_vm *vm, const struct config_load *load,
+			   const struct activation_failure *failure, bool is_kept)
+{
+	_cleanup_free_ char *line = text_format(
+		"%scredential %s: %s %s: %s",
+		config_vm_is_optional(vm, load->credential) ? "optional " : "", load->credential,
+		failure->name, is_kept ? "keeps its previous value" : "is not activated",
+		failure->reason);
+
+	if (line)
+		(void)cli_journal_send(&(struct cli_journal_entry){
+			.level = REPORT_WARNING,
+			.line = line,
+			.result = is_kept ? "kept" : "not-activated",
+			.unit = vm->unit,
+			.credential = load->credential,
+		});
+}
+
+/* Logs failed secrets for each VM's unit that loads one. */
+static void failures_log(const struct config *config, const struct activation_record *record)
+{
+	for (size_t i = 0; i < record->failure_count; i++) {
+		const struct activation_failure *failure = &record->failures[i];
+		const bool is_kept = is_activated(record, failure->name);
+
+		for (size_t j = 0; j < config->vm_count; j++) {
+			const struct config_vm *vm = &config->vms[j];
+
+			for (size_t k = 0; k < vm->load_count; k++) {
+				if (load_is_of(&vm->loads[k], failure->name))
+					credential_log(vm, &vm->loads[k], failure, is_kept);
+			}
+		}
+	}
+}
+
 static int machine_activate(struct cli *cli, struct call *call, struct error *err)
 {
 	struct activate_options *options = &call->options;
@@ -214,6 +274,8 @@ static int machine_activate(struct cli *cli, struct call *call, struct error *er
 	if (r == 0)
 		r = activate_machine(&config, store_dirfd, &identities, options, &cli->report,
 				     &result, err);
+	if (!options->root && !options->dry)
+		failures_log(&config, &result.record);
 	if (r < 0)
 		return r;
 	/* The units of this system do not use what is below another root. */
@@ -224,7 +286,8 @@ static int machine_activate(struct cli *cli, struct call *call, struct error *er
 	if (units_list(&result, err) < 0)
 		return -(int)err->code;
 	outcome_print(cli, &outcome);
-	return r < 0 ? r : restarts_check(&restarts, err);
+	r = r < 0 ? r : restarts_check(&restarts, err);
+	return r < 0 ? r : error_move(err, &result.failure);
 }
 
 int command_activate(struct cli *cli, int argc, char **argv, struct error *err)

@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "activate/serve/serve.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/harden.h"
@@ -25,16 +20,6 @@
 #define ANSWERS_MIN 256
 #define OTHER_FILES 64
 
-/* `journalctl MESSAGE_ID=...` finds all requests. */
-#define REQUEST_MESSAGE_ID "9feaf9372b704ff88339d8abbbd342c2"
-
-/* syslog(3) */
-static const int priorities[] = {
-	[REPORT_WARNING] = 4,
-	[REPORT_INFO] = 6,
-	[REPORT_DEBUG] = 7,
-};
-
 /* The field of the journal, the beginning of the line, and its word before the unit. */
 static const struct {
 	const char *field, *verb, *preposition;
@@ -47,79 +32,20 @@ static const struct {
 	[SERVE_TURNED_AWAY] = {"turned-away", "turned away", "", REPORT_WARNING},
 };
 
-/* Whether standard error is a stream to the journal (systemd.exec(5), $JOURNAL_STREAM). The
- * variable can be inherited by a process whose standard error is something else. */
-static bool journal_is_stderr(void)
-{
-	const char *stream = getenv("JOURNAL_STREAM");
-	_cleanup_free_ char *ours = NULL;
-	struct stat status;
-
-	if (!stream || fstat(STDERR_FILENO, &status) < 0)
-		return false;
-	ours = text_format("%ju:%ju", (uintmax_t)status.st_dev, (uintmax_t)status.st_ino);
-	return ours && strcmp(stream, ours) == 0;
-}
-
-/* The journal reads the priority of a line from its prefix: sd-daemon(3). */
-static void journal_line_print(const struct report *report, enum report_level level,
-			       const char *text)
-{
-	(void)report;
-	fprintf(stderr, "<%d>%s\n", priorities[level], text);
-}
-
-/* Writes a field in the format of the journal's native protocol: "NAME=VALUE", or with a size where
- * the value has several lines. */
-static void field_print(FILE *stream, const char *name, const char *value)
-{
-	const uint64_t size = htole64(strlen(value));
-
-	if (!strchr(value, '\n')) {
-		fprintf(stream, "%s=%s\n", name, value);
-		return;
-	}
-	fprintf(stream, "%s\n", name);
-	fwrite(&size, sizeof(size), 1, stream);
-	fprintf(stream, "%s\n", value);
-}
-
-/*
- * Sends an entry with fields (systemd.journal-fields(7)) in one datagram, which needs no
- * libsystemd. Because of OBJECT_SYSTEMD_UNIT=, `systemctl status UNIT` shows it as well. Returns
- * whether it was sent.
- */
 static bool journal_send(const struct serve_event *event, const char *line)
 {
-	static const struct sockaddr_un journal = {
-		.sun_family = AF_UNIX,
-		.sun_path = "/run/systemd/journal/socket",
-	};
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	_cleanup_free_ char *entry = NULL;
-	_cleanup_fclose_ FILE *stream = NULL;
-	size_t size = 0;
+	_cleanup_free_ char *more = text_format(
+		"VMCRED_PEER_PID=%d\nVMCRED_PEER_UID=%u\nVMCRED_CODE=%d\n", (int)event->process,
+		(unsigned)event->user, event->reason ? (int)event->reason->code : 0);
 
-	if (fd >= 0)
-		stream = open_memstream(&entry, &size);
-	if (!stream)
-		return false;
-	field_print(stream, "MESSAGE", line);
-	fprintf(stream,
-		"MESSAGE_ID=%s\nSYSLOG_IDENTIFIER=vmcred\nPRIORITY=%d\nVMCRED_RESULT=%s\n"
-		"VMCRED_PEER_PID=%d\nVMCRED_PEER_UID=%u\nVMCRED_CODE=%d\n",
-		REQUEST_MESSAGE_ID, priorities[results[event->result].level],
-		results[event->result].field, (int)event->process, (unsigned)event->user,
-		event->reason ? (int)event->reason->code : 0);
-	if (event->unit)
-		fprintf(stream, "VMCRED_UNIT=%s\nOBJECT_SYSTEMD_UNIT=%s\n", event->unit,
-			event->unit);
-	if (event->credential && !event->is_cut)
-		fprintf(stream, "VMCRED_CREDENTIAL=%s\n", event->credential);
-	if (fflush(stream) != 0 || ferror(stream))
-		return false;
-	return sendto(fd, entry, size, MSG_NOSIGNAL, (const struct sockaddr *)&journal,
-		      sizeof(journal)) == (ssize_t)size;
+	return more && cli_journal_send(&(struct cli_journal_entry){
+			       .level = results[event->result].level,
+			       .line = line,
+			       .result = results[event->result].field,
+			       .unit = event->unit,
+			       .credential = event->is_cut ? NULL : event->credential,
+			       .more = more,
+		       });
 }
 
 static void event_report(const struct serve_options *options, const struct serve_event *event)
@@ -139,7 +65,7 @@ static void event_report(const struct serve_options *options, const struct serve
 		text = text_format("%s process %d%s%s", verb, (int)event->process,
 				   reason ? ": " : "", reason ? reason : "");
 	line = text ? text : "out of memory";
-	if (report->line != journal_line_print || !journal_send(event, line))
+	if (report->line != cli_journal_line || !journal_send(event, line))
 		report_message(report, results[event->result].level, "%s", line);
 }
 
@@ -200,8 +126,8 @@ int command_serve(struct cli *cli, int argc, char **argv, struct error *err)
 	/* Answers are reported at any level. */
 	if (cli->report.level < REPORT_INFO)
 		cli->report.level = REPORT_INFO;
-	if (journal_is_stderr())
-		cli->report.line = journal_line_print;
+	if (cli_journal_is_stderr())
+		cli->report.line = cli_journal_line;
 	r = process_harden(CLI_LOCK_BYTES, &cli->report, err);
 	if (r < 0)
 		return r;
