@@ -8,14 +8,13 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 from pathlib import Path
 
 import harness
-from harness import CACHE, Skip, equal, run, test
+from harness import equal, run, test
+from newer_age import AGE, need_newer_age, programs_make
 from terminal import at_terminal
 
-AGE = CACHE / "age-1.3.1"
 SCRIPTS = """
 armor batchpass duplicates ed25519 encrypted_keys hybrid keygen output_file pkcs8 plugin rsa scrypt terminal usage x25519
 """.split()
@@ -34,25 +33,6 @@ DEVIATIONS = {
 LACKING = "post-quantum keys need ML-KEM-768"
 POST_QUANTUM = {"hybrid", "keygen"}
 
-# The plugin of age's own tests: it puts the file key into a stanza as it is.
-PLUGIN = """#!/usr/bin/env python3
-import sys
-
-sys.path.insert(0, {directory!r})
-from age_plugin_test import ask, phase1, send
-
-received = phase1()
-if "recipient" in sys.argv[1]:
-    key = next(body for words, body in received if words == ["wrap-file-key"])
-    ask("recipient-stanza", "0", "test", body=key)
-else:
-    for words, body in received:
-        if words[:3] == ["recipient-stanza", "0", "test"]:
-            ask("file-key", "0", body=body)
-send("done")
-"""
-
-
 class Failed(Exception):
     """A command of a script has an unexpected result."""
 
@@ -69,14 +49,7 @@ class Script:
     def __init__(self, name, directory):
         self.name, self.work = name, directory / "work"
         self.lines, files = archive_read((AGE / "scripts" / f"{name}.txt").read_text())
-        programs = directory / "bin"
-        programs.mkdir()
-        for link in ("age", "age-keygen"):
-            (programs / link).symlink_to(harness.VMCRED)
-        for plugin in ("age-plugin-batchpass", "age-plugin-pq"):
-            (programs / plugin).symlink_to(AGE / plugin)
-        (programs / "age-plugin-test").write_text(PLUGIN.format(directory=os.path.dirname(os.path.abspath(__file__))))
-        (programs / "age-plugin-test").chmod(0o755)
+        programs = programs_make(directory / "bin")
         (self.work / "tmp").mkdir(parents=True)
         for path, text in files.items():
             (self.work / path).parent.mkdir(exist_ok=True)
@@ -171,18 +144,10 @@ class Script:
         return failed
 
 
-def need_scripts():
-    if (AGE / "scripts").is_dir():
-        return
-    if harness.CI:
-        raise AssertionError("age's scripts are missing, and CI=true allows no skips: tools/install-deps --test")
-    raise Skip("age's scripts are missing: tools/install-deps --test")
-
-
 def script_test(name):
     @test(f"age's own script {name}.txt passes with our links")
     def script(directory):
-        need_scripts()
+        need_newer_age()
         failed = Script(name, directory).run()
         if failed is None:
             equal((name in POST_QUANTUM, has_post_quantum(directory)), (True, False), "the script needs a newer libcrypto")
@@ -199,7 +164,7 @@ def has_post_quantum(directory):
 
 def test_each_script_of_age_is_here(_directory):
     """each script of age is run"""
-    need_scripts()
+    need_newer_age()
     equal(sorted(Path(path).stem for path in os.listdir(AGE / "scripts")), SCRIPTS)
 
 
