@@ -162,17 +162,18 @@ int age_identity_file_load(int dirfd, const char *path, struct age_identities *i
 int age_identity_file_format(const struct age_identity *identity, time_t created,
 			     struct secret *text, struct error *err)
 {
-	char when[sizeof("2006-01-02T15:04:05Z")], comments[256];
+	_cleanup_free_ char *comments = NULL;
+	char when[sizeof("2006-01-02T15:04:05Z")];
 	struct tm utc;
 	int r;
 
 	if (!gmtime_r(&created, &utc) || strftime(when, sizeof(when), "%FT%TZ", &utc) == 0)
 		return error_set(err, VMCRED_FAILED, "the system clock is invalid");
-	snprintf(comments, sizeof(comments), "# created: %s\n# public key: %s\n", when,
-		 age_identity_recipient(identity));
 	if (!identity->ops->encode)
 		return error_set(err, VMCRED_FAILED, "this identity has no one-line form");
-	r = secret_append_text(text, comments, err);
+	comments = text_format("# created: %s\n# public key: %s\n", when,
+			       age_identity_recipient(identity));
+	r = comments ? secret_append_text(text, comments, err) : error_no_memory(err);
 	if (r == 0)
 		r = identity->ops->encode(identity, text, err);
 	if (r == 0)

@@ -247,5 +247,22 @@ def test_age_keygen(directory):
     equal(key.read_text() == text, True, "the file is unchanged")
 
 
+def test_post_quantum_identity(directory):
+    """age-keygen -pq writes a whole identity file, or names the feature that libcrypto lacks"""
+    keygen, key = link(directory, "age-keygen"), directory / "key"
+    result = run(keygen, "-pq", "-o", key)
+    if result.code != 0:
+        fails(result, 3, "ML-KEM-768", "OpenSSL 3.5")
+        equal(key.exists(), False, "the file exists")
+        return
+    public = result.err.removeprefix("Public key: ")
+    assert re.fullmatch(r"# created: 2\S+\n# public key: age1pq1[0-9a-z]{1952}\nAGE-SECRET-KEY-PQ-1[0-9A-Z]{58}\n", key.read_text())
+    assert f"# public key: {public}" in key.read_text()
+    expect(run(keygen, "-y", key), out=public, err="")
+    file = expect(vmcred("age", "-a", "-r", public.strip(), stdin="hello"), err="").out
+    expect(vmcred("age", "-d", "-i", key, stdin=file), out="hello", err="")
+    fails(vmcred("age", "-r", public.strip(), "-r", run(keygen).err.split()[-1]), 2, "incompatible")
+
+
 if __name__ == "__main__":
     harness.main()
