@@ -68,18 +68,22 @@ int credential_name_check(const char *name, struct error *err)
 
 int store_name_check(const char *what, const char *name, struct error *err)
 {
-	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
-				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				      "0123456789._-";
 	int r = length_check(what, name, err);
 
 	if (r < 0)
 		return r;
 	if (name[0] == '.')
 		return name_reject(what, name, "starts with '.'", err);
-	if (name[strspn(name, allowed)] != '\0')
-		return name_reject(what, name, "may only contain letters, digits, '.', '_' and '-'",
-				   err);
+	/* strspn(3) prepares a table for each name; a declaration may have very many. */
+	for (const char *c = name; *c; c++) {
+		const int lower = *c | 0x20;
+
+		if ((lower < 'a' || lower > 'z') && (*c < '0' || *c > '9') && *c != '.' &&
+		    *c != '_' && *c != '-')
+			return name_reject(what, name,
+					   "may only contain letters, digits, '.', '_' and '-'",
+					   err);
+	}
 	return 0;
 }
 

@@ -5,9 +5,7 @@
  * kind without options can be a word, `uuid`.
  */
 #include <stdint.h>
-#include <stdlib.h>
 
-#include "base/cleanup.h"
 #include "base/name.h"
 #include "config/schema.h"
 
@@ -131,18 +129,6 @@ static const struct builtin_row rows[] = {
 
 #define ROW_COUNT (sizeof(rows) / sizeof(rows[0]))
 
-void schema_builtin_release(struct config_builtin *builtin)
-{
-	free(builtin->public_file);
-	free(builtin->list);
-	free(builtin->separator);
-	free(builtin->source);
-	free(builtin->comment);
-	free(builtin->subject);
-	config_texts_free(builtin->names);
-	free(builtin->issuer);
-}
-
 /* The kinds are read after the files, whatever their order in the text. */
 struct entry {
 	char *file;
@@ -172,15 +158,15 @@ static int entry_read(struct reader *reader, const char *name, const struct yaml
 	const struct yaml_node *node = yaml_target(value), *options = NULL;
 	struct config_builtin *builtin = &entry->builtin;
 	const enum config_algorithm *algorithms;
-	_cleanup_free_ char *word = NULL;
+	char *word = NULL;
 	const struct builtin_row *row = rows;
 	int r;
 
-	entry->file = strdup(name);
+	entry->file = schema_text(reader->config, name, strlen(name), reader->err);
 	entry->key = key;
 	builtin->line = (int)key->line;
 	if (!entry->file)
-		return error_no_memory(reader->err);
+		return -(int)reader->err->code;
 	if (node->kind == YAML_MAPPING && yaml_count(node) == 1) {
 		node = node + 1;
 		options = yaml_end(node);
@@ -249,7 +235,6 @@ static int entry_assign(struct reader *reader, struct config_generator *generato
 		return reader_reject(reader, entry->node, "%s needs a size from %zu to %zu",
 				     row->name, row->size_min, row->size_max);
 	file->builtin = *builtin;
-	*builtin = (struct config_builtin){0};
 	if (!file->builtin.public_file)
 		return 0;
 	other = file_find(reader, generator, file->builtin.public_file, entry->key);
@@ -262,7 +247,7 @@ static int entry_assign(struct reader *reader, struct config_generator *generato
 }
 
 struct entries {
-	struct entry *items; /* owned */
+	struct entry *items;
 	size_t count;
 };
 
@@ -299,12 +284,5 @@ int schema_builtins(struct reader *reader, struct config_generator *generator,
 	struct entries entries = {0};
 	int r = reader_key_value(reader, &row, node, &entries);
 
-	if (r == 0)
-		r = entries_assign(reader, generator, &entries);
-	for (size_t i = 0; i < entries.count; i++) {
-		free(entries.items[i].file);
-		schema_builtin_release(&entries.items[i].builtin);
-	}
-	free(entries.items);
-	return r;
+	return r < 0 ? r : entries_assign(reader, generator, &entries);
 }

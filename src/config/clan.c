@@ -43,7 +43,7 @@ const char *schema_foreign_hint(const char *key)
 
 int schema_same_name(struct reader *reader, const struct yaml_node *value, void *target)
 {
-	_cleanup_free_ char *name = NULL;
+	char *name = NULL;
 	const char *wanted = *(char **)target;
 	int r = reader_string(reader, value, &name);
 
@@ -88,9 +88,10 @@ int schema_runtime_inputs(struct reader *reader, const struct yaml_node *value, 
 }
 
 /* The assignment precedes the script on its first line, so that line numbers stay the same. */
-int schema_script_finish(struct config_generator *generator, struct error *err)
+int schema_script_finish(struct reader *reader, struct config_generator *generator)
 {
-	_cleanup_free_ char *script = generator->script, *text = NULL;
+	const char *script = generator->script;
+	_cleanup_free_ char *text = NULL;
 	_cleanup_fclose_ FILE *stream = NULL;
 	size_t size = 0;
 
@@ -99,16 +100,14 @@ int schema_script_finish(struct config_generator *generator, struct error *err)
 		return 0;
 	stream = open_memstream(&text, &size);
 	if (!stream)
-		return error_no_memory(err);
+		return error_no_memory(reader->err);
 	for (char **directory = generator->runtime_inputs; directory && *directory; directory++)
 		fprintf(stream, "%s%s/bin:", directory == generator->runtime_inputs ? "PATH=" : "",
 			*directory);
 	fprintf(stream, "%s%s", config_texts_count(generator->runtime_inputs) > 0 ? "$PATH; " : "",
 		script);
 	if (fflush(stream) != 0 || ferror(stream))
-		return error_no_memory(err);
-	fclose(stream);
-	stream = NULL;
-	generator->script = pointer_release(&text);
-	return 0;
+		return error_no_memory(reader->err);
+	generator->script = schema_text(reader->config, text, size, reader->err);
+	return generator->script ? 0 : -(int)reader->err->code;
 }

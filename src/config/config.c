@@ -13,13 +13,6 @@
 #include "base/trusted/trusted.h"
 #include "config/schema.h"
 
-void config_texts_free(char **texts)
-{
-	for (char **text = texts; text && *text; text++)
-		free(*text);
-	free(texts);
-}
-
 size_t config_texts_count(char *const *texts)
 {
 	size_t count = 0;
@@ -29,90 +22,12 @@ size_t config_texts_count(char *const *texts)
 	return count;
 }
 
-static void files_free(struct config_file *files, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		free(files[i].name);
-		free(files[i].owner);
-		free(files[i].group);
-		config_texts_free(files[i].restart_units);
-		config_texts_free(files[i].reload_units);
-		schema_builtin_release(&files[i].builtin);
-	}
-	free(files);
-}
-
-static void generator_release(struct config_generator *generator)
-{
-	files_free(generator->files, generator->file_count);
-	for (size_t i = 0; i < generator->prompt_count; i++) {
-		free(generator->prompts[i].name);
-		free(generator->prompts[i].description);
-	}
-	free(generator->prompts);
-	config_texts_free(generator->machines);
-	config_texts_free(generator->dependencies);
-	free(generator->script);
-	config_texts_free(generator->runtime_inputs);
-	free(generator->validation);
-	free(generator->name);
-}
-
-void schema_loads_release(struct config_vm *vm)
-{
-	for (size_t i = 0; i < vm->load_count; i++) {
-		free(vm->loads[i].credential);
-		free(vm->loads[i].generator);
-		free(vm->loads[i].file);
-	}
-	free(vm->loads);
-	vm->loads = NULL;
-	vm->load_count = 0;
-}
-
-static void vm_release(struct config_vm *vm)
-{
-	schema_loads_release(vm);
-	for (size_t i = 0; i < vm->credential_file_count; i++) {
-		free(vm->credential_files[i].oem_name);
-		free(vm->credential_files[i].credential);
-	}
-	free(vm->credential_files);
-	config_texts_free(vm->oem_strings);
-	config_texts_free(vm->command);
-	free(vm->entry);
-	free(vm->problem);
-	free(vm->unit);
-	free(vm->ready_target);
-	free(vm->vm_config);
-	free(vm->name);
-}
-
 void config_destroy(struct config *config)
 {
-	for (size_t i = 0; i < config->machine_count; i++) {
-		free(config->machines[i].name);
-		config_texts_free(config->machines[i].tags);
+	for (size_t i = 0; i < config->machine_count; i++)
 		free(config->machines[i].generators);
-	}
-	free(config->machines);
-	for (size_t i = 0; i < config->generator_count; i++)
-		generator_release(&config->generators[i]);
-	free(config->generators);
-	config_texts_free(config->default_groups);
 	free(config->generator_order);
-	free(config->machines_by_name);
-	free(config->machine_names);
-	free(config->generators_by_name);
-	for (size_t i = 0; i < config->vm_count; i++)
-		vm_release(&config->vms[i]);
-	free(config->vms);
-	for (size_t i = 0; i < config->hypervisor_count; i++) {
-		free(config->hypervisors[i].name);
-		free(config->hypervisors[i].path);
-	}
-	free(config->hypervisors);
-	free(config->path);
+	schema_memory_free(config);
 	*config = (struct config){0};
 }
 

@@ -141,7 +141,7 @@ struct config_generator {
 struct config_machine {
 	char *name;
 	char **tags;        /* NULL-terminated, or NULL */
-	size_t *generators; /* indices of its own generators, each after its dependencies */
+	size_t *generators; /* owned; indices of its own generators, each after its dependencies */
 	size_t generator_count;
 	int line;
 };
@@ -201,16 +201,18 @@ struct config_hypervisor {
 	int line;
 };
 
+/* All texts and arrays are in the declaration's own memory, unless it says otherwise. */
 struct config {
-	char *path;            /* as given, for errors */
-	char **default_groups; /* sops.defaultGroups, NULL-terminated, or NULL */
+	struct config_chunk *memory; /* owned */
+	char *path;                  /* as given, for errors */
+	char **default_groups;       /* sops.defaultGroups, NULL-terminated, or NULL */
 	struct config_machine *machines;
 	size_t machine_count;
 	struct config_generator *generators;
 	size_t generator_count;
-	size_t *generator_order; /* their indices, each after its dependencies */
+	size_t *generator_order; /* owned; their indices, each after its dependencies */
 	struct config_name *machines_by_name, *generators_by_name;
-	char **machine_names;      /* owned, NULL-terminated; the names are borrowed */
+	char **machine_names;      /* NULL-terminated */
 	enum config_source source; /* the default for VMs */
 	struct config_vm *vms;
 	size_t vm_count;
@@ -218,8 +220,7 @@ struct config {
 	size_t hypervisor_count;
 };
 
-/* Release and count a NULL-terminated list of owned texts, which may be NULL. */
-void config_texts_free(char **texts);
+/* Counts a NULL-terminated list, which may be NULL. */
 size_t config_texts_count(char *const *texts);
 
 /* Whether it is a unit's name (systemd.unit(5)) that ends with `suffix`, such as ".service". */

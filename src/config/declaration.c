@@ -20,8 +20,8 @@ int schema_store_name(struct reader *reader, const char *what, const char *name,
 {
 	if (store_name_check(what, name, reader->err) < 0)
 		return reader_wrap(reader, key);
-	*copy = strdup(name);
-	return *copy ? 0 : error_no_memory(reader->err);
+	*copy = schema_text(reader->config, name, strlen(name), reader->err);
+	return *copy ? 0 : -(int)reader->err->code;
 }
 
 int schema_credential_name(struct reader *reader, const char *name, const struct yaml_node *node,
@@ -31,9 +31,8 @@ int schema_credential_name(struct reader *reader, const char *name, const struct
 		return reader_wrap(reader, node);
 	if (strcmp(name, CONFIG_ENTRY_CREDENTIAL) == 0)
 		return reader_reject(reader, node, "the credential name \"%s\" is reserved", name);
-	free(*copy);
-	*copy = strdup(name);
-	return *copy ? 0 : error_no_memory(reader->err);
+	*copy = schema_text(reader->config, name, strlen(name), reader->err);
+	return *copy ? 0 : -(int)reader->err->code;
 }
 
 static int read_machine(struct reader *reader, const char *name, const struct yaml_node *key,
@@ -200,11 +199,15 @@ static int text_load(struct secret *text, const char *path, unsigned int flags,
 		     struct config *config, struct error *err)
 {
 	_cleanup_yaml_ struct yaml yaml = {.name = path, .invalid = VMCRED_USAGE};
-	struct reader reader = {.path = path, .lenient = (flags & CONFIG_LENIENT) != 0, .err = err};
+	struct reader reader = {.path = path,
+				.config = config,
+				.lenient = (flags & CONFIG_LENIENT) != 0,
+				.err = err};
 	int r;
 
-	*config = (struct config){.path = strdup(path)};
-	r = config->path ? 0 : error_no_memory(err);
+	*config = (struct config){0};
+	config->path = schema_text(config, path, strlen(path), err);
+	r = config->path ? 0 : -(int)err->code;
 	if (r == 0)
 		r = merge_conflict_check(secret_span(text), path, err);
 	if (r == 0)

@@ -31,14 +31,17 @@ static const struct config_name *name_find(const struct config_name *names, size
 
 int schema_names_sort(struct config *config, struct error *err)
 {
-	struct config_name *machines = calloc(config->machine_count + 1, sizeof(*machines));
-	struct config_name *generators = calloc(config->generator_count + 1, sizeof(*generators));
+	struct config_name *machines =
+		schema_allocate(config, config->machine_count + 1, sizeof(*machines), err);
+	struct config_name *generators =
+		schema_allocate(config, config->generator_count + 1, sizeof(*generators), err);
 
 	config->machines_by_name = machines;
 	config->generators_by_name = generators;
-	config->machine_names = calloc(config->machine_count + 1, sizeof(char *));
+	config->machine_names =
+		schema_allocate(config, config->machine_count + 1, sizeof(char *), err);
 	if (!machines || !generators || !config->machine_names)
-		return error_no_memory(err);
+		return -(int)err->code;
 	for (size_t i = 0; i < config->machine_count; i++) {
 		machines[i] = (struct config_name){config->machines[i].name, i};
 		config->machine_names[i] = config->machines[i].name;
@@ -130,8 +133,6 @@ static void duplicates_drop(char **names)
 			before++;
 		if (before == kept)
 			*kept++ = *name;
-		else
-			free(*name);
 	}
 	if (kept)
 		*kept = NULL;

@@ -73,9 +73,10 @@ static int node_print(FILE *stream, const struct yaml_node *node, const char *wi
 }
 
 /* NULL: too large, or out of memory. */
-static char *entry_text(const struct yaml_node *hypervisors, const struct yaml_node *name,
-			const struct yaml_node *vm)
+static char *entry_text(struct config *config, const struct yaml_node *hypervisors,
+			const struct yaml_node *name, const struct yaml_node *vm)
 {
+	_cleanup_error_ struct error ignored = {0};
 	_cleanup_free_ char *text = NULL;
 	_cleanup_fclose_ FILE *stream = NULL;
 	size_t size = 0;
@@ -100,9 +101,7 @@ static char *entry_text(const struct yaml_node *hypervisors, const struct yaml_n
 	fputs("}}", stream);
 	if (r < 0 || fflush(stream) != 0 || ferror(stream) || size > ENTRY_SIZE_MAX)
 		return NULL;
-	fclose(stream);
-	stream = NULL;
-	return pointer_release(&text);
+	return schema_text(config, text, size, &ignored);
 }
 
 void schema_entries(const struct yaml_node *root, struct config *config)
@@ -111,7 +110,7 @@ void schema_entries(const struct yaml_node *root, struct config *config)
 	const struct yaml_node *vms = yaml_member(root, "vms"), *key = vms + 1;
 
 	for (size_t i = 0; i < config->vm_count; i++, key = yaml_end(yaml_end(key)))
-		config->vms[i].entry = entry_text(hypervisors, key, yaml_end(key));
+		config->vms[i].entry = entry_text(config, hypervisors, key, yaml_end(key));
 }
 
 int config_load_entry(const char *credentials, struct config *config, struct error *err)

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 
-#include "base/cleanup.h"
 #include "base/name.h"
 #include "config/schema.h"
 
 static int read_mode(struct reader *reader, const struct yaml_node *value, void *target)
 {
-	_cleanup_free_ char *text = NULL;
+	char *text = NULL;
 	unsigned long mode;
 	char *end;
 	int r = reader_string(reader, value, &text);
@@ -76,9 +75,8 @@ static int file_default(struct reader *reader, struct config_file *file, int lin
 	file->deploy = true;
 	file->mode = 0400;
 	file->line = line;
-	file->owner = strdup("root");
-	file->group = strdup("root");
-	return file->owner && file->group ? 0 : error_no_memory(reader->err);
+	file->owner = file->group = schema_text(reader->config, "root", 4, reader->err);
+	return file->owner ? 0 : -(int)reader->err->code;
 }
 
 static int read_file(struct reader *reader, const char *name, const struct yaml_node *key,
@@ -106,28 +104,40 @@ static int read_file(struct reader *reader, const char *name, const struct yaml_
 	return r == 0 ? file_phase_check(reader, file, key) : r;
 }
 
-/* Adds the file of a persisted prompt, unless it is declared. */
+/* Adds the file of a persisted prompt, for which there is room, unless it is declared. */
 static int prompt_file(struct reader *reader, struct config_generator *generator,
 		       const struct config_prompt *prompt)
 {
-	struct config_file *files;
-	int r;
-
 	for (size_t i = 0; i < generator->file_count; i++) {
 		if (strcmp(generator->files[i].name, prompt->name) == 0) {
 			generator->files[i].prompted = true;
 			return 0;
 		}
 	}
-	files = reallocarray(generator->files, generator->file_count + 1, sizeof(*files));
+	generator->files[generator->file_count] =
+		(struct config_file){.name = prompt->name, .prompted = true};
+	return file_default(reader, &generator->files[generator->file_count++], prompt->line);
+}
+
+static int prompt_files(struct reader *reader, struct config_generator *generator)
+{
+	struct config_file *files;
+	int r = 0;
+
+	if (generator->prompt_count == 0)
+		return 0;
+	files = schema_allocate(reader->config, generator->file_count + generator->prompt_count,
+				sizeof(*files), reader->err);
 	if (!files)
-		return error_no_memory(reader->err);
+		return -(int)reader->err->code;
+	for (size_t i = 0; i < generator->file_count; i++)
+		files[i] = generator->files[i];
 	generator->files = files;
-	files += generator->file_count;
-	*files = (struct config_file){.name = strdup(prompt->name), .prompted = true};
-	generator->file_count++;
-	r = file_default(reader, files, prompt->line);
-	return files->name ? r : error_no_memory(reader->err);
+	for (size_t i = 0; r == 0 && i < generator->prompt_count; i++) {
+		if (generator->prompts[i].persist)
+			r = prompt_file(reader, generator, &generator->prompts[i]);
+	}
+	return r;
 }
 
 static int file_check(struct reader *reader, const struct config_generator *generator,
@@ -150,12 +160,8 @@ static int file_check(struct reader *reader, const struct config_generator *gene
 static int generator_check(struct reader *reader, struct config_generator *generator,
 			   const struct yaml_node *key)
 {
-	int r = 0;
+	int r = prompt_files(reader, generator);
 
-	for (size_t i = 0; r == 0 && i < generator->prompt_count; i++) {
-		if (generator->prompts[i].persist)
-			r = prompt_file(reader, generator, &generator->prompts[i]);
-	}
 	if (r < 0)
 		return r;
 	if (generator->file_count == 0)
@@ -195,7 +201,7 @@ int schema_generator(struct reader *reader, const char *name, const struct yaml_
 	if (r == 0)
 		r = reader_mapping(reader, value, keys, generator);
 	if (r == 0)
-		r = schema_script_finish(generator, reader->err);
+		r = schema_script_finish(reader, generator);
 	if (r < 0)
 		return r;
 	builtins = value->kind == YAML_MAPPING ? yaml_member(value, "kind") : NULL;

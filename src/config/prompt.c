@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <ctype.h>
 #include <jansson.h>
-#include <stdlib.h>
 
 #include "base/json.h"
 #include "config/schema.h"
@@ -118,10 +117,10 @@ int schema_validation(struct reader *reader, const struct yaml_node *value, void
 	if (json_is_null(json))
 		return 0;
 	text = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
+	text = schema_text_take(reader->config, text, reader->err);
 	if (!text)
-		return error_no_memory(reader->err);
+		return -(int)reader->err->code;
 	escapes_lower(text);
-	free(*(char **)target);
 	*(char **)target = text;
 	return 0;
 }

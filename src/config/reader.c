@@ -75,7 +75,7 @@ static bool is_missing(const struct yaml_node *node)
 	return node->kind == YAML_SCALAR && node->value.size == 0 && !node->quoted;
 }
 
-/* A scalar's text in new memory, or NULL with the error set. */
+/* A scalar's text, or NULL with the error set. */
 static char *scalar_text(struct reader *reader, const struct yaml_node *node, const char *what)
 {
 	const struct yaml_node *scalar = yaml_target(node);
@@ -88,9 +88,8 @@ static char *scalar_text(struct reader *reader, const struct yaml_node *node, co
 	} else if (memchr(scalar->value.data, '\0', scalar->value.size)) {
 		reader_reject(reader, node, "contains a NUL character");
 	} else {
-		text = strndup((const char *)scalar->value.data, scalar->value.size);
-		if (!text)
-			error_no_memory(reader->err);
+		text = schema_text(reader->config, (const char *)scalar->value.data,
+				   scalar->value.size, reader->err);
 	}
 	return text;
 }
@@ -138,16 +137,16 @@ static int mapping_begin(struct reader *reader, const struct yaml_node *node)
 /* Longer keys are rare. */
 #define NAME_SIZE_MAX 64
 
-/* A key's text, in `buffer` if it fits, else in memory of `*owned`. */
+/* A key's text, in `buffer` if it fits. */
 static const char *key_text(struct reader *reader, const struct yaml_node *key, const char *what,
-			    char buffer[NAME_SIZE_MAX], char **owned)
+			    char buffer[NAME_SIZE_MAX])
 {
 	const struct yaml_node *scalar = yaml_target(key);
 	const size_t size = scalar->value.size;
 
 	if (scalar->kind != YAML_SCALAR || size == 0 || size >= NAME_SIZE_MAX ||
 	    memchr(scalar->value.data, '\0', size) || reader->nodes_left == 0)
-		return *owned = scalar_text(reader, key, what);
+		return scalar_text(reader, key, what);
 	reader->nodes_left--;
 	memcpy(buffer, scalar->value.data, size);
 	buffer[size] = '\0';
@@ -165,10 +164,8 @@ int reader_mapping(struct reader *reader, const struct yaml_node *node,
 		return r;
 	for (const struct yaml_node *key = node + 1; key < yaml_end(node);
 	     key = yaml_end(yaml_end(key))) {
-		_cleanup_free_ char *owned = NULL;
 		char buffer[NAME_SIZE_MAX];
-		const char *name =
-			key_text(reader, key, "a mapping with names as keys", buffer, &owned);
+		const char *name = key_text(reader, key, "a mapping with names as keys", buffer);
 		struct reader_where here = {reader->where, name};
 		const struct reader_key *row = keys;
 
@@ -187,7 +184,6 @@ int reader_mapping(struct reader *reader, const struct yaml_node *node,
 	return 0;
 }
 
-/* The array and its length are valid on failure, too, so that the owner can release them. */
 static int entries_read(struct reader *reader, const struct yaml_node *node,
 			const struct reader_key *row, void *target)
 {
@@ -202,14 +198,13 @@ static int entries_read(struct reader *reader, const struct yaml_node *node,
 		return reader_reject(reader, node, "more than %d entries", LIST_MAX);
 	if (count == 0)
 		return r < 0 ? r : 0;
-	*entries = calloc(count, row->entry_size);
+	*entries = schema_allocate(reader->config, count, row->entry_size, reader->err);
 	if (!*entries)
-		return error_no_memory(reader->err);
+		return -(int)reader->err->code;
 	for (const struct yaml_node *key = node + 1; key < yaml_end(node);
 	     key = yaml_end(yaml_end(key))) {
-		_cleanup_free_ char *owned = NULL;
 		char buffer[NAME_SIZE_MAX];
-		const char *name = key_text(reader, key, "a mapping of names", buffer, &owned);
+		const char *name = key_text(reader, key, "a mapping of names", buffer);
 		struct reader_where here = {reader->where, name};
 
 		if (!name)
@@ -227,7 +222,8 @@ static int entries_read(struct reader *reader, const struct yaml_node *node,
 static int word_read(struct reader *reader, const struct yaml_node *value, const char *const *words,
 		     unsigned int *index)
 {
-	_cleanup_free_ char *text = scalar_text(reader, value, "a word"), *list = strdup("");
+	const char *text = scalar_text(reader, value, "a word");
+	_cleanup_free_ char *list = strdup("");
 
 	if (!text)
 		return -(int)reader->err->code;
@@ -251,7 +247,7 @@ static int word_read(struct reader *reader, const struct yaml_node *value, const
 static int number_read(struct reader *reader, const struct yaml_node *value, size_t most,
 		       size_t *number)
 {
-	_cleanup_free_ char *text = scalar_text(reader, value, "an integer");
+	const char *text = scalar_text(reader, value, "an integer");
 	unsigned long long parsed;
 	char *end;
 
@@ -297,14 +293,13 @@ int reader_string(struct reader *reader, const struct yaml_node *value, void *ta
 
 	if (!text)
 		return -(int)reader->err->code;
-	free(*(char **)target);
 	*(char **)target = text;
 	return 0;
 }
 
 int reader_bool(struct reader *reader, const struct yaml_node *value, void *target)
 {
-	_cleanup_free_ char *text = scalar_text(reader, value, "true or false");
+	const char *text = scalar_text(reader, value, "true or false");
 
 	if (!text)
 		return -(int)reader->err->code;
@@ -327,10 +322,9 @@ int reader_strings(struct reader *reader, const struct yaml_node *value, void *t
 	count = yaml_count(value);
 	if (count > LIST_MAX)
 		return reader_reject(reader, value, "more than %d entries", LIST_MAX);
-	texts = calloc(count + 1, sizeof(char *));
+	texts = schema_allocate(reader->config, count + 1, sizeof(char *), reader->err);
 	if (!texts)
-		return error_no_memory(reader->err);
-	config_texts_free(*(char ***)target);
+		return -(int)reader->err->code;
 	*(char ***)target = texts;
 	for (const struct yaml_node *item = value + 1; item < yaml_end(value);
 	     item = yaml_end(item)) {

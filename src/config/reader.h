@@ -11,7 +11,8 @@
 #include "yaml/yaml.h"
 
 struct reader {
-	const char *path; /* the file, for errors */
+	const char *path;      /* the file, for errors */
+	struct config *config; /* the owner of what is read */
 	const struct reader_where {
 		const struct reader_where *parent;
 		const char *name;
@@ -24,7 +25,7 @@ struct reader {
 /* Reads a value; `target` depends on the function. */
 typedef int reader_value(struct reader *reader, const struct yaml_node *value, void *target);
 
-/* Reads a named entry into a zeroed structure, which its owner releases on failure, too. */
+/* Reads a named entry into a zeroed structure. */
 typedef int reader_entry(struct reader *reader, const char *name, const struct yaml_node *key,
 			 const struct yaml_node *value, void *entry);
 
@@ -67,7 +68,7 @@ int reader_mapping(struct reader *reader, const struct yaml_node *node,
 int reader_key_value(struct reader *reader, const struct reader_key *key,
 		     const struct yaml_node *value, void *target);
 
-/* The target is a `char *`, a `bool`, a NULL-terminated `char **`; it is owned. */
+/* The target is a `char *`, a `bool`, a NULL-terminated `char **`. */
 reader_value reader_string, reader_bool, reader_strings;
 /* Accepts anything. */
 reader_value reader_ignore;

@@ -16,14 +16,13 @@ reader_value schema_source, schema_validation;
  * which is ignored; `runtimeInputs`, directories whose bin/ has the script's programs. */
 reader_value schema_same_name, schema_display, schema_runtime_inputs;
 /* Adds the runtime inputs to the script, and drops an empty script. */
-int schema_script_finish(struct config_generator *generator, struct error *err);
+int schema_script_finish(struct reader *reader, struct config_generator *generator);
 /* A hint for a key that clan has and a declaration does not, or NULL. */
 const char *schema_foreign_hint(const char *key);
 
 /* builtin.c: `generators.<name>.kind`, which gives files their built-in generators. */
 int schema_builtins(struct reader *reader, struct config_generator *generator,
 		    const struct yaml_node *node);
-void schema_builtin_release(struct config_builtin *builtin);
 
 /* builtin_check.c: checks a builtin's options, and sets defaults that depend on other options. */
 int schema_builtin_check(struct reader *reader, const struct yaml_node *node,
@@ -46,11 +45,15 @@ int schema_dependencies(struct reader *reader, struct config *config);
  * returns its code. */
 int schema_vm_fail(struct reader *reader, struct config_vm *vm);
 
-/* config.c */
-void schema_loads_release(struct config_vm *vm);
-
 /* entry.c: sets the `entry` of each VM. */
 void schema_entries(const struct yaml_node *root, struct config *config);
+
+/* memory.c: memory of the declaration, zeroed; a copy of a text, with a NUL after it; a copy of a
+ * text that is freed, or NULL for want of memory. Each returns NULL with the error set. */
+void *schema_allocate(struct config *config, size_t count, size_t size, struct error *err);
+char *schema_text(struct config *config, const char *text, size_t size, struct error *err);
+char *schema_text_take(struct config *config, char *text, struct error *err);
+void schema_memory_free(struct config *config);
 
 /* unit.c: whether the VM's unit is microvm@<name>.service. */
 bool schema_vm_has_default_unit(const struct config_vm *vm);

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stdlib.h>
-
-#include "base/cleanup.h"
 #include "base/name.h"
 #include "config/schema.h"
 
@@ -12,8 +9,7 @@ static int read_load(struct reader *reader, const char *name, const struct yaml_
 		     const struct yaml_node *value, void *entry)
 {
 	struct config_load *load = entry;
-	_cleanup_free_ char *source = NULL;
-	char *slash;
+	char *source = NULL, *slash;
 	int r = schema_credential_name(reader, name, key, &load->credential);
 
 	if (r == 0)
@@ -24,15 +20,15 @@ static int read_load(struct reader *reader, const char *name, const struct yaml_
 	if (!slash || slash == source || !slash[1] || strchr(slash + 1, '/'))
 		return reader_reject(reader, value, "must be GENERATOR/FILE, not \"%s\"", source);
 	*slash = '\0';
-	load->file = strdup(slash + 1);
-	load->generator = pointer_release(&source);
+	load->generator = source;
+	load->file = slash + 1;
 	load->line = (int)value->line;
-	return load->file ? 0 : error_no_memory(reader->err);
+	return 0;
 }
 
 static int read_credential_name(struct reader *reader, const struct yaml_node *value, void *target)
 {
-	_cleanup_free_ char *name = NULL;
+	char *name = NULL;
 	int r = reader_string(reader, value, &name);
 
 	return r < 0 ? r : schema_credential_name(reader, name, value, target);
@@ -117,6 +113,13 @@ int schema_source(struct reader *reader, const struct yaml_node *value, void *ta
 	return r;
 }
 
+static int unit_default(struct reader *reader, struct config_vm *vm)
+{
+	vm->unit = schema_text_take(reader->config, text_format("microvm@%s.service", vm->name),
+				    reader->err);
+	return vm->unit ? 0 : -(int)reader->err->code;
+}
+
 #define LOADS_KEY READER_ENTRIES("loadCredentials", read_load, struct config_vm, loads, load_count)
 
 static int vm_read(struct reader *reader, const char *name, const struct yaml_node *key,
@@ -143,19 +146,17 @@ static int vm_read(struct reader *reader, const char *name, const struct yaml_no
 	vm->oem_string_count = config_texts_count(vm->oem_strings);
 	if (r == 0 && vm->command && !vm->command[0])
 		return reader_reject(reader, key, "empty command");
-	if (r == 0 && !vm->unit)
-		vm->unit = text_format("microvm@%s.service", vm->name);
-	return r < 0 || vm->unit ? r : error_no_memory(reader->err);
+	return r < 0 || vm->unit ? r : unit_default(reader, vm);
 }
 
 int schema_vm_fail(struct reader *reader, struct config_vm *vm)
 {
 	if (!reader->lenient || reader->err->code != VMCRED_USAGE)
 		return -(int)reader->err->code;
-	free(vm->problem);
 	vm->problem = error_line(reader->err);
 	error_clear(reader->err);
-	return vm->problem ? 0 : error_no_memory(reader->err);
+	vm->problem = schema_text_take(reader->config, vm->problem, reader->err);
+	return vm->problem ? 0 : -(int)reader->err->code;
 }
 
 /* Of a VM with a problem, its unit and its credentials are used as far as they can be read: its
@@ -168,22 +169,19 @@ static int vm_salvage(struct reader *reader, const char *name, const struct yaml
 	const struct yaml_node *unit = yaml_member(entry, "unit");
 	const struct yaml_node *loads = yaml_member(entry, loads_key.name);
 
-	schema_loads_release(vm);
-	free(vm->unit);
+	vm->load_count = 0;
 	vm->unit = NULL;
 	if (loads && reader_key_value(reader, &loads_key, loads, vm) < 0)
-		schema_loads_release(vm);
+		vm->load_count = 0;
 	error_clear(reader->err);
-	if (unit && read_unit(reader, unit, &vm->unit) < 0) {
-		free(vm->unit);
+	if (unit && read_unit(reader, unit, &vm->unit) < 0)
 		vm->unit = NULL;
-	}
 	error_clear(reader->err);
-	if (!vm->unit)
-		vm->unit = text_format("microvm@%s.service", name);
 	if (!vm->name)
-		vm->name = strdup(name);
-	return vm->name && vm->unit ? 0 : error_no_memory(reader->err);
+		vm->name = schema_text(reader->config, name, strlen(name), reader->err);
+	if (!vm->name)
+		return -(int)reader->err->code;
+	return vm->unit ? 0 : unit_default(reader, vm);
 }
 
 int schema_vm(struct reader *reader, const char *name, const struct yaml_node *key,

@@ -27,8 +27,8 @@ static int comment_add(struct yaml_scanner *s, struct yaml_comment comment, stru
 
 int yaml_comment_scan_line(struct yaml_scanner *s, int64_t token, struct error *err)
 {
-	struct yaml_comment comment = {.token = token};
 	const uint8_t *at = s->at;
+	struct yaml_mark start;
 
 	if (s->newlines > 0)
 		return 0;
@@ -37,10 +37,13 @@ int yaml_comment_scan_line(struct yaml_scanner *s, int64_t token, struct error *
 	if (*at != '#' || at - s->at >= LOOK_AHEAD)
 		return 0;
 	s->at += at - s->at;
-	comment.start = yaml_scanner_mark(s);
+	start = yaml_scanner_mark(s);
 	yaml_scanner_move(s, yaml_line_end(at));
-	comment.line = span_of(at, (size_t)(s->at - at));
-	return comment_add(s, comment, err);
+	return comment_add(s,
+			   (struct yaml_comment){.token = token,
+						 .start = start,
+						 .line = span_of(at, (size_t)(s->at - at))},
+			   err);
 }
 
 void yaml_comment_after_dash(struct yaml_scanner *s)

@@ -40,8 +40,13 @@ struct machine {
 
 static int peek(struct machine *m, struct error *err)
 {
-	int r = yaml_scanner_peek(&m->builder->scanner, &m->token, err);
+	const struct yaml_scanner *s = &m->builder->scanner;
+	int r;
 
+	/* The current token, without comments, is peeked at again. */
+	if (s->available && s->comment_head == s->comment_count)
+		return 0;
+	r = yaml_scanner_peek(&m->builder->scanner, &m->token, err);
 	return r < 0 ? r : yaml_builder_comments_gather(m->builder, m->token, err);
 }
 

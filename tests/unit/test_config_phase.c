@@ -81,7 +81,6 @@ static void a_credential_is_loaded_from_the_directory_of_its_files_phase(void **
 		struct config_vm *vm = &config.vms[cases[i].socket ? 0 : i];
 		char *dropin;
 
-		free(vm->entry);
 		vm->entry = NULL;
 		dropin = config_vm_dropin(&config, vm, cases[i].socket);
 		assert_non_null(dropin);
