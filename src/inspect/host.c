@@ -7,25 +7,40 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/name.h"
 #include "base/path.h"
 #include "base/text.h"
 #include "inspect/credentials.h"
 #include "vars/vars.h"
 
+/* Whether both are valid; with CONFIG_LENIENT, they may not be. */
+static bool has_valid_names(const struct config_vm *vm)
+{
+	_cleanup_error_ struct error ignored = {0};
+
+	return store_name_check("VM", vm->name, &ignored) == 0 &&
+	       config_is_unit(vm->unit, ".service");
+}
+
 static int vms_choose(const struct config *config, char *const *names, struct inspect_host *host,
 		      struct error *err)
 {
+	const size_t count = names ? config_texts_count(names) : config->vm_count;
 	size_t credentials = 0;
 
-	host->vm_count = names ? config_texts_count(names) : config->vm_count;
-	host->vms = calloc(host->vm_count + 1, sizeof(*host->vms));
+	host->vms = calloc(count + 1, sizeof(*host->vms));
 	if (!host->vms)
 		return error_no_memory(err);
-	for (size_t i = 0; i < host->vm_count; i++) {
-		host->vms[i].vm = names ? config_vm_get(config, names[i], err) : &config->vms[i];
-		if (!host->vms[i].vm)
+	for (size_t i = 0; i < count; i++) {
+		const struct config_vm *vm =
+			names ? config_vm_get(config, names[i], err) : &config->vms[i];
+
+		if (!vm)
 			return -(int)err->code;
-		credentials += host->vms[i].vm->load_count;
+		if (!has_valid_names(vm))
+			continue;
+		host->vms[host->vm_count++].vm = vm;
+		credentials += vm->load_count;
 	}
 	host->credentials = calloc(credentials + 1, sizeof(*host->credentials));
 	if (!host->credentials)

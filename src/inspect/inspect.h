@@ -143,8 +143,10 @@ struct inspect_host {
 	size_t unit_count;
 };
 
-/* `vms`: the names of those to inspect, NULL-terminated; NULL: all. That the state of the units is
- * unknown is not an error here. The caller releases `*host` in any case. */
+/* `vms`: the names of those to inspect, NULL-terminated; NULL: all, but for those whose name or
+ * unit is not valid. That the state of the units is unknown is not an error here. The caller
+ * releases
+ * `*host` in any case. */
 int inspect_host(const struct config *config, char *const *vms, const char *root,
 		 const struct report *report, struct inspect_host *host, struct error *err);
 

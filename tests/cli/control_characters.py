@@ -26,10 +26,10 @@ def test_declaration(directory):
     for text in (json.dumps({EVIL: 1}), json.dumps({"vms": {EVIL + "\nvmcred: forged": {}}}),
                  json.dumps({"vms": {"v": {"credentialFiles": {EVIL: "x"}}}})):
         (directory / "vmcred.yaml").write_text(text)
-        result = harmless(vmcred("compose", "v", cwd=directory), "\\u001b")
+        result = harmless(vmcred("list", cwd=directory), "\\u001b")
         equal(result.err.count("\n"), 1, result.err)
     (directory / "vmcred.yaml").write_bytes(b"vms: {v: {\x9b: 1}}\n")
-    harmless(vmcred("compose", "v", cwd=directory))
+    harmless(vmcred("list", cwd=directory))
 
 
 def test_arguments(directory):

@@ -294,10 +294,20 @@ def test_error_in_a_vm(directory):
     host = Host(directory)
     host.example.config.write_text(host.example.config.read_text() + "    platformOEMStrings: 1\n")
     result = expect(host.status(), 2, None, "vmcred: the declaration has errors\n")
-    assert "  2 current\n" in result.out and "\nother: " in result.out and "vmcred.yaml:" in result.out, result.out
+    assert "  2 current\n" in result.out and f"\n{host.example.config}:" in result.out, result.out
     vms = json.loads(expect(host.status("--json"), 2).out)["vms"]
     assert vms[0]["problem"] is None and "platformOEMStrings" in vms[1]["problem"], vms
     expect(host.status("m"), 0)
+
+
+def test_error_in_a_name(directory):
+    """a VM without a valid name is only listed as an error: its name is not printed, and not passed to systemctl"""
+    host = Host(directory)
+    host.example.config.write_text(host.example.config.read_text() + '  "": {}\n  "x\\ny  active": {}\n')
+    result = expect(host.status(), 2)
+    equal([line.split()[0] for line in result.out.split("\n\n")[1].splitlines()], ["VM", "m", "other"])
+    equal(len(result.out.split("\n\n")[2].splitlines()), 2)
+    equal(host.systemctl.calls()[0].split(" -- ")[1].split(), [UNIT, OTHER])
 
 
 def test_chosen_vms(directory):

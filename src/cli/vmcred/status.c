@@ -193,20 +193,20 @@ static void credential_print(const struct inspect_host_vm *vm,
 	printf("\n");
 }
 
-/* How many VMs have an error in the declaration. */
-static size_t problems_count(const struct inspect_host *host)
+/* How many VMs have an error in the declaration. `whole`: NULL if VMs were chosen. */
+static size_t problems_count(const struct config *whole)
 {
 	size_t count = 0;
 
-	for (size_t i = 0; i < host->vm_count; i++)
-		count += host->vms[i].vm->problem != NULL;
+	for (size_t i = 0; whole && i < whole->vm_count; i++)
+		count += whole->vms[i].problem != NULL;
 	return count;
 }
 
 /* What is not as it should be. */
-static void findings_print(const struct inspect_host *host)
+static void findings_print(const struct inspect_host *host, const struct config *whole)
 {
-	size_t findings = host->pending_count + problems_count(host);
+	size_t findings = host->pending_count + problems_count(whole);
 	char since[TIME_SIZE];
 
 	for (size_t i = INSPECT_LOADED_UNKNOWN; i < INSPECT_LOADED_STATES; i++)
@@ -218,12 +218,14 @@ static void findings_print(const struct inspect_host *host)
 	for (size_t i = 0; i < host->vm_count; i++) {
 		const struct inspect_host_vm *vm = &host->vms[i];
 
-		if (vm->vm->problem)
-			printf("%s: %s\n", vm->vm->name, vm->vm->problem);
 		for (size_t j = 0; j < vm->vm->load_count; j++) {
 			if (vm->credentials[j].state >= INSPECT_LOADED_MISSING)
 				credential_print(vm, &vm->credentials[j]);
 		}
+	}
+	for (size_t i = 0; whole && i < whole->vm_count; i++) {
+		if (whole->vms[i].problem)
+			printf("%s\n", whole->vms[i].problem);
 	}
 	for (size_t i = 0; i < host->pending_count; i++) {
 		const struct activation_pending *pending = host->pending[i].pending;
@@ -253,11 +255,11 @@ static int declaration_read(struct cli *cli, bool is_needed, struct config *conf
 	return r < 0 ? r : config_load_file_as(path, CONFIG_LENIENT, config, err);
 }
 
-static int host_check(struct inspect_host *host, bool is_whole, struct error *err)
+static int host_check(struct inspect_host *host, const struct config *whole, struct error *err)
 {
 	size_t missing = host->counts[INSPECT_LOADED_MISSING];
 
-	for (size_t i = 0; is_whole && i < CONFIG_PHASES; i++)
+	for (size_t i = 0; whole && i < CONFIG_PHASES; i++)
 		missing += host->records[i].failure_count;
 	if (host->units_error.text) {
 		error_move(err, &host->units_error);
@@ -271,7 +273,7 @@ static int host_check(struct inspect_host *host, bool is_whole, struct error *er
 	}
 	if (missing > 0)
 		return error_set(err, VMCRED_MISSING, "something declared is missing");
-	if (problems_count(host) > 0)
+	if (problems_count(whole) > 0)
 		return error_set(err, VMCRED_USAGE, "the declaration has errors");
 	return 0;
 }
@@ -298,13 +300,16 @@ int command_status(struct cli *cli, int argc, char **argv, struct error *err)
 	};
 	_cleanup_config_ struct config config = {0};
 	__attribute__((cleanup(inspect_host_release))) struct inspect_host host = {0};
+	const struct config *whole = &config;
 	char **vms = NULL;
 	int first, r = cli_parse(cli, &usage, argc, argv, &first, err);
 
 	if (r != 0)
 		return r;
-	if (first < argc)
+	if (first < argc) {
 		vms = argv + first;
+		whole = NULL;
+	}
 	r = declaration_read(cli, vms, &config, err);
 	if (r == 0)
 		r = inspect_host(&config, vms, root, &cli->report, &host, err);
@@ -315,7 +320,7 @@ int command_status(struct cli *cli, int argc, char **argv, struct error *err)
 	} else {
 		records_print(&host);
 		table_print(&host, config.path);
-		findings_print(&host);
+		findings_print(&host, whole);
 	}
-	return host_check(&host, !vms, err);
+	return host_check(&host, whole, err);
 }
