@@ -59,6 +59,8 @@ struct age_identities {
 	size_t count;
 	const struct age_prompt *prompt; /* for later additions; NULL: nobody to ask */
 	const struct report *report;     /* for warnings about files; NULL: none */
+	/* Convert SSH keys without a passphrase, too, as age_identities_add_converted() does. */
+	bool converts_ssh;
 };
 
 #define _cleanup_age_recipients_ __attribute__((cleanup(age_recipients_destroy)))

@@ -27,6 +27,7 @@
 static int file_parse(struct span text, struct span public_text, const char *what,
 		      struct age_identities *identities, struct error *err)
 {
+	_cleanup_error_ struct error ignored = {0};
 	struct age_identity *identity = NULL;
 	int r;
 
@@ -39,7 +40,11 @@ static int file_parse(struct span text, struct span public_text, const char *wha
 		return age_identities_parse_lines(text, what, identities, err);
 	if (r < 0)
 		r = error_wrap(err, "%s", what);
-	return age_identities_take(identities, identity, r, err);
+	r = age_identities_take(identities, identity, r, err);
+	/* A key that cannot be converted still opens files that are encrypted to itself. */
+	if (r == 0 && identities->converts_ssh)
+		(void)age_identities_add_converted(identities, text, what, &ignored);
+	return r;
 }
 
 int age_identities_parse(struct span text, const char *what, struct age_identities *identities,

@@ -303,6 +303,7 @@ void sops_keyring_prepare(struct sops_keys *keys)
 	if (keys->keyring.gpg)
 		return;
 	keys->identities.prompt = &terminal_prompt;
+	keys->identities.converts_ssh = true;
 	keys->keyring.identities = &keys->identities;
 	keys->keyring.prompt = &terminal_prompt;
 	keys->keyring.gpg = sops_gpg();

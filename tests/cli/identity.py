@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The identity that decrypts a machine's secrets: each format that age reads, and passphrases typed at the terminal."""
+import base64
 import fcntl
 import json
 import os
@@ -9,6 +10,7 @@ import termios
 import threading
 import time
 
+import bech32
 import harness
 from example import Example
 from harness import VMCRED, Result, equal, expect, fails, need, run, vmcred
@@ -33,6 +35,13 @@ def ssh_keygen(directory, *options, passphrase=""):
     path = directory / "ssh_host_key"
     expect(run(need("ssh-keygen"), "-q", "-N", passphrase, "-C", "root@host", "-f", path, *options))
     return path, (directory / "ssh_host_key.pub").read_text().strip()
+
+
+def ssh_to_age(public_key):
+    """The age key that ssh-to-age makes: the point's image on Curve25519 (RFC 7748, section 4.1)."""
+    prime = 2**255 - 19
+    y = int.from_bytes(base64.b64decode(public_key.split()[1])[-32:], "little") % 2**255
+    return bech32.encode("age", ((1 + y) * pow(1 - y, -1, prime) % prime).to_bytes(32, "little"))
 
 
 def get_at_terminal(words, answer):
@@ -117,6 +126,48 @@ def test_encrypted_ssh_key_needs_a_terminal(directory):
     machine = Machine(directory, public_key)
     result = run("setsid", "--wait", VMCRED, *machine.get_words(path))
     fails(result, 3, machine.document("one").relative_to(machine.directory), public_key, path, "terminal")
+
+
+def test_ssh_key_opens_what_is_encrypted_to_its_age_key(directory):
+    """an Ed25519 SSH key opens what is encrypted to the age key that ssh-to-age makes of it: get, activate, sops; not age"""
+    path, public_key = ssh_keygen(directory, "-t", "ed25519")
+    machine = Machine(directory, ssh_to_age(public_key))
+    value = expect(vmcred(*machine.get_words(path)), 0, None, "").out
+    expect(vmcred("activate", "--config", machine.config, "--identity", path, "--root", directory))
+    equal((directory / "run/secrets/vars/made/one").read_text(), value, "the activated value")
+    document = machine.document("one")
+    equal(expect(vmcred("sops", "decrypt", document, env={"SOPS_AGE_SSH_PRIVATE_KEY_FILE": str(path)})).out, value, "sops")
+    file = directory / "file.age"
+    expect(vmcred("age", "--recipient", ssh_to_age(public_key), "--output", file, stdin=b"text"))
+    fails(vmcred("age", "--decrypt", "--identity", path, file), 3, "no identity")
+
+
+def test_encrypted_ssh_key_is_not_converted(directory):
+    """an SSH key with a passphrase does not open what is encrypted to its age key, and the passphrase is not asked for"""
+    path, public_key = ssh_keygen(directory, "-t", "ed25519", passphrase="correct horse")
+    machine = Machine(directory, ssh_to_age(public_key))
+    fails(vmcred(*machine.get_words(path)), 3, machine.document("one").relative_to(machine.directory), ssh_to_age(public_key))
+
+
+def test_places_are_searched_in_order(directory):
+    """the first of the default places that can be read is used, among them ~/.ssh/id_ed25519; an error lists them"""
+    harness.need_default_paths()
+    path, public_key = ssh_keygen(directory, "-t", "ed25519")
+    machine = Machine(directory, public_key)
+    words, home = ["get", "--config", machine.config, "m", "made/one"], directory / "home"
+    places = [home / ".config/sops/age/keys.txt", home / ".ssh/id_ed25519"]
+    env = {"HOME": str(home)}
+    fails(vmcred(*words, env=env), 3, "/var/lib/vmcred/identity, ", *(f"{place}, " for place in places), "--identity")
+    for place in places:
+        place.parent.mkdir(parents=True)
+    path.rename(places[1])
+    value = expect(vmcred(*words, env=env), 0, None, "").out
+    other = directory / "other"
+    expect(vmcred("keygen", "--output", other))
+    other.rename(places[0])
+    expect(vmcred(*words, env=env), 3, "")
+    places[0].unlink()
+    equal(expect(vmcred(*words, env=env)).out, value, "the value")
 
 
 def test_personal_identity_of_sops_is_the_default(directory):

@@ -182,7 +182,8 @@ def hide_host(with_run=True):
     if os.geteuid() != 0 or ctypes.CDLL(None).unshare(CLONE_NEWNS) != 0:
         return
     _mount(None, "/", None, MS_REC | MS_PRIVATE)
-    for path in HOST_PATHS:
+    # The last two may have identities.
+    for path in (*HOST_PATHS, "/etc/ssh", "/var/lib/sops-nix"):
         if not path.startswith("/run/") and os.path.isdir(path):
             _mount("none", path, "tmpfs", MS_NOSUID | MS_NODEV, b"mode=755")
     if with_run:

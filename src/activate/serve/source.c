@@ -83,7 +83,7 @@ static int declaration_update(struct serve_source *source, bool force, struct er
 static int identity_update(struct serve_source *source, bool force, struct error *err)
 {
 	/* Nobody can be asked for a passphrase. */
-	_cleanup_age_identities_ struct age_identities identities = {0};
+	_cleanup_age_identities_ struct age_identities identities = {.converts_ssh = true};
 	const char *path = source->options->identity;
 	enum serve_change change = SERVE_CHANGED;
 	struct stat file;

@@ -49,7 +49,7 @@ int command_user(struct cli *cli, int argc, char **argv, struct error *err);
 #define CLI_IDENTITY_HELP                                                                   \
 	"age identity file (default: $SOPS_AGE_KEY_FILE,\n"                                 \
 	"                         " CLI_IDENTITY_PATH ", " CLI_IDENTITY_PATH_SOPS_NIX ",\n" \
-	"                         ~/.config/sops/age/keys.txt)"
+	"                         ~/.config/sops/age/keys.txt, ~/.ssh/id_ed25519)"
 
 /* `given`, or the first readable default of a machine. */
 const char *cli_machine_identity_path(const char *given);
@@ -57,7 +57,7 @@ const char *cli_machine_identity_path(const char *given);
 /* Loads an identity file from standard input. */
 int cli_identities_read(struct age_identities *identities, struct error *err);
 
-/* Loads `given`, or the first readable default. */
+/* Loads `given`, or the first readable default. SSH keys open what ssh-to-age encrypted, too. */
 int cli_identities_load(const char *given, const struct report *report,
 			struct age_identities *identities, struct error *err);
 
