@@ -63,7 +63,7 @@ int cli_main(const struct cli_program *program, int argc, char **argv);
 const char *cli_called_name(char *const *argv);
 
 /* The arguments of an option that may be repeated. Starts as {0}. */
-#define CLI_TEXTS_MAX 64
+#define CLI_TEXTS_MAX 1024
 
 struct cli_texts {
 	const char *items[CLI_TEXTS_MAX];

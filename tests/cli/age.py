@@ -111,7 +111,7 @@ def test_duplicates_are_reported(directory):
     """a recipient, recipients file or identity file that is given several times is one warning"""
     keys, team = Keys(directory), directory / "team"
     team.write_text(keys.public)
-    words = ["-r", keys.public] * 3 + ["-R", team] * 2
+    words = ["-r", keys.public] * 1000 + ["-R", team] * 2
     warning = "vmcred: warning: duplicate"
     expect(
         vmcred("age", *words, "-o", keys.file, keys.plain), out="",
