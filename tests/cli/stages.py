@@ -7,7 +7,7 @@ import socket
 
 import harness
 from example import AS_NOBODY, DECLARATION, NOBODY, Example, program_for_all
-from harness import equal, expect, need_root, run, vmcred
+from harness import equal, expect, fails, need_root, run, vmcred
 from systemctl import Systemctl, now_us
 
 PROVED = """\
@@ -227,6 +227,17 @@ def test_optional_credential_without_a_secret(directory):
     equal({row["state"] for row in json.loads(result.out)}, {"seen", "unseen"})
     (loaded(example) / "host-two").write_bytes(b"old")
     equal(state_of(example, systemctl, "load", 4)[0], "stale")
+
+
+def test_error_in_another_vm(directory):
+    """an error in the declaration of another VM does not stop inspect, one in this VM's does"""
+    example = Example(directory)
+    expect(example.activate())
+    text = example.config.read_text()
+    example.config.write_text(text + "  other: {platformOEMStrings: 1}\n")
+    expect(example.inspect())
+    example.config.write_text(text + "    readyTarget: 1\n")
+    fails(example.inspect(), 2, "readyTarget")
 
 
 def test_no_secret_in_the_output(directory):

@@ -65,6 +65,7 @@ int command_inspect(struct cli *cli, int argc, char **argv, struct error *err)
 	if (r != 0)
 		return r < 0 ? r : 0;
 	options.vm = argv[first];
+	cli->load = CONFIG_LENIENT;
 	r = cli_start(cli, &config, &store_dirfd, err);
 	if (r == 0)
 		r = cli_identities_load(identity, &cli->report, &identities, err);
