@@ -39,9 +39,9 @@ int vmm_exec(struct vmm_launch *launch, char *const *argv, struct error *err);
 /*
  * A descriptor from which `content` can be read once, to its end, as /dev/fd/N: a full pipe. What
  * was read is gone, though the program keeps the descriptor, and a pipe's pages are never swapped.
- * If the system refuses a pipe of that size it is a sealed memory file. O_CLOEXEC, and above the
- * standard descriptors.
+ * If the system refuses a pipe of that size, or it must be `seekable`, it is a sealed memory file.
+ * O_CLOEXEC, and above the standard descriptors.
  */
-int vmm_secret_fd(struct span content, struct error *err);
+int vmm_secret_fd(struct span content, bool seekable, struct error *err);
 
 #endif

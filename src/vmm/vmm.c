@@ -155,9 +155,9 @@ static int pipe_fill(struct span content)
 	return fd_release(&from);
 }
 
-int vmm_secret_fd(struct span content, struct error *err)
+int vmm_secret_fd(struct span content, bool seekable, struct error *err)
 {
-	_cleanup_close_ int fd = pipe_fill(content);
+	_cleanup_close_ int fd = seekable ? -1 : pipe_fill(content);
 	int above;
 
 	if (fd < 0)

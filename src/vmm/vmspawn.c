@@ -174,7 +174,7 @@ static int credential_add(struct strings *arguments, const struct oem_string *st
 
 	if (r < 0)
 		return r;
-	fd = vmm_secret_fd(secret_span(&value), err);
+	fd = vmm_secret_fd(secret_span(&value), false, err);
 	if (fd < 0)
 		return fd;
 	if (fcntl(fd, F_SETFD, 0) < 0)

@@ -301,6 +301,10 @@ def test_confidential_vm_is_a_warning(directory):
     expect(vm.run("qemu-system-x86_64", "-M", "q35,confidential-guest-support=sev0"), 0, "", "")
 
 
+# System Information (DSP0134, section 7.2), with one string.
+TYPE1 = bytes([1, 8, 0, 1, 1, 0, 0, 0]) + b"x\0\0"
+
+
 class Opens:
     """Counts how often a file is opened (inotify(7)). Closing is watched too, because equal events in a row are merged."""
 
@@ -324,15 +328,16 @@ def test_each_file_in_arguments_is_opened_once(directory):
     """each file in QEMU's arguments is opened exactly once by run and by compose"""
     vm = Vm(directory, DECLARATION.replace("platformOEMStrings", "command: [qemu-system-x86_64]\n    platformOEMStrings"))
     (vm.bin / "qemu-system-x86_64").symlink_to("/bin/true")
-    config, string = directory / "machine.conf", directory / "string"
+    config, string, structure = directory / "machine.conf", directory / "string", directory / "structure"
     config.write_text('[device "v"]\n  driver = "vhost-vsock-pci"\n  guest-cid = "7"\n')
     string.write_text("io.systemd.credential:A=1")
-    words = ("qemu-system-x86_64", "-readconfig", config, "-smbios", f"type=11,path={string}")
-    opens = [Opens(config), Opens(string)]
+    structure.write_bytes(TYPE1)
+    words = ("qemu-system-x86_64", "-readconfig", config, "-smbios", f"type=11,path={string}", "-smbios", f"file={structure}")
+    opens = [Opens(config), Opens(string), Opens(structure)]
     expect(vm.run(*words), 0, "", "")
-    equal([file.count() for file in opens], [1, 1])
+    equal([file.count() for file in opens], [1, 1, 1])
     expect(vm.compose("--", *words), 0, None, "")
-    equal([file.count() for file in opens], [1, 1])
+    equal([file.count() for file in opens], [1, 1, 1])
 
 
 def test_qemu_boots_the_configuration_that_is_checked(directory):
@@ -354,6 +359,54 @@ def test_qemu_boots_the_configuration_that_is_checked(directory):
             monitor("quit")
             equal(process.wait(20), 0)
             socket.unlink(missing_ok=True)
+
+
+SWAPPING_QEMU = """#!/bin/sh
+# Changes the files before it reads what its arguments name.
+printf swapped >"$FILES/string,1"; printf swapped >"$FILES/structure"
+for argument; do
+    case $argument in
+    *file=*) stat -L -c %s "${argument#*file=}"; od -An -tx1 "${argument#*file=}";;
+    *A=b*) echo "$argument"; string=${argument#*path=}; cat "${string%%,*}"; echo;;
+    esac
+done
+"""
+
+
+def test_qemu_gets_the_files_of_smbios_that_are_checked(directory):
+    """QEMU gets what vmcred has read from the files of -smbios, also if they change before it opens them"""
+    for options in ((), ("--supervise",)):
+        vm = Vm(directory / f"vm{len(options)}", "vms: {test-vm: {platformOEMStrings: [C=d]}}\n")
+        (vm.bin / "qemu-system-x86_64").write_text(SWAPPING_QEMU.replace("$FILES", str(vm.directory)))
+        (vm.bin / "qemu-system-x86_64").chmod(0o755)
+        (vm.directory / "string,1").write_text("checked")
+        (vm.directory / "structure").write_bytes(TYPE1)
+        words = ("-smbios", f"type=11,path={vm.directory}/string,,1,value=A=b,,c", "-smbios", f"file={vm.directory}/structure")
+        done = vm.run("qemu-system-x86_64", *words, options=options)
+        out = re.sub(r"/dev/fd/\d+", "/dev/fd/N", done.out)
+        equal(out, f"type=11,path=/dev/fd/N,value=A=b,,c\nchecked\n{len(TYPE1)}\n {TYPE1.hex(' ')}\n", done.err)
+
+
+def test_oem_strings_behind_another_structure_are_found(directory):
+    """OEM strings behind another structure of a file of -smbios are found"""
+    vm = Vm(directory)
+    structure = directory / "structure"
+    structure.write_bytes(TYPE1 + bytes([11, 5, 0, 2, 1]) + b"A=b\0\0")
+    fails(vm.run(*QEMU, "-smbios", f"file={structure}"), 2, f"-smbios file={structure}")
+
+
+def test_real_qemu_reads_a_structure_file_by_its_descriptor(directory):
+    """a real QEMU starts with a file of structures that it gets as a descriptor"""
+    need("qemu-system-x86_64")
+    vm = Vm(directory)
+    (directory / "structure").write_bytes(TYPE1)
+    socket = directory / "qmp"
+    process = vm.start("qemu-system-x86_64", "-nodefaults", "-display", "none", "-S", "-accel", "tcg",
+                       "-smbios", f"file={directory}/structure", "-qmp", f"unix:{socket},server=on,wait=off")  # fmt: skip
+    monitor = Qmp(socket)
+    assert b"structure" not in visible_to_others(process.pid)
+    monitor("quit")
+    equal(process.wait(20), 0)
 
 
 def test_missing_readconfig_is_an_error(directory):

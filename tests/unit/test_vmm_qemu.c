@@ -293,7 +293,7 @@ static void a_secret_can_be_read_from_its_descriptor_once(void **state)
 	(void)state;
 	memset(content, 's', 65536);
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		int fd = vmm_secret_fd(span_of(content, sizes[i]), &err), reader;
+		int fd = vmm_secret_fd(span_of(content, sizes[i]), false, &err), reader;
 		size_t used = 0;
 		ssize_t size;
 

@@ -52,7 +52,7 @@ static const struct row *row_find(const char *name)
 }
 
 static int option_add(struct qemu_arguments *arguments, const struct row *row, const char *value,
-		      struct error *err)
+		      size_t index, struct error *err)
 {
 	struct qemu_option *larger =
 		reallocarray(arguments->options, arguments->count + 1, sizeof(*larger));
@@ -60,7 +60,8 @@ static int option_add(struct qemu_arguments *arguments, const struct row *row, c
 	if (!larger)
 		return error_no_memory(err);
 	arguments->options = larger;
-	larger[arguments->count++] = (struct qemu_option){.name = row->name, .value = value};
+	larger[arguments->count++] =
+		(struct qemu_option){.name = row->name, .value = value, .argument = index};
 	return 0;
 }
 
@@ -163,7 +164,7 @@ static int sections_read(struct qemu_arguments *arguments, char *text, struct er
 			line[length] = '\0';
 			row = row_find(line + 1);
 			in_section = row && row->is_group;
-			r = in_section ? option_add(arguments, row, "", err) : 0;
+			r = in_section ? option_add(arguments, row, "", 0, err) : 0;
 		} else if (in_section && length > 0 && *value == '=') {
 			value += 1 + strspn(value + 1, " \t\r");
 			if (*value == '"')
@@ -215,7 +216,8 @@ int qemu_arguments_read(char *const *argv, struct qemu_arguments *arguments, str
 			r = file_read(arguments, (size_t)(argument - argv), *argument, err);
 			continue;
 		}
-		r = option_add(arguments, row, row->form == FORM_SWITCH ? "" : *argument, err);
+		r = option_add(arguments, row, row->form == FORM_SWITCH ? "" : *argument,
+			       (size_t)(argument - argv), err);
 		if (r == 0 && row->form == FORM_PAIRS)
 			r = **argument == '{' ? json_read(arguments, *argument, err)
 					      : pairs_read(arguments, row->implied, *argument, err);
@@ -226,6 +228,11 @@ int qemu_arguments_read(char *const *argv, struct qemu_arguments *arguments, str
 void qemu_arguments_destroy(struct qemu_arguments *arguments)
 {
 	for (size_t i = 0; i < arguments->count; i++) {
+		struct qemu_option *option = &arguments->options[i];
+
+		for (size_t j = 0; option->contents && j < option->keys.count; j++)
+			secret_destroy(&option->contents[j].text);
+		free(option->contents);
 		strings_destroy(&arguments->options[i].keys);
 		strings_destroy(&arguments->options[i].values);
 	}

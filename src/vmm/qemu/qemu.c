@@ -210,7 +210,7 @@ static int files_replace(struct qemu_command *command, const struct qemu_argumen
 {
 	for (size_t i = 0; i < arguments->file_count; i++) {
 		const struct qemu_file *file = &arguments->files[i];
-		char *path = qemu_command_add_file(command, span_of_text(file->text), err);
+		char *path = qemu_command_add_file(command, span_of_text(file->text), false, err);
 
 		if (!path)
 			return -(int)err->code;
@@ -228,6 +228,8 @@ static int qemu_start(struct vmm_launch *launch, struct notify *notify, struct e
 
 	if (r == 0)
 		r = files_replace(&command, &qemu->arguments, err);
+	if (r == 0)
+		r = qemu_command_replace_files(&command, &qemu->arguments, err);
 	if (r == 0)
 		r = qemu_command_add_strings(&command, launch, transport_of(launch), err);
 	if (r < 0)

@@ -29,7 +29,14 @@
 struct qemu_option {
 	const char *name;            /* without dashes; "machine" also for -M */
 	const char *value;           /* borrowed from argv; "" for a switch or a section */
+	size_t argument;             /* the value's index in argv; 0 for a section */
 	struct strings keys, values; /* its key=value pairs, in order */
+	/* Of -smbios: for each pair, the file that its value names, if it was read. QEMU gets what
+	 * was checked, not the file. */
+	struct qemu_content {
+		bool is_read;
+		struct secret text; /* owned */
+	} * contents;               /* owned; NULL: no files */
 };
 
 /* A file of -readconfig. QEMU gets what was read and checked, not the file. */
@@ -69,8 +76,8 @@ struct qemu_machine qemu_machine_find(const struct qemu_arguments *arguments, co
 void qemu_vsock_find(const struct qemu_arguments *arguments, const char *daemon_socket,
 		     struct vmm_vsock *vsock);
 
-/* Adds the OEM strings of the command line to the list. */
-int qemu_strings_read(const struct qemu_arguments *arguments, struct oem_list *list,
+/* Adds the OEM strings of the command line to the list, and reads the files of -smbios. */
+int qemu_strings_read(struct qemu_arguments *arguments, struct oem_list *list,
 		      const struct report *report, struct error *err);
 
 /* A command line and the descriptors for it. */
@@ -87,7 +94,12 @@ int qemu_command_keep(struct qemu_command *command, int fd, struct error *err);
 void qemu_command_destroy(struct qemu_command *command);
 
 /* Adds a descriptor with `content`, and returns its path, which the caller frees, or NULL. */
-char *qemu_command_add_file(struct qemu_command *command, struct span content, struct error *err);
+char *qemu_command_add_file(struct qemu_command *command, struct span content, bool seekable,
+			    struct error *err);
+
+/* Replaces the paths of the files of -smbios that were read. */
+int qemu_command_replace_files(struct qemu_command *command, const struct qemu_arguments *arguments,
+			       struct error *err);
 
 /* Adds all strings of the list except those of the command line. */
 int qemu_command_add_strings(struct qemu_command *command, const struct vmm_launch *launch,

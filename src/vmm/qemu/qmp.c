@@ -47,7 +47,7 @@ int qmp_open(struct qemu_command *command, int *monitor, struct error *err)
 		r = strings_add(&command->argv, "-readconfig", err);
 	if (r < 0)
 		return r;
-	path = qemu_command_add_file(command, span_of_text(config), err);
+	path = qemu_command_add_file(command, span_of_text(config), false, err);
 	return path ? strings_add(&command->argv, path, err) : -(int)err->code;
 }
 
