@@ -95,7 +95,7 @@ def test_automatic_restart(_directory):
     rotate("db-password")
     equal(states(4, AS_NOBODY), CURRENT | {"db-password": "stale"})
     before = machine.unit("MainPID")
-    machine.checked("kill", "-KILL", before)
+    machine.checked("sh", "-c", f"kill -KILL {before}")
     machine._wait(lambda: machine.unit("MainPID") not in ("0", before))  # pylint: disable=protected-access
     for user in ((), AS_NOBODY):
         equal(states(0, user), CURRENT)
