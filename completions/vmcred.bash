@@ -26,9 +26,10 @@ _vmcred_sops_flags() {
 
 _vmcred() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]}
-	local commands="keygen generate list get set check fix machine user group activate serve units compose run status inspect sops age"
+	local commands="init keygen generate list get set check fix machine user group activate serve units compose run status inspect sops age"
 	local shared="--config --verbose --help"
 	local -A options=(
+		[init]="--user --age-key --json"
 		[keygen]="--output --machine --force --json"
 		[generate]="--generator --regenerate --all --dry-run --prompt --identity --no-sandbox --script-timeout --json"
 		[list]="--json"

@@ -1,9 +1,10 @@
 # fish completion for vmcred
-set -l commands keygen generate list get set check fix machine user group activate serve units compose run status inspect sops age
+set -l commands init keygen generate list get set check fix machine user group activate serve units compose run status inspect sops age
 
 complete -c vmcred -f
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -l help -d "print the commands"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -l version -d "print the version"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a init -d "start a repository"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a keygen -d "generate an age identity for a machine or a person"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a generate -d "generate the declared secrets that are missing"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a get -d "decrypt one secret to standard output"
@@ -15,11 +16,11 @@ complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a machine -d 
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a user -d "add or remove a person's public key"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a group -d "manage groups of users and machines"
 complete -c vmcred -n "__fish_seen_subcommand_from machine user group" -a "add remove list"
-complete -c vmcred -n "__fish_seen_subcommand_from machine user" -l age-key -x
+complete -c vmcred -n "__fish_seen_subcommand_from init machine user" -l age-key -x
 complete -c vmcred -n "__fish_seen_subcommand_from user" -l pgp-key -x
 complete -c vmcred -n "__fish_seen_subcommand_from machine user" -l group -x
 complete -c vmcred -n "__fish_seen_subcommand_from machine user" -l force
-complete -c vmcred -n "__fish_seen_subcommand_from group" -l user -x
+complete -c vmcred -n "__fish_seen_subcommand_from init group" -l user -x
 complete -c vmcred -n "__fish_seen_subcommand_from group" -l machine -x
 complete -c vmcred -n "__fish_seen_subcommand_from set" -l file -rF
 complete -c vmcred -n "__fish_seen_subcommand_from set" -l allow-empty
@@ -34,7 +35,7 @@ complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a sops -d "ed
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a age -d "encrypt or decrypt a file, with the command line of age"
 
 complete -c vmcred -n "__fish_seen_subcommand_from $commands" -l config -rF -d "declaration"
-complete -c vmcred -n "__fish_seen_subcommand_from keygen generate list check fix machine user group activate compose status inspect" -l json -d "print JSON"
+complete -c vmcred -n "__fish_seen_subcommand_from init keygen generate list check fix machine user group activate compose status inspect" -l json -d "print JSON"
 complete -c vmcred -n "__fish_seen_subcommand_from $commands" -s v -l verbose -d "report each step"
 complete -c vmcred -n "__fish_seen_subcommand_from $commands" -s h -l help -d "print this help"
 complete -c vmcred -n "__fish_seen_subcommand_from keygen units" -l output -rF

@@ -11,7 +11,7 @@ SHARED = {"config", "verbose", "help"}
 
 # The manual page of each group of commands. Options of run have a section there, and sops has flags of its own.
 PAGES = {
-    "vmcred-store": ["keygen", "generate", "list", "get", "set", "check", "fix", "machine", "user", "group"],
+    "vmcred-store": ["init", "keygen", "generate", "list", "get", "set", "check", "fix", "machine", "user", "group"],
     "vmcred-activate": ["activate", "serve"],
     "vmcred-run": ["units", "compose", "run"],
     "vmcred-inspect": ["status", "inspect"],
@@ -136,7 +136,7 @@ def test_bash_completes_commands_options_and_names(directory):
         printf '%s\\n' "${{COMPREPLY[@]}}"
     """
     cases = [
-        (["vmcred", "in"], ["inspect"]),
+        (["vmcred", "ins"], ["inspect"]),
         (["vmcred", "run", ""], ["vm-1", "vm-2"]),
         (["vmcred", "activate", "--machine", "w"], ["web"]),
         (["vmcred", "activate", "--needed-for", "u"], ["users"]),

@@ -26,6 +26,7 @@ int command_fix(struct cli *cli, int argc, char **argv, struct error *err);
 int command_generate(struct cli *cli, int argc, char **argv, struct error *err);
 int command_get(struct cli *cli, int argc, char **argv, struct error *err);
 int command_group(struct cli *cli, int argc, char **argv, struct error *err);
+int command_init(struct cli *cli, int argc, char **argv, struct error *err);
 int command_inspect(struct cli *cli, int argc, char **argv, struct error *err);
 int command_install_secrets(struct cli *cli, int argc, char **argv, struct error *err);
 int command_keygen(struct cli *cli, int argc, char **argv, struct error *err);
@@ -53,6 +54,9 @@ int command_user(struct cli *cli, int argc, char **argv, struct error *err);
 
 /* `given`, or the first readable default of a machine. */
 const char *cli_machine_identity_path(const char *given);
+
+/* A person's identity file. Returns 1, or 0 with the path of a new one; the caller frees it. */
+int cli_person_identity_find(char **path, struct error *err);
 
 /* Loads an identity file from standard input. */
 int cli_identities_read(struct age_identities *identities, struct error *err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -31,59 +32,77 @@ const char *cli_machine_identity_path(const char *given)
 	return path ? path : CLI_IDENTITY_PATH;
 }
 
-struct search {
-	char *found; /* owned; a file that can be read */
-	char *tried; /* owned; the others, for an error */
+static const char *environment_get(const char *name)
+{
+	const char *value = getenv(name);
+
+	return value && *value ? value : NULL;
+}
+
+/* A person's files, in new memory; NULL without a home directory. */
+struct personal {
+	char *config, *ssh;
 };
 
-/* A person who administers a machine may not be allowed to read its identity. */
-static int place_try(struct search *search, const char *directory, const char *name,
-		     struct error *err)
+static void personal_release(struct personal *personal)
 {
-	_cleanup_free_ char *path = NULL;
-	char *tried;
+	free(personal->config);
+	free(personal->ssh);
+}
 
-	if (search->found || !directory || !*directory)
-		return 0;
-	path = path_join(directory, name);
-	if (path && access(path, R_OK) == 0) {
-		search->found = pointer_release(&path);
-		return 0;
+static struct personal personal_paths(void)
+{
+	const char *config = environment_get("XDG_CONFIG_HOME"), *home = environment_get("HOME");
+
+	return (struct personal){
+		.config = config ? path_join(config, CONFIG_NAME)
+			  : home ? path_join(home, ".config/" CONFIG_NAME)
+				 : NULL,
+		.ssh = home ? path_join(home, SSH_NAME) : NULL,
+	};
+}
+
+int cli_person_identity_find(char **path, struct error *err)
+{
+	__attribute__((cleanup(personal_release))) struct personal personal = personal_paths();
+	bool exists = personal.config && access(personal.config, R_OK) == 0;
+
+	if (!personal.config)
+		return error_set(err, VMCRED_USAGE, "you have no home directory: $HOME is not set");
+	if (!exists && personal.ssh && access(personal.ssh, R_OK) == 0) {
+		*path = pointer_release(&personal.ssh);
+		return 1;
 	}
-	tried = path ? text_format("%s%s%s", search->tried ? search->tried : "",
-				   search->tried ? ", " : "", path)
-		     : NULL;
-	if (!tried)
-		return error_no_memory(err);
-	free(search->tried);
-	search->tried = tried;
-	return 0;
+	*path = pointer_release(&personal.config);
+	return exists;
 }
 
-static int search_run(struct search *search, struct error *err)
+/* Finds the first file that can be read. A person who administers a machine may not be allowed to
+ * read its identity. */
+static int identity_find(char **path, struct error *err)
 {
-	const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
-	int r = 0;
+	__attribute__((cleanup(personal_release))) struct personal personal = personal_paths();
+	const char *const places[] = {CLI_IDENTITY_PATH, CLI_IDENTITY_PATH_SOPS_NIX,
+				      personal.config, personal.ssh, host_key};
+	_cleanup_free_ char *tried = NULL;
 
-	for (size_t i = 0; r == 0 && i < sizeof(machine_paths) / sizeof(machine_paths[0]); i++)
-		r = place_try(search, "/", machine_paths[i] + 1, err);
-	if (r == 0)
-		r = config && *config ? place_try(search, config, CONFIG_NAME, err)
-				      : place_try(search, home, ".config/" CONFIG_NAME, err);
-	if (r == 0)
-		r = place_try(search, home, SSH_NAME, err);
-	if (r == 0)
-		r = place_try(search, "/", host_key + 1, err);
-	if (r < 0 || search->found)
-		return r;
-	error_set(err, VMCRED_MISSING, "no identity can be read: tried %s", search->tried);
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		char *more;
+
+		if (!places[i])
+			continue;
+		if (access(places[i], R_OK) == 0) {
+			*path = strdup(places[i]);
+			return *path ? 0 : error_no_memory(err);
+		}
+		more = text_format("%s%s%s", tried ? tried : "", tried ? ", " : "", places[i]);
+		if (!more)
+			return error_no_memory(err);
+		free(tried);
+		tried = more;
+	}
+	error_set(err, VMCRED_MISSING, "no identity can be read: tried %s", tried);
 	return error_hint(err, "pass the identity file with --identity FILE");
-}
-
-static void search_release(struct search *search)
-{
-	free(search->found);
-	free(search->tried);
 }
 
 int cli_identities_read(struct age_identities *identities, struct error *err)
@@ -99,8 +118,8 @@ int cli_identities_load(const char *given, const struct report *report,
 			struct age_identities *identities, struct error *err)
 {
 	const char *path = given ? given : getenv("SOPS_AGE_KEY_FILE");
-	__attribute__((cleanup(search_release))) struct search search = {0};
-	int r = path ? 0 : search_run(&search, err);
+	_cleanup_free_ char *found = NULL;
+	int r = path ? 0 : identity_find(&found, err);
 
 	if (r < 0)
 		return r;
@@ -108,7 +127,7 @@ int cli_identities_load(const char *given, const struct report *report,
 	identities->prompt = &terminal_prompt;
 	identities->report = report;
 	identities->converts_ssh = true;
-	r = age_identity_file_load(AT_FDCWD, path ? path : search.found, identities, err);
+	r = age_identity_file_load(AT_FDCWD, path ? path : found, identities, err);
 	if (r == -(int)VMCRED_MISSING)
 		error_hint(err, "pass the identity file with --identity FILE");
 	return r;

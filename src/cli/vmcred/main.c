@@ -3,6 +3,7 @@
 
 static const struct cli_command commands[] = {
 	/* In the order of the flow from generation to the guest. */
+	{"init", "start a repository: a declaration to fill in, and your key", .run = command_init},
 	{"keygen", "generate an age identity for a machine or a person", .run = command_keygen},
 	{"generate", "generate the declared secrets that are missing", .run = command_generate},
 	{"list", "list the declared secrets", .run = command_list},
