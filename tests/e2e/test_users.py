@@ -12,7 +12,7 @@ machines: {example-host: {}}
 generators:
   login:
     machines: [example-host]
-    files: {password: {deploy: false}, hash: {neededFor: users}}
+    files: {password: {deploy: false}, hash: {neededFor: users, restartUnits: [login.service]}}
     kind: {password: {base64: 12}, hash: {password-hash: password}}
   service:
     machines: [example-host]
@@ -107,11 +107,16 @@ def test_only_secrets_for_users(_directory):
 
 
 def test_reload_and_services(_directory):
-    """a reload activates a changed hash, and the secrets of services are activated after their users were created"""
+    """a reload activates a changed hash and restarts its unit, and secrets of services are activated after their users exist"""
     machine = booted()
+    machine.write(f"{DROPINS}/login.service", "[Service]\nExecStart=/bin/sleep infinity\n")
+    machine.checked("systemctl", "daemon-reload")
+    machine.checked("systemctl", "start", "login.service")
+    process = property_of("login.service", "MainPID")
     checked(VMCRED, "generate", "--config", machine.example / "vmcred.yaml", "--generator", "login", "--regenerate")
     machine.checked("systemctl", "reload", UNIT)
     equal(machine.checked("cat", f"{USERS}/vars/login/hash").out, machine.value("login/hash"))
+    machine._wait(lambda: property_of("login.service", "MainPID") not in ("0", process))  # pylint: disable=protected-access
     machine.checked("systemctl", "start", "vmcred-activate.service")
     equal(machine.checked("stat", "-c", "%a %U %G", "/run/secrets/vars/service/key").out, "400 ada ada\n")
 
