@@ -120,11 +120,18 @@ def test_damaged_secret(_directory):
     document.write_text(damage(whole))
     machine.checked("sh", "-c", "umount /run/secrets.d; rm -rf /run/secrets /run/secrets.d /run/vmcred/activation")
     machine.run("systemctl", "stop", "vmcred-activate.service")
-    declare(fine=ENTRY, bad=ENTRY.replace("api-key", "db-password"))
-    results = [machine.run("systemctl", "start", unit_of(name)).code for name in ("fine", "bad")]
-    equal(results, [0, 1], f"exit codes of systemctl, with {log('fine')}{log('bad')}")
+    bad = ENTRY.replace("api-key", "db-password")
+    declare(fine=ENTRY, bad=bad, served="    credentialSource: socket\n" + bad)
+    machine.checked("systemctl", "start", "vmcred.socket")
+    results = [machine.run("systemctl", "start", unit_of(name)).code for name in ("fine", "bad", "served")]
+    equal(results, [0, 1, 1], f"exit codes of systemctl, with {log('fine')}{log('bad')}{log('served')}")
     reason = "credential key: test-vm-secrets/db-password is not activated: "
     assert reason in log("bad") and "was modified" in log("bad"), log("bad")
+    shown_status = {name: machine.run("systemctl", "status", "--full", unit_of(name)).out for name in ("bad", "served")}
+    assert "bad: key is missing: test-vm-secrets/db-password is not activated" in shown_status["bad"], shown_status
+    assert "refused key to microvm@served.service" in shown_status["served"], shown_status
+    for text in shown_status.values():
+        assert "the value data was modified or moved" in text, shown_status
     assert reason not in log("fine"), log("fine")
     equal(machine.run("systemctl", "is-active", "vmcred-activate.service").out, "failed\n")
     machine.checked("systemctl", "stop", unit_of("fine"), unit_of("bad"))
