@@ -227,7 +227,7 @@ static void credential_log(const struct config_vm *vm, const struct config_load 
 		});
 }
 
-/* Logs failed secrets for each VM's unit that loads one. */
+/* Logs failed secrets for each VM's unit that loads one; `serve` logs its own answers. */
 static void failures_log(const struct config *config, const struct activation_record *record)
 {
 	for (size_t i = 0; i < record->failure_count; i++) {
@@ -238,7 +238,8 @@ static void failures_log(const struct config *config, const struct activation_re
 			const struct config_vm *vm = &config->vms[j];
 
 			for (size_t k = 0; k < vm->load_count; k++) {
-				if (load_is_of(&vm->loads[k], failure->name))
+				if (vm->source != CONFIG_SOURCE_SOCKET &&
+				    load_is_of(&vm->loads[k], failure->name))
 					credential_log(vm, &vm->loads[k], failure, is_kept);
 			}
 		}
