@@ -7,6 +7,7 @@
 #include <linux/posix_acl.h>
 #include <linux/posix_acl_xattr.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -125,6 +126,9 @@ static int file_read(int dirfd, const char *path, const struct report *report, s
 	if (fd < 0) {
 		int reason = errno;
 
+		if (reason == ENOENT && strncmp(path, "AGE-", strlen("AGE-")) == 0)
+			return error_set(err, VMCRED_USAGE,
+					 "secret key given instead of the name of its file");
 		error_set_errno(err, reason, "%s", path);
 		if (reason == EACCES)
 			return error_hint(err, "run as the user that owns it");

@@ -115,7 +115,7 @@ def test_duplicates_are_reported(directory):
     warning = "vmcred: warning: duplicate"
     expect(
         vmcred("age", *words, "-o", keys.file, keys.plain), out="",
-        err=f'{warning} recipient "{keys.public}"\n{warning} recipients file "{team}"\n',
+        err=f'{warning} recipients file "{team}"\n{warning} recipient "{keys.public}"\n',
     )  # fmt: skip
     words = ["-i", keys.identity] * 2
     expect(vmcred("age", "-d", *words, "-o", keys.out, keys.file), out="", err=f'{warning} identity file "{keys.identity}"\n')
@@ -210,12 +210,21 @@ def test_wrong_arguments_are_refused(directory):
         (["-R", "-"], 2, f"{age}standard input is used for multiple purposes"),
         (["-d", "-i", "-", "-i", "-", "x"], 2, f"{age}standard input is used for multiple purposes"),
         (["-r", "hunter2"], 2, "vmcred: encrypting: a recipient is not an age public key (age1…)"),
-        (["-e", "-j", "a/b"], 1, "vmcred: encrypting: -j a/b: invalid plugin name"),
+        (["-e", "-j", "a/b"], 1, "vmcred: encrypting: -j: invalid plugin name"),
+        (["-e", "-j", "AGE-PLUGIN-A-1QQ"], 2, "vmcred: encrypting: -j: secret key given instead of a plugin's name"),
         (["-R", keys.identity], 2, f"vmcred: encrypting: {keys.identity}: line 3 is not an age public key"),
         (["-d", directory / "no"], 3, f"vmcred: decrypting: opening {directory}/no: No such file or directory"),
         (["-d", "/dev/null"], 1, "vmcred: decrypting: not an age file: it is empty"),
     ):
         expect(vmcred("age", *words), code=code, out="", err=f"{error}\n")
+
+
+def test_secret_key_as_an_argument_is_not_quoted(directory):
+    """a secret key where another argument is expected is an error that does not quote it"""
+    keys = Keys(directory)
+    secret = keys.identity.read_text().split()[-1]
+    for words in (["age", "-r", secret, "-r", secret], ["age", "-d", "-i", secret], ["age", "-e", "-j", secret]):
+        assert secret[15:] not in fails(vmcred(*words, cwd=directory), 2).err, words
 
 
 def test_age_keygen(directory):

@@ -410,8 +410,12 @@ int age_identities_add_plugin(struct age_identities *identities, const char *nam
 {
 	_cleanup_free_ char *prefix = NULL, *checked = NULL;
 	_cleanup_secret_ struct secret text = {0};
-	int r = name_read(span_of_text(name), &checked, err);
+	int r;
 
+	/* Do not quote a secret key in a later error. */
+	if (strncmp(name, "AGE-", strlen("AGE-")) == 0)
+		return error_set(err, VMCRED_USAGE, "secret key given instead of a plugin's name");
+	r = name_read(span_of_text(name), &checked, err);
 	if (r == 0)
 		prefix = text_format("age-plugin-%s-", checked);
 	if (r == 0)

@@ -90,7 +90,7 @@ static int identities_load(const struct age_options *options, struct age_identit
 		if (is_plugin(&options->identities, i)) {
 			r = age_identities_add_plugin(identities, path, err);
 			if (r < 0)
-				error_wrap(err, "-j %s", path);
+				error_wrap(err, "-j");
 		} else if (is_standard(path)) {
 			r = cli_identities_read(identities, err);
 		} else {
@@ -98,6 +98,21 @@ static int identities_load(const struct age_options *options, struct age_identit
 		}
 	}
 	return r;
+}
+
+/* Warns once about each text that is given several times. It must not be a secret key. */
+static void duplicates_warn(const struct age_options *options, const struct cli_texts *texts,
+			    const char *what)
+{
+	for (size_t i = 0; i < texts->count; i++) {
+		size_t before = 0;
+
+		for (size_t j = 0; j < i; j++)
+			before += strcmp(texts->items[j], texts->items[i]) == 0;
+		if (before == 1 && !is_plugin(texts, i))
+			report_message(options->report, REPORT_WARNING, "duplicate %s \"%s\"", what,
+				       texts->items[i]);
+	}
 }
 
 static int recipients_load(const struct age_options *options, struct age_recipients *recipients,
@@ -109,6 +124,8 @@ static int recipients_load(const struct age_options *options, struct age_recipie
 
 	for (size_t i = 0; r == 0 && i < options->recipients.count; i++)
 		r = age_recipients_add(recipients, span_of_text(options->recipients.items[i]), err);
+	if (r == 0)
+		duplicates_warn(options, &options->recipients, "recipient");
 	for (size_t i = 0; r == 0 && i < options->recipient_files.count; i++) {
 		const char *path = options->recipient_files.items[i];
 		_cleanup_secret_ struct secret text = {0};
@@ -345,21 +362,6 @@ static int standard_input_check(const struct age_options *options, struct error 
 			    : 0;
 }
 
-/* Warns once about each text that is given several times. */
-static void duplicates_warn(const struct age_options *options, const struct cli_texts *texts,
-			    const char *what)
-{
-	for (size_t i = 0; i < texts->count; i++) {
-		size_t before = 0;
-
-		for (size_t j = 0; j < i; j++)
-			before += strcmp(texts->items[j], texts->items[i]) == 0;
-		if (before == 1 && !is_plugin(texts, i))
-			report_message(options->report, REPORT_WARNING, "duplicate %s \"%s\"", what,
-				       texts->items[i]);
-	}
-}
-
 void cli_age_version_print(void)
 {
 	/* Programs look for the version of age in the first word. */
@@ -413,7 +415,6 @@ int command_age(struct cli *cli, int argc, char **argv, struct error *err)
 		r = standard_input_check(&options, err);
 	if (r < 0)
 		return error_wrap(err, "age");
-	duplicates_warn(&options, &options.recipients, "recipient");
 	duplicates_warn(&options, &options.recipient_files, "recipients file");
 	duplicates_warn(&options, &options.identities, "identity file");
 	r = cli_harden(cli, err);
