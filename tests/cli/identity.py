@@ -103,7 +103,7 @@ def test_typed_passphrase_is_not_shown(directory):
 
 
 def test_passphrase_is_asked_for_once(directory):
-    """a passphrase is asked for once, however many secrets are re-encrypted"""
+    """a passphrase is asked for once, however many secrets are re-encrypted or checked"""
     path, public_key = ssh_keygen(directory, "-t", "ed25519", passphrase="correct horse")
     names = [f"m{number}" for number in range(100)]
     declaration = "machines: {" + ", ".join(f"{name}: {{}}" for name in ["m", *names]) + "}\n"
@@ -117,6 +117,9 @@ def test_passphrase_is_asked_for_once(directory):
     equal((code, err), (0, ""), "result")
     added = f"own/it: 1 recipient to add, 0 to remove: + user bob {bob}\n"
     equal(out.decode(), "".join(f"{name} {added}" for name in names), "the output")
+    equal(shown, f"Enter passphrase for {path}: \r\n", "the text on the terminal")
+    code, out, err, shown = get_at_terminal(["check", "--decrypt", "--identity", path, "--config", example.config], "correct horse")
+    equal((code, err, out.decode().splitlines()[-1]), (0, "", "decrypted 100 secrets"), "the check's result")
     equal(shown, f"Enter passphrase for {path}: \r\n", "the text on the terminal")
 
 
