@@ -165,10 +165,13 @@ def test_generate_syncs_many_generators_together(directory):
     equal(unsynced(directory, store, *command, "--regenerate", "--all"), [])
 
 
-def person(store, name):
-    """A new identity beside the store, and its public key."""
-    identity = store.parent / name
-    return identity, expect(run(harness.VMCRED, "keygen", "--output", identity)).out.split()[-1]
+def user_commands(store, example):
+    """The command lines that add and remove one user while another one remains."""
+    words = ["--config", example.config, "--identity", example.identity]
+    keys = {name: expect(run(harness.VMCRED, "keygen", "--output", store.parent / name)).out.split()[-1] for name in ("ada", "bob")}
+    expect(run(harness.VMCRED, "user", "add", "bob", "--age-key", keys["bob"], *words))
+    return ([harness.VMCRED, "user", "add", "ada", "--age-key", keys["ada"], *words],
+            [harness.VMCRED, "user", "remove", "ada", *words])  # fmt: skip
 
 
 def test_a_user_is_added_and_removed_in_few_secrets_one_by_one(directory):
@@ -176,10 +179,7 @@ def test_a_user_is_added_and_removed_in_few_secrets_one_by_one(directory):
     store = directory / "store"
     store.mkdir()
     example = Example(store)
-    words = ["--config", example.config, "--identity", example.identity]
-    _, key = person(store, "ada")
-    add = [harness.VMCRED, "user", "add", "ada", "--age-key", key, *words]
-    remove = [harness.VMCRED, "user", "remove", "ada", *words]
+    add, remove = user_commands(store, example)
     equal(unsynced(directory, store, *add), [])
     equal(unsynced(directory, store, *remove), [])
     seen = [name for name, *_ in calls(directory, *add)]
@@ -192,10 +192,7 @@ def test_a_user_is_added_and_removed_in_many_secrets_together(directory):
     store.mkdir()
     fleet = Fleet(store, 300, FLEET)
     expect(fleet.generate())
-    words = ["--config", fleet.config, "--identity", fleet.identity]
-    _, key = person(store, "ada")
-    add = [harness.VMCRED, "user", "add", "ada", "--age-key", key, *words]
-    remove = [harness.VMCRED, "user", "remove", "ada", *words]
+    add, remove = user_commands(store, fleet)
     equal(unsynced(directory, store, *add), [])
     equal(unsynced(directory, store, *remove), [])
     seen = [name for name, *_ in calls(directory, *add)]
