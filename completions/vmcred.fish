@@ -1,5 +1,5 @@
 # fish completion for vmcred
-set -l commands init keygen generate list get set check fix machine user group activate serve units compose run status inspect sops age
+set -l commands init keygen generate list get set check fix prune machine user group activate serve units compose run status inspect sops age
 
 complete -c vmcred -f
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -l help -d "print the commands"
@@ -12,6 +12,7 @@ complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a list -d "li
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a set -d "store a value, encrypted"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a check -d "check that all secrets exist and have the declared recipients"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a fix -d "re-encrypt secrets to their declared recipients"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a prune -d "remove what is no longer declared"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a machine -d "add or remove a machine's key"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a user -d "add or remove a person's public key"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a group -d "manage groups of users and machines"
@@ -24,6 +25,7 @@ complete -c vmcred -n "__fish_seen_subcommand_from init group" -l user -x
 complete -c vmcred -n "__fish_seen_subcommand_from group" -l machine -x
 complete -c vmcred -n "__fish_seen_subcommand_from set" -l file -rF
 complete -c vmcred -n "__fish_seen_subcommand_from set" -l allow-empty
+complete -c vmcred -n "__fish_seen_subcommand_from prune" -l yes
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a activate -d "decrypt a machine's secrets to /run/secrets"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a serve -d "serve LoadCredential= of the VMs' units from the store"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a units -d "write the LoadCredential= drop-ins of the VMs' units"
@@ -35,7 +37,7 @@ complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a sops -d "ed
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a age -d "encrypt or decrypt a file, with the command line of age"
 
 complete -c vmcred -n "__fish_seen_subcommand_from $commands" -l config -rF -d "declaration"
-complete -c vmcred -n "__fish_seen_subcommand_from init keygen generate list check fix machine user group activate compose status inspect" -l json -d "print JSON"
+complete -c vmcred -n "__fish_seen_subcommand_from init keygen generate list check fix prune machine user group activate compose status inspect" -l json -d "print JSON"
 complete -c vmcred -n "__fish_seen_subcommand_from $commands" -s v -l verbose -d "report each step"
 complete -c vmcred -n "__fish_seen_subcommand_from $commands" -s h -l help -d "print this help"
 complete -c vmcred -n "__fish_seen_subcommand_from keygen units" -l output -rF
@@ -44,11 +46,11 @@ complete -c vmcred -n "__fish_seen_subcommand_from keygen" -l force
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l generator -x
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l regenerate
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l all
-complete -c vmcred -n "__fish_seen_subcommand_from generate fix machine user group activate" -l dry-run
+complete -c vmcred -n "__fish_seen_subcommand_from generate fix prune machine user group activate" -l dry-run
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l prompt -x
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l no-sandbox
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l script-timeout -x
-complete -c vmcred -n "__fish_seen_subcommand_from generate get set check fix machine user group activate serve inspect" -l identity -rF
+complete -c vmcred -n "__fish_seen_subcommand_from generate get set check fix prune machine user group activate serve inspect" -l identity -rF
 complete -c vmcred -n "__fish_seen_subcommand_from activate status inspect" -l root -rF
 complete -c vmcred -n "__fish_seen_subcommand_from activate" -l needed-for -xa "services users activation partitioning"
 complete -c vmcred -n "__fish_seen_subcommand_from check" -l decrypt -d "also decrypt each secret that the identity opens"

@@ -163,7 +163,7 @@ int strings_add_all(struct strings *strings, char *const *texts, struct error *e
 {
 	int r = 0;
 
-	for (; r == 0 && *texts; texts++)
+	for (; r == 0 && texts && *texts; texts++)
 		r = strings_add(strings, *texts, err);
 	return r;
 }

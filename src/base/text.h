@@ -51,7 +51,7 @@ int strings_take(struct strings *strings, char *text, struct error *err);
 int strings_add_format(struct strings *strings, struct error *err, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Adds copies of a NULL-terminated list. */
+/* Adds copies of a NULL-terminated list, which may be NULL. */
 int strings_add_all(struct strings *strings, char *const *texts, struct error *err);
 
 bool strings_contain(const struct strings *strings, const char *text);

@@ -201,6 +201,18 @@ int vars_check(const struct config *config, int store_dirfd,
 	       const struct vars_check_options *options, const struct report *report,
 	       struct error *err);
 
+/* What vmcred stored and the declaration no longer has. Starts as {0}. */
+struct vars_orphans {
+	struct strings machines; /* owned; those that are still registered */
+	struct strings paths;    /* owned; of generators, files, private keys and links in groups */
+};
+
+#define _cleanup_vars_orphans_ __attribute__((cleanup(vars_orphans_destroy)))
+
+int vars_orphans_find(const struct config *config, int store_dirfd, struct vars_orphans *orphans,
+		      struct error *err);
+void vars_orphans_destroy(struct vars_orphans *orphans);
+
 enum vars_member_type {
 	VARS_MACHINE,
 	VARS_USER,

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/json.h"
+#include "cli/terminal.h"
 #include "cli/vmcred/commands.h"
 
 struct making {
@@ -83,6 +84,23 @@ static int paths_remove(const struct making *making, const struct strings *paths
 	return r < 0 ? r : 0;
 }
 
+static int confirm(const struct making *making, struct error *err)
+{
+	const struct terminal_question question = {.text = "Remove this? [y/N]"};
+	_cleanup_secret_ struct secret answer = {0};
+	int r;
+
+	if (making->printed == 0 || making->change->dry_run || !making->change->confirm)
+		return 0;
+	r = terminal_ask(&question, &answer, err);
+	if (r < 0)
+		return error_hint(err, "confirm with --yes");
+	return span_equal(secret_span(&answer), span_of_text("y")) ||
+			       span_equal(secret_span(&answer), span_of_text("yes"))
+		       ? 0
+		       : error_set(err, VMCRED_FAILED, "nothing was changed: not confirmed");
+}
+
 static int commit(size_t linked, void *data, struct error *err)
 {
 	struct making *making = data;
@@ -96,7 +114,8 @@ static int commit(size_t linked, void *data, struct error *err)
 		paths_print(making, &change->added, "add");
 	paths_print(making, &change->removed, "remove");
 	paths_print(making, &change->removed_last, "remove");
-	return paths_remove(making, &change->removed, err);
+	r = confirm(making, err);
+	return r < 0 ? r : paths_remove(making, &change->removed, err);
 }
 
 static int change_make(struct making *making, const char *nothing, struct error *err)
@@ -114,7 +133,9 @@ static int change_make(struct making *making, const char *nothing, struct error 
 		.failed = failure_print,
 		.data = making,
 	};
-	int r = vars_fix(making->config, making->store_dirfd, &options, &making->cli->report, err);
+	int r = change->paths_only ? commit(0, making, err)
+				   : vars_fix(making->config, making->store_dirfd, &options,
+					      &making->cli->report, err);
 
 	if (r < 0)
 		return r;

@@ -174,6 +174,33 @@ static int identities_get(const struct age_identities **identities, void *data, 
 	return cli_identity_get(identities, &checking->identity, err);
 }
 
+/* How many of them the warning names. */
+#define ORPHANS_NAMED ((size_t)3)
+
+/* What `prune` would remove. It is no fault: it harms nothing. */
+static int orphans_report(const struct checking *checking, const struct config *config,
+			  int store_dirfd, struct error *err)
+{
+	_cleanup_vars_orphans_ struct vars_orphans orphans = {0};
+	_cleanup_strings_ struct strings all = {0};
+	int r = vars_orphans_find(config, store_dirfd, &orphans, err);
+
+	for (size_t i = 0; r == 0 && i < orphans.machines.count; i++)
+		r = strings_add_format(&all, err, "sops/machines/%s", orphans.machines.items[i]);
+	if (r == 0)
+		r = strings_add_all(&all, orphans.paths.items, err);
+	if (r < 0 || all.count == 0)
+		return r;
+	report_message(&checking->cli->report, REPORT_WARNING,
+		       "no longer declared: %zu path%s in the store (%s%s%s%s%s%s): run `vmcred "
+		       "prune`",
+		       all.count, all.count == 1 ? "" : "s", all.items[0],
+		       all.count > 1 ? ", " : "", all.count > 1 ? all.items[1] : "",
+		       all.count > 2 ? ", " : "", all.count > 2 ? all.items[2] : "",
+		       all.count > ORPHANS_NAMED ? ", ..." : "");
+	return 0;
+}
+
 static int store_check(struct checking *checking, const struct config *config, int store_dirfd,
 		       char *const *machines, struct error *err)
 {
@@ -186,6 +213,8 @@ static int store_check(struct checking *checking, const struct config *config, i
 	};
 	int r = vars_check(config, store_dirfd, &options, &checking->cli->report, err);
 
+	if (r == 0 && !machines)
+		r = orphans_report(checking, config, store_dirfd, err);
 	return r < 0 || !checking->delivery ? r
 					    : inspect_delivery_check(checking->delivery, config,
 								     value_refused, checking, err);

@@ -33,6 +33,7 @@ int command_keygen(struct cli *cli, int argc, char **argv, struct error *err);
 int command_list(struct cli *cli, int argc, char **argv, struct error *err);
 int command_machine(struct cli *cli, int argc, char **argv, struct error *err);
 int command_serve(struct cli *cli, int argc, char **argv, struct error *err);
+int command_prune(struct cli *cli, int argc, char **argv, struct error *err);
 int command_set(struct cli *cli, int argc, char **argv, struct error *err);
 int command_status(struct cli *cli, int argc, char **argv, struct error *err);
 int command_user(struct cli *cli, int argc, char **argv, struct error *err);
@@ -118,7 +119,9 @@ struct cli_change {
 	struct strings added, removed; /* owned; paths to add, and to remove first, */
 	struct strings removed_last;   /* owned; and when all secrets are encrypted */
 	bool bind;                     /* as in vars_fix_options */
+	bool paths_only;               /* encrypt nothing */
 	bool dry_run;                  /* print all of it, change nothing */
+	bool confirm;                  /* ask at the terminal before anything is changed */
 	const char *identity;          /* --identity, or NULL; read when it is first needed */
 
 	/* Adds what `added` names, unless it is a dry run; may be NULL. `linked` as in

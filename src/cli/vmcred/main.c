@@ -12,6 +12,7 @@ static const struct cli_command commands[] = {
 	{"check", "check that all secrets exist and have the declared recipients",
 	 .run = command_check},
 	{"fix", "re-encrypt secrets to their declared recipients", .run = command_fix},
+	{"prune", "remove what is no longer declared", .run = command_prune},
 	{"machine", "add or remove a machine's key", .run = command_machine},
 	{"user", "add or remove a person's public key", .run = command_user},
 	{"group", "manage groups of users and machines", .run = command_group},
