@@ -48,7 +48,7 @@ ORPHANS = [
 
 
 class Store:
-    """ada is a user; machine n, two generators and a file are no longer declared; the group ops links to nobody."""
+    """ada is a user; machine n, two generators and a file are no longer declared; the group ops has a link to a missing user."""
 
     def __init__(self, directory):
         self.directory, self.root = directory, directory / "store"
@@ -136,11 +136,14 @@ def test_prune_leaves_what_another_tool_stored(directory):
     store.undeclare()
     succeeds(unchanged(store.root / "vars", lambda: store.prune("--yes")), "nothing to do")
     equal(named(store("check")), (0, []))
-    # As soon as one secret of the generator is vmcred's, the generator is.
+    # As soon as one secret of the generator is vmcred's, the generator is, but not somebody's notes in it.
     store.config.write_text(BEFORE)
     expect(store("set", "m", "gone/it", stdin="new"))
     store.undeclare()
     equal(named(store("check")), (1, ["vars/per-machine/m/gone"]))
+    for name in ("gone/README.md", "own/README.md"):
+        (store.root / "vars/per-machine/m" / name).write_text("somebody's notes")
+    equal(named(store("check")), (2, ["vars/per-machine/m/gone/it", "vars/per-machine/m/gone/open"]))
     # A document that cannot be read could be anybody's.
     (store.root / "vars/per-machine/m/gone/it/secret").write_text("<<<<<<< ours\n")
     succeeds(store.prune("--yes"), "nothing to do")

@@ -4,7 +4,7 @@ import json
 
 import harness
 from clan_repository import MACHINES, Repository
-from harness import equal, expect
+from harness import equal, expect, succeeds
 from ssh_pgp import SshPgpKey
 
 # clan without default groups, and with one.
@@ -86,6 +86,32 @@ def test_secrets_without_a_generator_follow_members(directory):
     repository.healthy_for_clan()
     repository.healthy_for_vmcred(files=20)
     equal(repository.clan("secrets", "get", "extra"), "besides")
+
+
+def test_prune_leaves_what_clan_stored(directory):
+    """prune leaves what clan stored for generators that only clan declares, removes what vmcred stored, and clan has nothing to fix"""
+    repository = Repository(directory).fill_by_clan()
+    repository.clan("secrets", "set", "extra", "--user", "bob", "--machine", "m1", stdin="besides")
+    repository.commit()
+    generators = dict(repository.generators)
+    del repository.generators["validated"]
+    flake = (repository.directory / "flake.json").read_text()
+    repository.declare()
+    (repository.directory / "flake.json").write_text(flake)
+    repository.commit()
+    succeeds(repository.vmcred("prune", "--yes"), "nothing to do")
+    repository.unchanged()
+    # vmcred makes the secrets its own and then loses one of two machines of a generator, with clan.
+    repository.generators = generators
+    repository.declare()
+    expect(repository.vmcred("fix"), 0, None, "")
+    repository.generators["validated"]["machines"] = ["m1"]
+    repository.declare()
+    repository.commit()
+    expect(repository.vmcred("prune", "--yes"), 0, "vars/per-machine/m2/validated: to remove\n", "")
+    repository.healthy_for_vmcred(files=19)
+    repository.healthy_for_clan()
+    equal(repository.clan("secrets", "get", "extra", who="bob"), "besides")
 
 
 def pgp_readers(repository):

@@ -177,7 +177,7 @@ static int identities_get(const struct age_identities **identities, void *data, 
 /* How many of them the warning names. */
 #define ORPHANS_NAMED ((size_t)3)
 
-/* What `prune` would remove. It is no fault: it harms nothing. */
+/* What `prune` would remove: a warning, because it does no harm. */
 static int orphans_report(const struct checking *checking, const struct config *config,
 			  int store_dirfd, struct error *err)
 {

@@ -67,8 +67,19 @@ static bool has_bound(const struct search *search, const char *directory,
 	return false;
 }
 
-/* `generator` is NULL if it is not declared for the machine, or as shared. Returns 1 if all of it
- * is an orphan, 0, or a negative code. */
+/* Whether it is a directory with a secret or a public value: not, say, a person's notes. */
+static bool is_file(const struct search *search, const char *path)
+{
+	_cleanup_free_ char *secret = text_format("%s/secret", path);
+	_cleanup_free_ char *value = text_format("%s/value", path);
+
+	return secret && value &&
+	       (faccessat(search->store_dirfd, secret, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
+		faccessat(search->store_dirfd, value, F_OK, AT_SYMLINK_NOFOLLOW) == 0);
+}
+
+/* `generator` is NULL if it is not declared for the machine, or as shared. Returns 1 if it is an
+ * orphan, 0, or a negative code. */
 static int generator_search(const struct search *search, const char *directory,
 			    const struct config_generator *generator, struct error *err)
 {
@@ -77,16 +88,22 @@ static int generator_search(const struct search *search, const char *directory,
 	int r = names_list(search, directory, &files, err);
 
 	for (size_t i = 0; r == 0 && i < files.count; i++) {
-		if (!generator || !config_file_find(generator, files.items[i]))
-			r = strings_add_format(&undeclared, err, "%s/%s", directory,
-					       files.items[i]);
+		_cleanup_free_ char *path = NULL;
+
+		if (generator && config_file_find(generator, files.items[i]))
+			continue;
+		path = text_format("%s/%s", directory, files.items[i]);
+		if (!path)
+			return error_no_memory(err);
+		r = is_file(search, path) ? strings_take(&undeclared, pointer_release(&path), err)
+					  : 0;
 	}
 	if (r < 0 || undeclared.count == 0 || !has_bound(search, directory, &files))
 		return r;
-	if (generator)
-		return strings_add_all(paths, undeclared.items, err);
-	r = strings_add(paths, directory, err);
-	return r < 0 ? r : 1;
+	r = generator || undeclared.count < files.count
+		    ? strings_add_all(paths, undeclared.items, err)
+		    : strings_add(paths, directory, err);
+	return r < 0 ? r : !generator;
 }
 
 /* The generators of a machine, or the shared ones. Returns 1 if one of them is an orphan. */
