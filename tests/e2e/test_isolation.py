@@ -5,7 +5,7 @@ import re
 import time
 
 import harness
-from harness import equal
+from harness import VMCRED_RUN, equal
 from host import CONFIG, DROPINS, STORE, Container
 
 GENERATORS = "/run/systemd/system-generators"
@@ -31,11 +31,15 @@ def booted():
     return host
 
 
+def declaration(text, entries):
+    vms = "".join(f"  {name}:\n{entry}" for name, entry in entries.items())
+    return text.replace("\nvms:\n", f"\nvms:\n{vms}")
+
+
 def declare(**entries):
     """Declares VMs, and lets the generator write their drop-ins."""
     machine = booted()
-    vms = "".join(f"  {name}:\n{entry}" for name, entry in entries.items())
-    (machine.example / "vmcred.yaml").write_text(machine.text.replace("\nvms:\n", f"\nvms:\n{vms}"))
+    (machine.example / "vmcred.yaml").write_text(declaration(machine.text, entries))
     machine.checked("systemctl", "daemon-reload")
 
 
@@ -81,6 +85,47 @@ def test_error_in_the_entry_of_a_vm(_directory):
     machine.checked("systemctl", "stop", unit_of("fine"), unit_of("typo"))
 
 
+def damage(text):
+    """Changes a byte of the ciphertext."""
+    return re.sub(r'("data": "ENC.*?data:)(.)', lambda match: match.group(1) + ("B" if match.group(2) == "A" else "A"), text)
+
+
+class Rebooted(Container):
+    """A host that boots with a damaged secret, errors in the entries of two VMs, and the last good drop-ins of another host."""
+
+    def _declare(self):
+        super()._declare()
+        path = self.example / "vmcred.yaml"
+        bad = ENTRY.replace("api-key", "db-password")
+        entries = {"fine": ENTRY, "bad": bad, "typo": ENTRY.replace("command", "comand"), "fresh": ENTRY.replace("command", "comand")}
+        path.write_text(declaration(path.read_text(), entries))
+        document = self.example / STORE / "db-password" / "secret"
+        document.write_text(damage(document.read_text()))
+        (self.directory / "units.json").write_text(booted().checked("cat", LAST_GOOD).out)
+        (self.directory / "wants").mkdir()
+        for name in entries:
+            (self.directory / "wants" / unit_of(name)).symlink_to("/usr/local/lib/systemd/system/microvm@.service")
+
+    def _options(self):
+        return [f"--bind-ro={VMCRED_RUN}:/usr/lib/systemd/system-generators/vmcred-generator",
+                f"--bind-ro={self.directory}/units.json:{LAST_GOOD}",
+                f"--bind-ro={self.directory}/wants:/etc/systemd/system/multi-user.target.wants"]
+
+
+def test_boot_with_faults(_directory):
+    """a host boots with a damaged secret and errors in entries: the other VMs run, and each journal has its own reason"""
+    declare(fine=ENTRY, typo=ENTRY)
+    wait("the copy of the drop-ins", lambda: booted().run("grep", "-q", '"typo"', LAST_GOOD).code == 0)
+    machine = Rebooted()
+    names = ("fine", "typo", "bad", "fresh")
+    equal([machine.run("systemctl", "is-active", unit_of(name)).out.strip() for name in names], ["active", "active", "failed", "failed"])
+    shown_status = {name: machine.run("systemctl", "status", "--full", unit_of(name)).out for name in names}
+    for name, reason in (("typo", "vms.typo: unknown key"), ("bad", "was modified or moved"), ("fresh", "vms.fresh: unknown key")):
+        assert reason in shown_status[name], shown_status
+        assert reason not in shown_status["fine"], shown_status
+    machine.close()
+
+
 def test_unreadable_declaration(_directory):
     """with a declaration that cannot be read, all VMs start with their last good version"""
     machine = booted()
@@ -105,11 +150,6 @@ def test_crashed_hypervisor(_directory):
     assert "qemu-system-x86_64 was killed by SIGSEGV" in log("fine"), log("fine")
     machine.checked("systemctl", "stop", unit_of("fine"))
     equal((states("fine"), shown("fine", "Result"), shown("fine", "SubState")), (["inactive"], "success", "dead"))
-
-
-def damage(text):
-    """Changes a byte of the ciphertext."""
-    return re.sub(r'("data": "ENC.*?data:)(.)', lambda match: match.group(1) + ("B" if match.group(2) == "A" else "A"), text)
 
 
 def test_damaged_secret(_directory):
