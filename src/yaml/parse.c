@@ -47,7 +47,9 @@ static int peek(struct machine *m, struct error *err)
 	if (s->available && s->comment_head == s->comment_count)
 		return 0;
 	r = yaml_scanner_peek(&m->builder->scanner, &m->token, err);
-	return r < 0 ? r : yaml_builder_comments_gather(m->builder, m->token, err);
+	return r < 0 || s->comment_head == s->comment_count
+		       ? r
+		       : yaml_builder_comments_gather(m->builder, m->token, err);
 }
 
 static int skip_peek(struct machine *m, struct error *err)

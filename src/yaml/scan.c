@@ -406,7 +406,8 @@ static int next_token_fetch(struct yaml_scanner *s, struct error *err)
 	if (*s->at == (s->flow_level == 0 ? ':' : ','))
 		comment_token = last_token(s)->mark.index;
 	r = token_fetch(s, err);
-	if (r == 0 && last_token(s)->type != YAML_BLOCK_ENTRY)
+	if (r == 0 && (*s->at == '#' || yaml_is_blank(s->at)) &&
+	    last_token(s)->type != YAML_BLOCK_ENTRY)
 		r = yaml_comment_scan_line(s, comment_token, err);
 	return r;
 }
@@ -414,7 +415,7 @@ static int next_token_fetch(struct yaml_scanner *s, struct error *err)
 /* The possible key that begins at the next token, or NULL. Token numbers grow with the level. */
 static struct yaml_simple_key *key_at_head(const struct yaml_scanner *s)
 {
-	size_t low = 0, high = s->flow_level + 1;
+	size_t low = 0, high = s->flow_level;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
@@ -424,8 +425,7 @@ static struct yaml_simple_key *key_at_head(const struct yaml_scanner *s)
 		else
 			high = middle;
 	}
-	return low <= s->flow_level && s->keys[low].token_number == s->tokens_parsed &&
-			       s->keys[low].possible
+	return s->keys[low].token_number == s->tokens_parsed && s->keys[low].possible
 		       ? &s->keys[low]
 		       : NULL;
 }
