@@ -166,7 +166,7 @@ int sops_document_replace(struct sops_document *document, const struct sops_stor
  */
 
 /* VMCRED_USAGE: not a path. */
-int sops_path_check(const char *path, struct error *err);
+int sops_path_check(const char *text, struct error *err);
 
 /*
  * Appends the value at the path as `sops decrypt --extract` prints it. VMCRED_MISSING: no value.
