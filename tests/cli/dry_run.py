@@ -129,6 +129,12 @@ def test_dry_run_of_fix_prints_what_is_changed(directory):
     equal((text.out, changes), ("nothing to do: all secrets have their declared recipients\n", []))
 
 
+def test_dry_run_of_generate_writes_nothing(directory):
+    """a dry run of generate writes nothing"""
+    store = Store(directory)
+    expect(unchanged(store.root, lambda: store("generate", "m", "--regenerate", "--dry-run")), 0, None, "")
+
+
 def test_dry_run_fails_as_the_command_does(directory):
     """a dry run ends with the exit code of the command"""
     store = Store(directory)

@@ -172,7 +172,8 @@ int vars_generate(const struct config *config, int store_dirfd,
 		  struct error *err)
 {
 	_cleanup_lock_ struct lock lock = LOCK_NONE;
-	int r = vars_lock(&lock, store_dirfd, report, err);
+	/* A dry run writes nothing, not even the lock. */
+	int r = options->dry_run ? 0 : vars_lock(&lock, store_dirfd, report, err);
 
 	return r < 0 ? r : locked_generate(config, store_dirfd, options, report, err);
 }
