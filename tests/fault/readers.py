@@ -249,5 +249,14 @@ change(
     done=(3, "vmcred: no machine n: sops/machines/n does not exist\n"),
     least=20,
 )
+change(
+    "a half-pruned machine never comes back, and a second run removes the rest",
+    lambda _store: ("prune", "--yes"),
+    SHARED,
+    edit=undeclare,
+    machines=("m", "n"),
+    removed=("sops/machines/n", ("machines", "n")),
+    least=20,
+)
 
 harness.main()

@@ -185,8 +185,8 @@ static int orphans_report(const struct checking *checking, const struct config *
 	_cleanup_strings_ struct strings all = {0};
 	int r = vars_orphans_find(config, store_dirfd, &orphans, err);
 
-	for (size_t i = 0; r == 0 && i < orphans.machines.count; i++)
-		r = strings_add_format(&all, err, "sops/machines/%s", orphans.machines.items[i]);
+	if (r == 0)
+		r = strings_add_all(&all, orphans.members.items, err);
 	if (r == 0)
 		r = strings_add_all(&all, orphans.paths.items, err);
 	if (r < 0 || all.count == 0)

@@ -18,11 +18,10 @@ static int orphans_remove(struct cli *cli, const struct config *config, int stor
 	members = calloc(orphans.machines.count + 1, sizeof(*members));
 	if (!members)
 		return error_no_memory(err);
-	for (size_t i = 0; r == 0 && i < orphans.machines.count; i++) {
+	for (size_t i = 0; i < orphans.machines.count; i++)
 		members[i] = (struct vars_member_change){
 			.type = VARS_MACHINE, .name = orphans.machines.items[i], .removed = true};
-		r = strings_add_format(&change->removed, err, "sops/machines/%s", members[i].name);
-	}
+	r = strings_add_all(&change->removed, orphans.members.items, err);
 	if (r == 0)
 		r = strings_add_all(&change->removed_last, orphans.paths.items, err);
 	if (r < 0)

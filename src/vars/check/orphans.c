@@ -24,6 +24,7 @@ struct search {
 void vars_orphans_destroy(struct vars_orphans *orphans)
 {
 	strings_destroy(&orphans->machines);
+	strings_destroy(&orphans->members);
 	strings_destroy(&orphans->paths);
 }
 
@@ -146,9 +147,11 @@ static int machine_search(const struct search *search, const char *machine, stru
 	key_found = is_bound(search, key);
 	if (r == 0 && !key_found)
 		return 0;
-	r = key_found ? strings_add(&search->orphans->paths, key, err) : 0;
+	r = strings_add(&search->orphans->machines, machine, err);
+	if (r == 0 && key_found)
+		r = strings_add(&search->orphans->paths, key, err);
 	if (r == 0 && faccessat(search->store_dirfd, registered, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-		r = strings_add(&search->orphans->machines, machine, err);
+		r = strings_add(&search->orphans->members, registered, err);
 	return r;
 }
 
