@@ -99,6 +99,16 @@ static uint32_t utf8_decode(const uint8_t *bytes, size_t length)
 	return code_point;
 }
 
+/* How many bytes at the beginning are printable ASCII, which most text is. */
+static size_t printable_size(struct span text)
+{
+	size_t size = 0;
+
+	while (size < text.size && text.data[size] >= ' ' && text.data[size] < 0x7f)
+		size++;
+	return size;
+}
+
 char *text_visible(struct span text, bool lines)
 {
 	static const size_t escape_size = sizeof("\\u001b") - 1;
@@ -109,9 +119,13 @@ char *text_visible(struct span text, bool lines)
 		return NULL;
 	visible = to = malloc(size_max + 1);
 	while (visible && text.size > 0) {
-		size_t length = utf8_length(text);
-		uint32_t code_point = utf8_decode(text.data, length);
+		size_t length = printable_size(text);
+		uint32_t code_point = ' ';
 
+		if (length == 0) {
+			length = utf8_length(text);
+			code_point = utf8_decode(text.data, length);
+		}
 		if (length == 0) {
 			to += sprintf(to, "\\x%02x", text.data[0]);
 			length = 1;

@@ -44,13 +44,17 @@ static int visible_write(int fd, struct span text, struct error *err)
 /* The position of the first of our colours, or the end; sets its size. */
 static size_t colour_find(struct span text, size_t *size)
 {
-	*size = 0;
-	for (size_t at = 0; at < text.size; at++) {
+	struct span rest = text;
+	const uint8_t *escape;
+
+	while ((escape = memchr(rest.data, '\033', rest.size))) {
+		rest = span_skip(rest, (size_t)(escape - rest.data));
 		for (size_t i = 0; i < sizeof(colours) / sizeof(colours[0]); i++) {
 			*size = strlen(colours[i]);
-			if (span_starts_with(span_skip(text, at), span_of_text(colours[i])))
-				return at;
+			if (span_starts_with(rest, span_of_text(colours[i])))
+				return (size_t)(escape - text.data);
 		}
+		rest = span_skip(rest, 1);
 	}
 	*size = 0;
 	return text.size;
