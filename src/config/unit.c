@@ -205,8 +205,13 @@ static void entry_print(FILE *stream, const char *entry)
 {
 	fprintf(stream, "SetCredential=" CONFIG_ENTRY_CREDENTIAL ":");
 	for (; *entry; entry++) {
-		fputs(*entry == '\\' ? "\\" : "", stream);
-		fputc(*entry, stream);
+		const size_t size = strcspn(entry, "\\");
+
+		fwrite(entry, 1, size, stream);
+		entry += size;
+		if (!*entry)
+			break;
+		fputs("\\\\", stream);
 	}
 	fputc('\n', stream);
 }
