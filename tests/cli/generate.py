@@ -176,7 +176,7 @@ def test_machine_without_a_key_is_an_error(directory):
         3,
         "",
         "vmcred: made/one: the machine m has no key: sops/machines/m/key.json does not exist: "
-        "`vmcred keygen --machine m --output FILE` creates one\n",
+        "`vmcred machine add m` creates one\n",
     )
 
 

@@ -123,6 +123,29 @@ def test_machine_identity_in_the_store(directory):
     equal((directory / KEY_N).read_bytes(), before)
 
 
+def test_many_machines_are_added_at_once(directory):
+    """machine add takes many names, each gets a key of its own and what it may read; with one wrong name, none is added"""
+    store = Store(directory, DECLARATION.replace("n: {}", "n: {}, o: {}, p: {}").replace("[m, n]", "[m, n, o, p]"))
+    documents = store.documents()
+    fails(store("machine", "add", "o", "p", "x"), 2, '"x"')
+    fails(store("machine", "add", "o", "p", "o"), 2, "o", "twice")
+    fails(store("machine", "add", "o", "p", "--age-key", store.keys["eve"]), 2, '"p"')
+    fails(store("machine", "remove", "o", "p"), 2, '"p"')
+    fails(store("user", "add", "eve", "adam", "--age-key", store.keys["eve"]), 2, '"adam"')
+    equal(store.documents(), documents, "the documents after errors")
+    expect(store("machine", "add", "o", "p", env={"SOPS_AGE_KEY_FILE": str(directory / "ada")}))
+    keys = [json.loads((directory / f"sops/machines/{name}/key.json").read_text())[0]["publickey"] for name in "nop"]
+    equal(len(set(keys)), 3, "different keys")
+    expect(store("generate"), 0)
+    for name in "op":
+        identity = expect(run(need("sops"), "decrypt", directory / f"sops/secrets/{name}-age.key/secret",
+                              env={"SOPS_AGE_KEY_FILE": str(directory / "ada")})).out
+        (directory / f"identity-{name}").write_text(identity)
+        (directory / f"identity-{name}").chmod(0o600)
+        expect(store("get", name, "own/it", "--identity", directory / f"identity-{name}"))
+        fails(store("get", "m", "own/it", "--identity", directory / f"identity-{name}"), 3, "m/own/it")
+
+
 def test_added_user_decrypts_all_secrets(directory):
     """a user who is added later can decrypt all secrets, and the values stay the same"""
     store = Store(directory)
@@ -322,7 +345,7 @@ def test_missing_default_group_is_an_error(directory):
     expect(store("user", "add", "ada", "--age-key", store.keys["ada"]), 0, "", "")
     expect(store("generate", "m"), 3, "",
            "vmcred: shared/it: the machine n has no key: sops/machines/n/key.json does not exist: "
-           "`vmcred keygen --machine n --output FILE` creates one\n")  # fmt: skip
+           "`vmcred machine add n` creates one\n")  # fmt: skip
     expect(store("machine", "add", "n"), 3, "",
            "vmcred: no group admins: `vmcred group add admins --user NAME` creates it\n")  # fmt: skip
 
@@ -378,7 +401,7 @@ def test_check_reports_a_machine_without_a_key(directory):
     (directory / "sops/machines/n/key.json").unlink()
     equal(store("check").err.splitlines()[-1],
           "vmcred: the machine n has no key: sops/machines/n/key.json does not exist: "
-          "`vmcred keygen --machine n --output FILE` creates one")  # fmt: skip
+          "`vmcred machine add n` creates one")  # fmt: skip
     # A machine without secrets needs no key.
     shutil.rmtree(directory / "sops/machines/n")
     (directory / "vmcred.yaml").write_text("machines: {m: {}, n: {}}\ngenerators: {own: {machines: [n], files: {kept: {deploy: false},"

@@ -65,11 +65,32 @@ static int groups_list(struct cli *cli, const struct member *group, struct error
 	return r;
 }
 
+/* Only machines are added many at once: each gets a new key. */
+static int names_check(const struct member *member, const char *operation, struct error *err)
+{
+	const bool may_be_many = member->type == VARS_MACHINE && strcmp(operation, "add") == 0 &&
+				 member->age_keys.count == 0;
+
+	for (size_t i = 1; i < member->name_count; i++) {
+		if (!may_be_many)
+			return error_set(err, VMCRED_USAGE, "unexpected argument \"%s\"",
+					 member->names[i]);
+		for (size_t j = 0; j < i; j++) {
+			if (strcmp(member->names[j], member->names[i]) == 0)
+				return error_set(err, VMCRED_USAGE, "machine %s is named twice",
+						 member->names[i]);
+		}
+	}
+	return 0;
+}
+
 static int operation_run(struct cli *cli, const struct member *member,
 			 const struct operations *operations, const char *name, struct error *err)
 {
 	const bool lists = strcmp(name, "list") == 0;
 
+	if (names_check(member, name, err) < 0)
+		return -(int)err->code;
 	if (lists && !member->name)
 		return operations->list(cli, member, err);
 	if (!lists && !member->name)
@@ -87,11 +108,12 @@ static int member_command(struct cli *cli, struct member *member,
 {
 	const struct cli_usage usage = {
 		.command = vars_member_type_name(member->type),
-		.arguments = "add NAME | remove NAME | list",
+		.arguments = member->type == VARS_MACHINE ? "add NAME... | remove NAME | list"
+							  : "add NAME | remove NAME | list",
 		.about = about,
 		.options = options,
 		.arguments_min = 1,
-		.arguments_max = 2,
+		.arguments_max = -1,
 		.has_json = true,
 	};
 	_cleanup_close_ int store_dirfd = -1;
@@ -100,7 +122,9 @@ static int member_command(struct cli *cli, struct member *member,
 
 	if (r != 0)
 		return r;
-	member->name = first + 1 < argc ? argv[first + 1] : NULL;
+	member->names = argv + first + 1;
+	member->name_count = (size_t)(argc - first - 1);
+	member->name = member->names[0];
 	r = cli_start(cli, &member->config, &store_dirfd, err);
 	member->store_dirfd = store_dirfd;
 	if (r == 0 && !member->dry_run)
@@ -133,7 +157,7 @@ int command_machine(struct cli *cli, int argc, char **argv, struct error *err)
 		cli, &machine, &member_operations, options,
 		"Register a declared machine's key, or remove a machine that is no longer "
 		"declared.\n"
-		"Without --age-key, generate a key and store it encrypted to the users. "
+		"Without --age-key, generate a key for each and store it encrypted to the users. "
 		"Re-encrypts only\n"
 		"the secrets whose recipients change.",
 		argc, argv, err);

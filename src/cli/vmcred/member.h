@@ -7,7 +7,9 @@
 
 struct member {
 	enum vars_member_type type;
-	const char *name;
+	const char *name;   /* the first of */
+	char *const *names; /* NULL-terminated */
+	size_t name_count;
 	struct cli_texts age_keys, pgp_keys; /* machines have no PGP keys */
 	const char *group, *identity;
 	const char *user, *machine; /* the members of a group */

@@ -5,38 +5,59 @@
 #include "base/name.h"
 #include "cli/vmcred/member.h"
 
-/* What `add` registers. */
+/* What `add` registers for one name. */
 struct addition {
-	const struct member *member;
+	const char *name;
 	struct sops_key_group keys;      /* owned; none if they are registered already */
 	bool is_new_key;                 /* of a machine, */
 	struct age_identities generated; /* owned; which a dry run does not generate */
-	char *writer;                    /* owned, or NULL */
 };
 
-static void addition_destroy(struct addition *addition)
+struct additions {
+	const struct member *member;
+	struct addition *items; /* owned */
+	size_t count;
+	char *writer; /* owned, or NULL */
+	bool is_writer_known;
+};
+
+static void additions_destroy(struct additions *additions)
 {
-	sops_key_group_destroy(&addition->keys);
-	age_identities_destroy(&addition->generated);
-	free(addition->writer);
+	for (size_t i = 0; i < additions->count; i++) {
+		sops_key_group_destroy(&additions->items[i].keys);
+		age_identities_destroy(&additions->items[i].generated);
+	}
+	free(additions->items);
+	free(additions->writer);
 }
 
-static int machine_key_generate(struct addition *addition, const struct report *report,
-				struct error *err)
+/* Once for all, because it may ask for a passphrase. */
+static int writer_find(struct additions *additions, const struct report *report, struct error *err)
 {
-	const struct member *member = addition->member;
+	const struct member *member = additions->member;
+
+	if (additions->is_writer_known)
+		return 0;
+	additions->is_writer_known = true;
+	return cli_writer_find(&member->config, member->store_dirfd, member->identity, report,
+			       &additions->writer, err);
+}
+
+static int machine_key_generate(struct additions *additions, struct addition *addition,
+				const struct report *report, struct error *err)
+{
+	const struct member *member = additions->member;
 	const char *public_key = "(new key)";
-	int r = member->force ? store_name_check("machine", member->name, err)
-			      : vars_machine_has_key(member->store_dirfd, member->name, err);
+	int r = member->force ? store_name_check("machine", addition->name, err)
+			      : vars_machine_has_key(member->store_dirfd, addition->name, err);
 
 	if (r != 0)
 		return r < 0 ? r : 0;
 	addition->is_new_key = true;
-	r = cli_writer_find(&member->config, member->store_dirfd, member->identity, report,
-			    &addition->writer, err);
+	r = writer_find(additions, report, err);
 	if (r == 0)
-		r = vars_machine_key_make(&member->config, member->store_dirfd, member->name,
-					  addition->writer, NULL, err);
+		r = vars_machine_key_make(&member->config, member->store_dirfd, addition->name,
+					  additions->writer, NULL, err);
 	if (r == 0 && !member->dry_run)
 		r = age_identities_generate(&addition->generated, AGE_X25519, err);
 	if (r == 0 && !member->dry_run)
@@ -47,9 +68,10 @@ static int machine_key_generate(struct addition *addition, const struct report *
 }
 
 /* The given public keys, or a generated one. */
-static int keys_find(struct addition *addition, const struct report *report, struct error *err)
+static int keys_find(struct additions *additions, struct addition *addition,
+		     const struct report *report, struct error *err)
 {
-	const struct member *member = addition->member;
+	const struct member *member = additions->member;
 	struct sops_key_group *keys = &addition->keys;
 	int r = 0;
 
@@ -60,36 +82,44 @@ static int keys_find(struct addition *addition, const struct report *report, str
 	if (r < 0)
 		return r;
 	if (keys->count > 0) {
-		r = vars_member_keys_check(member->store_dirfd, member->type, member->name, keys,
+		r = vars_member_keys_check(member->store_dirfd, member->type, addition->name, keys,
 					   member->force, err);
 		if (r == 0)
 			sops_key_group_destroy(keys);
 		return r < 0 ? r : 0;
 	}
 	if (member->type == VARS_MACHINE)
-		return machine_key_generate(addition, report, err);
+		return machine_key_generate(additions, addition, report, err);
 	error_set(err, VMCRED_USAGE, "user add requires a public key");
 	return error_hint(err, "pass --age-key KEY (see `vmcred keygen`) or --pgp-key FINGERPRINT");
 }
 
-static int addition_commit(size_t linked, void *data, struct error *err)
+static int addition_commit(const struct additions *additions, const struct addition *addition,
+			   struct error *err)
 {
-	const struct addition *addition = data;
-	const struct member *member = addition->member;
+	const struct member *member = additions->member;
 	int r = 0;
 
-	(void)linked;
-	if (member->dry_run)
-		return 0;
 	if (addition->is_new_key)
-		r = vars_machine_key_make(&member->config, member->store_dirfd, member->name,
-					  addition->writer, addition->generated.items[0], err);
+		r = vars_machine_key_make(&member->config, member->store_dirfd, addition->name,
+					  additions->writer, addition->generated.items[0], err);
 	else if (addition->keys.count > 0)
-		r = vars_member_keys_write(member->store_dirfd, member->type, member->name,
+		r = vars_member_keys_write(member->store_dirfd, member->type, addition->name,
 					   &addition->keys, member->force, err);
 	return r < 0 || !member->group ? r
 				       : vars_group_add(member->store_dirfd, member->group,
-							member->type, member->name, err);
+							member->type, addition->name, err);
+}
+
+static int additions_commit(size_t linked, void *data, struct error *err)
+{
+	const struct additions *additions = data;
+	int r = 0;
+
+	(void)linked;
+	for (size_t i = 0; !additions->member->dry_run && r == 0 && i < additions->count; i++)
+		r = addition_commit(additions, &additions->items[i], err);
+	return r;
 }
 
 /* Adds the path of the link that makes it a member of the group, unless it exists. */
@@ -105,53 +135,84 @@ static int group_path_add(int store_dirfd, const char *group, enum vars_member_t
 				  vars_member_type_name(type), name);
 }
 
-static int addition_paths(const struct addition *addition, struct strings *paths, struct error *err)
+static int addition_paths(const struct member *member, const struct addition *addition,
+			  struct strings *paths, struct error *err)
 {
-	const struct member *member = addition->member;
 	int r = 0;
 
 	if (addition->is_new_key)
-		r = strings_add_format(paths, err, "sops/secrets/%s-age.key/secret", member->name);
+		r = strings_add_format(paths, err, "sops/secrets/%s-age.key/secret",
+				       addition->name);
 	if (r == 0 && addition->keys.count > 0)
 		r = strings_add_format(paths, err, "sops/%ss/%s/key.json",
-				       vars_member_type_name(member->type), member->name);
+				       vars_member_type_name(member->type), addition->name);
 	return r < 0 || !member->group ? r
 				       : group_path_add(member->store_dirfd, member->group,
-							member->type, member->name, paths, err);
+							member->type, addition->name, paths, err);
+}
+
+/* Finds what one name adds. Returns 1 if it is in a group. */
+static int addition_find(struct additions *additions, struct addition *addition, struct cli *cli,
+			 struct cli_change *change, struct error *err)
+{
+	const struct member *member = additions->member;
+	int r;
+
+	if (member->type == VARS_MACHINE &&
+	    !config_machine_get(&member->config, addition->name, err))
+		return -(int)err->code;
+	r = keys_find(additions, addition, &cli->report, err);
+	if (r == 0)
+		r = addition_paths(member, addition, &change->added, err);
+	return r < 0 ? r
+		     : vars_member_is_grouped(member->store_dirfd, member->type, addition->name,
+					      err);
 }
 
 int member_add(struct cli *cli, const struct member *member, struct error *err)
 {
-	__attribute__((cleanup(addition_destroy))) struct addition addition = {.member = member};
-	char *machines[] = {(char *)member->name, NULL}; /* only read */
-	struct vars_member_change changes[2] = {{.type = member->type, .name = member->name}};
+	__attribute__((cleanup(additions_destroy))) struct additions additions = {.member = member};
+	_cleanup_free_ struct vars_member_change *changes = NULL;
 	_cleanup_cli_change_ struct cli_change change = {
-		.members = changes,
 		.dry_run = member->dry_run,
 		.identity = member->identity,
-		.commit = addition_commit,
-		.data = &addition,
+		.commit = additions_commit,
+		.data = &additions,
 	};
-	int r;
+	bool is_grouped = member->group != NULL;
+	int r = 0;
 
-	if (member->type == VARS_MACHINE && !config_machine_get(&member->config, member->name, err))
-		return -(int)err->code;
-	r = keys_find(&addition, &cli->report, err);
-	if (r == 0)
-		r = addition_paths(&addition, &change.added, err);
-	if (r == 0)
-		r = vars_member_is_grouped(member->store_dirfd, member->type, member->name, err);
+	additions.items = calloc(member->name_count, sizeof(*additions.items));
+	change.members = changes = calloc(2 * member->name_count, sizeof(*changes));
+	if (!additions.items || !changes)
+		return error_no_memory(err);
+	for (size_t i = 0; r == 0 && i < member->name_count; i++) {
+		struct addition *addition = &additions.items[additions.count++];
+
+		addition->name = member->names[i];
+		r = addition_find(&additions, addition, cli, &change, err);
+		if (r > 0) {
+			is_grouped = true;
+			r = 0;
+		}
+		if (r == 0 && addition->keys.count > 0)
+			changes[change.member_count++] = (struct vars_member_change){
+				.type = member->type,
+				.name = addition->name,
+				.keys = &addition->keys,
+				.is_new_key = addition->is_new_key,
+			};
+		if (r == 0 && member->group)
+			changes[change.member_count++] =
+				(struct vars_member_change){.type = member->type,
+							    .name = addition->name,
+							    .group = member->group};
+	}
 	if (r < 0)
 		return r;
 	/* Outside of groups, a machine is a recipient of its own secrets only. */
-	if (member->type == VARS_MACHINE && r == 0 && !member->group)
-		change.machines = machines;
-	changes[0].keys = &addition.keys;
-	changes[0].is_new_key = addition.is_new_key;
-	change.member_count = addition.keys.count > 0;
-	if (member->group)
-		changes[change.member_count++] = (struct vars_member_change){
-			.type = member->type, .name = member->name, .group = member->group};
+	if (member->type == VARS_MACHINE && !is_grouped)
+		change.machines = member->names;
 	return cli_change_make(cli, &member->config, member->store_dirfd, &change, NULL, err);
 }
 

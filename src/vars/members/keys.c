@@ -67,7 +67,7 @@ int member_no_key(enum vars_member_type type, const char *name, struct error *er
 		  vars_member_type_name(type), name, members_directory(type), name);
 	if (type == VARS_USER)
 		return error_hint(err, "`vmcred user add %s --age-key KEY` registers one", name);
-	return error_hint(err, "`vmcred keygen --machine %s --output FILE` creates one", name);
+	return error_hint(err, "`vmcred machine add %s` creates one", name);
 }
 
 int member_keys_read(int store_dirfd, enum vars_member_type type, const char *name,
