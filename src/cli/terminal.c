@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -27,19 +29,34 @@ static int terminal_open(struct error *err)
 	return fd;
 }
 
+/* Waits for a character, or for a blocked signal to be pending; `signals` may be -1. Returns false
+ * after a signal. */
+static bool character_wait(int fd, int signals)
+{
+	struct pollfd files[] = {{.fd = signals, .events = POLLIN}, {.fd = fd, .events = POLLIN}};
+
+	while (poll(files, 2, -1) < 0 && errno == EINTR)
+		continue;
+	return files[0].revents == 0;
+}
+
 /*
  * Reads a line without its line break, or all lines to the end of input, into secret memory. `stop`
- * is a character that cancels, or -1.
+ * is a character that cancels, or -1. `signals` is a signalfd(2) of signals that cancel, or -1.
  */
-static int answer_read(int fd, bool lines, int stop, struct secret *answer, struct error *err)
+static int answer_read(int fd, bool lines, int stop, int signals, struct secret *answer,
+		       struct error *err)
 {
 	const size_t size_max = lines ? LINES_SIZE_MAX : LINE_SIZE_MAX;
 	int r = secret_reserve(answer, LINE_SIZE_MAX, err);
 
 	while (r == 0) {
 		uint8_t character;
-		ssize_t got = read(fd, &character, 1);
+		ssize_t got;
 
+		if (signals >= 0 && !character_wait(fd, signals))
+			return error_set(err, VMCRED_FAILED, "no answer given");
+		got = read(fd, &character, 1);
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
@@ -67,13 +84,14 @@ static void question_print(int fd, const char *before, const char *text)
 }
 
 /*
- * Signals are blocked until echo is restored. Echo is off before the question appears. What a
- * person typed ahead is part of the answer, as for age and ssh, so no change of the settings
- * flushes the input.
+ * Signals are blocked until echo is restored; those that end the process are delivered then. Echo
+ * is off before the question appears. What a person typed ahead is part of the answer, as for age
+ * and ssh, so no change of the settings flushes the input.
  */
 static int answer_read_hidden(int fd, const struct terminal_question *question,
 			      const char *before_it, struct secret *answer, struct error *err)
 {
+	_cleanup_close_ int signals = -1;
 	struct termios before, silent;
 	sigset_t stopping, unblocked;
 	int r;
@@ -81,9 +99,12 @@ static int answer_read_hidden(int fd, const struct terminal_question *question,
 	if (tcgetattr(fd, &before) < 0)
 		return error_set_errno(err, errno, "reading the terminal settings");
 	sigemptyset(&stopping);
-	sigaddset(&stopping, SIGTSTP);
 	sigaddset(&stopping, SIGTERM);
 	sigaddset(&stopping, SIGHUP);
+	signals = signalfd(-1, &stopping, SFD_CLOEXEC);
+	if (signals < 0)
+		return error_set_errno(err, errno, "preparing for signals");
+	sigaddset(&stopping, SIGTSTP);
 	sigprocmask(SIG_BLOCK, &stopping, &unblocked);
 	silent = before;
 	silent.c_lflag &= ~(tcflag_t)(ECHO | ISIG);
@@ -94,7 +115,7 @@ static int answer_read_hidden(int fd, const struct terminal_question *question,
 		r = error_set_errno(err, errno, "turning off echo");
 	} else {
 		question_print(fd, before_it, question->text);
-		r = answer_read(fd, question->lines, before.c_cc[VINTR], answer, err);
+		r = answer_read(fd, question->lines, before.c_cc[VINTR], signals, answer, err);
 	}
 	(void)tcsetattr(fd, TCSADRAIN, &before);
 	sigprocmask(SIG_SETMASK, &unblocked, NULL);
@@ -112,7 +133,7 @@ static int answer_ask(const struct terminal_question *question, const char *befo
 	if (question->hidden)
 		return answer_read_hidden(fd, question, before, answer, err);
 	question_print(fd, before, question->text);
-	return answer_read(fd, question->lines, -1, answer, err);
+	return answer_read(fd, question->lines, -1, -1, answer, err);
 }
 
 int terminal_ask(const struct terminal_question *question, struct secret *answer, struct error *err)
@@ -168,7 +189,7 @@ static int confirm(void *context, const char *question, const char *yes, const c
 			dprintf(fd, "%s (1: %s, 2: %s) ", question, yes, no);
 		else
 			dprintf(fd, "%s (Enter: %s) ", question, yes);
-		r = answer_read(fd, false, -1, &answer, err);
+		r = answer_read(fd, false, -1, -1, &answer, err);
 		if (r < 0)
 			return r;
 		if (!no || (answer.size == 1 && answer.data[0] == '1'))

@@ -387,4 +387,14 @@ def test_ctrl_c_leaves_the_terminal_echo_on(directory):
     assert not list(directory.glob("vars/per-machine/*/*"))
 
 
+def test_sigterm_ends_a_hidden_prompt(directory):
+    """SIGTERM at a hidden prompt ends the run at once and leaves the terminal's echo on"""
+    here = prompted(directory)
+    script = f"timeout --foreground 5 {VMCRED} generate --config {here.config}; echo code $?; stty -a | grep -o -- '-\\?echo '"
+    code, rest = at_terminal(["sh", "-c", script], [(b"name, Your name: ", b"Ada\n"), (b"pass (hidden): ", b"hunt")])
+    equal(code, 0, rest)
+    assert b"code 124\r\necho" in rest and b"hunt" not in rest, rest
+    assert not list(directory.glob("vars/per-machine/*/*"))
+
+
 harness.main()
