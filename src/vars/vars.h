@@ -205,7 +205,7 @@ int vars_check(const struct config *config, int store_dirfd,
 struct vars_orphans {
 	struct strings machines; /* owned; names, of registered ones and others */
 	struct strings members;  /* owned; paths of those that are registered, */
-	struct strings paths;    /* owned; and of generators, files, private keys, links in groups */
+	struct strings paths; /* owned; and of generators, files, private keys, links in groups */
 };
 
 #define _cleanup_vars_orphans_ __attribute__((cleanup(vars_orphans_destroy)))

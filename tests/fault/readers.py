@@ -139,7 +139,7 @@ def removed_stays_removed(copied, removed, before, fault):
     shutil.rmtree(fixed.directory)
 
 
-def change(sentence, words, declaration=DECLARATION, prepare=(), edit=None, reader="ada", done=None, least=30, removed=None, **options):
+def change(sentence, words, declaration=DECLARATION, prepare=(), edit=None, reader="ada", done=None, least=25, removed=None, **options):
     """Runs the command `words` after the commands of `prepare` and `edit(store)`, with the store's `options`. `reader` can
     decrypt everything before and after. If the interrupted run had finished its work, the second one may end with the exit
     code and error `done`. `removed` is the path whose removal must last, and its owner, such as ("users", "bob")."""
