@@ -82,8 +82,8 @@ int activation_failures_settle(struct activation *activation, const struct gener
 		}
 	}
 	/* The links. */
-	memmove(files->items + kept, files->items + count,
-		(files->count - count) * sizeof(*files->items));
+	for (size_t i = count; i < files->count; i++)
+		files->items[i - (count - kept)] = files->items[i];
 	files->count -= count - kept;
 	activation->secret_count = kept;
 	return r;
