@@ -182,6 +182,20 @@ int strings_add_all(struct strings *strings, char *const *texts, struct error *e
 	return r;
 }
 
+char *strings_join(const struct strings *strings, const char *separator)
+{
+	char *joined = strdup("");
+
+	for (size_t i = 0; joined && i < strings->count; i++) {
+		char *longer =
+			text_format("%s%s%s", joined, i > 0 ? separator : "", strings->items[i]);
+
+		free(joined);
+		joined = longer;
+	}
+	return joined;
+}
+
 bool strings_contain(const struct strings *strings, const char *text)
 {
 	for (size_t i = 0; i < strings->count; i++) {

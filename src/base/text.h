@@ -54,6 +54,9 @@ int strings_add_format(struct strings *strings, struct error *err, const char *f
 /* Adds copies of a NULL-terminated list, which may be NULL. */
 int strings_add_all(struct strings *strings, char *const *texts, struct error *err);
 
+/* All of them in one text, in new memory; NULL without memory. */
+char *strings_join(const struct strings *strings, const char *separator);
+
 bool strings_contain(const struct strings *strings, const char *text);
 void strings_destroy(struct strings *strings);
 

@@ -49,7 +49,7 @@ int schema_vm_fail(struct reader *reader, struct config_vm *vm);
 void schema_entries(const struct yaml_node *root, struct config *config);
 
 /* memory.c: memory of the declaration, zeroed; a copy of a text, with a NUL after it; a copy of a
- * text that is freed, where NULL means that there was no memory for it. Each returns NULL with the
+ * text that is freed, and may be NULL after a failed allocation. Each returns NULL with the
  * error set. */
 void *schema_allocate(struct config *config, size_t count, size_t size, struct error *err);
 char *schema_text(struct config *config, const char *text, size_t size, struct error *err);

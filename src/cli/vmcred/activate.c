@@ -114,16 +114,11 @@ static int restarts_check(const struct cli_restarted *restarts, struct error *er
 {
 	_cleanup_free_ char *names = NULL;
 
-	for (size_t i = 0; i < restarts->failed.count; i++) {
-		_cleanup_free_ char *before = names;
-
-		names = text_format("%s%s%s", before ? before : "", before ? " " : "",
-				    restarts->failed.items[i]);
-		if (!names)
-			return error_no_memory(err);
-	}
-	if (!names)
+	if (restarts->failed.count == 0)
 		return 0;
+	names = strings_join(&restarts->failed, " ");
+	if (!names)
+		return error_no_memory(err);
 	error_set(err, VMCRED_FAILED, "restarting units: %s still use old values", names);
 	return error_hint(err, "see `systemctl status %s`", names);
 }

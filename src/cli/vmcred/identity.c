@@ -84,24 +84,23 @@ static int identity_find(char **path, struct error *err)
 	__attribute__((cleanup(personal_release))) struct personal personal = personal_paths();
 	const char *const places[] = {CLI_IDENTITY_PATH, CLI_IDENTITY_PATH_SOPS_NIX,
 				      personal.config, personal.ssh, host_key};
-	_cleanup_free_ char *tried = NULL;
+	_cleanup_strings_ struct strings tried = {0};
+	_cleanup_free_ char *list = NULL;
 
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		char *more;
-
 		if (!places[i])
 			continue;
 		if (access(places[i], R_OK) == 0) {
 			*path = strdup(places[i]);
 			return *path ? 0 : error_no_memory(err);
 		}
-		more = text_format("%s%s%s", tried ? tried : "", tried ? ", " : "", places[i]);
-		if (!more)
-			return error_no_memory(err);
-		free(tried);
-		tried = more;
+		if (strings_add(&tried, places[i], err) < 0)
+			return -(int)err->code;
 	}
-	error_set(err, VMCRED_MISSING, "no identity can be read: tried %s", tried);
+	list = strings_join(&tried, ", ");
+	if (!list)
+		return error_no_memory(err);
+	error_set(err, VMCRED_MISSING, "no identity can be read: tried %s", list);
 	return error_hint(err, "pass the identity file with --identity FILE");
 }
 
