@@ -6,7 +6,7 @@ import os
 import socket
 
 import harness
-from example import AS_NOBODY, DECLARATION, NOBODY, Example, program_for_all
+from example import AS_NOBODY, DECLARATION, NOBODY, Example, other_end, program_for_all
 from harness import equal, expect, fails, need_root, run, vmcred
 from systemctl import Systemctl, now_us
 
@@ -49,7 +49,7 @@ RUNNING_STALE = """\
 2  seal      seen     2 of 2 SOPS documents decrypted with the identity of m; their MACs match
 3  activate  seen     2 of 2 in /run/secrets, in memory only, with the store's value
 4  load      stale    1 of 2 credentials in /run/credentials/microvm@m.service, with the store's value; stale: host-one: restart microvm@m.service
-5  compose   seen     3 OEM strings, 130 of 61439 bytes of the SMBIOS table
+5  compose   seen     3 OEM strings, 163 of 61439 bytes of the SMBIOS table
 6  launch    stale    microvm@m.service is not running; started before a change of: host-one
 7  receive   stale    the guest's service got 2 credentials; dmidecode there shows 1 of 1 static strings; started before a change of: host-one
 8  prove     stale    2 salted digests from the guest match; started before a change of: host-one
@@ -132,9 +132,10 @@ def loaded(example):
 def rotate(example, name):
     """Changes a secret in the store and activates it; returns the old and the new value."""
     before = example.get(name).out
-    expect(vmcred("set", "--config", example.config, "m", f"made/{name}", stdin="a new value"))
+    new = other_end(before)
+    expect(vmcred("set", "--config", example.config, "m", f"made/{name}", stdin=new))
     expect(example.activate())
-    return before, "a new value"
+    return before, new
 
 
 def state_of(example, systemctl, stage, code):

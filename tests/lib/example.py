@@ -75,6 +75,11 @@ def program_for_all(directory):
     return shutil.copy(VMCRED, directory / "vmcred")
 
 
+def other_end(value):
+    """A value of the same size that differs in its last character only."""
+    return value[:-1] + ("1" if value.endswith("0") else "0")
+
+
 class Example:
     """`directory` must be on a memory file system, since plaintext is activated below it."""
 
