@@ -43,7 +43,7 @@ _vmcred() {
 		[group]="--user --machine --dry-run --identity --json"
 		[activate]="--machine --needed-for --identity --root --restart --restart-pending --dry-run --check-mode --ignore-passwd --json"
 		[serve]="--machine --identity --idle-timeout"
-		[units]="--output --socket"
+		[units]="--machine --output --socket"
 		[compose]="--credentials --json"
 		[run]="--credentials --exec --expose --notify --ready-target --stop-timeout --supervise --transport --vsock-socket"
 		[age]="--encrypt --decrypt --recipient --recipients-file --identity --passphrase --armor --output --version"

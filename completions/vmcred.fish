@@ -41,7 +41,7 @@ complete -c vmcred -n "__fish_seen_subcommand_from init keygen generate list che
 complete -c vmcred -n "__fish_seen_subcommand_from $commands" -s v -l verbose -d "report each step"
 complete -c vmcred -n "__fish_seen_subcommand_from $commands" -s h -l help -d "print this help"
 complete -c vmcred -n "__fish_seen_subcommand_from keygen units" -l output -rF
-complete -c vmcred -n "__fish_seen_subcommand_from keygen activate serve inspect" -l machine -x
+complete -c vmcred -n "__fish_seen_subcommand_from keygen activate serve units inspect" -l machine -x
 complete -c vmcred -n "__fish_seen_subcommand_from keygen" -l force
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l generator -x
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l regenerate

@@ -191,19 +191,6 @@ static int generation_install_recorded(struct activation *activation,
 	return r < 0 ? r : activation_record_write(dirfd, &result->record, err);
 }
 
-const char *activate_machine_choose(const struct config *config, const char *given,
-				    struct error *err)
-{
-	if (given)
-		return config_machine_get(config, given, err) ? given : NULL;
-	if (config->machine_count == 1)
-		return config->machines[0].name;
-	error_set(err, VMCRED_USAGE, "%s declares %zu machines", config->path,
-		  config->machine_count);
-	error_hint(err, "choose one with --machine NAME");
-	return NULL;
-}
-
 int activate_machine(const struct config *config, int store_dirfd,
 		     const struct age_identities *identities,
 		     const struct activate_options *options, const struct report *report,

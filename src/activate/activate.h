@@ -68,11 +68,6 @@ struct activate_result {
 
 void activate_result_release(struct activate_result *result);
 
-/* The machine `given`, or the only one declared. NULL with VMCRED_USAGE: there is not exactly one.
- */
-const char *activate_machine_choose(const struct config *config, const char *given,
-				    struct error *err);
-
 /*
  * Activates. Returns 0 if only some secrets failed: `result->failure` is the worst reason, and the
  * record has all. VMCRED_MISSING: a declared secret is not in the store, or cannot be decrypted

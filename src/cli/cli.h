@@ -62,6 +62,11 @@ int cli_main(const struct cli_program *program, int argc, char **argv);
 /* The name by which the program was called: the last component of the executed path. */
 const char *cli_called_name(char *const *argv);
 
+/* Of config_machine_choose(). */
+#define CLI_MACHINE_HELP                                                  \
+	"the host's name in the declaration (default: $VMCRED_MACHINE,\n" \
+	"                         its host name, or the only machine declared)"
+
 /* The arguments of an option that may be repeated. Starts as {0}. */
 #define CLI_TEXTS_MAX 1024
 

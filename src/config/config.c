@@ -119,6 +119,14 @@ const struct config_vm *config_vm_get(const struct config *config, const char *n
 		error_set(err, VMCRED_USAGE, "%s", config->vms[i].problem);
 		return NULL;
 	}
+	for (size_t i = 0; i < config->vm_elsewhere_count; i++) {
+		if (strcmp(config->vms_elsewhere[i].name, name) != 0)
+			continue;
+		error_set(err, VMCRED_USAGE, "VM \"%s\" belongs to the machine %s", name,
+			  config->vms_elsewhere[i].machine);
+		error_hint(err, "run this command there");
+		return NULL;
+	}
 	undeclared(config, "VM", name, config->vms, config->vm_count, sizeof(*config->vms), err);
 	return NULL;
 }

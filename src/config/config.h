@@ -178,7 +178,8 @@ enum config_source {
 
 struct config_vm {
 	char *name;
-	char *unit; /* the unit with its LoadCredential= lines; default microvm@<name>.service */
+	char *machine; /* it runs on this one, or NULL: on any */
+	char *unit;    /* the unit with its LoadCredential= lines; default microvm@<name>.service */
 	enum config_source source;
 	struct config_load *loads;
 	size_t load_count;
@@ -216,6 +217,8 @@ struct config {
 	enum config_source source; /* the default for VMs */
 	struct config_vm *vms;
 	size_t vm_count;
+	struct config_vm *vms_elsewhere; /* those that config_vms_keep() removed from `vms` */
+	size_t vm_elsewhere_count;
 	struct config_hypervisor *hypervisors;
 	size_t hypervisor_count;
 };
@@ -271,6 +274,21 @@ int config_load_text(const char *text, size_t size, const char *path, struct con
 int config_load_entry(const char *credentials, struct config *config, struct error *err);
 
 void config_destroy(struct config *config);
+
+/*
+ * The machine that a command is for: `given`, or the one that $VMCRED_MACHINE or
+ * /etc/vmcred/activate.env names, or that is named like this host, or the only one. NULL with
+ * VMCRED_USAGE.
+ */
+const struct config_machine *config_machine_choose(const struct config *config, const char *given,
+						   struct error *err);
+
+/* Removes the VMs that run on other machines. */
+int config_vms_keep(struct config *config, const char *machine, struct error *err);
+
+/* The same for the machine that config_machine_choose() chooses. If nothing is `given` and no VM
+ * names its machine, none is needed. */
+int config_vms_choose(struct config *config, const char *given, struct error *err);
 
 /* The entry of that name, or NULL with VMCRED_USAGE and a "did you mean" hint. */
 const struct config_vm *config_vm_get(const struct config *config, const char *name,

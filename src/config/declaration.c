@@ -86,7 +86,8 @@ static int read_sops(struct reader *reader, const struct yaml_node *value, void 
 	return reader_mapping(reader, value, keys, target);
 }
 
-static int load_check(struct reader *reader, const struct config *config, struct config_load *load)
+static int load_check(struct reader *reader, const struct config *config,
+		      const struct config_vm *vm, struct config_load *load)
 {
 	const struct config_generator *generator = config_generator_find(config, load->generator);
 	const struct config_file *file;
@@ -103,6 +104,13 @@ static int load_check(struct reader *reader, const struct config *config, struct
 				   load->credential, load->file);
 		return READER_HINT_NEAREST(reader->err, load->file, generator->files,
 					   generator->file_count);
+	}
+	if (vm->machine && !config_generator_is_for(generator, vm->machine)) {
+		reader_reject_line(
+			reader, load->line,
+			"%s: the machine %s of this VM has no files of the generator \"%s\"",
+			load->credential, vm->machine, load->generator);
+		return error_hint(reader->err, "add it to the generator's machines");
 	}
 	load->needed_for = file->needed_for;
 	if (load->needed_for != CONFIG_PARTITIONING)
@@ -125,20 +133,32 @@ static int source_check(struct reader *reader, const struct config *config, stru
 	return 0;
 }
 
+/* A VM of an unknown machine is not one of another machine: it has an error everywhere. */
+static int machine_check(struct reader *reader, const struct config *config, struct config_vm *vm)
+{
+	const char *name = vm->machine;
+
+	if (!name || config_machine_find(config, name))
+		return 0;
+	vm->machine = NULL;
+	reader_reject_line(reader, vm->line, "vms.%s: undeclared machine \"%s\"", vm->name, name);
+	return READER_HINT_NEAREST(reader->err, name, config->machines, config->machine_count);
+}
+
 static int vm_check(struct reader *reader, const struct config *config, struct config_vm *vm)
 {
-	int r = 0;
+	int r = machine_check(reader, config, vm);
 
 	for (size_t i = 0; r == 0 && i < vm->load_count; i++)
-		r = load_check(reader, config, &vm->loads[i]);
+		r = load_check(reader, config, vm, &vm->loads[i]);
 	if (r == 0)
 		r = source_check(reader, config, vm);
 	return r < 0 ? schema_vm_fail(reader, vm) : 0;
 }
 
 /*
- * Two VMs must not have the same unit: their credentials could not be told apart. Default names
- * differ, so only the others are compared: a declaration may have very many VMs.
+ * Two VMs of a machine must not have the same unit: their credentials could not be told apart.
+ * Default names differ, so only the others are compared: a declaration may have very many VMs.
  */
 static int units_check(struct reader *reader, struct config *config)
 {
@@ -152,6 +172,8 @@ static int units_check(struct reader *reader, struct config *config)
 					 *second = &config->vms[i < j ? j : i];
 
 			if (i == j || first->problem || second->problem ||
+			    (first->machine && second->machine &&
+			     strcmp(first->machine, second->machine) != 0) ||
 			    strcmp(first->unit, second->unit) != 0)
 				continue;
 			reader_reject_line(reader, second->line, "vms.%s: same unit %s as %s",
@@ -190,6 +212,8 @@ static int document_read(const struct yaml *yaml, struct reader *reader, struct 
 	for (size_t i = 0; r == 0 && i < config->vm_count; i++) {
 		if (!config->vms[i].problem)
 			r = vm_check(reader, config, &config->vms[i]);
+		else if (machine_check(reader, config, &config->vms[i]) < 0)
+			error_clear(reader->err);
 	}
 	return r < 0 ? r : units_check(reader, config);
 }

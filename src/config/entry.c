@@ -36,11 +36,18 @@ static int scalar_print(FILE *stream, const struct yaml_node *scalar)
 											       : -1;
 }
 
+static bool is_one_of(struct span key, const char *const *keys)
+{
+	while (*keys && !span_equal(key, span_of_text(*keys)))
+		keys++;
+	return *keys;
+}
+
 /*
- * Prints YAML that is read as the same node; `without` is a key of it to leave out, or NULL.
+ * Prints YAML that is read as the same node, without some of its keys (NULL-terminated, or NULL).
  * Aliases are repeated, up to the limit.
  */
-static int node_print(FILE *stream, const struct yaml_node *node, const char *without)
+static int node_print(FILE *stream, const struct yaml_node *node, const char *const *without)
 {
 	const struct yaml_node *end;
 	bool mapping, any = false;
@@ -59,7 +66,7 @@ static int node_print(FILE *stream, const struct yaml_node *node, const char *wi
 		const struct span key = yaml_target(child)->value;
 
 		child = mapping ? yaml_end(child) : child;
-		if (without && span_equal(key, span_of_text(without)))
+		if (without && is_one_of(key, without))
 			continue;
 		fputs(any ? "," : "", stream);
 		any = true;
@@ -76,6 +83,8 @@ static int node_print(FILE *stream, const struct yaml_node *node, const char *wi
 static char *entry_text(struct config *config, const struct yaml_node *hypervisors,
 			const struct yaml_node *name, const struct yaml_node *vm)
 {
+	/* They would need the generators and machines; credentials are lines of the unit anyway. */
+	static const char *const elsewhere[] = {"loadCredentials", "machine", NULL};
 	_cleanup_error_ struct error ignored = {0};
 	_cleanup_free_ char *text = NULL;
 	_cleanup_fclose_ FILE *stream = NULL;
@@ -95,9 +104,8 @@ static char *entry_text(struct config *config, const struct yaml_node *hyperviso
 	if (r == 0)
 		r = text_print(stream, yaml_target(name)->value);
 	fputs(":", stream);
-	/* loadCredentials would need the generators; they are lines of the unit anyway. */
 	if (r == 0)
-		r = node_print(stream, vm, "loadCredentials");
+		r = node_print(stream, vm, elsewhere);
 	fputs("}}", stream);
 	if (r < 0 || fflush(stream) != 0 || ferror(stream) || size > ENTRY_SIZE_MAX)
 		return NULL;

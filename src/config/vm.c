@@ -131,6 +131,7 @@ static int vm_read(struct reader *reader, const char *name, const struct yaml_no
 			       credential_files, credential_file_count),
 		READER_KEY("platformOEMStrings", reader_strings, struct config_vm, oem_strings),
 		READER_KEY("command", reader_strings, struct config_vm, command),
+		READER_KEY("machine", reader_string, struct config_vm, machine),
 		READER_KEY("unit", read_unit, struct config_vm, unit),
 		READER_KEY("readyTarget", read_target, struct config_vm, ready_target),
 		READER_KEY("vmConfig", read_vm_config, struct config_vm, vm_config),
@@ -159,23 +160,27 @@ int schema_vm_fail(struct reader *reader, struct config_vm *vm)
 	return vm->problem ? 0 : -(int)reader->err->code;
 }
 
-/* Of a VM with a problem, its unit and its credentials are used as far as they can be read: its
- * unit may still have an earlier drop-in. */
+/* Of a VM with a problem, its machine, unit and credentials are used as far as they can be read:
+ * its unit may still have an earlier drop-in. */
 static int vm_salvage(struct reader *reader, const char *name, const struct yaml_node *value,
 		      struct config_vm *vm)
 {
 	static const struct reader_key loads_key = LOADS_KEY;
 	const struct yaml_node *entry = yaml_target(value);
 	const struct yaml_node *unit = yaml_member(entry, "unit");
+	const struct yaml_node *machine = yaml_member(entry, "machine");
 	const struct yaml_node *loads = yaml_member(entry, loads_key.name);
 
 	vm->load_count = 0;
-	vm->unit = NULL;
+	vm->unit = vm->machine = NULL;
 	if (loads && reader_key_value(reader, &loads_key, loads, vm) < 0)
 		vm->load_count = 0;
 	error_clear(reader->err);
 	if (unit && read_unit(reader, unit, &vm->unit) < 0)
 		vm->unit = NULL;
+	error_clear(reader->err);
+	if (machine && reader_string(reader, machine, &vm->machine) < 0)
+		vm->machine = NULL;
 	error_clear(reader->err);
 	if (!vm->name)
 		vm->name = schema_text(reader->config, name, strlen(name), reader->err);

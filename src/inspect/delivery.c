@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A VM may run on any machine that has its secrets. Most VMs fit even with the largest value that
- * any machine has of each secret; only for the others are the machines compared one by one.
+ * A VM runs on its machine, or on any that has its secrets. Most VMs fit even with the largest
+ * value that any machine has of each secret; only for the others are the machines compared one by
+ * one.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -202,8 +203,12 @@ int inspect_delivery_check(struct inspect_delivery *delivery, const struct confi
 		const struct item *machines;
 		size_t count;
 
-		if (vm_compose(delivery, config, vm, NULL, &largest, &worst) == 0)
+		if (vm_compose(delivery, config, vm, vm->machine, &largest, &worst) == 0)
 			continue;
+		if (vm->machine) {
+			refused(&largest.location, vm, &worst, data);
+			continue;
+		}
 		machines = machines_find(delivery, config, vm, &count);
 		for (size_t j = 0; j < count; j++) {
 			_cleanup_error_ struct error reason = {0};

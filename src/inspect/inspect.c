@@ -252,23 +252,27 @@ static int compose_inspect(const struct inspection *inspection, struct inspect_s
 	return r;
 }
 
-/* The machine of the options, or that of the VM's name, or the only one. */
+/* The machine of the options, this one, that of the VM, or the one with the VM's name. */
 static int machine_choose(struct inspection *inspection, struct error *err)
 {
 	const struct config *config = inspection->config;
+	const struct config_vm *vm = inspection->vm;
+	const struct config_machine *machine =
+		config_machine_choose(config, inspection->options->machine, err);
 
-	inspection->machine = inspection->options->machine;
-	if (inspection->machine)
-		return config_machine_get(config, inspection->machine, err) ? 0 : -(int)err->code;
-	if (config->machine_count == 1)
-		inspection->machine = config->machines[0].name;
-	else if (config_machine_find(config, inspection->vm->name))
-		inspection->machine = inspection->vm->name;
-	if (inspection->machine)
+	if (!machine && inspection->options->machine)
+		return -(int)err->code;
+	if (!machine)
+		machine = config_machine_find(config, vm->machine ? vm->machine : vm->name);
+	if (!machine)
+		return -(int)err->code;
+	error_clear(err);
+	inspection->machine = machine->name;
+	if (!vm->machine || strcmp(vm->machine, machine->name) == 0)
 		return 0;
-	error_set(err, VMCRED_USAGE, "%s declares no machine \"%s\"", config->path,
-		  inspection->vm->name);
-	return error_hint(err, "use --machine NAME to choose whose secrets the VM gets");
+	error_set(err, VMCRED_USAGE, "VM \"%s\" belongs to the machine %s, not %s", vm->name,
+		  vm->machine, machine->name);
+	return error_hint(err, "run this command there");
 }
 
 static const struct config_load *load_find(const struct config_vm *vm, const char *credential)

@@ -198,6 +198,30 @@ def test_errors_start_nothing(directory):
     equal(place.call("-S").code, 2)
 
 
+def test_vm_of_another_machine(directory):
+    """of two VMs with the same unit on different machines, it is the one of this machine"""
+    text = "machines: {m: {}, n: {}}\nvms:\n"
+    for name in ("n", "m"):
+        text += f"  {name}: {{machine: {name}, unit: a.service, platformOEMStrings: [OF={name}]}}\n"
+    place = Place(directory, declaration=text)
+    for name in ("n", "m"):
+        called = place.in_cgroup("0::/system.slice/a.service\n", VMCRED_MACHINE=name)
+        expect(called, 0, f"{place.link}\n-smbios\nOF={name}\n", "")
+    fails(place.call(VMCRED_VM="n", VMCRED_MACHINE="m"), 2, '"n"', "machine n")
+
+
+def test_vm_of_another_machine(directory):
+    """of two VMs with the same unit on different machines, it is the one of this machine"""
+    text = "machines: {m: {}, n: {}}\nvms:\n"
+    for name in ("n", "m"):
+        text += f"  {name}: {{machine: {name}, unit: a.service, platformOEMStrings: [OF={name}]}}\n"
+    place = Place(directory, declaration=text)
+    for name in ("n", "m"):
+        called = place.in_cgroup("0::/system.slice/a.service\n", VMCRED_MACHINE=name)
+        expect(called, 0, f"{place.link}\n-smbios\nOF={name}\n", "")
+    fails(place.call(VMCRED_VM="n", VMCRED_MACHINE="m"), 2, '"n"', "machine n")
+
+
 def test_query_runs_the_plain_hypervisor(directory):
     """a query such as --version runs the plain hypervisor silently, whatever is declared"""
     place = Place(directory)

@@ -395,7 +395,7 @@ def define_late(sentence, damage, fix, mention, words=()):
             lines = server.lines()
             reason = lines[-1].removeprefix(warned("refused", "host-two", ""))
             assert reason != lines[-1] and mention.replace("DIRECTORY", str(directory)) in reason, lines
-            reported = [] if words else [f"vmcred: warning: no credential can be served: {reason}"]
+            reported = [f"vmcred: warning: no credential can be served: {reason}"]
             equal(lines, reported + [lines[-1]] * 2)
             fix(example, kept)
             equal(server.get(UNIT, "host-two"), two, "the answer after the fix")
@@ -421,6 +421,18 @@ define_late(
     lambda example: example.config.write_text("machines: {k: {}}\n"),
     lambda example, kept: example.config.write_bytes(kept[example.config]),
     '"m"', words=("--machine", "m"))
+
+
+def test_vm_of_another_machine(directory):
+    """a unit gets the credentials of the VM of this machine, although a VM of another one has the same unit"""
+    other = f"  n: {{machine: n, unit: {UNIT}, loadCredentials: {{host-three: made/one}}}}\n"
+    declaration = DECLARATION.replace("m: {}", "m: {}\n  n: {}", 1).replace("  m:\n", f"{other}  m:\n    machine: m\n")
+    example = Example(directory, declaration.replace("machines: [m]", "machines: [m, n]"), generate=False)
+    expect(vmcred("keygen", "--machine", "n", "--output", directory / "n", "--config", example.config))
+    expect(example.generate())
+    with serving(example, "--machine", "m") as server:
+        equal(server.get(UNIT, "host-one"), value(example, "one"))
+        refused(server.get(UNIT, "host-three"))
 
 
 def test_invalid_idle_timeout(directory):

@@ -169,6 +169,22 @@ def test_error_in_the_entry_of_a_new_vm(directory):
     assert 'host-one: undeclared file "none"' in logged[1], logged
 
 
+def test_vms_of_another_machine(directory):
+    """a VM of another machine gets no drop-in, and its errors are not reported; without a machine, all VMs keep theirs"""
+    other = "  n:\n    machine: n\n"
+    generator = Generator(directory, DECLARATION.replace("m: {}", "m: {}\n  n: {}", 1) + other + "    comand: [a]\n")
+    (directory / "etc/vmcred/activate.env").write_text("VMCRED_MACHINE=m\n")
+    expect(generator.run(), 0, "", "")
+    equal([path.parent.name for path in directory.glob("normal/*.d/*")], [f"{UNIT}.d"])
+    (directory / "etc/vmcred/activate.env").unlink()
+    fails(generator.run(), 2, "keeping the last good drop-ins of all VMs (1)", "2 machines")
+    equal([path.parent.name for path in directory.glob("normal/*.d/*")], [f"{UNIT}.d"])
+    # A VM of an undeclared machine is not one of another machine.
+    (directory / "etc/vmcred/activate.env").write_text("VMCRED_MACHINE=m\n")
+    generator.declare(DECLARATION + other)
+    fails(generator.run(), 2, "vms.n", '"n"')
+
+
 def test_error_in_the_name_of_a_unit(directory):
     """a VM whose unit's name has an error keeps the drop-in of its unit, which another VM may take over"""
     unit = "    unit: web.service\n"

@@ -51,6 +51,7 @@ static int declaration_update(struct serve_source *source, bool force, struct er
 	_cleanup_config_ struct config config = {0};
 	_cleanup_free_ char *path = NULL;
 	_cleanup_close_ int dirfd = -1;
+	const struct config_machine *machine;
 	struct stat file, directory;
 	enum serve_change change;
 	int r = config_find(source->options->config, &path, &dirfd, err);
@@ -68,12 +69,14 @@ static int declaration_update(struct serve_source *source, bool force, struct er
 	if (change == SERVE_SAME)
 		return 0;
 	r = config_load_file_as(path, CONFIG_LENIENT, &config, err);
-	if (r < 0)
-		return r;
+	machine = r < 0 ? NULL : config_machine_choose(&config, source->options->machine, err);
+	if (!machine || config_vms_keep(&config, machine->name, err) < 0)
+		return -(int)err->code;
 	config_destroy(&source->config);
 	if (source->store_dirfd >= 0)
 		close(source->store_dirfd);
 	source->config = config;
+	source->machine = machine->name;
 	source->store_dirfd = fd_release(&dirfd);
 	config = (struct config){0};
 	return change == SERVE_CHANGED;
@@ -193,7 +196,6 @@ int serve_source_read(const struct serve_source *source, struct serve_request *r
 	const struct sops_keyring keyring = {.identities = &source->identities};
 	struct serve_grant grant = {0};
 	struct stat document = {0};
-	const char *machine;
 	int r;
 
 	*left_out = false;
@@ -201,10 +203,7 @@ int serve_source_read(const struct serve_source *source, struct serve_request *r
 		return fault_copy(&source->config_watch.fault, err);
 	if (source->identities.count == 0)
 		return fault_copy(&source->identity_watch.fault, err);
-	machine = activate_machine_choose(&source->config, source->options->machine, err);
-	if (!machine)
-		return -(int)err->code;
-	r = serve_request_grant(&source->config, machine, &request->asked, &grant, err);
+	r = serve_request_grant(&source->config, source->machine, &request->asked, &grant, err);
 	if (r < 0)
 		return r;
 	snprintf(request->credential, sizeof(request->credential), "%s", grant.load->credential);

@@ -30,7 +30,8 @@ enum serve_change serve_watch_check(struct serve_watch *watch, const struct stat
 struct serve_source {
 	const struct serve_options *options;
 	const struct report *report;
-	struct config config;  /* owned */
+	struct config config;  /* owned; with the VMs of the machine */
+	const char *machine;   /* of the declaration */
 	int store_dirfd;       /* owned; starts as -1: no declaration was read */
 	struct stat directory; /* of the store */
 	struct age_identities identities;

@@ -19,6 +19,10 @@ int command_units(struct cli *cli, int argc, char **argv, struct error *err);
  * unit's VM (config/config.h), or the one that cli_start() finds. */
 int launch_declaration_load(struct cli *cli, struct config *config, struct error *err);
 
+/* Reads a declaration for a launch; `flags` are of enum config_flag. */
+int launch_declaration_read(const char *path, unsigned int flags, struct config *config,
+			    struct error *err);
+
 /* Writes the drop-in of a unit below the directory `output`, which is `dirfd`. */
 int unit_dropin_write(int dirfd, const char *output, const char *unit, const char *text,
 		      struct error *err);

@@ -239,6 +239,8 @@ static int generator_run(struct generator *generator, int argc, char **argv, str
 	if (!generator->after)
 		return error_no_memory(err);
 	r = config_load_file_as(VMCRED_CONFIG_PATH, CONFIG_ENTRIES | CONFIG_LENIENT, &config, err);
+	if (r == 0)
+		r = config_vms_choose(&config, NULL, err);
 	return r < 0 ? all_broken_write(generator, err) : entries_write(generator, &config, err);
 }
 

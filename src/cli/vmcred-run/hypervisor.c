@@ -125,12 +125,13 @@ static int declaration_load(struct config *config, bool *exists, struct error *e
 
 	*exists = true;
 	if (path && *path)
-		return config_load_file_as(path, CONFIG_LENIENT, config, err);
+		return launch_declaration_read(path, CONFIG_LENIENT, config, err);
 	r = config_load_entry(getenv("CREDENTIALS_DIRECTORY"), config, err);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	*exists = access(VMCRED_CONFIG_PATH, F_OK) == 0;
-	return *exists ? config_load_file_as(VMCRED_CONFIG_PATH, CONFIG_LENIENT, config, err) : 0;
+	return *exists ? launch_declaration_read(VMCRED_CONFIG_PATH, CONFIG_LENIENT, config, err)
+		       : 0;
 }
 
 enum candidate {

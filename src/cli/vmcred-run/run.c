@@ -98,6 +98,18 @@ static int standard_descriptors_open(struct error *err)
 	return 0;
 }
 
+int launch_declaration_read(const char *path, unsigned int flags, struct config *config,
+			    struct error *err)
+{
+	_cleanup_error_ struct error ignored = {0};
+	int r = config_load_file_as(path, flags, config, err);
+
+	/* A VM can be tried on a host that is not declared. */
+	if (r == 0)
+		(void)config_vms_choose(config, NULL, &ignored);
+	return r;
+}
+
 int launch_declaration_load(struct cli *cli, struct config *config, struct error *err)
 {
 	_cleanup_free_ char *path = NULL;
@@ -108,7 +120,7 @@ int launch_declaration_load(struct cli *cli, struct config *config, struct error
 	if (r != 0)
 		return r < 0 ? r : 0;
 	r = config_find(cli->config, &path, NULL, err);
-	return r < 0 ? r : config_load_file_as(path, cli->load, config, err);
+	return r < 0 ? r : launch_declaration_read(path, cli->load, config, err);
 }
 
 int run_vm(struct config *config, const char *name, char *const *argv, const char *credentials,

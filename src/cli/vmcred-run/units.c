@@ -129,8 +129,9 @@ static int socket_check(const struct config *config, const char *path, struct er
 
 int command_units(struct cli *cli, int argc, char **argv, struct error *err)
 {
-	const char *output = NULL, *socket = NULL;
+	const char *machine = NULL, *output = NULL, *socket = NULL;
 	const struct cli_option rows[] = {
+		{"machine", "NAME", CLI_MACHINE_HELP, &machine},
 		{"output", "DIR", "write there, such as /run/systemd/system (default: print)",
 		 &output},
 		{"socket", "PATH",
@@ -160,6 +161,8 @@ int command_units(struct cli *cli, int argc, char **argv, struct error *err)
 	r = config_find(cli->config, &path, NULL, err);
 	if (r == 0)
 		r = config_load_file_as(path, CONFIG_ENTRIES, &config, err);
+	if (r == 0)
+		r = config_vms_choose(&config, machine, err);
 	if (r < 0)
 		return r;
 	if (socket)

@@ -254,6 +254,7 @@ static int machine_activate(struct cli *cli, struct call *call, struct error *er
 		.restarts = call->restarts && !options->dry ? &restarts : NULL,
 		.dry = options->dry,
 	};
+	const struct config_machine *machine;
 	_cleanup_close_ int store_dirfd = -1;
 	int r;
 
@@ -263,9 +264,10 @@ static int machine_activate(struct cli *cli, struct call *call, struct error *er
 	r = cli_start(cli, &config, &store_dirfd, err);
 	if (r < 0)
 		return r;
-	options->machine = activate_machine_choose(&config, options->machine, err);
-	if (!options->machine)
+	machine = config_machine_choose(&config, options->machine, err);
+	if (!machine || config_vms_keep(&config, machine->name, err) < 0)
 		return -(int)err->code;
+	options->machine = machine->name;
 	r = cli_identities_load(call->identity, &cli->report, &identities, err);
 	if (r == 0)
 		r = activate_machine(&config, store_dirfd, &identities, options, &cli->report,
@@ -290,8 +292,7 @@ int command_activate(struct cli *cli, int argc, char **argv, struct error *err)
 {
 	struct call call = {0};
 	const struct cli_option rows[] = {
-		{"machine", "NAME", "whose secrets (default: the only machine declared)",
-		 &call.options.machine},
+		{"machine", "NAME", CLI_MACHINE_HELP, &call.options.machine},
 		{"needed-for", "PHASE", "services (default), users, activation or partitioning",
 		 &call.needed_for},
 		{"identity", "FILE", CLI_IDENTITY_HELP, &call.identity},

@@ -36,7 +36,8 @@ int command_inspect(struct cli *cli, int argc, char **argv, struct error *err)
 	const struct cli_option rows[] = {
 		{"identity", "FILE", CLI_IDENTITY_HELP, &identity},
 		{"machine", "NAME",
-		 "whose secrets the VM gets (default: the only one, or the one with its name)",
+		 "whose secrets the VM gets (default: that of this host, the only one,\n"
+		 "                         its `machine`, or the one with its name)",
 		 &options.machine},
 		{"proof", "FILE", "the guest's console log with its proofs", &options.proof},
 		{"root", "DIR", "inspect the files below DIR", &options.root},

@@ -252,7 +252,9 @@ static int declaration_read(struct cli *cli, bool is_needed, struct config *conf
 		error_clear(err);
 		return 0;
 	}
-	return r < 0 ? r : config_load_file_as(path, CONFIG_LENIENT, config, err);
+	if (r == 0)
+		r = config_load_file_as(path, CONFIG_LENIENT, config, err);
+	return r < 0 ? r : config_vms_choose(config, NULL, err);
 }
 
 static int host_check(struct inspect_host *host, const struct config *whole, struct error *err)
