@@ -223,10 +223,9 @@ static void errors_have_the_line_the_path_and_a_suggestion(void **state)
 		{"vms:\n  a:\n    credentialFile: {}\n",
 		 "vmcred.yaml:3: vms.a: unknown key \"credentialFile\": did you mean "
 		 "\"credentialFiles\"?"},
-		{"vms: {a: {zebra: 1}}\n",
-		 "vmcred.yaml:1: vms.a: unknown key \"zebra\": known keys: "
-		 "loadCredentials, credentialFiles, platformOEMStrings, command, unit, "
-		 "readyTarget, vmConfig, credentialSource"},
+		{"generators: {a: {prompts: {b: {zebra: 1}}}}\n",
+		 "vmcred.yaml:1: generators.a.prompts.b: unknown key \"zebra\": known keys: "
+		 "type, description, persist, name, display"},
 		{"%YAML 1.2\n---\nvms: {}\n",
 		 "vmcred.yaml:1: not valid YAML: %YAML version must be 1.1"},
 		{"machines: *nowhere\n", "vmcred.yaml:1: not valid YAML: undefined alias"},
