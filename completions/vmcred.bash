@@ -31,7 +31,7 @@ _vmcred() {
 	local -A options=(
 		[init]="--user --age-key --json"
 		[keygen]="--output --machine --force --json"
-		[generate]="--generator --regenerate --all --dry-run --prompt --identity --no-sandbox --script-timeout --json"
+		[generate]="--generator --regenerate --all --overdue --dry-run --prompt --identity --no-sandbox --script-timeout --json"
 		[list]="--json"
 		[get]="--identity"
 		[set]="--file --identity --allow-empty"

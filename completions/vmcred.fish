@@ -46,6 +46,7 @@ complete -c vmcred -n "__fish_seen_subcommand_from keygen" -l force
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l generator -x
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l regenerate
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l all
+complete -c vmcred -n "__fish_seen_subcommand_from generate" -l overdue
 complete -c vmcred -n "__fish_seen_subcommand_from generate fix prune machine user group activate" -l dry-run
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l prompt -x
 complete -c vmcred -n "__fish_seen_subcommand_from generate" -l no-sandbox

@@ -133,6 +133,7 @@ struct config_generator {
 	size_t file_count;
 	char *script;          /* for sh -c, or NULL: every file has a builtin or a prompt */
 	char **runtime_inputs; /* directories, already in the script; NULL-terminated, or NULL */
+	size_t rotate_days;    /* rotateAfter; 0: the files do not age */
 	char *validation; /* compact JSON with sorted keys, or NULL; a change regenerates the files
 			   */
 	int line;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/name.h"
 #include "config/schema.h"
@@ -77,6 +78,24 @@ static int file_default(struct reader *reader, struct config_file *file, int lin
 	file->line = line;
 	file->owner = file->group = schema_text(reader->config, "root", 4, reader->err);
 	return file->owner ? 0 : -(int)reader->err->code;
+}
+
+#define DAYS_MAX 36600 /* a hundred years */
+
+static int read_days(struct reader *reader, const struct yaml_node *value, void *target)
+{
+	char *text = NULL, *end;
+	unsigned long days;
+	int r = reader_string(reader, value, &text);
+
+	if (r < 0)
+		return r;
+	days = strtoul(text, &end, 10);
+	if (text[0] < '0' || text[0] > '9' || strcmp(end, "d") != 0 || days == 0 || days > DAYS_MAX)
+		return reader_reject(reader, value,
+				     "must be a number of days such as 90d, not \"%s\"", text);
+	*(size_t *)target = days;
+	return 0;
 }
 
 static int read_file(struct reader *reader, const char *name, const struct yaml_node *key,
@@ -157,6 +176,15 @@ static int file_check(struct reader *reader, const struct config_generator *gene
 	return 0;
 }
 
+static bool has_secret(const struct config_generator *generator)
+{
+	for (size_t i = 0; i < generator->file_count; i++) {
+		if (generator->files[i].secret)
+			return true;
+	}
+	return false;
+}
+
 static int generator_check(struct reader *reader, struct config_generator *generator,
 			   const struct yaml_node *key)
 {
@@ -168,6 +196,9 @@ static int generator_check(struct reader *reader, struct config_generator *gener
 		return reader_reject(reader, key, "no files");
 	if (!generator->share && config_texts_count(generator->machines) == 0)
 		return reader_reject(reader, key, "no machines: add machines: or share: true");
+	if (generator->rotate_days > 0 && !has_secret(generator))
+		return reader_reject(reader, key,
+				     "rotateAfter: without secret files, the age is unknown");
 	for (size_t i = 0; r == 0 && i < generator->file_count; i++)
 		r = file_check(reader, generator, &generator->files[i], key);
 	return r;
@@ -183,6 +214,7 @@ int schema_generator(struct reader *reader, const char *name, const struct yaml_
 		READER_KEY("dependencies", reader_strings, struct config_generator, dependencies),
 		READER_ENTRIES("prompts", schema_prompt, struct config_generator, prompts,
 			       prompt_count),
+		READER_KEY("rotateAfter", read_days, struct config_generator, rotate_days),
 		READER_KEY("validation", schema_validation, struct config_generator, validation),
 		READER_ENTRIES("files", read_file, struct config_generator, files, file_count),
 		READER_KEY("script", reader_string, struct config_generator, script),

@@ -142,6 +142,11 @@ const struct sops_policy *sops_document_policy(const struct sops_document *docum
 	return &document->metadata.policy;
 }
 
+int64_t sops_document_modified(const struct sops_document *document)
+{
+	return sops_timestamp_seconds(document->metadata.last_modified);
+}
+
 const char *sops_document_version(const struct sops_document *document)
 {
 	return document->metadata.version ? document->metadata.version : "";

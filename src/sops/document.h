@@ -21,6 +21,7 @@ struct sops_document {
 		SOPS_BROKEN
 	} state;
 	enum sops_failure failure;
+	bool keeps_time;                    /* the next MAC does not stand for new values */
 	size_t comments_kept, comment_kept; /* not decrypted: how many, and the first one's node */
 };
 

@@ -209,11 +209,12 @@ static int values_encrypt(struct sops_walk *walk, struct reuse *reuse, bool agai
 	return r;
 }
 
-/* Encrypts the MAC with the current time as additional data. */
-static int mac_seal(struct sops_walk *walk, struct sops_metadata *metadata, struct error *err)
+/* Encrypts the MAC with the time as additional data. */
+static int mac_seal(struct sops_walk *walk, struct sops_document *document, struct error *err)
 {
+	struct sops_metadata *metadata = &document->metadata;
 	uint8_t mac[SOPS_MAC_TEXT_SIZE];
-	int r = sops_timestamp_now(metadata->last_modified, err);
+	int r = document->keeps_time ? 0 : sops_timestamp_now(metadata->last_modified, err);
 
 	if (r == 0)
 		r = sops_mac_finish(&walk->mac, mac, err);
@@ -237,7 +238,7 @@ int sops_document_seal(struct sops_document *document, bool reuse_nonces, bool s
 	if (r == 0)
 		r = values_encrypt(&walk, reuse_nonces ? &reuse : NULL, !strict, err);
 	if (r == 0)
-		r = mac_seal(&walk, &document->metadata, err);
+		r = mac_seal(&walk, document, err);
 	document->state = r < 0 ? SOPS_BROKEN : SOPS_SEALED;
 	if (r < 0)
 		sops_document_break(document);

@@ -62,6 +62,10 @@ void sops_document_destroy(struct sops_document **document);
 /* The policy in the metadata; empty for plaintext. Valid until the document changes. */
 const struct sops_policy *sops_document_policy(const struct sops_document *document);
 
+/* When a value was last changed, in seconds since 1970; 0 for plaintext. The MAC authenticates it:
+ * as long as the document is sealed, anybody could have written it. */
+int64_t sops_document_modified(const struct sops_document *document);
+
 /* The version of sops in the metadata. */
 const char *sops_document_version(const struct sops_document *document);
 

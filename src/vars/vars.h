@@ -106,6 +106,7 @@ enum vars_reason {
 	VARS_REASON_VALIDATION, /* `validation` in the declaration has changed */
 	VARS_REASON_DEPENDENCY, /* a dependency runs */
 	VARS_REASON_EXPIRY,     /* a certificate has expired, or will soon */
+	VARS_REASON_OVERDUE,    /* --overdue: older than rotateAfter */
 };
 
 /* A generator that runs. */
@@ -119,6 +120,7 @@ struct vars_generate_options {
 	char *const *machines;       /* NULL-terminated names; NULL: all */
 	const char *generator;       /* only this one and its dependencies; NULL: all */
 	bool regenerate;             /* also if the files exist */
+	bool overdue;                /* also if a secret is older than rotateAfter */
 	bool dry_run;                /* only report the jobs */
 	bool no_sandbox;             /* run scripts without a sandbox */
 	unsigned int script_seconds; /* a script's time limit; 0: ten minutes */
@@ -156,6 +158,7 @@ enum vars_fault {
 	VARS_FAULT_OUTDATED, /* `validation` has changed */
 	VARS_FAULT_READERS,  /* wrong recipients, or wrong links */
 	VARS_FAULT_EXPIRED,  /* a certificate has expired, or will soon */
+	VARS_FAULT_OVERDUE,  /* a secret is older than rotateAfter */
 	VARS_FAULT_NO_KEY,   /* the location's machine has no key; not about a file */
 	VARS_FAULT_NO_NAME,  /* not bound to its name: it could be another secret's */
 };
@@ -173,10 +176,19 @@ struct vars_finding {
 	const char *detail; /* for the user, or NULL */
 	enum vars_opening opening;
 	const struct error *failure; /* the reason why the file could not be checked, or NULL */
+
+	/* Of a file that exists. */
+	bool exists;
+	int64_t modified; /* of a secret: when it got its value (sops_document_modified()), else 0
+			   */
+	const struct strings *readers; /* with `describes`: "user ada", or a key without an owner */
+	int64_t not_after; /* with `describes`: of the certificate that a public file is, or 0 */
 };
 
 struct vars_check_options {
 	char *const *machines; /* NULL-terminated names; NULL: all */
+
+	bool describes; /* find what struct vars_finding has only with this */
 
 	/* Called in order, by the calling thread. */
 	void (*checked)(const struct vars_location *location, const struct vars_finding *finding,

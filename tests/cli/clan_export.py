@@ -61,7 +61,15 @@ def test_scripts_find_programs_of_runtime_inputs(directory):
     expect(
         vmcred("list", "--config", example.config),
         0,
-        "shared ca/key\nm host/key\nm host/key.pub (public)\nm asked/token\nm user/hash\nm disk/key\n",
+        """\
+SECRET                   AGE    VALID UNTIL  VMS  READERS
+shared ca/key            today  -            -    machine m
+m host/key               today  -            -    machine m
+m host/key.pub (public)  -      -            -    -
+m asked/token            today  -            -    machine m
+m user/hash              today  -            -    machine m
+m disk/key               today  -            -    machine m
+""",
         "",
     )
     equal(example.get("key", "host").out, "9dd4e461268c8034f5c8564e155c67a6  -\n")

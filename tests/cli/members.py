@@ -503,8 +503,14 @@ def test_list_prints_all_declared_secrets(directory):
     store = Store(directory)
     expect(store("generate", "m"))
     expect(store("list"), 0,
-           "shared shared/it\nm own/it\nm own/kept\nm own/open (public)\n"
-           "n own/it (missing)\nn own/kept (missing)\nn own/open (public) (missing)\n", "")  # fmt: skip
+           "SECRET               AGE      VALID UNTIL  VMS  READERS\n"
+           "shared shared/it     today    -            -    machine m, machine n, user ada, user bob\n"
+           "m own/it             today    -            -    machine m, user ada, user bob\n"
+           "m own/kept           today    -            -    user ada, user bob\n"
+           "m own/open (public)  -        -            -    -\n"
+           "n own/it             missing  -            -    -\n"
+           "n own/kept           missing  -            -    -\n"
+           "n own/open (public)  missing  -            -    -\n", "")  # fmt: skip
     equal(len(json.loads(store("list", "--json", "m").out)), 4)
     expect(store("list", "x"), 2, "", f'vmcred: {directory}/vmcred.yaml declares no machine "x"\n')
 

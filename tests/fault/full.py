@@ -103,7 +103,8 @@ for name in COMMANDS:
     full_disk(name)
 
 READING = {
-    "list": (["list"], "m made/one\nm made/two\n"),
+    "list": (["list"], "SECRET      AGE    VALID UNTIL  VMS  READERS\n"
+                       "m made/one  today  -            m    machine m\nm made/two  today  -            m    machine m\n"),
     "get": (["get", "--identity", "identity", "m", "made/one"], None),
     "check": (["check"], None),
     "generate": (["generate"], None),

@@ -259,6 +259,25 @@ static void times_are_normalized_like_go(void **state)
 	}
 }
 
+static void times_are_counted_in_seconds(void **state)
+{
+	static const struct {
+		const char *text;
+		int64_t seconds;
+	} cases[] = {
+		{"1970-01-01T00:00:00Z", 0},
+		{"2026-11-24T08:38:14Z", 1795509494},
+		{"2026-11-24T08:38:14+02:30", 1795509494 - 9000},
+		{"2026-11-24T08:38:14-02:30", 1795509494 + 9000},
+		{"1969-12-31T23:59:59Z", -1},
+		{"", 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_int_equal(sops_timestamp_seconds(cases[i].text), cases[i].seconds);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -269,6 +288,7 @@ int main(void)
 		cmocka_unit_test(write_escapes_strings_like_sops),
 		cmocka_unit_test(floats_are_printed_like_go),
 		cmocka_unit_test(times_are_normalized_like_go),
+		cmocka_unit_test(times_are_counted_in_seconds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,6 +20,7 @@ static const struct {
 				 "vmcred generate"},
 	[VARS_FAULT_READERS] = {"readers", "does not have its declared recipients", "vmcred fix"},
 	[VARS_FAULT_EXPIRED] = {"expired", "must be renewed", "vmcred generate"},
+	[VARS_FAULT_OVERDUE] = {"overdue", "is overdue", "vmcred generate --overdue"},
 	[VARS_FAULT_NO_KEY] = {"no-key", "is missing", "vmcred machine add"},
 	/* Never fails the check. */
 	[VARS_FAULT_NO_NAME] = {"no-name", "is not bound to its name", ""},

@@ -24,7 +24,7 @@ static void generated(const struct vars_job *job, void *data)
 	static const char *const reasons[] = {
 		[VARS_REASON_MISSING] = "missing",       [VARS_REASON_REQUESTED] = "regenerate",
 		[VARS_REASON_VALIDATION] = "validation", [VARS_REASON_DEPENDENCY] = "dependency",
-		[VARS_REASON_EXPIRY] = "expiry",
+		[VARS_REASON_EXPIRY] = "expiry",         [VARS_REASON_OVERDUE] = "overdue",
 	};
 	const struct config_generator *generator = job->generator;
 	struct generation *generation = data;
@@ -111,7 +111,8 @@ static int generate(struct cli *cli, struct vars_generate_options *options,
 	if (list && (r == 0 || generation->count > 0))
 		cli_json_print(list);
 	else if (r == 0 && generation->count == 0)
-		printf("nothing to do: all declared secrets exist\n");
+		printf("nothing to do: all declared secrets exist%s\n",
+		       options->overdue ? ", and none is overdue" : "");
 	return r;
 }
 
@@ -131,6 +132,8 @@ int command_generate(struct cli *cli, int argc, char **argv, struct error *err)
 		 &options.generator},
 		{"regenerate", NULL, "regenerate existing secrets", &options.regenerate},
 		{"all", NULL, "confirm --regenerate for all secrets", &all},
+		{"overdue", NULL, "also regenerate secrets that are older than rotateAfter",
+		 &options.overdue},
 		{"dry-run", NULL, "only print what would be generated", &options.dry_run},
 		{"prompt", "NAME=@FILE...", CLI_PROMPT_HELP, &generation.answers.given},
 		{"identity", "FILE", CLI_IDENTITY_HELP, &generation.identity.path},

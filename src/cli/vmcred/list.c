@@ -1,36 +1,244 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/json.h"
+#include "base/pool.h"
 #include "cli/vmcred/commands.h"
 
-struct listing {
-	int store_dirfd;
-	json_t *list; /* NULL: lines */
+#define DAY_SECONDS INT64_C(86400)
+#define TIME_SIZE   sizeof("2006-01-02T15:04:05Z")
+
+#define COLUMNS 5
+
+static const char *const titles[COLUMNS] = {"SECRET", "AGE", "VALID UNTIL", "VMS", "READERS"};
+
+struct row {
+	char *cells[COLUMNS]; /* owned */
 };
 
-static int file_list(const struct vars_location *location, void *data, struct error *err)
-{
-	const struct listing *listing = data;
-	int exists = vars_store_has(listing->store_dirfd, location, err);
+struct listing {
+	struct cli *cli;
+	json_t *list;     /* NULL: rows */
+	json_t *vms;      /* owned; "GENERATOR/FILE": the names of the VMs that load it */
+	struct row *rows; /* owned */
+	size_t count, capacity;
+	bool no_memory;
+};
 
-	if (exists < 0)
-		return exists;
-	if (listing->list) {
-		json_array_append_new(
-			listing->list,
-			json_pack("{s:s?, s:s, s:s, s:b, s:b, s:s, s:b}", "machine",
-				  location->machine, "generator", location->generator->name, "file",
-				  location->file->name, "secret", location->file->secret, "deploy",
-				  location->file->deploy, "neededFor",
-				  config_phase_get(location->file->needed_for)->name, "there",
-				  exists));
-		return 0;
+static void listing_destroy(struct listing *listing)
+{
+	for (size_t i = 0; i < listing->count; i++) {
+		for (size_t j = 0; j < COLUMNS; j++)
+			free(listing->rows[i].cells[j]);
 	}
-	cli_location_print(location);
-	printf("%s%s\n", location->file->secret ? "" : " (public)", exists ? "" : " (missing)");
+	free(listing->rows);
+	json_decref(listing->vms);
+}
+
+static json_t *uses_find(const struct config *config)
+{
+	json_t *vms = json_object();
+
+	for (size_t i = 0; vms && i < config->vm_count; i++) {
+		const struct config_vm *vm = &config->vms[i];
+
+		for (size_t j = 0; j < vm->load_count; j++) {
+			const struct config_load *load = &vm->loads[j];
+			_cleanup_free_ char *key =
+				text_format("%s/%s", load->generator, load->file);
+			json_t *names = key ? json_object_get(vms, key) : NULL;
+
+			if (key && !names) {
+				names = json_array();
+				json_object_set_new(vms, key, names);
+			}
+			/* A VM may load it under two names. */
+			if (names && (json_array_size(names) == 0 ||
+				      strcmp(json_string_value(json_array_get(
+						     names, json_array_size(names) - 1)),
+					     vm->name) != 0))
+				json_array_append_new(names, json_string(vm->name));
+		}
+	}
+	return vms;
+}
+
+/* The names of the VMs that load the file, borrowed, or NULL. */
+static json_t *uses_of(const struct listing *listing, const struct vars_location *location)
+{
+	_cleanup_free_ char *key =
+		text_format("%s/%s", location->generator->name, location->file->name);
+
+	return key ? json_object_get(listing->vms, key) : NULL;
+}
+
+/* A new text, "ada, bob"; "-" for none. */
+static char *names_join(const json_t *names)
+{
+	_cleanup_strings_ struct strings list = {0};
+	_cleanup_error_ struct error ignored = {0};
+
+	for (size_t i = 0; i < json_array_size(names); i++)
+		(void)strings_add(&list, json_string_value(json_array_get(names, i)), &ignored);
+	return list.count > 0 ? strings_join(&list, ", ") : strdup("-");
+}
+
+static const char *time_text(int64_t seconds, char text[TIME_SIZE])
+{
+	const time_t at = seconds;
+	struct tm utc;
+
+	return seconds != 0 && gmtime_r(&at, &utc) && strftime(text, TIME_SIZE, "%FT%TZ", &utc) > 0
+		       ? text
+		       : NULL;
+}
+
+/* Whether the file is a certificate that only its readers can see. */
+static bool is_encrypted_certificate(const struct vars_location *location)
+{
+	const struct config_generator *generator = location->generator;
+
+	for (size_t i = 0; location->file->secret && i < generator->file_count; i++) {
+		const struct config_builtin *kind = &generator->files[i].builtin;
+
+		if (kind->type == CONFIG_BUILTIN_TLS && kind->public_file &&
+		    strcmp(kind->public_file, location->file->name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static char *age_text(const struct vars_location *location, const struct vars_finding *finding)
+{
+	const long long days = (long long)((time(NULL) - finding->modified) / DAY_SECONDS);
+	const char *overdue = finding->fault == VARS_FAULT_OVERDUE ? ", overdue" : "";
+
+	/* `vmcred check` says why. */
+	if (finding->failure)
+		return strdup("unreadable");
+	if (!finding->exists)
+		return strdup("missing");
+	if (!location->file->secret)
+		return strdup("-");
+	return days <= 0 ? text_format("today%s", overdue)
+			 : text_format("%lld day%s%s", days, days == 1 ? "" : "s", overdue);
+}
+
+static char *validity_text(const struct vars_location *location, const struct vars_finding *finding)
+{
+	char text[TIME_SIZE];
+
+	if (time_text(finding->not_after, text))
+		return text_format("%.*s", (int)strlen("2006-01-02"), text);
+	return strdup(finding->exists && is_encrypted_certificate(location) ? "(encrypted)" : "-");
+}
+
+static void row_add(struct listing *listing, const struct vars_location *location,
+		    const struct vars_finding *finding)
+{
+	_cleanup_free_ char *name = cli_location_text(location);
+	struct row *row;
+
+	if (listing->count == listing->capacity) {
+		const size_t capacity = listing->capacity ? listing->capacity * 2 : 64;
+		struct row *rows = reallocarray(listing->rows, capacity, sizeof(*rows));
+
+		if (!rows) {
+			listing->no_memory = true;
+			return;
+		}
+		listing->rows = rows;
+		listing->capacity = capacity;
+	}
+	row = &listing->rows[listing->count++];
+	row->cells[0] =
+		name ? text_format("%s%s", name, location->file->secret ? "" : " (public)") : NULL;
+	row->cells[1] = age_text(location, finding);
+	row->cells[2] = validity_text(location, finding);
+	row->cells[3] = names_join(uses_of(listing, location));
+	row->cells[4] = finding->readers && finding->readers->count > 0
+				? strings_join(finding->readers, ", ")
+				: strdup("-");
+	for (size_t i = 0; i < COLUMNS; i++)
+		listing->no_memory |= !row->cells[i];
+}
+
+static void object_add(const struct listing *listing, const struct vars_location *location,
+		       const struct vars_finding *finding)
+{
+	const struct config_file *file = location->file;
+	_cleanup_free_ char *problem = finding->failure ? error_line(finding->failure) : NULL;
+	json_t *vms = uses_of(listing, location);
+	char modified[TIME_SIZE], not_after[TIME_SIZE];
+
+	json_array_append_new(
+		listing->list,
+		json_pack("{s:s?, s:s, s:s, s:b, s:b, s:s, s:b, s:s?, s:i, s:b, s:s?, s:b, s:s?, "
+			  "s:o, s:o}",
+			  "machine", location->machine, "generator", location->generator->name,
+			  "file", file->name, "secret", file->secret, "deploy", file->deploy,
+			  "neededFor", config_phase_get(file->needed_for)->name, "there",
+			  finding->exists, "modified", time_text(finding->modified, modified),
+			  "rotateAfterDays", (int)location->generator->rotate_days, "overdue",
+			  finding->fault == VARS_FAULT_OVERDUE, "notAfter",
+			  time_text(finding->not_after, not_after), "encryptedCertificate",
+			  is_encrypted_certificate(location), "problem", problem, "vms",
+			  vms ? json_incref(vms) : json_array(), "readers",
+			  cli_json_texts(finding->readers ? finding->readers->items : NULL)));
+}
+
+static void file_list(const struct vars_location *location, const struct vars_finding *finding,
+		      void *data)
+{
+	struct listing *listing = data;
+
+	/* Secrets that no generator declares, and machines without a key: `vmcred check`. */
+	if (!location->generator)
+		return;
+	if (listing->list)
+		object_add(listing, location, finding);
+	else
+		row_add(listing, location, finding);
+}
+
+static void rows_print(const struct listing *listing)
+{
+	int widths[COLUMNS] = {0};
+
+	for (size_t i = 0; i < COLUMNS; i++) {
+		widths[i] = (int)strlen(titles[i]);
+		for (size_t j = 0; j < listing->count; j++) {
+			const int width = (int)strlen(listing->rows[j].cells[i]);
+
+			widths[i] = width > widths[i] ? width : widths[i];
+		}
+	}
+	for (size_t j = 0; j <= listing->count; j++) {
+		for (size_t i = 0; i < COLUMNS; i++) {
+			const char *text = j == 0 ? titles[i] : listing->rows[j - 1].cells[i];
+
+			/* The last column is as wide as it is. */
+			if (i + 1 == COLUMNS)
+				printf("%s\n", text);
+			else
+				printf("%-*s  ", widths[i], text);
+		}
+	}
+}
+
+static int listing_print(const struct listing *listing, struct error *err)
+{
+	if (listing->no_memory)
+		return error_no_memory(err);
+	if (listing->list)
+		cli_json_print(listing->list);
+	else
+		rows_print(listing);
 	return 0;
 }
 
@@ -40,27 +248,32 @@ int command_list(struct cli *cli, int argc, char **argv, struct error *err)
 	const struct cli_usage usage = {
 		.command = "list",
 		.arguments = "[MACHINE...]",
-		.about = "List the declared secrets and whether the store has them. Decrypts "
-			 "nothing.",
+		.about = "List the declared secrets: their age, until when they are valid, the VMs "
+			 "that load\n"
+			 "them, and who can read them. Decrypts nothing.",
 		.options = options,
 		.has_json = true,
 		.arguments_max = -1,
 	};
+	__attribute__((cleanup(listing_destroy))) struct listing listing = {.cli = cli};
 	_cleanup_config_ struct config config = {0};
 	_cleanup_close_ int store_dirfd = -1;
 	_cleanup_json_ json_t *list = NULL;
-	struct listing listing;
 	int first, r = cli_parse(cli, &usage, argc, argv, &first, err);
+	struct vars_check_options check = {
+		.describes = true, .checked = file_list, .data = &listing};
 
 	if (r != 0)
 		return r;
+	cli->threads = pool_threads();
 	r = cli_start(cli, &config, &store_dirfd, err);
 	if (r < 0)
 		return r;
 	list = cli->json ? json_array() : NULL;
-	listing = (struct listing){store_dirfd, list};
-	r = vars_each(&config, first < argc ? argv + first : NULL, file_list, &listing, err);
-	if (r == 0 && list)
-		cli_json_print(list);
-	return r;
+	listing.list = list;
+	listing.vms = uses_find(&config);
+	check.machines = first < argc ? argv + first : NULL;
+	r = vars_check(&config, store_dirfd, &check, &cli->report, err);
+	progress_clear(&cli->progress);
+	return r < 0 ? r : listing_print(&listing, err);
 }

@@ -166,5 +166,6 @@ int sops_binary_bind(struct sops_document *document, const char *name,
 		r = sops_document_remember(document, err);
 	if (r == 0 && !sops_binary_has_name(document))
 		r = name_add(document, name, err);
+	document->keeps_time = true; /* the value is the same */
 	return r < 0 ? r : sops_document_reencrypt(document, err);
 }

@@ -84,6 +84,26 @@ int sops_timestamp_normalize(struct span text, char out[SOPS_TIMESTAMP_SIZE_MAX]
 	return 0;
 }
 
+int64_t sops_timestamp_seconds(const char *normalized)
+{
+	const struct span text = span_of_text(normalized);
+	struct tm utc = {0};
+	int64_t offset = 0;
+
+	if (text.size <= SECONDS_SIZE || !seconds_valid(span_of(text.data, SECONDS_SIZE)))
+		return 0;
+	utc.tm_year = number(text, 0) * 100 + number(text, 2) - 1900;
+	utc.tm_mon = number(text, 5) - 1;
+	utc.tm_mday = number(text, 8);
+	utc.tm_hour = number(text, 11);
+	utc.tm_min = number(text, 14);
+	utc.tm_sec = number(text, 17);
+	if (text.size == SOPS_TIMESTAMP_SIZE_MAX - 1)
+		offset =
+			number(text, SECONDS_SIZE + 1) * 3600 + number(text, SECONDS_SIZE + 4) * 60;
+	return timegm(&utc) - (text.data[SECONDS_SIZE] == '-' ? -offset : offset);
+}
+
 int sops_time_check(struct span text)
 {
 	struct span zone;

@@ -17,6 +17,9 @@ int sops_timestamp_normalize(struct span text, char out[SOPS_TIMESTAMP_SIZE_MAX]
 /* Returns 0 if the text is a time as Go's time.Time prints it, else -1. */
 int sops_time_check(struct span text);
 
+/* The seconds since 1970 of a normalized time. */
+int64_t sops_timestamp_seconds(const char *normalized);
+
 /* The current time in UTC. */
 int sops_timestamp_now(char out[SOPS_TIMESTAMP_SIZE_MAX], struct error *err);
 

@@ -98,6 +98,20 @@ static int issuer_check(const struct config *config, int store_dirfd,
 	return *detail ? 1 : error_no_memory(err);
 }
 
+int64_t certificate_end(struct span text)
+{
+	static const char begin[] = "-----BEGIN CERTIFICATE-----";
+	_cleanup_error_ struct error ignored = {0};
+	_cleanup_certificate_ X509 *certificate = NULL;
+	struct tm when;
+
+	if (!memmem(text.data, text.size, begin, strlen(begin)) ||
+	    certificate_read(text, &certificate, &ignored) < 0 ||
+	    ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &when) != 1)
+		return 0;
+	return timegm(&when);
+}
+
 int certificate_check(const struct config *config, int store_dirfd,
 		      const struct vars_location *location, char **detail, struct error *err)
 {

@@ -15,6 +15,9 @@ struct result {
 	enum vars_opening opening;
 	char *detail;     /* owned, or NULL */
 	struct error err; /* owned; set if the file could not be checked */
+	bool exists;
+	int64_t modified, not_after;
+	struct strings readers; /* owned */
 };
 
 struct checking {
@@ -42,6 +45,35 @@ static int validation_check(const struct checking *checking, const struct vars_l
 	return r < 0 ? r : 0;
 }
 
+/* Who can read the document now, whatever its links say. */
+static int readers_describe(const struct checking *checking, const struct stored_secret *stored,
+			    struct strings *readers, struct error *err)
+{
+	const struct sops_policy *policy = sops_document_policy(stored->document);
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < policy->group_count; i++) {
+		for (size_t j = 0; r == 0 && j < policy->groups[i].count; j++) {
+			const struct sops_key *key = &policy->groups[i].keys[j];
+			enum vars_member_type type = VARS_USER;
+			_cleanup_free_ char *text = NULL;
+			const char *name = NULL;
+
+			r = member_cache_owner(checking->cache, key, &type, &name, err);
+			if (r < 0)
+				break;
+			text = name ? text_format("%s %s", vars_member_type_name(type), name)
+				    : strdup(key->text);
+			if (!text)
+				return error_no_memory(err);
+			/* A person may have several keys. */
+			if (!strings_contain(readers, text))
+				r = strings_add(readers, text, err);
+		}
+	}
+	return r;
+}
+
 static int secret_compare(const struct checking *checking, const struct vars_location *location,
 			  struct stored_secret *stored, struct result *result, struct error *err)
 {
@@ -55,9 +87,13 @@ static int secret_compare(const struct checking *checking, const struct vars_loc
 		r = stored_secret_compare(stored, checking->cache, &result->detail, err);
 	if (result->detail)
 		result->fault = VARS_FAULT_READERS;
-	else if (r == 0 && !sops_binary_has_name(stored->document))
+	else if (r == 0 && location->generator)
+		r = rotation_check(location->generator, stored->document, &result->detail, err);
+	if (r == 1)
+		result->fault = VARS_FAULT_OVERDUE;
+	else if (r == 0 && !result->detail && !sops_binary_has_name(stored->document))
 		result->fault = VARS_FAULT_NO_NAME;
-	return r;
+	return r < 0 ? r : 0;
 }
 
 /* Whether no key opens the document because it is not encrypted to any of them, rather than because
@@ -112,6 +148,11 @@ static int secret_check(struct checking *checking, const struct vars_location *l
 		result->fault = VARS_FAULT_MISSING;
 		return 0;
 	}
+	result->exists = true;
+	if (r == 0)
+		result->modified = sops_document_modified(stored.document);
+	if (r == 0 && checking->options->describes)
+		r = readers_describe(checking, &stored, &result->readers, err);
 	if (r == 0)
 		r = secret_compare(checking, location, &stored, result, err);
 	return r < 0 || !checking->options->identities
@@ -129,8 +170,11 @@ static int value_check(const struct checking *checking, const struct vars_locati
 		result->fault = VARS_FAULT_MISSING;
 	if (r <= 0)
 		return r;
+	result->exists = true;
 	/* It can be read, and has no conflict markers. */
 	r = vars_store_read(checking->store_dirfd, location, NULL, &value, err);
+	if (r == 0 && checking->options->describes)
+		result->not_after = certificate_end(secret_span(&value));
 	if (r == 0 && checking->options->identities)
 		checking->options->opened(location, secret_span(&value), checking->options->data);
 	if (r == 0)
@@ -238,11 +282,16 @@ static void batch_check(struct checking *checking, const struct vars_location *l
 			.detail = result->detail,
 			.opening = result->opening,
 			.failure = result->err.text ? &result->err : NULL,
+			.exists = result->exists,
+			.modified = result->modified,
+			.readers = &result->readers,
+			.not_after = result->not_after,
 		};
 
 		if (!checking->unloaded.text)
 			options->checked(&locations[i], &finding, options->data);
 		free(result->detail);
+		strings_destroy(&result->readers);
 		error_clear(&result->err);
 	}
 }

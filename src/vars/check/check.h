@@ -27,6 +27,19 @@ int validation_changed(int store_dirfd, const char *machine,
 int certificate_check(const struct config *config, int store_dirfd,
 		      const struct vars_location *location, char **detail, struct error *err);
 
+/* Whether a secret's document is older than the generator's rotateAfter, or dated in the future.
+ * Returns 1 and the reason in `*detail`, which the caller frees, 0, or a negative code. */
+int rotation_check(const struct config_generator *generator, const struct sops_document *document,
+		   char **detail, struct error *err);
+
+/* The same for one of a generator's stored secrets. A missing one is not overdue. */
+int generator_rotation_check(int store_dirfd, const char *machine,
+			     const struct config_generator *generator, char **detail,
+			     struct error *err);
+
+/* When a public file that is a certificate in PEM expires, in seconds since 1970; else 0. */
+int64_t certificate_end(struct span text);
+
 /*
  * The user's keys in a run over many documents, loaded when the first must be opened. Starts as
  * {.identities = …, .data = …}. An identity, or gpg's key, may have a passphrase: until a first

@@ -74,6 +74,16 @@ static int present_count(const struct planner *planner, const struct vars_job *j
 	return count;
 }
 
+static int overdue_check(const struct planner *planner, struct vars_job *job, struct error *err)
+{
+	_cleanup_free_ char *detail = NULL;
+	int r = generator_rotation_check(planner->store_dirfd, job->machine, job->generator,
+					 &detail, err);
+
+	job->reason = VARS_REASON_OVERDUE;
+	return r;
+}
+
 /* Returns 1 and the reason if existing files are outdated. */
 static int outdated_check(const struct planner *planner, struct vars_job *job, struct error *err)
 {
@@ -99,7 +109,7 @@ static int outdated_check(const struct planner *planner, struct vars_job *job, s
 			return error_no_memory(err);
 		job_report(planner, REPORT_WARNING, job, text);
 	}
-	return r;
+	return r != 0 || !planner->options->overdue ? r : overdue_check(planner, job, err);
 }
 
 /* Returns 1 and the reason if the generator runs, else 0. */
