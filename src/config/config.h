@@ -274,6 +274,12 @@ int config_load_text(const char *text, size_t size, const char *path, struct con
  */
 int config_load_entry(const char *credentials, struct config *config, struct error *err);
 
+/*
+ * The part of a declaration that a machine needs, as a declaration: the machine's files, but not
+ * how they are generated, its VMs, and the hypervisors. The caller frees `*text`.
+ */
+int config_part(const char *path, const char *machine, char **text, struct error *err);
+
 void config_destroy(struct config *config);
 
 /*

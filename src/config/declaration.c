@@ -219,10 +219,9 @@ static int document_read(const struct yaml *yaml, struct reader *reader, struct 
 }
 
 /* The text owns nothing afterwards. */
-static int text_load(struct secret *text, const char *path, unsigned int flags,
+static int yaml_load(struct yaml *yaml, struct secret *text, const char *path, unsigned int flags,
 		     struct config *config, struct error *err)
 {
-	_cleanup_yaml_ struct yaml yaml = {.name = path, .invalid = VMCRED_USAGE};
 	struct reader reader = {.path = path,
 				.config = config,
 				.lenient = (flags & CONFIG_LENIENT) != 0,
@@ -235,15 +234,24 @@ static int text_load(struct secret *text, const char *path, unsigned int flags,
 	if (r == 0)
 		r = merge_conflict_check(secret_span(text), path, err);
 	if (r == 0)
-		r = yaml_read(&yaml, text, err);
-	reader.nodes_left = 4 * yaml.count + ALIASED_NODES_MAX;
+		r = yaml_read(yaml, text, err);
+	reader.nodes_left = 4 * yaml->count + ALIASED_NODES_MAX;
 	if (r == 0)
-		r = document_read(&yaml, &reader, config);
-	if (r == 0 && (flags & CONFIG_ENTRIES) && config->vm_count > 0)
-		schema_entries(yaml_root(&yaml), config);
+		r = document_read(yaml, &reader, config);
 	secret_destroy(text);
 	if (r < 0)
 		config_destroy(config);
+	return r;
+}
+
+static int text_load(struct secret *text, const char *path, unsigned int flags,
+		     struct config *config, struct error *err)
+{
+	_cleanup_yaml_ struct yaml yaml = {.name = path, .invalid = VMCRED_USAGE};
+	int r = yaml_load(&yaml, text, path, flags, config, err);
+
+	if (r == 0 && (flags & CONFIG_ENTRIES) && config->vm_count > 0)
+		schema_entries(yaml_root(&yaml), config);
 	return r;
 }
 
@@ -263,6 +271,18 @@ int config_load_file_as(const char *path, unsigned int flags, struct config *con
 	int r = file_read_secret(AT_FDCWD, path, DECLARATION_SIZE_MAX, &text, err);
 
 	return r < 0 ? r : text_load(&text, path, flags, config, err);
+}
+
+int config_part(const char *path, const char *machine, char **text, struct error *err)
+{
+	_cleanup_yaml_ struct yaml yaml = {.name = path, .invalid = VMCRED_USAGE};
+	_cleanup_config_ struct config config = {0};
+	struct secret whole = {0};
+	int r = file_read_secret(AT_FDCWD, path, DECLARATION_SIZE_MAX, &whole, err);
+
+	if (r == 0)
+		r = yaml_load(&yaml, &whole, path, 0, &config, err);
+	return r < 0 ? r : schema_part(yaml_root(&yaml), &config, machine, text, err);
 }
 
 int config_load_file(const char *path, struct config *config, struct error *err)

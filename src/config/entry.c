@@ -19,21 +19,29 @@ static int text_print(FILE *stream, struct span text)
 	return string ? json_dumpf(string, stream, JSON_ENCODE_ANY | JSON_ENSURE_ASCII) : -1;
 }
 
+static bool is_string(const struct yaml_node *scalar)
+{
+	_cleanup_error_ struct error ignored = {0};
+	struct yaml_scalar resolved;
+
+	return yaml_resolve(scalar->tag, scalar->value, &resolved, &ignored) <= 0 ||
+	       resolved.type == YAML_STRING;
+}
+
 /* What is plain stays plain: 0x10 may be a number or a text. */
 static int scalar_print(FILE *stream, const struct yaml_node *scalar)
 {
 	static const char plain[] = "abcdefghijklmnopqrstuvwxyz"
 				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 				    "0123456789._+~";
+	const struct span text = scalar->value;
+	bool is_plain = !scalar->quoted;
 
-	if (scalar->quoted)
-		return text_print(stream, scalar->value);
-	for (size_t i = 0; i < scalar->value.size; i++) {
-		if (!strchr(plain, scalar->value.data[i]))
-			return text_print(stream, scalar->value);
-	}
-	return fwrite(scalar->value.data, 1, scalar->value.size, stream) == scalar->value.size ? 0
-											       : -1;
+	for (size_t i = 0; is_plain && i < text.size; i++)
+		is_plain = strchr(plain, text.data[i]) || !is_string(scalar);
+	if (!is_plain)
+		return text_print(stream, text);
+	return fwrite(text.data, 1, text.size, stream) == text.size ? 0 : -1;
 }
 
 static bool is_one_of(struct span key, const char *const *keys)
@@ -43,18 +51,15 @@ static bool is_one_of(struct span key, const char *const *keys)
 	return *keys;
 }
 
-/*
- * Prints YAML that is read as the same node, without some of its keys (NULL-terminated, or NULL).
- * Aliases are repeated, up to the limit.
- */
-static int node_print(FILE *stream, const struct yaml_node *node, const char *const *without)
+int schema_node_print(FILE *stream, const struct yaml_node *node, const char *const *without,
+		      size_t size_max)
 {
 	const struct yaml_node *end;
 	bool mapping, any = false;
 	int r = 0;
 
 	node = yaml_target(node);
-	if (ftell(stream) > (long)ENTRY_SIZE_MAX)
+	if (ftell(stream) > (long)size_max)
 		return -1;
 	if (node->kind == YAML_SCALAR)
 		return scalar_print(stream, node);
@@ -73,7 +78,7 @@ static int node_print(FILE *stream, const struct yaml_node *node, const char *co
 		r = mapping ? text_print(stream, key) : 0;
 		fputs(mapping ? ":" : "", stream);
 		if (r == 0)
-			r = node_print(stream, child, NULL);
+			r = schema_node_print(stream, child, NULL, size_max);
 	}
 	fputc(mapping ? '}' : ']', stream);
 	return r;
@@ -97,7 +102,7 @@ static char *entry_text(struct config *config, const struct yaml_node *hyperviso
 	fputs("{", stream);
 	if (hypervisors) {
 		fputs("\"hypervisors\":", stream);
-		r = node_print(stream, hypervisors, NULL);
+		r = schema_node_print(stream, hypervisors, NULL, ENTRY_SIZE_MAX);
 		fputs(",", stream);
 	}
 	fputs("\"vms\":{", stream);
@@ -105,7 +110,7 @@ static char *entry_text(struct config *config, const struct yaml_node *hyperviso
 		r = text_print(stream, yaml_target(name)->value);
 	fputs(":", stream);
 	if (r == 0)
-		r = node_print(stream, vm, elsewhere);
+		r = schema_node_print(stream, vm, elsewhere, ENTRY_SIZE_MAX);
 	fputs("}}", stream);
 	if (r < 0 || fflush(stream) != 0 || ferror(stream) || size > ENTRY_SIZE_MAX)
 		return NULL;

@@ -3,6 +3,8 @@
 #ifndef VMCRED_CONFIG_SCHEMA_H
 #define VMCRED_CONFIG_SCHEMA_H
 
+#include <stdio.h>
+
 #include "config/config.h"
 #include "config/reader.h"
 
@@ -45,7 +47,17 @@ int schema_dependencies(struct reader *reader, struct config *config);
  * returns its code. */
 int schema_vm_fail(struct reader *reader, struct config_vm *vm);
 
-/* entry.c: sets the `entry` of each VM. */
+/* part.c: config_part() of a declaration that was read. */
+int schema_part(const struct yaml_node *root, const struct config *config, const char *machine,
+		char **text, struct error *err);
+
+/*
+ * entry.c: prints YAML that is read as the same node, without some of its keys (NULL-terminated, or
+ * NULL). Aliases are repeated, up to the limit. Negative: larger, or out of memory.
+ */
+int schema_node_print(FILE *stream, const struct yaml_node *node, const char *const *without,
+		      size_t size_max);
+/* Sets the `entry` of each VM. */
 void schema_entries(const struct yaml_node *root, struct config *config);
 
 /* memory.c: memory of the declaration, zeroed; a copy of a text, with a NUL after it; a copy of a

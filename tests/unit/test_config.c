@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/cleanup.h"
 #include "config/config.h"
 
 static int load(const char *text, struct config *config, struct error *err)
@@ -391,6 +395,56 @@ static void aliases_are_followed_and_bounded(void **state)
 		     "vmcred.yaml:1: machines.m: unknown key \"m\": known keys: tags");
 }
 
+/* The only VM and file of `whole` that the other machine has are those for all machines. */
+static void the_part_of_a_machine_has_what_is_for_it_and_is_a_declaration(void **state)
+{
+	static const char more[] =
+		"  all: {loadCredentials: {a: random/pin}, unit: a.service}\n"
+		"  own: {machine: other, vmConfig: {a: [1, '1', {}, null, -5, -x]}}\n"
+		"hypervisors: {qemu: /bin/qemu}\n";
+	char path[] = "/dev/shm/vmcred-test.XXXXXX";
+	_cleanup_free_ char *part = NULL, *again = NULL;
+	_cleanup_config_ struct config config = {0};
+	struct error err = {0};
+	FILE *file = fdopen(mkstemp(path), "w");
+
+	(void)state;
+	assert_non_null(file);
+	fputs(whole, file);
+	fputs(more, file);
+	fclose(file);
+	assert_int_equal(config_part(path, "others", &part, &err), -VMCRED_USAGE);
+	error_clear(&err);
+	assert_success(config_part(path, "other", &part, &err));
+	assert_success(config_load_text(part, strlen(part), "part", &config, &err));
+	assert_int_equal(config.machine_count, 1);
+	assert_string_equal(config.machines[0].name, "other");
+	assert_int_equal(config.generator_count, 1);
+	assert_string_equal(config.generators[0].name, "random");
+	assert_int_equal(config.generators[0].file_count, 2);
+	assert_int_equal(config.vm_count, 2);
+	assert_string_equal(config.vms[0].unit, "a.service");
+	assert_string_equal(config.vms[1].vm_config, "{\"a\":[1,\"1\",{},null,-5,\"-x\"]}");
+	assert_string_equal(config_hypervisor_path(&config, "qemu"), "/bin/qemu");
+	/* The attributes of files. */
+	config_destroy(&config);
+	free(pointer_release(&part));
+	assert_success(config_part(path, "test-vm", &part, &err));
+	assert_success(config_load_text(part, strlen(part), "part", &config, &err));
+	assert_int_equal(config.vm_count, 2);
+	assert_int_equal(config.generators[0].files[1].mode, 0440);
+	assert_false(config.generators[0].files[1].deploy);
+	assert_string_equal(config.generators[0].files[2].restart_units[1], "b.service");
+	/* It is the same again. */
+	file = fopen(path, "w");
+	assert_non_null(file);
+	fputs(part, file);
+	fclose(file);
+	assert_success(config_part(path, "test-vm", &again, &err));
+	assert_string_equal(again, part);
+	unlink(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -406,6 +460,7 @@ int main(void)
 		cmocka_unit_test(text_that_is_not_yaml_is_rejected_with_its_line),
 		cmocka_unit_test(an_empty_declaration_declares_nothing),
 		cmocka_unit_test(aliases_are_followed_and_bounded),
+		cmocka_unit_test(the_part_of_a_machine_has_what_is_for_it_and_is_a_declaration),
 	};
 
 	return cmocka_run_group_tests_name("config", tests, NULL, NULL);
