@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+# NixOS module for a guest of microvm.nix. With it
+#
+#     microvm.hypervisor = "cloud-hypervisor";
+#     microvm.credentialFiles.API_KEY = "/run/secrets/api-key";
+#
+# works on each hypervisor below, on an unchanged microvm.nix. The host's systemd loads the files for the VM's unit
+# (host.nix), and vmcred, which the runner starts instead of the hypervisor, passes them on. So the runner gets neither a
+# value nor a path, and the hypervisor's user needs no permission to read the files.
+#
+# The argument `vmcred` is a function from a package set to its vmcred.
+{ vmcred ? pkgs: pkgs.callPackage ./package.nix { } }:
+{
+  _file = ./guest.nix;
+  # Importing it twice, for example in a VM and through host.nix, is importing it once.
+  key = "vmcred/nix/guest.nix";
+
+  imports = [
+    ({ config, lib, options, pkgs, ... }:
+      let
+        cfg = config.vmcred.guest;
+        inherit (config.microvm) hypervisor vmHostPackages;
+        inherit (config.networking) hostName;
+        architecture = lib.head (lib.splitString "-" pkgs.stdenv.hostPlatform.system);
+
+        # The hypervisors of microvm.nix that vmcred can start, each with the program that the runner calls.
+        programs = {
+          cloud-hypervisor = "cloud-hypervisor";
+          qemu = "qemu-system-${architecture}";
+        };
+
+        # What prevents delivery, with what to do about it.
+        problems = map (message: "MicroVM ${hostName}: ${message}") (
+          lib.optional (!programs ? ${hypervisor}) (
+            "vmcred cannot pass credentials to ${hypervisor}: set microvm.hypervisor to one of "
+            + "${lib.concatStringsSep ", " (lib.attrNames programs)}, or remove microvm.credentialFiles"
+          )
+          ++ lib.optional (hypervisor == "cloud-hypervisor" && architecture != "x86_64") (
+            "Cloud Hypervisor has no SMBIOS on ${architecture}, so it cannot pass credentials to a guest: "
+            + ''set microvm.hypervisor = "qemu", or remove microvm.credentialFiles''
+          )
+          ++ lib.optional (hypervisor == "cloud-hypervisor" && config.microvm.graphics.enable) (
+            "vmcred does not know the option --gpu of cloud-hypervisor-graphics: "
+            + "set microvm.graphics.enable = false, or remove microvm.credentialFiles"
+          )
+        );
+
+        delivers = config.microvm.guest.enable && cfg.enable && problems == [ ];
+
+        # The names only. The runner refers to it, so that a VM of `microvm -c` does not need the host's configuration.
+        declaration = vmHostPackages.writeText "vmcred-${hostName}.json" (builtins.toJSON {
+          vms.${hostName}.credentialFiles = lib.mapAttrs (name: _: name) cfg.credentialFiles;
+        });
+
+        wrap = program: package: vmHostPackages.callPackage ./hypervisor.nix {
+          vmcred = cfg.package;
+          hypervisor = package;
+          programs = [ program ];
+          # Without credentialFiles, vmcred finds the VM's entry in its unit, or in the host's declaration.
+          environment = lib.optionalAttrs (cfg.credentialFiles != { }) {
+            VMCRED_VM = hostName;
+            VMCRED_CONFIG = "${declaration}";
+          };
+        };
+      in
+      {
+        options = {
+          # The runners of microvm.nix read these two options: the package becomes one that starts vmcred, and the list of
+          # files is empty, so that they neither pass nor refuse it.
+          microvm = lib.mapAttrs (name: program: {
+            package = lib.mkOption {
+              apply = package: if delivers && hypervisor == name then wrap program package else package;
+            };
+          }) programs // {
+            credentialFiles = lib.mkOption {
+              apply = files: if delivers then { } else files;
+            };
+          };
+
+          vmcred.guest = {
+            enable = lib.mkOption {
+              type = lib.types.bool;
+              default = cfg.credentialFiles != { } && vmHostPackages.stdenv.hostPlatform.isLinux;
+              defaultText = lib.literalMD "whether there are {option}`microvm.credentialFiles`";
+              description = ''
+                Whether vmcred starts the hypervisor and passes it the VM's credentials.
+
+                Set it without {option}`microvm.credentialFiles` if the host declares the VM in vmcred.yaml.
+              '';
+            };
+
+            package = lib.mkOption {
+              type = lib.types.package;
+              default = vmcred vmHostPackages;
+              defaultText = lib.literalMD "vmcred, built for the host";
+              description = "The package of vmcred that starts the hypervisor.";
+            };
+
+            credentialFiles = lib.mkOption {
+              type = lib.types.attrsOf lib.types.path;
+              readOnly = true;
+              # What is declared, before the option's `apply`.
+              default = with options.microvm.credentialFiles; type.merge loc definitionsWithLocations;
+              defaultText = lib.literalMD "{option}`microvm.credentialFiles`";
+              description = ''
+                The declared {option}`microvm.credentialFiles`, for the host that loads them.
+                {option}`microvm.credentialFiles` itself is empty if vmcred passes them.
+              '';
+            };
+
+            services = lib.mkOption {
+              default = { };
+              type = lib.types.attrsOf (lib.types.submodule {
+                options.credentials = lib.mkOption {
+                  type = lib.types.attrsOf lib.types.str;
+                  default = { };
+                  example = { api-key = "API_KEY"; };
+                  description = ''
+                    Credentials of the service: the name in its {env}`$CREDENTIALS_DIRECTORY`, and the name of the VM's
+                    credential in {option}`microvm.credentialFiles`.
+                  '';
+                };
+              });
+              example = { my-service.credentials.api-key = "API_KEY"; };
+              description = "Services of the guest that load credentials of the VM.";
+            };
+          };
+        };
+
+        config = lib.mkMerge [
+          (lib.mkIf (config.microvm.guest.enable && cfg.enable) {
+            assertions = map (message: { assertion = false; inherit message; }) problems;
+
+            # systemd in the initrd imports credentials if the kernel shows it SMBIOS strings, and fw_cfg with QEMU.
+            boot.initrd.availableKernelModules = [ "dmi_sysfs" "qemu_fw_cfg" ];
+          })
+          {
+            systemd.services = lib.mapAttrs (_: service: {
+              serviceConfig.LoadCredential = lib.mapAttrsToList (name: source: "${name}:${source}") service.credentials;
+            }) cfg.services;
+          }
+        ];
+      })
+  ];
+}
