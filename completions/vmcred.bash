@@ -26,7 +26,7 @@ _vmcred_sops_flags() {
 
 _vmcred() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]}
-	local commands="init keygen generate list get set check fix prune machine user group activate serve units compose run status inspect sops age"
+	local commands="init keygen generate list get set check readers fix prune machine user group activate serve units compose run status inspect sops age"
 	local shared="--config --verbose --help"
 	local -A options=(
 		[init]="--user --age-key --json"
@@ -36,6 +36,7 @@ _vmcred() {
 		[get]="--identity"
 		[set]="--file --identity --allow-empty"
 		[check]="--decrypt --identity --json"
+		[readers]="--user --machine --history --json"
 		[fix]="--dry-run --identity --json"
 		[prune]="--dry-run --identity --yes --json"
 		[machine]="--age-key --group --force --dry-run --identity --json"

@@ -1,5 +1,5 @@
 # fish completion for vmcred
-set -l commands init keygen generate list get set check fix prune machine user group activate serve units compose run status inspect sops age
+set -l commands init keygen generate list get set check readers fix prune machine user group activate serve units compose run status inspect sops age
 
 complete -c vmcred -f
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -l help -d "print the commands"
@@ -11,6 +11,7 @@ complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a get -d "dec
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a list -d "list the declared secrets"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a set -d "store a value, encrypted"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a check -d "check that all secrets exist and have the declared recipients"
+complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a readers -d "show who can read each secret, and why"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a fix -d "re-encrypt secrets to their declared recipients"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a prune -d "remove what is no longer declared"
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a machine -d "add or remove a machine's key"
@@ -21,8 +22,9 @@ complete -c vmcred -n "__fish_seen_subcommand_from init machine user" -l age-key
 complete -c vmcred -n "__fish_seen_subcommand_from user" -l pgp-key -x
 complete -c vmcred -n "__fish_seen_subcommand_from machine user" -l group -x
 complete -c vmcred -n "__fish_seen_subcommand_from machine user" -l force
-complete -c vmcred -n "__fish_seen_subcommand_from init group" -l user -x
-complete -c vmcred -n "__fish_seen_subcommand_from group" -l machine -x
+complete -c vmcred -n "__fish_seen_subcommand_from init group readers" -l user -x
+complete -c vmcred -n "__fish_seen_subcommand_from group readers" -l machine -x
+complete -c vmcred -n "__fish_seen_subcommand_from readers" -l history -d "also former readers"
 complete -c vmcred -n "__fish_seen_subcommand_from set" -l file -rF
 complete -c vmcred -n "__fish_seen_subcommand_from set" -l allow-empty
 complete -c vmcred -n "__fish_seen_subcommand_from prune" -l yes
@@ -37,7 +39,7 @@ complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a sops -d "ed
 complete -c vmcred -n "not __fish_seen_subcommand_from $commands" -a age -d "encrypt or decrypt a file, with the command line of age"
 
 complete -c vmcred -n "__fish_seen_subcommand_from $commands" -l config -rF -d "declaration"
-complete -c vmcred -n "__fish_seen_subcommand_from init keygen generate list check fix prune machine user group activate compose status inspect" -l json -d "print JSON"
+complete -c vmcred -n "__fish_seen_subcommand_from init keygen generate list check readers fix prune machine user group activate compose status inspect" -l json -d "print JSON"
 complete -c vmcred -n "__fish_seen_subcommand_from $commands" -s v -l verbose -d "report each step"
 complete -c vmcred -n "__fish_seen_subcommand_from $commands" -s h -l help -d "print this help"
 complete -c vmcred -n "__fish_seen_subcommand_from keygen units" -l output -rF

@@ -125,6 +125,33 @@ int program_start(const struct program *program, pid_t *pid, struct error *err)
 		       : -(int)err->code;
 }
 
+int program_start_reading(const struct program *program, FILE **output, pid_t *pid,
+			  struct error *err)
+{
+	_cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC), reader = -1, writer = -1;
+	struct program started = *program;
+	int ends[2], r;
+
+	if (null < 0)
+		return error_set_errno(err, errno, "opening /dev/null");
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return error_set_errno(err, errno, "creating a pipe");
+	reader = ends[0];
+	writer = ends[1];
+	started.fds[0] = null;
+	started.fds[1] = writer;
+	if (started.fds[2] < 0)
+		started.fds[2] = null;
+	r = program_start(&started, pid, err);
+	if (r < 0)
+		return r;
+	*output = fdopen(reader, "r");
+	if (!*output)
+		return error_no_memory(err);
+	fd_release(&reader);
+	return 0;
+}
+
 int program_wait(pid_t pid, int *status, struct error *err)
 {
 	while (waitpid(pid, status, 0) < 0) {
@@ -148,27 +175,17 @@ int program_status_check(int status, const char *name, struct error *err)
 int program_version(const char *file, const char *prefix)
 {
 	char *argv[] = {(char *)file, (char *)"--version", NULL};
-	struct program program = {.file = file, .argv = argv, .fds = PROGRAM_OUR_FDS};
+	const struct program program = {.file = file, .argv = argv, .fds = PROGRAM_OUR_FDS};
 	_cleanup_error_ struct error ignored = {0};
-	_cleanup_close_ int from = -1, to = -1;
+	_cleanup_fclose_ FILE *output = NULL;
 	char text[128];
-	size_t used = 0;
-	int ends[2], status;
-	ssize_t got;
+	int status;
 	pid_t pid = 0;
 
-	if (pipe2(ends, O_CLOEXEC) < 0)
+	if (program_start_reading(&program, &output, &pid, &ignored) < 0)
 		return 0;
-	from = ends[0];
-	to = program.fds[1] = ends[1];
-	if (program_start(&program, &pid, &ignored) < 0)
-		return 0;
-	close(fd_release(&to));
-	while (used < sizeof(text) - 1 &&
-	       (got = read(from, text + used, sizeof(text) - 1 - used)) > 0)
-		used += (size_t)got;
-	text[used] = '\0';
-	close(fd_release(&from));
+	text[fread(text, 1, sizeof(text) - 1, output)] = '\0';
+	fclose(pointer_release(&output));
 	if (program_wait(pid, &status, &ignored) < 0 || strncmp(text, prefix, strlen(prefix)) != 0)
 		return 0;
 	return (int)strtol(text + strlen(prefix), NULL, 10);

@@ -9,6 +9,7 @@
 #define VMCRED_BASE_PROGRAM_H
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #include "base/error.h"
@@ -55,6 +56,11 @@ struct program {
 /* Starts it; the caller waits for `*pid`. VMCRED_FAILED: "starting FILE: ...", with a hint where it
  * is not installed. */
 int program_start(const struct program *program, pid_t *pid, struct error *err);
+
+/* Starts it with its standard output as `*output`, which the caller closes before it waits, and
+ * without input. `fds[2]`: -1 discards its errors. */
+int program_start_reading(const struct program *program, FILE **output, pid_t *pid,
+			  struct error *err);
 
 /* Waits for it to end. `*status` is that of waitpid(2). */
 int program_wait(pid_t pid, int *status, struct error *err);

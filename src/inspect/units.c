@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,26 +69,6 @@ static size_t units_parse(FILE *stream, struct inspect_unit *units, size_t count
 	return done + is_inside;
 }
 
-static int systemctl_start(struct strings *argv, FILE **output, pid_t *pid, struct error *err)
-{
-	struct program program = {.file = argv->items[0], .argv = argv->items};
-	_cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC), reader = -1, writer = -1;
-	int ends[2];
-
-	if (null < 0)
-		return error_set_errno(err, errno, "opening /dev/null");
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return error_set_errno(err, errno, "creating a pipe");
-	reader = ends[0];
-	writer = ends[1];
-	*output = fdopen(reader, "r");
-	if (!*output)
-		return error_no_memory(err);
-	fd_release(&reader);
-	memcpy(program.fds, (int[]){null, writer, null}, sizeof(program.fds));
-	return program_start(&program, pid, err);
-}
-
 int units_read(const char *const *names, size_t count, struct inspect_unit *units,
 	       struct error *err)
 {
@@ -111,7 +90,10 @@ int units_read(const char *const *names, size_t count, struct inspect_unit *unit
 	for (size_t i = 0; r == 0 && i < count; i++)
 		r = strings_add(&argv, names[i], err);
 	if (r == 0)
-		r = systemctl_start(&argv, &output, &pid, err);
+		r = program_start_reading(&(struct program){.file = argv.items[0],
+							    .argv = argv.items,
+							    .fds = {-1, -1, -1}},
+					  &output, &pid, err);
 	if (r < 0)
 		return r;
 	found = units_parse(output, units, count);

@@ -34,6 +34,7 @@ int command_list(struct cli *cli, int argc, char **argv, struct error *err);
 int command_machine(struct cli *cli, int argc, char **argv, struct error *err);
 int command_serve(struct cli *cli, int argc, char **argv, struct error *err);
 int command_prune(struct cli *cli, int argc, char **argv, struct error *err);
+int command_readers(struct cli *cli, int argc, char **argv, struct error *err);
 int command_set(struct cli *cli, int argc, char **argv, struct error *err);
 int command_status(struct cli *cli, int argc, char **argv, struct error *err);
 int command_user(struct cli *cli, int argc, char **argv, struct error *err);
@@ -233,6 +234,13 @@ bool cli_journal_send(const struct cli_journal_entry *entry);
 /* "MACHINE GENERATOR/FILE" or "shared GENERATOR/FILE". The caller frees it; NULL without memory. */
 char *cli_location_text(const struct vars_location *location);
 void cli_location_print(const struct vars_location *location);
+
+/* Seconds since 1970: local time for people, UTC for programs. "-" or NULL: never. */
+#define CLI_TIME_SIZE sizeof("2006-01-02T15:04:05Z")
+const char *cli_time_text(int64_t realtime, bool is_utc, char text[CLI_TIME_SIZE]);
+
+/* How long ago that was, such as "2 days". The caller frees it; NULL without memory. */
+char *cli_age_text(int64_t realtime);
 
 /* Prints a value to stdout, indented, with a final newline. */
 void cli_json_print(const json_t *value);

@@ -3,15 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/pool.h"
 #include "cli/vmcred/commands.h"
-
-#define DAY_SECONDS INT64_C(86400)
-#define TIME_SIZE   sizeof("2006-01-02T15:04:05Z")
 
 #define COLUMNS 5
 
@@ -88,16 +84,6 @@ static char *names_join(const json_t *names)
 	return list.count > 0 ? strings_join(&list, ", ") : strdup("-");
 }
 
-static const char *time_text(int64_t seconds, char text[TIME_SIZE])
-{
-	const time_t at = seconds;
-	struct tm utc;
-
-	return seconds != 0 && gmtime_r(&at, &utc) && strftime(text, TIME_SIZE, "%FT%TZ", &utc) > 0
-		       ? text
-		       : NULL;
-}
-
 /* Whether the file is a certificate that only its readers can see. */
 static bool is_encrypted_certificate(const struct vars_location *location)
 {
@@ -115,8 +101,8 @@ static bool is_encrypted_certificate(const struct vars_location *location)
 
 static char *age_text(const struct vars_location *location, const struct vars_finding *finding)
 {
-	const long long days = (long long)((time(NULL) - finding->modified) / DAY_SECONDS);
-	const char *overdue = finding->fault == VARS_FAULT_OVERDUE ? ", overdue" : "";
+	const bool is_overdue = finding->fault == VARS_FAULT_OVERDUE;
+	_cleanup_free_ char *age = NULL;
 
 	/* `vmcred check` says why. */
 	if (finding->failure)
@@ -125,15 +111,15 @@ static char *age_text(const struct vars_location *location, const struct vars_fi
 		return strdup("missing");
 	if (!location->file->secret)
 		return strdup("-");
-	return days <= 0 ? text_format("today%s", overdue)
-			 : text_format("%lld day%s%s", days, days == 1 ? "" : "s", overdue);
+	age = cli_age_text(finding->modified);
+	return age ? text_format("%s%s", age, is_overdue ? ", overdue" : "") : NULL;
 }
 
 static char *validity_text(const struct vars_location *location, const struct vars_finding *finding)
 {
-	char text[TIME_SIZE];
+	char text[CLI_TIME_SIZE];
 
-	if (time_text(finding->not_after, text))
+	if (cli_time_text(finding->not_after, true, text))
 		return text_format("%.*s", (int)strlen("2006-01-02"), text);
 	return strdup(finding->exists && is_encrypted_certificate(location) ? "(encrypted)" : "-");
 }
@@ -174,7 +160,7 @@ static void object_add(const struct listing *listing, const struct vars_location
 	const struct config_file *file = location->file;
 	_cleanup_free_ char *problem = finding->failure ? error_line(finding->failure) : NULL;
 	json_t *vms = uses_of(listing, location);
-	char modified[TIME_SIZE], not_after[TIME_SIZE];
+	char modified[CLI_TIME_SIZE], not_after[CLI_TIME_SIZE];
 
 	json_array_append_new(
 		listing->list,
@@ -183,12 +169,13 @@ static void object_add(const struct listing *listing, const struct vars_location
 			  "machine", location->machine, "generator", location->generator->name,
 			  "file", file->name, "secret", file->secret, "deploy", file->deploy,
 			  "neededFor", config_phase_get(file->needed_for)->name, "there",
-			  finding->exists, "modified", time_text(finding->modified, modified),
-			  "rotateAfterDays", (int)location->generator->rotate_days, "overdue",
+			  finding->exists, "modified",
+			  cli_time_text(finding->modified, true, modified), "rotateAfterDays",
+			  (int)location->generator->rotate_days, "overdue",
 			  finding->fault == VARS_FAULT_OVERDUE, "notAfter",
-			  time_text(finding->not_after, not_after), "encryptedCertificate",
-			  is_encrypted_certificate(location), "problem", problem, "vms",
-			  vms ? json_incref(vms) : json_array(), "readers",
+			  cli_time_text(finding->not_after, true, not_after),
+			  "encryptedCertificate", is_encrypted_certificate(location), "problem",
+			  problem, "vms", vms ? json_incref(vms) : json_array(), "readers",
 			  cli_json_texts(finding->readers ? finding->readers->items : NULL)));
 }
 

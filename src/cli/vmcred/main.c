@@ -11,6 +11,7 @@ static const struct cli_command commands[] = {
 	{"set", "store a value, encrypted", .run = command_set},
 	{"check", "check that all secrets exist and have the declared recipients",
 	 .run = command_check},
+	{"readers", "show who can read each secret, and why", .run = command_readers},
 	{"fix", "re-encrypt secrets to their declared recipients", .run = command_fix},
 	{"prune", "remove what is no longer declared", .run = command_prune},
 	{"machine", "add or remove a machine's key", .run = command_machine},

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "cli/vmcred/commands.h"
+
+#define DAY_SECONDS INT64_C(86400)
 
 int cli_location_find(const struct config *config, const char *machine, const char *name,
 		      struct vars_location *location, struct error *err)
@@ -45,6 +48,23 @@ void cli_location_print(const struct vars_location *location)
 	_cleanup_free_ char *text = cli_location_text(location);
 
 	printf("%s", text ? text : "");
+}
+
+const char *cli_time_text(int64_t realtime, bool is_utc, char text[CLI_TIME_SIZE])
+{
+	const time_t seconds = realtime;
+	struct tm parts;
+
+	if (realtime <= 0 || !(is_utc ? gmtime_r(&seconds, &parts) : localtime_r(&seconds, &parts)))
+		return is_utc ? NULL : "-";
+	return strftime(text, CLI_TIME_SIZE, is_utc ? "%FT%TZ" : "%F %T", &parts) > 0 ? text : "-";
+}
+
+char *cli_age_text(int64_t realtime)
+{
+	const long long days = (long long)((time(NULL) - realtime) / DAY_SECONDS);
+
+	return days <= 0 ? strdup("today") : text_format("%lld day%s", days, days == 1 ? "" : "s");
 }
 
 void cli_json_print(const json_t *value)

@@ -2,7 +2,6 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -12,19 +11,6 @@
 #include "cli/vmcred/commands.h"
 #include "config/config.h"
 #include "inspect/inspect.h"
-
-#define TIME_SIZE sizeof("2006-01-02T15:04:05Z")
-
-/* Local time for people, UTC for programs. "-" or NULL: never. */
-static const char *time_text(int64_t realtime, bool is_utc, char text[TIME_SIZE])
-{
-	const time_t seconds = realtime;
-	struct tm parts;
-
-	if (realtime <= 0 || !(is_utc ? gmtime_r(&seconds, &parts) : localtime_r(&seconds, &parts)))
-		return is_utc ? NULL : "-";
-	return strftime(text, TIME_SIZE, is_utc ? "%FT%TZ" : "%F %T", &parts) > 0 ? text : "-";
-}
 
 /* When the unit was started, or when it stopped. */
 static int64_t unit_since(const struct inspect_unit *unit)
@@ -48,7 +34,7 @@ static const char *unit_text(const struct inspect_unit *unit)
 static json_t *record_json(const struct activation_record *record)
 {
 	json_t *failed = json_array();
-	char activated[TIME_SIZE];
+	char activated[CLI_TIME_SIZE];
 
 	for (size_t i = 0; i < record->failure_count; i++)
 		json_array_append_new(failed,
@@ -57,14 +43,14 @@ static json_t *record_json(const struct activation_record *record)
 	return json_pack("{s:s, s:s, s:I, s:s?, s:i, s:o}", "neededFor",
 			 config_phase_get(record->phase)->name, "machine", record->machine,
 			 "generation", (json_int_t)record->generation, "activated",
-			 time_text(record->activated.realtime, true, activated), "secrets",
+			 cli_time_text(record->activated.realtime, true, activated), "secrets",
 			 (int)record->secret_count, "failed", failed);
 }
 
 static json_t *vm_json(const struct inspect_host_vm *vm)
 {
 	json_t *credentials = json_array();
-	char since[TIME_SIZE], changed[TIME_SIZE];
+	char since[CLI_TIME_SIZE], changed[CLI_TIME_SIZE];
 
 	for (size_t i = 0; i < vm->vm->load_count; i++) {
 		const struct inspect_credential *credential = &vm->credentials[i];
@@ -76,22 +62,22 @@ static json_t *vm_json(const struct inspect_host_vm *vm)
 				  "generator", load->generator, "file", load->file, "state",
 				  inspect_loaded_name(credential->state), "changed",
 				  credential->secret
-					  ? time_text(credential->secret->changed.realtime, true,
-						      changed)
+					  ? cli_time_text(credential->secret->changed.realtime,
+							  true, changed)
 					  : NULL));
 	}
 	return json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:s?, s:o}", "vm", vm->vm->name, "unit",
 			 vm->vm->unit, "state", unit_text(vm->unit), "subState",
 			 vm->unit->sub[0] ? vm->unit->sub : NULL, "since",
-			 time_text(unit_since(vm->unit), true, since), "problem", vm->vm->problem,
-			 "credentials", credentials);
+			 cli_time_text(unit_since(vm->unit), true, since), "problem",
+			 vm->vm->problem, "credentials", credentials);
 }
 
 static void host_print_json(const struct inspect_host *host)
 {
 	json_t *activations = json_array(), *pending = json_array(), *vms = json_array();
 	_cleanup_json_ json_t *object = NULL;
-	char since[TIME_SIZE];
+	char since[CLI_TIME_SIZE];
 
 	for (size_t i = 0; i < CONFIG_PHASES; i++) {
 		if (host->records[i].machine)
@@ -103,7 +89,7 @@ static void host_print_json(const struct inspect_host *host)
 		json_array_append_new(pending,
 				      json_pack("{s:s, s:s, s:s?}", "unit", one->unit, "action",
 						activation_action_name(one->action), "since",
-						time_text(one->since.realtime, true, since)));
+						cli_time_text(one->since.realtime, true, since)));
 	}
 	for (size_t i = 0; i < host->vm_count; i++)
 		json_array_append_new(vms, vm_json(&host->vms[i]));
@@ -115,7 +101,7 @@ static void host_print_json(const struct inspect_host *host)
 static void records_print(const struct inspect_host *host)
 {
 	size_t count = 0;
-	char activated[TIME_SIZE];
+	char activated[CLI_TIME_SIZE];
 
 	for (size_t i = 0; i < CONFIG_PHASES; i++) {
 		const struct activation_record *record = &host->records[i];
@@ -124,7 +110,8 @@ static void records_print(const struct inspect_host *host)
 			continue;
 		printf("%s: %zu secrets for %s in generation %u, activated %s\n", record->machine,
 		       record->secret_count, config_phase_get(record->phase)->name,
-		       record->generation, time_text(record->activated.realtime, false, activated));
+		       record->generation,
+		       cli_time_text(record->activated.realtime, false, activated));
 		for (size_t j = 0; j < record->failure_count; j++)
 			printf("failed: %s: %s\n", record->failures[j].name,
 			       record->failures[j].reason);
@@ -155,7 +142,7 @@ static void counts_print(const struct inspect_host_vm *vm)
 static void table_print(const struct inspect_host *host, bool is_declared)
 {
 	int width = (int)strlen("VM");
-	char since[TIME_SIZE];
+	char since[CLI_TIME_SIZE];
 
 	for (size_t i = 0; i < host->vm_count; i++) {
 		const int length = (int)strlen(host->vms[i].vm->name);
@@ -170,7 +157,7 @@ static void table_print(const struct inspect_host *host, bool is_declared)
 		const struct inspect_host_vm *vm = &host->vms[i];
 
 		printf("%-*s  %-12s  %-19s  ", width, vm->vm->name, unit_text(vm->unit),
-		       time_text(unit_since(vm->unit), false, since));
+		       cli_time_text(unit_since(vm->unit), false, since));
 		counts_print(vm);
 	}
 }
@@ -179,13 +166,13 @@ static void credential_print(const struct inspect_host_vm *vm,
 			     const struct inspect_credential *credential)
 {
 	const struct config_load *load = credential->load;
-	char changed[TIME_SIZE];
+	char changed[CLI_TIME_SIZE];
 
 	printf("%s: %s is %s", vm->vm->name, load->credential,
 	       inspect_loaded_name(credential->state));
 	if (credential->state == INSPECT_LOADED_STALE && credential->secret)
 		printf(": %s/%s changed %s", load->generator, load->file,
-		       time_text(credential->secret->changed.realtime, false, changed));
+		       cli_time_text(credential->secret->changed.realtime, false, changed));
 	else if (credential->state == INSPECT_LOADED_MISSING && !credential->is_activated)
 		printf(": %s/%s is not activated", load->generator, load->file);
 	else if (credential->state == INSPECT_LOADED_MISSING)
@@ -207,7 +194,7 @@ static size_t problems_count(const struct config *whole)
 static void findings_print(const struct inspect_host *host, const struct config *whole)
 {
 	size_t findings = host->pending_count + problems_count(whole);
-	char since[TIME_SIZE];
+	char since[CLI_TIME_SIZE];
 
 	for (size_t i = INSPECT_LOADED_UNKNOWN; i < INSPECT_LOADED_STATES; i++)
 		findings += host->counts[i];
@@ -231,7 +218,7 @@ static void findings_print(const struct inspect_host *host, const struct config 
 		const struct activation_pending *pending = host->pending[i].pending;
 
 		printf("to %s: %s, since %s\n", activation_action_name(pending->action),
-		       pending->unit, time_text(pending->since.realtime, false, since));
+		       pending->unit, cli_time_text(pending->since.realtime, false, since));
 	}
 }
 

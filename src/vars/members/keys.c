@@ -70,23 +70,12 @@ int member_no_key(enum vars_member_type type, const char *name, struct error *er
 	return error_hint(err, "`vmcred machine add %s` creates one", name);
 }
 
-int member_keys_read(int store_dirfd, enum vars_member_type type, const char *name,
-		     struct sops_key_group *keys, struct error *err)
+int member_keys_parse(struct span text, const char *path, struct sops_key_group *keys,
+		      struct error *err)
 {
-	_cleanup_free_ char *path =
-		text_format("sops/%s/%s/key.json", members_directory(type), name);
-	_cleanup_free_ char *text = NULL;
 	_cleanup_json_ json_t *value = NULL;
-	size_t size = 0;
-	int r = path ? file_read_text(store_dirfd, path, KEY_FILE_SIZE_MAX, &text, &size, err)
-		     : error_no_memory(err);
+	int r = json_parse(text, path, &value, err);
 
-	if (r == -(int)VMCRED_MISSING) {
-		error_clear(err);
-		return member_no_key(type, name, err);
-	}
-	if (r == 0)
-		r = json_parse(span_of(text, size), path, &value, err);
 	if (r < 0)
 		return r;
 	if (json_is_array(value) && json_array_size(value) == 0)
@@ -96,6 +85,23 @@ int member_keys_read(int store_dirfd, enum vars_member_type type, const char *na
 	if (!json_is_array(value))
 		r = key_object_add(value, keys, err);
 	return r < 0 ? error_wrap(err, "%s", path) : 0;
+}
+
+int member_keys_read(int store_dirfd, enum vars_member_type type, const char *name,
+		     struct sops_key_group *keys, struct error *err)
+{
+	_cleanup_free_ char *path =
+		text_format("sops/%s/%s/key.json", members_directory(type), name);
+	_cleanup_free_ char *text = NULL;
+	size_t size = 0;
+	int r = path ? file_read_text(store_dirfd, path, KEY_FILE_SIZE_MAX, &text, &size, err)
+		     : error_no_memory(err);
+
+	if (r == -(int)VMCRED_MISSING) {
+		error_clear(err);
+		return member_no_key(type, name, err);
+	}
+	return r < 0 ? r : member_keys_parse(span_of(text, size), path, keys, err);
 }
 
 static int text_compare(const void *a, const void *b)

@@ -15,6 +15,10 @@ const char *members_directory(enum vars_member_type type);
 int member_keys_read(int store_dirfd, enum vars_member_type type, const char *name,
 		     struct sops_key_group *keys, struct error *err);
 
+/* Adds the keys in the text of a key.json. `path` names it in errors. */
+int member_keys_parse(struct span text, const char *path, struct sops_key_group *keys,
+		      struct error *err);
+
 /* Sets the error for a member without a key, or a group that does not exist. */
 int member_no_key(enum vars_member_type type, const char *name, struct error *err);
 
