@@ -27,6 +27,7 @@ struct cli {
 	const char *config;       /* --config; NULL: config_find() searches the defaults */
 	bool json;                /* --json */
 	unsigned int load;        /* of enum config_flag, for cli_start() */
+	bool completes;           /* cli_parse() prints candidates for the last argument */
 	size_t threads;           /* how many hold secrets at once, for cli_harden(); 0: one */
 };
 
@@ -89,9 +90,20 @@ struct cli_option {
 	void *target;
 };
 
+#define CLI_OPTIONS_MAX 24
+
+/* Without its letter. */
+const char *cli_option_long_name(const struct cli_option *option);
+
+/* Whether it may be repeated. */
+bool cli_option_is_list(const struct cli_option *option);
+
+/*
+ * The names of arguments, those of options too, say how a shell completes them (completion.h).
+ */
 struct cli_usage {
 	const char *command;
-	const char *arguments; /* positional arguments, for --help */
+	const char *arguments; /* positional arguments, for --help: alternatives with " | " */
 	const char *about;     /* a paragraph */
 	const struct cli_option *options;
 	int arguments_min, arguments_max; /* arguments_max < 0: no limit */

@@ -52,6 +52,48 @@ static int sibling_exec(const char *name, char **argv, struct error *err)
 	return error_hint(err, "install all programs of vmcred together");
 }
 
+/* Passes the words "sops WORD..." on to sops's own completion, which wants the last one only if it
+ * is an option. There is an entry before them. */
+static int sops_complete(const char *program, int argc, char **argv, struct error *err)
+{
+	static char flag[] = "--generate-bash-completion";
+	const bool is_option = *argv[argc - 1] == '-';
+
+	if (is_option) {
+		memmove(argv - 1, argv, (size_t)argc * sizeof(*argv));
+		argv--;
+	} else {
+		printf(":files\n");
+		fflush(stdout);
+	}
+	argv[argc - (is_option ? 0 : 1)] = flag;
+	return sibling_exec(program, argv, err);
+}
+
+/* For the scripts in completions/: prints candidates for the last of the words (completion.h). */
+static int complete(const struct cli_program *program, struct cli *cli, int argc, char **argv)
+{
+	_cleanup_error_ struct error ignored = {0};
+	const struct cli_command *command = program->commands;
+
+	if (argc <= 3) {
+		for (; command->name; command++)
+			printf("%s\t%s\n", command->name, command->about);
+		printf("--help\tprint the commands\n--version\tprint the version\n");
+		return 0;
+	}
+	while (command->name && strcmp(command->name, argv[2]) != 0)
+		command++;
+	cli->completes = true;
+	if (command->program && command->is_whole_program)
+		(void)sops_complete(command->program, argc - 2, argv + 2, &ignored);
+	else if (command->program)
+		(void)sibling_exec(command->program, argv, &ignored);
+	else if (command->name)
+		(void)command->run(cli, argc - 2, argv + 2, &ignored);
+	return 0;
+}
+
 static int dispatch(const struct cli_program *program, struct cli *cli, int argc, char **argv,
 		    struct error *err)
 {
@@ -68,6 +110,8 @@ static int dispatch(const struct cli_program *program, struct cli *cli, int argc
 		printf("%s %s\n", program->name, vmcred_version());
 		return 0;
 	}
+	if (strcmp(argv[1], "--complete") == 0)
+		return complete(program, cli, argc, argv);
 	for (const struct cli_command *command = program->commands; command->name; command++) {
 		if (strcmp(argv[1], command->name) != 0)
 			continue;

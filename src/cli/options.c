@@ -5,8 +5,7 @@
 
 #include "base/name.h"
 #include "cli/cli.h"
-
-#define OPTIONS_MAX 24
+#include "cli/completion.h"
 
 /* The options of a command with those of all commands, and their form for getopt_long(3), which
  * returns FIRST_VALUE for the first row. */
@@ -14,11 +13,11 @@
 
 struct table {
 	const struct cli_usage *usage;
-	struct cli_option rows[OPTIONS_MAX];
+	struct cli_option rows[CLI_OPTIONS_MAX];
 	size_t count;
-	struct option options[2 * OPTIONS_MAX + 1];
+	struct option options[2 * CLI_OPTIONS_MAX + 1];
 	size_t options_count;
-	char letters[OPTIONS_MAX][2];
+	char letters[CLI_OPTIONS_MAX][2];
 	bool has_letters;
 };
 
@@ -27,9 +26,16 @@ static bool has_letter(const struct cli_option *row)
 	return row->name[1] == ',';
 }
 
-static const char *long_name(const struct cli_option *row)
+const char *cli_option_long_name(const struct cli_option *option)
 {
-	return has_letter(row) ? row->name + strlen("o, ") : row->name;
+	return has_letter(option) ? option->name + strlen("o, ") : option->name;
+}
+
+bool cli_option_is_list(const struct cli_option *option)
+{
+	const size_t length = option->argument ? strlen(option->argument) : 0;
+
+	return length > 3 && strcmp(option->argument + length - 3, "...") == 0;
 }
 
 static void name_add(struct table *table, const struct cli_option *row, const char *name)
@@ -43,7 +49,7 @@ static void name_add(struct table *table, const struct cli_option *row, const ch
 
 static void row_add(struct table *table, const struct cli_option *row)
 {
-	name_add(table, row, long_name(row));
+	name_add(table, row, cli_option_long_name(row));
 	if (has_letter(row)) {
 		table->letters[table->count][0] = row->name[0];
 		name_add(table, row, table->letters[table->count]);
@@ -76,6 +82,7 @@ static void table_fill(struct table *table, struct cli *cli)
 static void help_print(const struct table *table)
 {
 	const struct cli_usage *usage = table->usage;
+	const int width = table->has_letters ? 32 : 22;
 
 	printf("Usage: %s%s [OPTION...]%s%s\n\n%s\n\nOptions:\n", usage->is_link ? "" : "vmcred ",
 	       usage->command, *usage->arguments ? " " : "", usage->arguments, usage->about);
@@ -85,9 +92,14 @@ static void help_print(const struct table *table)
 
 		snprintf(left, sizeof(left), "%s%.*s%s%s%s%s", has_letter(row) ? "-" : "",
 			 has_letter(row) ? 3 : 0, row->name,
-			 strlen(long_name(row)) > 1 ? "--" : "-", long_name(row),
-			 row->argument ? " " : "", row->argument ? row->argument : "");
-		printf("  %-*s %s\n", table->has_letters ? 32 : 22, left, row->help);
+			 strlen(cli_option_long_name(row)) > 1 ? "--" : "-",
+			 cli_option_long_name(row), row->argument ? " " : "",
+			 row->argument ? row->argument : "");
+		/* A long name has a line of its own. */
+		if (strlen(left) > (size_t)width)
+			printf("  %s\n  %*s %s\n", left, width, "", row->help);
+		else
+			printf("  %-*s %s\n", width, left, row->help);
 	}
 }
 
@@ -100,7 +112,7 @@ static int hint_help(const struct cli_usage *usage, struct error *err)
 /* The reason why getopt_long(3) returned `result`, '?' or ':'. */
 static int option_reject(const struct table *table, char **argv, int result, struct error *err)
 {
-	const char *names[OPTIONS_MAX + 1] = {NULL};
+	const char *names[CLI_OPTIONS_MAX + 1] = {NULL};
 	const char *argument = argv[optind - 1], *nearest = NULL;
 	const size_t dashes = strspn(argument, "-");
 	char name[64] = "";
@@ -111,7 +123,7 @@ static int option_reject(const struct table *table, char **argv, int result, str
 		snprintf(name, sizeof(name), "%.*s", (int)strcspn(argument + dashes, "="),
 			 argument + dashes);
 	for (size_t i = 0; i < table->count; i++)
-		names[i] = long_name(&table->rows[i]);
+		names[i] = cli_option_long_name(&table->rows[i]);
 	if (result == ':') {
 		error_set(err, VMCRED_USAGE, "option %s requires an argument", argument);
 	} else if (*name && optopt != 0) {
@@ -128,18 +140,17 @@ static int option_reject(const struct table *table, char **argv, int result, str
 
 static int option_take(const struct cli_option *option, const char *argument, struct error *err)
 {
-	const size_t length = option->argument ? strlen(option->argument) : 0;
 	struct cli_texts *texts = option->target;
 
 	if (!option->argument) {
 		*(bool *)option->target = true;
-	} else if (length <= 3 || strcmp(option->argument + length - 3, "...") != 0) {
+	} else if (!cli_option_is_list(option)) {
 		*(const char **)option->target = argument;
 	} else {
 		if (texts->count == CLI_TEXTS_MAX)
 			return error_set(err, VMCRED_USAGE,
 					 "option --%s is given more than %d times",
-					 long_name(option), CLI_TEXTS_MAX);
+					 cli_option_long_name(option), CLI_TEXTS_MAX);
 		texts->names[texts->count] = option->name;
 		texts->items[texts->count++] = argument;
 	}
@@ -154,6 +165,10 @@ int cli_parse(struct cli *cli, const struct cli_usage *usage, int argc, char **a
 	int result;
 
 	table_fill(&table, cli);
+	if (cli->completes) {
+		completion_print(cli, usage, table.rows, table.count, argc, argv);
+		return CLI_HELPED;
+	}
 	next = table.has_letters ? getopt_long_only : getopt_long;
 	opterr = 0;
 	optind = 0;

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""--help, the manual pages and the completions list the same commands and options."""
-import os
+"""--help and the manual pages list the same commands and options."""
 import re
-from pathlib import Path
 
 import harness
-from harness import equal, expect, run, vmcred
+from harness import equal, expect, vmcred
 
 SHARED = {"config", "verbose", "help"}
 
@@ -102,54 +100,6 @@ def test_sops_completions_list_each_command_and_flag(_directory):
             equal(set(known.split()), flags, f"{shell}: {name}")
         known = re.findall(rf"__fish_seen_subcommand_from {name}' -l ([a-z-]+)", scripts["fish"])
         equal({f"--{name}" for name in known}, flags, f"fish: {name}")
-
-
-def test_completions_list_each_command_and_option(_directory):
-    """the completions list each command and option"""
-    bash = (harness.SOURCE / "completions/vmcred.bash").read_text()
-    fish = (harness.SOURCE / "completions/vmcred.fish").read_text()
-    zsh = (harness.SOURCE / "completions/_vmcred").read_text()
-    equal(re.search('local commands="(.*)"', bash).group(1).split(), commands(), "bash")
-    equal(re.search("set -l commands (.*)", fish).group(1).split(), commands(), "fish")
-    for command in commands():
-        if command == "sops":  # asks the program
-            continue
-        own = own_options(command)
-        json = "--json" in re.search(rf'\[{command}\]="(.*)"', bash).group(1)
-        equal(json, "json" in options(command), f"bash: {command} --json")
-        equal(set(re.search(rf'\[{command}\]="(.*)"', bash).group(1).replace("--", "").split()) - {"json"}, own, f"bash: {command}")
-        seen = re.findall(r'__fish_seen_subcommand_from ([a-z ]+)"(?: -s [a-zA-Z])? -l ([a-z-]+)', fish)
-        equal({option for names, option in seen if command in names.split()} - {"json"}, own, f"fish: {command}")
-        row = re.search(rf"^{command}\)(.*?);;", zsh, re.M | re.S).group(1)
-        for name in ("identity", "root", "credentials", "machine"):
-            row = row.replace(f"${name}", f"--{name}[")
-        equal(set(re.findall(r"--([a-z-]+)(?:\[|}'\[)", row)), own, f"zsh: {command}")
-
-
-def test_bash_completes_commands_options_and_names(directory):
-    """bash completes commands, options and names from the declaration"""
-    (directory / "vmcred.yaml").write_text("machines:\n  web: {}\n  db:\nvms:\n  vm-1: {}\n  vm-2:\n    command: [x]\n")
-    script = f"""
-        source {harness.SOURCE}/completions/vmcred.bash
-        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
-        _vmcred
-        printf '%s\\n' "${{COMPREPLY[@]}}"
-    """
-    cases = [
-        (["vmcred", "ins"], ["inspect"]),
-        (["vmcred", "run", ""], ["vm-1", "vm-2"]),
-        (["vmcred", "activate", "--machine", "w"], ["web"]),
-        (["vmcred", "activate", "--needed-for", "u"], ["users"]),
-        (["vmcred", "activate", "--check-mode", "s"], ["sopsfile"]),
-        (["vmcred", "generate", "--re"], ["--regenerate"]),
-        (["vmcred", "run", "--expose", ""], ["argv", "log"]),
-        (["vmcred", "sops", "dec"], ["decrypt"]),
-        (["vmcred", "sops", "unset", "--idem"], ["--idempotent"]),
-    ]
-    for words, expected in cases:
-        path = f"{Path(harness.VMCRED).absolute().parent}:{os.environ['PATH']}"
-        result = expect(run("bash", "-c", script, "bash", *words, cwd=directory, env={"PATH": path}), 0, None, "")
-        equal(result.out.split(), expected, " ".join(words))
 
 
 def test_version_is_the_version_of_the_library(_directory):

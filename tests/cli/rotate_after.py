@@ -43,8 +43,7 @@ DETAIL = "(90 days old, rotateAfter: 90d)"
 
 
 def store(directory):
-    example = Example(directory, DECLARATION.replace("machines: {m: {}, n: {}}", "machines: {m: {}}").replace("[m, n]", "[m]"))
-    return example
+    return Example(directory, DECLARATION.replace("machines: {m: {}, n: {}}", "machines: {m: {}}").replace("[m, n]", "[m]"))
 
 
 def modified(path):
@@ -100,6 +99,13 @@ def test_list_shows_who_can_read_a_document(directory):
     (directory / "sops/machines/m/key.json").rename(directory / "key.json")
     readers = next(entry["readers"] for entry in listed(example) if entry["generator"] == "other")
     equal(readers, [json.loads(path.read_bytes())["sops"]["age"][0]["recipient"]])
+
+
+def test_list_knows_the_machine_of_a_vm(directory):
+    """list shows the VMs of the secret's machine only"""
+    example = Example(directory, DECLARATION.replace("db: {", "db: {machine: n, ").replace("web: {load", "web: {machine: m, load"), generate=False)
+    found = {entry["machine"]: entry["vms"] for entry in listed(example) if entry["file"] == "it" and entry["generator"] == "token"}
+    equal(found, {"m": ["web"], "n": ["db"]})
 
 
 def test_list_shows_a_damaged_document(directory):

@@ -131,7 +131,7 @@ int command_units(struct cli *cli, int argc, char **argv, struct error *err)
 {
 	const char *machine = NULL, *output = NULL, *socket = NULL;
 	const struct cli_option rows[] = {
-		{"machine", "NAME", CLI_MACHINE_HELP, &machine},
+		{"machine", "MACHINE", CLI_MACHINE_HELP, &machine},
 		{"output", "DIR", "write there, such as /run/systemd/system (default: print)",
 		 &output},
 		{"socket", "PATH",

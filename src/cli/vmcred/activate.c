@@ -292,7 +292,7 @@ int command_activate(struct cli *cli, int argc, char **argv, struct error *err)
 {
 	struct call call = {0};
 	const struct cli_option rows[] = {
-		{"machine", "NAME", CLI_MACHINE_HELP, &call.options.machine},
+		{"machine", "MACHINE", CLI_MACHINE_HELP, &call.options.machine},
 		{"needed-for", "PHASE", "services (default), users, activation or partitioning",
 		 &call.needed_for},
 		{"identity", "FILE", CLI_IDENTITY_HELP, &call.identity},
@@ -303,7 +303,7 @@ int command_activate(struct cli *cli, int argc, char **argv, struct error *err)
 		{"restart-pending", NULL, "activate nothing; only request these restarts",
 		 &call.only_restarts},
 		{"dry-run", NULL, "print what would change, and write nothing", &call.options.dry},
-		{"check-mode", "MODE", "only check the manifest: manifest, sopsfile or off",
+		{"check-mode", "manifest|sopsfile|off", "only check the manifest",
 		 &call.manifest.check_mode},
 		{"ignore-passwd", NULL, "with a manifest: everything is root's",
 		 &call.manifest.ignore_passwd},

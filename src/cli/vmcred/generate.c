@@ -128,7 +128,7 @@ int command_generate(struct cli *cli, int argc, char **argv, struct error *err)
 	const char *seconds = NULL;
 	bool all = false;
 	const struct cli_option rows[] = {
-		{"generator", "NAME", "only this generator and its dependencies",
+		{"generator", "GENERATOR", "only this generator and its dependencies",
 		 &options.generator},
 		{"regenerate", NULL, "regenerate existing secrets", &options.regenerate},
 		{"all", NULL, "confirm --regenerate for all secrets", &all},

@@ -186,7 +186,7 @@ int command_init(struct cli *cli, int argc, char **argv, struct error *err)
 {
 	__attribute__((cleanup(init_release))) struct init init = {.directory = "."};
 	const struct cli_option options[] = {
-		{"user", "NAME", "your name in the store (default: your user name)", &init.user},
+		{"user", "USER", "your name in the store (default: your user name)", &init.user},
 		{"age-key", "KEY...", "your public key (default: that of your identity file)",
 		 &init.age_keys},
 		{0},

@@ -35,7 +35,7 @@ int command_inspect(struct cli *cli, int argc, char **argv, struct error *err)
 	const char *identity = NULL;
 	const struct cli_option rows[] = {
 		{"identity", "FILE", CLI_IDENTITY_HELP, &identity},
-		{"machine", "NAME",
+		{"machine", "MACHINE",
 		 "whose secrets the VM gets (default: that of this host, the only one,\n"
 		 "                         its `machine`, or the one with its name)",
 		 &options.machine},

@@ -198,7 +198,7 @@ int command_keygen(struct cli *cli, int argc, char **argv, struct error *err)
 	struct keygen keygen = {0};
 	const struct cli_option options[] = {
 		{"output", "FILE", "new identity file (default: stdout)", &keygen.output},
-		{"machine", "NAME", "register the public key for this machine in the store",
+		{"machine", "MACHINE", "register the public key for this machine in the store",
 		 &keygen.machine},
 		{"force", NULL, "replace the machine's registered key", &keygen.force},
 		{0},

@@ -19,8 +19,9 @@ struct row {
 
 struct listing {
 	struct cli *cli;
-	json_t *list;     /* NULL: rows */
-	json_t *vms;      /* owned; "GENERATOR/FILE": the names of the VMs that load it */
+	json_t *list; /* NULL: rows */
+	const struct config *config;
+	json_t *vms;      /* owned; "GENERATOR/FILE": the indices of the VMs that load it */
 	struct row *rows; /* owned */
 	size_t count, capacity;
 	bool no_memory;
@@ -47,30 +48,38 @@ static json_t *uses_find(const struct config *config)
 			const struct config_load *load = &vm->loads[j];
 			_cleanup_free_ char *key =
 				text_format("%s/%s", load->generator, load->file);
-			json_t *names = key ? json_object_get(vms, key) : NULL;
+			json_t *indices = key ? json_object_get(vms, key) : NULL;
 
-			if (key && !names) {
-				names = json_array();
-				json_object_set_new(vms, key, names);
+			if (key && !indices) {
+				indices = json_array();
+				json_object_set_new(vms, key, indices);
 			}
-			/* A VM may load it under two names. */
-			if (names && (json_array_size(names) == 0 ||
-				      strcmp(json_string_value(json_array_get(
-						     names, json_array_size(names) - 1)),
-					     vm->name) != 0))
-				json_array_append_new(names, json_string(vm->name));
+			json_array_append_new(indices, json_integer((json_int_t)i));
 		}
 	}
 	return vms;
 }
 
-/* The names of the VMs that load the file, borrowed, or NULL. */
+/* A new list of the names of the VMs that load the file. */
 static json_t *uses_of(const struct listing *listing, const struct vars_location *location)
 {
 	_cleanup_free_ char *key =
 		text_format("%s/%s", location->generator->name, location->file->name);
+	const json_t *indices = key ? json_object_get(listing->vms, key) : NULL;
+	json_t *names = json_array();
+	json_int_t last = -1;
 
-	return key ? json_object_get(listing->vms, key) : NULL;
+	for (size_t i = 0; i < json_array_size(indices); i++) {
+		const json_int_t index = json_integer_value(json_array_get(indices, i));
+		const struct config_vm *vm = &listing->config->vms[index];
+
+		/* A VM may load a file under two names. */
+		if (index != last && (!location->machine || !vm->machine ||
+				      strcmp(vm->machine, location->machine) == 0))
+			json_array_append_new(names, json_string(vm->name));
+		last = index;
+	}
+	return names;
 }
 
 /* A new text, "ada, bob"; "-" for none. */
@@ -128,6 +137,7 @@ static void row_add(struct listing *listing, const struct vars_location *locatio
 		    const struct vars_finding *finding)
 {
 	_cleanup_free_ char *name = cli_location_text(location);
+	_cleanup_json_ json_t *vms = uses_of(listing, location);
 	struct row *row;
 
 	if (listing->count == listing->capacity) {
@@ -146,7 +156,7 @@ static void row_add(struct listing *listing, const struct vars_location *locatio
 		name ? text_format("%s%s", name, location->file->secret ? "" : " (public)") : NULL;
 	row->cells[1] = age_text(location, finding);
 	row->cells[2] = validity_text(location, finding);
-	row->cells[3] = names_join(uses_of(listing, location));
+	row->cells[3] = names_join(vms);
 	row->cells[4] = finding->readers && finding->readers->count > 0
 				? strings_join(finding->readers, ", ")
 				: strdup("-");
@@ -159,7 +169,6 @@ static void object_add(const struct listing *listing, const struct vars_location
 {
 	const struct config_file *file = location->file;
 	_cleanup_free_ char *problem = finding->failure ? error_line(finding->failure) : NULL;
-	json_t *vms = uses_of(listing, location);
 	char modified[CLI_TIME_SIZE], not_after[CLI_TIME_SIZE];
 
 	json_array_append_new(
@@ -175,7 +184,7 @@ static void object_add(const struct listing *listing, const struct vars_location
 			  finding->fault == VARS_FAULT_OVERDUE, "notAfter",
 			  cli_time_text(finding->not_after, true, not_after),
 			  "encryptedCertificate", is_encrypted_certificate(location), "problem",
-			  problem, "vms", vms ? json_incref(vms) : json_array(), "readers",
+			  problem, "vms", uses_of(listing, location), "readers",
 			  cli_json_texts(finding->readers ? finding->readers->items : NULL)));
 }
 
@@ -258,6 +267,7 @@ int command_list(struct cli *cli, int argc, char **argv, struct error *err)
 		return r;
 	list = cli->json ? json_array() : NULL;
 	listing.list = list;
+	listing.config = &config;
 	listing.vms = uses_find(&config);
 	check.machines = first < argc ? argv + first : NULL;
 	r = vars_check(&config, store_dirfd, &check, &cli->report, err);

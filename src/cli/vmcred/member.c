@@ -108,7 +108,7 @@ static int member_command(struct cli *cli, struct member *member,
 {
 	const struct cli_usage usage = {
 		.command = vars_member_type_name(member->type),
-		.arguments = member->type == VARS_MACHINE ? "add NAME... | remove NAME | list"
+		.arguments = member->type == VARS_MACHINE ? "add MACHINE... | remove NAME | list"
 							  : "add NAME | remove NAME | list",
 		.about = about,
 		.options = options,
@@ -146,7 +146,7 @@ int command_machine(struct cli *cli, int argc, char **argv, struct error *err)
 	struct member machine = {.type = VARS_MACHINE};
 	const struct cli_option options[] = {
 		{"age-key", "KEY...", AGE_KEY_HELP, &machine.age_keys},
-		{"group", "NAME", GROUP_HELP, &machine.group},
+		{"group", "GROUP", GROUP_HELP, &machine.group},
 		{"force", NULL, FORCE_HELP, &machine.force},
 		{"dry-run", NULL, CLI_DRY_RUN_HELP, &machine.dry_run},
 		{"identity", "FILE", CLI_IDENTITY_HELP, &machine.identity},
@@ -169,7 +169,7 @@ int command_user(struct cli *cli, int argc, char **argv, struct error *err)
 	const struct cli_option options[] = {
 		{"age-key", "KEY...", AGE_KEY_HELP, &user.age_keys},
 		{"pgp-key", "FINGERPRINT...", "PGP key in gpg's keyring", &user.pgp_keys},
-		{"group", "NAME", GROUP_HELP, &user.group},
+		{"group", "GROUP", GROUP_HELP, &user.group},
 		{"force", NULL, FORCE_HELP, &user.force},
 		{"dry-run", NULL, CLI_DRY_RUN_HELP, &user.dry_run},
 		{"identity", "FILE", CLI_IDENTITY_HELP, &user.identity},
@@ -190,8 +190,8 @@ int command_group(struct cli *cli, int argc, char **argv, struct error *err)
 	static const struct operations operations = {group_add, group_remove, groups_list};
 	struct member group = {.type = VARS_GROUP};
 	const struct cli_option options[] = {
-		{"user", "NAME", "the member", &group.user},
-		{"machine", "NAME", "the member", &group.machine},
+		{"user", "USER", "the member", &group.user},
+		{"machine", "MACHINE", "the member", &group.machine},
 		{"dry-run", NULL, CLI_DRY_RUN_HELP, &group.dry_run},
 		{"identity", "FILE", CLI_IDENTITY_HELP, &group.identity},
 		{0},

@@ -90,7 +90,7 @@ int command_serve(struct cli *cli, int argc, char **argv, struct error *err)
 	const char *identity = NULL, *idle = IDLE_DEFAULT;
 	struct serve_options options = {.on_event = event_report, .data = &cli->report};
 	const struct cli_option rows[] = {
-		{"machine", "NAME", CLI_MACHINE_HELP, &options.machine},
+		{"machine", "MACHINE", CLI_MACHINE_HELP, &options.machine},
 		{"identity", "FILE", CLI_MACHINE_IDENTITY_HELP, &identity},
 		{"idle-timeout", "SECONDS",
 		 "exit after that time without a request (default: " IDLE_DEFAULT "; 0: never)",
