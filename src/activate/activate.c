@@ -77,7 +77,8 @@ static int clan_link_add(struct activation *activation, const struct config_gene
 	const char *prefix = config_phase_get(activation->options->needed_for)->prefix;
 	struct generation_file *link;
 
-	if (config_generator_find(activation->config, generator->share ? "shared" : "per-machine"))
+	if (config_generator_find(activation->config, generator->share ? "shared" : "per-machine",
+				  NULL))
 		return 0;
 	link = generation_files_add(
 		&activation->files,

@@ -12,6 +12,7 @@ struct use {
 	const struct config *config;
 	const struct config_generator *generator;
 	const struct config_file *file;
+	const char *machine; /* of the generator, or NULL: any */
 };
 
 static int use_reject(const struct use *use, const char *problem, const char *name)
@@ -25,7 +26,7 @@ static int use_reject(const struct use *use, const char *problem, const char *na
 static const struct config_generator *dependency_find(const struct use *use, const char *name)
 {
 	const struct config *config = use->config;
-	const struct config_generator *found = config_generator_find(config, name);
+	const struct config_generator *found = config_generator_find(config, name, use->machine);
 
 	if (found && config_generator_depends_on(use->generator, name))
 		return found;
@@ -95,18 +96,46 @@ static int issuer_check(const struct use *use)
 			  issuer);
 }
 
-int schema_builtin_sources_check(struct reader *reader, const struct config *config,
-				 const struct config_generator *generator)
+static int use_check(const struct use *use)
 {
 	int r = 0;
 
-	for (size_t i = 0; i < generator->file_count && r == 0; i++) {
-		const struct use use = {reader, config, generator, &generator->files[i]};
+	if (use->file->builtin.source)
+		r = source_check(use);
+	if (r == 0 && use->file->builtin.issuer)
+		r = issuer_check(use);
+	return r;
+}
 
-		if (use.file->builtin.source)
-			r = source_check(&use);
-		if (r == 0 && use.file->builtin.issuer)
-			r = issuer_check(&use);
+/* Variants of a dependency may differ between the generator's machines. */
+static bool depends_on_variants(const struct config *config,
+				const struct config_generator *generator)
+{
+	for (char **name = generator->dependencies; name && *name; name++) {
+		const struct config_generator *dependency =
+			config_generator_find(config, *name, NULL);
+
+		if (dependency && dependency->variants > 1)
+			return true;
+	}
+	return false;
+}
+
+int schema_builtin_sources_check(struct reader *reader, const struct config *config,
+				 const struct config_generator *generator)
+{
+	const bool each = !generator->share && depends_on_variants(config, generator);
+	int r = 0;
+
+	for (size_t i = 0; i < generator->file_count && r == 0; i++) {
+		struct use use = {reader, config, generator, &generator->files[i], NULL};
+
+		if (!each)
+			r = use_check(&use);
+		for (char **machine = generator->machines; r == 0 && each && *machine; machine++) {
+			use.machine = *machine;
+			r = use_check(&use);
+		}
 	}
 	return r;
 }

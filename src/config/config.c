@@ -145,12 +145,12 @@ const struct config_machine *config_machine_get(const struct config *config, con
 const struct config_generator *config_generator_get(const struct config *config, const char *name,
 						    struct error *err)
 {
-	const struct config_generator *generator = config_generator_find(config, name);
+	const struct config_generator *generator = config_generator_find(config, name, NULL);
 
 	if (!generator)
 		undeclared(config, "generator", name, config->generators, config->generator_count,
 			   sizeof(*config->generators), err);
-	return generator;
+	return generator ? generator - generator->variant : NULL;
 }
 
 const char *config_hypervisor_path(const struct config *config, const char *name)

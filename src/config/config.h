@@ -136,6 +136,8 @@ struct config_generator {
 	size_t rotate_days;    /* rotateAfter; 0: the files do not age */
 	char *validation; /* compact JSON with sorted keys, or NULL; a change regenerates the files
 			   */
+	size_t variant, variants; /* its place and the number of entries with its name, adjacent,
+				     each for other machines */
 	int line;
 };
 
@@ -297,7 +299,8 @@ int config_vms_keep(struct config *config, const char *machine, struct error *er
  * names its machine, none is needed. */
 int config_vms_choose(struct config *config, const char *given, struct error *err);
 
-/* The entry of that name, or NULL with VMCRED_USAGE and a "did you mean" hint. */
+/* The entry of that name, or NULL with VMCRED_USAGE and a "did you mean" hint. Of a generator, the
+ * first variant. */
 const struct config_vm *config_vm_get(const struct config *config, const char *name,
 				      struct error *err);
 const struct config_machine *config_machine_get(const struct config *config, const char *name,
@@ -317,7 +320,12 @@ const char *config_hypervisor_path(const struct config *config, const char *name
 
 /* The entry of that name, or NULL. */
 const struct config_machine *config_machine_find(const struct config *config, const char *name);
-const struct config_generator *config_generator_find(const struct config *config, const char *name);
+/*
+ * The variant for the machine, or without one the first; NULL if the name is undeclared. For a
+ * machine without a variant, and if `machine` is NULL, that is the shared variant if there is one.
+ */
+const struct config_generator *config_generator_find(const struct config *config, const char *name,
+						     const char *machine);
 const struct config_file *config_file_find(const struct config_generator *generator,
 					   const char *name);
 

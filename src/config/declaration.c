@@ -89,8 +89,10 @@ static int read_sops(struct reader *reader, const struct yaml_node *value, void 
 static int load_check(struct reader *reader, const struct config *config,
 		      const struct config_vm *vm, struct config_load *load)
 {
-	const struct config_generator *generator = config_generator_find(config, load->generator);
-	const struct config_file *file;
+	const struct config_generator *generator =
+		config_generator_find(config, load->generator, vm->machine);
+	const struct config_file *file = NULL;
+	size_t variants = 1;
 
 	if (!generator) {
 		reader_reject_line(reader, load->line, "%s: undeclared generator \"%s\"",
@@ -98,19 +100,32 @@ static int load_check(struct reader *reader, const struct config *config,
 		return READER_HINT_NEAREST(reader->err, load->generator, config->generators,
 					   config->generator_count);
 	}
-	file = config_file_find(generator, load->file);
-	if (!file) {
-		reader_reject_line(reader, load->line, "%s: undeclared file \"%s\"",
-				   load->credential, load->file);
-		return READER_HINT_NEAREST(reader->err, load->file, generator->files,
-					   generator->file_count);
-	}
 	if (vm->machine && !config_generator_is_for(generator, vm->machine)) {
 		reader_reject_line(
 			reader, load->line,
 			"%s: the machine %s of this VM has no files of the generator \"%s\"",
 			load->credential, vm->machine, load->generator);
 		return error_hint(reader->err, "add it to the generator's machines");
+	}
+	if (!vm->machine) {
+		generator -= generator->variant;
+		variants = generator->variants;
+	}
+	for (size_t i = 0; i < variants; i++) {
+		const struct config_file *found = config_file_find(&generator[i], load->file);
+
+		if (file && found && file->needed_for != found->needed_for)
+			return reader_reject_line(
+				reader, load->line,
+				"%s: %s/%s has another neededFor on other machines",
+				load->credential, load->generator, load->file);
+		file = found ? found : file;
+	}
+	if (!file) {
+		reader_reject_line(reader, load->line, "%s: undeclared file \"%s\"",
+				   load->credential, load->file);
+		return READER_HINT_NEAREST(reader->err, load->file, generator->files,
+					   generator->file_count);
 	}
 	load->needed_for = file->needed_for;
 	if (load->needed_for != CONFIG_PARTITIONING)
@@ -189,8 +204,12 @@ static int document_read(const struct yaml *yaml, struct reader *reader, struct 
 	static const struct reader_key keys[] = {
 		{.name = "sops", .read = read_sops},
 		READER_ENTRIES("machines", read_machine, struct config, machines, machine_count),
-		READER_ENTRIES("generators", schema_generator, struct config, generators,
-			       generator_count),
+		{.name = "generators",
+		 .entry = schema_generator,
+		 .offset = offsetof(struct config, generators),
+		 .entry_size = sizeof(struct config_generator),
+		 .count_offset = offsetof(struct config, generator_count),
+		 .lists = true},
 		READER_ENTRIES("vms", schema_vm, struct config, vms, vm_count),
 		READER_KEY("credentialSource", schema_source, struct config, source),
 		READER_ENTRIES("hypervisors", read_hypervisor, struct config, hypervisors,

@@ -29,6 +29,19 @@ static const struct config_name *name_find(const struct config_name *names, size
 	return names ? bsearch(&key, names, count, sizeof(*names), names_compare) : NULL;
 }
 
+/* Only the items of a list have the same name. */
+static void variants_count(struct config_generator *generators, size_t count)
+{
+	for (size_t i = 0, end = 0; i < count; i = end) {
+		while (end < count && strcmp(generators[end].name, generators[i].name) == 0)
+			end++;
+		for (size_t j = i; j < end; j++) {
+			generators[j].variant = j - i;
+			generators[j].variants = end - i;
+		}
+	}
+}
+
 int schema_names_sort(struct config *config, struct error *err)
 {
 	struct config_name *machines =
@@ -48,6 +61,7 @@ int schema_names_sort(struct config *config, struct error *err)
 	}
 	for (size_t i = 0; i < config->generator_count; i++)
 		generators[i] = (struct config_name){config->generators[i].name, i};
+	variants_count(config->generators, config->generator_count);
 	qsort(machines, config->machine_count, sizeof(*machines), names_compare);
 	qsort(generators, config->generator_count, sizeof(*generators), names_compare);
 	return 0;
@@ -61,12 +75,32 @@ const struct config_machine *config_machine_find(const struct config *config, co
 	return found ? &config->machines[found->index] : NULL;
 }
 
-const struct config_generator *config_generator_find(const struct config *config, const char *name)
+const struct config_generator *config_generator_find(const struct config *config, const char *name,
+						     const char *machine)
 {
 	const struct config_name *found =
 		name_find(config->generators_by_name, config->generator_count, name);
+	const struct config_generator *first, *chosen;
+	const struct config_machine *owner;
 
-	return found ? &config->generators[found->index] : NULL;
+	if (!found)
+		return NULL;
+	first = chosen =
+		&config->generators[found->index] - config->generators[found->index].variant;
+	if (first->variants == 1)
+		return first;
+	owner = machine ? config_machine_find(config, machine) : NULL;
+	for (size_t i = 0; owner && i < owner->generator_count; i++) {
+		const struct config_generator *own = &config->generators[owner->generators[i]];
+
+		if (own >= first && own < first + first->variants)
+			return own;
+	}
+	for (size_t i = 0; i < first->variants; i++) {
+		if (first[i].share)
+			chosen = &first[i];
+	}
+	return chosen;
 }
 
 static int generator_reject(struct reader *reader, const struct config_generator *generator,
@@ -81,15 +115,17 @@ static int texts_compare(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* The first of the generator's machines that the dependency is not for, or NULL; `sorted` has room
- * for the dependency's. */
+/* The first of the generator's machines that no variant of the dependency is for, or NULL; `sorted`
+ * has room for the dependency's. */
 static const char *machine_missing(const struct config_generator *generator,
 				   const struct config_generator *dependency, char **sorted)
 {
-	size_t count = config_texts_count(dependency->machines);
+	size_t count = 0;
 
-	for (size_t i = 0; i < count; i++)
-		sorted[i] = dependency->machines[i];
+	for (size_t i = 0; i < dependency->variants; i++) {
+		for (char **machine = dependency[i].machines; machine && *machine; machine++)
+			sorted[count++] = *machine;
+	}
 	qsort(sorted, count, sizeof(char *), texts_compare);
 	for (char **machine = generator->machines; machine && *machine; machine++) {
 		if (!bsearch(machine, sorted, count, sizeof(char *), texts_compare))
@@ -104,6 +140,7 @@ static int machines_check(struct reader *reader, const struct config_generator *
 {
 	_cleanup_free_ char **sorted = NULL;
 	const char *missing;
+	size_t count = 0;
 
 	if (dependency->share)
 		return 0;
@@ -111,7 +148,11 @@ static int machines_check(struct reader *reader, const struct config_generator *
 		return generator_reject(reader, generator,
 					"a shared generator cannot depend on an unshared one,",
 					dependency->name);
-	sorted = calloc(config_texts_count(dependency->machines) + 1, sizeof(char *));
+	/* None of its variants is shared. */
+	dependency -= dependency->variant;
+	for (size_t i = 0; i < dependency->variants; i++)
+		count += config_texts_count(dependency[i].machines);
+	sorted = calloc(count + 1, sizeof(char *));
 	if (!sorted)
 		return error_no_memory(reader->err);
 	missing = machine_missing(generator, dependency, sorted);
@@ -138,14 +179,33 @@ static void duplicates_drop(char **names)
 		*kept = NULL;
 }
 
+/* Each variant is for other machines, and one at most is shared. */
+static int variant_check(struct reader *reader, const struct config *config,
+			 const struct config_generator *generator)
+{
+	if (generator->variants == 1)
+		return 0;
+	if (config_texts_count(generator->machines) == 0)
+		return reader_reject_line(
+			reader, generator->line,
+			"generators.%s: no machines: each variant in a list needs them",
+			generator->name);
+	if (generator->share && config_generator_find(config, generator->name, NULL) != generator)
+		return reader_reject_line(reader, generator->line,
+					  "generators.%s: more than one shared variant",
+					  generator->name);
+	return 0;
+}
+
 static int dependencies_check(struct reader *reader, const struct config *config,
 			      const struct config_generator *generator)
 {
-	int r = 0;
+	int r = variant_check(reader, config, generator);
 
 	duplicates_drop(generator->dependencies);
 	for (char **name = generator->dependencies; r == 0 && name && *name; name++) {
-		const struct config_generator *dependency = config_generator_find(config, *name);
+		const struct config_generator *dependency =
+			config_generator_find(config, *name, NULL);
 
 		if (!dependency) {
 			generator_reject(reader, generator, "undeclared dependency", *name);
@@ -206,10 +266,11 @@ static int generator_order(struct walk *walk, const struct config_generator *gen
 	walk->path[walk->depth++] = generator;
 	for (char **name = generator->dependencies; r == 0 && name && *name; name++) {
 		const struct config_generator *dependency =
-			config_generator_find(walk->config, *name);
+			config_generator_get(walk->config, *name, walk->reader->err);
 
 		/* All names were checked before. */
-		r = dependency ? generator_order(walk, dependency) : 0;
+		for (size_t i = 0; r == 0 && dependency && i < dependency->variants; i++)
+			r = generator_order(walk, &dependency[i]);
 	}
 	walk->depth--;
 	walk->states[index] = DONE;
@@ -256,6 +317,17 @@ static int machine_generator_add(struct config_machine *machine, size_t index, s
 	return 0;
 }
 
+/* Whether the machine has another variant of the generator: an earlier one, or a shared one. */
+static bool has_other_variant(const struct config *config, const struct config_generator *generator,
+			      const char *machine)
+{
+	const struct config_generator *found =
+		config_generator_find(config, generator->name, machine);
+
+	return generator->variants > 1 && found != generator &&
+	       config_generator_is_for(found, machine);
+}
+
 /* Adds a generator to its machines. */
 static int machines_add(struct reader *reader, struct config *config, size_t index)
 {
@@ -271,9 +343,12 @@ static int machines_add(struct reader *reader, struct config *config, size_t ind
 			return READER_HINT_NEAREST(reader->err, *name, config->machines,
 						   config->machine_count);
 		}
-		if (!generator->share)
-			r = machine_generator_add(&config->machines[found->index], index,
-						  reader->err);
+		if (generator->share)
+			continue;
+		if (has_other_variant(config, generator, *name))
+			return generator_reject(reader, generator,
+						"more than one variant for the machine", *name);
+		r = machine_generator_add(&config->machines[found->index], index, reader->err);
 	}
 	return r;
 }
@@ -282,14 +357,13 @@ int schema_dependencies(struct reader *reader, struct config *config)
 {
 	int r = 0;
 
-	for (size_t i = 0; i < config->generator_count && r == 0; i++) {
+	for (size_t i = 0; i < config->generator_count && r == 0; i++)
 		r = dependencies_check(reader, config, &config->generators[i]);
-		if (r == 0)
-			r = schema_builtin_sources_check(reader, config, &config->generators[i]);
-	}
 	if (r == 0)
 		r = generators_order(reader, config);
 	for (size_t i = 0; r == 0 && i < config->generator_count; i++)
 		r = machines_add(reader, config, config->generator_order[i]);
+	for (size_t i = 0; r == 0 && i < config->generator_count; i++)
+		r = schema_builtin_sources_check(reader, config, &config->generators[i]);
 	return r;
 }

@@ -66,8 +66,9 @@ static bool vm_is_for(const struct config *config, const struct config_vm *vm, c
 	if (vm->machine)
 		return strcmp(vm->machine, machine) == 0;
 	for (size_t i = 0; i < vm->load_count; i++) {
-		if (!config_generator_is_for(config_generator_find(config, vm->loads[i].generator),
-					     machine))
+		if (!config_generator_is_for(
+			    config_generator_find(config, vm->loads[i].generator, machine),
+			    machine))
 			return false;
 	}
 	return true;

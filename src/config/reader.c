@@ -184,6 +184,40 @@ int reader_mapping(struct reader *reader, const struct yaml_node *node,
 	return 0;
 }
 
+/* An empty list is not a list of entries, but an invalid entry. */
+static bool is_entry_list(const struct reader_key *row, const struct yaml_node *value)
+{
+	return row->lists && value->kind == YAML_SEQUENCE && yaml_count(value) > 0;
+}
+
+static size_t entries_count(const struct reader_key *row, const struct yaml_node *node)
+{
+	size_t count = 0;
+
+	for (const struct yaml_node *key = node + 1; key < yaml_end(node);
+	     key = yaml_end(yaml_end(key))) {
+		const struct yaml_node *value = yaml_target(yaml_end(key));
+
+		count += is_entry_list(row, value) ? yaml_count(value) : 1;
+	}
+	return count;
+}
+
+/* Reads an entry, or a list of them, into the next unused ones. */
+static int entry_read(struct reader *reader, const struct reader_key *row, const char *name,
+		      const struct yaml_node *key, char *entries, size_t *used)
+{
+	const struct yaml_node *value = yaml_end(key), *list = yaml_target(value);
+	int r = 0;
+
+	if (!is_entry_list(row, list))
+		return row->entry(reader, name, key, value, entries + (*used)++ * row->entry_size);
+	for (const struct yaml_node *item = list + 1; r == 0 && item < yaml_end(list);
+	     item = yaml_end(item))
+		r = row->entry(reader, name, item, item, entries + (*used)++ * row->entry_size);
+	return r;
+}
+
 static int entries_read(struct reader *reader, const struct yaml_node *node,
 			const struct reader_key *row, void *target)
 {
@@ -193,7 +227,7 @@ static int entries_read(struct reader *reader, const struct yaml_node *node,
 
 	node = yaml_target(node);
 	r = mapping_begin(reader, node);
-	count = r > 0 ? yaml_count(node) : 0;
+	count = r > 0 ? entries_count(row, node) : 0;
 	if (count > LIST_MAX)
 		return reader_reject(reader, node, "more than %d entries", LIST_MAX);
 	if (count == 0)
@@ -210,8 +244,7 @@ static int entries_read(struct reader *reader, const struct yaml_node *node,
 		if (!name)
 			return -(int)reader->err->code;
 		reader->where = &here;
-		r = row->entry(reader, name, key, yaml_end(key),
-			       *entries + (*used)++ * row->entry_size);
+		r = entry_read(reader, row, name, key, *entries, used);
 		reader->where = here.parent;
 		if (r < 0)
 			return r;

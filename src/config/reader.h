@@ -39,6 +39,7 @@ struct reader_key {
 	size_t most;              /* the target is a size_t, from 1 */
 	/* With `entry`: */
 	size_t entry_size, count_offset;
+	bool lists; /* instead of an entry there may be a list of entries with the same name */
 };
 
 #define READER_KEY(name_, read_, type, member)                                     \

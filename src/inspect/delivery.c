@@ -66,21 +66,26 @@ void inspect_delivery_add(struct inspect_delivery *delivery, const struct vars_l
 	pthread_mutex_unlock(&delivery->lock);
 }
 
-static int items_order(const void *a, const void *b)
+/* The files of one name of a generator's variants are one file, which each machine has once. */
+static int items_file_order(const void *a, const void *b)
 {
-	const struct item *one = a, *other = b;
-	const struct config_file *file = one->location.file, *other_file = other->location.file;
+	const struct vars_location *one = &((const struct item *)a)->location;
+	const struct vars_location *other = &((const struct item *)b)->location;
+	const struct config_generator *first = one->generator - one->generator->variant;
+	const struct config_generator *other_first = other->generator - other->generator->variant;
 
-	if (file != other_file)
-		return file < other_file ? -1 : 1;
-	return one->location.machine ? strcmp(one->location.machine, other->location.machine) : 0;
+	if (first != other_first)
+		return first < other_first ? -1 : 1;
+	return strcmp(one->file->name, other->file->name);
 }
 
-static int item_file_order(const void *key, const void *item)
+static int items_order(const void *a, const void *b)
 {
-	const struct config_file *file = ((const struct item *)item)->location.file;
+	const char *machine = ((const struct item *)a)->location.machine;
+	const char *other = ((const struct item *)b)->location.machine;
+	int order = items_file_order(a, b);
 
-	return key == file ? 0 : (const struct config_file *)key < file ? -1 : 1;
+	return order != 0 ? order : strcmp(machine ? machine : "", other ? other : "");
 }
 
 /* The values of a file, one for each machine, or a single one if it is shared. */
@@ -88,19 +93,21 @@ static const struct item *items_find(const struct inspect_delivery *delivery,
 				     const struct config *config, const struct config_load *load,
 				     size_t *count)
 {
-	const struct config_file *file =
-		config_file_find(config_generator_find(config, load->generator), load->file);
+	const struct config_file file = {.name = load->file};
+	const struct item key = {
+		.location = {.generator = config_generator_find(config, load->generator, NULL),
+			     .file = &file}};
 	const struct item *end = delivery->items + delivery->count, *first, *last;
 
 	*count = 0;
-	first = delivery->count ? bsearch(file, delivery->items, delivery->count, sizeof(*first),
-					  item_file_order)
+	first = delivery->count ? bsearch(&key, delivery->items, delivery->count, sizeof(*first),
+					  items_file_order)
 				: NULL;
 	if (!first)
 		return NULL;
-	for (last = first + 1; last < end && last->location.file == file; last++)
+	for (last = first + 1; last < end && items_file_order(last, &key) == 0; last++)
 		continue;
-	while (first > delivery->items && first[-1].location.file == file)
+	while (first > delivery->items && items_file_order(first - 1, &key) == 0)
 		first--;
 	*count = (size_t)(last - first);
 	return first;

@@ -159,7 +159,8 @@ static int credential_inspect(const struct config *config, const char *root,
 {
 	const struct config_load *load = credential->load;
 	const struct activation_record *record = &host->records[load->needed_for];
-	const struct config_generator *generator = config_generator_find(config, load->generator);
+	const struct config_generator *generator =
+		config_generator_find(config, load->generator, record->machine);
 	_cleanup_secret_ struct secret value = {0}, wanted = {0};
 	struct loaded_source source = {0};
 	enum loaded_found found = LOADED_NOTHING;

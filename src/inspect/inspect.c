@@ -297,13 +297,16 @@ static int credential_read(const struct inspection *inspection,
 	credential->load = load_find(inspection->vm, credential->declared->credential);
 	if (!credential->load)
 		return 0;
-	credential->generator =
-		config_generator_find(inspection->config, credential->load->generator);
+	credential->generator = config_generator_find(
+		inspection->config, credential->load->generator, inspection->machine);
 	location = (struct vars_location){
 		credential->generator->share ? NULL : inspection->machine,
 		credential->generator,
 		config_file_find(credential->generator, credential->load->file),
 	};
+	/* The machine's variant of the generator does not have it. */
+	if (!location.file)
+		return 0;
 	r = vars_store_read(inspection->store_dirfd, &location, &keyring, &credential->value,
 			    &reason);
 	credential->is_sealed = r == 0;

@@ -24,6 +24,7 @@ struct input {
 /* Starts with the borrowed fields and the options set. */
 struct inputs {
 	const struct config *config;
+	const char *machine;         /* whose files are generated, or NULL: shared ones */
 	int store_dirfd;             /* relative paths of the declaration start here */
 	bool no_sandbox;             /* for scripts */
 	unsigned int script_seconds; /* a script's time limit; 0: the default */

@@ -57,7 +57,7 @@ static void a_declaration_is_read_in_order_with_defaults(void **state)
 	assert_success(load(whole, &config, &err));
 	assert_int_equal(config.machine_count, 2);
 	assert_string_equal(config.machines[0].tags[0], "demo");
-	made = config_generator_find(&config, "made");
+	made = config_generator_find(&config, "made", NULL);
 	assert_int_equal(made->file_count, 3);
 	assert_string_equal(made->script, "echo 1\necho 2\n");
 	assert_string_equal(made->files[0].name, "api-key");

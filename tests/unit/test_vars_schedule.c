@@ -40,7 +40,7 @@ static void fixture_make(struct fixture *fixture)
 					&fixture->config, &err));
 	for (size_t i = 0; i < JOBS; i++)
 		fixture->jobs[i] = (struct vars_job){
-			.generator = config_generator_find(&fixture->config, names[i]),
+			.generator = config_generator_find(&fixture->config, names[i], NULL),
 			.machine = fixture->config.machines[0].name,
 		};
 	fixture->plan =

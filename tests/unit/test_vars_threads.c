@@ -41,7 +41,7 @@ struct runner {
 
 static int generator_run_named(const struct config *config, const char *name, struct value *values)
 {
-	const struct config_generator *generator = config_generator_find(config, name);
+	const struct config_generator *generator = config_generator_find(config, name, NULL);
 	struct inputs inputs = {.config = config, .store_dirfd = -1};
 	_cleanup_error_ struct error err = {0};
 	int r = generator_run(generator, &inputs, values, &err);

@@ -122,7 +122,7 @@ int serve_request_grant(const struct config *config, const char *machine,
 	r = load_find(grant->vm, address, &grant->load, err);
 	if (r < 0)
 		return r;
-	generator = config_generator_find(config, grant->load->generator);
+	generator = config_generator_find(config, grant->load->generator, machine);
 	file = generator ? config_file_find(generator, grant->load->file) : NULL;
 	if (!file || !file->deploy || !config_generator_is_for(generator, machine))
 		return error_set(err, VMCRED_USAGE, "%s/%s is not deployed on the machine %s",

@@ -19,7 +19,7 @@ int cli_location_find(const struct config *config, const char *machine, const ch
 	if (!slash)
 		return error_set(err, VMCRED_USAGE, "\"%s\" must be GENERATOR/FILE", name);
 	*slash = '\0';
-	location->generator = config_generator_find(config, generator);
+	location->generator = config_generator_find(config, generator, machine);
 	if (location->generator)
 		location->file = config_file_find(location->generator, slash + 1);
 	if (!location->generator || !location->file)

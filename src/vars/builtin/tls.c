@@ -76,8 +76,8 @@ static int issuer_check(const struct kind_task *task, const struct issuer *issue
 
 static int issuer_read(const struct kind_task *task, struct issuer *issuer, struct error *err)
 {
-	const struct config_file *authority = kind_tls_authority(
-		config_generator_find(task->inputs->config, task->file->builtin.issuer));
+	const struct config_file *authority = kind_tls_authority(config_generator_find(
+		task->inputs->config, task->file->builtin.issuer, task->inputs->machine));
 	struct span text = {0};
 	int r;
 

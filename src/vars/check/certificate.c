@@ -80,7 +80,8 @@ static int issuer_check(const struct config *config, int store_dirfd,
 			const struct vars_location *location, const struct config_builtin *kind,
 			X509 *certificate, char **detail, struct error *err)
 {
-	const struct config_generator *generator = config_generator_find(config, kind->issuer);
+	const struct config_generator *generator =
+		config_generator_find(config, kind->issuer, location->machine);
 	const struct config_file *authority = kind_tls_authority(generator);
 	_cleanup_certificate_ X509 *issuer = NULL;
 	struct vars_location of = {.generator = generator};

@@ -118,7 +118,7 @@ static int generators_search(const struct search *search, const char *machine, s
 
 	for (size_t i = 0; r >= 0 && i < names.count; i++) {
 		const struct config_generator *generator =
-			config_generator_find(search->config, names.items[i]);
+			config_generator_find(search->config, names.items[i], machine);
 		_cleanup_free_ char *path = text_format("%s/%s", directory, names.items[i]);
 
 		if (!declared ||

@@ -8,10 +8,15 @@
 #include "base/cleanup.h"
 #include "vars/generate/jobs.h"
 
-static struct answer *answer_find(const struct run *run, const struct config_prompt *prompt)
+/* Variants of a generator ask once. */
+static struct answer *answer_find(const struct run *run, const struct config_generator *generator,
+				  const struct config_prompt *prompt)
 {
 	for (size_t i = 0; i < run->answer_count; i++) {
-		if (run->answers[i].prompt == prompt)
+		const struct answer *answer = &run->answers[i];
+
+		if (strcmp(answer->prompt->name, prompt->name) == 0 &&
+		    strcmp(answer->generator->name, generator->name) == 0)
 			return &run->answers[i];
 	}
 	return NULL;
@@ -22,13 +27,13 @@ static int answer_ask(struct run *run, const struct config_generator *generator,
 {
 	struct answer *answers;
 
-	if (answer_find(run, prompt))
+	if (answer_find(run, generator, prompt))
 		return 0;
 	answers = reallocarray(run->answers, run->answer_count + 1, sizeof(*answers));
 	if (!answers)
 		return error_no_memory(err);
 	run->answers = answers;
-	answers[run->answer_count++] = (struct answer){.prompt = prompt};
+	answers[run->answer_count++] = (struct answer){.generator = generator, .prompt = prompt};
 	return run->options->ask(generator, prompt, &answers[run->answer_count - 1].text,
 				 run->options->data, err);
 }
@@ -144,7 +149,7 @@ int run_gather(struct run *run, struct error *err)
 
 		for (; r == 0 && name && *name; name++) {
 			const struct config_generator *dependency =
-				config_generator_find(run->config, *name);
+				config_generator_find(run->config, *name, job->machine);
 
 			if (plan_dependency(&run->plan, i, *name) != PLAN_NONE)
 				continue;
@@ -194,8 +199,8 @@ static int dependencies_add(struct run *run, size_t index, struct inputs *inputs
 
 	for (char **name = job->generator->dependencies; r == 0 && name && *name; name++) {
 		const size_t made = plan_dependency(&run->plan, index, *name);
-		struct vars_location location = {.generator =
-							 config_generator_find(run->config, *name)};
+		struct vars_location location = {
+			.generator = config_generator_find(run->config, *name, job->machine)};
 
 		location.machine = location.generator->share ? NULL : job->machine;
 		for (size_t i = 0; r == 0 && i < location.generator->file_count; i++) {
@@ -212,7 +217,7 @@ static int answer_add(const struct run *run, const struct vars_job *job,
 		      const struct config_prompt *prompt, struct inputs *inputs, struct error *err)
 {
 	_cleanup_secret_ struct secret kept = {0};
-	const struct answer *answer = answer_find(run, prompt);
+	const struct answer *answer = answer_find(run, job->generator, prompt);
 	struct vars_location location;
 	int r = answer_is_kept(run, job, prompt, &location, err);
 
@@ -234,6 +239,7 @@ int run_job(struct run *run, size_t index, struct error *err)
 	const struct vars_job *job = &run->plan.jobs[index];
 	const struct staged staged = {.number = index, .job = job};
 	_cleanup_inputs_ struct inputs inputs = {.config = run->config,
+						 .machine = job->machine,
 						 .store_dirfd = run->store_dirfd,
 						 .no_sandbox = run->options->no_sandbox,
 						 .script_seconds = run->options->script_seconds};

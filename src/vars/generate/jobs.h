@@ -8,6 +8,7 @@
 #include "vars/generate/staging.h"
 
 struct answer {
+	const struct config_generator *generator;
 	const struct config_prompt *prompt;
 	struct secret text; /* owned */
 };

@@ -38,8 +38,9 @@ size_t plan_find(const struct plan *plan, size_t end, const char *machine,
 
 size_t plan_dependency(const struct plan *plan, size_t index, const char *name)
 {
-	return plan_find(plan, index, plan->jobs[index].machine,
-			 config_generator_find(plan->config, name));
+	const char *machine = plan->jobs[index].machine;
+
+	return plan_find(plan, index, machine, config_generator_find(plan->config, name, machine));
 }
 
 static bool dependency_is_planned(const struct planner *planner, const struct vars_job *job)
@@ -48,7 +49,8 @@ static bool dependency_is_planned(const struct planner *planner, const struct va
 
 	for (char **name = job->generator->dependencies; name && *name; name++) {
 		if (plan_find(plan, plan->count, job->machine,
-			      config_generator_find(planner->config, *name)) != PLAN_NONE)
+			      config_generator_find(planner->config, *name, job->machine)) !=
+		    PLAN_NONE)
 			return true;
 	}
 	return false;
@@ -215,24 +217,35 @@ static int jobs_add(struct planner *planner, struct error *err)
 	return r;
 }
 
-/* Marks all dependencies, direct or not; the declaration has no cycles. */
-static void needed_mark(struct planner *planner, const struct config_generator *generator)
+/* Marks all dependencies, direct or not, in all variants; the declaration has no cycles. */
+static int needed_mark(struct planner *planner, const struct config_generator *generator,
+		       struct error *err)
 {
-	for (char **name = generator->dependencies; name && *name; name++) {
-		const struct config_generator *dependency =
-			config_generator_find(planner->config, *name);
-		bool *needed = &planner->needed[dependency - planner->config->generators];
+	int r = 0;
 
-		if (!*needed) {
-			*needed = true;
-			needed_mark(planner, dependency);
+	for (char **name = generator->dependencies; r == 0 && name && *name; name++) {
+		const struct config_generator *dependency =
+			config_generator_get(planner->config, *name, err);
+
+		if (!dependency)
+			return -(int)err->code;
+		for (size_t i = 0; r == 0 && i < dependency->variants; i++) {
+			bool *needed =
+				&planner->needed[&dependency[i] - planner->config->generators];
+
+			if (!*needed) {
+				*needed = true;
+				r = needed_mark(planner, &dependency[i], err);
+			}
 		}
 	}
+	return r;
 }
 
 static int wanted_mark(struct planner *planner, struct error *err)
 {
 	const struct config_generator *generator;
+	int r = 0;
 
 	if (!planner->options->generator) {
 		memset(planner->wanted, true, planner->config->generator_count);
@@ -241,9 +254,11 @@ static int wanted_mark(struct planner *planner, struct error *err)
 	generator = config_generator_get(planner->config, planner->options->generator, err);
 	if (!generator)
 		return -(int)err->code;
-	planner->wanted[generator - planner->config->generators] = true;
-	needed_mark(planner, generator);
-	return 0;
+	for (size_t i = 0; r == 0 && i < generator->variants; i++) {
+		planner->wanted[&generator[i] - planner->config->generators] = true;
+		r = needed_mark(planner, &generator[i], err);
+	}
+	return r;
 }
 
 int plan_make(const struct config *config, int store_dirfd,
