@@ -49,6 +49,10 @@ class Nix:
         self.arguments = [RIG, "--arg", "sources", sources]
         self.kernel = self.directory / "kernel"
         self.kernel.mkdir()
+        source = self.directory / "store-of-secrets"
+        source.mkdir()
+        (source / "vmcred.yaml").write_text("machines: {host1: {}}\n")
+        self.arguments += ["--arg", "source", source]
         for name, path in {"hypervisors": self._hypervisors(), "vmcredBuild": self._installed(), "kernel": self.kernel}.items():
             self.arguments += ["--argstr", name, path]
 
@@ -67,14 +71,17 @@ class Nix:
                    "--destdir", self.directory / "installed"))  # fmt: skip
         return next((self.directory / "installed").rglob("bin")).parent
 
+    def plain(self, program, *arguments):
+        return run(program, *arguments, env=self.environment)
+
     def run(self, program, *arguments):
-        return run(program, *arguments, *self.arguments, env=self.environment)
+        return self.plain(program, *self.arguments, *arguments)
 
     def value(self, attribute):
         return json.loads(expect(self.run("nix-instantiate", "--eval", "--strict", "--json", "-A", attribute), 0).out)
 
-    def built(self, attribute):
-        return Path(expect(self.run("nix-build", "--no-out-link", "-A", attribute), 0).out.strip())
+    def built(self, attribute, *arguments):
+        return Path(expect(self.run("nix-build", "--no-out-link", "-A", attribute, *arguments), 0).out.strip())
 
 
 @functools.cache

@@ -78,7 +78,7 @@ in
     qemu-vsock = qemu { vsock.cid = 42; };
     qemu-emulated = arm (qemu { cpu = "cortex-a53"; });
     qemu-aarch64 = arm (qemu { interfaces = [ user ]; });
-    q35-minimal = q35 { };
+    q35-minimal = with' { vmcred.guest.services.web.credentials = { key = "API_KEY"; other = "OTHER"; }; } (q35 { });
     q35-machine-id = q35 { machineId = "a67472e5-570e-5c8a-b18c-ae3c77701050"; };
     q35-graphics = q35 { graphics.enable = true; };
     q35-extra = q35 { mem = 1024; qemu.extraArgs = [ "-smbios" "type=11,value=ENVIRONMENT=prod" "-rtc" "base=utc" ]; };

@@ -1,6 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # What the tests evaluate and build: vmcred's modules with the modules of microvm.nix in `sources`, the original's or ours.
-{ sources ? ./sources, hypervisors ? "/hypervisors", vmcredBuild ? "/vmcred", kernel ? "/kernel" }:
+# `source` is a store of vmcred; `sopsFile` and `keyFile` are what sops-nix decrypts.
+{ sources ? ./sources
+, hypervisors ? "/hypervisors"
+, vmcredBuild ? "/vmcred"
+, kernel ? "/kernel"
+, source ? ./sources
+, sopsFile ? null
+, keyFile ? null
+}:
 let
   lib = import (sources + "/nixpkgs.lib/lib");
   pkgsFor = system: import ./pkgs.nix { inherit sources hypervisors vmcredBuild kernel system; };
@@ -24,7 +32,7 @@ let
         flake.nixosModules.guest
         module
         { networking.hostName = name; inherit microvm; }
-        { microvm.credentialFiles.API_KEY = "/run/secrets/api-key"; microvm.storeDisk = lib.mkForce "/run/stand-in/store"; }
+        { microvm.credentialFiles.API_KEY = "/run/secrets/api-key"; }
       ];
     };
 
@@ -33,6 +41,40 @@ let
   ));
 
   guests = lib.mapAttrs evaluate (configs.works // configs.refused // configs.unchanged);
+
+  inherit (import ./hosts.nix { inherit lib source; }) hosts machines;
+
+  evaluatedHosts = lib.mapAttrs (_: module: nixos [
+    (sources + "/microvm.nix/nixos-modules/host")
+    flake.nixosModules.host
+    module
+  ]) hosts;
+  evaluatedMachines = lib.mapAttrs (_: module: nixos [ flake.nixosModules.default module ]) machines;
+
+  # systemd.services as files of units: a small part of what NixOS does.
+  unitFiles = services: lib.mapAttrs' (name: service: lib.nameValuePair
+    (if service.overrideStrategy or "" == "asDropin" then "${name}.service.d/overrides.conf" else "${name}.service")
+    (unitText name service)
+  ) services;
+
+  lines = set: lib.concatStrings (lib.mapAttrsToList (key: value:
+    lib.concatMapStrings (item: "${key}=${if lib.isString item then item else builtins.toJSON item}\n")
+      (if lib.isList value then value else [ value ])
+  ) set);
+
+  unitText = name: service:
+    "[Unit]\n"
+    + lines (lib.filterAttrs (_: value: value != [ ]) {
+      After = service.after or [ ];
+      Before = service.before or [ ];
+      Requires = service.requires or [ ];
+      Wants = service.wants or [ ];
+      PartOf = service.partOf or [ ];
+    } // service.unitConfig or { })
+    + "[Service]\n"
+    + lines { Environment = lib.mapAttrsToList (key: value: "${key}=${value}") (service.environment or { }); }
+    + lines (service.serviceConfig or { })
+    + lib.optionalString (service ? script) "ExecStart=${(pkgsFor "x86_64-linux").writeShellScript name service.script}\n";
 
   failed = config: map (assertion: assertion.message) (lib.filter (assertion: !assertion.assertion) config.assertions);
 
@@ -44,6 +86,8 @@ let
         "io.systemd.credential:vmm.notify_socket=vsock-stream:2:8888";
     name = if config.microvm.prettyProcnames then "microvm@${name}" else null;
     failed = failed config;
+    services = lib.mapAttrs (_: service: service.serviceConfig.LoadCredential)
+      (lib.filterAttrs (_: service: service ? serviceConfig.LoadCredential) (config.systemd.services or { }));
     initrd = config.boot.initrd.availableKernelModules or [ ];
     remains = config.microvm.credentialFiles;
   };
@@ -51,8 +95,62 @@ in
 {
   inherit flake;
   facts = lib.mapAttrs facts guests;
+  hosts = lib.mapAttrs (_: host: {
+    services = lib.mapAttrs (_: service: service.serviceConfig or { }) host.config.systemd.services;
+    inherit (host.config.vmcred.host) credentialFiles;
+    failed = failed host.config;
+  }) evaluatedHosts;
+  machines = lib.mapAttrs (_: { config, ... }: {
+    failed = failed config;
+    services = lib.mapAttrs (name: unitText name) config.systemd.services;
+    wanted = lib.mapAttrs (_: service: service.wantedBy or [ ]) (config.systemd.services // config.systemd.sockets or { });
+    scripts = config.system.activationScripts or { };
+    etc = lib.attrNames (config.environment.etc or { });
+  }) evaluatedMachines;
+  # What sops-nix runs at activation, with vmcred as its package. It checks its manifest with the same program.
+  sopsNix = (pkgsFor "x86_64-linux").writeText "setup-secrets" (nixos [
+    (sources + "/sops-nix/modules/sops")
+    ({ config, ... }: {
+      sops = {
+        package = flake.packages.x86_64-linux.default;
+        defaultSopsFile = sopsFile;
+        age = { inherit keyFile; };
+        secrets."web/api-key" = { mode = "0440"; owner = "root"; restartUnits = [ "microvm@web.service" ]; };
+        secrets.link.path = "/run/elsewhere/link";
+        templates.env.content = "LINK=${config.sops.placeholder.link}\n";
+      };
+      users.users.root.group = "root";
+    })
+  ]).config.system.activationScripts.setupSecrets.text;
+  outputs = {
+    packages = lib.mapAttrs (_: lib.attrNames) flake.packages;
+    checks = lib.mapAttrs (_: lib.attrNames) flake.checks;
+    devShells = lib.attrNames flake.devShells.x86_64-linux;
+    nixosModules = lib.attrNames flake.nixosModules;
+    overlay = lib.attrNames (flake.overlays.default (pkgsFor "x86_64-linux") { });
+    lib = lib.attrNames flake.lib;
+  };
+  # The packages of hypervisors as microvm.nix changes them.
+  wrapped =
+    let
+      inherit (guests.ch-minimal.config.microvm.cloud-hypervisor) package;
+      changed = package.overrideAttrs (_: { version = "54.0"; });
+      qemu = guests.qemu-minimal.config.microvm.qemu.package.override (_: { });
+    in
+    {
+      inherit (package) version;
+      inherit (package.meta) mainProgram;
+      overridden = changed.version;
+      wrapsTheOverridden = lib.hasPrefix "vmcred-" changed.name;
+      inherit (qemu.overrideAttrs (old: { configureFlags = old.configureFlags ++ [ "--more" ]; })) configureFlags;
+    };
   mentions = lib.mapAttrs (_: config: config.mentions) configs.refused;
   names = lib.mapAttrs (_: lib.attrNames) configs;
+  package = flake.packages.x86_64-linux.default;
+  # bin/sops, bin/age and bin/age-keygen.
+  links = links { inherit (flake.packages.x86_64-linux) sops age; };
+  seed = evaluatedHosts.seed.config.microvm.vms.test-vm.config.config.microvm.declaredRunner;
+  seedUnits = unitFiles evaluatedHosts.seed.config.systemd.services;
   # A link to each runner.
   runners = links (lib.mapAttrs (_: guest: guest.config.microvm.declaredRunner)
     (removeAttrs guests (lib.attrNames configs.refused)));

@@ -35,6 +35,8 @@ let
 
   file = name: text: script: build name { inherit text; passAsFile = [ "text" ]; } script;
 
+  platform = lib.systems.elaborate system;
+
   programs = name: paths: extra: package (extra // { meta.mainProgram = baseNameOf (lib.head (paths ++ [ name ])); })
     (build name { } ''
       mkdir -p $out/bin
@@ -48,9 +50,9 @@ let
     path = ./.;
     config = { };
     stdenv = {
-      hostPlatform = lib.systems.elaborate system;
-      targetPlatform = lib.systems.elaborate system;
-      buildPlatform = lib.systems.elaborate builtins.currentSystem;
+      hostPlatform = platform;
+      targetPlatform = platform;
+      buildPlatform = if system == builtins.currentSystem then platform else lib.systems.elaborate builtins.currentSystem;
       # Installs what the project's build made, and then runs the package's commands.
       mkDerivation = { pname, version, postInstall ? "", passthru ? { }, meta ? { }, ... }@attributes:
         assert builtins.pathExists attributes.src;

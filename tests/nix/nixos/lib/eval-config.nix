@@ -39,6 +39,8 @@ let
     };
     config = {
       _module.check = false;
+      # An image with the guest's Nix store would be built.
+      microvm.storeDisk = lib.mkForce "/run/stand-in/store";
       boot.kernelPackages.kernel = pkgs.kernel;
       boot.kernelParams = [ "loglevel=4" ];
       boot.initrd.systemd.enable = true;
@@ -51,6 +53,7 @@ let
       security.virtualisation.flushL1DataCache = null;
       services.openssh.enable = false;
       services.openssh.hostKeys = [ ];
+      services.userborn.enable = lib.mkDefault false;
       swapDevices = [ ];
       system.boot.loader.initrdFile = "initrd";
       system.build.initialRamdisk = "/run/stand-in";

@@ -61,18 +61,24 @@ let
     listOf = inner: type "listOf" (loc: definitions: concatMap ({ value, ... }:
       map (item: merged inner loc [ item ]) value
     ) definitions);
-    attrsOf = inner: type "attrsOf" (loc: definitions:
+    attrsOf = inner: { inherit inner; } // type "attrsOf" (loc: definitions:
       let
         sets = concatMap ({ value, ... }: pushed value) definitions;
         of = name: winning (concatMap (set: if set ? ${name} then [ set.${name} ] else [ ]) sets);
         names = filter (name: of name != [ ]) (unique (concatMap attrNames sets));
       in
       genAttrs names (name: inner.merge (loc ++ [ name ]) (of name)));
-    submodule = module: type "submodule" (loc: definitions: (evalModules {
-      modules = [ module ] ++ map (definition: definition.value) definitions;
+    submodule = module: { inherit module; } // type "submodule" (loc: definitions: (evalModules {
+      modules = [ module ] ++ map ({ value, ... }: if isFunction value then value else { config = value; }) definitions;
       specialArgs.name = last loc;
     }).config);
   };
+
+  # The type of an option that is declared twice, the second time with more options in it.
+  extended = first: second:
+    if first ? inner && second ? inner then types.attrsOf (extended first.inner second.inner)
+    else if first ? module && second ? module then types.submodule { imports = [ first.module second.module ]; }
+    else second;
 
   # Modules
 
@@ -94,7 +100,9 @@ let
   declared = trees:
     let of = name: concatMap (tree: if tree ? ${name} then [ tree.${name} ] else [ ]) trees; in
     genAttrs (unique (concatMap attrNames trees)) (name:
-      if isOption (head (of name)) then foldl' (a: b: a // b) { } (of name) else declared (of name));
+      if isOption (head (of name)) then
+        foldl' (a: b: a // b // (if a ? type && b ? type then { type = extended a.type b.type; } else { })) { } (of name)
+      else declared (of name));
 
   evaluatedTree = loc: tree: definitions:
     let sets = concatMap pushed definitions; in
@@ -114,8 +122,8 @@ let
           if functionArgs module == { } then arguments else mapAttrs (name: _: arguments.${name}) (functionArgs module)
         ))
         else if !isAttrs module then loaded (import module) // { key = toString module; }
-        else if module ? options || module ? config || module ? imports then module
-        else { config = removeAttrs module [ "_file" "key" ]; };
+        else if module ? options || module ? config then module
+        else module // { config = removeAttrs module [ "_file" "imports" "key" ]; };
 
       collected = concatMap (module:
         let this = loaded module; in [ this ] ++ collected (this.imports or [ ])
