@@ -292,6 +292,13 @@ void config_destroy(struct config *config);
 const struct config_machine *config_machine_choose(const struct config *config, const char *given,
 						   struct error *err);
 
+/*
+ * Whether the machine is the `given` one, or else this one: that of $VMCRED_MACHINE or of
+ * /etc/vmcred/activate.env, or one named like the host. The caller frees `*here`, the name that was
+ * compared, which may be NULL.
+ */
+bool config_machine_is_here(const struct config_machine *machine, const char *given, char **here);
+
 /* Removes the VMs that run on other machines. */
 int config_vms_keep(struct config *config, const char *machine, struct error *err);
 

@@ -47,6 +47,29 @@ static const struct config_machine *host_find(const struct config *config, struc
 	return machine ? machine : config_machine_find(config, host->nodename);
 }
 
+/* The name that is given, or else that of the environment, or NULL. The caller frees it. */
+static char *name_find(const char *given)
+{
+	if (!given)
+		given = getenv(VARIABLE);
+	return given && *given ? strdup(given) : environment_read();
+}
+
+bool config_machine_is_here(const struct config_machine *machine, const char *given, char **here)
+{
+	struct utsname host = {0};
+
+	*here = name_find(given);
+	if (*here)
+		return strcmp(*here, machine->name) == 0;
+	(void)uname(&host);
+	if (strcmp(host.nodename, machine->name) == 0)
+		return true;
+	host.nodename[strcspn(host.nodename, ".")] = '\0';
+	*here = strdup(host.nodename);
+	return strcmp(host.nodename, machine->name) == 0;
+}
+
 const struct config_machine *config_machine_choose(const struct config *config, const char *given,
 						   struct error *err)
 {
@@ -56,13 +79,9 @@ const struct config_machine *config_machine_choose(const struct config *config, 
 
 	if (given)
 		return config_machine_get(config, given, err);
-	given = getenv(VARIABLE);
-	if (!given || !*given)
-		written = environment_read();
-	if (written)
-		given = written;
-	if (given && *given) {
-		machine = config_machine_get(config, given, err);
+	written = name_find(NULL);
+	if (written && *written) {
+		machine = config_machine_get(config, written, err);
 		if (!machine)
 			error_wrap(err, VARIABLE);
 		return machine;

@@ -35,31 +35,6 @@ static json_t *file_json(const struct config_file *file)
 			 texts_json(file->reload_units));
 }
 
-static json_t *generator_json(const struct config_generator *generator, const char *machine)
-{
-	json_t *files = json_object();
-
-	for (size_t i = 0; i < generator->file_count; i++)
-		json_object_set_new(files, generator->files[i].name,
-				    file_json(&generator->files[i]));
-	return json_pack("{s:[s], s:b, s:o, s:s}", "machines", machine, "share", generator->share,
-			 "files", files, "script", SCRIPT);
-}
-
-static json_t *generators_json(const struct config *config, const char *machine)
-{
-	json_t *generators = json_object();
-
-	for (size_t i = 0; i < config->generator_count; i++) {
-		const struct config_generator *generator = &config->generators[i];
-
-		if (config_generator_is_for(generator, machine))
-			json_object_set_new(generators, generator->name,
-					    generator_json(generator, machine));
-	}
-	return generators;
-}
-
 /* One without a machine runs where all of its secrets are. */
 static bool vm_is_for(const struct config *config, const struct config_vm *vm, const char *machine)
 {
@@ -72,6 +47,57 @@ static bool vm_is_for(const struct config *config, const struct config_vm *vm, c
 			return false;
 	}
 	return true;
+}
+
+/* A file that is not on the host is declared only where a VM would be an error without it. */
+static bool file_is_needed(const struct config *config, const struct config_generator *generator,
+			   const struct config_file *file, const char *machine)
+{
+	bool needed = file->deploy;
+
+	for (size_t i = 0; !needed && i < config->vm_count; i++) {
+		const struct config_vm *vm = &config->vms[i];
+
+		for (size_t j = 0; !needed && j < vm->load_count; j++)
+			needed = strcmp(vm->loads[j].generator, generator->name) == 0 &&
+				 strcmp(vm->loads[j].file, file->name) == 0 &&
+				 vm_is_for(config, vm, machine);
+	}
+	return needed;
+}
+
+/* NULL: the machine needs none of its files. */
+static json_t *generator_json(const struct config *config, const struct config_generator *generator,
+			      const char *machine)
+{
+	_cleanup_json_ json_t *files = json_object();
+
+	for (size_t i = 0; i < generator->file_count; i++) {
+		if (file_is_needed(config, generator, &generator->files[i], machine))
+			json_object_set_new(files, generator->files[i].name,
+					    file_json(&generator->files[i]));
+	}
+	return json_object_size(files) == 0
+		       ? NULL
+		       : json_pack("{s:[s], s:b, s:O, s:s}", "machines", machine, "share",
+				   generator->share, "files", files, "script", SCRIPT);
+}
+
+static json_t *generators_json(const struct config *config, const char *machine)
+{
+	json_t *generators = json_object();
+
+	for (size_t i = 0; i < config->generator_count; i++) {
+		const struct config_generator *generator = &config->generators[i];
+
+		json_t *part = config_generator_is_for(generator, machine)
+				       ? generator_json(config, generator, machine)
+				       : NULL;
+
+		if (part)
+			json_object_set_new(generators, generator->name, part);
+	}
+	return generators;
 }
 
 static int vms_print(FILE *stream, const struct yaml_node *vms, const struct config *config,

@@ -9,7 +9,7 @@ from harness import equal
 
 # `cli` uses everything, and nothing uses `cli`.
 ORDER = [
-    "base", "regex", "yaml", "config", "age", "openpgp", "sops", "sandbox", "vars", "activate", "oem", "smbios", "vmm", "inspect", "api", "cli",
+    "base", "regex", "yaml", "config", "age", "openpgp", "sops", "sandbox", "vars", "bundle", "activate", "oem", "smbios", "vmm", "inspect", "api", "cli",
 ]  # fmt: skip
 
 # Allowed by the order and forbidden all the same: what starts a VM never opens a document.

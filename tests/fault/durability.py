@@ -8,6 +8,7 @@ import re
 from pathlib import PurePath
 
 import harness
+from bundles import Repository
 from example import Example, Fleet
 from harness import equal, expect, need, run
 
@@ -209,6 +210,18 @@ def test_keygen_syncs_key_and_identity(directory):
     equal(unsynced(directory, store, *command, new), [])
     synced = {path for name, path, *_ in calls(directory, *command, store / "third") if name == "fsync"}
     equal({str(store / "third"), str(store)} - synced, set(), "what keygen did not sync")
+
+
+def test_import_syncs_a_bundle_before_it_is_installed(directory):
+    """import syncs a bundle before the link to it is replaced, and the link afterwards; with one file of a bundle too"""
+    repository = Repository(directory / "repository")
+    (directory / "bundle").write_bytes(repository.export())
+    command = [harness.VMCRED, "import", "--machine", "m", "--identity", repository.identity, "--root", repository.root, directory / "bundle"]
+    # What is below run/ is in memory.
+    equal([problem for problem in unsynced(directory, repository.root, *command) if "/root/run" not in problem], [])
+    seen = [(name, path) for name, path, *_ in calls(directory, *command)]
+    names = [name for name, path in seen if path.startswith(str(repository.etc))]
+    equal([name for name in names if name in ("syncfs", "renameat", "fsync")], ["syncfs", "renameat", "fsync"])
 
 
 def test_unsynced_file_is_found(directory):

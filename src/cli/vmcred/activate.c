@@ -31,17 +31,17 @@ struct outcome {
 	const char *phase;                    /* NULL for a manifest, which has none */
 	const struct cli_restarted *restarts; /* NULL: not requested */
 	bool dry;
+	json_t *list; /* gets the JSON instead of standard output; or NULL */
 };
 
-static void outcome_print_json(const struct outcome *outcome)
+static json_t *outcome_json(const struct outcome *outcome)
 {
 	const struct activate_result *result = outcome->result;
-	_cleanup_json_ json_t *object =
-		json_pack("{s:s*, s:b, s:i, s:i, s:o, s:o}", "neededFor", outcome->phase, "changed",
-			  result->changed, "generation", (int)result->generation, "secrets",
-			  (int)result->secret_count, "restartUnits",
-			  cli_json_texts(result->restart_units.items), "reloadUnits",
-			  cli_json_texts(result->reload_units.items));
+	json_t *object = json_pack("{s:s*, s:b, s:i, s:i, s:o, s:o}", "neededFor", outcome->phase,
+				   "changed", result->changed, "generation",
+				   (int)result->generation, "secrets", (int)result->secret_count,
+				   "restartUnits", cli_json_texts(result->restart_units.items),
+				   "reloadUnits", cli_json_texts(result->reload_units.items));
 	_cleanup_json_ json_t *more = NULL, *failed = json_object();
 
 	for (size_t i = 0; i < result->record.failure_count; i++)
@@ -61,7 +61,7 @@ static void outcome_print_json(const struct outcome *outcome)
 				 cli_json_texts(result->changes[ACTIVATE_REMOVED].items));
 	if (more)
 		json_object_update(object, more);
-	cli_json_print(object);
+	return object;
 }
 
 static void units_print(const char *what, const struct strings *units)
@@ -76,7 +76,12 @@ static void outcome_print(const struct cli *cli, const struct outcome *outcome)
 	const char *phase = outcome->phase;
 
 	if (cli->json) {
-		outcome_print_json(outcome);
+		_cleanup_json_ json_t *object = outcome_json(outcome);
+
+		if (outcome->list)
+			json_array_append(outcome->list, object);
+		else
+			cli_json_print(object);
 		return;
 	}
 	/* The default phase is not mentioned. */
@@ -241,19 +246,43 @@ static void failures_log(const struct config *config, const struct activation_re
 	}
 }
 
-static int machine_activate(struct cli *cli, struct call *call, struct error *err)
+int cli_activate(struct cli *cli, const struct config *config, int store_dirfd,
+		 const struct age_identities *identities, const struct activate_options *options,
+		 bool restart, json_t *list, struct error *err)
 {
-	struct activate_options *options = &call->options;
-	_cleanup_age_identities_ struct age_identities identities = {0};
-	_cleanup_config_ struct config config = {0};
 	_cleanup_activate_result_ struct activate_result result = {0};
 	_cleanup_cli_restarted_ struct cli_restarted restarts = {0};
 	const struct outcome outcome = {
 		.result = &result,
 		.phase = config_phase_get(options->needed_for)->name,
-		.restarts = call->restarts && !options->dry ? &restarts : NULL,
+		.restarts = restart && !options->dry ? &restarts : NULL,
 		.dry = options->dry,
+		.list = list,
 	};
+	int r = activate_machine(config, store_dirfd, identities, options, &cli->report, &result,
+				 err);
+
+	if (!options->root && !options->dry)
+		failures_log(config, &result.record);
+	if (r < 0)
+		return r;
+	/* The units of this system do not use what is below another root. */
+	if (outcome.restarts)
+		r = cli_pending_restart(&result.record, true, &restarts, err);
+	else if (!options->root)
+		r = cli_pending_look(&result.record, options->dry, err);
+	if (units_list(&result, err) < 0)
+		return -(int)err->code;
+	outcome_print(cli, &outcome);
+	r = r < 0 ? r : restarts_check(&restarts, err);
+	return r < 0 ? r : error_move(err, &result.failure);
+}
+
+static int machine_activate(struct cli *cli, struct call *call, struct error *err)
+{
+	struct activate_options *options = &call->options;
+	_cleanup_age_identities_ struct age_identities identities = {0};
+	_cleanup_config_ struct config config = {0};
 	const struct config_machine *machine;
 	_cleanup_close_ int store_dirfd = -1;
 	int r;
@@ -269,23 +298,9 @@ static int machine_activate(struct cli *cli, struct call *call, struct error *er
 		return -(int)err->code;
 	options->machine = machine->name;
 	r = cli_identities_load(call->identity, &cli->report, &identities, err);
-	if (r == 0)
-		r = activate_machine(&config, store_dirfd, &identities, options, &cli->report,
-				     &result, err);
-	if (!options->root && !options->dry)
-		failures_log(&config, &result.record);
-	if (r < 0)
-		return r;
-	/* The units of this system do not use what is below another root. */
-	if (outcome.restarts)
-		r = cli_pending_restart(&result.record, true, &restarts, err);
-	else if (!options->root)
-		r = cli_pending_look(&result.record, options->dry, err);
-	if (units_list(&result, err) < 0)
-		return -(int)err->code;
-	outcome_print(cli, &outcome);
-	r = r < 0 ? r : restarts_check(&restarts, err);
-	return r < 0 ? r : error_move(err, &result.failure);
+	return r < 0 ? r
+		     : cli_activate(cli, &config, store_dirfd, &identities, options, call->restarts,
+				    NULL, err);
 }
 
 int command_activate(struct cli *cli, int argc, char **argv, struct error *err)

@@ -16,16 +16,19 @@
 #include "config/config.h"
 #include "vars/vars.h"
 
+struct activate_options;
 struct activate_result;
 
 int command_age(struct cli *cli, int argc, char **argv, struct error *err);
 int command_age_keygen(struct cli *cli, int argc, char **argv, struct error *err);
 int command_activate(struct cli *cli, int argc, char **argv, struct error *err);
 int command_check(struct cli *cli, int argc, char **argv, struct error *err);
+int command_export(struct cli *cli, int argc, char **argv, struct error *err);
 int command_fix(struct cli *cli, int argc, char **argv, struct error *err);
 int command_generate(struct cli *cli, int argc, char **argv, struct error *err);
 int command_get(struct cli *cli, int argc, char **argv, struct error *err);
 int command_group(struct cli *cli, int argc, char **argv, struct error *err);
+int command_import(struct cli *cli, int argc, char **argv, struct error *err);
 int command_init(struct cli *cli, int argc, char **argv, struct error *err);
 int command_inspect(struct cli *cli, int argc, char **argv, struct error *err);
 int command_install_secrets(struct cli *cli, int argc, char **argv, struct error *err);
@@ -151,6 +154,14 @@ int cli_change_make(struct cli *cli, const struct config *config, int store_dirf
 int cli_location_find(const struct config *config, const char *machine, const char *name,
 		      struct vars_location *location, struct error *err);
 
+/*
+ * Activates, as activate_machine(), and prints the result. With `restart`, restarts the units that
+ * use old values, and waits. With --json, the result is added to `list`, if that is not NULL.
+ */
+int cli_activate(struct cli *cli, const struct config *config, int store_dirfd,
+		 const struct age_identities *identities, const struct activate_options *options,
+		 bool restart, json_t *list, struct error *err);
+
 /* Installing a manifest of sops-nix: `vmcred activate MANIFEST` and sops-install-secrets. */
 struct cli_manifest {
 	const char *path;
@@ -170,7 +181,8 @@ int cli_manifest_install(struct cli *cli, const struct cli_manifest *call, bool 
 /* Prints what was changed, or with `dry` would be. */
 void cli_changes_print(const struct activate_result *result, bool dry);
 
-/* Runs systemctl; nothing without units. `waits`: until systemd has done it. */
+/* Runs systemctl; nothing if there are no units. `units`: NULL for a verb without units. `waits`:
+ * until systemd has done it. */
 int cli_systemctl(const char *verb, bool waits, const struct strings *units, struct error *err);
 
 /*

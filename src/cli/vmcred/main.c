@@ -17,6 +17,8 @@ static const struct cli_command commands[] = {
 	{"machine", "add or remove a machine's key", .run = command_machine},
 	{"user", "add or remove a person's public key", .run = command_user},
 	{"group", "manage groups of users and machines", .run = command_group},
+	{"export", "write what a machine needs as a bundle", .run = command_export},
+	{"import", "install a bundle on its host, and activate it", .run = command_import},
 	{"activate", "decrypt a machine's secrets to /run/secrets", .run = command_activate},
 	{"serve", "serve LoadCredential= of the VMs' units from the store", .run = command_serve},
 	{"units", "write the LoadCredential= drop-ins of the VMs' units", .program = "vmcred-run"},

@@ -20,14 +20,14 @@ int cli_systemctl(const char *verb, bool waits, const struct strings *units, str
 	pid_t pid;
 	int status, r;
 
-	if (units->count == 0)
+	if (units && units->count == 0)
 		return 0;
 	r = strings_add(&argv, program.file, err);
 	if (r == 0 && !waits)
 		r = strings_add(&argv, "--no-block", err);
 	if (r == 0)
 		r = strings_add(&argv, verb, err);
-	if (r == 0)
+	if (r == 0 && units)
 		r = strings_add_all(&argv, units->items, err);
 	if (r < 0)
 		return r;

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a machine needs on its host, in one stream: its part of the declaration
+ * (config_part()) and the files that this part declares, in the order of vars_each():
+ *
+ *     vmcred.yaml
+ *     vars/per-machine/<machine>/<generator>/<file>/secret    or value
+ *     vars/shared/<generator>/<file>/secret                   or value
+ *
+ * It is a tar archive (ustar) of regular files with fixed metadata, so equal contents give equal
+ * bytes. The secrets in it are encrypted: a bundle is public, and untrusted until it is checked.
+ * A reader knows from the declaration which files must follow, and accepts nothing else: no path of
+ * the archive is ever used to find a place on the disk.
+ *
+ * On the host, a bundle is a directory below /etc/vmcred:
+ *
+ *     /etc/vmcred/current          a link to the installed bundle, .vmcred-bundle.XXXXXXXX
+ *     /etc/vmcred/vmcred.yaml      a link to current/vmcred.yaml
+ *     /etc/vmcred/vars             a link to current/vars
+ *
+ * One rename of `current` replaces a bundle. Everything else in /etc/vmcred is the host's.
+ */
+#ifndef VMCRED_BUNDLE_BUNDLE_H
+#define VMCRED_BUNDLE_BUNDLE_H
+
+#include "base/lock.h"
+#include "base/span.h"
+#include "config/config.h"
+
+/* A thousand secrets of a few KiB, or some of the largest ones. */
+#define BUNDLE_SIZE_MAX ((size_t)64 * 1024 * 1024)
+
+#define BUNDLE_DECLARATION "vmcred.yaml"
+
+/* Public bytes. Starts as {0}. */
+struct bundle_bytes {
+	char *data; /* owned */
+	size_t size;
+};
+
+#define _cleanup_bundle_bytes_ __attribute__((cleanup(bundle_bytes_free)))
+
+void bundle_bytes_free(struct bundle_bytes *bytes);
+
+/* Makes the bundle of the machine that `part` declares, from the store. VMCRED_MISSING: a file does
+ * not exist. */
+int bundle_pack(const char *part, int store_dirfd, struct bundle_bytes *bundle, struct error *err);
+
+struct bundle_file {
+	char *path;          /* owned; as in the store */
+	struct span content; /* part of the bundle */
+};
+
+/* A bundle that was checked. Starts as {0}. */
+struct bundle {
+	struct config config;      /* owned; its only machine is the bundle's */
+	struct bundle_file *files; /* owned; the declaration first */
+	size_t count;
+};
+
+#define _cleanup_bundle_ __attribute__((cleanup(bundle_destroy)))
+
+/* Checks a bundle, which must be for the `given` machine or this one (config_machine_is_here());
+ * `bytes` must stay valid. VMCRED_INTEGRITY: it is not a bundle, or is another machine's. */
+int bundle_open(struct span bytes, const char *given, struct bundle *bundle, struct error *err);
+void bundle_destroy(struct bundle *bundle);
+
+/* Writes the files to an empty directory, without syncing. */
+int bundle_unpack(const struct bundle *bundle, int dirfd, struct error *err);
+
+/* The directory of the installed bundle, such as /etc/vmcred. Starts as BUNDLE_PLACE_NONE. */
+struct bundle_place {
+	int dirfd; /* owned */
+	struct lock lock;
+	char *stage; /* owned; the new bundle's directory while it is not installed, or NULL */
+};
+
+#define BUNDLE_PLACE_NONE                       \
+	{                                       \
+		.dirfd = -1, .lock = LOCK_NONE, \
+	}
+#define _cleanup_bundle_place_ __attribute__((cleanup(bundle_place_close)))
+
+/*
+ * Creates the directory if necessary, locks it, and removes what killed runs left. With `dry`, only
+ * checks it. VMCRED_FAILED: it has a declaration or a store that did not come from a bundle.
+ */
+int bundle_place_open(const char *path, bool dry, struct bundle_place *place, struct error *err);
+
+/* Writes the bundle beside the installed one, and syncs it. Returns a descriptor of its directory,
+ * which the caller closes. */
+int bundle_stage(struct bundle_place *place, const struct bundle *bundle, struct error *err);
+
+/* Replaces the installed bundle by the staged one. */
+int bundle_install(struct bundle_place *place, struct error *err);
+
+/* Removes a bundle that was staged and not installed, and releases everything. */
+void bundle_place_close(struct bundle_place *place);
+
+#endif

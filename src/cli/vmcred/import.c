@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "activate/activate.h"
+#include "base/cleanup.h"
+#include "base/directory.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/path.h"
+#include "base/pool.h"
+#include "base/trusted/memory_directory.h"
+#include "bundle/bundle.h"
+#include "cli/vmcred/commands.h"
+
+struct call {
+	struct activate_options options;
+	const char *identity;
+	bool dry;
+};
+
+/* Below --root, or the system's. */
+static char *path_below(const struct call *call, const char *path)
+{
+	return call->options.root ? path_join(call->options.root, path + 1) : strdup(path);
+}
+
+static int input_open(const char *file, struct error *err)
+{
+	if (file)
+		return file_open(AT_FDCWD, file, err);
+	if (!isatty(STDIN_FILENO))
+		return fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
+	error_set(err, VMCRED_USAGE, "standard input is a terminal");
+	return error_hint(err, "name a file, or pipe `vmcred export MACHINE` to `vmcred import`");
+}
+
+static int input_grow(struct bundle_bytes *bytes, size_t *capacity, struct error *err)
+{
+	char *larger;
+
+	if (bytes->size < *capacity)
+		return 0;
+	*capacity = *capacity ? 2 * *capacity : (size_t)64 * 1024;
+	larger = realloc(bytes->data, *capacity);
+	if (!larger)
+		return error_no_memory(err);
+	bytes->data = larger;
+	return 0;
+}
+
+static int input_read(const char *file, struct bundle_bytes *bytes, struct error *err)
+{
+	const char *what = file ? file : "standard input";
+	_cleanup_close_ int fd = input_open(file, err);
+	size_t capacity = 0;
+	ssize_t got = 1;
+
+	if (fd < 0)
+		return err->code ? fd : error_set_errno(err, errno, "reading %s", what);
+	while (got != 0) {
+		if (input_grow(bytes, &capacity, err) < 0)
+			return -(int)err->code;
+		got = read(fd, bytes->data + bytes->size, capacity - bytes->size);
+		if (got < 0 && errno != EINTR)
+			return error_set_errno(err, errno, "reading %s", what);
+		bytes->size += got > 0 ? (size_t)got : 0;
+		if (bytes->size > BUNDLE_SIZE_MAX)
+			return error_set(err, VMCRED_FAILED, "%s has more than %zu bytes", what,
+					 BUNDLE_SIZE_MAX);
+	}
+	if (bytes->size > 0)
+		return 0;
+	error_set(err, VMCRED_FAILED, "%s is empty", what);
+	return error_hint(err, "`vmcred export` may have failed");
+}
+
+struct checking {
+	int dirfd;
+	struct sops_keyring keyring;
+};
+
+static int secret_check(const struct vars_location *location, void *data, struct error *err)
+{
+	const struct checking *checking = data;
+	_cleanup_secret_ struct secret value = {0};
+
+	return location->file->deploy
+		       ? vars_store_read(checking->dirfd, location, &checking->keyring, &value, err)
+		       : 0;
+}
+
+/* Everything must be readable here, and have the name under which it arrived. */
+static int secrets_check(const struct config *config, int dirfd,
+			 const struct age_identities *identities, struct error *err)
+{
+	struct checking checking = {.dirfd = dirfd, .keyring = {.identities = identities}};
+
+	return vars_each(config, NULL, secret_check, &checking, err);
+}
+
+/* Whether the machine has files for the phase, or may still have some in memory. */
+static bool has_phase(const struct call *call, const struct config *config,
+		      enum config_needed_for phase)
+{
+	_cleanup_free_ char *link = path_below(call, config_phase_get(phase)->link);
+
+	if (phase == CONFIG_PARTITIONING)
+		return false;
+	if (phase == CONFIG_SERVICES || (link && access(link, F_OK) == 0))
+		return true;
+	for (size_t i = 0; i < config->generator_count; i++) {
+		for (size_t j = 0; j < config->generators[i].file_count; j++) {
+			if (config->generators[i].files[j].needed_for == phase)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* All phases; a failure of one does not stop the others. */
+static int phases_activate(struct cli *cli, const struct call *call, const struct config *config,
+			   int dirfd, const struct age_identities *identities, struct error *err)
+{
+	_cleanup_json_ json_t *list = cli->json ? json_array() : NULL;
+
+	for (int i = 0; i < CONFIG_PHASES; i++) {
+		struct activate_options options = call->options;
+		_cleanup_error_ struct error failed = {0};
+
+		options.needed_for = (enum config_needed_for)i;
+		options.dry = call->dry;
+		if (has_phase(call, config, options.needed_for) &&
+		    cli_activate(cli, config, dirfd, identities, &options, !options.root, list,
+				 &failed) < 0)
+			error_add(err, &failed);
+	}
+	if (list) {
+		_cleanup_json_ json_t *object =
+			json_pack("{s:s, s:b, s:O}", "machine", call->options.machine, "dryRun",
+				  call->dry, "activated", list);
+
+		cli_json_print(object);
+	}
+	return -(int)err->code;
+}
+
+/* The bundle's files are needed on a disk, or for a dry run in memory. */
+static int bundle_try(struct cli *cli, const struct call *call, const struct bundle *bundle,
+		      const struct age_identities *identities, struct error *err)
+{
+	struct memory_directory directory = MEMORY_DIRECTORY_NONE;
+	int r = memory_directory_make(&directory, "the bundle", &cli->report, err);
+
+	if (r == 0)
+		r = bundle_unpack(bundle, directory.dirfd, err);
+	if (r == 0)
+		r = secrets_check(&bundle->config, directory.dirfd, identities, err);
+	if (r == 0)
+		(void)phases_activate(cli, call, &bundle->config, directory.dirfd, identities, err);
+	(void)memory_directory_remove(&directory, err);
+	return -(int)err->code;
+}
+
+/* Whether the installed declaration is another one. */
+static bool declaration_changes(const struct bundle_place *place, const struct bundle *bundle)
+{
+	const struct span new = bundle->files[0].content;
+	_cleanup_error_ struct error ignored = {0};
+	_cleanup_free_ char *old = NULL;
+	size_t size;
+
+	return file_read_text(place->dirfd, BUNDLE_DECLARATION, BUNDLE_SIZE_MAX, &old, &size,
+			      &ignored) < 0 ||
+	       !span_equal(span_of(old, size), new);
+}
+
+/* The drop-ins of the VMs' units are made from the declaration when systemd reads its units. */
+static int units_update(const struct call *call, struct error *err)
+{
+	if (call->options.root || access("/run/systemd/system", F_OK) < 0)
+		return 0;
+	return cli_systemctl("daemon-reload", true, NULL, err);
+}
+
+static int bundle_replace(struct cli *cli, const struct call *call, struct bundle_place *place,
+			  const struct bundle *bundle, const struct age_identities *identities,
+			  struct error *err)
+{
+	_cleanup_close_ int dirfd = bundle_stage(place, bundle, err);
+	const bool is_new = declaration_changes(place, bundle);
+	_cleanup_error_ struct error failed = {0};
+	int r = dirfd < 0 ? dirfd : secrets_check(&bundle->config, dirfd, identities, err);
+
+	if (r == 0)
+		r = bundle_install(place, err);
+	if (r < 0)
+		return r;
+	/* From here on, a failure does not stop the rest. The error is the first one. */
+	if (is_new)
+		(void)units_update(call, err);
+	if (phases_activate(cli, call, &bundle->config, dirfd, identities, &failed) < 0)
+		error_add(err, &failed);
+	return -(int)err->code;
+}
+
+static int bundle_import(struct cli *cli, const struct call *call, const struct bundle *bundle,
+			 struct error *err)
+{
+	_cleanup_age_identities_ struct age_identities identities = {0};
+	_cleanup_bundle_place_ struct bundle_place place = BUNDLE_PLACE_NONE;
+	_cleanup_free_ char *declaration = path_below(call, VMCRED_CONFIG_PATH);
+	int r = cli_identities_load(call->identity, &cli->report, &identities, err);
+
+	if (r < 0)
+		return r;
+	if (!declaration)
+		return error_no_memory(err);
+	r = bundle_place_open(dirname(declaration), call->dry, &place, err);
+	if (r < 0)
+		return r;
+	return call->dry ? bundle_try(cli, call, bundle, &identities, err)
+			 : bundle_replace(cli, call, &place, bundle, &identities, err);
+}
+
+static int call_run(struct cli *cli, struct call *call, const char *file, struct error *err)
+{
+	_cleanup_bundle_bytes_ struct bundle_bytes bytes = {0};
+	_cleanup_bundle_ struct bundle bundle = {0};
+	int r = cli_harden(cli, err);
+
+	if (r == 0)
+		r = input_read(file, &bytes, err);
+	if (r == 0)
+		r = bundle_open(span_of(bytes.data, bytes.size), call->options.machine, &bundle,
+				err);
+	if (r < 0)
+		return r;
+	call->options.machine = bundle.config.machines[0].name;
+	return bundle_import(cli, call, &bundle, err);
+}
+
+int command_import(struct cli *cli, int argc, char **argv, struct error *err)
+{
+	struct call call = {0};
+	const struct cli_option options[] = {
+		{"machine", "NAME",
+		 "whose bundle it must be (default: $VMCRED_MACHINE, or\n"
+		 "                         the host's name)",
+		 &call.options.machine},
+		{"identity", "FILE", CLI_MACHINE_IDENTITY_HELP, &call.identity},
+		{"root", "DIR", "write below DIR, which must be on a memory file system",
+		 &call.options.root},
+		{"dry-run", NULL, "print what would change, and write nothing", &call.dry},
+		{0},
+	};
+	const struct cli_usage usage = {
+		.command = "import",
+		.arguments = "[FILE]",
+		.arguments_max = 1,
+		.about =
+			"Check a bundle of `vmcred export`, from a file or standard input, "
+			"install it in\n/etc/vmcred instead of the last one, activate its secrets, "
+			"and restart the units that\nstill use old values. An invalid bundle "
+			"changes "
+			"nothing.",
+		.options = options,
+		.has_json = true,
+	};
+	int first, r = cli_parse(cli, &usage, argc, argv, &first, err);
+
+	if (r != 0)
+		return r;
+	cli->threads = pool_threads();
+	return call_run(cli, &call, first < argc ? argv[first] : NULL, err);
+}

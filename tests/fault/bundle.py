@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""After every fault of an import, the old bundle or the new one is installed, all of it; its secrets are active; and a second
+import completes the work and removes what the first one left."""
+import os
+import shutil
+
+import harness
+from bundles import Repository, files
+from faults import every_fault
+from harness import equal, expect
+
+DECLARATION = """\
+machines: {m: , n: }
+generators:
+  made: {machines: [m], files: {one: {}}, kind: {one: uuid}}
+  both: {share: true, files: {public: {secret: false}}, script: echo p >$out/public}
+"""
+
+
+def strike(directory, prepared):
+    """Faults while the second bundle is imported, where the first one is installed or, without `prepared`, no bundle is."""
+    repository = Repository(directory / "repository", DECLARATION)
+    host = directory / "host"
+    host.mkdir()
+    shutil.copy(repository.identity, host)
+    bundles, values = [], []
+    for value in ("old", "new"):
+        repository.change("made/one", value)
+        bundles.append(files(repository.export()))
+        values.append(value)
+        (directory / value).write_bytes(repository.export())
+
+    def command(copy, value="new"):
+        return [harness.VMCRED, "import", "--machine", "m", "--identity", copy / "identity", "--root", copy / "root", directory / value]
+
+    if prepared:
+        expect(harness.run(*command(host, "old")))
+
+    def check(copy, fault):
+        here = Repository.at(copy)
+        here.etc = here.root / "etc/vmcred"
+        installed = here.installed() if (here.etc / "vmcred.yaml").exists() else None
+        fault.expect(installed in (bundles if prepared else [None, bundles[1]]), "part of a bundle is installed")
+        active = here.active("one").read_text() if here.active("one").exists() else None
+        fault.expect(active in (values if prepared else [None, "new"]), "another value is active")
+        fault.expect(installed == bundles[1] or active != "new", "a value is active that is not installed")
+        expect(harness.run(*command(copy)))
+        equal(here.installed(), bundles[1])
+        equal(here.active("one").read_text(), "new")
+        equal(sorted(os.listdir(here.etc)), sorted([os.readlink(here.etc / "current"), "current", "vars", "vmcred.yaml"]))
+
+    assert every_fault(host, command, check, errors=("ENOSPC",)) > 20
+
+
+def test_second_import(directory):
+    """after a fault while a bundle replaces another, one of them is installed, and a second import completes it"""
+    strike(directory, prepared=True)
+
+
+def test_first_import(directory):
+    """after a fault of the first import, a bundle or none is installed, and a second import completes it"""
+    strike(directory, prepared=False)
+
+
+if __name__ == "__main__":
+    harness.main()
