@@ -48,6 +48,22 @@ def test_a_part_is_read_like_the_whole(directory):
     equal(one, two)
 
 
+def test_attributes_of_files(directory):
+    """a file has the same owner, mode, phase and units in the part, and one that is not deployed is declared only for a VM"""
+    more = 'secret: false, owner: "7", group: "8", mode: "0440", reloadUnits: [r.service], restartUnits: [s.service]'
+    declaration = DECLARATION.replace('two: {mode: "0440"}', f"two: {{deploy: false}}, three: {{{more}}}").replace("two: {hex: 16}", "two: uuid, three: uuid")
+    repository = Repository(directory, declaration.replace("{one: made/one}", "{one: made/one, two: made/two}"))
+    found = files(repository.export())
+    assert not [path for path in found if path.endswith("two/secret")], list(found)
+    (directory / "part").mkdir()
+    (directory / "part/vmcred.yaml").write_bytes(found["vmcred.yaml"])
+    shutil.copytree(directory / "vars", directory / "part/vars", symlinks=True)
+    equal(files(repository.export(config=directory / "part/vmcred.yaml")), found)
+    three = json.loads(re.search(r'"three": (\{[^}]*\})', found["vmcred.yaml"].decode()).group(1))
+    equal({key: three[key] for key in ("owner", "group", "mode", "secret", "neededFor", "reloadUnits", "restartUnits")},
+          {"owner": "7", "group": "8", "mode": "0440", "secret": False, "neededFor": "services", "reloadUnits": ["r.service"], "restartUnits": ["s.service"]})
+
+
 def test_equal_input_gives_equal_bundles(directory):
     """a copy of the repository with other times and with a change for another machine gives the same bundle"""
     repository = Repository(directory / "one")

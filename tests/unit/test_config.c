@@ -426,15 +426,15 @@ static void the_part_of_a_machine_has_what_is_for_it_and_is_a_declaration(void *
 	assert_string_equal(config.vms[0].unit, "a.service");
 	assert_string_equal(config.vms[1].vm_config, "{\"a\":[1,\"1\",{},null,-5,\"-x\"]}");
 	assert_string_equal(config_hypervisor_path(&config, "qemu"), "/bin/qemu");
-	/* The attributes of files. */
+	/* The attributes of deployed files. */
 	config_destroy(&config);
 	free(pointer_release(&part));
 	assert_success(config_part(path, "test-vm", &part, &err));
 	assert_success(config_load_text(part, strlen(part), "part", &config, &err));
 	assert_int_equal(config.vm_count, 2);
-	assert_int_equal(config.generators[0].files[1].mode, 0440);
-	assert_false(config.generators[0].files[1].deploy);
-	assert_string_equal(config.generators[0].files[2].restart_units[1], "b.service");
+	assert_int_equal(config.generators[0].file_count, 2);
+	assert_string_equal(config.generators[0].files[1].name, "jwt-secret");
+	assert_string_equal(config.generators[0].files[1].restart_units[1], "b.service");
 	/* It is the same again. */
 	file = fopen(path, "w");
 	assert_non_null(file);
