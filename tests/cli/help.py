@@ -9,7 +9,7 @@ SHARED = {"config", "verbose", "help"}
 
 # The manual page of each group of commands. Options of run have a section there, and sops has flags of its own.
 PAGES = {
-    "vmcred-store": ["init", "keygen", "generate", "list", "get", "set", "check", "readers", "fix", "prune", "machine", "user", "group"],
+    "vmcred-store": ["init", "keygen", "generate", "list", "get", "set", "edit", "check", "readers", "fix", "prune", "machine", "user", "group"],
     "vmcred-bundle": ["export", "import"],
     "vmcred-activate": ["activate", "serve"],
     "vmcred-run": ["units", "compose", "run"],

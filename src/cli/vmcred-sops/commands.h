@@ -10,6 +10,7 @@
 
 #include "base/trusted/output.h"
 #include "cli/cli.h"
+#include "cli/foreground.h"
 #include "cli/sops_keys.h"
 #include "cli/vmcred-sops/creation_rules.h"
 #include "cli/vmcred-sops/flags.h"
@@ -222,16 +223,5 @@ int batch_run(struct invocation *invocation, const struct batch *batch, bool par
  * that of the failed step. */
 int batch_one(struct invocation *invocation, const struct batch *batch, const char *path,
 	      struct error *err);
-
-/*
- * Runs a program from $PATH with our standard streams and environment to its end; `*status` is that
- * of waitpid(2). Meanwhile this process survives the signals of the terminal, which the program
- * gets as well, and passes on SIGTERM and SIGHUP.
- */
-int foreground_run(char *const *argv, int *status, struct error *err);
-
-/* Prints a text to stderr and waits for a line on stdin. Returns 1; 0 at end of file or after one
- * of these signals. */
-int foreground_line_wait(const char *text);
 
 #endif

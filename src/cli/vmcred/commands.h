@@ -23,6 +23,7 @@ int command_age(struct cli *cli, int argc, char **argv, struct error *err);
 int command_age_keygen(struct cli *cli, int argc, char **argv, struct error *err);
 int command_activate(struct cli *cli, int argc, char **argv, struct error *err);
 int command_check(struct cli *cli, int argc, char **argv, struct error *err);
+int command_edit(struct cli *cli, int argc, char **argv, struct error *err);
 int command_export(struct cli *cli, int argc, char **argv, struct error *err);
 int command_fix(struct cli *cli, int argc, char **argv, struct error *err);
 int command_generate(struct cli *cli, int argc, char **argv, struct error *err);
@@ -153,6 +154,15 @@ int cli_change_make(struct cli *cli, const struct config *config, int store_dirf
  */
 int cli_location_find(const struct config *config, const char *machine, const char *name,
 		      struct vars_location *location, struct error *err);
+
+/* Stores a value as vars_set() does; warns of generators that depend on the old one. The caller
+ * holds the lock. */
+int cli_value_store(const struct cli *cli, const struct config *config, int store_dirfd,
+		    const struct vars_location *location, struct cli_identity *identity,
+		    struct span value, struct error *err);
+
+/* The error for an empty value without --allow-empty. */
+int cli_value_empty(struct error *err);
 
 /*
  * Activates, as activate_machine(), and prints the result. With `restart`, restarts the units that

@@ -9,6 +9,7 @@ static const struct cli_command commands[] = {
 	{"list", "list the declared secrets", .run = command_list},
 	{"get", "decrypt one secret to standard output", .run = command_get},
 	{"set", "store a value, encrypted", .run = command_set},
+	{"edit", "change a value in your editor", .run = command_edit},
 	{"check", "check that all secrets exist and have the declared recipients",
 	 .run = command_check},
 	{"readers", "show who can read each secret, and why", .run = command_readers},

@@ -24,13 +24,68 @@ static int value_read(const char *path, const char *name, struct secret *value, 
 	return secret_read(value, STDIN_FILENO, VARS_SECRET_SIZE_MAX, "standard input", err);
 }
 
+int cli_value_empty(struct error *err)
+{
+	return error_set(err, VMCRED_FAILED, "the value is empty: use --allow-empty to store it");
+}
+
+/* Warns of each generator whose stored files were made from the old value. */
+static int dependants_report(const struct cli *cli, const struct config *config, int store_dirfd,
+			     const struct vars_location *location, struct error *err)
+{
+	for (size_t i = 0; i < config->generator_count; i++) {
+		const struct config_generator *generator = &config->generators[i];
+		char *const shared[] = {NULL};
+		char *const *machines = generator->share ? shared : generator->machines;
+
+		if (!config_generator_depends_on(generator, location->generator->name))
+			continue;
+		do {
+			const struct vars_location derived = {*machines, generator,
+							      &generator->files[0]};
+			int r = location->machine && *machines &&
+						strcmp(location->machine, *machines) != 0
+					? 0
+					: vars_store_has(store_dirfd, &derived, err);
+
+			if (r < 0)
+				return r;
+			if (r > 0)
+				report_message(&cli->report, REPORT_WARNING,
+					       "%s%s%s depends on %s and was made from its old "
+					       "value: run `vmcred generate --generator %s "
+					       "--regenerate%s%s`",
+					       generator->name, *machines ? " for " : "",
+					       *machines ? *machines : "",
+					       location->generator->name, generator->name,
+					       *machines ? " " : "", *machines ? *machines : "");
+		} while (*machines && *++machines);
+	}
+	return 0;
+}
+
+int cli_value_store(const struct cli *cli, const struct config *config, int store_dirfd,
+		    const struct vars_location *location, struct cli_identity *identity,
+		    struct span value, struct error *err)
+{
+	_cleanup_free_ char *writer = NULL;
+	int r = location->file->secret ? vars_writer_find(config, store_dirfd, cli_identity_get,
+							  identity, &writer, err)
+				       : 0;
+
+	if (r == 0)
+		r = vars_set(config, store_dirfd, location, writer, value, err);
+	return r < 0 ? r : dependants_report(cli, config, store_dirfd, location, err);
+}
+
 int command_set(struct cli *cli, int argc, char **argv, struct error *err)
 {
-	const char *path = NULL, *identity = NULL;
+	struct cli_identity identity = {.report = &cli->report};
+	const char *path = NULL;
 	bool allow_empty = false;
 	const struct cli_option options[] = {
 		{"file", "FILE", "file with the value (default: stdin)", &path},
-		{"identity", "FILE", CLI_IDENTITY_HELP, &identity},
+		{"identity", "FILE", CLI_IDENTITY_HELP, &identity.path},
 		{"allow-empty", NULL, "store an empty value", &allow_empty},
 		{0},
 	};
@@ -47,7 +102,6 @@ int command_set(struct cli *cli, int argc, char **argv, struct error *err)
 	_cleanup_secret_ struct secret value = {0};
 	_cleanup_close_ int store_dirfd = -1;
 	_cleanup_lock_ struct lock lock = LOCK_NONE;
-	_cleanup_free_ char *writer = NULL;
 	struct vars_location location = {0};
 	int first, r = cli_parse(cli, &usage, argc, argv, &first, err);
 
@@ -60,12 +114,12 @@ int command_set(struct cli *cli, int argc, char **argv, struct error *err)
 		r = value_read(path, argv[first + 1], &value, err);
 	/* As of a command in a pipe that has failed. */
 	if (r == 0 && value.size == 0 && !allow_empty)
-		r = error_set(err, VMCRED_FAILED,
-			      "the value is empty: use --allow-empty to store it");
+		r = cli_value_empty(err);
 	if (r == 0)
 		r = vars_lock(&lock, store_dirfd, &cli->report, err);
-	if (r == 0 && location.file->secret)
-		r = cli_writer_find(&config, store_dirfd, identity, &cli->report, &writer, err);
-	return r < 0 ? r
-		     : vars_set(&config, store_dirfd, &location, writer, secret_span(&value), err);
+	if (r == 0)
+		r = cli_value_store(cli, &config, store_dirfd, &location, &identity,
+				    secret_span(&value), err);
+	age_identities_destroy(&identity.identities);
+	return r;
 }

@@ -20,6 +20,14 @@ int validation_changed(int store_dirfd, const char *machine,
 		       const struct config_generator *generator, struct error *err);
 
 /*
+ * After a file was set by hand: stores the hash of `validation` if it was the generator's only
+ * file, or if all files exist and there is no hash. Without it, the next run would replace the
+ * value.
+ */
+int validation_settle(int store_dirfd, const char *machine,
+		      const struct config_generator *generator, struct error *err);
+
+/*
  * Whether the file is a certificate of the kind tls that must be renewed: it has expired or will
  * soon, or its authority has a new certificate. Returns 1 and the reason in `*detail`, which the
  * caller frees, 0, or a negative code. Missing and secret files are not checked.

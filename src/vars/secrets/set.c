@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/cleanup.h"
+#include "vars/check/check.h"
 #include "vars/secrets/secrets.h"
 #include "vars/store/store.h"
 
-int vars_set(const struct config *config, int store_dirfd, const struct vars_location *location,
-	     const char *writer, struct span plaintext, struct error *err)
+static int value_store(const struct config *config, int store_dirfd,
+		       const struct vars_location *location, const char *writer,
+		       struct span plaintext, struct error *err)
 {
 	_cleanup_stored_secret_ struct stored_secret stored = STORED_SECRET_NONE;
 	_cleanup_member_cache_ struct member_cache *cache = NULL;
@@ -31,4 +33,13 @@ int vars_set(const struct config *config, int store_dirfd, const struct vars_loc
 		     : secret_write(store_dirfd, stored.dirfd, stored.path,
 				    store_links_up(location), &stored.correct,
 				    secret_span(&document), err);
+}
+
+int vars_set(const struct config *config, int store_dirfd, const struct vars_location *location,
+	     const char *writer, struct span plaintext, struct error *err)
+{
+	int r = value_store(config, store_dirfd, location, writer, plaintext, err);
+
+	return r < 0 ? r
+		     : validation_settle(store_dirfd, location->machine, location->generator, err);
 }

@@ -3,6 +3,8 @@
  * Waiting while plaintext lies on a memory file system: for an editor, a command, a person. A
  * signal that would end this process must not leave the plaintext behind.
  */
+#include "cli/foreground.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -14,7 +16,6 @@
 
 #include "base/cleanup.h"
 #include "base/program.h"
-#include "cli/vmcred-sops/commands.h"
 
 static void signals_block(sigset_t *blocked, sigset_t *before, bool child)
 {
