@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -59,6 +61,43 @@ static int path_open(int dirfd, const char *path, int flags)
 	return fd < 0 && errno == ENOSYS ? steps_open(dirfd, path, flags) : (int)fd;
 }
 
+/* Whether an open file is in such a store, and no other user can change it. Its path in /proc has
+ * no links. */
+static bool is_immutable(int fd)
+{
+	static const char *const stores[] = {"/nix/store/", "/gnu/store/"};
+	char opened[32], target[PATH_MAX];
+	struct stat status;
+	ssize_t length;
+
+	snprintf(opened, sizeof(opened), "/proc/self/fd/%d", fd);
+	length = readlink(opened, target, sizeof(target) - 1);
+	if (length < 0 || fstat(fd, &status) < 0 || (status.st_mode & (S_IWGRP | S_IWOTH)) ||
+	    (status.st_uid != 0 && status.st_uid != geteuid()))
+		return false;
+	target[length] = '\0';
+	for (size_t i = 0; i < sizeof(stores) / sizeof(stores[0]); i++) {
+		if (strncmp(target, stores[i], strlen(stores[i])) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Opens what the path leads to outside the directory. */
+static int outside_open(int dirfd, const char *path, int flags)
+{
+	/* O_PATH has no effect on a device or FIFO. */
+	_cleanup_close_ int fd = openat(dirfd, path, O_PATH | O_CLOEXEC);
+	char opened[32];
+
+	if (fd < 0 || !is_immutable(fd)) {
+		errno = EXDEV;
+		return -1;
+	}
+	snprintf(opened, sizeof(opened), "/proc/self/fd/%d", fd);
+	return open(opened, flags | O_CLOEXEC);
+}
+
 int beneath_open(int dirfd, const char *path, int flags)
 {
 	const bool is_directory = flags & O_DIRECTORY;
@@ -67,7 +106,11 @@ int beneath_open(int dirfd, const char *path, int flags)
 
 	if (dirfd == AT_FDCWD || path[0] == '/')
 		return openat(dirfd, path, flags | O_CLOEXEC);
-	fd = path_open(dirfd, path, is_directory ? flags : flags | O_NONBLOCK | O_NOCTTY);
+	if (!is_directory)
+		flags |= O_NONBLOCK | O_NOCTTY;
+	fd = path_open(dirfd, path, flags);
+	if (fd < 0 && errno == EXDEV)
+		fd = outside_open(dirfd, path, flags);
 	if (fd < 0 || is_directory)
 		return fd_release(&fd);
 	if (fstat(fd, &status) < 0)

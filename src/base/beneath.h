@@ -2,6 +2,9 @@
 /*
  * Opens paths in a directory that others can write to, such as a repository: symbolic links and
  * ".." cannot lead outside it, and a file must be a regular file, which cannot block the reader.
+ *
+ * Links may lead to the stores of Nix and Guix, of which NixOS makes /etc. All files there are
+ * public and can only be created by the store's owner.
  */
 #ifndef VMCRED_BASE_BENEATH_H
 #define VMCRED_BASE_BENEATH_H

@@ -155,11 +155,12 @@ struct config_name {
 	size_t index;
 };
 
-/* An entry of vms.<name>.loadCredentials: `credential: GENERATOR/FILE`. */
+/* An entry of vms.<name>.loadCredentials: `credential: GENERATOR/FILE`, or a path. */
 struct config_load {
 	char *credential;
-	char *generator;
-	char *file;
+	char *source;                      /* as declared */
+	char *generator;                   /* NULL: `source` is an absolute path */
+	char *file;                        /* likewise */
 	enum config_needed_for needed_for; /* of the file; never CONFIG_PARTITIONING */
 	int line;
 };
@@ -359,9 +360,12 @@ int config_phase_find(const char *name, enum config_needed_for *needed_for, stru
  */
 bool config_owner_number(const char *owner, uint32_t *number);
 
-/* The path of the activated file, such as "/run/secrets/vars/<generator>/<file>". NULL without
- * memory; the caller frees it. */
+/* The declared path, or that of the activated file, "/run/secrets/vars/<generator>/<file>". NULL
+ * without memory; the caller frees it. */
 char *config_load_path(const struct config_load *load);
+
+/* Whether the VM loads a secret of the store. */
+bool config_vm_uses_store(const struct config_vm *vm);
 
 /* Whether the VM starts without the credential: all its entries in credentialFiles are optional. */
 bool config_vm_is_optional(const struct config_vm *vm, const char *credential);

@@ -89,11 +89,13 @@ static int read_sops(struct reader *reader, const struct yaml_node *value, void 
 static int load_check(struct reader *reader, const struct config *config,
 		      const struct config_vm *vm, struct config_load *load)
 {
-	const struct config_generator *generator =
-		config_generator_find(config, load->generator, vm->machine);
+	const struct config_generator *generator;
 	const struct config_file *file = NULL;
 	size_t variants = 1;
 
+	if (!load->generator)
+		return 0;
+	generator = config_generator_find(config, load->generator, vm->machine);
 	if (!generator) {
 		reader_reject_line(reader, load->line, "%s: undeclared generator \"%s\"",
 				   load->credential, load->generator);
@@ -115,10 +117,9 @@ static int load_check(struct reader *reader, const struct config *config,
 		const struct config_file *found = config_file_find(&generator[i], load->file);
 
 		if (file && found && file->needed_for != found->needed_for)
-			return reader_reject_line(
-				reader, load->line,
-				"%s: %s/%s has another neededFor on other machines",
-				load->credential, load->generator, load->file);
+			return reader_reject_line(reader, load->line,
+						  "%s: %s has another neededFor on other machines",
+						  load->credential, load->source);
 		file = found ? found : file;
 	}
 	if (!file) {
@@ -131,8 +132,8 @@ static int load_check(struct reader *reader, const struct config *config,
 	if (load->needed_for != CONFIG_PARTITIONING)
 		return 0;
 	reader_reject_line(reader, load->line,
-			   "%s: %s/%s is needed for partitioning and removed before VMs start",
-			   load->credential, load->generator, load->file);
+			   "%s: %s is needed for partitioning and removed before VMs start",
+			   load->credential, load->source);
 	return error_hint(reader->err, "use a file with another neededFor");
 }
 

@@ -41,7 +41,8 @@ static bool vm_is_for(const struct config *config, const struct config_vm *vm, c
 	if (vm->machine)
 		return strcmp(vm->machine, machine) == 0;
 	for (size_t i = 0; i < vm->load_count; i++) {
-		if (!config_generator_is_for(
+		if (vm->loads[i].generator &&
+		    !config_generator_is_for(
 			    config_generator_find(config, vm->loads[i].generator, machine),
 			    machine))
 			return false;
@@ -59,7 +60,8 @@ static bool file_is_needed(const struct config *config, const struct config_gene
 		const struct config_vm *vm = &config->vms[i];
 
 		for (size_t j = 0; !needed && j < vm->load_count; j++)
-			needed = strcmp(vm->loads[j].generator, generator->name) == 0 &&
+			needed = vm->loads[j].generator &&
+				 strcmp(vm->loads[j].generator, generator->name) == 0 &&
 				 strcmp(vm->loads[j].file, file->name) == 0 &&
 				 vm_is_for(config, vm, machine);
 	}

@@ -48,6 +48,8 @@ char *config_load_path(const struct config_load *load)
 {
 	const struct config_phase *phase = config_phase_get(load->needed_for);
 
+	if (!load->generator)
+		return strdup(load->source);
 	return text_format("%s/%s%s/%s", phase->link, phase->prefix, load->generator, load->file);
 }
 

@@ -99,18 +99,34 @@ static char *specifiers_escape(const char *name)
 	return escaped;
 }
 
+bool config_vm_uses_store(const struct config_vm *vm)
+{
+	for (size_t i = 0; i < vm->load_count; i++) {
+		if (vm->loads[i].generator)
+			return true;
+	}
+	return false;
+}
+
 static const char *socket_of(const struct config_vm *vm)
 {
 	return vm->source == CONFIG_SOURCE_SOCKET ? CONFIG_SOCKET_PATH : NULL;
 }
 
+/* A path is loaded from there, whatever provides the secrets of the store. */
+static const char *load_socket(const struct config_load *load, const char *socket)
+{
+	return load->generator ? socket : NULL;
+}
+
 static char *load_line(const struct config_load *load, const char *socket)
 {
 	_cleanup_free_ char *credential = specifiers_escape(load->credential);
-	/* Names of generators and files contain no '%'. */
 	_cleanup_free_ char *path = socket ? strdup(socket) : config_load_path(load);
+	_cleanup_free_ char *escaped = path ? specifiers_escape(path) : NULL;
 
-	return credential && path ? text_format("LoadCredential=%s:%s", credential, path) : NULL;
+	return credential && escaped ? text_format("LoadCredential=%s:%s", credential, escaped)
+				     : NULL;
 }
 
 bool config_vm_is_optional(const struct config_vm *vm, const char *credential)
@@ -131,7 +147,7 @@ char *config_vm_load_line(const struct config_vm *vm, const char *credential)
 {
 	for (size_t i = 0; i < vm->load_count; i++) {
 		if (strcmp(vm->loads[i].credential, credential) == 0)
-			return load_line(&vm->loads[i], socket_of(vm));
+			return load_line(&vm->loads[i], load_socket(&vm->loads[i], socket_of(vm)));
 	}
 	return NULL;
 }
@@ -142,7 +158,7 @@ int config_vm_socket_check(const struct config_vm *vm, struct error *err)
 		const char *credential = vm->loads[i].credential;
 		size_t size = strlen(vm->unit) + strlen(credential);
 
-		if (size <= CONFIG_SOCKET_NAMES_SIZE_MAX)
+		if (!vm->loads[i].generator || size <= CONFIG_SOCKET_NAMES_SIZE_MAX)
 			continue;
 		error_set(
 			err, VMCRED_USAGE,
@@ -157,7 +173,7 @@ int config_vm_socket_check(const struct config_vm *vm, struct error *err)
 static bool vm_loads_of(const struct config_vm *vm, enum config_needed_for needed_for)
 {
 	for (size_t i = 0; i < vm->load_count; i++) {
-		if (vm->loads[i].needed_for == needed_for)
+		if (vm->loads[i].generator && vm->loads[i].needed_for == needed_for)
 			return true;
 	}
 	return false;
@@ -170,7 +186,8 @@ static void order_print(FILE *stream, const struct config_vm *vm, const char *so
 	bool any = false;
 
 	if (socket) {
-		fprintf(stream, "%s=vmcred.socket\n", key);
+		if (config_vm_uses_store(vm))
+			fprintf(stream, "%s=vmcred.socket\n", key);
 		return;
 	}
 	for (size_t i = 0; i < CONFIG_PHASES; i++) {
@@ -232,7 +249,7 @@ char *config_vm_dropin(const struct config *config, const struct config_vm *vm, 
 	order_print(stream, vm, from, "After");
 	fprintf(stream, "[Service]\n");
 	for (size_t i = 0; i < vm->load_count; i++) {
-		if (load_print(stream, vm, &vm->loads[i], from) < 0)
+		if (load_print(stream, vm, &vm->loads[i], load_socket(&vm->loads[i], from)) < 0)
 			return NULL;
 	}
 	if (vm->entry)

@@ -5,25 +5,53 @@
 /* systemd's UNIT_NAME_MAX without its NUL. */
 #define UNIT_NAME_SIZE_MAX 255
 
+/* It is copied into a unit file, where systemd would simplify it. */
+static int load_path_check(struct reader *reader, const struct yaml_node *value, const char *path)
+{
+	const char *part = path;
+
+	for (const char *c = path; *c; c++) {
+		if (*c <= ' ' || *c > '~' || strchr("\"'\\", *c))
+			return reader_reject(reader, value,
+					     "paths with white space, quotes or other special "
+					     "characters are not possible here");
+	}
+	while (*part) {
+		const char *name = part + 1;
+
+		part = strchrnul(name, '/');
+		if (part - name <= 2 && strncmp(name, "..", (size_t)(part - name)) == 0)
+			return reader_reject(reader, value,
+					     "must be a path without empty parts, \".\" and "
+					     "\"..\", not \"%s\"",
+					     path);
+	}
+	return 0;
+}
+
 static int read_load(struct reader *reader, const char *name, const struct yaml_node *key,
 		     const struct yaml_node *value, void *entry)
 {
 	struct config_load *load = entry;
-	char *source = NULL, *slash;
+	const char *slash;
 	int r = schema_credential_name(reader, name, key, &load->credential);
 
 	if (r == 0)
-		r = reader_string(reader, value, &source);
+		r = reader_string(reader, value, &load->source);
 	if (r < 0)
 		return r;
-	slash = strchr(source, '/');
-	if (!slash || slash == source || !slash[1] || strchr(slash + 1, '/'))
-		return reader_reject(reader, value, "must be GENERATOR/FILE, not \"%s\"", source);
-	*slash = '\0';
-	load->generator = source;
-	load->file = slash + 1;
 	load->line = (int)value->line;
-	return 0;
+	slash = strchr(load->source, '/');
+	if (slash == load->source)
+		return load_path_check(reader, value, load->source);
+	if (!slash || !slash[1] || strchr(slash + 1, '/'))
+		return reader_reject(reader, value,
+				     "must be GENERATOR/FILE or an absolute path, not \"%s\"",
+				     load->source);
+	load->generator = schema_text(reader->config, load->source, (size_t)(slash - load->source),
+				      reader->err);
+	load->file = load->source + (slash + 1 - load->source);
+	return load->generator ? 0 : -(int)reader->err->code;
 }
 
 static int read_credential_name(struct reader *reader, const struct yaml_node *value, void *target)

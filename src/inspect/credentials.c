@@ -29,10 +29,8 @@ const struct activation_secret *record_find(const struct activation_record recor
 					    const struct config_vm *vm,
 					    const struct config_load *load)
 {
-	_cleanup_free_ char *name = text_format("%s/%s", load->generator, load->file);
-
-	return name && vm->source == CONFIG_SOURCE_FILES
-		       ? activation_record_secret_find(&records[load->needed_for], name)
+	return load->generator && vm->source == CONFIG_SOURCE_FILES
+		       ? activation_record_secret_find(&records[load->needed_for], load->source)
 		       : NULL;
 }
 

@@ -94,12 +94,13 @@ static const struct item *items_find(const struct inspect_delivery *delivery,
 				     size_t *count)
 {
 	const struct config_file file = {.name = load->file};
-	const struct item key = {
-		.location = {.generator = config_generator_find(config, load->generator, NULL),
-			     .file = &file}};
+	struct item key = {.location.file = &file};
 	const struct item *end = delivery->items + delivery->count, *first, *last;
 
 	*count = 0;
+	if (!load->generator)
+		return NULL;
+	key.location.generator = config_generator_find(config, load->generator, NULL);
 	first = delivery->count ? bsearch(&key, delivery->items, delivery->count, sizeof(*first),
 					  items_file_order)
 				: NULL;

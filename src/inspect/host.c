@@ -130,7 +130,7 @@ static int pending_find(struct inspect_host *host, bool chosen_only, struct erro
 	return 0;
 }
 
-/* Reads what the unit would load from /run/secrets: the value if `with_value`, else only whether it
+/* Reads what the unit would load from a file: the value if `with_value`, else only whether it
  * exists. */
 static int source_read(const char *root, const struct config_load *load, bool with_value,
 		       struct secret *value, struct loaded_source *source, struct error *err)
@@ -159,8 +159,6 @@ static int credential_inspect(const struct config *config, const char *root,
 {
 	const struct config_load *load = credential->load;
 	const struct activation_record *record = &host->records[load->needed_for];
-	const struct config_generator *generator =
-		config_generator_find(config, load->generator, record->machine);
 	_cleanup_secret_ struct secret value = {0}, wanted = {0};
 	struct loaded_source source = {0};
 	enum loaded_found found = LOADED_NOTHING;
@@ -169,13 +167,16 @@ static int credential_inspect(const struct config *config, const char *root,
 	if (loaded_is_running(loaded))
 		found = loaded_read(loaded, load->credential, &value);
 	/* What the socket would give is in the store only. */
-	if (loaded->vm->source == CONFIG_SOURCE_FILES)
+	if (loaded->vm->source == CONFIG_SOURCE_FILES || !load->generator)
 		r = source_read(root, load, found == LOADED_VALUE, &wanted, &source, err);
 	credential->secret = record_find(host->records, loaded->vm, load);
 	if (credential->secret)
 		source.changed_us = credential->secret->changed.monotonic;
-	source.is_elsewhere = record->machine && source.is_known && !source.exists &&
-			      !config_generator_is_for(generator, record->machine);
+	source.is_elsewhere =
+		load->generator && record->machine && source.is_known && !source.exists &&
+		!config_generator_is_for(
+			config_generator_find(config, load->generator, record->machine),
+			record->machine);
 	credential->is_activated = source.exists;
 	credential->state = loaded_compare(loaded, load, found, &value, &source);
 	return r;

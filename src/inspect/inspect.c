@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inspect/inspect.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -66,7 +67,7 @@ static void generate_inspect(const struct inspection *inspection, struct inspect
 	for (size_t i = 0; i < inspection->count; i++) {
 		const struct inspected *credential = &inspection->credentials[i];
 
-		if (!credential->load)
+		if (!credential->generator)
 			others++;
 		else if (credential->generator->script)
 			scripts++;
@@ -80,7 +81,7 @@ static void generate_inspect(const struct inspection *inspection, struct inspect
 
 bool inspected_is_absent(const struct inspected *credential)
 {
-	return credential->load && credential->declared->optional && !credential->is_sealed &&
+	return credential->load && credential->declared->optional && !credential->is_known &&
 	       !credential->is_damaged;
 }
 
@@ -90,7 +91,8 @@ static size_t absent_add(const struct inspection *inspection, struct inspect_sta
 	size_t absent = 0;
 
 	for (size_t i = 0; i < inspection->count; i++) {
-		if (inspected_is_absent(&inspection->credentials[i]))
+		if (inspection->credentials[i].generator &&
+		    inspected_is_absent(&inspection->credentials[i]))
 			stage_add_name(stage, "optional and absent",
 				       inspection->credentials[i].declared->credential, &absent);
 	}
@@ -104,15 +106,19 @@ static void seal_inspect(const struct inspection *inspection, struct inspect_sta
 	for (size_t i = 0; i < inspection->count; i++) {
 		const struct inspected *credential = &inspection->credentials[i];
 
-		if (!credential->load)
+		if (!credential->generator)
 			continue;
 		wanted++;
-		sealed += credential->is_sealed;
+		sealed += credential->is_known;
 		if (credential->is_damaged) {
-			stage_set(stage, INSPECT_WRONG, "the document of %s/%s was changed",
-				  credential->load->generator, credential->load->file);
+			stage_set(stage, INSPECT_WRONG, "the document of %s was changed",
+				  credential->load->source);
 			return;
 		}
+	}
+	if (wanted == 0) {
+		stage_set(stage, INSPECT_SEEN, "no credential is from the store");
+		return;
 	}
 	stage_set(stage, INSPECT_SEEN,
 		  "%zu of %zu SOPS documents decrypted with the identity of %s; their MACs match",
@@ -142,7 +148,7 @@ static enum inspect_state active_state(const struct inspection *inspection,
 	if (fd < 0)
 		return INSPECT_MISSING;
 	*on_disk = *on_disk || !fd_is_on_memory(fd);
-	if (!credential->is_sealed)
+	if (!credential->is_known)
 		return inspected_is_absent(credential) ? INSPECT_STALE : INSPECT_MISSING;
 	if (secret_read(&content, fd, VARS_SECRET_SIZE_MAX, full, &ignored) < 0)
 		return INSPECT_MISSING;
@@ -157,7 +163,7 @@ static char *directories_text(const struct inspection *inspection)
 	char *text = NULL;
 
 	for (size_t i = 0; i < inspection->count; i++) {
-		if (inspection->credentials[i].load)
+		if (inspection->credentials[i].generator)
 			is_used[inspection->credentials[i].load->needed_for] = true;
 	}
 	for (size_t i = 0; i < CONFIG_PHASES; i++) {
@@ -188,21 +194,17 @@ static void socket_inspect(const struct inspection *inspection, struct inspect_s
 			  CONFIG_SOCKET_PATH " does not exist: start vmcred.socket");
 }
 
-static void activate_inspect(const struct inspection *inspection, struct inspect_stage *stage)
+static void store_inspect(const struct inspection *inspection, struct inspect_stage *stage)
 {
 	_cleanup_free_ char *found = directories_text(inspection);
 	const char *directories = found ? found : CONFIG_SECRETS_LINK;
 	size_t active = 0, stale = 0, wanted = 0;
 	bool on_disk = false;
 
-	if (inspection->vm->source == CONFIG_SOURCE_SOCKET) {
-		socket_inspect(inspection, stage);
-		return;
-	}
 	for (size_t i = 0; i < inspection->count; i++) {
 		struct inspected *credential = &inspection->credentials[i];
 
-		if (!credential->load)
+		if (!credential->generator)
 			continue;
 		wanted++;
 		credential->active = active_state(inspection, credential, &on_disk);
@@ -225,6 +227,43 @@ static void activate_inspect(const struct inspection *inspection, struct inspect
 		stage->state = INSPECT_STALE;
 }
 
+/* Adds the credentials that the unit loads from declared paths. */
+static void paths_add(const struct inspection *inspection, struct inspect_stage *stage)
+{
+	size_t found = 0, wanted = 0, missing = 0;
+
+	for (size_t i = 0; i < inspection->count; i++) {
+		const struct inspected *credential = &inspection->credentials[i];
+		const bool is_path = credential->load && !credential->generator;
+
+		wanted += is_path;
+		found += is_path && credential->is_known;
+	}
+	if (wanted > 0)
+		stage_add(stage, "%s%zu of %zu at their declared paths",
+			  stage->seen && *stage->seen ? "; " : "", found, wanted);
+	for (size_t i = 0; i < inspection->count; i++) {
+		const struct inspected *credential = &inspection->credentials[i];
+
+		if (!credential->load || credential->generator || credential->is_known)
+			continue;
+		stage_add_name(stage, "missing", credential->load->source, &missing);
+		if (!credential->declared->optional && stage->state < INSPECT_MISSING)
+			stage->state = INSPECT_MISSING;
+	}
+}
+
+static void activate_inspect(const struct inspection *inspection, struct inspect_stage *stage)
+{
+	if (!config_vm_uses_store(inspection->vm))
+		stage_set(stage, INSPECT_SEEN, "%s", "");
+	else if (inspection->vm->source == CONFIG_SOURCE_SOCKET)
+		socket_inspect(inspection, stage);
+	else
+		store_inspect(inspection, stage);
+	paths_add(inspection, stage);
+}
+
 /* Without the strings in the hypervisor's own arguments, which `vmcred compose` shows. */
 static int compose_inspect(const struct inspection *inspection, struct inspect_stage *stage,
 			   struct error *err)
@@ -239,7 +278,7 @@ static int compose_inspect(const struct inspection *inspection, struct inspect_s
 	for (size_t i = 0; r == 0 && i < inspection->count; i++) {
 		const struct inspected *credential = &inspection->credentials[i];
 
-		if (credential->is_sealed)
+		if (credential->is_known)
 			r = oem_list_add_credential(&list, credential->declared->oem_name,
 						    secret_span(&credential->value), err);
 	}
@@ -264,9 +303,11 @@ static int machine_choose(struct inspection *inspection, struct error *err)
 		return -(int)err->code;
 	if (!machine)
 		machine = config_machine_find(config, vm->machine ? vm->machine : vm->name);
-	if (!machine)
+	if (!machine && config_vm_uses_store(vm))
 		return -(int)err->code;
 	error_clear(err);
+	if (!machine)
+		return 0;
 	inspection->machine = machine->name;
 	if (!vm->machine || strcmp(vm->machine, machine->name) == 0)
 		return 0;
@@ -284,7 +325,28 @@ static const struct config_load *load_find(const struct config_vm *vm, const cha
 	return NULL;
 }
 
-/* Decrypts a credential's secret, if it is from the store. */
+/* Reads a credential from its declared path. */
+static int path_read(const struct inspection *inspection, struct inspected *credential,
+		     struct error *err)
+{
+	const char *path = credential->load->source;
+	_cleanup_free_ char *full = below_root(inspection, path);
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	if (!full)
+		return error_no_memory(err);
+	fd = open(full, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+		return 0;
+	if (fd < 0)
+		return error_set_errno(err, errno, "opening %s", path);
+	r = secret_read(&credential->value, fd, VARS_SECRET_SIZE_MAX, path, err);
+	credential->is_known = r == 0;
+	return r;
+}
+
+/* Reads or decrypts a credential's value, if it is declared. */
 static int credential_read(const struct inspection *inspection,
 			   const struct age_identities *identities, struct inspected *credential,
 			   struct error *err)
@@ -297,6 +359,8 @@ static int credential_read(const struct inspection *inspection,
 	credential->load = load_find(inspection->vm, credential->declared->credential);
 	if (!credential->load)
 		return 0;
+	if (!credential->load->generator)
+		return path_read(inspection, credential, err);
 	credential->generator = config_generator_find(
 		inspection->config, credential->load->generator, inspection->machine);
 	location = (struct vars_location){
@@ -309,7 +373,7 @@ static int credential_read(const struct inspection *inspection,
 		return 0;
 	r = vars_store_read(inspection->store_dirfd, &location, &keyring, &credential->value,
 			    &reason);
-	credential->is_sealed = r == 0;
+	credential->is_known = r == 0;
 	credential->is_damaged = r == -(int)VMCRED_INTEGRITY;
 	/* A missing or damaged document is a finding; another error stops the inspection. */
 	if (r == 0 || r == -(int)VMCRED_MISSING || r == -(int)VMCRED_INTEGRITY)

@@ -29,8 +29,8 @@ static enum inspect_loaded load_compare(const struct inspection *inspection,
 
 	if (credential) {
 		source.is_known = !credential->is_damaged;
-		source.exists = credential->is_sealed;
-		source.value = credential->is_sealed ? &credential->value : NULL;
+		source.exists = credential->is_known;
+		source.value = credential->is_known ? &credential->value : NULL;
 	}
 	*is_hidden = *is_hidden || found == LOADED_HIDDEN;
 	state = loaded_compare(&inspection->loaded, load, found, &value, &source);
@@ -84,8 +84,9 @@ int load_inspect(struct inspection *inspection, struct inspect_stage *stage, str
 	stage_set(stage, unknown > 0 ? INSPECT_UNSEEN : INSPECT_SEEN,
 		  "%zu of %zu credentials in %s, %s", current, vm->load_count,
 		  inspection->loaded.path,
-		  is_hidden ? "which only root can read: compared by time"
-			    : "with the store's value");
+		  is_hidden                  ? "which only root can read: compared by time"
+		  : config_vm_uses_store(vm) ? "with the store's value"
+					     : "with the value at its path");
 	names_add(inspection, INSPECT_LOADED_ABSENT, "optional and absent", stage);
 	names_add(inspection, INSPECT_LOADED_UNKNOWN, "unknown", stage);
 	if (names_add(inspection, INSPECT_LOADED_MISSING, "missing", stage) > 0)

@@ -65,7 +65,7 @@ static void credential_check(const struct inspection *inspection, const char *li
 		struct inspected *credential = &inspection->credentials[i];
 
 		/* The guest may have a stale value: that is not a failure of integrity. */
-		if (!(credential->is_sealed &&
+		if (!(credential->is_known &&
 		      digest_matches(salt, secret_span(&credential->value), hex)) &&
 		    !(credential->stale.size > 0 &&
 		      digest_matches(salt, secret_span(&credential->stale), hex)))

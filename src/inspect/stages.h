@@ -9,11 +9,11 @@
 
 struct inspected {
 	const struct config_credential_file *declared;
-	const struct config_load *load; /* NULL: not from the store */
-	const struct config_generator *generator;
-	struct secret value;       /* from the store */
+	const struct config_load *load;           /* NULL: not declared */
+	const struct config_generator *generator; /* NULL: not from the store */
+	struct secret value;                      /* from the store, or from the declared path */
 	struct secret stale;       /* what the unit has instead, if that could be read */
-	bool is_sealed;            /* the document exists and was decrypted */
+	bool is_known;             /* the document or file exists and was read */
 	bool is_damaged;           /* the document was changed */
 	bool is_proved;            /* a proof of the guest matches */
 	enum inspect_state active; /* the file in /run */
@@ -44,7 +44,7 @@ void stage_add(struct inspect_stage *stage, const char *format, ...)
 /* Adds a name to a list "; WHAT: NAME, NAME"; counts the names. */
 void stage_add_name(struct inspect_stage *stage, const char *what, const char *name, size_t *count);
 
-/* Whether it is optional, and its secret is not in the store. */
+/* Whether it is optional, and its secret or file does not exist. */
 bool inspected_is_absent(const struct inspected *credential);
 
 /* load.c: compares the unit's credentials with the store. */

@@ -7,7 +7,7 @@ import shutil
 
 import harness
 from example import DECLARATION, Example
-from harness import equal, expect, test, vmcred
+from harness import equal, expect, need_root, run, test, vmcred
 
 BASE = "vars/per-machine/m/made"
 DECLARED = DECLARATION.replace('two: {mode: "0440"}', "two: {secret: false}").replace("    kind:", "    validation: 1\n    kind:")
@@ -286,6 +286,44 @@ led_out(
      "set one": f"creating {BASE}/one: Too many levels of symbolic links"},
     ["get two"],
 )  # fmt: skip
+
+
+# A root directory with a /nix/store of its own.
+WITH_NIX_STORE = """
+mkdir "$1/root" && cd "$1/root" || exit 1
+for entry in /*; do
+    if [ -L "$entry" ]; then cp -P "$entry" .
+    elif [ -d "$entry" ] && [ "$entry" != /nix ]; then mkdir ".$entry" && mount --rbind "$entry" ".$entry" || exit 1; fi
+done
+mkdir -p nix/store && mount --bind "$1/nix-store" nix/store && shift && exec chroot . "$@"
+"""
+
+
+def test_links_into_the_nix_store(directory):
+    """links into /nix/store are followed, as NixOS makes /etc, unless another user can change what they lead to"""
+    need_root()
+    store = Store(directory)
+    one = store.verb("get one").out
+    static = directory / "nix-store/00000000000000000000000000000000-etc/vmcred"
+    static.mkdir(parents=True)
+    (directory / "static").symlink_to("/nix/store/00000000000000000000000000000000-etc")
+    for name in ("vmcred.yaml", "sops", "vars"):
+        shutil.move(store.directory / name, static / name)
+        (store.directory / name).symlink_to(directory / "static/vmcred" / name)
+
+    def activate():
+        shutil.rmtree(directory / "root", ignore_errors=True)
+        return run("unshare", "--mount", "--propagation", "private", "sh", "-c", WITH_NIX_STORE, "sh", directory,
+                   harness.VMCRED, "activate", "--config", store.config, "--identity", store.identity, "--root", store.root)
+
+    expect(activate(), 0, None, "")
+    equal(store.active("one").read_text(), one)
+    for change in (lambda path: path.chmod(0o664), lambda path: os.chown(path, 1, 1)):
+        document = static / BASE / "one/secret"
+        change(document)
+        assert OUT in expect(activate(), 1, None).err
+        document.chmod(0o444)
+        os.chown(document, 0, 0)
 
 
 def test_link_within_the_store_is_followed(directory):

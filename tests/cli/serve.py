@@ -423,6 +423,15 @@ define_late(
     '"m"', words=("--machine", "m"))
 
 
+def test_credential_at_a_path(directory):
+    """a credential that is declared with a path is refused: systemd reads it from there"""
+    example = Example(directory, DECLARATION.replace("made/two", "/run/two"))
+    with serving(example) as server:
+        refused(server.get(UNIT, "host-two"))
+        equal(server.lines(), [warned("refused", "host-two", "declared as the file /run/two, not as a secret of the store")])
+        equal(server.get(UNIT, "host-one"), value(example, "one"))
+
+
 def test_vm_of_another_machine(directory):
     """a unit gets the credentials of the VM of this machine, although a VM of another one has the same unit"""
     other = f"  n: {{machine: n, unit: {UNIT}, loadCredentials: {{host-three: made/one}}}}\n"

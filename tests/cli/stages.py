@@ -64,6 +64,48 @@ def test_everything_in_place(directory):
     expect(example.inspect("--proof", log), 0, PROVED, "")
 
 
+PATHS = """\
+vms:
+  m:
+    loadCredentials: {one: /run/secrets/one, two: /run/secrets/two}
+    credentialFiles: {ONE: one, TWO: {credential: two, optional: true}}
+"""
+
+
+def test_credentials_at_paths(directory):
+    """a VM whose credentials are at paths needs no machine, store or identity; their values are compared like the store's"""
+    config, secrets, loaded = directory / "vmcred.yaml", directory / "run/secrets", directory / "run/credentials" / UNIT
+    config.write_text(PATHS)
+    secrets.mkdir(parents=True)
+    (secrets / "one").write_text("first")
+    systemctl = Systemctl(directory)
+    systemctl.unit(UNIT, started=now_us())
+    loaded.mkdir(parents=True)
+    (loaded / "one").write_text("first")
+    (loaded / "two").write_bytes(b"\0absent")
+
+    def inspected(code):
+        lines = vmcred("inspect", "--config", config, "--root", directory, "m", env=systemctl.env)
+        return [line[3:] for line in expect(lines, code, None).out.splitlines()[1:5]]
+
+    equal(inspected(0), [
+        "generate  seen     2 secrets declared: 0 by scripts, 0 built in, 2 from elsewhere",
+        "seal      seen     no credential is from the store",
+        "activate  seen     1 of 2 at their declared paths; missing: /run/secrets/two",
+        f"load      seen     1 of 2 credentials in /run/credentials/{UNIT}, with the value at its path; optional and absent: two",
+    ])
+    (secrets / "one").write_text("other")
+    equal(inspected(4)[3].split()[1], "stale")
+    (secrets / "one").unlink()
+    equal([line.split()[1] for line in inspected(3)[2:]], ["missing", "missing"])
+    shown = vmcred("status", "--config", config, "--root", directory, env=systemctl.env)
+    assert "m: one is missing: /run/secrets/one does not exist\n" in expect(shown, None).out, shown
+    (secrets / "one").write_text("first")
+    found = json.loads(expect(vmcred("status", "--config", config, "--root", directory, "--json", env=systemctl.env), 0).out)
+    equal([(one["path"], one["generator"], one["state"]) for one in found["vms"][0]["credentials"]],
+          [("/run/secrets/one", None, "current"), ("/run/secrets/two", None, "absent")])
+
+
 def test_wrong_digest(directory):
     """a digest that matches no credential is an integrity failure"""
     example = Example(directory)

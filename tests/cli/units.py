@@ -110,6 +110,30 @@ def test_drop_in_of_a_removed_vm(directory):
     assert not stale.exists()
 
 
+def test_credentials_at_paths(directory):
+    """a path is loaded as it is, also with credentialSource: socket, and no unit of vmcred provides it"""
+    text = """\
+vms:
+  n:
+    loadCredentials: {one: /run/secrets/a%b@c, two: /run/agenix/two}
+    credentialFiles: {TWO: {credential: two, optional: true}}
+"""
+    lines = """\
+[Unit]
+[Service]
+LoadCredential=one:/run/secrets/a%%b@c
+LoadCredential=two:/run/agenix/two
+SetCredential=two:\\x00absent
+SetCredential=vmcred.vm:{"vms":{"n":{"credentialFiles":{"TWO":{"credential":two,"optional":true}}}}}
+"""
+    for source in ("files", "socket"):
+        declared = Declared(directory, f"{text}credentialSource: {source}\n")
+        expect(declared.units(), 0, declared.printed(n=lines), "")
+    mixed = Declared(directory, DECLARATION.replace("made/two", "/run/two") + "credentialSource: socket\n")
+    equal(expect(mixed.units(), 0).out.splitlines()[2:8],
+          [*SOCKET.splitlines()[:5], "LoadCredential=host-two:/run/two"])
+
+
 def test_systemd_generator_writes_drop_ins(directory):
     """called as a systemd generator, it writes the drop-ins of the system's declaration into the first directory"""
     generator = Generator(directory, DECLARATION)

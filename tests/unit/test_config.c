@@ -272,7 +272,14 @@ static void errors_have_the_line_the_path_and_a_suggestion(void **state)
 		 "vmcred.yaml:1: hypervisors.cloud-hypervisor: must be an absolute path"},
 		{"vms:\n  a:\n    command: []\n", "vmcred.yaml:2: vms.a: empty command"},
 		{"vms:\n  a:\n    loadCredentials:\n      x: api-key\n",
-		 "vmcred.yaml:4: vms.a.loadCredentials.x: must be GENERATOR/FILE, not \"api-key\""},
+		 "vmcred.yaml:4: vms.a.loadCredentials.x: must be GENERATOR/FILE or an "
+		 "absolute path, not \"api-key\""},
+		{"vms: {a: {loadCredentials: {x: /run/../x}}}\n",
+		 "vmcred.yaml:1: vms.a.loadCredentials.x: must be a path without empty parts, "
+		 "\".\" and \"..\", not \"/run/../x\""},
+		{"vms: {a: {loadCredentials: {x: \"/run/a b\"}}}\n",
+		 "vmcred.yaml:1: vms.a.loadCredentials.x: paths with white space, quotes or other "
+		 "special characters are not possible here"},
 		{"vms:\n  a:\n    loadCredentials:\n      x: made/api-key\n",
 		 "vmcred.yaml:4: x: undeclared generator \"made\""},
 		{GENERATOR

@@ -122,11 +122,15 @@ int serve_request_grant(const struct config *config, const char *machine,
 	r = load_find(grant->vm, address, &grant->load, err);
 	if (r < 0)
 		return r;
+	if (!grant->load->generator)
+		return error_set(err, VMCRED_USAGE,
+				 "declared as the file %s, not as a secret of the store",
+				 grant->load->source);
 	generator = config_generator_find(config, grant->load->generator, machine);
 	file = generator ? config_file_find(generator, grant->load->file) : NULL;
 	if (!file || !file->deploy || !config_generator_is_for(generator, machine))
-		return error_set(err, VMCRED_USAGE, "%s/%s is not deployed on the machine %s",
-				 grant->load->generator, grant->load->file, machine);
+		return error_set(err, VMCRED_USAGE, "%s is not deployed on the machine %s",
+				 grant->load->source, machine);
 	grant->location =
 		(struct vars_location){generator->share ? NULL : machine, generator, file};
 	return 0;

@@ -183,10 +183,9 @@ static int size_check(const struct serve_grant *grant, size_t size, struct error
 	if (total <= UNIT_CREDENTIALS_SIZE_MAX)
 		return 0;
 	return error_set(err, VMCRED_FAILED,
-			 "%s/%s is too large: %zu bytes with the credential's name; systemd "
+			 "%s is too large: %zu bytes with the credential's name; systemd "
 			 "accepts %zu for all credentials of a unit",
-			 grant->load->generator, grant->load->file, total,
-			 UNIT_CREDENTIALS_SIZE_MAX);
+			 grant->load->source, total, UNIT_CREDENTIALS_SIZE_MAX);
 }
 
 int serve_source_read(const struct serve_source *source, struct serve_request *request,

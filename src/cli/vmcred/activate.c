@@ -190,23 +190,6 @@ static int pending_request(struct cli *cli, enum config_needed_for phase, struct
 	return r;
 }
 
-static bool is_activated(const struct activation_record *record, const char *name)
-{
-	for (size_t i = 0; i < record->secret_count; i++) {
-		if (strcmp(record->secrets[i].name, name) == 0)
-			return true;
-	}
-	return false;
-}
-
-static bool load_is_of(const struct config_load *load, const char *secret)
-{
-	const size_t size = strlen(load->generator);
-
-	return strncmp(secret, load->generator, size) == 0 && secret[size] == '/' &&
-	       strcmp(secret + size + 1, load->file) == 0;
-}
-
 /* systemd would only say "Failed to set up credentials" when the unit starts. */
 static void credential_log(const struct config_vm *vm, const struct config_load *load,
 			   const struct activation_failure *failure, bool is_kept)
@@ -232,14 +215,14 @@ static void failures_log(const struct config *config, const struct activation_re
 {
 	for (size_t i = 0; i < record->failure_count; i++) {
 		const struct activation_failure *failure = &record->failures[i];
-		const bool is_kept = is_activated(record, failure->name);
+		const bool is_kept = activation_record_secret_find(record, failure->name);
 
 		for (size_t j = 0; j < config->vm_count; j++) {
 			const struct config_vm *vm = &config->vms[j];
 
 			for (size_t k = 0; k < vm->load_count; k++) {
 				if (vm->source != CONFIG_SOURCE_SOCKET &&
-				    load_is_of(&vm->loads[k], failure->name))
+				    strcmp(vm->loads[k].source, failure->name) == 0)
 					credential_log(vm, &vm->loads[k], failure, is_kept);
 			}
 		}

@@ -60,6 +60,7 @@ int command_inspect(struct cli *cli, int argc, char **argv, struct error *err)
 	_cleanup_config_ struct config config = {0};
 	__attribute__((cleanup(inspect_result_release))) struct inspect_result result = {0};
 	_cleanup_close_ int store_dirfd = -1;
+	const struct config_vm *vm;
 	int first, r;
 
 	r = cli_parse(cli, &usage, argc, argv, &first, err);
@@ -68,7 +69,10 @@ int command_inspect(struct cli *cli, int argc, char **argv, struct error *err)
 	options.vm = argv[first];
 	cli->load = CONFIG_LENIENT;
 	r = cli_start(cli, &config, &store_dirfd, err);
-	if (r == 0)
+	vm = r == 0 ? config_vm_get(&config, options.vm, err) : NULL;
+	if (!vm)
+		return -(int)err->code;
+	if (identity || config_vm_uses_store(vm))
 		r = cli_identities_load(identity, &cli->report, &identities, err);
 	if (r == 0)
 		r = inspect_vm(&config, store_dirfd, &identities, &options, &result, err);

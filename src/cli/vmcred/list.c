@@ -46,13 +46,11 @@ static json_t *uses_find(const struct config *config)
 
 		for (size_t j = 0; j < vm->load_count; j++) {
 			const struct config_load *load = &vm->loads[j];
-			_cleanup_free_ char *key =
-				text_format("%s/%s", load->generator, load->file);
-			json_t *indices = key ? json_object_get(vms, key) : NULL;
+			json_t *indices = json_object_get(vms, load->source);
 
-			if (key && !indices) {
+			if (!indices) {
 				indices = json_array();
-				json_object_set_new(vms, key, indices);
+				json_object_set_new(vms, load->source, indices);
 			}
 			json_array_append_new(indices, json_integer((json_int_t)i));
 		}

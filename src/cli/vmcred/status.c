@@ -58,9 +58,10 @@ static json_t *vm_json(const struct inspect_host_vm *vm)
 
 		json_array_append_new(
 			credentials,
-			json_pack("{s:s, s:s, s:s, s:s, s:s?}", "credential", load->credential,
-				  "generator", load->generator, "file", load->file, "state",
-				  inspect_loaded_name(credential->state), "changed",
+			json_pack("{s:s, s:s?, s:s?, s:s?, s:s, s:s?}", "credential",
+				  load->credential, "generator", load->generator, "file",
+				  load->file, "path", load->generator ? NULL : load->source,
+				  "state", inspect_loaded_name(credential->state), "changed",
 				  credential->secret
 					  ? cli_time_text(credential->secret->changed.realtime,
 							  true, changed)
@@ -171,10 +172,11 @@ static void credential_print(const struct inspect_host_vm *vm,
 	printf("%s: %s is %s", vm->vm->name, load->credential,
 	       inspect_loaded_name(credential->state));
 	if (credential->state == INSPECT_LOADED_STALE && credential->secret)
-		printf(": %s/%s changed %s", load->generator, load->file,
+		printf(": %s changed %s", load->source,
 		       cli_time_text(credential->secret->changed.realtime, false, changed));
 	else if (credential->state == INSPECT_LOADED_MISSING && !credential->is_activated)
-		printf(": %s/%s is not activated", load->generator, load->file);
+		printf(load->generator ? ": %s is not activated" : ": %s does not exist",
+		       load->source);
 	else if (credential->state == INSPECT_LOADED_MISSING)
 		printf(": %s was started without it", vm->vm->unit);
 	printf("\n");
