@@ -37,7 +37,7 @@ def _remove(directory):
 class Nix:
     """A store with what tests/nix makes of these sources."""
 
-    def __init__(self, sources):
+    def __init__(self, sources, hypervisors=None, kernel=None):
         need("nix-instantiate")
         self.directory = Path(tempfile.mkdtemp(prefix="vmcred-nix.", dir="/dev/shm"))
         atexit.register(_remove, self.directory)
@@ -53,7 +53,8 @@ class Nix:
         source.mkdir()
         (source / "vmcred.yaml").write_text("machines: {host1: {}}\n")
         self.arguments += ["--arg", "source", source]
-        for name, path in {"hypervisors": self._hypervisors(), "vmcredBuild": self._installed(), "kernel": self.kernel}.items():
+        for name, path in {"hypervisors": hypervisors or self._hypervisors(), "vmcredBuild": self._installed(),
+                           "kernel": kernel or self.kernel}.items():  # fmt: skip
             self.arguments += ["--argstr", name, path]
 
     def _hypervisors(self):
@@ -82,6 +83,11 @@ class Nix:
 
     def built(self, attribute, *arguments):
         return Path(expect(self.run("nix-build", "--no-out-link", "-A", attribute, *arguments), 0).out.strip())
+
+
+    def closure(self, path):
+        """The built paths that this one needs, with itself."""
+        return expect(self.plain("nix-store", "--query", "--requisites", path), 0).out.split()
 
 
 @functools.cache

@@ -12,9 +12,10 @@
 let
   lib = import (sources + "/nixpkgs.lib/lib");
   pkgsFor = system: import ./pkgs.nix { inherit sources hypervisors vmcredBuild kernel system; };
+  x86 = pkgsFor "x86_64-linux";
   configs = import ./configs.nix { inherit lib; };
 
-  nixos = modules: import ./nixos/lib/eval-config.nix { pkgs = pkgsFor "x86_64-linux"; inherit modules; };
+  nixos = modules: import ./nixos/lib/eval-config.nix { pkgs = x86; inherit modules; };
 
   flake = (import ../../flake.nix).outputs {
     self = flake // { inherit (flake) packages nixosModules; };
@@ -36,9 +37,12 @@ let
       ];
     };
 
-  links = paths: (pkgsFor "x86_64-linux").runCommand "links" { } ("mkdir $out\n" + lib.concatStrings (
-    lib.mapAttrsToList (name: path: "ln -s ${path} $out/${name}\n") paths
-  ));
+  links = paths: x86.runCommand "links" { } (lib.concatStrings (lib.mapAttrsToList (name: path: ''
+    mkdir -p $(dirname $out/${name})
+    ln -s ${path} $out/${name}
+  '') paths));
+
+  vmRunner = host: host.config.microvm.vms.test-vm.config.config.microvm.declaredRunner;
 
   guests = lib.mapAttrs evaluate (configs.works // configs.refused // configs.unchanged);
 
@@ -53,8 +57,12 @@ let
 
   # systemd.services as files of units: a small part of what NixOS does.
   unitFiles = services: lib.mapAttrs' (name: service: lib.nameValuePair
-    (if service.overrideStrategy or "" == "asDropin" then "${name}.service.d/overrides.conf" else "${name}.service")
-    (unitText name service)
+    # NixOS adds to the units of packages with drop-ins, too.
+    (if service.overrideStrategy or "" == "asDropin" || lib.hasPrefix "vmcred" name then
+      "${name}.service.d/overrides.conf"
+    else
+      "${name}.service")
+    (x86.writeText "unit" (unitText name service))
   ) services;
 
   lines = set: lib.concatStrings (lib.mapAttrsToList (key: value:
@@ -74,7 +82,7 @@ let
     + "[Service]\n"
     + lines { Environment = lib.mapAttrsToList (key: value: "${key}=${value}") (service.environment or { }); }
     + lines (service.serviceConfig or { })
-    + lib.optionalString (service ? script) "ExecStart=${(pkgsFor "x86_64-linux").writeShellScript name service.script}\n";
+    + lib.optionalString (service ? script) "ExecStart=${x86.writeShellScript "start" service.script}\n";
 
   failed = config: map (assertion: assertion.message) (lib.filter (assertion: !assertion.assertion) config.assertions);
 
@@ -108,7 +116,7 @@ in
     etc = lib.attrNames (config.environment.etc or { });
   }) evaluatedMachines;
   # What sops-nix runs at activation, with vmcred as its package. It checks its manifest with the same program.
-  sopsNix = (pkgsFor "x86_64-linux").writeText "setup-secrets" (nixos [
+  sopsNix = x86.writeText "setup-secrets" (nixos [
     (sources + "/sops-nix/modules/sops")
     ({ config, ... }: {
       sops = {
@@ -127,7 +135,7 @@ in
     checks = lib.mapAttrs (_: lib.attrNames) flake.checks;
     devShells = lib.attrNames flake.devShells.x86_64-linux;
     nixosModules = lib.attrNames flake.nixosModules;
-    overlay = lib.attrNames (flake.overlays.default (pkgsFor "x86_64-linux") { });
+    overlay = lib.attrNames (flake.overlays.default x86 { });
     lib = lib.attrNames flake.lib;
   };
   # The packages of hypervisors as microvm.nix changes them.
@@ -149,8 +157,8 @@ in
   package = flake.packages.x86_64-linux.default;
   # bin/sops, bin/age and bin/age-keygen.
   links = links { inherit (flake.packages.x86_64-linux) sops age; };
-  seed = evaluatedHosts.seed.config.microvm.vms.test-vm.config.config.microvm.declaredRunner;
-  seedUnits = unitFiles evaluatedHosts.seed.config.systemd.services;
+  seed = vmRunner evaluatedHosts.seed;
+  emulated = links ({ runner = vmRunner evaluatedHosts.emulated; } // unitFiles evaluatedHosts.emulated.config.systemd.services);
   # A link to each runner.
   runners = links (lib.mapAttrs (_: guest: guest.config.microvm.declaredRunner)
     (removeAttrs guests (lib.attrNames configs.refused)));

@@ -10,6 +10,24 @@ let
     };
   };
 
+  withSecrets = microvm: { config, lib, ... }:
+    let inherit (config.clan.core.vars.generators.test-vm-secrets) files; in
+    {
+      # What clan derives for each declared file.
+      options.clan = lib.mkOption { type = lib.types.unspecified; };
+      config.clan.core.vars.generators.test-vm-secrets.files = lib.genAttrs [ "api-key" "db-password" "jwt-secret" ] (name: {
+        path = "/run/secrets/vars/test-vm-secrets/${name}";
+      });
+
+      config.microvm.vms.test-vm.config.microvm = microvm // {
+        credentialFiles = {
+          HOST-API-KEY = files.api-key.path;
+          HOST-DB-PASSWORD = files.db-password.path;
+          HOST-JWT-SECRET = files.jwt-secret.path;
+        };
+      };
+    };
+
   # What a host reads of a VM.
   elsewhere = {
     microvm = {
@@ -23,25 +41,25 @@ in
   # VMs of microvm.nix.
   hosts = {
     # Three secrets of a clan, in a VM that has static strings too.
-    seed = { config, lib, ... }:
-      let inherit (config.clan.core.vars.generators.test-vm-secrets) files; in
-      {
-        # What clan derives for each declared file.
-        options.clan = lib.mkOption { type = lib.types.unspecified; };
-        config.clan.core.vars.generators.test-vm-secrets.files = lib.genAttrs [ "api-key" "db-password" "jwt-secret" ] (name: {
-          path = "/run/secrets/vars/test-vm-secrets/${name}";
-        });
+    seed = withSecrets {
+      hypervisor = "cloud-hypervisor";
+      cloud-hypervisor.platformOEMStrings = [ "ENVIRONMENT=test" "CLUSTER=example-host" ];
+    };
 
-        config.microvm.vms.test-vm.config.microvm = {
-          hypervisor = "cloud-hypervisor";
-          cloud-hypervisor.platformOEMStrings = [ "ENVIRONMENT=test" "CLUSTER=example-host" ];
-          credentialFiles = {
-            HOST-API-KEY = files.api-key.path;
-            HOST-DB-PASSWORD = files.db-password.path;
-            HOST-JWT-SECRET = files.jwt-secret.path;
-          };
-        };
-      };
+    # The same for the guest of examples/test-vm, on a host with vmcred's store.
+    emulated = {
+      imports = [
+        (withSecrets {
+          hypervisor = "qemu";
+          cpu = "max";
+          mem = 256;
+          kernelParams = lib.mkForce [ "quiet" "loglevel=3" "panic=-1" "random.trust_cpu=on" ];
+          qemu.machine = "q35";
+          qemu.extraArgs = [ "-smbios" "type=11,value=ENVIRONMENT=test" "-smbios" "type=11,value=CLUSTER=example-host" ];
+        })
+      ];
+      services.vmcred = { enable = true; machine = "example-host"; };
+    };
 
     mixed = {
       microvm.vms = {
