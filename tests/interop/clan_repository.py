@@ -94,6 +94,7 @@ class Repository:
         self.root, self.keys = self.directory / "repository", self.directory / "keys"
         for name in ("repository", "keys", "bin", "scripts", "temporary"):
             (self.directory / name).mkdir(parents=True)
+        self.path = os.environ["PATH"]
         self.public = {}
         for name in ("ada", "bob", "bob-2", "eve", "m3"):
             expect(run(need("age-keygen"), "-o", self.keys / name))
@@ -127,13 +128,15 @@ class Repository:
             "secretModule": "clan_lib.vars.secret_modules.sops",
             "publicModule": "clan_lib.vars.public_modules.in_repo",
         }
-        generators = {
+        variables = {"generators": self._flake_generators(machine), "settings": settings, "sops": {"secretUploadDirectory": "/var/lib/sops-nix"}}
+        return {"config": {"clan": {"core": {"vars": variables, "sops": {"defaultGroups": self.groups}}}}}
+
+    def _flake_generators(self, machine):
+        return {
             name: self._flake_generator(name, generator)
             for name, generator in self.generators.items()
             if machine in generator["machines"]
         }
-        variables = {"generators": generators, "settings": settings, "sops": {"secretUploadDirectory": "/var/lib/sops-nix"}}
-        return {"config": {"clan": {"core": {"vars": variables, "sops": {"defaultGroups": self.groups}}}}}
 
     def _flake_generator(self, name, generator):
         script = self.directory / "scripts" / name
@@ -196,7 +199,7 @@ class Repository:
         } | GIT_ENVIRONMENT
 
     def vmcred(self, *words, who="ada", **options):
-        environment = {"SOPS_AGE_KEY_FILE": str(self.keys / who), "GNUPGHOME": str(self.directory / "gnupg")}
+        environment = {"SOPS_AGE_KEY_FILE": str(self.keys / who), "GNUPGHOME": str(self.directory / "gnupg"), "PATH": self.path}
         return without_recipients(vmcred(*words, cwd=self.root, env=environment, **options))
 
     def git(self, *words):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # What the tests evaluate and build: vmcred's modules with the modules of microvm.nix in `sources`, the original's or ours.
-# `source` is a store of vmcred; `sopsFile` and `keyFile` are what sops-nix decrypts.
+# `source` is a store of vmcred; `sopsFile` and `keyFile` are what sops-nix decrypts. `clanCore` is clan-core or null.
 { sources ? ./sources
 , hypervisors ? "/hypervisors"
 , vmcredBuild ? "/vmcred"
@@ -8,6 +8,7 @@
 , source ? ./sources
 , sopsFile ? null
 , keyFile ? null
+, clanCore ? null
 }:
 let
   lib = import (sources + "/nixpkgs.lib/lib");
@@ -102,6 +103,7 @@ let
 in
 {
   inherit flake;
+  clan = import ./clan.nix { inherit lib clanCore; pkgs = pkgsFor "x86_64-linux"; inherit (flake.lib) clanVars; };
   facts = lib.mapAttrs facts guests;
   hosts = lib.mapAttrs (_: host: {
     services = lib.mapAttrs (_: service: service.serviceConfig or { }) host.config.systemd.services;
