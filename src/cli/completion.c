@@ -146,41 +146,23 @@ static void members_print(const struct completion *completion, const char *direc
 	}
 }
 
-/* Words such as "smbios|fw_cfg". */
-static void words_print(const struct completion *completion, const char *words)
-{
-	while (*words) {
-		const size_t size = strcspn(words, "|");
-		_cleanup_free_ char *word = strndup(words, size);
-
-		if (word)
-			candidate_print(completion, word);
-		words += size + (words[size] == '|');
-	}
-}
-
-static void values_print(const struct completion *completion, const char *argument)
+/* One of the alternatives of an argument's name: a word, or the name of a kind. */
+static void value_print(const struct completion *completion, const char *name)
 {
 	_cleanup_free_ char *directory = NULL;
-	const size_t size = strcspn(argument, ".]");
 
-	if (*argument >= 'a' && *argument <= 'z') {
-		words_print(completion, argument);
-		return;
-	}
+	if (*name >= 'a' && *name <= 'z')
+		candidate_print(completion, name);
 	/* What `machine remove NAME` means. */
-	if (size == strlen("NAME") && strncmp(argument, "NAME", size) == 0 &&
-	    !completion->pending) {
+	if (strcmp(name, "NAME") == 0 && !completion->pending) {
 		directory = text_format("sops/%ss", completion->usage->command);
 		if (directory)
 			members_print(completion, directory);
-		return;
 	}
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		_cleanup_config_ struct config config = {0};
 
-		if (strlen(kinds[i].argument) != size ||
-		    strncmp(kinds[i].argument, argument, size) != 0)
+		if (strcmp(kinds[i].argument, name) != 0)
 			continue;
 		if (kinds[i].directive)
 			printf("%s\n", kinds[i].directive);
@@ -191,6 +173,17 @@ static void values_print(const struct completion *completion, const char *argume
 		for (const char *const *word = kinds[i].words; word && *word; word++)
 			candidate_print(completion, *word);
 	}
+}
+
+/* For an argument such as "MACHINE...]", "KEY|FILE..." or "smbios|fw_cfg". */
+static void values_print(const struct completion *completion, const char *argument)
+{
+	_cleanup_free_ char *names = strndup(argument, strcspn(argument, ".]"));
+	char *rest = NULL;
+
+	for (char *name = names ? strtok_r(names, "|", &rest) : NULL; name;
+	     name = strtok_r(NULL, "|", &rest))
+		value_print(completion, name);
 }
 
 static void options_print(const struct completion *completion)

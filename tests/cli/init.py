@@ -68,6 +68,14 @@ def test_keys_are_registered(directory):
     equal((directory / "wrong/vmcred.yaml").exists(), False, "a declaration after an error")
 
 
+def test_identity_is_not_written_into_a_work_tree(directory):
+    """a person's new identity is refused in a git work tree, as by keygen, and nothing is registered"""
+    expect(run(need("git"), "init", "-q", directory / "home"))
+    result = vmcred("init", directory / "repository", env={"HOME": str(directory / "home")})
+    fails(result, 1, ".config/sops/age/keys.txt", "git work tree")
+    equal((files(directory / "home/.config"), files(directory / "repository")), ([], []))
+
+
 def test_nothing_is_overwritten(directory):
     """a declaration, a .gitignore and another user's key are kept"""
     env = {"HOME": str(directory / "home")}

@@ -155,5 +155,30 @@ def test_identity_in_a_git_work_tree_is_refused(directory):
     expect(vmcred("keygen", "--output", "host2.key", cwd=declare_in), err="")
 
 
+def test_public_keys_are_those_of_the_peers(directory):
+    """keygen -y prints the public keys of an age or SSH identity, as age-keygen -y and ssh-keygen -y do"""
+    age, ssh = directory / "age", directory / "ssh"
+    for _ in range(2):
+        with age.open("a") as file:
+            file.write(expect(vmcred("keygen")).out)
+    expect(run(need("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-C", "a comment", "-f", ssh))
+    age.chmod(0o600)
+    theirs = expect(run(need("age-keygen"), "-y", age)).out
+    equal(theirs.count("\n"), 2)
+    expect(vmcred("keygen", "-y", age), 0, theirs, "")
+    expect(vmcred("keygen", "-y", "-", stdin=age.read_bytes()), 0, theirs, "")
+    expect(vmcred("keygen", "-y", env={"SOPS_AGE_KEY_FILE": str(age)}), 0, theirs, "")
+    equal(json.loads(expect(vmcred("keygen", "-y", "--json", age), 0, None, "").out), theirs.split())
+    their_ssh = expect(run("ssh-keygen", "-y", "-f", ssh)).out
+    expect(vmcred("keygen", "-y", ssh), 0, " ".join(their_ssh.split()[:2]) + "\n", "")
+    home = directory / "home"
+    (home / ".ssh").mkdir(parents=True)
+    ssh.rename(home / ".ssh/id_ed25519")
+    expect(vmcred("keygen", "--public-key", env={"HOME": str(home)}), 0, " ".join(their_ssh.split()[:2]) + "\n", "")
+    fails(vmcred("keygen", "-y", directory / "nothing"), 3, directory / "nothing")
+    fails(vmcred("keygen", "-y", "--output", directory / "new", age), 2, "--output")
+    fails(vmcred("keygen", age), 2, "-y")
+
+
 if __name__ == "__main__":
     harness.main()

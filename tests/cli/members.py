@@ -537,6 +537,30 @@ def test_set_replaces_a_value_for_the_same_recipients(directory):
            "vmcred: standard input is larger than 1048576 bytes\n")  # fmt: skip
 
 
+def test_keys_are_registered_from_files(directory):
+    """--age-key accepts a file: an SSH public key, without its comment, or age's keys, one a line"""
+    store = Store(directory, users=())
+    expect(run(need("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-C", "ada at home", "-f", directory / "ssh"))
+    ssh = (directory / "ssh.pub").read_text()
+    (directory / "keys").write_text(f"# both\n{store.keys['ada']}\n\n{store.keys['bob']}\n")
+    registered = lambda name: [key["publickey"] for key in json.loads((directory / f"sops/users/{name}/key.json").read_text())]
+    plain = " ".join(ssh.split()[:2])
+    for name, words, keys in (
+        ("one", [directory / "ssh.pub"], [plain]), ("two", [directory / "keys"], [store.keys["ada"], store.keys["bob"]]),
+        ("three", [ssh.strip(), "--age-key", directory / "keys"], [plain, store.keys["ada"], store.keys["bob"]]),
+    ):  # fmt: skip
+        expect(store("user", "add", name, "--age-key", *words), 0, "", "")
+        equal(sorted(registered(name)), sorted(keys), name)
+    expect(store("machine", "add", "n", "--age-key", directory / "ssh.pub"), 0, "", "")
+    expect(store("generate"))
+    expect(store("get", "n", "own/it", "--identity", directory / "ssh"), 0, None, "")
+    expect(store("user", "add", "four", "--age-key", "nonsense"), 2, "",
+           'vmcred: "nonsense" is neither a public key (age1..., ssh-ed25519 ...) nor a file\n')  # fmt: skip
+    fails(store("user", "add", "four", "--age-key", directory / "ada"), 2, directory / "ada", "vmcred keygen -y")
+    fails(store("user", "add", "four", "--age-key", "/dev/null"), 2, "/dev/null")
+    equal((directory / "sops/users/four").exists(), False)
+
+
 def test_invalid_and_different_keys_are_refused(directory):
     """an invalid key is refused, and so is a different key of the same user without --force"""
     store = Store(directory, users=())
@@ -544,7 +568,7 @@ def test_invalid_and_different_keys_are_refused(directory):
     assert "age1x" in result.err, result.err
     assert not (directory / "sops/users").exists()
     expect(store("user", "add", "ada"), 2, "",
-           "vmcred: user add requires a public key: pass --age-key KEY (see `vmcred keygen`) or --pgp-key "
+           "vmcred: user add requires a public key: pass --age-key KEY|FILE (see `vmcred keygen -y`) or --pgp-key "
            "FINGERPRINT\n")  # fmt: skip
     expect(store("user", "add", "../ada", "--age-key", store.keys["ada"]), 2, "")
     for none in ("0123", "g" * 40, "0" * 41, "0x" + "0" * 38, "--trusted-key", "ada@example.org"):

@@ -5,12 +5,13 @@ import re
 import resource
 import signal
 import socket
+import subprocess
 import time
 
 import harness
 from example import AS_NOBODY, DECLARATION, Example
-from harness import equal, expect, run, test, vmcred
-from serving import LARGE, UNIT, read, refused, serving, value, with_large
+from harness import CLEAN_ENVIRONMENT, VMCRED, equal, expect, need_default_paths, run, test, vmcred
+from serving import LARGE, UNIT, inheriting, listening, read, refused, serving, value, with_large
 
 NOT_LOADED = "not in loadCredentials of the VM m"
 
@@ -294,6 +295,17 @@ def test_secret_not_deployed_on_the_machine(directory):
 def other_lines(server):
     """The log without the answers that succeeded. A later request shows when a change was noticed."""
     return [line for line in server.lines() if not line.startswith("vmcred: gave")]
+
+
+def test_places_of_the_identity_are_listed(directory):
+    """without an identity, the log lists the places where one is expected"""
+    need_default_paths()
+    example = Example(directory)
+    words = ["serve", "--config", example.config, "--idle-timeout", "1"]
+    with listening(str(directory / "socket")) as listener:
+        done = subprocess.run(inheriting(VMCRED, *words), stdin=listener, stderr=subprocess.PIPE, env=CLEAN_ENVIRONMENT, check=True)
+    places = "/var/lib/vmcred/identity, /var/lib/sops-nix/key.txt, /etc/ssh/ssh_host_ed25519_key"
+    assert f"vmcred: warning: no identity can be read yet: tried {places}\n" in done.stderr.decode(), done.stderr
 
 
 def test_replaced_identity(directory):

@@ -58,11 +58,16 @@ int command_user(struct cli *cli, int argc, char **argv, struct error *err);
 	"                         " CLI_IDENTITY_PATH ", " CLI_IDENTITY_PATH_SOPS_NIX ",\n" \
 	"                         ~/.config/sops/age/keys.txt, ~/.ssh/id_ed25519)"
 
-/* `given`, or the first readable default of a machine. */
-const char *cli_machine_identity_path(const char *given);
+/* `given`, or the first readable default of a machine. If there is none, warns and returns the
+ * first: it may be installed later. */
+const char *cli_machine_identity_path(const char *given, const struct report *report);
 
 /* A person's identity file. Returns 1, or 0 with the path of a new one; the caller frees it. */
 int cli_person_identity_find(char **path, struct error *err);
+
+/* The path of `given`, $SOPS_AGE_KEY_FILE or the first readable default. The caller frees it.
+ * VMCRED_MISSING: there is none; the error lists the places. */
+int cli_identity_find(const char *given, char **path, struct error *err);
 
 /* Loads an identity file from standard input. */
 int cli_identities_read(struct age_identities *identities, struct error *err);
@@ -84,6 +89,21 @@ int cli_identity_get(const struct age_identities **identities, void *data, struc
 /* vars_writer_find() with that identity. */
 int cli_writer_find(const struct config *config, int store_dirfd, const char *given,
 		    const struct report *report, char **writer, struct error *err);
+
+/*
+ * New files with keys. Missing directories are created, and nothing is overwritten. The file and
+ * its name are synced before the key is used: a lost identity cannot be recovered. `*dirfd` is a
+ * descriptor of its directory, which the caller closes, or negative: if the path changes meanwhile,
+ * cli_new_file_remove() removes no other file. An identity is refused in a git work tree, unless
+ * git ignores it.
+ */
+int cli_new_file_write(const char *path, bool is_identity, struct span text, int *dirfd,
+		       struct error *err);
+void cli_new_file_remove(const char *path, int dirfd);
+
+/* Adds public keys of --age-key: each is a key, or a file of them. VMCRED_USAGE: neither. */
+int cli_public_keys_add(const struct cli_texts *given, const struct report *report,
+			struct sops_key_group *keys, struct error *err);
 
 /*
  * Answers to the prompts of generators: from files named with --prompt, else from the terminal.

@@ -16,20 +16,25 @@
 
 #define IDENTITY_FILE_SIZE_MAX ((size_t)16 * 1024 * 1024) /* age's limit */
 
-static const char *const machine_paths[] = {CLI_IDENTITY_PATH, CLI_IDENTITY_PATH_SOPS_NIX};
 static const char host_key[] = "/etc/ssh/ssh_host_ed25519_key";
+static const char *const machine_paths[] = {CLI_IDENTITY_PATH, CLI_IDENTITY_PATH_SOPS_NIX,
+					    host_key};
 
-const char *cli_machine_identity_path(const char *given)
+#define MACHINE_PATHS (sizeof(machine_paths) / sizeof(machine_paths[0]))
+
+const char *cli_machine_identity_path(const char *given, const struct report *report)
 {
 	const char *path = given ? given : getenv("SOPS_AGE_KEY_FILE");
 
-	for (size_t i = 0; !path && i < sizeof(machine_paths) / sizeof(machine_paths[0]); i++) {
+	for (size_t i = 0; !path && i < MACHINE_PATHS; i++) {
 		if (access(machine_paths[i], R_OK) == 0)
 			path = machine_paths[i];
 	}
-	if (!path && access(host_key, R_OK) == 0)
-		path = host_key;
-	return path ? path : CLI_IDENTITY_PATH;
+	if (path)
+		return path;
+	report_message(report, REPORT_WARNING, "no identity can be read yet: tried %s, %s, %s",
+		       machine_paths[0], machine_paths[1], machine_paths[2]);
+	return CLI_IDENTITY_PATH;
 }
 
 static const char *environment_get(const char *name)
@@ -79,14 +84,19 @@ int cli_person_identity_find(char **path, struct error *err)
 
 /* Finds the first file that can be read. A person who administers a machine may not be allowed to
  * read its identity. */
-static int identity_find(char **path, struct error *err)
+int cli_identity_find(const char *given, char **path, struct error *err)
 {
+	const char *chosen = given ? given : getenv("SOPS_AGE_KEY_FILE");
 	__attribute__((cleanup(personal_release))) struct personal personal = personal_paths();
 	const char *const places[] = {CLI_IDENTITY_PATH, CLI_IDENTITY_PATH_SOPS_NIX,
 				      personal.config, personal.ssh, host_key};
 	_cleanup_strings_ struct strings tried = {0};
 	_cleanup_free_ char *list = NULL;
 
+	if (chosen) {
+		*path = strdup(chosen);
+		return *path ? 0 : error_no_memory(err);
+	}
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
 		if (!places[i])
 			continue;
@@ -116,9 +126,8 @@ int cli_identities_read(struct age_identities *identities, struct error *err)
 int cli_identities_load(const char *given, const struct report *report,
 			struct age_identities *identities, struct error *err)
 {
-	const char *path = given ? given : getenv("SOPS_AGE_KEY_FILE");
-	_cleanup_free_ char *found = NULL;
-	int r = path ? 0 : identity_find(&found, err);
+	_cleanup_free_ char *path = NULL;
+	int r = cli_identity_find(given, &path, err);
 
 	if (r < 0)
 		return r;
@@ -126,7 +135,7 @@ int cli_identities_load(const char *given, const struct report *report,
 	identities->prompt = &terminal_prompt;
 	identities->report = report;
 	identities->converts_ssh = true;
-	r = age_identity_file_load(AT_FDCWD, path ? path : found, identities, err);
+	r = age_identity_file_load(AT_FDCWD, path, identities, err);
 	if (r == -(int)VMCRED_MISSING)
 		error_hint(err, "pass the identity file with --identity FILE");
 	return r;

@@ -55,14 +55,14 @@ static const char gitignore_text[] = "# Private keys, in case one is made here.\
 struct init {
 	const char *directory, *user;
 	struct cli_texts age_keys;
-	struct strings keys; /* the person's public ones */
-	char *identity;      /* owned; the file that has the private ones, if it is known */
+	struct sops_key_group keys; /* owned; the person's public ones */
+	char *identity;             /* owned; the file that has the private ones, if it is known */
 	bool is_generated;
 };
 
 static void init_release(struct init *init)
 {
-	strings_destroy(&init->keys);
+	sops_key_group_destroy(&init->keys);
 	free(init->identity);
 }
 
@@ -84,34 +84,24 @@ static int identity_generate(struct init *init, struct error *err)
 	_cleanup_age_identities_ struct age_identities identities = {0};
 	_cleanup_secret_ struct secret text = {0};
 	_cleanup_close_ int dirfd = -1;
-	char *slash = strrchr(init->identity, '/');
 	int r = age_identities_generate(&identities, AGE_X25519, err);
 
 	if (r == 0)
 		r = age_identity_file_format(identities.items[0], time(NULL), &text, err);
-	if (r < 0)
-		return r;
-	*slash = '\0';
-	dirfd = dir_make(AT_FDCWD, init->identity, 0700, err);
-	*slash = '/';
-	if (dirfd < 0)
-		return dirfd;
-	r = file_write_new(dirfd, slash + 1, secret_span(&text), 0600, err);
 	if (r == 0)
-		r = dir_sync(dirfd, init->identity, err);
+		r = cli_new_file_write(init->identity, true, secret_span(&text), &dirfd, err);
 	init->is_generated = r == 0;
 	return r < 0 ? r
-		     : strings_add(&init->keys, age_identity_recipient(identities.items[0]), err);
+		     : vars_key_add(&init->keys, SOPS_KEY_AGE,
+				    age_identity_recipient(identities.items[0]), err);
 }
 
 /* The keys of --age-key, or of the person's identity, which is generated if there is none. */
 static int keys_find(struct init *init, const struct report *report, struct error *err)
 {
 	_cleanup_age_identities_ struct age_identities identities = {.report = report};
-	int r = 0;
+	int r = cli_public_keys_add(&init->age_keys, report, &init->keys, err);
 
-	for (size_t i = 0; r == 0 && i < init->age_keys.count; i++)
-		r = strings_add(&init->keys, init->age_keys.items[i], err);
 	if (r < 0 || init->keys.count > 0)
 		return r;
 	r = cli_person_identity_find(&init->identity, err);
@@ -123,7 +113,7 @@ static int keys_find(struct init *init, const struct report *report, struct erro
 
 		/* Of an encrypted file or a plugin: unknown. */
 		if (key[0] != '<')
-			r = strings_add(&init->keys, key, err);
+			r = vars_key_add(&init->keys, SOPS_KEY_AGE, key, err);
 	}
 	if (r < 0 || init->keys.count > 0)
 		return r;
@@ -143,16 +133,10 @@ static int declaration_check(const struct init *init, int dirfd, struct error *e
 static int repository_write(const struct init *init, int dirfd, const struct report *report,
 			    struct error *err)
 {
-	__attribute__((cleanup(sops_key_group_destroy))) struct sops_key_group keys = {0};
 	_cleanup_lock_ struct lock lock = LOCK_NONE;
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < init->keys.count; i++)
-		r = vars_key_add(&keys, SOPS_KEY_AGE, init->keys.items[i], err);
+	int r = vars_lock(&lock, dirfd, report, err);
 	if (r == 0)
-		r = vars_lock(&lock, dirfd, report, err);
-	if (r == 0)
-		r = vars_member_keys_write(dirfd, VARS_USER, init->user, &keys, false, err);
+		r = vars_member_keys_write(dirfd, VARS_USER, init->user, &init->keys, false, err);
 	if (r == 0 && faccessat(dirfd, ".gitignore", F_OK, AT_SYMLINK_NOFOLLOW) < 0)
 		r = file_write_new(dirfd, ".gitignore", span_of_text(gitignore_text), 0644, err);
 	return r < 0 ? r
@@ -164,10 +148,13 @@ static void result_print(const struct cli *cli, const struct init *init)
 	_cleanup_json_ json_t *object = NULL;
 
 	if (cli->json) {
+		json_t *keys = json_array();
+
+		for (size_t i = 0; i < init->keys.count; i++)
+			json_array_append_new(keys, json_string(init->keys.keys[i].text));
 		object = json_pack("{s:s, s:s, s:o, s:s?, s:b}", "directory", init->directory,
-				   "user", init->user, "publicKeys",
-				   cli_json_texts(init->keys.items), "identity", init->identity,
-				   "generated", init->is_generated);
+				   "user", init->user, "publicKeys", keys, "identity",
+				   init->identity, "generated", init->is_generated);
 		cli_json_print(object);
 		return;
 	}
@@ -175,7 +162,7 @@ static void result_print(const struct cli *cli, const struct init *init)
 		printf("your new key is in %s: keep a copy, nothing else opens the secrets\n",
 		       init->identity);
 	for (size_t i = 0; i < init->keys.count; i++)
-		printf("user %s: %s\n", init->user, init->keys.items[i]);
+		printf("user %s: %s\n", init->user, init->keys.keys[i].text);
 	printf("edit %s/" DECLARATION ", then run:\n"
 	       "  vmcred machine add MACHINE\n"
 	       "  vmcred generate\n",
@@ -187,7 +174,7 @@ int command_init(struct cli *cli, int argc, char **argv, struct error *err)
 	__attribute__((cleanup(init_release))) struct init init = {.directory = "."};
 	const struct cli_option options[] = {
 		{"user", "USER", "your name in the store (default: your user name)", &init.user},
-		{"age-key", "KEY...", "your public key (default: that of your identity file)",
+		{"age-key", "KEY|FILE...", "your public key (default: that of your identity file)",
 		 &init.age_keys},
 		{0},
 	};

@@ -31,86 +31,7 @@ struct keygen {
 	int dirfd; /* of the output: if its path changes meanwhile, no other file is removed */
 };
 
-static void file_remove(const struct keygen *keygen)
-{
-	const char *slash = strrchr(keygen->output, '/');
-
-	(void)unlinkat(keygen->dirfd, slash ? slash + 1 : keygen->output, 0);
-}
-
-/* Whether git ignores the file; if git cannot be asked, it does not. */
-static bool is_ignored(const char *directory, const char *name)
-{
-	_cleanup_error_ struct error ignored = {0};
-	_cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	const char *const arguments[] = {"git", "check-ignore", "--quiet", "--", name, NULL};
-	const struct program git = {
-		.file = "git",
-		.argv = (char *const *)arguments, /* only read */
-		.directory = directory,
-		.fds = {null, null, null},
-	};
-	int status = 0;
-	pid_t pid;
-
-	return null >= 0 && program_start(&git, &pid, &ignored) == 0 &&
-	       program_wait(pid, &status, &ignored) == 0 &&
-	       program_status_check(status, "git", &ignored) == 0;
-}
-
-/* Fails for a file in a git work tree, where `git add` would pick up the identity, unless it is
- * ignored. */
-static int git_check(const char *path, struct error *err)
-{
-	_cleanup_free_ char *copy = strdup(path), *directory = NULL, *up = NULL;
-	const char *slash = strrchr(path, '/');
-
-	directory = copy ? realpath(dirname(copy), NULL) : NULL;
-	up = directory ? strdup(directory) : NULL;
-	if (!up)
-		return copy && errno != ENOMEM ? 0 : error_no_memory(err);
-	for (;; *strrchr(up, '/') = '\0') {
-		_cleanup_free_ char *git = path_join(up, ".git");
-
-		if (!git)
-			return error_no_memory(err);
-		if (faccessat(AT_FDCWD, git, F_OK, 0) == 0)
-			break;
-		if (!strchr(up, '/'))
-			return 0;
-	}
-	if (is_ignored(directory, slash ? slash + 1 : path))
-		return 0;
-	error_set(err, VMCRED_FAILED,
-		  "%s is in the git work tree %s, which must not contain identities", path, up);
-	return error_hint(err,
-			  "choose another place, such as /var/lib/vmcred/identity on the machine, "
-			  "or a name that git ignores");
-}
-
-/* Syncs the file and its name before the key is registered: a lost identity cannot be recovered. */
-static int file_write(const struct keygen *keygen, struct span text, struct error *err)
-{
-	int r = keygen->is_age ? 0 : git_check(keygen->output, err);
-
-	if (r < 0)
-		return r;
-	if (faccessat(AT_FDCWD, keygen->output, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
-		error_set(err, VMCRED_FAILED, "%s exists; key files are never overwritten",
-			  keygen->output);
-		return error_hint(err, "move it or choose another name");
-	}
-	r = file_write_new(AT_FDCWD, keygen->output, text, S_IRUSR | S_IWUSR, err);
-	if (r < 0)
-		return r;
-	r = dir_sync(keygen->dirfd, keygen->output, err);
-	/* Nothing is encrypted to it yet. */
-	if (r < 0)
-		file_remove(keygen);
-	return r;
-}
-
-static int identity_write(const struct cli *cli, const struct keygen *keygen,
+static int identity_write(const struct cli *cli, struct keygen *keygen,
 			  const struct age_identity *identity, struct error *err)
 {
 	_cleanup_secret_ struct secret text = {0};
@@ -120,7 +41,8 @@ static int identity_write(const struct cli *cli, const struct keygen *keygen,
 	if (r < 0)
 		return r;
 	if (keygen->output)
-		return file_write(keygen, secret_span(&text), err);
+		return cli_new_file_write(keygen->output, !keygen->is_age, secret_span(&text),
+					  &keygen->dirfd, err);
 	if (fstat(STDOUT_FILENO, &status) == 0 && S_ISREG(status.st_mode) &&
 	    status.st_mode & S_IROTH)
 		report_message(&cli->report, REPORT_WARNING,
@@ -149,15 +71,7 @@ static void recipient_print(const struct cli *cli, const struct keygen *keygen,
 	cli_json_print(result);
 }
 
-/* Opens the directory of the output file, and creates it if necessary. */
-static int directory_open(const char *path, struct error *err)
-{
-	_cleanup_free_ char *directory = strdup(path);
-
-	return directory ? dir_make(AT_FDCWD, dirname(directory), 0700, err) : error_no_memory(err);
-}
-
-static int keygen_run(struct cli *cli, const struct keygen *keygen, struct error *err)
+static int keygen_run(struct cli *cli, struct keygen *keygen, struct error *err)
 {
 	_cleanup_age_identities_ struct age_identities identities = {0};
 	_cleanup_config_ struct config config = {0};
@@ -185,7 +99,7 @@ static int keygen_run(struct cli *cli, const struct keygen *keygen, struct error
 		/* An identity without a registered key would only block the next attempt. */
 		if (r < 0 && keygen->output &&
 		    !vars_machine_key_is(store_dirfd, keygen->machine, recipient))
-			file_remove(keygen);
+			cli_new_file_remove(keygen->output, keygen->dirfd);
 		if (r < 0)
 			return error_wrap(err, "registering the machine's key");
 	}
@@ -193,55 +107,15 @@ static int keygen_run(struct cli *cli, const struct keygen *keygen, struct error
 	return 0;
 }
 
-int command_keygen(struct cli *cli, int argc, char **argv, struct error *err)
-{
-	struct keygen keygen = {0};
-	const struct cli_option options[] = {
-		{"output", "FILE", "new identity file (default: stdout)", &keygen.output},
-		{"machine", "MACHINE", "register the public key for this machine in the store",
-		 &keygen.machine},
-		{"force", NULL, "replace the machine's registered key", &keygen.force},
-		{0},
-	};
-	const struct cli_usage usage = {
-		.command = "keygen",
-		.arguments = "",
-		.about = "Generate an age identity, as age-keygen does, for a machine or a person. "
-			 "Keep the\n"
-			 "identity file where secrets are decrypted; secrets are encrypted to the "
-			 "printed public\n"
-			 "key.",
-		.options = options,
-		.has_json = true,
-	};
-	_cleanup_close_ int dirfd = -1;
-	int first, r = cli_parse(cli, &usage, argc, argv, &first, err);
-
-	if (r != 0)
-		return r;
-	if (keygen.force && !keygen.machine)
-		return error_set(err, VMCRED_USAGE,
-				 "--force requires --machine: it replaces a machine's key");
-	if (cli->json && !keygen.output)
-		return error_set(err, VMCRED_USAGE,
-				 "--json requires --output: stdout is for the identity");
-	if (keygen.output) {
-		dirfd = directory_open(keygen.output, err);
-		if (dirfd < 0)
-			return error_wrap(err, "generating an identity");
-	}
-	keygen.dirfd = dirfd;
-	return keygen_run(cli, &keygen, err);
-}
-
-/* age-keygen -y: the public keys of an identity file, one a line. */
-static int recipients_print(const struct cli *cli, const struct keygen *keygen, const char *input,
+/* The public keys of an identity file, one a line, or with --json a list. */
+static int recipients_print(const struct cli *cli, struct keygen *keygen, const char *input,
 			    struct error *err)
 {
 	_cleanup_age_identities_ struct age_identities identities = {.prompt = &terminal_prompt,
 								     .report = &cli->report};
 	_cleanup_age_recipients_ struct age_recipients recipients = {.prompt = &terminal_prompt};
 	_cleanup_secret_ struct secret text = {0};
+	_cleanup_json_ json_t *list = cli->json ? json_array() : NULL;
 	int r = input ? age_identity_file_load(AT_FDCWD, input, &identities, err)
 		      : cli_identities_read(&identities, err);
 
@@ -253,19 +127,83 @@ static int recipients_print(const struct cli *cli, const struct keygen *keygen, 
 		if (*recipient == '<')
 			return error_set(err, VMCRED_FAILED, "the public key of %s is unknown",
 					 recipient);
+		if (list) {
+			json_array_append_new(list, json_string(recipient));
+			continue;
+		}
 		r = secret_append_text(&text, recipient, err);
 		if (r == 0)
 			r = secret_append_text(&text, "\n", err);
 	}
 	if (r < 0)
 		return r;
-	return keygen->output ? file_write(keygen, secret_span(&text), err)
+	if (list) {
+		cli_json_print(list);
+		return 0;
+	}
+	return keygen->output ? cli_new_file_write(keygen->output, false, secret_span(&text),
+						   &keygen->dirfd, err)
 			      : fd_write(STDOUT_FILENO, secret_span(&text), "standard output", err);
+}
+
+int command_keygen(struct cli *cli, int argc, char **argv, struct error *err)
+{
+	struct keygen keygen = {.dirfd = -1};
+	bool converts = false;
+	const struct cli_option options[] = {
+		{"o, output", "FILE", "new identity file (default: stdout)", &keygen.output},
+		{"machine", "MACHINE", "register the public key for this machine in the store",
+		 &keygen.machine},
+		{"force", NULL, "replace the machine's registered key", &keygen.force},
+		{"y, public-key", NULL, "print the public keys of an identity instead", &converts},
+		{0},
+	};
+	const struct cli_usage usage = {
+		.command = "keygen",
+		.arguments = "[-y [FILE]]",
+		.arguments_max = 1,
+		.about = "Generate an age identity, as age-keygen does, for a machine or a person. "
+			 "Keep the\n"
+			 "identity file where secrets are decrypted; secrets are encrypted to the "
+			 "printed public\n"
+			 "key. With -y, print the public keys of an identity file (-: standard "
+			 "input), or of\n"
+			 "your own.",
+		.options = options,
+		.has_json = true,
+	};
+	_cleanup_free_ char *input = NULL;
+	int first, r = cli_parse(cli, &usage, argc, argv, &first, err);
+
+	if (r != 0)
+		return r;
+	if (first < argc && !converts)
+		return error_set(err, VMCRED_USAGE, "too many arguments: FILE is for -y");
+	if (converts && (keygen.machine || keygen.output))
+		return error_set(err, VMCRED_USAGE,
+				 "--public-key cannot be combined with --machine or --output");
+	if (keygen.force && !keygen.machine)
+		return error_set(err, VMCRED_USAGE,
+				 "--force requires --machine: it replaces a machine's key");
+	if (cli->json && !keygen.output && !converts)
+		return error_set(err, VMCRED_USAGE,
+				 "--json requires --output: stdout is for the identity");
+	if (!converts) {
+		r = keygen_run(cli, &keygen, err);
+		cleanup_close_fd(&keygen.dirfd);
+		return r;
+	}
+	r = cli_harden(cli, err);
+	if (r == 0 && (first == argc || strcmp(argv[first], "-") != 0))
+		r = cli_identity_find(first < argc ? argv[first] : NULL, &input, err);
+	if (r == 0)
+		r = recipients_print(cli, &keygen, input, err);
+	return r < 0 ? error_wrap(err, "reading an identity") : 0;
 }
 
 int command_age_keygen(struct cli *cli, int argc, char **argv, struct error *err)
 {
-	struct keygen keygen = {.is_age = true};
+	struct keygen keygen = {.is_age = true, .dirfd = -1};
 	bool postquantum = false, converts = false, version = false;
 	const struct cli_option options[] = {
 		{"pq", NULL, "generate a post-quantum key", &postquantum},
@@ -282,7 +220,6 @@ int command_age_keygen(struct cli *cli, int argc, char **argv, struct error *err
 		.arguments_max = 1,
 		.is_link = true,
 	};
-	_cleanup_close_ int dirfd = -1;
 	const char *input = NULL;
 	int first, r = cli_parse(cli, &usage, argc, argv, &first, err);
 
@@ -298,17 +235,10 @@ int command_age_keygen(struct cli *cli, int argc, char **argv, struct error *err
 		return error_set(err, VMCRED_USAGE, "too many arguments: INPUT is for -y");
 	if (postquantum && converts)
 		return error_set(err, VMCRED_USAGE, "-pq cannot be combined with -y");
-	if (keygen.output) {
-		dirfd = directory_open(keygen.output, err);
-		if (dirfd < 0)
-			return error_wrap(err, "age-keygen");
-	}
-	keygen.dirfd = dirfd;
 	keygen.type = postquantum ? AGE_HYBRID : AGE_X25519;
-	if (!converts)
-		return keygen_run(cli, &keygen, err);
-	r = cli_harden(cli, err);
-	if (r == 0)
-		r = recipients_print(cli, &keygen, input, err);
-	return r < 0 ? error_wrap(err, "age-keygen") : 0;
+	r = converts ? cli_harden(cli, err) : keygen_run(cli, &keygen, err);
+	if (r == 0 && converts && recipients_print(cli, &keygen, input, err) < 0)
+		r = error_wrap(err, "age-keygen");
+	cleanup_close_fd(&keygen.dirfd);
+	return r;
 }

@@ -137,7 +137,7 @@ static int member_command(struct cli *cli, struct member *member,
 
 static const struct operations member_operations = {member_add, member_remove, members_list};
 
-#define AGE_KEY_HELP "public key, as age1... or ssh-ed25519 ..."
+#define AGE_KEY_HELP "public key (age1..., ssh-ed25519 ...), or a file of them"
 #define GROUP_HELP   "add it to this group, too"
 #define FORCE_HELP   "replace its registered key"
 
@@ -145,7 +145,7 @@ int command_machine(struct cli *cli, int argc, char **argv, struct error *err)
 {
 	struct member machine = {.type = VARS_MACHINE};
 	const struct cli_option options[] = {
-		{"age-key", "KEY...", AGE_KEY_HELP, &machine.age_keys},
+		{"age-key", "KEY|FILE...", AGE_KEY_HELP, &machine.age_keys},
 		{"group", "GROUP", GROUP_HELP, &machine.group},
 		{"force", NULL, FORCE_HELP, &machine.force},
 		{"dry-run", NULL, CLI_DRY_RUN_HELP, &machine.dry_run},
@@ -167,7 +167,7 @@ int command_user(struct cli *cli, int argc, char **argv, struct error *err)
 {
 	struct member user = {.type = VARS_USER};
 	const struct cli_option options[] = {
-		{"age-key", "KEY...", AGE_KEY_HELP, &user.age_keys},
+		{"age-key", "KEY|FILE...", AGE_KEY_HELP, &user.age_keys},
 		{"pgp-key", "FINGERPRINT...", "PGP key in gpg's keyring", &user.pgp_keys},
 		{"group", "GROUP", GROUP_HELP, &user.group},
 		{"force", NULL, FORCE_HELP, &user.force},

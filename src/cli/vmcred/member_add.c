@@ -73,10 +73,8 @@ static int keys_find(struct additions *additions, struct addition *addition,
 {
 	const struct member *member = additions->member;
 	struct sops_key_group *keys = &addition->keys;
-	int r = 0;
+	int r = cli_public_keys_add(&member->age_keys, report, keys, err);
 
-	for (size_t i = 0; r == 0 && i < member->age_keys.count; i++)
-		r = vars_key_add(keys, SOPS_KEY_AGE, member->age_keys.items[i], err);
 	for (size_t i = 0; r == 0 && i < member->pgp_keys.count; i++)
 		r = vars_key_add(keys, SOPS_KEY_PGP, member->pgp_keys.items[i], err);
 	if (r < 0)
@@ -91,7 +89,8 @@ static int keys_find(struct additions *additions, struct addition *addition,
 	if (member->type == VARS_MACHINE)
 		return machine_key_generate(additions, addition, report, err);
 	error_set(err, VMCRED_USAGE, "user add requires a public key");
-	return error_hint(err, "pass --age-key KEY (see `vmcred keygen`) or --pgp-key FINGERPRINT");
+	return error_hint(
+		err, "pass --age-key KEY|FILE (see `vmcred keygen -y`) or --pgp-key FINGERPRINT");
 }
 
 static int addition_commit(const struct additions *additions, const struct addition *addition,

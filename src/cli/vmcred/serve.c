@@ -131,7 +131,7 @@ int command_serve(struct cli *cli, int argc, char **argv, struct error *err)
 	if (r < 0)
 		return r;
 	options.config = cli->config;
-	options.identity = cli_machine_identity_path(identity);
+	options.identity = cli_machine_identity_path(identity, &cli->report);
 	options.answers_max = answers_max();
 	return serve_run(&options, &cli->report, err);
 }
