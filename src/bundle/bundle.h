@@ -46,6 +46,59 @@ void bundle_bytes_free(struct bundle_bytes *bytes);
  * not exist. */
 int bundle_pack(const char *part, int store_dirfd, struct bundle_bytes *bundle, struct error *err);
 
+/*
+ * A signed bundle is an archive of three files: the manifest, its SSH signature in the namespace
+ * "vmcred-bundle", and the bundle:
+ *
+ *     manifest        vmcred-bundle 1
+ *                     machine <name>
+ *                     serial <microseconds since 1970>
+ *                     sha256 <of bundle.tar>
+ *     manifest.sig
+ *     bundle.tar
+ *
+ * The serial is the time of signing: publishers need no common counter. A host accepts none that is
+ * less than the last one.
+ */
+#define BUNDLE_DIGEST_SIZE   65 /* hexadecimal, with a NUL */
+#define BUNDLE_SERIAL_SECOND UINT64_C(1000000)
+
+/* Starts as {0}. */
+struct bundle_manifest {
+	char *machine; /* owned; NULL: the bundle is not signed */
+	uint64_t serial;
+	char digest[BUNDLE_DIGEST_SIZE];
+	char *signer; /* owned; NULL: the signature was not checked */
+};
+
+#define _cleanup_bundle_manifest_ __attribute__((cleanup(bundle_manifest_release)))
+
+void bundle_manifest_release(struct bundle_manifest *manifest);
+
+/* Signs with an SSH key; ssh-keygen(1) may ask for a passphrase. */
+int bundle_sign(const struct bundle_bytes *content, const char *machine, const char *key,
+		struct bundle_bytes *bundle, struct error *err);
+
+/*
+ * Finds the bundle in a signed bundle, or `bytes` itself. With a file of allowed signers, the
+ * signature is checked, and a bundle without one is VMCRED_INTEGRITY.
+ */
+int bundle_unwrap(struct span bytes, const char *allowed_signers, struct span *content,
+		  struct bundle_manifest *manifest, struct error *err);
+
+uint64_t bundle_serial_now(void);
+
+#define BUNDLE_TIME_SIZE 32
+void bundle_serial_text(uint64_t serial, char text[BUNDLE_TIME_SIZE]);
+
+/*
+ * Compares the serial with the last one, which is in the directory (-1: there is none). Equal ones
+ * are accepted for the same bundle: an interrupted import is repeated. VMCRED_INTEGRITY: it is
+ * older, or too far in the future. The serial is written before the bundle is installed.
+ */
+int bundle_serial_check(int dirfd, const struct bundle_manifest *manifest, struct error *err);
+int bundle_serial_write(int dirfd, const struct bundle_manifest *manifest, struct error *err);
+
 struct bundle_file {
 	char *path;          /* owned; as in the store */
 	struct span content; /* part of the bundle */

@@ -13,6 +13,7 @@ from bundles import DECLARATION, Repository, archive, files, header
 from harness import equal, expect, fails, need, run, test, vmcred
 from systemctl import Systemctl
 
+TRUSTING = "bundle of m, trusting the transport: /etc/vmcred/allowed_signers does not exist\n"
 PATHS = [
     "vmcred.yaml",
     "vars/shared/both/public/value",
@@ -51,7 +52,7 @@ def test_a_part_is_read_like_the_whole(directory):
 def test_attributes_of_files(directory):
     """a file has the same owner, mode, phase and units in the part, and one that is not deployed is declared only for a VM"""
     more = 'secret: false, owner: "7", group: "8", mode: "0440", reloadUnits: [r.service], restartUnits: [s.service]'
-    declaration = DECLARATION.replace('two: {mode: "0440"}', f"two: {{deploy: false}}, three: {{{more}}}").replace("two: {hex: 16}", "two: uuid, three: uuid")
+    declaration = DECLARATION.replace('two: {mode: "0440"}', f"two: {{deploy: false}}\n      three: {{{more}}}").replace("two: {hex: 16}", "two: uuid, three: uuid")
     repository = Repository(directory, declaration.replace("{one: made/one}", "{one: made/one, two: made/two}"))
     found = files(repository.export())
     assert not [path for path in found if path.endswith("two/secret")], list(found)
@@ -127,7 +128,7 @@ def test_first_import(directory):
     repository.etc.mkdir(parents=True)
     (repository.etc / "activate.env").write_text("VMCRED_MACHINE=m\n")
     bundle = repository.export()
-    expect(repository.import_(bundle), 0, "4 secrets in generation 1\n1 secrets for users in generation 1\n", "")
+    expect(repository.import_(bundle), 0, TRUSTING + "4 secrets in generation 1\n1 secrets for users in generation 1\n", "")
     equal(repository.installed(), files(bundle))
     current = os.readlink(repository.etc / "current")
     equal(sorted(os.listdir(repository.etc)), sorted([current, "activate.env", "current", "vars", "vmcred.yaml"]))
@@ -156,7 +157,7 @@ def test_change_arrives(directory):
     expect(repository.import_(repository.export()))
     repository.change("made/one", "new")
     out = "4 secrets in generation 2\nto restart: a.service\nto restart: microvm@first.service\n1 secrets for users in generation 1, unchanged\n"
-    expect(repository.import_(repository.export()), 0, out, "")
+    expect(repository.import_(repository.export()), 0, TRUSTING + out, "")
     equal(repository.active("one").read_text(), "new")
     equal(len(os.listdir(repository.etc)), 4)
 
@@ -166,14 +167,14 @@ def test_import_again(directory):
     repository = Repository(directory)
     bundle = repository.export()
     expect(repository.import_(bundle))
-    expect(repository.import_(bundle), 0, "4 secrets in generation 1, unchanged\n1 secrets for users in generation 1, unchanged\n", "")
+    expect(repository.import_(bundle), 0, TRUSTING + "4 secrets in generation 1, unchanged\n1 secrets for users in generation 1, unchanged\n", "")
 
 
 def test_json(directory):
     """with --json, import prints the machine and the result of each phase"""
     repository = Repository(directory)
     result = json.loads(expect(repository.import_(repository.export(), "--json"), 0, None, "").out)
-    equal((result["machine"], result["dryRun"]), ("m", False))
+    equal((result["machine"], result["dryRun"], result["signer"], result["serial"]), ("m", False, None, None))
     equal([(phase["neededFor"], phase["generation"], phase["secrets"]) for phase in result["activated"]], [("services", 1, 4), ("users", 1, 1)])
 
 
@@ -187,7 +188,7 @@ def test_dry_run(directory):
     bundle = repository.export()
     first = "4 secrets would be in generation 1\nwould add secrets: both/public, made/one, made/two, password/asked\n"
     users = "1 secrets for users would be in generation 1\nwould add secret: password/hash\n"
-    expect(repository.import_(bundle, "--dry-run"), 0, first + users, "")
+    expect(repository.import_(bundle, "--dry-run"), 0, TRUSTING + first + users, "")
     assert not repository.root.exists()
     expect(repository.import_(bundle))
     before = state(repository.root)
@@ -228,7 +229,7 @@ def test_machine_is_the_host(directory):
     fails(vmcred("import", *options, stdin=bundle, env={"VMCRED_MACHINE": "n"}), 4, "machine m, not n")
     expect(vmcred("import", "--dry-run", *options, stdin=bundle, env={"VMCRED_MACHINE": "m"}))
     repository = Repository(directory / "other", "machines: {m: , n: , HERE: }\ngenerators: {a: {share: true, files: {b: {secret: false}}, script: echo x >$out/b}}\n".replace("HERE", here))
-    expect(vmcred("import", *options, stdin=repository.export(here)), 0, "1 secrets in generation 1\n", "")
+    expect(vmcred("import", *options, stdin=repository.export(here)), 0, TRUSTING.replace("m,", f"{here},") + "1 secrets in generation 1\n", "")
 
 
 def test_repository_in_its_place(directory):

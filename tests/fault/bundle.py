@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """After every fault of an import, the old bundle or the new one is installed, all of it; its secrets are active; and a second
-import completes the work and removes what the first one left."""
+import completes the work and removes what the first one left. Once a signed bundle is installed, no older one is accepted."""
 import os
 import shutil
 
 import harness
 from bundles import Repository, files
 from faults import every_fault
-from harness import equal, expect
+from harness import equal, expect, need, run
 
 DECLARATION = """\
 machines: {m: , n: }
@@ -23,12 +23,17 @@ def strike(directory, prepared):
     host = directory / "host"
     host.mkdir()
     shutil.copy(repository.identity, host)
-    bundles, values = [], []
-    for value in ("old", "new"):
+    options, bundles, values = [], [], ["old", "new"]
+    if prepared:
+        need("ssh-keygen")
+        expect(run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", directory / "key"))
+        (host / "root/etc/vmcred").mkdir(parents=True)
+        (host / "root/etc/vmcred/allowed_signers").write_text("ada " + (directory / "key.pub").read_text())
+        options = ["--sign", directory / "key"]
+    for value in values:
         repository.change("made/one", value)
         bundles.append(files(repository.export()))
-        values.append(value)
-        (directory / value).write_bytes(repository.export())
+        (directory / value).write_bytes(repository.export("m", *options))
 
     def command(copy, value="new"):
         return [harness.VMCRED, "import", "--machine", "m", "--identity", copy / "identity", "--root", copy / "root", directory / value]
@@ -43,17 +48,21 @@ def strike(directory, prepared):
         fault.expect(installed in (bundles if prepared else [None, bundles[1]]), "part of a bundle is installed")
         active = here.active("one").read_text() if here.active("one").exists() else None
         fault.expect(active in (values if prepared else [None, "new"]), "another value is active")
+        if prepared and installed == bundles[1]:
+            fault.expect(harness.run(*command(copy, "old")).code == 4, "the old bundle is accepted after the new one")
         fault.expect(installed == bundles[1] or active != "new", "a value is active that is not installed")
         expect(harness.run(*command(copy)))
         equal(here.installed(), bundles[1])
         equal(here.active("one").read_text(), "new")
-        equal(sorted(os.listdir(here.etc)), sorted([os.readlink(here.etc / "current"), "current", "vars", "vmcred.yaml"]))
+        own = ["allowed_signers"] if prepared else []
+        equal(sorted(os.listdir(here.etc)), sorted([*own, os.readlink(here.etc / "current"), "current", "vars", "vmcred.yaml"]))
+        equal([path.name for path in here.root.glob("var/lib/vmcred/*")], ["bundle.json"] if prepared else [])
 
-    assert every_fault(host, command, check, errors=("ENOSPC",)) > 20
+    assert every_fault(host, command, check, errors=("ENOSPC",) if prepared else ()) > 20
 
 
 def test_second_import(directory):
-    """after a fault while a bundle replaces another, one of them is installed, and a second import completes it"""
+    """after a fault while a signed bundle replaces another, one of them is installed, and a second import completes it"""
     strike(directory, prepared=True)
 
 

@@ -22,7 +22,14 @@ static int bundle_make(struct cli *cli, const char *machine, struct bundle_bytes
 
 int command_export(struct cli *cli, int argc, char **argv, struct error *err)
 {
-	const struct cli_option options[] = {{0}};
+	const char *key = NULL;
+	const struct cli_option options[] = {
+		{"sign", "KEY",
+		 "sign it with an SSH key: a private key's file, or a public\n"
+		 "                         key's file if an agent has the private key",
+		 &key},
+		{0},
+	};
 	const struct cli_usage usage = {
 		.command = "export",
 		.arguments = "MACHINE",
@@ -33,7 +40,8 @@ int command_export(struct cli *cli, int argc, char **argv, struct error *err)
 		.arguments_min = 1,
 		.arguments_max = 1,
 	};
-	_cleanup_bundle_bytes_ struct bundle_bytes bundle = {0};
+	_cleanup_bundle_bytes_ struct bundle_bytes bundle = {0}, signed_bundle = {0};
+	const struct bundle_bytes *result;
 	int first, r = cli_parse(cli, &usage, argc, argv, &first, err);
 
 	if (r != 0)
@@ -45,7 +53,10 @@ int command_export(struct cli *cli, int argc, char **argv, struct error *err)
 				  argv[first], argv[first]);
 	}
 	r = bundle_make(cli, argv[first], &bundle, err);
+	if (r == 0 && key)
+		r = bundle_sign(&bundle, argv[first], key, &signed_bundle, err);
+	result = key ? &signed_bundle : &bundle;
 	return r < 0 ? r
-		     : fd_write(STDOUT_FILENO, span_of(bundle.data, bundle.size), "standard output",
-				err);
+		     : fd_write(STDOUT_FILENO, span_of(result->data, result->size),
+				"standard output", err);
 }

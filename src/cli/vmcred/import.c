@@ -18,10 +18,17 @@
 #include "bundle/bundle.h"
 #include "cli/vmcred/commands.h"
 
+/* Of signed bundles only. */
+#define ALLOWED_SIGNERS "/etc/vmcred/allowed_signers"
+
+/* For the record of the last signed bundle; the machine's identity is there, too. */
+#define STATE_DIRECTORY "/var/lib/vmcred"
+
 struct call {
 	struct activate_options options;
 	const char *identity;
 	bool dry;
+	struct bundle_manifest manifest;
 };
 
 /* Below --root, or the system's. */
@@ -123,12 +130,31 @@ static bool has_phase(const struct call *call, const struct config *config,
 	return false;
 }
 
+/* Whether anybody but the transport vouches for the bundle. */
+static void origin_print(const struct cli *cli, const struct call *call)
+{
+	const struct bundle_manifest *manifest = &call->manifest;
+	char time[BUNDLE_TIME_SIZE];
+
+	bundle_serial_text(manifest->serial, time);
+	if (cli->json)
+		return;
+	if (manifest->signer)
+		printf("bundle of %s, signed by %s at %s\n", manifest->machine, manifest->signer,
+		       time);
+	else
+		printf("bundle of %s, trusting the transport: %s does not exist\n",
+		       call->options.machine, ALLOWED_SIGNERS);
+}
+
 /* All phases; a failure of one does not stop the others. */
 static int phases_activate(struct cli *cli, const struct call *call, const struct config *config,
 			   int dirfd, const struct age_identities *identities, struct error *err)
 {
 	_cleanup_json_ json_t *list = cli->json ? json_array() : NULL;
+	const struct bundle_manifest *manifest = &call->manifest;
 
+	origin_print(cli, call);
 	for (int i = 0; i < CONFIG_PHASES; i++) {
 		struct activate_options options = call->options;
 		_cleanup_error_ struct error failed = {0};
@@ -141,9 +167,11 @@ static int phases_activate(struct cli *cli, const struct call *call, const struc
 			error_add(err, &failed);
 	}
 	if (list) {
-		_cleanup_json_ json_t *object =
-			json_pack("{s:s, s:b, s:O}", "machine", call->options.machine, "dryRun",
-				  call->dry, "activated", list);
+		_cleanup_json_ json_t *object = json_pack(
+			"{s:s, s:s?, s:o, s:b, s:O}", "machine", call->options.machine, "signer",
+			manifest->signer, "serial",
+			manifest->signer ? json_integer((json_int_t)manifest->serial) : json_null(),
+			"dryRun", call->dry, "activated", list);
 
 		cli_json_print(object);
 	}
@@ -188,15 +216,18 @@ static int units_update(const struct call *call, struct error *err)
 	return cli_systemctl("daemon-reload", true, NULL, err);
 }
 
-static int bundle_replace(struct cli *cli, const struct call *call, struct bundle_place *place,
-			  const struct bundle *bundle, const struct age_identities *identities,
-			  struct error *err)
+static int bundle_replace(struct cli *cli, const struct call *call, int state_dirfd,
+			  struct bundle_place *place, const struct bundle *bundle,
+			  const struct age_identities *identities, struct error *err)
 {
 	_cleanup_close_ int dirfd = bundle_stage(place, bundle, err);
 	const bool is_new = declaration_changes(place, bundle);
 	_cleanup_error_ struct error failed = {0};
 	int r = dirfd < 0 ? dirfd : secrets_check(&bundle->config, dirfd, identities, err);
 
+	/* Before the bundle: otherwise, after a crash, an older one than this would be accepted. */
+	if (r == 0 && call->manifest.signer)
+		r = bundle_serial_write(state_dirfd, &call->manifest, err);
 	if (r == 0)
 		r = bundle_install(place, err);
 	if (r < 0)
@@ -209,12 +240,30 @@ static int bundle_replace(struct cli *cli, const struct call *call, struct bundl
 	return -(int)err->code;
 }
 
+/* The descriptor; -1 if it does not exist, and for a dry run need not. */
+static int state_open(const struct call *call, int *dirfd, struct error *err)
+{
+	_cleanup_free_ char *path = path_below(call, STATE_DIRECTORY);
+
+	if (!path)
+		return error_no_memory(err);
+	*dirfd = call->dry ? dir_open(AT_FDCWD, path, err) : dir_make(AT_FDCWD, path, 0700, err);
+	if (*dirfd >= 0)
+		return 0;
+	if (!call->dry || err->code != VMCRED_MISSING)
+		return -(int)err->code;
+	error_clear(err);
+	*dirfd = -1;
+	return 0;
+}
+
 static int bundle_import(struct cli *cli, const struct call *call, const struct bundle *bundle,
 			 struct error *err)
 {
 	_cleanup_age_identities_ struct age_identities identities = {0};
 	_cleanup_bundle_place_ struct bundle_place place = BUNDLE_PLACE_NONE;
 	_cleanup_free_ char *declaration = path_below(call, VMCRED_CONFIG_PATH);
+	_cleanup_close_ int state_dirfd = -1;
 	int r = cli_identities_load(call->identity, &cli->report, &identities, err);
 
 	if (r < 0)
@@ -222,26 +271,53 @@ static int bundle_import(struct cli *cli, const struct call *call, const struct 
 	if (!declaration)
 		return error_no_memory(err);
 	r = bundle_place_open(dirname(declaration), call->dry, &place, err);
+	if (r == 0 && call->manifest.signer)
+		r = state_open(call, &state_dirfd, err);
+	if (r == 0 && call->manifest.signer)
+		r = bundle_serial_check(state_dirfd, &call->manifest, err);
 	if (r < 0)
 		return r;
 	return call->dry ? bundle_try(cli, call, bundle, &identities, err)
-			 : bundle_replace(cli, call, &place, bundle, &identities, err);
+			 : bundle_replace(cli, call, state_dirfd, &place, bundle, &identities, err);
+}
+
+/* NULL: there is no file of allowed signers. The caller frees it. */
+static int signers_find(const struct call *call, char **path, struct error *err)
+{
+	_cleanup_free_ char *found = path_below(call, ALLOWED_SIGNERS);
+
+	if (!found)
+		return error_no_memory(err);
+	if (access(found, F_OK) == 0)
+		*path = pointer_release(&found);
+	else if (errno != ENOENT && errno != ENOTDIR)
+		return error_set_errno(err, errno, "%s", found);
+	return 0;
 }
 
 static int call_run(struct cli *cli, struct call *call, const char *file, struct error *err)
 {
 	_cleanup_bundle_bytes_ struct bundle_bytes bytes = {0};
 	_cleanup_bundle_ struct bundle bundle = {0};
+	_cleanup_free_ char *signers = NULL;
+	struct span content;
 	int r = cli_harden(cli, err);
 
 	if (r == 0)
+		r = signers_find(call, &signers, err);
+	if (r == 0)
 		r = input_read(file, &bytes, err);
 	if (r == 0)
-		r = bundle_open(span_of(bytes.data, bytes.size), call->options.machine, &bundle,
-				err);
+		r = bundle_unwrap(span_of(bytes.data, bytes.size), signers, &content,
+				  &call->manifest, err);
+	if (r == 0)
+		r = bundle_open(content, call->options.machine, &bundle, err);
 	if (r < 0)
 		return r;
 	call->options.machine = bundle.config.machines[0].name;
+	if (call->manifest.machine && strcmp(call->manifest.machine, call->options.machine) != 0)
+		return error_set(err, VMCRED_INTEGRITY, "the bundle of %s is signed for machine %s",
+				 call->options.machine, call->manifest.machine);
 	return bundle_import(cli, call, &bundle, err);
 }
 
@@ -277,5 +353,7 @@ int command_import(struct cli *cli, int argc, char **argv, struct error *err)
 	if (r != 0)
 		return r;
 	cli->threads = pool_threads();
-	return call_run(cli, &call, first < argc ? argv[first] : NULL, err);
+	r = call_run(cli, &call, first < argc ? argv[first] : NULL, err);
+	bundle_manifest_release(&call.manifest);
+	return r;
 }
