@@ -27,8 +27,9 @@ let
           };
           files = mkOption {
             default = { };
-            type = types.attrsOf (types.submodule {
+            type = types.attrsOf (types.submodule ({ name, ... }: {
               options = {
+                path = any "/run/secrets/${name}";
                 secret = any true;
                 deploy = any true;
                 owner = any "root";
@@ -37,14 +38,20 @@ let
                 neededFor = any "services";
                 restartUnits = any [ ];
               };
-            });
+            }));
           };
         };
       });
     };
   };
 
-  original = name: { imports = [ (clanCore + "/nixosModules/clanCore/vars/interface.nix") { inherit pkgs; machineName = name; } ]; };
+  original = name: {
+    imports = [ (clanCore + "/nixosModules/clanCore/vars/interface.nix") ];
+    inherit pkgs;
+    machineName = name;
+    # Otherwise the module of sops-nix has the paths.
+    settings.fileModule = file: { path = "/run/secrets/${file.config.name}"; };
+  };
 
   # clan's own services: with the real modules only.
   service = path: role: settings: instance: ((import (clanCore + "/clanServices/${path}") { inherit lib; }).roles.${role}.perInstance ({
@@ -71,14 +78,19 @@ let
     } { instanceName = "ada"; })
   ];
 
+  # The options of clan that a machine has.
+  options = name: {
+    options.clan.core = {
+      vars = mkOption { default = { }; type = types.submodule (if clanCore == null then standIn else original name); };
+      settings = any { machine.name = name; domain = "clan.example"; directory = ./.; };
+      sops.defaultGroups = any [ ];
+    };
+  };
+
   machine = name: module: lib.evalModules {
     modules = [
+      (options name)
       {
-        options.clan.core = {
-          vars = mkOption { default = { }; type = types.submodule (if clanCore == null then standIn else original name); };
-          settings = any { machine.name = name; domain = "clan.example"; directory = ./.; };
-          sops.defaultGroups = any [ ];
-        };
         # The services set options of NixOS.
         config._module.check = false;
         options.services.userborn.enable = any false;
@@ -138,6 +150,8 @@ let
   declaration = extra: clanVars { inherit lib; machines = clan extra; };
 in
 {
+  inherit options;
+
   # Its text, without references to what must be built.
   declaration = builtins.unsafeDiscardStringContext (declaration (_: { }));
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What the tests evaluate and build: vmcred's modules with the modules of microvm.nix in `sources`, the original's or ours.
-# `source` is a store of vmcred; `sopsFile` and `keyFile` are what sops-nix decrypts. `clanCore` is clan-core or null.
+# `source` is a store of vmcred; `sopsFile` and `keyFile` are what sops-nix decrypts. `clanCore` is clan-core or null, and
+# `page` has the flakes of docs/nixos.md.
 { sources ? ./sources
 , hypervisors ? "/hypervisors"
 , vmcredBuild ? "/vmcred"
@@ -9,6 +10,7 @@
 , sopsFile ? null
 , keyFile ? null
 , clanCore ? null
+, page ? null
 }:
 let
   lib = import (sources + "/nixpkgs.lib/lib");
@@ -18,13 +20,17 @@ let
 
   nixos = modules: import ./nixos/lib/eval-config.nix { pkgs = x86; inherit modules; };
 
-  flake = (import ../../flake.nix).outputs {
-    self = flake // { inherit (flake) packages nixosModules; };
-    nixpkgs = {
-      lib = lib // { nixosSystem = { modules }: nixos modules; };
-      legacyPackages = lib.genAttrs [ "x86_64-linux" "aarch64-linux" ] pkgsFor;
-    };
+  nixpkgs = {
+    lib = lib // { nixosSystem = { modules }: nixos modules; };
+    legacyPackages = lib.genAttrs [ "x86_64-linux" "aarch64-linux" ] pkgsFor;
   };
+
+  flake = (import ../../flake.nix).outputs {
+    inherit nixpkgs;
+    self = flake // { inherit (flake) packages nixosModules; };
+  };
+
+  clan = import ./clan.nix { inherit lib clanCore; pkgs = x86; inherit (flake.lib) clanVars; };
 
   evaluate = name: { system, microvm, module ? { }, ... }:
     import ./nixos/lib/eval-config.nix {
@@ -103,7 +109,8 @@ let
 in
 {
   inherit flake;
-  clan = import ./clan.nix { inherit lib clanCore; pkgs = pkgsFor "x86_64-linux"; inherit (flake.lib) clanVars; };
+  inherit clan;
+  page = import ./flakes.nix { inherit lib nixos nixpkgs sources clan page; vmcred = flake; };
   facts = lib.mapAttrs facts guests;
   hosts = lib.mapAttrs (_: host: {
     services = lib.mapAttrs (_: service: service.serviceConfig or { }) host.config.systemd.services;
