@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the programs share: main() with its table of commands, options, the terminal (terminal.h),
- * the progress line (progress.h) and the user's keys (sops_keys.h). Each program is a directory
- * below this one with a file for each command. A command parses its arguments, calls the library
- * and prints results to stdout; its error goes up to cli_main(), which prints it and returns the
- * exit code. Nothing here knows a file format.
+ * the progress line (progress.h), the journal (journal.h) and the user's keys (sops_keys.h). Each
+ * program is a directory below this one with a file for each command. A command parses its
+ * arguments, calls the library and prints results to stdout; its error goes up to cli_main(), which
+ * prints it and returns the exit code. Nothing here knows a file format.
  *
  * The programs are split along the trust boundary: vmcred-run starts VMs and contains no code that
  * can decrypt a document.

@@ -10,7 +10,9 @@
 #include "base/harden.h"
 #include "base/name.h"
 #include "base/program.h"
+#include "base/text.h"
 #include "cli/cli.h"
+#include "cli/journal.h"
 #include "cli/stream.h"
 
 #define COMMANDS_MAX 32
@@ -161,10 +163,19 @@ static int program_run(const struct cli_program *program, struct cli *cli, int a
 			    : dispatch(program, cli, argc, argv, err);
 }
 
+/* The journal's priority of an error: syslog(3). */
+#define ERROR_PREFIX "<3>"
+
 static void line_print(const struct report *report, enum report_level level, const char *text)
 {
+	_cleanup_free_ char *line =
+		text_format("vmcred: %s%s", level == REPORT_WARNING ? "warning: " : "", text);
+
 	progress_clear(report->data);
-	fprintf(stderr, "vmcred: %s%s\n", level == REPORT_WARNING ? "warning: " : "", text);
+	if (line && cli_journal_is_stderr())
+		cli_journal_line(report, level, line);
+	else if (line)
+		fprintf(stderr, "%s\n", line);
 }
 
 static int finish(struct cli *cli, int r, struct error *err)
@@ -178,7 +189,8 @@ static int finish(struct cli *cli, int r, struct error *err)
 	if (r >= 0)
 		return r == CLI_HELPED ? 0 : r;
 	line = error_line(err);
-	fprintf(stderr, "vmcred: %s\n", line ? line : "out of memory");
+	fprintf(stderr, "%svmcred: %s\n", cli_journal_is_stderr() ? ERROR_PREFIX : "",
+		line ? line : "out of memory");
 	return -r;
 }
 

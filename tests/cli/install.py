@@ -46,7 +46,7 @@ def test_everything_is_installed(directory):
     wanted = {
         "vmcred", "vmcred-run", "vmcred-sops", "vmcred-sandbox", "vmcred.h", "vmcred.pc", "libvmcred.a", "libvmcred.so", "libvmcred.so.0", "microvm@.service",
         "vmcred-activate.service", "vmcred-activate-users.service", "vmcred.service", "vmcred.socket", "vmcred-generator",
-        "vmcred-units.path", "vmcred-units.service", "run-secrets.d.mount", r"run-secrets\x2dfor\x2dusers.d.mount", "vmcred.fish", "_vmcred", "vmcred.conf",
+        "vmcred-units.path", "vmcred-units.service", "vmcred.catalog", "run-secrets.d.mount", r"run-secrets\x2dfor\x2dusers.d.mount", "vmcred.fish", "_vmcred", "vmcred.conf",
     }  # fmt: skip
     equal(wanted - names, set(), "missing files")
 

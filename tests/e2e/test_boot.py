@@ -133,6 +133,14 @@ def test_unit_succeeds_when_guest_powers_off(_directory):
     equal(booted().guest_console.splitlines()[-1], f"{SERVICE}: Deactivated successfully.", "systemd's last word on it")
 
 
+def test_journal_lists_the_credentials_of_the_launch(_directory):
+    """the journal of the unit has an entry with the names of the guest's credentials"""
+    fields = ("_SYSTEMD_UNIT", "MESSAGE_ID", "VMCRED_CREDENTIAL")
+    found = booted().checked("journalctl", "--output=json", "--no-pager", f"_SYSTEMD_UNIT={SERVICE}", "VMCRED_VM=test-vm").out
+    equal([[entry[field] for field in fields] for entry in map(json.loads, found.splitlines())],
+          [[SERVICE, "e5c51eb123a44056888d789ddadc5e1a", ["HOST-API-KEY", "HOST-DB-PASSWORD", "HOST-JWT-SECRET"]]])  # fmt: skip
+
+
 def test_inspect_reports_all_stages(_directory):
     """vmcred inspect reports all eight stages as seen while the VM runs"""
     result = expect(booted().seen["inspect"], 0)

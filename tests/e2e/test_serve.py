@@ -14,7 +14,8 @@ from host import DROPINS, SECRETS, SERVICE, STORE, Container, journal, succeeded
 SOCKET = "/run/vmcred/socket"
 SHOW = "/bin/sh -c 'cd $CREDENTIALS_DIRECTORY && sha256sum *'"
 
-MESSAGE_ID = "9feaf9372b704ff88339d8abbbd342c2"
+DELIVERED, REFUSED = "9feaf9372b704ff88339d8abbbd342c2", "f3c6921f2a4d45e0a089c0cc3b36f133"
+CATALOG = "/usr/local/lib/systemd/catalog/vmcred.catalog"
 GENERATORS = "/run/systemd/system-generators"
 
 host = None
@@ -55,7 +56,7 @@ def log(identifier, *fields):
 
 def requests(**fields):
     """The journal entries of requests with these fields."""
-    lines = booted().checked("journalctl", "--output=json", "--no-pager", f"MESSAGE_ID={MESSAGE_ID}",
+    lines = booted().checked("journalctl", "--output=json", "--no-pager", f"MESSAGE_ID={DELIVERED}", f"MESSAGE_ID={REFUSED}",
                              *(f"{key}={value}" for key, value in fields.items())).out.splitlines()
     return [json.loads(line) for line in lines]
 
@@ -96,6 +97,10 @@ def test_journal(_directory):
         assert f"gave host-{name} to {SERVICE} (process " in lines, lines
         fields = requests(VMCRED_RESULT="gave", VMCRED_UNIT=SERVICE, VMCRED_CREDENTIAL=f"host-{name}")
         equal([(entry["VMCRED_CODE"], entry["VMCRED_PEER_UID"], entry["PRIORITY"]) for entry in fields], [("0", "0", "6")])
+    booted().write(CATALOG, (harness.SOURCE / "units/vmcred.catalog").read_text())
+    booted().checked("journalctl", "--update-catalog")
+    explained = booted().checked("journalctl", "--catalog", "--no-pager", f"--unit={SERVICE}", f"MESSAGE_ID={DELIVERED}").out
+    assert f"Subject: Credential host-api-key delivered to {SERVICE}\n" in explained, explained
     whole = journal(booted())
     for name in SECRETS:
         value = booted().secret(name)

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "cli/journal.h"
 #include "cli/vmcred-run/commands.h"
 
 /* "argv", "log", or both separated by ','. */
@@ -123,6 +125,35 @@ int launch_declaration_load(struct cli *cli, struct config *config, struct error
 	return r < 0 ? r : launch_declaration_read(path, cli->load, config, err);
 }
 
+/* Which credentials the hypervisor gets, for the audit log of the VM's unit. */
+static void launch_log(const struct vmm_launch *launch, const char *vm)
+{
+	_cleanup_free_ char *text = NULL, *line = NULL;
+	size_t size, count = 0;
+	FILE *stream = cli_journal_is_stderr() ? open_memstream(&text, &size) : NULL;
+
+	if (!stream)
+		return;
+	fprintf(stream, "VMCRED_VM=%s\n", vm);
+	for (size_t i = 0; i < launch->list.count; i++) {
+		if (!launch->list.strings[i].name)
+			continue;
+		fprintf(stream, "VMCRED_CREDENTIAL=%s\n", launch->list.strings[i].name);
+		count++;
+	}
+	if (fclose(stream) == 0)
+		line = text_format("starting %s for the VM %s with %zu credential%s",
+				   launch->program, vm, count, count == 1 ? "" : "s");
+	if (line)
+		(void)cli_journal_send(&(struct cli_journal_entry){
+			.event = CLI_JOURNAL_LAUNCHED,
+			.level = REPORT_INFO,
+			.line = line,
+			.result = "starting",
+			.more = text,
+		});
+}
+
 int run_vm(struct config *config, const char *name, char *const *argv, const char *credentials,
 	   struct vmm_launch *launch, struct error *err)
 {
@@ -159,6 +190,8 @@ int run_vm(struct config *config, const char *name, char *const *argv, const cha
 	r = vmm_prepare(launch, err);
 	if (r == 0)
 		r = oem_list_compose(&launch->list, vm, credentials, launch->report, err);
+	if (r == 0)
+		launch_log(launch, vm->name);
 	/* It may be large, and is not needed while the VM runs. */
 	config_destroy(config);
 	if (r == 0)

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/pool.h"
+#include "cli/journal.h"
 #include "cli/vmcred/commands.h"
 #include "config/config.h"
 
@@ -202,6 +203,7 @@ static void credential_log(const struct config_vm *vm, const struct config_load 
 
 	if (line)
 		(void)cli_journal_send(&(struct cli_journal_entry){
+			.event = CLI_JOURNAL_NOT_ACTIVATED,
 			.level = REPORT_WARNING,
 			.line = line,
 			.result = is_kept ? "kept" : "not-activated",
@@ -229,6 +231,30 @@ static void failures_log(const struct config *config, const struct activation_re
 	}
 }
 
+/* The audit log has each activation, also those by hand. */
+static void activation_log(const struct activate_result *result)
+{
+	const struct activation_record *record = &result->record;
+	const char *phase = config_phase_get(record->phase)->name;
+	_cleanup_free_ char *line = text_format(
+		"%s: %zu secrets for %s in generation %u%s", record->machine, result->secret_count,
+		phase, result->generation, result->changed ? "" : ", unchanged");
+	_cleanup_free_ char *more = text_format(
+		"VMCRED_MACHINE=%s\nVMCRED_PHASE=%s\nVMCRED_GENERATION=%u\nVMCRED_SECRETS=%zu\n"
+		"VMCRED_FAILED=%zu\n",
+		record->machine, phase, result->generation, result->secret_count,
+		record->failure_count);
+
+	if (line && more)
+		(void)cli_journal_send(&(struct cli_journal_entry){
+			.event = CLI_JOURNAL_ACTIVATED,
+			.level = REPORT_INFO,
+			.line = line,
+			.result = result->changed ? "activated" : "unchanged",
+			.more = more,
+		});
+}
+
 int cli_activate(struct cli *cli, const struct config *config, int store_dirfd,
 		 const struct age_identities *identities, const struct activate_options *options,
 		 bool restart, json_t *list, struct error *err)
@@ -249,6 +275,8 @@ int cli_activate(struct cli *cli, const struct config *config, int store_dirfd,
 		failures_log(config, &result.record);
 	if (r < 0)
 		return r;
+	if (!options->root && !options->dry && result.record.machine)
+		activation_log(&result);
 	/* The units of this system do not use what is below another root. */
 	if (outcome.restarts)
 		r = cli_pending_restart(&result.record, true, &restarts, err);

@@ -245,31 +245,6 @@ void cli_restarted_release(struct cli_restarted *result);
 void cli_age_version_print(void);
 
 /*
- * The journal, for what concerns the credentials of other units.
- */
-
-/* Whether standard error is a stream to the journal (systemd.exec(5), $JOURNAL_STREAM). The
- * variable can be inherited by a process whose standard error is something else. */
-bool cli_journal_is_stderr(void);
-
-/* A report's `line`: the journal reads the priority of a line from its prefix: sd-daemon(3). */
-void cli_journal_line(const struct report *report, enum report_level level, const char *text);
-
-/* An entry with fields (systemd.journal-fields(7)). */
-struct cli_journal_entry {
-	enum report_level level;
-	const char *line;
-	const char *result;     /* VMCRED_RESULT= */
-	const char *unit;       /* NULL: unknown */
-	const char *credential; /* NULL: unknown */
-	const char *more;       /* further fields, each "NAME=VALUE\n"; or NULL */
-};
-
-/* Sends an entry in one datagram. `systemctl status` of its unit shows it as well, because of
- * OBJECT_SYSTEMD_UNIT=. Returns whether it was sent. */
-bool cli_journal_send(const struct cli_journal_entry *entry);
-
-/*
  * Output. cli_main() reports that stdout could not be written.
  */
 

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/harden.h"
 #include "base/text.h"
+#include "cli/journal.h"
 #include "cli/vmcred/commands.h"
 
 #define IDLE_DEFAULT     "30"
@@ -24,12 +25,14 @@
 static const struct {
 	const char *field, *verb, *preposition;
 	enum report_level level;
+	enum cli_journal_event event;
 } results[SERVE_RESULTS] = {
-	[SERVE_GAVE] = {"gave", "gave", "to", REPORT_INFO},
-	[SERVE_LEFT_OUT] = {"left-out", "left out", "for", REPORT_WARNING},
-	[SERVE_REFUSED] = {"refused", "refused", "to", REPORT_WARNING},
-	[SERVE_HUNG_UP] = {"hung-up", "did not finish", "for", REPORT_WARNING},
-	[SERVE_TURNED_AWAY] = {"turned-away", "turned away", "", REPORT_WARNING},
+	[SERVE_GAVE] = {"gave", "gave", "to", REPORT_INFO, CLI_JOURNAL_DELIVERED},
+	[SERVE_LEFT_OUT] = {"left-out", "left out", "for", REPORT_WARNING, CLI_JOURNAL_DELIVERED},
+	[SERVE_REFUSED] = {"refused", "refused", "to", REPORT_WARNING, CLI_JOURNAL_REFUSED},
+	[SERVE_HUNG_UP] = {"hung-up", "did not finish", "for", REPORT_WARNING, CLI_JOURNAL_REFUSED},
+	[SERVE_TURNED_AWAY] = {"turned-away", "turned away", "", REPORT_WARNING,
+			       CLI_JOURNAL_REFUSED},
 };
 
 static bool journal_send(const struct serve_event *event, const char *line)
@@ -39,6 +42,7 @@ static bool journal_send(const struct serve_event *event, const char *line)
 		(unsigned)event->user, event->reason ? (int)event->reason->code : 0);
 
 	return more && cli_journal_send(&(struct cli_journal_entry){
+			       .event = results[event->result].event,
 			       .level = results[event->result].level,
 			       .line = line,
 			       .result = results[event->result].field,

@@ -172,7 +172,9 @@ static void path_unquote(char *path)
 			continue;
 		}
 		known = strchr(escapes, from[1]);
-		*to = known ? known[1] : from[1];
+		*to = from[1];
+		if (known)
+			*to = known[1];
 		from += 2;
 	}
 	*to = '\0';

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The journal's native protocol, which needs no libsystemd. */
+#include "cli/journal.h"
+
 #include <endian.h>
 #include <errno.h>
 #include <stdio.h>
@@ -12,10 +13,19 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
-#include "cli/vmcred/commands.h"
 
-/* `journalctl MESSAGE_ID=...` finds everything about the credentials of units. */
-#define MESSAGE_ID "9feaf9372b704ff88339d8abbbd342c2"
+static const char *const ids[] = {
+	[CLI_JOURNAL_DELIVERED] = "9feaf9372b704ff88339d8abbbd342c2",
+	[CLI_JOURNAL_REFUSED] = "f3c6921f2a4d45e0a089c0cc3b36f133",
+	[CLI_JOURNAL_ACTIVATED] = "2866fc0b533146d39e8c7728b7815feb",
+	[CLI_JOURNAL_NOT_ACTIVATED] = "a2a4287c731841e58be13ed216ae417b",
+	[CLI_JOURNAL_LAUNCHED] = "e5c51eb123a44056888d789ddadc5e1a",
+};
+
+const char *cli_journal_id(enum cli_journal_event event)
+{
+	return ids[event];
+}
 
 /* syslog(3) */
 static const int priorities[] = {
@@ -73,9 +83,9 @@ bool cli_journal_send(const struct cli_journal_entry *entry)
 		return false;
 	field_print(stream, "MESSAGE", entry->line);
 	fprintf(stream,
-		"MESSAGE_ID=" MESSAGE_ID "\nSYSLOG_IDENTIFIER=vmcred\nPRIORITY=%d\n"
-		"VMCRED_RESULT=%s\n%s",
-		priorities[entry->level], entry->result, entry->more ? entry->more : "");
+		"MESSAGE_ID=%s\nSYSLOG_IDENTIFIER=vmcred\nPRIORITY=%d\nVMCRED_RESULT=%s\n%s",
+		ids[entry->event], priorities[entry->level], entry->result,
+		entry->more ? entry->more : "");
 	if (entry->unit)
 		fprintf(stream, "VMCRED_UNIT=%s\nOBJECT_SYSTEMD_UNIT=%s\n", entry->unit,
 			entry->unit);
