@@ -29,8 +29,8 @@
           qemu = "qemu-system-${architecture}";
         };
 
-        # What prevents delivery, with what to do about it.
-        problems = map (message: "MicroVM ${hostName}: ${message}") (
+        # What prevents delivery by a hypervisor, with what to do about it.
+        problems = hypervisor: map (message: "MicroVM ${hostName}: ${message}") (
           lib.optional (!programs ? ${hypervisor}) (
             "vmcred cannot pass credentials to ${hypervisor}: set microvm.hypervisor to one of "
             + "${lib.concatStringsSep ", " (lib.attrNames programs)}, or remove microvm.credentialFiles"
@@ -45,7 +45,7 @@
           )
         );
 
-        delivers = config.microvm.guest.enable && cfg.enable && problems == [ ];
+        delivers = config.microvm.guest.enable && cfg.enable;
 
         # The names only. The runner refers to it, so that a VM of `microvm -c` does not need the host's configuration.
         declaration = vmHostPackages.writeText "vmcred-${hostName}.json" (builtins.toJSON {
@@ -65,15 +65,21 @@
       in
       {
         options = {
-          # The runners of microvm.nix read these two options: the package becomes one that starts vmcred, and the list of
-          # files is empty, so that they neither pass nor refuse it.
-          microvm = lib.mapAttrs (name: program: {
+          # The runners of microvm.nix read these options: the package becomes one that starts vmcred, and the list of files
+          # is empty, so that they neither pass nor refuse it.
+          microvm = lib.mapAttrs (_: program: {
             package = lib.mkOption {
-              apply = package: if delivers && hypervisor == name then wrap program package else package;
+              apply = package: if delivers then wrap program package else package;
             };
           }) programs // {
             credentialFiles = lib.mkOption {
               apply = files: if delivers then { } else files;
+            };
+            # One for each hypervisor, also those that would start without the credentials.
+            runner = lib.mkOption {
+              apply = lib.mapAttrs (hypervisor: runner:
+                if delivers && problems hypervisor != [ ] then throw (lib.head (problems hypervisor)) else runner
+              );
             };
           };
 
@@ -128,8 +134,8 @@
         };
 
         config = lib.mkMerge [
-          (lib.mkIf (config.microvm.guest.enable && cfg.enable) {
-            assertions = map (message: { assertion = false; inherit message; }) problems;
+          (lib.mkIf delivers {
+            assertions = map (message: { assertion = false; inherit message; }) (problems hypervisor);
 
             # systemd in the initrd imports credentials if the kernel shows it SMBIOS strings, and fw_cfg with QEMU.
             boot.initrd.availableKernelModules = [ "dmi_sysfs" "qemu_fw_cfg" ];

@@ -20,6 +20,7 @@ import harness
 from harness import Skip, equal, expect, test
 from host import CONFIG, EXAMPLE, SECRETS, SERVICE, digest_of, journal, proofs
 from machine import EXIT_HUNG, GUESTS, VM_DIRECTORY, Machine
+from nix_rig import install
 
 LEAK = sys.argv[1]
 ATTEMPTS = 3
@@ -314,6 +315,23 @@ def test_dumpable_vmcred_leaves_a_core_file(_directory):
     """a vmcred that is made dumpable on purpose leaves a core file to the handler"""
     host().write(LEAK_PLACE, Path(LEAK).read_bytes())
     equal(crashed("ABRT", "core"), ("core-dump", ["sleep", "vmcred-run"]), "Result= of the unit, and core files")
+
+
+# Replaces the unit, so no other test of the VM may follow.
+@test("Cloud Hypervisor started by the units and the runner of the NixOS modules gets each secret and the static strings")
+def test_nixos_modules(_directory):
+    machine = host()
+    declare("cloud-hypervisor")
+    install(machine, "seed")
+    expect(machine.start_vm(), 0)
+    console = machine.wait_proofs()
+    found = proofs(console)
+    equal(sorted(found), sorted(SECRETS))
+    for name, (salt, digest) in found.items():
+        equal(digest, digest_of(salt, machine.secret(name)), f"digest of {name}")
+    equal(re.findall(r"^vmcred-proof: oem-string (.*?)\s*$", console, re.MULTILINE), ["ENVIRONMENT=test", "CLUSTER=example-host"])
+    equal(machine.unit("User"), "microvm")
+    machine.checked("systemctl", "stop", SERVICE)
 
 
 # The last test: registered after those for each hypervisor.

@@ -120,8 +120,11 @@ def evaluates_guests(sources):
         (message,) = found[name]["failed"]
         for mention in (name, *mentions, "credentialFiles"):
             assert mention in message, message
-        # Where assertions are ignored, microvm.nix refuses the files: no VM starts without its credentials.
-        equal(found[name]["remains"], {"API_KEY": "/run/secrets/api-key"})
+    # Where assertions are ignored, no VM starts without its credentials.
+    equal({name for name, fact in found.items() if fact["throws"]}, set(mentioned), "VMs without a runner")
+    equal([found[name]["runners"] for name in ("ch-minimal", "ch-aarch64", "off-qemu")], [
+        ["cloud-hypervisor", "qemu"], ["qemu"], ["qemu"],
+    ])  # fmt: skip
     equal(found["q35-minimal"]["services"], {"web": ["key:API_KEY", "other:OTHER"]})
     for name, fact in found.items():
         modules = {"dmi_sysfs", "qemu_fw_cfg"} & set(fact["initrd"])
@@ -168,7 +171,7 @@ def passes_the_secrets_of_a_clan(sources, directory):
     equal(unit["LoadCredential"], [f"HOST-{name.upper()}:/run/secrets/vars/test-vm-secrets/{name}" for name in names])
     record = directory / "record"
     stand_in = json.dumps({"record": str(record), "exit": 0})
-    started = run(nix(sources).built("seed") / "bin/microvm-run", cwd=directory,
+    started = run(nix(sources).built("systems.seed") / "runner/bin/microvm-run", cwd=directory,
                   env=clan_credentials(directory) | {"STAND_IN": stand_in})  # fmt: skip
     expect(started, 0, "", "")
     equal(json.loads(json.loads(record.read_text())["requests"][0][2])["platform"]["oem_strings"], CLAN_STRINGS)
@@ -189,7 +192,7 @@ def runs_in_the_real_cloud_hypervisor(sources, directory):
     (directory / "api").symlink_to("test-vm.sock")
     with open(directory / "err", "wb") as err:
         process = stopped_at_exit(subprocess.Popen(
-            [nix(sources).built("seed", "--argstr", "hypervisors", real) / "bin/microvm-run"], cwd=directory,
+            [nix(sources).built("systems.seed", "--argstr", "hypervisors", real) / "runner/bin/microvm-run"], cwd=directory,
             env=harness.CLEAN_ENVIRONMENT | clan_credentials(directory),
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err))  # fmt: skip
     equal(running(directory, process)["config"]["platform"]["oem_strings"], CLAN_STRINGS)

@@ -5,9 +5,11 @@ The modules of microvm.nix and the library of nixpkgs are stand-ins of ours, or 
 """
 import atexit
 import functools
+import io
 import json
 import os
 import shutil
+import tarfile
 import tempfile
 from pathlib import Path
 
@@ -37,7 +39,7 @@ def _remove(directory):
 class Nix:
     """A store with what tests/nix makes of these sources."""
 
-    def __init__(self, sources, hypervisors=None, kernel=None):
+    def __init__(self, sources, hypervisors=None, vmcred=None, kernel=None):
         need("nix-instantiate")
         self.directory = Path(tempfile.mkdtemp(prefix="vmcred-nix.", dir="/dev/shm"))
         atexit.register(_remove, self.directory)
@@ -53,7 +55,7 @@ class Nix:
         source.mkdir()
         (source / "vmcred.yaml").write_text("machines: {host1: {}}\n")
         self.arguments += ["--arg", "source", source]
-        for name, path in {"hypervisors": hypervisors or self._hypervisors(), "vmcredBuild": self._installed(),
+        for name, path in {"hypervisors": hypervisors or self._hypervisors(), "vmcredBuild": vmcred or self._installed(),
                            "kernel": kernel or self.kernel}.items():  # fmt: skip
             self.arguments += ["--argstr", name, path]
 
@@ -85,11 +87,44 @@ class Nix:
         return Path(expect(self.run("nix-build", "--no-out-link", "-A", attribute, *arguments), 0).out.strip())
 
 
-    def closure(self, path):
-        """The built paths that this one needs, with itself."""
-        return expect(self.plain("nix-store", "--query", "--requisites", path), 0).out.split()
-
-
 @functools.cache
 def nix(sources=OURS):
     return Nix(sources)
+
+
+def install(host, attribute):
+    """Installs the units of a configuration on a booted host, and the runner of its test-vm with the guest of that name."""
+    try:
+        sources = originals("microvm.nix", "nixpkgs.lib")
+    except Skip:
+        sources = OURS
+    state, stand_in = "/var/lib/microvms/test-vm", "/run/stand-in"
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        # The host has the same programs.
+        programs = Path(directory)
+        (programs / "bin").mkdir()
+        for name in ("vmcred", "vmcred-run"):
+            (programs / "bin" / name).symlink_to(f"/usr/bin/{name}")
+        (programs / "lib/systemd/system").mkdir(parents=True)
+        (programs / "lib/systemd/system/microvm@.service").touch()
+        nix = Nix(sources, hypervisors="/usr/bin", vmcred=programs, kernel=stand_in)
+        system = nix.built(f"systems.{attribute}")
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as tar:
+        for path in expect(nix.plain("nix-store", "--query", "--requisites", system), 0).out.split():
+            tar.add(path)
+    host.checked("tar", "-x", "-C", "/", stdin=data.getvalue())
+    host.checked("sh", "-ec", f"""
+        echo 'u microvm 990:kvm' | systemd-sysusers -
+        mkdir {stand_in} && cp {state}/initrd {stand_in}
+        cp {state}/vmlinuz {stand_in}/bzImage && cp {state}/vmlinuz {stand_in}/vmlinux
+        truncate -s 1M {stand_in}/store
+        umount {state} 2>/dev/null || :
+        chown microvm:kvm {state}
+        cd {system}
+        ln -s $(readlink runner) {state}/current
+        rm -rf /run/systemd/system/microvm@test-vm.service.d
+        cp -rL *.service *.service.d /run/systemd/system
+        rm -f /etc/systemd/system/microvm@.service
+        systemctl daemon-reload
+    """)  # fmt: skip

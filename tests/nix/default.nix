@@ -49,8 +49,6 @@ let
     ln -s ${path} $out/${name}
   '') paths));
 
-  vmRunner = host: host.config.microvm.vms.test-vm.config.config.microvm.declaredRunner;
-
   guests = lib.mapAttrs evaluate (configs.works // configs.refused // configs.unchanged);
 
   inherit (import ./hosts.nix { inherit lib source; }) hosts machines;
@@ -104,7 +102,10 @@ let
     services = lib.mapAttrs (_: service: service.serviceConfig.LoadCredential)
       (lib.filterAttrs (_: service: service ? serviceConfig.LoadCredential) (config.systemd.services or { }));
     initrd = config.boot.initrd.availableKernelModules or [ ];
-    remains = config.microvm.credentialFiles;
+    runners = lib.attrNames (lib.filterAttrs (_: runner: (builtins.tryEval runner.drvPath).success) (
+      if lib.elem name [ "ch-minimal" "ch-aarch64" "off-qemu" ] then config.microvm.runner else { }
+    ));
+    throws = !(builtins.tryEval config.microvm.declaredRunner.drvPath).success;
   };
 in
 {
@@ -166,8 +167,10 @@ in
   package = flake.packages.x86_64-linux.default;
   # bin/sops, bin/age and bin/age-keygen.
   links = links { inherit (flake.packages.x86_64-linux) sops age; };
-  seed = vmRunner evaluatedHosts.seed;
-  emulated = links ({ runner = vmRunner evaluatedHosts.emulated; } // unitFiles evaluatedHosts.emulated.config.systemd.services);
+  # The units of a host, and the runner of its VM.
+  systems = lib.mapAttrs (_: host: links (
+    { runner = host.config.microvm.vms.test-vm.config.config.microvm.declaredRunner; } // unitFiles host.config.systemd.services
+  )) (removeAttrs evaluatedHosts [ "mixed" ]);
   # A link to each runner.
   runners = links (lib.mapAttrs (_: guest: guest.config.microvm.declaredRunner)
     (removeAttrs guests (lib.attrNames configs.refused)));

@@ -43,6 +43,7 @@ in
     # Three secrets of a clan, in a VM that has static strings too.
     seed = withSecrets {
       hypervisor = "cloud-hypervisor";
+      mem = 256;
       cloud-hypervisor.platformOEMStrings = [ "ENVIRONMENT=test" "CLUSTER=example-host" ];
     };
 

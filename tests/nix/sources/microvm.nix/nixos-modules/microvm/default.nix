@@ -100,12 +100,18 @@ let
     ++ lib.optionals (vm.vsock.cid != null) [ "-device" "vhost-vsock-pci,guest-cid=${toString vm.vsock.cid}" ]
     ++ vm.qemu.extraArgs;
 
-  command = {
-    inherit qemu;
-    cloud-hypervisor = cloudHypervisor;
-  }.${vm.hypervisor} or (
-    if vm.credentialFiles != { } then throw "${vm.hypervisor} does not support credentialFiles" else [ "false" ]
-  );
+  commands = { inherit qemu; cloud-hypervisor = cloudHypervisor; } // lib.genAttrs [
+    "alioth" "crosvm" "firecracker" "kvmtool" "stratovirt" "vfkit"
+  ] (name: if vm.credentialFiles != { } then throw "${name} does not support credentialFiles" else [ "false" ]);
+
+  runner = command: pkgs.writeShellScriptBin "microvm-run" ''
+    set -eou pipefail
+    ${lib.optionalString (lib.any (interface: interface.type == "macvtap") vm.interfaces) ''
+      exec 3<>/dev/tap$(< "/sys/class/net/vm-1/ifindex")
+    ''}
+    runtime_args=${lib.optionalString (vm.extraArgsScript != null) "$(${vm.extraArgsScript})"}
+    exec ${lib.optionalString vm.prettyProcnames ''-a "microvm@${hostName}"''} ${lib.escapeShellArgs command} ''${runtime_args:-}
+  '';
 in
 {
   options.microvm = {
@@ -138,13 +144,9 @@ in
     qemu.package = option lib.types.package vm.vmHostPackages.qemu_kvm;
     qemu.machine = option lib.types.str (if system == "x86_64-linux" then "microvm" else "virt");
     qemu.extraArgs = option strings [ ];
-    declaredRunner = option lib.types.package (pkgs.writeShellScriptBin "microvm-run" ''
-      set -eou pipefail
-      ${lib.optionalString (lib.any (interface: interface.type == "macvtap") vm.interfaces) ''
-        exec 3<>/dev/tap$(< "/sys/class/net/vm-1/ifindex")
-      ''}
-      runtime_args=${lib.optionalString (vm.extraArgsScript != null) "$(${vm.extraArgsScript})"}
-      exec ${lib.optionalString vm.prettyProcnames ''-a "microvm@${hostName}"''} ${lib.escapeShellArgs command} ''${runtime_args:-}
-    '');
+    runner = option (lib.types.attrsOf lib.types.package) { };
+    declaredRunner = option lib.types.package vm.runner.${vm.hypervisor};
   };
+
+  config.microvm.runner = lib.mapAttrs (_: runner) commands;
 }
