@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "inspect/inspect.h"
 #include "oem/oem.h"
+#include "vmm/vmm.h"
 
 struct item {
 	struct vars_location location;
@@ -176,7 +177,7 @@ static int vm_compose(const struct inspect_delivery *delivery, const struct conf
 		if (r < 0 || item.string_size > largest->string_size)
 			*largest = item;
 	}
-	return r < 0 ? r : oem_list_check(&list, err);
+	return r < 0 ? r : vmm_list_check(&list, vmm_transport_declared(vm->command), err);
 }
 
 /* The machines that have the VM's first value that differs between machines; one NULL if there is

@@ -16,6 +16,7 @@
 #include "inspect/stages.h"
 #include "oem/oem.h"
 #include "vars/vars.h"
+#include "vmm/vmm.h"
 
 enum {
 	GENERATE,
@@ -270,6 +271,7 @@ static int compose_inspect(const struct inspection *inspection, struct inspect_s
 {
 	_cleanup_oem_list_ struct oem_list list = {0};
 	const struct config_vm *vm = inspection->vm;
+	const enum vmm_transport transport = vmm_transport_declared(vm->command);
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < vm->oem_string_count; i++)
@@ -283,8 +285,12 @@ static int compose_inspect(const struct inspection *inspection, struct inspect_s
 						    secret_span(&credential->value), err);
 	}
 	if (r == 0)
-		r = oem_list_check(&list, err);
-	if (r == 0)
+		r = vmm_list_check(&list, transport, err);
+	if (r == 0 && transport == VMM_TRANSPORT_INITRD)
+		stage_set(stage, INSPECT_SEEN, "%zu credentials for the initrd, %zu of %zu bytes",
+			  list.count, oem_list_values_size(&list),
+			  oem_limit_max(OEM_LIMIT_CREDENTIALS));
+	else if (r == 0)
 		stage_set(stage, INSPECT_SEEN,
 			  "%zu OEM strings, %zu of %zu bytes of the SMBIOS table", list.count,
 			  oem_list_table_size(&list), oem_limit_max(OEM_LIMIT_TABLE));

@@ -90,18 +90,11 @@ size_t oem_list_values_size(const struct oem_list *list)
 	return size;
 }
 
-int oem_list_check(const struct oem_list *list, struct error *err)
+/* Adds the largest string to an error. */
+static int largest_hint(const struct oem_list *list, struct error *err)
 {
 	const struct oem_string *largest = list->strings;
-	int r = oem_limit_check(OEM_LIMIT_STRINGS, list->count, err);
 
-	if (r < 0)
-		return r;
-	r = oem_limit_check(OEM_LIMIT_TABLE, oem_list_table_size(list), err);
-	if (r == 0)
-		r = oem_limit_check(OEM_LIMIT_CREDENTIALS, oem_list_values_size(list), err);
-	if (r == 0)
-		return 0;
 	for (size_t i = 1; i < list->count; i++) {
 		if (list->strings[i].text.size > largest->text.size)
 			largest = &list->strings[i];
@@ -109,4 +102,21 @@ int oem_list_check(const struct oem_list *list, struct error *err)
 	/* Plain strings have no name to show. */
 	return error_hint(err, "the largest is %s with %zu bytes",
 			  largest->name ? largest->name : "a plain string", largest->text.size);
+}
+
+int oem_list_check_values(const struct oem_list *list, struct error *err)
+{
+	int r = oem_limit_check(OEM_LIMIT_CREDENTIALS, oem_list_values_size(list), err);
+
+	return r < 0 ? largest_hint(list, err) : 0;
+}
+
+int oem_list_check(const struct oem_list *list, struct error *err)
+{
+	int r = oem_limit_check(OEM_LIMIT_STRINGS, list->count, err);
+
+	if (r < 0)
+		return r;
+	r = oem_limit_check(OEM_LIMIT_TABLE, oem_list_table_size(list), err);
+	return r < 0 ? largest_hint(list, err) : oem_list_check_values(list, err);
 }

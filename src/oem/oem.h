@@ -130,6 +130,9 @@ size_t oem_list_values_size(const struct oem_list *list);
 /* Checks the list as a whole; the error also names the largest string. */
 int oem_list_check(const struct oem_list *list, struct error *err);
 
+/* The same for a transport without an SMBIOS table. */
+int oem_list_check_values(const struct oem_list *list, struct error *err);
+
 /* "the VMM's arguments", "platformOEMStrings", "credentialFiles". */
 const char *oem_origin_name(enum oem_origin origin);
 

@@ -11,6 +11,7 @@ struct vmm_ops {
 	const char *name;            /* for messages */
 	const char *const *programs; /* patterns (fnmatch(3)) for the program's name, then NULL */
 	bool is_supervisor; /* it notifies the service manager and stops its guest by itself */
+	enum vmm_transport transport; /* unless the command line or the user chooses another */
 
 	/* Parses the command line into launch->prepared and launch->vsock, and adds its OEM strings
 	 * to the list. */
@@ -26,12 +27,16 @@ struct vmm_ops {
 };
 
 extern const struct vmm_ops vmm_cloud_hypervisor;
+extern const struct vmm_ops vmm_firecracker;
 extern const struct vmm_ops vmm_qemu;
 extern const struct vmm_ops vmm_vmspawn;
 
 /* The list whose credentials the VMM's output and answers must not repeat: an empty one with
  * VMM_EXPOSE_LOG. */
 const struct oem_list *vmm_hidden_list(const struct vmm_launch *launch);
+
+/* Whether there is a string to deliver that the command line does not. */
+bool vmm_has_strings(const struct vmm_launch *launch);
 
 /* Wipes the list and becomes the VMM; returns only if that fails. */
 int vmm_exec(struct vmm_launch *launch, char *const *argv, struct error *err);

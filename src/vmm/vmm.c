@@ -16,24 +16,41 @@
 /* The drivers; a new one is a row here. */
 static const struct vmm_ops *const drivers[] = {
 	&vmm_cloud_hypervisor,
+	&vmm_firecracker,
 	&vmm_qemu,
 	&vmm_vmspawn,
 };
+
+#define DRIVER_COUNT (sizeof(drivers) / sizeof(drivers[0]))
+
+/* Sets the error, whose hint lists all names. */
+static void driver_refuse(const char *name, struct error *err)
+{
+	_cleanup_strings_ struct strings names = {0};
+	_cleanup_error_ struct error ignored = {0};
+	_cleanup_free_ char *joined = NULL;
+
+	for (size_t i = 0; i < DRIVER_COUNT; i++)
+		(void)strings_add_all(&names, (char *const *)drivers[i]->programs, &ignored);
+	joined = strings_join(&names, ", ");
+	error_set(err, VMCRED_USAGE, "unknown hypervisor \"%s\"", name);
+	error_hint(err,
+		   "known names are %s; for a script, see CALLED BY A HYPERVISOR'S NAME in "
+		   "vmcred-run(1)",
+		   joined ? joined : "in vmcred-run(1)");
+}
 
 static const struct vmm_ops *driver_find(const char *program, struct error *err)
 {
 	const char *slash = strrchr(program, '/'), *name = slash ? slash + 1 : program;
 
-	for (size_t i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++) {
+	for (size_t i = 0; i < DRIVER_COUNT; i++) {
 		for (const char *const *pattern = drivers[i]->programs; *pattern; pattern++) {
 			if (fnmatch(*pattern, name, 0) == 0)
 				return drivers[i];
 		}
 	}
-	error_set(err, VMCRED_USAGE, "unknown hypervisor \"%s\"", name);
-	error_hint(err, "known names are cloud-hypervisor*, qemu-system-*, qemu-kvm, kvm and "
-			"systemd-vmspawn; for a script, see CALLED BY A HYPERVISOR'S NAME in "
-			"vmcred-run(1)");
+	driver_refuse(name, err);
 	return NULL;
 }
 
@@ -42,6 +59,42 @@ bool vmm_is_known(const char *name)
 	_cleanup_error_ struct error ignored = {0};
 
 	return driver_find(name, &ignored);
+}
+
+static enum vmm_transport transport_or_smbios(enum vmm_transport transport)
+{
+	return transport == VMM_TRANSPORT_DEFAULT ? VMM_TRANSPORT_SMBIOS : transport;
+}
+
+enum vmm_transport vmm_transport_find(const struct vmm_launch *launch)
+{
+	if (launch->transport != VMM_TRANSPORT_DEFAULT || !launch->ops)
+		return transport_or_smbios(launch->transport);
+	return transport_or_smbios(launch->ops->transport);
+}
+
+enum vmm_transport vmm_transport_declared(char *const *command)
+{
+	_cleanup_error_ struct error ignored = {0};
+	const struct vmm_ops *ops =
+		command && command[0] ? driver_find(command[0], &ignored) : NULL;
+
+	return transport_or_smbios(ops ? ops->transport : VMM_TRANSPORT_DEFAULT);
+}
+
+int vmm_list_check(const struct oem_list *list, enum vmm_transport transport, struct error *err)
+{
+	return transport == VMM_TRANSPORT_INITRD ? oem_list_check_values(list, err)
+						 : oem_list_check(list, err);
+}
+
+bool vmm_has_strings(const struct vmm_launch *launch)
+{
+	for (size_t i = 0; i < launch->list.count; i++) {
+		if (launch->list.strings[i].origin != OEM_ARGUMENTS)
+			return true;
+	}
+	return false;
 }
 
 int vmm_prepare(struct vmm_launch *launch, struct error *err)
@@ -102,7 +155,7 @@ int vmm_run(struct vmm_launch *launch, struct error *err)
 				"--stop-timeout");
 	}
 	if (r == 0)
-		r = oem_list_check(&launch->list, err);
+		r = vmm_list_check(&launch->list, vmm_transport_find(launch), err);
 	if (r == 0)
 		r = vmm_check(launch, err);
 	if (r < 0)

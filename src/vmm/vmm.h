@@ -35,16 +35,18 @@ enum vmm_expose {
 
 /* What this process does after it has started the VMM. */
 enum vmm_parent {
-	VMM_PARENT_DEFAULT, /* Cloud Hypervisor: VMM_PARENT_STAYS; QEMU: VMM_PARENT_EXEC */
+	VMM_PARENT_DEFAULT, /* QEMU: VMM_PARENT_EXEC; Cloud Hypervisor, Firecracker:
+			       VMM_PARENT_STAYS */
 	VMM_PARENT_STAYS,   /* the VMM is a child, and is shut down cleanly */
 	VMM_PARENT_EXEC,    /* this process becomes the VMM */
 };
 
-/* How strings reach the guest where a hypervisor has more than one way. */
+/* How strings reach the guest. */
 enum vmm_transport {
 	VMM_TRANSPORT_DEFAULT, /* the one that the guest of that machine can read */
 	VMM_TRANSPORT_SMBIOS,
-	VMM_TRANSPORT_FW_CFG,
+	VMM_TRANSPORT_FW_CFG, /* credentials only */
+	VMM_TRANSPORT_INITRD, /* credentials only */
 };
 
 /* How long a guest may take to power off. With the later steps this stays below systemd's
@@ -88,6 +90,14 @@ struct vmm_launch {
 
 /* Whether a program of that name or path has a driver. */
 bool vmm_is_known(const char *name);
+
+/* The transport of a launch, and of a declared command, which may be NULL. SMBIOS, which has the
+ * lowest limits, if the hypervisor is not known. */
+enum vmm_transport vmm_transport_find(const struct vmm_launch *launch);
+enum vmm_transport vmm_transport_declared(char *const *command);
+
+/* oem_list_check() for what that transport limits. */
+int vmm_list_check(const struct oem_list *list, enum vmm_transport transport, struct error *err);
 
 /*
  * Selects the driver, parses the command line, and adds its OEM strings to the list. VMCRED_USAGE:

@@ -126,7 +126,9 @@ static size_t table_size(const struct oem_list *list)
 
 static int vmspawn_check(struct vmm_launch *launch, struct error *err)
 {
-	int r = oem_limit_check(OEM_LIMIT_TABLE, table_size(&launch->list), err);
+	int r = launch->transport == VMM_TRANSPORT_INITRD
+			? error_set(err, VMCRED_USAGE, "--transport=initrd is not supported")
+			: oem_limit_check(OEM_LIMIT_TABLE, table_size(&launch->list), err);
 
 	if (r < 0 || !has_credentials(&launch->list) || (launch->expose & VMM_EXPOSE_ARGV))
 		return r;

@@ -269,7 +269,7 @@ def test_machine_types_select_the_transport(directory):
         equal(re.sub("fd/[0-9]+", "fd/N", out), " ".join(words[1:]) + " -smbios type=11,path=/dev/fd/N" * 4 + "\n")
     fails(vm.run("qemu-system-x86_64", options=("--transport=fw_cfg",)), 2, "--transport=fw_cfg", "platformOEMStrings")
     expect(vm.run("qemu-system-x86_64", options=("--transport=ftp",)), 2, "",
-           "vmcred: unknown --transport \"ftp\": use smbios or fw_cfg\n")
+           "vmcred: unknown --transport \"ftp\": use smbios, fw_cfg or initrd\n")
 
 
 def test_strings_for_a_restored_qemu_are_an_error(directory):

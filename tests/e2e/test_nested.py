@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""A systemd host with its own KVM starts microvm@test-vm.service with the real Cloud Hypervisor and the real QEMU.
+"""A systemd host with its own KVM starts microvm@test-vm.service with the real Cloud Hypervisor, Firecracker and QEMU.
 
 Usage: test_nested.py LEAK, the library of leak.c.
 
@@ -13,6 +13,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import canary
@@ -40,13 +41,28 @@ COMMANDS = {
         "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
         "-machine", "q35,dump-guest-core=off", "-accel", "kvm", "-cpu", "host", "-m", "256", "-kernel", VMLINUZ,
         "-initrd", INITRD, "-append", KERNEL, "-serial", "stdio"],
+    "firecracker": ["firecracker", "--no-seccomp", "--config-file", f"{VM_DIRECTORY}/firecracker.json", "--api-sock",
+                    "/run/vmcred/vms/test-vm/api"],
 }
 
 # The vsock devices of guests that notify.
 VSOCK = {
     "cloud-hypervisor": ["--vsock", "cid=3,socket=/run/vmcred/vms/test-vm/vsock"],
     "qemu-system-x86_64": ["-device", "vhost-vsock-pci,guest-cid=3"],
+    "firecracker": [],
 }
+
+# Hypervisors without OEM strings: their guests find the credentials in the initrd, and have Debian 13's kernel.
+BY_INITRD = ("firecracker",)
+FIRECRACKER = {
+    "boot-source": {"kernel_image_path": f"{GUESTS['trixie']}/vmlinux", "initrd_path": f"{GUESTS['trixie']}/initrd-extra",
+                    "boot_args": f"{KERNEL} reboot=k i8042.noaux i8042.nomux i8042.nopnp i8042.dumbkbd"},
+    "machine-config": {"vcpu_count": 1, "mem_size_mib": 384}, "drives": [],
+    "vsock": {"guest_cid": 3, "uds_path": "/run/vmcred/vms/test-vm/vsock"},
+}
+# Where systemd before 262 finds them if the initrd is the guest's root file system.
+LOADED = "[Service]\nLoadCredential=\n" + "".join(
+    f"LoadCredential={name}:/.extra/system_credentials/HOST-{name.upper()}.cred\n" for name in SECRETS)
 
 
 def once(function):
@@ -67,11 +83,28 @@ def once(function):
     return wrapped
 
 
+def firecracker_prepare(machine):
+    """Adds a drop-in to its guest's initrd, and writes the configuration that names it."""
+    with tempfile.TemporaryDirectory() as top:
+        drop_in = Path(top, "etc/systemd/system/demo.service.d/credentials.conf")
+        drop_in.parent.mkdir(parents=True)
+        drop_in.write_text(LOADED)
+        names = "\n".join(str(path.relative_to(top)) for path in (*reversed(drop_in.parents), drop_in)
+                          if path.is_relative_to(top) and path != Path(top))
+        archive = subprocess.run(["cpio", "-o", "-H", "newc", "-R", "0:0", "--quiet"], cwd=top, input=names.encode(),
+                                 capture_output=True, check=True).stdout
+    directory = GUESTS["trixie"]
+    machine.checked("sh", "-c", 'cat "$1/initrd" - >"$1/initrd-extra"', "sh", directory, stdin=archive)
+    machine.write(f"{directory}/firecracker.json", json.dumps(FIRECRACKER))
+
+
 @once
 def host():
     machine = Machine()
     machine.checked("systemctl", "is-system-running", "--wait")
     machine.activate()
+    if "firecracker" in machine.hypervisors:
+        firecracker_prepare(machine)
     # The state after the first failure is compared.
     machine.drop_in("60-once", "[Service]\nRestart=no\n")
     machine.files = files(machine)
@@ -87,9 +120,12 @@ def files(machine):
 
 def declare(program, suite="bookworm", arguments=()):
     """Declares it as the VM's hypervisor, with the guest of that Debian release."""
-    if program == "cloud-hypervisor" and not host().cloud_hypervisor:
-        raise Skip("cloud-hypervisor is not installed, and in no package registry")
+    if not program.startswith("qemu") and program not in host().hypervisors:
+        raise Skip(f"{program} is not installed, and in no package registry")
     text = (EXAMPLE / "vmcred.yaml").read_text()
+    if program in BY_INITRD:
+        suite = "trixie"
+        text = re.sub(r"    platformOEMStrings:.*?(?=\n    \w)", "", text, flags=re.DOTALL)
     command = json.dumps([*COMMANDS[program], *arguments]).replace(VM_DIRECTORY, GUESTS[suite])
     host().write(CONFIG, text[:text.index("    command:")] + f"    command: {command}\n")
     # The unit's drop-in contains the VM's entry.
@@ -129,7 +165,7 @@ def left():
     """New processes, files and sockets since before the first start."""
     names = host().run("sh", "-c", "cat /proc/[0-9]*/comm").out.splitlines()
     assert "systemd" in names, names
-    ours = [name for name in names if name in ("vmcred", "vmcred-run", "cloud-hyperviso", "qemu-system-x86")]
+    ours = [name for name in names if name in ("vmcred", "vmcred-run", "cloud-hyperviso", "firecracker", "qemu-system-x86")]
     return sorted(processes()) + ours + sorted(files(host()) - host().files)
 
 
@@ -186,11 +222,6 @@ def define_boot(program):
     for name in SECRETS:
         define_arrival(program, name)
 
-    @test(f"with {program} dmidecode in the guest shows the static OEM strings in their order")
-    def test_dmidecode(_directory):
-        shown = re.findall(r"^vmcred-proof: oem-string (.*?)\s*$", booted(program)["console"], re.MULTILINE)
-        equal(shown, ["ENVIRONMENT=test", "CLUSTER=example-host"], "static OEM strings")
-
     @test(f"with {program} vmcred inspect reports all eight stages as seen while the VM runs")
     def test_inspect(_directory):
         result = expect(booted(program)["inspect"], 0)
@@ -204,6 +235,14 @@ def define_boot(program):
             if word.encode() not in view:
                 raise AssertionError(f"{word} was not seen at all")
         equal(canary.search(patterns(), view, "the processes"), [], "secrets found")
+
+    if program in BY_INITRD:
+        return
+
+    @test(f"with {program} dmidecode in the guest shows the static OEM strings in their order")
+    def test_dmidecode(_directory):
+        shown = re.findall(r"^vmcred-proof: oem-string (.*?)\s*$", booted(program)["console"], re.MULTILINE)
+        equal(shown, ["ENVIRONMENT=test", "CLUSTER=example-host"], "static OEM strings")
 
 
 def define_deaths(program):
@@ -240,7 +279,9 @@ def define_stop(program):
     def test_stop(_directory):
         seen = booted(program)
         lines = [line.strip() for line in seen["console"].splitlines()]
-        if "demo.service: stopped" not in lines or not any("reboot: Power down" in line for line in lines):
+        # Firecracker has no power button: its guest restarts, which ends it.
+        last = "reboot: Restarting system" if program in BY_INITRD else "reboot: Power down"
+        if "demo.service: stopped" not in lines or not any(last in line for line in lines):
             raise AssertionError(f"the guest was killed:\n{seen['console']}")
         equal(seen["result"], ["success", "0", "inactive"], "Result=, ExecMainStatus=, ActiveState=")
         equal(seen["left"], [], "what is left")

@@ -14,7 +14,7 @@ import threading
 import time
 from pathlib import Path
 
-from harness import SOURCE, VMCRED, VMCRED_RUN, VMCRED_SOPS, Result
+from harness import SOURCE, VMCRED, VMCRED_RUN, VMCRED_SOPS, Result, need
 from host import EXAMPLE, Host, built, units
 
 NESTED = SOURCE / "tests" / "e2e" / "nested"
@@ -26,18 +26,30 @@ TIMEOUT = 600
 # A processor that waits for a lost interrupt never recovers; one of a busy host is late by less.
 STUCK = re.compile(r"soft lockup - CPU#\d+ stuck for (\d+)s")
 STUCK_SECONDS = 90
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 EXIT_HUNG = 75
 
 
+def vmlinux(vmlinuz):
+    """The ELF file in a compressed kernel of Debian 13."""
+    data = Path(vmlinuz).read_bytes()
+    for start in (match.start() for match in re.finditer(re.escape(ZSTD_MAGIC), data)):
+        done = subprocess.run([need("zstd"), "-dcq"], input=data[start:], capture_output=True, check=False)
+        if done.stdout.startswith(b"\x7fELF"):
+            return done.stdout
+    raise AssertionError(f"{vmlinuz} contains no kernel that is compressed with zstd")
+
+
 class Machine(Host):
-    """The emulated host. It has this machine's Cloud Hypervisor, if there is one."""
+    """The emulated host. It has this machine's Cloud Hypervisor and Firecracker, if there are."""
 
     programs = Host.programs + ("qemu-system-x86_64",)
     interval = 1
     patience = TIMEOUT
 
     def _boot(self):
-        self.cloud_hypervisor = shutil.which("cloud-hypervisor")
+        # Those that are in no package registry.
+        self.hypervisors = {name: path for name in ("cloud-hypervisor", "firecracker") if (path := shutil.which(name))}
         image = Path(built(NESTED / "build-image"))
         initrd = self.directory / "initrd"
         with open(initrd, "wb") as out:
@@ -91,8 +103,11 @@ class Machine(Host):
             source = self.directory / unit
             source.write_text(text)
             files[f"etc/systemd/system/{unit}"] = (source, 0o644)
-        if self.cloud_hypervisor:
-            files["usr/bin/cloud-hypervisor"] = (self.cloud_hypervisor, 0o755)
+        files |= {f"usr/bin/{name}": (path, 0o755) for name, path in self.hypervisors.items()}
+        if "firecracker" in self.hypervisors:
+            kernel = self.directory / "vmlinux"
+            kernel.write_bytes(vmlinux(Path(built("build-guest", "trixie")) / "vmlinuz"))
+            files[f"{GUESTS['trixie'][1:]}/vmlinux"] = (kernel, 0o644)
         for path, (source, mode) in files.items():
             target = top / path
             target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)

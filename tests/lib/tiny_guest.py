@@ -12,6 +12,12 @@ HALT = b"\xfa\xf4\xeb\xfd"  # cli; again: hlt; jmp again
 ANSWER = b"\xba\xfd\x03\xec\xa8\x01\x74\xf8\xba\xf8\x03\xec\x0c\x40\xfe\xc0\xee\xeb\xed"
 
 
+# Prints its initrd: mov esi, [ebx + 16] (the list of modules); mov ecx, [esi + 8] (the first one's size); mov esi, [esi];
+# mov dx, PORT; again: lodsb; out dx, al; loop again. The start info of PVH is at ebx: xen/include/public/arch-x86/hvm/start_info.h.
+PRINT_INITRD = (b"\x8b\x73\x10" b"\x8b\x4e\x08" b"\x8b\x36" b"\x66\xba" + struct.pack("<H", SERIAL_PORT) +
+                b"\xac" b"\xee" b"\xe2\xfc")
+
+
 def _say(operand_size, then=HALT):
     code = operand_size + b"\xba" + struct.pack("<H", SERIAL_PORT)  # mov dx, PORT
     return code + b"".join(b"\xb0" + bytes([byte]) + b"\xee" for byte in SAYS) + then  # mov al, BYTE; out dx, al
@@ -23,9 +29,9 @@ def rom(path, then=HALT):
     return path
 
 
-def kernel(path):
+def kernel(path, then=HALT):
     """A kernel for Cloud Hypervisor: an ELF file with the note of the PVH entry point, where 32-bit mode starts."""
-    code, address = _say(b"\x66"), 0x100000
+    code, address = _say(b"\x66", then), 0x100000
     note = struct.pack("<III4sI", 4, 4, 18, b"Xen\0", address)  # XEN_ELFNOTE_PHYS32_ENTRY
     header = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 2, 62, 1, address, 64, 0, 0, 64, 56, 2, 0, 0, 0)
     loaded = struct.pack("<IIQQQQQQ", 1, 5, 0x1000, address, address, len(code), len(code), 0x1000)

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "vmm/cloud_hypervisor/api.h"
+#include "vmm/api.h"
 
 /* A peer that has already sent its answer. */
 struct peer {

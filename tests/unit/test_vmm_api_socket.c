@@ -11,7 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "vmm/cloud_hypervisor/api.h"
+#include "vmm/cloud_hypervisor/api_socket.h"
 
 static void the_socket_of_api_socket_is_private(void **state)
 {

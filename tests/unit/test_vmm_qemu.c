@@ -325,6 +325,7 @@ static void a_program_is_recognised_by_its_name(void **state)
 		{"/usr/bin/qemu-system-aarch64", "QEMU"},
 		{"qemu-kvm", "QEMU"},
 		{"kvm", "QEMU"},
+		{"/opt/firecracker-v1.16.1-x86_64", "Firecracker"},
 	};
 	struct error err = {0};
 
@@ -337,11 +338,11 @@ static void a_program_is_recognised_by_its_name(void **state)
 		assert_string_equal(launch.ops->name, programs[i].driver);
 		vmm_launch_destroy(&launch);
 	}
-	assert_error(vmm_prepare(&(struct vmm_launch){.name = "/bin/firecracker"}, &err),
-		     VMCRED_USAGE,
-		     "unknown hypervisor \"firecracker\": known names are cloud-hypervisor*, "
-		     "qemu-system-*, qemu-kvm, kvm and systemd-vmspawn; for a script, see CALLED "
-		     "BY A HYPERVISOR'S NAME in vmcred-run(1)");
+	assert_error(
+		vmm_prepare(&(struct vmm_launch){.name = "/bin/crosvm"}, &err), VMCRED_USAGE,
+		"unknown hypervisor \"crosvm\": known names are cloud-hypervisor*, firecracker, "
+		"firecracker-v*, qemu-system-*, qemu-kvm, kvm, systemd-vmspawn; for a script, "
+		"see CALLED BY A HYPERVISOR'S NAME in vmcred-run(1)");
 }
 
 int main(void)

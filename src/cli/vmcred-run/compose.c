@@ -23,14 +23,23 @@ struct total {
 
 #define TOTAL_COUNT 4
 
+/* An initrd has none. */
+static bool has_table(const struct vmm_launch *launch)
+{
+	return vmm_transport_find(launch) != VMM_TRANSPORT_INITRD;
+}
+
 static size_t totals_collect(const struct vmm_launch *launch, struct total totals[TOTAL_COUNT])
 {
 	const struct oem_list *list = &launch->list;
 	size_t count = 0;
 
-	totals[count++] = (struct total){"strings", "strings", list->count, OEM_LIMIT_STRINGS};
-	totals[count++] = (struct total){"table", "bytes of the SMBIOS table",
-					 oem_list_table_size(list), OEM_LIMIT_TABLE};
+	if (has_table(launch)) {
+		totals[count++] =
+			(struct total){"strings", "strings", list->count, OEM_LIMIT_STRINGS};
+		totals[count++] = (struct total){"table", "bytes of the SMBIOS table",
+						 oem_list_table_size(list), OEM_LIMIT_TABLE};
+	}
 	totals[count++] = (struct total){"credentials", "bytes of credentials",
 					 oem_list_values_size(list), OEM_LIMIT_CREDENTIALS};
 	if (launch->body_size > 0)
@@ -44,6 +53,11 @@ static double percent(size_t part, size_t whole)
 	return 100.0 * (double)part / (double)whole;
 }
 
+static double table_percent(const struct oem_string *string)
+{
+	return percent(string->text.size + 1, oem_limit_max(OEM_LIMIT_TABLE));
+}
+
 static void text_print(const struct vmm_launch *launch)
 {
 	const struct oem_list *list = &launch->list;
@@ -55,10 +69,13 @@ static void text_print(const struct vmm_launch *launch)
 	for (size_t i = 0; i < list->count; i++) {
 		const struct oem_string *string = &list->strings[i];
 
-		printf("%-20s %-28s %-8s %8zu %8zu %6.1f%%\n", oem_origin_name(string->origin),
+		printf("%-20s %-28s %-8s %8zu %8zu ", oem_origin_name(string->origin),
 		       string->name ? string->name : "-", encoding_names[string->encoding],
-		       string->value_size, string->text.size,
-		       percent(string->text.size + 1, oem_limit_max(OEM_LIMIT_TABLE)));
+		       string->value_size, string->text.size);
+		if (has_table(launch))
+			printf("%6.1f%%\n", table_percent(string));
+		else
+			printf("%7s\n", "-");
 	}
 	printf("\n");
 	for (size_t i = 0; i < count; i++)
@@ -66,7 +83,7 @@ static void text_print(const struct vmm_launch *launch)
 		       totals[i].about, percent(totals[i].used, oem_limit_max(totals[i].limit)));
 }
 
-static json_t *string_json(const struct oem_string *string)
+static json_t *string_json(const struct vmm_launch *launch, const struct oem_string *string)
 {
 	static const char *const origins[] = {
 		[OEM_ARGUMENTS] = "arguments",
@@ -74,11 +91,11 @@ static json_t *string_json(const struct oem_string *string)
 		[OEM_RUNTIME] = "runtime",
 	};
 
-	return json_pack("{s:s, s:s?, s:s, s:I, s:I, s:f}", "origin", origins[string->origin],
+	return json_pack("{s:s, s:s?, s:s, s:I, s:I, s:o?}", "origin", origins[string->origin],
 			 "credential", string->name, "encoding", encoding_names[string->encoding],
 			 "valueSize", (json_int_t)string->value_size, "stringSize",
 			 (json_int_t)string->text.size, "tablePercent",
-			 percent(string->text.size + 1, oem_limit_max(OEM_LIMIT_TABLE)));
+			 has_table(launch) ? json_real(table_percent(string)) : NULL);
 }
 
 static int json_print(const char *vm, const struct vmm_launch *launch, struct error *err)
@@ -90,7 +107,8 @@ static int json_print(const char *vm, const struct vmm_launch *launch, struct er
 	size_t count = totals_collect(launch, totals);
 
 	for (size_t i = 0; i < launch->list.count; i++) {
-		if (json_array_append_new(strings, string_json(&launch->list.strings[i])) < 0)
+		if (json_array_append_new(strings, string_json(launch, &launch->list.strings[i])) <
+		    0)
 			return error_no_memory(err);
 	}
 	for (size_t i = 0; i < count; i++) {
@@ -162,7 +180,7 @@ int command_compose(struct cli *cli, int argc, char **argv, struct error *err)
 	else
 		text_print(&launch);
 	if (r == 0)
-		r = oem_list_check(&launch.list, err);
+		r = vmm_list_check(&launch.list, vmm_transport_find(&launch), err);
 	if (r < 0 || refused == 0)
 		return r;
 	*err = refusal;

@@ -47,9 +47,16 @@ static bool asks_for_help(const char *value)
 
 bool hypervisor_is_query(char *const *argv)
 {
-	/* Of Cloud Hypervisor and QEMU. */
-	static const char *const queries[] = {"--version", "-version", "-V", "--help",
-					      "-help",     "-h",       NULL};
+	/* Of Cloud Hypervisor, QEMU and Firecracker. */
+	static const char *const queries[] = {"--version",
+					      "-version",
+					      "-V",
+					      "--help",
+					      "-help",
+					      "-h",
+					      "--snapshot-version",
+					      "--describe-snapshot",
+					      NULL};
 	/* QEMU's options that accept "help". */
 	static const char *const topics[] = {"accel",  "audiodev", "chardev", "cpu",     "d",
 					     "device", "display",  "M",       "machine", "net",

@@ -79,9 +79,11 @@ static int transport_parse(const char *text, enum vmm_transport *transport, stru
 		*transport = VMM_TRANSPORT_SMBIOS;
 	else if (strcmp(text, "fw_cfg") == 0)
 		*transport = VMM_TRANSPORT_FW_CFG;
+	else if (strcmp(text, "initrd") == 0)
+		*transport = VMM_TRANSPORT_INITRD;
 	else {
 		error_set(err, VMCRED_USAGE, "unknown --transport \"%s\"", text);
-		return error_hint(err, "use smbios or fw_cfg");
+		return error_hint(err, "use smbios, fw_cfg or initrd");
 	}
 	return 0;
 }
@@ -209,8 +211,8 @@ int command_run(struct cli *cli, int argc, char **argv, struct error *err)
 	const struct cli_option options[] = {
 		{"credentials", "DIR",
 		 "directory of the credentials (default: $CREDENTIALS_DIRECTORY)", &credentials},
-		{"exec", NULL,
-		 "replace vmcred with the hypervisor (default; not for Cloud Hypervisor)", &exec},
+		{"exec", NULL, "replace vmcred with the hypervisor (default for QEMU and vmspawn)",
+		 &exec},
 		{"expose", "argv|log",
 		 "allow OEM strings to be visible in: argv, log, or both (argv,log)", &expose},
 		{"notify", NULL, "relay the guest's sd_notify messages to $NOTIFY_SOCKET",
@@ -221,10 +223,10 @@ int command_run(struct cli *cli, int argc, char **argv, struct error *err)
 		 &launch.ready_target},
 		{"stop-timeout", "SECONDS",
 		 "time for the guest to power off on SIGTERM (default: 60)", &stop_timeout},
-		{"supervise", NULL, "stay as the hypervisor's parent (Cloud Hypervisor: always)",
+		{"supervise", NULL, "stay as the hypervisor's parent (default for the others)",
 		 &supervise},
-		{"transport", "smbios|fw_cfg",
-		 "QEMU: the way for OEM strings (default: by machine type)", &transport},
+		{"transport", "smbios|fw_cfg|initrd",
+		 "the way for credentials (default: by hypervisor and machine type)", &transport},
 		{"vsock-socket", "FILE", "QEMU: the socket of its vhost-user-vsock daemon",
 		 &launch.vsock_socket},
 		{0},

@@ -18,10 +18,39 @@ static int member_append(struct secret *body, bool *first, const char *name, con
 	return r == 0 && value ? json_append_value(body, value, JSON_COMPACT, err) : r;
 }
 
-static int platform_append(struct secret *body, bool *first, json_t *platform,
-			   const struct oem_list *list, struct error *err)
+/* Credentials in the initrd are not OEM strings, too. */
+static bool is_in_body(const struct cloud_hypervisor_config *config,
+		       const struct oem_string *string)
 {
+	return !config->uses_initrd || string->origin == OEM_ARGUMENTS;
+}
+
+static size_t strings_count(const struct cloud_hypervisor_config *config,
+			    const struct oem_list *list)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < list->count; i++)
+		count += is_in_body(config, &list->strings[i]);
+	return count;
+}
+
+/* `*count`: how many were appended. */
+static int string_append(struct secret *body, const struct oem_string *string, size_t *count,
+			 struct error *err)
+{
+	int r = secret_append_text(body, (*count)++ > 0 ? "," : "[", err);
+
+	return r < 0 ? r : json_append_string(body, secret_span(&string->text), err);
+}
+
+static int platform_append(const struct cloud_hypervisor_config *config, struct secret *body,
+			   bool *first, json_t *platform, const struct oem_list *list,
+			   struct error *err)
+{
+	const size_t strings = strings_count(config, list);
 	bool inner_first = true;
+	size_t count = 0;
 	const char *name;
 	json_t *value;
 	int r = member_append(body, first, "platform", NULL, err);
@@ -33,14 +62,13 @@ static int platform_append(struct secret *body, bool *first, json_t *platform,
 		if (r == 0)
 			r = member_append(body, &inner_first, name, value, err);
 	}
-	if (r == 0 && list->count > 0)
+	if (r == 0 && strings > 0)
 		r = member_append(body, &inner_first, "oem_strings", NULL, err);
 	for (size_t i = 0; i < list->count && r == 0; i++) {
-		r = secret_append_text(body, i > 0 ? "," : "[", err);
-		if (r == 0)
-			r = json_append_string(body, secret_span(&list->strings[i].text), err);
+		if (is_in_body(config, &list->strings[i]))
+			r = string_append(body, &list->strings[i], &count, err);
 	}
-	return r == 0 ? secret_append_text(body, list->count > 0 ? "]}" : "}", err) : r;
+	return r == 0 ? secret_append_text(body, strings > 0 ? "]}" : "}", err) : r;
 }
 
 /* Appends the interfaces without descriptors. Even an empty list is sent: with --landlock the VM
@@ -79,7 +107,7 @@ int cloud_hypervisor_config_body(const struct cloud_hypervisor_config *config,
 		else
 			r = member_append(body, &first, name, value, err);
 	}
-	if (r == 0 && (platform || list->count > 0))
-		r = platform_append(body, &first, platform, list, err);
+	if (r == 0 && (platform || strings_count(config, list) > 0))
+		r = platform_append(config, body, &first, platform, list, err);
 	return r == 0 ? secret_append_text(body, "}", err) : r;
 }

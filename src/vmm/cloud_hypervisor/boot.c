@@ -8,8 +8,11 @@
 
 #include "base/cleanup.h"
 #include "base/json.h"
-#include "vmm/cloud_hypervisor/api.h"
+#include "initrd/initrd.h"
+#include "vmm/api.h"
+#include "vmm/cloud_hypervisor/api_socket.h"
 #include "vmm/cloud_hypervisor/cloud_hypervisor.h"
+#include "vmm/cloud_hypervisor/values.h"
 #include "vmm/driver.h"
 #include "vmm/supervise.h"
 #include "vmm/unix_socket.h"
@@ -34,6 +37,7 @@ struct vmm {
 	struct vmm_launch *launch;
 	struct cloud_hypervisor_config *config;
 	struct api_socket socket;
+	struct initrd initrd; /* with the credentials */
 	struct child child;
 	struct stderr_relay output;
 };
@@ -103,14 +107,40 @@ static void vsock_socket_remove(const struct vmm *vmm)
 		unix_socket_remove_stale(vmm->launch->vsock.socket);
 }
 
+/* Replaces the initrd by a memory file. The VMM opens it again when the guest restarts. */
+static int initrd_replace(struct vmm *vmm, struct error *err)
+{
+	struct cloud_hypervisor_config *config = vmm->config;
+	_cleanup_free_ char *path = NULL;
+	const char *initrd =
+		json_string_value(option_member_get(config->vm, CLOUD_HYPERVISOR_INITRD));
+	int r;
+
+	if (!config->uses_initrd || !vmm_has_strings(vmm->launch))
+		return 0;
+	r = initrd_create(initrd, &vmm->launch->list, &vmm->initrd, err);
+	if (r == 0)
+		r = initrd_seal(&vmm->initrd, err);
+	if (r < 0)
+		return error_wrap(err, "adding the credentials to the initrd");
+	path = text_format("/dev/fd/%d", vmm->initrd.fd);
+	if (!path)
+		return error_no_memory(err);
+	r = option_member_put(config->vm, CLOUD_HYPERVISOR_INITRD, json_string(path), err);
+	secret_clear(&config->body);
+	return r < 0 ? r
+		     : cloud_hypervisor_config_body(config, &vmm->launch->list, &config->body, err);
+}
+
 /* Starts the process with its end of the API's socket, and no VM. */
 static int vmm_start(struct vmm *vmm, struct error *err)
 {
 	_cleanup_strings_ struct strings argv = {0};
 	_cleanup_close_ int error_fd = -1;
+	const int inherited[] = {vmm->socket.listener, vmm->initrd.fd};
 	struct child_command start = {.program = vmm->launch->program,
-				      .inherited = &vmm->socket.listener,
-				      .inherited_count = 1};
+				      .inherited = inherited,
+				      .inherited_count = vmm->initrd.fd < 0 ? 1 : 2};
 	int r = stderr_relay_create(&vmm->output, vmm_hidden_list(vmm->launch), vmm->launch->report,
 				    &error_fd, err);
 
@@ -329,6 +359,7 @@ int cloud_hypervisor_boot(struct vmm_launch *launch, struct cloud_hypervisor_con
 		.launch = launch,
 		.config = config,
 		.socket = API_SOCKET_NONE,
+		.initrd = INITRD_NONE,
 		.child = CHILD_NONE,
 		.output = STDERR_RELAY_NONE,
 	};
@@ -337,7 +368,11 @@ int cloud_hypervisor_boot(struct vmm_launch *launch, struct cloud_hypervisor_con
 	if (r == 0)
 		r = api_socket_create(config->api_socket, &vmm.socket, err);
 	if (r == 0)
+		r = initrd_replace(&vmm, err);
+	if (r == 0)
 		r = vmm_start(&vmm, err);
+	/* Only the VMM keeps it. */
+	initrd_destroy(&vmm.initrd);
 	if (r == 0) {
 		r = vm_boot(&vmm, err);
 		if (r < 0)

@@ -7,6 +7,8 @@
 
 #include "base/cleanup.h"
 #include "base/program.h"
+#include "initrd/initrd.h"
+#include "vmm/cloud_hypervisor/values.h"
 #include "vmm/driver.h"
 
 /* The last version whose API accepts no more than OEM_LIMIT_API_BODY. */
@@ -104,6 +106,20 @@ static int options_check(const struct vmm_launch *launch, struct error *err)
 	return 0;
 }
 
+static int transport_initrd_check(const struct vmm_launch *launch, struct error *err)
+{
+	const struct cloud_hypervisor_config *config = launch->prepared;
+
+	if (launch->expose & VMM_EXPOSE_ARGV)
+		return error_set(err, VMCRED_USAGE,
+				 "--expose=argv cannot be combined with credentials in the initrd");
+	if (json_string_value(option_member_get(config->vm, CLOUD_HYPERVISOR_INITRD)))
+		return initrd_check(&launch->list, err);
+	error_set(err, VMCRED_USAGE,
+		  "credentials are delivered in the initrd, and the command line has none");
+	return error_hint(err, "add --initramfs");
+}
+
 static int cloud_hypervisor_check(struct vmm_launch *launch, struct error *err)
 {
 	struct cloud_hypervisor_config *config = launch->prepared;
@@ -119,6 +135,9 @@ static int cloud_hypervisor_check(struct vmm_launch *launch, struct error *err)
 		return error_hint(err, "deliver credentials to a VM that is booted");
 	}
 	r = options_check(launch, err);
+	config->uses_initrd = vmm_transport_find(launch) == VMM_TRANSPORT_INITRD;
+	if (r == 0 && config->uses_initrd && vmm_has_strings(launch))
+		r = transport_initrd_check(launch, err);
 	if (launch->expose & VMM_EXPOSE_ARGV) {
 		for (size_t i = 0; i < launch->list.count && r == 0; i++) {
 			if (launch->list.strings[i].origin != OEM_ARGUMENTS)
@@ -188,6 +207,10 @@ static int cloud_hypervisor_start(struct vmm_launch *launch, struct notify *noti
 
 const struct vmm_ops vmm_cloud_hypervisor = {
 	.name = "Cloud Hypervisor",
+#if defined(__aarch64__)
+	/* It has no SMBIOS table there; arch/src/aarch64 of its sources. */
+	.transport = VMM_TRANSPORT_INITRD,
+#endif
 	.programs = (const char *const[]){"cloud-hypervisor*", NULL},
 	.prepare = cloud_hypervisor_prepare,
 	.check = cloud_hypervisor_check,

@@ -25,6 +25,9 @@
 #include "vmm/cloud_hypervisor/options.h"
 #include "vmm/notify.h"
 
+/* The member with the path of the initrd. */
+#define CLOUD_HYPERVISOR_INITRD "payload.initramfs"
+
 /* A used row that not every version supports. `key` is NULL for the option itself. */
 struct cloud_hypervisor_need {
 	const struct option_row *row;
@@ -43,6 +46,7 @@ struct cloud_hypervisor_config {
 	json_t *merged;                 /* both, or NULL */
 	const char *vm_option; /* the first option of the VM, or NULL; borrowed from the table */
 	bool restores;         /* --restore */
+	bool uses_initrd;      /* credentials are delivered in the initrd */
 	bool logs_config;      /* -v: the VMM would log its configuration */
 	struct cloud_hypervisor_need *needs; /* owned */
 	size_t need_count;

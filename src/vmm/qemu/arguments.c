@@ -33,6 +33,7 @@ static const struct row {
 	{"drive", "drive", NULL, FORM_PAIRS, true},
 	{"bios", "bios", NULL, FORM_TEXT, false},
 	{"pflash", "pflash", NULL, FORM_TEXT, false},
+	{"initrd", "initrd", NULL, FORM_TEXT, false},
 	{"readconfig", "readconfig", NULL, FORM_FILE, false},
 	{"incoming", "incoming", NULL, FORM_TEXT, false},
 	{"loadvm", "loadvm", NULL, FORM_TEXT, false},

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "initrd/initrd.h"
 #include "vmm/driver.h"
 #include "vmm/supervise.h"
 
@@ -49,6 +50,34 @@ static enum vmm_transport transport_of(const struct vmm_launch *launch)
 
 	return launch->transport != VMM_TRANSPORT_DEFAULT ? launch->transport
 							  : qemu->machine.transport;
+}
+
+/* The option -initrd, or NULL. QEMU uses the last one. */
+static const struct qemu_option *initrd_find(const struct vmm_launch *launch)
+{
+	const struct qemu *qemu = launch->prepared;
+	const struct qemu_option *found = NULL;
+
+	for (size_t i = 0; i < qemu->arguments.count; i++) {
+		const struct qemu_option *option = &qemu->arguments.options[i];
+
+		if (strcmp(option->name, "initrd") == 0 && option->argument > 0)
+			found = option;
+	}
+	return found;
+}
+
+static int transport_initrd_check(const struct vmm_launch *launch, struct error *err)
+{
+	int r = 0;
+
+	if (!initrd_find(launch)) {
+		r = error_set(err, VMCRED_USAGE, "the command line has no -initrd");
+		error_hint(err, "add one, or use another transport");
+	}
+	if (r == 0)
+		r = initrd_check(&launch->list, err);
+	return r < 0 ? error_wrap(err, "--transport=initrd") : 0;
 }
 
 /* Whether fw_cfg can carry a string. */
@@ -95,6 +124,8 @@ static int qemu_check(struct vmm_launch *launch, struct error *err)
 		continued = "incoming";
 	else if (qemu_arguments_have(&qemu->arguments, "loadvm"))
 		continued = "loadvm";
+	if (transport == VMM_TRANSPORT_INITRD && vmm_has_strings(launch))
+		r = transport_initrd_check(launch, err);
 	for (size_t i = 0; i < launch->list.count && r == 0; i++) {
 		const struct oem_string *string = &launch->list.strings[i];
 
@@ -220,6 +251,27 @@ static int files_replace(struct qemu_command *command, const struct qemu_argumen
 	return 0;
 }
 
+/* Replaces the initrd by a memory file, which QEMU reads again when the guest restarts. */
+static int initrd_replace(struct qemu_command *command, const struct vmm_launch *launch,
+			  struct error *err)
+{
+	_cleanup_initrd_ struct initrd initrd = INITRD_NONE;
+	const struct qemu_option *option = initrd_find(launch);
+	char *path;
+	int r = initrd_create(option->value, &launch->list, &initrd, err);
+
+	if (r == 0)
+		r = initrd_seal(&initrd, err);
+	if (r < 0)
+		return error_wrap(err, "adding the credentials to the initrd");
+	path = text_format("/dev/fd/%d", initrd.fd);
+	if (!path)
+		return error_no_memory(err);
+	free(command->argv.items[option->argument]);
+	command->argv.items[option->argument] = path;
+	return qemu_command_keep(command, fd_release(&initrd.fd), err);
+}
+
 static int qemu_start(struct vmm_launch *launch, struct notify *notify, struct error *err)
 {
 	const struct qemu *qemu = launch->prepared;
@@ -230,7 +282,9 @@ static int qemu_start(struct vmm_launch *launch, struct notify *notify, struct e
 		r = files_replace(&command, &qemu->arguments, err);
 	if (r == 0)
 		r = qemu_command_replace_files(&command, &qemu->arguments, err);
-	if (r == 0)
+	if (r == 0 && transport_of(launch) == VMM_TRANSPORT_INITRD)
+		r = vmm_has_strings(launch) ? initrd_replace(&command, launch, err) : 0;
+	else if (r == 0)
 		r = qemu_command_add_strings(&command, launch, transport_of(launch), err);
 	if (r < 0)
 		return r;

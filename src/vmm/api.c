@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vmm/cloud_hypervisor/api.h"
+#include "vmm/api.h"
 
 #include <ctype.h>
 #include <errno.h>

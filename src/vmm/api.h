@@ -1,41 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside vmm/: the HTTP API of a VMM on a unix socket. The socket is created before the VMM starts,
- * so that nothing has to wait for it. A process that can connect to it can read the OEM strings, so
- * it is created with mode 0600, and without --api-socket its file is removed before the VMM starts.
+ * Inside vmm/: requests to the HTTP API of a VMM on a unix socket.
  *
  * HTTP/1.1 (RFC 9112), as far as the API uses it: GET, or PUT with a JSON body and descriptors, one
  * request at a time on one connection, an answer with Content-Length or without a body. The answer
  * is not trusted: its size and time are limited, and it is stored as a secret, because it may quote
  * the request.
  */
-#ifndef VMCRED_VMM_CLOUD_HYPERVISOR_API_H
-#define VMCRED_VMM_CLOUD_HYPERVISOR_API_H
+#ifndef VMCRED_VMM_API_H
+#define VMCRED_VMM_API_H
 
 #include "base/error.h"
 #include "base/secret.h"
 #include "base/span.h"
 #include "vmm/stderr_relay.h"
-
-struct api_socket {
-	int listener; /* for the VMM */
-	int client;   /* connected to it, non-blocking */
-	char *path;   /* owned; --api-socket, removed by api_socket_destroy(), or NULL */
-};
-
-#define API_SOCKET_NONE                      \
-	(struct api_socket)                  \
-	{                                    \
-		.listener = -1, .client = -1 \
-	}
-
-/*
- * `path` is that of --api-socket, or "fd=N" for an inherited listening socket to which only its
- * owner can connect (else VMCRED_USAGE), or NULL for one to which nobody else can ever connect.
- */
-int api_socket_create(const char *path, struct api_socket *result, struct error *err);
-
-void api_socket_destroy(struct api_socket *socket);
 
 /* Descriptors in one message: SCM_MAX_FD of the kernel, unix(7). */
 #define API_DESCRIPTORS_MAX 253
