@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <fcntl.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,46 +7,14 @@
 #include "base/cleanup.h"
 #include "base/directory.h"
 #include "base/file.h"
-
-/* Uses the new mount API: unlike mount(2), it does not write unknown parameters to the kernel log.
- */
-static int memory_mount_one(int dirfd, const char *type, const char *flag)
-{
-	_cleanup_close_ int context = fsopen(type, FSOPEN_CLOEXEC), mounted = -1;
-
-	if (context < 0 || fsconfig(context, FSCONFIG_SET_STRING, "source", "vmcred", 0) < 0 ||
-	    fsconfig(context, FSCONFIG_SET_STRING, "mode", "0751", 0) < 0 ||
-	    (flag && fsconfig(context, FSCONFIG_SET_FLAG, flag, NULL, 0) < 0) ||
-	    fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
-		return -errno;
-	mounted = fsmount(context, FSMOUNT_CLOEXEC,
-			  MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-	if (mounted < 0 || move_mount(mounted, "", dirfd, "",
-				      MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
-		return -errno;
-	return 0;
-}
+#include "base/trusted/memory_mount.h"
 
 /* Mounts the best file system for secrets that the kernel supports. */
 static int memory_mount(int dirfd, enum generation_mount mount)
 {
-	static const struct {
-		const char *type, *flag;
-		bool only_tmpfs;
-	} choices[] = {
-		{"tmpfs", "noswap", true}, /* Linux 6.4 */
-		{"ramfs", NULL, false},    /* never swapped either, but without a size limit */
-	};
-	int r = 0;
+	_cleanup_close_ int mounted = memory_mount_create("0751", mount == GENERATION_RAMFS);
 
-	for (size_t i = 0; i < sizeof(choices) / sizeof(choices[0]); i++) {
-		if (choices[i].only_tmpfs && mount == GENERATION_RAMFS)
-			continue;
-		r = memory_mount_one(dirfd, choices[i].type, choices[i].flag);
-		if (r == 0)
-			return 0;
-	}
-	return r;
+	return mounted < 0 || memory_mount_attach(mounted, dirfd) < 0 ? -errno : 0;
 }
 
 static bool is_own_mount(int fd, int parent_dirfd)

@@ -129,7 +129,7 @@ int dir_each(int dirfd, const char *name,
 
 	if (fd < 0)
 		return error_set_errno(err, errno, "listing %s", name);
-	while (r == 0 && (size = getdents64(fd, entries, sizeof(entries))) > 0) {
+	while (r == 0 && (size = getdents64(fd, (void *)entries, sizeof(entries))) > 0) {
 		for (ssize_t at = 0; r == 0 && at < size;) {
 			const struct dirent64 *entry = (const void *)(entries + at);
 
