@@ -71,6 +71,9 @@ struct oem_literal {
 /* Parses a string. VMCRED_USAGE: empty, contains a NUL, or a credential that systemd would drop. */
 int oem_literal_parse(struct span text, struct oem_literal *literal, struct error *err);
 
+/* The value that the guest gets. `*value` must own nothing. */
+int oem_literal_value(const struct oem_literal *literal, struct secret *value, struct error *err);
+
 /* The decoded value of a credential's string. `*value` must own nothing. */
 int oem_string_value(const struct oem_string *string, struct secret *value, struct error *err);
 

@@ -143,14 +143,17 @@ int oem_literal_parse(struct span text, struct oem_literal *literal, struct erro
 	return r;
 }
 
+int oem_literal_value(const struct oem_literal *literal, struct secret *value, struct error *err)
+{
+	if (literal->encoding == OEM_BINARY)
+		return base64_decode_literal(literal->value, value, err);
+	return secret_copy(value, literal->value, err);
+}
+
 int oem_string_value(const struct oem_string *string, struct secret *value, struct error *err)
 {
 	struct oem_literal literal = {0};
 	int r = oem_literal_parse(secret_span(&string->text), &literal, err);
 
-	if (r < 0)
-		return r;
-	if (literal.encoding == OEM_BINARY)
-		return base64_decode_literal(literal.value, value, err);
-	return secret_copy(value, literal.value, err);
+	return r < 0 ? r : oem_literal_value(&literal, value, err);
 }

@@ -44,7 +44,7 @@ def test_everything_is_installed(directory):
     """programs, library, header, pkg-config file, units and completions are installed"""
     names = {path.name for path in installed(directory)}
     wanted = {
-        "vmcred", "vmcred-run", "vmcred-sops", "vmcred-sandbox", "vmcred.h", "vmcred.pc", "libvmcred.a", "libvmcred.so", "libvmcred.so.0", "microvm@.service",
+        "vmcred", "vmcred-run", "vmcred-sops", "vmcred-sandbox", "vmcred-guest", "vmcred.h", "vmcred.pc", "libvmcred.a", "libvmcred.so", "libvmcred.so.0", "microvm@.service",
         "vmcred-activate.service", "vmcred-activate-users.service", "vmcred.service", "vmcred.socket", "vmcred-generator",
         "vmcred-units.path", "vmcred-units.service", "vmcred.catalog", "run-secrets.d.mount", r"run-secrets\x2dfor\x2dusers.d.mount", "vmcred.fish", "_vmcred", "vmcred.conf",
     }  # fmt: skip
@@ -55,6 +55,15 @@ def test_no_other_program_is_replaced(directory):
     """no program is installed with the name of another one, such as age or sops: the user creates links"""
     programs = {path.name for path in installed(directory) if path.parent.name == "bin"}
     equal({name for name in programs if not re.fullmatch("vmcred(-[a-z]+)?", name)}, set())
+
+
+def test_program_for_guests_is_small_and_static(directory):
+    """vmcred-guest needs no library, and has less than 300 KB without its symbols"""
+    program = next(path for path in installed(directory) if path.name == "vmcred-guest")
+    equal("INTERP" in expect(run("readelf", "--program-headers", program), 0, None, "").out, False, "has an interpreter")
+    expect(run("strip", program), 0, "", "")
+    size = program.stat().st_size
+    assert size < 300_000, size
 
 
 def test_each_manual_page_is_installed(directory):

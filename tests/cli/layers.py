@@ -9,11 +9,11 @@ from harness import equal
 
 # `cli` uses everything, and nothing uses `cli`.
 ORDER = [
-    "base", "regex", "yaml", "config", "age", "openpgp", "sops", "sandbox", "vars", "bundle", "activate", "oem", "smbios", "initrd", "vmm", "inspect", "api", "cli",
+    "base", "regex", "yaml", "config", "age", "openpgp", "sops", "sandbox", "vars", "bundle", "activate", "oem", "smbios", "initrd", "vmm", "guest", "inspect", "api", "cli",
 ]  # fmt: skip
 
-# Allowed by the order and forbidden all the same: what starts a VM never opens a document.
-FORBIDDEN = {(module, other) for module in ("vmm", "initrd", "oem") for other in ("age", "sops", "vars", "activate")}
+# Allowed by the order and forbidden all the same: what starts a VM or runs in it never opens a document.
+FORBIDDEN = {(module, other) for module in ("vmm", "initrd", "oem", "guest") for other in ("age", "sops", "vars", "activate")}
 
 FILES_MAX = 40
 

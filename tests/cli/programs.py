@@ -27,8 +27,9 @@ def decrypting_symbols(program):
 
 
 def test_vmcred_run_has_no_functions_for_decryption(_directory):
-    """vmcred-run neither defines nor imports functions for decryption; vmcred does"""
+    """vmcred-run and vmcred-guest neither define nor import functions for decryption; vmcred does"""
     equal(decrypting_symbols(Path(VMCRED).with_name("vmcred-run")), [])
+    equal(decrypting_symbols(Path(VMCRED).with_name("vmcred-guest")), [])
     found = decrypting_symbols(VMCRED)
     for name in ("age_decrypt", "sops_document_decrypt", "EVP_DecryptUpdate@OPENSSL_3.0.0"):
         assert any(symbol.startswith(name.split("@")[0]) for symbol in found), (name, found)

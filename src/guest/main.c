@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "guest/guest.h"
+
+static const char help[] =
+	"Usage: vmcred-guest import\n"
+	"       vmcred-guest exec [--user USER] NAME[=CREDENTIAL]... -- PROGRAM [ARGUMENT...]\n"
+	"\n"
+	"Receives the credentials of a guest whose init is not systemd.\n"
+	"\n"
+	"  import  put the credentials from fw_cfg, the SMBIOS table and the initrd into\n"
+	"          /run/credentials/@system, by systemd's rules\n"
+	"  exec    run a program that sees these credentials only, in $CREDENTIALS_DIRECTORY\n"
+	"\n"
+	"      --user USER  run the program as this user of /etc/passwd\n"
+	"      --help       print this help\n"
+	"      --version    print the version\n"
+	"\n"
+	"See also vmcred-guest(1). Exit codes: 0 success, 1 failure, 2 usage error, 3 a "
+	"credential, the\n"
+	"user or the program does not exist.\n";
+
+static const struct option options[] = {
+	{"user", required_argument, NULL, 'u'},
+	{"help", no_argument, NULL, 'h'},
+	{"version", no_argument, NULL, 'v'},
+	{0},
+};
+
+static void line_print(const struct report *report, enum report_level level, const char *text)
+{
+	(void)report;
+	fprintf(stderr, "vmcred: %s%s\n", level == REPORT_WARNING ? "warning: " : "", text);
+}
+
+static int usage_error(struct error *err, const char *problem, const char *argument)
+{
+	error_set(err, VMCRED_USAGE, "%s%s", problem, argument);
+	return error_hint(err, "see `vmcred-guest --help`");
+}
+
+/* `arguments` start after the options. */
+static int exec_run(const char *user, char **arguments, struct error *err)
+{
+	struct guest_exec exec = {.user = user, .names = arguments};
+
+	while (*arguments && strcmp(*arguments, "--") != 0)
+		arguments++;
+	if (!arguments[0] || !arguments[1])
+		return usage_error(err, "no program given: it follows \"--\"", "");
+	*arguments = NULL;
+	exec.argv = arguments + 1;
+	return guest_exec(&exec, err);
+}
+
+static int run(int argc, char **argv, struct error *err)
+{
+	const struct report report = {.level = REPORT_INFO, .line = line_print};
+	const char *command = argc > 1 && argv[1][0] != '-' ? argv[1] : NULL, *user = NULL;
+	const bool is_exec = command && strcmp(command, "exec") == 0;
+	int first, letter;
+
+	/* Only the command's own options: its arguments may look like options, too. */
+	optind = command ? 2 : 1;
+	while ((letter = getopt_long(argc, argv, "+:", options, NULL)) != -1) {
+		if (letter == 'h')
+			return fputs(help, stdout) < 0 ? error_set_errno(err, errno, "writing") : 0;
+		if (letter == 'v') {
+			printf("vmcred-guest %s\n", vmcred_version());
+			return 0;
+		}
+		if (letter == ':')
+			return usage_error(err, "no value for ", argv[optind - 1]);
+		if (letter == 'u' && !is_exec)
+			return usage_error(err, "only exec has the option --user", "");
+		if (letter != 'u')
+			return usage_error(err, "unknown option ", argv[optind - 1]);
+		user = optarg;
+	}
+	/* getopt_long() skips a "--" that ends the options. */
+	first = optind > 1 && strcmp(argv[optind - 1], "--") == 0 ? optind - 1 : optind;
+	if (!command)
+		return usage_error(err, "no command given", "");
+	/* No core file and no ptrace(2) by others; execve(2) resets it. */
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return error_set_errno(err, errno, "making the process not dumpable");
+	if (is_exec)
+		return exec_run(user, argv + first, err) < 0 ? error_wrap(err, "exec") : 0;
+	if (strcmp(command, "import") != 0)
+		return usage_error(err, "unknown command ", command);
+	if (first < argc)
+		return usage_error(err, "import takes no arguments: ", argv[first]);
+	return guest_import(&report, err) < 0 ? error_wrap(err, "import") : 0;
+}
+
+int main(int argc, char **argv)
+{
+	_cleanup_error_ struct error err = {0};
+	_cleanup_free_ char *line = NULL;
+	int r = run(argc, argv, &err);
+
+	if (r == 0)
+		return fflush(stdout) == 0 ? 0 : VMCRED_FAILED;
+	line = error_line(&err);
+	fprintf(stderr, "vmcred: %s\n", line ? line : "out of memory");
+	return -r;
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guest/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/directory.h"
+#include "base/file.h"
+#include "base/trusted/memory_mount.h"
+#include "guest/guest.h"
+#include "oem/oem.h"
+
+/* Linux 5.10; older kernels ignore it. musl 1.2.3 does not define it. */
+#ifndef MS_NOSYMFOLLOW
+#define MS_NOSYMFOLLOW 256
+#endif
+
+#define SYSTEM_PATH GUEST_CREDENTIALS "/" GUEST_SYSTEM
+
+/* A credential that is not yet whole: not a name that a credential can have. */
+static const char unfinished[] = "new:";
+
+int store_mount_set(const char *path, bool writable)
+{
+	return mount(NULL, path, NULL,
+		     MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOSYMFOLLOW |
+			     (writable ? 0 : MS_RDONLY),
+		     NULL);
+}
+
+static bool is_mount_point(int dirfd, int parent_dirfd)
+{
+	struct stat status, parent;
+
+	return fstat(dirfd, &status) == 0 && fstat(parent_dirfd, &parent) == 0 &&
+	       status.st_dev != parent.st_dev;
+}
+
+/* Mounts a memory file system on the directory, and opens it. */
+static int system_mount(int *dirfd, int parent_dirfd, struct error *err)
+{
+	_cleanup_close_ int mounted = memory_mount_create("0700", false);
+
+	if (mounted < 0 || memory_mount_attach(mounted, *dirfd) < 0)
+		return error_set_errno(err, errno, "mounting a memory file system on %s",
+				       SYSTEM_PATH);
+	close(fd_release(dirfd));
+	*dirfd = dir_open(parent_dirfd, GUEST_SYSTEM, err);
+	return *dirfd < 0 ? *dirfd : 0;
+}
+
+static int system_open(struct store *store, struct error *err)
+{
+	_cleanup_close_ int parent = dir_make(AT_FDCWD, GUEST_CREDENTIALS, 0755, err), fd = -1;
+
+	if (parent < 0)
+		return parent;
+	if (flock(parent, LOCK_EX) < 0)
+		return error_set_errno(err, errno, "locking %s", GUEST_CREDENTIALS);
+	fd = dir_make(parent, GUEST_SYSTEM, 0700, err);
+	if (fd < 0)
+		return fd;
+	if (!is_mount_point(fd, parent)) {
+		int r = system_mount(&fd, parent, err);
+
+		if (r < 0)
+			return r;
+	} else if (!fd_is_on_memory(fd)) {
+		return error_set(err, VMCRED_FAILED, "%s is not on a memory file system",
+				 SYSTEM_PATH);
+	} else if (store_mount_set(SYSTEM_PATH, true) < 0) {
+		return error_set_errno(err, errno, "making %s writable", SYSTEM_PATH);
+	}
+	/* An earlier import was killed. */
+	(void)unlinkat(fd, unfinished, 0);
+	store->parent_dirfd = fd_release(&parent);
+	store->dirfd = fd_release(&fd);
+	return 0;
+}
+
+int store_size_check(const struct store *store, size_t size, struct error *err)
+{
+	int r = oem_limit_check(OEM_LIMIT_CREDENTIAL, size, err);
+
+	/* Neither is above the limit, so the sum cannot overflow. */
+	return r < 0 ? r : oem_limit_check(OEM_LIMIT_CREDENTIALS, store->size + size, err);
+}
+
+int store_add(struct store *store, const char *name, struct span value, struct error *err)
+{
+	int r = store->dirfd < 0 ? system_open(store, err) : 0;
+
+	if (r < 0 || faccessat(store->dirfd, name, F_OK, 0) == 0)
+		return r;
+	r = file_write_new(store->dirfd, unfinished, value, S_IRUSR, err);
+	if (r == 0 && renameat(store->dirfd, unfinished, store->dirfd, name) < 0)
+		r = error_set_errno(err, errno, "creating %s", name);
+	if (r < 0)
+		return error_wrap(err, "%s", SYSTEM_PATH);
+	store->size += value.size;
+	return 0;
+}
+
+void store_close(struct store *store)
+{
+	if (store->dirfd >= 0) {
+		close(store->dirfd);
+		/* Only root could write there anyway. */
+		(void)store_mount_set(SYSTEM_PATH, false);
+	}
+	if (store->parent_dirfd >= 0)
+		close(store->parent_dirfd);
+	*store = (struct store)STORE_NONE;
+}
