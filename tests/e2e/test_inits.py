@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Guests without systemd, started by vmcred run: OpenRC on busybox as in Alpine, busybox alone, and runit. A service of each
+gets its credential as examples/guest shows, and proves it."""
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import harness
+from harness import SOURCE, VMCRED, equal, need, need_root
+from host import checked, digest_of, proofs
+from vm import Vm, no_canary, stop
+
+HERE = SOURCE / "tests/e2e/inits"
+EXAMPLES = SOURCE / "examples/guest"
+DECLARATION = "vms: {test-vm: {credentialFiles: {HOST-API-KEY: host-api-key, HOST-TLS: host-tls}}}\n"
+OTHER_DECLARATION = "vms: {test-vm: {credentialFiles: {HOST-TLS: host-tls}}}\n"
+
+# The service, a user's program. Each console line ends with a carriage return.
+APP = """#!/bin/sh
+exec >/dev/console 2>&1
+for name in $(ls $CREDENTIALS_DIRECTORY); do
+	salt=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \\n')
+	digest=$({ printf %s $salt; cat $CREDENTIALS_DIRECTORY/$name; } | sha256sum)
+	echo "vmcred-proof: credential $name salt=$salt sha256=${digest%% *}"
+done
+echo "app: user $(id -u) $(id -g) $(id -G)"
+for file in /sys/firmware/dmi/tables/DMI $(find /sys/firmware -name raw); do
+	[ -e $file ] && ! cat $file >/dev/null 2>&1 && echo "app: protected $file"
+done
+find / -xdev -path /proc -prune -o -name 'HOST-*' -print | sed 's/^/app: found /'
+echo "app: end"
+exec sleep 600
+"""
+# What a guest has done before its services start. The service writes to the console.
+DEV = "mount -t devtmpfs dev /dev && chmod 666 /dev/console"
+MOUNTS = f"{DEV} && mount -t proc proc /proc && mount -t sysfs sysfs /sys && mount -t tmpfs tmpfs /run"
+# /etc/init.d/sysfs is one of Alpine's.
+SYSFS = "#!/sbin/openrc-run\nstart() { mount -t sysfs sysfs /sys; }\n"
+OPENRC = f"::sysinit:/bin/sh -c '{DEV}'\n::sysinit:/sbin/openrc sysinit\n::sysinit:/sbin/openrc boot\n::wait:/sbin/openrc default\n"
+INITTAB = f"::sysinit:/bin/sh -c '{MOUNTS} && insmod /lib/qemu_fw_cfg.ko'\n"
+RUNIT = {"1": f"#!/bin/sh\n{MOUNTS}\n", "2": "#!/bin/sh\nexec runsvdir -P /etc/sv\n", "3": "#!/bin/sh\n"}
+
+
+class InitGuest:
+    """A guest whose files are those of the image, the installed program, the example's and a service's."""
+
+    def __init__(self, directory, init, declaration=DECLARATION):
+        need_root()
+        for program in ("qemu-system-x86_64", "mmdebstrap", "cpio"):
+            need(program)
+        self.vm = Vm(directory / "vm", declaration)
+        self.image = Path(checked(HERE / "build-image", env={"XDG_CACHE_HOME": str(harness.CACHE.parent)} | mirror(), timeout=500).out.strip())
+        self.root = directory / "root"
+        self.init = init
+        self.write("usr/local/bin/app", APP, 0o755)
+        self.write("etc/passwd", "root:x:0:0::/:/bin/sh\napp:x:4711:4712::/:/bin/sh\n")
+        self.write("etc/group", "root:x:0:\nuucp:x:10:\napp:x:4712:\naudio:x:4713:app\n")
+        (self.root / "usr/bin").mkdir(parents=True)
+        shutil.copy(VMCRED + "-guest", self.root / "usr/bin")
+
+    def write(self, path, text, mode=0o644):
+        path = self.root / path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(mode)
+
+    def copy(self, example, path):
+        self.write(path, (EXAMPLES / example).read_text(), 0o755)
+
+    def boot(self, *options):
+        """Its console until the service has ended."""
+        initrd = self.vm.directory / "initrd"
+        with open(initrd, "wb") as archive:
+            archive.write((self.image / "initrd").read_bytes())
+            archive.flush()
+            names = "\n".join([".", *(str(path.relative_to(self.root)) for path in sorted(self.root.rglob("*")))])
+            subprocess.run(["cpio", "-o", "-H", "newc", "-R", "0:0", "--quiet"], cwd=self.root, input=names.encode(), stdout=archive, check=True)
+        process = self.vm.start(
+            "qemu-system-x86_64", "-M", "q35", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-accel",
+            "tcg", "-cpu", "max", "-m", "256", "-kernel", self.image / "vmlinuz", "-initrd", initrd, "-serial", "stdio",
+            "-append", f"console=ttyS0 quiet loglevel=3 panic=-1 random.trust_cpu=on rdinit={self.init}", *options,
+        )  # fmt: skip
+        console = self.vm.directory / "out"
+        end = time.monotonic() + 180
+        while b"app: end" not in console.read_bytes() and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.1)
+        stop(process)
+        text = console.read_text(errors="replace").replace("\r", "")
+        assert "app: end" in text, text + self.vm.errors()
+        no_canary(text.encode(), self.vm.api_key)
+        return text
+
+
+def mirror():
+    return {"DEBIAN_MIRROR": os.environ["DEBIAN_MIRROR"]} if "DEBIAN_MIRROR" in os.environ else {}
+
+
+def arrived(guest, console, sources):
+    """Checks what the service has proved. `sources` are the files of the kernel with credentials that it must not read."""
+    found = proofs(console)
+    equal(list(found), ["api-key"], f"the service's credentials in\n{console}\n")
+    salt, digest = found["api-key"]
+    equal(digest, digest_of(salt, guest.vm.api_key.encode()), "salted digest of api-key")
+    lines = console.splitlines()
+    equal([line for line in lines if line.startswith("app: user")], ["app: user 4711 4712 4712 4713"])
+    equal([line for line in lines if line.startswith("app: found")], [])
+    protected = [line for line in lines if line.startswith("app: protected")]
+    for source in sources:
+        assert any(source in line for line in protected), (source, console)
+
+
+def test_openrc_service_gets_its_credential(directory):
+    """on OpenRC, a service gets its credential from the SMBIOS table, and can read no other"""
+    guest = InitGuest(directory, "/bin/init")
+    guest.write("etc/inittab", OPENRC)
+    guest.write("etc/init.d/sysfs", SYSFS, 0o755)
+    for name, level in (("vmcred", "boot"), ("app", "default")):
+        guest.copy(f"openrc/{name}", f"etc/init.d/{name}")
+        (guest.root / "etc/runlevels" / level).mkdir(parents=True)
+        (guest.root / "etc/runlevels" / level / name).symlink_to(f"/etc/init.d/{name}")
+    arrived(guest, guest.boot(), ["/dmi/tables/DMI", "/dmi/entries/11-0/raw"])
+
+
+def test_busybox_service_gets_its_credential(directory):
+    """on busybox's init, a service gets its credential from fw_cfg, and can read no other"""
+    guest = InitGuest(directory, "/bin/init", OTHER_DECLARATION)
+    guest.write("etc/inittab", INITTAB + (EXAMPLES / "busybox/inittab").read_text())
+    value = guest.vm.credentials / "host-api-key"
+    console = guest.boot("-fw_cfg", f"name=opt/io.systemd.credentials/HOST-API-KEY,file={value}")
+    arrived(guest, console, ["/dmi/tables/DMI", "/dmi/entries/11-0/raw", "/qemu_fw_cfg/by_key"])
+
+
+def test_runit_service_gets_its_credential(directory):
+    """on runit, a service gets its credential from the initrd, and can read no other"""
+    guest = InitGuest(directory, "/sbin/runit", OTHER_DECLARATION)
+    for stage, script in RUNIT.items():
+        guest.write(f"etc/runit/{stage}", script, 0o755)
+    guest.copy("runit/run", "etc/sv/app/run")
+    guest.write(".extra/system_credentials/HOST-API-KEY.cred", guest.vm.api_key, 0o400)
+    (guest.root / ".extra/system_credentials").chmod(0o500)
+    arrived(guest, guest.boot(), ["/dmi/tables/DMI", "/dmi/entries/11-0/raw"])
+
+
+harness.main(with_host_services=True)
