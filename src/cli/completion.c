@@ -76,8 +76,13 @@ static void vms_print(const struct completion *completion, const struct config *
 
 static void generators_print(const struct completion *completion, const struct config *config)
 {
-	for (size_t i = 0; i < config->generator_count; i++)
-		name_print(completion, config->generators[i].name);
+	/* Several may have the same name: each machine can have its own. */
+	for (size_t i = 0; i < config->generator_count; i++) {
+		const char *name = config->generators_by_name[i].name;
+
+		if (i == 0 || strcmp(name, config->generators_by_name[i - 1].name) != 0)
+			name_print(completion, name);
+	}
 }
 
 /* Of the machine that comes before. */

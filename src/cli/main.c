@@ -2,8 +2,10 @@
 #include <errno.h>
 #include <fnmatch.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -178,6 +180,20 @@ static void line_print(const struct report *report, enum report_level level, con
 		fprintf(stderr, "%s\n", line);
 }
 
+/*
+ * systemd names the exit statuses of a service after the LSB: 3 is "NOTIMPLEMENTED", 4
+ * "NOPERMISSION". As the process of a unit (systemd.exec(5), $SYSTEMD_EXEC_PID), these two are
+ * those of sysexits(3), "NOINPUT" and "DATAERR".
+ */
+static int exit_status(int code)
+{
+	const char *unit_pid = getenv("SYSTEMD_EXEC_PID");
+
+	if (!unit_pid || strtol(unit_pid, NULL, 10) != getpid())
+		return code;
+	return code == VMCRED_MISSING ? EX_NOINPUT : code == VMCRED_INTEGRITY ? EX_DATAERR : code;
+}
+
 static int finish(struct cli *cli, int r, struct error *err)
 {
 	_cleanup_free_ char *line = NULL;
@@ -191,7 +207,7 @@ static int finish(struct cli *cli, int r, struct error *err)
 	line = error_line(err);
 	fprintf(stderr, "%svmcred: %s\n", cli_journal_is_stderr() ? ERROR_PREFIX : "",
 		line ? line : "out of memory");
-	return -r;
+	return exit_status(-r);
 }
 
 int cli_main(const struct cli_program *program, int argc, char **argv)

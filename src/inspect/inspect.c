@@ -68,6 +68,8 @@ static void generate_inspect(const struct inspection *inspection, struct inspect
 	for (size_t i = 0; i < inspection->count; i++) {
 		const struct inspected *credential = &inspection->credentials[i];
 
+		if (credential->is_repeated)
+			continue;
 		if (!credential->generator)
 			others++;
 		else if (credential->generator->script)
@@ -77,7 +79,13 @@ static void generate_inspect(const struct inspection *inspection, struct inspect
 	}
 	stage_set(stage, INSPECT_SEEN,
 		  "%zu secrets declared: %zu by scripts, %zu built in, %zu from elsewhere",
-		  inspection->count, scripts, builtins, others);
+		  scripts + builtins + others, scripts, builtins, others);
+}
+
+/* Whether a stage counts it as a secret of the store. */
+static bool is_stored(const struct inspected *credential)
+{
+	return credential->generator && !credential->is_repeated;
 }
 
 bool inspected_is_absent(const struct inspected *credential)
@@ -92,7 +100,7 @@ static size_t absent_add(const struct inspection *inspection, struct inspect_sta
 	size_t absent = 0;
 
 	for (size_t i = 0; i < inspection->count; i++) {
-		if (inspection->credentials[i].generator &&
+		if (is_stored(&inspection->credentials[i]) &&
 		    inspected_is_absent(&inspection->credentials[i]))
 			stage_add_name(stage, "optional and absent",
 				       inspection->credentials[i].declared->credential, &absent);
@@ -107,7 +115,7 @@ static void seal_inspect(const struct inspection *inspection, struct inspect_sta
 	for (size_t i = 0; i < inspection->count; i++) {
 		const struct inspected *credential = &inspection->credentials[i];
 
-		if (!credential->generator)
+		if (!is_stored(credential))
 			continue;
 		wanted++;
 		sealed += credential->is_known;
@@ -205,7 +213,7 @@ static void store_inspect(const struct inspection *inspection, struct inspect_st
 	for (size_t i = 0; i < inspection->count; i++) {
 		struct inspected *credential = &inspection->credentials[i];
 
-		if (!credential->generator)
+		if (!is_stored(credential))
 			continue;
 		wanted++;
 		credential->active = active_state(inspection, credential, &on_disk);
@@ -235,7 +243,8 @@ static void paths_add(const struct inspection *inspection, struct inspect_stage 
 
 	for (size_t i = 0; i < inspection->count; i++) {
 		const struct inspected *credential = &inspection->credentials[i];
-		const bool is_path = credential->load && !credential->generator;
+		const bool is_path =
+			credential->load && !credential->generator && !credential->is_repeated;
 
 		wanted += is_path;
 		found += is_path && credential->is_known;
@@ -246,7 +255,8 @@ static void paths_add(const struct inspection *inspection, struct inspect_stage 
 	for (size_t i = 0; i < inspection->count; i++) {
 		const struct inspected *credential = &inspection->credentials[i];
 
-		if (!credential->load || credential->generator || credential->is_known)
+		if (!credential->load || credential->generator || credential->is_known ||
+		    credential->is_repeated)
 			continue;
 		stage_add_name(stage, "missing", credential->load->source, &missing);
 		if (!credential->declared->optional && stage->state < INSPECT_MISSING)
@@ -352,6 +362,18 @@ static int path_read(const struct inspection *inspection, struct inspected *cred
 	return r;
 }
 
+/* Whether one before it has the same source: a guest may get a secret under several names. */
+static bool is_repeated(const struct inspection *inspection, const struct inspected *credential)
+{
+	for (const struct inspected *one = inspection->credentials; one < credential; one++) {
+		if (strcmp(one->load ? one->load->source : one->declared->credential,
+			   credential->load ? credential->load->source
+					    : credential->declared->credential) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* Reads or decrypts a credential's value, if it is declared. */
 static int credential_read(const struct inspection *inspection,
 			   const struct age_identities *identities, struct inspected *credential,
@@ -363,6 +385,7 @@ static int credential_read(const struct inspection *inspection,
 	int r;
 
 	credential->load = load_find(inspection->vm, credential->declared->credential);
+	credential->is_repeated = is_repeated(inspection, credential);
 	if (!credential->load)
 		return 0;
 	if (!credential->load->generator)

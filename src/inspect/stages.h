@@ -13,6 +13,7 @@ struct inspected {
 	const struct config_generator *generator; /* NULL: not from the store */
 	struct secret value;                      /* from the store, or from the declared path */
 	struct secret stale;       /* what the unit has instead, if that could be read */
+	bool is_repeated;          /* an earlier one is the same secret under another name */
 	bool is_known;             /* the document or file exists and was read */
 	bool is_damaged;           /* the document was changed */
 	bool is_proved;            /* a proof of the guest matches */

@@ -3,7 +3,7 @@
 import re
 
 import harness
-from harness import equal, expect, vmcred
+from harness import equal, expect, run, vmcred
 
 SHARED = {"config", "verbose", "help"}
 
@@ -101,6 +101,22 @@ def test_sops_completions_list_each_command_and_flag(_directory):
             equal(set(known.split()), flags, f"{shell}: {name}")
         known = re.findall(rf"__fish_seen_subcommand_from {name}' -l ([a-z-]+)", scripts["fish"])
         equal({f"--{name}" for name in known}, flags, f"fish: {name}")
+
+
+def test_exit_status_of_a_unit_has_a_true_name(directory):
+    """as the process of a systemd unit, vmcred has exit statuses whose names in systemd are right; elsewhere those of the manual"""
+    config = directory / "vmcred.yaml"
+    config.write_text("machines: {m: {}}\ngenerators: {g: {machines: [m], files: {f: {}}, kind: {f: uuid}}}\n")
+    words = [harness.VMCRED, "get", "--config", config, "m", "g/f"]
+    as_unit = ["sh", "-c", 'SYSTEMD_EXEC_PID=$$ exec "$@"', "sh", *words]
+    expect(run(*words), 3)
+    expect(run("sh", "-c", 'SYSTEMD_EXEC_PID=$$; export SYSTEMD_EXEC_PID; "$@"; exit $?', "sh", *words), 3)
+    expect(run(*as_unit), 66)
+    (directory / "vars/per-machine/m/g/f").mkdir(parents=True)
+    (directory / "vars/per-machine/m/g/f/secret").write_text("{}")
+    equal(run(*as_unit).code, run(*words).code, "exit status of other failures")
+    names = expect(run(harness.need("systemd-analyze"), "--no-pager", "exit-status", 65, 66), 0, None, "").out
+    equal(re.findall(r"^([A-Z]+) +(\d+)", names, re.M), [("DATAERR", "65"), ("NOINPUT", "66")])
 
 
 def test_version_is_the_version_of_the_library(_directory):

@@ -64,6 +64,18 @@ def test_everything_in_place(directory):
     expect(example.inspect("--proof", log), 0, PROVED, "")
 
 
+def test_secrets_are_counted_once(directory):
+    """a secret that the guest gets under several names is counted once; each name is an OEM string"""
+    more = "      HOST-ONE: host-one\n      AGAIN: host-one\n      MORE: {credential: host-more, optional: true}\n"
+    declaration = DECLARATION.replace("      HOST-ONE: host-one\n", more).replace("      host-two", "      host-more: made/one\n      host-two")
+    example = Example(directory, declaration)
+    expect(example.activate())
+    findings = [stage["seen"] for stage in json.loads(expect(example.inspect("--json"), 0, None, "").out)]
+    equal([finding.split(" d")[0] for finding in findings[:2]], ["2 secrets", "2 of 2 SOPS"])
+    equal([finding.split(" /run")[0] for finding in findings[2:4]], ["2 of 2 in", "3 LoadCredential= lines; the unit is not running"])
+    assert findings[4].startswith("5 OEM strings, "), findings
+
+
 PATHS = """\
 vms:
   m:

@@ -193,7 +193,7 @@ def test_missing_credential_stops_launch(_directory):
     try:
         machine.start_vm()
         console = machine.wait_vm()
-        equal((machine.unit("Result"), machine.unit("ExecMainStatus")), ("exit-code", "3"), "result of the unit")
+        equal((machine.unit("Result"), machine.unit("ExecMainStatus")), ("exit-code", "66"), "result of the unit")
         if "host-api-key" not in console or "vmcred-proof" in console or "qemu" in console:
             raise AssertionError(f"not an error that names host-api-key:\n{console}")
     finally:

@@ -190,7 +190,7 @@ def test_changes_by_clan_are_correct_for_vmcred(directory):
     for repository in repositories(directory):
         repository.fill_by_vmcred()
         # The declaration still has m3 after clan removed it, and clan generates nothing because all files exist.
-        missing = "m3's key is missing (sops/machines/m3/key.json does not exist)\n"
+        missing = "the machine m3 has no key: sops/machines/m3/key.json does not exist\n"
         is_removed = False
         for words, options in clan_changes(repository):
             repository.clan(*words, **options)

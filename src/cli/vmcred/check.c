@@ -21,7 +21,8 @@ static const struct {
 	[VARS_FAULT_READERS] = {"readers", "does not have its declared recipients", "vmcred fix"},
 	[VARS_FAULT_EXPIRED] = {"expired", "must be renewed", "vmcred generate"},
 	[VARS_FAULT_OVERDUE] = {"overdue", "is overdue", "vmcred generate --overdue"},
-	[VARS_FAULT_NO_KEY] = {"no-key", "is missing", "vmcred machine add"},
+	/* The detail says it all. */
+	[VARS_FAULT_NO_KEY] = {"no-key", NULL, "vmcred machine add"},
 	/* Never fails the check. */
 	[VARS_FAULT_NO_NAME] = {"no-name", "is not bound to its name", ""},
 };
@@ -97,9 +98,10 @@ static void fault_add(struct checking *checking, const struct vars_location *loc
 	const bool is_wrong = fault != VARS_FAULT_NO_NAME;
 	_cleanup_free_ char *name = cli_location_text(location);
 	_cleanup_free_ char *line =
-		name ? text_format("%s %s%s%s%s", name, faults[fault].text, detail ? " (" : "",
-				   detail ? detail : "", detail ? ")" : "")
-		     : NULL;
+		!faults[fault].text ? strdup(detail)
+		: name ? text_format("%s %s%s%s%s", name, faults[fault].text, detail ? " (" : "",
+				     detail ? detail : "", detail ? ")" : "")
+		       : NULL;
 
 	if (!is_wrong) {
 		checking->unnamed++;
@@ -111,7 +113,7 @@ static void fault_add(struct checking *checking, const struct vars_location *loc
 		return;
 	if (checking->list) {
 		finding_add(checking, is_wrong ? "error" : "warning", location, faults[fault].name,
-			    detail, line);
+			    faults[fault].text ? detail : NULL, line);
 	} else if (is_wrong) {
 		progress_clear(&checking->cli->progress);
 		printf("%s\n", line);

@@ -240,16 +240,15 @@ static int machine_check(const struct checking *checking, const struct config_ma
 			 struct error *err)
 {
 	const struct vars_location location = {.machine = machine->name};
-	_cleanup_free_ char *detail = NULL;
+	_cleanup_error_ struct error no_key = {0};
 	int r = member_cache_has(checking->cache, VARS_MACHINE, machine->name, err);
 
 	if (r != 0 || !machine_needs_key(checking->config, machine))
 		return r < 0 ? r : 0;
-	detail = text_format("sops/machines/%s/key.json does not exist", machine->name);
-	if (!detail)
-		return error_no_memory(err);
+	member_no_key(VARS_MACHINE, machine->name, &no_key);
 	checking->options->checked(
-		&location, &(struct vars_finding){.fault = VARS_FAULT_NO_KEY, .detail = detail},
+		&location,
+		&(struct vars_finding){.fault = VARS_FAULT_NO_KEY, .detail = no_key.text},
 		checking->options->data);
 	return 0;
 }
