@@ -9,7 +9,7 @@ import time
 
 import harness
 from harness import VMCRED, equal, run
-from host import DROPINS, SECRETS, SERVICE, STORE, Container, journal, succeeded
+from host import CONFIG, DROPINS, SECRETS, SERVICE, STORE, Container, journal, succeeded
 
 SOCKET = "/run/vmcred/socket"
 SHOW = "/bin/sh -c 'cd $CREDENTIALS_DIRECTORY && sha256sum *'"
@@ -111,6 +111,15 @@ def test_unit_of_no_vm(_directory):
     """a unit of no VM fails instead of starting with an empty credential"""
     unit_write("other.service", f"LoadCredential=host-api-key:{SOCKET}")
     refused("other.service", "refused host-api-key to other.service (process ")
+
+
+def test_metrics_count_refusals(_directory):
+    """the metrics have as many refused requests as the journal"""
+    unit_write("refused.service", f"LoadCredential=key:{SOCKET}")
+    booted().run("systemctl", "start", "refused.service")
+    metrics = booted().checked("vmcred", "metrics", "--config", CONFIG).out
+    count = len(requests(VMCRED_RESULT="refused"))
+    assert count > 0 and f'\nvmcred_refused_requests{{result="refused"}} {count}\n' in metrics, f"{count}, {metrics}"
 
 
 def test_undeclared_credential(_directory):

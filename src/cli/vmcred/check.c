@@ -27,6 +27,11 @@ static const struct {
 	[VARS_FAULT_NO_NAME] = {"no-name", "is not bound to its name", ""},
 };
 
+const char *cli_fault_name(enum vars_fault fault)
+{
+	return faults[fault].name;
+}
+
 struct checking {
 	struct cli *cli;
 	json_t *list; /* NULL: lines */

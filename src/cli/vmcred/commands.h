@@ -37,6 +37,7 @@ int command_keygen(struct cli *cli, int argc, char **argv, struct error *err);
 int command_list(struct cli *cli, int argc, char **argv, struct error *err);
 int command_machine(struct cli *cli, int argc, char **argv, struct error *err);
 int command_serve(struct cli *cli, int argc, char **argv, struct error *err);
+int command_metrics(struct cli *cli, int argc, char **argv, struct error *err);
 int command_prune(struct cli *cli, int argc, char **argv, struct error *err);
 int command_readers(struct cli *cli, int argc, char **argv, struct error *err);
 int command_set(struct cli *cli, int argc, char **argv, struct error *err);
@@ -258,6 +259,9 @@ const char *cli_time_text(int64_t realtime, bool is_utc, char text[CLI_TIME_SIZE
 
 /* How long ago that was, such as "2 days". The caller frees it; NULL without memory. */
 char *cli_age_text(int64_t realtime);
+
+/* The name of a fault in JSON and metrics. */
+const char *cli_fault_name(enum vars_fault fault);
 
 /* Prints a value to stdout, indented, with a final newline. */
 void cli_json_print(const json_t *value);

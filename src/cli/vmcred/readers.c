@@ -261,8 +261,8 @@ int command_readers(struct cli *cli, int argc, char **argv, struct error *err)
 	bool history = false;
 	struct query query = {0};
 	const struct cli_option options[] = {
-		{"user", "NAME", "only what this user can read", &query.user},
-		{"machine", "NAME", "only what this machine can read", &query.machine},
+		{"user", "USER", "only what this user can read", &query.user},
+		{"machine", "MACHINE", "only what this machine can read", &query.machine},
 		{"history", NULL, "also former readers, from the commits of the git repository",
 		 &history},
 		{0},
