@@ -180,6 +180,63 @@ enum config_source {
 	CONFIG_SOURCE_SOCKET,  /* `vmcred serve`, without files */
 };
 
+/* The form of a value that a launch can be told. */
+enum config_launch_form {
+	CONFIG_LAUNCH_SWITCH, /* true or false */
+	CONFIG_LAUNCH_WORD,   /* one of the argument's words */
+	CONFIG_LAUNCH_WORDS,  /* the same, or several separated by ',' */
+	CONFIG_LAUNCH_SECONDS,
+	CONFIG_LAUNCH_TARGET, /* the name of a unit */
+	CONFIG_LAUNCH_TEXT,
+};
+
+/*
+ * What a launch can be told: an option of `vmcred run`, the key of vms.NAME that does the same, the
+ * form of its value, and its argument and text in --help. A new one is a row here, and a case where
+ * a launch is prepared.
+ */
+/* clang-format off */
+#define CONFIG_LAUNCH_TABLE(ROW) \
+	ROW(EXEC, "exec", "exec", CONFIG_LAUNCH_SWITCH, NULL, \
+	    "replace vmcred with the hypervisor (default for QEMU and vmspawn)") \
+	ROW(EXPOSE, "expose", "expose", CONFIG_LAUNCH_WORDS, "argv|log", \
+	    "allow OEM strings to be visible in: argv, log, or both (argv,log)") \
+	ROW(NOTIFY, "notify", "notify", CONFIG_LAUNCH_SWITCH, NULL, \
+	    "relay the guest's sd_notify messages to $NOTIFY_SOCKET") \
+	ROW(READY_TARGET, "ready-target", "readyTarget", CONFIG_LAUNCH_TARGET, "TARGET", \
+	    "with --notify, the guest is ready when it reaches this target,\n" \
+	    "                         too (default: multi-user.target)") \
+	ROW(STOP_TIMEOUT, "stop-timeout", "stopTimeout", CONFIG_LAUNCH_SECONDS, "SECONDS", \
+	    "time for the guest to power off on SIGTERM (default: 60)") \
+	ROW(SUPERVISE, "supervise", "supervise", CONFIG_LAUNCH_SWITCH, NULL, \
+	    "stay as the hypervisor's parent (default for the others)") \
+	ROW(TRANSPORT, "transport", "transport", CONFIG_LAUNCH_WORD, "smbios|fw_cfg|initrd", \
+	    "the way for credentials (default: by hypervisor and machine type)") \
+	ROW(VSOCK_SOCKET, "vsock-socket", "vsockSocket", CONFIG_LAUNCH_TEXT, "FILE", \
+	    "QEMU: the socket of its vhost-user-vsock daemon")
+/* clang-format on */
+
+#define CONFIG_LAUNCH_ID(id, ...) CONFIG_LAUNCH_##id,
+enum config_launch_option {
+	CONFIG_LAUNCH_TABLE(CONFIG_LAUNCH_ID) CONFIG_LAUNCH_OPTIONS
+};
+
+struct config_launch_row {
+	const char *option, *key;
+	enum config_launch_form form;
+	const char *argument; /* its name in --help; NULL for a switch */
+	const char *help;
+};
+
+extern const struct config_launch_row config_launch_rows[CONFIG_LAUNCH_OPTIONS];
+
+/* VMCRED_USAGE: the value does not have the option's form. The error does not name the option. */
+int config_launch_check(enum config_launch_option option, const char *value, struct error *err);
+
+/* The index of a word among those of the option, or -1; a bit for each word. */
+int config_launch_word(enum config_launch_option option, const char *value);
+unsigned int config_launch_words(enum config_launch_option option, const char *value);
+
 struct config_vm {
 	char *name;
 	char *machine; /* it runs on this one, or NULL: on any */
@@ -191,9 +248,9 @@ struct config_vm {
 	size_t credential_file_count;
 	char **oem_strings; /* platformOEMStrings */
 	size_t oem_string_count;
-	char *ready_target; /* a unit of the guest, or NULL */
-	char *vm_config;    /* vmConfig in JSON, or NULL */
-	char **command;     /* the VMM's argv, NULL-terminated, or NULL */
+	char *launch[CONFIG_LAUNCH_OPTIONS]; /* values as texts; NULL: not declared */
+	char *vm_config;                     /* vmConfig in JSON, or NULL */
+	char **command;                      /* the VMM's argv, NULL-terminated, or NULL */
 	char *entry;   /* what a launch needs, as a declaration; NULL: too large, or not wanted */
 	char *problem; /* with CONFIG_LENIENT: why only name, unit and loads can be used; or NULL */
 	int line;

@@ -100,26 +100,16 @@ bool config_is_unit(const char *name, const char *suffix)
 	       strcmp(name + length - end, suffix) == 0 && name[strspn(name, allowed)] == '\0';
 }
 
-static int read_unit_name(struct reader *reader, const struct yaml_node *value, const char *suffix,
-			  char **name)
-{
-	int r = reader_string(reader, value, name);
-
-	return r < 0 || config_is_unit(*name, suffix)
-		       ? r
-		       : reader_reject(reader, value, "must be the name of a %s unit, not \"%s\"",
-				       suffix, *name);
-}
-
 /* It becomes the name of a directory. */
 static int read_unit(struct reader *reader, const struct yaml_node *value, void *target)
 {
-	return read_unit_name(reader, value, ".service", target);
-}
+	char **name = target;
+	int r = reader_string(reader, value, name);
 
-static int read_target(struct reader *reader, const struct yaml_node *value, void *target)
-{
-	return read_unit_name(reader, value, ".target", target);
+	return r < 0 || config_is_unit(*name, ".service")
+		       ? r
+		       : reader_reject(reader, value,
+				       "must be the name of a .service unit, not \"%s\"", *name);
 }
 
 static int read_vm_config(struct reader *reader, const struct yaml_node *value, void *target)
@@ -148,6 +138,26 @@ static int unit_default(struct reader *reader, struct config_vm *vm)
 	return vm->unit ? 0 : -(int)reader->err->code;
 }
 
+#define LAUNCH_KEY(id, option, key, ...) \
+	READER_KEY(key, reader_string, struct config_vm, launch[CONFIG_LAUNCH_##id]),
+
+static int launch_check(struct reader *reader, const struct yaml_node *entry, struct config_vm *vm)
+{
+	for (size_t i = 0; i < CONFIG_LAUNCH_OPTIONS; i++) {
+		const char *key = config_launch_rows[i].key;
+		struct reader_where here = {reader->where, key};
+
+		if (!vm->launch[i] || config_launch_check((enum config_launch_option)i,
+							  vm->launch[i], reader->err) == 0)
+			continue;
+		reader->where = &here;
+		reader_wrap(reader, yaml_member(entry, key));
+		reader->where = here.parent;
+		return -(int)reader->err->code;
+	}
+	return 0;
+}
+
 #define LOADS_KEY READER_ENTRIES("loadCredentials", read_load, struct config_vm, loads, load_count)
 
 static int vm_read(struct reader *reader, const char *name, const struct yaml_node *key,
@@ -161,8 +171,8 @@ static int vm_read(struct reader *reader, const char *name, const struct yaml_no
 		READER_KEY("command", reader_strings, struct config_vm, command),
 		READER_KEY("machine", reader_string, struct config_vm, machine),
 		READER_KEY("unit", read_unit, struct config_vm, unit),
-		READER_KEY("readyTarget", read_target, struct config_vm, ready_target),
-		READER_KEY("vmConfig", read_vm_config, struct config_vm, vm_config),
+		CONFIG_LAUNCH_TABLE(LAUNCH_KEY)
+			READER_KEY("vmConfig", read_vm_config, struct config_vm, vm_config),
 		READER_KEY("credentialSource", schema_source, struct config_vm, source),
 		{0},
 	};
@@ -172,6 +182,8 @@ static int vm_read(struct reader *reader, const char *name, const struct yaml_no
 		return r;
 	vm->line = (int)key->line;
 	r = reader_mapping(reader, value, keys, vm);
+	if (r == 0)
+		r = launch_check(reader, yaml_target(value), vm);
 	vm->oem_string_count = config_texts_count(vm->oem_strings);
 	if (r == 0 && vm->command && !vm->command[0])
 		return reader_reject(reader, key, "empty command");

@@ -196,7 +196,8 @@ static int manager_open(struct notify *notify, const char *address, const struct
 }
 
 /* The port in a credential that the user gives the guest. */
-static int credential_port(const struct oem_string *string, uint32_t *port, struct error *err)
+static int credential_port(const struct oem_string *string, const char *option, uint32_t *port,
+			   struct error *err)
 {
 	const struct span text = secret_span(&string->text);
 	const uint8_t *equals = memchr(text.data, '=', text.size);
@@ -212,9 +213,9 @@ static int credential_port(const struct oem_string *string, uint32_t *port, stru
 	*port = (uint32_t)number;
 	if (string->encoding == OEM_TEXT && number > 0 && number < UINT32_MAX && *end == '\0')
 		return 0;
-	error_set(err, VMCRED_USAGE,
-		  "--notify: credential " CREDENTIAL " must be " HOST_ADDRESS "PORT");
-	return error_hint(err, "remove the credential or --notify");
+	error_set(err, VMCRED_USAGE, "%s: credential " CREDENTIAL " must be " HOST_ADDRESS "PORT",
+		  option);
+	return error_hint(err, "remove the credential or %s", option);
 }
 
 static int guest_listen(struct notify *notify, const struct vmm_launch *launch,
@@ -222,20 +223,22 @@ static int guest_listen(struct notify *notify, const struct vmm_launch *launch,
 {
 	const struct vmm_vsock *vsock = &launch->vsock;
 	const char *ready_target = launch->ready_target;
+	const char *option = vmm_option(launch, "--notify", "notify");
 	uint32_t port = vsock->socket ? UNIX_PORT : 0;
 	char value[64];
 	int r = 0;
 
 	if (vsock->socket_missing) {
-		error_set(err, VMCRED_USAGE,
-			  "--notify: the socket of the vsock daemon is not known");
-		return error_hint(err, "name it with --vsock-socket");
+		error_set(err, VMCRED_USAGE, "%s: the socket of the vsock daemon is not known",
+			  option);
+		return error_hint(err, "name it with %s",
+				  vmm_option(launch, "--vsock-socket", "vsockSocket"));
 	}
 	if (given)
-		r = credential_port(given, &port, err);
+		r = credential_port(given, option, &port, err);
 	if (r == 0 && vsock->cid == 0) {
-		error_set(err, VMCRED_USAGE, "--notify: the VM has no vsock device");
-		return error_hint(err, "add one, or remove --notify");
+		error_set(err, VMCRED_USAGE, "%s: the VM has no vsock device", option);
+		return error_hint(err, "add one, or remove %s", option);
 	}
 	if (r == 0)
 		r = notify_listen(notify, vsock, port, err);

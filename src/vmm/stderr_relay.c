@@ -29,6 +29,7 @@ int stderr_relay_create(struct stderr_relay *relay, const struct oem_list *list,
 	relay->from = ends[0];
 	relay->to = STDERR_FILENO;
 	relay->list = list;
+	relay->expose_log = "--expose=log";
 	relay->report = report;
 	*child_end = ends[1];
 	if (fcntl(relay->from, F_SETFL, O_NONBLOCK) < 0)
@@ -124,7 +125,8 @@ static void line_check(struct stderr_relay *relay, size_t size)
 		pending_write(relay);
 		report_message(relay->report, REPORT_WARNING,
 			       "a line of the VMM's output is hidden because it repeats a "
-			       "credential; --expose=log shows it");
+			       "credential; %s shows it",
+			       relay->expose_log);
 		pending_remove(relay, relay->checked, size);
 		return;
 	}

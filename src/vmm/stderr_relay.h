@@ -25,6 +25,7 @@ struct stderr_relay {
 	int from;                    /* non-blocking; -1: none, or at its end */
 	int to;                      /* not owned */
 	const struct oem_list *list; /* must not be repeated; NULL: lines are not checked */
+	const char *expose_log;      /* what shows them, for the warning */
 	const struct report *report;
 	struct secret pending;             /* read and not forwarded yet */
 	bool skipping;                     /* the rest of a line that is hidden */

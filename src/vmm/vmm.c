@@ -115,17 +115,23 @@ int vmm_check(struct vmm_launch *launch, struct error *err)
 	return launch->ops ? launch->ops->check(launch, err) : 0;
 }
 
+const char *vmm_option(const struct vmm_launch *launch, const char *option, const char *key)
+{
+	return launch->by_keys ? key : option;
+}
+
 static void exposure_warn(const struct vmm_launch *launch)
 {
 	if (launch->expose & VMM_EXPOSE_ARGV)
 		report_message(launch->report, REPORT_WARNING,
-			       "--expose=argv: every user of this host can read the OEM strings in "
-			       "the command line of %s",
+			       "%s: every user of this host can read the OEM strings in the "
+			       "command line of %s",
+			       vmm_option(launch, "--expose=argv", "expose: argv"),
 			       launch->ops->name);
 	if (launch->expose & VMM_EXPOSE_LOG)
 		report_message(launch->report, REPORT_WARNING,
-			       "--expose=log: the log of %s contains the OEM strings, including "
-			       "credentials",
+			       "%s: the log of %s contains the OEM strings, including credentials",
+			       vmm_option(launch, "--expose=log", "expose: log"),
 			       launch->ops->name);
 }
 
@@ -151,8 +157,10 @@ int vmm_run(struct vmm_launch *launch, struct error *err)
 		r = notify_prepare(&notify, launch, err);
 	} else if (launch->parent == VMM_PARENT_STAYS || launch->guest_reports) {
 		r = error_set(err, VMCRED_USAGE, "it supervises its VM itself");
-		error_hint(err, "remove --supervise, --notify, --ready-target (readyTarget) and "
-				"--stop-timeout");
+		error_hint(err, "remove %s",
+			   vmm_option(launch,
+				      "--supervise, --notify, --ready-target and --stop-timeout",
+				      "supervise, notify, readyTarget and stopTimeout"));
 	}
 	if (r == 0)
 		r = vmm_list_check(&launch->list, vmm_transport_find(launch), err);

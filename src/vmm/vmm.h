@@ -73,6 +73,7 @@ struct vmm_launch {
 	const char *ready_target; /* a unit of the guest whose start counts as READY=1; or NULL */
 	const char *vm_config;    /* merged into Cloud Hypervisor's VmConfig: JSON, or NULL */
 	const char *vsock_socket; /* the socket of QEMU's vsock daemon, or NULL */
+	bool by_keys;             /* the user can only declare keys, and give no options */
 	const struct report *report;
 
 	struct oem_list list; /* all OEM strings, also those of the command line */
@@ -87,6 +88,9 @@ struct vmm_launch {
 };
 
 #define _cleanup_vmm_launch_ __attribute__((cleanup(vmm_launch_destroy)))
+
+/* The name of an option in a message. */
+const char *vmm_option(const struct vmm_launch *launch, const char *option, const char *key);
 
 /* Whether a program of that name or path has a driver. */
 bool vmm_is_known(const char *name);

@@ -86,9 +86,9 @@ static bool has_credentials(const struct oem_list *list)
 	return false;
 }
 
-static int version_check(const char *program, struct error *err)
+static int version_check(const struct vmm_launch *launch, struct error *err)
 {
-	int version = program_version(program, "systemd ");
+	int version = program_version(launch->program, "systemd ");
 
 	if (version >= VERSION_WITH_FILES)
 		return 0;
@@ -102,8 +102,8 @@ static int version_check(const char *program, struct error *err)
 			  "version %d puts credentials on QEMU's command line; %d and later use "
 			  "files",
 			  version, VERSION_WITH_FILES);
-	return error_hint(err, "upgrade it, start QEMU directly, or accept that with "
-			       "--expose=argv");
+	return error_hint(err, "upgrade it, start QEMU directly, or accept that with %s",
+			  vmm_option(launch, "--expose=argv", "expose: argv"));
 }
 
 /* Passes all credentials on as Base64, so the table is larger than that of the list. */
@@ -132,7 +132,7 @@ static int vmspawn_check(struct vmm_launch *launch, struct error *err)
 
 	if (r < 0 || !has_credentials(&launch->list) || (launch->expose & VMM_EXPOSE_ARGV))
 		return r;
-	return version_check(launch->program, err);
+	return version_check(launch, err);
 }
 
 /* The files are named in it: others must not be able to replace them. */

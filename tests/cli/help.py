@@ -65,8 +65,11 @@ def test_manual_pages_list_each_command_and_option(_directory):
 
 
 def test_vmcred_run_1_lists_each_option(_directory):
-    """vmcred-run(1) lists each option of run"""
+    """vmcred-run(1) lists each option of run, and vmcred.yaml(5) its key"""
     equal(set(re.findall(r"^\*--([a-z_-]+)", page("vmcred-run").split("# OPTIONS OF RUN\n")[1].split("\n# ")[0], re.M)), options("run"))
+    keys = re.search(r"^\t(\*exec\*.*)$", (harness.SOURCE / "docs/vmcred.yaml.5.scd").read_text(), re.M).group(1)
+    equal({re.sub(r"-(.)", lambda match: match[1].upper(), name) for name in options("run") - {"credentials"}},
+          set(re.findall(r"\*(\w+)\*", keys)))
 
 
 def sops_commands():

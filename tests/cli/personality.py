@@ -2,6 +2,7 @@
 """vmcred called by a hypervisor's name: which credentials the real one gets, and when it runs without them."""
 import json
 import os
+import re
 import shutil
 
 import harness
@@ -198,16 +199,35 @@ def test_errors_start_nothing(directory):
     equal(place.call("-S").code, 2)
 
 
-def test_vm_of_another_machine(directory):
-    """of two VMs with the same unit on different machines, it is the one of this machine"""
-    text = "machines: {m: {}, n: {}}\nvms:\n"
-    for name in ("n", "m"):
-        text += f"  {name}: {{machine: {name}, unit: a.service, platformOEMStrings: [OF={name}]}}\n"
-    place = Place(directory, declaration=text)
-    for name in ("n", "m"):
-        called = place.in_cgroup("0::/system.slice/a.service\n", VMCRED_MACHINE=name)
-        expect(called, 0, f"{place.link}\n-smbios\nOF={name}\n", "")
-    fails(place.call(VMCRED_VM="n", VMCRED_MACHINE="m"), 2, '"n"', "machine n")
+def declared(directory, keys, name="qemu-system-x86_64"):
+    return Place(directory, name, DECLARATION.replace("  odd_vm:", f"    {keys}\n  odd_vm:"))
+
+
+def test_keys_instead_of_options(directory):
+    """what options tell `run`, keys of the VM tell a launch by a hypervisor's name"""
+    words = ["-M", "microvm"]
+    place = declared(directory / "one", "transport: smbios")
+    expect(place.call(*words, VMCRED_VM="test-vm"), 0, with_credentials(place, *words), "")
+    place = declared(directory / "two", "expose: argv")
+    result = expect(place.call(VMCRED_VM="test-vm"), 0, None)
+    assert "type=11,value=io.systemd.credential:HOST-API-KEY=" in result.out, result.out
+    assert result.err.startswith("vmcred: warning: expose: argv: "), result.err
+
+
+def test_hints_name_keys(directory):
+    """errors of a launch by a hypervisor's name mention keys, and no option of `run`, which cannot be given there"""
+    for index, (keys, words, mentions) in enumerate((
+        ("transport: fw_cfg", [], ["transport: fw_cfg"]),
+        ("notify: true", [], ["notify", "vsock"]),
+        ("supervise: true", ["-daemonize"], ["stopTimeout"]),
+        ("exec: true\n    supervise: true", [], ["exec", "supervise"]),
+        ("notify: true", ["-chardev", "socket,id=c,path=/v", "-device", "vhost-user-vsock-pci,chardev=c"], ["notify"]),
+    )):
+        result = fails(declared(directory / str(index), keys).call(*words, VMCRED_VM="test-vm", NOTIFY_SOCKET="@vmcred-test"), 2,
+                       *mentions)
+        assert not re.search(r" --[a-z]", result.err), result.err
+    for keys, key in (("notify: maybe", "notify"), ("stopTimeout: -1", "stopTimeout"), ("transport: ftp", "transport")):
+        fails(declared(directory / key, keys).call(VMCRED_VM="test-vm"), 2, f"vms.test-vm.{key}: must be ")
 
 
 def test_vm_of_another_machine(directory):

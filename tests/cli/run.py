@@ -175,7 +175,7 @@ def test_unknown_option_gets_a_suggestion(directory):
 def test_expose_accepts_only_argv_and_log(directory):
     """--expose accepts only argv and log"""
     expect(Vm(directory).run(*QEMU, options=("--expose=env",)), 2, "",
-           "vmcred: unknown --expose \"env\": use argv, log or argv,log\n")
+           "vmcred: --expose: must be argv or log, or both separated by ',', not \"env\"\n")
     vm = Vm(directory / "both")
     fails(vm.run(*CLOUD_HYPERVISOR, options=("--expose=log,argv",), stand_in={}), 2, "HOST-API-KEY", "--expose=argv")
 
@@ -269,7 +269,7 @@ def test_machine_types_select_the_transport(directory):
         equal(re.sub("fd/[0-9]+", "fd/N", out), " ".join(words[1:]) + " -smbios type=11,path=/dev/fd/N" * 4 + "\n")
     fails(vm.run("qemu-system-x86_64", options=("--transport=fw_cfg",)), 2, "--transport=fw_cfg", "platformOEMStrings")
     expect(vm.run("qemu-system-x86_64", options=("--transport=ftp",)), 2, "",
-           "vmcred: unknown --transport \"ftp\": use smbios, fw_cfg or initrd\n")
+           "vmcred: --transport: must be smbios or fw_cfg or initrd, not \"ftp\"\n")
 
 
 def test_strings_for_a_restored_qemu_are_an_error(directory):

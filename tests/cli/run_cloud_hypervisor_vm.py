@@ -206,6 +206,18 @@ def test_merged_members(directory):
     equal(stop(process), 0)
 
 
+def test_unknown_option_with_a_declared_member(directory):
+    """an option that vmcred does not know is replaced by the member of its name in vmConfig"""
+    vm = Vm(directory, DECLARATION + "    vmConfig: {gpu: [{socket: /s}], x_y: 1}\n")
+    process = vm.start(*CLOUD_HYPERVISOR, "--gpu", "socket=/s", "socket=/t", "--x-y", "--watchdog", "--gpu=socket=/u",
+                       stand_in={"unknown": {"gpu": "keep", "x_y": "keep"}})
+    wait_for("vm.boot", vm.booted)
+    _, _, config = requests_of(vm)[0]
+    equal((config["gpu"], config["x_y"], config["watchdog"]), ([{"socket": "/s"}], 1, True))
+    equal(stop(process), 0)
+    fails(vm.run(*CLOUD_HYPERVISOR, "--gpus", "a=b", stand_in={}), 2, "--gpus", "gpus", "vmConfig")
+
+
 def test_ignored_member(directory):
     """a merged member that the VMM ignores is an error, and the VMM gets no credential"""
     vm = Vm(directory, MERGED)

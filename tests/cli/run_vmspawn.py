@@ -117,7 +117,7 @@ def test_vmspawn_notifies_and_stops_by_itself(directory):
     for option in ("--supervise", "--notify", "--ready-target=a.target", "--stop-timeout=3"):
         expect(vm.spawn(options=(option,)), 2, "",
                "vmcred: preparing to start systemd-vmspawn: it supervises its VM itself: remove --supervise, --notify, "
-               "--ready-target (readyTarget) and --stop-timeout\n")
+               "--ready-target and --stop-timeout\n")
 
 
 def test_without_a_memory_file_system_nothing_is_started(_directory):

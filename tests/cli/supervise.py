@@ -197,7 +197,7 @@ def test_stop_timeout_accepts_seconds_up_to_a_day(directory):
     vm = Vm(directory)
     for word in ("", "-1", "1s", "86401", "99999999999999999999"):
         expect(vm.run(*CLOUD_HYPERVISOR, options=(f"--stop-timeout={word}",), stand_in={}), 2, "",
-               f"vmcred: --stop-timeout \"{word}\" must be a number of seconds from 0 to 86400\n")
+               f"vmcred: --stop-timeout: must be a number of seconds from 0 to 86400, not \"{word}\"\n")
 
 
 # Neither outlives the other.

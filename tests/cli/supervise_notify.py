@@ -198,7 +198,7 @@ def test_bad_ready_target_is_an_error(directory):
     vm = NotifyVm(directory / "option")
     for name in ("", ".target", "multi-user", "a b.target", "a.service"):
         expect(vm.run(*CLOUD_HYPERVISOR, options=(f"--ready-target={name}",), stand_in={}), 2, "",
-               f'vmcred: --ready-target "{name}" must be the name of a .target unit\n')
+               f'vmcred: --ready-target: must be the name of a .target unit, not "{name}"\n')
     fails(vm.run("qemu-system-x86_64", options=("--exec", "--ready-target=a.target")), 2, "--exec", "--ready-target")
     vm = NotifyVm(directory / "declared", DECLARATION + "    readyTarget: app.target\n")
     expect(vm.run("qemu-system-x86_64", options=("--exec",)), 2, "",

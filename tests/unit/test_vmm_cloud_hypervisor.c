@@ -99,15 +99,17 @@ static const struct {
 	const char *line;
 } refusals[] = {
 	{WORDS("--kernel", "/k", "--cpuz", "boot=1"),
-	 "unknown option --cpuz: did you mean --cpus? If not, use --vm-config-merge JSON"},
+	 "unknown option --cpuz: did you mean --cpus? If not, declare cpuz in vmConfig"},
 	{WORDS("--kernel", "/k", "--no-such-option", "x"),
-	 "unknown option --no-such-option: use --vm-config-merge JSON"},
+	 "unknown option --no-such-option: declare no_such_option in vmConfig"},
 	{WORDS("--kernel", "/k", "--cpus", "bot=1"),
-	 "--cpus: unknown key \"bot\": did you mean \"boot\"? If not, use --vm-config-merge JSON"},
+	 "--cpus: unknown key \"bot\": did you mean \"boot\"? If not, remove it, and declare it in "
+	 "vmConfig"},
 	{WORDS("--kernel", "/k", "--net", "tap=t,flux_capacitor=on"),
-	 "--net: unknown key \"flux_capacitor\": use --vm-config-merge JSON"},
+	 "--net: unknown key \"flux_capacitor\": remove it, and declare it in vmConfig"},
 	{WORDS("--kernel", "/k", "--cpus", "boot=1, max=2"),
-	 "--cpus: unknown key \" max\": did you mean \"max\"? If not, use --vm-config-merge JSON"},
+	 "--cpus: unknown key \" max\": did you mean \"max\"? If not, remove it, and declare it in "
+	 "vmConfig"},
 	{WORDS("--kernel", "/k", "--cpus", "boot"), "--cpus: key \"boot\" needs a value"},
 	{WORDS("--kernel", "/k", "--cpus", "boot=two"), "--cpus: boot: \"two\" is not a number"},
 	{WORDS("--kernel", "/k", "--cpus", "boot=-1"), "--cpus: boot: \"-1\" is not a number"},

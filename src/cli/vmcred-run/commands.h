@@ -34,12 +34,20 @@ bool hypervisor_is_query(char *const *argv);
 int hypervisor_exec(const char *program, char *const *argv, struct error *err);
 
 /*
+ * Tells the launch what options say and, where `given` or its value is NULL, the declaration.
+ * `given` has CONFIG_LAUNCH_OPTIONS values. The
+ * values were checked, and are borrowed.
+ */
+int launch_options_apply(struct vmm_launch *launch, const struct config_vm *vm,
+			 const char *const *given, struct error *err);
+
+/*
  * Starts the hypervisor of a VM with its credentials from the directory `credentials` (or NULL).
- * `argv` is its command line; empty: the declared one. `launch` has the user's options; its program
- * and name may be NULL: argv[0]. Releases `config` before the VM starts. Returns the hypervisor's
- * exit code, or does not return.
+ * `argv` is its command line; empty: the declared one. `given` are the values of options, as
+ * in launch_options_apply(). `launch` has a program and name, which may be NULL: argv[0]. Releases
+ * `config` before the VM starts. Returns the hypervisor's exit code, or does not return.
  */
 int run_vm(struct config *config, const char *name, char *const *argv, const char *credentials,
-	   struct vmm_launch *launch, struct error *err);
+	   const char *const *given, struct vmm_launch *launch, struct error *err);
 
 #endif

@@ -166,8 +166,9 @@ int command_compose(struct cli *cli, int argc, char **argv, struct error *err)
 	launch.argv = argv[first + 1] ? argv + first + 1 : vm->command;
 	if (launch.argv && launch.argv[0]) {
 		launch.program = launch.name = launch.argv[0];
-		launch.vm_config = vm->vm_config;
-		r = vmm_prepare(&launch, err);
+		r = launch_options_apply(&launch, vm, NULL, err);
+		if (r == 0)
+			r = vmm_prepare(&launch, err);
 	}
 	if (r == 0)
 		r = oem_list_compose(&launch.list, vm, credentials, &cli->report, err);

@@ -214,8 +214,10 @@ int hypervisor_exec(const char *program, char *const *argv, struct error *err)
 int command_hypervisor(struct cli *cli, int argc, char **argv, struct error *err)
 {
 	const char *name = cli_called_name(argv), *called = getenv(CALLED_VARIABLE), *vm;
-	struct vmm_launch launch = {
-		.name = name, .stop_timeout_ms = VMM_STOP_TIMEOUT_MS, .report = &cli->report};
+	struct vmm_launch launch = {.name = name,
+				    .stop_timeout_ms = VMM_STOP_TIMEOUT_MS,
+				    .by_keys = true,
+				    .report = &cli->report};
 	_cleanup_config_ struct config config = {0};
 	_cleanup_free_ char *program = NULL;
 	bool is_declared, is_query;
@@ -258,5 +260,7 @@ int command_hypervisor(struct cli *cli, int argc, char **argv, struct error *err
 	}
 	launch.program = program;
 	r = process_harden(CLI_LOCK_BYTES, &cli->report, err);
-	return r < 0 ? r : run_vm(&config, vm, argv, getenv("CREDENTIALS_DIRECTORY"), &launch, err);
+	return r < 0 ? r
+		     : run_vm(&config, vm, argv, getenv("CREDENTIALS_DIRECTORY"), NULL, &launch,
+			      err);
 }

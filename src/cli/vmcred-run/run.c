@@ -11,80 +11,62 @@
 #include "cli/journal.h"
 #include "cli/vmcred-run/commands.h"
 
-/* "argv", "log", or both separated by ','. */
-static int expose_parse(const char *list, unsigned int *expose, struct error *err)
+/* Whether a value is given or declared, and not a switch that is off. */
+static bool is_set(const char *const values[], enum config_launch_option option)
 {
-	for (const char *item = list; item && *item; item += strspn(item, ",")) {
-		size_t length = strcspn(item, ",");
+	return values[option] && strcmp(values[option], "false") != 0;
+}
 
-		if (length == 4 && strncmp(item, "argv", length) == 0) {
-			*expose |= VMM_EXPOSE_ARGV;
-		} else if (length == 3 && strncmp(item, "log", length) == 0) {
-			*expose |= VMM_EXPOSE_LOG;
-		} else {
-			error_set(err, VMCRED_USAGE, "unknown --expose \"%s\"", list);
-			return error_hint(err, "use argv, log or argv,log");
-		}
-		item += length;
+static int both_reject(const struct config_vm *vm, const char *const values[],
+		       enum config_launch_option one, enum config_launch_option other,
+		       struct error *err)
+{
+	const struct config_launch_row *rows = config_launch_rows;
+	const bool one_is_key = values[one] == vm->launch[one];
+	const bool other_is_key = values[other] == vm->launch[other];
+
+	return error_set(err, VMCRED_USAGE, "%s%s cannot be combined with %s%s",
+			 one_is_key ? "" : "--", one_is_key ? rows[one].key : rows[one].option,
+			 other_is_key ? "" : "--",
+			 other_is_key ? rows[other].key : rows[other].option);
+}
+
+int launch_options_apply(struct vmm_launch *launch, const struct config_vm *vm,
+			 const char *const *given, struct error *err)
+{
+	static const enum config_launch_option staying[] = {
+		CONFIG_LAUNCH_SUPERVISE, CONFIG_LAUNCH_NOTIFY, CONFIG_LAUNCH_READY_TARGET,
+		CONFIG_LAUNCH_STOP_TIMEOUT};
+	const char *values[CONFIG_LAUNCH_OPTIONS];
+	const char *value;
+	size_t stays = 0;
+
+	for (size_t i = 0; i < CONFIG_LAUNCH_OPTIONS; i++)
+		values[i] = given && given[i] ? given[i] : vm->launch[i];
+	while (stays < sizeof(staying) / sizeof(staying[0]) && !is_set(values, staying[stays]))
+		stays++;
+	if (stays < sizeof(staying) / sizeof(staying[0]))
+		launch->parent = VMM_PARENT_STAYS;
+	if (is_set(values, CONFIG_LAUNCH_EXEC)) {
+		if (launch->parent == VMM_PARENT_STAYS)
+			return both_reject(vm, values, CONFIG_LAUNCH_EXEC, staying[stays], err);
+		launch->parent = VMM_PARENT_EXEC;
 	}
-	return 0;
-}
-
-/* Seconds without a sign; more than a day is a mistake. */
-static int stop_timeout_parse(const char *text, int *timeout_ms, struct error *err)
-{
-	enum {
-		DAY_SECONDS = 24 * 60 * 60
-	};
-	char *end = NULL;
-	unsigned long seconds = *text >= '0' && *text <= '9' ? strtoul(text, &end, 10) : 0;
-
-	if (!end || *end || seconds > DAY_SECONDS)
-		return error_set(err, VMCRED_USAGE,
-				 "--stop-timeout \"%s\" must be a number of seconds from 0 to %d",
-				 text, DAY_SECONDS);
-	*timeout_ms = (int)seconds * 1000;
-	return 0;
-}
-
-static int ready_target_check(const char *target, struct error *err)
-{
-	return config_is_unit(target, ".target")
-		       ? 0
-		       : error_set(err, VMCRED_USAGE,
-				   "--ready-target \"%s\" must be the name of a .target unit",
-				   target);
-}
-
-/* A declared target does what --ready-target does. */
-static int ready_target_declared(struct vmm_launch *launch, const char *target, char **copy,
-				 struct error *err)
-{
-	if (!target || launch->ready_target)
-		return 0;
-	if (launch->parent == VMM_PARENT_EXEC)
-		return error_set(err, VMCRED_USAGE, "--exec cannot be combined with readyTarget");
-	*copy = strdup(target);
-	if (!*copy)
-		return error_no_memory(err);
-	launch->parent = VMM_PARENT_STAYS;
-	launch->guest_reports = true;
-	launch->ready_target = *copy;
-	return 0;
-}
-
-static int transport_parse(const char *text, enum vmm_transport *transport, struct error *err)
-{
-	if (strcmp(text, "smbios") == 0)
-		*transport = VMM_TRANSPORT_SMBIOS;
-	else if (strcmp(text, "fw_cfg") == 0)
-		*transport = VMM_TRANSPORT_FW_CFG;
-	else if (strcmp(text, "initrd") == 0)
-		*transport = VMM_TRANSPORT_INITRD;
-	else {
-		error_set(err, VMCRED_USAGE, "unknown --transport \"%s\"", text);
-		return error_hint(err, "use smbios, fw_cfg or initrd");
-	}
+	launch->guest_reports =
+		is_set(values, CONFIG_LAUNCH_NOTIFY) || values[CONFIG_LAUNCH_READY_TARGET];
+	value = values[CONFIG_LAUNCH_EXPOSE];
+	if (value)
+		launch->expose = config_launch_words(CONFIG_LAUNCH_EXPOSE, value);
+	value = values[CONFIG_LAUNCH_STOP_TIMEOUT];
+	if (value)
+		launch->stop_timeout_ms = (int)strtoul(value, NULL, 10) * 1000;
+	value = values[CONFIG_LAUNCH_TRANSPORT];
+	if (value)
+		launch->transport = VMM_TRANSPORT_SMBIOS + (enum vmm_transport)config_launch_word(
+								   CONFIG_LAUNCH_TRANSPORT, value);
+	launch->ready_target = values[CONFIG_LAUNCH_READY_TARGET];
+	launch->vsock_socket = values[CONFIG_LAUNCH_VSOCK_SOCKET];
+	launch->vm_config = vm->vm_config;
 	return 0;
 }
 
@@ -156,12 +138,21 @@ static void launch_log(const struct vmm_launch *launch, const char *vm)
 		});
 }
 
+/* A copy of a text that may belong to the declaration, or NULL. */
+static int text_keep(const char **text, char **copy, struct error *err)
+{
+	if (!*text)
+		return 0;
+	*text = *copy = strdup(*text);
+	return *copy ? 0 : error_no_memory(err);
+}
+
 int run_vm(struct config *config, const char *name, char *const *argv, const char *credentials,
-	   struct vmm_launch *launch, struct error *err)
+	   const char *const *given, struct vmm_launch *launch, struct error *err)
 {
 	const struct config_vm *vm = config_vm_get(config, name, err);
 	_cleanup_strings_ struct strings command = {0};
-	_cleanup_free_ char *ready_target = NULL;
+	_cleanup_free_ char *ready_target = NULL, *vsock_socket = NULL;
 	int r;
 
 	if (!vm)
@@ -175,16 +166,18 @@ int run_vm(struct config *config, const char *name, char *const *argv, const cha
 		error_set(err, VMCRED_USAGE, "no command for %s", name);
 		return error_hint(err, "give it after --, or declare vms.%s.command", name);
 	}
-	/* Copies, because they may belong to the declaration. */
 	r = strings_add_all(&command, argv, err);
 	if (r == 0)
-		r = ready_target_declared(launch, vm->ready_target, &ready_target, err);
+		r = launch_options_apply(launch, vm, given, err);
+	if (r == 0)
+		r = text_keep(&launch->ready_target, &ready_target, err);
+	if (r == 0)
+		r = text_keep(&launch->vsock_socket, &vsock_socket, err);
 	if (r < 0)
 		return r;
 	launch->argv = command.items;
 	if (!launch->program && vmm_is_known(argv[0]) && hypervisor_is_query(argv))
 		return hypervisor_exec(argv[0], argv, err);
-	launch->vm_config = vm->vm_config;
 	if (!launch->program)
 		launch->program = launch->argv[0];
 	if (!launch->name)
@@ -202,34 +195,27 @@ int run_vm(struct config *config, const char *name, char *const *argv, const cha
 	return r;
 }
 
+/* Adds the table's options to those of the command. */
+static void options_add(struct cli_option options[], bool switches[], const char *given[])
+{
+	for (size_t i = 0; i < CONFIG_LAUNCH_OPTIONS; i++) {
+		const struct config_launch_row *row = &config_launch_rows[i];
+
+		options[i] = (struct cli_option){row->option, row->argument, row->help, &given[i]};
+		if (row->form == CONFIG_LAUNCH_SWITCH)
+			options[i].target = &switches[i];
+	}
+}
+
 int command_run(struct cli *cli, int argc, char **argv, struct error *err)
 {
 	const char *credentials = getenv("CREDENTIALS_DIRECTORY");
-	const char *expose = NULL, *stop_timeout = NULL, *transport = NULL;
-	bool exec = false, supervise = false;
+	const char *given[CONFIG_LAUNCH_OPTIONS] = {NULL};
+	bool switches[CONFIG_LAUNCH_OPTIONS] = {false};
 	struct vmm_launch launch = {.stop_timeout_ms = VMM_STOP_TIMEOUT_MS, .report = &cli->report};
-	const struct cli_option options[] = {
+	struct cli_option options[1 + CONFIG_LAUNCH_OPTIONS + 1] = {
 		{"credentials", "DIR",
 		 "directory of the credentials (default: $CREDENTIALS_DIRECTORY)", &credentials},
-		{"exec", NULL, "replace vmcred with the hypervisor (default for QEMU and vmspawn)",
-		 &exec},
-		{"expose", "argv|log",
-		 "allow OEM strings to be visible in: argv, log, or both (argv,log)", &expose},
-		{"notify", NULL, "relay the guest's sd_notify messages to $NOTIFY_SOCKET",
-		 &launch.guest_reports},
-		{"ready-target", "TARGET",
-		 "with --notify, the guest is ready when it reaches this target,\n"
-		 "                         too (default: multi-user.target)",
-		 &launch.ready_target},
-		{"stop-timeout", "SECONDS",
-		 "time for the guest to power off on SIGTERM (default: 60)", &stop_timeout},
-		{"supervise", NULL, "stay as the hypervisor's parent (default for the others)",
-		 &supervise},
-		{"transport", "smbios|fw_cfg|initrd",
-		 "the way for credentials (default: by hypervisor and machine type)", &transport},
-		{"vsock-socket", "FILE", "QEMU: the socket of its vhost-user-vsock daemon",
-		 &launch.vsock_socket},
-		{0},
 	};
 	const struct cli_usage usage = {
 		.command = "run",
@@ -244,30 +230,23 @@ int command_run(struct cli *cli, int argc, char **argv, struct error *err)
 		.arguments_max = -1,
 	};
 	_cleanup_config_ struct config config = {0};
-	const char *stays;
-	int first, r = cli_parse(cli, &usage, argc, argv, &first, err);
+	int first, r;
 
+	options_add(options + 1, switches, given);
+	r = cli_parse(cli, &usage, argc, argv, &first, err);
 	if (r != 0)
 		return r == CLI_HELPED ? 0 : r;
-	stays = supervise              ? "--supervise"
-		: launch.guest_reports ? "--notify"
-		: launch.ready_target  ? "--ready-target"
-		: stop_timeout         ? "--stop-timeout"
-				       : NULL;
-	if (exec && stays)
-		return error_set(err, VMCRED_USAGE, "--exec cannot be combined with %s", stays);
-	launch.parent = exec ? VMM_PARENT_EXEC : stays ? VMM_PARENT_STAYS : VMM_PARENT_DEFAULT;
-	launch.guest_reports = launch.guest_reports || launch.ready_target;
-	r = expose_parse(expose, &launch.expose, err);
-	if (r == 0 && launch.ready_target)
-		r = ready_target_check(launch.ready_target, err);
-	if (r == 0 && stop_timeout)
-		r = stop_timeout_parse(stop_timeout, &launch.stop_timeout_ms, err);
-	if (r == 0 && transport)
-		r = transport_parse(transport, &launch.transport, err);
+	for (size_t i = 0; r == 0 && i < CONFIG_LAUNCH_OPTIONS; i++) {
+		if (switches[i])
+			given[i] = "true";
+		if (given[i] &&
+		    config_launch_check((enum config_launch_option)i, given[i], err) < 0)
+			r = error_wrap(err, "--%s", config_launch_rows[i].option);
+	}
 	cli->load = CONFIG_LENIENT;
 	if (r == 0)
 		r = launch_declaration_load(cli, &config, err);
 	return r < 0 ? r
-		     : run_vm(&config, argv[first], argv + first + 1, credentials, &launch, err);
+		     : run_vm(&config, argv[first], argv + first + 1, credentials, given, &launch,
+			      err);
 }

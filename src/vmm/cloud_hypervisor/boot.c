@@ -144,6 +144,7 @@ static int vmm_start(struct vmm *vmm, struct error *err)
 	int r = stderr_relay_create(&vmm->output, vmm_hidden_list(vmm->launch), vmm->launch->report,
 				    &error_fd, err);
 
+	vmm->output.expose_log = vmm_option(vmm->launch, "--expose=log", "expose: log");
 	if (r == 0)
 		r = strings_add_all(&argv, vmm->config->argv.items, err);
 	if (r == 0)
@@ -168,16 +169,18 @@ static int vmm_start(struct vmm *vmm, struct error *err)
 }
 
 /* An answer that is an error: a JSON list of messages, from the outermost to the cause. */
-static int reply_reject(const struct api_reply *reply, const struct oem_list *hidden,
+static int reply_reject(const struct api_reply *reply, const struct vmm_launch *launch,
 			struct error *err)
 {
 	_cleanup_error_ struct error ignored = {0};
 	_cleanup_json_ json_t *messages = NULL;
 
 	error_set(err, VMCRED_FAILED, "the API refused it with status %d", reply->status);
-	if (oem_list_is_quoted(hidden, secret_span(&reply->body)))
-		return error_hint(err, "its answer is hidden because it repeats a credential; "
-				       "--expose=log shows it");
+	if (oem_list_is_quoted(vmm_hidden_list(launch), secret_span(&reply->body)))
+		return error_hint(err,
+				  "its answer is hidden because it repeats a credential; %s "
+				  "shows it",
+				  vmm_option(launch, "--expose=log", "expose: log"));
 	if (json_parse(secret_span(&reply->body), "the answer", &messages, &ignored) < 0)
 		return error_hint(err, "it gave no reason");
 	/* The cause first: error_wrap() puts each outer message before it. */
@@ -207,7 +210,7 @@ static int request(struct vmm *vmm, struct api_call call, struct secret *answer,
 	call.timeout_ms = call.timeout_ms > 0 ? call.timeout_ms : CREATE_TIMEOUT_MS;
 	r = api_call(&call, &reply, err);
 	if (r == 0 && reply.status / 100 != 2)
-		r = reply_reject(&reply, vmm_hidden_list(vmm->launch), err);
+		r = reply_reject(&reply, vmm->launch, err);
 	if (r < 0)
 		return r;
 	report_message(vmm->launch->report, REPORT_DEBUG, "%s: status %d", call.resource,

@@ -55,7 +55,8 @@ static bool list_has_secrets(const struct oem_list *list)
 }
 
 /* Whether option_parser, which splits and trims, would leave a string unchanged. */
-static int literal_check(const struct oem_string *string, struct error *err)
+static int literal_check(const struct vmm_launch *launch, const struct oem_string *string,
+			 struct error *err)
 {
 	const char *name = string->name ? string->name : "an OEM string";
 	const struct span text = secret_span(&string->text);
@@ -71,7 +72,9 @@ static int literal_check(const struct oem_string *string, struct error *err)
 		r = error_set(err, VMCRED_USAGE,
 			      "the command line cannot carry %s, which starts or ends with a space",
 			      name);
-	return r < 0 ? error_hint(err, "remove --expose=argv") : 0;
+	return r < 0 ? error_hint(err, "remove %s",
+				  vmm_option(launch, "--expose=argv", "expose: argv"))
+		     : 0;
 }
 
 /* Options of vmcred that are not possible here. */
@@ -79,21 +82,24 @@ static int options_check(const struct vmm_launch *launch, struct error *err)
 {
 	const struct cloud_hypervisor_config *config = launch->prepared;
 	bool by_argv = launch->expose & VMM_EXPOSE_ARGV;
+	const char *exec = vmm_option(launch, "--exec", "exec");
+	const char *expose_argv = vmm_option(launch, "--expose=argv", "expose: argv");
 
 	if (launch->transport == VMM_TRANSPORT_FW_CFG)
-		return error_set(err, VMCRED_USAGE, "--transport=fw_cfg is only for QEMU");
+		return error_set(err, VMCRED_USAGE, "%s is only for QEMU",
+				 vmm_option(launch, "--transport=fw_cfg", "transport: fw_cfg"));
 	if (!by_argv && launch->parent == VMM_PARENT_EXEC) {
 		error_set(err, VMCRED_USAGE,
-			  "--exec is not supported: Cloud Hypervisor gets its VM from a parent "
-			  "process");
-		return error_hint(err, "remove --exec");
+			  "%s is not supported: Cloud Hypervisor gets its VM from a parent process",
+			  exec);
+		return error_hint(err, "remove %s", exec);
 	}
 	if (by_argv && launch->parent == VMM_PARENT_STAYS)
-		return error_set(err, VMCRED_USAGE,
-				 "--expose=argv cannot be combined with --supervise, --notify or "
-				 "--stop-timeout");
+		return error_set(err, VMCRED_USAGE, "%s cannot be combined with %s", expose_argv,
+				 vmm_option(launch, "--supervise, --notify or --stop-timeout",
+					    "supervise, notify or stopTimeout"));
 	if (by_argv && (config->vm_config || config->merged))
-		return error_set(err, VMCRED_USAGE, "--expose=argv cannot be combined with %s",
+		return error_set(err, VMCRED_USAGE, "%s cannot be combined with %s", expose_argv,
 				 config->vm_config         ? "--vm-config"
 				 : config->vm_config_merge ? "--vm-config-merge"
 							   : "vmConfig");
@@ -101,7 +107,8 @@ static int options_check(const struct vmm_launch *launch, struct error *err)
 	    !(launch->expose & VMM_EXPOSE_LOG)) {
 		error_set(err, VMCRED_USAGE,
 			  "-v logs the VM's configuration, including credentials");
-		return error_hint(err, "remove -v, or accept that with --expose=log");
+		return error_hint(err, "remove -v, or accept that with %s",
+				  vmm_option(launch, "--expose=log", "expose: log"));
 	}
 	return 0;
 }
@@ -112,7 +119,8 @@ static int transport_initrd_check(const struct vmm_launch *launch, struct error 
 
 	if (launch->expose & VMM_EXPOSE_ARGV)
 		return error_set(err, VMCRED_USAGE,
-				 "--expose=argv cannot be combined with credentials in the initrd");
+				 "%s cannot be combined with credentials in the initrd",
+				 vmm_option(launch, "--expose=argv", "expose: argv"));
 	if (json_string_value(option_member_get(config->vm, CLOUD_HYPERVISOR_INITRD)))
 		return initrd_check(&launch->list, err);
 	error_set(err, VMCRED_USAGE,
@@ -141,7 +149,7 @@ static int cloud_hypervisor_check(struct vmm_launch *launch, struct error *err)
 	if (launch->expose & VMM_EXPOSE_ARGV) {
 		for (size_t i = 0; i < launch->list.count && r == 0; i++) {
 			if (launch->list.strings[i].origin != OEM_ARGUMENTS)
-				r = literal_check(&launch->list.strings[i], err);
+				r = literal_check(launch, &launch->list.strings[i], err);
 		}
 		return r;
 	}

@@ -134,20 +134,38 @@ static int option_read(struct cloud_hypervisor_config *config, const struct opti
 	return vm_option_read(config, row, value, err);
 }
 
-static int option_reject(const char *name, struct error *err)
-{
-	const char *nearest = cloud_hypervisor_option_nearest(name);
-
-	error_set(err, VMCRED_USAGE, "unknown option --%s", name);
-	return nearest ? error_hint(err, "did you mean --%s? If not, use --vm-config-merge JSON",
-				    nearest)
-		       : error_hint(err, "use --vm-config-merge JSON");
-}
-
 /* To clap, a lone '-' is a value. */
 static bool is_value(const char *argument)
 {
 	return argument && (argument[0] != '-' || argument[1] == '\0');
+}
+
+/*
+ * An option that the tables do not know, such as --gpu of a patched build. If the declaration's
+ * vmConfig has the member of that name, that replaces the option with its values, as far as the
+ * command line has any.
+ */
+static int unknown_take(const struct cloud_hypervisor_config *config, char *name,
+			char *const **argv, struct error *err)
+{
+	const char *declared = config->vm_config_declared;
+	const char *nearest = cloud_hypervisor_option_nearest(name);
+	_cleanup_json_ json_t *members = NULL;
+	int r = declared ? json_parse(span_of_text(declared), "vmConfig", &members, err) : 0;
+
+	error_set(err, VMCRED_USAGE, "unknown option --%s", name);
+	for (char *dash = strchr(name, '-'); dash; dash = strchr(dash, '-'))
+		*dash = '_';
+	if (r == 0 && json_object_get(members, name)) {
+		error_clear(err);
+		while (is_value(**argv))
+			(*argv)++;
+		return 0;
+	}
+	if (nearest)
+		return error_hint(err, "did you mean --%s? If not, declare %s in vmConfig", nearest,
+				  name);
+	return error_hint(err, "declare %s in vmConfig", name);
 }
 
 /* Reads an option and the values after it; moves `*argv` past them. `attached` is the value after
@@ -207,7 +225,7 @@ static int argument_read(struct cloud_hypervisor_config *config, char *const **a
 		return error_no_memory(err);
 	row = cloud_hypervisor_option_find(name);
 	if (!row)
-		return option_reject(name, err);
+		return unknown_take(config, name, argv, err);
 	r = option_take(config, row, argument[2 + length] ? argument + 3 + length : NULL, argv,
 			err);
 	return r < 0 ? error_wrap(err, "--%s", name) : 0;

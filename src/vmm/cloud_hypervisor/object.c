@@ -9,7 +9,7 @@
 #include "vmm/cloud_hypervisor/values.h"
 
 /* It passes on what the tables do not know. */
-#define HINT "use --vm-config-merge JSON"
+#define HINT "remove it, and declare it in vmConfig"
 
 static int key_reject(const struct option_key *keys, const char *name, struct error *err)
 {

@@ -66,18 +66,22 @@ static int firecracker_prepare(struct vmm_launch *launch, struct error *err)
 /* Options of vmcred that are not possible here. */
 static int options_check(const struct vmm_launch *launch, struct error *err)
 {
+	const char *exec = vmm_option(launch, "--exec", "exec");
+
 	if (launch->parent == VMM_PARENT_EXEC) {
 		error_set(err, VMCRED_USAGE,
-			  "--exec is not supported: a parent process overwrites the credentials "
-			  "after boot");
-		return error_hint(err, "remove --exec");
+			  "%s is not supported: a parent process overwrites the credentials after "
+			  "boot",
+			  exec);
+		return error_hint(err, "remove %s", exec);
 	}
 	if (launch->expose & VMM_EXPOSE_ARGV)
-		return error_set(
-			err, VMCRED_USAGE,
-			"--expose=argv is not supported: it has no option for OEM strings");
+		return error_set(err, VMCRED_USAGE,
+				 "%s is not supported: it has no option for OEM strings",
+				 vmm_option(launch, "--expose=argv", "expose: argv"));
 	if (launch->transport != VMM_TRANSPORT_DEFAULT && launch->transport != VMM_TRANSPORT_INITRD)
-		return error_set(err, VMCRED_USAGE, "--transport must be initrd");
+		return error_set(err, VMCRED_USAGE, "%s must be initrd",
+				 vmm_option(launch, "--transport", "transport"));
 	return 0;
 }
 
@@ -167,6 +171,7 @@ static int vmm_start(struct vmm *vmm, struct error *err)
 	if (r == 0)
 		r = stderr_relay_create(&vmm->output, vmm_hidden_list(launch), launch->report,
 					&error_fd, err);
+	vmm->output.expose_log = vmm_option(launch, "--expose=log", "expose: log");
 	if (r < 0)
 		return r;
 	sockets_remove(vmm);

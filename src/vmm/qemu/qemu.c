@@ -77,7 +77,9 @@ static int transport_initrd_check(const struct vmm_launch *launch, struct error 
 	}
 	if (r == 0)
 		r = initrd_check(&launch->list, err);
-	return r < 0 ? error_wrap(err, "--transport=initrd") : 0;
+	return r < 0 ? error_wrap(err, "%s",
+				  vmm_option(launch, "--transport=initrd", "transport: initrd"))
+		     : 0;
 }
 
 /* Whether fw_cfg can carry a string. */
@@ -101,7 +103,8 @@ static int fw_cfg_check(const struct vmm_launch *launch, const struct oem_string
 		return 0;
 	}
 	return launch->transport == VMM_TRANSPORT_FW_CFG
-		       ? error_wrap(err, "--transport=fw_cfg")
+		       ? error_wrap(err, "%s",
+				    vmm_option(launch, "--transport=fw_cfg", "transport: fw_cfg"))
 		       : error_wrap(err, "machine type %s %s", qemu->machine.type,
 				    qemu->machine.why);
 }
@@ -116,8 +119,9 @@ static int qemu_check(struct vmm_launch *launch, struct error *err)
 	if (launch->parent == VMM_PARENT_STAYS &&
 	    qemu_arguments_have(&qemu->arguments, "daemonize")) {
 		error_set(err, VMCRED_USAGE, "-daemonize detaches QEMU from a supervising vmcred");
-		return error_hint(err, "remove -daemonize, or --supervise, --notify and "
-				       "--stop-timeout");
+		return error_hint(err, "remove -daemonize, or %s",
+				  vmm_option(launch, "--supervise, --notify and --stop-timeout",
+					     "supervise, notify and stopTimeout"));
 	}
 	/* QEMU replaces the guest's memory, with its SMBIOS table and fw_cfg, by another VM's. */
 	if (qemu_arguments_have(&qemu->arguments, "incoming"))
@@ -142,8 +146,10 @@ static int qemu_check(struct vmm_launch *launch, struct error *err)
 			error_set(err, VMCRED_USAGE,
 				  "cannot deliver OEM strings: machine type \"%s\" of %s %s",
 				  qemu->machine.type, launch->program, qemu->machine.why);
-			r = error_hint(err, "choose --transport=smbios or --transport=fw_cfg if "
-					    "it has one");
+			r = error_hint(err, "choose %s if it has one",
+				       vmm_option(launch,
+						  "--transport=smbios or --transport=fw_cfg",
+						  "transport: smbios or transport: fw_cfg"));
 		} else if (transport == VMM_TRANSPORT_FW_CFG) {
 			r = fw_cfg_check(launch, string, err);
 		}
@@ -188,6 +194,7 @@ static int vmm_start(struct vmm *vmm, struct vmm_launch *launch, struct qemu_com
 	if (r == 0)
 		r = stderr_relay_create(&vmm->output, vmm_hidden_list(launch), launch->report,
 					&error_fd, err);
+	vmm->output.expose_log = vmm_option(launch, "--expose=log", "expose: log");
 	if (r < 0)
 		return r;
 	start.argv = command->argv.items;
