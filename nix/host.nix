@@ -29,7 +29,13 @@
           let guest = (guestConfig name vm).vmcred.guest or { enable = false; }; in
           lib.optionalAttrs guest.enable guest.credentialFiles;
 
+        loading = lib.filterAttrs (_: files: files != { }) config.vmcred.host.credentialFiles;
+
         escape = lib.replaceStrings [ "%" ] [ "%%" ];
+
+        # Files in /run/secrets may come from vmcred's own store.
+        activation = lib.optional (store.enable && store.activate) "vmcred-activate.service";
+        store = config.services.vmcred;
       in
       {
         options = {
@@ -53,17 +59,32 @@
         config = {
           vmcred.host.credentialFiles = lib.mapAttrs declared config.microvm.vms;
 
-          systemd.services = lib.mapAttrs' (name: files: lib.nameValuePair "microvm@${name}" (lib.mkIf (files != { }) {
+          environment = lib.mkIf (loading != { }) {
+            systemPackages = [ store.package ];
+            # For `vmcred status` and `vmcred inspect`.
+            etc = lib.mkIf (!store.enable) {
+              "vmcred/vmcred.yaml".text = builtins.toJSON {
+                vms = lib.mapAttrs (_: files: {
+                  loadCredentials = files;
+                  credentialFiles = lib.mapAttrs (credential: _: credential) files;
+                }) loading;
+              };
+            };
+          };
+
+          systemd.services = lib.mapAttrs' (name: files: lib.nameValuePair "microvm@${name}" {
             overrideStrategy = "asDropin";
             # A drop-in with the default PATH would replace the one of the template.
             path = lib.mkForce [ ];
+            wants = activation;
+            after = activation;
             serviceConfig = {
               LoadCredential = lib.mapAttrsToList (credential: file: "${credential}:${escape file}") files;
               # The hypervisor's memory contains the guest's memory.
               LimitCORE = 0;
               MemorySwapMax = 0;
             };
-          })) config.vmcred.host.credentialFiles;
+          }) loading;
         };
       })
   ];

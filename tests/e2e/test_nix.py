@@ -18,7 +18,7 @@ def booted():
     """The host after its guest's last proof; `loaded` are the names of the unit's credentials."""
     host = Container()
     install(host, "emulated")
-    host.checked("systemctl", "start", "vmcred-activate.service")
+    # This starts vmcred-activate.service, too.
     expect(host.start_vm(), 0)
     # The unit's type is "simple": it may not have them yet.
     script = 'until ls "$1" | grep HOST-; do sleep 0.1; done'
@@ -47,7 +47,7 @@ def test_hypervisor_cannot_read_secrets(_directory):
 
 
 def test_unit_of_activation(_directory):
-    """the unit of the activation succeeds with the machine and the identity of the configuration"""
+    """the VM's unit waits for the activation, which has the machine and the identity of the configuration"""
     shown = booted().checked("systemctl", "show", "--property=Environment,Result", "vmcred-activate.service").out
     equal(sorted(shown.splitlines()), [
         "Environment=SOPS_AGE_KEY_FILE=/var/lib/vmcred/identity VMCRED_MACHINE=example-host", "Result=success",

@@ -107,6 +107,14 @@ def starts_qemu(runner):
     runner.fails_without()
 
 
+def starts_with_its_units_entry(runner):
+    (runner.credentials / "key").write_text("canary of the host")
+    (runner.credentials / "vmcred.vm").write_text('{"vms": {"own-q35": {"credentialFiles": {"KEY": "key"}}}}')
+    arguments, read, _ = called(runner.run(VMCRED_VM="own-q35"))
+    equal(read, [oem_string("KEY", "canary of the host")])
+    equal(arguments[:-2], runner.arguments())
+
+
 def starts_without_vmcred(runner):
     """Without credentials, as if the module were not imported."""
     assert "-vmcred-" not in runner.text(), runner.text()
@@ -149,8 +157,25 @@ def loads_credentials(sources):
         "microvm@imperative": ["KEY:/run/secrets/imperative"],
     })
     equal([(services[name]["LimitCORE"], services[name]["MemorySwapMax"]) for name in loaded], [(0, 0)] * 3)
+    hosts = nix(sources).value("hosts")
+    equal([hosts[name]["after"] for name in ("seed", "emulated")], [[], ["vmcred-activate.service"]])
     # What the hypervisor's user can replace must not run as root because of vmcred.
     equal([line for unit in loaded for line in services[unit] if line.startswith("Exec")], [])
+
+
+def declares_vms(sources, directory):
+    hosts = nix(sources).value("hosts")
+    for host in hosts.values():
+        assert "vmcred-0" in "".join(host["programs"]), host["programs"]
+    # A host with vmcred's store has its own declaration.
+    equal(hosts["emulated"]["declaration"], None)
+    (directory / "vmcred.yaml").write_text(hosts["mixed"]["declaration"])
+    printed = expect(vmcred("units", "--config", directory / "vmcred.yaml"), 0).out
+    lines = re.findall(r"^# (microvm@\w+).service.d|^LoadCredential=(.*)", printed, re.M)
+    equal([unit or line for unit, line in lines], [
+        word for unit, line in (("evaluated", "OTHER:/run/secrets/other"), ("imperative", "KEY:/run/secrets/imperative"),
+                                ("secrets", "KEY:/run/secrets/100%%")) for word in (f"microvm@{unit}", line)
+    ])  # fmt: skip
 
 
 CLAN = {f"HOST-{name.upper()}": f"canary of {name}" for name in ("api-key", "db-password", "jwt-secret")}
@@ -214,6 +239,7 @@ def runner_tests(sources, origin):
     register("guests", "each VM that vmcred cannot serve is refused with a reason", lambda _: evaluates_guests(sources))
     register("wrapped", "a hypervisor's package keeps its version, its flags and its functions", lambda _: wraps_packages(sources))
     register("hosts", "the units of VMs load the files of their credentials", lambda _: loads_credentials(sources))
+    register("declares", "vmcred's commands know the VMs with secrets", lambda directory: declares_vms(sources, directory))
     register("seed", "a VM gets three secrets of a clan beside its static strings",
              lambda directory: passes_the_secrets_of_a_clan(sources, directory))
     register("real", "the real Cloud Hypervisor runs that VM, and no process shows a secret",
@@ -222,6 +248,8 @@ def runner_tests(sources, origin):
         check = starts_cloud_hypervisor if name.startswith("ch-") else starts_qemu
         register(name, f"the runner of {name} passes each credential, and starts nothing without one",
                  lambda directory, name=name, check=check: check(Runner(directory, sources, name)))
+    register("own", "without microvm.credentialFiles, the runner passes what the unit's entry lists",
+             lambda directory: starts_with_its_units_entry(Runner(directory, sources, "own-q35")))
     for name in names["unchanged"]:
         register(name, f"the runner of {name} does not contain vmcred",
                  lambda directory, name=name: starts_without_vmcred(Runner(directory, sources, name)))

@@ -95,6 +95,11 @@ in
     ch-graphics = ch { graphics.enable = true; } // { mentions = [ "graphics" ]; };
   };
 
+  # The host declares the VM's credentials.
+  own = {
+    own-q35 = with' { vmcred.guest.enable = true; } (q35 { credentialFiles = lib.mkForce { }; });
+  };
+
   # Without secrets, or with vmcred switched off, nothing changes.
   unchanged = {
     plain-ch = ch { credentialFiles = lib.mkForce { }; };

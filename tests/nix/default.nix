@@ -49,7 +49,7 @@ let
     ln -s ${path} $out/${name}
   '') paths));
 
-  guests = lib.mapAttrs evaluate (configs.works // configs.refused // configs.unchanged);
+  guests = lib.mapAttrs evaluate (configs.works // configs.own // configs.refused // configs.unchanged);
 
   inherit (import ./hosts.nix { inherit lib source; }) hosts machines;
 
@@ -115,6 +115,9 @@ in
   facts = lib.mapAttrs facts guests;
   hosts = lib.mapAttrs (_: host: {
     services = lib.mapAttrs (_: service: service.serviceConfig or { }) host.config.systemd.services;
+    after = host.config.systemd.services."microvm@test-vm".after or [ ];
+    programs = map (package: package.pname) (host.config.environment.systemPackages or [ ]);
+    declaration = host.config.environment.etc."vmcred/vmcred.yaml".text or null;
     inherit (host.config.vmcred.host) credentialFiles;
     failed = failed host.config;
   }) evaluatedHosts;

@@ -115,7 +115,7 @@ let
   # Programs that the runners only mention, and libraries.
   // lib.genAttrs [
     "age" "alioth" "bash" "bubblewrap" "coreutils" "coreutils-full" "crosvm" "curl" "e2fsprogs" "erofs-utils" "expect" "fakegpu"
-    "firecracker" "gawk" "gnugrep" "gnupg" "gnused" "iproute2" "jansson" "jq" "kmod" "kvmtool" "libusb1" "libxcrypt" "meson"
+    "firecracker" "gawk" "git" "gnugrep" "gnupg" "gnused" "iproute2" "jansson" "jq" "kmod" "kvmtool" "libusb1" "libxcrypt" "meson"
     "netcat" "ninja" "nix" "openssh" "openssl" "pcre2" "pkg-config" "python3" "qemu-utils" "scdoc" "socat" "squashfs-tools-ng"
     "stratovirt" "systemd" "time" "util-linux" "util-linuxMinimal" "vfkit" "virtiofsd" "zlib"
   ] (name: programs name [ ] { });
