@@ -12,13 +12,12 @@
  * A reader knows from the declaration which files must follow, and accepts nothing else: no path of
  * the archive is ever used to find a place on the disk.
  *
- * On the host, a bundle is a directory below /etc/vmcred:
+ * On the host, a bundle is a directory below /etc/vmcred, which the declaration leads to:
  *
- *     /etc/vmcred/current          a link to the installed bundle, .vmcred-bundle.XXXXXXXX
- *     /etc/vmcred/vmcred.yaml      a link to current/vmcred.yaml
- *     /etc/vmcred/vars             a link to current/vars
+ *     /etc/vmcred/vmcred.yaml      a link to .vmcred-bundle.XXXXXXXX/vmcred.yaml
  *
- * One rename of `current` replaces a bundle. Everything else in /etc/vmcred is the host's.
+ * One rename of this link replaces a bundle, since a store is where the declaration really is
+ * (config_find()). Everything else in /etc/vmcred is the host's.
  */
 #ifndef VMCRED_BUNDLE_BUNDLE_H
 #define VMCRED_BUNDLE_BUNDLE_H
@@ -136,7 +135,7 @@ struct bundle_place {
 
 /*
  * Creates the directory if necessary, locks it, and removes what killed runs left. With `dry`, only
- * checks it. VMCRED_FAILED: it has a declaration or a store that did not come from a bundle.
+ * checks it. VMCRED_FAILED: it has a declaration that did not come from a bundle.
  */
 int bundle_place_open(const char *path, bool dry, struct bundle_place *place, struct error *err);
 

@@ -8,57 +8,51 @@
 
 #include "base/cleanup.h"
 #include "base/directory.h"
-#include "base/text.h"
+#include "base/path.h"
 #include "bundle/bundle.h"
 
 /* Of directories, and of links before they get their name. */
-#define PREFIX  "vmcred-bundle"
-#define CURRENT "current"
+#define NAME   "vmcred-bundle"
+#define PREFIX "." NAME "."
 
-/* The links through which everything else finds the bundle; the declaration last, because a
- * declaration without its store would be an error. */
-static const struct {
-	const char *name, *target;
-} links[] = {
-	{"vars", CURRENT "/vars"},
-	{BUNDLE_DECLARATION, CURRENT "/" BUNDLE_DECLARATION},
-};
-
-#define LINKS (sizeof(links) / sizeof(links[0]))
-
-/* Reads a link's target; an empty text if it is not a link. */
-static void link_read(int dirfd, const char *name, char target[PATH_MAX])
+/* The directory that the declaration's link leads to; an empty text if there is no such link. */
+static void installed_find(int dirfd, char directory[PATH_MAX])
 {
-	const ssize_t size = readlinkat(dirfd, name, target, PATH_MAX - 1);
+	const ssize_t size = readlinkat(dirfd, BUNDLE_DECLARATION, directory, PATH_MAX - 1);
+	char *slash;
 
-	target[size < 0 ? 0 : size] = '\0';
+	directory[size < 0 ? 0 : size] = '\0';
+	slash = strchr(directory, '/');
+	if (!slash || strcmp(slash, "/" BUNDLE_DECLARATION) != 0 ||
+	    strncmp(directory, PREFIX, strlen(PREFIX)) != 0)
+		slash = directory;
+	*slash = '\0';
 }
 
-/* Whether a name is free, or a link to that target: 1 if the link exists, 0, or a negative code. */
-static int link_check(int dirfd, const char *name, const char *expected, struct error *err)
+/* Fails if there is a declaration that did not come from a bundle. */
+static int declaration_check(int dirfd, struct error *err)
 {
-	char target[PATH_MAX];
+	char directory[PATH_MAX];
 
-	if (faccessat(dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? 0 : error_set_errno(err, errno, "%s", name);
-	link_read(dirfd, name, target);
-	if (target[0] != '\0' && (!expected || strcmp(target, expected) == 0))
-		return 1;
-	error_set(err, VMCRED_FAILED, "%s exists and does not come from a bundle", name);
+	installed_find(dirfd, directory);
+	if (directory[0] != '\0' ||
+	    (faccessat(dirfd, BUNDLE_DECLARATION, F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
+	     errno == ENOENT))
+		return 0;
+	error_set(err, VMCRED_FAILED, "%s does not come from a bundle", BUNDLE_DECLARATION);
 	return error_hint(err, "move it away if this host gets bundles from now on");
 }
 
 struct cleaning {
 	int dirfd;
-	char current[PATH_MAX];
+	char installed[PATH_MAX];
 };
 
 static int remains_remove(void *context, const char *entry, struct error *err)
 {
 	const struct cleaning *cleaning = context;
 
-	if (strncmp(entry, "." PREFIX ".", strlen("." PREFIX ".")) != 0 ||
-	    strcmp(entry, cleaning->current) == 0)
+	if (strncmp(entry, PREFIX, strlen(PREFIX)) != 0 || strcmp(entry, cleaning->installed) == 0)
 		return 0;
 	return dir_remove_tree(cleaning->dirfd, entry, false, err);
 }
@@ -68,7 +62,7 @@ static int place_clean(const struct bundle_place *place, struct error *err)
 {
 	struct cleaning cleaning = {.dirfd = place->dirfd};
 
-	link_read(place->dirfd, CURRENT, cleaning.current);
+	installed_find(place->dirfd, cleaning.installed);
 	return dir_each(place->dirfd, ".", remains_remove, &cleaning, err);
 }
 
@@ -86,9 +80,7 @@ int bundle_place_open(const char *path, bool dry, struct bundle_place *place, st
 	if (!dry)
 		r = lock_take(&place->lock, place->dirfd, true, path, err);
 	if (r == 0)
-		r = link_check(place->dirfd, CURRENT, NULL, err);
-	for (size_t i = 0; r >= 0 && i < LINKS; i++)
-		r = link_check(place->dirfd, links[i].name, links[i].target, err);
+		r = declaration_check(place->dirfd, err);
 	if (r < 0)
 		return error_wrap(err, "%s", path);
 	return dry ? 0 : place_clean(place, err);
@@ -96,7 +88,7 @@ int bundle_place_open(const char *path, bool dry, struct bundle_place *place, st
 
 int bundle_stage(struct bundle_place *place, const struct bundle *bundle, struct error *err)
 {
-	_cleanup_close_ int fd = dir_make_temporary(place->dirfd, PREFIX, 0755, &place->stage, err);
+	_cleanup_close_ int fd = dir_make_temporary(place->dirfd, NAME, 0755, &place->stage, err);
 	int r;
 
 	if (fd < 0)
@@ -108,37 +100,32 @@ int bundle_stage(struct bundle_place *place, const struct bundle *bundle, struct
 	return r < 0 ? r : fd_release(&fd);
 }
 
-/* Creates or replaces a link in one step. */
-static int link_replace(int dirfd, const char *name, const char *target, struct error *err)
+/* Creates or replaces the declaration's link in one step. */
+static int link_replace(int dirfd, const char *target, struct error *err)
 {
-	_cleanup_free_ char *temporary = dir_temporary_name(PREFIX);
+	_cleanup_free_ char *temporary = dir_temporary_name(NAME);
 
 	if (!temporary)
 		return error_no_memory(err);
 	if (symlinkat(target, dirfd, temporary) < 0)
-		return error_set_errno(err, errno, "creating a link for %s", name);
-	if (renameat(dirfd, temporary, dirfd, name) == 0)
+		return error_set_errno(err, errno, "creating a link for %s", BUNDLE_DECLARATION);
+	if (renameat(dirfd, temporary, dirfd, BUNDLE_DECLARATION) == 0)
 		return 0;
-	error_set_errno(err, errno, "replacing %s", name);
+	error_set_errno(err, errno, "replacing %s", BUNDLE_DECLARATION);
 	(void)unlinkat(dirfd, temporary, 0);
 	return -(int)err->code;
 }
 
 int bundle_install(struct bundle_place *place, struct error *err)
 {
-	int r = link_replace(place->dirfd, CURRENT, place->stage, err);
+	_cleanup_free_ char *target = path_join(place->stage, BUNDLE_DECLARATION);
+	int r = target ? link_replace(place->dirfd, target, err) : error_no_memory(err);
 
 	if (r < 0)
 		return r;
 	free(place->stage);
 	place->stage = NULL;
-	for (size_t i = 0; r >= 0 && i < LINKS; i++) {
-		r = link_check(place->dirfd, links[i].name, links[i].target, err);
-		if (r == 0)
-			r = link_replace(place->dirfd, links[i].name, links[i].target, err);
-	}
-	if (r >= 0)
-		r = dir_sync(place->dirfd, CURRENT, err);
+	r = dir_sync(place->dirfd, BUNDLE_DECLARATION, err);
 	return r < 0 ? r : place_clean(place, err);
 }
 

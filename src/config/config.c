@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config/config.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
 #include <stdio.h>
@@ -50,9 +51,9 @@ int config_find(const char *given, char **path, int *dirfd, struct error *err)
 		return error_hint(err, "create it, or use --config FILE");
 	}
 	found = strdup(given);
-	directory = strdup(given);
+	directory = realpath(given, NULL);
 	if (!found || !directory)
-		return error_no_memory(err);
+		return error_set_errno(err, errno, "%s", given);
 	if (dirfd) {
 		fd = dir_open(AT_FDCWD, dirname(directory), err);
 		if (fd < 0)

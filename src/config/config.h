@@ -294,9 +294,9 @@ bool config_is_unit(const char *name, const char *suffix);
 
 /*
  * Finds the declaration: `given`, or else ./vmcred.yaml, which must be trusted
- * (trusted_found_check()), or the system's. Sets `*path` (the caller
- * frees it) and a descriptor of its directory (the caller closes it), which is the root of the
- * store; either may be NULL.
+ * (trusted_found_check()), or the system's. Sets `*path` (the caller frees it) and a descriptor of
+ * the directory where it is when links were followed (the caller closes it), which is the root of
+ * the store; either may be NULL.
  */
 int config_find(const char *given, char **path, int *dirfd, struct error *err);
 

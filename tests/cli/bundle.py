@@ -130,11 +130,11 @@ def test_first_import(directory):
     bundle = repository.export()
     expect(repository.import_(bundle), 0, TRUSTING + "4 secrets in generation 1\n1 secrets for users in generation 1\n", "")
     equal(repository.installed(), files(bundle))
-    current = os.readlink(repository.etc / "current")
-    equal(sorted(os.listdir(repository.etc)), sorted([current, "activate.env", "current", "vars", "vmcred.yaml"]))
+    installed = repository.installed_directory()
+    equal(sorted(os.listdir(repository.etc)), [installed.name, "activate.env", "vmcred.yaml"])
     equal((repository.active("one").read_text(), repository.active("public", "both").read_text()), (repository.get("one").out, "p\n"))
     equal((repository.root / "run/secrets-for-users/vars/password/hash").read_bytes()[:3], b"$6$")
-    for path in (repository.etc / "current/vmcred.yaml", repository.etc / "current/vars/shared/both/public/value"):
+    for path in (installed / "vmcred.yaml", installed / "vars/shared/both/public/value"):
         equal(stat.S_IMODE(path.stat().st_mode), 0o644)
 
 
@@ -159,7 +159,7 @@ def test_change_arrives(directory):
     out = "4 secrets in generation 2\nto restart: a.service\nto restart: microvm@first.service\n1 secrets for users in generation 1, unchanged\n"
     expect(repository.import_(repository.export()), 0, TRUSTING + out, "")
     equal(repository.active("one").read_text(), "new")
-    equal(len(os.listdir(repository.etc)), 4)
+    equal(len(os.listdir(repository.etc)), 2)
 
 
 def test_import_again(directory):
@@ -233,19 +233,20 @@ def test_machine_is_the_host(directory):
 
 
 def test_repository_in_its_place(directory):
-    """a declaration or a store that did not come from a bundle is not replaced"""
+    """a declaration that did not come from a bundle is not replaced, and neither is a link to one"""
     repository = Repository(directory)
     bundle = repository.export()
     repository.etc.mkdir(parents=True)
-    for name in ("vmcred.yaml", "current"):
-        (repository.etc / name).write_text("{}\n")
-        fails(repository.import_(bundle), 1, "etc/vmcred", name, "move it away")
-        fails(repository.import_(bundle, "--dry-run"), 1, name)
-        equal(os.listdir(repository.etc), [name])
-        (repository.etc / name).unlink()
-    (repository.etc / "vars").mkdir()
-    fails(repository.import_(bundle), 1, "vars")
-    equal(os.listdir(repository.etc), ["vars"])
+    declaration = repository.etc / "vmcred.yaml"
+    for target in (None, "other.yaml", ".vmcred-bundle.00000000/other.yaml", ".vmcred-bundle.00000000"):
+        if target:
+            declaration.symlink_to(target)
+        else:
+            declaration.write_text("{}\n")
+        fails(repository.import_(bundle), 1, "etc/vmcred", "vmcred.yaml", "move it away")
+        fails(repository.import_(bundle, "--dry-run"), 1, "vmcred.yaml")
+        equal(os.listdir(repository.etc), ["vmcred.yaml"])
+        declaration.unlink()
 
 
 def test_without_an_identity(directory):

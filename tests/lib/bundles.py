@@ -68,8 +68,13 @@ class Repository(Example):
 
     def installed(self):
         """All files of the installed bundle with their contents, or None."""
-        current = self.etc / "current"
-        return {str(path.relative_to(current)): path.read_bytes() for path in sorted(current.rglob("*")) if path.is_file()} if current.exists() else None
+        if not (self.etc / "vmcred.yaml").exists():
+            return None
+        directory = self.installed_directory()
+        return {str(path.relative_to(directory)): path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()}
+
+    def installed_directory(self):
+        return (self.etc / "vmcred.yaml").resolve().parent
 
 
 def files(bundle):
