@@ -143,17 +143,22 @@ class Container(Host):
     """A host that is a systemd-nspawn container."""
 
     programs = Host.programs + ("systemd-nspawn", "nsenter")
+    # In addition to those of every host.
+    packages = ()
 
     def _boot(self):
-        root, guest = built("build-host"), built("build-guest")
         console = open(self.directory / "console", "wb")
         self.process = subprocess.Popen(
-            [EXAMPLE / "run-host", "--root", root, "--guest", guest, "--vmcred", Path(VMCRED).resolve(),
-             "--example", self.example, "--identity", self.identity, "--", *self._options()],
+            [EXAMPLE / "run-host", "--root", built("build-host", *self.packages), "--vmcred", Path(VMCRED).resolve(),
+             *self._contents(), "--", *self._options()],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=console, text=True)
         self.leader = self.process.stdout.readline().strip()
         if not self.leader:
             raise AssertionError("the host did not boot:\n" + (self.directory / "console").read_text(errors="replace"))
+
+    def _contents(self):
+        """What is in the host when it boots: options for run-host."""
+        return ["--guest", built("build-guest"), "--example", self.example, "--identity", self.identity]
 
     def _options(self):
         """More options for systemd-nspawn."""
