@@ -177,7 +177,7 @@ static int vm_compose(const struct inspect_delivery *delivery, const struct conf
 		if (r < 0 || item.string_size > largest->string_size)
 			*largest = item;
 	}
-	return r < 0 ? r : vmm_list_check(&list, vmm_transport_declared(vm->command), err);
+	return r < 0 ? r : vmm_list_check(&list, vmm_transport_declared(vm), err);
 }
 
 /* The machines that have the VM's first value that differs between machines; one NULL if there is

@@ -281,7 +281,7 @@ static int compose_inspect(const struct inspection *inspection, struct inspect_s
 {
 	_cleanup_oem_list_ struct oem_list list = {0};
 	const struct config_vm *vm = inspection->vm;
-	const enum vmm_transport transport = vmm_transport_declared(vm->command);
+	const enum vmm_transport transport = vmm_transport_declared(vm);
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < vm->oem_string_count; i++)

@@ -73,13 +73,26 @@ enum vmm_transport vmm_transport_find(const struct vmm_launch *launch)
 	return transport_or_smbios(launch->ops->transport);
 }
 
-enum vmm_transport vmm_transport_declared(char *const *command)
+enum vmm_transport vmm_transport_named(const char *name)
+{
+	static const enum vmm_transport transports[] = {VMM_TRANSPORT_SMBIOS, VMM_TRANSPORT_FW_CFG,
+							VMM_TRANSPORT_INITRD};
+
+	/* In the order of the words. */
+	return name ? transports[config_launch_word(CONFIG_LAUNCH_TRANSPORT, name)]
+		    : VMM_TRANSPORT_DEFAULT;
+}
+
+enum vmm_transport vmm_transport_declared(const struct config_vm *vm)
 {
 	_cleanup_error_ struct error ignored = {0};
+	const enum vmm_transport named = vmm_transport_named(vm->launch[CONFIG_LAUNCH_TRANSPORT]);
 	const struct vmm_ops *ops =
-		command && command[0] ? driver_find(command[0], &ignored) : NULL;
+		vm->command && vm->command[0] ? driver_find(vm->command[0], &ignored) : NULL;
 
-	return transport_or_smbios(ops ? ops->transport : VMM_TRANSPORT_DEFAULT);
+	return transport_or_smbios(named != VMM_TRANSPORT_DEFAULT ? named
+				   : ops                          ? ops->transport
+								  : VMM_TRANSPORT_DEFAULT);
 }
 
 int vmm_list_check(const struct oem_list *list, enum vmm_transport transport, struct error *err)

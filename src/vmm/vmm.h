@@ -95,10 +95,13 @@ const char *vmm_option(const struct vmm_launch *launch, const char *option, cons
 /* Whether a program of that name or path has a driver. */
 bool vmm_is_known(const char *name);
 
-/* The transport of a launch, and of a declared command, which may be NULL. SMBIOS, which has the
+/* The transport of a launch, and of one that would start a VM as declared. SMBIOS, which has the
  * lowest limits, if the hypervisor is not known. */
 enum vmm_transport vmm_transport_find(const struct vmm_launch *launch);
-enum vmm_transport vmm_transport_declared(char *const *command);
+enum vmm_transport vmm_transport_declared(const struct config_vm *vm);
+
+/* The one of that name, a value of the declaration; NULL: the default. */
+enum vmm_transport vmm_transport_named(const char *name);
 
 /* oem_list_check() for what that transport limits. */
 int vmm_list_check(const struct oem_list *list, enum vmm_transport transport, struct error *err);

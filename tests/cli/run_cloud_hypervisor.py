@@ -191,6 +191,21 @@ def test_hanging_launch_can_be_stopped(directory):
     equal(vm.errors(), "")
 
 
+def test_guest_without_smbios(directory):
+    """a guest for aarch64 has no SMBIOS table there: credentials need an initrd, and --transport=smbios is refused"""
+    vm = Vm(directory)
+    kernel = directory / "Image"
+    kernel.write_bytes(bytes(56) + b"ARM\x64" + bytes(4))
+    command = [str(kernel) if word == "/k" else word for word in CLOUD_HYPERVISOR]
+    fails(vm.run(*command, stand_in={}), 2, "initrd", "--initramfs")
+    expect(vm.run(*command, options=("--transport=smbios",), stand_in={}), 2, "",
+           "vmcred: preparing to start Cloud Hypervisor: cannot deliver OEM strings: its guests have no SMBIOS table on aarch64: "
+           "use --transport=initrd\n")
+    kernel.write_bytes(bytes(64))
+    (directory / "vmcred.yaml").write_text("vms: {test-vm: {platformOEMStrings: [PLAIN=1]}}\n")
+    expect(vm.run(*command, stand_in={"exit": 0}), 0, "", "")
+
+
 def test_vmm_option_v_needs_expose_log(directory):
     """with -v, which logs the whole configuration, a credential needs --expose=log"""
     vm = Vm(directory)

@@ -60,10 +60,7 @@ int launch_options_apply(struct vmm_launch *launch, const struct config_vm *vm,
 	value = values[CONFIG_LAUNCH_STOP_TIMEOUT];
 	if (value)
 		launch->stop_timeout_ms = (int)strtoul(value, NULL, 10) * 1000;
-	value = values[CONFIG_LAUNCH_TRANSPORT];
-	if (value)
-		launch->transport = VMM_TRANSPORT_SMBIOS + (enum vmm_transport)config_launch_word(
-								   CONFIG_LAUNCH_TRANSPORT, value);
+	launch->transport = vmm_transport_named(values[CONFIG_LAUNCH_TRANSPORT]);
 	launch->ready_target = values[CONFIG_LAUNCH_READY_TARGET];
 	launch->vsock_socket = values[CONFIG_LAUNCH_VSOCK_SOCKET];
 	launch->vm_config = vm->vm_config;

@@ -2,8 +2,10 @@
 #include "vmm/cloud_hypervisor/cloud_hypervisor.h"
 
 #include <ctype.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/program.h"
@@ -18,6 +20,31 @@ static void cloud_hypervisor_destroy(void *prepared)
 {
 	cloud_hypervisor_config_destroy(prepared);
 	free(prepared);
+}
+
+#if defined(__aarch64__)
+#define IS_AARCH64 true
+#else
+#define IS_AARCH64 false
+#endif
+
+/* In the header of its kernels: Linux's Documentation/arch/arm64/booting.rst. */
+#define AARCH64_MAGIC        "ARM\x64"
+#define AARCH64_MAGIC_SIZE   4
+#define AARCH64_MAGIC_OFFSET 56
+
+/* Whether guests of that architecture have an SMBIOS table: not on aarch64 (arch/src/aarch64 of
+ * Cloud Hypervisor's sources). The guest's processor is the host's, or that of its kernel. */
+static bool guest_has_smbios(const struct cloud_hypervisor_config *config)
+{
+	const char *kernel = json_string_value(option_member_get(config->vm, "payload.kernel"));
+	char magic[AARCH64_MAGIC_SIZE] = "";
+	_cleanup_close_ int fd =
+		kernel ? open(kernel, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY) : -1;
+
+	if (fd >= 0 && pread(fd, magic, sizeof(magic), AARCH64_MAGIC_OFFSET) < 0)
+		return !IS_AARCH64;
+	return !IS_AARCH64 && memcmp(magic, AARCH64_MAGIC, sizeof(magic)) != 0;
 }
 
 static int cloud_hypervisor_prepare(struct vmm_launch *launch, struct error *err)
@@ -42,6 +69,9 @@ static int cloud_hypervisor_prepare(struct vmm_launch *launch, struct error *err
 	launch->vsock.socket = json_string_value(json_object_get(vsock, "socket"));
 	if (launch->vsock.socket)
 		launch->vsock.cid = (uint32_t)json_integer_value(json_object_get(vsock, "cid"));
+	config->has_smbios = guest_has_smbios(config);
+	if (launch->transport == VMM_TRANSPORT_DEFAULT && !config->has_smbios)
+		launch->transport = VMM_TRANSPORT_INITRD;
 	return r;
 }
 
@@ -88,6 +118,13 @@ static int options_check(const struct vmm_launch *launch, struct error *err)
 	if (launch->transport == VMM_TRANSPORT_FW_CFG)
 		return error_set(err, VMCRED_USAGE, "%s is only for QEMU",
 				 vmm_option(launch, "--transport=fw_cfg", "transport: fw_cfg"));
+	if (launch->transport == VMM_TRANSPORT_SMBIOS && !config->has_smbios &&
+	    vmm_has_strings(launch)) {
+		error_set(err, VMCRED_USAGE,
+			  "cannot deliver OEM strings: its guests have no SMBIOS table on aarch64");
+		return error_hint(err, "use %s",
+				  vmm_option(launch, "--transport=initrd", "transport: initrd"));
+	}
 	if (!by_argv && launch->parent == VMM_PARENT_EXEC) {
 		error_set(err, VMCRED_USAGE,
 			  "%s is not supported: Cloud Hypervisor gets its VM from a parent process",
@@ -215,10 +252,7 @@ static int cloud_hypervisor_start(struct vmm_launch *launch, struct notify *noti
 
 const struct vmm_ops vmm_cloud_hypervisor = {
 	.name = "Cloud Hypervisor",
-#if defined(__aarch64__)
-	/* It has no SMBIOS table there; arch/src/aarch64 of its sources. */
-	.transport = VMM_TRANSPORT_INITRD,
-#endif
+	.transport = IS_AARCH64 ? VMM_TRANSPORT_INITRD : VMM_TRANSPORT_DEFAULT,
 	.programs = (const char *const[]){"cloud-hypervisor*", NULL},
 	.prepare = cloud_hypervisor_prepare,
 	.check = cloud_hypervisor_check,

@@ -46,6 +46,7 @@ struct cloud_hypervisor_config {
 	json_t *merged;                 /* both, or NULL */
 	const char *vm_option; /* the first option of the VM, or NULL; borrowed from the table */
 	bool restores;         /* --restore */
+	bool has_smbios;       /* the guest has the table */
 	bool uses_initrd;      /* credentials are delivered in the initrd */
 	bool logs_config;      /* -v: the VMM would log its configuration */
 	struct cloud_hypervisor_need *needs; /* owned */
