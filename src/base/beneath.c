@@ -15,35 +15,48 @@
 
 #include "base/cleanup.h"
 
-/* For Linux before 5.6, which has no openat2(2): opens step by step and follows no link at all. */
-static int steps_open(int dirfd, const char *path, int flags)
+/* Opens again, with other flags, what is open with O_PATH. */
+static int opened_again(int fd, int flags)
 {
-	_cleanup_free_ char *parts = strdup(path);
-	_cleanup_close_ int parent = -1;
-	char *rest = NULL, *name = parts ? strtok_r(parts, "/", &rest) : NULL;
+	char path[32];
 
-	if (!parts)
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, flags | O_CLOEXEC);
+}
+
+/* The path of an open file in /proc, which has no links; an empty text on failure. */
+static void opened_path(int fd, char target[PATH_MAX])
+{
+	char entry[32];
+	ssize_t length;
+
+	snprintf(entry, sizeof(entry), "/proc/self/fd/%d", fd);
+	length = readlink(entry, target, PATH_MAX - 1);
+	target[length < 0 ? 0 : length] = '\0';
+}
+
+/*
+ * Without openat2(2), which Linux before 5.6 and some containers do not have. The target of the
+ * path is opened with O_PATH, which has no effect on a device or FIFO, and used if it is in the
+ * directory.
+ */
+static int found_open(int dirfd, const char *path, int flags)
+{
+	_cleanup_close_ int fd = openat(dirfd, path, O_PATH | O_CLOEXEC);
+	char directory[PATH_MAX], found[PATH_MAX];
+	size_t length;
+
+	if (fd < 0)
 		return -1;
-	while (name) {
-		char *next = strtok_r(NULL, "/", &rest);
-		int fd;
-
-		if (strcmp(name, "..") == 0) {
-			errno = EXDEV;
-			return -1;
-		}
-		fd = openat(parent < 0 ? dirfd : parent, name,
-			    next ? O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC
-				 : flags | O_NOFOLLOW | O_CLOEXEC);
-		if (fd < 0 || !next)
-			return fd;
-		if (parent >= 0)
-			close(parent);
-		parent = fd;
-		name = next;
+	opened_path(dirfd, directory);
+	opened_path(fd, found);
+	length = strcmp(directory, "/") == 0 ? 0 : strlen(directory);
+	if (directory[0] == '\0' || strncmp(found, directory, length) != 0 ||
+	    (found[length] != '/' && found[length] != '\0')) {
+		errno = EXDEV;
+		return -1;
 	}
-	errno = ENOENT;
-	return -1;
+	return opened_again(fd, flags);
 }
 
 static int path_open(int dirfd, const char *path, int flags)
@@ -58,26 +71,22 @@ static int path_open(int dirfd, const char *path, int flags)
 		fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
 		/* EAGAIN: a concurrent rename; the kernel cannot tell whether the path is safe. */
 	} while (fd < 0 && errno == EAGAIN);
-	return fd < 0 && errno == ENOSYS ? steps_open(dirfd, path, flags) : (int)fd;
+	return fd < 0 && errno == ENOSYS ? found_open(dirfd, path, flags) : (int)fd;
 }
 
-/* Whether an open file is in such a store, and no other user can change it. Its path in /proc has
- * no links. */
+/* Whether an open file is in such a store, and no other user can change it. */
 static bool is_immutable(int fd)
 {
 	static const char *const stores[] = {"/nix/store/", "/gnu/store/"};
-	char opened[32], target[PATH_MAX];
+	char path[PATH_MAX];
 	struct stat status;
-	ssize_t length;
 
-	snprintf(opened, sizeof(opened), "/proc/self/fd/%d", fd);
-	length = readlink(opened, target, sizeof(target) - 1);
-	if (length < 0 || fstat(fd, &status) < 0 || (status.st_mode & (S_IWGRP | S_IWOTH)) ||
+	if (fstat(fd, &status) < 0 || (status.st_mode & (S_IWGRP | S_IWOTH)) ||
 	    (status.st_uid != 0 && status.st_uid != geteuid()))
 		return false;
-	target[length] = '\0';
+	opened_path(fd, path);
 	for (size_t i = 0; i < sizeof(stores) / sizeof(stores[0]); i++) {
-		if (strncmp(target, stores[i], strlen(stores[i])) == 0)
+		if (strncmp(path, stores[i], strlen(stores[i])) == 0)
 			return true;
 	}
 	return false;
@@ -88,14 +97,11 @@ static int outside_open(int dirfd, const char *path, int flags)
 {
 	/* O_PATH has no effect on a device or FIFO. */
 	_cleanup_close_ int fd = openat(dirfd, path, O_PATH | O_CLOEXEC);
-	char opened[32];
 
-	if (fd < 0 || !is_immutable(fd)) {
-		errno = EXDEV;
-		return -1;
-	}
-	snprintf(opened, sizeof(opened), "/proc/self/fd/%d", fd);
-	return open(opened, flags | O_CLOEXEC);
+	if (fd >= 0 && is_immutable(fd))
+		return opened_again(fd, flags);
+	errno = EXDEV;
+	return -1;
 }
 
 int beneath_open(int dirfd, const char *path, int flags)

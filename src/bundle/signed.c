@@ -143,7 +143,7 @@ static int files_take(struct span bytes, struct span files[3], struct error *err
 		if (r == 0 || strcmp(file.path, expected[i].name) != 0 ||
 		    file.content.size > expected[i].size_max)
 			return error_set(err, VMCRED_INTEGRITY,
-					 "the signed bundle must contain %s, and %s is not there",
+					 "the signed bundle must contain %s; %s is missing",
 					 "manifest, manifest.sig and bundle.tar", expected[i].name);
 		files[i] = file.content;
 	}

@@ -151,6 +151,20 @@ def test_commands_on_the_host(directory):
     equal(os.listdir(directory / "units"), ["microvm@first.service.d"])
 
 
+def test_without_openat2(directory):
+    """where the kernel or a container does not have openat2, an installed bundle is read through its links, and no link leads out of it"""
+    need("strace")
+    repository = Repository(directory)
+    expect(repository.import_(repository.export()))
+    command = ["strace", "-f", "-qq", "-o", directory / "log", "-e", "trace=openat2", "-e", "inject=openat2:error=ENOSYS", harness.VMCRED]
+    words = ["--config", repository.etc / "vmcred.yaml", "--identity", repository.identity]
+    expect(run(*command, "activate", *words, "--root", repository.root), 0, "4 secrets in generation 1, unchanged\n", "")
+    assert "ENOSYS" in (directory / "log").read_text()
+    (repository.etc / "vars").unlink()
+    (repository.etc / "vars").symlink_to(directory / "vars")
+    fails(run(*command, "get", *words, "m", "made/one"), 1, "made/one/secret", "outside the directory")
+
+
 def test_change_arrives(directory):
     """a new value arrives with the next import, and the units that use the old one are listed; the old bundle is removed"""
     repository = Repository(directory)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Signed bundles: who may sign, and no way back to an old bundle."""
+"""Signed bundles: the allowed signers, and no way back to an old bundle."""
 import json
 import os
 import re
@@ -225,7 +225,7 @@ def foreign_namespace(repository, _old, new):
 
 refused("an old bundle", lambda _repository, old, _new: old, "before the last one")
 refused("an unsigned bundle", lambda repository, _old, _new: repository.export(), "not signed")
-refused("a bundle of a signer who is not allowed", lambda repository, _old, _new: repository.signed(key="eve"), "signer is not in")
+refused("a bundle of another signer", lambda repository, _old, _new: repository.signed(key="eve"), "signer is not in")
 refused("a new content with an old signature", lambda repository, _old, new: swap(new, bundle_tar=repository.export("n")), "digest")
 refused("an old content with a new signature", lambda _repository, old, new: swap(new, bundle_tar=files(old)["bundle.tar"]), "digest")
 refused("a changed manifest", lambda _repository, old, _new: swap(old, manifest=re.sub(rb"serial \d+", b"serial %d" % now(), files(old)["manifest"])), "signature")

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A booted host replaces secrets: the units that use them get the new values, and no other unit is restarted."""
 import json
+import subprocess
 
 import harness
 from harness import VMCRED, equal, expect
@@ -154,6 +155,26 @@ def test_restart_of_the_unit_restarts_no_other(_directory):
     result = expect(machine.activate("--restart"), 0, None, "")
     assert result.out.endswith("unchanged\nrestarted: plain.service\nreloaded: reloaded.service\n"), result
     equal([machine.state(unit)[1] for unit in (VM, "plain.service")], ["newer for the VM", "newer for the service"])
+    equal(machine.pending(), [])
+
+
+def test_import_brings_a_change_to_the_vm(_directory):
+    """a bundle that is imported restarts the VM's unit with the new value, and a new VM has its credentials, without another command"""
+    machine = booted()
+    machine.checked("mount", "-t", "tmpfs", "tmpfs", "/etc/vmcred")
+    machine.checked("mkdir", "-p", "/run/systemd/system-generators")
+    machine.checked("ln", "-s", "/usr/bin/vmcred-run", "/run/systemd/system-generators/vmcred-generator")
+    config = machine.example / "vmcred.yaml"
+    config.write_text(DECLARATION + "  new-vm: {loadCredentials: {new: app/other}, credentialFiles: {NEW: new}}\n")
+    machine.set("vm", "imported")
+    bundle = subprocess.run([VMCRED, "export", "example-host", "--config", config], check=True, capture_output=True).stdout
+    other = machine.state("other.service")
+    result = expect(machine.run("vmcred", "import", stdin=bundle), 0, None, "")
+    assert f"restarted: {VM}\n" in result.out, result
+    equal(machine.state(VM)[1], "imported")
+    equal(machine.state("other.service"), other)
+    assert "LoadCredential=new:/run/secrets/vars/app/other" in machine.checked("systemctl", "cat", "microvm@new-vm.service").out
+    machine.checked("systemctl", "restart", UNIT)
     equal(machine.pending(), [])
 
 
