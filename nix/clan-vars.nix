@@ -12,7 +12,9 @@
 let
   generators = lib.mapAttrs (name: machine:
     let
-      inherit (machine.config.clan.core) vars;
+      vars = machine.config.clan.core.vars or (throw ''
+        ${name} is not a machine of a clan: it has no option clan.core.vars. Pass self.clanInternals.machines.x86_64-linux.
+      '');
       store = vars.settings.secretStore or "sops";
     in
     if store == "sops" then

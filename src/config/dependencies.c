@@ -321,11 +321,12 @@ static int machine_generator_add(struct config_machine *machine, size_t index, s
 static bool has_other_variant(const struct config *config, const struct config_generator *generator,
 			      const char *machine)
 {
-	const struct config_generator *found =
-		config_generator_find(config, generator->name, machine);
+	const struct config_generator *found;
 
-	return generator->variants > 1 && found != generator &&
-	       config_generator_is_for(found, machine);
+	if (generator->variants == 1)
+		return false;
+	found = config_generator_find(config, generator->name, machine);
+	return found != generator && config_generator_is_for(found, machine);
 }
 
 /* Adds a generator to its machines. */

@@ -170,6 +170,23 @@ def test_store_of_vmcred_is_healthy_for_clan(directory):
         repository.unchanged()
 
 
+def test_values_of_clans_store_age_move(directory):
+    """clan's export and import move the values of its store age to its store sops, where vmcred reads them"""
+    repository = Repository(directory)
+    repository.store = "age"
+    repository.declare()
+    repository.clan("vars", "generate", "--no-sandbox")
+    values = repository.clan_values()
+    repository.clan("vars", "export", str(directory / "plaintext"))
+    repository.store = "sops"
+    repository.declare()
+    repository.members_by_clan()
+    repository.clan("vars", "import", str(directory / "plaintext"))
+    for machine, name, value in values:
+        expect(repository.vmcred("get", machine, name), 0, value, "")
+    repository.healthy_for_vmcred()
+
+
 def clan_changes(repository):
     """Each of clan's commands that changes a store."""
     yield ["vars", "set", "m1", "own/it"], {"stdin": "by clan"}

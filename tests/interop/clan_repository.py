@@ -95,6 +95,8 @@ class Repository:
         for name in ("repository", "keys", "bin", "scripts", "temporary"):
             (self.directory / name).mkdir(parents=True)
         self.path = os.environ["PATH"]
+        # clan's secretStore
+        self.store = "sops"
         self.public = {}
         for name in ("ada", "bob", "bob-2", "eve", "m3"):
             expect(run(need("age-keygen"), "-o", self.keys / name))
@@ -118,14 +120,14 @@ class Repository:
                 "cliChecks": {},
                 "inventoryClass": {"relativeDirectory": "", "inventorySerialization": inventory, "inventory": inventory},
                 "secrets": {"age": {"plugins": []}},
-                "vars": {"settings": {}},
+                "vars": {"settings": {"recipients": {"default": [self.public["ada"]], "hosts": {}}}},
                 "machines": {"x86_64-linux": {name: self._flake_machine(name) for name in MACHINES}},
             }
         }
 
     def _flake_machine(self, machine):
         settings = {
-            "secretModule": "clan_lib.vars.secret_modules.sops",
+            "secretModule": f"clan_lib.vars.secret_modules.{self.store}",
             "publicModule": "clan_lib.vars.public_modules.in_repo",
         }
         variables = {"generators": self._flake_generators(machine), "settings": settings, "sops": {"secretUploadDirectory": "/var/lib/sops-nix"}}
@@ -207,7 +209,7 @@ class Repository:
 
     # What either of them does.
 
-    def fill_by_clan(self):
+    def members_by_clan(self):
         users = [
             ["secrets", "users", "add", user, *(word for key in keys for word in ("--age-key", self.public[key]))]
             for user, keys in USERS.items()
@@ -216,9 +218,12 @@ class Repository:
             ["secrets", "machines", "add", "m3", self.public["m3"]],
             ["secrets", "groups", "add-user", "admins", "ada"],
             ["secrets", "groups", "add-machine", "admins", "m3"],
-            ["vars", "generate", "--no-sandbox"],
         ]
         self.clan_each((words, {}) for words in users + rest)
+
+    def fill_by_clan(self):
+        self.members_by_clan()
+        self.clan("vars", "generate", "--no-sandbox")
         self.commit()
         return self
 

@@ -23,7 +23,8 @@ def run(command):
     """One command with its own arguments, standard input, outputs and identity."""
     sys.argv = ["clan", *command["words"]]
     sys.stdin = text(io.BufferedReader(io.BytesIO(base64.b64decode(command["stdin"]))))
-    os.environ["SOPS_AGE_KEY_FILE"] = command["key"]
+    # The second one is that of the store age.
+    os.environ["SOPS_AGE_KEY_FILE"] = os.environ["AGE_KEYFILE"] = command["key"]
     out, err, code = io.BytesIO(), io.StringIO(), 0
     logging.getLogger().handlers.clear()
     with contextlib.redirect_stdout(text(out)), contextlib.redirect_stderr(err):

@@ -292,6 +292,7 @@ def test_stray_files_are_no_obstacle(directory):
     (tree.root / "vars/per-machine/web/token/it/users").mkdir()
     tree.write("vars/per-machine/web/token/README.md", "somebody's notes")
     tree.write("sops/secrets/README.md", "somebody's notes")
+    tree.write("vars/per-export/a:b:c:d/exported/it/value", "clan's")
     shutil.rmtree(tree.root / "vars/per-machine/db/token/open")
     expect(tree("check"), 3, "db token/open is missing\n")
     (tree.root / "vars/per-machine/db/token/open").mkdir()

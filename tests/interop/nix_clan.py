@@ -71,10 +71,12 @@ def test_declaration(_directory):
 
 
 def test_what_vmcred_does_not_have_is_refused(_directory):
-    """another store of clan, and a shared generator with different owners, are errors that say what to do"""
+    """another store, a shared generator with different owners, and a machine without clan are errors that say what to do"""
     result = evaluated(OURS, "otherStore")
     assert result.code == 1 and 'machine m2 has clan.core.vars.settings.secretStore = "age"' in result.err, result
     assert "clan vars export" in result.err and "clan vars import" in result.err, result
+    result = evaluated(OURS, "otherMachine")
+    assert result.code == 1 and "m4 is not a machine of a clan" in result.err, result
     result = evaluated(OURS, "otherOwner")
     assert result.code == 1 and "The shared generator token differs between m1 and m2 m3" in result.err, result
 

@@ -163,6 +163,7 @@ in
     files = lib.mapAttrs (_: lib.getAttrs [ "secret" "deploy" "owner" "group" "mode" "neededFor" ]) generator.files;
   }) config.clan.core.vars.generators) (clan (_: { }));
 
+  otherMachine = clanVars { inherit lib; machines.m4.config = { }; };
   otherStore = declaration (name: lib.optionalAttrs (name == "m2") { settings.secretStore = "age"; });
   otherOwner = declaration (name: {
     generators = signed name // {
