@@ -69,12 +69,14 @@ const char *inspect_state_name(enum inspect_state state);
 #define INSPECT_WORD_SIZE 32
 
 struct inspect_unit {
-	char load[INSPECT_WORD_SIZE];   /* such as "loaded", "not-found"; "" if unknown */
-	char active[INSPECT_WORD_SIZE]; /* such as "active", "failed" */
-	char sub[INSPECT_WORD_SIZE];    /* such as "running", "auto-restart" */
-	bool has_job;                   /* systemd is starting, stopping or reloading it, or will */
-	int64_t started_us;             /* the last start */
-	int64_t changed_us;             /* the last change of `active` */
+	char load[INSPECT_WORD_SIZE];       /* such as "loaded", "not-found"; "" if unknown */
+	char active[INSPECT_WORD_SIZE];     /* such as "active", "failed" */
+	char sub[INSPECT_WORD_SIZE];        /* such as "running", "auto-restart" */
+	char limit_core[INSPECT_WORD_SIZE]; /* bytes, or "infinity"; "" if unknown */
+	char swap_max[INSPECT_WORD_SIZE];   /* likewise */
+	bool has_job;       /* systemd is starting, stopping or reloading it, or will */
+	int64_t started_us; /* the last start */
+	int64_t changed_us; /* the last change of `active` */
 };
 
 /* Reads the state of all units with one call of systemctl(1). VMCRED_FAILED: it cannot be run, for

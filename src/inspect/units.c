@@ -31,6 +31,8 @@ static void property_take(struct inspect_unit *unit, const char *line)
 		{"LoadState=", unit->load, NULL},
 		{"ActiveState=", unit->active, NULL},
 		{"SubState=", unit->sub, NULL},
+		{"LimitCORE=", unit->limit_core, NULL},
+		{"MemorySwapMax=", unit->swap_max, NULL},
 		{"InactiveExitTimestampMonotonic=", NULL, &unit->started_us},
 		{"StateChangeTimestampMonotonic=", NULL, &unit->changed_us},
 	};
@@ -72,7 +74,8 @@ static size_t units_parse(FILE *stream, struct inspect_unit *units, size_t count
 int units_read(const char *const *names, size_t count, struct inspect_unit *units,
 	       struct error *err)
 {
-	static const char properties[] = "--property=LoadState,ActiveState,SubState,Job,"
+	static const char properties[] = "--property=LoadState,ActiveState,SubState,Job,LimitCORE,"
+					 "MemorySwapMax,"
 					 "InactiveExitTimestampMonotonic,"
 					 "StateChangeTimestampMonotonic";
 	static const char *const words[] = {"systemctl", "show", properties, "--"};

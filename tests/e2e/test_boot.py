@@ -148,6 +148,18 @@ def test_inspect_reports_all_stages(_directory):
     equal(states, [(stage, "seen") for stage in STAGES], f"states in\n{result.out}\n")
 
 
+def test_doctor_knows_the_units(_directory):
+    """vmcred doctor finds nothing wrong with the installed unit, and a drop-in that lets it dump core"""
+    def found():
+        result = booted().run("vmcred", "doctor", "--config", CONFIG, "--json")
+        return [finding["name"] for finding in json.loads(result.out) if finding["name"].startswith("unit-")]
+
+    equal(found(), [])
+    booted().drop_in("99-core", "[Service]\nLimitCORE=infinity\n")
+    equal(found(), ["unit-core"])
+    booted().drop_in("99-core", None)
+
+
 def test_inspect_reports_wrong_digest(_directory):
     """vmcred inspect exits with 4 if one digit of a digest differs"""
     console = booted().guest_console

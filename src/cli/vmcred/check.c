@@ -24,12 +24,29 @@ static const struct {
 	/* The detail says it all. */
 	[VARS_FAULT_NO_KEY] = {"no-key", NULL, "vmcred machine add"},
 	/* Never fails the check. */
-	[VARS_FAULT_NO_NAME] = {"no-name", "is not bound to its name", ""},
+	[VARS_FAULT_NO_NAME] = {"no-name", "is not bound to its name", "vmcred fix"},
 };
 
 const char *cli_fault_name(enum vars_fault fault)
 {
 	return faults[fault].name;
+}
+
+char *cli_fault_line(const struct vars_location *location, enum vars_fault fault,
+		     const char *detail)
+{
+	_cleanup_free_ char *name = cli_location_text(location);
+
+	if (!faults[fault].text)
+		return strdup(detail);
+	return name ? text_format("%s %s%s%s%s", name, faults[fault].text, detail ? " (" : "",
+				  detail ? detail : "", detail ? ")" : "")
+		    : NULL;
+}
+
+const char *cli_fault_command(enum vars_fault fault)
+{
+	return faults[fault].command;
 }
 
 struct checking {
@@ -101,12 +118,7 @@ static void fault_add(struct checking *checking, const struct vars_location *loc
 		      enum vars_fault fault, const char *detail)
 {
 	const bool is_wrong = fault != VARS_FAULT_NO_NAME;
-	_cleanup_free_ char *name = cli_location_text(location);
-	_cleanup_free_ char *line =
-		!faults[fault].text ? strdup(detail)
-		: name ? text_format("%s %s%s%s%s", name, faults[fault].text, detail ? " (" : "",
-				     detail ? detail : "", detail ? ")" : "")
-		       : NULL;
+	_cleanup_free_ char *line = cli_fault_line(location, fault, detail);
 
 	if (!is_wrong) {
 		checking->unnamed++;

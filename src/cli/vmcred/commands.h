@@ -25,6 +25,7 @@ int command_activate(struct cli *cli, int argc, char **argv, struct error *err);
 int command_check(struct cli *cli, int argc, char **argv, struct error *err);
 int command_edit(struct cli *cli, int argc, char **argv, struct error *err);
 int command_export(struct cli *cli, int argc, char **argv, struct error *err);
+int command_doctor(struct cli *cli, int argc, char **argv, struct error *err);
 int command_fix(struct cli *cli, int argc, char **argv, struct error *err);
 int command_generate(struct cli *cli, int argc, char **argv, struct error *err);
 int command_get(struct cli *cli, int argc, char **argv, struct error *err);
@@ -262,6 +263,12 @@ char *cli_age_text(int64_t realtime);
 
 /* The name of a fault in JSON and metrics. */
 const char *cli_fault_name(enum vars_fault fault);
+
+/* What is wrong with a file, for people, and the command that fixes it. The caller frees the line;
+ * NULL without memory. */
+char *cli_fault_line(const struct vars_location *location, enum vars_fault fault,
+		     const char *detail);
+const char *cli_fault_command(enum vars_fault fault);
 
 /* Prints a value to stdout, indented, with a final newline. */
 void cli_json_print(const json_t *value);

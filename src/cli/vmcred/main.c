@@ -30,6 +30,7 @@ static const struct cli_command commands[] = {
 	 .run = command_status},
 	{"inspect", "show where a VM's secrets are, and check the guest's proofs",
 	 .run = command_inspect},
+	{"doctor", "find what endangers secrets, and how to fix it", .run = command_doctor},
 	{"metrics", "print the state of VMs and secrets for Prometheus", .run = command_metrics},
 	{"sops", "edit SOPS documents with the commands and flags of sops",
 	 .program = "vmcred-sops", .is_whole_program = true},

@@ -66,7 +66,7 @@ static void sample_print(FILE *stream, const char *name, const char *label, cons
 			 int64_t number)
 {
 	fprintf(stream, "vmcred_%s", name);
-	if (label) {
+	if (label && value) {
 		fputc('{', stream);
 		label_print(stream, label, value);
 		fputc('}', stream);

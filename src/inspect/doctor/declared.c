@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "inspect/doctor/doctor.h"
+
+/* Too short for a secret: ENABLE_TOKEN=yes */
+#define VALUE_SIZE_MIN 8
+
+static const char credential_prefix[] = "io.systemd.credential";
+
+/* Parts of names, in any case. */
+static const char *const names[] = {"PASSWORD", "PASSWD", "SECRET",     "TOKEN",
+				    "API_KEY",  "APIKEY", "PRIVATE_KEY"};
+
+/* systemd's own public credentials (systemd.system-credentials(7)). */
+static const char *const public_names[] = {"vmm.notify_socket", "ssh.authorized_keys.root",
+					   "ssh.ephemeral-authorized_keys-all"};
+
+static bool is_public_credential(const char *text)
+{
+	const char *name = strchr(text, ':');
+
+	for (size_t i = 0; name && i < sizeof(public_names) / sizeof(public_names[0]); i++) {
+		const size_t size = strlen(public_names[i]);
+
+		if (strncmp(name + 1, public_names[i], size) == 0 && name[1 + size] == '=')
+			return true;
+	}
+	return false;
+}
+
+/* The size of the name in NAME=VALUE if the value looks like a secret; else 0. */
+static size_t secret_name(const char *text)
+{
+	const size_t size = strcspn(text, "=");
+	_cleanup_free_ char *name = strndup(text, size);
+
+	if (strncmp(text, credential_prefix, strlen(credential_prefix)) == 0)
+		return is_public_credential(text) ? 0 : size;
+	if (!name || text[size] != '=' || strlen(text + size + 1) < VALUE_SIZE_MIN)
+		return 0;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcasestr(name, names[i]))
+			return size;
+	}
+	return 0;
+}
+
+int doctor_check_strings(struct doctor *doctor, const struct config *config, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < config->vm_count; i++) {
+		const struct config_vm *vm = &config->vms[i];
+
+		for (size_t j = 0; r == 0 && j < vm->oem_string_count; j++) {
+			const size_t size = secret_name(vm->oem_strings[j]);
+
+			if (size == 0)
+				continue;
+			r = doctor_add(
+				doctor, "secret-in-oem-strings", DOCTOR_WARNING, NULL,
+				text_format("vms.%s.platformOEMStrings: \"%.*s\" looks like a "
+					    "secret, and everybody can read the declaration",
+					    vm->name, (int)size, vm->oem_strings[j]),
+				text_format("generate it, and pass it with loadCredentials and "
+					    "credentialFiles"),
+				err);
+		}
+	}
+	return r;
+}
