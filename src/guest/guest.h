@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Stage 7, receive: vmcred-guest, a small static program for guests whose init is not systemd.
+ * Stage 7, receive: vmcred-guest, a small static program for guests whose init is not systemd,
+ * and for initrds.
  *
  * `import` does what systemd's PID 1 does at boot, by the same rules: it puts the credentials from
  * QEMU's fw_cfg, the SMBIOS table and the initrd into /run/credentials/@system. The first
@@ -19,10 +20,19 @@
 #include "base/report.h"
 
 #define GUEST_CREDENTIALS "/run/credentials"
-#define GUEST_SYSTEM      "@system" /* in that directory */
+/* In that directory. */
+#define GUEST_SYSTEM      "@system"
+#define GUEST_INITRD      "@initrd"
+
+enum guest_import {
+	GUEST_IMPORT_ALL,
+	/* In an initrd, for systemd 254 or later in the system that is booted: it takes over what
+	 * is in /run/credentials/@initrd, and reads the other sources itself. */
+	GUEST_IMPORT_INITRD,
+};
 
 /* Imports what there is. Needs root. VMCRED_FAILED: a credential could not be stored. */
-int guest_import(const struct report *report, struct error *err);
+int guest_import(enum guest_import kind, const struct report *report, struct error *err);
 
 struct guest_exec {
 	const char *user;   /* owns the credentials and runs the program; NULL: this one */

@@ -165,21 +165,26 @@ static int source_import(struct import *import, const char *path,
 	return dir_each(fd, ".", each, import, err);
 }
 
-int guest_import(const struct report *report, struct error *err)
+int guest_import(enum guest_import kind, const struct report *report, struct error *err)
 {
+	const bool is_initrd = kind == GUEST_IMPORT_INITRD;
 	struct import import = {.store = STORE_NONE, .report = report, .dirfd = -1};
-	int r = source_import(&import, FW_CFG, fw_cfg_entry_import, err);
+	int r = is_initrd ? 0 : source_import(&import, FW_CFG, fw_cfg_entry_import, err);
 
-	if (r == 0)
+	import.store.is_initrd = is_initrd;
+	if (r == 0 && !is_initrd)
 		r = smbios_import(&import, err);
 	if (r == 0)
 		r = source_import(&import, INITRD, initrd_entry_import, err);
 	store_close(&import.store);
-	if (r == 0 && import.found == 0)
-		report_message(
-			report, REPORT_WARNING,
-			"import: no credentials in %s, %s and %s: is /sys mounted, and the module "
-			"qemu_fw_cfg loaded if this guest has no SMBIOS table?",
-			SMBIOS_TABLE, FW_CFG, INITRD);
-	return r;
+	if (r < 0 || import.found > 0)
+		return r;
+	if (is_initrd)
+		report_message(report, REPORT_WARNING, "import: no credentials in %s", INITRD);
+	else
+		report_message(report, REPORT_WARNING,
+			       "import: no credentials in %s, %s and %s: is /sys mounted, and the "
+			       "module qemu_fw_cfg loaded if this guest has no SMBIOS table?",
+			       SMBIOS_TABLE, FW_CFG, INITRD);
+	return 0;
 }

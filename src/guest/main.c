@@ -11,7 +11,7 @@
 #include "guest/guest.h"
 
 static const char help[] =
-	"Usage: vmcred-guest import\n"
+	"Usage: vmcred-guest import [--initrd]\n"
 	"       vmcred-guest exec [--user USER] NAME[=CREDENTIAL]... -- PROGRAM [ARGUMENT...]\n"
 	"\n"
 	"Receives the credentials of a guest whose init is not systemd.\n"
@@ -20,6 +20,7 @@ static const char help[] =
 	"          /run/credentials/@system, by systemd's rules\n"
 	"  exec    run a program that sees these credentials only, in $CREDENTIALS_DIRECTORY\n"
 	"\n"
+	"      --initrd     only pass the initrd's credentials on to systemd 254 or later\n"
 	"      --user USER  run the program as this user of /etc/passwd\n"
 	"      --help       print this help\n"
 	"      --version    print the version\n"
@@ -29,6 +30,7 @@ static const char help[] =
 	"user or the program does not exist.\n";
 
 static const struct option options[] = {
+	{"initrd", no_argument, NULL, 'i'},
 	{"user", required_argument, NULL, 'u'},
 	{"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, 'v'},
@@ -65,12 +67,16 @@ static int run(int argc, char **argv, struct error *err)
 {
 	const struct report report = {.level = REPORT_INFO, .line = line_print};
 	const char *command = argc > 1 && argv[1][0] != '-' ? argv[1] : NULL, *user = NULL;
-	const bool is_exec = command && strcmp(command, "exec") == 0;
+	const bool is_exec = command && strcmp(command, "exec") == 0,
+		   is_import = command && strcmp(command, "import") == 0;
+	enum guest_import kind = GUEST_IMPORT_ALL;
 	int first, letter;
 
 	/* Only the command's own options: its arguments may look like options, too. */
 	optind = command ? 2 : 1;
 	while ((letter = getopt_long(argc, argv, "+:", options, NULL)) != -1) {
+		const bool is_value = letter == 'u' && optarg == argv[optind - 1];
+
 		if (letter == 'h')
 			return fputs(help, stdout) < 0 ? error_set_errno(err, errno, "writing") : 0;
 		if (letter == 'v') {
@@ -79,11 +85,12 @@ static int run(int argc, char **argv, struct error *err)
 		}
 		if (letter == ':')
 			return usage_error(err, "no value for ", argv[optind - 1]);
-		if (letter == 'u' && !is_exec)
-			return usage_error(err, "only exec has the option --user", "");
-		if (letter != 'u')
-			return usage_error(err, "unknown option ", argv[optind - 1]);
-		user = optarg;
+		if (letter == 'u' && is_exec)
+			user = optarg;
+		else if (letter == 'i' && is_import)
+			kind = GUEST_IMPORT_INITRD;
+		else
+			return usage_error(err, "unknown option ", argv[optind - 1 - is_value]);
 	}
 	/* getopt_long() skips a "--" that ends the options. */
 	first = optind > 1 && strcmp(argv[optind - 1], "--") == 0 ? optind - 1 : optind;
@@ -94,11 +101,11 @@ static int run(int argc, char **argv, struct error *err)
 		return error_set_errno(err, errno, "making the process not dumpable");
 	if (is_exec)
 		return exec_run(user, argv + first, err) < 0 ? error_wrap(err, "exec") : 0;
-	if (strcmp(command, "import") != 0)
+	if (!is_import)
 		return usage_error(err, "unknown command ", command);
 	if (first < argc)
 		return usage_error(err, "import takes no arguments: ", argv[first]);
-	return guest_import(&report, err) < 0 ? error_wrap(err, "import") : 0;
+	return guest_import(kind, &report, err) < 0 ? error_wrap(err, "import") : 0;
 }
 
 int main(int argc, char **argv)

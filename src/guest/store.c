@@ -55,7 +55,22 @@ static int system_mount(int *dirfd, int parent_dirfd, struct error *err)
 	return *dirfd < 0 ? *dirfd : 0;
 }
 
-static int system_open(struct store *store, struct error *err)
+/* Opens @system, which becomes writable. */
+static int system_open(int parent_dirfd, struct error *err)
+{
+	_cleanup_close_ int fd = dir_make(parent_dirfd, GUEST_SYSTEM, 0700, err);
+	int r = 0;
+
+	if (fd < 0)
+		return fd;
+	if (!is_mount_point(fd, parent_dirfd))
+		r = system_mount(&fd, parent_dirfd, err);
+	else if (fd_is_on_memory(fd) && store_mount_set(SYSTEM_PATH, true) < 0)
+		r = error_set_errno(err, errno, "making %s writable", SYSTEM_PATH);
+	return r < 0 ? r : fd_release(&fd);
+}
+
+static int store_open(struct store *store, struct error *err)
 {
 	_cleanup_close_ int parent = dir_make(AT_FDCWD, GUEST_CREDENTIALS, 0755, err), fd = -1;
 
@@ -63,20 +78,13 @@ static int system_open(struct store *store, struct error *err)
 		return parent;
 	if (flock(parent, LOCK_EX) < 0)
 		return error_set_errno(err, errno, "locking %s", GUEST_CREDENTIALS);
-	fd = dir_make(parent, GUEST_SYSTEM, 0700, err);
+	fd = store->is_initrd ? dir_make(parent, GUEST_INITRD, 0700, err)
+			      : system_open(parent, err);
 	if (fd < 0)
 		return fd;
-	if (!is_mount_point(fd, parent)) {
-		int r = system_mount(&fd, parent, err);
-
-		if (r < 0)
-			return r;
-	} else if (!fd_is_on_memory(fd)) {
-		return error_set(err, VMCRED_FAILED, "%s is not on a memory file system",
-				 SYSTEM_PATH);
-	} else if (store_mount_set(SYSTEM_PATH, true) < 0) {
-		return error_set_errno(err, errno, "making %s writable", SYSTEM_PATH);
-	}
+	if (!fd_is_on_memory(fd))
+		return error_set(err, VMCRED_FAILED, "%s/%s is not on a memory file system",
+				 GUEST_CREDENTIALS, store->is_initrd ? GUEST_INITRD : GUEST_SYSTEM);
 	/* An earlier import was killed. */
 	(void)unlinkat(fd, unfinished, 0);
 	store->parent_dirfd = fd_release(&parent);
@@ -94,7 +102,7 @@ int store_size_check(const struct store *store, size_t size, struct error *err)
 
 int store_add(struct store *store, const char *name, struct span value, struct error *err)
 {
-	int r = store->dirfd < 0 ? system_open(store, err) : 0;
+	int r = store->dirfd < 0 ? store_open(store, err) : 0;
 
 	if (r < 0 || faccessat(store->dirfd, name, F_OK, 0) == 0)
 		return r;
@@ -102,18 +110,18 @@ int store_add(struct store *store, const char *name, struct span value, struct e
 	if (r == 0 && renameat(store->dirfd, unfinished, store->dirfd, name) < 0)
 		r = error_set_errno(err, errno, "creating %s", name);
 	if (r < 0)
-		return error_wrap(err, "%s", SYSTEM_PATH);
+		return error_wrap(err, "%s", GUEST_CREDENTIALS);
 	store->size += value.size;
 	return 0;
 }
 
 void store_close(struct store *store)
 {
-	if (store->dirfd >= 0) {
+	if (store->dirfd >= 0)
 		close(store->dirfd);
-		/* Only root could write there anyway. */
+	/* Only root could write there anyway. */
+	if (store->dirfd >= 0 && !store->is_initrd)
 		(void)store_mount_set(SYSTEM_PATH, false);
-	}
 	if (store->parent_dirfd >= 0)
 		close(store->parent_dirfd);
 	*store = (struct store)STORE_NONE;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * /run/credentials/@system, as systemd makes it: a memory file system that only root can enter,
- * read-only outside of an import. Another import waits.
+ * A directory in /run/credentials that only root can enter. @system is as systemd makes it: a
+ * memory file system of its own, read-only outside of an import. @initrd is a plain directory,
+ * which systemd removes. Another import waits.
  */
 #ifndef VMCRED_GUEST_STORE_H
 #define VMCRED_GUEST_STORE_H
@@ -13,6 +14,7 @@
 #include "base/span.h"
 
 struct store {
+	bool is_initrd;   /* @initrd, not @system */
 	int parent_dirfd; /* owned; holds the lock */
 	int dirfd;        /* owned; -1 until the first credential comes */
 	size_t size;      /* of the values that were added */

@@ -185,6 +185,19 @@ def test_second_import_adds_what_is_new(directory):
     equal(guest.imported(again), {"A": b"1", "B": b"3"})
 
 
+def test_credentials_of_the_initrd_are_passed_on(directory):
+    """import --initrd stores only the initrd's credentials, in the private directory that systemd takes over and removes"""
+    guest = Guest(directory)
+    guest.smbios([text("SMBIOS", "1")])
+    guest.initrd("A.cred", CANARY)
+    script = """for i in 1 2; do /vmcred-guest import --initrd; done; cd /run/credentials; stat -c "%n %a:%U" * @initrd/*
+        cat @initrd/A; echo; rm -r @initrd; rm /.extra/*/*; /vmcred-guest import --initrd; ls"""
+    expect(
+        guest.run(script), 0, f"@initrd 700:root\n@initrd/A 400:root\n{CANARY}\n",
+        "vmcred: warning: import: no credentials in /.extra/system_credentials\n",
+    )  # fmt: skip
+
+
 def test_guest_without_credentials_is_a_warning(directory):
     """without credentials, import warns, creates nothing and succeeds"""
     guest = Guest(directory)
@@ -287,7 +300,7 @@ def test_unprivileged_users_are_refused(directory):
 def test_wrong_arguments_are_usage_errors(_directory):
     """wrong arguments are usage errors that name the argument"""
     for words, mention in (
-        ([], "no command"), (["imp"], "imp"), (["import", "x"], "x"), (["import", "--user", "app"], "--user"), (["--no"], "--no"),
+        ([], "no command"), (["imp"], "imp"), (["import", "x"], "x"), (["import", "--user", "app"], "--user:"), (["import", "--user=app"], "--user=app"), (["exec", "--initrd"], "--initrd"), (["--no"], "--no"),
         (["exec", "--user"], "--user"), (["exec", "-x", "a", "--", "true"], "-x"),
     ):  # fmt: skip
         fails(run(PROGRAM, *words), 2, mention, "`vmcred-guest --help`")
@@ -295,7 +308,7 @@ def test_wrong_arguments_are_usage_errors(_directory):
 
 def test_help_and_version_are_printed(_directory):
     """--help and --version print to stdout"""
-    assert expect(run(PROGRAM, "--help"), 0, None, "").out.startswith("Usage: vmcred-guest import\n")
+    assert expect(run(PROGRAM, "--help"), 0, None, "").out.startswith("Usage: vmcred-guest import [--initrd]\n")
     expect(run(PROGRAM, "exec", "--help"), 0, None, "")
     expect(run(PROGRAM, "--version"), 0, f"vmcred-guest {VERSION}\n", "")
 

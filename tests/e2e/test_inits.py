@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Guests without systemd, started by vmcred run: OpenRC on busybox as in Alpine, busybox alone, and runit. A service of each
-gets its credential as examples/guest shows, and proves it."""
-import os
+"""Guests that vmcred-guest gives their credentials, started by vmcred run: OpenRC on busybox as in Alpine, busybox alone, runit,
+and a systemd that does not read the initrd. A service of each proves what it got; examples/guest has its configuration."""
 import shutil
 import subprocess
 import time
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import harness
 from harness import SOURCE, VMCRED, equal, need, need_root
-from host import checked, digest_of, proofs
+from host import EXAMPLE, SECRETS, built, digest_of, proofs
 from vm import Vm, no_canary, stop
 
 HERE = SOURCE / "tests/e2e/inits"
@@ -45,19 +44,16 @@ RUNIT = {"1": f"#!/bin/sh\n{MOUNTS}\n", "2": "#!/bin/sh\nexec runsvdir -P /etc/s
 
 
 class InitGuest:
-    """A guest whose files are those of the image, the installed program, the example's and a service's."""
+    """A guest whose files are those of an image, the program, and what a test adds."""
 
     def __init__(self, directory, init, declaration=DECLARATION):
         need_root()
         for program in ("qemu-system-x86_64", "mmdebstrap", "cpio"):
             need(program)
         self.vm = Vm(directory / "vm", declaration)
-        self.image = Path(checked(HERE / "build-image", env={"XDG_CACHE_HOME": str(harness.CACHE.parent)} | mirror(), timeout=500).out.strip())
+        self.image = Path(built(HERE / "build-image"))
         self.root = directory / "root"
         self.init = init
-        self.write("usr/local/bin/app", APP, 0o755)
-        self.write("etc/passwd", "root:x:0:0::/:/bin/sh\napp:x:4711:4712::/:/bin/sh\n")
-        self.write("etc/group", "root:x:0:\nuucp:x:10:\napp:x:4712:\naudio:x:4713:app\n")
         (self.root / "usr/bin").mkdir(parents=True)
         shutil.copy(VMCRED + "-guest", self.root / "usr/bin")
 
@@ -70,7 +66,7 @@ class InitGuest:
     def copy(self, example, path):
         self.write(path, (EXAMPLES / example).read_text(), 0o755)
 
-    def boot(self, *options):
+    def boot(self, *words, options=(), end=b"app: end"):
         """Its console until the service has ended."""
         initrd = self.vm.directory / "initrd"
         with open(initrd, "wb") as archive:
@@ -79,23 +75,29 @@ class InitGuest:
             names = "\n".join([".", *(str(path.relative_to(self.root)) for path in sorted(self.root.rglob("*")))])
             subprocess.run(["cpio", "-o", "-H", "newc", "-R", "0:0", "--quiet"], cwd=self.root, input=names.encode(), stdout=archive, check=True)
         process = self.vm.start(
-            "qemu-system-x86_64", "-M", "q35", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-accel",
-            "tcg", "-cpu", "max", "-m", "256", "-kernel", self.image / "vmlinuz", "-initrd", initrd, "-serial", "stdio",
-            "-append", f"console=ttyS0 quiet loglevel=3 panic=-1 random.trust_cpu=on rdinit={self.init}", *options,
+            "qemu-system-x86_64", "-M", "q35", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-accel", "tcg",
+            "-cpu", "max", "-m", "256", "-kernel", self.image / "vmlinuz", "-initrd", initrd, "-serial", "stdio",
+            "-append", f"console=ttyS0 quiet loglevel=3 panic=-1 random.trust_cpu=on rdinit={self.init}", *words, options=options,
         )  # fmt: skip
         console = self.vm.directory / "out"
-        end = time.monotonic() + 180
-        while b"app: end" not in console.read_bytes() and process.poll() is None and time.monotonic() < end:
+        stop_at = time.monotonic() + 180
+        while end not in console.read_bytes() and process.poll() is None and time.monotonic() < stop_at:
             time.sleep(0.1)
         stop(process)
         text = console.read_text(errors="replace").replace("\r", "")
-        assert "app: end" in text, text + self.vm.errors()
+        assert end.decode() in text, text + self.vm.errors()
         no_canary(text.encode(), self.vm.api_key)
         return text
 
 
-def mirror():
-    return {"DEBIAN_MIRROR": os.environ["DEBIAN_MIRROR"]} if "DEBIAN_MIRROR" in os.environ else {}
+class ServiceGuest(InitGuest):
+    """With a service of the user app."""
+
+    def __init__(self, directory, init, declaration=DECLARATION):
+        super().__init__(directory, init, declaration)
+        self.write("usr/local/bin/app", APP, 0o755)
+        self.write("etc/passwd", "root:x:0:0::/:/bin/sh\napp:x:4711:4712::/:/bin/sh\n")
+        self.write("etc/group", "root:x:0:\nuucp:x:10:\napp:x:4712:\naudio:x:4713:app\n")
 
 
 def arrived(guest, console, sources):
@@ -114,7 +116,7 @@ def arrived(guest, console, sources):
 
 def test_openrc_service_gets_its_credential(directory):
     """on OpenRC, a service gets its credential from the SMBIOS table, and can read no other"""
-    guest = InitGuest(directory, "/bin/init")
+    guest = ServiceGuest(directory, "/bin/init")
     guest.write("etc/inittab", OPENRC)
     guest.write("etc/init.d/sysfs", SYSFS, 0o755)
     for name, level in (("vmcred", "boot"), ("app", "default")):
@@ -126,7 +128,7 @@ def test_openrc_service_gets_its_credential(directory):
 
 def test_busybox_service_gets_its_credential(directory):
     """on busybox's init, a service gets its credential from fw_cfg, and can read no other"""
-    guest = InitGuest(directory, "/bin/init", OTHER_DECLARATION)
+    guest = ServiceGuest(directory, "/bin/init", OTHER_DECLARATION)
     guest.write("etc/inittab", INITTAB + (EXAMPLES / "busybox/inittab").read_text())
     value = guest.vm.credentials / "host-api-key"
     console = guest.boot("-fw_cfg", f"name=opt/io.systemd.credentials/HOST-API-KEY,file={value}")
@@ -135,13 +137,28 @@ def test_busybox_service_gets_its_credential(directory):
 
 def test_runit_service_gets_its_credential(directory):
     """on runit, a service gets its credential from the initrd, and can read no other"""
-    guest = InitGuest(directory, "/sbin/runit", OTHER_DECLARATION)
+    guest = ServiceGuest(directory, "/sbin/runit")
     for stage, script in RUNIT.items():
         guest.write(f"etc/runit/{stage}", script, 0o755)
     guest.copy("runit/run", "etc/sv/app/run")
-    guest.write(".extra/system_credentials/HOST-API-KEY.cred", guest.vm.api_key, 0o400)
-    (guest.root / ".extra/system_credentials").chmod(0o500)
-    arrived(guest, guest.boot(), ["/dmi/tables/DMI", "/dmi/entries/11-0/raw"])
+    arrived(guest, guest.boot(options=["--transport=initrd"]), ["/dmi/tables/DMI"])
+
+
+def test_older_systemd_gets_credentials_from_the_initrd(directory):
+    """systemd 257 takes over the initrd's credentials from vmcred-guest import --initrd, and services load them"""
+    guest = InitGuest(directory, "/prepare", "vms: {test-vm: {credentialFiles: {%s}}}\n" % ", ".join(
+        f"HOST-{name.upper()}: host-api-key" for name in SECRETS))
+    with open(guest.root / "usr/bin/busybox", "wb") as busybox:
+        subprocess.run(["cpio", "-i", "--to-stdout", "--quiet", "bin/busybox"], stdin=open(guest.image / "initrd", "rb"), stdout=busybox, check=True)
+    (guest.root / "usr/bin/busybox").chmod(0o755)
+    guest.image = Path(built(EXAMPLE / "build-guest", "trixie"))
+    guest.write("prepare", "#!/usr/bin/busybox sh\nbusybox mount -t tmpfs -o mode=755 tmpfs /run\n"
+                "/usr/bin/vmcred-guest import --initrd\nexec /init\n", 0o755)
+    console = guest.boot(options=["--transport=initrd"], end=b"vmcred-proof: end")
+    found = proofs(console)
+    equal(sorted(found), sorted(SECRETS), f"credentials in\n{console}\n")
+    for salt, digest in found.values():
+        equal(digest, digest_of(salt, guest.vm.api_key.encode()), "salted digest")
 
 
 harness.main(with_host_services=True)
