@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the manual recommends for a git repository: its commands are run as they are written, with the real git."""
+import os
+import re
+from pathlib import Path
+
+import harness
+from example import Example
+from harness import equal, expect, need, run, vmcred
+
+AUTHOR = {"GIT_AUTHOR_NAME": "ada", "GIT_AUTHOR_EMAIL": "ada@example.org", "GIT_COMMITTER_NAME": "ada", "GIT_COMMITTER_EMAIL": "ada@example.org"}
+SECRET = "vars/per-machine/m/made/one/secret"
+
+
+class Repository(Example):
+    def __init__(self, directory):
+        super().__init__(directory)
+        self.env = AUTHOR | {
+            "PATH": f"{Path(harness.VMCRED).parent}:{os.environ['PATH']}", "SOPS_AGE_KEY_FILE": str(self.identity), "GIT_CONFIG_GLOBAL": "/dev/null",
+        }  # fmt: skip
+        section = (harness.SOURCE / "docs/vmcred-store.1.scd").read_text().split("# GIT\n")[1].split("\n# ")[0]
+        self.textconv, self.hook = re.findall(r"^```\n(.*?)^```$", section, re.M | re.S)
+        need("git")
+        self.git("init", "--quiet")
+        (self.directory / ".gitignore").write_text("identity\n")
+
+    def shell(self, script, **options):
+        return expect(run("bash", "-euc", script, cwd=self.directory, env=self.env, **options))
+
+    def git(self, *words, env=None):
+        return run("git", *words, cwd=self.directory, env=self.env | (env or {}))
+
+    def commit(self, *paths):
+        if paths:
+            expect(self.git("add", *paths))
+        return self.git("commit", "--quiet", "--message", "a change")
+
+
+def test_diffs_show_values(directory):
+    """git diff shows values to who can decrypt them, and the documents to others"""
+    repository = Repository(directory)
+    repository.shell(repository.textconv)
+    before = repository.get("one").out
+    expect(repository.commit("."))
+    repository.set("one", "another value")
+    shown = expect(repository.git("diff"), 0, None, "").out
+    equal([line for line in shown.split("\n") if line[:1] in "+-" and line[1:2] not in "+-"], [f"-{before}", "+another value"])
+    hidden = expect(repository.git("diff", env={"SOPS_AGE_KEY_FILE": "/nowhere"}), 0, None, "").out
+    assert "another value" not in hidden and "ENC[AES256_GCM" in hidden, hidden
+
+
+def test_hook_refuses_plaintext(directory):
+    """the hook refuses a plaintext document and a private key, whatever the work tree has, and nothing else"""
+    repository = Repository(directory)
+    repository.shell(repository.hook)
+    (directory / "secret").write_text("not in the store\n")
+    expect(repository.commit("."), 0, "", "")
+    document = (directory / SECRET).read_bytes()
+    for plain in (b"plaintext", b"", b'{"data": "plaintext"}'):
+        (directory / SECRET).write_bytes(plain)
+        expect(repository.git("add", SECRET))
+        (directory / SECRET).write_bytes(document)
+        result = repository.git("commit", "--quiet", "--message", "plaintext")
+        equal((result.code, result.out), (1, ""), plain)
+        assert f"not encrypted: {SECRET}\n" in result.err, result.err
+        expect(repository.git("reset", "--quiet"))
+    expect(run(need("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", directory / "ssh"))
+    for name in ("identity", "ssh"):
+        expect(repository.git("add", "--force", name))
+        result = repository.commit()
+        equal((result.code, result.err), (1, f"{name}\n"), name)
+        expect(repository.git("rm", "--quiet", "--cached", name))
+    repository.set("one", "another value")
+    (directory / "vars/per-machine/m/made/two/secret").unlink()
+    expect(repository.commit("vars"), 0, "", "")
+    expect(vmcred("check", "--config", repository.config), 3)
+
+
+harness.main()
