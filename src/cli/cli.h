@@ -42,6 +42,7 @@ struct cli_command {
 	int (*run)(struct cli *cli, int argc, char **argv, struct error *err);
 	/* The program of this installation that has the command; then `run` is NULL. */
 	const char *program;
+	const char *group;     /* --help prints it before the first command of a group; or NULL */
 	bool is_whole_program; /* `program` has no commands: it gets the arguments alone */
 };
 
@@ -105,6 +106,7 @@ struct cli_usage {
 	const char *command;
 	const char *arguments; /* positional arguments, for --help: alternatives with " | " */
 	const char *about;     /* a paragraph */
+	const char *examples;  /* indented lines for --help, or NULL */
 	const struct cli_option *options;
 	int arguments_min, arguments_max; /* arguments_max < 0: no limit */
 	bool has_json;                    /* --json is an option */

@@ -121,7 +121,6 @@ static const struct {
 	{"INPUT", .directive = ":files"},
 	{"MANIFEST", .directive = ":files"},
 	{"PATH", .directive = ":files"},
-	{"DIR", .directive = ":directories"},
 	{"DIRECTORY", .directive = ":directories"},
 	{"MACHINE", .print = machines_print},
 	{"VM", .print = vms_print},

@@ -84,8 +84,11 @@ static void help_print(const struct table *table)
 	const struct cli_usage *usage = table->usage;
 	const int width = table->has_letters ? 32 : 22;
 
-	printf("Usage: %s%s [OPTION...]%s%s\n\n%s\n\nOptions:\n", usage->is_link ? "" : "vmcred ",
+	printf("Usage: %s%s [OPTION...]%s%s\n\n%s\n\n", usage->is_link ? "" : "vmcred ",
 	       usage->command, *usage->arguments ? " " : "", usage->arguments, usage->about);
+	if (usage->examples)
+		printf("Examples:\n%s\n", usage->examples);
+	printf("Options:\n");
 	for (size_t i = 0; i < table->count; i++) {
 		const struct cli_option *row = &table->rows[i];
 		char left[64];

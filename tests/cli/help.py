@@ -72,6 +72,30 @@ def test_vmcred_run_1_lists_each_option(_directory):
           set(re.findall(r"\*(\w+)\*", keys)))
 
 
+# What the arguments of options and commands are called. A shell completes most of them: src/cli/completion.c.
+ARGUMENTS = {
+    "DIRECTORY", "FILE", "FINGERPRINT", "GENERATOR", "GENERATOR/FILE", "GROUP", "INPUT", "KEY", "MACHINE", "MANIFEST", "NAME=@FILE",
+    "PATH", "PHASE", "PLUGIN", "SECONDS", "TARGET", "USER", "VM",
+}  # fmt: skip
+
+
+def test_arguments_have_the_same_names_everywhere(_directory):
+    """the same argument has the same name in the help of each command, and a command with arguments has examples that exist"""
+    for command in set(commands()) - {"sops"}:
+        text = vmcred(command, "--help").out
+        for name in re.findall(r"^  (?:-[a-zA-Z], )?-{1,2}[a-z-]+ ([A-Za-z@=|/_]+)", text.split("\nOptions:\n")[1], re.M):
+            unknown = {part for part in name.split("|") if part.isupper() and part not in ARGUMENTS}
+            assert not unknown, f"{command}: {unknown}"
+        usage = text.split("\n")[0].removeprefix(f"Usage: vmcred {command} [OPTION...]")
+        unknown = set(re.findall(r"[A-Z/]+", usage)) - ARGUMENTS - {"NAME", "PROGRAM", "ARGUMENT"}
+        assert not unknown, f"{command}: {unknown}"
+        examples = re.findall(rf"^  vmcred {command} (.*)$", text.split("\nOptions:\n")[0], re.M)
+        assert examples or not usage, f"{command} has no examples"
+        for example in examples:
+            used = set(re.findall(r"--([a-z-]+)", example.split(" -- ")[0]))
+            assert used <= options(command), f"{command}: {example}"
+
+
 def sops_commands():
     text = expect(vmcred("sops", "--help"), 0, None, "").out
     return re.findall(r"^  ([a-z]+(?:-[a-z]+)?(?: [a-z]+)?)  ", text.split("\nCommands:\n")[1].split("\n\n")[0], re.M)

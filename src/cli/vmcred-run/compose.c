@@ -133,12 +133,13 @@ int command_compose(struct cli *cli, int argc, char **argv, struct error *err)
 {
 	const char *credentials = getenv("CREDENTIALS_DIRECTORY");
 	const struct cli_option options[] = {
-		{"credentials", "DIR",
+		{"credentials", "DIRECTORY",
 		 "directory of the credentials (default: $CREDENTIALS_DIRECTORY)", &credentials},
 		{0},
 	};
 	const struct cli_usage usage = {
 		.command = "compose",
+		.examples = "  vmcred compose web-vm\n",
 		.arguments = "VM [-- PROGRAM ARGUMENT...]",
 		.about = "Show the OEM strings that `vmcred run` would pass on: names, sizes and "
 			 "their\n"

@@ -2,7 +2,8 @@
 #include "cli/vmcred-run/commands.h"
 
 static const struct cli_command commands[] = {
-	{"units", "write the LoadCredential= drop-ins for the units of VMs", .run = command_units},
+	{"units", "write the LoadCredential= drop-ins for the units of VMs", .run = command_units,
+	 .group = "Commands"},
 	{"compose", "show a VM's OEM strings: names, sizes, limits, never values",
 	 .run = command_compose},
 	{"run", "start a VM's hypervisor with its credentials", .run = command_run},

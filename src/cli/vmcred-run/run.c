@@ -211,11 +211,13 @@ int command_run(struct cli *cli, int argc, char **argv, struct error *err)
 	bool switches[CONFIG_LAUNCH_OPTIONS] = {false};
 	struct vmm_launch launch = {.stop_timeout_ms = VMM_STOP_TIMEOUT_MS, .report = &cli->report};
 	struct cli_option options[1 + CONFIG_LAUNCH_OPTIONS + 1] = {
-		{"credentials", "DIR",
+		{"credentials", "DIRECTORY",
 		 "directory of the credentials (default: $CREDENTIALS_DIRECTORY)", &credentials},
 	};
 	const struct cli_usage usage = {
 		.command = "run",
+		.examples = "  vmcred run web-vm\n"
+			    "  vmcred run web-vm -- qemu-system-x86_64 -m 512 -kernel vmlinuz\n",
 		.arguments = "VM [-- PROGRAM ARGUMENT...]",
 		.about = "Start the hypervisor of a declared VM with its credentials. The command "
 			 "line is\n"

@@ -132,7 +132,7 @@ int command_units(struct cli *cli, int argc, char **argv, struct error *err)
 	const char *machine = NULL, *output = NULL, *socket = NULL;
 	const struct cli_option rows[] = {
 		{"machine", "MACHINE", CLI_MACHINE_HELP, &machine},
-		{"output", "DIR", "write there, such as /run/systemd/system (default: print)",
+		{"output", "DIRECTORY", "write there, such as /run/systemd/system (default: print)",
 		 &output},
 		{"socket", "PATH",
 		 "load all credentials from the socket of `vmcred serve`, such as\n"

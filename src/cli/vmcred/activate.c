@@ -322,7 +322,7 @@ int command_activate(struct cli *cli, int argc, char **argv, struct error *err)
 		{"needed-for", "PHASE", "services (default), users, activation or partitioning",
 		 &call.needed_for},
 		{"identity", "FILE", CLI_IDENTITY_HELP, &call.identity},
-		{"root", "DIR", "write below DIR, which must be on a memory file system",
+		{"root", "DIRECTORY", "write below it; it must be on a memory file system",
 		 &call.options.root},
 		{"restart", NULL, "then restart or reload the units that use old values, and wait",
 		 &call.restarts},
@@ -337,6 +337,7 @@ int command_activate(struct cli *cli, int argc, char **argv, struct error *err)
 	};
 	const struct cli_usage usage = {
 		.command = "activate",
+		.examples = "  vmcred activate --restart\n",
 		.arguments = "[MANIFEST]",
 		.arguments_max = 1,
 		.about = "Decrypt a machine's secrets to " CONFIG_SECRETS_LINK

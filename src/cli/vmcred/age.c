@@ -391,6 +391,7 @@ int command_age(struct cli *cli, int argc, char **argv, struct error *err)
 	};
 	const struct cli_usage usage = {
 		.command = "age",
+		.examples = "  vmcred age --decrypt --identity key.txt secret.age\n",
 		.arguments = "[INPUT]",
 		.about = "Encrypt or decrypt a file or standard input, with the command line of "
 			 "age. A link\nto vmcred can be called age.",

@@ -282,6 +282,7 @@ int command_check(struct cli *cli, int argc, char **argv, struct error *err)
 	};
 	const struct cli_usage usage = {
 		.command = "check",
+		.examples = "  vmcred check host1 --decrypt\n",
 		.arguments = "[MACHINE...]",
 		.about = "Check that the store has every declared secret, up to date and encrypted "
 			 "to its\n"

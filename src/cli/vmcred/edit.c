@@ -131,6 +131,7 @@ int command_edit(struct cli *cli, int argc, char **argv, struct error *err)
 	};
 	const struct cli_usage usage = {
 		.command = "edit",
+		.examples = "  vmcred edit host1 github/token\n",
 		.arguments = "MACHINE GENERATOR/FILE",
 		.about = "Change a value in your editor ($SOPS_EDITOR, $EDITOR, vim, nano or vi), "
 			 "in a private\n"

@@ -24,7 +24,7 @@ int command_export(struct cli *cli, int argc, char **argv, struct error *err)
 {
 	const char *key = NULL;
 	const struct cli_option options[] = {
-		{"sign", "KEY",
+		{"sign", "FILE",
 		 "sign it with an SSH key: a private key's file, or a public\n"
 		 "                         key's file if an agent has the private key",
 		 &key},
@@ -32,6 +32,7 @@ int command_export(struct cli *cli, int argc, char **argv, struct error *err)
 	};
 	const struct cli_usage usage = {
 		.command = "export",
+		.examples = "  vmcred export host1 | ssh host1 sudo vmcred import\n",
 		.arguments = "MACHINE",
 		.about = "Write a bundle to standard output: a machine's part of the declaration, "
 			 "and the\nencrypted files that it needs on its host, for `vmcred import` "

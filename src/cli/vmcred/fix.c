@@ -13,6 +13,7 @@ int command_fix(struct cli *cli, int argc, char **argv, struct error *err)
 	};
 	const struct cli_usage usage = {
 		.command = "fix",
+		.examples = "  vmcred fix host1 --dry-run\n",
 		.arguments = "[MACHINE...]",
 		.about = "Re-encrypt secrets whose recipients differ from the declared ones: their "
 			 "machines, the\n"

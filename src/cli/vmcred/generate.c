@@ -143,6 +143,9 @@ int command_generate(struct cli *cli, int argc, char **argv, struct error *err)
 	};
 	const struct cli_usage usage = {
 		.command = "generate",
+		.examples = "  vmcred generate host1\n"
+			    "  vmcred generate --generator db-password --regenerate\n"
+			    "  vmcred generate --prompt db-password=@password.txt\n",
 		.arguments = "[MACHINE...]",
 		.about = "Generate the declared secrets that the store does not have, encrypted "
 			 "to their\n"

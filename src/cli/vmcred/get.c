@@ -100,6 +100,7 @@ int command_get(struct cli *cli, int argc, char **argv, struct error *err)
 	};
 	const struct cli_usage usage = {
 		.command = "get",
+		.examples = "  vmcred get host1 github/token\n",
 		.arguments = "MACHINE GENERATOR/FILE",
 		.about = "Decrypt one secret of the store to standard output, byte for byte.",
 		.options = options,

@@ -325,18 +325,19 @@ int command_import(struct cli *cli, int argc, char **argv, struct error *err)
 {
 	struct call call = {0};
 	const struct cli_option options[] = {
-		{"machine", "NAME",
+		{"machine", "MACHINE",
 		 "whose bundle it must be (default: $VMCRED_MACHINE, or\n"
 		 "                         the host's name)",
 		 &call.options.machine},
 		{"identity", "FILE", CLI_MACHINE_IDENTITY_HELP, &call.identity},
-		{"root", "DIR", "write below DIR, which must be on a memory file system",
+		{"root", "DIRECTORY", "write below it; it must be on a memory file system",
 		 &call.options.root},
 		{"dry-run", NULL, "print what would change, and write nothing", &call.dry},
 		{0},
 	};
 	const struct cli_usage usage = {
 		.command = "import",
+		.examples = "  vmcred import host1.bundle\n",
 		.arguments = "[FILE]",
 		.arguments_max = 1,
 		.about =

@@ -180,6 +180,7 @@ int command_init(struct cli *cli, int argc, char **argv, struct error *err)
 	};
 	const struct cli_usage usage = {
 		.command = "init",
+		.examples = "  vmcred init secrets --user alice --age-key ~/.ssh/id_ed25519.pub\n",
 		.arguments = "[DIRECTORY]",
 		.arguments_max = 1,
 		.about = "Start a repository: write a " DECLARATION

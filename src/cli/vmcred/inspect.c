@@ -40,11 +40,12 @@ int command_inspect(struct cli *cli, int argc, char **argv, struct error *err)
 		 "                         its `machine`, or the one with its name)",
 		 &options.machine},
 		{"proof", "FILE", "the guest's console log with its proofs", &options.proof},
-		{"root", "DIR", "inspect the files below DIR", &options.root},
+		{"root", "DIRECTORY", "inspect the files below it", &options.root},
 		{0},
 	};
 	const struct cli_usage usage = {
 		.command = "inspect",
+		.examples = "  vmcred inspect web-vm --proof console.log\n",
 		.arguments = "VM",
 		.about = "Show where a VM's secrets are, stage by stage, without their values. "
 			 "Exit code 3 if\n"

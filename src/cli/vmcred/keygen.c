@@ -160,6 +160,8 @@ int command_keygen(struct cli *cli, int argc, char **argv, struct error *err)
 	};
 	const struct cli_usage usage = {
 		.command = "keygen",
+		.examples = "  vmcred keygen --output ~/.config/sops/age/keys.txt\n"
+			    "  vmcred keygen -y\n",
 		.arguments = "[-y [FILE]]",
 		.arguments_max = 1,
 		.about = "Generate an age identity, as age-keygen does, for a machine or a person. "

@@ -241,6 +241,7 @@ int command_list(struct cli *cli, int argc, char **argv, struct error *err)
 	const struct cli_option options[] = {{0}};
 	const struct cli_usage usage = {
 		.command = "list",
+		.examples = "  vmcred list host1\n",
 		.arguments = "[MACHINE...]",
 		.about = "List the declared secrets: their age, until when they are valid, the VMs "
 			 "that load\n"

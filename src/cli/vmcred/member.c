@@ -104,13 +104,15 @@ static int operation_run(struct cli *cli, const struct member *member,
 
 static int member_command(struct cli *cli, struct member *member,
 			  const struct operations *operations, const struct cli_option *options,
-			  const char *about, int argc, char **argv, struct error *err)
+			  const char *about, const char *examples, int argc, char **argv,
+			  struct error *err)
 {
 	const struct cli_usage usage = {
 		.command = vars_member_type_name(member->type),
 		.arguments = member->type == VARS_MACHINE ? "add MACHINE... | remove NAME | list"
 							  : "add NAME | remove NAME | list",
 		.about = about,
+		.examples = examples,
 		.options = options,
 		.arguments_min = 1,
 		.arguments_max = -1,
@@ -160,6 +162,8 @@ int command_machine(struct cli *cli, int argc, char **argv, struct error *err)
 		"Without --age-key, generate a key for each and store it encrypted to the users. "
 		"Re-encrypts only\n"
 		"the secrets whose recipients change.",
+		"  vmcred machine add host1 host2\n"
+		"  vmcred machine add host3 --age-key ssh_host_ed25519_key.pub\n",
 		argc, argv, err);
 }
 
@@ -182,6 +186,8 @@ int command_user(struct cli *cli, int argc, char **argv, struct error *err)
 		"unless the\n"
 		"declaration has default groups. Re-encrypts only the secrets whose recipients "
 		"change.",
+		"  vmcred user add alice --age-key alice.pub\n"
+		"  vmcred user remove alice\n",
 		argc, argv, err);
 }
 
@@ -203,5 +209,7 @@ int command_group(struct cli *cli, int argc, char **argv, struct error *err)
 		"first\n"
 		"member and removed with its last. Re-encrypts only the secrets whose recipients "
 		"change.",
+		"  vmcred group add admins --user alice\n"
+		"  vmcred group remove admins --machine host1\n",
 		argc, argv, err);
 }

@@ -269,6 +269,7 @@ int command_readers(struct cli *cli, int argc, char **argv, struct error *err)
 	};
 	const struct cli_usage usage = {
 		.command = "readers",
+		.examples = "  vmcred readers github/token\n",
 		.arguments = "[GENERATOR/FILE | PATH]",
 		.about = "Show who can read each secret, and why: the recipients of its document, "
 			 "compared with\nthe declared readers. Decrypts nothing.",

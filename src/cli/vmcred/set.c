@@ -91,6 +91,7 @@ int command_set(struct cli *cli, int argc, char **argv, struct error *err)
 	};
 	const struct cli_usage usage = {
 		.command = "set",
+		.examples = "  vmcred set host1 github/token < token.txt\n",
 		.arguments = "MACHINE GENERATOR/FILE",
 		.about = "Store a value, byte for byte, instead of the one that the generator "
 			 "makes.",

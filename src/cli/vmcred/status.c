@@ -273,11 +273,12 @@ int command_status(struct cli *cli, int argc, char **argv, struct error *err)
 {
 	const char *root = NULL;
 	const struct cli_option rows[] = {
-		{"root", "DIR", "inspect the files below DIR", &root},
+		{"root", "DIRECTORY", "inspect the files below it", &root},
 		{0},
 	};
 	const struct cli_usage usage = {
 		.command = "status",
+		.examples = "  vmcred status web-vm\n",
 		.arguments = "[VM...]",
 		.about = "Show the last activation and, for each VM, its unit and whether it runs "
 			 "with the\n"
