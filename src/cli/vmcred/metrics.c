@@ -312,7 +312,7 @@ int command_metrics(struct cli *cli, int argc, char **argv, struct error *err)
 		{"machine", "MACHINE", CLI_MACHINE_HELP, &call.machine},
 		{"output", "FILE", "write to the file in one step, readable by everybody",
 		 &call.output},
-		{"root", "DIR", "inspect the files below DIR", &call.root},
+		{"root", "DIRECTORY", "inspect the files below it", &call.root},
 		{0},
 	};
 	const struct cli_usage usage = {
