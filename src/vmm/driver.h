@@ -10,6 +10,7 @@
 struct vmm_ops {
 	const char *name;            /* for messages */
 	const char *const *programs; /* patterns (fnmatch(3)) for the program's name, then NULL */
+	const char *const *launches; /* the subcommands that start a VM, then NULL; NULL: all do */
 	bool is_supervisor; /* it notifies the service manager and stops its guest by itself */
 	enum vmm_transport transport; /* unless the command line or the user chooses another */
 
@@ -26,9 +27,13 @@ struct vmm_ops {
 	void (*destroy)(void *prepared); /* `prepared` is never NULL */
 };
 
+extern const struct vmm_ops vmm_alioth;
 extern const struct vmm_ops vmm_cloud_hypervisor;
+extern const struct vmm_ops vmm_crosvm;
 extern const struct vmm_ops vmm_firecracker;
+extern const struct vmm_ops vmm_kvmtool;
 extern const struct vmm_ops vmm_qemu;
+extern const struct vmm_ops vmm_stratovirt;
 extern const struct vmm_ops vmm_vmspawn;
 
 /* The list whose credentials the VMM's output and answers must not repeat: an empty one with

@@ -15,10 +15,8 @@
 
 /* The drivers; a new one is a row here. */
 static const struct vmm_ops *const drivers[] = {
-	&vmm_cloud_hypervisor,
-	&vmm_firecracker,
-	&vmm_qemu,
-	&vmm_vmspawn,
+	&vmm_cloud_hypervisor, &vmm_firecracker, &vmm_qemu,       &vmm_crosvm,
+	&vmm_kvmtool,          &vmm_alioth,      &vmm_stratovirt, &vmm_vmspawn,
 };
 
 #define DRIVER_COUNT (sizeof(drivers) / sizeof(drivers[0]))
@@ -59,6 +57,22 @@ bool vmm_is_known(const char *name)
 	_cleanup_error_ struct error ignored = {0};
 
 	return driver_find(name, &ignored);
+}
+
+bool vmm_starts_vm(const char *name, char *const *argv)
+{
+	_cleanup_error_ struct error ignored = {0};
+	const struct vmm_ops *ops = driver_find(name, &ignored);
+
+	if (!ops || !ops->launches)
+		return true;
+	for (const char *const *launch = ops->launches; *launch; launch++) {
+		for (char *const *argument = argv + 1; argv[0] && *argument; argument++) {
+			if (strcmp(*argument, *launch) == 0)
+				return true;
+		}
+	}
+	return false;
 }
 
 static enum vmm_transport transport_or_smbios(enum vmm_transport transport)

@@ -9,11 +9,12 @@ import os
 import signal
 import socket
 import stat
+import subprocess
 
 import harness
 from archive import credentials, entries
 from harness import equal, expect, fails, need_root
-from vm import Vm, canary, children, no_canary, stop, visible_to_others, wait_for
+from vm import Vm, canary, children, no_canary, stop, stopped_at_exit, visible_to_others, wait_for
 
 STAND_IN = harness.SOURCE / "tests/cli/firecracker_stand_in.py"
 DECLARATION = "vms: {test-vm: {credentialFiles: {HOST-API-KEY: host-api-key, HOST-TLS: host-tls}}}\n"
@@ -224,6 +225,23 @@ def test_without_credentials_nothing_is_added(directory):
     equal(vm.run("firecracker", "--version").out, "Firecracker v1.16.1\n")
     result = vm.run("firecracker", "--api-sock", "api", "--nonsense")
     equal((result.code, "vmcred" in result.err), (153, False), result.err)
+
+
+def test_link_starts_firecracker(directory):
+    """a link with its name delivers credentials to an unchanged runner script"""
+    vm = Launch(directory)
+    (directory / "links").mkdir()
+    link = directory / "links" / "firecracker"
+    link.symlink_to(harness.VMCRED_RUN)
+    environment = vm.environment() | {"VMCRED_VM": "test-vm", "VMCRED_CONFIG": str(directory / "vmcred.yaml"),
+                                      "CREDENTIALS_DIRECTORY": str(vm.credentials)}
+    environment["PATH"] = f"{link.parent}:{environment['PATH']}"
+    process = stopped_at_exit(subprocess.Popen([link, *vm.command()[1:]], cwd=directory,
+                                               env=harness.CLEAN_ENVIRONMENT | environment))
+    wait_for("the boot", vm.booted)
+    equal(entries((directory / "record.initrd").read_bytes(), len(INITRD)), credentials(vm.values))
+    equal(stop(process), 0)
+    equal(harness.run(link, "--version", env=environment).out, "Firecracker v1.16.1\n")
 
 
 def test_failed_launches(directory):

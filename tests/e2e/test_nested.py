@@ -42,7 +42,7 @@ COMMANDS = {
         "-machine", "q35,dump-guest-core=off", "-accel", "kvm", "-cpu", "host", "-m", "256", "-kernel", VMLINUZ,
         "-initrd", INITRD, "-append", KERNEL, "-serial", "stdio"],
     "firecracker": ["firecracker", "--no-seccomp", "--config-file", f"{VM_DIRECTORY}/firecracker.json", "--api-sock",
-                    "/run/vmcred/vms/test-vm/api"],
+                    "/run/vmcred/vms/test-vm/api", "--enable-pci"],
 }
 
 # The vsock devices of guests that notify.
@@ -56,7 +56,7 @@ VSOCK = {
 BY_INITRD = ("firecracker",)
 FIRECRACKER = {
     "boot-source": {"kernel_image_path": f"{GUESTS['trixie']}/vmlinux", "initrd_path": f"{GUESTS['trixie']}/initrd-extra",
-                    "boot_args": f"{KERNEL} reboot=k i8042.noaux i8042.nomux i8042.nopnp i8042.dumbkbd"},
+                    "boot_args": f"{KERNEL} reboot=k"},
     "machine-config": {"vcpu_count": 1, "mem_size_mib": 384}, "drives": [],
     "vsock": {"guest_cid": 3, "uds_path": "/run/vmcred/vms/test-vm/vsock"},
 }

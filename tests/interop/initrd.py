@@ -17,10 +17,10 @@ DECLARATION = "vms: {test-vm: {credentialFiles: {HOST-API-KEY: host-api-key, HOS
 TRAILER = b"TRAILER!!!\0\0\0\0"
 
 
-def need_firecracker():
-    """No package registry has it, so a skip is allowed even with CI=true."""
-    if not shutil.which("firecracker"):
-        raise Skip("firecracker is not on the PATH: get it from its releases page")
+def need_hypervisor(name):
+    """Debian has none of them, so a skip is allowed even with CI=true."""
+    if not shutil.which(name):
+        raise Skip(f"{name} is not on the PATH")
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         raise Skip("/dev/kvm cannot be opened")
 
@@ -49,6 +49,15 @@ class Guest(Vm):
         return ["cloud-hypervisor", "--kernel", self.kernel, "--initramfs", self.initrd, "--memory", "size=64M",
                 "--console", "off", "--serial", f"file={self.console}"]
 
+    def kvmtool(self):
+        tiny_guest.bzimage(self.kernel)
+        self.console = self.directory / "out"
+        return ["lkvm", "run", "-k", self.kernel, "-i", self.initrd, "-m", "64", "-c", "1", "--console", "serial", "-p", "quiet"]
+
+    def alioth(self):
+        self.console = self.directory / "out"
+        return ["alioth", "boot", "--pvh", self.kernel, "-i", self.initrd, "--memory", "size=64M", "-c", "quiet"]
+
     def qemu(self):
         return ["qemu-system-x86_64", "-accel", "tcg", "-m", "64", "-nodefaults", "-display", "none", "-kernel", self.kernel,
                 "-initrd", self.initrd, "-serial", f"file:{self.console}"]
@@ -76,7 +85,7 @@ class Guest(Vm):
 
 def test_firecracker(directory):
     """the guest of Firecracker gets its initrd and all credentials"""
-    need_firecracker()
+    need_hypervisor("firecracker")
     guest = Guest(directory)
     guest.tls = "line\n"
     (guest.credentials / "host-tls").write_text(guest.tls)
@@ -86,7 +95,7 @@ def test_firecracker(directory):
 
 def test_firecracker_keeps_nothing(directory):
     """once the guest runs, Firecracker has nothing of the initrd in its descriptors, nor vmcred in its memory"""
-    need_firecracker()
+    need_hypervisor("firecracker")
     need_root()
     guest = Guest(directory)
     process = guest.start(*guest.firecracker(), options=("-v", "--stop-timeout=0"))
@@ -102,7 +111,7 @@ def test_firecracker_keeps_nothing(directory):
 
 def test_errors_of_firecracker_are_shown(directory):
     """a configuration that Firecracker refuses is a failed launch, and its log shows why"""
-    need_firecracker()
+    need_hypervisor("firecracker")
     guest = Guest(directory)
     command = guest.firecracker(nonsense=1)
     result = guest.run(*command)
@@ -116,6 +125,26 @@ def test_cloud_hypervisor(directory):
     need_cloud_hypervisor()
     guest = Guest(directory)
     guest.check(guest.cloud_hypervisor(), ("--transport=initrd", "--stop-timeout=0"))
+
+
+def test_kvmtool(directory):
+    """the guest of kvmtool gets its initrd and all credentials"""
+    need_hypervisor("lkvm")
+    guest = Guest(directory)
+    command = guest.kvmtool()
+    # Its socket is below $HOME.
+    environment = guest.environment()
+    guest.environment = lambda stand_in=None: environment | {"HOME": str(directory)}
+    if "does not support hardware virtualization" in guest.run("lkvm", "run", "-k", "missing", "-m", "64").out:
+        raise Skip("kvmtool finds no hardware virtualization")
+    guest.check(command)
+
+
+def test_alioth(directory):
+    """the guest of alioth gets its initrd and all credentials"""
+    need_hypervisor("alioth")
+    guest = Guest(directory)
+    guest.check(guest.alioth())
 
 
 def test_qemu(directory):

@@ -2,6 +2,7 @@
 """Guests of a few instructions that print `running` on the serial port, and then halt or answer keys: a VM that boots in
 milliseconds."""
 import struct
+import subprocess
 
 SAYS = b"running\n"
 SERIAL_PORT = 0x3f8
@@ -37,4 +38,64 @@ def kernel(path, then=HALT):
     loaded = struct.pack("<IIQQQQQQ", 1, 5, 0x1000, address, address, len(code), len(code), 0x1000)
     noted = struct.pack("<IIQQQQQQ", 4, 4, 176, 0, 0, len(note), len(note), 4)
     path.write_bytes((header + loaded + noted + note).ljust(0x1000, b"\0") + code)
+    return path
+
+
+# A boot sector with the kernel's boot protocol (Documentation/arch/x86/boot.rst), and code that prints the initrd. The loader
+# puts its address and size at 0x218 and 0x21c.
+LOADED = 0x10000
+BZIMAGE = f"""
+    .code16
+    .org 0x1f1
+    .byte 1
+    .org 0x1fe
+    .word 0xaa55
+    .byte 0xeb, start - . - 1
+    .ascii "HdrS"
+    .word 0x206
+    .org 0x22c
+    .long 0x7fffffff
+    .org 0x238
+    .long 255
+    .org 0x280
+start:
+    cli
+    mov %cs, %ax
+    mov %ax, %ds
+    mov $0x{SERIAL_PORT:x}, %dx
+    {"; ".join(f"mov ${byte}, %al; out %al, %dx" for byte in SAYS)}
+    movl 0x218, %esi
+    movl 0x21c, %ecx
+    lgdt limit
+    mov %cr0, %eax
+    or $1, %al
+    mov %eax, %cr0
+    ljmpl $16, $0x{LOADED:x} + protected
+    .code32
+protected:
+    mov $8, %ax
+    mov %ax, %ds
+    mov %ax, %es
+    mov %ax, %ss
+again:
+    lodsb
+    out %al, %dx
+    loop again
+halt:
+    hlt
+    jmp halt
+    .align 8
+table:
+    .quad 0, 0x00cf92000000ffff, 0x00cf9a000000ffff
+limit:
+    .word 23
+    .long 0x{LOADED:x} + table
+    .org 0x2000
+"""
+
+
+def bzimage(path):
+    """A kernel for kvmtool that prints its initrd."""
+    subprocess.run(["as", "-o", f"{path}.o", "-"], input=BZIMAGE.encode(), check=True)
+    subprocess.run(["ld", "--entry", "0", "--oformat", "binary", "-Ttext", "0", "-o", path, f"{path}.o"], check=True)
     return path

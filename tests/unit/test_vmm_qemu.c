@@ -326,6 +326,10 @@ static void a_program_is_recognised_by_its_name(void **state)
 		{"qemu-kvm", "QEMU"},
 		{"kvm", "QEMU"},
 		{"/opt/firecracker-v1.16.1-x86_64", "Firecracker"},
+		{"crosvm", "crosvm"},
+		{"lkvm", "kvmtool"},
+		{"alioth", "alioth"},
+		{"stratovirt", "StratoVirt"},
 	};
 	struct error err = {0};
 
@@ -339,9 +343,10 @@ static void a_program_is_recognised_by_its_name(void **state)
 		vmm_launch_destroy(&launch);
 	}
 	assert_error(
-		vmm_prepare(&(struct vmm_launch){.name = "/bin/crosvm"}, &err), VMCRED_USAGE,
-		"unknown hypervisor \"crosvm\": known names are cloud-hypervisor*, firecracker, "
-		"firecracker-v*, qemu-system-*, qemu-kvm, kvm, systemd-vmspawn; for a script, "
+		vmm_prepare(&(struct vmm_launch){.name = "/bin/bhyve"}, &err), VMCRED_USAGE,
+		"unknown hypervisor \"bhyve\": known names are cloud-hypervisor*, firecracker, "
+		"firecracker-v*, qemu-system-*, qemu-kvm, kvm, crosvm, lkvm, kvmtool, alioth, "
+		"stratovirt, systemd-vmspawn; for a script, "
 		"see CALLED BY A HYPERVISOR'S NAME in vmcred-run(1)");
 }
 

@@ -229,7 +229,7 @@ int command_hypervisor(struct cli *cli, int argc, char **argv, struct error *err
 		error_set(err, VMCRED_USAGE, "the %s that vmcred starts is vmcred again", name);
 		return error_hint(err, "declare hypervisors: {%s: /PATH}", name);
 	}
-	is_query = hypervisor_is_query(argv);
+	is_query = hypervisor_is_query(argv) || !vmm_starts_vm(name, argv);
 	r = declaration_load(&config, &is_declared, err);
 	/* A query does not depend on the declaration. */
 	if (r < 0 && is_query) {

@@ -15,6 +15,12 @@ static const struct cli_command personalities[] = {
 	{.name = "vmcred-generator", .run = command_generator},
 	{.name = "cloud-hypervisor", .run = command_hypervisor},
 	{.name = "qemu-system-*", .run = command_hypervisor},
+	{.name = "alioth", .run = command_hypervisor},
+	{.name = "crosvm", .run = command_hypervisor},
+	{.name = "firecracker", .run = command_hypervisor},
+	{.name = "kvmtool", .run = command_hypervisor},
+	{.name = "lkvm", .run = command_hypervisor},
+	{.name = "stratovirt", .run = command_hypervisor},
 	{0},
 };
 
