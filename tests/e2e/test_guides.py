@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""docs/first-host.md, as written: a laptop and two hosts, each a booted container, joined by real ssh.
+"""docs/first-host.md and docs/recipes.md, as written: a laptop and two hosts, each a booted container, joined by real ssh.
 
-The page's commands run in its order. Lines below a command are its output; "..." in them stands for anything. A block of
-YAML replaces the sections of vmcred.yaml with the same names. Only the section Install is not run here: packages have
-tests of their own (tools/test-packages).
+The commands run in the pages' order. Lines below a command are its output; "..." in them stands for anything. A block of
+YAML replaces the sections of vmcred.yaml with the same names; one of INI is a file. Only the section Install is not run
+here: packages have tests of their own (tools/test-packages).
 """
 import atexit
 import re
@@ -17,7 +17,7 @@ import harness
 from harness import SOURCE, VMCRED_RUN, equal
 from host import Container, built, digest_of, proofs
 
-PAGE = SOURCE / "docs" / "first-host.md"
+PAGES = [SOURCE / "docs" / name for name in ("first-host.md", "recipes.md")]
 VM = "microvm@web-vm.service"
 GENERATOR = "/usr/local/lib/systemd/system-generators/vmcred-generator"
 SECRET = "/run/secrets/vars/web/api-key"
@@ -28,8 +28,12 @@ SSH_CONFIG = "Host *\nProxyCommand socat - UNIX-CONNECT:/srv/hosts/%h\nStrictHos
 SSH_SOCKET = "[Socket]\nListenStream=/srv/hosts/%H\nAccept=yes\nSocketMode=0666\n"
 SSH_SERVICE = "[Service]\nExecStart=/usr/sbin/sshd -i\nStandardInput=socket\nRuntimeDirectory=sshd\nRuntimeDirectoryPreserve=yes\n"
 LOGIN = "useradd --create-home {0} && runuser --login {0} --command 'git config --global user.name {0}; git config --global user.email {0}@laptop'"
+# What the recipes find: a script that starts the VM, and a document of sops.
+SCRIPT = "#!/bin/sh\nexec qemu-system-x86_64 -nodefaults -display none -machine q35 -accel kvm -accel tcg -cpu max -m 256 " \
+    "-kernel /srv/guest/vmlinuz -initrd /srv/guest/initrd -append 'console=ttyS0 quiet vmcred.stay' -serial stdio\n"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^(\w+)([$#]) (.*)")
+FILE = re.compile(r"# (\w+): (\S+)\n")
 SECTION = re.compile(r"^(\w+):(?:.*\n)(?:[ #].*\n|\n)*", re.MULTILINE)
 
 shared = None
@@ -42,8 +46,8 @@ class Machine(Container):
 
     packages = ("git", "openssh-client", "openssh-server", "socat")
 
-    def __init__(self, name):
-        self.name = name
+    def __init__(self, name, options=()):
+        self.name, self.options = name, options
         super().__init__()
 
     def _declare(self):
@@ -54,7 +58,7 @@ class Machine(Container):
 
     def _options(self):
         return [f"--hostname={self.name}", f"--bind={shared}:/srv/hosts", f"--bind-ro={VMCRED_RUN}:{GENERATOR}",
-                f"--bind-ro={built('build-guest')}:/srv/guest"]
+                f"--bind-ro={built('build-guest')}:/srv/guest", *self.options]
 
     def shell(self, user, command):
         """Runs a command of a user, in the directory where the last one ended."""
@@ -135,10 +139,29 @@ def transcript(block):
     return commands
 
 
+def write_file(name, path, text):
+    if name == "guest":
+        boot_guest()
+    machines[name].write(path, text)
+
+
+def boot_guest():
+    """Instead of the VM's guest, a container that gets the same credentials."""
+    host, credentials = machines["host1"], []
+    for credential, file in (("SSH-HOST-KEY", "host-key"), ("ssh.authorized_keys.root", "admins")):
+        path = laptop().directory / file
+        path.write_text(host.checked("cat", f"/run/secrets/vars/web-ssh/{file}").out)
+        credentials.append(f"--load-credential={credential}:{path}")
+    machines["guest"] = Machine("guest", credentials)
+
+
 def perform_section(text):
     for kind, block in BLOCK.findall(text):
         if kind == "yaml":
             declare(block)
+        elif kind == "ini":
+            name, path = FILE.match(block).groups()
+            write_file(name, path, block)
         else:
             for command in transcript(block):
                 perform(*command)
@@ -167,12 +190,52 @@ def new_value_arrived():
     values.append(value)
 
 
-AFTER = {"Start the VM": new_value_arrived, "Give it a new value": new_value_arrived, "A colleague": new_value_arrived}
+def write_script():
+    machines["host1"].write("/var/lib/microvms/start-web-vm", SCRIPT)
+    machines["host1"].checked("chmod", "755", "/var/lib/microvms/start-web-vm")
+
+
+def write_old_document():
+    laptop().shell("ada", "mkdir ~/old && echo 'api-key: old' >~/old/plain.yaml")
+    laptop().shell("ada", 'vmcred sops encrypt --age "$(cat ~/.ssh/id_ed25519.pub)" ~/old/plain.yaml >~/old/secrets.yaml')
+
+
+def ada_logs_in():
+    """The guest has the host key that ada knows, and lets her in."""
+    guest, copied = machines["guest"], {".ssh/id_ed25519": "/root/key", ".ssh/known_hosts": "/root/known"}
+    for source, target in copied.items():
+        guest.write(target, laptop().checked("cat", f"/home/ada/{source}").out)
+        guest.checked("chmod", "600", target)
+    guest.checked("systemctl", "daemon-reload")
+    guest.checked("systemctl", "restart", "ssh.service")
+    options = ("BatchMode=yes", "StrictHostKeyChecking=yes", "UserKnownHostsFile=/root/known", "HostKeyAlias=web-vm")
+    guest.checked("ssh", "-i", "/root/key", *(f"-o{option}" for option in options), "root@127.0.0.1", "true")
+
+
+def script_gets_credentials():
+    """The guest of the VM that the script starts has the credentials."""
+    process = machines["host1"].checked("systemctl", "show", "--value", "--property=MainPID", VM).out.strip()
+    equal(machines["host1"].checked("cat", f"/proc/{process}/comm").out, "qemu-system-x86\n", "the main process")
+    guest_has_value()
+
+
+BEFORE = {
+    "A script that starts the VM": write_script,
+    "Files of sops-nix, agenix or other tools": write_old_document,
+}
+AFTER = {
+    "Start the VM": new_value_arrived,
+    "Give it a new value": new_value_arrived,
+    "A colleague": new_value_arrived,
+    "A guest's SSH key, and who may log in": ada_logs_in,
+    "A script that starts the VM": script_gets_credentials,
+}
 
 
 def add(title, text):
     @harness.test(f"the section '{title}' works as written")
     def _(_directory):
+        BEFORE.get(title, lambda: None)()
         perform_section(text)
         AFTER.get(title, lambda: None)()
 
@@ -182,10 +245,11 @@ def main():
     shared = Path(tempfile.mkdtemp(prefix="vmcred-hosts.", dir="/dev/shm"))
     shared.chmod(0o755)
     atexit.register(shutil.rmtree, shared, ignore_errors=True)
-    for section in re.split(r"^## ", PAGE.read_text(), flags=re.MULTILINE)[1:]:
-        title, text = section.split("\n", 1)
-        if title not in ("Install", "Further"):
-            add(title, text)
+    for page in PAGES:
+        for section in re.split(r"^## ", page.read_text(), flags=re.MULTILINE)[1:]:
+            title, text = section.split("\n", 1)
+            if title not in ("Install", "Further"):
+                add(title, text)
     harness.main()
 
 
