@@ -26,8 +26,15 @@
         # The hypervisors of microvm.nix that vmcred can start, each with the program that the runner calls.
         programs = {
           cloud-hypervisor = "cloud-hypervisor";
+          firecracker = "firecracker";
           qemu = "qemu-system-${architecture}";
         };
+
+        # Those without SMBIOS and fw_cfg (vmcred-run(1), "TRANSPORTS").
+        throughInitrd = hypervisor:
+          hypervisor == "firecracker"
+          || hypervisor == "cloud-hypervisor" && architecture != "x86_64"
+          || cfg.settings.transport or null == "initrd";
 
         # What prevents delivery by a hypervisor, with what to do about it.
         problems = hypervisor: map (message: "MicroVM ${hostName}: ${message}") (
@@ -35,13 +42,13 @@
             "vmcred cannot pass credentials to ${hypervisor}: set microvm.hypervisor to one of "
             + "${lib.concatStringsSep ", " (lib.attrNames programs)}, or remove microvm.credentialFiles"
           )
-          ++ lib.optional (hypervisor == "cloud-hypervisor" && architecture != "x86_64") (
-            "Cloud Hypervisor has no SMBIOS on ${architecture}, so it cannot pass credentials to a guest: "
-            + ''set microvm.hypervisor = "qemu", or remove microvm.credentialFiles''
+          ++ lib.optional (throughInitrd hypervisor && !config.boot.initrd.systemd.enable) (
+            "${hypervisor} passes credentials in the initrd, where systemd must take them over: "
+            + "set boot.initrd.systemd.enable = true, or remove microvm.credentialFiles"
           )
-          ++ lib.optional (hypervisor == "cloud-hypervisor" && config.microvm.graphics.enable) (
-            "vmcred does not know the option --gpu of cloud-hypervisor-graphics: "
-            + "set microvm.graphics.enable = false, or remove microvm.credentialFiles"
+          ++ lib.optional (hypervisor == "cloud-hypervisor" && config.microvm.graphics.enable && !cfg.settings ? vmConfig.gpu) (
+            "vmcred does not know the option --gpu of cloud-hypervisor-graphics: set vmcred.guest.settings.vmConfig.gpu to "
+            + "the API's member for ${config.microvm.graphics.socket}, or remove microvm.credentialFiles"
           )
         );
 
@@ -49,7 +56,7 @@
 
         # The names only. The runner refers to it, so that a VM of `microvm -c` does not need the host's configuration.
         declaration = vmHostPackages.writeText "vmcred-${hostName}.json" (builtins.toJSON {
-          vms.${hostName}.credentialFiles = lib.mapAttrs (name: _: name) cfg.credentialFiles;
+          vms.${hostName} = cfg.settings // { credentialFiles = lib.mapAttrs (name: _: name) cfg.credentialFiles; };
         });
 
         wrap = program: package: vmHostPackages.callPackage ./hypervisor.nix {
@@ -114,6 +121,16 @@
               '';
             };
 
+            settings = lib.mkOption {
+              type = lib.types.attrsOf lib.types.anything;
+              default = { };
+              example = { stopTimeout = 30; };
+              description = ''
+                Keys of the VM in vmcred.yaml(5) that tell vmcred how to start it, such as `stopTimeout`, `transport` or
+                `vmConfig`. They need {option}`microvm.credentialFiles`.
+              '';
+            };
+
             services = lib.mkOption {
               default = { };
               type = lib.types.attrsOf (lib.types.submodule {
@@ -139,6 +156,25 @@
 
             # systemd in the initrd imports credentials if the kernel shows it SMBIOS strings, and fw_cfg with QEMU.
             boot.initrd.availableKernelModules = [ "dmi_sysfs" "qemu_fw_cfg" ];
+          })
+          (lib.mkIf (delivers && throughInitrd hypervisor) {
+            # Before version 262, systemd does not take over what a hypervisor adds to the initrd.
+            boot.initrd.systemd.services.vmcred-credentials = {
+              description = "Pass the credentials of the initrd to the system";
+              wantedBy = [ "initrd.target" ];
+              before = [ "initrd.target" ];
+              unitConfig.DefaultDependencies = false;
+              unitConfig.ConditionPathExists = "/.extra/system_credentials";
+              serviceConfig.Type = "oneshot";
+              script = ''
+                umask 077
+                mkdir -p /run/credentials/@initrd
+                for file in /.extra/system_credentials/*.cred; do
+                  name=''${file##*/}
+                  cp "$file" "/run/credentials/@initrd/''${name%.cred}"
+                done
+              '';
+            };
           })
           {
             systemd.services = lib.mapAttrs (_: service: {

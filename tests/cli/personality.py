@@ -258,6 +258,16 @@ def test_arguments_like_a_query_start_a_vm(directory):
         expect(place.call(*words, VMCRED_VM="test-vm"), 0, with_credentials(place, *words), "")
 
 
+def test_each_name_starts_its_program(directory):
+    """a link with each hypervisor's name starts that program; one that leads to vmcred says where it must lead"""
+    for name in ("cloud-hypervisor", "firecracker", "qemu-system-x86_64", "qemu-system-aarch64"):
+        place = Place(directory / name, name)
+        expect(place.call("--version"), 0, f"{place.link}\n--version\n", "")
+        place.link.unlink()
+        place.link.symlink_to(harness.VMCRED)
+        fails(place.call("--version"), 2, name, "vmcred-run")
+
+
 def test_precedence_of_programs(directory):
     """the declared program wins over $PATH, and $VMCRED_HYPERVISOR over both"""
     place = Place(directory)

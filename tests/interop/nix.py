@@ -10,10 +10,11 @@ import subprocess
 from pathlib import Path
 
 import harness
+from archive import credentials, entries
 from cloud_hypervisor_vm import kernel, need_cloud_hypervisor, running
 from harness import Skip, equal, expect, fails, need, need_root, run, test, vmcred
 from nix_rig import OURS, RIG, nix, originals
-from vm import children, stopped_at_exit, visible_to_others
+from vm import children, stop, stopped_at_exit, visible_to_others, wait_for
 
 VALUES = {"API_KEY": 'canary,"[x]=-7f0c1d3a5b', "DB_PASSWORD": "canary-55-e1", "tls.key": "canary-9c\nline 2\n"}
 
@@ -84,6 +85,42 @@ def starts_cloud_hypervisor(runner):
     assert not record.exists(), "Cloud Hypervisor was started without credentials"
 
 
+def starts_firecracker(runner):
+    initrd = Path("/run/stand-in/initrd")
+    initrd.parent.mkdir(exist_ok=True)
+    initrd.write_bytes(b"initrd")
+    record = runner.directory / "record"
+    stand_in = json.dumps({"record": str(record)})
+    process = stopped_at_exit(subprocess.Popen(
+        ["bash", runner.script], cwd=runner.directory, stdin=subprocess.DEVNULL,
+        env=harness.CLEAN_ENVIRONMENT | {"CREDENTIALS_DIRECTORY": str(runner.credentials), "STAND_IN": stand_in}))  # fmt: skip
+    wait_for("the boot", lambda: record.exists() and json.loads(record.read_text())["requests"] or process.poll())
+    data = record.with_suffix(".initrd").read_bytes()
+    equal(entries(data, len(b"initrd")), credentials({name: value.encode() for name, value in runner.values.items()}))
+    for pid in (process.pid, *children(process.pid)):
+        assert b"canary" not in visible_to_others(pid)
+    stop(process)
+    for path in runner.directory.glob("record*"):
+        path.unlink()
+    runner.fails_without(STAND_IN=stand_in)
+    assert not record.exists(), "Firecracker was started without credentials"
+
+
+def passes_credentials_of_the_initrd(sources, directory):
+    found = facts(sources)
+    expected = {"ch-aarch64", "firecracker-minimal", "firecracker-three-secrets"}
+    equal({name for name, fact in found.items() if fact["inInitrd"] and not fact["failed"]}, expected)
+    script = found["firecracker-minimal"]["inInitrd"]
+    extra = directory / "extra/system_credentials"
+    extra.mkdir(parents=True)
+    for name, value in VALUES.items():
+        (extra / f"{name}.cred").write_text(value)
+    expect(run("sh", "-ec", script.replace("/.extra", f"{directory}/extra").replace("/run/cred", f"{directory}/cred")), 0, "", "")
+    passed = directory / "credentials/@initrd"
+    equal({path.name: path.read_text() for path in passed.iterdir()}, VALUES)
+    equal([path.stat().st_mode & 0o777 for path in passed.iterdir()], [0o600] * len(VALUES))
+
+
 def called(result):
     """What the stand-in of QEMU says: its arguments, what it read from descriptors, and its environment."""
     items = expect(result, 7, None, "").out.split("\0")[:-1]
@@ -131,7 +168,7 @@ def evaluates_guests(sources):
     # Where assertions are ignored, no VM starts without its credentials.
     equal({name for name, fact in found.items() if fact["throws"]}, set(mentioned), "VMs without a runner")
     equal([found[name]["runners"] for name in ("ch-minimal", "ch-aarch64", "off-qemu")], [
-        ["cloud-hypervisor", "qemu"], ["qemu"], ["qemu"],
+        ["cloud-hypervisor", "firecracker", "qemu"], ["cloud-hypervisor", "firecracker", "qemu"], ["qemu"],
     ])  # fmt: skip
     equal(found["q35-minimal"]["services"], {"web": ["key:API_KEY", "other:OTHER"]})
     for name, fact in found.items():
@@ -245,9 +282,11 @@ def runner_tests(sources, origin):
     register("real", "the real Cloud Hypervisor runs that VM, and no process shows a secret",
              lambda directory: runs_in_the_real_cloud_hypervisor(sources, directory))
     for name in names["works"]:
-        check = starts_cloud_hypervisor if name.startswith("ch-") else starts_qemu
+        check = {"ch": starts_cloud_hypervisor, "firecracker": starts_firecracker}.get(name.partition("-")[0], starts_qemu)
         register(name, f"the runner of {name} passes each credential, and starts nothing without one",
                  lambda directory, name=name, check=check: check(Runner(directory, sources, name)))
+    register("initrd", "a guest passes the credentials that Firecracker adds to its initrd to the system",
+             lambda directory: passes_credentials_of_the_initrd(sources, directory))
     register("own", "without microvm.credentialFiles, the runner passes what the unit's entry lists",
              lambda directory: starts_with_its_units_entry(Runner(directory, sources, "own-q35")))
     for name in names["unchanged"]:
@@ -257,7 +296,8 @@ def runner_tests(sources, origin):
 
 def test_files(_directory):
     """Nix parses every .nix file, and all names in them are defined"""
-    files = [harness.SOURCE / "flake.nix", *(harness.SOURCE / "nix").glob("*.nix"), *(path for path in RIG.rglob("*.nix") if path.is_file())]
+    ours = [harness.SOURCE / "flake.nix", *(harness.SOURCE / "nix").glob("*.nix"), *RIG.rglob("*.nix")]
+    files = [path for path in ours if path.is_file()]
     expect(nix().plain("sh", "-c", 'nix-instantiate --parse "$@" >/dev/null', "sh", *files), 0, "", "")
 
 

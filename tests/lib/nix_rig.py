@@ -63,8 +63,8 @@ class Nix:
         programs = self.directory / "hypervisors"
         programs.mkdir()
         expect(run("cc", "-o", programs / "qemu-system-x86_64", RIG / "hypervisor.c"))
-        for name in ("qemu-system-aarch64", "firecracker"):
-            (programs / name).symlink_to("qemu-system-x86_64")
+        (programs / "qemu-system-aarch64").symlink_to("qemu-system-x86_64")
+        (programs / "firecracker").symlink_to(STAND_IN.with_name("firecracker_stand_in.py"))
         for name in ("cloud-hypervisor", "ch-remote"):
             (programs / name).symlink_to(STAND_IN)
         return programs

@@ -4,6 +4,7 @@
 let
   vm = hypervisor: microvm: { system = "x86_64-linux"; microvm = { inherit hypervisor; } // microvm; };
   ch = vm "cloud-hypervisor";
+  firecracker = vm "firecracker" { };
   qemu = vm "qemu";
   # SMBIOS instead of fw_cfg.
   q35 = microvm: qemu (lib.recursiveUpdate { qemu.machine = "q35"; } microvm);
@@ -70,6 +71,13 @@ in
       credentialFiles = { DB_PASSWORD = "/run/secrets/db"; "tls.key" = "/run/secrets/tls.key"; };
     };
 
+    ch-settings = with' { vmcred.guest.settings.stopTimeout = 5; } (ch { });
+
+    firecracker-minimal = firecracker;
+    firecracker-three-secrets = vm "firecracker" {
+      credentialFiles = { DB_PASSWORD = "/run/secrets/db"; "tls.key" = "/run/secrets/tls.key"; };
+    };
+
     qemu-minimal = qemu { };
     qemu-user = qemu { interfaces = [ user ]; };
     qemu-shares = qemu { shares = [ (home // { proto = "9p"; securityModel = "mapped"; }) ]; };
@@ -88,15 +96,20 @@ in
   };
 
   # What the error must name.
-  refused = lib.genAttrs [ "crosvm" "firecracker" "kvmtool" "stratovirt" "alioth" ] (name:
+  refused = lib.genAttrs [ "crosvm" "kvmtool" "stratovirt" "alioth" ] (name:
     vm name { } // { mentions = [ name "qemu" ]; }
   ) // {
-    ch-aarch64 = arm (ch { }) // { mentions = [ "aarch64" "qemu" ]; };
-    ch-graphics = ch { graphics.enable = true; } // { mentions = [ "graphics" ]; };
+    ch-graphics = ch { graphics.enable = true; } // { mentions = [ "graphics" "vmConfig.gpu" ]; };
+    firecracker-script = with' { boot.initrd.systemd.enable = lib.mkForce false; } firecracker // {
+      mentions = [ "firecracker" "boot.initrd.systemd.enable = true" ];
+    };
   };
 
-  # The host declares the VM's credentials.
-  own = {
+  # What the runner tests do not start: a VM whose credentials the host declares, a vmcred for aarch64, a GPU.
+  others = {
+    ch-aarch64 = arm (ch { });
+    ch-declared-graphics = with' { vmcred.guest.settings.vmConfig.gpu = [ { socket = "gpu.sock"; } ]; }
+      (ch { graphics.enable = true; });
     own-q35 = with' { vmcred.guest.enable = true; } (q35 { credentialFiles = lib.mkForce { }; });
   };
 

@@ -49,7 +49,7 @@ let
     ln -s ${path} $out/${name}
   '') paths));
 
-  guests = lib.mapAttrs evaluate (configs.works // configs.own // configs.refused // configs.unchanged);
+  guests = lib.mapAttrs evaluate (configs.works // configs.others // configs.refused // configs.unchanged);
 
   inherit (import ./hosts.nix { inherit lib source; }) hosts machines;
 
@@ -101,6 +101,7 @@ let
     failed = failed config;
     services = lib.mapAttrs (_: service: service.serviceConfig.LoadCredential)
       (lib.filterAttrs (_: service: service ? serviceConfig.LoadCredential) (config.systemd.services or { }));
+    inInitrd = config.boot.initrd.systemd.services.vmcred-credentials.script or null;
     initrd = config.boot.initrd.availableKernelModules or [ ];
     runners = lib.attrNames (lib.filterAttrs (_: runner: (builtins.tryEval runner.drvPath).success) (
       if lib.elem name [ "ch-minimal" "ch-aarch64" "off-qemu" ] then config.microvm.runner else { }

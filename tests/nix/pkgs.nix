@@ -103,6 +103,7 @@ let
     cloud-hypervisor = programs "cloud-hypervisor-53.0" [ "${hypervisors}/cloud-hypervisor" "${hypervisors}/ch-remote" ] {
       version = "53.0";
     };
+    firecracker = programs "firecracker-1.13.1" [ "${hypervisors}/firecracker" ] { version = "1.13.1"; };
     qemu_kvm = programs "qemu-host-cpu-only-10.1" [ "${hypervisors}/qemu-system-x86_64" "${hypervisors}/qemu-system-aarch64" ] {
       version = "10.1";
       configureFlags = [ "--enable-seccomp" ];
@@ -115,7 +116,7 @@ let
   # Programs that the runners only mention, and libraries.
   // lib.genAttrs [
     "age" "alioth" "bash" "bubblewrap" "coreutils" "coreutils-full" "crosvm" "curl" "e2fsprogs" "erofs-utils" "expect" "fakegpu"
-    "firecracker" "gawk" "git" "gnugrep" "gnupg" "gnused" "iproute2" "jansson" "jq" "kmod" "kvmtool" "libusb1" "libxcrypt" "meson"
+    "gawk" "git" "gnugrep" "gnupg" "gnused" "iproute2" "jansson" "jq" "kmod" "kvmtool" "libusb1" "libxcrypt" "meson"
     "netcat" "ninja" "nix" "openssh" "openssl" "pcre2" "pkg-config" "python3" "qemu-utils" "scdoc" "socat" "squashfs-tools-ng"
     "stratovirt" "systemd" "time" "util-linux" "util-linuxMinimal" "vfkit" "virtiofsd" "zlib"
   ] (name: programs name [ ] { });

@@ -100,8 +100,23 @@ let
     ++ lib.optionals (vm.vsock.cid != null) [ "-device" "vhost-vsock-pci,guest-cid=${toString vm.vsock.cid}" ]
     ++ vm.qemu.extraArgs;
 
-  commands = { inherit qemu; cloud-hypervisor = cloudHypervisor; } // lib.genAttrs [
-    "alioth" "crosvm" "firecracker" "kvmtool" "stratovirt" "vfkit"
+  firecracker = if vm.credentialFiles != { } then throw "credentialFiles are not implemented for Firecracker" else [
+    "${vm.firecracker.package}/bin/firecracker"
+    "--config-file" "${pkgs.writeText "firecracker.json" (builtins.toJSON {
+      boot-source = {
+        kernel_image_path = "${pkgs.kernel}/vmlinux";
+        initrd_path = vm.initrdPath;
+        boot_args = "console=ttyS0 ${toString vm.kernelParams}";
+      };
+      machine-config = { vcpu_count = vm.vcpu; mem_size_mib = vm.mem; smt = true; };
+      drives = [ ];
+    })}"
+    "--api-sock" vm.socket
+    "--enable-pci"
+  ];
+
+  commands = { inherit firecracker qemu; cloud-hypervisor = cloudHypervisor; } // lib.genAttrs [
+    "alioth" "crosvm" "kvmtool" "stratovirt" "vfkit"
   ] (name: if vm.credentialFiles != { } then throw "${name} does not support credentialFiles" else [ "false" ]);
 
   runner = command: pkgs.writeShellScriptBin "microvm-run" ''
@@ -138,9 +153,11 @@ in
     devices = sets;
     vsock.cid = option (lib.types.nullOr lib.types.int) null;
     graphics.enable = option lib.types.bool false;
+    graphics.socket = option lib.types.str "gpu.sock";
     cloud-hypervisor.package = option lib.types.package vm.vmHostPackages.cloud-hypervisor;
     cloud-hypervisor.platformOEMStrings = option strings [ ];
     cloud-hypervisor.extraArgs = option strings [ ];
+    firecracker.package = option lib.types.package vm.vmHostPackages.firecracker;
     qemu.package = option lib.types.package vm.vmHostPackages.qemu_kvm;
     qemu.machine = option lib.types.str (if system == "x86_64-linux" then "microvm" else "virt");
     qemu.extraArgs = option strings [ ];
