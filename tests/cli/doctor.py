@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import socket
 
 import harness
 from example import DECLARATION, Example, other_end
@@ -243,6 +244,28 @@ def test_identity(directory):
         host.found()
 
 
+def test_sockets(directory):
+    """a hypervisor's socket that any user can connect to is found, unless its mode or a directory prevents that"""
+    host = Host(directory)
+    (host.root / "run/vms").mkdir(parents=True)
+    for words in ("--api-socket, /run/vms/api", "--api-socket, path=/run/vms/api", "--api-socket=/run/vms/api",
+                  "-qmp, 'unix:/run/vms/api,server=on'"):  # fmt: skip
+        host.example.config.write_text(f"{DECLARATION}    command: [x, {words}]\n")
+        path = host.root / "run/vms/api"
+        path.unlink(missing_ok=True)
+        host.found()
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+        path.chmod(0o666)
+        assert "/run/vms/api" in host.found("socket-mode")["message"]
+        path.chmod(0o660)
+        host.found()
+        path.chmod(0o666)
+        path.parent.chmod(0o750)
+        host.found()
+        path.parent.chmod(0o755)
+
+
 def test_declaration_with_errors(directory):
     """a declaration that cannot be read is an error, and nothing is printed"""
     host = Host(directory)
@@ -253,7 +276,7 @@ def test_declaration_with_errors(directory):
 def test_each_name_is_in_the_manual(_directory):
     """the manual page has each finding's name, and no other"""
     sources = "".join(path.read_text() for path in [SOURCE / "src/cli/vmcred/doctor.c", *SOURCE.glob("src/inspect/doctor/*.c")])
-    names = set(re.findall(r'"((?:store|vm|unit|identity|private|secret)-[a-z-]+)"', sources))
+    names = set(re.findall(r'"((?:store|vm|unit|socket|identity|private|secret)-[a-z-]+)"', sources))
     page = (SOURCE / "docs/vmcred-inspect.1.scd").read_text().split("# DOCTOR\n")[1].split("\n# ")[0]
     listed = "".join(line for line in page.splitlines() if line.startswith("_"))
     equal(set(re.findall(r"_([a-z]+-[a-z-]+)_", listed)), names)

@@ -103,6 +103,8 @@ static int host_examine(struct cli *cli, struct examination *examination,
 
 	if (r == 0)
 		r = doctor_check_vms(&examination->doctor, &host, root, err);
+	if (r == 0)
+		r = doctor_check_sockets(&examination->doctor, config, root, err);
 	for (size_t i = 0; r == 0 && i < sizeof(identities) / sizeof(identities[0]); i++)
 		r = doctor_check_identity(&examination->doctor, root, identities[i], err);
 	return r;

@@ -58,4 +58,8 @@ int doctor_check_identity(struct doctor *doctor, const char *root, const char *p
 int doctor_check_vms(struct doctor *doctor, const struct inspect_host *host, const char *root,
 		     struct error *err);
 
+/* Sockets of hypervisors, in the declared command lines, to which any user can connect. */
+int doctor_check_sockets(struct doctor *doctor, const struct config *config, const char *root,
+			 struct error *err);
+
 #endif
