@@ -84,12 +84,13 @@ def test_failure_reaches_the_caller(directory):
     """an export that fails changes nothing on the host, and the import's failure is that of the pipe"""
     host = Host(directory)
     expect(host.run("vmcred export m | ssh m sudo vmcred import"))
+    before = sorted(host.etc.iterdir())
     result = host.run("vmcred export unknown | ssh m sudo vmcred import")
     equal(result.code, 1)
     assert "standard input is empty" in result.err, result.err
     result = host.run("vmcred export n | ssh m sudo vmcred import")
     equal(result.code, 4)
-    equal(len(list(host.etc.iterdir())), 4)
+    equal(sorted(host.etc.iterdir()), before)
 
 
 def test_ssh_to_many_hosts(directory):
