@@ -56,7 +56,7 @@ class Guest(Vm):
 
     def alioth(self):
         self.console = self.directory / "out"
-        return ["alioth", "boot", "--pvh", self.kernel, "-i", self.initrd, "--memory", "size=64M", "-c", "quiet"]
+        return ["alioth", "boot", "--pvh", self.kernel, "-i", self.initrd, "--memory", "size=64M", "--cpu", "count=1", "-c", "quiet"]
 
     def qemu(self):
         return ["qemu-system-x86_64", "-accel", "tcg", "-m", "64", "-nodefaults", "-display", "none", "-kernel", self.kernel,
@@ -70,8 +70,8 @@ class Guest(Vm):
         assert tiny_guest.SAYS in data, self.errors()
         return data[data.index(tiny_guest.SAYS) + len(tiny_guest.SAYS):]
 
-    def check(self, command, options=()):
-        process = self.start(*command, options=options)
+    def check(self, command, options=(), **stdin):
+        process = self.start(*command, options=options, **stdin)
         data = self.printed(process)
         pids = [process.pid, *children(process.pid)]
         for pid in pids:
@@ -144,7 +144,11 @@ def test_alioth(directory):
     """the guest of alioth gets its initrd and all credentials"""
     need_hypervisor("alioth")
     guest = Guest(directory)
-    guest.check(guest.alioth())
+    # It needs a terminal.
+    ours, its = os.openpty()
+    guest.check(guest.alioth(), stdin=its)
+    os.close(its)
+    os.close(ours)
 
 
 def test_qemu(directory):

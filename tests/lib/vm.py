@@ -97,7 +97,7 @@ class Vm:
         return harness.vmcred("run", "--credentials", self.credentials, *options, "test-vm", "--", *words,
                               cwd=self.directory, env=self.environment(stand_in), timeout=timeout)
 
-    def start(self, *words, options=(), stand_in=None, fds=()):
+    def start(self, *words, options=(), stand_in=None, fds=(), stdin=subprocess.DEVNULL):
         """Starts and returns the process, which inherits `fds`; its outputs go to the files out and err in the directory."""
         (self.directory / "record").unlink(missing_ok=True)
         with open(self.directory / "out", "wb") as out, open(self.directory / "err", "wb") as err:
@@ -105,7 +105,7 @@ class Vm:
                 [harness.VMCRED, "run", "--credentials", str(self.credentials), *options, "test-vm", "--",
                  *map(str, words)],
                 cwd=self.directory, env=harness.CLEAN_ENVIRONMENT | self.environment(stand_in),
-                stdin=subprocess.DEVNULL, stdout=out, stderr=err, pass_fds=fds)
+                stdin=stdin, stdout=out, stderr=err, pass_fds=fds)
         return stopped_at_exit(process)
 
     def errors(self):
