@@ -95,6 +95,8 @@ int schema_script_finish(struct reader *reader, struct config_generator *generat
 	_cleanup_fclose_ FILE *stream = NULL;
 	size_t size = 0;
 
+	if (script && *script && config_texts_count(generator->runtime_inputs) == 0)
+		return 0;
 	generator->script = NULL;
 	if (!script || !*script)
 		return 0;
@@ -104,8 +106,7 @@ int schema_script_finish(struct reader *reader, struct config_generator *generat
 	for (char **directory = generator->runtime_inputs; directory && *directory; directory++)
 		fprintf(stream, "%s%s/bin:", directory == generator->runtime_inputs ? "PATH=" : "",
 			*directory);
-	fprintf(stream, "%s%s", config_texts_count(generator->runtime_inputs) > 0 ? "$PATH; " : "",
-		script);
+	fprintf(stream, "$PATH; %s", script);
 	if (fflush(stream) != 0 || ferror(stream))
 		return error_no_memory(reader->err);
 	generator->script = schema_text(reader->config, text, size, reader->err);

@@ -133,9 +133,19 @@ int schema_source(struct reader *reader, const struct yaml_node *value, void *ta
 
 static int unit_default(struct reader *reader, struct config_vm *vm)
 {
-	vm->unit = schema_text_take(reader->config, text_format("microvm@%s.service", vm->name),
-				    reader->err);
-	return vm->unit ? 0 : -(int)reader->err->code;
+	static const char before[] = "microvm@", after[] = ".service";
+	const size_t size = strlen(vm->name);
+	char *unit = schema_allocate(reader->config, sizeof(before) + size + sizeof(after), 1,
+				     reader->err);
+
+	vm->unit = unit;
+	if (!unit)
+		return -(int)reader->err->code;
+	/* A declaration may have very many. */
+	unit = mempcpy(unit, before, strlen(before));
+	unit = mempcpy(unit, vm->name, size);
+	memcpy(unit, after, sizeof(after));
+	return 0;
 }
 
 #define LAUNCH_KEY(id, option, key, ...) \

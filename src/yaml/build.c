@@ -147,39 +147,63 @@ static int child_end(struct yaml_builder *b, uint32_t child, struct error *err)
 	return foot_set(b, frame->key, foot, err);
 }
 
-/* Pages of their own: they grow without being copied. A node has spans of texts, but no text. */
+#define NODES_SIZE_MIN ((size_t)65536)
+#define HUGE_PAGE_SIZE ((size_t)2 * 1024 * 1024)
+#define NODES_PER_BYTE 4 /* bytes of nodes for a byte of text: more than most have */
+
+/* The size that is enough for most texts, in whole pages. */
+static size_t nodes_size_first(const struct yaml *yaml)
+{
+	const size_t size = yaml->text_size / NODES_SIZE_MIN * NODES_PER_BYTE * NODES_SIZE_MIN;
+
+	return size > NODES_SIZE_MIN ? size : NODES_SIZE_MIN;
+}
+
+/* Pages of their own: they grow without being copied, and take no memory before they are used. A
+ * node has spans of texts, but no text. */
 static int nodes_grow(struct yaml *yaml, struct error *err)
 {
-	size_t size = yaml->capacity * sizeof(*yaml->nodes), more = size ? 2 * size : 65536;
+	size_t size = yaml->capacity * sizeof(*yaml->nodes);
+	size_t more = size ? 2 * size : nodes_size_first(yaml);
 	void *nodes =
 		size ? mremap(yaml->nodes, size, more, MREMAP_MAYMOVE)
 		     : mmap(NULL, more, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (nodes == MAP_FAILED)
 		return error_no_memory(err);
+	/* Faults for small pages would take longer than reading the nodes. */
+	if (more >= HUGE_PAGE_SIZE)
+		(void)madvise(nodes, more, MADV_HUGEPAGE);
 	yaml->nodes = nodes;
 	yaml->capacity = more / sizeof(*yaml->nodes);
 	return 0;
 }
 
-static int node_add(struct yaml_builder *b, struct yaml_node node,
-		    const struct yaml_comments *comments, uint32_t *index, struct error *err)
+/* Adds a node, which is written where it stays (scan.c says why); NULL without memory. It may move
+ * when another one is added. */
+static struct yaml_node *node_add(struct yaml_builder *b, enum yaml_kind kind, int64_t line,
+				  const struct yaml_comments *comments, struct error *err)
 {
 	struct yaml *yaml = b->yaml;
 	struct yaml_comments *kept;
-	int r = yaml->count < yaml->capacity ? 0 : nodes_grow(yaml, err);
+	struct yaml_node *node;
 
-	if (r < 0)
-		return r;
-	*index = (uint32_t)yaml->count++;
-	node.size = 1;
-	yaml->nodes[*index] = node;
+	if (yaml->count >= yaml->capacity && nodes_grow(yaml, err) < 0)
+		return NULL;
+	node = &yaml->nodes[yaml->count++];
+	node->value = (struct span){0};
+	node->line = (uint32_t)line + 1;
+	node->size = 1;
+	node->comments = 0;
+	node->kind = (uint8_t)kind;
+	node->tag = YAML_TAG_NONE;
+	node->quoted = node->flow = false;
 	if (comments->head.size == 0 && comments->line.size == 0 && comments->foot.size == 0)
-		return 0;
-	r = comments_of(b, *index, &kept, err);
-	if (r == 0)
-		*kept = *comments;
-	return r;
+		return node;
+	if (comments_of(b, (uint32_t)(node - yaml->nodes), &kept, err) < 0)
+		return NULL;
+	*kept = *comments;
+	return node;
 }
 
 static int anchor_add(struct yaml_builder *b, const struct yaml_properties *properties,
@@ -195,15 +219,13 @@ static int anchor_add(struct yaml_builder *b, const struct yaml_properties *prop
 	return 0;
 }
 
-static int leaf_add(struct yaml_builder *b, struct yaml_node node,
-		    const struct yaml_comments *comments, const struct yaml_properties *properties,
+/* The last node, which has no children, is complete. */
+static int leaf_end(struct yaml_builder *b, const struct yaml_properties *properties,
 		    struct error *err)
 {
-	uint32_t index = 0;
-	int r = node_add(b, node, comments, &index, err);
+	const uint32_t index = (uint32_t)b->yaml->count - 1;
+	int r = anchor_add(b, properties, index, err);
 
-	if (r == 0)
-		r = anchor_add(b, properties, index, err);
 	return r < 0 ? r : child_end(b, index, err);
 }
 
@@ -236,18 +258,16 @@ static size_t document_head(struct span head, size_t *separator)
 int yaml_builder_document_start(struct yaml_builder *b, const struct yaml_token *token,
 				bool implicit, struct error *err)
 {
-	struct yaml_node node = {.kind = YAML_DOCUMENT, .line = (uint32_t)token->mark.line + 1};
 	struct yaml_comments comments = {0};
 	size_t separator = 0, head = implicit ? document_head(b->head.text, &separator) : 0;
-	uint32_t index = 0;
 	int r = 0;
 
 	if (head > 0)
 		r = yaml_gathered_take(&b->head, head, separator, &b->yaml->texts, &comments.head,
 				       err);
-	if (r == 0)
-		r = node_add(b, node, &comments, &index, err);
-	return r < 0 ? r : frame_push(b, index, err);
+	if (r < 0 || !node_add(b, YAML_DOCUMENT, token->mark.line, &comments, err))
+		return -(int)err->code;
+	return frame_push(b, (uint32_t)b->yaml->count - 1, err);
 }
 
 int yaml_builder_document_end(struct yaml_builder *b, struct error *err)
@@ -271,14 +291,9 @@ int yaml_builder_document_end(struct yaml_builder *b, struct error *err)
 int yaml_builder_start(struct yaml_builder *b, enum yaml_kind kind, bool flow,
 		       const struct yaml_properties *properties, struct error *err)
 {
-	struct yaml_node node = {
-		.kind = (uint8_t)kind,
-		.flow = flow,
-		.line = (uint32_t)properties->line + 1,
-		.tag = (uint8_t)properties->tag,
-	};
 	struct yaml_comments comments = {0};
-	uint32_t index = 0;
+	struct yaml_node *node;
+	uint32_t index;
 	int r = 0;
 
 	if (flow && !properties->no_comments) {
@@ -289,10 +304,13 @@ int yaml_builder_start(struct yaml_builder *b, enum yaml_kind kind, bool flow,
 		comments.head = b->stem;
 		b->stem = (struct span){0};
 	}
-	if (r == 0)
-		r = node_add(b, node, &comments, &index, err);
-	if (r == 0)
-		r = anchor_add(b, properties, index, err);
+	node = r == 0 ? node_add(b, kind, properties->line, &comments, err) : NULL;
+	if (!node)
+		return -(int)err->code;
+	node->flow = flow;
+	node->tag = (uint8_t)properties->tag;
+	index = (uint32_t)b->yaml->count - 1;
+	r = anchor_add(b, properties, index, err);
 	return r < 0 ? r : frame_push(b, index, err);
 }
 
@@ -320,50 +338,50 @@ int yaml_builder_end(struct yaml_builder *b, bool comments, struct error *err)
 int yaml_builder_scalar(struct yaml_builder *b, const struct yaml_token *token,
 			const struct yaml_properties *properties, struct error *err)
 {
-	struct yaml_node node = {
-		.kind = YAML_SCALAR,
-		.value = token->value,
-		.quoted = token->quoted,
-		.tag = (uint8_t)properties->tag,
-		.line = (uint32_t)properties->line + 1,
-	};
 	struct yaml_comments comments = {0};
-	int r = comments_take(b, &comments, err);
+	struct yaml_node *node;
 
-	return r < 0 ? r : leaf_add(b, node, &comments, properties, err);
+	if (comments_take(b, &comments, err) < 0)
+		return -(int)err->code;
+	node = node_add(b, YAML_SCALAR, properties->line, &comments, err);
+	if (!node)
+		return -(int)err->code;
+	node->value = token->value;
+	node->quoted = token->quoted;
+	node->tag = (uint8_t)properties->tag;
+	return leaf_end(b, properties, err);
 }
 
 int yaml_builder_empty(struct yaml_builder *b, const struct yaml_properties *properties,
 		       struct error *err)
 {
 	static const struct yaml_comments none;
-	struct yaml_node node = {
-		.kind = YAML_SCALAR,
-		.value = span_of_text(""),
-		.tag = (uint8_t)properties->tag,
-		.line = (uint32_t)properties->line + 1,
-	};
+	struct yaml_node *node = node_add(b, YAML_SCALAR, properties->line, &none, err);
 
-	return leaf_add(b, node, &none, properties, err);
+	if (!node)
+		return -(int)err->code;
+	node->value = span_of_text("");
+	node->tag = (uint8_t)properties->tag;
+	return leaf_end(b, properties, err);
 }
 
 int yaml_builder_alias(struct yaml_builder *b, const struct yaml_token *token, struct error *err)
 {
 	static const struct yaml_properties no_properties;
 	const size_t *target = yaml_names_find(&b->anchors, token->value);
-	struct yaml_node node = {
-		.kind = YAML_ALIAS,
-		.value = token->value,
-		.line = (uint32_t)token->mark.line + 1,
-	};
 	struct yaml_comments comments = {0};
-	int r;
+	struct yaml_node *node;
 
 	if (!target)
 		return yaml_fail(b->yaml, token->mark.line + 1, "undefined alias", err);
-	node.back = (uint32_t)(b->yaml->count - (*target - 1));
-	r = comments_take(b, &comments, err);
-	return r < 0 ? r : leaf_add(b, node, &comments, &no_properties, err);
+	if (comments_take(b, &comments, err) < 0)
+		return -(int)err->code;
+	node = node_add(b, YAML_ALIAS, token->mark.line, &comments, err);
+	if (!node)
+		return -(int)err->code;
+	node->value = token->value;
+	node->back = (uint32_t)(b->yaml->count - 1 - (*target - 1));
+	return leaf_end(b, &no_properties, err);
 }
 
 /* %TAG directives of one document; each one is compared with all. */

@@ -102,13 +102,22 @@ const struct yaml_node *yaml_member(const struct yaml_node *mapping, const char 
 	return member_find(mapping, span_of_text(key), &budget);
 }
 
+static bool has_few_keys(const struct yaml_node *mapping)
+{
+	const struct yaml_node *key = mapping + 1, *end = yaml_end(mapping);
+
+	for (int i = 0; i < FEW_KEYS && key < end; i++)
+		key = yaml_end(yaml_end(key));
+	return key >= end;
+}
+
 int yaml_key_repeated(const struct yaml_node *mapping, const struct yaml_node **key,
 		      struct error *err)
 {
 	__attribute__((cleanup(yaml_names_destroy))) struct yaml_names names = {0};
 	__attribute__((cleanup(yaml_names_destroy))) struct yaml_names aliases = {0};
 	const struct yaml_node *end = yaml_end(mapping);
-	bool few = yaml_count(mapping) <= FEW_KEYS;
+	const bool few = has_few_keys(mapping);
 
 	for (*key = mapping + 1; *key < end; *key = yaml_end(yaml_end(*key))) {
 		size_t *stored, number = (size_t)(*key - mapping);

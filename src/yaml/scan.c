@@ -64,32 +64,53 @@ static int nested_too_deep(const struct yaml_scanner *s, struct error *err)
 	return yaml_scanner_fail(s, "nested more than 10000 levels deep", err);
 }
 
-/* Adds a token at a position in the queue, counted from its head; -1: at the end. */
-static int token_insert(struct yaml_scanner *s, int64_t place, struct yaml_token token,
-			struct error *err)
+/*
+ * Makes room for a token at a position in the queue, counted from its head; -1: at the end. NULL
+ * without memory. Tokens are written where they stay, field by field: a structure that is copied
+ * before its fields have left the processor's store buffer costs as much as ten of them.
+ */
+static struct yaml_token *token_insert(struct yaml_scanner *s, int64_t place,
+				       enum yaml_token_type type, struct error *err)
 {
 	struct yaml_token *at;
-	int r;
 
 	if (s->token_head > 64 && s->token_head > s->token_count / 2) {
 		s->token_count -= s->token_head;
 		memmove(s->tokens, s->tokens + s->token_head, s->token_count * sizeof(*s->tokens));
 		s->token_head = 0;
 	}
-	r = array_grow(&s->tokens, s->token_count, &s->token_capacity, sizeof(*s->tokens), err);
-	if (r < 0)
-		return r;
-	at = place < 0 ? s->tokens + s->token_count : s->tokens + s->token_head + place;
-	memmove(at + 1, at, (size_t)(s->tokens + s->token_count - at) * sizeof(*at));
-	*at = token;
+	if (array_grow(&s->tokens, s->token_count, &s->token_capacity, sizeof(*s->tokens), err) < 0)
+		return NULL;
+	at = s->tokens + s->token_count;
+	if (place >= 0) {
+		at = s->tokens + s->token_head + place;
+		memmove(at + 1, at, (size_t)(s->tokens + s->token_count - at) * sizeof(*at));
+	}
 	s->token_count++;
-	return 0;
+	at->type = type;
+	at->quoted = false;
+	at->value = at->suffix = (struct span){0};
+	return at;
 }
 
-static int token_add(struct yaml_scanner *s, enum yaml_token_type type, struct yaml_mark mark,
-		     struct error *err)
+/* Adds a token at the scanner's position; NULL without memory. */
+static struct yaml_token *token_here(struct yaml_scanner *s, enum yaml_token_type type,
+				     struct error *err)
 {
-	return token_insert(s, -1, (struct yaml_token){.type = type, .mark = mark}, err);
+	struct yaml_token *token = token_insert(s, -1, type, err);
+
+	if (token)
+		yaml_scanner_mark_set(s, &token->mark);
+	return token;
+}
+
+/* The same for one character, over which it moves. */
+static int token_step(struct yaml_scanner *s, enum yaml_token_type type, struct error *err)
+{
+	const struct yaml_token *token = token_here(s, type, err);
+
+	yaml_scanner_step(s);
+	return token ? 0 : -(int)err->code;
 }
 
 /* Where a key may begin, on this level of flows. */
@@ -128,28 +149,28 @@ static size_t next_token_number(const struct yaml_scanner *s)
 
 static int key_save(struct yaml_scanner *s, struct error *err)
 {
-	struct yaml_mark mark = yaml_scanner_mark(s);
-	int r = s->simple_key_allowed ? key_remove(s, err) : 0;
+	struct yaml_simple_key *key = key_here(s);
 
-	if (r < 0 || !s->simple_key_allowed)
-		return r;
-	*key_here(s) = (struct yaml_simple_key){
-		.possible = true,
-		.required = s->flow_level == 0 && s->indent == mark.column,
-		.token_number = next_token_number(s),
-		.mark = mark,
-	};
+	if (!s->simple_key_allowed)
+		return 0;
+	if (key_drop(s, key, err) < 0)
+		return -(int)err->code;
+	yaml_scanner_mark_set(s, &key->mark);
+	key->possible = true;
+	key->required = s->flow_level == 0 && s->indent == yaml_scanner_column(s);
+	key->token_number = next_token_number(s);
 	return 0;
 }
 
 /* A deeper block begins at a column: its token is inserted before the one with that number, or
  * added at the end (-1). */
-static int indent_push(struct yaml_scanner *s, struct yaml_mark mark, int64_t number,
+static int indent_push(struct yaml_scanner *s, const struct yaml_mark *mark, int64_t number,
 		       enum yaml_token_type type, struct error *err)
 {
+	struct yaml_token *token;
 	int r;
 
-	if (s->flow_level > 0 || s->indent >= mark.column)
+	if (s->flow_level > 0 || s->indent >= mark->column)
 		return 0;
 	if (s->indent_count >= YAML_DEPTH_MAX)
 		return nested_too_deep(s, err);
@@ -157,22 +178,28 @@ static int indent_push(struct yaml_scanner *s, struct yaml_mark mark, int64_t nu
 	if (r < 0)
 		return r;
 	s->indents[s->indent_count++] = s->indent;
-	s->indent = mark.column;
-	return token_insert(s, number < 0 ? -1 : number - (int64_t)s->tokens_parsed,
-			    (struct yaml_token){.type = type, .mark = mark}, err);
+	s->indent = mark->column;
+	token = token_insert(s, number < 0 ? -1 : number - (int64_t)s->tokens_parsed, type, err);
+	if (!token)
+		return -(int)err->code;
+	token->mark = *mark;
+	return 0;
 }
 
 /* Blocks deeper than the column end. */
 static int indents_pop(struct yaml_scanner *s, int64_t column, struct yaml_mark scan,
 		       struct error *err)
 {
+	struct yaml_token *token;
 	int r = 0;
 
 	scan.index--;
 	while (r == 0 && s->flow_level == 0 && s->indent > column) {
 		r = yaml_comment_block_end(s, &scan, err);
-		if (r == 0)
-			r = token_add(s, YAML_BLOCK_END, scan, err);
+		token = r == 0 ? token_insert(s, -1, YAML_BLOCK_END, err) : NULL;
+		if (!token)
+			return -(int)err->code;
+		token->mark = scan;
 		s->indent = s->indents[--s->indent_count];
 	}
 	return r;
@@ -199,31 +226,33 @@ static bool at_stream_token(const struct yaml_scanner *s)
 /* What begins or ends a document. */
 static int stream_token_fetch(struct yaml_scanner *s, struct error *err)
 {
-	struct yaml_token token = {.mark = yaml_scanner_mark(s)};
+	struct yaml_token *token;
 	int r;
 
-	if (*s->at == 0 && token.mark.column != 0) {
+	if (*s->at == 0 && yaml_scanner_column(s) != 0) {
 		s->line_start = s->at;
 		s->wide = 0;
 		s->line++;
 	}
 	r = blocks_end(s, err);
-	if (*s->at == 0) {
-		token.type = YAML_STREAM_END;
-		token.mark = yaml_scanner_mark(s);
-	} else if (*s->at == '%') {
-		if (r == 0)
-			r = yaml_scan_directive(s, &token, err);
-	} else {
-		token.type = *s->at == '-' ? YAML_DOCUMENT_START : YAML_DOCUMENT_END;
+	if (r < 0)
+		return r;
+	token = token_here(s,
+			   *s->at == '-' ? YAML_DOCUMENT_START
+			   : *s->at == 0 ? YAML_STREAM_END
+					 : YAML_DOCUMENT_END,
+			   err);
+	if (!token)
+		return -(int)err->code;
+	if (*s->at == '%')
+		return yaml_scan_directive(s, token, err);
+	if (*s->at != 0)
 		yaml_scanner_move(s, s->at + 3);
-	}
-	return r < 0 ? r : token_insert(s, -1, token, err);
+	return 0;
 }
 
 static int flow_start_fetch(struct yaml_scanner *s, struct error *err)
 {
-	struct yaml_mark mark = yaml_scanner_mark(s);
 	enum yaml_token_type type =
 		*s->at == '[' ? YAML_FLOW_SEQUENCE_START : YAML_FLOW_MAPPING_START;
 	int r = key_save(s, err);
@@ -238,14 +267,12 @@ static int flow_start_fetch(struct yaml_scanner *s, struct error *err)
 	s->flow_level++;
 	*key_here(s) = (struct yaml_simple_key){.token_number = next_token_number(s)};
 	s->simple_key_allowed = true;
-	yaml_scanner_step(s);
-	return token_add(s, type, mark, err);
+	return token_step(s, type, err);
 }
 
 /* ']', '}' or ',' */
 static int flow_indicator_fetch(struct yaml_scanner *s, struct error *err)
 {
-	struct yaml_mark mark = yaml_scanner_mark(s);
 	enum yaml_token_type type = *s->at == ','   ? YAML_FLOW_ENTRY
 				    : *s->at == ']' ? YAML_FLOW_SEQUENCE_END
 						    : YAML_FLOW_MAPPING_END;
@@ -254,8 +281,7 @@ static int flow_indicator_fetch(struct yaml_scanner *s, struct error *err)
 	if (type != YAML_FLOW_ENTRY && s->flow_level > 0)
 		s->flow_level--;
 	s->simple_key_allowed = type == YAML_FLOW_ENTRY;
-	yaml_scanner_step(s);
-	return r < 0 ? r : token_add(s, type, mark, err);
+	return r < 0 ? r : token_step(s, type, err);
 }
 
 /* '-' or '?' */
@@ -267,72 +293,75 @@ static int block_indicator_fetch(struct yaml_scanner *s, struct error *err)
 
 	if (s->flow_level == 0 && !s->simple_key_allowed)
 		return yaml_scanner_fail(s, item ? "unexpected '-'" : "unexpected '?'", err);
-	r = indent_push(s, mark, -1, item ? YAML_BLOCK_SEQUENCE_START : YAML_BLOCK_MAPPING_START,
+	r = indent_push(s, &mark, -1, item ? YAML_BLOCK_SEQUENCE_START : YAML_BLOCK_MAPPING_START,
 			err);
 	if (r == 0)
 		r = key_remove(s, err);
 	s->simple_key_allowed = item || s->flow_level == 0;
-	yaml_scanner_step(s);
-	return r < 0 ? r : token_add(s, item ? YAML_BLOCK_ENTRY : YAML_KEY, mark, err);
+	return r < 0 ? r : token_step(s, item ? YAML_BLOCK_ENTRY : YAML_KEY, err);
 }
 
 static int value_fetch(struct yaml_scanner *s, struct error *err)
 {
 	struct yaml_simple_key *key = key_here(s);
-	struct yaml_mark mark = yaml_scanner_mark(s);
 	int r = key_check(s, key, err);
 
 	if (r > 0) {
+		struct yaml_token *token = token_insert(
+			s, (int64_t)(key->token_number - s->tokens_parsed), YAML_KEY, err);
+
+		if (!token)
+			return -(int)err->code;
+		token->mark = key->mark;
 		key->possible = false;
 		s->simple_key_allowed = false;
-		r = token_insert(s, (int64_t)(key->token_number - s->tokens_parsed),
-				 (struct yaml_token){.type = YAML_KEY, .mark = key->mark}, err);
-		if (r == 0)
-			r = indent_push(s, key->mark, (int64_t)key->token_number,
-					YAML_BLOCK_MAPPING_START, err);
+		r = indent_push(s, &key->mark, (int64_t)key->token_number, YAML_BLOCK_MAPPING_START,
+				err);
 	} else if (r == 0) {
+		const struct yaml_mark mark = yaml_scanner_mark(s);
+
 		if (s->flow_level == 0 && !s->simple_key_allowed)
 			return yaml_scanner_fail(s, "unexpected ':'", err);
-		r = indent_push(s, mark, -1, YAML_BLOCK_MAPPING_START, err);
+		r = indent_push(s, &mark, -1, YAML_BLOCK_MAPPING_START, err);
 		s->simple_key_allowed = s->flow_level == 0;
 	}
-	yaml_scanner_step(s);
-	return r < 0 ? r : token_add(s, YAML_VALUE, mark, err);
+	return r < 0 ? r : token_step(s, YAML_VALUE, err);
 }
 
 /* The first token of a node; the node may be a key. */
 static int content_fetch(struct yaml_scanner *s, struct error *err)
 {
-	struct yaml_token token = {.type = YAML_SCALAR_TEXT, .mark = yaml_scanner_mark(s)};
+	struct yaml_token *token;
 	uint8_t c = *s->at;
 	int r = key_save(s, err);
 
 	s->simple_key_allowed = false;
 	if (r < 0)
 		return r;
+	token = token_here(s, YAML_SCALAR_TEXT, err);
+	if (!token)
+		return -(int)err->code;
 	if (c == '*' || c == '&') {
-		token.type = c == '*' ? YAML_ALIAS_NAME : YAML_ANCHOR;
-		r = yaml_scan_anchor(s, &token, err);
-	} else if (c == '!') {
-		token.type = YAML_TAG;
-		r = yaml_scan_tag(s, &token, err);
-	} else if (c == '\'' || c == '"') {
-		r = yaml_scan_quoted(s, c == '\'', &token, err);
-	} else {
-		r = yaml_scan_plain(s, &token, err);
+		token->type = c == '*' ? YAML_ALIAS_NAME : YAML_ANCHOR;
+		return yaml_scan_anchor(s, token, err);
 	}
-	return r < 0 ? r : token_insert(s, -1, token, err);
+	if (c == '!') {
+		token->type = YAML_TAG;
+		return yaml_scan_tag(s, token, err);
+	}
+	return c == '\'' || c == '"' ? yaml_scan_quoted(s, c == '\'', token, err)
+				     : yaml_scan_plain(s, token, err);
 }
 
 static int block_scalar_fetch(struct yaml_scanner *s, struct error *err)
 {
-	struct yaml_token token = {.type = YAML_SCALAR_TEXT, .mark = yaml_scanner_mark(s)};
-	int r = key_remove(s, err);
+	struct yaml_token *token;
 
+	if (key_remove(s, err) < 0)
+		return -(int)err->code;
 	s->simple_key_allowed = true;
-	if (r == 0)
-		r = yaml_scan_block(s, *s->at == '|', &token, err);
-	return r < 0 ? r : token_insert(s, -1, token, err);
+	token = token_here(s, YAML_SCALAR_TEXT, err);
+	return token ? yaml_scan_block(s, *s->at == '|', token, err) : -(int)err->code;
 }
 
 static bool plain_may_begin(const struct yaml_scanner *s)
@@ -341,7 +370,17 @@ static bool plain_may_begin(const struct yaml_scanner *s)
 		return !yaml_is_blank(s->at + 1);
 	if (*s->at == '?' || *s->at == ':')
 		return s->flow_level == 0 && !yaml_is_blankz(s->at + 1);
-	return !yaml_is_blankz(s->at) && !strchr("@`%#|>", *s->at);
+	switch (*s->at) {
+	case '@':
+	case '`':
+	case '%':
+	case '#':
+	case '|':
+	case '>':
+		return false;
+	default:
+		return !yaml_is_blankz(s->at);
+	}
 }
 
 static int token_fetch(struct yaml_scanner *s, struct error *err)
@@ -365,10 +404,8 @@ static int token_fetch(struct yaml_scanner *s, struct error *err)
 }
 
 /* Skips blanks, line breaks and comments. A tab is a blank where no block can begin. */
-static int next_token_find(struct yaml_scanner *s, struct error *err)
+static int next_token_find(struct yaml_scanner *s, const struct yaml_mark *scan, struct error *err)
 {
-	struct yaml_mark scan = yaml_scanner_mark(s);
-
 	for (;;) {
 		size_t size;
 
@@ -377,7 +414,7 @@ static int next_token_find(struct yaml_scanner *s, struct error *err)
 			s->at++;
 		if (s->comment_count > s->comment_head)
 			yaml_comment_after_dash(s);
-		if (*s->at == '#' && yaml_comment_scan_block(s, scan, err) < 0)
+		if (*s->at == '#' && yaml_comment_scan_block(s, *scan, err) < 0)
 			return -(int)err->code;
 		size = yaml_break_size(s->at);
 		if (size == 0)
@@ -390,19 +427,18 @@ static int next_token_find(struct yaml_scanner *s, struct error *err)
 
 static int next_token_fetch(struct yaml_scanner *s, struct error *err)
 {
-	struct yaml_mark scan = yaml_scanner_mark(s), here;
+	const struct yaml_mark scan = yaml_scanner_mark(s);
 	int64_t comment_token;
-	int r = next_token_find(s, err);
+	int r = next_token_find(s, &scan, err);
 
-	here = yaml_scanner_mark(s);
-	if (r == 0)
-		r = indents_pop(s, here.column, scan, err);
+	if (r == 0 && s->flow_level == 0 && s->indent > yaml_scanner_column(s))
+		r = indents_pop(s, yaml_scanner_column(s), scan, err);
 	if (r < 0)
 		return r;
 	if (at_stream_token(s))
 		return stream_token_fetch(s, err);
 	/* A comment after a colon, or after the comma in a flow, belongs to what came before. */
-	comment_token = here.index;
+	comment_token = s->at - s->start;
 	if (*s->at == (s->flow_level == 0 ? ':' : ','))
 		comment_token = last_token(s)->mark.index;
 	r = token_fetch(s, err);
@@ -436,7 +472,7 @@ int yaml_scanner_peek(struct yaml_scanner *s, struct yaml_token **token, struct 
 
 	if (!s->started) {
 		s->started = true;
-		r = token_add(s, YAML_STREAM_START, yaml_scanner_mark(s), err);
+		r = token_here(s, YAML_STREAM_START, err) ? 0 : -(int)err->code;
 	}
 	while (r == 0 && !s->available) {
 		if (s->token_count - s->token_head > 2) {

@@ -125,6 +125,13 @@ static inline int64_t yaml_scanner_column(const struct yaml_scanner *s)
 	return s->at - s->line_start - (int64_t)s->wide;
 }
 
+static inline void yaml_scanner_mark_set(const struct yaml_scanner *s, struct yaml_mark *mark)
+{
+	mark->index = s->at - s->start;
+	mark->line = s->line;
+	mark->column = yaml_scanner_column(s);
+}
+
 static inline struct yaml_mark yaml_scanner_mark(const struct yaml_scanner *s)
 {
 	return (struct yaml_mark){s->at - s->start, s->line, yaml_scanner_column(s)};

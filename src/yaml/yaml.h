@@ -50,8 +50,10 @@ struct yaml_comments {
 struct yaml_node {
 	struct span value; /* of a scalar; an alias's name. Never NULL */
 	uint32_t line;     /* from 1 */
-	uint32_t size;     /* of the subtree: 1 + the nodes below this one */
-	uint32_t back;     /* of an alias: its target is so many nodes before it */
+	union {
+		uint32_t size; /* of the subtree: 1 + the nodes below this one */
+		uint32_t back; /* of an alias, which is alone: its target is so far before it */
+	};
 	uint32_t comments; /* 1 + index, or 0 */
 	uint8_t kind, tag;
 	bool quoted; /* a scalar in quotes, or a block scalar */
@@ -86,7 +88,7 @@ int yaml_fail(const struct yaml *yaml, int64_t line, const char *problem, struct
  */
 static inline const struct yaml_node *yaml_end(const struct yaml_node *node)
 {
-	return node + node->size;
+	return node + (node->kind == YAML_ALIAS ? 1 : node->size);
 }
 
 /* The node that an alias stands for, or the node itself. */

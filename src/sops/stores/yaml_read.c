@@ -421,7 +421,8 @@ int sops_yaml_tree_fill(const struct yaml *yaml, struct sops_tree *tree, struct 
 	int r = c.flags ? sops_tree_add(tree, (struct sops_node){.kind = SOPS_LIST}, &root, err)
 			: error_no_memory(err);
 
-	for (size_t i = 0; r == 0 && i < yaml->count; i += yaml->nodes[i].size) {
+	for (size_t i = 0; r == 0 && i < yaml->count;
+	     i = (size_t)(yaml_end(&yaml->nodes[i]) - yaml->nodes)) {
 		r = document_copy(&c, &yaml->nodes[i], err);
 		c.first_document = false;
 	}
