@@ -227,7 +227,7 @@ AFTER = {
     "Start the VM": new_value_arrived,
     "Give it a new value": new_value_arrived,
     "A colleague": new_value_arrived,
-    "A guest's SSH key, and who may log in": ada_logs_in,
+    "A guest's SSH keys": ada_logs_in,
     "A script that starts the VM": script_gets_credentials,
 }
 
