@@ -18,7 +18,6 @@ struct row {
 };
 
 struct listing {
-	struct cli *cli;
 	json_t *list; /* NULL: rows */
 	const struct config *config;
 	json_t *vms;      /* owned; "GENERATOR/FILE": the indices of the VMs that load it */
@@ -250,7 +249,7 @@ int command_list(struct cli *cli, int argc, char **argv, struct error *err)
 		.has_json = true,
 		.arguments_max = -1,
 	};
-	__attribute__((cleanup(listing_destroy))) struct listing listing = {.cli = cli};
+	__attribute__((cleanup(listing_destroy))) struct listing listing = {0};
 	_cleanup_config_ struct config config = {0};
 	_cleanup_close_ int store_dirfd = -1;
 	_cleanup_json_ json_t *list = NULL;
