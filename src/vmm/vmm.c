@@ -162,14 +162,16 @@ static void exposure_warn(const struct vmm_launch *launch)
 			       launch->ops->name);
 }
 
-/* systemd since 254; src/core/import-creds.c. The static strings arrive. */
+/* systemd since 254; src/core/import-creds.c. The static strings arrive, and so does what is in the
+ * initrd, which such a VM measures. */
 static void confidential_warn(const struct vmm_launch *launch)
 {
 	bool has_credential = false;
 
 	for (size_t i = 0; i < launch->list.count; i++)
 		has_credential = has_credential || launch->list.strings[i].name;
-	if (launch->is_confidential && has_credential)
+	if (launch->is_confidential && has_credential &&
+	    vmm_transport_find(launch) != VMM_TRANSPORT_INITRD)
 		report_message(launch->report, REPORT_WARNING,
 			       "systemd in the guest of a confidential VM ignores credentials from "
 			       "the host");

@@ -289,7 +289,7 @@ def test_strings_for_a_restored_qemu_are_an_error(directory):
 
 
 def test_confidential_vm_is_a_warning(directory):
-    """credentials for a confidential VM cause a warning, since systemd ignores them there; other strings do not"""
+    """credentials for a confidential VM cause a warning, since systemd ignores them there; other strings and an initrd do not"""
     vm = Vm(directory)
     script = vm.bin / "qemu-system-x86_64"
     script.write_text("#!/bin/sh\n")
@@ -299,6 +299,9 @@ def test_confidential_vm_is_a_warning(directory):
                "vmcred: warning: systemd in the guest of a confidential VM ignores credentials from the host\n")
     (directory / "vmcred.yaml").write_text("vms: {test-vm: {platformOEMStrings: [A=b]}}\n")
     expect(vm.run("qemu-system-x86_64", "-M", "q35,confidential-guest-support=sev0"), 0, "", "")
+    (directory / "vmcred.yaml").write_text("vms: {test-vm: {credentialFiles: {HOST-TLS: host-tls}}}\n")
+    expect(vm.run("qemu-system-x86_64", "-M", "q35,confidential-guest-support=sev0", "-initrd", script,
+                  options=("--transport=initrd",)), 0, "", "")
 
 
 # System Information (DSP0134, section 7.2), with one string.
