@@ -61,6 +61,7 @@ def evaluates(sources, directory, clan_core=None):
         assert flake["hypervisor"].startswith("vmcred-"), flake
     equal([flakes[name]["loaded"] for name in ("sops-nix", "clan", "own")],
           [["API_KEY:/run/secrets/api-key"], ["API_KEY:/run/secrets/api-key"], []])  # fmt: skip
+    equal([flakes[name]["known"] for name in ("sops-nix", "clan", "own")], [["web"], ["web"], []], "VMs for vmcred status")
     equal(flakes["own"]["source"], str(directory / "own/secrets"))
     generator = flakes["clan"]["declaration"]["generators"]["web"]
     equal((generator["machines"], list(generator["files"])), (["host1"], ["api-key"]))

@@ -56,6 +56,7 @@ let
       loaded = host.systemd.services."microvm@web".serviceConfig.LoadCredential or [ ];
       service = vm.systemd.services.web.serviceConfig.LoadCredential;
       hypervisor = vm.microvm.${vm.microvm.hypervisor}.package.name;
+      known = lib.attrNames (builtins.fromJSON (host.environment.etc."vmcred/vmcred.yaml".text or "{}")).vms or { };
       source = toString host.services.vmcred.source;
       declaration = builtins.fromJSON (builtins.unsafeDiscardStringContext (outputs.vmcredDeclaration or "null"));
     };
