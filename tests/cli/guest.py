@@ -37,9 +37,9 @@ def structure(kind, strings, formatted=b""):
 
 
 def table(*structures):
-    """A table with a structure of type 11 for each list of strings, between others."""
+    """A table with a structure of type 11 for each list of strings, between others, of which one has a credential in vain."""
     oem = (structure(11, [string.encode() for string in strings], bytes([len(strings)])) for strings in structures)
-    return structure(1, [b"QEMU"], b"\1") + b"".join(oem) + structure(127, [])
+    return structure(1, [text("NOT-OEM", "1").encode()], b"\1") + b"".join(oem) + structure(127, [])
 
 
 def denied(command):
@@ -185,6 +185,15 @@ def test_second_import_adds_what_is_new(directory):
     equal(guest.imported(again), {"A": b"1", "B": b"3"})
 
 
+def test_imports_at_once_share_one_directory(directory):
+    """imports that run at the same time all succeed and mount one file system"""
+    guest = Guest(directory)
+    guest.smbios([text(f"C{number}", "x" * 1000) for number in range(40)])
+    script = f"""for i in $(seq 20); do /vmcred-guest import || echo failed & done; wait
+        grep -c {SYSTEM} /proc/self/mountinfo; ls {SYSTEM} | wc -l; {denied(f"touch {SYSTEM}/x")}"""
+    expect(guest.run(script), 0, "1\n40\n", "")
+
+
 def test_credentials_of_the_initrd_are_passed_on(directory):
     """import --initrd stores only the initrd's credentials, in the private directory that systemd takes over and removes"""
     guest = Guest(directory)
@@ -230,6 +239,16 @@ def test_program_sees_its_credentials_only(directory):
         "/run/credentials 500:root\napi-key 400:root\nsame 400:root\n. 500:root\n"
         f"{CANARY}1\n/run/credentials\n/run/credentials/api-key\n/run/credentials/same\n<--><--user><a b>\n@system\n", "",
     )  # fmt: skip
+
+
+def test_mounts_of_the_guest_reach_programs(directory):
+    """what the guest mounts later appears to a program of exec, and the program's mounts do not appear to the guest"""
+    guest = exec_guest(directory)
+    script = """mount --make-rshared /; mkdir /mnt; /vmcred-guest import
+        /vmcred-guest exec same -- sh -c 'touch /run/started; for _ in $(seq 300); do [ ! -e /mnt/x ] || break; sleep 0.1; done; ls /mnt /run/credentials' &
+        for _ in $(seq 300); do [ ! -e /run/started ] || break; sleep 0.1; done
+        ls /run/credentials; mount -t tmpfs tmpfs /mnt; touch /mnt/x; wait"""
+    expect(guest.run(script), 0, "@system\n/mnt:\nx\n\n/run/credentials:\nsame\n", "")
 
 
 def test_program_runs_as_its_user(directory):
