@@ -177,7 +177,7 @@ int command_doctor(struct cli *cli, int argc, char **argv, struct error *err)
 	const char *root = NULL;
 	const struct cli_option options[] = {
 		{"fix", NULL, "repair what can be repaired safely: modes of identities", &fix},
-		{"root", "DIR", "examine the files below DIR", &root},
+		{"root", "DIRECTORY", "examine the files below it", &root},
 		{0},
 	};
 	const struct cli_usage usage = {
