@@ -13,10 +13,13 @@ it misbehave:
     close      true: it closes the first connection without an answer
     status     the status of its first answer
     delay      seconds before it creates its socket
+    slow       seconds between its socket and its configuration; a client that has connected by then makes it crash if the
+               configuration is refused, as the real one does
     deaf       true: the guest ignores Ctrl-Alt-Del
 """
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -158,8 +161,14 @@ def main():
         except OSError:
             fail(f"RunWithApi(FailedToBindSocket(\"{arguments['--api-sock']}\"))")
         listener.listen()
+    time.sleep(BEHAVIOUR.get("slow", 0))
     config_given = "--config-file" in arguments
-    RECORD["config"], initrd = config_read(arguments["--config-file"]) if config_given else (None, None)
+    try:
+        RECORD["config"], initrd = config_read(arguments["--config-file"]) if config_given else (None, None)
+    except SystemExit:
+        if listener and select.select([listener], [], [], 0)[0]:
+            os.abort()
+        raise
     if initrd and "record" in BEHAVIOUR:
         with open(BEHAVIOUR["record"] + ".initrd", "wb") as out:
             out.write(initrd_load(initrd))

@@ -244,6 +244,12 @@ def test_link_starts_firecracker(directory):
     equal(harness.run(link, "--version", env=environment).out, "Firecracker v1.16.1\n")
 
 
+def test_error_in_the_configuration_is_quoted(directory):
+    """an error in the configuration is quoted: no request waits while Firecracker reads it, which would crash it"""
+    vm = Launch(directory, nonsense=1)
+    rejected(vm.run(*vm.command(), stand_in={"slow": 0.5}), 1, "code 1", "unknown field")
+
+
 def test_failed_launches(directory):
     """a launch that fails leaves nothing, and quotes Firecracker's error unless that repeats a credential"""
     vm = Launch(directory)
