@@ -92,7 +92,5 @@ int activation_preview(struct activation *activation, const char *path, const ch
 	result->generation = activation->generation_before + (result->changed ? 1 : 0);
 	result->secret_count = activation->secret_count;
 	r = activation_record_make(activation, result->generation, &result->record, err);
-	if (r == 0)
-		r = activation_record_sort(&result->record, err);
 	return r < 0 ? r : changes_list(activation, result, err);
 }
