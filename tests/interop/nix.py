@@ -3,6 +3,7 @@
 import base64
 import functools
 import json
+import os
 import re
 import shlex
 import shutil
@@ -311,6 +312,14 @@ def test_flake(_directory):
         "lib": ["clanVars"],
         "devShells": ["default"],
     })  # fmt: skip
+
+
+def test_source_of_the_package(directory):
+    """the package's source has everything that its build reads"""
+    source = nix().built("packageSource") / "src"
+    expect(run("meson", "setup", "-Dtests=false", directory / "build", source), 0)
+    expect(run("ninja", "-C", directory / "build", "-n"), 0)
+    equal([name for name in os.listdir(source) if name in ("tests", "build", "nix", ".git")], [])
 
 
 def test_package(_directory):

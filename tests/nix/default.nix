@@ -134,7 +134,8 @@ in
     (sources + "/sops-nix/modules/sops")
     ({ config, ... }: {
       sops = {
-        package = flake.packages.x86_64-linux.default;
+        packageSource = links { inherit (flake.packages.x86_64-linux.default) src; };
+  package = flake.packages.x86_64-linux.default;
         defaultSopsFile = sopsFile;
         age = { inherit keyFile; };
         secrets."web/api-key" = { mode = "0440"; owner = "root"; restartUnits = [ "microvm@web.service" ]; };
@@ -168,6 +169,7 @@ in
     };
   mentions = lib.mapAttrs (_: config: config.mentions) configs.refused;
   names = lib.mapAttrs (_: lib.attrNames) configs;
+  packageSource = links { inherit (flake.packages.x86_64-linux.default) src; };
   package = flake.packages.x86_64-linux.default;
   # bin/sops, bin/age and bin/age-keygen.
   links = links { inherit (flake.packages.x86_64-linux) sops age; };

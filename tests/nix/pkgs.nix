@@ -7,7 +7,14 @@
 let
   lib = import (sources + "/nixpkgs.lib/lib") // {
     # The original needs a newer Nix.
-    fileset = { toSource = { root, fileset }: root; unions = files: assert lib.all builtins.pathExists files; files; };
+    fileset = {
+      unions = files: assert lib.all builtins.pathExists files; map toString files;
+      toSource = { root, fileset }: builtins.path {
+        name = "source";
+        path = root;
+        filter = path: _: lib.any (file: path == file || lib.hasPrefix "${file}/" path) fileset;
+      };
+    };
   };
 
   # What vmcred's files and microvm.nix use of a derivation of nixpkgs.
@@ -55,8 +62,7 @@ let
       buildPlatform = if system == builtins.currentSystem then platform else lib.systems.elaborate builtins.currentSystem;
       # Installs what the project's build made, and then runs the package's commands.
       mkDerivation = { pname, version, postInstall ? "", passthru ? { }, meta ? { }, ... }@attributes:
-        assert builtins.pathExists attributes.src;
-        package (passthru // { inherit meta passthru version; }) (file "${pname}-${version}" postInstall ''
+        package (passthru // { inherit meta passthru version; inherit (attributes) src; }) (file "${pname}-${version}" postInstall ''
           cp -r ${vmcredBuild} $out
           chmod -R u+w $out
           . $textPath
