@@ -25,14 +25,18 @@
 
         # The hypervisors of microvm.nix that vmcred can start, each with the program that the runner calls.
         programs = {
+          alioth = "alioth";
           cloud-hypervisor = "cloud-hypervisor";
+          crosvm = "crosvm";
           firecracker = "firecracker";
+          kvmtool = "lkvm";
           qemu = "qemu-system-${architecture}";
+          stratovirt = "stratovirt";
         };
 
         # Those without SMBIOS and fw_cfg (vmcred-run(1), "TRANSPORTS").
         throughInitrd = hypervisor:
-          hypervisor == "firecracker"
+          lib.elem hypervisor [ "alioth" "crosvm" "firecracker" "kvmtool" "stratovirt" ]
           || hypervisor == "cloud-hypervisor" && architecture != "x86_64"
           || cfg.settings.transport or null == "initrd";
 

@@ -109,7 +109,8 @@ def starts_firecracker(runner):
 
 def passes_credentials_of_the_initrd(sources, directory):
     found = facts(sources)
-    expected = {"ch-aarch64", "firecracker-minimal", "firecracker-three-secrets"}
+    expected = {"ch-aarch64", "firecracker-three-secrets"} | {
+        f"{name}-minimal" for name in ("alioth", "crosvm", "firecracker", "kvmtool", "stratovirt")}
     equal({name for name, fact in found.items() if fact["inInitrd"] and not fact["failed"]}, expected)
     script = found["firecracker-minimal"]["inInitrd"]
     extra = directory / "extra/system_credentials"
@@ -153,6 +154,17 @@ def starts_with_its_units_entry(runner):
     equal(arguments[:-2], runner.arguments())
 
 
+def adds_to_an_initrd(runner):
+    Path("/run/stand-in").mkdir(exist_ok=True)
+    Path("/run/stand-in/initrd").write_bytes(b"initrd")
+    arguments, read, environment = called(runner.run())
+    (data,) = read
+    equal(entries(data.replace("\1", "\0").encode(), len(b"initrd")),
+          credentials({name: value.encode() for name, value in runner.values.items()}))  # fmt: skip
+    assert "canary" not in str(arguments + environment)
+    runner.fails_without()
+
+
 def starts_without_vmcred(runner):
     """Without credentials, as if the module were not imported."""
     assert "-vmcred-" not in runner.text(), runner.text()
@@ -168,8 +180,9 @@ def evaluates_guests(sources):
             assert mention in message, message
     # Where assertions are ignored, no VM starts without its credentials.
     equal({name for name, fact in found.items() if fact["throws"]}, set(mentioned), "VMs without a runner")
+    all_but_vfkit = ["alioth", "cloud-hypervisor", "crosvm", "firecracker", "kvmtool", "qemu", "stratovirt"]
     equal([found[name]["runners"] for name in ("ch-minimal", "ch-aarch64", "off-qemu")], [
-        ["cloud-hypervisor", "firecracker", "qemu"], ["cloud-hypervisor", "firecracker", "qemu"], ["qemu"],
+        all_but_vfkit, all_but_vfkit, ["qemu"],
     ])  # fmt: skip
     equal(found["q35-minimal"]["services"], {"web": ["key:API_KEY", "other:OTHER"]})
     for name, fact in found.items():
@@ -267,6 +280,9 @@ def runs_in_the_real_cloud_hypervisor(sources, directory):
     process.kill()
 
 
+CHECKS = {"ch": starts_cloud_hypervisor, "firecracker": starts_firecracker, "qemu": starts_qemu, "q35": starts_qemu}
+
+
 def runner_tests(sources, origin):
     names = nix(sources).value("names")
 
@@ -283,7 +299,7 @@ def runner_tests(sources, origin):
     register("real", "the real Cloud Hypervisor runs that VM, and no process shows a secret",
              lambda directory: runs_in_the_real_cloud_hypervisor(sources, directory))
     for name in names["works"]:
-        check = {"ch": starts_cloud_hypervisor, "firecracker": starts_firecracker}.get(name.partition("-")[0], starts_qemu)
+        check = CHECKS.get(name.partition("-")[0], adds_to_an_initrd)
         register(name, f"the runner of {name} passes each credential, and starts nothing without one",
                  lambda directory, name=name, check=check: check(Runner(directory, sources, name)))
     register("initrd", "a guest passes the credentials that Firecracker adds to its initrd to the system",

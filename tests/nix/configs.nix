@@ -73,6 +73,10 @@ in
 
     ch-settings = with' { vmcred.guest.settings.stopTimeout = 5; } (ch { });
 
+    alioth-minimal = vm "alioth" { };
+    crosvm-minimal = vm "crosvm" { };
+    kvmtool-minimal = vm "kvmtool" { };
+    stratovirt-minimal = vm "stratovirt" { };
     firecracker-minimal = firecracker;
     firecracker-three-secrets = vm "firecracker" {
       credentialFiles = { DB_PASSWORD = "/run/secrets/db"; "tls.key" = "/run/secrets/tls.key"; };
@@ -96,9 +100,8 @@ in
   };
 
   # What the error must name.
-  refused = lib.genAttrs [ "crosvm" "kvmtool" "stratovirt" "alioth" ] (name:
-    vm name { } // { mentions = [ name "qemu" ]; }
-  ) // {
+  refused = {
+    vfkit = vm "vfkit" { } // { mentions = [ "vfkit" "qemu" ]; };
     ch-graphics = ch { graphics.enable = true; } // { mentions = [ "graphics" "vmConfig.gpu" ]; };
     firecracker-script = with' { boot.initrd.systemd.enable = lib.mkForce false; } firecracker // {
       mentions = [ "firecracker" "boot.initrd.systemd.enable = true" ];

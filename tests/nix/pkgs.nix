@@ -109,6 +109,12 @@ let
     cloud-hypervisor = programs "cloud-hypervisor-53.0" [ "${hypervisors}/cloud-hypervisor" "${hypervisors}/ch-remote" ] {
       version = "53.0";
     };
+    alioth = programs "alioth-0.9" [ "${hypervisors}/alioth" ] { version = "0.9"; };
+    crosvm = programs "crosvm-0" [ "${hypervisors}/crosvm" ] { version = "0"; };
+    kvmtool = programs "kvmtool-0" [ "${hypervisors}/lkvm" ] { version = "0"; };
+    stratovirt = programs "stratovirt-2.4" [ "${hypervisors}/stratovirt" ] { version = "2.4"; };
+    # It gives a program a terminal.
+    expect = programs "expect" [ "${hypervisors}/unbuffer" ] { };
     firecracker = programs "firecracker-1.13.1" [ "${hypervisors}/firecracker" ] { version = "1.13.1"; };
     qemu_kvm = programs "qemu-host-cpu-only-10.1" [ "${hypervisors}/qemu-system-x86_64" "${hypervisors}/qemu-system-aarch64" ] {
       version = "10.1";
@@ -121,10 +127,10 @@ let
   }
   # Programs that the runners only mention, and libraries.
   // lib.genAttrs [
-    "age" "alioth" "bash" "bubblewrap" "coreutils" "coreutils-full" "crosvm" "curl" "e2fsprogs" "erofs-utils" "expect" "fakegpu"
-    "gawk" "git" "gnugrep" "gnupg" "gnused" "iproute2" "jansson" "jq" "kmod" "kvmtool" "libusb1" "libxcrypt" "meson"
+    "age" "bash" "bubblewrap" "coreutils" "coreutils-full" "curl" "e2fsprogs" "erofs-utils" "fakegpu"
+    "gawk" "git" "gnugrep" "gnupg" "gnused" "iproute2" "jansson" "jq" "kmod" "libusb1" "libxcrypt" "meson"
     "netcat" "ninja" "nix" "openssh" "openssl" "pcre2" "pkg-config" "python3" "qemu-utils" "scdoc" "socat" "squashfs-tools-ng"
-    "stratovirt" "systemd" "time" "util-linux" "util-linuxMinimal" "vfkit" "virtiofsd" "zlib"
+    "systemd" "time" "util-linux" "util-linuxMinimal" "vfkit" "virtiofsd" "zlib"
   ] (name: programs name [ ] { });
 in
 pkgs // { kernel = pkgs.kernel // { dev = kernel; out = kernel; outPath = kernel; }; }

@@ -14,7 +14,6 @@ static const struct cli_command personalities[] = {
 	/* systemd calls a generator by its path, with three directories: systemd.generator(7). */
 	{.name = "vmcred-generator", .run = command_generator},
 	{.name = "cloud-hypervisor", .run = command_hypervisor},
-	{.name = "firecracker", .run = command_hypervisor},
 	{.name = "qemu-system-*", .run = command_hypervisor},
 	{.name = "alioth", .run = command_hypervisor},
 	{.name = "crosvm", .run = command_hypervisor},

@@ -44,7 +44,6 @@ static const struct cli_command commands[] = {
 static const struct cli_command personalities[] = {
 	{.name = "sops-install-secrets", .run = command_install_secrets},
 	{.name = "cloud-hypervisor", .program = "vmcred-run"},
-	{.name = "firecracker", .program = "vmcred-run"},
 	{.name = "qemu-system-*", .program = "vmcred-run"},
 	{.name = "alioth", .program = "vmcred-run"},
 	{.name = "crosvm", .program = "vmcred-run"},

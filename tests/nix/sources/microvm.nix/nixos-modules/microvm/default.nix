@@ -115,9 +115,21 @@ let
     "--enable-pci"
   ];
 
-  commands = { inherit firecracker qemu; cloud-hypervisor = cloudHypervisor; } // lib.genAttrs [
-    "alioth" "crosvm" "kvmtool" "stratovirt" "vfkit"
-  ] (name: if vm.credentialFiles != { } then throw "${name} does not support credentialFiles" else [ "false" ]);
+  # Those with an option for the initrd, and no other way for credentials.
+  withOption = package: words:
+    if vm.credentialFiles != { } then throw "no support for credentialFiles" else
+      [ "${package}/bin/${lib.head words}" ] ++ lib.tail words ++ [ vm.initrdPath ];
+
+  commands = {
+    inherit firecracker qemu;
+    cloud-hypervisor = cloudHypervisor;
+    alioth = withOption vm.alioth.package [ "alioth" "run" "-i" ];
+    crosvm = withOption vm.crosvm.package [ "crosvm" "run" "--initrd" ];
+    kvmtool = withOption vm.kvmtool.package [ "lkvm" "run" "-i" ];
+    stratovirt = withOption vm.stratovirt.package [ "stratovirt" "-initrd" ];
+  } // lib.genAttrs [ "vfkit" ] (name: if vm.credentialFiles != { } then throw "${name} does not support credentialFiles" else [ "false" ]);
+
+  processName = lib.optionalString vm.prettyProcnames ''-a "microvm@${hostName}"'';
 
   runner = command: pkgs.writeShellScriptBin "microvm-run" ''
     set -eou pipefail
@@ -125,7 +137,7 @@ let
       exec 3<>/dev/tap$(< "/sys/class/net/vm-1/ifindex")
     ''}
     runtime_args=${lib.optionalString (vm.extraArgsScript != null) "$(${vm.extraArgsScript})"}
-    exec ${lib.optionalString vm.prettyProcnames ''-a "microvm@${hostName}"''} ${lib.escapeShellArgs command} ''${runtime_args:-}
+    exec ${processName} ${lib.escapeShellArgs command} ''${runtime_args:-}
   '';
 in
 {
@@ -157,7 +169,11 @@ in
     cloud-hypervisor.package = option lib.types.package vm.vmHostPackages.cloud-hypervisor;
     cloud-hypervisor.platformOEMStrings = option strings [ ];
     cloud-hypervisor.extraArgs = option strings [ ];
+    alioth.package = option lib.types.package vm.vmHostPackages.alioth;
+    crosvm.package = option lib.types.package vm.vmHostPackages.crosvm;
     firecracker.package = option lib.types.package vm.vmHostPackages.firecracker;
+    kvmtool.package = option lib.types.package vm.vmHostPackages.kvmtool;
+    stratovirt.package = option lib.types.package vm.vmHostPackages.stratovirt;
     qemu.package = option lib.types.package vm.vmHostPackages.qemu_kvm;
     qemu.machine = option lib.types.str (if system == "x86_64-linux" then "microvm" else "virt");
     qemu.extraArgs = option strings [ ];
