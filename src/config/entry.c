@@ -84,21 +84,14 @@ int schema_node_print(FILE *stream, const struct yaml_node *node, const char *co
 	return r;
 }
 
-/* NULL: too large, or out of memory. */
-static char *entry_text(struct config *config, const struct yaml_node *hypervisors,
-			const struct yaml_node *name, const struct yaml_node *vm)
+/* Negative: too large, or out of memory. */
+static int entry_print(FILE *stream, const struct yaml_node *hypervisors,
+		       const struct yaml_node *name, const struct yaml_node *vm)
 {
 	/* They would need the generators and machines; credentials are lines of the unit anyway. */
 	static const char *const elsewhere[] = {"loadCredentials", "machine", NULL};
-	_cleanup_error_ struct error ignored = {0};
-	_cleanup_free_ char *text = NULL;
-	_cleanup_fclose_ FILE *stream = NULL;
-	size_t size = 0;
 	int r = 0;
 
-	stream = open_memstream(&text, &size);
-	if (!stream)
-		return NULL;
 	fputs("{", stream);
 	if (hypervisors) {
 		fputs("\"hypervisors\":", stream);
@@ -112,18 +105,26 @@ static char *entry_text(struct config *config, const struct yaml_node *hyperviso
 	if (r == 0)
 		r = schema_node_print(stream, vm, elsewhere, ENTRY_SIZE_MAX);
 	fputs("}}", stream);
-	if (r < 0 || fflush(stream) != 0 || ferror(stream) || size > ENTRY_SIZE_MAX)
-		return NULL;
-	return schema_text(config, text, size, &ignored);
+	return r;
 }
 
 void schema_entries(const struct yaml_node *root, struct config *config)
 {
 	const struct yaml_node *hypervisors = yaml_member(root, "hypervisors");
 	const struct yaml_node *vms = yaml_member(root, "vms"), *key = vms + 1;
+	_cleanup_error_ struct error ignored = {0};
+	_cleanup_free_ char *text = NULL;
+	_cleanup_fclose_ FILE *stream = NULL;
+	size_t size = 0;
 
-	for (size_t i = 0; i < config->vm_count; i++, key = yaml_end(yaml_end(key)))
-		config->vms[i].entry = entry_text(config, hypervisors, key, yaml_end(key));
+	/* One for all: its buffer is wiped when it is freed. */
+	stream = open_memstream(&text, &size);
+	for (size_t i = 0; stream && i < config->vm_count; i++, key = yaml_end(yaml_end(key))) {
+		rewind(stream);
+		if (entry_print(stream, hypervisors, key, yaml_end(key)) == 0 &&
+		    fflush(stream) == 0 && !ferror(stream) && size <= ENTRY_SIZE_MAX)
+			config->vms[i].entry = schema_text(config, text, size, &ignored);
+	}
 }
 
 int config_load_entry(const char *credentials, struct config *config, struct error *err)
