@@ -16,7 +16,7 @@
  *
  *     /etc/vmcred/vmcred.yaml      a link to .vmcred-bundle.XXXXXXXX/vmcred.yaml
  *
- * One rename of this link replaces a bundle, since a store is where the declaration really is
+ * One rename of this link replaces a bundle, since the link leads to the store, too
  * (config_find()). Everything else in /etc/vmcred is the host's.
  */
 #ifndef VMCRED_BUNDLE_BUNDLE_H
@@ -135,7 +135,7 @@ struct bundle_place {
 
 /*
  * Creates the directory if necessary, locks it, and removes what killed runs left. With `dry`, only
- * checks it. VMCRED_FAILED: it has a declaration that did not come from a bundle.
+ * checks it. VMCRED_FAILED: it has a declaration or a store that did not come from a bundle.
  */
 int bundle_place_open(const char *path, bool dry, struct bundle_place *place, struct error *err);
 

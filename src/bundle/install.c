@@ -29,17 +29,24 @@ static void installed_find(int dirfd, char directory[PATH_MAX])
 	*slash = '\0';
 }
 
-/* Fails if there is a declaration that did not come from a bundle. */
-static int declaration_check(int dirfd, struct error *err)
+static bool is_free(int dirfd, const char *name)
 {
+	return faccessat(dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
+}
+
+/* Fails if there is a declaration that did not come from a bundle, or a store that would be used
+ * instead of the bundle's (config_find()). */
+static int place_check(int dirfd, struct error *err)
+{
+	const char *other = is_free(dirfd, "vars") ? NULL : "vars";
 	char directory[PATH_MAX];
 
 	installed_find(dirfd, directory);
-	if (directory[0] != '\0' ||
-	    (faccessat(dirfd, BUNDLE_DECLARATION, F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
-	     errno == ENOENT))
+	if (directory[0] == '\0' && !is_free(dirfd, BUNDLE_DECLARATION))
+		other = BUNDLE_DECLARATION;
+	if (!other)
 		return 0;
-	error_set(err, VMCRED_FAILED, "%s does not come from a bundle", BUNDLE_DECLARATION);
+	error_set(err, VMCRED_FAILED, "%s does not come from a bundle", other);
 	return error_hint(err, "move it away if this host gets bundles from now on");
 }
 
@@ -80,7 +87,7 @@ int bundle_place_open(const char *path, bool dry, struct bundle_place *place, st
 	if (!dry)
 		r = lock_take(&place->lock, place->dirfd, true, path, err);
 	if (r == 0)
-		r = declaration_check(place->dirfd, err);
+		r = place_check(place->dirfd, err);
 	if (r < 0)
 		return error_wrap(err, "%s", path);
 	return dry ? 0 : place_clean(place, err);

@@ -32,10 +32,29 @@ void config_destroy(struct config *config)
 	*config = (struct config){0};
 }
 
+/* Opens the directory of a path: as it is written, or where its links lead. */
+static int parent_open(const char *path, bool follow, struct error *err)
+{
+	_cleanup_free_ char *copy = follow ? realpath(path, NULL) : strdup(path);
+
+	return copy ? dir_open(AT_FDCWD, dirname(copy), err)
+		    : error_set_errno(err, errno, "%s", path);
+}
+
+/* The store's root: beside the declaration, or else where that leads as a link. */
+static int store_open(const char *path, struct error *err)
+{
+	_cleanup_close_ int fd = parent_open(path, false, err);
+
+	if (fd < 0 || faccessat(fd, "vars", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return fd < 0 ? fd : fd_release(&fd);
+	return parent_open(path, true, err);
+}
+
 int config_find(const char *given, char **path, int *dirfd, struct error *err)
 {
 	static const char here[] = "vmcred.yaml";
-	_cleanup_free_ char *found = NULL, *directory = NULL;
+	_cleanup_free_ char *found = NULL;
 	int fd;
 
 	if (!given && access(here, F_OK) == 0) {
@@ -51,11 +70,10 @@ int config_find(const char *given, char **path, int *dirfd, struct error *err)
 		return error_hint(err, "create it, or use --config FILE");
 	}
 	found = strdup(given);
-	directory = realpath(given, NULL);
-	if (!found || !directory)
-		return error_set_errno(err, errno, "%s", given);
+	if (!found)
+		return error_no_memory(err);
 	if (dirfd) {
-		fd = dir_open(AT_FDCWD, dirname(directory), err);
+		fd = store_open(given, err);
 		if (fd < 0)
 			return fd;
 		*dirfd = fd;

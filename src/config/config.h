@@ -295,8 +295,8 @@ bool config_is_unit(const char *name, const char *suffix);
 /*
  * Finds the declaration: `given`, or else ./vmcred.yaml, which must be trusted
  * (trusted_found_check()), or the system's. Sets `*path` (the caller frees it) and a descriptor of
- * the directory where it is when links were followed (the caller closes it), which is the root of
- * the store; either may be NULL.
+ * its directory (the caller closes it), which is the root of the store; either may be NULL. The
+ * directory of a link that has no `vars` beside it is the one that the link leads to.
  */
 int config_find(const char *given, char **path, int *dirfd, struct error *err);
 

@@ -251,7 +251,7 @@ def test_machine_is_the_host(directory):
 
 
 def test_repository_in_its_place(directory):
-    """a declaration that did not come from a bundle is not replaced, and neither is a link to one"""
+    """a declaration or a store that did not come from a bundle is not replaced, and neither is a link to one"""
     repository = Repository(directory)
     bundle = repository.export()
     repository.etc.mkdir(parents=True)
@@ -265,6 +265,9 @@ def test_repository_in_its_place(directory):
         fails(repository.import_(bundle, "--dry-run"), 1, "vmcred.yaml")
         equal(os.listdir(repository.etc), ["vmcred.yaml"])
         declaration.unlink()
+    (repository.etc / "vars").mkdir()
+    fails(repository.import_(bundle), 1, "vars", "move it away")
+    equal(os.listdir(repository.etc), ["vars"])
 
 
 def test_without_an_identity(directory):
