@@ -86,6 +86,7 @@ def starts_cloud_hypervisor(runner):
 
 
 def starts_firecracker(runner):
+    need_root()
     initrd = Path("/run/stand-in/initrd")
     initrd.parent.mkdir(exist_ok=True)
     initrd.write_bytes(b"initrd")
@@ -154,6 +155,7 @@ def starts_with_its_units_entry(runner):
 
 
 def adds_to_an_initrd(runner):
+    need_root()
     Path("/run/stand-in").mkdir(exist_ok=True)
     Path("/run/stand-in/initrd").write_bytes(b"initrd")
     arguments, read, environment = called(runner.run())
