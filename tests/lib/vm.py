@@ -224,9 +224,9 @@ class Qmp:
 
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX)
-        wait_for("QEMU's monitor", path.exists)
         self.socket.settimeout(60)
-        self.socket.connect(str(path))
+        # The socket exists before QEMU listens on it.
+        wait_for("QEMU's monitor", lambda: self.socket.connect_ex(str(path)) == 0)
         self.stream = self.socket.makefile("rw")
         self.stream.readline()
         self("qmp_capabilities")
