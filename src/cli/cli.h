@@ -56,6 +56,9 @@ struct cli_program {
 	 * instead; it gets the whole argv. `program`: the name belongs to that program. NULL: none.
 	 */
 	const struct cli_command *personalities;
+	/* Lines in the journal have its priorities (sd-daemon(3)). Not those of a program in a unit
+	 * with SyslogLevelPrefix=no, because a guest's lines follow. */
+	bool has_priorities;
 };
 
 /* The main() of a program. Returns its exit code. */

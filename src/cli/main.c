@@ -171,16 +171,26 @@ static int program_run(const struct cli_program *program, struct cli *cli, int a
 /* The journal's priority of an error: syslog(3). */
 #define ERROR_PREFIX "<3>"
 
+static char *line_make(enum report_level level, const char *text)
+{
+	return text_format("vmcred: %s%s", level == REPORT_WARNING ? "warning: " : "", text);
+}
+
 static void line_print(const struct report *report, enum report_level level, const char *text)
 {
-	_cleanup_free_ char *line =
-		text_format("vmcred: %s%s", level == REPORT_WARNING ? "warning: " : "", text);
+	_cleanup_free_ char *line = line_make(level, text);
 
 	progress_clear(report->data);
-	if (line && cli_journal_is_stderr())
-		cli_journal_line(report, level, line);
-	else if (line)
+	if (line)
 		fprintf(stderr, "%s\n", line);
+}
+
+static void line_log(const struct report *report, enum report_level level, const char *text)
+{
+	_cleanup_free_ char *line = line_make(level, text);
+
+	if (line)
+		cli_journal_line(report, level, line);
 }
 
 /*
@@ -197,7 +207,7 @@ static int exit_status(int code)
 	return code == VMCRED_MISSING ? EX_NOINPUT : code == VMCRED_INTEGRITY ? EX_DATAERR : code;
 }
 
-static int finish(struct cli *cli, int r, struct error *err)
+static int finish(struct cli *cli, bool is_logged, int r, struct error *err)
 {
 	_cleanup_free_ char *line = NULL;
 
@@ -208,21 +218,24 @@ static int finish(struct cli *cli, int r, struct error *err)
 	if (r >= 0)
 		return r == CLI_HELPED ? 0 : r;
 	line = error_line(err);
-	fprintf(stderr, "%svmcred: %s\n", cli_journal_is_stderr() ? ERROR_PREFIX : "",
+	fprintf(stderr, "%svmcred: %s\n", is_logged ? ERROR_PREFIX : "",
 		line ? line : "out of memory");
 	return exit_status(-r);
 }
 
 int cli_main(const struct cli_program *program, int argc, char **argv)
 {
+	const bool is_logged = program->has_priorities && cli_journal_is_stderr();
 	_cleanup_error_ struct error err = {0};
-	struct cli cli = {
-		.report = {.level = REPORT_WARNING, .line = line_print, .progress = progress_show}};
+	struct cli cli = {.report = {.level = REPORT_WARNING,
+				     .line = is_logged ? line_log : line_print,
+				     .progress = progress_show}};
 	int r;
 
 	cli.report.data = &cli.progress;
 	r = streams_protect(&err);
-	return finish(&cli, r < 0 ? r : program_run(program, &cli, argc, argv, &err), &err);
+	return finish(&cli, is_logged, r < 0 ? r : program_run(program, &cli, argc, argv, &err),
+		      &err);
 }
 
 int cli_harden(const struct cli *cli, struct error *err)

@@ -126,7 +126,7 @@ def test_launch(directory):
 
 
 def test_priorities_of_lines(directory):
-    """in a unit, an error has the journal's priority of an error and a warning that of a warning; elsewhere they have none"""
+    """in a unit, an error and a warning have these priorities in the journal, but not before a guest's lines or elsewhere"""
     example = Example(directory)
     code, lines = logged(directory, VMCRED, "get", "--config", example.config, "m", "made/none")
     equal((code, lines[-1][:11]), (2, "<3>vmcred: "))
@@ -135,6 +135,8 @@ def test_priorities_of_lines(directory):
     code, lines = logged(directory, VMCRED, "check", "--config", example.config)
     equal([line[:20] for line in lines], ["<4>vmcred: warning: "])
     assert expect(run(VMCRED, "check", "--config", example.config), 0, None, None).err.startswith("vmcred: warning: ")
+    code, lines = logged(directory, VMCRED, "run", "--config", example.config, "none")
+    equal((code, lines[-1][:8]), (2, "vmcred: "))
 
 
 if __name__ == "__main__":

@@ -257,7 +257,8 @@ static int sops_run(struct cli *cli, int argc, char **argv, struct error *err)
 
 int main(int argc, char **argv)
 {
-	static const struct cli_program program = {.name = "vmcred-sops", .run = sops_run};
+	static const struct cli_program program = {
+		.name = "vmcred-sops", .run = sops_run, .has_priorities = true};
 
 	libcrypto_start();
 	return cli_main(&program, argc, argv);

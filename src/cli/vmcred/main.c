@@ -67,6 +67,7 @@ int main(int argc, char **argv)
 			"to the\nguest's systemd as credentials without being exposed on the way.",
 		.commands = commands,
 		.personalities = personalities,
+		.has_priorities = true,
 	};
 
 	libcrypto_start();
