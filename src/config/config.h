@@ -267,6 +267,7 @@ struct config_hypervisor {
 struct config {
 	struct config_chunk *memory; /* owned */
 	char *path;                  /* as given, for errors */
+	bool part;                   /* written by config_part(): only what one machine needs */
 	char **default_groups;       /* sops.defaultGroups, NULL-terminated, or NULL */
 	struct config_machine *machines;
 	size_t machine_count;
@@ -308,6 +309,9 @@ enum config_flag {
 	/* For what runs at boot or serves many VMs: an error in the entry of a VM concerns only
 	 * that VM. config_vm_get() returns it. */
 	CONFIG_LENIENT = 1 << 1,
+	/* For what changes the store, or knows the readers of secrets: refuse the part of one
+	 * machine (config_part()). */
+	CONFIG_WHOLE = 1 << 2,
 };
 
 /* The same; `flags` are of enum config_flag. */

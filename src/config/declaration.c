@@ -213,6 +213,7 @@ static int document_read(const struct yaml *yaml, struct reader *reader, struct 
 		 .lists = true},
 		READER_ENTRIES("vms", schema_vm, struct config, vms, vm_count),
 		READER_KEY("credentialSource", schema_source, struct config, source),
+		READER_KEY("part", reader_bool, struct config, part),
 		READER_ENTRIES("hypervisors", read_hypervisor, struct config, hypervisors,
 			       hypervisor_count),
 		{0},
@@ -270,6 +271,11 @@ static int text_load(struct secret *text, const char *path, unsigned int flags,
 	_cleanup_yaml_ struct yaml yaml = {.name = path, .invalid = VMCRED_USAGE};
 	int r = yaml_load(&yaml, text, path, flags, config, err);
 
+	if (r == 0 && (flags & CONFIG_WHOLE) && config->part) {
+		config_destroy(config);
+		error_set(err, VMCRED_USAGE, "%s is only the part of one machine", path);
+		return error_hint(err, "use the repository that it was exported from");
+	}
 	if (r == 0 && (flags & CONFIG_ENTRIES) && config->vm_count > 0)
 		schema_entries(yaml_root(&yaml), config);
 	return r;

@@ -9,10 +9,8 @@
 /* Only aliases can make a part larger than its declaration. */
 #define PART_SIZE_MAX ((size_t)64 * 1024 * 1024)
 
-/* Generators need a way to make their files. */
-#define SCRIPT                                                                              \
-	"echo 'this is the part of a declaration for one machine: generate with the whole'" \
-	" >&2\nexit 1\n"
+/* Generators need a way to make their files, but those of a part never run (CONFIG_WHOLE). */
+#define SCRIPT "exit 1\n"
 
 static json_t *texts_json(char *const *texts)
 {
@@ -129,7 +127,7 @@ static int part_print(FILE *stream, const struct yaml_node *root, const struct c
 	_cleanup_json_ json_t *generators = generators_json(config, machine);
 	int r;
 
-	fprintf(stream, "{\n\"machines\":{\"%s\":{}},\n\"generators\":", machine);
+	fprintf(stream, "{\n\"part\":true,\n\"machines\":{\"%s\":{}},\n\"generators\":", machine);
 	r = json_dumpf(generators, stream, JSON_INDENT(1));
 	for (size_t i = 0; r == 0 && i < sizeof(as_they_are) / sizeof(as_they_are[0]); i++) {
 		const struct yaml_node *node = yaml_member(root, as_they_are[i]);

@@ -151,6 +151,24 @@ def test_commands_on_the_host(directory):
     equal(os.listdir(directory / "units"), ["microvm@first.service.d"])
 
 
+def test_store_on_the_host(directory):
+    """on the host, check and doctor find a missing secret but do not judge readers, and nothing changes the store or lists readers"""
+    repository = Repository(directory)
+    expect(repository.import_(repository.export()))
+    config = ["--config", repository.etc / "vmcred.yaml"]
+    installed = repository.installed()
+    expect(vmcred("check", *config), 0, None, "")
+    expect(vmcred("doctor", *config, "--root", repository.root), 0, None, "")
+    for command in (("generate",), ("fix",), ("prune", "--yes"), ("set", "m", "made/one"), ("edit", "m", "made/one"), ("readers",),
+                    ("machine", "add", "m"), ("user", "add", "u"), ("keygen", "--machine", "m", "--output", directory / "new")):
+        fails(vmcred(*command, *config), 2, "vmcred.yaml", "part")
+    equal(repository.installed(), installed)
+    (repository.installed_directory() / "vars/per-machine/m/made/one/secret").unlink()
+    expect(vmcred("check", *config), 3, "m made/one is missing\n", None)
+    found = json.loads(expect(vmcred("doctor", *config, "--root", repository.root, "--json"), 1, None, None).out)
+    equal([one["name"] for one in found], ["store-missing"])
+
+
 def test_without_openat2(directory):
     """where the kernel or a container does not have openat2, links in a store are followed as usual, and none leads out of it"""
     need("strace")

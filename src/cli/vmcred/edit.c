@@ -145,6 +145,7 @@ int command_edit(struct cli *cli, int argc, char **argv, struct error *err)
 
 	if (r != 0)
 		return r;
+	cli->load = CONFIG_WHOLE;
 	r = cli_start(cli, &edit.config, &edit.store_dirfd, err);
 	if (r == 0)
 		r = cli_location_find(&edit.config, argv[first], argv[first + 1], &edit.location,

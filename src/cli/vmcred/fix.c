@@ -32,6 +32,7 @@ int command_fix(struct cli *cli, int argc, char **argv, struct error *err)
 	if (r != 0)
 		return r;
 	cli->threads = pool_threads();
+	cli->load = CONFIG_WHOLE;
 	r = cli_start(cli, &config, &store_dirfd, err);
 	if (r == 0 && !change.dry_run)
 		r = vars_lock(&lock, store_dirfd, &cli->report, err);

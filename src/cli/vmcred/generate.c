@@ -102,6 +102,7 @@ static int generate(struct cli *cli, struct vars_generate_options *options,
 	generation->list = list;
 	generation->dry_run = options->dry_run;
 	cli->threads = pool_threads();
+	cli->load = CONFIG_WHOLE;
 	r = cli_start(cli, &config, &store_dirfd, err);
 	if (r == 0)
 		r = cli_answers_check(&generation->answers, &config, err);

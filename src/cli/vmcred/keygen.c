@@ -78,8 +78,10 @@ static int keygen_run(struct cli *cli, struct keygen *keygen, struct error *err)
 	_cleanup_close_ int store_dirfd = -1;
 	_cleanup_lock_ struct lock lock = LOCK_NONE;
 	const char *recipient;
-	int r = keygen->machine ? cli_start(cli, &config, &store_dirfd, err) : cli_harden(cli, err);
+	int r;
 
+	cli->load = CONFIG_WHOLE;
+	r = keygen->machine ? cli_start(cli, &config, &store_dirfd, err) : cli_harden(cli, err);
 	/* A mistyped name would register an unused key. */
 	if (r == 0 && keygen->machine && !config_machine_get(&config, keygen->machine, err))
 		r = -(int)err->code;

@@ -127,6 +127,7 @@ static int member_command(struct cli *cli, struct member *member,
 	member->names = argv + first + 1;
 	member->name_count = (size_t)(argc - first - 1);
 	member->name = member->names[0];
+	cli->load = CONFIG_WHOLE;
 	r = cli_start(cli, &member->config, &store_dirfd, err);
 	member->store_dirfd = store_dirfd;
 	if (r == 0 && !member->dry_run)

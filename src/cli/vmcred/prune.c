@@ -64,6 +64,7 @@ int command_prune(struct cli *cli, int argc, char **argv, struct error *err)
 	if (cli->json && !yes && !change.dry_run)
 		return error_set(err, VMCRED_USAGE, "--json requires --yes or --dry-run");
 	cli->threads = pool_threads();
+	cli->load = CONFIG_WHOLE;
 	r = cli_start(cli, &config, &store_dirfd, err);
 	if (r == 0 && !change.dry_run)
 		r = vars_lock(&lock, store_dirfd, &cli->report, err);

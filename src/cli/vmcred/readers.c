@@ -286,6 +286,7 @@ int command_readers(struct cli *cli, int argc, char **argv, struct error *err)
 		return r;
 	query.secret = first < argc ? argv[first] : NULL;
 	cli->threads = pool_threads();
+	cli->load = CONFIG_WHOLE;
 	r = cli_start(cli, &config, &store_dirfd, err);
 	if (r == 0)
 		r = access_read(&config, store_dirfd, is_wanted, &query, &cli->report, &access,

@@ -108,6 +108,7 @@ int command_set(struct cli *cli, int argc, char **argv, struct error *err)
 
 	if (r != 0)
 		return r;
+	cli->load = CONFIG_WHOLE;
 	r = cli_start(cli, &config, &store_dirfd, err);
 	if (r == 0)
 		r = cli_location_find(&config, argv[first], argv[first + 1], &location, err);
