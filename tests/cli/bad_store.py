@@ -7,7 +7,7 @@ import shutil
 
 import harness
 from example import DECLARATION, Example
-from harness import equal, expect, need_root, run, test, vmcred
+from harness import equal, expect, need_root, run, test, vmcred, with_nix_store
 
 BASE = "vars/per-machine/m/made"
 DECLARED = DECLARATION.replace('two: {mode: "0440"}', "two: {secret: false}").replace("    kind:", "    validation: 1\n    kind:")
@@ -288,17 +288,6 @@ led_out(
 )  # fmt: skip
 
 
-# A root directory with a /nix/store of its own.
-WITH_NIX_STORE = """
-mkdir "$1/root" && cd "$1/root" || exit 1
-for entry in /*; do
-    if [ -L "$entry" ]; then cp -P "$entry" .
-    elif [ -d "$entry" ] && [ "$entry" != /nix ]; then mkdir ".$entry" && mount --rbind "$entry" ".$entry" || exit 1; fi
-done
-mkdir -p nix/store && mount --bind "$1/nix-store" nix/store && shift && exec chroot . "$@"
-"""
-
-
 def test_links_into_the_nix_store(directory):
     """links into /nix/store are followed, as NixOS makes /etc, unless another user can change what they lead to"""
     need_root()
@@ -313,8 +302,8 @@ def test_links_into_the_nix_store(directory):
 
     def activate():
         shutil.rmtree(directory / "root", ignore_errors=True)
-        return run("unshare", "--mount", "--propagation", "private", "sh", "-c", WITH_NIX_STORE, "sh", directory,
-                   harness.VMCRED, "activate", "--config", store.config, "--identity", store.identity, "--root", store.root)
+        return with_nix_store(directory, harness.VMCRED, "activate", "--config", store.config, "--identity", store.identity,
+                              "--root", store.root)
 
     expect(activate(), 0, None, "")
     equal(store.active("one").read_text(), one)

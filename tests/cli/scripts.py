@@ -2,6 +2,7 @@
 """Scripts of generators: the shell, the sandbox, the time limit, and the output of a script that fails."""
 import os
 import platform
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import harness
 from example import AS_NOBODY, NOBODY, Example, program_for_all
-from harness import VMCRED, equal, expect, fails, need, need_root, run, test
+from harness import VMCRED, equal, expect, fails, need, need_root, run, test, with_nix_store
 
 
 # Instead of lines that repeat a secret.
@@ -85,6 +86,28 @@ sandboxed(
     "echo $out; env | cut -d= -f1 | grep -vE '^(PWD|SHLVL|_|OLDPWD)$' | sort > $out/it",
     "HOME\nPATH\nTMPDIR\nin\nout\n",
 )
+
+
+SYSTEM = "/nix/store/00000000000000000000000000000000-system"
+
+for SANDBOX in SANDBOXES:
+
+    @test(f"a script finds its programs on NixOS, where they are in /nix/store ({SANDBOX})")
+    def test_nixos(directory, sandbox=SANDBOX):
+        need_root()
+        here = example(directory, "command -v cat > $out/it")
+        programs = directory / "nix-store" / Path(SYSTEM).name / "sw/bin"
+        programs.mkdir(parents=True)
+        for program in ("cat", "bwrap"):
+            shutil.copy(need(program), programs)
+        Path("/run/current-system").symlink_to(SYSTEM)
+        path = "/run/current-system/sw/bin"
+        try:
+            expect(with_nix_store(directory, *SANDBOXES[sandbox], VMCRED, "generate", "--config", here.config, path=path), 0,
+                   "g for m: generated it\n", "")
+        finally:
+            Path("/run/current-system").unlink()
+        expect(here.get("it", generator="g"), 0, f"{path}/cat\n", "")
 
 
 def test_no_sandbox(directory):

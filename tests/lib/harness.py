@@ -191,6 +191,24 @@ def hide_host(with_run=True):
     _is_host_hidden = with_run
 
 
+# A root directory with another /nix/store.
+_NIX_STORE = """
+mkdir "$1/root" && mount --bind "$1/root" "$1/root" && cd "$1/root" || exit 1
+for entry in /*; do
+    if [ -L "$entry" ]; then cp -P "$entry" .
+    elif [ -d "$entry" ] && [ "$entry" != /nix ]; then mkdir ".$entry" && mount --rbind "$entry" ".$entry" || exit 1; fi
+done
+mkdir -p nix/store && mount --bind "$1/nix-store" nix/store && path=$2 && shift 2 || exit 1
+# Not chroot(8): a process below it may not create namespaces.
+pivot_root . . && umount --lazy . && cd / && exec /usr/bin/env PATH="$path" "$@"
+"""
+
+
+def with_nix_store(directory, *command, path=os.environ["PATH"]):
+    """Runs a command that has another $PATH and finds directory/nix-store as /nix/store."""
+    return run("unshare", "--mount", "--propagation", "private", "sh", "-c", _NIX_STORE, "sh", directory, path, *command)
+
+
 def can_lock_memory():
     with mmap.mmap(-1, LOCKED_SIZE) as memory:
         buffer = (ctypes.c_char * LOCKED_SIZE).from_buffer(memory)
