@@ -178,7 +178,7 @@ generators:
 
 
 def test_vms(directory):
-    """an old and a missing credential of a VM are found, unless its unit is not on this host"""
+    """an old and a missing credential of a VM are found, unless the VM is not on this host"""
     host = Host(directory)
     expect(vmcred("set", "--config", host.example.config, "m", "made/one", stdin=other_end(host.example.active("one").read_text())))
     expect(host.example.activate())
@@ -187,6 +187,12 @@ def test_vms(directory):
     host.found("vm-stale", "vm-missing")
     host.unit(load="not-found")
     host.found()
+    # A laptop, with the template of the units.
+    shutil.rmtree(host.root / "run")
+    host.unit(active="inactive")
+    host.found()
+    host.unit(active="failed")
+    host.found("vm-missing")
 
 
 def test_units_that_dump_core(directory):

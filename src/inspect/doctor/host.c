@@ -158,6 +158,18 @@ static int unit_check(struct doctor *doctor, const struct inspect_host_vm *vm, c
 	return r;
 }
 
+/* Whether the VM runs on this host, or would. A template is a loaded unit for every VM, also on a
+ * laptop, where all credentials would be missing. */
+static bool is_here(const struct inspect_host *host, const struct inspect_unit *unit)
+{
+	bool is_activated = false;
+
+	for (size_t i = 0; i < CONFIG_PHASES; i++)
+		is_activated = is_activated || host->records[i].machine;
+	return strcmp(unit->load, "loaded") == 0 &&
+	       (is_activated || strcmp(unit->active, "inactive") != 0);
+}
+
 int doctor_check_vms(struct doctor *doctor, const struct inspect_host *host, const char *root,
 		     struct error *err)
 {
@@ -165,8 +177,7 @@ int doctor_check_vms(struct doctor *doctor, const struct inspect_host *host, con
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < host->vm_count; i++) {
-		/* Elsewhere, all credentials would be missing. */
-		if (strcmp(host->vms[i].unit->load, "loaded") == 0)
+		if (is_here(host, host->vms[i].unit))
 			r = credentials_check(doctor, &host->vms[i], err);
 		if (r == 0)
 			r = unit_check(doctor, &host->vms[i], swap, err);
