@@ -63,23 +63,22 @@ void stage_add_name(struct inspect_stage *stage, const char *what, const char *n
 
 static void generate_inspect(const struct inspection *inspection, struct inspect_stage *stage)
 {
-	size_t scripts = 0, builtins = 0, others = 0;
+	size_t count = 0, scripts = 0, builtins = 0;
 
 	for (size_t i = 0; i < inspection->count; i++) {
 		const struct inspected *credential = &inspection->credentials[i];
 
 		if (credential->is_repeated)
 			continue;
-		if (!credential->generator)
-			others++;
-		else if (credential->generator->script)
-			scripts++;
-		else
-			builtins++;
+		count++;
+		scripts += credential->generator && credential->generator->script;
+		builtins += credential->generator && !credential->generator->script;
 	}
-	stage_set(stage, INSPECT_SEEN,
-		  "%zu secrets declared: %zu by scripts, %zu built in, %zu from elsewhere",
-		  scripts + builtins + others, scripts, builtins, others);
+	stage_set(stage, INSPECT_SEEN, "%zu secret%s declared", count, count == 1 ? "" : "s");
+	/* The part of a machine does not say it. */
+	if (!inspection->config->part)
+		stage_add(stage, ": %zu by scripts, %zu built in, %zu from elsewhere", scripts,
+			  builtins, count - scripts - builtins);
 }
 
 /* Whether a stage counts it as a secret of the store. */

@@ -81,7 +81,7 @@ def test_undeclared_secret(directory):
     example = Example(directory)
     expect(example.activate())
     example.config.write_text(DECLARATION.replace('two: {mode: "0440"}', "two: {deploy: false}"))
-    expect(example.activate(), 0, "1 secrets in generation 2\n", "")
+    expect(example.activate(), 0, "1 secret in generation 2\n", "")
     equal(os.listdir(example.root / "run/secrets/vars/made"), ["one"])
 
 
@@ -144,7 +144,7 @@ def test_secrets_that_fail_in_the_first_activation(directory):
     equal(sorted(answer["failed"]), ["made/one", "made/two"])
     equal([path.name for path in example.active("three").parent.iterdir()], ["three"])
     # Nothing else changed meanwhile.
-    expect(example.activate(), 4, "1 secrets in generation 1, unchanged\n", None)
+    expect(example.activate(), 4, "1 secret in generation 1, unchanged\n", None)
 
 
 def test_secret_of_an_unknown_user(directory):
@@ -261,7 +261,7 @@ generators:
     other.identity = directory / "other"
     expect(vmcred("keygen", "--config", example.config, "--machine", "n", "--output", other.identity))
     expect(example.generate())
-    expect(example.activate("--machine", "m"), 0, "1 secrets in generation 1\n", "")
+    expect(example.activate("--machine", "m"), 0, "1 secret in generation 1\n", "")
     assert not example.active("two", "some").parent.exists()
     expect(vmcred("get", "--config", example.config, "--identity", example.identity, "m", "some/two"), 2, "",
            "vmcred: generator some is not for machine m\n")

@@ -70,7 +70,7 @@ def fails(store, errors, codes=None):
         result = store.verb(verb)
         line = f"vmcred: warning: {error}\n{FIXED}" if verb == "fix" else f"vmcred: {error}\n"
         out, result.err = result.out, re.sub("^vmcred: made/(one|two) is not activated: ", "vmcred: ", result.err)
-        assert out == "" or verb == "activate" and out.startswith("1 secrets in generation 1"), (verb, out)
+        assert out == "" or verb == "activate" and out.startswith("1 secret in generation 1"), (verb, out)
         equal((result.code, result.err), ((codes or {}).get(verb, 1), line), verb)
     equal(store.contents(), before, "the files")
 

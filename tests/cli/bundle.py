@@ -128,7 +128,7 @@ def test_first_import(directory):
     repository.etc.mkdir(parents=True)
     (repository.etc / "activate.env").write_text("VMCRED_MACHINE=m\n")
     bundle = repository.export()
-    expect(repository.import_(bundle), 0, TRUSTING + "4 secrets in generation 1\n1 secrets for users in generation 1\n", "")
+    expect(repository.import_(bundle), 0, TRUSTING + "4 secrets in generation 1\n1 secret for users in generation 1\n", "")
     equal(repository.installed(), files(bundle))
     installed = repository.installed_directory()
     equal(sorted(os.listdir(repository.etc)), [installed.name, "activate.env", "vmcred.yaml"])
@@ -192,7 +192,7 @@ def test_change_arrives(directory):
     repository = Repository(directory)
     expect(repository.import_(repository.export()))
     repository.change("made/one", "new")
-    out = "4 secrets in generation 2\nto restart: a.service\nto restart: microvm@first.service\n1 secrets for users in generation 1, unchanged\n"
+    out = "4 secrets in generation 2\nto restart: a.service\nto restart: microvm@first.service\n1 secret for users in generation 1, unchanged\n"
     expect(repository.import_(repository.export()), 0, TRUSTING + out, "")
     equal(repository.active("one").read_text(), "new")
     equal(len(os.listdir(repository.etc)), 2)
@@ -203,7 +203,7 @@ def test_import_again(directory):
     repository = Repository(directory)
     bundle = repository.export()
     expect(repository.import_(bundle))
-    expect(repository.import_(bundle), 0, TRUSTING + "4 secrets in generation 1, unchanged\n1 secrets for users in generation 1, unchanged\n", "")
+    expect(repository.import_(bundle), 0, TRUSTING + "4 secrets in generation 1, unchanged\n1 secret for users in generation 1, unchanged\n", "")
 
 
 def test_json(directory):
@@ -223,7 +223,7 @@ def test_dry_run(directory):
     repository = Repository(directory)
     bundle = repository.export()
     first = "4 secrets would be in generation 1\nwould add secrets: both/public, made/one, made/two, password/asked\n"
-    users = "1 secrets for users would be in generation 1\nwould add secret: password/hash\n"
+    users = "1 secret for users would be in generation 1\nwould add secret: password/hash\n"
     expect(repository.import_(bundle, "--dry-run"), 0, TRUSTING + first + users, "")
     assert not repository.root.exists()
     expect(repository.import_(bundle))
@@ -265,7 +265,7 @@ def test_machine_is_the_host(directory):
     fails(vmcred("import", *options, stdin=bundle, env={"VMCRED_MACHINE": "n"}), 4, "machine m, not n")
     expect(vmcred("import", "--dry-run", *options, stdin=bundle, env={"VMCRED_MACHINE": "m"}))
     repository = Repository(directory / "other", "machines: {m: , n: , HERE: }\ngenerators: {a: {share: true, files: {b: {secret: false}}, script: echo x >$out/b}}\n".replace("HERE", here))
-    expect(vmcred("import", *options, stdin=repository.export(here)), 0, TRUSTING.replace("m,", f"{here},") + "1 secrets in generation 1\n", "")
+    expect(vmcred("import", *options, stdin=repository.export(here)), 0, TRUSTING.replace("m,", f"{here},") + "1 secret in generation 1\n", "")
 
 
 def test_repository_in_its_place(directory):

@@ -71,7 +71,7 @@ def test_signed_bundle(directory):
     """a signed bundle is installed, import names the signer and the time, and the record of it is public"""
     repository = Signed(directory)
     bundle = repository.signed("new")
-    expect(repository.import_(bundle), 0, f"bundle of m, signed by ada@example.org at {at(serial(bundle))}\n1 secrets in generation 1\n", "")
+    expect(repository.import_(bundle), 0, f"bundle of m, signed by ada@example.org at {at(serial(bundle))}\n1 secret in generation 1\n", "")
     record = repository.record()
     equal((record["machine"], record["serial"], record["signer"]), ("m", serial(bundle), "ada@example.org"))
     equal(stat.S_IMODE((repository.root / "var/lib/vmcred").stat().st_mode), 0o700)

@@ -76,7 +76,7 @@ def test_each_phase_is_activated_separately(directory):
         result = expect(activate(example, phase), 0, None, "")
         equal(
             result.out.splitlines()[0],
-            f"{len(wanted)} secrets{'' if phase == 'services' else f' for {phase}'} in generation 1",
+            f"{len(wanted)} secret{'s' * (len(wanted) != 1)}{'' if phase == 'services' else f' for {phase}'} in generation 1",
         )
         place = example.root / "run" / link
         equal(os.readlink(place), f"{link}.d/1")
@@ -94,7 +94,7 @@ def test_each_phase_is_activated_separately(directory):
 def test_needed_for_defaults_to_services(directory):
     """--needed-for defaults to services"""
     example = example_of(directory)
-    expect(example.activate(), 0, "1 secrets in generation 1\n", "")
+    expect(example.activate(), 0, "1 secret in generation 1\n", "")
     equal(sorted(os.listdir(example.root / "run")), ["secrets", "secrets.d", "vmcred"])
 
 
@@ -110,7 +110,7 @@ def test_unchanged_phase_keeps_its_inodes(directory):
     before = without_times_of_locked_directories(tree(example.root))
     for phase, (_link, wanted) in PHASES.items():
         words = "" if phase == "services" else f" for {phase}"
-        expect(activate(example, phase), 0, f"{len(wanted)} secrets{words} in generation 1, unchanged\n", "")
+        expect(activate(example, phase), 0, f"{len(wanted)} secret{'s' * (len(wanted) != 1)}{words} in generation 1, unchanged\n", "")
     equal(without_times_of_locked_directories(tree(example.root)), before)
 
 
@@ -131,7 +131,7 @@ def test_changed_secret_affects_only_its_phase(directory):
     )  # fmt: skip
     equal(os.listdir(example.root / "run/secrets-for-users.d"), ["2"])
     equal((example.root / "run/secrets-for-users/vars/made/hash").read_text(), "another")
-    expect(example.activate(), 0, "1 secrets in generation 1, unchanged\n", "")
+    expect(example.activate(), 0, "1 secret in generation 1, unchanged\n", "")
     equal(tree(example.root / "run/secrets.d"), before)
 
 
@@ -152,7 +152,7 @@ def test_a_secret_whose_phase_changes_moves_there(directory):
     example = example_of(directory)
     expect(activate(example, "users"))
     example.config.write_text(DECLARATION.replace("neededFor: users, mode", "neededFor: services, mode"))
-    expect(activate(example, "users"), 0, "1 secrets for users in generation 2\n", "")
+    expect(activate(example, "users"), 0, "1 secret for users in generation 2\n", "")
     expect(example.activate())
     equal(files((example.root / "run/secrets-for-users").resolve()), {"vars/other/hash"})
     equal(files((example.root / "run/secrets").resolve()), {"vars/made/key", "vars/made/hash"})
@@ -169,7 +169,7 @@ def test_damaged_document_affects_only_its_phase(directory):
     expect(activate(example, "users"), 1, None,
            "vmcred: other/hash keeps its previous value: vars/per-machine/m/other/hash/secret is not a JSON object\n")
     equal((link / "vars/other/hash").read_bytes(), before)
-    expect(example.activate(), 0, "1 secrets in generation 1\n", "")
+    expect(example.activate(), 0, "1 secret in generation 1\n", "")
 
 
 def test_each_phase_rejects_a_root_on_a_disk(directory):
@@ -226,7 +226,7 @@ def test_user_identity_activates_partitioning_secrets(directory):
             "--machine", "m", "--needed-for", "partitioning",
         ),
         0,
-        "1 secrets for partitioning in generation 1\n",
+        "1 secret for partitioning in generation 1\n",
         "",
     )  # fmt: skip
     disk = example.root / "run/partitioning-secrets/per-machine/m/made/disk"

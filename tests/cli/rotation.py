@@ -414,7 +414,7 @@ def test_dry_run(directory):
     expect(
         example.activate("--dry-run"),
         0,
-        "1 secrets would be in generation 2\nwould modify secret: made/one\nwould remove secret: made/two\n"
+        "1 secret would be in generation 2\nwould modify secret: made/one\nwould remove secret: made/two\n"
         "would restart: a.service\nwould restart: b.service\nwould reload: c.service\n",
         "",
     )

@@ -103,7 +103,7 @@ generators: {user: {machines: [host1], files: {hash: {neededFor: users}}, kind: 
     nix().built("package")
     expect(run("unshare", "--mount", "--propagation", "private", "sh", "-ec",
                f"mount -t tmpfs run /run\n{text}stat -c '%a %U %s' /run/secrets-for-users/vars/user/hash"),
-           0, "1 secrets for users in generation 1\n400 root 8\n", "")  # fmt: skip
+           0, "1 secret for users in generation 1\n400 root 8\n", "")  # fmt: skip
 
 
 def test_refused_machines(_directory):

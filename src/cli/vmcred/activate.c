@@ -88,9 +88,10 @@ static void outcome_print(const struct cli *cli, const struct outcome *outcome)
 	/* The default phase is not mentioned. */
 	if (phase && strcmp(phase, config_phase_get(CONFIG_SERVICES)->name) == 0)
 		phase = NULL;
-	printf("%zu secrets%s%s %sin generation %u%s\n", result->secret_count, phase ? " for " : "",
-	       phase ? phase : "", outcome->dry && result->changed ? "would be " : "",
-	       result->generation, result->changed ? "" : ", unchanged");
+	printf("%zu secret%s%s%s %sin generation %u%s\n", result->secret_count,
+	       result->secret_count == 1 ? "" : "s", phase ? " for " : "", phase ? phase : "",
+	       outcome->dry && result->changed ? "would be " : "", result->generation,
+	       result->changed ? "" : ", unchanged");
 	if (outcome->dry)
 		cli_changes_print(result, true);
 	if (outcome->restarts) {
@@ -236,9 +237,10 @@ static void activation_log(const struct activate_result *result)
 {
 	const struct activation_record *record = &result->record;
 	const char *phase = config_phase_get(record->phase)->name;
-	_cleanup_free_ char *line = text_format(
-		"%s: %zu secrets for %s in generation %u%s", record->machine, result->secret_count,
-		phase, result->generation, result->changed ? "" : ", unchanged");
+	_cleanup_free_ char *line =
+		text_format("%s: %zu secret%s for %s in generation %u%s", record->machine,
+			    result->secret_count, result->secret_count == 1 ? "" : "s", phase,
+			    result->generation, result->changed ? "" : ", unchanged");
 	_cleanup_free_ char *more = text_format(
 		"VMCRED_MACHINE=%s\nVMCRED_PHASE=%s\nVMCRED_GENERATION=%u\nVMCRED_SECRETS=%zu\n"
 		"VMCRED_FAILED=%zu\n",

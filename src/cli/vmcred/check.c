@@ -248,7 +248,8 @@ static int checking_end(struct checking *checking, struct error *err)
 			       "not bound to their names: %zu of %zu files: run `vmcred fix`",
 			       checking->unnamed, checking->checked);
 	if (!checking->list && !checking->failure.text && checking->found == 0)
-		printf("all %zu files are as declared\n", checking->checked);
+		printf("%s%zu file%s as declared\n", checking->checked == 1 ? "" : "all ",
+		       checking->checked, checking->checked == 1 ? " is" : "s are");
 	if (!checking->list && checking->closed > 0)
 		printf("decrypted %zu of %zu secrets: the others are not encrypted to this "
 		       "identity\n",

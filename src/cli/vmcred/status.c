@@ -109,9 +109,9 @@ static void records_print(const struct inspect_host *host)
 
 		if (!record->machine)
 			continue;
-		printf("%s: %zu secrets for %s in generation %u, activated %s\n", record->machine,
-		       record->secret_count, config_phase_get(record->phase)->name,
-		       record->generation,
+		printf("%s: %zu secret%s for %s in generation %u, activated %s\n", record->machine,
+		       record->secret_count, record->secret_count == 1 ? "" : "s",
+		       config_phase_get(record->phase)->name, record->generation,
 		       cli_time_text(record->activated.realtime, false, activated));
 		for (size_t j = 0; j < record->failure_count; j++)
 			printf("failed: %s: %s\n", record->failures[j].name,
