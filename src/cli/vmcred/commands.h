@@ -29,6 +29,7 @@ int command_doctor(struct cli *cli, int argc, char **argv, struct error *err);
 int command_fix(struct cli *cli, int argc, char **argv, struct error *err);
 int command_generate(struct cli *cli, int argc, char **argv, struct error *err);
 int command_get(struct cli *cli, int argc, char **argv, struct error *err);
+int command_graph(struct cli *cli, int argc, char **argv, struct error *err);
 int command_group(struct cli *cli, int argc, char **argv, struct error *err);
 int command_import(struct cli *cli, int argc, char **argv, struct error *err);
 int command_init(struct cli *cli, int argc, char **argv, struct error *err);
