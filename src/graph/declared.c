@@ -22,8 +22,10 @@ static size_t runtime_of(struct graph *graph, const char *machine)
 static size_t source_add(struct graph *graph, enum graph_kind kind, const char *machine,
 			 const char *path)
 {
+	_cleanup_free_ char *label =
+		text_format("%s%s", kind == GRAPH_SERVED ? "socket: " : "", path);
 	const size_t node =
-		graph_add(graph, kind, text_format("%s:%s", machine ? machine : ANY, path), path);
+		graph_add(graph, kind, text_format("%s:%s", machine ? machine : ANY, path), label);
 
 	graph_place(graph, node, machine, NULL, runtime_of(graph, machine));
 	return node;
@@ -219,7 +221,10 @@ static void generators_declare(struct graph *graph, const struct config *config)
 		const size_t node =
 			graph_add(graph, GRAPH_GENERATOR, strdup(generator->name), generator->name);
 
-		graph_fact(graph, node, "by", strdup(generator->script ? "script" : "vmcred"));
+		graph_fact(graph, node, "by",
+			   strdup(generator->script             ? "script"
+				  : generator->prompt_count > 0 ? "prompts"
+								: "vmcred"));
 		graph_fact(graph, node, "for",
 			   strdup(generator->share ? "all its machines together"
 						   : "each of its machines"));

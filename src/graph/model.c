@@ -122,7 +122,7 @@ size_t graph_find(struct graph *graph, enum graph_kind kind, char *name)
 {
 	_cleanup_free_ char *owned = name;
 	_cleanup_free_ char *full =
-		name ? text_format("%s:%s", graph_kind_names[kind], name) : NULL;
+		owned ? text_format("%s:%s", graph_kind_names[kind], owned) : NULL;
 	_cleanup_free_ char *id = visible(graph, full);
 	const json_t *index = id ? json_object_get(graph->ids, id) : NULL;
 
@@ -133,7 +133,7 @@ size_t graph_add(struct graph *graph, enum graph_kind kind, char *name, const ch
 {
 	_cleanup_free_ char *owned = name;
 	_cleanup_free_ char *full =
-		name ? text_format("%s:%s", graph_kind_names[kind], name) : NULL;
+		owned ? text_format("%s:%s", graph_kind_names[kind], owned) : NULL;
 	_cleanup_free_ char *id = visible(graph, full);
 	_cleanup_error_ struct error ignored = {0};
 	const json_t *index = id ? json_object_get(graph->ids, id) : NULL;
@@ -194,14 +194,14 @@ void graph_mark(struct graph *graph, size_t node, enum graph_state state, char *
 	free(marked->problem);
 	free(marked->fix);
 	marked->state = state;
-	marked->problem = visible(graph, problem);
+	marked->problem = visible(graph, owned);
 	marked->fix = visible(graph, fix);
 }
 
 void graph_fact(struct graph *graph, size_t node, const char *name, char *value)
 {
 	_cleanup_free_ char *owned = value;
-	_cleanup_free_ char *text = visible(graph, value);
+	_cleanup_free_ char *text = visible(graph, owned);
 
 	if (node == GRAPH_NONE || !text)
 		return;

@@ -1,3 +1,7 @@
-# Makes each line a string of C.
+# Makes page.html one text of C.
+1i\
+static const char page[] =
 s/[\\"]/\\&/g
-s/.*/"&\\n"/
+s/.*/	"&\\n"/
+$a\
+	;

@@ -99,6 +99,12 @@ static bool is_dashed(const struct graph_edge *edge)
 	       edge->relation == GRAPH_RESTARTS;
 }
 
+/* Of a secret, which is in no machine's box. */
+static const char *machine_of(const struct graph_node *node)
+{
+	return node->kind == GRAPH_SECRET || node->kind == GRAPH_PUBLIC ? node->machine : NULL;
+}
+
 /* In an aggregate, how many are marked; else the state. */
 static const char *mark_of(const struct graph_node *node)
 {
@@ -161,6 +167,10 @@ static void mermaid_node(FILE *file, int depth, const struct graph *graph, size_
 	indent(file, depth);
 	fprintf(file, "n%zu%s\"", index, shape[0] ? shape[0] : "[");
 	mermaid_text(file, node->label);
+	if (machine_of(node)) {
+		fprintf(file, "<br/>");
+		mermaid_text(file, machine_of(node));
+	}
 	if (mark) {
 		fprintf(file, "<br/>");
 		mermaid_text(file, mark);
@@ -230,6 +240,10 @@ static void dot_node(FILE *file, int depth, const struct graph *graph, size_t in
 	indent(file, depth);
 	fprintf(file, "n%zu [label=\"", index);
 	dot_text(file, node->label);
+	if (machine_of(node)) {
+		fprintf(file, "\\n");
+		dot_text(file, machine_of(node));
+	}
 	if (mark) {
 		fprintf(file, "\\n");
 		dot_text(file, mark);

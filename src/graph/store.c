@@ -53,17 +53,19 @@ static void file_checked(const struct vars_location *location, const struct vars
 	const bool is_key = finding->fault == VARS_FAULT_NO_KEY;
 	const size_t node = is_key ? member_add(graph, VARS_MACHINE, location->machine)
 				   : graph_secret(graph, storing->config, location);
+	_cleanup_free_ char *fix = NULL;
 
 	if (finding->failure) {
 		graph_mark(graph, node, GRAPH_UNREADABLE, error_line(finding->failure), NULL);
 		return;
 	}
 	if (graph_is_marked(fault_states[finding->fault]))
-		graph_mark(graph, node, fault_states[finding->fault],
-			   storing->options->fault_line(location, finding->fault, finding->detail),
-			   storing->options->fault_command(finding->fault));
-	else
-		graph_mark(graph, node, GRAPH_CURRENT, NULL, NULL);
+		fix = text_format("%s%s%s", storing->options->fault_command(finding->fault),
+				  is_key ? " " : "", is_key ? location->machine : "");
+	graph_mark(graph, node, fault_states[finding->fault],
+		   fix ? storing->options->fault_line(location, finding->fault, finding->detail)
+		       : NULL,
+		   fix);
 	graph_fact(graph, node, "changed", graph_time(finding->modified));
 }
 

@@ -12,10 +12,8 @@
 #include "base/text.h"
 #include "graph/model.h"
 
-/* The page without its data: page.html as a text of C. */
-static const char page[] =
+/* `page`: page.html, as a text. */
 #include <graph/page.h>
-	;
 
 #define PAGE_DATA "<script id=\"data\" type=\"application/json\">"
 

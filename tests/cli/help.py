@@ -13,7 +13,7 @@ PAGES = {
     "vmcred-bundle": ["export", "import"],
     "vmcred-activate": ["activate", "serve"],
     "vmcred-run": ["units", "compose", "run"],
-    "vmcred-inspect": ["status", "inspect", "doctor", "metrics"],
+    "vmcred-inspect": ["status", "inspect", "graph", "doctor", "metrics"],
     "vmcred-age": ["age"],
     "vmcred-sops": ["sops"],
 }
