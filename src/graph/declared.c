@@ -117,7 +117,8 @@ static void vm_declare(struct graph *graph, const struct config *config, const s
 	}
 }
 
-static void units_declare(struct graph *graph, const char *machine, char *const *units, size_t file)
+static void units_declare(struct graph *graph, const char *machine, char *const *units, size_t file,
+			  enum graph_relation relation)
 {
 	for (; units && *units; units++) {
 		size_t unit = graph_find(graph, GRAPH_UNIT, text_format(ANY ":%s", *units));
@@ -125,7 +126,7 @@ static void units_declare(struct graph *graph, const char *machine, char *const 
 		/* That of a VM which can run on any machine. */
 		if (unit == GRAPH_NONE)
 			unit = unit_add(graph, machine, *units);
-		graph_relate(graph, file, unit, GRAPH_RESTARTS, GRAPH_DECLARED);
+		graph_relate(graph, file, unit, relation, GRAPH_DECLARED);
 	}
 }
 
@@ -157,8 +158,8 @@ static void activation_declare(struct graph *graph, const struct config_file *fi
 	graph_fact(graph, node, "owner", text_format("%s:%s", file->owner, file->group));
 	graph_fact(graph, node, "mode", text_format("%04o", (unsigned int)file->mode));
 	graph_relate(graph, secret, node, GRAPH_ACTIVATES, GRAPH_DECLARED);
-	units_declare(graph, machine, file->restart_units, node);
-	units_declare(graph, machine, file->reload_units, node);
+	units_declare(graph, machine, file->restart_units, node, GRAPH_RESTARTS);
+	units_declare(graph, machine, file->reload_units, node, GRAPH_RELOADS);
 }
 
 size_t graph_secret(struct graph *graph, const struct config *config,

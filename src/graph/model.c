@@ -40,8 +40,8 @@ const char *const graph_relation_names[GRAPH_RELATIONS] = {
 	[GRAPH_DEPENDS] = "depends",     [GRAPH_GENERATES] = "generates",
 	[GRAPH_READS] = "reads",         [GRAPH_HAS_MEMBER] = "member",
 	[GRAPH_ACTIVATES] = "activates", [GRAPH_RESTARTS] = "restarts",
-	[GRAPH_LOADS] = "loads",         [GRAPH_COMPOSES] = "composes",
-	[GRAPH_RECEIVES] = "receives",
+	[GRAPH_RELOADS] = "reloads",     [GRAPH_LOADS] = "loads",
+	[GRAPH_COMPOSES] = "composes",   [GRAPH_RECEIVES] = "receives",
 };
 
 const struct graph_zone_name graph_zones[GRAPH_ZONES] = {

@@ -58,9 +58,10 @@ enum graph_relation {
 	GRAPH_HAS_MEMBER,
 	GRAPH_ACTIVATES, /* secret to file */
 	GRAPH_RESTARTS,  /* file to unit */
-	GRAPH_LOADS,     /* file to credential */
-	GRAPH_COMPOSES,  /* credential to string */
-	GRAPH_RECEIVES,  /* string to the guest's credential */
+	GRAPH_RELOADS,
+	GRAPH_LOADS,    /* file to credential */
+	GRAPH_COMPOSES, /* credential to string */
+	GRAPH_RECEIVES, /* string to the guest's credential */
 	GRAPH_RELATIONS,
 };
 

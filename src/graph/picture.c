@@ -88,7 +88,8 @@ static const char *edge_text(const struct graph_edge *edge)
 {
 	if (graph_is_marked(edge->state))
 		return graph_state_names[edge->state];
-	return edge->relation == GRAPH_DEPENDS || edge->relation == GRAPH_RESTARTS
+	return edge->relation == GRAPH_DEPENDS || edge->relation == GRAPH_RESTARTS ||
+			       edge->relation == GRAPH_RELOADS
 		       ? graph_relation_names[edge->relation]
 		       : NULL;
 }
@@ -96,7 +97,7 @@ static const char *edge_text(const struct graph_edge *edge)
 static bool is_dashed(const struct graph_edge *edge)
 {
 	return edge->relation == GRAPH_READS || edge->relation == GRAPH_HAS_MEMBER ||
-	       edge->relation == GRAPH_RESTARTS;
+	       edge->relation == GRAPH_RESTARTS || edge->relation == GRAPH_RELOADS;
 }
 
 /* Of a secret, which is in no machine's box. */

@@ -24,7 +24,7 @@ generators:
   made:
     machines: [m]
     dependencies: [base]
-    files: {one: {restartUnits: [web.service]}, two: {neededFor: users}}
+    files: {one: {restartUnits: [web.service], reloadUnits: [proxy.service]}, two: {neededFor: users}}
     kind: {one: {hex: 16}, two: {hex: 16}}
 vms:
   v:
@@ -162,7 +162,7 @@ def test_model(directory):
         f"secret:{ONE}", f"secret:{TWO}", f"secret:{KEY}", f"public:{CERT}",
         "runtime:m", "file:m:/run/secrets/vars/made/one", "file:m:/run/secrets-for-users/vars/made/two",
         "file:m:/run/secrets/vars/base/cert", "file:m:/etc/tls", "runtime:n", "served:n:base/cert",
-        "unit:m:microvm@v.service", "unit:m:web.service", "credential:v:host-one", "credential:v:tls",
+        "unit:m:microvm@v.service", "unit:m:web.service", "unit:m:proxy.service", "credential:v:host-one", "credential:v:tls",
         "unit:n:microvm@w.service", "credential:w:cert",
         "vm:v", "string:v:ONE", "string:v:TLS", "guest:v", "received:v:ONE", "received:v:TLS", "vm:w", "guest:w",
     })  # fmt: skip
@@ -177,6 +177,7 @@ def test_model(directory):
         (f"secret:{TWO}", "activates", "file:m:/run/secrets-for-users/vars/made/two"),
         (f"public:{CERT}", "activates", "file:m:/run/secrets/vars/base/cert"), (f"public:{CERT}", "activates", "served:n:base/cert"),
         ("file:m:/run/secrets/vars/made/one", "restarts", "unit:m:web.service"),
+        ("file:m:/run/secrets/vars/made/one", "reloads", "unit:m:proxy.service"),
         ("file:m:/run/secrets/vars/made/one", "loads", "credential:v:host-one"), ("file:m:/etc/tls", "loads", "credential:v:tls"),
         ("served:n:base/cert", "loads", "credential:w:cert"),
         ("credential:v:host-one", "composes", "string:v:ONE"), ("credential:v:tls", "composes", "string:v:TLS"),
@@ -196,6 +197,24 @@ def test_model(directory):
     equal((graph.marks(), graph.model["machine"]), ({}, None))
 
 
+def test_variants(directory):
+    """the variants of a generator are one node, with the dependencies of all of them"""
+    (directory / "vmcred.yaml").write_text("""\
+machines: {m: {}, n: {}}
+generators:
+  ca: {share: true, files: {key: {}}, kind: {key: {hex: 8}}}
+  cb: {share: true, files: {key: {}}, kind: {key: {hex: 8}}}
+  leaf:
+    - {machines: [m], dependencies: [ca], files: {it: {}}, script: x}
+    - {machines: [n], dependencies: [ca, cb], files: {it: {}}, script: x}
+""")
+    graph = Graph(json.loads(expect(vmcred("graph", "--config", directory / "vmcred.yaml", "--json")).out))
+    equal([edge for edge in graph.edges if edge[1] == "depends" or edge[0] == "generator:leaf"], [
+        ("generator:ca", "depends", "generator:leaf"), ("generator:cb", "depends", "generator:leaf"),
+        *(("generator:leaf", "generates", f"secret:vars/per-machine/{machine}/leaf/it/secret") for machine in "mn"),
+    ])  # fmt: skip
+
+
 def test_readers(directory):
     """who can read a secret is the same as in readers, also if recipients are missing, undeclared or through several groups"""
     store = Store(directory)
@@ -203,7 +222,8 @@ def test_readers(directory):
     expect(store("user", "add", "eve", "--age-key", eve))
     expect(store("group", "add", "ops", "--user", "bob"))
     link = directory / "vars/per-machine/m/made/one"
-    for kind, name in (("users", "eve"), ("groups", "ops")):
+    expect(store("user", "add", "fay", "--age-key", store.key("fay"), "--group", "late"))
+    for kind, name in (("users", "eve"), ("groups", "ops"), ("groups", "late")):
         (link / kind).mkdir(exist_ok=True)
         (link / kind / name).symlink_to(f"../../../../../../../sops/{kind}/{name}")
     document = json.loads((directory / TWO).read_text())
@@ -218,7 +238,9 @@ def test_readers(directory):
     lost = {(edge["from"], edge["to"]) for edge in graph.model["edges"] if edge["state"] == "missing"}
     equal(lost, {(f"secret:{secret['path']}", f"{one['type']}:{one['name']}")
                  for secret in secrets for one in secret["readers"] if one["state"] == "missing"})  # fmt: skip
-    assert len(lost) == 2, lost
+    assert len(lost) == 3, lost
+    # Nobody of it can.
+    assert (f"secret:{ONE}", "reads", "group:late") not in graph.edges
     equal(graph.nodes[f"key:{dave}"]["state"], "orphaned")
 
 
@@ -270,6 +292,7 @@ class Host(Store):
         (self.root / "etc/tls").write_text("t")
         self.systemctl.unit("microvm@v.service", started=now_us())
         self.systemctl.unit("web.service", started=now_us())
+        self.systemctl.unit("proxy.service", started=now_us())
         self.loaded = self.root / "run/credentials/microvm@v.service"
         self.loaded.mkdir(parents=True)
         for name, source in (("host-one", self.active("one")), ("tls", self.root / "etc/tls")):
@@ -289,8 +312,17 @@ def test_host(directory):
     equal((graph.marks(), graph.model["machine"]), ({}, "m"))
     checked = {name: node["state"] for name, node in graph.nodes.items() if node["zone"] in ("host", "process") and node["kind"] != "runtime"}
     equal({name for name, state in checked.items() if state != "current"},
-          {"file:m:/etc/tls", "unit:m:web.service", "served:n:base/cert", "unit:n:microvm@w.service", "credential:w:cert"})  # fmt: skip
+          {"file:m:/etc/tls", "unit:m:web.service", "unit:m:proxy.service", "served:n:base/cert", "unit:n:microvm@w.service", "credential:w:cert"})  # fmt: skip
     equal(graph.nodes["unit:m:microvm@v.service"]["facts"]["active"], "active (running)")
+
+
+def test_host_without_systemd(directory):
+    """if systemd cannot be asked, the state of units is unknown, with a warning"""
+    host = Host(directory)
+    host.systemctl.fail()
+    result = expect(host("graph", "--json", "--root", host.root, env=host.systemctl.env), 0)
+    assert result.err.startswith("vmcred: warning: the state of the units is unknown: ") and result.err.count("\n") == 1, result.err
+    equal(Graph(json.loads(result.out)).nodes["unit:m:microvm@v.service"]["state"], "unknown")
 
 
 def test_marks_of_a_host(directory):
@@ -308,8 +340,8 @@ def test_marks_of_a_host(directory):
     expect(host.activate("--machine", "m"))
     restart = "systemctl restart microvm@v.service"
     equal(host.here().marks(), {name: ("stale", restart) for name in (*DELIVERED, "unit:m:microvm@v.service")} |
-          {"unit:m:web.service": ("stale", "systemctl restart web.service")})  # fmt: skip
-    for unit in ("web.service", "microvm@v.service"):
+          {"unit:m:web.service": ("stale", "systemctl restart web.service"), "unit:m:proxy.service": ("stale", "systemctl reload proxy.service")})  # fmt: skip
+    for unit in ("web.service", "proxy.service", "microvm@v.service"):
         host.systemctl.unit(unit, started=now_us())
     (host.loaded / "host-one").unlink()
     equal(host.here().marks(), {name: ("missing", restart) for name in DELIVERED})
@@ -357,6 +389,7 @@ def test_choice(directory):
     equal(set(store.graph("n").nodes), of_n)
     equal(set(store.graph("v", "n").nodes), of_v | of_n)
     assert f"secret:{KEY}" not in store.graph("made").nodes
+    assert "generator:made" not in store.graph("base").nodes
     assert {f"secret:{TWO}", FILE, "received:v:ONE", "unit:m:web.service"} <= set(store.graph("made").nodes)
     expect(store("graph", "mad"), 2, "", 'vmcred: no VM, machine or generator is called "mad": did you mean "made"?\n')
 

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import signal
 import subprocess
 
 import harness
@@ -19,7 +20,7 @@ class Browser:
 
         def pipes():
             # The browser's are 3 and 4. The copies are above both, so that none is closed by the other.
-            low, high = os.dup2(commands, 100), os.dup2(answers, 101)
+            low, high = os.dup2(commands, 100, False), os.dup2(answers, 101, False)
             os.dup2(low, 3)
             os.dup2(high, 4)
 
@@ -27,7 +28,7 @@ class Browser:
             [harness.need("chromium-headless-shell"), "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",
              f"--user-data-dir={directory / 'chromium'}", "--remote-debugging-pipe", "about:blank"],
             env=harness.CLEAN_ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            preexec_fn=pipes, close_fds=False,
+            preexec_fn=pipes, close_fds=False, start_new_session=True,
         )  # fmt: skip
         os.close(commands)
         os.close(answers)
@@ -41,7 +42,7 @@ class Browser:
         return self
 
     def __exit__(self, *_):
-        self._process.kill()
+        os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         os.close(self._to)
         self._input.close()

@@ -43,7 +43,7 @@ int command_graph(struct cli *cli, int argc, char **argv, struct error *err)
 		.command = "graph",
 		.examples = "  vmcred graph --output secrets.html\n  vmcred graph web-vm\n",
 		.arguments = "[VM|MACHINE|GENERATOR...]",
-		.about = "Draw the way of the secrets from their generators to the guests, who can "
+		.about = "Draw the flow of secrets from their generators to the guests, who can "
 			 "read them,\n"
 			 "and what is missing, stale, orphaned or unreadable. On a host, also its "
 			 "present\n"

@@ -33,7 +33,7 @@ static const struct cli_command commands[] = {
 	{"run", "start a VM's hypervisor with its credentials", .program = "vmcred-run"},
 	{"inspect", "show where a VM's secrets are, and check the guest's proofs",
 	 .run = command_inspect},
-	{"graph", "draw the way of the secrets, and who can read them", .run = command_graph},
+	{"graph", "draw the flow of secrets, and who can read them", .run = command_graph},
 	{"doctor", "find what endangers secrets, and how to fix it", .run = command_doctor},
 	{"metrics", "print the state of VMs and secrets for Prometheus", .run = command_metrics},
 	{"sops", "edit SOPS documents with the commands and flags of sops",
