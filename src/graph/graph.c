@@ -17,8 +17,13 @@ int graph_create(const struct config *config, int store_dirfd, const struct grap
 	if (!*graph)
 		return error_no_memory(err);
 	r = graph_declare(*graph, config, err);
-	if (r == 0)
-		r = graph_store(*graph, config, store_dirfd, options, err);
+	if (r == 0 && graph_store(*graph, config, store_dirfd, options, err) < 0) {
+		_cleanup_free_ char *line = error_line(err);
+
+		report_message(options->report, REPORT_WARNING,
+			       "the store is shown only in part: %s", line ? line : "");
+		error_clear(err);
+	}
 	if (r == 0)
 		r = graph_host(*graph, config, options, err);
 	return r == 0 && (*graph)->no_memory ? error_no_memory(err) : r;

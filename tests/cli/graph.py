@@ -8,8 +8,8 @@ import shutil
 
 import canary
 import harness
-from example import Example, Fleet, other_end
-from harness import equal, expect, fails, vmcred
+from example import AS_NOBODY, Example, Fleet, other_end, program_for_all
+from harness import equal, expect, fails, need_root, run, vmcred
 from systemctl import Systemctl, now_us
 
 DECLARATION = """\
@@ -368,6 +368,36 @@ def test_marks_of_an_activation(directory):
         "file:m:/run/secrets/vars/base/cert": ("unreadable", None),
     })  # fmt: skip
     equal(graph.nodes["file:m:/run/secrets/vars/base/cert"]["problem"], "no key opens it")
+
+
+def test_store_of_another_user(directory):
+    """what another user may not read is unreadable; if they may not list the store, a warning says that it is shown in part"""
+    need_root()
+    store = Store(directory)
+    program = program_for_all(directory)
+
+    def draw():
+        return run(*AS_NOBODY, program, "graph", "--config", store.config, "--json")
+
+    (directory / ONE).parent.chmod(0o700)
+    result = expect(draw(), 0, None, "")
+    equal(Graph(json.loads(result.out)).marks(), {f"secret:{ONE}": ("unreadable", None)})
+    (directory / "sops/users").chmod(0o700)
+    result = expect(draw(), 0)
+    assert result.err.startswith("vmcred: warning: the store is shown only in part: ") and result.err.count("\n") == 1, result.err
+    assert "sops/users" in result.err, result.err
+    equal(Graph(json.loads(result.out)).nodes[f"secret:{TWO}"]["state"], "declared")
+
+
+def test_any_machine(directory):
+    """a VM that can run on several machines loads what each of them has"""
+    declaration = "machines: {m: {}, n: {}}\ngenerators: {g: {machines: [m, n], files: {f: {}}, kind: {f: {hex: 8}}}}\n"
+    (directory / "vmcred.yaml").write_text(declaration + "vms: {v: {loadCredentials: {c: g/f}}}\n")
+    graph = Graph(json.loads(expect(vmcred("graph", "--config", directory / "vmcred.yaml", "--json", "v")).out))
+    path = "/run/secrets/vars/g/f"
+    equal([edge for edge in graph.edges if edge[1] in ("activates", "loads")],
+          [(f"file:*:{path}", "loads", "credential:v:c"),
+           *((f"secret:vars/per-machine/{machine}/g/f/secret", "activates", f"file:*:{path}") for machine in "mn")])  # fmt: skip
 
 
 def test_bad_entry(directory):
