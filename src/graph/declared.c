@@ -222,10 +222,12 @@ static void generators_declare(struct graph *graph, const struct config *config)
 		const size_t node =
 			graph_add(graph, GRAPH_GENERATOR, strdup(generator->name), generator->name);
 
-		graph_fact(graph, node, "by",
-			   strdup(generator->script             ? "script"
-				  : generator->prompt_count > 0 ? "prompts"
-								: "vmcred"));
+		/* A machine's part does not say it. */
+		if (!config->part)
+			graph_fact(graph, node, "by",
+				   strdup(generator->script             ? "script"
+					  : generator->prompt_count > 0 ? "prompts"
+									: "vmcred"));
 		graph_fact(graph, node, "for",
 			   strdup(generator->share ? "all its machines together"
 						   : "each of its machines"));

@@ -59,12 +59,14 @@ static void file_checked(const struct vars_location *location, const struct vars
 		graph_mark(graph, node, GRAPH_UNREADABLE, error_line(finding->failure), NULL);
 		return;
 	}
-	if (graph_is_marked(fault_states[finding->fault]))
+	/* What is wrong with a machine's part is fixed where it was exported. */
+	if (graph_is_marked(fault_states[finding->fault]) && !storing->config->part)
 		fix = text_format("%s%s%s", storing->options->fault_command(finding->fault),
 				  is_key ? " " : "", is_key ? location->machine : "");
 	graph_mark(graph, node, fault_states[finding->fault],
-		   fix ? storing->options->fault_line(location, finding->fault, finding->detail)
-		       : NULL,
+		   graph_is_marked(fault_states[finding->fault])
+			   ? storing->options->fault_line(location, finding->fault, finding->detail)
+			   : NULL,
 		   fix);
 	graph_fact(graph, node, "changed", graph_time(finding->modified));
 }
@@ -193,8 +195,10 @@ int graph_store(struct graph *graph, const struct config *config, int store_dirf
 	r = members_add(graph, store_dirfd, err);
 	if (r == 0)
 		r = vars_check(config, store_dirfd, &check, options->report, err);
-	if (r == 0)
-		r = access_read(config, store_dirfd, NULL, NULL, options->report, &access, err);
+	/* A machine's part says neither who else reads a secret, nor what others have. */
+	if (r < 0 || config->part)
+		return r;
+	r = access_read(config, store_dirfd, NULL, NULL, options->report, &access, err);
 	if (r == 0)
 		access_relate(&storing, &access);
 	if (r == 0)

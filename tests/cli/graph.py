@@ -8,6 +8,7 @@ import shutil
 
 import canary
 import harness
+from bundles import Repository
 from example import AS_NOBODY, Example, Fleet, other_end, program_for_all
 from harness import equal, expect, fails, need_root, run, vmcred
 from systemctl import Systemctl, now_us
@@ -387,6 +388,21 @@ def test_store_of_another_user(directory):
     assert result.err.startswith("vmcred: warning: the store is shown only in part: ") and result.err.count("\n") == 1, result.err
     assert "sops/users" in result.err, result.err
     equal(Graph(json.loads(result.out)).nodes[f"secret:{TWO}"]["state"], "declared")
+
+
+def test_bundle(directory):
+    """on a host with a bundle the machine's part is shown, without readers, and a missing secret is marked"""
+    repository, systemctl = Repository(directory), Systemctl(directory)
+    expect(repository.import_(repository.export()))
+    systemctl.unit("microvm@first.service", "inactive", "dead")
+    systemctl.unit("a.service", "inactive", "dead")
+    command = ["graph", "--json", "--config", repository.etc / "vmcred.yaml", "--root", repository.root]
+    graph = Graph(json.loads(expect(vmcred(*command, env=systemctl.env), 0, None, "").out))
+    equal((graph.marks(), graph.model["machine"]), ({}, "m"))
+    equal([edge for edge in graph.edges if edge[1] in ("reads", "member")] + [name for name in graph.nodes if name.startswith("user:")], [])
+    (repository.installed_directory() / ONE).unlink()
+    graph = Graph(json.loads(expect(vmcred(*command, env=systemctl.env), 0, None, "").out))
+    equal(graph.marks(), {f"secret:{ONE}": ("missing", None)})
 
 
 def test_any_machine(directory):
