@@ -6,6 +6,7 @@ import os
 import shutil
 import xml.etree.ElementTree
 from pathlib import Path
+from urllib.parse import quote
 
 import harness
 from browser import Browser
@@ -114,7 +115,8 @@ def test_page_finds(directory):
 
     with Browser(directory) as browser:
         browser.size(*SIZES["wide"])
-        browser.open(page)
+        # What is not the name of an entry does no harm.
+        browser.open(f"{page}#%")
         browser.press("/", "/")
         for letter in "MADE/":
             browser.press(letter, letter)
@@ -158,7 +160,9 @@ def test_page_of_many_machines(directory):
     graph(fleet, "--output", page)
     with Browser(directory) as browser:
         browser.size(*SIZES["wide"])
-        browser.open(page)
+        browser.open(f"{page}#{quote('machine:m7', safe='')}")
+        equal(browser.value('document.querySelector("#details h3").textContent'), "m7")
+        browser.press("Escape")
         found = shown(browser)
         equal([one["text"] for one in found if one["label"].startswith("app/")], [f"app/{name} ×500\n500 missing" for name in files])
         assert browser.value('document.querySelectorAll("*").length') < 1000
