@@ -172,11 +172,10 @@ int age_identity_file_format(const struct age_identity *identity, time_t created
 			     struct secret *text, struct error *err)
 {
 	_cleanup_free_ char *comments = NULL;
-	char when[sizeof("2006-01-02T15:04:05Z")];
-	struct tm utc;
+	char when[TEXT_TIME_SIZE];
 	int r;
 
-	if (!gmtime_r(&created, &utc) || strftime(when, sizeof(when), "%FT%TZ", &utc) == 0)
+	if (!text_time(created, when))
 		return error_set(err, VMCRED_FAILED, "the system clock is invalid");
 	if (!identity->ops->encode)
 		return error_set(err, VMCRED_FAILED, "this identity has no one-line form");

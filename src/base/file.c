@@ -141,15 +141,12 @@ int file_read_secret(int dirfd, const char *path, size_t size_max, struct secret
 	return secret_read(content, fd, size_max, path, err);
 }
 
-int file_read_text(int dirfd, const char *path, size_t size_max, char **text, size_t *size,
-		   struct error *err)
+int fd_read_bytes(int fd, size_t size_max, const char *what, char **bytes, size_t *size,
+		  struct error *err)
 {
-	_cleanup_close_ int fd = file_open(dirfd, path, err);
 	_cleanup_free_ char *content = NULL;
 	size_t used = 0, room = 4096;
 
-	if (fd < 0)
-		return fd;
 	for (;;) {
 		char *larger = realloc(content, room);
 		ssize_t got;
@@ -161,17 +158,32 @@ int file_read_text(int dirfd, const char *path, size_t size_max, char **text, si
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
-			return error_set_errno(err, errno, "reading %s", path);
+			return error_set_errno(err, errno, "reading %s", what);
 		if (got == 0)
 			break;
 		used += (size_t)got;
 		if (used > size_max)
-			return error_set(err, VMCRED_FAILED, "%s is larger than %zu bytes", path,
+			return error_set(err, VMCRED_FAILED, "%s is larger than %zu bytes", what,
 					 size_max);
 		if (used + 1 == room)
 			room *= 2;
 	}
 	content[used] = '\0';
+	*bytes = pointer_release(&content);
+	*size = used;
+	return 0;
+}
+
+int file_read_text(int dirfd, const char *path, size_t size_max, char **text, size_t *size,
+		   struct error *err)
+{
+	_cleanup_close_ int fd = file_open(dirfd, path, err);
+	_cleanup_free_ char *content = NULL;
+	size_t used = 0;
+	int r = fd < 0 ? fd : fd_read_bytes(fd, size_max, path, &content, &used, err);
+
+	if (r < 0)
+		return r;
 	if (memchr(content, '\0', used))
 		return error_set(err, VMCRED_USAGE, "%s is not a text file: it contains a NUL byte",
 				 path);

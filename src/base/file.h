@@ -51,6 +51,12 @@ int file_replace(int dirfd, const char *name, struct span content, mode_t mode, 
 int file_read_secret(int dirfd, const char *path, size_t size_max, struct secret *content,
 		     struct error *err);
 
+/* Reads a descriptor to its end; there is a NUL behind the bytes, which are public. The caller
+ * frees
+ * `*bytes`. `what` names it in the error; over `size_max` bytes is one. */
+int fd_read_bytes(int fd, size_t size_max, const char *what, char **bytes, size_t *size,
+		  struct error *err);
+
 /*
  * Reads a public file as NUL-terminated text; the caller frees `*text`. `size` may be NULL. A NUL
  * byte in the file and more than `size_max` bytes are errors.

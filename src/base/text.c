@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 char *text_format_list(const char *format, va_list arguments)
 {
@@ -107,6 +108,14 @@ static size_t printable_size(struct span text)
 	while (size < text.size && text.data[size] >= ' ' && text.data[size] < 0x7f)
 		size++;
 	return size;
+}
+
+bool text_time(int64_t seconds, char text[TEXT_TIME_SIZE])
+{
+	const time_t time = (time_t)seconds;
+	struct tm utc;
+
+	return gmtime_r(&time, &utc) && strftime(text, TEXT_TIME_SIZE, "%FT%TZ", &utc) > 0;
 }
 
 char *text_visible(struct span text, bool lines)

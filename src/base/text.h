@@ -33,6 +33,11 @@ bool utf8_valid(struct span bytes);
  */
 char *text_visible(struct span text, bool lines);
 
+#define TEXT_TIME_SIZE sizeof("2006-01-02T15:04:05Z")
+
+/* Seconds since 1970 as RFC 3339 writes them in UTC. False: the year does not have four digits. */
+bool text_time(int64_t seconds, char text[TEXT_TIME_SIZE]);
+
 /* Starts as {0}. Argument vectors and lists of names. */
 struct strings {
 	char **items; /* owned; NULL-terminated once there is one, else NULL */

@@ -4,12 +4,12 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/directory.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "bundle/bundle.h"
 
 #define RECORD_NAME     "bundle.json"
@@ -21,11 +21,7 @@
 
 void bundle_serial_text(uint64_t serial, char text[BUNDLE_TIME_SIZE])
 {
-	const time_t seconds = (time_t)(serial / BUNDLE_SERIAL_SECOND);
-	struct tm time;
-
-	if (!gmtime_r(&seconds, &time) ||
-	    strftime(text, BUNDLE_TIME_SIZE, "%Y-%m-%dT%H:%M:%SZ", &time) == 0)
+	if (!text_time((int64_t)(serial / BUNDLE_SERIAL_SECOND), text))
 		snprintf(text, BUNDLE_TIME_SIZE, "%" PRIu64, serial / BUNDLE_SERIAL_SECOND);
 }
 

@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/array.h"
 #include "base/cleanup.h"
@@ -213,12 +212,7 @@ void graph_fact(struct graph *graph, size_t node, const char *name, char *value)
 
 char *graph_time(int64_t realtime)
 {
-	const time_t seconds = realtime;
-	char text[sizeof("2006-01-02T15:04:05Z")];
-	struct tm parts;
+	char text[TEXT_TIME_SIZE];
 
-	if (realtime <= 0 || !gmtime_r(&seconds, &parts) ||
-	    strftime(text, sizeof(text), "%FT%TZ", &parts) == 0)
-		return NULL;
-	return strdup(text);
+	return realtime > 0 && text_time(realtime, text) ? strdup(text) : NULL;
 }

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is in the store, who can read it, and what is wrong with it. */
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/text.h"
@@ -188,9 +186,7 @@ int graph_store(struct graph *graph, const struct config *config, int store_dirf
 	_cleanup_access_ struct access access = {0};
 	int r;
 
-	/* A host may have the declaration only. */
-	if (faccessat(store_dirfd, "vars", F_OK, 0) < 0 &&
-	    faccessat(store_dirfd, "sops", F_OK, 0) < 0)
+	if (!vars_store_exists(store_dirfd))
 		return 0;
 	r = members_add(graph, store_dirfd, err);
 	if (r == 0)

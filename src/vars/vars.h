@@ -69,6 +69,9 @@ typedef int (*vars_each_fn)(const struct vars_location *location, void *data, st
 int vars_each(const struct config *config, char *const *machines, vars_each_fn each, void *data,
 	      struct error *err);
 
+/* Whether there is a store: a host may have the declaration only. */
+bool vars_store_exists(int store_dirfd);
+
 /* Locks the store; waits for another process, with a warning. Removes the temporary files of a
  * killed run. */
 int vars_lock(struct lock *lock, int store_dirfd, const struct report *report, struct error *err);

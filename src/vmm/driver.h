@@ -4,7 +4,9 @@
 #define VMCRED_VMM_DRIVER_H
 
 #include "base/text.h"
+#include "vmm/child.h"
 #include "vmm/notify.h"
+#include "vmm/stderr_relay.h"
 #include "vmm/vmm.h"
 
 struct vmm_ops {
@@ -42,6 +44,11 @@ const struct oem_list *vmm_hidden_list(const struct vmm_launch *launch);
 
 /* Whether there is a string to deliver that the command line does not. */
 bool vmm_has_strings(const struct vmm_launch *launch);
+
+/* Starts launch->program as a child whose standard error `output` checks and forwards. The caller
+ * destroys `output` in any case. */
+int vmm_child_start(const struct vmm_launch *launch, struct child_command *command,
+		    struct child *child, struct stderr_relay *output, struct error *err);
 
 /* Wipes the list and becomes the VMM; returns only if that fails. */
 int vmm_exec(struct vmm_launch *launch, char *const *argv, struct error *err);

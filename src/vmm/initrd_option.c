@@ -129,24 +129,15 @@ static int vmm_supervise(struct vmm_launch *launch, const struct strings *argv,
 {
 	struct child child = CHILD_NONE;
 	struct stderr_relay output = STDERR_RELAY_NONE;
-	_cleanup_close_ int error_fd = -1;
 	struct child_command start = {
-		.program = launch->program,
 		.argv = argv->items,
 		.inherited = &initrd->fd,
 		.inherited_count = initrd->fd < 0 ? 0 : 1,
 	};
-	int r = stderr_relay_create(&output, vmm_hidden_list(launch), launch->report, &error_fd,
-				    err);
+	int r = vmm_child_start(launch, &start, &child, &output, err);
 
-	start.error_fd = error_fd;
-	if (r == 0)
-		r = child_start(&child, &start, err);
 	initrd_destroy(initrd);
-	close(fd_release(&error_fd));
 	if (r == 0) {
-		report_message(launch->report, REPORT_INFO, "started %s as process %d",
-			       launch->program, (int)child.pid);
 		/* It does not look into the initrd. */
 		stderr_relay_trust(&output);
 		oem_list_destroy(&launch->list);

@@ -19,7 +19,8 @@
 #define LINE_SIZE_MAX ((size_t)64 * 1024)
 
 int stderr_relay_create(struct stderr_relay *relay, const struct oem_list *list,
-			const struct report *report, int *child_end, struct error *err)
+			const char *expose_log, const struct report *report, int *child_end,
+			struct error *err)
 {
 	int ends[2];
 
@@ -29,7 +30,7 @@ int stderr_relay_create(struct stderr_relay *relay, const struct oem_list *list,
 	relay->from = ends[0];
 	relay->to = STDERR_FILENO;
 	relay->list = list;
-	relay->expose_log = "--expose=log";
+	relay->expose_log = expose_log;
 	relay->report = report;
 	*child_end = ends[1];
 	if (fcntl(relay->from, F_SETFL, O_NONBLOCK) < 0)

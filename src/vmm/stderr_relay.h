@@ -45,7 +45,8 @@ struct stderr_relay {
 /* `*child_end` is for the VMM; the caller closes it. The list must exist until
  * stderr_relay_trust(). */
 int stderr_relay_create(struct stderr_relay *relay, const struct oem_list *list,
-			const struct report *report, int *child_end, struct error *err);
+			const char *expose_log, const struct report *report, int *child_end,
+			struct error *err);
 
 /* What to wait for next: a row for poll(2); its fd is -1 if there is nothing. */
 struct pollfd stderr_relay_poll(const struct stderr_relay *relay);

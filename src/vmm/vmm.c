@@ -218,6 +218,25 @@ const struct oem_list *vmm_hidden_list(const struct vmm_launch *launch)
 	return launch->expose & VMM_EXPOSE_LOG ? &nothing : &launch->list;
 }
 
+int vmm_child_start(const struct vmm_launch *launch, struct child_command *command,
+		    struct child *child, struct stderr_relay *output, struct error *err)
+{
+	_cleanup_close_ int error_fd = -1;
+	int r = stderr_relay_create(output, vmm_hidden_list(launch),
+				    vmm_option(launch, "--expose=log", "expose: log"),
+				    launch->report, &error_fd, err);
+
+	if (r < 0)
+		return r;
+	command->program = launch->program;
+	command->error_fd = error_fd;
+	r = child_start(child, command, err);
+	if (r == 0)
+		report_message(launch->report, REPORT_INFO, "started %s as process %d",
+			       launch->program, (int)child->pid);
+	return r;
+}
+
 int vmm_exec(struct vmm_launch *launch, char *const *argv, struct error *err)
 {
 	report_message(launch->report, REPORT_INFO, "executing %s", launch->program);

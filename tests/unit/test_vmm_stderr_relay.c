@@ -46,8 +46,8 @@ static void listener_open_with(struct listener *listener, struct span secret)
 
 	*listener = (struct listener){.relay = STDERR_RELAY_NONE};
 	list_fill(&listener->list, secret);
-	assert_success(stderr_relay_create(&listener->relay, &listener->list, &quiet,
-					   &listener->vmm, &err));
+	assert_success(stderr_relay_create(&listener->relay, &listener->list, "--expose=log",
+					   &quiet, &listener->vmm, &err));
 	assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
 	listener->ours = ends[0];
 	listener->to = ends[1];

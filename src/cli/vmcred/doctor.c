@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inspect/doctor/doctor.h"
 
-#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/json.h"
@@ -76,9 +74,7 @@ static int store_examine(struct cli *cli, struct examination *examination,
 	bool is_searched;
 	int r;
 
-	/* A host may have the declaration only. */
-	if (faccessat(store_dirfd, "vars", F_OK, 0) < 0 &&
-	    faccessat(store_dirfd, "sops", F_OK, 0) < 0)
+	if (!vars_store_exists(store_dirfd))
 		return 0;
 	r = vars_check(config, store_dirfd, &options, &cli->report, err);
 	if (r == 0)

@@ -47,42 +47,17 @@ static int input_open(const char *file, struct error *err)
 	return error_hint(err, "name a file, or pipe `vmcred export MACHINE` to `vmcred import`");
 }
 
-static int input_grow(struct bundle_bytes *bytes, size_t *capacity, struct error *err)
-{
-	char *larger;
-
-	if (bytes->size < *capacity)
-		return 0;
-	*capacity = *capacity ? 2 * *capacity : (size_t)64 * 1024;
-	larger = realloc(bytes->data, *capacity);
-	if (!larger)
-		return error_no_memory(err);
-	bytes->data = larger;
-	return 0;
-}
-
 static int input_read(const char *file, struct bundle_bytes *bytes, struct error *err)
 {
 	const char *what = file ? file : "standard input";
 	_cleanup_close_ int fd = input_open(file, err);
-	size_t capacity = 0;
-	ssize_t got = 1;
+	int r;
 
 	if (fd < 0)
 		return err->code ? fd : error_set_errno(err, errno, "reading %s", what);
-	while (got != 0) {
-		if (input_grow(bytes, &capacity, err) < 0)
-			return -(int)err->code;
-		got = read(fd, bytes->data + bytes->size, capacity - bytes->size);
-		if (got < 0 && errno != EINTR)
-			return error_set_errno(err, errno, "reading %s", what);
-		bytes->size += got > 0 ? (size_t)got : 0;
-		if (bytes->size > BUNDLE_SIZE_MAX)
-			return error_set(err, VMCRED_FAILED, "%s has more than %zu bytes", what,
-					 BUNDLE_SIZE_MAX);
-	}
-	if (bytes->size > 0)
-		return 0;
+	r = fd_read_bytes(fd, BUNDLE_SIZE_MAX, what, &bytes->data, &bytes->size, err);
+	if (r < 0 || bytes->size > 0)
+		return r;
 	error_set(err, VMCRED_FAILED, "%s is empty", what);
 	return error_hint(err, "`vmcred export` may have failed");
 }

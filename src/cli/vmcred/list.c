@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/pool.h"
@@ -135,18 +136,13 @@ static void row_add(struct listing *listing, const struct vars_location *locatio
 {
 	_cleanup_free_ char *name = cli_location_text(location);
 	_cleanup_json_ json_t *vms = uses_of(listing, location);
+	_cleanup_error_ struct error ignored = {0};
 	struct row *row;
 
-	if (listing->count == listing->capacity) {
-		const size_t capacity = listing->capacity ? listing->capacity * 2 : 64;
-		struct row *rows = reallocarray(listing->rows, capacity, sizeof(*rows));
-
-		if (!rows) {
-			listing->no_memory = true;
-			return;
-		}
-		listing->rows = rows;
-		listing->capacity = capacity;
+	if (array_grow(&listing->rows, listing->count, &listing->capacity, sizeof(*row), &ignored) <
+	    0) {
+		listing->no_memory = true;
+		return;
 	}
 	row = &listing->rows[listing->count++];
 	row->cells[0] =

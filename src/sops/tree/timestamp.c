@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "base/text.h"
+
 #define SECONDS_SIZE (sizeof("2006-01-02T15:04:05") - 1)
 
 /* Whether the text matches a pattern, in which '0' is any digit. */
@@ -122,10 +124,7 @@ int sops_time_check(struct span text)
 
 int sops_timestamp_now(char out[SOPS_TIMESTAMP_SIZE_MAX], struct error *err)
 {
-	time_t now = time(NULL);
-	struct tm utc;
-
-	if (!gmtime_r(&now, &utc) || strftime(out, SOPS_TIMESTAMP_SIZE_MAX, "%FT%TZ", &utc) == 0)
+	if (!text_time(time(NULL), out))
 		return error_set(err, VMCRED_FAILED, "the system clock has no valid date");
 	return 0;
 }

@@ -2,6 +2,7 @@
 #include "vars/store/store.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -110,6 +111,12 @@ int store_names_list(int dirfd, const char *directory, struct strings *names, st
 	if (r == 0 && names->count > 0)
 		qsort(names->items, names->count, sizeof(char *), store_names_compare);
 	return r;
+}
+
+bool vars_store_exists(int store_dirfd)
+{
+	return faccessat(store_dirfd, "vars", F_OK, 0) == 0 ||
+	       faccessat(store_dirfd, "sops", F_OK, 0) == 0;
 }
 
 int vars_lock(struct lock *lock, int store_dirfd, const struct report *report, struct error *err)

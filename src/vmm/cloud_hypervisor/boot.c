@@ -136,17 +136,11 @@ static int initrd_replace(struct vmm *vmm, struct error *err)
 static int vmm_start(struct vmm *vmm, struct error *err)
 {
 	_cleanup_strings_ struct strings argv = {0};
-	_cleanup_close_ int error_fd = -1;
 	const int inherited[] = {vmm->socket.listener, vmm->initrd.fd};
-	struct child_command start = {.program = vmm->launch->program,
-				      .inherited = inherited,
+	struct child_command start = {.inherited = inherited,
 				      .inherited_count = vmm->initrd.fd < 0 ? 1 : 2};
-	int r = stderr_relay_create(&vmm->output, vmm_hidden_list(vmm->launch), vmm->launch->report,
-				    &error_fd, err);
+	int r = strings_add_all(&argv, vmm->config->argv.items, err);
 
-	vmm->output.expose_log = vmm_option(vmm->launch, "--expose=log", "expose: log");
-	if (r == 0)
-		r = strings_add_all(&argv, vmm->config->argv.items, err);
 	if (r == 0)
 		r = strings_add(&argv, "--api-socket", err);
 	if (r == 0)
@@ -157,15 +151,11 @@ static int vmm_start(struct vmm *vmm, struct error *err)
 		return r;
 	vsock_socket_remove(vmm);
 	start.argv = argv.items;
-	start.error_fd = error_fd;
-	r = child_start(&vmm->child, &start, err);
-	if (r < 0)
-		return r;
+	r = vmm_child_start(vmm->launch, &start, &vmm->child, &vmm->output, err);
 	/* Only the VMM has it now, so that it is closed when the VMM ends. */
-	close(fd_release(&vmm->socket.listener));
-	report_message(vmm->launch->report, REPORT_INFO, "started %s as process %d", start.program,
-		       (int)vmm->child.pid);
-	return 0;
+	if (r == 0)
+		close(fd_release(&vmm->socket.listener));
+	return r;
 }
 
 /* An answer that is an error: a JSON list of messages, from the outermost to the cause. */

@@ -147,8 +147,7 @@ static int vmm_start(struct vmm *vmm, struct error *err)
 	_cleanup_secret_ struct secret text = {0};
 	_cleanup_free_ char *initrd = NULL;
 	_cleanup_close_ int config_fd = -1;
-	_cleanup_close_ int error_fd = -1;
-	struct child_command start = {.program = launch->program};
+	struct child_command start = {0};
 	int inherited[2], r = 0;
 
 	if (vmm_has_strings(launch)) {
@@ -168,21 +167,12 @@ static int vmm_start(struct vmm *vmm, struct error *err)
 		return config_fd;
 	inherited[start.inherited_count++] = config_fd;
 	r = arguments_create(vmm, config_fd, &argv, err);
-	if (r == 0)
-		r = stderr_relay_create(&vmm->output, vmm_hidden_list(launch), launch->report,
-					&error_fd, err);
-	vmm->output.expose_log = vmm_option(launch, "--expose=log", "expose: log");
 	if (r < 0)
 		return r;
 	sockets_remove(vmm);
 	start.argv = argv.items;
-	start.error_fd = error_fd;
 	start.inherited = inherited;
-	r = child_start(&vmm->child, &start, err);
-	if (r == 0)
-		report_message(launch->report, REPORT_INFO, "started %s as process %d",
-			       start.program, (int)vmm->child.pid);
-	return r;
+	return vmm_child_start(launch, &start, &vmm->child, &vmm->output, err);
 }
 
 /* Waits for a moment, in which the VMM's output is forwarded. */

@@ -184,28 +184,17 @@ static int vmm_start(struct vmm *vmm, struct vmm_launch *launch, struct qemu_com
 {
 	const struct qemu *qemu = launch->prepared;
 	struct child_command start = {
-		.program = launch->program,
 		.changes_user = qemu_arguments_have(&qemu->arguments, "runas") ||
 				qemu_arguments_have(&qemu->arguments, "run-with"),
 	};
-	_cleanup_close_ int error_fd = -1;
 	int r = qmp_open(command, &vmm->monitor, err);
 
-	if (r == 0)
-		r = stderr_relay_create(&vmm->output, vmm_hidden_list(launch), launch->report,
-					&error_fd, err);
-	vmm->output.expose_log = vmm_option(launch, "--expose=log", "expose: log");
 	if (r < 0)
 		return r;
 	start.argv = command->argv.items;
 	start.inherited = command->fds;
 	start.inherited_count = command->fd_count;
-	start.error_fd = error_fd;
-	r = child_start(&vmm->child, &start, err);
-	if (r == 0)
-		report_message(launch->report, REPORT_INFO, "started %s as process %d",
-			       launch->program, (int)vmm->child.pid);
-	return r;
+	return vmm_child_start(launch, &start, &vmm->child, &vmm->output, err);
 }
 
 static int qemu_supervise(struct vmm_launch *launch, struct qemu_command *command,
