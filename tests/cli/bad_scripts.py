@@ -6,20 +6,21 @@ import shutil
 import harness
 from example import AS_NOBODY, NOBODY, Example, by_script, program_for_all
 from harness import equal, expect, fails, need_root, run, test
+from vm import wait_for
 
 TOO_LONG = "the script did not end within 2 seconds: --script-timeout changes the limit"
 EXITED = "the script exited with code 1"
 NOT_WRITTEN = "the script did not write $out/one"
 
 
-def generate(here, as_root, program):
-    words = ["generate", "--config", here.config, "--script-timeout", "2"]
+def generate(here, as_root, program, *options):
+    words = ["generate", "--config", here.config, *options]
     if as_root:
         return run(harness.VMCRED, *words)
     return run(*AS_NOBODY, program, *words, env={"XDG_RUNTIME_DIR": str(here.directory)})
 
 
-def users(directory, script):
+def users(directory, script, *options):
     """The example for root, and for a user who owns its files."""
     need_root()
     for as_root in (True, False):
@@ -30,7 +31,7 @@ def users(directory, script):
         if not as_root:
             directory.chmod(0o755)
             run("chown", "-R", f"{NOBODY}:{NOBODY}", place)
-        yield as_root, here, generate(here, as_root, program)
+        yield as_root, here, generate(here, as_root, program, *options)
         left = [str(path) for path in here.directory.iterdir() if path.name.startswith(".")]
         equal(left, [], "temporary files")
         shutil.rmtree(place)
@@ -39,7 +40,7 @@ def users(directory, script):
 def failing(sentence, script, message, message_of_user=None):
     @test(sentence)
     def test_failing(directory):
-        for as_root, here, result in users(directory, script):
+        for as_root, here, result in users(directory, script, *(["--script-timeout", "2"] if message == TOO_LONG else [])):
             said = message if as_root or message_of_user is None else message_of_user
             if isinstance(said, tuple):
                 fails(result, 1, "generator made", *said)
@@ -54,7 +55,7 @@ def working(sentence, script, value):
         for _as_root, here, result in users(directory, script):
             expect(result, 0, "made for m: generated one\n", "")
             expect(here.get("one"), 0, value, "")
-            expect(run("pgrep", "-f", "sleep 76.5"), 1)
+            wait_for("the end of all that it started", lambda: run("pgrep", "-f", "sleep 76.5").code == 1)
 
 
 failing("a directory instead of a file", "mkdir $out/one; echo x > $out/one/x", "$out/one is not a regular file")
@@ -95,7 +96,7 @@ working("the last content of a file counts", "for i in 1 2 3; do echo $i > $out/
 
 def test_endless_output(directory):
     """of an endless output the end is shown"""
-    for _as_root, _here, result in users(directory, "yes & yes >&2 & sleep 0.2; exit 3"):
+    for _as_root, _here, result in users(directory, "yes & yes >&2 & yes | head -n 4000 || true; exit 3"):
         equal(result.code, 1)
         first, *lines = result.err.splitlines()
         equal(first, "vmcred: generator made: the script exited with code 3: it printed:")

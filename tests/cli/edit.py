@@ -47,9 +47,7 @@ class Store(Example):
 
     def edit(self, name, script, *words, editor=None):
         """Runs an editor, a shell script with the file's path in $1."""
-        path = self.directory / "editor"
-        path.write_text(f"#!/bin/sh\n{script}\n")
-        path.chmod(0o755)
+        path = harness.write_program(self.directory / "editor", f"#!/bin/sh\n{script}\n")
         env = {"EDITOR": editor or str(path), "XDG_RUNTIME_DIR": str(self.run_directory)}
         result = vmcred("edit", "--config", self.config, "--identity", self.identity, "m", name, *words, env=env)
         kept = re.search(r"your text, not encrypted, is in (\S+): use it in the next edit", result.err)
@@ -122,8 +120,7 @@ def test_failures_change_nothing_and_keep_the_text(directory):
 def test_editor_is_started_again_after_an_invalid_edit(directory):
     """at a terminal, an invalid edit can be corrected, or given up"""
     store = Store(directory)
-    (directory / "editor").write_text('#!/bin/sh\nif [ -e tried ]; then printf right > "$1"; else touch tried; : > "$1"; fi\n')
-    (directory / "editor").chmod(0o755)
+    harness.write_program(directory / "editor", '#!/bin/sh\nif [ -e tried ]; then printf right > "$1"; else touch tried; : > "$1"; fi\n')
     words = ["edit", "--config", store.config, "--identity", store.identity, "m", "alone/it"]
     env = {"EDITOR": str(directory / "editor"), "XDG_RUNTIME_DIR": str(store.run_directory)}
     result, _ = at_terminal(harness.VMCRED, *words, typed=b"\n", stdin=None, env=env, cwd=directory)

@@ -8,6 +8,7 @@ import stat
 import harness
 from example import DECLARATION, Example
 from harness import equal, expect, fails, test, vmcred
+from vm import wait_for
 
 SCRIPT = """\
 machines: {m: {}}
@@ -143,8 +144,8 @@ failing(
 def test_processes_of_a_script_are_killed(directory):
     """processes that a script leaves running are killed and do not delay the run"""
     example = Example(directory, script("sleep 61.25 &\necho 1 > $out/one\necho 1 > $out/two"), generate=False)
-    expect(example.generate(timeout=30))
-    expect(harness.run("pgrep", "-f", "sleep 61.25"), 1)
+    expect(example.generate(timeout=50))
+    wait_for("their end", lambda: harness.run("pgrep", "-f", "sleep 61.25").code == 1)
 
 
 def test_incomplete_generator_is_not_regenerated(directory):
@@ -246,6 +247,8 @@ def test_missing_declaration_lists_searched_paths(directory):
         "",
         "vmcred: declaration nowhere.yaml not found: create it, or use --config FILE\n",
     )
+    (directory / "loop").symlink_to("loop")
+    fails(vmcred("generate", "--config", "loop", cwd=directory), 1, "opening loop", "symbolic links")
 
 
 def test_unknown_names_get_suggestions(directory):

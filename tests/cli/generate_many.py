@@ -13,6 +13,7 @@ import time
 import harness
 from example import AS_NOBODY, NOBODY, Example, Fleet, by_script, program_for_all
 from harness import VMCRED, Skip, equal, expect, fails, need_root, run, succeeds, test, vmcred
+from vm import wait_for
 
 SECRETS = "  secrets: {machines: ALL, files: {a: {}, b: {}, c: {}}, kind: {a: {hex: 16}, b: uuid, c: {base64: 24}}}\n"
 
@@ -89,7 +90,7 @@ def test_generators_run_at_the_same_time(directory):
         f"  h: {{machines: [m], files: {{it: {{}}}}, script: 'cat {directory}/one > $out/it; echo x > {directory}/two'}}\n",
         generate=False,
     )
-    expect(here.generate("--no-sandbox", "--script-timeout", "20"), 0, "g for m: generated it\nh for m: generated it\n", "")
+    expect(here.generate("--no-sandbox", "--script-timeout", "60"), 0, "g for m: generated it\nh for m: generated it\n", "")
 
 
 def test_lines_are_in_the_order_of_the_plan(directory):
@@ -214,11 +215,11 @@ def test_reader_cannot_hold_the_lock(directory):
     with subprocess.Popen(command, env=harness.CLEAN_ENVIRONMENT, stdout=subprocess.PIPE) as holder:
         try:
             equal(holder.stdout.readline(), b"locked\n")
-            options = {"timeout": 20, "stdin": "new"}
+            options = {"timeout": 60, "stdin": "new"}
             expect(here.generate("--regenerate", "--all", **options), 0, None, "")
             for command in ("set", "m", "made/one"), ("fix", "--identity", here.identity), ("group", "list"):
                 expect(vmcred(command[0], "--config", here.config, *command[1:], **options), 0, None, "")
-            expect(here.activate(timeout=20), 0, None, "")
+            expect(here.activate(timeout=60), 0, None, "")
         finally:
             holder.kill()
     equal([path for path in directory.rglob("*.lock")], [])
@@ -231,10 +232,11 @@ def test_lock_file_is_private(directory):
     for mode, expected in (0o755, 0o600), (0o775, 0o660), (0o777, 0o666):
         directory.chmod(mode)
         with subprocess.Popen([VMCRED, "generate", "--config", str(here.config)], env=harness.CLEAN_ENVIRONMENT) as process:
-            while run("pgrep", "-f", "sleep 75.5").code != 0:
-                time.sleep(0.02)
+            wait_for("the script", lambda: run("pgrep", "-f", "sleep 75.5").code == 0)
             equal(oct(lock.stat().st_mode & 0o777), oct(expected))
             process.kill()
+        # It is not the next run's.
+        wait_for("the script's end", lambda: run("pgrep", "-f", "sleep 75.5").code == 1)
         assert lock.exists()
         expect(vmcred("machine", "list", "--config", here.config), 0, "m\n", "")
         assert not lock.exists()

@@ -9,7 +9,7 @@ import shutil
 import canary
 import harness
 from bundles import Repository
-from example import AS_NOBODY, Example, Fleet, other_end, program_for_all
+from example import AS_NOBODY, Example, Fleet, Team, other_end, program_for_all
 from harness import equal, expect, fails, need_root, run, vmcred
 from systemctl import Systemctl, now_us
 
@@ -86,26 +86,10 @@ flowchart LR
 """
 
 
-class Store(Example):
-    """The machines m and n, whose identities are `identity` and n, and the users ada and bob of the default group."""
+class Store(Team):
 
     def __init__(self, directory, declaration=DECLARATION):
-        super().__init__(directory, declaration, generate=False)
-        expect(vmcred("keygen", "--config", self.config, "--machine", "n", "--output", directory / "n"))
-        self.keys = {}
-        for user in ("ada", "bob"):
-            self.keys[user] = self.key(user)
-            expect(self("user", "add", user, "--age-key", self.keys[user], "--group", "admins"))
-        expect(self("generate"))
-
-    def key(self, name):
-        identity = expect(vmcred("keygen")).out
-        (self.directory / name).write_text(identity)
-        (self.directory / name).chmod(0o600)
-        return identity.split("public key: ")[1].split()[0]
-
-    def __call__(self, command, *words, env=None):
-        return vmcred(command, "--config", self.config, *words, env={"SOPS_AGE_KEY_FILE": str(self.directory / "ada")} | (env or {}))
+        super().__init__(directory, declaration)
 
     def graph(self, *words, **options):
         return Graph(json.loads(expect(self("graph", "--json", *words, **options), 0, None, "").out))

@@ -10,7 +10,7 @@ import subprocess
 import harness
 from example import Example
 from harness import VMCRED, equal, expect, fails, run, succeeds, test, vmcred
-from terminal import run_at_terminal
+from terminal import read_to_end, run_at_terminal
 
 
 def declaration(generators, machines="{m: {}}"):
@@ -295,12 +295,7 @@ def at_terminal(command, conversation):
             seen += os.read(fd, 4096)
         seen = seen.split(wait_for, 1)[1]
         os.write(fd, typed)
-    rest = seen
-    try:
-        while piece := os.read(fd, 4096):
-            rest += piece
-    except OSError:
-        pass
+    rest = seen + read_to_end(fd)
     os.close(fd)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), rest
 

@@ -338,8 +338,7 @@ def test_systemctl_restarts_units(directory):
     need_root()
     manifest = ours(directory, system=True).add_all()
     manifest.content["secretsMountPoint"], manifest.content["symlinkPath"] = "/run/secrets.d", "/run/secrets"
-    (directory / "systemctl").write_text('#!/bin/sh\necho systemctl "$@"\n')
-    (directory / "systemctl").chmod(0o755)
+    harness.write_program(directory / "systemctl", '#!/bin/sh\necho systemctl "$@"\n')
     after = json.loads(json.dumps(manifest.content))
     after["secrets"][0]["key"] = "nested/deep/key"
     after["secrets"][1]["key"] = "top"

@@ -93,9 +93,7 @@ class Host:
         return int(samples[f"vmcred_{name}"])
 
     def journalctl(self, script):
-        program = self.systemctl.directory / "bin" / "journalctl"
-        program.write_text(f"#!/bin/sh\n{script}\n")
-        program.chmod(0o755)
+        harness.write_program(self.systemctl.directory / "bin" / "journalctl", f"#!/bin/sh\n{script}\n")
 
 
 def masked(text):

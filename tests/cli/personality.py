@@ -99,9 +99,7 @@ def test_vmcred_vm_names_the_vm(directory):
 def test_runner_script_with_another_argv_0(directory):
     """a runner script with another argv[0] works unchanged"""
     place = Place(directory)
-    runner = directory / "microvm-run"
-    runner.write_text(RUNNER.format(hypervisor="qemu-system-x86_64 '-M' 'q35,accel=tcg' '-append' 'console=ttyS0 panic=-1'"))
-    runner.chmod(0o755)
+    runner = harness.write_program(directory / "microvm-run", RUNNER.format(hypervisor="qemu-system-x86_64 '-M' 'q35,accel=tcg' '-append' 'console=ttyS0 panic=-1'"))
     words = ["-M", "q35,accel=tcg", "-append", "console=ttyS0 panic=-1", "-name", "from-script"]
     expect(place.call(program=runner, VMCRED_VM="test-vm"), 0, with_credentials(place, *words, name="microvm@test-vm"), "")
 
@@ -115,8 +113,7 @@ def test_runner_script_of_cloud_hypervisor(directory):
     place.link.symlink_to(harness.VMCRED_RUN)
     runner = directory / "microvm-run"
     quoted = " ".join(f"'{word}'" for word in (*CLOUD_HYPERVISOR[1:], "--platform", "oem_strings=[ARG=1]"))
-    runner.write_text(RUNNER.replace("-name from-script", "--rng src=/dev/urandom").format(hypervisor=f"{place.link} {quoted}"))
-    runner.chmod(0o755)
+    harness.write_program(runner, RUNNER.replace("-name from-script", "--rng src=/dev/urandom").format(hypervisor=f"{place.link} {quoted}"))
     environment["PATH"] = None
     expect(place.call(program=runner, VMCRED_VM="test-vm", VMCRED_HYPERVISOR=str(real), **environment), 3, "", "")
     created = json.loads(place.recorded()["requests"][0][2])
@@ -296,8 +293,7 @@ def test_vmcred_never_starts_itself(directory):
     # A script of that name, before vmcred on $PATH, that calls vmcred.
     script = directory / "script"
     script.mkdir()
-    (script / place.name).write_text(f'#!/bin/sh\nexec {place.link} "$@"\n')
-    (script / place.name).chmod(0o755)
+    harness.write_program(script / place.name, f'#!/bin/sh\nexec {place.link} "$@"\n')
     called = place.call("-S", program=script / place.name, path=f"{script}:{path}")
     expect(called, 0, f"{place.link}\n-S\n", f"vmcred: warning: {place.real} {NO_VM}\n")
     # The same script after it.

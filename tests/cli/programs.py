@@ -42,8 +42,7 @@ def test_vmcred_run_loads_no_libcrypto(directory):
     credentials.mkdir()
     for name in ("host-one", "host-two"):
         (credentials / name).write_text("value")
-    hypervisor.write_text("#!/bin/sh\necho started\n")
-    hypervisor.chmod(0o755)
+    harness.write_program(hypervisor, "#!/bin/sh\necho started\n")
     flags = ["--config", example.config, "--credentials", credentials, "m", "--", hypervisor]
     for words in (["run", *flags], ["compose", *flags], ["units", "--config", example.config]):
         objects, result = loaded(*words)

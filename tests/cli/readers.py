@@ -6,7 +6,7 @@ import re
 import shutil
 
 import harness
-from example import Example
+from example import Team
 from harness import equal, expect, fails, need, run, vmcred
 
 DECLARATION = """\
@@ -26,25 +26,9 @@ OWN = "vars/per-machine/m/own/it/secret"
 TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 
 
-class Store(Example):
-    """The machine m, whose identity is `identity`, and the users ada and bob of the default group; eve has a key only."""
-
+class Store(Team):
     def __init__(self, directory, declaration=DECLARATION):
-        super().__init__(directory, declaration, generate=False)
-        expect(vmcred("keygen", "--config", self.config, "--machine", "n", "--output", directory / "n"))
-        self.keys = {name: self.key(name) for name in ("ada", "bob", "eve")}
-        for user in ("ada", "bob"):
-            expect(self("user", "add", user, "--age-key", self.keys[user], "--group", "admins"))
-        expect(self("generate"))
-
-    def key(self, name):
-        identity = expect(vmcred("keygen")).out
-        (self.directory / name).write_text(identity)
-        (self.directory / name).chmod(0o600)
-        return identity.split("public key: ")[1].split()[0]
-
-    def __call__(self, command, *words, **options):
-        return vmcred(command, "--config", self.config, *words, env={"SOPS_AGE_KEY_FILE": str(self.directory / "ada")}, **options)
+        super().__init__(directory, declaration)
 
     def readers(self, *words):
         """Of each secret: (type, name or key, state)."""

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """vmcred run: errors for bad inputs, and what is visible while QEMU runs."""
-import ctypes
 import os
 import re
-import struct
 
 import harness
 from harness import equal, expect, fails, need, vmcred
+from opens import Opens
 from vm import CLOUD_HYPERVISOR, DECLARATION, ChangingFile, Qmp, Vm, children, visible_to_others, no_canary, nothing_left
 
 QEMU = ("qemu-system-x86_64", "-accel", "tcg", "-display", "none", "-serial", "none", "-S", "-nodefaults")
@@ -198,7 +197,7 @@ def test_no_credential_in_arguments_or_environment(directory):
     no_canary(view, vm.api_key)
     no_canary(view, vm.tls)
     monitor("quit")
-    equal(process.wait(20), 0)
+    equal(process.wait(60), 0)
     equal(vm.errors(), "")
 
 
@@ -214,7 +213,7 @@ def test_descriptors_are_empty_after_qemu_read_them(directory):
             equal(os.read(fd, 1), b"", target)
             os.close(fd)
     monitor("quit")
-    equal(process.wait(20), 0)
+    equal(process.wait(60), 0)
 
 
 def test_expose_argv_puts_credentials_in_arguments(directory):
@@ -223,7 +222,7 @@ def test_expose_argv_puts_credentials_in_arguments(directory):
     process, monitor = qemu_with_monitor(vm, options=("--expose=argv",))
     assert vm.api_key.replace(",", ",,").encode() in visible_to_others(process.pid)
     monitor("quit")
-    equal(process.wait(20), 0)
+    equal(process.wait(60), 0)
     equal(vm.errors(), "vmcred: warning: --expose=argv: every user of this host can read the OEM strings in the "
                        "command line of QEMU\n")
 
@@ -236,7 +235,7 @@ def test_microvm_gets_fw_cfg_files(directory):
     assert b"name=opt/io.systemd.credentials/HOST-TLS,file=/dev/fd/" in view and b"type=11" not in view
     no_canary(view, vm.api_key)
     monitor("quit")
-    equal(process.wait(20), 0)
+    equal(process.wait(60), 0)
 
 
 def test_strings_without_fw_cfg_name_stop_the_launch(directory):
@@ -255,9 +254,7 @@ def test_strings_without_fw_cfg_name_stop_the_launch(directory):
 def test_machine_types_select_the_transport(directory):
     """the machine types of other architectures select the transport too, and --transport overrides it"""
     vm = Vm(directory)
-    script = vm.bin / "qemu-system-aarch64"
-    script.write_text("#!/bin/sh\necho \"$@\"\n")
-    script.chmod(0o755)
+    script = harness.write_program(vm.bin / "qemu-system-aarch64", "#!/bin/sh\necho \"$@\"\n")
     for link in ("qemu-system-s390x", "qemu-system-x86_64"):
         (vm.bin / link).symlink_to(script)
     fails(vm.run("qemu-system-aarch64", "-M", "virt"), 2, "machine type virt has an SMBIOS table only with firmware")
@@ -275,9 +272,7 @@ def test_machine_types_select_the_transport(directory):
 def test_strings_for_a_restored_qemu_are_an_error(directory):
     """credentials or strings for a VM that QEMU restores or receives are an error, and without any the VM starts"""
     vm = Vm(directory)
-    script = vm.bin / "qemu-system-x86_64"
-    script.write_text("#!/bin/sh\necho \"$@\"\n")
-    script.chmod(0o755)
+    harness.write_program(vm.bin / "qemu-system-x86_64", "#!/bin/sh\necho \"$@\"\n")
     expect(vm.run("qemu-system-x86_64", "-incoming", "defer"), 2, "",
            "vmcred: preparing to start QEMU: -incoming: the VM keeps the OEM strings with which it was booted and accepts no "
            "others: deliver credentials to a VM that is booted\n")
@@ -291,9 +286,7 @@ def test_strings_for_a_restored_qemu_are_an_error(directory):
 def test_confidential_vm_is_a_warning(directory):
     """credentials for a confidential VM cause a warning, since systemd ignores them there; other strings and an initrd do not"""
     vm = Vm(directory)
-    script = vm.bin / "qemu-system-x86_64"
-    script.write_text("#!/bin/sh\n")
-    script.chmod(0o755)
+    script = harness.write_program(vm.bin / "qemu-system-x86_64", "#!/bin/sh\n")
     for option in ("confidential-guest-support=sev0", "memory-encryption=sev0"):
         expect(vm.run("qemu-system-x86_64", "-M", f"q35,{option}"), 0, "",
                "vmcred: warning: systemd in the guest of a confidential VM ignores credentials from the host\n")
@@ -306,25 +299,6 @@ def test_confidential_vm_is_a_warning(directory):
 
 # System Information (DSP0134, section 7.2), with one string.
 TYPE1 = bytes([1, 8, 0, 1, 1, 0, 0, 0]) + b"x\0\0"
-
-
-class Opens:
-    """Counts how often a file is opened (inotify(7)). Closing is watched too, because equal events in a row are merged."""
-
-    IN_CLOSE_NOWRITE, IN_OPEN = 0x10, 0x20
-
-    def __init__(self, path):
-        libc = ctypes.CDLL(None, use_errno=True)
-        self.fd = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-        assert libc.inotify_add_watch(self.fd, os.fsencode(path), self.IN_OPEN | self.IN_CLOSE_NOWRITE) >= 0
-
-    def count(self):
-        """Since the last call."""
-        try:
-            masks = [mask for _, mask, _, _ in struct.iter_unpack("iIII", os.read(self.fd, 65536))]
-        except BlockingIOError:
-            return 0
-        return sum(mask & self.IN_OPEN != 0 for mask in masks)
 
 
 def test_each_file_in_arguments_is_opened_once(directory):
@@ -360,7 +334,7 @@ def test_qemu_boots_the_configuration_that_is_checked(directory):
             found = monitor("qom-get", path="/machine", property="type")
             assert found.startswith(machine), found
             monitor("quit")
-            equal(process.wait(20), 0)
+            equal(process.wait(60), 0)
             socket.unlink(missing_ok=True)
 
 
@@ -380,8 +354,7 @@ def test_qemu_gets_the_files_of_smbios_that_are_checked(directory):
     """QEMU gets what vmcred has read from the files of -smbios, also if they change before it opens them"""
     for options in ((), ("--supervise",)):
         vm = Vm(directory / f"vm{len(options)}", "vms: {test-vm: {platformOEMStrings: [C=d]}}\n")
-        (vm.bin / "qemu-system-x86_64").write_text(SWAPPING_QEMU.replace("$FILES", str(vm.directory)))
-        (vm.bin / "qemu-system-x86_64").chmod(0o755)
+        harness.write_program(vm.bin / "qemu-system-x86_64", SWAPPING_QEMU.replace("$FILES", str(vm.directory)))
         (vm.directory / "string,1").write_text("checked")
         (vm.directory / "structure").write_bytes(TYPE1)
         words = ("-smbios", f"type=11,path={vm.directory}/string,,1,value=A=b,,c", "-smbios", f"file={vm.directory}/structure")
@@ -409,7 +382,7 @@ def test_real_qemu_reads_a_structure_file_by_its_descriptor(directory):
     monitor = Qmp(socket)
     assert b"structure" not in visible_to_others(process.pid)
     monitor("quit")
-    equal(process.wait(20), 0)
+    equal(process.wait(60), 0)
 
 
 def test_missing_readconfig_is_an_error(directory):
@@ -430,7 +403,7 @@ def test_many_credentials_get_more_fw_cfg_slots(directory):
     process, monitor = qemu_with_monitor(vm, "-M", "microvm")
     equal(monitor("query-status")["status"], "prelaunch")
     monitor("quit")
-    equal(process.wait(20), 0)
+    equal(process.wait(60), 0)
     equal(vm.errors(), "")
 
 

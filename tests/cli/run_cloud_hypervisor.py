@@ -9,12 +9,12 @@ import os
 import shlex
 import signal
 import stat
-import time
 import urllib.parse
 
 import harness
 from harness import equal, expect, fails, need_root, test
-from vm import CLOUD_HYPERVISOR, Vm, api_get, children, visible_to_others, no_canary, nothing_left, stop, wait_for
+from vm import (CLOUD_HYPERVISOR, Vm, api_get, children, has_ended, visible_to_others, no_canary, nothing_left, stop,
+                wait_for)
 
 
 def running_cloud_hypervisor(vm, *words, options=(), stand_in=None):
@@ -66,7 +66,7 @@ def test_exit_code_is_that_of_the_vmm(directory):
     expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"exit": 7}), 7, "", "")
     process, child = running_cloud_hypervisor(vm)
     os.kill(child, signal.SIGKILL)
-    equal(process.wait(20), 128 + signal.SIGKILL)
+    equal(process.wait(60), 128 + signal.SIGKILL)
 
 
 def test_signal_reaches_the_vmm(directory):
@@ -75,7 +75,7 @@ def test_signal_reaches_the_vmm(directory):
     for number, code in ((signal.SIGTERM, 0), (signal.SIGUSR1, 128 + signal.SIGUSR1), (signal.SIGHUP, 129)):
         process, _ = running_cloud_hypervisor(vm)
         process.send_signal(number)
-        equal(process.wait(20), code)
+        equal(process.wait(60), code)
 
 
 def test_vmm_does_not_outlive_vmcred(directory):
@@ -83,9 +83,8 @@ def test_vmm_does_not_outlive_vmcred(directory):
     vm = Vm(directory)
     process, child = running_cloud_hypervisor(vm)
     process.kill()
-    process.wait(20)
-    wait_for("the VMM's end", lambda: not os.path.exists(f"/proc/{child}") or
-             open(f"/proc/{child}/stat", encoding="utf-8").read().split()[2] == "Z")
+    process.wait(60)
+    wait_for("the VMM's end", lambda: has_ended(child))
 
 
 def test_no_credential_in_memory_after_boot(directory):
@@ -183,10 +182,8 @@ def test_hanging_launch_can_be_stopped(directory):
     process = vm.start(*CLOUD_HYPERVISOR, stand_in={"hang": "vm.create"})
     wait_for("vm.create", vm.requested)
     child = children(process.pid)[0]
-    start = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    equal(process.wait(20), 128 + signal.SIGTERM)
-    assert time.monotonic() - start < 10
+    equal(process.wait(60), 128 + signal.SIGTERM)
     assert not os.path.exists(f"/proc/{child}")
     equal(vm.errors(), "")
 

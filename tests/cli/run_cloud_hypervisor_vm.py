@@ -122,11 +122,10 @@ def test_refused_interface_is_an_error_with_its_number(directory):
 def test_expose_argv_inherits_descriptors(directory):
     """with --expose=argv the VMM inherits the descriptors of its command line"""
     vm = Vm(directory, PLAIN)
-    (vm.bin / "cloud-hypervisor").write_text(f"#!/bin/sh\nls -l /proc/$$/fd >{directory}/listing\n")
-    (vm.bin / "cloud-hypervisor").chmod(0o755)
+    harness.write_program(vm.bin / "cloud-hypervisor", f"#!/bin/sh\nls -l /proc/$$/fd >{directory}/listing\n")
     with Pipes(1) as (one,):
         process = vm.start(*CLOUD_HYPERVISOR, "--net", f"fd=[{one}]", options=("--expose=argv",), fds=(one,))
-        equal(process.wait(20), 0)
+        equal(process.wait(60), 0)
         assert f" {one} -> pipe:" in (directory / "listing").read_text()
 
 
@@ -158,7 +157,7 @@ def test_descriptors_of_a_vm_config_are_sent(directory):
         wait_for("vm.add-net", lambda: len(vm.requested()) > 1)
         equal(requests_of(vm)[0][2]["net"], [{"tap": "a", "fds": None}])
         equal([what.split(" ")[1] for what in vm.recorded()["descriptors"][1]], [identity(one)])
-        process.wait(20)
+        process.wait(60)
 
 
 FILES = {

@@ -181,7 +181,7 @@ def test_notification_address_is_a_kernel_parameter(directory):
         with socket.socket(socket.AF_UNIX) as guest:
             guest.connect(str(directory / listening[0]))
             guest.sendall(b"READY=1")
-        manager.settimeout(20)
+        manager.settimeout(60)
         messages = [manager.recv(4096) for _ in range(2)]
         equal(messages[1], b"READY=1", messages)
         equal(stop(process), 0)

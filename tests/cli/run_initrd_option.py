@@ -51,9 +51,7 @@ class Launch(Vm):
         super().__init__(directory, declaration)
         (directory / "initrd").write_bytes(INITRD)
         for name in LINES:
-            program = self.bin / name
-            program.write_text(STAND_IN.format(directory=directory))
-            program.chmod(0o755)
+            harness.write_program(self.bin / name, STAND_IN.format(directory=directory))
 
     def words(self, name, line):
         return [name, *(word.replace("{kernel}", KERNEL).replace("{}", str(self.directory / "initrd")) for word in line.split())]

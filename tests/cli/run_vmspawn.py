@@ -33,8 +33,7 @@ class Spawned(Vm):
     def __init__(self, directory):
         super().__init__(directory)
         self.program = self.bin / "systemd-vmspawn"
-        self.program.write_text(STAND_IN)
-        self.program.chmod(0o755)
+        harness.write_program(self.program, STAND_IN)
 
     def spawn(self, *words, options=(), version="systemd 258 (258.1-1)", env=None):
         return harness.vmcred(

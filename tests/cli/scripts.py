@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import harness
@@ -149,8 +148,8 @@ def test_daemon_is_killed(directory):
         directory, declaration({"g": scripted("setsid sh -c 'sleep 72.5 &' </dev/null >/dev/null 2>&1\necho x > $out/it")}),
         generate=False,
     )  # fmt: skip
-    expect(here.generate(timeout=30))
-    expect(run("pgrep", "-f", "sleep 72.5"), 1)
+    expect(here.generate(timeout=60))
+    wait_for("its end", lambda: run("pgrep", "-f", "sleep 72.5").code == 1)
 
 
 for how, words, nap in ("", [], "73.5"), (" without a sandbox", ["--no-sandbox"], "74.5"):
@@ -159,14 +158,9 @@ for how, words, nap in ("", [], "73.5"), (" without a sandbox", ["--no-sandbox"]
     def test_killed_run(directory, words=words, nap=nap):
         here = example(directory, f"sleep {nap}")
         with subprocess.Popen([VMCRED, "generate", "--config", str(here.config), *words], env=harness.CLEAN_ENVIRONMENT) as process:
-            while run("pgrep", "-f", f"sleep {nap}").code != 0:
-                time.sleep(0.02)
+            wait_for("the script", lambda: run("pgrep", "-f", f"sleep {nap}").code == 0)
             process.send_signal(signal.SIGKILL)
-        for _attempt in range(200):
-            if run("pgrep", "-f", f"sleep {nap}").code == 1:
-                return
-            time.sleep(0.02)
-        raise AssertionError("the script is still running")
+        wait_for("the script's end", lambda: run("pgrep", "-f", f"sleep {nap}").code == 1)
 
 
 def test_inputs_are_hidden(directory):
@@ -260,9 +254,7 @@ def test_program_elsewhere(directory):
     try:
         (home / "private").write_text("")
         (home / ".local/bin").mkdir(parents=True)
-        program = home / ".local/bin/made-here"
-        program.write_text("#!/bin/sh\necho made-here\n")
-        program.chmod(0o755)
+        harness.write_program(home / ".local/bin/made-here", "#!/bin/sh\necho made-here\n")
         here = example(directory, f"made-here > $out/it; ls -A {home} >> $out/it")
         path = f"{harness.CLEAN_ENVIRONMENT['PATH']}:{home}/.local//bin"
         for sandbox in SANDBOXES:

@@ -266,6 +266,9 @@ def test_declaration_is_read_after_a_temporary_failure(directory):
     values = [value(example, "one"), value(example, "two")]
     with serving(example) as server:
         equal(server.get(UNIT, "host-one"), values[0])
+        # The connection before this one is closed, and this one stays open.
+        waits = server.ask(UNIT, "nothing")
+        waits.recv(1)
         example.config.write_text(DECLARATION.replace("host-one: made/one", "host-one: made/two"))
         # Long enough ago that the file counts as settled.
         time.sleep(0.2)
@@ -277,6 +280,7 @@ def test_declaration_is_read_after_a_temporary_failure(directory):
         equal(server.get(UNIT, "host-one"), values[0])
         resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, limits)
         equal(server.get(UNIT, "host-one"), values[1])
+        waits.close()
 
 
 def test_secret_not_deployed_on_the_machine(directory):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import harness
 from harness import equal, expect, fails, run, vmcred
+from terminal import read_to_end
 
 CANARY = "correct-horse-battery-staple"
 PLAIN = json.dumps({"a": CANARY, "b": [1, 2]}, indent="\t") + "\n"
@@ -58,9 +59,7 @@ class Documents:
         return text
 
     def editor(self, script):
-        path = self.directory / "editor"
-        path.write_text(f"#!/bin/sh\n{script}\n")
-        path.chmod(0o755)
+        path = harness.write_program(self.directory / "editor", f"#!/bin/sh\n{script}\n")
         return {"EDITOR": str(path)}
 
 
@@ -255,6 +254,7 @@ def on_terminal(documents, words, env, answers):
         shown += piece
         if answers and answers[0][0] in shown:
             os.write(terminal, answers.pop(0)[1])
+    shown += read_to_end(terminal)
     os.close(terminal)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()
 
@@ -480,7 +480,7 @@ def test_exponential_aliases_in_sops_yaml_are_fast(directory):
         ("creation_rules: " + "[" * 100000, ".sops.yaml:1: not valid YAML: nested more than 10000 levels deep"),
     ]:
         (directory / ".sops.yaml").write_text(text)
-        expect(documents.sops("encrypt", "plain.json", timeout=20), 1, "", f"vmcred: {expected}\n")
+        expect(documents.sops("encrypt", "plain.json", timeout=60), 1, "", f"vmcred: {expected}\n")
 
 
 def test_errors_in_sops_yaml_have_a_line(directory):

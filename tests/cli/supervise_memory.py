@@ -57,7 +57,7 @@ def test_search_finds_credentials_during_vm_boot(directory):
     found = memory(process.pid)
     assert all(value.encode() in found for value in (vm.api_key, vm.oem_strings[3]))
     process.kill()
-    process.wait(20)
+    process.wait(60)
 
 
 for hypervisor in HYPERVISORS:
@@ -66,7 +66,7 @@ for hypervisor in HYPERVISORS:
         size = int(re.search(r"VmRSS:\s+(\d+) kB", status(process.pid)).group(1))
         assert size < RESIDENT_MAX, f"{size} KiB"
         process.kill()
-        process.wait(20)
+        process.wait(60)
         assert vm
 
     def empty(directory, name=hypervisor):
@@ -78,7 +78,7 @@ for hypervisor in HYPERVISORS:
         no_canary(found, vm.tls)
         no_canary(found, vm.api_key[:16])
         process.kill()
-        process.wait(20)
+        process.wait(60)
 
     test(f"while {hypervisor} runs, vmcred uses less than 3 MB of memory")(resident)
     test(f"while {hypervisor} runs, vmcred's memory contains no credential")(empty)

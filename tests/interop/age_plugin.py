@@ -22,9 +22,7 @@ class Rig:
         self.log = directory / "log"
         programs = directory / "bin"
         programs.mkdir()
-        start = programs / "age-plugin-test"
-        start.write_text(f"#!/bin/sh\nexec {sys.executable} {PLUGIN} \"$@\"\n")
-        start.chmod(0o755)
+        harness.write_program(programs / "age-plugin-test", f"#!/bin/sh\nexec {sys.executable} {PLUGIN} \"$@\"\n")
         self.env = harness.CLEAN_ENVIRONMENT | {
             "PATH": f"{programs}:{harness.CLEAN_ENVIRONMENT['PATH']}",
             "AGE_PLUGIN_TEST_LOG": str(self.log),
@@ -195,9 +193,7 @@ def test_plugin_failure_when_decrypting(directory):
 def test_plugin_exits_early(directory):
     """a plugin that exits before reading its input is an error and does not kill us"""
     rig = Rig(directory)
-    broken = directory / "bin" / "age-plugin-broken"
-    broken.write_text("#!/bin/sh\nexec <&-\nsleep 0.1\necho broken >&2\nexit 1\n")
-    broken.chmod(0o755)
+    broken = harness.write_program(directory / "bin" / "age-plugin-broken", "#!/bin/sh\nexec <&-\nsleep 0.1\necho broken >&2\nexit 1\n")
     # More than a pipe holds, so that it cannot just be left there.
     recipients = [bech32.encode("age1broken", bytes(500)) for _ in range(200)]
     code, out, err = rig.run(CRYPT, "age-encrypt", *recipients, stdin=b"hello")

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from example import without_recipients
-from harness import Skip, equal, expect, need, run, succeeds, vmcred
+from harness import Skip, equal, expect, need, run, succeeds, vmcred, write_program
 
 HERE = Path(__file__).resolve().parent
 GIT_ENVIRONMENT = {
@@ -141,9 +141,7 @@ class Repository:
         }
 
     def _flake_generator(self, name, generator):
-        script = self.directory / "scripts" / name
-        script.write_text(f"#!/bin/sh -eu\n{generator['script']}\n")
-        script.chmod(0o755)
+        script = write_program(self.directory / "scripts" / name, f"#!/bin/sh -eu\n{generator['script']}\n")
         return {
             "share": generator.get("share", False),
             "dependencies": generator.get("dependencies", []),
@@ -180,8 +178,7 @@ class Repository:
     def _stand_in_write(self):
         stand_in = self.directory / "bin" / "nix"
         if not stand_in.exists():
-            stand_in.write_text(f'#!/bin/sh\nexec {clan_python()} -S {HERE / "clan_nix.py"} "$@"\n')
-            stand_in.chmod(0o755)
+            write_program(stand_in, f'#!/bin/sh\nexec {clan_python()} -S {HERE / "clan_nix.py"} "$@"\n')
 
     def _clan_environment(self):
         need("sops")

@@ -126,7 +126,7 @@ def test_wrong_number_of_descriptors_is_refused(directory):
     read_end, write_end = os.pipe()
     process = launched(vm, "--kernel", kernel(directory / "kernel"), "--console", "off", "--net",
                        f"fd=[{read_end}],num_queues=4", fds=(read_end,))
-    equal((process.wait(20), vm.errors()),
+    equal((process.wait(60), vm.errors()),
           (1, "vmcred: starting cloud-hypervisor: adding interface 1: Error from API: The network device could not be added "
               "to the VM: Failed to validate config: Number of queues (4) to virtio_net does not match the number "
               "of FDs (2)\n"))

@@ -7,12 +7,12 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from pathlib import Path
 
 import harness
 from bundles import Repository
 from harness import CLEAN_ENVIRONMENT, equal, expect, need, run
+from vm import wait_for
 
 HOSTS = ["host1", "host2", "host3"]
 DECLARATION = f"""\
@@ -35,13 +35,6 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def wait_for(condition, what):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, f"waiting for {what}"
-        time.sleep(0.05)
-
-
 class Etcd:
     def __init__(self, directory):
         self.directory, self.data = directory, directory / "etcd"
@@ -56,7 +49,7 @@ class Etcd:
                    "--unsafe-no-fsync"]  # fmt: skip
         with open(self.directory / "etcd.log", "a", encoding="utf-8") as log:
             self.process = subprocess.Popen(["etcd", *options], stdout=log, stderr=log, env=CLEAN_ENVIRONMENT)
-        wait_for(lambda: self.ctl("endpoint", "health", code=None).code == 0, "etcd")
+        wait_for("etcd", lambda: self.ctl("endpoint", "health", code=None).code == 0, 60)
 
     def stop(self):
         self.process.kill()
@@ -144,11 +137,11 @@ def test_publish_and_follow(directory):
     """published bundles reach all hosts, the status names nobody then, and a change arrives through the watch"""
     with Fleet(directory) as fleet:
         fleet.publish("one")
-        wait_for(lambda: fleet.status() == "", "all acknowledgements")
+        wait_for("all acknowledgements", lambda: fleet.status() == "", 60)
         equal(fleet.values(), ["one"] * 3)
         fleet.publish("two")
-        wait_for(lambda: fleet.values() == ["two"] * 3, "the second value")
-        wait_for(lambda: fleet.status() == "", "all acknowledgements")
+        wait_for("the second value", lambda: fleet.values() == ["two"] * 3, 60)
+        wait_for("all acknowledgements", lambda: fleet.status() == "", 60)
         equal(fleet.ack("host1")["signer"], "ada")
 
 
@@ -156,16 +149,16 @@ def test_host_that_is_off(directory):
     """a host that was off is behind, and gets the last bundle when it is back, also after a compaction of etcd"""
     with Fleet(directory) as fleet:
         fleet.publish("one")
-        wait_for(lambda: fleet.status() == "", "all acknowledgements")
+        wait_for("all acknowledgements", lambda: fleet.status() == "", 60)
         fleet.stop("host2")
         fleet.publish("two")
         fleet.publish("three")
-        wait_for(lambda: fleet.values() == ["three", "one", "three"], "the other hosts")
-        wait_for(lambda: fleet.status() == "host2: behind\n", "the status")
+        wait_for("the other hosts", lambda: fleet.values() == ["three", "one", "three"], 60)
+        wait_for("the status", lambda: fleet.status() == "host2: behind\n", 60)
         revision = json.loads(fleet.etcd.ctl("get", "-w", "json", "vmcred").out)["header"]["revision"]
         fleet.etcd.ctl("compact", revision)
         fleet.start("host2")
-        wait_for(lambda: fleet.status() == "", "the host")
+        wait_for("the host", lambda: fleet.status() == "", 60)
         equal(fleet.value("host2"), "three")
 
 
@@ -173,14 +166,14 @@ def test_etcd_is_down(directory):
     """hosts keep their values while etcd is down, and follow again when it is back"""
     with Fleet(directory) as fleet:
         fleet.publish("one")
-        wait_for(lambda: fleet.status() == "", "all acknowledgements")
+        wait_for("all acknowledgements", lambda: fleet.status() == "", 60)
         fleet.etcd.stop()
         result = fleet.shell(command("publish"))
         assert "failed: host1" in result.err, result
         equal(fleet.values(), ["one"] * 3)
         fleet.etcd.start()
         fleet.publish("two")
-        wait_for(lambda: fleet.status() == "", "all acknowledgements")
+        wait_for("all acknowledgements", lambda: fleet.status() == "", 60)
         equal(fleet.values(), ["two"] * 3)
 
 
@@ -188,15 +181,15 @@ def test_old_backup(directory):
     """after etcd was restored from an old backup, hosts refuse the old bundles and report that, and accept the next ones"""
     with Fleet(directory) as fleet:
         fleet.publish("old")
-        wait_for(lambda: fleet.status() == "", "all acknowledgements")
+        wait_for("all acknowledgements", lambda: fleet.status() == "", 60)
         fleet.etcd.ctl("snapshot", "save", directory / "snapshot")
         fleet.publish("new")
-        wait_for(lambda: fleet.status() == "", "all acknowledgements")
+        wait_for("all acknowledgements", lambda: fleet.status() == "", 60)
         fleet.etcd.restore(directory / "snapshot")
-        wait_for(lambda: fleet.status().count("before the last one") == 3, "refusals")
+        wait_for("refusals", lambda: fleet.status().count("before the last one") == 3, 60)
         equal(fleet.values(), ["new"] * 3)
         fleet.publish()
-        wait_for(lambda: fleet.status() == "", "all acknowledgements")
+        wait_for("all acknowledgements", lambda: fleet.status() == "", 60)
         equal(fleet.values(), ["new"] * 3)
 
 
@@ -205,13 +198,13 @@ def test_two_publishers(directory):
     with Fleet(directory) as fleet:
         early = fleet.export("host1", "--sign", directory / "key")
         fleet.publish("late")
-        wait_for(lambda: fleet.status() == "", "all acknowledgements")
+        wait_for("all acknowledgements", lambda: fleet.status() == "", 60)
         fleet.etcd.ctl("put", "vmcred/bundles/host1", stdin=early)
-        wait_for(lambda: "before the last one" in fleet.status(), "the refusal")
+        wait_for("the refusal", lambda: "before the last one" in fleet.status(), 60)
         assert re.fullmatch("host1: vmcred: .*\n", fleet.status()), fleet.status()
         equal(fleet.value("host1"), "late")
         fleet.publish()
-        wait_for(lambda: fleet.status() == "", "all acknowledgements")
+        wait_for("all acknowledgements", lambda: fleet.status() == "", 60)
 
 
 if __name__ == "__main__":

@@ -36,8 +36,7 @@ def programs(directory):
     path = directory / "programs"
     path.mkdir()
     for name, script in {"xkcdpass": "echo some-pass-words", "mkpasswd": "exec openssl passwd -6 -stdin"}.items():
-        (path / name).write_text(f"#!/bin/sh\n{script}\n")
-        (path / name).chmod(0o755)
+        harness.write_program(path / name, f"#!/bin/sh\n{script}\n")
     return f"{path}:{os.environ['PATH']}"
 
 
@@ -128,9 +127,7 @@ class EvaluatedRepository(Repository):
     def _final_script(self, name, generator):
         """As clan's modules write it, with the programs of this machine."""
         prompts = "".join(f'cat "$prompts/{name}" >"$out/{name}"\n' for name, prompt in generator["prompts"].items() if prompt["persist"])
-        script = self.directory / "scripts" / name
-        script.write_text(f"set -euo pipefail\n{prompts}{generator['script']}\n")
-        script.chmod(0o755)
+        script = harness.write_program(self.directory / "scripts" / name, f"set -euo pipefail\n{prompts}{generator['script']}\n")
         return str(script)
 
     def files(self):

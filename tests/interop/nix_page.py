@@ -90,8 +90,7 @@ def test_commands(directory):
     for name in ("vmcred", "vmcred-sops", "vmcred-sandbox", "vmcred-run"):
         (programs / name).symlink_to(os.path.join(os.path.dirname(VMCRED), name))
     # Stands in for the host.
-    (programs / "ssh").write_text(f'#!/bin/sh -e\nshift\nexec sh -c "$(echo "$*" | sed s,/var/lib/vmcred/,{stolen}/,)"\n')
-    (programs / "ssh").chmod(0o755)
+    harness.write_program(programs / "ssh", f'#!/bin/sh -e\nshift\nexec sh -c "$(echo "$*" | sed s,/var/lib/vmcred/,{stolen}/,)"\n')
     identity = directory / "me"
     public = re.search("age1[a-z0-9]+", expect(run(VMCRED, "keygen", "--output", identity)).out).group()
     environment = {"PATH": f"{programs}:{os.environ['PATH']}", "SOPS_AGE_KEY_FILE": str(identity)} | {

@@ -26,9 +26,7 @@ def start(vm, name, words, ours):
     if ours:
         program = vm.bin / name
         program.symlink_to(harness.VMCRED_RUN)
-    runner = vm.directory / f"microvm-run-{'ours' if ours else 'plain'}"
-    runner.write_text(RUNNER.format(program=program, words=shlex.join(map(str, words))))
-    runner.chmod(0o755)
+    runner = harness.write_program(vm.directory / f"microvm-run-{'ours' if ours else 'plain'}", RUNNER.format(program=program, words=shlex.join(map(str, words))))
     environment = harness.CLEAN_ENVIRONMENT | vm.environment() | {
         "VMCRED_VM": "test-vm",
         "VMCRED_CONFIG": str(vm.directory / "vmcred.yaml"),

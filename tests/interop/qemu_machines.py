@@ -15,7 +15,7 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatch
 
-from harness import CLEAN_ENVIRONMENT, equal, main, need, test
+from harness import CLEAN_ENVIRONMENT, equal, main, need, test, write_program
 from vm import Vm
 
 # Those that tools/install-deps installs. Others are tested too where they are installed.
@@ -143,8 +143,7 @@ def define(name):
     def test_machine_types(directory):
         program = need(name)
         vm = Vm(directory / "vm", "vms: {test-vm: {credentialFiles: {HOST-API-KEY: host-api-key}}}\n")
-        (vm.bin / name).write_text("#!/bin/sh\necho \"$@\"\n")
-        (vm.bin / name).chmod(0o755)
+        write_program(vm.bin / name, "#!/bin/sh\necho \"$@\"\n")
         cases = [(machine, "") for machine in machine_types(program)]
         for option, pattern in VARIANTS.items():
             cases += [(f"{machine},{option}", "") if "=" in option else (machine, option)

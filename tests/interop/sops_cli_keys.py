@@ -53,9 +53,7 @@ def test_world_readable_key_file_is_a_warning(directory):
 def test_commands_print_identities(directory):
     """commands print identities, get the recipient, and are split into arguments as by sops"""
     peers = without_keys(Peers(directory))
-    script = directory / "a command"
-    script.write_text(f'#!/bin/sh\n[ "$1" = "two words" ] && [ "$SOPS_AGE_RECIPIENT" = {peers.recipient} ] && cat {peers.key}\n')
-    script.chmod(0o755)
+    script = harness.write_program(directory / "a command", f'#!/bin/sh\n[ "$1" = "two words" ] && [ "$SOPS_AGE_RECIPIENT" = {peers.recipient} ] && cat {peers.key}\n')
     for command, code in [
         (f"cat {peers.key}", 0),
         (f'cat "{peers.key}" # a comment', 0),

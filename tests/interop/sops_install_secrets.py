@@ -222,8 +222,7 @@ def test_systemctl(directory):
     changed = copy.deepcopy(manifest.content)
     changed["secrets"][0]["key"] = "nested/deep/key"
     (directory / "bin").mkdir()
-    (directory / "bin/systemctl").write_text(f'#!/bin/sh\necho "$@" >>/run/called\nexit $(cat {directory}/code)\n')
-    (directory / "bin/systemctl").chmod(0o755)
+    harness.write_program(directory / "bin/systemctl", f'#!/bin/sh\necho "$@" >>/run/called\nexit $(cat {directory}/code)\n')
     script = f"""{TRY}
         export SOPS_RESTART_UNITS_VIA_SYSTEMCTL=1 PATH={directory}/bin:$PATH
         echo 0 >{directory}/code; try first; try changed

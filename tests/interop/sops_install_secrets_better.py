@@ -124,8 +124,7 @@ def test_units_restart_after_switch(directory):
     content = one(directory, restartUnits=["a.service"]).content
     changed = copy.deepcopy(content)
     changed["secrets"][0]["key"] = "nested/deep/key"
-    (directory / "systemctl").write_text("#!/bin/sh\ncat /run/secrets/top >/run/seen\n")
-    (directory / "systemctl").chmod(0o755)
+    harness.write_program(directory / "systemctl", "#!/bin/sh\ncat /run/secrets/top >/run/seen\n")
     outputs(
         directory,
         {"m": content, "changed": changed},

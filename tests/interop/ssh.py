@@ -60,8 +60,7 @@ class Host(Repository):
                       f"exec {shlex.quote(harness.VMCRED)} \"$@\"",
         }
         for name, script in programs.items():
-            (bin_ / name).write_text(f"#!/bin/sh\n{script}\n")
-            (bin_ / name).chmod(0o755)
+            harness.write_program(bin_ / name, f"#!/bin/sh\n{script}\n")
         self.path = words["path"]
 
     def run(self, script):

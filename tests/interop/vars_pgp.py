@@ -182,9 +182,7 @@ def test_gpg_is_started_only_if_needed(directory):
         expect(store("generate", env=none))
         expect(store("user", "add", "paula", "--pgp-key", fingerprints["paula"], "--identity", directory / "ada"), 0, None, "")
         calls = directory / "calls"
-        script = directory / "gpg"
-        script.write_text(f'#!/bin/sh\necho "$*" >> {calls}\nexec {need("gpg")} "$@"\n')
-        script.chmod(0o755)
+        script = harness.write_program(directory / "gpg", f'#!/bin/sh\necho "$*" >> {calls}\nexec {need("gpg")} "$@"\n')
         counted = {"SOPS_GPG_EXEC": str(script)}
         for command in (["check"], ["fix"], ["list"], ["get", "m", "own/it", "--identity", directory / "ada"]):
             expect(store(*command, env=counted))

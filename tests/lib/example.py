@@ -133,6 +133,29 @@ class Example:
         )
 
 
+class Team(Example):
+    """The machines m and n, whose identities are `identity` and n, and the users ada and bob of the default group; eve has a
+    key only. Commands use ada's identity."""
+
+    def __init__(self, directory, declaration):
+        super().__init__(directory, declaration, generate=False)
+        expect(vmcred("keygen", "--config", self.config, "--machine", "n", "--output", directory / "n"))
+        self.keys = {name: self.key(name) for name in ("ada", "bob", "eve")}
+        for user in ("ada", "bob"):
+            expect(self("user", "add", user, "--age-key", self.keys[user], "--group", "admins"))
+        expect(self("generate"))
+
+    def key(self, name):
+        identity = expect(vmcred("keygen")).out
+        (self.directory / name).write_text(identity)
+        (self.directory / name).chmod(0o600)
+        return identity.split("public key: ")[1].split()[0]
+
+    def __call__(self, command, *words, env=None, **options):
+        environment = {"SOPS_AGE_KEY_FILE": str(self.directory / "ada")} | (env or {})
+        return vmcred(command, "--config", self.config, *words, env=environment, **options)
+
+
 class Fleet(Example):
     """Many machines, m0, m1, …, with the same key; nothing is generated yet. `generators` is that section of the declaration,
     in which ALL means the list of all machines."""

@@ -136,6 +136,12 @@ def succeeds(result, *mentions):
     return result
 
 
+def write_program(path, text):
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
 def need(program):
     """The path of a peer program. Without it the test is skipped with a message, or fails if CI=true."""
     path = shutil.which(program)

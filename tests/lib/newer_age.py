@@ -41,6 +41,5 @@ def programs_make(directory):
         (directory / link).symlink_to(harness.VMCRED)
     for plugin in ("age-plugin-batchpass", "age-plugin-pq"):
         (directory / plugin).symlink_to(AGE / plugin)
-    (directory / "age-plugin-test").write_text(PLUGIN.format(directory=os.path.abspath(harness.SOURCE / "tests/interop")))
-    (directory / "age-plugin-test").chmod(0o755)
+    harness.write_program(directory / "age-plugin-test", PLUGIN.format(directory=os.path.abspath(harness.SOURCE / "tests/interop")))
     return directory

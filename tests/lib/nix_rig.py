@@ -65,8 +65,7 @@ class Nix:
         expect(run("cc", "-o", programs / "qemu-system-x86_64", RIG / "hypervisor.c"))
         for name in ("qemu-system-aarch64", "alioth", "crosvm", "lkvm", "stratovirt"):
             (programs / name).symlink_to("qemu-system-x86_64")
-        (programs / "unbuffer").write_text('#!/bin/sh\nexec "$@"\n')
-        (programs / "unbuffer").chmod(0o755)
+        harness.write_program(programs / "unbuffer", '#!/bin/sh\nexec "$@"\n')
         (programs / "firecracker").symlink_to(STAND_IN.with_name("firecracker_stand_in.py"))
         for name in ("cloud-hypervisor", "ch-remote"):
             (programs / name).symlink_to(STAND_IN)

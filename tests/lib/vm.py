@@ -2,6 +2,7 @@
 """A declared VM with its directory of credentials, and functions to start it, for the tests of compose and run."""
 import atexit
 import base64
+import contextlib
 import itertools
 import json
 import os
@@ -154,7 +155,7 @@ def stop(process):
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     try:
-        return process.wait(20)
+        return process.wait(60)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
@@ -162,8 +163,23 @@ def stop(process):
 
 
 def children(pid):
-    path = Path(f"/proc/{pid}/task/{pid}/children")
-    return [int(word) for word in path.read_text().split()] if path.exists() else []
+    """The child processes of all threads of a process."""
+    found, at_its_end = [], (FileNotFoundError, ProcessLookupError)
+    with contextlib.suppress(*at_its_end):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(*at_its_end):
+                found += [int(child) for child in Path(f"/proc/{pid}/task/{thread}/children").read_text(encoding="ascii").split()]
+    return found
+
+
+def has_ended(pid):
+    """Whether it has ended with all its threads, of which the first may be a zombie while others end."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] == "Z" and \
+            len(os.listdir(f"/proc/{pid}/task")) == 1
+    # The second: it was there when the file was opened, and not when it was read.
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def visible_to_others(pid):
@@ -179,7 +195,7 @@ def api_put(path, resource, body=None):
     """PUT to a VMM's API; returns the short answer."""
     data = json.dumps(body).encode() if body is not None else b""
     with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(20)
+        client.settimeout(60)
         client.connect(str(path))
         client.sendall(f"PUT /api/v1/{resource} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(data)}\r\n"
                        "\r\n".encode() + data)
@@ -189,7 +205,7 @@ def api_put(path, resource, body=None):
 def api_get(path, resource):
     """GET of a VMM's API. Returns the decoded JSON."""
     with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(20)
+        client.settimeout(60)
         client.connect(str(path))
         client.sendall(f"GET /api/v1/{resource} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         data = b""
