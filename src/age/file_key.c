@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "age/file_key.h"
 
-#include <stdlib.h>
-
 #include "age/keys.h"
 #include "base/cleanup.h"
 

@@ -2,7 +2,6 @@
 #include "base/report.h"
 
 #include <stdarg.h>
-#include <stdlib.h>
 
 #include "base/cleanup.h"
 #include "base/text.h"

@@ -70,8 +70,6 @@ struct bundle_manifest {
 	char *signer; /* owned; NULL: the signature was not checked */
 };
 
-#define _cleanup_bundle_manifest_ __attribute__((cleanup(bundle_manifest_release)))
-
 void bundle_manifest_release(struct bundle_manifest *manifest);
 
 /* Signs with an SSH key; ssh-keygen(1) may ask for a passphrase. */

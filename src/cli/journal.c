@@ -2,7 +2,6 @@
 #include "cli/journal.h"
 
 #include <endian.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

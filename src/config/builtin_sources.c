@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The sources of builtins: the password of a hash, the authority of a certificate. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"

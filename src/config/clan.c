@@ -6,7 +6,6 @@
  * modules/clan/vars/settings-opts.nix.
  */
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/cleanup.h"
 #include "config/schema.h"

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading a declaration: the top of the schema, and the checks between its parts. */
 #include <fcntl.h>
-#include <stdlib.h>
 
-#include "base/cleanup.h"
 #include "base/file.h"
 #include "base/merge_conflict.h"
 #include "base/name.h"

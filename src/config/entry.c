@@ -2,7 +2,6 @@
 /* The declaration of a single VM on one line, for its unit. */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"

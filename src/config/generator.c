@@ -2,7 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/name.h"
 #include "config/schema.h"
 
 static int read_mode(struct reader *reader, const struct yaml_node *value, void *target)

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/name.h"
 #include "config/schema.h"
 
 /* systemd's UNIT_NAME_MAX without its NUL. */

@@ -3,7 +3,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/cleanup.h"
 #include "initrd/initrd.h"
 
 #define DIRECTORY "/.extra/system_credentials"

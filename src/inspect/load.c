@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 
-#include "base/cleanup.h"
 #include "inspect/stages.h"
 
 /* The credential that is passed on to the guest, or NULL. */

@@ -5,7 +5,6 @@
 #include "base/cleanup.h"
 #include "base/directory.h"
 #include "base/name.h"
-#include "base/path.h"
 #include "oem/oem.h"
 
 static int missing_report(const struct config_vm *vm, const struct config_credential_file *entry,

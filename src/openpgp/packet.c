@@ -2,7 +2,6 @@
 #include "openpgp/packet.h"
 
 #include "base/base64.h"
-#include "base/cleanup.h"
 
 #define ARMOR_BEGIN "-----BEGIN PGP MESSAGE-----"
 #define ARMOR_END   "-----END PGP MESSAGE-----"

@@ -10,7 +10,8 @@
 #include "base/base64.h"
 #include "sops/keys/key.h"
 
-int sops_crypto_failed(struct error *err, const char *what)
+/* Sets the error for a failed call to libcrypto, and clears libcrypto's error queue. */
+static int crypto_failed(struct error *err, const char *what)
 {
 	ERR_clear_error();
 	return error_set(err, VMCRED_FAILED, "libcrypto failed to %s", what);
@@ -85,7 +86,7 @@ int sops_cipher_create(struct sops_cipher *cipher, struct span data_key,
 	EVP_CIPHER_free(algorithm);
 	if (!done) {
 		sops_cipher_destroy(cipher);
-		return sops_crypto_failed(err, "set up AES-256-GCM");
+		return crypto_failed(err, "set up AES-256-GCM");
 	}
 	return 0;
 }
@@ -113,7 +114,7 @@ int sops_cipher_open(struct sops_cipher *cipher, const struct sops_sealed *seale
 			      (int)additional.size) != 1 ||
 	    EVP_DecryptUpdate(cipher->context, data, &written, data, (int)*size) != 1 ||
 	    EVP_CIPHER_CTX_ctrl(cipher->context, EVP_CTRL_AEAD_SET_TAG, SOPS_TAG_SIZE, tag) != 1)
-		return sops_crypto_failed(err, "decrypt with AES-256-GCM");
+		return crypto_failed(err, "decrypt with AES-256-GCM");
 	if (EVP_DecryptFinal_ex(cipher->context, data + written, &rest) != 1) {
 		ERR_clear_error();
 		memory_wipe(data, *size);
@@ -181,7 +182,7 @@ static int data_write(struct sops_cipher *cipher, struct span plaintext, uint8_t
 
 		if (EVP_EncryptUpdate(cipher->context, piece, &written, plaintext.data,
 				      (int)size) != 1)
-			return sops_crypto_failed(err, "encrypt with AES-256-GCM");
+			return crypto_failed(err, "encrypt with AES-256-GCM");
 		*to = base64_write(*to, piece, size);
 		plaintext = span_of(plaintext.data + size, plaintext.size - size);
 	}
@@ -210,14 +211,14 @@ int sops_cipher_seal(struct sops_cipher *cipher, struct span plaintext, const ch
 	if (EVP_EncryptInit_ex2(cipher->context, NULL, NULL, nonce, NULL) != 1 ||
 	    EVP_EncryptUpdate(cipher->context, NULL, &written, additional.data,
 			      (int)additional.size) != 1)
-		return sops_crypto_failed(err, "encrypt with AES-256-GCM");
+		return crypto_failed(err, "encrypt with AES-256-GCM");
 	text = text_write(text, data_label);
 	r = data_write(cipher, plaintext, &text, err);
 	if (r < 0)
 		return r;
 	if (EVP_EncryptFinal_ex(cipher->context, tag, &rest) != 1 ||
 	    EVP_CIPHER_CTX_ctrl(cipher->context, EVP_CTRL_AEAD_GET_TAG, sizeof(tag), tag) != 1)
-		return sops_crypto_failed(err, "encrypt with AES-256-GCM");
+		return crypto_failed(err, "encrypt with AES-256-GCM");
 	text = text_write(text, nonce_label);
 	text = base64_write(text, nonce, SOPS_NONCE_SIZE);
 	text = text_write(text, tag_label);
@@ -247,7 +248,7 @@ int sops_mac_create(struct sops_mac *mac, bool only_encrypted, struct error *err
 	EVP_MD_free(digest);
 	if (done != 1) {
 		sops_mac_destroy(mac);
-		return sops_crypto_failed(err, "set up SHA-512");
+		return crypto_failed(err, "set up SHA-512");
 	}
 	if (only_encrypted)
 		return sops_mac_add(
@@ -264,7 +265,7 @@ void sops_mac_destroy(struct sops_mac *mac)
 int sops_mac_add(struct sops_mac *mac, struct span value, struct error *err)
 {
 	if (EVP_DigestUpdate(mac->context, value.data, value.size) != 1)
-		return sops_crypto_failed(err, "compute SHA-512");
+		return crypto_failed(err, "compute SHA-512");
 	return 0;
 }
 
@@ -275,7 +276,7 @@ int sops_mac_finish(struct sops_mac *mac, uint8_t text[SOPS_MAC_TEXT_SIZE], stru
 	unsigned int size = 0;
 
 	if (EVP_DigestFinal_ex(mac->context, digest, &size) != 1 || size != sizeof(digest))
-		return sops_crypto_failed(err, "compute SHA-512");
+		return crypto_failed(err, "compute SHA-512");
 	for (size_t i = 0; i < sizeof(digest); i++) {
 		text[2 * i] = (uint8_t)digits[digest[i] >> 4];
 		text[2 * i + 1] = (uint8_t)digits[digest[i] & 15];

@@ -14,9 +14,6 @@
 #define SOPS_TAG_SIZE      16
 #define SOPS_MAC_TEXT_SIZE 128 /* SHA-512 in hexadecimal */
 
-/* Sets the error for a failed call to libcrypto, and clears libcrypto's error queue. */
-int sops_crypto_failed(struct error *err, const char *what);
-
 #define SOPS_NONCE_TEXT_SIZE 44 /* in Base64 */
 
 /* The parts of an ENC[…] text; the spans point into it. */
@@ -48,8 +45,6 @@ struct sops_cipher {
 	bool nonces_many; /* more than the first were needed */
 };
 
-#define _cleanup_sops_cipher_ __attribute__((cleanup(sops_cipher_destroy)))
-
 int sops_cipher_create(struct sops_cipher *cipher, struct span data_key,
 		       enum sops_direction direction, struct error *err);
 void sops_cipher_destroy(struct sops_cipher *cipher);
@@ -75,8 +70,6 @@ int sops_cipher_seal(struct sops_cipher *cipher, struct span plaintext, const ch
 struct sops_mac {
 	EVP_MD_CTX *context; /* owned */
 };
-
-#define _cleanup_sops_mac_ __attribute__((cleanup(sops_mac_destroy)))
 
 /* `only_encrypted`: the MAC omits values that are not encrypted. */
 int sops_mac_create(struct sops_mac *mac, bool only_encrypted, struct error *err);

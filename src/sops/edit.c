@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/cleanup.h"
 #include "sops/document.h"
 #include "sops/path.h"
 #include "sops/stores/flat.h"

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sops/metadata.h"
 
-#include <limits.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "yaml/text.h"
 
-#include <stdlib.h>
-
 #include "base/text.h"
 #include "yaml/yaml.h"
 

@@ -4,7 +4,6 @@
  * debugger or gcore of the same user would. Prints a line for each attempt: its name, and
  * `succeeded` or the error. The program is a child, since Yama's ptrace_scope 1 allows most there.
  */
-#include <dirent.h>
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>

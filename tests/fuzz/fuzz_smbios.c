@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct error err = {0};
 
 	while (table.size > 0 && smbios_structure_next(&table, &structure, &err) == 0) {
-		inside_check(structure.formatted, data, size);
+		inside_check(structure.strings, data, size);
 		while (smbios_string_next(&structure.strings, &string)) {
 			inside_check(string, data, size);
 			literal_check(string, &err);

@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "age/age.h"
 #include "age/bech32.h"
 #include "vectors.h"
 

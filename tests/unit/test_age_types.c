@@ -5,7 +5,6 @@
 #include "unit.h"
 
 #include <pthread.h>
-#include <string.h>
 
 #include "age/age.h"
 #include "age/xwing.h"

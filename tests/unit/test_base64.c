@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
-#include <string.h>
-
 #include "base/base64.h"
 
 /* RFC 4648, section 10. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "config/config.h"

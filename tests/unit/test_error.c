@@ -2,7 +2,6 @@
 #include "unit.h"
 
 #include <errno.h>
-#include <string.h>
 
 static void each_caller_prepends_its_operation(void **state)
 {

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
-#include <string.h>
-
 #include "base/json.h"
 
 static void a_string_is_escaped_only_where_json_requires_it(void **state)

@@ -3,7 +3,6 @@
 #include "unit.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "sops/stores/flat.h"
 #include "sops/stores/stores.h"

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/cleanup.h"
 #include "sops/stores/stores.h"
 
 /* Reads and writes a document without encryption. */

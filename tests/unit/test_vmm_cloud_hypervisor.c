@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
-#include <string.h>
-
 #include "vmm/cloud_hypervisor/cloud_hypervisor.h"
 
 #define WORDS(...) ((const char *const[]){"cloud-hypervisor", __VA_ARGS__, NULL})

@@ -2,10 +2,8 @@
 /* The record as a file: a JSON object. */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "activate/record/record.h"
 #include "base/cleanup.h"

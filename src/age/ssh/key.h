@@ -29,8 +29,6 @@ struct ssh_public_key {
 	char tag[SSH_TAG_LENGTH + 1];  /* the key in a stanza */
 };
 
-#define _cleanup_ssh_public_key_ __attribute__((cleanup(ssh_public_key_destroy)))
-
 /* "ssh-ed25519" or "ssh-rsa": the key's type, and the stanza's. */
 const char *ssh_key_type_name(enum ssh_key_type type);
 

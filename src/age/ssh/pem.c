@@ -4,14 +4,12 @@
  * A.1.2), possibly encrypted with RFC 1421's headers, and RSA and Ed25519 in PKCS#8 (RFC 5958, RFC
  * 8410).
  */
-#include <stdlib.h>
 
 #include <openssl/evp.h>
 
 #include "age/primitives.h"
 #include "age/ssh/key.h"
 #include "base/base64.h"
-#include "base/cleanup.h"
 
 #define LABEL_PKCS1 "RSA PRIVATE KEY"
 #define LABEL_PKCS8 "PRIVATE KEY"

@@ -12,7 +12,6 @@
 #include "age/ssh/bcrypt_pbkdf.h"
 #include "age/ssh/key.h"
 #include "age/ssh/wire.h"
-#include "base/cleanup.h"
 
 #define LABEL      "OPENSSH PRIVATE KEY"
 #define MAGIC      "openssh-key-v1" /* and a NUL */

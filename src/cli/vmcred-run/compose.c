@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/cleanup.h"
 #include "base/json.h"
 #include "cli/vmcred-run/commands.h"
 #include "vmm/vmm.h"

@@ -11,7 +11,6 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
-#include "base/path.h"
 #include "base/program.h"
 #include "base/text.h"
 #include "cli/editor.h"

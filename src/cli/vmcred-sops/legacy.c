@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The form without a command, which sops keeps for scripts: -d, -e, -r, --set, or a file to edit.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"

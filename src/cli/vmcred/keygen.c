@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
-#include <libgen.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -12,10 +9,8 @@
 
 #include "age/age.h"
 #include "base/cleanup.h"
-#include "base/directory.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "base/path.h"
 #include "base/program.h"
 #include "cli/terminal.h"
 #include "cli/vmcred/commands.h"

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/cleanup.h"
 #include "cli/vmcred/member.h"
 
 /* What `remove` removes: a member of the store, or of a group. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The error for a document that no key decrypts lists its keys and the keys that were tried. */
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/cleanup.h"
 #include "sops/keys/key.h"

@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/cleanup.h"
-
 #define MAP_SEPARATOR  "__map_"
 #define LIST_SEPARATOR "__list_"
 

@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 
-#include "base/base64.h"
 #include "base/cleanup.h"
 #include "sops/stores/flat.h"
 #include "sops/stores/json.h"

@@ -60,7 +60,8 @@ static struct span between(struct span text, struct span before, struct span aft
 	return end ? span_of(start, (size_t)(end - start)) : span_of(NULL, 0);
 }
 
-int pem_read(struct span text, const char *label, struct secret *bytes, struct error *err)
+/* Appends the bytes of the first block with the label. VMCRED_FAILED: there is none. */
+static int pem_read(struct span text, const char *label, struct secret *bytes, struct error *err)
 {
 	_cleanup_secret_ struct secret begin = {0}, end = {0}, joined = {0};
 	struct span body;

@@ -33,9 +33,6 @@ int key_failed(struct error *err, const char *what);
 int pem_append(const char *label, struct span bytes, size_t columns, struct secret *out,
 	       struct error *err);
 
-/* Appends the bytes of the first block with the label. VMCRED_FAILED: there is none. */
-int pem_read(struct span text, const char *label, struct secret *bytes, struct error *err);
-
 /* Appends a private key as PKCS #8 (RFC 5958), a public one as SubjectPublicKeyInfo, in PEM. */
 int key_private_pem(const EVP_PKEY *key, struct secret *out, struct error *err);
 int key_public_pem(const EVP_PKEY *key, struct secret *out, struct error *err);

@@ -7,7 +7,6 @@
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
-#include <string.h>
 
 #include "base/base64.h"
 #include "vars/builtin/builtin.h"

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/pool.h"
 #include "vars/secrets/secrets.h"
 #include "vars/store/store.h"
 

@@ -78,8 +78,9 @@ static int link_replace(int dirfd, const char *target, const char *name)
 	return -1;
 }
 
-int link_write(int secret_dirfd, int dirfd, const char *up, enum vars_member_type type,
-	       const char *name, struct error *err)
+/* Creates or corrects a link in the secret's directory `dirfd`. */
+static int link_write(int secret_dirfd, int dirfd, const char *up, enum vars_member_type type,
+		      const char *name, struct error *err)
 {
 	const char *directory = members_directory(type);
 	_cleanup_free_ char *target = text_format("%s/%s/%s", up, directory, name);

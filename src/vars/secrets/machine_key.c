@@ -5,7 +5,6 @@
  */
 #include <time.h>
 
-#include "base/cleanup.h"
 #include "base/name.h"
 #include "vars/secrets/secrets.h"
 #include "vars/store/store.h"

@@ -81,10 +81,6 @@ int links_remove(int secret_dirfd, const struct readers *readers, struct error *
 int links_check(int secret_dirfd, const char *up, const struct readers *actual,
 		const struct readers *correct, char **wrong, struct error *err);
 
-/* Creates or corrects a link in the secret's directory `dirfd`. */
-int link_write(int secret_dirfd, int dirfd, const char *up, enum vars_member_type type,
-	       const char *name, struct error *err);
-
 /* Starts as STORED_SECRET_NONE. */
 struct stored_secret {
 	int dirfd;                      /* owned; the secret's directory */

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/cleanup.h"
 #include "vars/check/check.h"
 #include "vars/secrets/secrets.h"
 #include "vars/store/store.h"

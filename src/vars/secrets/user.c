@@ -3,10 +3,8 @@
  * The calling user: the keys that open secrets, and the user's name in the store. Age keys are in
  * identity files; PGP keys are in gpg, and a user with one needs no identity.
  */
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/cleanup.h"
 #include "vars/secrets/secrets.h"
 
 int keyring_load(bool has_pgp, vars_identities_fn identities, void *data,

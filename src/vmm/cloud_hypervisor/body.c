@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The body of vm.create: the public configuration, and the OEM strings in secret memory. */
-#include "base/cleanup.h"
 #include "base/json.h"
 #include "vmm/cloud_hypervisor/cloud_hypervisor.h"
 

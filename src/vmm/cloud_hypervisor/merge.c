@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Members that the options' tables do not know: a merge patch (RFC 7396) for the VmConfig. */
-#include "base/cleanup.h"
 #include "base/json.h"
 #include "vmm/cloud_hypervisor/cloud_hypervisor.h"
 
