@@ -6,15 +6,6 @@
 #include "activate/activation.h"
 #include "base/cleanup.h"
 
-static bool texts_contain(char *const *texts, const char *text)
-{
-	for (; texts && *texts; texts++) {
-		if (strcmp(*texts, text) == 0)
-			return true;
-	}
-	return false;
-}
-
 static int units_add(struct activation_record *record, char *const *units,
 		     enum activation_action action, struct error *err)
 {

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/directory.h"
 #include "base/file.h"
@@ -22,18 +23,17 @@
 struct generation_file *generation_files_add(struct generation_files *files, char *path,
 					     struct error *err)
 {
-	struct generation_file *larger =
-		path ? reallocarray(files->items, files->count + 1, sizeof(*larger)) : NULL;
+	struct generation_file *file;
+	int r = path ? array_extend(&files->items, files->count, sizeof(*file), err)
+		     : error_no_memory(err);
 
-	if (!larger) {
+	if (r < 0) {
 		free(path);
-		error_no_memory(err);
 		return NULL;
 	}
-	files->items = larger;
-	larger += files->count++;
-	*larger = (struct generation_file){.path = path, .uid = geteuid(), .gid = getegid()};
-	return larger;
+	file = &files->items[files->count++];
+	*file = (struct generation_file){.path = path, .uid = geteuid(), .gid = getegid()};
+	return file;
 }
 
 void generation_files_destroy(struct generation_files *files)

@@ -9,11 +9,6 @@
 #include "base/cleanup.h"
 #include "base/trusted/trusted.h"
 
-static int names_compare(const void *one, const void *other)
-{
-	return strcmp(*(char *const *)one, *(char *const *)other);
-}
-
 /* Lists what differs from the current generation, links aside. */
 static int changes_list(const struct activation *activation, struct activate_result *result,
 			struct error *err)
@@ -37,7 +32,7 @@ static int changes_list(const struct activation *activation, struct activate_res
 	for (size_t i = 0; r == 0 && i < ACTIVATE_CHANGES; i++) {
 		if (result->changes[i].count > 0)
 			qsort(result->changes[i].items, result->changes[i].count, sizeof(char *),
-			      names_compare);
+			      texts_compare);
 	}
 	return r;
 }

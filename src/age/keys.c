@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "age/age.h"
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/secret.h"
 #include "base/text.h"
@@ -64,16 +65,15 @@ static bool is_printable(struct span text)
 int age_recipients_take(struct age_recipients *recipients, struct age_recipient *recipient, int r,
 			struct error *err)
 {
-	void *grown = r < 0 || !recipient ? NULL
-					  : reallocarray(recipients->items, recipients->count + 1,
-							 sizeof(void *));
-
-	if (!grown) {
+	if (r == 0)
+		r = recipient ? array_extend(&recipients->items, recipients->count, sizeof(void *),
+					     err)
+			      : error_no_memory(err);
+	if (r < 0) {
 		if (recipient)
 			recipient->ops->destroy(recipient);
-		return r < 0 ? r : error_no_memory(err);
+		return r;
 	}
-	recipients->items = grown;
 	recipients->items[recipients->count++] = recipient;
 	recipient->prompt = recipients->prompt;
 	return 0;
@@ -184,16 +184,15 @@ const char *age_recipient_text(const struct age_recipient *recipient)
 int age_identities_take(struct age_identities *identities, struct age_identity *identity, int r,
 			struct error *err)
 {
-	void *grown = r < 0 || !identity ? NULL
-					 : reallocarray(identities->items, identities->count + 1,
-							sizeof(void *));
-
-	if (!grown) {
+	if (r == 0)
+		r = identity ? array_extend(&identities->items, identities->count, sizeof(void *),
+					    err)
+			     : error_no_memory(err);
+	if (r < 0) {
 		if (identity)
 			identity->ops->destroy(identity);
-		return r < 0 ? r : error_no_memory(err);
+		return r;
 	}
-	identities->items = grown;
 	identities->items[identities->count++] = identity;
 	identity->prompt = identities->prompt;
 	return 0;

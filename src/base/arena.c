@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/arena.h"
+#include "base/array.h"
 
 #include <stdlib.h>
 
@@ -9,14 +10,12 @@
 
 int arena_adopt(struct arena *arena, struct secret *text, struct error *err)
 {
-	struct secret *chunks =
-		reallocarray(arena->chunks, arena->count + 1, sizeof(*arena->chunks));
+	int r = array_extend(&arena->chunks, arena->count, sizeof(*arena->chunks), err);
 
-	if (!chunks)
-		return error_no_memory(err);
-	arena->chunks = chunks;
-	chunks[arena->count] = (struct secret){0};
-	secret_move(&chunks[arena->count++], text);
+	if (r < 0)
+		return r;
+	arena->chunks[arena->count] = (struct secret){0};
+	secret_move(&arena->chunks[arena->count++], text);
 	return 0;
 }
 
@@ -44,11 +43,6 @@ int arena_reserve(struct arena *arena, size_t size, uint8_t **room, struct error
 	*room = chunk->data + chunk->size;
 	chunk->size += size;
 	return 0;
-}
-
-void arena_trim(struct arena *arena, size_t unused)
-{
-	arena->chunks[arena->filling - 1].size -= unused;
 }
 
 int arena_copy(struct arena *arena, struct span bytes, struct span *kept, struct error *err)

@@ -14,9 +14,8 @@ struct arena {
 	size_t filling; /* 1 + index of the chunk that texts are added to, 0: none */
 };
 
-/* Returns `size` bytes to write to. arena_trim() gives back the unused end of the last ones. */
+/* Returns `size` bytes to write to. */
 int arena_reserve(struct arena *arena, size_t size, uint8_t **room, struct error *err);
-void arena_trim(struct arena *arena, size_t unused);
 
 /* Copies bytes. `kept->data` is never NULL. */
 int arena_copy(struct arena *arena, struct span bytes, struct span *kept, struct error *err);

@@ -19,4 +19,7 @@ static inline int array_grow(void *items, size_t count, size_t *capacity, size_t
 	return count < *capacity ? 0 : array_enlarge(items, capacity, item_size, err);
 }
 
+/* Makes room for exactly one more item, in an array that stays small. */
+int array_extend(void *items, size_t count, size_t item_size, struct error *err);
+
 #endif

@@ -59,6 +59,12 @@ static inline int span_compare(struct span a, struct span b)
 	return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
 }
 
+/* Compares two items of an array: for qsort(3). */
+static inline int spans_compare(const void *a, const void *b)
+{
+	return span_compare(*(const struct span *)a, *(const struct span *)b);
+}
+
 static inline bool span_starts_with(struct span bytes, struct span prefix)
 {
 	return bytes.size >= prefix.size &&

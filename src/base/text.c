@@ -151,6 +151,20 @@ char *text_visible(struct span text, bool lines)
 	return visible;
 }
 
+bool texts_contain(char *const *texts, const char *text)
+{
+	for (; texts && *texts; texts++) {
+		if (strcmp(*texts, text) == 0)
+			return true;
+	}
+	return false;
+}
+
+int texts_compare(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
 int strings_take(struct strings *strings, char *text, struct error *err)
 {
 	char **larger =
@@ -207,11 +221,7 @@ char *strings_join(const struct strings *strings, const char *separator)
 
 bool strings_contain(const struct strings *strings, const char *text)
 {
-	for (size_t i = 0; i < strings->count; i++) {
-		if (strcmp(strings->items[i], text) == 0)
-			return true;
-	}
-	return false;
+	return texts_contain(strings->items, text);
 }
 
 void strings_destroy(struct strings *strings)

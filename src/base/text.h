@@ -38,6 +38,12 @@ char *text_visible(struct span text, bool lines);
 /* Seconds since 1970 as RFC 3339 writes them in UTC. False: the year does not have four digits. */
 bool text_time(int64_t seconds, char text[TEXT_TIME_SIZE]);
 
+/* Whether a NULL-terminated list, which may be NULL, has the text. */
+bool texts_contain(char *const *texts, const char *text);
+
+/* Compares two items of a list: for qsort(3) and bsearch(3). */
+int texts_compare(const void *a, const void *b);
+
 /* Starts as {0}. Argument vectors and lists of names. */
 struct strings {
 	char **items; /* owned; NULL-terminated once there is one, else NULL */

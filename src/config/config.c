@@ -103,13 +103,10 @@ bool config_generator_depends_on(const struct config_generator *generator, const
 
 bool config_generator_is_for(const struct config_generator *generator, const char *machine)
 {
-	char **name = generator->machines;
+	const bool is_for_all =
+		generator->share && (!generator->machines || !generator->machines[0]);
 
-	if (generator->share && (!name || !*name))
-		return true;
-	while (name && *name && strcmp(*name, machine) != 0)
-		name++;
-	return name && *name;
+	return is_for_all || texts_contain(generator->machines, machine);
 }
 
 char *const *config_generator_machines(const struct config *config,

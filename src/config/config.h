@@ -151,7 +151,7 @@ struct config_machine {
 
 /* An entry of a list sorted by name. */
 struct config_name {
-	const char *name;
+	const char *name; /* first, for texts_compare() */
 	size_t index;
 };
 

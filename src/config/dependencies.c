@@ -9,24 +9,18 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "config/schema.h"
 
 /* Bounds the recursion. */
 #define CHAIN_MAX 1000
-
-static int names_compare(const void *a, const void *b)
-{
-	const struct config_name *left = a, *right = b;
-
-	return strcmp(left->name, right->name);
-}
 
 static const struct config_name *name_find(const struct config_name *names, size_t count,
 					   const char *name)
 {
 	const struct config_name key = {.name = name};
 
-	return names ? bsearch(&key, names, count, sizeof(*names), names_compare) : NULL;
+	return names ? bsearch(&key, names, count, sizeof(*names), texts_compare) : NULL;
 }
 
 /* Only the items of a list have the same name. */
@@ -62,8 +56,8 @@ int schema_names_sort(struct config *config, struct error *err)
 	for (size_t i = 0; i < config->generator_count; i++)
 		generators[i] = (struct config_name){config->generators[i].name, i};
 	variants_count(config->generators, config->generator_count);
-	qsort(machines, config->machine_count, sizeof(*machines), names_compare);
-	qsort(generators, config->generator_count, sizeof(*generators), names_compare);
+	qsort(machines, config->machine_count, sizeof(*machines), texts_compare);
+	qsort(generators, config->generator_count, sizeof(*generators), texts_compare);
 	return 0;
 }
 
@@ -108,11 +102,6 @@ static int generator_reject(struct reader *reader, const struct config_generator
 {
 	return reader_reject_line(reader, generator->line, "generators.%s: %s \"%s\"",
 				  generator->name, problem, name);
-}
-
-static int texts_compare(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
 /* The first of the generator's machines that no variant of the dependency is for, or NULL; `sorted`

@@ -99,21 +99,18 @@ static int key_unknown(struct reader *reader, const struct yaml_node *node, cons
 {
 	const char *names[KEYS_MAX + 1] = {NULL};
 	const char *nearest, *foreign = schema_foreign_hint(name);
-	_cleanup_free_ char *known = strdup("");
+	_cleanup_free_ char *known = NULL;
+	size_t count = 0;
 
-	for (size_t i = 0; i < KEYS_MAX && keys[i].name; i++)
-		names[i] = keys[i].name;
+	for (; count < KEYS_MAX && keys[count].name; count++)
+		names[count] = keys[count].name;
 	nearest = name_nearest(name, names);
 	reader_reject(reader, node, "unknown key \"%s\"", name);
 	if (foreign)
 		return error_hint(reader->err, "%s", foreign);
 	if (nearest)
 		return error_hint(reader->err, "did you mean \"%s\"?", nearest);
-	for (size_t i = 0; known && names[i]; i++) {
-		_cleanup_free_ char *before = known;
-
-		known = text_format("%s%s%s", before, i > 0 ? ", " : "", names[i]);
-	}
+	known = strings_join(&(struct strings){(char **)names, count}, ", ");
 	return error_hint(reader->err, "known keys: %s", known ? known : "");
 }
 

@@ -11,18 +11,10 @@
 
 #include "base/array.h"
 #include "base/cleanup.h"
+#include "base/text.h"
 
 #define PASSWD "/etc/passwd"
 #define GROUP  "/etc/group"
-
-static bool is_member(const struct group *group, const char *name)
-{
-	for (char *const *member = group->gr_mem; *member; member++) {
-		if (strcmp(*member, name) == 0)
-			return true;
-	}
-	return false;
-}
 
 static int groups_find(struct user *user, struct error *err)
 {
@@ -31,7 +23,7 @@ static int groups_find(struct user *user, struct error *err)
 	const struct group *group;
 
 	while (file && (group = fgetgrent(file))) {
-		if (!is_member(group, user->name))
+		if (!texts_contain(group->gr_mem, user->name))
 			continue;
 		if (array_grow(&user->groups, user->group_count, &capacity, sizeof(*user->groups),
 			       err) < 0)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "inspect/inspect.h"
 #include "oem/oem.h"
@@ -21,7 +22,7 @@ struct item {
 struct inspect_delivery {
 	pthread_mutex_t lock;
 	struct item *items; /* owned; for the check sorted by file and machine */
-	size_t count;
+	size_t count, capacity;
 	bool is_incomplete; /* without memory */
 };
 
@@ -47,21 +48,14 @@ void inspect_delivery_add(struct inspect_delivery *delivery, const struct vars_l
 			  struct span value)
 {
 	const struct item item = {*location, value.size, oem_string_size(value)};
+	_cleanup_error_ struct error ignored = {0};
 
 	/* Others are never loaded by a VM. */
 	if (!location->generator || !location->file->deploy)
 		return;
 	pthread_mutex_lock(&delivery->lock);
-	/* The room is a power of two. */
-	if ((delivery->count & (delivery->count - 1)) == 0) {
-		struct item *larger =
-			reallocarray(delivery->items, delivery->count ? delivery->count * 2 : 1,
-				     sizeof(*larger));
-
-		delivery->is_incomplete |= !larger;
-		if (larger)
-			delivery->items = larger;
-	}
+	delivery->is_incomplete |= array_grow(&delivery->items, delivery->count,
+					      &delivery->capacity, sizeof(item), &ignored) < 0;
 	if (!delivery->is_incomplete)
 		delivery->items[delivery->count++] = item;
 	pthread_mutex_unlock(&delivery->lock);

@@ -53,15 +53,10 @@ static int vms_choose(const struct config *config, char *const *names, struct in
 	return 0;
 }
 
-static int names_compare(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 static const struct inspect_unit *unit_find(const struct inspect_host *host, const char *name)
 {
 	const char *const *found = bsearch(&name, host->unit_names, host->unit_count,
-					   sizeof(*host->unit_names), names_compare);
+					   sizeof(*host->unit_names), texts_compare);
 
 	return found ? &host->units[found - host->unit_names] : NULL;
 }
@@ -84,7 +79,7 @@ static int host_units_read(struct inspect_host *host, struct error *err)
 		for (size_t j = 0; j < host->records[i].pending_count; j++)
 			host->unit_names[count++] = host->records[i].pending[j].unit;
 	}
-	qsort(host->unit_names, count, sizeof(*host->unit_names), names_compare);
+	qsort(host->unit_names, count, sizeof(*host->unit_names), texts_compare);
 	for (size_t i = 0; i < count; i++) {
 		if (unique == 0 || strcmp(host->unit_names[i], host->unit_names[unique - 1]) != 0)
 			host->unit_names[unique++] = host->unit_names[i];

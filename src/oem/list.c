@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/base64.h"
 #include "base/cleanup.h"
 #include "base/repetition/repetition.h"
@@ -50,14 +51,13 @@ static int name_check_unique(const struct oem_list *list, const char *name, enum
 /* Takes ownership of the string, even on failure. */
 static int list_append(struct oem_list *list, struct oem_string *string, struct error *err)
 {
-	struct oem_string *larger = reallocarray(list->strings, list->count + 1, sizeof(*larger));
+	int r = array_extend(&list->strings, list->count, sizeof(*string), err);
 
-	if (!larger) {
+	if (r < 0) {
 		secret_destroy(&string->text);
 		free(string->name);
-		return error_no_memory(err);
+		return r;
 	}
-	list->strings = larger;
 	list->strings[list->count++] = *string;
 	return 0;
 }

@@ -11,6 +11,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 
 #define SHA1_SIZE 20
@@ -60,14 +61,12 @@ static int fingerprint_compute(struct pgp_key *key, struct error *err)
 
 int pgp_keys_add_ssh(struct pgp_keys *keys, struct span text, const char *what, struct error *err)
 {
-	struct pgp_key *larger = reallocarray(keys->items, keys->count + 1, sizeof(*keys->items));
 	struct pgp_key *key;
-	int r;
+	int r = array_extend(&keys->items, keys->count, sizeof(*key), err);
 
-	if (!larger)
-		return error_no_memory(err);
-	keys->items = larger;
-	key = &larger[keys->count];
+	if (r < 0)
+		return r;
+	key = &keys->items[keys->count];
 	*key = (struct pgp_key){0};
 	r = age_rsa_key_read(text, what, &key->rsa, err);
 	if (r == 0)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/text.h"
 
 /* The limits of regexp/syntax in Go. */
 #define CHARACTER_MAX 0x10ffff
@@ -184,13 +185,6 @@ static int class_take(struct translator *to, bool *negated)
 	return -1;
 }
 
-static bool name_in(const char *name, const char *const *list)
-{
-	while (*list && strcmp(*list, name) != 0)
-		list++;
-	return *list != NULL;
-}
-
 /* After \p or \P: a category or a script, as PCRE2 spells it. PCRE2 knows more names than Go. */
 static int property_take(struct translator *to, bool negated, char property[48])
 {
@@ -226,9 +220,10 @@ static int property_take(struct translator *to, bool negated, char property[48])
 	}
 	if (size == 0)
 		return invalid(to, "missing Unicode property");
-	if ((size == 4 && !name_in(name, four_letters)) || strcmp(name, "unknown") == 0)
+	if ((size == 4 && !texts_contain((char *const *)four_letters, name)) ||
+	    strcmp(name, "unknown") == 0)
 		return unsupported(to, "unknown Unicode property");
-	if (to->flags.fold_case && name_in(name, folded))
+	if (to->flags.fold_case && texts_contain((char *const *)folded, name))
 		return unsupported(to, "this Unicode property together with (?i)");
 	is_category = (size <= 2 && strcmp(name, "yi") != 0) || strcmp(name, "any") == 0;
 	snprintf(property, 48, "\\%c{%s%s}", negated ? 'P' : 'p', is_category ? "" : "sc:", name);

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/path.h"
 #include "sandbox/sandbox.h"
@@ -75,12 +76,9 @@ static bool is_directory(const char *path, bool follows)
 static int step_add(struct policy *policy, enum policy_action action, const char *path,
 		    const char *target, struct error *err)
 {
-	struct policy_step *steps = reallocarray(policy->steps, policy->count + 1, sizeof(*steps));
-
-	if (!steps)
-		return error_no_memory(err);
-	policy->steps = steps;
-	steps[policy->count++] = (struct policy_step){action, path, target, -1};
+	if (array_extend(&policy->steps, policy->count, sizeof(*policy->steps), err) < 0)
+		return -(int)err->code;
+	policy->steps[policy->count++] = (struct policy_step){action, path, target, -1};
 	return 0;
 }
 

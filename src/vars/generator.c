@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "vars/builtin/builtin.h"
 #include "vars/script/script.h"
 
@@ -16,14 +17,11 @@ void values_free(struct value *values, size_t count)
 
 int inputs_add(struct inputs *inputs, const char *name, struct span value, struct error *err)
 {
-	struct input *items =
-		reallocarray(inputs->items, inputs->count + 1, sizeof(*inputs->items));
 	struct input *item;
 
-	if (!items)
-		return error_no_memory(err);
-	inputs->items = items;
-	item = &items[inputs->count];
+	if (array_extend(&inputs->items, inputs->count, sizeof(*item), err) < 0)
+		return -(int)err->code;
+	item = &inputs->items[inputs->count];
 	*item = (struct input){.name = strdup(name)};
 	if (!item->name)
 		return error_no_memory(err);

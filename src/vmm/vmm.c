@@ -67,10 +67,8 @@ bool vmm_starts_vm(const char *name, char *const *argv)
 	if (!ops || !ops->launches)
 		return true;
 	for (const char *const *launch = ops->launches; *launch; launch++) {
-		for (char *const *argument = argv + 1; argv[0] && *argument; argument++) {
-			if (strcmp(*argument, *launch) == 0)
-				return true;
-		}
+		if (argv[0] && texts_contain(argv + 1, *launch))
+			return true;
 	}
 	return false;
 }

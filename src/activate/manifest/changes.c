@@ -60,11 +60,6 @@ static int removed_find(const json_t *wanted, int parent_dirfd, const char *name
 	return r;
 }
 
-static int text_compare(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 static int names_collect(const struct manifest *manifest, const struct generation_place *place,
 			 const struct generation_file *files, struct activate_result *result,
 			 struct error *err)
@@ -91,7 +86,7 @@ static int names_collect(const struct manifest *manifest, const struct generatio
 	for (size_t i = 0; r == 0 && i < ACTIVATE_CHANGES; i++) {
 		if (result->changes[i].count > 0)
 			qsort(result->changes[i].items, result->changes[i].count, sizeof(char *),
-			      text_compare);
+			      texts_compare);
 	}
 	return r;
 }

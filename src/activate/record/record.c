@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "activate/record/record.h"
 
+#include "base/array.h"
+#include "base/text.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -38,39 +41,35 @@ struct activation_time activation_time_now(void)
 int activation_record_secret_add(struct activation_record *record, const char *name,
 				 struct activation_time changed, struct error *err)
 {
-	struct activation_secret *larger =
-		reallocarray(record->secrets, record->secret_count + 1, sizeof(*larger));
+	struct activation_secret *secret;
 
-	if (!larger)
-		return error_no_memory(err);
-	record->secrets = larger;
-	larger[record->secret_count] = (struct activation_secret){strdup(name), changed};
-	return larger[record->secret_count++].name ? 0 : error_no_memory(err);
+	if (array_extend(&record->secrets, record->secret_count, sizeof(*secret), err) < 0)
+		return -(int)err->code;
+	secret = &record->secrets[record->secret_count++];
+	*secret = (struct activation_secret){strdup(name), changed};
+	return secret->name ? 0 : error_no_memory(err);
 }
 
 int activation_record_failure_add(struct activation_record *record, const char *name,
 				  const char *reason, struct error *err)
 {
-	struct activation_failure *larger =
-		reallocarray(record->failures, record->failure_count + 1, sizeof(*larger));
+	struct activation_failure *failure;
 
-	if (!larger)
-		return error_no_memory(err);
-	record->failures = larger;
-	larger += record->failure_count++;
-	*larger = (struct activation_failure){strdup(name), strdup(reason)};
-	return larger->name && larger->reason ? 0 : error_no_memory(err);
+	if (array_extend(&record->failures, record->failure_count, sizeof(*failure), err) < 0)
+		return -(int)err->code;
+	failure = &record->failures[record->failure_count++];
+	*failure = (struct activation_failure){strdup(name), strdup(reason)};
+	return failure->name && failure->reason ? 0 : error_no_memory(err);
 }
 
 int activation_record_pending_add(struct activation_record *record, const char *unit,
 				  enum activation_action action, struct activation_time since,
 				  struct error *err)
 {
-	struct activation_pending *larger;
+	struct activation_pending *pending;
 
 	for (size_t i = 0; i < record->pending_count; i++) {
-		struct activation_pending *pending = &record->pending[i];
-
+		pending = &record->pending[i];
 		if (strcmp(pending->unit, unit) != 0)
 			continue;
 		pending->since = since;
@@ -78,20 +77,11 @@ int activation_record_pending_add(struct activation_record *record, const char *
 			pending->action = action;
 		return 0;
 	}
-	larger = reallocarray(record->pending, record->pending_count + 1, sizeof(*larger));
-	if (!larger)
-		return error_no_memory(err);
-	record->pending = larger;
-	larger += record->pending_count++;
-	*larger = (struct activation_pending){strdup(unit), action, since, false};
-	return larger->unit ? 0 : error_no_memory(err);
-}
-
-static int names_compare(const void *a, const void *b)
-{
-	const struct config_name *left = a, *right = b;
-
-	return strcmp(left->name, right->name);
+	if (array_extend(&record->pending, record->pending_count, sizeof(*pending), err) < 0)
+		return -(int)err->code;
+	pending = &record->pending[record->pending_count++];
+	*pending = (struct activation_pending){strdup(unit), action, since, false};
+	return pending->unit ? 0 : error_no_memory(err);
 }
 
 int activation_record_sort(struct activation_record *record, struct error *err)
@@ -101,7 +91,7 @@ int activation_record_sort(struct activation_record *record, struct error *err)
 		return error_no_memory(err);
 	for (size_t i = 0; i < record->secret_count; i++)
 		record->by_name[i] = (struct config_name){record->secrets[i].name, i};
-	qsort(record->by_name, record->secret_count, sizeof(*record->by_name), names_compare);
+	qsort(record->by_name, record->secret_count, sizeof(*record->by_name), texts_compare);
 	return 0;
 }
 
@@ -138,7 +128,7 @@ const struct activation_secret *activation_record_secret_find(
 	const struct config_name key = {.name = name};
 	const struct config_name *found =
 		record->by_name ? bsearch(&key, record->by_name, record->secret_count,
-					  sizeof(*record->by_name), names_compare)
+					  sizeof(*record->by_name), texts_compare)
 				: NULL;
 
 	return found ? &record->secrets[found->index] : NULL;

@@ -129,11 +129,6 @@ static int stanza_take(struct plugin *plugin, const struct age_stanza *stanza,
 	return r < 0 ? r : plugin_send(plugin, "ok", span_of(NULL, 0), err);
 }
 
-static int labels_compare(const void *a, const void *b)
-{
-	return span_compare(*(const struct span *)a, *(const struct span *)b);
-}
-
 /* `labels LABEL...`: sorted, because they are a set. */
 static int labels_take(struct plugin *plugin, const struct age_stanza *stanza,
 		       struct wrapping *wrapping, struct error *err)
@@ -149,7 +144,7 @@ static int labels_take(struct plugin *plugin, const struct age_stanza *stanza,
 		return error_no_memory(err);
 	for (size_t i = 0; i < count; i++)
 		labels[i] = age_stanza_argument(stanza, i + 1);
-	qsort(labels, count, sizeof(*labels), labels_compare);
+	qsort(labels, count, sizeof(*labels), spans_compare);
 	for (size_t i = 0; i < count; i++) {
 		if (i > 0)
 			*to++ = ' ';

@@ -59,25 +59,28 @@ static int keys_simple(struct rules_reader *reader, const struct yaml_node *node
 	return r;
 }
 
-/* In a key group some types are maps: the members that make up the key as sops shows it. */
-struct group_row {
-	const char *name;
+/* A type of keys, in a rule without key groups and in a key group. There some types are maps: the
+ * members that make up the key as sops shows it. */
+struct key_row {
+	const char *name, *name_in_group;
 	enum sops_key_type type;
 	const char *members[3]; /* none: the key is a string */
 };
 
-static const struct group_row group_rows[] = {
-	{"age", SOPS_KEY_AGE, {0}},
-	{"pgp", SOPS_KEY_PGP, {0}},
-	{"kms", SOPS_KEY_KMS, {"arn"}},
-	{"gcp_kms", SOPS_KEY_GCP_KMS, {"resource_id"}},
-	{"hckms", SOPS_KEY_HCKMS, {"key_id"}},
-	{"azure_keyvault", SOPS_KEY_AZURE_KV, {"vaultUrl", "key", "version"}},
-	{"hc_vault", SOPS_KEY_HC_VAULT, {0}},
+static const struct key_row rows[] = {
+	{"age", "age", SOPS_KEY_AGE, {0}},
+	{"pgp", "pgp", SOPS_KEY_PGP, {0}},
+	{"kms", "kms", SOPS_KEY_KMS, {"arn"}},
+	{"gcp_kms", "gcp_kms", SOPS_KEY_GCP_KMS, {"resource_id"}},
+	{"hckms", "hckms", SOPS_KEY_HCKMS, {"key_id"}},
+	{"azure_keyvault", "azure_keyvault", SOPS_KEY_AZURE_KV, {"vaultUrl", "key", "version"}},
+	{"hc_vault_transit_uri", "hc_vault", SOPS_KEY_HC_VAULT, {0}},
 };
 
+#define ROWS (sizeof(rows) / sizeof(rows[0]))
+
 static int key_map_add(struct rules_reader *reader, const struct yaml_node *node,
-		       const struct group_row *row, struct sops_key_group *group)
+		       const struct key_row *row, struct sops_key_group *group)
 {
 	_cleanup_strings_ struct strings texts = {0};
 	_cleanup_free_ char *joined = NULL;
@@ -108,7 +111,7 @@ static int key_map_add(struct rules_reader *reader, const struct yaml_node *node
 }
 
 static int keys_in_group(struct rules_reader *reader, const struct yaml_node *node,
-			 const struct group_row *row, struct sops_key_group *group)
+			 const struct key_row *row, struct sops_key_group *group)
 {
 	int r = 0;
 
@@ -144,11 +147,11 @@ static int group_read(struct rules_reader *reader, const struct yaml_node *node,
 	for (const struct yaml_node *item = merge ? merge + 1 : NULL;
 	     r == 0 && merge && item < yaml_end(merge); item = yaml_end(item))
 		r = group_read(reader, item, depth + 1, group);
-	for (size_t i = 0; r == 0 && i < sizeof(group_rows) / sizeof(group_rows[0]); i++) {
-		const struct yaml_node *keys = rules_member(node, group_rows[i].name);
+	for (size_t i = 0; r == 0 && i < ROWS; i++) {
+		const struct yaml_node *keys = rules_member(node, rows[i].name_in_group);
 
 		if (keys)
-			r = keys_in_group(reader, keys, &group_rows[i], group);
+			r = keys_in_group(reader, keys, &rows[i], group);
 	}
 	return r;
 }
@@ -191,20 +194,6 @@ static int groups_read(struct rules_reader *reader, const struct yaml_node *node
 	return r;
 }
 
-/* The keys of a rule without key groups. */
-static const struct {
-	const char *name;
-	enum sops_key_type type;
-} simple_rows[] = {
-	{"age", SOPS_KEY_AGE},
-	{"pgp", SOPS_KEY_PGP},
-	{"kms", SOPS_KEY_KMS},
-	{"gcp_kms", SOPS_KEY_GCP_KMS},
-	{"hckms", SOPS_KEY_HCKMS},
-	{"azure_keyvault", SOPS_KEY_AZURE_KV},
-	{"hc_vault_transit_uri", SOPS_KEY_HC_VAULT},
-};
-
 int rules_keys_read(struct rules_reader *reader, const struct yaml_node *node,
 		    struct sops_policy *policy)
 {
@@ -219,11 +208,11 @@ int rules_keys_read(struct rules_reader *reader, const struct yaml_node *node,
 	group = sops_policy_group_add(policy, reader->err);
 	if (!group)
 		return -(int)reader->err->code;
-	for (size_t i = 0; r == 0 && i < sizeof(simple_rows) / sizeof(simple_rows[0]); i++) {
-		const struct yaml_node *keys = rules_member(node, simple_rows[i].name);
+	for (size_t i = 0; r == 0 && i < ROWS; i++) {
+		const struct yaml_node *keys = rules_member(node, rows[i].name);
 
 		if (keys)
-			r = keys_simple(reader, keys, simple_rows[i].type, group);
+			r = keys_simple(reader, keys, rows[i].type, group);
 	}
 	return r;
 }

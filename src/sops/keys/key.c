@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sops/keys/key.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "sops/tree/timestamp.h"
 
@@ -150,14 +150,13 @@ int sops_key_copy(struct sops_key *to, const struct sops_key *from, struct error
 
 int sops_key_group_take(struct sops_key_group *group, struct sops_key *key, struct error *err)
 {
-	struct sops_key *keys = reallocarray(group->keys, group->count + 1, sizeof(*keys));
+	int r = array_extend(&group->keys, group->count, sizeof(*key), err);
 
-	if (!keys) {
+	if (r < 0) {
 		sops_key_destroy(key);
-		return error_no_memory(err);
+		return r;
 	}
-	group->keys = keys;
-	keys[group->count++] = *key;
+	group->keys[group->count++] = *key;
 	*key = (struct sops_key){0};
 	return 0;
 }

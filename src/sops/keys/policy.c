@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "sops/keys/key.h"
 
@@ -21,16 +22,10 @@ const char *sops_rule_name(enum sops_rule rule)
 
 struct sops_key_group *sops_policy_group_add(struct sops_policy *policy, struct error *err)
 {
-	struct sops_key_group *groups =
-		reallocarray(policy->groups, policy->group_count + 1, sizeof(*groups));
-
-	if (!groups) {
-		error_no_memory(err);
+	if (array_extend(&policy->groups, policy->group_count, sizeof(*policy->groups), err) < 0)
 		return NULL;
-	}
-	policy->groups = groups;
-	groups[policy->group_count] = (struct sops_key_group){0};
-	return &groups[policy->group_count++];
+	policy->groups[policy->group_count] = (struct sops_key_group){0};
+	return &policy->groups[policy->group_count++];
 }
 
 int sops_policy_rule_set(struct sops_policy *policy, enum sops_rule rule, struct span text,

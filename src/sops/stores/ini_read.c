@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "sops/stores/flat.h"
 #include "sops/stores/ini.h"
@@ -238,15 +239,8 @@ static int value_read(struct reader *reader, struct span line, struct span *valu
 
 static int key_add(struct reader *reader, struct key key, struct error *err)
 {
-	if (reader->count == reader->capacity) {
-		size_t capacity = reader->capacity ? reader->capacity * 2 : 16;
-		struct key *keys = reallocarray(reader->keys, capacity, sizeof(*keys));
-
-		if (!keys)
-			return error_no_memory(err);
-		reader->keys = keys;
-		reader->capacity = capacity;
-	}
+	if (array_grow(&reader->keys, reader->count, &reader->capacity, sizeof(key), err) < 0)
+		return -(int)err->code;
 	key.order = reader->count;
 	reader->keys[reader->count++] = key;
 	return 0;

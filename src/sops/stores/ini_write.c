@@ -147,11 +147,6 @@ static size_t names_width(const struct sops_tree *tree, size_t map, size_t *coun
 	return width;
 }
 
-static int names_compare(const void *a, const void *b)
-{
-	return span_compare(*(const struct span *)a, *(const struct span *)b);
-}
-
 /* A duplicate name would lose a value. */
 static int names_check(const struct sops_tree *tree, size_t map, size_t count, struct error *err)
 {
@@ -168,7 +163,7 @@ static int names_check(const struct sops_tree *tree, size_t map, size_t count, s
 			return error_set(err, VMCRED_FAILED,
 					 "an INI file cannot have a key without a name");
 	}
-	qsort(names, used, sizeof(*names), names_compare);
+	qsort(names, used, sizeof(*names), spans_compare);
 	for (size_t i = 1; i < used; i++) {
 		if (span_equal(names[i - 1], names[i]))
 			return error_set(err, VMCRED_FAILED, "duplicate key \"%.*s\"",

@@ -131,15 +131,6 @@ static int why_add(struct access_secret *secret, enum vars_member_type type, con
 	return r;
 }
 
-static bool is_default_group(const struct config *config, const char *name)
-{
-	for (char *const *group = config->default_groups; group && *group; group++) {
-		if (strcmp(*group, name) == 0)
-			return true;
-	}
-	return false;
-}
-
 static const struct access_group *group_find(const struct access *access, const char *name)
 {
 	for (size_t i = 0; i < access->group_count; i++) {
@@ -188,7 +179,8 @@ static int whys_find(const struct reading *reading, const struct readers *correc
 			    err);
 	for (size_t i = 0; r == 0 && i < groups->count; i++)
 		r = group_add(reading, groups->items[i],
-			      is_declared && is_default_group(reading->config, groups->items[i])
+			      is_declared && texts_contain(reading->config->default_groups,
+							   groups->items[i])
 				      ? ACCESS_DEFAULT_GROUP
 				      : ACCESS_GROUP,
 			      secret, err);

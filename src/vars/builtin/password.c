@@ -45,21 +45,14 @@ static struct span word_of_line(struct span line)
 	return span_of(line.data + start, end - start);
 }
 
-static int words_compare(const void *a, const void *b)
-{
-	const struct span *one = a, *other = b;
-
-	return span_compare(*one, *other);
-}
-
 /* A duplicate word would be chosen twice as often. */
 static void duplicates_remove(struct words *words)
 {
 	size_t kept = 0;
 
-	qsort(words->items, words->count, sizeof(*words->items), words_compare);
+	qsort(words->items, words->count, sizeof(*words->items), spans_compare);
 	for (size_t i = 0; i < words->count; i++) {
-		if (kept == 0 || words_compare(&words->items[kept - 1], &words->items[i]) != 0)
+		if (kept == 0 || spans_compare(&words->items[kept - 1], &words->items[i]) != 0)
 			words->items[kept++] = words->items[i];
 	}
 	words->count = kept;

@@ -152,27 +152,20 @@ static bool is_address(const char *name)
 	return inet_pton(AF_INET, name, &address) == 1 || inet_pton(AF_INET6, name, &address) == 1;
 }
 
-/* The declaration accepts no names that are more than a name in OpenSSL's syntax. */
-static char *names_format(char *const *names)
-{
-	char *text = strdup("");
-
-	for (size_t i = 0; text && names[i]; i++) {
-		_cleanup_free_ char *before = text;
-
-		text = text_format("%s%s%s:%s", before, i > 0 ? "," : "",
-				   is_address(names[i]) ? "IP" : "DNS", names[i]);
-	}
-	return text;
-}
-
 static int names_add(X509 *certificate, X509 *issuer, char *const *names, struct error *err)
 {
+	_cleanup_strings_ struct strings list = {0};
 	_cleanup_free_ char *text = NULL;
 
-	if (!names || !names[0])
+	/* The declaration accepts no names that are more than a name in OpenSSL's syntax. */
+	for (; names && *names; names++) {
+		if (strings_add_format(&list, err, "%s:%s", is_address(*names) ? "IP" : "DNS",
+				       *names) < 0)
+			return -(int)err->code;
+	}
+	if (list.count == 0)
 		return 0;
-	text = names_format(names);
+	text = strings_join(&list, ",");
 	if (!text)
 		return error_no_memory(err);
 	return extension_add(certificate, issuer, NID_subject_alt_name, text)

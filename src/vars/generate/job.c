@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "vars/generate/jobs.h"
 
@@ -25,17 +26,15 @@ static struct answer *answer_find(const struct run *run, const struct config_gen
 static int answer_ask(struct run *run, const struct config_generator *generator,
 		      const struct config_prompt *prompt, struct error *err)
 {
-	struct answer *answers;
+	struct answer *answer;
 
 	if (answer_find(run, generator, prompt))
 		return 0;
-	answers = reallocarray(run->answers, run->answer_count + 1, sizeof(*answers));
-	if (!answers)
-		return error_no_memory(err);
-	run->answers = answers;
-	answers[run->answer_count++] = (struct answer){.generator = generator, .prompt = prompt};
-	return run->options->ask(generator, prompt, &answers[run->answer_count - 1].text,
-				 run->options->data, err);
+	if (array_extend(&run->answers, run->answer_count, sizeof(*answer), err) < 0)
+		return -(int)err->code;
+	answer = &run->answers[run->answer_count++];
+	*answer = (struct answer){.generator = generator, .prompt = prompt};
+	return run->options->ask(generator, prompt, &answer->text, run->options->data, err);
 }
 
 static const struct stored *stored_find(const struct run *run,
@@ -65,17 +64,15 @@ static int stored_read(struct run *run, const struct vars_location *location, st
 /* Keeps the files of a shared generator. */
 static int shared_add(struct run *run, const struct config_generator *generator, struct error *err)
 {
-	struct stored *stored = reallocarray(run->stored, run->stored_count + 1, sizeof(*stored));
-	struct value *values = calloc(generator->file_count + 1, sizeof(*values));
-	int r = 0;
+	struct value *values;
+	int r = array_extend(&run->stored, run->stored_count, sizeof(*run->stored), err);
 
-	if (stored)
-		run->stored = stored;
-	if (!stored || !values) {
-		free(values);
+	if (r < 0)
+		return r;
+	values = calloc(generator->file_count + 1, sizeof(*values));
+	if (!values)
 		return error_no_memory(err);
-	}
-	stored[run->stored_count++] = (struct stored){generator, values};
+	run->stored[run->stored_count++] = (struct stored){generator, values};
 	for (size_t i = 0; r == 0 && i < generator->file_count; i++) {
 		const struct vars_location location = {NULL, generator, &generator->files[i]};
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "vars/check/check.h"
 
@@ -24,8 +25,10 @@ static void job_report(const struct planner *planner, enum report_level level,
 		       job->machine ? " for " : "", job->machine ? job->machine : "", text);
 }
 
-size_t plan_find(const struct plan *plan, size_t end, const char *machine,
-		 const struct config_generator *generator)
+/* The job of a generator for a machine, or its shared job, among those before `end`, where the
+ * machine's jobs end. PLAN_NONE: its files are in the store. */
+static size_t job_find(const struct plan *plan, size_t end, const char *machine,
+		       const struct config_generator *generator)
 {
 	if (generator->share)
 		return plan->shared[generator - plan->config->generators];
@@ -40,7 +43,7 @@ size_t plan_dependency(const struct plan *plan, size_t index, const char *name)
 {
 	const char *machine = plan->jobs[index].machine;
 
-	return plan_find(plan, index, machine, config_generator_find(plan->config, name, machine));
+	return job_find(plan, index, machine, config_generator_find(plan->config, name, machine));
 }
 
 static bool dependency_is_planned(const struct planner *planner, const struct vars_job *job)
@@ -48,8 +51,8 @@ static bool dependency_is_planned(const struct planner *planner, const struct va
 	const struct plan *plan = planner->plan;
 
 	for (char **name = job->generator->dependencies; name && *name; name++) {
-		if (plan_find(plan, plan->count, job->machine,
-			      config_generator_find(planner->config, *name, job->machine)) !=
+		if (job_find(plan, plan->count, job->machine,
+			     config_generator_find(planner->config, *name, job->machine)) !=
 		    PLAN_NONE)
 			return true;
 	}
@@ -156,15 +159,8 @@ static int job_add(struct planner *planner, const struct config_generator *gener
 		job_report(planner, REPORT_INFO, &job, "all files exist");
 	if (r <= 0)
 		return r;
-	if (plan->count == plan->capacity) {
-		size_t capacity = plan->capacity ? plan->capacity * 2 : 16;
-		struct vars_job *jobs = reallocarray(plan->jobs, capacity, sizeof(*jobs));
-
-		if (!jobs)
-			return error_no_memory(err);
-		plan->jobs = jobs;
-		plan->capacity = capacity;
-	}
+	if (array_grow(&plan->jobs, plan->count, &plan->capacity, sizeof(job), err) < 0)
+		return -(int)err->code;
 	if (!machine)
 		plan->shared[generator - planner->config->generators] = plan->count;
 	plan->jobs[plan->count++] = job;

@@ -23,14 +23,7 @@ int plan_make(const struct config *config, int store_dirfd,
 	      struct plan *plan, struct error *err);
 void plan_destroy(struct plan *plan);
 
-/*
- * The job of a generator for a machine, or its shared job, among those before `end`, where the
- * machine's jobs end. PLAN_NONE: its files are in the store.
- */
-size_t plan_find(const struct plan *plan, size_t end, const char *machine,
-		 const struct config_generator *generator);
-
-/* The job of the dependency `name` of the job at `index`. */
+/* The job of the dependency `name` of the job at `index`. PLAN_NONE: its files are in the store. */
 size_t plan_dependency(const struct plan *plan, size_t index, const char *name);
 
 #endif

@@ -90,7 +90,7 @@ static int sorted_add(struct strings *names, const char *name, struct error *err
 	int r = strings_contain(names, name) ? 0 : strings_add(names, name, err);
 
 	if (r == 0)
-		qsort(names->items, names->count, sizeof(char *), store_names_compare);
+		qsort(names->items, names->count, sizeof(char *), texts_compare);
 	return r;
 }
 
@@ -163,8 +163,7 @@ static int entry_find(struct member_cache *cache, enum vars_member_type type, co
 	char **at = NULL;
 
 	if (r == 0 && names->count > 0)
-		at = bsearch(&name, names->items, names->count, sizeof(char *),
-			     store_names_compare);
+		at = bsearch(&name, names->items, names->count, sizeof(char *), texts_compare);
 	*found = at ? &cache->types[type].entries[at - names->items] : NULL;
 	return r;
 }

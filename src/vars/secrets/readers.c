@@ -24,7 +24,7 @@ bool readers_include(const struct readers *readers, enum vars_member_type type, 
 	const struct strings *names = &readers->names[type];
 
 	return names->count > 0 &&
-	       bsearch(&name, names->items, names->count, sizeof(char *), store_names_compare);
+	       bsearch(&name, names->items, names->count, sizeof(char *), texts_compare);
 }
 
 int readers_add(struct readers *readers, enum vars_member_type type, char *const *names,
@@ -39,7 +39,7 @@ int readers_add(struct readers *readers, enum vars_member_type type, char *const
 	r = strings_add_all(all, names, err);
 	if (r < 0)
 		return r;
-	qsort(all->items, all->count, sizeof(char *), store_names_compare);
+	qsort(all->items, all->count, sizeof(char *), texts_compare);
 	for (size_t i = 0; i < all->count; i++) {
 		if (kept > 0 && strcmp(all->items[kept - 1], all->items[i]) == 0)
 			free(all->items[i]);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "vars/store/store.h"
 
@@ -58,17 +59,12 @@ static int location_add(const struct vars_location *location, void *data, struct
 {
 	struct store_files *files = data;
 
-	/* The room is a power of two. */
-	if ((files->count & (files->count - 1)) == 0) {
-		struct vars_location *larger = reallocarray(
-			files->locations, files->count ? files->count * 2 : 1, sizeof(*larger));
+	int r = array_grow(&files->locations, files->count, &files->capacity, sizeof(*location),
+			   err);
 
-		if (!larger)
-			return error_no_memory(err);
-		files->locations = larger;
-	}
-	files->locations[files->count++] = *location;
-	return 0;
+	if (r == 0)
+		files->locations[files->count++] = *location;
+	return r;
 }
 
 /* If the name is that of a machine's own key, leaves the machine's name. */

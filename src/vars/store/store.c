@@ -78,11 +78,6 @@ int vars_store_read(int store_dirfd, const struct vars_location *location,
 	return r;
 }
 
-int store_names_compare(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 struct listing {
 	const char *directory;
 	struct strings *names;
@@ -109,7 +104,7 @@ int store_names_list(int dirfd, const char *directory, struct strings *names, st
 		r = 0;
 	}
 	if (r == 0 && names->count > 0)
-		qsort(names->items, names->count, sizeof(char *), store_names_compare);
+		qsort(names->items, names->count, sizeof(char *), texts_compare);
 	return r;
 }
 

@@ -27,8 +27,6 @@ const char *store_links_up(const struct vars_location *location);
  * exist. VMCRED_USAGE: an invalid name. */
 int store_names_list(int dirfd, const char *directory, struct strings *names, struct error *err);
 
-int store_names_compare(const void *a, const void *b);
-
 /* Removes the remains of a killed run. */
 int store_clean(int store_dirfd, struct error *err);
 
@@ -63,7 +61,7 @@ int store_rename(int old_dirfd, const char *old_name, int dirfd, const char *nam
 /* The files that a command checks or changes. Starts as {0}. */
 struct store_files {
 	struct vars_location *locations; /* owned; the names are the declaration's or `names` */
-	size_t count;
+	size_t count, capacity;
 	struct strings names;      /* in sops/secrets */
 	struct config_file *files; /* owned; one for each of these names */
 };

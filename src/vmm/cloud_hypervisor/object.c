@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "vmm/cloud_hypervisor/cloud_hypervisor.h"
@@ -234,15 +235,12 @@ int cloud_hypervisor_need_add(struct cloud_hypervisor_config *config, const stru
 			      const struct option_key *key, struct error *err)
 {
 	const struct option_scope *scope = key ? &key->scope : &row->scope;
-	struct cloud_hypervisor_need *larger;
 
 	if (scope->since == 0 && scope->until == 0 && !scope->feature)
 		return 0;
-	larger = reallocarray(config->needs, config->need_count + 1, sizeof(*larger));
-	if (!larger)
-		return error_no_memory(err);
-	config->needs = larger;
-	larger[config->need_count++] = (struct cloud_hypervisor_need){row, key};
+	if (array_extend(&config->needs, config->need_count, sizeof(*config->needs), err) < 0)
+		return -(int)err->code;
+	config->needs[config->need_count++] = (struct cloud_hypervisor_need){row, key};
 	return 0;
 }
 

@@ -63,34 +63,27 @@ static const struct option_word hotplug_words[] = {
 	{0},
 };
 
-static const struct option_word mode_off[] = {{"off", "Off"}, {0}};
-static const struct option_word mode_pty[] = {{"pty", "Pty"}, {0}};
-static const struct option_word mode_tty[] = {{"tty", "Tty"}, {0}};
-static const struct option_word mode_null[] = {{"null", "Null"}, {0}};
-static const struct option_word mode_file[] = {{"file", "File"}, {0}};
-static const struct option_word mode_socket[] = {{"socket", "Socket"}, {0}};
-
 /* In Cloud Hypervisor's own order: the first mode that is given wins. */
-#define KEYS_MODE                                                     \
-	KEY_TO("off", "mode", KEY_MODE, .words = mode_off),           \
-		KEY_TO("pty", "mode", KEY_MODE, .words = mode_pty),   \
-		KEY_TO("tty", "mode", KEY_MODE, .words = mode_tty),   \
-		KEY_TO("null", "mode", KEY_MODE, .words = mode_null), \
-		KEY("file", KEY_MODE_PATH, .words = mode_file)
+#define KEYS_MODE                                 \
+	KEY_TO("off", "mode", KEY_MODE),          \
+		KEY_TO("pty", "mode", KEY_MODE),  \
+		KEY_TO("tty", "mode", KEY_MODE),  \
+		KEY_TO("null", "mode", KEY_MODE), \
+		KEY("file", KEY_MODE_PATH)
 
 static const char *const affinity_pair[] = {"vcpu", "host_cpus"};
 static const char *const distance_pair[] = {"destination", "distance"};
 
 static const struct option_key console_keys[] = {
 	KEYS_MODE,
-	KEY("socket", KEY_MODE_PATH, .words = mode_socket),
+	KEY("socket", KEY_MODE_PATH),
 	KEY("iommu", KEY_TOGGLE),
 	KEYS_PCI(V52),
 	KEYS_END,
 };
 static const struct option_key serial_keys[] = {
 	KEYS_MODE,
-	KEY("socket", KEY_MODE_PATH, .words = mode_socket),
+	KEY("socket", KEY_MODE_PATH),
 	KEY("iommu", KEY_TOGGLE, UNTIL(V51_END)),
 	KEYS_END,
 };

@@ -454,14 +454,18 @@ json_t *option_member_get(const json_t *object, const char *members)
 static int mode_put(json_t *object, const struct option_key *key, const char *path,
 		    struct error *err)
 {
+	/* "Off" for the key "off". */
+	_cleanup_free_ char *mode = text_format("%c%s", toupper(key->name[0]), key->name + 1);
 	json_t *value = NULL;
 	int r;
 
+	if (!mode)
+		return error_no_memory(err);
 	if (json_object_get(object, "mode"))
 		return 0;
 	if (path && !*path)
 		return error_set(err, VMCRED_USAGE, "missing path");
-	r = option_text_json(key->words[0].json, &value, err);
+	r = option_text_json(mode, &value, err);
 	if (r == 0)
 		r = option_member_put(object, "mode", value, err);
 	if (r < 0 || !path)

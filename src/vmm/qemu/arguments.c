@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -55,15 +56,13 @@ static const struct row *row_find(const char *name)
 static int option_add(struct qemu_arguments *arguments, const struct row *row, const char *value,
 		      size_t index, struct error *err)
 {
-	struct qemu_option *larger =
-		reallocarray(arguments->options, arguments->count + 1, sizeof(*larger));
+	int r = array_extend(&arguments->options, arguments->count, sizeof(*arguments->options),
+			     err);
 
-	if (!larger)
-		return error_no_memory(err);
-	arguments->options = larger;
-	larger[arguments->count++] =
-		(struct qemu_option){.name = row->name, .value = value, .argument = index};
-	return 0;
+	if (r == 0)
+		arguments->options[arguments->count++] =
+			(struct qemu_option){.name = row->name, .value = value, .argument = index};
+	return r;
 }
 
 /* Adds a pair to the last option. Takes ownership of both texts. */
@@ -180,16 +179,13 @@ static int sections_read(struct qemu_arguments *arguments, char *text, struct er
 static int file_read(struct qemu_arguments *arguments, size_t index, const char *path,
 		     struct error *err)
 {
-	struct qemu_file *larger =
-		reallocarray(arguments->files, arguments->file_count + 1, sizeof(*larger));
 	_cleanup_free_ char *text = NULL;
 	struct qemu_file *file;
-	int r;
+	int r = array_extend(&arguments->files, arguments->file_count, sizeof(*file), err);
 
-	if (!larger)
-		return error_no_memory(err);
-	arguments->files = larger;
-	file = &larger[arguments->file_count];
+	if (r < 0)
+		return r;
+	file = &arguments->files[arguments->file_count];
 	*file = (struct qemu_file){.argument = index};
 	r = file_read_text(AT_FDCWD, path, READCONFIG_SIZE_MAX, &file->text, NULL, err);
 	/* VMCRED_MISSING is for what is declared. */

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "smbios/smbios.h"
@@ -124,15 +125,13 @@ int qemu_strings_read(struct qemu_arguments *arguments, struct oem_list *list,
 
 int qemu_command_keep(struct qemu_command *command, int fd, struct error *err)
 {
-	int *larger = reallocarray(command->fds, command->fd_count + 1, sizeof(*larger));
+	int r = array_extend(&command->fds, command->fd_count, sizeof(fd), err);
 
-	if (!larger) {
+	if (r < 0)
 		close(fd);
-		return error_no_memory(err);
-	}
-	command->fds = larger;
-	larger[command->fd_count++] = fd;
-	return 0;
+	else
+		command->fds[command->fd_count++] = fd;
+	return r;
 }
 
 void qemu_command_destroy(struct qemu_command *command)
