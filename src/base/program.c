@@ -79,6 +79,24 @@ char *program_sibling(const char *name)
 	return path_join(dirname(self), name);
 }
 
+char **program_environment_with(const char *variable)
+{
+	size_t count = 0, used = 0, name_size = strcspn(variable, "=") + 1;
+	char **list;
+
+	while (environ[count])
+		count++;
+	list = calloc(count + 2, sizeof(char *));
+	if (!list)
+		return NULL;
+	for (char **entry = environ; *entry; entry++) {
+		if (strncmp(*entry, variable, name_size) != 0)
+			list[used++] = *entry;
+	}
+	list[used] = (char *)variable;
+	return list;
+}
+
 static int spawn(const struct program *program, pid_t *pid)
 {
 	posix_spawn_file_actions_t actions;
@@ -138,7 +156,8 @@ int program_start_reading(const struct program *program, FILE **output, pid_t *p
 		return error_set_errno(err, errno, "creating a pipe");
 	reader = ends[0];
 	writer = ends[1];
-	started.fds[0] = null;
+	if (started.fds[0] < 0)
+		started.fds[0] = null;
 	started.fds[1] = writer;
 	if (started.fds[2] < 0)
 		started.fds[2] = null;
@@ -172,10 +191,30 @@ int program_status_check(int status, const char *name, struct error *err)
 	return 0;
 }
 
+int program_run(const struct program *program, const char *name, struct error *err)
+{
+	int status = 0, r;
+	pid_t pid;
+
+	r = program_start(program, &pid, err);
+	if (r == 0)
+		r = program_wait(pid, &status, err);
+	return r < 0 ? r : program_status_check(status, name, err);
+}
+
+int program_end_reading(FILE **output, pid_t pid, const char *name, struct error *err)
+{
+	int status = 0, r;
+
+	fclose(pointer_release(output));
+	r = program_wait(pid, &status, err);
+	return r < 0 ? r : program_status_check(status, name, err);
+}
+
 int program_version(const char *file, const char *prefix)
 {
 	char *argv[] = {(char *)file, (char *)"--version", NULL};
-	const struct program program = {.file = file, .argv = argv, .fds = PROGRAM_OUR_FDS};
+	const struct program program = {.file = file, .argv = argv, .fds = {-1, -1, STDERR_FILENO}};
 	_cleanup_error_ struct error ignored = {0};
 	_cleanup_fclose_ FILE *output = NULL;
 	char text[128];

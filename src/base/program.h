@@ -53,14 +53,24 @@ struct program {
 		0, 1, 2 \
 	}
 
+/* Our environment with one more variable, or with another value of it; NULL without memory. The
+ * caller frees the list, not its entries. */
+char **program_environment_with(const char *variable);
+
 /* Starts it; the caller waits for `*pid`. VMCRED_FAILED: "starting FILE: ...", with a hint where it
  * is not installed. */
 int program_start(const struct program *program, pid_t *pid, struct error *err);
 
-/* Starts it with its standard output as `*output`, which the caller closes before it waits, and
- * without input. `fds[2]`: -1 discards its errors. */
+/* Starts it with its standard output as `*output`, for program_end_reading().
+ * `fds[0]`: -1 gives it no input; `fds[2]`: -1 discards its errors. */
 int program_start_reading(const struct program *program, FILE **output, pid_t *pid,
 			  struct error *err);
+
+/* Starts it, waits, and checks the status; `name` is for errors. */
+int program_run(const struct program *program, const char *name, struct error *err);
+
+/* Closes the output, waits, and checks the status; `name` is for errors. */
+int program_end_reading(FILE **output, pid_t pid, const char *name, struct error *err);
 
 /* Waits for it to end. `*status` is that of waitpid(2). */
 int program_wait(pid_t pid, int *status, struct error *err);

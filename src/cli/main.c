@@ -148,8 +148,8 @@ const char *cli_called_name(char *const *argv)
 }
 
 /* Runs the command whose pattern matches the name of the called link; else the one in argv. */
-static int program_run(const struct cli_program *program, struct cli *cli, int argc, char **argv,
-		       struct error *err)
+static int cli_program_run(const struct cli_program *program, struct cli *cli, int argc,
+			   char **argv, struct error *err)
 {
 	const char *name = cli_called_name(argv);
 
@@ -234,7 +234,7 @@ int cli_main(const struct cli_program *program, int argc, char **argv)
 
 	cli.report.data = &cli.progress;
 	r = streams_protect(&err);
-	return finish(&cli, is_logged, r < 0 ? r : program_run(program, &cli, argc, argv, &err),
+	return finish(&cli, is_logged, r < 0 ? r : cli_program_run(program, &cli, argc, argv, &err),
 		      &err);
 }
 

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/file.h"
 #include "base/path.h"
 #include "base/program.h"
 #include "cli/cli.h"
@@ -161,60 +160,33 @@ static void source_load(struct sops_keys *keys, const struct report *report,
 		list_append(&keys->missing, ", ", source->name);
 }
 
-/* Our environment with one more variable; the caller frees the list, not its entries. */
-static char **environment_with(char *variable)
-{
-	size_t count = 0, used = 0, name_size = strcspn(variable, "=") + 1;
-	char **list;
-
-	while (environ[count])
-		count++;
-	list = calloc(count + 2, sizeof(char *));
-	if (!list)
-		return NULL;
-	for (char **entry = environ; *entry; entry++) {
-		if (strncmp(*entry, variable, name_size) != 0)
-			list[used++] = *entry;
-	}
-	list[used] = variable;
-	return list;
-}
-
 /* Runs a command line without input and adds its output. `what` names it in errors. */
 static int command_output(const char *command, const char *what, char *variable,
 			  struct secret *output, struct error *err)
 {
-	_cleanup_free_ char **environment = environment_with(variable);
-	_cleanup_close_ int null = -1, reader = -1, writer = -1;
+	_cleanup_free_ char **environment = program_environment_with(variable);
 	_cleanup_strings_ struct strings argv = {0};
 	_cleanup_error_ struct error ignored = {0};
-	struct program program = {.environment = environment};
-	int ends[2], status = 0, r;
-	pid_t pid;
+	_cleanup_fclose_ FILE *stream = NULL;
+	struct program program = {.environment = environment, .fds = {-1, -1, STDERR_FILENO}};
+	pid_t pid = 0;
+	int r;
 
 	if (!environment)
 		return error_no_memory(err);
 	r = command_line_split(command, what, &argv, err);
 	if (r < 0)
 		return r;
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return error_set_errno(err, errno, "creating a pipe");
-	reader = ends[0];
-	writer = ends[1];
-	null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	if (null < 0)
-		return error_set_errno(err, errno, "opening /dev/null");
 	program.file = argv.items[0];
 	program.argv = argv.items;
-	memcpy(program.fds, (int[]){null, writer, STDERR_FILENO}, sizeof(program.fds));
-	r = program_start(&program, &pid, err);
+	r = program_start_reading(&program, &stream, &pid, err);
 	if (r < 0)
 		return error_wrap(err, "%s", what);
-	close(fd_release(&writer));
-	r = secret_read(output, reader, KEYS_SIZE_MAX, what, err);
-	close(fd_release(&reader));
-	(void)program_wait(pid, &status, &ignored);
-	return r < 0 ? r : program_status_check(status, what, err);
+	r = secret_read(output, fileno(stream), KEYS_SIZE_MAX, what, err);
+	if (r == 0)
+		return program_end_reading(&stream, pid, what, err);
+	(void)program_end_reading(&stream, pid, what, &ignored);
+	return r;
 }
 
 /* Runs the commands for one recipient, once. */

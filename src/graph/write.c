@@ -67,8 +67,7 @@ static int svg_draw(const char *dot, size_t size, char **text, size_t *text_size
 	_cleanup_error_ struct error missing = {0};
 	struct program program = {.argv = argv, .fds = {input, output, STDERR_FILENO}};
 	off_t end;
-	pid_t pid;
-	int status, r;
+	int r;
 
 	if (program_find("dot", &path, &missing) < 0) {
 		error_set(err, VMCRED_FAILED, "the program dot is not installed");
@@ -81,11 +80,7 @@ static int svg_draw(const char *dot, size_t size, char **text, size_t *text_size
 	if (r == 0 && lseek(input, 0, SEEK_SET) < 0)
 		r = error_set(err, VMCRED_FAILED, "cannot rewind a memory file");
 	if (r == 0)
-		r = program_start(&program, &pid, err);
-	if (r == 0)
-		r = program_wait(pid, &status, err);
-	if (r == 0)
-		r = program_status_check(status, "dot", err);
+		r = program_run(&program, "dot", err);
 	if (r < 0)
 		return r;
 	end = lseek(output, 0, SEEK_END);

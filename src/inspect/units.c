@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,7 +81,7 @@ int units_read(const char *const *names, size_t count, struct inspect_unit *unit
 	_cleanup_strings_ struct strings argv = {0};
 	_cleanup_fclose_ FILE *output = NULL;
 	size_t found;
-	int status = 0, r = 0;
+	int r = 0;
 	pid_t pid = 0;
 
 	memset(units, 0, count * sizeof(*units));
@@ -101,10 +100,7 @@ int units_read(const char *const *names, size_t count, struct inspect_unit *unit
 		return r;
 	found = units_parse(output, units, count);
 	/* It does not wait for a reader of more. */
-	fclose(pointer_release(&output));
-	r = program_wait(pid, &status, err);
-	if (r == 0)
-		r = program_status_check(status, argv.items[0], err);
+	r = program_end_reading(&output, pid, argv.items[0], err);
 	if (r < 0 && access(SYSTEMD_DIRECTORY, F_OK) < 0)
 		error_hint(err, "systemd is not running here");
 	if (r == 0 && found != count)

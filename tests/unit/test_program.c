@@ -9,13 +9,8 @@ static int shell(const char *script, struct error *err)
 	char *argv[] = {(char *)"sh", (char *)"-c", (char *)script, NULL};
 	const struct program program = {
 		.file = "sh", .argv = argv, .directory = "/", .fds = PROGRAM_OUR_FDS};
-	int status;
-	pid_t pid;
-	int r = program_start(&program, &pid, err);
 
-	if (r == 0)
-		r = program_wait(pid, &status, err);
-	return r < 0 ? r : program_status_check(status, "the script", err);
+	return program_run(&program, "the script", err);
 }
 
 static void an_exit_status_is_reported(void **state)

@@ -247,7 +247,6 @@ static void refusals_measure(FILE *stream)
 	_cleanup_error_ struct error ignored = {0};
 	size_t counts[REFUSALS] = {0};
 	char line[64];
-	int status = 0;
 	pid_t pid = 0;
 
 	if (!match || geteuid() != 0 ||
@@ -258,9 +257,7 @@ static void refusals_measure(FILE *stream)
 		for (size_t i = 0; i < REFUSALS; i++)
 			counts[i] += strcmp(line, refusals[i]) == 0;
 	}
-	fclose(pointer_release(&output));
-	if (program_wait(pid, &status, &ignored) < 0 ||
-	    program_status_check(status, argv[0], &ignored) < 0)
+	if (program_end_reading(&output, pid, argv[0], &ignored) < 0)
 		return;
 	family_print(stream, "refused_requests",
 		     "Requests that vmcred serve did not answer, in the journal of this boot.");

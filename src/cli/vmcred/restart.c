@@ -17,8 +17,7 @@ int cli_systemctl(const char *verb, bool waits, const struct strings *units, str
 	/* Its output must not be part of ours. */
 	struct program program = {.file = "systemctl",
 				  .fds = {STDIN_FILENO, STDERR_FILENO, STDERR_FILENO}};
-	pid_t pid;
-	int status, r;
+	int r;
 
 	if (units && units->count == 0)
 		return 0;
@@ -32,12 +31,7 @@ int cli_systemctl(const char *verb, bool waits, const struct strings *units, str
 	if (r < 0)
 		return r;
 	program.argv = argv.items;
-	r = program_start(&program, &pid, err);
-	if (r == 0)
-		r = program_wait(pid, &status, err);
-	if (r == 0)
-		r = program_status_check(status, "systemctl", err);
-	return r < 0 ? error_wrap(err, "%s", verb) : 0;
+	return program_run(&program, program.file, err) < 0 ? error_wrap(err, "%s", verb) : 0;
 }
 
 /* The record on disk, locked to change it. */
