@@ -12,17 +12,9 @@
 /* Mounts the best file system for secrets that the kernel supports. */
 static int memory_mount(int dirfd, enum generation_mount mount)
 {
-	_cleanup_close_ int mounted = memory_mount_create("0751", mount == GENERATION_RAMFS);
+	_cleanup_close_ int mounted = memory_mount_create("0751", mount == GENERATION_RAMFS, false);
 
 	return mounted < 0 || memory_mount_attach(mounted, dirfd) < 0 ? -errno : 0;
-}
-
-static bool is_own_mount(int fd, int parent_dirfd)
-{
-	struct stat status, parent;
-
-	return fstat(fd, &status) == 0 && fstat(parent_dirfd, &parent) == 0 &&
-	       status.st_dev != parent.st_dev;
 }
 
 int generation_directory_open(int parent_dirfd, const char *name, enum generation_mount mount,
@@ -33,7 +25,7 @@ int generation_directory_open(int parent_dirfd, const char *name, enum generatio
 	if (fd < 0)
 		return fd;
 	if (mount != GENERATION_UNMOUNTED &&
-	    (!is_own_mount(fd, parent_dirfd) || !fd_is_on_memory(fd))) {
+	    (!memory_mount_exists(fd, parent_dirfd) || !fd_is_on_memory(fd))) {
 		int r = memory_mount(fd, mount);
 
 		/* A container may not be allowed to mount; /run itself may be a tmpfs there. */

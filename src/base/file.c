@@ -35,6 +35,25 @@ int fd_write(int fd, struct span bytes, const char *what, struct error *err)
 	return 0;
 }
 
+ssize_t fd_send(int socket, struct msghdr message, const int *fds, size_t count)
+{
+	union {
+		struct cmsghdr header; /* for its alignment */
+		char bytes[CMSG_SPACE(FD_SEND_MAX * sizeof(int))];
+	} control = {0};
+	const size_t size = count * sizeof(int);
+	struct cmsghdr *header;
+
+	message.msg_control = control.bytes;
+	message.msg_controllen = (socklen_t)CMSG_SPACE(size);
+	header = CMSG_FIRSTHDR(&message);
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = (socklen_t)CMSG_LEN(size);
+	memcpy(CMSG_DATA(header), fds, size);
+	return sendmsg(socket, &message, MSG_NOSIGNAL);
+}
+
 /* Writes the content of a new file and sets its mode. */
 static int new_file_fill(int fd, struct span content, mode_t mode, bool sync, const char *what,
 			 struct error *err)
@@ -99,36 +118,28 @@ int file_open_temporary(int dirfd, const char *prefix, mode_t mode, const char *
 	return error_set(err, VMCRED_FAILED, "no free name for a temporary file for %s", what);
 }
 
-int file_write_temporary(int dirfd, const char *prefix, struct span content, mode_t mode,
-			 const char *what, char **name, struct error *err)
+int file_replace(int dirfd, const char *name, struct span content, mode_t mode, struct error *err)
+{
+	return file_replace_from(dirfd, name, dirfd, name, name, content, mode, err);
+}
+
+int file_replace_from(int temporary_dirfd, const char *prefix, int dirfd, const char *name,
+		      const char *path, struct span content, mode_t mode, struct error *err)
 {
 	_cleanup_free_ char *temporary = NULL;
-	_cleanup_close_ int fd =
-		file_open_temporary(dirfd, prefix, S_IRUSR | S_IWUSR, what, &temporary, err);
+	_cleanup_close_ int fd = file_open_temporary(temporary_dirfd, prefix, S_IRUSR | S_IWUSR,
+						     path, &temporary, err);
 	int r;
 
 	if (fd < 0)
 		return fd;
-	r = new_file_fill(fd, content, mode, true, what, err);
-	if (r < 0)
-		(void)unlinkat(dirfd, temporary, 0);
-	else
-		*name = pointer_release(&temporary);
+	r = new_file_fill(fd, content, mode, true, path, err);
+	if (r == 0 && renameat(temporary_dirfd, temporary, dirfd, name) == 0)
+		return dir_sync(dirfd, path, err);
+	if (r == 0)
+		r = error_set_errno(err, errno, "replacing %s", path);
+	(void)unlinkat(temporary_dirfd, temporary, 0);
 	return r;
-}
-
-int file_replace(int dirfd, const char *name, struct span content, mode_t mode, struct error *err)
-{
-	_cleanup_free_ char *temporary = NULL;
-	int r = file_write_temporary(dirfd, name, content, mode, name, &temporary, err);
-
-	if (r < 0)
-		return r;
-	if (renameat(dirfd, temporary, dirfd, name) == 0)
-		return dir_sync(dirfd, name, err);
-	error_set_errno(err, errno, "replacing %s", name);
-	(void)unlinkat(dirfd, temporary, 0);
-	return -(int)err->code;
 }
 
 int file_read_secret(int dirfd, const char *path, size_t size_max, struct secret *content,

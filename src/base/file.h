@@ -10,6 +10,7 @@
 #define VMCRED_BASE_FILE_H
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include "base/error.h"
@@ -22,6 +23,12 @@ int file_open(int dirfd, const char *path, struct error *err);
 
 /* Writes the whole span. `what` names the target in the error. */
 int fd_write(int fd, struct span bytes, const char *what, struct error *err);
+
+/* Descriptors in one message: SCM_MAX_FD of the kernel, unix(7). */
+#define FD_SEND_MAX 253
+
+/* As sendmsg(2), with descriptors and without SIGPIPE. */
+ssize_t fd_send(int socket, struct msghdr message, const int *fds, size_t count);
 
 /* Creates a file with `mode`, writes and syncs it. VMCRED_FAILED if it exists. */
 int file_write_new(int dirfd, const char *name, struct span content, mode_t mode,
@@ -39,20 +46,19 @@ int file_write_unsynced(int dirfd, const char *name, struct span content, mode_t
 int file_open_temporary(int dirfd, const char *prefix, mode_t mode, const char *what, char **name,
 			struct error *err);
 
-/* Creates such a file with exactly `mode`, writes and syncs it. */
-int file_write_temporary(int dirfd, const char *prefix, struct span content, mode_t mode,
-			 const char *what, char **name, struct error *err);
-
 /* Replaces or creates `name` in `dirfd` atomically. For a path that a user names, see
  * base/trusted/output.h. */
 int file_replace(int dirfd, const char *name, struct span content, mode_t mode, struct error *err);
+
+/* The same with a temporary file in another directory of the file system. `path` is for errors. */
+int file_replace_from(int temporary_dirfd, const char *prefix, int dirfd, const char *name,
+		      const char *path, struct span content, mode_t mode, struct error *err);
 
 /* Reads a file to its end into secret memory; over `size_max` bytes is an error. */
 int file_read_secret(int dirfd, const char *path, size_t size_max, struct secret *content,
 		     struct error *err);
 
-/* Reads a descriptor to its end; there is a NUL behind the bytes, which are public. The caller
- * frees
+/* Reads a descriptor to its end; a NUL follows the bytes, which are public. The caller frees
  * `*bytes`. `what` names it in the error; over `size_max` bytes is one. */
 int fd_read_bytes(int fd, size_t size_max, const char *what, char **bytes, size_t *size,
 		  struct error *err);

@@ -80,7 +80,7 @@ static int view_fill(struct view *view, char *const *names, struct error *err)
 		return error_hint(err, "run `vmcred-guest import` first");
 	if (view->system_dirfd < 0)
 		return view->system_dirfd;
-	view->mount = memory_mount_create("0500", false);
+	view->mount = memory_mount_create("0500", false, false);
 	if (view->mount < 0)
 		return error_set_errno(err, errno, "creating a memory file system");
 	for (; *names; names++) {

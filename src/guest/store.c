@@ -34,18 +34,10 @@ int store_mount_set(const char *path, bool writable)
 		     NULL);
 }
 
-static bool is_mount_point(int dirfd, int parent_dirfd)
-{
-	struct stat status, parent;
-
-	return fstat(dirfd, &status) == 0 && fstat(parent_dirfd, &parent) == 0 &&
-	       status.st_dev != parent.st_dev;
-}
-
 /* Mounts a memory file system on the directory, and opens it. */
 static int system_mount(int *dirfd, int parent_dirfd, struct error *err)
 {
-	_cleanup_close_ int mounted = memory_mount_create("0700", false);
+	_cleanup_close_ int mounted = memory_mount_create("0700", false, false);
 
 	if (mounted < 0 || memory_mount_attach(mounted, *dirfd) < 0)
 		return error_set_errno(err, errno, "mounting a memory file system on %s",
@@ -63,7 +55,7 @@ static int system_open(int parent_dirfd, struct error *err)
 
 	if (fd < 0)
 		return fd;
-	if (!is_mount_point(fd, parent_dirfd))
+	if (!memory_mount_exists(fd, parent_dirfd))
 		r = system_mount(&fd, parent_dirfd, err);
 	else if (fd_is_on_memory(fd) && store_mount_set(SYSTEM_PATH, true) < 0)
 		r = error_set_errno(err, errno, "making %s writable", SYSTEM_PATH);

@@ -5,11 +5,11 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 
 /* An answer is an error message at most. */
 #define REPLY_SIZE_MAX ((size_t)256 * 1024)
@@ -48,25 +48,10 @@ static int socket_wait(const struct api_call *call, short events, int64_t deadli
 /* As send(), with the call's descriptors. */
 static ssize_t bytes_send_with_fds(const struct api_call *call, struct span bytes)
 {
-	union {
-		char bytes[CMSG_SPACE(API_DESCRIPTORS_MAX * sizeof(int))];
-		struct cmsghdr align;
-	} control = {0};
-	const size_t size = call->fd_count * sizeof(int);
 	struct iovec content = {.iov_base = (void *)bytes.data, .iov_len = bytes.size};
-	struct msghdr message = {
-		.msg_iov = &content,
-		.msg_iovlen = 1,
-		.msg_control = control.bytes,
-		.msg_controllen = CMSG_SPACE(size),
-	};
-	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 
-	header->cmsg_level = SOL_SOCKET;
-	header->cmsg_type = SCM_RIGHTS;
-	header->cmsg_len = CMSG_LEN(size);
-	memcpy(CMSG_DATA(header), call->fds, size);
-	return sendmsg(call->fd, &message, MSG_NOSIGNAL);
+	return fd_send(call->fd, (struct msghdr){.msg_iov = &content, .msg_iovlen = 1}, call->fds,
+		       call->fd_count);
 }
 
 /* Sets `*closed` if the peer has closed the connection; it may have answered before. */
@@ -107,7 +92,7 @@ static int request_send(const struct api_call *call, int64_t deadline, struct er
 
 	if (length < 0 || (size_t)length >= sizeof(head))
 		return error_set(err, VMCRED_FAILED, "the resource name is too long");
-	if (call->fd_count > API_DESCRIPTORS_MAX)
+	if (call->fd_count > FD_SEND_MAX)
 		return error_set(err, VMCRED_FAILED, "%zu descriptors are too many for one message",
 				 call->fd_count);
 	r = bytes_send(call, span_of(head, (size_t)length), call->fd_count > 0, deadline, &closed,

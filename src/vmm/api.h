@@ -15,9 +15,6 @@
 #include "base/span.h"
 #include "vmm/stderr_relay.h"
 
-/* Descriptors in one message: SCM_MAX_FD of the kernel, unix(7). */
-#define API_DESCRIPTORS_MAX 253
-
 struct api_call {
 	int fd;               /* connected, non-blocking */
 	int interrupts[2];    /* descriptors; when one is readable, waiting ends. -1: none */

@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "base/clock.h"
 #include "base/report.h"
 #include "vmm/vmm.h"
 
@@ -53,8 +54,7 @@ struct notify {
 	char *path;   /* the listener's, owned; NULL: AF_VSOCK */
 	uint32_t cid; /* the only guest whose messages an AF_VSOCK listener accepts */
 	uint32_t port;
-	int allowance;                         /* connections that may be accepted at once */
-	int64_t allowance_at;                  /* when it was last updated */
+	struct allowance allowance;            /* connections that may be accepted */
 	struct notify_connection *connections; /* owned */
 };
 

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/types.h>
 #include <unistd.h>
 
 #include <linux/vm_sockets.h>
@@ -28,27 +27,6 @@
 #define ALLOWANCE_PER_SECOND 64
 
 #define BACKLOG 16
-
-/* The unix socket "<socket>_<port>" replaces a vsock port of the host. */
-static int unix_listen(struct notify *notify, const char *socket_path, struct error *err)
-{
-	struct sockaddr_un address;
-	char *path = text_format("%s_%u", socket_path, notify->port);
-	int r;
-
-	if (!path)
-		return error_no_memory(err);
-	r = unix_socket_address(path, &address, err);
-	if (r == 0)
-		r = unix_socket_listen(&address, BACKLOG, err);
-	if (r < 0) {
-		free(path);
-		return r;
-	}
-	notify->listener = r;
-	notify->path = path;
-	return 0;
-}
 
 static int vsock_listen(struct notify *notify, struct error *err)
 {
@@ -81,9 +59,14 @@ int notify_listen(struct notify *notify, const struct vmm_vsock *vsock, uint32_t
 		notify->connections[i].fd = -1;
 	notify->cid = vsock->cid;
 	notify->port = port;
-	notify->allowance = ALLOWANCE_MAX;
-	notify->allowance_at = clock_now_ms();
-	r = vsock->socket ? unix_listen(notify, vsock->socket, err) : vsock_listen(notify, err);
+	notify->allowance = (struct allowance){ALLOWANCE_MAX, clock_now_ms()};
+	if (vsock->socket) {
+		notify->listener =
+			unix_socket_listen_port(vsock->socket, port, BACKLOG, &notify->path, err);
+		r = notify->listener < 0 ? notify->listener : 0;
+	} else {
+		r = vsock_listen(notify, err);
+	}
 	if (r == 0 && fcntl(notify->listener, F_SETFL, O_NONBLOCK) < 0)
 		r = error_set_errno(err, errno, "listening on a vsock port");
 	return r < 0 ? error_wrap(err, "listening for messages from the guest") : 0;
@@ -96,17 +79,6 @@ static struct notify_connection *connection_free(const struct notify *notify)
 			return &notify->connections[i];
 	}
 	return NULL;
-}
-
-static void allowance_count(struct notify *notify, int64_t now)
-{
-	int64_t more = (now - notify->allowance_at) * ALLOWANCE_PER_SECOND / 1000;
-
-	if (more <= 0)
-		return;
-	notify->allowance_at = now;
-	notify->allowance = more + notify->allowance < ALLOWANCE_MAX ? notify->allowance + (int)more
-								     : ALLOWANCE_MAX;
 }
 
 static void deadline_lower(int64_t *deadline, int64_t other)
@@ -123,9 +95,9 @@ size_t notify_poll(struct notify *notify, struct pollfd *fds, int64_t *deadline)
 		fds[count++] = (struct pollfd){.fd = notify->fd, .events = POLLOUT};
 	if (notify->listener < 0)
 		return count;
-	allowance_count(notify, clock_now_ms());
-	if (notify->allowance <= 0)
-		deadline_lower(deadline, notify->allowance_at + 1000 / ALLOWANCE_PER_SECOND + 1);
+	allowance_update(&notify->allowance, ALLOWANCE_MAX, ALLOWANCE_PER_SECOND, clock_now_ms());
+	if (notify->allowance.left <= 0)
+		deadline_lower(deadline, notify->allowance.at + 1000 / ALLOWANCE_PER_SECOND + 1);
 	else if (connection_free(notify))
 		fds[count++] = (struct pollfd){.fd = notify->listener, .events = POLLIN};
 	for (size_t i = 0; i < NOTIFY_CONNECTIONS_MAX; i++) {
@@ -152,7 +124,7 @@ static void connections_accept(struct notify *notify, int64_t now)
 	struct notify_connection *connection;
 	int left = BACKLOG; /* strangers use no allowance */
 
-	while (left-- > 0 && notify->allowance > 0 && (connection = connection_free(notify))) {
+	while (left-- > 0 && notify->allowance.left > 0 && (connection = connection_free(notify))) {
 		struct sockaddr_storage peer = {0};
 		socklen_t size = sizeof(peer);
 		int fd = accept4(notify->listener, (struct sockaddr *)&peer, &size,
@@ -164,7 +136,7 @@ static void connections_accept(struct notify *notify, int64_t now)
 			close(fd);
 			continue;
 		}
-		notify->allowance--;
+		notify->allowance.left--;
 		connection->fd = fd;
 		connection->size = 0;
 		connection->deadline = now + CONNECTION_MS;

@@ -2,12 +2,14 @@
 #include "vmm/unix_socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/text.h"
 
 int unix_socket_address(const char *path, struct sockaddr_un *address, struct error *err)
 {
@@ -74,6 +76,27 @@ int unix_socket_listen(const struct sockaddr_un *address, int backlog, struct er
 		unlink(address->sun_path);
 		return r;
 	}
+	return fd_release(&fd);
+}
+
+int unix_socket_listen_port(const char *socket_path, uint32_t port, int backlog, char **path,
+			    struct error *err)
+{
+	_cleanup_free_ char *name = text_format("%s_%u", socket_path, port);
+	_cleanup_close_ int fd = -1;
+	struct sockaddr_un address;
+	int r = name ? unix_socket_address(name, &address, err) : error_no_memory(err);
+
+	if (r == 0)
+		r = fd = unix_socket_listen(&address, backlog, err);
+	if (r < 0)
+		return r;
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0) {
+		r = error_set_errno(err, errno, "listening on socket %s", name);
+		unlink(name);
+		return r;
+	}
+	*path = pointer_release(&name);
 	return fd_release(&fd);
 }
 

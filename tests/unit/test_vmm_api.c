@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "vmm/api.h"
 
 /* A peer that has already sent its answer. */
@@ -149,13 +150,13 @@ static void descriptors_are_sent_in_order_and_stay_open(void **state)
 static void too_many_descriptors_are_an_error(void **state)
 {
 	struct peer peer = peer_make("", false);
-	static const int fds[API_DESCRIPTORS_MAX + 1];
+	static const int fds[FD_SEND_MAX + 1];
 	const struct api_call call = {.fd = peer.client,
 				      .interrupts = {-1, -1},
 				      .timeout_ms = 1000,
 				      .resource = "/x",
 				      .fds = fds,
-				      .fd_count = API_DESCRIPTORS_MAX + 1};
+				      .fd_count = FD_SEND_MAX + 1};
 	struct api_reply reply;
 	struct error err = {0};
 

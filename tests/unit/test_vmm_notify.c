@@ -62,22 +62,32 @@ static void strangers_use_none_of_the_allowance_of_the_guest(void **state)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, manager), 0);
 	assert_success(notify_listen(&notify, &vsock, 8888, &err));
 	notify.fd = manager[0];
-	allowance = notify.allowance;
+	allowance = notify.allowance.left;
 	/* Without a path it is a vsock port, and a unix socket never is the guest's. */
 	path = pointer_release(&notify.path);
 	for (int i = 0; i < 1000; i++) {
 		peer_tell(&notify, "READY=1");
 		notify_relay(&notify);
 	}
-	assert_int_equal(notify.allowance, allowance);
+	assert_int_equal(notify.allowance.left, allowance);
 	assert_int_equal(recv(manager[1], heard, sizeof(heard), MSG_DONTWAIT), -1);
 	notify.path = path;
 	peer_tell(&notify, "READY=1");
 	notify_relay(&notify);
-	assert_int_equal(notify.allowance, allowance - 1);
+	assert_int_equal(notify.allowance.left, allowance - 1);
 	assert_int_equal(recv(manager[1], heard, sizeof(heard), MSG_DONTWAIT), strlen("READY=1"));
 	notify_destroy(&notify);
 	close(manager[1]);
+}
+
+static void frequent_updates_of_an_allowance_lose_no_time(void **state)
+{
+	struct allowance allowance = {0, 0};
+
+	(void)state;
+	for (int64_t now = 0; now <= 9900; now += 99)
+		allowance_update(&allowance, 100, 8, now);
+	assert_int_equal(allowance.left, 79);
 }
 
 static int directory_create(void **state)
@@ -104,6 +114,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_permitted_fields_of_a_guests_message_are_forwarded),
+		cmocka_unit_test(frequent_updates_of_an_allowance_lose_no_time),
 		cmocka_unit_test_setup_teardown(strangers_use_none_of_the_allowance_of_the_guest,
 						directory_create, directory_remove),
 	};

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,6 +16,7 @@
 #include "base/program.h"
 #include "base/repetition/repetition.h"
 #include "base/trusted/memory_directory.h"
+#include "base/trusted/memory_mount.h"
 #include "vars/script/process.h"
 
 #define SCRIPT_SECONDS_DEFAULT 600
@@ -36,31 +36,16 @@ struct script_directory {
 		.memory = MEMORY_DIRECTORY_NONE, .mount = -1, .dirfd = -1 \
 	}
 
-/* A file system that only the holder of the descriptor can reach. The descriptor is above the
- * standard ones, of which any may be closed in this process. */
-static int detached_mount(const char *type, const char *flag)
-{
-	_cleanup_close_ int context = fsopen(type, FSOPEN_CLOEXEC), mount = -1;
-
-	if (context < 0 || fsconfig(context, FSCONFIG_SET_STRING, "mode", "0700", 0) < 0 ||
-	    (flag && fsconfig(context, FSCONFIG_SET_FLAG, flag, NULL, 0) < 0) ||
-	    fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
-		return -1;
-	mount = fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
-	return mount < 0 ? -1 : fcntl(mount, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-}
-
 /* `mountable`: the script has a mount namespace. */
 static int script_directory_make(struct script_directory *directory, bool mountable,
 				 struct error *err)
 {
+	_cleanup_close_ int mount = mountable ? memory_mount_create("0700", false, true) : -1;
 	int r;
 
-	/* noswap needs Linux 6.4; ramfs is never swapped. */
-	if (mountable)
-		directory->mount = detached_mount("tmpfs", "noswap");
-	if (mountable && directory->mount < 0)
-		directory->mount = detached_mount("ramfs", NULL);
+	/* Above the standard descriptors, of which any may be closed in this process. */
+	if (mount >= 0)
+		directory->mount = fcntl(mount, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	if (directory->mount >= 0) {
 		directory->dirfd = directory->mount;
 		return 0;

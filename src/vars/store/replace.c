@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <linux/magic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -24,16 +23,7 @@ int store_clean(int store_dirfd, struct error *err)
 int store_file_replace(int store_dirfd, int dirfd, const char *name, const char *path,
 		       struct span content, struct error *err)
 {
-	_cleanup_free_ char *temporary = NULL;
-	int r = file_write_temporary(store_dirfd, PREFIX, content, 0644, path, &temporary, err);
-
-	if (r < 0)
-		return r;
-	if (renameat(store_dirfd, temporary, dirfd, name) == 0)
-		return dir_sync(dirfd, path, err);
-	error_set_errno(err, errno, "replacing %s", path);
-	(void)unlinkat(store_dirfd, temporary, 0);
-	return -(int)err->code;
+	return file_replace_from(store_dirfd, PREFIX, dirfd, name, path, content, 0644, err);
 }
 
 /* syncfs() also waits for the writes of other programs, so it must be worth it. */

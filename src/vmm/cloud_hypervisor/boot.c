@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "initrd/initrd.h"
 #include "vmm/api.h"
@@ -88,10 +89,10 @@ static int descriptors_claim(const struct cloud_hypervisor_config *config, struc
 		if (fds && !json_is_array(fds))
 			r = error_set(err, VMCRED_USAGE,
 				      "--net: fds must be a list of descriptors");
-		else if (json_array_size(fds) > API_DESCRIPTORS_MAX)
+		else if (json_array_size(fds) > FD_SEND_MAX)
 			r = error_set(err, VMCRED_USAGE,
 				      "--net: %zu descriptors; the maximum is %d",
-				      json_array_size(fds), API_DESCRIPTORS_MAX);
+				      json_array_size(fds), FD_SEND_MAX);
 		for (size_t j = 0; j < json_array_size(fds) && r == 0; j++)
 			r = descriptor_claim(json_array_get(fds, j), err);
 		if (r < 0)
@@ -260,7 +261,7 @@ static int interface_add(struct vmm *vmm, const json_t *interface, struct error 
 	const json_t *descriptors = interface_fds(interface);
 	_cleanup_json_ json_t *plain = json_copy((json_t *)interface);
 	_cleanup_secret_ struct secret body = {0};
-	int fds[API_DESCRIPTORS_MAX];
+	int fds[FD_SEND_MAX];
 	struct api_call call = {.resource = "/api/v1/vm.add-net",
 				.fds = fds,
 				.fd_count = json_array_size(descriptors)};
