@@ -3,64 +3,59 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "config/schema.h"
 
-/* Each chunk is twice as large as the last, up to this. */
-#define CHUNK_SIZE_MIN ((size_t)4096)
-#define CHUNK_SIZE_MAX ((size_t)1024 * 1024)
+/* Each chunk is several times as large as the last, up to a huge page. */
+#define CHUNK_SIZE_MIN ((size_t)32768)
+#define CHUNK_GROWTH   8
+#define HUGE_PAGE_SIZE ((size_t)2 * 1024 * 1024)
 
 struct config_chunk {
 	struct config_chunk *before; /* owned */
-	size_t used, capacity;
-	max_align_t bytes[];
+	size_t used, size;           /* with this structure */
 };
 
-/* All pages of a large chunk at once: a fault for each takes several times as long. */
-static void populate(void *chunk, size_t size)
+/* Adds a chunk with room for `wanted` bytes, which are zero. */
+static struct config_chunk *chunk_add(struct config *config, size_t wanted, struct error *err)
 {
-	const uintptr_t page = (uintptr_t)getpagesize();
-	const uintptr_t start = ((uintptr_t)chunk + page - 1) / page * page;
-	const uintptr_t end = ((uintptr_t)chunk + size) / page * page;
+	struct config_chunk *chunk = config->memory;
+	size_t size = CHUNK_SIZE_MIN;
 
-	/* Since Linux 5.14. */
-	if (size > CHUNK_SIZE_MAX)
-		(void)madvise((char *)chunk + (start - (uintptr_t)chunk), end - start,
-			      MADV_POPULATE_WRITE);
+	while (size < HUGE_PAGE_SIZE && chunk && size <= chunk->size)
+		size *= CHUNK_GROWTH;
+	while (size < sizeof(*chunk) + wanted)
+		size *= 2;
+	chunk = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (chunk == MAP_FAILED) {
+		error_no_memory(err);
+		return NULL;
+	}
+	/* Faults for small pages would take longer than reading the declaration. */
+	if (size >= HUGE_PAGE_SIZE)
+		(void)madvise(chunk, size, MADV_HUGEPAGE);
+	*chunk = (struct config_chunk){config->memory, sizeof(*chunk), size};
+	config->memory = chunk;
+	return chunk;
 }
 
 void *schema_allocate(struct config *config, size_t count, size_t size, struct error *err)
 {
-	const size_t alignment = _Alignof(max_align_t);
+	const size_t alignment = size > 1 ? _Alignof(max_align_t) : 1;
 	struct config_chunk *chunk = config->memory;
-	size_t wanted, capacity = chunk ? 2 * chunk->capacity : CHUNK_SIZE_MIN;
+	size_t wanted, start;
 
 	if (__builtin_mul_overflow(count, size, &wanted) || wanted > SIZE_MAX / 4) {
 		error_no_memory(err);
 		return NULL;
 	}
-	if (size > 1)
-		wanted = (wanted + alignment - 1) / alignment * alignment;
-	if (chunk && size > 1)
-		chunk->used = (chunk->used + alignment - 1) / alignment * alignment;
-	if (!chunk || chunk->capacity < chunk->used + wanted) {
-		if (capacity > CHUNK_SIZE_MAX)
-			capacity = CHUNK_SIZE_MAX;
-		if (capacity < wanted)
-			capacity = wanted;
-		chunk = calloc(1, sizeof(*chunk) + capacity);
-		if (!chunk) {
-			error_no_memory(err);
-			return NULL;
-		}
-		populate(chunk, sizeof(*chunk) + capacity);
-		chunk->before = config->memory;
-		chunk->capacity = capacity;
-		config->memory = chunk;
-	}
-	chunk->used += wanted;
-	return (char *)chunk->bytes + chunk->used - wanted;
+	if (!chunk || chunk->size - chunk->used < wanted + alignment)
+		chunk = chunk_add(config, wanted + alignment, err);
+	if (!chunk)
+		return NULL;
+	start = (chunk->used + alignment - 1) & -alignment;
+	chunk->used = start + wanted;
+	return (char *)chunk + start;
 }
 
 char *schema_text(struct config *config, const char *text, size_t size, struct error *err)
@@ -90,6 +85,6 @@ void schema_memory_free(struct config *config)
 		struct config_chunk *chunk = config->memory;
 
 		config->memory = chunk->before;
-		free(chunk);
+		munmap(chunk, chunk->size);
 	}
 }

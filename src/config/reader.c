@@ -75,6 +75,12 @@ static bool is_missing(const struct yaml_node *node)
 	return node->kind == YAML_SCALAR && node->value.size == 0 && !node->quoted;
 }
 
+/* Only an escape in quotes can be a NUL. */
+static bool has_nul(const struct yaml_node *scalar)
+{
+	return scalar->quoted && memchr(scalar->value.data, '\0', scalar->value.size);
+}
+
 /* A scalar's text, or NULL with the error set. */
 static char *scalar_text(struct reader *reader, const struct yaml_node *node, const char *what)
 {
@@ -85,7 +91,7 @@ static char *scalar_text(struct reader *reader, const struct yaml_node *node, co
 		return NULL;
 	if (scalar->kind != YAML_SCALAR || is_missing(scalar)) {
 		reader_reject(reader, node, "must be %s", what);
-	} else if (memchr(scalar->value.data, '\0', scalar->value.size)) {
+	} else if (has_nul(scalar)) {
 		reader_reject(reader, node, "contains a NUL character");
 	} else {
 		text = schema_text(reader->config, (const char *)scalar->value.data,
@@ -135,14 +141,14 @@ static int mapping_begin(struct reader *reader, const struct yaml_node *node)
 #define NAME_SIZE_MAX 64
 
 /* A key's text, in `buffer` if it fits. */
-static const char *key_text(struct reader *reader, const struct yaml_node *key, const char *what,
-			    char buffer[NAME_SIZE_MAX])
+static inline const char *key_text(struct reader *reader, const struct yaml_node *key,
+				   const char *what, char buffer[NAME_SIZE_MAX])
 {
 	const struct yaml_node *scalar = yaml_target(key);
 	const size_t size = scalar->value.size;
 
-	if (scalar->kind != YAML_SCALAR || size == 0 || size >= NAME_SIZE_MAX ||
-	    memchr(scalar->value.data, '\0', size) || reader->nodes_left == 0)
+	if (scalar->kind != YAML_SCALAR || size == 0 || size >= NAME_SIZE_MAX || has_nul(scalar) ||
+	    reader->nodes_left == 0)
 		return scalar_text(reader, key, what);
 	reader->nodes_left--;
 	memcpy(buffer, scalar->value.data, size);
@@ -168,7 +174,7 @@ int reader_mapping(struct reader *reader, const struct yaml_node *node,
 
 		if (!name)
 			return -(int)reader->err->code;
-		while (row->name && strcmp(row->name, name) != 0)
+		while (row->name && (row->name[0] != name[0] || strcmp(row->name, name) != 0))
 			row++;
 		if (!row->name)
 			return key_unknown(reader, key, name, keys);

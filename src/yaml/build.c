@@ -55,12 +55,17 @@ static int take(struct yaml_builder *b, struct yaml_gathered *from, struct span 
 	return yaml_gathered_take(from, from->text.size, 0, &b->yaml->texts, text, err);
 }
 
+/* Most nodes have none. */
+static bool has_comments(const struct yaml_builder *b)
+{
+	return b->head.text.size + b->line.text.size + b->foot.text.size + b->stem.size > 0;
+}
+
 static int comments_take(struct yaml_builder *b, struct yaml_comments *comments, struct error *err)
 {
 	int r;
 
-	/* Most nodes have none. */
-	if (b->head.text.size + b->line.text.size + b->foot.text.size + b->stem.size == 0)
+	if (!has_comments(b))
 		return 0;
 	r = take(b, &b->head, &comments->head, err);
 	if (r == 0)
@@ -101,11 +106,13 @@ static int comments_of(struct yaml_builder *b, uint32_t node, struct yaml_commen
 	return 0;
 }
 
+/* NULL: it has none. */
 static struct span *foot_of(struct yaml_builder *b, uint32_t node)
 {
 	uint32_t comments = b->yaml->nodes[node].comments;
+	struct span *foot = comments ? &b->yaml->comments[comments - 1].foot : NULL;
 
-	return comments ? &b->yaml->comments[comments - 1].foot : NULL;
+	return foot && foot->size > 0 ? foot : NULL;
 }
 
 static int foot_set(struct yaml_builder *b, uint32_t node, struct span *from, struct error *err)
@@ -123,40 +130,37 @@ static int foot_set(struct yaml_builder *b, uint32_t node, struct span *from, st
 
 /* A child of the innermost collection is complete. Feet of values belong to their keys, and the
  * foot of a key in a block belongs to the entry before it. */
-static int child_end(struct yaml_builder *b, uint32_t child, struct error *err)
+static inline int child_end(struct yaml_builder *b, uint32_t child, struct error *err)
 {
 	struct yaml_frame *frame = &b->frames[b->depth - 1];
-	const struct yaml_node *node = &b->yaml->nodes[frame->node];
-	struct span *foot = foot_of(b, child), *other;
+	const struct yaml_node *parent = &b->yaml->nodes[frame->node];
+	const uint32_t key = frame->key;
+	const bool in_value = frame->in_value;
+	struct span *foot;
 
-	if (node->kind != YAML_MAPPING)
+	if (parent->kind != YAML_MAPPING)
 		return 0;
-	if (!frame->in_value) {
-		uint32_t before = frame->key;
-
-		frame->in_value = true;
+	frame->in_value = !in_value;
+	if (!in_value)
 		frame->key = child;
-		if (node->flow || before == 0 || !foot || foot->size == 0)
-			return 0;
-		return foot_set(b, before, foot, err);
-	}
-	frame->in_value = false;
-	other = foot_of(b, frame->key);
-	if (!foot || foot->size == 0 || (other && other->size > 0))
+	foot = foot_of(b, child);
+	if (!foot || (in_value ? foot_of(b, key) != NULL : parent->flow || key == 0))
 		return 0;
-	return foot_set(b, frame->key, foot, err);
+	return foot_set(b, key, foot, err);
 }
 
 #define NODES_SIZE_MIN ((size_t)65536)
 #define HUGE_PAGE_SIZE ((size_t)2 * 1024 * 1024)
 #define NODES_PER_BYTE 4 /* bytes of nodes for a byte of text: more than most have */
 
-/* The size that is enough for most texts, in whole pages. */
+/* The size that is enough for most texts, a power of two: Linux aligns whole huge pages. */
 static size_t nodes_size_first(const struct yaml *yaml)
 {
-	const size_t size = yaml->text_size / NODES_SIZE_MIN * NODES_PER_BYTE * NODES_SIZE_MIN;
+	size_t size = NODES_SIZE_MIN;
 
-	return size > NODES_SIZE_MIN ? size : NODES_SIZE_MIN;
+	while (size / NODES_PER_BYTE < yaml->text_size)
+		size *= 2;
+	return size;
 }
 
 /* Pages of their own: they grow without being copied, and take no memory before they are used. A
@@ -179,31 +183,29 @@ static int nodes_grow(struct yaml *yaml, struct error *err)
 	return 0;
 }
 
-/* Adds a node, which is written where it stays (scan.c says why); NULL without memory. It may move
- * when another one is added. */
-static struct yaml_node *node_add(struct yaml_builder *b, enum yaml_kind kind, int64_t line,
-				  const struct yaml_comments *comments, struct error *err)
+/* Adds a node; NULL without memory. It may move when another one is added. */
+static inline struct yaml_node *node_add(struct yaml_builder *b, enum yaml_kind kind,
+					 const struct yaml_properties *properties,
+					 struct error *err)
 {
 	struct yaml *yaml = b->yaml;
-	struct yaml_comments *kept;
 	struct yaml_node *node;
 
 	if (yaml->count >= yaml->capacity && nodes_grow(yaml, err) < 0)
 		return NULL;
 	node = &yaml->nodes[yaml->count++];
-	node->value = (struct span){0};
-	node->line = (uint32_t)line + 1;
-	node->size = 1;
-	node->comments = 0;
-	node->kind = (uint8_t)kind;
-	node->tag = YAML_TAG_NONE;
-	node->quoted = node->flow = false;
-	if (comments->head.size == 0 && comments->line.size == 0 && comments->foot.size == 0)
-		return node;
-	if (comments_of(b, (uint32_t)(node - yaml->nodes), &kept, err) < 0)
-		return NULL;
-	*kept = *comments;
+	*node = (struct yaml_node){
+		.line = (uint32_t)properties->line + 1,
+		.size = 1,
+		.kind = (uint8_t)kind,
+		.tag = (uint8_t)properties->tag,
+	};
 	return node;
+}
+
+static uint32_t last_node(const struct yaml_builder *b)
+{
+	return (uint32_t)b->yaml->count - 1;
 }
 
 static int anchor_add(struct yaml_builder *b, const struct yaml_properties *properties,
@@ -211,8 +213,6 @@ static int anchor_add(struct yaml_builder *b, const struct yaml_properties *prop
 {
 	size_t *number;
 
-	if (properties->anchor.size == 0)
-		return 0;
 	if (yaml_names_add(&b->anchors, properties->anchor, node, &number, err) < 0)
 		return -(int)err->code;
 	*number = (size_t)node + 1;
@@ -220,12 +220,20 @@ static int anchor_add(struct yaml_builder *b, const struct yaml_properties *prop
 }
 
 /* The last node, which has no children, is complete. */
-static int leaf_end(struct yaml_builder *b, const struct yaml_properties *properties,
-		    struct error *err)
+static inline int leaf_end(struct yaml_builder *b, const struct yaml_properties *properties,
+			   bool comments, struct error *err)
 {
-	const uint32_t index = (uint32_t)b->yaml->count - 1;
-	int r = anchor_add(b, properties, index, err);
+	const uint32_t index = last_node(b);
+	struct yaml_comments *kept;
+	int r = 0;
 
+	if (comments && has_comments(b)) {
+		r = comments_of(b, index, &kept, err);
+		if (r == 0)
+			r = comments_take(b, kept, err);
+	}
+	if (r == 0 && properties->anchor.size > 0)
+		r = anchor_add(b, properties, index, err);
 	return r < 0 ? r : child_end(b, index, err);
 }
 
@@ -258,16 +266,18 @@ static size_t document_head(struct span head, size_t *separator)
 int yaml_builder_document_start(struct yaml_builder *b, const struct yaml_token *token,
 				bool implicit, struct error *err)
 {
-	struct yaml_comments comments = {0};
+	const struct yaml_properties properties = {.line = token->mark.line};
 	size_t separator = 0, head = implicit ? document_head(b->head.text, &separator) : 0;
-	int r = 0;
+	struct yaml_comments *comments;
+	int r = node_add(b, YAML_DOCUMENT, &properties, err) ? 0 : -(int)err->code;
 
-	if (head > 0)
-		r = yaml_gathered_take(&b->head, head, separator, &b->yaml->texts, &comments.head,
-				       err);
-	if (r < 0 || !node_add(b, YAML_DOCUMENT, token->mark.line, &comments, err))
-		return -(int)err->code;
-	return frame_push(b, (uint32_t)b->yaml->count - 1, err);
+	if (r == 0 && head > 0) {
+		r = comments_of(b, last_node(b), &comments, err);
+		if (r == 0)
+			r = yaml_gathered_take(&b->head, head, separator, &b->yaml->texts,
+					       &comments->head, err);
+	}
+	return r < 0 ? r : frame_push(b, last_node(b), err);
 }
 
 int yaml_builder_document_end(struct yaml_builder *b, struct error *err)
@@ -288,30 +298,36 @@ int yaml_builder_document_end(struct yaml_builder *b, struct error *err)
 	return r;
 }
 
+/* The head of a collection that begins. Other comments of a flow are dropped; those of its closing
+ * bracket are used. */
+static int head_take(struct yaml_builder *b, bool flow, struct error *err)
+{
+	struct yaml_comments taken = {.head = b->stem}, *comments;
+	int r = flow ? comments_take(b, &taken, err) : 0;
+
+	b->stem = (struct span){0};
+	if (r < 0 || taken.head.size == 0)
+		return r;
+	r = comments_of(b, last_node(b), &comments, err);
+	if (r == 0)
+		comments->head = taken.head;
+	return r;
+}
+
 int yaml_builder_start(struct yaml_builder *b, enum yaml_kind kind, bool flow,
 		       const struct yaml_properties *properties, struct error *err)
 {
-	struct yaml_comments comments = {0};
-	struct yaml_node *node;
-	uint32_t index;
-	int r = 0;
+	struct yaml_node *node = node_add(b, kind, properties, err);
+	int r = node ? 0 : -(int)err->code;
 
-	if (flow && !properties->no_comments) {
-		r = comments_take(b, &comments, err);
-		/* Those of the closing bracket are used. */
-		comments.line = comments.foot = (struct span){0};
-	} else if (!properties->no_comments) {
-		comments.head = b->stem;
-		b->stem = (struct span){0};
-	}
-	node = r == 0 ? node_add(b, kind, properties->line, &comments, err) : NULL;
-	if (!node)
-		return -(int)err->code;
+	if (r < 0)
+		return r;
 	node->flow = flow;
-	node->tag = (uint8_t)properties->tag;
-	index = (uint32_t)b->yaml->count - 1;
-	r = anchor_add(b, properties, index, err);
-	return r < 0 ? r : frame_push(b, index, err);
+	if (!properties->no_comments && has_comments(b))
+		r = head_take(b, flow, err);
+	if (r == 0 && properties->anchor.size > 0)
+		r = anchor_add(b, properties, last_node(b), err);
+	return r < 0 ? r : frame_push(b, last_node(b), err);
 }
 
 int yaml_builder_end(struct yaml_builder *b, bool comments, struct error *err)
@@ -338,50 +354,40 @@ int yaml_builder_end(struct yaml_builder *b, bool comments, struct error *err)
 int yaml_builder_scalar(struct yaml_builder *b, const struct yaml_token *token,
 			const struct yaml_properties *properties, struct error *err)
 {
-	struct yaml_comments comments = {0};
-	struct yaml_node *node;
+	struct yaml_node *node = node_add(b, YAML_SCALAR, properties, err);
 
-	if (comments_take(b, &comments, err) < 0)
-		return -(int)err->code;
-	node = node_add(b, YAML_SCALAR, properties->line, &comments, err);
 	if (!node)
 		return -(int)err->code;
 	node->value = token->value;
 	node->quoted = token->quoted;
-	node->tag = (uint8_t)properties->tag;
-	return leaf_end(b, properties, err);
+	return leaf_end(b, properties, true, err);
 }
 
 int yaml_builder_empty(struct yaml_builder *b, const struct yaml_properties *properties,
 		       struct error *err)
 {
-	static const struct yaml_comments none;
-	struct yaml_node *node = node_add(b, YAML_SCALAR, properties->line, &none, err);
+	struct yaml_node *node = node_add(b, YAML_SCALAR, properties, err);
 
 	if (!node)
 		return -(int)err->code;
 	node->value = span_of_text("");
-	node->tag = (uint8_t)properties->tag;
-	return leaf_end(b, properties, err);
+	return leaf_end(b, properties, false, err);
 }
 
 int yaml_builder_alias(struct yaml_builder *b, const struct yaml_token *token, struct error *err)
 {
-	static const struct yaml_properties no_properties;
+	const struct yaml_properties properties = {.line = token->mark.line};
 	const size_t *target = yaml_names_find(&b->anchors, token->value);
-	struct yaml_comments comments = {0};
 	struct yaml_node *node;
 
 	if (!target)
 		return yaml_fail(b->yaml, token->mark.line + 1, "undefined alias", err);
-	if (comments_take(b, &comments, err) < 0)
-		return -(int)err->code;
-	node = node_add(b, YAML_ALIAS, token->mark.line, &comments, err);
+	node = node_add(b, YAML_ALIAS, &properties, err);
 	if (!node)
 		return -(int)err->code;
 	node->value = token->value;
-	node->back = (uint32_t)(b->yaml->count - 1 - (*target - 1));
-	return leaf_end(b, &no_properties, err);
+	node->back = last_node(b) - (uint32_t)(*target - 1);
+	return leaf_end(b, &properties, true, err);
 }
 
 /* %TAG directives of one document; each one is compared with all. */

@@ -4,6 +4,8 @@
 
 #include "yaml/parse.h"
 
+#define CAPACITY_MIN ((size_t)64)
+
 /* The seed is random, so that no document can make all names collide. */
 static uint64_t mix(uint64_t h, uint64_t word)
 {
@@ -36,9 +38,9 @@ static struct yaml_name *place(const struct yaml_names *names, struct span name)
 	return &names->items[at];
 }
 
-static int names_grow(struct yaml_names *names, struct error *err)
+static int names_grow(struct yaml_names *names, size_t capacity, struct error *err)
 {
-	struct yaml_names more = {.capacity = names->capacity ? names->capacity * 2 : 64};
+	struct yaml_names more = {.capacity = capacity};
 
 	more.items = calloc(more.capacity, sizeof(*more.items));
 	if (!more.items)
@@ -56,12 +58,22 @@ static int names_grow(struct yaml_names *names, struct error *err)
 	return 0;
 }
 
+int yaml_names_reserve(struct yaml_names *names, size_t count, struct error *err)
+{
+	size_t capacity = CAPACITY_MIN;
+
+	while (capacity / 2 < count)
+		capacity *= 2;
+	return names_grow(names, capacity, err);
+}
+
 int yaml_names_add(struct yaml_names *names, struct span name, size_t number, size_t **stored,
 		   struct error *err)
 {
 	struct yaml_name *at;
 
-	if (names->count * 2 >= names->capacity && names_grow(names, err) < 0)
+	if (names->count * 2 >= names->capacity &&
+	    names_grow(names, names->capacity ? names->capacity * 2 : CAPACITY_MIN, err) < 0)
 		return -(int)err->code;
 	at = place(names, name);
 	if (!at->number) {

@@ -102,43 +102,47 @@ const struct yaml_node *yaml_member(const struct yaml_node *mapping, const char 
 	return member_find(mapping, span_of_text(key), &budget);
 }
 
-static bool has_few_keys(const struct yaml_node *mapping)
+/* Each key is compared with all before it. */
+static const struct yaml_node *repeated_of_few(const struct yaml_node *mapping)
 {
-	const struct yaml_node *key = mapping + 1, *end = yaml_end(mapping);
+	const struct yaml_node *end = yaml_end(mapping), *other;
 
-	for (int i = 0; i < FEW_KEYS && key < end; i++)
-		key = yaml_end(yaml_end(key));
-	return key >= end;
+	for (const struct yaml_node *key = mapping + 1; key < end; key = yaml_end(yaml_end(key))) {
+		for (other = mapping + 1; other < key; other = yaml_end(yaml_end(other))) {
+			if (other->kind == key->kind && span_equal(other->value, key->value))
+				return key;
+		}
+	}
+	return NULL;
+}
+
+static int repeated_of_many(const struct yaml_node *mapping, size_t count,
+			    const struct yaml_node **repeated, struct error *err)
+{
+	__attribute__((cleanup(yaml_names_destroy))) struct yaml_names names = {0};
+	__attribute__((cleanup(yaml_names_destroy))) struct yaml_names aliases = {0};
+	const struct yaml_node *end = yaml_end(mapping);
+	int r = yaml_names_reserve(&names, count, err);
+
+	for (const struct yaml_node *key = mapping + 1; r == 0 && key < end && !*repeated;
+	     key = yaml_end(yaml_end(key))) {
+		size_t *stored, number = (size_t)(key - mapping);
+
+		r = yaml_names_add(key->kind == YAML_ALIAS ? &aliases : &names, key->value, number,
+				   &stored, err);
+		if (r == 0 && *stored != number + 1)
+			*repeated = key;
+	}
+	return r;
 }
 
 int yaml_key_repeated(const struct yaml_node *mapping, const struct yaml_node **key,
 		      struct error *err)
 {
-	__attribute__((cleanup(yaml_names_destroy))) struct yaml_names names = {0};
-	__attribute__((cleanup(yaml_names_destroy))) struct yaml_names aliases = {0};
-	const struct yaml_node *end = yaml_end(mapping);
-	const bool few = has_few_keys(mapping);
+	const size_t count = yaml_count(mapping);
 
-	for (*key = mapping + 1; *key < end; *key = yaml_end(yaml_end(*key))) {
-		size_t *stored, number = (size_t)(*key - mapping);
-
-		if (few) {
-			const struct yaml_node *other = mapping + 1;
-
-			while (other < *key && (other->kind != (*key)->kind ||
-						!span_equal(other->value, (*key)->value)))
-				other = yaml_end(yaml_end(other));
-			if (other < *key)
-				return 0;
-		} else if (yaml_names_add((*key)->kind == YAML_ALIAS ? &aliases : &names,
-					  (*key)->value, number, &stored, err) < 0) {
-			return -(int)err->code;
-		} else if (*stored != number + 1) {
-			return 0;
-		}
-	}
-	*key = NULL;
-	return 0;
+	*key = count <= FEW_KEYS ? repeated_of_few(mapping) : NULL;
+	return count <= FEW_KEYS ? 0 : repeated_of_many(mapping, count, key, err);
 }
 
 int yaml_mapping_check(const struct yaml *yaml, const struct yaml_node *mapping, struct error *err)

@@ -38,27 +38,23 @@ struct machine {
 	size_t count, capacity;
 };
 
-static int peek(struct machine *m, struct error *err)
+static inline int peek(struct machine *m, struct error *err)
 {
-	const struct yaml_scanner *s = &m->builder->scanner;
-	int r;
+	struct yaml_scanner *s = &m->builder->scanner;
+	int r = yaml_scanner_peek(s, &m->token, err);
 
-	/* The current token, without comments, is peeked at again. */
-	if (s->available && s->comment_head == s->comment_count)
-		return 0;
-	r = yaml_scanner_peek(&m->builder->scanner, &m->token, err);
 	return r < 0 || s->comment_head == s->comment_count
 		       ? r
 		       : yaml_builder_comments_gather(m->builder, m->token, err);
 }
 
-static int skip_peek(struct machine *m, struct error *err)
+static inline int skip_peek(struct machine *m, struct error *err)
 {
 	yaml_scanner_skip(&m->builder->scanner);
 	return peek(m, err);
 }
 
-static int push(struct machine *m, enum state state, struct error *err)
+static inline int push(struct machine *m, enum state state, struct error *err)
 {
 	int r = array_grow(&m->states, m->count, &m->capacity, sizeof(*m->states), err);
 
@@ -118,34 +114,30 @@ static int properties_parse(struct machine *m, struct yaml_properties *propertie
 	}
 }
 
+/* A collection, and then `after`. */
 static int collection_start(struct machine *m, const struct yaml_properties *properties,
-			    enum yaml_kind kind, bool flow, enum state state, struct error *err)
+			    enum yaml_kind kind, bool flow, enum state state, enum state after,
+			    struct error *err)
 {
+	int r = push(m, after, err);
+
 	/* An indentless sequence has no token that opens it. */
 	if (state != INDENTLESS_SEQUENCE)
 		yaml_scanner_skip(&m->builder->scanner);
 	m->state = state;
-	return yaml_builder_start(m->builder, kind, flow, properties, err);
+	return r < 0 ? r : yaml_builder_start(m->builder, kind, flow, properties, err);
 }
 
-static int scalar_parse(struct machine *m, const struct yaml_properties *properties,
-			struct error *err)
-{
-	int r = yaml_builder_scalar(m->builder, m->token, properties, err);
-
-	pop(m);
-	yaml_scanner_skip(&m->builder->scanner);
-	return r;
-}
-
-static int node_parse(struct machine *m, bool block, bool indentless, struct error *err)
+/* A node, and then `after`. */
+static int node_parse(struct machine *m, enum state after, bool block, bool indentless,
+		      struct error *err)
 {
 	struct yaml_properties properties = {0};
 	int r;
 
 	if (m->token->type == YAML_ALIAS_NAME) {
 		r = yaml_builder_alias(m->builder, m->token, err);
-		pop(m);
+		m->state = after;
 		yaml_scanner_skip(&m->builder->scanner);
 		return r;
 	}
@@ -155,43 +147,37 @@ static int node_parse(struct machine *m, bool block, bool indentless, struct err
 	if (indentless && m->token->type == YAML_BLOCK_ENTRY) {
 		properties.no_comments = true;
 		return collection_start(m, &properties, YAML_SEQUENCE, false, INDENTLESS_SEQUENCE,
-					err);
+					after, err);
 	}
 	switch (m->token->type) {
 	case YAML_SCALAR_TEXT:
-		return scalar_parse(m, &properties, err);
+		r = yaml_builder_scalar(m->builder, m->token, &properties, err);
+		m->state = after;
+		yaml_scanner_skip(&m->builder->scanner);
+		return r;
 	case YAML_FLOW_SEQUENCE_START:
 		return collection_start(m, &properties, YAML_SEQUENCE, true, FLOW_SEQUENCE_FIRST,
-					err);
+					after, err);
 	case YAML_FLOW_MAPPING_START:
 		return collection_start(m, &properties, YAML_MAPPING, true, FLOW_MAPPING_FIRST_KEY,
-					err);
+					after, err);
 	case YAML_BLOCK_SEQUENCE_START:
 		if (block)
 			return collection_start(m, &properties, YAML_SEQUENCE, false,
-						BLOCK_SEQUENCE, err);
+						BLOCK_SEQUENCE, after, err);
 		break;
 	case YAML_BLOCK_MAPPING_START:
 		if (block)
 			return collection_start(m, &properties, YAML_MAPPING, false,
-						BLOCK_MAPPING_KEY, err);
+						BLOCK_MAPPING_KEY, after, err);
 		break;
 	default:
 		break;
 	}
 	if (properties.anchor.size == 0 && !properties.tagged)
 		return fail(m, "missing or unexpected value", err);
-	pop(m);
+	m->state = after;
 	return yaml_builder_empty(m->builder, &properties, err);
-}
-
-/* A node, and then `after`. */
-static int node_expect(struct machine *m, enum state after, bool block, bool indentless,
-		       struct error *err)
-{
-	int r = push(m, after, err);
-
-	return r < 0 ? r : node_parse(m, block, indentless, err);
 }
 
 /* A node; an empty scalar if one of these tokens follows. */
@@ -199,7 +185,7 @@ static int node_unless(struct machine *m, unsigned int types, enum state after, 
 		       bool indentless, struct error *err)
 {
 	if (!token_is(m, types))
-		return node_expect(m, after, block, indentless, err);
+		return node_parse(m, after, block, indentless, err);
 	m->state = after;
 	return empty_scalar(m, err);
 }
@@ -228,9 +214,8 @@ static int document_start(struct machine *m, bool implicit, struct error *err)
 		return 0;
 	}
 	if (implicit && !token_is(m, explicit_types)) {
-		r = push(m, DOCUMENT_END, err);
 		m->state = BLOCK_NODE;
-		return r < 0 ? r : yaml_builder_document_start(m->builder, m->token, true, err);
+		return yaml_builder_document_start(m->builder, m->token, true, err);
 	}
 	while (r == 0 && token_is(m, BIT(YAML_VERSION_DIRECTIVE) | BIT(YAML_TAG_DIRECTIVE))) {
 		if (m->token->type == YAML_TAG_DIRECTIVE)
@@ -245,8 +230,6 @@ static int document_start(struct machine *m, bool implicit, struct error *err)
 	if (r == 0 && m->token->type != YAML_DOCUMENT_START)
 		r = fail(m, "missing --- before a document", err);
 	if (r == 0)
-		r = push(m, DOCUMENT_END, err);
-	if (r == 0)
 		r = yaml_builder_document_start(m->builder, m->token, false, err);
 	m->state = DOCUMENT_CONTENT;
 	yaml_scanner_skip(&m->builder->scanner);
@@ -255,12 +238,11 @@ static int document_start(struct machine *m, bool implicit, struct error *err)
 
 static int document_content(struct machine *m, struct error *err)
 {
-	if (!token_is(m, BIT(YAML_VERSION_DIRECTIVE) | BIT(YAML_TAG_DIRECTIVE) |
-				 BIT(YAML_DOCUMENT_START) | BIT(YAML_DOCUMENT_END) |
-				 BIT(YAML_STREAM_END)))
-		return node_parse(m, true, false, err);
-	pop(m);
-	return empty_scalar(m, err);
+	return node_unless(m,
+			   BIT(YAML_VERSION_DIRECTIVE) | BIT(YAML_TAG_DIRECTIVE) |
+				   BIT(YAML_DOCUMENT_START) | BIT(YAML_DOCUMENT_END) |
+				   BIT(YAML_STREAM_END),
+			   DOCUMENT_END, true, false, err);
 }
 
 static int document_end(struct machine *m, struct error *err)
@@ -349,10 +331,11 @@ static int flow_sequence(struct machine *m, bool first, struct error *err)
 	if (m->token->type == YAML_KEY) {
 		struct yaml_properties none = {.line = m->token->mark.line, .no_comments = true};
 
-		return collection_start(m, &none, YAML_MAPPING, true, FLOW_PAIR_KEY, err);
+		return collection_start(m, &none, YAML_MAPPING, true, FLOW_PAIR_KEY, FLOW_SEQUENCE,
+					err);
 	}
 	if (m->token->type != YAML_FLOW_SEQUENCE_END)
-		return node_expect(m, FLOW_SEQUENCE, false, false, err);
+		return node_parse(m, FLOW_SEQUENCE, false, false, err);
 	r = collection_end(m, true, err);
 	yaml_scanner_skip(&m->builder->scanner);
 	return r;
@@ -364,7 +347,7 @@ static int flow_sequence(struct machine *m, bool first, struct error *err)
 static int flow_pair_key(struct machine *m, struct error *err)
 {
 	if (!token_is(m, FLOW_SEQUENCE_ENDS | BIT(YAML_VALUE)))
-		return node_expect(m, FLOW_PAIR_VALUE, false, false, err);
+		return node_parse(m, FLOW_PAIR_VALUE, false, false, err);
 	/* No key; go-yaml skips what follows. */
 	yaml_scanner_skip(&m->builder->scanner);
 	m->state = FLOW_PAIR_VALUE;
@@ -384,7 +367,7 @@ static int flow_mapping_key(struct machine *m, bool first, struct error *err)
 					   FLOW_MAPPING_VALUE, false, false, err);
 	}
 	if (m->token->type != YAML_FLOW_MAPPING_END)
-		return node_expect(m, FLOW_MAPPING_EMPTY_VALUE, false, false, err);
+		return node_parse(m, FLOW_MAPPING_EMPTY_VALUE, false, false, err);
 	r = collection_end(m, true, err);
 	yaml_scanner_skip(&m->builder->scanner);
 	return r;
@@ -402,7 +385,7 @@ static int step(struct machine *m, struct error *err)
 	case DOCUMENT_END:
 		return document_end(m, err);
 	case BLOCK_NODE:
-		return node_parse(m, true, false, err);
+		return node_parse(m, DOCUMENT_END, true, false, err);
 	case BLOCK_SEQUENCE:
 		return block_sequence(m, false, err);
 	case INDENTLESS_SEQUENCE:
@@ -419,8 +402,7 @@ static int step(struct machine *m, struct error *err)
 	case FLOW_PAIR_VALUE:
 		return value_parse(m, FLOW_SEQUENCE_ENDS, FLOW_PAIR_END, false, err);
 	case FLOW_PAIR_END:
-		m->state = FLOW_SEQUENCE;
-		return yaml_builder_end(m->builder, false, err);
+		return collection_end(m, false, err);
 	case FLOW_MAPPING_FIRST_KEY:
 	case FLOW_MAPPING_KEY:
 		return flow_mapping_key(m, m->state == FLOW_MAPPING_FIRST_KEY, err);

@@ -15,6 +15,8 @@ struct yaml_names {
 	uint64_t seed;
 };
 
+/* Makes room for so many names in an empty set. */
+int yaml_names_reserve(struct yaml_names *names, size_t count, struct error *err);
 /* Adds a name with `number`, unless it is in the set. `*stored` is 1 + its number. */
 int yaml_names_add(struct yaml_names *names, struct span name, size_t number, size_t **stored,
 		   struct error *err);

@@ -12,6 +12,75 @@ int yaml_scanner_fail(const struct yaml_scanner *s, const char *problem, struct 
 	return yaml_fail(s->yaml, s->line + 1, problem, err);
 }
 
+static struct yaml_token *last_token(const struct yaml_scanner *s)
+{
+	return &s->tokens[s->token_count - 1];
+}
+
+static int nested_too_deep(const struct yaml_scanner *s, struct error *err)
+{
+	_Static_assert(YAML_DEPTH_MAX == 10000, "the text says so");
+	return yaml_scanner_fail(s, "nested more than 10000 levels deep", err);
+}
+
+/*
+ * Tokens are written where they stay, field by field: a structure that is copied before its fields
+ * have left the processor's store buffer costs as much as ten of them.
+ */
+static void token_set(struct yaml_token *token, enum yaml_token_type type)
+{
+	token->type = type;
+	token->quoted = false;
+	token->key_level = 0;
+	token->value = token->suffix = (struct span){0};
+}
+
+static int tokens_make_room(struct yaml_scanner *s, struct error *err)
+{
+	if (s->token_head <= s->token_count / 2)
+		return array_enlarge(&s->tokens, &s->token_capacity, sizeof(*s->tokens), err);
+	s->token_count -= s->token_head;
+	memmove(s->tokens, s->tokens + s->token_head, s->token_count * sizeof(*s->tokens));
+	s->token_head = 0;
+	return 0;
+}
+
+/* Adds a token, whose mark is not set; NULL without memory. */
+static inline struct yaml_token *token_add(struct yaml_scanner *s, enum yaml_token_type type,
+					   struct error *err)
+{
+	if (s->token_count == s->token_capacity && tokens_make_room(s, err) < 0)
+		return NULL;
+	token_set(&s->tokens[s->token_count++], type);
+	return last_token(s);
+}
+
+/* Inserts one before the token with that number, or adds it if there is none. */
+static int token_insert(struct yaml_scanner *s, size_t number, const struct yaml_mark *mark,
+			enum yaml_token_type type, struct error *err)
+{
+	struct yaml_token *last = token_add(s, type, err), *at;
+
+	if (!last)
+		return -(int)err->code;
+	at = s->tokens + s->token_head + (number - s->tokens_parsed);
+	memmove(at + 1, at, (size_t)(last - at) * sizeof(*at));
+	token_set(at, type);
+	at->mark = *mark;
+	return 0;
+}
+
+/* Adds a token at the scanner's position; NULL without memory. */
+static inline struct yaml_token *token_here(struct yaml_scanner *s, enum yaml_token_type type,
+					    struct error *err)
+{
+	struct yaml_token *token = token_add(s, type, err);
+
+	if (token)
+		yaml_scanner_mark_set(s, &token->mark);
+	return token;
+}
+
 int yaml_scanner_begin(struct yaml_scanner *s, struct secret *text, bool ascii, struct yaml *yaml,
 		       struct error *err)
 {
@@ -28,7 +97,7 @@ int yaml_scanner_begin(struct yaml_scanner *s, struct secret *text, bool ascii, 
 	if (array_grow(&s->keys, 0, &s->key_capacity, sizeof(*s->keys), err) < 0)
 		return -(int)err->code;
 	s->keys[0] = (struct yaml_simple_key){0};
-	return 0;
+	return token_here(s, YAML_STREAM_START, err) ? 0 : -(int)err->code;
 }
 
 void yaml_scanner_destroy(struct yaml_scanner *s)
@@ -41,71 +110,8 @@ void yaml_scanner_destroy(struct yaml_scanner *s)
 	*s = (struct yaml_scanner){0};
 }
 
-void yaml_scanner_move(struct yaml_scanner *s, const uint8_t *to)
-{
-	if (s->at == to)
-		return;
-	s->newlines = 0;
-	if (!s->ascii) {
-		for (const uint8_t *c = s->at; c < to; c++)
-			s->wide += (*c & 0xc0) == 0x80;
-	}
-	s->at += to - s->at;
-}
-
-static const struct yaml_token *last_token(const struct yaml_scanner *s)
-{
-	return &s->tokens[s->token_count - 1];
-}
-
-static int nested_too_deep(const struct yaml_scanner *s, struct error *err)
-{
-	_Static_assert(YAML_DEPTH_MAX == 10000, "the text says so");
-	return yaml_scanner_fail(s, "nested more than 10000 levels deep", err);
-}
-
-/*
- * Makes room for a token at a position in the queue, counted from its head; -1: at the end. NULL
- * without memory. Tokens are written where they stay, field by field: a structure that is copied
- * before its fields have left the processor's store buffer costs as much as ten of them.
- */
-static struct yaml_token *token_insert(struct yaml_scanner *s, int64_t place,
-				       enum yaml_token_type type, struct error *err)
-{
-	struct yaml_token *at;
-
-	if (s->token_head > 64 && s->token_head > s->token_count / 2) {
-		s->token_count -= s->token_head;
-		memmove(s->tokens, s->tokens + s->token_head, s->token_count * sizeof(*s->tokens));
-		s->token_head = 0;
-	}
-	if (array_grow(&s->tokens, s->token_count, &s->token_capacity, sizeof(*s->tokens), err) < 0)
-		return NULL;
-	at = s->tokens + s->token_count;
-	if (place >= 0) {
-		at = s->tokens + s->token_head + place;
-		memmove(at + 1, at, (size_t)(s->tokens + s->token_count - at) * sizeof(*at));
-	}
-	s->token_count++;
-	at->type = type;
-	at->quoted = false;
-	at->value = at->suffix = (struct span){0};
-	return at;
-}
-
-/* Adds a token at the scanner's position; NULL without memory. */
-static struct yaml_token *token_here(struct yaml_scanner *s, enum yaml_token_type type,
-				     struct error *err)
-{
-	struct yaml_token *token = token_insert(s, -1, type, err);
-
-	if (token)
-		yaml_scanner_mark_set(s, &token->mark);
-	return token;
-}
-
 /* The same for one character, over which it moves. */
-static int token_step(struct yaml_scanner *s, enum yaml_token_type type, struct error *err)
+static inline int token_step(struct yaml_scanner *s, enum yaml_token_type type, struct error *err)
 {
 	const struct yaml_token *token = token_here(s, type, err);
 
@@ -120,7 +126,7 @@ static struct yaml_simple_key *key_here(struct yaml_scanner *s)
 }
 
 /* It is not a key. */
-static int key_drop(struct yaml_scanner *s, struct yaml_simple_key *key, struct error *err)
+static inline int key_drop(struct yaml_scanner *s, struct yaml_simple_key *key, struct error *err)
 {
 	if (key->possible && key->required)
 		return yaml_fail(s->yaml, key->mark.line + 1, "missing ':' after a key", err);
@@ -129,7 +135,7 @@ static int key_drop(struct yaml_scanner *s, struct yaml_simple_key *key, struct 
 }
 
 /* Returns 1 if it may still turn out to be a key, because its line has not ended; else 0. */
-static int key_check(struct yaml_scanner *s, struct yaml_simple_key *key, struct error *err)
+static inline int key_check(struct yaml_scanner *s, struct yaml_simple_key *key, struct error *err)
 {
 	if (key->possible && key->mark.line == s->line &&
 	    key->mark.column + SIMPLE_KEY_SIZE_MAX >= yaml_scanner_column(s))
@@ -147,7 +153,7 @@ static size_t next_token_number(const struct yaml_scanner *s)
 	return s->tokens_parsed + (s->token_count - s->token_head);
 }
 
-static int key_save(struct yaml_scanner *s, struct error *err)
+static inline int key_save(struct yaml_scanner *s, struct error *err)
 {
 	struct yaml_simple_key *key = key_here(s);
 
@@ -162,12 +168,10 @@ static int key_save(struct yaml_scanner *s, struct error *err)
 	return 0;
 }
 
-/* A deeper block begins at a column: its token is inserted before the one with that number, or
- * added at the end (-1). */
-static int indent_push(struct yaml_scanner *s, const struct yaml_mark *mark, int64_t number,
+/* A deeper block begins at a column: its token is inserted before the one with that number. */
+static int indent_push(struct yaml_scanner *s, const struct yaml_mark *mark, size_t number,
 		       enum yaml_token_type type, struct error *err)
 {
-	struct yaml_token *token;
 	int r;
 
 	if (s->flow_level > 0 || s->indent >= mark->column)
@@ -179,11 +183,7 @@ static int indent_push(struct yaml_scanner *s, const struct yaml_mark *mark, int
 		return r;
 	s->indents[s->indent_count++] = s->indent;
 	s->indent = mark->column;
-	token = token_insert(s, number < 0 ? -1 : number - (int64_t)s->tokens_parsed, type, err);
-	if (!token)
-		return -(int)err->code;
-	token->mark = *mark;
-	return 0;
+	return token_insert(s, number, mark, type, err);
 }
 
 /* Blocks deeper than the column end. */
@@ -196,7 +196,7 @@ static int indents_pop(struct yaml_scanner *s, int64_t column, struct yaml_mark 
 	scan.index--;
 	while (r == 0 && s->flow_level == 0 && s->indent > column) {
 		r = yaml_comment_block_end(s, &scan, err);
-		token = r == 0 ? token_insert(s, -1, YAML_BLOCK_END, err) : NULL;
+		token = r == 0 ? token_add(s, YAML_BLOCK_END, err) : NULL;
 		if (!token)
 			return -(int)err->code;
 		token->mark = scan;
@@ -267,7 +267,10 @@ static int flow_start_fetch(struct yaml_scanner *s, struct error *err)
 	s->flow_level++;
 	*key_here(s) = (struct yaml_simple_key){.token_number = next_token_number(s)};
 	s->simple_key_allowed = true;
-	return token_step(s, type, err);
+	r = token_step(s, type, err);
+	if (r == 0)
+		last_token(s)->key_level = (uint16_t)s->flow_level;
+	return r;
 }
 
 /* ']', '}' or ',' */
@@ -293,8 +296,8 @@ static int block_indicator_fetch(struct yaml_scanner *s, struct error *err)
 
 	if (s->flow_level == 0 && !s->simple_key_allowed)
 		return yaml_scanner_fail(s, item ? "unexpected '-'" : "unexpected '?'", err);
-	r = indent_push(s, &mark, -1, item ? YAML_BLOCK_SEQUENCE_START : YAML_BLOCK_MAPPING_START,
-			err);
+	r = indent_push(s, &mark, next_token_number(s),
+			item ? YAML_BLOCK_SEQUENCE_START : YAML_BLOCK_MAPPING_START, err);
 	if (r == 0)
 		r = key_remove(s, err);
 	s->simple_key_allowed = item || s->flow_level == 0;
@@ -307,22 +310,18 @@ static int value_fetch(struct yaml_scanner *s, struct error *err)
 	int r = key_check(s, key, err);
 
 	if (r > 0) {
-		struct yaml_token *token = token_insert(
-			s, (int64_t)(key->token_number - s->tokens_parsed), YAML_KEY, err);
-
-		if (!token)
-			return -(int)err->code;
-		token->mark = key->mark;
+		r = token_insert(s, key->token_number, &key->mark, YAML_KEY, err);
 		key->possible = false;
 		s->simple_key_allowed = false;
-		r = indent_push(s, &key->mark, (int64_t)key->token_number, YAML_BLOCK_MAPPING_START,
-				err);
+		if (r == 0)
+			r = indent_push(s, &key->mark, key->token_number, YAML_BLOCK_MAPPING_START,
+					err);
 	} else if (r == 0) {
 		const struct yaml_mark mark = yaml_scanner_mark(s);
 
 		if (s->flow_level == 0 && !s->simple_key_allowed)
 			return yaml_scanner_fail(s, "unexpected ':'", err);
-		r = indent_push(s, &mark, -1, YAML_BLOCK_MAPPING_START, err);
+		r = indent_push(s, &mark, next_token_number(s), YAML_BLOCK_MAPPING_START, err);
 		s->simple_key_allowed = s->flow_level == 0;
 	}
 	return r < 0 ? r : token_step(s, YAML_VALUE, err);
@@ -341,6 +340,7 @@ static int content_fetch(struct yaml_scanner *s, struct error *err)
 	token = token_here(s, YAML_SCALAR_TEXT, err);
 	if (!token)
 		return -(int)err->code;
+	token->key_level = (uint16_t)(1 + s->flow_level);
 	if (c == '*' || c == '&') {
 		token->type = c == '*' ? YAML_ALIAS_NAME : YAML_ANCHOR;
 		return yaml_scan_anchor(s, token, err);
@@ -385,19 +385,33 @@ static bool plain_may_begin(const struct yaml_scanner *s)
 
 static int token_fetch(struct yaml_scanner *s, struct error *err)
 {
-	bool flow = s->flow_level > 0, alone = yaml_is_blankz(s->at + 1);
-	uint8_t c = *s->at;
+	const bool flow = s->flow_level > 0;
 
-	if (c == '[' || c == '{')
+	switch (*s->at) {
+	case '[':
+	case '{':
 		return flow_start_fetch(s, err);
-	if (c == ']' || c == '}' || c == ',')
+	case ']':
+	case '}':
+	case ',':
 		return flow_indicator_fetch(s, err);
-	if ((c == '-' && alone) || (c == '?' && (flow || alone)))
-		return block_indicator_fetch(s, err);
-	if (c == ':' && (flow || alone))
-		return value_fetch(s, err);
-	if ((c == '|' || c == '>') && !flow)
-		return block_scalar_fetch(s, err);
+	case '-':
+	case '?':
+		if ((flow && *s->at == '?') || yaml_is_blankz(s->at + 1))
+			return block_indicator_fetch(s, err);
+		break;
+	case ':':
+		if (flow || yaml_is_blankz(s->at + 1))
+			return value_fetch(s, err);
+		break;
+	case '|':
+	case '>':
+		if (!flow)
+			return block_scalar_fetch(s, err);
+		break;
+	default:
+		break;
+	}
 	if (!plain_may_begin(s))
 		return yaml_scanner_fail(s, "unexpected character", err);
 	return content_fetch(s, err);
@@ -407,11 +421,13 @@ static int token_fetch(struct yaml_scanner *s, struct error *err)
 static int next_token_find(struct yaml_scanner *s, const struct yaml_mark *scan, struct error *err)
 {
 	for (;;) {
+		const bool tabs = s->flow_level > 0 || !s->simple_key_allowed;
+		uint8_t *at = s->at;
 		size_t size;
 
-		while (*s->at == ' ' ||
-		       (*s->at == '\t' && (s->flow_level > 0 || !s->simple_key_allowed)))
-			s->at++;
+		while (*at == ' ' || (tabs && *at == '\t'))
+			at++;
+		s->at = at;
 		if (s->comment_count > s->comment_head)
 			yaml_comment_after_dash(s);
 		if (*s->at == '#' && yaml_comment_scan_block(s, *scan, err) < 0)
@@ -448,53 +464,11 @@ static int next_token_fetch(struct yaml_scanner *s, struct error *err)
 	return r;
 }
 
-/* The possible key that begins at the next token, or NULL. Token numbers grow with the level. */
-static struct yaml_simple_key *key_at_head(const struct yaml_scanner *s)
+int yaml_scanner_advance(struct yaml_scanner *s, struct error *err)
 {
-	size_t low = 0, high = s->flow_level;
+	struct yaml_simple_key *key =
+		s->token_count - s->token_head > 2 ? yaml_scanner_key(s) : NULL;
+	int r = key ? key_check(s, key, err) : 1;
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (s->keys[middle].token_number < s->tokens_parsed)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return s->keys[low].token_number == s->tokens_parsed && s->keys[low].possible
-		       ? &s->keys[low]
-		       : NULL;
-}
-
-int yaml_scanner_peek(struct yaml_scanner *s, struct yaml_token **token, struct error *err)
-{
-	int r = 0;
-
-	if (!s->started) {
-		s->started = true;
-		r = token_here(s, YAML_STREAM_START, err) ? 0 : -(int)err->code;
-	}
-	while (r == 0 && !s->available) {
-		if (s->token_count - s->token_head > 2) {
-			struct yaml_simple_key *key = key_at_head(s);
-
-			r = key ? key_check(s, key, err) : 0;
-			if (r < 0)
-				return r;
-			if (r == 0) {
-				s->available = true;
-				break;
-			}
-		}
-		r = next_token_fetch(s, err);
-	}
-	*token = s->tokens + s->token_head;
-	return r;
-}
-
-void yaml_scanner_skip(struct yaml_scanner *s)
-{
-	s->available = false;
-	s->tokens_parsed++;
-	s->token_head++;
+	return r > 0 ? next_token_fetch(s, err) : r;
 }

@@ -46,6 +46,8 @@ enum yaml_token_type {
 struct yaml_token {
 	enum yaml_token_type type;
 	bool quoted; /* a scalar in quotes or in a block */
+	/* 1 + the level of flows on which a key may begin with it, 0: with this type it cannot */
+	uint16_t key_level;
 	struct yaml_mark mark;
 	struct span value, suffix;
 };
@@ -97,7 +99,6 @@ struct yaml_scanner {
 	struct yaml_token *tokens; /* owned; from `token_head` on they wait */
 	size_t token_head, token_count, token_capacity;
 	size_t tokens_parsed;
-	bool started, available;
 
 	struct yaml_comment *comments; /* owned; from `comment_head` on they wait */
 	size_t comment_head, comment_count, comment_capacity;
@@ -110,10 +111,36 @@ int yaml_scanner_begin(struct yaml_scanner *scanner, struct secret *text, bool a
 		       struct yaml *yaml, struct error *err);
 void yaml_scanner_destroy(struct yaml_scanner *scanner);
 
+/* The possible key that begins with the next token, or NULL. */
+static inline struct yaml_simple_key *yaml_scanner_key(const struct yaml_scanner *s)
+{
+	const size_t level = s->tokens[s->token_head].key_level;
+	struct yaml_simple_key *key = level > 0 ? &s->keys[level - 1] : NULL;
+
+	return key && key->possible && key->token_number == s->tokens_parsed ? key : NULL;
+}
+
+/* Reads a token, or finds out that the next one is not a key. */
+int yaml_scanner_advance(struct yaml_scanner *scanner, struct error *err);
+
 /* The next token, valid until it is skipped. All comments that belong to it or to what came before
  * it are in the queue then. */
-int yaml_scanner_peek(struct yaml_scanner *scanner, struct yaml_token **token, struct error *err);
-void yaml_scanner_skip(struct yaml_scanner *scanner);
+static inline int yaml_scanner_peek(struct yaml_scanner *s, struct yaml_token **token,
+				    struct error *err)
+{
+	int r = 0;
+
+	while (r == 0 && (s->token_count - s->token_head <= 2 || yaml_scanner_key(s)))
+		r = yaml_scanner_advance(s, err);
+	*token = s->tokens + s->token_head;
+	return r;
+}
+
+static inline void yaml_scanner_skip(struct yaml_scanner *scanner)
+{
+	scanner->tokens_parsed++;
+	scanner->token_head++;
+}
 
 /* Sets an error with the line of the scanner's position. */
 int yaml_scanner_fail(const struct yaml_scanner *scanner, const char *problem, struct error *err);
@@ -138,7 +165,17 @@ static inline struct yaml_mark yaml_scanner_mark(const struct yaml_scanner *s)
 }
 
 /* Moves forward within the line over text whose first character is not blank. */
-void yaml_scanner_move(struct yaml_scanner *s, const uint8_t *to);
+static inline void yaml_scanner_move(struct yaml_scanner *s, const uint8_t *to)
+{
+	if (s->at == to)
+		return;
+	s->newlines = 0;
+	if (!s->ascii) {
+		for (const uint8_t *c = s->at; c < to; c++)
+			s->wide += (*c & 0xc0) == 0x80;
+	}
+	s->at += to - s->at;
+}
 
 /* Moves over one ASCII character that is not blank. */
 static inline void yaml_scanner_step(struct yaml_scanner *s)

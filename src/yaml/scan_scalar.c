@@ -124,7 +124,8 @@ int yaml_scan_plain(struct yaml_scanner *s, struct yaml_token *token, struct err
 			end++;
 		}
 		if (end > s->at) {
-			whitespace_join(&f);
+			if (f.broken || f.blank_count > 0)
+				whitespace_join(&f);
 			text_copy(&f, s->at, (size_t)(end - s->at));
 			yaml_scanner_move(s, end);
 		}
