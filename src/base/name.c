@@ -4,6 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/cleanup.h"
+#include "base/text.h"
+
+/* More names in an error are not read. */
+#define NAMES_SHOWN_MAX 8
+
 /* Longer names are not mistyped. */
 #define NEAREST_LENGTH_MAX 64
 
@@ -124,8 +130,8 @@ const char *name_nearest(const char *name, const char *const *known)
 		if (strlen(*known) > NEAREST_LENGTH_MAX)
 			continue;
 		distance = edit_distance(name, *known);
-		/* A name that has nothing in common is not a suggestion. */
-		if (distance <= allowed && distance < strlen(*known)) {
+		/* A name that has little in common is not a suggestion. */
+		if (distance <= allowed && 2 * distance <= strlen(*known)) {
 			nearest = *known;
 			if (distance == 0)
 				break;
@@ -133,4 +139,20 @@ const char *name_nearest(const char *name, const char *const *known)
 		}
 	}
 	return nearest;
+}
+
+int name_hint(const char *name, const char *const *known, struct error *err)
+{
+	const char *nearest = name_nearest(name, known);
+	_cleanup_free_ char *names = NULL;
+	size_t count = 0;
+
+	if (nearest)
+		return error_hint(err, "did you mean \"%s\"?", nearest);
+	while (count <= NAMES_SHOWN_MAX && known[count])
+		count++;
+	if (count == 0 || count > NAMES_SHOWN_MAX)
+		return -(int)err->code;
+	names = strings_join(&(struct strings){(char **)known, count}, ", ");
+	return names ? error_hint(err, "known names: %s", names) : error_no_memory(err);
 }

@@ -27,8 +27,13 @@ int store_name_check(const char *what, const char *name, struct error *err);
 
 /*
  * The entry of `known` (NULL-terminated) that needs the fewest edits to become `name`, or NULL if
- * even that needs more than two edits and more than a third of the name's length.
+ * even that needs more than two edits and more than a third of the name's length, or changes more
+ * than half of the entry.
  */
 const char *name_nearest(const char *name, const char *const *known);
+
+/* Adds to an error which of the `known` names was meant: the nearest one or, if none is near, all
+ * of them if they are few. Returns the error's code. */
+int name_hint(const char *name, const char *const *known, struct error *err);
 
 #endif

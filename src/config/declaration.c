@@ -95,16 +95,16 @@ static int load_check(struct reader *reader, const struct config *config,
 		return 0;
 	generator = config_generator_find(config, load->generator, vm->machine);
 	if (!generator) {
-		reader_reject_line(reader, load->line, "%s: undeclared generator \"%s\"",
-				   load->credential, load->generator);
+		reader_reject_line(reader, load->line, "vms.%s.%s: undeclared generator \"%s\"",
+				   vm->name, load->credential, load->generator);
 		return READER_HINT_NEAREST(reader->err, load->generator, config->generators,
 					   config->generator_count);
 	}
 	if (vm->machine && !config_generator_is_for(generator, vm->machine)) {
 		reader_reject_line(
 			reader, load->line,
-			"%s: the machine %s of this VM has no files of the generator \"%s\"",
-			load->credential, vm->machine, load->generator);
+			"vms.%s.%s: the machine %s of this VM has no files of the generator \"%s\"",
+			vm->name, load->credential, vm->machine, load->generator);
 		return error_hint(reader->err, "add it to the generator's machines");
 	}
 	if (!vm->machine) {
@@ -115,14 +115,15 @@ static int load_check(struct reader *reader, const struct config *config,
 		const struct config_file *found = config_file_find(&generator[i], load->file);
 
 		if (file && found && file->needed_for != found->needed_for)
-			return reader_reject_line(reader, load->line,
-						  "%s: %s has another neededFor on other machines",
-						  load->credential, load->source);
+			return reader_reject_line(
+				reader, load->line,
+				"vms.%s.%s: %s has another neededFor on other machines", vm->name,
+				load->credential, load->source);
 		file = found ? found : file;
 	}
 	if (!file) {
-		reader_reject_line(reader, load->line, "%s: undeclared file \"%s\"",
-				   load->credential, load->file);
+		reader_reject_line(reader, load->line, "vms.%s.%s: undeclared file \"%s\"",
+				   vm->name, load->credential, load->file);
 		return READER_HINT_NEAREST(reader->err, load->file, generator->files,
 					   generator->file_count);
 	}
@@ -130,8 +131,8 @@ static int load_check(struct reader *reader, const struct config *config,
 	if (load->needed_for != CONFIG_PARTITIONING)
 		return 0;
 	reader_reject_line(reader, load->line,
-			   "%s: %s is needed for partitioning and removed before VMs start",
-			   load->credential, load->source);
+			   "vms.%s.%s: %s is needed for partitioning and removed before VMs start",
+			   vm->name, load->credential, load->source);
 	return error_hint(reader->err, "use a file with another neededFor");
 }
 

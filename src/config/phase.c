@@ -29,8 +29,6 @@ const struct config_phase *config_phase_get(enum config_needed_for needed_for)
 
 int config_phase_find(const char *name, enum config_needed_for *needed_for, struct error *err)
 {
-	const char *nearest;
-
 	for (size_t i = 0; i < CONFIG_PHASES; i++) {
 		if (strcmp(name, phases[i].name) == 0) {
 			*needed_for = (enum config_needed_for)i;
@@ -38,10 +36,7 @@ int config_phase_find(const char *name, enum config_needed_for *needed_for, stru
 		}
 	}
 	error_set(err, VMCRED_USAGE, "unknown phase \"%s\"", name);
-	nearest = name_nearest(name, config_phase_names);
-	if (nearest)
-		return error_hint(err, "did you mean \"%s\"?", nearest);
-	return error_hint(err, "use services, users, activation or partitioning");
+	return name_hint(name, config_phase_names, err);
 }
 
 char *config_load_path(const struct config_load *load)

@@ -51,14 +51,17 @@ int reader_hint_nearest(struct error *err, const char *name, const void *entries
 			size_t entry_size)
 {
 	_cleanup_free_ const char **names = calloc(count + 1, sizeof(char *));
-	const char *nearest;
+	size_t used = 0;
 
 	if (!names)
 		return error_no_memory(err);
-	for (size_t i = 0; i < count; i++)
-		memcpy(&names[i], (const char *)entries + i * entry_size, sizeof(names[i]));
-	nearest = name_nearest(name, names);
-	return nearest ? error_hint(err, "did you mean \"%s\"?", nearest) : -(int)err->code;
+	for (size_t i = 0; i < count; i++) {
+		memcpy(&names[used], (const char *)entries + i * entry_size, sizeof(names[used]));
+		/* Variants of a generator have the same name. */
+		used += used == 0 || strcmp(names[used], names[used - 1]) != 0;
+	}
+	names[used] = NULL;
+	return name_hint(name, names, err);
 }
 
 static int node_count(struct reader *reader, const struct yaml_node *node)

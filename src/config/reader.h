@@ -85,8 +85,7 @@ int reader_reject_line_text(struct reader *reader, int line, char *text);
 #define reader_reject_line(reader, line, ...) \
 	reader_reject_line_text(reader, line, text_format(__VA_ARGS__))
 
-/* Adds "did you mean" to an error if there is an entry with a similar name. Each entry starts with
- * its name, a `char *`. Returns the error's code. */
+/* As name_hint(), for entries that start with their name, a `char *`. */
 int reader_hint_nearest(struct error *err, const char *name, const void *entries, size_t count,
 			size_t entry_size);
 #define READER_HINT_NEAREST(err, name, entries, count) \

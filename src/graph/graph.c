@@ -40,7 +40,6 @@ static bool is_named(const struct graph_node *node, const char *name)
 static int name_unknown(const struct graph *graph, const char *name, struct error *err)
 {
 	_cleanup_free_ const char **known = calloc(graph->node_count + 1, sizeof(*known));
-	const char *nearest;
 	size_t count = 0;
 
 	if (!known)
@@ -52,8 +51,7 @@ static int name_unknown(const struct graph *graph, const char *name, struct erro
 			known[count++] = graph->nodes[i].label;
 	}
 	error_set(err, VMCRED_USAGE, "no VM, machine or generator is called \"%s\"", name);
-	nearest = name_nearest(name, known);
-	return nearest ? error_hint(err, "did you mean \"%s\"?", nearest) : -(int)err->code;
+	return name_hint(name, known, err);
 }
 
 /* Whether the chosen flow follows a relation. What reads a secret is not what it flows to. */

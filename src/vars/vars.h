@@ -302,7 +302,7 @@ const char *vars_member_type_name(enum vars_member_type type);
 int vars_members_list(int store_dirfd, enum vars_member_type type, struct strings *names,
 		      struct error *err);
 
-/* VMCRED_MISSING: no such machine, user or group. */
+/* VMCRED_MISSING: no such machine, user or group; with a similar name. */
 int vars_member_check(int store_dirfd, enum vars_member_type type, const char *name,
 		      struct error *err);
 

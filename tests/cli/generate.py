@@ -252,10 +252,10 @@ def test_missing_declaration_lists_searched_paths(directory):
 
 
 def test_unknown_names_get_suggestions(directory):
-    """an unknown machine, generator, command or option is reported with the nearest known name"""
+    """an unknown machine, generator, command or option is reported with the nearest known name, or with all if they are few"""
     example = Example(directory)
     config = example.config
-    expect(example.generate("n"), 2, "", f'vmcred: {config} declares no machine "n"\n')
+    expect(example.generate("n"), 2, "", f'vmcred: {config} declares no machine "n": known names: m\n')
     expect(example.generate("--generator", "mad"), 2, "", f'vmcred: {config} declares no generator "mad": did you mean "made"?\n')
     expect(vmcred("generat"), 2, "", 'vmcred: unknown command "generat": did you mean "generate"?\n')
     expect(

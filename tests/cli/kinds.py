@@ -264,7 +264,7 @@ refused("the rounds of SHA-512 are limited", "{password-hash: {of: p, method: sh
 refused("a certificate needs a file", "{tls: {names: [a]}}", "6: generators.g.it: missing certificate:, the file for the certificate")
 refused("a public half needs its own file", "{wireguard: it}", '6: generators.g.it: two kinds for the file "it"')
 refused("the file of a public half must be declared", "{wireguard: pp}",
-        '6: generators.g.it: undeclared file "pp"')  # fmt: skip
+        '6: generators.g.it: undeclared file "pp": known names: it, p')  # fmt: skip
 rejected("the file of a kind must be declared", "files: {token: {}}\nkind: {tokne: uuid, token: uuid}",
          '6: generators.g.tokne: undeclared file "tokne": did you mean "token"?')  # fmt: skip
 rejected("two kinds cannot create the same file", "files: {it: {}, p: {}}\nkind: {it: {age-key: p}, p: {wireguard: it}}",
@@ -301,7 +301,7 @@ rejected("another generator's password must be of a dependency", "files: {it: {}
          OTHER % ("", "", ""))  # fmt: skip
 rejected("another generator's password must exist",
          "files: {it: {}}\nkind: {it: {password-hash: other/kk}}\ndependencies: [other]",
-         '10: generators.g.it: undeclared file "other/kk"',
+         '10: generators.g.it: undeclared file "other/kk": known names: k, c',
          OTHER % ("", "", ""))  # fmt: skip
 
 for name in ("a,DNS:b", "", "a b", "a..b", ".a", "a.", "-a.example", "a-.example", "*", "*.example", "a.*.example", "*a.b.example",

@@ -80,7 +80,7 @@ def test_invalid_machine_of_a_vm(directory):
     config = declare(directory, TWO.replace("share: true", "machines: [m]"))
     expect(
         vmcred("list", *config), 2, "",
-        f'vmcred: {config[1]}:9: one: the machine n of this VM has no files of the generator "made": add it to the generator\'s machines\n',
+        f'vmcred: {config[1]}:9: vms.there.one: the machine n of this VM has no files of the generator "made": add it to the generator\'s machines\n',
     )  # fmt: skip
     config = declare(directory, TWO.replace("machine: n", "machine: m"))
     fails(vmcred("list", *config), 2, "vms.there", "app.service", "here")

@@ -137,10 +137,9 @@ def test_filters(directory):
     equal(list(store.readers("--machine", "n")), ["vars/shared/all/it/secret"])
     equal({reader for readers in store.readers("--user", "bob", "--machine", "n").values() for reader in readers},
           {("user", "bob", "current"), ("machine", "n", "current")})  # fmt: skip
-    expect(store("readers", "own/nothing"), 2, "", f'vmcred: {store.config} does not declare the secret "own/nothing": use '
-           "GENERATOR/FILE, or the path of a secret in the store\n")  # fmt: skip
-    fails(store("readers", "--user", "eve"), 3, "eve")
-    fails(store("readers", "--machine", "x"), 3, "x")
+    fails(store("readers", "own/nothing"), 2, "own/nothing", "known names: own/it, own/kept")
+    expect(store("readers", "--user", "bib"), 3, "", 'vmcred: no user bib: sops/users/bib does not exist: did you mean "bob"?\n')
+    fails(store("readers", "--machine", "x"), 3, "x", "known names: m, n")
 
 
 def test_a_document_that_cannot_be_read(directory):

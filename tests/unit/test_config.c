@@ -211,7 +211,8 @@ static void an_undeclared_name_is_an_error_with_a_suggestion(void **state)
 		     "vmcred.yaml declares no VM \"tst-vm\": did you mean \"test-vm\"?");
 	assert_null(config_machine_get(&config, "nothing-like-it", &err));
 	assert_error(-(int)err.code, VMCRED_USAGE,
-		     "vmcred.yaml declares no machine \"nothing-like-it\"");
+		     "vmcred.yaml declares no machine \"nothing-like-it\": known names: "
+		     "test-vm, other");
 	config_destroy(&config);
 }
 
@@ -281,10 +282,10 @@ static void errors_have_the_line_the_path_and_a_suggestion(void **state)
 		 "vmcred.yaml:1: vms.a.loadCredentials.x: paths with white space, quotes or other "
 		 "special characters are not possible here"},
 		{"vms:\n  a:\n    loadCredentials:\n      x: made/api-key\n",
-		 "vmcred.yaml:4: x: undeclared generator \"made\""},
+		 "vmcred.yaml:4: vms.a.x: undeclared generator \"made\""},
 		{GENERATOR
 		 "    files: {file: {}}\n    script: x\nvms: {a: {loadCredentials: {x: g/flie}}}\n",
-		 "vmcred.yaml:7: x: undeclared file \"flie\": did you mean \"file\"?"},
+		 "vmcred.yaml:7: vms.a.x: undeclared file \"flie\": did you mean \"file\"?"},
 		{"machines: {../m: {}}\n",
 		 "vmcred.yaml:1: machines.../m: the machine name \"../m\" starts with '.'"},
 		{GENERATOR "    files: {f: {}}\n",

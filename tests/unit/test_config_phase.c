@@ -116,7 +116,8 @@ static void a_file_that_contradicts_its_phase_is_an_error(void **state)
 		 "large"},
 		{FILES("      f: {neededFor: partitioning}\n") "vms:\n  v:\n    loadCredentials:\n"
 							       "      c: g/f\n",
-		 "vmcred.yaml:11: c: g/f is needed for partitioning and removed before VMs start: "
+		 "vmcred.yaml:11: vms.v.c: g/f is needed for partitioning and removed before VMs "
+		 "start: "
 		 "use a file with another neededFor"},
 	};
 	struct error err = {0};

@@ -70,7 +70,8 @@ static void a_store_name_cannot_escape_its_directory(void **state)
 
 static void a_mistyped_name_gets_the_nearest_known_name(void **state)
 {
-	static const char *const known[] = {"loadCredentials", "credentialFiles", "command", NULL};
+	static const char *const known[] = {"loadCredentials", "credentialFiles", "command", "bob",
+					    NULL};
 	static const struct {
 		const char *name, *nearest;
 	} cases[] = {
@@ -79,6 +80,7 @@ static void a_mistyped_name_gets_the_nearest_known_name(void **state)
 		{"loadcredential", "loadCredentials"},
 		{"command", "command"},
 		{"platform", NULL},
+		{"zoe", NULL},
 		{"", NULL},
 	};
 

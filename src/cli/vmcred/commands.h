@@ -171,6 +171,9 @@ void cli_change_destroy(struct cli_change *change);
 int cli_change_make(struct cli *cli, const struct config *config, int store_dirfd,
 		    const struct cli_change *change, const char *nothing, struct error *err);
 
+/* The error for a secret that is not declared, with a similar name. */
+int cli_secret_undeclared(const struct config *config, const char *name, struct error *err);
+
 /*
  * Finds the declared file GENERATOR/FILE of a machine. VMCRED_USAGE: it is not declared, or not for
  * that machine.

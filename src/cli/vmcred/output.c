@@ -4,9 +4,33 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/name.h"
 #include "cli/vmcred/commands.h"
 
 #define DAY_SECONDS INT64_C(86400)
+
+int cli_secret_undeclared(const struct config *config, const char *name, struct error *err)
+{
+	_cleanup_strings_ struct strings known = {0};
+
+	for (size_t i = 0; i < config->generator_count; i++) {
+		const struct config_generator *generator = &config->generators[i];
+
+		for (size_t j = 0; j < generator->file_count; j++) {
+			const char *file = generator->files[j].name;
+
+			/* Variants of a generator may have the same files. */
+			if (generator->variant > 0 &&
+			    config_file_find(generator - generator->variant, file))
+				continue;
+			if (strings_add_format(&known, err, "%s/%s", generator->name, file) < 0)
+				return -(int)err->code;
+		}
+	}
+	error_set(err, VMCRED_USAGE, "%s does not declare the secret \"%s\"", config->path, name);
+	return known.count == 0 ? -(int)err->code
+				: name_hint(name, (const char *const *)known.items, err);
+}
 
 int cli_location_find(const struct config *config, const char *machine, const char *name,
 		      struct vars_location *location, struct error *err)
@@ -23,8 +47,7 @@ int cli_location_find(const struct config *config, const char *machine, const ch
 	if (location->generator)
 		location->file = config_file_find(location->generator, slash + 1);
 	if (!location->generator || !location->file)
-		return error_set(err, VMCRED_USAGE, "%s does not declare the secret \"%s\"",
-				 config->path, name);
+		return cli_secret_undeclared(config, name, err);
 	if (!config_machine_get(config, machine, err))
 		return -(int)err->code;
 	if (!config_generator_is_for(location->generator, machine))

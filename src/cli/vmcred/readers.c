@@ -210,9 +210,10 @@ static int query_check(const struct query *query, const struct config *config, i
 		       const struct access *access, struct error *err)
 {
 	if (query->secret && access->count == 0) {
-		error_set(err, VMCRED_USAGE, "%s does not declare the secret \"%s\"", config->path,
-			  query->secret);
-		return error_hint(err, "use GENERATOR/FILE, or the path of a secret in the store");
+		cli_secret_undeclared(config, query->secret, err);
+		return err->hint ? -(int)err->code
+				 : error_hint(err, "use GENERATOR/FILE, or the path of a secret in "
+						   "the store");
 	}
 	for (size_t i = 0; i < access->count; i++) {
 		for (size_t j = 0; j < access->secrets[i].reader_count; j++) {

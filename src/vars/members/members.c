@@ -41,6 +41,7 @@ int vars_member_check(int store_dirfd, enum vars_member_type type, const char *n
 		      struct error *err)
 {
 	_cleanup_free_ char *path = text_format("sops/%s/%s", types[type].directory, name);
+	_cleanup_strings_ struct strings known = {0};
 	int r = store_name_check(types[type].name, name, err);
 
 	if (r < 0)
@@ -49,8 +50,11 @@ int vars_member_check(int store_dirfd, enum vars_member_type type, const char *n
 		return error_no_memory(err);
 	if (faccessat(store_dirfd, path, F_OK, 0) == 0)
 		return 0;
-	return error_set(err, VMCRED_MISSING, "no %s %s: %s does not exist", types[type].name, name,
-			 path);
+	if (vars_members_list(store_dirfd, type, &known, err) < 0)
+		return -(int)err->code;
+	error_set(err, VMCRED_MISSING, "no %s %s: %s does not exist", types[type].name, name, path);
+	return known.count > 0 ? name_hint(name, (const char *const *)known.items, err)
+			       : -(int)err->code;
 }
 
 static char *group_path(const char *group, enum vars_member_type type)
