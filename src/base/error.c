@@ -132,12 +132,13 @@ int error_add(struct error *err, struct error *cleanup)
 
 char *error_line(const struct error *err)
 {
-	/* It may quote foreign text, which must not add a line of its own. */
+	/* It may quote foreign text, which must not add a line of its own. Only a hint has lines.
+	 */
 	_cleanup_free_ char *text =
 		text_visible(span_of_text(err->text ? err->text : "no error"), false);
+	_cleanup_free_ char *hint = text_visible(span_of_text(err->hint ? err->hint : ""), true);
 
-	return text ? text_format("%s%s%s", text, err->hint ? ": " : "", err->hint ? err->hint : "")
-		    : NULL;
+	return text && hint ? text_format("%s%s%s", text, *hint ? ": " : "", hint) : NULL;
 }
 
 void error_clear(struct error *err)

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/text.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+/* The data of an age key has 58 characters. */
+#define PRIVATE_KEY_SIZE_MIN 16
 
 char *text_format_list(const char *format, va_list arguments)
 {
@@ -118,16 +122,50 @@ bool text_time(int64_t seconds, char text[TEXT_TIME_SIZE])
 	return gmtime_r(&time, &utc) && strftime(text, TEXT_TIME_SIZE, "%FT%TZ", &utc) > 0;
 }
 
-char *text_visible(struct span text, bool lines)
+/* What comes after the mark, or NULL. */
+static const uint8_t *mark_find(const uint8_t *from, const uint8_t *end, const char *mark)
 {
-	static const size_t escape_size = sizeof("\\u001b") - 1;
-	size_t size_max = 0;
-	char *visible, *to;
+	const uint8_t *found = memmem(from, (size_t)(end - from), mark, strlen(mark));
 
-	if (__builtin_mul_overflow(text.size, escape_size, &size_max) || size_max == SIZE_MAX)
-		return NULL;
-	visible = to = malloc(size_max + 1);
-	while (visible && text.size > 0) {
+	return found ? found + strlen(mark) : NULL;
+}
+
+/* How many bytes belong to a key: letters, digits and these. */
+static size_t key_size(const uint8_t *key, const uint8_t *end, const char *others)
+{
+	size_t size = 0;
+
+	while (key + size < end && (isalnum(key[size]) || (key[size] && strchr(others, key[size]))))
+		size++;
+	return size;
+}
+
+/* What comes before the secret part of the first private key. Sets the size of that part, 0 if
+ * there is none. */
+static struct span private_key_find(struct span text, size_t *size)
+{
+	const uint8_t *end = text.data + text.size, *key = text.data, *last;
+	const uint8_t *begin = mark_find(text.data, end, "-----BEGIN ");
+	const uint8_t *body = begin ? mark_find(begin, end, "PRIVATE KEY-----") : NULL;
+
+	while ((key = mark_find(key, body ? body : end, "AGE-SECRET-KEY-"))) {
+		*size = key_size(key, end, "-");
+		/* Otherwise it is only the name of its type. */
+		if (*size >= PRIVATE_KEY_SIZE_MIN)
+			return span_of(text.data, (size_t)(key - text.data));
+	}
+	*size = 0;
+	if (!body)
+		return text;
+	last = memmem(body, (size_t)(end - body), "-----END ", strlen("-----END "));
+	*size = last ? (size_t)(last - body) : key_size(body, end, "+/=\\ \r\n");
+	return span_of(text.data, (size_t)(body - text.data));
+}
+
+/* Returns the end of what it writes. */
+static char *visible_write(char *to, struct span text, bool lines)
+{
+	while (text.size > 0) {
 		size_t length = printable_size(text);
 		uint32_t code_point = ' ';
 
@@ -145,6 +183,26 @@ char *text_visible(struct span text, bool lines)
 			to = mempcpy(to, text.data, length);
 		}
 		text = span_skip(text, length);
+	}
+	return to;
+}
+
+char *text_visible(struct span text, bool lines)
+{
+	static const size_t escape_size = sizeof("\\u001b") - 1;
+	size_t size_max = 0, secret_size = 0;
+	char *visible, *to;
+
+	if (__builtin_mul_overflow(text.size, escape_size, &size_max) || size_max == SIZE_MAX)
+		return NULL;
+	visible = to = malloc(size_max + 1);
+	while (visible && text.size > 0) {
+		const struct span before = private_key_find(text, &secret_size);
+
+		to = visible_write(to, before, lines);
+		if (secret_size > 0)
+			to = stpcpy(to, "...");
+		text = span_skip(text, before.size + secret_size);
 	}
 	if (visible)
 		*to = '\0';

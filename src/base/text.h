@@ -29,7 +29,8 @@ bool utf8_valid(struct span bytes);
 /*
  * The text with what a terminal would obey or hide as "\u001b": control characters, and those that
  * change the direction of text. Bytes that are not UTF-8 become "\x9b". Tabs stay, and so do line
- * breaks if `lines`. NULL without memory; the caller frees it.
+ * breaks if `lines`. Private keys of age and SSH, which a person may have passed instead of a file
+ * or a public key, become "...". NULL without memory; the caller frees it.
  */
 char *text_visible(struct span text, bool lines);
 

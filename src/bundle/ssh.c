@@ -2,7 +2,6 @@
 #include "bundle/ssh.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -71,8 +70,13 @@ int ssh_sign(const char *key, struct span message, char **signature, struct erro
 		.may_ask = true,
 	};
 	_cleanup_free_ char *output = NULL;
-	int r = keygen_run(&keygen, &output, err);
+	int r;
 
+	/* ssh-keygen would print it. */
+	if (strchr(key, '\n'))
+		return error_set(err, VMCRED_USAGE,
+				 "secret key given instead of the name of its file");
+	r = keygen_run(&keygen, &output, err);
 	if (r > 0)
 		error_set(err, VMCRED_FAILED, "ssh-keygen failed");
 	if (r != 0)

@@ -5,7 +5,7 @@ import re
 
 import harness
 from example import Example
-from harness import equal, expect, vmcred
+from harness import equal, expect, fails, need, run, vmcred
 from vm import CLOUD_HYPERVISOR, Vm
 
 # A window's title, a reset, colours (C1), another direction, a line separator, and the start of the line.
@@ -52,6 +52,25 @@ def test_documents(directory):
     equal((result.code, result.err), (0, ""))
 
 
+def test_recipients_stay_on_their_line(directory):
+    """a recipient of a document with a line break does not look like a row of its own, nor does a file's name"""
+    example = Example(directory)
+    forged = "x\nforged current"
+    document = json.loads(example.document("one").read_text())
+    document["sops"]["age"].append({"recipient": forged, "enc": document["sops"]["age"][0]["enc"]})
+    example.document("one").write_text(json.dumps(document))
+    results = [vmcred(command, "--config", example.config) for command in ("readers", "list", "check")]
+    named = directory / ("y\nforged" + ".json")
+    named.write_text(json.dumps(document))
+    recipient = document["sops"]["age"][0]["recipient"]
+    (directory / ".sops.yaml").write_text(json.dumps({"creation_rules": [{"age": recipient}]}))
+    env = {"SOPS_AGE_KEY_FILE": str(example.identity)}
+    results += [vmcred("sops", "updatekeys", "--yes", named, cwd=directory, env=env) for _ in range(2)]
+    for result in results:
+        equal([line for line in (result.out + result.err).splitlines() if line.startswith("forged")], [], result)
+        assert "\\u000aforged" in result.out + result.err, result
+
+
 def test_vmm(directory):
     """control characters of a VMM's answer are visible in the error, which stays one line"""
     vm = Vm(directory)
@@ -75,6 +94,21 @@ def test_priority_of_console_lines(directory):
     del directory
     unit = (harness.SOURCE / "units/microvm@.service.in").read_text().splitlines()
     equal([line for line in unit if line.startswith("SyslogLevelPrefix=")], ["SyslogLevelPrefix=no"])
+
+
+def test_private_keys(directory):
+    """a private key that is passed instead of a public one, a file's name or a command is in no message"""
+    example = Example(directory)
+    identity, ssh = example.identity.read_text(), directory / "ssh"
+    expect(run(need("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", ssh))
+    commands = [[f"--{identity}"], [identity], ["user", "add", "x", "--age-key", identity], ["user", "add", "x", "--age-key", ssh.read_text()],
+                ["get", "m", "made/one", "--identity", identity], ["export", "--sign", ssh.read_text(), "m"], ["compose", f"--{identity}"],
+                ["age", "--recipient", identity], ["keygen", "-y", ssh.read_text()]]  # fmt: skip
+    for command in commands:
+        result = vmcred(*command, cwd=directory)
+        fails(result, None)
+        for line in (identity + ssh.read_text()).splitlines():
+            assert line.startswith(("#", "-----")) or line[15:] not in result.err, (command, result)
 
 
 harness.main()

@@ -129,9 +129,9 @@ def test_many_machines_are_added_at_once(directory):
     documents = store.documents()
     fails(store("machine", "add", "o", "p", "x"), 2, '"x"')
     fails(store("machine", "add", "o", "p", "o"), 2, "o", "twice")
-    fails(store("machine", "add", "o", "p", "--age-key", store.keys["eve"]), 2, '"p"')
-    fails(store("machine", "remove", "o", "p"), 2, '"p"')
-    fails(store("user", "add", "eve", "adam", "--age-key", store.keys["eve"]), 2, '"adam"')
+    fails(store("machine", "add", "o", "p", "--age-key", store.keys["eve"]), 2, "one name")
+    fails(store("machine", "remove", "o", "p"), 2, "one name")
+    equal("adam" in fails(store("user", "add", "eve", "adam", "--age-key", store.keys["eve"]), 2, "one name").err, False)
     equal(store.documents(), documents, "the documents after errors")
     expect(store("machine", "add", "o", "p", env={"SOPS_AGE_KEY_FILE": str(directory / "ada")}))
     keys = [json.loads((directory / f"sops/machines/{name}/key.json").read_text())[0]["publickey"] for name in "nop"]

@@ -64,6 +64,14 @@ static void what_a_terminal_would_obey_is_visible(void **state)
 		{"\x9b"
 		 "1m \xe2\x82",
 		 "\\x9b1m \\xe2\\x82", true},
+		{"AGE-SECRET-KEY-1 and\nAGE-SECRET-KEY-PQ-1QQQQQQQQQQQQQQQQ, x",
+		 "AGE-SECRET-KEY-1 and\\u000aAGE-SECRET-KEY-..., x", false},
+		{"\"-----BEGIN PRIVATE KEY-----\nAA+/\n\" x",
+		 "\"-----BEGIN PRIVATE KEY-----...\" x", false},
+		{"-----BEGIN A PRIVATE KEY-----\nAAAA\n-----END A PRIVATE KEY----- "
+		 "AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQ",
+		 "-----BEGIN A PRIVATE KEY-----...-----END A PRIVATE KEY----- AGE-SECRET-KEY-...",
+		 false},
 	};
 
 	(void)state;

@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "base/pool.h"
+#include "base/text.h"
 #include "cli/vmcred-sops/commands.h"
 
 struct run {
@@ -65,8 +66,11 @@ int batch_one(struct invocation *invocation, const struct batch *batch, const ch
 		r = batch->work(invocation, &job, err);
 	if (r == 0 && job.output)
 		fputs(job.output, stdout);
-	if (r == 0 && job.unchanged)
-		fprintf(stderr, "vmcred: %s: unchanged\n", path);
+	if (r == 0 && job.unchanged) {
+		_cleanup_free_ char *visible = text_visible(span_of_text(path), false);
+
+		fprintf(stderr, "vmcred: %s: unchanged\n", visible ? visible : "out of memory");
+	}
 	return r;
 }
 

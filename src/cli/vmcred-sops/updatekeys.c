@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "cli/vmcred-sops/commands.h"
 
 /* In green or red. */
@@ -14,9 +15,13 @@ static void line_print(FILE *stream, bool coloured, const char *mark, const char
 {
 	const char *colour = *mark == '+' ? "\033[32m" : *mark == '-' ? "\033[31m" : "";
 
+	/* One line, whatever the document says. */
+	_cleanup_free_ char *visible = text_visible(span_of_text(text), false);
+
 	if (!coloured)
 		colour = "";
-	fprintf(stream, "%s%s %s%s\n", colour, mark, text, *colour ? "\033[0m" : "");
+	fprintf(stream, "%s%s %s%s\n", colour, mark, visible ? visible : "out of memory",
+		*colour ? "\033[0m" : "");
 }
 
 /* In the format of sops. */
@@ -27,9 +32,10 @@ static void difference_print(FILE *stream, bool coloured, const char *name,
 		[SOPS_KEY_KEPT] = "   ", [SOPS_KEY_ADDED] = "+++", [SOPS_KEY_REMOVED] = "---"};
 	const unsigned int before = difference->threshold_before;
 	const unsigned int after = difference->threshold_after;
+	_cleanup_free_ char *visible = text_visible(span_of_text(name), false);
 	char threshold[64];
 
-	fprintf(stream, "%s: changed keys:\n", name);
+	fprintf(stream, "%s: changed keys:\n", visible ? visible : "out of memory");
 	snprintf(threshold, sizeof(threshold), "shamir_threshold: %u", after);
 	if (after > 0 && before == after)
 		fprintf(stream, "%s\n", threshold);

@@ -73,8 +73,8 @@ static int names_check(const struct member *member, const char *operation, struc
 
 	for (size_t i = 1; i < member->name_count; i++) {
 		if (!may_be_many)
-			return error_set(err, VMCRED_USAGE, "unexpected argument \"%s\"",
-					 member->names[i]);
+			/* It may be a private key. */
+			return error_set(err, VMCRED_USAGE, "%s takes one name", operation);
 		for (size_t j = 0; j < i; j++) {
 			if (strcmp(member->names[j], member->names[i]) == 0)
 				return error_set(err, VMCRED_USAGE, "machine %s is named twice",
@@ -93,12 +93,12 @@ static int operation_run(struct cli *cli, const struct member *member,
 		return -(int)err->code;
 	if (lists && !member->name)
 		return operations->list(cli, member, err);
-	if (!lists && !member->name)
-		return error_set(err, VMCRED_USAGE, "%s requires a name", name);
-	if (strcmp(name, "add") == 0)
-		return operations->add(cli, member, err);
-	if (strcmp(name, "remove") == 0)
-		return operations->remove(cli, member, err);
+	if (strcmp(name, "add") == 0 || strcmp(name, "remove") == 0) {
+		if (!member->name)
+			return error_set(err, VMCRED_USAGE, "%s requires a name", name);
+		return *name == 'a' ? operations->add(cli, member, err)
+				    : operations->remove(cli, member, err);
+	}
 	return error_set(err, VMCRED_USAGE, "\"%s\" must be add NAME, remove NAME or list", name);
 }
 

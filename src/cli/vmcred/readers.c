@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/pool.h"
+#include "base/text.h"
 #include "cli/vmcred/commands.h"
 #include "vars/access/access.h"
 
@@ -123,7 +124,7 @@ static char *reader_text(const struct access_reader *reader)
 {
 	return reader->name
 		       ? text_format("%s %s", vars_member_type_name(reader->type), reader->name)
-		       : strdup(reader->keys[0].text);
+		       : text_visible(span_of_text(reader->keys[0].text), false);
 }
 
 static void why_print(const struct access_secret *secret, const struct access_reader *reader)

@@ -62,7 +62,7 @@ static int readers_describe(const struct checking *checking, const struct stored
 			if (r < 0)
 				break;
 			text = name ? text_format("%s %s", vars_member_type_name(type), name)
-				    : strdup(key->text);
+				    : text_visible(span_of_text(key->text), false);
 			if (!text)
 				return error_no_memory(err);
 			/* A person may have several keys. */

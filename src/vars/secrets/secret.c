@@ -4,12 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/beneath.h"
 #include "base/cleanup.h"
 #include "base/directory.h"
 #include "base/file.h"
+#include "base/text.h"
 #include "vars/secrets/secrets.h"
 #include "vars/store/store.h"
 
@@ -189,13 +189,18 @@ static int removed_name(struct stored_secret *stored, struct member_cache *cache
 			const struct sops_key *key, struct error *err)
 {
 	enum vars_member_type type = VARS_USER;
+	_cleanup_free_ char *text = NULL;
 	const char *name = NULL;
 	int r = member_cache_owner(cache, key, &type, &name, err);
 
 	if (r == 0 && name)
 		return strings_add_format(&stored->removed, err, "%s %s %s",
 					  vars_member_type_name(type), name, key->text);
-	return r < 0 ? r : strings_add(&stored->removed, key->text, err);
+	if (r < 0)
+		return r;
+	/* A key that is not valid must not look like a line of ours. */
+	text = text_visible(span_of_text(key->text), false);
+	return text ? strings_add(&stored->removed, text, err) : error_no_memory(err);
 }
 
 /* The keys by which the document differs: who replaced a key.json must not remain unnoticed. */
