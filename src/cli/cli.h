@@ -68,9 +68,9 @@ int cli_main(const struct cli_program *program, int argc, char **argv);
 const char *cli_called_name(char *const *argv);
 
 /* Of config_machine_choose(). */
-#define CLI_MACHINE_HELP                                                  \
-	"the host's name in the declaration (default: $VMCRED_MACHINE,\n" \
-	"                         its host name, or the only machine declared)"
+#define CLI_MACHINE_HELP                                                 \
+	"the host's name in the declaration (default: $VMCRED_MACHINE, " \
+	"its host name, or the only machine declared)"
 
 /* The arguments of an option that may be repeated. Starts as {0}. */
 #define CLI_TEXTS_MAX 1024
@@ -108,13 +108,17 @@ bool cli_option_is_list(const struct cli_option *option);
 struct cli_usage {
 	const char *command;
 	const char *arguments; /* positional arguments, for --help: alternatives with " | " */
-	const char *about;     /* a paragraph */
+	const char *about;     /* a paragraph; it is wrapped, as are the texts of options */
 	const char *examples;  /* indented lines for --help, or NULL */
 	const struct cli_option *options;
+	const char *const *words; /* those of an option's argument, for completion, or NULL */
 	int arguments_min, arguments_max; /* arguments_max < 0: no limit */
 	bool has_json;                    /* --json is an option */
 	bool is_link;                     /* `command` is the name of a link, not of a command */
 };
+
+/* Prints a paragraph for --help, of which the first line starts in this column. */
+void cli_text_print(const char *text, int column);
 
 /*
  * Reads the options of a command, with --config, --json, --verbose and --help added to its own. The

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/completion.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -114,8 +113,8 @@ static const struct {
 	const char *argument;
 	const char *directive; /* of a shell that completes paths, or */
 	void (*print)(const struct completion *completion, const struct config *config);
-	const char *directory;    /* of the store, whose entries are the names, or */
-	const char *const *words; /* known words */
+	const char *directory; /* of the store, whose entries are the names, or */
+	bool has_words;        /* those of the command's usage */
 } kinds[] = {
 	{"FILE", .directive = ":files"},
 	{"INPUT", .directive = ":files"},
@@ -128,7 +127,8 @@ static const struct {
 	{"GENERATOR/FILE", .print = files_of_generators_print},
 	{"USER", .directory = "sops/users"},
 	{"GROUP", .directory = "sops/groups"},
-	{"PHASE", .words = config_phase_names},
+	{"FINDING", .has_words = true},
+	{"PHASE", .has_words = true},
 };
 
 static void members_print(const struct completion *completion, const char *directory)
@@ -174,7 +174,8 @@ static void value_print(const struct completion *completion, const char *name)
 			kinds[i].print(completion, &config);
 		if (kinds[i].directory)
 			members_print(completion, kinds[i].directory);
-		for (const char *const *word = kinds[i].words; word && *word; word++)
+		for (const char *const *word = completion->usage->words;
+		     kinds[i].has_words && word && *word; word++)
 			candidate_print(completion, *word);
 	}
 }
@@ -197,8 +198,7 @@ static void options_print(const struct completion *completion)
 		const char *name = cli_option_long_name(row);
 
 		if (!completion->used[i] || cli_option_is_list(row))
-			printf("%s%s\t%.*s\n", strlen(name) > 1 ? "--" : "-", name,
-			       (int)strcspn(row->help, "\n"), row->help);
+			printf("%s%s\t%s\n", strlen(name) > 1 ? "--" : "-", name, row->help);
 	}
 }
 

@@ -21,16 +21,16 @@
 
 static void help_print(const struct cli_program *program)
 {
-	printf("Usage: %s COMMAND [OPTION...] [ARGUMENT...]\n\n%s\n", program->name,
-	       program->about);
+	printf("Usage: %s COMMAND [OPTION...] [ARGUMENT...]\n\n", program->name);
+	cli_text_print(program->about, 0);
 	for (const struct cli_command *command = program->commands; command->name; command++) {
 		if (command->group)
 			printf("\n%s:\n", command->group);
 		printf("  %-10s %s\n", command->name, command->about);
 	}
-	printf("\n`%s COMMAND --help` lists the options of a command; see also %s(1).\n"
-	       "Exit codes: 0 success, 1 failure, 2 usage error, 3 something declared is missing,\n"
-	       "4 integrity check failed.\n",
+	printf("\n`%s COMMAND --help` lists the options of a command.\n"
+	       "Exit codes: 0 success, 1 failure, 2 usage error, 3 something declared is\n"
+	       "missing, 4 integrity check failed. See also %s(1).\n",
 	       program->name, program->name);
 }
 

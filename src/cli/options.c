@@ -11,6 +11,8 @@
  * returns FIRST_VALUE for the first row. */
 #define FIRST_VALUE 256
 
+#define TEXT_COLUMNS 80
+
 struct table {
 	const struct cli_usage *usage;
 	struct cli_option rows[CLI_OPTIONS_MAX];
@@ -79,16 +81,39 @@ static void table_fill(struct table *table, struct cli *cli)
 	table->options[table->options_count - 1].val = 'h';
 }
 
+void cli_text_print(const char *text, int column)
+{
+	int at = column;
+
+	while (*text) {
+		const int length = (int)strcspn(text, " ");
+
+		if (at > column && at + 1 + length > TEXT_COLUMNS) {
+			printf("\n%*s", column, "");
+			at = column;
+		} else if (at > column) {
+			putchar(' ');
+			at++;
+		}
+		printf("%.*s", length, text);
+		at += length;
+		text += length;
+		text += strspn(text, " ");
+	}
+	putchar('\n');
+}
+
 static void help_print(const struct table *table)
 {
 	const struct cli_usage *usage = table->usage;
 	const int width = table->has_letters ? 32 : 22;
 
-	printf("Usage: %s%s [OPTION...]%s%s\n\n%s\n\n", usage->is_link ? "" : "vmcred ",
-	       usage->command, *usage->arguments ? " " : "", usage->arguments, usage->about);
+	printf("Usage: %s%s [OPTION...]%s%s\n\n", usage->is_link ? "" : "vmcred ", usage->command,
+	       *usage->arguments ? " " : "", usage->arguments);
+	cli_text_print(usage->about, 0);
 	if (usage->examples)
-		printf("Examples:\n%s\n", usage->examples);
-	printf("Options:\n");
+		printf("\nExamples:\n%s", usage->examples);
+	printf("\nOptions:\n");
 	for (size_t i = 0; i < table->count; i++) {
 		const struct cli_option *row = &table->rows[i];
 		char left[64];
@@ -100,9 +125,10 @@ static void help_print(const struct table *table)
 			 row->argument ? row->argument : "");
 		/* A long name has a line of its own. */
 		if (strlen(left) > (size_t)width)
-			printf("  %s\n  %*s %s\n", left, width, "", row->help);
+			printf("  %s\n  %*s ", left, width, "");
 		else
-			printf("  %-*s %s\n", width, left, row->help);
+			printf("  %-*s ", width, left);
+		cli_text_print(row->help, width + 3);
 	}
 }
 

@@ -53,6 +53,7 @@ LINES = {
     "group add admins --user al|": ["group", "add", "admins", "--user", "alice"],
     "set --file a| w|": ["set", "--file", "a-file", "web"],
     "keygen --out| a|": ["keygen", "--output", "a-file"],
+    "keygen -y a|": ["keygen", "-y", "a-file"],
     "sops dec| a|": ["sops", "decrypt", "a-file"],
     "sops unset --idem|": ["sops", "unset", "--idempotent"],
     "age --enc| a|": ["age", "--encrypt", "a-file"],

@@ -64,6 +64,16 @@ def test_manual_pages_list_each_command_and_option(_directory):
             equal(documented, own_options(command), f"{name}(1): {command}")
 
 
+def test_help_lists_the_default_identities(_directory):
+    """--help lists the default files that vmcred(1) lists"""
+    section = page("vmcred").split("# IDENTITIES\n")[1].split("\n# ")[0]
+    paths = re.findall(r"^\. .*_([/~]\S+)_$", section, re.M)
+    equal(len(paths), 5)
+    for command in ("get", "import"):
+        text = vmcred(command, "--help").out
+        equal([path for path in paths if path not in text], [] if command == "get" else paths[2:4], f"not in the help of {command}")
+
+
 def test_vmcred_run_1_lists_each_option(_directory):
     """vmcred-run(1) lists each option of run, and vmcred.yaml(5) its key"""
     equal(set(re.findall(r"^\*--([a-z_-]+)", page("vmcred-run").split("# OPTIONS OF RUN\n")[1].split("\n# ")[0], re.M)), options("run"))

@@ -141,8 +141,7 @@ int command_compose(struct cli *cli, int argc, char **argv, struct error *err)
 		.examples = "  vmcred compose web-vm\n",
 		.arguments = "VM [-- PROGRAM ARGUMENT...]",
 		.about = "Show the OEM strings that `vmcred run` would pass on: names, sizes and "
-			 "their\n"
-			 "share of the limits, never values. Nothing is started.",
+			 "their share of the limits, never values. Nothing is started.",
 		.options = options,
 		.has_json = true,
 		.arguments_min = 1,

@@ -29,7 +29,7 @@ int main(int argc, char **argv)
 	static const struct cli_program program = {
 		.name = "vmcred-run",
 		.about = "Start microVMs with their credentials. `vmcred units`, `vmcred compose` "
-			 "and\n`vmcred run` execute this program.",
+			 "and `vmcred run` execute this program.",
 		.commands = commands,
 		.personalities = personalities,
 	};

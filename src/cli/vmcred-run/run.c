@@ -221,10 +221,8 @@ int command_run(struct cli *cli, int argc, char **argv, struct error *err)
 			    "  vmcred run web-vm -- qemu-system-x86_64 -m 512 -kernel vmlinuz\n",
 		.arguments = "VM [-- PROGRAM ARGUMENT...]",
 		.about = "Start the hypervisor of a declared VM with its credentials. The command "
-			 "line is\n"
-			 "the declared one or the one after --; credentials are passed where no "
-			 "other\n"
-			 "user can see them. The exit code is the hypervisor's.",
+			 "line is the declared one or the one after --; credentials are passed "
+			 "where no other user can see them. The exit code is the hypervisor's.",
 		.options = options,
 		.arguments_min = 1,
 		.arguments_max = -1,

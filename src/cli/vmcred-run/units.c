@@ -135,9 +135,8 @@ int command_units(struct cli *cli, int argc, char **argv, struct error *err)
 		{"output", "DIRECTORY", "write there, such as /run/systemd/system (default: print)",
 		 &output},
 		{"socket", "PATH",
-		 "load all credentials from the socket of `vmcred serve`, such as\n"
-		 "                         /run/vmcred/socket (default: by each VM's "
-		 "credentialSource)",
+		 "load all credentials from the socket of `vmcred serve`, such as "
+		 "/run/vmcred/socket (default: by each VM's credentialSource)",
 		 &socket},
 		{0},
 	};
@@ -145,10 +144,9 @@ int command_units(struct cli *cli, int argc, char **argv, struct error *err)
 		.command = "units",
 		.arguments = "",
 		.about = "Write the drop-ins of the units microvm@VM.service: a LoadCredential= "
-			 "line for each\n"
-			 "entry of the VM's loadCredentials. systemd does that at boot if the "
-			 "program is linked\n"
-			 "as vmcred-generator in its directory of generators.",
+			 "line for each entry of the VM's loadCredentials. systemd does that at "
+			 "boot if the program is linked as vmcred-generator in its directory of "
+			 "generators.",
 		.options = rows,
 	};
 	_cleanup_config_ struct config config = {0};

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "cli/vmcred-sops/commands.h"
 
 const struct sops_command sops_commands[] = {
@@ -54,6 +55,7 @@ static void flags_print(enum command_id command)
 {
 	for (int i = 0; i < FLAG_COUNT; i++) {
 		const struct flag_about *about = flag_about(command, (enum flag)i);
+		_cleanup_free_ char *text = NULL;
 		char left[80];
 
 		if (!about)
@@ -61,8 +63,10 @@ static void flags_print(enum command_id command)
 		snprintf(left, sizeof(left), "--%s%s%s%s%s", about->name,
 			 about->letter ? ", -" : "", about->letter ? about->letter : "",
 			 about->argument ? " " : "", about->argument ? about->argument : "");
-		printf("  %-36s %s%s%s%s\n", left, about->help, about->variable ? " [$" : "",
-		       about->variable ? about->variable : "", about->variable ? "]" : "");
+		text = about->variable ? text_format("%s [$%s]", about->help, about->variable)
+				       : NULL;
+		printf("  %-36s ", left);
+		cli_text_print(text ? text : about->help, 39);
 	}
 }
 
@@ -79,8 +83,8 @@ static void commands_help(const char *family)
 {
 	printf("Usage: vmcred sops COMMAND [FLAG...] [ARGUMENT...]\n"
 	       "       vmcred sops [FLAG...] FILE\n\n"
-	       "Work with SOPS documents as sops %s does. A link to vmcred-sops can be called "
-	       "sops.\n\nCommands:\n",
+	       "Work with SOPS documents as sops %s does. A link to vmcred-sops can be\n"
+	       "called sops.\n\nCommands:\n",
 	       SOPS_VERSION_WRITTEN);
 	for (const struct sops_command *command = sops_commands; command->name; command++) {
 		char name[32];
@@ -93,8 +97,8 @@ static void commands_help(const char *family)
 	}
 	if (family)
 		return;
-	printf("\n`vmcred sops COMMAND --help` lists the flags of a command; see also "
-	       "vmcred-sops(1).\nExit codes are those of sops.\n\n"
+	printf("\n`vmcred sops COMMAND --help` lists the flags of a command; see also\n"
+	       "vmcred-sops(1). Exit codes are those of sops.\n\n"
 	       "Flags without a command, which edit FILE unless they say otherwise:\n");
 	flags_print(LEGACY);
 }

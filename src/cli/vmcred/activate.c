@@ -342,15 +342,13 @@ int command_activate(struct cli *cli, int argc, char **argv, struct error *err)
 		.arguments = "[MANIFEST]",
 		.arguments_max = 1,
 		.about = "Decrypt a machine's secrets to " CONFIG_SECRETS_LINK
-			 ", on a memory file system, as a new\n"
-			 "generation that replaces the old one atomically. If nothing changed, the "
-			 "old one stays.\n"
-			 "Units that still use old values are listed, or restarted with --restart. "
-			 "Other phases\n"
-			 "have other directories; see vmcred-activate(1). With a MANIFEST, install "
-			 "the secrets of\n"
-			 "that manifest.json of sops-nix.",
+			 ", on a memory file system, as a new generation that replaces the old one "
+			 "atomically. If nothing changed, the old one stays. Units that still use "
+			 "old values are listed, or restarted with --restart. Other phases have "
+			 "other directories; see vmcred-activate(1). With a MANIFEST, install the "
+			 "secrets of that manifest.json of sops-nix.",
 		.options = rows,
+		.words = config_phase_names,
 		.has_json = true,
 	};
 	int first, r;

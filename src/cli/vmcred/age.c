@@ -394,7 +394,7 @@ int command_age(struct cli *cli, int argc, char **argv, struct error *err)
 		.examples = "  vmcred age --decrypt --identity key.txt secret.age\n",
 		.arguments = "[INPUT]",
 		.about = "Encrypt or decrypt a file or standard input, with the command line of "
-			 "age. A link\nto vmcred can be called age.",
+			 "age. A link to vmcred can be called age.",
 		.options = table,
 		.arguments_max = 1,
 	};

@@ -286,12 +286,9 @@ int command_check(struct cli *cli, int argc, char **argv, struct error *err)
 		.examples = "  vmcred check host1 --decrypt\n",
 		.arguments = "[MACHINE...]",
 		.about = "Check that the store has every declared secret, up to date and encrypted "
-			 "to its\n"
-			 "declared recipients. Exit code 3: a secret is not as declared. With "
-			 "--decrypt, also\n"
-			 "check that the secrets were not changed and can be delivered to the VMs. "
-			 "Exit code 4:\n"
-			 "a secret was changed.",
+			 "to its declared recipients. Exit code 3: a secret is not as declared. "
+			 "With --decrypt, also check that the secrets were not changed and can be "
+			 "delivered to the VMs. Exit code 4: a secret was changed.",
 		.options = options,
 		.has_json = true,
 		.arguments_max = -1,

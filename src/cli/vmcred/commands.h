@@ -53,13 +53,13 @@ int command_user(struct cli *cli, int argc, char **argv, struct error *err);
 #define CLI_IDENTITY_PATH          "/var/lib/vmcred/identity"
 #define CLI_IDENTITY_PATH_SOPS_NIX "/var/lib/sops-nix/key.txt"
 
-#define CLI_MACHINE_IDENTITY_HELP                           \
-	"age identity file (default: $SOPS_AGE_KEY_FILE,\n" \
-	"                         " CLI_IDENTITY_PATH ", " CLI_IDENTITY_PATH_SOPS_NIX ")"
-#define CLI_IDENTITY_HELP                                                                   \
-	"age identity file (default: $SOPS_AGE_KEY_FILE,\n"                                 \
-	"                         " CLI_IDENTITY_PATH ", " CLI_IDENTITY_PATH_SOPS_NIX ",\n" \
-	"                         ~/.config/sops/age/keys.txt, ~/.ssh/id_ed25519)"
+#define CLI_MACHINE_IDENTITY_HELP                                            \
+	"age identity file (default: $SOPS_AGE_KEY_FILE, " CLI_IDENTITY_PATH \
+	", " CLI_IDENTITY_PATH_SOPS_NIX ", /etc/ssh/ssh_host_ed25519_key)"
+#define CLI_IDENTITY_HELP                                                    \
+	"age identity file (default: $SOPS_AGE_KEY_FILE, " CLI_IDENTITY_PATH \
+	", " CLI_IDENTITY_PATH_SOPS_NIX                                      \
+	", ~/.config/sops/age/keys.txt, ~/.ssh/id_ed25519, /etc/ssh/ssh_host_ed25519_key)"
 
 /* `given`, or the first readable default of a machine. If there is none, warns and returns the
  * first: it may be installed later. */

@@ -134,8 +134,7 @@ int command_edit(struct cli *cli, int argc, char **argv, struct error *err)
 		.examples = "  vmcred edit host1 github/token\n",
 		.arguments = "MACHINE GENERATOR/FILE",
 		.about = "Change a value in your editor ($SOPS_EDITOR, $EDITOR, vim, nano or vi), "
-			 "in a private\n"
-			 "directory in memory. The rules are those of `vmcred set`.",
+			 "in a private directory in memory. The rules are those of `vmcred set`.",
 		.options = options,
 		.arguments_min = 2,
 		.arguments_max = 2,

@@ -25,8 +25,8 @@ int command_export(struct cli *cli, int argc, char **argv, struct error *err)
 	const char *key = NULL;
 	const struct cli_option options[] = {
 		{"sign", "FILE",
-		 "sign it with an SSH key: a private key's file, or a public\n"
-		 "                         key's file if an agent has the private key",
+		 "sign it with an SSH key: a private key's file, or a public key's file if an "
+		 "agent has the private key",
 		 &key},
 		{0},
 	};
@@ -35,7 +35,7 @@ int command_export(struct cli *cli, int argc, char **argv, struct error *err)
 		.examples = "  vmcred export host1 | ssh host1 sudo vmcred import\n",
 		.arguments = "MACHINE",
 		.about = "Write a bundle to standard output: a machine's part of the declaration, "
-			 "and the\nencrypted files that it needs on its host, for `vmcred import` "
+			 "and the encrypted files that it needs on its host, for `vmcred import` "
 			 "there. Decrypts nothing.",
 		.options = options,
 		.arguments_min = 1,

@@ -16,10 +16,8 @@ int command_fix(struct cli *cli, int argc, char **argv, struct error *err)
 		.examples = "  vmcred fix host1 --dry-run\n",
 		.arguments = "[MACHINE...]",
 		.about = "Re-encrypt secrets whose recipients differ from the declared ones: their "
-			 "machines, the\n"
-			 "default groups (without any: all users), and readers added to single "
-			 "secrets.\n"
-			 "Bind secrets of other tools to their names.",
+			 "machines, the default groups (without any: all users), and readers added "
+			 "to single secrets. Bind secrets of other tools to their names.",
 		.options = options,
 		.has_json = true,
 		.arguments_max = -1,

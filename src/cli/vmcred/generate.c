@@ -148,10 +148,9 @@ int command_generate(struct cli *cli, int argc, char **argv, struct error *err)
 			    "  vmcred generate --generator db-password --regenerate\n"
 			    "  vmcred generate --prompt db-password=@password.txt\n",
 		.arguments = "[MACHINE...]",
-		.about = "Generate the declared secrets that the store does not have, encrypted "
-			 "to their\n"
-			 "recipients. The files of a generator are stored all at once or not at "
-			 "all.",
+		.about = "Generate the declared secrets that the store does not have, encrypted to "
+			 "their recipients. The files of a generator are stored all at once or not "
+			 "at all.",
 		.options = rows,
 		.has_json = true,
 		.arguments_max = -1,

@@ -44,10 +44,8 @@ int command_graph(struct cli *cli, int argc, char **argv, struct error *err)
 		.examples = "  vmcred graph --output secrets.html\n  vmcred graph web-vm\n",
 		.arguments = "[VM|MACHINE|GENERATOR...]",
 		.about = "Draw the flow of secrets from their generators to the guests, who can "
-			 "read them,\n"
-			 "and what is missing, stale, orphaned or unreadable. On a host, also its "
-			 "present\n"
-			 "state. Decrypts nothing.",
+			 "read them, and what is missing, stale, orphaned or unreadable. On a "
+			 "host, also its present state. Decrypts nothing.",
 		.options = rows,
 		.has_json = true,
 		.arguments_max = -1,

@@ -301,8 +301,7 @@ int command_import(struct cli *cli, int argc, char **argv, struct error *err)
 	struct call call = {0};
 	const struct cli_option options[] = {
 		{"machine", "MACHINE",
-		 "whose bundle it must be (default: $VMCRED_MACHINE, or\n"
-		 "                         the host's name)",
+		 "whose bundle it must be (default: $VMCRED_MACHINE, or the host's name)",
 		 &call.options.machine},
 		{"identity", "FILE", CLI_MACHINE_IDENTITY_HELP, &call.identity},
 		{"root", "DIRECTORY", "write below it; it must be on a memory file system",
@@ -315,12 +314,10 @@ int command_import(struct cli *cli, int argc, char **argv, struct error *err)
 		.examples = "  vmcred import host1.bundle\n",
 		.arguments = "[FILE]",
 		.arguments_max = 1,
-		.about =
-			"Check a bundle of `vmcred export`, from a file or standard input, "
-			"install it in\n/etc/vmcred instead of the last one, activate its secrets, "
-			"and restart the units that\nstill use old values. An invalid bundle "
-			"changes "
-			"nothing.",
+		.about = "Check a bundle of `vmcred export`, from a file or standard input, "
+			 "install it in /etc/vmcred instead of the last one, activate its secrets, "
+			 "and restart the units that still use old values. An invalid bundle "
+			 "changes nothing.",
 		.options = options,
 		.has_json = true,
 	};

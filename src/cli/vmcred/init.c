@@ -184,9 +184,8 @@ int command_init(struct cli *cli, int argc, char **argv, struct error *err)
 		.arguments = "[DIRECTORY]",
 		.arguments_max = 1,
 		.about = "Start a repository: write a " DECLARATION
-			 " to fill in, and register your public key, so\n"
-			 "that you can read its secrets. The key is that of "
-			 "~/.config/sops/age/keys.txt or\n"
+			 " to fill in, and register your public key, so that you can read its "
+			 "secrets. The key is that of ~/.config/sops/age/keys.txt or "
 			 "~/.ssh/id_ed25519; if you have neither, the former is generated.",
 		.options = options,
 		.has_json = true,
@@ -198,8 +197,8 @@ int command_init(struct cli *cli, int argc, char **argv, struct error *err)
 		return r;
 	if (cli->config)
 		return error_set(err, VMCRED_USAGE,
-				 "init writes " DECLARATION ": pass a DIRECTORY "
-				 "instead of --config");
+				 "init writes " DECLARATION
+				 ": pass a DIRECTORY instead of --config");
 	if (first < argc)
 		init.directory = argv[first];
 	r = cli_harden(cli, err);

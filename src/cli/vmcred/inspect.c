@@ -36,8 +36,8 @@ int command_inspect(struct cli *cli, int argc, char **argv, struct error *err)
 	const struct cli_option rows[] = {
 		{"identity", "FILE", CLI_IDENTITY_HELP, &identity},
 		{"machine", "MACHINE",
-		 "whose secrets the VM gets (default: that of this host, the only one,\n"
-		 "                         its `machine`, or the one with its name)",
+		 "whose secrets the VM gets (default: that of this host, the only one, its "
+		 "`machine`, or the one with its name)",
 		 &options.machine},
 		{"proof", "FILE", "the guest's console log with its proofs", &options.proof},
 		{"root", "DIRECTORY", "inspect the files below it", &options.root},
@@ -48,10 +48,9 @@ int command_inspect(struct cli *cli, int argc, char **argv, struct error *err)
 		.examples = "  vmcred inspect web-vm --proof console.log\n",
 		.arguments = "VM",
 		.about = "Show where a VM's secrets are, stage by stage, without their values. "
-			 "Exit code 3 if\n"
-			 "something declared is missing; 4 if an old value is in use, a document "
-			 "was changed, a\n"
-			 "secret is exposed, or a digest from the guest does not match.",
+			 "Exit code 3 if something declared is missing; 4 if an old value is in "
+			 "use, a document was changed, a secret is exposed, or a digest from the "
+			 "guest does not match.",
 		.options = rows,
 		.has_json = true,
 		.arguments_min = 1,

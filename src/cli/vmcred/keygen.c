@@ -159,15 +159,12 @@ int command_keygen(struct cli *cli, int argc, char **argv, struct error *err)
 		.command = "keygen",
 		.examples = "  vmcred keygen --output ~/.config/sops/age/keys.txt\n"
 			    "  vmcred keygen -y\n",
-		.arguments = "[-y [FILE]]",
+		.arguments = "[FILE]",
 		.arguments_max = 1,
 		.about = "Generate an age identity, as age-keygen does, for a machine or a person. "
-			 "Keep the\n"
-			 "identity file where secrets are decrypted; secrets are encrypted to the "
-			 "printed public\n"
-			 "key. With -y, print the public keys of an identity file (-: standard "
-			 "input), or of\n"
-			 "your own.",
+			 "Keep the identity file where secrets are decrypted; secrets are "
+			 "encrypted to the printed public key. With -y, print the public keys of "
+			 "an identity file (-: standard input), or of your own.",
 		.options = options,
 		.has_json = true,
 	};

@@ -239,8 +239,7 @@ int command_list(struct cli *cli, int argc, char **argv, struct error *err)
 		.examples = "  vmcred list host1\n",
 		.arguments = "[MACHINE...]",
 		.about = "List the declared secrets: their age, until when they are valid, the VMs "
-			 "that load\n"
-			 "them, and who can read them. Decrypts nothing.",
+			 "that load them, and who can read them. Decrypts nothing.",
 		.options = options,
 		.has_json = true,
 		.arguments_max = -1,

@@ -65,7 +65,7 @@ int main(int argc, char **argv)
 		.name = "vmcred",
 		.about =
 			"Deliver secrets to microVMs: declared once, encrypted at rest, and passed "
-			"to the\nguest's systemd as credentials without being exposed on the way.",
+			"to the guest's systemd as credentials without being exposed on the way.",
 		.commands = commands,
 		.personalities = personalities,
 		.has_priorities = true,

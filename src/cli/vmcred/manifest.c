@@ -132,9 +132,8 @@ static void usage_print(void)
 {
 	printf("Usage: sops-install-secrets [OPTION...] MANIFEST\n\n"
 	       "Decrypt the secrets of a manifest.json of sops-nix, and install them.\n\nOptions:\n"
-	       "  -check-mode MODE       only check: the \"manifest\", or also the documents in it "
-	       "(\"sopsfile\");\n"
-	       "                         default \"off\"\n"
+	       "  -check-mode MODE       only check: the \"manifest\", or also the documents in\n"
+	       "                         it (\"sopsfile\"); default \"off\"\n"
 	       "  -ignore-passwd         do not resolve users and groups: everything is root's\n");
 }
 

@@ -316,7 +316,7 @@ int command_metrics(struct cli *cli, int argc, char **argv, struct error *err)
 		.command = "metrics",
 		.arguments = "",
 		.about = "Print metrics of this host in the text format of Prometheus and "
-			 "OpenMetrics, such as for\nnode_exporter's textfile collector. Decrypts "
+			 "OpenMetrics, such as for node_exporter's textfile collector. Decrypts "
 			 "nothing.",
 		.options = options,
 	};

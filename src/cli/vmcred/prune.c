@@ -48,8 +48,8 @@ int command_prune(struct cli *cli, int argc, char **argv, struct error *err)
 		.command = "prune",
 		.arguments = "",
 		.about = "Remove what vmcred stored for machines, generators and files that are no "
-			 "longer declared,\n"
-			 "and links to members that do not exist. Asks at the terminal first.",
+			 "longer declared, and links to members that do not exist. Asks at the "
+			 "terminal first.",
 		.options = options,
 		.has_json = true,
 	};

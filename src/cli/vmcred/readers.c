@@ -274,7 +274,7 @@ int command_readers(struct cli *cli, int argc, char **argv, struct error *err)
 		.examples = "  vmcred readers github/token\n",
 		.arguments = "[GENERATOR/FILE | PATH]",
 		.about = "Show who can read each secret, and why: the recipients of its document, "
-			 "compared with\nthe declared readers. Decrypts nothing.",
+			 "compared with the declared readers. Decrypts nothing.",
 		.options = options,
 		.has_json = true,
 		.arguments_max = 1,

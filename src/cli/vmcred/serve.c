@@ -104,9 +104,8 @@ int command_serve(struct cli *cli, int argc, char **argv, struct error *err)
 		.command = "serve",
 		.arguments = "",
 		.about = "Answer LoadCredential=CREDENTIAL:/run/vmcred/socket of the VMs' units "
-			 "from the store,\n"
-			 "without files. systemd starts this command through vmcred.socket when a "
-			 "unit asks.",
+			 "from the store, without files. systemd starts this command through "
+			 "vmcred.socket when a unit asks.",
 		.options = rows,
 	};
 	char *end;
