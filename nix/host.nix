@@ -80,8 +80,9 @@
             after = activation;
             serviceConfig = {
               LoadCredential = lib.mapAttrsToList (credential: file: "${credential}:${escape file}") files;
-              # The hypervisor's memory contains the guest's memory.
-              LimitCORE = 0;
+              # The hypervisor's memory contains the guest's memory. With a limit of 0, a program in core_pattern
+              # would get it all the same.
+              LimitCORE = 1;
               MemorySwapMax = 0;
             };
           }) loading;

@@ -2,7 +2,6 @@
 #include "base/harden.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -23,15 +22,25 @@ static int lock_try(size_t lock_bytes)
 	return errnum;
 }
 
+int process_core_disable(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_CORE, &limit) < 0)
+		return -1;
+	limit.rlim_max = limit.rlim_max > 0 ? 1 : 0;
+	limit.rlim_cur = limit.rlim_max;
+	return setrlimit(RLIMIT_CORE, &limit);
+}
+
 int process_harden(size_t lock_bytes, const struct report *report, struct error *err)
 {
-	const struct rlimit no_core = {0, 0};
 	struct rlimit limit;
 	int errnum;
 
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return error_set_errno(err, errno, "making the process not dumpable");
-	if (setrlimit(RLIMIT_CORE, &no_core) < 0)
+	if (process_core_disable() < 0)
 		return error_set_errno(err, errno, "disabling core files");
 	if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur < lock_bytes) {
 		limit.rlim_cur = limit.rlim_max;

@@ -16,4 +16,11 @@
  */
 int process_harden(size_t lock_bytes, const struct report *report, struct error *err);
 
+/*
+ * Disables core files of this process and of the programs that it starts. The limit is 1, if it may
+ * be: with 0, a program that the kernel pipes cores to, such as apport, would get them all the same
+ * (core(5)). Returns 0, or -1 with errno set.
+ */
+int process_core_disable(void);
+
 #endif

@@ -19,7 +19,8 @@
 
 static void signals_block(sigset_t *blocked, sigset_t *before, bool child)
 {
-	static const int ending[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP};
+	static const int ending[] = {SIGINT,  SIGQUIT, SIGTERM, SIGHUP,
+				     SIGPIPE, SIGALRM, SIGUSR1, SIGUSR2};
 
 	sigemptyset(blocked);
 	for (size_t i = 0; i < sizeof(ending) / sizeof(ending[0]); i++)

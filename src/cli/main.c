@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fnmatch.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -223,6 +224,23 @@ static int finish(struct cli *cli, bool is_logged, int r, struct error *err)
 	return exit_status(-r);
 }
 
+static void limit_reached(int number)
+{
+	(void)number;
+}
+
+/* Whatever the caller ignores. A write over RLIMIT_FSIZE must fail and not end the process, which
+ * would leave an unfinished file; other programs get the default action again. */
+static void signals_protect(void)
+{
+	static const struct sigaction action = {.sa_handler = limit_reached,
+						.sa_flags = SA_RESTART};
+
+	(void)sigaction(SIGXFSZ, &action, NULL);
+	/* Without the signal, nobody learns that a child has ended. */
+	(void)signal(SIGCHLD, SIG_DFL);
+}
+
 int cli_main(const struct cli_program *program, int argc, char **argv)
 {
 	const bool is_logged = program->has_priorities && cli_journal_is_stderr();
@@ -233,6 +251,7 @@ int cli_main(const struct cli_program *program, int argc, char **argv)
 	int r;
 
 	cli.report.data = &cli.progress;
+	signals_protect();
 	r = streams_protect(&err);
 	return finish(&cli, is_logged, r < 0 ? r : cli_program_run(program, &cli, argc, argv, &err),
 		      &err);

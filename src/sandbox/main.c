@@ -4,13 +4,13 @@
 #include <linux/close_range.h>
 #include <linux/seccomp.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "base/cleanup.h"
+#include "base/harden.h"
 #include "base/program.h"
 #include "sandbox/bubblewrap.h"
 #include "sandbox/namespaces.h"
@@ -84,9 +84,22 @@ static int shell_add(struct strings *argv, const char *script, struct error *err
 	return strings_add_all(argv, (char *const *)shell, err);
 }
 
+/* Never raises a lower limit, which needs a capability. */
+static bool file_size_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_FSIZE, &limit) < 0)
+		return false;
+	if (limit.rlim_max > FILE_SIZE_MAX)
+		limit.rlim_max = FILE_SIZE_MAX;
+	if (limit.rlim_cur > limit.rlim_max)
+		limit.rlim_cur = limit.rlim_max;
+	return setrlimit(RLIMIT_FSIZE, &limit) == 0;
+}
+
 static _Noreturn void shell_exec(const struct call *call, const struct policy *policy)
 {
-	const struct rlimit file_size = {FILE_SIZE_MAX, FILE_SIZE_MAX}, no_core = {0, 0};
 	_cleanup_strings_ struct strings argv = {0};
 	_cleanup_error_ struct error err = {0};
 	struct syscalls_filter filter = {0};
@@ -102,7 +115,7 @@ static _Noreturn void shell_exec(const struct call *call, const struct policy *p
 		r = shell_add(&argv, call->script, &err);
 	if (r < 0)
 		fail_with(call->reports, &err);
-	if (setrlimit(RLIMIT_FSIZE, &file_size) == 0 && setrlimit(RLIMIT_CORE, &no_core) == 0 &&
+	if (file_size_limit() && process_core_disable() == 0 &&
 	    (call->kind != SANDBOX_NAMESPACES || filter_set(&filter)))
 		execv(argv.items[0], argv.items);
 	fail(call->reports, "starting the shell", false);

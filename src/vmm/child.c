@@ -71,9 +71,6 @@ static int child_fork(struct child *child, const struct child_command *command, 
 		return error_set_errno(err, errno, "creating a pipe");
 	*report = ends[0];
 	write_end = ends[1];
-	/* If our caller ignored it, the kernel would reap the child, and its exit code would be
-	 * lost. */
-	signal(SIGCHLD, SIG_DFL);
 	sigprocmask(SIG_BLOCK, &set, &before);
 	child->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	child->pid = child->signal_fd < 0 ? -1 : fork();

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files that commands write where their user says: --output FILE, and documents in place. What other users left there gets no
 plaintext."""
+import contextlib
 import ctypes
 import json
 import os
+import resource
 import stat
 import subprocess
 import threading
@@ -323,6 +325,51 @@ def test_failed_write_in_place_restores_the_document(directory):
     equal(mounted.read_bytes(), before, "the document")
     expect(run("umount", mounted))
     expect(run("umount", disk))
+
+
+def written(pid):
+    """How much a process has written to any file."""
+    return int(Path(f"/proc/{pid}/io").read_text().split("wchar: ")[1].split()[0])
+
+
+@contextlib.contextmanager
+def file_size_limited(size):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_limited_file_size(directory):
+    """what exceeds the limit of a file's size is an error, which leaves no unfinished file and the old one as it was"""
+    place = Place(directory)
+    for name, write in (place.plaintext_writers() | place.ciphertext_writers() | place.in_place_writers()).items():
+        path = place.directory / "written.json"
+        path.write_bytes(place.document.read_bytes())
+        before = {path.name for path in directory.iterdir()}
+        with file_size_limited(20):
+            result = write(path)
+        assert result.code > 0 and "File too large" in result.err, (name, result)
+        equal({path.name for path in directory.iterdir()}, before, name)
+        equal(path.read_bytes(), place.document.read_bytes(), name)
+
+
+def test_killed_decryption(directory):
+    """a decryption that is killed leaves no plaintext in the directory of its output"""
+    place, output = Place(directory), directory / "output"
+    file = place.file.with_suffix(".large")
+    expect(vmcred("age", "-r", place.recipient, "-o", file, stdin=b"x" * (1 << 20)), 0, "", "")
+    output.mkdir()
+    for name in "new", "old":
+        (output / "old").write_text("old")
+        with subprocess.Popen([harness.VMCRED, "age", "-d", "-i", place.key, "-o", output / name], stdin=subprocess.PIPE) as process:
+            process.stdin.write(file.read_bytes()[:-1000])
+            process.stdin.flush()
+            wait_for("the first plaintext", lambda: written(process.pid) > 100_000)
+            process.kill()
+        equal({path.name: path.stat().st_size for path in output.iterdir()}, {"old": len("old")}, name)
 
 
 harness.main()

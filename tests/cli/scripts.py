@@ -349,6 +349,14 @@ def test_descriptors(directory):
             here.document("it", generator="g").unlink()
 
 
+def test_inherited_limits(directory):
+    """a script runs although vmcred's caller ignores the ends of its children and limits the sizes of files"""
+    here = example(directory, "echo x > $out/it")
+    ignore = [sys.executable, "-c", "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execvp(sys.argv[1], sys.argv[1:])"]
+    for limits in [], ["prlimit", "--fsize=1000000:2000000"]:
+        expect(run(*limits, *ignore, VMCRED, "generate", "--regenerate", "--all", "--config", here.config), 0, "g for m: generated it\n", "")
+
+
 PROGRAMS = """\
 ssh-keygen -q -t ed25519 -N '' -C '' -f $out/ssh
 wg genkey | tee $out/wg | wg pubkey > $out/wg.pub

@@ -292,7 +292,7 @@ def test_killed_edit_leaves_the_document_whole(directory):
 
 
 def test_termination_signal_wipes_plaintext(directory):
-    """a termination signal reaches the editor and the command, and the plaintext is wiped"""
+    """a termination signal reaches the editor and the command, and the plaintext is wiped; other signals wait for them"""
     documents = Documents(directory)
     started = directory / "started"
     wait = f"trap 'exit 5' TERM; touch {started}; while :; do sleep 0.05; done"
@@ -302,6 +302,8 @@ def test_termination_signal_wipes_plaintext(directory):
         child = subprocess.Popen([harness.VMCRED, "sops", *words], cwd=directory, env=env, stderr=subprocess.PIPE)
         while not started.exists():
             time.sleep(0.01)
+        for other in signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGPIPE:
+            child.send_signal(other)
         child.terminate()
         child.communicate(timeout=30)
         equal(child.returncode, code, f"exit code of {words}")

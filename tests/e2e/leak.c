@@ -172,7 +172,7 @@ EXPORTED ssize_t leak_read_checked(int fd, void *data, size_t size,
 				   size_t room) __asm__("__read_chk");
 EXPORTED int leak_unmap(void *data, size_t size) __asm__("munmap");
 EXPORTED int leak_prctl(int option, ...) __asm__("prctl");
-EXPORTED int leak_limit(int resource, const struct rlimit *limit) __asm__("setrlimit");
+EXPORTED int leak_limit(int resource, const struct rlimit *limit) __asm__("setrlimit64");
 EXPORTED int leak_exec(const char *program, char *const *argv) __asm__("execvp");
 
 void leak_wipe(void *data, size_t size)
@@ -223,7 +223,7 @@ int leak_prctl(int option, ...)
 
 int leak_limit(int resource, const struct rlimit *limit)
 {
-	int (*call)(int, const struct rlimit *) = next("setrlimit");
+	int (*call)(int, const struct rlimit *) = next("setrlimit64");
 
 	return leaks_to("core") && resource == RLIMIT_CORE ? 0 : call(resource, limit);
 }

@@ -105,7 +105,7 @@ def test_compose_lists_credentials_without_values(_directory):
 def test_hypervisor_cannot_dump_core(_directory):
     """the hypervisor cannot leave a core file"""
     limits = re.search(r"^Max core file size\s+(\S+)\s+(\S+)", booted().seen["limits"], re.MULTILINE)
-    equal(limits.groups(), ("0", "0"), "limit of the core file's size")
+    equal(limits.groups(), ("1", "1"), "limit of the core file's size")
 
 
 def define_arrival(name):

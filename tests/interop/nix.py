@@ -208,7 +208,7 @@ def loads_credentials(sources):
         "microvm@evaluated": ["OTHER:/run/secrets/other"],
         "microvm@imperative": ["KEY:/run/secrets/imperative"],
     })
-    equal([(services[name]["LimitCORE"], services[name]["MemorySwapMax"]) for name in loaded], [(0, 0)] * 3)
+    equal([(services[name]["LimitCORE"], services[name]["MemorySwapMax"]) for name in loaded], [(1, 0)] * 3)
     hosts = nix(sources).value("hosts")
     equal([hosts[name]["after"] for name in ("seed", "emulated")], [[], ["vmcred-activate.service"]])
     # What the hypervisor's user can replace must not run as root because of vmcred.
