@@ -9,10 +9,12 @@ import resource
 import stat
 import subprocess
 import threading
+from pathlib import Path
 
 import harness
 from example import AS_NOBODY, NOBODY, program_for_all
 from harness import equal, expect, fails, need_root, run, vmcred
+from vm import wait_for
 
 SECRET = "correct-horse-battery-staple"
 CLONE_NEWNS = 0x20000

@@ -224,6 +224,24 @@ def test_import_syncs_a_bundle_before_it_is_installed(directory):
     equal([name for name in names if name in ("syncfs", "renameat", "fsync")], ["syncfs", "renameat", "fsync"])
 
 
+def test_output_is_synced_before_it_is_named(directory):
+    """a document or another output is synced before it gets its name, and the name afterwards"""
+    store = directory / "store"
+    store.mkdir()
+    key, document = directory / "key", store / "doc.json"
+    recipient = expect(run(harness.VMCRED, "keygen", "--output", key), 0).out.strip()
+    document.write_text('{"a": 1}')
+    sops = ["env", f"SOPS_AGE_KEY_FILE={key}", harness.VMCRED_SOPS]
+    for command in (
+        [*sops, "encrypt", "--age", recipient, "-i", document],
+        [*sops, "set", document, '["a"]', "2"],
+        [*sops, "decrypt", "--output", store / "plain", document],
+        [harness.VMCRED, "age", "-r", recipient, "-o", store / "file.age", document],
+    ):
+        names = [name for name, path, *_ in calls(directory, *command) if is_below(path, str(store))]
+        equal([name for name in names if name in ("fsync", "renameat")], ["fsync", "renameat", "fsync"], command)
+
+
 def test_unsynced_file_is_found(directory):
     """this test finds a file that was not synced"""
     store = directory / "store"

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,6 +11,9 @@
 #include "base/directory.h"
 #include "base/file.h"
 #include "base/secret.h"
+#include "base/text.h"
+
+#define OWN_DESCRIPTORS "/proc/self/fd"
 
 /* The largest file that is written in place: the largest SOPS document. */
 #define OVERWRITTEN_SIZE_MAX ((size_t)2 * 1024 * 1024 * 1024)
@@ -49,10 +51,16 @@ static int special_open(const struct output *output, const struct stat *status, 
 static int temporary_open(struct output *output, struct error *err)
 {
 	const bool is_new = output->target.fd < 0 && output->content == OUTPUT_CIPHERTEXT;
-	int fd = file_open_temporary(output->target.dirfd, output->target.name,
-				     is_new ? 0666 : S_IRUSR | S_IWUSR, output->path,
-				     &output->temporary, err);
+	const mode_t mode = is_new ? 0666 : S_IRUSR | S_IWUSR;
+	int fd = -1;
 
+	/* Naming it takes /proc, and not every file system has files without a name. */
+	if (faccessat(AT_FDCWD, OWN_DESCRIPTORS, X_OK, 0) == 0)
+		fd = openat(output->target.dirfd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, mode);
+	output->is_unnamed = fd >= 0;
+	if (fd < 0)
+		fd = file_open_temporary(output->target.dirfd, output->target.name, mode,
+					 output->path, &output->temporary, err);
 	output->is_unreplaceable =
 		fd < 0 && faccessat(output->target.dirfd, ".", W_OK | X_OK, AT_EACCESS) < 0;
 	return fd;
@@ -102,19 +110,43 @@ static int attributes_set(const struct output *output, struct error *err)
 		       : 0;
 }
 
+/* Names the complete file. */
+static int temporary_name(struct output *output, struct error *err)
+{
+	_cleanup_free_ char *file = text_format(OWN_DESCRIPTORS "/%d", output->fd);
+
+	for (int attempt = 0; file && attempt < DIR_NAME_ATTEMPTS; attempt++) {
+		_cleanup_free_ char *name = dir_temporary_name(output->target.name);
+
+		if (!name)
+			break;
+		if (linkat(AT_FDCWD, file, output->target.dirfd, name, AT_SYMLINK_FOLLOW) == 0) {
+			output->temporary = pointer_release(&name);
+			return 0;
+		}
+		if (errno != EEXIST)
+			return error_set_errno(err, errno, "creating a temporary file for %s",
+					       output->path);
+	}
+	return error_no_memory(err);
+}
+
 int output_finish(struct output *output, struct error *err)
 {
 	const struct trusted_target *target = &output->target;
 	_cleanup_close_ int dirfd = -1;
 	int r;
 
-	if (!output->temporary)
+	if (!output->temporary && !output->is_unnamed)
 		return 0;
 	r = attributes_set(output, err);
 	if (r < 0)
 		return r;
-	if (fsync(output->fd) < 0)
+	dirfd = openat(target->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dirfd < 0 || fsync(output->fd) < 0)
 		return error_set_errno(err, errno, "writing %s", output->path);
+	if (output->is_unnamed && temporary_name(output, err) < 0)
+		return -(int)err->code;
 	if (renameat(target->dirfd, output->temporary, target->dirfd, target->name) < 0) {
 		/* EBUSY: a mount point. */
 		output->is_unreplaceable = errno == EBUSY || errno == EPERM || errno == EACCES;
@@ -124,7 +156,6 @@ int output_finish(struct output *output, struct error *err)
 			       : -(int)err->code;
 	}
 	free(pointer_release(&output->temporary));
-	dirfd = openat(target->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return dir_sync(dirfd, output->path, err);
 }
 

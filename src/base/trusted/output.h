@@ -5,8 +5,9 @@
  * and what another user created in a directory with the sticky bit is refused, as the kernel does
  * with fs.protected_regular=2, fs.protected_fifos=2 and fs.protected_symlinks=1.
  *
- * A regular file is replaced: temporary file in the same directory, fsync, rename, fsync of the
- * directory. /dev/stdout, /dev/fd/N, devices of root and special files of this user are written to.
+ * A regular file is replaced: temporary file in the same directory, which has no name before it is
+ * complete where the file system supports that, fsync, rename, fsync of the directory. /dev/stdout,
+ * /dev/fd/N, devices of root and special files of this user are written to.
  */
 #ifndef VMCRED_BASE_TRUSTED_OUTPUT_H
 #define VMCRED_BASE_TRUSTED_OUTPUT_H
@@ -30,7 +31,8 @@ struct output {
 	enum output_content content;
 	const char *path; /* as given; the caller's */
 	struct trusted_target target;
-	char *temporary;       /* owned; the name in target.dirfd; NULL: it is not replaced */
+	bool is_unnamed;       /* the new file has no name yet, and ends with the process */
+	char *temporary;       /* owned; its name in target.dirfd; NULL: none, or no new file */
 	bool is_unreplaceable; /* its directory does not allow that; set on failure */
 };
 
