@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/directory.h"
 #include "base/path.h"
+#include "base/trusted/trusted.h"
 #include "bundle/bundle.h"
 
 /* Of directories, and of links before they get their name. */
@@ -77,7 +78,8 @@ int bundle_place_open(const char *path, bool dry, struct bundle_place *place, st
 {
 	int r = 0;
 
-	place->dirfd = dry ? dir_open(AT_FDCWD, path, err) : dir_make(AT_FDCWD, path, 0755, err);
+	place->dirfd =
+		dry ? dir_open(AT_FDCWD, path, err) : trusted_directory_make(path, 0755, err);
 	if (dry && place->dirfd == -(int)VMCRED_MISSING) {
 		error_clear(err);
 		return 0;

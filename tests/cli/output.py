@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 
 import harness
+from bundles import Repository
 from example import AS_NOBODY, NOBODY, program_for_all
 from harness import equal, expect, fails, need_root, run, vmcred
 from vm import wait_for
@@ -192,6 +193,32 @@ def test_link_of_another_user_must_not_lead_elsewhere(directory):
         equal({path.name: path.read_text() for path in host.iterdir()}, {"passwd": "root"}, name)
         expect(write(home / "good"), 0, "", "")
         assert (home / "good").is_symlink()
+
+
+def test_directories_behind_links_of_another_user(directory):
+    """no command creates files in a directory that a link of another user leads to, unless that user owns it"""
+    need_root()
+    here = Repository(directory / "repository")
+    home, host, theirs = (directory / name for name in ("home", "host", "theirs"))
+    for path in home, host, theirs:
+        path.mkdir()
+    for name, target in (("var", host), ("etc", host), ("good", theirs)):
+        (home / name).symlink_to(target)
+    for path in home, theirs, *home.iterdir():
+        by_nobody(path, 0o755)
+
+    def refused(*words, **options):
+        result = vmcred(*words, **options)
+        equal((result.code, list(host.iterdir())), (1, []), words)
+        assert "link of another user" in result.err, result
+
+    refused("init", home / "etc")
+    refused("init", home / "etc/more")
+    refused("keygen", "--output", home / "etc/key")
+    refused("units", "--config", here.config, "--output", home / "etc/units")
+    refused("import", "--machine", "m", "--identity", here.identity, "--root", home, stdin=here.export())
+    expect(vmcred("keygen", "--output", home / "good/key"))
+    equal(owner_and_mode(theirs / "key"), (0, 0o600))
 
 
 def read_all(path, into):

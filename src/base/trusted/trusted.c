@@ -233,12 +233,18 @@ static int reopen(int fd, int flags, const char *path, struct error *err)
 	return opened < 0 ? error_set_errno(err, errno, "opening %s", path) : opened;
 }
 
+static int directory_reopen(int fd, const char *path, struct error *err)
+{
+	int opened = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return opened < 0 ? error_set_errno(err, errno, "opening %s", path) : opened;
+}
+
 int trusted_directory_open(const char *path, struct error *err)
 {
 	__attribute__((cleanup(walk_release))) struct walk walk = {.path = path, .fd = -1};
 	_cleanup_close_ int fd = walk_all(&walk, 0, err);
 	struct stat status;
-	int opened;
 
 	if (fd < 0)
 		return fd;
@@ -247,8 +253,17 @@ int trusted_directory_open(const char *path, struct error *err)
 	if (walk.is_foreign ||
 	    ((status.st_mode & (S_IWGRP | S_IWOTH)) && !(status.st_mode & S_ISVTX)))
 		return error_set(err, VMCRED_FAILED, "opening %s: other users can change it", path);
-	opened = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return opened < 0 ? error_set_errno(err, errno, "opening %s", path) : opened;
+	return directory_reopen(fd, path, err);
+}
+
+int trusted_directory_make(const char *path, mode_t mode, struct error *err)
+{
+	__attribute__((cleanup(walk_release))) struct walk walk = {.path = path, .fd = -1};
+	_cleanup_close_ int fd = walk_all(&walk, mode, err);
+
+	if (fd < 0)
+		return fd == -(int)VMCRED_MISSING ? -(int)(err->code = VMCRED_FAILED) : fd;
+	return directory_reopen(fd, path, err);
 }
 
 int trusted_file_open(const char *path, struct error *err)

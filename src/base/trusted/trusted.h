@@ -33,6 +33,10 @@ int trusted_parent_open(const char *path, mode_t mode, const char **name, bool *
  */
 int trusted_directory_open(const char *path, struct error *err);
 
+/* Opens a directory that a user names for new files, and creates what is missing of it with `mode`,
+ * as trusted_parent_open() does. Returns its descriptor or a negative code. */
+int trusted_directory_make(const char *path, mode_t mode, struct error *err);
+
 /* Opens a regular file for reading; returns its descriptor or a negative code. */
 int trusted_file_open(const char *path, struct error *err);
 

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "base/trusted/trusted.h"
 #include "cli/vmcred-run/commands.h"
 #include "config/config.h"
 
@@ -79,7 +80,7 @@ static int dropins_clean(const struct config *config, int dirfd, struct error *e
 static int dropins_write(const struct config *config, const char *socket, const char *output,
 			 struct error *err)
 {
-	_cleanup_close_ int dirfd = dir_make(AT_FDCWD, output, 0755, err);
+	_cleanup_close_ int dirfd = trusted_directory_make(output, 0755, err);
 	int r = dirfd < 0 ? dirfd : 0;
 
 	for (size_t i = 0; r == 0 && i < config->vm_count; i++) {

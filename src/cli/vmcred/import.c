@@ -15,6 +15,7 @@
 #include "base/path.h"
 #include "base/pool.h"
 #include "base/trusted/memory_directory.h"
+#include "base/trusted/trusted.h"
 #include "bundle/bundle.h"
 #include "cli/vmcred/commands.h"
 
@@ -222,7 +223,8 @@ static int state_open(const struct call *call, int *dirfd, struct error *err)
 
 	if (!path)
 		return error_no_memory(err);
-	*dirfd = call->dry ? dir_open(AT_FDCWD, path, err) : dir_make(AT_FDCWD, path, 0700, err);
+	*dirfd =
+		call->dry ? dir_open(AT_FDCWD, path, err) : trusted_directory_make(path, 0700, err);
 	if (*dirfd >= 0)
 		return 0;
 	if (!call->dry || err->code != VMCRED_MISSING)

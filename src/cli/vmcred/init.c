@@ -10,10 +10,10 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/directory.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "base/trusted/trusted.h"
 #include "cli/vmcred/commands.h"
 #include "config/config.h"
 #include "vars/vars.h"
@@ -206,7 +206,7 @@ int command_init(struct cli *cli, int argc, char **argv, struct error *err)
 		r = user_find(&init, err);
 	if (r < 0)
 		return r;
-	dirfd = dir_make(AT_FDCWD, init.directory, 0755, err);
+	dirfd = trusted_directory_make(init.directory, 0755, err);
 	if (dirfd < 0)
 		return dirfd;
 	r = declaration_check(&init, dirfd, err);

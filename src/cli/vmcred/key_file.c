@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/path.h"
 #include "base/program.h"
+#include "base/trusted/trusted.h"
 #include "cli/vmcred/commands.h"
 
 #define KEYS_FILE_SIZE_MAX ((size_t)16 * 1024 * 1024) /* age's limit */
@@ -70,23 +71,24 @@ int cli_new_file_write(const char *path, bool is_identity, struct span text, int
 		       struct error *err)
 {
 	_cleanup_free_ char *directory = strdup(path);
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
 	int r;
 
 	if (!directory)
 		return error_no_memory(err);
-	*dirfd = dir_make(AT_FDCWD, dirname(directory), 0700, err);
+	*dirfd = trusted_directory_make(dirname(directory), 0700, err);
 	r = *dirfd < 0 ? *dirfd : 0;
 	if (r == 0 && is_identity)
 		r = git_check(path, err);
 	if (r < 0)
 		return r;
-	if (faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+	if (faccessat(*dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
 		error_set(err, VMCRED_FAILED, "%s exists; key files are never overwritten", path);
 		return error_hint(err, "move it or choose another name");
 	}
-	r = file_write_new(AT_FDCWD, path, text, S_IRUSR | S_IWUSR, err);
+	r = file_write_new(*dirfd, name, text, S_IRUSR | S_IWUSR, err);
 	if (r < 0)
-		return r;
+		return error_wrap(err, "%s", path);
 	r = dir_sync(*dirfd, path, err);
 	/* Nothing is encrypted to it yet. */
 	if (r < 0)
