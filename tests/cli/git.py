@@ -6,7 +6,7 @@ from pathlib import Path
 
 import harness
 from example import Example
-from harness import equal, expect, need, run, vmcred
+from harness import equal, expect, fails, need, run, vmcred
 
 AUTHOR = {"GIT_AUTHOR_NAME": "ada", "GIT_AUTHOR_EMAIL": "ada@example.org", "GIT_COMMITTER_NAME": "ada", "GIT_COMMITTER_EMAIL": "ada@example.org"}
 SECRET = "vars/per-machine/m/made/one/secret"

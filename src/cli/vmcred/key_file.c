@@ -10,8 +10,8 @@
 #include "base/cleanup.h"
 #include "base/directory.h"
 #include "base/file.h"
+#include "base/git/git.h"
 #include "base/path.h"
-#include "base/program.h"
 #include "base/trusted/trusted.h"
 #include "cli/vmcred/commands.h"
 
@@ -21,47 +21,27 @@
 static bool is_ignored(const char *directory, const char *name)
 {
 	_cleanup_error_ struct error ignored = {0};
-	_cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	const char *const arguments[] = {"git", "check-ignore", "--quiet", "--", name, NULL};
-	const struct program git = {
-		.file = "git",
-		.argv = (char *const *)arguments, /* only read */
-		.directory = directory,
-		.fds = {null, null, null},
-	};
-	int status = 0;
-	pid_t pid;
+	_cleanup_fclose_ FILE *output = NULL;
+	const char *const arguments[] = {"check-ignore", "--quiet", "--", name, NULL};
+	const struct program git = {.directory = directory, .fds = {-1, -1, -1}};
+	pid_t pid = 0;
 
-	return null >= 0 && program_start(&git, &pid, &ignored) == 0 &&
-	       program_wait(pid, &status, &ignored) == 0 &&
-	       program_status_check(status, "git", &ignored) == 0;
+	return git_start_reading(&git, arguments, &output, &pid, &ignored) == 0 &&
+	       program_end_reading(&output, pid, "git", &ignored) == 0;
 }
 
 /* Fails for a file in a git work tree, where `git add` would pick up the identity, unless it is
  * ignored. */
 static int git_check(const char *path, struct error *err)
 {
-	_cleanup_free_ char *copy = strdup(path), *directory = NULL, *up = NULL;
-	const char *slash = strrchr(path, '/');
+	_cleanup_free_ char *copy = strdup(path), *top = NULL;
+	const char *slash = strrchr(path, '/'), *directory = copy ? dirname(copy) : NULL;
+	int r = copy ? git_top_find(directory, &top, err) : error_no_memory(err);
 
-	directory = copy ? realpath(dirname(copy), NULL) : NULL;
-	up = directory ? strdup(directory) : NULL;
-	if (!up)
-		return copy && errno != ENOMEM ? 0 : error_no_memory(err);
-	for (;; *strrchr(up, '/') = '\0') {
-		_cleanup_free_ char *git = path_join(up, ".git");
-
-		if (!git)
-			return error_no_memory(err);
-		if (faccessat(AT_FDCWD, git, F_OK, 0) == 0)
-			break;
-		if (!strchr(up, '/'))
-			return 0;
-	}
-	if (is_ignored(directory, slash ? slash + 1 : path))
-		return 0;
+	if (r < 0 || !top || is_ignored(directory, slash ? slash + 1 : path))
+		return r;
 	error_set(err, VMCRED_FAILED,
-		  "%s is in the git work tree %s, which must not contain identities", path, up);
+		  "%s is in the git work tree %s, which must not contain identities", path, top);
 	return error_hint(err,
 			  "choose another place, such as /var/lib/vmcred/identity on the machine, "
 			  "or a name that git ignores");

@@ -4,7 +4,7 @@
 #include <sys/wait.h>
 
 #include "base/cleanup.h"
-#include "base/program.h"
+#include "base/git/git.h"
 #include "base/text.h"
 #include "inspect/doctor/doctor.h"
 
@@ -39,16 +39,11 @@ static int search(struct doctor *doctor, int store_dirfd, const char *where, str
 		  struct error *err)
 {
 	_cleanup_free_ char *directory = text_format("/proc/self/fd/%d", store_dirfd);
-	const char *const words[] = {"git",    "grep",
-				     where,    "--files-with-matches",
-				     "--null", "--extended-regexp",
-				     "--text", "-e",
-				     AGE_KEY,  "-e",
-				     PEM_KEY,  NULL};
-	const struct program git = {.file = words[0],
-				    .argv = (char *const *)words,
-				    .directory = directory,
-				    .fds = {-1, -1, -1}};
+	const char *const arguments[] = {
+		"grep",   where, "--files-with-matches", "--null", "--extended-regexp",
+		"--text", "-e",  AGE_KEY,         "-e",     PEM_KEY,
+		NULL};
+	const struct program git = {.directory = directory, .fds = {-1, -1, -1}};
 	_cleanup_error_ struct error ignored = {0};
 	_cleanup_fclose_ FILE *output = NULL;
 	_cleanup_free_ char *path = NULL;
@@ -58,7 +53,7 @@ static int search(struct doctor *doctor, int store_dirfd, const char *where, str
 
 	if (!directory)
 		return error_no_memory(err);
-	if (program_start_reading(&git, &output, &pid, &ignored) < 0)
+	if (git_start_reading(&git, arguments, &output, &pid, &ignored) < 0)
 		return START_FAILED;
 	while (r == 0 && getdelim(&path, &size, '\0', output) > 0)
 		r = file_add(doctor, paths, path, err);

@@ -11,7 +11,7 @@
 
 #include "base/array.h"
 #include "base/cleanup.h"
-#include "base/program.h"
+#include "base/git/git.h"
 #include "vars/access/access.h"
 #include "vars/members/members.h"
 
@@ -77,26 +77,15 @@ static void history_destroy(struct history *history)
 		fclose(history->stream);
 }
 
-static int git_start(char *const *argv, int store_dirfd, FILE **output, pid_t *pid,
+static int git_start(const char *const *arguments, int store_dirfd, FILE **output, pid_t *pid,
 		     struct error *err)
 {
 	_cleanup_free_ char *directory = text_format("/proc/self/fd/%d", store_dirfd);
 
-	return directory ? program_start_reading(&(struct program){.file = argv[0],
-								   .argv = argv,
-								   .directory = directory,
-								   .fds = {-1, -1, STDERR_FILENO}},
-						 output, pid, err)
+	return directory ? git_start_reading(&(struct program){.directory = directory,
+							       .fds = {-1, -1, STDERR_FILENO}},
+					     arguments, output, pid, err)
 			 : error_no_memory(err);
-}
-
-static int git_end(FILE **output, pid_t pid, struct error *err)
-{
-	int status = 0, r;
-
-	fclose(pointer_release(output));
-	r = program_wait(pid, &status, err);
-	return r < 0 ? r : program_status_check(status, "git", err);
 }
 
 /* Reads a line without its end. Returns 0 at the end of the stream. */
@@ -121,16 +110,16 @@ static const char *line_after(const struct history *history, const char *start)
 static int repository_find(struct history *history, int store_dirfd, bool *is_shallow,
 			   struct error *err)
 {
-	char *const argv[] = {(char *)"git", (char *)"rev-parse", (char *)"--show-prefix",
-			      (char *)"--is-shallow-repository", NULL};
+	static const char *const arguments[] = {"rev-parse", "--show-prefix",
+						"--is-shallow-repository", NULL};
 	pid_t pid = 0;
-	int r = git_start(argv, store_dirfd, &history->stream, &pid, err);
+	int r = git_start(arguments, store_dirfd, &history->stream, &pid, err);
 
 	if (r < 0)
 		return r;
 	history->prefix = strdup(line_read(history) ? history->line : "");
 	*is_shallow = line_read(history) && strcmp(history->line, "true") == 0;
-	r = git_end(&history->stream, pid, err);
+	r = program_end_reading(&history->stream, pid, "git", err);
 	if (r < 0)
 		return error_hint(err, "the history is that of the git repository with the store");
 	return history->prefix ? 0 : error_no_memory(err);
@@ -365,30 +354,29 @@ static int line_take(struct history *history, struct error *err)
 static int commits_read(struct history *history, int store_dirfd, struct error *err)
 {
 	/* All versions, also of branches whose changes a merge dropped. */
-	static const char *const words[] = {"git",
-					    "fast-export",
-					    "--all",
-					    "--full-history",
-					    "--show-original-ids",
-					    "--signed-tags=strip",
-					    "--tag-of-filtered-object=drop",
-					    "--reencode=no",
-					    "--",
-					    ":(glob)vars/**/secret",
-					    ":(glob)sops/secrets/*/secret",
-					    ":(glob)sops/*/*/key.json",
-					    NULL};
+	static const char *const arguments[] = {"fast-export",
+						"--all",
+						"--full-history",
+						"--show-original-ids",
+						"--signed-tags=strip",
+						"--tag-of-filtered-object=drop",
+						"--reencode=no",
+						"--",
+						":(glob)vars/**/secret",
+						":(glob)sops/secrets/*/secret",
+						":(glob)sops/*/*/key.json",
+						NULL};
+	_cleanup_error_ struct error ignored = {0};
 	pid_t pid = 0;
-	int status, r = git_start((char *const *)words, store_dirfd, &history->stream, &pid, err);
+	int r = git_start(arguments, store_dirfd, &history->stream, &pid, err);
 
 	if (r < 0)
 		return r;
 	while (r == 0 && line_read(history))
 		r = line_take(history, err);
 	if (r == 0)
-		return git_end(&history->stream, pid, err);
-	fclose(pointer_release(&history->stream));
-	(void)program_wait(pid, &status, &(struct error){0});
+		return program_end_reading(&history->stream, pid, "git", err);
+	(void)program_end_reading(&history->stream, pid, "git", &ignored);
 	return r;
 }
 

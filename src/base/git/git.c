@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/git/git.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/path.h"
+#include "base/text.h"
+
+int git_start_reading(const struct program *git, const char *const *arguments, FILE **output,
+		      pid_t *pid, struct error *err)
+{
+	static const char *const words[] = {"git",
+					    "-c",
+					    "core.fsmonitor=false",
+					    "-c",
+					    "safe.bareRepository=explicit",
+					    "-c",
+					    "submodule.recurse=false",
+					    NULL};
+	_cleanup_free_ char **environment = program_environment_with("GIT_ALLOW_PROTOCOL=");
+	_cleanup_strings_ struct strings argv = {0};
+	struct program started = *git;
+	int r = environment ? 0 : error_no_memory(err);
+
+	if (r == 0)
+		r = strings_add_all(&argv, (char *const *)words, err);
+	if (r == 0)
+		r = strings_add_all(&argv, (char *const *)arguments, err);
+	started.file = words[0];
+	started.argv = argv.items;
+	started.environment = environment;
+	return r < 0 ? r : program_start_reading(&started, output, pid, err);
+}
+
+int git_top_find(const char *directory, char **top, struct error *err)
+{
+	_cleanup_free_ char *up = realpath(directory, NULL);
+
+	*top = NULL;
+	if (!up)
+		return errno != ENOMEM ? 0 : error_no_memory(err);
+	for (;; *strrchr(up, '/') = '\0') {
+		_cleanup_free_ char *git = path_join(up, ".git");
+
+		if (!git)
+			return error_no_memory(err);
+		if (faccessat(AT_FDCWD, git, F_OK, 0) == 0)
+			break;
+		if (!strchr(up, '/'))
+			return 0;
+	}
+	*top = pointer_release(&up);
+	return 0;
+}
