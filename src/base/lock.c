@@ -54,10 +54,12 @@ static bool is_current(int dirfd, int fd)
 	       ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
 }
 
-static int lock_error(const char *what, struct error *err)
+static int lock_error(int dirfd, const char *what, struct error *err)
 {
 	error_set_errno(err, errno, "locking %s with " LOCK_NAME, what);
-	return error_hint(err, "remove that file if no vmcred is running");
+	if (faccessat(dirfd, LOCK_NAME, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		error_hint(err, "remove that file if no vmcred is running");
+	return -(int)err->code;
 }
 
 int lock_take(struct lock *lock, int dirfd, bool waits, const char *what, struct error *err)
@@ -68,11 +70,11 @@ int lock_take(struct lock *lock, int dirfd, bool waits, const char *what, struct
 		if (fd < 0 && faccessat(dirfd, ".", W_OK, AT_EACCESS) < 0)
 			return 0;
 		if (fd < 0)
-			return lock_error(what, err);
+			return lock_error(dirfd, what, err);
 		if (flock(fd, LOCK_EX | (waits ? 0 : LOCK_NB)) < 0) {
 			if (errno == EINTR)
 				continue;
-			return errno == EWOULDBLOCK ? 1 : lock_error(what, err);
+			return errno == EWOULDBLOCK ? 1 : lock_error(dirfd, what, err);
 		}
 		if (is_current(dirfd, fd)) {
 			lock->dirfd = dirfd;

@@ -63,10 +63,12 @@ int config_find(const char *given, char **path, int *dirfd, struct error *err)
 	}
 	if (!given)
 		given = VMCRED_CONFIG_PATH;
+	if (access(given, F_OK) < 0 && errno != ENOENT && errno != ENOTDIR)
+		return error_set_errno(err, errno, "opening %s", given);
 	if (access(given, F_OK) < 0) {
 		error_set(err, VMCRED_USAGE, "declaration %s%s not found",
 			  strcmp(given, VMCRED_CONFIG_PATH) == 0 ? "./vmcred.yaml or " : "", given);
-		return error_hint(err, "create it, or use --config FILE");
+		return error_hint(err, "create it with `vmcred init`, or use --config FILE");
 	}
 	found = strdup(given);
 	if (!found)

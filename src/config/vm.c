@@ -219,9 +219,17 @@ static int vm_salvage(struct reader *reader, const char *name, const struct yaml
 	const struct yaml_node *unit = yaml_member(entry, "unit");
 	const struct yaml_node *machine = yaml_member(entry, "machine");
 	const struct yaml_node *loads = yaml_member(entry, loads_key.name);
+	size_t whole = 0;
 
 	vm->load_count = 0;
 	vm->unit = vm->machine = NULL;
+	/* The entries before the wrong one; it and those after it are not whole. */
+	while (whole < vm->credential_file_count && vm->credential_files[whole].oem_name &&
+	       vm->credential_files[whole].credential)
+		whole++;
+	vm->credential_file_count = whole;
+	if (vm->command && !vm->command[0])
+		vm->command = NULL;
 	if (loads && reader_key_value(reader, &loads_key, loads, vm) < 0)
 		vm->load_count = 0;
 	error_clear(reader->err);

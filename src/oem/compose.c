@@ -72,7 +72,7 @@ static int all_skip(const struct config_vm *vm, const struct report *report, str
 		if (!vm->credential_files[i].optional) {
 			error_set(err, VMCRED_USAGE, "$CREDENTIALS_DIRECTORY is not set");
 			return error_hint(err, "start vmcred from a unit with LoadCredential=, or "
-					       "give --credentials DIR");
+					       "give --credentials DIRECTORY");
 		}
 		report_message(report, REPORT_WARNING,
 			       "optional credential %s is skipped: $CREDENTIALS_DIRECTORY is not "

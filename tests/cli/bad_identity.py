@@ -2,8 +2,8 @@
 """Unusable identities, and identities that decrypt only some secrets: errors name the file, the secret and the remedy, and
 nothing else changes."""
 import harness
-from example import Example, without_recipients
-from harness import equal, expect, need, run, test, vmcred
+from example import AS_NOBODY, Example, without_recipients
+from harness import VMCRED, equal, expect, fails, need, need_root, run, test, vmcred
 
 DECLARATION = """\
 machines: {m: {}, n: {}}
@@ -136,5 +136,19 @@ def unusable(how):
 
 for case in UNUSABLE:
     unusable(case)
+
+
+def test_the_identity_of_the_machine_needs_root(directory):
+    """users who cannot read the machine's identity learn that root can"""
+    need_root()
+    example = Example(directory)
+    directory.chmod(0o755)
+    script = 'mount -t tmpfs -o mode=755 none /var/lib && mkdir -m "$0" /var/lib/vmcred && exec "$@"'
+    words = [*AS_NOBODY, "env", "-u", "HOME", VMCRED, "inspect", "--config", example.config, "m"]
+    for mode, names_root in (("700", True), ("755", False)):
+        result = run("unshare", "--mount", "sh", "-c", script, mode, *words)
+        fails(result, 3, "no identity can be read", "--identity FILE")
+        equal("run this as root, or pass" in result.err, names_root, result.err)
+
 
 harness.main()

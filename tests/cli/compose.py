@@ -61,7 +61,7 @@ def test_too_large_list_is_printed_and_is_an_error(directory):
 def test_missing_credentials_directory(directory):
     """without a directory of credentials the error says how to give one"""
     vm = Vm(directory)
-    fails(harness.vmcred("compose", "test-vm", cwd=directory), 2, "$CREDENTIALS_DIRECTORY", "--credentials DIR")
+    fails(harness.vmcred("compose", "test-vm", cwd=directory), 2, "$CREDENTIALS_DIRECTORY", "--credentials DIRECTORY")
     result = harness.vmcred("compose", "test-vm", "--json", cwd=directory,
                             env={"CREDENTIALS_DIRECTORY": str(vm.credentials)})
     expect(result, 0, None, "")

@@ -239,13 +239,13 @@ def test_missing_declaration_lists_searched_paths(directory):
         vmcred("generate", cwd=directory),
         2,
         "",
-        "vmcred: declaration ./vmcred.yaml or /etc/vmcred/vmcred.yaml not found: create it, or use --config FILE\n",
+        "vmcred: declaration ./vmcred.yaml or /etc/vmcred/vmcred.yaml not found: create it with `vmcred init`, or use --config FILE\n",
     )
     expect(
         vmcred("generate", "--config", "nowhere.yaml", cwd=directory),
         2,
         "",
-        "vmcred: declaration nowhere.yaml not found: create it, or use --config FILE\n",
+        "vmcred: declaration nowhere.yaml not found: create it with `vmcred init`, or use --config FILE\n",
     )
     (directory / "loop").symlink_to("loop")
     fails(vmcred("generate", "--config", "loop", cwd=directory), 1, "opening loop", "symbolic links")

@@ -189,5 +189,12 @@ def test_personal_identity_of_sops_is_the_default(directory):
         expect(vmcred(*words, env=variables | {"SOPS_AGE_KEY_FILE": "/none"}), 3, "")
 
 
+def test_the_identity_file_is_reported(directory):
+    """-vv reports which identity file is used"""
+    example = Example(directory)
+    result = vmcred("get", "-vv", "--config", example.config, "m", "made/one", env={"SOPS_AGE_KEY_FILE": str(example.identity)})
+    assert f"vmcred: the identity file is {example.identity}\n" in expect(result, 0, None, None).err, result
+
+
 if __name__ == "__main__":
     harness.main()

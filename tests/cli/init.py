@@ -23,7 +23,7 @@ def test_new_person_gets_a_key(directory):
     result = expect(vmcred("init", "--user", "alice", repository, env=env), 0, None, "")
     key = re.search(r"age1\w+", result.out).group()
     equal(result.out, f"your new key is in {keys}: keep a copy, nothing else opens the secrets\nuser alice: {key}\n"
-                      f"edit {repository}/vmcred.yaml, then run:\n  vmcred machine add MACHINE\n  vmcred generate\n")  # fmt: skip
+                      f"edit {repository}/vmcred.yaml, then run in its directory:\n  vmcred machine add MACHINE\n  vmcred generate\n")  # fmt: skip
     equal((stat.S_IMODE(keys.stat().st_mode), f"# public key: {key}" in keys.read_text()), (0o600, True), "the identity")
     equal(files(repository), [".gitignore", "sops/users/alice/key.json", "vmcred.yaml"])
     again = expect(vmcred("init", "--json", "--user", "bob", directory / "second", env=env), 0, None, "")
@@ -74,6 +74,14 @@ def test_identity_is_not_written_into_a_work_tree(directory):
     result = vmcred("init", directory / "repository", env={"HOME": str(directory / "home")})
     fails(result, 1, ".config/sops/age/keys.txt", "git work tree")
     equal((files(directory / "home/.config"), files(directory / "repository")), ([], []))
+
+
+def test_no_place_for_a_key_or_a_repository(directory):
+    """without a home directory, the error asks for the key; in a directory that was removed, it does not tell to remove a file"""
+    fails(vmcred("init", directory / "repository", env={"HOME": ""}), 2, "$HOME", "--age-key")
+    script = f"mkdir {directory}/gone && cd {directory}/gone && rmdir {directory}/gone && exec {harness.VMCRED} init --age-key {keygen(directory / 'key')}"
+    result = fails(run("sh", "-c", script), 3, ".vmcred.lock")
+    assert "remove" not in result.err, result.err
 
 
 def test_nothing_is_overwritten(directory):

@@ -58,7 +58,7 @@ def test_identity_file_is_never_overwritten(directory):
             code=1,
             out="",
             err=f"vmcred: generating an identity: {target} exists; key files are never overwritten: "
-            "move it or choose another name\n",
+            f"move it away to replace it; `vmcred keygen -y {target}` prints its public key\n",
         )
     equal(path.read_text(), "precious", "content")
     equal((directory / "nowhere").exists(), False, "target of the link")

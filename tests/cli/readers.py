@@ -59,6 +59,17 @@ class Store(Team):
         return self.git("rev-parse", "HEAD")
 
 
+def test_json_has_what_the_manual_lists(directory):
+    """each secret of --json has the members that vmcred-store(1) lists, and each reader too"""
+    store = Store(directory)
+    page = (harness.SOURCE / "docs/vmcred-store.1.scd").read_text().split("# READERS\n")[1].split("\n# ")[0]
+    secret, reader = re.search(r"With \*--json\*, each secret has (.*?) A reader has (.*)", page, re.S).groups()
+    first = json.loads(expect(store("readers", "--json"), 0, None, "").out)[0]
+    members = set(re.findall(r"_([a-zA-Z]+)_", re.sub(r"\(.*?\)", "", secret, flags=re.S)))
+    equal(set(first), members)
+    assert set(first["readers"][0]) <= set(re.findall(r"_([a-zA-Z]+)_", reader)), first["readers"][0]
+
+
 def test_table(directory):
     """the table has a row for each reader with the reason, and for each recipient that is not a reader"""
     store = Store(directory)

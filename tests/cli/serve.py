@@ -246,7 +246,8 @@ def test_invalid_declaration_keeps_the_last_one(directory):
 
 def test_error_in_the_entry_of_a_vm(directory):
     """with an error in the entry of one VM, the others get their credentials, and that VM those that are still declared"""
-    broken = "  n:\n    comand: [x]\n    loadCredentials: {host-one: made/one}\n  o:\n    loadCredentials: {host-one: one}\n"
+    broken = "  n:\n    comand: [x]\n    loadCredentials: {host-one: made/one}\n  o:\n    loadCredentials: {host-one: one}\n" \
+             "  p:\n    loadCredentials: {host-two: made/two}\n    credentialFiles: {A/B: host-two}\n"
     example = Example(directory, DECLARATION)
     example.config.write_text(DECLARATION + broken)
     with serving(example) as server:
@@ -254,8 +255,10 @@ def test_error_in_the_entry_of_a_vm(directory):
             equal(server.get(unit, "host-one"), value(example, "one"))
         for unit in ("microvm@n.service", "microvm@o.service"):
             refused(server.get(unit, "host-two"))
+        example.document("two").unlink()
+        refused(server.get("microvm@p.service", "host-two"))
         code, lines = server.stop()
-        equal((code, len(lines)), (0, 4))
+        equal((code, len(lines)), (0, 5))
         assert 'vms.n: unknown key "comand"' in lines[2], lines
         assert "vms.o.loadCredentials.host-one: must be GENERATOR/FILE" in lines[3], lines
 

@@ -305,6 +305,18 @@ def test_error_in_a_vm(directory):
     expect(host.status("m"), 0)
 
 
+def test_commands_with_part_of_an_entry(directory):
+    """no command of a host fails because of a VM whose entry has an error in a credential or an empty command"""
+    host = Host(directory)
+    declaration = host.example.config.read_text()
+    for wrong in ("credentialFiles: {A: host-one, B/C: host-one}", "credentialFiles: {A: {optional: true}}", "command: []"):
+        host.example.config.write_text(f"{declaration}  wrong:\n    {wrong}\n")
+        expect(host.status(), 2)
+        for command in ("graph", "metrics"):
+            expect(vmcred(command, "--config", host.example.config, "--root", host.example.root), 0)
+        expect(vmcred("doctor", "--config", host.example.config, "--root", host.example.root), 1)
+
+
 def test_error_in_a_name(directory):
     """a VM without a valid name is only listed as an error: its name is not printed, and not passed to systemctl"""
     host = Host(directory)

@@ -121,6 +121,20 @@ def test_reload_and_services(_directory):
     equal(machine.checked("stat", "-c", "%a %U %G", "/run/secrets/vars/service/key").out, "400 ada ada\n")
 
 
+def test_without_an_identity(_directory):
+    """without the identity, the units fail, and their log names what systemd could not load"""
+    machine = booted()
+    for unit in (UNIT, "vmcred-activate.service"):
+        machine.write(f"{DROPINS}/{unit}.d/nowhere.conf", "[Service]\nLoadCredential=\nLoadCredential=identity:/nowhere\n")
+        machine.checked("systemctl", "daemon-reload")
+        equal(machine.run("systemctl", "restart", unit).code, 1, unit)
+        log = machine.checked("journalctl", f"--unit={unit}", "--output=cat").out
+        equal([line for line in log.splitlines() if "identity" in line], ["the identity in LoadCredential= cannot be read: vmcred-bundle(1), FIRST CONTACT"])
+        machine.checked("rm", f"{DROPINS}/{unit}.d/nowhere.conf")
+    machine.checked("systemctl", "daemon-reload")
+    machine.checked("systemctl", "restart", UNIT, "vmcred-activate.service")
+
+
 def test_age_plugin_in_the_sandbox(_directory):
     """an age plugin runs in the sandbox of the unit, and sees a device only with the documented drop-in"""
     machine = booted()

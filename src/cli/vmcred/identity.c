@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,8 +73,10 @@ int cli_person_identity_find(char **path, struct error *err)
 	__attribute__((cleanup(personal_release))) struct personal personal = personal_paths();
 	bool exists = personal.config && access(personal.config, R_OK) == 0;
 
-	if (!personal.config)
-		return error_set(err, VMCRED_USAGE, "you have no home directory: $HOME is not set");
+	if (!personal.config) {
+		error_set(err, VMCRED_USAGE, "you have no home directory: $HOME is not set");
+		return error_hint(err, "pass your key with --age-key KEY");
+	}
 	if (!exists && personal.ssh && access(personal.ssh, R_OK) == 0) {
 		*path = pointer_release(&personal.ssh);
 		return 1;
@@ -92,6 +95,7 @@ int cli_identity_find(const char *given, char **path, struct error *err)
 				      personal.config, personal.ssh, host_key};
 	_cleanup_strings_ struct strings tried = {0};
 	_cleanup_free_ char *list = NULL;
+	bool needs_root = false;
 
 	if (chosen) {
 		*path = strdup(chosen);
@@ -104,6 +108,8 @@ int cli_identity_find(const char *given, char **path, struct error *err)
 			*path = strdup(places[i]);
 			return *path ? 0 : error_no_memory(err);
 		}
+		/* Every machine has an SSH host key; the others say that it decrypts secrets. */
+		needs_root |= errno == EACCES && i < 2;
 		if (strings_add(&tried, places[i], err) < 0)
 			return -(int)err->code;
 	}
@@ -111,7 +117,8 @@ int cli_identity_find(const char *given, char **path, struct error *err)
 	if (!list)
 		return error_no_memory(err);
 	error_set(err, VMCRED_MISSING, "no identity can be read: tried %s", list);
-	return error_hint(err, "pass the identity file with --identity FILE");
+	return error_hint(err, "%spass the identity file with --identity FILE",
+			  needs_root ? "run this as root, or " : "");
 }
 
 int cli_identities_read(struct age_identities *identities, struct error *err)
@@ -131,6 +138,7 @@ int cli_identities_load(const char *given, const struct report *report,
 
 	if (r < 0)
 		return r;
+	report_message(report, REPORT_DEBUG, "the identity file is %s", path);
 	/* Keys may be encrypted with a passphrase; a plugin may ask for a PIN. */
 	identities->prompt = &terminal_prompt;
 	identities->report = report;

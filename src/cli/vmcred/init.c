@@ -163,7 +163,7 @@ static void result_print(const struct cli *cli, const struct init *init)
 		       init->identity);
 	for (size_t i = 0; i < init->keys.count; i++)
 		printf("user %s: %s\n", init->user, init->keys.keys[i].text);
-	printf("edit %s/" DECLARATION ", then run:\n"
+	printf("edit %s/" DECLARATION ", then run in its directory:\n"
 	       "  vmcred machine add MACHINE\n"
 	       "  vmcred generate\n",
 	       init->directory);

@@ -64,7 +64,11 @@ int cli_new_file_write(const char *path, bool is_identity, struct span text, int
 		return r;
 	if (faccessat(*dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
 		error_set(err, VMCRED_FAILED, "%s exists; key files are never overwritten", path);
-		return error_hint(err, "move it or choose another name");
+		return is_identity ? error_hint(err,
+						"move it away to replace it; `vmcred keygen -y %s` "
+						"prints its public key",
+						path)
+				   : error_hint(err, "move it or choose another name");
 	}
 	r = file_write_new(*dirfd, name, text, S_IRUSR | S_IWUSR, err);
 	if (r < 0)

@@ -97,8 +97,8 @@ static json_t *secret_json(struct query *query, const struct access_secret *secr
 	return json_pack(
 		"{s:s?, s:s?, s:s?, s:s, s:b, s:s?, s:i, s:i, s:o}", "machine", location->machine,
 		"generator", location->generator ? location->generator->name : NULL, "file",
-		location->file ? location->file->name : NULL, "path", secret->path, "exists",
-		secret->exists, "changed", cli_time_text(secret->changed, true, changed),
+		location->file ? location->file->name : NULL, "path", secret->path, "there",
+		secret->exists, "modified", cli_time_text(secret->changed, true, changed),
 		"keyGroups", (int)secret->groups, "keyGroupsNeeded", (int)secret->groups_min,
 		"readers", readers);
 }
