@@ -41,8 +41,8 @@ struct bundle_bytes {
 
 void bundle_bytes_free(struct bundle_bytes *bytes);
 
-/* Makes the bundle of the machine that `part` declares, from the store. VMCRED_MISSING: a file does
- * not exist. */
+/* Makes the bundle of the machine that `part` declares, from the store. Fails as
+ * vars_store_read_sealed(). */
 int bundle_pack(const char *part, int store_dirfd, struct bundle_bytes *bundle, struct error *err);
 
 /*

@@ -4,11 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/array.h"
 #include "base/cleanup.h"
-#include "base/directory.h"
 #include "base/file.h"
 #include "bundle/bundle.h"
 #include "bundle/tar.h"
@@ -21,6 +19,7 @@ void bundle_bytes_free(struct bundle_bytes *bytes)
 }
 
 struct packing {
+	const char *machine;
 	int store_dirfd;
 	FILE *stream;
 };
@@ -36,9 +35,7 @@ static int file_pack(const struct vars_location *location, void *data, struct er
 		return 0;
 	if (!path)
 		return error_no_memory(err);
-	r = file_read_secret(packing->store_dirfd, path, VARS_DOCUMENT_SIZE_MAX, &content, err);
-	if (r == -(int)VMCRED_MISSING)
-		error_hint(err, "run `vmcred generate`");
+	r = vars_store_read_sealed(packing->store_dirfd, location, packing->machine, &content, err);
 	return r < 0 ? r : tar_add(packing->stream, path, secret_span(&content), err);
 }
 
@@ -55,6 +52,7 @@ int bundle_pack(const char *part, int store_dirfd, struct bundle_bytes *bundle, 
 	if (!stream)
 		return error_no_memory(err);
 	packing.stream = stream;
+	packing.machine = config.machines[0].name;
 	r = tar_add(stream, BUNDLE_DECLARATION, span_of_text(part), err);
 	if (r == 0)
 		r = vars_each(&config, NULL, file_pack, &packing, err);
@@ -144,6 +142,8 @@ int bundle_open(struct span bytes, const char *given, struct bundle *bundle, str
 		r = config_load_text((const char *)bundle->files[0].content.data,
 				     bundle->files[0].content.size, "the bundle's vmcred.yaml",
 				     &bundle->config, err);
+	if (r == -(int)VMCRED_USAGE)
+		return error_hint(err, "if a newer vmcred exported it, update vmcred on this host");
 	if (r == 0)
 		r = machine_check(&bundle->config, given, err);
 	if (r == 0)

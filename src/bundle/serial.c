@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The serial of the last signed bundle. */
-#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <string.h>
@@ -47,7 +46,8 @@ static int record_read(int dirfd, uint64_t *serial, char digest[BUNDLE_DIGEST_SI
 		       number <= 0 || strlen(found) != BUNDLE_DIGEST_SIZE - 1))
 		r = error_set(err, VMCRED_FAILED, "%s is damaged", RECORD_NAME);
 	if (r < 0)
-		return error_hint(err, "remove it: the next signed bundle is accepted then");
+		return error_hint(err, "remove /var/lib/vmcred/" RECORD_NAME
+				       ": the next signed bundle is accepted then");
 	*serial = (uint64_t)number;
 	memcpy(digest, found, BUNDLE_DIGEST_SIZE);
 	return 0;

@@ -61,6 +61,14 @@ int vars_store_has(int store_dirfd, const struct vars_location *location, struct
 int vars_store_read(int store_dirfd, const struct vars_location *location,
 		    const struct sops_keyring *keyring, struct secret *value, struct error *err);
 
+/*
+ * Reads a file as it is, for a bundle of the machine. VMCRED_MISSING: it does not exist, or is not
+ * encrypted to the machine's registered key. VMCRED_FAILED: a secret that is not in a document, or
+ * merge-conflict markers.
+ */
+int vars_store_read_sealed(int store_dirfd, const struct vars_location *location,
+			   const char *machine, struct secret *text, struct error *err);
+
 /* Called for each declared file: shared ones first, then machine by machine. A negative code stops
  * the iteration. */
 typedef int (*vars_each_fn)(const struct vars_location *location, void *data, struct error *err);

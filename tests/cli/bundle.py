@@ -104,6 +104,27 @@ def test_missing_secret(directory):
     expect(vmcred("export", "n", "--config", repository.config))
 
 
+def test_secrets_that_the_host_would_refuse(directory):
+    """export fails if a secret is plaintext, has merge-conflict markers or is not encrypted to the machine's registered key"""
+    repository = Repository(directory)
+    document, public = repository.document("one"), directory / "vars/shared/both/public/value"
+    conflict = "<<<<<<< HEAD\n1\n=======\n2\n>>>>>>> other\n"
+    for path, content, words in (
+        (document, "plain\n", ["m/made/one/secret"]),
+        (document, conflict, ["m/made/one/secret", "merge-conflict"]),
+        (public, conflict, ["both/public/value", "merge-conflict"]),
+    ):
+        old = path.read_text()
+        path.write_text(content)
+        fails(vmcred("export", "m", "--config", repository.config), 1, *words)
+        path.write_text(old)
+    key = directory / "sops/machines/m/key.json"
+    shutil.copy(directory / "sops/machines/n/key.json", key)
+    fails(vmcred("export", "m", "--config", repository.config), 3, "m/made/one/secret", "is not encrypted to the key of m", "vmcred fix m")
+    shutil.rmtree(key.parent)
+    expect(repository.import_(repository.export()))
+
+
 def test_unknown_machine(directory):
     """an undeclared machine is a usage error"""
     repository = Repository(directory)
@@ -356,12 +377,14 @@ refused("a bundle with a device", lambda entries, _: of_other_type(entries, b"3"
 refused("a bundle with a directory", lambda entries, _: of_other_type(entries, b"5"), 4)
 refused("a bundle with a pax header", lambda entries, _: of_other_type(entries, b"x"), 4)
 refused("a bundle whose declaration is invalid", lambda entries, _: replaced(entries, 0, content=b"machines: [\n"), 2, "vmcred.yaml")
+refused("a bundle of a newer vmcred, with a key that this one does not know", lambda entries, _: replaced(
+    entries, 0, content=entries[0][1].replace(b'"part"', b'"new": 1, "part"')), 2, "update vmcred on this host")
 refused("a bundle that declares no machine", lambda entries, _: replaced(entries, 0, content=b""), 4, "0 machines")
 refused("a document under another document's name", swapped, 4, "made/one/secret")
 refused("a changed document", lambda entries, _: replaced(entries, 2, content=entries[2][1].replace(b'"mac"', b'"mad"')), 4, "made/one")
 refused("a document that is too large", lambda entries, _: replaced(entries, 2, content=b" " * (4 << 20) + b" "), 4, "made/one/secret")
 refused("a document that the host cannot open", lambda entries, repository: replaced(entries, 2, content=(
-    repository.directory / "vars/per-machine/n/made/one/secret").read_bytes()), 3, "made/one")
+    repository.directory / "vars/per-machine/n/made/one/secret").read_bytes()), 3, "machine add m --force")
 
 
 def test_each_cut_and_changed_byte_of_the_frame(directory):
@@ -379,7 +402,7 @@ def test_each_cut_and_changed_byte_of_the_frame(directory):
 
 
 def test_units_are_read_again(directory):
-    """on a running system, a changed declaration makes systemd read its units again before units are restarted; an unchanged one does not"""
+    """on a running system, only a changed declaration makes systemd read its units again, and a VM that runs and left it is a warning"""
     harness.need_root()
     harness.need_default_paths()
     os.makedirs("/run/systemd/system", exist_ok=True)
@@ -405,6 +428,16 @@ def test_units_are_read_again(directory):
         repository.config.write_text(repository.config.read_text().replace("plain", "other"))
         expect(vmcred(*command, stdin=repository.export(), env=systemctl.env), 0, None, "")
         equal(verbs(), ["daemon-reload", "try-restart"])
+        systemctl.unit("microvm@first.service", started=1)
+        text = repository.config.read_text()
+        repository.config.write_text(text.replace("  first:", "  other:"))
+        warning = "vmcred: warning: microvm@first.service runs, but is no longer declared: stop it with `systemctl disable --now microvm@first.service`\n"
+        expect(vmcred(*command, stdin=repository.export(), env=systemctl.env), 0, None, warning)
+        repository.config.write_text(text.replace("  first: {", "  renamed: {unit: microvm@first.service, "))
+        expect(vmcred(*command, stdin=repository.export(), env=systemctl.env), 0, None, "")
+        repository.config.write_text(text.replace("plain", "other"))
+        systemctl.unit("microvm@first.service", "inactive", "dead")
+        expect(vmcred(*command, stdin=repository.export(), env=systemctl.env), 0, None, "")
     finally:
         run("umount", "/run/secrets.d")
         run("umount", "/run/secrets-for-users.d")

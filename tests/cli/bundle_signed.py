@@ -103,6 +103,16 @@ def test_content_is_the_unsigned_bundle(directory):
     equal(files(repository.signed())["bundle.tar"], repository.export())
 
 
+def test_link_to_missing_allowed_signers(directory):
+    """a link to a file of allowed signers that does not exist does not mean that every bundle is accepted"""
+    repository = Signed(directory)
+    (repository.etc / "allowed_signers").unlink()
+    (repository.etc / "allowed_signers").symlink_to("missing")
+    for bundle in (repository.export(), repository.signed()):
+        fails(repository.import_(bundle), 4, "allowed_signers")
+    assert not os.path.lexists(repository.etc / "vmcred.yaml")
+
+
 def test_without_allowed_signers(directory):
     """without allowed signers, import does not check the signature or the serial, and reports that it trusts the transport"""
     repository = Signed(directory)
@@ -254,7 +264,7 @@ def test_damaged_record(directory):
     repository = Signed(directory)
     expect(repository.import_(repository.signed()))
     (repository.root / "var/lib/vmcred/bundle.json").write_text("{}\n")
-    fails(repository.import_(repository.signed()), 1, "bundle.json", "remove it")
+    fails(repository.import_(repository.signed()), 1, "remove /var/lib/vmcred/bundle.json")
 
 
 if __name__ == "__main__":

@@ -71,5 +71,34 @@ def test_first_import(directory):
     strike(directory, prepared=False)
 
 
+def test_signed_export(directory):
+    """after a fault, an export succeeds with a signed bundle that a host accepts, or fails with one error, and leaves no file"""
+    need("ssh-keygen")
+    repository = Repository(directory / "repository", DECLARATION)
+    place = directory / "place"
+    (place / "tmp").mkdir(parents=True)
+    expect(run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", place / "key"))
+    repository.etc.mkdir(parents=True)
+    (repository.etc / "allowed_signers").write_text("ada " + (place / "key.pub").read_text())
+
+    def command(copy):
+        environment = [f"{name}={copy}/tmp" for name in ("TMPDIR", "XDG_RUNTIME_DIR", "HOME")]
+        return ["env", *environment, harness.VMCRED, "export", "m", "--config", repository.config, "--sign", copy / "key"]
+
+    def check(copy, fault):
+        equal(sorted(str(path.relative_to(copy)) for path in copy.rglob("*")), ["key", "key.pub", "tmp"], f"files after {fault}")
+        imported = repository.import_(fault.out, "--dry-run")
+        if fault.code == 0:
+            fault.expect(imported.code == 0, "the bundle is not accepted")
+        else:
+            fault.expect(imported.code != 0, "a bundle is accepted")
+            # ssh-keygen prints its own.
+            errors = [line for line in fault.err.splitlines() if line.startswith("vmcred: ")]
+            fault.expect(len(errors) <= 1, "several errors")
+
+    failed = every_fault(place, command, check, follow=True, anywhere=True)
+    assert failed > 10, failed
+
+
 if __name__ == "__main__":
     harness.main()

@@ -164,7 +164,7 @@ def change(sentence, words, declaration=DECLARATION, prepare=(), edit=None, read
         expect(run(*command(final.directory)))
         expected = final.state(reader)
         assert expected != store.state(reader)
-        whole(final, reader, Fault("nothing", 0, ""), before)
+        whole(final, reader, Fault("nothing", 0, "", ""), before)
         shutil.rmtree(final.directory)
 
         def check(copy, fault):

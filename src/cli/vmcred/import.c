@@ -18,6 +18,7 @@
 #include "base/trusted/trusted.h"
 #include "bundle/bundle.h"
 #include "cli/vmcred/commands.h"
+#include "inspect/inspect.h"
 
 /* Of signed bundles only. */
 #define ALLOWED_SIGNERS "/etc/vmcred/allowed_signers"
@@ -83,8 +84,14 @@ static int secrets_check(const struct config *config, int dirfd,
 			 const struct age_identities *identities, struct error *err)
 {
 	struct checking checking = {.dirfd = dirfd, .keyring = {.identities = identities}};
+	int r = vars_each(config, NULL, secret_check, &checking, err);
 
-	return vars_each(config, NULL, secret_check, &checking, err);
+	if (r == -(int)VMCRED_MISSING)
+		error_hint(err,
+			   "in the repository, register this host's public key with `vmcred "
+			   "machine add %s --force --age-key KEY`",
+			   config->machines[0].name);
+	return r;
 }
 
 /* Whether the machine has files for the phase, or may still have some in memory. */
@@ -171,25 +178,50 @@ static int bundle_try(struct cli *cli, const struct call *call, const struct bun
 	return -(int)err->code;
 }
 
-/* Whether the installed declaration is another one. */
-static bool declaration_changes(const struct bundle_place *place, const struct bundle *bundle)
+/* A VM that is no longer declared runs on with its credentials: it may be wanted without them. */
+static int leftovers_report(const struct cli *cli, const struct config *old,
+			    const struct config *new, struct error *err)
 {
-	const struct span new = bundle->files[0].content;
-	_cleanup_error_ struct error ignored = {0};
-	_cleanup_free_ char *old = NULL;
-	size_t size;
+	_cleanup_free_ const char **names = calloc(old->vm_count + 1, sizeof(*names));
+	_cleanup_free_ struct inspect_unit *units = calloc(old->vm_count + 1, sizeof(*units));
+	size_t count = 0;
+	int r;
 
-	return file_read_text(place->dirfd, BUNDLE_DECLARATION, BUNDLE_SIZE_MAX, &old, &size,
-			      &ignored) < 0 ||
-	       !span_equal(span_of(old, size), new);
+	if (!names || !units)
+		return error_no_memory(err);
+	for (size_t i = 0; i < old->vm_count; i++) {
+		if (!config_vm_of_unit(new, old->vms[i].unit))
+			names[count++] = old->vms[i].unit;
+	}
+	r = units_read(names, count, units, err);
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		if (inspect_unit_is_running(&units[i]))
+			report_message(
+				&cli->report, REPORT_WARNING,
+				"%s runs, but is no longer declared: stop it with `systemctl "
+				"disable --now %s`",
+				names[i], names[i]);
+	}
+	return r;
 }
 
-/* The drop-ins of the VMs' units are made from the declaration when systemd reads its units. */
-static int units_update(const struct call *call, struct error *err)
+/* The drop-ins of the VMs' units are made from the declaration when systemd reads its units. `old`:
+ * the last declaration. */
+static int units_update(const struct cli *cli, const struct call *call, struct span old,
+			const struct config *new, struct error *err)
 {
+	_cleanup_config_ struct config config = {0};
+	_cleanup_error_ struct error ignored = {0};
+	int r;
+
 	if (call->options.root || access("/run/systemd/system", F_OK) < 0)
 		return 0;
-	return cli_systemctl("daemon-reload", true, NULL, err);
+	r = cli_systemctl("daemon-reload", true, NULL, err);
+	if (r < 0 || !old.data ||
+	    config_load_text((const char *)old.data, old.size, VMCRED_CONFIG_PATH, &config,
+			     &ignored) < 0)
+		return r;
+	return leftovers_report(cli, &config, new, err);
 }
 
 static int bundle_replace(struct cli *cli, const struct call *call, int state_dirfd,
@@ -197,10 +229,14 @@ static int bundle_replace(struct cli *cli, const struct call *call, int state_di
 			  const struct age_identities *identities, struct error *err)
 {
 	_cleanup_close_ int dirfd = bundle_stage(place, bundle, err);
-	const bool is_new = declaration_changes(place, bundle);
-	_cleanup_error_ struct error failed = {0};
+	_cleanup_error_ struct error failed = {0}, ignored = {0};
+	_cleanup_free_ char *text = NULL;
+	struct span old = {0};
 	int r = dirfd < 0 ? dirfd : secrets_check(&bundle->config, dirfd, identities, err);
 
+	if (file_read_text(place->dirfd, BUNDLE_DECLARATION, BUNDLE_SIZE_MAX, &text, &old.size,
+			   &ignored) == 0)
+		old.data = (const uint8_t *)text;
 	/* Before the bundle: otherwise, after a crash, an older one than this would be accepted. */
 	if (r == 0 && call->manifest.signer)
 		r = bundle_serial_write(state_dirfd, &call->manifest, err);
@@ -209,8 +245,8 @@ static int bundle_replace(struct cli *cli, const struct call *call, int state_di
 	if (r < 0)
 		return r;
 	/* From here on, a failure does not stop the rest. The error is the first one. */
-	if (is_new)
-		(void)units_update(call, err);
+	if (!old.data || !span_equal(old, bundle->files[0].content))
+		(void)units_update(cli, call, old, &bundle->config, err);
 	if (phases_activate(cli, call, &bundle->config, dirfd, identities, &failed) < 0)
 		error_add(err, &failed);
 	return -(int)err->code;
@@ -265,7 +301,8 @@ static int signers_find(const struct call *call, char **path, struct error *err)
 
 	if (!found)
 		return error_no_memory(err);
-	if (access(found, F_OK) == 0)
+	/* A link without its target must not mean that every bundle is accepted. */
+	if (faccessat(AT_FDCWD, found, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		*path = pointer_release(&found);
 	else if (errno != ENOENT && errno != ENOTDIR)
 		return error_set_errno(err, errno, "%s", found);

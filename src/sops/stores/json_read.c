@@ -298,7 +298,9 @@ static int text_read(struct secret *text, const char *what, struct sops_tree *tr
 	if (reader.at == reader.end)
 		return error_set(err, VMCRED_FAILED, "%s is empty", what);
 	if (object_only && peek(&reader) != '{')
-		return error_set(err, VMCRED_FAILED, "%s is not a JSON object", what);
+		return merge_conflict_check(secret_span(text), what, err) < 0
+			       ? -(int)err->code
+			       : error_set(err, VMCRED_FAILED, "%s is not a JSON object", what);
 	r = value_read(&reader, (struct span){0}, &opened, err);
 	if (r == 0)
 		r = containers_read(&reader, err);
