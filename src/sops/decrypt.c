@@ -131,8 +131,10 @@ static int values_decrypt(struct sops_walk *walk, struct error *err)
 		r = sops_rule_decide(&walk->rule, tree, i, err);
 		if (node->kind == SOPS_MAP || node->kind == SOPS_LIST || node->kind == SOPS_NULL)
 			continue;
-		/* A comment may have moved to where nothing is encrypted. */
-		if (r == 0 && (node->encrypted || node->kind == SOPS_COMMENT))
+		/* A comment may have moved to where nothing is encrypted. One that may select
+		 * values stays as it is then, or it would select others the next time. */
+		if (r == 0 && (node->encrypted || (node->kind == SOPS_COMMENT &&
+						   !sops_rule_is_by_comment(walk->rule.rule))))
 			r = value_decrypt(walk, i, err);
 		if (r == 0)
 			r = sops_walk_mac_add(walk, node, err);
@@ -202,6 +204,45 @@ static int tree_decrypt(struct sops_document *document, unsigned int flags, stru
 		return r;
 	document->failure = SOPS_FAILED_MAC;
 	return flags & SOPS_IGNORE_MAC ? 0 : mac_verify(document, &walk, err);
+}
+
+int sops_document_text_check(struct sops_document *document, const struct sops_store *store,
+			     struct span text, struct error *err)
+{
+	/* YAML's reader may find a comment elsewhere than it was. */
+	const bool select = store == &sops_store_yaml &&
+			    sops_rule_is_by_comment(document->metadata.policy.rule);
+	_cleanup_sops_tree_ struct sops_tree read = {0}, metadata = {0};
+	_cleanup_sops_walk_ struct sops_walk walk = {0};
+	_cleanup_secret_ struct secret copy = {0};
+	_cleanup_error_ struct error problem = {0};
+	int r;
+
+	/* The others can represent every tree. */
+	if (!document->resealed ||
+	    (store != &sops_store_dotenv && store != &sops_store_ini && !select))
+		return 0;
+	r = secret_copy(&copy, text, err);
+	if (r == 0)
+		r = sops_walk_begin(&walk, &read, document->name, &document->metadata.policy,
+				    secret_span(&document->data_key), SOPS_DECRYPT, false, err);
+	if (r < 0)
+		return r;
+	r = store->read(&copy, document->name, &read, &problem);
+	if (r == 0)
+		r = store->metadata_take(&read, document->name, &metadata, &problem);
+	if (r > 0)
+		r = values_decrypt(&walk, &problem);
+	if (r == 0)
+		r = mac_verify(document, &walk, &problem);
+	if (r == 0)
+		return 0;
+	error_set(err, VMCRED_FAILED, "writing as %s: a %s (%s)", store->name,
+		  select ? "comment would move, and the rule would then select other values"
+			 : "key or value would be read as another one",
+		  problem.text);
+	return select ? error_hint(err, "write the comment after its value, on the same line")
+		      : -VMCRED_FAILED;
 }
 
 int sops_document_decrypt(struct sops_document *document, const struct sops_keyring *keyring,

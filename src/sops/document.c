@@ -6,20 +6,6 @@
 #include "base/cleanup.h"
 #include "sops/cipher.h"
 
-static struct sops_document *document_new(const char *what, struct error *err)
-{
-	struct sops_document *document = calloc(1, sizeof(*document));
-
-	if (document)
-		document->name = strdup(what);
-	if (!document || !document->name) {
-		free(document);
-		error_no_memory(err);
-		return NULL;
-	}
-	return document;
-}
-
 static int metadata_read(const struct sops_store *store, struct sops_document *document,
 			 struct error *err)
 {
@@ -35,39 +21,41 @@ static int metadata_read(const struct sops_store *store, struct sops_document *d
 					  &document->metadata, err);
 }
 
-int sops_document_read(const struct sops_store *store, struct secret *text, const char *what,
-		       struct sops_document **document, struct error *err)
+static int document_read(const struct sops_store *store, struct secret *text, const char *what,
+			 bool is_plain, struct sops_document **document, struct error *err)
 {
-	_cleanup_sops_document_ struct sops_document *new = document_new(what, err);
+	_cleanup_sops_document_ struct sops_document *new = calloc(1, sizeof(*new));
 	_cleanup_secret_ struct secret taken = {0};
 	int r;
 
 	secret_move(&taken, text);
-	if (!new)
-		return -(int)err->code;
-	r = store->read(&taken, new->name, &new->tree, err);
-	if (r == 0)
-		r = metadata_read(store, new, err);
+	if (new)
+		new->name = strdup(what);
+	if (!new || !new->name)
+		return error_no_memory(err);
+	if (is_plain) {
+		new->state = SOPS_OPEN;
+		r = store->read_plain(&taken, new->name, &new->tree, err);
+	} else {
+		r = store->read(&taken, new->name, &new->tree, err);
+		if (r == 0)
+			r = metadata_read(store, new, err);
+	}
 	if (r == 0)
 		*document = pointer_release(&new);
 	return r;
 }
 
+int sops_document_read(const struct sops_store *store, struct secret *text, const char *what,
+		       struct sops_document **document, struct error *err)
+{
+	return document_read(store, text, what, false, document, err);
+}
+
 int sops_document_read_plain(const struct sops_store *store, struct secret *text, const char *what,
 			     struct sops_document **document, struct error *err)
 {
-	_cleanup_sops_document_ struct sops_document *new = document_new(what, err);
-	_cleanup_secret_ struct secret taken = {0};
-	int r;
-
-	secret_move(&taken, text);
-	if (!new)
-		return -(int)err->code;
-	new->state = SOPS_OPEN;
-	r = store->read_plain(&taken, new->name, &new->tree, err);
-	if (r == 0)
-		*document = pointer_release(&new);
-	return r;
+	return document_read(store, text, what, true, document, err);
 }
 
 int sops_document_is_encrypted(const struct sops_store *store, struct secret *text,
@@ -259,6 +247,12 @@ static int write_with_metadata(const struct sops_document *document, const struc
 	_cleanup_sops_tree_ struct sops_tree metadata = {0};
 	int r = 0;
 
+	/* The others would write the first one only, and the MAC covers all. */
+	if (store != &sops_store_yaml && sops_document_count(document) > 1)
+		return error_set(
+			err, VMCRED_FAILED,
+			"writing as %s: %s has several documents, which only YAML can hold",
+			store->name, document->name);
 	if (store->has_metadata(&document->tree))
 		return error_set(err, VMCRED_FAILED,
 				 "%s: a key is reserved for the metadata of the format %s",
@@ -274,10 +268,12 @@ static int sealed_write(struct sops_document *document, const struct sops_store 
 {
 	const size_t begin = out->size;
 	int r = write_with_metadata(document, store, format, out, err);
+	struct span text = span_of(out->data + begin, out->size - begin);
 
 	if (r == 0)
-		r = sops_document_comments_settle(
-			document, store, span_of(out->data + begin, out->size - begin), err);
+		r = sops_document_text_check(document, store, text, err);
+	if (r == 0)
+		r = sops_document_comments_settle(document, store, text, err);
 	if (r <= 0)
 		return r;
 	out->size = begin;

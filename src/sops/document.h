@@ -22,6 +22,7 @@ struct sops_document {
 	} state;
 	enum sops_failure failure;
 	bool keeps_time;                    /* the next MAC does not stand for new values */
+	bool resealed;                      /* the values were encrypted here: they must decrypt */
 	size_t comments_kept, comment_kept; /* not decrypted: how many, and the first one's node */
 };
 
@@ -43,5 +44,10 @@ int sops_document_seal(struct sops_document *document, bool reuse_nonces, bool s
  * which was written from it. Returns 1 if it must be written again, 0 if nothing changed. */
 int sops_document_comments_settle(struct sops_document *document, const struct sops_store *store,
 				  struct span text, struct error *err);
+
+/* decrypt.c: checks that `text`, which was written from a sealed document, decrypts to the same
+ * values. VMCRED_FAILED: the store reads a key or a value as another one. */
+int sops_document_text_check(struct sops_document *document, const struct sops_store *store,
+			     struct span text, struct error *err);
 
 #endif

@@ -43,10 +43,18 @@ static int first_document_check(const struct sops_document *document, struct err
 static int node_find(const struct sops_document *document, const char *text,
 		     const struct sops_path *path, size_t *node, struct error *err)
 {
+	const struct sops_node *nodes = document->tree.nodes;
+
 	*node = SOPS_FIRST_DOCUMENT;
 	for (size_t i = 0; i < path->count; i++) {
-		int r = sops_path_step(&document->tree, *node, &path->steps[i], node, err);
+		int r;
 
+		if (nodes[*node].kind != SOPS_MAP && nodes[*node].kind != SOPS_LIST)
+			return error_set(err, VMCRED_USAGE,
+					 "%s: %s: part %zu of the path is in a value that is "
+					 "neither a map nor a list",
+					 document->name, text, i + 1);
+		r = sops_path_step(&document->tree, *node, &path->steps[i], node, err);
 		if (r < 0)
 			return error_wrap(err, "%s: %s", document->name, text);
 		if (*node == 0)

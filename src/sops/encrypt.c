@@ -187,6 +187,7 @@ static bool is_kept(const struct sops_node *node)
 static int values_encrypt(struct sops_walk *walk, struct reuse *reuse, bool again,
 			  struct error *err)
 {
+	const bool moves = !sops_rule_is_by_comment(walk->rule.rule);
 	struct sops_tree *tree = walk->tree;
 	int r = 0;
 
@@ -199,9 +200,9 @@ static int values_encrypt(struct sops_walk *walk, struct reuse *reuse, bool agai
 			continue;
 		r = sops_walk_mac_add(walk, node, err);
 		/* An encrypted comment that moved to where nothing is encrypted stays encrypted. */
-		if (r == 0 && node->kind == SOPS_COMMENT && reuse && !node->nonce)
+		if (r == 0 && moves && node->kind == SOPS_COMMENT && reuse && !node->nonce)
 			r = nonce_find(reuse, tree, i, &node->nonce, err);
-		if (r == 0 && node->kind == SOPS_COMMENT && node->nonce)
+		if (r == 0 && moves && node->kind == SOPS_COMMENT && node->nonce)
 			node->encrypted = true;
 		if (r == 0 && node->encrypted && !(again && is_kept(node)))
 			r = value_encrypt(walk, i, reuse, err);
@@ -234,12 +235,13 @@ int sops_document_seal(struct sops_document *document, bool reuse_nonces, bool s
 	int r = sops_walk_begin(&walk, &document->tree, document->name, &document->metadata.policy,
 				secret_span(&document->data_key), SOPS_ENCRYPT, strict, err);
 
-	document->failure = SOPS_FAILED_VALUE;
+	document->failure = r < 0 ? SOPS_FAILED_OTHERWISE : SOPS_FAILED_VALUE;
 	if (r == 0)
 		r = values_encrypt(&walk, reuse_nonces ? &reuse : NULL, !strict, err);
 	if (r == 0)
 		r = mac_seal(&walk, document, err);
 	document->state = r < 0 ? SOPS_BROKEN : SOPS_SEALED;
+	document->resealed = true;
 	if (r < 0)
 		sops_document_break(document);
 	return r;

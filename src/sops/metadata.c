@@ -218,6 +218,8 @@ void sops_metadata_destroy(struct sops_metadata *metadata)
 
 bool sops_version_is_newer(const char *a, const char *b)
 {
+	a += *a == 'v';
+	b += *b == 'v';
 	for (int part = 0; part < 3; part++) {
 		char *a_end, *b_end;
 		unsigned long a_number = strtoul(a, &a_end, 10), b_number = strtoul(b, &b_end, 10);

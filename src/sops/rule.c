@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sops/walk.h"
 
-#include <stdlib.h>
+bool sops_rule_is_by_comment(enum sops_rule rule)
+{
+	return rule == SOPS_UNENCRYPTED_COMMENT_REGEX || rule == SOPS_ENCRYPTED_COMMENT_REGEX;
+}
 
 int sops_rule_prepare(struct sops_rule_state *rule, const struct sops_policy *policy, bool strict,
 		      struct error *err)

@@ -21,7 +21,8 @@ struct sops_rule_state {
 	bool comment_matched;
 };
 
-#define _cleanup_sops_rule_ __attribute__((cleanup(sops_rule_destroy)))
+/* Whether comments select the values. */
+bool sops_rule_is_by_comment(enum sops_rule rule);
 
 /* Prepares the rule of a policy, which must outlive it. In sops an invalid expression never
  * matches; with `strict` it is an error. */

@@ -163,15 +163,19 @@ static bool float_set(const char *text, struct yaml_scalar *scalar)
 /* Beyond 64 bits with a sign, Go has an unsigned type, which sops refuses, but no negative one. */
 static bool integer_set(bool negative, uint64_t value, struct yaml_scalar *scalar)
 {
+	bool too_large = value > (uint64_t)INT64_MAX + negative;
+
+	if (too_large && negative)
+		return false;
 	scalar->type = YAML_INT;
 	scalar->negative = negative && value > 0;
 	scalar->integer = value;
-	scalar->too_large = value > (uint64_t)INT64_MAX + negative;
+	scalar->too_large = too_large;
 	if (negative)
 		scalar->number = -(double)value;
 	else
 		scalar->number = (double)value;
-	return !scalar->too_large || !negative;
+	return true;
 }
 
 /* The text begins with a digit or a sign; underscores are gone. */

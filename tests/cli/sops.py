@@ -82,7 +82,7 @@ def test_command_line_error_is_one_line(directory):
         (["decrypt", "--in-plac", "doc.json"], 1, "sops decrypt: unknown flag --in-plac: did you mean --in-place?"),
         (["decrypt", "--output"], 1, "sops decrypt: flag --output requires a value"),
         (["decrypt", "-i=x", "doc.json"], 1, "sops decrypt: --in-place must be true or false"),
-        (["--indent", "x", "-d", "doc.json"], 1, "sops: --indent must be an integer up to 255"),
+        (["--indent", "x", "-d", "doc.json"], 1, "sops: --indent must be an integer from -1 to 255"),
         ([], 100, "no file given"),
         (["decrypt", "nofile"], 100, "nofile does not exist"),
         (["decrypt", "-i"], 8, "--in-place requires a file"),
@@ -106,6 +106,16 @@ def test_command_line_error_is_one_line(directory):
         (["updatekeys", "doc.json"], 1, "no .sops.yaml in this directory or its parents: pass --config FILE"),
         (["groups", "delete", "--file", "doc.json", "3"], 2, "doc.json has no key group 3: the last one is 0"),
         (["groups", "delete", "--file", "doc.json", "0"], 1, "doc.json has only one key group: without it the file could not be decrypted"),
+        (
+            ["groups", "add", "-i", "--file", "doc.json", "--age", documents.recipient, "--shamir-secret-sharing-threshold", "3"],
+            1,
+            "doc.json would have 2 key groups, but decrypting would require 3: set a lower --shamir-secret-sharing-threshold",
+        ),
+        (
+            ["groups", "add", "-i", "--file", "doc.json", "--age", documents.recipient, "--shamir-secret-sharing-threshold", "-1"],
+            1,
+            "sops groups add: --shamir-secret-sharing-threshold must be an integer from 0 to 255",
+        ),
         (["exec-file", "--background", "doc.json", "true"], 1, "--background is not supported: the file is removed when sops exits"),
         (["exec-file", "--filename", "../x", "doc.json", "true"], 1, "--filename must be a name without a directory"),
         (["--enable-local-keyservice=false", "-d", "doc.json"], 1, "--enable-local-keyservice=false leaves no keys: key services are not supported"),
@@ -172,6 +182,57 @@ def test_no_message_contains_a_value(directory):
         if words[0] == "edit":
             documents.kept(result)
     documents.untouched()
+
+
+def test_comment_that_would_select_other_values_is_refused(directory):
+    """where YAML would read a comment elsewhere, so that it selects other values, nothing is written"""
+    documents = Documents(directory)
+    path = directory / "doc.yaml"
+    for rule in ("encrypted", "unencrypted"):
+        (directory / ".sops.yaml").write_text(f"creation_rules:\n  - age: {documents.recipient}\n    {rule}_comment_regex: mark\n")
+        path.write_text("a:\n    - # mark\n      b: x\n      c: x\n")
+        fails(documents.sops("encrypt", "-i", "doc.yaml"), 4, "writing as yaml: a comment would move", "write the comment after its value")
+        equal(path.read_text(), "a:\n    - # mark\n      b: x\n      c: x\n", "the file")
+        path.write_text("a:\n    - b: x # mark\n      c: x\n")
+        expect(documents.sops("encrypt", "-i", "doc.yaml"), 0, "", "")
+        expect(documents.sops("decrypt", "doc.yaml"), 0, "a:\n    - b: x # mark\n      c: x\n", "")
+
+
+def test_several_documents_are_not_written_in_another_format(directory):
+    """a file with several YAML documents is not encrypted in a format that holds only one"""
+    documents = Documents(directory)
+    path = directory / "doc.yaml"
+    for output in ("json", "binary", "dotenv", "ini"):
+        path.write_text("a: x\n---\nb: x\n")
+        error = f"writing as {output}: doc.yaml has several documents, which only YAML can hold"
+        fails(documents.sops("encrypt", "--age", documents.recipient, "--output-type", output, "-i", "doc.yaml"), 4, error)
+        equal(path.read_text(), "a: x\n---\nb: x\n", "the file")
+        expect(documents.sops("encrypt", "--age", documents.recipient, "-i", "doc.yaml"), 0, "", "")
+        before = path.read_text()
+        for words in (["rotate", "-i", "--output-type", output, "doc.yaml"], ["set", "--output-type", output, "doc.yaml", '["a"]', "1"]):
+            fails(documents.sops(*words), 4, error)
+            equal(path.read_text(), before, "the file")
+
+
+def test_ambiguous_comment_rule_is_an_error_of_encryption(directory):
+    """unencrypted_comment_regex must not match the ciphertext of a comment: 23, as in sops"""
+    documents = Documents(directory)
+    (directory / ".sops.yaml").write_text(f"creation_rules:\n  - age: {documents.recipient}\n    unencrypted_comment_regex: E\n")
+    (directory / "doc.yaml").write_text("# x\na: 1\n")
+    fails(documents.sops("encrypt", "doc.yaml"), 23, "unencrypted_comment_regex matches its ciphertext")
+
+
+def test_encrypted_comment_that_moved_selects_nothing(directory):
+    """an encrypted comment that is read where nothing is encrypted stays encrypted, and selects no value in a rotation"""
+    documents = Documents(directory)
+    (directory / ".sops.yaml").write_text(f"creation_rules:\n  - age: {documents.recipient}\n    encrypted_comment_regex: mark\n")
+    path = directory / "doc.yaml"
+    path.write_text("# mark\na: [] # mark\n\nb: x\n")
+    expect(documents.sops("encrypt", "-i", "doc.yaml"), 0, "", "")
+    assert "\nb: x\n" in path.read_text()
+    expect(documents.sops("rotate", "-i", "doc.yaml"), 0, "", "")
+    assert "\nb: x\n" in path.read_text()
+    assert re.fullmatch(r"# mark\na: \[\]\n#ENC\[.*\]\nb: x\n", expect(documents.sops("decrypt", "doc.yaml"), 0, None, "").out)
 
 
 def test_editor_gets_plaintext_in_memory(directory):
@@ -360,9 +421,9 @@ def test_exec_env_leaves_no_process(directory):
 
 
 def test_document_needs_a_version(directory):
-    """a document is opened only if its metadata have a semantic version, as in sops"""
+    """a document is opened only if its metadata have a semantic version or that of sops 1, as in sops"""
     documents = Documents(directory)
-    for version, code in (("3.2.0", 0), ("3.13.2-rc.1", 0), ("1.0", 1), ("3.13.2.1", 1), ("03.1.2", 1), ("", 1)):
+    for version, code in (("3.2.0", 0), ("3.13.2-rc.1", 0), ("v3.13.2", 0), ("1.0", 0), ("2.0", 1), ("3.13.2.1", 1), ("03.1.2", 1), ("", 1)):
         documents.path.write_bytes(documents.before.replace(b'"version": "3.13.2"', f'"version": "{version}"'.encode()))
         result = documents.sops("decrypt", "doc.json")
         if code == 0:

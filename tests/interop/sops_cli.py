@@ -2,6 +2,7 @@
 """Commands and flags: each command line has the same effect with `vmcred sops` and with the real sops."""
 import json
 import re
+import shutil
 
 import harness
 from harness import equal, run
@@ -169,6 +170,8 @@ DAMAGED = [
     (r'"mac": "[^"]*"', '"mac": "x"'),
     (r'"version": "[^"]*"', '"version": ""'),
     (r'"version": "[^"]*"', '"version": "x"'),
+    (r'"version": "[^"]*"', '"version": "1.0"'),
+    (r'"version": "[^"]*"', '"version": "v3.13.1"'),
     (r'"lastmodified": "[^"]*"', '"lastmodified": "x"'),
     (r'"lastmodified": "[^"]*"', '"lastmodified": "2020-01-01T00:00:00Z"'),
     (r'"age": \[.*?\n\t\t\]', '"age": []'),
@@ -278,6 +281,83 @@ def test_encryption_gives_the_same_document(directory):
     peers.same("encrypt", *age, "--output-type", "json", "--output", "x.json", "plain.yaml", code=0)
 
 
+# sops writes documents for these that neither it nor anything else can read again.
+UNREADABLE = {
+    "x.yaml": ['"<<": x\n', 'a: {"<<": [x, 1]}\n', 'a:\n    - "<<":\n'],
+    "x.ini": ["- = x\n", "`#a` = x\n", "`;a` = x\n", "`[a` = x\n", '"""`=""" = x\n'],
+}
+# The same for values that are not encrypted.
+UNREADABLE_OPEN = {
+    "x.yaml": ["a: -0.0\n", "a: [-0e3]\n"],
+    "x.ini": ["a = `x\\\\`\nb = y\n", "a = `'x'`\n", '\ta = `"x"`\n', 'a = ` "x`\n', 'a = """"""x"""\n'],
+}  # fmt: skip
+
+
+def test_documents_can_be_read_again(directory):
+    """documents that sops encrypts but cannot decrypt afterwards can be decrypted, by sops too"""
+    peers = Peers(directory)
+    for rule, files in [((), UNREADABLE), (("--encrypted-suffix", "none"), UNREADABLE_OPEN)]:
+        for name, text in [(name, text) for name, texts in files.items() for text in texts]:
+            (peers.tree / name).write_text(text)
+            words = ("encrypt", "-i", "--age", peers.recipient, *rule, name)
+            opened = []
+            for program in (peers.ours, peers.sops):
+                (code, _, _), err, place = peers.one(program, words, {}, b"", None, ".")
+                equal((code, err), (0, ""), f"{words} of {text!r}")
+                opened.append(peers.one(peers.ours, ("decrypt", name), {}, b"", lambda to, place=place: shutil.copy(place / name, to), ".")[0])
+                if program == peers.ours:
+                    peers.decrypt(place / name)
+            assert opened[0][0] == 0 and opened[1][0] != 0, f"{text!r}: {opened}"
+            # The plaintext means the same.
+            (peers.tree / name).write_text(opened[0][1])
+            again = peers.one(peers.ours, words, {}, b"", None, ".")[2]
+            decrypted = peers.one(peers.ours, ("decrypt", name), {}, b"", lambda to, place=again: shutil.copy(place / name, to), ".")[0]
+            if "-0" not in text:
+                equal(decrypted[:2], opened[0][:2], f"{text!r} again")
+
+
+def test_flat_documents_that_would_not_decrypt_are_not_written(directory):
+    """what dotenv and INI cannot represent is refused, and the file unchanged, where sops writes a document that it cannot decrypt"""
+    peers = Peers(directory)
+    age = ("--age", peers.recipient)
+    (peers.tree / "x.json").write_text('{"s": {"a\\nb": "x"}}')
+    (peers.tree / "y.json").write_text('{"a=b": "x"}')
+    for words in [
+        ("set", "enc.env", '["c_unencrypted"]', "true"),
+        ("set", "enc.env", '["a"]', "null"),
+        ("set", "enc.env", '["#a"]', '"x"'),
+        ("set", "enc.ini", '["section"]["a"]', "null"),
+        ("encrypt", "-i", *age, "--output-type", "ini", "x.json"),
+        ("encrypt", "-i", *age, "--output-type", "dotenv", "y.json"),
+    ]:
+        name = "enc.env" if "enc.env" in words else "enc.ini" if "enc.ini" in words else words[-1]
+        (code, out, _), said, place = peers.one(peers.ours, words, {}, b"", None, ".")
+        equal((code, out, "would be read as another one" in said), (4, "", True), f"{words}: {said}")
+        equal((place / name).read_bytes(), (peers.tree / name).read_bytes(), f"{name} after {words}")
+        theirs, _, their_place = peers.one(peers.sops, words, {}, b"", None, ".")
+        equal(theirs[0], 0, f"exit code of sops {words}")
+        kind = words[-2] if words[0] == "encrypt" else name.rsplit(".", 1)[1].replace("env", "dotenv")
+        read = ("decrypt", "--input-type", kind, "--output-type", kind, their_place / name)
+        equal(peers.one(peers.sops, read, {}, b"", None, ".")[0][0] != 0, True, f"whether sops cannot decrypt its {words}")
+
+
+def test_values_that_sops_cannot_encrypt_are_refused(directory):
+    """values that sops cannot encrypt are refused with the same code, and what only looks like one is a string"""
+    peers = Peers(directory)
+    for text, code in [
+        ("a: 9223372036854775808\n", 23),
+        ("a: 0x8000000000000000\n", 23),
+        ("a: 2001-01-01T00:00:00+24:00\n", 23),
+        ("a: 2001-01-01T00:00:00-23:60\n", 23),
+        ("a: 2001-01-01T00:00:00+23:59\n", 0),
+        ("a: -0x8000000000000000\n", 0),
+        ("a: -0x8000000000000001\n", 0),
+        ("a: -0b1" + "0" * 64 + "\n", 0),
+    ]:
+        (peers.tree / "x.yaml").write_text(text)
+        peers.same("encrypt", "--age", peers.recipient, "x.yaml", code=code)
+
+
 TYPES = ["json", "yaml", "dotenv", "ini", "binary"]
 
 
@@ -345,6 +425,8 @@ def test_set_and_unset_write_the_same_document(directory):
         peers.same("--set", '["a"] "new"', name, code=0)
     peers.same("set", "--idempotent", "enc.json", '["a"]', '"other"', code=0)
     peers.same("unset", "--idempotent", "enc.json", '["nope"]', code=0)
+    peers.same("unset", "--idempotent", "enc.json", '["a"]["nope"]', code=1)
+    peers.same("unset", "--idempotent", "enc.json", '["a"][0]', code=1)
 
 
 def test_set_accepts_a_list(directory):
@@ -451,6 +533,9 @@ def test_edit_writes_the_edited_text(directory):
     script = harness.write_program(directory / "editor script", '#!/bin/sh\n[ "$1" = "an argument" ] || exit 9\nsed -i "s/one/four/" "$2"\n')
     peers.same("edit", "enc.json", env={"SOPS_EDITOR": f"'{script}' an\\ argument", "EDITOR": "false"}, code=0)
     peers.same("enc.json", env={"EDITOR": "sed -i s/one/three/"}, code=0)
+    for version in ("1.0", "3.9.0", "3.99.0", "v3.99.0"):
+        (peers.tree / "old.json").write_text((peers.tree / "enc.json").read_text().replace('"3.13.2"', f'"{version}"'))
+        peers.same("edit", "old.json", env={"EDITOR": "sed -i s/one/three/"}, code=0)
     peers.same("edit", "enc.json", env={"EDITOR": "true"}, code=200)
     peers.same("enc.json", env={"EDITOR": "true"}, code=200)
     peers.same("edit", "enc.json", env={"EDITOR": "false"}, code=201)

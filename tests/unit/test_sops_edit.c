@@ -204,7 +204,9 @@ static void invalid_paths(void **state)
 		{"[\"a\"]x", NO_PATH("[\"a\"]x")},
 		{"[\"\xff\"]", VMCRED_USAGE, "invalid path: not UTF-8"},
 		{"[\"b\"]", VMCRED_MISSING, "file: [\"b\"]: missing key \"b\""},
-		{"[\"a\"][\"b\"]", VMCRED_MISSING, "file: [\"a\"][\"b\"]: missing key \"b\""},
+		{"[\"a\"][\"b\"]", VMCRED_USAGE,
+		 "file: [\"a\"][\"b\"]: part 2 of the path is in a value that is neither a map "
+		 "nor a list"},
 		{"[\"list\"][4]", VMCRED_MISSING, "file: [\"list\"][4]: missing item 4"},
 		{"[\"list\"][\"k\"]", VMCRED_USAGE,
 		 "file: [\"list\"][\"k\"]: [\"k\"] is a map key, but the value is a list"},

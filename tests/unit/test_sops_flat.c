@@ -67,7 +67,7 @@ static void ini_layout_of_sops(void **state)
 		 "; one\n; two\n# three\n[s]\n; of a\n; inline\na = 1\n"},
 		{"[s]\na=1\nb=2\na=3\n", "[s]\na = 3\nb = 2\n"},
 		{"[s]\na=1\n[s]\na=2\n", "[s]\na = 1\n\n[s]\na = 2\n"},
-		{"[s]\n-=x\n-=y\n", "[s]\n#1 = x\n#2 = y\n"},
+		{"[s]\n-=x\n-=y\n", "[s]\n`#1` = x\n`#2` = y\n"},
 		{"[s]\na='x y'\nb=\" z \"\nc=`#;`\nd=\"\"\"1\n2\"\"\"\ne=x\\\n  y\n",
 		 "[s]\na = x y\nb = \" z \"\nc = `#;`\nd = \"\"\"1\n2\"\"\"\ne = xy\n"},
 		{"[s]\n\"x=y\"=1\n`a:b`=2\n\"\"\"k`y\"\"\"=3\n",

@@ -106,6 +106,8 @@ static void an_invalid_document_is_rejected_with_its_line(void **state)
 		{"? [a]\n: 1\n", AT("1") "a key must not be a map or a list"},
 		{"a: 1\n---\nb: !!int x\n", AT("3") "a value does not have the type of its tag"},
 		{"a: 9223372036854775808\n", AT("1") "an integer does not fit into 64 bits"},
+		{"a: 2001-01-01T00:00:00+24:00\n",
+		 AT("1") "a time zone must be less than 24 hours"},
 		{"a: !!binary x\n", AT("1") "a !!binary value is not Base64"},
 		{"a: &x [*x]\n", AT("1") "an anchor contains itself"},
 		{"a: *x\n", AT("1") "undefined alias"},
@@ -146,7 +148,9 @@ static void an_invalid_document_is_rejected_with_its_line(void **state)
 		struct error err = {0};
 
 		/* Valid YAML, but not for SOPS. */
-		bool valid = strstr(cases[i].message, "a key must be a string") != NULL;
+		bool valid = strstr(cases[i].message, "a key must be a string") ||
+			     strstr(cases[i].message, "does not fit into 64 bits") ||
+			     strstr(cases[i].message, "a time zone");
 
 		assert_error(pass(span_of_text(cases[i].yaml), 0, &out, &err),
 			     valid ? VMCRED_USAGE : VMCRED_FAILED, cases[i].message);

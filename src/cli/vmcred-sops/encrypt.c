@@ -43,6 +43,8 @@ static int job_work(struct invocation *invocation, struct batch_job *job, struct
 		return r;
 	invocation->exit_code = SOPS_EXIT_GENERIC;
 	r = sops_document_encrypt(document, &job->policy, &invocation->keys->keyring, err);
+	if (r < 0 && sops_document_failure(document) == SOPS_FAILED_VALUE)
+		invocation->exit_code = SOPS_EXIT_ENCRYPTION;
 	return r < 0 ? r
 		     : sops_file_write(invocation, &job->file, document, in_place,
 				       OUTPUT_CIPHERTEXT, err);

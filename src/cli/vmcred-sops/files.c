@@ -102,11 +102,14 @@ int sops_file_parse(struct invocation *invocation, const struct sops_file *file,
 	return sops_document_read(file->input, text, file->name, document, err);
 }
 
-/* Three numbers with dots, and what may follow them in a semantic version. */
+/* Three numbers with dots, and what may follow them in a semantic version; anything for sops 1. */
 static bool is_version(const char *text)
 {
 	static const char digits[] = "0123456789";
 
+	if (strncmp(text, "1.", 2) == 0)
+		return true;
+	text += *text == 'v';
 	for (int part = 0; part < 3; part++) {
 		size_t size = strspn(text, digits);
 

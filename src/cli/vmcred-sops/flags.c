@@ -89,15 +89,21 @@ static const char *truth_parse(const char *text)
 	return NULL;
 }
 
-/* -1 is the same as no number. */
-static bool number_is_valid(const char *text)
+/* For --indent, -1 is the same as no number. */
+static int number_min(int flag)
+{
+	return flag == FLAG_SHAMIR_THRESHOLD ? 0 : -1;
+}
+
+static bool number_is_valid(int flag, const char *text)
 {
 	char *end;
 	long number;
 
 	errno = 0;
 	number = strtol(text, &end, 0);
-	return errno == 0 && end != text && *end == '\0' && number >= -1 && number <= NUMBER_MAX;
+	return errno == 0 && end != text && *end == '\0' && number >= number_min(flag) &&
+	       number <= NUMBER_MAX;
 }
 
 /* `source` is the flag or the variable. The value may be a secret (--set) and is not shown. */
@@ -112,9 +118,9 @@ static int value_take(enum command_id command, struct flags *flags, int flag, co
 		if (!value)
 			return error_set(err, VMCRED_USAGE, "%s must be true or false", source);
 	}
-	if (row->type == NUMBER && !number_is_valid(value))
-		return error_set(err, VMCRED_USAGE, "%s must be an integer up to %d", source,
-				 NUMBER_MAX);
+	if (row->type == NUMBER && !number_is_valid(flag, value))
+		return error_set(err, VMCRED_USAGE, "%s must be an integer from %d to %d", source,
+				 number_min(flag), NUMBER_MAX);
 	taken = row->type == LIST && *target && command == GROUPS_ADD
 			? text_format("%s,%s", *target, value)
 			: strdup(value);

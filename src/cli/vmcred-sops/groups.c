@@ -42,12 +42,19 @@ static int groups_write(struct invocation *invocation, const struct sops_file *f
 }
 
 /* The given threshold replaces that of the document. */
-static void threshold_choose(const struct invocation *invocation, struct sops_policy *policy)
+static int threshold_choose(struct invocation *invocation, const struct sops_file *file,
+			    struct sops_policy *policy, struct error *err)
 {
 	long given = flag_number(&invocation->flags, FLAG_SHAMIR_THRESHOLD, 0);
 
 	if (given > 0)
 		policy->shamir_threshold = (unsigned int)given;
+	if (policy->group_count >= policy->shamir_threshold)
+		return 0;
+	fail(invocation, SOPS_EXIT_GENERIC, err,
+	     "%s would have %zu key group%s, but decrypting would require %u", file->name,
+	     policy->group_count, policy->group_count == 1 ? "" : "s", policy->shamir_threshold);
+	return error_hint(err, "set a lower --%s", flag_name(FLAG_SHAMIR_THRESHOLD));
 }
 
 int command_groups_add(struct invocation *invocation, struct error *err)
@@ -66,10 +73,9 @@ int command_groups_add(struct invocation *invocation, struct error *err)
 		return r;
 	group = sops_policy_group_add(&policy, err);
 	r = group ? flag_keys_read(invocation, KEYS_GIVEN, group, err) : -(int)err->code;
-	if (r < 0)
-		return r;
-	threshold_choose(invocation, &policy);
-	return groups_write(invocation, &file, document, &policy, err);
+	if (r >= 0)
+		r = threshold_choose(invocation, &file, &policy, err);
+	return r < 0 ? r : groups_write(invocation, &file, document, &policy, err);
 }
 
 int command_groups_delete(struct invocation *invocation, struct error *err)
@@ -105,10 +111,6 @@ int command_groups_delete(struct invocation *invocation, struct error *err)
 	for (size_t i = index; i + 1 < policy.group_count; i++)
 		policy.groups[i] = policy.groups[i + 1];
 	policy.groups[--policy.group_count] = (struct sops_key_group){0};
-	threshold_choose(invocation, &policy);
-	if (policy.group_count < policy.shamir_threshold)
-		return fail(invocation, SOPS_EXIT_GENERIC, err,
-			    "only %zu key groups would remain, but decrypting requires %u: %s",
-			    policy.group_count, policy.shamir_threshold, file.name);
-	return groups_write(invocation, &file, document, &policy, err);
+	r = threshold_choose(invocation, &file, &policy, err);
+	return r < 0 ? r : groups_write(invocation, &file, document, &policy, err);
 }

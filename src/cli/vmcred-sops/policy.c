@@ -114,9 +114,6 @@ static int keys_choose(const struct invocation *invocation, const struct sops_fi
 	}
 	if (r < 0)
 		return r;
-	if (threshold < 0)
-		return error_set(err, VMCRED_USAGE, "--%s must not be negative",
-				 flag_name(FLAG_SHAMIR_THRESHOLD));
 	if (threshold == 0 && configured)
 		threshold = configured->shamir_threshold;
 	policy->shamir_threshold = (unsigned int)threshold;

@@ -56,11 +56,14 @@ static int comment_write(struct span comment, bool trims, struct secret *out, st
 	return r;
 }
 
+/* A name like "#1", which "-" gets, must not become a comment, and "[x" not a section. */
 static const char *name_quote(struct span name)
 {
-	if (holds_any(name, "\"" INI_DELIMITERS))
-		return "`";
-	return holds_any(name, "`") ? "\"\"\"" : "";
+	struct span first = span_of(name.data, name.size > 0);
+
+	if (holds_any(name, "`"))
+		return "\"\"\"";
+	return holds_any(name, "\"" INI_DELIMITERS) || holds_any(first, "#;[") ? "`" : "";
 }
 
 static size_t name_width(struct span name)
@@ -77,16 +80,27 @@ static int name_write(struct span name, size_t width, struct secret *out, struct
 	return r;
 }
 
+/* Whether a value without quotes is read as another one: a continued line or a quoted value. */
+static bool is_misread(struct span value)
+{
+	uint8_t first = value.size > 0 ? value.data[0] : 0;
+	uint8_t last = value.size > 0 ? value.data[value.size - 1] : 0;
+
+	return last == '\\' || span_starts_with(value, span_of_text("\"\"\"")) ||
+	       (value.size > 1 && first == last && (first == '"' || first == '\''));
+}
+
 static int value_write(struct span value, struct secret *out, struct error *err)
 {
+	const bool is_padded = sops_space_trim(value).size != value.size;
 	const char *quote = "";
 
 	if (holds_any(value, "\n`"))
 		quote = "\"\"\"";
-	else if (holds_any(value, "#;"))
-		quote = "`";
-	else if (sops_space_trim(value).size != value.size)
+	else if (is_padded && !holds_any(value, "#;\""))
 		quote = "\"";
+	else if (is_padded || holds_any(value, "#;") || is_misread(value))
+		quote = "`";
 	return append_quoted(out, quote, value, err);
 }
 

@@ -10,6 +10,7 @@
 #include "base/base64.h"
 #include "sops/stores/yaml.h"
 #include "sops/tree/number.h"
+#include "sops/tree/timestamp.h"
 
 /*
  * The part of a document that may come from aliases: nearly all of a small one, a tenth of a large
@@ -56,6 +57,15 @@ static int fail(const struct copier *c, const struct yaml_node *node, const char
 		struct error *err)
 {
 	return yaml_fail(c->yaml, node->line, problem, err);
+}
+
+/* For valid YAML that sops cannot encrypt. */
+static int refuse(const struct copier *c, const struct yaml_node *node, const char *problem,
+		  struct error *err)
+{
+	fail(c, node, problem, err);
+	err->code = VMCRED_USAGE;
+	return -VMCRED_USAGE;
 }
 
 static uint8_t *flags_of(const struct copier *c, const struct yaml_node *node)
@@ -167,8 +177,10 @@ static int scalar_read(struct copier *c, const struct yaml_node *scalar, struct 
 	r = yaml_resolve(tag, scalar->value, &value, err);
 	if (r == 0)
 		r = fail(c, scalar, "a value does not have the type of its tag", err);
-	else if (r > 0 && value.type == YAML_INT && value.too_large)
-		r = fail(c, scalar, "an integer does not fit into 64 bits", err);
+	else if (value.type == YAML_INT && value.too_large)
+		r = refuse(c, scalar, "an integer does not fit into 64 bits", err);
+	else if (value.type == YAML_TIME && sops_time_check(span_of_text(value.time)) < 0)
+		r = refuse(c, scalar, "a time zone must be less than 24 hours", err);
 	if (r < 0)
 		return r;
 	switch (value.type) {
@@ -239,9 +251,7 @@ static int key_read(struct copier *c, const struct yaml_node *key, struct span *
 		return fail(c, key, "a key must not be a map or a list", err);
 	r = scalar_read(c, node, &value, err);
 	if (r == 0 && value.kind != SOPS_STRING) {
-		fail(c, key, "a key must be a string: write it in quotes", err);
-		err->code = VMCRED_USAGE;
-		r = -VMCRED_USAGE;
+		r = refuse(c, key, "a key must be a string: write it in quotes", err);
 	}
 	*text = value.text;
 	/* An empty key is not NULL. */

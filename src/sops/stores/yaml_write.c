@@ -30,6 +30,7 @@ struct frame {
 
 struct writer {
 	struct yaml_emitter e;
+	bool sealed;          /* writes an encrypted document, not plaintext */
 	struct frame *frames; /* owned */
 	size_t depth, capacity;
 };
@@ -100,22 +101,24 @@ struct surroundings {
 	struct run head, line, foot;
 };
 
+static void lines_swap(struct yaml_emitter *e)
+{
+	const struct secret line = e->line;
+
+	e->line = e->key_line;
+	e->key_line = line;
+}
+
 /* The comment of a key goes after the key if its value is a map or a list. */
 static void key_line_emit(struct yaml_emitter *e, bool is_scalar)
 {
-	struct secret line;
-
 	if (e->key_line.size == 0 || (is_scalar && e->line.size > 0))
 		return;
-	line = e->line;
-	e->line = e->key_line;
-	e->key_line = line;
+	lines_swap(e);
 	if (is_scalar)
 		return;
 	yaml_emit_line_comment(e);
-	line = e->line;
-	e->line = e->key_line;
-	e->key_line = line;
+	lines_swap(e);
 }
 
 /* Writes what comes before a node; its head comments are announced. An empty map or list is like a
@@ -233,12 +236,15 @@ static void bytes_emit(struct writer *w, struct span bytes, const struct surroun
 	e->indent = before;
 }
 
-/* Go's 'g' form, in which a float may look like an integer. */
-static struct span float_print(struct span number, char buffer[SOPS_NUMBER_SIZE_MAX])
+/* Go's 'g' form, in which a float may look like an integer. In an encrypted document, minus zero
+ * must not: as an integer it has another MAC. */
+static struct span float_print(struct span number, bool sealed, char buffer[SOPS_NUMBER_SIZE_MAX])
 {
 	size_t size = sops_float_print(number, SOPS_NUMBER_FLAT, buffer);
 	char *exponent = memchr(buffer, 'E', size);
 
+	if (sealed && span_equal(span_of(buffer, size), span_of_text("-0.0")))
+		return span_of(buffer, size);
 	if (buffer[size - 1] == 'f')
 		return span_of_text(buffer[0] == '-' ? "-.inf" : ".inf");
 	if (buffer[0] == 'N')
@@ -251,7 +257,7 @@ static struct span float_print(struct span number, char buffer[SOPS_NUMBER_SIZE_
 }
 
 /* How a node that is neither map nor list is written; `buffer` holds a number's text. */
-static int written_node(struct yaml_written *written, const struct sops_node *node,
+static int written_node(struct yaml_written *written, const struct sops_node *node, bool sealed,
 			char buffer[SOPS_NUMBER_SIZE_MAX], struct error *err)
 {
 	*written = (struct yaml_written){.text = node->text};
@@ -263,7 +269,7 @@ static int written_node(struct yaml_written *written, const struct sops_node *no
 		written->text = span_of_text("null");
 		return 0;
 	case SOPS_FLOAT:
-		written->text = float_print(node->text, buffer);
+		written->text = float_print(node->text, sealed, buffer);
 		return 0;
 	case SOPS_INT:
 	case SOPS_TIME:
@@ -289,15 +295,29 @@ static void node_emit(struct writer *w, const struct sops_tree *tree, size_t ind
 		return;
 	}
 	if (w->e.failed == 0)
-		w->e.failed = written_node(&written, node, buffer, w->e.err);
+		w->e.failed = written_node(&written, node, w->sealed, buffer, w->e.err);
 	if (w->e.failed == 0)
 		scalar_emit(w, &written, around);
 	if (node->kind == SOPS_FLOAT)
 		memory_wipe(buffer, sizeof(buffer));
 }
 
+/* Whether the value can follow the key <<, which merges maps. */
+static bool can_merge(const struct sops_tree *tree, size_t index)
+{
+	const struct sops_node *nodes = tree->nodes;
+
+	if (nodes[index].kind != SOPS_LIST)
+		return nodes[index].kind == SOPS_MAP;
+	for (size_t i = index + 1; i < nodes[index].end; i = nodes[i].end) {
+		if (nodes[i].kind != SOPS_MAP && nodes[i].kind != SOPS_COMMENT)
+			return false;
+	}
+	return true;
+}
+
 /* The key and its colon. */
-static void key_emit(struct writer *w, struct span key, struct run head)
+static void key_emit(struct writer *w, struct span key, bool merges, struct run head)
 {
 	__attribute__((cleanup(yaml_written_destroy))) struct yaml_written written = {0};
 	struct yaml_emitter *e = &w->e;
@@ -308,14 +328,16 @@ static void key_emit(struct writer *w, struct span key, struct run head)
 		e->failed = yaml_written_string(&written, key, e->err);
 	if (e->failed < 0)
 		return;
+	/* sops writes any value after <<, and then cannot read the document. */
+	if (!merges && span_equal(key, span_of_text("<<"))) {
+		written.tag = NULL;
+		written.style = YAML_DOUBLE_QUOTED;
+	}
 	yaml_emit_head(e);
 	yaml_emit_indent(e);
 	/* A comment of a map or a list that ended. */
 	if (e->line.size > 0) {
-		struct secret line = e->key_line;
-
-		e->key_line = e->line;
-		e->line = line;
+		lines_swap(e);
 		e->line.size = 0;
 	}
 	simple = yaml_written_is_simple(&written);
@@ -347,7 +369,8 @@ static void entry_emit(struct writer *w)
 	if (!is_map && after.end == end)
 		around.foot = after;
 	if (is_map)
-		key_emit(w, tree->nodes[index].key, frame->started ? before : (struct run){0});
+		key_emit(w, tree->nodes[index].key, can_merge(tree, index),
+			 frame->started ? before : (struct run){0});
 	frame->started = true;
 	frame->comments = after.begin;
 	frame->next = after.end;
@@ -365,7 +388,8 @@ static void metadata_emit(struct writer *w)
 	/* Not yet written comments would be lost in the metadata. */
 	yaml_emit_line_comment(&w->e);
 	yaml_emit_foot(&w->e);
-	key_emit(w, span_of_text(SOPS_METADATA_KEY), frame->started ? before : (struct run){0});
+	key_emit(w, span_of_text(SOPS_METADATA_KEY), true,
+		 frame->started ? before : (struct run){0});
 	frame->started = true;
 	frame->metadata = NULL;
 	frame->comments = frame->next;
@@ -439,7 +463,7 @@ int sops_yaml_documents_emit(const struct sops_tree *tree, const struct sops_tre
 			     size_t indent, struct secret *out, struct error *err)
 {
 	const struct surroundings around = {.place = YAML_AT_ROOT};
-	struct writer w = {0};
+	struct writer w = {.sealed = metadata != NULL};
 
 	yaml_emitter_begin(&w.e, indent, out, err);
 	for (size_t i = SOPS_FIRST_DOCUMENT; i < tree->nodes[0].end; i = tree->nodes[i].end) {
