@@ -82,9 +82,11 @@ int age_recipients_take(struct age_recipients *recipients, struct age_recipient 
 int age_recipients_add(struct age_recipients *recipients, struct span text, struct error *err)
 {
 	struct age_recipient *recipient = NULL;
+	struct span type;
 	int r;
 
-	if (!is_printable(text))
+	/* The comment of an SSH key can be any text. */
+	if (!is_printable(text) && !age_ssh_is_public_key(text, &type))
 		return error_set(err, VMCRED_USAGE, "a recipient is not an age public key (age1…)");
 	r = recipient_parse(text, &recipient, err);
 	if (r == -(int)VMCRED_FAILED) {

@@ -134,6 +134,20 @@ def test_unsupported_ssh_key_is_a_warning(directory):
     assert "hunter2" not in fails(vmcred("age", "-R", team, keys.plain), 2, team, "line 2").err
 
 
+def test_comment_of_an_ssh_key(directory):
+    """the comment of an SSH key may be any text, after a space or a tab, in arguments, in files and in SOPS documents"""
+    keys, ssh, team = Keys(directory), directory / "ssh", directory / "authorized_keys"
+    expect(run(need("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", ssh))
+    public = " ".join(ssh.with_suffix(".pub").read_text().split())
+    for line in (f"{public} Zoë at\thome", f"{public}\tZoë", public.replace(" ", "\t")):
+        team.write_text(f"{line}\n")
+        for words in (["-R", team], ["-r", line]):
+            expect(vmcred("age", *words, "-o", keys.file, keys.plain), out="", err="")
+            expect(run(need("age"), "-d", "-i", ssh, "-o", keys.out, keys.file))
+        document = expect(vmcred("sops", "encrypt", "--age", line, "--filename-override", "x", stdin="text"), 0, None, "").out
+        expect(vmcred("sops", "decrypt", "--filename-override", "x", stdin=document, env={"SOPS_AGE_SSH_PRIVATE_KEY_FILE": str(ssh)}), 0, "text", "")
+
+
 def test_passphrase(directory):
     """a passphrase is asked for twice, or generated and shown on the terminal only"""
     for answers, code in ((["correct horse", "correct horse"], 0), (["correct horse", "wrong"], 1)):
