@@ -354,6 +354,10 @@ void config_destroy(struct config *config);
 const struct config_machine *config_machine_choose(const struct config *config, const char *given,
 						   struct error *err);
 
+/* The same, but `*machine` is NULL if this host is none of several machines. */
+int config_machine_of_host(const struct config *config, const char *given,
+			   const struct config_machine **machine, struct error *err);
+
 /*
  * Whether the machine is the `given` one, or else this one: that of $VMCRED_MACHINE or of
  * /etc/vmcred/activate.env, or one named like the host. The caller frees `*here`, the name that was
@@ -361,7 +365,7 @@ const struct config_machine *config_machine_choose(const struct config *config, 
  */
 bool config_machine_is_here(const struct config_machine *machine, const char *given, char **here);
 
-/* Removes the VMs that run on other machines. */
+/* Removes the VMs that run on other machines; with "", those of any machine. */
 int config_vms_keep(struct config *config, const char *machine, struct error *err);
 
 /* The same for the machine that config_machine_choose() chooses. If nothing is `given` and no VM

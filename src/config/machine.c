@@ -70,29 +70,38 @@ bool config_machine_is_here(const struct config_machine *machine, const char *gi
 	return strcmp(host.nodename, machine->name) == 0;
 }
 
+int config_machine_of_host(const struct config *config, const char *given,
+			   const struct config_machine **machine, struct error *err)
+{
+	_cleanup_free_ char *written = given ? NULL : name_find(NULL);
+	struct utsname host = {0};
+
+	*machine = NULL;
+	if (given || (written && *written)) {
+		*machine = config_machine_get(config, given ? given : written, err);
+		if (!*machine && !given)
+			error_wrap(err, VARIABLE);
+		return *machine ? 0 : -(int)err->code;
+	}
+	*machine = host_find(config, &host);
+	if (!*machine && config->machine_count == 1)
+		*machine = &config->machines[0];
+	return 0;
+}
+
 const struct config_machine *config_machine_choose(const struct config *config, const char *given,
 						   struct error *err)
 {
-	_cleanup_free_ char *written = NULL;
 	const struct config_machine *machine;
 	struct utsname host = {0};
 
-	if (given)
-		return config_machine_get(config, given, err);
-	written = name_find(NULL);
-	if (written && *written) {
-		machine = config_machine_get(config, written, err);
-		if (!machine)
-			error_wrap(err, VARIABLE);
+	if (config_machine_of_host(config, given, &machine, err) < 0 || machine)
 		return machine;
-	}
-	machine = host_find(config, &host);
-	if (machine || config->machine_count == 1)
-		return machine ? machine : &config->machines[0];
+	(void)host_find(config, &host);
 	error_set(err, VMCRED_USAGE,
 		  "%s declares %zu machines, and none is named like this host (%s)", config->path,
 		  config->machine_count, host.nodename);
-	error_hint(err, "choose one with --machine NAME or $" VARIABLE);
+	error_hint(err, "choose one with $" VARIABLE ", or --machine where the command has it");
 	return NULL;
 }
 

@@ -206,8 +206,10 @@ int graph_host(struct graph *graph, const struct config *config,
 	       const struct graph_options *options, struct error *err)
 {
 	__attribute__((cleanup(inspect_host_release))) struct inspect_host host = {0};
-	int r = machine_find(graph, config, options->root, err);
+	int r = inspect_root_check(options->root, err);
 
+	if (r == 0)
+		r = machine_find(graph, config, options->root, err);
 	if (r < 0 || !graph->machine)
 		return r;
 	r = inspect_host(config, NULL, options->root, options->report, &host, err);

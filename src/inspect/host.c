@@ -191,12 +191,22 @@ static int vm_inspect(const struct config *config, const char *root, struct insp
 	return r;
 }
 
+int inspect_root_check(const char *root, struct error *err)
+{
+	const char *path = root ? root : "/";
+	_cleanup_close_ int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 ? error_set_errno(err, errno, "opening the root directory %s", path) : 0;
+}
+
 int inspect_host(const struct config *config, char *const *vms, const char *root,
 		 const struct report *report, struct inspect_host *host, struct error *err)
 {
 	struct secret_pages pages = {0};
-	int r = records_read(root, host->records, err);
+	int r = inspect_root_check(root, err);
 
+	if (r == 0)
+		r = records_read(root, host->records, err);
 	if (r == 0)
 		r = vms_choose(config, vms, host, err);
 	if (r == 0)

@@ -441,7 +441,9 @@ int inspect_vm(const struct config *config, int store_dirfd,
 	inspection.vm = config_vm_get(config, options->vm, err);
 	if (!inspection.vm)
 		return -(int)err->code;
-	r = machine_choose(&inspection, err);
+	r = inspect_root_check(options->root, err);
+	if (r == 0)
+		r = machine_choose(&inspection, err);
 	if (r < 0)
 		return r;
 	inspection.credentials =

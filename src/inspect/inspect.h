@@ -145,6 +145,9 @@ struct inspect_host {
 	size_t unit_count;
 };
 
+/* Another root directory must exist: nothing is found below a mistyped one. NULL is "/". */
+int inspect_root_check(const char *root, struct error *err);
+
 /* `vms`: the names of those to inspect, NULL-terminated; NULL: all, but for those whose name or
  * unit is not valid. That the state of the units is unknown is not an error here. The caller
  * releases

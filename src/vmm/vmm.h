@@ -89,6 +89,9 @@ struct vmm_launch {
 
 #define _cleanup_vmm_launch_ __attribute__((cleanup(vmm_launch_destroy)))
 
+/* systemd-vmspawn before it puts credentials on QEMU's command line. */
+#define VMM_VMSPAWN_VERSION_MIN 258
+
 /* The name of an option in a message. */
 const char *vmm_option(const struct vmm_launch *launch, const char *option, const char *key);
 

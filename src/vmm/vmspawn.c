@@ -20,8 +20,6 @@
 #include "base/trusted/trusted.h"
 #include "vmm/driver.h"
 
-#define VERSION_WITH_FILES 258
-
 /* The options with OEM strings or credentials. */
 static const struct {
 	const char *name, *letter;
@@ -90,18 +88,18 @@ static int version_check(const struct vmm_launch *launch, struct error *err)
 {
 	int version = program_version(launch->program, "systemd ");
 
-	if (version >= VERSION_WITH_FILES)
+	if (version >= VMM_VMSPAWN_VERSION_MIN)
 		return 0;
 	if (version == 0)
 		error_set(err, VMCRED_FAILED,
 			  "unknown version; versions before %d put credentials on QEMU's command "
 			  "line",
-			  VERSION_WITH_FILES);
+			  VMM_VMSPAWN_VERSION_MIN);
 	else
 		error_set(err, VMCRED_FAILED,
 			  "version %d puts credentials on QEMU's command line; %d and later use "
 			  "files",
-			  version, VERSION_WITH_FILES);
+			  version, VMM_VMSPAWN_VERSION_MIN);
 	return error_hint(err, "upgrade it, start QEMU directly, or accept that with %s",
 			  vmm_option(launch, "--expose=argv", "expose: argv"));
 }

@@ -41,6 +41,7 @@ LINES = {
     "activate --mach| w|": ["activate", "--machine", "web"],
     "activate --machine=w|": ["activate", "--machine=web"],
     "activate --needed-for u|": ["activate", "--needed-for", "users"],
+    "doctor --ignore unit-s|": ["doctor", "--ignore", "unit-swap"],
     "activate --check-mode s|": ["activate", "--check-mode", "sopsfile"],
     "run --transport f|": ["run", "--transport", "fw_cfg"],
     "run --credentials de|": ["run", "--credentials", "deeper/"],

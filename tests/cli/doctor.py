@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """doctor finds each fault that a test plants, names its fix, and is silent without it."""
 import json
+import os
 import re
 import shutil
 import socket
 
 import harness
-from example import DECLARATION, Example, other_end
+from example import DECLARATION, NOBODY, Example, other_end
 from harness import SOURCE, equal, expect, fails, need, run, vmcred
 from systemctl import Systemctl, now_us
 
 UNIT = "microvm@m.service"
+NOT_SEARCHED = "vmcred: warning: the work tree or its git history was not searched for private keys: git cannot be used\n"
 SWAPS = "Filename\tType\tSize\tUsed\tPriority\n"
 
 
@@ -47,11 +49,11 @@ class Host:
 
     def doctor(self, *words):
         return run(harness.VMCRED, "doctor", "--config", self.example.config, "--root", self.root, *words,
-                   env={"PATH": self.systemctl.env["PATH"]})  # fmt: skip
+                   env={"PATH": self.systemctl.env["PATH"], "HOME": str(self.root / "home")})  # fmt: skip
 
-    def found(self, *names):
+    def found(self, *names, ignore=()):
         """Checks that doctor finds exactly these; returns the last one."""
-        findings = json.loads(expect(self.doctor("--json"), 1 if names else 0, None, None).out)
+        findings = json.loads(expect(self.doctor("--json", *(f"--ignore={name}" for name in ignore)), 1 if names else 0, None, None).out)
         equal([finding["name"] for finding in findings], list(names), findings)
         return findings[-1] if names else None
 
@@ -59,6 +61,15 @@ class Host:
 def test_nothing(directory):
     """without a fault, doctor finds nothing"""
     expect(Host(directory).doctor(), 0, "nothing found\n", "")
+
+
+def test_laptop(directory):
+    """doctor runs where no machine of the declaration is this host, and $VMCRED_MACHINE names none"""
+    declaration = DECLARATION.replace("  m: {}", "  m: {}\n  n: {}").replace("vms:\n  m:", "vms:\n  m:\n    machine: m")
+    host = Host(directory)
+    host.example.config.write_text(declaration)
+    fails(vmcred("status", "--config", host.example.config), 2, "$VMCRED_MACHINE")
+    host.found()
 
 
 def test_findings(directory):
@@ -69,9 +80,9 @@ def test_findings(directory):
     identity.chmod(0o640)
     expect(host.doctor(), 1,
            f"warning: {UNIT} may dump core: the file would contain the guest's memory [unit-core]\n"
-           f"    fix: add LimitCORE=0 to its section [Service]: `systemctl edit {UNIT}`\n"
+           f"    fix: add LimitCORE=1 to its section [Service]: `systemctl edit {UNIT}`\n"
            f"error: {identity} has mode 0640: others can use the identity [identity-mode]\n"
-           f"    fix: chmod 600 {identity}; if others have read it, replace the machine's key\n",
+           f"    fix: chmod 600 {identity}; if others have read it, replace the key\n",
            "vmcred: found 1 error and 1 warning: --fix repairs 1 of them\n")  # fmt: skip
 
 
@@ -95,13 +106,67 @@ def test_private_keys_in_the_work_tree(directory):
     host.found("private-key-in-work-tree")
 
 
+def test_name_with_lines(directory):
+    """a finding is two lines, also if a file's name has more, which could be another finding with another fix"""
+    host = Host(directory)
+    (host.tree / "x\nerror: no key [identity]\n    fix: reboot\x1b[2J").write_text(expect(vmcred("keygen")).out)
+    lines = host.doctor().out.splitlines()
+    equal((len(lines), lines[1]), (2, "    fix: move it out of the work tree"), lines)
+    assert r"x\u000aerror" in lines[0] and r"\u001b" in lines[0], lines
+
+
+def test_history(directory):
+    """a private key and a plaintext secret in an older commit of any branch are found; --ignore leaves out their names"""
+    host = Host(directory)
+    one = host.example.document("one")
+    text, key = one.read_text(), expect(vmcred("keygen")).out
+
+    def commit():
+        expect(run("git", "-C", host.tree, "add", "--all"))
+        expect(run("git", "-C", host.tree, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message=x"))
+
+    (host.tree / "notes.md").write_text("an age identity starts with AGE-SECRET-KEY-1\n")
+    (host.tree / "large").write_text(key + "x" * (1 << 20))
+    host.found("private-key-in-work-tree")
+    (host.tree / "large").write_text("x")
+    commit()
+    host.found()
+    expect(run("git", "-C", host.tree, "checkout", "--quiet", "-b", "other"))
+    (host.tree / "my key").write_text(f"\0\n{key}")
+    one.write_text("hunter2hunter2")
+    commit()
+    (host.tree / "my key").unlink()
+    one.write_text(text)
+    commit()
+    expect(run("git", "-C", host.tree, "checkout", "--quiet", "-"))
+    finding = host.found("private-key-in-history", "plaintext-in-history")
+    assert str(one.relative_to(host.tree)) in finding["message"], finding
+    assert "hunter2" not in str(host.doctor()) and key.splitlines()[-1] not in str(host.doctor())
+    command = finding["fix"].split("`")[1]
+    equal(len(expect(run(*command.split(), "--format=%H", cwd=host.tree)).out.split()), 2)
+    host.found("plaintext-in-history", ignore=["private-key-in-history"])
+    host.found(ignore=["private-key-in-history", "plaintext-in-history"])
+
+
+def test_history_whatever_git_is_configured(directory):
+    """the history is searched if git recurses into submodules, and a warning says if git refuses the repository"""
+    host = Host(directory)
+    key = expect(vmcred("keygen")).out
+    for text in key, "x":
+        (host.tree / "notes").write_text(text)
+        expect(run("git", "-C", host.tree, "add", "--all"))
+        expect(run("git", "-C", host.tree, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message=x"))
+    expect(run("git", "-C", host.tree, "config", "submodule.recurse", "true"))
+    host.found("private-key-in-history")
+    expect(run("git", "-C", host.tree, "config", "core.repositoryFormatVersion", "9"))
+    expect(host.doctor(), 0, "nothing found\n", NOT_SEARCHED)
+
+
 def test_without_git(directory):
     """without git, the rest is examined, and a warning says that the work tree was not searched"""
     host = Host(directory)
-    program = host.systemctl.directory / "bin" / "git"
-    program.write_text("#!/bin/sh\nexit 127\n")
-    program.chmod(0o755)
-    expect(host.doctor(), 0, "nothing found\n", "vmcred: warning: the work tree was not searched for private keys: git cannot be used\n")
+    harness.write_program(host.systemctl.directory / "bin" / "git", "#!/bin/sh\nexit 127\n")
+    expect(host.doctor(), 0, "nothing found\n", NOT_SEARCHED)
 
 
 def test_secrets_in_strings(directory):
@@ -167,7 +232,7 @@ generators:
         one.identity.unlink()
 
     def found():
-        done = run(harness.VMCRED, "doctor", "--json", "--config", example.config, "--root", directory / "none")
+        done = run(harness.VMCRED, "doctor", "--json", "--config", example.config, "--root", directory / "other")
         return [finding["name"] for finding in json.loads(done.out)]
 
     equal(found(), [])
@@ -234,7 +299,7 @@ def test_units_that_are_swapped(directory):
 def test_identity(directory):
     """an identity that its group or others can use is found, and --fix removes their access; nothing else is changed"""
     host = Host(directory)
-    for path in ("var/lib/vmcred/identity", "var/lib/sops-nix/key.txt"):
+    for path in ("var/lib/vmcred/identity", "var/lib/sops-nix/key.txt", "home/.config/sops/age/keys.txt"):
         identity = host.write(path, "x")
         identity.chmod(0o600)
         host.found()
@@ -248,6 +313,20 @@ def test_identity(directory):
         identity.chmod(0o644)
         expect(host.doctor("--fix"), 0, None, "")
         host.found()
+
+
+def test_owner_of_the_identity(directory):
+    """an identity of another user, or in a directory that others can write to, is found"""
+    host = Host(directory)
+    identity = host.write("var/lib/vmcred/identity", "x")
+    identity.chmod(0o600)
+    host.found()
+    identity.parent.chmod(0o777)
+    host.found("identity-owner")
+    identity.parent.chmod(0o755)
+    if os.geteuid() == 0:
+        os.chown(identity, NOBODY, 0)
+        host.found("identity-owner")
 
 
 def test_sockets(directory):
@@ -272,6 +351,139 @@ def test_sockets(directory):
         path.parent.chmod(0o755)
 
 
+def test_log(directory):
+    """a hypervisor's log with credentials is found; one without them, or of another option, is not"""
+    host = Host(directory)
+    log = host.write("var/log/vm", "booting\n")
+    host.example.config.write_text(f"{DECLARATION}    command: [cloud-hypervisor, --log-file, /var/log/vm]\n")
+    host.found()
+    log.write_text('oem_strings: Some(["io.systemd.credential:A=x"])\n')
+    assert "/var/log/vm" in host.found("credential-in-log")["message"]
+    host.example.config.write_text(f"{DECLARATION}    command: [cloud-hypervisor, --disk, path=/var/log/vm]\n")
+    host.found()
+
+
+def test_snapshots(directory):
+    """a snapshot with credentials is found, in the VM's directory and where the VM is restored from"""
+    host = Host(directory)
+    text = '{"platform": {"oem_strings": ["io.systemd.credential:A=x"]}}'
+    for path in ("var/lib/microvms/m/config.json", "var/lib/microvms/m/snapshot/config.json"):
+        file = host.write(path, text.replace("io.systemd", "x"))
+        host.found()
+        file.write_text(text)
+        assert path in host.found("credential-in-snapshot")["message"]
+        file.unlink()
+    host.write("srv/s/config.json", text)
+    host.found()
+    host.example.config.write_text(f"{DECLARATION}    command: [cloud-hypervisor, --restore, 'source_url=file:///srv/s,prefault=on']\n")
+    host.found("credential-in-snapshot")
+
+
+def test_guest_kernels(directory):
+    """a guest's kernel whose configuration has no DMI_SYSFS is found, unless credentials do not come through SMBIOS"""
+    host = Host(directory)
+    for command, path in (("[cloud-hypervisor, --kernel, /boot/vmlinux-6.1-a]", "boot/config-6.1-a"),
+                          ("[qemu-system-x86_64, -kernel, /src/bzImage]", "src/.config")):  # fmt: skip
+        host.example.config.write_text(f"{DECLARATION}    command: {command}\n")
+        host.found()
+        for line, names in (("CONFIG_DMI_SYSFS=y", ()), ("CONFIG_DMI_SYSFS=m", ()), ("# CONFIG_DMI_SYSFS is not set", ["guest-kernel"])):
+            host.write(path, f"CONFIG_DMI=y\n{line}\n")
+            host.found(*names)
+        host.example.config.write_text(f"{DECLARATION}    command: {command}\n    transport: initrd\n")
+        host.found()
+        host.example.config.write_text(f"{DECLARATION}    command: {command.replace(', ', ', -M, microvm, ', 1)}\n")
+        host.found()
+    host.example.config.write_text(f"{DECLARATION}    command: [qemu-system-x86_64, -kernel, /other/bzImage]\n")
+    host.found()
+
+
+def test_files_that_block_or_never_end(directory):
+    """a FIFO or an endless device instead of a file of the host or of a VM is not read"""
+    host = Host(directory)
+    host.example.config.write_text(f"{DECLARATION}    command: [cloud-hypervisor, --kernel, /boot/vmlinux, --log-file, /log]\n")
+    for path in ("boot/config", "log", "proc/swaps", "proc/mounts", "proc/sys/kernel/core_pattern", "var/lib/microvms/m/config.json"):
+        for command in ["mkfifo"], ["ln", "-s", "/dev/zero"]:
+            file = host.write(path, "")
+            file.unlink()
+            expect(run(*command, file))
+            host.found()
+            file.unlink()
+
+
+def test_core_patterns(directory):
+    """a core handler that ignores LimitCORE=0 is found; systemd's, a file, and LimitCORE=1 are not"""
+    host = Host(directory)
+    for pattern, names in (("core", ()), ("|/usr/lib/systemd/systemd-coredump %P %u", ()), ("|/usr/share/apport/apport -p%p", ["core-pattern"])):
+        host.write("proc/sys/kernel/core_pattern", f"{pattern}\n")
+        host.found(*names)
+    assert "/usr/share/apport/apport gets" in host.found("core-pattern")["message"]
+    host.unit(core="1")
+    host.found()
+    host.unit(load="not-found")
+    host.found()
+
+
+def test_visible_command_lines(directory):
+    """a VM whose command line has secrets is found, unless /proc hides it or is not visible"""
+    host = Host(directory)
+    mounts = "sysfs /sys sysfs rw 0 0\nproc /proc proc rw,nosuid{} 0 0\n"
+    host.write("proc/mounts", mounts.format(""))
+    host.found()
+    host.example.config.write_text(f"{DECLARATION}    expose: 'argv,log'\n")
+    host.found("proc-visible")
+    for options, names in ((",hidepid=invisible", ()), (",hidepid=2", ()), (",hidepid=off", ["proc-visible"]), (",hidepid=0", ["proc-visible"])):
+        host.write("proc/mounts", mounts.format(options))
+        host.found(*names)
+    (host.root / "proc/mounts").unlink()
+    host.found()
+
+
+def test_clock(directory):
+    """a clock that jumped ahead or back since the activation is found; a step at boot is not"""
+    host = Host(directory)
+    path = host.root / "run/vmcred/activation/services.json"
+    record = json.loads(path.read_text())
+    time = record["activated"]["realtime"]
+    # No host was suspended for 30 years.
+    for step, names in ((600, ()), (-600, ()), (7200, ["clock-jumped"]), (-946_684_800, ["clock-jumped"])):
+        record["activated"]["realtime"] = time + step
+        path.write_text(json.dumps(record))
+        host.found(*names)
+
+
+def test_old_versions(directory):
+    """a systemd or a QEMU that is too old for the VMs on this host is found; a newer one is not"""
+    host = Host(directory)
+    qemu = harness.write_program(host.systemctl.directory / "bin/qemu-system-x86_64", f"#!/bin/sh\ncat {host.systemctl.directory}/qemu\n")
+    host.example.config.write_text(f"{DECLARATION}    command: [qemu-system-x86_64]\n")
+    for systemd, version, names in (("252 (252.1)", "7.2.1", []), ("245 (245.4)", "7.2.1", ["old-version"]), ("252", "4.2.1", ["old-version"])):
+        (host.systemctl.directory / "version").write_text(f"systemd {systemd}\n")
+        (host.systemctl.directory / "qemu").write_text(f"QEMU emulator version {version} (Debian)\n")
+        host.unit()
+        host.found(*names)
+        host.unit(load="not-found")
+        host.found()
+
+
+def test_nix_store(directory):
+    """a credential or an identity in the Nix store is found, also through a link"""
+    host = Host(directory)
+    text = DECLARATION.replace("      host-two: made/two\n", "      host-two: made/two\n      host-ca: /PATH\n")
+    loaded = host.root / "run/credentials" / UNIT / "host-ca"
+    for path, names in (("etc/ca", ()), ("nix/store/ca", ["in-nix-store"]), ("etc/link", ["in-nix-store"])):
+        host.example.config.write_text(text.replace("PATH", path))
+        if path == "etc/link":
+            (host.root / path).symlink_to("../nix/store/ca")
+        else:
+            host.write(path, "x")
+        loaded.write_text("x")
+        host.found(*names)
+    host.example.config.write_text(DECLARATION)
+    (host.root / "var/lib/vmcred").mkdir(parents=True)
+    (host.root / "var/lib/vmcred/identity").symlink_to("../../../nix/store/ca")
+    host.found("in-nix-store")
+
+
 def test_declaration_with_errors(directory):
     """a declaration that cannot be read is an error, and nothing is printed"""
     host = Host(directory)
@@ -282,10 +494,28 @@ def test_declaration_with_errors(directory):
 def test_each_name_is_in_the_manual(_directory):
     """the manual page has each finding's name, and no other"""
     sources = "".join(path.read_text() for path in [SOURCE / "src/cli/vmcred/doctor.c", *SOURCE.glob("src/inspect/doctor/*.c")])
-    names = set(re.findall(r'"((?:store|vm|unit|socket|identity|private|secret)-[a-z-]+)"', sources))
+    names = set(re.findall(r'"((?:store-[a-z-]+)(?=")|[a-z]+(?:-[a-z]+)+(?="(?:\n|,\s*DOCTOR_)))', sources))
     page = (SOURCE / "docs/vmcred-inspect.1.scd").read_text().split("# DOCTOR\n")[1].split("\n# ")[0]
     listed = "".join(line for line in page.splitlines() if line.startswith("_"))
     equal(set(re.findall(r"_([a-z]+-[a-z-]+)_", listed)), names)
+
+
+def test_ignored_names(directory):
+    """--ignore accepts the name of each finding, and reports any other"""
+    host = Host(directory)
+    page = (SOURCE / "docs/vmcred-inspect.1.scd").read_text().split("# DOCTOR\n")[1].split("\n# ")[0]
+    listed = "".join(line for line in page.splitlines() if line.startswith("_"))
+    host.found(ignore=re.findall(r"_([a-z]+-[a-z-]+)_", listed))
+    expect(host.doctor("--ignore", "unit-swp"), 2, "", 'vmcred: --ignore: unknown finding "unit-swp": did you mean "unit-swap"?\n')
+
+
+def test_a_root_that_does_not_exist(directory):
+    """without the directory of --root, a host is not reported as if it had nothing"""
+    host = Host(directory)
+    none = directory / "none"
+    for words in (["doctor"], ["status"], ["metrics"], ["graph"], ["inspect", "m", "--identity", directory / "identity"]):
+        done = vmcred(*words, "--config", host.example.config, "--root", none)
+        expect(done, 3, "", f"vmcred: opening the root directory {none}: No such file or directory\n")
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def test_vmcred_run_1_lists_each_option(_directory):
 
 # What the arguments of options and commands are called. A shell completes most of them: src/cli/completion.c.
 ARGUMENTS = {
-    "DIRECTORY", "FILE", "FINGERPRINT", "GENERATOR", "GENERATOR/FILE", "GROUP", "INPUT", "KEY", "MACHINE", "MANIFEST", "NAME=@FILE",
+    "DIRECTORY", "FILE", "FINDING", "FINGERPRINT", "GENERATOR", "GENERATOR/FILE", "GROUP", "INPUT", "KEY", "MACHINE", "MANIFEST", "NAME=@FILE",
     "PATH", "PHASE", "PLUGIN", "SECONDS", "TARGET", "USER", "VM",
 }  # fmt: skip
 

@@ -39,7 +39,7 @@ def test_machine_of_a_host(directory):
     expect(
         vmcred("units", *config, env={"VMCRED_MACHINE": ""}), 2, "",
         f"vmcred: {config[1]} declares 2 machines, and none is named like this host ({run('hostname', '-s').out.strip()}): "
-        "choose one with --machine NAME or $VMCRED_MACHINE\n",
+        "choose one with $VMCRED_MACHINE, or --machine where the command has it\n",
     )  # fmt: skip
     equal(units(*config, "--machine", "n", env={"VMCRED_MACHINE": "m"}), ["there", "any"])
     equal(units(*config, env={"VMCRED_MACHINE": "m"}), ["here", "any"])
@@ -47,6 +47,19 @@ def test_machine_of_a_host(directory):
     fails(vmcred("units", *config, "--machine", "k"), 2, '"k"')
     equal(units(*declare(directory, TWO.replace(", n: {}", "").replace("machine: n", "machine: m").replace("app", "b", 1))),
           ["here", "there", "any"])
+
+
+def test_computer_that_is_no_machine(directory):
+    """where no machine is, such as on an administrator's computer, doctor examines the declaration, and metrics count no VM of a machine"""
+    config = declare(directory, TWO.replace("machine: n", "machine: n, platformOEMStrings: [TOKEN=hunter2hunter2]"))
+    empty = directory / "root"
+    empty.mkdir()
+    found = json.loads(expect(vmcred("doctor", *config, "--root", empty, "--json"), 1, None, None).out)
+    equal([finding["name"] for finding in found], ["secret-in-oem-strings"])
+    out = expect(vmcred("metrics", *config, "--root", empty), 0, None, "").out
+    equal(re.findall(r'vm_stale_credentials{vm="(\w+)"}', out), ["any"])
+    for command in ("doctor", "metrics"):
+        fails(vmcred(command, *config, "--root", empty, env={"VMCRED_MACHINE": "k"}), 2, "VMCRED_MACHINE", '"k"')
 
 
 def test_name_of_the_host(directory):

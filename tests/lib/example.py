@@ -128,6 +128,7 @@ class Example:
         )
 
     def inspect(self, *words, **options):
+        self.root.mkdir(exist_ok=True)
         return vmcred(
             "inspect", "--config", self.config, "--identity", self.identity, "--root", self.root, *words, "m", **options
         )

@@ -4,6 +4,7 @@ import os
 import time
 
 SCRIPT = """#!/bin/sh
+[ "$1" != --version ] || exec cat {directory}/version
 echo "$*" >>{directory}/calls
 [ -e {directory}/running ] || exit 1
 [ "$1" = --no-block ] && no_block=1 && shift
@@ -48,6 +49,7 @@ class Systemctl:
         program.chmod(0o755)
         self.env = {"PATH": f"{program.parent}:{os.environ['PATH']}"}
         (self.directory / "running").touch()
+        (self.directory / "version").write_text("systemd 252 (252.1)\n")
         self.unit("none", "inactive", "dead", load="not-found")
 
     def unit(self, name, active="active", sub="running", started=0, changed=0, load="loaded", has_job=False):

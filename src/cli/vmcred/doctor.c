@@ -8,7 +8,9 @@
 
 #include "base/cleanup.h"
 #include "base/json.h"
+#include "base/name.h"
 #include "base/pool.h"
+#include "base/text.h"
 #include "cli/vmcred/commands.h"
 
 struct examination {
@@ -82,11 +84,12 @@ static int store_examine(struct cli *cli, struct examination *examination,
 	if (r == 0)
 		r = orphans_check(examination, config, store_dirfd, err);
 	if (r == 0)
-		r = doctor_check_work_tree(&examination->doctor, store_dirfd, &is_searched, err);
+		r = doctor_check_work_tree(&examination->doctor, store_dirfd, &cli->report,
+					   &is_searched, err);
 	if (r == 0 && !is_searched)
 		report_message(&cli->report, REPORT_WARNING,
-			       "the work tree was not searched for private keys: git cannot be "
-			       "used");
+			       "the work tree or its git history was not searched for private "
+			       "keys: git cannot be used");
 	return r;
 }
 
@@ -100,10 +103,25 @@ static int host_examine(struct cli *cli, struct examination *examination,
 	if (r == 0)
 		r = doctor_check_vms(&examination->doctor, &host, root, err);
 	if (r == 0)
-		r = doctor_check_sockets(&examination->doctor, config, root, err);
+		r = doctor_check_system(&examination->doctor, &host, config, root, err);
+	if (r == 0)
+		r = doctor_check_commands(&examination->doctor, config, root, err);
+	if (r == 0)
+		r = doctor_check_loads(&examination->doctor, config, root, err);
 	for (size_t i = 0; r == 0 && i < sizeof(identities) / sizeof(identities[0]); i++)
 		r = doctor_check_identity(&examination->doctor, root, identities[i], err);
 	return r;
+}
+
+/* The user's own identity, if there is one. */
+static int person_examine(struct examination *examination, struct error *err)
+{
+	_cleanup_error_ struct error ignored = {0};
+	_cleanup_free_ char *path = NULL;
+
+	return cli_person_identity_find(&path, &ignored) > 0
+		       ? doctor_check_identity(&examination->doctor, NULL, path, err)
+		       : 0;
 }
 
 static int findings_fix(const struct doctor *doctor, struct error *err)
@@ -137,10 +155,14 @@ static void findings_print(const struct doctor *doctor)
 {
 	for (size_t i = 0; i < doctor->count; i++) {
 		const struct doctor_finding *finding = &doctor->findings[i];
+		/* The name of a file in the repository must not look like another finding, with a
+		 * command as its fix. */
+		_cleanup_free_ char *message = text_visible(span_of_text(finding->message), false);
+		_cleanup_free_ char *fix = text_visible(span_of_text(finding->fix), false);
 
 		printf("%s: %s [%s]\n    %s: %s\n", doctor_severity_name(finding->severity),
-		       finding->message, finding->name, finding->is_fixed ? "fixed" : "fix",
-		       finding->fix);
+		       message ? message : "out of memory", finding->name,
+		       finding->is_fixed ? "fixed" : "fix", fix ? fix : "out of memory");
 	}
 	if (doctor->count == 0)
 		printf("nothing found\n");
@@ -167,42 +189,75 @@ static int findings_end(const struct doctor *doctor, struct error *err)
 			   : -(int)err->code;
 }
 
+static int ignored_check(const struct doctor *doctor, struct error *err)
+{
+	for (size_t i = 0; i < doctor->ignored_count; i++) {
+		const char *const *name = doctor_names;
+
+		while (*name && strcmp(*name, doctor->ignored[i]) != 0)
+			name++;
+		if (*name)
+			continue;
+		error_set(err, VMCRED_USAGE, "--ignore: unknown finding \"%s\"",
+			  doctor->ignored[i]);
+		name_hint(doctor->ignored[i], doctor_names, err);
+		return err->hint ? -(int)err->code
+				 : error_hint(err, "vmcred-inspect(1) lists the findings");
+	}
+	return 0;
+}
+
 int command_doctor(struct cli *cli, int argc, char **argv, struct error *err)
 {
 	bool fix = false;
 	const char *root = NULL;
+	struct cli_texts ignored = {0};
 	const struct cli_option options[] = {
 		{"fix", NULL, "repair what can be repaired safely: modes of identities", &fix},
+		{"ignore", "FINDING...", "leave out findings of that name, such as unit-swap",
+		 &ignored},
 		{"root", "DIRECTORY", "examine the files below it", &root},
 		{0},
 	};
 	const struct cli_usage usage = {
 		.command = "doctor",
+		.examples = "  vmcred doctor\n  vmcred doctor --ignore unit-swap\n",
 		.arguments = "",
 		.about = "Find what endangers secrets in the work tree and on this host, and how "
-			 "to fix it.\nDecrypts nothing. Exit code 1 if something was found.",
+			 "to fix it. Decrypts nothing. Exit code 1 if something was found.",
 		.options = options,
+		.words = doctor_names,
 		.has_json = true,
 	};
 	_cleanup_config_ struct config config = {0};
 	struct examination examination = {.err = err};
 	struct doctor *doctor = &examination.doctor;
+	const struct config_machine *machine;
 	_cleanup_close_ int store_dirfd = -1;
 	int first, r = cli_parse(cli, &usage, argc, argv, &first, err);
 
 	if (r != 0)
 		return r;
+	doctor->ignored = ignored.items;
+	doctor->ignored_count = ignored.count;
 	cli->load = CONFIG_LENIENT;
 	cli->threads = pool_threads();
-	r = cli_start(cli, &config, &store_dirfd, err);
+	r = ignored_check(doctor, err);
 	if (r == 0)
-		r = config_vms_choose(&config, NULL, err);
+		r = cli_start(cli, &config, &store_dirfd, err);
 	if (r == 0)
 		r = doctor_check_strings(doctor, &config, err);
+	/* A laptop is none of the machines. */
+	if (r == 0)
+		r = config_machine_of_host(&config, NULL, &machine, err);
+	if (r == 0)
+		r = config_vms_keep(&config, machine ? machine->name : "", err);
 	if (r == 0)
 		r = store_examine(cli, &examination, &config, store_dirfd, err);
 	if (r == 0)
 		r = host_examine(cli, &examination, &config, root, err);
+	if (r == 0)
+		r = person_examine(&examination, err);
 	if (r == 0 && fix)
 		r = findings_fix(doctor, err);
 	progress_clear(&cli->progress);

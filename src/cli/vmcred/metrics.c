@@ -274,7 +274,6 @@ static int metrics_print(struct cli *cli, const struct call *call, FILE *stream,
 	_cleanup_config_ struct config config = {0};
 	__attribute__((cleanup(inspect_host_release))) struct inspect_host host = {0};
 	const struct config_machine *machine;
-	_cleanup_error_ struct error unknown = {0};
 	_cleanup_close_ int store_dirfd = -1;
 	int r;
 
@@ -283,10 +282,9 @@ static int metrics_print(struct cli *cli, const struct call *call, FILE *stream,
 	r = cli_start(cli, &config, &store_dirfd, err);
 	if (r < 0)
 		return r;
-	machine = config_machine_choose(&config, call->machine, &unknown);
-	if (!machine && call->machine)
-		return error_move(err, &unknown);
-	r = config_vms_choose(&config, call->machine, err);
+	r = config_machine_of_host(&config, call->machine, &machine, err);
+	if (r == 0)
+		r = config_vms_keep(&config, machine ? machine->name : "", err);
 	if (r == 0)
 		r = inspect_host(&config, NULL, call->root, &cli->report, &host, err);
 	if (r < 0)

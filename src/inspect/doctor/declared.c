@@ -3,13 +3,12 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/path.h"
 #include "base/text.h"
 #include "inspect/doctor/doctor.h"
 
 /* Too short for a secret: ENABLE_TOKEN=yes */
 #define VALUE_SIZE_MIN 8
-
-static const char credential_prefix[] = "io.systemd.credential";
 
 /* Parts of names, in any case. */
 static const char *const names[] = {"PASSWORD", "PASSWD", "SECRET",     "TOKEN",
@@ -38,7 +37,7 @@ static size_t secret_name(const char *text)
 	const size_t size = strcspn(text, "=");
 	_cleanup_free_ char *name = strndup(text, size);
 
-	if (strncmp(text, credential_prefix, strlen(credential_prefix)) == 0)
+	if (strncmp(text, DOCTOR_CREDENTIAL, strlen(DOCTOR_CREDENTIAL)) == 0)
 		return is_public_credential(text) ? 0 : size;
 	if (!name || text[size] != '=' || strlen(text + size + 1) < VALUE_SIZE_MIN)
 		return 0;
@@ -69,6 +68,41 @@ int doctor_check_strings(struct doctor *doctor, const struct config *config, str
 				text_format("generate it, and pass it with loadCredentials and "
 					    "credentialFiles"),
 				err);
+		}
+	}
+	return r;
+}
+
+int doctor_check_nix_store(struct doctor *doctor, const char *root, const char *path,
+			   const char *what, struct error *err)
+{
+	_cleanup_free_ char *full = path_join(root ? root : "/", path + 1);
+	_cleanup_free_ char *target = full ? realpath(full, NULL) : NULL;
+
+	return strstr(target ? target : path, "/nix/store/")
+		       ? doctor_add(
+				 doctor, "in-nix-store", DOCTOR_WARNING, NULL,
+				 text_format(
+					 "%s, %s, is in the Nix store, which everybody can read",
+					 path, what),
+				 text_format("store it outside, or replace it with a secret of a "
+					     "generator"),
+				 err)
+		       : 0;
+}
+
+int doctor_check_loads(struct doctor *doctor, const struct config *config, const char *root,
+		       struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < config->vm_count; i++) {
+		const struct config_vm *vm = &config->vms[i];
+
+		for (size_t j = 0; r == 0 && j < vm->load_count; j++) {
+			if (!vm->loads[j].generator)
+				r = doctor_check_nix_store(doctor, root, vm->loads[j].source,
+							   vm->loads[j].credential, err);
 		}
 	}
 	return r;

@@ -9,6 +9,48 @@
 
 #include "base/array.h"
 #include "base/cleanup.h"
+#include "base/file.h"
+
+const char *const doctor_names[] = {
+	"private-key-in-work-tree",
+	"private-key-in-history",
+	"plaintext-in-history",
+	"secret-in-oem-strings",
+	"store-missing",
+	"store-outdated",
+	"store-readers",
+	"store-expired",
+	"store-overdue",
+	"store-no-key",
+	"store-no-name",
+	"store-unreadable",
+	"store-orphan",
+	"in-nix-store",
+	"identity-mode",
+	"identity-owner",
+	"socket-mode",
+	"credential-in-log",
+	"credential-in-snapshot",
+	"guest-kernel",
+	"proc-visible",
+	"vm-stale",
+	"vm-missing",
+	"unit-core",
+	"core-pattern",
+	"unit-swap",
+	"old-version",
+	"clock-jumped",
+	NULL,
+};
+
+bool doctor_wants(const struct doctor *doctor, const char *name)
+{
+	for (size_t i = 0; i < doctor->ignored_count; i++) {
+		if (strcmp(doctor->ignored[i], name) == 0)
+			return false;
+	}
+	return true;
+}
 
 int doctor_add(struct doctor *doctor, const char *name, enum doctor_severity severity,
 	       const char *chmod_path, char *message, char *fix, struct error *err)
@@ -21,6 +63,12 @@ int doctor_add(struct doctor *doctor, const char *name, enum doctor_severity sev
 		.chmod_path = chmod_path ? strdup(chmod_path) : NULL,
 	};
 
+	if (message && fix && !doctor_wants(doctor, name)) {
+		free(message);
+		free(fix);
+		free(finding.chmod_path);
+		return 0;
+	}
 	if (!message || !fix || (chmod_path && !finding.chmod_path) ||
 	    array_grow(&doctor->findings, doctor->count, &doctor->capacity, sizeof(finding), err) <
 		    0) {
@@ -61,4 +109,17 @@ int doctor_fix(struct doctor_finding *finding, struct error *err)
 const char *doctor_severity_name(enum doctor_severity severity)
 {
 	return severity == DOCTOR_ERROR ? "error" : "warning";
+}
+
+char *doctor_file_text(const char *path, size_t size_max)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	_cleanup_error_ struct error ignored = {0};
+	struct stat status;
+	char *text = NULL;
+	size_t size;
+
+	if (fd < 0 || fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
+		return NULL;
+	return fd_read_bytes(fd, size_max, path, &text, &size, &ignored) == 0 ? text : NULL;
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,6 +9,7 @@
 #include "base/file.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "base/trusted/trusted.h"
 #include "inspect/doctor/doctor.h"
 
 #define PROC_FILE_SIZE_MAX ((size_t)64 * 1024)
@@ -17,24 +17,49 @@
 /* LUKS on LVM on a partition is three layers. */
 #define LAYERS_MAX 8
 
+/* Whether another user can replace the identity: owns it or one of its directories, or may write
+ * there. */
+static int identity_owner_check(struct doctor *doctor, const char *path, struct error *err)
+{
+	/* Whose parent, with its own parents, is the identity. */
+	_cleanup_free_ char *below = text_format("%s/.", path);
+	_cleanup_error_ struct error ignored = {0};
+	bool is_foreign = false;
+	const char *name;
+	_cleanup_close_ int fd =
+		below ? trusted_parent_open(below, 0, &name, &is_foreign, &ignored) : -1;
+
+	if (!below)
+		return error_no_memory(err);
+	if (fd < 0 || !is_foreign)
+		return 0;
+	return doctor_add(doctor, "identity-owner", DOCTOR_ERROR, NULL,
+			  text_format("another user owns %s or one of its directories, or may "
+				      "write there",
+				      path),
+			  text_format("`namei -l %s` lists them: use chown and chmod", path), err);
+}
+
 int doctor_check_identity(struct doctor *doctor, const char *root, const char *path,
 			  struct error *err)
 {
 	_cleanup_free_ char *full = path_join(root ? root : "/", path + 1);
 	struct stat status;
+	int r;
 
 	if (!full)
 		return error_no_memory(err);
-	if (lstat(full, &status) < 0 || !S_ISREG(status.st_mode) ||
-	    !(status.st_mode & (S_IRWXG | S_IRWXO)))
-		return 0;
-	return doctor_add(doctor, "identity-mode", DOCTOR_ERROR, full,
-			  text_format("%s has mode %04o: others can use the identity", full,
-				      status.st_mode & 07777),
-			  text_format("chmod 600 %s; if others have read it, replace the "
-				      "machine's key",
-				      full),
-			  err);
+	r = doctor_check_nix_store(doctor, root, path, "an identity", err);
+	if (r < 0 || lstat(full, &status) < 0 || !S_ISREG(status.st_mode))
+		return r;
+	r = identity_owner_check(doctor, full, err);
+	if (r < 0 || !(status.st_mode & (S_IRWXG | S_IRWXO)))
+		return r;
+	return doctor_add(
+		doctor, "identity-mode", DOCTOR_ERROR, full,
+		text_format("%s has mode %04o: others can use the identity", full,
+			    status.st_mode & 07777),
+		text_format("chmod 600 %s; if others have read it, replace the key", full), err);
 }
 
 /* A file below /sys/class/block/NAME; NULL if it cannot be read. */
@@ -43,12 +68,8 @@ static char *device_file(const char *root, const char *name, const char *file)
 	_cleanup_free_ char *directory = path_join(root, "sys/class/block");
 	_cleanup_free_ char *path =
 		directory ? text_format("%s/%s/%s", directory, name, file) : NULL;
-	_cleanup_error_ struct error ignored = {0};
-	char *text = NULL;
 
-	if (!path || file_read_text(AT_FDCWD, path, PROC_FILE_SIZE_MAX, &text, NULL, &ignored) < 0)
-		return NULL;
-	return text;
+	return path ? doctor_file_text(path, PROC_FILE_SIZE_MAX) : NULL;
 }
 
 static bool is_encrypted(const char *root, const char *name, int layers);
@@ -84,13 +105,12 @@ static bool is_encrypted(const char *root, const char *name, int layers)
  * always visible, so it does not count. The caller frees it. */
 static char *plain_swap(const char *root)
 {
-	_cleanup_free_ char *path = path_join(root, "proc/swaps"), *text = NULL;
-	_cleanup_error_ struct error ignored = {0};
+	_cleanup_free_ char *path = path_join(root, "proc/swaps");
+	_cleanup_free_ char *text = path ? doctor_file_text(path, PROC_FILE_SIZE_MAX) : NULL;
 	char *rest = NULL;
 
-	if (!path || file_read_text(AT_FDCWD, path, PROC_FILE_SIZE_MAX, &text, NULL, &ignored) < 0)
-		return NULL;
-	for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+	for (char *line = text ? strtok_r(text, "\n", &rest) : NULL; line;
+	     line = strtok_r(NULL, "\n", &rest)) {
 		const size_t size = strcspn(line, " \t");
 		const char *type = line + size + strspn(line + size, " \t");
 		_cleanup_free_ char *device = strndup(line, size);
@@ -138,12 +158,13 @@ static int unit_check(struct doctor *doctor, const struct inspect_host_vm *vm, c
 
 	if (strcmp(unit->load, "loaded") != 0)
 		return 0;
-	if (unit->limit_core[0] && strcmp(unit->limit_core, "0") != 0)
+	if (unit->limit_core[0] && strcmp(unit->limit_core, "0") != 0 &&
+	    strcmp(unit->limit_core, "1") != 0)
 		r = doctor_add(doctor, "unit-core", DOCTOR_WARNING, NULL,
 			       text_format("%s may dump core: the file would contain the guest's "
 					   "memory",
 					   vm->vm->unit),
-			       text_format("add LimitCORE=0 to its section [Service]: `systemctl "
+			       text_format("add LimitCORE=1 to its section [Service]: `systemctl "
 					   "edit %s`",
 					   vm->vm->unit),
 			       err);

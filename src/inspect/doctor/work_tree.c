@@ -14,10 +14,6 @@
 
 #define START_FAILED (-1)
 
-/* A whole key and not only its name, which documentation may have. */
-#define AGE_KEY "AGE-SECRET-KEY-(PQ-)?1[02-9AC-HJ-NP-Z]{50,}"
-#define PEM_KEY "^ *-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY( BLOCK)?-----"
-
 static int file_add(struct doctor *doctor, struct strings *paths, const char *path,
 		    struct error *err)
 {
@@ -29,9 +25,7 @@ static int file_add(struct doctor *doctor, struct strings *paths, const char *pa
 	return r < 0 ? r
 		     : doctor_add(doctor, "private-key-in-work-tree", DOCTOR_ERROR, NULL,
 				  text_format("%s contains a private key", path),
-				  text_format("move it out of the work tree; if it was ever "
-					      "committed, replace the key: the history has it"),
-				  err);
+				  text_format("move it out of the work tree"), err);
 }
 
 /* Returns the exit code of git, or START_FAILED. */
@@ -41,7 +35,7 @@ static int search(struct doctor *doctor, int store_dirfd, const char *where, str
 	_cleanup_free_ char *directory = text_format("/proc/self/fd/%d", store_dirfd);
 	const char *const arguments[] = {
 		"grep",   where, "--files-with-matches", "--null", "--extended-regexp",
-		"--text", "-e",  AGE_KEY,         "-e",     PEM_KEY,
+		"--text", "-e",  DOCTOR_AGE_KEY,         "-e",     DOCTOR_PEM_KEY,
 		NULL};
 	const struct program git = {.directory = directory, .fds = {-1, -1, -1}};
 	_cleanup_error_ struct error ignored = {0};
@@ -63,11 +57,14 @@ static int search(struct doctor *doctor, int store_dirfd, const char *where, str
 	return r < 0 ? r : WEXITSTATUS(status);
 }
 
-int doctor_check_work_tree(struct doctor *doctor, int store_dirfd, bool *searched,
-			   struct error *err)
+int doctor_check_work_tree(struct doctor *doctor, int store_dirfd, const struct report *report,
+			   bool *searched, struct error *err)
 {
+	_cleanup_free_ char *directory = text_format("/proc/self/fd/%d", store_dirfd), *top = NULL;
 	_cleanup_strings_ struct strings paths = {0};
 	int code = search(doctor, store_dirfd, "--untracked", &paths, err);
+	const bool is_repository = code != NO_REPOSITORY;
+	int r = 0;
 
 	/* What is ignored and tracked all the same is not among the others. */
 	if (code == 0 || code == NO_MATCH)
@@ -75,5 +72,12 @@ int doctor_check_work_tree(struct doctor *doctor, int store_dirfd, bool *searche
 	else if (code == NO_REPOSITORY)
 		code = search(doctor, store_dirfd, "--no-index", &paths, err);
 	*searched = code == 0 || code == NO_MATCH;
-	return err->text ? -(int)err->code : 0;
+	if (err->text)
+		return -(int)err->code;
+	if (*searched && is_repository)
+		return doctor_check_history(doctor, store_dirfd, report, searched, err);
+	/* Such as a repository of another user, in which git does nothing. */
+	r = directory ? git_top_find(directory, &top, err) : error_no_memory(err);
+	*searched = *searched && !top;
+	return r;
 }
