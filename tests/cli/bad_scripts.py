@@ -58,6 +58,8 @@ def working(sentence, script, value):
             wait_for("the end of all that it started", lambda: run("pgrep", "-f", "sleep 76.5").code == 1)
 
 
+UNSEARCHED = ("the script exited with code 3: its output cannot be checked for secrets and is not shown: "
+              "the files that it left are too large, too many or not readable")  # fmt: skip
 failing("a directory instead of a file", "mkdir $out/one; echo x > $out/one/x", "$out/one is not a regular file")
 failing("an undeclared directory", "echo x > $out/one; mkdir -p $out/more/x",
         ("$out/more", "declare it"))  # fmt: skip
@@ -68,7 +70,11 @@ failing("a device", "mknod $out/one c 1 3 2> /dev/null", EXITED)
 failing("a hard link to a file of the host", "ln /etc/passwd $out/one 2> /dev/null", EXITED)
 failing("two megabytes", "head -c 2097152 /dev/zero > $out/one", "one is larger than 1048576 bytes")
 failing("two megabytes, of which the start is printed", "yes hunter2-and-more | head -c 2097152 > $out/one || :; head -n 2 $out/one; exit 3",
-        "the script exited with code 3: its output cannot be checked for secrets and is not shown: a file in $out is larger than 1048576 bytes")  # fmt: skip
+        UNSEARCHED)  # fmt: skip
+failing("a large file beside $out, of which the start is printed", "yes hunter2-and-more | head -c 300000 > $TMPDIR/x || :; head -n 2 $TMPDIR/x; exit 3",
+        UNSEARCHED)
+failing("too many directories to search", "cd $TMPDIR; for i in $(seq 20); do mkdir x; cd x; done; echo hunter2-and-more; exit 3",
+        UNSEARCHED)
 failing("a removed $out", "rmdir $out", NOT_WRITTEN)
 failing("a link instead of $out", "rmdir $out; ln -s /etc $out", NOT_WRITTEN)
 failing("another directory instead of $out", "mv $out $TMPDIR/x; mkdir $out; echo x > $out/one", NOT_WRITTEN)

@@ -449,6 +449,8 @@ shown("a value that contains another one is hidden completely", "echo one; cat $
       f"one\n{HIDDEN}\ntwo")  # fmt: skip
 shown("a value in an undeclared file is hidden", "echo third-secret > $out/other; echo fourth-secret > $TMPDIR/x\n"
       "cat $out/other $TMPDIR/x; exit 1", HIDDEN)  # fmt: skip
+shown("a value in a file in another directory is hidden", "mkdir $out/more\n"
+      "for it in $(mktemp -d) . $out/more $in; do openssl rand -hex 16 > $it/x; cat $it/x; done; exit 1", HIDDEN)  # fmt: skip
 ENCODED = (
     "for value in $in/part/it $in/whole/it; do\n"
     "  base64 $value; base64 -w 0 < $value; echo; openssl base64 < $value; basenc --base64url $value\n"

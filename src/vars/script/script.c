@@ -21,6 +21,10 @@
 
 #define SCRIPT_SECONDS_DEFAULT 600
 
+/* Of the files that a script leaves, to search its output for them. */
+#define KNOWN_SIZE_MAX  ((size_t)256 * 1024)
+#define KNOWN_DEPTH_MAX 16
+
 #define HIDDEN_LINES "(hidden: repeats a secret)\n"
 
 /* The directory that a script works in: a memory file system that is never swapped and is mounted
@@ -74,6 +78,7 @@ struct known {
 	size_t file_count, file_capacity;
 	struct span *values; /* owned; they point into the files and the script's inputs */
 	size_t value_count, value_capacity;
+	size_t size; /* of the files */
 };
 
 static void known_destroy(struct known *known)
@@ -109,31 +114,54 @@ static int value_add_lines(struct known *known, struct span value, struct error 
 	return r;
 }
 
-/* Adds all files of a directory, declared or not. */
-static int directory_add(struct known *known, int dirfd, const char *parent, struct error *err)
+static int tree_add(struct known *known, int dirfd, const char *directory, unsigned int depth,
+		    struct error *err);
+
+struct tree {
+	struct known *known;
+	int dirfd;
+	const char *directory; /* below dirfd */
+	unsigned int depth;
+};
+
+static int entry_add(void *context, const char *entry, struct error *err)
 {
-	_cleanup_close_dir_ DIR *dir = dir_stream_open(dirfd, parent);
-	const char *entry;
-	int r = 0;
+	const struct tree *tree = context;
+	struct known *known = tree->known;
+	_cleanup_free_ char *path = path_join(tree->directory, entry);
+	_cleanup_secret_ struct secret value = {0};
+	struct stat status;
+	int r;
 
-	while (r == 0 && dir && (entry = dir_stream_next(dir))) {
-		_cleanup_free_ char *path = path_join(parent, entry);
-		_cleanup_error_ struct error ignored = {0};
-		_cleanup_secret_ struct secret value = {0};
-
-		if (!path)
-			return error_no_memory(err);
-		if (file_read_secret(dirfd, path, VARS_SECRET_SIZE_MAX, &value, &ignored) < 0)
-			continue;
+	if (!path)
+		return error_no_memory(err);
+	if (fstatat(tree->dirfd, path, &status, AT_SYMLINK_NOFOLLOW) < 0)
+		return error_set_errno(err, errno, "%s", path);
+	if (S_ISDIR(status.st_mode))
+		return tree_add(known, tree->dirfd, path, tree->depth + 1, err);
+	if (!S_ISREG(status.st_mode))
+		return 0;
+	r = file_read_secret(tree->dirfd, path, KNOWN_SIZE_MAX - known->size, &value, err);
+	if (r == 0)
 		r = array_grow(&known->files, known->file_count, &known->file_capacity,
 			       sizeof(*known->files), err);
-		if (r < 0)
-			return r;
-		known->files[known->file_count] = (struct secret){0};
-		secret_move(&known->files[known->file_count++], &value);
-		r = value_add_lines(known, secret_span(&known->files[known->file_count - 1]), err);
-	}
-	return r;
+	if (r < 0)
+		return r;
+	known->size += value.size;
+	known->files[known->file_count] = (struct secret){0};
+	secret_move(&known->files[known->file_count++], &value);
+	return value_add_lines(known, secret_span(&known->files[known->file_count - 1]), err);
+}
+
+/* Adds all files of a directory and below it, declared or not: mktemp(1) makes directories, too. */
+static int tree_add(struct known *known, int dirfd, const char *directory, unsigned int depth,
+		    struct error *err)
+{
+	struct tree tree = {known, dirfd, directory, depth};
+
+	if (depth > KNOWN_DEPTH_MAX)
+		return error_set(err, VMCRED_FAILED, "%s is too deep", directory);
+	return dir_each(dirfd, directory, entry_add, &tree, err);
 }
 
 static bool is_repetition(const struct known *known, struct span text)
@@ -173,24 +201,6 @@ static int lines_hide(const struct known *known, struct secret *output, struct e
 	return r;
 }
 
-/* Whether $out has a file that is too large to be searched for. */
-static bool out_is_large(int dirfd)
-{
-	_cleanup_close_dir_ DIR *dir = dir_stream_open(dirfd, "out");
-	struct stat status;
-	const char *entry;
-
-	while (dir && (entry = dir_stream_next(dir))) {
-		_cleanup_free_ char *path = path_join("out", entry);
-
-		if (!path ||
-		    (fstatat(dirfd, path, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-		     S_ISREG(status.st_mode) && (size_t)status.st_size > VARS_SECRET_SIZE_MAX))
-			return true;
-	}
-	return false;
-}
-
 /* Adds the script's output to the error, without the lines that repeat a value. */
 static int output_show(const struct inputs *inputs, int dirfd, struct secret *output,
 		       struct error *err)
@@ -201,22 +211,17 @@ static int output_show(const struct inputs *inputs, int dirfd, struct secret *ou
 
 	if (output->size == 0)
 		return -(int)err->code;
-	if (out_is_large(dirfd))
-		return error_hint(err,
-				  "its output cannot be checked for secrets and is not shown: a "
-				  "file in $out is larger than %zu bytes",
-				  VARS_SECRET_SIZE_MAX);
-	r = directory_add(&known, dirfd, "out", &failure);
-	if (r == 0)
-		r = directory_add(&known, dirfd, "tmp", &failure);
+	r = tree_add(&known, dirfd, ".", 0, &failure);
 	for (size_t i = 0; r == 0 && i < inputs->count; i++)
 		r = value_add_lines(&known, secret_span(&inputs->items[i].value), &failure);
 	if (r == 0 && is_repetition(&known, secret_span(output)))
 		r = lines_hide(&known, output, &failure);
 	while (output->size > 0 && output->data[output->size - 1] == '\n')
 		output->size--;
-	/* Without memory to check it, nothing is shown. */
-	if (r == 0 && output->size > 0)
+	if (r < 0)
+		error_hint(err, "its output cannot be checked for secrets and is not shown: the "
+				"files that it left are too large, too many or not readable");
+	else if (output->size > 0)
 		error_hint(err, "it printed:\n%.*s", (int)output->size, (const char *)output->data);
 	return -(int)err->code;
 }
