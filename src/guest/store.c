@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -68,10 +67,12 @@ static int store_open(struct store *store, struct error *err)
 
 	if (parent < 0)
 		return parent;
-	if (flock(parent, LOCK_EX) < 0)
-		return error_set_errno(err, errno, "locking %s", GUEST_CREDENTIALS);
-	fd = store->is_initrd ? dir_make(parent, GUEST_INITRD, 0700, err)
-			      : system_open(parent, err);
+	/* The lock's descriptor is this one: it must stay open. */
+	store->parent_dirfd = fd_release(&parent);
+	if (lock_take(&store->lock, store->parent_dirfd, true, GUEST_CREDENTIALS, err) < 0)
+		return -(int)err->code;
+	fd = store->is_initrd ? dir_make(store->parent_dirfd, GUEST_INITRD, 0700, err)
+			      : system_open(store->parent_dirfd, err);
 	if (fd < 0)
 		return fd;
 	if (!fd_is_on_memory(fd))
@@ -79,7 +80,6 @@ static int store_open(struct store *store, struct error *err)
 				 GUEST_CREDENTIALS, store->is_initrd ? GUEST_INITRD : GUEST_SYSTEM);
 	/* An earlier import was killed. */
 	(void)unlinkat(fd, unfinished, 0);
-	store->parent_dirfd = fd_release(&parent);
 	store->dirfd = fd_release(&fd);
 	return 0;
 }
@@ -114,6 +114,7 @@ void store_close(struct store *store)
 	/* Only root could write there anyway. */
 	if (store->dirfd >= 0 && !store->is_initrd)
 		(void)store_mount_set(SYSTEM_PATH, false);
+	lock_release(&store->lock);
 	if (store->parent_dirfd >= 0)
 		close(store->parent_dirfd);
 	*store = (struct store)STORE_NONE;

@@ -11,18 +11,20 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "base/lock.h"
 #include "base/span.h"
 
 struct store {
 	bool is_initrd;   /* @initrd, not @system */
-	int parent_dirfd; /* owned; holds the lock */
+	int parent_dirfd; /* owned */
+	struct lock lock; /* of it */
 	int dirfd;        /* owned; -1 until the first credential comes */
 	size_t size;      /* of the values that were added */
 };
 
-#define STORE_NONE                               \
-	{                                        \
-		.parent_dirfd = -1, .dirfd = -1, \
+#define STORE_NONE                                                  \
+	{                                                           \
+		.parent_dirfd = -1, .lock = LOCK_NONE, .dirfd = -1, \
 	}
 #define _cleanup_store_ __attribute__((cleanup(store_close)))
 

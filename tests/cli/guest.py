@@ -121,6 +121,17 @@ def test_directory_is_private_read_only_and_never_swapped(directory):
     assert filesystem.startswith("ramfs ") or "noswap" in filesystem, mount
 
 
+def test_other_users_cannot_block_an_import(directory):
+    """the locks of a user of the guest on all that they can open in /run/credentials do not block an import"""
+    guest = Guest(directory)
+    guest.smbios([text("A", "1")])
+    user = "setpriv --reuid=4711 --clear-groups --bounding-set=-all"
+    script = f"""mkdir -p /run/credentials; mkfifo /run/end; chmod 666 /run/end; {user} flock /run/credentials cat /run/end &
+        while flock --nonblock /run/credentials true; do :; done
+        timeout 20 /vmcred-guest import; ls -A /run/credentials; : > /run/end; wait"""
+    equal(expect(guest.run(script), 0, None, "").out, "@system\n")
+
+
 def test_first_credential_of_a_name_wins(directory):
     """the first credential of a name wins: fw_cfg, then the table in its order, then the initrd"""
     guest = Guest(directory)
