@@ -4,31 +4,31 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "activate/serve/request.h"
+#include "load/load.h"
 
 #define NOT_SYSTEMD                                    \
 	"the peer's address is not one of systemd's: " \
-	"the socket is for LoadCredential= of the VMs' units"
+	"the socket is for LoadCredential= of units"
 
 /* Parses an abstract address with these bytes after its NUL. */
-static int parse(struct span name, struct serve_address *parsed, struct error *err)
+static int parse(struct span name, struct load_address *parsed, struct error *err)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 
 	memcpy(address.sun_path + 1, name.data, name.size);
-	return serve_address_parse(
+	return load_address_parse(
 		&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + name.size),
 		parsed, err);
 }
 
 /* `head` followed by 'x' up to the maximum length of an address. */
-static struct span filled(char text[SERVE_ADDRESS_MAX], const char *head)
+static struct span filled(char text[LOAD_ADDRESS_MAX], const char *head)
 {
-	for (size_t i = 0; i < SERVE_ADDRESS_MAX; i++)
+	for (size_t i = 0; i < LOAD_ADDRESS_MAX; i++)
 		text[i] = 'x';
 	for (size_t i = 0; head[i]; i++)
 		text[i] = head[i];
-	return span_of(text, SERVE_ADDRESS_MAX);
+	return span_of(text, LOAD_ADDRESS_MAX);
 }
 
 static void an_address_of_systemd_yields_unit_and_credential(void **state)
@@ -41,7 +41,7 @@ static void an_address_of_systemd_yields_unit_and_credential(void **state)
 		{"0123456789abcdef/unit/a\\x2db.service/..b", "a\\x2db.service", "..b"},
 		{"f/unit/unit/unit", "unit", "unit"},
 	};
-	struct serve_address parsed;
+	struct load_address parsed;
 	struct error err = {0};
 
 	(void)state;
@@ -72,7 +72,7 @@ static void an_address_that_systemd_does_not_create_is_refused(void **state)
 		"7f3a/unit/a b/c",
 		"7f3a/unit/a/\xc3\xa4",
 	};
-	struct serve_address parsed;
+	struct load_address parsed;
 	struct error err = {0};
 
 	(void)state;
@@ -89,27 +89,27 @@ static void a_peer_without_an_abstract_address_is_refused(void **state)
 	struct sockaddr_un unnamed = {.sun_family = AF_UNIX};
 	struct sockaddr_un file = {.sun_family = AF_UNIX, .sun_path = "7f3a/unit/a/b"};
 	struct sockaddr_un other = {.sun_family = AF_INET, .sun_path = "\0007f3a/unit/a/b"};
-	struct serve_address parsed;
+	struct load_address parsed;
 	struct error err = {0};
 
 	(void)state;
-	assert_error(serve_address_parse(&unnamed, offsetof(struct sockaddr_un, sun_path), &parsed,
-					 &err),
-		     VMCRED_FAILED, NOT_SYSTEMD);
-	assert_error(serve_address_parse(&unnamed, 0, &parsed, &err), VMCRED_FAILED, NOT_SYSTEMD);
-	assert_error(serve_address_parse(&file, sizeof(file), &parsed, &err), VMCRED_FAILED,
+	assert_error(
+		load_address_parse(&unnamed, offsetof(struct sockaddr_un, sun_path), &parsed, &err),
+		VMCRED_FAILED, NOT_SYSTEMD);
+	assert_error(load_address_parse(&unnamed, 0, &parsed, &err), VMCRED_FAILED, NOT_SYSTEMD);
+	assert_error(load_address_parse(&file, sizeof(file), &parsed, &err), VMCRED_FAILED,
 		     NOT_SYSTEMD);
-	assert_error(serve_address_parse(&other, offsetof(struct sockaddr_un, sun_path) + 14,
-					 &parsed, &err),
+	assert_error(load_address_parse(&other, offsetof(struct sockaddr_un, sun_path) + 14,
+					&parsed, &err),
 		     VMCRED_FAILED, NOT_SYSTEMD);
-	assert_error(serve_address_parse(&unnamed, sizeof(unnamed) + 1, &parsed, &err),
+	assert_error(load_address_parse(&unnamed, sizeof(unnamed) + 1, &parsed, &err),
 		     VMCRED_FAILED, NOT_SYSTEMD);
 }
 
 static void an_address_of_maximum_length_is_full(void **state)
 {
-	char text[SERVE_ADDRESS_MAX];
-	struct serve_address parsed;
+	char text[LOAD_ADDRESS_MAX];
+	struct load_address parsed;
 	struct error err = {0};
 	struct span name = filled(text, "7f3a/unit/a.service/");
 
@@ -125,13 +125,13 @@ static void an_address_of_maximum_length_is_full(void **state)
 
 static void a_full_address_may_have_no_credential(void **state)
 {
-	char text[SERVE_ADDRESS_MAX];
-	struct serve_address parsed;
+	char text[LOAD_ADDRESS_MAX];
+	struct load_address parsed;
 	struct error err = {0};
 	struct span name = filled(text, "7f3a/unit/");
 
 	(void)state;
-	text[SERVE_ADDRESS_MAX - 1] = '/';
+	text[LOAD_ADDRESS_MAX - 1] = '/';
 	assert_success(parse(name, &parsed, &err));
 	assert_true(parsed.is_full);
 	assert_string_equal(parsed.credential, "");
@@ -139,8 +139,8 @@ static void a_full_address_may_have_no_credential(void **state)
 
 static void a_full_address_without_the_whole_unit_is_refused(void **state)
 {
-	char text[SERVE_ADDRESS_MAX];
-	struct serve_address parsed;
+	char text[LOAD_ADDRESS_MAX];
+	struct load_address parsed;
 	struct error err = {0};
 
 	(void)state;
