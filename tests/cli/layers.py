@@ -9,7 +9,7 @@ from harness import equal
 
 # `cli` uses everything, and nothing uses `cli`.
 ORDER = [
-    "base", "channel", "load", "regex", "yaml", "config", "age", "openpgp", "sops", "sandbox", "vars", "bundle", "activate", "oem", "smbios", "initrd", "vmm", "guest", "inspect", "graph", "api", "cli",
+    "base", "channel", "delivery", "load", "regex", "yaml", "config", "age", "openpgp", "sops", "sandbox", "vars", "bundle", "activate", "oem", "smbios", "initrd", "vmm", "guest", "inspect", "graph", "api", "cli",
 ]  # fmt: skip
 
 # Allowed by the order and forbidden all the same: what starts a VM or runs in it never opens a document.
