@@ -155,7 +155,8 @@ struct config_name {
 	size_t index;
 };
 
-/* An entry of vms.<name>.loadCredentials: `credential: GENERATOR/FILE`, or a path. */
+/* An entry of vms.<name>.loadCredentials: `credential: GENERATOR/FILE`, or a path; and of
+ * channelCredentials, where it is never a path. */
 struct config_load {
 	char *credential;
 	char *source;                      /* as declared */
@@ -244,6 +245,8 @@ struct config_vm {
 	enum config_source source;
 	struct config_load *loads;
 	size_t load_count;
+	struct config_load *channel; /* channelCredentials: what the running guest may ask for */
+	size_t channel_count;
 	struct config_credential_file *credential_files;
 	size_t credential_file_count;
 	char **oem_strings; /* platformOEMStrings */
@@ -429,7 +432,7 @@ bool config_owner_number(const char *owner, uint32_t *number);
  * without memory; the caller frees it. */
 char *config_load_path(const struct config_load *load);
 
-/* Whether the VM loads a secret of the store. */
+/* Whether the VM's unit loads a secret of the store. */
 bool config_vm_uses_store(const struct config_vm *vm);
 
 /* Whether the VM starts without the credential: all its entries in credentialFiles are optional. */
@@ -450,6 +453,9 @@ char *config_vm_load_line(const struct config_vm *vm, const char *credential);
 
 /* VMCRED_USAGE: the names are too long for a socket. */
 int config_vm_socket_check(const struct config_vm *vm, struct error *err);
+
+/* The same for the key that a VM with channelCredentials loads. */
+int config_vm_channel_check(const struct config_vm *vm, struct error *err);
 
 /* The first line of each drop-in, with the declaration's path. */
 #define CONFIG_DROPIN_HEADER "# Made by `vmcred units` from %s; changes here are lost.\n"

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/merge_conflict.h"
 #include "base/name.h"
+#include "channel/channel.h"
 #include "config/schema.h"
 
 /* Ten thousand machines take less than 2 MiB. */
@@ -22,13 +23,22 @@ int schema_store_name(struct reader *reader, const char *what, const char *name,
 	return *copy ? 0 : -(int)reader->err->code;
 }
 
-int schema_credential_name(struct reader *reader, const char *name, const struct yaml_node *node,
-			   char **copy)
+int schema_credential_check(struct reader *reader, const char *name, const struct yaml_node *node)
 {
 	if (credential_name_check(name, reader->err) < 0)
 		return reader_wrap(reader, node);
-	if (strcmp(name, CONFIG_ENTRY_CREDENTIAL) == 0)
+	if (strcmp(name, CONFIG_ENTRY_CREDENTIAL) == 0 || strcmp(name, CHANNEL_CREDENTIAL) == 0)
 		return reader_reject(reader, node, "the credential name \"%s\" is reserved", name);
+	return 0;
+}
+
+int schema_credential_name(struct reader *reader, const char *name, const struct yaml_node *node,
+			   char **copy)
+{
+	int r = schema_credential_check(reader, name, node);
+
+	if (r < 0)
+		return r;
 	*copy = schema_text(reader->config, name, strlen(name), reader->err);
 	return *copy ? 0 : -(int)reader->err->code;
 }
@@ -143,7 +153,8 @@ static int source_check(struct reader *reader, const struct config *config, stru
 		vm->source = config->source;
 	if (vm->source == CONFIG_SOURCE_DEFAULT)
 		vm->source = CONFIG_SOURCE_FILES;
-	if (vm->source == CONFIG_SOURCE_SOCKET && config_vm_socket_check(vm, reader->err) < 0)
+	if ((vm->source == CONFIG_SOURCE_SOCKET && config_vm_socket_check(vm, reader->err) < 0) ||
+	    config_vm_channel_check(vm, reader->err) < 0)
 		return error_wrap(reader->err, "%s:%d: vms.%s", reader->path, vm->line, vm->name);
 	return 0;
 }
@@ -166,6 +177,8 @@ static int vm_check(struct reader *reader, const struct config *config, struct c
 
 	for (size_t i = 0; r == 0 && i < vm->load_count; i++)
 		r = load_check(reader, config, vm, &vm->loads[i]);
+	for (size_t i = 0; r == 0 && i < vm->channel_count; i++)
+		r = load_check(reader, config, vm, &vm->channel[i]);
 	if (r == 0)
 		r = source_check(reader, config, vm);
 	return r < 0 ? schema_vm_fail(reader, vm) : 0;

@@ -88,7 +88,8 @@ static int entry_print(FILE *stream, const struct yaml_node *hypervisors,
 		       const struct yaml_node *name, const struct yaml_node *vm)
 {
 	/* They would need the generators and machines; credentials are lines of the unit anyway. */
-	static const char *const elsewhere[] = {"loadCredentials", "machine", NULL};
+	static const char *const elsewhere[] = {"loadCredentials", "channelCredentials", "machine",
+						NULL};
 	int r = 0;
 
 	fputs("{", stream);

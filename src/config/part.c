@@ -33,19 +33,36 @@ static json_t *file_json(const struct config_file *file)
 			 texts_json(file->reload_units));
 }
 
+static bool loads_are_for(const struct config *config, const struct config_load *loads,
+			  size_t count, const char *machine)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (loads[i].generator &&
+		    !config_generator_is_for(
+			    config_generator_find(config, loads[i].generator, machine), machine))
+			return false;
+	}
+	return true;
+}
+
 /* One without a machine runs where all of its secrets are. */
 static bool vm_is_for(const struct config *config, const struct config_vm *vm, const char *machine)
 {
 	if (vm->machine)
 		return strcmp(vm->machine, machine) == 0;
-	for (size_t i = 0; i < vm->load_count; i++) {
-		if (vm->loads[i].generator &&
-		    !config_generator_is_for(
-			    config_generator_find(config, vm->loads[i].generator, machine),
-			    machine))
-			return false;
+	return loads_are_for(config, vm->loads, vm->load_count, machine) &&
+	       loads_are_for(config, vm->channel, vm->channel_count, machine);
+}
+
+static bool loads_have(const struct config_load *loads, size_t count,
+		       const struct config_generator *generator, const struct config_file *file)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (loads[i].generator && strcmp(loads[i].generator, generator->name) == 0 &&
+		    strcmp(loads[i].file, file->name) == 0)
+			return true;
 	}
-	return true;
+	return false;
 }
 
 /* A file that is not on the host is declared only where a VM would be an error without it. */
@@ -57,11 +74,9 @@ static bool file_is_needed(const struct config *config, const struct config_gene
 	for (size_t i = 0; !needed && i < config->vm_count; i++) {
 		const struct config_vm *vm = &config->vms[i];
 
-		for (size_t j = 0; !needed && j < vm->load_count; j++)
-			needed = vm->loads[j].generator &&
-				 strcmp(vm->loads[j].generator, generator->name) == 0 &&
-				 strcmp(vm->loads[j].file, file->name) == 0 &&
-				 vm_is_for(config, vm, machine);
+		needed = (loads_have(vm->loads, vm->load_count, generator, file) ||
+			  loads_have(vm->channel, vm->channel_count, generator, file)) &&
+			 vm_is_for(config, vm, machine);
 	}
 	return needed;
 }

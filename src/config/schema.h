@@ -75,7 +75,8 @@ bool schema_vm_has_default_unit(const struct config_vm *vm);
 int schema_store_name(struct reader *reader, const char *what, const char *name,
 		      const struct yaml_node *key, char **copy);
 
-/* A checked copy of a credential's name; replaces `*copy`. */
+/* Checks a credential's name; a checked copy of it, which replaces `*copy`. */
+int schema_credential_check(struct reader *reader, const char *name, const struct yaml_node *node);
 int schema_credential_name(struct reader *reader, const char *name, const struct yaml_node *node,
 			   char **copy);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "channel/channel.h"
 #include "config/schema.h"
 
 #define TEMPLATE "microvm@"
@@ -152,22 +153,33 @@ char *config_vm_load_line(const struct config_vm *vm, const char *credential)
 	return NULL;
 }
 
+static int socket_names_check(const struct config_vm *vm, const char *credential, struct error *err)
+{
+	size_t size = strlen(vm->unit) + strlen(credential);
+
+	if (size <= CONFIG_SOCKET_NAMES_SIZE_MAX)
+		return 0;
+	error_set(err, VMCRED_USAGE,
+		  "systemd cannot request %s for %s from a socket: the names have %zu bytes, "
+		  "more than %d",
+		  credential, vm->unit, size, CONFIG_SOCKET_NAMES_SIZE_MAX);
+	return error_hint(err, "use shorter names");
+}
+
 int config_vm_socket_check(const struct config_vm *vm, struct error *err)
 {
-	for (size_t i = 0; i < vm->load_count; i++) {
-		const char *credential = vm->loads[i].credential;
-		size_t size = strlen(vm->unit) + strlen(credential);
+	int r = 0;
 
-		if (!vm->loads[i].generator || size <= CONFIG_SOCKET_NAMES_SIZE_MAX)
-			continue;
-		error_set(
-			err, VMCRED_USAGE,
-			"systemd cannot request %s for %s from a socket: the names have %zu bytes, "
-			"more than %d",
-			credential, vm->unit, size, CONFIG_SOCKET_NAMES_SIZE_MAX);
-		return error_hint(err, "use shorter names");
+	for (size_t i = 0; r == 0 && i < vm->load_count; i++) {
+		if (vm->loads[i].generator)
+			r = socket_names_check(vm, vm->loads[i].credential, err);
 	}
-	return 0;
+	return r;
+}
+
+int config_vm_channel_check(const struct config_vm *vm, struct error *err)
+{
+	return vm->channel_count > 0 ? socket_names_check(vm, CHANNEL_CREDENTIAL, err) : 0;
 }
 
 static bool vm_loads_of(const struct config_vm *vm, enum config_needed_for needed_for)
@@ -185,8 +197,11 @@ static void order_print(FILE *stream, const struct config_vm *vm, const char *so
 {
 	bool any = false;
 
+	if (vm->channel_count > 0)
+		fprintf(stream, "%s=vmcred.socket vmcred-channel.socket vmcred-vsock.socket\n",
+			key);
 	if (socket) {
-		if (config_vm_uses_store(vm))
+		if (config_vm_uses_store(vm) && vm->channel_count == 0)
 			fprintf(stream, "%s=vmcred.socket\n", key);
 		return;
 	}
@@ -252,6 +267,9 @@ char *config_vm_dropin(const struct config *config, const struct config_vm *vm, 
 		if (load_print(stream, vm, &vm->loads[i], load_socket(&vm->loads[i], from)) < 0)
 			return NULL;
 	}
+	if (vm->channel_count > 0)
+		fprintf(stream, "LoadCredential=" CHANNEL_CREDENTIAL ":%s\n",
+			socket ? socket : CONFIG_SOCKET_PATH);
 	if (vm->entry)
 		entry_print(stream, vm->entry);
 	if (fflush(stream) != 0 || ferror(stream))

@@ -53,12 +53,24 @@ static int read_load(struct reader *reader, const char *name, const struct yaml_
 	return load->generator ? 0 : -(int)reader->err->code;
 }
 
+static int read_channel(struct reader *reader, const char *name, const struct yaml_node *key,
+			const struct yaml_node *value, void *entry)
+{
+	const struct config_load *load = entry;
+	int r = read_load(reader, name, key, value, entry);
+
+	return r < 0 || load->generator
+		       ? r
+		       : reader_reject(reader, value, "must be GENERATOR/FILE, not \"%s\"",
+				       load->source);
+}
+
 static int read_credential_name(struct reader *reader, const struct yaml_node *value, void *target)
 {
-	char *name = NULL;
-	int r = reader_string(reader, value, &name);
+	char **name = target;
+	int r = reader_string(reader, value, name);
 
-	return r < 0 ? r : schema_credential_name(reader, name, value, target);
+	return r < 0 ? r : schema_credential_check(reader, *name, value);
 }
 
 static int read_credential_file(struct reader *reader, const char *name,
@@ -174,6 +186,8 @@ static int vm_read(struct reader *reader, const char *name, const struct yaml_no
 {
 	static const struct reader_key keys[] = {
 		LOADS_KEY,
+		READER_ENTRIES("channelCredentials", read_channel, struct config_vm, channel,
+			       channel_count),
 		READER_ENTRIES("credentialFiles", read_credential_file, struct config_vm,
 			       credential_files, credential_file_count),
 		READER_KEY("platformOEMStrings", reader_strings, struct config_vm, oem_strings),
@@ -221,7 +235,7 @@ static int vm_salvage(struct reader *reader, const char *name, const struct yaml
 	const struct yaml_node *loads = yaml_member(entry, loads_key.name);
 	size_t whole = 0;
 
-	vm->load_count = 0;
+	vm->load_count = vm->channel_count = 0;
 	vm->unit = vm->machine = NULL;
 	/* The entries before the wrong one; it and those after it are not whole. */
 	while (whole < vm->credential_file_count && vm->credential_files[whole].oem_name &&

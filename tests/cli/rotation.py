@@ -101,6 +101,14 @@ def test_units_of_changed_secrets(directory):
     equal(units(example)["microvm@served.service"], "restart")
 
 
+def test_channel_restarts_no_vm(directory):
+    """a changed secret that only a running guest requests does not restart the VM"""
+    example = Example(directory, UNITS + "  asked: {channelCredentials: {alone: made/alone}}\n")
+    expect(example.activate())
+    example.set("alone", "another")
+    expect(example.activate(), 0, "4 secrets in generation 2\n", "")
+
+
 def test_units_wait_until_they_are_restarted(directory):
     """a unit waits across activations that change nothing or something else; a new change has its own time"""
     example = Example(directory)

@@ -289,6 +289,33 @@ def test_units_socket_names_the_socket(directory):
     expect(declared.units(), 0, None, "")
 
 
+def test_channel(directory):
+    """the unit of a VM with channelCredentials loads its channel key from vmcred serve, whatever its credentialSource"""
+    channel = DECLARATION + "    channelCredentials: {api-key: made/one}\n"
+    declared = Declared(directory, channel)
+    names = "vmcred.socket vmcred-channel.socket vmcred-vsock.socket"
+    sockets = f"Wants={names}\nAfter={names}\n"
+    key = "LoadCredential=vmcred.channel:/run/vmcred/socket\n"
+    activate = "=vmcred-activate.service\n"
+    files = FILES.replace(f"Wants{activate}After{activate}", "".join(
+        f"{word}={names}\n{word}{activate}" for word in ("Wants", "After")))
+    expect(declared.units(), 0, declared.printed(m=files + key + ENTRY), "")
+    declared.path.write_text(channel + "    credentialSource: socket\n")
+    expect(declared.units(), 0, declared.printed(m=f"[Unit]\n{sockets}{SOCKET[SOCKET.index('[Service]'):]}{key}" + ENTRY.replace(
+        '"platformOEMStrings":["ENVIRONMENT=test"]', '"platformOEMStrings":["ENVIRONMENT=test"],"credentialSource":socket')), "")
+
+
+def test_channel_names_secrets_of_the_store(directory):
+    """channelCredentials accepts only secrets of the store and names that systemd accepts; the name of the key is reserved"""
+    for entry, names in (("api-key: /run/secrets/x", ("api-key", "GENERATOR/FILE")), ("api-key: made/none", ("made/none"[5:], )),
+                         ("a/b: made/one", ("a/b", )), ("vmcred.channel: made/one", ("vmcred.channel", "reserved"))):
+        declared = Declared(directory, DECLARATION + f"    channelCredentials: {{{entry}}}\n")
+        fails(declared.units(), 2, "vmcred.yaml:", *names)
+    unit = f"{'u' * 63}.service"
+    declared = Declared(directory, DECLARATION.replace("loadCredentials:", f"unit: {unit}\n    channelCredentials: {{a: made/one}}\n    loadCredentials:"))
+    fails(declared.units(), 2, "vmcred.channel", unit, "85 bytes")
+
+
 def test_unknown_credential_source_is_an_error(directory):
     """an unknown credentialSource is an error with its line"""
     declared = Declared(directory, "credentialSource: file\n")

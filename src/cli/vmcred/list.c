@@ -37,6 +37,19 @@ static void listing_destroy(struct listing *listing)
 	json_decref(listing->vms);
 }
 
+static void uses_add(json_t *vms, const struct config_load *loads, size_t count, size_t index)
+{
+	for (size_t i = 0; i < count; i++) {
+		json_t *indices = json_object_get(vms, loads[i].source);
+
+		if (!indices) {
+			indices = json_array();
+			json_object_set_new(vms, loads[i].source, indices);
+		}
+		json_array_append_new(indices, json_integer((json_int_t)index));
+	}
+}
+
 static json_t *uses_find(const struct config *config)
 {
 	json_t *vms = json_object();
@@ -44,16 +57,8 @@ static json_t *uses_find(const struct config *config)
 	for (size_t i = 0; vms && i < config->vm_count; i++) {
 		const struct config_vm *vm = &config->vms[i];
 
-		for (size_t j = 0; j < vm->load_count; j++) {
-			const struct config_load *load = &vm->loads[j];
-			json_t *indices = json_object_get(vms, load->source);
-
-			if (!indices) {
-				indices = json_array();
-				json_object_set_new(vms, load->source, indices);
-			}
-			json_array_append_new(indices, json_integer((json_int_t)i));
-		}
+		uses_add(vms, vm->loads, vm->load_count, i);
+		uses_add(vms, vm->channel, vm->channel_count, i);
 	}
 	return vms;
 }
