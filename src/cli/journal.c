@@ -19,6 +19,7 @@ static const char *const ids[] = {
 	[CLI_JOURNAL_ACTIVATED] = "2866fc0b533146d39e8c7728b7815feb",
 	[CLI_JOURNAL_NOT_ACTIVATED] = "a2a4287c731841e58be13ed216ae417b",
 	[CLI_JOURNAL_LAUNCHED] = "e5c51eb123a44056888d789ddadc5e1a",
+	[CLI_JOURNAL_REPORTED] = "66b1986a2a694eb08324b83a11332781",
 };
 
 const char *cli_journal_id(enum cli_journal_event event)

@@ -28,6 +28,7 @@ enum cli_journal_event {
 	CLI_JOURNAL_ACTIVATED,     /* secrets were activated */
 	CLI_JOURNAL_NOT_ACTIVATED, /* a secret that a VM's unit loads was not */
 	CLI_JOURNAL_LAUNCHED,      /* a hypervisor starts with credentials */
+	CLI_JOURNAL_REPORTED,      /* a guest reported whether its credentials arrived */
 };
 
 /* In hexadecimal, as the fields have it. */

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import harness
 from example import Example
+from guests import Host, key_of
 from harness import CLEAN_ENVIRONMENT, VMCRED, equal, expect, need, need_default_paths, need_root, run
 from serving import serving
 from vm import CLOUD_HYPERVISOR, Vm
@@ -109,6 +110,20 @@ def test_answers(directory):
         server.stop()
     equal([[dict(entry)[name] for name in ("MESSAGE_ID", "VMCRED_RESULT", "VMCRED_CREDENTIAL")] for entry in journal.entries()],
           [["9feaf9372b704ff88339d8abbbd342c2", "gave", "host-one"], ["f3c6921f2a4d45e0a089c0cc3b36f133", "refused", "host-three"]])  # fmt: skip
+
+
+def test_guests_with_a_cid(directory):
+    """the entries about guests over vhost-vsock contain the CID, and the unit if the guest proved it"""
+    journal = Journal()
+    host = Host(directory)
+    with host.serving(journal=True) as server:
+        host.dial(key_of(server)).ask("api-key")
+        host.dial().ask("api-key")
+        server.stop()
+    entries = [dict(entry) for entry in journal.entries()][1:]
+    # A process replaces the CID here: this one.
+    equal([[entry.get(name) for name in ("VMCRED_RESULT", "VMCRED_UNIT", "VMCRED_GUEST", "VMCRED_PEER_CID")] for entry in entries],
+          [["gave", "microvm@m.service", "1", str(os.getpid())], ["turned-away", None, "1", str(os.getpid())]])
 
 
 def test_launch(directory):

@@ -66,8 +66,8 @@ define_refusal(
     "the beginning of a credential's name is refused", (UNIT, "host-on"), warned("refused", "host-on", NOT_LOADED))
 define_refusal(
     "a name with a newline is refused and not logged", (UNIT, "x\n<3>gave all"),
-    "vmcred: warning: refused process N: the peer's address is not one of systemd's: the socket is for LoadCredential= of the "
-    "VMs' units")
+    "vmcred: warning: refused process N: the peer's address is not one of systemd's: the socket is for LoadCredential= of "
+    "units")
 
 
 def test_unnamed_peer_is_refused(directory):
@@ -473,7 +473,7 @@ def test_started_by_hand(directory):
     """started by hand it reports how to start it"""
     example = Example(directory)
     expect(vmcred("serve", "--config", example.config), 2, "",
-           "vmcred: expected one socket from systemd: run `systemctl start vmcred.socket`; the first request starts vmcred serve\n")
+           "vmcred: expected one socket from systemd: run `systemctl start vmcred.socket`; the first request starts the service\n")
 
 
 harness.main()

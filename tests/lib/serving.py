@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs vmcred serve with a socket, as systemd starts it, and connects to it as systemd does."""
 import contextlib
+import fcntl
 import os
 import re
 import resource
@@ -39,9 +40,11 @@ def inheriting(*command, copies="3<&0", sockets=1, names="vmcred.socket"):
 
 class Server:
     """vmcred serve with a listening socket; stop() returns its exit code and log. `prefix` is a command that runs it, `kept`
-    a connection of a killed process, `notify` the value of $NOTIFY_SOCKET."""
+    a connection of a killed process, `notify` the value of $NOTIFY_SOCKET, `channel` the path of a socket for guests,
+    `runtime` the directory for their key, and `vsock` the path of a Unix socket that replaces the vsock port."""
 
-    def __init__(self, example, *words, journal=False, idle="0", listener=None, prefix=(), kept=None, notify=None):
+    def __init__(self, example, *words, journal=False, idle="0", listener=None, prefix=(), kept=None, notify=None, channel=None,
+                 runtime=None, vsock=None):
         need_root()
         # A new directory: a test may start several servers.
         self.directory = Path(tempfile.mkdtemp(prefix="serve.", dir=example.directory))
@@ -53,10 +56,33 @@ class Server:
         serve = [*prefix, VMCRED, "serve", "--config", example.config, "--identity", example.identity, "--idle-timeout", idle]
         if notify:
             env["NOTIFY_SOCKET"] = notify
-        more = {"sockets": 2, "names": "vmcred.socket:answer"} if kept else {}
+        if runtime:
+            env["RUNTIME_DIRECTORY"] = str(runtime)
+        # The sockets after the first one, by their names.
+        passed = [("answer", kept)] if kept else []
+        if channel:
+            guests = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            guests.bind(str(channel))
+            passed.append(("vmcred-channel.socket", guests.fileno()))
+        if vsock:
+            port = listening(str(vsock))
+            passed.append(("vmcred-vsock.socket", port.fileno()))
+        copies = [fcntl.fcntl(fd, fcntl.F_DUPFD, 100) for _, fd in passed]
+
+        def place():
+            for number, fd in enumerate(copies):
+                os.dup2(fd, 4 + number)
+
+        # subprocess must not use a number that `place` replaces.
+        fillers = [os.open("/dev/null", os.O_RDONLY)]
+        while fillers[-1] < 8:
+            fillers.append(os.open("/dev/null", os.O_RDONLY))
         self.process = subprocess.Popen(  # pylint: disable=subprocess-popen-preexec-fn
-            inheriting(*serve, *words, **more), stdin=listener, stderr=self.log, env=CLEAN_ENVIRONMENT | env,
-            preexec_fn=(lambda: os.dup2(kept, 4)) if kept else None, pass_fds=(4,) if kept else ())
+            inheriting(*serve, *words, sockets=1 + len(passed), names=":".join(["vmcred.socket", *(name for name, _ in passed)])),
+            stdin=listener, stderr=self.log, env=CLEAN_ENVIRONMENT | env, preexec_fn=place if passed else None,
+            pass_fds=tuple(4 + number for number in range(len(passed))))
+        for fd in copies + fillers:
+            os.close(fd)
         listener.close()
 
     def ask(self, unit, credential, random=None):

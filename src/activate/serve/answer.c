@@ -2,25 +2,30 @@
 #include "activate/serve/answer.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "vars/vars.h"
-
-/* More than systemd accepts for a credential. */
-#define REFUSAL_SIZE (VARS_SECRET_SIZE_MAX + 1)
+#include "activate/serve/linger.h"
 
 enum serve_progress serve_answer_send(struct serve_answer *answer, struct span value)
 {
 	static const uint8_t zeros[65536];
-	const size_t size = answer->is_refused ? REFUSAL_SIZE : value.size;
+	const struct serve_guest *guest = answer->guest;
+	const size_t head = guest ? guest->head_size : 0;
+	const size_t size = head + (!answer->is_refused ? value.size
+				    : guest             ? 0
+							: LOAD_REFUSAL_SIZE);
 
 	while (answer->sent < size) {
 		const size_t rest = size - answer->sent;
 		ssize_t sent;
 
-		if (!answer->is_refused)
-			sent = send(answer->fd, value.data + answer->sent, rest,
+		if (answer->sent < head)
+			sent = send(answer->fd, guest->head + answer->sent, head - answer->sent,
+				    MSG_NOSIGNAL | MSG_DONTWAIT);
+		else if (!answer->is_refused)
+			sent = send(answer->fd, value.data + (answer->sent - head), rest,
 				    MSG_NOSIGNAL | MSG_DONTWAIT);
 		else
 			sent = send(answer->fd, zeros, rest < sizeof(zeros) ? rest : sizeof(zeros),
@@ -37,7 +42,15 @@ enum serve_progress serve_answer_send(struct serve_answer *answer, struct span v
 
 void serve_answer_close(struct serve_answer *answer)
 {
+	linger_limited();
+
 	(void)shutdown(answer->fd, SHUT_RDWR);
 	close(answer->fd);
 	answer->fd = -1;
+	if (answer->guest) {
+		free(answer->guest->seen);
+		memory_wipe(answer->guest, sizeof(*answer->guest));
+	}
+	free(answer->guest);
+	answer->guest = NULL;
 }

@@ -9,140 +9,24 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "activate/serve/answer.h"
-#include "activate/serve/source.h"
+#include "activate/serve/server.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 
-#define ACCEPTS_AT_A_TIME 64 /* then waiting answers have their turn */
-#define VALUE_KEEP_MS     ((int64_t)30 * 1000)
+#define ACCEPTS_AT_A_TIME 64                   /* then waiting answers have their turn */
 #define STOP_MS           ((int64_t)60 * 1000) /* less than TimeoutStopSec= of vmcred.service */
+/* Guests ask again, and what units ask meanwhile waits for the next start. */
+#define STOP_GUESTS_MS    ((int64_t)2 * 1000)
 #define ACCEPT_RETRY_MS   ((int64_t)100)
+#define WATCH_TURN_MS     2 /* of checks for changes; then requests have their turn */
 
 enum {
 	POLL_SIGNALS,
 	POLL_LISTENER,
+	POLL_GUESTS,
+	POLL_VSOCK,
 	POLL_FIRST_ANSWER
 };
-
-struct server {
-	const struct serve_options *options;
-	const struct report *report;
-	struct serve_source source;
-	struct serve_answer *answers; /* owned; those that wait for their peers */
-	struct pollfd *polled;        /* owned; POLL_FIRST_ANSWER more than answers */
-	size_t count, capacity;
-	/* The value of one waiting answer: the last one decrypted. The others' are decrypted again
-	 * when their peers go on reading. */
-	struct secret value;
-	int value_fd; /* that answer's; -1: none */
-	int64_t value_until;
-	int signal_fd;        /* owned */
-	int64_t accept_after; /* accept(2) failed: not before */
-	int64_t idle_since;
-	int64_t stop_at; /* 0: not asked to stop */
-};
-
-static void event_report(const struct server *server, const struct serve_answer *answer,
-			 enum serve_result result, const struct error *reason)
-{
-	const struct serve_request *request = &answer->request;
-	const bool is_whole = request->credential[0], is_known = request->asked.unit[0];
-	const struct serve_event event = {
-		.result = result,
-		.unit = is_known ? request->asked.unit : NULL,
-		.credential = is_whole   ? request->credential
-			      : is_known ? request->asked.credential
-					 : NULL,
-		.is_cut = !is_whole && request->asked.is_full,
-		.process = request->peer.pid,
-		.user = request->peer.uid,
-		.reason = reason,
-	};
-
-	server->options->on_event(server->options, &event);
-}
-
-static void value_forget(struct server *server)
-{
-	secret_destroy(&server->value);
-	server->value_fd = -1;
-}
-
-static void answer_refuse(struct server *server, struct serve_answer *answer,
-			  const struct error *reason)
-{
-	event_report(server, answer, SERVE_REFUSED, reason);
-	answer->is_refused = true;
-}
-
-/* Closes the connection, and reports an answer that was not refused before. */
-static void answer_end(struct server *server, struct serve_answer *answer, bool is_complete)
-{
-	_cleanup_error_ struct error reason = {0};
-
-	if (!answer->is_refused && !is_complete) {
-		error_set(&reason, VMCRED_FAILED, "the peer closed the connection too early");
-		event_report(server, answer, SERVE_HUNG_UP, &reason);
-	} else if (!answer->is_refused && answer->is_left_out) {
-		error_set(&reason, VMCRED_MISSING, "it is optional and not in the store");
-		event_report(server, answer, SERVE_LEFT_OUT, &reason);
-	} else if (!answer->is_refused) {
-		event_report(server, answer, SERVE_GAVE, NULL);
-	}
-	if (server->value_fd == answer->fd)
-		value_forget(server);
-	serve_answer_close(answer);
-}
-
-static int value_read(struct server *server, struct serve_answer *answer, struct secret *value,
-		      struct error *err)
-{
-	int r = serve_source_read(&server->source, &answer->request, value, &answer->is_left_out,
-				  err);
-
-	if (r == 0 && answer->sent > 0 && value->size != answer->size)
-		r = error_set(err, VMCRED_FAILED, "the secret changed while it was sent");
-	answer->size = value->size;
-	return r;
-}
-
-static bool has_hung_up(int fd)
-{
-	struct pollfd polled = {.fd = fd};
-
-	return poll(&polled, 1, 0) == 1 && (polled.revents & (POLLHUP | POLLERR));
-}
-
-/* Sends what the socket's buffer holds, 208 KiB by default. Returns whether the answer has ended.
- */
-static bool answer_advance(struct server *server, struct serve_answer *answer)
-{
-	_cleanup_error_ struct error err = {0};
-	_cleanup_secret_ struct secret fresh = {0};
-	const bool has_value = server->value_fd == answer->fd;
-	enum serve_progress progress;
-
-	/* Decrypt nothing for a peer that is gone. */
-	if (has_hung_up(answer->fd)) {
-		answer_end(server, answer, false);
-		return true;
-	}
-	if (!answer->is_refused && !has_value && value_read(server, answer, &fresh, &err) < 0)
-		answer_refuse(server, answer, &err);
-	progress = serve_answer_send(answer, secret_span(has_value ? &server->value : &fresh));
-	if (progress != SERVE_WAITS) {
-		answer_end(server, answer, progress == SERVE_DONE);
-		return true;
-	}
-	if (!answer->is_refused && !has_value) {
-		value_forget(server);
-		secret_move(&server->value, &fresh);
-		server->value_fd = answer->fd;
-		server->value_until = clock_now_ms() + VALUE_KEEP_MS;
-	}
-	return false;
-}
 
 /* Makes room for one more answer. */
 static int server_grow(struct server *server, struct error *err)
@@ -172,36 +56,22 @@ static void connection_take(struct server *server, int fd, bool is_kept)
 	struct serve_answer *answer = &server->answers[server->count];
 
 	*answer = (struct serve_answer){.fd = fd};
-	if (serve_request_check_peer(fd, &answer->request, &err) < 0) {
+	if (load_peer_check(fd, &answer->request.peer, &err) < 0) {
 		/* No unit waits for this peer. */
-		event_report(server, answer, SERVE_TURNED_AWAY, &err);
+		server_event_report(server, answer, SERVE_TURNED_AWAY, &err);
 		serve_answer_close(answer);
 		return;
 	}
 	if (!is_kept)
-		serve_socket_keep(fd);
-	if (serve_request_read_address(fd, &answer->request, &err) < 0) {
-		answer_refuse(server, answer, &err);
+		load_socket_keep(fd);
+	if (load_address_read(fd, &answer->request.asked, &err) < 0) {
+		server_answer_refuse(server, answer, &err);
 	} else if (is_kept) {
 		error_set(&err, VMCRED_FAILED, "vmcred serve was killed while answering");
-		answer_refuse(server, answer, &err);
+		server_answer_refuse(server, answer, &err);
 	}
-	if (!answer_advance(server, answer))
+	if (!server_answer_advance(server, answer))
 		server->count++;
-}
-
-static void kept_take(struct server *server)
-{
-	for (size_t i = 0; i < server->options->kept_count; i++) {
-		_cleanup_error_ struct error ignored = {0};
-		struct pollfd kept = {.fd = server->options->listen_fd + 1 + (int)i};
-
-		/* One that was answered was shut down. Without memory the unit waits. */
-		if (poll(&kept, 1, 0) == 1)
-			close(kept.fd);
-		else if (server_grow(server, &ignored) == 0)
-			connection_take(server, kept.fd, true);
-	}
 }
 
 /* SIGHUP reads everything again; SIGTERM and SIGINT stop the server. */
@@ -223,6 +93,127 @@ static bool may_accept(const struct server *server)
 	       clock_now_ms() >= server->accept_after;
 }
 
+static void accept_fail(struct server *server, const struct error *err)
+{
+	report_message(server->report, REPORT_WARNING, "accepting a connection: %s", err->text);
+	server->accept_after = clock_now_ms() + ACCEPT_RETRY_MS;
+}
+
+/* Starts a session with a guest, unless it has too many. */
+static void guest_take(struct server *server, struct serve_passed *passed)
+{
+	_cleanup_error_ struct error err = {0};
+	struct serve_answer *answer = &server->answers[server->count];
+	struct serve_guest *guest = NULL;
+
+	*answer = (struct serve_answer){
+		.fd = passed->fd,
+		.request = {.is_guest = true, .peer = passed->peer, .cid = passed->cid}};
+	memcpy(answer->request.asked.unit, passed->unit_key.unit, sizeof(passed->unit_key.unit));
+	if (server_guest_admit(server, answer))
+		guest = calloc(1, sizeof(*guest));
+	if (!guest) {
+		serve_guest_turn_away(passed->fd, CHANNEL_BUSY);
+		return;
+	}
+	memcpy(guest->key, passed->unit_key.key, sizeof(guest->key));
+	guest->is_unproven = passed->guest_proves;
+	guest->deadline = clock_now_ms() + GUEST_REQUEST_MS;
+	answer->guest = guest;
+	if (serve_guest_greet(answer->fd, guest, &err) < 0) {
+		server_event_report(server, answer, SERVE_TURNED_AWAY, &err);
+		serve_answer_close(answer);
+	} else if (!server_answer_advance(server, answer)) {
+		server->count++;
+	}
+}
+
+static void guests_accept(struct server *server)
+{
+	for (int i = 0; i < ACCEPTS_AT_A_TIME; i++) {
+		_cleanup_error_ struct error err = {0};
+		struct serve_passed passed;
+		bool is_one;
+
+		signals_take(server);
+		if (!may_accept(server) || server_grow(server, &err) < 0)
+			return;
+		serve_source_update(&server->source, false);
+		if (serve_guest_receive(server->options->sockets.datagram_fd,
+					server->options->runtime, &passed, &is_one, &err) < 0) {
+			const struct serve_answer sender = {.request.peer = passed.peer};
+
+			server_event_report(server, &sender, SERVE_TURNED_AWAY, &err);
+			/* It may have taken a while, and a unit has its turn. */
+			is_one = false;
+		} else if (is_one) {
+			guest_take(server, &passed);
+		}
+		memory_wipe(&passed, sizeof(passed));
+		if (!is_one)
+			return;
+	}
+}
+
+/* Makes room for a vsock connection. An honest guest proves its unit at once, and can ask again. */
+static void unproven_limit(struct server *server)
+{
+	size_t oldest = server->count, unproven = 0;
+
+	for (size_t i = 0; i < server->count; i++) {
+		const struct serve_request *request = &server->answers[i].request;
+
+		if (!request->is_guest || request->asked.unit[0])
+			continue;
+		oldest = unproven++ == 0 ? i : oldest;
+	}
+	if (unproven < GUEST_UNPROVEN_MAX)
+		return;
+	server_answer_end(server, &server->answers[oldest], SERVE_LATE);
+	server->count--;
+	memmove(&server->answers[oldest], &server->answers[oldest + 1],
+		(server->count - oldest) * sizeof(*server->answers));
+}
+
+static void vsock_accept(struct server *server)
+{
+	_cleanup_error_ struct error err = {0};
+
+	for (int i = 0; i < ACCEPTS_AT_A_TIME; i++) {
+		struct serve_passed passed;
+		bool is_one;
+
+		signals_take(server);
+		if (!may_accept(server))
+			return;
+		if (server_grow(server, &err) < 0 ||
+		    serve_guest_accept(server->options->sockets.vsock_fd, &passed, &is_one, &err) <
+			    0)
+			break;
+		if (!is_one)
+			return;
+		serve_source_update(&server->source, false);
+		unproven_limit(server);
+		guest_take(server, &passed);
+	}
+	if (err.text)
+		accept_fail(server, &err);
+}
+
+static void kept_take(struct server *server)
+{
+	for (size_t i = 0; i < server->options->sockets.kept_count; i++) {
+		_cleanup_error_ struct error ignored = {0};
+		struct pollfd kept = {.fd = server->options->sockets.kept_fd + (int)i};
+
+		/* One that was answered was shut down. Without memory the unit waits. */
+		if (poll(&kept, 1, 0) == 1)
+			close(kept.fd);
+		else if (server_grow(server, &ignored) == 0)
+			connection_take(server, kept.fd, true);
+	}
+}
+
 static void requests_accept(struct server *server)
 {
 	_cleanup_error_ struct error err = {0};
@@ -236,7 +227,8 @@ static void requests_accept(struct server *server)
 			return;
 		if (server_grow(server, &err) < 0)
 			break;
-		fd = accept4(server->options->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		fd = accept4(server->options->sockets.listen_fd, NULL, NULL,
+			     SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED))
 			return;
 		if (fd < 0) {
@@ -246,59 +238,134 @@ static void requests_accept(struct server *server)
 		serve_source_update(&server->source, false);
 		connection_take(server, fd, false);
 	}
-	if (!err.text)
+	if (err.text)
+		accept_fail(server, &err);
+}
+
+/* After `until`, it waits for its turn. */
+static bool watcher_is_due(struct server *server, const struct serve_answer *answer, int64_t until)
+{
+	if (!answer->guest || !answer->guest->is_watching || answer->guest->round == server->round)
+		return false;
+	if (clock_now_ms() > until)
+		server->is_behind = true;
+	return !server->is_behind;
+}
+
+/* The others that wait for the value have their turn before this one has another. */
+static void answer_move_last(struct server *server, int fd)
+{
+	for (size_t i = 0; i < server->count; i++) {
+		const struct serve_answer answer = server->answers[i];
+
+		if (answer.fd != fd)
+			continue;
+		memmove(&server->answers[i], &server->answers[i + 1],
+			(server->count - 1 - i) * sizeof(answer));
+		server->answers[server->count - 1] = answer;
 		return;
-	report_message(server->report, REPORT_WARNING, "accepting a connection: %s", err.text);
-	server->accept_after = clock_now_ms() + ACCEPT_RETRY_MS;
+	}
 }
 
 /* Continues the answers whose peer has read, and ends those whose peer has hung up. */
 static void answers_advance(struct server *server)
 {
+	const int64_t now = clock_now_ms();
+	const int value_fd = server->value_fd;
 	size_t kept = 0;
+
+	if (server->watchers > 0 && now >= server->watch_at && !server->is_behind) {
+		serve_source_update(&server->source, false);
+		server->watch_at =
+			now + (server->watchers > GUEST_WATCH_MS ? (int64_t)server->watchers
+								 : GUEST_WATCH_MS);
+		server->round++;
+	}
+	server->is_behind = false;
 
 	for (size_t i = 0; i < server->count; i++) {
 		struct serve_answer *answer = &server->answers[i];
 		const short events = server->polled[POLL_FIRST_ANSWER + i].revents;
 
 		if (events & (POLLHUP | POLLERR)) {
-			answer_end(server, answer, false);
+			server_answer_end(server, answer, SERVE_GONE);
 			continue;
 		}
-		if (events && answer_advance(server, answer))
+		if (answer->guest && now >= answer->guest->deadline) {
+			server_answer_end(server, answer, SERVE_LATE);
 			continue;
-		if (kept != i)
+		}
+		if (watcher_is_due(server, answer, now + WATCH_TURN_MS)
+			    ? server_watcher_advance(server, answer)
+			    : events && !server_answer_is_waiting(server, answer, now) &&
+				      server_answer_advance(server, answer))
+			continue;
+		if (kept != i) {
 			server->answers[kept] = *answer;
+			answer->fd = -1; /* server_guest_admit() does not count it twice */
+		}
 		kept++;
 	}
 	server->count = kept;
+	if (server->value_fd != value_fd)
+		answer_move_last(server, server->value_fd);
 }
 
 /* When the server exits unless something happens; INT64_MAX: never. */
 static int64_t end_find(const struct server *server)
 {
-	if (server->stop_at > 0)
-		return server->count > 0 ? server->stop_at : 0;
+	if (server->stop_at > 0) {
+		for (size_t i = 0; i < server->count; i++) {
+			if (!server->answers[i].guest)
+				return server->stop_at;
+		}
+		return server->count > server->watchers ? server->stop_at - STOP_MS + STOP_GUESTS_MS
+							: 0;
+	}
 	return server->count == 0 && server->options->idle_ms > 0
 		       ? server->idle_since + server->options->idle_ms
 		       : INT64_MAX;
 }
 
+static short events_of(const struct server *server, const struct serve_answer *answer, int64_t now)
+{
+	if ((answer->guest && answer->guest->is_watching) ||
+	    server_answer_is_waiting(server, answer, now))
+		return 0;
+	return server_answer_is_reading(answer) ? POLLIN : POLLOUT;
+}
+
 /* Waits for an event or until `until`, or until something else is due. */
 static int server_wait(struct server *server, int64_t now, int64_t until, struct error *err)
 {
+	const struct load_sockets *sockets = &server->options->sockets;
+	const bool accepts = may_accept(server);
+	const int fds[POLL_FIRST_ANSWER] = {
+		[POLL_SIGNALS] = server->signal_fd,
+		[POLL_LISTENER] = accepts ? sockets->listen_fd : -1,
+		[POLL_GUESTS] = accepts ? sockets->datagram_fd : -1,
+		[POLL_VSOCK] = accepts ? sockets->vsock_fd : -1,
+	};
 	struct pollfd *polled = server->polled;
 
-	polled[POLL_SIGNALS] = (struct pollfd){.fd = server->signal_fd, .events = POLLIN};
-	polled[POLL_LISTENER] = (struct pollfd){
-		.fd = may_accept(server) ? server->options->listen_fd : -1,
-		.events = POLLIN,
-	};
-	for (size_t i = 0; i < server->count; i++)
+	for (size_t i = 0; i < POLL_FIRST_ANSWER; i++)
+		polled[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
+	for (size_t i = 0; i < server->count; i++) {
+		const struct serve_answer *answer = &server->answers[i];
+
 		polled[POLL_FIRST_ANSWER + i] =
-			(struct pollfd){.fd = server->answers[i].fd, .events = POLLOUT};
+			(struct pollfd){.fd = answer->fd, .events = events_of(server, answer, now)};
+		if (answer->guest && answer->guest->deadline < until)
+			until = answer->guest->deadline;
+	}
 	if (server->value_fd >= 0 && server->value_until < until)
 		until = server->value_until;
+	if (server->value_fd >= 0 && server->value_turn > now && server->value_turn < until)
+		until = server->value_turn;
+	if (server->watchers > 0 && server->watch_at < until)
+		until = server->watch_at;
+	if (server->is_behind)
+		until = now;
 	if (server->accept_after > now && server->accept_after < until)
 		until = server->accept_after;
 	if (poll(polled, POLL_FIRST_ANSWER + server->count,
@@ -319,20 +386,26 @@ static int server_loop(struct server *server, struct error *err)
 	int r = server_grow(server, err);
 
 	for (; r == 0 && now < (end = end_find(server)); now = clock_now_ms()) {
-		bool is_asked;
+		bool is_asked, is_passed, is_connected;
 
 		r = server_wait(server, now, end, err);
 		if (r < 0)
 			break;
 		is_asked = server->polled[POLL_LISTENER].revents;
-		if (is_asked || server->count > 0)
+		is_passed = server->polled[POLL_GUESTS].revents;
+		is_connected = server->polled[POLL_VSOCK].revents;
+		if (is_asked || is_passed || is_connected || server->count > 0)
 			server->idle_since = clock_now_ms();
 		answers_advance(server);
 		if (server->value_fd >= 0 && clock_now_ms() >= server->value_until)
-			value_forget(server);
+			server_value_forget(server);
 		signals_take(server);
 		if (is_asked)
 			requests_accept(server);
+		if (is_passed)
+			guests_accept(server);
+		if (is_connected)
+			vsock_accept(server);
 	}
 	return r;
 }
@@ -343,6 +416,7 @@ static void server_release(struct server *server)
 		serve_answer_close(&server->answers[i]);
 	free(server->answers);
 	free(server->polled);
+	free(server->limits.limits);
 	secret_destroy(&server->value);
 	if (server->signal_fd >= 0)
 		close(server->signal_fd);
@@ -357,8 +431,10 @@ int serve_run(const struct serve_options *options, const struct report *report, 
 		.source = {.options = options, .report = report, .store_dirfd = -1},
 		.value_fd = -1,
 		.signal_fd = -1,
+		.unknown_lines = {UNKNOWN_LINES_MAX, clock_now_ms()},
 		.idle_since = clock_now_ms(),
 	};
+	struct secret_pages pages = {0};
 	sigset_t signals, before;
 	int r;
 
@@ -369,11 +445,13 @@ int serve_run(const struct serve_options *options, const struct report *report, 
 	server.signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (server.signal_fd < 0 || sigprocmask(SIG_BLOCK, &signals, &before) < 0)
 		return error_set_errno(err, errno, "blocking signals");
+	secret_pages_keep(&pages);
 	/* A failure is reported to the units that ask. If the service failed to start instead, they
 	 * would wait while systemd restarts it. */
 	serve_source_update(&server.source, true);
 	kept_take(&server);
 	r = server_loop(&server, err);
+	secret_pages_release(&pages);
 	(void)sigprocmask(SIG_SETMASK, &before, NULL);
 	return r;
 }

@@ -8,7 +8,9 @@
 #include <time.h>
 
 #include "activate/activate.h"
+#include "activate/serve/key.h"
 #include "base/cleanup.h"
+#include "delivery/delivery.h"
 
 /* File systems take their times from a clock that ticks a hundred times a second or more. */
 #define TICK_MS   50
@@ -172,6 +174,18 @@ static int document_stat(const struct serve_source *source, const struct vars_lo
 	return 0;
 }
 
+struct stat serve_source_stat(const struct serve_source *source, const struct config_vm *vm,
+			      const struct config_load *load)
+{
+	_cleanup_error_ struct error ignored = {0};
+	struct serve_grant grant = {0};
+	struct stat document = {0};
+
+	if (serve_load_grant(&source->config, source->machine, vm, load, &grant, &ignored) == 0)
+		(void)document_stat(source, &grant.location, &document, &ignored);
+	return document;
+}
+
 /* The limit for all credentials of a unit with their names (systemd.exec(5),
  * CREDENTIALS_TOTAL_SIZE_MAX in systemd). Only this credential's size is known here. */
 #define UNIT_CREDENTIALS_SIZE_MAX ((size_t)1024 * 1024)
@@ -188,6 +202,31 @@ static int size_check(const struct serve_grant *grant, size_t size, struct error
 			 grant->load->source, total, UNIT_CREDENTIALS_SIZE_MAX);
 }
 
+/* The key of the unit of a VM whose guest may use the channel. */
+static int channel_key_issue(const struct serve_source *source, struct serve_request *request,
+			     struct secret *value, struct error *err)
+{
+	const struct config_vm *vm = config_vm_of_unit(&source->config, request->asked.unit);
+	_cleanup_secret_ struct secret boot_key = {0};
+	struct serve_unit_key unit_key = {0};
+	char id[DELIVERY_ID_SIZE + 1];
+	int r;
+
+	if (!vm || vm->channel_count == 0)
+		return error_set(err, VMCRED_USAGE, "the unit's VM has no channelCredentials");
+	snprintf(request->credential, sizeof(request->credential), CHANNEL_CREDENTIAL);
+	r = serve_key_read(source->options->runtime, &boot_key, err);
+	if (r == 0)
+		r = serve_key_issue(&boot_key, request->asked.unit, value, &unit_key, err);
+	if (r == 0) {
+		/* If the unit starts, a report of its last guest is not one of this guest. */
+		delivery_id_write(span_of(unit_key.key, sizeof(unit_key.key)), id);
+		delivery_report_forget(source->options->runtime, request->asked.unit, id);
+	}
+	memory_wipe(&unit_key, sizeof(unit_key));
+	return r;
+}
+
 int serve_source_read(const struct serve_source *source, struct serve_request *request,
 		      struct secret *value, bool *left_out, struct error *err)
 {
@@ -200,9 +239,12 @@ int serve_source_read(const struct serve_source *source, struct serve_request *r
 	*left_out = false;
 	if (source->store_dirfd < 0)
 		return fault_copy(&source->config_watch.fault, err);
+	/* It is random, and read once: the buffer of each socket holds it. */
+	if (!request->is_guest && strcmp(request->asked.credential, CHANNEL_CREDENTIAL) == 0)
+		return channel_key_issue(source, request, value, err);
 	if (source->identities.count == 0)
 		return fault_copy(&source->identity_watch.fault, err);
-	r = serve_request_grant(&source->config, source->machine, &request->asked, &grant, err);
+	r = serve_request_grant(&source->config, source->machine, request, &grant, err);
 	if (r < 0)
 		return r;
 	snprintf(request->credential, sizeof(request->credential), "%s", grant.load->credential);
@@ -221,7 +263,7 @@ int serve_source_read(const struct serve_source *source, struct serve_request *r
 	if (r < 0)
 		secret_destroy(value);
 	/* Missing, and not just impossible to decrypt. */
-	if (r == -(int)VMCRED_MISSING && is_first &&
+	if (r == -(int)VMCRED_MISSING && is_first && !request->is_guest &&
 	    config_vm_is_optional(grant.vm, grant.load->credential)) {
 		_cleanup_error_ struct error ignored = {0};
 

@@ -7,6 +7,7 @@
 #ifndef VMCRED_ACTIVATE_SERVE_SOURCE_H
 #define VMCRED_ACTIVATE_SERVE_SOURCE_H
 
+#include "activate/serve/guest.h"
 #include "activate/serve/request.h"
 #include "activate/serve/serve.h"
 #include "age/age.h"
@@ -48,6 +49,20 @@ void serve_source_update(struct serve_source *source, bool force);
  */
 int serve_source_read(const struct serve_source *source, struct serve_request *request,
 		      struct secret *value, bool *left_out, struct error *err);
+
+/* The file of a VM's credential. One that does not exist or that the VM may not have is all zeros.
+ */
+struct stat serve_source_stat(const struct serve_source *source, const struct config_vm *vm,
+			      const struct config_load *load);
+
+/*
+ * Writes an ANNOUNCE with what the unit's guest may request now, if it differs from the guest's
+ * last one; else `*size` is 0. Decrypts only what may have changed. A secret that cannot be read is
+ * left out. The caller frees *announce.
+ */
+int serve_source_announce(const struct serve_source *source, const char *unit,
+			  struct serve_guest *guest, uint8_t **announce, size_t *size,
+			  struct error *err);
 
 void serve_source_release(struct serve_source *source);
 

@@ -32,13 +32,21 @@ static const struct {
 	[SERVE_HUNG_UP] = {"hung-up", "did not finish", "for", REPORT_WARNING, CLI_JOURNAL_REFUSED},
 	[SERVE_TURNED_AWAY] = {"turned-away", "turned away", "", REPORT_WARNING,
 			       CLI_JOURNAL_REFUSED},
+	[SERVE_CONFIRMED] = {"confirmed", "delivery confirmed by", "", REPORT_INFO,
+			     CLI_JOURNAL_REPORTED},
+	[SERVE_REJECTED] = {"rejected", "delivery rejected by", "", REPORT_WARNING,
+			    CLI_JOURNAL_REPORTED},
 };
 
 static bool journal_send(const struct serve_event *event, const char *line)
 {
-	_cleanup_free_ char *more = text_format(
-		"VMCRED_PEER_PID=%d\nVMCRED_PEER_UID=%u\nVMCRED_CODE=%d\n", (int)event->process,
-		(unsigned)event->user, event->reason ? (int)event->reason->code : 0);
+	_cleanup_free_ char *cid = event->cid > 0 ? text_format("%u", event->cid) : NULL;
+	_cleanup_free_ char *more =
+		text_format("VMCRED_PEER_PID=%d\nVMCRED_PEER_UID=%u\nVMCRED_CODE=%d\n%s%s%s%s",
+			    (int)event->process, (unsigned)event->user,
+			    event->reason ? (int)event->reason->code : 0,
+			    event->is_guest ? "VMCRED_GUEST=1\n" : "",
+			    cid ? "VMCRED_PEER_CID=" : "", cid ? cid : "", cid ? "\n" : "");
 
 	return more && cli_journal_send(&(struct cli_journal_entry){
 			       .event = results[event->result].event,
@@ -51,15 +59,33 @@ static bool journal_send(const struct serve_event *event, const char *line)
 		       });
 }
 
+static char *guest_name(const struct serve_event *event)
+{
+	char cid[32] = "";
+
+	if (event->cid > 0)
+		snprintf(cid, sizeof(cid), " (CID %u)", event->cid);
+	return event->unit ? text_format("the guest of %s%s", event->unit, cid)
+			   : text_format("an unknown guest%s", cid);
+}
+
 static void event_report(const struct serve_options *options, const struct serve_event *event)
 {
 	const struct report *report = options->data;
 	const char *verb = results[event->result].verb;
 	_cleanup_free_ char *reason = event->reason ? error_line(event->reason) : NULL;
+	_cleanup_free_ char *guest = event->is_guest ? guest_name(event) : NULL;
 	_cleanup_free_ char *text = NULL;
 	const char *line;
 
-	if (event->unit)
+	if (event->is_guest && event->credential)
+		text = text_format("%s %s %s %s%s%s", verb, event->credential,
+				   results[event->result].preposition, guest ? guest : "a guest",
+				   reason ? ": " : "", reason ? reason : "");
+	else if (event->is_guest)
+		text = text_format("%s %s%s%s", verb, guest ? guest : "a guest", reason ? ": " : "",
+				   reason ? reason : "");
+	else if (event->unit)
 		text = text_format("%s %s%s %s %s (process %d)%s%s", verb, event->credential,
 				   event->is_cut ? "..." : "", results[event->result].preposition,
 				   event->unit, (int)event->process, reason ? ": " : "",
@@ -121,9 +147,10 @@ int command_serve(struct cli *cli, int argc, char **argv, struct error *err)
 				 "--idle-timeout must be 0 to %d seconds, not \"%s\"",
 				 IDLE_SECONDS_MAX, idle);
 	options.idle_ms = (int64_t)seconds * 1000;
-	options.listen_fd = serve_socket_inherited(&options.kept_count, err);
-	if (options.listen_fd < 0)
-		return options.listen_fd;
+	r = load_sockets_inherited("vmcred.socket", &options.sockets, err);
+	if (r < 0)
+		return r;
+	options.runtime = getenv("RUNTIME_DIRECTORY");
 	/* Answers are reported at any level. */
 	if (cli->report.level < REPORT_INFO)
 		cli->report.level = REPORT_INFO;
