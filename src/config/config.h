@@ -207,6 +207,9 @@ enum config_launch_form {
 	ROW(READY_TARGET, "ready-target", "readyTarget", CONFIG_LAUNCH_TARGET, "TARGET", \
 	    "with --notify, the guest is ready when it reaches this target,\n" \
 	    "                         too (default: multi-user.target)") \
+	ROW(REQUIRE_DELIVERY, "require-delivery", "requireDelivery", CONFIG_LAUNCH_SWITCH, NULL, \
+	    "be ready when the guest has proved that its credentials arrived,\n" \
+	    "                         and stop the VM if they did not") \
 	ROW(STOP_TIMEOUT, "stop-timeout", "stopTimeout", CONFIG_LAUNCH_SECONDS, "SECONDS", \
 	    "time for the guest to power off on SIGTERM (default: 60)") \
 	ROW(SUPERVISE, "supervise", "supervise", CONFIG_LAUNCH_SWITCH, NULL, \

@@ -150,28 +150,30 @@ static int load_add(struct oem_list *list, const struct config_vm *vm,
 	return r;
 }
 
-/* As oem_list_compose() and oem_list_check(). `*largest`: the largest value, or the refused one. */
+/* As oem_list_compose() and vmm_run(). `*largest`: the largest value, or the refused one. */
 static int vm_compose(const struct inspect_delivery *delivery, const struct config *config,
 		      const struct config_vm *vm, const char *machine, struct item *largest,
 		      struct error *err)
 {
-	_cleanup_oem_list_ struct oem_list list = {0};
+	_cleanup_vmm_launch_ struct vmm_launch launch = {0};
 	int r = 0;
 
 	*largest = (struct item){0};
 	for (size_t i = 0; r == 0 && i < vm->oem_string_count; i++)
-		r = oem_list_add_literal(&list, OEM_STATIC, span_of_text(vm->oem_strings[i]), NULL,
-					 err);
+		r = oem_list_add_literal(&launch.list, OEM_STATIC, span_of_text(vm->oem_strings[i]),
+					 NULL, err);
 	for (size_t i = 0; r == 0 && i < vm->load_count; i++) {
 		const struct item item = item_choose(delivery, config, &vm->loads[i], machine);
 
 		if (!item.location.file)
 			continue;
-		r = load_add(&list, vm, &vm->loads[i], &item, err);
+		r = load_add(&launch.list, vm, &vm->loads[i], &item, err);
 		if (r < 0 || item.string_size > largest->string_size)
 			*largest = item;
 	}
-	return r < 0 ? r : vmm_list_check(&list, vmm_transport_declared(vm), err);
+	if (r == 0)
+		r = vmm_preview_add(&launch, vm, err);
+	return r < 0 ? r : vmm_list_check(&launch.list, vmm_transport_declared(vm), err);
 }
 
 /* The machines that have the VM's first value that differs between machines; one NULL if there is

@@ -42,6 +42,9 @@ extern const struct vmm_ops vmm_vmspawn;
  * VMM_EXPOSE_LOG. */
 const struct oem_list *vmm_hidden_list(const struct vmm_launch *launch);
 
+/* For a message: what makes this process stay the VMM's parent. */
+const char *vmm_staying_options(const struct vmm_launch *launch);
+
 /* Whether there is a string to deliver that the command line does not. */
 bool vmm_has_strings(const struct vmm_launch *launch);
 

@@ -57,6 +57,7 @@ static int initrd_option_prepare(struct vmm_launch *launch, struct error *err)
 	if (!option)
 		return error_no_memory(err);
 	launch->prepared = option;
+	launch->vsock.is_vhost = true;
 	for (size_t i = 1; launch->argv[i] && strcmp(launch->argv[i], "--") != 0; i++) {
 		for (const char *const *spelling = spellings; *spelling; spelling++) {
 			size_t skipped = path_start(launch->argv[i], *spelling);

@@ -11,15 +11,9 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 
-#define CREDENTIAL "vmm.notify_socket"
-
-/* vsock(7): the host's address, in systemd's notation for a stream. */
-#define HOST_ADDRESS "vsock-stream:2:"
-
 #define DEFAULT_TARGET "multi-user.target"
 
-/* Any port will do for a unix socket: each VM has its own. */
-#define UNIX_PORT 8888
+#define WAITING "STATUS=Waiting for proof that the guest has its credentials."
 
 /* Whether the manager took it; otherwise its queue is full, and it is polled for. */
 static bool message_send(struct notify *notify, const char *message)
@@ -85,13 +79,50 @@ static void message_keep(struct notify *notify, const char *message)
 	notify->waiting = kept;
 }
 
-void notify_send(struct notify *notify, const char *message)
+static void message_pass(struct notify *notify, const char *message)
 {
 	if (notify->fd < 0)
 		return;
 	notify_flush(notify, 0);
 	if (notify->waiting || !message_send(notify, message))
 		message_keep(notify, message);
+}
+
+/* Sends the lines of a message but NOTIFY_READY, which waits, and its status. */
+static void ready_hold(struct notify *notify, const char *message)
+{
+	_cleanup_strings_ struct strings lines = {0};
+	_cleanup_error_ struct error ignored = {0};
+	_cleanup_free_ char *rest = NULL;
+	struct span text = span_of_text(message), line;
+	int r = strings_add(&lines, WAITING, &ignored);
+
+	notify->delivery.is_held_back = true;
+	while (r == 0 && span_take_line(&text, &line)) {
+		/* systemd uses the first status. */
+		if (!span_equal(line, span_of_text(NOTIFY_READY)) &&
+		    !span_starts_with(line, span_of_text("STATUS=")))
+			r = strings_add_format(&lines, &ignored, "%.*s", (int)line.size,
+					       (const char *)line.data);
+	}
+	rest = r == 0 ? strings_join(&lines, "\n") : NULL;
+	if (rest)
+		message_pass(notify, rest);
+}
+
+void notify_send(struct notify *notify, const char *message)
+{
+	if (notify->delivery.state != DELIVERY_DELIVERED && notify_has_field(message, NOTIFY_READY))
+		ready_hold(notify, message);
+	else
+		message_pass(notify, message);
+}
+
+void notify_delivered(struct notify *notify)
+{
+	if (notify->delivery.is_held_back)
+		message_pass(notify, NOTIFY_READY "\nSTATUS=The guest has its credentials.");
+	notify->delivery.is_held_back = false;
 }
 
 void notify_exec(struct notify *notify)
@@ -208,12 +239,13 @@ static int credential_port(const struct oem_string *string, const char *option, 
 		snprintf(address, sizeof(address), "%.*s",
 			 (int)(text.size - (size_t)(equals + 1 - text.data)),
 			 (const char *)equals + 1);
-	if (strncmp(address, HOST_ADDRESS, strlen(HOST_ADDRESS)) == 0)
-		number = strtoul(address + strlen(HOST_ADDRESS), &end, 10);
+	if (strncmp(address, NOTIFY_HOST_ADDRESS, strlen(NOTIFY_HOST_ADDRESS)) == 0)
+		number = strtoul(address + strlen(NOTIFY_HOST_ADDRESS), &end, 10);
 	*port = (uint32_t)number;
 	if (string->encoding == OEM_TEXT && number > 0 && number < UINT32_MAX && *end == '\0')
 		return 0;
-	error_set(err, VMCRED_USAGE, "%s: credential " CREDENTIAL " must be " HOST_ADDRESS "PORT",
+	error_set(err, VMCRED_USAGE,
+		  "%s: credential " NOTIFY_CREDENTIAL " must be " NOTIFY_HOST_ADDRESS "PORT",
 		  option);
 	return error_hint(err, "remove the credential or %s", option);
 }
@@ -224,7 +256,7 @@ static int guest_listen(struct notify *notify, const struct vmm_launch *launch,
 	const struct vmm_vsock *vsock = &launch->vsock;
 	const char *ready_target = launch->ready_target;
 	const char *option = vmm_option(launch, "--notify", "notify");
-	uint32_t port = vsock->socket ? UNIX_PORT : 0;
+	uint32_t port = vsock->socket ? NOTIFY_UNIX_PORT : 0;
 	char value[64];
 	int r = 0;
 
@@ -251,8 +283,8 @@ static int guest_listen(struct notify *notify, const struct vmm_launch *launch,
 	notify->guest_reports = true;
 	if (given)
 		return 0;
-	snprintf(value, sizeof(value), HOST_ADDRESS "%u", notify->port);
-	return oem_list_add_credential(list, CREDENTIAL, span_of_text(value), err);
+	snprintf(value, sizeof(value), NOTIFY_HOST_ADDRESS "%u", notify->port);
+	return oem_list_add_credential(list, NOTIFY_CREDENTIAL, span_of_text(value), err);
 }
 
 int notify_prepare(struct notify *notify, struct vmm_launch *launch, struct error *err)
@@ -265,10 +297,11 @@ int notify_prepare(struct notify *notify, struct vmm_launch *launch, struct erro
 	if (!manager)
 		return 0;
 	for (size_t i = 0; i < list->count && !given; i++) {
-		if (list->strings[i].name && strcmp(list->strings[i].name, CREDENTIAL) == 0)
+		if (list->strings[i].name && strcmp(list->strings[i].name, NOTIFY_CREDENTIAL) == 0)
 			given = &list->strings[i];
 	}
-	if (!launch->guest_reports && (given || strings_contain(&list->elsewhere, CREDENTIAL)))
+	if (!launch->guest_reports &&
+	    (given || strings_contain(&list->elsewhere, NOTIFY_CREDENTIAL)))
 		return 0;
 	r = manager_open(notify, manager, launch->report, err);
 	unsetenv("NOTIFY_SOCKET");
@@ -279,6 +312,8 @@ int notify_prepare(struct notify *notify, struct vmm_launch *launch, struct erro
 
 void notify_destroy(struct notify *notify)
 {
+	channel_relay_destroy(&notify->channel);
+	delivery_wait_destroy(&notify->delivery);
 	for (size_t i = 0; notify->connections && i < NOTIFY_CONNECTIONS_MAX; i++)
 		cleanup_close_fd(&notify->connections[i].fd);
 	free(notify->connections);

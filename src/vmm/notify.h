@@ -23,15 +23,24 @@
 
 #include "base/clock.h"
 #include "base/report.h"
+#include "vmm/channel_relay.h"
+#include "vmm/delivery_wait.h"
 #include "vmm/vmm.h"
 
 #define NOTIFY_READY "READY=1"
+
+/* The credential with the address of our listener. */
+#define NOTIFY_CREDENTIAL   "vmm.notify_socket"
+/* vsock(7): the host's address, in systemd's notation for a stream. */
+#define NOTIFY_HOST_ADDRESS "vsock-stream:2:"
+/* Any port will do for a unix socket: each VM has its own. */
+#define NOTIFY_UNIX_PORT    8888
 
 /* systemd reads no more of a message: NOTIFY_BUFFER_MAX in its sources. */
 #define NOTIFY_MESSAGE_MAX 4096
 
 #define NOTIFY_CONNECTIONS_MAX 8
-#define NOTIFY_POLL_MAX        (NOTIFY_CONNECTIONS_MAX + 2)
+#define NOTIFY_POLL_MAX        (NOTIFY_CONNECTIONS_MAX + 3)
 
 struct notify_connection {
 	int fd;           /* -1: free */
@@ -56,12 +65,16 @@ struct notify {
 	uint32_t port;
 	struct allowance allowance;            /* connections that may be accepted */
 	struct notify_connection *connections; /* owned */
+
+	struct channel_relay channel;  /* the guest's connections for another purpose */
+	struct delivery_wait delivery; /* NOTIFY_READY waits for it */
 };
 
-#define NOTIFY_NONE                      \
-	(struct notify)                  \
-	{                                \
-		.fd = -1, .listener = -1 \
+#define NOTIFY_NONE                                                                    \
+	(struct notify)                                                                \
+	{                                                                              \
+		.fd = -1, .listener = -1, .channel = {.listener = -1, .accepted = -1}, \
+		.delivery = {.state = DELIVERY_DELIVERED},                             \
 	}
 
 #define _cleanup_notify_ __attribute__((cleanup(notify_destroy)))
@@ -83,6 +96,9 @@ void notify_send(struct notify *notify, const char *message);
 
 /* Waits for room in the manager's queue for a kept message; -1: as long as it takes. */
 void notify_flush(struct notify *notify, int timeout_ms);
+
+/* Sends a NOTIFY_READY that waited for notify->delivery. */
+void notify_delivered(struct notify *notify);
 
 /* Reports readiness before this process becomes the VMM: waits, as sd_notify(3) does, because
  * nobody could send it later. */

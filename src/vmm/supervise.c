@@ -156,6 +156,24 @@ static int timeout_until(int64_t deadline)
 	return left <= 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
 }
 
+/* Once the guest has reported, its unit is ready, or its VM is stopped. */
+static void delivery_handle(const struct supervision *supervision, struct stopping *stopping)
+{
+	struct notify *notify = supervision->notify;
+
+	if (!delivery_is_awaited(&notify->delivery))
+		return;
+	delivery_wait_run(&notify->delivery);
+	if (notify->delivery.state == DELIVERY_DELIVERED) {
+		report_message(supervision->report, REPORT_INFO, "the guest has all credentials");
+		notify_delivered(notify);
+	} else if (notify->delivery.state == DELIVERY_REJECTED && stopping->step == STEP_NONE) {
+		report_message(supervision->report, REPORT_WARNING, "stopping the VM: %s",
+			       notify->delivery.rejection.text);
+		step_next(supervision, stopping);
+	}
+}
+
 /* The exit code for a VMM that ended. A signal that killed it is reported, unless it was ours. */
 static int end_report(const struct supervision *supervision, const char *program,
 		      const struct stopping *stopping, int status)
@@ -194,6 +212,8 @@ int supervise(const struct supervision *supervision)
 		};
 		size_t count = 4 + notify_poll(supervision->notify, fds + 4, &deadline);
 
+		count += channel_relay_poll(&supervision->notify->channel, fds + count, &deadline);
+		delivery_wait_poll(&supervision->notify->delivery, &deadline);
 		if (poll(fds, count, timeout_until(deadline)) < 0 && errno != EINTR)
 			break;
 		ended = fds[0].revents != 0;
@@ -202,6 +222,8 @@ int supervise(const struct supervision *supervision)
 		if (fds[3].revents)
 			stderr_relay_forward(supervision->output);
 		notify_relay(supervision->notify);
+		channel_relay_run(&supervision->notify->channel);
+		delivery_handle(supervision, &stopping);
 		signals_handle(supervision, &stopping);
 		deadlines_handle(supervision, &stopping);
 	}

@@ -145,6 +145,19 @@ const char *vmm_option(const struct vmm_launch *launch, const char *option, cons
 	return launch->by_keys ? key : option;
 }
 
+const char *vmm_staying_options(const struct vmm_launch *launch)
+{
+#define OPTIONS "--supervise, --notify, --ready-target, --require-delivery"
+#define KEYS    "supervise, notify, readyTarget, requireDelivery"
+	/* A relay of such connections stays, too. */
+	return launch->vsock.socket
+		       ? vmm_option(launch, OPTIONS ", --stop-timeout or channelCredentials",
+				    KEYS ", stopTimeout or channelCredentials")
+		       : vmm_option(launch, OPTIONS " or --stop-timeout", KEYS " or stopTimeout");
+#undef OPTIONS
+#undef KEYS
+}
+
 static void exposure_warn(const struct vmm_launch *launch)
 {
 	if (launch->expose & VMM_EXPOSE_ARGV)
@@ -178,17 +191,26 @@ static void confidential_warn(const struct vmm_launch *launch)
 int vmm_run(struct vmm_launch *launch, struct error *err)
 {
 	_cleanup_notify_ struct notify notify = NOTIFY_NONE;
-	int r = 0;
+	_cleanup_secret_ struct secret key = {0};
+	int r;
 
-	if (!launch->ops->is_supervisor) {
-		r = notify_prepare(&notify, launch, err);
-	} else if (launch->parent == VMM_PARENT_STAYS || launch->guest_reports) {
-		r = error_set(err, VMCRED_USAGE, "it supervises its VM itself");
-		error_hint(err, "remove %s",
-			   vmm_option(launch,
-				      "--supervise, --notify, --ready-target and --stop-timeout",
-				      "supervise, notify, readyTarget and stopTimeout"));
+	r = channel_key_read(launch->credentials, CHANNEL_CREDENTIAL, &key, err);
+	if (r == -(int)VMCRED_MISSING) {
+		error_clear(err);
+		r = 0;
 	}
+	if (r == 0)
+		r = channel_relay_prepare(&notify.channel, launch, secret_span(&key), err);
+	if (r == 0 && !launch->ops->is_supervisor) {
+		r = notify_prepare(&notify, launch, err);
+	} else if (r == 0 && (launch->parent == VMM_PARENT_STAYS || launch->guest_reports)) {
+		r = error_set(err, VMCRED_USAGE, "it supervises its VM itself");
+		error_hint(err, "remove %s", vmm_staying_options(launch));
+	}
+	if (r == 0)
+		r = delivery_wait_prepare(&notify.delivery, launch, secret_span(&key), err);
+	/* It is in the list, and read again for each connection. */
+	secret_destroy(&key);
 	if (r == 0)
 		r = vmm_list_check(&launch->list, vmm_transport_find(launch), err);
 	if (r == 0)
@@ -198,6 +220,9 @@ int vmm_run(struct vmm_launch *launch, struct error *err)
 	exposure_warn(launch);
 	confidential_warn(launch);
 	r = launch->ops->start(launch, &notify, err);
+	/* Whatever the exit code of its VMM. */
+	if (r >= 0 && notify.delivery.state == DELIVERY_REJECTED)
+		r = error_move(err, &notify.delivery.rejection);
 	return r < 0 ? error_wrap(err, "starting %s", launch->program) : r;
 }
 

@@ -59,6 +59,7 @@ struct vmm_vsock {
 	const char
 		*socket; /* borrowed; the unix socket <socket>_<port> replaces it; NULL: AF_VSOCK */
 	bool socket_missing; /* a daemon has the socket, and its path is not known */
+	bool is_vhost;       /* AF_VSOCK, if it has a device: the command line may not say */
 };
 
 struct vmm_launch {
@@ -71,7 +72,9 @@ struct vmm_launch {
 	int stop_timeout_ms;      /* 0: the guest is not asked to power off */
 	bool guest_reports;       /* the guest's own READY=1 goes to $NOTIFY_SOCKET */
 	const char *ready_target; /* a unit of the guest whose start counts as READY=1; or NULL */
+	bool requires_delivery;   /* the unit is ready when the guest has all credentials */
 	const char *vm_config;    /* merged into Cloud Hypervisor's VmConfig: JSON, or NULL */
+	const char *credentials;  /* the directory of the credentials, or NULL; borrowed */
 	const char *vsock_socket; /* the socket of QEMU's vsock daemon, or NULL */
 	bool by_keys;             /* the user can only declare keys, and give no options */
 	const struct report *report;
@@ -111,6 +114,13 @@ enum vmm_transport vmm_transport_named(const char *name);
 
 /* oem_list_check() for what that transport limits. */
 int vmm_list_check(const struct oem_list *list, enum vmm_transport transport, struct error *err);
+
+/*
+ * Adds what vmm_run() adds for a declared VM to a list that is only measured: the channel key, the
+ * address for the guest's notifications, the manifest. They have the sizes that they have then, but
+ * no valid values. A launch that was not prepared has only the list.
+ */
+int vmm_preview_add(struct vmm_launch *launch, const struct config_vm *vm, struct error *err);
 
 /*
  * Selects the driver, parses the command line, and adds its OEM strings to the list. VMCRED_USAGE:

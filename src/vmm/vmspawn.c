@@ -56,6 +56,7 @@ static int vmspawn_prepare(struct vmm_launch *launch, struct error *err)
 	struct oem_list *list = &launch->list;
 	int r = 0;
 
+	launch->vsock.is_vhost = true;
 	for (char *const *argv = launch->argv + 1; r == 0 && *argv && strcmp(*argv, "--") != 0;
 	     argv++) {
 		const char *value = NULL;

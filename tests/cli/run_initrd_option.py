@@ -149,6 +149,20 @@ def test_links_start_vms(directory):
         stop(process)
 
 
+def test_channel_key_is_delivered(directory):
+    """the guest gets the channel key of its unit in the initrd, also as its only credential; without an initrd nothing starts"""
+    vm = Launch(directory, "vms: {test-vm: {}}\n")
+    key = b"vmcred-channel-1 microvm@test-vm.service " + b"0" * 32 + b" " + b"1" * 64 + b"\n"
+    (vm.credentials / "vmcred.channel").write_bytes(key)
+    for name, lines in LINES.items():
+        process = vm.launched(name, lines[0])
+        data = bytes.fromhex(vm.recorded()["initrd"])
+        equal(entries(data, len(INITRD))[".extra/system_credentials/vmcred.channel.cred"][1], key, name)
+        no_canary(visible_to_others(process.pid), key.split()[3].decode())
+        stop(process)
+        fails(vm.run(name, *(word for word in vm.words(name, lines[0])[1:] if "initr" not in word and word != "-i")), 2, "initrd")
+
+
 def test_what_cannot_be_delivered_is_refused(directory):
     """without an initrd, with two, or with a plain string, nothing starts"""
     vm = Launch(directory / "a")

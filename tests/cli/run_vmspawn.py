@@ -54,6 +54,15 @@ def test_credentials_are_descriptors(directory):
             assert form not in got["cmdline"].encode()
 
 
+def test_channel_key_is_delivered(directory):
+    """the guest gets the channel key of its unit with its other credentials"""
+    vm = Spawned(directory)
+    key = "vmcred-channel-1 microvm@test-vm.service " + "0" * 32 + " " + "1" * 64 + "\n"
+    (vm.credentials / "vmcred.channel").write_text(key)
+    got = json.loads(expect(vm.spawn("-i", "image.raw"), 5, None, "").out)
+    equal((got["credentials"]["vmcred.channel"], got["credentials"]["HOST-TLS"]), (key, vm.tls))
+
+
 def test_files_are_on_a_memory_file_system(directory):
     """the directory for its files is on a memory file system: $TMPDIR if that is, and others cannot replace files there"""
     vm = Spawned(directory)
@@ -113,10 +122,10 @@ def test_vmspawn_notifies_and_stops_by_itself(directory):
     """it notifies the service manager and stops its VM by itself"""
     vm = Spawned(directory)
     equal(json.loads(vm.spawn(env={"NOTIFY_SOCKET": "/nowhere"}).out)["notify"], "/nowhere")
-    for option in ("--supervise", "--notify", "--ready-target=a.target", "--stop-timeout=3"):
+    for option in ("--supervise", "--notify", "--ready-target=a.target", "--require-delivery", "--stop-timeout=3"):
         expect(vm.spawn(options=(option,)), 2, "",
                "vmcred: preparing to start systemd-vmspawn: it supervises its VM itself: remove --supervise, --notify, "
-               "--ready-target and --stop-timeout\n")
+               "--ready-target, --require-delivery or --stop-timeout\n")
 
 
 def test_without_a_memory_file_system_nothing_is_started(_directory):

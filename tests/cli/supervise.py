@@ -339,7 +339,7 @@ def test_daemonize_is_refused_for_supervised_qemu(directory):
     """-daemonize is refused for a supervised QEMU"""
     expect(Vm(directory).run(*QEMU, "-daemonize", options=("--supervise",)), 2, "",
            "vmcred: preparing to start QEMU: -daemonize detaches QEMU from a supervising vmcred: remove -daemonize, or "
-           "--supervise, --notify and --stop-timeout\n")
+           "--supervise, --notify, --ready-target, --require-delivery or --stop-timeout\n")
 
 
 def test_qemu_ends_if_vmcred_is_killed(directory):
@@ -369,12 +369,11 @@ def test_qemu_with_another_user_ends_if_vmcred_is_killed(directory):
 def test_conflicting_options_are_refused(directory):
     """options that contradict each other are refused"""
     vm = Vm(directory)
-    for option in ("--supervise", "--notify", "--stop-timeout=3"):
+    for option in ("--supervise", "--notify", "--ready-target=a.target", "--require-delivery", "--stop-timeout=3"):
         expect(vm.run(*CLOUD_HYPERVISOR, options=("--exec", option), stand_in={}), 2, "",
                f"vmcred: --exec cannot be combined with {option.split('=')[0]}\n")
-        expect(vm.run(*CLOUD_HYPERVISOR, options=("--expose=argv", option), stand_in={}), 2, "",
-               "vmcred: preparing to start Cloud Hypervisor: --expose=argv cannot be combined with --supervise, --notify or "
-               "--stop-timeout\n")
+        if option != "--require-delivery":  # without a channel
+            fails(vm.run(*CLOUD_HYPERVISOR, options=("--expose=argv", option), stand_in={}), 2, "--expose=argv", option.split("=")[0])
     expect(vm.run(*CLOUD_HYPERVISOR, options=("--exec",), stand_in={}), 2, "",
            "vmcred: preparing to start Cloud Hypervisor: --exec is not supported: Cloud Hypervisor gets its VM from a "
            "parent process: remove --exec\n")

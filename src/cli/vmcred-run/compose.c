@@ -171,6 +171,8 @@ int command_compose(struct cli *cli, int argc, char **argv, struct error *err)
 	}
 	if (r == 0)
 		r = oem_list_compose(&launch.list, vm, credentials, &cli->report, err);
+	if (r == 0)
+		r = vmm_preview_add(&launch, vm, err);
 	if (r < 0)
 		return r;
 	/* Printed first: the table shows best why something does not fit. */

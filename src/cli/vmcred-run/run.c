@@ -36,7 +36,7 @@ int launch_options_apply(struct vmm_launch *launch, const struct config_vm *vm,
 {
 	static const enum config_launch_option staying[] = {
 		CONFIG_LAUNCH_SUPERVISE, CONFIG_LAUNCH_NOTIFY, CONFIG_LAUNCH_READY_TARGET,
-		CONFIG_LAUNCH_STOP_TIMEOUT};
+		CONFIG_LAUNCH_STOP_TIMEOUT, CONFIG_LAUNCH_REQUIRE_DELIVERY};
 	const char *values[CONFIG_LAUNCH_OPTIONS];
 	const char *value;
 	size_t stays = 0;
@@ -54,6 +54,7 @@ int launch_options_apply(struct vmm_launch *launch, const struct config_vm *vm,
 	}
 	launch->guest_reports =
 		is_set(values, CONFIG_LAUNCH_NOTIFY) || values[CONFIG_LAUNCH_READY_TARGET];
+	launch->requires_delivery = is_set(values, CONFIG_LAUNCH_REQUIRE_DELIVERY);
 	value = values[CONFIG_LAUNCH_EXPOSE];
 	if (value)
 		launch->expose = config_launch_words(CONFIG_LAUNCH_EXPOSE, value);
@@ -180,6 +181,7 @@ int run_vm(struct config *config, const char *name, char *const *argv, const cha
 		launch->program = launch->argv[0];
 	if (!launch->name)
 		launch->name = launch->program;
+	launch->credentials = credentials;
 	r = vmm_prepare(launch, err);
 	if (r == 0)
 		r = oem_list_compose(&launch->list, vm, credentials, launch->report, err);

@@ -133,8 +133,7 @@ static int options_check(const struct vmm_launch *launch, struct error *err)
 	}
 	if (by_argv && launch->parent == VMM_PARENT_STAYS)
 		return error_set(err, VMCRED_USAGE, "%s cannot be combined with %s", expose_argv,
-				 vmm_option(launch, "--supervise, --notify or --stop-timeout",
-					    "supervise, notify or stopTimeout"));
+				 vmm_staying_options(launch));
 	if (by_argv && (config->vm_config || config->merged))
 		return error_set(err, VMCRED_USAGE, "%s cannot be combined with %s", expose_argv,
 				 config->vm_config         ? "--vm-config"

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "oem/oem.h"
 #include "vmm/firecracker/firecracker.h"
+#include "vmm/notify.h"
 
 /* A configuration has a few KiB; one with a CPU template has more. */
 #define CONFIG_SIZE_MAX ((size_t)1024 * 1024)
@@ -14,10 +15,9 @@
 /* DEFAULT_API_SOCK_PATH */
 #define DEFAULT_API_SOCKET "/run/firecracker.socket"
 
-/* The guest's systemd reads this credential so early that it must not wait for an initrd: since
+/* The guest's systemd reads NOTIFY_CREDENTIAL so early that it must not wait for an initrd: since
  * version 253 from the kernel's command line. It is not secret. */
-#define NOTIFY_CREDENTIAL "vmm.notify_socket"
-#define KERNEL_PARAMETER  "systemd.set_credential="
+#define KERNEL_PARAMETER "systemd.set_credential="
 
 static int file_parse(const char *path, struct firecracker_config *config, struct error *err)
 {

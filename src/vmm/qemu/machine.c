@@ -118,8 +118,10 @@ void qemu_vsock_find(const struct qemu_arguments *arguments, const char *daemon_
 		if (strcmp(option->name, "device") != 0 || !driver)
 			continue;
 		if (fnmatch("vhost-vsock-*", driver, 0) == 0)
-			*vsock = (struct vmm_vsock){.cid = cid ? (uint32_t)strtoul(cid, NULL, 0)
-							       : 0};
+			*vsock = (struct vmm_vsock){
+				.cid = cid ? (uint32_t)strtoul(cid, NULL, 0) : 0,
+				.is_vhost = true,
+			};
 		else if (fnmatch("vhost-user-vsock-*", driver, 0) == 0)
 			/* Only the daemon knows the guest's number; any number says that there is a
 			 * device. */

@@ -118,9 +118,7 @@ static int qemu_check(struct vmm_launch *launch, struct error *err)
 	if (launch->parent == VMM_PARENT_STAYS &&
 	    qemu_arguments_have(&qemu->arguments, "daemonize")) {
 		error_set(err, VMCRED_USAGE, "-daemonize detaches QEMU from a supervising vmcred");
-		return error_hint(err, "remove -daemonize, or %s",
-				  vmm_option(launch, "--supervise, --notify and --stop-timeout",
-					     "supervise, notify and stopTimeout"));
+		return error_hint(err, "remove -daemonize, or %s", vmm_staying_options(launch));
 	}
 	/* QEMU replaces the guest's memory, with its SMBIOS table and fw_cfg, by another VM's. */
 	if (qemu_arguments_have(&qemu->arguments, "incoming"))
