@@ -11,7 +11,6 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
-#include "base/path.h"
 #include "base/text.h"
 #include "inspect/stages.h"
 #include "oem/oem.h"
@@ -87,7 +86,8 @@ static bool is_stored(const struct inspected *credential)
 	return credential->generator && !credential->is_repeated;
 }
 
-bool inspected_is_absent(const struct inspected *credential)
+/* Whether it is optional, and its secret or file does not exist. */
+static bool is_absent(const struct inspected *credential)
 {
 	return credential->load && credential->declared->optional && !credential->is_known &&
 	       !credential->is_damaged;
@@ -100,11 +100,18 @@ static size_t absent_add(const struct inspection *inspection, struct inspect_sta
 
 	for (size_t i = 0; i < inspection->count; i++) {
 		if (is_stored(&inspection->credentials[i]) &&
-		    inspected_is_absent(&inspection->credentials[i]))
+		    is_absent(&inspection->credentials[i]))
 			stage_add_name(stage, "optional and absent",
 				       inspection->credentials[i].declared->credential, &absent);
 	}
 	return absent;
+}
+
+/* Whether a credential has no value although it needs one. What no entry of loadCredentials names
+ * comes from elsewhere. */
+static bool is_lost(const struct inspected *credential)
+{
+	return credential->load && !credential->is_known && !is_absent(credential);
 }
 
 static void seal_inspect(const struct inspection *inspection, struct inspect_stage *stage)
@@ -128,19 +135,18 @@ static void seal_inspect(const struct inspection *inspection, struct inspect_sta
 		stage_set(stage, INSPECT_SEEN, "no credential is from the store");
 		return;
 	}
-	stage_set(stage, INSPECT_SEEN,
-		  "%zu of %zu SOPS documents decrypted with the identity of %s; their MACs match",
-		  sealed, wanted, inspection->machine);
-	if (sealed + absent_add(inspection, stage) < wanted)
+	stage_set(stage, INSPECT_SEEN, "%zu of %zu SOPS documents of %s decrypted%s", sealed,
+		  wanted, inspection->machine, sealed > 0 ? "; their MACs match" : "");
+	absent_add(inspection, stage);
+	for (size_t i = 0, lost = 0; i < inspection->count; i++) {
+		const struct inspected *credential = &inspection->credentials[i];
+
+		if (!is_stored(credential) || !is_lost(credential))
+			continue;
 		stage->state = INSPECT_MISSING;
-}
-
-/* An absolute path below the root directory, in new memory; NULL without. */
-static char *below_root(const struct inspection *inspection, const char *path)
-{
-	const char *root = inspection->options->root;
-
-	return path_join(root ? root : "/", path + 1);
+		stage_add_name(stage, "missing, or encrypted to others", credential->load->source,
+			       &lost);
+	}
 }
 
 /* Whether /run has the same value as the store, or another one. */
@@ -150,14 +156,14 @@ static enum inspect_state active_state(const struct inspection *inspection,
 	_cleanup_secret_ struct secret content = {0};
 	_cleanup_error_ struct error ignored = {0};
 	_cleanup_free_ char *path = config_load_path(credential->load);
-	_cleanup_free_ char *full = path ? below_root(inspection, path) : NULL;
+	_cleanup_free_ char *full = path ? inspection_path(inspection, path) : NULL;
 	_cleanup_close_ int fd = full ? file_open(AT_FDCWD, full, &ignored) : -1;
 
 	if (fd < 0)
 		return INSPECT_MISSING;
 	*on_disk = *on_disk || !fd_is_on_memory(fd);
 	if (!credential->is_known)
-		return inspected_is_absent(credential) ? INSPECT_STALE : INSPECT_MISSING;
+		return is_absent(credential) ? INSPECT_STALE : INSPECT_MISSING;
 	if (secret_read(&content, fd, VARS_SECRET_SIZE_MAX, full, &ignored) < 0)
 		return INSPECT_MISSING;
 	return secret_equal(secret_span(&content), secret_span(&credential->value)) ? INSPECT_SEEN
@@ -167,30 +173,26 @@ static enum inspect_state active_state(const struct inspection *inspection,
 /* The directories from which the VM's secrets are loaded, such as "/run/secrets". */
 static char *directories_text(const struct inspection *inspection)
 {
+	_cleanup_strings_ struct strings links = {0};
+	_cleanup_error_ struct error ignored = {0};
 	bool is_used[CONFIG_PHASES] = {0};
-	char *text = NULL;
 
 	for (size_t i = 0; i < inspection->count; i++) {
 		if (inspection->credentials[i].generator)
 			is_used[inspection->credentials[i].load->needed_for] = true;
 	}
 	for (size_t i = 0; i < CONFIG_PHASES; i++) {
-		const char *link = config_phase_get((enum config_needed_for)i)->link;
-		char *longer;
-
-		if (!is_used[i])
-			continue;
-		longer = text ? text_format("%s, %s", text, link) : strdup(link);
-		free(text);
-		text = longer;
+		if (is_used[i])
+			(void)strings_add(&links, config_phase_get((enum config_needed_for)i)->link,
+					  &ignored);
 	}
-	return text;
+	return links.count > 0 ? strings_join(&links, ", ") : NULL;
 }
 
 /* With the socket there are no files: the unit asks when it starts. */
 static void socket_inspect(const struct inspection *inspection, struct inspect_stage *stage)
 {
-	_cleanup_free_ char *path = below_root(inspection, CONFIG_SOCKET_PATH);
+	_cleanup_free_ char *path = inspection_path(inspection, CONFIG_SOCKET_PATH);
 	struct stat status;
 
 	if (path && stat(path, &status) == 0 && S_ISSOCK(status.st_mode))
@@ -278,31 +280,41 @@ static void activate_inspect(const struct inspection *inspection, struct inspect
 static int compose_inspect(const struct inspection *inspection, struct inspect_stage *stage,
 			   struct error *err)
 {
-	_cleanup_oem_list_ struct oem_list list = {0};
+	_cleanup_vmm_launch_ struct vmm_launch launch = {0};
+	struct oem_list *list = &launch.list;
 	const struct config_vm *vm = inspection->vm;
 	const enum vmm_transport transport = vmm_transport_declared(vm);
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < vm->oem_string_count; i++)
-		r = oem_list_add_literal(&list, OEM_STATIC, span_of_text(vm->oem_strings[i]), NULL,
+		r = oem_list_add_literal(list, OEM_STATIC, span_of_text(vm->oem_strings[i]), NULL,
 					 err);
 	for (size_t i = 0; r == 0 && i < inspection->count; i++) {
 		const struct inspected *credential = &inspection->credentials[i];
 
 		if (credential->is_known)
-			r = oem_list_add_credential(&list, credential->declared->oem_name,
+			r = oem_list_add_credential(list, credential->declared->oem_name,
 						    secret_span(&credential->value), err);
 	}
 	if (r == 0)
-		r = vmm_list_check(&list, transport, err);
+		r = vmm_preview_add(&launch, vm, err);
+	if (r == 0)
+		r = vmm_list_check(list, transport, err);
 	if (r == 0 && transport == VMM_TRANSPORT_INITRD)
 		stage_set(stage, INSPECT_SEEN, "%zu credentials for the initrd, %zu of %zu bytes",
-			  list.count, oem_list_values_size(&list),
+			  list->count, oem_list_values_size(list),
 			  oem_limit_max(OEM_LIMIT_CREDENTIALS));
 	else if (r == 0)
 		stage_set(stage, INSPECT_SEEN,
-			  "%zu OEM strings, %zu of %zu bytes of the SMBIOS table", list.count,
-			  oem_list_table_size(&list), oem_limit_max(OEM_LIMIT_TABLE));
+			  "%zu OEM strings, %zu of %zu bytes of the SMBIOS table", list->count,
+			  oem_list_table_size(list), oem_limit_max(OEM_LIMIT_TABLE));
+	for (size_t i = 0, lost = 0; r == 0 && i < inspection->count; i++) {
+		if (!is_lost(&inspection->credentials[i]))
+			continue;
+		stage->state = INSPECT_MISSING;
+		stage_add_name(stage, "without", inspection->credentials[i].declared->oem_name,
+			       &lost);
+	}
 	return r;
 }
 
@@ -329,84 +341,6 @@ static int machine_choose(struct inspection *inspection, struct error *err)
 	error_set(err, VMCRED_USAGE, "VM \"%s\" belongs to the machine %s, not %s", vm->name,
 		  vm->machine, machine->name);
 	return error_hint(err, "run this command there");
-}
-
-static const struct config_load *load_find(const struct config_vm *vm, const char *credential)
-{
-	for (size_t i = 0; i < vm->load_count; i++) {
-		if (strcmp(vm->loads[i].credential, credential) == 0)
-			return &vm->loads[i];
-	}
-	return NULL;
-}
-
-/* Reads a credential from its declared path. */
-static int path_read(const struct inspection *inspection, struct inspected *credential,
-		     struct error *err)
-{
-	const char *path = credential->load->source;
-	_cleanup_free_ char *full = below_root(inspection, path);
-	_cleanup_close_ int fd = -1;
-	int r;
-
-	if (!full)
-		return error_no_memory(err);
-	fd = open(full, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
-		return 0;
-	if (fd < 0)
-		return error_set_errno(err, errno, "opening %s", path);
-	r = secret_read(&credential->value, fd, VARS_SECRET_SIZE_MAX, path, err);
-	credential->is_known = r == 0;
-	return r;
-}
-
-/* Whether one before it has the same source: a guest may get a secret under several names. */
-static bool is_repeated(const struct inspection *inspection, const struct inspected *credential)
-{
-	for (const struct inspected *one = inspection->credentials; one < credential; one++) {
-		if (strcmp(one->load ? one->load->source : one->declared->credential,
-			   credential->load ? credential->load->source
-					    : credential->declared->credential) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* Reads or decrypts a credential's value, if it is declared. */
-static int credential_read(const struct inspection *inspection,
-			   const struct age_identities *identities, struct inspected *credential,
-			   struct error *err)
-{
-	_cleanup_error_ struct error reason = {0};
-	const struct sops_keyring keyring = {.identities = identities};
-	struct vars_location location;
-	int r;
-
-	credential->load = load_find(inspection->vm, credential->declared->credential);
-	credential->is_repeated = is_repeated(inspection, credential);
-	if (!credential->load)
-		return 0;
-	if (!credential->load->generator)
-		return path_read(inspection, credential, err);
-	credential->generator = config_generator_find(
-		inspection->config, credential->load->generator, inspection->machine);
-	location = (struct vars_location){
-		credential->generator->share ? NULL : inspection->machine,
-		credential->generator,
-		config_file_find(credential->generator, credential->load->file),
-	};
-	/* The machine's variant of the generator does not have it. */
-	if (!location.file)
-		return 0;
-	r = vars_store_read(inspection->store_dirfd, &location, &keyring, &credential->value,
-			    &reason);
-	credential->is_known = r == 0;
-	credential->is_damaged = r == -(int)VMCRED_INTEGRITY;
-	/* A missing or damaged document is a finding; another error stops the inspection. */
-	if (r == 0 || r == -(int)VMCRED_MISSING || r == -(int)VMCRED_INTEGRITY)
-		return 0;
-	return error_set(err, reason.code, "%s", reason.text);
 }
 
 static void inspection_release(struct inspection *inspection)
@@ -453,7 +387,7 @@ int inspect_vm(const struct config *config, int store_dirfd,
 	inspection.count = inspection.vm->credential_file_count;
 	for (size_t i = 0; r == 0 && i < inspection.count; i++) {
 		inspection.credentials[i].declared = &inspection.vm->credential_files[i];
-		r = credential_read(&inspection, identities, &inspection.credentials[i], err);
+		r = inspected_read(&inspection, identities, &inspection.credentials[i], err);
 	}
 	if (r < 0)
 		return r;

@@ -45,14 +45,30 @@ void stage_add(struct inspect_stage *stage, const char *format, ...)
 /* Adds a name to a list "; WHAT: NAME, NAME"; counts the names. */
 void stage_add_name(struct inspect_stage *stage, const char *what, const char *name, size_t *count);
 
-/* Whether it is optional, and its secret or file does not exist. */
-bool inspected_is_absent(const struct inspected *credential);
-
 /* load.c: compares the unit's credentials with the store. */
 int load_inspect(struct inspection *inspection, struct inspect_stage *stage, struct error *err);
 
 /* Adds the stale credentials to a later stage, which has them too. */
 void stale_add(const struct inspection *inspection, struct inspect_stage *stage);
+
+/* values.c: an absolute path below the root directory, in new memory; NULL without. */
+char *inspection_path(const struct inspection *inspection, const char *path);
+
+/* Reads or decrypts a credential's value, if it is declared. */
+int inspected_read(const struct inspection *inspection, const struct age_identities *identities,
+		   struct inspected *credential, struct error *err);
+
+/* The secret of the store; its file is NULL if the machine does not have it. */
+struct vars_location inspection_locate(const struct inspection *inspection,
+				       const struct config_load *load);
+
+/* channel.c: adds what the running guest can request to the stages. */
+void channel_inspect(const struct inspection *inspection, const struct age_identities *identities,
+		     struct inspect_stage *seal, struct inspect_stage *activate,
+		     struct inspect_stage *load);
+
+/* channel.c: adds what the running guest reported of its credentials. */
+void delivery_inspect(const struct inspection *inspection, struct inspect_stage *stage);
 
 /* process.c: searches the command lines and environments of the unit's processes for secrets, as
  * any user could with ps(1). */

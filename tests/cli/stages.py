@@ -13,7 +13,7 @@ from systemctl import Systemctl, now_us
 PROVED = """\
 #  STAGE     STATE    FINDING
 1  generate  seen     2 secrets declared: 0 by scripts, 2 built in, 0 from elsewhere
-2  seal      seen     2 of 2 SOPS documents decrypted with the identity of m; their MACs match
+2  seal      seen     2 of 2 SOPS documents of m decrypted; their MACs match
 3  activate  seen     2 of 2 in /run/secrets, in memory only, with the store's value
 4  load      unseen   2 LoadCredential= lines; the unit is not running
 5  compose   seen     3 OEM strings, 163 of 61439 bytes of the SMBIOS table
@@ -46,7 +46,7 @@ STALE = "vmcred: m: an old value is in use\n"
 RUNNING_STALE = """\
 #  STAGE     STATE    FINDING
 1  generate  seen     2 secrets declared: 0 by scripts, 2 built in, 0 from elsewhere
-2  seal      seen     2 of 2 SOPS documents decrypted with the identity of m; their MACs match
+2  seal      seen     2 of 2 SOPS documents of m decrypted; their MACs match
 3  activate  seen     2 of 2 in /run/secrets, in memory only, with the store's value
 4  load      stale    1 of 2 credentials in /run/credentials/microvm@m.service, with the store's value; stale: host-one: restart microvm@m.service
 5  compose   seen     3 OEM strings, 163 of 61439 bytes of the SMBIOS table
@@ -118,6 +118,15 @@ def test_credentials_at_paths(directory):
           [("/run/secrets/one", None, "current"), ("/run/secrets/two", None, "absent")])
 
 
+def test_text_after_a_digest(directory):
+    """what the kernel or the terminal puts after a digest does not belong to it"""
+    example = Example(directory)
+    expect(example.activate())
+    after = {"one": "\x1b[!p\r", "two": "[    2.0] a message\r"}
+    lines = [proof(name, example.get(name).out).replace("\r", text) for name, text in after.items()]
+    equal(stages(example.inspect("--json", "--proof", console(directory, *lines)))["prove"], "seen")
+
+
 def test_wrong_digest(directory):
     """a digest that matches no credential is an integrity failure"""
     example = Example(directory)
@@ -157,6 +166,20 @@ def test_missing_and_wrong_stages(directory):
     document.write_text(document.read_text().replace('"lastmodified": "2', '"lastmodified": "1'))
     result = expect(example.inspect("--json"), 4, None, WRONG)
     equal(stages(result)["seal"], "wrong")
+
+
+def test_missing_document(directory):
+    """a secret that cannot be decrypted is named, and missing in the list for the VM"""
+    example = Example(directory)
+    expect(example.activate())
+    example.document("one").unlink()
+    lines = expect(example.inspect(), 3, None, MISSING).out.splitlines()
+    equal(lines[2], "2  seal      missing  1 of 2 SOPS documents of m decrypted; their MACs match; "
+                    "missing, or encrypted to others: made/one")  # fmt: skip
+    assert lines[5].startswith("5  compose   missing ") and lines[5].endswith("; without: HOST-ONE"), lines
+    example.document("two").unlink()
+    lines = expect(example.inspect(), 4, None, STALE).out.splitlines()
+    assert "MACs" not in lines[2] and lines[2].endswith("; missing, or encrypted to others: made/one"), lines
 
 
 def test_stale_activation(directory):
