@@ -21,15 +21,11 @@
 /* The module qemu_fw_cfg. An entry is a link to a directory elsewhere in sysfs. */
 #define FW_CFG "/sys/firmware/qemu_fw_cfg/by_name/opt/io.systemd.credentials"
 
-/* What the host has appended to the initrd; the root of a guest that is one itself. */
-#define INITRD        "/.extra/system_credentials"
-#define INITRD_SUFFIX ".cred"
-
 struct import {
 	struct store store;
 	const struct report *report;
 	size_t found;
-	int dirfd; /* of INITRD */
+	int dirfd; /* of GUEST_EXTRA */
 };
 
 /* Reports what is wrong with one credential; the others are imported all the same. */
@@ -125,25 +121,33 @@ static int fw_cfg_entry_import(void *context, const char *name, struct error *er
 	return credential_import(import, FW_CFG, name, secret_span(&value), err);
 }
 
+int guest_extra_name(const char *file, char **name, struct error *err)
+{
+	const size_t size = strlen(file), suffix_size = strlen(GUEST_EXTRA_SUFFIX);
+
+	*name = NULL;
+	if (size < suffix_size || strcmp(file + size - suffix_size, GUEST_EXTRA_SUFFIX) != 0)
+		return 0;
+	*name = strndup(file, size - suffix_size);
+	return *name ? 0 : error_no_memory(err);
+}
+
 static int initrd_entry_import(void *context, const char *file, struct error *err)
 {
 	struct import *import = context;
-	const size_t size = strlen(file), suffix_size = strlen(INITRD_SUFFIX);
 	_cleanup_error_ struct error problem = {0};
 	_cleanup_secret_ struct secret value = {0};
 	_cleanup_free_ char *name = NULL;
+	int r = guest_extra_name(file, &name, err);
 
-	if (size < suffix_size || strcmp(file + size - suffix_size, INITRD_SUFFIX) != 0)
-		return 0;
-	name = strndup(file, size - suffix_size);
-	if (!name)
-		return error_no_memory(err);
+	if (r < 0 || !name)
+		return r;
 	if (file_read_secret(import->dirfd, file, oem_limit_max(OEM_LIMIT_CREDENTIAL), &value,
 			     &problem) < 0) {
-		ignore(import, INITRD, &problem);
+		ignore(import, GUEST_EXTRA, &problem);
 		return 0;
 	}
-	return credential_import(import, INITRD, name, secret_span(&value), err);
+	return credential_import(import, GUEST_EXTRA, name, secret_span(&value), err);
 }
 
 /* Calls `each` for the entries of a source that may not exist. */
@@ -174,16 +178,16 @@ int guest_import(enum guest_import kind, const struct report *report, struct err
 	if (r == 0 && !is_initrd)
 		r = smbios_import(&import, err);
 	if (r == 0)
-		r = source_import(&import, INITRD, initrd_entry_import, err);
+		r = source_import(&import, GUEST_EXTRA, initrd_entry_import, err);
 	store_close(&import.store);
 	if (r < 0 || import.found > 0)
 		return r;
 	if (is_initrd)
-		report_message(report, REPORT_WARNING, "import: no credentials in %s", INITRD);
+		report_message(report, REPORT_WARNING, "import: no credentials in %s", GUEST_EXTRA);
 	else
 		report_message(report, REPORT_WARNING,
 			       "import: no credentials in %s, %s and %s: is /sys mounted, and the "
 			       "module qemu_fw_cfg loaded if this guest has no SMBIOS table?",
-			       SMBIOS_TABLE, FW_CFG, INITRD);
+			       SMBIOS_TABLE, FW_CFG, GUEST_EXTRA);
 	return 0;
 }

@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """vmcred-guest in a root directory that looks like a guest's: its /sys/firmware, its initrd's /.extra, its users."""
 import base64
+import contextlib
 import os
+import re
 import shutil
+import socket
 import struct
+import subprocess
 
 import harness
-from harness import VERSION, VMCRED, equal, expect, fails, need_root, run
+from guests import HELLO, KEY, RECORDED, REPORT, frame, proven
+from harness import SOURCE, VERSION, VMCRED, equal, expect, fails, need_root, run
+from serving import listening
 
 PROGRAM = VMCRED + "-guest"
 SYSTEM = "/run/credentials/@system"
@@ -77,8 +83,11 @@ class Guest:
     def initrd(self, file, value):
         self.write(f".extra/system_credentials/{file}", value)
 
+    def command(self, script):
+        return ("unshare", "--mount", "--propagation", "private", "sh", "-ec", ENTER, "sh", self.root, script)
+
     def run(self, script):
-        return run("unshare", "--mount", "--propagation", "private", "sh", "-ec", ENTER, "sh", self.root, script)
+        return run(*self.command(script))
 
     def imported(self, script="true"):
         """The credentials after an import without warnings, and their modes and owners."""
@@ -216,6 +225,41 @@ def test_credentials_of_the_initrd_are_passed_on(directory):
         guest.run(script), 0, f"@initrd 700:root\n@initrd/A 400:root\n{CANARY}\n",
         "vmcred: warning: import: no credentials in /.extra/system_credentials\n",
     )  # fmt: skip
+
+
+def reported(guest, payload):
+    """Runs verify in a guest with a key in its initrd, whose host expects a report with the key's proof. Returns stderr."""
+    key = f"vmcred-channel-1 microvm@m.service {'12' * 16} {'34' * 32}\n".encode()
+    guest.initrd(f"{KEY}.cred", key)
+    (guest.root / "host").unlink(missing_ok=True)
+    with contextlib.closing(listening(f"{guest.root}/host")) as listener, contextlib.ExitStack() as stack:
+        process = subprocess.Popen(guest.command("exec /vmcred-guest verify --host /host"), stderr=subprocess.PIPE, text=True)
+        stack.callback(process.kill)
+        connection, _ = listener.accept()
+        connection.settimeout(60)
+        with connection:
+            connection.sendall(frame(HELLO, b"vmcred\1" + bytes(16)))
+            size, kind = struct.unpack(">IB", connection.recv(5, socket.MSG_WAITALL))
+            expected = proven(key.rstrip(), bytes(16), frame(REPORT, payload))
+            equal(struct.pack(">IB", size, kind) + connection.recv(len(expected) - 5, socket.MSG_WAITALL), expected)
+            connection.sendall(frame(RECORDED))
+        return process.communicate(timeout=60)[1]
+
+
+def test_key_in_the_initrd(directory):
+    """a guest whose root is its initrd proves to its host the channel key in it"""
+    assert "the host sent no manifest" in reported(Guest(directory), b"\3\x0fvmcred.manifest")
+
+
+def test_credentials_in_the_initrd_are_verified(directory):
+    """in a guest whose root is its initrd, verify compares the credentials there with the manifest there"""
+    guest = Guest(directory)
+    key_is_unlisted = bytes([4, len(KEY)]) + KEY.encode()
+    guest.initrd("vmcred.manifest.cred", re.search(r"^vmcred-manifest-1 \S+\napi-key .*\n", (SOURCE / "docs/protocol.md").read_text(), re.M)[0])
+    guest.initrd("api-key", "not a credential")
+    for value, findings in (("hunter2", b""), ("hunter", b"\1\x07api-key"), ("hunter3", b"\2\x07api-key")):
+        guest.initrd("api-key.cred", value)
+        assert ("all 1 credentials are whole" in reported(guest, findings + key_is_unlisted)) == (not findings)
 
 
 def test_guest_without_credentials_is_a_warning(directory):

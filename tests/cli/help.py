@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """--help and the manual pages list the same commands and options."""
 import re
+from pathlib import Path
 
 import harness
 from harness import equal, expect, run, vmcred
@@ -113,6 +114,15 @@ def sops_commands():
 
 def sops_flags(*command):
     return set(re.findall(r"^  (--[a-z-]+)", expect(vmcred("sops", *command, "--help"), 0, None, "").out, re.M))
+
+
+def test_help_fits_a_terminal(_directory):
+    """no line of any --help is longer than 80 columns"""
+    programs = [[Path(harness.VMCRED).with_name(name)] for name in ("vmcred", "vmcred-run", "vmcred-sops", "vmcred-guest")]
+    own = [[harness.VMCRED, name] for name in commands()] + [[harness.VMCRED, "sops", *name.split()] for name in sops_commands() if name not in ("publish", "keyservice")]
+    for command in programs + own:
+        text = expect(run(*command, "--help"), 0, None, "").out
+        equal([line for line in text.split("\n") if len(line) > 80], [], command)
 
 
 def test_vmcred_sops_1_lists_each_command_and_flag(_directory):
