@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "channel/channel.h"
 #include "graph/model.h"
 
 /* Stands for any machine in a name: no machine is called that. */
@@ -69,6 +70,28 @@ static void load_declare(struct graph *graph, const char *machine, const struct 
 	graph_relate(graph, source, credential, GRAPH_LOADS, GRAPH_DECLARED);
 }
 
+/* What a running guest can request has a node of its own, because it may be in a file, too. */
+static char *requested_name(const char *machine, const char *name)
+{
+	return text_format("%s:channel:%s", machine ? machine : ANY, name);
+}
+
+static void channel_declare(struct graph *graph, const char *machine, const struct config_vm *vm,
+			    const struct config_load *load, size_t guest)
+{
+	_cleanup_free_ char *label = text_format("channel: %s", load->source);
+	const size_t source = graph_add(graph, GRAPH_SERVED, requested_name(machine, load->source),
+					label ? label : "");
+	const size_t received = graph_add(graph, GRAPH_RECEIVED,
+					  text_format("%s:channel:%s", vm->name, load->credential),
+					  load->credential);
+
+	graph_place(graph, source, machine, NULL, runtime_of(graph, machine));
+	graph_fact(graph, source, "socket", strdup(CHANNEL_SOCKET_PATH));
+	graph_place(graph, received, machine, vm->name, guest);
+	graph_relate(graph, source, received, GRAPH_RECEIVES, GRAPH_DECLARED);
+}
+
 static void vm_declare(struct graph *graph, const struct config *config, const struct config_vm *vm)
 {
 	const char *machine = machine_of(config, vm);
@@ -115,6 +138,14 @@ static void vm_declare(struct graph *graph, const struct config *config, const s
 		graph_relate(graph, credential, string, GRAPH_COMPOSES, GRAPH_DECLARED);
 		graph_relate(graph, string, received, GRAPH_RECEIVES, GRAPH_DECLARED);
 	}
+	if (vm->channel_count > 0)
+		graph_place(graph,
+			    graph_add(graph, GRAPH_CREDENTIAL,
+				      text_format("%s:" CHANNEL_CREDENTIAL, vm->name),
+				      CHANNEL_CREDENTIAL),
+			    machine, vm->name, unit);
+	for (size_t i = 0; i < vm->channel_count; i++)
+		channel_declare(graph, machine, vm, &vm->channel[i], guest);
 }
 
 static void units_declare(struct graph *graph, const char *machine, char *const *units, size_t file,
@@ -141,6 +172,10 @@ static void activation_declare(struct graph *graph, const struct config_file *fi
 
 	if (!path)
 		return;
+	for (size_t i = 0; i < sizeof(machines) / sizeof(machines[0]); i++)
+		graph_relate(graph, secret,
+			     graph_find(graph, GRAPH_SERVED, requested_name(machines[i], name)),
+			     GRAPH_ACTIVATES, GRAPH_DECLARED);
 	for (size_t i = 0; i < sizeof(machines) / sizeof(machines[0]); i++) {
 		const size_t served = source_find(graph, GRAPH_SERVED, machines[i], name);
 

@@ -80,6 +80,41 @@ static size_t unit_find(struct graph *graph, const char *unit)
 	return node != GRAPH_NONE ? node : graph_find(graph, GRAPH_UNIT, text_format("*:%s", unit));
 }
 
+static void delivery_show(struct graph *graph, size_t node, enum delivery_state state)
+{
+	if (state == DELIVERY_DELIVERED)
+		graph_mark(graph, node, GRAPH_CURRENT, NULL, NULL);
+	graph_fact(graph, node, "delivery", strdup(delivery_state_name(state)));
+}
+
+/* What the guest reported. */
+static void delivery_mark(struct graph *graph, const struct inspect_host_vm *vm)
+{
+	const size_t guest = graph_find(graph, GRAPH_SYSTEM, strdup(vm->vm->name));
+	const enum delivery_state state = delivery_report_state(&vm->delivery, NULL);
+	_cleanup_free_ char *restart = text_format("systemctl restart %s", vm->vm->unit);
+	_cleanup_free_ char *text = delivery_report_text(&vm->delivery);
+
+	if (!vm->is_delivering)
+		return;
+	delivery_show(graph, guest, state);
+	if (state == DELIVERY_REJECTED)
+		graph_mark(graph, guest, GRAPH_MISSING,
+			   text_format("the guest found %s", text ? text : "out of memory"),
+			   restart);
+	for (size_t i = 0; i < vm->vm->credential_file_count; i++) {
+		const char *name = vm->vm->credential_files[i].oem_name;
+		const size_t node =
+			graph_find(graph, GRAPH_RECEIVED, text_format("%s:%s", vm->vm->name, name));
+		const enum delivery_state one = delivery_report_state(&vm->delivery, name);
+
+		delivery_show(graph, node, one);
+		if (one == DELIVERY_REJECTED)
+			graph_mark(graph, node, GRAPH_MISSING,
+				   strdup("it did not arrive whole in the guest"), restart);
+	}
+}
+
 static void vm_mark(struct graph *graph, const struct inspect_host_vm *vm)
 {
 	const size_t unit = unit_find(graph, vm->vm->unit);
@@ -96,8 +131,9 @@ static void vm_mark(struct graph *graph, const struct inspect_host_vm *vm)
 			   text_format("%s (%s)", state->active, state->sub));
 	if (inspect_unit_is_running(state) && state->started_us > 0)
 		graph_fact(graph, unit, "since", graph_time(inspect_realtime(state->started_us)));
-	for (size_t i = 0; i < vm->vm->load_count; i++)
+	for (size_t i = 0; i < vm->credential_count; i++)
 		credential_mark(graph, vm, &vm->credentials[i]);
+	delivery_mark(graph, vm);
 }
 
 /* The file of a secret of the phase; `name` is GENERATOR/FILE. */

@@ -10,6 +10,7 @@
 #include "base/name.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "channel/channel.h"
 #include "inspect/credentials.h"
 #include "vars/vars.h"
 
@@ -40,7 +41,9 @@ static int vms_choose(const struct config *config, char *const *names, struct in
 		if (!has_valid_names(vm))
 			continue;
 		host->vms[host->vm_count++].vm = vm;
-		credentials += vm->load_count;
+		host->vms[host->vm_count - 1].credential_count =
+			vm->load_count + (vm->channel_count > 0);
+		credentials += host->vms[host->vm_count - 1].credential_count;
 	}
 	host->credentials = calloc(credentials + 1, sizeof(*host->credentials));
 	if (!host->credentials)
@@ -48,7 +51,7 @@ static int vms_choose(const struct config *config, char *const *names, struct in
 	credentials = 0;
 	for (size_t i = 0; i < host->vm_count; i++) {
 		host->vms[i].credentials = host->credentials + credentials;
-		credentials += host->vms[i].vm->load_count;
+		credentials += host->vms[i].credential_count;
 	}
 	return 0;
 }
@@ -177,17 +180,66 @@ static int credential_inspect(const struct config *config, const char *root,
 	return r;
 }
 
+/* The key is new after each boot of the host, and so is the unit. */
+static struct inspect_credential channel_key_inspect(const struct loaded *loaded)
+{
+	static const struct config_load load = {.credential = (char *)CHANNEL_CREDENTIAL,
+						.source = (char *)CONFIG_SOCKET_PATH};
+	_cleanup_secret_ struct secret value = {0};
+	const struct loaded_source source = {.is_known = true, .exists = true, .value = &value};
+	const enum loaded_found found = loaded_is_running(loaded)
+						? loaded_read(loaded, load.credential, &value)
+						: LOADED_NOTHING;
+
+	return (struct inspect_credential){
+		.load = &load,
+		.state = loaded_compare(loaded, &load, found, &value, &source),
+		.is_activated = true,
+	};
+}
+
+bool inspect_host_delivery(const struct inspect_host_vm *vm, const char *credential,
+			   enum delivery_state *state)
+{
+	bool is_sent = false;
+
+	*state = DELIVERY_DELIVERED;
+	/* A guest can get it under several names. */
+	for (size_t i = 0; vm->is_delivering && i < vm->vm->credential_file_count; i++) {
+		const struct config_credential_file *file = &vm->vm->credential_files[i];
+		enum delivery_state one;
+
+		if (strcmp(file->credential, credential) != 0)
+			continue;
+		is_sent = true;
+		one = delivery_report_state(&vm->delivery, file->oem_name);
+		if (one == DELIVERY_REJECTED || *state == DELIVERY_DELIVERED)
+			*state = one;
+	}
+	return is_sent;
+}
+
 static int vm_inspect(const struct config *config, const char *root, struct inspect_host *host,
-		      const struct inspect_host_vm *vm, struct error *err)
+		      struct inspect_host_vm *vm, struct error *err)
 {
 	_cleanup_loaded_ struct loaded loaded = {.dirfd = -1};
+	_cleanup_error_ struct error ignored = {0};
 	int r = loaded_open(root, vm->vm, vm->unit, &loaded, err);
 
 	for (size_t i = 0; r == 0 && i < vm->vm->load_count; i++) {
 		vm->credentials[i].load = &vm->vm->loads[i];
 		r = credential_inspect(config, root, &loaded, host, &vm->credentials[i], err);
-		host->counts[vm->credentials[i].state]++;
 	}
+	if (r == 0 && vm->vm->channel_count > 0)
+		vm->credentials[vm->vm->load_count] = channel_key_inspect(&loaded);
+	for (size_t i = 0; r == 0 && i < vm->credential_count; i++)
+		host->counts[vm->credentials[i].state]++;
+	vm->is_delivering = vm->vm->channel_count > 0 && vm->vm->credential_file_count > 0 &&
+			    loaded_is_running(&loaded);
+	/* Without one that the caller can read, nothing was reported. */
+	if (vm->is_delivering)
+		(void)delivery_report_read(root, vm->vm->unit, &vm->delivery, &ignored);
+	host->rejected += delivery_report_state(&vm->delivery, NULL) == DELIVERY_REJECTED;
 	return r;
 }
 
@@ -226,6 +278,8 @@ void inspect_host_release(struct inspect_host *host)
 {
 	for (size_t i = 0; i < CONFIG_PHASES; i++)
 		activation_record_release(&host->records[i]);
+	for (size_t i = 0; i < host->vm_count; i++)
+		delivery_report_release(&host->vms[i].delivery);
 	free(host->vms);
 	free(host->pending);
 	free(host->credentials);

@@ -330,7 +330,7 @@ static int machine_choose(struct inspection *inspection, struct error *err)
 		return -(int)err->code;
 	if (!machine)
 		machine = config_machine_find(config, vm->machine ? vm->machine : vm->name);
-	if (!machine && config_vm_uses_store(vm))
+	if (!machine && (config_vm_uses_store(vm) || vm->channel_count > 0))
 		return -(int)err->code;
 	error_clear(err);
 	if (!machine)
@@ -395,11 +395,16 @@ int inspect_vm(const struct config *config, int store_dirfd,
 	seal_inspect(&inspection, &stages[SEAL]);
 	activate_inspect(&inspection, &stages[ACTIVATE]);
 	r = load_inspect(&inspection, &stages[LOAD], err);
+	if (r == 0 && inspection.vm->channel_count > 0)
+		channel_inspect(&inspection, identities, &stages[SEAL], &stages[ACTIVATE],
+				&stages[LOAD]);
 	if (r == 0)
 		r = compose_inspect(&inspection, &stages[COMPOSE], err);
 	launch_inspect(&inspection, &stages[LAUNCH]);
 	if (r == 0)
 		r = proofs_inspect(&inspection, &stages[RECEIVE], &stages[PROVE], err);
+	if (r == 0 && inspection.vm->channel_count > 0)
+		delivery_inspect(&inspection, &stages[RECEIVE]);
 	for (size_t i = LAUNCH; r == 0 && i <= PROVE; i++)
 		stale_add(&inspection, &stages[i]);
 	return r;

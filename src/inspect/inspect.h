@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "base/report.h"
 #include "config/config.h"
+#include "delivery/delivery.h"
 #include "vars/vars.h"
 
 #define INSPECT_STAGE_COUNT 8
@@ -120,8 +121,16 @@ struct inspect_credential {
 struct inspect_host_vm {
 	const struct config_vm *vm;
 	const struct inspect_unit *unit;
-	struct inspect_credential *credentials; /* for each of its loadCredentials */
+	struct inspect_credential *credentials; /* its loadCredentials, then the channel key */
+	size_t credential_count;
+	bool is_delivering; /* it runs with credentials and a channel: its guest can report */
+	struct delivery_report delivery; /* owned; what its guest reported */
 };
+
+/* What the guest reported of a credential of the unit. False: the guest does not get it, or cannot
+ * report. */
+bool inspect_host_delivery(const struct inspect_host_vm *vm, const char *credential,
+			   enum delivery_state *state);
 
 /* A unit that has not been restarted or reloaded since a secret changed. */
 struct inspect_pending {
@@ -137,6 +146,7 @@ struct inspect_host {
 	struct inspect_pending *pending;
 	size_t pending_count;
 	size_t counts[INSPECT_LOADED_STATES]; /* of all credentials */
+	size_t rejected;                      /* VMs whose guest rejected the delivery */
 	struct error units_error;             /* why the state of the units is unknown, or empty */
 	/* What the others point to: */
 	struct inspect_credential *credentials;
@@ -150,8 +160,7 @@ int inspect_root_check(const char *root, struct error *err);
 
 /* `vms`: the names of those to inspect, NULL-terminated; NULL: all, but for those whose name or
  * unit is not valid. That the state of the units is unknown is not an error here. The caller
- * releases
- * `*host` in any case. */
+ * releases `*host` in any case. */
 int inspect_host(const struct config *config, char *const *vms, const char *root,
 		 const struct report *report, struct inspect_host *host, struct error *err);
 

@@ -338,6 +338,33 @@ def test_marks_of_a_host(directory):
     equal(marks[CREDENTIAL], ("missing", "vmcred activate"))
 
 
+def test_delivery(directory):
+    """the state of the delivery to a running guest is that of `status`, and what did not arrive is marked"""
+    host = Host(directory)
+    host.config.write_text(DECLARATION.replace("    platformOEMStrings", "    channelCredentials: {now: made/one}\n    platformOEMStrings"))
+    (host.loaded / "vmcred.channel").write_text("key")
+    report = host.root / "run/vmcred/serve/delivery/microvm@v.service"
+    report.parent.mkdir(parents=True)
+    names = ("guest:v", "received:v:ONE", "received:v:TLS")
+
+    def delivery():
+        graph = host.here()
+        return [(graph.nodes[name]["facts"]["delivery"], graph.nodes[name]["state"]) for name in names]
+
+    equal(delivery(), [("sent", "declared")] * 3)
+    report.write_text("vmcred-delivery-1 0123456789012345678901\n")
+    equal(delivery(), [("delivered", "current")] * 3)
+    report.write_text("vmcred-delivery-1 0123456789012345678901\ncut ONE\n")
+    equal(delivery(), [("rejected", "missing"), ("rejected", "missing"), ("delivered", "current")])
+    restart = ("missing", "systemctl restart microvm@v.service")
+    graph = host.here()
+    equal({name: mark for name, mark in graph.marks().items() if name in names}, {"guest:v": restart, "received:v:ONE": restart})
+    equal(graph.nodes["guest:v"]["problem"], "the guest found cut: ONE")
+    host.systemctl.unit("microvm@v.service", "inactive", "dead")
+    shutil.rmtree(host.loaded)
+    assert "delivery" not in host.here().nodes["guest:v"]["facts"]
+
+
 def test_marks_of_an_activation(directory):
     """a file is missing that the last activation does not have, unreadable if it failed, and orphaned if it is not declared"""
     host = Host(directory)
@@ -526,6 +553,17 @@ def test_no_value(directory):
         for name in ("mermaid", "dot", "html", "json"):
             out = expect(host("graph", "--format", name, *words, env=host.systemctl.env), 0, None, "").out
             equal(canary.search(patterns, out.encode(), name), [])
+
+
+def test_channel(directory):
+    """a running guest's requests lead from the store to the guest, beside the file and the credentials of the VM's unit"""
+    graph = Store(directory, DECLARATION.replace("    platformOEM", "    channelCredentials: {ONE: made/one}\n    platformOEM")).graph()
+    served, received, key = "served:m:channel:made/one", "received:v:channel:ONE", "credential:v:vmcred.channel"
+    equal([edge for edge in graph.edges if {served, received, key} & set(edge)],
+          [(served, "receives", received), (f"secret:{ONE}", "activates", served)])
+    assert (f"secret:{ONE}", "activates", "file:m:/run/secrets/vars/made/one") in graph.edges, graph.edges
+    equal([graph.nodes[name]["label"] for name in (served, received, key)], ["channel: made/one", "ONE", "vmcred.channel"])
+    equal([graph.nodes[name]["parent"] for name in (served, received, key)], ["runtime:m", "guest:v", "unit:m:microvm@v.service"])
 
 
 def test_many_machines(directory):

@@ -41,6 +41,9 @@ vmcred_vm_stale_credentials{vm="m"} 0
 # HELP vmcred_vm_missing_credentials Credentials that the VM does not have, or would not get.
 # TYPE vmcred_vm_missing_credentials gauge
 vmcred_vm_missing_credentials{vm="m"} 0
+# HELP vmcred_vm_delivery_rejected Whether the guest reported that its credentials did not arrive whole.
+# TYPE vmcred_vm_delivery_rejected gauge
+vmcred_vm_delivery_rejected{vm="m"} 0
 # HELP vmcred_pending_units Units that were not restarted or reloaded since a secret changed.
 # TYPE vmcred_pending_units gauge
 vmcred_pending_units 0
@@ -195,7 +198,7 @@ def test_alert_rules(directory):
     equal(fired, [])
     faults = {
         'vmcred_vm_stale_credentials{vm="m"}': "1+0x150", 'vmcred_vm_missing_credentials{vm="m"}': "1+0x150",
-        'vmcred_vms{state="failed"}': "1+0x150", 'vmcred_vms{state="unknown"}': "1+0x150",
+        'vmcred_vm_delivery_rejected{vm="m"}': "1+0x150", 'vmcred_vms{state="failed"}': "1+0x150", 'vmcred_vms{state="unknown"}': "1+0x150",
         'vmcred_activation_failed_secrets{needed_for="services"}': "1+0x150", 'vmcred_secrets{state="readers"}': "1+0x150",
         'vmcred_secrets{state="overdue"}': "1+0x150", "vmcred_certificate_first_expiry_timestamp_seconds": "600000+0x150",
         'vmcred_refused_requests{result="refused"}': "0+1x150", 'node_textfile_mtime_seconds{file="/x/vmcred.prom"}': "0+0x150",

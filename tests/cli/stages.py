@@ -191,9 +191,9 @@ def test_stale_activation(directory):
     equal(stages(result)["activate"], "stale")
 
 
-def running(directory):
+def running(directory, declaration=DECLARATION):
     """An example whose unit runs, and has loaded what is activated."""
-    example, systemctl = Example(directory), Systemctl(directory)
+    example, systemctl = Example(directory, declaration), Systemctl(directory)
     expect(example.activate())
     systemctl.unit(UNIT)
     loaded(example).mkdir(parents=True)
@@ -305,6 +305,43 @@ def test_optional_credential_without_a_secret(directory):
     equal({row["state"] for row in json.loads(result.out)}, {"seen", "unseen"})
     (loaded(example) / "host-two").write_bytes(b"old")
     equal(state_of(example, systemctl, "load", 4)[0], "stale")
+
+
+CHANNEL = DECLARATION + "    channelCredentials: {api-key: made/one, kept-key: made/two}\n"
+
+
+def test_what_the_running_guest_can_request(directory):
+    """secrets that the guest would not get, the channel's missing socket and a unit without the channel key are missing"""
+    example, systemctl = running(directory, CHANNEL)
+    channel = example.root / "run/vmcred/channel"
+    socket.socket(socket.AF_UNIX).bind(str(channel))
+    key = loaded(example) / "vmcred.channel"
+    key.write_text("key")
+    state, text = state_of(example, systemctl, "seal", 0)
+    equal((state, text.rpartition("; ")[2]), ("seen", "the guest can request 2"))
+    key.unlink()
+    state, text = state_of(example, systemctl, "load", 3)
+    equal((state, text.rpartition("; ")[2]), ("missing", f"no channel key: restart {UNIT}"))
+    channel.unlink()
+    state, text = state_of(example, systemctl, "activate", 3)
+    equal((state, text.rpartition("; ")[2]), ("missing", "/run/vmcred/channel does not exist: start vmcred-channel.socket"))
+    example.config.write_text(CHANNEL.replace("two: {mode", "two: {deploy: false, mode"))
+    state, text = state_of(example, systemctl, "seal", 3)
+    equal((state, text.rpartition("; ")[2]), ("missing", "it would not get: kept-key"))
+
+
+def test_what_the_guest_reported(directory):
+    """a guest's report is a finding of the stage receive, and wrong if something did not arrive whole"""
+    example, systemctl = running(directory, CHANNEL)
+    socket.socket(socket.AF_UNIX).bind(str(example.root / "run/vmcred/channel"))
+    (loaded(example) / "vmcred.channel").write_text("key")
+    report = example.root / "run/vmcred/serve/delivery" / UNIT
+    report.parent.mkdir(parents=True)
+    equal(state_of(example, systemctl, "receive", 0)[0], "unseen")
+    report.write_text("vmcred-delivery-1 0123456789012345678901\n")
+    equal(state_of(example, systemctl, "receive", 0), ("seen", "the guest reported that all credentials arrived whole"))
+    report.write_text(report.read_text() + "changed HOST-ONE\n")
+    equal(state_of(example, systemctl, "receive", 4), ("wrong", "the guest found changed: HOST-ONE"))
 
 
 def test_error_in_another_vm(directory):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 
 import harness
 from example import AS_NOBODY, DECLARATION, Example, other_end, program_for_all
@@ -271,6 +272,52 @@ def test_secrets_of_each_phase(directory):
     found = json.loads(host.status("--json").out)
     equal([row["neededFor"] for row in found["activations"]], ["services", "activation"])
     assert found["vms"][0]["credentials"][1]["changed"] is not None
+
+
+REPORTED = "vmcred-delivery-1 0123456789012345678901\n"
+
+
+def test_delivery(directory):
+    """the state of the delivery to a running guest is sent, delivered or rejected, for the VM and for each credential"""
+    host = Host(directory, TWO_VMS.replace("  other:", "    channelCredentials: {api-key: made/one}\n  other:"))
+    (host.loaded() / "vmcred.channel").write_text("key")
+    reports = host.example.root / "run/vmcred/serve/delivery"
+    reports.mkdir(parents=True)
+
+    def delivery(code):
+        rows = {row["vm"]: row for row in json.loads(expect(host.status("--json"), code).out)["vms"]}
+        equal((rows["other"]["delivery"], rows["other"]["credentials"][0]["delivery"]), (None, None))
+        return rows["m"]["delivery"], [one["delivery"] for one in rows["m"]["credentials"]]
+
+    equal(delivery(0), ("sent", ["sent", "sent", None]))
+    (reports / UNIT).write_text(REPORTED + "unexpected own\n")
+    equal(delivery(0), ("delivered", ["delivered", "delivered", None]))
+    assert "  3 current; delivered\n" in host.status().out
+    (reports / UNIT).write_text(REPORTED + "cut HOST-ONE\nmissing X Y\n")
+    equal(delivery(4), ("rejected", ["rejected", "delivered", None]))
+    result = expect(host.status(), 4, None, "vmcred: credentials did not arrive whole in a guest: restart the VM, and compare the sizes in "
+                    "`vmcred compose`\n")
+    assert "  3 current; rejected\n" in result.out
+    assert "\nm: the guest found cut: HOST-ONE; missing: X Y\n" in result.out
+    for damaged in ("", "x", REPORTED[:-2], REPORTED + "lost X\n"):
+        (reports / UNIT).write_text(damaged)
+        equal(delivery(0)[0], "sent")
+    host.systemctl.unit(UNIT, "inactive", "dead")
+    shutil.rmtree(host.loaded())
+    equal(delivery(0), (None, [None, None, None]))
+
+
+def test_channel_key(directory):
+    """a unit that was started before its VM got channelCredentials misses the channel key until it is restarted"""
+    host = Host(directory, TWO_VMS + "    channelCredentials: {api-key: made/one}\n")
+    equal(host.states(0, "other"), {"one": "ready", "vmcred.channel": "ready"})
+    host.start(OTHER)
+    equal(host.states(3, "other"), {"one": "current", "vmcred.channel": "missing"})
+    assert f"\nother: vmcred.channel is missing: {OTHER} was started without it\n" in expect(host.status(), 3, None, MISSING).out
+    (host.loaded(OTHER) / "vmcred.channel").write_text("key")
+    equal(host.states(0, "other"), {"one": "current", "vmcred.channel": "current"})
+    # Its guest gets nothing at boot, and has nothing to report.
+    assert "  2 current\n" in host.status("other").out
 
 
 def test_failed_secret(directory):

@@ -106,7 +106,7 @@ static void vm_credentials_print(FILE *stream, const struct inspect_host *host, 
 		const struct inspect_host_vm *vm = &host->vms[i];
 		int64_t count = 0;
 
-		for (size_t j = 0; j < vm->vm->load_count; j++)
+		for (size_t j = 0; j < vm->credential_count; j++)
 			count += vm->credentials[j].state == state;
 		sample_print(stream, name, "vm", vm->vm->name, count);
 	}
@@ -161,6 +161,12 @@ static void host_print(FILE *stream, const struct inspect_host *host)
 	vm_credentials_print(stream, host, "vm_missing_credentials",
 			     "Credentials that the VM does not have, or would not get.",
 			     INSPECT_LOADED_MISSING);
+	family_print(stream, "vm_delivery_rejected",
+		     "Whether the guest reported that its credentials did not arrive whole.");
+	for (size_t i = 0; i < host->vm_count; i++)
+		sample_print(stream, "vm_delivery_rejected", "vm", host->vms[i].vm->name,
+			     delivery_report_state(&host->vms[i].delivery, NULL) ==
+				     DELIVERY_REJECTED);
 	family_print(stream, "pending_units",
 		     "Units that were not restarted or reloaded since a secret changed.");
 	sample_print(stream, "pending_units", NULL, NULL, (int64_t)host->pending_count);

@@ -47,31 +47,41 @@ static json_t *record_json(const struct activation_record *record)
 			 (int)record->secret_count, "failed", failed);
 }
 
+static const char *delivery_text(const struct inspect_host_vm *vm)
+{
+	return vm->is_delivering ? delivery_state_name(delivery_report_state(&vm->delivery, NULL))
+				 : NULL;
+}
+
 static json_t *vm_json(const struct inspect_host_vm *vm)
 {
 	json_t *credentials = json_array();
 	char since[CLI_TIME_SIZE], changed[CLI_TIME_SIZE];
 
-	for (size_t i = 0; i < vm->vm->load_count; i++) {
+	for (size_t i = 0; i < vm->credential_count; i++) {
 		const struct inspect_credential *credential = &vm->credentials[i];
 		const struct config_load *load = credential->load;
+		enum delivery_state delivery;
+		const bool is_sent = inspect_host_delivery(vm, load->credential, &delivery);
 
 		json_array_append_new(
 			credentials,
-			json_pack("{s:s, s:s?, s:s?, s:s?, s:s, s:s?}", "credential",
+			json_pack("{s:s, s:s?, s:s?, s:s?, s:s, s:s?, s:s?}", "credential",
 				  load->credential, "generator", load->generator, "file",
 				  load->file, "path", load->generator ? NULL : load->source,
 				  "state", inspect_loaded_name(credential->state), "changed",
 				  credential->secret
 					  ? cli_time_text(credential->secret->changed.realtime,
 							  true, changed)
-					  : NULL));
+					  : NULL,
+				  "delivery", is_sent ? delivery_state_name(delivery) : NULL));
 	}
-	return json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:s?, s:o}", "vm", vm->vm->name, "unit",
+	return json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:o}", "vm", vm->vm->name, "unit",
 			 vm->vm->unit, "state", unit_text(vm->unit), "subState",
 			 vm->unit->sub[0] ? vm->unit->sub : NULL, "since",
 			 cli_time_text(unit_since(vm->unit), true, since), "problem",
-			 vm->vm->problem, "credentials", credentials);
+			 vm->vm->problem, "delivery", delivery_text(vm), "credentials",
+			 credentials);
 }
 
 static void host_print_json(const struct inspect_host *host)
@@ -122,13 +132,13 @@ static void records_print(const struct inspect_host *host)
 		printf("no secrets were activated since the boot\n");
 }
 
-/* "2 current, 1 stale" */
+/* "2 current, 1 stale; delivered" */
 static void counts_print(const struct inspect_host_vm *vm)
 {
 	size_t counts[INSPECT_LOADED_STATES] = {0};
 	const char *separator = "";
 
-	for (size_t i = 0; i < vm->vm->load_count; i++)
+	for (size_t i = 0; i < vm->credential_count; i++)
 		counts[vm->credentials[i].state]++;
 	for (size_t i = 0; i < INSPECT_LOADED_STATES; i++) {
 		if (counts[i] == 0)
@@ -137,7 +147,8 @@ static void counts_print(const struct inspect_host_vm *vm)
 		       inspect_loaded_name((enum inspect_loaded)i));
 		separator = ", ";
 	}
-	printf("%s\n", *separator ? "" : "-");
+	printf("%s", *separator ? "" : "-");
+	printf("%s%s\n", vm->is_delivering ? "; " : "", vm->is_delivering ? delivery_text(vm) : "");
 }
 
 static void table_print(const struct inspect_host *host, bool is_declared)
@@ -182,6 +193,15 @@ static void credential_print(const struct inspect_host_vm *vm,
 	printf("\n");
 }
 
+/* What a guest found wrong. */
+static void delivery_print(const struct inspect_host_vm *vm)
+{
+	_cleanup_free_ char *text = delivery_report_text(&vm->delivery);
+
+	if (vm->delivery.count > 0)
+		printf("%s: the guest found %s\n", vm->vm->name, text ? text : "out of memory");
+}
+
 /* How many VMs have an error in the declaration. `whole`: NULL if VMs were chosen. */
 static size_t problems_count(const struct config *whole)
 {
@@ -200,6 +220,8 @@ static void findings_print(const struct inspect_host *host, const struct config 
 
 	for (size_t i = INSPECT_LOADED_UNKNOWN; i < INSPECT_LOADED_STATES; i++)
 		findings += host->counts[i];
+	for (size_t i = 0; i < host->vm_count; i++)
+		findings += host->vms[i].delivery.count;
 	if (findings > 0)
 		printf("\n");
 	if (host->counts[INSPECT_LOADED_UNKNOWN] > 0)
@@ -207,10 +229,11 @@ static void findings_print(const struct inspect_host *host, const struct config 
 	for (size_t i = 0; i < host->vm_count; i++) {
 		const struct inspect_host_vm *vm = &host->vms[i];
 
-		for (size_t j = 0; j < vm->vm->load_count; j++) {
+		for (size_t j = 0; j < vm->credential_count; j++) {
 			if (vm->credentials[j].state >= INSPECT_LOADED_MISSING)
 				credential_print(vm, &vm->credentials[j]);
 		}
+		delivery_print(vm);
 	}
 	for (size_t i = 0; whole && i < whole->vm_count; i++) {
 		if (whole->vms[i].problem)
@@ -262,6 +285,10 @@ static int host_check(struct inspect_host *host, const struct config *whole, str
 		error_set(err, VMCRED_INTEGRITY, "old values are in use");
 		return error_hint(err, "restart or reload the units");
 	}
+	if (host->rejected > 0) {
+		error_set(err, VMCRED_INTEGRITY, "credentials did not arrive whole in a guest");
+		return error_hint(err, "restart the VM, and compare the sizes in `vmcred compose`");
+	}
 	if (missing > 0)
 		return error_set(err, VMCRED_MISSING, "something declared is missing");
 	if (problems_count(whole) > 0)
@@ -281,11 +308,9 @@ int command_status(struct cli *cli, int argc, char **argv, struct error *err)
 		.examples = "  vmcred status web-vm\n",
 		.arguments = "[VM...]",
 		.about = "Show the last activation and, for each VM, its unit and whether it runs "
-			 "with the\n"
-			 "activated secrets. Needs no identity. Root compares the values, others "
-			 "the "
-			 "times. Exit\n"
-			 "code 3 if something declared is missing; 4 if an old value is in use.",
+			 "with the activated secrets. Needs no identity. Root compares the values, "
+			 "others the times. Exit code 3 if something declared is missing; 4 if an "
+			 "old value is in use, or a guest did not get its credentials whole.",
 		.options = rows,
 		.has_json = true,
 		.arguments_max = -1,

@@ -131,7 +131,7 @@ static int credentials_check(struct doctor *doctor, const struct inspect_host_vm
 {
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < vm->vm->load_count; i++) {
+	for (size_t i = 0; r == 0 && i < vm->credential_count; i++) {
 		const struct inspect_credential *credential = &vm->credentials[i];
 
 		if (credential->state == INSPECT_LOADED_STALE)
