@@ -13,6 +13,9 @@ EXPOSURES = {
     "microvm@.service": 17,  # devices, sockets of the network and a hypervisor that generates code
     "vmcred-activate.service": 13,  # root that gives files to their owners, and documents below /home
     "vmcred-activate-users.service": 12,
+    "vmcred-guest.service": 16,  # root that uses vsock
+    "vmcred-guest-verify.service": 33,  # and must see the credentials of the guest
+    "vmcred-guest-watch.service": 16,  # and asks systemd for restarts
     "vmcred-units.service": 8,
     "vmcred.service": 10,  # root that reads files of others
 }
@@ -46,6 +49,7 @@ def test_everything_is_installed(directory):
     wanted = {
         "vmcred", "vmcred-run", "vmcred-sops", "vmcred-sandbox", "vmcred-guest", "vmcred.h", "vmcred.pc", "libvmcred.a", "libvmcred.so", "libvmcred.so.0", "microvm@.service",
         "vmcred-activate.service", "vmcred-activate-users.service", "vmcred.service", "vmcred.socket", "vmcred-generator",
+        "vmcred-channel.socket", "vmcred-vsock.socket", "vmcred-guest.socket", "vmcred-guest.service", "vmcred-guest-verify.service", "vmcred-guest-watch.service",
         "vmcred-units.path", "vmcred-units.service", "vmcred.catalog", "run-secrets.d.mount", r"run-secrets\x2dfor\x2dusers.d.mount", "vmcred.fish", "_vmcred", "vmcred.conf",
     }  # fmt: skip
     equal(wanted - names, set(), "missing files")
@@ -74,13 +78,23 @@ def test_each_manual_page_is_installed(directory):
     equal(pages - names, set(), "missing pages")
 
 
+def test_packages_have_what_the_manual_names(_directory):
+    """each page and example that a manual page names is in a Debian package"""
+    source = harness.SOURCE
+    pages = "".join(path.read_text() for path in (source / "docs").glob("*.scd"))
+    packaged = "".join(path.read_text() for path in [*source.glob("debian/*.docs"), *source.glob("debian/*.examples")]).split()
+    named = set(re.findall(r"_((?:docs|examples)/[^_]+)_", pages))
+    assert named, "no names"
+    equal({name for name in named if not any(Path(name).is_relative_to(path) for path in packaged)}, set(), "not packaged")
+
+
 def test_installed_units_run_installed_programs(directory):
     """the installed units run the installed programs"""
     paths = installed(directory)
     programs = {f"/{path.relative_to(directory)}" for path in paths if path.parent.name == "bin"}
     units = [path for path in paths if path.suffix == ".service"]
     started = re.findall(r"^Exec\w+=\+?(/\S+/vmcred\S*)", "".join(path.read_text() for path in units), re.M)
-    equal((len(units), set(started) - programs, len(started)), (5, set(), 8))
+    equal((len(units), set(started) - programs, len(started)), (8, set(), 11))
 
 
 def test_installed_units_are_sandboxed(directory):
