@@ -54,9 +54,14 @@
             "vmcred does not know the option --gpu of cloud-hypervisor-graphics: set vmcred.guest.settings.vmConfig.gpu to "
             + "the API's member for ${config.microvm.graphics.socket}, or remove microvm.credentialFiles"
           )
+          ++ lib.optional (usesChannel && config.microvm.vsock.cid == null) (
+            "a service requests credentials over vsock: set microvm.vsock.cid, or remove its channelCredentials"
+          )
         );
 
         delivers = config.microvm.guest.enable && cfg.enable;
+
+        usesChannel = lib.any (service: service.channelCredentials != [ ]) (lib.attrValues cfg.services);
 
         # The names only. The runner refers to it, so that a VM of `microvm -c` does not need the host's configuration.
         declaration = vmHostPackages.writeText "vmcred-${hostName}.json" (builtins.toJSON {
@@ -97,8 +102,8 @@
           vmcred.guest = {
             enable = lib.mkOption {
               type = lib.types.bool;
-              default = cfg.credentialFiles != { } && vmHostPackages.stdenv.hostPlatform.isLinux;
-              defaultText = lib.literalMD "whether there are {option}`microvm.credentialFiles`";
+              default = (cfg.credentialFiles != { } || usesChannel) && vmHostPackages.stdenv.hostPlatform.isLinux;
+              defaultText = lib.literalMD "whether there are {option}`microvm.credentialFiles` or {option}`channelCredentials`";
               description = ''
                 Whether vmcred starts the hypervisor and passes it the VM's credentials.
 
@@ -147,6 +152,16 @@
                     credential in {option}`microvm.credentialFiles`.
                   '';
                 };
+                options.channelCredentials = lib.mkOption {
+                  type = lib.types.listOf lib.types.str;
+                  default = [ ];
+                  example = [ "api-key" ];
+                  description = ''
+                    Credentials that the service requests from the running host when it starts: names in the VM's
+                    `channelCredentials` of vmcred.yaml(5). A new value restarts the service. The VM needs
+                    {option}`microvm.vsock.cid`, and the host {option}`services.vmcred.serve`.
+                  '';
+                };
               });
               example = { my-service.credentials.api-key = "API_KEY"; };
               description = "Services of the guest that load credentials of the VM.";
@@ -180,9 +195,23 @@
               '';
             };
           })
+          (lib.mkIf usesChannel {
+            systemd.packages = [ (vmcred pkgs).guest ];
+            systemd.sockets.vmcred-guest.wantedBy = [ "sockets.target" ];
+            systemd.services.vmcred-guest-watch = {
+              wantedBy = [ "multi-user.target" ];
+              # It calls systemctl, and a packaged unit has no default PATH.
+              path = [ config.systemd.package ];
+            };
+            # The VM's unit waits for its report.
+            systemd.services.vmcred-guest-verify = lib.mkIf (cfg.settings.requireDelivery or false) {
+              wantedBy = [ "multi-user.target" ];
+            };
+          })
           {
             systemd.services = lib.mapAttrs (_: service: {
-              serviceConfig.LoadCredential = lib.mapAttrsToList (name: source: "${name}:${source}") service.credentials;
+              serviceConfig.LoadCredential = lib.mapAttrsToList (name: source: "${name}:${source}") service.credentials
+                ++ map (name: "${name}:/run/vmcred/socket") service.channelCredentials;
             }) cfg.services;
           }
         ];

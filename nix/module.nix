@@ -167,7 +167,11 @@
             vmcred-units.path = [ pkgs.coreutils ];
           };
 
-          systemd.sockets.vmcred = lib.mkIf cfg.serve { wantedBy = [ "sockets.target" ]; };
+          systemd.sockets = lib.mkIf cfg.serve {
+            vmcred.wantedBy = [ "sockets.target" ];
+            vmcred-channel.wantedBy = [ "sockets.target" ];
+            vmcred-vsock.wantedBy = [ "sockets.target" ];
+          };
 
           system.activationScripts = lib.mkIf (cfg.neededForUsers && !unitsCreateUsers) {
             vmcred-users = lib.stringAfter [ "specialfs" ] ''

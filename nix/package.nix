@@ -31,6 +31,12 @@ let
       ln -s vmcred "$out/bin/sops-install-secrets"
     '';
     passthru = {
+      # For guests: without the units of hosts.
+      guest = runCommand "vmcred-guest" { meta = vmcred.meta // { mainProgram = "vmcred-guest"; }; } ''
+        mkdir -p $out/bin $out/lib/systemd/system
+        ln -s ${vmcred}/bin/vmcred-guest $out/bin
+        ln -s ${vmcred}/lib/systemd/system/vmcred-guest* $out/lib/systemd/system
+      '';
       sops = links "sops" "vmcred-sops" [ "sops" ];
       age = links "age" "vmcred" [ "age" "age-keygen" ];
     };

@@ -177,7 +177,7 @@ def evaluates_guests(sources):
     equal({name for name, fact in found.items() if fact["failed"]}, set(mentioned), "refused VMs")
     for name, mentions in mentioned.items():
         (message,) = found[name]["failed"]
-        for mention in (name, *mentions, "credentialFiles"):
+        for mention in (name, *mentions, "remove "):
             assert mention in message, message
     # Where assertions are ignored, no VM starts without its credentials.
     equal({name for name, fact in found.items() if fact["throws"]}, set(mentioned), "VMs without a runner")
@@ -186,6 +186,14 @@ def evaluates_guests(sources):
         all_but_vfkit, all_but_vfkit, ["qemu"],
     ])  # fmt: skip
     equal(found["q35-minimal"]["services"], {"web": ["key:API_KEY", "other:OTHER"]})
+    equal((found["channel-ch"]["services"], found["channel-ch"]["enable"], found["channel-ch"]["channel"]), (
+        {"web": ["key:KEY", "api-key:/run/vmcred/socket", "tls.key:/run/vmcred/socket"]}, True, {
+            "packages": ["vmcred-guest"], "socket": ["sockets.target"],
+            "watch": {"wantedBy": ["multi-user.target"], "path": ["/run/stand-in/systemd"]},
+            "verify": ["multi-user.target"],
+        },
+    ))  # fmt: skip
+    equal(found["q35-minimal"]["channel"], {"packages": [], "socket": [], "watch": None, "verify": None})
     for name, fact in found.items():
         modules = {"dmi_sysfs", "qemu_fw_cfg"} & set(fact["initrd"])
         equal(len(modules), 2 if fact["enable"] else 0, f"kernel modules of {name}")

@@ -45,6 +45,9 @@ def test_package(_directory):
         assert path in paths, path
     assert "lib/systemd/system/microvm@.service" not in paths
     assert not {"bin/sops", "bin/age"} & paths, "programs of others would be hidden"
+    equal(sorted(path.name for path in (links / "guest/lib/systemd/system").iterdir()),
+          ["vmcred-guest-verify.service", "vmcred-guest-watch.service", "vmcred-guest.service", "vmcred-guest.socket"])
+    expect(run(links / "guest/bin/vmcred-guest", "--version"))
     for link, first in (("sops/bin/sops", "sops 3."), ("age/bin/age", "1."), ("age/bin/age-keygen", "1.")):
         assert run(links / link, "--version").out.lstrip("v").startswith(first), run(links / link, "--version")
 
@@ -69,7 +72,7 @@ def test_machine(_directory):
             "ExecStartPost=+vmcred activate --restart-pending --needed-for services",
         })  # fmt: skip
     equal(machines["unmanaged"]["etc"], [])
-    equal(machines["other"]["wanted"], {"vmcred": ["sockets.target"], "vmcred-units": []})
+    equal(machines["other"]["wanted"], {"vmcred": ["sockets.target"], "vmcred-channel": ["sockets.target"], "vmcred-vsock": ["sockets.target"], "vmcred-units": []})
     equal(lines("other", "vmcred"), {"Environment=VMCRED_MACHINE=other", "Environment=SOPS_AGE_KEY_FILE=/etc/key"})
 
 

@@ -101,10 +101,13 @@ in
 
   # What the error must name.
   refused = {
-    vfkit = vm "vfkit" { } // { mentions = [ "vfkit" "qemu" ]; };
-    ch-graphics = ch { graphics.enable = true; } // { mentions = [ "graphics" "vmConfig.gpu" ]; };
+    ch-channel-without-vsock = with' { vmcred.guest.services.web.channelCredentials = [ "api-key" ]; } (ch { }) // {
+      mentions = [ "channelCredentials" "microvm.vsock.cid" ];
+    };
+    vfkit = vm "vfkit" { } // { mentions = [ "vfkit" "qemu" "credentialFiles" ]; };
+    ch-graphics = ch { graphics.enable = true; } // { mentions = [ "graphics" "vmConfig.gpu" "credentialFiles" ]; };
     firecracker-script = with' { boot.initrd.systemd.enable = lib.mkForce false; } firecracker // {
-      mentions = [ "firecracker" "boot.initrd.systemd.enable = true" ];
+      mentions = [ "firecracker" "boot.initrd.systemd.enable = true" "credentialFiles" ];
     };
   };
 
@@ -113,6 +116,13 @@ in
     ch-aarch64 = arm (ch { });
     ch-declared-graphics = with' { vmcred.guest.settings.vmConfig.gpu = [ { socket = "gpu.sock"; } ]; }
       (ch { graphics.enable = true; });
+    channel-ch = with' {
+      vmcred.guest = {
+        services.web = { credentials.key = "KEY"; channelCredentials = [ "api-key" "tls.key" ]; };
+        settings.requireDelivery = true;
+      };
+    }
+      (ch { credentialFiles = lib.mkForce { }; vsock.cid = 42; });
     own-q35 = with' { vmcred.guest.enable = true; } (q35 { credentialFiles = lib.mkForce { }; });
   };
 

@@ -101,6 +101,12 @@ let
     failed = failed config;
     services = lib.mapAttrs (_: service: service.serviceConfig.LoadCredential)
       (lib.filterAttrs (_: service: service ? serviceConfig.LoadCredential) (config.systemd.services or { }));
+    channel = {
+      packages = map (package: package.name) (config.systemd.packages or [ ]);
+      socket = config.systemd.sockets.vmcred-guest.wantedBy or [ ];
+      watch = config.systemd.services.vmcred-guest-watch or null;
+      verify = config.systemd.services.vmcred-guest-verify.wantedBy or null;
+    };
     inInitrd = config.boot.initrd.systemd.services.vmcred-credentials.script or null;
     initrd = config.boot.initrd.availableKernelModules or [ ];
     runners = lib.attrNames (lib.filterAttrs (_: runner: (builtins.tryEval runner.drvPath).success) (
@@ -172,7 +178,7 @@ in
   packageSource = links { inherit (flake.packages.x86_64-linux.default) src; };
   package = flake.packages.x86_64-linux.default;
   # bin/sops, bin/age and bin/age-keygen.
-  links = links { inherit (flake.packages.x86_64-linux) sops age; };
+  links = links { inherit (flake.packages.x86_64-linux) sops age; inherit (flake.packages.x86_64-linux.vmcred) guest; };
   # The units of a host, and the runner of its VM.
   systems = lib.mapAttrs (_: host: links (
     { runner = host.config.microvm.vms.test-vm.config.config.microvm.declaredRunner; } // unitFiles host.config.systemd.services

@@ -55,6 +55,7 @@ let
       services.openssh.hostKeys = [ ];
       services.userborn.enable = lib.mkDefault false;
       swapDevices = [ ];
+      systemd.package = "/run/stand-in/systemd";
       system.boot.loader.initrdFile = "initrd";
       system.build.initialRamdisk = "/run/stand-in";
       system.build.toplevel = "/run/stand-in/toplevel";
