@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import harness
+from guests import relay
 from harness import SOURCE, VMCRED_RUN, equal
 from host import Container, built, digest_of, proofs
 
@@ -140,7 +141,7 @@ def transcript(block):
 
 
 def write_file(name, path, text):
-    if name == "guest":
+    if name == "guest" and name not in machines:
         boot_guest()
     machines[name].write(path, text)
 
@@ -212,6 +213,35 @@ def ada_logs_in():
     guest.checked("ssh", "-i", "/root/key", *(f"-o{option}" for option in options), "root@127.0.0.1", "true")
 
 
+# The containers have no vsock: the guest connects to a socket in their shared directory, and this process passes that on.
+CHANNEL = "/srv/hosts/guest_811"
+IN_CONTAINER = {
+    "vmcred-guest.socket": "[Unit]\nConditionVirtualization=\n",
+    "vmcred-guest.service": f"[Service]\nExecStart=\nExecStart=/usr/bin/vmcred-guest serve --host {CHANNEL}\n",
+    "vmcred-guest-watch.service":
+        f"[Unit]\nConditionVirtualization=\n[Service]\nExecStart=\nExecStart=/usr/bin/vmcred-guest watch --host {CHANNEL}\n",
+}
+SLEEP = "[Service]\nType=exec\nExecStart=\nExecStart=/bin/sleep infinity\n"
+
+
+def prepare_channel():
+    """Cloud Hypervisor needs KVM: in the VM's unit, another program runs instead."""
+    host, guest = machines["host1"], machines["guest"]
+    host.write(f"/etc/systemd/system/{VM}.d/zz-sleep.conf", SLEEP)
+    guest.write("/etc/systemd/system/web.service", SLEEP)
+    for unit, text in IN_CONTAINER.items():
+        guest.write(f"/etc/systemd/system/{unit}.d/50-test.conf", text)
+    relay(str(shared / "guest_811"), f"{host.root}/run/vmcred/channel",
+          lambda: (host.root / f"run/credentials/{VM}/vmcred.channel").read_bytes())
+
+
+def service_has_new_value():
+    """The guest's service has the value that is in the store since the last command."""
+    value = machines["host1"].checked("cat", SECRET).out
+    equal(machines["guest"].checked("cat", "/run/credentials/web.service/api-key").out, value)
+    equal(machines["host1"].checked("vmcred", "status", "web-vm").code, 0)
+
+
 def script_gets_credentials():
     """The guest of the VM that the script starts has the credentials."""
     process = machines["host1"].checked("systemctl", "show", "--value", "--property=MainPID", VM).out.strip()
@@ -222,6 +252,7 @@ def script_gets_credentials():
 BEFORE = {
     "A script that starts the VM": write_script,
     "Files of sops-nix, agenix or other tools": write_old_document,
+    "A new value in a running guest": prepare_channel,
 }
 AFTER = {
     "Start the VM": new_value_arrived,
@@ -229,6 +260,7 @@ AFTER = {
     "A colleague": new_value_arrived,
     "A guest's SSH keys": ada_logs_in,
     "A script that starts the VM": script_gets_credentials,
+    "A new value in a running guest": service_has_new_value,
 }
 
 

@@ -14,7 +14,9 @@ from vm import Vm, no_canary, stop
 
 HERE = SOURCE / "tests/e2e/inits"
 EXAMPLES = SOURCE / "examples/guest"
-DECLARATION = "vms: {test-vm: {credentialFiles: {HOST-API-KEY: host-api-key, HOST-TLS: host-tls}}}\n"
+# Those of the service, and one of which it must see nothing.
+CREDENTIALS = {f"HOST-{name.upper()}": f"host-{name}" for name in SECRETS}
+DECLARATION = "vms: {test-vm: {credentialFiles: {HOST-TLS: host-tls, %s}}}\n" % ", ".join(map(": ".join, CREDENTIALS.items()))
 OTHER_DECLARATION = "vms: {test-vm: {credentialFiles: {HOST-TLS: host-tls}}}\n"
 
 # The service, a user's program. Each console line ends with a carriage return.
@@ -51,6 +53,9 @@ class InitGuest:
         for program in ("qemu-system-x86_64", "mmdebstrap", "cpio"):
             need(program)
         self.vm = Vm(directory / "vm", declaration)
+        self.values = {name: f"{name} {self.vm.api_key}".encode() for name in SECRETS}
+        for name, value in self.values.items():
+            (self.vm.credentials / f"host-{name}").write_bytes(value)
         self.image = Path(built(HERE / "build-image"))
         self.root = directory / "root"
         self.init = init
@@ -63,8 +68,10 @@ class InitGuest:
         path.write_text(text)
         path.chmod(mode)
 
-    def copy(self, example, path):
-        self.write(path, (EXAMPLES / example).read_text(), 0o755)
+    def copy(self, example, path, before=""):
+        """An example of one credential, with the others of the service."""
+        wanted = " ".join(f"{name}=HOST-{name.upper()}" for name in SECRETS)
+        self.write(path, before + (EXAMPLES / example).read_text().replace("api-key=HOST-API-KEY", wanted), 0o755)
 
     def boot(self, *words, options=(), end=b"app: end"):
         """Its console until the service has ended."""
@@ -103,9 +110,9 @@ class ServiceGuest(InitGuest):
 def arrived(guest, console, sources):
     """Checks what the service has proved. `sources` are the files of the kernel with credentials that it must not read."""
     found = proofs(console)
-    equal(list(found), ["api-key"], f"the service's credentials in\n{console}\n")
-    salt, digest = found["api-key"]
-    equal(digest, digest_of(salt, guest.vm.api_key.encode()), "salted digest of api-key")
+    equal(list(found), list(SECRETS), f"the service's credentials in\n{console}\n")
+    for name, (salt, digest) in found.items():
+        equal(digest, digest_of(salt, guest.values[name]), f"salted digest of {name}")
     lines = console.splitlines()
     equal([line for line in lines if line.startswith("app: user")], ["app: user 4711 4712 4712 4713"])
     equal([line for line in lines if line.startswith("app: found")], [])
@@ -114,8 +121,8 @@ def arrived(guest, console, sources):
         assert any(source in line for line in protected), (source, console)
 
 
-def test_openrc_service_gets_its_credential(directory):
-    """on OpenRC, a service gets its credential from the SMBIOS table, and can read no other"""
+def test_openrc_service_gets_its_credentials(directory):
+    """on OpenRC, a service gets its three credentials from the SMBIOS table, and can read no other"""
     guest = ServiceGuest(directory, "/bin/init")
     guest.write("etc/inittab", OPENRC)
     guest.write("etc/init.d/sysfs", SYSFS, 0o755)
@@ -126,17 +133,17 @@ def test_openrc_service_gets_its_credential(directory):
     arrived(guest, guest.boot(), ["/dmi/tables/DMI", "/dmi/entries/11-0/raw"])
 
 
-def test_busybox_service_gets_its_credential(directory):
-    """on busybox's init, a service gets its credential from fw_cfg, and can read no other"""
+def test_busybox_service_gets_its_credentials(directory):
+    """on busybox's init, a service gets its three credentials from fw_cfg, and can read no other"""
     guest = ServiceGuest(directory, "/bin/init", OTHER_DECLARATION)
-    guest.write("etc/inittab", INITTAB + (EXAMPLES / "busybox/inittab").read_text())
-    value = guest.vm.credentials / "host-api-key"
-    console = guest.boot("-fw_cfg", f"name=opt/io.systemd.credentials/HOST-API-KEY,file={value}")
+    guest.copy("busybox/inittab", "etc/inittab", INITTAB)
+    words = (f"name=opt/io.systemd.credentials/{name},file={guest.vm.credentials / host}" for name, host in CREDENTIALS.items())
+    console = guest.boot(*(word for file in words for word in ("-fw_cfg", file)))
     arrived(guest, console, ["/dmi/tables/DMI", "/dmi/entries/11-0/raw", "/qemu_fw_cfg/by_key"])
 
 
-def test_runit_service_gets_its_credential(directory):
-    """on runit, a service gets its credential from the initrd, and can read no other"""
+def test_runit_service_gets_its_credentials(directory):
+    """on runit, a service gets its three credentials from the initrd, and can read no other"""
     guest = ServiceGuest(directory, "/sbin/runit")
     for stage, script in RUNIT.items():
         guest.write(f"etc/runit/{stage}", script, 0o755)
@@ -146,8 +153,7 @@ def test_runit_service_gets_its_credential(directory):
 
 def test_older_systemd_gets_credentials_from_the_initrd(directory):
     """systemd 257 takes over the initrd's credentials from vmcred-guest import --initrd, and services load them"""
-    guest = InitGuest(directory, "/prepare", "vms: {test-vm: {credentialFiles: {%s}}}\n" % ", ".join(
-        f"HOST-{name.upper()}: host-api-key" for name in SECRETS))
+    guest = InitGuest(directory, "/prepare")
     with open(guest.root / "usr/bin/busybox", "wb") as busybox:
         subprocess.run(["cpio", "-i", "--to-stdout", "--quiet", "bin/busybox"], stdin=open(guest.image / "initrd", "rb"), stdout=busybox, check=True)
     (guest.root / "usr/bin/busybox").chmod(0o755)
@@ -157,8 +163,8 @@ def test_older_systemd_gets_credentials_from_the_initrd(directory):
     console = guest.boot(options=["--transport=initrd"], end=b"vmcred-proof: end")
     found = proofs(console)
     equal(sorted(found), sorted(SECRETS), f"credentials in\n{console}\n")
-    for salt, digest in found.values():
-        equal(digest, digest_of(salt, guest.vm.api_key.encode()), "salted digest")
+    for name, (salt, digest) in found.items():
+        equal(digest, digest_of(salt, guest.values[name]), f"salted digest of {name}")
 
 
 harness.main(with_host_services=True)

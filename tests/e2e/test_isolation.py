@@ -85,6 +85,18 @@ def test_error_in_the_entry_of_a_vm(_directory):
     machine.checked("systemctl", "stop", unit_of("fine"), unit_of("typo"))
 
 
+def test_home(_directory):
+    """in its unit, a hypervisor can write to $HOME, where kvmtool creates a socket"""
+    machine = booted()
+    declare(fine=ENTRY)
+    machine.checked("systemctl", "start", unit_of("fine"))
+    environment = machine.checked("cat", f"/proc/{shown('fine', 'MainPID')}/environ").out.split("\0")
+    home = "/run/vmcred/vms/fine"
+    assert f"HOME={home}" in environment, environment
+    equal(machine.checked("stat", "--format=%u %a", f"{home}/").out, f"{shown('fine', 'UID')} 700\n", "owner and mode")
+    machine.checked("systemctl", "stop", unit_of("fine"))
+
+
 def damage(text):
     """Changes a byte of the ciphertext."""
     return re.sub(r'("data": "ENC.*?data:)(.)', lambda match: match.group(1) + ("B" if match.group(2) == "A" else "A"), text)

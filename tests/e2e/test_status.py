@@ -35,22 +35,39 @@ def rotate(name):
     machine.checked("systemctl", "restart", "vmcred-activate.service")
 
 
+ERRORS = {0: "", 3: "vmcred: something declared is missing\n", 4: "vmcred: old values are in use: restart or reload the units\n"}
+
+
 def row(code, user=()):
     """The VM of `vmcred status --json`, which must not warn or fail but for what it found."""
     result = expect(booted().run(*user, "vmcred", "status", "--json"), code)
-    equal(result.err, "" if code == 0 else "vmcred: old values are in use: restart or reload the units\n", "stderr")
+    equal(result.err, ERRORS[code], "stderr")
     found = json.loads(result.out)
     equal(len(found["vms"]), 1)
     return found["vms"][0]
 
 
+# What is as it should be, is current in a picture.
+DRAWN = {"current": "current", "ready": "current", "absent": "current", "stale": "stale", "missing": "missing"}
+
+
 def states(code, user=()):
-    return {one["credential"].removeprefix("host-"): one["state"] for one in row(code, user)["credentials"]}
+    """The states of the credentials in `vmcred status --json`, with which the picture must agree."""
+    found = {one["credential"]: one["state"] for one in row(code, user)["credentials"]}
+    graph = json.loads(expect(booted().run(*user, "vmcred", "graph", "--json"), 0).out)
+    drawn = {node["label"]: (node["facts"]["loaded"], node["state"]) for node in graph["nodes"] if node["kind"] == "credential"}
+    equal(drawn, {name: (state, DRAWN[state]) for name, state in found.items()}, "graph --json")
+    return {name.removeprefix("host-"): state for name, state in found.items()}
 
 
 def inspected(code):
     result = booted().run("vmcred", "inspect", "--config", CONFIG, "test-vm", "--identity", "/var/lib/vmcred/identity", "--json")
     return {stage["stage"]: stage["state"] for stage in json.loads(expect(result, code).out)}
+
+
+def found_by_doctor(code):
+    result = booted().run("vmcred", "doctor", "--config", CONFIG, "--json")
+    return [finding["name"] for finding in json.loads(expect(result, code, None, None).out)]
 
 
 def test_current(_directory):
@@ -59,6 +76,7 @@ def test_current(_directory):
         equal(states(0, user), CURRENT)
         equal((row(0, user)["state"], row(0, user)["subState"]), ("active", "running"))
     equal(inspected(0)["load"], "seen")
+    equal(found_by_doctor(0), [])
 
 
 def test_rotated_secret(_directory):
@@ -69,6 +87,7 @@ def test_rotated_secret(_directory):
         line = f"to restart: {SERVICE}, since "
         assert line in booted().run(*user, "vmcred", "status").out, booted().run(*user, "vmcred", "status")
     found = inspected(4)
+    equal(found_by_doctor(1), ["vm-stale"])
     equal([found[stage] for stage in ("activate", "load", "launch", "receive", "prove")], ["seen"] + ["stale"] * 4)
     booted().checked("systemctl", "restart", SERVICE)
     for user in ((), AS_NOBODY):
@@ -99,6 +118,18 @@ def test_automatic_restart(_directory):
     machine._wait(lambda: machine.unit("MainPID") not in ("0", before))  # pylint: disable=protected-access
     for user in ((), AS_NOBODY):
         equal(states(0, user), CURRENT)
+
+
+def test_missing_secret(_directory):
+    """a credential whose file was removed is missing, or absent if it is optional, until the next activation"""
+    machine = booted()
+    machine.checked("systemctl", "stop", SERVICE)
+    machine.checked("rm", *(f"/run/secrets/vars/test-vm-secrets/{name}" for name in ("db-password", "jwt-secret")))
+    for user in ((), AS_NOBODY):
+        equal(states(3, user), {"api-key": "ready", "db-password": "missing", "jwt-secret": "absent"})
+    machine.checked("systemctl", "restart", "vmcred-activate.service")
+    equal(booted().start_vm().code, 0, "exit code of systemctl")
+    equal(states(0), CURRENT)
 
 
 def test_stopped_unit(_directory):

@@ -150,7 +150,7 @@ class Container(Host):
         console = open(self.directory / "console", "wb")
         self.process = subprocess.Popen(
             [EXAMPLE / "run-host", "--root", built("build-host", *self.packages), "--vmcred", Path(VMCRED).resolve(),
-             *self._contents(), "--", *self._options()],
+             *self._contents(), "--", f"--bind-ro={Path(VMCRED).resolve()}-guest:/usr/bin/vmcred-guest", *self._options()],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=console, text=True)
         self.leader = self.process.stdout.readline().strip()
         if not self.leader:

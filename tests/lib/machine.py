@@ -10,8 +10,6 @@ import shlex
 import shutil
 import socket
 import subprocess
-import threading
-import time
 from pathlib import Path
 
 from harness import SOURCE, VMCRED, VMCRED_RUN, VMCRED_SOPS, Result, need
@@ -23,10 +21,8 @@ VM_DIRECTORY = "/var/lib/microvms/test-vm"
 GUESTS = {"bookworm": VM_DIRECTORY, "trixie": "/var/lib/microvms/trixie"}
 # An emulated machine on a busy host is slow.
 TIMEOUT = 600
-# A processor that waits for a lost interrupt never recovers; one of a busy host is late by less.
-STUCK = re.compile(r"soft lockup - CPU#\d+ stuck for (\d+)s")
-STUCK_SECONDS = 90
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+# Of the test program, if the emulated host does not answer.
 EXIT_HUNG = 75
 
 
@@ -41,7 +37,7 @@ def vmlinux(vmlinuz):
 
 
 class Machine(Host):
-    """The emulated host. It has this machine's Cloud Hypervisor and Firecracker, if there are."""
+    """The emulated host. It has this machine's other hypervisors, if there are."""
 
     programs = Host.programs + ("qemu-system-x86_64",)
     interval = 1
@@ -49,7 +45,8 @@ class Machine(Host):
 
     def _boot(self):
         # Those that are in no package registry.
-        self.hypervisors = {name: path for name in ("cloud-hypervisor", "firecracker") if (path := shutil.which(name))}
+        names = ("cloud-hypervisor", "firecracker", "lkvm", "alioth", "crosvm", "stratovirt")
+        self.hypervisors = {name: path for name in names if (path := shutil.which(name))}
         image = Path(built(NESTED / "build-image"))
         initrd = self.directory / "initrd"
         with open(initrd, "wb") as out:
@@ -59,8 +56,10 @@ class Machine(Host):
         agent.listen()
         agent.settimeout(TIMEOUT)
         self.process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "EPYC",
-             "-smp", "2", "-m", "4096", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+            # With two processors, QEMU 7.2 sometimes executes the old translation of an instruction that the other one has
+            # replaced. The kernel replaces some of its scheduler's when the first VM starts, and then hangs.
+            ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-accel", "tcg", "-cpu", "EPYC",
+             "-smp", "1", "-m", "4096", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
              "-kernel", image / "vmlinuz", "-initrd", initrd,
              # A timer interrupt that is late on a busy host would be taken for a broken timer.
              "-append", "no_timer_check console=ttyS0 loglevel=4 panic=-1 systemd.getty_auto=no systemd.show_status=no",
@@ -68,7 +67,6 @@ class Machine(Host):
              "-chardev", f"socket,id=agent,path={self.directory}/agent",
              "-device", "virtserialport,chardev=agent,name=vmcred.agent"],
             stdin=subprocess.DEVNULL, stderr=open(self.directory / "qemu", "wb"))
-        threading.Thread(target=self._watch, daemon=True).start()
         connection, _ = agent.accept()
         agent.close()
         connection.settimeout(TIMEOUT)
@@ -76,18 +74,6 @@ class Machine(Host):
         self._answer()
         # QEMU has read it.
         initrd.unlink()
-
-    def _watch(self):
-        """Ends the test program with EXIT_HUNG if an emulated processor is stuck."""
-        while self.process:
-            time.sleep(5)
-            try:
-                stuck = STUCK.findall((self.directory / "console").read_text(errors="replace"))
-            except OSError:
-                return
-            if any(int(seconds) >= STUCK_SECONDS for seconds in stuck):
-                shutil.rmtree(self.directory, ignore_errors=True)
-                os._exit(EXIT_HUNG)
 
     def _archive(self):
         """A cpio archive of the test's additions to the image: programs, units, declaration, identity, guest."""
@@ -122,7 +108,11 @@ class Machine(Host):
 
     def _answer(self):
         """One line from the agent."""
-        line = self.stream.readline().decode().split()
+        try:
+            line = self.stream.readline().decode().split()
+        except TimeoutError:
+            self.close()
+            os._exit(EXIT_HUNG)
         if not line:
             raise AssertionError("the host ended:\n" + (self.directory / "console").read_text(errors="replace"))
         return line

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * watch [PATH...]: searches for byte patterns, continuously in everything /proc shows of the
- * machine's processes, and in all files written on the file systems of these paths.
+ * watch [-p MILLISECONDS] [PATH...]: searches for byte patterns, continuously in everything /proc
+ * shows of the machine's processes, and in all files written on the file systems of these paths.
+ * With -p it pauses between two rounds over the processes.
  *
  * Standard input: a line `NAME HEX` for each pattern, an empty line, then commands. It prints
  * `ready` after the first round. Commands:
@@ -51,7 +52,13 @@ int main(int argc, char **argv)
 {
 	struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
 	char line[64];
+	int pause_ms = 0;
 
+	if (argc > 2 && strcmp(argv[1], "-p") == 0) {
+		pause_ms = (int)strtol(argv[2], NULL, 10);
+		argv += 2;
+		argc -= 2;
+	}
 	/* Nothing is read ahead, so that poll() knows of every command. */
 	setvbuf(stdin, NULL, _IONBF, 0);
 	patterns_read();
@@ -63,7 +70,7 @@ int main(int argc, char **argv)
 	fflush(stdout);
 	for (;;) {
 		processes_search();
-		if (poll(&input, 1, 0) == 0)
+		if (poll(&input, 1, pause_ms) == 0)
 			continue;
 		if (!fgets(line, sizeof(line), stdin))
 			break;
