@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/text.h"
 #include "graph/model.h"
 
 /* Colors that black text is readable on, and whose marks differ without color too: the state is
@@ -16,13 +15,33 @@ static const char *const fills[GRAPH_STATES] = {
 	[GRAPH_UNREADABLE] = "#ffb3c7",
 };
 
-/* A syntax; `inner` is the container of a node or GRAPH_NONE. */
+/* The language of a picture: what is around the name and the label of a box, and so on. */
 struct syntax {
-	void (*box_begin)(FILE *file, int depth, const char *id, size_t number, const char *label);
-	void (*box_end)(FILE *file, int depth);
-	void (*node)(FILE *file, int depth, const struct graph *graph, size_t index);
-	void (*edge)(FILE *file, const struct graph *graph, const struct graph_edge *edge);
+	const char *box_name, *box_label, *box_label_end, *box_end;
+	void (*text)(FILE *file, const char *text); /* in quotes */
+	void (*node)(FILE *file, const struct graph_node *node, size_t index);
+	void (*edge)(FILE *file, const struct graph_edge *edge);
 };
+
+static void indent(FILE *file, int depth)
+{
+	fprintf(file, "%*s", depth * 2, "");
+}
+
+static void box_begin(const struct syntax *syntax, FILE *file, int depth, const char *id,
+		      size_t number, const char *label)
+{
+	indent(file, depth);
+	fprintf(file, "%s%s%zu%s", syntax->box_name, id, number, syntax->box_label);
+	syntax->text(file, label);
+	fprintf(file, "%s\n", syntax->box_label_end);
+}
+
+static void box_end(const struct syntax *syntax, FILE *file, int depth)
+{
+	indent(file, depth);
+	fprintf(file, "%s\n", syntax->box_end);
+}
 
 static bool has_children(const struct graph *graph, size_t index)
 {
@@ -43,22 +62,47 @@ static bool has_edges(const struct graph *graph, size_t index)
 	return false;
 }
 
+static void node_write(const struct graph *graph, const struct syntax *syntax, size_t index,
+		       int depth, FILE *file)
+{
+	indent(file, depth);
+	syntax->node(file, &graph->nodes[index], index);
+}
+
 static void container_write(const struct graph *graph, const struct syntax *syntax, size_t index,
 			    FILE *file)
 {
 	const bool is_box = has_children(graph, index);
 
 	if (is_box)
-		syntax->box_begin(file, 2, "c", index, graph->nodes[index].label);
+		box_begin(syntax, file, 2, "c", index, graph->nodes[index].label);
 	/* A box has neither a mark nor edges. */
 	if (!is_box || graph_is_marked(graph->nodes[index].state) || has_edges(graph, index))
-		syntax->node(file, is_box ? 3 : 2, graph, index);
+		node_write(graph, syntax, index, is_box ? 3 : 2, file);
 	for (size_t i = 0; i < graph->node_count; i++) {
 		if (graph->nodes[i].parent == index)
-			syntax->node(file, 3, graph, i);
+			node_write(graph, syntax, i, 3, file);
 	}
 	if (is_box)
-		syntax->box_end(file, 2);
+		box_end(syntax, file, 2);
+}
+
+static bool is_reader(const struct graph_edge *edge)
+{
+	return edge->relation == GRAPH_READS || edge->relation == GRAPH_HAS_MEMBER;
+}
+
+/* From left to right. Readers come before what they read: after it, they would widen their zone,
+ * and push the next one below it. */
+static void edge_write(const struct syntax *syntax, struct graph_edge edge, FILE *file)
+{
+	if (is_reader(&edge)) {
+		const size_t from = edge.from;
+
+		edge.from = edge.to;
+		edge.to = from;
+	}
+	syntax->edge(file, &edge);
 }
 
 static void zones_write(const struct graph *graph, const struct syntax *syntax, FILE *file)
@@ -71,16 +115,16 @@ static void zones_write(const struct graph *graph, const struct syntax *syntax, 
 			    graph->nodes[i].parent != GRAPH_NONE)
 				continue;
 			if (is_empty)
-				syntax->box_begin(file, 1, "z", (size_t)zone,
-						  graph_zones[zone].title);
+				box_begin(syntax, file, 1, "z", (size_t)zone,
+					  graph_zones[zone].title);
 			is_empty = false;
 			container_write(graph, syntax, i, file);
 		}
 		if (!is_empty)
-			syntax->box_end(file, 1);
+			box_end(syntax, file, 1);
 	}
 	for (size_t i = 0; i < graph->edge_count; i++)
-		syntax->edge(file, graph, &graph->edges[i]);
+		edge_write(syntax, graph->edges[i], file);
 }
 
 /* The name of an edge, which only marked and unusual ones have. */
@@ -96,8 +140,8 @@ static const char *edge_text(const struct graph_edge *edge)
 
 static bool is_dashed(const struct graph_edge *edge)
 {
-	return edge->relation == GRAPH_READS || edge->relation == GRAPH_HAS_MEMBER ||
-	       edge->relation == GRAPH_RESTARTS || edge->relation == GRAPH_RELOADS;
+	return is_reader(edge) || edge->relation == GRAPH_RESTARTS ||
+	       edge->relation == GRAPH_RELOADS;
 }
 
 /* Of a secret, which is in no machine's box. */
@@ -118,12 +162,22 @@ static const char *mark_of(const struct graph_node *node)
 	return graph_state_names[node->state];
 }
 
-static void indent(FILE *file, int depth)
+/* The label, the machine and the mark, each in a line. */
+static void lines_write(FILE *file, const struct graph_node *node, const char *line_break,
+			void (*text)(FILE *file, const char *text))
 {
-	fprintf(file, "%*s", depth * 2, "");
+	const char *const more[] = {machine_of(node), mark_of(node)};
+
+	text(file, node->label);
+	for (size_t i = 0; i < 2; i++) {
+		if (!more[i])
+			continue;
+		fputs(line_break, file);
+		text(file, more[i]);
+	}
 }
 
-/* In quotes. "#35;" is the character 35: what is not a letter, a digit or harmless might be
+/* "#35;" is the character 35: what is not a letter, a digit or harmless might be
  * Mermaid's syntax, Markdown or HTML. */
 static void mermaid_text(FILE *file, const char *text)
 {
@@ -139,62 +193,36 @@ static void mermaid_text(FILE *file, const char *text)
 	}
 }
 
-static void mermaid_box_begin(FILE *file, int depth, const char *id, size_t number,
-			      const char *label)
-{
-	indent(file, depth);
-	fprintf(file, "subgraph %s%zu [\"", id, number);
-	mermaid_text(file, label);
-	fprintf(file, "\"]\n");
-}
-
-static void mermaid_box_end(FILE *file, int depth)
-{
-	indent(file, depth);
-	fprintf(file, "end\n");
-}
-
-static void mermaid_node(FILE *file, int depth, const struct graph *graph, size_t index)
+static void mermaid_node(FILE *file, const struct graph_node *node, size_t index)
 {
 	static const char *const shapes[GRAPH_KINDS][2] = {
 		[GRAPH_GENERATOR] = {"[[", "]]"}, [GRAPH_SECRET] = {"[(", ")]"},
 		[GRAPH_USER] = {"([", "])"},      [GRAPH_GROUP] = {"([", "])"},
 		[GRAPH_MACHINE] = {"([", "])"},   [GRAPH_KEY] = {"([", "])"},
 	};
-	const struct graph_node *node = &graph->nodes[index];
 	const char *const *shape = shapes[node->kind];
-	const char *mark = mark_of(node);
 
-	indent(file, depth);
 	fprintf(file, "n%zu%s\"", index, shape[0] ? shape[0] : "[");
-	mermaid_text(file, node->label);
-	if (machine_of(node)) {
-		fprintf(file, "<br/>");
-		mermaid_text(file, machine_of(node));
-	}
-	if (mark) {
-		fprintf(file, "<br/>");
-		mermaid_text(file, mark);
-	}
+	lines_write(file, node, "<br/>", mermaid_text);
 	fprintf(file, "\"%s", shape[0] ? shape[1] : "]");
-	if (mark)
+	if (mark_of(node))
 		fprintf(file, ":::%s", graph_state_names[node->state]);
 	fprintf(file, "\n");
 }
 
-static void mermaid_edge(FILE *file, const struct graph *graph, const struct graph_edge *edge)
+static void mermaid_edge(FILE *file, const struct graph_edge *edge)
 {
 	const char *text = edge_text(edge);
+	const char *arrow = is_reader(edge) ? "-.-" : is_dashed(edge) ? "-.->" : "-->";
 
-	(void)graph;
-	fprintf(file, "  n%zu %s%s%s%s n%zu\n", edge->from, is_dashed(edge) ? "-.->" : "-->",
-		text ? "|" : "", text ? text : "", text ? "|" : "", edge->to);
+	fprintf(file, "  n%zu %s%s%s%s n%zu\n", edge->from, arrow, text ? "|" : "",
+		text ? text : "", text ? "|" : "", edge->to);
 }
 
 void graph_write_mermaid(const struct graph *graph, FILE *file)
 {
-	static const struct syntax syntax = {mermaid_box_begin, mermaid_box_end, mermaid_node,
-					     mermaid_edge};
+	static const struct syntax syntax = {"subgraph ",  " [\"",       "\"]",       "end",
+					     mermaid_text, mermaid_node, mermaid_edge};
 
 	fprintf(file, "flowchart LR\n");
 	zones_write(graph, &syntax, file);
@@ -203,7 +231,7 @@ void graph_write_mermaid(const struct graph *graph, FILE *file)
 			graph_state_names[state], fills[state]);
 }
 
-/* In quotes. Labels may have escapes such as \N, and entities of HTML. */
+/* Labels may have escapes such as \N, and entities of HTML. */
 static void dot_text(FILE *file, const char *text)
 {
 	for (const char *c = text; *c; c++) {
@@ -214,56 +242,33 @@ static void dot_text(FILE *file, const char *text)
 	}
 }
 
-static void dot_box_begin(FILE *file, int depth, const char *id, size_t number, const char *label)
-{
-	indent(file, depth);
-	fprintf(file, "subgraph cluster_%s%zu { label=\"", id, number);
-	dot_text(file, label);
-	fprintf(file, "\"\n");
-}
-
-static void dot_box_end(FILE *file, int depth)
-{
-	indent(file, depth);
-	fprintf(file, "}\n");
-}
-
-static void dot_node(FILE *file, int depth, const struct graph *graph, size_t index)
+static void dot_node(FILE *file, const struct graph_node *node, size_t index)
 {
 	static const char *const shapes[GRAPH_KINDS] = {
 		[GRAPH_GENERATOR] = "component", [GRAPH_SECRET] = "cylinder",
 		[GRAPH_USER] = "ellipse",        [GRAPH_GROUP] = "ellipse",
 		[GRAPH_MACHINE] = "ellipse",     [GRAPH_KEY] = "ellipse",
 	};
-	const struct graph_node *node = &graph->nodes[index];
-	const char *shape = shapes[node->kind], *mark = mark_of(node);
+	const char *shape = shapes[node->kind];
 
-	indent(file, depth);
 	fprintf(file, "n%zu [label=\"", index);
-	dot_text(file, node->label);
-	if (machine_of(node)) {
-		fprintf(file, "\\n");
-		dot_text(file, machine_of(node));
-	}
-	if (mark) {
-		fprintf(file, "\\n");
-		dot_text(file, mark);
-	}
+	lines_write(file, node, "\\n", dot_text);
 	fprintf(file, "\" shape=%s fillcolor=\"%s\"]\n", shape ? shape : "box", fills[node->state]);
 }
 
-static void dot_edge(FILE *file, const struct graph *graph, const struct graph_edge *edge)
+static void dot_edge(FILE *file, const struct graph_edge *edge)
 {
 	const char *text = edge_text(edge);
 
-	(void)graph;
-	fprintf(file, "  n%zu -> n%zu [label=\"%s\" style=%s]\n", edge->from, edge->to,
-		text ? text : "", is_dashed(edge) ? "dashed" : "solid");
+	fprintf(file, "  n%zu -> n%zu [label=\"%s\" style=%s%s]\n", edge->from, edge->to,
+		text ? text : "", is_dashed(edge) ? "dashed" : "solid",
+		is_reader(edge) ? " dir=none" : "");
 }
 
 void graph_write_dot(const struct graph *graph, FILE *file)
 {
-	static const struct syntax syntax = {dot_box_begin, dot_box_end, dot_node, dot_edge};
+	static const struct syntax syntax = {
+		"subgraph cluster_", " { label=\"", "\"", "}", dot_text, dot_node, dot_edge};
 
 	fprintf(file, "digraph vmcred {\n"
 		      "  rankdir=LR\n"

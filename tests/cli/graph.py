@@ -77,8 +77,8 @@ flowchart LR
   n0 --> n10
   n10 --> n6
   n0 --> n11
-  n10 -.-> n1
-  n10 -.-> n12
+  n1 -.- n10
+  n12 -.- n10
   classDef stale fill:#ffe9a8,stroke:#333,color:#000
   classDef orphaned fill:#e3d9f7,stroke:#333,color:#000
   classDef missing fill:#ffd0cc,stroke:#333,color:#000
@@ -500,7 +500,7 @@ class Scripts(html.parser.HTMLParser):
 
 HOSTILE = ['"]--><script>alert(1)<', "</script>&amp;#35;{`}", "\\N\\G'%n$", "a;b|c", "]#quot;"]
 LINE = re.compile(r'subgraph [cz]\d+ \["[\w /.:@=,#;-]*"\]|end|n\d+(\[\[|\[\(|\(\[|\[)"([\w /.:@=,#;-]|<br/>)*"(\]\]|\)\]|\]\)|\])(:::\w+)?|'
-                  r"n\d+ (-->|-\.->)(\|\w+\|)? n\d+|classDef \w+ [\w:#,]+|flowchart LR")  # fmt: skip
+                  r"n\d+ (-->|-\.->?)(\|\w+\|)? n\d+|classDef \w+ [\w:#,]+|flowchart LR")  # fmt: skip
 
 
 def hostile(directory):

@@ -55,12 +55,15 @@ def keep(browser, name):
 
 
 def test_dot(directory):
-    """dot draws each node and edge of the graph, with its label as it is"""
+    """dot draws each node and edge of the graph, with its label as it is, and the zones from left to right"""
     store = store_of(directory)
     model = json.loads(graph(store, "--json"))
-    drawing = json.loads(expect(run(need("dot"), "-Tdot_json", stdin=graph(store, "--format", "dot")), 0, None, "").out)
+    drawing = json.loads(expect(run(need("dot"), "-Tjson0", stdin=graph(store, "--format", "dot")), 0, None, "").out)
     boxes = [box["label"] for box in drawing["objects"] if box["name"].startswith("cluster")]
     equal([zone["title"] for zone in model["zones"] if zone["title"] not in boxes], [])
+    zones = {box["label"]: box["bb"].split(",") for box in drawing["objects"] if box["name"].startswith("cluster_z")}
+    ends = [float(zones[zone["title"]][side]) for zone in model["zones"] for side in (0, 2)]
+    equal(ends, sorted(ends), "from the left end to the right end of each zone")
     equal(len(drawing["edges"]), len(model["edges"]))
     svg = xml.etree.ElementTree.fromstring(graph(store, "--format", "svg"))
     texts = ["".join(text.itertext()) for text in svg.iter("{http://www.w3.org/2000/svg}text")]
@@ -146,6 +149,8 @@ def test_page_finds(directory):
         keep(browser, "selected")
         browser.press("Escape")
         equal(browser.value('document.getElementById("details").hidden'), True)
+        browser.value(f"location.hash = {json.dumps('#' + quote(ONE, safe=''))}")
+        equal(browser.value('document.querySelector("#details:not([hidden]) h3")?.textContent'), "made/one", "a link into the open page")
         browser.size(1000, 1400, media="print")
         keep(browser, "print")
         equal((browser.requests, browser.messages), ([f"file://{page}"], []))
