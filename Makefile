@@ -17,10 +17,14 @@ test: ## all tests: units, programs, interop with real peers, a booted guest (K=
 	@$(MAKE) --no-print-directory all
 	@tools/test-run $(BUILD) $(if $(K),-k '$(K)')
 
-bench: ## measure against real peers in the same run
+bench: ## measure against real peers in the same run, and write build/bench.html
 	@tools/install-deps --test
 	@$(MAKE) --no-print-directory all
-	@PATH="$${XDG_CACHE_HOME:-$$HOME/.cache}/vmcred/bin:$$PATH" meson test -C $(BUILD) --benchmark --verbose
+	@rm -f $(BUILD)/bench/*.jsonl $(BUILD)/meson-logs/bench.json
+	@cat /proc/loadavg >$(BUILD)/bench/loadavg
+	@cache="$${XDG_CACHE_HOME:-$$HOME/.cache}/vmcred"; PATH="$$cache/bin:$$(echo "$$cache"/age-*):$$PATH"; code=0; \
+		meson test -C $(BUILD) --benchmark --logbase bench --verbose || code=$$?; \
+		python3 bench/page.py $(BUILD) && exit $$code
 
 lint: all ## clang-tidy, cppcheck, shellcheck, formatting, wording
 	@tools/lint $(BUILD)

@@ -11,6 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from record import record, unmeasured
+
 MIB = int(os.environ.get("BENCH_AGE_MIB", "1024"))
 ROUNDS = int(os.environ.get("BENCH_AGE_ROUNDS", "7"))
 
@@ -53,12 +55,13 @@ def compare(title, runs):
                 times[name].append(seconds)
                 work[name].append(processor)
     print(f"{title}, {MIB} MiB\n{'':2}{'':14} {'median':>11} {'middle half':>21} {'ratio':>7} {'processor':>10} {'memory':>9}")
-    first = statistics.median(next(iter(times.values())))
-    for name, values in times.items():
-        low, middle, high = statistics.quantiles(values, n=4)
+    processor = {name: statistics.median(values) for name, values in work.items()}
+    peaks = {name: max(values) for name, values in memory.items()}
+    for row in record(title, times, {"MiB": MIB}, processor, peaks):
+        low, middle, high = (MIB / row[key] for key in ("high", "median", "low"))
         print(
-            f"{'':2}{name:14} {MIB / middle:5.0f} MiB/s {MIB / high:7.0f} - {MIB / low:5.0f} MiB/s {first / middle:6.2f}x "
-            f"{statistics.median(work[name]):8.2f} s {max(memory[name]):5.1f} MiB"
+            f"{'':2}{row['name']:14} {middle:5.0f} MiB/s {low:7.0f} - {high:5.0f} MiB/s {1 / row['ratio']:6.2f}x "
+            f"{row['processor']:8.2f} s {row['memory']:5.1f} MiB"
         )
     print(flush=True)
 
@@ -66,8 +69,8 @@ def compare(title, runs):
 def bench(directory):
     crypt, age = sys.argv[1], shutil.which("age")
     if not age:
-        print("age is not installed and is not measured against: tools/install-deps --test")
-        return
+        unmeasured("age", "it is not installed: tools/install-deps --test")
+        sys.exit(77)
     version = subprocess.run([age, "--version"], capture_output=True, text=True, check=True).stdout.strip()
     key = directory / "key"
     subprocess.run(["age-keygen", "-o", key], check=True, capture_output=True)

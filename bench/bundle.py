@@ -8,6 +8,7 @@ import base64
 import json
 import os
 import resource
+import shutil
 import socket
 import statistics
 import subprocess
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from example import Fleet
 from harness import CLEAN_ENVIRONMENT, VMCRED, expect, run
+from record import record, unmeasured
 
 MACHINES = int(os.environ.get("BENCH_MACHINES", "500"))
 SECRETS = 10
@@ -25,8 +27,8 @@ SAMPLES = 20
 GENERATORS = "".join(f"  g{number}: {{machines: ALL, files: {{it: {{}}}}, kind: {{it: {{base64: 32}}}}}}\n" for number in range(SECRETS))
 
 
-def measured(what, commands):
-    """Runs the commands, and prints the median of elapsed and the mean of processor time."""
+def measured(rows, what, commands):
+    """Runs the commands. Prints the median of elapsed and the mean of processor time, which it adds to `rows`."""
     before, times = resource.getrusage(resource.RUSAGE_CHILDREN), []
     for command, output in commands:
         start = time.perf_counter()
@@ -35,6 +37,7 @@ def measured(what, commands):
         times.append(time.perf_counter() - start)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     processor = (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / len(times)
+    rows[f"vmcred {what}"] = times, processor
     print(f"{what:<42} {statistics.median(times) * 1e3:7.1f} ms elapsed, {processor * 1e3:6.1f} ms processor", flush=True)
 
 
@@ -43,16 +46,19 @@ def bundles(directory, fleet):
     sample = fleet.machines[:: max(1, len(fleet.machines) // SAMPLES)]
     expect(run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", directory / "key"))
     export = [VMCRED, "export", "--config", fleet.config]
-    measured("export a machine", [([*export, name], directory / f"{name}.tar") for name in sample])
-    measured("export --sign a machine", [([*export, "--sign", directory / "key", name], directory / f"{name}.signed") for name in sample])
+    rows = {}
+    measured(rows, "export", [([*export, name], directory / f"{name}.tar") for name in sample])
+    measured(rows, "export --sign", [([*export, "--sign", directory / "key", name], directory / f"{name}.signed") for name in sample])
     for name in sample:
         (directory / name / "etc/vmcred").mkdir(parents=True)
     for what, kind in (("import, first", "tar"), ("import, unchanged", "tar"), ("import, signed", "signed")):
         if kind == "signed":
             for name in sample:
                 (directory / name / "etc/vmcred/allowed_signers").write_text("ada " + (directory / "key.pub").read_text())
-        measured(what, [([VMCRED, "import", "--machine", name, "--identity", fleet.identity, "--root", directory / name, directory / f"{name}.{kind}"],
-                         "/dev/null") for name in sample])  # fmt: skip
+        command = [VMCRED, "import", "--identity", fleet.identity]
+        measured(rows, what, [([*command, "--machine", name, "--root", directory / name, directory / f"{name}.{kind}"], "/dev/null") for name in sample])
+    record("The bundle of one machine", {name: times for name, (times, _) in rows.items()}, {"secrets": SECRETS},
+           {name: processor for name, (_, processor) in rows.items()})  # fmt: skip
     print(f"{'a bundle':<42} {(directory / (sample[0] + '.signed')).stat().st_size} bytes")
 
 
@@ -99,7 +105,7 @@ async def deliver(etcd, directory, machines):
     hosts = [asyncio.create_task(etcd.host(name, watching)) for name in machines]
     for _ in hosts:
         await watching.acquire()
-    script = f"printf '%s\\n' {' '.join(machines)} | xargs -P 8 -I {{}} sh -c 'etcdctl put vmcred/bundles/{{}} <{directory}/{{}}.signed >/dev/null'"
+    script = f"printf '%s\\n' {' '.join(machines)} | GOMAXPROCS=1 xargs -P 8 -I {{}} sh -c 'etcdctl put vmcred/bundles/{{}} <{directory}/{{}}.signed >/dev/null'"
     start = time.perf_counter()
     publisher = await asyncio.create_subprocess_exec("sh", "-c", script, env=etcd.env)
     assert await publisher.wait() == 0
@@ -108,6 +114,8 @@ async def deliver(etcd, directory, machines):
     acknowledged = time.perf_counter()
     print(f"{'etcd: all bundles published':<42} {published - start:7.2f} s")
     print(f"{'etcd: all hosts have acknowledged':<42} {acknowledged - start:7.2f} s")
+    record("Bringing a bundle to each machine with etcd", {"etcdctl put, 8 at a time": [published - start],
+           "until all hosts have acknowledged": [acknowledged - start]}, {"machines": MACHINES})  # fmt: skip
 
 
 def main():
@@ -122,7 +130,12 @@ def main():
         start = time.perf_counter()
         script = f"xargs -P 4 -I {{}} sh -c '{VMCRED} export --config {fleet.config} --sign {directory}/key {{}} >{directory}/{{}}.signed'"
         expect(run("sh", "-c", script, stdin="\n".join(fleet.machines), timeout=600))
-        print(f"{'export --sign all machines':<42} {time.perf_counter() - start:7.2f} s")
+        exported = time.perf_counter() - start
+        print(f"{'export --sign all machines':<42} {exported:7.2f} s")
+        record("The bundles of all machines", {"vmcred export --sign, 4 at a time": [exported]}, {"machines": MACHINES, "secrets": SECRETS})
+        if not shutil.which("etcd") or not shutil.which("etcdctl"):
+            unmeasured("Delivery of bundles with etcd", "etcd or etcdctl is not installed: tools/install-deps --test")
+            return
         etcd = Etcd(directory)
         try:
             asyncio.run(deliver(etcd, directory, fleet.machines))

@@ -5,7 +5,6 @@ the peak memory. The real one decrypts a document once for each of its keys, whi
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from harness import VMCRED, expect, run
 from manifests import Manifest, personality
+from record import record, unmeasured
 
 COUNT = int(os.environ.get("BENCH_SECRETS", "1000"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "11"))
@@ -84,26 +84,22 @@ class Bench:
             self.show(f"{title}, {what}", results)
 
     def show(self, title, results):
-        print(f"{title}\n  {'':22} {'median':>12} {'middle half':>25} {'ratio':>8} {'memory':>10}")
-        first = statistics.median(taken for taken, _peak in next(iter(results.values())))
-        for name, pairs in results.items():
-            times = [taken for taken, _peak in pairs]
-            middle = statistics.median(times)
-            low, _middle, high = statistics.quantiles(times, n=4) if len(times) > 1 else [middle] * 3
-            print(
-                f"  {name:22} {middle * 1000:9.1f} ms {low * 1000:10.1f} - {high * 1000:9.1f} ms {middle / first:7.4f}x "
-                f"{max(peak for _taken, peak in pairs):6.1f} MiB"
-            )
+        print(f"{title}, {COUNT} secrets\n  {'':22} {'median':>12} {'middle half':>25} {'ratio':>8} {'memory':>10}")
+        times = {name: [taken for taken, _peak in pairs] for name, pairs in results.items()}
+        memory = {name: max(peak for _taken, peak in pairs) for name, pairs in results.items()}
+        for row in record(title, times, {"secrets": COUNT}, memory=memory):
+            low, middle, high = (1000 * row[key] for key in ("low", "median", "high"))
+            print(f"  {row['name']:22} {middle:9.1f} ms {low:10.1f} - {high:9.1f} ms {row['ratio']:7.4f}x {row['memory']:6.1f} MiB")
         print(flush=True)
 
 
 def main():
     real = shutil.which("sops-install-secrets")
     if not real:
-        print("SKIPPED, NOTHING IS MEASURED: the real sops-install-secrets is not in PATH (no registry has it): "
-              "`go build ./pkgs/sops-install-secrets` in a copy of sops-nix")  # fmt: skip
+        unmeasured("sops-install-secrets",
+                   "it is not on the PATH, and in no registry: `go build ./pkgs/sops-install-secrets` in a copy of sops-nix")  # fmt: skip
         sys.exit(77)
-    cases = (f"{COUNT} documents", Bench.documents, False), (f"one document with {COUNT} keys", Bench.keys, True)
+    cases = ("A document for each secret", Bench.documents, False), ("One document with all secrets", Bench.keys, True)
     for title, fill, slow in cases:
         with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
             bench = Bench(Path(name), real)

@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 from example import Example
-from harness import CLEAN_ENVIRONMENT, VMCRED, need_root
+from harness import CLEAN_ENVIRONMENT, VMCRED
+from record import record, unmeasured
 from serving import serving
 
 UNITS = int(os.environ.get("BENCH_UNITS", "1000"))
@@ -78,16 +79,22 @@ def spread(values, digits=2, unit="s"):
 
 def served_print(title, rounds):
     cuts = [statistics.quantiles(latencies, n=100) for latencies, _, _ in rounds]
-    print(f"{title}\n  all have theirs           {spread([max(latencies) for latencies, _, _ in rounds])}")
-    for name, index in (("half of them after", 49), ("95 of 100 after", 94), ("99 of 100 after", 98)):
-        print(f"  {name:25} {spread([cut[index] for cut in cuts])}")
+    times = {"all": [max(latencies) for latencies, _, _ in rounds]}
+    times |= {f"{share} of 100": [cut[share - 1] for cut in cuts] for share in (50, 95, 99)}
+    rows = {f"vmcred serve, {name} have theirs": values for name, values in times.items()}
+    record(f"Units that start at once, {title}", rows, {"units": UNITS}, memory=dict.fromkeys(rows, max(peak for _, _, peak in rounds) / 1024))
+    print(f"serve, {UNITS} units at once, {title}")
+    for name, values in times.items():
+        print(f"  {name + ' after':25} {spread(values)}")
     print(f"  processor time of serve   {spread([used for _, used, _ in rounds])}"
           f"\n    for each request        {spread([used / UNITS * 1000 for _, used, _ in rounds], 3, 'ms')}"
           f"\n  its memory at most        {spread([peak / 1024 for _, _, peak in rounds], 1, 'MiB')}\n", flush=True)
 
 
 def main():
-    need_root()
+    if os.geteuid() != 0:
+        unmeasured("vmcred serve", "it needs root")
+        sys.exit(77)
     with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
         example = Example(Path(name), declaration())
         words = ("--config", example.config, "--identity", example.identity)
@@ -98,8 +105,9 @@ def main():
             files.append(seconds(VMCRED, "activate", *words, "--root", Path(name) / f"root{number}"))
             sample = sum(seconds(VMCRED, "get", *words, "m", f"g{each}/key") for each in range(SAMPLE))
             gets.append(sample / SAMPLE * UNITS)
-    served_print(f"serve, {UNITS} units at once, each with a secret of its own", own)
-    served_print(f"serve, {UNITS} units at once, all with the same one", same)
+    served_print("each with a secret of its own", own)
+    served_print("all with the same one", same)
+    record("The same secrets without serve", {"vmcred activate, as files": files, "vmcred get, a process each": gets}, {"units": UNITS})
     print(f"activate, the same {UNITS} secrets as files {spread(files)}")
     print(f"get, {UNITS} processes (from {SAMPLE})         {spread(gets)}")
 

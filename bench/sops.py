@@ -6,38 +6,23 @@ import random
 import resource
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from example import Example
 from harness import VMCRED, VMCRED_SOPS, expect, run, vmcred
+from record import record, unmeasured
+from turns import compare, elapsed
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "11"))
 VALUES = [int(count) for count in os.environ.get("BENCH_VALUES", "1000,10000,100000,1000000").split(",")]
-NULL = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
-def seconds(command, environment):
-    start = time.perf_counter()
-    subprocess.run([str(word) for word in command], env=environment, check=True, **NULL)
-    return time.perf_counter() - start
-
-
-def compare(title, commands, environment, rounds=ROUNDS):
-    """In turns; the first is the yardstick. Gives the medians."""
-    times = {name: [] for name in commands}
-    for _ in range(rounds):
-        for name, (command, share) in commands.items():
-            times[name].append(seconds(command, environment) * share)
-    print(f"{title}\n  {'':38} {'median':>11} {'middle half':>23} {'ratio':>8}")
-    first = statistics.median(next(iter(times.values())))
-    for name, values in times.items():
-        low, middle, high = statistics.quantiles(values, n=4)
-        print(f"  {name:38} {middle * 1000:8.2f} ms {low * 1000:9.2f} - {high * 1000:8.2f} ms {middle / first:7.2f}x")
-    print(flush=True)
+def scaled(part, environment):
+    """A command that does a part of the work, and how often that part is in all of it."""
+    command, times = part
+    return elapsed(command, environment) * times
 
 
 def tree(count):
@@ -67,7 +52,7 @@ class Bench:
             "vmcred sops decrypt": ([VMCRED_SOPS, "decrypt", path], 1),
             "sops decrypt": (["sops", "decrypt", path], 1),
         }
-        compare("One value, the whole process", commands, self.environment, ROUNDS * 5)
+        compare("A document of one value, the whole process", commands, self.environment, measure=scaled, rounds=ROUNDS * 5)
 
     def large(self):
         path = self.encrypted("large.json", tree(10000))
@@ -75,7 +60,7 @@ class Bench:
             "vmcred sops decrypt": ([VMCRED_SOPS, "decrypt", path], 1),
             "sops decrypt": (["sops", "decrypt", path], 1),
         }
-        compare(f"10,000 values, {path.stat().st_size / 1e6:.1f} MB", commands, self.environment)
+        compare(f"A document of {path.stat().st_size / 1e6:.1f} MB", commands, self.environment, {"values": 10000}, measure=scaled, rounds=ROUNDS)
 
     def growth(self):
         """Each in its own process, whose peak memory the kernel reports; it is never less than that of Python, which starts
@@ -86,10 +71,13 @@ class Bench:
             size = path.stat().st_size
             child = os.fork()
             if child == 0:
-                taken = min(seconds([VMCRED_SOPS, "decrypt", path], self.environment) for _ in range(3))
+                times = [elapsed([VMCRED_SOPS, "decrypt", path], self.environment) for _ in range(3)]
+                taken = statistics.median(times)
                 peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
                 print(f"  {count:9} {size / 1e6:8.1f} MB {taken * 1000:8.1f} ms {taken / count * 1e6:8.2f} us "
                       f"{peak / 1e6:8.1f} MB {peak / size:9.2f}x", flush=True)  # fmt: skip
+                name = "vmcred sops decrypt"
+                record("Decrypting a document", {name: times}, {"values": count}, memory={name: peak / 2**20})
                 os._exit(0)
             os.waitpid(child, 0)
             path.unlink()
@@ -110,7 +98,7 @@ class Bench:
             "vmcred activate": ([VMCRED, "activate", "--config", example.config, "--root", example.root, "--machine", "m"], 1),
             "1,000 sops decrypt (10 of them, x 100)": (["sh", "-c", f"{some} true"], 100),
         }
-        compare("1,000 files of one value", commands, environment, 5)
+        compare("Files of one value", commands, environment, {"files": 1000}, measure=scaled, rounds=5)
 
     def updatekeys(self):
         """Files by the hundred, from one recipient to two and back."""
@@ -133,12 +121,13 @@ class Bench:
             "vmcred sops updatekeys, one call": (["sh", "-c", both(files)], 1),
             "a loop over sops (5 files, x 100)": (["sh", "-c", singles], 100),
         }
-        compare("updatekeys of 500 files, twice", commands, self.environment, 5)
+        compare("sops updatekeys, twice", commands, self.environment, {"files": 500}, measure=scaled, rounds=5)
 
 
 def main():
     if not shutil.which("sops") or not shutil.which("age-keygen"):
-        sys.exit("sops and age are not installed, and there is nothing to compare with: tools/install-deps --test")
+        unmeasured("sops", "sops or age is not installed: tools/install-deps --test")
+        sys.exit(77)
     with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
         bench = Bench(Path(directory))
         for measure in (bench.one, bench.large, bench.growth, bench.many, bench.updatekeys):

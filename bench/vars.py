@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import VMCRED
+from record import record
 
 MACHINES = int(os.environ.get("BENCH_MACHINES", sys.argv[2]))
 FILES = int(sys.argv[3])
@@ -123,6 +124,17 @@ def show(name, cost, files):
           f"of them busy {cost.processor / files * 1e6:6.1f} µs {'a file' if files > 1 else ''} {cost.memory:6.1f} MiB", flush=True)  # fmt: skip
 
 
+def show_all(title, store, costs, files=None):
+    """Shows and records the runs of each row, which are for that many files. Returns their medians."""
+    middle = {name: median(values) for name, values in costs.items()}
+    record(f"{title}, in {sys.argv[4]}", {name: [cost.wall for cost in values] for name, values in costs.items()},
+           {"machines": store.machines, "secrets": store.machines * FILES},
+           {name: cost.processor for name, cost in middle.items()}, {name: cost.memory for name, cost in middle.items()})  # fmt: skip
+    for name, cost in middle.items():
+        show(name, cost, files or store.machines * FILES)
+    return middle
+
+
 def generate(store, directory):
     """Making and sealing all of it, against the bare primitives."""
     costs = {"bare primitives": [], "bare primitives, files written": [], "vmcred generate": []}
@@ -133,9 +145,7 @@ def generate(store, directory):
         costs["vmcred generate"].append(store.run("generate"))
     files = store.machines * FILES
     print(f"{store.machines} machines, {files} secrets for {RECIPIENTS} recipients each, medians of {ROUNDS}")
-    middle = {name: median(values) for name, values in costs.items()}
-    for name, cost in middle.items():
-        show(name, cost, files)
+    middle = show_all("Generating all secrets", store, costs)
     ours = middle["vmcred generate"]
     for name in list(middle)[:2]:
         print(f"  {100 * middle[name].processor / ours.processor:.0f} % of what {name} allow by processor time, "
@@ -144,9 +154,8 @@ def generate(store, directory):
 
 
 def nothing_to_do(store):
-    cost = median([store.run("generate") for _ in range(ROUNDS)])
-    show("vmcred generate, nothing to make", cost, store.machines * FILES)
-    return cost
+    runs = [store.run("generate") for _ in range(ROUNDS)]
+    return show_all("Nothing to generate", store, {"vmcred generate, nothing to make": runs}).popitem()[1]
 
 
 def memory_compare(store, whole, idle, small):
@@ -166,10 +175,7 @@ def against(store, base, command, about, **runs):
         costs[command].append(runs["ours"]())
         if "after" in runs:
             runs["after"]()
-    middle = {name: median(values) for name, values in costs.items()}
-    for name, cost in middle.items():
-        show(name, cost, store.machines * FILES)
-    bare_cost, ours = middle.values()
+    bare_cost, ours = show_all(command, store, costs).values()
     print(f"  {100 * bare_cost.processor / ours.processor:.0f} % of what {about} allows by processor time, "
           f"{100 * bare_cost.wall / ours.wall:.0f} % by the clock", flush=True)  # fmt: skip
 
@@ -187,7 +193,7 @@ def admin_add(store, key):
 
 
 def check(store):
-    against(store, "grep, which reads each document", "vmcred check", "grep, which reads each document on one processor,",
+    against(store, "bare grep, which reads each document", "vmcred check", "grep, which reads each document on one processor,",
             bare=lambda: measure("grep", "--recursive", "--files-with-matches", "sops", store.directory / "vars"),
             ours=lambda: store.run("check"))  # fmt: skip
     against(store, "bare unwrapping", "vmcred check --decrypt", "bare unwrapping, which reads nothing,",
@@ -206,8 +212,7 @@ def single(store):
         "machine add --force, another key": ["machine", "add", one, "--force", "--age-key", keygen(store.directory / "new"), *identity],
         "group add": ["group", "add", "people", "--user", "admin"],
     }  # fmt: skip
-    for name, command in words.items():
-        show(f"vmcred {name}", store.run(*command), 1)
+    show_all("Other commands", store, {f"vmcred {name}": [store.run(*command)] for name, command in words.items()}, 1)
 
 
 def main():
