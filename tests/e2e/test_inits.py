@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Guests that vmcred-guest gives their credentials, started by vmcred run: OpenRC on busybox as in Alpine, busybox alone, runit,
-and a systemd that does not read the initrd. A service of each proves what it got; examples/guest has its configuration."""
+"""Guests that vmcred-guest gives their credentials, started by vmcred run: Alpine, OpenRC on busybox, busybox alone, runit, and a
+systemd that does not read the initrd. A service of each proves what it got; examples/guest has its configuration."""
+import os
 import shutil
 import subprocess
 import time
 from pathlib import Path
 
 import harness
-from harness import SOURCE, VMCRED, equal, need, need_root
+from harness import SOURCE, VMCRED, Skip, equal, need, need_root
 from host import EXAMPLE, SECRETS, built, digest_of, proofs
 from vm import Vm, no_canary, stop
 
@@ -57,6 +58,7 @@ class InitGuest:
         for name, value in self.values.items():
             (self.vm.credentials / f"host-{name}").write_bytes(value)
         self.image = Path(built(HERE / "build-image"))
+        self.has_image = True
         self.root = directory / "root"
         self.init = init
         (self.root / "usr/bin").mkdir(parents=True)
@@ -77,8 +79,9 @@ class InitGuest:
         """Its console until the service has ended."""
         initrd = self.vm.directory / "initrd"
         with open(initrd, "wb") as archive:
-            archive.write((self.image / "initrd").read_bytes())
-            archive.flush()
+            if self.has_image:
+                archive.write((self.image / "initrd").read_bytes())
+                archive.flush()
             names = "\n".join([".", *(str(path.relative_to(self.root)) for path in sorted(self.root.rglob("*")))])
             subprocess.run(["cpio", "-o", "-H", "newc", "-R", "0:0", "--quiet"], cwd=self.root, input=names.encode(), stdout=archive, check=True)
         process = self.vm.start(
@@ -106,6 +109,13 @@ class ServiceGuest(InitGuest):
         self.write("etc/passwd", "root:x:0:0::/:/bin/sh\napp:x:4711:4712::/:/bin/sh\n")
         self.write("etc/group", "root:x:0:\nuucp:x:10:\napp:x:4712:\naudio:x:4713:app\n")
 
+    def install_openrc(self):
+        """Its configuration for OpenRC."""
+        for name, level in (("vmcred", "boot"), ("app", "default")):
+            self.copy(f"openrc/{name}", f"etc/init.d/{name}")
+            (self.root / "etc/runlevels" / level).mkdir(parents=True, exist_ok=True)
+            (self.root / "etc/runlevels" / level / name).symlink_to(f"/etc/init.d/{name}")
+
 
 def arrived(guest, console, sources):
     """Checks what the service has proved. `sources` are the files of the kernel with credentials that it must not read."""
@@ -126,10 +136,23 @@ def test_openrc_service_gets_its_credentials(directory):
     guest = ServiceGuest(directory, "/bin/init")
     guest.write("etc/inittab", OPENRC)
     guest.write("etc/init.d/sysfs", SYSFS, 0o755)
-    for name, level in (("vmcred", "boot"), ("app", "default")):
-        guest.copy(f"openrc/{name}", f"etc/init.d/{name}")
-        (guest.root / "etc/runlevels" / level).mkdir(parents=True)
-        (guest.root / "etc/runlevels" / level / name).symlink_to(f"/etc/init.d/{name}")
+    guest.install_openrc()
+    arrived(guest, guest.boot(), ["/dmi/tables/DMI", "/dmi/entries/11-0/raw"])
+
+
+def test_alpine_service_gets_its_credentials(directory):
+    """on Alpine, a service gets its three credentials from the SMBIOS table, and can read no other"""
+    alpine = os.environ.get("VMCRED_ALPINE")
+    if not alpine:
+        raise Skip("Alpine is in no package registry: set VMCRED_ALPINE to the root directory of one with OpenRC")
+    guest = ServiceGuest(directory, "/sbin/init")
+    guest.has_image = False
+    own = {name: (guest.root / "etc" / name).read_text().split("\n", 1)[1] for name in ("passwd", "group")}
+    shutil.copytree(alpine, guest.root, symlinks=True, dirs_exist_ok=True)
+    for name, lines in own.items():
+        guest.write(f"etc/{name}", (Path(alpine) / "etc" / name).read_text() + lines)
+    guest.write("etc/inittab", (Path(alpine) / "etc/inittab").read_text().replace("::wait:", "::wait:/bin/chmod 666 /dev/console\n::wait:", 1))
+    guest.install_openrc()
     arrived(guest, guest.boot(), ["/dmi/tables/DMI", "/dmi/entries/11-0/raw"])
 
 
