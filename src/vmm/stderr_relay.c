@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -116,6 +117,13 @@ static void before_keep(struct stderr_relay *relay, struct span line)
 	relay->before_size = kept + size;
 }
 
+static void line_accept(struct stderr_relay *relay, struct span line)
+{
+	before_keep(relay, line);
+	quoted_add(relay, line);
+	relay->checked += line.size;
+}
+
 /* Checks the line of that size after the checked bytes. */
 static void line_check(struct stderr_relay *relay, size_t size)
 {
@@ -131,11 +139,21 @@ static void line_check(struct stderr_relay *relay, size_t size)
 		pending_remove(relay, relay->checked, size);
 		return;
 	}
-	if (relay->list) {
-		before_keep(relay, line);
-		quoted_add(relay, line);
-	}
-	relay->checked += size;
+	if (relay->list)
+		line_accept(relay, line);
+	else
+		relay->checked += size;
+}
+
+/* Checks all complete lines together, which takes hardly longer than one of them. */
+static void lines_check(struct stderr_relay *relay)
+{
+	const uint8_t *start = relay->pending.data + relay->checked;
+	const uint8_t *newline = memrchr(start, '\n', relay->pending.size - relay->checked);
+	const struct span lines = span_of(start, newline ? (size_t)(newline + 1 - start) : 0);
+
+	if (relay->list && lines.size > 0 && !line_repeats(relay, lines))
+		line_accept(relay, lines);
 }
 
 /* Size of the first unchecked line; 0: it is not complete. */
@@ -168,6 +186,7 @@ static void pending_check(struct stderr_relay *relay)
 		line_skip(relay);
 	if (!relay->list)
 		relay->checked = relay->pending.size;
+	lines_check(relay);
 	while ((size = line_size(relay)) > 0)
 		line_check(relay, size);
 	if (relay->pending.size - relay->checked <= LINE_SIZE_MAX)
@@ -198,13 +217,22 @@ static bool pending_read(struct stderr_relay *relay)
 	return true;
 }
 
-void stderr_relay_forward(struct stderr_relay *relay)
+/* Returns how many of the pieces were not read. */
+static size_t pieces_forward(struct stderr_relay *relay, size_t pieces)
 {
 	pending_write(relay);
-	while (relay->checked == 0 && pending_read(relay))
+	while (pieces > 0 && relay->checked == 0 && pending_read(relay)) {
 		pending_write(relay);
+		pieces--;
+	}
 	if (!relay->list && relay->pending.size == 0)
 		secret_destroy(&relay->pending);
+	return pieces;
+}
+
+void stderr_relay_forward(struct stderr_relay *relay)
+{
+	(void)pieces_forward(relay, 1);
 }
 
 /* An unfinished line counts as a whole one. */
@@ -227,9 +255,14 @@ void stderr_relay_trust(struct stderr_relay *relay)
 void stderr_relay_finish(struct stderr_relay *relay)
 {
 	struct pollfd ready = {.fd = relay->to, .events = POLLOUT};
+	size_t pieces = 1; /* an unfinished one, or the end */
+	int available;
 
+	/* Only what the VMM wrote: a process that it started may go on writing. */
+	if (relay->from >= 0 && ioctl(relay->from, FIONREAD, &available) == 0)
+		pieces += (size_t)available / PIECE_SIZE;
 	do {
-		stderr_relay_forward(relay);
+		pieces = pieces_forward(relay, pieces);
 		if (relay->checked == 0)
 			rest_check(relay);
 		pending_write(relay);

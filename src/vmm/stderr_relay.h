@@ -51,7 +51,8 @@ int stderr_relay_create(struct stderr_relay *relay, const struct oem_list *list,
 /* What to wait for next: a row for poll(2); its fd is -1 if there is nothing. */
 struct pollfd stderr_relay_poll(const struct stderr_relay *relay);
 
-/* Forwards what is available, as far as our standard error accepts it. Does not wait. */
+/* Forwards what is available, as far as our standard error accepts it: a piece, because a VMM that
+ * writes without end must not keep us from signals and timeouts. Does not wait. */
 void stderr_relay_forward(struct stderr_relay *relay);
 
 /* The VM is booted: lines are not checked any more. */

@@ -135,16 +135,14 @@ static void deadlines_handle(const struct supervision *supervision, struct stopp
 	}
 }
 
-/* Whether more data may follow. */
+/* Whether more data may follow. One read at a time: a VMM that writes without end must not keep us
+ * from signals. */
 static bool data_discard(int fd)
 {
-	char bytes[512];
-	ssize_t got;
+	char bytes[4096];
+	const ssize_t got = read(fd, bytes, sizeof(bytes));
 
-	do {
-		got = read(fd, bytes, sizeof(bytes));
-	} while (got > 0 || (got < 0 && errno == EINTR));
-	return got < 0 && errno == EAGAIN;
+	return got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
 static int timeout_until(int64_t deadline)
