@@ -23,11 +23,35 @@ struct initrd_option {
 	size_t argument; /* its index in argv; 0: there is none */
 	size_t skipped;  /* bytes before the path */
 	bool is_repeated;
+	const struct option_row *conflict; /* what keeps the initrd from the guest, or NULL */
 };
 
-/* The spellings of the option in all of them: src/crosvm/cmdline.rs; builtin-run.c;
- * alioth-cli/src/boot/boot.rs; machine_manager/src/cmdline.rs. */
-static const char *const spellings[] = {"--initrd", "--initramfs", "-initrd", "-i", NULL};
+enum option_kind {
+	OPTION_INITRD,
+	OPTION_FIRMWARE, /* it boots without the initrd */
+	OPTION_RESTORE,  /* the guest's memory is that of a snapshot */
+};
+
+/* The options that matter: src/crosvm/cmdline.rs; builtin-run.c; alioth-cli/src/boot/boot.rs;
+ * machine_manager/src/cmdline.rs. */
+static const struct option_row {
+	const struct vmm_ops *ops;
+	const char *spelling;
+	enum option_kind kind;
+} option_rows[] = {
+	{&vmm_crosvm, "--initrd", OPTION_INITRD},
+	{&vmm_crosvm, "-i", OPTION_INITRD},
+	{&vmm_crosvm, "--bios", OPTION_FIRMWARE},
+	{&vmm_crosvm, "--restore", OPTION_RESTORE},
+	{&vmm_kvmtool, "--initrd", OPTION_INITRD},
+	{&vmm_kvmtool, "-i", OPTION_INITRD},
+	{&vmm_kvmtool, "--firmware", OPTION_FIRMWARE},
+	{&vmm_kvmtool, "-f", OPTION_FIRMWARE},
+	{&vmm_alioth, "--initramfs", OPTION_INITRD},
+	{&vmm_alioth, "-i", OPTION_INITRD},
+	{&vmm_stratovirt, "-initrd", OPTION_INITRD},
+	{&vmm_stratovirt, "-incoming", OPTION_RESTORE},
+};
 
 /* Bytes of the argument before the path if it has a path: "--initrd=PATH", "-iPATH". */
 static size_t path_start(const char *argument, const char *spelling)
@@ -38,13 +62,16 @@ static size_t path_start(const char *argument, const char *spelling)
 		return 0;
 	if (argument[length] == '=')
 		return length + 1;
-	return strcmp(spelling, "-i") == 0 && strncmp(argument, "-initrd", strlen("-initrd")) != 0
-		       ? length
-		       : 0;
+	return length == strlen("-i") ? length : 0;
 }
 
-static void option_found(struct initrd_option *option, size_t argument, size_t skipped)
+static void option_found(struct initrd_option *option, const struct option_row *row,
+			 size_t argument, size_t skipped)
 {
+	if (row->kind != OPTION_INITRD) {
+		option->conflict = row;
+		return;
+	}
 	option->is_repeated = option->argument > 0;
 	option->argument = argument;
 	option->skipped = skipped;
@@ -59,20 +86,38 @@ static int initrd_option_prepare(struct vmm_launch *launch, struct error *err)
 	launch->prepared = option;
 	launch->vsock.is_vhost = true;
 	for (size_t i = 1; launch->argv[i] && strcmp(launch->argv[i], "--") != 0; i++) {
-		for (const char *const *spelling = spellings; *spelling; spelling++) {
-			size_t skipped = path_start(launch->argv[i], *spelling);
+		for (size_t j = 0; j < sizeof(option_rows) / sizeof(option_rows[0]); j++) {
+			const struct option_row *row = &option_rows[j];
+			size_t skipped = path_start(launch->argv[i], row->spelling);
 
+			if (row->ops != launch->ops)
+				continue;
 			if (skipped > 0) {
-				option_found(option, i, skipped);
+				option_found(option, row, i, skipped);
 				break;
 			}
-			if (strcmp(launch->argv[i], *spelling) == 0 && launch->argv[i + 1]) {
-				option_found(option, ++i, 0);
+			if (strcmp(launch->argv[i], row->spelling) == 0 && launch->argv[i + 1]) {
+				option_found(option, row, ++i, 0);
 				break;
 			}
 		}
 	}
 	return 0;
+}
+
+static int conflict_refuse(const struct option_row *row, struct error *err)
+{
+	if (row->kind == OPTION_RESTORE) {
+		error_set(err, VMCRED_USAGE,
+			  "%s: a restored VM keeps the credentials with which it was booted and "
+			  "accepts no others",
+			  row->spelling);
+		return error_hint(err, "deliver credentials to a VM that is booted");
+	}
+	error_set(err, VMCRED_USAGE,
+		  "%s: credentials are delivered in the initrd, which firmware does not load",
+		  row->spelling);
+	return error_hint(err, "boot a kernel");
 }
 
 static int initrd_option_check(struct vmm_launch *launch, struct error *err)
@@ -87,6 +132,8 @@ static int initrd_option_check(struct vmm_launch *launch, struct error *err)
 		return error_set(err, VMCRED_USAGE, "--transport must be initrd");
 	if (!vmm_has_strings(launch))
 		return 0;
+	if (option->conflict)
+		return conflict_refuse(option->conflict, err);
 	if (option->is_repeated)
 		return error_set(err, VMCRED_USAGE, "the command line names two initrds");
 	if (option->argument == 0) {

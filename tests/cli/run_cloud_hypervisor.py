@@ -198,6 +198,11 @@ def test_guest_without_smbios(directory):
     expect(vm.run(*command, options=("--transport=smbios",), stand_in={}), 2, "",
            "vmcred: preparing to start Cloud Hypervisor: cannot deliver OEM strings: its guests have no SMBIOS table on aarch64: "
            "use --transport=initrd\n")
+    (directory / "vmcred.yaml").write_text("vms: {test-vm: {credentialFiles: {HOST-TLS: host-tls}}}\n")
+    for payload in ("--firmware", "--igvm"):
+        expect(vm.run("cloud-hypervisor", payload, "/f", "--initramfs", kernel, options=("--transport=initrd",), stand_in={}), 2,
+               "", "vmcred: preparing to start Cloud Hypervisor: credentials are delivered in the initrd, which firmware does not "
+               "load: boot a kernel with --kernel\n")
     kernel.write_bytes(bytes(64))
     (directory / "vmcred.yaml").write_text("vms: {test-vm: {platformOEMStrings: [PLAIN=1]}}\n")
     expect(vm.run(*command, stand_in={"exit": 0}), 0, "", "")

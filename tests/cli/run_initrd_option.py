@@ -164,7 +164,7 @@ def test_channel_key_is_delivered(directory):
 
 
 def test_what_cannot_be_delivered_is_refused(directory):
-    """without an initrd, with two, or with a plain string, nothing starts"""
+    """without an initrd, with two, with one that the guest does not get, or with a plain string, nothing starts"""
     vm = Launch(directory / "a")
     expect(vm.run("crosvm", "run", "vmlinux"), 2, "",
            "vmcred: preparing to start crosvm: credentials are delivered in the initrd, and the command line has none: add the "
@@ -173,6 +173,18 @@ def test_what_cannot_be_delivered_is_refused(directory):
     fails(vm.run("stratovirt", "-initrd", "missing"), 2, "missing")
     for option in ("--notify", "--expose=argv", "--transport=fw_cfg"):
         fails(vm.run("alioth", "run", "-i", "initrd", options=(option,)), 2, option.partition("=")[0])
+    for name, words, option in (
+            ("crosvm", ["run", "--restore", "snapshot"], "--restore"), ("crosvm", ["run", "--bios=firmware"], "--bios"),
+            ("lkvm", ["run", "-f", "firmware"], "-f"), ("lkvm", ["run", "--firmware=firmware"], "--firmware"),
+            ("stratovirt", ["-incoming", "file:snapshot"], "-incoming")):
+        initrd = ["-initrd" if name == "stratovirt" else "--initrd", "initrd"]
+        fails(vm.run(name, *words, *initrd), 2, f"{option}: ", "credentials")
+    expect(vm.run("stratovirt", "-initrd", "initrd", "-incoming", "file:snapshot"), 2, "",
+           "vmcred: preparing to start StratoVirt: -incoming: a restored VM keeps the credentials with which it was booted and "
+           "accepts no others: deliver credentials to a VM that is booted\n")
+    expect(vm.run("lkvm", "run", "-i", "initrd", "-ffirmware"), 2, "",
+           "vmcred: preparing to start kvmtool: -f: credentials are delivered in the initrd, which firmware does not load: "
+           "boot a kernel\n")
     plain = Launch(directory / "b", "vms: {test-vm: {platformOEMStrings: [A=1]}}\n")
     fails(plain.run(*plain.words("alioth", LINES["alioth"][0])), 2, "platformOEMStrings")
     assert not (vm.directory / "record").exists()

@@ -157,11 +157,18 @@ static int transport_initrd_check(const struct vmm_launch *launch, struct error 
 		return error_set(err, VMCRED_USAGE,
 				 "%s cannot be combined with credentials in the initrd",
 				 vmm_option(launch, "--expose=argv", "expose: argv"));
-	if (json_string_value(option_member_get(config->vm, CLOUD_HYPERVISOR_INITRD)))
-		return initrd_check(&launch->list, err);
-	error_set(err, VMCRED_USAGE,
-		  "credentials are delivered in the initrd, and the command line has none");
-	return error_hint(err, "add --initramfs");
+	if (!json_string_value(option_member_get(config->vm, CLOUD_HYPERVISOR_INITRD))) {
+		error_set(err, VMCRED_USAGE,
+			  "credentials are delivered in the initrd, and the command line has none");
+		return error_hint(err, "add --initramfs");
+	}
+	/* It drops the initrd, with a warning: vmm/src/vm_config.rs, PayloadConfig::validate(). */
+	if (!json_string_value(option_member_get(config->vm, "payload.kernel"))) {
+		error_set(err, VMCRED_USAGE,
+			  "credentials are delivered in the initrd, which firmware does not load");
+		return error_hint(err, "boot a kernel with --kernel");
+	}
+	return initrd_check(&launch->list, err);
 }
 
 static int cloud_hypervisor_check(struct vmm_launch *launch, struct error *err)
