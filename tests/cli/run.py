@@ -261,6 +261,8 @@ def test_machine_types_select_the_transport(directory):
     expect(vm.run("qemu-system-s390x", "-M", "s390-ccw-virtio"), 2, "",
            "vmcred: preparing to start QEMU: cannot deliver OEM strings: machine type \"s390-ccw-virtio\" of "
            "qemu-system-s390x is not known to have an SMBIOS table: choose --transport=smbios or --transport=fw_cfg if it has one\n")
+    for words in (("qemu-system-aarch64", "-M", "virt", "-bios", "f"), ("qemu-system-aarch64", "-M", "virt,firmware=f")):
+        expect(vm.run(*words), 0, None, "")
     for words in (("qemu-system-aarch64", "-M", "virt", "-bios", "f"), ("qemu-system-s390x", "-M", "x")):
         out = expect(vm.run(*words, options=("--transport=smbios",)), 0, None, "").out
         equal(re.sub("fd/[0-9]+", "fd/N", out), " ".join(words[1:]) + " -smbios type=11,path=/dev/fd/N" * 4 + "\n")

@@ -58,4 +58,18 @@ def test_every_credential_reaches_a_microvm_guest(directory):
            "opt/io.systemd.credentials/E": b""})
 
 
+def test_files_of_the_command_line_leave_room(directory):
+    """QEMU starts with credentials as fw_cfg files and with many such files of its command line"""
+    need("qemu-system-x86_64")
+    names = "ABCD"
+    files = ", ".join(f"{name}: host-api-key" for name in names)
+    vm = Vm(directory, f"vms: {{test-vm: {{credentialFiles: {{{files}}}}}}}\n")
+    words = [word for number in range(14) for word in ("-fw_cfg", f"name=opt/test/{number},string=x")]
+    process = vm.start("qemu-system-x86_64", "-M", "q35", "-accel", "tcg", "-nodefaults", "-display", "none", "-S", *words,
+                       options=("--transport=fw_cfg", "--stop-timeout=0", "-v"))
+    wait_for("QEMU", lambda: "the VM is booted" in vm.errors() or process.poll() is not None)
+    assert process.poll() is None, vm.errors()
+    stop(process)
+
+
 main()

@@ -160,6 +160,21 @@ def test_qemu(directory):
         equal(len(pids), 1 + number)
 
 
+def test_qemu_with_two_initrds(directory):
+    """QEMU uses the last of -initrd and -machine initrd=, and its guest gets that one with all credentials"""
+    need("qemu-system-x86_64")
+    for number, last in enumerate(("-machine", "-initrd")):
+        guest = Guest(directory / str(number))
+        command = guest.qemu()
+        position = command.index("-initrd")
+        initrds = [["-machine", f"pc,initrd={guest.initrd}"], ["-initrd", guest.initrd]]
+        if last == "-machine":
+            initrds.reverse()
+        initrds[0][1] = str(initrds[0][1]).replace(str(guest.initrd), str(guest.kernel))
+        command[position:position + 2] = initrds[0] + initrds[1]
+        guest.check(command, ("--transport=initrd",))
+
+
 def test_cpio_reads_the_segment(directory):
     """cpio unpacks the segment: directories and files with their modes, which only root can read"""
     need("cpio")

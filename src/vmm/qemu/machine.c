@@ -47,10 +47,13 @@ static const struct {
 #define NATIVE "kvm"
 #endif
 
-static bool machine_has_pflash(const struct qemu_option *machine)
+/* -bios is short for -machine firmware=. */
+static bool machine_has_firmware(const struct qemu_option *machine)
 {
 	for (size_t i = 0; i < machine->keys.count; i++) {
-		if (strncmp(machine->keys.items[i], "pflash", strlen("pflash")) == 0)
+		const char *key = machine->keys.items[i];
+
+		if (strcmp(key, "firmware") == 0 || strncmp(key, "pflash", strlen("pflash")) == 0)
 			return true;
 	}
 	return false;
@@ -76,7 +79,7 @@ struct qemu_machine qemu_machine_find(const struct qemu_arguments *arguments, co
 
 			machine.type = type ? type : machine.type;
 			has_acpi = acpi ? strcmp(acpi, "off") != 0 : has_acpi;
-			has_firmware = has_firmware || machine_has_pflash(option);
+			has_firmware = has_firmware || machine_has_firmware(option);
 			if (qemu_option_get(option, "confidential-guest-support") ||
 			    qemu_option_get(option, "memory-encryption"))
 				machine.is_confidential = true;

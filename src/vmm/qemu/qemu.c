@@ -51,17 +51,22 @@ static enum vmm_transport transport_of(const struct vmm_launch *launch)
 							  : qemu->machine.transport;
 }
 
-/* The option -initrd, or NULL. QEMU uses the last one. */
-static const struct qemu_option *initrd_find(const struct vmm_launch *launch)
+/* The path of the initrd, or NULL. QEMU uses the last one; -initrd is short for -machine initrd=.
+ */
+static const char *initrd_find(const struct vmm_launch *launch)
 {
 	const struct qemu *qemu = launch->prepared;
-	const struct qemu_option *found = NULL;
+	const char *found = NULL;
 
 	for (size_t i = 0; i < qemu->arguments.count; i++) {
 		const struct qemu_option *option = &qemu->arguments.options[i];
+		const char *path = NULL;
 
-		if (strcmp(option->name, "initrd") == 0 && option->argument > 0)
-			found = option;
+		if (strcmp(option->name, "initrd") == 0)
+			path = option->value;
+		else if (strcmp(option->name, "machine") == 0)
+			path = qemu_option_get(option, "initrd");
+		found = path ? path : found;
 	}
 	return found;
 }
@@ -244,25 +249,21 @@ static int files_replace(struct qemu_command *command, const struct qemu_argumen
 	return 0;
 }
 
-/* Replaces the initrd by a memory file, which QEMU reads again when the guest restarts. */
+/* Adds a memory file as the last initrd, which QEMU reads again when the guest restarts. */
 static int initrd_replace(struct qemu_command *command, const struct vmm_launch *launch,
 			  struct error *err)
 {
 	_cleanup_initrd_ struct initrd initrd = INITRD_NONE;
-	const struct qemu_option *option = initrd_find(launch);
-	char *path;
-	int r = initrd_create(option->value, &launch->list, &initrd, err);
+	int r = initrd_create(initrd_find(launch), &launch->list, &initrd, err);
 
 	if (r == 0)
 		r = initrd_seal(&initrd, err);
 	if (r < 0)
 		return error_wrap(err, "adding the credentials to the initrd");
-	path = text_format("/dev/fd/%d", initrd.fd);
-	if (!path)
-		return error_no_memory(err);
-	free(command->argv.items[option->argument]);
-	command->argv.items[option->argument] = path;
-	return qemu_command_keep(command, fd_release(&initrd.fd), err);
+	r = strings_add(&command->argv, "-initrd", err);
+	if (r == 0)
+		r = strings_add_format(&command->argv, err, "/dev/fd/%d", initrd.fd);
+	return r < 0 ? r : qemu_command_keep(command, fd_release(&initrd.fd), err);
 }
 
 static int qemu_start(struct vmm_launch *launch, struct notify *notify, struct error *err)
@@ -278,7 +279,8 @@ static int qemu_start(struct vmm_launch *launch, struct notify *notify, struct e
 	if (r == 0 && transport_of(launch) == VMM_TRANSPORT_INITRD)
 		r = vmm_has_strings(launch) ? initrd_replace(&command, launch, err) : 0;
 	else if (r == 0)
-		r = qemu_command_add_strings(&command, launch, transport_of(launch), err);
+		r = qemu_command_add_strings(&command, &qemu->arguments, launch,
+					     transport_of(launch), err);
 	if (r < 0)
 		return r;
 	if (launch->parent == VMM_PARENT_STAYS)

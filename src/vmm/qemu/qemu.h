@@ -102,8 +102,9 @@ int qemu_command_replace_files(struct qemu_command *command, const struct qemu_a
 			       struct error *err);
 
 /* Adds all strings of the list except those of the command line. */
-int qemu_command_add_strings(struct qemu_command *command, const struct vmm_launch *launch,
-			     enum vmm_transport transport, struct error *err);
+int qemu_command_add_strings(struct qemu_command *command, const struct qemu_arguments *arguments,
+			     const struct vmm_launch *launch, enum vmm_transport transport,
+			     struct error *err);
 
 /* Adds a monitor on a socket without a name. `*monitor` is our end, non-blocking; the caller closes
  * it. */

@@ -13,7 +13,7 @@
 #include "vmm/qemu/qemu.h"
 
 /* QEMU's fw_cfg has 32 slots for files, uses about twenty itself, and aborts with a failed
- * assertion if they do not suffice; hw/nvram/fw_cfg.c. */
+ * assertion if they do not suffice for those of the command line and ours; hw/nvram/fw_cfg.c. */
 #define FW_CFG_FILES_MAX  4
 #define FW_CFG_SLOTS_MORE 64
 
@@ -247,12 +247,15 @@ static int fw_cfg_add(struct qemu_command *command, const struct oem_string *str
 	return fd_add(command, "-fw_cfg", before, secret_span(&value), err);
 }
 
-int qemu_command_add_strings(struct qemu_command *command, const struct vmm_launch *launch,
-			     enum vmm_transport transport, struct error *err)
+int qemu_command_add_strings(struct qemu_command *command, const struct qemu_arguments *arguments,
+			     const struct vmm_launch *launch, enum vmm_transport transport,
+			     struct error *err)
 {
-	size_t files = 0;
+	size_t files = 0, added = 0;
 	int r = 0;
 
+	for (size_t i = 0; i < arguments->count; i++)
+		files += strcmp(arguments->options[i].name, "fw_cfg") == 0;
 	for (size_t i = 0; i < launch->list.count && r == 0; i++) {
 		const struct oem_string *string = &launch->list.strings[i];
 
@@ -260,7 +263,7 @@ int qemu_command_add_strings(struct qemu_command *command, const struct vmm_laun
 			continue;
 		if (transport == VMM_TRANSPORT_FW_CFG) {
 			r = fw_cfg_add(command, string, err);
-			files++;
+			added++;
 		} else if (launch->expose & VMM_EXPOSE_ARGV) {
 			r = value_add(command, secret_span(&string->text), err);
 		} else {
@@ -268,7 +271,8 @@ int qemu_command_add_strings(struct qemu_command *command, const struct vmm_laun
 				   err);
 		}
 	}
-	if (r < 0 || files <= FW_CFG_FILES_MAX)
+	files += added;
+	if (r < 0 || added == 0 || files <= FW_CFG_FILES_MAX)
 		return r;
 	r = strings_add(&command->argv, "-global", err);
 	return r < 0 ? r
