@@ -251,7 +251,7 @@ def test_query_runs_the_plain_hypervisor(directory):
 def test_arguments_like_a_query_start_a_vm(directory):
     """arguments that only look like a query start a VM with its credentials"""
     place = Place(directory)
-    for words in (["-append", "help"], ["-name", "?"], ["-append", "a -h"]):
+    for words in (["-append", "help"], ["-name", "?"], ["-append", "a -h"], ["--", "-h"]):
         expect(place.call(*words, VMCRED_VM="test-vm"), 0, with_credentials(place, *words), "")
 
 

@@ -116,6 +116,8 @@ static const struct {
 	 "--console: missing mode, such as off, tty or file=PATH"},
 	{WORDS("--kernel", "/k", "--debug-console", "off,iobase=233"),
 	 "--debug-console: iobase: \"233\" does not start with 0x"},
+	{WORDS("--kernel", "/k", "--debug-console", "off,iobase=0x0x10"),
+	 "--debug-console: iobase: \"0x10\" is not a number"},
 	{WORDS("--kernel", "/k", "--generic-vhost-user",
 	       "device_type=35,socket=/s,queue_sizes=[1]"),
 	 "--generic-vhost-user: device type 35 does not support vhost-user"},

@@ -62,7 +62,9 @@ bool hypervisor_is_query(char *const *argv)
 					     "device", "display",  "M",       "machine", "net",
 					     "netdev", "nic",      "object",  "trace",   NULL};
 
-	for (char *const *argument = argv + 1; *argument; argument++) {
+	/* What follows "--" is the guest's, or an operand. */
+	for (char *const *argument = argv + 1; *argument && strcmp(*argument, "--") != 0;
+	     argument++) {
 		const char *option = argument[0] + strspn(argument[0], "-");
 
 		if (is_one_of(argument[0], queries))

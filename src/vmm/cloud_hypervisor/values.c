@@ -131,7 +131,7 @@ static int number_read(const char *text, int base, uint64_t max, uint64_t *numbe
 		max = INT64_MAX;
 	errno = 0;
 	/* strtoull() also accepts signs, white space and "0x". */
-	if (isxdigit((unsigned char)digits[0]))
+	if (isxdigit((unsigned char)digits[0]) && tolower((unsigned char)digits[1]) != 'x')
 		*number = strtoull(digits, &end, base);
 	if (end == digits || *end)
 		return error_set(err, VMCRED_USAGE, "\"%s\" is not a number", text);
