@@ -117,8 +117,9 @@ static int unsupported_keep(const struct sops_policy *before, struct sops_policy
 	return 0;
 }
 
-int sops_document_key_open(struct sops_document *document, const struct sops_keyring *keyring,
-			   struct error *err)
+/* Unwraps the data key of a sealed document, which stays sealed. */
+static int data_key_open(struct sops_document *document, const struct sops_keyring *keyring,
+			 struct error *err)
 {
 	document->failure = SOPS_FAILED_KEY;
 	if (document->state != SOPS_SEALED)
@@ -136,7 +137,7 @@ int sops_document_keys_update(struct sops_document *document, const struct sops_
 	struct sops_policy *before = &document->metadata.policy;
 	_cleanup_sops_policy_ struct sops_policy after = {0};
 	struct sops_policy old;
-	int r = sops_document_key_open(document, keyring, err);
+	int r = data_key_open(document, keyring, err);
 
 	if (r < 0)
 		return r;

@@ -136,14 +136,10 @@ int sops_document_keys_compare(const struct sops_document *document,
 			       struct sops_difference *difference, struct error *err);
 void sops_difference_destroy(struct sops_difference *difference);
 
-/* Unwraps the data key of a sealed document, which stays sealed. VMCRED_MISSING: as above. */
-int sops_document_key_open(struct sops_document *document, const struct sops_keyring *keyring,
-			   struct error *err);
-
 /*
  * Replaces the groups of a sealed document by those of the policy and wraps its data key for them.
  * Values, rule and MAC do not change. A key whose type is not supported keeps its wrapped key if
- * the document had it before.
+ * the document had it before. VMCRED_MISSING: as above.
  */
 int sops_document_keys_update(struct sops_document *document, const struct sops_policy *policy,
 			      unsigned int threshold, const struct sops_keyring *keyring,

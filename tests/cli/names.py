@@ -126,6 +126,20 @@ def test_fix_does_not_bind_a_copied_document(directory):
     equal((directory / IT).read_bytes(), before, "the document")
 
 
+def test_copied_document_gets_no_readers(directory):
+    """fix and user add refuse to encrypt a copied document to further readers, and leave it as it is"""
+    store = Store(directory)
+    other = store("keygen", "--output", directory / "other").out.strip()
+    expect(store("machine", "add", "m", "--age-key", other, "--force", "--identity", store.identity))
+    shutil.copyfile(directory / N_IT, directory / IT)
+    before = (directory / IT).read_bytes()
+    refused = f"{IT}: is the secret of another name: {N_IT}"
+    for command in (["fix"], ["fix", "--dry-run"], ["user", "add", "bob", "--age-key", other]):
+        result = store(*command, "--identity", store.identity)
+        equal((result.code != 0, refused in result.err), (True, True), (command, result))
+        equal((directory / IT).read_bytes(), before, command)
+
+
 def test_sops_ignores_the_name(directory):
     """sops decrypts, rotates and re-encrypts a document with a name, and vmcred reads the result"""
     store = Store(directory)

@@ -72,6 +72,7 @@ static int secret_prepare(const struct fixing *fixing, struct change *change,
 			  struct secret *document, struct error *err)
 {
 	const struct stored_secret *stored = &change->stored;
+	struct span value;
 	int r = 0;
 
 	if (change->bind)
@@ -84,9 +85,12 @@ static int secret_prepare(const struct fixing *fixing, struct change *change,
 	}
 	if (r < 0 || change->what != CHANGE_DOCUMENT)
 		return r;
-	return fixing->options->dry_run
-		       ? sops_document_key_open(stored->document, &fixing->opener.keyring, err)
-		       : document_rewrite(fixing, stored, document, err);
+	if (!fixing->options->dry_run)
+		r = document_rewrite(fixing, stored, document, err);
+	/* New readers must not get another secret that was copied here. */
+	return r < 0 ? r
+		     : sops_binary_open(stored->document, stored->path, &fixing->opener.keyring,
+					&value, err);
 }
 
 /* Until all documents of a removal are prepared. */
