@@ -522,6 +522,9 @@ def test_updatekeys_asks_before_it_changes_keys(directory):
     code, shown = on_terminal(documents, ["updatekeys", "doc.json"], {}, [(b"(y/n): ", b"x\n"), (b"x\r\nChange the keys? (y/n): ", b"n\n")])
     equal(code, 0, "exit code")
     documents.untouched()
+    for plain in {"NO_COLOR": "1"}, {"TERM": "dumb"}:
+        code, shown = on_terminal(documents, ["updatekeys", "doc.json"], plain, [(b"(y/n): ", b"n\n")])
+        equal((f"+++ {public}" in shown, "\x1b" in shown), (True, False), f"{plain}: {shown}")
     code, shown = on_terminal(documents, ["updatekeys", "doc.json"], {}, [(b"(y/n): ", b"y\n")])
     equal(code, 0, "exit code")
     assert f"\x1b[32m+++ {public}\x1b[0m" in shown, shown

@@ -24,10 +24,20 @@ static void line_print(FILE *stream, bool coloured, const char *mark, const char
 		*colour ? "\033[0m" : "");
 }
 
+/* As sops decides it. */
+static bool is_coloured(void)
+{
+	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	return isatty(STDOUT_FILENO) == 1 && (!no_color || !*no_color) &&
+	       (!term || strcmp(term, "dumb") != 0);
+}
+
 /* In the format of sops. */
-static void difference_print(FILE *stream, bool coloured, const char *name,
+static void difference_print(FILE *stream, const char *name,
 			     const struct sops_difference *difference)
 {
+	const bool coloured = is_coloured();
 	static const char *const marks[] = {
 		[SOPS_KEY_KEPT] = "   ", [SOPS_KEY_ADDED] = "+++", [SOPS_KEY_REMOVED] = "---"};
 	const unsigned int before = difference->threshold_before;
@@ -103,7 +113,7 @@ static int difference_show(const struct invocation *invocation, struct batch_job
 	int r;
 
 	if (!flag_is_on(&invocation->flags, FLAG_YES)) {
-		difference_print(stdout, isatty(STDOUT_FILENO) == 1, job->path, difference);
+		difference_print(stdout, job->path, difference);
 		r = ask(err);
 		job->unchanged = r == 0;
 		return r;
@@ -111,7 +121,7 @@ static int difference_show(const struct invocation *invocation, struct batch_job
 	stream = open_memstream(&job->output, &size);
 	if (!stream)
 		return error_no_memory(err);
-	difference_print(stream, isatty(STDOUT_FILENO) == 1, job->path, difference);
+	difference_print(stream, job->path, difference);
 	return 1;
 }
 
