@@ -44,6 +44,9 @@ static int command_unknown(const struct cli_program *program, const char *name, 
 		names[i] = program->commands[i].name;
 	nearest = name_nearest(name, names);
 	error_set(err, VMCRED_USAGE, "unknown command \"%s\"", name);
+	if (*name == '-')
+		return error_hint(err, "options follow the command: `%s COMMAND %s`", program->name,
+				  name);
 	if (nearest)
 		return error_hint(err, "did you mean \"%s\"?", nearest);
 	return error_hint(err, "`%s --help` lists the commands", program->name);
@@ -105,9 +108,17 @@ static int complete(const struct cli_program *program, struct cli *cli, int argc
 static int dispatch(const struct cli_program *program, struct cli *cli, int argc, char **argv,
 		    struct error *err)
 {
+	static char help[] = "--help";
+
 	if (argc < 2) {
 		error_set(err, VMCRED_USAGE, "no command given");
 		return error_hint(err, "`%s --help` lists the commands", program->name);
+	}
+	if (argc > 2 && strcmp(argv[1], "help") == 0) {
+		argv[1] = argv[2];
+		argv[2] = help;
+		argv[3] = NULL;
+		argc = 3;
 	}
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
 	    strcmp(argv[1], "help") == 0) {

@@ -6,6 +6,7 @@
 #include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -50,10 +51,33 @@ static int store_open(const char *path, struct error *err)
 	return parent_open(path, true, err);
 }
 
+/* How far above the working directory the error looks for a declaration. */
+#define PARENTS_MAX 8
+
+/* For somebody in a subdirectory of the repository. It is only named: it may be another user's. */
+static int not_found(const char *path, struct error *err)
+{
+	static const char above[] = "../vmcred.yaml";
+	const bool is_default = strcmp(path, VMCRED_CONFIG_PATH) == 0;
+	char parent[PARENTS_MAX * 3 + sizeof(above)];
+
+	error_set(err, VMCRED_USAGE, "declaration %s%s not found",
+		  is_default ? "./vmcred.yaml or " : "", path);
+	for (size_t size = 0; is_default && size < PARENTS_MAX * 3; size += 3) {
+		memcpy(parent + size, above, sizeof(above));
+		if (access(parent, F_OK) == 0)
+			return error_hint(err,
+					  "run the command in the repository, or use --config %s",
+					  parent);
+	}
+	return error_hint(err, "create it with `vmcred init`, or use --config FILE");
+}
+
 int config_find(const char *given, char **path, int *dirfd, struct error *err)
 {
 	static const char here[] = "vmcred.yaml";
 	_cleanup_free_ char *found = NULL;
+	struct stat status;
 	int fd;
 
 	if (!given && access(here, F_OK) == 0) {
@@ -65,10 +89,11 @@ int config_find(const char *given, char **path, int *dirfd, struct error *err)
 		given = VMCRED_CONFIG_PATH;
 	if (access(given, F_OK) < 0 && errno != ENOENT && errno != ENOTDIR)
 		return error_set_errno(err, errno, "opening %s", given);
-	if (access(given, F_OK) < 0) {
-		error_set(err, VMCRED_USAGE, "declaration %s%s not found",
-			  strcmp(given, VMCRED_CONFIG_PATH) == 0 ? "./vmcred.yaml or " : "", given);
-		return error_hint(err, "create it with `vmcred init`, or use --config FILE");
+	if (access(given, F_OK) < 0)
+		return not_found(given, err);
+	if (stat(given, &status) == 0 && S_ISDIR(status.st_mode)) {
+		error_set(err, VMCRED_USAGE, "declaration %s is a directory", given);
+		return error_hint(err, "use --config %s/vmcred.yaml", given);
 	}
 	found = strdup(given);
 	if (!found)

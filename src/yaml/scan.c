@@ -413,7 +413,8 @@ static int token_fetch(struct yaml_scanner *s, struct error *err)
 		break;
 	}
 	if (!plain_may_begin(s))
-		return yaml_scanner_fail(s, "unexpected character", err);
+		return yaml_scanner_fail(
+			s, *s->at == '\t' ? "tab in the indentation" : "unexpected character", err);
 	return content_fetch(s, err);
 }
 

@@ -30,6 +30,8 @@ def test_second_run_generates_nothing(directory):
     example = Example(directory, generate=False)
     expect(example.generate("m"), 0, "made for m: generated one, two\n", "")
     expect(example.generate("m"), 0, "nothing to do: all declared secrets exist\n", "")
+    example.config.write_text(example.config.read_text().replace("machines:\n", "machines:\n  n: {}\n", 1))
+    expect(example.generate("n", "--generator", "made"), 0, "nothing to do: generator made is not for n\n", "")
     link = directory / "vars/per-machine/m/made/one/machines/m"
     equal(os.readlink(link), "../../../../../../sops/machines/m")
     equal((link / "key.json").read_text(), (directory / "sops/machines/m/key.json").read_text())
@@ -162,7 +164,7 @@ def test_incomplete_generator_is_not_regenerated(directory):
         1,
         "",
         'vmcred: the generator made has some of its files, but not "three": '
-        "`vmcred generate --generator made --regenerate` replaces all of them\n",
+        "store it with `vmcred set m made/three`, or replace all files with `vmcred generate --generator made --regenerate`\n",
     )
     equal(example.document("one").read_bytes(), before)
     expect(example.generate("--regenerate", "--all"), 0, "made for m: generated one, two, three\n", "")
@@ -247,6 +249,21 @@ def test_missing_declaration_lists_searched_paths(directory):
         "",
         "vmcred: declaration nowhere.yaml not found: create it with `vmcred init`, or use --config FILE\n",
     )
+    (directory / "a/b").mkdir(parents=True)
+    expect(
+        vmcred("list", "--config", "a", cwd=directory),
+        2,
+        "",
+        "vmcred: declaration a is a directory: use --config a/vmcred.yaml\n",
+    )
+    (directory / "vmcred.yaml").write_text("machines: {}\n")
+    expect(
+        vmcred("generate", cwd=directory / "a/b"),
+        2,
+        "",
+        "vmcred: declaration ./vmcred.yaml or /etc/vmcred/vmcred.yaml not found: run the command in the repository, "
+        "or use --config ../../vmcred.yaml\n",
+    )
     (directory / "loop").symlink_to("loop")
     fails(vmcred("generate", "--config", "loop", cwd=directory), 1, "opening loop", "symbolic links")
 
@@ -271,6 +288,8 @@ def test_unknown_names_get_suggestions(directory):
         "vmcred: option --generator requires an argument: see `vmcred generate --help`\n",
     )
     expect(vmcred(), 2, "", "vmcred: no command given: `vmcred --help` lists the commands\n")
+    options = "vmcred: unknown command \"--json\": options follow the command: `vmcred COMMAND --json`\n"
+    expect(vmcred("--json", "list"), 2, "", options)
 
 
 def test_help_lists_options_of_every_command(_directory):
@@ -283,6 +302,7 @@ def test_help_lists_options_of_every_command(_directory):
         words = "COMMAND [FLAG...]" if command == "sops" else "[OPTION...]"
         assert text.startswith(f"Usage: vmcred {command} {words}"), text
         assert "--config FILE" in text
+        equal(expect(vmcred("help", command)).out, text, "vmcred help")
 
 
 def test_identity_file_is_private_and_never_replaced(directory):

@@ -37,6 +37,7 @@ def test_declaration_is_complete_without_its_comment_signs(directory):
     expect(vmcred("init", "--user", "alice", directory, env=env))
     config = directory / "vmcred.yaml"
     expect(vmcred("check", "--config", config), 0)
+    expect(vmcred("generate", "--config", config), 0, f"nothing to do: {config} declares no generators\n", "")
     config.write_text(re.sub(r"^#( {2,}\S)", r"\1", config.read_text(), flags=re.M))
     words = ["--config", config]
     expect(vmcred("machine", "add", "host1", *words, env=env))
@@ -82,6 +83,16 @@ def test_no_place_for_a_key_or_a_repository(directory):
     script = f"mkdir {directory}/gone && cd {directory}/gone && rmdir {directory}/gone && exec {harness.VMCRED} init --age-key {keygen(directory / 'key')}"
     result = fails(run("sh", "-c", script), 3, ".vmcred.lock")
     assert "remove" not in result.err, result.err
+
+
+def test_gitignore_ignores_no_secret(directory):
+    """git ignores an identity in the repository, and no secret whose generator has such a name"""
+    expect(vmcred("init", "--user", "alice", "--age-key", keygen(directory / "identity"), directory))
+    expect(run(need("git"), "init", "-q", directory))
+    names = ["identity", "keys.txt", "identity-1"]
+    kept = [f"vars/per-machine/host1/{name}/secret" for name in names]
+    result = run(need("git"), "-C", directory, "check-ignore", *names, *kept)
+    equal(result.out.split(), names, "ignored")
 
 
 def test_nothing_is_overwritten(directory):

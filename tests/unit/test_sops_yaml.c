@@ -122,7 +122,7 @@ static void an_invalid_document_is_rejected_with_its_line(void **state)
 		{"a: \"\\ud800\"\n", AT("1") "invalid escape in double quotes"},
 		{"a: \"\\ud800\\u0020\"\n", AT("1") "invalid escape in double quotes"},
 		{"a: [x\n", AT("2") "missing ',' or closing bracket"},
-		{"a:\n\tb: 1\n", AT("2") "unexpected character"},
+		{"a:\n\tb: 1\n", AT("2") "tab in the indentation"},
 		{"a: @x\n", AT("1") "unexpected character"},
 		{"a: b: c\n", AT("1") "unexpected ':'"},
 		{"a: - b\n", AT("1") "unexpected '-'"},

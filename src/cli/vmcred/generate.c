@@ -91,6 +91,27 @@ static int seconds_read(const char *text, unsigned int *seconds, struct error *e
 	return 0;
 }
 
+static void nothing_print(const struct config *config, const struct vars_generate_options *options)
+{
+	bool is_for_any = !options->generator || !options->machines;
+
+	for (size_t i = 0; !is_for_any && i < config->generator_count; i++) {
+		const struct config_generator *generator = &config->generators[i];
+
+		for (char *const *machine = options->machines; *machine; machine++)
+			is_for_any |= strcmp(generator->name, options->generator) == 0 &&
+				      config_generator_is_for(generator, *machine);
+	}
+	if (config->generator_count == 0)
+		printf("nothing to do: %s declares no generators\n", config->path);
+	else if (!is_for_any)
+		printf("nothing to do: generator %s is not for %s\n", options->generator,
+		       options->machines[1] ? "these machines" : options->machines[0]);
+	else
+		printf("nothing to do: all declared secrets exist%s\n",
+		       options->overdue ? ", and none is overdue" : "");
+}
+
 static int generate(struct cli *cli, struct vars_generate_options *options,
 		    struct generation *generation, struct error *err)
 {
@@ -112,8 +133,7 @@ static int generate(struct cli *cli, struct vars_generate_options *options,
 	if (list && (r == 0 || generation->count > 0))
 		cli_json_print(list);
 	else if (r == 0 && generation->count == 0)
-		printf("nothing to do: all declared secrets exist%s\n",
-		       options->overdue ? ", and none is overdue" : "");
+		nothing_print(&config, options);
 	return r;
 }
 

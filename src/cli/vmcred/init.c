@@ -48,9 +48,9 @@ static const char declaration_text[] =
 	"/var/lib/microvms/web-vm/vmlinuz]\n";
 
 static const char gitignore_text[] = "# Private keys, in case one is made here.\n"
-				     "identity\n"
-				     "identity-*\n"
-				     "keys.txt\n";
+				     "/identity\n"
+				     "/identity-*\n"
+				     "/keys.txt\n";
 
 struct init {
 	const char *directory, *user;

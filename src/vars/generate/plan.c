@@ -136,9 +136,10 @@ static int job_decide(const struct planner *planner, struct vars_job *job, struc
 			  "the generator %s has some of its files, but not \"%s\"",
 			  job->generator->name, missing);
 		return error_hint(err,
-				  "`vmcred generate --generator %s --regenerate` replaces all of "
-				  "them",
-				  job->generator->name);
+				  "store it with `vmcred set %s %s/%s`, or replace all files with "
+				  "`vmcred generate --generator %s --regenerate`",
+				  job->machine ? job->machine : "MACHINE", job->generator->name,
+				  missing, job->generator->name);
 	}
 	if (!missing && !planned && !requested)
 		return outdated_check(planner, job, err);
