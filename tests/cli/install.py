@@ -97,6 +97,12 @@ def test_installed_units_run_installed_programs(directory):
     equal((len(units), set(started) - programs, len(started)), (8, set(), 11))
 
 
+def test_prefix_that_units_cannot_have_is_refused(directory):
+    """a prefix with a space, which systemd would take for the end of the program's path, is refused before anything is built"""
+    result = run("meson", "setup", "-Dtests=false", "--prefix", "/opt/a b", directory / "build", harness.SOURCE)
+    equal((result.code, '"/opt/a b/bin": choose a --prefix without spaces' in result.out), (1, True), result)
+
+
 def test_installed_units_are_sandboxed(directory):
     """systemd rates the exposure of each installed service no higher than what its function needs"""
     need("systemd-analyze")
