@@ -180,6 +180,20 @@ def test_secrets_in_strings(directory):
         assert name in finding["message"] and string not in str(finding), finding
 
 
+def test_credentials_that_are_not_loaded(directory):
+    """a host credential that credentialFiles names and loadCredentials does not is found, unless all are loaded by other means"""
+    host = Host(directory)
+    wrong = DECLARATION.replace("credential: host-two", "credential: host-tow")
+    assert wrong != DECLARATION
+    host.example.config.write_text(wrong)
+    finding = host.found("credential-not-loaded")
+    assert 'vms.m.credentialFiles.HOST-TWO: the host credential "host-tow"' in finding["message"], finding
+    loads = "    loadCredentials:\n      host-one: made/one\n      host-two: made/two\n"
+    assert loads in wrong
+    host.example.config.write_text(wrong.replace(loads, ""))
+    host.found()
+
+
 def test_store(directory):
     """what check and prune find is found, with their names and commands"""
     host = Host(directory)

@@ -247,6 +247,8 @@ int command_doctor(struct cli *cli, int argc, char **argv, struct error *err)
 		r = cli_start(cli, &config, &store_dirfd, err);
 	if (r == 0)
 		r = doctor_check_strings(doctor, &config, err);
+	if (r == 0)
+		r = doctor_check_credentials(doctor, &config, err);
 	/* A laptop is none of the machines. */
 	if (r == 0)
 		r = config_machine_of_host(&config, NULL, &machine, err);

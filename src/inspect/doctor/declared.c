@@ -73,6 +73,42 @@ int doctor_check_strings(struct doctor *doctor, const struct config *config, str
 	return r;
 }
 
+static bool is_loaded(const struct config_vm *vm, const char *credential)
+{
+	for (size_t i = 0; i < vm->load_count; i++) {
+		if (strcmp(vm->loads[i].credential, credential) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A VM without loadCredentials has all of them from elsewhere. */
+int doctor_check_credentials(struct doctor *doctor, const struct config *config, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < config->vm_count; i++) {
+		const struct config_vm *vm = &config->vms[i];
+
+		for (size_t j = 0; r == 0 && vm->load_count > 0 && j < vm->credential_file_count;
+		     j++) {
+			const struct config_credential_file *file = &vm->credential_files[j];
+
+			if (is_loaded(vm, file->credential))
+				continue;
+			r = doctor_add(
+				doctor, "credential-not-loaded", DOCTOR_WARNING, NULL,
+				text_format("vms.%s.credentialFiles.%s: the host credential \"%s\" "
+					    "is not in loadCredentials",
+					    vm->name, file->oem_name, file->credential),
+				text_format("correct its name, or add it to vms.%s.loadCredentials",
+					    vm->name),
+				err);
+		}
+	}
+	return r;
+}
+
 int doctor_check_nix_store(struct doctor *doctor, const char *root, const char *path,
 			   const char *what, struct error *err)
 {

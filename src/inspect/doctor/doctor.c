@@ -16,6 +16,7 @@ const char *const doctor_names[] = {
 	"private-key-in-history",
 	"plaintext-in-history",
 	"secret-in-oem-strings",
+	"credential-not-loaded",
 	"store-missing",
 	"store-outdated",
 	"store-readers",

@@ -74,6 +74,9 @@ int doctor_check_history(struct doctor *doctor, int store_dirfd, const struct re
 /* Secrets among the strings that the declaration passes to guests in the clear. */
 int doctor_check_strings(struct doctor *doctor, const struct config *config, struct error *err);
 
+/* Host credentials in credentialFiles that the VM's unit does not load. */
+int doctor_check_credentials(struct doctor *doctor, const struct config *config, struct error *err);
+
 /* Credentials that units load from the Nix store. `root`: NULL is "/". */
 int doctor_check_loads(struct doctor *doctor, const struct config *config, const char *root,
 		       struct error *err);
