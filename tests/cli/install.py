@@ -14,7 +14,7 @@ EXPOSURES = {
     "vmcred-activate.service": 13,  # root that gives files to their owners, and documents below /home
     "vmcred-activate-users.service": 12,
     "vmcred-guest.service": 16,  # root that uses vsock
-    "vmcred-guest-verify.service": 33,  # and must see the credentials of the guest
+    "vmcred-guest-verify.service": 14,
     "vmcred-guest-watch.service": 16,  # and asks systemd for restarts
     "vmcred-units.service": 8,
     "vmcred.service": 10,  # root that reads files of others
