@@ -59,6 +59,17 @@ static bool is_stale(int unit, const struct channel_version *announced)
 	       memcmp(version, announced->version, sizeof(version)) != 0;
 }
 
+/* Whether the unit has not asked again since: each answer replaces the file, also by the same
+ * version if the value has been changed back. */
+static bool is_same_record(const struct stat *before, int unit, const char *credential)
+{
+	struct stat now;
+
+	return fstatat(unit, credential, &now, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       now.st_ino == before->st_ino && now.st_ctim.tv_sec == before->st_ctim.tv_sec &&
+	       now.st_ctim.tv_nsec == before->st_ctim.tv_nsec;
+}
+
 static void unit_restart(int dirfd, const char *name, const struct channel_version *versions,
 			 size_t count,
 			 bool (*restart)(const char *unit, const struct report *report),
@@ -66,19 +77,19 @@ static void unit_restart(int dirfd, const char *name, const struct channel_versi
 {
 	_cleanup_close_ int unit =
 		openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	uint8_t before[CHANNEL_VALUE_VERSION_SIZE], after[CHANNEL_VALUE_VERSION_SIZE];
+	struct stat before;
 
 	/* The first restart makes a running unit ask for all of them again. */
 	for (size_t i = 0; unit >= 0 && i < count; i++) {
 		const char *credential = versions[i].credential;
 
-		if (!is_stale(unit, &versions[i]) || !record_read(unit, credential, before))
+		if (!is_stale(unit, &versions[i]) ||
+		    fstatat(unit, credential, &before, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
 		if (!restart(name, report))
 			return;
 		/* The unit does not run, or no longer asks for it. */
-		if (record_read(unit, credential, after) &&
-		    memcmp(before, after, sizeof(after)) == 0)
+		if (is_same_record(&before, unit, credential))
 			(void)unlinkat(unit, credential, 0);
 	}
 }

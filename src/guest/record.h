@@ -17,7 +17,7 @@ void record_keep(const struct load_address *unit, const uint8_t version[CHANNEL_
 		 const struct report *report);
 
 /* Calls `restart` for each unit with a version that differs from the one that is announced.
- * Afterwards it drops the records that are the same as before: such a unit does not run. */
+ * Afterwards it drops the records that were not written again: such a unit does not run. */
 int record_restart(const struct channel_version *versions, size_t count,
 		   bool (*restart)(const char *unit, const struct report *report),
 		   const struct report *report, struct error *err);

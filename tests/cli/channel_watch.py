@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import harness
-from guests import ANNOUNCE, APP, GUEST_PROGRAM, HELLO, asked, chain, frame, key_of
+from guests import ANNOUNCE, APP, GUEST_PROGRAM, HELLO, VALUE, asked, chain, frame, key_of
 from harness import CLEAN_ENVIRONMENT, SOURCE, equal, need_root
 from serving import listening
 from vm import stop, stopped_at_exit, wait_for
@@ -153,6 +153,26 @@ def test_restart_that_fails(directory):
         wait_for("a restart", lambda: watcher.lines("values") == ["second"])
         ended(process)
         stop(vm)
+
+
+def test_value_that_is_changed_back(directory):
+    """a unit that gets the same version again, because the value was changed back before its restart, is restarted for the next change"""
+    watcher = Watcher(directory, directory / "host")
+    hello = frame(HELLO, b"vmcred\1" + bytes(16))
+    os.makedirs(SERVED, exist_ok=True)
+    Path(SERVED, "api-key").write_bytes(b"recorded")
+    with listening(str(directory / "host")) as listener:
+        listener.settimeout(60)
+        process = watcher.start()
+        with listener.accept()[0] as connection:
+            connection.sendall(hello)
+            for count, version in enumerate((b"changed.", b"another."), 1):
+                connection.sendall(frame(ANNOUNCE, b"\x07api-key" + version))
+                with listener.accept()[0] as asking:
+                    asking.sendall(hello + frame(VALUE, b"recorded" + b"value"))
+                wait_for("a restart", lambda expected=count: len(watcher.lines("err")) == expected)
+        ended(process)
+    equal(watcher.lines("values"), ["value"] * 2)
 
 
 # What `systemctl show` prints, of an old and of a new systemd, and what then happens to the unit.
