@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -71,8 +72,7 @@ static bool is_same_record(const struct stat *before, int unit, const char *cred
 }
 
 static void unit_restart(int dirfd, const char *name, const struct channel_version *versions,
-			 size_t count,
-			 bool (*restart)(const char *unit, const struct report *report),
+			 size_t count, const struct record_unit_ops *ops,
 			 const struct report *report)
 {
 	_cleanup_close_ int unit =
@@ -86,7 +86,7 @@ static void unit_restart(int dirfd, const char *name, const struct channel_versi
 		if (!is_stale(unit, &versions[i]) ||
 		    fstatat(unit, credential, &before, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
-		if (!restart(name, report))
+		if (!ops->restart(name, report))
 			return;
 		/* The unit does not run, or no longer asks for it. */
 		if (is_same_record(&before, unit, credential))
@@ -94,9 +94,28 @@ static void unit_restart(int dirfd, const char *name, const struct channel_versi
 	}
 }
 
+/* Whether the unit runs or starts. */
+static bool is_invoked(const char *unit)
+{
+	char path[sizeof(LOAD_INVOCATION) + LOAD_ADDRESS_MAX];
+	struct stat link;
+
+	snprintf(path, sizeof(path), LOAD_INVOCATION "%s", unit);
+	return fstatat(AT_FDCWD, path, &link, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static void unit_drop_inactive(int dirfd, const char *name, const struct record_unit_ops *ops)
+{
+	_cleanup_error_ struct error ignored = {0};
+
+	/* Twice: it may start meanwhile. */
+	if (!is_invoked(name) && ops->is_inactive(name) && !is_invoked(name))
+		(void)dir_remove_tree(dirfd, name, false, &ignored);
+}
+
 int record_restart(const struct channel_version *versions, size_t count,
-		   bool (*restart)(const char *unit, const struct report *report),
-		   const struct report *report, struct error *err)
+		   const struct record_unit_ops *ops, const struct report *report,
+		   struct error *err)
 {
 	_cleanup_close_ int dirfd = open(RECORD_PATH, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_close_dir_ DIR *dir = NULL;
@@ -107,7 +126,9 @@ int record_restart(const struct channel_version *versions, size_t count,
 	dir = dir_stream_open(dirfd, ".");
 	if (!dir)
 		return error_set_errno(err, errno, "reading " RECORD_PATH);
-	while ((name = dir_stream_next(dir)))
-		unit_restart(dirfd, name, versions, count, restart, report);
+	while ((name = dir_stream_next(dir))) {
+		unit_restart(dirfd, name, versions, count, ops, report);
+		unit_drop_inactive(dirfd, name, ops);
+	}
 	return 0;
 }

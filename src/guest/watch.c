@@ -23,6 +23,9 @@
 #define RESTART_MS   10000 /* then the other units have their turn */
 #define POLL_MS      50
 
+#define UNIT_TEXT_SIZE 256 /* of unit_show() */
+#define INACTIVE       "ActiveState=inactive"
+
 struct announced {
 	struct channel_version *versions; /* owned */
 	size_t count;
@@ -93,13 +96,21 @@ static void unit_show(const char *unit, char *text, size_t size)
 	(void)program_end_reading(&output, pid, argv[0], &ignored);
 }
 
+static bool unit_is_inactive(const char *unit)
+{
+	char shown[UNIT_TEXT_SIZE];
+
+	unit_show(unit, shown, sizeof(shown));
+	return strstr(shown, INACTIVE);
+}
+
 /* A unit that does not run is left alone, but for one that has failed: perhaps its last restart
  * did, while the host did not answer, and try-restart would do nothing. Since version 260, systemd
  * loads credentials again for a reload if RefreshOnReload= has "credentials"; otherwise a reload
  * would keep the old ones. */
 static bool unit_refresh(const char *unit, const struct report *report)
 {
-	char shown[256];
+	char shown[UNIT_TEXT_SIZE];
 	bool is_reload, is_failed;
 	enum outcome outcome;
 
@@ -107,6 +118,8 @@ static bool unit_refresh(const char *unit, const struct report *report)
 	/* Perhaps by an unfinished restart. */
 	if (strstr(shown, "ActiveState=deactivating"))
 		return false;
+	if (strstr(shown, INACTIVE))
+		return true;
 	is_failed = strstr(shown, "ActiveState=failed");
 	is_reload = !is_failed && strstr(shown, "CanReload=yes") && strstr(shown, "credentials");
 	if (!is_reload && strstr(shown, "RefuseManualStop=yes")) {
@@ -176,6 +189,7 @@ static int announcement_read(int fd, struct announced *announced, struct error *
 static int session_run(const char *host, bool *was_announced, const struct report *report,
 		       struct error *err)
 {
+	static const struct record_unit_ops ops = {unit_refresh, unit_is_inactive};
 	__attribute__((cleanup(announced_destroy))) struct announced announced = {0};
 	uint8_t request[CHANNEL_REQUEST_SIZE_MAX];
 	const size_t size = channel_request_write(request, NULL);
@@ -189,7 +203,7 @@ static int session_run(const char *host, bool *was_announced, const struct repor
 			break;
 		*was_announced = true;
 		pause_ms(JITTER_MS, false);
-		r = record_restart(announced.versions, announced.count, unit_refresh, report, err);
+		r = record_restart(announced.versions, announced.count, &ops, report, err);
 	}
 	return r;
 }

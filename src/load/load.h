@@ -24,6 +24,10 @@
  * refuses a request sends so many zeros, which makes the unit fail. */
 #define LOAD_REFUSAL_SIZE ((size_t)1024 * 1024 + 1)
 
+/* The link that systemd has while a unit runs or starts, followed by the unit's name. Its target is
+ * the ID of the invocation. */
+#define LOAD_INVOCATION "/run/systemd/units/invocation:"
+
 struct load_address {
 	char unit[LOAD_ADDRESS_MAX + 1];
 	char credential[CREDENTIAL_NAME_SIZE_MAX + 1];

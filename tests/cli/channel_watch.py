@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """vmcred-guest watch: restarts or reloads units of a guest whose credentials have changed on the host. A script replaces systemctl."""
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import harness
-from guests import ANNOUNCE, APP, GUEST_PROGRAM, HELLO, VALUE, asked, chain, frame, key_of
+from guests import ANNOUNCE, APP, GUEST_PROGRAM, HELLO, VALUE, asked, chain, frame, invoked, key_of
 from harness import CLEAN_ENVIRONMENT, SOURCE, equal, need_root
 from serving import listening
 from vm import stop, stopped_at_exit, wait_for
@@ -13,7 +14,7 @@ from vm import stop, stopped_at_exit, wait_for
 SERVED = f"/run/vmcred/served/{APP}"
 
 # As systemd, it asks again for the credentials of a unit that runs; with the file `fails`, it fails; with the file `hangs`, it does
-# not end, once. The file `shown` has the unit's properties.
+# not end, once. The file `shown.UNIT` or `shown` has the unit's properties.
 SYSTEMCTL = """\
 #!/usr/bin/env python3
 import os, signal, sys
@@ -25,7 +26,8 @@ directory = Path({directory!r})
 if sys.argv[1] == "show":
     with open(directory / "shows", "a") as shows:
         print(sys.argv[-1], file=shows)
-    print((directory / "shown").read_text() if (directory / "shown").exists() else "", end="")
+    shown = [path for path in (directory / f"shown.{{sys.argv[-1]}}", directory / "shown") if path.exists()]
+    print(shown[0].read_text() if shown else "", end="")
     sys.exit(0)
 with open(directory / "log", "a") as log:
     print(*sys.argv[1:], file=log, flush=True)
@@ -175,6 +177,36 @@ def test_value_that_is_changed_back(directory):
     equal(watcher.lines("values"), ["value"] * 2)
 
 
+def test_units_that_have_ended(directory):
+    """the records of a unit that is inactive are removed without a restart; those of one that runs or has failed stay"""
+    watcher = Watcher(directory, directory / "host")
+    ended_job, failed, running = (Path(SERVED).with_name(f"job@{name}.service") for name in ("ended", "failed", "running"))
+    (directory / "shown.job@ended.service").write_text("ActiveState=inactive\n")
+    (directory / "shown.job@failed.service").write_text("ActiveState=failed\n")
+    shutil.rmtree(ended_job.parent, ignore_errors=True)
+    for unit in (ended_job, failed, running):
+        unit.mkdir(parents=True)
+        (unit / "stale").write_bytes(b"recorded")
+        (unit / "api-key").write_bytes(b"the same")
+    watcher.runs(False)
+    with listening(str(directory / "host")) as listener, invoked(running.name, 32 * "0"):
+        listener.settimeout(60)
+        process = watcher.start()
+        with listener.accept()[0] as connection:
+            connection.sendall(frame(HELLO, b"vmcred\1" + bytes(16)))
+            for announced in (b"", b"\x05stale" + bytes(8)):
+                ended_job.mkdir(exist_ok=True)
+                (ended_job / "stale").write_bytes(b"recorded")
+                connection.sendall(frame(ANNOUNCE, b"\x07api-keythe same" + announced))
+                wait_for("the records' end", lambda: not ended_job.exists())
+            wait_for("restarts", lambda: len(watcher.lines("err")) == 2)
+        ended(process)
+    equal(sorted(watcher.lines("log")), [f"restart -- {failed.name}", f"try-restart -- {running.name}"])
+    equal([sorted(os.listdir(unit)) for unit in (failed, running)], [["api-key"]] * 2)
+    for unit in (failed, running):
+        shutil.rmtree(unit)
+
+
 # What `systemctl show` prints, of an old and of a new systemd, and what then happens to the unit.
 UNITS = [
     ("CanReload=yes\nRefuseManualStop=no\n", "try-restart", "restarted {}: its credentials changed"),
@@ -216,7 +248,7 @@ def test_unit_that_does_not_stop(directory):
     watcher.runs(False)
     (directory / "hangs").touch()
     records = [Path(SERVED).with_name(unit) / "api-key" for unit in (APP, "other.service")]
-    with listening(str(directory / "host")) as listener:
+    with listening(str(directory / "host")) as listener, invoked(APP, 32 * "0"), invoked("other.service", 32 * "0"):
         listener.settimeout(60)
         process = watcher.start()
         with listener.accept()[0] as connection:

@@ -18,8 +18,6 @@
 #define FILE_NAME "channel.key"
 #define ID_SIZE   CHANNEL_ID_SIZE
 
-/* A link to the invocation of a unit; unit_export_invocation_id() in systemd. */
-#define INVOCATION      "/run/systemd/units/invocation:"
 #define INVOCATION_SIZE 32
 
 int serve_key_read(const char *runtime, struct secret *boot_key, struct error *err)
@@ -81,10 +79,10 @@ static int unit_key_derive(const struct secret *boot_key, const uint8_t id[ID_SI
  * shows it; without systemd, another random number. */
 static int id_choose(const char *unit, uint8_t id[ID_SIZE], struct error *err)
 {
-	char path[sizeof(INVOCATION) + LOAD_ADDRESS_MAX], target[INVOCATION_SIZE + 2] = "";
+	char path[sizeof(LOAD_INVOCATION) + LOAD_ADDRESS_MAX], target[INVOCATION_SIZE + 2] = "";
 	size_t size = 0;
 
-	snprintf(path, sizeof(path), INVOCATION "%s", unit);
+	snprintf(path, sizeof(path), LOAD_INVOCATION "%s", unit);
 	if (readlink(path, target, sizeof(target) - 1) == INVOCATION_SIZE &&
 	    OPENSSL_hexstr2buf_ex(id, ID_SIZE, &size, target, '\0') && size == ID_SIZE)
 		return 0;
