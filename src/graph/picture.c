@@ -79,12 +79,14 @@ static void container_write(const struct graph *graph, const struct syntax *synt
 	/* A box has neither a mark nor edges. */
 	if (!is_box || graph_is_marked(graph->nodes[index].state) || has_edges(graph, index))
 		node_write(graph, syntax, index, is_box ? 3 : 2, file);
+	/* Most nodes of a large store are none. */
+	if (!is_box)
+		return;
 	for (size_t i = 0; i < graph->node_count; i++) {
 		if (graph->nodes[i].parent == index)
 			node_write(graph, syntax, i, 3, file);
 	}
-	if (is_box)
-		box_end(syntax, file, 2);
+	box_end(syntax, file, 2);
 }
 
 static bool is_reader(const struct graph_edge *edge)
