@@ -71,8 +71,10 @@ static int all_skip(const struct config_vm *vm, const struct report *report, str
 	for (size_t i = 0; i < vm->credential_file_count; i++) {
 		if (!vm->credential_files[i].optional) {
 			error_set(err, VMCRED_USAGE, "$CREDENTIALS_DIRECTORY is not set");
-			return error_hint(err, "start vmcred from a unit with LoadCredential=, or "
-					       "give --credentials DIRECTORY");
+			return error_hint(err,
+					  "`systemctl daemon-reload` gives the VM's unit its "
+					  "LoadCredential= lines; elsewhere, use --credentials "
+					  "DIRECTORY");
 		}
 		report_message(report, REPORT_WARNING,
 			       "optional credential %s is skipped: $CREDENTIALS_DIRECTORY is not "

@@ -169,6 +169,14 @@ def test_without_git(directory):
     expect(host.doctor(), 0, "nothing found\n", NOT_SEARCHED)
 
 
+def test_bundle_without_git(directory):
+    """on a host with a bundle, which is not a work tree, git is not needed"""
+    host = Host(directory)
+    harness.write_program(host.systemctl.directory / "bin" / "git", "#!/bin/sh\nexit 127\n")
+    host.example.config.write_text("part: true\n" + DECLARATION)
+    expect(host.doctor(), 0, "nothing found\n", "")
+
+
 def test_secrets_in_strings(directory):
     """a static OEM string that looks like a secret is found; one without a value, and systemd's public credentials, are not"""
     harmless = "ENVIRONMENT=test, TOKEN=none, 'io.systemd.credential:vmm.notify_socket=vsock:2:1'"

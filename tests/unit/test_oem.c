@@ -378,8 +378,9 @@ static void the_error_for_a_missing_credential_names_the_unit_line(void **state)
 	file.optional = false;
 	assert_error(
 		oem_list_compose(&list, &vm, NULL, NULL, &err), VMCRED_USAGE,
-		"composing the OEM strings of vm: $CREDENTIALS_DIRECTORY is not set: start vmcred "
-		"from a unit with LoadCredential=, or give --credentials DIRECTORY");
+		"composing the OEM strings of vm: $CREDENTIALS_DIRECTORY is not set: `systemctl "
+		"daemon-reload` gives the VM's unit its LoadCredential= lines; elsewhere, use "
+		"--credentials DIRECTORY");
 	oem_list_destroy(&list);
 }
 

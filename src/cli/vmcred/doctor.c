@@ -73,7 +73,7 @@ static int store_examine(struct cli *cli, struct examination *examination,
 			 const struct config *config, int store_dirfd, struct error *err)
 {
 	const struct vars_check_options options = {.checked = file_checked, .data = examination};
-	bool is_searched;
+	bool is_searched = true;
 	int r;
 
 	if (!vars_store_exists(store_dirfd))
@@ -83,7 +83,8 @@ static int store_examine(struct cli *cli, struct examination *examination,
 		r = examination->r;
 	if (r == 0)
 		r = orphans_check(examination, config, store_dirfd, err);
-	if (r == 0)
+	/* A bundle was checked when it was installed, and has no other files. */
+	if (r == 0 && !config->part)
 		r = doctor_check_work_tree(&examination->doctor, store_dirfd, &cli->report,
 					   &is_searched, err);
 	if (r == 0 && !is_searched)
