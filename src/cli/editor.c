@@ -31,7 +31,7 @@ int editor_begin(struct editor *editor, const char *name, struct span text,
 		       : error_no_memory(err);
 }
 
-/* The command line of the editor, and the source of it. */
+/* The command line of the editor, and the source of it. The programs draw on a terminal. */
 static const char *editor_find(const char **source)
 {
 	static const char *const variables[] = {"SOPS_EDITOR", "EDITOR"};
@@ -45,6 +45,8 @@ static const char *editor_find(const char **source)
 			return value;
 	}
 	*source = "the editor";
+	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
+		return NULL;
 	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
 		_cleanup_error_ struct error ignored = {0};
 		_cleanup_free_ char *path = NULL;
@@ -62,7 +64,8 @@ int editor_run(const struct editor *editor, struct error *err)
 	int status = 0, r;
 
 	if (!command) {
-		error_set(err, VMCRED_MISSING, "no editor: vim, nano and vi are not installed");
+		error_set(err, VMCRED_MISSING,
+			  "no editor: vim, nano and vi are not installed, or there is no terminal");
 		return error_hint(err, "set SOPS_EDITOR or EDITOR");
 	}
 	r = command_line_split(command, source, &argv, err);

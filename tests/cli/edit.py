@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`vmcred edit`: a value of the store in the user's editor, and the rules that it shares with `vmcred set`."""
+import os
 import re
 import shutil
 from pathlib import Path
@@ -71,6 +72,18 @@ def test_edit_stores_what_the_editor_leaves(directory):
     expect(store.edit("token/open", 'printf open > "$1"'), 0, "", STALE)
     equal(store.get("open", "token").out, "open")
     expect(vmcred("check", "--config", store.config, "--decrypt", "--identity", store.identity), 0, None, "")
+
+
+def test_default_editor_needs_a_terminal(directory):
+    """without $EDITOR and a terminal, no editor is started: in a script, vim would only fill the log"""
+    store = Store(directory)
+    (directory / "bin").mkdir()
+    harness.write_program(directory / "bin/vim", "#!/bin/sh\necho drawn\n")
+    env = {"PATH": f"{directory / 'bin'}:{os.environ['PATH']}", "XDG_RUNTIME_DIR": str(store.run_directory)}
+    words = ["edit", "--config", store.config, "--identity", store.identity, "m", "alone/it"]
+    fails(vmcred(*words, env=env), 3, "no terminal", "EDITOR")
+    shown = at_terminal(harness.VMCRED, *words, stdin=None, out="terminal", env=env)[1]
+    assert b"drawn" in shown, shown
 
 
 def test_line_break_of_the_editor_is_not_stored(directory):
