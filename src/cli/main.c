@@ -87,7 +87,7 @@ static int complete(const struct cli_program *program, struct cli *cli, int argc
 	_cleanup_error_ struct error ignored = {0};
 	const struct cli_command *command = program->commands;
 
-	if (argc <= 3) {
+	if (argc <= 3 || (argc == 4 && strcmp(argv[2], "help") == 0)) {
 		for (; command->name; command++)
 			printf("%s\t%s\n", command->name, command->about);
 		printf("--help\tprint the commands\n--version\tprint the version\n");

@@ -31,6 +31,7 @@ KEY = "age1lggyhqrw2nlhcxprm67z43rta597azn8gknawjehu9d9dl0jq3yqqvfafg"
 # What is typed, where | is the key Tab, and the words that it becomes.
 LINES = {
     "ins| f|": ["inspect", "front"],
+    "help ins|": ["help", "inspect"],
     "get w| a|k|": ["get", "web", "api/key"],
     "get d| s|": ["get", "db", "sql/password"],
     "get d| c|": ["get", "db", "common/it"],
