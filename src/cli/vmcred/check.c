@@ -53,12 +53,13 @@ struct checking {
 	struct cli *cli;
 	json_t *list; /* NULL: lines */
 	struct cli_identity identity;
-	struct inspect_delivery *delivery; /* owned; NULL: nothing is decrypted */
-	size_t checked, found, unnamed, opened, closed;
-	enum vars_fault first; /* the first one found */
-	const char *machine;   /* of the first, if it is a missing key; else NULL */
-	struct error failure;  /* owned; the first, or the first with VMCRED_INTEGRITY */
-	char *last_line;       /* owned; of the last failure */
+	struct inspect_delivery *delivery;              /* owned; NULL: nothing is decrypted */
+	size_t checked, wrong, unnamed, opened, closed; /* files */
+	size_t keyless;                                 /* machines */
+	enum vars_fault first;                          /* the first one found */
+	const char *machine;  /* of the first, if it is a missing key; else NULL */
+	struct error failure; /* owned; the first, or the first with VMCRED_INTEGRITY */
+	char *last_line;      /* owned; of the last failure */
 };
 
 static void checking_destroy(struct checking *checking)
@@ -122,10 +123,14 @@ static void fault_add(struct checking *checking, const struct vars_location *loc
 
 	if (!is_wrong) {
 		checking->unnamed++;
-	} else if (checking->found++ == 0) {
+	} else if (checking->wrong + checking->keyless == 0) {
 		checking->first = fault;
 		checking->machine = fault == VARS_FAULT_NO_KEY ? location->machine : NULL;
 	}
+	if (fault == VARS_FAULT_NO_KEY)
+		checking->keyless++;
+	else if (is_wrong)
+		checking->wrong++;
 	if (!line)
 		return;
 	if (checking->list) {
@@ -159,7 +164,7 @@ static void file_checked(const struct vars_location *location, const struct vars
 			    finding->failure);
 		return;
 	}
-	checking->checked++;
+	checking->checked += finding->fault != VARS_FAULT_NO_KEY;
 	checking->opened += finding->opening == VARS_OPENED;
 	if (finding->fault != VARS_FAULT_NONE)
 		fault_add(checking, location, finding->fault, finding->detail);
@@ -243,11 +248,13 @@ static int store_check(struct checking *checking, const struct config *config, i
 /* Prints the totals. Returns the most important result. */
 static int checking_end(struct checking *checking, struct error *err)
 {
+	_cleanup_free_ char *files = NULL, *machines = NULL;
+
 	if (checking->unnamed > 0)
 		report_message(&checking->cli->report, REPORT_WARNING,
 			       "not bound to their names: %zu of %zu files: run `vmcred fix`",
 			       checking->unnamed, checking->checked);
-	if (!checking->list && !checking->failure.text && checking->found == 0)
+	if (!checking->list && !checking->failure.text && checking->wrong + checking->keyless == 0)
 		printf("%s%zu file%s as declared\n", checking->checked == 1 ? "" : "all ",
 		       checking->checked, checking->checked == 1 ? " is" : "s are");
 	if (!checking->list && checking->closed > 0)
@@ -263,10 +270,17 @@ static int checking_end(struct checking *checking, struct error *err)
 		error_set(err, VMCRED_MISSING, "no secret is encrypted to this identity");
 		return error_hint(err, "pass that of a recipient with --identity FILE");
 	}
-	if (checking->found == 0)
+	if (checking->wrong + checking->keyless == 0)
 		return 0;
-	error_set(err, VMCRED_MISSING, "%zu of %zu files %s not as declared", checking->found,
-		  checking->checked, checking->found == 1 ? "is" : "are");
+	files = text_format("%zu of %zu files %s not as declared", checking->wrong,
+			    checking->checked, checking->wrong == 1 ? "is" : "are");
+	machines = text_format("%zu machine%s no key", checking->keyless,
+			       checking->keyless == 1 ? " has" : "s have");
+	if (!files || !machines)
+		return error_no_memory(err);
+	error_set(err, VMCRED_MISSING, "%s%s%s", checking->wrong > 0 ? files : "",
+		  checking->wrong > 0 && checking->keyless > 0 ? ", and " : "",
+		  checking->keyless > 0 ? machines : "");
 	return error_hint(err, "fix the first with `%s%s%s`", faults[checking->first].command,
 			  checking->machine ? " " : "", checking->machine ? checking->machine : "");
 }
