@@ -208,7 +208,7 @@ def test_json_lists_every_error(directory):
     general = ("error", None, None, "failed")
     equal(store.faults("other", code=2, decrypt=False), [general])
     os.truncate(directory / ONE, 100)
-    (directory / TWO).unlink()
+    shutil.rmtree((directory / TWO).parent)
     result = store.check("--json", decrypt=False)
     findings = json.loads(result.out)
     equal((result.code, len(result.err.splitlines())), (1, 1), result.err)

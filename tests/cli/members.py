@@ -284,6 +284,23 @@ def test_recipients_are_named(directory):
     equal(store.readers(SHARED), ["ada", "eve", "m", "n"])
 
 
+def test_no_other_fault_hides_a_new_recipient(directory):
+    """check names new recipients of a secret that is outdated or missing too: the next value is encrypted to them"""
+    store = Store(directory, DECLARATION.replace("  own:\n", "  own:\n    validation: 1\n"))
+    expect(store("generate"))
+    # As somebody who can write to the repository, and has no key.
+    (directory / "sops/users/bob/key.json").write_text(json.dumps([{"publickey": store.keys["eve"], "type": "age"}]))
+    (directory / "vmcred.yaml").write_text((directory / "vmcred.yaml").read_text().replace("validation: 1", "validation: 2"))
+    config = ["--config", directory / "vmcred.yaml", "m"]
+    added = f"+ user bob {store.keys['eve']}"
+    for state in ("outdated", "missing"):
+        if state == "missing":
+            (directory / OWN_M).unlink()
+        out = expect(vmcred("check", *config), 3, None, None).out
+        line = next(line for line in out.splitlines() if line.startswith(f"m own/it is {state}"))
+        equal(added in line, True, line)
+
+
 GROUPED = "sops: {defaultGroups: [admins]}\n" + DECLARATION
 
 
@@ -490,7 +507,7 @@ def test_check_exits_with_3(directory):
     expect(store("generate"))
     (directory / "vars/per-machine/n/own/open/value").unlink()
     (directory / "vars/per-machine/n/own/kept/secret").unlink()
-    expect(store("check"), 3, "n own/kept is missing\nn own/open is missing\n",
+    expect(store("check"), 3, "n own/kept is missing (2 recipients to add, 0 to remove)\nn own/open is missing\n",
            "vmcred: 2 of 8 files are not as declared: fix the first with `vmcred generate`\n")  # fmt: skip
     succeeds(store("check", "m"), "all 4 files")
     result = expect(store("check", "--json"), 3)

@@ -73,19 +73,30 @@ static int readers_describe(const struct checking *checking, const struct stored
 	return r;
 }
 
+static int readers_compare(const struct checking *checking, const struct vars_location *location,
+			   struct stored_secret *stored, struct result *result, struct error *err)
+{
+	int r;
+
+	/* A part does not say who else reads a secret. */
+	if (checking->config->part)
+		return 0;
+	r = stored_secret_find_readers(checking->config, checking->cache, location, NULL, stored,
+				       err);
+	return r < 0 ? r : stored_secret_compare(stored, checking->cache, &result->detail, err);
+}
+
 static int secret_compare(const struct checking *checking, const struct vars_location *location,
 			  struct stored_secret *stored, struct result *result, struct error *err)
 {
 	int r = validation_check(checking, location, result, err);
 
+	if (r == 0)
+		r = readers_compare(checking, location, stored, result, err);
+	/* The detail then says who will read the next value: nobody can hide a new reader by making
+	 * the old value outdated. */
 	if (r < 0 || result->fault != VARS_FAULT_NONE)
 		return r;
-	/* A part does not say who else reads a secret. */
-	if (!checking->config->part)
-		r = stored_secret_find_readers(checking->config, checking->cache, location, NULL,
-					       stored, err);
-	if (r == 0 && !checking->config->part)
-		r = stored_secret_compare(stored, checking->cache, &result->detail, err);
 	if (result->detail)
 		result->fault = VARS_FAULT_READERS;
 	else if (r == 0 && location->generator)
@@ -147,7 +158,9 @@ static int secret_check(struct checking *checking, const struct vars_location *l
 	if (r == -(int)VMCRED_MISSING) {
 		error_clear(err);
 		result->fault = VARS_FAULT_MISSING;
-		return 0;
+		/* Likewise by removing it. */
+		return stored.dirfd < 0 ? 0
+					: readers_compare(checking, location, &stored, result, err);
 	}
 	result->exists = true;
 	if (r == 0)

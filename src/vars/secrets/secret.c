@@ -207,7 +207,9 @@ static int removed_name(struct stored_secret *stored, struct member_cache *cache
 static int difference_find(struct stored_secret *stored, struct member_cache *cache,
 			   struct error *err)
 {
-	const struct sops_policy *policy = sops_document_policy(stored->document);
+	static const struct sops_policy nobody = {0};
+	const struct sops_policy *policy =
+		stored->document ? sops_document_policy(stored->document) : &nobody;
 	_cleanup_free_ const struct sops_key **actual = NULL, **found = NULL;
 	_cleanup_free_ const struct sops_key **correct =
 		calloc(stored->keys.count + 1, sizeof(void *));

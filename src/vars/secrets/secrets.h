@@ -112,8 +112,8 @@ int stored_secret_find_readers(const struct config *config, struct member_cache 
 			       const struct vars_location *location, const char *writer,
 			       struct stored_secret *stored, struct error *err);
 
-/* Compares them with the document and the links. `*difference` is a text for the user, which the
- * caller frees, or NULL; it names the recipients to add and to remove. */
+/* Compares them with the links and the document, which may be missing. `*difference` is a text for
+ * the user, which the caller frees, or NULL; it names the recipients to add and to remove. */
 int stored_secret_compare(struct stored_secret *stored, struct member_cache *cache,
 			  char **difference, struct error *err);
 
