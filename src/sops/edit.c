@@ -237,6 +237,7 @@ int sops_document_set(struct sops_document *document, const char *path, struct s
 	_cleanup_sops_tree_ struct sops_tree value = {0};
 	_cleanup_sops_path_ struct sops_path steps = {0};
 	_cleanup_secret_ struct secret taken = {0};
+	bool is_negative_zero = span_equal(secret_span(json), span_of_text("-0"));
 	int r = first_document_check(document, err);
 
 	secret_move(&taken, json);
@@ -253,6 +254,8 @@ int sops_document_set(struct sops_document *document, const char *path, struct s
 	 * JSON store. An integer that a float cannot represent stays one; sops would change it. */
 	if (value.nodes[0].kind == SOPS_INT && sops_int_is_float(value.nodes[0].text))
 		value.nodes[0].kind = SOPS_FLOAT;
+	if (is_negative_zero)
+		value.nodes[0].text = span_of_text("-0");
 	r = sops_document_remember(document, err);
 	if (r == 0)
 		r = keys_keep(document, &steps, err);

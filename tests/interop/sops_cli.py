@@ -400,6 +400,7 @@ def test_set_and_unset_write_the_same_document(directory):
         ("set", "['d']['e']", "false"),
         ("set", '["c_unencrypted"]', '"other"'),
         ("set", '["a"]', "-5"),
+        ("set", '["a"]', "-0"),
         ("unset", '["a"]'),
         ("unset", '["b"][0]'),
         ("unset", '["d"]["e"]'),
