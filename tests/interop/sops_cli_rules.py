@@ -31,6 +31,9 @@ KEYS = {
     "a merged group": "creation_rules:\n  - key_groups:\n      - merge:\n          - age: [$A]\n          - age: [$B, $A]\n        age: [$B]\n",
     "a duplicate key in a group": "creation_rules:\n  - key_groups:\n      - age: [$A, $A, $B]\n",
     "a threshold of 1 for one group": "creation_rules:\n  - age: $A\n    shamir_threshold: 1\n",
+    "a hexadecimal threshold": "creation_rules:\n  - shamir_threshold: 0x1\n    key_groups:\n      - age: [$A]\n      - age: [$B]\n",
+    "an octal threshold": "creation_rules:\n  - shamir_threshold: 0o2\n    key_groups:\n      - age: [$A]\n      - age: [$B]\n",
+    "a threshold with a sign and an underscore": "creation_rules:\n  - shamir_threshold: +0_2\n    key_groups:\n      - age: [$A]\n      - age: [$B]\n",
     "a threshold that is not a number": "creation_rules:\n  - age: $A\n    shamir_threshold: x\n",
     "a quoted threshold": 'creation_rules:\n  - age: $A\n    shamir_threshold: "2"\n',
 }
@@ -96,6 +99,7 @@ PATHS = [
 
 STORES = {
     "json, 2": "stores:\n  json:\n    indent: 2\n",
+    "json, 0x3": "stores:\n  json:\n    indent: 0x3\n",
     "json, 0": "stores:\n  json:\n    indent: 0\n",
     "json, -1": "stores:\n  json:\n    indent: -1\n",
     "json_binary, 3": "stores:\n  json_binary:\n    indent: 3\n",
@@ -186,6 +190,8 @@ def test_config_and_sops_config_name_the_file(directory):
         peers.same("--config=sub/rules.yaml", "-e", "-i", name)
         peers.same("encrypt", "-i", name, env={"SOPS_CONFIG": "sub/rules.yaml"})
     peers.same("--config", "nofile", "encrypt", "-i", "plain.json", code=1)
+    for name in ("enc.json", "enc.env", "enc.ini"):
+        peers.same("--config", "nofile", "decrypt", name, code=1)
 
 
 def test_flags_override_sops_yaml(directory):

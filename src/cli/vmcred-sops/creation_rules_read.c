@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -82,15 +81,16 @@ static int bool_read(const struct rules_reader *reader, const struct yaml_node *
 static int number_read(const struct rules_reader *reader, const struct yaml_node *node, long least,
 		       long most, long *value)
 {
-	_cleanup_free_ char *text = rules_text(reader, node);
-	char *end;
+	const struct yaml_node *scalar = yaml_target(node);
+	struct yaml_scalar number = {0};
+	int r = scalar->kind == YAML_SCALAR && !scalar->quoted
+			? yaml_resolve(scalar->tag, scalar->value, &number, reader->err)
+			: 0;
 
-	if (!text)
-		return -(int)reader->err->code;
-	errno = 0;
-	*value = strtol(text, &end, 10);
-	if (errno != 0 || end == text || *end != '\0' || *value < least || *value > most ||
-	    node->quoted)
+	if (r < 0)
+		return r;
+	*value = number.negative ? -(long)number.integer : (long)number.integer;
+	if (number.type != YAML_INT || number.integer > INT_MAX || *value < least || *value > most)
 		return rules_reject(reader, node, "must be an integer from %ld to %ld", least,
 				    most);
 	return 0;

@@ -52,7 +52,9 @@ static int layout_choose(struct invocation *invocation, struct sops_file *file, 
 	const bool is_yaml = strcmp(store, "yaml") == 0;
 	int r;
 
-	if (!is_yaml && strcmp(store, "json") != 0 && strcmp(store, "binary") != 0)
+	/* A file that somebody names must exist. */
+	if (!is_yaml && strcmp(store, "json") != 0 && strcmp(store, "binary") != 0 &&
+	    !flag_text(&invocation->flags, FLAG_CONFIG))
 		return 0;
 	r = rules_load(invocation, true, err);
 	if (r > 0)
