@@ -334,6 +334,12 @@ int vars_key_add(struct sops_key_group *keys, enum sops_key_type type, const cha
 int vars_member_keys_check(int store_dirfd, enum vars_member_type type, const char *name,
 			   const struct sops_key_group *keys, bool force, struct error *err);
 
+/* Whether another machine or user has one of the keys: 1 and, in `*other`, its name, such as
+ * "machine web", which the caller frees; 0, or a negative code. */
+int vars_keys_find_other(int store_dirfd, const struct sops_key_group *keys,
+			 enum vars_member_type type, const char *name, char **other,
+			 struct error *err);
+
 /* Registers the public keys of a machine or user. Different ones are replaced only with `force`. */
 int vars_member_keys_write(int store_dirfd, enum vars_member_type type, const char *name,
 			   const struct sops_key_group *keys, bool force, struct error *err);

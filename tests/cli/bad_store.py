@@ -70,7 +70,8 @@ def fails(store, errors, codes=None):
         result = store.verb(verb)
         line = f"vmcred: warning: {error}\n{FIXED}" if verb == "fix" else f"vmcred: {error}\n"
         out, result.err = result.out, re.sub("^vmcred: made/(one|two) is not activated: ", "vmcred: ", result.err)
-        assert out == "" or verb == "activate" and out.startswith("1 secret in generation 1"), (verb, out)
+        expected = {"activate": "1 secret in generation 1", "check": "m made/one cannot be read ("}.get(verb, "")
+        assert out == "" or expected and out.startswith(expected) and out.count("\n") == 1, (verb, out)
         equal((result.code, result.err), ((codes or {}).get(verb, 1), line), verb)
     equal(store.contents(), before, "the files")
 
@@ -144,10 +145,11 @@ def test_check_reports_each_unreadable_file(directory):
     store = Store(directory)
     conflict(store.base / "one/secret")
     conflict(store.base / "two/value")
-    expect(store.verb("check"), 1, "", f"vmcred: warning: {BASE}/two/value:2: {CHOOSE}\n"
+    unread = f"m made/one cannot be read (1 recipient to add, 0 to remove: + machine m {store.key()})\n"
+    expect(store.verb("check"), 1, unread, f"vmcred: warning: {BASE}/two/value:2: {CHOOSE}\n"
            f"vmcred: {BASE}/one/secret:2: {CHOOSE}\n")  # fmt: skip
     (store.base / "two/value").unlink()
-    expect(store.verb("check"), 1, "m made/two is missing\n", f"vmcred: {BASE}/one/secret:2: {CHOOSE}\n")
+    expect(store.verb("check"), 1, unread + "m made/two is missing\n", f"vmcred: {BASE}/one/secret:2: {CHOOSE}\n")
 
 
 def test_link_of_the_other_side_of_a_merge(directory):

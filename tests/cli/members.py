@@ -285,7 +285,7 @@ def test_recipients_are_named(directory):
 
 
 def test_no_other_fault_hides_a_new_recipient(directory):
-    """check names new recipients of a secret that is outdated or missing too: the next value is encrypted to them"""
+    """check names new recipients of a secret that is outdated, damaged or missing too: the next value is encrypted to them"""
     store = Store(directory, DECLARATION.replace("  own:\n", "  own:\n    validation: 1\n"))
     expect(store("generate"))
     # As somebody who can write to the repository, and has no key.
@@ -293,12 +293,14 @@ def test_no_other_fault_hides_a_new_recipient(directory):
     (directory / "vmcred.yaml").write_text((directory / "vmcred.yaml").read_text().replace("validation: 1", "validation: 2"))
     config = ["--config", directory / "vmcred.yaml", "m"]
     added = f"+ user bob {store.keys['eve']}"
-    for state in ("outdated", "missing"):
-        if state == "missing":
-            (directory / OWN_M).unlink()
-        out = expect(vmcred("check", *config), 3, None, None).out
-        line = next(line for line in out.splitlines() if line.startswith(f"m own/it is {state}"))
-        equal(added in line, True, line)
+    for state, spoil in (
+        ("is outdated", lambda path: None),
+        ("cannot be read", lambda path: path.write_text("{}")),
+        ("is missing", lambda path: path.unlink()),
+    ):
+        spoil(directory / OWN_M)
+        lines = [line for line in vmcred("check", *config).out.splitlines() if line.startswith(f"m own/it {state}")]
+        equal([added in line for line in lines], [True], state)
 
 
 GROUPED = "sops: {defaultGroups: [admins]}\n" + DECLARATION
@@ -566,9 +568,9 @@ def test_keys_are_registered_from_files(directory):
         ("one", [directory / "ssh.pub"], [plain]), ("two", [directory / "keys"], [store.keys["ada"], store.keys["bob"]]),
         ("three", [ssh.strip(), "--age-key", directory / "keys"], [plain, store.keys["ada"], store.keys["bob"]]),
     ):  # fmt: skip
-        expect(store("user", "add", name, "--age-key", *words), 0, "", "")
+        expect(store("user", "add", name, "--age-key", *words), 0, "", None)
         equal(sorted(registered(name)), sorted(keys), name)
-    expect(store("machine", "add", "n", "--age-key", directory / "ssh.pub"), 0, "", "")
+    expect(store("machine", "add", "n", "--age-key", directory / "ssh.pub"), 0, "", None)
     expect(store("generate"))
     expect(store("get", "n", "own/it", "--identity", directory / "ssh"), 0, None, "")
     expect(store("user", "add", "four", "--age-key", "nonsense"), 2, "",
@@ -597,6 +599,21 @@ def test_invalid_and_different_keys_are_refused(directory):
     expect(store("user", "add", "ada", "--age-key", store.keys["bob"]), 1, "",
            "vmcred: the user ada has a different key in sops/users/ada/key.json: --force replaces it; "
            "secrets encrypted to the old key must then be encrypted again\n")  # fmt: skip
+
+
+def test_a_shared_key_is_a_warning(directory):
+    """a key that another user or machine has is accepted with a warning that names both"""
+    store = Store(directory)
+    shared = "vmcred: warning: the {} has the same key as the {}: each can read what the other can\n"
+    machine = json.loads((directory / "sops/machines/m/key.json").read_text())[0]["publickey"]
+    for words, warning in (
+        (("user", "add", "eve", "--age-key", machine), shared.format("user eve", "machine m")),
+        (("user", "add", "ada", "--age-key", machine, "--age-key", store.keys["ada"], "--force"), shared.format("user ada", "machine m")),
+        (("machine", "add", "n", "--age-key", store.keys["ada"], "--force"), shared.format("machine n", "user ada")),
+        (("user", "add", "ada", "--age-key", store.keys["eve"], "--force"), ""),
+        (("machine", "add", "m", "--age-key", machine), ""),
+    ):
+        expect(store(*words, "--dry-run", "--identity", directory / "ada"), 0, None, warning)
 
 
 def test_ssh_key_of_a_user_is_a_recipient(directory):

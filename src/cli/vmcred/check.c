@@ -90,7 +90,7 @@ static void finding_add(const struct checking *checking, const char *severity,
 /* The most important failure is returned at the end; the others are warnings, unless they repeat
  * the previous one, as when one bad file affects many. */
 static void failure_add(struct checking *checking, const struct vars_location *location,
-			const char *fault, const struct error *failure)
+			const char *fault, const char *detail, const struct error *failure)
 {
 	_cleanup_free_ char *line = error_line(failure);
 	struct error *first = &checking->failure;
@@ -98,7 +98,7 @@ static void failure_add(struct checking *checking, const struct vars_location *l
 	if (!line)
 		return;
 	if (checking->list)
-		finding_add(checking, "error", location, fault, NULL, line);
+		finding_add(checking, "error", location, fault, detail, line);
 	if (!first->text || (failure->code == VMCRED_INTEGRITY && first->code != failure->code)) {
 		_cleanup_free_ char *before = first->text ? error_line(first) : NULL;
 
@@ -153,6 +153,16 @@ static void closed_add(struct checking *checking, const struct vars_location *lo
 		finding_add(checking, "info", location, "not-decrypted", NULL, line);
 }
 
+static void unread_print(const struct checking *checking, const struct vars_location *location,
+			 const char *detail)
+{
+	_cleanup_free_ char *name = cli_location_text(location);
+
+	progress_clear(&checking->cli->progress);
+	if (name)
+		printf("%s cannot be read (%s)\n", name, detail);
+}
+
 static void file_checked(const struct vars_location *location, const struct vars_finding *finding,
 			 void *data)
 {
@@ -161,7 +171,9 @@ static void file_checked(const struct vars_location *location, const struct vars
 	if (finding->failure) {
 		failure_add(checking, location,
 			    finding->failure->code == VMCRED_INTEGRITY ? "damaged" : "unreadable",
-			    finding->failure);
+			    finding->detail, finding->failure);
+		if (finding->detail && !checking->list)
+			unread_print(checking, location, finding->detail);
 		return;
 	}
 	checking->checked += finding->fault != VARS_FAULT_NO_KEY;
@@ -189,7 +201,7 @@ static void value_refused(const struct vars_location *location, const struct con
 		  name ? name : "", name ? " " : "", vm->name, reason->text);
 	if (reason->hint)
 		error_hint(&failure, "%s", reason->hint);
-	failure_add(data, location, "undeliverable", &failure);
+	failure_add(data, location, "undeliverable", NULL, &failure);
 }
 
 static int identities_get(const struct age_identities **identities, void *data, struct error *err)

@@ -67,6 +67,23 @@ static int machine_key_generate(struct additions *additions, struct addition *ad
 					  err);
 }
 
+/* Each of two members with the same key can read what the other can, such as a machine every secret
+ * of a user. */
+static int sharing_warn(const struct member *member, const struct addition *addition,
+			const struct report *report, struct error *err)
+{
+	_cleanup_free_ char *other = NULL;
+	int r = vars_keys_find_other(member->store_dirfd, &addition->keys, member->type,
+				     addition->name, &other, err);
+
+	if (r > 0)
+		report_message(
+			report, REPORT_WARNING,
+			"the %s %s has the same key as the %s: each can read what the other can",
+			vars_member_type_name(member->type), addition->name, other);
+	return r < 0 ? r : 0;
+}
+
 /* The given public keys, or a generated one. */
 static int keys_find(struct additions *additions, struct addition *addition,
 		     const struct report *report, struct error *err)
@@ -84,7 +101,7 @@ static int keys_find(struct additions *additions, struct addition *addition,
 					   member->force, err);
 		if (r == 0)
 			sops_key_group_destroy(keys);
-		return r < 0 ? r : 0;
+		return r <= 0 ? r : sharing_warn(member, addition, report, err);
 	}
 	if (member->type == VARS_MACHINE)
 		return machine_key_generate(additions, addition, report, err);

@@ -147,6 +147,25 @@ static int secret_open(struct checking *checking, const struct vars_location *lo
 	return 0;
 }
 
+/* Nor can anybody hide a new reader by removing or damaging the document. */
+static int secret_unread(const struct checking *checking, const struct vars_location *location,
+			 struct stored_secret *stored, struct result *result, struct error *err)
+{
+	const bool is_missing = err->code == VMCRED_MISSING;
+	_cleanup_error_ struct error ignored = {0};
+	int r = 0;
+
+	result->exists = !is_missing;
+	if (is_missing) {
+		error_clear(err);
+		result->fault = VARS_FAULT_MISSING;
+	}
+	if (stored->dirfd >= 0)
+		r = readers_compare(checking, location, stored, result,
+				    is_missing ? err : &ignored);
+	return is_missing ? r : -(int)err->code;
+}
+
 static int secret_check(struct checking *checking, const struct vars_location *location,
 			struct result *result, struct error *err)
 {
@@ -155,17 +174,11 @@ static int secret_check(struct checking *checking, const struct vars_location *l
 
 	if (r == 0)
 		r = stored_secret_read(&stored, err);
-	if (r == -(int)VMCRED_MISSING) {
-		error_clear(err);
-		result->fault = VARS_FAULT_MISSING;
-		/* Likewise by removing it. */
-		return stored.dirfd < 0 ? 0
-					: readers_compare(checking, location, &stored, result, err);
-	}
+	if (r < 0)
+		return secret_unread(checking, location, &stored, result, err);
 	result->exists = true;
-	if (r == 0)
-		result->modified = sops_document_modified(stored.document);
-	if (r == 0 && checking->options->describes)
+	result->modified = sops_document_modified(stored.document);
+	if (checking->options->describes)
 		r = readers_describe(checking, &stored, &result->readers, err);
 	if (r == 0)
 		r = secret_compare(checking, location, &stored, result, err);

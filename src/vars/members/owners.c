@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "vars/members/members.h"
 
 /* A key and whose it is. */
@@ -106,4 +108,38 @@ const char *key_owners_find(const struct key_owners *owners, const struct sops_k
 	if (found)
 		*type = found->type;
 	return found ? found->name : NULL;
+}
+
+static bool keys_share(const struct sops_key_group *some, const struct sops_key_group *others)
+{
+	for (size_t i = 0; i < some->count; i++) {
+		for (size_t j = 0; j < others->count; j++) {
+			if (sops_key_compare(&some->keys[i], &others->keys[j]) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+int vars_keys_find_other(int store_dirfd, const struct sops_key_group *keys,
+			 enum vars_member_type type, const char *name, char **other,
+			 struct error *err)
+{
+	struct key_owners *owners = NULL;
+	int r = key_owners_read(store_dirfd, &owners, err);
+
+	*other = NULL;
+	if (r < 0)
+		return r;
+	for (size_t i = 0; r == 0 && i < owners->member_count; i++) {
+		const struct member *member = &owners->members[i];
+
+		if ((member->type == type && strcmp(member->name, name) == 0) ||
+		    !keys_share(keys, &member->keys))
+			continue;
+		*other = text_format("%s %s", vars_member_type_name(member->type), member->name);
+		r = *other ? 1 : error_no_memory(err);
+	}
+	key_owners_destroy(&owners);
+	return r;
 }
