@@ -41,7 +41,7 @@ class Tree:
     def __init__(self, directory):
         self.directory, self.root, self.keys, self.public = directory, directory / "store", directory / "keys", {}
         self.keys.mkdir()
-        for name in ("ada", "ada-token", "bob", "eve", "web", "web-2", "db", "old"):
+        for name in ("ada", "ada-token", "bob", "eve", "web", "web-2", "db", "old", "old-2"):
             expect(run(need("age-keygen"), "-o", self.keys / name))
             self.public[name] = run("age-keygen", "-y", self.keys / name).out.strip()
         self.write("vmcred.yaml", DECLARATION)
@@ -188,7 +188,7 @@ def test_sops_decrypts_after_each_command(directory):
         (["group", "add", "admins", "--user", "bob"], {}, {}),
         (["group", "add", "admins", "--machine", "old"], {"who": "bob"}, {}),
         (["user", "remove", "ada"], {"who": "bob"}, {}),
-        (["machine", "add", "old", "--age-key", tree.public["eve"], "--force"], {"who": "bob"}, {}),
+        (["machine", "add", "old", "--age-key", tree.public["old-2"], "--force"], {"who": "bob"}, {}),
         (["machine", "add", "web", "--age-key", tree.public["web-2"], "--force"], {"who": "bob"}, {}),
         (["group", "remove", "admins", "--machine", "old"], {"who": "bob"}, {}),
         (["fix"], {"who": "bob"}, {}),
