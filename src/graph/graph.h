@@ -53,11 +53,11 @@ int graph_format_of_path(const char *path, enum graph_format *format, struct err
 
 /*
  * Writes the graph as text. In a picture, what is too much to look at is drawn once for all
- * machines and VMs; the page and JSON have everything. The caller frees `*text`. VMCRED_FAILED:
- * dot(1) is not installed.
+ * machines and VMs, and a warning says that it is still too much; the page and JSON have
+ * everything. The caller frees `*text`. VMCRED_FAILED: dot(1) is not installed.
  */
-int graph_write(const struct graph *graph, enum graph_format format, char **text, size_t *size,
-		struct error *err);
+int graph_write(const struct graph *graph, enum graph_format format, const struct report *report,
+		char **text, size_t *size, struct error *err);
 
 /* Accepts a pointer to NULL. */
 void graph_destroy(struct graph **graph);

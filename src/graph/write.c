@@ -137,8 +137,13 @@ static void picture_write(const struct graph *graph, enum graph_format format, F
 		graph_write_dot(graph, file);
 }
 
-int graph_write(const struct graph *graph, enum graph_format format, char **text, size_t *size,
-		struct error *err)
+static bool is_large(const struct graph *graph)
+{
+	return graph->node_count > PICTURE_NODES_MAX || graph->edge_count > PICTURE_EDGES_MAX;
+}
+
+int graph_write(const struct graph *graph, enum graph_format format, const struct report *report,
+		char **text, size_t *size, struct error *err)
 {
 	const bool is_picture = format != GRAPH_HTML && format != GRAPH_JSON;
 	_cleanup_graph_ struct graph *small = NULL;
@@ -146,12 +151,16 @@ int graph_write(const struct graph *graph, enum graph_format format, char **text
 	FILE *file;
 	int r = 0;
 
-	if (is_picture &&
-	    (graph->node_count > PICTURE_NODES_MAX || graph->edge_count > PICTURE_EDGES_MAX)) {
+	if (is_picture && is_large(graph)) {
 		small = graph_aggregate(graph);
 		if (!small)
 			return error_no_memory(err);
 		graph = small;
+		if (is_large(graph))
+			report_message(report, REPORT_WARNING,
+				       "%zu boxes and %zu lines may be too many for a picture: "
+				       "name a VM, machine or generator, or use --format html",
+				       graph->node_count, graph->edge_count);
 	}
 	file = open_memstream(&written, size);
 	if (!file)

@@ -579,6 +579,17 @@ def test_many_machines(directory):
     assert "×" not in one and "m7<br/>missing" in one and "m8" not in one, one
 
 
+def test_many_generators(directory):
+    """a picture that is too large although it shows what many machines have once is drawn with a warning"""
+    generators = {f"g{i}": {"machines": ["m"], "files": {"f": {}}, "kind": {"f": {"hex": 8}}} for i in range(200)}
+    (directory / "vmcred.yaml").write_text(json.dumps({"machines": {"m": {}}, "generators": generators}))
+    warning = ("vmcred: warning: 602 boxes and 400 lines may be too many for a picture: name a VM, machine or generator, or use "
+               "--format html\n")  # fmt: skip
+    for name, err in (("mermaid", warning), ("dot", warning), ("html", ""), ("json", "")):
+        expect(vmcred("graph", "--format", name, cwd=directory), 0, None, err)
+    expect(vmcred("graph", "g1", cwd=directory), 0, None, "")
+
+
 def test_without_a_store(directory):
     """with the declaration only, nothing is marked"""
     (directory / "vmcred.yaml").write_text(DECLARATION)

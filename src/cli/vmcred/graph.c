@@ -76,7 +76,7 @@ int command_graph(struct cli *cli, int argc, char **argv, struct error *err)
 	if (r == 0 && first < argc)
 		r = graph_choose(graph, argv + first, err);
 	if (r == 0)
-		r = graph_write(graph, format, &text, &size, err);
+		r = graph_write(graph, format, &cli->report, &text, &size, err);
 	if (r < 0)
 		return r;
 	if (drawing.output)
