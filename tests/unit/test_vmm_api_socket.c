@@ -3,12 +3,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "vmm/cloud_hypervisor/api_socket.h"
@@ -149,6 +152,42 @@ static void an_inherited_socket_is_used_and_its_file_is_kept(void **state)
 	assert_int_equal(rmdir(directory), 0);
 }
 
+static void an_inherited_socket_whose_file_was_replaced_is_refused(void **state)
+{
+	char directory[] = "/tmp/vmcred-api.XXXXXX", path[64], word[32], expected[256], ready;
+	struct api_socket socket;
+	struct error err = {0};
+	int fd, ends[2];
+	pid_t other;
+
+	(void)state;
+	assert_non_null(mkdtemp(directory));
+	snprintf(path, sizeof(path), "%s/api", directory);
+	fd = listener_make(path, (socklen_t)strlen(path) + 1, 0600);
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	other = fork();
+	if (other == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		unlink(path);
+		listener_make(path, (socklen_t)strlen(path) + 1, 0600);
+		if (write(ends[1], "", 1) == 1)
+			pause();
+		_exit(1);
+	}
+	assert_int_equal(read(ends[0], &ready, 1), 1);
+	snprintf(word, sizeof(word), "fd=%d", fd);
+	snprintf(expected, sizeof(expected),
+		 "--api-socket %s: another process has replaced socket %s", word, path);
+	assert_error(api_socket_create(word, &socket, &err), VMCRED_FAILED, expected);
+	kill(other, SIGKILL);
+	waitpid(other, NULL, 0);
+	close(ends[0]);
+	close(ends[1]);
+	close(fd);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(directory), 0);
+}
+
 static void an_inherited_socket_that_others_can_open_is_refused(void **state)
 {
 	char directory[] = "/tmp/vmcred-api.XXXXXX", path[64], word[32], expected[512];
@@ -213,6 +252,7 @@ int main(void)
 		cmocka_unit_test(a_private_socket_is_not_created_where_others_can_replace_it),
 		cmocka_unit_test(a_path_that_is_too_long_for_a_socket_is_an_error),
 		cmocka_unit_test(an_inherited_socket_is_used_and_its_file_is_kept),
+		cmocka_unit_test(an_inherited_socket_whose_file_was_replaced_is_refused),
 		cmocka_unit_test(an_inherited_socket_that_others_can_open_is_refused),
 		cmocka_unit_test(a_descriptor_that_is_not_a_listening_socket_is_refused),
 	};

@@ -21,6 +21,28 @@
 /* Connections that may wait; the VMM accepts one at a time. */
 #define BACKLOG 16
 
+/*
+ * Connects the client by the listener's name. A user who can write to its directory may have
+ * replaced the file, and would get the OEM strings, so the peer must be the process that listens:
+ * unix(7), SO_PEERCRED; for a listener it is that process, too.
+ */
+static int client_connect(int client, int listener, const struct sockaddr_un *address,
+			  socklen_t size, struct error *err)
+{
+	struct ucred peer, expected;
+	socklen_t peer_size = sizeof(peer), expected_size = sizeof(expected);
+
+	if (connect(client, (const struct sockaddr *)address, size) < 0 ||
+	    fcntl(client, F_SETFL, O_NONBLOCK) < 0 ||
+	    getsockopt(client, SOL_SOCKET, SO_PEERCRED, &peer, &peer_size) < 0 ||
+	    getsockopt(listener, SOL_SOCKET, SO_PEERCRED, &expected, &expected_size) < 0)
+		return error_set_errno(err, errno, "connecting to socket %s", address->sun_path);
+	return memcmp(&peer, &expected, sizeof(peer)) == 0
+		       ? 0
+		       : error_set(err, VMCRED_FAILED, "another process has replaced socket %s",
+				   address->sun_path);
+}
+
 /* Opens both ends. connect(2) succeeds before the VMM accepts. */
 static int ends_open(const char *path, struct api_socket *result, struct error *err)
 {
@@ -37,9 +59,8 @@ static int ends_open(const char *path, struct api_socket *result, struct error *
 	listener = unix_socket_listen(&address, BACKLOG, err);
 	if (listener < 0)
 		return listener;
-	if (connect(client, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    fcntl(client, F_SETFL, O_NONBLOCK) < 0) {
-		r = error_set_errno(err, errno, "connecting to socket %s", path);
+	r = client_connect(client, listener, &address, sizeof(address), err);
+	if (r < 0) {
 		unlink(path);
 		return r;
 	}
@@ -134,9 +155,11 @@ static int inherited_open(int fd, struct api_socket *result, struct error *err)
 	r = owner_only_check(&address, size, err);
 	if (r < 0)
 		return r;
-	if (connect(client, (const struct sockaddr *)&address, size) < 0 ||
-	    fcntl(client, F_SETFL, O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
-		return error_set_errno(err, errno, "connecting to it");
+	r = client_connect(client, fd, &address, size, err);
+	if (r < 0)
+		return r;
+	if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+		return error_set_errno(err, errno, "keeping it");
 	result->listener = fd;
 	result->client = fd_release(&client);
 	return 0;
