@@ -387,6 +387,19 @@ def test_exec_file_leaves_nothing(directory):
     equal(result.out, "")
 
 
+def test_exec_file_needs_a_descriptor(directory):
+    """with any limit of descriptors, exec-file runs the command or fails: it never leaves the command waiting for its file"""
+    documents = Documents(directory)
+    plain = expect(documents.sops("exec-file", "doc.json", "cat {}"), 0, None, "").out
+    codes = set()
+    for limit in range(4, 12):
+        result = run("prlimit", f"--nofile={limit}:{limit}", harness.VMCRED_SOPS, "exec-file", "doc.json",
+                     "cat {}", cwd=directory, env=documents.env, timeout=60)
+        equal(result.out if result.code == 0 else plain, plain, limit)
+        codes.add(result.code == 0)
+    equal(codes, {True, False})
+
+
 def test_errors_name_the_file_once(directory):
     """an error about a key names the file once"""
     documents = Documents(directory)

@@ -204,6 +204,7 @@ static int plaintext_create(struct plaintext *plaintext, const char *name, bool 
 			    const struct report *report, struct error *err)
 {
 	int r = memory_directory_make(&plaintext->directory, "the decrypted file", report, err);
+	_cleanup_close_ int spare = -1;
 	sigset_t all, before;
 
 	if (r < 0)
@@ -216,6 +217,11 @@ static int plaintext_create(struct plaintext *plaintext, const char *name, bool 
 				      secret_span(&plaintext->text), S_IRUSR | S_IWUSR, err);
 	if (mkfifoat(plaintext->directory.dirfd, name, S_IRUSR | S_IWUSR) < 0)
 		return error_set_errno(err, errno, "creating a FIFO");
+	/* The thread needs a descriptor. Without one, the command would wait for it for ever. */
+	spare = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	if (spare < 0)
+		return error_set_errno(err, errno, "opening a FIFO");
+	close(fd_release(&spare));
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	r = pthread_create(&plaintext->writer, NULL, fifo_write, plaintext);
