@@ -13,19 +13,17 @@
 
 #define DAYS_MAX 36600 /* a hundred years */
 
-static const char *const algorithm_words[] = {
-	[CONFIG_ALGORITHM_DEFAULT] = "default", [CONFIG_ALGORITHM_ED25519] = "ed25519",
-	[CONFIG_ALGORITHM_RSA] = "rsa",         [CONFIG_ALGORITHM_YESCRYPT] = "yescrypt",
-	[CONFIG_ALGORITHM_SHA512] = "sha-512",  [CONFIG_ALGORITHM_HS256] = "HS256",
-	[CONFIG_ALGORITHM_EDDSA] = "EdDSA",     NULL,
-};
+/* In the order of the row's `algorithms`. */
+static const char *const hash_words[] = {"yescrypt", "sha-512", NULL};
+static const char *const ssh_words[] = {"ed25519", "rsa", NULL};
+static const char *const jwt_words[] = {"HS256", "EdDSA", NULL};
 
 #define KEY(name, read, member)    READER_KEY(name, read, struct config_builtin, member)
-#define WORD(name, member)         READER_WORD(name, algorithm_words, struct config_builtin, member)
+#define WORD(name, words, member)  READER_WORD(name, words, struct config_builtin, member)
 #define NUMBER(name, most, member) READER_NUMBER(name, most, struct config_builtin, member)
 
 /* The limits of the row, or of the method, are checked later. */
-static const struct reader_key bytes_keys[] = {NUMBER("bytes", SECRET_SIZE_MAX, size), {0}};
+static const struct reader_key bytes_keys[] = {NUMBER("bytes", SECRET_SIZE_MAX / 2, size), {0}};
 static const struct reader_key length_keys[] = {NUMBER("length", SECRET_SIZE_MAX, size), {0}};
 static const struct reader_key passphrase_keys[] = {
 	NUMBER("words", SECRET_SIZE_MAX, size),
@@ -35,12 +33,12 @@ static const struct reader_key passphrase_keys[] = {
 };
 static const struct reader_key password_hash_keys[] = {
 	KEY("of", reader_string, source),
-	WORD("method", algorithm),
+	WORD("method", hash_words, algorithm),
 	NUMBER("rounds", UINT32_MAX, size),
 	{0},
 };
 static const struct reader_key ssh_keys[] = {
-	WORD("type", algorithm),
+	WORD("type", ssh_words, algorithm),
 	NUMBER("bits", SECRET_SIZE_MAX, size),
 	KEY("comment", reader_string, comment),
 	KEY("public", reader_string, public_file),
@@ -57,7 +55,7 @@ static const struct reader_key tls_keys[] = {
 	{0},
 };
 static const struct reader_key jwt_keys[] = {
-	WORD("algorithm", algorithm),
+	WORD("algorithm", jwt_words, algorithm),
 	KEY("public", reader_string, public_file),
 	{0},
 };
@@ -130,7 +128,6 @@ static int entry_read(struct reader *reader, const char *name, const struct yaml
 	struct entry *entry = data;
 	const struct yaml_node *node = yaml_target(value), *options = NULL;
 	struct config_builtin *builtin = &entry->builtin;
-	const enum config_algorithm *algorithms;
 	char *word = NULL;
 	const struct builtin_row *row = rows;
 	int r;
@@ -159,16 +156,10 @@ static int entry_read(struct reader *reader, const char *name, const struct yaml
 	entry->row = row;
 	entry->node = node;
 	r = options ? options_read(reader, row, options, builtin) : 0;
-	if (r < 0)
-		return r;
-	algorithms = row->algorithms;
-	if (builtin->algorithm == CONFIG_ALGORITHM_DEFAULT)
-		builtin->algorithm = algorithms[0];
-	if (builtin->algorithm == algorithms[0] || builtin->algorithm == algorithms[1])
-		return 0;
-	return reader_reject(reader, node, "%s can be %s or %s, not %s", row->name,
-			     algorithm_words[algorithms[0]], algorithm_words[algorithms[1]],
-			     algorithm_words[builtin->algorithm]);
+	/* It was read as an index. */
+	if (r == 0)
+		builtin->algorithm = row->algorithms[builtin->algorithm];
+	return r;
 }
 
 static struct config_file *file_find(struct reader *reader, struct config_generator *generator,

@@ -62,7 +62,7 @@ enum config_builtin_type {
 };
 
 enum config_algorithm {
-	CONFIG_ALGORITHM_DEFAULT,
+	CONFIG_ALGORITHM_NONE,
 	CONFIG_ALGORITHM_ED25519, /* ssh-key */
 	CONFIG_ALGORITHM_RSA,
 	CONFIG_ALGORITHM_YESCRYPT, /* password-hash */

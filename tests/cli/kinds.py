@@ -244,9 +244,10 @@ refused("a kind's option must be known", "{ssh-key: {typ: rsa}}", PLACE + 'unkno
 refused("only one kind is allowed", "{hex: 3, base64: 3}",
         PLACE + "must be one kind, such as {base64: 32}")  # fmt: skip
 refused("a kind without a default size needs one", "hex", "6: generators.g.it: hex needs a size from 1 to 524288")
-refused("a size of zero is an error", "{hex: 0}", PLACE + 'must be an integer from 1 to 1048576, not "0"')
-refused("a file must not be larger than a credential", "{base64: 524289}", "6: generators.g.it: base64 needs a size from 1 to 524288")
-refused("an algorithm must be the kind's", "{ssh-key: HS256}", PLACE + "ssh-key can be ed25519 or rsa, not HS256")
+refused("a size of zero is an error", "{hex: 0}", PLACE + 'must be an integer from 1 to 524288, not "0"')
+refused("a file must not be larger than a credential", "{base64: 524289}", PLACE + 'must be an integer from 1 to 524288, not "524289"')
+refused("an algorithm must be the kind's", "{ssh-key: HS256}", PLACE + 'must be "ed25519" or "rsa", not "HS256"')
+refused("an algorithm must be known", "{jwt: {algorithm: RS256}}", "6: generators.g.it.algorithm: " + 'must be "HS256" or "EdDSA", not "RS256"')
 refused("an RSA key must have 2048 bits or more", "{ssh-key: {type: rsa, bits: 1024}}",
         "6: generators.g.it: ssh-key needs a size from 2048 to 8192")  # fmt: skip
 refused("bits are for RSA only", "{ssh-key: {bits: 4096}}", "6: generators.g.it: bits: is only for RSA")

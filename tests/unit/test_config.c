@@ -297,7 +297,7 @@ static void errors_have_the_line_the_path_and_a_suggestion(void **state)
 		 "vmcred.yaml:6: generators.g.f: unknown kind \"base46\": did you mean "
 		 "\"base64\"?"},
 		{GENERATOR "    files: {f: {}}\n    kind: {f: {base64: 0}}\n",
-		 "vmcred.yaml:6: generators.g.f: must be an integer from 1 to 1048576, not "
+		 "vmcred.yaml:6: generators.g.f: must be an integer from 1 to 524288, not "
 		 "\"0\""},
 		{GENERATOR "    files: {first: {}}\n    kind: {frist: {hex: 1}}\n",
 		 "vmcred.yaml:6: generators.g.frist: undeclared file \"frist\": did you "
