@@ -141,6 +141,16 @@ def test_answer_that_repeats_the_request_is_hidden(directory):
     expect(vm.run(*CLOUD_HYPERVISOR, stand_in={"status": {"vm.create": "echo"}}), 1, "", HIDDEN)
 
 
+def test_answer_that_is_long_is_shortened(directory):
+    """of an answer with many or long messages, an error shows the start"""
+    vm = Vm(directory)
+    # The stand-in has it from its environment, where 128 KiB is the limit.
+    for messages in (["x" * 60000], ["outer", *["inner"] * 8000]):
+        result = vm.run(*CLOUD_HYPERVISOR, stand_in={"status": {"vm.create": [500, json.dumps(messages)]}})
+        fails(result, 1, "creating the VM: " + messages[0][:100])
+        assert len(result.err.splitlines()[-1]) < 2000, len(result.err)
+
+
 def test_answer_with_an_escaped_secret_is_hidden(directory):
     """an answer that repeats eight bytes of a credential in any form is hidden, and --expose=log shows it"""
     vm = Vm(directory)

@@ -159,12 +159,17 @@ static int vmm_start(struct vmm *vmm, struct error *err)
 	return r;
 }
 
+/* The outermost messages, and bytes of each, that an error shows. */
+#define MESSAGES_MAX     16
+#define MESSAGE_SIZE_MAX 1000
+
 /* An answer that is an error: a JSON list of messages, from the outermost to the cause. */
 static int reply_reject(const struct api_reply *reply, const struct vmm_launch *launch,
 			struct error *err)
 {
 	_cleanup_error_ struct error ignored = {0};
 	_cleanup_json_ json_t *messages = NULL;
+	size_t count;
 
 	error_set(err, VMCRED_FAILED, "the API refused it with status %d", reply->status);
 	if (oem_list_is_quoted(vmm_hidden_list(launch), secret_span(&reply->body)))
@@ -174,13 +179,15 @@ static int reply_reject(const struct api_reply *reply, const struct vmm_launch *
 				  vmm_option(launch, "--expose=log", "expose: log"));
 	if (json_parse(secret_span(&reply->body), "the answer", &messages, &ignored) < 0)
 		return error_hint(err, "it gave no reason");
+	count = json_array_size(messages) < MESSAGES_MAX ? json_array_size(messages) : MESSAGES_MAX;
 	/* The cause first: error_wrap() puts each outer message before it. */
-	for (size_t i = json_array_size(messages); i > 0; i--) {
+	for (size_t i = count; i > 0; i--) {
 		const char *text = json_string_value(json_array_get(messages, i - 1));
 		/* More lines are a backtrace. */
 		int size = text ? (int)strcspn(text, "\n") : 0;
 
-		if (text && i == json_array_size(messages))
+		size = size < MESSAGE_SIZE_MAX ? size : MESSAGE_SIZE_MAX;
+		if (text && i == count)
 			error_set(err, VMCRED_FAILED, "%.*s", size, text);
 		else if (text)
 			error_wrap(err, "%.*s", size, text);
