@@ -48,6 +48,8 @@ RULES = {
     "mac_only_encrypted": "creation_rules:\n  - age: $A\n    encrypted_regex: a\n    mac_only_encrypted: true\n",
     "mac_only_encrypted: yes": "creation_rules:\n  - age: $A\n    mac_only_encrypted: yes\n",
     "mac_only_encrypted: false": "creation_rules:\n  - age: $A\n    mac_only_encrypted: off\n",
+    "mac_only_encrypted: 'true'": "creation_rules:\n  - age: $A\n    mac_only_encrypted: 'true'\n",
+    "mac_only_encrypted: 'yes'": "creation_rules:\n  - age: $A\n    mac_only_encrypted: 'yes'\n",
     "mac_only_encrypted: a word": "creation_rules:\n  - age: $A\n    mac_only_encrypted: maybe\n",
     "two at once": "creation_rules:\n  - age: $A\n    encrypted_regex: a\n    encrypted_suffix: b\n",
     "two at once in a rule for others": "creation_rules:\n  - path_regex: other\n    age: $A\n    encrypted_regex: a\n    encrypted_suffix: b\n  - age: $A\n",

@@ -60,17 +60,20 @@ char *rules_text(const struct rules_reader *reader, const struct yaml_node *node
 
 static int bool_read(const struct rules_reader *reader, const struct yaml_node *node, bool *value)
 {
-	/* go-yaml accepts the booleans of YAML 1.1 where a boolean is expected. */
+	/* go-yaml accepts the booleans of YAML 1.1 where a boolean is expected, also in quotes.
+	 * Those of YAML 1.2, which come first, are strings there. */
 	static const char *const words[][2] = {
 		{"false", "true"}, {"False", "True"}, {"FALSE", "TRUE"}, {"no", "yes"},
 		{"No", "Yes"},     {"NO", "YES"},     {"off", "on"},     {"Off", "On"},
 		{"OFF", "ON"},     {"n", "y"},        {"N", "Y"},
 	};
+	static const size_t plain_only = 3;
 	_cleanup_free_ char *text = rules_text(reader, node);
 
 	if (!text)
 		return -(int)reader->err->code;
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+	for (size_t i = yaml_target(node)->quoted ? plain_only : 0;
+	     i < sizeof(words) / sizeof(words[0]); i++) {
 		*value = strcmp(text, words[i][1]) == 0;
 		if (*value || strcmp(text, words[i][0]) == 0)
 			return 0;
