@@ -18,7 +18,8 @@ from guests import (
 )  # fmt: skip
 from harness import equal, expect, vmcred
 from opens import Opens
-from serving import UNIT, refused, value
+from serving import LARGE, UNIT, refused, value
+from vm import wait_for
 
 GUEST = f"the guest of {UNIT}"
 
@@ -502,6 +503,24 @@ def test_guest_that_does_not_read_does_not_delay_the_end(directory):
         assert guest.socket.recv(1)
         server.process.send_signal(signal.SIGTERM)
         equal(server.process.wait(30), 0)
+
+
+def test_watching_of_many_values(directory):
+    """while the values of a guest with many large ones are read for its announcement, another guest's are announced"""
+    many = ", ".join(f"c{i}: made/two" for i in range(300))
+    host = Host(directory, DECLARATION.replace("{api-key: made/one, big: made/two}", f"{{{many}}}").replace("made/two}\n  closed", "made/one}\n  closed"))
+    host.example.set("two", LARGE)
+    with host.serving() as server:
+        keys = [key_of(server), key_of(server, OTHER_UNIT)]
+        with host.connect(keys[0]).watch() as slow:
+            wait_for("watching", lambda: any("watches" in line for line in server.lines()))
+            with host.connect(keys[1]).watch() as other:
+                equal(list(other.announcement()), ["other-key"])
+            slow.socket.setblocking(False)
+            try:
+                raise AssertionError(f"the first guest got {len(slow.socket.recv(1))} byte")
+            except BlockingIOError:
+                pass
 
 
 def test_guests_of_many_vms_watch(directory):

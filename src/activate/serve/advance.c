@@ -283,18 +283,24 @@ static enum serve_arrival request_read(struct server *server, struct serve_answe
 	return arrival;
 }
 
-bool server_watcher_advance(struct server *server, struct serve_answer *answer)
+bool server_watcher_advance(struct server *server, struct serve_answer *answer, int64_t until)
 {
 	_cleanup_error_ struct error err = {0};
 	_cleanup_free_ uint8_t *announce = NULL;
 	struct serve_guest *guest = answer->guest;
 	const char *unit = answer->request.asked.unit;
-	const bool is_first = !guest->seen;
+	bool is_complete = true;
 	size_t size = 0;
-	int r = serve_source_announce(&server->source, unit, guest, &announce, &size, &err);
+	int r = serve_source_announce(&server->source, unit, guest, until, &is_complete, &announce,
+				      &size, &err);
 
-	guest->round = server->round;
 	serve_limit_charge(&server->limits, unit, guest);
+	if (r == 0 && !is_complete) {
+		server->is_behind = true;
+		server->behind_fd = answer->fd;
+		return false;
+	}
+	guest->round = server->round;
 	/* A guest that has not read the last one connects again, and gets them all. */
 	if (r == 0 && size > 0 &&
 	    send(answer->fd, announce, size, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)size)
@@ -304,9 +310,10 @@ bool server_watcher_advance(struct server *server, struct serve_answer *answer)
 		server_answer_end(server, answer, SERVE_GONE);
 		return true;
 	}
-	if (size > 0 && !is_first)
+	if (size > 0 && guest->has_announced)
 		report_message(server->report, REPORT_INFO, "announced changes to the guest of %s",
 			       unit);
+	guest->has_announced |= size > 0;
 	return false;
 }
 

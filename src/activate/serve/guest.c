@@ -51,7 +51,7 @@ void serve_limit_charge(struct serve_limits *limits, const char *unit, struct se
 	struct serve_limit *limit =
 		requests > 0 ? serve_limit_get(limits, unit, clock_now_ms()) : NULL;
 
-	guest->cost = 0;
+	guest->cost %= GUEST_REQUEST_BYTES;
 	if (!limit)
 		return;
 	/* An honest guest that reads all at once must not wait for long. */

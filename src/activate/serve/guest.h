@@ -49,8 +49,12 @@ struct serve_guest {
 	size_t cost;             /* of the documents read since it was last counted, in bytes */
 	bool is_watching;        /* it waits for announcements */
 	unsigned int round;      /* of the checks for changes: its last one */
-	struct serve_seen *seen; /* owned; NULL: nothing was announced yet */
+	struct serve_seen *seen; /* owned; NULL: nothing was checked yet */
 	size_t seen_count;
+	size_t seen_next;          /* where the next check continues */
+	unsigned int seen_reading; /* of the declaration that it is one of */
+	bool has_news;             /* what was found since the last announcement */
+	bool has_announced;        /* the first one was sent */
 };
 
 /* A unit whose guest has made requests recently, or "CID N". */

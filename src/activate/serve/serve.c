@@ -247,12 +247,15 @@ static bool watcher_is_due(struct server *server, const struct serve_answer *ans
 {
 	if (!answer->guest || !answer->guest->is_watching || answer->guest->round == server->round)
 		return false;
-	if (clock_now_ms() > until)
-		server->is_behind = true;
-	return !server->is_behind;
+	if (clock_now_ms() <= until)
+		return true;
+	server->is_behind = true;
+	/* The next round does not wait for a guest with many values. */
+	server->is_round_open |= answer->guest->seen_next == 0;
+	return false;
 }
 
-/* The others that wait for the value have their turn before this one has another. */
+/* The others that wait for the same have their turn before this one has another. */
 static void answer_move_last(struct server *server, int fd)
 {
 	for (size_t i = 0; i < server->count; i++) {
@@ -274,14 +277,15 @@ static void answers_advance(struct server *server)
 	const int value_fd = server->value_fd;
 	size_t kept = 0;
 
-	if (server->watchers > 0 && now >= server->watch_at && !server->is_behind) {
+	if (server->watchers > 0 && now >= server->watch_at && !server->is_round_open) {
 		serve_source_update(&server->source, false);
 		server->watch_at =
 			now + (server->watchers > GUEST_WATCH_MS ? (int64_t)server->watchers
 								 : GUEST_WATCH_MS);
 		server->round++;
 	}
-	server->is_behind = false;
+	server->is_behind = server->is_round_open = false;
+	server->behind_fd = -1;
 
 	for (size_t i = 0; i < server->count; i++) {
 		struct serve_answer *answer = &server->answers[i];
@@ -296,7 +300,7 @@ static void answers_advance(struct server *server)
 			continue;
 		}
 		if (watcher_is_due(server, answer, now + WATCH_TURN_MS)
-			    ? server_watcher_advance(server, answer)
+			    ? server_watcher_advance(server, answer, now + WATCH_TURN_MS)
 			    : events && !server_answer_is_waiting(server, answer, now) &&
 				      server_answer_advance(server, answer))
 			continue;
@@ -309,6 +313,8 @@ static void answers_advance(struct server *server)
 	server->count = kept;
 	if (server->value_fd != value_fd)
 		answer_move_last(server, server->value_fd);
+	if (server->behind_fd >= 0)
+		answer_move_last(server, server->behind_fd);
 }
 
 /* When the server exits unless something happens; INT64_MAX: never. */

@@ -31,7 +31,9 @@ struct server {
 	size_t watchers;      /* answers to guests that watch */
 	int64_t watch_at;     /* the next round of checks for changes */
 	unsigned int round;   /* the current one */
-	bool is_behind;       /* it is not complete */
+	bool is_round_open;   /* a watcher has not had its turn in it */
+	bool is_behind;       /* a watcher waits for its turn */
+	int behind_fd;        /* of the one whose check is not complete; -1: none */
 	int signal_fd;        /* owned */
 	int64_t accept_after; /* accept(2) failed: not before */
 	int64_t idle_since;
@@ -68,7 +70,8 @@ bool server_guest_admit(struct server *server, const struct serve_answer *answer
  */
 bool server_answer_advance(struct server *server, struct serve_answer *answer);
 
-/* Announces what has changed to a guest that watches. Returns whether its connection has ended. */
-bool server_watcher_advance(struct server *server, struct serve_answer *answer);
+/* Announces what has changed to a guest that watches, or checks a part of it until then. Returns
+ * whether its connection has ended. */
+bool server_watcher_advance(struct server *server, struct serve_answer *answer, int64_t until);
 
 #endif

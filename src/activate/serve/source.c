@@ -79,6 +79,7 @@ static int declaration_update(struct serve_source *source, bool force, struct er
 		close(source->store_dirfd);
 	source->config = config;
 	source->machine = machine->name;
+	source->readings++;
 	source->store_dirfd = fd_release(&dirfd);
 	config = (struct config){0};
 	return change == SERVE_CHANGED;

@@ -33,6 +33,7 @@ struct serve_source {
 	const struct report *report;
 	struct config config;  /* owned; with the VMs of the machine */
 	const char *machine;   /* of the declaration */
+	unsigned int readings; /* of the declaration */
 	int store_dirfd;       /* owned; starts as -1: no declaration was read */
 	struct stat directory; /* of the store */
 	struct age_identities identities;
@@ -58,11 +59,12 @@ struct stat serve_source_stat(const struct serve_source *source, const struct co
 /*
  * Writes an ANNOUNCE with what the unit's guest may request now, if it differs from the guest's
  * last one; else `*size` is 0. Decrypts only what may have changed. A secret that cannot be read is
- * left out. The caller frees *announce.
+ * left out. After `until`, the rest is left to the next call, and `*is_complete` is false. The
+ * caller frees *announce.
  */
 int serve_source_announce(const struct serve_source *source, const char *unit,
-			  struct serve_guest *guest, uint8_t **announce, size_t *size,
-			  struct error *err);
+			  struct serve_guest *guest, int64_t until, bool *is_complete,
+			  uint8_t **announce, size_t *size, struct error *err);
 
 void serve_source_release(struct serve_source *source);
 

@@ -8,6 +8,7 @@
 
 #include "activate/serve/source.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 /* FNV-1a: the numbers are not an attacker's. */
 static void mix(uint64_t *hash, const void *data, size_t size)
@@ -62,9 +63,8 @@ static int seen_read(const struct serve_source *source, const struct config_load
 				 err);
 }
 
-/* Sets `*is_new` if it differs from what was announced. */
 static int seen_update(const struct serve_source *source, const struct config_vm *vm, size_t index,
-		       const char *unit, struct serve_guest *guest, bool *is_new, struct error *err)
+		       const char *unit, struct serve_guest *guest, struct error *err)
 {
 	const struct config_load *load = &vm->channel[index];
 	struct serve_seen *seen = &guest->seen[index];
@@ -77,7 +77,7 @@ static int seen_update(const struct serve_source *source, const struct config_vm
 	r = seen_read(source, load, unit, guest, &now, err);
 	if (now.is_readable != seen->is_readable ||
 	    memcmp(now.version, seen->version, sizeof(now.version)) != 0)
-		*is_new = true;
+		guest->has_news = true;
 	*seen = now;
 	return r;
 }
@@ -104,26 +104,38 @@ static int announce_write(const struct config_vm *vm, const struct serve_guest *
 }
 
 int serve_source_announce(const struct serve_source *source, const char *unit,
-			  struct serve_guest *guest, uint8_t **announce, size_t *size,
-			  struct error *err)
+			  struct serve_guest *guest, int64_t until, bool *is_complete,
+			  uint8_t **announce, size_t *size, struct error *err)
 {
 	const struct config_vm *vm = config_vm_of_unit(&source->config, unit);
-	const size_t count = vm ? vm->channel_count : 0;
-	bool is_new = !guest->seen || guest->seen_count != count;
+	const size_t count = vm ? vm->channel_count : 0, cost = guest->cost;
 	int r = 0;
 
 	*size = 0;
-	if (is_new) {
+	if (!guest->seen || guest->seen_count != count) {
 		free(guest->seen);
 		guest->seen = calloc(count + 1, sizeof(*guest->seen));
 		guest->seen_count = guest->seen ? count : 0;
+		guest->seen_next = 0;
+		guest->has_news = true;
 		if (!guest->seen)
 			return error_no_memory(err);
 	}
-	for (size_t i = 0; r == 0 && i < count; i++)
-		r = seen_update(source, vm, i, unit, guest, &is_new, err);
-	if (r < 0 || !is_new)
+	/* The names may be others. */
+	if (guest->seen_reading != source->readings)
+		guest->seen_next = 0;
+	guest->seen_reading = source->readings;
+	/* At least one document, so that it comes to an end. */
+	while (r == 0 && guest->seen_next < count &&
+	       (guest->cost == cost || clock_now_ms() <= until))
+		r = seen_update(source, vm, guest->seen_next++, unit, guest, err);
+	*is_complete = guest->seen_next >= count;
+	if (r < 0 || !*is_complete)
 		return r;
+	guest->seen_next = 0;
+	if (!guest->has_news)
+		return 0;
+	guest->has_news = false;
 	*announce = malloc(CHANNEL_ANNOUNCE_SIZE_MAX);
 	return *announce ? announce_write(vm, guest, *announce, size, err) : error_no_memory(err);
 }
