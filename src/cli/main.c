@@ -45,8 +45,8 @@ static int command_unknown(const struct cli_program *program, const char *name, 
 	nearest = name_nearest(name, names);
 	error_set(err, VMCRED_USAGE, "unknown command \"%s\"", name);
 	if (*name == '-')
-		return error_hint(err, "options follow the command: `%s COMMAND %s`", program->name,
-				  name);
+		return error_hint(err, "options follow the command: `%s COMMAND OPTION`",
+				  program->name);
 	if (nearest)
 		return error_hint(err, "did you mean \"%s\"?", nearest);
 	return error_hint(err, "`%s --help` lists the commands", program->name);

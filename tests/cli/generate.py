@@ -288,7 +288,7 @@ def test_unknown_names_get_suggestions(directory):
         "vmcred: option --generator requires an argument: see `vmcred generate --help`\n",
     )
     expect(vmcred(), 2, "", "vmcred: no command given: `vmcred --help` lists the commands\n")
-    options = "vmcred: unknown command \"--json\": options follow the command: `vmcred COMMAND --json`\n"
+    options = "vmcred: unknown command \"--json\": options follow the command: `vmcred COMMAND OPTION`\n"
     expect(vmcred("--json", "list"), 2, "", options)
 
 
