@@ -133,7 +133,9 @@ def test_merge(directory):
     expect(repository.commit("vars"))
     expect(repository.git("checkout", "--quiet", ours))
     expect(repository.git("merge", "--quiet", "other"), 1)
-    for words in (["check"], ["get", "m", "made/one"], ["export", "m"]):
+    result = expect(vmcred("check", "--config", repository.config), 1)
+    assert result.out.startswith("m made/one cannot be read (2 recipients") and "merge-conflict" in result.err, result
+    for words in (["get", "m", "made/one"], ["export", "m"]):
         fails(vmcred(*words, "--config", repository.config), 1, SECRET, "merge-conflict")
     repository.shell(repository.merge.replace("host1/web/api-key", "m/made/one"))
     expect(vmcred("check", "--config", repository.config))
