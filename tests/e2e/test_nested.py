@@ -427,7 +427,6 @@ def define_readiness(program):
     def test_guest_readiness(_directory):
         seen = ready(program)
         expect(seen["start"], 0, "", "")
-        # The guest says it on its console, too, but there the host's messages may split its lines.
         assert "delivery confirmed by the guest of microvm@test-vm.service" in seen["console"], seen["console"]
         equal(seen["state"], "active")
         messages = re.findall(r"message from the guest: (.*)", seen["console"])

@@ -19,6 +19,8 @@ NESTED = SOURCE / "tests" / "e2e" / "nested"
 VM_DIRECTORY = "/var/lib/microvms/test-vm"
 # The example's guest, and one whose systemd notifies its host: Debian release -> directory.
 GUESTS = {"bookworm": VM_DIRECTORY, "trixie": "/var/lib/microvms/trixie"}
+# With a stream of its own in the journal, no message of vmcred or the hypervisor splits a line of the guest's console.
+STREAMS = "[Service]\nStandardError=journal+console\n"
 # An emulated machine on a busy host is slow.
 TIMEOUT = 600
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -85,8 +87,9 @@ class Machine(Host):
         for suite, directory in GUESTS.items():
             guest = Path(built("build-guest", suite))
             files |= {f"{directory[1:]}/{name}": (guest / name, 0o644) for name in ("vmlinuz", "initrd")}
-        for unit, text in units().items():
+        for unit, text in (units() | {"microvm@.service.d/streams.conf": STREAMS}).items():
             source = self.directory / unit
+            source.parent.mkdir(exist_ok=True)
             source.write_text(text)
             files[f"etc/systemd/system/{unit}"] = (source, 0o644)
         files |= {f"usr/bin/{name}": (path, 0o755) for name, path in self.hypervisors.items()}
