@@ -52,7 +52,7 @@ static int store_open(const char *path, struct error *err)
 }
 
 /* How far above the working directory the error looks for a declaration. */
-#define PARENTS_MAX 8
+#define PARENTS_MAX ((size_t)8)
 
 /* For somebody in a subdirectory of the repository. It is only named: it may be another user's. */
 static int not_found(const char *path, struct error *err)
