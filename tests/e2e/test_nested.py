@@ -32,8 +32,9 @@ ATTEMPTS = 2
 STAGES = ("generate", "seal", "activate", "load", "compose", "launch", "receive", "prove")
 # Listed before the first start and after each stop, to find a socket, file or directory that a launch leaves.
 PLACES = ("/run", "/tmp", "/var/tmp", "/dev/shm", "/var/lib/microvms", "/var/lib/private")
-# Files of systemd, which come and go; two are the empty parent directories of the VMs' RuntimeDirectory=.
-NOT_OURS = re.compile(r"/run/(agent\.|log/|systemd/(journal/(streams|synced)|units|propagate|transient|dynamic-uid d$)|udev/|vmcred(/vms)? d$|"
+# Files of systemd, which come and go; two are the empty parent directories of the VMs' RuntimeDirectory=. A unit that is killed while
+# systemd sets up its PrivateDevices= leaves a directory in /tmp.
+NOT_OURS = re.compile(r"/tmp/namespace-dev-|/run/(agent\.|log/|systemd/(journal/(streams|synced)|units|propagate|transient|dynamic-uid d$)|udev/|vmcred(/vms)? d$|"
                       r"vmcred/(serve|activation)|secrets\.d/|systemd/system/microvm@other-vm)")
 KERNEL = "console=ttyS0 quiet loglevel=3 panic=-1 random.trust_cpu=on systemd.show_status=no vmcred.stay"
 VMLINUZ, INITRD = f"{VM_DIRECTORY}/vmlinuz", f"{VM_DIRECTORY}/initrd"
