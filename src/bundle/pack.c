@@ -56,12 +56,7 @@ int bundle_pack(const char *part, int store_dirfd, struct bundle_bytes *bundle, 
 	r = tar_add(stream, BUNDLE_DECLARATION, span_of_text(part), err);
 	if (r == 0)
 		r = vars_each(&config, NULL, file_pack, &packing, err);
-	if (r == 0)
-		r = tar_finish(pointer_release(&stream), err);
-	if (r == 0 && bundle->size > BUNDLE_SIZE_MAX)
-		return error_set(err, VMCRED_FAILED, "the bundle has %zu bytes, more than %zu",
-				 bundle->size, BUNDLE_SIZE_MAX);
-	return r;
+	return r < 0 ? r : tar_finish(pointer_release(&stream), err);
 }
 
 struct unpacking {

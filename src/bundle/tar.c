@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "bundle/bundle.h"
 
 /* The header of a file. All numbers are octal digits. */
 struct header {
@@ -99,10 +100,17 @@ int tar_add(FILE *stream, const char *path, struct span content, struct error *e
 int tar_finish(FILE *stream, struct error *err)
 {
 	bool failed;
+	off_t size;
 
 	(void)fwrite(zeroes, sizeof(zeroes), 1, stream);
-	failed = ferror(stream) != 0;
-	return fclose(stream) != 0 || failed ? error_no_memory(err) : 0;
+	size = ftello(stream);
+	failed = size < 0 || ferror(stream) != 0;
+	if (fclose(stream) != 0 || failed)
+		return error_no_memory(err);
+	if ((size_t)size > BUNDLE_SIZE_MAX)
+		return error_set(err, VMCRED_FAILED, "the bundle has %zu bytes, more than %zu",
+				 (size_t)size, BUNDLE_SIZE_MAX);
+	return 0;
 }
 
 static int truncated(struct error *err)

@@ -25,7 +25,8 @@
 /* VMCRED_FAILED: the path is too long. Errors of the stream are left to tar_finish(). */
 int tar_add(FILE *stream, const char *path, struct span content, struct error *err);
 
-/* Ends the archive, and closes the stream. */
+/* Ends the archive, and closes the stream. VMCRED_FAILED: no import would read it, since it is
+ * larger than BUNDLE_SIZE_MAX. */
 int tar_finish(FILE *stream, struct error *err);
 
 struct tar_file {

@@ -259,6 +259,31 @@ refused("a bundle in another order", lambda _repository, _old, new: archive([fil
 refused("a truncated bundle", lambda _repository, _old, new: new[:-1536], "truncated")
 
 
+def test_largest_bundle(directory):
+    """every bundle that is exported can be imported: the limit includes the signature"""
+    limit = 64 << 20
+    repository = Signed(directory)
+    values = [directory / f"vars/per-machine/m/a/f{number}/value" for number in range(16)]
+    repository.config.write_text(json.dumps({"machines": {"m": {}}, "generators": {"a": {
+        "machines": ["m"], "files": {path.parent.name: {"secret": False} for path in values}, "script": "exit 1"}}}))  # fmt: skip
+    for path in values:
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"\0" * (4 << 20))
+    last = values[-1]
+    os.truncate(last, 0)
+    unsigned = len(repository.export())
+    os.truncate(last, limit - unsigned)
+    equal(len(repository.export()), limit)
+    export = ["sh", "-c", 'exec "$@" >/dev/null', "sh", harness.VMCRED, "export", "m", "--config", repository.config]
+    fails(run(*export, "--sign", directory / "ada"), 1, f"more than {limit}")
+    os.truncate(last, limit - unsigned + 1)
+    fails(run(*export), 1, f"more than {limit}")
+    os.truncate(last, limit - unsigned - 4096)
+    bundle = repository.export("m", "--sign", directory / "ada")
+    assert limit - 4096 < len(bundle) <= limit, len(bundle)
+    expect(repository.import_(bundle, "--dry-run"), 0, None, "")
+
+
 def test_damaged_record(directory):
     """a damaged record of the last bundle is an error that says what to do"""
     repository = Signed(directory)
