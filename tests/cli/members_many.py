@@ -151,6 +151,33 @@ def test_check_reports_findings_in_order(directory):
     equal(without_recipients(one), whole)
 
 
+def test_long_list_is_printed_once(directory):
+    """check and fix name many recipients once if the next files have the same ones; --json names them for each file"""
+    (directory / "vmcred.yaml").write_text("""\
+machines: {a: {}, b: {}, c: {}, d: {}}
+generators: {shared: {share: true, files: {one: {}, three: {}, two: {}}, kind: {one: uuid, three: uuid, two: uuid}}}
+""")
+    command = lambda name, *words: vmcred(name, "--config", directory / "vmcred.yaml", *words)
+    keys = {name: expect(vmcred("keygen", "--output", directory / name)).out.strip() for name in "abcdu"}
+    expect(command("user", "add", "u", "--age-key", keys["u"]), 0, "", "")
+    for name in "abcd":
+        expect(command("machine", "add", name, "--age-key", keys[name]), 0, None, "")
+    expect(command("generate"), 0, None, "")
+    for path in (directory / "vars").rglob("secret"):
+        document = json.loads(path.read_text())
+        document["sops"]["age"] = [entry for entry in document["sops"]["age"] if entry["recipient"] == keys["u"]]
+        path.write_text(json.dumps(document))
+    added = ", ".join(f"+ machine {name} {keys[name]}" for name in sorted("abcd", key=keys.get))
+    summary = "4 recipients to add, 0 to remove: "
+    result = expect(command("check"), 3, "".join(
+        f"shared shared/{name} does not have its declared recipients ({summary}{names})\n"
+        for name, names in (("one", added), ("three", "as above"), ("two", "as above"))))  # fmt: skip
+    equal([finding["detail"] for finding in json.loads(command("check", "--json").out)], 3 * [summary + added], result)
+    expect(command("fix", "--identity", directory / "u"), 0,
+           f"shared shared/one: {summary}{added}\nshared shared/three: {summary}as above\nshared shared/two: {summary}as above\n", "")  # fmt: skip
+    succeeds(command("check"), "all 3 files")
+
+
 def test_missing_identity_stops_at_the_first_such_file(directory):
     """without an identity, files are processed up to the first that needs one, as on one processor"""
     store = Store(directory)

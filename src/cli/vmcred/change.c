@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/cleanup.h"
 #include "base/json.h"
@@ -12,7 +13,8 @@ struct making {
 	int store_dirfd;
 	const struct cli_change *change;
 	struct cli_identity identity;
-	json_t *list; /* NULL: lines */
+	json_t *list;      /* NULL: lines */
+	char *last_detail; /* owned */
 	size_t printed, failed;
 };
 
@@ -29,7 +31,7 @@ static void secret_print(const struct vars_fix_change *change, void *data)
 	const char *generator = location->generator ? location->generator->name : NULL;
 	const char *file = location->file ? location->file->name : NULL;
 	struct making *making = data;
-	_cleanup_free_ char *path = NULL;
+	_cleanup_free_ char *path = NULL, *detail = NULL;
 
 	making->printed++;
 	progress_clear(&making->cli->progress);
@@ -45,7 +47,8 @@ static void secret_print(const struct vars_fix_change *change, void *data)
 		return;
 	}
 	cli_location_print(location);
-	printf(": %s\n", change->detail);
+	detail = cli_detail_text(change->detail, &making->last_detail);
+	printf(": %s\n", detail ? detail : "");
 	(void)fflush(stdout);
 }
 
@@ -163,6 +166,7 @@ int cli_change_make(struct cli *cli, const struct config *config, int store_dirf
 	};
 	int r = change_make(&making, nothing, err);
 
+	free(making.last_detail);
 	age_identities_destroy(&making.identity.identities);
 	return r;
 }

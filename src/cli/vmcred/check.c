@@ -49,6 +49,21 @@ const char *cli_fault_command(enum vars_fault fault)
 	return faults[fault].command;
 }
 
+/* Three recipients. */
+#define DETAIL_REPEATED_MAX ((size_t)256)
+
+char *cli_detail_text(const char *detail, char **last)
+{
+	const bool is_same = *last && strcmp(detail, *last) == 0;
+	const size_t summary = strcspn(detail, ":");
+
+	free(*last);
+	*last = strdup(detail);
+	return is_same && strlen(detail) > DETAIL_REPEATED_MAX
+		       ? text_format("%.*s: as above", (int)summary, detail)
+		       : strdup(detail);
+}
+
 struct checking {
 	struct cli *cli;
 	json_t *list; /* NULL: lines */
@@ -60,6 +75,7 @@ struct checking {
 	const char *machine;  /* of the first, if it is a missing key; else NULL */
 	struct error failure; /* owned; the first, or the first with VMCRED_INTEGRITY */
 	char *last_line;      /* owned; of the last failure */
+	char *last_detail;    /* owned; that was printed */
 };
 
 static void checking_destroy(struct checking *checking)
@@ -68,6 +84,7 @@ static void checking_destroy(struct checking *checking)
 	inspect_delivery_destroy(&checking->delivery);
 	error_clear(&checking->failure);
 	free(checking->last_line);
+	free(checking->last_detail);
 }
 
 /* Adds a finding to the JSON list. `location` may be NULL. */
@@ -119,7 +136,9 @@ static void fault_add(struct checking *checking, const struct vars_location *loc
 		      enum vars_fault fault, const char *detail)
 {
 	const bool is_wrong = fault != VARS_FAULT_NO_NAME;
-	_cleanup_free_ char *line = cli_fault_line(location, fault, detail);
+	_cleanup_free_ char *shorter =
+		detail && !checking->list ? cli_detail_text(detail, &checking->last_detail) : NULL;
+	_cleanup_free_ char *line = cli_fault_line(location, fault, shorter ? shorter : detail);
 
 	if (!is_wrong) {
 		checking->unnamed++;
@@ -153,14 +172,15 @@ static void closed_add(struct checking *checking, const struct vars_location *lo
 		finding_add(checking, "info", location, "not-decrypted", NULL, line);
 }
 
-static void unread_print(const struct checking *checking, const struct vars_location *location,
+static void unread_print(struct checking *checking, const struct vars_location *location,
 			 const char *detail)
 {
 	_cleanup_free_ char *name = cli_location_text(location);
+	_cleanup_free_ char *text = cli_detail_text(detail, &checking->last_detail);
 
 	progress_clear(&checking->cli->progress);
-	if (name)
-		printf("%s cannot be read (%s)\n", name, detail);
+	if (name && text)
+		printf("%s cannot be read (%s)\n", name, text);
 }
 
 static void file_checked(const struct vars_location *location, const struct vars_finding *finding,

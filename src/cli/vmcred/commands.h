@@ -274,6 +274,10 @@ char *cli_fault_line(const struct vars_location *location, enum vars_fault fault
 		     const char *detail);
 const char *cli_fault_command(enum vars_fault fault);
 
+/* A detail for people. A long list of recipients that repeats `*last` refers to it; `*last`, NULL
+ * at first, becomes this one. The caller frees both; NULL without memory. */
+char *cli_detail_text(const char *detail, char **last);
+
 /* Prints a value to stdout, indented, with a final newline. */
 void cli_json_print(const json_t *value);
 
