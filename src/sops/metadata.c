@@ -22,7 +22,7 @@ static int field_invalid(const struct reader *reader, const char *name, const ch
 static int list_find(const struct reader *reader, size_t map, const char *name, size_t *list,
 		     struct error *err)
 {
-	size_t index = sops_tree_child(reader->tree, map, span_of_text(name));
+	size_t index = sops_tree_last_child(reader->tree, map, span_of_text(name));
 	const struct sops_node *node = &reader->tree->nodes[index];
 
 	*list = 0;
@@ -161,7 +161,7 @@ static int threshold_read(const struct reader *reader, struct error *err)
 static int mac_read(const struct reader *reader, struct error *err)
 {
 	struct sops_metadata *metadata = reader->metadata;
-	size_t mac = sops_tree_child(reader->tree, 0, span_of_text("mac"));
+	size_t mac = sops_tree_last_child(reader->tree, 0, span_of_text("mac"));
 	_cleanup_free_ char *time = NULL;
 	int r = sops_field_read(reader->tree, 0, "lastmodified", reader->what, &time, err);
 

@@ -258,6 +258,20 @@ def test_replaced_key_is_lost_only_if_all_secrets_follow(directory):
     succeeds(store("check"), "all 8 files")
 
 
+def test_duplicate_lists_of_recipients(directory):
+    """check and fix go by the last of several lists of recipients in a document, as sops, jq and Python do"""
+    store = Store(directory)
+    expect(store("generate"))
+    text = (directory / SHARED).read_text()
+    recipients = json.dumps(json.loads(text)["sops"]["age"])
+    with_eve = recipients.replace(store.keys["bob"], store.keys["eve"])
+    differs = f"shared shared/it does not have its declared recipients (1 recipient to add, 1 to remove: + user bob {store.keys['bob']}, - {store.keys['eve']})\n"
+    (directory / SHARED).write_text(text.replace('"lastmodified"', f'"age": {with_eve}, "lastmodified"'))
+    equal(vmcred("check", "--config", directory / "vmcred.yaml").out, differs)
+    (directory / SHARED).write_text(text.replace('"lastmodified"', f'"age": {with_eve}, "age": {recipients}, "lastmodified"'))
+    succeeds(store("check"), "all 8 files")
+
+
 def test_recipients_are_named(directory):
     """check and fix name the recipients that they add and remove; fix does so before it encrypts anything to them"""
     need_root()

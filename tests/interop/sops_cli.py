@@ -47,6 +47,23 @@ def test_each_spelling_of_a_flag_has_the_same_effect(directory):
         peers.same(*words, prepare=lambda place: (place / "enc.json").chmod(0o600), code=0)
 
 
+def test_duplicate_keys_in_json_metadata(directory):
+    """of duplicate keys in the metadata of JSON, both programs use the last: what one reports as recipients, the other encrypts to"""
+    peers = Peers(directory)
+    for key, other in [("age", "[]"), ("age", "{}"), ("age", '[{"recipient": "age1nope"}]'), ("version", '"a"'), ("mac", '"x"'), ("encrypted_regex", '"a"'),
+                       ("lastmodified", "0"), ("sops", "{}")]:  # fmt: skip
+        def add(place, key=key, other=other, first=True):
+            text = (place / "enc.json").read_text()
+            where = '"sops": {' if first else '"lastmodified"'
+            addition = f'"{key}": {other}'
+            assert where in text
+            (place / "enc.json").write_text(text.replace(where, f"{where}{addition}," if first else f"{addition}, {where}"))
+
+        if key != "encrypted_regex":
+            peers.same("decrypt", "enc.json", prepare=add, code=0)
+        peers.same("decrypt", "enc.json", prepare=lambda place, add=add: add(place, first=False))
+
+
 def test_wrong_flags_are_refused_with_the_same_code(directory):
     """unknown flags, bad values and missing values are refused with the same code"""
     peers = Peers(directory)

@@ -16,7 +16,7 @@ static int field_invalid(const char *what, const char *name, const char *reason,
 int sops_field_read(const struct sops_tree *tree, size_t map, const char *name, const char *what,
 		    char **text, struct error *err)
 {
-	size_t index = sops_tree_child(tree, map, span_of_text(name));
+	size_t index = sops_tree_last_child(tree, map, span_of_text(name));
 	const struct sops_node *node = &tree->nodes[index];
 	char number[SOPS_NUMBER_SIZE_MAX];
 	struct span value = node->text;
@@ -43,7 +43,7 @@ static int context_order(const void *a, const void *b)
 static int context_read(const struct sops_tree *tree, size_t map, const char *what,
 			struct sops_key *key, struct error *err)
 {
-	size_t context = sops_tree_child(tree, map, span_of_text("context")), count = 0;
+	size_t context = sops_tree_last_child(tree, map, span_of_text("context")), count = 0;
 
 	if (context == 0 || tree->nodes[context].kind == SOPS_NULL)
 		return 0;

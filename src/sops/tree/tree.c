@@ -170,6 +170,17 @@ size_t sops_tree_child(const struct sops_tree *tree, size_t map, struct span key
 	return 0;
 }
 
+size_t sops_tree_last_child(const struct sops_tree *tree, size_t map, struct span key)
+{
+	size_t last = 0;
+
+	for (size_t i = map + 1; i < tree->nodes[map].end; i = tree->nodes[i].end) {
+		if (tree->nodes[i].key.data && span_equal(tree->nodes[i].key, key))
+			last = i;
+	}
+	return last;
+}
+
 static size_t list_position(const struct sops_tree *tree, size_t node)
 {
 	size_t position = 0;

@@ -101,6 +101,9 @@ int sops_tree_copy(const struct sops_tree *tree, size_t node, struct sops_tree *
 /* The first child of a map with this key, or 0. */
 size_t sops_tree_child(const struct sops_tree *tree, size_t map, struct span key);
 
+/* The last one: Go, and so sops for its metadata, uses the last of duplicate keys in JSON. */
+size_t sops_tree_last_child(const struct sops_tree *tree, size_t map, struct span key);
+
 /* The path for error texts, such as db.users[2]. NULL without memory. The caller frees it. */
 char *sops_tree_describe(const struct sops_tree *tree, size_t node);
 
