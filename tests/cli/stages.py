@@ -64,6 +64,15 @@ def test_everything_in_place(directory):
     expect(example.inspect("--proof", log), 0, PROVED, "")
 
 
+def test_proof_before_another_message(directory):
+    """a digest is compared although a message of the hypervisor follows it on the same line"""
+    example = Example(directory)
+    expect(example.activate())
+    one = proof("one", example.get("one").out).replace("\r", "2026-11-30T03:38:11 [main] Running\r")
+    log = console(directory, one, proof("two", example.get("two").out))
+    expect(example.inspect("--proof", log), 0, PROVED, "")
+
+
 def test_secrets_are_counted_once(directory):
     """a secret that the guest gets under several names is counted once; each name is an OEM string"""
     more = "      HOST-ONE: host-one\n      AGAIN: host-one\n      MORE: {credential: host-more, optional: true}\n"
