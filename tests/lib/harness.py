@@ -232,8 +232,9 @@ def collected():
     return [(sentence, function) for sentence, name, function in found if pattern in name or pattern in sentence]
 
 
-def main(with_host_services=False):
-    """Runs the program's tests. `with_host_services` keeps the host's /run, for tests that start containers."""
+def main(with_host_services=False, done=0):
+    """Runs the program's tests. `with_host_services` keeps the host's /run, for tests that start containers. So many tests are
+    `done` already, by another process that printed the plan."""
     failed = 0
     tests = collected()
     if not can_lock_memory():
@@ -245,8 +246,9 @@ def main(with_host_services=False):
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    print(f"1..{len(tests)}" if tests else "1..0 # SKIP no test matches")
-    for number, (sentence, function) in enumerate(tests, 1):
+    if done == 0:
+        print(f"1..{len(tests)}" if tests else "1..0 # SKIP no test matches", flush=True)
+    for number, (sentence, function) in enumerate(tests[done:], done + 1):
         sentence = sentence.replace("#", "\\#")
         directory = Path(tempfile.mkdtemp(prefix="vmcred-test.", dir="/dev/shm"))
         try:

@@ -19,9 +19,13 @@ NESTED = SOURCE / "tests" / "e2e" / "nested"
 VM_DIRECTORY = "/var/lib/microvms/test-vm"
 # The example's guest, and one whose systemd notifies its host: Debian release -> directory.
 GUESTS = {"bookworm": VM_DIRECTORY, "trixie": "/var/lib/microvms/trixie"}
-# With a stream of its own in the journal, no message of vmcred or the hypervisor splits a line of the guest's console.
-STREAMS = "[Service]\nStandardError=journal+console\n"
-# An emulated machine on a busy host is slow.
+# With a stream of its own in the journal, no message of vmcred or the hypervisor splits a line of the guest's console. The journal
+# daemon must not wait for the emulated serial port.
+STREAMS = {
+    "etc/systemd/system/microvm@.service.d/streams.conf": "[Service]\nStandardError=journal+console\n",
+    "etc/systemd/journald.conf.d/streams.conf": "[Journal]\nMaxLevelConsole=emerg\n",
+}
+# An emulated machine on a busy host is slow. The agent ends a command before.
 TIMEOUT = 600
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 # Of the test program, if the emulated host does not answer.
@@ -72,7 +76,7 @@ class Machine(Host):
         connection, _ = agent.accept()
         agent.close()
         connection.settimeout(TIMEOUT)
-        self.stream = connection.makefile("rwb")
+        self.stream, self.command = connection.makefile("rwb"), "boot"
         self._answer()
         # QEMU has read it.
         initrd.unlink()
@@ -87,11 +91,11 @@ class Machine(Host):
         for suite, directory in GUESTS.items():
             guest = Path(built("build-guest", suite))
             files |= {f"{directory[1:]}/{name}": (guest / name, 0o644) for name in ("vmlinuz", "initrd")}
-        for unit, text in (units() | {"microvm@.service.d/streams.conf": STREAMS}).items():
-            source = self.directory / unit
-            source.parent.mkdir(exist_ok=True)
+        for path, text in (STREAMS | {f"etc/systemd/system/{unit}": text for unit, text in units().items()}).items():
+            source = self.directory / path
+            source.parent.mkdir(parents=True, exist_ok=True)
             source.write_text(text)
-            files[f"etc/systemd/system/{unit}"] = (source, 0o644)
+            files[path] = (source, 0o644)
         files |= {f"usr/bin/{name}": (path, 0o755) for name, path in self.hypervisors.items()}
         if "firecracker" in self.hypervisors:
             kernel = self.directory / "vmlinux"
@@ -114,15 +118,22 @@ class Machine(Host):
         try:
             line = self.stream.readline().decode().split()
         except TimeoutError:
+            self._explain()
             self.close()
             os._exit(EXIT_HUNG)
         if not line:
             raise AssertionError("the host ended:\n" + (self.directory / "console").read_text(errors="replace"))
         return line
 
+    def _explain(self):
+        """Prints, as comments of TAP, what the host did last."""
+        console = (self.directory / "console").read_text(errors="replace").splitlines()
+        print("\n# ".join([f"# the emulated host does not answer to: {self.command}", *console[-20:]]), flush=True)
+
     def run(self, *command, stdin=b""):
+        self.command = shlex.join(map(str, command))
         data = stdin if isinstance(stdin, bytes) else stdin.encode()
-        words = (base64.b64encode(shlex.join(map(str, command)).encode()), base64.b64encode(data) or b"-")
+        words = (base64.b64encode(self.command.encode()), base64.b64encode(data) or b"-")
         self.stream.write(b" ".join(words) + b"\n")
         self.stream.flush()
         code, out, err = self._answer()
