@@ -16,6 +16,10 @@ struct vmm_ops {
 	bool is_supervisor; /* it notifies the service manager and stops its guest by itself */
 	enum vmm_transport transport; /* unless the command line or the user chooses another */
 
+	/* Whether the command line only queries the program, and starts no VM. NULL: it has one of
+	 * the usual options for that, which is not another option's value. */
+	bool (*is_query)(char *const *argv);
+
 	/* Parses the command line into launch->prepared and launch->vsock, and adds its OEM strings
 	 * to the list. */
 	int (*prepare)(struct vmm_launch *launch, struct error *err);

@@ -235,7 +235,7 @@ const struct vmm_ops vmm_crosvm = {
 const struct vmm_ops vmm_kvmtool = {
 	.name = "kvmtool",
 	.programs = (const char *const[]){"lkvm", "kvmtool", NULL},
-	.launches = (const char *const[]){"run", NULL},
+	.launches = (const char *const[]){"run", "sandbox", NULL},
 	INITRD_OPTION_OPS,
 };
 

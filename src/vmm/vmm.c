@@ -59,15 +59,35 @@ bool vmm_is_known(const char *name)
 	return driver_find(name, &ignored);
 }
 
+/* If such an option follows another one, it may be the value of that. Then the command line starts
+ * a VM with its credentials, or the program answers. */
+static bool is_usual_query(char *const *argv)
+{
+	static const char *const queries[] = {"--version", "-version", "-V", "--help",
+					      "-help",     "-h",       NULL};
+
+	/* What follows "--" is the guest's, or an operand. */
+	for (bool follows_option = false; *argv && strcmp(*argv, "--") != 0; argv++) {
+		if (!follows_option && texts_contain((char *const *)queries, *argv))
+			return true;
+		follows_option = **argv == '-' && !strchr(*argv, '=');
+	}
+	return false;
+}
+
 bool vmm_starts_vm(const char *name, char *const *argv)
 {
 	_cleanup_error_ struct error ignored = {0};
 	const struct vmm_ops *ops = driver_find(name, &ignored);
 
-	if (!ops || !ops->launches)
+	if (!ops || !argv[0])
+		return true;
+	if (ops->is_query ? ops->is_query(argv) : is_usual_query(argv + 1))
+		return false;
+	if (!ops->launches)
 		return true;
 	for (const char *const *launch = ops->launches; *launch; launch++) {
-		if (argv[0] && texts_contain(argv + 1, *launch))
+		if (texts_contain(argv + 1, *launch))
 			return true;
 	}
 	return false;

@@ -101,7 +101,8 @@ const char *vmm_option(const struct vmm_launch *launch, const char *option, cons
 /* Whether a program of that name or path has a driver. */
 bool vmm_is_known(const char *name);
 
-/* Whether the command line of a known program has no subcommand, or one that starts a VM. */
+/* Whether the command line of a known program starts a VM: it is not a query such as --version or
+ * -M help, and has no other subcommand. */
 bool vmm_starts_vm(const char *name, char *const *argv);
 
 /* The transport of a launch, and of one that would start a VM as declared. SMBIOS, which has the

@@ -242,17 +242,43 @@ def test_vm_of_another_machine(directory):
 def test_query_runs_the_plain_hypervisor(directory):
     """a query such as --version runs the plain hypervisor silently, whatever is declared"""
     place = Place(directory)
-    for words in (["--version"], ["-version"], ["-V"], ["--help"], ["-h"], ["-M", "help"], ["-device", "e1000,help"], ["-cpu", "?"]):
+    for words in (["--version"], ["-version"], ["-V"], ["--help"], ["-h"], ["-M", "help"], ["-device", "e1000,help"], ["-cpu", "?"],
+                  ["-S", "-h"], ["-machine", "help,accel=tcg"], ["-smp", "help"], ["-drive", "format=help"], ["-nic", "user,model=?"]):
         expect(place.call(*words, VMCRED_VM="test-vm"), 0, "\n".join([str(place.link), *words]) + "\n", "")
     (directory / "vmcred.yaml").write_text("vms: [\n")
     expect(place.call("--version", VMCRED_VM="test-vm"), 0, f"{place.link}\n--version\n", "")
+    (directory / "other").mkdir()
+    place = Place(directory / "other", "cloud-hypervisor")
+    for words in (["-vV"], ["-hv"], ["--kernel", "k", "-V"]):
+        expect(place.call(*words, VMCRED_VM="test-vm"), 0, "\n".join([str(place.link), *words]) + "\n", "")
 
 
 def test_arguments_like_a_query_start_a_vm(directory):
     """arguments that only look like a query start a VM with its credentials"""
     place = Place(directory)
-    for words in (["-append", "help"], ["-name", "?"], ["-append", "a -h"], ["--", "-h"]):
+    for words in (["-append", "help"], ["-name", "?"], ["-append", "a -h"], ["--", "-h"], ["-append", "-h"], ["--name", "-version"],
+                  ["-name", "-M", "-serial", "help"], ["-chardev", "file,id=c,path=/a,,help"], ["-device", "e1000,id=help"]):
         expect(place.call(*words, VMCRED_VM="test-vm"), 0, with_credentials(place, *words), "")
+
+
+def test_value_like_an_option_has_no_effect(directory):
+    """the value of an option of QEMU is not an option, whatever it looks like"""
+    place = Place(directory)
+    for words in (["-name", "-incoming"], ["-append", "-smbios", "-kernel", "-M", "-name", "none"], ["-S", "-name", "-readconfig", "-m", "1"]):
+        expect(place.call(*words, VMCRED_VM="test-vm"), 0, with_credentials(place, *words), "")
+
+
+def test_each_option_of_qemu_has_a_value_or_not(directory):
+    """for each option of the real QEMU, vmcred knows whether the next argument is its value"""
+    qemu = harness.need("qemu-system-x86_64")
+    place = Place(directory)
+    help = expect(run(qemu, "-help")).out
+    options = {word for line in re.findall(r"^-[^\n]*", help, re.M) for word in re.findall(r"(?:^|/| or )(--?[a-zA-Z][\w-]*)", line)}
+    assert len(options) > 100, options
+    for option in options - {"-dump-vmstate"}:  # starts no VM, whatever its value
+        has_value = "requires an argument" in run(qemu, "-m", "invalid", option).err
+        answered = place.call(option, "-h", VMCRED_VM="test-vm").out == f"{place.link}\n{option}\n-h\n"
+        equal(answered, not has_value, option)
 
 
 def test_each_name_starts_its_program(directory):

@@ -83,6 +83,14 @@ def test_credentials_are_appended_to_the_initrd(directory):
     equal(stop(process), 0)
 
 
+def test_value_like_a_query_starts_the_vm(directory):
+    """the value of an option is not a query, whatever it looks like"""
+    vm = Launch(directory)
+    process, _ = vm.started("--id", "-V")
+    equal(entries((directory / "record.initrd").read_bytes(), len(INITRD)), credentials(vm.values))
+    equal(stop(process), 0)
+
+
 def test_segment_follows_an_initrd_of_any_size(directory):
     """the segment starts at a multiple of four, at least four NULs after the initrd"""
     for size in range(5):

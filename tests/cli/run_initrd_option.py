@@ -38,10 +38,10 @@ LINES = {
     "crosvm": ["run -m 512 -c 1 --serial type=stdout -p {kernel} --vsock 3 --initrd {} vmlinux", "run --initrd={} vmlinux",
                "run -i {} vmlinux"],
     "lkvm": ["run --name web -m 512 -c 1 --console serial -k kernel -i {} -p {kernel}", "run --initrd={} -k kernel",
-             "run -k kernel -i{}"],
+             "run -k kernel -i{}", "run -p -h -k kernel -i {}"],
     "alioth": ["run --memory size=512M -k kernel -i {} -c {kernel} --entropy", "boot --initramfs={} -k kernel",
                "boot --initramfs {} -k kernel"],
-    "stratovirt": ["-name web -machine microvm -kernel kernel -initrd {} -append {kernel} -serial stdio"],
+    "stratovirt": ["-name -h -kernel kernel -initrd {}", "-name web -machine microvm -kernel kernel -initrd {} -append {kernel} -serial stdio"],
 }
 KERNEL = "console=ttyS0 reboot=k panic=1"
 

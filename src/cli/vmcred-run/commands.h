@@ -27,9 +27,6 @@ int launch_declaration_read(const char *path, unsigned int flags, struct config 
 int unit_dropin_write(int dirfd, const char *output, const char *unit, const char *text,
 		      struct error *err);
 
-/* Whether the arguments only query a hypervisor (--version, -M help) and do not start a VM. */
-bool hypervisor_is_query(char *const *argv);
-
 /* Becomes the hypervisor without vmcred. Returns only if that fails. */
 int hypervisor_exec(const char *program, char *const *argv, struct error *err);
 

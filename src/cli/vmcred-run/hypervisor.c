@@ -29,53 +29,6 @@
 
 #define CGROUP_SIZE_MAX ((size_t)64 * 1024)
 
-static bool is_one_of(const char *text, const char *const *list)
-{
-	while (*list && strcmp(text, *list) != 0)
-		list++;
-	return *list;
-}
-
-/* "help" or "?", alone or after a comma: `-device e1000,help`. */
-static bool asks_for_help(const char *value)
-{
-	const char *comma = strrchr(value, ',');
-
-	value = comma ? comma + 1 : value;
-	return strcmp(value, "help") == 0 || strcmp(value, "?") == 0;
-}
-
-bool hypervisor_is_query(char *const *argv)
-{
-	/* Of Cloud Hypervisor, QEMU and Firecracker. */
-	static const char *const queries[] = {"--version",
-					      "-version",
-					      "-V",
-					      "--help",
-					      "-help",
-					      "-h",
-					      "--snapshot-version",
-					      "--describe-snapshot",
-					      NULL};
-	/* QEMU's options that accept "help". */
-	static const char *const topics[] = {"accel",  "audiodev", "chardev", "cpu",     "d",
-					     "device", "display",  "M",       "machine", "net",
-					     "netdev", "nic",      "object",  "trace",   NULL};
-
-	/* What follows "--" is the guest's, or an operand. */
-	for (char *const *argument = argv + 1; *argument && strcmp(*argument, "--") != 0;
-	     argument++) {
-		const char *option = argument[0] + strspn(argument[0], "-");
-
-		if (is_one_of(argument[0], queries))
-			return true;
-		if (option > argument[0] && argument[1] && is_one_of(option, topics) &&
-		    asks_for_help(argument[1]))
-			return true;
-	}
-	return false;
-}
-
 /* The path in the hierarchy of systemd, or NULL for a line of another one: cgroups(7). */
 static const char *systemd_path(const char *line)
 {
@@ -231,7 +184,7 @@ int command_hypervisor(struct cli *cli, int argc, char **argv, struct error *err
 		error_set(err, VMCRED_USAGE, "the %s that vmcred starts is vmcred again", name);
 		return error_hint(err, "declare hypervisors: {%s: /PATH}", name);
 	}
-	is_query = hypervisor_is_query(argv) || !vmm_starts_vm(name, argv);
+	is_query = !vmm_starts_vm(name, argv);
 	r = declaration_load(&config, &is_declared, err);
 	/* A query does not depend on the declaration. */
 	if (r < 0 && is_query) {

@@ -174,8 +174,7 @@ int run_vm(struct config *config, const char *name, char *const *argv, const cha
 	if (r < 0)
 		return r;
 	launch->argv = command.items;
-	if (!launch->program && vmm_is_known(argv[0]) &&
-	    (hypervisor_is_query(argv) || !vmm_starts_vm(argv[0], argv)))
+	if (!launch->program && vmm_is_known(argv[0]) && !vmm_starts_vm(argv[0], argv))
 		return hypervisor_exec(argv[0], argv, err);
 	if (!launch->program)
 		launch->program = launch->argv[0];

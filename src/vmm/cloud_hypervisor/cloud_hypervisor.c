@@ -47,6 +47,21 @@ static bool guest_has_smbios(const struct cloud_hypervisor_config *config)
 	return !IS_AARCH64 && memcmp(magic, AARCH64_MAGIC, sizeof(magic)) != 0;
 }
 
+/* --help, --version, or -h or -V among short options, as in -vV. To clap, none of them is a value.
+ */
+static bool cloud_hypervisor_is_query(char *const *argv)
+{
+	while (*++argv && strcmp(*argv, "--") != 0) {
+		const char *argument = *argv;
+		char after = argument[0] == '-' ? argument[1 + strspn(argument + 1, "v")] : '\0';
+
+		if (after == 'h' || after == 'V' || strcmp(argument, "--help") == 0 ||
+		    strcmp(argument, "--version") == 0)
+			return true;
+	}
+	return false;
+}
+
 static int cloud_hypervisor_prepare(struct vmm_launch *launch, struct error *err)
 {
 	struct cloud_hypervisor_config *config = calloc(1, sizeof(*config));
@@ -260,6 +275,7 @@ const struct vmm_ops vmm_cloud_hypervisor = {
 	.name = "Cloud Hypervisor",
 	.transport = IS_AARCH64 ? VMM_TRANSPORT_INITRD : VMM_TRANSPORT_DEFAULT,
 	.programs = (const char *const[]){"cloud-hypervisor*", NULL},
+	.is_query = cloud_hypervisor_is_query,
 	.prepare = cloud_hypervisor_prepare,
 	.check = cloud_hypervisor_check,
 	.start = cloud_hypervisor_start,

@@ -43,6 +43,19 @@ static void firecracker_destroy(void *prepared)
 	free(config);
 }
 
+/* Its parser answers these wherever they are: src/utils/src/arg_parser.rs. */
+static bool firecracker_is_query(char *const *argv)
+{
+	static const char *const queries[] = {
+		"-h", "--help", "--snapshot-version", "--describe-snapshot", "--version", NULL};
+
+	while (*++argv && strcmp(*argv, "--") != 0) {
+		if (texts_contain((char *const *)queries, *argv))
+			return true;
+	}
+	return false;
+}
+
 static int firecracker_prepare(struct vmm_launch *launch, struct error *err)
 {
 	struct firecracker_config *config = calloc(1, sizeof(*config));
@@ -360,6 +373,7 @@ const struct vmm_ops vmm_firecracker = {
 	.name = "Firecracker",
 	.programs = (const char *const[]){"firecracker", "firecracker-v*", NULL},
 	.transport = VMM_TRANSPORT_INITRD,
+	.is_query = firecracker_is_query,
 	.prepare = firecracker_prepare,
 	.check = firecracker_check,
 	.start = firecracker_start,

@@ -44,6 +44,81 @@ static const struct row {
 	{"run-with", "run-with", NULL, FORM_TEXT, false},
 };
 
+/* The options without a value, of QEMU 1.0 to 10.1; all others have one: qemu-options.hx. */
+static const char *const switches[] = {
+	"S",
+	"alt-grab",
+	"async-teardown",
+	"audio-help",
+	"ctrl-grab",
+	"curses",
+	"daemonize",
+	"enable-fips",
+	"enable-hax",
+	"enable-kvm",
+	"enable-sync-profile",
+	"full-screen",
+	"h",
+	"help",
+	"jitdump",
+	"localtime",
+	"mem-prealloc",
+	"no-acpi",
+	"no-fd-bootchk",
+	"no-frame",
+	"no-hpet",
+	"no-kvm",
+	"no-kvm-irqchip",
+	"no-kvm-pit",
+	"no-kvm-pit-reinjection",
+	"no-quit",
+	"no-reboot",
+	"no-shutdown",
+	"no-user-config",
+	"nodefaults",
+	"nodefconfig",
+	"nographic",
+	"old-param",
+	"only-migratable",
+	"perfmap",
+	"portrait",
+	"preconfig",
+	"rtc-td-hack",
+	"s",
+	"sdl",
+	"semihosting",
+	"show-cursor",
+	"singlestep",
+	"snapshot",
+	"tdf",
+	"usb",
+	"version",
+	"win2k-hack",
+	"xen-attach",
+	"xen-create",
+	"xen-domid-restrict",
+	NULL,
+};
+
+/*
+ * Takes an option, without its dashes, and the argument with its value, or NULL. A value may look
+ * like an option. False at the end.
+ */
+static bool argument_next(char *const **argv, const char **name, char *const **value)
+{
+	const char *argument;
+
+	/* Others name a disk image. */
+	while (**argv && ***argv != '-')
+		(*argv)++;
+	if (!**argv)
+		return false;
+	argument = *(*argv)++;
+	*name = argument + (strncmp(argument, "--", 2) == 0 ? 2 : 1);
+	*value = **argv && !texts_contain((char *const *)switches, *name) ? (*argv)++ : NULL;
+	return true;
+}
+
 static const struct row *row_find(const char *name)
 {
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -200,26 +275,72 @@ static int file_read(struct qemu_arguments *arguments, size_t index, const char 
 
 int qemu_arguments_read(char *const *argv, struct qemu_arguments *arguments, struct error *err)
 {
+	char *const *next = argv + 1, *const * value;
+	const char *name;
 	int r = 0;
 
-	for (char *const *argument = argv + 1; r == 0 && *argument; argument++) {
-		const char *name = *argument + (strncmp(*argument, "--", 2) == 0 ? 2 : 1);
-		const struct row *row = **argument == '-' ? row_find(name) : NULL;
+	while (r == 0 && argument_next(&next, &name, &value)) {
+		const struct row *row = row_find(name);
+		size_t index = value ? (size_t)(value - argv) : 0;
 
-		if (!row || (row->form != FORM_SWITCH && !argument[1]))
+		if (!row || (row->form != FORM_SWITCH && !value))
 			continue;
-		argument += row->form != FORM_SWITCH ? 1 : 0;
 		if (row->form == FORM_FILE) {
-			r = file_read(arguments, (size_t)(argument - argv), *argument, err);
+			r = file_read(arguments, index, *value, err);
 			continue;
 		}
-		r = option_add(arguments, row, row->form == FORM_SWITCH ? "" : *argument,
-			       (size_t)(argument - argv), err);
+		r = option_add(arguments, row, value ? *value : "", index, err);
 		if (r == 0 && row->form == FORM_PAIRS)
-			r = **argument == '{' ? json_read(arguments, *argument, err)
-					      : pairs_read(arguments, row->implied, *argument, err);
+			r = **value == '{' ? json_read(arguments, *value, err)
+					   : pairs_read(arguments, row->implied, *value, err);
 	}
 	return r;
+}
+
+/* Whether one of the values between commas asks for help. */
+static bool asks_for_help(const char *text, const char *key)
+{
+	bool found = false;
+
+	while (*text && !found) {
+		_cleanup_free_ char *value = value_take(&text);
+		const char *word = value;
+		size_t length = strlen(key);
+
+		if (word && length > 0 && strncmp(word, key, length) == 0 && word[length] == '=')
+			word += length + 1;
+		found = word && (strcmp(word, "help") == 0 || strcmp(word, "?") == 0);
+	}
+	return found;
+}
+
+bool qemu_is_query(char *const *argv)
+{
+	static const char *const queries[] = {"h",          "help",         "version", "V",
+					      "audio-help", "dump-vmstate", NULL};
+	/* The options that accept "help", and the keys that do. */
+	static const struct {
+		const char *option, *key;
+	} topics[] = {
+		{"accel", ""},   {"audio", ""},    {"audiodev", ""}, {"boot", ""},
+		{"chardev", ""}, {"cpu", ""},      {"d", ""},        {"device", ""},
+		{"display", ""}, {"L", ""},        {"M", ""},        {"machine", ""},
+		{"netdev", ""},  {"object", ""},   {"smp", ""},      {"trace", ""},
+		{"vga", ""},     {"net", "model"}, {"nic", "model"}, {"drive", "format"},
+	};
+	char *const *next = argv + 1, *const * value;
+	const char *name;
+
+	while (argument_next(&next, &name, &value)) {
+		if (texts_contain((char *const *)queries, name))
+			return true;
+		for (size_t i = 0; value && i < sizeof(topics) / sizeof(topics[0]); i++) {
+			if (strcmp(name, topics[i].option) == 0 &&
+			    asks_for_help(*value, topics[i].key))
+				return true;
+		}
+	}
+	return false;
 }
 
 void qemu_arguments_destroy(struct qemu_arguments *arguments)

@@ -296,6 +296,7 @@ static int qemu_start(struct vmm_launch *launch, struct notify *notify, struct e
 const struct vmm_ops vmm_qemu = {
 	.name = "QEMU",
 	.programs = (const char *const[]){"qemu-system-*", "qemu-kvm", "kvm", NULL},
+	.is_query = qemu_is_query,
 	.prepare = qemu_prepare,
 	.check = qemu_check,
 	.start = qemu_start,

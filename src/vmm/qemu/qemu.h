@@ -54,6 +54,9 @@ struct qemu_arguments {
 
 #define _cleanup_qemu_arguments_ __attribute__((cleanup(qemu_arguments_destroy)))
 
+/* Whether the command line is a query, such as -version or -M help. */
+bool qemu_is_query(char *const *argv);
+
 int qemu_arguments_read(char *const *argv, struct qemu_arguments *arguments, struct error *err);
 void qemu_arguments_destroy(struct qemu_arguments *arguments);
 bool qemu_arguments_have(const struct qemu_arguments *arguments, const char *name);
