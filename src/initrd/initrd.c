@@ -25,15 +25,9 @@ static int initrd_open(const char *path, off_t *size, struct error *err)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct stat status;
-	int r = 0;
 
 	if (fd < 0 || fstat(fd, &status) < 0)
-		r = error_set_errno(err, errno, "opening %s", path);
-	/* VMCRED_MISSING is for what is declared. */
-	if (r == -VMCRED_MISSING)
-		err->code = VMCRED_USAGE;
-	if (r < 0)
-		return -(int)err->code;
+		return error_set_errno(err, errno, "opening %s", path);
 	if (!S_ISREG(status.st_mode))
 		return error_set(err, VMCRED_FAILED, "%s is not a regular file", path);
 	if (status.st_size > INITRD_SIZE_MAX)

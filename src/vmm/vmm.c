@@ -142,6 +142,14 @@ bool vmm_has_strings(const struct vmm_launch *launch)
 	return false;
 }
 
+/* VMCRED_MISSING is for what is declared, not for a file or directory of the command line. */
+static int command_line_result(int r, struct error *err)
+{
+	if (r == -VMCRED_MISSING)
+		err->code = VMCRED_USAGE;
+	return r < 0 ? -(int)err->code : r;
+}
+
 int vmm_prepare(struct vmm_launch *launch, struct error *err)
 {
 	int r;
@@ -151,7 +159,7 @@ int vmm_prepare(struct vmm_launch *launch, struct error *err)
 		return -(int)err->code;
 	r = launch->vm_config && launch->ops != &vmm_cloud_hypervisor
 		    ? error_set(err, VMCRED_USAGE, "vmConfig is only for Cloud Hypervisor")
-		    : launch->ops->prepare(launch, err);
+		    : command_line_result(launch->ops->prepare(launch, err), err);
 	return r < 0 ? error_wrap(err, "reading the command line of %s", launch->argv[0]) : 0;
 }
 
@@ -220,9 +228,11 @@ int vmm_run(struct vmm_launch *launch, struct error *err)
 		r = 0;
 	}
 	if (r == 0)
-		r = channel_relay_prepare(&notify.channel, launch, secret_span(&key), err);
+		r = command_line_result(
+			channel_relay_prepare(&notify.channel, launch, secret_span(&key), err),
+			err);
 	if (r == 0 && !launch->ops->is_supervisor) {
-		r = notify_prepare(&notify, launch, err);
+		r = command_line_result(notify_prepare(&notify, launch, err), err);
 	} else if (r == 0 && (launch->parent == VMM_PARENT_STAYS || launch->guest_reports)) {
 		r = error_set(err, VMCRED_USAGE, "it supervises its VM itself");
 		error_hint(err, "remove %s", vmm_staying_options(launch));
@@ -239,7 +249,7 @@ int vmm_run(struct vmm_launch *launch, struct error *err)
 		return error_wrap(err, "preparing to start %s", launch->ops->name);
 	exposure_warn(launch);
 	confidential_warn(launch);
-	r = launch->ops->start(launch, &notify, err);
+	r = command_line_result(launch->ops->start(launch, &notify, err), err);
 	/* Whatever the exit code of its VMM. */
 	if (r >= 0 && notify.delivery.state == DELIVERY_REJECTED)
 		r = error_move(err, &notify.delivery.rejection);

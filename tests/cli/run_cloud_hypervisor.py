@@ -48,6 +48,11 @@ def test_default_api_socket_has_no_file(directory):
     equal(stop(process), 0)
 
 
+def test_api_socket_in_a_missing_directory_is_a_usage_error(directory):
+    """a socket whose directory does not exist is an error of the command line: nothing declared is missing"""
+    fails(Vm(directory).run(*CLOUD_HYPERVISOR, "--api-socket", "/nowhere/api.sock", stand_in={}), 2, "/nowhere/api.sock")
+
+
 def test_socket_of_api_socket_is_private_and_removed(directory):
     """the socket of --api-socket is private, exists while the VM runs, and is removed after it"""
     vm = Vm(directory)

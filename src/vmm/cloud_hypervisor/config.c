@@ -283,9 +283,6 @@ static int file_load(struct cloud_hypervisor_config *config, struct error *err)
 	size_t size = 0;
 	int r = file_read_text(AT_FDCWD, config->vm_config, FILE_SIZE_MAX, &text, &size, err);
 
-	/* VMCRED_MISSING is for what is declared. */
-	if (r == -VMCRED_MISSING)
-		err->code = VMCRED_USAGE;
 	if (r == 0)
 		r = json_parse(span_of(text, size), config->vm_config, &vm, err);
 	if (r < 0)

@@ -25,9 +25,6 @@ static int file_parse(const char *path, struct firecracker_config *config, struc
 	size_t size;
 	int r = file_read_text(AT_FDCWD, path, CONFIG_SIZE_MAX, &text, &size, err);
 
-	/* VMCRED_MISSING is for what is declared. */
-	if (r == -VMCRED_MISSING)
-		err->code = VMCRED_USAGE;
 	if (r == 0)
 		r = json_parse(span_of(text, size), path, &config->vm, err);
 	if (r == 0 && !json_is_object(config->vm))

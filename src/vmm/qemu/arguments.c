@@ -263,9 +263,6 @@ static int file_read(struct qemu_arguments *arguments, size_t index, const char 
 	file = &arguments->files[arguments->file_count];
 	*file = (struct qemu_file){.argument = index};
 	r = file_read_text(AT_FDCWD, path, READCONFIG_SIZE_MAX, &file->text, NULL, err);
-	/* VMCRED_MISSING is for what is declared. */
-	if (r == -VMCRED_MISSING)
-		err->code = VMCRED_USAGE;
 	if (r < 0)
 		return error_wrap(err, "-readconfig");
 	arguments->file_count++;
