@@ -13,6 +13,8 @@ from pathlib import Path
 from run import collect
 
 RATIOS = "The time that vmcred takes, divided by that of the other program. Left of 1×, vmcred is faster."
+LABELS = 5
+SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 MARKDOWN_START = "<!-- bench/page.py --markdown writes the rest. -->\n"
 
 
@@ -29,6 +31,12 @@ def seconds(value):
 
 def times(value):
     return f"{digits(value)}×" if value >= 0.1 else f"1/{digits(1 / value)}"
+
+
+def power_of_ten(power):
+    """A ratio on an axis."""
+    text = f"{10**abs(power)}" if abs(power) < 3 else "10" + str(abs(power)).translate(SUPERSCRIPTS)
+    return f"{text}×" if power >= 0 else f"1/{text}"
 
 
 def about(parameters):
@@ -156,9 +164,9 @@ def ratio_table(found):
         """Percent, with a margin for the labels of the ends."""
         return 5 + 90 * (math.log10(value) - low) / (high - low)
 
-    ticks = [(place(10.0**power), f"{10**power}×" if power >= 0 else f"1/{10**-power}") for power in range(low, high + 1)]
-    axis = "".join(f'<span style="left:{at:.1f}%">{text}</span>' for at, text in ticks)
-    grid = "".join(f'<s style="left:{at:.1f}%"{" class=one" if text == "1×" else ""}></s>' for at, text in ticks)
+    step = math.ceil((high - low) / LABELS)  # so that no label touches the next one
+    axis = "".join(f'<span style="left:{place(10.0**power):.1f}%">{power_of_ten(power)}</span>' for power in range(low, high + 1) if power % step == 0)
+    grid = "".join(f'<s style="left:{place(10.0**power):.1f}%"{" class=one" if power == 0 else ""}></s>' for power in range(low, high + 1))
     head, lines = ["task", "command", "compared with", "role", "ratio"], []
     for role, ratio, point, ours, row in sorted(found, key=lambda one: (one[0] == "floor", one[1])):
         cells = [f"{html.escape(point['title'])}<small>{about(point['parameters'])}</small>", html.escape(ours["name"]), html.escape(row["name"]),

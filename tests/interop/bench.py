@@ -18,12 +18,18 @@ from record import record, unmeasured
 record("Decrypting a value", {{"bare: libcrypto": [0.003, 0.0032, 0.0031], "vmcred get": [0.004, 0.0041, 0.0043], "sops": [0.0251, 0.024, 0.026]}})
 record({HOSTILE!r}, {{"sops, once": [1234.5678], "vmcred": [0.00041, 0.0004], {HOSTILE!r}: [3.25, 2.25]}}, {{"files": 10000}},
        {{"sops, once": 1000, "vmcred": 0.0003, {HOSTILE!r}: 3}}, {{"sops, once": 100.25, "vmcred": 3.5, {HOSTILE!r}: 99}})
+record("A task that vmcred does once", {{"sops, for each file": [8123.5], "vmcred": [0.00021]}})
 record("Other commands", {{"vmcred list": [0.05], "vmcred get": [0.005]}})
 unmeasured("age", "it is not installed")
 """
 NUMBERS = """[...document.querySelectorAll("#growth tbody tr, #comparisons tbody tr")].map(row => ({
     title: row.closest("article").querySelector("h3").textContent, name: row.querySelector("th").textContent,
     numbers: [...row.querySelectorAll("data")].map(one => [Number(one.value), one.textContent])}))"""
+# Pairs of labels of an axis that overlap.
+OVERLAPS = """[...document.querySelectorAll("thead .plot, .chart")].flatMap(axis => {
+    const labels = [...axis.querySelectorAll("span, text")].map(one => [one.textContent, one.getBoundingClientRect()]).filter(one => one[1].width)
+    return labels.flatMap(([text, a], at) => labels.slice(at + 1).filter(([, b]) =>
+        a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom).map(([other]) => text + " " + other))})"""
 UNITS = {"s": 1, "ms": 1e-3, "µs": 1e-6, "MiB": 1, "×": 1, "": 1}
 
 
@@ -98,6 +104,7 @@ def test_page_of_benchmarks(directory):
                 equal(browser.value("[...document.querySelectorAll('#unmeasured li')].map(one => one.textContent)"), [
                     "age: it is not installed", "slow: the benchmark exceeded its time limit",
                     "none: the benchmark was not run"])  # fmt: skip
+                equal(browser.value(OVERLAPS), [], f"{name}: overlapping labels")
                 # Each number is visible, and so is where and when it was measured.
                 equal(browser.value("[...document.querySelectorAll('data, dd')].filter(one => !one.checkVisibility() || !one.textContent).length"), 0)
                 equal(browser.value("[...document.querySelectorAll('dt')].map(one => one.textContent)"), list(model["facts"]))
@@ -118,12 +125,12 @@ def test_page_ratios(directory):
         found = browser.value("""[...document.querySelectorAll("#ratios tbody tr")].map(row => [row.cells[3].innerText, row.cells[2].innerText,
             Number(row.querySelector("data").value), parseFloat(row.querySelector("u").style.left)])""")
         axis = dict(browser.value("""[...document.querySelectorAll("#ratios thead span")].map(one => [one.innerText, parseFloat(one.style.left)])"""))
-        expected = [("peer", "sops, once", 0.000405 / 1234.5678), ("peer", HOSTILE, 0.000405 / 2.75), ("peer", "sops", 0.0041 / 0.0251),
+        expected = [("peer", "sops, for each file", 0.00021 / 8123.5), ("peer", "sops, once", 0.000405 / 1234.5678), ("peer", HOSTILE, 0.000405 / 2.75), ("peer", "sops", 0.0041 / 0.0251),
                     ("floor", "bare: libcrypto", 0.0041 / 0.0031)]  # fmt: skip
         equal([(role, name, round(ratio, 12)) for role, name, ratio, _ in found], [(role, name, round(ratio, 12)) for role, name, ratio in expected])
         places = [place for *_, place in found]
         equal(places, sorted(places))
-        assert axis["1/10"] < places[2] < axis["1×"] < places[3] < axis["10×"], (axis, places)
+        assert axis["1/10⁴"] < places[2] < axis["1/100"] < places[3] < axis["1×"] < places[4], (axis, places)
 
 
 def test_markdown_of_benchmarks(directory):
