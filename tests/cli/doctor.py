@@ -162,6 +162,36 @@ def test_history_whatever_git_is_configured(directory):
     expect(host.doctor(), 0, "nothing found\n", NOT_SEARCHED)
 
 
+def test_history_that_is_not_complete(directory):
+    """what a shallow, partial or damaged clone does not have is not said to be searched, and a replaced commit is"""
+    host = Host(directory)
+    key = expect(vmcred("keygen")).out
+
+    def git(*words, tree=host.tree):
+        return expect(run("git", "-C", tree, "-c", "user.name=a", "-c", "user.email=a@b", "-c", "protocol.file.allow=always", *words)).out
+
+    for text in "a", key, "x":
+        (host.tree / "notes").write_text(text)
+        git("add", "--all")
+        git("commit", "--quiet", "--message=x")
+    host.found("private-key-in-history")
+    commit = git("rev-parse", "HEAD~1").strip()
+    git("replace", commit, "HEAD~2")
+    host.found("private-key-in-history")
+    git("config", "uploadpack.allowFilter", "true")
+    origin = host.tree.rename(directory / "origin")
+    for option, message in (
+        ("--depth=1", "older commits were not searched for private keys: this is a shallow clone"),
+        ("--filter=blob:none", "a part of the git history was not searched for private keys: git cannot read it"),
+    ):
+        git("clone", "--quiet", option, f"file://{origin}", host.tree, tree=directory)
+        expect(host.doctor(), 0, "nothing found\n", f"vmcred: warning: {message}\n")
+        shutil.rmtree(host.tree)
+    origin.rename(host.tree)
+    (host.tree / ".git/objects" / commit[:2] / commit[2:]).unlink()
+    expect(host.doctor(), 0, "nothing found\n", f"vmcred: warning: {message}\n")
+
+
 def test_without_git(directory):
     """without git, the rest is examined, and a warning says that the work tree was not searched"""
     host = Host(directory)

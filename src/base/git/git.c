@@ -21,6 +21,8 @@ int git_start_reading(const struct program *git, const char *const *arguments, F
 					    "safe.bareRepository=explicit",
 					    "-c",
 					    "submodule.recurse=false",
+					    "-c",
+					    "core.useReplaceRefs=false",
 					    NULL};
 	_cleanup_free_ char **environment = program_environment_with("GIT_ALLOW_PROTOCOL=");
 	_cleanup_strings_ struct strings argv = {0};

@@ -73,7 +73,7 @@ static int store_examine(struct cli *cli, struct examination *examination,
 			 const struct config *config, int store_dirfd, struct error *err)
 {
 	const struct vars_check_options options = {.checked = file_checked, .data = examination};
-	bool is_searched = true;
+	const char *unsearched = NULL;
 	int r;
 
 	if (!vars_store_exists(store_dirfd))
@@ -86,11 +86,9 @@ static int store_examine(struct cli *cli, struct examination *examination,
 	/* A bundle was checked when it was installed, and has no other files. */
 	if (r == 0 && !config->part)
 		r = doctor_check_work_tree(&examination->doctor, store_dirfd, &cli->report,
-					   &is_searched, err);
-	if (r == 0 && !is_searched)
-		report_message(&cli->report, REPORT_WARNING,
-			       "the work tree or its git history was not searched for private "
-			       "keys: git cannot be used");
+					   &unsearched, err);
+	if (r == 0 && unsearched)
+		report_message(&cli->report, REPORT_WARNING, "%s", unsearched);
 	return r;
 }
 

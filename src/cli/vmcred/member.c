@@ -184,8 +184,8 @@ int command_user(struct cli *cli, int argc, char **argv, struct error *err)
 	return member_command(
 		cli, &user, &member_operations, options,
 		"Register a person's public key, or remove it. All users can read all secrets, "
-		"unless the\n"
-		"declaration has default groups. Re-encrypts only the secrets whose recipients "
+		"unless the declaration has default groups. Re-encrypts only the secrets whose "
+		"recipients "
 		"change.",
 		"  vmcred user add alice --age-key alice.pub\n"
 		"  vmcred user remove alice\n",

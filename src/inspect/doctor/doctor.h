@@ -60,13 +60,14 @@ const char *doctor_severity_name(enum doctor_severity severity);
 #define DOCTOR_PEM_KEY "^ *-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY( BLOCK)?-----"
 
 /* Private keys in files that git tracks or would add, or in all files without a repository; and the
- * history of the repository. `*searched`: whether git could be used. */
+ * history of the repository. `*unsearched`: what was not searched and why, for a warning, or NULL.
+ */
 int doctor_check_work_tree(struct doctor *doctor, int store_dirfd, const struct report *report,
-			   bool *searched, struct error *err);
+			   const char **unsearched, struct error *err);
 
 /* Private keys, and documents that are not encrypted, in all commits of all branches. */
 int doctor_check_history(struct doctor *doctor, int store_dirfd, const struct report *report,
-			 bool *searched, struct error *err);
+			 const char **unsearched, struct error *err);
 
 /* How OEM strings with credentials start. */
 #define DOCTOR_CREDENTIAL "io.systemd.credential"

@@ -58,8 +58,10 @@ static int search(struct doctor *doctor, int store_dirfd, const char *where, str
 }
 
 int doctor_check_work_tree(struct doctor *doctor, int store_dirfd, const struct report *report,
-			   bool *searched, struct error *err)
+			   const char **unsearched, struct error *err)
 {
+	static const char unusable[] = "the work tree or its git history was not searched for "
+				       "private keys: git cannot be used";
 	_cleanup_free_ char *directory = text_format("/proc/self/fd/%d", store_dirfd), *top = NULL;
 	_cleanup_strings_ struct strings paths = {0};
 	int code = search(doctor, store_dirfd, "--untracked", &paths, err);
@@ -71,13 +73,14 @@ int doctor_check_work_tree(struct doctor *doctor, int store_dirfd, const struct 
 		code = search(doctor, store_dirfd, "--no-recurse-submodules", &paths, err);
 	else if (code == NO_REPOSITORY)
 		code = search(doctor, store_dirfd, "--no-index", &paths, err);
-	*searched = code == 0 || code == NO_MATCH;
+	*unsearched = code == 0 || code == NO_MATCH ? NULL : unusable;
 	if (err->text)
 		return -(int)err->code;
-	if (*searched && is_repository)
-		return doctor_check_history(doctor, store_dirfd, report, searched, err);
+	if (!*unsearched && is_repository)
+		return doctor_check_history(doctor, store_dirfd, report, unsearched, err);
 	/* Such as a repository of another user, in which git does nothing. */
 	r = directory ? git_top_find(directory, &top, err) : error_no_memory(err);
-	*searched = *searched && !top;
+	if (top)
+		*unsearched = unusable;
 	return r;
 }
