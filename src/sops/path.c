@@ -27,9 +27,11 @@ static int component_read(struct span component, struct sops_step *step)
 	for (size_t i = 0; i < component.size; i++) {
 		uint8_t c = component.data[i];
 
-		if (c < '0' || c > '9' || step->position > SIZE_MAX / 16)
+		if (c < '0' || c > '9' ||
+		    __builtin_mul_overflow(step->position, 10, &step->position) ||
+		    __builtin_add_overflow(step->position, c - '0', &step->position) ||
+		    step->position > INT64_MAX)
 			return -1;
-		step->position = step->position * 10 + (size_t)(c - '0');
 	}
 	return 0;
 }
