@@ -54,6 +54,9 @@ int rules_mapping_check(const struct rules_reader *reader, const struct yaml_nod
 /* The target of the value under a key, which may be merged in; NULL if it is missing or null. */
 const struct yaml_node *rules_member(const struct yaml_node *mapping, const char *key);
 
+/* The first item of a list from `at` on, or NULL. As in Go, an item that is null does not count. */
+const struct yaml_node *rules_item(const struct yaml_node *list, const struct yaml_node *at);
+
 /* A scalar's text in new memory, or NULL with the error set. The caller frees it. */
 char *rules_text(const struct rules_reader *reader, const struct yaml_node *node);
 

@@ -117,8 +117,8 @@ static int keys_in_group(struct rules_reader *reader, const struct yaml_node *no
 
 	if (node->kind != YAML_SEQUENCE)
 		return rules_reject(reader, node, "must be a list");
-	for (const struct yaml_node *item = node + 1; r == 0 && item < yaml_end(node);
-	     item = yaml_end(item))
+	for (const struct yaml_node *item = rules_item(node, node + 1); r == 0 && item;
+	     item = rules_item(node, yaml_end(item)))
 		r = row->members[0] ? key_map_add(reader, yaml_target(item), row, group)
 				    : text_keys_add(reader, item, row->type, group);
 	return r;
@@ -131,8 +131,6 @@ static int group_read(struct rules_reader *reader, const struct yaml_node *node,
 	int r;
 
 	node = yaml_target(node);
-	if (yaml_is_null(node))
-		return 0;
 	if (depth > MERGE_DEPTH_MAX)
 		return rules_reject(reader, node, "groups are merged more than %d levels deep",
 				    MERGE_DEPTH_MAX);
@@ -144,8 +142,8 @@ static int group_read(struct rules_reader *reader, const struct yaml_node *node,
 	merge = rules_member(node, "merge");
 	if (merge && merge->kind != YAML_SEQUENCE)
 		return rules_reject(reader, merge, "merge must be a list of groups");
-	for (const struct yaml_node *item = merge ? merge + 1 : NULL;
-	     r == 0 && merge && item < yaml_end(merge); item = yaml_end(item))
+	for (const struct yaml_node *item = merge ? rules_item(merge, merge + 1) : NULL;
+	     r == 0 && item; item = rules_item(merge, yaml_end(item)))
 		r = group_read(reader, item, depth + 1, group);
 	for (size_t i = 0; r == 0 && i < ROWS; i++) {
 		const struct yaml_node *keys = rules_member(node, rows[i].name_in_group);
@@ -182,8 +180,8 @@ static int groups_read(struct rules_reader *reader, const struct yaml_node *node
 
 	if (node->kind != YAML_SEQUENCE)
 		return rules_reject(reader, node, "must be a list");
-	for (const struct yaml_node *item = node + 1; r == 0 && item < yaml_end(node);
-	     item = yaml_end(item)) {
+	for (const struct yaml_node *item = rules_item(node, node + 1); r == 0 && item;
+	     item = rules_item(node, yaml_end(item))) {
 		__attribute__((cleanup(sops_key_group_destroy))) struct sops_key_group merged = {0};
 		struct sops_key_group *group = sops_policy_group_add(policy, reader->err);
 

@@ -46,6 +46,13 @@ const struct yaml_node *rules_member(const struct yaml_node *mapping, const char
 	return found && !yaml_is_null(found) ? found : NULL;
 }
 
+const struct yaml_node *rules_item(const struct yaml_node *list, const struct yaml_node *at)
+{
+	while (at < yaml_end(list) && yaml_is_null(yaml_target(at)))
+		at = yaml_end(at);
+	return at < yaml_end(list) ? at : NULL;
+}
+
 char *rules_text(const struct rules_reader *reader, const struct yaml_node *node)
 {
 	struct span text = yaml_target(node)->value;
@@ -133,8 +140,6 @@ static int rule_read(struct rules_reader *reader, const struct yaml_node *node,
 
 	node = yaml_target(node);
 	rule->line = (int)node->line;
-	if (yaml_is_null(node))
-		return 0;
 	r = rules_mapping_check(reader, node, "a rule");
 	if (r < 0)
 		return r;
@@ -187,8 +192,8 @@ static int document_read(struct rules_reader *reader, struct sops_creation_rules
 		rules->items = calloc(yaml_count(list) + 1, sizeof(*rules->items));
 		if (!rules->items)
 			return error_no_memory(reader->err);
-		for (const struct yaml_node *item = list + 1; r == 0 && item < yaml_end(list);
-		     item = yaml_end(item))
+		for (const struct yaml_node *item = rules_item(list, list + 1); r == 0 && item;
+		     item = rules_item(list, yaml_end(item)))
 			r = rule_read(reader, item, &rules->items[rules->count++]);
 	}
 	return r == 0 && stores ? stores_read(reader, stores, rules) : r;
