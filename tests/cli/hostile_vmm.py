@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """vmcred run with a hypervisor that does not behave: it writes without end, or leaves processes that do."""
+import os
+import select
 import signal
 import subprocess
 from pathlib import Path
@@ -39,12 +41,12 @@ class Hostile(Vm):
         for name, text in programs.items():
             harness.write_program(self.bin / name, text)
 
-    def started(self, name):
+    def started(self, name, options=(), stderr=subprocess.DEVNULL):
         """vmcred, whose standard error is not kept, because it has no end."""
         return stopped_at_exit(subprocess.Popen(
-            [harness.VMCRED, "run", "--credentials", self.credentials, "--supervise", "test-vm", "--", name, *LINES[name]],
+            [harness.VMCRED, "run", "--credentials", self.credentials, "--supervise", *options, "test-vm", "--", name, *LINES[name]],
             cwd=self.directory, env=harness.CLEAN_ENVIRONMENT | self.environment(), stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+            stdout=subprocess.DEVNULL, stderr=stderr))
 
 
 def named(pid, name):
@@ -64,6 +66,21 @@ def test_output_without_end_does_not_delay_a_signal(directory):
         process = vm.started(name)
         wait_for("the flood", lambda: named(process.pid, "yes"))
         equal(stopped(process), 128 + (signal.SIGKILL if name == "crosvm" else signal.SIGTERM), name)
+
+
+def test_messages_that_nobody_reads_do_not_delay_a_vm(directory):
+    """a VM is started and stopped although the standard error of vmcred is a full pipe that nobody reads"""
+    vm = Hostile(directory, {"qemu-system-x86_64": FLOOD})
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    while os.write(writer, b"x" * select.PIPE_BUF) == select.PIPE_BUF and select.select([], [writer], [], 0)[1]:
+        pass
+    os.set_blocking(writer, True)
+    process = vm.started("qemu-system-x86_64", options=("--expose=log",), stderr=writer)
+    wait_for("the flood", lambda: named(process.pid, "yes"))
+    equal(stopped(process), 128 + signal.SIGTERM)
+    os.close(reader)
+    os.close(writer)
 
 
 def test_output_of_a_process_that_is_left_has_no_effect(directory):

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -145,12 +146,27 @@ static int text_keep(const char **text, char **copy, struct error *err)
 	return *copy ? 0 : error_no_memory(err);
 }
 
+/* How long a message waits for a standard error that nobody reads. */
+#define REPORT_TIMEOUT_MS 1000
+
+/* The VM must be stopped in time, also if nobody reads its messages any more. */
+static void line_when_ready(const struct report *report, enum report_level level, const char *text)
+{
+	const struct report *reporter = report->data;
+	struct pollfd ready = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+	if (poll(&ready, 1, REPORT_TIMEOUT_MS) > 0)
+		reporter->line(reporter, level, text);
+}
+
 int run_vm(struct config *config, const char *name, char *const *argv, const char *credentials,
 	   const char *const *given, struct vmm_launch *launch, struct error *err)
 {
 	const struct config_vm *vm = config_vm_get(config, name, err);
 	_cleanup_strings_ struct strings command = {0};
 	_cleanup_free_ char *ready_target = NULL, *vsock_socket = NULL;
+	struct report report = {launch->report->level, line_when_ready, NULL,
+				(void *)launch->report};
 	int r;
 
 	if (!vm)
@@ -181,6 +197,7 @@ int run_vm(struct config *config, const char *name, char *const *argv, const cha
 	if (!launch->name)
 		launch->name = launch->program;
 	launch->credentials = credentials;
+	launch->report = &report;
 	r = vmm_prepare(launch, err);
 	if (r == 0)
 		r = oem_list_compose(&launch->list, vm, credentials, launch->report, err);
