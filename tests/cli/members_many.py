@@ -152,7 +152,7 @@ def test_check_reports_findings_in_order(directory):
 
 
 def test_long_list_is_printed_once(directory):
-    """check and fix name many recipients once if the next files have the same ones; --json names them for each file"""
+    """check, doctor and fix name many recipients once if the next files have the same ones; --json names them for each file"""
     (directory / "vmcred.yaml").write_text("""\
 machines: {a: {}, b: {}, c: {}, d: {}}
 generators: {shared: {share: true, files: {one: {}, three: {}, two: {}}, kind: {one: uuid, three: uuid, two: uuid}}}
@@ -173,6 +173,10 @@ generators: {shared: {share: true, files: {one: {}, three: {}, two: {}}, kind: {
         f"shared shared/{name} does not have its declared recipients ({summary}{names})\n"
         for name, names in (("one", added), ("three", "as above"), ("two", "as above"))))  # fmt: skip
     equal([finding["detail"] for finding in json.loads(command("check", "--json").out)], 3 * [summary + added], result)
+    found = [line.split("(", 1)[1] for line in command("doctor").out.splitlines() if "store-readers" in line]
+    equal(found, [f"{summary}{names}) [store-readers]" for names in (added, "as above", "as above")])
+    found = [finding["message"] for finding in json.loads(command("doctor", "--json").out) if finding["name"] == "store-readers"]
+    equal([message.split("(", 1)[1] for message in found], 3 * [summary + added + ")"])
     expect(command("fix", "--identity", directory / "u"), 0,
            f"shared shared/one: {summary}{added}\nshared shared/three: {summary}as above\nshared shared/two: {summary}as above\n", "")  # fmt: skip
     succeeds(command("check"), "all 3 files")

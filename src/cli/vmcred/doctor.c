@@ -15,6 +15,9 @@
 
 struct examination {
 	struct doctor doctor; /* owned */
+	const struct cli *cli;
+	enum vars_fault last_fault;
+	char *last_detail; /* owned; of findings with that fault, which --ignore may leave out */
 	struct error *err;
 	int r;
 };
@@ -27,11 +30,26 @@ static const char *const store_names[] = {
 	[VARS_FAULT_NO_NAME] = "store-no-name",
 };
 
+/* The detail of a finding as it is printed: the first one of a kind in full. The caller frees it.
+ */
+static char *detail_text(struct examination *examination, const struct vars_finding *finding)
+{
+	if (finding->failure || !finding->detail || examination->cli->json)
+		return NULL;
+	if (finding->fault != examination->last_fault) {
+		free(examination->last_detail);
+		examination->last_detail = NULL;
+	}
+	examination->last_fault = finding->fault;
+	return cli_detail_text(finding->detail, &examination->last_detail);
+}
+
 static void file_checked(const struct vars_location *location, const struct vars_finding *finding,
 			 void *data)
 {
 	struct examination *examination = data;
 	_cleanup_free_ char *line = finding->failure ? error_line(finding->failure) : NULL;
+	_cleanup_free_ char *detail = detail_text(examination, finding);
 
 	if (examination->r < 0)
 		return;
@@ -47,7 +65,8 @@ static void file_checked(const struct vars_location *location, const struct vars
 			finding->fault == VARS_FAULT_NO_NAME || finding->fault == VARS_FAULT_OVERDUE
 				? DOCTOR_WARNING
 				: DOCTOR_ERROR,
-			NULL, cli_fault_line(location, finding->fault, finding->detail),
+			NULL,
+			cli_fault_line(location, finding->fault, detail ? detail : finding->detail),
 			text_format("%s%s%s", cli_fault_command(finding->fault),
 				    finding->fault == VARS_FAULT_NO_KEY ? " " : "",
 				    finding->fault == VARS_FAULT_NO_KEY ? location->machine : ""),
@@ -229,7 +248,7 @@ int command_doctor(struct cli *cli, int argc, char **argv, struct error *err)
 		.has_json = true,
 	};
 	_cleanup_config_ struct config config = {0};
-	struct examination examination = {.err = err};
+	struct examination examination = {.cli = cli, .err = err};
 	struct doctor *doctor = &examination.doctor;
 	const struct config_machine *machine;
 	_cleanup_close_ int store_dirfd = -1;
@@ -269,6 +288,7 @@ int command_doctor(struct cli *cli, int argc, char **argv, struct error *err)
 			findings_print(doctor);
 		r = findings_end(doctor, err);
 	}
+	free(examination.last_detail);
 	doctor_release(doctor);
 	return r;
 }
