@@ -63,11 +63,14 @@ def test_guest_gets_nothing_else(directory):
 
 
 def test_declaration_that_takes_a_credential_away(directory):
-    """a guest is refused what a changed declaration no longer lists"""
+    """a guest is refused what a changed declaration no longer lists, also on a connection made before the change"""
     host = Host(directory)
     with host.serving() as server:
         key = key_of(server)
+        waiting = host.connect(key).greeted()
         host.example.config.write_text(DECLARATION.replace("api-key: made/one, ", ""))
+        waiting.request(get("api-key"))
+        equal(waiting.answer(), DENIED, "the answer on a connection made before")
         equal(host.connect(key).ask("api-key"), DENIED)
 
 

@@ -102,11 +102,10 @@ static void control_take(struct msghdr *datagram, struct serve_passed *passed)
 }
 
 static int passed_check(struct serve_passed *passed, struct span credential, const char *runtime,
-			struct error *err)
+			struct secret *boot_key, struct error *err)
 {
 	const struct span end = span_of_text(CHANNEL_PROVES);
-	_cleanup_secret_ struct secret boot_key = {0};
-	int r;
+	int r = 0;
 
 	if (credential.size >= end.size &&
 	    span_equal(span_skip(credential, credential.size - end.size), end)) {
@@ -115,12 +114,14 @@ static int passed_check(struct serve_passed *passed, struct span credential, con
 	}
 	if (passed->fd < 0 || !is_connected_stream(passed->fd))
 		return error_set(err, VMCRED_FAILED, "it sent no connection");
-	r = serve_key_read(runtime, &boot_key, err);
-	return r < 0 ? r : serve_key_check(&boot_key, credential, &passed->unit_key, err);
+	if (boot_key->size == 0)
+		r = serve_key_read(runtime, boot_key, err);
+	return r < 0 ? r : serve_key_check(boot_key, credential, &passed->unit_key, err);
 }
 
-int serve_guest_receive(int socket, const char *runtime, struct serve_passed *passed, bool *is_one,
-			struct error *err)
+/* Without a datagram, passed->fd is -1. */
+static int guest_receive(int socket, const char *runtime, struct secret *boot_key,
+			 struct serve_passed *passed, struct error *err)
 {
 	uint8_t bytes[SERVE_KEY_CREDENTIAL_MAX];
 	union {
@@ -134,13 +135,10 @@ int serve_guest_receive(int socket, const char *runtime, struct serve_passed *pa
 		.msg_control = &control,
 		.msg_controllen = sizeof(control),
 	};
-	ssize_t size;
+	ssize_t size = recvmsg(socket, &datagram, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	int r;
-	linger_limited();
 
-	size = recvmsg(socket, &datagram, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	*passed = (struct serve_passed){.fd = -1};
-	*is_one = size >= 0;
 	if (size < 0)
 		return errno == EAGAIN || errno == EINTR
 			       ? 0
@@ -149,14 +147,14 @@ int serve_guest_receive(int socket, const char *runtime, struct serve_passed *pa
 	if (datagram.msg_flags & MSG_TRUNC)
 		r = error_set(err, VMCRED_FAILED, "it sent no channel key");
 	else
-		r = passed_check(passed, span_of(bytes, (size_t)size), runtime, err);
+		r = passed_check(passed, span_of(bytes, (size_t)size), runtime, boot_key, err);
 	memory_wipe(bytes, sizeof(bytes));
 	if (r < 0 && passed->fd >= 0)
 		close(fd_release(&passed->fd));
 	return r;
 }
 
-int serve_guest_accept(int listener, struct serve_passed *passed, bool *is_one, struct error *err)
+static int guest_accept(int listener, struct serve_passed *passed, struct error *err)
 {
 	struct sockaddr_vm peer = {0};
 	socklen_t size = sizeof(peer), process_size = sizeof(passed->peer);
@@ -165,8 +163,7 @@ int serve_guest_accept(int listener, struct serve_passed *passed, bool *is_one, 
 		.fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK),
 		.guest_proves = true,
 	};
-	*is_one = passed->fd >= 0;
-	if (!*is_one)
+	if (passed->fd < 0)
 		return errno == EAGAIN || errno == EINTR || errno == ECONNABORTED
 			       ? 0
 			       : error_set_errno(err, errno, "accept(2)");
@@ -177,6 +174,22 @@ int serve_guest_accept(int listener, struct serve_passed *passed, bool *is_one, 
 	else if (getsockopt(passed->fd, SOL_SOCKET, SO_PEERCRED, &passed->peer, &process_size) == 0)
 		passed->cid = (uint32_t)passed->peer.pid;
 	return 0;
+}
+
+int serve_guests_take(int socket, bool is_vsock, const char *runtime, struct serve_passed *passed,
+		      size_t max, size_t *count, struct error *err)
+{
+	_cleanup_secret_ struct secret boot_key = {0};
+	int r = 0;
+	linger_limited();
+
+	for (*count = 0; r == 0 && *count < max; (*count)++) {
+		r = is_vsock ? guest_accept(socket, &passed[*count], err)
+			     : guest_receive(socket, runtime, &boot_key, &passed[*count], err);
+		if (passed[*count].fd < 0)
+			break;
+	}
+	return r;
 }
 
 enum serve_arrival serve_guest_read(int fd, struct serve_guest *guest,

@@ -86,15 +86,12 @@ struct serve_passed {
 };
 
 /*
- * Receives a connection. Returns 0, and *passed if `*is_one`; its fd is a connected stream. A key
- * or a descriptor that is not valid is VMCRED_FAILED, and passed->peer says who sent it. Without a
- * datagram, `*is_one` is false.
+ * Takes the connections that wait, `max` at most; each fd is a connected stream. VMCRED_FAILED:
+ * accept(2) failed, or a datagram had a key or a descriptor that is not valid, and
+ * passed[*count].peer says who sent it. The caller wipes what was passed.
  */
-int serve_guest_receive(int socket, const char *runtime, struct serve_passed *passed, bool *is_one,
-			struct error *err);
-
-/* Accepts a vsock connection. `*is_one`: there was one. VMCRED_FAILED: accept(2) failed. */
-int serve_guest_accept(int listener, struct serve_passed *passed, bool *is_one, struct error *err);
+int serve_guests_take(int socket, bool is_vsock, const char *runtime, struct serve_passed *passed,
+		      size_t max, size_t *count, struct error *err);
 
 enum serve_arrival {
 	SERVE_PART,    /* wait for more */

@@ -13,7 +13,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 
-#define ACCEPTS_AT_A_TIME 64                   /* then waiting answers have their turn */
+#define ACCEPTS_AT_A_TIME 128                  /* then waiting answers have their turn */
 #define STOP_MS           ((int64_t)60 * 1000) /* less than TimeoutStopSec= of vmcred.service */
 /* Guests ask again, and what units ask meanwhile waits for the next start. */
 #define STOP_GUESTS_MS    ((int64_t)2 * 1000)
@@ -28,14 +28,14 @@ enum {
 	POLL_FIRST_ANSWER
 };
 
-/* Makes room for one more answer. */
+/* Makes room for as many answers as are started at a time. */
 static int server_grow(struct server *server, struct error *err)
 {
-	const size_t capacity = server->capacity ? 2 * server->capacity : ACCEPTS_AT_A_TIME;
+	const size_t capacity = 2 * server->capacity + ACCEPTS_AT_A_TIME;
 	struct serve_answer *answers;
 	struct pollfd *polled;
 
-	if (server->count < server->capacity)
+	if (server->count + ACCEPTS_AT_A_TIME <= server->capacity)
 		return 0;
 	answers = reallocarray(server->answers, capacity, sizeof(*answers));
 	if (!answers)
@@ -87,16 +87,36 @@ static void signals_take(struct server *server)
 	}
 }
 
-static bool may_accept(const struct server *server)
+/* How many more answers may start now. */
+static size_t accepts_max(const struct server *server)
 {
-	return server->stop_at == 0 && server->count < server->options->answers_max &&
-	       clock_now_ms() >= server->accept_after;
+	const size_t more = server->options->answers_max - server->count;
+
+	if (server->stop_at > 0 || server->count >= server->options->answers_max ||
+	    clock_now_ms() < server->accept_after)
+		return 0;
+	return more < ACCEPTS_AT_A_TIME ? more : ACCEPTS_AT_A_TIME;
 }
 
 static void accept_fail(struct server *server, const struct error *err)
 {
 	report_message(server->report, REPORT_WARNING, "accepting a connection: %s", err->text);
 	server->accept_after = clock_now_ms() + ACCEPT_RETRY_MS;
+}
+
+/* Returns how many requests to take. All of them are taken before the first one is answered: while
+ * descriptors wait in a socket, each close(2) of one makes the kernel search for lost ones. */
+static size_t accepts_begin(struct server *server)
+{
+	_cleanup_error_ struct error err = {0};
+	size_t max;
+
+	signals_take(server);
+	max = accepts_max(server);
+	if (max == 0 || server_grow(server, &err) == 0)
+		return max;
+	accept_fail(server, &err);
+	return 0;
 }
 
 /* Starts a session with a guest, unless it has too many. */
@@ -123,35 +143,8 @@ static void guest_take(struct server *server, struct serve_passed *passed)
 	if (serve_guest_greet(answer->fd, guest, &err) < 0) {
 		server_event_report(server, answer, SERVE_TURNED_AWAY, &err);
 		serve_answer_close(answer);
-	} else if (!server_answer_advance(server, answer)) {
+	} else {
 		server->count++;
-	}
-}
-
-static void guests_accept(struct server *server)
-{
-	for (int i = 0; i < ACCEPTS_AT_A_TIME; i++) {
-		_cleanup_error_ struct error err = {0};
-		struct serve_passed passed;
-		bool is_one;
-
-		signals_take(server);
-		if (!may_accept(server) || server_grow(server, &err) < 0)
-			return;
-		serve_source_update(&server->source, false);
-		if (serve_guest_receive(server->options->sockets.datagram_fd,
-					server->options->runtime, &passed, &is_one, &err) < 0) {
-			const struct serve_answer sender = {.request.peer = passed.peer};
-
-			server_event_report(server, &sender, SERVE_TURNED_AWAY, &err);
-			/* It may have taken a while, and a unit has its turn. */
-			is_one = false;
-		} else if (is_one) {
-			guest_take(server, &passed);
-		}
-		memory_wipe(&passed, sizeof(passed));
-		if (!is_one)
-			return;
 	}
 }
 
@@ -175,29 +168,31 @@ static void unproven_limit(struct server *server)
 		(server->count - oldest) * sizeof(*server->answers));
 }
 
-static void vsock_accept(struct server *server)
+static void guests_accept(struct server *server, bool is_vsock)
 {
+	const struct load_sockets *sockets = &server->options->sockets;
 	_cleanup_error_ struct error err = {0};
+	struct serve_passed passed[ACCEPTS_AT_A_TIME];
+	const size_t accepts = accepts_begin(server);
+	/* Or vsock connections would be closed before their guests can prove anything. */
+	const size_t max = is_vsock && accepts > GUEST_UNPROVEN_MAX ? GUEST_UNPROVEN_MAX : accepts;
+	size_t count = 0;
+	int r = serve_guests_take(is_vsock ? sockets->vsock_fd : sockets->datagram_fd, is_vsock,
+				  server->options->runtime, passed, max, &count, &err);
 
-	for (int i = 0; i < ACCEPTS_AT_A_TIME; i++) {
-		struct serve_passed passed;
-		bool is_one;
-
-		signals_take(server);
-		if (!may_accept(server))
-			return;
-		if (server_grow(server, &err) < 0 ||
-		    serve_guest_accept(server->options->sockets.vsock_fd, &passed, &is_one, &err) <
-			    0)
-			break;
-		if (!is_one)
-			return;
-		serve_source_update(&server->source, false);
-		unproven_limit(server);
-		guest_take(server, &passed);
+	for (size_t i = 0; i < count; i++) {
+		if (!passed[i].unit_key.unit[0])
+			unproven_limit(server);
+		guest_take(server, &passed[i]);
 	}
-	if (err.text)
+	if (r < 0 && is_vsock) {
 		accept_fail(server, &err);
+	} else if (r < 0) {
+		const struct serve_answer sender = {.request.peer = passed[count].peer};
+
+		server_event_report(server, &sender, SERVE_TURNED_AWAY, &err);
+	}
+	memory_wipe(passed, sizeof(passed));
 }
 
 static void kept_take(struct server *server)
@@ -217,29 +212,22 @@ static void kept_take(struct server *server)
 static void requests_accept(struct server *server)
 {
 	_cleanup_error_ struct error err = {0};
+	int fds[ACCEPTS_AT_A_TIME];
+	const size_t max = accepts_begin(server);
+	size_t count = 0;
 
-	for (int i = 0; i < ACCEPTS_AT_A_TIME; i++) {
-		int fd;
-
-		/* A request after a signal or a changed declaration gets the new state. */
-		signals_take(server);
-		if (!may_accept(server))
-			return;
-		if (server_grow(server, &err) < 0)
-			break;
-		fd = accept4(server->options->sockets.listen_fd, NULL, NULL,
-			     SOCK_CLOEXEC | SOCK_NONBLOCK);
-		if (fd < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED))
-			return;
-		if (fd < 0) {
-			error_set(&err, VMCRED_FAILED, "%s", strerrordesc_np(errno));
-			break;
-		}
-		serve_source_update(&server->source, false);
-		connection_take(server, fd, false);
-	}
-	if (err.text)
+	while (count < max && (fds[count] = accept4(server->options->sockets.listen_fd, NULL, NULL,
+						    SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0)
+		count++;
+	if (count < max && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+		error_set(&err, VMCRED_FAILED, "%s", strerrordesc_np(errno));
 		accept_fail(server, &err);
+	}
+	/* A request after a signal or a changed declaration gets the new state. */
+	signals_take(server);
+	serve_source_update(&server->source, false);
+	for (size_t i = 0; i < count; i++)
+		connection_take(server, fds[i], false);
 }
 
 /* After `until`, it waits for its turn. */
@@ -275,6 +263,7 @@ static void answers_advance(struct server *server)
 {
 	const int64_t now = clock_now_ms();
 	const int value_fd = server->value_fd;
+	bool is_updated = false;
 	size_t kept = 0;
 
 	if (server->watchers > 0 && now >= server->watch_at && !server->is_round_open) {
@@ -298,6 +287,11 @@ static void answers_advance(struct server *server)
 		if (answer->guest && now >= answer->guest->deadline) {
 			server_answer_end(server, answer, SERVE_LATE);
 			continue;
+		}
+		/* As for units: what has arrived now was sent before this. */
+		if (events && !is_updated && server_answer_is_reading(answer)) {
+			serve_source_update(&server->source, false);
+			is_updated = true;
 		}
 		if (watcher_is_due(server, answer, now + WATCH_TURN_MS)
 			    ? server_watcher_advance(server, answer, now + WATCH_TURN_MS)
@@ -345,7 +339,7 @@ static short events_of(const struct server *server, const struct serve_answer *a
 static int server_wait(struct server *server, int64_t now, int64_t until, struct error *err)
 {
 	const struct load_sockets *sockets = &server->options->sockets;
-	const bool accepts = may_accept(server);
+	const bool accepts = accepts_max(server) > 0;
 	const int fds[POLL_FIRST_ANSWER] = {
 		[POLL_SIGNALS] = server->signal_fd,
 		[POLL_LISTENER] = accepts ? sockets->listen_fd : -1,
@@ -402,16 +396,16 @@ static int server_loop(struct server *server, struct error *err)
 		is_connected = server->polled[POLL_VSOCK].revents;
 		if (is_asked || is_passed || is_connected || server->count > 0)
 			server->idle_since = clock_now_ms();
+		signals_take(server);
 		answers_advance(server);
 		if (server->value_fd >= 0 && clock_now_ms() >= server->value_until)
 			server_value_forget(server);
-		signals_take(server);
 		if (is_asked)
 			requests_accept(server);
 		if (is_passed)
-			guests_accept(server);
+			guests_accept(server, false);
 		if (is_connected)
-			vsock_accept(server);
+			guests_accept(server, true);
 	}
 	return r;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where the answers come from: the declaration, its store and the machine's identities, each of
- * which can change at any time. They are checked before each request: a stat(2) takes a
- * microsecond, reading a hundred.
+ * which can change at any time. They are checked after requests have arrived and before these are
+ * answered: a stat(2) takes a microsecond, reading a hundred.
  */
 #ifndef VMCRED_ACTIVATE_SERVE_SOURCE_H
 #define VMCRED_ACTIVATE_SERVE_SOURCE_H
