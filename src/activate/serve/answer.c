@@ -18,18 +18,17 @@ enum serve_progress serve_answer_send(struct serve_answer *answer, struct span v
 							: LOAD_REFUSAL_SIZE);
 
 	while (answer->sent < size) {
-		const size_t rest = size - answer->sent;
-		ssize_t sent;
+		const size_t at = answer->sent < head ? answer->sent : head;
+		const size_t rest = size - head - (answer->sent - at);
+		const bool is_cut = answer->is_refused && rest > sizeof(zeros);
+		const uint8_t *bytes =
+			answer->is_refused ? zeros : value.data + (answer->sent - at);
+		/* Input is only read. */
+		struct iovec parts[] = {{guest ? (void *)(guest->head + at) : NULL, head - at},
+					{(void *)bytes, is_cut ? sizeof(zeros) : rest}};
+		const struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+		const ssize_t sent = sendmsg(answer->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 
-		if (answer->sent < head)
-			sent = send(answer->fd, guest->head + answer->sent, head - answer->sent,
-				    MSG_NOSIGNAL | MSG_DONTWAIT);
-		else if (!answer->is_refused)
-			sent = send(answer->fd, value.data + (answer->sent - head), rest,
-				    MSG_NOSIGNAL | MSG_DONTWAIT);
-		else
-			sent = send(answer->fd, zeros, rest < sizeof(zeros) ? rest : sizeof(zeros),
-				    MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (sent >= 0)
 			answer->sent += (size_t)sent;
 		else if (errno == EAGAIN || errno == ENOBUFS)
