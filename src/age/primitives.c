@@ -7,6 +7,7 @@
 #include <openssl/err.h>
 #include <openssl/params.h>
 
+#include "base/cleanup.h"
 #include "base/secret.h"
 
 int age_crypto_failed(struct error *err, const char *what)
@@ -15,44 +16,78 @@ int age_crypto_failed(struct error *err, const char *what)
 	return error_set(err, VMCRED_FAILED, "libcrypto failed to %s", what);
 }
 
-/* HMAC-SHA-256 of two concatenated texts. */
-static int mac_of_two(struct span key, struct span first, struct span second,
-		      uint8_t mac[AGE_KEY_SIZE], struct error *err)
+static void cleanup_mac(EVP_MAC_CTX **context)
+{
+	EVP_MAC_CTX_free(*context);
+}
+
+/* For any number of MACs, as setting it up takes much longer than a MAC. NULL on failure. */
+#define _cleanup_mac_ __attribute__((cleanup(cleanup_mac)))
+
+static EVP_MAC_CTX *mac_create(void)
 {
 	EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-	EVP_MAC_CTX *context = hmac ? EVP_MAC_CTX_new(hmac) : NULL;
+	_cleanup_mac_ EVP_MAC_CTX *context = hmac ? EVP_MAC_CTX_new(hmac) : NULL;
 	const OSSL_PARAM digest[] = {
 		/* OSSL_PARAM has no const form, but an input parameter is only read. */
 		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)"SHA256", 0),
 		OSSL_PARAM_construct_end(),
 	};
+
+	/* The context has its own reference. */
+	EVP_MAC_free(hmac);
+	return context && EVP_MAC_CTX_set_params(context, digest) == 1 ? pointer_release(&context)
+								       : NULL;
+}
+
+/* HMAC-SHA-256 of two concatenated texts. */
+static int mac_of_two(EVP_MAC_CTX *context, struct span key, struct span first, struct span second,
+		      uint8_t mac[AGE_KEY_SIZE], struct error *err)
+{
 	/* libcrypto treats a NULL key as missing, not as empty. */
 	const uint8_t *key_data = key.size ? key.data : (const uint8_t *)"";
 	size_t size = 0;
-	bool done = context && EVP_MAC_init(context, key_data, key.size, digest) == 1 &&
-		    EVP_MAC_update(context, first.data, first.size) == 1 &&
-		    EVP_MAC_update(context, second.data, second.size) == 1 &&
-		    EVP_MAC_final(context, mac, &size, AGE_KEY_SIZE) == 1 && size == AGE_KEY_SIZE;
 
-	EVP_MAC_CTX_free(context);
-	EVP_MAC_free(hmac);
-	return done ? 0 : age_crypto_failed(err, "compute a MAC");
+	if (context && EVP_MAC_init(context, key_data, key.size, NULL) == 1 &&
+	    EVP_MAC_update(context, first.data, first.size) == 1 &&
+	    EVP_MAC_update(context, second.data, second.size) == 1 &&
+	    EVP_MAC_final(context, mac, &size, AGE_KEY_SIZE) == 1 && size == AGE_KEY_SIZE)
+		return 0;
+	return age_crypto_failed(err, "compute a MAC");
 }
 
 int age_hmac(struct span key, struct span bytes, uint8_t mac[AGE_KEY_SIZE], struct error *err)
 {
-	return mac_of_two(key, bytes, span_of(NULL, 0), mac, err);
+	_cleanup_mac_ EVP_MAC_CTX *context = mac_create();
+
+	return mac_of_two(context, key, bytes, span_of(NULL, 0), mac, err);
+}
+
+static int expand(EVP_MAC_CTX *context, const uint8_t extracted[AGE_KEY_SIZE], struct span info,
+		  uint8_t *out, size_t size, struct error *err)
+{
+	static const uint8_t number = 1;
+	uint8_t first[AGE_KEY_SIZE];
+	/* 32 bytes need one block (RFC 5869, section 2.3). */
+	int r = mac_of_two(context, span_of(extracted, AGE_KEY_SIZE), info, span_of(&number, 1),
+			   first, err);
+
+	if (r == 0)
+		memcpy(out, first, size);
+	memory_wipe(first, sizeof(first));
+	return r;
 }
 
 /* The two steps are faster than libcrypto's own HKDF, and every file needs several. */
 int age_hkdf(struct span secret, struct span salt, const char *label, uint8_t key[AGE_KEY_SIZE],
 	     struct error *err)
 {
+	_cleanup_mac_ EVP_MAC_CTX *context = mac_create();
 	uint8_t extracted[AGE_KEY_SIZE];
-	int r = age_hkdf_extract(salt, secret, extracted, err);
+	int r = mac_of_two(context, salt, secret, span_of(NULL, 0), extracted, err);
 
 	if (r == 0)
-		r = age_hkdf_expand(extracted, span_of_text(label), key, AGE_KEY_SIZE, err);
+		r = expand(context, extracted, span_of_text(label), key, AGE_KEY_SIZE, err);
 	memory_wipe(extracted, sizeof(extracted));
 	return r;
 }
@@ -67,15 +102,9 @@ int age_hkdf_extract(struct span salt, struct span secret, uint8_t key[AGE_KEY_S
 int age_hkdf_expand(const uint8_t extracted[AGE_KEY_SIZE], struct span info, uint8_t *out,
 		    size_t size, struct error *err)
 {
-	static const uint8_t number = 1;
-	uint8_t first[AGE_KEY_SIZE];
-	/* 32 bytes need one block (RFC 5869, section 2.3). */
-	int r = mac_of_two(span_of(extracted, AGE_KEY_SIZE), info, span_of(&number, 1), first, err);
+	_cleanup_mac_ EVP_MAC_CTX *context = mac_create();
 
-	if (r == 0)
-		memcpy(out, first, size);
-	memory_wipe(first, sizeof(first));
-	return r;
+	return expand(context, extracted, info, out, size, err);
 }
 
 int age_aead_create(struct age_aead *aead, const uint8_t key[AGE_KEY_SIZE],
