@@ -22,6 +22,8 @@
 #ifndef VMCRED_VARS_VARS_H
 #define VMCRED_VARS_VARS_H
 
+#include <sys/stat.h>
+
 #include "age/age.h"
 #include "base/lock.h"
 #include "base/report.h"
@@ -60,6 +62,11 @@ int vars_store_has(int store_dirfd, const struct vars_location *location, struct
  */
 int vars_store_read(int store_dirfd, const struct vars_location *location,
 		    const struct sops_keyring *keyring, struct secret *value, struct error *err);
+
+/* As above. `around` is the file's status before and after it was read. */
+int vars_store_read_stat(int store_dirfd, const struct vars_location *location,
+			 const struct sops_keyring *keyring, struct secret *value,
+			 struct stat around[2], struct error *err);
 
 /*
  * Reads a file as it is, for a bundle of the machine. VMCRED_MISSING: it does not exist, or is not

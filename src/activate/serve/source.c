@@ -162,28 +162,18 @@ static int fault_copy(const struct error *fault, struct error *err)
 	return error_set(err, fault->code, "%s", line ? line : "out of memory");
 }
 
-static int document_stat(const struct serve_source *source, const struct vars_location *location,
-			 struct stat *document, struct error *err)
-{
-	_cleanup_free_ char *path = vars_location_path(location);
-
-	if (!path)
-		return error_no_memory(err);
-	/* An error here is also one of reading the file, which reports it. */
-	if (fstatat(source->store_dirfd, path, document, 0) < 0)
-		*document = (struct stat){0};
-	return 0;
-}
-
 struct stat serve_source_stat(const struct serve_source *source, const struct config_vm *vm,
 			      const struct config_load *load)
 {
 	_cleanup_error_ struct error ignored = {0};
+	_cleanup_free_ char *path = NULL;
 	struct serve_grant grant = {0};
 	struct stat document = {0};
 
 	if (serve_load_grant(&source->config, source->machine, vm, load, &grant, &ignored) == 0)
-		(void)document_stat(source, &grant.location, &document, &ignored);
+		path = vars_location_path(&grant.location);
+	if (!path || fstatat(source->store_dirfd, path, &document, 0) < 0)
+		return (struct stat){0};
 	return document;
 }
 
@@ -234,7 +224,7 @@ int serve_source_read(const struct serve_source *source, struct serve_request *r
 	const bool is_first = request->credential[0] == '\0';
 	const struct sops_keyring keyring = {.identities = &source->identities};
 	struct serve_grant grant = {0};
-	struct stat document = {0};
+	struct stat around[2];
 	int r;
 
 	*left_out = false;
@@ -249,17 +239,14 @@ int serve_source_read(const struct serve_source *source, struct serve_request *r
 	if (r < 0)
 		return r;
 	snprintf(request->credential, sizeof(request->credential), "%s", grant.load->credential);
-	/* Before the first reading and after each later one: the same file means the same value. */
-	if (is_first)
-		r = document_stat(source, &grant.location, &request->document, err);
-	if (r == 0)
-		r = vars_store_read(source->store_dirfd, &grant.location, &keyring, value, err);
+	r = vars_store_read_stat(source->store_dirfd, &grant.location, &keyring, value, around,
+				 err);
 	if (r == 0)
 		r = size_check(&grant, value->size, err);
-	if (r == 0 && !is_first)
-		r = document_stat(source, &grant.location, &document, err);
-	if (r == 0 && !is_first &&
-	    (document.st_ino == 0 || !file_is_same(&document, &request->document)))
+	/* Before the first reading and after each later one: the same file means the same value. */
+	if (r == 0 && is_first)
+		request->document = around[0];
+	else if (r == 0 && !file_is_same(&around[1], &request->document))
 		r = error_set(err, VMCRED_FAILED, "the secret changed while it was sent");
 	if (r < 0)
 		secret_destroy(value);

@@ -59,11 +59,26 @@ int vars_store_has(int store_dirfd, const struct vars_location *location, struct
 int vars_store_read(int store_dirfd, const struct vars_location *location,
 		    const struct sops_keyring *keyring, struct secret *value, struct error *err)
 {
-	_cleanup_free_ char *path = vars_location_path(location);
-	_cleanup_secret_ struct secret text = {0};
-	int r = path ? file_read_secret(store_dirfd, path, VARS_DOCUMENT_SIZE_MAX, &text, err)
-		     : error_no_memory(err);
+	struct stat around[2];
 
+	return vars_store_read_stat(store_dirfd, location, keyring, value, around, err);
+}
+
+int vars_store_read_stat(int store_dirfd, const struct vars_location *location,
+			 const struct sops_keyring *keyring, struct secret *value,
+			 struct stat around[2], struct error *err)
+{
+	_cleanup_free_ char *path = vars_location_path(location);
+	_cleanup_close_ int fd = path ? file_open(store_dirfd, path, err) : error_no_memory(err);
+	_cleanup_secret_ struct secret text = {0};
+	int r = fd < 0 ? fd : 0;
+
+	if (r == 0 && fstat(fd, &around[0]) < 0)
+		r = error_set_errno(err, errno, "%s", path);
+	if (r == 0)
+		r = secret_read(&text, fd, VARS_DOCUMENT_SIZE_MAX, path, err);
+	if (r == 0 && fstat(fd, &around[1]) < 0)
+		r = error_set_errno(err, errno, "%s", path);
 	if (r == -(int)VMCRED_MISSING)
 		error_hint(err, "run `vmcred generate%s%s`", location->machine ? " " : "",
 			   location->machine ? location->machine : "");
