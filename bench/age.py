@@ -11,37 +11,23 @@ import tempfile
 import time
 from pathlib import Path
 
+from peak import ended
 from record import record, unmeasured
 
 MIB = int(os.environ.get("BENCH_AGE_MIB", "1024"))
 ROUNDS = int(os.environ.get("BENCH_AGE_ROUNDS", "7"))
 
 
-def memory_peak(pid):
-    """In MiB, of the program only: the kernel resets the count on execve."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    return 0
-
-
 def measure(command, source, target):
     """Seconds, seconds of processors, and the most memory in MiB."""
-    peak = 0
     with open(source, "rb") as stdin, open(target, "wb") as stdout:
         start = time.perf_counter()
         process = subprocess.Popen([str(word) for word in command], stdin=stdin, stdout=stdout)
-        while True:
-            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-            if pid:
-                break
-            peak = max(peak, memory_peak(process.pid))
-            time.sleep(0.005)
+        processor, memory = ended(process)
         seconds = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         raise SystemExit(f"{command} failed")
-    return seconds, usage.ru_utime + usage.ru_stime, peak
+    return seconds, processor, memory
 
 
 def compare(title, runs):

@@ -13,19 +13,11 @@ from pathlib import Path
 
 from harness import VMCRED, expect, run
 from manifests import Manifest, personality
+from peak import ended
 from record import record, unmeasured
 
 COUNT = int(os.environ.get("BENCH_SECRETS", "1000"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "11"))
-POLL_SECONDS = 0.002
-
-
-def memory_peak(pid):
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), 0)
 
 
 class Bench:
@@ -62,15 +54,13 @@ class Bench:
             runtime.mkdir()
         command = [self.programs[name], self.directory / "manifest.json"]
         environment = self.environment | {"XDG_RUNTIME_DIR": str(runtime)}
-        peak, before = 0, time.perf_counter()
+        before = time.perf_counter()
         with subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL) as process:
-            while process.poll() is None:
-                peak = max(peak, memory_peak(process.pid))
-                time.sleep(POLL_SECONDS)
+            _, memory = ended(process)
             taken = time.perf_counter() - before
         if process.returncode != 0:
             sys.exit(f"{name} failed")
-        return taken, peak
+        return taken, memory
 
     def compare(self, title, slow):
         """`slow`: the real one runs once for each line, and its result is the unchanged state."""

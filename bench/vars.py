@@ -5,7 +5,6 @@ affects both. The ratio of processor time depends least on other programs; witho
 on a memory file system, and on a disk it includes what the disk takes."""
 import json
 import os
-import re
 import shutil
 import statistics
 import subprocess
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import VMCRED
+from peak import ended
 from record import record
 
 MACHINES = int(os.environ.get("BENCH_MACHINES", sys.argv[2]))
@@ -42,30 +42,15 @@ class Cost:
     memory: float
 
 
-def peak(pid, before):
-    """The peak memory of the process, or `before` if it has ended. wait4(2) does not help: it reports at least the memory of
-    Python, of which the child was a copy."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-        return int(re.search(r"^VmHWM:\s+(\d+)", status, re.M).group(1)) / 1024
-    except (FileNotFoundError, ProcessLookupError, AttributeError):
-        return before
-
-
 def measure(*command):
-    memory, start = 0.0, time.perf_counter()
+    start = time.perf_counter()
     with open(os.devnull, "wb") as null:
         process = subprocess.Popen([str(word) for word in command], stdin=null, stdout=null)  # pylint: disable=R1732
-    while True:
-        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-        if pid:
-            break
-        memory = peak(process.pid, memory)
-        time.sleep(0.002)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    processor, memory = ended(process)
+    seconds = time.perf_counter() - start
     if process.returncode != 0:
         sys.exit(f"{command[0]} ended with exit code {process.returncode}")
-    return Cost(time.perf_counter() - start, usage.ru_utime + usage.ru_stime, memory)
+    return Cost(seconds, processor, memory)
 
 
 def keygen(path):
