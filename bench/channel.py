@@ -2,11 +2,14 @@
 """What running guests wait for `vmcred serve`: VMs that all ask at the same instant, and at a steady rate; how long a changed
 secret takes to all guests that watch; what guests that watch cost while nothing changes; and the memory of `vmcred-guest watch`.
 Requests are answered one after the other, so half of 100 that come at once wait for 50 times the processor time of one. Socket
-pairs replace the VMMs, and this process vmcred-run and all guests, whose work the times include. argv[1] is the bare program,
-vars_bare.c."""
+pairs replace the VMMs, and this process vmcred-run and all guests, whose work the times include. The floor is a server that does
+nothing but unwrap a data key for each request: argv[1], vars_bare.c. Both have their turns, and no turn follows a pause: after two
+seconds of sleep, a processor of a virtual machine takes several times as long for the same work."""
+import contextlib
+import copy
+import ctypes
 import os
 import re
-import resource
 import select
 import socket
 import statistics
@@ -25,6 +28,8 @@ VMS = int(os.environ.get("BENCH_VMS", "100"))
 WATCHERS = int(os.environ.get("BENCH_WATCHERS", "1000"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "15"))
 SECONDS = int(os.environ.get("BENCH_SECONDS", "10"))
+CLONE_NEWNET = 0x40000000
+DATAGRAMS = 512  # that wait at a socket, as systemd sets it when a host boots; the kernel's own default is 10
 RATE = 2  # requests of a VM in a second
 CREDENTIALS = 10  # of a VM
 
@@ -54,9 +59,8 @@ def processor_seconds(pid):
 class Guests:
     """The VMs of a host, and the connections that wait for an answer."""
 
-    def __init__(self, host, server, count):
-        self.host, self.pid = host, server.process.pid
-        self.keys = [key_of(server, f"microvm@v{number}.service") for number in range(count)]
+    def __init__(self, host, pid, keys):
+        self.host, self.pid, self.keys = host, pid, keys
         self.waiting = {}
         self.poll = select.epoll()
 
@@ -92,16 +96,17 @@ class Guests:
         return latencies
 
 
-def at_once(guests, count, name):
+def at_once(guests, turn, count, name):
+    """Other VMs in each turn, because each has an allowance."""
     latencies = []
-    for number in range(count):
-        guests.ask(number, name)
+    for number in range(turn * count, (turn + 1) * count):
+        guests.ask(number % len(guests.keys), name)
     while guests.waiting:
         latencies += guests.answers()
     return latencies
 
 
-def steadily(guests):
+def steadily(guests, _turn):
     """Each VM asks RATE times a second, one after the other."""
     latencies, start, asked = [], time.perf_counter(), 0
     while asked < VMS * RATE * SECONDS or guests.waiting:
@@ -114,24 +119,39 @@ def steadily(guests):
     return latencies
 
 
-def measured(title, guests, requests, parameters):
-    """Prints and records the latencies of what `requests` returns, and the processor time for each of them."""
-    before = processor_seconds(guests.pid)
-    latencies = requests()
-    used = (processor_seconds(guests.pid) - before) / len(latencies)
-    cuts = statistics.quantiles(latencies, n=100) if len(latencies) > 1 else latencies * 100
-    rows = {"vmcred serve": latencies, "vmcred serve, 99 of 100": [cuts[98]]}
-    record(title, rows, parameters, dict.fromkeys(rows, used))
-    title = ", ".join([title, *(f"{value:,} {name}" for name, value in parameters.items())])
-    print(f"{title:54} {cuts[49] * 1e3:8.2f} ms {cuts[98] * 1e3:8.2f} ms {used * 1e3:8.3f} ms", flush=True)
+def measured(title, servers, requests, parameters, turns=1):
+    """Prints and records the latencies of what `requests` returns, and the processor time for each of them, by the names of the
+    servers. Returns the processor times."""
+    latencies, used, slowest = {name: [] for name in servers}, dict.fromkeys(servers, 0), {}
+    for turn in range(turns):
+        for name, guests in servers.items():
+            before = processor_seconds(guests.pid)
+            latencies[name] += requests(guests, turn)
+            used[name] += processor_seconds(guests.pid) - before
+    what = ", ".join([title, *(f"{value:,} {name}" for name, value in parameters.items())])
+    for name, times in latencies.items():
+        used[name] /= len(times)
+        cuts = statistics.quantiles(times, n=100)
+        slowest[name] = [cuts[98]]
+        print(f"{what:52} {name:17} {cuts[49] * 1e3:8.2f} ms {cuts[98] * 1e3:8.2f} ms {used[name] * 1e3:8.3f} ms", flush=True)
+    record(title, latencies, parameters, used)
+    record(f"{title}, 99 of 100 have their answer", slowest, parameters)
     return used
 
 
-def bare():
-    """The processor time that any server needs for a request which it has not answered before: unwrapping the data key."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    subprocess.run([sys.argv[1], "rewrap", "1000", "1", "0", "1"], check=True, stdout=subprocess.DEVNULL)
-    return (resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before) / 1000
+@contextlib.contextmanager
+def bare(host, keys):
+    """The guests of a server that only unwraps a data key for each request."""
+    host = copy.copy(host)
+    host.channel = host.channel.with_name("bare")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagrams:
+        datagrams.bind(str(host.channel))
+        process = subprocess.Popen([sys.argv[1], "answer", "1", "1", "0", "1"], stdin=datagrams)
+    try:
+        yield Guests(host, process.pid, keys)
+    finally:
+        process.kill()
+        process.wait()
 
 
 def watching(guests, count):
@@ -163,13 +183,13 @@ def rotation(guests, connections):
 
 
 def idle(guests, count):
-    """The share of a processor that `vmcred serve` uses while that many guests watch."""
+    """The share of a processor that `vmcred serve` uses while that many guests watch, and what others wait for then."""
     connections = watching(guests, count)
+    measured(f"VMs ask {RATE} times a second while guests watch", {"vmcred serve": guests}, steadily, {"VMs": VMS, "guests": count})
     used, start = processor_seconds(guests.pid), time.perf_counter()
     time.sleep(SECONDS)
     share = (processor_seconds(guests.pid) - used) / (time.perf_counter() - start)
     print(f"{count:5} guests with {CREDENTIALS} credentials watch: {share * 100:6.2f} % of a processor", flush=True)
-    measured(f"VMs ask {RATE} times a second while guests watch", guests, lambda: steadily(guests), {"VMs": VMS, "guests": count})
     for connection in connections:
         connection.close()
 
@@ -197,23 +217,24 @@ def main():
         unmeasured("the channel of running guests", "it needs root")
         sys.exit(77)
     many_files()
+    if ctypes.CDLL(None).unshare(CLONE_NEWNET) == 0:
+        Path("/proc/sys/net/unix/max_dgram_qlen").write_text(str(DATAGRAMS), encoding="ascii")
     with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
         directory = Path(name)
         host = Host(directory, declaration(max(VMS, WATCHERS)))
         with host.serving() as server:
-            guests = Guests(host, server, max(VMS, WATCHERS))
-            at_once(guests, 1, "c0")
-            print(f"{'':54} {'p50':>11} {'p99':>11} {'processor time for each':>11}")
-            used = {}
-            for count in (1, 10, 100):
-                used[count] = measured("VMs ask at once", guests, lambda n=count: sum((at_once(guests, n, "c0") for _ in range(ROUNDS)), []), {"VMs": count})
-                time.sleep(ROUNDS / 8)  # a VM's allowance
-            floor = [bare() for _ in range(5)]
-            record("Processor time for a guest's request", {"bare unwrapping of its data key": floor, "vmcred serve": [used[100]]})
-            print(f"{'bare unwrapping of a data key':78} {statistics.median(floor) * 1e3:8.3f} ms", flush=True)
-            same = lambda: sum((at_once(guests, 100, "all") for _ in range(ROUNDS)), [])  # noqa: E731
-            measured("VMs ask at once, all for the same", guests, same, {"VMs": 100})
-            measured(f"VMs ask {RATE} times a second", guests, lambda: steadily(guests), {"VMs": VMS})
+            keys = [key_of(server, f"microvm@v{number}.service") for number in range(max(VMS, WATCHERS))]
+            guests = Guests(host, server.process.pid, keys)
+            print(f"{'':70} {'p50':>11} {'p99':>11} {'processor time for each':>11}")
+            with bare(host, keys) as floor:
+                servers = {"bare unwrapping": floor, "vmcred serve": guests}
+                for each in servers.values():
+                    at_once(each, 0, 1, "c0")
+                for count in (1, 10, 100):
+                    used = measured("VMs ask at once", servers, lambda each, turn, n=count: at_once(each, turn, n, "c0"), {"VMs": count}, ROUNDS)
+                record("Processor time for a guest's request", {name: [value] for name, value in used.items()})
+                measured("VMs ask at once, all for the same", servers, lambda each, turn: at_once(each, turn, 100, "all"), {"VMs": 100}, ROUNDS)
+                measured(f"VMs ask {RATE} times a second", servers, steadily, {"VMs": VMS})
             connections = watching(guests, VMS)
             times = [rotation(guests, connections) for _ in range(5)]
             record("Until all guests have a new value", {"vmcred set, from its start": [end for end, _ in times],

@@ -16,6 +16,9 @@
  * If DIRECTORY is "rewrap", it creates no value and no file: it unwraps each data key for one
  * recipient and wraps it for all RECIPIENTS, which may be none.
  *
+ * If DIRECTORY is "answer", it answers the guests whose connections are passed to the socket that
+ * is its standard input, as channel.py does: it unwraps a data key for each.
+ *
  * Threads take machines in turn. Prints the seconds.
  */
 #include <fcntl.h>
@@ -27,6 +30,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -40,10 +44,12 @@
 #define DOCUMENT_SIZE  (560 + 420 * task.recipients) /* one of vmcred's own */
 #define DOCUMENT_MAX   ((size_t)64 * 1024)
 #define RECIPIENTS_MAX 100
+#define ANSWER_SIZE    85 /* HELLO, and VALUE with 44 bytes: docs/protocol.md */
+#define ANSWER_TYPE    16 /* of VALUE */
 
 static struct {
 	const char *directory; /* NULL: no files */
-	bool rewrap;
+	bool rewrap, answer;
 	size_t machines, files, recipients;
 	atomic_size_t next;
 	EVP_KDF *hkdf;
@@ -191,6 +197,28 @@ static void document_rewrap(struct worker *worker)
 		recipient_wrap(worker, data_key, worker->document + 400 + i * 600);
 }
 
+static void guest_answer(struct worker *worker)
+{
+	unsigned char key[512], request[512], answer[ANSWER_SIZE];
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec part = {.iov_base = key, .iov_len = sizeof(key)};
+	struct msghdr datagram = {.msg_iov = &part,
+				  .msg_iovlen = 1,
+				  .msg_control = &control,
+				  .msg_controllen = sizeof(control)};
+	int fd;
+
+	must(recvmsg(STDIN_FILENO, &datagram, 0) > 0 && CMSG_FIRSTHDR(&datagram), "recvmsg");
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&datagram)), sizeof(fd));
+	must(recv(fd, request, sizeof(request), 0) > 0, "recv");
+	recipient_unwrap(worker, worker->document);
+	memset(answer, ANSWER_TYPE, sizeof(answer));
+	must(send(fd, answer, sizeof(answer), 0) == sizeof(answer) && close(fd) == 0, "send");
+}
+
 static void document_make(struct worker *worker)
 {
 	unsigned char value[32], text[48], data_key[32], nonces[64], mac[64];
@@ -292,6 +320,8 @@ static void *work(void *argument)
 	must(EVP_PKEY_keygen_init(worker->generation) == 1 &&
 		     EVP_MAC_CTX_set_params(worker->hmac, parameters) == 1,
 	     "libcrypto");
+	while (task.answer)
+		guest_answer(worker);
 	while ((index = atomic_fetch_add(&task.next, 1)) < task.machines)
 		machine_do(worker, index);
 	EVP_PKEY_CTX_free(worker->generation);
@@ -336,7 +366,8 @@ int main(int argc, char **argv)
 
 	must(argc == 6, "DIRECTORY MACHINES FILES RECIPIENTS THREADS");
 	task.rewrap = strcmp(argv[1], "rewrap") == 0;
-	task.directory = task.rewrap || strcmp(argv[1], "-") == 0 ? NULL : argv[1];
+	task.answer = strcmp(argv[1], "answer") == 0;
+	task.directory = task.rewrap || task.answer || strcmp(argv[1], "-") == 0 ? NULL : argv[1];
 	task.machines = number_read(argv[2], 1, 10000000);
 	task.files = number_read(argv[3], 1, 1000);
 	task.recipients = number_read(argv[4], 0, RECIPIENTS_MAX);
