@@ -97,6 +97,19 @@ def test_we_decrypt_files_of_age_for_ssh_keys(directory):
                 equal(crypt(verb, path, stdin=file), plaintext, f"{verb} with {path.name}, {len(plaintext)} bytes")
 
 
+def test_layout_of_ssh_keys(directory):
+    """a key whose lines are indented, or end with white space or CR LF, opens the same files as with age"""
+    for path, line in ssh_keys(directory):
+        file = age("-r", line, stdin=b"text")
+        first, *lines, last = path.read_text().splitlines()
+        for indent, end in [("  ", "\n"), ("\t", "\n"), ("", " \n"), ("", "\t\n"), ("", "\r\n"), (" ", " \r\n")]:
+            changed = directory / "changed"
+            changed.write_bytes("".join(text + end for text in [first, *(indent + text for text in lines), last]).encode())
+            changed.chmod(0o600)
+            equal(age("-d", "-i", changed, stdin=file), b"text", f"{path.name}, {indent!r}, {end!r}: age")
+            equal(crypt(DECRYPT[0], changed, stdin=file), b"text", f"{path.name}, {indent!r}, {end!r}")
+
+
 def test_ssh_public_key(directory):
     """the public key of an SSH key matches ssh-keygen's"""
     for path, _ in ssh_keys(directory):

@@ -21,13 +21,17 @@ static int malformed(struct error *err)
 	return error_set(err, VMCRED_FAILED, "the PEM text is malformed");
 }
 
+static bool is_space(uint8_t byte)
+{
+	return byte == ' ' || byte == '\t' || byte == '\r';
+}
+
 /* Removes a line from the text, without its end and spaces before it. */
 static bool line_take(struct span *text, struct span *line)
 {
 	if (!span_take_line(text, line))
 		return false;
-	while (line->size > 0 &&
-	       (line->data[line->size - 1] == '\r' || line->data[line->size - 1] == ' '))
+	while (line->size > 0 && is_space(line->data[line->size - 1]))
 		line->size--;
 	return true;
 }
@@ -65,6 +69,9 @@ int ssh_pem_decode(struct span text, const char *label, struct span *headers, st
 			return malformed(err);
 		if (span_equal(line, span_of_text(end)))
 			break;
+		/* As in Go, lines may be indented, but not the first and the last one. */
+		while (line.size > 0 && is_space(line.data[0]))
+			line = span_skip(line, 1);
 		r = secret_append(&characters, line, err);
 		if (r < 0)
 			return r;
