@@ -160,6 +160,9 @@ def test_a_document_that_cannot_be_read(directory):
     result = expect(store("readers", "--json"), 1, None, None)
     assert OWN in result.err.splitlines()[0], result.err
     equal([len(item["readers"]) for item in json.loads(result.out)], [4, 0, 2])
+    equal([item["there"] for item in json.loads(result.out)], [True, True, True])
+    rows = [re.sub(" +", " ", line) for line in expect(store("readers"), 1, None, None).out.splitlines()]
+    equal([row for row in rows if row.startswith("m own/it ")], ["m own/it - - - - cannot be read"])
 
 
 def test_history(directory):

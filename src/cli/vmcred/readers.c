@@ -157,7 +157,8 @@ static void row_take(const struct access_secret *secret, const struct access_rea
 {
 	_cleanup_free_ char *name = cli_location_text(secret->location);
 	_cleanup_free_ char *text = reader ? reader_text(reader) : strdup("-");
-	_cleanup_free_ char *age = secret->exists ? cli_age_text(secret->changed) : strdup("-");
+	_cleanup_free_ char *age =
+		secret->changed > 0 ? cli_age_text(secret->changed) : strdup("-");
 	char changed[CLI_TIME_SIZE];
 
 	if (!name || !text || !age)
@@ -177,7 +178,7 @@ static void row_take(const struct access_secret *secret, const struct access_rea
 	if (reader)
 		why_print(secret, reader);
 	else
-		printf("not generated yet\n");
+		printf("%s\n", secret->exists ? "cannot be read" : "not generated yet");
 }
 
 static void rows_take(struct query *query, const struct access *access, int widths[2], bool print)
@@ -185,7 +186,7 @@ static void rows_take(struct query *query, const struct access *access, int widt
 	for (size_t i = 0; i < access->count; i++) {
 		const struct access_secret *secret = &access->secrets[i];
 
-		if (!secret->exists && !secret->unreadable.text && !query->user && !query->machine)
+		if ((!secret->exists || secret->unreadable.text) && !query->user && !query->machine)
 			row_take(secret, NULL, widths, print);
 		for (size_t j = 0; j < secret->reader_count; j++) {
 			if (!is_asked(query, &secret->readers[j]))

@@ -267,6 +267,7 @@ static int secret_read_readers(const struct reading *reading, struct access_secr
 		error_clear(err);
 		return 0;
 	}
+	secret->exists = true;
 	if (r == 0)
 		r = stored_secret_find_readers(reading->config, reading->cache, secret->location,
 					       NULL, &stored, err);
@@ -276,7 +277,6 @@ static int secret_read_readers(const struct reading *reading, struct access_secr
 		r = secret_compare(reading, sops_document_policy(stored.document), secret, err);
 	if (r < 0)
 		return r;
-	secret->exists = true;
 	secret->changed = sops_document_modified(stored.document);
 	secret->ciphertext_end = access_ciphertext_end(stored.document);
 	return secret->ciphertext_end ? 0 : error_no_memory(err);
