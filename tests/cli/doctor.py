@@ -537,8 +537,11 @@ def test_nix_store(directory):
 
 
 def test_declaration_with_errors(directory):
-    """a declaration that cannot be read is an error, and nothing is printed"""
+    """an error in the entry of a VM is found, on any machine; a declaration that cannot be read is an error, and nothing is printed"""
     host = Host(directory)
+    host.example.config.write_text(DECLARATION + "  other: {machine: nowhere, fromCode: 1}\n")
+    finding = host.found("vm-declaration")
+    assert "vms.other" in finding["message"] and "fromCode" in finding["message"], finding
     host.example.config.write_text("vms: [\n")
     fails(host.doctor(), 2, "vmcred.yaml")
 

@@ -264,6 +264,8 @@ int command_doctor(struct cli *cli, int argc, char **argv, struct error *err)
 	if (r == 0)
 		r = cli_start(cli, &config, &store_dirfd, err);
 	if (r == 0)
+		r = doctor_check_entries(doctor, &config, err);
+	if (r == 0)
 		r = doctor_check_strings(doctor, &config, err);
 	if (r == 0)
 		r = doctor_check_credentials(doctor, &config, err);

@@ -48,6 +48,20 @@ static size_t secret_name(const char *text)
 	return 0;
 }
 
+int doctor_check_entries(struct doctor *doctor, const struct config *config, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < config->vm_count; i++) {
+		if (config->vms[i].problem)
+			r = doctor_add(doctor, "vm-declaration", DOCTOR_ERROR, NULL,
+				       strdup(config->vms[i].problem),
+				       strdup("correct it; until then the VM cannot be started"),
+				       err);
+	}
+	return r;
+}
+
 int doctor_check_strings(struct doctor *doctor, const struct config *config, struct error *err)
 {
 	int r = 0;

@@ -15,6 +15,7 @@ const char *const doctor_names[] = {
 	"private-key-in-work-tree",
 	"private-key-in-history",
 	"plaintext-in-history",
+	"vm-declaration",
 	"secret-in-oem-strings",
 	"credential-not-loaded",
 	"store-missing",

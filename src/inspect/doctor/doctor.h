@@ -75,6 +75,9 @@ int doctor_check_history(struct doctor *doctor, int store_dirfd, const struct re
 /* Secrets among the strings that the declaration passes to guests in the clear. */
 int doctor_check_strings(struct doctor *doctor, const struct config *config, struct error *err);
 
+/* Entries of VMs with errors. */
+int doctor_check_entries(struct doctor *doctor, const struct config *config, struct error *err);
+
 /* Host credentials in credentialFiles that the VM's unit does not load. */
 int doctor_check_credentials(struct doctor *doctor, const struct config *config, struct error *err);
 
