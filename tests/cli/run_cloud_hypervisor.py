@@ -218,6 +218,8 @@ def test_guest_without_smbios(directory):
         expect(vm.run("cloud-hypervisor", payload, "/f", "--initramfs", kernel, options=("--transport=initrd",), stand_in={}), 2,
                "", "vmcred: preparing to start Cloud Hypervisor: credentials are delivered in the initrd, which firmware does not "
                "load: boot a kernel with --kernel\n")
+    # The real one's error does not name the initrd.
+    fails(vm.run(*CLOUD_HYPERVISOR, "--initramfs", kernel, "--landlock", options=("--transport=initrd",), stand_in={}), 2, "--landlock", "initrd")
     kernel.write_bytes(bytes(64))
     (directory / "vmcred.yaml").write_text("vms: {test-vm: {platformOEMStrings: [PLAIN=1]}}\n")
     expect(vm.run(*command, stand_in={"exit": 0}), 0, "", "")

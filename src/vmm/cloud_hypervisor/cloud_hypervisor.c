@@ -183,6 +183,13 @@ static int transport_initrd_check(const struct vmm_launch *launch, struct error 
 			  "credentials are delivered in the initrd, which firmware does not load");
 		return error_hint(err, "boot a kernel with --kernel");
 	}
+	/* The kernel accepts no rule for it: security/landlock/syscalls.c, get_path_from_fd(). */
+	if (json_is_true(json_object_get(config->vm, "landlock_enable"))) {
+		error_set(err, VMCRED_USAGE,
+			  "credentials are delivered in the initrd, a memory file, which Landlock "
+			  "does not support");
+		return error_hint(err, "remove --landlock");
+	}
 	return initrd_check(&launch->list, err);
 }
 
