@@ -70,8 +70,7 @@ static void connection_take(struct server *server, int fd, bool is_kept)
 		error_set(&err, VMCRED_FAILED, "vmcred serve was killed while answering");
 		server_answer_refuse(server, answer, &err);
 	}
-	if (!server_answer_advance(server, answer))
-		server->count++;
+	server->count++;
 }
 
 /* SIGHUP reads everything again; SIGTERM and SIGINT stop the server. */
@@ -211,23 +210,25 @@ static void kept_take(struct server *server)
 
 static void requests_accept(struct server *server)
 {
-	_cleanup_error_ struct error err = {0};
-	int fds[ACCEPTS_AT_A_TIME];
 	const size_t max = accepts_begin(server);
-	size_t count = 0;
+	int fd = 0;
 
-	while (count < max && (fds[count] = accept4(server->options->sockets.listen_fd, NULL, NULL,
-						    SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0)
-		count++;
-	if (count < max && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+	/* Each is kept at once, before this process can be killed. */
+	for (size_t i = 0; i < max && fd >= 0; i++) {
+		fd = accept4(server->options->sockets.listen_fd, NULL, NULL,
+			     SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (fd >= 0)
+			connection_take(server, fd, false);
+	}
+	if (fd < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+		_cleanup_error_ struct error err = {0};
+
 		error_set(&err, VMCRED_FAILED, "%s", strerrordesc_np(errno));
 		accept_fail(server, &err);
 	}
 	/* A request after a signal or a changed declaration gets the new state. */
 	signals_take(server);
 	serve_source_update(&server->source, false);
-	for (size_t i = 0; i < count; i++)
-		connection_take(server, fds[i], false);
 }
 
 /* After `until`, it waits for its turn. */
