@@ -78,6 +78,10 @@ int json_parse(struct span text, const char *what, json_t **value, struct error 
 			    JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &reason);
 	if (!*value && merge_conflict_check(text, what, err) < 0)
 		return -(int)err->code;
+	if (!*value && json_error_code(&reason) == json_error_numeric_overflow)
+		return error_set(err, VMCRED_FAILED,
+				 "%s has a number that is too large (line %d, column %d)", what,
+				 reason.line, reason.column);
 	if (!*value)
 		/* jansson's text would quote the input, which may be a plaintext secret. */
 		return error_set(err, VMCRED_FAILED, "%s is not valid JSON (line %d, column %d)",

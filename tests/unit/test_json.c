@@ -72,6 +72,8 @@ static void a_syntax_error_has_a_position_and_does_not_quote_the_input(void **st
 		{"", 0, "x is empty"},
 		{"{\"a\": hunter2}", 14, "x is not valid JSON (line 1, column 12)"},
 		{"{\"a\": 1, \"a\": 2}", 16, "x is not valid JSON (line 1, column 12)"},
+		{"[9223372036854775808]", 21,
+		 "x has a number that is too large (line 1, column 20)"},
 		{"{} {}", 5, "x is not valid JSON (line 1, column 4)"},
 		{"{\0}", 3, "x is not valid JSON: it contains a NUL byte"},
 	};
