@@ -260,6 +260,20 @@ static void the_vsock_device_is_found_in_every_form(void **state)
 		{WORDS("-device", "guest-cid=0x10,driver=vhost-vsock-device,id=v"), 16},
 		{WORDS("-device", "{\"driver\":\"vhost-vsock-pci\",\"guest-cid\":11}"), 11},
 		{WORDS("-device", "vhost-vsock-ccw,guest-cid=4", "-device", "virtio-rng-pci"), 4},
+		{WORDS("-device", "vhost-vsock-pci,id=v,guest-cid=4", "-set",
+		       "device.v.guest-cid=5"),
+		 5},
+		{WORDS("-device", "vhost-vsock-pci,id=v", "-set", "device.w.guest-cid=5"), 0},
+		{WORDS("-global", "vhost-vsock-pci.guest-cid=6", "-device", "vhost-vsock-pci",
+		       "-global", "vhost-vsock-ccw.guest-cid=7"),
+		 6},
+		{WORDS("-device", "vhost-vsock-pci,guest-cid=4", "-global",
+		       "vhost-vsock-pci.guest-cid=6"),
+		 4},
+		{WORDS("-device", "vhost-vsock-pci", "-global",
+		       "driver=vhost-vsock-pci,property=guest-cid,value=8"),
+		 8},
+		{WORDS("-name", "-device", "vhost-vsock-pci,guest-cid=9"), 0},
 	};
 
 	(void)state;

@@ -32,6 +32,8 @@ static const struct row {
 	{"M", "machine", "type", FORM_PAIRS, false},
 	{"device", "device", "driver", FORM_PAIRS, true},
 	{"drive", "drive", NULL, FORM_PAIRS, true},
+	{"global", "global", NULL, FORM_PAIRS, true},
+	{"set", "set", NULL, FORM_PAIRS, false},
 	{"bios", "bios", NULL, FORM_TEXT, false},
 	{"pflash", "pflash", NULL, FORM_TEXT, false},
 	{"initrd", "initrd", NULL, FORM_TEXT, false},

@@ -6,6 +6,8 @@
 
 #include <linux/vm_sockets.h>
 
+#include "base/cleanup.h"
+#include "base/text.h"
 #include "vmm/qemu/qemu.h"
 
 /*
@@ -106,6 +108,45 @@ struct qemu_machine qemu_machine_find(const struct qemu_arguments *arguments, co
 	return machine;
 }
 
+/* A property of all devices of a driver: -global DRIVER.PROPERTY=VALUE, or driver=, property= and
+ * value=. */
+static const char *global_get(const struct qemu_option *global, const char *driver,
+			      const char *property)
+{
+	_cleanup_free_ char *key = text_format("%s.%s", driver, property);
+	const char *of = qemu_option_get(global, "driver");
+	const char *name = qemu_option_get(global, "property");
+
+	if (of && name && strcmp(of, driver) == 0 && strcmp(name, property) == 0)
+		return qemu_option_get(global, "value");
+	return key ? qemu_option_get(global, key) : NULL;
+}
+
+/* A property of a device: the last -set device.ID.PROPERTY=VALUE after it, its own, or the last
+ * -global. NULL: it has none. */
+static const char *property_get(const struct qemu_arguments *arguments, size_t device,
+				const char *property)
+{
+	const struct qemu_option *option = &arguments->options[device];
+	const char *driver = qemu_option_get(option, "driver"), *id = qemu_option_get(option, "id");
+	_cleanup_free_ char *key = text_format("device.%s.%s", id ? id : "", property);
+	const char *value = qemu_option_get(option, property), *global = NULL;
+
+	for (size_t i = 0; i < arguments->count; i++) {
+		const struct qemu_option *other = &arguments->options[i];
+		const char *found = NULL;
+
+		if (strcmp(other->name, "global") == 0) {
+			found = global_get(other, driver, property);
+			global = found ? found : global;
+		} else if (strcmp(other->name, "set") == 0 && i > device && key) {
+			found = qemu_option_get(other, key);
+			value = found ? found : value;
+		}
+	}
+	return value ? value : global;
+}
+
 /*
  * vhost-vsock-pci and the same on other buses, or vhost-user-vsock-*, which leaves the host's side,
  * a unix socket, to a daemon.
@@ -116,10 +157,11 @@ void qemu_vsock_find(const struct qemu_arguments *arguments, const char *daemon_
 	for (size_t i = 0; i < arguments->count; i++) {
 		const struct qemu_option *option = &arguments->options[i];
 		const char *driver = qemu_option_get(option, "driver");
-		const char *cid = qemu_option_get(option, "guest-cid");
+		const char *cid;
 
 		if (strcmp(option->name, "device") != 0 || !driver)
 			continue;
+		cid = property_get(arguments, i, "guest-cid");
 		if (fnmatch("vhost-vsock-*", driver, 0) == 0)
 			*vsock = (struct vmm_vsock){
 				.cid = cid ? (uint32_t)strtoul(cid, NULL, 0) : 0,
