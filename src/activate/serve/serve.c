@@ -70,7 +70,8 @@ static void connection_take(struct server *server, int fd, bool is_kept)
 		error_set(&err, VMCRED_FAILED, "vmcred serve was killed while answering");
 		server_answer_refuse(server, answer, &err);
 	}
-	server->count++;
+	if (!server_answer_advance(server, answer))
+		server->count++;
 }
 
 /* SIGHUP reads everything again; SIGTERM and SIGINT stop the server. */
@@ -103,8 +104,7 @@ static void accept_fail(struct server *server, const struct error *err)
 	server->accept_after = clock_now_ms() + ACCEPT_RETRY_MS;
 }
 
-/* Returns how many requests to take. All of them are taken before the first one is answered: while
- * descriptors wait in a socket, each close(2) of one makes the kernel search for lost ones. */
+/* Returns how many requests to take. */
 static size_t accepts_begin(struct server *server)
 {
 	_cleanup_error_ struct error err = {0};
@@ -167,6 +167,8 @@ static void unproven_limit(struct server *server)
 		(server->count - oldest) * sizeof(*server->answers));
 }
 
+/* Takes all of them before it answers the first one: while descriptors wait in a socket, each
+ * close(2) of one makes the kernel search for lost ones. */
 static void guests_accept(struct server *server, bool is_vsock)
 {
 	const struct load_sockets *sockets = &server->options->sockets;
@@ -208,27 +210,25 @@ static void kept_take(struct server *server)
 	}
 }
 
+/* Those not yet accepted are not lost if this process is killed. */
 static void requests_accept(struct server *server)
 {
-	const size_t max = accepts_begin(server);
-	int fd = 0;
-
-	/* Each is kept at once, before this process can be killed. */
-	for (size_t i = 0; i < max && fd >= 0; i++) {
-		fd = accept4(server->options->sockets.listen_fd, NULL, NULL,
-			     SOCK_CLOEXEC | SOCK_NONBLOCK);
-		if (fd >= 0)
-			connection_take(server, fd, false);
-	}
-	if (fd < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+	for (int i = 0; i < ACCEPTS_AT_A_TIME && accepts_begin(server) > 0; i++) {
 		_cleanup_error_ struct error err = {0};
+		int fd = accept4(server->options->sockets.listen_fd, NULL, NULL,
+				 SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-		error_set(&err, VMCRED_FAILED, "%s", strerrordesc_np(errno));
-		accept_fail(server, &err);
+		if (fd < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED))
+			return;
+		if (fd < 0) {
+			error_set(&err, VMCRED_FAILED, "%s", strerrordesc_np(errno));
+			accept_fail(server, &err);
+			return;
+		}
+		/* A request after a signal or a changed declaration gets the new state. */
+		serve_source_update(&server->source, false);
+		connection_take(server, fd, false);
 	}
-	/* A request after a signal or a changed declaration gets the new state. */
-	signals_take(server);
-	serve_source_update(&server->source, false);
 }
 
 /* After `until`, it waits for its turn. */
