@@ -5,7 +5,7 @@ import os
 import re
 
 import harness
-from example import Example, other_end
+from example import DECLARATION, Example, other_end
 from harness import SOURCE, equal, expect, fails, need, need_root, run, vmcred
 from systemctl import Systemctl, now_us
 
@@ -44,6 +44,9 @@ vmcred_vm_missing_credentials{vm="m"} 0
 # HELP vmcred_vm_delivery_rejected Whether the guest reported that its credentials did not arrive whole.
 # TYPE vmcred_vm_delivery_rejected gauge
 vmcred_vm_delivery_rejected{vm="m"} 0
+# HELP vmcred_vm_declaration_invalid Whether the VM's entry in the declaration has an error.
+# TYPE vmcred_vm_declaration_invalid gauge
+vmcred_vm_declaration_invalid{vm="m"} 0
 # HELP vmcred_pending_units Units that were not restarted or reloaded since a secret changed.
 # TYPE vmcred_pending_units gauge
 vmcred_pending_units 0
@@ -128,6 +131,8 @@ def test_faults(directory):
     equal(host.value('secrets{state="missing"}'), 1)
     (host.systemctl.directory / "running").unlink()
     equal(host.value('vms{state="unknown"}'), 1)
+    host.example.config.write_text(DECLARATION.replace("ENVIRONMENT=test", "{}"))
+    equal(host.value('vm_declaration_invalid{vm="m"}'), 1)
 
 
 def test_oldest_secret(directory):
@@ -198,7 +203,7 @@ def test_alert_rules(directory):
     equal(fired, [])
     faults = {
         'vmcred_vm_stale_credentials{vm="m"}': "1+0x150", 'vmcred_vm_missing_credentials{vm="m"}': "1+0x150",
-        'vmcred_vm_delivery_rejected{vm="m"}': "1+0x150", 'vmcred_vms{state="failed"}': "1+0x150", 'vmcred_vms{state="unknown"}': "1+0x150",
+        'vmcred_vm_delivery_rejected{vm="m"}': "1+0x150", 'vmcred_vm_declaration_invalid{vm="m"}': "1+0x150", 'vmcred_vms{state="failed"}': "1+0x150", 'vmcred_vms{state="unknown"}': "1+0x150",
         'vmcred_activation_failed_secrets{needed_for="services"}': "1+0x150", 'vmcred_secrets{state="readers"}': "1+0x150",
         'vmcred_secrets{state="overdue"}': "1+0x150", "vmcred_certificate_first_expiry_timestamp_seconds": "600000+0x150",
         'vmcred_refused_requests{result="refused"}': "0+1x150", 'node_textfile_mtime_seconds{file="/x/vmcred.prom"}': "0+0x150",

@@ -167,6 +167,11 @@ static void host_print(FILE *stream, const struct inspect_host *host)
 		sample_print(stream, "vm_delivery_rejected", "vm", host->vms[i].vm->name,
 			     delivery_report_state(&host->vms[i].delivery, NULL) ==
 				     DELIVERY_REJECTED);
+	family_print(stream, "vm_declaration_invalid",
+		     "Whether the VM's entry in the declaration has an error.");
+	for (size_t i = 0; i < host->vm_count; i++)
+		sample_print(stream, "vm_declaration_invalid", "vm", host->vms[i].vm->name,
+			     host->vms[i].vm->problem != NULL);
 	family_print(stream, "pending_units",
 		     "Units that were not restarted or reloaded since a secret changed.");
 	sample_print(stream, "pending_units", NULL, NULL, (int64_t)host->pending_count);
