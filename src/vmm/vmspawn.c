@@ -22,33 +22,41 @@
 
 /* The options with OEM strings or credentials. */
 static const struct {
-	const char *name, *letter;
+	const char *name;
+	char letter;
 	bool is_literal; /* an OEM string, else ID:SOMETHING */
 } options[] = {
-	{"--smbios11", "-s", true},
-	{"--set-credential", NULL, false},
-	{"--load-credential", NULL, false},
+	{"--smbios11", 's', true},
+	{"--set-credential", '\0', false},
+	{"--load-credential", '\0', false},
 };
 
 #define OPTION_COUNT (sizeof(options) / sizeof(options[0]))
 
-/* The value of option `i` if the argument is that option; moves `*argv` to a separate value. */
+/* Letters of options without a value, which may precede another one: -qs STRING. */
+#define SWITCHES "nqx"
+
+/* A shorter name is not unique: "--se" of --set-credential and --secure-boot. */
+#define ABBREVIATION_SIZE_MIN (sizeof("--sm") - 1)
+
+/* The value of option `i` if the argument is that option, as getopt_long(3) reads it; moves `*argv`
+ * to a separate value. */
 static const char *option_value(size_t i, char *const **argv)
 {
-	const char *argument = **argv;
-	size_t length = strlen(options[i].name);
+	const char *argument = **argv, *value = NULL;
+	size_t length = strcspn(argument, "=");
 
-	if (strncmp(argument, options[i].name, length) == 0 && argument[length] == '=')
-		return argument + length + 1;
-	if (options[i].letter && strncmp(argument, options[i].letter, 2) == 0 && argument[2])
-		return argument + 2;
-	if (strcmp(argument, options[i].name) != 0 &&
-	    (!options[i].letter || strcmp(argument, options[i].letter) != 0))
-		return NULL;
-	if (!(*argv)[1])
-		return NULL;
-	(*argv)++;
-	return **argv;
+	if (length >= ABBREVIATION_SIZE_MIN && strncmp(argument, options[i].name, length) == 0) {
+		value = argument + length + (argument[length] == '=');
+	} else if (argument[0] == '-' && argument[1] != '-' && options[i].letter) {
+		const char *letter = argument + 1 + strspn(argument + 1, SWITCHES);
+
+		value = *letter == options[i].letter ? letter + 1 : NULL;
+		length = value ? strlen(argument) - strlen(value) : 0;
+	}
+	if (!value || argument[length])
+		return value;
+	return (*argv)[1] ? *++*argv : NULL;
 }
 
 static int vmspawn_prepare(struct vmm_launch *launch, struct error *err)

@@ -102,6 +102,11 @@ def test_credential_in_arguments_too_stops_the_launch(directory):
         ["--smbios11=io.systemd.credential:HOST-TLS=x"],
         ["-s", "io.systemd.credential:HOST-TLS=x"],
         ["-sio.systemd.credential:HOST-TLS=x"],
+        ["--load=HOST-TLS:/x"],
+        ["--set-c", "HOST-TLS:x"],
+        ["--smb=io.systemd.credential:HOST-TLS=x"],
+        ["-qs", "io.systemd.credential:HOST-TLS=x"],
+        ["-nqsio.systemd.credential:HOST-TLS=x"],
     ):
         fails(vm.spawn(*words), 2, "HOST-TLS", "arguments", "credentialFiles")
     expect(vm.spawn("--", "--load-credential=HOST-TLS:/x"), 5, None, "")
