@@ -205,6 +205,22 @@ def test_history_has_all_versions(directory):
     equal(len(store.reader(OWN, "eve", "--history")["keys"]), 2)
 
 
+def test_history_in_a_hook_of_another_repository(directory):
+    """--history is that of the store's repository, also in a hook of the one that has it as a submodule"""
+    tree = directory / "outer" / "store"
+    tree.mkdir(parents=True)
+    store = Store(tree)
+    store.git("init", "--quiet")
+    store.commit()
+    expect(store("user", "remove", "bob"))
+    store.commit()
+    expected, examined = expect(store("readers", "--history", "--json"), 0, None, "").out, store("doctor")
+    expect(run(need("git"), "init", "--quiet", directory / "outer"))
+    for variables in {"GIT_INDEX_FILE": ".git/index"}, {"GIT_DIR": str(directory / "outer/.git"), "GIT_WORK_TREE": str(directory / "outer")}:
+        equal(expect(store("readers", "--history", "--json", env=variables), 0, None, "").out, expected)
+        equal(store("doctor", env=variables), examined)
+
+
 def test_a_key_that_a_reader_replaced(directory):
     """--history lists a former key of a present reader in a row of its own"""
     store = Store(directory)

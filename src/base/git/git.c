@@ -11,6 +11,41 @@
 #include "base/path.h"
 #include "base/text.h"
 
+/* git sets these for its hooks: `git rev-parse --local-env-vars`. */
+static bool is_of_repository(const char *variable)
+{
+	static const char *const names[] = {
+		"GIT_DIR",        "GIT_WORK_TREE",        "GIT_COMMON_DIR",
+		"GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+		"GIT_GRAFT_FILE", "GIT_SHALLOW_FILE",     "GIT_PREFIX"};
+	const size_t size = strcspn(variable, "=");
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strlen(names[i]) == size && strncmp(variable, names[i], size) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Without the variables that would choose another repository than the directory's. */
+static int environment_make(const char *directory, char ***environment, struct error *err)
+{
+	_cleanup_free_ char *top = NULL;
+	int r = git_top_find(directory ? directory : ".", &top, err);
+	size_t used = 0;
+
+	*environment = r == 0 ? program_environment_with("GIT_ALLOW_PROTOCOL=") : NULL;
+	if (!*environment)
+		return r < 0 ? r : error_no_memory(err);
+	for (char **entry = *environment; top && *entry; entry++) {
+		if (!is_of_repository(*entry))
+			(*environment)[used++] = *entry;
+	}
+	if (top)
+		(*environment)[used] = NULL;
+	return 0;
+}
+
 int git_start_reading(const struct program *git, const char *const *arguments, FILE **output,
 		      pid_t *pid, struct error *err)
 {
@@ -24,10 +59,10 @@ int git_start_reading(const struct program *git, const char *const *arguments, F
 					    "-c",
 					    "core.useReplaceRefs=false",
 					    NULL};
-	_cleanup_free_ char **environment = program_environment_with("GIT_ALLOW_PROTOCOL=");
+	_cleanup_free_ char **environment = NULL;
 	_cleanup_strings_ struct strings argv = {0};
 	struct program started = *git;
-	int r = environment ? 0 : error_no_memory(err);
+	int r = environment_make(git->directory, &environment, err);
 
 	if (r == 0)
 		r = strings_add_all(&argv, (char *const *)words, err);

@@ -3,7 +3,8 @@
  * git(1) in a repository that others write to. A commit can contain a bare repository with a
  * configuration, which git would use below its directory, and configuration can run programs:
  * git(1) starts none of them here, and fetches nothing that a partial clone lacks. Commits are
- * those that were made: git-replace(1) has no effect.
+ * those that were made: git-replace(1) has no effect. Where the directory is in a repository, that
+ * one counts, and not another one whose hook has started this process.
  */
 #ifndef VMCRED_BASE_GIT_GIT_H
 #define VMCRED_BASE_GIT_GIT_H
