@@ -30,6 +30,10 @@ int unit_dropin_write(int dirfd, const char *output, const char *unit, const cha
 /* Becomes the hypervisor without vmcred. Returns only if that fails. */
 int hypervisor_exec(const char *program, char *const *argv, struct error *err);
 
+/* The report of a launch: drops a message that nobody reads in time, so that a VM is always stopped
+ * in time. `reporter`, which prints, must outlive it. */
+struct report launch_report(struct report *reporter);
+
 /*
  * Tells the launch what options say and, where `given` or its value is NULL, the declaration.
  * `given` has CONFIG_LAUNCH_OPTIONS values. The

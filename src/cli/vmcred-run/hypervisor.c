@@ -169,10 +169,11 @@ int hypervisor_exec(const char *program, char *const *argv, struct error *err)
 int command_hypervisor(struct cli *cli, int argc, char **argv, struct error *err)
 {
 	const char *name = cli_called_name(argv), *called = getenv(CALLED_VARIABLE), *vm;
+	const struct report report = launch_report(&cli->report);
 	struct vmm_launch launch = {.name = name,
 				    .stop_timeout_ms = VMM_STOP_TIMEOUT_MS,
 				    .by_keys = true,
-				    .report = &cli->report};
+				    .report = &report};
 	_cleanup_config_ struct config config = {0};
 	_cleanup_free_ char *program = NULL;
 	bool is_declared, is_query;

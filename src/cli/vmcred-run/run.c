@@ -159,14 +159,17 @@ static void line_when_ready(const struct report *report, enum report_level level
 		reporter->line(reporter, level, text);
 }
 
+struct report launch_report(struct report *reporter)
+{
+	return (struct report){.level = reporter->level, .line = line_when_ready, .data = reporter};
+}
+
 int run_vm(struct config *config, const char *name, char *const *argv, const char *credentials,
 	   const char *const *given, struct vmm_launch *launch, struct error *err)
 {
 	const struct config_vm *vm = config_vm_get(config, name, err);
 	_cleanup_strings_ struct strings command = {0};
 	_cleanup_free_ char *ready_target = NULL, *vsock_socket = NULL;
-	struct report report = {launch->report->level, line_when_ready, NULL,
-				(void *)launch->report};
 	int r;
 
 	if (!vm)
@@ -197,7 +200,6 @@ int run_vm(struct config *config, const char *name, char *const *argv, const cha
 	if (!launch->name)
 		launch->name = launch->program;
 	launch->credentials = credentials;
-	launch->report = &report;
 	r = vmm_prepare(launch, err);
 	if (r == 0)
 		r = oem_list_compose(&launch->list, vm, credentials, launch->report, err);
@@ -228,7 +230,8 @@ int command_run(struct cli *cli, int argc, char **argv, struct error *err)
 	const char *credentials = getenv("CREDENTIALS_DIRECTORY");
 	const char *given[CONFIG_LAUNCH_OPTIONS] = {NULL};
 	bool switches[CONFIG_LAUNCH_OPTIONS] = {false};
-	struct vmm_launch launch = {.stop_timeout_ms = VMM_STOP_TIMEOUT_MS, .report = &cli->report};
+	struct report report;
+	struct vmm_launch launch = {.stop_timeout_ms = VMM_STOP_TIMEOUT_MS, .report = &report};
 	struct cli_option options[1 + CONFIG_LAUNCH_OPTIONS + 1] = {
 		{"credentials", "DIRECTORY",
 		 "directory of the credentials (default: $CREDENTIALS_DIRECTORY)", &credentials},
@@ -252,6 +255,7 @@ int command_run(struct cli *cli, int argc, char **argv, struct error *err)
 	r = cli_parse(cli, &usage, argc, argv, &first, err);
 	if (r != 0)
 		return r == CLI_HELPED ? 0 : r;
+	report = launch_report(&cli->report);
 	for (size_t i = 0; r == 0 && i < CONFIG_LAUNCH_OPTIONS; i++) {
 		if (switches[i])
 			given[i] = "true";

@@ -53,9 +53,10 @@ static bool cloud_hypervisor_is_query(char *const *argv)
 {
 	while (*++argv && strcmp(*argv, "--") != 0) {
 		const char *argument = *argv;
-		char after = argument[0] == '-' ? argument[1 + strspn(argument + 1, "v")] : '\0';
+		const char *letter =
+			argument[0] == '-' ? argument + 1 + strspn(argument + 1, "v") : "";
 
-		if (after == 'h' || after == 'V' || strcmp(argument, "--help") == 0 ||
+		if (*letter == 'h' || *letter == 'V' || strcmp(argument, "--help") == 0 ||
 		    strcmp(argument, "--version") == 0)
 			return true;
 	}
