@@ -300,8 +300,25 @@ static int tree_exchange(struct sops_document *document, struct sops_tree *tree,
 	return 0;
 }
 
+/* Wraps the data key for the keys of an edited policy, if they changed: a person knows recipients,
+ * but cannot write wrapped keys. */
+static int edited_keys_wrap(const struct sops_document *document, struct sops_policy *policy,
+			    const struct sops_keyring *keyring, struct error *err)
+{
+	struct sops_difference difference = {0};
+	int r = sops_document_keys_compare(document, policy, policy->shamir_threshold, &difference,
+					   err);
+
+	if (r == 0 && difference.changed)
+		r = sops_data_key_wrap(policy, keyring, document->name,
+				       secret_span(&document->data_key), true, err);
+	sops_difference_destroy(&difference);
+	return r;
+}
+
 int sops_document_replace(struct sops_document *document, const struct sops_store *store,
-			  const struct secret *text, bool with_keys, struct error *err)
+			  const struct secret *text, const struct sops_keyring *keyring,
+			  struct error *err)
 {
 	_cleanup_sops_tree_ struct sops_tree tree = {0}, metadata_tree = {0};
 	_cleanup_secret_ struct secret copy = {0};
@@ -311,15 +328,16 @@ int sops_document_replace(struct sops_document *document, const struct sops_stor
 	if (r == 0)
 		r = secret_copy(&copy, secret_span(text), err);
 	if (r == 0)
-		r = (with_keys ? store->read : store->read_plain)(&copy, document->name, &tree,
-								  err);
-	if (r == 0 && with_keys) {
+		r = (keyring ? store->read : store->read_plain)(&copy, document->name, &tree, err);
+	if (r == 0 && keyring) {
 		r = store->metadata_take(&tree, document->name, &metadata_tree, err);
 		if (r == 0)
 			r = error_set(err, VMCRED_FAILED, "%s: the metadata was removed",
 				      document->name);
 		if (r > 0)
 			r = sops_metadata_read(&metadata_tree, document->name, &metadata, err);
+		if (r == 0)
+			r = edited_keys_wrap(document, &metadata.policy, keyring, err);
 	}
 	if (r == 0)
 		r = tree_exchange(document, &tree, err);
@@ -327,7 +345,7 @@ int sops_document_replace(struct sops_document *document, const struct sops_stor
 		sops_metadata_destroy(&metadata);
 		return r;
 	}
-	if (with_keys) {
+	if (keyring) {
 		sops_metadata_destroy(&document->metadata);
 		document->metadata = metadata;
 	}

@@ -155,10 +155,12 @@ int sops_document_write_with_keys(const struct sops_document *document,
 				  const struct sops_store *store, const struct sops_format *format,
 				  struct secret *out, struct error *err);
 
-/* Replaces the content of an open document by the plaintext `text`, `with_keys` its metadata too.
- * On failure the document and `text` are unchanged. */
+/* Replaces the content of an open document by the plaintext `text`; with a keyring its metadata,
+ * too, and wraps the data key if the keys changed. On failure the document and `text` are
+ * unchanged. */
 int sops_document_replace(struct sops_document *document, const struct sops_store *store,
-			  const struct secret *text, bool with_keys, struct error *err);
+			  const struct secret *text, const struct sops_keyring *keyring,
+			  struct error *err);
 
 /*
  * Paths are those of sops: ["key"]['other'][0]. Positions count comments. A path starts in the

@@ -191,7 +191,7 @@ static int edit(struct task *task, struct error *err)
 	if (r == 0)
 		r = file_read_secret(AT_FDCWD, task->words[0], INPUT_SIZE_MAX, &text, err);
 	if (r == 0)
-		r = sops_document_replace(task->document, task->input, &text, false, err);
+		r = sops_document_replace(task->document, task->input, &text, NULL, err);
 	return r < 0 ? r : sops_document_reencrypt(task->document, err);
 }
 

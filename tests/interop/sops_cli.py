@@ -565,6 +565,41 @@ def test_edit_writes_the_edited_text(directory):
     peers.same("edit", "-s", "enc.json", env={"EDITOR": "sed -i s/one/three/"}, code=0)
 
 
+def test_edited_keys_are_wrapped(directory):
+    """with edit -s, recipients and groups that were added or changed open the document, also with sops, and removed ones do not"""
+    peers = Peers(directory)
+    edit = harness.write_program(directory / "edit", """#!/usr/bin/env python3
+import json, os, sys
+document = json.load(open(sys.argv[1]))
+exec(os.environ["CHANGE"], {"sops": document["sops"], "other": {"recipient": os.environ["OTHER"]}, "value": document})
+json.dump(document, open(sys.argv[1], "w"))
+""")  # fmt: skip
+
+    def edited(change, code=0):
+        shutil.copy(peers.tree / "enc.json", peers.tree / "edited.json")
+        environment = peers.environment | {"EDITOR": str(edit), "CHANGE": change, "OTHER": peers.other, "XDG_RUNTIME_DIR": str(directory)}
+        equal(run(peers.ours, "edit", "-s", "edited.json", cwd=peers.tree, env=environment).code, code, change)
+
+    def opens(*keys):
+        names = {"SOPS_AGE_KEY": "\n".join(key.read_text() for key in keys), "HOME": str(peers.home)}
+        codes = [run(program, "decrypt", "edited.json", cwd=peers.tree, env=names).code for program in (peers.sops, peers.ours)]
+        equal(codes[0], codes[1])
+        return codes[0] == 0
+
+    edited("sops['age'].append(other)")
+    equal((opens(peers.key), opens(peers.other_key)), (True, True))
+    edited("sops['age'][0].update(other)")
+    equal((opens(peers.key), opens(peers.other_key)), (False, True))
+    edited("sops['key_groups'] = [{'age': sops.pop('age')}, {'age': [other]}]")
+    equal((opens(peers.key), opens(peers.other_key), opens(peers.key, peers.other_key)), (False, False, True))
+    edited("value['a'] = 'new'")
+    equal((opens(peers.key), opens(peers.other_key)), (True, False))
+    before = (peers.tree / "enc.json").read_bytes()
+    for change, code in [("sops['age'][0]['recipient'] = 'age1nope'", 23), ("sops['age'] = []", 2), ("sops['age'].append({})", 23)]:
+        edited(change, code)
+        equal((peers.tree / "edited.json").read_bytes(), before, change)
+
+
 def test_edit_starts_a_new_file_with_an_example(directory):
     """edit starts a new file with an example, and does not create it if that is unchanged"""
     peers = Peers(directory)

@@ -317,14 +317,14 @@ static void replace_keeps_ciphertext_of_unchanged_values(void **state)
 	document = sealed_read(fixture, secret_span(&before));
 	assert_success(sops_document_decrypt(document, &fixture->keyring, 0, &err));
 	assert_success(secret_copy(&bad, span_of_text("{\"a\": "), &err));
-	assert_error(sops_document_replace(document, fixture->json, &bad, false, &err),
+	assert_error(sops_document_replace(document, fixture->json, &bad, NULL, &err),
 		     VMCRED_FAILED, "file is truncated: unexpected end of JSON (line 1, column 7)");
 	now = written(fixture, document);
 	assert_string_equal(now, "{\"a\":1," LIST "," TAIL);
 	assert_success(secret_copy(
 		&text, span_of_text("{\"a\":1.0,\"list\":[\"x\",true,{\"k\":\"w\"},\"x\"]," TAIL),
 		&err));
-	assert_success(sops_document_replace(document, fixture->json, &text, false, &err));
+	assert_success(sops_document_replace(document, fixture->json, &text, NULL, &err));
 	assert_success(sops_document_reencrypt(document, &err));
 	assert_success(sops_document_write(document, fixture->json, NULL, &after, &err));
 	/* The float, k, the MAC; and one of the equal ones, which both get the last one's nonce. */

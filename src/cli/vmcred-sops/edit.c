@@ -118,7 +118,9 @@ static int edit_run(const struct edit *edit, struct secret *text, struct error *
 /* Replaces the document's content, if it can be encrypted. */
 static int edit_accept(const struct edit *edit, const struct secret *text, struct error *err)
 {
-	int r = sops_document_replace(edit->document, edit->file.input, text, edit->with_keys, err);
+	int r = sops_document_replace(edit->document, edit->file.input, text,
+				      edit->with_keys ? &edit->invocation->keys->keyring : NULL,
+				      err);
 
 	edit->invocation->exit_code =
 		r == -VMCRED_USAGE ? SOPS_EXIT_ENCRYPTION : SOPS_EXIT_INPUT_UNREADABLE;
