@@ -4,13 +4,16 @@ vsock port, and a process the CID."""
 import base64
 import contextlib
 import json
+import os
 import re
+import signal
+import socket
 import subprocess
 import sys
 
 import harness
 from guests import (
-    BUSY, DENIED, GET, GUEST_PROGRAM, HELLO, KEY, OTHER_UNIT, REFUSED, UNPROVEN, VALUE, WATCH, Host, frame, get, hello, key_of, chain, mac, proven, unit_asking,
+    BUSY, DECLARATION, DENIED, GET, GUEST_PROGRAM, HELLO, KEY, OTHER_UNIT, REFUSED, UNPROVEN, VALUE, WATCH, Connection, Host, frame, get, hello, key_of, chain, mac, proven, unit_asking,
 )  # fmt: skip
 from harness import CLEAN_ENVIRONMENT, equal, expect, fails
 from serving import UNIT, listening, read, refused, serving, value
@@ -209,6 +212,44 @@ def test_guests_with_many_cids(directory):
             assert server.descriptors() <= before + 64
             equal(server.get(UNIT, "host-one"), value(host.example, "one"))
         assert len([line for line in lines(server) if line.startswith(UNKNOWN)]) <= 20, "the lines about unknown guests"
+
+
+def connected(host, key):
+    """Another guest, which has another CID, since another process connects."""
+    guest = socket.socket(socket.AF_UNIX)
+    process = os.fork()
+    if process == 0:
+        guest.connect(str(host.vsock))
+        os._exit(0)
+    os.waitpid(process, 0)
+    return Connection(guest, key)
+
+
+def test_many_guests_at_once(directory):
+    """guests that connect at the same time are not closed before they can prove their units, however many they are"""
+    vms = "".join(f"  vm{number}:\n    channelCredentials: {{api-key: made/one}}\n" for number in range(100))
+    host = Host(directory, DECLARATION.partition("vms:")[0] + "vms:\n" + vms)
+    with host.serving() as server:
+        keys = [key_of(server, f"microvm@vm{number}.service") for number in range(100)]
+
+        def closed():
+            os.kill(server.process.pid, signal.SIGSTOP)
+            guests = [connected(host, key) for key in keys]
+            os.kill(server.process.pid, signal.SIGCONT)
+            count = 0
+            for guest in guests:
+                with guest:
+                    try:
+                        equal(guest.ask("api-key"), value(host.example, "one"))
+                    except (EOFError, ConnectionError):
+                        count += 1
+            return count
+
+        # A busy machine may give the guests too little time.
+        counts = []
+        while 0 not in counts and len(counts) < 8:
+            counts.append(closed())
+        assert 0 in counts, f"so many guests were closed: {counts}"
 
 
 def test_limits_of_a_unit(directory):

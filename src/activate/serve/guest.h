@@ -17,8 +17,9 @@
 #include "base/clock.h"
 #include "channel/channel.h"
 
-#define GUEST_CONNECTIONS_MAX 8  /* of a VM, or of a CID */
-#define GUEST_UNPROVEN_MAX    64 /* in all; the oldest is closed for another one */
+#define GUEST_CONNECTIONS_MAX 8   /* of a VM, or of a CID */
+#define GUEST_UNPROVEN_MAX    64  /* in all; the oldest is closed for another one, */
+#define GUEST_PROOF_MS        200 /* but not before it had this time */
 #define GUEST_REQUESTS_MAX    64
 #define GUEST_REQUESTS_SECOND 8
 /* Of what is read and decrypted, counts as one more request. */

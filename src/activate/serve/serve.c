@@ -147,19 +147,39 @@ static void guest_take(struct server *server, struct serve_passed *passed)
 	}
 }
 
-/* Makes room for a vsock connection. An honest guest proves its unit at once, and can ask again. */
-static void unproven_limit(struct server *server)
+/* How many vsock connections have not proved their unit yet, and which one is the oldest. */
+static size_t unproven_count(const struct server *server, size_t *oldest)
 {
-	size_t oldest = server->count, unproven = 0;
+	size_t count = 0;
 
+	*oldest = 0;
 	for (size_t i = 0; i < server->count; i++) {
 		const struct serve_request *request = &server->answers[i].request;
 
-		if (!request->is_guest || request->asked.unit[0])
-			continue;
-		oldest = unproven++ == 0 ? i : oldest;
+		if (request->is_guest && !request->asked.unit[0] && count++ == 0)
+			*oldest = i;
 	}
-	if (unproven < GUEST_UNPROVEN_MAX)
+	return count;
+}
+
+/* When there is room for one more of them. Honest guests prove their unit at once, but many may
+ * have connected together. */
+static int64_t vsock_after(const struct server *server)
+{
+	size_t oldest;
+
+	return unproven_count(server, &oldest) < GUEST_UNPROVEN_MAX
+		       ? 0
+		       : server->answers[oldest].guest->deadline - GUEST_REQUEST_MS +
+				 GUEST_PROOF_MS;
+}
+
+/* Makes room for one: a guest can ask again. */
+static void unproven_limit(struct server *server)
+{
+	size_t oldest;
+
+	if (unproven_count(server, &oldest) < GUEST_UNPROVEN_MAX)
 		return;
 	server_answer_end(server, &server->answers[oldest], SERVE_LATE);
 	server->count--;
@@ -174,12 +194,14 @@ static void guests_accept(struct server *server, bool is_vsock)
 	const struct load_sockets *sockets = &server->options->sockets;
 	_cleanup_error_ struct error err = {0};
 	struct serve_passed passed[ACCEPTS_AT_A_TIME];
-	const size_t accepts = accepts_begin(server);
-	/* Or vsock connections would be closed before their guests can prove anything. */
-	const size_t max = is_vsock && accepts > GUEST_UNPROVEN_MAX ? GUEST_UNPROVEN_MAX : accepts;
-	size_t count = 0;
-	int r = serve_guests_take(is_vsock ? sockets->vsock_fd : sockets->datagram_fd, is_vsock,
-				  server->options->runtime, passed, max, &count, &err);
+	size_t max = accepts_begin(server), count = 0, oldest;
+	const size_t unproven = is_vsock ? unproven_count(server, &oldest) : 0;
+	int r;
+
+	if (is_vsock && unproven + max > GUEST_UNPROVEN_MAX)
+		max = unproven < GUEST_UNPROVEN_MAX ? GUEST_UNPROVEN_MAX - unproven : 1;
+	r = serve_guests_take(is_vsock ? sockets->vsock_fd : sockets->datagram_fd, is_vsock,
+			      server->options->runtime, passed, max, &count, &err);
 
 	for (size_t i = 0; i < count; i++) {
 		if (!passed[i].unit_key.unit[0])
@@ -341,11 +363,12 @@ static int server_wait(struct server *server, int64_t now, int64_t until, struct
 {
 	const struct load_sockets *sockets = &server->options->sockets;
 	const bool accepts = accepts_max(server) > 0;
+	const int64_t vsock_at = vsock_after(server);
 	const int fds[POLL_FIRST_ANSWER] = {
 		[POLL_SIGNALS] = server->signal_fd,
 		[POLL_LISTENER] = accepts ? sockets->listen_fd : -1,
 		[POLL_GUESTS] = accepts ? sockets->datagram_fd : -1,
-		[POLL_VSOCK] = accepts ? sockets->vsock_fd : -1,
+		[POLL_VSOCK] = accepts && vsock_at <= now ? sockets->vsock_fd : -1,
 	};
 	struct pollfd *polled = server->polled;
 
@@ -369,6 +392,8 @@ static int server_wait(struct server *server, int64_t now, int64_t until, struct
 		until = now;
 	if (server->accept_after > now && server->accept_after < until)
 		until = server->accept_after;
+	if (vsock_at > now && vsock_at < until)
+		until = vsock_at;
 	if (poll(polled, POLL_FIRST_ANSWER + server->count,
 		 until == INT64_MAX ? -1
 		 : until > now      ? (int)(until - now)
