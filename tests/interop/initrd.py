@@ -135,7 +135,8 @@ def test_kvmtool(directory):
     # Its socket is below $HOME.
     environment = guest.environment()
     guest.environment = lambda stand_in=None: environment | {"HOME": str(directory)}
-    if "does not support hardware virtualization" in guest.run("lkvm", "run", "-k", "missing", "-m", "64").out:
+    tried = run("lkvm", "run", "-k", "missing", "-m", "64", env={"HOME": str(directory)})
+    if "does not support hardware virtualization" in tried.out + tried.err:
         raise Skip("kvmtool finds no hardware virtualization")
     guest.check(command)
 
