@@ -226,7 +226,7 @@ def connected(host, key):
 
 
 # A few more than may wait for a proof.
-MANY = 70
+MANY = 66
 
 
 def test_many_guests_at_once(directory):
