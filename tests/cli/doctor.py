@@ -182,6 +182,7 @@ def test_history_that_is_not_complete(directory):
     origin = host.tree.rename(directory / "origin")
     for option, message in (
         ("--depth=1", "older commits were not searched for private keys: this is a shallow clone"),
+        ("--filter=tree:0", "a part of the git history was not searched for private keys: git cannot read it"),
         ("--filter=blob:none", "a part of the git history was not searched for private keys: git cannot read it"),
     ):
         git("clone", "--quiet", option, f"file://{origin}", host.tree, tree=directory)

@@ -179,7 +179,9 @@ static int shallow_check(struct history *history, struct error *err)
 	return 0;
 }
 
-/* Writes the objects and their paths to `list`. Returns how many, or a negative code. */
+/* Writes the objects and their paths to `list`. Returns how many, or a negative code. git fails at
+ * the first one that is missing: with --missing=print, it says nothing of a missing commit or tree.
+ */
 static ssize_t objects_list(struct history *history, FILE *list, struct error *err)
 {
 	static const char *const arguments[] = {"rev-list",
@@ -188,7 +190,6 @@ static ssize_t objects_list(struct history *history, FILE *list, struct error *e
 						"--filter=object:type=blob",
 						"--filter=blob:limit=1m",
 						"--filter-provided-objects",
-						"--missing=print",
 						NULL};
 	_cleanup_fclose_ FILE *output = NULL;
 	pid_t pid = 0;
