@@ -3,10 +3,12 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "base/cleanup.h"
@@ -98,6 +100,21 @@ static bool file_size_limit(void)
 	return setrlimit(RLIMIT_FSIZE, &limit) == 0;
 }
 
+/* Starts a process that is killed when this one ends. */
+static pid_t follower_fork(void)
+{
+	/* It may end before prctl(2); getppid(2) does not tell in another PID namespace. */
+	struct pollfd parent = {.fd = (int)syscall(SYS_pidfd_open, getpid(), 0), .events = POLLIN};
+	pid_t pid = fork();
+
+	if (pid == 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || poll(&parent, 1, 0) != 0))
+		_exit(EXIT_FAILURE);
+	if (parent.fd >= 0)
+		close(parent.fd);
+	return pid;
+}
+
+/* In a sandbox it ends with the first process; without one, with the supervisor. */
 static _Noreturn void shell_exec(const struct call *call, const struct policy *policy)
 {
 	_cleanup_strings_ struct strings argv = {0};
@@ -106,8 +123,6 @@ static _Noreturn void shell_exec(const struct call *call, const struct policy *p
 	int r = 0;
 
 	umask(077);
-	/* In a sandbox it ends with the first process; without one, with the supervisor. */
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	syscalls_filter_make(&filter);
 	if (call->kind == SANDBOX_BUBBLEWRAP)
 		r = bubblewrap_add(&argv, policy, call->directory, filter_pipe(&filter), &err);
@@ -125,7 +140,7 @@ static _Noreturn void shell_exec(const struct call *call, const struct policy *p
 static _Noreturn void shell_run(const struct call *call, const struct policy *policy)
 {
 	struct sandbox_report report = {0};
-	pid_t pid = fork();
+	pid_t pid = follower_fork();
 
 	if (pid < 0)
 		fail(call->reports, "starting a process", false);
@@ -147,10 +162,8 @@ static _Noreturn void shell_run(const struct call *call, const struct policy *po
 /* The first process in the namespaces. */
 static _Noreturn void first_run(const struct call *call, struct policy *policy)
 {
-	const char *failed;
+	const char *failed = namespaces_fill(policy, call->directory, call->mount);
 
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	failed = namespaces_fill(policy, call->directory, call->mount);
 	if (failed)
 		fail(call->reports, failed, true);
 	failed = namespaces_seal();
@@ -169,7 +182,7 @@ static _Noreturn void isolated_run(const struct call *call, struct policy *polic
 
 	if (failed)
 		fail(call->reports, failed, true);
-	first = fork();
+	first = follower_fork();
 	if (first < 0)
 		fail(call->reports, "starting a process", false);
 	if (first == 0)

@@ -12,7 +12,7 @@ import time
 
 import harness
 from example import AS_NOBODY, NOBODY, Example, Fleet, by_script, program_for_all
-from harness import VMCRED, Skip, equal, expect, fails, need_root, run, succeeds, test, vmcred
+from harness import VMCRED, Skip, equal, expect, fails, need, need_root, run, succeeds, test, vmcred
 from vm import wait_for
 
 SECRETS = "  secrets: {machines: ALL, files: {a: {}, b: {}, c: {}}, kind: {a: {hex: 16}, b: uuid, c: {base64: 24}}}\n"
@@ -243,6 +243,22 @@ def test_lock_file_is_private(directory):
     lock.symlink_to(directory / "elsewhere")
     fails(vmcred("machine", "list", "--config", here.config), 1, "the store", ".vmcred.lock")
     assert not (directory / "elsewhere").exists()
+
+
+def test_script_ends_with_vmcred(directory):
+    """a script ends with vmcred, even if that is killed while the sandbox is starting"""
+    need("strace")
+    here = Example(directory, by_script("sleep 75.25"), generate=False)
+    # The first one of each process is PR_SET_PDEATHSIG.
+    slow = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=prctl", "-e", "inject=prctl:delay_enter=2000000:when=1")
+
+    def sandboxes():
+        return run("pgrep", "-f", "vmcred-sandbox .*sleep 75.25").out.split()
+
+    with subprocess.Popen([*slow, VMCRED, "generate", "--config", str(here.config)], env=harness.CLEAN_ENVIRONMENT) as process:
+        wait_for("the sandbox's second process", lambda: len(sandboxes()) == 2)
+        equal(run("pkill", "-KILL", "-P", str(process.pid)).code, 0)
+        wait_for("the script's end", lambda: run("pgrep", "-f", "sleep 75.25").code == 1)
 
 
 def test_unwritable_store_is_not_locked(directory):
