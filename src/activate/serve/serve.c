@@ -215,7 +215,8 @@ static void guests_accept(struct server *server, bool is_vsock)
 
 		server_event_report(server, &sender, SERVE_TURNED_AWAY, &err);
 	}
-	memory_wipe(passed, sizeof(passed));
+	/* With the one that was not valid. */
+	memory_wipe(passed, (count < max ? count + 1 : count) * sizeof(*passed));
 }
 
 static void kept_take(struct server *server)

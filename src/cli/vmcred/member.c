@@ -185,8 +185,7 @@ int command_user(struct cli *cli, int argc, char **argv, struct error *err)
 		cli, &user, &member_operations, options,
 		"Register a person's public key, or remove it. All users can read all secrets, "
 		"unless the declaration has default groups. Re-encrypts only the secrets whose "
-		"recipients "
-		"change.",
+		"recipients change.",
 		"  vmcred user add alice --age-key alice.pub\n"
 		"  vmcred user remove alice\n",
 		argc, argv, err);
